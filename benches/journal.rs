@@ -1,4 +1,4 @@
-//! The journal: appending an entry, and folding what was written, per entry.
+//! Benchmarks of the journal: the time to append an entry, and to fold a written one.
 //!
 //! `cargo bench --bench journal`
 

@@ -1,7 +1,8 @@
-//! How long one proposal takes, by sampler and number of trials: `cargo bench --bench suggest`.
+//! Benchmarks the time of one proposal, by sampler and number of trials: `cargo bench --bench
+//! suggest`.
 //!
-//! Ten parameters. What a sampler learns as trials end is not counted here; `regret` prints both
-//! together.
+//! The space has ten parameters. The time in which a sampler learns from finished trials is not
+//! included; `regret` prints the sum of both.
 
 #[path = "search/play.rs"]
 mod play;
@@ -23,7 +24,7 @@ fn suggest(c: &mut Criterion) {
         ("auto", &[100, 500]),
     ] {
         for &trials in sizes {
-            // The history comes from random search, so that it costs nothing to make.
+            // Random search supplies the history, since it takes no time.
             let mut history =
                 Game::new("random", space(&text), 1, 1, trials).expect("random is a sampler");
             let mut game = Game::new(name, space(&text), 1, 1, trials)

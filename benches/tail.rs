@@ -1,5 +1,5 @@
-//! How many reports a second go from a growing `records.jsonl` to the sink, and what a metric costs
-//! a Rust trial.
+//! Benchmarks the number of reports per second from a growing `records.jsonl` to the sink, and the
+//! cost of a metric in a Rust trial.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::fmt::Write;
@@ -11,8 +11,8 @@ use swath::study::{Attempt, LogRecord, TrialId};
 
 const REPORTS: u64 = 100_000;
 
-/// Measures the time this thread had on a core, so that what else runs on the machine does not
-/// count; elsewhere than on Linux the time that passed.
+/// Returns the CPU time of this thread during `work`, which excludes other processes on the
+/// machine. Returns the elapsed time where Linux's `schedstat` is missing.
 fn on_core(mut work: impl FnMut()) -> Duration {
     let on_core = || {
         let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;

@@ -1,13 +1,13 @@
-//! A program that records through the library's [`TrialLogger`]: bound to its pipeline, stage and
-//! trial, checked and buffered.
+//! A program that records its results through the library's [`TrialLogger`], which knows the
+//! pipeline, stage and trial, validates the records and buffers them.
 //!
 //! ```console
 //! $ cargo run --release --example external -- --lr=0.001 --momentum=0.9
 //! ```
 //!
-//! Only the logger has to be compiled: `swath = { version = "0.1", default-features = false }`. It
-//! walks down Rosenbrock's valley, whose floor is easy to find and hard to follow; the smallest
-//! value is 0, at (1, 1).
+//! Only the logger has to be compiled: `swath = { version = "0.1", default-features = false }`. The
+//! program minimises Rosenbrock's function, whose valley is easy to find and hard to follow. The
+//! minimum is 0, at (1, 1).
 
 #![expect(
     clippy::print_stdout,
@@ -37,16 +37,18 @@ fn main() -> Result<(), Box<dyn Error>> {
         let loss = (1.0 - x).powi(2) + 100.0 * (y - x * x).powi(2);
 
         if let Some(log) = &mut log {
+            // A metric only describes the trial and stays in its folder.
             log.metric(
                 "slope",
                 slope[0].hypot(slope[1]),
                 Point::step(step).context("train"),
-            )?; // describes: the trial's own files
+            )?;
         }
         if step % 100 == 0 {
             println!("step {step:5}  loss {loss:.6}");
             let decided = match &mut log {
-                Some(log) => log.report(&[("step", step as f64), ("loss", loss)])?, // decides: the journal
+                // A report goes to the journal, and the study decides by it.
+                Some(log) => log.report(&[("step", step as f64), ("loss", loss)])?,
                 None => Directive::Continue,
             };
             if decided != Directive::Continue {
@@ -60,7 +62,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Returns the number given as `--name=value`.
+/// Returns the number given as `--name=value`, `None` if the option is absent.
 fn option(name: &str) -> Result<Option<f64>, std::num::ParseFloatError> {
     let args: Vec<String> = std::env::args().collect();
     let given = args.iter().find_map(|arg| {

@@ -1,4 +1,5 @@
-//! A Rust function as the trainable: the same study, the same files, no other process.
+//! Tunes a Rust function: the same study and the same files as with a program, but without other
+//! processes.
 //!
 //! ```console
 //! $ cargo run --release --example quickstart
@@ -17,7 +18,7 @@ use swath::source::Source;
 use swath::space::Value;
 use swath::sweep::Sweep;
 
-/// The sweep; a file read with `Sweep::read` does as well.
+/// The sweep. A file read with `Sweep::read` works as well.
 const SWEEP: &str = r#"
 name = "valley"
 
@@ -35,8 +36,8 @@ lr = { min = 1e-6, max = 1e-2, log = true }
 momentum = { min = 0.0, max = 0.99 }
 "#;
 
-/// Follows the gradient of Rosenbrock's function from (-1.5, 2) for 500 steps; returns the value
-/// every 50 steps.
+/// Follows the gradient of Rosenbrock's function from (-1.5, 2) for 500 steps. Returns the value
+/// after every 50 steps.
 fn descend(lr: f64, momentum: f64) -> impl Iterator<Item = f64> {
     let (mut x, mut y, mut vx, mut vy) = (-1.5_f64, 2.0_f64, 0.0, 0.0);
     (0..10).map(move |_| {

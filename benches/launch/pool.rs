@@ -1,8 +1,8 @@
-//! What trivial programs cost as trials of the pool, without a driver: beside `spawn_baseline` it
-//! says what the executor adds.
+//! Measures the cost of trivial programs as trials of the pool, without a driver. The difference to
+//! `spawn_baseline` is the overhead of the executor.
 //!
 //! `launch COUNT [SLOTS] [PROGRAM]` prints one line of JSON. The folders stay in `TMPDIR`, to be
-//! removed after the last run: ext4 slows down for minutes after many files were removed.
+//! removed after the last run, because ext4 is slow for minutes after many files are removed.
 #![expect(clippy::print_stdout, reason = "its result is what it is for")]
 
 use std::collections::BTreeSet;
@@ -77,7 +77,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Returns the CPU time of this process and of the children it waited for.
+/// Returns the CPU time of this process and of its reaped children, in seconds.
 fn cpu_seconds() -> std::io::Result<f64> {
     let stat = fs::read_to_string("/proc/self/stat")?;
     let fields = stat

@@ -1,9 +1,9 @@
-//! What starting trivial programs costs at the very least: a folder, two log files and a
-//! posix_spawn for each, some at a time.
+//! Measures the minimum cost of starting trivial programs: a folder, two log files and a
+//! posix_spawn for each, several at a time.
 //!
 //! `spawn_baseline COUNT [SLOTS] [PROGRAM]` prints one line of JSON. The folders stay in `TMPDIR`,
-//! to be removed after the last run: ext4 slows down for minutes after many files were removed. The
-//! yardstick for what a trial costs beyond that.
+//! to be removed after the last run, because ext4 is slow for minutes after many files are removed.
+//! The result is the baseline for the cost of a trial.
 #![expect(clippy::print_stdout, reason = "its result is what it is for")]
 
 use std::fs::{self, File, OpenOptions};
@@ -63,7 +63,7 @@ fn spawn(program: &str, dir: &Path) -> io::Result<Child> {
         .spawn()
 }
 
-/// Returns the CPU time of this process and of the children it waited for.
+/// Returns the CPU time of this process and of its reaped children, in seconds.
 fn cpu_seconds() -> io::Result<f64> {
     let stat = fs::read_to_string("/proc/self/stat")?;
     let fields = stat

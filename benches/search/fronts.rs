@@ -1,14 +1,14 @@
-//! Pairs and triples of objective functions with their sweep spaces, each with the point up to
-//! which the dominated volume counts.
+//! Multi-objective test problems: pairs and triples of functions with their sweep spaces, each with
+//! the reference point of its hypervolume.
 
 use super::tasks::number;
 use std::f64::consts::PI;
 use swath::space::Params;
 
-/// Several functions to minimise at once.
+/// A problem with several functions to minimise at once.
 pub(crate) struct Front {
     pub(crate) name: &'static str,
-    /// The table `[space]` of a sweep file.
+    /// The table `[space]` of a sweep file, in TOML.
     pub(crate) space: String,
     pub(crate) reference: &'static [f64],
     pub(crate) value: fn(&Params) -> Vec<f64>,
@@ -37,7 +37,7 @@ fn fonseca(p: &Params) -> Vec<f64> {
     vec![one(1.0), one(-1.0)]
 }
 
-/// Kursawe, PPSN I, 1991: a front in pieces.
+/// Kursawe, PPSN I, 1991: a disconnected front.
 fn kursawe(p: &Params) -> Vec<f64> {
     let x = coordinates(p);
     let pairs = x
@@ -62,7 +62,8 @@ fn viennet(p: &Params) -> Vec<f64> {
     ]
 }
 
-/// One coordinate moves along the front, nine lead to it, each to a place of its own.
+/// One coordinate moves along the front, the other nine lead to it, each with an optimum of its
+/// own.
 fn bowl(p: &Params) -> Vec<f64> {
     let x = coordinates(p);
     let off = x[1..]
@@ -74,7 +75,7 @@ fn bowl(p: &Params) -> Vec<f64> {
     vec![far * turn.cos(), far * turn.sin()]
 }
 
-/// The error of a network beside its size, over a mixed space.
+/// The error of a network against its size, over a mixed space.
 fn size(p: &Params) -> Vec<f64> {
     let (layers, units, lr) = (number(p, "layers"), number(p, "units"), number(p, "lr"));
     let weights = layers * units.log2();
@@ -93,7 +94,7 @@ fn size(p: &Params) -> Vec<f64> {
     vec![error, weights / 80.0]
 }
 
-/// All of them.
+/// Returns all multi-objective problems.
 pub(crate) fn all() -> Vec<Front> {
     let size_space = "layers = { min = 1, max = 8 }\nunits = { min = 8, max = 1024, log = true }\n\
         lr = { min = 1e-5, max = 1.0, log = true }\ndropout = { min = 0.0, max = 0.8 }\noptimizer = [\"sgd\", \"adam\"]\n";

@@ -1,4 +1,4 @@
-//! Plays a sampler against a function, in the driver's place: one trial at a time, no processes, no
+//! Runs a sampler against a function without the driver: one trial at a time, no processes, no
 //! journal.
 
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use swath::study::{
     Setting, Study, Take, Timestamp, TrialId, Usage, kind,
 };
 
-/// Reads a `[space]` table.
+/// Parses a `[space]` table. Panics if it has errors.
 pub(crate) fn space(text: &str) -> Arc<Space> {
     constrained(text, "")
 }
 
-/// Reads a `[space]` and a `[constraints]` table.
+/// Parses a `[space]` and a `[constraints]` table. Panics if they have errors.
 pub(crate) fn constrained(text: &str, constraints: &str) -> Arc<Space> {
     let mut diagnostics = Diagnostics::default();
     let mut section = |path: &str, text: &str| {
@@ -26,7 +26,7 @@ pub(crate) fn constrained(text: &str, constraints: &str) -> Arc<Space> {
     Arc::new(space.unwrap_or_else(|| panic!("{diagnostics:?}")))
 }
 
-/// A study and its sampler.
+/// A study in memory with its sampler and the entries so far.
 pub(crate) struct Game {
     pub(crate) setting: Setting,
     pub(crate) study: Study,

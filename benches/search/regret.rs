@@ -1,8 +1,9 @@
 //! Compares the samplers with each other on the tasks of `tasks.rs` and `fronts.rs`: `cargo run
 //! --release --example regret -- [trials] [seeds] [samplers] [tasks]`.
 //!
-//! Prints the median best value at the end by task, for several objectives the dominated volume
-//! below zero, and the mean rank over tasks and seeds at a quarter, half and all of the trials.
+//! Prints the median best value at the end by task (for several objectives the negative
+//! hypervolume), and the mean rank over tasks and seeds after a quarter, half and all of the
+//! trials.
 
 #![expect(clippy::print_stdout, reason = "a report")]
 
@@ -84,13 +85,13 @@ fn main() {
 type Value = Box<dyn Fn(&Params) -> Vec<f64>>;
 type Score = Box<dyn Fn(&[Vec<f64>]) -> f64>;
 
-/// What a sampler is asked to make small: one function, or what several leave undominated.
+/// A problem for a sampler: one function, or several whose hypervolume counts.
 struct Challenge {
     name: &'static str,
     space: String,
     objectives: usize,
     value: Value,
-    /// What a list of values is worth.
+    /// The score of a list of values; smaller is better.
     score: Score,
 }
 
@@ -117,7 +118,7 @@ fn every() -> Vec<Challenge> {
     single.chain(several).collect()
 }
 
-/// Returns the score after each of `marks`.
+/// Returns the score after each number of trials in `marks`.
 fn play(name: &str, task: &Challenge, seed: u64, marks: [usize; 3]) -> [f64; 3] {
     let trials = marks[2];
     let space = play::space(&task.space);

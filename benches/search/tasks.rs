@@ -1,13 +1,13 @@
-//! Objective functions with their sweep spaces: classical ones, shifted so that no optimum lies in
-//! the middle; mixed ones; conditional ones.
+//! Test functions with their sweep spaces: classical ones, shifted so that no optimum lies in the
+//! middle; mixed ones; conditional ones.
 
 use std::f64::consts::PI;
 use swath::space::{Params, Value};
 
-/// Something to minimise.
+/// A function to minimise, with its space.
 pub(crate) struct Task {
     pub(crate) name: &'static str,
-    /// The table `[space]` of a sweep file.
+    /// The table `[space]` of a sweep file, in TOML.
     pub(crate) space: String,
     pub(crate) value: fn(&Params) -> f64,
 }
@@ -26,7 +26,7 @@ fn is(params: &Params, name: &str, text: &str) -> bool {
     matches!(params.get(name), Some(Value::Text(found)) if &**found == text)
 }
 
-/// The coordinates x0, x1 … less a shift that differs by coordinate.
+/// Returns the coordinates x0, x1 … minus a shift that differs by coordinate.
 fn x(params: &Params) -> Vec<f64> {
     let shift = |i: usize| 2.6 * ((i as f64 + 1.0) * 1.618).sin() + 0.4;
     (0..)
@@ -34,7 +34,7 @@ fn x(params: &Params) -> Vec<f64> {
         .collect()
 }
 
-/// Turns the coordinates in each plane of neighbours.
+/// Rotates the coordinates in the plane of each pair of neighbours.
 fn turned(mut z: Vec<f64>) -> Vec<f64> {
     for i in 1..z.len() {
         let (s, c) = (0.5 + i as f64).sin_cos();
@@ -148,8 +148,8 @@ fn hartmann(p: &Params) -> f64 {
             .sum::<f64>()
 }
 
-/// Like tuning a small network: log scales, integers, a choice that interacts, a switch that hardly
-/// matters.
+/// Resembles the tuning of a small network: log scales, integers, a choice that interacts with
+/// other parameters, and a switch with little effect.
 fn network(p: &Params) -> f64 {
     let lr = number(p, "lr").log10();
     let best_lr = if is(p, "optimizer", "sgd") {
@@ -177,7 +177,7 @@ fn network(p: &Params) -> f64 {
         + diverged
 }
 
-/// Mostly choices with interactions.
+/// Has mostly categorical parameters, with interactions.
 fn choices(p: &Params) -> f64 {
     let pick = |name: &str| -> f64 {
         match p.get(name) {
@@ -193,7 +193,7 @@ fn choices(p: &Params) -> f64 {
         + 0.3 * f64::from(u8::from(is(p, "e", "b")))
 }
 
-/// Integers only.
+/// Has only integer parameters.
 fn lattice(p: &Params) -> f64 {
     let z: Vec<f64> = (0..6)
         .map(|i| number(p, &format!("n{i}")) - [12.0, 3.0, 27.0, 8.0, 19.0, 1.0][i])
@@ -201,7 +201,8 @@ fn lattice(p: &Params) -> f64 {
     z.iter().map(|z| z * z).sum::<f64>() + 0.5 * z.windows(2).map(|w| w[0] * w[1]).sum::<f64>()
 }
 
-/// Boosting with three boosters, each with parameters of its own and a long tail of bad values.
+/// Resembles boosting with three boosters, each with its own parameters and a long tail of bad
+/// values.
 fn boosters(p: &Params) -> f64 {
     let depth = number(p, "depth");
     let common = 0.05 * (number(p, "rounds").log10() - 2.3).powi(2);
@@ -228,7 +229,7 @@ fn boosters(p: &Params) -> f64 {
         }
 }
 
-/// A network whose layers have sizes of their own.
+/// Resembles a network in which every layer has its own size.
 fn tower(p: &Params) -> f64 {
     let wanted = [7.0, 6.0, 5.0, 4.0];
     let layers = number(p, "layers");
@@ -250,7 +251,7 @@ fn tower(p: &Params) -> f64 {
         }
 }
 
-/// All tasks.
+/// Returns all tasks.
 pub(crate) fn all() -> Vec<Task> {
     let network_space = "lr = { min = 1e-5, max = 1.0, log = true }\nlayers = { min = 1, max = 8 }\n\
         units = { min = 8.0, max = 1024.0, log = true }\noptimizer = [\"sgd\", \"adam\", \"rmsprop\"]\n\

@@ -1,5 +1,5 @@
-//! What metric points cost: appended by a trial in Rust, and written on by each file tracker.
-//! Prints one line of JSON; `compare.py` runs it.
+//! Measures the cost of metric points: appended by a trial in Rust, and exported by each file
+//! tracker. Prints one line of JSON; `compare.py` runs it.
 //!
 //! usage: points [POINTS]
 
@@ -18,7 +18,7 @@ const TRACKERS: &[&str] = &["mlflow", "wandb", "tensorboard", "prov", "cmf"];
 
 type Failure = Box<dyn std::error::Error>;
 
-/// Measures the time this thread had on a core, and the time that passed.
+/// Runs `work` and returns its result, the CPU time of this thread, and the elapsed time.
 fn measured<T>(work: impl FnOnce() -> T) -> (T, Duration, Duration) {
     let on_core = || {
         let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
@@ -39,7 +39,7 @@ fn measured<T>(work: impl FnOnce() -> T) -> (T, Duration, Duration) {
     )
 }
 
-/// Writes the metrics of trial 1.
+/// Writes `points` metric points of trial 1 through the logger.
 fn append(study: &std::path::Path, points: u64) -> Result<(), Failure> {
     let dir = study.join("1");
     let identity = Identity {
@@ -66,7 +66,7 @@ fn append(study: &std::path::Path, points: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The life of one trial.
+/// Returns the journal entries of a study with one trial.
 fn entries() -> Vec<Entry> {
     let (trial, attempt) = (TrialId(1), Attempt(1));
     let header = Header {

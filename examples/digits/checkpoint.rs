@@ -1,5 +1,5 @@
-//! A training as a file, so exact that a resumed training ends with the same numbers as one that
-//! was never interrupted.
+//! Checkpoints: the state of a training in a file, so exact that a resumed training ends with the
+//! same numbers as an uninterrupted one.
 
 use crate::network::{Network, replace};
 use crate::training::Training;
@@ -9,7 +9,7 @@ use std::path::Path;
 
 const MAGIC: &[u8] = b"digits checkpoint 1\n";
 
-/// Writes the checkpoint, whole or not at all.
+/// Writes the checkpoint atomically.
 pub(crate) fn save(path: &Path, training: &Training) -> io::Result<()> {
     let vectors = vectors(training);
     let mut bytes =
@@ -25,10 +25,10 @@ pub(crate) fn save(path: &Path, training: &Training) -> io::Result<()> {
     replace(path, &bytes)
 }
 
-/// Returns `fresh` as it was when the checkpoint was written.
+/// Returns `fresh` with the state of the checkpoint.
 ///
-/// The options may differ from those it was written with, as population-based training wants; the
-/// layers may not.
+/// The options may differ from those with which the checkpoint was written, as in population-based
+/// training; the layers must be the same.
 pub(crate) fn load(path: &Path, mut fresh: Training) -> Result<Training, String> {
     let bytes =
         fs::read(path).map_err(|why| format!("could not read `{}`: {why}", path.display()))?;

@@ -1,15 +1,16 @@
-//! The digits, as numbers between 0 and 1, in two parts.
+//! The digits data set: pixels as numbers between 0 and 1, split into training and validation
+//! images.
 
 use crate::stream::Stream;
 use std::fs;
 use std::path::Path;
 
-/// Pixels of an image.
+/// Number of pixels of an image.
 pub(crate) const PIXELS: usize = 64;
-/// Digits there are.
+/// Number of classes, the digits 0 to 9.
 pub(crate) const CLASSES: usize = 10;
 
-/// Images and what they show.
+/// Images, row by row, with their labels.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Images {
     pixels: Vec<f32>,
@@ -30,7 +31,7 @@ impl Images {
     }
 }
 
-/// The data set: three quarters to learn from, one to judge by.
+/// The data set: three quarters for training, one quarter for validation.
 #[derive(Debug)]
 pub(crate) struct Digits {
     pub(crate) train: Images,
@@ -40,8 +41,8 @@ pub(crate) struct Digits {
 impl Digits {
     /// Reads `digits.csv`.
     ///
-    /// The split depends on the number of images alone, never on a trial's seed: all trials are
-    /// judged by the same images.
+    /// The split depends only on the number of images, never on a trial's seed: all trials are
+    /// validated with the same images.
     pub(crate) fn read(path: &Path) -> Result<Self, String> {
         let text = fs::read_to_string(path)
             .map_err(|why| format!("could not read `{}`: {why}", path.display()))?;

@@ -5,11 +5,11 @@
 //! $ cargo run --release --example digits -- --lr=0.003 --units=64,32 --epochs=5
 //! ```
 //!
-//! It needs the standard library and nothing else, not even `swath`'s: what a trial is told stands
-//! in its environment, and what it says are lines in a file (`trial.rs`; the program `external.rs`
-//! does the same through the library). What makes it a good trainable is all in this file: it reads
-//! its options, reports once an epoch, keeps a checkpoint, ends where it is told to and names its
-//! model.
+//! It needs only the standard library, not even `swath`: a trial gets its input from environment
+//! variables and appends its records as lines to a file (`trial.rs`; the program `external.rs` does
+//! the same through the library). Everything that makes it a good trainable is in this file: it
+//! reads its options, reports once an epoch, saves a checkpoint, stops when it should, and names
+//! its model.
 
 #![expect(
     clippy::print_stdout,
@@ -62,7 +62,8 @@ fn train(options: &Options) -> Result<(), Box<dyn Error>> {
         let train_loss = training.learn(options, &digits.train);
         let seen = training.validate(&digits.validation);
         if let Some(path) = trial.checkpoint() {
-            checkpoint::save(&path, &training)?; // before the report: who reads the report may end this process
+            // Save before the report: swath may stop this process once it reads the report.
+            checkpoint::save(&path, &training)?;
         }
         println!(
             "epoch {:3}  train_loss {train_loss:.4}  val_loss {:.4}  val_acc {:.4}",

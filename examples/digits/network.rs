@@ -1,4 +1,4 @@
-//! A fully connected network: forward, backward, and nothing else.
+//! A fully connected network: forward pass, backward pass, and nothing else.
 
 use crate::data::{CLASSES, Images, PIXELS};
 use crate::stream::Stream;
@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 use std::str::FromStr;
 
-/// What a hidden unit does with its sum.
+/// The activation function of the hidden units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Activation {
     Relu,
@@ -36,7 +36,7 @@ impl Activation {
         }
     }
 
-    /// Returns the slope where the result was `out`.
+    /// Returns the derivative of the function where its value is `out`.
     fn slope(self, out: f32) -> f32 {
         match self {
             Self::Relu => f32::from(u8::from(out > 0.0)),
@@ -46,8 +46,8 @@ impl Activation {
     }
 }
 
-/// The network: all weights in one vector; layer by layer (inputs × outputs) weights, then the
-/// biases.
+/// A network. All weights are in one vector: layer by layer, the (inputs × outputs) weights, then
+/// the biases.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Network {
     pub(crate) widths: Vec<usize>,
@@ -55,14 +55,14 @@ pub(crate) struct Network {
     pub(crate) activation: Activation,
 }
 
-/// What one pass over images found.
+/// The mean loss and the accuracy over a set of images.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seen {
     pub(crate) loss: f64,
     pub(crate) accuracy: f64,
 }
 
-/// The values of every layer for one image, and their gradients.
+/// The values of every layer for one image, and their gradients (`errors`).
 #[derive(Debug)]
 pub(crate) struct Workspace {
     values: Vec<Vec<f32>>,
@@ -70,8 +70,8 @@ pub(crate) struct Workspace {
 }
 
 impl Network {
-    /// Returns a network with these hidden layers, its weights drawn as He (relu) or Glorot
-    /// (others) advise.
+    /// Returns a network with these hidden layers. The weights are drawn uniformly as recommended
+    /// by He (relu) or Glorot (others); the biases are 0.
     pub(crate) fn new(units: &[usize], activation: Activation, seed: u64) -> Self {
         let widths: Vec<usize> = [PIXELS]
             .iter()
@@ -104,7 +104,7 @@ impl Network {
         }
     }
 
-    /// Returns loss and accuracy over images, learning nothing.
+    /// Returns the loss and the accuracy over images without training.
     pub(crate) fn evaluate(&self, images: &Images) -> Seen {
         let mut space = self.workspace();
         let (mut loss, mut right) = (0.0, 0_usize);
@@ -121,8 +121,8 @@ impl Network {
         }
     }
 
-    /// Adds one image's gradient to `gradient`; returns its loss. `dropout` is the share of hidden
-    /// units left out.
+    /// Adds one image's gradient to `gradient` and returns its loss. `dropout` is the fraction of
+    /// hidden units to drop, with the stream that selects them.
     pub(crate) fn accumulate(
         &self,
         (pixels, label): (&[f32], usize),
@@ -179,7 +179,8 @@ impl Network {
         }
     }
 
-    /// `kept` is the share of hidden units that dropout left in.
+    /// Adds the gradient of the last forward pass to `gradient`. `kept` is the fraction of hidden
+    /// units that dropout retained.
     fn backward(&self, gradient: &mut [f32], space: &mut Workspace, kept: f32) {
         let mut end = self.weights.len();
         for layer in (0..self.widths.len() - 1).rev() {
@@ -205,7 +206,7 @@ impl Network {
                         .for_each(|(slope, error)| *slope += value * error);
                 }
                 if layer > 0 {
-                    // A unit that dropout silenced has no slope; one that it kept was scaled up.
+                    // A dropped unit has no gradient; the value of a retained unit was scaled up.
                     let alive = value != 0.0 || kept == 1.0;
                     *error = if alive {
                         self.activation.slope(value * kept) / kept * dot(row, after)
@@ -218,7 +219,7 @@ impl Network {
         }
     }
 
-    /// Writes the widths and weights as little-endian numbers, whole or not at all.
+    /// Writes the widths and weights as little-endian numbers, atomically.
     pub(crate) fn save(&self, path: &Path) -> io::Result<()> {
         let mut bytes = Vec::with_capacity(8 * self.widths.len() + 4 * self.weights.len() + 8);
         bytes.extend((self.widths.len() as u64).to_le_bytes());
@@ -232,7 +233,7 @@ impl Network {
     }
 }
 
-/// Writes a file beside `path` and renames it: a reader never sees half of it.
+/// Writes a file beside `path` and renames it, so that a reader never sees a partial file.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
@@ -242,8 +243,8 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::rename(unfinished, path)
 }
 
-/// Turns the outputs into the gradient of the cross-entropy; returns the loss and whether the
-/// largest output was right.
+/// Replaces the gradients of the output layer by those of the cross-entropy. Returns the loss, and
+/// whether the largest output is the right one.
 fn softmax_loss(space: &mut Workspace, label: usize) -> (f64, bool) {
     let (Some(outs), Some(errors)) = (space.values.last(), space.errors.last_mut()) else {
         return (0.0, false);
@@ -260,10 +261,10 @@ fn softmax_loss(space: &mut Workspace, label: usize) -> (f64, bool) {
     )
 }
 
-/// Returns e to the power of `x`, to seven digits, by arithmetic alone: the same bits on every
-/// machine, and several at a time.
+/// Returns e to the power of `x` to about seven digits, by arithmetic alone: the result has the
+/// same bits on every machine, and the compiler can vectorise it.
 fn exp(x: f32) -> f32 {
-    const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: what is added to it has no room for a fraction
+    const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: a sum with it has no bits for a fraction
     let x = x.clamp(-87.0, 88.0);
     let twos = (x * std::f32::consts::LOG2_E + ROUND) - ROUND;
     let rest = x - twos * 0.693_359_4 + twos * 2.121_944_4e-4; // minus twos * ln 2, in two parts
@@ -274,7 +275,8 @@ fn exp(x: f32) -> f32 {
     power * f32::from_bits(((twos as i32 + 127) as u32) << 23)
 }
 
-/// Returns the inner product, in eight lanes that the compiler can keep in one register.
+/// Returns the inner product, computed in eight lanes that the compiler can keep in one vector
+/// register.
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0.0_f32; 8];
     let (a, b) = (a.chunks_exact(8), b.chunks_exact(8));

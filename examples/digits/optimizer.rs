@@ -1,9 +1,9 @@
-//! Three ways to turn a gradient into a step.
+//! Three optimizers: SGD with momentum, Adam and AdamW.
 
 use crate::options::Options;
 use std::str::FromStr;
 
-/// How the weights follow the gradient.
+/// The method by which the weights follow the gradient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Method {
     Sgd,
@@ -23,7 +23,7 @@ impl FromStr for Method {
     }
 }
 
-/// What an optimizer remembers: the step count and two moments for every weight (SGD uses the
+/// The state of an optimizer: the step count, and two moments for every weight (SGD uses only the
 /// first).
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Optimizer {
@@ -54,8 +54,8 @@ impl Optimizer {
                     *weight -= lr * *velocity;
                 }
             }
-            // Kingma & Ba, 2015; for AdamW the decay goes past the moments (Loshchilov & Hutter,
-            // 2019).
+            // Kingma & Ba, 2015. AdamW applies the weight decay outside of the moments (Loshchilov
+            // & Hutter, 2019).
             method @ (Method::Adam | Method::AdamW) => {
                 let (beta1, beta2, epsilon) = (0.9_f32, 0.999_f32, 1e-8_f32);
                 let steps = i32::try_from(self.steps).unwrap_or(i32::MAX);

@@ -1,11 +1,11 @@
-//! The hyperparameters, from the command line.
+//! The hyperparameters, parsed from the command line.
 
 use crate::network::Activation;
 use crate::optimizer::Method;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// What can be said on the command line.
+/// The options of the command line.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Options {
     pub(crate) lr: f32,
@@ -21,8 +21,8 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Reads `--name=value` and `--name value`; a list is `[64,32]`, `64,32`, or the option given
-    /// twice.
+    /// Parses `--name=value` and `--name value`. A list is `[64,32]`, `64,32`, or a repeated
+    /// option.
     pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut options = Self {
             lr: 0.003,
@@ -78,8 +78,8 @@ impl Options {
         Ok(options)
     }
 
-    /// Makes `units` as long as `layers` says: one width serves all layers, any other difference is
-    /// a mistake.
+    /// Extends `units` to the number of `layers`: a single width is used for all layers, any other
+    /// difference is an error.
     fn fit_units(&mut self, layers: Option<usize>) -> Result<(), String> {
         if self.units.is_empty() && layers != Some(0) {
             self.units.push(64);

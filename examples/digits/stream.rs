@@ -1,14 +1,14 @@
-//! Random numbers that depend on nothing but their names.
+//! Random numbers that depend only on the name of their stream.
 
 /// A stream of random numbers: SplitMix64 (Steele, Lea & Flood, OOPSLA 2014).
 ///
-/// Every epoch has a stream of its own, so a resumed training needs no saved state to draw what an
-/// uninterrupted one draws.
+/// Every epoch has its own stream, so a resumed training draws the same numbers as an uninterrupted
+/// one without any saved state.
 #[derive(Debug)]
 pub(crate) struct Stream(u64);
 
 impl Stream {
-    /// Returns the stream of that name, e.g. (seed, purpose, epoch).
+    /// Returns the stream with a name such as (seed, purpose, epoch).
     pub(crate) fn new(name: &[u64]) -> Self {
         let mut stream = Self(0);
         for &part in name {

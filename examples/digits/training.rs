@@ -1,4 +1,4 @@
-//! A training under way: everything that the next epoch depends on.
+//! The state of a training: everything that the next epoch depends on.
 
 use crate::data::Images;
 use crate::network::{Network, Seen};
@@ -6,8 +6,8 @@ use crate::optimizer::Optimizer;
 use crate::options::Options;
 use crate::stream::Stream;
 
-/// The longest a batch's mean gradient may be: a step too far is then a poor model, not an
-/// overflow.
+/// Maximum norm of a batch's mean gradient. It turns a step that is too large into a poor model
+/// instead of an overflow.
 const LONGEST: f32 = 5.0;
 
 /// The state of a training after `epoch` epochs.
@@ -17,7 +17,7 @@ pub(crate) struct Training {
     pub(crate) epoch: u64,
     pub(crate) network: Network,
     pub(crate) optimizer: Optimizer,
-    /// The network of the epoch with the smallest validation loss, and that loss.
+    /// The network of the epoch with the smallest validation loss; the loss is `best_loss`.
     pub(crate) best: Network,
     pub(crate) best_loss: f64,
 }
@@ -35,7 +35,7 @@ impl Training {
         }
     }
 
-    /// Goes once through the images; returns the mean loss on the way.
+    /// Trains one epoch and returns the mean training loss.
     pub(crate) fn learn(&mut self, options: &Options, images: &Images) -> f64 {
         self.epoch += 1;
         let mut order: Vec<usize> = (0..images.len()).collect();
@@ -72,7 +72,7 @@ impl Training {
         loss / images.len() as f64
     }
 
-    /// Judges the network as it is, and keeps it if it is the best so far.
+    /// Evaluates the network, and stores it as `best` if its loss is the smallest so far.
     pub(crate) fn validate(&mut self, images: &Images) -> Seen {
         let seen = self.network.evaluate(images);
         if seen.loss < self.best_loss {

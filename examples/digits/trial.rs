@@ -1,17 +1,17 @@
-//! What `swath` tells a trial, and what the trial tells `swath`. By hand there is nobody to tell,
-//! and everything has a default.
+//! The interface between `swath` and a trial: environment variables in, records out. A program
+//! started by hand uses defaults for all of it and records nothing.
 
 use std::env;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// This process as a trial.
+/// This process as a trial, with its settings from the environment.
 #[derive(Debug)]
 pub(crate) struct Trial {
     pub(crate) data_dir: PathBuf,
     pub(crate) seed: u64,
-    /// The last epoch of this attempt.
+    /// The last epoch of this attempt; `None` if the options decide.
     pub(crate) until: Option<u64>,
     folder: Option<PathBuf>,
     checkpoints: Option<PathBuf>,
@@ -42,23 +42,24 @@ impl Trial {
         })
     }
 
-    /// Returns where the checkpoint goes, if there is a place for it.
+    /// Returns the path of the checkpoint, if the trial has a folder for checkpoints.
     pub(crate) fn checkpoint(&self) -> Option<PathBuf> {
         self.checkpoints
             .as_ref()
             .map(|folder| folder.join("training.bin"))
     }
 
-    /// Returns the checkpoint to go on from, if that is asked for and possible.
+    /// Returns the checkpoint to resume from, if this attempt resumes and the file exists.
     pub(crate) fn checkpoint_to_resume(&self) -> Option<PathBuf> {
         self.checkpoint()
             .filter(|path| self.resume && path.exists())
     }
 
-    /// Returns where the model goes: where the person said, in the trial's folder, or nowhere.
+    /// Returns the path of the model: `said` if the user chose one, else a path for the trial, or
+    /// `None` for a program started by hand.
     ///
-    /// A `model_path` lies inside the working directory; a trial whose folder is elsewhere puts its
-    /// model under `models/`.
+    /// A `model_path` must lie inside the working directory, so a trial whose folder is elsewhere
+    /// puts its model under `models/`.
     pub(crate) fn model_path(&self, said: Option<&Path>) -> Option<PathBuf> {
         if let Some(path) = said {
             return Some(path.to_owned());
@@ -74,7 +75,7 @@ impl Trial {
         })
     }
 
-    /// Tells whether this trial is to end early.
+    /// Returns whether this trial should end early, which the file `stop` in its folder tells.
     pub(crate) fn stopping(&self) -> bool {
         self.folder
             .as_ref()

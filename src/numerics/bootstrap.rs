@@ -1,19 +1,19 @@
-//! The bias-corrected and accelerated bootstrap of a mean: an interval that may be lopsided where
-//! the numbers are.
+//! The bias-corrected and accelerated (BCa) bootstrap of a mean. The interval may be asymmetric if
+//! the distribution is.
 //!
-//! Efron, *J. American Statistical Association* 82 (1987). The randomness is seeded, so the same
-//! numbers give the same interval.
+//! Efron, *J. American Statistical Association* 82 (1987). The random numbers have a fixed seed, so
+//! the same numbers give the same interval.
 
 use super::normal;
 use super::sample::Sample;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// How many times the sample is drawn again.
+/// Number of bootstrap resamples.
 const RESAMPLES: usize = 9_999;
 
-/// Returns the interval of the mean at that confidence, `None` for fewer than two numbers or if all
-/// are equal.
+/// Returns the confidence interval (low, high) of the mean at `confidence`, from 0 to 1. Returns
+/// `None` for fewer than two numbers, or if all are equal.
 #[must_use]
 pub fn mean_interval(numbers: &[f64], confidence: f64) -> Option<(f64, f64)> {
     let sample = Sample::of(numbers).filter(|sample| sample.n > 1 && sample.std > 0.0)?;
@@ -23,6 +23,7 @@ pub fn mean_interval(numbers: &[f64], confidence: f64) -> Option<(f64, f64)> {
         .map(|_| (0..n).map(|_| numbers[rng.random_range(0..n)]).sum::<f64>() / n as f64)
         .collect();
     means.sort_by(f64::total_cmp);
+    // Resampled means equal to the mean count half.
     let below = means.partition_point(|mean| *mean < sample.mean);
     let up_to = means.partition_point(|mean| *mean <= sample.mean);
     let bias = normal::quantile((below + up_to) as f64 / (2 * RESAMPLES) as f64);
@@ -35,15 +36,16 @@ pub fn mean_interval(numbers: &[f64], confidence: f64) -> Option<(f64, f64)> {
     Some((end(alpha), end(1.0 - alpha)))
 }
 
-/// Returns how the spread changes with the mean, by leaving out each number once; for a mean that
-/// is its skewness.
+/// Returns the acceleration, the rate at which the standard error changes with the mean. For a mean
+/// the jackknife estimate follows from the skewness.
 fn acceleration(numbers: &[f64], mean: f64) -> f64 {
     let cubes: f64 = numbers.iter().map(|number| (number - mean).powi(3)).sum();
     let squares: f64 = numbers.iter().map(|number| (number - mean).powi(2)).sum();
     cubes / (6.0 * squares.powf(1.5))
 }
 
-/// Returns the value under which that share of the sorted numbers lies, between its neighbours.
+/// Returns the value at quantile `share` of the sorted numbers, interpolated linearly between
+/// neighbours.
 fn percentile(sorted: &[f64], share: f64) -> f64 {
     let place = share.clamp(0.0, 1.0) * (sorted.len() - 1) as f64;
     let (low, rest) = (place.floor() as usize, place.fract());

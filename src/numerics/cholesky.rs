@@ -1,26 +1,29 @@
-//! The Cholesky factor of a symmetric matrix that grows row by row, and what is solved with it.
+//! The Cholesky factor of a symmetric matrix that grows row by row, and the solution of linear
+//! systems with it.
 //!
 //! Golub & Van Loan, *Matrix Computations*, 4th ed., section 4.2, by rows: every inner loop is a
 //! dot product of two contiguous rows.
 
-/// The matrix stays indefinite.
+/// The error for a matrix that is not positive definite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the matrix is not positive definite")]
 pub struct Singular;
 
-/// A lower triangular factor, its rows packed one behind the other.
+/// A lower triangular factor L with L Lᵀ = A. Its rows are packed one behind the other.
 #[derive(Debug, Clone, Default)]
 pub struct Cholesky {
+    /// The rows up to the diagonal; n (n + 1) / 2 items.
     packed: Vec<f64>,
+    /// n, the number of rows.
     order: usize,
 }
 
 impl Cholesky {
-    /// Factors the matrix whose row i up to the diagonal is what `row(i)` writes into its slice of
-    /// length i + 1.
+    /// Factors the matrix of `order` rows. `row(i)` writes row i up to the diagonal into its slice
+    /// of length i + 1. O(n³).
     ///
     /// # Errors
-    /// [`Singular`] if a pivot is not positive.
+    /// Returns [`Singular`] if a pivot is not positive.
     pub fn factor(order: usize, row: impl Fn(usize, &mut [f64])) -> Result<Self, Singular> {
         let mut factor = Self {
             packed: Vec::with_capacity(order * (order + 1) / 2),
@@ -37,7 +40,7 @@ impl Cholesky {
     /// Appends a row of the matrix, up to its diagonal; O(n²).
     ///
     /// # Errors
-    /// [`Singular`] if the pivot is not positive; the factor is then unchanged.
+    /// Returns [`Singular`] if the pivot is not positive. The factor is then unchanged.
     pub fn push(&mut self, row: &[f64]) -> Result<(), Singular> {
         let start = self.packed.len();
         self.packed.extend_from_slice(row);
@@ -58,19 +61,19 @@ impl Cholesky {
         Ok(())
     }
 
-    /// Returns the order of the matrix.
+    /// Returns n, the number of rows of the matrix.
     #[must_use]
     pub fn order(&self) -> usize {
         self.order
     }
 
-    /// Returns row `i` of the factor, up to its diagonal.
+    /// Returns row `i` of the factor, up to its diagonal; i + 1 items.
     #[must_use]
     pub fn row(&self, i: usize) -> &[f64] {
         &self.packed[i * (i + 1) / 2..][..=i]
     }
 
-    /// Solves L v = b in place, for the leading rows that `b` is long.
+    /// Solves L v = b in place, for the leading `b.len()` rows; O(n²).
     pub fn solve_lower(&self, b: &mut [f64]) {
         for i in 0..b.len() {
             let row = self.row(i);
@@ -78,7 +81,7 @@ impl Cholesky {
         }
     }
 
-    /// Solves Lᵀ v = b in place, for the leading rows that `b` is long.
+    /// Solves Lᵀ v = b in place, for the leading `b.len()` rows; O(n²).
     pub fn solve_upper(&self, b: &mut [f64]) {
         for i in (0..b.len()).rev() {
             let row = self.row(i);
@@ -100,7 +103,8 @@ impl Cholesky {
     #[must_use]
     pub fn inverse(&self) -> Vec<f64> {
         let n = self.order;
-        // Column j of L⁻¹ from its diagonal down, kept as row j: contiguous for the products below.
+        // Column j of L⁻¹ from its diagonal down, stored as row j, so that the products below read
+        // contiguous memory.
         let mut columns = vec![0.0; n * n];
         let mut b = vec![0.0; n];
         for j in 0..n {
@@ -120,7 +124,8 @@ impl Cholesky {
     }
 }
 
-/// Returns the scalar product of two slices of the same length.
+/// Returns the scalar product of two slices of the same length. Eight partial sums in a fixed order
+/// allow vector instructions and give the same result on every machine.
 #[inline]
 #[must_use]
 pub fn dot(a: &[f64], b: &[f64]) -> f64 {
@@ -140,6 +145,7 @@ pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     rest + ((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7]))
 }
 
+/// Adds `factor` times `row` to `target`.
 fn axpy(target: &mut [f64], factor: f64, row: &[f64]) {
     for (slot, value) in target.iter_mut().zip(row) {
         *slot += factor * value;

@@ -1,16 +1,16 @@
-//! The exponential of many numbers at once, and sums of exponentials.
+//! The exponential function in a form that vectorises, and sums of exponentials.
 //!
-//! The same bits on every machine, and in a form that the compiler turns into vector code: range
-//! reduction by Cody & Waite, then the Taylor polynomial of degree 13 on |r| ≤ ½ ln 2, relative
-//! error below 3e-16.
+//! The result is bit-identical on every machine. The method: range reduction by Cody & Waite, then
+//! the Taylor polynomial of degree 13 on |r| ≤ ½ ln 2; the relative error is below 3e-16.
 
 const LOG2_E: f64 = std::f64::consts::LOG2_E;
+/// ln 2 split in two: products of the high part with an exponent are exact.
 const LN_2_HIGH: f64 = 6.931_471_803_691_238e-1;
 const LN_2_LOW: f64 = 1.908_214_929_270_587_7e-10;
-/// Added and taken away again, it rounds to a whole number.
+/// 1.5 · 2^52: adding and subtracting it rounds to an integer.
 const ROUND: f64 = 6_755_399_441_055_744.0;
 
-/// Returns eˣ; 0 below −708, and the value at 709 above that.
+/// Returns eˣ. Returns 0 below −708, and the value at 709 for every x above.
 #[inline]
 #[must_use]
 pub fn exp(x: f64) -> f64 {
@@ -36,14 +36,13 @@ pub fn exp(x: f64) -> f64 {
     ] {
         sum = sum * r + factor;
     }
-    // The whole number stands in the low bits of `shifted`: move it to where a float keeps its
-    // exponent.
+    // The integer is in the low bits of `shifted`. Move it to the exponent of a float.
     let scale = f64::from_bits((shifted.to_bits() << 52).wrapping_add(1023 << 52));
     let value = sum * scale;
     if x < -708.0 { 0.0 } else { value }
 }
 
-/// Returns ln Σ eˣ; −∞ for none.
+/// Returns ln Σ eˣ without overflow; −∞ for no terms.
 #[must_use]
 pub fn ln_sum_exp(terms: &[f64]) -> f64 {
     let top = terms.iter().copied().fold(f64::NEG_INFINITY, f64::max);

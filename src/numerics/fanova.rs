@@ -1,41 +1,48 @@
-//! Functional analysis of variance of a random forest: how much of what it predicts is due to each
-//! parameter alone.
+//! Functional analysis of variance (fANOVA) of a random forest: the share of the variance of its
+//! predictions that each parameter explains alone.
 //!
 //! Hutter, Hoos & Leyton-Brown, *An Efficient Approach for Assessing Hyperparameter Importance*,
-//! ICML 2014. Every point of the unit cube counts alike, wherever the samples were taken. A
-//! parameter that does not always exist is judged where it does, and that counts in proportion to
-//! how much of the cube that is.
+//! ICML 2014. All points of the unit cube have the same weight, wherever the samples were taken. A
+//! conditional parameter is assessed over the part of the cube where it is active, and its variance
+//! is weighted by the size of that part.
 
 use super::forest::{Forest, Node, Tree};
 use rayon::prelude::*;
 
-/// How much of the variance each column explains alone, tree by tree.
+/// The share of the variance that each column explains alone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Effects {
-    /// The mean share of the variance, one a column; their sum is at most about 1, the rest is due
-    /// to several together.
+    /// The mean share over the trees, one per column. Their sum is at most about 1; the rest is due
+    /// to interactions.
     pub shares: Vec<f64>,
-    /// The standard deviation of the shares among the trees.
+    /// The standard deviation of the share between the trees, one per column.
     pub spreads: Vec<f64>,
 }
 
-/// The part of the cube that a leaf covers.
+/// A leaf with the part of the cube that it covers.
 #[derive(Debug, Clone, PartialEq)]
 struct Region<'a> {
+    /// The prediction of the leaf.
     mean: f64,
+    /// The volume of the part; those of all leaves sum to 1.
     volume: f64,
-    /// One a column.
+    /// The extent along each column.
     sides: Vec<Side>,
+    /// Whether each column is active in all samples of the leaf.
     exists: &'a [bool],
 }
 
+/// The extent of a leaf along one column.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Side {
+    /// An interval of a number, from low to high.
     Range(f64, f64),
+    /// The categories of a choice in a mask, and their total number.
     Mask(u64, usize),
 }
 
 impl Side {
+    /// Returns the extent as a fraction of the whole axis.
     fn length(self) -> f64 {
         match self {
             Self::Range(low, high) => high - low,
@@ -44,7 +51,8 @@ impl Side {
     }
 }
 
-/// Measures every column. `None` if no tree varies.
+/// Returns the shares of all columns, computed in parallel over the trees. Trees without variance
+/// are left out; `None` if no tree has any.
 #[must_use]
 pub fn effects(forest: &Forest) -> Option<Effects> {
     let columns = forest.categories.len();
@@ -84,8 +92,9 @@ pub fn effects(forest: &Forest) -> Option<Effects> {
     })
 }
 
-/// Returns the forest's mean over two columns at the centres of a grid, row by row of the second;
-/// `None` where one does not exist.
+/// Returns the mean prediction of the forest over two columns at the centres of a grid of `width` ×
+/// `height` cells, row by row of the second column. `None` where the two columns are not both
+/// active.
 #[must_use]
 pub fn surface(
     forest: &Forest,
@@ -109,8 +118,8 @@ pub fn surface(
             }
         }
     }
-    // Where both exist only in a few leaves, that is because the leaves could not tell that they do
-    // not.
+    // A low weight means that both columns are active there in few leaves only, which happens where
+    // a tree could not tell that they are not.
     let most = cells.iter().map(|(_, weight)| *weight).fold(0.0, f64::max);
     cells
         .into_iter()
@@ -118,7 +127,7 @@ pub fn surface(
         .collect()
 }
 
-/// Returns the cells of a grid whose centres lie on a side; categories have a cell each.
+/// Returns the cells of a grid whose centres lie within a side. Each category is a cell of its own.
 fn covered(side: Side, count: usize) -> Vec<usize> {
     let inside = |at: &usize| match side {
         Side::Range(low, high) => {
@@ -130,8 +139,8 @@ fn covered(side: Side, count: usize) -> Vec<usize> {
     (0..count).filter(inside).collect()
 }
 
-/// Returns the variance that a column causes alone where it exists, times the part of the cube
-/// where it does.
+/// Returns the variance that a column causes alone where it is active, times the fraction of the
+/// cube where it is.
 fn alone(regions: &[Region<'_>], column: usize) -> f64 {
     let parts: Vec<(Side, f64, f64)> = regions
         .iter()
@@ -146,7 +155,8 @@ fn alone(regions: &[Region<'_>], column: usize) -> f64 {
         Some((Side::Mask(_, count), ..)) => categories(&parts, *count),
         Some(_) => intervals(&parts),
     };
-    // Lengths of the pieces, their weight and the sum of weighted means.
+    // Each piece has a length, a weight (the cross-section of the leaves there) and the sum of the
+    // weighted means.
     let mass: f64 = pieces
         .iter()
         .map(|(length, weight, _)| length * weight)
@@ -162,6 +172,7 @@ fn alone(regions: &[Region<'_>], column: usize) -> f64 {
         .sum()
 }
 
+/// Returns a piece per category: (length, weight, weighted sum of means).
 fn categories(parts: &[(Side, f64, f64)], count: usize) -> Vec<(f64, f64, f64)> {
     let piece = |category: usize| {
         let (mut weight, mut sum) = (0.0, 0.0);
@@ -175,6 +186,8 @@ fn categories(parts: &[(Side, f64, f64)], count: usize) -> Vec<(f64, f64, f64)> 
     (0..count).map(piece).collect()
 }
 
+/// Returns the pieces between neighbouring edges of the leaves: (length, weight, weighted sum of
+/// means). Pieces without weight are left out.
 fn intervals(parts: &[(Side, f64, f64)]) -> Vec<(f64, f64, f64)> {
     let mut steps: Vec<(f64, f64, f64)> = Vec::with_capacity(parts.len() * 2);
     for (side, part, mean) in parts {
@@ -187,6 +200,7 @@ fn intervals(parts: &[(Side, f64, f64)]) -> Vec<(f64, f64, f64)> {
     let (mut weight, mut sum, mut pieces) = (0.0, 0.0, Vec::with_capacity(steps.len()));
     for pair in steps.windows(2) {
         (weight, sum) = (weight + pair[0].1, sum + pair[0].2);
+        // Rounding leaves a weight near 0 where no leaf is.
         if pair[1].0 > pair[0].0 && weight > 1e-12 {
             pieces.push((pair[1].0 - pair[0].0, weight, sum));
         }
@@ -194,7 +208,7 @@ fn intervals(parts: &[(Side, f64, f64)]) -> Vec<(f64, f64, f64)> {
     pieces
 }
 
-/// Returns the leaves with what they cover.
+/// Returns the leaves of a tree with the parts of the cube that they cover.
 fn regions<'a>(tree: &'a Tree, categories: &[usize]) -> Vec<Region<'a>> {
     let whole = |count: &usize| match count {
         0 => Side::Range(0.0, 1.0),
@@ -263,7 +277,8 @@ mod tests {
     use super::{effects, surface};
     use crate::numerics::forest::{Column, Forest};
 
-    /// Points of a plane that fill the unit cube evenly.
+    /// Returns points that fill the unit interval evenly, one coordinate of a low-discrepancy
+    /// sequence.
     fn plane(count: usize, step: f64) -> Vec<f64> {
         (0..count)
             .map(|at| (0.5 + at as f64 * step).fract())
@@ -297,8 +312,8 @@ mod tests {
 
     #[test]
     fn a_conditional_parameter_counts_by_where_it_exists() {
-        // Of two choices one has a parameter that decides all of its score: 0 or 1, where the other
-        // scores 1/2.
+        // Only one of two choices has the second parameter, which alone decides its score: 0 or 1.
+        // The other choice always scores 1/2.
         let (switch, m) = (plane(800, 0.754_877_666), plane(800, 0.569_840_290));
         let exists = |at: usize| switch[at] < 0.5;
         let momentum = (0..800)

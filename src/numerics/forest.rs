@@ -1,42 +1,43 @@
 //! A random forest for regression (Breiman, Machine Learning 45, 2001) over parameters, some of
-//! which do not always exist.
+//! which may be inactive in some samples.
 //!
-//! Trees are grown to the end on bootstrap samples, with every column tried at every split, as
-//! scikit-learn's `RandomForestRegressor` does by default. A column is split only where it exists
-//! in every sample of the node, so what a conditional parameter does is told apart from whether it
-//! exists.
+//! Trees are fully grown on bootstrap samples, and every column is tried at every split, as
+//! scikit-learn's `RandomForestRegressor` does by default. A column is split only where it is
+//! active in every sample of the node. The effect of a conditional parameter is thereby separated
+//! from the effect of its being active.
 
 use super::stream::{Purpose, stream};
 use rand::RngExt;
 use rayon::prelude::*;
 
-/// Choices with more categories than this cannot be split.
+/// Maximum number of categories of a choice that can be split.
 pub const MOST_CATEGORIES: usize = 64;
-/// Deeper nodes are not split.
+/// Maximum depth of a node that is split; the root has depth 0.
 const MOST_DEPTH: usize = 64;
 
-/// One parameter of all samples.
+/// The values of one parameter in all samples.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Column {
-    /// A number in [0, 1] or the index of a category; NaN where the parameter does not exist.
+    /// A number in [0, 1] or the index of a category per sample; NaN where the parameter is
+    /// inactive.
     pub values: Vec<f64>,
-    /// How many categories there are; 0 for a number.
+    /// The number of categories; 0 for a number.
     pub categories: usize,
 }
 
-/// A node of a tree; its children are positions in the tree.
+/// A node of a tree. Children are given by their index in the tree.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Node {
-    /// The mean of its samples.
+    /// A leaf with the mean target of its samples.
     Leaf(f64),
-    /// Numbers up to the threshold go left.
+    /// A split of a number: values up to the threshold go left.
     Below {
         column: usize,
         threshold: f64,
         left: usize,
         right: usize,
     },
-    /// The categories in the mask go left.
+    /// A split of a choice: the categories in the mask go left.
     Among {
         column: usize,
         mask: u64,
@@ -45,26 +46,32 @@ pub(super) enum Node {
     },
 }
 
-/// A tree, the root first. Each node knows which columns exist in all of its samples.
+/// A tree. Node 0 is the root.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Tree {
+    /// The nodes; children come after their parents.
     pub(super) nodes: Vec<Node>,
+    /// For each node, whether each column is active in all of its samples.
     pub(super) exists: Vec<Vec<bool>>,
+    /// The number of samples of each node.
     counts: Vec<usize>,
 }
 
-/// A forest.
+/// A forest of regression trees.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Forest {
+    /// The trees.
     pub(super) trees: Vec<Tree>,
+    /// The number of categories of each column; 0 for a number.
     pub(super) categories: Vec<usize>,
-    /// The share of the variance that the trees explain in samples they were not grown on; `None`
-    /// if too few were left out.
+    /// The out-of-bag R²: the share of the variance that the trees explain in samples they were not
+    /// grown on. `None` if fewer than four samples are out of bag or they do not vary.
     pub explained: Option<f64>,
 }
 
 impl Forest {
-    /// Grows `trees` trees; every column and `target` have the same length.
+    /// Grows a forest of `trees` trees, in parallel. Every column and `target` must have the same
+    /// length. The same seed gives the same forest.
     #[must_use]
     pub fn grow(columns: &[Column], target: &[f64], trees: usize, seed: u64) -> Self {
         let grown: Vec<(Tree, Vec<bool>)> = (0..trees)
@@ -75,6 +82,7 @@ impl Forest {
                 let sample: Vec<usize> = (0..count)
                     .map(|_| rng.random_range(0..count.max(1)))
                     .collect();
+                // Samples that are never drawn are out of bag for this tree.
                 let mut drawn = vec![false; count];
                 sample.iter().for_each(|at| drawn[*at] = true);
                 (Growth::new(columns, target, &sample).finish(), drawn)
@@ -90,7 +98,8 @@ impl Forest {
     }
 }
 
-/// Returns 1 − (mean squared error) / variance over the samples that some trees have not seen.
+/// Returns 1 − (mean squared error) / variance over the samples that are out of bag in at least one
+/// tree. Each is predicted by those trees only.
 fn explained(grown: &[(Tree, Vec<bool>)], columns: &[Column], target: &[f64]) -> Option<f64> {
     let unseen = |at: usize| {
         let mut sum = (0.0, 0u32);
@@ -119,8 +128,8 @@ fn explained(grown: &[(Tree, Vec<bool>)], columns: &[Column], target: &[f64]) ->
 }
 
 impl Tree {
-    /// Returns the mean at a point; where the point lacks what is asked, that of both sides
-    /// together.
+    /// Returns the prediction at a point, from `node` down. Where the point lacks the column of a
+    /// split, returns the mean of both sides, weighted by their samples.
     fn predict(&self, node: usize, at: &dyn Fn(usize) -> f64) -> f64 {
         let both = |left: usize, right: usize| {
             let (a, b) = (self.counts[left] as f64, self.counts[right] as f64);
@@ -157,27 +166,38 @@ impl Tree {
     }
 }
 
-/// A tree being grown. Each node is a range of the sorted orders of all columns.
+/// A tree being grown. Each node is a range of positions that is the same in the sorted order of
+/// every column.
 struct Growth<'a> {
+    /// The parameters.
     columns: &'a [Column],
+    /// The values to predict.
     target: &'a [f64],
-    /// By column: the drawn samples in the order of its values, absent ones last.
+    /// For each column, the positions in the bootstrap sample sorted by its value, inactive ones
+    /// last.
     orders: Vec<Vec<usize>>,
+    /// For each position, whether it goes left; a buffer of [`Growth::part`].
     left: Vec<bool>,
-    /// By position in the sample.
+    /// The sample at each position of the bootstrap sample.
     sample: Vec<usize>,
+    /// The nodes so far.
     tree: Tree,
 }
 
-/// The best way to cut a node in two.
+/// A split of a node.
 struct Cut {
+    /// Σ (sum of targets)² / count over both sides; the larger, the less variance is left.
     gain: f64,
+    /// The column to split.
     column: usize,
+    /// The threshold of a number.
     threshold: f64,
+    /// The categories of a choice that go left.
     mask: u64,
 }
 
 impl<'a> Growth<'a> {
+    /// Sorts the bootstrap sample by every column.
     fn new(columns: &'a [Column], target: &'a [f64], sample: &[usize]) -> Self {
         let sorted = |column: &Column| {
             let mut order: Vec<usize> = (0..sample.len()).collect();
@@ -190,7 +210,7 @@ impl<'a> Growth<'a> {
             });
             order
         };
-        // Without columns there is still one order, to take the mean over.
+        // Without columns one order is still needed, to take the mean over.
         let mut orders: Vec<Vec<usize>> = columns.iter().map(sorted).collect();
         if orders.is_empty() {
             orders.push((0..sample.len()).collect());
@@ -206,6 +226,7 @@ impl<'a> Growth<'a> {
         }
     }
 
+    /// Grows the tree to its leaves, depth first.
     fn finish(mut self) -> Tree {
         let mut open = vec![(self.node(0, self.sample.len()), 0, self.sample.len(), 0)];
         while let Some((node, from, to, depth)) = open.pop() {
@@ -241,11 +262,12 @@ impl<'a> Growth<'a> {
         self.tree
     }
 
+    /// Returns the value of a column at a position of the bootstrap sample.
     fn value(&self, column: usize, at: usize) -> f64 {
         self.columns[column].values[self.sample[at]]
     }
 
-    /// Adds a leaf for a range.
+    /// Appends a leaf for a range of positions and returns its index.
     fn node(&mut self, from: usize, to: usize) -> usize {
         let samples = &self.orders[0][from..to];
         let mean = samples
@@ -253,6 +275,7 @@ impl<'a> Growth<'a> {
             .map(|at| self.target[self.sample[*at]])
             .sum::<f64>()
             / samples.len().max(1) as f64;
+        // Inactive samples come last in every order, so the last one decides.
         let exists = |column: usize| {
             self.orders[column][from..to]
                 .last()
@@ -265,7 +288,8 @@ impl<'a> Growth<'a> {
         self.tree.nodes.len() - 1
     }
 
-    /// Finds the cut that leaves the least variance on both sides.
+    /// Returns the split that leaves the least variance on both sides, or `None` if no split
+    /// reduces it.
     fn cut(&self, from: usize, to: usize) -> Option<Cut> {
         if to - from < 2 {
             return None;
@@ -284,6 +308,7 @@ impl<'a> Growth<'a> {
         let mut best: Option<Cut> = None;
         for column in 0..self.columns.len() {
             let order = &self.orders[column][from..to];
+            // The column is inactive in some sample of the node.
             if self.value(column, order[order.len() - 1]).is_nan() {
                 continue;
             }
@@ -291,6 +316,7 @@ impl<'a> Growth<'a> {
                 0 => self.threshold(column, order, total),
                 _ => self.categories(column, order, total),
             };
+            // A gain within rounding errors is none.
             if let Some(cut) = cut.filter(|cut| cut.gain > whole * (1.0 + 1e-14))
                 && best.as_ref().is_none_or(|best| cut.gain > best.gain)
             {
@@ -300,6 +326,7 @@ impl<'a> Growth<'a> {
         best
     }
 
+    /// Returns the best split of a number, halfway between two neighbouring values.
     fn threshold(&self, column: usize, order: &[usize], total: f64) -> Option<Cut> {
         let (mut sum, mut best) = (0.0, None::<Cut>);
         for (seen, pair) in order.windows(2).enumerate() {
@@ -322,8 +349,9 @@ impl<'a> Growth<'a> {
         best
     }
 
-    /// The best subset of categories is among those that take the lowest means (Breiman et al.,
-    /// CART, 1984, section 9.4).
+    /// Returns the best split of a choice, or `None` if it has too many categories. With categories
+    /// in the order of their means, the best subset is always a prefix (Breiman et al., CART, 1984,
+    /// section 9.4).
     fn categories(&self, column: usize, order: &[usize], total: f64) -> Option<Cut> {
         let mut sums = [(0.0, 0usize); MOST_CATEGORIES];
         for at in order {
@@ -350,8 +378,8 @@ impl<'a> Growth<'a> {
         best
     }
 
-    /// Sorts a range into what goes left and what goes right, keeping every column's order; returns
-    /// where the right side begins.
+    /// Partitions a range into left and right in every column's order, keeping the order within
+    /// each side. Returns the position at which the right side begins.
     fn part(&mut self, cut: &Cut, from: usize, to: usize) -> usize {
         let numeric = self.columns[cut.column].categories == 0;
         for &at in &self.orders[cut.column][from..to] {

@@ -1,12 +1,12 @@
-//! How much of the space a set of points dominates: the one number that says how good a Pareto
-//! front is.
+//! The hypervolume: the size of the space that a set of points dominates, which measures the
+//! quality of a Pareto front in one number.
 
-/// Returns the volume between points and a reference point that is dominated by at least one of
-/// them, all oriented so that smaller is better.
+/// Returns the volume between points and a reference point that at least one of the points
+/// dominates. All coordinates are oriented so that smaller is better.
 ///
-/// Points that are not better than the reference in every coordinate add nothing. Exact, by slicing
-/// along the last coordinate (Knowles, 2002; While et al., IEEE TEC 10(1), 2006): O(n log n) for
-/// two coordinates, O(n² log n) for three, a factor n more for each further one.
+/// Points that are not better than the reference in every coordinate add nothing. The result is
+/// exact, by slicing along the last coordinate (Knowles, 2002; While et al., IEEE TEC 10(1), 2006):
+/// O(n log n) for two coordinates, O(n² log n) for three, and a factor n more for each further one.
 #[must_use]
 pub fn hypervolume(points: &[Vec<f64>], reference: &[f64]) -> f64 {
     let inside = |point: &&Vec<f64>| {
@@ -16,6 +16,7 @@ pub fn hypervolume(points: &[Vec<f64>], reference: &[f64]) -> f64 {
     slice(kept, reference)
 }
 
+/// Returns the hypervolume of points that are all better than the reference.
 fn slice(mut points: Vec<&[f64]>, reference: &[f64]) -> f64 {
     let Some((edge, rest)) = reference.split_last() else {
         return 0.0;
@@ -39,6 +40,8 @@ fn slice(mut points: Vec<&[f64]>, reference: &[f64]) -> f64 {
     }
     let mut volume = 0.0;
     for at in 0..points.len() {
+        // Between this point and the next along the last coordinate, only the points up to this one
+        // dominate.
         let height = points.get(at + 1).map_or(*edge, |next| next[last]) - points[at][last];
         if height > 0.0 {
             volume += height

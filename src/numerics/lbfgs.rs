@@ -1,26 +1,28 @@
-//! Minimisation of a smooth function in a box.
+//! Minimisation of a smooth function within a box.
 //!
-//! L-BFGS (Nocedal, Math. Comp. 35, 1980) on the coordinates that are free to move, projected onto
-//! the box, with backtracking.
+//! L-BFGS (Nocedal, Math. Comp. 35, 1980) over the coordinates that are free to move, projected
+//! onto the box, with backtracking.
 
 use super::cholesky::dot;
 use std::collections::VecDeque;
 
+/// Number of steps remembered to approximate the inverse Hessian.
 const MEMORY: usize = 8;
 
-/// How long and how exactly to minimise.
+/// The stopping criteria of a minimisation.
 #[derive(Debug, Clone, Copy)]
 pub struct Effort {
-    /// At most so many evaluations.
+    /// Maximum number of evaluations.
     pub evaluations: usize,
-    /// Stop when a step improves by less.
+    /// Stop when a step improves the value by less than this.
     pub tolerance: f64,
 }
 
-/// Moves `x` to where `f` is smaller, within `low..=high` in each coordinate, and returns the value
-/// there.
+/// Minimises `f` from `x` within `low..=high` in each coordinate. Moves `x` to the best point and
+/// returns the value there.
 ///
-/// `f` writes its gradient into the second argument. A value that is not finite counts as a wall.
+/// `f` writes its gradient into the second argument. A value that is not finite counts as
+/// inadmissible: the step is shortened.
 pub fn minimise(
     x: &mut [f64],
     low: &[f64],
@@ -35,11 +37,13 @@ pub fn minimise(
     let mut memory: VecDeque<Pair> = VecDeque::new();
     let (mut trial, mut trial_gradient) = (x.to_vec(), gradient.clone());
     while left > 0 && value.is_finite() {
+        // A coordinate at a bound whose descent direction leaves the box stays fixed in this step.
         let free: Vec<bool> = (0..d)
             .map(|i| !(x[i] <= low[i] && gradient[i] > 0.0 || x[i] >= high[i] && gradient[i] < 0.0))
             .collect();
         let mut step = direction(&gradient, &free, &memory);
         let mut slope = dot(&step, &gradient);
+        // The remembered steps no longer give a descent direction: fall back to the gradient.
         if slope.is_nan() || slope >= 0.0 {
             memory.clear();
             step = direction(&gradient, &free, &memory);
@@ -49,6 +53,7 @@ pub fn minimise(
             break;
         }
         let longest = step.iter().fold(0.0_f64, |most, s| most.max(s.abs()));
+        // Without curvature information the gradient has no natural length: move at most 0.3.
         let mut rate = if memory.is_empty() {
             (0.3 / longest).min(1.0)
         } else {
@@ -62,6 +67,7 @@ pub fn minimise(
             }
             let found = f(&trial, &mut trial_gradient);
             left -= 1;
+            // Armijo's condition, with the step as projected onto the box.
             let expected: f64 = (0..d).map(|i| gradient[i] * (trial[i] - x[i])).sum();
             if found.is_finite() && found <= value + 1e-4 * expected {
                 value = found;
@@ -74,6 +80,7 @@ pub fn minimise(
             break;
         }
         memory.push_back(Pair::new(x, &trial, &gradient, &trial_gradient));
+        // A pair without positive curvature would make the approximation indefinite.
         if memory.back().is_some_and(|pair| pair.curvature <= 1e-12) {
             memory.pop_back();
         }
@@ -89,9 +96,13 @@ pub fn minimise(
     value
 }
 
+/// One step in the memory.
 struct Pair {
+    /// The change of the point.
     moved: Vec<f64>,
+    /// The change of the gradient.
     turned: Vec<f64>,
+    /// The scalar product of the two.
     curvature: f64,
 }
 
@@ -112,7 +123,7 @@ impl Pair {
     }
 }
 
-/// The two-loop recursion on the free coordinates.
+/// Returns the descent direction by the two-loop recursion, 0 in coordinates that are not free.
 fn direction(gradient: &[f64], free: &[bool], memory: &VecDeque<Pair>) -> Vec<f64> {
     let masked = |v: &[f64]| -> Vec<f64> {
         v.iter()

@@ -1,4 +1,5 @@
-//! Pure mathematics, each function checked against published or SciPy values.
+//! Numerical and statistical functions without side effects. The tests check each against published
+//! values or those of SciPy.
 
 pub mod bootstrap;
 pub mod cholesky;

@@ -1,33 +1,35 @@
-//! The standard normal distribution: density, distribution, their logarithms, quantiles.
+//! The standard normal distribution: density, distribution function, their logarithms, and
+//! quantiles.
 //!
-//! Far tails are exact in the logarithm: Cody-style scaled complementary error function, and
-//! Wichura's algorithm AS 241 (Applied Statistics 37(3), 1988) for the quantile.
+//! Logarithms stay accurate far in the tails, by the scaled complementary error function. The
+//! quantile is Wichura's algorithm AS 241 (Applied Statistics 37(3), 1988).
 
 use std::f64::consts::{FRAC_1_SQRT_2, LN_2, SQRT_2};
 
 /// ln √(2π).
 pub const LN_SQRT_2PI: f64 = 0.918_938_533_204_672_8;
+/// √(π/2).
 const SQRT_FRAC_PI_2: f64 = 1.253_314_137_315_500_3;
 
-/// Returns the density at `z`.
+/// Returns the density φ(z).
 #[must_use]
 pub fn pdf(z: f64) -> f64 {
     libm::exp(ln_pdf(z))
 }
 
-/// Returns the logarithm of the density at `z`.
+/// Returns ln φ(z).
 #[must_use]
 pub fn ln_pdf(z: f64) -> f64 {
     -0.5 * z * z - LN_SQRT_2PI
 }
 
-/// Returns the probability of a value up to `z`.
+/// Returns Φ(z), the probability of a value up to `z`.
 #[must_use]
 pub fn cdf(z: f64) -> f64 {
     0.5 * libm::erfc(-z * FRAC_1_SQRT_2)
 }
 
-/// Returns the logarithm of [`cdf`], without underflow.
+/// Returns ln Φ(z), without underflow far in the lower tail.
 #[must_use]
 pub fn ln_cdf(z: f64) -> f64 {
     if z > -5.0 {
@@ -36,9 +38,10 @@ pub fn ln_cdf(z: f64) -> f64 {
     libm::log(erfcx(-z * FRAC_1_SQRT_2)) - 0.5 * z * z - LN_2
 }
 
-/// Returns exp(x²) erfc(x) for x ≥ 0.
+/// Returns exp(x²) erfc(x), the scaled complementary error function, for x ≥ 0.
 ///
-/// Below 5 as it stands, above by its continued fraction (Abramowitz & Stegun 7.1.14).
+/// Below 5 the product is computed directly, above by a continued fraction (Abramowitz & Stegun
+/// 7.1.14).
 #[must_use]
 pub fn erfcx(x: f64) -> f64 {
     if x < 5.0 {
@@ -51,20 +54,21 @@ pub fn erfcx(x: f64) -> f64 {
     0.564_189_583_547_756_3 / tail
 }
 
-/// Returns ln(φ(z) + z Φ(z)): the logarithm of the expected improvement of a standard normal over
-/// −z.
+/// Returns ln(φ(z) + z Φ(z)): the log expected improvement of a standard normal variate over −z.
 ///
 /// Ament et al., *Unexpected Improvements to Expected Improvement*, NeurIPS 2023 (arXiv
 /// 2310.20708), equation 9.
 #[must_use]
 pub fn ln_expected_excess(z: f64) -> f64 {
     if z > -1.0 {
+        // Little cancellation on this side: the direct formula is accurate.
         return libm::log(pdf(z) + z * cdf(z));
     }
     ln_pdf(z) + libm::log(tail_ratio(-z))
 }
 
-/// Returns (φ(z) + z Φ(z)) / φ(z) at z = −t, t ≥ 1.
+/// Returns (φ(z) + z Φ(z)) / φ(z) at z = −t, for t ≥ 1. From 25 on the difference would cancel, so
+/// an asymptotic series is used.
 fn tail_ratio(t: f64) -> f64 {
     if t < 25.0 {
         return 1.0 - t * SQRT_FRAC_PI_2 * erfcx(t * FRAC_1_SQRT_2);
@@ -83,7 +87,7 @@ pub fn ln_expected_excess_slope(z: f64) -> f64 {
     SQRT_FRAC_PI_2 * erfcx(t * FRAC_1_SQRT_2) / tail_ratio(t)
 }
 
-/// Returns the value below which a share `p` lies; infinite at 0 and 1, NaN outside.
+/// Returns the quantile of probability `p`: the z with Φ(z) = p. Infinite at 0 and 1, NaN outside.
 #[must_use]
 pub fn quantile(p: f64) -> f64 {
     let q = p - 0.5;
@@ -108,15 +112,18 @@ pub fn quantile(p: f64) -> f64 {
     q.signum() * size
 }
 
-/// Returns the probability that a normal lies between `low` and `high`, for kernels cut to a range.
+/// Returns the probability of a value between `low` and `high`, for truncated kernels. Accurate in
+/// both tails.
 #[must_use]
 pub fn mass(low: f64, high: f64) -> f64 {
     if low > 0.0 {
+        // Mirrored into the lower tail, where the difference does not cancel.
         return mass(-high, -low);
     }
     0.5 * (libm::erfc(-high / SQRT_2) - libm::erfc(-low / SQRT_2))
 }
 
+/// Returns the polynomial with these coefficients, constant term first, at `x`.
 fn horner(coefficients: &[f64; 8], x: f64) -> f64 {
     coefficients
         .iter()
@@ -124,6 +131,8 @@ fn horner(coefficients: &[f64; 8], x: f64) -> f64 {
         .fold(0.0, |sum, coefficient| sum * x + coefficient)
 }
 
+/// Coefficients of AS 241: numerators A and denominators B for the centre, the intermediate and the
+/// far range.
 const CENTRE_A: [f64; 8] = [
     3.387_132_872_796_366_5,
     133.141_667_891_784_38,

@@ -1,17 +1,18 @@
-//! Many objectives: who is better than whom, and who fills the front best.
+//! Comparison of points in several objectives: dominance, non-dominated fronts, crowding distance,
+//! and selection by hypervolume or spread.
 
 use super::hypervolume::hypervolume;
 
-/// Returns whether `a` is at least as good as `b` in every objective and better in one; smaller is
-/// better.
+/// Returns whether `a` dominates `b`: it is at least as good in every objective and better in one.
+/// Smaller is better.
 #[must_use]
 pub fn dominates(a: &[f64], b: &[f64]) -> bool {
     a.iter().zip(b).all(|(a, b)| a <= b) && a.iter().zip(b).any(|(a, b)| a < b)
 }
 
-/// Returns the indices of `scores` from best to worst: by front, within a front the least crowded
-/// first. One with a violation comes after all without, and after those with a smaller one
-/// (constrained domination, section VI).
+/// Returns the indices of `scores` from best to worst: by front, and within a front by crowding
+/// distance, the least crowded first. A point with a violation comes after all points without one,
+/// and after points with a smaller violation (constrained domination, section VI).
 ///
 /// Deb, Pratap, Agarwal & Meyarivan, *A fast and elitist multiobjective genetic algorithm:
 /// NSGA-II*, IEEE TEC 6(2), 2002. O(m n²).
@@ -27,6 +28,7 @@ pub fn order(scores: &[&[f64]], violations: &[f64]) -> Vec<usize> {
             .then(a.cmp(b))
     });
     let mut sorted = Vec::with_capacity(left.len());
+    // With one objective a sort gives the same order without the cost of fronts.
     if scores.first().is_some_and(|first| first.len() == 1) {
         left.sort_by(|a, b| scores[*a][0].total_cmp(&scores[*b][0]).then(a.cmp(b)));
         left.extend(broken);
@@ -46,8 +48,8 @@ pub fn order(scores: &[&[f64]], violations: &[f64]) -> Vec<usize> {
     sorted
 }
 
-/// Splits indices of `scores` into those that nobody among them beats, those that only these beat,
-/// and so on.
+/// Splits the indices `left` of `scores` into non-dominated fronts: first the points that no other
+/// dominates, then those that only the first front dominates, and so on.
 #[must_use]
 pub fn fronts(scores: &[&[f64]], mut left: Vec<usize>) -> Vec<Vec<usize>> {
     let mut found = Vec::new();
@@ -63,13 +65,15 @@ pub fn fronts(scores: &[&[f64]], mut left: Vec<usize>) -> Vec<Vec<usize>> {
     found
 }
 
-/// Moves points into the unit cube, so that what each dominates up to 1.1 in every coordinate can
-/// be compared.
+/// Scales points into the unit cube, each objective from its lowest to its highest value.
+/// Hypervolumes up to the reference 1.1 in every coordinate can then be compared. An objective that
+/// does not vary becomes 0.
 #[must_use]
 pub fn scaled(points: &[&[f64]]) -> Vec<Vec<f64>> {
     let count = points.first().map_or(0, |point| point.len());
     let mut scaled = vec![Vec::with_capacity(count); points.len()];
     for objective in 0..count {
+        // Halves, because the difference of two finite numbers can be infinite.
         let halves = || points.iter().map(|point| point[objective] / 2.0);
         let (low, high) = (
             halves().fold(f64::INFINITY, f64::min),
@@ -83,7 +87,7 @@ pub fn scaled(points: &[&[f64]]) -> Vec<Vec<f64>> {
     scaled
 }
 
-/// Returns the volume that a point adds to that of others, all from [`scaled`].
+/// Returns the hypervolume that a point adds to that of others. All points come from [`scaled`].
 #[must_use]
 pub fn contribution(point: &[f64], others: &[&Vec<f64>]) -> f64 {
     let reference = vec![1.1; point.len()];
@@ -92,6 +96,7 @@ pub fn contribution(point: &[f64], others: &[&Vec<f64>]) -> f64 {
         other.iter().zip(point).map(|(a, b)| a.max(*b)).collect()
     };
     let shadows: Vec<Vec<f64>> = others.iter().map(shadow).collect();
+    // Dominated shadows add nothing to the union; without them the exact volume is cheaper.
     let edge = |at: &usize| {
         !shadows.iter().enumerate().any(|(other, shadow)| {
             dominates(shadow, &shadows[*at]) || (other < *at && shadow == &shadows[*at])
@@ -104,8 +109,8 @@ pub fn contribution(point: &[f64], others: &[&Vec<f64>]) -> f64 {
     (own - hypervolume(&kept, &reference)).max(0.0)
 }
 
-/// Chooses `count` points that together dominate much: each in turn the one that adds most
-/// (Guerreiro, Fonseca & Paquete, 2016).
+/// Chooses `count` points of large joint hypervolume, greedily: each in turn is the one that adds
+/// most (Guerreiro, Fonseca & Paquete, 2016). Returns their indices in the order of choice.
 #[must_use]
 pub fn widest(points: &[Vec<f64>], count: usize) -> Vec<usize> {
     let mut adds: Vec<(f64, usize)> = points
@@ -115,8 +120,9 @@ pub fn widest(points: &[Vec<f64>], count: usize) -> Vec<usize> {
         .collect();
     let mut chosen: Vec<usize> = Vec::new();
     while chosen.len() < count && !adds.is_empty() {
-        // What a point adds only falls as others are chosen, so one that still adds most when asked
-        // again is the one.
+        // The contribution of a point only falls as others are chosen. A point that is still the
+        // first after its contribution was updated is therefore the right choice, and the others
+        // need no update.
         let lead = |adds: &[(f64, usize)]| {
             let better = |a: &usize, b: &usize| {
                 adds[*a]
@@ -136,13 +142,13 @@ pub fn widest(points: &[Vec<f64>], count: usize) -> Vec<usize> {
     chosen
 }
 
-/// Orders points so that each beginning of the order is spread over all of them: first the point
-/// nearest to the best values of all objectives, then always the one farthest from those before.
-/// At most `count` are ordered.
+/// Returns the indices of points in an order of which every beginning is spread over all points:
+/// first the point nearest to the best values of all objectives, then always the point farthest
+/// from those before. At most `count` points are ordered.
 ///
-/// Farthest-first traversal, which is the epsilon-net that Schmucker et al., *Multi-objective
+/// This is farthest-first traversal, the epsilon-net that Schmucker et al., *Multi-objective
 /// Asynchronous Successive Halving*, 2021 (arXiv 2106.12639), found to promote best. They begin
-/// with the best of one objective; the point in the middle prefers none. O(count · n · m).
+/// with the best point of one objective; the point in the middle prefers none. O(count · n · m).
 #[must_use]
 pub fn spread(points: &[&[f64]], count: usize) -> Vec<usize> {
     let points = scaled(points);
@@ -164,7 +170,7 @@ pub fn spread(points: &[&[f64]], count: usize) -> Vec<usize> {
                 .map(|(a, b)| (a - b) * (a - b));
             *distance = distance.min(squares.sum());
         }
-        // Equal points are at distance 0 from each other, so what was taken is marked.
+        // Equal points are at distance 0 from each other, so a chosen point is marked by −1.
         distances[last] = -1.0;
         let farther = |a: &usize, b: &usize| distances[*a].total_cmp(&distances[*b]).then(b.cmp(a));
         order.extend((0..points.len()).max_by(farther));
@@ -173,12 +179,13 @@ pub fn spread(points: &[&[f64]], count: usize) -> Vec<usize> {
     order
 }
 
-/// Points in their non-dominated fronts, kept up to date as points come.
+/// Points in their non-dominated fronts, updated incrementally.
 ///
-/// What it says depends on the points alone, not on the order in which they came. All values are
-/// finite, and smaller is better.
+/// All results depend on the set of points alone, not on the order of insertion. All values must be
+/// finite; smaller is better.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fronts<K> {
+    /// Pairs of point and key, front by front, the non-dominated one first.
     fronts: Vec<Vec<(Vec<f64>, K)>>,
 }
 
@@ -189,7 +196,7 @@ impl<K> Default for Fronts<K> {
 }
 
 impl<K: Copy + Ord> Fronts<K> {
-    /// Adds a point. Each front is looked through at most once; most need not be.
+    /// Adds a point. Each front is scanned at most once, and most are not scanned at all.
     ///
     /// Li, Deb, Zhang & Zhang, *Efficient Nondomination Level Update Method for Steady-State
     /// Evolutionary Multiobjective Optimization*, IEEE Transactions on Cybernetics 47(9), 2017.
@@ -201,6 +208,7 @@ impl<K: Copy + Ord> Fronts<K> {
                 self.fronts.push(moving);
                 return;
             };
+            // Points that a new one dominates move down one front, and push others in turn.
             let is_pushed =
                 |(point, _): &(Vec<f64>, K)| moving.iter().any(|(new, _)| dominates(new, point));
             let (pushed, kept) = std::mem::take(front).into_iter().partition(is_pushed);
@@ -211,7 +219,8 @@ impl<K: Copy + Ord> Fronts<K> {
         }
     }
 
-    /// Removes a point, if it is there. The fronts are then found anew: O(n) insertions.
+    /// Removes the point of `key`; does nothing if there is none. The fronts are then rebuilt by
+    /// O(n) insertions.
     pub fn remove(&mut self, key: K) {
         if !self.fronts.iter().flatten().any(|(_, other)| *other == key) {
             return;
@@ -223,33 +232,34 @@ impl<K: Copy + Ord> Fronts<K> {
         }
     }
 
-    /// Returns all points.
+    /// Returns all points with their keys, front by front.
     pub fn into_points(self) -> impl Iterator<Item = (Vec<f64>, K)> {
         self.fronts.into_iter().flatten()
     }
 
-    /// Returns how many points there are.
+    /// Returns the number of points.
     #[must_use]
     pub fn len(&self) -> usize {
         self.fronts.iter().map(Vec::len).sum()
     }
 
-    /// Returns whether there is no point.
+    /// Returns whether there are no points.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.fronts.is_empty()
     }
 
-    /// Returns the front that a point is in or would be in, from 0 for what no point dominates.
+    /// Returns the front that a point is or would be in, from 0 for the non-dominated front.
     #[must_use]
     pub fn front(&self, point: &[f64]) -> usize {
         let is_dominated =
             |front: &Vec<(Vec<f64>, K)>| front.iter().any(|(other, _)| dominates(other, point));
-        // What dominates a member of a front dominates what that member dominates.
+        // If a front has a member that dominates the point, every front before it has one too. The
+        // fronts can therefore be searched by bisection.
         self.fronts.partition_point(is_dominated)
     }
 
-    /// Returns the place that a point has or would have in [`ranked`](Self::ranked), from 0.
+    /// Returns the position that a point has or would have in [`ranked`](Self::ranked), from 0.
     #[must_use]
     pub fn place(&self, point: &[f64], key: K) -> usize {
         let at = self.front(point);
@@ -267,7 +277,7 @@ impl<K: Copy + Ord> Fronts<K> {
         before + order.iter().position(|at| front[*at].1 == key).unwrap_or(0)
     }
 
-    /// Returns the keys of the first `count` points: front by front, within a front by
+    /// Returns the keys of the first `count` points: front by front, and within a front by
     /// [`spread`].
     #[must_use]
     pub fn ranked(&self, count: usize) -> Vec<K> {
@@ -287,14 +297,14 @@ impl<K: Copy + Ord> Fronts<K> {
         ranked
     }
 
-    /// Returns the keys of the points that no point dominates, in the order of
-    /// [`ranked`](Self::ranked).
+    /// Returns the keys of the non-dominated points, in the order of [`ranked`](Self::ranked).
     #[must_use]
     pub fn undominated(&self) -> Vec<K> {
         self.ranked(self.fronts.first().map_or(0, Vec::len))
     }
 
-    /// Returns a front in an order that does not depend on how it came about.
+    /// Returns the members of a front in an order that does not depend on the insertions: by value,
+    /// then by key.
     fn sorted(&self, at: usize) -> Vec<(&[f64], K)> {
         let front = self.fronts.get(at).into_iter().flatten();
         let mut front: Vec<(&[f64], K)> = front.map(|(point, key)| (&**point, *key)).collect();
@@ -311,8 +321,9 @@ fn compare<K: Ord>(a: &(&[f64], K), b: &(&[f64], K)) -> std::cmp::Ordering {
         .then_with(|| a.1.cmp(&b.1))
 }
 
-/// Returns for each of a front how far its neighbours are apart, infinite at the ends: section III
-/// B.
+/// Returns the crowding distance of each member of a front (section III B): the sum over the
+/// objectives of the gap between its neighbours, relative to the range. Infinite at the ends of an
+/// objective.
 fn crowding(scores: &[&[f64]], front: &[usize]) -> Vec<f64> {
     let mut room = vec![0.0; front.len()];
     let objectives = front.first().map_or(0, |at| scores[*at].len());
@@ -422,7 +433,7 @@ mod tests {
         assert_eq!(spread(&[], 3), [0; 0]);
     }
 
-    /// Points with few values, so that many are equal or dominate each other.
+    /// Generates points with few distinct values, so that many are equal or dominate each other.
     fn points() -> impl proptest::strategy::Strategy<Value = Vec<Vec<f64>>> {
         use proptest::prelude::*;
         prop::collection::vec(

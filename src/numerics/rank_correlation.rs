@@ -1,7 +1,7 @@
-//! Rank correlation: how monotonic two quantities are together, and how far categories tell ranks
-//! apart.
+//! Rank correlation: Spearman's coefficient for two quantities, and the correlation ratio of ranks
+//! for categories.
 
-/// Returns the ranks of values from 1, equal ones sharing the mean of theirs.
+/// Returns the ranks of values, from 1; equal values share the mean of their ranks.
 #[must_use]
 pub fn ranks(values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..values.len()).collect();
@@ -23,8 +23,8 @@ pub fn ranks(values: &[f64]) -> Vec<f64> {
     ranks
 }
 
-/// Returns Spearman's rank correlation in [−1, 1]; `None` if one of the two does not vary or there
-/// are fewer than three.
+/// Returns Spearman's rank correlation in [−1, 1]. Returns `None` if one of the two does not vary,
+/// if their lengths differ, or for fewer than three values.
 #[must_use]
 pub fn spearman(x: &[f64], y: &[f64]) -> Option<f64> {
     let (x, y) = (ranks(x), ranks(y));
@@ -43,8 +43,9 @@ pub fn spearman(x: &[f64], y: &[f64]) -> Option<f64> {
     (xx > 0.0 && yy > 0.0).then(|| (xy / (xx * yy).sqrt()).clamp(-1.0, 1.0))
 }
 
-/// Returns the correlation ratio η in [0, 1]: how far the categories tell the ranks of `y` apart.
-/// `None` as for [`spearman`].
+/// Returns the correlation ratio η in [0, 1]: the square root of the share of the variance of the
+/// ranks of `y` that lies between categories. Returns `None` if `y` does not vary, for a single
+/// category, if the lengths differ, or for fewer than three values.
 #[must_use]
 pub fn ratio(category: &[f64], y: &[f64]) -> Option<f64> {
     let y = ranks(y);
@@ -89,7 +90,7 @@ mod tests {
         assert_eq!(spearman(&[1.0, 1.0, 1.0], &[1.0, 2.0, 3.0]), None);
     }
 
-    /// See above.
+    /// The value of SciPy for the test above.
     const SCIPY: f64 = 0.666_736_691_000_315_7;
 
     /// The square root of `H / (n - 1)` with `scipy.stats.kruskal` of SciPy 1.17.1 over these three

@@ -1,18 +1,18 @@
-//! Tests that look at ranks only: nothing is assumed of how the numbers are distributed.
+//! Rank tests, which assume nothing about the distribution of the numbers.
 //!
-//! Small samples have their exact distribution, ties included, by counting; larger ones the normal
+//! Small samples use the exact distribution, ties included, by counting; larger ones use the normal
 //! approximation.
 
 use super::normal;
 
-/// Up to this many numbers are counted out.
+/// Maximum number of values for the exact distribution.
 const COUNTED: usize = 40;
 
 /// Returns the two-sided p-value of the Mann–Whitney test (Wilcoxon rank sum) for two independent
 /// samples.
 ///
-/// Above 40 numbers in all the normal approximation with corrections for ties and continuity. NaN
-/// if a sample is empty.
+/// Above 40 values in total the normal approximation with corrections for ties and continuity is
+/// used. NaN if a sample is empty.
 #[must_use]
 pub fn mann_whitney(one: &[f64], other: &[f64]) -> f64 {
     let (n, m) = (one.len(), other.len());
@@ -32,10 +32,11 @@ pub fn mann_whitney(one: &[f64], other: &[f64]) -> f64 {
     approximate(((u - n * m / 2.0).abs() - 0.5) / spread)
 }
 
-/// Returns the two-sided p-value of the Wilcoxon signed-rank test for paired differences; those
-/// that are 0 are left out.
+/// Returns the two-sided p-value of the Wilcoxon signed-rank test for paired differences.
+/// Differences of 0 are left out.
 ///
-/// Above 40 differences the normal approximation with the correction for ties. NaN if none is left.
+/// Above 40 differences the normal approximation with the correction for ties is used. NaN if no
+/// difference is left.
 #[must_use]
 pub fn wilcoxon(differences: &[f64]) -> f64 {
     let differences: Vec<f64> = differences
@@ -57,6 +58,8 @@ pub fn wilcoxon(differences: &[f64]) -> f64 {
         .filter(|(difference, _)| **difference > 0.0);
     let sum: usize = positive.map(|(_, rank)| rank).sum();
     if sizes.len() <= COUNTED {
+        // The number of subsets of the ranks with each sum: each rank is positive or not with equal
+        // probability under the hypothesis.
         let mut counts = vec![0.0; ranks.iter().sum::<usize>() + 1];
         counts[0] = 1.0;
         let mut reached = 0;
@@ -73,6 +76,7 @@ pub fn wilcoxon(differences: &[f64]) -> f64 {
     approximate((sum as f64 / 2.0 - n * (n + 1.0) / 4.0).abs() / variance.sqrt())
 }
 
+/// Returns the two-sided p-value of a standard normal statistic; NaN for NaN.
 fn approximate(z: f64) -> f64 {
     if z.is_nan() {
         f64::NAN
@@ -81,8 +85,8 @@ fn approximate(z: f64) -> f64 {
     }
 }
 
-/// Returns twice the rank of each number, so that equal numbers, which share the mean of their
-/// ranks, have whole ones.
+/// Returns twice the rank of each number. Equal numbers share the mean of their ranks, which is a
+/// multiple of one half, so the doubled ranks are integers.
 fn doubled_ranks(numbers: &[f64]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..numbers.len()).collect();
     order.sort_by(|a, b| numbers[*a].total_cmp(&numbers[*b]));
@@ -97,7 +101,7 @@ fn doubled_ranks(numbers: &[f64]) -> Vec<usize> {
     ranks
 }
 
-/// Returns the sum of t³ − t over the runs of t equal numbers.
+/// Returns the sum of t³ − t over the groups of t equal numbers.
 fn tie_term(numbers: &[f64]) -> f64 {
     let mut sorted = numbers.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -107,7 +111,7 @@ fn tie_term(numbers: &[f64]) -> f64 {
         .sum()
 }
 
-/// Returns how many subsets of `size` ranks have each sum.
+/// Returns the number of subsets of `size` ranks for each sum.
 fn subset_sums(ranks: &[usize], size: usize) -> Vec<f64> {
     let largest: usize = ranks.iter().sum();
     let mut counts = vec![vec![0.0; largest + 1]; size + 1];
@@ -122,7 +126,8 @@ fn subset_sums(ranks: &[usize], size: usize) -> Vec<f64> {
     counts.swap_remove(size)
 }
 
-/// Returns twice the smaller tail of a distribution of counts at `sum`, at most 1.
+/// Returns the two-sided p-value at `sum`: twice the smaller tail of a distribution of counts, at
+/// most 1. Both tails include `sum`.
 fn tails(counts: &[f64], sum: usize) -> f64 {
     let all: f64 = counts.iter().sum();
     let low: f64 = counts[..=sum].iter().sum();

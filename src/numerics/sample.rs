@@ -1,34 +1,35 @@
-//! What a sample of numbers says about its mean, and two samples about the difference of theirs.
+//! Statistics of samples: confidence intervals of a mean, and tests and effect sizes for the
+//! difference of two means.
 
 use super::student;
 
-/// Mean and spread of some numbers.
+/// The size, mean and standard deviation of a sample.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sample {
-    /// How many there are.
+    /// The number of values.
     pub n: usize,
-    /// Their mean.
+    /// The arithmetic mean.
     pub mean: f64,
-    /// Their standard deviation with n − 1, 0 if there is but one.
+    /// The standard deviation with n − 1 in the denominator; 0 for a single value.
     pub std: f64,
 }
 
-/// A difference of two means and what a test says of it.
+/// The difference of two means with the result of a t-test.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Difference {
     /// The first mean less the second.
     pub mean: f64,
-    /// Its standard error.
+    /// The standard error of the difference.
     pub error: f64,
-    /// Degrees of freedom.
+    /// The degrees of freedom of the test; not an integer for Welch's test.
     pub df: f64,
     /// The two-sided p-value; NaN if nothing varies and the means are equal.
     pub p: f64,
 }
 
 impl Sample {
-    /// Measures some numbers; `None` if there are none. In two passes, so that a large mean does
-    /// not swallow a small spread.
+    /// Computes the statistics of some numbers; `None` if there are none. Works in two passes, so
+    /// that rounding at a large mean does not hide a small spread.
     #[must_use]
     pub fn of(numbers: &[f64]) -> Option<Self> {
         let n = numbers.len();
@@ -52,8 +53,8 @@ impl Sample {
         self.std / (self.n as f64).sqrt()
     }
 
-    /// Returns half the width of Student's confidence interval of the mean, `None` for fewer than
-    /// two numbers.
+    /// Returns half the width of Student's confidence interval of the mean at `confidence`, from 0
+    /// to 1. Returns `None` for fewer than two numbers.
     #[must_use]
     pub fn half_width(&self, confidence: f64) -> Option<f64> {
         (self.n > 1).then(|| self.error() * student::critical(confidence, self.n as f64 - 1.0))
@@ -61,8 +62,8 @@ impl Sample {
 }
 
 impl Difference {
-    /// Compares two independent samples whose variances may differ. Welch, *Biometrika* 34 (1947).
-    /// Each needs two numbers or more.
+    /// Compares the means of two independent samples whose variances may differ (Welch,
+    /// *Biometrika* 34, 1947). Returns `None` if a sample has fewer than two numbers.
     #[must_use]
     pub fn welch(one: &Sample, other: &Sample) -> Option<Self> {
         if one.n < 2 || other.n < 2 {
@@ -71,6 +72,7 @@ impl Difference {
         let (a, b) = (one.error().powi(2), other.error().powi(2));
         let error = (a + b).sqrt();
         let spread = a * a / (one.n as f64 - 1.0) + b * b / (other.n as f64 - 1.0);
+        // Nothing varies: any degrees of freedom give p = 0 or NaN.
         let df = if spread > 0.0 {
             (a + b).powi(2) / spread
         } else {
@@ -79,7 +81,8 @@ impl Difference {
         Some(Self::new(one.mean - other.mean, error, df))
     }
 
-    /// Tests whether the mean of paired differences is 0. Needs two or more.
+    /// Tests whether the mean of paired differences is 0. Returns `None` for fewer than two
+    /// differences.
     #[must_use]
     pub fn paired(differences: &[f64]) -> Option<Self> {
         let sample = Sample::of(differences).filter(|sample| sample.n > 1)?;
@@ -90,6 +93,7 @@ impl Difference {
         ))
     }
 
+    /// Computes the p-value of a difference.
     fn new(mean: f64, error: f64, df: f64) -> Self {
         Self {
             mean,
@@ -99,16 +103,18 @@ impl Difference {
         }
     }
 
-    /// Returns half the width of the confidence interval of the difference.
+    /// Returns half the width of the confidence interval of the difference at `confidence`, from 0
+    /// to 1.
     #[must_use]
     pub fn half_width(&self, confidence: f64) -> f64 {
         self.error * student::critical(confidence, self.df)
     }
 }
 
-/// Returns the difference of two means in units of their pooled standard deviation, corrected for
-/// small samples; `None` if nothing varies. Hedges, *J. Educational Statistics* 6 (1981), with the
-/// usual approximation of the correction.
+/// Returns the effect size Hedges' g: the difference of two means in units of their pooled standard
+/// deviation, corrected for small samples. Returns `None` if nothing varies or there are fewer than
+/// three numbers in all. Hedges, *J. Educational Statistics* 6 (1981), with the usual approximation
+/// of the correction.
 #[must_use]
 pub fn hedges(one: &Sample, other: &Sample) -> Option<f64> {
     let df = (one.n + other.n).checked_sub(2).filter(|df| *df > 0)? as f64;
@@ -118,10 +124,10 @@ pub fn hedges(one: &Sample, other: &Sample) -> Option<f64> {
     (pooled > 0.0).then(|| (one.mean - other.mean) / pooled * correction)
 }
 
-/// Returns p-values corrected for having been that many, by Holm's step-down method (*Scand. J.
-/// Statistics* 6, 1979), in the same order.
+/// Returns p-values corrected for multiple comparisons by Holm's step-down method (*Scand. J.
+/// Statistics* 6, 1979), in the order of the input.
 ///
-/// NaN stays NaN and does not count.
+/// NaN stays NaN and does not count as a comparison.
 #[must_use]
 pub fn holm(p_values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p_values.len())

@@ -1,30 +1,36 @@
-//! Sobol's low-discrepancy sequence, scrambled.
+//! Sobol's low-discrepancy sequence with Owen scrambling.
 //!
 //! Direction numbers: `new-joe-kuo-6`, S. Joe and F. Y. Kuo, *Constructing Sobol sequences with
-//! better two-dimensional projections*, SIAM J. Sci. Comput. 30 (2008), BSD licence; the first
-//! 1,111 dimensions are in `joe_kuo.bin` (per dimension, 16 bits each: the primitive polynomial,
-//! then its degree many initial numbers). Scrambling: Owen, *Randomly permuted (t,m,s)-nets and
-//! (t,s)-sequences*, 1995, with a hash in the place of the random permutations, so that any point
-//! costs the same and there are 2^32 of them.
+//! better two-dimensional projections*, SIAM J. Sci. Comput. 30 (2008), BSD licence. `joe_kuo.bin`
+//! holds the first 1,111 dimensions: per dimension the primitive polynomial and then as many
+//! initial numbers as its degree, 16 bits each. Scrambling: Owen, *Randomly permuted (t,m,s)-nets
+//! and (t,s)-sequences*, 1995, with a hash instead of stored random permutations. Any point costs
+//! the same, and there are 2^32 points.
 
 use std::f64;
 
+/// The direction numbers, little-endian.
 const TABLE: &[u8] = include_bytes!("joe_kuo.bin");
+/// Number of binary digits of a coordinate before scrambling.
 const BITS: usize = 32;
 
-/// How many dimensions have direction numbers; those beyond are plain pseudo-random.
+/// Number of dimensions with direction numbers. Coordinates in further dimensions are
+/// pseudo-random.
 pub const DIMENSIONS: usize = 1111;
 
-/// A scrambled Sobol sequence.
+/// A Sobol sequence, scrambled or not.
 #[derive(Debug, Clone)]
 pub struct Sobol {
+    /// The direction numbers of each dimension, at most [`DIMENSIONS`].
     directions: Vec<[u32; BITS]>,
+    /// d, the number of dimensions.
     dims: usize,
+    /// The seed of the scrambling; `None` for the bare sequence.
     seed: Option<u64>,
 }
 
 impl Sobol {
-    /// Makes the sequence in `dims` dimensions whose scrambling `seed` decides.
+    /// Creates the sequence in `dims` dimensions, scrambled by `seed`.
     #[must_use]
     pub fn new(dims: usize, seed: u64) -> Self {
         Self {
@@ -34,7 +40,7 @@ impl Sobol {
         }
     }
 
-    /// Makes the bare sequence, whose first point is the origin.
+    /// Creates the sequence without scrambling, whose first point is the origin.
     #[must_use]
     pub fn unscrambled(dims: usize) -> Self {
         Self {
@@ -44,7 +50,7 @@ impl Sobol {
         }
     }
 
-    /// Returns point number `index`, (d) in [0, 1).
+    /// Returns point number `index`, of shape (d), in [0, 1).
     #[must_use]
     pub fn point(&self, index: u32) -> Vec<f64> {
         (0..self.dims)
@@ -52,7 +58,9 @@ impl Sobol {
             .collect()
     }
 
+    /// Returns one coordinate of point number `index`.
     fn coordinate(&self, index: u32, dim: usize) -> f64 {
+        // There are no direction numbers for this dimension.
         let Some(directions) = self.directions.get(dim) else {
             return fraction(mix(self.seed.unwrap_or(0)
                 ^ mix(dim as u64)
@@ -62,6 +70,7 @@ impl Sobol {
         let mut left = index;
         while left != 0 {
             digits ^= directions[left.trailing_zeros() as usize];
+            // Clears the lowest set bit.
             left &= left - 1;
         }
         let Some(seed) = self.seed else {
@@ -69,25 +78,25 @@ impl Sobol {
         };
         let key = mix(seed ^ mix(dim as u64 + 1));
         let scrambled = owen(digits, key);
-        // Below the 32 digits of the net: digits of no consequence, but a float has 53.
+        // The digits after the 32 of the net are filled by a hash, because a float has 53.
         let below = mix(key ^ u64::from(scrambled)) >> 43;
         (f64::from(scrambled) * 2f64.powi(21) + below as f64) / 2f64.powi(53)
     }
 }
 
-/// Flips each binary digit by a hash of the digits before it: a random permutation of the tree of
-/// dyadic intervals.
+/// Flips each binary digit by a hash of the digits before it, which amounts to a random permutation
+/// of the tree of dyadic intervals.
 fn owen(digits: u32, key: u64) -> u32 {
     let mut flips = 0;
     for bit in (0..BITS as u32).rev() {
-        // A leading one tells prefixes of different lengths apart.
+        // A leading one distinguishes prefixes of different lengths.
         let prefix = (1_u64 << (31 - bit)) | (u64::from(digits) >> bit >> 1);
         flips |= ((mix(key ^ prefix) >> 63) as u32) << bit;
     }
     digits ^ flips
 }
 
-/// Mixes 64 bits: the finaliser of SplitMix64 (Steele, Lea & Flood, OOPSLA 2014).
+/// Returns a hash of 64 bits: the finaliser of SplitMix64 (Steele, Lea & Flood, OOPSLA 2014).
 pub(crate) fn mix(bits: u64) -> u64 {
     let mut z = bits.wrapping_add(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -95,10 +104,13 @@ pub(crate) fn mix(bits: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// Returns a number in [0, 1) from the upper 53 bits.
 fn fraction(bits: u64) -> f64 {
     (bits >> 11) as f64 / 2f64.powi(53)
 }
 
+/// Returns the direction numbers of the first `dims` dimensions, by the recurrence of their
+/// primitive polynomials.
 fn directions(dims: usize) -> Vec<[u32; BITS]> {
     let mut words = TABLE
         .chunks_exact(2)
@@ -107,6 +119,7 @@ fn directions(dims: usize) -> Vec<[u32; BITS]> {
         .map(|dim| {
             let polynomial = words.next().unwrap_or(1);
             let degree = polynomial.ilog2() as usize;
+            // The first dimension is the van der Corput sequence, which needs no polynomial.
             if dim == 0 {
                 return std::array::from_fn(|bit| 1 << (BITS - 1 - bit));
             }

@@ -1,29 +1,28 @@
-//! One independent stream of randomness for each purpose: a pure function of (seed, purpose,
-//! index).
+//! Independent random streams: each is a pure function of (seed, purpose, index).
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-/// What randomness is used for; streams of different purposes never overlap.
+/// The purpose of a random stream. Streams of different purposes never overlap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Purpose {
-    /// A sampler's proposal for one trial.
+    /// A sampler proposes the configuration of one trial.
     Suggest = 1,
-    /// A trial's own seed, `SWATH_SEED`.
+    /// A trial gets its own seed, `SWATH_SEED`.
     TrialSeed = 2,
-    /// A scheduler's choice about one trial.
+    /// A scheduler makes a random choice about one trial.
     Schedule = 3,
-    /// A sampler's set-up: scrambling, start designs.
+    /// A sampler is set up: scrambling, start designs.
     Design = 4,
-    /// Measuring acceptance rates, resampling statistics.
+    /// Acceptance rates are measured or statistics are resampled.
     Measure = 5,
-    /// The simulator.
+    /// The simulator draws its random numbers.
     Simulate = 6,
 }
 
-/// Returns the stream of `purpose` number `index` (a trial id, say) under `seed`. ChaCha8, so
-/// portable and unchanging.
+/// Returns the stream of `purpose` under `seed`; `index` is for example a trial id. The generator
+/// is ChaCha8, whose output is the same on every platform and in every version.
 #[must_use]
 pub fn stream(seed: u64, purpose: Purpose, index: u64) -> ChaCha8Rng {
     let mut key = [0; 32];

@@ -1,9 +1,9 @@
-//! Student's t distribution, by the regularised incomplete beta function.
+//! Student's t distribution, by means of the regularised incomplete beta function.
 
 use libm::lgamma;
 
 /// Returns the probability that |T| is at least |t| with `df` degrees of freedom: the p-value of a
-/// two-sided test.
+/// two-sided test. NaN if `t` is NaN or `df` is not positive.
 #[must_use]
 pub fn two_sided(t: f64, df: f64) -> f64 {
     if t.is_nan() || df.is_nan() || df <= 0.0 {
@@ -12,7 +12,7 @@ pub fn two_sided(t: f64, df: f64) -> f64 {
     if t.is_infinite() {
         return 0.0;
     }
-    // Written so that a small t does not cancel: x = df / (df + t²).
+    // In x = df / (df + t²) a small t would be lost to rounding, so the complement is used for it.
     let square = t * t;
     if square < df {
         1.0 - beta(0.5, df / 2.0, square / (df + square))
@@ -21,8 +21,8 @@ pub fn two_sided(t: f64, df: f64) -> f64 {
     }
 }
 
-/// Returns the t that |T| stays under with probability `confidence`, between 0 and 1: 2.776 for
-/// 0.95 and 4 degrees of freedom.
+/// Returns the critical value: the t that |T| stays below with probability `confidence`, at least 0
+/// and below 1. 2.776 for 0.95 and 4 degrees of freedom. NaN for invalid arguments.
 #[must_use]
 pub fn critical(confidence: f64, df: f64) -> f64 {
     let alpha = 1.0 - confidence;
@@ -41,6 +41,7 @@ pub fn critical(confidence: f64, df: f64) -> f64 {
         } else {
             high = t;
         }
+        // Newton's method, with bisection whenever it leaves the bracket.
         let newton = t + excess / (2.0 * pdf(t, df));
         let next = if newton > low && newton < high {
             newton
@@ -55,6 +56,7 @@ pub fn critical(confidence: f64, df: f64) -> f64 {
     t
 }
 
+/// Returns the density at `t`.
 fn pdf(t: f64, df: f64) -> f64 {
     let scale =
         lgamma(0.5 * (df + 1.0)) - lgamma(0.5 * df) - 0.5 * (df * std::f64::consts::PI).ln();
@@ -63,21 +65,23 @@ fn pdf(t: f64, df: f64) -> f64 {
 
 /// Returns the regularised incomplete beta function I_x(a, b).
 ///
-/// A continued fraction by Lentz's method: Abramowitz & Stegun, *Handbook of Mathematical
+/// By a continued fraction with Lentz's method: Abramowitz & Stegun, *Handbook of Mathematical
 /// Functions*, 26.5.8.
 fn beta(a: f64, b: f64, x: f64) -> f64 {
     if x <= 0.0 || x >= 1.0 {
         return x.clamp(0.0, 1.0);
     }
-    // The fraction converges quickly on this side only.
+    // The fraction converges quickly only for small x; mirror larger ones.
     if x > (a + 1.0) / (a + b + 2.0) {
         return 1.0 - beta_fraction(b, a, 1.0 - x);
     }
     beta_fraction(a, b, x)
 }
 
+/// Returns I_x(a, b) by the continued fraction, without the mirroring.
 fn beta_fraction(a: f64, b: f64, x: f64) -> f64 {
     const TINY: f64 = 1e-300;
+    // Lentz's method divides by intermediate values, which must not be 0.
     let away = |value: f64| if value.abs() < TINY { TINY } else { value };
     let front = lgamma(a + b) - lgamma(a) - lgamma(b) + a * x.ln() + b * (-x).ln_1p();
     let mut c = 1.0;

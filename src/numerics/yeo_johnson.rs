@@ -1,7 +1,8 @@
-//! The power transformation of Yeo and Johnson (Biometrika 87, 2000), which makes skewed numbers
-//! more normal.
+//! The power transformation of Yeo and Johnson (Biometrika 87, 2000), which makes a skewed sample
+//! more nearly normal.
 
-/// Returns `y` transformed with the exponent `lambda`; increasing in `y`.
+/// Returns `y` transformed with the exponent `lambda`. The transformation is increasing in `y`;
+/// `lambda` = 1 is the identity.
 #[must_use]
 pub fn transform(y: f64, lambda: f64) -> f64 {
     if y >= 0.0 {
@@ -11,7 +12,7 @@ pub fn transform(y: f64, lambda: f64) -> f64 {
     }
 }
 
-/// Returns (e^(λt) − 1) / λ, t for λ = 0.
+/// Returns (e^(λt) − 1) / λ, and t for λ = 0.
 fn power(t: f64, lambda: f64) -> f64 {
     if lambda.abs() < 1e-9 {
         t
@@ -20,7 +21,7 @@ fn power(t: f64, lambda: f64) -> f64 {
     }
 }
 
-/// Returns the exponent in [−3, 3] of the greatest likelihood, found by golden section to 0.01.
+/// Returns the maximum-likelihood exponent in [−3, 3], by golden-section search to 0.01.
 #[must_use]
 pub fn likeliest(y: &[f64]) -> f64 {
     let signed_logs: f64 = y.iter().map(|y| y.signum() * libm::log1p(y.abs())).sum();

@@ -1,9 +1,10 @@
-//! Where the Gaussian process promises the largest expected improvement.
+//! Maximises the acquisition function of the Gaussian process.
 //!
-//! The logarithm of it, as in Ament et al., 2023 (arXiv 2310.20708): the same place, and a slope
-//! everywhere. Candidates all over the cube and around the best trials are screened by a bound that
-//! needs no solve; the best are moved by shrinking random steps, then, in what is continuous, along
-//! the gradient.
+//! Log expected improvement, as in Ament et al., 2023 (arXiv 2310.20708): it has the same maximum
+//! as expected improvement, but a useful gradient everywhere. Candidates all over the cube and
+//! around the best trials are screened by a bound that needs no triangular solve. The best of them
+//! are improved by shrinking random steps, and finally along the gradient in the continuous
+//! coordinates.
 
 use super::history::History;
 use super::kernel::Columns;
@@ -15,35 +16,42 @@ use crate::space::AxisKind;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-/// A point and how much it promises.
+/// A candidate: a point and its acquisition value.
 #[derive(Debug, Clone)]
 pub(super) struct Candidate {
+    /// The acquisition value plus the log probability of satisfying the outcome constraints; larger
+    /// is better.
     pub(super) value: f64,
+    /// The point of the unit cube, of shape (d).
     pub(super) unit: Vec<f64>,
+    /// Of shape (d): whether each coordinate is active.
     active: Box<[bool]>,
 }
 
-/// Part of the cube to look in.
+/// An axis-parallel box within the unit cube.
 #[derive(Debug, Clone)]
 pub(super) struct Region {
+    /// Lower edges, of shape (d).
     pub(super) low: Vec<f64>,
+    /// Upper edges, of shape (d).
     pub(super) high: Vec<f64>,
 }
 
-/// What is promising.
+/// The acquisition function.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Aim {
-    /// A large expected improvement on this value.
+    /// Log expected improvement on this value.
     Improvement(f64),
-    /// A low end of what is likely, so many deviations below the mean: Srinivas et al., *Gaussian
-    /// Process Optimization in the Bandit Setting*, ICML 2010.
+    /// The lower confidence bound, this many standard deviations below the mean: Srinivas et al.,
+    /// *Gaussian Process Optimization in the Bandit Setting*, ICML 2010.
     LowEnd(f64),
-    /// To keep the outcome limits: nothing does so yet.
+    /// Only the probability of satisfying the outcome constraints counts. Used while no trial
+    /// satisfies them.
     Limits,
 }
 
 impl Aim {
-    /// Returns how promising a mean and a deviation are.
+    /// Returns the acquisition value for a mean and a standard deviation; larger is better.
     fn value(self, mean: f64, deviation: f64) -> f64 {
         match self {
             Self::Improvement(on) => {
@@ -68,26 +76,36 @@ impl Aim {
     }
 }
 
+/// The inputs of one maximisation of the acquisition function.
 pub(super) struct Search<'a> {
+    /// The trials so far.
     pub(super) history: &'a History,
+    /// The encoding of configurations for the kernel.
     pub(super) columns: &'a Columns,
+    /// The posterior of the objective.
     pub(super) posterior: &'a Posterior,
+    /// The acquisition function.
     pub(super) aim: Aim,
-    /// How far each outcome limit is from being broken.
+    /// The posterior of the excess over each outcome constraint; negative means satisfied.
     pub(super) borders: &'a [Posterior],
-    /// Rows to look around.
+    /// The rows around which local candidates are drawn.
     pub(super) centres: Vec<u32>,
-    /// Look nowhere else.
+    /// The box that candidates are confined to, if any.
     pub(super) region: Option<Region>,
 }
 
+/// Number of candidates drawn uniformly.
 const SPREAD: usize = 300;
+/// Number of candidates drawn around each centre.
 const AROUND: usize = 100;
+/// Number of candidates kept by the screening.
 const KEPT: usize = 8;
+/// Number of rounds of random steps; the step size halves each round.
 const ROUNDS: i32 = 6;
 
 impl Search<'_> {
-    /// Returns promising points, the most promising first.
+    /// Returns candidates, best first: at most [`KEPT`] that were screened and improved, and up to
+    /// three that followed the gradient.
     pub(super) fn run(&self, rng: &mut ChaCha8Rng) -> Vec<Candidate> {
         let mut scratch = Scratch::default();
         let mut kept = self.screen(rng, &mut scratch);
@@ -114,7 +132,8 @@ impl Search<'_> {
         kept
     }
 
-    /// Draws candidates and keeps the best few, solving only for those that could be among them.
+    /// Draws candidates and returns the best [`KEPT`] of them. The exact value is computed only for
+    /// candidates whose upper bound could put them there.
     fn screen(&self, rng: &mut ChaCha8Rng, scratch: &mut Scratch) -> Vec<Candidate> {
         let d = self.history.dims();
         let mut drawn: Vec<Candidate> = Vec::with_capacity(SPREAD + AROUND * self.centres.len());
@@ -141,6 +160,8 @@ impl Search<'_> {
         drawn.sort_by(|a, b| b.value.total_cmp(&a.value));
         let mut kept: Vec<Candidate> = Vec::new();
         for mut candidate in drawn {
+            // The candidates are sorted by their bound, and the constraint term is never positive:
+            // no later candidate can be better.
             if kept.len() == KEPT && candidate.value <= kept[KEPT - 1].value {
                 break;
             }
@@ -157,6 +178,7 @@ impl Search<'_> {
         kept
     }
 
+    /// Moves a point to its configuration and returns it with its acquisition value.
     fn weigh(&self, mut unit: Vec<f64>, scratch: &mut Scratch) -> Candidate {
         let active = self.history.settle(&mut unit);
         let (mean, deviation) = self
@@ -170,7 +192,8 @@ impl Search<'_> {
         }
     }
 
-    /// Returns the logarithm of the probability that a point keeps all limits.
+    /// Returns the log probability that a point satisfies all outcome constraints, taken as
+    /// independent; 0 without any.
     fn keeps(&self, unit: &[f64], active: &[bool], scratch: &mut Scratch) -> f64 {
         if self.borders.is_empty() {
             return 0.0;
@@ -183,10 +206,13 @@ impl Search<'_> {
         self.borders.iter().map(each).sum()
     }
 
-    /// Follows the gradient in the continuous coordinates that exist.
+    /// Maximises the acquisition value from `start` along the gradient, over the active continuous
+    /// coordinates. Returns `None` if there are none.
     fn polish(&self, start: &Candidate, scratch: &mut Scratch) -> Option<Candidate> {
         let columns = self.posterior.columns();
         let kinds: Vec<&AxisKind> = self.history.kinds().collect();
+        // An integer of more than 50 values is treated as continuous; finer steps would end in the
+        // same cell.
         let smooth = |axis: usize| match kinds[axis] {
             AxisKind::Real => true,
             AxisKind::Ordered(n) => *n > 50,
@@ -231,6 +257,7 @@ impl Search<'_> {
             for border in self.borders {
                 let (mu, sigma) = border.slopes(&row, scratch, &mut mean, &mut deviation);
                 let z = -mu / sigma;
+                // The derivative of ln Φ(z).
                 let hazard = libm::exp(ln_pdf(z) - ln_cdf(z));
                 for (slot, at) in gradient.iter_mut().zip(&moving) {
                     *slot -= hazard * (-mean[*at] - z * deviation[*at]) / sigma;
@@ -247,10 +274,12 @@ impl Search<'_> {
         Some(self.weigh(unit, scratch))
     }
 
+    /// Maps coordinates outside the region into it.
     fn confine(&self, mut unit: Vec<f64>) -> Vec<f64> {
         if let Some(region) = &self.region {
             for (x, (low, high)) in unit.iter_mut().zip(region.low.iter().zip(&region.high)) {
                 if *x < *low || *x > *high {
+                    // Rescaled rather than clamped, so that candidates do not pile up at the edges.
                     *x = low + (high - low) * (*x - x.floor());
                 }
             }
@@ -259,7 +288,8 @@ impl Search<'_> {
     }
 }
 
-/// Moves a random half of the coordinates by up to `reach`, and now and then draws one anew.
+/// Returns a copy of a point in which a random half of the coordinates, and always at least one,
+/// moves by up to `reach`. About 4 % of the coordinates are drawn anew instead.
 fn jitter(unit: &[f64], reach: f64, rng: &mut ChaCha8Rng) -> Vec<f64> {
     let always = rng.random_range(0..unit.len().max(1));
     let moved = |(at, x): (usize, &f64)| {

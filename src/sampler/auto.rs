@@ -1,17 +1,17 @@
-//! The default: a mixture that every trial chooses anew, by the space, the budget and what has
-//! worked so far.
+//! The default sampler: a mixture of samplers. The sampler that proposes a trial is chosen for each
+//! trial separately, by the space, the budget and the results so far.
 //!
-//! | when | who proposes |
+//! | trials | proposed by |
 //! |---|---|
-//! | first 6–8 trials | points spread evenly |
-//! | one trial in forty | a point of that sequence, against a model that is wrong |
+//! | first 6–8 trials | the start design: points spread evenly |
+//! | one trial in forty | a point of the same sequence, as a guard against a wrong model |
 //! | up to 400 trials, 60 dimensions, 16 slots | GP 8 : TPE 1, then by credit |
 //! | beyond | TPE 3 : GP 1 : NSGA-II ½, then by credit |
 //! | several objectives | GP; over 60 dimensions or 16 slots TPE 2 : GP 1 : NSGA-II 1; beyond 250 trials NSGA-II 2 : TPE 1 |
 //!
-//! Credit is the share of an arm's own proposals, the latest weighing most, that were among the
-//! best quarter of the last 40 trials. No arm falls below a fiftieth. All arms read one history, so
-//! what one finds the others know.
+//! The credit of an arm is the share of its own proposals that were among the best quarter of the
+//! last 40 trials; recent proposals weigh most. No arm that takes part falls below a share of 1/50.
+//! All arms read one history, so each arm learns from the proposals of the others.
 
 use super::gp::{Model, start_size};
 use super::history::History;
@@ -43,33 +43,41 @@ pub(super) const KIND: Kind<dyn Sampler> = Kind {
     },
 };
 
+/// A source of proposals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Arm {
+    /// The Gaussian process.
     Model,
+    /// The tree-structured Parzen estimator.
     Parzen,
+    /// The population of NSGA-II.
     Herd,
+    /// A point of the Sobol sequence of the start design.
     Spread,
 }
 
+/// The arms that compete by credit. The index of an arm is used in `shares` and `credit`.
 const ARMS: [Arm; 3] = [Arm::Model, Arm::Parzen, Arm::Herd];
 
-/// The least share of an arm that takes part.
+/// Minimum share of an arm that takes part.
 const FLOOR: f64 = 0.02;
 
+/// The mixture and its arms.
 struct Auto {
     history: History,
     start: Start,
     model: Model,
     herd: Herd,
-    /// How often each of [`ARMS`] did well lately.
+    /// The credit of each of [`ARMS`], from 0 to 1; an exponential average, 0.5 at the start.
     credit: [f64; ARMS.len()],
-    /// Which arm proposed the trials that have not ended.
+    /// The arm that proposed each pending trial, by row.
     chosen: BTreeMap<u32, usize>,
+    /// Number of trials that may run at the same time.
     slots: usize,
 }
 
 impl Auto {
-    /// Returns the shares of [`ARMS`] before credit.
+    /// Returns the relative shares of [`ARMS`] before credit; 0 for an arm that does not take part.
     fn shares(&self) -> [f64; ARMS.len()] {
         let n = self.history.len();
         if self.history.objectives.len() > 1 {
@@ -88,7 +96,7 @@ impl Auto {
         }
     }
 
-    /// Chooses who proposes a trial: a function of its id and of what is known.
+    /// Returns the arm that proposes a trial: a function of the seed, the trial id and the history.
     fn arm(&self, seed: u64, trial: u32) -> Arm {
         let word = mix(mix(seed) ^ u64::from(trial));
         if word.is_multiple_of(40) {
@@ -115,15 +123,17 @@ impl Auto {
         Arm::Parzen
     }
 
-    /// Gives the arm that proposed a trial its due.
+    /// Updates the credit of the arm that proposed the trial of `row`, which has just ended.
     fn settle(&mut self, row: u32) {
         let Some(at) = self.chosen.remove(&row) else {
             return;
         };
+        // A trial without a score counts as a bad proposal.
         let Some(score) = self.history.scores(row).first() else {
             self.credit[at] *= 0.9;
             return;
         };
+        // So does a trial that breaks a constraint once another trial has satisfied all of them.
         if self.history.row(row).violation > 0.0
             && self
                 .history
@@ -158,6 +168,9 @@ impl Sampler for Auto {
         } = event
             && self.start.is_over(&self.history)
         {
+            // The arm is computed again rather than recorded. The state is still that of the
+            // proposal, because the history has not observed the event yet; the result is the same
+            // in a replay.
             let arm = self.arm(study.header().seed, trial.0);
             if let Some(at) = ARMS.iter().position(|other| *other == arm) {
                 self.chosen.insert(trial.0.saturating_sub(1), at);
@@ -166,6 +179,7 @@ impl Sampler for Auto {
         self.start.observe(&self.history, event);
         self.history.observe(study, event);
         self.herd.observe(&self.history, event);
+        // Beyond 2000 trials the hyperparameters and the trust region stay as they are.
         let modelled = self.history.len() <= 2000;
         if modelled {
             self.model.observe(&self.history);

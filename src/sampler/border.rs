@@ -1,20 +1,21 @@
-//! Where the outcome limits run: for each a Gaussian process of how far trials were beyond it, so
-//! that a point has a probability of keeping it.
+//! Models of the outcome constraints: for each a Gaussian process over the excess of the trials,
+//! which gives the probability that a point satisfies the constraint.
 //!
-//! Gardner et al., *Bayesian Optimization with Inequality Constraints*, ICML 2014; the bilogarithm
-//! of SCBO (Eriksson & Poloczek, AISTATS 2021) spreads what is near the border and tames what is
-//! far from it. The prior's mean is the border itself.
+//! Gardner et al., *Bayesian Optimization with Inequality Constraints*, ICML 2014. The bilogarithm
+//! of SCBO (Eriksson & Poloczek, AISTATS 2021) magnifies small excesses and compresses large ones.
+//! The prior mean is 0, the bound itself.
 
 use super::history::{Fate, History};
 use super::kernel::Columns;
 use super::surrogate::{Hyper, Posterior, Rows, fit};
 
-/// The hyperparameters of each limit's process.
+/// The hyperparameters of the process of each outcome constraint.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Borders(Vec<Hyper>);
 
 impl Borders {
-    /// Fits them to at most `limit` rows.
+    /// Fits the hyperparameters to at most `limit` rows. A constraint without any excess other than
+    /// 0 keeps its old ones.
     pub(super) fn fit(&mut self, columns: &Columns, history: &History, limit: usize) {
         self.0
             .resize(history.limits(), Hyper::prior(history.dims()));
@@ -29,7 +30,8 @@ impl Borders {
         }
     }
 
-    /// Returns the process of each limit that at most `limit` rows say something of.
+    /// Returns the posterior of each outcome constraint, given at most `limit` rows. A constraint
+    /// that no row reported, or whose excess is 0 everywhere, has none.
     pub(super) fn posteriors(
         &self,
         columns: &Columns,
@@ -50,8 +52,8 @@ impl Borders {
     }
 }
 
-/// Returns the latest rows that said how far they are beyond a limit, and how far, reshaped: 0 is
-/// the border.
+/// Returns the latest rows, at most `most`, that reported the metric of outcome constraint number
+/// `limit`, and their reshaped excess.
 fn known(columns: &Columns, history: &History, limit: usize, most: usize) -> (Rows, Vec<f64>) {
     let said = |row: &u32| {
         history
@@ -77,7 +79,8 @@ fn known(columns: &Columns, history: &History, limit: usize, most: usize) -> (Ro
     (rows, reshape(which.iter().filter_map(said).collect()))
 }
 
-/// Scales by the median distance from the border, then takes the logarithm on both sides of it.
+/// Applies the bilogarithm: scales by the median size of the excess, then takes the logarithm on
+/// both sides of 0. The sign is kept.
 fn reshape(excess: Vec<f64>) -> Vec<f64> {
     let mut sizes: Vec<f64> = excess.iter().map(|excess| excess.abs()).collect();
     sizes.sort_by(f64::total_cmp);
@@ -89,6 +92,7 @@ fn reshape(excess: Vec<f64>) -> Vec<f64> {
     else {
         return Vec::new();
     };
+    // Every excess is 0: any scale will do.
     let scale = if scale > 0.0 { scale } else { 1.0 };
     excess
         .iter()

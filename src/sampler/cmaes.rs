@@ -1,12 +1,12 @@
-//! CMA-ES: a normal distribution that learns the shape of the valley; many cheap trials, numbers
-//! above all.
+//! CMA-ES: a normal distribution whose covariance adapts to the shape of the objective. For many
+//! cheap trials, mostly over numbers.
 //!
-//! N. Hansen, *The CMA Evolution Strategy: A Tutorial*, 2016 (arXiv 1604.00772); by coordinates
-//! only from 40 dimensions on (Ros & Hansen, 2008). Integers keep a margin: a deviation that leaves
-//! their cell now and then (after Hamano et al., 2022, arXiv 2205.13482). Choices have a
-//! distribution of their own, moved towards the better half (after CatCMA, Hamano et al., 2024,
-//! arXiv 2405.09962). When it has converged it starts again, with a larger or a smaller population
-//! (BIPOP, Hansen, 2009).
+//! N. Hansen, *The CMA Evolution Strategy: A Tutorial*, 2016 (arXiv 1604.00772). From 40 dimensions
+//! on only variances are adapted (Ros & Hansen, 2008). Integers keep a minimum deviation, so that
+//! samples leave the cell of the mean now and then (after Hamano et al., 2022, arXiv 2205.13482).
+//! Choices have a distribution of their own, which moves towards the better half (after CatCMA,
+//! Hamano et al., 2024, arXiv 2405.09962). After convergence the search restarts with a larger or a
+//! smaller population (BIPOP, Hansen, 2009).
 
 use super::evolution::Evolution;
 use super::history::{Fate, History, category, centre};
@@ -29,6 +29,8 @@ pub(super) const KIND: Kind<dyn Sampler> = Kind {
     build,
 };
 
+/// Builds the sampler. Returns `None`, with a diagnostic, for a space of choices only or for
+/// several objectives.
 fn build(
     section: Section,
     setting: &Setting,
@@ -68,6 +70,7 @@ fn build(
     }))
 }
 
+/// The CMA-ES sampler.
 struct Cmaes {
     history: History,
     start: Start,
@@ -98,22 +101,26 @@ impl Sampler for Cmaes {
     }
 }
 
-/// The distribution, and the trials it will learn from next.
+/// The search distribution and the trials of the generation in progress.
 pub(super) struct Strategy {
-    /// The axes that are numbers.
+    /// The axes that are numbers, in ascending order.
     numbers: Vec<usize>,
+    /// The distribution over the numbers.
     numeric: Evolution,
-    /// For every axis the probabilities of its choices; empty for numbers.
+    /// The probabilities of the choices of every axis; empty for numbers.
     choices: Vec<Vec<f64>>,
-    /// Trial rows with the point each was drawn at.
+    /// Rows of pending trials with the point drawn for each.
     drawn: Vec<(u32, Vec<f64>)>,
-    /// Trial rows that have ended, with their points.
+    /// Rows of ended trials of this generation with their points.
     ended: Vec<(u32, Vec<f64>)>,
+    /// Whether the distribution was moved to the best trial of the start design.
     begun: bool,
+    /// Number of restarts so far.
     restarts: u32,
 }
 
 impl Strategy {
+    /// Creates a distribution at the centre of the cube with deviation 0.25.
     pub(super) fn new(history: &History) -> Self {
         let is_number = |kind: &AxisKind| !matches!(kind, AxisKind::Choice(_));
         let numbers: Vec<usize> = history
@@ -136,8 +143,8 @@ impl Strategy {
         }
     }
 
-    /// Returns the least deviation of each number: so that a whole number leaves its cell now and
-    /// then.
+    /// Returns the minimum deviation of each number: a fraction of the cell for an integer, so that
+    /// samples leave the cell now and then, and 0 for a float.
     fn floors(history: &History, numbers: &[usize]) -> Vec<f64> {
         let kinds: Vec<_> = history.kinds().collect();
         let floor = |axis: &usize| match kinds[*axis] {
@@ -147,6 +154,7 @@ impl Strategy {
         numbers.iter().map(floor).collect()
     }
 
+    /// Returns the prior probabilities of the choices of every axis; empty for numbers.
     fn priors(history: &History) -> Vec<Vec<f64>> {
         let prior = |kind: &AxisKind| match kind {
             AxisKind::Choice(weights) => weights.clone(),
@@ -155,8 +163,9 @@ impl Strategy {
         history.kinds().map(prior).collect()
     }
 
-    /// Draws the point of a trial, and the configuration there; a random one if 50 draws are
-    /// refused.
+    /// Returns the point of a trial and its configuration, drawn from the distribution. After 50
+    /// refused draws, returns a uniform point: an untried one if 200 draws find one, else any that
+    /// satisfies the constraints.
     pub(super) fn sample(
         &self,
         history: &History,
@@ -187,6 +196,7 @@ impl Strategy {
             })
     }
 
+    /// Draws a point from the distribution.
     fn draw(&self, history: &History, rng: &mut ChaCha8Rng) -> Vec<f64> {
         let z: Vec<f64> = self
             .numbers
@@ -207,7 +217,8 @@ impl Strategy {
         unit
     }
 
-    /// Notes where a new trial was drawn, before `history` knows of it.
+    /// Records the point that a new trial was drawn at. Must be called before `history` observes
+    /// the event.
     fn created(
         &mut self,
         history: &History,
@@ -219,6 +230,8 @@ impl Strategy {
         if !start.is_over(history) {
             return;
         }
+        // The same draw as in `suggest`, because the state is the same. A trial that the user added
+        // differs and does not belong to the generation.
         if let Some((unit, drawn)) = self.sample(history, seed, trial)
             && drawn == *params
         {
@@ -226,7 +239,7 @@ impl Strategy {
         }
     }
 
-    /// Learns once a whole population has ended.
+    /// Updates the distribution once a whole population has ended.
     fn learn(&mut self, history: &History, event: &Event) {
         let Event::Ended { trial, .. } = event else {
             return;
@@ -238,6 +251,7 @@ impl Strategy {
         let Some(at) = self.drawn.iter().position(|(drawn, _)| *drawn == row) else {
             return;
         };
+        // The trial will run again, or it is paused without a score.
         if history.row(row).fate == Fate::Pending {
             return;
         }
@@ -247,7 +261,7 @@ impl Strategy {
         }
     }
 
-    /// Starts at the middle of the best trials so far: a warm start.
+    /// Moves the mean to the best trial so far: a warm start after the start design.
     fn begin(&mut self, history: &History) {
         self.begun = true;
         let Some(best) = history.best() else { return };
@@ -256,9 +270,11 @@ impl Strategy {
         self.numeric = Evolution::new(mean, 0.25, Self::floors(history, &self.numbers), None);
     }
 
+    /// Ranks the ended generation and updates the distribution.
     fn generation(&mut self, history: &History) {
-        // Only now the scores: of several seeds they are means that may have changed since the
-        // first ended. Failed ones are worst, those that break a limit before them, by how much.
+        // Scores are read only now: with several seeds they are means, which may have changed since
+        // the first seed ended. Failed trials rank last. Before them come trials that break an
+        // outcome constraint, by the size of the violation.
         let worth = |row: u32| {
             let score = history
                 .scores(row)
@@ -284,6 +300,8 @@ impl Strategy {
             .collect();
         let (first, last) = (ended[0].0, ended[ended.len() - 1].0);
         let spread = last.1 - first.1;
+        // Equal scores throughout the generation carry no information; many such generations in a
+        // row end in a restart.
         let flat = first.0 == last.0 && (spread.is_nan() || spread <= 1e-12 * first.1.abs());
         self.numeric.learn(&numbers, flat);
         let better = ended.len() / 2;
@@ -297,6 +315,7 @@ impl Strategy {
             for (_, unit) in &ended[..better] {
                 shares[category(unit[axis], weights)] += rate / better as f64;
             }
+            // No choice dies out, so that each can come back.
             let margin = 0.05 / shares.len() as f64;
             shares
                 .iter_mut()
@@ -309,8 +328,8 @@ impl Strategy {
         }
     }
 
-    /// Begins anew: twice as many at a time, or, every other time, a small and narrow population
-    /// somewhere else.
+    /// Restarts at a random mean: every odd time with a doubled population, every even time with
+    /// the default population and a small step size.
     fn restart(&mut self, history: &History) {
         self.restarts += 1;
         let word = |at: u64| mix(mix(u64::from(self.restarts)) ^ at) as f64 / 2f64.powi(64);
@@ -318,6 +337,7 @@ impl Strategy {
         let usual = self.numeric.usual_population();
         let doubled = usual << self.restarts.div_ceil(2).min(6);
         let population = if large { doubled } else { usual };
+        // The small step size is log-uniform from about 0.01 to 0.3.
         let sigma = if large {
             0.3
         } else {
@@ -333,11 +353,13 @@ impl Strategy {
             Some(population),
         );
         self.choices = Self::priors(history);
+        // Trials of the old distribution say nothing about the new one.
         self.drawn.clear();
     }
 }
 
-/// Mirrors a coordinate at the ends of the unit interval.
+/// Reflects a coordinate at the ends of the unit interval until it lies inside; 0.5 if it is not
+/// finite.
 fn reflect(x: f64) -> f64 {
     let folded = x.rem_euclid(2.0);
     let inside = if folded > 1.0 { 2.0 - folded } else { folded };

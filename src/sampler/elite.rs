@@ -1,16 +1,19 @@
-//! The best trials so far, kept in order as trials end, so that nobody has to sort all of them.
+//! The best trials so far, kept in order as trials end, so that no proposal has to sort all trials.
 
 use super::history::History;
 use crate::study::Event;
 
-/// At most so many rows, best first: over several objectives by front and crowding.
+/// A bounded list of history rows, best first. With several objectives they are ordered by front
+/// and crowding distance.
 #[derive(Debug)]
 pub(super) struct Elite {
+    /// Maximum number of rows.
     size: usize,
     rows: Vec<u32>,
 }
 
 impl Elite {
+    /// Creates an empty list that holds at most `size` rows.
     pub(super) fn new(size: usize) -> Self {
         Self {
             size,
@@ -23,10 +26,11 @@ impl Elite {
         &self.rows
     }
 
-    /// Learns from an event, after `history` did.
+    /// Updates the list from an event. Must be called after `history` has observed the same event.
     pub(super) fn observe(&mut self, history: &History, event: &Event) {
         match event {
             Event::Edited { .. } | Event::Removed { .. } | Event::Restored { .. } => {
+                // An edit may change every score, so the list is rebuilt from all rows.
                 self.rows.clear();
                 let all: Vec<u32> = history.ranked().iter().map(|(_, row)| *row).collect();
                 all.into_iter().for_each(|row| self.admit(history, row));
@@ -34,6 +38,7 @@ impl Elite {
             Event::Ended { trial, .. }
             | Event::Requeued { trial, .. }
             | Event::Judged { trial, .. } => {
+                // The result of a replicate changes the mean score of its configuration.
                 let row = history.head(*trial);
                 self.rows.retain(|other| *other != row);
                 if !history.scores(row).is_empty() {
@@ -44,6 +49,7 @@ impl Elite {
         }
     }
 
+    /// Inserts a row and drops the worst one if the list is full.
     fn admit(&mut self, history: &History, row: u32) {
         self.rows.push(row);
         self.rows = history.order(&self.rows);

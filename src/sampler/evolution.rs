@@ -1,30 +1,43 @@
-//! The mean, step size and covariance of CMA-ES, in the letters of Hansen's tutorial (arXiv
+//! The mean, step size and covariance of CMA-ES, in the notation of Hansen's tutorial (arXiv
 //! 1604.00772, figure 6).
 
 use nalgebra::{DMatrix, DVector, SymmetricEigen};
 
-/// From so many dimensions on only variances are learned.
+/// From this many dimensions on only variances are adapted, because a full covariance matrix is
+/// expensive and slow to learn.
 const SEPARABLE: usize = 40;
 
-/// A normal distribution over points of ℝⁿ that moves to where ranked samples of it are best.
+/// A normal distribution over ℝⁿ that adapts to ranked samples of it.
 #[derive(Debug, Clone)]
 pub(super) struct Evolution {
+    /// The mean, of shape (n).
     m: DVector<f64>,
+    /// The step size.
     sigma: f64,
+    /// The covariance matrix, of shape (n, n); only its diagonal is kept up to date from
+    /// [`SEPARABLE`] dimensions on.
     c: DMatrix<f64>,
-    /// C = B D² Bᵀ.
+    /// The eigenvectors of the covariance: C = B D² Bᵀ.
     b: DMatrix<f64>,
+    /// The square roots of the eigenvalues of the covariance.
     d: DVector<f64>,
+    /// The evolution path of the step size, of shape (n).
     p_sigma: DVector<f64>,
+    /// The evolution path of the covariance, of shape (n).
     p_c: DVector<f64>,
-    /// Least deviation of each coordinate.
+    /// The minimum deviation of each coordinate, of shape (n).
     floors: Vec<f64>,
+    /// The population size.
     lambda: usize,
+    /// Number of generations learned from.
     generation: i32,
+    /// Number of consecutive generations of equal scores.
     flat: u32,
 }
 
 impl Evolution {
+    /// Creates a distribution of identity covariance. `population` defaults to
+    /// [`usual_population`](Self::usual_population).
     pub(super) fn new(
         mean: Vec<f64>,
         sigma: f64,
@@ -49,15 +62,18 @@ impl Evolution {
         new
     }
 
+    /// Returns the number of samples per generation.
     pub(super) fn population(&self) -> usize {
         self.lambda
     }
 
+    /// Returns the default population size, 4 + ⌊3 ln n⌋.
     pub(super) fn usual_population(&self) -> usize {
         4 + (3.0 * libm::log(self.m.len().max(1) as f64)) as usize
     }
 
-    /// Returns the point that standard normal coordinates `z` stand for.
+    /// Returns the point for standard normal coordinates `z`. A coordinate whose deviation is below
+    /// its minimum is widened to it.
     pub(super) fn at(&self, z: &[f64]) -> Vec<f64> {
         let n = self.m.len();
         let scaled = DVector::from_fn(n, |i, _| self.d[i] * z[i]);
@@ -79,7 +95,8 @@ impl Evolution {
             .collect()
     }
 
-    /// Learns from samples, best first; `flat` if they were all equally good.
+    /// Updates the distribution from one generation of samples, best first. `flat` says that all
+    /// scores were equal.
     pub(super) fn learn(&mut self, samples: &[Vec<f64>], flat: bool) {
         let n = self.m.len();
         self.flat = if flat { self.flat + 1 } else { 0 };
@@ -102,6 +119,7 @@ impl Evolution {
         let mut c_mu = (2.0 * (mu_eff - 2.0 + 1.0 / mu_eff) / ((nf + 2.0) * (nf + 2.0) + mu_eff))
             .min(1.0 - c_1);
         if n >= SEPARABLE {
+            // Fewer parameters are learned, so the learning rates may be higher (Ros & Hansen).
             let faster = (nf + 2.0) / 3.0;
             (c_1, c_mu) = ((c_1 * faster).min(0.4), (c_mu * faster).min(0.5));
         }
@@ -116,6 +134,7 @@ impl Evolution {
             .zip(&w)
             .fold(DVector::zeros(n), |sum: DVector<f64>, (y, w)| sum + y * *w);
         self.m += &y_w * self.sigma;
+        // The sampler reflects its samples into the cube, and the mean stays there with them.
         self.m.iter_mut().for_each(|m| *m = m.clamp(0.0, 1.0));
 
         let white = self.whiten(&y_w);
@@ -131,6 +150,8 @@ impl Evolution {
         self.sigma = self.sigma.clamp(1e-14, 1.0);
     }
 
+    /// Updates the covariance and its eigendecomposition. `lost` restores the variance that a
+    /// stalled path leaves out.
     fn adapt(&mut self, y: &[DVector<f64>], w: &[f64], c_1: f64, c_mu: f64, lost: f64) {
         let n = self.m.len();
         let keep = 1.0 - c_1 - c_mu + c_1 * lost;
@@ -155,7 +176,7 @@ impl Evolution {
         self.d = eigen.eigenvalues.map(|value| value.max(1e-20).sqrt());
     }
 
-    /// Returns C^(−½) y.
+    /// Returns C^(−½) y, of shape (n).
     fn whiten(&self, y: &DVector<f64>) -> DVector<f64> {
         if self.m.len() >= SEPARABLE {
             return y.component_div(&self.d);
@@ -163,7 +184,8 @@ impl Evolution {
         &self.b * (self.b.transpose() * y).component_div(&self.d)
     }
 
-    /// Returns whether nothing more is to be gained here.
+    /// Returns whether the distribution has converged: the step size is tiny, the scores are flat,
+    /// or the covariance is ill-conditioned.
     pub(super) fn converged(&self) -> bool {
         let widest = self.d.iter().copied().fold(0.0, f64::max);
         let narrowest = self.d.iter().copied().fold(f64::INFINITY, f64::min);

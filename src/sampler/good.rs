@@ -1,9 +1,10 @@
-//! Which trials the Parzen estimator takes for good, and how much each weighs.
+//! Splits the trials for the Parzen estimator into good and bad ones and weighs the good ones.
 //!
-//! One objective: the best tenth, weighed by how much better each is than the worst of them
-//! (Watanabe, 2023, arXiv 2304.11127, section 3.3). Several: as MOTPE does (Ozaki et al., JAIR 73,
-//! 2022): front by front, of the front that does not fit those that together dominate most, weighed
-//! by how much each dominates that no other does.
+//! With one objective the best tenth is good, weighed by the distance to the worst of them
+//! (Watanabe, 2023, arXiv 2304.11127, section 3.3). With several objectives the split follows MOTPE
+//! (Ozaki et al., JAIR 73, 2022): front by front, and from the first front that does not fit as a
+//! whole the subset with the largest hypervolume. Each trial is weighed by the hypervolume that it
+//! alone contributes.
 
 use super::history::History;
 use crate::numerics::pareto::{contribution, fronts, scaled, widest};
@@ -11,10 +12,12 @@ use crate::numerics::pareto::{contribution, fronts, scaled, widest};
 /// A row and its weight.
 pub(super) type Weighted = (u32, f64);
 
-/// From so many objectives on volumes take too long; fronts and crowding have to do.
+/// With this many objectives hypervolume is too slow: trials are ranked by front and crowding
+/// distance instead.
 const MANY: usize = 5;
 
-/// Returns the good rows with their weights, mean 1, and all others with a score.
+/// Returns the good rows with their weights (mean 1), and all other rows with a score. A tenth of
+/// the rows is good, but at least 2 and at most 25.
 pub(super) fn split(history: &History) -> (Vec<Weighted>, Vec<u32>) {
     let n = history.ranked().len();
     let count = ((n as f64 * 0.1).ceil().clamp(n.min(2) as f64, 25.0) as usize).min(n);
@@ -33,9 +36,13 @@ pub(super) fn split(history: &History) -> (Vec<Weighted>, Vec<u32>) {
     (good, rest)
 }
 
+/// Returns the `count` best rows by the first objective, rows that satisfy the outcome constraints
+/// first. Before they are scaled, weights fall linearly with the score from 1.3 for the first row
+/// to 0.3 for the last. They are equal if the last row is not worse than the first.
 fn best(history: &History, count: usize) -> Vec<Weighted> {
     let mut rows: Vec<u32> = history.ranked().iter().map(|(_, row)| *row).collect();
     if history.limits() > 0 {
+        // A stable sort: rows of the same violation stay ordered by score.
         rows.sort_by(|a, b| {
             history
                 .row(*a)
@@ -59,6 +66,7 @@ fn best(history: &History, count: usize) -> Vec<Weighted> {
     })
 }
 
+/// Returns the `count` best rows over several objectives with their weights.
 fn several_good(history: &History, count: usize) -> Vec<Weighted> {
     let elite = history.elite();
     let kept = elite
@@ -66,6 +74,8 @@ fn several_good(history: &History, count: usize) -> Vec<Weighted> {
         .take_while(|row| history.row(**row).violation == 0.0)
         .count();
     let scores: Vec<&[f64]> = elite.iter().map(|row| history.scores(*row)).collect();
+    // Too few rows satisfy the constraints for a split by hypervolume, or it would be too slow:
+    // take the order of the elite with equal weights.
     if kept < count || history.objectives.len() >= MANY {
         return weigh(&elite[..count.min(elite.len())], |_| 1.0);
     }
@@ -101,6 +111,7 @@ fn several_good(history: &History, count: usize) -> Vec<Weighted> {
     })
 }
 
+/// Returns rows with the weights of `raw`, scaled to mean 1.
 fn weigh(rows: &[u32], raw: impl FnMut(&u32) -> f64) -> Vec<Weighted> {
     let raw: Vec<f64> = rows.iter().map(raw).collect();
     let mean = raw.iter().sum::<f64>() / rows.len().max(1) as f64;

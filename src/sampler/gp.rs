@@ -1,15 +1,15 @@
-//! Bayesian optimisation with a Gaussian process: few trials, each expensive.
+//! Bayesian optimisation with a Gaussian process: for few and expensive trials.
 //!
-//! The recipe: a Matérn-5/2 kernel over the whole space (`kernel.rs`), scores reshaped
-//! (`target.rs`), hyperparameters at the maximum of their posterior (`surrogate.rs`), the point of
-//! largest log expected improvement (`acquisition.rs`). With one objective the scores are reshaped
-//! in two ways by turns, each with hyperparameters of its own, and one proposal in five takes the
-//! low end of what is likely instead: on functions with noise or many peaks two views are worth
-//! more than the better one. Trials that run count as done with the value expected of them. In many
-//! dimensions, with many trials, or with one objective when nothing better was found for a while,
-//! every second proposal looks only in a trust region (Eriksson et al., *Scalable Global
-//! Optimization via Local Bayesian Optimization*, NeurIPS 2019). From [`ROWS`] trials on a choice
-//! of them is learned from.
+//! The parts: a Matérn-5/2 kernel over the whole space (`kernel.rs`), reshaped scores
+//! (`target.rs`), hyperparameters at the maximum of their posterior density (`surrogate.rs`), and
+//! log expected improvement as the acquisition function (`acquisition.rs`). With a single objective
+//! two reshapings of the scores alternate, each with hyperparameters of its own, and one proposal
+//! in five minimises the lower confidence bound instead. On functions with noise or many local
+//! optima two models are worth more than the better one alone. Pending trials count as complete
+//! with their predicted value. Every second proposal is confined to a trust region (Eriksson et
+//! al., *Scalable Global Optimization via Local Bayesian Optimization*, NeurIPS 2019) in many
+//! dimensions, after many trials, or when a single objective has not improved for a while. Beyond
+//! [`ROWS`] trials the model is conditioned on a selection of them.
 
 use super::acquisition::{Aim, Region, Search};
 use super::border::Borders;
@@ -44,23 +44,25 @@ pub(super) const KIND: Kind<dyn Sampler> = Kind {
     },
 };
 
-/// How many trials are learned from at most.
+/// Maximum number of trials the model is conditioned on.
 const ROWS: usize = 400;
-/// After so many trials without a better one, or as many as there are dimensions, the trust region
-/// is used however few there are.
+/// Number of trials without an improvement after which the trust region is used even in few
+/// dimensions and early on. The number of dimensions is used instead if it is larger.
 const STUCK: usize = 5;
-/// One proposal in so many takes the low end of what is likely.
+/// One proposal in this many uses the lower confidence bound.
 const LOW_END: u64 = 5;
-/// How many deviations below the mean that is.
+/// Distance of the lower confidence bound from the mean, in standard deviations.
 const DEVIATIONS: f64 = 2.0;
-/// How many the hyperparameters are fitted to at most.
+/// Maximum number of trials used to fit the hyperparameters.
 const FIT_ROWS: usize = 150;
 
-/// Returns how many points a model wants before it starts: few, they are better spent on it.
+/// Returns the size of the start design: d + 2, but 6 to 8. It is small because trials proposed by
+/// the model are worth more.
 pub(super) fn start_size(dims: usize) -> usize {
     (dims + 2).clamp(6, 8)
 }
 
+/// The Gaussian-process sampler.
 struct Gp {
     history: History,
     model: Model,
@@ -82,23 +84,30 @@ impl Sampler for Gp {
     }
 }
 
-/// The hyperparameters, which are learned as trials end, and the trust region.
+/// A Gaussian-process model between proposals: its hyperparameters, refitted as trials end, and the
+/// trust region.
 pub(super) struct Model {
+    /// The encoding of configurations for the kernel.
     columns: Columns,
-    /// For each of [`SHAPES`].
+    /// The hyperparameters for each of [`SHAPES`].
     hypers: [Hyper; SHAPES.len()],
-    /// How many trials had ended when it was last fitted, and the history's version then.
+    /// Number of trials that had ended at the last fit.
     fitted: usize,
+    /// Number of fits so far. It selects the shape, and the scalarisation of several objectives.
     fits: u32,
-    /// Where the outcome limits run.
+    /// The hyperparameters of the outcome constraints.
     borders: Borders,
+    /// The trust region around the incumbent.
     region: TrustRegion,
+    /// Number of trials that had ended at the last call of [`Model::observe`].
     known: usize,
 }
 
+/// The reshapings that alternate with a single objective.
 const SHAPES: [Shape; 2] = [Shape::Warped, Shape::Plain];
 
-/// Returns how many of [`SHAPES`] are used: several objectives become one in several ways already.
+/// Returns the number of [`SHAPES`] in use: one with several objectives, whose scalarisation varies
+/// already.
 fn shapes(history: &History) -> usize {
     if history.objectives.len() > 1 {
         1
@@ -108,6 +117,7 @@ fn shapes(history: &History) -> usize {
 }
 
 impl Model {
+    /// Creates a model at the mode of the prior.
     pub(super) fn new(history: &History) -> Self {
         let d = history.dims();
         let region = TrustRegion::new(d);
@@ -124,15 +134,18 @@ impl Model {
         }
     }
 
-    /// Learns from what the history has learned.
+    /// Updates the trust region and refits the hyperparameters once enough trials have ended. Must
+    /// be called after `history` has observed an event.
     pub(super) fn observe(&mut self, history: &History) {
         let ended = history.ranked().len() + history.failed().len();
+        // No further trial has ended. After an edit or a retry the number may even fall.
         if ended <= self.known {
             self.known = ended;
             return;
         }
         self.known = ended;
         self.region.observe(history);
+        // A fit costs O(n³). Up to 60 trials every result counts, later every 3rd, then every 5 %.
         let due = self.fitted + (self.fitted / 20).max(if self.fitted < 60 { 1 } else { 3 });
         if ended >= start_size(history.dims()) && ended >= due {
             self.refit(history);
@@ -140,16 +153,20 @@ impl Model {
         }
     }
 
+    /// Refits the outcome constraints and the next shape in turn.
     fn refit(&mut self, history: &History) {
         self.borders.fit(&self.columns, history, FIT_ROWS);
         let shape = self.fits as usize % shapes(history);
         let target = Target::new(history, FIT_ROWS, SHAPES[shape], u64::from(self.fits));
         let flat = target.y.iter().all(|y| *y == 0.0);
+        // Equal scores say nothing about lengthscales.
         if flat || history.dims() == 0 {
             return;
         }
         let rows = self.rows(history, &target.rows);
         let (mut worth, mut hyper) = fit(&rows, &target.y, self.hypers[shape].clone(), 12);
+        // Now and then a second fit starts from the prior, because the first one may be stuck in a
+        // local maximum that later trials have made wrong.
         if self.fits as usize % 8 < shapes(history) {
             let (fresh, other) = fit(&rows, &target.y, Hyper::prior(history.dims()), 30);
             if fresh < worth {
@@ -162,6 +179,7 @@ impl Model {
         self.fits += 1;
     }
 
+    /// Returns the encoded rows of these trials, with the noise of a mean over seeds.
     fn rows(&self, history: &History, which: &[u32]) -> Rows {
         let mut rows = Rows::new(&self.columns.list);
         for row in which {
@@ -171,11 +189,11 @@ impl Model {
         rows
     }
 
-    /// Proposes the most promising point that was not tried; `None` if there is nothing to learn
-    /// from or nothing new to try.
+    /// Returns the untried configuration with the largest acquisition value found. Returns `None`
+    /// if all scores are equal or every candidate was tried or refused.
     pub(super) fn propose(&self, history: &History, ask: &Ask<'_>) -> Option<Params> {
-        // Independent of the seed, so that which trials look in which way is the same in every
-        // sweep.
+        // Independent of the seed, so that the same trials use the same shape and acquisition
+        // function in every sweep.
         let word = mix(u64::from(ask.trial.0) ^ 0x5eed);
         let shape = (word % shapes(history) as u64) as usize;
         let hyper = &self.hypers[shape];
@@ -184,6 +202,7 @@ impl Model {
             return None;
         }
         let mut rows = self.rows(history, &target.rows);
+        // Rows beyond the values of `target` are pending trials: `Posterior::new` believes them.
         for pending in history.pending().take(100) {
             let row = history.row(pending);
             rows.push(&self.columns.row(&row.unit, &row.active));
@@ -192,6 +211,7 @@ impl Model {
         let mut scratch = Scratch::default();
         let borders = self.borders.posteriors(&self.columns, history, ROWS);
         let (best, incumbent) = self.incumbent(hyper, history, &target, &posterior, &mut scratch);
+        // Until a trial satisfies the outcome constraints there is no value to improve on.
         let kept = history
             .best()
             .is_some_and(|row| history.row(row).violation == 0.0);
@@ -215,6 +235,8 @@ impl Model {
                 .filter(|_| ask.trial.0.is_multiple_of(2)),
         };
         let found = search.run(&mut ask.rng());
+        // A candidate almost on top of a tried or pending point would teach the model nothing and
+        // make the kernel matrix singular.
         let far = |unit: &Vec<f64>| {
             let mut unit = unit.clone();
             let active = history.settle(&mut unit);
@@ -227,8 +249,8 @@ impl Model {
             .find_map(|candidate| history.fresh(&candidate.unit))
     }
 
-    /// Returns the value to improve on, and the row that has it: the lowest, or if there is noise
-    /// the lowest mean at any trial.
+    /// Returns the row of the incumbent and the value to improve on: the lowest value, or with
+    /// noise the lowest posterior mean at any of the 20 lowest values.
     fn incumbent(
         &self,
         hyper: &Hyper,
@@ -256,26 +278,34 @@ impl Model {
     }
 }
 
-/// Returns whether there is so much noise that the best value may be good luck.
+/// Returns whether the noise is so large that the lowest value may be luck: a variance above 1 % of
+/// the signal.
 fn noisy(hyper: &Hyper) -> bool {
     hyper.noise() > 0.01
 }
 
-/// A point nearer than this to a tried one, in lengths, is the same point.
+/// Distance in lengthscales below which a candidate counts as already tried.
 const NEAR: f64 = 1e-3;
 
-/// A box around the best trial that doubles after successes and halves after failures.
+/// The state of the trust region: a box around the incumbent that doubles after successes and
+/// halves after failures.
 struct TrustRegion {
+    /// Number of axes.
     dims: usize,
+    /// Side length of the box in units of the cube, before it is stretched by the lengthscales.
     size: f64,
+    /// Consecutive trials that improved on the incumbent.
     successes: u32,
+    /// Consecutive trials that did not.
     failures: u32,
-    /// Trials since the best one.
+    /// Trials since the last improvement.
     stale: usize,
+    /// The score of the incumbent when last seen.
     best: f64,
 }
 
 impl TrustRegion {
+    /// Creates a box of the initial size, 0.8.
     fn new(dims: usize) -> Self {
         Self {
             dims,
@@ -287,6 +317,7 @@ impl TrustRegion {
         }
     }
 
+    /// Counts one more ended trial as a success or a failure, and resizes the box.
     fn observe(&mut self, history: &History) {
         let Some(row) = history.best() else { return };
         let Some(best) = history.scores(row).first().copied() else {
@@ -308,13 +339,15 @@ impl TrustRegion {
             self.size /= 2.0;
             self.failures = 0;
         }
+        // The box has converged: continue with a large one.
         if self.size < 1.0 / 128.0 {
             self.size = 0.8;
         }
     }
 
-    /// Returns the box around `best`, longer where the model says that less changes; `None` while
-    /// the whole cube is small enough to be searched and that helps.
+    /// Returns the box around the row `best`: longer along axes with a large lengthscale, unbounded
+    /// along choices. Returns `None` if the space is small, trials are few and the incumbent is not
+    /// stale, because the whole cube can then be searched.
     fn at(&self, best: Option<u32>, history: &History, hyper: &Hyper) -> Option<Region> {
         let alone = history.objectives.len() == 1;
         let stuck = alone && self.stale >= self.dims.max(STUCK);
@@ -323,6 +356,8 @@ impl TrustRegion {
         }
         let centre = &history.row(best?).unit;
         let lengths: Vec<f64> = hyper.lengths().collect();
+        // Relative to the geometric mean, so that the lengthscales stretch the box without changing
+        // its volume (up to the clamp).
         let mean =
             lengths.iter().map(|length| libm::log(*length)).sum::<f64>() / lengths.len() as f64;
         let half = lengths

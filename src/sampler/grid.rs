@@ -1,7 +1,8 @@
-//! The grid: every combination of the axes' values, minus those that already ran.
+//! Grid search: every combination of the axes' values once, except those that already ran.
 //!
-//! Nothing is stored but how far it came, so a grid of 10^30 points costs what a grid of ten does.
-//! A float needs to be told its number of points; integers, steps and choices bring theirs.
+//! The grid is never listed; the sampler stores its position and the configurations tried, so a
+//! grid of 10^30 points costs no more than a grid of ten. A float needs a number of points;
+//! integers, steps and choices have a natural one.
 
 use super::seen::Seen;
 use super::{Ask, Sampler};
@@ -22,6 +23,7 @@ pub(super) const KIND: Kind<dyn Sampler> = Kind {
     build,
 };
 
+/// The options of `[search.grid]`.
 const OPTIONS: &[Opt] = &[
     Opt::new(
         "points",
@@ -37,9 +39,11 @@ const OPTIONS: &[Opt] = &[
     ),
 ];
 
-/// How many grid points a single question looks at before it tries some at random.
+/// Maximum number of grid points examined in order for one proposal before random ones are tried.
 const PATIENCE: usize = 100_000;
 
+/// Builds the sampler. Returns `None`, with diagnostics, if an option is wrong or a float has no
+/// number of points.
 fn build(
     mut section: Section,
     setting: &Setting,
@@ -92,14 +96,16 @@ fn build(
     })
 }
 
-/// The option `points`: one number for all floats, or one by name.
+/// The option `points`: one number for all floats, or one per parameter name.
 struct Points {
+    /// The number for every float that is not named.
     all: Option<u64>,
+    /// Pairs of parameter name and number of points.
     by_name: Vec<(String, u64)>,
 }
 
 impl Points {
-    /// Reads the option; `None` if it is wrong.
+    /// Reads the option. Returns `None`, with a diagnostic, if it is wrong.
     fn take(section: &mut Section, axes: &[Axis], diagnostics: &mut Diagnostics) -> Option<Self> {
         let mut points = Self {
             all: None,
@@ -143,6 +149,7 @@ impl Points {
         Some(points)
     }
 
+    /// Returns the number of points of an axis, or `None` if the option does not give one.
     fn of(&self, axis: &Axis) -> Option<u64> {
         let named = self
             .by_name
@@ -152,22 +159,23 @@ impl Points {
     }
 }
 
-/// Returns the parameter an axis belongs to: `units` for `units[2]`.
+/// Returns the name of the parameter that an axis belongs to: `units` for `units[2]`.
 fn parameter(name: &Name) -> &str {
     name.split('[').next().unwrap_or(name)
 }
 
-/// Where the points of one axis lie.
+/// The positions of the grid points along one axis.
 enum Line {
-    /// The centres of so many cells.
+    /// The centres of this many cells of equal width, for integers and steps.
     Cells(u64),
-    /// From end to end.
+    /// This many points from end to end, both ends included, for floats.
     Spread(u64),
-    /// Where the choices' cells are centred.
+    /// The centres of the shares of the choices.
     At(Vec<f64>),
 }
 
 impl Line {
+    /// Returns the number of points.
     fn len(&self) -> u64 {
         match self {
             Self::Cells(n) | Self::Spread(n) => *n,
@@ -175,6 +183,7 @@ impl Line {
         }
     }
 
+    /// Returns the coordinate of point number `digit` in the unit cube.
     fn coordinate(&self, space: &Space, axis: usize, digit: u64) -> f64 {
         match self {
             Self::Cells(n) => space
@@ -187,7 +196,7 @@ impl Line {
     }
 }
 
-/// Returns where an axis' points lie, `None` if nobody said how many.
+/// Returns the points of an axis, or `None` for a float without a number of points.
 fn line(axis: &Axis, points: &Points) -> Option<Line> {
     Some(match &axis.kind {
         AxisKind::Real => Line::Spread(points.of(axis)?),
@@ -196,6 +205,7 @@ fn line(axis: &Axis, points: &Points) -> Option<Line> {
             let mut low = 0.0;
             let mut centres = Vec::new();
             for weight in weights {
+                // A choice of weight 0 is never proposed.
                 if *weight > 0.0 {
                     centres.push(low + weight / 2.0);
                 }
@@ -206,22 +216,26 @@ fn line(axis: &Axis, points: &Points) -> Option<Line> {
     })
 }
 
+/// A grid and its cursor.
 struct Grid {
     space: Arc<Space>,
+    /// The points of each axis, in the order of the axes.
     lines: Vec<Line>,
-    /// The axes, parents before children: the last one turns fastest.
+    /// The order in which axes advance, parents before children: the last axis varies fastest.
     order: Vec<usize>,
-    /// Shuffled by this seed.
+    /// The seed of the random order, or `None` for the order of the file.
     shuffle: Option<u64>,
-    /// The first combination not known to be done, in the order of the file; `None` past the last.
+    /// The first combination in file order that is not known to be done, as one index per axis;
+    /// `None` past the last combination.
     next: Option<Vec<u64>>,
-    /// How many probes of the shuffled order are done.
+    /// Number of probes of the random order that are done.
     probes: u64,
     seen: Seen,
 }
 
 impl Grid {
     fn new(space: Arc<Space>, lines: Vec<Line>, shuffle: Option<u64>) -> Self {
+        // An axis without points (a choice whose weights are all 0) makes the grid empty.
         let next = lines
             .iter()
             .all(|line| line.len() > 0)
@@ -238,6 +252,7 @@ impl Grid {
         }
     }
 
+    /// Returns the point of the unit cube for one index per axis.
     fn unit(&self, digits: &[u64]) -> Vec<f64> {
         let lines = self.lines.iter().zip(digits).enumerate();
         lines
@@ -245,12 +260,14 @@ impl Grid {
             .collect()
     }
 
+    /// Returns whether a configuration is still to be tried: neither seen nor refused by a
+    /// constraint.
     fn open(&self, params: &Params) -> bool {
         !self.seen.has(params) && self.space.admits(params).is_ok()
     }
 
-    /// Returns the combination after `digits`, the last axis fastest. Axes that do not exist in
-    /// this configuration stand still.
+    /// Returns the combination after `digits`; the last axis varies fastest. Axes that are inactive
+    /// in this configuration do not advance, because their value makes no difference.
     fn after(&self, digits: &[u64], params: &Params) -> Option<Vec<u64>> {
         let active = self.space.active(params);
         let exists = |at: usize| active.get(at).copied().unwrap_or(true);
@@ -264,8 +281,8 @@ impl Grid {
         Some(next)
     }
 
-    /// Returns the first combination from `start` on that is still to be tried, looking at
-    /// `patience` of them.
+    /// Examines up to `patience` combinations from `start` on. Returns the position reached and the
+    /// first configuration that is still to be tried, if one was found.
     fn scan(
         &self,
         start: Option<&Vec<u64>>,
@@ -283,7 +300,7 @@ impl Grid {
         (digits, None)
     }
 
-    /// Returns a combination drawn by probe number `probe` of `seed`.
+    /// Returns the random combination of probe number `probe` under `seed`. Probes may repeat.
     fn probe(&self, seed: u64, probe: u64) -> Params {
         let digits: Vec<u64> = self
             .lines
@@ -297,7 +314,8 @@ impl Grid {
         self.space.decode(&self.unit(&digits))
     }
 
-    /// Returns the first of the next thousand probes that is still to be tried.
+    /// Returns the first of the next thousand probes whose configuration is still to be tried, with
+    /// its number.
     fn probes(&self, seed: u64) -> Option<(u64, Params)> {
         (self.probes..self.probes + 1000)
             .map(|at| (at, self.probe(seed, at)))
@@ -325,12 +343,13 @@ impl Sampler for Grid {
         {
             return Some(params);
         }
+        // Random probes repeat ever more often as the grid fills up. The scan in file order finds
+        // the rest.
         let (rest, found) = self.scan(self.next.as_ref(), PATIENCE);
         if found.is_some() || rest.is_none() {
             return found;
         }
-        // A long stretch that constraints refuse: any other point will do before the rest is walked
-        // through.
+        // Constraints refuse a long stretch. Try random points before walking through all the rest.
         let elsewhere = (0..10_000)
             .map(|at| self.probe(mix(ask.seed), at))
             .find(|params| self.open(params));

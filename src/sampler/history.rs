@@ -1,8 +1,8 @@
-//! What the model-based samplers know: every trial as a point of the unit cube, and how well it
-//! did.
+//! The history shared by the model-based samplers: every trial as a point of the unit cube with its
+//! score.
 //!
-//! One table for all of them, kept up to date event by event, so that a proposal never walks over
-//! the journal.
+//! One table serves all of them. It is updated event by event, so that no proposal has to read the
+//! journal.
 
 use super::elite::Elite;
 use super::seen::Seen;
@@ -11,44 +11,51 @@ use crate::study::{Event, Objective, Origin, Setting, Study, Trial, TrialId, Tri
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// How a trial stands.
+/// The outcome of a trial as far as a model is concerned.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Fate {
-    /// It waits or runs, or is paused and said nothing: nothing is known.
+    /// The trial waits or runs, or it is paused and has not reported all objectives: no score yet.
     Pending,
-    /// Its oriented objectives, measured or, of a stopped or paused trial, estimated.
+    /// The oriented objectives (smaller is better). The first one is an estimate if the trial is
+    /// stopped or paused; see [`History::project`].
     Scored(Box<[f64]>),
-    /// It failed, or was stopped before it said anything.
+    /// The trial failed, was stopped before it reported all objectives, or is complete without
+    /// them.
     Failed,
-    /// It does not belong to the space any more.
+    /// The configuration no longer belongs to the space, after an edit of the sweep file.
     Outside,
-    /// Another seed of an earlier trial, whose row has the mean of all.
+    /// The trial is a replicate: another seed of an earlier trial, whose row holds the mean of all
+    /// seeds.
     Replicate,
 }
 
-/// One trial.
+/// One trial of the history.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
-    /// (d) in the unit cube; inactive coordinates are 0.5.
+    /// The point of shape (d) in the unit cube. Inactive coordinates are 0.5.
     pub(super) unit: Box<[f64]>,
-    /// (d) which coordinates exist in it.
+    /// Of shape (d): whether each coordinate is active in this configuration.
     pub(super) active: Box<[bool]>,
-    /// How it stands.
+    /// The outcome so far.
     pub(super) fate: Fate,
-    /// By how much it breaks the limits; 0 if it keeps them all.
+    /// Total violation of the outcome constraints; 0 if all are satisfied.
     pub(super) violation: f64,
-    /// How far it is beyond each limit, negative if it keeps it; NaN if it did not say.
+    /// The excess over each outcome constraint: negative if satisfied, NaN if the trial did not
+    /// report the metric. Empty until the trial has an outcome, and without outcome constraints.
     pub(super) excess: Box<[f64]>,
-    /// The row of the configuration it is another seed of.
+    /// The row of the original trial if this one is a replicate.
     of: Option<u32>,
-    /// Of how many seeds its scores are the mean.
+    /// The number of seeds that the scores are the mean of.
     pub(super) seeds: usize,
-    /// Its first objective by resource, at steps that grow by a quarter.
+    /// The learning curve of the first objective: pairs of resource and oriented value. Each
+    /// resource is at least a quarter above the one before, except the last.
     curve: Vec<(f64, f64)>,
+    /// Whether the trial was stopped or paused, so that its score is an estimate.
     unfinished: bool,
 }
 
 impl Row {
+    /// Returns the first oriented objective of a row with a score.
     fn score(&self) -> Option<f64> {
         match &self.fate {
             Fate::Scored(scores) => scores.first().copied(),
@@ -56,7 +63,8 @@ impl Row {
         }
     }
 
-    /// Returns the oriented value it had when it had spent `step`.
+    /// Returns the oriented value at the last point of the curve up to `step`, or `None` if the
+    /// trial did not get as far as `step`.
     fn at(&self, step: f64) -> Option<f64> {
         let reached = self.curve.last().is_some_and(|(last, _)| *last >= step);
         let found = self.curve.iter().take_while(|(at, _)| *at <= step).last()?;
@@ -64,29 +72,37 @@ impl Row {
     }
 }
 
-/// Every trial of a study as the samplers see it.
+/// All trials of a study as the samplers see them.
 pub(super) struct History {
+    /// The search space.
     pub(super) space: Arc<Space>,
+    /// The objectives of the study, in the order of the sweep file.
     pub(super) objectives: Vec<Objective>,
+    /// The configurations that were tried, replicates and trials outside the space included.
     pub(super) seen: Seen,
-    /// How many outcome limits there are.
+    /// Number of outcome constraints.
     limits: usize,
-    /// By trial id less one.
+    /// One row per trial. The index is the trial id minus one.
     rows: Vec<Row>,
-    /// How many rows are other seeds of earlier ones.
+    /// Number of rows that are replicates of earlier ones.
     replicates: usize,
-    /// Rows with a score, best first; ties by age.
+    /// Pairs of first score and row, for all rows with a score: best first, ties by age.
     ranked: Vec<(f64, u32)>,
+    /// The best 80 rows over several objectives; unused with a single objective.
     elite: Elite,
+    /// The rows whose fate is [`Fate::Failed`].
     failed: Vec<u32>,
+    /// Rows of pending trials.
     pending: BTreeSet<u32>,
-    /// (d) which coordinates do not exist in every configuration.
+    /// Of shape (d): whether a coordinate is inactive in some configurations.
     absent: Vec<bool>,
-    /// (d) where the cells of an axis lie, if they are few enough to be listed.
+    /// Of shape (d): the cells of each axis; `None` for a continuous axis or one of more than
+    /// [`Cells::MOST`] cells.
     cells: Vec<Option<Cells>>,
 }
 
 impl History {
+    /// Creates an empty history.
     pub(super) fn new(setting: &Setting) -> Self {
         Self {
             space: setting.space.clone(),
@@ -106,26 +122,29 @@ impl History {
         }
     }
 
-    /// Returns the kind of every axis, (d).
+    /// Returns the kind of every axis; d items.
     pub(super) fn kinds(&self) -> impl ExactSizeIterator<Item = &AxisKind> {
         self.space.axes().iter().map(|axis| &axis.kind)
     }
 
+    /// Returns d, the number of axes of the unit cube.
     pub(super) fn dims(&self) -> usize {
         self.space.dims()
     }
 
-    /// Returns how many configurations were tried, whatever became of them.
+    /// Returns the number of configurations created so far, in whatever state. Replicates do not
+    /// count.
     pub(super) fn len(&self) -> usize {
         self.rows.len() - self.replicates
     }
 
-    /// Returns how many outcome limits there are.
+    /// Returns the number of outcome constraints.
     pub(super) fn limits(&self) -> usize {
         self.limits
     }
 
-    /// Returns the best row by the first objective, of those that keep the limits if any does.
+    /// Returns the best row by the first objective among the rows that satisfy the outcome
+    /// constraints. If no row does, returns the row of the smallest violation.
     pub(super) fn best(&self) -> Option<u32> {
         let best = self
             .ranked
@@ -142,7 +161,8 @@ impl History {
         best.or_else(least)
     }
 
-    /// Orders rows from best to worst over all objectives, those that keep the limits first.
+    /// Returns `rows` ordered from best to worst over all objectives. Rows that satisfy the outcome
+    /// constraints come first.
     pub(super) fn order(&self, rows: &[u32]) -> Vec<u32> {
         let scores: Vec<&[f64]> = rows.iter().map(|row| self.scores(*row)).collect();
         let violations: Vec<f64> = rows.iter().map(|row| self.row(*row).violation).collect();
@@ -152,7 +172,7 @@ impl History {
             .collect()
     }
 
-    /// Returns the row of the configuration that a trial is of.
+    /// Returns the row of the original trial for a replicate, and the trial's own row otherwise.
     pub(super) fn head(&self, trial: TrialId) -> u32 {
         let at = trial.0.saturating_sub(1);
         self.rows
@@ -161,29 +181,32 @@ impl History {
             .unwrap_or(at)
     }
 
+    /// Returns a row. Panics if there is no such trial.
     pub(super) fn row(&self, at: u32) -> &Row {
         &self.rows[at as usize]
     }
 
-    /// Returns the rows with a score, best first by the first objective.
+    /// Returns pairs of score and row, best first by the first objective.
     pub(super) fn ranked(&self) -> &[(f64, u32)] {
         &self.ranked
     }
 
-    /// Returns the best of the rows with a score, over several objectives; empty if there is one.
+    /// Returns the best rows over several objectives, best first. Empty with a single objective.
     pub(super) fn elite(&self) -> &[u32] {
         self.elite.rows()
     }
 
+    /// Returns the rows whose fate is [`Fate::Failed`].
     pub(super) fn failed(&self) -> &[u32] {
         &self.failed
     }
 
+    /// Returns the rows of the pending trials, oldest first.
     pub(super) fn pending(&self) -> impl Iterator<Item = u32> {
         self.pending.iter().copied()
     }
 
-    /// Returns all oriented objectives of a row with a score.
+    /// Returns all oriented objectives of a row, or an empty slice if the row has no score.
     pub(super) fn scores(&self, at: u32) -> &[f64] {
         match &self.row(at).fate {
             Fate::Scored(scores) => scores,
@@ -191,19 +214,22 @@ impl History {
         }
     }
 
-    /// Returns whether some coordinates do not exist in some configurations.
+    /// Returns whether any coordinate is inactive in some configurations.
     pub(super) fn conditional(&self) -> bool {
         self.absent.contains(&true)
     }
 
-    /// Returns whether a coordinate does not exist in some configurations.
+    /// Returns whether this coordinate is inactive in some configurations.
     pub(super) fn sometimes_absent(&self, axis: usize) -> bool {
         self.absent[axis]
     }
 
-    /// Moves a point to where its configuration will be found again, and says which coordinates
-    /// exist there.
+    /// Moves a point to the place where its configuration will be encoded, and returns which
+    /// coordinates are active there. A model then compares the point with tried ones without
+    /// rounding errors.
     pub(super) fn settle(&self, unit: &mut [f64]) -> Box<[bool]> {
+        // Only decoding reveals which coordinates of a conditional space are active. Without
+        // conditions a look-up of the cell per axis is much cheaper.
         if self.conditional() {
             let params = self.space.decode(unit);
             unit.copy_from_slice(&self.space.encode(&params));
@@ -219,22 +245,25 @@ impl History {
         vec![true; unit.len()].into()
     }
 
-    /// Decodes a point unless a constraint refuses it or it was tried before.
+    /// Returns the configuration of a point, or `None` if a constraint refuses it or it was tried
+    /// before.
     pub(super) fn fresh(&self, unit: &[f64]) -> Option<Params> {
         let params = self.space.decode(unit);
         (!self.seen.has(&params) && self.space.admits(&params).is_ok()).then_some(params)
     }
 
-    /// Learns from an event.
+    /// Updates the history from an event.
     pub(super) fn observe(&mut self, study: &Study, event: &Event) {
         self.absorb(study, event);
         if self.objectives.len() > 1 {
+            // The list is taken out while it reads the rest of `self`.
             let mut elite = std::mem::replace(&mut self.elite, Elite::new(0));
             elite.observe(self, event);
             self.elite = elite;
         }
     }
 
+    /// Updates all but the elite rows.
     fn absorb(&mut self, study: &Study, event: &Event) {
         self.seen.observe(study, event);
         match event {
@@ -247,6 +276,8 @@ impl History {
                 origin: Origin::Replicate(of),
                 ..
             } => {
+                // A replicate gets a row, so that rows stay indexed by trial id, but it is never
+                // scored itself.
                 let of = Some(of.0.saturating_sub(1));
                 self.rows.push(Row {
                     fate: Fate::Replicate,
@@ -264,6 +295,7 @@ impl History {
                 resume: false,
                 ..
             } => {
+                // An attempt without a checkpoint starts from zero, so the curve does too.
                 if let Some(row) = self.rows.get_mut(index(*trial)) {
                     row.curve.clear();
                 }
@@ -278,6 +310,8 @@ impl History {
         }
     }
 
+    /// Returns a pending row for a configuration. A configuration that no longer fits the space is
+    /// padded or clamped into the unit cube.
     fn place(&self, params: &Params) -> Row {
         let dims = self.dims();
         let mut unit = self.space.encode(params);
@@ -304,7 +338,8 @@ impl History {
         }
     }
 
-    /// Reads everything again: the sweep file has changed.
+    /// Rebuilds all rows after an edit of the study: ranges, objectives or constraints may have
+    /// changed.
     fn rebuild(&mut self, study: &Study) {
         let old = std::mem::take(&mut self.rows);
         self.ranked.clear();
@@ -319,9 +354,11 @@ impl History {
                 row.of = Some(of.0.saturating_sub(1));
                 self.replicates += 1;
             }
+            // Curves are kept: each was collected report by report and cannot be rebuilt here.
             row.curve = old.get(at).map(|row| row.curve.clone()).unwrap_or_default();
             self.rows.push(row);
         }
+        // Scored after all rows exist; replicates are covered by their original trial.
         for trial in study
             .trials()
             .iter()
@@ -331,7 +368,7 @@ impl History {
         }
     }
 
-    /// Notes what a running trial has reached.
+    /// Appends a report of a running trial to its curve.
     fn follow(&mut self, study: &Study, id: TrialId) {
         let Some(objective) = self.objectives.first() else {
             return;
@@ -347,12 +384,15 @@ impl History {
             return;
         };
         let count = row.curve.len();
+        // The last point is replaced until it is a quarter above the one before: the curve stays
+        // logarithmic in the number of reports.
         if count >= 2 && row.curve[count - 1].0 < row.curve[count - 2].0 * 1.25 {
             row.curve.pop();
         }
         row.curve.push((step, value.get()));
     }
 
+    /// Recomputes the outcome, violation and rank of the configuration of trial `id`.
     fn settle_fate(&mut self, study: &Study, id: TrialId) {
         let Some(trial) = study.trial(id) else { return };
         let at = index(id) as u32;
@@ -360,6 +400,8 @@ impl History {
             return;
         };
         if let Some(score) = row.score() {
+            // The row leaves its old place before its score changes; it is found by binary search
+            // there.
             let place = self
                 .ranked
                 .partition_point(|found| before(*found, (score, at)));
@@ -370,6 +412,7 @@ impl History {
         }
         self.pending.remove(&at);
         let fate = self.judge(study, trial, row);
+        // A complete configuration is scored by the mean over its replicates.
         let standing = study
             .standing(id)
             .filter(|_| trial.state == TrialState::Complete);
@@ -404,6 +447,7 @@ impl History {
         }
     }
 
+    /// Returns the outcome of a trial that is not a replicate.
     fn judge(&self, study: &Study, trial: &Trial, row: &Row) -> Fate {
         if trial.outside {
             return Fate::Outside;
@@ -433,8 +477,10 @@ impl History {
         }
     }
 
-    /// Guesses where a stopped or paused trial would have ended: at the rank among complete trials
-    /// that it had among them at the same step.
+    /// Estimates the final score of a stopped or paused trial. Its rank among complete trials at
+    /// its last step is mapped to the final score of the same rank. At most 200 complete trials are
+    /// compared, the best ones. With fewer than three the last value is returned; `None` without
+    /// any report.
     fn project(&self, row: &Row) -> Option<f64> {
         let (step, value) = *row.curve.last()?;
         let peers = self
@@ -453,6 +499,8 @@ impl History {
         finally.sort_by(f64::total_cmp);
         let rank = then.partition_point(|then| *then < value);
         let last = then.len() - 1;
+        // Worse than all complete trials at this step: the worst final score plus the distance, so
+        // that such trials still differ.
         Some(if rank > last {
             finally[last] + (value - then[last]).max(0.0)
         } else {
@@ -461,15 +509,17 @@ impl History {
     }
 }
 
+/// Returns the row index of a trial.
 fn index(id: TrialId) -> usize {
     (id.0 as usize).wrapping_sub(1)
 }
 
+/// Returns whether `a` ranks before `b`: by score, then by age.
 fn before(a: (f64, u32), b: (f64, u32)) -> bool {
     a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)).is_lt()
 }
 
-/// Finds out by trying which coordinates are ever inactive.
+/// Returns, of shape (d), whether each coordinate is inactive in any of 128 probe configurations.
 fn sometimes_absent(space: &Space) -> Vec<bool> {
     let points = crate::numerics::sobol::Sobol::new(space.dims(), 1);
     let mut absent = vec![false; space.dims()];
@@ -483,16 +533,19 @@ fn sometimes_absent(space: &Space) -> Vec<bool> {
     absent
 }
 
-/// The cells of an axis that is not a continuum.
+/// The cells of an axis with a finite number of values.
 struct Cells {
+    /// The encoded coordinate of each value, in ascending order.
     centres: Vec<f64>,
-    /// Where each but the first begins.
+    /// The lower edge of each cell but the first.
     edges: Vec<f64>,
 }
 
 impl Cells {
+    /// Axes with more cells are treated as continuous here.
     const MOST: u64 = 1024;
 
+    /// Returns the cells of an axis, or `None` for a continuous or very fine one.
     fn new(space: &Space, axis: usize) -> Option<Self> {
         let centres: Vec<f64> = match &space.axes()[axis].kind {
             AxisKind::Ordered(n) if (1..=Self::MOST).contains(n) => (0..*n)
@@ -501,6 +554,7 @@ impl Cells {
             AxisKind::Choice(weights) => (0..weights.len()).map(|at| centre(at, weights)).collect(),
             _ => return None,
         };
+        // Each centre is in the middle of its cell, so the edges follow from the centres.
         let mut edge = 0.0;
         let mut edges: Vec<f64> = Vec::new();
         for centre in &centres {
@@ -511,12 +565,14 @@ impl Cells {
         Some(Self { centres, edges })
     }
 
+    /// Returns the centre of the cell that contains `x`.
     fn settle(&self, x: f64) -> f64 {
         self.centres[self.edges.partition_point(|edge| *edge <= x)]
     }
 }
 
-/// Returns the number of the choice whose share of the unit interval holds `x`.
+/// Returns the index of the choice whose share of the unit interval contains `x`. Choices of weight
+/// 0 have no share; values from 1 on belong to the last choice with a share.
 pub(super) fn category(x: f64, weights: &[f64]) -> usize {
     let mut high = 0.0;
     let mut last = 0;
@@ -532,7 +588,7 @@ pub(super) fn category(x: f64, weights: &[f64]) -> usize {
     last
 }
 
-/// Returns where the share of choice `at` has its middle.
+/// Returns the midpoint of the share of choice `at` in the unit interval.
 pub(super) fn centre(at: usize, weights: &[f64]) -> f64 {
     weights[..at].iter().sum::<f64>() + weights[at] / 2.0
 }

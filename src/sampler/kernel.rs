@@ -1,43 +1,49 @@
-//! The Matérn-5/2 kernel with one length per parameter, over numbers and choices alike.
+//! The Matérn-5/2 kernel with one lengthscale per parameter, over numbers and choices.
 //!
-//! Numbers differ by their distance in the unit cube; choices by 1 if they are not the same. A
-//! number that does not exist in one of two configurations stands at 0.5 there, and [`ABSENT`] away
-//! in a direction of its own; two that both lack it agree.
+//! Two numbers differ by their distance in the unit cube; two choices by 1 unless they are equal. A
+//! number that is inactive in one of two configurations is compared at 0.5, plus a distance of
+//! [`ABSENT`] along a dimension of its own. Two configurations that both lack the number agree in
+//! it.
 
 use crate::numerics::exp::exp;
 use crate::space::AxisKind;
 
 use super::history::{History, category};
 
-/// How far apart existing and not existing are, in units of the cube.
+/// Distance between an active and an inactive number, in units of the cube.
 const ABSENT: f64 = 0.3;
 
-/// One column of what the kernel compares.
+/// One column of the rows that the kernel compares.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Column {
-    /// The axis it comes from, whose length it uses.
+    /// The axis of the column, whose lengthscale applies.
     pub(super) axis: usize,
+    /// The meaning of the numbers in the column.
     pub(super) what: What,
 }
 
+/// The meaning of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum What {
-    /// A coordinate.
+    /// The coordinate of a number in the unit cube.
     Number,
-    /// Whether the coordinate exists.
+    /// Whether the number is active: [`ABSENT`] if it is, 0 otherwise.
     Presence,
-    /// The number of the choice, −1 if there is none.
+    /// The index of the choice; −1 if the choice is inactive.
     Choice,
 }
 
-/// How configurations become rows of numbers that the kernel compares.
+/// The encoding of configurations as rows of numbers for the kernel.
 #[derive(Debug, Clone)]
 pub(super) struct Columns {
+    /// The columns, in the order of the axes.
     pub(super) list: Vec<Column>,
     kinds: Vec<AxisKind>,
 }
 
 impl Columns {
+    /// Returns the columns for the space of a history: one per axis, and one more for a number that
+    /// may be inactive.
     pub(super) fn new(history: &History) -> Self {
         let kinds: Vec<AxisKind> = history.kinds().cloned().collect();
         let mut list = Vec::new();
@@ -57,7 +63,7 @@ impl Columns {
         Self { list, kinds }
     }
 
-    /// Returns the row of a settled point, one number a column.
+    /// Returns the row of a point from [`History::settle`]: one number per column.
     pub(super) fn row(&self, unit: &[f64], active: &[bool]) -> Vec<f64> {
         let number = |column: &Column| {
             let active = active[column.axis];
@@ -74,7 +80,8 @@ impl Columns {
     }
 }
 
-/// Adds `weight` times the squared difference between `here` and each of `there` to `sums`.
+/// Adds `weight` times the squared difference between `here` and each of `there` to `sums`. For
+/// choices the squared difference is 0 or 1.
 #[inline]
 pub(super) fn add_squares(what: What, weight: f64, here: f64, there: &[f64], sums: &mut [f64]) {
     if what == What::Choice {
@@ -88,9 +95,12 @@ pub(super) fn add_squares(what: What, weight: f64, here: f64, there: &[f64], sum
     }
 }
 
-/// Returns Σ factor × squared difference between `here` and `there`.
+/// Returns Σ factor × squared difference between `here` and `there`. For choices the squared
+/// difference is 0 or 1.
 #[inline]
 pub(super) fn sum_squares(what: What, factors: &[f64], here: f64, there: &[f64]) -> f64 {
+    // Four independent sums let the compiler use vector instructions; their order is fixed, so the
+    // result is the same on every machine.
     let mut sums = [0.0; 4];
     let square = |x: f64| {
         if what == What::Choice {
@@ -114,7 +124,8 @@ pub(super) fn sum_squares(what: What, factors: &[f64], here: f64, there: &[f64])
     rest + (sums[0] + sums[2]) + (sums[1] + sums[3])
 }
 
-/// Returns the correlation at a squared distance: (1 + s + s²/3) e⁻ˢ with s = √5 r.
+/// Returns the correlation (1 + s + s²/3) e⁻ˢ with s = √5 r, where `square` is r², the squared
+/// distance in lengthscales.
 ///
 /// Rasmussen & Williams, *Gaussian Processes for Machine Learning*, 2006, equation 4.17.
 #[inline]

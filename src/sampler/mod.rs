@@ -1,10 +1,10 @@
-//! Samplers propose configurations: ask and tell.
+//! Samplers propose configurations through an ask-and-tell interface.
 //!
-//! A sampler learns only in [`Sampler::observe`]; [`Sampler::suggest`] is a pure function of the
-//! events observed, the seed and the trial id. That is what makes every proposal reproducible
-//! (`swath replay`) and a resumed study go on as if nothing had happened. A sampler sees the unit
-//! cube ([`Space::axes`]), never a range. To add one: a file here with its `KIND`, and a line in
-//! [`SAMPLERS`].
+//! A sampler changes its state only in [`Sampler::observe`]. [`Sampler::suggest`] is a pure
+//! function of the events observed so far, the seed and the trial id. Every proposal is therefore
+//! reproducible (`swath replay`), and a resumed study continues exactly as an uninterrupted one. A
+//! sampler works in the unit cube ([`Space::axes`]) and never sees the range of a parameter. To add
+//! a sampler, create a file here with its `KIND` and add a line to [`SAMPLERS`].
 
 use crate::numerics::stream::{self, Purpose};
 use crate::space::{Params, Space};
@@ -34,7 +34,7 @@ mod surrogate;
 mod target;
 mod tpe;
 
-/// Every sampler a sweep file can name.
+/// The samplers that a sweep file can name.
 pub const SAMPLERS: &[Kind<dyn Sampler>] = &[
     random::KIND,
     grid::KIND,
@@ -46,49 +46,53 @@ pub const SAMPLERS: &[Kind<dyn Sampler>] = &[
     auto::KIND,
 ];
 
-/// Proposes configurations.
+/// Proposes the configurations of new trials.
 pub trait Sampler: Send {
-    /// Learns from an event that the study has just absorbed. Called for every event, in order,
-    /// live and on resume alike.
+    /// Updates the state from an event that the study has just applied. Called once for every
+    /// event, in journal order, during a live run and during a replay alike. The default does
+    /// nothing.
     fn observe(&mut self, study: &Study, event: &Event) {
         let _ = (study, event);
     }
 
-    /// Proposes the configuration of trial [`Ask::trial`]; `None` if there is nothing left to
-    /// propose.
+    /// Returns the configuration for trial [`Ask::trial`], or `None` if the sampler has nothing
+    /// left to propose (for example a finished grid).
     fn suggest(&self, ask: &Ask<'_>) -> Option<Params>;
 }
 
-/// A question to a sampler.
+/// The inputs of one call of [`Sampler::suggest`].
 pub struct Ask<'a> {
-    /// What is searched.
+    /// The search space.
     pub space: &'a Space,
-    /// What is known.
+    /// The state of the study after the last event.
     pub study: &'a Study,
-    /// The trial to propose for: the next id.
+    /// The id of the trial to propose for: the next free id.
     pub trial: TrialId,
-    /// The sweep's seed.
+    /// The seed of the sweep.
     pub seed: u64,
 }
 
 impl Ask<'_> {
-    /// Returns this proposal's own stream of randomness.
+    /// Returns the random stream of this proposal. It depends on the seed and the trial id only.
     #[must_use]
     pub fn rng(&self) -> ChaCha8Rng {
         stream::stream(self.seed, Purpose::Suggest, u64::from(self.trial.0))
     }
 
-    /// Decodes points until one satisfies the constraints, at most 1000 times; `None` if none did.
+    /// Decodes points until one satisfies the constraints of the space. Returns `None` after 1000
+    /// refused points.
     pub fn draw(&self, mut point: impl FnMut() -> Vec<f64>) -> Option<Params> {
         (0..1000)
             .map(|_| self.space.decode(&point()))
             .find(|params| self.space.admits(params).is_ok())
     }
 
-    /// Like [`draw`](Self::draw), but prefers what was not tried before: a repetition only if 200
-    /// draws in a row were.
+    /// Like [`draw`](Self::draw), but prefers a configuration that no trial has. Returns a
+    /// repetition only if the space is exhausted or 200 further draws in a row were repetitions.
     fn draw_unseen(&self, seen: &Seen, mut point: impl FnMut() -> Vec<f64>) -> Option<Params> {
         let first = self.draw(&mut point)?;
+        // Without this check a small finite space would cost 200 draws on every proposal once each
+        // of its configurations has been tried.
         let exhausted = || {
             self.space
                 .size()

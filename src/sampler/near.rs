@@ -1,17 +1,20 @@
-//! Candidates near a good point.
+//! Local candidates: random perturbations of a good point.
 //!
-//! Papenmeier, Poloczek & Nardi, 2025 (arXiv 2502.09198): in many dimensions much of what Bayesian
-//! optimisation gains comes from these.
+//! Papenmeier, Poloczek & Nardi, 2025 (arXiv 2502.09198): in many dimensions such candidates
+//! account for much of the gain of Bayesian optimisation.
 
 use crate::numerics::normal;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-/// Moves some coordinates of a point a little, a random one always.
+/// Returns a perturbed copy of a point of the unit cube. A random share of the coordinates moves,
+/// and always at least one; a tenth of the moved coordinates are drawn anew.
 pub(super) fn near(unit: &[f64], rng: &mut ChaCha8Rng) -> Vec<f64> {
     let d = unit.len().max(1);
     let share = [1.0 / d as f64, 2.0 / d as f64, 0.5, 1.0][rng.random_range(0..4)];
+    // One coordinate always moves, so that the candidate is never the point itself.
     let always = rng.random_range(0..d);
+    // Log-uniform between 0.006 and 0.3: both fine and coarse steps.
     let step = 0.3 * libm::pow(0.02, rng.random::<f64>());
     let moved = |(at, x): (usize, &f64)| {
         if at != always && rng.random::<f64>() >= share {
@@ -26,7 +29,7 @@ pub(super) fn near(unit: &[f64], rng: &mut ChaCha8Rng) -> Vec<f64> {
     unit.iter().enumerate().map(moved).collect()
 }
 
-/// Mirrors a coordinate at the ends of the unit interval.
+/// Reflects a coordinate at the ends of the unit interval until it lies inside.
 fn reflect(x: f64) -> f64 {
     let folded = x.rem_euclid(2.0);
     if folded > 1.0 { 2.0 - folded } else { folded }

@@ -1,9 +1,9 @@
-//! NSGA-II: a population that breeds, for several objectives, many trials, any space.
+//! NSGA-II: a genetic algorithm for several objectives, many trials and any space.
 //!
 //! Deb et al., IEEE TEC 6(2), 2002, in its steady-state form: the population is the best of all
-//! trials so far, so it needs no generations and any number of slots can ask. Simulated binary
-//! crossover and polynomial mutation (Deb & Agrawal, 1995) for numbers; choices are inherited from
-//! either parent or drawn anew.
+//! trials so far. It needs no generations, so any number of slots can ask at any time. Numbers use
+//! simulated binary crossover and polynomial mutation (Deb & Agrawal, 1995). A choice is inherited
+//! from either parent or drawn anew.
 
 use super::elite::Elite;
 use super::history::History;
@@ -36,7 +36,7 @@ pub(super) const KIND: Kind<dyn Sampler> = Kind {
     },
 };
 
-/// The smallest population that can breed.
+/// Minimum size of the population.
 const LEAST: u64 = 4;
 
 const OPTIONS: &[Opt] = &[Opt::new(
@@ -46,6 +46,7 @@ const OPTIONS: &[Opt] = &[Opt::new(
     "how many of the best trials breed",
 )];
 
+/// The NSGA-II sampler.
 struct Nsga2 {
     history: History,
     start: Start,
@@ -66,20 +67,23 @@ impl Sampler for Nsga2 {
     }
 }
 
-/// The population.
+/// The population: the best trials so far, best first.
 pub(super) struct Herd(Elite);
 
 impl Herd {
+    /// Creates an empty population of at most `size` trials.
     pub(super) fn new(size: usize) -> Self {
         Self(Elite::new(size))
     }
 
-    /// Learns from an event, after `history` did.
+    /// Updates the population from an event. Must be called after `history` has observed the same
+    /// event.
     pub(super) fn observe(&mut self, history: &History, event: &Event) {
         self.0.observe(history, event);
     }
 
-    /// Breeds until a child may be tried.
+    /// Returns the configuration of a child that may be tried. After 100 refused children, returns
+    /// a random configuration.
     pub(super) fn propose(&self, history: &History, ask: &Ask<'_>) -> Option<Params> {
         let mut rng = ask.rng();
         let bred = (0..100).find_map(|_| history.fresh(&self.breed(history, &mut rng)));
@@ -90,10 +94,12 @@ impl Herd {
         })
     }
 
+    /// Returns the point of a child of two parents; a random point while the population is empty.
     fn breed(&self, history: &History, rng: &mut ChaCha8Rng) -> Vec<f64> {
         let d = history.dims();
         let rows = self.0.rows();
-        // The better of two drawn: the rows are in order, so the smaller index.
+        // Binary tournament: the rows are in order, so the smaller index is the better of the two
+        // drawn.
         let mut parent = || {
             (!rows.is_empty()).then(|| {
                 let at = rng
@@ -109,7 +115,8 @@ impl Herd {
     }
 }
 
-/// Crosses two parents and mutates the result.
+/// Returns a child of two parents: crossover with probability 0.9, then mutation of each coordinate
+/// with probability 1/d.
 fn child<'a>(
     kinds: impl Iterator<Item = &'a AxisKind>,
     mother: &[f64],
@@ -138,7 +145,8 @@ fn child<'a>(
     kinds.zip(mother).zip(father).map(gene).collect()
 }
 
-/// Simulated binary crossover with index 5: one child, nearer to `a`.
+/// Returns one child coordinate of simulated binary crossover with index 5, the one nearer to `a`.
+/// `u` is uniform in [0, 1).
 fn blend(a: f64, b: f64, u: f64) -> f64 {
     let spread = if u < 0.5 {
         libm::pow(2.0 * u, 1.0 / 6.0)
@@ -148,7 +156,8 @@ fn blend(a: f64, b: f64, u: f64) -> f64 {
     0.5 * ((1.0 + spread) * a + (1.0 - spread) * b)
 }
 
-/// Polynomial mutation with index 20: how far to move.
+/// Returns the displacement of polynomial mutation with index 20, from −1 to 1. `u` is uniform in
+/// [0, 1).
 fn shift(u: f64) -> f64 {
     if u < 0.5 {
         libm::pow(2.0 * u, 1.0 / 21.0) - 1.0

@@ -1,9 +1,10 @@
-//! Parzen estimators over the unit cube: a mixture of one product kernel for each point, and the
-//! uniform prior.
+//! Parzen estimators over the unit cube: a mixture of the uniform prior and one product kernel per
+//! point.
 //!
-//! Numbers have normal kernels cut to [0, 1]; choices the kernel of Aitchison & Aitken (Biometrika
-//! 63, 1976) around the prior. A coordinate that does not exist in a point says nothing about those
-//! in which it does: there the kernel is the prior. Densities are relative to the prior.
+//! Numbers have normal kernels truncated to [0, 1]. Choices have the kernel of Aitchison & Aitken
+//! (Biometrika 63, 1976) around the prior. A point in which a coordinate is inactive carries no
+//! information about that coordinate, so its kernel is the prior there. Densities are relative to
+//! the prior.
 
 use super::history::{category, centre};
 use crate::numerics::exp::{exp, ln_sum_exp};
@@ -12,26 +13,29 @@ use crate::space::AxisKind;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-/// A point with what exists in it.
+/// The centre of a kernel: a point and its active coordinates.
 pub(super) struct Centre<'a> {
+    /// The point of the unit cube, of shape (d).
     pub(super) unit: &'a [f64],
+    /// Of shape (d): whether each coordinate is active.
     pub(super) active: &'a [bool],
-    /// Not negative; the prior has `prior_weight`.
+    /// The weight of the kernel, at least 0, on the same scale as `prior_weight`.
     pub(super) weight: f64,
 }
 
-/// The kernels of all points along one axis.
+/// The kernels of all n points along one axis.
 enum Line {
-    /// Centre, one over the width (0 where the coordinate does not exist), and the logarithm of the
-    /// norm.
+    /// A number. Per point: the centre `x`, one over the width (`narrow`, 0 where the coordinate is
+    /// inactive), and the logarithm of the norm.
     Number {
         x: Vec<f64>,
         narrow: Vec<f64>,
         norm: Vec<f64>,
         width: f64,
     },
-    /// Which choice (or none), how likely another one is, and the logarithm of the density at each
-    /// choice for itself.
+    /// A choice. `own` is the choice of each point, `None` where inactive; `stray` is the
+    /// probability of a draw from the prior instead; `at_own` is the log density at each choice for
+    /// kernels of that choice.
     Choice {
         own: Vec<Option<usize>>,
         stray: f64,
@@ -40,24 +44,30 @@ enum Line {
     },
 }
 
-/// A mixture of product kernels.
+/// A mixture of product kernels and the prior.
 pub(super) struct Parzen {
+    /// The kernels along each axis; d items.
     lines: Vec<Line>,
+    /// The log weight of each kernel; n items.
     ln_weights: Vec<f64>,
+    /// The log weight of the prior. All weights sum to 1.
     ln_prior: f64,
+    /// The cumulative weights of the kernels, used to draw one. The prior has the rest.
     cumulative: Vec<f64>,
 }
 
-/// How wide the kernels are.
+/// The width of the kernels.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Width {
-    /// The width at one point in zero dimensions.
+    /// The width of a single point in zero dimensions, before Scott's rule shrinks it.
     pub(super) scale: f64,
-    /// Never narrower than this.
+    /// The minimum width.
     pub(super) floor: f64,
 }
 
 impl Parzen {
+    /// Creates the mixture for points over axes of the given kinds. The width follows Scott's rule,
+    /// n^(−1/(d+4)).
     pub(super) fn new<'a>(
         kinds: impl ExactSizeIterator<Item = &'a AxisKind>,
         centres: &[Centre<'_>],
@@ -92,7 +102,7 @@ impl Parzen {
         }
     }
 
-    /// Returns the logarithm of the density at a point; `scratch` is room to work in.
+    /// Returns the log density at a point relative to the prior. `scratch` is a buffer.
     pub(super) fn ln_density(&self, unit: &[f64], active: &[bool], scratch: &mut Vec<f64>) -> f64 {
         scratch.clear();
         scratch.extend_from_slice(&self.ln_weights);
@@ -108,7 +118,7 @@ impl Parzen {
         ln_sum_exp(scratch)
     }
 
-    /// Draws a point.
+    /// Draws a point from the mixture, of shape (d).
     pub(super) fn draw(&self, rng: &mut ChaCha8Rng) -> Vec<f64> {
         let u: f64 = rng.random();
         let kernel = self.cumulative.partition_point(|sum| *sum <= u);
@@ -120,6 +130,8 @@ impl Parzen {
 }
 
 impl Line {
+    /// Creates the kernels along axis `dim`. A kernel over ordered values is at least 0.35 cells
+    /// wide.
     fn new(dim: usize, kind: &AxisKind, centres: &[Centre<'_>], scott: f64, floor: f64) -> Self {
         if let AxisKind::Choice(weights) = kind {
             let own = centres
@@ -165,7 +177,8 @@ impl Line {
         }
     }
 
-    /// Adds the logarithm of each kernel at `u` to `sums`.
+    /// Adds the log density of each kernel at `u` to `sums`. Inactive kernels add 0, the log
+    /// density of the prior relative to itself.
     fn add(&self, u: f64, sums: &mut [f64]) {
         match self {
             Self::Number {
@@ -193,8 +206,8 @@ impl Line {
         }
     }
 
-    /// Draws a coordinate around kernel number `kernel`, from the prior if there is none or it does
-    /// not exist there.
+    /// Draws a coordinate from kernel number `kernel`. Draws from the prior if there is no such
+    /// kernel or the coordinate is inactive in it.
     fn draw(&self, kernel: usize, rng: &mut ChaCha8Rng) -> f64 {
         let u: f64 = rng.random();
         match self {
@@ -204,6 +217,7 @@ impl Line {
                 if kernel >= x.len() || narrow[kernel] == 0.0 {
                     return u;
                 }
+                // Inversion within the truncated range, so that no draw has to be rejected.
                 let (low, high) = (
                     normal::cdf(-x[kernel] / width),
                     normal::cdf((1.0 - x[kernel]) / width),
@@ -223,7 +237,8 @@ impl Line {
     }
 }
 
-/// Returns the logarithm of a kernel's mass on its axis, so that all of them have the same.
+/// Returns the log mass of a kernel on its axis, which normalises it. On axes of up to 32 ordered
+/// values the mass is summed over the cells, elsewhere it is integrated.
 fn ln_norm(x: f64, width: f64, kind: &AxisKind) -> f64 {
     match kind {
         AxisKind::Ordered(n) if *n <= 32 => {
@@ -232,7 +247,7 @@ fn ln_norm(x: f64, width: f64, kind: &AxisKind) -> f64 {
             let sum: f64 = (0..cells).map(|cell| exp(-0.5 * at(cell) * at(cell))).sum();
             libm::log(sum / cells as f64)
         }
-        // So far from both ends all of it is inside, but for 1e-9.
+        // At six widths from both ends only 1e-9 of the mass is outside.
         _ if x.min(1.0 - x) > 6.0 * width => libm::log(width) + normal::LN_SQRT_2PI,
         _ => libm::log(normal::mass(-x / width, (1.0 - x) / width) * width) + normal::LN_SQRT_2PI,
     }

@@ -1,6 +1,6 @@
-//! Random search: each parameter drawn from its own prior, independently.
+//! Random search: draws each parameter independently from its prior.
 //!
-//! The baseline every other sampler has to beat (Bergstra & Bengio, JMLR 13, 2012).
+//! The baseline for every other sampler (Bergstra & Bengio, JMLR 13, 2012).
 
 use super::seen::Seen;
 use super::{Ask, Sampler};
@@ -20,6 +20,7 @@ pub(super) const KIND: Kind<dyn Sampler> = Kind {
     build: |_, _, _| Some(Box::new(Random::default())),
 };
 
+/// The random sampler. Its only state is the set of configurations already tried.
 #[derive(Default)]
 struct Random {
     seen: Seen,

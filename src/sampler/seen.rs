@@ -1,16 +1,17 @@
-//! Which configurations a study already has, by their values.
+//! The set of configurations that a study already has, compared by value.
 
 use crate::space::{Params, Value};
 use crate::study::{Event, Study};
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// The fingerprints of all configurations of a study; eight bytes each.
+/// A 64-bit hash of every configuration of a study.
 #[derive(Debug, Default)]
 pub(super) struct Seen(HashSet<u64>);
 
 impl Seen {
-    /// Learns what an event says about configurations.
+    /// Adds the configuration of a new trial. Rebuilds the set when trials were edited, removed or
+    /// restored.
     pub(super) fn observe(&mut self, study: &Study, event: &Event) {
         match event {
             Event::Created { params, .. } => drop(self.0.insert(fingerprint(params))),
@@ -25,15 +26,18 @@ impl Seen {
         }
     }
 
+    /// Returns whether a trial with these parameter values exists.
     pub(super) fn has(&self, params: &Params) -> bool {
         self.0.contains(&fingerprint(params))
     }
 
+    /// Returns the number of distinct configurations.
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 }
 
+/// Returns a hash over the names and values of all parameters, in map order.
 fn fingerprint(params: &Params) -> u64 {
     let mut hasher = DefaultHasher::new();
     for (name, value) in params {
@@ -43,6 +47,7 @@ fn fingerprint(params: &Params) -> u64 {
     hasher.finish()
 }
 
+/// Feeds a value and its type into `hasher`; floats are compared bit by bit.
 fn hash(value: &Value, hasher: &mut DefaultHasher) {
     std::mem::discriminant(value).hash(hasher);
     match value {

@@ -1,5 +1,5 @@
-//! Quasi-random search: the points of a scrambled Sobol sequence, spread more evenly than random
-//! ones.
+//! Quasi-random search: the points of a scrambled Sobol sequence, which cover the space more evenly
+//! than random points.
 
 use super::seen::Seen;
 use super::{Ask, Sampler};
@@ -28,18 +28,19 @@ pub(super) const KIND: Kind<dyn Sampler> = Kind {
     },
 };
 
-/// How far the sequence is searched for a point that may be proposed.
+/// Maximum number of consecutive sequence points examined for one proposal.
 const PATIENCE: u32 = 1000;
 
-/// A Sobol sequence over a space and how far it has been used.
+/// A scrambled Sobol sequence over a space, with a cursor.
 pub(super) struct Sequence {
     space: Arc<Space>,
     points: Sobol,
-    /// The first point that was neither proposed nor passed over.
+    /// Index of the first point that was neither proposed nor skipped.
     next: u32,
 }
 
 impl Sequence {
+    /// Creates the sequence over `space` from its first point on. `seed` determines the scrambling.
     pub(super) fn new(space: Arc<Space>, seed: u64) -> Self {
         let points = Sobol::new(space.dims(), stream(seed, Purpose::Design, 0).next_u64());
         Self {
@@ -49,8 +50,9 @@ impl Sequence {
         }
     }
 
-    /// Returns the next point that satisfies the constraints and was not tried, with its index.
-    /// When there is none left, constraints alone.
+    /// Returns the next point that satisfies the constraints and was not tried, with its index. If
+    /// every admissible point within [`PATIENCE`] was tried, returns the first of them, a
+    /// repetition; `None` if the constraints refuse all of them.
     pub(super) fn peek(&self, seen: &Seen) -> Option<(u32, Params)> {
         let admitted = (self.next..self.next.saturating_add(PATIENCE)).filter_map(|index| {
             let params = self.space.decode(&self.points.point(index));
@@ -65,6 +67,7 @@ impl Sequence {
                 return Some((index, params));
             }
             repeated = repeated.or(Some((index, params)));
+            // A finite space that is exhausted has no untried point further on either.
             if self
                 .space
                 .size()
@@ -76,13 +79,14 @@ impl Sequence {
         repeated
     }
 
-    /// Returns point number `index`.
+    /// Returns point number `index` in the unit cube, independent of the cursor.
     pub(super) fn point(&self, index: u32) -> Vec<f64> {
         self.points.point(index)
     }
 
-    /// Moves on if the trial just created is what [`peek`](Self::peek) had proposed; to be told
-    /// before `seen` is.
+    /// Advances the cursor if the trial just created is the one [`peek`](Self::peek) proposed. Must
+    /// be called before `seen` observes the same event, because `peek` would otherwise skip that
+    /// configuration.
     pub(super) fn observe(&mut self, seen: &Seen, event: &Event) {
         if let Event::Created {
             params,
@@ -97,6 +101,7 @@ impl Sequence {
     }
 }
 
+/// The Sobol sampler.
 struct Quasi {
     sequence: Sequence,
     seen: Seen,

@@ -1,17 +1,17 @@
-//! A Gaussian process over rows of numbers: its hyperparameters from the data, its posterior at
-//! other rows.
+//! A Gaussian process over rows of numbers: fits its hyperparameters and computes its posterior.
 //!
 //! Rasmussen & Williams, *Gaussian Processes for Machine Learning*, 2006, algorithm 2.1 and section
-//! 5.4. The amplitude is profiled out; what is fitted is one length a parameter and the noise, at
-//! the maximum of the posterior: lengths ~ LogNormal(ln 0.3 + ½ ln d, ¾) (they grow with √d as in
-//! Hvarfner, Hellsten & Nardi, 2024, arXiv 2402.02229, but shorter and tighter), noise ~
-//! LogNormal(−6, 2).
+//! 5.4. The amplitude is profiled out. The fitted hyperparameters are one lengthscale per parameter
+//! and the noise, at the maximum of their posterior density. Priors: lengthscales ~ LogNormal(ln
+//! 0.3 + ½ ln d, ¾), which grow with √d as in Hvarfner, Hellsten & Nardi, 2024, arXiv 2402.02229,
+//! but are shorter and tighter; noise ~ LogNormal(−6, 2).
 
 use super::kernel::{Column, What, add_squares, matern, matern_slope, sum_squares};
 use crate::numerics::cholesky::{Cholesky, dot};
 use crate::numerics::lbfgs::{self, Effort};
 
-/// What is fitted: the logarithm of each length, then of the ratio of noise to signal.
+/// The hyperparameters, of shape (d + 1): the logarithm of each lengthscale, then that of the ratio
+/// of noise to signal variance.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Hyper(pub(super) Vec<f64>);
 
@@ -23,11 +23,12 @@ impl Hyper {
         Self(all)
     }
 
-    /// Returns the length of each parameter.
+    /// Returns the lengthscale of each parameter; d items.
     pub(super) fn lengths(&self) -> impl Iterator<Item = f64> {
         self.0[..self.0.len() - 1].iter().map(|ln| libm::exp(*ln))
     }
 
+    /// Returns for each column one over its squared lengthscale.
     fn weights(&self, columns: &[Column]) -> Vec<f64> {
         columns
             .iter()
@@ -35,29 +36,35 @@ impl Hyper {
             .collect()
     }
 
+    /// Returns the ratio of noise to signal variance.
     pub(super) fn noise(&self) -> f64 {
         libm::exp(self.0[self.0.len() - 1])
     }
 }
 
+/// Returns the mean of the logarithm of a lengthscale under the prior.
 fn prior_length(d: usize) -> f64 {
     libm::log(0.3) + 0.5 * libm::log(d.max(1) as f64)
 }
 
+/// Standard deviation of the logarithm of a lengthscale under the prior.
 const LENGTH_SPREAD: f64 = 0.75;
+/// Standard deviation of the logarithm of the noise under the prior.
 const NOISE_SPREAD: f64 = 2.0;
 
-/// Rows of numbers, kept by column.
+/// Rows of numbers, stored by column.
 #[derive(Debug, Clone)]
 pub(super) struct Rows {
+    /// The meaning of each column.
     pub(super) columns: Vec<Column>,
-    /// One vector a column, all of the same length.
+    /// One vector per column, all of the same length.
     data: Vec<Vec<f64>>,
-    /// The noise of each row as a share of that of one trial: a mean of four has a quarter.
+    /// The noise of each row relative to that of one trial: 1/4 for a mean of four trials.
     shares: Vec<f64>,
 }
 
 impl Rows {
+    /// Creates an empty table.
     pub(super) fn new(columns: &[Column]) -> Self {
         Self {
             columns: columns.to_vec(),
@@ -66,11 +73,12 @@ impl Rows {
         }
     }
 
+    /// Appends a row for a single trial.
     pub(super) fn push(&mut self, row: &[f64]) {
         self.push_mean(row, 1);
     }
 
-    /// Adds a row whose value is the mean of so many trials.
+    /// Appends a row whose value is the mean of `trials` trials.
     pub(super) fn push_mean(&mut self, row: &[f64], trials: usize) {
         self.data
             .iter_mut()
@@ -79,11 +87,13 @@ impl Rows {
         self.shares.push(1.0 / trials.max(1) as f64);
     }
 
+    /// Returns the number of rows.
     pub(super) fn len(&self) -> usize {
         self.shares.len()
     }
 
-    /// Writes the squared distance of `row` from the first rows into `squares`.
+    /// Writes the squared distance between `row` and each of the first `squares.len()` rows into
+    /// `squares`.
     fn squares(&self, weights: &[f64], row: impl Fn(usize) -> f64, squares: &mut [f64]) {
         squares.fill(0.0);
         let n = squares.len();
@@ -92,6 +102,8 @@ impl Rows {
         }
     }
 
+    /// Factors the kernel matrix with noise. Jitter is added in growing amounts; `None` if the
+    /// matrix is still indefinite with 8e-4.
     fn factor(&self, weights: &[f64], noise: f64) -> Option<Cholesky> {
         let mut jitter = 1e-9;
         while jitter < 1e-3 {
@@ -109,14 +121,16 @@ impl Rows {
     }
 }
 
-/// Improves `hyper` for standardised values `y`, and returns it with what it is worth (smaller is
-/// better).
+/// Maximises the posterior density of the hyperparameters for standardised values `y`, starting
+/// from `hyper`. Returns the negative log density reached (smaller is better, infinite if the start
+/// was not admissible) and the hyperparameters there.
 pub(super) fn fit(rows: &Rows, y: &[f64], hyper: Hyper, evaluations: usize) -> (f64, Hyper) {
     let mut theta = hyper.0;
     let d = theta.len() - 1;
     let centre = prior_length(d);
     let mut low = vec![libm::log(0.02); d];
     let mut high = vec![centre + 4.0; d];
+    // The last hyperparameter is the noise.
     low.push(-16.0);
     high.push(1.0);
     let effort = Effort {
@@ -129,8 +143,7 @@ pub(super) fn fit(rows: &Rows, y: &[f64], hyper: Hyper, evaluations: usize) -> (
     (value, Hyper(theta))
 }
 
-/// Returns minus the logarithm of the posterior density of `hyper`, but for a constant, and writes
-/// its gradient.
+/// Returns the negative log posterior density of `hyper` up to a constant, and writes its gradient.
 fn evidence(rows: &Rows, y: &[f64], hyper: &Hyper, gradient: &mut [f64]) -> f64 {
     gradient.fill(0.0);
     let n = rows.len();
@@ -142,6 +155,7 @@ fn evidence(rows: &Rows, y: &[f64], hyper: &Hyper, gradient: &mut [f64]) -> f64 
     let mut alpha = y.to_vec();
     factor.solve_lower(&mut alpha);
     factor.solve_upper(&mut alpha);
+    // The amplitude of maximum likelihood for these lengthscales, in closed form.
     let signal = (dot(y, &alpha) / n as f64).max(1e-12);
     let inverse = factor.inverse();
     let (mut squares, mut slopes) = (vec![0.0; n], vec![0.0; n]);
@@ -160,6 +174,7 @@ fn evidence(rows: &Rows, y: &[f64], hyper: &Hyper, gradient: &mut [f64]) -> f64 
         }
     }
     let mut value = 0.5 * (n as f64 * libm::log(signal) + factor.ln_determinant());
+    // The logarithm of the normal priors and its derivative.
     for (at, slot) in gradient.iter_mut().enumerate() {
         let (mean, spread) = if at < d {
             (prior_length(d), LENGTH_SPREAD)
@@ -173,32 +188,41 @@ fn evidence(rows: &Rows, y: &[f64], hyper: &Hyper, gradient: &mut [f64]) -> f64 
     value
 }
 
-/// The posterior given rows and their values.
+/// The posterior of the process given rows and their values.
 #[derive(Debug, Clone)]
 pub(super) struct Posterior {
+    /// The rows conditioned on, believed ones last.
     rows: Rows,
+    /// One over the squared lengthscale of each column.
     weights: Vec<f64>,
+    /// The factor of the kernel matrix with noise, in units of the signal variance.
     factor: Cholesky,
-    /// Zero for the rows whose value is only believed.
+    /// K⁻¹ y; 0 for believed rows, whose value is the prediction and does not change the mean.
     alpha: Vec<f64>,
+    /// The signal variance.
     signal: f64,
 }
 
-/// Room to work in.
+/// Buffers that are reused between evaluations.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
+    /// Squared distances from each row.
     squares: Vec<f64>,
+    /// Correlations with each row.
     kernel: Vec<f64>,
+    /// The correlations after a triangular solve.
     solved: Vec<f64>,
 }
 
 impl Posterior {
-    /// Conditions on the first rows, whose values are `y`, and on any further ones being what is
-    /// expected there: the "kriging believer" of Ginsbourger, Le Riche & Carraro, 2010. `None` if
-    /// the kernel matrix stays indefinite.
+    /// Conditions on the first `y.len()` rows with values `y`, and on any further rows as if the
+    /// predicted value had been observed there: the "kriging believer" of Ginsbourger, Le Riche &
+    /// Carraro, 2010. Returns `None` if the kernel matrix stays indefinite.
     pub(super) fn new(rows: Rows, y: &[f64], hyper: &Hyper) -> Option<Self> {
         let weights = hyper.weights(&rows.columns);
         let factor = rows.factor(&weights, hyper.noise())?;
+        // The factor of the leading rows is a leading part of the whole factor, so believed rows do
+        // not take part in these solves.
         let mut alpha = y.to_vec();
         factor.solve_lower(&mut alpha);
         factor.solve_upper(&mut alpha);
@@ -213,12 +237,14 @@ impl Posterior {
         })
     }
 
+    /// Returns the columns of the rows.
     pub(super) fn columns(&self) -> &[Column] {
         &self.rows.columns
     }
 
-    /// Returns the mean at a row, and an upper bound of the deviation, in time linear in the number
-    /// of rows.
+    /// Returns the mean at a row and an upper bound of the standard deviation, in time linear in
+    /// the number of rows. The bound is the deviation given the nearest row alone, with the noise
+    /// of the first row.
     pub(super) fn glance(&self, row: &[f64], scratch: &mut Scratch) -> (f64, f64) {
         self.correlate(row, scratch);
         let nearest = scratch.kernel.iter().copied().fold(0.0, f64::max);
@@ -229,7 +255,7 @@ impl Posterior {
         )
     }
 
-    /// Returns the mean and deviation at a row.
+    /// Returns the mean and the standard deviation at a row, without noise; O(n²).
     pub(super) fn at(&self, row: &[f64], scratch: &mut Scratch) -> (f64, f64) {
         self.correlate(row, scratch);
         scratch.solved.clear();
@@ -242,8 +268,8 @@ impl Posterior {
         )
     }
 
-    /// Like [`at`](Self::at), and writes the derivatives of mean and deviation with respect to the
-    /// number in each column.
+    /// Like [`at`](Self::at), and also writes the derivatives of the mean and the deviation with
+    /// respect to each column. They are 0 for columns that are not numbers.
     pub(super) fn slopes(
         &self,
         row: &[f64],
@@ -275,7 +301,7 @@ impl Posterior {
         (mu, sigma)
     }
 
-    /// Returns the squared distance to the nearest row, in lengths.
+    /// Returns the squared distance to the nearest row, in squared lengthscales.
     pub(super) fn nearest(&self, row: &[f64], scratch: &mut Scratch) -> f64 {
         self.correlate(row, scratch);
         scratch
@@ -285,6 +311,7 @@ impl Posterior {
             .fold(f64::INFINITY, f64::min)
     }
 
+    /// Fills `scratch` with the squared distances and correlations of a row.
     fn correlate(&self, row: &[f64], scratch: &mut Scratch) {
         scratch.squares.resize(self.rows.len(), 0.0);
         self.rows
@@ -295,8 +322,8 @@ impl Posterior {
             .extend(scratch.squares.iter().map(|square| matern(*square)));
     }
 
-    /// Returns the mean at each observed row if that row were left out; closed form from the
-    /// inverse (section 5.4.2), O(n³).
+    /// Returns the leave-one-out mean at each observed row, in closed form from the inverse
+    /// (section 5.4.2); O(n³).
     #[cfg(test)]
     pub(super) fn left_out(&self, y: &[f64]) -> Vec<f64> {
         let inverse = self.factor.inverse();

@@ -1,36 +1,41 @@
-//! What the Gaussian process is to learn: the scores, reshaped so that the good end is spread out
-//! and outliers do no harm.
+//! The values the Gaussian process is fitted to: the scores, reshaped so that good scores are
+//! spread out and outliers do no harm.
 
 use super::history::History;
 use crate::numerics::{sobol, yeo_johnson};
 
-/// Where the dominated volume ends, from the best of an objective at 0 to the worst of the front at
-/// 1.
+/// The reference point of the hypervolume in each objective, on a scale from the best value (0) to
+/// the worst value among the elite rows (1).
 const REFERENCE: f64 = 1.1;
 
-/// How the scores of one objective are reshaped. What suits a smooth function of many magnitudes is
-/// wrong for one with noise or many peaks; nobody knows beforehand which it is, so both are used in
-/// turn.
+/// A reshaping of the scores of one objective. The reshaping that suits a smooth function over many
+/// magnitudes is wrong for a function with noise or many local optima. Which kind a sweep has is
+/// unknown beforehand, so both reshapings alternate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// By the power of Yeo & Johnson that makes them most nearly normal: spreads out the good end.
+    /// Transformed by the power of Yeo & Johnson that makes the scores most nearly normal. Spreads
+    /// out the good scores.
     Warped,
-    /// As they are, but for the worst, which are clipped.
+    /// Unchanged, except that the worst scores are clipped.
     Plain,
 }
 
-/// Rows of the history with the value to learn for each, mean 0 and deviation 1, smaller is better.
+/// Rows of the history with the value to fit for each: mean 0, standard deviation 1, smaller is
+/// better. All values are 0 if the scores do not differ.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Target {
+    /// The rows, in the order of the trials.
     pub(super) rows: Vec<u32>,
+    /// The value of each row.
     pub(super) y: Vec<f64>,
 }
 
 impl Target {
-    /// Chooses at most `limit` rows: the best, the latest, an even sample of the rest; failed ones
-    /// count as worse than 19 of 20.
+    /// Selects at most `limit` rows: the best, the latest and an even sample of the rest. A failed
+    /// trial gets the score that 95 % of the trials are better than. Empty without any scored
+    /// trial.
     ///
-    /// Several objectives become one in a way that `mix` decides, and are warped always.
+    /// Several objectives are scalarised in a way that depends on `mix`, and are always warped.
     pub(super) fn new(history: &History, limit: usize, shape: Shape, mix: u64) -> Self {
         let ranked = history.ranked();
         let Some(bad) = quantile_of(ranked, 0.95) else {
@@ -52,8 +57,8 @@ impl Target {
         Self { rows, y }
     }
 
-    /// Returns the rows of the lowest values, lowest first, those that keep the limits before all
-    /// others.
+    /// Returns the `count` rows of the lowest values, lowest first. Rows that satisfy the outcome
+    /// constraints come before all others.
     pub(super) fn lowest(&self, history: &History, count: usize) -> Vec<u32> {
         let mut order: Vec<usize> = (0..self.rows.len()).collect();
         let violation = |at: &usize| history.row(self.rows[*at]).violation;
@@ -69,7 +74,8 @@ impl Target {
             .collect()
     }
 
-    /// Returns the lowest value among the rows that keep the limits; among all if none does.
+    /// Returns the lowest value among the rows that satisfy the outcome constraints, or among all
+    /// rows if none does.
     pub(super) fn least(&self, history: &History) -> f64 {
         let least = |values: &mut dyn Iterator<Item = f64>| values.fold(f64::INFINITY, f64::min);
         let keeps = |row: u32| history.row(row).violation == 0.0;
@@ -83,8 +89,8 @@ impl Target {
     }
 }
 
-/// Makes one value of several objectives: every second time by the weighted largest of them, every
-/// second time by the dominated volume.
+/// Scalarises several objectives: in every second case by the augmented Chebyshev norm, otherwise
+/// by hypervolume.
 fn scalarise(history: &History, rows: &[u32], mix: u64) -> Vec<f64> {
     match sobol::mix(mix ^ 7).is_multiple_of(2) {
         true => by_volume(history, rows, mix),
@@ -92,13 +98,13 @@ fn scalarise(history: &History, rows: &[u32], mix: u64) -> Vec<f64> {
     }
 }
 
-/// Returns a number from 0 to 1 that `mix` and `at` decide.
+/// Returns a pseudo-random number from 0 to 1, a function of `mix` and `at`.
 fn uniform(mix: u64, at: usize) -> f64 {
     sobol::mix(sobol::mix(mix) ^ at as u64) as f64 / 2f64.powi(64)
 }
 
-/// How far a point reaches, in a direction that `mix` decides, into what is beyond the worst of the
-/// front.
+/// Scalarises by hypervolume: the distance that a point dominates along a random direction,
+/// measured from the reference point beyond the elite rows. Returns minus that distance, warped.
 fn by_volume(history: &History, rows: &[u32], mix: u64) -> Vec<f64> {
     let direction = direction(history.objectives.len(), mix);
     let mut worst = vec![f64::NEG_INFINITY; rows.len()];
@@ -112,6 +118,7 @@ fn by_volume(history: &History, rows: &[u32], mix: u64) -> Vec<f64> {
             .iter()
             .filter_map(of)
             .fold(f64::NEG_INFINITY, f64::max);
+        // Without a spread among the elite rows, the worst of all rows sets the scale.
         let end = if end > lowest { end } else { highest };
         // Halves, since the difference of two finite numbers can be infinite.
         let width = (end / 2.0 - lowest / 2.0).max(f64::MIN_POSITIVE);
@@ -123,7 +130,8 @@ fn by_volume(history: &History, rows: &[u32], mix: u64) -> Vec<f64> {
     reshape(&worst, Shape::Warped)
 }
 
-/// Returns a direction in which all objectives become worse, evenly spread.
+/// Returns a unit vector with positive components (at least 1e-3), uniformly distributed over
+/// directions: the normalised absolute values of normal variates.
 fn direction(count: usize, mix: u64) -> Vec<f64> {
     let normal = |at: usize| {
         let radius = (-2.0 * libm::log(uniform(mix, 2 * at).max(1e-300))).sqrt();
@@ -134,18 +142,18 @@ fn direction(count: usize, mix: u64) -> Vec<f64> {
     normals.iter().map(|x| (x / length).max(1e-3)).collect()
 }
 
-/// Returns how far an objective is behind the reference, in steps of `direction`; the largest over
-/// all objectives is minus the reach of the point.
+/// Returns the distance of an objective behind the reference, in steps of `direction`. The largest
+/// over all objectives is minus the distance that the point dominates in that direction.
 ///
-/// On average over all directions a power of the reach is the dominated volume: Golovin & Zhang,
+/// Averaged over all directions, a power of that distance is the dominated volume: Golovin & Zhang,
 /// *Random Hypervolume Scalarizations for Provable Multi-Objective Black Box Optimization*, ICML
 /// 2020.
 fn beyond(part: f64, direction: f64) -> f64 {
     (part - REFERENCE).clamp(-1e300, 1e300) / direction
 }
 
-/// The augmented Chebyshev norm with weights that `mix` decides: ParEGO (Knowles, IEEE TEC 10(1),
-/// 2006).
+/// Scalarises by the augmented Chebyshev norm with random weights that depend on `mix`: ParEGO
+/// (Knowles, IEEE TEC 10(1), 2006).
 fn by_largest(history: &History, rows: &[u32], mix: u64) -> Vec<f64> {
     let count = history.objectives.len();
     let weights: Vec<f64> = (0..count)
@@ -159,6 +167,7 @@ fn by_largest(history: &History, rows: &[u32], mix: u64) -> Vec<f64> {
             .iter()
             .filter_map(|row| history.scores(*row).get(objective).copied())
             .collect();
+        // A failed trial has no objectives; it gets the worst value of each.
         let bad = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let all: Vec<f64> = rows
             .iter()
@@ -180,7 +189,8 @@ fn by_largest(history: &History, rows: &[u32], mix: u64) -> Vec<f64> {
     reshape(&augmented, Shape::Warped)
 }
 
-/// Keeps the best three eighths, the latest eighth, and every so many of the others.
+/// Selects `limit` of the rows, which are best first: the best three eighths, the latest eighth,
+/// and an even sample of the others. Requires more rows than `limit`.
 fn thin(mut all: Vec<(u32, f64)>, limit: usize) -> Vec<(u32, f64)> {
     let (best, late) = (limit * 3 / 8, limit / 8);
     let mut rest = all.split_off(best.min(all.len()));
@@ -193,19 +203,22 @@ fn thin(mut all: Vec<(u32, f64)>, limit: usize) -> Vec<(u32, f64)> {
     all
 }
 
+/// Returns the score at quantile `q` of the ranked rows; `None` if there are none.
 fn quantile_of(ranked: &[(f64, u32)], q: f64) -> Option<f64> {
     ranked
         .get(((ranked.len() as f64 - 1.0).max(0.0) * q) as usize)
         .map(|(score, _)| *score)
 }
 
-/// Centres at the median, scales by the spread of the better half, clips the worst, warps if that
-/// is wanted, then mean 0 and deviation 1.
+/// Centres at the median, scales by the spread of the better half, clips at the 95 % quantile, and
+/// warps if the shape asks for it. The result has mean 0 and standard deviation 1, or is all 0 if
+/// the values do not differ.
 fn reshape(raw: &[f64], shape: Shape) -> Vec<f64> {
     let mut sorted = raw.to_vec();
     sorted.sort_by(f64::total_cmp);
     let at = |q: f64| sorted[((sorted.len() - 1) as f64 * q).round() as usize] / 2.0;
     let (best, middle, worst) = (at(0.0), at(0.5), at(0.95));
+    // Fall back to wider spreads if many of the best values are equal.
     let spread = [middle - at(0.1), middle - best, worst - middle]
         .into_iter()
         .find(|spread| *spread > 0.0);
@@ -229,6 +242,7 @@ fn reshape(raw: &[f64], shape: Shape) -> Vec<f64> {
     )
 }
 
+/// Shifts and scales to mean 0 and standard deviation 1; all 0 if the values hardly differ.
 fn standardise(mut y: Vec<f64>) -> Vec<f64> {
     let n = y.len() as f64;
     let mean = y.iter().sum::<f64>() / n;

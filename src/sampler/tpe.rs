@@ -1,11 +1,12 @@
-//! The tree-structured Parzen estimator: proposes where good trials are dense and bad ones are not.
+//! The tree-structured Parzen estimator: proposes points where good trials are dense and bad trials
+//! are not.
 //!
 //! Bergstra et al., *Algorithms for Hyper-Parameter Optimization*, NeurIPS 2011; multivariate, with
 //! the components that S. Watanabe, *Tree-structured Parzen estimator: understanding its algorithm
-//! components*, 2023 (arXiv 2304.11127) found to matter. What is good is in `good.rs`, for several
-//! objectives as for one. Trials that run or failed count as bad, so parallel slots spread out. The
-//! cost of a proposal does not grow with the number of trials: of the bad ones at most
-//! [`BAD_KERNELS`] are looked at, the latest and an even sample of the rest.
+//! components*, 2023 (arXiv 2304.11127) found to matter. `good.rs` decides which trials are good,
+//! for one objective and for several. Pending and failed trials count as bad, so that parallel
+//! slots spread out. The cost of a density does not grow with the number of trials: at most
+//! [`BAD_KERNELS`] of the bad ones have a kernel, the latest ones and an even sample of the rest.
 
 use super::good::{self, Weighted};
 use super::history::History;
@@ -34,18 +35,22 @@ pub(super) const KIND: Kind<dyn Sampler> = Kind {
     },
 };
 
+/// Maximum number of kernels in the density of bad trials.
 const BAD_KERNELS: usize = 320;
-/// Narrower than Scott's rule with 0.2, chosen on the noise-free tasks of `benches/search`. Tasks
-/// with noise may want it wider.
+/// The kernel width: narrower than Scott's rule with 0.2. Chosen on the noise-free tasks of
+/// `benches/search`; tasks with noise may need a wider one.
 const WIDTH: Width = Width {
     scale: 0.06,
     floor: 0.03,
 };
-/// The weight of the prior; one trial has 1.
+/// The weight of the prior, where one trial has weight 1.
 const PRIOR: f64 = 0.5;
+/// Number of candidates drawn from the density of good trials.
 const DRAWN: usize = 96;
+/// Number of candidates drawn around the best trials.
 const LOCAL: usize = 32;
 
+/// The Parzen sampler.
 struct Tpe {
     history: History,
     start: Start,
@@ -65,10 +70,12 @@ impl Sampler for Tpe {
     }
 }
 
-/// Proposes by the density ratio; a random point if nothing it drew may be tried.
+/// Returns the untried candidate with the largest ratio of good to bad density. If none of the
+/// candidates is admissible, returns a random configuration.
 pub(super) fn propose(history: &History, ask: &Ask<'_>) -> Option<Params> {
     let mut rng = ask.rng();
     let (good, bad) = split(history);
+    // A front has no single best trial, so all good rows serve as centres for local candidates.
     let around = if history.objectives.len() > 1 {
         good.len()
     } else {
@@ -99,14 +106,15 @@ pub(super) fn propose(history: &History, ask: &Ask<'_>) -> Option<Params> {
         })
 }
 
-/// Returns the good and the bad rows with their weights; those that run or failed are bad.
+/// Returns the good and the bad rows with their weights. Failed and pending rows are bad.
 fn split(history: &History) -> (Vec<Weighted>, Vec<Weighted>) {
     let (good, mut bad) = good::split(history);
     bad.extend(history.failed().iter().copied().chain(history.pending()));
     (good, thin(&mut bad))
 }
 
-/// Keeps the latest rows and an even sample of the older ones, which then weigh for those left out.
+/// Selects at most [`BAD_KERNELS`] rows: the latest half and an even sample of the older ones. Each
+/// sampled row has the weight of the rows it stands for.
 fn thin(rows: &mut [u32]) -> Vec<Weighted> {
     if rows.len() <= BAD_KERNELS {
         return rows.iter().map(|row| (*row, 1.0)).collect();
@@ -122,6 +130,7 @@ fn thin(rows: &mut [u32]) -> Vec<Weighted> {
     sample.chain(latest.iter().map(|row| (*row, 1.0))).collect()
 }
 
+/// Returns the density estimated from weighted rows.
 fn mixture(history: &History, rows: &[Weighted]) -> Parzen {
     let centres: Vec<_> = rows
         .iter()

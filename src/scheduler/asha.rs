@@ -1,17 +1,17 @@
-//! Asynchronous successive halving: at each rung the best 1/η go on, decided the moment a trial
-//! arrives, without waiting for others.
+//! Asynchronous successive halving (ASHA): at each rung the best 1/η of the trials continue. A
+//! trial is judged the moment it arrives, without waiting for others.
 //!
 //! Li et al., *A System for Massively Parallel Hyperparameter Tuning*, MLSys 2020 (arXiv
-//! 1810.05934). Two modes. *Stopping*: a trial ends at a rung unless it is among the best 1/η seen
-//! there so far; needs no checkpoints. *Promotion*: every trial pauses at its rung, and the best
-//! 1/η of a rung are resumed as results come in. Two things differ from the paper and from peers: a
-//! rung never lets more than its share climb in promotion mode, and the first arrivals of a rung,
-//! who have hardly anyone to beat there, must at least be no worse than the median of the rung
-//! below.
+//! 1810.05934). There are two modes. *Stopping*: a trial is stopped at a rung unless it is among
+//! the best 1/η seen there so far; no checkpoints are needed. *Promotion*: every trial pauses at
+//! its rung, and the best 1/η of a rung are resumed as results come in. The implementation differs
+//! from the paper and from other implementations in two points. In promotion mode a rung never
+//! promotes more than its share while new trials can be created. In stopping mode the first trials
+//! at a rung, which have few competitors, must be no worse than the median of the rung below.
 //!
 //! Several objectives are ranked together, by non-dominated fronts. A trial that no other at its
-//! rung dominates is never stopped, so the first arrivals of a rung are compared with no median;
-//! one that is paused is promoted at the latest when no more trials can come.
+//! rung dominates is never stopped, so the first trials at a rung are not compared with a median.
+//! If such a trial is paused, it is promoted at the latest when no more trials can be created.
 
 use super::gauge::{self, Gauge, Reading};
 use super::ladder::{self, Ladder};
@@ -42,7 +42,7 @@ pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
     },
 };
 
-/// What a rung does to the trials that are not among its best.
+/// The option `mode`: how a rung treats trials that are not among its best.
 pub(super) const MODE: Opt = Opt::new(
     "mode",
     Takes::OneOf(&["stopping", "promotion"]),
@@ -51,65 +51,72 @@ pub(super) const MODE: Opt = Opt::new(
      resumes the best; `promotion` needs checkpoints",
 );
 
-/// What happens at a rung to those who are not among its best.
+/// The treatment of trials that are not among the best of their rung.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// They are stopped for good.
+    /// They are stopped for good. The best continue without a pause.
     Stopping,
-    /// Everyone pauses; the best are resumed.
+    /// Every trial pauses, and the best are resumed. Requires checkpoints.
     Promotion,
 }
 
-/// Trials on a ladder.
+/// The scheduler: rungs with their results, and the position of every trial.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Asha {
+    /// Reads resource and objectives from the reports.
     gauge: Gauge,
+    /// The resources of the rungs.
     ladder: Ladder,
+    /// The treatment of trials that are not among the best of their rung.
     mode: Mode,
+    /// The results at each rung, lowest first.
     rungs: Vec<Rung>,
+    /// The position of each trial. The index is the trial id minus one.
     climbers: Vec<Climber>,
-    /// Paused below the rung they may go to: promoted and cut short, or paused under an earlier
-    /// sweep file.
+    /// Trials paused between rungs: interrupted after a promotion, or paused under an older sweep
+    /// file. They are resumed before any other trial.
     loose: BTreeSet<TrialId>,
 }
 
-/// Where a trial is on the ladder.
+/// The position of a trial on the ladder.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Climber {
-    /// The rung it may go to; it is judged when it gets there. The lowest it is seen at is the one
-    /// it began with.
+    /// The rung up to which the trial may run; it is judged there. Results at lower rungs are
+    /// recorded, but the trial is not judged by them.
     target: usize,
-    /// The highest rung it was ever seen at.
+    /// The highest rung reached in any attempt.
     seen: Option<usize>,
-    /// Its scores there.
+    /// The oriented scores at that rung.
     scores: Vec<f64>,
-    /// The highest rung in its present life: a rerun without checkpoint climbs again, without being
-    /// judged again.
+    /// The highest rung reached since the last start from zero. A rerun without a checkpoint passes
+    /// the lower rungs again without being judged again.
     crossed: Option<usize>,
-    /// What was decided and not yet carried out.
+    /// A decision that is not yet committed as `Judged`.
     standing: Option<Judgement>,
-    /// It has been told to end and has not ended yet.
+    /// The trial was judged to pause, stop or end, and its attempt has not exited yet.
     ending: bool,
-    /// It has been stopped: what it still says on its way out is a matter of how long that takes,
-    /// and is compared with nobody.
+    /// The trial was stopped. What it still reports before it exits depends on how long that takes,
+    /// so those reports are not compared with other trials.
     stopped: bool,
+    /// Whether the trial rests between attempts.
     rest: Rest,
 }
 
-/// Whether a trial rests on the ladder, and may climb on.
+/// Whether a trial rests on the ladder between attempts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Rest {
-    /// It runs, waits, or is over.
+    /// The trial runs, waits, or has ended for good.
     #[default]
     No,
-    /// It is paused.
+    /// The trial is paused.
     Paused,
-    /// The scheduler stopped it; only a person can make it go on.
+    /// The trial was stopped by the scheduler; only a user can resume it.
     Stopped,
 }
 
 impl Asha {
-    /// Takes the options of a ladder from a section.
+    /// Takes the options of `[scheduler]` from the section. Returns `None`, with diagnostics, if
+    /// one is wrong.
     pub(super) fn take(
         section: &mut Section,
         setting: &Setting,
@@ -121,6 +128,7 @@ impl Asha {
         Some(Self::new(gauge?, ladder?, mode?))
     }
 
+    /// Creates a scheduler with empty rungs.
     fn new(gauge: Gauge, ladder: Ladder, mode: Mode) -> Self {
         let rungs = vec![Rung::of(gauge.objectives()); ladder.top() + 1];
         Self {
@@ -133,28 +141,30 @@ impl Asha {
         }
     }
 
-    /// Returns the ladder.
+    /// Returns the rungs' resources.
     pub(super) fn ladder(&self) -> &Ladder {
         &self.ladder
     }
 
-    /// Lets a new trial begin at a higher rung: it is not compared below.
+    /// Lets a new trial run up to `rung` before it is first judged.
     pub(super) fn begin(&mut self, trial: TrialId, rung: usize) {
         if let Some(climber) = self.climber_mut(trial) {
             climber.target = rung;
         }
     }
 
+    /// Returns the position of a trial.
     fn climber(&self, trial: TrialId) -> Option<&Climber> {
         self.climbers.get((trial.0 as usize).checked_sub(1)?)
     }
 
+    /// Returns the position of a trial for changes.
     fn climber_mut(&mut self, trial: TrialId) -> Option<&mut Climber> {
         self.climbers.get_mut((trial.0 as usize).checked_sub(1)?)
     }
 
-    /// Takes note of a result and decides, if the trial has come to the rung it was allowed to go
-    /// to.
+    /// Records a result at the highest rung that it reaches, and decides if the trial was allowed
+    /// to run no further.
     fn arrive(&mut self, study: &Study, reading: Reading) {
         let Reading {
             trial,
@@ -164,18 +174,23 @@ impl Asha {
         let (Some(rung), Some(climber)) = (self.ladder.reached(at), self.climber(trial)) else {
             return;
         };
+        // At the top a trial is complete by `max`; there is nothing to decide.
         let free = rung < climber.target || rung == self.ladder.top();
         let decided = climber.ending || climber.standing.is_some();
+        // A stop that is decided but not yet committed counts like a committed one.
         let stands = |judgement: &Judgement| judgement.verdict == Verdict::Stop;
         if climber.stopped || climber.standing.as_ref().is_some_and(stands) {
             return;
         }
+        // Only the first result at a rung counts. Later ones on the way to the next rung used more
+        // resource than those of the other trials.
         if climber.crossed.is_none_or(|crossed| rung > crossed) {
             self.record(study, rung, trial, scores);
         }
         if free || decided {
             return;
         }
+        // A trial that reports rarely may skip rungs: it is judged where it was seen.
         if let Some(climber) = self.climber_mut(trial) {
             climber.target = rung;
         }
@@ -191,23 +206,27 @@ impl Asha {
         }
     }
 
+    /// Adds the scores of a trial to the results of a rung.
     fn record(&mut self, study: &Study, rung: usize, trial: TrialId, scores: &[f64]) {
         let Some(climber) = self.climber_mut(trial) else {
             return;
         };
         climber.crossed = Some(rung);
+        // A rerun passes a rung that has a result of the trial already: the new result replaces the
+        // old one, and the highest rung stays.
         let again = climber.seen.is_some_and(|seen| rung <= seen);
         if !again {
             (climber.seen, climber.scores) = (Some(rung), scores.to_vec());
         } else {
             self.rungs[rung].results.remove(trial);
         }
+        // A configuration outside the edited space must not set the bar for others.
         if study.trial(trial).is_some_and(|trial| !trial.outside) {
             self.rungs[rung].results.add(scores, trial);
         }
     }
 
-    /// Lets a trial climb on from a rung.
+    /// Counts a promotion from a rung and moves the trial's target up.
     fn climb(&mut self, trial: TrialId, rung: usize) {
         self.rungs[rung].climbed += 1;
         if let Some(climber) = self.climber_mut(trial) {
@@ -215,7 +234,7 @@ impl Asha {
         }
     }
 
-    /// Stopping mode: is it among the best 1/η here?
+    /// Judges a trial at a rung in stopping mode.
     fn judge(&self, study: &Study, at: usize, trial: TrialId, scores: &[f64]) -> Judgement {
         let results = &self.rungs[at].results;
         let rank = format!(
@@ -229,6 +248,7 @@ impl Asha {
             1 => self.passes(at, trial, scores),
             _ => self.passes_by_front(at, trial, scores),
         };
+        // Stopping it would leave the study without any complete trial.
         if !passes && is_finite && last_hope(study) {
             let why = format!("{here}{bar}, {rank}, but the last trial left");
             return Judgement {
@@ -247,13 +267,13 @@ impl Asha {
         }
     }
 
-    /// Returns how many trials of a rung go on.
+    /// Returns the number of trials of a rung that continue: 1/η of its results, rounded down.
     fn share(&self, at: usize) -> usize {
         self.rungs[at].results.len() / self.ladder.reduction as usize
     }
 
-    /// Returns whether a trial goes on by several objectives, and in words what was needed. One
-    /// that no other at the rung dominates always does.
+    /// Returns whether a trial passes a rung by several objectives, and in words the bar it was
+    /// measured by. A trial that no other at the rung dominates always passes.
     fn passes_by_front(&self, at: usize, trial: TrialId, scores: &[f64]) -> (bool, String) {
         let results = &self.rungs[at].results;
         let share = self.share(at).max(1);
@@ -267,13 +287,16 @@ impl Asha {
         }
     }
 
-    /// Returns whether a trial goes on by its only score, and in words what was needed.
+    /// Returns whether a trial passes a rung by its only score, and in words the score that was
+    /// needed.
     fn passes(&self, at: usize, trial: TrialId, scores: &[f64]) -> (bool, String) {
         let score = scores.first().copied().unwrap_or(f64::INFINITY);
         let results = &self.rungs[at].results;
         let share = self.share(at).max(1);
         let mut needed = results.score(share - 1).filter(|needed| needed.is_finite());
         let mut from = String::new();
+        // Among fewer than η results the first arrival would always pass. The median of the nearest
+        // lower rung with enough results is used if it is stricter.
         if share == 1 && results.len() < self.ladder.reduction as usize {
             let below = (0..at)
                 .rev()
@@ -293,8 +316,8 @@ impl Asha {
         (passes, bar.unwrap_or_default())
     }
 
-    /// Returns the median of a rung's results without this trial's, if there are enough to mean
-    /// something.
+    /// Returns the median of the finite results of a rung without this trial. Returns `None` with
+    /// fewer than η of them, or with several objectives.
     fn median(&self, rung: usize, without: TrialId) -> Option<f64> {
         let Ranking::One(results) = &self.rungs[rung].results else {
             return None;
@@ -307,7 +330,8 @@ impl Asha {
         (others.len() >= self.ladder.reduction as usize).then(|| others[others.len() / 2])
     }
 
-    /// Promotion mode: it pauses, unless it is the very one that would be resumed next.
+    /// Judges a trial at a rung in promotion mode. The trial pauses, unless it would be resumed
+    /// next anyway.
     fn pause(&self, at: usize, trial: TrialId, scores: &[f64]) -> Judgement {
         let results = &self.rungs[at].results;
         let here = self.gauge.words(self.ladder.level(at) as f64, scores);
@@ -328,8 +352,8 @@ impl Asha {
         }
     }
 
-    /// Returns who is to climb from a rung: the best that rests there, if it is among the best 1/η
-    /// and the rung's share is not used up.
+    /// Returns the trial to promote from a rung: the best resting or arriving one among the best
+    /// 1/η. Returns `None` if the rung has promoted its share already.
     fn candidate(&self, at: usize, arriving: Option<TrialId>) -> Option<TrialId> {
         let share = self.share(at);
         if self.rungs[at].climbed >= share {
@@ -339,14 +363,16 @@ impl Asha {
         self.rungs[at].results.best(share).find(rests)
     }
 
+    /// Returns whether a trial is paused at this rung and was judged there.
     fn rests_at(&self, trial: TrialId, rung: usize) -> bool {
         self.climber(trial).is_some_and(|climber| {
             climber.rest == Rest::Paused && climber.target == rung && climber.seen == Some(rung)
         })
     }
 
-    /// When no more trials can come and nobody has got to the top: the best of the highest rung, so
-    /// that the study has a result.
+    /// Returns the best paused trial of the highest rung if no trial is complete and none has a
+    /// finite result at the top. Used when no more trials can be created, so that the study has a
+    /// result.
     fn last(&self, study: &Study) -> Option<(usize, TrialId)> {
         if study.counts().complete > 0 || self.rungs[self.ladder.top()].results.has_finite() {
             return None;
@@ -358,8 +384,9 @@ impl Asha {
         })
     }
 
-    /// When no more trials can come: one of several objectives that rests although no other at its
-    /// rung dominates it. It goes on, whatever the rung's share.
+    /// Returns a paused trial that no other at its rung dominates, highest rung first; `None` with
+    /// a single objective. Used when no more trials can be created. Such a trial continues whatever
+    /// the share of the rung.
     fn undominated(&self) -> Option<(usize, TrialId)> {
         (0..self.ladder.top()).rev().find_map(|rung| {
             let undominated = self.rungs[rung].results.undominated();
@@ -370,6 +397,7 @@ impl Asha {
         })
     }
 
+    /// Returns the resumption of a trial from a rung, with its reason.
     fn promote(&self, rung: usize, trial: TrialId, because: &str) -> Next {
         let scores = self
             .climber(trial)
@@ -385,13 +413,15 @@ impl Asha {
         Next::Resume { trial, why }
     }
 
-    /// A trial that rested begins to move again.
+    /// Ends the rest of a trial whose next attempt was requested or has started.
     fn leave(&mut self, trial: TrialId) {
         self.loose.remove(&trial);
         let Some(climber) = self.climber_mut(trial) else {
             return;
         };
         let rested = std::mem::take(&mut climber.rest) != Rest::No;
+        // A trial that rests at its target is promoted by being resumed. A trial paused below its
+        // target only continues.
         if let Some(seen) = climber.seen
             && rested
             && seen == climber.target
@@ -401,6 +431,7 @@ impl Asha {
         }
     }
 
+    /// Records how an attempt ended.
     fn end(&mut self, study: &Study, trial: TrialId) {
         let Some(climber) = self.climber_mut(trial) else {
             return;
@@ -410,6 +441,7 @@ impl Asha {
             Some(TrialState::Stopped) => Rest::Stopped,
             _ => Rest::No,
         };
+        // Paused before it reached its target, so no rung holds it as a candidate.
         let below = climber.seen.is_none_or(|seen| seen < climber.target);
         if climber.rest == Rest::Paused && below {
             self.loose.insert(trial);
@@ -433,6 +465,7 @@ impl TrialScheduler for Asha {
                     climber.standing = None;
                     climber.ending = false;
                     climber.stopped = false;
+                    // Without a checkpoint the attempt starts from zero.
                     climber.crossed = climber.crossed.filter(|_| *resume);
                 }
             }
@@ -445,6 +478,7 @@ impl TrialScheduler for Asha {
                     climber.standing = None;
                     climber.ending |= *verdict != Verdict::Continue;
                     climber.stopped |= *verdict == Verdict::Stop;
+                    // A paused trial was stopped directly, so no `Ended` will follow.
                     if resting {
                         climber.rest = Rest::Stopped;
                         self.loose.remove(trial);
@@ -458,11 +492,13 @@ impl TrialScheduler for Asha {
 
     fn next(&self, study: &Study, room: bool) -> Next {
         let fits = |trial: TrialId| study.trial(trial).is_some_and(|trial| !trial.outside);
+        // These rest between two rungs and compete with no other trial, so they continue first.
         if let Some(trial) = self.loose.iter().find(|trial| fits(**trial)) {
             let target = self.climber(*trial).map_or(0, |climber| climber.target);
             let why = format!("goes on to {}", self.gauge.place(self.ladder.level(target)));
             return Next::Resume { trial: *trial, why };
         }
+        // From the highest rung down: trials close to completion first.
         let promoted = (0..self.ladder.top())
             .rev()
             .find_map(|rung| Some((rung, self.candidate(rung, None)?)));
@@ -472,6 +508,8 @@ impl TrialScheduler for Asha {
         if room {
             return Next::Fresh;
         }
+        // No more trials can be created: a non-dominated trial continues rather than leave the slot
+        // idle.
         if let Some((rung, trial)) = self.undominated() {
             return self.promote(rung, trial, ", dominated by none");
         }
@@ -494,10 +532,13 @@ impl TrialScheduler for Asha {
     }
 
     fn until(&self, _: &Study, trial: TrialId) -> Option<Resource> {
+        // A trial that passes is never paused, so the attempt runs to the top.
         if self.mode == Mode::Stopping {
             return Some(Resource(self.ladder.level(self.ladder.top())));
         }
         let climber = self.climber(trial)?;
+        // The promotion is counted only once the attempt starts; until then the target is still the
+        // rung it rests at.
         let promoted = climber.rest != Rest::No && climber.seen == Some(climber.target);
         Some(Resource(
             self.ladder.level(climber.target + usize::from(promoted)),
@@ -516,10 +557,10 @@ impl TrialScheduler for Asha {
     }
 }
 
-/// Returns whether a running trial is the only one left that could still complete, in a study where
-/// none has.
+/// Returns whether the running trial is the last one that could still complete, in a study in which
+/// none has: the budget of trials is spent, and no other trial runs, waits or is paused.
 fn last_hope(study: &Study) -> bool {
-    // Fewer trials than a configuration has seeds are never begun.
+    // A configuration is started only if the budget covers all its seeds.
     let seeds = u64::from(study.header().replicate.unwrap_or(1));
     let spent = study
         .header()
@@ -533,6 +574,8 @@ fn last_hope(study: &Study) -> bool {
 }
 
 impl Mode {
+    /// Takes the option `mode`. Without it the mode is `promotion` with checkpoints and `stopping`
+    /// otherwise. Returns `None`, with a diagnostic, for an unknown mode.
     fn take(
         section: &mut Section,
         setting: &Setting,

@@ -1,41 +1,48 @@
-//! Recorded learning curves: read out of a journal's entries, or from a compact table.
+//! Recorded learning curves, read from the entries of a journal or from a compact table.
 
 use super::simulation::Curve;
 use crate::space::Name;
 use crate::study::{Datum, Entry, Event, LogRecord, Metric, Study, Timestamp, TrialId, TrialState};
 use std::fmt::Write as _;
 
-/// The learning curves of trials that ran to their own end.
+/// The learning curves of complete trials.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Recording {
-    /// Each trial's curve, in the order of the trials.
+    /// The curve of each trial, in the order of the trials.
     pub curves: Vec<(TrialId, Curve)>,
-    /// How many trials were left out, because they were stopped, failed or never reported both:
-    /// nobody knows how they would have gone on.
+    /// Number of trials left out: trials that are not complete, because their further course is
+    /// unknown, and trials that never reported both the resource and the metric.
     pub left_out: usize,
 }
 
-/// Follows the entries of a journal and keeps what trials reported of one metric over one resource.
+/// Collects the reports of one metric over one resource from the entries of a journal.
 #[derive(Debug, Clone)]
 pub struct Collector {
+    /// The reported key that counts the resource.
     resource: Name,
+    /// The reported key of the metric.
     metric: Name,
+    /// The unfinished curve of each trial. The index is the trial id minus one.
     drafts: Vec<Draft>,
 }
 
 /// The curve of a trial as far as it was read.
 #[derive(Debug, Clone, Default)]
 struct Draft {
+    /// Pairs of resource and metric, ascending by resource.
     points: Vec<(f64, f64)>,
+    /// The resource reported last.
     at: Option<f64>,
-    /// The time of the attempt's start or last report, and the resource then.
+    /// The time of the attempt's start or of its last progress, and the resource at that time.
     since: Option<(Timestamp, f64)>,
+    /// Time spent on progress, in seconds, over all attempts.
     seconds: f64,
+    /// Resource gained in that time.
     used: f64,
 }
 
 impl Collector {
-    /// Prepares to read a metric over a resource.
+    /// Creates a collector of `metric` over `resource`.
     #[must_use]
     pub fn new(resource: Name, metric: Name) -> Self {
         Self {
@@ -45,7 +52,7 @@ impl Collector {
         }
     }
 
-    /// Reads one entry.
+    /// Adds one entry. Entries must come in journal order, from the first on.
     pub fn observe(&mut self, Entry { at, event, .. }: &Entry) {
         match event {
             Event::Created { .. } => self.drafts.push(Draft::default()),
@@ -53,6 +60,7 @@ impl Collector {
                 let Some(draft) = self.draft(*trial) else {
                     return;
                 };
+                // An attempt without a checkpoint starts from zero: its curve replaces the old one.
                 if !resume {
                     (draft.at, draft.points) = (None, Vec::new());
                 }
@@ -77,11 +85,12 @@ impl Collector {
         }
     }
 
+    /// Returns the unfinished curve of a trial.
     fn draft(&mut self, trial: TrialId) -> Option<&mut Draft> {
         self.drafts.get_mut((trial.0 as usize).checked_sub(1)?)
     }
 
-    /// Returns the curves of the trials that completed.
+    /// Returns the curves of the complete trials. `study` is the state after the last entry.
     #[must_use]
     pub fn finish(self, study: &Study) -> Recording {
         let mut recording = Recording::default();
@@ -109,7 +118,9 @@ impl Collector {
 }
 
 impl Draft {
+    /// Adds one report: the resource (if it was reported) and the metric (if it was).
     fn report(&mut self, now: Timestamp, shown: Option<f64>, value: Option<f64>) {
+        // Only progress counts towards the pace; a repeated step uses none of the resource.
         if let (Some(shown), Some((then, from))) = (shown, self.since)
             && shown > from
         {
@@ -123,7 +134,7 @@ impl Draft {
         };
         match self.points.last_mut() {
             Some(last) if last.0 >= at => {
-                // Said again, or out of order: a curve only rises.
+                // Reported again or out of order: a curve ascends by resource.
                 if last.0 == at {
                     last.1 = value;
                 }
@@ -133,41 +144,41 @@ impl Draft {
     }
 }
 
-/// A table of curves is not one.
+/// An error in a table of curves.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TableError {
-    /// It is no CSV.
+    /// The text is not valid CSV.
     #[error("not a table: {0}")]
     Csv(String),
-    /// The header is not `trial,seconds`, then rising amounts of the resource.
+    /// The header is not `trial,seconds` followed by ascending amounts of the resource.
     #[error(
         "the header must be `trial,seconds` and then rising amounts of the resource, but column {column} is `{found}`"
     )]
     Header {
         /// The column, from 1.
         column: usize,
-        /// What stands there.
+        /// The text of the column's header.
         found: String,
     },
-    /// A cell is no number.
+    /// A cell is not a number.
     #[error("line {line}, column {column}: `{found}` is not a number")]
     Cell {
         /// The line, from 1.
         line: usize,
         /// The column, from 1.
         column: usize,
-        /// What stands there.
+        /// The text of the cell.
         found: String,
     },
 }
 
 impl Recording {
-    /// Reads a table with a row for each trial: its id, the seconds that one unit of the resource
-    /// takes, and the metric at each amount of the resource that the header names. Empty cells were
-    /// not reported.
+    /// Parses a table with one row per trial: its id, the seconds per unit of the resource, and the
+    /// metric at each amount of the resource in the header. An empty cell means that nothing was
+    /// reported there.
     ///
     /// # Errors
-    /// [`TableError`] at the first thing that is wrong.
+    /// Returns a [`TableError`] for the first error in the table.
     pub fn parse(text: &str) -> Result<Self, TableError> {
         let mut reader = csv::ReaderBuilder::new()
             .flexible(true)
@@ -209,7 +220,8 @@ impl Recording {
         Ok(recording)
     }
 
-    /// Writes the table that [`parse`](Self::parse) reads, with so many significant digits.
+    /// Returns the table that [`parse`](Self::parse) reads, with numbers rounded to `digits`
+    /// significant digits.
     #[must_use]
     pub fn table(&self, digits: usize) -> String {
         let mut levels: Vec<f64> = self
@@ -236,6 +248,7 @@ impl Recording {
     }
 }
 
+/// Parses one row of a table. `line` is its line in the text, from 1.
 fn curve(
     row: &csv::StringRecord,
     levels: &[f64],
@@ -269,6 +282,7 @@ fn curve(
     ))
 }
 
+/// Returns a number rounded to `digits` significant digits, at least one.
 fn rounded(number: f64, digits: usize) -> String {
     let short: f64 = format!("{number:.*e}", digits.max(1) - 1)
         .parse()
@@ -321,8 +335,8 @@ mod tests {
             resource: setting.resource.clone(),
             ..Header::default()
         };
-        // The first is lost once and runs anew; the third is stopped, so that nobody knows how it
-        // would have gone on.
+        // The first trial is lost once and starts anew. The third is stopped, so its further course
+        // is unknown.
         let mishap = |trial, attempt| Mishap {
             lost_before: (trial == TrialId(1) && attempt == Attempt(1)).then_some(2),
             ..Mishap::default()

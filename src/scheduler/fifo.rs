@@ -1,4 +1,4 @@
-//! First in, first out: every trial runs to its own end, or to `max`.
+//! First in, first out: every trial runs until it exits by itself or reaches `max`.
 
 use super::{MAX, Next, TrialScheduler};
 use crate::source::Diagnostic;
@@ -27,8 +27,9 @@ pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
     },
 };
 
+/// The scheduler; it has no state.
 struct Fifo {
-    /// The most of the resource that a trial gets.
+    /// The maximum resource of a trial; `None` if trials end by themselves.
     max: Option<Resource>,
 }
 

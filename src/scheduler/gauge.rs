@@ -1,4 +1,4 @@
-//! What a trial's reports say to a scheduler: how far it is, and how good it is there.
+//! Reads the progress of a trial out of its reports: the resource used and the scores there.
 
 use super::ranking;
 use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
@@ -7,7 +7,7 @@ use crate::study::{
     Datum, Event, Goal, LogRecord, Metric, Objective, Score, Setting, Study, TrialId,
 };
 
-/// The objective that trials are compared by.
+/// The option `metric`: the only objective to compare trials by.
 pub(super) const METRIC: Opt = Opt::new(
     "metric",
     Takes::Text,
@@ -15,39 +15,44 @@ pub(super) const METRIC: Opt = Opt::new(
     "the one objective that trials are compared by",
 );
 
-/// Reads the resource and the objective out of reports, in whatever order and grouping they come.
+/// Extracts resource and objectives from reports, in whatever order and grouping they arrive.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Gauge {
+    /// The reported key that counts the resource.
     resource: Name,
-    /// What trials are judged by: all objectives, or the one that the scheduler names.
+    /// The objectives that trials are judged by: all, or the one named by the option `metric`.
     objectives: Vec<Objective>,
-    /// How far each trial got in its present life; a restart without checkpoint begins anew.
+    /// The position of each trial since its last start from zero; `None` before its first report of
+    /// the resource.
     at: Vec<Option<Position>>,
 }
 
-/// How far a trial is.
+/// The last two resources that a trial reported.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Position {
-    /// What it reported last.
+    /// The resource reported last.
     now: f64,
-    /// What it reported before that.
+    /// The different resource reported before that; 0 if there was none.
     before: f64,
 }
 
-/// A trial showed its objectives at some resource.
+/// The scores of a trial at some resource.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Reading {
-    /// The trial.
+    /// The trial that reported.
     pub(super) trial: TrialId,
-    /// How much of the resource it has used.
+    /// The resource used so far.
     pub(super) at: f64,
-    /// Its oriented objectives there by their `take` rules; infinite if a value just reported is
-    /// not finite: what has diverged is never among the best, however good it once was.
+    /// The oriented objectives by their `take` rules (smaller is better). All are infinite if a
+    /// value just reported is not finite: a diverged trial is never among the best, however good it
+    /// was before.
     pub(super) scores: Vec<f64>,
 }
 
 impl Gauge {
-    /// Takes `metric` from a scheduler's section and finds out what to read.
+    /// Takes the option `metric` from the section of a scheduler. Returns `None`, with a
+    /// diagnostic, without a resource or for an unknown metric, and also if the study has no
+    /// objective.
     pub(super) fn take(
         section: &mut Section,
         setting: &Setting,
@@ -98,13 +103,13 @@ impl Gauge {
         })
     }
 
-    /// Returns how many objectives trials are judged by.
+    /// Returns the number of objectives that trials are judged by.
     pub(super) fn objectives(&self) -> usize {
         self.objectives.len()
     }
 
-    /// Learns from an event. A report that shows an objective gives a reading, once the trial has
-    /// shown all of them.
+    /// Updates the position from an event. Returns a reading for a report with at least one
+    /// objective, once the trial has reported the resource and all objectives.
     pub(super) fn observe(&mut self, study: &Study, event: &Event) -> Option<Reading> {
         match event {
             Event::Created { .. } => self.at.push(None),
@@ -118,6 +123,7 @@ impl Gauge {
                 record: LogRecord::Report { values },
                 ..
             } => {
+                // A key may occur twice in one report; the last value counts.
                 let number = |name: &Name| {
                     values
                         .iter()
@@ -136,6 +142,7 @@ impl Gauge {
                     .collect();
                 let at = self.at_mut(*trial)?;
                 let before = at.map_or(0.0, |at| at.now);
+                // The same resource again (another metric of the same step) is no progress.
                 match (shown, at.as_mut()) {
                     (Some(now), Some(at)) if now == at.now => {}
                     (Some(now), _) => *at = Some(Position { now, before }),
@@ -163,9 +170,9 @@ impl Gauge {
         None
     }
 
-    /// Says whether a trial that ended by itself has only come to where its attempt was to end: its
-    /// last report, and no earlier one, reaches `until`. A program that went on beyond ended for
-    /// its own reasons.
+    /// Returns whether a trial that exited by itself stopped where its attempt was to end: its last
+    /// report reaches `until` and the one before does not. A program that continued beyond `until`
+    /// ended for reasons of its own.
     pub(super) fn ended_at(&self, trial: TrialId, until: u64) -> bool {
         let position = (trial.0 as usize)
             .checked_sub(1)
@@ -174,11 +181,12 @@ impl Gauge {
             .is_some_and(|Position { now, before }| reaches(now, until) && !reaches(before, until))
     }
 
+    /// Returns the position of a trial for changes; `None` for an unknown trial.
     fn at_mut(&mut self, trial: TrialId) -> Option<&mut Option<Position>> {
         self.at.get_mut((trial.0 as usize).checked_sub(1)?)
     }
 
-    /// Says where a trial stands: `epoch 9: 0.71`, `epoch 9: loss 0.71, latency 12`.
+    /// Returns the progress of a trial in words: `epoch 9: 0.71`, `epoch 9: loss 0.71, latency 12`.
     pub(super) fn words(&self, at: f64, scores: &[f64]) -> String {
         let values = match (&*self.objectives, scores) {
             ([objective], [score]) => value(objective, *score),
@@ -198,7 +206,8 @@ impl Gauge {
         format!("{} {}: {values}", self.resource, short(at))
     }
 
-    /// Says what was needed by the only objective: `needed ≤ 0.52`.
+    /// Returns the needed value of the first objective in words: `needed ≤ 0.52`. Empty without an
+    /// objective.
     pub(super) fn needed(&self, score: f64) -> String {
         let Some(objective) = self.objectives.first() else {
             return String::new();
@@ -210,12 +219,13 @@ impl Gauge {
         format!("needed {sign} {}", value(objective, score))
     }
 
-    /// Names an amount of the resource: `epoch 9`.
+    /// Returns a resource in words: `epoch 9`.
     pub(super) fn place(&self, at: u64) -> String {
         format!("{} {at}", self.resource)
     }
 }
 
+/// Returns an oriented score as the user's value, in words.
 fn value(objective: &Objective, score: f64) -> String {
     match objective.goal {
         _ if !score.is_finite() => "not finite".to_owned(),
@@ -224,12 +234,13 @@ fn value(objective: &Objective, score: f64) -> String {
     }
 }
 
-/// Returns whether `at` has reached `level`, forgiving the last digits of a sum of fractions.
+/// Returns whether `at` has reached `level`. A relative tolerance of 1e-9 allows for rounding in
+/// sums of fractions.
 pub(super) fn reaches(at: f64, level: u64) -> bool {
     at * (1.0 + 1e-9) >= level as f64
 }
 
-/// Writes a number with at most four significant digits.
+/// Returns a number with at most four significant digits.
 fn short(number: f64) -> String {
     let rounded: f64 = format!("{number:.3e}").parse().unwrap_or(number);
     if rounded.fract() == 0.0 && rounded.abs() < 1e15 {

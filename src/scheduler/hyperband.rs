@@ -1,10 +1,10 @@
 //! Hyperband: several brackets on one ladder, which differ in the rung at which a trial is first
-//! compared.
+//! judged.
 //!
 //! Li et al., *Hyperband*, JMLR 18, 2018 (arXiv 1603.06560), made asynchronous: every new trial
 //! goes to the bracket that is furthest behind its share, so that no slot ever waits for a bracket
-//! to fill. A rung is common to all brackets: whoever reaches epoch 9 is compared with everyone who
-//! was seen there.
+//! to fill. All brackets share the rungs: a trial that reaches epoch 9 is compared with every trial
+//! that was seen there.
 
 use super::asha::{self, Asha};
 use super::{Judgement, Next, TrialScheduler, gauge, ladder};
@@ -34,6 +34,7 @@ pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
     },
 };
 
+/// The option `brackets`.
 const BRACKETS: Opt = Opt::new(
     "brackets",
     Takes::Count(1),
@@ -41,23 +42,27 @@ const BRACKETS: Opt = Opt::new(
     "how many rungs trials begin at; fewer bet more on early reports",
 );
 
-/// Brackets over one ladder.
+/// The scheduler: brackets over one ASHA ladder.
 #[derive(Debug, Clone, PartialEq)]
 struct Hyperband {
+    /// The ladder with all trials.
     asha: Asha,
+    /// The brackets. The index is the rung at which the trials of a bracket are first judged.
     brackets: Vec<Bracket>,
 }
 
-/// The trials that begin at the rung of the bracket's number.
+/// The trials first judged at the rung of the bracket's index.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Bracket {
-    /// Its part of all trials.
+    /// The fraction of all trials that belong to this bracket.
     share: f64,
-    /// How many trials it was given.
+    /// Number of trials assigned so far.
     trials: u64,
 }
 
 impl Hyperband {
+    /// Takes the options of `[scheduler]` from the section. Returns `None`, with diagnostics, if
+    /// one is wrong.
     fn take(
         section: &mut Section,
         setting: &Setting,
@@ -86,7 +91,7 @@ impl Hyperband {
         })
     }
 
-    /// The bracket that is furthest behind.
+    /// Returns the index of the bracket that is furthest behind its share.
     fn neediest(&self) -> usize {
         let behind = |bracket: &Bracket| (bracket.trials as f64 + 1.0) / bracket.share;
         (0..self.brackets.len())
@@ -95,7 +100,7 @@ impl Hyperband {
     }
 }
 
-/// Returns `count` brackets with Hyperband's own numbers of trials: those with which each of `most`
+/// Returns `count` brackets with the trial counts of Hyperband: those with which each of `most`
 /// brackets spends the same resource.
 fn shares(count: usize, most: usize, reduction: u64) -> Vec<Bracket> {
     let eta = reduction as f64;
@@ -118,6 +123,7 @@ fn shares(count: usize, most: usize, reduction: u64) -> Vec<Bracket> {
 impl TrialScheduler for Hyperband {
     fn observe(&mut self, study: &Study, event: &Event) {
         self.asha.observe(study, event);
+        // Only after ASHA has observed the event does the trial have a position to change.
         if let Event::Created { trial, .. } = event {
             let bracket = self.neediest();
             self.brackets[bracket].trials += 1;

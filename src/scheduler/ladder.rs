@@ -1,12 +1,13 @@
-//! The ladder of a multi-fidelity scheduler: at which resource trials are compared.
+//! The ladder of a multi-fidelity scheduler: the resources of the rungs at which trials are
+//! compared.
 
 use super::gauge::reaches;
 use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 
-/// By which factor the resource grows from rung to rung, unless the file says otherwise.
+/// The default factor between the resources of two rungs, η.
 pub(super) const FACTOR: u64 = 3;
 
-/// The lowest rung, where trials are first compared.
+/// The option `min`: the resource of the lowest rung, where trials are first compared.
 pub(super) const MIN: Opt = Opt::new(
     "min",
     Takes::Count(1),
@@ -14,7 +15,7 @@ pub(super) const MIN: Opt = Opt::new(
     "the resource of the lowest rung, where trials are first compared",
 );
 
-/// The resource of a whole training.
+/// The option `max`: the resource of a full run.
 pub(super) const MAX: Opt = Opt::new(
     "max",
     Takes::Count(1),
@@ -22,7 +23,8 @@ pub(super) const MAX: Opt = Opt::new(
     "the resource of a full run, such as 81 epochs",
 );
 
-/// One in so many goes on from each rung.
+/// The option `reduction`: η, both the factor between two rungs and the ratio of trials to
+/// promotions.
 pub(super) const REDUCTION: Opt = Opt::new(
     "reduction",
     Takes::Count(2),
@@ -30,17 +32,19 @@ pub(super) const REDUCTION: Opt = Opt::new(
     "one in so many goes on from each rung; the next rung is so many times as far",
 );
 
-/// The rungs' levels, rising by the factor `reduction` from `min` to `max`.
+/// The resources of the rungs, growing by the factor `reduction` from `min` to `max`. The last step
+/// may be smaller.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Ladder {
+    /// The resource of each rung, ascending; never empty.
     levels: Vec<u64>,
-    /// One in so many climbs from each rung to the next: η.
+    /// η: one in this many trials is promoted from a rung to the next.
     pub(super) reduction: u64,
 }
 
 impl Ladder {
-    /// Makes the ladder min, min·η, min·η² … max. `min` is at least 1 and at most `max`,
-    /// `reduction` at least 2.
+    /// Creates the ladder min, min·η, min·η² … max. `min` is at least 1 and at most `max`;
+    /// `reduction` is at least 2.
     pub(super) fn new(min: u64, max: u64, reduction: u64) -> Self {
         let below = |level: &u64| *level < max;
         let rising = std::iter::successors(Some(min), |level| level.checked_mul(reduction));
@@ -50,7 +54,9 @@ impl Ladder {
         }
     }
 
-    /// Takes `min`, `max` and `reduction` from a scheduler's section.
+    /// Takes `min`, `max` and `reduction` from the section of a scheduler. `min` defaults to
+    /// max/81, but at least 1. Returns `None`, with a diagnostic, without a valid `max` or if `min`
+    /// exceeds it.
     pub(super) fn take(section: &mut Section, diagnostics: &mut Diagnostics) -> Option<Self> {
         let min = section.take_count("min", 1, diagnostics);
         let max = section.take_count("max", 1, diagnostics);
@@ -80,17 +86,17 @@ impl Ladder {
         Some(Self::new(min, max, reduction))
     }
 
-    /// Returns the number of the last rung, where a trial has all it may use.
+    /// Returns the index of the last rung, where a trial has used its maximum resource.
     pub(super) fn top(&self) -> usize {
         self.levels.len() - 1
     }
 
-    /// Returns the resource of a rung; that of the last one for those beyond.
+    /// Returns the resource of a rung; indices beyond the last rung count as the last.
     pub(super) fn level(&self, rung: usize) -> u64 {
         self.levels[rung.min(self.top())]
     }
 
-    /// Returns the highest rung that a trial at this resource has reached.
+    /// Returns the highest rung that a trial at this resource has reached; `None` below the first.
     pub(super) fn reached(&self, at: f64) -> Option<usize> {
         self.levels
             .partition_point(|level| reaches(at, *level))

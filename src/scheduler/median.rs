@@ -1,11 +1,12 @@
-//! The median stopping rule: a trial ends when what it has shown so far is worse than the median of
-//! what complete trials had by the same point.
+//! The median stopping rule: a trial is stopped when its result so far is worse than the median of
+//! the results that complete trials had at the same point.
 //!
-//! After Golovin et al., *Google Vizier*, KDD 2017, section 3.2.2, with one change: trials are
-//! compared by what they had shown then (the best, if `take = "best"`), not by the average of all
-//! they had reported, which lags behind a falling curve and lets hopeless trials go on. Complete
-//! trials are those that others were measured by and passed, so the bar rises as a study goes on;
-//! comparing with everyone who got as far keeps it where it was.
+//! After Golovin et al., *Google Vizier*, KDD 2017, section 3.2.2, with one change. Trials are
+//! compared by their result at that point (the best one with `take = "best"`), not by the average
+//! of all reports, which lags behind a falling curve and lets hopeless trials continue. The peers
+//! are complete trials only. These have passed the same comparison themselves, so the bar rises as
+//! the study goes on. A comparison with every trial that got as far would leave the bar where it
+//! was.
 
 use super::gauge::{self, Gauge, Reading};
 use super::ranking::Ranking;
@@ -45,12 +46,13 @@ pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
     },
 };
 
-/// The resource before which no trial is stopped, unless the file says otherwise.
+/// The default of `min`: no trial is stopped before this resource.
 const FIRST: f64 = 1.0;
 
-/// How many complete trials the median is taken of at least, unless the file says otherwise.
+/// The default of `peers`: the minimum number of complete trials for a median.
 const FEWEST: u64 = 5;
 
+/// The option `min`.
 const MIN: Opt = Opt::new(
     "min",
     Takes::Number,
@@ -58,6 +60,7 @@ const MIN: Opt = Opt::new(
     "the resource before which no trial is stopped",
 );
 
+/// The option `peers`.
 const PEERS: Opt = Opt::new(
     "peers",
     Takes::Count(1),
@@ -65,38 +68,45 @@ const PEERS: Opt = Opt::new(
     "how many complete trials must have reported at the same point before one is stopped there",
 );
 
-/// What complete trials had shown at each whole step.
+/// The scheduler: the results of complete trials at each whole step, and the progress of every
+/// trial.
 #[derive(Debug, Clone, PartialEq)]
 struct Median {
+    /// Reads resource and objectives from the reports.
     gauge: Gauge,
-    /// Nobody is stopped before.
+    /// No trial is stopped before this resource.
     min: f64,
-    /// The most of the resource that a trial gets.
+    /// The maximum resource of a trial; `None` if trials end by themselves.
     max: Option<Resource>,
-    /// Nobody is stopped without so many complete trials to compare with.
+    /// The minimum number of complete trials to compare with.
     peers: usize,
-    /// At each whole amount of the resource, the complete trials by what they had shown there.
+    /// For each whole step of the resource, the complete trials ranked by their results there.
     points: BTreeMap<u64, Ranking>,
+    /// The progress of each trial. The index is the trial id minus one.
     courses: Vec<Course>,
 }
 
-/// Where one trial is.
+/// The progress of one trial.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Course {
-    /// What it had shown at each whole step, in order; a rerun is not entered twice. Empty once it
-    /// is complete.
+    /// The scores at each whole step, ascending. A rerun does not enter a step twice. Empty once
+    /// the trial is complete.
     shown: Vec<(u64, Vec<f64>)>,
-    /// The last step at which it has shown something.
+    /// The last step with scores.
     last: Option<u64>,
+    /// The reason of a stop that is not yet committed as `Judged`.
     standing: Option<String>,
+    /// Whether the attempt was judged to end and has not exited yet.
     ending: bool,
 }
 
 impl Median {
+    /// Returns the progress of a trial; `None` for an unknown one.
     fn course(&mut self, trial: TrialId) -> Option<&mut Course> {
         self.courses.get_mut((trial.0 as usize).checked_sub(1)?)
     }
 
+    /// Records the scores of a trial and decides whether it is stopped.
     fn arrive(&mut self, Reading { trial, at, scores }: Reading) {
         let step = at.clamp(0.0, 1e15).floor() as u64;
         let Some(course) = self.course(trial) else {
@@ -122,8 +132,8 @@ impl Median {
         }
     }
 
-    /// Says what was needed of a trial that is worse than the median of its peers; `None` of one
-    /// that is not. Of several objectives one that no peer dominates is never worse.
+    /// Returns in words the bar that a trial missed, or `None` if it is not worse than the median
+    /// of its peers. With several objectives, a trial that no peer dominates is never worse.
     fn bar(&self, peers: &Ranking, scores: &[f64], trial: TrialId) -> Option<String> {
         let count = peers.len();
         if let Some(median) = peers.score(count / 2) {
@@ -141,7 +151,7 @@ impl Median {
         })
     }
 
-    /// Makes a trial that has ended one to compare with, if it is complete.
+    /// Moves the results of a complete trial to the ones that others are compared with.
     fn ended(&mut self, trial: TrialId, complete: bool) {
         if !complete {
             return;
@@ -159,7 +169,8 @@ impl Median {
         }
     }
 
-    /// Returns the complete trials at the last point up to `step` where enough have been.
+    /// Returns the complete trials at the last step up to `step` at which enough of them have
+    /// results. At most 64 steps are examined.
     fn peers(&self, step: u64) -> Option<&Ranking> {
         let is_enough = |point: &&Ranking| point.len() >= self.peers;
         self.points

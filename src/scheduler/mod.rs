@@ -1,8 +1,9 @@
-//! Trial schedulers pace trials: what runs next, and how long a running trial may go on.
+//! Trial schedulers decide which trial runs next and how long a running trial may continue.
 //!
-//! The narrow sense of *scheduler*, as in Ray Tune and Syne Tune (ASHA, Hyperband, median, PBT).
-//! Like a sampler, one learns only in [`observe`](TrialScheduler::observe). To add one: a file here
-//! with its `KIND`, and a line in [`SCHEDULERS`].
+//! *Scheduler* is meant in the narrow sense of Ray Tune and Syne Tune (ASHA, Hyperband, median,
+//! PBT). Like a sampler, a scheduler changes its state only in
+//! [`observe`](TrialScheduler::observe). To add a scheduler, create a file here with its `KIND` and
+//! add a line to [`SCHEDULERS`].
 
 use crate::source::{Opt, Preset, Takes};
 use crate::space::Params;
@@ -23,10 +24,10 @@ mod ranking;
 mod scenario;
 pub mod simulation;
 
-/// By which factor rungs are apart, unless a sweep file says otherwise.
+/// The default factor between the resources of two rungs.
 pub(crate) const RUNG_FACTOR: u64 = ladder::FACTOR;
 
-/// The end of every trial of a scheduler that compares trials wherever they are.
+/// The option `max` of a scheduler without rungs: the resource at which every trial ends.
 const MAX: Opt = Opt::new(
     "max",
     Takes::Count(1),
@@ -34,7 +35,7 @@ const MAX: Opt = Opt::new(
     "the most of the resource that a trial gets: it is ended there, complete",
 );
 
-/// Every scheduler a sweep file can name.
+/// The schedulers that a sweep file can name.
 pub const SCHEDULERS: &[Kind<dyn TrialScheduler>] = &[
     fifo::KIND,
     asha::KIND,
@@ -43,26 +44,29 @@ pub const SCHEDULERS: &[Kind<dyn TrialScheduler>] = &[
     pbt::KIND,
 ];
 
-/// Decides what runs next and how long a running trial may go on.
+/// Decides which trial runs next and how long a running trial may continue.
 ///
-/// Learns only in [`observe`](Self::observe); the questions take `&self`. Two schedulers that have
-/// observed the same events therefore answer alike, which is what makes a resumed study continue as
-/// if nothing had happened.
+/// A scheduler changes its state only in [`observe`](Self::observe); all queries take `&self`. Two
+/// schedulers that have observed the same events therefore give the same answers, and a resumed
+/// study continues exactly as an uninterrupted one.
 pub trait TrialScheduler: Send {
-    /// Learns from an event that the study has just absorbed. Called for every event, in order,
-    /// live and on resume alike.
+    /// Updates the state from an event that the study has just applied. Called once for every
+    /// event, in journal order, during a live run and during a replay alike. The default does
+    /// nothing.
     fn observe(&mut self, study: &Study, event: &Event) {
         let _ = (study, event);
     }
 
-    /// Says what a free slot should do. Asked only when no trial is waiting. `room` says whether a
-    /// new trial may still be created: the budget of trials is not spent and the sampler not
-    /// exhausted. Without room the answer is never `Fresh` or `Given`, and `Done` only once nothing
-    /// runs.
+    /// Returns what a free slot should do. Called only when no trial is waiting. `room` says
+    /// whether a new trial may still be created: the budget of trials is not spent and the sampler
+    /// is not exhausted. Without room the answer is never `Fresh` or `Given`, and it is `Done` only
+    /// once no trial runs.
     fn next(&self, study: &Study, room: bool) -> Next;
 
-    /// Judges a running trial after each of its reports. A reason that is not empty is new and is
-    /// to be committed as `Judged` once, whatever the verdict is; nothing more is said until then.
+    /// Judges a running trial; called after each of its reports. A non-empty reason marks a new
+    /// decision: the driver commits it once as `Judged`, whatever the verdict is. After that event
+    /// the scheduler returns no reason until it has decided again. The default is
+    /// [`Verdict::Continue`].
     fn verdict(&self, study: &Study, trial: TrialId) -> Judgement {
         let _ = (study, trial);
         Judgement {
@@ -71,34 +75,33 @@ pub trait TrialScheduler: Send {
         }
     }
 
-    /// Returns the resource at which an attempt of a waiting or paused trial is to pause or end,
-    /// were it started now.
+    /// Returns the resource at which the next attempt of a waiting or paused trial is to pause or
+    /// end. `None` (the default): the attempt ends by itself.
     fn until(&self, study: &Study, trial: TrialId) -> Option<Resource> {
         let _ = (study, trial);
         None
     }
 
-    /// Returns the most of the resource that any trial gets; a trial that goes past it is ended
-    /// there, complete, and what it reports from then on does not count. `None`: trials end by
-    /// themselves.
+    /// Returns the maximum resource of any trial. A trial that exceeds it is ended as complete, and
+    /// its later reports do not count. `None` (the default): trials end by themselves.
     fn max(&self) -> Option<Resource> {
         None
     }
 
-    /// Says whether a running trial that has just ended by itself with status 0 is complete; if
-    /// not, it has only come to where its attempt was to end, and is paused. Asked before the end
-    /// is committed.
+    /// Returns whether a running trial that has just exited with status 0 is complete. Otherwise
+    /// its attempt only reached the resource it was started for, and the trial is paused. Called
+    /// before the exit is committed. The default is `true`.
     fn finished(&self, study: &Study, trial: TrialId) -> bool {
         let _ = (study, trial);
         true
     }
 }
 
-/// Returns a record as it is to be kept: a report past the most of the resource that a trial gets
-/// is [`LogRecord::Beyond`].
+/// Returns a record in the form in which it is to be committed: a report beyond the maximum
+/// resource of a trial becomes [`LogRecord::Beyond`], every other record is returned unchanged.
 ///
-/// A trial that has not yet shown all its objectives is given its first report even there, so that
-/// a program that seldom reports has a result.
+/// A trial that has not reported all its objectives keeps even such a report, so that a program
+/// that seldom reports has a result.
 #[must_use]
 pub fn weighed(
     scheduler: &dyn TrialScheduler,
@@ -136,9 +139,10 @@ pub fn weighed(
     }
 }
 
-/// Judges a running trial after one of its reports: as [`TrialScheduler::verdict`], unless it has
-/// gone past the most of the resource that a trial gets. One that asks whether it may go on need
-/// only have reached that; others may still save what they have, and end by themselves.
+/// Judges a running trial after one of its reports: like [`TrialScheduler::verdict`], except that a
+/// trial beyond its maximum resource is complete. A program that asks whether it may continue
+/// (`asks`) is complete as soon as it reaches the maximum. Other programs may still save their
+/// state and end by themselves.
 #[must_use]
 pub fn judgement(
     scheduler: &dyn TrialScheduler,
@@ -147,6 +151,7 @@ pub fn judgement(
     asks: bool,
 ) -> Judgement {
     let resource = study.header().resource.as_ref();
+    // Decided once: a trial that is already judged complete only has to exit.
     if let (Some(max), Some(resource), Some(trial)) = (scheduler.max(), resource, study.trial(id))
         && trial.verdict != Some(Verdict::Complete)
     {
@@ -165,17 +170,20 @@ pub fn judgement(
     scheduler.verdict(study, id)
 }
 
+/// Returns whether a trial has exceeded the maximum resource, by its last counted step or by a
+/// report that no longer counted.
 fn is_past(trial: &Trial, max: Resource) -> bool {
     trial.beyond > 0 || trial.step.is_some_and(|at| passes(at, max))
 }
 
-/// Returns whether an amount is beyond `max`, forgiving the last digits of a sum of fractions.
+/// Returns whether a resource exceeds `max`. A relative tolerance of 1e-9 allows for rounding in
+/// sums of fractions.
 fn passes(at: f64, Resource(max): Resource) -> bool {
     at > max as f64 * (1.0 + 1e-9)
 }
 
-/// Says what is wrong with a trial that is about to end, as far as schedulers are concerned: a
-/// warning to be recorded on it.
+/// Returns a warning for a trial that is about to end if it reported, but never with the resource.
+/// The scheduler could not judge such a trial.
 #[must_use]
 pub fn complaint(study: &Study, trial: TrialId) -> Option<String> {
     let resource = study.header().resource.as_ref()?;
@@ -186,49 +194,49 @@ pub fn complaint(study: &Study, trial: TrialId) -> Option<String> {
     })
 }
 
-/// What a free slot should do.
+/// The next action of a free slot.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Next {
-    /// Ask the sampler for a new configuration.
+    /// The sampler is to propose a configuration for a new trial.
     Fresh,
-    /// Create a trial with this configuration that starts from a copy of that trial's checkpoint,
-    /// if one is named: population-based training explores a clone.
+    /// A trial with this configuration is to be created, starting from a copy of the checkpoint of
+    /// `from`, if given. Population-based training explores clones in this way.
     Given {
-        /// The configuration.
+        /// The configuration of the new trial.
         params: Params,
-        /// Whose checkpoint to start from.
+        /// The trial whose checkpoint is copied; `None` for a start from zero.
         from: Option<TrialId>,
-        /// The paused trial whose place it takes: after the creation it is judged `Stop`, for the
-        /// same reason.
+        /// The paused trial that the new one replaces. After the creation it is judged `Stop` for
+        /// the same reason.
         instead: Option<TrialId>,
-        /// Why, in words.
+        /// The reason in words.
         why: String,
     },
-    /// Go on with a paused trial; [`TrialScheduler::until`] says how far. The reason is committed
-    /// as `Judged`.
+    /// A paused trial is to be resumed, up to [`TrialScheduler::until`]. The reason is committed as
+    /// `Judged`.
     Resume {
-        /// The trial.
+        /// The paused trial.
         trial: TrialId,
-        /// Why, in words.
+        /// The reason in words.
         why: String,
     },
-    /// Nothing now; ask again after the next event.
+    /// The slot stays free until the next event.
     Wait,
-    /// Nothing ever again.
+    /// The scheduler will start no more trials.
     Done,
 }
 
 /// A verdict and its reason in words, such as `epoch 9: 0.71, needed ≤ 0.52, rank 8 of 9`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judgement {
-    /// What to do.
+    /// The decision.
     pub verdict: Verdict,
-    /// Why; may be empty for [`Verdict::Continue`].
+    /// The reason in words; empty if [`Verdict::Continue`] is no new decision.
     pub why: String,
 }
 
-/// The answer of a scheduler that pauses nobody: trials that were paused under another one first,
-/// then new ones while there is room.
+/// Returns the next action for a scheduler that never pauses trials: first the trials paused under
+/// an earlier scheduler, then new ones while there is room.
 #[must_use]
 pub fn fresh_while(room: bool, study: &Study) -> Next {
     let left = || {
@@ -237,6 +245,7 @@ pub fn fresh_while(room: bool, study: &Study) -> Next {
             .iter()
             .find(|trial| trial.state == TrialState::Paused && !trial.outside)
     };
+    // The count spares a scan of all trials in the usual case.
     if let Some(trial) = (study.counts().paused > 0).then(left).flatten() {
         return Next::Resume {
             trial: trial.id,
@@ -250,7 +259,7 @@ pub fn fresh_while(room: bool, study: &Study) -> Next {
     }
 }
 
-/// Waits while something may still happen.
+/// Returns [`Next::Done`] once no trial runs or waits, and [`Next::Wait`] before.
 fn wait_or_done(study: &Study) -> Next {
     let idle = study.running_count() == 0 && study.waiting().next().is_none();
     if idle { Next::Done } else { Next::Wait }

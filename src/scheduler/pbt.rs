@@ -1,10 +1,11 @@
-//! Population-based training: the worst of a population give way to changed copies of the best,
-//! checkpoints included.
+//! Population-based training: the worst members of a population are replaced by modified copies of
+//! the best, checkpoints included.
 //!
-//! Jaderberg et al., arXiv 1711.09846. Every member pauses at each interval. Before it goes on it
-//! is ranked among all that were seen there; one of the last is replaced by a clone of one of the
-//! first (*exploit*), whose parameters are moved a little or drawn anew (*explore*). A clone is a
-//! trial of its own and counts towards `trials`; its origin names its parent.
+//! Jaderberg et al., arXiv 1711.09846. Every member pauses at the end of each interval. Before it
+//! continues it is ranked among all members seen there. A member among the last is replaced by a
+//! clone of one among the first (*exploit*), whose parameters are perturbed or drawn anew
+//! (*explore*). A clone is a trial of its own and counts towards `trials`; its origin names the
+//! parent.
 
 use super::gauge::{self, Gauge, Reading, reaches};
 use super::ranking::Rung;
@@ -32,16 +33,21 @@ pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
     },
 };
 
-/// The values of the options that the file does not set.
+/// The minimum of the default population, which is otherwise the number of slots.
 const POPULATION: u64 = 8;
+/// The number of intervals if `interval` is not set.
 const INTERVALS: u64 = 10;
+/// The default of `quantile`.
 const QUANTILE: f64 = 0.25;
+/// The default of `resample`.
 const RESAMPLE: f64 = 0.25;
+/// The default of `perturb`.
 const PERTURB: f64 = 0.1;
 
-/// At most half of a population can give way to the other half.
+/// Upper bound of `quantile`: at most half of a population can be replaced by the other half.
 const LARGEST_QUANTILE: f64 = 0.5;
 
+/// The options of `[scheduler]`.
 const OPTIONS: &[Opt] = &[
     Opt::new(
         "max",
@@ -88,48 +94,60 @@ const OPTIONS: &[Opt] = &[
     gauge::METRIC,
 ];
 
-/// A population and how it changes.
+/// The scheduler: its options, the results at each interval and the position of every member.
 #[derive(Debug, Clone)]
 struct Pbt {
+    /// Reads resource and objectives from the reports.
     gauge: Gauge,
+    /// The search space, for exploration.
     space: Arc<Space>,
+    /// The seed of the sweep.
     seed: u64,
-    /// How many lineages there are.
+    /// The number of lineages. A lineage is a member together with the clones that replace it.
     population: u64,
     /// The resource between two comparisons.
     interval: u64,
-    /// The resource of a whole lineage.
+    /// The resource of a whole lineage, clones included.
     max: u64,
-    /// Which part of the population gives way, and which part is copied.
+    /// The fraction of the population that is replaced, and the fraction that is copied; 0 to 0.5.
     quantile: f64,
-    /// How often a parameter is drawn anew rather than moved.
+    /// The probability that a parameter of a clone is drawn anew rather than moved.
     resample: f64,
-    /// How far a parameter is moved, as a part of its range.
+    /// The distance by which a parameter of a clone is moved, as a fraction of its range.
     perturb: f64,
-    /// Everyone's results at each multiple of the interval.
+    /// The results of all members at the end of each interval, by the number of the interval from
+    /// 1.
     results: BTreeMap<u64, Rung>,
-    /// The parameters that a clone may change; all if none are named. The others must fit the
-    /// parent's checkpoint.
+    /// The parameters that a clone may change; `None` means all. The others must fit the checkpoint
+    /// of the parent.
     explored: Option<Vec<String>>,
+    /// The position of each trial. The index is the trial id minus one.
     members: Vec<Member>,
+    /// The paused members, those of the earliest interval first, so that the population advances
+    /// together.
     resting: BTreeSet<(u64, TrialId)>,
 }
 
-/// Where a member is.
+/// The position of a member.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Member {
-    /// The interval at whose end it pauses, from 1.
+    /// The interval at whose end the member pauses, from 1.
     target: u64,
-    /// The last end of an interval it was seen at.
+    /// The last interval completed in any attempt; 0 for none.
     seen: u64,
+    /// The last interval completed since the last start from zero.
     crossed: u64,
+    /// The reason of a pause that is not yet committed as `Judged`.
     standing: Option<String>,
+    /// Whether the attempt was judged to end and has not exited yet.
     ending: bool,
-    /// What it had shown at the last end of an interval.
+    /// The oriented scores at the end of interval `seen`.
     scores: Vec<f64>,
 }
 
 impl Pbt {
+    /// Takes the options of `[scheduler]` from the section. Returns `None`, with diagnostics, if a
+    /// required option is missing or one is wrong.
     fn take(
         section: &mut Section,
         setting: &Setting,
@@ -196,18 +214,22 @@ impl Pbt {
         })
     }
 
+    /// Returns the position of a member.
     fn member(&self, trial: TrialId) -> Option<&Member> {
         self.members.get((trial.0 as usize).checked_sub(1)?)
     }
 
+    /// Returns the position of a member for changes.
     fn member_mut(&mut self, trial: TrialId) -> Option<&mut Member> {
         self.members.get_mut((trial.0 as usize).checked_sub(1)?)
     }
 
+    /// Returns the resource at the end of an interval, at most `max`.
     fn level(&self, interval: u64) -> u64 {
         self.interval.saturating_mul(interval).min(self.max)
     }
 
+    /// Records the scores of a member at the end of an interval, and decides that it pauses.
     fn arrive(&mut self, Reading { trial, at, scores }: Reading) {
         let passed = (at * (1.0 + 1e-9) / self.interval as f64)
             .floor()
@@ -216,6 +238,8 @@ impl Pbt {
             return;
         };
         let done = reaches(at, self.max);
+        // Before the end of the first interval there is nothing to compare, and a member at `max`
+        // is complete.
         if passed == 0 || done {
             return;
         }
@@ -246,7 +270,7 @@ impl Pbt {
         }
     }
 
-    /// Returns how a resting member goes on: as itself, or replaced by a clone.
+    /// Returns how a paused member continues: as itself, or replaced by a clone.
     fn go_on(&self, study: &Study, trial: TrialId, room: bool) -> Next {
         let (seen, scores) = self
             .member(trial)
@@ -263,15 +287,19 @@ impl Pbt {
         let here = self.gauge.words(self.level(seen) as f64, scores);
         let here = format!("{here}, rank {} of {}", place + 1, results.len());
         let few = (results.len() as f64 * self.quantile).floor() as usize;
+        // The rank among a few members says little: at least half of the population must have
+        // arrived.
         let enough = results.len() as u64 * 2 >= self.population;
-        // One that no other dominates never gives way.
+        // A non-dominated member is never replaced.
         let is_last = place >= results.len() - few && results.front(scores) != Some(0);
         if !(room && enough && few > 0 && is_last) {
             return as_itself(format!("{here}, "));
         }
+        // The stream belongs to the trial that would be created, so that asking twice gives the
+        // same clone.
         let mut rng = stream(self.seed, Purpose::Schedule, u64::from(study.next_id().0));
-        // A copy goes on from where its parent is by now, so there has to be something left to
-        // train.
+        // A clone starts from the latest checkpoint of its parent, so the parent must have
+        // something left to train.
         let has_more = |id: TrialId| {
             id != trial
                 && study.trial(id).is_some_and(|other| match other.state {
@@ -301,7 +329,8 @@ impl Pbt {
         }
     }
 
-    /// Returns a configuration near another one.
+    /// Returns a modified copy of a configuration. Returns it unchanged if the constraints refuse
+    /// 100 modifications.
     fn explore(&self, params: &Params, rng: &mut impl Rng) -> Params {
         let unit = self.space.encode(params);
         let active = self.space.active(params);
@@ -323,7 +352,8 @@ impl Pbt {
             .unwrap_or_else(|| params.clone())
     }
 
-    /// Says whether a clone may change the parameter of an axis: `units` names `units[2]` too.
+    /// Returns whether a clone may change the parameter of an axis. The name `units` covers
+    /// `units[2]` too.
     fn explores(&self, axis: &str) -> bool {
         let name = axis.split('[').next().unwrap_or(axis);
         self.explored
@@ -331,12 +361,16 @@ impl Pbt {
             .is_none_or(|names| names.iter().any(|explored| explored == name))
     }
 
+    /// Returns the coordinate of a clone on one axis, from that of its parent.
     fn shift(&self, kind: &AxisKind, unit: f64, active: bool, rng: &mut impl Rng) -> f64 {
+        // All three are drawn on every axis, so that the draws of one axis do not depend on the
+        // kind of another.
         let (anew, up, drawn) = (
             rng.random::<f64>(),
             rng.random::<bool>(),
             rng.random::<f64>(),
         );
+        // An inactive coordinate has no value to move; it is drawn in case the clone activates it.
         if !active || anew < self.resample {
             return drawn;
         }
@@ -346,6 +380,7 @@ impl Pbt {
             AxisKind::Ordered(count) => self.perturb.max(1.0 / (*count).max(1) as f64),
         };
         let moved = if up { unit + step } else { unit - step };
+        // A move beyond the range goes the other way instead.
         let inside = if (0.0..1.0).contains(&moved) {
             moved
         } else {
@@ -370,7 +405,7 @@ impl TrialScheduler for Pbt {
                 let mut parent = 0;
                 if let Origin::Cloned { from, .. } = origin {
                     parent = self.member(*from).map_or(0, |parent| parent.seen);
-                    // It takes the place of the one that was to go on next.
+                    // The clone takes the place of the member that was to continue next.
                     self.resting.pop_first();
                 }
                 self.members.push(Member {
@@ -392,6 +427,7 @@ impl TrialScheduler for Pbt {
                     member.standing = None;
                     member.ending |= *verdict != Verdict::Continue;
                     let seen = member.seen;
+                    // A stopped member does not continue; as a rule a clone has replaced it.
                     if *verdict == Verdict::Stop {
                         self.resting.remove(&(seen, *trial));
                     }
@@ -407,6 +443,7 @@ impl TrialScheduler for Pbt {
 
     fn next(&self, study: &Study, room: bool) -> Next {
         let counts = study.counts();
+        // A clone takes the place of a stopped member, and a new trial that of a failed one.
         let lineages = study.trials().len() as u64 - counts.failed - counts.stopped;
         if room && lineages < self.population {
             return Next::Fresh;
@@ -436,6 +473,8 @@ impl TrialScheduler for Pbt {
     fn until(&self, _: &Study, trial: TrialId) -> Option<Resource> {
         let member = self.member(trial)?;
         let rests = self.resting.contains(&(member.seen, trial));
+        // The next interval is counted only once the attempt starts; until then the target is the
+        // interval that has just ended.
         let interval = if rests && member.seen == member.target {
             member.target + 1
         } else {
@@ -455,7 +494,8 @@ impl TrialScheduler for Pbt {
 }
 
 impl Pbt {
-    /// A member that rested begins its next interval.
+    /// Ends the rest of a member and moves its target to the next interval. A member that was
+    /// interrupted before the end of its interval keeps its target.
     fn rise(&mut self, trial: TrialId) {
         let Some(member) = self.members.get_mut((trial.0 as usize).wrapping_sub(1)) else {
             return;
@@ -467,7 +507,8 @@ impl Pbt {
     }
 }
 
-/// Takes the names of the parameters that clones may change.
+/// Takes the option `explore`: the names of the parameters that clones may change. The inner `None`
+/// means that the option is absent. Returns the outer `None`, with a diagnostic, if it is wrong.
 #[expect(
     clippy::option_option,
     reason = "the outer one says whether the key is right, the inner one whether it is there"
@@ -510,13 +551,15 @@ fn names(
     Some(Some(names))
 }
 
+/// Returns whether a trial is paused.
 fn paused(study: &Study, trial: TrialId) -> bool {
     study
         .trial(trial)
         .is_some_and(|trial| trial.state == TrialState::Paused)
 }
 
-/// Takes a number between 0 and `most`.
+/// Takes an option that is a number from 0 to `most`. Returns `None`, with a diagnostic, if it is
+/// outside that range.
 fn share(
     section: &mut Section,
     key: &'static str,

@@ -1,29 +1,29 @@
-//! Trials ranked by what they have shown: by one score, or by several objectives at once.
+//! Rankings of trials, by one score or by several objectives.
 //!
-//! Several objectives are ranked by non-dominated fronts, and within a front by how far trials are
-//! spread: Schmucker, Donini, Zafar, Salinas & Archambeau, *Multi-objective Asynchronous Successive
-//! Halving*, 2021 (arXiv 2106.12639).
+//! Several objectives are ranked by non-dominated fronts, and within a front by spread: Schmucker,
+//! Donini, Zafar, Salinas & Archambeau, *Multi-objective Asynchronous Successive Halving*, 2021
+//! (arXiv 2106.12639).
 
 use crate::numerics::pareto::Fronts;
 use crate::study::{Study, TrialId};
 
-/// Ranked trials. What has diverged, with an infinite score, comes last.
+/// A ranking of trials. Diverged trials, which have an infinite score, come last.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Ranking {
-    /// By one score, best first. A result takes a binary search and a shift of 16 bytes for each
-    /// worse one: 40 µs at 100,000 results.
+    /// By one score, best first, ties by trial id. An insertion takes a binary search and a shift
+    /// of 16 bytes for each worse result: 40 µs at 100,000 results.
     One(Vec<(f64, TrialId)>),
-    /// By several.
+    /// By several objectives.
     Several {
-        /// The trials whose scores are finite.
+        /// The trials whose scores are all finite.
         fronts: Fronts<TrialId>,
-        /// The others, with their scores.
+        /// The diverged trials with their scores.
         diverged: Vec<(Vec<f64>, TrialId)>,
     },
 }
 
 impl Ranking {
-    /// Makes an empty one for that many objectives.
+    /// Creates an empty ranking for this number of objectives.
     pub(super) fn of(objectives: usize) -> Self {
         match objectives {
             0 | 1 => Self::One(Vec::new()),
@@ -34,7 +34,7 @@ impl Ranking {
         }
     }
 
-    /// Adds a trial with its scores, one for each objective.
+    /// Adds a trial with its oriented scores, one per objective.
     pub(super) fn add(&mut self, scores: &[f64], trial: TrialId) {
         match self {
             Self::One(results) => {
@@ -49,7 +49,7 @@ impl Ranking {
         }
     }
 
-    /// Removes a trial.
+    /// Removes a trial; does nothing if it is not ranked.
     pub(super) fn remove(&mut self, trial: TrialId) {
         match self {
             Self::One(results) => results.retain(|(_, other)| *other != trial),
@@ -63,7 +63,7 @@ impl Ranking {
         }
     }
 
-    /// Takes out all trials with their scores.
+    /// Removes all trials and returns them with their scores.
     fn take_all(&mut self) -> Vec<(Vec<f64>, TrialId)> {
         match self {
             Self::One(results) => {
@@ -77,7 +77,7 @@ impl Ranking {
         }
     }
 
-    /// Returns how many trials there are.
+    /// Returns the number of trials, diverged ones included.
     pub(super) fn len(&self) -> usize {
         match self {
             Self::One(results) => results.len(),
@@ -85,7 +85,7 @@ impl Ranking {
         }
     }
 
-    /// Returns the place that a trial with such scores has or would have, from 0 for the best.
+    /// Returns the position that a trial with these scores has or would have, from 0 for the best.
     pub(super) fn place(&self, scores: &[f64], trial: TrialId) -> usize {
         match self {
             Self::One(results) => {
@@ -99,7 +99,7 @@ impl Ranking {
         }
     }
 
-    /// Returns the score at a place, if trials are ranked by one.
+    /// Returns the score at a position; `None` beyond the last, or with several objectives.
     pub(super) fn score(&self, place: usize) -> Option<f64> {
         match self {
             Self::One(results) => results.get(place).map(|(score, _)| *score),
@@ -107,8 +107,8 @@ impl Ranking {
         }
     }
 
-    /// Returns the front in which a trial with such scores is or would be, from 0 for one that no
-    /// trial dominates; `None` if trials are ranked by one score, or these are not finite.
+    /// Returns the front that a trial with these scores is or would be in, from 0 for the
+    /// non-dominated front. Returns `None` with a single objective, or if a score is not finite.
     pub(super) fn front(&self, scores: &[f64]) -> Option<usize> {
         match self {
             Self::Several { fronts, .. } if is_finite(scores) => Some(fronts.front(scores)),
@@ -116,7 +116,7 @@ impl Ranking {
         }
     }
 
-    /// Returns the trials that no other dominates, if they are ranked by several objectives.
+    /// Returns the non-dominated trials; empty with a single objective.
     pub(super) fn undominated(&self) -> Vec<TrialId> {
         match self {
             Self::One(_) => Vec::new(),
@@ -124,7 +124,7 @@ impl Ranking {
         }
     }
 
-    /// Returns the best trials, at most `count`; what has diverged is not among them.
+    /// Returns the best trials, at most `count`, without diverged ones.
     pub(super) fn best(&self, count: usize) -> Box<dyn Iterator<Item = TrialId> + '_> {
         match self {
             Self::One(results) => {
@@ -135,7 +135,7 @@ impl Ranking {
         }
     }
 
-    /// Returns whether any trial has not diverged.
+    /// Returns whether any trial has finite scores.
     pub(super) fn has_finite(&self) -> bool {
         match self {
             Self::One(results) => results.first().is_some_and(|(score, _)| score.is_finite()),
@@ -144,18 +144,19 @@ impl Ranking {
     }
 }
 
-/// The results of all trials that were seen at one rung.
+/// The results of all trials that reached one rung.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Rung {
-    /// The results that count.
+    /// The results of trials whose configuration belongs to the space.
     pub(super) results: Ranking,
+    /// Results of trials outside the edited space, kept in case another edit includes them again.
     outside: Vec<(Vec<f64>, TrialId)>,
-    /// How many trials have climbed on from here.
+    /// Number of trials promoted from this rung.
     pub(super) climbed: usize,
 }
 
 impl Rung {
-    /// Makes an empty one for that many objectives.
+    /// Creates an empty rung for this number of objectives.
     pub(super) fn of(objectives: usize) -> Self {
         Self {
             results: Ranking::of(objectives),
@@ -164,7 +165,8 @@ impl Rung {
         }
     }
 
-    /// Sets the trials aside that do not fit the space any more, and takes those back that do.
+    /// Sorts all results anew after an edit of the space: trials outside the space are set aside,
+    /// and trials inside it count.
     pub(super) fn refit(&mut self, study: &Study) {
         let mut all = self.results.take_all();
         all.append(&mut self.outside);
@@ -177,19 +179,22 @@ impl Rung {
     }
 }
 
-/// Returns the scores of a trial that has diverged.
+/// Returns the scores of a diverged trial: infinite in every objective.
 pub(super) fn diverged(objectives: usize) -> Vec<f64> {
     vec![f64::INFINITY; objectives]
 }
 
+/// Returns whether all scores are finite.
 fn is_finite(scores: &[f64]) -> bool {
     scores.iter().all(|score| score.is_finite())
 }
 
+/// Returns the first score, infinite if there is none.
 fn first(scores: &[f64]) -> f64 {
     scores.first().copied().unwrap_or(f64::INFINITY)
 }
 
+/// Returns whether `a` ranks before `b`: by score, then by trial id.
 fn is_before(a: (f64, TrialId), b: (f64, TrialId)) -> bool {
     a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)).is_lt()
 }

@@ -1,4 +1,4 @@
-//! Small worlds for the schedulers' tests: trials that report what the test says, and whole
+//! Fixtures for the tests of schedulers: trials that report what the test tells them to, and whole
 //! simulated studies with faults.
 
 use super::simulation::{Curve, Mishap, Simulation};
@@ -13,7 +13,7 @@ use crate::study::{
 use proptest::prelude::*;
 use std::sync::Arc;
 
-/// Returns the setting of the tests: `loss` over `epoch`.
+/// Returns the setting of the tests: the objective `loss` over the resource `epoch`.
 pub(super) fn setting(checkpoint: bool) -> Setting {
     Setting {
         space: Arc::new(Space::default()),
@@ -35,7 +35,7 @@ fn objective(goal: Goal) -> Objective {
     }
 }
 
-/// Returns the objectives of a setting with several: `loss`, small, and `speed`, large.
+/// Returns two objectives: `loss`, minimised, and `speed`, maximised.
 pub(super) fn several() -> Vec<Objective> {
     let speed = Objective {
         metric: "speed".into(),
@@ -53,7 +53,7 @@ fn header(trials: Option<u64>) -> Header {
     }
 }
 
-/// Builds a scheduler from the text of its section, and returns what was said about it.
+/// Builds a scheduler from the text of its section. Returns it with the diagnostics' messages.
 pub(super) fn try_build(
     name: &str,
     options: &str,
@@ -74,15 +74,18 @@ pub(super) fn try_build(
     )
 }
 
+/// Builds a scheduler from the text of its section. Panics on any diagnostic.
 pub(super) fn build(name: &str, options: &str, setting: &Setting) -> Box<dyn TrialScheduler> {
     let (built, said) = try_build(name, options, setting);
     assert_eq!(said, Vec::<String>::new());
     built.expect("a scheduler")
 }
 
-/// A study in which the test plays driver and trials.
+/// A study in which the test acts as driver and trials.
 pub(super) struct Scenario {
+    /// The state of the study.
     pub(super) study: Study,
+    /// The scheduler under test.
     scheduler: Box<dyn TrialScheduler>,
 }
 
@@ -140,7 +143,7 @@ impl Scenario {
         });
     }
 
-    /// Lets a running trial report, carries out what was decided, and returns it.
+    /// Reports `loss` at `epoch` of a running trial, carries out the verdict and returns it.
     pub(super) fn report(&mut self, trial: TrialId, epoch: f64, loss: f64) -> Judgement {
         self.report_values(trial, &[("epoch", epoch), ("loss", loss)])
     }
@@ -189,7 +192,7 @@ impl Scenario {
         });
     }
 
-    /// New trials one after the other, each reporting once.
+    /// Creates trials one after the other, lets each report once, and returns the verdicts.
     pub(super) fn arrivals<const N: usize>(
         &mut self,
         epoch: f64,
@@ -220,7 +223,7 @@ impl Scenario {
     }
 }
 
-/// The trial that would be resumed next.
+/// Returns the id of the trial that `next` resumes; `None` for any other action.
 pub(super) fn resumed(next: &Next) -> Option<u32> {
     match next {
         Next::Resume { trial, .. } => Some(trial.0),
@@ -228,17 +231,20 @@ pub(super) fn resumed(next: &Next) -> Option<u32> {
     }
 }
 
-/// What a generated study is like.
+/// A generated study.
 #[derive(Debug, Clone)]
 struct World {
+    /// The name and options of the scheduler, and whether trials save checkpoints.
     scheduler: (&'static str, &'static str, bool),
     objectives: Vec<Objective>,
     curves: Vec<Curve>,
     slots: usize,
-    /// For each trial, when its first attempts are lost, and whether it ends where it is told to.
+    /// For each trial, the points at which its first attempts are lost, and whether it ignores the
+    /// resource at which its attempt is to end.
     mishaps: Vec<(Vec<usize>, bool)>,
 }
 
+/// Schedulers of the generated studies: name, options, and whether trials save checkpoints.
 const KINDS: &[(&str, &str, bool)] = &[
     ("fifo", "", false),
     ("asha", "min = 1\nmax = 27", false),
@@ -256,7 +262,8 @@ const PROMOTING: &[(&str, &str, bool)] = &[
     ("hyperband", "min = 1\nmax = 27\nbrackets = 2", true),
 ];
 
-/// Curves that fall from a start towards an end, with noise, gaps, fractions, early ends and NaN.
+/// Generates curves that fall from a start towards an end, with noise, gaps, fractions, early ends
+/// and NaN.
 fn curve() -> impl Strategy<Value = Curve> {
     let shape = (
         0.0..1.0f64,
@@ -284,7 +291,7 @@ fn curve() -> impl Strategy<Value = Curve> {
             )
         };
         let points: Vec<(f64, f64)> = (0..steps).map(point).collect();
-        // A second objective that a world may or may not have.
+        // A second objective, used only by studies with several.
         let others = points
             .iter()
             .map(|(at, _)| vec![(at * (1.0 + end)).sin()])
@@ -371,7 +378,7 @@ impl World {
     }
 }
 
-/// What a scheduler would do now, whoever asks.
+/// Returns all answers of a scheduler in the current state, as text to compare.
 fn answers(scheduler: &dyn TrialScheduler, study: &Study, room: bool) -> String {
     let trials: Vec<_> = study
         .running()
@@ -424,7 +431,7 @@ proptest! {
             for entry in &simulation.entries[..cut] {
                 study.apply(entry).expect("it was legal once");
                 live.observe(&study, &entry.event);
-                // Questions must not change anything.
+                // Queries must not change the scheduler.
                 for trial in study.running() {
                     drop((live.verdict(&study, trial), live.until(&study, trial)));
                 }

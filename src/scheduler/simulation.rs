@@ -1,8 +1,8 @@
-//! A study on a virtual clock: a scheduler meets recorded learning curves.
+//! A study on a virtual clock: a scheduler is run against recorded learning curves.
 //!
-//! What `swath simulate` and the benchmarks run, and what the property tests run with faults. It
-//! goes through the same events, the same fold and the same questions as a real study; only the
-//! trials are read from a list.
+//! `swath simulate` and the benchmarks use it, and the property tests use it with faults. It goes
+//! through the same events, the same fold and the same scheduler queries as a real study. Only the
+//! trials are replaced by a list of curves.
 
 use super::{Next, TrialScheduler, judgement, weighed};
 use crate::space::Params;
@@ -11,69 +11,76 @@ use crate::study::{
     Study, Timestamp, TrialId, Usage, Verdict,
 };
 
-/// What one configuration reported, in the order it did.
+/// The reports of one configuration, in order.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Curve {
-    /// Pairs of resource and objective.
+    /// Pairs of resource and first objective, ascending by resource.
     pub points: Vec<(f64, f64)>,
-    /// The further objectives at each point, if there are several.
+    /// The other objectives at each point, if there are several.
     pub others: Vec<Vec<f64>>,
-    /// How many seconds one unit of the resource takes.
+    /// Seconds per unit of the resource.
     pub pace: f64,
 }
 
-/// What an attempt does besides following its curve.
+/// The faults of an attempt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Mishap {
-    /// It is lost before this point of the attempt, counted from 0.
+    /// The attempt is lost before this point of it, counted from 0; `None` if it is not lost.
     pub lost_before: Option<usize>,
-    /// It does not end by itself where it was told to.
+    /// Whether the program ignores the resource at which its attempt is to end.
     pub ignores_until: bool,
 }
 
-/// A scheduler, a study and a clock. Trial n follows the nth curve.
+/// A scheduler, a study and a virtual clock. Trial n follows the nth curve.
 pub struct Simulation<'a> {
-    /// The study as far as it went.
+    /// The state of the study.
     pub study: Study,
-    /// Every event so far, if they are kept.
+    /// All entries so far with [`with_entries`](Self::with_entries), otherwise the first one only.
     pub entries: Vec<Entry>,
-    /// The resource used by all trials.
+    /// The resource used by all trials together.
     pub spent: f64,
-    /// The time on the clock, in seconds.
+    /// The time on the virtual clock, in seconds.
     pub seconds: f64,
     /// Each improvement of the best reported score (smaller is better): the resource spent until
-    /// then, the trial, the score.
+    /// then, the trial, and the score.
     pub improvements: Vec<(f64, TrialId, f64)>,
+    /// The scheduler under test.
     scheduler: Box<dyn TrialScheduler>,
+    /// The curves, one per trial.
     curves: &'a [Curve],
+    /// Returns the faults of an attempt.
     mishap: &'a dyn Fn(TrialId, Attempt) -> Mishap,
+    /// The running attempt in each slot.
     slots: Vec<Option<Runner>>,
-    /// Where each trial's checkpoint stands.
+    /// The resource at which each trial's checkpoint was saved; 0 without one.
     checkpoints: Vec<f64>,
+    /// Whether `entries` keeps every entry.
     keeps_entries: bool,
+    /// Whether trials continue from a checkpoint.
     checkpointing: bool,
 }
 
-/// An attempt that runs.
+/// A running attempt.
 #[derive(Debug, Clone, Copy)]
 struct Runner {
     trial: TrialId,
     attempt: Attempt,
     until: Option<Resource>,
-    /// The next point of its curve.
+    /// The index of the next point of the curve.
     next: usize,
-    /// The point it began at.
+    /// The index of the first point of this attempt.
     first: usize,
+    /// The resource used so far.
     at: f64,
-    /// When it gets to its next point, or ends.
+    /// The time of its next report or of its exit, in seconds.
     due: f64,
 }
 
 impl<'a> Simulation<'a> {
-    /// Prepares a study of `header` over the curves with so many slots.
+    /// Creates a study of `header` over the curves, with `slots` slots (at least one).
     ///
     /// # Errors
-    /// [`IllegalEvent`] if the header is of no use.
+    /// Returns an [`IllegalEvent`] if the header is invalid.
     pub fn new(
         header: Header,
         scheduler: Box<dyn TrialScheduler>,
@@ -101,32 +108,33 @@ impl<'a> Simulation<'a> {
         Ok(simulation)
     }
 
-    /// Lets paused and lost trials go on from where they last paused.
+    /// Sets whether paused and lost trials continue from where they last paused. Default: they
+    /// start from zero.
     #[must_use]
     pub fn with_checkpoints(mut self, checkpointing: bool) -> Self {
         self.checkpointing = checkpointing;
         self
     }
 
-    /// Lets things go wrong.
+    /// Sets the faults of each attempt. Default: none.
     #[must_use]
     pub fn with_mishaps(mut self, mishap: &'a dyn Fn(TrialId, Attempt) -> Mishap) -> Self {
         self.mishap = mishap;
         self
     }
 
-    /// Keeps every entry.
+    /// Keeps every entry in `entries`.
     #[must_use]
     pub fn with_entries(mut self) -> Self {
         self.keeps_entries = true;
         self
     }
 
-    /// Runs until nothing is left to do, or until `enough` says so.
+    /// Runs until no attempt is left, or until `enough` returns `true`.
     ///
     /// # Errors
-    /// [`IllegalEvent`] if the scheduler asks for something that cannot be, such as resuming a
-    /// trial that runs.
+    /// Returns an [`IllegalEvent`] if the scheduler asks for an impossible action, such as the
+    /// resumption of a running trial.
     pub fn run(&mut self, enough: impl Fn(&Self) -> bool) -> Result<(), IllegalEvent> {
         self.fill()?;
         while let Some(slot) = self.soonest() {
@@ -139,7 +147,8 @@ impl<'a> Simulation<'a> {
         Ok(())
     }
 
-    /// Returns whether a new trial may still be created.
+    /// Returns whether a new trial may still be created: neither the curves nor the budget of
+    /// trials is used up.
     #[must_use]
     pub fn room(&self) -> bool {
         let created = self.study.trials().len();
@@ -153,6 +162,7 @@ impl<'a> Simulation<'a> {
         &*self.scheduler
     }
 
+    /// Applies an event to the study and the scheduler, as the driver does.
     fn commit(&mut self, event: Event) -> Result<(), IllegalEvent> {
         let at = Timestamp::from_micros((self.seconds * 1e6) as i64);
         let entry = Entry {
@@ -169,6 +179,7 @@ impl<'a> Simulation<'a> {
         Ok(())
     }
 
+    /// Returns the slot whose attempt acts next; `None` if no attempt runs.
     fn soonest(&self) -> Option<usize> {
         let due = |slot: &usize| self.slots[*slot].map_or(f64::INFINITY, |runner| runner.due);
         (0..self.slots.len())
@@ -176,9 +187,10 @@ impl<'a> Simulation<'a> {
             .min_by(|a, b| due(a).total_cmp(&due(b)))
     }
 
-    /// Gives every free slot something to do.
+    /// Starts a trial in every free slot, until the scheduler has none.
     fn fill(&mut self) -> Result<(), IllegalEvent> {
         while let Some(slot) = self.slots.iter().position(Option::is_none) {
+            // The scheduler is asked only when no trial waits, as in a real study.
             let waiting = self.study.waiting().next();
             let trial = match waiting {
                 Some(trial) => trial,
@@ -192,11 +204,13 @@ impl<'a> Simulation<'a> {
         Ok(())
     }
 
-    /// Asks the scheduler for a trial to start.
+    /// Asks the scheduler for a trial to start, and creates it if it is new. Returns `None` if the
+    /// slot stays free.
     fn ask(&mut self) -> Result<Option<TrialId>, IllegalEvent> {
         let room = self.room();
         let id = self.study.next_id();
         match self.scheduler.next(&self.study, room) {
+            // The contract of `TrialScheduler::next` forbids this answer.
             Next::Fresh | Next::Given { .. } if !room => Err(IllegalEvent::NoSuchTrial(id)),
             Next::Fresh => self
                 .create(
@@ -228,6 +242,7 @@ impl<'a> Simulation<'a> {
         }
     }
 
+    /// Creates a trial with a checkpoint at resource `checkpoint`.
     fn create(
         &mut self,
         params: Params,
@@ -245,6 +260,7 @@ impl<'a> Simulation<'a> {
         Ok(trial)
     }
 
+    /// Returns the resource of a trial's checkpoint.
     fn checkpoint(&self, trial: TrialId) -> f64 {
         self.checkpoints
             .get(trial.0 as usize - 1)
@@ -252,6 +268,7 @@ impl<'a> Simulation<'a> {
             .unwrap_or(0.0)
     }
 
+    /// Starts the next attempt of a trial in a slot.
     fn start(&mut self, slot: usize, trial: TrialId) -> Result<(), IllegalEvent> {
         let attempt = Attempt(self.study.trial(trial).map_or(0, |trial| trial.attempts) + 1);
         let until = self.scheduler.until(&self.study, trial);
@@ -280,10 +297,13 @@ impl<'a> Simulation<'a> {
         Ok(())
     }
 
+    /// Returns the curve of a trial.
     fn curve(&self, trial: TrialId) -> &'a Curve {
         &self.curves[trial.0 as usize - 1]
     }
 
+    /// Returns the time at which a trial at resource `at` reaches its point `next`; now if there is
+    /// none.
     fn due(&self, trial: TrialId, next: usize, at: f64) -> f64 {
         let curve = self.curve(trial);
         self.seconds
@@ -293,7 +313,8 @@ impl<'a> Simulation<'a> {
                 .map_or(0.0, |(point, _)| (point - at).max(0.0) * curve.pace)
     }
 
-    /// Lets the attempt in a slot get to its next point.
+    /// Moves the clock to the next point of the attempt in a slot, and carries out the verdict on
+    /// its report.
     fn step(&mut self, slot: usize) -> Result<(), IllegalEvent> {
         let Some(mut runner) = self.slots[slot].take() else {
             return Ok(());
@@ -337,6 +358,7 @@ impl<'a> Simulation<'a> {
         }
     }
 
+    /// Commits the report of the point just reached.
     fn report(&mut self, runner: Runner, value: f64) -> Result<(), IllegalEvent> {
         let header = self.study.header();
         let objective = header.objectives.first().cloned();
@@ -380,12 +402,13 @@ impl<'a> Simulation<'a> {
         })
     }
 
-    /// The program ends by itself with status 0.
+    /// Ends an attempt whose program exited by itself with status 0.
     fn leave(&mut self, runner: Runner) -> Result<(), IllegalEvent> {
         let complete = self.scheduler.finished(&self.study, runner.trial);
         self.end(runner, if complete { Exit::Done } else { Exit::Paused })
     }
 
+    /// Commits the exit of an attempt. A pause saves a checkpoint, if there are any.
     fn end(&mut self, runner: Runner, exit: Exit) -> Result<(), IllegalEvent> {
         if self.checkpointing && exit == Exit::Paused {
             self.checkpoints[runner.trial.0 as usize - 1] = runner.at;

@@ -1,27 +1,31 @@
-//! The log format of LevelDB, as W&B uses it: records in blocks of 32 KiB, split where they do not
+//! The log format of LevelDB as used by W&B: records in blocks of 32 KiB, split where they do not
 //! fit.
 //!
-//! The checks are zlib's, unmasked; LevelDB's own are Castagnoli's, masked.
+//! The checksums are CRC-32 of zlib, unmasked. LevelDB itself uses CRC-32C (Castagnoli), masked.
 
 use crc32fast::Hasher;
 
+/// The size of a block in bytes.
 const BLOCK: usize = 32_768;
+/// The size of a record's header in bytes: checksum (4), length (2) and type (1).
 const HEADER: usize = 7;
 
-/// What a file begins with; it counts into the first block.
+/// The magic bytes at the start of a file. They count as part of the first block.
 pub(super) const MAGIC: &[u8] = b":W&B\xe1\xbe\x00";
 
-/// Appends a record to `out`, the end of a file in which `before` bytes stand in front of `out`.
+/// Appends a record to `out`, the last part of a file that has `before` bytes in front of `out`.
 pub(super) fn append(out: &mut Vec<u8>, before: u64, record: &[u8]) {
     let mut rest = record;
     let mut first = true;
     loop {
         let mut room = BLOCK - ((before + out.len() as u64) % BLOCK as u64) as usize;
+        // A header is never split: the rest of the block is padded with zeros.
         if room < HEADER {
             out.resize(out.len() + room, 0);
             room = BLOCK;
         }
         let (data, left) = rest.split_at(rest.len().min(room - HEADER));
+        // Record types of the format: full, first, middle and last part.
         let kind = match (first, left.is_empty()) {
             (true, true) => 1,
             (true, false) => 2,

@@ -1,9 +1,10 @@
-//! `trials.csv`: the study as a table, one row a trial.
+//! `trials.csv`: the study as a table with one row per trial.
 //!
-//! pandas, qsv, DuckDB and a spreadsheet read it without options: one header, fixed order, empty
-//! for absent, LF, quotes only where needed, floats in their shortest form that reads back as the
-//! same number (`1e-5`, `1.0`, `nan`). Texts are written as they are, even those that a spreadsheet
-//! takes for a formula: the table holds what the trial was given, not something that looks like it.
+//! pandas, qsv, DuckDB and spreadsheets read it without options. It has one header line, a fixed
+//! column order, empty cells for absent values, LF line ends and quotes only where needed. Floats
+//! have the shortest form that reads back as the same number (`1e-5`, `1.0`, `nan`). Texts are
+//! written unchanged, even those that a spreadsheet takes for a formula: the table holds exactly
+//! the values that the trial received.
 
 use super::{Tracker, TrackerError};
 use crate::space::{Name, Value};
@@ -14,10 +15,10 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// Columns before the objectives.
+/// The built-in columns before the objectives.
 const FIRST: [&str; 4] = ["pipeline", "stage", "trial_id", "state"];
 
-/// Columns after everything that has a name of the user's own.
+/// The built-in columns after all columns that are named by the user.
 const LAST: [&str; 17] = [
     "step",
     "attempts",
@@ -38,16 +39,17 @@ const LAST: [&str; 17] = [
     "origin",
 ];
 
-/// Columns at the end, behind `at_best.<metric>`.
+/// The built-in columns at the end, after `at_best.<metric>`.
 const RESULT: [&str; 3] = ["best_step", "model_step", "feasible"];
 
-/// Reported keys that have a column of their own kind.
+/// Reported keys that get no `metric.` column: a model has the column `model_path`, and both are
+/// recorded as files.
 const PATHS: [&str; 2] = ["model_path", "artifact"];
 
-/// Writes the table of all trials.
+/// Writes the table of all trials that are not in the trash.
 ///
 /// # Errors
-/// If `out` cannot be written.
+/// Returns an error if `out` cannot be written.
 pub fn write(study: &Study, out: impl Write) -> io::Result<()> {
     write_some(
         study,
@@ -56,11 +58,11 @@ pub fn write(study: &Study, out: impl Write) -> io::Result<()> {
     )
 }
 
-/// Writes the table of some trials. The columns are those of the whole study, so that tables of
-/// different selections fit together.
+/// Writes the table of `trials`. The columns are those of the whole study, so that tables of
+/// different selections can be combined.
 ///
 /// # Errors
-/// If `out` cannot be written.
+/// Returns an error if `out` cannot be written.
 pub fn write_some<'a>(
     study: &Study,
     trials: impl IntoIterator<Item = &'a Trial>,
@@ -78,11 +80,11 @@ pub fn write_some<'a>(
     writer.flush()
 }
 
-/// Replaces the table at `path` by that of the study: a reader sees the old one or the new one, and
-/// a power loss leaves one of them.
+/// Replaces the table at `path` atomically. A reader sees the old table or the new one, and so does
+/// a restart after a power failure.
 ///
 /// # Errors
-/// If the folder of `path` cannot be written.
+/// Returns an error if the folder of `path` cannot be written or synced.
 pub fn save(study: &Study, path: &Path) -> io::Result<()> {
     let folder = path
         .parent()
@@ -92,10 +94,12 @@ pub fn save(study: &Study, path: &Path) -> io::Result<()> {
     write(study, BufWriter::with_capacity(1 << 16, file.as_file_mut()))?;
     file.as_file().sync_data()?;
     file.persist(path).map_err(|error| error.error)?;
+    // Without syncing the folder, the rename could be lost in a power failure.
     File::open(folder)?.sync_data()
 }
 
-/// Begins a file that is to replace another in the same folder, readable by whom the umask lets.
+/// Creates a temporary file in `folder` that is to replace another file there. Its permissions are
+/// 0666 minus the umask, not the private ones of a usual temporary file.
 pub(crate) fn draft(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mode: std::fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
     tempfile::Builder::new()
@@ -105,7 +109,7 @@ pub(crate) fn draft(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
         .tempfile_in(folder)
 }
 
-/// The columns of a study.
+/// The columns of a study whose names depend on the user: objectives, parameters and metrics.
 struct Columns {
     objectives: Vec<(String, Objective)>,
     params: Vec<Name>,
@@ -113,8 +117,11 @@ struct Columns {
 }
 
 impl Columns {
+    /// Collects the columns from the header and all trials: the parameters of the header first,
+    /// then others in order of appearance; the metrics by name.
     fn of(study: &Study) -> Self {
         let header = study.header();
+        // An objective with the name of a built-in column gets the prefix `objective.`.
         let taken =
             |name: &str| FIRST.contains(&name) || LAST.contains(&name) || RESULT.contains(&name);
         let objectives = header.objectives.iter().map(|objective| {
@@ -173,6 +180,7 @@ impl Columns {
         named.chain(last).chain(at_best).chain(result)
     }
 
+    /// Adds the cells of one trial, in the order of `header`.
     fn fill(&self, study: &Study, trial: &Trial, row: &mut dyn Cells) {
         let header = study.header();
         row.text(&header.pipeline);
@@ -197,6 +205,7 @@ impl Columns {
         }
         row.step(trial.step);
         row.number(trial.attempts.into());
+        // Times and resource use are shown only once the trial has ended.
         row.float(trial.ended_at.map(|_| trial.seconds));
         row.float(trial.ended_at.map(|_| trial.usage.cpu_seconds));
         row.float(trial.ended_at.map(|_| trial.usage.peak_mib));
@@ -233,7 +242,8 @@ impl Columns {
     }
 }
 
-/// Finds a parameter, first where it stands if no earlier one is absent.
+/// Returns the parameter `name` of a trial. Looks at position `at` first, where it is if no earlier
+/// parameter is absent, which is usual and saves a search.
 fn param<'a>(trial: &'a Trial, at: usize, name: &Name) -> Option<&'a Value> {
     match trial.params.iter().nth(at) {
         Some((found, value)) if found == name => Some(value),
@@ -241,6 +251,7 @@ fn param<'a>(trial: &'a Trial, at: usize, name: &Name) -> Option<&'a Value> {
     }
 }
 
+/// Returns the smallest or largest value of the objective's metric, according to its goal.
 fn best(trial: &Trial, objective: &Objective) -> Option<f64> {
     let tally = trial.metrics.get(&objective.metric)?;
     match objective.goal {
@@ -249,8 +260,8 @@ fn best(trial: &Trial, objective: &Objective) -> Option<f64> {
     }
 }
 
-/// Returns in a word where a configuration comes from: the sampler that proposed it, or how else it
-/// came to be.
+/// Returns the origin of a configuration as one word: the name of the sampler, or how else the
+/// trial was created.
 pub(crate) fn origin(origin: &Origin) -> &str {
     match origin {
         Origin::Suggested(sampler) => sampler,
@@ -262,7 +273,8 @@ pub(crate) fn origin(origin: &Origin) -> &str {
     }
 }
 
-/// Returns every data set the trial read, `;` between them, and their digests in the same order.
+/// Returns the paths of all data sets that the trial read, separated by `;`, and their digests in
+/// the same order. The digest of a data set without one is empty.
 fn datasets(trial: &Trial) -> (String, String) {
     let (mut paths, mut digests): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
     for record in &trial.records {
@@ -276,28 +288,28 @@ fn datasets(trial: &Trial) -> (String, String) {
     (paths.join(";"), digests.join(";"))
 }
 
-/// What the cells of a row are put into, from left to right.
+/// A sink for the cells of a row, which arrive from left to right.
 pub(crate) trait Cells {
-    /// A text; one that is empty is absent.
+    /// Adds a text. An empty text means that the value is absent.
     fn text(&mut self, text: &str);
-    /// A count.
+    /// Adds a non-negative integer, such as an id or a count.
     fn number(&mut self, number: u64);
-    /// A measured number.
+    /// Adds a measured number; `None` if absent.
     fn float(&mut self, number: Option<f64>);
-    /// Something that counts steps.
+    /// Adds a step; `None` if absent.
     fn step(&mut self, step: Option<f64>);
-    /// A moment.
+    /// Adds a point in time; `None` if absent.
     fn time(&mut self, time: Option<Timestamp>);
-    /// A parameter.
+    /// Adds the value of a parameter; `None` if the trial does not have it.
     fn value(&mut self, value: Option<&Value>);
 }
 
-/// Returns the header of the table of a study.
+/// Returns the column names of a study's table, from left to right.
 pub(crate) fn header(study: &Study) -> Vec<String> {
     Columns::of(study).header().collect()
 }
 
-/// Puts the rows of some trials into `cells`, one behind the other.
+/// Adds the rows of `trials` to `cells`, one after the other without a separator.
 pub(crate) fn fill<'a>(
     study: &Study,
     trials: impl IntoIterator<Item = &'a Trial>,
@@ -309,7 +321,7 @@ pub(crate) fn fill<'a>(
     }
 }
 
-/// One row while it is filled; the memory is used again for the next.
+/// One row under construction. Its memory is reused for the next row.
 #[derive(Default)]
 struct Row {
     record: ByteRecord,
@@ -334,7 +346,7 @@ impl Cells for Row {
         }
     }
 
-    // Steps count something: they have a dot only if they are fractions.
+    // Steps are counters: only fractional ones are written with a decimal point.
     fn step(&mut self, step: Option<f64>) {
         match step {
             Some(step) if step.fract() == 0.0 && step.abs() < 1e15 => self.json(&(step as i64)),
@@ -360,12 +372,14 @@ impl Cells for Row {
 }
 
 impl Row {
+    /// Adds a formatted value.
     fn shown(&mut self, value: std::fmt::Arguments<'_>) {
         self.scratch.clear();
         let _ = self.scratch.write_fmt(value);
         self.record.push_field(&self.scratch);
     }
 
+    /// Adds a value in JSON, or an empty cell if it cannot be written.
     fn json(&mut self, value: &impl serde::Serialize) {
         self.scratch.clear();
         if serde_json::to_writer(&mut self.scratch, value).is_err() {
@@ -375,15 +389,17 @@ impl Row {
     }
 }
 
-/// Keeps `trials.csv` up to date. Every study has one.
+/// The tracker that maintains `trials.csv`. Every study has one.
 #[derive(Debug)]
 pub struct Csv {
     path: PathBuf,
+    /// Whether entries have been recorded since the table was written. Initially true, so that a
+    /// new run always writes the table.
     behind: bool,
 }
 
 impl Csv {
-    /// Keeps the table at `path`.
+    /// Returns a tracker that maintains the table at `path`.
     #[must_use]
     pub fn new(path: PathBuf) -> Self {
         Self { path, behind: true }

@@ -1,4 +1,4 @@
-//! Small studies for tests, made of the events that a run would have written.
+//! Small studies for tests, built from the events that a run would write.
 
 use crate::space::{Name, Params, Value};
 use crate::study::{
@@ -6,14 +6,14 @@ use crate::study::{
     Study, Take, Timestamp, TrialId, Usage,
 };
 
-/// A study that is made event by event, a second apart from 2026-01-01.
+/// A study built event by event. The events are one second apart, from 2026-01-01.
 pub(crate) struct Demo {
     pub(crate) study: Study,
     pub(crate) entries: Vec<Entry>,
     at: i64,
 }
 
-/// Returns an objective that takes the best report.
+/// Returns an objective that counts the best report of a trial.
 pub(crate) fn objective(metric: &str, goal: Goal) -> Objective {
     Objective {
         metric: metric.into(),
@@ -28,12 +28,12 @@ pub(crate) fn text(text: &str) -> Value {
 }
 
 impl Demo {
-    /// Begins a study called `digits` that minimises `val_loss`.
+    /// Returns a study named `digits` that minimises `val_loss`.
     pub(crate) fn new(params: &[&str]) -> Self {
         Self::with(params, vec![objective("val_loss", Goal::Min)])
     }
 
-    /// Begins a study with these objectives.
+    /// Returns a study named `digits` with these objectives.
     pub(crate) fn with(params: &[&str], objectives: Vec<Objective>) -> Self {
         let mut demo = Self {
             study: Study::default(),
@@ -56,7 +56,7 @@ impl Demo {
         demo
     }
 
-    /// Lets something happen a second later.
+    /// Applies and stores an event one second after the last one.
     pub(crate) fn event(&mut self, event: Event) {
         self.at += 1_000_000;
         let entry = Entry {
@@ -69,12 +69,12 @@ impl Demo {
         self.entries.push(entry);
     }
 
-    /// Creates and starts a trial.
+    /// Creates a trial with these parameters and starts its first attempt.
     pub(crate) fn start(&mut self, params: &[(&str, Value)]) -> TrialId {
         self.start_from(params, Origin::Suggested("random".into()))
     }
 
-    /// The same of a configuration that comes from elsewhere.
+    /// Creates a trial of the given origin and starts its first attempt.
     pub(crate) fn start_from(&mut self, params: &[(&str, Value)], origin: Origin) -> TrialId {
         let trial = self.study.next_id();
         let params: Params = params
@@ -98,7 +98,7 @@ impl Demo {
         trial
     }
 
-    /// Lets a running trial report numbers.
+    /// Logs a report of numbers for a running trial.
     pub(crate) fn report(&mut self, trial: TrialId, values: &[(&str, f64)]) {
         let datum =
             |(name, value): &(&str, f64)| (Name::from(*name), Datum::Number(Metric(*value)));
@@ -110,7 +110,7 @@ impl Demo {
         );
     }
 
-    /// Lets a running trial say something.
+    /// Logs a record for a running trial.
     pub(crate) fn log(&mut self, trial: TrialId, record: LogRecord) {
         self.event(Event::Logged {
             trial,
@@ -119,7 +119,7 @@ impl Demo {
         });
     }
 
-    /// Ends a running trial.
+    /// Ends the current attempt of a running trial.
     pub(crate) fn end(&mut self, trial: TrialId, exit: Exit) {
         let usage = Usage {
             cpu_seconds: 0.5,
@@ -133,7 +133,7 @@ impl Demo {
         });
     }
 
-    /// Lets a trial run from start to end with one report.
+    /// Creates a trial that starts, reports once and completes.
     pub(crate) fn complete(&mut self, params: &[(&str, Value)], values: &[(&str, f64)]) -> TrialId {
         let trial = self.start(params);
         self.report(trial, values);

@@ -1,4 +1,4 @@
-//! Where a file-based tracker writes and reads.
+//! The folders that file-based trackers write to and read from.
 
 use super::TrackerError;
 use super::metric_rows::take_due;
@@ -8,7 +8,7 @@ use crate::study::{Due, Setting, Study, TrialId};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The folder of a file-based tracker.
+/// The option `dir`: the folder that a file-based tracker writes to.
 pub(super) const DIR: Opt = Opt::new(
     "dir",
     Takes::Text,
@@ -16,19 +16,19 @@ pub(super) const DIR: Opt = Opt::new(
     "the folder to write to; in it, each study has a folder of its name",
 );
 
-/// The folders of a file-based tracker: `<study>/trackers/<name>/`, or `<dir>/<study's name>/` with
-/// the option `dir`.
+/// The folders of one file-based tracker. Output goes to `<study>/trackers/<name>/`, or to
+/// `<dir>/<study's name>/` if the option `dir` is set.
 #[derive(Debug, Clone)]
 pub(super) struct Home {
     study: Option<PathBuf>,
     chosen: Option<PathBuf>,
     name: &'static str,
-    /// Which metrics are due.
+    /// The filter for metric rows, from the options `log_freq` and `log_on_workers`.
     pub(super) due: Due,
 }
 
 impl Home {
-    /// Takes the options `dir`, `log_freq` and `log_on_workers`.
+    /// Reads the options `dir`, `log_freq` and `log_on_workers` from the tracker's section.
     pub(super) fn take(
         name: &'static str,
         section: &mut Section,
@@ -47,10 +47,10 @@ impl Home {
         }
     }
 
-    /// Returns where to write.
+    /// Returns the output folder of the study.
     ///
     /// # Errors
-    /// If the tracker was built without a study's folder.
+    /// Returns an error if the tracker was built without a study folder and needs one.
     pub(super) fn root(&self, study: &Study) -> Result<PathBuf, TrackerError> {
         match &self.chosen {
             Some(dir) => Ok(dir.join(&study.header().name)),
@@ -58,18 +58,18 @@ impl Home {
         }
     }
 
-    /// Returns the folder of a trial, to read from.
+    /// Returns the folder of a trial inside the study folder. Trackers read metric files from it.
     ///
     /// # Errors
-    /// If the tracker was built without a study's folder.
+    /// Returns an error if the tracker was built without a study folder and needs one.
     pub(super) fn trial(&self, id: TrialId) -> Result<PathBuf, TrackerError> {
         Ok(self.study()?.join(id.to_string()))
     }
 
-    /// Returns the study's folder.
+    /// Returns the study folder.
     ///
     /// # Errors
-    /// If the tracker was built without one.
+    /// Returns an error if the tracker was built without a study folder.
     pub(super) fn study(&self) -> Result<&Path, TrackerError> {
         self.study
             .as_deref()
@@ -77,7 +77,7 @@ impl Home {
     }
 }
 
-/// Returns what to make of an error with `path`.
+/// Returns a function that turns an I/O error into a [`TrackerError::Write`] about `path`.
 pub(super) fn failed(path: &Path) -> impl Fn(io::Error) -> TrackerError {
     move |source| TrackerError::Write {
         path: path.display().to_string(),
@@ -85,10 +85,11 @@ pub(super) fn failed(path: &Path) -> impl Fn(io::Error) -> TrackerError {
     }
 }
 
-/// Replaces a file as a whole, making its folder: a reader sees the old one or the new one.
+/// Replaces the file at `path` atomically and creates its folder if needed. A reader sees either
+/// the old content or the new one.
 ///
 /// # Errors
-/// If it cannot be written.
+/// Returns an error if the draft cannot be written or renamed.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), TrackerError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let write = || {

@@ -1,4 +1,4 @@
-//! The messages of TensorBoard's HParams page, which compares trials by their parameters and
+//! The messages of TensorBoard's HParams plugin, whose page compares trials by their parameters and
 //! metrics.
 //!
 //! <https://github.com/tensorflow/tensorboard/blob/master/tensorboard/plugins/hparams/plugin_data.proto>
@@ -8,25 +8,29 @@ use crate::space::{Name, Value};
 use crate::study::{Study, Trial};
 use std::collections::BTreeSet;
 
+/// The tag of the description of the experiment.
 pub(super) const EXPERIMENT: &str = "_hparams_/experiment";
+/// The tag of the start of a trial.
 pub(super) const START: &str = "_hparams_/session_start_info";
+/// The tag of the end of a trial.
 pub(super) const END: &str = "_hparams_/session_end_info";
 
-/// The group of tags under which the result of a trial stands.
+/// The tag prefix of a trial's result.
 pub(super) const RESULT: &str = "result";
 
-/// More different values than this are no list to choose from.
+/// Maximum number of distinct values of a text parameter for which the page offers a list to choose
+/// from.
 const MOST_VALUES: usize = 100;
 
-/// How a trial ended.
+/// The outcome of a trial, with the number that the plugin gives it.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum End {
     Success = 1,
     Failure = 2,
 }
 
-/// Describes every parameter with the values that occur, the results, and the last of every
-/// reported number, the objectives first.
+/// Returns the description of the experiment: every parameter with the values that occur, the
+/// results of the trials, and every reported metric, the objectives first.
 pub(super) fn experiment(study: &Study) -> Message {
     let header = study.header();
     let mut params = header.params.clone();
@@ -65,8 +69,9 @@ pub(super) fn experiment(study: &Study) -> Message {
     })
 }
 
-/// Returns tag, name and description of every result that some trial has: each objective by its
-/// rule, and the step it was reached at. The page shows the last value of a metric, never the best.
+/// Returns the tag, label and description of every result that at least one trial has: each
+/// objective as chosen by its rule, and the step of the report that counts. They are needed because
+/// the page shows the last value of a metric, never the best.
 fn results(study: &Study) -> Vec<(String, String, String)> {
     let objectives = &study.header().objectives;
     let known: BTreeSet<String> = study
@@ -94,6 +99,8 @@ fn results(study: &Study) -> Vec<(String, String, String)> {
         .collect()
 }
 
+/// Writes the description of a parameter, with the interval or the values that occur among all
+/// trials.
 fn param(info: &mut Message, study: &Study, name: &Name) {
     let values: Vec<&Value> = study
         .trials()
@@ -102,6 +109,7 @@ fn param(info: &mut Message, study: &Study, name: &Name) {
         .collect();
     let numbers: Vec<f64> = values.iter().filter_map(|value| value.as_f64()).collect();
     info.text(1, name);
+    // The page offers an interval for numbers, and a list of values for booleans and texts.
     let all_numbers = numbers.len() == values.len() && !values.is_empty();
     if all_numbers {
         info.int(4, 3);
@@ -114,6 +122,7 @@ fn param(info: &mut Message, study: &Study, name: &Name) {
     let switch = !values.is_empty() && values.iter().all(|value| matches!(value, Value::Bool(_)));
     info.int(4, if switch { 2 } else { 1 });
     let distinct: BTreeSet<String> = values.iter().map(ToString::to_string).collect();
+    // Without a list of values the page offers a pattern to match.
     if distinct.len() > MOST_VALUES {
         return;
     }
@@ -127,7 +136,8 @@ fn param(info: &mut Message, study: &Study, name: &Name) {
     });
 }
 
-/// Describes a trial that starts.
+/// Returns the message for the start of a trial: its parameters, its id and the time in seconds
+/// since 1970.
 pub(super) fn start(trial: &Trial, at: f64) -> Message {
     Message::of(|plugin| {
         plugin.message(3, |session| {
@@ -148,7 +158,7 @@ pub(super) fn start(trial: &Trial, at: f64) -> Message {
     })
 }
 
-/// Describes how a trial ended.
+/// Returns the message for the end of a trial, at a time in seconds since 1970.
 pub(super) fn end(end: End, at: f64) -> Message {
     Message::of(|plugin| {
         plugin.message(4, |session| {

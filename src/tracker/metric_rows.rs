@@ -1,5 +1,5 @@
-//! The metric files of a trial's folder, `metrics/<log>.json`, read row by row. Reports are left
-//! out: those are in the journal.
+//! Reads the metric files of a trial's folder, `metrics/<log>.json`, row by row. The log of the
+//! reports is skipped, since reports are in the journal.
 
 use super::home::failed;
 use super::{TrackerError, steps};
@@ -16,30 +16,30 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::Path;
 
-/// The log of the reports.
+/// The name of the log that holds the reports.
 const REPORTS: &str = "report";
 
-/// After so many rows a tracker that reads them is known to make progress.
+/// Number of rows after which a tracker signals progress to the recorder.
 const ROWS_A_STEP: u64 = 1024;
 
-/// Keys of a row that say where it stands, not what was measured.
+/// Keys that locate a row instead of holding a measured value.
 const PLACE: [&str; 5] = ["step", "batch", "context", "rank", "at"];
 
-/// Metrics of one moment, as they stand in the line that was read.
+/// One row of metrics. Borrows from the line that it was parsed from.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct MetricRow<'a> {
-    /// The number of the row in its log, from 0.
+    /// The number of the row in its file, from 0. Lines that are not rows count too.
     pub(crate) number: u64,
-    /// When, in seconds since 1970.
+    /// The time in seconds since 1970, if the row has one.
     pub(crate) at: Option<f64>,
-    /// The step, batch, context, worker and time as they were given.
+    /// The step, batch, context, rank and time as given in the row, as far as present.
     pub(crate) place: Vec<(&'static str, Value)>,
-    /// What was measured.
+    /// The measured values by key. Nulls, lists and objects are left out.
     pub(crate) values: Vec<(Cow<'a, str>, Datum<'a>)>,
 }
 
 impl MetricRow<'_> {
-    /// Returns what the row says of its place, if that is a whole number.
+    /// Returns the locating value `key` if it is a non-negative integer.
     fn whole(&self, key: &str) -> Option<u64> {
         let (_, value) = self.place.iter().find(|(name, _)| *name == key)?;
         let whole = |number: &f64| steps::is_whole(*number) && *number >= 0.0;
@@ -48,7 +48,8 @@ impl MetricRow<'_> {
             .or_else(|| value.as_f64().filter(whole).map(|number| number as u64))
     }
 
-    /// Returns the finite number under a key, wherever in the row it is.
+    /// Returns the number under `key`, among the locating keys or the measured values, if it is
+    /// finite.
     fn finite(&self, key: &str) -> Option<f64> {
         let place = self.place.iter().find(|(name, _)| *name == key);
         let number = match place {
@@ -62,16 +63,16 @@ impl MetricRow<'_> {
     }
 }
 
-/// A value of a row.
+/// A measured value of a row.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Datum<'a> {
-    /// A number, which may be NaN.
+    /// Occurs for numbers, NaN and the infinities included.
     Number(f64),
-    /// Anything else, as text.
+    /// Occurs for texts and booleans, as text.
     Text(Cow<'a, str>),
 }
 
-/// How often rows are written.
+/// The option `log_freq`: the rows that a tracker writes, selected by their batch.
 pub(super) const LOG_FREQ: Opt = Opt::new(
     "log_freq",
     Takes::Either(&[Takes::OneOf(&["batch", "epoch"]), Takes::Count(1)]),
@@ -80,7 +81,7 @@ pub(super) const LOG_FREQ: Opt = Opt::new(
      whose `batch` is a multiple of the number",
 );
 
-/// The workers whose rows are written.
+/// The option `log_on_workers`: the workers whose rows a tracker writes.
 pub(super) const LOG_ON_WORKERS: Opt = Opt::new(
     "log_on_workers",
     Takes::Either(&[Takes::Integer(-1), Takes::List(&Takes::Count(0))]),
@@ -88,7 +89,8 @@ pub(super) const LOG_ON_WORKERS: Opt = Opt::new(
     "the ranks of the workers whose rows are written; `-1` for all",
 );
 
-/// Takes the options `log_freq` and `log_on_workers`: which rows a tracker is told.
+/// Reads the options `log_freq` and `log_on_workers`, which select the rows that a tracker writes.
+/// Default: all rows of all workers.
 pub(super) fn take_due(section: &mut Section, diagnostics: &mut Diagnostics) -> Due {
     let mut due = Due::default();
     let mut wrong = |key: &str, wanted: &str, node: &Node| {
@@ -140,12 +142,12 @@ pub(super) fn take_due(section: &mut Section, diagnostics: &mut Diagnostics) -> 
     due
 }
 
-/// Tells every row of the trial in `trial` that is due, log by log in the order of their names.
-/// Rows of workers other than the first are of the log `worker_<rank>/<log>`. Lines that are no
-/// rows are left out.
+/// Calls `each` for every row in the trial's folder that `due` selects, log by log in the order of
+/// their names. Rows of workers other than rank 0 belong to the log `worker_<rank>/<log>`. Lines
+/// that are not rows are skipped.
 ///
 /// # Errors
-/// If a file that is there cannot be read, or `each` fails.
+/// Returns an error if an existing file cannot be read, or the error of `each`.
 pub(crate) fn each_row(
     trial: &Path,
     due: &Due,
@@ -159,6 +161,7 @@ pub(crate) fn each_row(
         let (mut line, mut ordinal) = (Vec::new(), 0_u64);
         while reader.read_until(b'\n', &mut line).map_err(failed(&path))? > 0 {
             if let Some(row) = row(&quoted(&line), ordinal) {
+                // A row without a rank comes from the first worker.
                 match row
                     .whole("rank")
                     .and_then(|rank| u32::try_from(rank).ok())
@@ -179,27 +182,29 @@ pub(crate) fn each_row(
     Ok(())
 }
 
-/// The whole steps of the rows of a trial's logs. A log is read once before, because its axis and
-/// its scale are those of all its rows.
+/// The integer steps of the rows of a trial's logs. Each log is read once beforehand, because its
+/// axis and its scale depend on all of its rows.
 #[derive(Debug, Default)]
 pub(crate) struct LogSteps(BTreeMap<String, LogAxis>);
 
-/// The axis of one log.
+/// The axis of one log, and the position of its last row.
 #[derive(Debug, Default)]
 struct LogAxis {
     axis: Axis,
-    /// A row has a batch: then several rows share a step, and all are numbered.
+    /// Whether any row has a batch. Several rows then share a step, so all rows are numbered
+    /// instead.
     batches: bool,
-    /// Whether a fraction occurs on the axis.
+    /// Whether any row has a fractional position on the axis.
     fractional: bool,
+    /// The position of the last row, which a row without a position repeats.
     before: Option<f64>,
 }
 
 impl LogSteps {
-    /// Reads the logs of the trial in `trial` for their axes, as far as their rows are due.
+    /// Determines the axes of the trial's logs from the rows that `due` selects.
     ///
     /// # Errors
-    /// If a file that is there cannot be read.
+    /// Returns an error if an existing file cannot be read.
     pub(crate) fn read(
         trial: &Path,
         due: &Due,
@@ -211,6 +216,8 @@ impl LogSteps {
                 Some(log) => log,
                 None => logs.entry(log.to_owned()).or_default(),
             };
+            // The scheduler's resource takes precedence over the usual counters, unless an earlier
+            // row of the log has chosen the axis.
             if log.axis.is_number()
                 && resource.is_some_and(|resource| row.finite(resource).is_some())
             {
@@ -221,11 +228,12 @@ impl LogSteps {
             log.fractional |= place.is_some_and(|place| !steps::is_whole(place));
             Ok(())
         })?;
+        // The rows are read again for their steps, from the first.
         logs.values_mut().for_each(|log| log.before = None);
         Ok(Self(logs))
     }
 
-    /// Returns the step of the next row of a log.
+    /// Returns the exported step of the next row of `log`.
     pub(crate) fn next(&mut self, log: &str, row: &MetricRow<'_>) -> i64 {
         let number = i64::try_from(row.number).unwrap_or(i64::MAX);
         let Some(log) = self.0.get_mut(log).filter(|log| !log.batches) else {
@@ -238,13 +246,14 @@ impl LogSteps {
         }
     }
 
-    /// Returns the steps of one unit of a log's axis.
+    /// Returns the scale of a log's axis: the exported steps per unit.
     pub(super) fn parts(&self, log: &str) -> i64 {
         self.0.get(log).map_or(1, LogAxis::parts)
     }
 }
 
 impl LogAxis {
+    /// Returns the scale of the axis: the exported steps per unit.
     fn parts(&self) -> i64 {
         if self.fractional && !self.batches {
             steps::PARTS
@@ -253,6 +262,7 @@ impl LogAxis {
         }
     }
 
+    /// Returns the position of the next row on the axis, and remembers it.
     fn place(&mut self, row: &MetricRow<'_>) -> Option<f64> {
         self.before = self
             .axis
@@ -261,6 +271,8 @@ impl LogAxis {
     }
 }
 
+/// Returns the names of the logs in a folder, sorted, without the log of the reports. A missing
+/// folder has none.
 fn logs(folder: &Path) -> Result<Vec<String>, TrackerError> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -276,6 +288,7 @@ fn logs(folder: &Path) -> Result<Vec<String>, TrackerError> {
     Ok(logs)
 }
 
+/// Parses a line. Returns `None` if it is not a JSON object.
 fn row(line: &[u8], number: u64) -> Option<MetricRow<'_>> {
     let Cells { place, values } = serde_json::from_slice(line).ok()?;
     let at = place
@@ -290,13 +303,14 @@ fn row(line: &[u8], number: u64) -> Option<MetricRow<'_>> {
     })
 }
 
-/// A row as it is read: without a tree of values in between, since there may be millions.
+/// A parsed row. Deserialized without an intermediate tree of values, since there may be millions
+/// of rows.
 struct Cells<'a> {
     place: Vec<(&'static str, Value)>,
     values: Vec<(Cow<'a, str>, Datum<'a>)>,
 }
 
-/// A key of a row, copied only if it has an escape in it.
+/// A key of a row, copied only if it contains an escape sequence.
 #[derive(Deserialize)]
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -320,6 +334,7 @@ impl<'de> Deserialize<'de> for Cells<'de> {
                         continue;
                     };
                     let value: Value = map.next_value()?;
+                    // NaN and the infinities cannot locate a row.
                     if value.as_str().is_none_or(|text| !text.starts_with(BARE)) {
                         cells.place.push((key, value));
                     }
@@ -331,7 +346,7 @@ impl<'de> Deserialize<'de> for Cells<'de> {
     }
 }
 
-/// A value of a row, nothing if it is null or no single value.
+/// A value of a row; `None` for null, lists and objects.
 struct Cell<'a>(Option<Datum<'a>>);
 
 impl<'de> Deserialize<'de> for Cell<'de> {
@@ -367,6 +382,7 @@ impl<'de> Deserialize<'de> for Cell<'de> {
             fn visit_unit<E>(self) -> Result<Self::Value, E> {
                 Ok(Cell(None))
             }
+            // Lists and objects are consumed but not kept: they are not metric values.
             fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
                 while items.next_element::<IgnoredAny>()?.is_some() {}
                 Ok(Cell(None))
@@ -380,11 +396,12 @@ impl<'de> Deserialize<'de> for Cell<'de> {
     }
 }
 
-/// What is put in front of a number that JSON does not have, to tell it from a text that looks like
-/// it.
+/// The prefix of a text that stands for NaN or an infinity, which JSON does not have. It separates
+/// such a text from one that the user wrote.
 const BARE: &str = "\u{1}";
 
-/// Puts bare NaN and infinities into quotes.
+/// Replaces bare `NaN`, `Infinity` and `-Infinity` outside of strings by marked texts, so that the
+/// line becomes valid JSON. Lines without them are not copied.
 fn quoted(line: &[u8]) -> Cow<'_, [u8]> {
     if !line.contains(&b'N') && !line.contains(&b'I') {
         return Cow::Borrowed(line);
@@ -395,6 +412,7 @@ fn quoted(line: &[u8]) -> Cow<'_, [u8]> {
         let bare = ["NaN", "Infinity", "-Infinity"]
             .into_iter()
             .find(|word| rest.starts_with(word.as_bytes()));
+        // `inside` is whether the position is within a string, where an escape takes two bytes.
         let taken = match (inside, bare, first) {
             (false, Some(word), _) => {
                 out.extend_from_slice(format!("\"\\u0001{word}\"").as_bytes());
@@ -411,7 +429,7 @@ fn quoted(line: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
-/// Returns a text, or the number that [`quoted`] made a text of.
+/// Returns the datum for a text, or for the number that [`quoted`] turned into a text.
 fn datum(text: Cow<'_, str>) -> Datum<'_> {
     match text.strip_prefix(BARE) {
         Some("NaN") => Datum::Number(f64::NAN),
@@ -427,8 +445,8 @@ mod tests {
     use crate::source::{Diagnostics, Section, Table};
     use crate::study::Due;
 
-    /// Returns the rows that a tracker with these options is told, or what is wrong with the
-    /// options.
+    /// Returns the batches of the rows that a tracker with these options receives, or the error in
+    /// the options.
     fn told(options: &str) -> Result<String, String> {
         let trial = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(trial.path().join("metrics")).unwrap();
@@ -465,7 +483,7 @@ mod tests {
         Ok(told)
     }
 
-    /// Returns the steps of the rows of a log.
+    /// Returns the exported steps of the rows of a log.
     fn steps(resource: Option<&str>, rows: &[&str]) -> Vec<i64> {
         let trial = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(trial.path().join("metrics")).unwrap();

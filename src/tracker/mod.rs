@@ -1,7 +1,7 @@
-//! Trackers write the study in somebody's format: a projection of the journal and the trial folders
-//! that can be deleted and made again.
+//! Trackers export a study in the format of another tool. Their files are projections of the
+//! journal and the trial folders: they can be deleted and written again.
 //!
-//! To add one: a file here with its `KIND`, and a line in [`TRACKERS`].
+//! To add a tracker, write a module here with its `KIND` and list it in [`TRACKERS`].
 
 mod block_log;
 mod cmf;
@@ -27,7 +27,7 @@ mod wandb;
 
 use crate::study::{Entry, Kind, Study};
 
-/// Every tracker a sweep file can name.
+/// All trackers that a sweep file can name in `[[tracker]]`.
 pub const TRACKERS: &[Kind<dyn Tracker>] = &[
     mlflow::KIND,
     wandb::KIND,
@@ -37,59 +37,61 @@ pub const TRACKERS: &[Kind<dyn Tracker>] = &[
     program::KIND,
 ];
 
-/// Writes a study in some format.
+/// A tracker: a writer of one export format.
 ///
-/// Gets every entry in order, from the first, on resume too, and must be idempotent: the same
-/// entries again leave the same bytes. A tracker that fails is reported once, marked stale and left
-/// out for the rest of the run; it never harms a trial or another tracker.
+/// A tracker receives every journal entry in order, from the first one, also when a run resumes. It
+/// must be idempotent: the same entries again leave the same bytes. A tracker that fails is
+/// reported once, marked stale and skipped for the rest of the run; its failure never affects a
+/// trial or another tracker.
 pub trait Tracker: Send {
-    /// Takes in an entry that `study` has just absorbed.
+    /// Records one journal entry. `study` has already applied it.
     ///
     /// # Errors
-    /// If it could not be written.
+    /// Returns an error if the output could not be written.
     fn record(&mut self, study: &Study, entry: &Entry) -> Result<(), TrackerError>;
 
-    /// Makes everything taken in visible to readers. Called at the end and now and then.
+    /// Makes all recorded entries visible to readers. Called at most about once a second during a
+    /// run, and once by the default [`close`](Self::close).
     ///
     /// # Errors
-    /// If it could not be written.
+    /// Returns an error if the output could not be written.
     fn sync(&mut self, study: &Study) -> Result<(), TrackerError>;
 
-    /// Waits a while, at most seconds, for what is under way at the end, and returns whether that
-    /// went on and there is more of it. Called before [`close`](Self::close) until it returns
-    /// `false`.
+    /// Waits a few seconds at most for deliveries in progress at the end of a run. Returns `true`
+    /// if the tracker made progress and has more to deliver. Called before [`close`](Self::close)
+    /// until it returns `false`.
     fn linger(&mut self) -> bool {
         false
     }
 
-    /// Brings everything up to date and ends: nothing more comes in this run.
+    /// Writes everything outstanding and ends the tracker. No entry follows in this run.
     ///
     /// # Errors
-    /// If it could not be written.
+    /// Returns an error if the output could not be written.
     fn close(&mut self, study: &Study) -> Result<(), TrackerError> {
         self.sync(study)
     }
 }
 
-/// Why a tracker could not write.
+/// The reason why a tracker could not write.
 #[derive(Debug, thiserror::Error)]
 pub enum TrackerError {
-    /// A file could not be written.
+    /// Occurs when a file could not be created, written or replaced.
     #[error("could not write `{path}`")]
     Write {
-        /// The file.
+        /// The path of the file, for display.
         path: String,
-        /// Why.
+        /// The error of the operating system.
         #[source]
         source: std::io::Error,
     },
-    /// Something else, in words.
+    /// Occurs for any other failure; the message is shown to the user.
     #[error("{0}")]
     Other(String),
 }
 
 impl TrackerError {
-    /// Returns whether there was no room on the disk: then trying again may succeed.
+    /// Returns whether the disk or a quota was full, in which case a later attempt may succeed.
     pub(crate) fn is_full(&self) -> bool {
         matches!(self, Self::Write { source, .. } if room::is_full(source))
     }

@@ -1,8 +1,10 @@
-//! A user's own tracker: any program, which is fed the lines of the journal on its standard input.
+//! The `program` tracker: a program of the user that receives the journal's lines on its standard
+//! input.
 //!
-//! It gets every entry from the first, on resume too, each as it stands in the journal, and ends
-//! when its input does. What it prints goes to a log. It has a process group of its own, so that
-//! Ctrl-C reaches the trials and not the one who writes down how they ended.
+//! The program receives every entry from the first one, also when a run resumes, each exactly as in
+//! the journal. It must exit when its input ends. Its standard output and error go to a log file.
+//! It runs in its own process group, so that Ctrl-C reaches the trials but not the program that
+//! records how they ended.
 
 use super::home::{self, Home, failed};
 use super::{Tracker, TrackerError, metric_rows};
@@ -17,11 +19,11 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Lines that wait for the program at most.
+/// Maximum number of lines queued for the program.
 const QUEUE: usize = 1 << 14;
 
-/// How long the program may take nothing in, and how long it may take to end. The recorder itself
-/// waits longer.
+/// Time that the program may leave its full queue unread, and time that it may take to exit after
+/// its input ends. Shorter than the recorder's own patience.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) const KIND: Kind<dyn Tracker> = Kind {
@@ -63,6 +65,7 @@ fn build(
             };
             (said.list.len() == before).then(|| Box::new(fed) as Box<dyn Tracker>)
         }
+        // `command` has the wrong type, which is reported already.
         None if said.list.len() > before => None,
         other => {
             let error =
@@ -74,13 +77,15 @@ fn build(
     }
 }
 
+/// The state of the tracker.
 struct Program {
     home: Home,
     command: Vec<String>,
+    /// The program, from the first entry until it is closed or has failed.
     running: Option<Running>,
 }
 
-/// A program that takes lines in.
+/// A running program, the thread that writes to it, and its log file.
 struct Running {
     child: Child,
     lines: Sender<Vec<u8>>,
@@ -93,6 +98,7 @@ impl Tracker for Program {
         let mut line =
             serde_json::to_vec(entry).map_err(|error| TrackerError::Other(error.to_string()))?;
         line.push(b'\n');
+        // Start the program at the first entry: only then is the study known.
         let running = match self.running.take() {
             Some(running) => running,
             None => self.start(study)?,
@@ -111,6 +117,7 @@ impl Tracker for Program {
                 running.kill();
                 Err(TrackerError::Other(why))
             }
+            // The writer thread has ended, so a write to the program's input failed.
             Err(SendTimeoutError::Disconnected(_)) => Err(self.ended(running)),
         }
     }
@@ -129,6 +136,7 @@ impl Tracker for Program {
             writer,
             log,
         } = running;
+        // Closing the queue ends the writer thread, which closes the program's input.
         drop(lines);
         match wait(&mut child) {
             Some(status) if status.success() => {
@@ -150,6 +158,7 @@ impl Tracker for Program {
 }
 
 impl Program {
+    /// Starts the program with its log file and the thread that writes to it.
     fn start(&self, study: &Study) -> Result<Running, TrackerError> {
         let folder = self.home.root(study)?;
         let given = self.home.study()?;
@@ -168,6 +177,7 @@ impl Program {
             .stdin(Stdio::piped())
             .stdout(out)
             .stderr(err)
+            // Ctrl-C signals the foreground process group, which the program must outlive.
             .process_group(0)
             .spawn();
         let mut child = child.map_err(|error| {
@@ -193,7 +203,8 @@ impl Program {
         })
     }
 
-    /// Says why a program takes no more.
+    /// Returns the reason why the program reads no more: its exit status, or that it closed its
+    /// input.
     fn ended(&self, running: Running) -> TrackerError {
         let Running { mut child, log, .. } = running;
         match wait(&mut child) {
@@ -205,6 +216,7 @@ impl Program {
         }
     }
 
+    /// Returns an error with the exit status and the last non-empty line of the log.
     fn said(&self, status: ExitStatus, log: &Path) -> TrackerError {
         let text = std::fs::read(log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
@@ -223,14 +235,15 @@ impl Program {
 }
 
 impl Running {
-    /// Ends the program at once. Its writer finds out by itself.
+    /// Kills the program. The writer thread ends by itself when its next write fails.
     fn kill(self) {
         kill(self.child);
     }
 }
 
 impl Drop for Program {
-    /// Lets a program end that was given up with its recorder: its input ends here.
+    /// Closes the program's input when the recorder abandons the tracker, and does not wait for it
+    /// to exit.
     fn drop(&mut self) {
         if let Some(Running {
             mut child, lines, ..
@@ -242,11 +255,12 @@ impl Drop for Program {
     }
 }
 
-/// Writes lines until there are no more, handing them over whenever none waits.
+/// Writes lines to the program until the queue is closed. Flushes whenever the queue is empty.
 fn feed(stdin: ChildStdin, lines: &Receiver<Vec<u8>>) -> std::io::Result<()> {
     let mut out = BufWriter::with_capacity(1 << 16, stdin);
     while let Ok(line) = lines.recv() {
         out.write_all(&line)?;
+        // Batch the writes while lines arrive quickly; deliver at once when they do not.
         if lines.is_empty() {
             out.flush()?;
         }
@@ -254,6 +268,7 @@ fn feed(stdin: ChildStdin, lines: &Receiver<Vec<u8>>) -> std::io::Result<()> {
     out.flush()
 }
 
+/// Polls the program until it exits. Returns `None` if it does not exit in time.
 fn wait(child: &mut Child) -> Option<ExitStatus> {
     let began = Instant::now();
     loop {
@@ -265,6 +280,7 @@ fn wait(child: &mut Child) -> Option<ExitStatus> {
     }
 }
 
+/// Kills the program and reaps it.
 fn kill(mut child: Child) {
     let _ = child.kill();
     let _ = child.wait();

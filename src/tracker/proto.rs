@@ -1,65 +1,67 @@
-//! Writes messages in the wire format of protocol buffers: the four kinds of field that the
-//! trackers' formats use.
+//! Encodes messages in the Protocol Buffers wire format. Only the four wire types that the
+//! trackers' formats use are supported.
 //!
 //! <https://protobuf.dev/programming-guides/encoding/>
 
-/// A message while it is written, field by field. Fields that hold their default are written too,
-/// where a caller names them.
+/// A message under construction, encoded field by field. A field is written even if it holds its
+/// default value, as long as a caller writes it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Message(Vec<u8>);
 
 impl Message {
-    /// Makes a message of what `fill` writes.
+    /// Returns a new message with the fields that `fill` writes.
     pub(super) fn of(fill: impl FnOnce(&mut Self)) -> Self {
         let mut message = Self::default();
         fill(&mut message);
         message
     }
 
-    /// Returns the bytes.
+    /// Returns the encoded message.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// Empties it; the memory is used again.
+    /// Removes all fields and keeps the allocated memory.
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }
 
-    /// Writes a whole number, switch or enumeration; negative ones as int32 and int64 have them.
+    /// Writes an integer, boolean or enumeration as a varint. Negative values take ten bytes, as in
+    /// `int32` and `int64`.
     pub(super) fn int(&mut self, field: u32, value: i64) {
         self.key(field, 0);
         self.varint(value as u64);
     }
 
-    /// Writes a double.
+    /// Writes a `double` (8 bytes, little-endian).
     pub(super) fn double(&mut self, field: u32, value: f64) {
         self.key(field, 1);
         self.0.extend_from_slice(&value.to_le_bytes());
     }
 
-    /// Writes a float.
+    /// Writes a `float` (4 bytes, little-endian).
     pub(super) fn float(&mut self, field: u32, value: f32) {
         self.key(field, 5);
         self.0.extend_from_slice(&value.to_le_bytes());
     }
 
-    /// Writes a string.
+    /// Writes a `string`.
     pub(super) fn text(&mut self, field: u32, text: &str) {
         self.data(field, text.as_bytes());
     }
 
-    /// Writes bytes.
+    /// Writes a `bytes` field, prefixed with its length.
     pub(super) fn data(&mut self, field: u32, bytes: &[u8]) {
         self.key(field, 2);
         self.varint(bytes.len() as u64);
         self.0.extend_from_slice(bytes);
     }
 
-    /// Writes a message inside this one.
+    /// Writes an embedded message with the fields that `fill` writes, prefixed with its length.
     pub(super) fn message(&mut self, field: u32, fill: impl FnOnce(&mut Self)) {
         self.key(field, 2);
-        // Most lengths take one byte; a longer one is put in between.
+        // Reserve one byte for the length, since most embedded messages are shorter than 128 bytes.
+        // Further length bytes are inserted once the length is known.
         let at = self.0.len();
         self.0.push(0);
         fill(self);
@@ -74,10 +76,12 @@ impl Message {
         self.0[first] = length as u8;
     }
 
+    /// Writes the tag of a field: its number and its wire type.
     fn key(&mut self, field: u32, kind: u32) {
         self.varint(u64::from(field << 3 | kind));
     }
 
+    /// Writes an integer in groups of seven bits, the lowest first.
     fn varint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.0.push(value as u8 | 0x80);
@@ -87,7 +91,8 @@ impl Message {
     }
 }
 
-/// Reads a varint at the start of some bytes; returns it with the bytes behind it.
+/// Decodes the varint at the start of `bytes` and returns it with the remaining bytes. Returns
+/// `None` if no varint ends within the first ten bytes.
 pub(super) fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let length = bytes.iter().take(10).position(|byte| byte & 0x80 == 0)? + 1;
     let (digits, rest) = bytes.split_at(length);

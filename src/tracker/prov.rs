@@ -1,10 +1,10 @@
-//! Provenance after the W3C's PROV: one document a trial, one for the study, each as PROV-JSON and
-//! as DOT.
+//! The `prov` tracker: provenance in the W3C's PROV model, with one document per trial and one for
+//! the study, each as PROV-JSON and as DOT.
 //!
-//! `trial-<id>.json` has the trial with every parameter, data set, metric, model, artifact and
-//! output; `study.json` has all trials with their configurations, objectives, data sets and models.
-//! The types of yProv4ML are used where there are such: `provml:HyperParameter`, `provml:Metric`,
-//! `provml:Model`.
+//! `trial-<id>.json` describes the trial with every parameter, data set, metric, model, artifact
+//! and output. `study.json` describes all trials with their configurations, objectives, data sets
+//! and models. The types of yProv4ML are used where they exist: `provml:HyperParameter`,
+//! `provml:Metric`, `provml:Model`.
 
 use super::home::{self, Home, replace};
 use super::metric_rows::{self, Datum, each_row};
@@ -41,11 +41,14 @@ pub(super) const KIND: Kind<dyn Tracker> = Kind {
     },
 };
 
+/// The state of the tracker.
 struct Prov {
     home: Home,
+    /// The time of the first entry, which is part of all identifiers.
     began: Option<Timestamp>,
-    /// Trials that are no longer as their documents say.
+    /// Trials that changed since their documents were written.
     stale: BTreeSet<TrialId>,
+    /// Whether the study's document is outdated.
     behind: bool,
 }
 
@@ -57,6 +60,7 @@ impl Tracker for Prov {
             Event::Ended { trial, .. } | Event::Judged { trial, .. } => {
                 self.stale.insert(*trial);
             }
+            // A clone may replace a paused trial, which this event stops.
             Event::Created {
                 origin:
                     Origin::Cloned {
@@ -77,6 +81,8 @@ impl Tracker for Prov {
         while let Some(id) = self.stale.first().copied() {
             let written = study
                 .trial(id)
+                // A trial that was requeued and runs again gets its document when this attempt
+                // ends.
                 .filter(|trial| trial.state != TrialState::Running);
             if let Some(trial) = written {
                 let mut graph = self.begin(study);
@@ -87,6 +93,8 @@ impl Tracker for Prov {
                 metrics(&mut graph, trial, &folder, &self.home.due)?;
                 save(&graph, &root, &format!("trial-{id}"))?;
             }
+            // Remove the trial only after its documents are written: after an error, the next sync
+            // repeats it.
             self.stale.remove(&id);
         }
         if self.behind {
@@ -99,7 +107,7 @@ impl Tracker for Prov {
 }
 
 impl Prov {
-    /// Begins a document: the software, the study, its sweep file and its code.
+    /// Returns a document that describes the software, the study, its sweep file and its code.
     fn begin(&self, study: &Study) -> Graph {
         let header = study.header();
         let began = self.began.map_or(0, Timestamp::as_micros);
@@ -163,7 +171,7 @@ impl Prov {
         graph
     }
 
-    /// Makes the document of the study.
+    /// Returns the complete document of the study.
     fn whole(&self, study: &Study) -> Graph {
         let mut graph = self.begin(study);
         let collection = typed("prov:Collection", "prov:QUALIFIED_NAME");
@@ -213,20 +221,23 @@ impl Prov {
     }
 }
 
+/// Writes a document as `<name>.json` and `<name>.dot`.
 fn save(graph: &Graph, root: &Path, name: &str) -> Result<(), TrackerError> {
     replace(&root.join(format!("{name}.json")), &graph.json())?;
     replace(&root.join(format!("{name}.dot")), graph.dot().as_bytes())
 }
 
+/// Returns the identifier of a trial's activity.
 fn activity(trial: TrialId) -> String {
     format!("run:trial-{trial}")
 }
 
+/// Returns the identifier of a trial's configuration.
 fn config(trial: TrialId) -> String {
     format!("run:trial-{trial}/config")
 }
 
-/// Adds the trial, its configuration and where that comes from.
+/// Adds the trial, its configuration and the origin of the configuration.
 fn about_trial(graph: &mut Graph, study: &Study, trial: &Trial) {
     let (activity, config) = (activity(trial.id), config(trial.id));
     let ended = trial.exit.as_ref().map(|_| trial);
@@ -294,6 +305,7 @@ fn about_trial(graph: &mut Graph, study: &Study, trial: &Trial) {
         );
         graph.relate(DERIVED, &config, &self::config(parent.id), &[]);
     }
+    // A clone starts from a checkpoint of its parent; a replicate shares only the configuration.
     if let (Origin::Cloned { .. }, Some(parent)) = (&trial.origin, parent) {
         let from = self::activity(parent.id);
         graph.element(
@@ -305,10 +317,12 @@ fn about_trial(graph: &mut Graph, study: &Study, trial: &Trial) {
     }
 }
 
+/// Returns the label of a trial's configuration.
 fn label(trial: &Trial) -> Option<Value> {
     Some(json!(format!("configuration of trial {}", trial.id)))
 }
 
+/// Returns the origin of a configuration in words.
 fn origin(origin: &Origin) -> String {
     match origin {
         Origin::Suggested(sampler) => format!("suggested by {sampler}"),
@@ -320,7 +334,7 @@ fn origin(origin: &Origin) -> String {
     }
 }
 
-/// Adds the configuration with every parameter as an entity of its own.
+/// Adds the configuration as a collection, with every parameter as an entity of its own.
 fn parameters(graph: &mut Graph, trial: &Trial) {
     let (activity, config) = (activity(trial.id), config(trial.id));
     let collection = typed("prov:Collection", "prov:QUALIFIED_NAME");
@@ -345,8 +359,8 @@ fn parameters(graph: &mut Graph, trial: &Trial) {
     }
 }
 
-/// Adds data sets, models, artifacts and outputs. A model is derived from the configuration and the
-/// data sets.
+/// Adds the data sets, models, artifacts and outputs of a trial. A model is derived from the
+/// configuration and the data sets recorded for the trial.
 fn files(graph: &mut Graph, trial: &Trial) {
     let activity = activity(trial.id);
     let mut sources = vec![config(trial.id)];
@@ -379,6 +393,7 @@ fn files(graph: &mut Graph, trial: &Trial) {
                 ("swath:files", Some(whole(*files))),
             ],
         );
+        // A data set that was recorded twice is used once.
         if !sources.contains(&id) {
             graph.relate(USED, &activity, &id, &[("prov:role", text(role))]);
             sources.push(id);
@@ -433,7 +448,7 @@ fn files(graph: &mut Graph, trial: &Trial) {
             local(name)
         );
         let prefix = if kind == "Model" { "provml" } else { "swath" };
-        // What was said of a model right after it was recorded.
+        // Facts belong to the model version that was recorded directly before them.
         let facts = match trial.records.get(at + 1) {
             Some(LogRecord::Facts { model_path, facts })
                 if kind == "Model" && model_path == name =>
@@ -471,7 +486,7 @@ fn files(graph: &mut Graph, trial: &Trial) {
     }
 }
 
-/// Adds what was reported, and for every log an activity with what was measured in it.
+/// Adds the reported metrics, and for every log an activity with the metrics measured in it.
 fn metrics(graph: &mut Graph, trial: &Trial, folder: &Path, due: &Due) -> Result<(), TrackerError> {
     for (name, tally) in &trial.metrics {
         report(graph, trial, name, tally);
@@ -506,7 +521,7 @@ fn metrics(graph: &mut Graph, trial: &Trial, folder: &Path, due: &Due) -> Result
             graph.relate(INFORMED, &context, &activity, &[]);
             continue;
         };
-        // What a worker measured is nested: trial, worker, log.
+        // Logs of workers other than the first are nested: trial, worker, log.
         let id = format!("{activity}/{worker}");
         if workers.insert(worker) {
             let known = [
@@ -555,7 +570,7 @@ fn metrics(graph: &mut Graph, trial: &Trial, folder: &Path, due: &Due) -> Result
     Ok(())
 }
 
-/// What is known of one measured quantity.
+/// Statistics of one measured metric. Minimum and maximum ignore NaN and the infinities.
 #[derive(Debug, Clone, Copy, Default)]
 struct Measured {
     last: Option<f64>,
@@ -565,6 +580,7 @@ struct Measured {
 }
 
 impl Measured {
+    /// Adds a measured value.
     fn add(&mut self, number: f64) {
         self.last = Some(number);
         self.count += 1;
@@ -575,6 +591,7 @@ impl Measured {
     }
 }
 
+/// Adds a reported metric as an entity that the trial generated.
 fn report(graph: &mut Graph, trial: &Trial, name: &str, tally: &Tally) {
     let id = format!("run:trial-{}/report/{}", trial.id, local(name));
     graph.element(
@@ -592,6 +609,7 @@ fn report(graph: &mut Graph, trial: &Trial, name: &str, tally: &Tally) {
     graph.relate(GENERATED, &id, &activity(trial.id), &[]);
 }
 
+/// Returns a parameter value as a literal; texts and lists are untyped.
 fn param(value: &crate::space::Value) -> Value {
     use crate::space::Value as Param;
     match value {
@@ -602,14 +620,17 @@ fn param(value: &crate::space::Value) -> Value {
     }
 }
 
+/// Returns a count as an integer literal, limited to the largest `i64`.
 fn whole(number: u64) -> Value {
     prov_graph::whole(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
+/// Returns a time as the ISO 8601 text that PROV-JSON uses.
 fn time(at: Timestamp) -> Value {
     json!(at.to_string())
 }
 
+/// Returns a text as an attribute value, `None` if it is empty.
 fn text(text: &str) -> Option<Value> {
     (!text.is_empty()).then(|| json!(text))
 }

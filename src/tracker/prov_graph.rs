@@ -1,14 +1,14 @@
-//! A provenance document of the W3C's PROV model, as PROV-JSON and as a drawing in DOT.
+//! A provenance document in the W3C's PROV model, written as PROV-JSON and as a drawing in DOT.
 //!
-//! <https://www.w3.org/submissions/prov-json/>. Elements and relations come out in the order they
-//! were added; what is added twice is there once.
+//! <https://www.w3.org/submissions/prov-json/>. Elements and relations are written in the order in
+//! which they were added. An element that is added again keeps its first attributes.
 
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// The three sections of elements, with their shape and colour in the drawing, which are those of
-/// the W3C's own drawings.
+/// The three sections of elements, with their shapes and colours in the drawing. These are the
+/// shapes and colours of the W3C's own drawings.
 const ELEMENTS: [(Section, &str); 3] = [
     (Section("agent"), "shape=house, fillcolor=\"#FED37F\""),
     (
@@ -25,11 +25,11 @@ pub(super) const AGENT: Section = ELEMENTS[0].0;
 pub(super) const ACTIVITY: Section = ELEMENTS[1].0;
 pub(super) const ENTITY: Section = ELEMENTS[2].0;
 
-/// A section of elements.
+/// The name of a section of elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Section(&'static str);
 
-/// A kind of relation: its section, and what its two ends are called.
+/// A kind of relation: the name of its section, and the keys of its two ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Relation(&'static str, &'static str, &'static str);
 
@@ -44,7 +44,7 @@ pub(super) const MEMBER: Relation = Relation("hadMember", "prov:collection", "pr
 
 const RELATIONS: [Relation; 6] = [ASSOCIATED, USED, GENERATED, INFORMED, DERIVED, MEMBER];
 
-/// A document while it is made.
+/// A document under construction.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Graph {
     prefixes: Vec<(&'static str, String)>,
@@ -52,16 +52,18 @@ pub(super) struct Graph {
     relations: Vec<(Relation, String, String, Map<String, Value>)>,
 }
 
-/// Attributes of an element or relation; those that are not known are left out.
+/// Attributes of an element or relation, as keys and values. An attribute whose value is `None` is
+/// left out.
 pub(super) type Attributes<'a> = &'a [(&'a str, Option<Value>)];
 
 impl Graph {
-    /// Declares what a prefix stands for.
+    /// Declares the namespace URI of a prefix.
     pub(super) fn prefix(&mut self, prefix: &'static str, uri: &str) {
         self.prefixes.push((prefix, uri.to_owned()));
     }
 
-    /// Adds an element, unless it is there.
+    /// Adds an element with the qualified name `id`. Does nothing if the section already has one of
+    /// that name.
     pub(super) fn element(&mut self, section: Section, id: &str, attributes: Attributes<'_>) {
         let section = self.elements.entry(section.0).or_default();
         section
@@ -69,7 +71,7 @@ impl Graph {
             .or_insert_with(|| Value::Object(known(attributes)));
     }
 
-    /// Adds a relation.
+    /// Adds a relation from the element `from` to the element `to`.
     pub(super) fn relate(
         &mut self,
         relation: Relation,
@@ -81,7 +83,8 @@ impl Graph {
             .push((relation, from.to_owned(), to.to_owned(), known(attributes)));
     }
 
-    /// Returns the document as PROV-JSON.
+    /// Returns the document as indented PROV-JSON that ends with a newline. Empty sections are left
+    /// out.
     pub(super) fn json(&self) -> Vec<u8> {
         let mut document = Map::new();
         let prefixes = self
@@ -114,7 +117,7 @@ impl Graph {
         bytes
     }
 
-    /// Returns the document as a drawing.
+    /// Returns the document as a DOT drawing, with the labels and values of its elements.
     pub(super) fn dot(&self) -> String {
         let mut dot =
             "digraph provenance {\n  rankdir = \"BT\";\n  node [style=filled];\n".to_owned();
@@ -144,6 +147,7 @@ impl Graph {
     }
 }
 
+/// Returns the attributes that have a value.
 fn known(attributes: Attributes<'_>) -> Map<String, Value> {
     let known = attributes
         .iter()
@@ -151,7 +155,7 @@ fn known(attributes: Attributes<'_>) -> Map<String, Value> {
     known.collect()
 }
 
-/// Returns a value without its type.
+/// Returns the text of a value without its type.
 fn bare(value: &Value) -> String {
     match value.get("$").unwrap_or(value) {
         Value::String(text) => text.clone(),
@@ -159,6 +163,7 @@ fn bare(value: &Value) -> String {
     }
 }
 
+/// Returns a text as a quoted string of DOT.
 fn quoted(text: &str) -> String {
     let mut quoted = "\"".to_owned();
     for character in text.chars() {
@@ -171,8 +176,8 @@ fn quoted(text: &str) -> String {
     quoted + "\""
 }
 
-/// Makes the local part of a name: letters and digits stay, other characters become `%` and their
-/// number.
+/// Returns `text` as the local part of a qualified name. Letters, digits and `_-./` are kept; all
+/// other characters become the percent-encoded bytes of their UTF-8 form.
 pub(super) fn local(text: &str) -> String {
     let mut local = String::new();
     for character in text.chars() {
@@ -187,13 +192,13 @@ pub(super) fn local(text: &str) -> String {
     local
 }
 
-/// Returns a typed value.
+/// Returns `text` as a literal of the type `kind`.
 pub(super) fn typed(text: impl ToString, kind: &str) -> Value {
     json!({ "$": text.to_string(), "type": kind })
 }
 
-/// Returns a whole number as an `xsd:int` or, if it is large, an `xsd:long`: many readers know the
-/// first only.
+/// Returns an integer as an `xsd:int` or, if it does not fit, as an `xsd:long`: many readers
+/// support only the former.
 pub(super) fn whole(number: i64) -> Value {
     typed(
         number,
@@ -205,7 +210,8 @@ pub(super) fn whole(number: i64) -> Value {
     )
 }
 
-/// Returns a number as an `xsd:double`.
+/// Returns a number as an `xsd:double`. NaN and the infinities are written as XML Schema names
+/// them.
 pub(super) fn double(number: f64) -> Value {
     let text = match number {
         number if number.is_finite() => format!("{number:?}"),

@@ -1,10 +1,10 @@
-//! The recorder feeds the trackers, so that none of them can hurt the run.
+//! The recorder feeds journal entries to the trackers and shields the run from their failures.
 //!
-//! `trials.csv` is written by the caller's thread from the caller's study, so seldom that it takes
-//! under 1 % of the time. A second copy of the study just for the table would double the memory of
-//! a long run. All other trackers share one thread with a replica of the study and a bounded queue:
-//! a slow one slows the run a little instead of eating memory, and after 10 seconds without
-//! progress the thread is given up.
+//! `trials.csv` is written by the caller's thread from the caller's study, rarely enough that it
+//! takes less than 1 % of the time: a second copy of the study only for the table would double the
+//! memory of a long run. All other trackers share one thread with its own replica of the study and
+//! a bounded queue. A slow tracker therefore slows the run down a little instead of consuming
+//! memory. If the thread makes no progress for 10 seconds, it is abandoned.
 
 use super::csv::Csv;
 use super::room::{self, BETWEEN_LOOKS};
@@ -18,25 +18,26 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How many entries wait for the trackers at most.
+/// Maximum number of entries queued for the trackers' thread.
 const QUEUE: usize = 1024;
 
-/// How long the trackers may make no progress.
+/// Time without progress after which the trackers' thread is abandoned.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long is waited at least between two syncs.
+/// Minimum time between two syncs of a tracker.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// A sync may take this share of the time: one part in so many.
+/// The pause after a sync is this many times as long as the sync took, so at most about 1/100 of
+/// the time is spent in syncs.
 const SHARE: u32 = 100;
 
 thread_local! {
-    /// The steps of the recorder whose thread this is.
+    /// The progress counter of the recorder whose thread this is; `None` in all other threads.
     static STEPS: RefCell<Option<Arc<AtomicUsize>>> = const { RefCell::new(None) };
 }
 
-/// Says that a tracker makes progress within one entry: it reads a long metrics file. Does nothing
-/// in another thread than a recorder's.
+/// Signals progress within a single entry, for a tracker that reads a long metrics file. Does
+/// nothing outside a recorder's thread.
 pub(super) fn progress() {
     STEPS.with_borrow(|steps| {
         if let Some(steps) = steps {
@@ -45,43 +46,47 @@ pub(super) fn progress() {
     });
 }
 
-/// A tracker and how the sweep file calls it.
+/// A tracker and its name in the sweep file.
 pub struct Named {
-    /// Its name.
+    /// The name under which failures of the tracker are reported.
     pub name: String,
-    /// The tracker.
+    /// The tracker itself.
     pub tracker: Box<dyn Tracker>,
 }
 
-/// Tells every entry that was written before the recorder started, in order: a reader of the
-/// journal.
+/// Passes every entry written before the recorder started to the callback, in order. Usually a
+/// reader of the journal.
 pub type History = Box<dyn FnOnce(&mut dyn FnMut(&Entry)) + Send>;
 
-/// A tracker is out of date from now on.
+/// A report that a tracker is out of date from now on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stale {
-    /// The tracker.
+    /// The name of the tracker.
     pub name: String,
-    /// Why.
+    /// The reason, as shown to the user.
     pub why: String,
 }
 
-/// Feeds the trackers of a run.
+/// Feeds the trackers of one run: `trials.csv` directly, all others through a thread.
 pub struct Recorder {
+    /// The tracker of `trials.csv`, fed by the caller's thread.
     table: Slot,
+    /// The trackers' thread; `None` if there are no other trackers or the thread is abandoned.
     worker: Option<Worker>,
+    /// Reports that the caller has not fetched yet.
     stale: Vec<Stale>,
 }
 
 impl Recorder {
-    /// Starts to keep the table and to feed the other trackers.
+    /// Starts to maintain the table in `csv` and to feed `trackers`, beginning with `history`.
     ///
     /// # Errors
-    /// If no thread can be started.
+    /// Returns an error if the trackers' thread cannot be started.
     pub fn start(csv: Csv, trackers: Vec<Named>, history: History) -> std::io::Result<Self> {
         Self::patient(csv, trackers, history, PATIENCE)
     }
 
+    /// Starts the recorder with another time limit for progress.
     fn patient(
         csv: Csv,
         trackers: Vec<Named>,
@@ -92,6 +97,7 @@ impl Recorder {
             name: "csv".to_owned(),
             tracker: Box::new(csv),
         });
+        // Without other trackers neither a thread nor a replica of the study is needed.
         let worker = match trackers.is_empty() {
             true => None,
             false => Some(Worker::start(trackers, history, patience)?),
@@ -103,10 +109,13 @@ impl Recorder {
         })
     }
 
-    /// Takes in an entry that `study` has just absorbed.
+    /// Records one journal entry. `study` has already applied it. Blocks while the queue is full,
+    /// as long as the trackers make progress.
     pub fn send(&mut self, study: &Study, entry: &Entry) {
         self.stale.extend(self.table.record(study, entry));
         self.stale.extend(self.table.sync_if_due(study));
+        // Once the thread is stuck it is never joined: its handle is dropped and the run continues
+        // without trackers.
         let stuck = self
             .worker
             .as_mut()
@@ -117,12 +126,12 @@ impl Recorder {
         }
     }
 
-    /// Brings the table up to date if that is due; for times in which nothing happens.
+    /// Updates the table if a sync is due. Called while no entry arrives.
     pub fn tick(&mut self, study: &Study) {
         self.stale.extend(self.table.sync_if_due(study));
     }
 
-    /// Returns the trackers that have become stale since the last call; each is told once.
+    /// Returns the trackers that became stale since the last call. Each tracker is reported once.
     pub fn stale(&mut self) -> Vec<Stale> {
         if let Some(worker) = &self.worker {
             self.stale.extend(worker.news.try_iter());
@@ -130,8 +139,8 @@ impl Recorder {
         std::mem::take(&mut self.stale)
     }
 
-    /// Brings everything up to date and ends. Returns the trackers that have become stale since
-    /// [`stale`](Self::stale) was called.
+    /// Writes everything outstanding and ends the recorder. Returns the trackers that became stale
+    /// since the last call of [`stale`](Self::stale).
     pub fn finish(mut self, study: &Study) -> Vec<Stale> {
         self.stale.extend(self.table.close(study));
         if let Some(worker) = self.worker.take() {
@@ -141,12 +150,16 @@ impl Recorder {
     }
 }
 
-/// The thread of the trackers, seen from outside.
+/// A handle to the trackers' thread, held by the caller's thread.
 struct Worker {
+    /// The bounded queue of entries to the thread.
     queue: Sender<Entry>,
+    /// Reports of failed trackers from the thread.
     news: Receiver<Stale>,
     thread: thread::JoinHandle<()>,
+    /// The names of the trackers, in the order of the thread's slots.
     names: Vec<String>,
+    /// The index of the tracker that is being called; `usize::MAX` if none is.
     busy: Arc<AtomicUsize>,
     steps: Arc<AtomicUsize>,
     patience: Duration,
@@ -172,6 +185,8 @@ impl Worker {
         let thread = thread::Builder::new()
             .name("recorder".to_owned())
             .spawn(move || {
+                // `progress` finds the counter through the thread, so that trackers need no handle
+                // to it.
                 STEPS.set(Some(own));
                 history(&mut |entry| feed.take(entry));
                 feed.run(&entries);
@@ -187,13 +202,15 @@ impl Worker {
         })
     }
 
-    /// Hands an entry over, waiting while the queue is full and the trackers make progress.
+    /// Queues an entry. Blocks while the queue is full and the trackers make progress.
     fn send(&mut self, entry: &Entry) -> Result<(), Vec<Stale>> {
         let mut entry = entry.clone();
         loop {
             let before = self.steps.load(Relaxed);
             match self.queue.send_timeout(entry, self.patience) {
                 Ok(()) => return Ok(()),
+                // The queue is full, but a tracker has finished a step meanwhile: it is slow, not
+                // stuck.
                 Err(SendTimeoutError::Timeout(back)) if self.steps.load(Relaxed) != before => {
                     entry = back;
                 }
@@ -202,8 +219,10 @@ impl Worker {
         }
     }
 
-    /// Lets the thread work off its queue and waits for it, as long as it makes progress.
+    /// Closes the queue and waits until the thread has processed it, as long as it makes progress.
     fn finish(mut self) -> Vec<Stale> {
+        // Dropping the sender disconnects the channel, which ends the thread once the queue is
+        // empty.
         self.queue = bounded(0).0;
         loop {
             let before = self.steps.load(Relaxed);
@@ -220,7 +239,8 @@ impl Worker {
         }
     }
 
-    /// Says that the trackers are given up, and by whose fault.
+    /// Returns a report for every tracker that is abandoned with the thread. Names the tracker that
+    /// was busy; the others had to wait for it.
     fn stuck(&self) -> Vec<Stale> {
         let told: Vec<Stale> = self.news.try_iter().collect();
         let culprit = self.names.get(self.busy.load(Relaxed));
@@ -245,7 +265,7 @@ impl Worker {
     }
 }
 
-/// The thread of the trackers, seen from inside.
+/// The state of the trackers' thread: its replica of the study and its trackers.
 struct Feed {
     study: Study,
     slots: Vec<Slot>,
@@ -255,10 +275,13 @@ struct Feed {
 }
 
 impl Feed {
+    /// Processes entries until the queue is closed, then closes all trackers. Syncs while no entry
+    /// arrives.
     fn run(&mut self, entries: &Receiver<Entry>) {
         loop {
             match entries.recv_timeout(PAUSE) {
                 Ok(entry) => self.take(&entry),
+                // A sync may be due although no entry arrives.
                 Err(RecvTimeoutError::Timeout) => self.each(|slot, study| slot.sync_if_due(study)),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -267,7 +290,7 @@ impl Feed {
         self.each(Slot::close);
     }
 
-    /// Lets trackers that go on by themselves do so, as long as they make progress.
+    /// Waits for trackers that still deliver by themselves, as long as they make progress.
     fn linger(&mut self) {
         for (at, slot) in self.slots.iter_mut().enumerate() {
             self.busy.store(at, Relaxed);
@@ -278,22 +301,28 @@ impl Feed {
         }
     }
 
-    /// Absorbs an entry. One that was told by the history already is not told again.
+    /// Applies an entry to the replica and passes it to every tracker.
     fn take(&mut self, entry: &Entry) {
+        // A resumed run sends entries that the history has already supplied. Their sequence numbers
+        // no longer fit the replica, so `apply` rejects them and no tracker receives them twice.
         if self.study.apply(entry).is_err() {
             return;
         }
         self.each(|slot, study| {
+            // Record nothing more while data of earlier entries waits for disk space. Only this
+            // thread waits; the run itself goes on until the queue is full.
             slot.wait_for_room(study)
                 .or_else(|| room::patiently(|| slot.record(study, entry)))
                 .or_else(|| slot.sync_if_due(study))
         });
     }
 
+    /// Calls `act` for every tracker, and sends the reports of those that fail.
     fn each(&mut self, mut act: impl FnMut(&mut Slot, &Study) -> Option<Stale>) {
         for (at, slot) in self.slots.iter_mut().enumerate() {
             self.busy.store(at, Relaxed);
             if let Some(stale) = act(slot, &self.study) {
+                // The receiver is dropped only if the recorder has abandoned this thread.
                 let _ = self.tell.send(stale);
             }
             self.steps.fetch_add(1, Relaxed);
@@ -302,11 +331,11 @@ impl Feed {
     }
 }
 
-/// A tracker with its clock. Once it has failed it is left alone.
+/// A tracker with the time of its next sync. After a failure it is no longer called.
 struct Slot {
     named: Named,
     failed: bool,
-    /// The last sync found no room on the disk; the next one tries again.
+    /// Whether the last sync found the disk full; the next one tries again.
     full: bool,
     next_sync: Instant,
 }
@@ -325,6 +354,7 @@ impl Slot {
         self.attempt(|tracker| tracker.record(study, entry))
     }
 
+    /// Syncs the tracker. A full disk is not a failure; it sets `full`.
     fn sync(&mut self, study: &Study) -> Option<Stale> {
         let began = Instant::now();
         self.full = false;
@@ -336,12 +366,13 @@ impl Slot {
                 None
             }
         };
+        // Wait in proportion to the cost of this sync: a table that takes long to write is written
+        // rarely.
         self.next_sync = Instant::now() + (began.elapsed() * SHARE).max(PAUSE);
         result
     }
 
-    /// Takes in nothing more before all that was taken in is written. What waits for this is the
-    /// thread of the trackers.
+    /// Retries the sync until everything recorded so far is written. Blocks the trackers' thread.
     fn wait_for_room(&mut self, study: &Study) -> Option<Stale> {
         let mut stale = None;
         while self.full && stale.is_none() {
@@ -363,6 +394,7 @@ impl Slot {
         }
     }
 
+    /// Calls the tracker. Any error makes it stale.
     fn attempt(
         &mut self,
         act: impl FnOnce(&mut dyn Tracker) -> Result<(), TrackerError>,
@@ -370,7 +402,8 @@ impl Slot {
         self.try_to(act).err().map(|error| self.give_up(&error))
     }
 
-    /// Tells a full disk (`Err(None)`) from other failures.
+    /// Calls the tracker and separates a full disk (`Err(None)`) from other failures
+    /// (`Err(Some(_))`). Only the latter make the tracker stale.
     fn attempt_or_full(
         &mut self,
         act: impl FnOnce(&mut dyn Tracker) -> Result<(), TrackerError>,
@@ -379,6 +412,7 @@ impl Slot {
             .map_err(|error| (!error.is_full()).then(|| self.give_up(&error)))
     }
 
+    /// Calls the tracker, unless it has failed before.
     fn try_to(
         &mut self,
         act: impl FnOnce(&mut dyn Tracker) -> Result<(), TrackerError>,
@@ -390,6 +424,8 @@ impl Slot {
         }
     }
 
+    /// Excludes the tracker from further calls and returns the report, with all causes of the
+    /// error.
     fn give_up(&mut self, error: &TrackerError) -> Stale {
         self.failed = true;
         let causes = std::iter::successors(error.source(), |cause| (**cause).source());
@@ -411,13 +447,13 @@ mod tests {
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
-    /// Remembers what it was given; may fail at an entry, or hang.
+    /// A tracker that stores the sequence numbers it receives. It can fail at an entry or hang.
     #[derive(Clone, Default)]
     struct Memory {
         seen: Arc<Mutex<Vec<String>>>,
         fails_at: Option<u64>,
         hangs: bool,
-        /// How often a sync finds no room.
+        /// Number of syncs that still find the disk full.
         full: Arc<std::sync::atomic::AtomicU32>,
         reads_long: bool,
     }
@@ -467,13 +503,13 @@ mod tests {
         demo
     }
 
-    /// The first entries, as the journal has them.
+    /// Returns the first `count` entries as a journal reader would supply them.
     fn history(demo: &Demo, count: usize) -> History {
         let entries = demo.entries[..count].to_vec();
         Box::new(move |each| entries.iter().for_each(each))
     }
 
-    /// Records a study that is resumed; one entry comes both from the journal and from the run.
+    /// Records a resumed study. The third entry comes both from the journal and from the run.
     fn record(demo: &Demo, trackers: Vec<Named>) -> (Vec<Stale>, String) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("trials.csv");

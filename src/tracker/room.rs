@@ -1,8 +1,8 @@
-//! A full disk under a tracker that takes in an entry: it waits, on the thread of the trackers,
-//! until there is room.
+//! Waiting for disk space. A tracker that records an entry while the disk is full blocks the
+//! trackers' thread until there is space again.
 //!
-//! A sync that finds no room is simply made again later. An entry cannot be taken in twice, so
-//! there each write is made again by itself.
+//! A sync that finds the disk full is simply repeated later. An entry cannot be recorded twice, so
+//! while an entry is recorded every single write is retried by itself.
 
 use super::TrackerError;
 use std::cell::Cell;
@@ -10,15 +10,15 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
-/// How often is looked whether there is room again.
+/// Interval between two attempts while the disk is full.
 pub(super) const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
 thread_local! {
-    /// Whether this thread may wait.
+    /// Whether a write on this thread may block until there is space.
     static PATIENT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Returns whether an error says that there is no room: neither on the disk nor in a quota.
+/// Returns whether `error` means that the disk or a quota is full.
 pub(super) fn is_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -26,19 +26,20 @@ pub(super) fn is_full(error: &io::Error) -> bool {
     )
 }
 
-/// Does `act`, in which a write that finds no room waits for it.
+/// Runs `act` with retries enabled: a write inside it that finds the disk full blocks until it
+/// succeeds.
 pub(super) fn patiently<T>(act: impl FnOnce() -> T) -> T {
     PATIENT.set(true);
     let done = act();
+    // Syncs on the same thread must not block: the recorder repeats them later.
     PATIENT.set(false);
     done
 }
 
-/// Writes. Where there is no room it is done again until there is, if this thread may wait for
-/// that.
+/// Calls `write`, and repeats it while the disk is full if this thread runs inside [`patiently`].
 ///
 /// # Errors
-/// Those of `write`.
+/// Returns the error of `write`. A full disk is an error only outside [`patiently`].
 pub(super) fn when_there_is_room<T>(
     mut write: impl FnMut() -> Result<T, TrackerError>,
 ) -> Result<T, TrackerError> {
@@ -54,7 +55,7 @@ pub(super) fn when_there_is_room<T>(
 mod tests {
     use super::{TrackerError, patiently, when_there_is_room};
 
-    /// Writes to a disk that is full twice.
+    /// Simulates a write that fails with a full disk `left` times and then succeeds.
     fn write(left: &mut u32) -> Result<(), TrackerError> {
         let Some(less) = left.checked_sub(1) else {
             return Ok(());

@@ -1,38 +1,38 @@
-//! Whole steps, for readers that have no others.
+//! Integer steps, for export formats that support no others.
 //!
-//! Where no fraction occurs on an axis its steps are what was reported: `50.0` is 50. An axis on
-//! which a fraction occurs is scaled as a whole, so that the order of the steps stays the order of
-//! the points; a tracker then changes the steps that it has written already.
+//! While all steps on an axis are integers, they are exported as reported: `50.0` becomes 50. Once
+//! a fractional step occurs, all steps on that axis are scaled, so that their order stays the order
+//! of the points. A tracker must then change the steps that it has already written.
 
 use crate::space::Name;
 use crate::study::{Axis, Trial, TrialId};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The steps of one unit of an axis on which a fraction occurs: fine enough to tell the batches of
-/// an epoch apart.
+/// The scale of an axis with fractional steps: exported steps per unit. Fine enough to separate the
+/// batches of an epoch.
 pub(super) const PARTS: i64 = 1_000_000;
 
-/// Returns whether a step needs no scale.
+/// Returns whether a step is an integer and thus needs no scale.
 pub(super) fn is_whole(step: f64) -> bool {
     step.fract() == 0.0
 }
 
-/// Returns a step as a whole number of `parts`.
+/// Returns a step multiplied by `parts` and rounded to an integer.
 pub(super) fn whole(step: f64, parts: i64) -> i64 {
     (step * parts as f64).round() as i64
 }
 
-/// The axes of the reports of a study, as far as they were written.
+/// The axes of the reports written so far, for all trials of a study.
 #[derive(Debug, Default)]
 pub(super) struct Steps {
-    /// Axes on which a fraction occurs. They are scaled for all trials, because curves of several
-    /// trials lie over each other.
+    /// Axes with a fractional step. Such an axis is scaled for all trials, because their curves are
+    /// drawn over each other.
     fractional: BTreeSet<Name>,
-    /// The axis on which the reports of each trial were written.
+    /// The axis of the last report of each trial.
     axes: BTreeMap<TrialId, Axis>,
 }
 
-/// Steps of a trial's earlier reports that have to be multiplied.
+/// An instruction to multiply the steps of all earlier reports of `trial` by `factor`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Rescale {
     pub(super) trial: TrialId,
@@ -40,8 +40,8 @@ pub(super) struct Rescale {
 }
 
 impl Steps {
-    /// Returns the step of the report that the trial has just made, and the earlier steps that it
-    /// changes.
+    /// Returns the exported step of the trial's latest report, and the changes that it causes to
+    /// steps that are already written.
     pub(super) fn report(&mut self, trial: &Trial) -> (i64, Vec<Rescale>) {
         let mut changes = Vec::new();
         let earlier = self.axes.insert(trial.id, trial.axis.clone());
@@ -49,7 +49,8 @@ impl Steps {
             return (self.whole(trial, trial.step), changes);
         };
         if earlier.is_some_and(|axis| axis.is_number()) {
-            // They have no place on the axis, so they stand where it begins.
+            // Reports that were only numbered have no position on the axis: factor 0 moves them to
+            // its start.
             changes.push(Rescale {
                 trial: trial.id,
                 factor: 0,
@@ -66,8 +67,8 @@ impl Steps {
         (self.whole(trial, trial.step), changes)
     }
 
-    /// Returns the whole step of a place on the axis of the trial's reports; where the axis begins,
-    /// if there is none.
+    /// Returns the exported step for `place` on the axis of the trial's reports, or 0, the start of
+    /// the axis, if `place` is `None`.
     pub(super) fn whole(&self, trial: &Trial, place: Option<f64>) -> i64 {
         let is_scaled = trial
             .axis
@@ -83,8 +84,8 @@ mod tests {
     use crate::study::TrialId;
     use crate::tracker::demo::Demo;
 
-    /// Lets a trial report, and returns its step with the trials whose earlier steps change, and by
-    /// how much.
+    /// Reports `values` for a trial. Returns its step, and the trials whose earlier steps change
+    /// with their factors.
     fn step(
         steps: &mut Steps,
         demo: &mut Demo,

@@ -1,9 +1,10 @@
-//! TensorBoard: one event file a trial, with its reports and metrics as scalars, texts, and what
-//! the HParams page needs to compare trials.
+//! The `tensorboard` tracker: one event file per trial, with reports and metrics as scalars, texts,
+//! and the messages that the HParams page needs to compare trials.
 //!
-//! A file of records, each an `Event`:
+//! An event file consists of records, each an `Event`:
 //! <https://github.com/tensorflow/tensorboard/tree/master/tensorboard/compat/proto>. Scalars are
-//! 32-bit floats, as the pages show them: every reader knows those, not every one knows 64 bits.
+//! written as 32-bit floats, the precision that the pages show, because not every reader supports
+//! 64 bits.
 
 use super::home::{self, Home, failed, replace};
 use super::hparams::{self, End};
@@ -43,24 +44,30 @@ pub(super) const KIND: Kind<dyn Tracker> = Kind {
     },
 };
 
+/// The state of the tracker.
 struct TensorBoard {
     home: Home,
     runs: BTreeMap<TrialId, Run>,
     steps: Steps,
+    /// The time of the first entry, which is part of the file names.
     began: Option<Timestamp>,
 }
 
-/// The event file of a trial.
+/// The event file of a trial, with the state that is needed to extend it.
 struct Run {
     path: PathBuf,
     file: TrialFile,
+    /// Whether no attempt of the trial has started yet.
     fresh: bool,
+    /// The exported step of the last report.
     step: i64,
+    /// A reusable buffer for the event under construction.
     event: Message,
 }
 
 impl Tracker for TensorBoard {
     fn record(&mut self, study: &Study, entry: &Entry) -> Result<(), TrackerError> {
+        // The first entry of this run: the description of an earlier run would hide new values.
         if self.began.is_none() {
             self.began = Some(entry.at);
             self.forget(study, entry.at)?;
@@ -69,6 +76,7 @@ impl Tracker for TensorBoard {
             Event::Created { trial, origin, .. } => {
                 self.runs
                     .insert(*trial, Run::new(self.path(study, Some(*trial), entry.at)?));
+                // A clone may replace a paused trial, which this event stops.
                 if let Origin::Cloned {
                     instead: Some(other),
                     ..
@@ -124,8 +132,9 @@ impl Tracker for TensorBoard {
         Ok(())
     }
 
-    /// Describes the experiment, with the values that occur. While the study runs TensorBoard finds
-    /// them out by itself; a description that lacks some would hide their trials.
+    /// Writes the description of the experiment with all values that occur. Written only at the
+    /// end: while the study runs, TensorBoard derives the values by itself, and a description that
+    /// lacks some values would hide the trials that have them.
     fn close(&mut self, study: &Study) -> Result<(), TrackerError> {
         self.sync(study)?;
         let Some(began) = self.began else {
@@ -147,7 +156,7 @@ impl Tracker for TensorBoard {
 }
 
 impl TensorBoard {
-    /// Removes the description that an earlier run has left.
+    /// Removes the description of the experiment that an earlier run wrote.
     fn forget(&self, study: &Study, began: Timestamp) -> Result<(), TrackerError> {
         let path = self.path(study, None, began)?;
         match std::fs::remove_file(&path) {
@@ -156,8 +165,8 @@ impl TensorBoard {
         }
     }
 
-    /// Moves a trial to the step of its report, and changes the earlier steps of all trials that
-    /// this changes.
+    /// Sets the trial's step to that of its latest report, and rescales the earlier steps of all
+    /// trials on the same axis if that report requires it.
     fn advance(&mut self, study: &Study, id: TrialId) -> Result<(), TrackerError> {
         let Some(trial) = study.trial(id) else {
             return Ok(());
@@ -174,7 +183,7 @@ impl TensorBoard {
         Ok(())
     }
 
-    /// Returns the event file of a trial, or that of the experiment.
+    /// Returns the path of a trial's event file, or of the experiment's if `trial` is `None`.
     fn path(
         &self,
         study: &Study,
@@ -189,7 +198,7 @@ impl TensorBoard {
         Ok(self.home.root(study)?.join(folder).join(file))
     }
 
-    /// Says how a trial ended, if nothing more will happen to it, and brings its file up to date.
+    /// Writes the outcome of a trial if its state is final, and flushes its file.
     fn settled(&mut self, study: &Study, id: TrialId, at: Timestamp) -> Result<(), TrackerError> {
         let (Some(run), Some(trial)) = (self.runs.get_mut(&id), study.trial(id)) else {
             return Ok(());
@@ -228,6 +237,7 @@ impl Run {
         }
     }
 
+    /// Begins the file, or continues it if the attempt resumes.
     fn start(
         &mut self,
         study: &Study,
@@ -238,6 +248,8 @@ impl Run {
         let Some(trial) = study.trial(id) else {
             return Ok(());
         };
+        // An attempt that resumes appends to the reports of earlier attempts; one that starts anew
+        // replaces them.
         if resume && !self.fresh {
             return self.file.drop_tail();
         }
@@ -256,6 +268,7 @@ impl Run {
         self.write()
     }
 
+    /// Appends a record: a report as scalars, all others as text.
     fn log(&mut self, record: &LogRecord, at: Timestamp) -> Result<(), TrackerError> {
         let (tag, text) = match record {
             LogRecord::Report { values } => return self.report(values, at),
@@ -283,6 +296,7 @@ impl Run {
             LogRecord::Artifact { path, md5, .. } => {
                 ("artifact".to_owned(), named(path, md5.as_ref()))
             }
+            // Checkpoints and reports beyond the trial's resource are not part of its results.
             LogRecord::Checkpoint { .. } | LogRecord::Beyond { .. } => return Ok(()),
         };
         let step = self.step;
@@ -292,6 +306,7 @@ impl Run {
         self.write()
     }
 
+    /// Appends a report as one event.
     fn report(&mut self, values: &[(Name, Datum)], at: Timestamp) -> Result<(), TrackerError> {
         let step = self.step;
         summary(&mut self.event, at, step, |summary| {
@@ -306,8 +321,8 @@ impl Run {
         self.write()
     }
 
-    /// Writes the trial's result under `result/`: single values, at step 0. Their own step is one
-    /// of them.
+    /// Writes the trial's result under `result/`, all at step 0: the result is a single value per
+    /// name, and its step is one of those values.
     fn result(&mut self, result: &[(String, Value)], at: Timestamp) -> Result<(), TrackerError> {
         summary(&mut self.event, at, 0, |summary| {
             for (name, value) in result {
@@ -325,12 +340,15 @@ impl Run {
         }
     }
 
-    /// Multiplies the steps of everything in the body: it is all on the axis of the reports.
+    /// Multiplies all steps in the body, which are all on the axis of the reports. Steps of metric
+    /// rows are in the tail.
     fn rescale(&mut self, factor: i64) -> Result<(), TrackerError> {
         self.step = self.step.saturating_mul(factor);
         self.file.rewrite_body(|body| rescaled(body, factor))
     }
 
+    /// Appends the metric rows of the trial's folder. Rows without a time get that of the attempt's
+    /// end.
     fn metrics(
         &mut self,
         (trial, due): (&Path, &Due),
@@ -358,22 +376,25 @@ impl Run {
         })
     }
 
-    /// Adds the event to the file.
+    /// Appends the current event to the file.
     fn write(&mut self) -> Result<(), TrackerError> {
         let Self { file, event, .. } = self;
         file.add(|out, _| frame(out, event.bytes()))
     }
 }
 
+/// Returns a path with its digest, if it has one.
 fn named(path: &str, md5: Option<&String>) -> String {
     md5.map_or_else(|| path.to_owned(), |md5| format!("{path} ({md5})"))
 }
 
+/// Returns a time in seconds since 1970.
 fn seconds(at: Timestamp) -> f64 {
     at.as_micros() as f64 / 1e6
 }
 
-/// Appends a record of the TFRecord format.
+/// Appends `event` as a record of the TFRecord format: length, checksum of the length, data,
+/// checksum of the data.
 fn frame(out: &mut Vec<u8>, event: &[u8]) {
     let length = (event.len() as u64).to_le_bytes();
     out.extend_from_slice(&length);
@@ -382,8 +403,8 @@ fn frame(out: &mut Vec<u8>, event: &[u8]) {
     out.extend_from_slice(&check(event).to_le_bytes());
 }
 
-/// Returns records with their steps multiplied. Bytes that are no records of this file's writer
-/// stay as they are.
+/// Returns `records` with their steps multiplied by `factor`. Incomplete records at the end are
+/// kept unchanged.
 fn rescaled(records: &[u8], factor: i64) -> Vec<u8> {
     const HEAD: usize = 12;
     const CHECK: usize = 4;
@@ -406,7 +427,8 @@ fn rescaled(records: &[u8], factor: i64) -> Vec<u8> {
     out
 }
 
-/// Returns an event with another step, if it has one: it stands behind the time.
+/// Returns `event` with its step changed, if it has one. The step is expected directly after the
+/// time, as this tracker writes it.
 fn with_step(event: &[u8], change: impl FnOnce(i64) -> i64) -> Cow<'_, [u8]> {
     const TIME: usize = 9;
     const STEP: u8 = 2 << 3;
@@ -420,21 +442,22 @@ fn with_step(event: &[u8], change: impl FnOnce(i64) -> i64) -> Cow<'_, [u8]> {
     [time, changed.bytes(), rest].concat().into()
 }
 
-/// Returns Castagnoli's check as TFRecord stores it: masked, so that a check over data that holds
-/// checks stays good.
+/// Returns the CRC-32C (Castagnoli) checksum as TFRecord stores it: masked, so that a checksum over
+/// data that contains checksums stays meaningful.
 fn check(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes)
         .rotate_right(15)
         .wrapping_add(0xa282_ead8)
 }
 
-/// Makes the event that a file begins with.
+/// Sets `event` to the first event of a file, which holds the format's version.
 fn version(event: &mut Message, at: Timestamp) {
     event.clear();
     event.double(1, seconds(at));
     event.text(3, "brain.Event:2");
 }
 
+/// Sets `event` to one with a summary, whose values `fill` writes.
 fn summary(event: &mut Message, at: Timestamp, step: i64, fill: impl FnOnce(&mut Message)) {
     event.clear();
     event.double(1, seconds(at));
@@ -442,6 +465,7 @@ fn summary(event: &mut Message, at: Timestamp, step: i64, fill: impl FnOnce(&mut
     event.message(5, fill);
 }
 
+/// Adds a scalar to a summary, rounded to 32 bits.
 fn scalar(summary: &mut Message, tag: &str, number: f64) {
     summary.message(1, |value| {
         value.text(1, tag);
@@ -449,6 +473,7 @@ fn scalar(summary: &mut Message, tag: &str, number: f64) {
     });
 }
 
+/// Adds a text to a summary, in the form that the Text page shows: a tensor of one string.
 fn text_value(summary: &mut Message, tag: &str, text: &str) {
     const STRING: i64 = 7;
     summary.message(1, |value| {
@@ -464,7 +489,7 @@ fn text_value(summary: &mut Message, tag: &str, text: &str) {
     });
 }
 
-/// Makes an event with a message of the HParams plugin.
+/// Sets `event` to one that carries a message of the HParams plugin.
 fn plugin(event: &mut Message, tag: &str, content: &Message, at: Timestamp) {
     summary(event, at, 0, |summary| {
         summary.message(1, |value| {
@@ -496,7 +521,7 @@ mod tests {
         assert_eq!(out.len(), 24 + 16);
     }
 
-    /// Returns records of a version and of scalars at some steps.
+    /// Returns the records of a version event and of scalars at the given steps.
     fn records(steps: &[i64]) -> Vec<u8> {
         let (mut out, mut event, at) = (Vec::new(), Message::default(), Timestamp::from_micros(7));
         version(&mut event, at);

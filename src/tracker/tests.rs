@@ -1,4 +1,4 @@
-//! What every tracker of the registry keeps.
+//! Tests that every tracker in the registry must pass.
 
 use super::demo::Demo;
 use super::{TRACKERS, Tracker};
@@ -52,14 +52,14 @@ fn build(name: &str, dir: &Path) -> Box<dyn Tracker> {
     try_build(name, options, Some(dir)).0.unwrap()
 }
 
-/// Names that trackers write into folders of studies of their own: everything but what takes a
-/// server.
+/// Returns the trackers under test, each of which writes into a folder of its own. None of them
+/// uses a server here.
 fn names() -> impl Iterator<Item = &'static str> {
     ["mlflow", "wandb", "tensorboard", "prov", "cmf", "program"].into_iter()
 }
 
-/// A study in which everything happens: names that are not ASCII, NaN, failures, a retry, a pause,
-/// a trial that is stopped while it is paused.
+/// Returns a study with all kinds of event: names that are not ASCII, NaN, a failure, a retry, a
+/// pause, and a trial that is stopped while it is paused.
 fn eventful() -> Demo {
     let mut demo = Demo::new(&["größe", "lr", "on"]);
     let params = |lr| {
@@ -180,7 +180,7 @@ fn again(demo: &mut Demo, trial: TrialId, attempt: u32, resume: bool) {
     });
 }
 
-/// Feeds a tracker the entries from the first, up to a number of them; it is synced now and then.
+/// Feeds a tracker the first `count` entries, with a sync after every third one.
 fn feed(tracker: &mut dyn Tracker, demo: &Demo, count: usize) {
     let mut study = Study::default();
     for entry in &demo.entries[..count] {
@@ -193,7 +193,7 @@ fn feed(tracker: &mut dyn Tracker, demo: &Demo, count: usize) {
     tracker.close(&study).unwrap();
 }
 
-/// Makes a study's folder with the metrics of trial 2.
+/// Creates a study folder with metric rows of trial 2.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir_all(folder.path().join("2/metrics")).unwrap();
@@ -220,7 +220,7 @@ fn written(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
-/// What is written, without the absolute path that MLflow wants.
+/// Returns all written files, with `ROOT` in place of the absolute path that MLflow needs.
 fn relative(folder: &tempfile::TempDir) -> BTreeMap<String, Vec<u8>> {
     let root = folder.path().display().to_string();
     let written = written(folder.path()).into_iter();
@@ -426,7 +426,8 @@ fn odd_names_two_kinds_of_value_and_steps_that_go_back_harm_no_tracker() {
     }
 }
 
-/// A trial whose second of three reports is the best, with a model after each.
+/// Returns a study with one trial whose second of three reports is the best, with a model after
+/// each.
 fn best_in_the_middle() -> Demo {
     let mut demo = Demo::new(&[]);
     let trial = demo.start(&[]);
@@ -518,14 +519,14 @@ fn the_columns_of_hparams_begin_with_the_results_and_say_their_rule() {
     assert!(columns.contains("the best of a trial's reports"));
 }
 
-/// Returns the steps at which an event file of TensorBoard has a tag.
+/// Returns the steps of all records with `tag` in a TensorBoard event file.
 fn steps_of_events(mut records: &[u8], tag: &str) -> Vec<i64> {
     let mut steps = Vec::new();
     let field = [&[tag.len() as u8], tag.as_bytes()].concat();
     while let Some((length, _)) = records.split_first_chunk::<8>() {
         let (record, rest) = records.split_at(16 + u64::from_le_bytes(*length) as usize);
         let event = &record[12..record.len() - 4];
-        // Behind the time of nine bytes stands the step as field 2.
+        // The time takes nine bytes; the step follows as field 2.
         if event.get(9) == Some(&16) && event.windows(field.len()).any(|window| window == field) {
             steps.push(super::proto::varint(&event[10..]).unwrap().0 as i64);
         }

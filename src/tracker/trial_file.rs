@@ -1,9 +1,9 @@
-//! A trial's file that grows while the trial runs: a body of what the journal says, and a tail of
-//! what is known at the end of an attempt.
+//! An output file of a trial that grows while the trial runs. It consists of a body, derived from
+//! the journal, and a tail with data that is known only at the end of an attempt.
 //!
-//! An attempt that goes on from a checkpoint takes the tail away and adds to the body, one that
-//! starts anew takes away everything. What stands in the file therefore depends on the entries and
-//! on the trial's folder, not on when they were looked at.
+//! An attempt that resumes from a checkpoint removes the tail and appends to the body. An attempt
+//! that starts anew replaces the whole file. The content therefore depends on the entries and on
+//! the trial's folder alone, not on the times at which the tracker was synced.
 
 use super::TrackerError;
 use super::home::failed;
@@ -12,22 +12,23 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// Bytes that wait at most.
+/// Buffered bytes from which on the file is written.
 const FULL: usize = 1 << 16;
 
-/// A file and what waits to be written to it. It is open only while bytes are written.
+/// A file with its write buffer. The file is open only while bytes are written.
 #[derive(Debug)]
 pub(super) struct TrialFile {
     path: PathBuf,
     waiting: Vec<u8>,
-    /// Where the waiting bytes begin.
+    /// The file offset of the first buffered byte.
     offset: u64,
-    /// Where the body ends, once a tail has begun.
+    /// The length of the body in bytes, once a tail has begun.
     body: Option<u64>,
 }
 
 impl TrialFile {
-    /// Begins the file at `path` anew. Nothing happens on disk before the first bytes are written.
+    /// Returns an empty file to be written at `path`. The disk is not touched before the first
+    /// bytes are written.
     pub(super) fn new(path: PathBuf) -> Self {
         Self {
             path,
@@ -37,10 +38,10 @@ impl TrialFile {
         }
     }
 
-    /// Adds what `write` appends to the waiting bytes; it is told how many bytes stand before them.
+    /// Appends to the file. `write` receives the buffer and the file offset of its first byte.
     ///
     /// # Errors
-    /// If bytes have to be written and cannot be.
+    /// Returns an error if the buffer is full and cannot be written.
     pub(super) fn add(
         &mut self,
         write: impl FnOnce(&mut Vec<u8>, u64),
@@ -53,38 +54,42 @@ impl TrialFile {
         }
     }
 
-    /// Everything added from now on is the tail.
+    /// Marks the end of the body: all bytes appended from now on belong to the tail.
     pub(super) fn begin_tail(&mut self) {
         self.body
             .get_or_insert(self.offset + self.waiting.len() as u64);
     }
 
-    /// Takes the tail away, so that the body can grow.
+    /// Removes the tail, so that the body can grow.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// Returns an error if the file cannot be written.
     pub(super) fn drop_tail(&mut self) -> Result<(), TrackerError> {
         let Some(body) = self.body.take() else {
             return Ok(());
         };
         self.flush()?;
+        // The bytes of the tail stay on disk until the next `flush`, which cuts off whatever
+        // follows the bytes it writes.
         self.offset = body;
         Ok(())
     }
 
-    /// Puts what `change` makes of the body in its place; the tail stays behind it.
+    /// Replaces the body by `change(body)`. The tail follows the new body unchanged.
     ///
     /// # Errors
-    /// If the file cannot be read or written.
+    /// Returns an error if the file cannot be read or written.
     pub(super) fn rewrite_body(
         &mut self,
         change: impl FnOnce(&[u8]) -> Vec<u8>,
     ) -> Result<(), TrackerError> {
         self.flush()?;
         let written = match fs::read(&self.path) {
+            // Nothing has been written yet, so there is nothing to change.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             written => written.map_err(failed(&self.path))?,
         };
+        // Bytes beyond `offset` are remains of an earlier run or of a dropped tail.
         let end = usize::try_from(self.offset)
             .unwrap_or(usize::MAX)
             .min(written.len());
@@ -100,10 +105,11 @@ impl TrialFile {
         self.flush()
     }
 
-    /// Writes what waits, and cuts off what an earlier writer left behind it.
+    /// Writes the buffer, and truncates the file behind it, which removes the output of an earlier
+    /// run or attempt.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// Returns an error if the file cannot be written.
     pub(super) fn flush(&mut self) -> Result<(), TrackerError> {
         if self.waiting.is_empty() {
             return Ok(());
@@ -122,13 +128,14 @@ impl TrialFile {
         Ok(())
     }
 
-    /// Frees the memory of a file that is not likely to grow.
+    /// Releases the unused memory of the buffer. For a file that is unlikely to grow soon.
     pub(super) fn rest(&mut self) {
         self.waiting.shrink_to_fit();
     }
 }
 
-/// Opens a file to write into, making its folder only if it is found to be missing.
+/// Opens a file for writing. Creates its folder only if the file cannot be opened without, which
+/// saves a system call in the usual case.
 fn open(path: &Path) -> std::io::Result<File> {
     let open = || {
         OpenOptions::new()

@@ -1,8 +1,8 @@
-//! Weights & Biases: one offline run folder a trial, which `wandb sync` uploads whole; runs are
-//! grouped by study.
+//! The `wandb` tracker for Weights & Biases: one offline run folder per trial, which `wandb sync`
+//! uploads as a whole. Runs are grouped by study.
 //!
 //! The records are those of `wandb_internal.proto`. A run's id derives from the study and the
-//! trial, so that a run that was uploaded twice is one run.
+//! trial, so that a run that is uploaded twice remains one run.
 
 mod items;
 
@@ -65,7 +65,8 @@ const OPTIONS: &[Opt] = &[
     metric_rows::LOG_ON_WORKERS,
 ];
 
-/// What a run says of itself.
+/// The labels of the runs from the tracker's options. Defaults: the pipeline as project, the
+/// login's entity, the study as group, no tags.
 #[derive(Debug, Clone, Default)]
 struct Labels {
     project: Option<String>,
@@ -108,24 +109,27 @@ fn build(
     })
 }
 
+/// The state of the tracker.
 struct Wandb {
     home: Home,
     labels: Labels,
+    /// The time of the study's first entry, from which the ids of runs derive.
     began: Option<Timestamp>,
     runs: BTreeMap<TrialId, Run>,
 }
 
-/// The file of a trial.
+/// The run file of a trial, with the state that is needed to extend it.
 struct Run {
     id: String,
     path: PathBuf,
     file: TrialFile,
+    /// The start of the first attempt of the current file; `None` before.
     began: Option<Timestamp>,
-    /// Records and rows of history in the body.
+    /// Number of records and history rows in the body.
     body: Counts,
-    /// The same with the tail.
+    /// Number of records and history rows in the body and the tail.
     all: Counts,
-    /// The record and the row that are being written.
+    /// Reusable buffers for the record and for the row under construction.
     record: Message,
     items: Items,
 }
@@ -149,6 +153,7 @@ impl Tracker for Wandb {
                     .join(folder)
                     .join(format!("run-{id}.wandb"));
                 self.runs.insert(*trial, Run::new(id, path));
+                // A clone may replace a paused trial, which this event stops.
                 if let Origin::Cloned {
                     instead: Some(other),
                     ..
@@ -208,10 +213,12 @@ impl Tracker for Wandb {
 }
 
 impl Wandb {
-    /// Says of a paused trial that it was stopped in its absence.
+    /// Ends the run of a paused trial that was stopped while it was paused. Does nothing for a
+    /// trial in any other state.
     fn stopped(&mut self, study: &Study, id: TrialId, at: Timestamp) -> Result<(), TrackerError> {
         let folder = self.home.trial(id)?;
         match (self.runs.get_mut(&id), study.trial(id)) {
+            // A running trial that is stopped gets its end from its own `Ended` entry.
             (Some(run), Some(trial)) if trial.state == TrialState::Stopped => {
                 run.resume()?;
                 run.end(
@@ -242,6 +249,7 @@ impl Run {
         }
     }
 
+    /// Begins the run file, or continues it if the attempt resumes.
     fn start(
         &mut self,
         study: &Study,
@@ -271,20 +279,20 @@ impl Run {
         Ok(())
     }
 
-    /// Makes the folder in which `wandb sync` puts the configuration and the summary as files
+    /// Creates the folder `files`, in which `wandb sync` stores the configuration and the summary
     /// before it sends them.
     fn files(&self) -> Result<(), TrackerError> {
         let folder = self.path.with_file_name("files");
         when_there_is_room(|| std::fs::create_dir_all(&folder).map_err(failed(&folder)))
     }
 
-    /// Takes away what the end of an attempt has added.
+    /// Removes the records that were added at the end of the last attempt.
     fn resume(&mut self) -> Result<(), TrackerError> {
         self.all = self.body;
         self.file.drop_tail()
     }
 
-    /// Adds a report to the body.
+    /// Appends a report to the body as a row of history.
     fn history(&mut self, values: &[(Name, Datum)], at: Timestamp) -> Result<(), TrackerError> {
         self.items.clear();
         for (name, datum) in values {
@@ -301,7 +309,7 @@ impl Run {
         Ok(())
     }
 
-    /// Writes the items as a row.
+    /// Appends the items as a row of history, at a time in seconds since 1970.
     fn row(&mut self, at: f64) -> Result<(), TrackerError> {
         let step = self.all.rows;
         self.all.rows += 1;
@@ -317,7 +325,8 @@ impl Run {
         written
     }
 
-    /// Adds what W&B puts into every row and into the summary.
+    /// Adds the items that W&B expects in every row and in the summary: step, time, and run time
+    /// since the start, in seconds.
     fn clock(&mut self, step: i64, at: f64) {
         let runtime = at - self.began.map_or(at, seconds);
         self.items.put("_step", &step);
@@ -325,6 +334,7 @@ impl Run {
         self.items.put("_runtime", &runtime.max(0.0));
     }
 
+    /// Appends the metric rows, the summary and the exit record as the tail.
     fn end(
         &mut self,
         (trial, header): (&Trial, &Header),
@@ -334,6 +344,7 @@ impl Run {
     ) -> Result<(), TrackerError> {
         self.file.begin_tail();
         let mut last: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        // Rows are part of the tail, since the next attempt may extend or replace the metric files.
         each_row(folder, due, |log, row| {
             self.items.take(log, &row);
             for (key, json) in self.items.row() {
@@ -365,7 +376,7 @@ impl Run {
         Ok(())
     }
 
-    /// Writes the next record.
+    /// Appends a record with the next number.
     fn put(&mut self, fill: impl FnOnce(&mut Message)) -> Result<(), TrackerError> {
         self.all.records += 1;
         self.record.clear();
@@ -377,7 +388,7 @@ impl Run {
     }
 }
 
-/// Writes what W&B shows as the run's overview and configuration.
+/// Writes the run record, which W&B shows as the run's overview and configuration.
 fn describe(
     run: &mut Message,
     id: &str,
@@ -400,6 +411,7 @@ fn describe(
         for (name, value) in &trial.params {
             write_item(config, name, &json(value));
         }
+        // A parameter of this name takes precedence over swath's own entry.
         if trial.params.get("swath").is_none() {
             write_item(config, "swath", &json(&about));
         }
@@ -419,7 +431,8 @@ fn describe(
     }
 }
 
-/// Returns the last value of everything, outputs, data sets and models, and the trial's result.
+/// Returns the summary of a trial: the last value of every metric and text, its outputs, its files
+/// under `swath.files`, and its result.
 fn summary(
     trial: &Trial,
     header: &Header,
@@ -452,8 +465,8 @@ fn summary(
     last.into_iter()
 }
 
-/// Returns the trial's result with its objectives below `objective`: W&B sorts and shows columns by
-/// paths like `swath.result.objective.val_loss`, and takes every dot for a level.
+/// Returns the trial's result, with its objectives nested below `objective`. W&B sorts and shows
+/// columns by paths such as `swath.result.objective.val_loss` and takes every dot for a level.
 fn result(trial: &Trial, header: &Header) -> Value {
     let (mut result, mut values) = (serde_json::Map::new(), serde_json::Map::new());
     for (name, value) in trial.result(header) {
@@ -468,6 +481,7 @@ fn result(trial: &Trial, header: &Header) -> Value {
     Value::Object(result)
 }
 
+/// Returns a data set, model, fact or artifact as an entry of the summary's list of files.
 fn file(record: &LogRecord) -> Option<Value> {
     match record {
         LogRecord::Dataset {
@@ -492,6 +506,8 @@ fn file(record: &LogRecord) -> Option<Value> {
     }
 }
 
+/// Returns the exit code to report: that of a failed program, 128 plus the number of a signal, 255
+/// for an interrupted or lost attempt, and 0 for a regular end.
 fn exit_code(exit: &Exit) -> i32 {
     match exit {
         Exit::Done | Exit::Paused | Exit::Stopped => 0,
@@ -504,8 +520,8 @@ fn exit_code(exit: &Exit) -> i32 {
     }
 }
 
-/// Returns what names a trial of this very study: another study of the same name begins at another
-/// time.
+/// Returns the id of a trial's run, 12 hexadecimal digits. It includes the study's start time,
+/// because another study may have the same name and seed.
 fn run_id(study: &Study, began: Timestamp, trial: TrialId) -> String {
     let header = study.header();
     let text = format!(
@@ -523,7 +539,7 @@ fn run_id(study: &Study, began: Timestamp, trial: TrialId) -> String {
         })
 }
 
-/// Returns a time as the names of run folders have it.
+/// Returns a time in the format of run folders, `YYYYMMDD_HHMMSS`.
 fn compact(at: Timestamp) -> String {
     let digits: String = at
         .to_string()
@@ -534,6 +550,7 @@ fn compact(at: Timestamp) -> String {
     format!("{date}_{}", &time[..time.len().min(6)])
 }
 
+/// Returns a time in seconds since 1970.
 fn seconds(at: Timestamp) -> f64 {
     at.as_micros() as f64 / 1e6
 }

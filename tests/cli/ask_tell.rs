@@ -1,5 +1,5 @@
-//! `swath ask-tell`: a conversation in JSON lines, over a program in another language, over
-//! crashes, and over nonsense.
+//! `swath ask-tell`: a dialogue in JSON lines, with a program in another language, across crashes,
+//! and with malformed input.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use serde_json::{Value, json};
@@ -209,7 +209,7 @@ fn no_line_ends_the_conversation() {
             .contains("trial 2")
     );
     assert_eq!(talk.ask()["params"], json!({ "x": 0.5, "y": 0.5 }));
-    // What a program computed has more digits than the sweep keeps.
+    // Parameters computed by a program have more digits than the sweep keeps.
     assert_eq!(
         talk.say(r#"{"add": {"x": 0.123456789012, "y": -0.1}}"#)["trial"],
         3
@@ -218,7 +218,7 @@ fn no_line_ends_the_conversation() {
     talk.end();
 }
 
-/// Returns the standard output and the exit code of a conversation that is over at once.
+/// Runs `ask-tell` with an empty input and returns its standard output and exit code.
 fn silence(dir: &Path) -> (Value, i32) {
     let out = Command::new(SWATH)
         .args(["ask-tell", "bowl.toml"])

@@ -1,5 +1,5 @@
-//! Budgets are kept: the longest training, the time of the sweep, the total of trials. A whole
-//! driver runs sweep files over simulated trials on a virtual clock.
+//! Budgets are kept: time of a training, time of the sweep, number of trials. A complete driver
+//! runs sweep files over simulated trials on a virtual clock.
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -16,13 +16,13 @@ use swath::sweep::{Plan, Registry, Sweep};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A sweep over `x` that is asked for `loss`, in a folder of its own.
+/// A sweep over `x` with the metric `loss`, in a folder of its own.
 struct World {
     folder: tempfile::TempDir,
     sweep: Sweep,
     slots: usize,
     run_time: Option<Duration>,
-    /// When the next run begins, in seconds.
+    /// The start of the next run, in seconds on the virtual clock.
     now: u64,
 }
 
@@ -89,7 +89,7 @@ impl World {
         }
     }
 
-    /// Runs the study, which begins now, over trials that do what `script` says.
+    /// Runs the study from the current virtual time, with trials that follow `script`.
     fn run(
         &mut self,
         script: impl FnMut(&Launch) -> Vec<(Duration, What)> + Send + 'static,
@@ -112,7 +112,7 @@ impl World {
         (driver.study().clone(), closing)
     }
 
-    /// Returns how many proposals come out as they are recorded, of how many.
+    /// Returns the number of proposals that replay as recorded, and the number of all proposals.
     fn replayed(&self) -> (u64, u64) {
         let versions = Versions::of(&Registry::standard(), &self.dir());
         let found = replay::replay(&self.dir(), |header| versions.parts(header));
@@ -131,7 +131,8 @@ fn report(values: &[(&str, f64)]) -> What {
     })
 }
 
-/// A program that trains until it is told to stop, an epoch a second, and gets better all the time.
+/// Signals of a program that trains until it is stopped, one epoch a second, and improves all the
+/// time.
 fn trains_on(launch: &Launch) -> Vec<(Duration, What)> {
     let offset = f64::from(launch.trial.0);
     let epoch = |epoch: u32| {
@@ -144,7 +145,7 @@ fn trains_on(launch: &Launch) -> Vec<(Duration, What)> {
     (1..=200).map(epoch).collect()
 }
 
-/// A program that reports once, after a second.
+/// Signals of a program that reports once, after a second.
 fn reports_once(launch: &Launch) -> Vec<(Duration, What)> {
     let values = [("loss", f64::from(launch.trial.0))];
     vec![
@@ -164,7 +165,7 @@ fn a_trial_that_trains_on_is_ended_past_max_and_is_complete_with_what_it_showed_
             "[search]\nsampler = 'random'\ntrials = 3\n\
              [scheduler]\nname = '{scheduler}'\nresource = 'epoch'\nmax = 8\n"
         );
-        // A first trial that is alone is stopped by none of them.
+        // No scheduler stops a first trial that has no competitor.
         let section = if scheduler == "fifo" {
             section
         } else {
@@ -289,7 +290,8 @@ fn a_run_that_was_killed_counts_up_to_its_last_entry() {
     let mut world = World::new(1, section);
     world.run_time = Some(4 * SECOND);
     world.run(reports_once);
-    // What a kill after two seconds leaves: no entry says how the run ended.
+    // Cut the journal as a kill after two seconds would leave it, without an entry for the end of
+    // the run.
     let path = world.dir().journal();
     let text = std::fs::read_to_string(&path).expect("it can be read");
     let until = text
@@ -321,7 +323,8 @@ fn a_study_of_several_objectives_is_replayed_and_its_front_is_complete() {
         let objectives = "[[objective]]\nmetric = 'loss'\ngoal = 'min'\n\
                           [[objective]]\nmetric = 'speed'\ngoal = 'max'";
         let mut world = World::of(3, objectives, &sections);
-        // A large x is fast and has a large loss; every third configuration is bad at both.
+        // A large x is fast and has a large loss; every third configuration is bad in both
+        // respects.
         let (study, closing) = world.run(|launch| {
             let x = launch
                 .params
@@ -352,7 +355,7 @@ fn a_study_of_several_objectives_is_replayed_and_its_front_is_complete() {
             "{scheduler}, checkpoints: {checkpoint}"
         );
         for trial in study.trials() {
-            // The bad ones may be among the first at a rung.
+            // Bad trials may be promoted if they are among the first at a rung.
             let is_good = !trial.id.0.is_multiple_of(3);
             let is_complete = trial.state == TrialState::Complete;
             assert!(
@@ -369,7 +372,7 @@ fn a_study_of_several_objectives_is_replayed_and_its_front_is_complete() {
     }
 }
 
-/// Returns how many trials each configuration has, in the order of their first trials.
+/// Returns the number of trials of each configuration, in the order of their first trials.
 fn seeds(study: &Study) -> Vec<usize> {
     let mut counts: BTreeMap<TrialId, usize> = BTreeMap::new();
     for trial in study.trials() {
@@ -391,7 +394,7 @@ fn no_configuration_is_begun_whose_seeds_do_not_fit_into_the_total() {
             "[search]\nsampler = 'random'\ntrials = {trials}\n[replicate]\nseeds = 5\n{points}"
         );
         let mut world = World::new(slots, &section);
-        // All are as good as each other, so that the race drops none.
+        // All configurations are equally good, so that the race drops none.
         let (study, closing) = world.run(|_| {
             let values = [("loss", 1.0)];
             vec![
@@ -433,7 +436,7 @@ fn a_configuration_that_fails_makes_room_for_another() {
     assert_eq!((seeds(&study), closing), (vec![1, 3], Closing::Finished));
 }
 
-/// The binary over real programs.
+/// Tests that run the binary over real programs.
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod over_the_binary {
     use std::path::Path;
@@ -461,7 +464,7 @@ mod over_the_binary {
         )
     }
 
-    /// Writes a sweep file with a shell script as its program.
+    /// Writes a sweep file that runs a shell script as its program.
     fn sweep(dir: &Path, trials: u32, script: &str, sections: &str) {
         let text = format!(
             "name = 's'\n[run]\ncommand = ['sh', '-c', '''{script}''', '{SWATH}', '{{x}}']\n\

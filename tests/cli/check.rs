@@ -1,4 +1,4 @@
-//! `check`, `plan`, `init` and `schema` as a person uses them.
+//! Tests of `check`, `plan`, `init` and `schema` as a user calls them.
 
 use assert_cmd::Command;
 use serde_json::Value;

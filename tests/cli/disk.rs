@@ -1,5 +1,4 @@
-//! What a study may take on the disk: `limits.disk`, `keep`, `gc` and `rm`, through the real
-//! binary.
+//! Disk use of a study: `limits.disk`, `keep`, `gc` and `rm`, tested through the binary.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -49,7 +48,7 @@ impl World {
         String::from_utf8(stdout).unwrap() + &String::from_utf8(stderr).unwrap()
     }
 
-    /// Returns the trials that have checkpoints.
+    /// Returns the ids of the trials with checkpoints.
     fn checkpoints(&self) -> Vec<u32> {
         let has = |id: &u32| {
             self.path()
@@ -80,7 +79,7 @@ fn a_study_that_takes_too_much_starts_no_more_and_goes_on_when_there_is_room() {
     );
     let freed = world.swath("gc --keep best");
     assert!(freed.contains("KiB freed"), "{freed}");
-    // The best is the first, and the second is a model of the journal.
+    // The first trial is the best; the second has a model that the journal records.
     assert_eq!(world.checkpoints(), [1, 2]);
     let said = world.run(&sweep(
         "keep = \"best and last\"",
@@ -136,7 +135,8 @@ fn a_damaged_journal_is_refused_with_its_line_and_salvaged() {
     world.run(&sweep("", ""));
     let journal = world.path().join("logs/s/journal.jsonl");
     let mut bytes = fs::read(&journal).unwrap();
-    // Of the start of a trial the rest tells; without its report it would not be complete.
+    // Damage the start of a trial: it can be derived from the other entries, whereas a lost report
+    // would leave the trial incomplete.
     let at = String::from_utf8_lossy(&bytes)
         .find("\"started\":{\"trial\":5")
         .unwrap();
@@ -189,7 +189,7 @@ fn a_read_only_study_is_read_but_not_run_and_a_newer_one_is_left_alone() {
             .is_ok_and(|out| out.status.success())
     };
     let logs = world.path().join("logs").display().to_string();
-    // Root may write what is read-only by its mode, so the folder is mounted so; not everybody may.
+    // Root ignores read-only modes, so mount the folder read-only; not every user may do that.
     if mount(&["--bind", &logs, &logs]) {
         if mount(&["-o", "remount,bind,ro", &logs]) {
             let refused = world.swath("run s.toml");
@@ -204,8 +204,8 @@ fn a_read_only_study_is_read_but_not_run_and_a_newer_one_is_left_alone() {
 #[test]
 fn a_broken_checkpoint_is_put_aside_and_a_resource_that_goes_back_is_told() {
     let world = World::new();
-    // Pauses at every promotion; its checkpoint of trial 1 is broken when it goes on, that of trial
-    // 2 is gone.
+    // The program pauses at every promotion. When it resumes, the checkpoint of trial 1 is damaged
+    // and that of trial 2 is missing.
     let script = r#"#!/bin/sh
 at=0
 [ -f "$SWATH_CHECKPOINT_DIR/at" ] && { read -r at < "$SWATH_CHECKPOINT_DIR/at" || exit 7; }

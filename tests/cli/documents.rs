@@ -1,4 +1,4 @@
-//! Pages that are made from the binary, and lists of pages: they say what is there.
+//! Generated pages and lists of pages: checks that they match the binary and the repository.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -14,8 +14,8 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Returns what `swath COMMAND --help` prints. `report` is for shell scripts and prints it to its
-/// standard error.
+/// Returns the output of `swath COMMAND --help`. `swath report` is meant for shell scripts and
+/// prints its help to standard error.
 fn help(command: Option<&str>) -> String {
     let mut swath = Command::new(env!("CARGO_BIN_EXE_swath"));
     swath
@@ -34,7 +34,7 @@ fn help(command: Option<&str>) -> String {
         .to_owned()
 }
 
-/// Returns the names of the commands that the help lists.
+/// Returns the names of the commands listed in a help text.
 fn commands(help: &str) -> Vec<&str> {
     let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     let entries = listed.take_while(|line| !line.is_empty());
@@ -72,7 +72,7 @@ fn the_page_of_commands_is_what_the_binary_says() {
     assert_eq!(page.len(), written.len(), "run it with SWATH_BLESS=1");
 }
 
-/// Returns the pages that a document links to, relative to the root of the repository.
+/// Returns the pages to which a document links, relative to the root of the repository.
 fn linked_pages(document: &str) -> BTreeSet<PathBuf> {
     let folder = Path::new(document).parent().expect("a folder").to_owned();
     let text = read(document);
@@ -121,7 +121,7 @@ fn the_book_and_the_lists_of_pages_name_every_page_and_no_other() {
     }
 }
 
-/// Returns the names in quotation marks that begin with `SWATH_` in the code of a folder.
+/// Adds the quoted names that begin with `SWATH_` in the code of a folder to `names`.
 fn variables_in(folder: &Path, names: &mut BTreeSet<String>) {
     for entry in fs::read_dir(folder).expect("the folder can be read") {
         let path = entry.expect("an entry").path();
@@ -141,7 +141,8 @@ fn variables_in(folder: &Path, names: &mut BTreeSet<String>) {
 
 #[test]
 fn every_variable_is_in_the_page_of_variables() {
-    // For swath itself: the mark of a run's processes, the start of a job, and what tests set.
+    // Internal variables: the mark of a run's processes, the start of a job, and the variables set
+    // by tests.
     let internal = ["", "RUN", "JOB_BEGAN", "BLESS", "TEST_MARK"];
     let mut names = BTreeSet::new();
     variables_in(&root().join("src"), &mut names);

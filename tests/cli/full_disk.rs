@@ -1,8 +1,8 @@
-//! A disk that becomes full under a run: it waits, says so once, goes on by itself, and nothing is
-//! lost.
+//! A disk that becomes full during a run: the run waits, reports that once, continues by itself,
+//! and loses nothing.
 //!
-//! The first test needs to mount a small file system, and says so where it may not; the simulator
-//! (tests/engine/simulator/) always runs.
+//! The first test must mount a small file system, and reports if it lacks the permission. The
+//! simulator (tests/engine/simulator/) always runs.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use swath::journal::{self, Journal, StudyDir};
 use swath::study::{Event, TrialState};
 
-/// Reports six times; a report that cannot be written ends it.
+/// A program that reports six times and ends with an error if a report cannot be written.
 const TRIAL: &str = r#"#!/bin/sh
 step=0
 while [ "$step" -lt 6 ]; do
@@ -28,7 +28,7 @@ const SWEEP: &str = "name = \"full\"\n[run]\ncommand = [\"./trial.sh\", \"{n}\"]
     goal = \"min\"\n[search]\nsampler = \"grid\"\ntrials = 48\n[resources]\njobs = 2\n[[tracker]]\nname = \"tensorboard\"\n\
     [space]\nn = { min = 1, max = 48 }\n";
 
-/// A mounted file system of four megabytes, unmounted at the end.
+/// A mounted file system of four mebibytes, unmounted when dropped.
 struct Tiny(tempfile::TempDir);
 
 impl Tiny {
@@ -45,7 +45,7 @@ impl Tiny {
             .then_some(tiny)
     }
 
-    /// Takes all the room there is.
+    /// Fills the file system completely.
     fn fill(&self) {
         let ballast = self.0.path().join("ballast");
         fs::write(ballast, vec![7_u8; 8 << 20]).unwrap_err();
@@ -96,7 +96,7 @@ fn prepare(folder: &Path) {
 #[test]
 fn a_run_on_a_disk_that_becomes_full_waits_and_goes_on_by_itself() {
     let Some(tiny) = Tiny::mount() else {
-        // Not root: see the simulator.
+        // Without root the file system cannot be mounted; the simulator covers this case.
         return;
     };
     let folder = tempfile::tempdir().unwrap();

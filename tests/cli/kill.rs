@@ -1,7 +1,7 @@
-//! The orchestrator killed with SIGKILL again and again: nothing stranded, nothing running, nothing
-//! lost.
+//! Kills the orchestrator with SIGKILL again and again: no process survives it, no trial is shown
+//! as running, and no report is lost.
 //!
-//! `SWATH_KILLS=2000 cargo test --test cli kill::` is the long form. RELIABILITY.md has the
+//! `SWATH_KILLS=2000 cargo test --test cli kill::` runs the long form. RELIABILITY.md has the
 //! figures.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 use swath::journal::{self, Journal, StudyDir};
 use swath::study::{Event, LogRecord, Study, TrialState};
 
-/// How long what a killed orchestrator leaves may live.
+/// Maximum time that processes may survive a killed orchestrator.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A trial that reports, forks a daemon into a session of its own, ignores SIGTERM at every third,
-/// and keeps a checkpoint.
+/// A trial that reports, forks a daemon into a session of its own, ignores SIGTERM in every third
+/// trial, and keeps a checkpoint.
 const TRIAL: &str = r#"#!/bin/sh
 n=$1
 [ $((n % 3)) -eq 0 ] && trap '' TERM
@@ -103,8 +103,8 @@ impl World {
         }
     }
 
-    /// A child that was being spawned at that instant has the lock's descriptor until it has become
-    /// its program.
+    /// Waits until no trial is shown as running. This may take a moment: a child that was between
+    /// fork and exec at the kill holds the descriptor of the lock until exec.
     fn assert_nothing_is_shown_running(&self) {
         let began = Instant::now();
         while journal::settled(&self.dir()).unwrap().running_count() > 0 {
@@ -116,7 +116,7 @@ impl World {
         }
     }
 
-    /// Returns every report that the journal holds, by trial and attempt.
+    /// Returns the number of reports in the journal by trial and attempt.
     fn reports(&self) -> BTreeMap<(u32, u32), usize> {
         let mut reports = BTreeMap::new();
         for entry in Journal::open(&self.dir()).unwrap() {
@@ -133,7 +133,7 @@ impl World {
     }
 }
 
-/// What must not depend on kills: everything but attempts and times.
+/// Returns the part of a study that must not depend on kills: everything but attempts and times.
 fn outcome(study: &Study) -> Vec<(String, TrialState, Option<f64>)> {
     let objective = &study.header().objectives[0];
     study
@@ -149,7 +149,7 @@ fn outcome(study: &Study) -> Vec<(String, TrialState, Option<f64>)> {
         .collect()
 }
 
-/// A small generator, so that a failing run can be had again.
+/// A small random number generator with a fixed seed, so that a failing run can be repeated.
 fn next(state: &mut u64) -> u64 {
     *state ^= *state << 13;
     *state ^= *state >> 7;
@@ -182,7 +182,7 @@ fn an_orchestrator_killed_at_random_instants_loses_and_strands_nothing() {
             run.wait().unwrap();
             world.assert_nobody_is_left();
             if world.dir().exists() {
-                // What was acknowledged once is acknowledged for ever.
+                // A report that was acknowledged once must never be lost.
                 let after = world.reports();
                 for (attempt, count) in &before {
                     assert!(

@@ -1,4 +1,4 @@
-//! Tests that run the binary as a person does.
+//! End-to-end tests that run the binary as a user does.
 
 mod ask_tell;
 mod budgets;

@@ -1,5 +1,5 @@
-//! Digests that are of what was there: models that are written over, data and artifacts with
-//! entries that cannot be read.
+//! Digests of the content at the time of the record: models that are overwritten later, and data
+//! and artifacts with unreadable entries.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use serde_json::Value;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use swath::logger::digest;
 
-/// Writes each epoch's model over the one before. The loss is smallest at epoch 3.
+/// A program that overwrites its model in each epoch. The loss is smallest at epoch 3.
 const TRAIN: &str = r#"
 losses="0.9 0.5 0.2 0.4 0.6"
 epoch=0
@@ -61,7 +61,7 @@ impl Project {
         }
     }
 
-    /// Runs so many trials, one after the other, with more lines for `[run]`.
+    /// Runs `trials` trials one after the other, with `run` appended to the section `[run]`.
     fn run(&self, trials: u32, run: &str) -> Ended {
         let sweep = format!(
             "name = \"s\"\n[run]\ncommand = [\"sh\", \"train.sh\"]\n{run}\n[objective]\n\
@@ -74,7 +74,7 @@ impl Project {
         ended
     }
 
-    /// Returns what is recorded of a trial's models.
+    /// Returns the model records of a trial.
     fn models(&self, trial: u32) -> Vec<Value> {
         let shown = self.swath(&format!("show s {trial} --json"));
         let shown: Value = serde_json::from_str(&shown.out).unwrap();
@@ -85,7 +85,7 @@ impl Project {
             .collect()
     }
 
-    /// Returns which versions are held, by their first byte.
+    /// Returns the versions of the model that are held, by their first byte.
     fn held(&self, trial: u32) -> String {
         let held = fs::read_dir(self.path(&format!("logs/s/{trial}/held")));
         let mut found: Vec<char> = held
@@ -98,7 +98,7 @@ impl Project {
         found.into_iter().collect()
     }
 
-    /// Returns the digest of the model that an epoch writes.
+    /// Returns the digest of the model that the program writes in an epoch.
     fn written(&self, epoch: u32) -> String {
         let path = self.path("expected.bin");
         fs::write(&path, epoch.to_string().repeat(20_000)).unwrap();

@@ -1,5 +1,5 @@
-//! How trials were made: recorded, shown, verified, repeated and compared, by the binary as a
-//! person uses it.
+//! Provenance of trials: recorded, shown, verified, repeated and compared through the binary as a
+//! user does it.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -9,7 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Reports three times, from its parameter, its seed and its data, and writes a model.
+/// A program that reports three times, with values derived from its parameter, its seed and its
+/// data, and writes a model.
 const TRAIN: &str = r#"
 lr=${1#--lr=}
 sum=$(cat "$SWATH_DATA_DIR/x.csv")
@@ -41,7 +42,7 @@ struct Project {
     dir: tempfile::TempDir,
 }
 
-/// How a command ended.
+/// The exit code and the output of a command.
 struct Ended {
     code: i32,
     out: String,
@@ -49,7 +50,7 @@ struct Ended {
 }
 
 impl Project {
-    /// A folder with a sweep, its program and its data.
+    /// Creates a folder with a sweep, its program and its data.
     fn bare() -> Self {
         let project = Self {
             dir: tempfile::tempdir().unwrap(),
@@ -62,7 +63,7 @@ impl Project {
         project
     }
 
-    /// The same under git, with everything committed.
+    /// Creates the same folder as a git repository with everything committed.
     fn committed() -> Self {
         let project = Self::bare();
         project.git(&["init", "-q", "-b", "trunk"]);
@@ -132,7 +133,7 @@ impl Project {
     }
 }
 
-/// Every file below a folder, with its content.
+/// Returns every file below a folder with its content.
 fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap() {

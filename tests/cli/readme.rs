@@ -1,10 +1,10 @@
-//! Every command in the documentation runs, and prints what the documentation shows.
+//! Runs every command in the documentation and compares its output with the documented one.
 //!
-//! In a block fenced as `console`, a line `$ …` is a command and the lines below it are its output,
-//! standard error included. In the output `…` stands for anything within a line, and a line that is
-//! only `…` for any number of lines. All commands of a page run in one fresh copy of `sweeps`,
-//! `examples` and `data`, in order, and must succeed; a page shows a failure as `$ swath …; echo
-//! "exit $?"`.
+//! In a block fenced as `console`, a line `$ …` is a command, and the lines below it are its
+//! output, standard error included. In the output, `…` stands for any text within a line, and a
+//! line that is only `…` for any number of lines. A command without output below it may print
+//! anything. All commands of a page run in one fresh copy of `sweeps`, `examples` and `data`, in
+//! order, and must succeed. A page shows a failure as `$ swath …; echo "exit $?"`.
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
@@ -12,8 +12,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What people type in a clone, and what it comes to here, where the binary is built already.
-/// `None`: what runs this very test.
+/// Returns the command to run for a documented one, which is typed in a clone; here the binary is
+/// already built. Returns `None` for the command that runs this test itself.
 fn translated(command: &str) -> Option<String> {
     match command {
         "cargo test" => None,
@@ -45,7 +45,8 @@ fn shown_in(page: &str) -> Vec<Shown> {
     all
 }
 
-/// Whether the lines that were printed are those that are shown; nothing shown allows anything.
+/// Returns whether the printed lines match the documented ones, of which `…` alone matches any
+/// number of lines.
 fn agrees(shown: &[String], printed: &[&str]) -> bool {
     match (shown, printed) {
         ([], printed) => printed.is_empty(),

@@ -1,4 +1,4 @@
-//! Every sweep file that is shipped is one that `swath check` accepts, without a warning.
+//! Checks that `swath check` accepts every shipped sweep file without a warning.
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 

@@ -1,5 +1,5 @@
-//! The server of `swath ui` under damaged requests: it answers or closes the connection, and goes
-//! on.
+//! The server of `swath ui` under damaged requests: it replies or closes the connection, and
+//! continues to serve.
 
 use crate::mutation;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -8,14 +8,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// No request waits longer for its answer.
+/// Maximum time to wait for a reply.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 const SWEEP: &str = "[run]\ncommand = [\"sh\", \"-c\", 'echo \"{{\\\"loss\\\": 1}}\" >> \"$SWATH_RECORDS\"', \"{x}\"]\n\
                      [objective]\nmetric = \"loss\"\ngoal = \"min\"\n[search]\nsampler = \"random\"\ntrials = 1\n\
                      [space]\nx = { min = 0.0, max = 1.0 }\n";
 
-/// `swath ui` of a study with one trial.
+/// A running `swath ui` for a study with one trial.
 struct Server {
     process: Child,
     folder: TempDir,
@@ -72,12 +72,12 @@ impl Server {
         }
     }
 
-    /// Sends bytes and nothing more; returns the answer, which is empty if there is none.
+    /// Sends `request` and returns the reply, which is empty if there is none.
     fn answer(&self, request: &[u8]) -> Vec<u8> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the server listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         let mut answer = Vec::new();
-        // The server may have closed the connection already, which is an answer too.
+        // The server may have closed the connection already, which is a valid reaction.
         let _ = stream
             .write_all(request)
             .and_then(|()| stream.shutdown(Shutdown::Write));
@@ -92,7 +92,7 @@ impl Server {
         answer
     }
 
-    /// What it wrote to its standard error.
+    /// Returns the standard error of the server.
     fn said(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("stderr")).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! Trials that come from elsewhere or from a person: `swath import` and `swath add`, over the
+//! Trials from other sources or from a user: `swath import` and `swath add`, tested through the
 //! binary.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -11,7 +11,7 @@ const SWATH: &str = env!("CARGO_BIN_EXE_swath");
 
 const SPACE: &str = "[space]\nx = { min = 0.0, max = 1.0 }\nk = [\"a\", \"b\"]\nn = { min = 1, max = 8, default = 3 }\n";
 
-/// Writes a sweep whose trials report what `script` says of `x`, `k` and `n` as $1, $2 and $3.
+/// Writes a sweep whose trials report what `script` prints for `x`, `k` and `n` as $1, $2 and $3.
 fn sweep(dir: &Path, trials: u32, script: &str, more: &str) {
     let text = format!(
         "name = \"s\"\n{more}\n[objective]\nmetric = \"loss\"\ngoal = \"min\"\n[search]\nsampler = \"tpe\"\ntrials = {trials}\n[resources]\njobs = 1\n[run]\ncommand = [\"sh\", \"-c\", '''{script}''', \"{SWATH}\", \"{{x}}\", \"{{k}}\", \"{{n}}\"]\n{SPACE}"
@@ -30,7 +30,7 @@ fn output(dir: &Path, args: &[&str]) -> std::process::Output {
         .unwrap()
 }
 
-/// Runs a command that must succeed; returns both of its streams.
+/// Runs a command that must succeed and returns its standard output and error.
 fn swath(dir: &Path, args: &[&str]) -> (String, String) {
     let out = output(dir, args);
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
@@ -42,7 +42,7 @@ fn swath(dir: &Path, args: &[&str]) -> (String, String) {
     (text(out.stdout), text(out.stderr))
 }
 
-/// Runs a command that must be refused; returns what it says.
+/// Runs a command that must be refused and returns its message.
 fn refused(dir: &Path, args: &[&str]) -> String {
     let out = output(dir, args);
     let said = String::from_utf8(out.stderr).unwrap();
@@ -268,7 +268,7 @@ fn a_trial_that_breaks_a_limit_is_complete_but_never_best() {
 fn replicates_share_a_configuration_and_a_hopeless_one_gets_no_more() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
-    // The seed moves the loss by at most 0.01, so that what is worse by more is so beyond noise.
+    // The seed changes the loss by at most 0.01, so larger differences are not noise.
     let script = "$0 report loss=$(awk -v x=$1 -v s=$SWATH_SEED 'BEGIN {{ print x + (s % 100) / 10000 }}') latency=$3";
     sweep(dir, 30, script, "[replicate]\nseeds = 3");
     swath(dir, &["run", "s.toml"]);

@@ -1,11 +1,11 @@
-//! The layers hold: a module uses lower layers only, and the siblings of a layer never use each
-//! other.
+//! Checks the module layers: a module uses only lower layers, and modules of the same layer never
+//! use each other.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The layers from the bottom, as ARCHITECTURE.md draws them.
+/// The layers from bottom to top, as ARCHITECTURE.md draws them.
 const LAYERS: &[&[&str]] = &[
     &["source", "numerics", "cgroup"],
     &["space"],
@@ -33,7 +33,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Returns the modules that a text names behind `crate::`, also in braces.
+/// Returns the modules that a source text names after `crate::`, also within braces.
 fn used(text: &str) -> Vec<String> {
     let mut names = Vec::new();
     for rest in text.split("crate::").skip(1) {
@@ -85,7 +85,7 @@ fn every_module_uses_lower_layers_only() {
             continue;
         }
         let text = fs::read_to_string(&path).expect("the file can be read");
-        // Tests may take what they feed a module with from anywhere.
+        // Unit tests may take their input from any layer.
         let code = text
             .split("#[cfg(test)]\nmod tests")
             .next()
@@ -103,7 +103,7 @@ fn every_module_uses_lower_layers_only() {
     assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
 }
 
-/// Returns whether a test program takes this file in: as its `main.rs`, or as a module of the file
+/// Returns whether a file is part of a test program: as its `main.rs`, or as a module of the file
 /// beside it.
 fn belongs_to_a_test_program(path: &Path) -> bool {
     let folder = path.parent().expect("it lies in a folder");

@@ -1,5 +1,5 @@
-//! The journal cut anywhere: what is left folds to the state that was live then, and the study runs
-//! on to the same end.
+//! Cuts the journal anywhere: the rest folds to the state of the live study at that entry, and the
+//! study continues to the same end.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -94,7 +94,8 @@ fn parts(sampler: &str, scheduler: &str, slots: usize) -> Parts {
     built
 }
 
-/// What a trial does depends on its configuration and its id alone: some fail, some report NaN.
+/// Returns the signals of an attempt, which depend only on the trial's configuration and id. Some
+/// trials fail, some report NaN.
 fn script(launch: &Launch) -> Vec<(Duration, What)> {
     let x = launch
         .params
@@ -130,7 +131,7 @@ fn script(launch: &Launch) -> Vec<(Duration, What)> {
     said
 }
 
-/// Remembers what the study was after every entry.
+/// A listener that stores a copy of the study after every entry.
 struct Memory(Rc<RefCell<Vec<Study>>>);
 
 impl Listener for Memory {
@@ -157,8 +158,8 @@ fn run(folder: &Path, parts: Parts, slots: usize, memory: &Rc<RefCell<Vec<Study>
     driver.study().clone()
 }
 
-/// What must be the same at the end, however often the study was cut: everything but attempts and
-/// times.
+/// The part of a trial that must not depend on how often the study was cut: everything but attempts
+/// and times.
 type Outcome = (TrialId, String, TrialState, Option<f64>, Option<Exit>);
 
 fn outcome(study: &Study) -> Vec<Outcome> {
@@ -188,7 +189,7 @@ fn every_prefix_continues_to_the_same_end(sampler: &str, scheduler: &str, slots:
         .map(|(at, _)| at + 1)
         .collect();
     for (lines, end) in ends.iter().enumerate().map(|(at, end)| (at + 1, *end)) {
-        // A line that is torn in its middle was never committed.
+        // Leave a torn line after every odd number of lines: it counts as never committed.
         let torn = if lines % 2 == 0 {
             0
         } else {
@@ -223,7 +224,8 @@ fn every_prefix_continues_to_the_same_end(sampler: &str, scheduler: &str, slots:
     }
 }
 
-/// The driver writes `Opened` before anybody can listen.
+/// Returns the number of lines that the driver writes before a listener can be added: `Opened`
+/// alone.
 fn text_lines_before_listening() -> usize {
     1
 }
@@ -300,7 +302,7 @@ fn a_clock_that_goes_backwards_loses_nothing_and_lets_nobody_wait_for_ever() {
     let mut executor = Simulated::new(2, script).starting_at(Timestamp::from_micros(7_200_000_000));
     let (clock, hour) = (executor.clock(), 3_600_000_000);
     let seconds = 7_200_000_000 + 700_000;
-    // Put back by an hour, once.
+    // The clock jumps back by an hour, once.
     let put_back = move || {
         let now = clock().as_micros();
         Timestamp::from_micros(if now < seconds { now } else { now - hour })

@@ -1,19 +1,19 @@
-//! Every dependency has a licence that `deny.toml` allows. No network is needed and no tool but
-//! Cargo.
+//! Checks that `deny.toml` allows the licence of every dependency. Needs neither a network nor any
+//! tool but Cargo.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-/// A dependency that is compiled on this platform.
+/// A dependency compiled on this platform.
 struct Dependency {
-    /// Its name and version; behind them, in parentheses, a source that is not the registry.
+    /// The name and version, followed by the source in parentheses if it is not the registry.
     package: String,
-    /// An SPDX expression.
+    /// The licence as an SPDX expression.
     licence: String,
 }
 
-/// Returns what `cargo tree` says of every dependency, also of the tests and the build.
+/// Returns every dependency that `cargo tree` lists, those of tests and the build included.
 fn dependencies() -> Vec<Dependency> {
     let tree = Command::new(env!("CARGO"))
         .args([
@@ -61,7 +61,7 @@ fn allowed_licences() -> Vec<String> {
         .collect()
 }
 
-/// Returns whether an SPDX expression is met by licences for which `is_allowed` holds.
+/// Returns whether an SPDX expression is satisfied by licences for which `is_allowed` holds.
 ///
 /// `OR` binds weaker than `AND`, `WITH` belongs to its licence, and an old `/` stands for `OR`.
 fn is_met(expression: &str, is_allowed: &dyn Fn(&str) -> bool) -> bool {
@@ -81,7 +81,7 @@ fn is_met(expression: &str, is_allowed: &dyn Fn(&str) -> bool) -> bool {
     }
 }
 
-/// Splits a text at an operator that stands outside all parentheses; `None` where there is none.
+/// Splits a text at an operator outside all parentheses. Returns `None` if there is none.
 fn split_outside_parentheses<'a>(text: &'a str, operator: &str) -> Option<Vec<&'a str>> {
     let (mut parts, mut depth, mut start) = (Vec::new(), 0, 0);
     for (at, character) in text.char_indices() {

@@ -1,4 +1,4 @@
-//! Tests of the library: the layers, the conformance suites, the journal under faults, and programs
+//! Tests of the library: module layers, conformance suites, the journal under faults, and programs
 //! as trials.
 
 mod architecture;

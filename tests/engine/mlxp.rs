@@ -1,4 +1,4 @@
-//! What the logger writes is what MLXP's own Reader reads.
+//! Checks that the records of the logger are those that MLXP's own Reader reads.
 
 use std::error::Error;
 use std::fs;

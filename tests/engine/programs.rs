@@ -1,5 +1,5 @@
-//! Programs as trials: how they end, what they are given, what is left of them. Each test ends only
-//! what it started.
+//! Programs as trials: how they end, what they receive, and what they leave behind. Each test ends
+//! only the processes that it started.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -15,10 +15,10 @@ use swath::executor::{
 use swath::space::{Name, Params, Value};
 use swath::study::{Attempt, Datum, Exit, Failure, LogRecord, Metric, Resource, TrialId, Usage};
 
-/// No test waits longer than this.
+/// Maximum time that a test waits.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What this test program is to be when it was started by itself.
+/// The variable that names the role of this test program when a test starts it as a child.
 const ROLE: &str = "SWATH_TEST_ROLE";
 
 fn trainable(name: &str) -> String {
@@ -43,13 +43,13 @@ fn settings(command: &[&str]) -> ProgramSettings {
     }
 }
 
-/// A pool of two slots in a folder of its own.
+/// A pool of two slots with a folder of its own.
 struct World {
     pool: Pool,
     dir: tempfile::TempDir,
 }
 
-/// How an attempt went.
+/// The signals of an attempt and the time it took.
 struct Story {
     signals: Vec<Signal>,
     took: Duration,
@@ -60,7 +60,7 @@ impl World {
         Self::deciding(settings, Vec::new())
     }
 
-    /// A pool for a study that decides by these metrics.
+    /// Returns a pool for a study whose decisions use these metrics.
     fn deciding(settings: ProgramSettings, deciding: Vec<Name>) -> Self {
         let study = StudyContext {
             name: "digits".into(),
@@ -105,7 +105,7 @@ impl World {
         self.pool.start(launch).unwrap();
     }
 
-    /// Collects signals until one of them is `enough`.
+    /// Collects signals until one of them satisfies `enough`.
     fn until(&mut self, enough: impl Fn(&What) -> bool) -> Story {
         let begun = Instant::now();
         let mut signals: Vec<Signal> = Vec::new();
@@ -171,7 +171,7 @@ impl Story {
     }
 }
 
-/// Returns the living processes that carry `mark` in their environment or their command.
+/// Returns the running processes with `mark` in their environment or command line.
 fn marked(mark: &str) -> Vec<u32> {
     let contains = |path: PathBuf| {
         fs::read(path).is_ok_and(|all| all.windows(mark.len()).any(|part| part == mark.as_bytes()))
@@ -519,7 +519,8 @@ fn a_log_that_grows_too_long_is_cut_and_said_to_be() {
 
 #[test]
 fn nothing_that_a_trial_leaves_behind_survives() {
-    // By this number its processes are known, also without their environment.
+    // The unusual number in the command line identifies the processes, even those without an
+    // environment.
     let seconds = format!("{}", 1_000_000 + std::process::id());
     let mut world = World::of(ProgramSettings {
         grace: Duration::from_millis(200),
@@ -592,7 +593,7 @@ fn the_trials_of_an_orchestrator_that_is_killed_die_with_it() {
     }
 }
 
-/// Starts this test program as something else.
+/// Returns a command that starts this test program in another role.
 fn this_program(role: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     let test = format!("programs::{role}");

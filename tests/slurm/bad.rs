@@ -1,4 +1,4 @@
-//! What people and sites get wrong: the engine's own words, and nothing lost.
+//! Mistakes of users and sites: the batch system's own message is shown, and nothing is lost.
 
 use super::world::{World, cluster, has, said};
 use super::{SHORT, STEPS, slurm};
@@ -28,7 +28,7 @@ fn a_refused_submission_shows_the_words_of_slurm() {
 #[test]
 fn a_job_that_waits_for_ever_is_told_apart() {
     let Some(_) = cluster() else { return };
-    // More than all nodes have together: Slurm takes it, and lets it wait.
+    // More CPUs than all nodes have together: Slurm accepts the job and lets it wait forever.
     let world = World::new("never", SHORT, 2, &slurm("cpus = 64"));
     let run = world.start();
     let begun = Instant::now();
@@ -64,7 +64,7 @@ fn a_folder_that_the_nodes_do_not_see_is_named() {
         return;
     }
     let world = World::new("unseen", SHORT, 2, &slurm(""));
-    // What is mounted in a namespace of its own nobody else sees.
+    // A mount in a separate namespace is invisible to all other processes.
     let begin = format!(
         "mkdir /tmp/swath-hidden && mount -t tmpfs none /tmp/swath-hidden && cp sweep.toml trial.sh /tmp/swath-hidden && cd /tmp/swath-hidden && exec '{}' run sweep.toml",
         env!("CARGO_BIN_EXE_swath")
@@ -113,7 +113,7 @@ fn a_site_that_allows_small_arrays_gets_small_arrays() {
     let (code, said) = world.run();
     assert_eq!(code, 0, "{said}");
     world.assert_all_complete(6);
-    // The cluster of the tests has `MaxArraySize=5`.
+    // The test cluster has `MaxArraySize=5`.
     assert!(world.notes("intent") >= 2, "{said}");
 }
 
@@ -171,7 +171,7 @@ fn a_job_that_got_too_few_gpus_says_so_and_shares_none() {
 #[test]
 fn clocks_that_differ_are_noticed_and_change_nothing() {
     let Some(_) = cluster() else { return };
-    // A node whose clock is an hour late, as far as the pilot and its trials can tell.
+    // Simulate a node whose clock is an hour late, as seen by the pilot and its trials.
     let world = World::new("clocks", SHORT, 4, "");
     let late = world.path("late");
     std::fs::write(
@@ -206,7 +206,7 @@ fn a_full_quota_loses_nothing() {
     world.until("trials report", |study| {
         study.trials().iter().any(|trial| trial.reports > 5)
     });
-    // Everything that is left of the quota, for a while.
+    // Use up the rest of the quota for a while.
     let filler = world.path("logs/filler");
     Command::new("dd")
         .args(["if=/dev/zero", "bs=4k", &format!("of={}", filler.display())])
@@ -225,7 +225,7 @@ fn a_full_quota_loses_nothing() {
     );
 }
 
-/// A file system of one mebibyte.
+/// A mounted file system of one mebibyte.
 struct Small(std::path::PathBuf);
 
 impl Small {

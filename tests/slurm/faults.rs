@@ -1,4 +1,4 @@
-//! What goes wrong on clusters: nothing is lost and nothing is done twice.
+//! Faults of clusters: no trial is lost and none runs twice.
 
 use super::world::{World, cluster, controller_remembers, has, node, slurm as call};
 use super::{SHORT, STEPS, slurm};
@@ -25,7 +25,7 @@ fn the_trials_of_a_cancelled_pilot_run_again() {
     world.assert_all_complete(4);
     let study = world.study();
     for trial in study.trials() {
-        // One more if it was stopped between a report and its checkpoint.
+        // There is one report more if the trial was stopped between a report and its checkpoint.
         assert!(
             trial.attempts == 2 && (40..=41).contains(&trial.reports),
             "{}",
@@ -75,7 +75,7 @@ fn a_job_that_slurm_starts_again_goes_on_from_checkpoints_as_the_next_attempt() 
             "{}",
             world.said()
         );
-        // Slurm would wait for two minutes.
+        // Slurm itself would wait for two minutes.
         call(&[
             "scontrol",
             "update",
@@ -130,7 +130,7 @@ fn a_pilot_that_hangs_is_given_up_after_a_long_silence() {
     );
 }
 
-/// Returns the process of the first pilot that can be found.
+/// Returns the process id of the first pilot found.
 fn pid_of_a_pilot(world: &World) -> String {
     let pilots = world.dir().root().join("pilots");
     let journals = std::fs::read_dir(pilots)
@@ -168,7 +168,7 @@ done"#;
     node(&["kill", &host]);
     node(&["down", &host]);
     world.until("a second attempt", |study| study.trials()[0].attempts == 2);
-    // The old process lives on: a node that is down for Slurm is not dead.
+    // The old process is still alive: a node that Slurm considers down is not dead.
     assert_eq!(run.wait(), 0, "{}", world.said());
     node(&["start", &host]);
     std::thread::sleep(Duration::from_secs(2));
@@ -332,7 +332,7 @@ fn a_job_whose_beginning_the_controller_forgot_is_followed_by_its_next_life() {
     assert_eq!(world.notes("submitted"), 1, "{}", world.said());
 }
 
-/// A small generator, so that a failing run can be had again.
+/// A small random number generator with a fixed seed, so that a failing run can be repeated.
 fn next(state: &mut u64) -> u64 {
     *state ^= *state << 13;
     *state ^= *state >> 7;
@@ -370,7 +370,7 @@ fn an_orchestrator_killed_twenty_times_comes_to_the_same_end_with_the_same_pilot
     for trial in study.trials() {
         assert_eq!(trial.reports, 40, "trial {}\n{}", trial.id, world.said());
     }
-    // Every end that was not its trial's last was a start that was never sent.
+    // Every exit before the last one of a trial belongs to a start that was never sent.
     let lost: Vec<_> = world
         .ends()
         .into_iter()
@@ -402,7 +402,7 @@ fn every_end_is_known_where_slurm_forgets_jobs_at_once() {
             .count()
             >= 3
     });
-    // So suddenly that the pilot can say nothing.
+    // Kill the pilot so suddenly that it cannot report anything.
     let pid = pid_of_a_pilot(&world);
     assert!(
         Command::new("kill")
@@ -421,7 +421,7 @@ fn every_end_is_known_where_slurm_forgets_jobs_at_once() {
     assert!((1..=2).contains(&lost), "{lost} lost\n{}", world.said());
 }
 
-/// A second cluster that forgets a job two seconds after its end.
+/// A second cluster, which forgets a job two seconds after its end.
 struct Forgetful(tempfile::TempDir);
 
 impl Forgetful {
@@ -476,8 +476,8 @@ fn script(name: &str) -> String {
     format!("{}/tests/slurm/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Runs a sweep in a namespace of its own, in which the study's folder shows what others write up
-/// to `seconds` late.
+/// Runs a sweep in its own mount namespace, in which the study folder shows changes by other
+/// processes up to `seconds` late.
 fn run_with_stale_view(world: &World, seconds: u32) -> (i32, String) {
     let begin = format!(
         "bash '{0}' start '{1}' '{1}' {seconds} || exit 99\n'{2}' run sweep.toml\ncode=$?\ncd /\nbash '{0}' stop '{1}'\nexit $code",
@@ -512,6 +512,6 @@ fn a_view_of_the_files_that_is_eight_seconds_old_loses_nothing_and_does_nothing_
         .map(|trial| trial.reports)
         .sum();
     assert_eq!(reports, 40);
-    // Else the view was not old at all, and this proves nothing.
+    // Otherwise the view was not delayed, and this test would prove nothing.
     assert!(begun.elapsed() > Duration::from_secs(16), "{said}");
 }

@@ -1,4 +1,4 @@
-//! What works.
+//! Regular operation on a cluster.
 
 use super::world::{World, cluster, has};
 use super::{QUICK, SHORT, STEPS, slurm};
@@ -86,7 +86,7 @@ fn a_walltime_of_a_minute_drains_and_loses_nothing() {
     assert_eq!(code, 0, "{said}");
     world.assert_all_complete(36);
     assert!(world.notes("submitted") >= 2, "{said}");
-    // Nothing was started that could not end.
+    // No trial was started that could not finish within the walltime.
     let attempts: Vec<_> = world
         .study()
         .trials()
@@ -139,7 +139,8 @@ fn a_gpu_is_never_given_to_two_trials_at_a_time() {
     assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["0", "1"]);
 }
 
-/// What must be the same wherever trials run.
+/// Returns the events that must be the same on every executor: all but `Opened` and `Placed`,
+/// without resource use.
 fn course(world: &World) -> Vec<Event> {
     let entries = swath::journal::Journal::open(&world.dir()).unwrap();
     let events = entries.map(|entry| entry.unwrap().event);
@@ -193,7 +194,7 @@ fn slurm_can_be_driven_by_a_template_too() {
     world.assert_no_job_is_left();
 }
 
-/// Returns when, after `from`, something became true.
+/// Returns the time from `from` until `is` becomes true.
 fn took(from: Instant, mut is: impl FnMut() -> bool) -> Duration {
     while !is() {
         assert!(
@@ -212,7 +213,7 @@ fn a_stop_reaches_a_trial_within_five_seconds() {
     let run = world.start();
     world.until("the trial runs", |study: &Study| study.running_count() == 1);
     took(Instant::now(), || world.path("began").exists());
-    // Long enough for both ends to have become slow to look.
+    // Wait long enough that both sides have slowed down their polling.
     std::thread::sleep(Duration::from_secs(4));
     let begun = Instant::now();
     let status = world.swath(&["stop", "stop"]).status().unwrap();
@@ -291,7 +292,7 @@ fn a_run_in_the_background_ends_like_any_other() {
 #[test]
 fn a_scheduler_stops_a_hopeless_trial_in_a_job_within_five_seconds() {
     let Some(_) = cluster() else { return };
-    // The first is quick and best, so the others are hopeless once it is complete.
+    // The first trial is quick and best, so the others are hopeless once it is complete.
     let trial = "pause=3\n[ \"$n\" = 1 ] && pause=0.1\ne=0\nwhile [ \"$e\" -lt 9 ]; do e=$((e + 1)); echo \"{\\\"epoch\\\": $e, \\\"loss\\\": $n}\" >> \"$SWATH_RECORDS\"; sleep $pause; done";
     let median = "[scheduler]\nname = \"median\"\nresource = \"epoch\"\npeers = 1\n";
     let world = World::with("hopeless", trial, 8, &slurm("slots = 8"), median);

@@ -1,7 +1,7 @@
-//! Trials in jobs of a real Slurm, which `.ci/run slurm` starts on this machine; without it these
+//! Trials in jobs of a real Slurm, which `.ci/run slurm` starts on this machine. Without it these
 //! tests do nothing.
 //!
-//! Those in `faults` one at a time: they break the cluster for a while.
+//! The tests in `faults` run one at a time, because they break the cluster for a while.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -10,13 +10,14 @@ mod faults;
 mod good;
 mod world;
 
-/// How often the batch system is asked in tests, and how long it takes to give up a pilot.
+/// Options for tests: a short interval between two queries to the batch system, and a short lease
+/// of the pilots.
 const QUICK: &str = "poll = \"1s\"\nlease = \"4s\"\n";
 
 /// A trial that reports once and ends.
 const SHORT: &str = r#"echo "{\"loss\": 0.$n}" >> "$SWATH_RECORDS""#;
 
-/// A trial that reports every tenth of a second, and goes on from a checkpoint.
+/// A trial that reports every tenth of a second and resumes from a checkpoint.
 const STEPS: &str = r#"step=0
 [ -f "$SWATH_CHECKPOINT_DIR/step" ] && read -r step < "$SWATH_CHECKPOINT_DIR/step"
 while [ "$step" -lt 40 ]; do

@@ -1,4 +1,5 @@
-//! A study in a folder of its own, run on the cluster that `.ci/run slurm` has started.
+//! A test fixture: a study in a folder of its own, run on the cluster that `.ci/run slurm` has
+//! started.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use swath::journal::{self, Journal, StudyDir};
 use swath::study::{Event, Exit, Study, TrialId, TrialState};
 
-/// No test waits longer than this for anything.
+/// Maximum time that a test waits.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(150);
 
 pub(crate) struct World {
@@ -17,26 +18,27 @@ pub(crate) struct World {
     pub(crate) env: Vec<(String, String)>,
 }
 
-/// Returns the folder of the cluster; the tests do nothing where there is none.
+/// Returns the folder of the cluster, `None` if there is no cluster. Tests then pass without doing
+/// anything.
 pub(crate) fn cluster() -> Option<PathBuf> {
     std::env::var_os("SWATH_SLURM").map(PathBuf::from)
 }
 
-/// Returns whether there is a cluster, on a machine that can do what a test needs; `.ci/run slurm`
-/// says what it cannot.
+/// Returns whether there is a cluster on a machine with the capability `what`; `.ci/run slurm`
+/// reports those that are missing.
 pub(crate) fn has(what: &str) -> bool {
     let lacks = std::env::var("SWATH_SLURM_LACKS").unwrap_or_default();
     cluster().is_some() && lacks.split(' ').all(|lack| lack != what)
 }
 
 impl World {
-    /// Makes a sweep whose trials run `trial` in a shell, with the number of the configuration as
+    /// Creates a sweep whose trials run `trial` in a shell, with the number of the configuration as
     /// `$1`.
     pub(crate) fn new(name: &str, trial: &str, trials: u32, executor: &str) -> Self {
         Self::with(name, trial, trials, executor, "")
     }
 
-    /// The same with more sections.
+    /// Creates such a sweep with more sections in its file.
     pub(crate) fn with(name: &str, trial: &str, trials: u32, executor: &str, more: &str) -> Self {
         let world = Self::empty(name);
         let script = world.path("trial.sh");
@@ -85,13 +87,13 @@ impl World {
         command
     }
 
-    /// Runs the sweep to its end; returns its exit status and what it said.
+    /// Runs the sweep to its end and returns its exit status and output.
     pub(crate) fn run(&self) -> (i32, String) {
         let output = self.swath(&["run", "sweep.toml"]).output().unwrap();
         said(&output)
     }
 
-    /// Starts to run the sweep; what it says goes to a file.
+    /// Starts the sweep in the background; its output goes to a file.
     pub(crate) fn start(&self) -> Running {
         let log = fs::OpenOptions::new()
             .create(true)
@@ -122,7 +124,7 @@ impl World {
         journal::read(&self.dir()).unwrap()
     }
 
-    /// Returns every end that the journal has.
+    /// Returns the exits of all attempts in the journal.
     pub(crate) fn ends(&self) -> Vec<(TrialId, u32, Exit)> {
         let mut ends = Vec::new();
         for entry in Journal::open(&self.dir()).unwrap() {
@@ -139,7 +141,8 @@ impl World {
         ends
     }
 
-    /// Checks that each of so many trials is complete and ended well exactly once.
+    /// Checks that there are `trials` trials, all complete, and that each ended successfully
+    /// exactly once.
     pub(crate) fn assert_all_complete(&self, trials: usize) {
         let study = self.study();
         let states: BTreeMap<_, _> = study
@@ -161,7 +164,7 @@ impl World {
         assert_eq!(done, trials);
     }
 
-    /// Waits until something is true of the study.
+    /// Waits until `is` holds for the study; `what` describes the condition in the failure message.
     pub(crate) fn until(&self, what: &str, mut is: impl FnMut(&Study) -> bool) {
         let begun = Instant::now();
         while !(self.dir().exists() && journal::read(&self.dir()).is_ok_and(|study| is(&study))) {
@@ -174,7 +177,7 @@ impl World {
         }
     }
 
-    /// Returns the lines of a ledger of submissions that say `word`.
+    /// Returns the number of lines with the event `word` in the ledger of submissions.
     pub(crate) fn notes(&self, word: &str) -> usize {
         let ledger =
             fs::read_to_string(self.dir().root().join("pilots/fleet.jsonl")).unwrap_or_default();
@@ -184,7 +187,7 @@ impl World {
             .count()
     }
 
-    /// Returns the jobs of this study that Slurm has, as `state id`.
+    /// Returns the jobs of this study that Slurm lists, as `state id`.
     pub(crate) fn jobs(&self) -> Vec<String> {
         let listed = slurm(&["squeue", "-h", "-r", "--format=%j %T %i"]);
         let ours = format!("swath-{}-", self.name);
@@ -195,7 +198,8 @@ impl World {
             .collect()
     }
 
-    /// Waits until no job of the study is left, which may not be long after its end.
+    /// Waits until Slurm lists no job of the study. This must happen soon after the end of the
+    /// study.
     pub(crate) fn assert_no_job_is_left(&self) {
         let begun = Instant::now();
         while !self.jobs().is_empty() {
@@ -215,7 +219,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Waits for its end; returns its exit status.
+    /// Waits until the run ends and returns its exit status.
     pub(crate) fn wait(mut self) -> i32 {
         let begun = Instant::now();
         loop {
@@ -242,7 +246,7 @@ pub(crate) fn said(output: &Output) -> (i32, String) {
     )
 }
 
-/// Calls a program of Slurm; returns what it printed.
+/// Runs a Slurm command and returns its standard output.
 pub(crate) fn slurm(words: &[&str]) -> String {
     let output = Command::new("timeout")
         .arg("20")
@@ -252,7 +256,7 @@ pub(crate) fn slurm(words: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Breaks or mends a part of the cluster.
+/// Breaks or repairs a part of the cluster.
 pub(crate) fn node(words: &[&str]) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/slurm/node-slurm.sh");
     let cluster = cluster().unwrap();
@@ -266,8 +270,8 @@ pub(crate) fn node(words: &[&str]) {
     assert!(status.success(), "{words:?}");
 }
 
-/// Waits until the controller has written down what it knows: killed sooner, it forgets jobs. The
-/// first of two writes may have begun before.
+/// Waits until the controller has saved its state: if it is killed before, it forgets jobs. Waits
+/// for two saves, because the first may have begun before this call.
 pub(crate) fn controller_remembers() {
     let state = cluster().unwrap().join("state/job_state");
     let written = || fs::metadata(&state).and_then(|facts| facts.modified()).ok();

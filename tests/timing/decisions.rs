@@ -1,5 +1,5 @@
-//! How soon a decision reaches the process it is about, from the report line to the process,
-//! through `swath run`.
+//! Measures how soon a decision reaches its process, from the report line to the process, through
+//! `swath run`.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
@@ -7,10 +7,11 @@ use assert_cmd::Command;
 use std::fs;
 use std::path::Path;
 
-/// What is promised, from the report to the decision.
+/// The documented bound on the time from a report to the decision, in milliseconds.
 const PROMISED_MS: f64 = 50.0;
 
-/// Trial 1 is good. The others are as bad as can be, and stopped at their first rung.
+/// A sweep in which trial 1 is good and the others are so bad that they are stopped at their first
+/// rung.
 const SWEEP: &str = r#"
 name = "decisions"
 [run]
@@ -35,7 +36,7 @@ jobs = 1
 x = { min = 0.0, max = 1.0 }
 "#;
 
-/// Runs the sweep over `script` in `folder`, and returns the rows of `trials.csv` as trial and
+/// Runs the sweep over `script` in `folder` and returns the rows of `trials.csv` as trial and
 /// state.
 fn run(folder: &Path, script: &str) -> Vec<(String, String)> {
     let swath = env!("CARGO_BIN_EXE_swath");
@@ -65,7 +66,8 @@ fn run(folder: &Path, script: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Returns the median of what the lines of a file say: pairs of nanoseconds, before and after.
+/// Returns the median duration in milliseconds from a file whose lines are pairs of nanoseconds,
+/// before and after.
 fn median_ms(file: &Path) -> f64 {
     let text = fs::read_to_string(file).unwrap();
     let mut took: Vec<f64> = text

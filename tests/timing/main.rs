@@ -1,7 +1,7 @@
-//! Tests that measure time, descriptors or memory. Each of them holds [`alone`] while it measures.
+//! Tests that measure time, descriptors or memory. Each test holds the guard of [`alone`] while it
+//! measures.
 //!
-//! Cargo runs test binaries one after the other, so nothing else of the test suite competes with
-//! them.
+//! Cargo runs test binaries one after the other, so no other test of the suite competes with them.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -9,10 +9,9 @@ mod decisions;
 mod readers;
 mod scale;
 
-/// Waits until no other test of this binary runs, and holds the others back until the guard is
-/// dropped.
+/// Waits until no other test of this binary runs, and blocks the others until the guard is dropped.
 fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
-    // A test that failed has no state to spoil for the next one.
+    // A failed test leaves no state behind, so a poisoned lock can be used.
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }

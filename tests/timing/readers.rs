@@ -1,5 +1,6 @@
-//! Readers do not slow a run: fifty of them in a loop beside it, and the time its journal takes
-//! stays what it was.
+//! Checks that readers do not block a run: with fifty of them in a loop beside it, the median and
+//! the 99th percentile of the journal's flushes stay within a small multiple of those without
+//! readers.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::Write as _;
@@ -56,8 +57,7 @@ fn begin(dir: &StudyDir) -> Journal {
     journal
 }
 
-/// Writes reports as a run does, a few at a time with a rest between; returns how long each flush
-/// took, sorted.
+/// Writes reports at the pace of a run and returns the duration of each flush, sorted.
 fn write(journal: &mut Journal) -> Vec<Duration> {
     let mut took: Vec<Duration> = (0..WRITES)
         .map(|at| {
@@ -80,7 +80,7 @@ fn write(journal: &mut Journal) -> Vec<Duration> {
     took
 }
 
-/// Says the middle, the 99th part of a hundred, and the longest.
+/// Returns the median, the 99th percentile and the maximum of sorted durations.
 fn shape(took: &[Duration]) -> [Duration; 3] {
     [
         took[took.len() / 2],
@@ -109,7 +109,7 @@ fn fifty_readers_do_not_slow_the_writer() {
                 }
             });
         }
-        // One of them as people have it: a command in a loop.
+        // One more reader as users start it: a command.
         let mut ls = Command::new(env!("CARGO_BIN_EXE_swath"))
             .args(["ls", "s", "--logs"])
             .arg(folder.path())
@@ -128,7 +128,8 @@ fn fifty_readers_do_not_slow_the_writer() {
     );
     std::io::stderr().write_all(told.as_bytes()).unwrap();
     assert!(reads.load(Relaxed) > 100);
-    // They share the processors, not a lock: what one waits for is its turn, not the others.
+    // Readers and writer share the processors but no lock, so a delay is only the wait for a
+    // processor.
     assert!(
         beside[0] < alone[0] * 10 + Duration::from_millis(2),
         "{told}"

@@ -1,8 +1,8 @@
-//! Many trials, and many at a time, in one process: every event is there, every descriptor is given
-//! back, memory stays small.
+//! Many trials, and many at a time, in one process: every event is recorded, every descriptor is
+//! closed, memory stays small.
 //!
-//! `SWATH_SCALE=10000 cargo test --release --test timing scale::` is the long form; RELIABILITY.md
-//! has its figures.
+//! `SWATH_SCALE=10000 cargo test --release --test timing scale::` runs the long form;
+//! RELIABILITY.md has its figures.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -22,8 +22,8 @@ use swath::sweep::Sweep;
 
 const SLOTS: usize = 200;
 
-/// How long the first trials wait for each other, so that a machine on which they never all run at
-/// once fails instead of hanging.
+/// Maximum time that the first trials wait for each other, so that the test fails instead of
+/// hanging on a machine on which they never all run at once.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn sweep(trials: u64, command: &str) -> Sweep {
@@ -54,7 +54,7 @@ fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// A line of `/proc/self/status` in KiB.
+/// Returns the value of a line of `/proc/self/status` in KiB.
 fn status(name: &str) -> u64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = text
@@ -73,8 +73,8 @@ fn x(study: &Study, at: usize) -> Option<f64> {
         .and_then(swath::space::Value::as_f64)
 }
 
-/// Every trial is complete with what it reported, and the journal has each of its events exactly
-/// once.
+/// Checks that every trial is complete with its reported values, and that the journal has each of
+/// its events exactly once.
 fn nothing_is_lost(study: &Study, dir: &Path, trials: u64) {
     assert_eq!(study.trials().len() as u64, trials);
     for (at, trial) in study.trials().iter().enumerate() {
@@ -99,7 +99,7 @@ fn nothing_is_lost(study: &Study, dir: &Path, trials: u64) {
     }
 }
 
-/// One test, because descriptors and memory are those of the whole process.
+/// A single test, because descriptors and memory belong to the whole process.
 #[test]
 fn ten_thousand_trials_and_two_hundred_at_a_time_lose_nothing_and_leak_nothing() {
     let _turn = super::alone();
@@ -107,8 +107,8 @@ fn ten_thousand_trials_and_two_hundred_at_a_time_lose_nothing_and_leak_nothing()
         .ok()
         .and_then(|text| text.parse().ok())
         .unwrap_or(1500);
-    // Where it can be, in memory: to delete so many files takes some disks longer than all else
-    // here.
+    // Use memory if possible: deleting so many files takes longer than everything else here on some
+    // disks.
     let folder = tempfile::tempdir_in("/dev/shm")
         .or_else(|_| tempfile::tempdir())
         .unwrap();

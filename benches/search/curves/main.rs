@@ -1,8 +1,8 @@
-//! Runs every scheduler of ours over recorded learning curves, for `compare.py` beside it.
+//! Runs every scheduler of swath over recorded learning curves, for `compare.py` beside it.
 //!
-//! `curves TABLE LIMIT < ORDERS`: the table as `swath simulate --from` reads it; each line of
-//! ORDERS is the order of one seed, rows counted from 0. Prints a line `scheduler,seed,spent,loss`
-//! at each improvement of the best loss that any trial has reported.
+//! `curves TABLE LIMIT < ORDERS`: TABLE has the format of `swath simulate --from`; each line of
+//! ORDERS is the order of the curves for one seed, as row numbers from 0. Prints a line
+//! `scheduler,seed,spent,loss` at each improvement of the best loss that any trial has reported.
 
 #![expect(clippy::print_stdout, reason = "a program that talks to a script")]
 
@@ -16,7 +16,7 @@ use swath::source::{Diagnostics, Section, Table};
 use swath::space::Space;
 use swath::study::{Goal, Header, Objective, Setting, Take, kind};
 
-/// Each scheduler with its options, and whether trials have checkpoints.
+/// The schedulers with their options, and whether their trials have checkpoints.
 const ENTRANTS: &[(&str, &str, &str, bool)] = &[
     ("random, full budget", "fifo", "", false),
     (

@@ -1,4 +1,5 @@
-//! One kind of each part, each declared with its options.
+//! One implementation of each extension point (sampler, scheduler, executor, tracker), declared
+//! with its options.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,13 +13,13 @@ use swath::study::kind::Capability;
 use swath::study::{Entry, Event, Kind, Setting, Study, TrialId, Verdict};
 use swath::tracker::{Tracker, TrackerError};
 
-/// The bases of the Halton sequence: one for each parameter that is searched.
+/// The bases of the Halton sequence, one for each parameter of the space.
 const PRIMES: [u32; 8] = [2, 3, 5, 7, 11, 13, 17, 19];
 
-/// How far apart the points are that one trial tries.
+/// Distance in the sequence between two points that are tried for the same trial.
 const STRIDE: u32 = 1_000_003;
 
-/// Samples the points of a Halton sequence.
+/// A sampler that proposes the points of a Halton sequence.
 pub(crate) const HALTON: Kind<dyn Sampler> = Kind {
     name: "halton",
     about: "points spread evenly: a Halton sequence, up to eight parameters",
@@ -47,7 +48,7 @@ struct Halton {
 impl Sampler for Halton {
     fn suggest(&self, ask: &Ask<'_>) -> Option<Params> {
         let mut index = self.skip.wrapping_add(ask.trial.0);
-        // Constraints may refuse a point: others are tried that no later trial will have.
+        // Constraints may refuse a point: then try points that no later trial will propose.
         ask.draw(|| {
             let bases = PRIMES.iter().cycle().take(ask.space.dims());
             let point = bases.map(|base| radical_inverse(index, *base)).collect();
@@ -57,7 +58,7 @@ impl Sampler for Halton {
     }
 }
 
-/// Mirrors the digits of a number at the point.
+/// Returns the radical inverse of `index`: its digits in `base`, mirrored at the radix point.
 fn radical_inverse(mut index: u32, base: u32) -> f64 {
     let (mut value, mut scale) = (0.0, 1.0);
     while index > 0 {
@@ -68,7 +69,7 @@ fn radical_inverse(mut index: u32, base: u32) -> f64 {
     value
 }
 
-/// Stops a trial as soon as its objective is above a fixed value.
+/// A scheduler that stops a trial as soon as its objective is above a fixed value.
 pub(crate) const CEILING: Kind<dyn TrialScheduler> = Kind {
     name: "ceiling",
     about: "stops a trial whose first objective rises above a fixed value",
@@ -96,7 +97,7 @@ pub(crate) const CEILING: Kind<dyn TrialScheduler> = Kind {
 struct Ceiling {
     above: f64,
     metric: String,
-    /// The trials that were told to stop.
+    /// The trials that have already been stopped.
     judged: BTreeSet<TrialId>,
 }
 
@@ -132,7 +133,7 @@ impl TrialScheduler for Ceiling {
     }
 }
 
-/// Runs trials on this machine at a low priority.
+/// An executor that runs trials on this machine at a low priority.
 pub(crate) const NICE: Kind<dyn Site> = Kind {
     name: "nice",
     about: "trials run on this machine at a low priority",
@@ -171,7 +172,7 @@ impl Site for Nice {
     }
 }
 
-/// Writes a line for each trial that has ended.
+/// A tracker that writes a line for each trial that has ended.
 pub(crate) const DIARY: Kind<dyn Tracker> = Kind {
     name: "diary",
     about: "a text file with a line for each trial that has ended",

@@ -1,4 +1,4 @@
-//! A program that adds a sampler, a scheduler, an executor and a tracker to swath, and runs a sweep
+//! A program that adds a sampler, a scheduler, an executor and a tracker to swath and runs a sweep
 //! file that names them.
 //!
 //! ```console

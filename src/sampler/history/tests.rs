@@ -85,7 +85,8 @@ fn a_paused_trial_counts_as_what_others_of_its_rank_became() {
         header,
     });
     let attempt = Attempt(1);
-    // Four that end at 0.1 to 0.4 having shown 1.1 to 1.4, and one that is paused at 1.25.
+    // Four trials that report 1.1 to 1.4 first and end at 0.1 to 0.4, and one that is paused at
+    // 1.25.
     for (id, first) in [(1, 1.1), (2, 1.2), (3, 1.3), (4, 1.4), (5, 1.25)] {
         let trial = TrialId(id);
         let params = [("x".into(), crate::space::Value::Float(first - 1.0))]

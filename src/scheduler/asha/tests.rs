@@ -291,7 +291,7 @@ fn mistakes_in_the_options_are_all_found() {
     );
 }
 
-/// Reports `loss` and `speed` of a trial and carries out what was decided.
+/// Reports `loss` and `speed` of a trial and carries out the verdict.
 fn shows(world: &mut Scenario, trial: TrialId, epoch: f64, loss: f64, speed: f64) -> Judgement {
     world.report_values(trial, &[("epoch", epoch), ("loss", loss), ("speed", speed)])
 }
@@ -311,7 +311,7 @@ fn of_several(checkpoint: bool) -> Scenario {
 #[test]
 fn of_several_objectives_a_trial_that_no_other_dominates_is_never_stopped() {
     let mut world = of_several(false);
-    // Each is worse than those before by the loss, and faster.
+    // Each trial has a worse loss than the ones before, and is faster.
     for (loss, speed) in [
         (0.1, 1.0),
         (0.2, 2.0),
@@ -375,7 +375,7 @@ fn the_share_of_a_rung_is_promoted_by_fronts_and_what_none_dominates_when_no_mor
         let trial = world.fresh();
         shows(&mut world, trial, 1.0, loss, speed);
     }
-    // Two of six: the one in the middle of the front, then one of its ends.
+    // Two of six pass: the trial in the middle of the front, then one at its ends.
     for wanted in [1, 2] {
         assert_eq!(resumed(&world.next()), Some(wanted));
         world.start(TrialId(wanted), true);

@@ -1,5 +1,5 @@
-//! `.dvc` files as DVC 3 writes them, so that `dvc commit` and `dvc push` take over what trials
-//! used and made.
+//! `.dvc` files as DVC 3 writes them, so that `dvc commit` and `dvc push` accept the data sets and
+//! models of trials.
 
 use super::steps::StepFile;
 use crate::study::{LogRecord, Trial};
@@ -9,10 +9,11 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Component, Path};
 
-/// Writes a file for every data set and model of a trial that has a digest and lies inside the
-/// workdir, in `folder`, where it would lie beside them if that is the workdir. Of a model that was
-/// saved several times the last version counts. What lies in a data set that has a file itself gets
-/// none: it would change that data set.
+/// Writes a `.dvc` file for every data set and model of a trial that has a digest and lies inside
+/// the workdir. The files go into `folder`, at the paths where they would be beside the data if
+/// `folder` were the workdir. Of a model that was saved several times, the last version counts. A
+/// path inside a data set that has a `.dvc` file itself gets none, because the new file would
+/// change that data set.
 pub(super) fn files(folder: &Path, trial: &Trial) -> Result<(), TrackerError> {
     let all: BTreeSet<&Path> = trial
         .records
@@ -25,6 +26,7 @@ pub(super) fn files(folder: &Path, trial: &Trial) -> Result<(), TrackerError> {
         let inside = relative
             .components()
             .all(|part| matches!(part, Component::Normal(_)));
+        // Look at the parent folders only: the path itself is in `all`.
         let contained = relative
             .ancestors()
             .skip(1)
@@ -39,7 +41,8 @@ pub(super) fn files(folder: &Path, trial: &Trial) -> Result<(), TrackerError> {
     Ok(())
 }
 
-/// Returns path, md5, size and number of files of a data set or model with a digest.
+/// Returns the path, MD5, size in bytes and number of files of a data set or model with a digest.
+/// The number of files is `None` for a model.
 fn named(record: &LogRecord) -> Option<(&str, &str, u64, Option<u64>)> {
     match record {
         LogRecord::Dataset {
@@ -59,7 +62,7 @@ fn named(record: &LogRecord) -> Option<(&str, &str, u64, Option<u64>)> {
     }
 }
 
-/// Writes the file beside the step metrics.
+/// Writes the `.dvc` file beside a file of step metrics.
 pub(super) fn beside(root: &Path, file: &StepFile) -> Result<(), TrackerError> {
     let path = Path::new(&file.path);
     replace(
@@ -68,12 +71,15 @@ pub(super) fn beside(root: &Path, file: &StepFile) -> Result<(), TrackerError> {
     )
 }
 
+/// Returns the YAML text of a `.dvc` file. `files` is written only for a folder, whose MD5 ends
+/// with `.dir`.
 fn document(path: &Path, md5: &str, size: u64, files: Option<u64>) -> String {
     let mut text = format!("outs:\n- md5: {md5}\n  size: {size}\n");
     if let Some(files) = files.filter(|_| md5.ends_with(".dir")) {
         let _ = writeln!(text, "  nfiles: {files}");
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
+    // Quote every name that YAML could read as something other than a plain string.
     let plain = !name.is_empty()
         && name
             .chars()

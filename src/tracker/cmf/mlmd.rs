@@ -1,18 +1,19 @@
-//! The SQLite file of ML Metadata, schema version 10, made from nothing in one go.
+//! Writes the SQLite file of ML Metadata, schema version 10, from scratch in one transaction.
 //!
-//! The tables are those of ml-metadata 1.15 to 1.17. A file that is made anew with the same rows in
-//! the same order has the same bytes.
+//! The tables are those of ml-metadata 1.15 to 1.17. The same rows in the same order give a file
+//! with the same bytes.
 
 use rusqlite::{Connection, Result, Statement, params};
 use std::path::Path;
 
-/// The tables, word for word as ml-metadata makes them.
+/// The SQL statements that create the tables, verbatim from ml-metadata.
 const TABLES: &str = include_str!("mlmd_tables.sql");
 
-/// The indexes; made after the rows, which is faster.
+/// The SQL statements that create the indexes. They run after the rows are inserted, which is
+/// faster.
 const INDEXES: &str = include_str!("mlmd_indexes.sql");
 
-/// The types that the library puts into every store, and cannot open one read-only without.
+/// The types that the library adds to every store. It cannot open a store read-only without them.
 const BUILT_IN: [(&str, Of); 9] = [
     ("mlmd.Dataset", Of::Artifact),
     ("mlmd.Model", Of::Artifact),
@@ -25,40 +26,41 @@ const BUILT_IN: [(&str, Of); 9] = [
     ("mlmd.Deploy", Of::Execution),
 ];
 
-/// What a type is of, with the number the library gives it.
+/// The kind of thing that a type describes, with the number the library gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Of {
-    /// Executions.
+    /// Describes executions.
     Execution = 0,
-    /// Artifacts.
+    /// Describes artifacts.
     Artifact = 1,
-    /// Contexts.
+    /// Describes contexts.
     Context = 2,
 }
 
-/// Whether an execution read an artifact or wrote it.
+/// The direction of an event between an execution and an artifact, with the number the library
+/// gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
-    /// It read it.
+    /// Occurs when the execution read the artifact.
     Input = 3,
-    /// It wrote it.
+    /// Occurs when the execution wrote the artifact.
     Output = 4,
 }
 
-/// A value of a property.
+/// The value of a property.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Property {
-    /// A whole number; a switch is 0 or 1, since cmf's queries show a boolean as 0.0.
+    /// An integer. Booleans are stored as 0 or 1, since cmf's queries show a boolean as 0.0.
     Int(i64),
-    /// A number, with all its digits.
+    /// A finite number in double precision.
     Double(f64),
     /// A text.
     Text(String),
 }
 
 impl Property {
-    /// Makes one of a number. NaN is NULL in SQLite, which the library refuses to read: it becomes
-    /// a text, and the infinities with it.
+    /// Returns a number as a property. NaN would become NULL in SQLite, which the library refuses
+    /// to read, so NaN and the infinities become texts.
     pub(super) fn number(number: f64) -> Self {
         if number.is_finite() {
             Self::Double(number)
@@ -67,17 +69,17 @@ impl Property {
         }
     }
 
-    /// Makes one of a text.
+    /// Returns a text as a property.
     pub(super) fn text(text: impl Into<String>) -> Self {
         Self::Text(text.into())
     }
 }
 
-/// The properties of something: their names, whether they are custom ones, and their values.
+/// A list of properties: the name, whether it is a custom property, and the value.
 pub(super) type Properties<'a> = &'a [(&'a str, bool, Property)];
 
-/// A store while it is filled. Rows are given in the order they are to have; executions bring their
-/// own ids.
+/// A store under construction. Rows get their ids in the order in which they are added, except
+/// executions, which bring their own.
 pub(super) struct Store<'c> {
     kind: Statement<'c>,
     kind_property: Statement<'c>,
@@ -95,17 +97,19 @@ pub(super) struct Store<'c> {
     connection: &'c Connection,
 }
 
-/// Makes the file at `path`, which is empty or not there, and lets `fill` put everything in.
+/// Creates the store at `path`, which must be empty or absent, and lets `fill` add all rows.
 pub(super) fn create<E: From<rusqlite::Error>>(
     path: &Path,
     fill: impl FnOnce(&mut Store<'_>) -> std::result::Result<(), E>,
 ) -> std::result::Result<(), E> {
     let connection = Connection::open(path)?;
+    // The file is a draft until it is renamed, so SQLite need not protect it against a crash.
     connection.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; BEGIN;")?;
     connection.execute_batch(TABLES)?;
     connection.execute_batch("INSERT INTO MLMDEnv VALUES (10);")?;
     let mut store = Store::new(&connection)?;
     for (name, of) in BUILT_IN {
+        // The library adds these types when it creates a store, so they come before all others.
         store.kind(name, of, &[])?;
     }
     fill(&mut store)?;
@@ -149,7 +153,7 @@ impl<'c> Store<'c> {
         })
     }
 
-    /// Adds a type with its properties, of whole numbers (`true`) or texts.
+    /// Adds a type and returns its id. A property holds integers if its flag is `true`, else texts.
     pub(super) fn kind(&mut self, name: &str, of: Of, properties: &[(&str, bool)]) -> Result<i64> {
         self.kind.execute(params![name, of as i64])?;
         let id = self.connection.last_insert_rowid();
@@ -160,7 +164,7 @@ impl<'c> Store<'c> {
         Ok(id)
     }
 
-    /// Adds a context, made at a time in milliseconds.
+    /// Adds a context, created at a time in milliseconds since 1970, and returns its id.
     pub(super) fn context(
         &mut self,
         kind: i64,
@@ -174,12 +178,12 @@ impl<'c> Store<'c> {
         Ok(id)
     }
 
-    /// Says that a context is part of another.
+    /// Records that the context `child` is part of the context `parent`.
     pub(super) fn parent(&mut self, child: i64, parent: i64) -> Result<()> {
         self.parent.execute(params![child, parent]).map(drop)
     }
 
-    /// Adds an execution in a context.
+    /// Adds an execution to a context.
     pub(super) fn execution(
         &mut self,
         context: i64,
@@ -200,7 +204,7 @@ impl<'c> Store<'c> {
         self.association.execute(params![context, id]).map(drop)
     }
 
-    /// Adds an artifact to a context.
+    /// Adds an artifact to a context and returns its id.
     pub(super) fn artifact(
         &mut self,
         context: i64,
@@ -220,8 +224,8 @@ impl<'c> Store<'c> {
         Ok(id)
     }
 
-    /// Says that an execution has read or written an artifact; `path` names it if it was there
-    /// before.
+    /// Records that an execution read or wrote an artifact, at a time in milliseconds since 1970.
+    /// `path` names the artifact if it existed before.
     pub(super) fn event(
         &mut self,
         artifact: i64,
@@ -240,7 +244,7 @@ impl<'c> Store<'c> {
     }
 }
 
-/// A row of `Execution`; times in milliseconds since 1970.
+/// A row of the table `Execution`. Times are in milliseconds since 1970.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Execution<'a> {
     pub(super) id: i64,
@@ -251,7 +255,7 @@ pub(super) struct Execution<'a> {
     pub(super) changed: i64,
 }
 
-/// A row of `Artifact`.
+/// A row of the table `Artifact`. The time `at` is in milliseconds since 1970.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Artifact<'a> {
     pub(super) kind: i64,
@@ -260,6 +264,7 @@ pub(super) struct Artifact<'a> {
     pub(super) at: i64,
 }
 
+/// Inserts the properties of the row `id`.
 fn put(statement: &mut Statement<'_>, id: i64, properties: Properties<'_>) -> Result<()> {
     for (name, custom, value) in properties {
         let none = None::<i64>;

@@ -1,9 +1,9 @@
-//! CMF: the ML Metadata file that cmflib and ml-metadata open, the step metrics beside it as
-//! Parquet, and `.dvc` files on request.
+//! The `cmf` tracker: the ML Metadata file that cmflib and ml-metadata open, the step metrics
+//! beside it as Parquet, and `.dvc` files on request.
 //!
-//! The file is made anew from the study each time and takes the place of the old one as a whole, so
-//! that a reader sees one or the other, and the same study leaves the same bytes. Step metrics are
-//! written when an attempt ends.
+//! The file is written anew from the study at each sync and replaces the old one atomically: a
+//! reader sees one or the other, and the same study leaves the same bytes. Step metrics are written
+//! when an attempt ends.
 
 mod dvc;
 mod mlmd;
@@ -57,10 +57,10 @@ const OPTIONS: &[Opt] = &[
     metric_rows::LOG_ON_WORKERS,
 ];
 
-/// The name of the store; cmf takes it for the name of its git branch too.
+/// The file name of the store. cmf also uses it as the name of its git branch.
 const FILE: &str = "mlmd";
 
-/// How many trials are marked as the best, as by cmf's logger for Ray.
+/// Default number of trials marked as the best, as in cmf's logger for Ray.
 const TOP_N: u64 = 5;
 
 fn build(
@@ -95,26 +95,29 @@ fn build(
     })
 }
 
-/// What the sweep file asks for.
+/// The options of the tracker.
 struct Options {
-    /// How many trials are marked as the best.
+    /// Number of trials marked as the best (`in_top_n`).
     top: usize,
-    /// The DVC remote whose addresses are written.
+    /// The DVC remote that prefixes the addresses of data sets and models; no prefix if absent.
     remote: Option<String>,
-    /// The folder to put `.dvc` files into.
+    /// The folder for `.dvc` files; none are written if absent.
     dvc: Option<PathBuf>,
 }
 
+/// The state of the tracker.
 struct Cmf {
     home: Home,
     options: Options,
+    /// The time of the first entry, from which names and UUIDs derive.
     began: Option<Timestamp>,
-    /// The reports of every trial that may go on, as lines of JSON.
+    /// The reports of every trial that may still continue, as lines of JSON.
     reports: BTreeMap<TrialId, Vec<u8>>,
-    /// The Parquet files of every trial.
+    /// The Parquet files written for each trial.
     steps: BTreeMap<TrialId, Vec<StepFile>>,
-    /// Trials whose data and models no `.dvc` file names yet.
+    /// Trials whose data sets and models have no `.dvc` files yet.
     fresh: BTreeSet<TrialId>,
+    /// Whether entries have been recorded since the store was written.
     behind: bool,
 }
 
@@ -128,6 +131,7 @@ impl Tracker for Cmf {
                 resume: false,
                 ..
             } => {
+                // An attempt that starts anew replaces the reports of earlier ones.
                 self.reports.remove(trial);
                 self.steps.remove(trial);
             }
@@ -151,6 +155,7 @@ impl Tracker for Cmf {
                 let files = when_there_is_room(|| {
                     steps::write(&root, (&folder, due), &names, *trial, reports)
                 })?;
+                // `.dvc` files of data sets and models are written at the next sync, see `fresh`.
                 if self.options.dvc.is_some() {
                     files.iter().try_for_each(|file| dvc::beside(&root, file))?;
                     self.fresh.insert(*trial);
@@ -158,6 +163,7 @@ impl Tracker for Cmf {
                 self.steps.insert(*trial, files);
                 if study
                     .trial(*trial)
+                    // A complete trial never continues, so its reports can be freed.
                     .is_some_and(|trial| trial.state == TrialState::Complete)
                 {
                     self.reports.remove(trial);
@@ -184,6 +190,7 @@ impl Tracker for Cmf {
             rows::fill(store, &names, &self.options, &self.steps)
         })
         .map_err(|error: rusqlite::Error| match error.sqlite_error_code() {
+            // Report a full disk as such, so that the recorder tries again instead of giving up.
             Some(rusqlite::ErrorCode::DiskFull) => failed(&path)(io::ErrorKind::StorageFull.into()),
             _ => TrackerError::Other(format!("could not write `{}`: {error}", path.display())),
         })?;
@@ -195,6 +202,8 @@ impl Tracker for Cmf {
                 study
                     .trial(id)
                     .map_or(Ok(()), |trial| dvc::files(folder, trial))?;
+                // Remove the trial only after its files are written: after an error, the next sync
+                // repeats it.
                 self.fresh.remove(&id);
             }
         }
@@ -203,7 +212,8 @@ impl Tracker for Cmf {
     }
 }
 
-/// Returns a value as it waits: numbers that JSON does not have are kept.
+/// Returns a value in the JSON form in which reports are buffered. Numbers are wrapped in a list,
+/// in which [`Metric`] preserves NaN and the infinities.
 fn shown(datum: &Datum) -> serde_json::Value {
     match datum {
         Datum::Number(number) => serde_json::json!([number]),
@@ -212,7 +222,7 @@ fn shown(datum: &Datum) -> serde_json::Value {
     }
 }
 
-/// Undoes [`shown`].
+/// Returns the value that [`shown`] encoded, `None` if it is malformed.
 fn read(value: serde_json::Value) -> Option<parquet_table::Cell> {
     use parquet_table::Cell;
     Some(match value {

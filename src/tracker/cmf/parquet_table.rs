@@ -1,9 +1,9 @@
-//! A Parquet file of rows whose keys come and go: one column a key, its kind found out before, with
-//! the metadata pandas wants.
+//! Writes a Parquet file from rows whose keys vary: one column per key, whose type is determined
+//! beforehand, with the metadata that pandas expects.
 //!
-//! The first column of the file is pandas' index `SequenceNumber`, from 1. The other columns stand
-//! beside it, or as the fields of one struct column, which is how cmf's logger for Ray keeps the
-//! results of a trial under `Output`.
+//! The first column of the file is pandas' index `SequenceNumber`, from 1. The other columns follow
+//! it, or are the fields of one struct column, which is how cmf's logger for Ray stores the results
+//! of a trial under `Output`.
 
 use parquet::basic::{Compression, LogicalType, Repetition, Type as Physical};
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int64Type};
@@ -17,24 +17,24 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Arc;
 
-/// The index that pandas gives the rows.
+/// The name of the column that pandas uses as the index of the rows.
 const INDEX: &str = "SequenceNumber";
 
-/// A row group has about this many cells.
+/// Number of cells from which on a row group is written.
 const CELLS: usize = 1 << 18;
 
-/// A value of a row.
+/// The value of a cell.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Cell {
-    /// A number, which may be NaN.
+    /// A number, NaN and the infinities included.
     Number(f64),
-    /// A switch.
+    /// A boolean.
     Flag(bool),
     /// A text.
     Text(String),
 }
 
-/// What a column holds.
+/// The type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Held {
     Numbers,
@@ -42,15 +42,18 @@ enum Held {
     Texts,
 }
 
-/// The columns of a table, found out from its rows.
+/// The columns of a table with their types, determined from its rows.
 #[derive(Debug, Default)]
 pub(super) struct Columns {
+    /// The columns in the order in which their keys first occur.
     names: Vec<(String, Held)>,
+    /// The index of each key in `names`.
     at: HashMap<String, usize>,
 }
 
 impl Columns {
-    /// Takes note of a value. A key with values of several kinds is a column of texts.
+    /// Adds a column for `key` if there is none. A key with values of several types becomes a
+    /// column of texts.
     pub(super) fn see(&mut self, key: &str, cell: &Cell) {
         let held = match cell {
             Cell::Number(_) => Held::Numbers,
@@ -68,21 +71,23 @@ impl Columns {
     }
 }
 
-/// A table while it is written.
+/// A table under construction.
 pub(super) struct TableWriter<W: Write + Send> {
     file: SerializedFileWriter<W>,
     columns: Columns,
-    /// The struct that holds the columns, if one does.
+    /// Whether the columns are fields of a struct column.
     nested: bool,
-    /// The rows that wait, column by column.
+    /// The cells of the buffered rows, column by column.
     waiting: Vec<Vec<Option<Cell>>>,
+    /// Number of buffered rows.
     rows: usize,
+    /// Number of rows in the file.
     written: usize,
 }
 
 impl<W: Write + Send> TableWriter<W> {
-    /// Begins a table with these columns; with `group` they are the fields of a struct column of
-    /// that name.
+    /// Begins a table with these columns. With `group`, they become the fields of a struct column
+    /// of that name.
     pub(super) fn new(out: W, columns: Columns, group: Option<&str>) -> Result<Self> {
         let schema = schema(&columns, group)?;
         let mut properties = WriterProperties::builder()
@@ -92,7 +97,8 @@ impl<W: Write + Send> TableWriter<W> {
                 "pandas".to_owned(),
                 pandas(&columns, group).to_string(),
             )]));
-        // Numbers hardly ever repeat, and to look for repetitions takes longer than to write them.
+        // Dictionary encoding only for texts: numbers hardly ever repeat, and searching for
+        // repetitions takes longer than writing them.
         for column in SchemaDescriptor::new(Arc::clone(&schema)).columns() {
             let repeats = column.physical_type() == Physical::BYTE_ARRAY;
             properties = properties.set_column_dictionary_enabled(column.path().clone(), repeats);
@@ -109,7 +115,7 @@ impl<W: Write + Send> TableWriter<W> {
         })
     }
 
-    /// Adds a row. Keys that no column was made for are left out.
+    /// Adds a row. Keys without a column are left out.
     pub(super) fn row(
         &mut self,
         cells: impl Iterator<Item = (impl AsRef<str>, Cell)>,
@@ -120,6 +126,7 @@ impl<W: Write + Send> TableWriter<W> {
                 continue;
             };
             let column = &mut self.waiting[*at];
+            // Fill up the rows in which this key was absent.
             column.resize(self.rows - 1, None);
             column.push(Some(cell));
         }
@@ -130,12 +137,13 @@ impl<W: Write + Send> TableWriter<W> {
         }
     }
 
-    /// Ends the file.
+    /// Writes the buffered rows and the footer of the file.
     pub(super) fn finish(mut self) -> Result<()> {
         self.flush()?;
         self.file.close().map(drop)
     }
 
+    /// Writes the buffered rows as a row group.
     fn flush(&mut self) -> Result<()> {
         if self.rows == 0 {
             return Ok(());
@@ -146,6 +154,8 @@ impl<W: Write + Send> TableWriter<W> {
             .collect();
         let present = vec![1; index.len()];
         write::<Int64Type>(&mut group, &index, &present)?;
+        // The definition level of a present value: each optional ancestor counts. Absent values are
+        // one level below.
         let there = if self.nested { 2 } else { 1 };
         for ((_, held), cells) in self.columns.names.iter().zip(&mut self.waiting) {
             cells.resize(self.rows, None);
@@ -192,6 +202,7 @@ impl Cell {
         }
     }
 
+    /// Returns the value as text, for a column with values of several types.
     fn text(self) -> String {
         match self {
             Self::Number(number) if number.is_finite() => json!(number).to_string(),
@@ -202,7 +213,8 @@ impl Cell {
     }
 }
 
-/// Writes the next column of a row group.
+/// Writes the next column of a row group. `levels` has one definition level per row; `values` has
+/// only the present ones.
 fn write<T: parquet::data_type::DataType>(
     group: &mut SerializedRowGroupWriter<'_, impl Write + Send>,
     values: &[T::T],
@@ -216,6 +228,7 @@ fn write<T: parquet::data_type::DataType>(
     column.close()
 }
 
+/// Returns the schema of the file. All columns are optional.
 fn schema(columns: &Columns, group: Option<&str>) -> Result<TypePtr> {
     let optional = |name: &str, physical, logical| {
         let field =
@@ -230,7 +243,7 @@ fn schema(columns: &Columns, group: Option<&str>) -> Result<TypePtr> {
             Held::Flags => (Physical::BOOLEAN, None),
             Held::Texts => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
         };
-        // A key may have the name of the index.
+        // A key may have the same name as the index column.
         let shadowed = group.is_none() && name == INDEX;
         let name = if shadowed { &format!("{name}.1") } else { name };
         fields.push(optional(name, physical, logical)?);
@@ -248,7 +261,7 @@ fn schema(columns: &Columns, group: Option<&str>) -> Result<TypePtr> {
         .map(Arc::new)
 }
 
-/// Returns what pandas writes beside the columns, so that it finds its index again.
+/// Returns the metadata that pandas stores with a table, from which it restores its index.
 fn pandas(columns: &Columns, group: Option<&str>) -> serde_json::Value {
     let column = |name: &str, pandas: &str, numpy: &str| json!({ "name": name, "field_name": name, "pandas_type": pandas, "numpy_type": numpy, "metadata": null });
     let mut described = vec![column(INDEX, "int64", "int64")];

@@ -1,5 +1,5 @@
-//! What of a study becomes which rows of ML Metadata: names, addresses and properties are those
-//! that cmf's logger for Ray gives.
+//! Maps a study to rows of ML Metadata. Names, addresses and properties are those that cmf's logger
+//! for Ray uses.
 
 use super::Options;
 use super::mlmd::{Artifact, Execution, Of, Property, Store, Way};
@@ -10,29 +10,30 @@ use md5::{Digest, Md5};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-/// How things of a study are called.
+/// The names and ids that derive from a study and the time of its first entry.
 pub(super) struct Names<'s> {
     pub(super) study: &'s Study,
     pub(super) began: Timestamp,
 }
 
 impl Names<'_> {
-    /// Returns the name of a trial's execution, unlike that of any other study's.
+    /// Returns the name of a trial's execution, which contains the study's name.
     pub(super) fn execution(&self, trial: TrialId) -> String {
         format!("Trial_{}_{trial}", self.study.header().name)
     }
 
-    /// Returns the stage's name, with the pipeline's before it.
+    /// Returns the qualified name of the stage, `<pipeline>/<stage>`.
     fn stage(&self) -> String {
         let header = self.study.header();
         format!("{}/{}", header.pipeline, header.stage)
     }
 
+    /// Returns the UUID of a trial's execution, which also names the folder of its step metrics.
     pub(super) fn execution_uuid(&self, trial: TrialId) -> String {
         self.uuid(&[&trial.to_string()])
     }
 
-    /// Returns a UUID that derives from the study, its first moment and `what`.
+    /// Returns a UUID derived from the study, the time of its first entry, and `what`.
     fn uuid(&self, what: &[&str]) -> String {
         let header = self.study.header();
         let mut text = format!(
@@ -45,7 +46,7 @@ impl Names<'_> {
             let _ = write!(text, "\n{word}");
         }
         let mut bytes: [u8; 16] = Md5::digest(text).into();
-        // Version 3, made of an md5; variant 1.
+        // Version 3 (derived from an MD5), variant 1.
         bytes[6] = (bytes[6] & 0x0f) | 0x30;
         bytes[8] = (bytes[8] & 0x3f) | 0x80;
         let digits = hexadecimal(&bytes);
@@ -60,6 +61,7 @@ impl Names<'_> {
     }
 }
 
+/// Returns bytes as lower-case hexadecimal digits.
 pub(super) fn hexadecimal(bytes: &[u8]) -> String {
     bytes
         .iter()
@@ -69,7 +71,7 @@ pub(super) fn hexadecimal(bytes: &[u8]) -> String {
         })
 }
 
-/// The ids of what everything belongs to.
+/// The ids of the contexts and types that all rows refer to.
 struct Ids {
     pipeline: i64,
     stage: i64,
@@ -80,7 +82,7 @@ struct Ids {
     model: i64,
 }
 
-/// Puts the whole study into a store.
+/// Adds all trials of a study that have started to a store.
 pub(super) fn fill(
     store: &mut Store<'_>,
     names: &Names<'_>,
@@ -118,7 +120,7 @@ pub(super) fn fill(
     Ok(())
 }
 
-/// Makes the types and the two contexts.
+/// Adds the types and the two contexts, pipeline and stage, and returns their ids.
 fn ids(store: &mut Store<'_>, names: &Names<'_>) -> rusqlite::Result<Ids> {
     let (header, stage) = (names.study.header(), names.stage());
     let at = names.began.as_micros().div_euclid(1000);
@@ -176,17 +178,18 @@ fn ids(store: &mut Store<'_>, names: &Names<'_>) -> rusqlite::Result<Ids> {
     })
 }
 
-/// A store while the trials go in.
+/// A store while trials are added to it.
 struct Filling<'a, 's, 'c> {
     ids: Ids,
     store: &'a mut Store<'c>,
     names: &'a Names<'s>,
     options: &'a Options,
-    /// Data sets that are there, by digest and path.
+    /// The ids of the data sets added so far, by digest and path.
     shared: BTreeMap<(String, String), i64>,
 }
 
 impl Filling<'_, '_, '_> {
+    /// Adds the execution of a trial. `best` marks it as one of the best.
     fn execution(&mut self, trial: &Trial, best: bool) -> rusqlite::Result<()> {
         let header = self.names.study.header();
         let stage = self.names.stage();
@@ -276,7 +279,8 @@ impl Filling<'_, '_, '_> {
             .execution(self.ids.stage, &execution, &properties)
     }
 
-    /// Adds the data sets that a trial read; one that other trials read too is there once.
+    /// Adds the data sets that a trial read. A data set that several trials read is a single
+    /// artifact.
     fn inputs(&mut self, trial: &Trial) -> rusqlite::Result<()> {
         let mut used = BTreeSet::new();
         for record in &trial.records {
@@ -325,6 +329,7 @@ impl Filling<'_, '_, '_> {
                     id
                 }
             };
+            // A trial that records a data set twice still has a single input event.
             if used.insert(id) {
                 let path = known.map(|_| &*name);
                 self.store.event(
@@ -339,8 +344,8 @@ impl Filling<'_, '_, '_> {
         Ok(())
     }
 
-    /// Adds what became of the objectives, and the last values of everything. A trial that failed
-    /// has its exit in place of a number.
+    /// Adds the trial's values of the objectives, and a result with the last values of all metrics,
+    /// texts and outputs. A trial that failed has a result even if it reported nothing.
     fn metrics(&mut self, trial: &Trial) -> rusqlite::Result<()> {
         let execution = self.names.execution(trial.id);
         for objective in &self.names.study.header().objectives {
@@ -393,6 +398,7 @@ impl Filling<'_, '_, '_> {
         self.metric(trial, &format!("{execution}_Result"), &properties)
     }
 
+    /// Adds a `Metrics` artifact of a trial with these custom properties.
     fn metric(
         &mut self,
         trial: &Trial,
@@ -416,6 +422,7 @@ impl Filling<'_, '_, '_> {
             .event(id, trial.id.0.into(), Way::Output, ended(trial), None)
     }
 
+    /// Adds a file of step metrics as an artifact of a trial.
     fn steps(&mut self, trial: &Trial, file: &StepFile) -> rusqlite::Result<()> {
         let uuid = self.names.uuid(&[&trial.id.to_string(), &file.path]);
         let name = format!("{}:{}:{}:{uuid}", file.path, file.md5, trial.id);
@@ -433,7 +440,7 @@ impl Filling<'_, '_, '_> {
             .event(id, trial.id.0.into(), Way::Output, ended(trial), None)
     }
 
-    /// Adds models, each version once, and stored files.
+    /// Adds the models of a trial, each version once, and its stored artifacts.
     fn outputs(&mut self, trial: &Trial, best: bool) -> rusqlite::Result<()> {
         let best_model = trial.model_that_counts().map(|model| model.record);
         let mut versions: Vec<Version<'_>> = Vec::new();
@@ -447,6 +454,8 @@ impl Filling<'_, '_, '_> {
                     step,
                     ..
                 } => {
+                    // The same content saved again under the same path is the same version at
+                    // another step.
                     let known = versions
                         .iter()
                         .position(|other| (other.path, other.md5) == (&**model_path, &**md5));
@@ -493,6 +502,7 @@ impl Filling<'_, '_, '_> {
                 LogRecord::Facts { model_path, facts } => {
                     if let Some(version) = versions
                         .iter_mut()
+                        // Facts belong to the latest version recorded under this path.
                         .rfind(|version| version.path == model_path)
                     {
                         version.facts = facts.clone();
@@ -507,6 +517,7 @@ impl Filling<'_, '_, '_> {
         Ok(())
     }
 
+    /// Adds a version of a model. `best` is whether the trial is the incumbent.
     fn model(&mut self, trial: &Trial, version: &Version<'_>, best: bool) -> rusqlite::Result<()> {
         let Version {
             path,
@@ -567,7 +578,8 @@ impl Filling<'_, '_, '_> {
             .event(id, trial.id.0.into(), Way::Output, ended(trial), None)
     }
 
-    /// Returns the properties of what has an md5: that, and where DVC keeps it in its remote.
+    /// Returns the properties of an artifact with an MD5: the digest itself, and its address in the
+    /// DVC remote.
     fn stored(&self, md5: &str) -> Vec<(&'static str, bool, Property)> {
         let (folder, file) = md5.split_at_checked(2).unwrap_or((md5, ""));
         let remote = self
@@ -587,7 +599,7 @@ impl Filling<'_, '_, '_> {
     }
 }
 
-/// A model as it was at one or more steps.
+/// A version of a model: one content under one path, saved at one or more steps.
 struct Version<'a> {
     path: &'a str,
     md5: &'a str,
@@ -597,6 +609,7 @@ struct Version<'a> {
     facts: Params,
 }
 
+/// Returns a parameter value as a property; lists become text.
 fn property(value: &Value) -> Property {
     match value {
         Value::Bool(flag) => Property::Int((*flag).into()),
@@ -606,7 +619,7 @@ fn property(value: &Value) -> Property {
     }
 }
 
-/// Returns a name that none of the tracker's own has.
+/// Returns `name`, with `.1` appended if the tracker itself uses the name in `own`.
 fn free(name: &str, own: &BTreeSet<&str>) -> String {
     if own.contains(name) {
         format!("{name}.1")
@@ -615,7 +628,8 @@ fn free(name: &str, own: &BTreeSet<&str>) -> String {
     }
 }
 
-/// Returns the state's number in ML Metadata: running, complete, failed, cancelled.
+/// Returns the number of a trial's state in ML Metadata: 1 new, 2 running, 3 complete, 4 failed, 6
+/// cancelled.
 fn state(state: &TrialState) -> i64 {
     match state {
         TrialState::Waiting | TrialState::Paused => 1,
@@ -626,15 +640,17 @@ fn state(state: &TrialState) -> i64 {
     }
 }
 
+/// Returns a time in milliseconds since 1970, 0 if absent.
 fn millis(at: Option<Timestamp>) -> i64 {
     at.map_or(0, |at| at.as_micros().div_euclid(1000))
 }
 
+/// Returns the end of a trial in milliseconds since 1970, or its start if it has not ended.
 fn ended(trial: &Trial) -> i64 {
     millis(trial.ended_at.or(trial.started_at))
 }
 
-/// Writes a configuration as Python's `repr` writes a dictionary.
+/// Returns a configuration as Python's `repr` writes a dictionary.
 fn python(params: &Params) -> String {
     let items: Vec<String> = params
         .iter()
@@ -643,6 +659,7 @@ fn python(params: &Params) -> String {
     format!("{{{}}}", items.join(", "))
 }
 
+/// Returns a value as a Python literal.
 fn literal(value: &Value) -> String {
     match value {
         Value::Bool(flag) => if *flag { "True" } else { "False" }.to_owned(),
@@ -655,6 +672,7 @@ fn literal(value: &Value) -> String {
     }
 }
 
+/// Returns a text as a Python string literal in single quotes.
 fn quoted(text: &str) -> String {
     let mut quoted = "'".to_owned();
     for character in text.chars() {

@@ -1,5 +1,5 @@
-//! The step metrics of a trial as Parquet files: its reports under `Output`, as cmf's logger for
-//! Ray keeps them, and a file for each log.
+//! Writes the step metrics of a trial as Parquet files: the reports under `Output`, as cmf's logger
+//! for Ray does, and one file for each log.
 
 use super::parquet_table::{Cell, Columns, TableWriter};
 use super::rows::Names;
@@ -15,22 +15,22 @@ use std::fs;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
-/// The struct column of the reports.
+/// The name of the struct column that holds the reports.
 const OUTPUT: &str = "Output";
 
-/// A Parquet file that was written.
+/// A Parquet file of step metrics, after it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StepFile {
-    /// Where it is, from the folder of the store.
+    /// The path relative to the folder of the store.
     pub(super) path: String,
-    /// Its md5.
+    /// The MD5 of the content in hexadecimal.
     pub(super) md5: String,
-    /// Its size in bytes.
+    /// The size in bytes.
     pub(super) size: u64,
 }
 
-/// Writes the files of a trial: of `reports`, as they wait, and of what its folder has in
-/// `metrics/`. Files that an earlier attempt left are removed.
+/// Writes the Parquet files of a trial, from `reports` (buffered lines of JSON) and from the metric
+/// files in the trial's folder. Files of earlier attempts are removed first.
 pub(super) fn write(
     root: &Path,
     (trial, due): (&Path, &Due),
@@ -51,6 +51,7 @@ pub(super) fn write(
         tables.push((format!("{}_metrics", names.execution(id)), None));
     }
     let mut logs: BTreeMap<String, Columns> = BTreeMap::new();
+    // Determine the columns in a first pass: a Parquet file needs its schema before its rows.
     each_row(trial, due, |log, row| {
         let columns = match logs.get_mut(log) {
             Some(columns) => columns,
@@ -92,7 +93,8 @@ pub(super) fn write(
     Ok(files)
 }
 
-/// Says that a table could not be written, and whether that is for lack of room.
+/// Returns the error for a table that could not be written. I/O errors keep their kind, so that a
+/// full disk is recognised.
 fn broken(path: &Path, error: ParquetError) -> TrackerError {
     match error {
         ParquetError::External(cause) => match cause.downcast::<io::Error>() {
@@ -130,7 +132,7 @@ fn output(file: fs::File, reports: &[u8]) -> Result<(), ParquetError> {
     writer.finish()
 }
 
-/// Returns what was measured at a moment, with the moment.
+/// Returns the cells of a row: the measured values, then the values that locate it.
 fn cells(row: MetricRow<'_>) -> impl Iterator<Item = (Cow<'_, str>, Cell)> {
     let values = row.values.into_iter().map(|(key, datum)| match datum {
         Datum::Number(number) => (key, Cell::Number(number)),
@@ -151,6 +153,7 @@ fn cells(row: MetricRow<'_>) -> impl Iterator<Item = (Cow<'_, str>, Cell)> {
     values.chain(place)
 }
 
+/// Returns the MD5 of a file in hexadecimal, and its size in bytes.
 fn digest(path: &Path) -> io::Result<(String, u64)> {
     let (mut hash, mut size, mut block) = (Md5::new(), 0, vec![0; 1 << 16]);
     let mut file = BufReader::with_capacity(1 << 16, fs::File::open(path)?);

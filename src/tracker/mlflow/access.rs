@@ -1,5 +1,5 @@
-//! Who we are at a server and whose certificates we trust, from the variables that MLflow's own
-//! client reads.
+//! The credentials for a server and the certificates to trust, from the environment variables that
+//! MLflow's own client reads.
 //!
 //! <https://mlflow.org/docs/latest/self-hosting/security/basic-http-auth/>
 
@@ -12,36 +12,36 @@ const USER: &str = "MLFLOW_TRACKING_USERNAME";
 const PASSWORD: &str = "MLFLOW_TRACKING_PASSWORD";
 const TOKEN: &str = "MLFLOW_TRACKING_TOKEN";
 const INSECURE: &str = "MLFLOW_TRACKING_INSECURE_TLS";
-/// Files of certificates, the first that is named counts; the second is that of the HTTP library
-/// MLflow uses.
+/// The variables that name a file of trusted certificates; the first one that is set counts. The
+/// second is that of the HTTP library that MLflow uses.
 const BUNDLES: [&str; 2] = ["MLFLOW_TRACKING_SERVER_CERT_PATH", "REQUESTS_CA_BUNDLE"];
 
-/// What is sent with every call, and whom it is sent to.
+/// The credentials sent with every call, and the certificates that a server is checked against.
 #[derive(Clone, Default)]
 pub(super) struct Access {
-    /// The value of the header `Authorization`.
+    /// The value of the header `Authorization`, if there are credentials.
     pub(super) authorization: Option<String>,
     trust: Trust,
 }
 
-/// Whose certificates are good.
+/// The certificate authorities that are trusted.
 #[derive(Clone, Default)]
 enum Trust {
-    /// Those of the authorities that Mozilla trusts.
+    /// Trusts the authorities that Mozilla trusts.
     #[default]
     Public,
-    /// Those of these authorities only.
+    /// Trusts only these authorities.
     Given(RootCerts),
-    /// Everybody's.
+    /// Trusts any certificate, without verification.
     Anyone,
 }
 
 impl Access {
-    /// Reads the variables that `variable` returns; those of certificates only if the connection is
-    /// to be `secured`.
+    /// Reads the settings from environment variables, which `variable` looks up. The variables
+    /// about certificates are read only if the connection is to be `secured` with TLS.
     ///
     /// # Errors
-    /// If a file of certificates is named that cannot be used.
+    /// Returns an error if a named certificate file cannot be read or contains no certificate.
     pub(super) fn of(
         secured: bool,
         variable: impl Fn(&str) -> Option<String>,
@@ -58,6 +58,8 @@ impl Access {
             .into_iter()
             .find_map(|name| Some((name, set(name)?)))
         {
+            // No certificate is needed over `http://`, so a file that cannot be used is not an
+            // error.
             _ if !secured => Trust::Public,
             _ if insecure => Trust::Anyone,
             None => Trust::Public,
@@ -71,7 +73,7 @@ impl Access {
         })
     }
 
-    /// Returns how a connection is secured.
+    /// Returns the TLS configuration for connections to the server.
     pub(super) fn tls(&self) -> TlsConfig {
         let config = TlsConfig::builder();
         match &self.trust {
@@ -83,12 +85,13 @@ impl Access {
     }
 }
 
-/// Returns the header of a user and a password.
+/// Returns the value of the header `Authorization` for HTTP basic authentication.
 pub(super) fn basic(user: &[u8], password: &[u8]) -> String {
     format!("Basic {}", STANDARD.encode([user, b":", password].concat()))
 }
 
-/// Reads a file of certificates, one after the other.
+/// Reads all certificates from a PEM file. The error completes the sentence "`VARIABLE` names
+/// `PATH`, …".
 fn bundle(path: &str) -> Result<RootCerts, String> {
     let text = fs::read(path).map_err(|error| format!("which cannot be read: {error}"))?;
     let mut roots = Vec::new();

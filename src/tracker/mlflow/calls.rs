@@ -1,16 +1,19 @@
-//! What is to be done with runs, gathered into as few calls as the server's limits allow.
+//! Gathers operations on runs into as few REST calls as the server's limits allow.
 
 use super::runs::{Change, Op, Status};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 
-/// How many metrics a `log-batch` takes, and how many parameters or tags.
+/// Maximum number of metrics in one `log-batch`.
 const METRICS: usize = 800;
+/// Maximum number of parameters, and of tags, in one `log-batch`.
 const TEXTS: usize = 100;
-/// How long a `log-batch` gets, in bytes of names and texts; the server's limit is 1 MB.
+/// Number of bytes of names and texts from which on a `log-batch` is complete; the server's limit
+/// is 1 MB.
 const BYTES: usize = 400_000;
 
-/// One call.
+/// One REST call: `runs/create` (unless the run exists), `runs/log-batch`, `runs/update`,
+/// `runs/log-inputs`, or an upload through the server's artifact proxy.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Call {
     Create {
@@ -42,7 +45,7 @@ pub(super) enum Call {
     },
 }
 
-/// What goes into one `log-batch`.
+/// The content of one `log-batch`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Log {
     pub(super) metrics: Vec<Value>,
@@ -52,6 +55,7 @@ pub(super) struct Log {
 }
 
 impl Log {
+    /// Returns whether the batch has reached one of the limits.
     fn is_full(&self) -> bool {
         self.metrics.len() >= METRICS
             || self.params.len() >= TEXTS
@@ -63,7 +67,7 @@ impl Log {
         self.metrics.is_empty() && self.params.is_empty() && self.tags.is_empty()
     }
 
-    /// Returns the body of the call.
+    /// Returns the JSON body of the call for the run `run_id`.
     pub(super) fn body(&self, run_id: &str) -> Value {
         let pairs = |map: &BTreeMap<String, String>| -> Vec<Value> {
             map.iter()
@@ -74,7 +78,8 @@ impl Log {
         json!({ "run_id": run_id, "metrics": self.metrics, "params": params, "tags": tags })
     }
 
-    /// Halves it, so that what the server refuses can be found; `None` if it is a single thing.
+    /// Splits the batch in two, so that the item that the server refuses can be isolated. Returns
+    /// `None` if it has a single item.
     pub(super) fn halves(mut self) -> Option<(Self, Self)> {
         if self.metrics.len() + self.params.len() + self.tags.len() < 2 {
             return None;
@@ -84,7 +89,8 @@ impl Log {
             Some(key) => map.split_off(&key),
             None => BTreeMap::new(),
         };
-        // A single one goes to the first half, so that neither half is the whole.
+        // Separate the kinds of item first; within one kind, an odd item goes to the first half.
+        // Neither half is ever empty.
         let kinds = [self.metrics.len(), self.params.len(), self.tags.len()];
         let second = if kinds.iter().filter(|count| **count > 0).count() > 1 {
             let metrics = std::mem::take(&mut self.metrics);
@@ -112,7 +118,7 @@ impl Log {
     }
 }
 
-/// Gathers operations. Those of one run keep their order.
+/// Gathers operations into calls. The operations of one run keep their order.
 pub(super) fn gather(ops: impl IntoIterator<Item = Op>) -> VecDeque<Call> {
     let (mut calls, mut open) = (VecDeque::new(), BTreeMap::<u32, Log>::new());
     for Op { run, change } in ops {
@@ -133,12 +139,14 @@ pub(super) fn gather(ops: impl IntoIterator<Item = Op>) -> VecDeque<Call> {
                 log.bytes += key.len() + value.len();
                 log.params.insert(key, value);
             }
-            // Points that a server has stay where they are.
+            // A server cannot change points that it already has.
             Change::Rescale { .. } => {}
             Change::Tag { key, value } => {
                 log.bytes += key.len() + value.len();
                 log.tags.insert(key, value);
             }
+            // Every other change is a call of its own. The batch so far goes before it to keep the
+            // order.
             other => {
                 close(&mut calls, run, log);
                 calls.push_back(match other {
@@ -179,6 +187,7 @@ pub(super) fn gather(ops: impl IntoIterator<Item = Op>) -> VecDeque<Call> {
     calls
 }
 
+/// Moves the batch of a run to the end of the calls, unless it is empty.
 fn close(calls: &mut VecDeque<Call>, run: u32, log: &mut Log) {
     if !log.is_empty() {
         calls.push_back(Call::Log {
@@ -188,7 +197,7 @@ fn close(calls: &mut VecDeque<Call>, run: u32, log: &mut Log) {
     }
 }
 
-/// Returns a number as the interface takes it: NaN and the infinities are texts.
+/// Returns a number as the REST interface accepts it: NaN and the infinities are texts.
 fn number(value: f64) -> Value {
     match value {
         value if value.is_nan() => "NaN".into(),

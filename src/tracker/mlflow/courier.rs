@@ -1,4 +1,4 @@
-//! The thread that calls the server: in order, with growing pauses while nobody is there.
+//! The delivery thread: calls the server in order, with growing pauses while it is unavailable.
 
 use super::calls::{Call, gather};
 use super::delivery::Delivered;
@@ -15,27 +15,27 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The first pause after a failed call; each further one is twice as long.
+/// The pause after the first failed call. It doubles with every further failure.
 const FIRST: Duration = Duration::from_millis(200);
-/// The longest pause.
+/// The maximum pause between two attempts.
 const LONGEST: Duration = Duration::from_secs(30);
-/// How long is waited for news while there is nothing to do.
+/// Interval between two polls of the spool while it is empty.
 const IDLE: Duration = Duration::from_secs(1);
-/// How many operations are gathered.
+/// Number of operations from which on no more are read from the spool at once.
 const MOST: usize = 1000;
-/// The largest file that is uploaded.
+/// Maximum size of an uploaded file in bytes; larger ones are skipped.
 const UPLOAD: u64 = 64 << 20;
 
-/// What the thread and the one who waits for it know of each other.
+/// The state shared between the delivery thread and the tracker that waits for it.
 #[derive(Debug, Default)]
 pub(super) struct News {
-    /// Nobody wants anything any more.
+    /// Tells the thread to end as soon as the current call returns.
     pub(super) stop: AtomicBool,
-    /// The pause is to be cut short.
+    /// Tells the thread to end the current pause at once.
     pub(super) hurry: AtomicBool,
-    /// How many operations the server has, or will never take.
+    /// Number of operations that the server has accepted or refused for good.
     pub(super) done: AtomicU64,
-    /// How many calls have got an answer: whether there is progress.
+    /// Number of calls that got a reply, which tells whether there is progress.
     pub(super) made: AtomicU64,
     words: Mutex<Words>,
 }
@@ -48,31 +48,33 @@ struct Words {
 }
 
 impl News {
-    /// Returns why nothing can be delivered now.
+    /// Returns why delivery fails at present, if it does. The thread tries again.
     pub(super) fn trouble(&self) -> Option<String> {
         self.tell(|words| words.trouble.clone())
     }
 
-    /// Returns why nothing will be delivered any more.
+    /// Returns why delivery has failed for good, if it has. The thread has ended.
     pub(super) fn fatal(&self) -> Option<String> {
         self.tell(|words| words.fatal.clone())
     }
 
-    /// Returns how many calls were refused, and why the first was.
+    /// Returns the number of refused calls, and the reason for the first of them.
     pub(super) fn refused(&self) -> (u64, String) {
         self.tell(|words| words.refused.clone())
     }
 
+    /// Calls `act` with the shared messages. A poisoned lock is used, since the messages are always
+    /// consistent.
     fn tell<T>(&self, act: impl FnOnce(&mut Words) -> T) -> T {
         act(&mut self.words.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// Why the thread cannot go on.
+/// The reason why the thread interrupts delivery.
 enum Halt {
-    /// For now.
+    /// Occurs when the server is unavailable; delivery continues after a pause.
     Away(String),
-    /// For good.
+    /// Occurs when delivery cannot succeed in this run; the thread ends.
     Fatal(String),
 }
 
@@ -85,25 +87,37 @@ impl From<Trouble> for Halt {
     }
 }
 
-/// A run on the server.
+/// The id and the artifact location of a run on the server.
 #[derive(Debug, Clone)]
 struct Known {
     id: String,
     artifacts: String,
 }
 
+/// The state of the delivery thread.
 pub(super) struct Courier {
+    /// The client of the server.
     server: Server,
+    /// The spool to deliver from.
     reader: Reader,
+    /// The delivery state so far.
     delivered: Delivered,
+    /// The file in which the delivery state is saved.
     file: PathBuf,
+    /// The study folder, which contains the files to upload.
     study: PathBuf,
+    /// The state shared with the tracker.
     news: Arc<News>,
+    /// Receives a message when the spool was written or the pause is to end.
     bell: Receiver<()>,
+    /// The id of the experiment, once it is known.
     experiment: Option<String>,
+    /// The runs found or created so far, by their number.
     runs: HashMap<u32, Known>,
+    /// The calls still to be made for the operations read last.
     calls: VecDeque<Call>,
-    /// What is done when the calls are: how many operations, and up to which entry.
+    /// The number of operations that `calls` completes, and the last entry that is then complete.
+    /// `(0, None)` if there are none.
     carried: (u64, Option<u64>),
 }
 
@@ -133,7 +147,7 @@ impl Courier {
         }
     }
 
-    /// Delivers until nobody is left who could hand anything over.
+    /// Delivers operations until it is stopped, the tracker is dropped, or delivery fails for good.
     pub(super) fn run(mut self) {
         let mut pause = FIRST;
         while !self.news.stop.load(Relaxed) {
@@ -143,6 +157,7 @@ impl Courier {
                     self.news.tell(|words| words.trouble = None);
                 }
                 Ok(false) => match self.bell.recv_timeout(IDLE) {
+                    // The tracker was dropped.
                     Err(RecvTimeoutError::Disconnected) => return,
                     Ok(()) | Err(RecvTimeoutError::Timeout) => {}
                 },
@@ -159,7 +174,7 @@ impl Courier {
         }
     }
 
-    /// Waits, unless there is a hurry.
+    /// Waits for `pause`, or until the tracker asks to hurry.
     fn rest(&self, pause: Duration) {
         let until = Instant::now() + pause;
         loop {
@@ -170,7 +185,9 @@ impl Courier {
         }
     }
 
-    /// Makes the calls of the next operations, if there are any.
+    /// Makes the calls for the next operations in the spool. Returns `false` if there are none or
+    /// the thread is to stop. Calls that remain after a failure are made by the next call of this
+    /// function.
     fn deliver(&mut self) -> Result<bool, Halt> {
         if self.calls.is_empty() {
             self.fetch()?;
@@ -184,6 +201,7 @@ impl Courier {
                 return Ok(false);
             }
             let made = self.make(&call);
+            // A refusal is a reply too, and thus progress.
             if !matches!(made, Err(Trouble::Away(_))) {
                 self.news.made.fetch_add(1, Relaxed);
             }
@@ -198,14 +216,14 @@ impl Courier {
         self.carried = (0, None);
         if seq > self.delivered.seq {
             self.delivered.seq = seq;
-            // What is not remembered is delivered again.
+            // Losing this file is harmless: the entries are only delivered again.
             let _ = self.delivered.save(&self.file);
         }
         self.news.done.fetch_add(count, Relaxed);
         Ok(true)
     }
 
-    /// Takes operations from the spool.
+    /// Reads operations from the spool and gathers them into calls.
     fn fetch(&mut self) -> Result<(), Halt> {
         let (mut ops, mut seq) = (Vec::new(), None);
         while ops.len() < MOST {
@@ -214,6 +232,7 @@ impl Courier {
             let Some(batch) = self.reader.next().map_err(broken)? else {
                 break;
             };
+            // An entry counts as delivered only with its last part.
             seq = if batch.last { Some(batch.seq) } else { seq };
             ops.extend(batch.ops);
         }
@@ -222,9 +241,12 @@ impl Courier {
         Ok(())
     }
 
-    /// Leaves out what the server will never take, as little of it as can be; or gives up if it
-    /// takes nothing.
+    /// Handles a refused call. Gives up if the server refuses everything. Otherwise drops as little
+    /// as possible: a batch is halved until the refused item is alone.
     fn refused(&mut self, call: Call, status: u16, code: &str, why: String) -> Result<(), Halt> {
+        // There is no point in continuing without MLflow's error code (the reply is not from
+        // MLflow), without valid credentials, or without the run that a call should create. A
+        // refused upload is never fatal.
         let hopeless =
             code.is_empty() || matches!(call, Call::Create { .. }) || matches!(status, 401 | 403);
         if hopeless && !matches!(call, Call::File { .. }) {
@@ -248,6 +270,7 @@ impl Courier {
         Ok(())
     }
 
+    /// Makes a call.
     fn make(&mut self, call: &Call) -> Result<(), Trouble> {
         match call {
             Call::Create {
@@ -272,6 +295,7 @@ impl Courier {
             } => {
                 let known = self.known(*run)?;
                 let source = json!({ "uri": source }).to_string();
+                // A data set that could not be read has no digest.
                 let digest = if digest.is_empty() { "unknown" } else { digest };
                 let tags = match context.as_str() {
                     "" => json!([]),
@@ -290,6 +314,7 @@ impl Courier {
         }
     }
 
+    /// Creates a run, nested in the run of the study, unless it exists.
     fn create(
         &mut self,
         run: u32,
@@ -297,6 +322,7 @@ impl Courier {
         at: i64,
         tags: &[(String, String)],
     ) -> Result<(), Trouble> {
+        // An earlier call whose reply was lost may have created the run.
         if self.find(run)?.is_some() {
             return Ok(());
         }
@@ -314,6 +340,7 @@ impl Courier {
         self.learn(run, &reply["run"]).map(drop)
     }
 
+    /// Sets the status of a run, and its end time if there is one.
     fn update(&mut self, run: u32, status: Status, end: Option<i64>) -> Result<(), Trouble> {
         let known = self.known(run)?;
         let mut body = json!({ "run_id": known.id, "status": status });
@@ -323,7 +350,8 @@ impl Courier {
         self.server.post("runs/update", &body).map(drop)
     }
 
-    /// Uploads a regular file, if it is not too large and the server passes files on.
+    /// Uploads a file of the trial as an artifact. Skips it if it is not a regular file, is too
+    /// large, or the server does not proxy artifacts.
     fn upload(&mut self, run: u32, trial: u32, path: &str) -> Result<(), Trouble> {
         let from = self.study.join(trial.to_string()).join(path);
         let small =
@@ -336,6 +364,7 @@ impl Courier {
         else {
             return Ok(());
         };
+        // The location may name the server, which does not belong to the path.
         let root = match root.strip_prefix("//") {
             Some(rest) => rest.split_once('/').map_or("", |(_, path)| path),
             None => root,
@@ -348,7 +377,7 @@ impl Courier {
             .put(&utf8_percent_encode(&to, PATH).to_string(), &bytes)
     }
 
-    /// Returns the id of the experiment, making it if there is none.
+    /// Returns the id of the experiment, and creates it if it does not exist.
     fn experiment(&mut self) -> Result<String, Trouble> {
         if let Some(id) = &self.experiment {
             return Ok(id.clone());
@@ -378,7 +407,7 @@ impl Courier {
                     .post("experiments/create", &json!({ "name": name }))
                 {
                     Ok(reply) => reply["experiment_id"].as_str().map(str::to_owned),
-                    // Somebody else was faster: asked again after a pause.
+                    // Another client created it in the meantime: it is found after a pause.
                     Err(Trouble::Refused { code, why, .. })
                         if code == "RESOURCE_ALREADY_EXISTS" =>
                     {
@@ -400,12 +429,12 @@ impl Courier {
         id.ok_or_else(|| self.strange())
     }
 
-    /// Returns a run that must be there.
+    /// Returns a run that was created before. Fails if the server no longer has it.
     fn known(&mut self, run: u32) -> Result<Known, Trouble> {
         if let Some(known) = self.find(run)? {
             return Ok(known);
         }
-        // Everything is to be told again: forgetting how far the server was does that.
+        // Deleting the delivery state makes the next run deliver everything again.
         let _ = std::fs::remove_file(&self.file);
         let why = format!("{} has lost a run that it had", self.server.base());
         Err(Trouble::Refused {
@@ -415,7 +444,7 @@ impl Courier {
         })
     }
 
-    /// Looks for a run: an earlier call may have made it.
+    /// Searches for a run by its tag `swath.run`, since an earlier call may have created it.
     fn find(&mut self, run: u32) -> Result<Option<Known>, Trouble> {
         if let Some(known) = self.runs.get(&run) {
             return Ok(Some(known.clone()));
@@ -430,6 +459,7 @@ impl Courier {
         }
     }
 
+    /// Remembers and returns the id and the artifact location of a run from a reply.
     fn learn(&mut self, run: u32, reply: &Value) -> Result<Known, Trouble> {
         let text = |key: &str| reply["info"][key].as_str().map(str::to_owned);
         let Some(id) = text("run_id") else {
@@ -443,6 +473,7 @@ impl Courier {
         Ok(known)
     }
 
+    /// Returns the error for a reply without an expected field.
     fn strange(&self) -> Trouble {
         Trouble::Away(format!(
             "{} answers something that is not MLflow's",

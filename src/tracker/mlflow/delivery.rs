@@ -1,10 +1,10 @@
-//! Delivers to a server from a thread of its own, so that a server that is slow or away never holds
-//! up a run.
+//! Delivers operations to a server from a separate thread, so that a slow or unavailable server
+//! never delays a run.
 //!
-//! What is to be delivered passes through the [`spool`]. How far the server has everything is kept
-//! in `trackers/mlflow.json`; a later run is told the journal from the start and goes on behind
-//! that. A call whose answer was lost is made again: a run is looked for by its tag before it is
-//! made, and the same metric twice is one.
+//! Operations pass through the [`spool`]. The last entry that the server has completely is saved in
+//! `trackers/mlflow.json`; a later run reads the journal from the start and delivers the entries
+//! after that one. A call whose reply was lost is repeated: a run is searched by its tag before it
+//! is created, and MLflow treats two equal metric points as one.
 
 use super::courier::{Courier, News};
 use super::rest::{Address, Server};
@@ -22,28 +22,29 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How long the end of a run waits for the server to take anything: less than the recorder's
-/// patience.
+/// Time without progress after which the end of a run stops waiting for the server. Shorter than
+/// the recorder's patience.
 const PATIENCE: Duration = Duration::from_secs(8);
 
-/// How long a call that is under way may take to end before its thread is left behind.
+/// Time that a call in progress may take to return before its thread is abandoned.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// How far a server has a study.
+/// The delivery state of a study on one server, saved as `trackers/mlflow.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Delivered {
-    /// Its address, without user and password.
+    /// The server's address, without user and password.
     pub(super) server: String,
-    /// The experiment.
+    /// The name of the experiment.
     pub(super) experiment: String,
-    /// Which study.
+    /// The unique id of the study, see [`uid`](super::runs::uid).
     pub(super) study: String,
-    /// The last entry that it has all of.
+    /// The last entry that the server has completely, `None` if it has none.
     pub(super) seq: Option<u64>,
 }
 
 impl Delivered {
-    /// Reads how far this very study is there.
+    /// Reads the state from `file`. Starts anew if the file is missing or is about another server,
+    /// experiment or study.
     fn of(file: &Path, server: &str, experiment: &str, study: &str) -> Self {
         let kept = fs::read(file)
             .ok()
@@ -64,7 +65,7 @@ impl Delivered {
         .unwrap_or(new)
     }
 
-    /// Keeps it, as a whole.
+    /// Writes the state to `file` atomically.
     pub(super) fn save(&self, file: &Path) -> io::Result<()> {
         let part = file.with_extension("json.part");
         fs::write(&part, serde_json::to_vec(self)?)?;
@@ -72,28 +73,41 @@ impl Delivered {
     }
 }
 
-/// A study on its way to a server.
+/// The delivery of one study to a server.
 pub(super) struct Delivery {
+    /// The server to deliver to.
     address: Address,
+    /// The study folder.
     study: PathBuf,
+    /// The name of the experiment; the study's name if absent.
     experiment: Option<String>,
+    /// Time without progress after which the end of a run stops waiting.
     patience: Duration,
+    /// The connection to the delivery thread, once the study is open.
     line: Option<Line>,
 }
 
-/// What leads to the thread.
+/// The connection to the delivery thread.
 struct Line {
+    /// The writing end of the spool.
     writer: Writer,
+    /// The folder of the spool.
     spool: PathBuf,
+    /// The state shared with the thread.
     news: Arc<News>,
+    /// Wakes the thread.
     bell: Sender<()>,
+    /// The delivery thread.
     courier: JoinHandle<()>,
+    /// The last entry that earlier runs have delivered.
     known: Option<u64>,
+    /// Number of operations spooled in this run.
     written: u64,
 }
 
 impl Delivery {
-    /// Names the server; `study` is the study's folder. Nothing is called before the study begins.
+    /// Returns a delivery to the server at `address`; `study` is the study folder. No call is made
+    /// before the study opens.
     pub(super) fn new(address: Address, study: PathBuf, experiment: Option<String>) -> Self {
         Self {
             address,
@@ -104,14 +118,14 @@ impl Delivery {
         }
     }
 
-    /// Waits that long at the end instead.
+    /// Replaces the time to wait for the server at the end of a run.
     #[cfg(test)]
     pub(super) fn patient(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
-    /// Hands over what an entry means.
+    /// Spools the operations of the entry `seq`.
     pub(super) fn take(
         &mut self,
         uid: &str,
@@ -124,9 +138,12 @@ impl Delivery {
             change: Change::Create { .. },
         }) = ops.first()
         {
+            // The operation that creates the study's run comes first; only with it are the names
+            // known under which to deliver.
             let line = self.open(uid, study);
             self.line = Some(line.map_err(failed(&self.study.join("trackers")))?);
         }
+        // Operations of this entry were delivered by an earlier run.
         if self.has(seq) || ops.is_empty() {
             return Ok(());
         }
@@ -141,13 +158,14 @@ impl Delivery {
         when_there_is_room(|| line.writer.flush().map_err(failed(&line.spool)))
     }
 
-    /// Returns whether the server had that entry before this run.
+    /// Returns whether the server already had the entry `seq` before this run.
     pub(super) fn has(&self, seq: u64) -> bool {
         self.line
             .as_ref()
             .is_some_and(|line| line.known >= Some(seq))
     }
 
+    /// Creates the spool, reads the delivery state and starts the delivery thread.
     fn open(&self, uid: &str, study: &str) -> io::Result<Line> {
         let home = self.study.join("trackers");
         fs::create_dir_all(&home)?;
@@ -157,6 +175,7 @@ impl Delivery {
         let experiment = self.experiment.as_deref().unwrap_or(study);
         let delivered = Delivered::of(&file, &self.address.base, experiment, uid);
         let known = delivered.seq;
+        // A capacity of one is enough: a pending message already wakes the thread.
         let (bell, heard) = bounded(1);
         let news = Arc::new(News::default());
         let server = Server::new(self.address.clone());
@@ -183,10 +202,10 @@ impl Delivery {
         })
     }
 
-    /// Lets the thread see everything.
+    /// Writes the spool, so that the delivery thread sees all operations, and wakes that thread.
     ///
     /// # Errors
-    /// If the server will not have it.
+    /// Returns an error if the spool cannot be written or delivery has failed for good.
     pub(super) fn flush(&mut self) -> Result<(), TrackerError> {
         let Some(line) = &mut self.line else {
             return Ok(());
@@ -196,7 +215,8 @@ impl Delivery {
         line.verdict(false)
     }
 
-    /// Waits for the server to take something, and returns whether it did and is to get more.
+    /// Waits for the next call that gets a reply. Returns `true` if there was one and more remains
+    /// to be delivered.
     pub(super) fn linger(&mut self) -> bool {
         if self.flush().is_err() {
             return false;
@@ -208,6 +228,8 @@ impl Delivery {
         let _ = line.bell.try_send(());
         let (began, made) = (Instant::now(), line.news.made.load(Relaxed));
         while !line.arrived() && line.news.fatal().is_none() && began.elapsed() < self.patience {
+            // One call is enough progress: the recorder calls again, and its own time limit starts
+            // anew.
             if line.news.made.load(Relaxed) != made {
                 return true;
             }
@@ -216,10 +238,10 @@ impl Delivery {
         false
     }
 
-    /// Says how it went.
+    /// Flushes the spool and reports the outcome of the delivery.
     ///
     /// # Errors
-    /// If the server has not got everything.
+    /// Returns an error if operations are undelivered or were refused.
     pub(super) fn close(&mut self) -> Result<(), TrackerError> {
         self.flush()?;
         self.line.as_ref().map_or(Ok(()), |line| line.verdict(true))
@@ -227,10 +249,13 @@ impl Delivery {
 }
 
 impl Line {
+    /// Returns whether all spooled operations were accepted or refused.
     fn arrived(&self) -> bool {
         self.news.done.load(Relaxed) >= self.written
     }
 
+    /// Returns an error if delivery has failed for good, or, once `closed`, if operations are
+    /// undelivered or were refused.
     fn verdict(&self, closed: bool) -> Result<(), TrackerError> {
         let later = "the journal has it all, and the next run or export of the study delivers it";
         if let Some(why) = self.news.fatal() {
@@ -259,8 +284,8 @@ impl Line {
 }
 
 impl Drop for Delivery {
-    /// Ends the thread before anyone else can deliver the same study: a call that it still made
-    /// would make a run twice.
+    /// Stops the delivery thread before another one can deliver the same study: a call still in
+    /// progress could create a run twice.
     fn drop(&mut self) {
         if let Some(line) = &self.line {
             line.news.stop.store(true, Relaxed);
@@ -269,11 +294,13 @@ impl Drop for Delivery {
             while !line.courier.is_finished() && began.elapsed() < FAREWELL {
                 thread::sleep(Duration::from_millis(1));
             }
+            // Undelivered operations are derived from the journal again by the next run.
             let _ = fs::remove_dir_all(&line.spool);
         }
     }
 }
 
+/// Returns a function that turns an I/O error into a [`TrackerError::Write`] about `path`.
 fn failed(path: &Path) -> impl Fn(io::Error) -> TrackerError {
     move |source| TrackerError::Write {
         path: path.display().to_string(),

@@ -1,9 +1,9 @@
-//! A folder that MLflow's file store reads:
+//! Writes a folder that MLflow's file store reads:
 //! `ROOT/<experiment>/<run>/{meta.yaml,metrics,params,tags,artifacts,inputs}`.
 //!
-//! The ids are made of the experiment's name and of the study's, so that the same journal leaves
-//! the same bytes. A run is begun anew when the entry that creates it comes again; other runs and
-//! experiments in the folder are left alone.
+//! The ids derive from the names of the experiment and the study, so that the same journal leaves
+//! the same bytes. A run is written anew when the entry that creates it arrives again. Other runs
+//! and experiments in the folder are not touched.
 
 use super::names::{self, digest};
 use super::runs::{Change, Op, PARENT, Status};
@@ -15,10 +15,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Component, Path, PathBuf};
 
-/// Rows of metrics are written together when there are that many bytes of them.
+/// Number of buffered bytes of metric rows from which on they are written.
 const FULL: usize = 1 << 20;
 
-/// What stays as it is in the path of a URI.
+/// The characters that are percent-encoded in the path of a URI.
 pub(super) const PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/')
     .remove(b'-')
@@ -26,20 +26,26 @@ pub(super) const PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'~');
 
-/// Writes runs into a folder.
+/// The file store: writes runs into a folder.
 #[derive(Debug)]
 pub(super) struct Files {
+    /// The root of the file store.
     root: PathBuf,
-    /// The study's folder, where artifacts are.
+    /// The study folder, which contains the artifacts of the trials.
     study: Option<PathBuf>,
+    /// The name of the experiment; the study's name if absent.
     experiment: Option<String>,
+    /// The folder of the experiment, once the study is open.
     folder: PathBuf,
+    /// The id of the experiment, once the study is open.
     id: String,
+    /// The runs by their number, see [`Op`].
     runs: BTreeMap<u32, Run>,
+    /// Number of buffered bytes of metric rows.
     waiting: usize,
 }
 
-/// A run as its `meta.yaml` has it, and rows that wait to be written.
+/// The fields of a run's `meta.yaml`, and the buffered rows of its metrics by key.
 #[derive(Debug)]
 struct Run {
     id: String,
@@ -52,7 +58,7 @@ struct Run {
 }
 
 impl Files {
-    /// Names the folder; nothing is made before the study begins.
+    /// Returns a store in the folder `root`. Nothing is written before the study opens.
     pub(super) fn new(root: PathBuf, study: Option<PathBuf>, experiment: Option<String>) -> Self {
         let root = std::path::absolute(&root).unwrap_or(root);
         let (folder, id) = (PathBuf::new(), String::new());
@@ -67,7 +73,7 @@ impl Files {
         }
     }
 
-    /// Carries out what an entry means.
+    /// Carries out the operations of an entry.
     pub(super) fn take(
         &mut self,
         uid: &str,
@@ -88,7 +94,7 @@ impl Files {
         }
     }
 
-    /// Writes the rows that wait.
+    /// Writes the buffered metric rows.
     pub(super) fn flush(&mut self) -> Result<(), TrackerError> {
         self.waiting = 0;
         for run in self.runs.values_mut() {
@@ -103,12 +109,14 @@ impl Files {
         Ok(())
     }
 
-    /// Finds or makes the experiment.
+    /// Finds the experiment by its name, or creates it.
     fn open(&mut self, name: &str, at: i64) -> Result<(), TrackerError> {
+        // MLflow's file store keeps deleted runs in this folder.
         make(&self.root.join(".trash"))?;
         self.id = find(&self.root, name).unwrap_or_else(|| experiment_id(name));
         self.folder = self.root.join(&self.id);
         let meta = self.folder.join("meta.yaml");
+        // The experiment exists already, and may contain runs of other programs: use it as it is.
         if meta.exists() {
             return Ok(());
         }
@@ -123,6 +131,7 @@ impl Files {
         write(&meta, &text)
     }
 
+    /// Carries out one operation on the run with the number `at`.
     fn change(&mut self, uid: &str, at: u32, change: Change) -> Result<(), TrackerError> {
         if let Change::Create {
             name,
@@ -194,6 +203,7 @@ impl Files {
         Ok(())
     }
 
+    /// Creates an empty run, and removes an earlier version of it.
     fn create(&self, uid: &str, at: u32, name: String, start: i64) -> Result<Run, TrackerError> {
         let id = run_id(uid, at);
         let folder = self.folder.join(&id);
@@ -221,8 +231,7 @@ impl Files {
 }
 
 impl Run {
-    /// Multiplies the steps of the rows of a metric, of those that wait and of those that are
-    /// written.
+    /// Multiplies the steps of a metric's rows, both of buffered and of written ones.
     fn rescale(&mut self, key: &str, factor: i64) -> Result<(), TrackerError> {
         if let Some(rows) = self.rows.get_mut(key) {
             *rows = rescaled(rows, factor);
@@ -238,6 +247,7 @@ impl Run {
         Ok(())
     }
 
+    /// Writes the run's `meta.yaml`.
     fn write(&self, experiment: &str) -> Result<(), TrackerError> {
         let Self {
             id, name, start, ..
@@ -263,7 +273,8 @@ impl Run {
     }
 }
 
-/// Returns the id of the experiment of that name in `root`.
+/// Returns the id of the experiment `name` in `root`, if there is one. Its `meta.yaml` may have
+/// been written by MLflow, with other quotes.
 fn find(root: &Path, name: &str) -> Option<String> {
     let wanted = [
         format!("name: {name}"),
@@ -282,7 +293,7 @@ fn find(root: &Path, name: &str) -> Option<String> {
     })
 }
 
-/// Returns 18 digits that the name determines.
+/// Returns an experiment id of 18 digits, derived from the name.
 fn experiment_id(name: &str) -> String {
     let number = u64::from_str_radix(&digest(name)[..15], 16).unwrap_or_default();
     format!(
@@ -291,11 +302,12 @@ fn experiment_id(name: &str) -> String {
     )
 }
 
-/// Returns the id of a run of the study `uid`.
+/// Returns the id of a run of the study `uid`: 32 hexadecimal digits.
 fn run_id(uid: &str, run: u32) -> String {
     digest(&format!("{uid}/{run}"))
 }
 
+/// Writes a data set of the experiment and an input of the run that refers to it.
 fn dataset(
     experiment: &Path,
     run: &Run,
@@ -328,19 +340,22 @@ fn dataset(
     write(&folder.join("meta.yaml"), &text)
 }
 
-/// Returns where a file of the trial's folder goes among the artifacts.
+/// Returns the artifact path of a file in the trial's folder: the same path without a leading
+/// `artifacts/`.
 pub(super) fn artifact(path: &str) -> String {
     path.strip_prefix("artifacts/").unwrap_or(path).to_owned()
 }
 
-/// Keeps a regular file among the artifacts without copying it where that can be done. What is no
-/// regular file is left out.
+/// Adds a regular file to the artifacts, as a hard link if possible and as a copy otherwise. Other
+/// kinds of file are skipped.
 fn keep(from: &Path, to: &Path) -> Result<(), TrackerError> {
     let outside = |part: Component<'_>| matches!(part, Component::ParentDir);
     if !from.is_file() || to.components().any(outside) {
         return Ok(());
     }
     make(to.parent().unwrap_or(to))?;
+    // Remove an earlier version first: a hard link needs a free name, and a copy would write into
+    // the file to which the old name is linked.
     let _ = fs::remove_file(to);
     when_there_is_room(|| {
         fs::hard_link(from, to)
@@ -349,8 +364,8 @@ fn keep(from: &Path, to: &Path) -> Result<(), TrackerError> {
     })
 }
 
-/// Writes the file of a key; one that stands in the way of a folder, or is one, gets a name without
-/// slashes.
+/// Writes the file of a key. If a file is in the way of the key's folder, or a folder is in the way
+/// of its file, the key is written without slashes.
 fn place(
     folder: &Path,
     key: &str,
@@ -366,13 +381,15 @@ fn place(
     when_there_is_room(|| {
         let written = attempt(&path).or_else(|error| match is_full(&error) {
             true => Err(error),
+            // Any other error may come from a file and a folder of the same name.
             false => attempt(&folder.join(names::flat(key))),
         });
         written.map_err(failed(&path))
     })
 }
 
-/// Appends all of `rows` or nothing.
+/// Appends `rows` completely or not at all: after a failed write, the file is truncated to its old
+/// length.
 fn append(path: &Path, rows: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().create(true).append(true).open(path)?;
     let before = file.metadata()?.len();
@@ -383,7 +400,8 @@ fn append(path: &Path, rows: &[u8]) -> io::Result<()> {
     written
 }
 
-/// Returns rows of a metric with their steps multiplied.
+/// Returns rows of a metric with their steps multiplied by `factor`. Malformed rows are kept
+/// unchanged.
 fn rescaled(rows: &str, factor: i64) -> String {
     let change = |row: &str| {
         let (point, step) = row.rsplit_once(' ')?;
@@ -397,6 +415,7 @@ fn rescaled(rows: &str, factor: i64) -> String {
         .collect()
 }
 
+/// Writes a file atomically.
 fn write(path: &Path, text: &str) -> Result<(), TrackerError> {
     let part = path.with_extension("part");
     let write = || {
@@ -406,10 +425,12 @@ fn write(path: &Path, text: &str) -> Result<(), TrackerError> {
     when_there_is_room(|| write().map_err(failed(path)))
 }
 
+/// Creates a folder with its parents.
 fn make(folder: &Path) -> Result<(), TrackerError> {
     when_there_is_room(|| fs::create_dir_all(folder).map_err(failed(folder)))
 }
 
+/// Returns a function that turns an I/O error into a [`TrackerError::Write`] about `path`.
 fn failed(path: &Path) -> impl Fn(io::Error) -> TrackerError {
     move |source| TrackerError::Write {
         path: path.display().to_string(),
@@ -417,7 +438,7 @@ fn failed(path: &Path) -> impl Fn(io::Error) -> TrackerError {
     }
 }
 
-/// Returns a number as Python reads it.
+/// Returns a number in a form that Python's `float` reads.
 fn number(value: f64) -> String {
     match value {
         value if value.is_nan() => "nan".to_owned(),
@@ -426,7 +447,8 @@ fn number(value: f64) -> String {
     }
 }
 
-/// Returns a text as a YAML scalar: JSON, with what YAML forbids to be bare written as an escape.
+/// Returns a text as a YAML scalar: JSON, with the characters that YAML does not allow unescaped
+/// written as `\u` escapes.
 fn scalar(text: &str) -> String {
     let json = serde_json::Value::from(text).to_string();
     let bare = |c: char| {
@@ -445,6 +467,7 @@ fn scalar(text: &str) -> String {
     json.chars().map(escape).collect()
 }
 
+/// Returns the percent-encoded `file://` URI of a path.
 fn file_uri(path: &Path) -> String {
     format!(
         "file://{}",

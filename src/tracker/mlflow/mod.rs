@@ -1,9 +1,11 @@
-//! MLflow: a run for the study and nested in it one for each trial, on a server or in a folder.
+//! The `mlflow` tracker: one run for the study with a nested run for each trial, on a server or in
+//! a folder.
 //!
-//! [`runs`] says what the journal means in MLflow's terms, for both stores. [`files`] writes a
-//! folder. A server is fed by [`delivery`] in a thread of its own: while it is away, what it is to
-//! get waits in the [`spool`], and what was not delivered when the run ended is delivered by the
-//! next one, because the journal tells it all again.
+//! [`runs`] translates the journal into operations on MLflow runs, for both stores. [`files`]
+//! carries them out in a folder. [`delivery`] sends them to a server from a thread of its own:
+//! while the server is unavailable, operations are kept in the [`spool`], and operations that were
+//! not delivered by the end of a run are delivered by the next one, because the journal is read
+//! from the start again.
 
 mod access;
 mod calls;
@@ -96,7 +98,7 @@ fn build(
     }))
 }
 
-/// Where `uri` points to.
+/// The store that `uri` names.
 enum Place {
     Folder(PathBuf),
     Server(Address),
@@ -126,6 +128,7 @@ impl Place {
             Some(("file", path)) => Ok(Self::Folder(
                 folder(path.strip_prefix("//").unwrap_or(path)).into(),
             )),
+            // A colon behind a slash is part of a path, not of a scheme.
             Some((scheme, _)) if !scheme.contains('/') => Err((
                 format!("`{scheme}:` is not a kind of MLflow store that swath writes"),
                 SCHEMES,
@@ -135,23 +138,31 @@ impl Place {
     }
 }
 
+/// The hint for a URI that cannot be used.
 const SCHEMES: &str = "give a folder, or the address of a server: `http://127.0.0.1:5000`; \
                        `mlflow server --backend-store-uri …` serves every other store";
 
+/// The state of the tracker.
 struct Mlflow {
+    /// The translation of entries into operations.
     projection: Projection,
+    /// The reader of metric rows.
     rows: Rows,
+    /// The study folder; without it the tracker fails.
     dir: Option<PathBuf>,
+    /// The target of the operations.
     store: Store,
 }
 
+/// The target of the operations.
 enum Store {
     Files(Files),
     Server(Delivery),
 }
 
 impl Store {
-    /// Returns whether an earlier run has delivered that entry.
+    /// Returns whether an earlier run has delivered the entry `seq`. Always `false` for a folder,
+    /// which is written anew by every run.
     fn has(&self, seq: u64) -> bool {
         match self {
             Self::Files(_) => false,
@@ -168,12 +179,14 @@ impl Tracker for Mlflow {
             ));
         }
         let mut ops = self.projection.of(study, entry);
+        // The metric files can be large: do not read them again for an entry that is already
+        // delivered.
         if let (Event::Ended { trial, .. }, false) = (&entry.event, self.store.has(entry.seq)) {
             let resource = study.header().resource.as_ref();
             let rows = self
                 .rows
                 .read(self.dir.as_deref(), *trial, resource, entry.at)?;
-            // Before the end, so that a run that has ended is complete.
+            // Rows go before the status change, so that a run is complete once it has ended.
             ops.splice(0..0, rows);
         }
         match &mut self.store {

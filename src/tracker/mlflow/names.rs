@@ -1,16 +1,16 @@
-//! Names and texts as MLflow takes them.
+//! Names and texts within the limits of MLflow.
 
 use md5::{Digest as _, Md5};
 
-/// The longest name, in bytes: MLflow allows 250 characters, a file name 255 bytes.
+/// Maximum length of a name in bytes: MLflow allows 250 characters, a file system 255 bytes.
 const LONGEST_KEY: usize = 250;
-/// The longest value of a parameter, in characters.
+/// Maximum length of a parameter's value in characters.
 const LONGEST_PARAM: usize = 6000;
-/// The longest value of a tag, in characters, with which older servers agree too.
+/// Maximum length of a tag's value in characters, which older servers accept too.
 const LONGEST_TAG: usize = 5000;
 
-/// Returns `name` as a key of MLflow: itself if it can be, else with `_` for what is not allowed,
-/// and some digits that keep different names different.
+/// Returns `name` as a valid key of MLflow: unchanged if possible, else with `_` in place of
+/// forbidden characters and 8 digits of its MD5, so that different names stay different.
 pub(super) fn key(name: &str) -> String {
     let allowed = |c: char| c.is_alphanumeric() || "_-. /".contains(c);
     let normal = |part: &str| {
@@ -31,13 +31,15 @@ pub(super) fn key(name: &str) -> String {
     format!("{}_{}", &mended[..cut], &digest(name)[..8])
 }
 
-/// Returns `name` as a key that has no folders, for when `a` and `a/b` cannot both be files.
+/// Returns `name` as a key without slashes, for a file store in which `a` and `a/b` cannot both be
+/// files.
 pub(super) fn flat(name: &str) -> String {
     let cut = name.floor_char_boundary(LONGEST_KEY - 9);
     format!("{}_{}", name[..cut].replace('/', "_"), &digest(name)[..8])
 }
 
-/// Returns a parameter as MLflow can hold it: a long value goes on in `name.2`, `name.3`….
+/// Returns a parameter as keys and values. A value that is too long continues in `name.2`,
+/// `name.3`….
 pub(super) fn param(name: &str, value: &str) -> Vec<(String, String)> {
     let chars: Vec<char> = value.chars().collect();
     let mut parts: Vec<String> = chars
@@ -57,7 +59,7 @@ pub(super) fn param(name: &str, value: &str) -> Vec<(String, String)> {
     names.zip(parts).collect()
 }
 
-/// Returns a text that is short enough for a tag.
+/// Returns `text`, shortened with `…` if it is too long for a tag.
 pub(super) fn tag(text: &str) -> String {
     match text.char_indices().nth(LONGEST_TAG) {
         None => text.to_owned(),
@@ -65,7 +67,7 @@ pub(super) fn tag(text: &str) -> String {
     }
 }
 
-/// Returns the MD5 of a text in hexadecimal: what ids are made of.
+/// Returns the MD5 of a text as 32 hexadecimal digits. Ids of runs and experiments derive from it.
 pub(super) fn digest(text: &str) -> String {
     Md5::digest(text.as_bytes())
         .iter()

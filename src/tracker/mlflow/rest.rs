@@ -1,6 +1,8 @@
-//! The REST interface of an MLflow server: one call at a time, and what its failure means.
+//! The client for the REST interface of an MLflow server: makes one call at a time and classifies
+//! its failures.
 //!
-//! Redirects are not followed: a `POST` would lose its body, and the password could go elsewhere.
+//! Redirects are not followed: a `POST` would lose its body, and the password could reach another
+//! host.
 
 use super::access::{self, Access};
 use percent_encoding::percent_decode_str;
@@ -8,25 +10,26 @@ use serde_json::Value;
 use std::time::Duration;
 use ureq::Agent;
 
-/// How long a connection may take.
+/// Maximum time to establish a connection.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How long a call may take in all.
+/// Maximum total time of a call.
 const CALL: Duration = Duration::from_secs(30);
-/// How long an upload may take in all.
+/// Maximum total time of an upload.
 const UPLOAD: Duration = Duration::from_secs(300);
-/// The longest reply that is read.
+/// Maximum length of a reply in bytes.
 const LONGEST: u64 = 16 << 20;
 
-/// Where a server is, and who we are there.
+/// The address of a server, with the credentials for it.
 #[derive(Clone)]
 pub(super) struct Address {
-    /// Without user and password: may be shown and kept.
+    /// The base URL without user and password, which may be displayed and saved.
     pub(super) base: String,
     access: Access,
 }
 
 impl Address {
-    /// Takes user and password out of a URI; without them those of `access` count.
+    /// Parses a URI, and separates user and password from it. They take precedence over the
+    /// credentials in `access`. Returns `None` if `uri` is not a valid HTTP address of a server.
     pub(super) fn of(uri: &str, mut access: Access) -> Option<Self> {
         let (scheme, rest) = uri.split_once("://")?;
         let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
@@ -51,23 +54,23 @@ impl Address {
     }
 }
 
-/// Why a call did not do what it should.
+/// The reason why a call failed.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Trouble {
-    /// Nobody is there, or is not well: worth trying again.
+    /// Occurs when the server is unreachable or overloaded; the call is worth repeating.
     Away(String),
-    /// It will never be taken: MLflow's code for it, and the words.
+    /// Occurs when the server refuses the call for good.
     Refused {
         /// The HTTP status.
         status: u16,
-        /// MLflow's name for the error, empty if it is not MLflow that answers.
+        /// MLflow's error code; empty if the reply is not from MLflow.
         code: String,
-        /// What it said.
+        /// The reason, as shown to the user.
         why: String,
     },
 }
 
-/// A server that can be called.
+/// A server with an HTTP client for it.
 pub(super) struct Server {
     agent: Agent,
     address: Address,
@@ -89,12 +92,12 @@ impl Server {
         }
     }
 
-    /// Returns what may be shown of the address.
+    /// Returns the base URL without user and password.
     pub(super) fn base(&self) -> &str {
         &self.address.base
     }
 
-    /// Calls `runs/create` and the like.
+    /// Makes a `POST` call such as `runs/create` and returns the JSON object of the reply.
     pub(super) fn post(&self, call: &str, body: &Value) -> Result<Value, Trouble> {
         let url = format!("{}/api/2.0/mlflow/{call}", self.address.base);
         let request = self
@@ -108,7 +111,8 @@ impl Server {
         self.answer(request.send(body.to_string()))
     }
 
-    /// Asks with a query, each value of which is encoded here.
+    /// Makes a `GET` call and returns the JSON object of the reply. The values of `query` are
+    /// encoded here.
     pub(super) fn get(&self, call: &str, query: &[(&str, &str)]) -> Result<Value, Trouble> {
         let url = format!("{}/api/2.0/mlflow/{call}", self.address.base);
         let request = self.agent.get(&url).query_pairs(query.iter().copied());
@@ -119,7 +123,7 @@ impl Server {
         self.answer(request.call())
     }
 
-    /// Stores bytes as an artifact; `path` is encoded already.
+    /// Uploads bytes as an artifact; `path` must already be percent-encoded.
     pub(super) fn put(&self, path: &str, bytes: &[u8]) -> Result<(), Trouble> {
         let url = format!(
             "{}/api/2.0/mlflow-artifacts/artifacts/{path}",
@@ -139,6 +143,8 @@ impl Server {
         self.read(request.send(bytes)).map(drop)
     }
 
+    /// Returns the JSON object of a successful reply. A reply without one comes from something else
+    /// than MLflow.
     fn answer(
         &self,
         sent: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
@@ -153,7 +159,7 @@ impl Server {
         }
     }
 
-    /// Returns the body of a good reply.
+    /// Returns the body of a successful reply and classifies all others.
     fn read(
         &self,
         sent: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
@@ -187,6 +193,7 @@ impl Server {
                     why,
                 })
             }
+            // Timeouts, rate limits and server errors are temporary.
             408 | 425 | 429 | 500.. => Err(Trouble::Away(format!(
                 "{} answers with status {status}",
                 self.base()
@@ -195,6 +202,7 @@ impl Server {
         }
     }
 
+    /// Returns the refusal in a reply, with the first line of MLflow's message.
     fn refusal(&self, status: u16, body: &[u8]) -> Trouble {
         let reply: Value = serde_json::from_slice(body).unwrap_or_default();
         let code = reply["error_code"].as_str().unwrap_or_default().to_owned();
@@ -221,7 +229,7 @@ impl Server {
     }
 }
 
-/// Says what can be done about a connection that cannot be secured.
+/// Returns an explanation for a failed TLS connection, with a remedy where one is known.
 fn untrusted(error: &str) -> String {
     let what = if error.contains("UnknownIssuer") {
         "nobody that is trusted has signed its certificate; \
@@ -235,10 +243,10 @@ fn untrusted(error: &str) -> String {
     what.to_owned()
 }
 
-/// Returns the error without the address, which may be long and is shown already.
+/// Returns the error's message without the address, which may be long and is displayed anyway.
 fn words(error: &ureq::Error) -> String {
     match error {
-        // What rustls says comes as an error of the stream.
+        // Errors of rustls arrive as I/O errors.
         ureq::Error::Io(error) => untrusted(&error.to_string()),
         ureq::Error::Timeout(_) => "it takes too long".to_owned(),
         ureq::Error::BadUri(_) => "the address cannot be used".to_owned(),

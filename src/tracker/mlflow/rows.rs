@@ -1,4 +1,5 @@
-//! The metrics that a trial keeps in its own folder, read when an attempt ends: `<log>/<key>`.
+//! The metric rows in a trial's own folder, read when an attempt ends. Their keys in MLflow are
+//! `<log>/<key>`.
 
 use super::names;
 use super::runs::{Change, Op, millis};
@@ -10,25 +11,25 @@ use crate::tracker::steps::PARTS;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// How many rows of each log were read.
+/// The filter for metric rows, and the rows of each log that were read so far.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
-    /// Which metrics are due.
+    /// The filter for metric rows.
     due: Due,
     read: BTreeMap<TrialId, BTreeMap<String, Log>>,
 }
 
-/// What is known of a log.
+/// The part of a log that was read.
 #[derive(Debug, Default)]
 struct Log {
-    /// How many of its rows were told.
+    /// Number of rows returned so far.
     rows: u64,
-    /// The steps of one unit of its axis when they were.
+    /// The scale of its axis when those rows were returned: exported steps per unit.
     parts: i64,
 }
 
 impl Rows {
-    /// Takes the rows that are due.
+    /// Returns a reader of the rows that `due` selects. No rows have been read.
     pub(super) fn new(due: Due) -> Self {
         Self {
             due,
@@ -36,11 +37,11 @@ impl Rows {
         }
     }
 
-    /// Returns what is new in the folder of a trial of the study in `dir`. Rows without a time have
-    /// that of the entry.
+    /// Returns operations for the new rows in the folder of a trial; `dir` is the study folder.
+    /// Rows without a time get that of the entry, `at`.
     ///
     /// # Errors
-    /// If a file that is there cannot be read.
+    /// Returns an error if an existing file cannot be read.
     pub(super) fn read(
         &mut self,
         dir: Option<&Path>,
@@ -69,6 +70,7 @@ impl Rows {
             };
             *rows += 1;
             if let Some(before) = read.get(log).filter(|before| *rows <= before.rows) {
+                // A fractional step has occurred since: rescale the points that MLflow already has.
                 if before.parts < parts {
                     rescaled.extend(
                         row.values

@@ -1,8 +1,8 @@
-//! What the journal's entries mean for runs of MLflow: one run for the study and, nested in it, one
-//! for each trial.
+//! Translates journal entries into operations on MLflow runs: one run for the study and, nested in
+//! it, one for each trial.
 //!
-//! Both stores carry out the same [`Op`]s. They are a function of the journal (and of the metric
-//! rows in the trials' folders), so that they can be made again at any time.
+//! Both stores carry out the same [`Op`]s. The operations are a function of the journal and of the
+//! metric rows in the trials' folders, so they can be derived again at any time.
 
 use super::names::{self, digest};
 use crate::space::{Name, Value};
@@ -14,10 +14,10 @@ use crate::tracker::steps::{Rescale, Steps};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The run of the study itself; trials count from 1.
+/// The number of the study's own run. The runs of trials have the trials' ids, which start at 1.
 pub(super) const PARENT: u32 = 0;
 
-/// A status of a run, as MLflow names it.
+/// The status of a run, with the names that MLflow uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub(super) enum Status {
@@ -28,14 +28,16 @@ pub(super) enum Status {
     Killed,
 }
 
-/// Something to do with a run.
+/// An operation on the run with the number `run`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Op {
     pub(super) run: u32,
     pub(super) change: Change,
 }
 
-/// What is done with it. Times are in milliseconds since 1970.
+/// A change of a run. Times are in milliseconds since 1970. MLflow accepts only one value per
+/// parameter; a later value of a tag replaces the earlier one. The `source` of a data set is its
+/// path, and its `context` is its role, empty if there is none.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Change {
@@ -54,8 +56,8 @@ pub(super) enum Change {
         at: i64,
         step: i64,
     },
-    /// The steps of the points so far of a metric are multiplied. A server cannot do that: its
-    /// points stay where they are.
+    /// Multiplies the steps of all points of a metric so far. A server cannot do that, so its
+    /// points keep their steps.
     Rescale {
         key: String,
         factor: i64,
@@ -80,25 +82,32 @@ pub(super) enum Change {
     },
 }
 
-/// Identifies a study among all others that have its name.
+/// Returns an id that separates a study from all others of the same name: it includes the time at
+/// which the study was opened.
 pub(super) fn uid(name: &str, opened: Timestamp) -> String {
     digest(&format!("{}/{name}", opened.as_micros()))
 }
 
-/// Turns entries into what is to be done.
+/// The translation of entries into operations, with the state that it needs.
 #[derive(Debug, Default)]
 pub(super) struct Projection {
+    /// The unique id of the study, empty before it is opened.
     pub(super) uid: String,
+    /// Whether the last entry closed the study.
     closed: bool,
+    /// The last status of each run.
     statuses: BTreeMap<u32, Status>,
+    /// The axes and scales of the reports.
     steps: Steps,
+    /// The operations for the current entry.
     ops: Vec<Op>,
 }
 
 impl Projection {
-    /// Returns what an entry that `study` has just absorbed means.
+    /// Returns the operations for an entry. `study` has already applied it.
     pub(super) fn of(&mut self, study: &Study, entry: &Entry) -> Vec<Op> {
         let at = millis(entry.at);
+        // The first entry after a close means that the study is running again.
         if self.closed && !matches!(entry.event, Event::Closed { .. }) {
             self.closed = false;
             self.status(PARENT, Status::Running, None);
@@ -137,6 +146,7 @@ impl Projection {
             }
             Event::Closed { why } => self.closing(study, why, at),
         }
+        // A clone may replace a paused trial, which this event stops: its run changes too.
         let replaced = match &entry.event {
             Event::Created {
                 origin: Origin::Cloned { instead, .. },
@@ -144,6 +154,7 @@ impl Projection {
             } => *instead,
             _ => None,
         };
+        // The result is written once, by the event that makes the state final.
         let may_settle = matches!(
             entry.event,
             Event::Ended { .. } | Event::Judged { .. } | Event::Created { .. }
@@ -161,6 +172,7 @@ impl Projection {
         std::mem::take(&mut self.ops)
     }
 
+    /// Creates the run of the study.
     fn opened(&mut self, study: &Study, at: Timestamp) {
         let name = &study.header().name;
         self.uid = uid(name, at);
@@ -177,7 +189,7 @@ impl Projection {
         self.describe(study);
     }
 
-    /// The tags of the study that an edited sweep file may change.
+    /// Writes the tags of the study's run that an edited sweep file may change.
     fn describe(&mut self, study: &Study) {
         let header = study.header();
         let objectives: Vec<_> = header
@@ -195,6 +207,7 @@ impl Projection {
         }
     }
 
+    /// Returns the tags that identify a run.
     fn identity(&self, run: u32, name: String, trial: &str) -> Vec<(String, String)> {
         let tags = [
             ("mlflow.runName", name),
@@ -208,6 +221,7 @@ impl Projection {
             .collect()
     }
 
+    /// Creates the run of a trial with its parameters.
     fn created(&mut self, study: &Study, id: TrialId, origin: &Origin, at: i64) {
         let Some(trial) = study.trial(id) else { return };
         let header = study.header();
@@ -237,9 +251,9 @@ impl Projection {
         }
     }
 
-    /// Makes the result of a trial a metric of its own: MLflow sorts and plots runs by metrics, as
-    /// numbers, and of a reported metric it shows the last value. A trial that may still go on has
-    /// none yet, since a point cannot be taken back.
+    /// Writes the result of a trial as a metric of its own. MLflow sorts and plots runs by metrics,
+    /// as numbers, and shows the last value of a reported metric instead of the best. Trials that
+    /// may still continue get no such metric, since a point cannot be removed later.
     fn settled(&mut self, study: &Study, trial: &Trial, at: i64) {
         let counted = trial
             .counted
@@ -262,6 +276,7 @@ impl Projection {
         }
     }
 
+    /// Translates a record of a trial.
     fn logged(&mut self, study: &Study, trial: &Trial, record: &LogRecord, at: i64) {
         let run = trial.id.0;
         match record {
@@ -330,6 +345,7 @@ impl Projection {
             LogRecord::Output { name, value } => {
                 self.tag(run, &format!("output.{name}"), &value.to_string());
             }
+            // MLflow shows a single note per run: write all of them together.
             LogRecord::Note { .. } => {
                 let text = |record: &LogRecord| match record {
                     LogRecord::Note { text } => Some(text.clone()),
@@ -346,8 +362,8 @@ impl Projection {
         }
     }
 
-    /// Returns the step of the report that a trial has just made, and changes the earlier steps of
-    /// all trials that this changes.
+    /// Returns the exported step of the trial's latest report, and rescales the earlier steps of
+    /// all trials on the same axis if that report requires it.
     fn advance(&mut self, study: &Study, trial: &Trial) -> i64 {
         let (step, changes) = self.steps.report(trial);
         for Rescale { trial, factor } in changes {
@@ -355,6 +371,7 @@ impl Projection {
                 continue;
             };
             let reported = trial.metrics.keys().map(|name| names::key(name));
+            // Only trials with a final state have result points.
             let is_settled = matches!(trial.state, TrialState::Complete | TrialState::Stopped);
             let results = study
                 .header()
@@ -369,8 +386,9 @@ impl Projection {
         step
     }
 
-    /// Tells a parameter that the trial found out. MLflow refuses a second value: one that is
-    /// another than the first, or than the configuration's, is a tag.
+    /// Writes a parameter that the trial determined itself. MLflow refuses a second value of a
+    /// parameter, so a value that follows an earlier one, or one of the configuration, becomes a
+    /// tag.
     fn found(&mut self, trial: &Trial, name: &Name, value: &Value) {
         let same = |record: &&LogRecord| matches!(record, LogRecord::Param { name: other, .. } if other == name);
         let first =
@@ -383,7 +401,8 @@ impl Projection {
         }
     }
 
-    /// Ends the run of the study, and those of trials that nobody goes on with now.
+    /// Ends the run of the study, and the runs of paused trials, which do not continue while the
+    /// study is closed.
     fn closing(&mut self, study: &Study, why: &Closing, at: i64) {
         for trial in study
             .trials()
@@ -410,7 +429,7 @@ impl Projection {
         self.closed = true;
     }
 
-    /// Gives the run of a trial the status that its state means.
+    /// Sets the status of a trial's run according to the trial's state and last exit.
     fn follow(&mut self, trial: &Trial, at: i64) {
         let status = match (&trial.state, &trial.exit) {
             (TrialState::Running, _) => Status::Running,
@@ -431,12 +450,14 @@ impl Projection {
         );
     }
 
+    /// Sets the status of a run, unless it has that status already.
     fn status(&mut self, run: u32, status: Status, end: Option<i64>) {
         if self.statuses.insert(run, status) != Some(status) {
             self.push(run, Change::Status { status, end });
         }
     }
 
+    /// Sets a tag of a run, with key and value within MLflow's limits.
     fn tag(&mut self, run: u32, key: &str, value: &str) {
         let change = Change::Tag {
             key: names::key(key),
@@ -445,16 +466,18 @@ impl Projection {
         self.push(run, change);
     }
 
+    /// Adds an operation.
     fn push(&mut self, run: u32, change: Change) {
         self.ops.push(Op { run, change });
     }
 }
 
-/// Names the metric that holds the result of a trial.
+/// Returns the key of the metric that holds the trial's result for an objective.
 fn result_key(objective: &Objective) -> String {
     names::key(&format!("objective.{}", objective.metric))
 }
 
+/// Returns a time in milliseconds since 1970.
 pub(super) fn millis(at: Timestamp) -> i64 {
     at.as_micros().div_euclid(1000)
 }

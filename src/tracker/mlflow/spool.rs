@@ -1,8 +1,9 @@
-//! What waits for the server, in files, so that a server that is away for days costs no memory.
+//! The operations that wait for the server. They are kept in files, so that a server that is
+//! unavailable for days costs no memory.
 //!
-//! The writer appends to one file after another, the reader removes those that it has read. They
-//! share nothing but the files. The journal can tell everything again, so nothing here need survive
-//! the process.
+//! The writer appends to one file after another; the reader removes the files it has read. They
+//! share nothing but the files. Nothing here need survive the process, because all operations can
+//! be derived from the journal again.
 
 use super::runs::Op;
 use serde::{Deserialize, Serialize};
@@ -11,42 +12,46 @@ use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// How large a file becomes.
+/// Size in bytes from which on a file is complete.
 const FULL: u64 = 8 << 20;
-/// How many bytes wait in memory before they are written.
+/// Number of buffered bytes from which on they should be written.
 const BUFFER: usize = 1 << 13;
-/// How many operations stand on a line.
+/// Maximum number of operations on one line.
 const MOST: usize = 200;
 
-/// A part of what an entry means.
+/// One line of a spool file: some of the operations of an entry.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Batch {
     pub(super) seq: u64,
-    /// Whether it is the last part of its entry.
+    /// Whether it is the last batch of its entry.
     pub(super) last: bool,
     pub(super) ops: Vec<Op>,
 }
 
-/// Appends.
+/// The writing end of a spool.
 #[derive(Debug)]
 pub(super) struct Writer {
+    /// The folder of the spool.
     folder: PathBuf,
     at: u64,
     file: File,
+    /// Number of bytes in the current file.
     size: u64,
+    /// The buffered bytes, always whole lines.
     waiting: Vec<u8>,
 }
 
-/// Reads what was appended, in order.
+/// The reading end of a spool. Returns the batches in the order in which they were appended.
 #[derive(Debug)]
 pub(super) struct Reader {
     folder: PathBuf,
     at: u64,
     file: BufReader<File>,
+    /// The position of the next unread line.
     offset: u64,
 }
 
-/// Begins an empty spool in a folder of its own.
+/// Creates an empty spool in `folder`, and removes any earlier one there.
 pub(super) fn open(folder: &Path) -> io::Result<(Writer, Reader)> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -72,13 +77,14 @@ pub(super) fn open(folder: &Path) -> io::Result<(Writer, Reader)> {
     ))
 }
 
+/// Returns the path of the file with the number `at`.
 fn part(folder: &Path, at: u64) -> PathBuf {
     folder.join(format!("{at}.jsonl"))
 }
 
 impl Writer {
-    /// Appends what an entry means; it is written by [`flush`](Self::flush), or when
-    /// [`is_due`](Self::is_due) says so.
+    /// Buffers the operations of an entry. They are written by [`flush`](Self::flush), which is due
+    /// when [`is_due`](Self::is_due) returns `true`.
     pub(super) fn append(&mut self, seq: u64, mut ops: Vec<Op>) -> io::Result<()> {
         while !ops.is_empty() {
             let rest = ops.split_off(ops.len().min(MOST));
@@ -94,12 +100,13 @@ impl Writer {
         Ok(())
     }
 
-    /// Returns whether so much waits that it should be written.
+    /// Returns whether so many bytes are buffered that they should be written.
     pub(super) fn is_due(&self) -> bool {
         self.waiting.len() >= BUFFER
     }
 
-    /// Lets the reader see everything. What could not be written waits and can be written again.
+    /// Writes the buffer, so that the reader sees all operations. After an error the buffer is kept
+    /// and can be written again.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         self.file.write_all_at(&self.waiting, self.size)?;
         self.size += self.waiting.len() as u64;
@@ -111,7 +118,7 @@ impl Writer {
         }
     }
 
-    /// Goes on in the next file: its being there says that this one is complete.
+    /// Creates the next file. Its existence tells the reader that the current file is complete.
     fn turn(&mut self) -> io::Result<()> {
         self.file = File::create(part(&self.folder, self.at + 1))?;
         self.at += 1;
@@ -121,10 +128,11 @@ impl Writer {
 }
 
 impl Reader {
-    /// Returns the next part, `None` if there is none yet.
+    /// Returns the next batch, or `None` if no complete one has been written yet.
     pub(super) fn next(&mut self) -> io::Result<Option<Batch>> {
         loop {
-            // Looked for before reading: if it is there, this file grows no more.
+            // Check this before reading: if the next file exists, the current one no longer grows,
+            // and the end of it is final.
             let more = part(&self.folder, self.at + 1).exists();
             let mut line = Vec::new();
             self.file.read_until(b'\n', &mut line)?;
@@ -132,6 +140,7 @@ impl Reader {
                 self.offset += line.len() as u64;
                 return Ok(Some(serde_json::from_slice(&line)?));
             }
+            // Go back to the start of an incomplete line, to read it again once it is complete.
             self.file.seek(SeekFrom::Start(self.offset))?;
             if !more {
                 return Ok(None);

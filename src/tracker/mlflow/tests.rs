@@ -1,4 +1,5 @@
-//! A study against a small HTTP server on the loopback that misbehaves as it is told.
+//! Tests of a study against a stub HTTP server on the loopback interface that fails in prescribed
+//! ways.
 
 use super::access::Access;
 use super::delivery::Delivery;
@@ -15,25 +16,25 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How the stub takes the next call.
+/// The stub's reaction to one call.
 #[derive(Debug, Clone, Copy)]
 enum Mood {
     Status(u16),
     Redirect,
     Hang,
     Garbage,
-    /// It does what it is asked, but the answer is lost.
+    /// Carries out the call, but closes the connection without a reply.
     Deaf,
-    /// It refuses calls with this in their body.
+    /// Refuses calls whose body contains this text.
     Refuse(&'static str),
 }
 
 #[derive(Default)]
 struct World {
     moods: VecDeque<Mood>,
-    /// What it was asked: method, path, authorization, body.
+    /// The calls received: method, path, authorization, body.
     calls: Vec<(String, String, String, Value)>,
-    /// The runs by their tag.
+    /// The runs created so far, by their tag `swath.run`.
     runs: Vec<(String, String)>,
 }
 
@@ -171,7 +172,8 @@ impl Stub {
         }
     }
 
-    /// What was logged: metrics as `key value`, params, and the last status of each run.
+    /// Returns what was logged: metrics as `key value`, parameters, and the last status of each
+    /// run.
     fn logged(&self) -> Vec<String> {
         let world = self.world.lock().unwrap();
         let mut told = Vec::new();
@@ -224,7 +226,7 @@ fn demo() -> Demo {
     demo
 }
 
-/// What [`demo`] leaves on the server.
+/// The content of the server after [`demo`] is delivered.
 const EXPECTED: [&str; 6] = [
     "\"lr\" = \"é\"",
     "\"run0\" \"FINISHED\"",
@@ -234,7 +236,7 @@ const EXPECTED: [&str; 6] = [
     "\"val_loss\" 0.5 2",
 ];
 
-/// Runs the study with the folder, and returns how its end went.
+/// Delivers the study from `folder` and returns the result of `close`.
 fn run(demo: &Demo, folder: &Path, uri: &str, patience: u64) -> Result<(), String> {
     let address = Address::of(uri, Access::default()).unwrap();
     let mut delivery =
@@ -305,7 +307,7 @@ fn errors_garbage_and_lost_answers_are_tried_again() {
 
 #[test]
 fn nobody_there_is_said_at_the_end_and_the_next_run_delivers() {
-    // An address of its own, so that no other test's server is given the port while it is free.
+    // Use a separate address, so that no server of another test gets the port while it is free.
     let listener = TcpListener::bind("127.0.0.77:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);

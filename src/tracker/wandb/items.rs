@@ -1,11 +1,11 @@
-//! The items of a row as W&B keeps them: a key and a value in JSON. Their memory is used again from
+//! The items of a row as W&B stores them: a key and a value in JSON. Their memory is reused from
 //! row to row, since there may be millions.
 
 use crate::tracker::metric_rows::{Datum, MetricRow};
 use crate::tracker::proto::Message;
 use serde::Serialize;
 
-/// What a row is made of.
+/// The items of one row. Entries beyond `used` are spare memory.
 #[derive(Debug, Default)]
 pub(super) struct Items {
     kept: Vec<(String, Vec<u8>)>,
@@ -13,12 +13,12 @@ pub(super) struct Items {
 }
 
 impl Items {
-    /// Begins a row.
+    /// Removes all items and keeps their memory.
     pub(super) fn clear(&mut self) {
         self.used = 0;
     }
 
-    /// Returns an empty key and value, which are part of the row now.
+    /// Adds an item and returns its empty key and value for the caller to fill.
     pub(super) fn add(&mut self) -> (&mut String, &mut Vec<u8>) {
         if self.used == self.kept.len() {
             self.kept.push(Default::default());
@@ -30,15 +30,15 @@ impl Items {
         (key, json)
     }
 
-    /// Adds a value under `key`.
+    /// Adds an item with `value` in JSON.
     pub(super) fn put(&mut self, key: &str, value: &impl Serialize) {
         let (name, json) = self.add();
         name.push_str(key);
         write(json, value);
     }
 
-    /// Begins the row that stands in the log `log` of a trial's folder: keys have the name of the
-    /// log in front.
+    /// Replaces the items by those of a row in the log `log` of a trial's folder. Their keys are
+    /// prefixed with the log's name. The time is left out, since every row has one of its own.
     pub(super) fn take(&mut self, log: &str, row: &MetricRow<'_>) {
         self.clear();
         for (key, datum) in &row.values {
@@ -56,12 +56,12 @@ impl Items {
         }
     }
 
-    /// Returns the row.
+    /// Returns the items of the current row.
     pub(super) fn row(&self) -> &[(String, Vec<u8>)] {
         &self.kept[..self.used]
     }
 
-    /// Writes the row as the items of a message.
+    /// Writes all items into `message`.
     pub(super) fn write(&self, message: &mut Message) {
         for (key, json) in self.row() {
             write_item(message, key, json);
@@ -69,7 +69,7 @@ impl Items {
     }
 }
 
-/// Writes one item of a message.
+/// Writes one item into `message`, as field 1.
 pub(super) fn write_item(message: &mut Message, key: &str, json: &[u8]) {
     message.message(1, |item| {
         item.text(1, key);
@@ -84,15 +84,15 @@ pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
     out
 }
 
-/// Returns a number in JSON as Python writes it.
+/// Returns a number as Python writes it into JSON: with `NaN`, `Infinity` and `-Infinity`.
 pub(super) fn number(value: f64) -> Vec<u8> {
     let mut out = Vec::new();
     write_number(&mut out, value);
     out
 }
 
-/// Appends a value in JSON. What is written here has no keys that JSON does not have, so that this
-/// cannot fail.
+/// Appends a value in JSON. Cannot fail, because none of the values written here has keys that JSON
+/// does not support.
 pub(super) fn write(out: &mut Vec<u8>, value: &impl Serialize) {
     serde_json::to_writer(out, value).ok();
 }

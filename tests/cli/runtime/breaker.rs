@@ -1,4 +1,4 @@
-//! Trials that fail at once: a typo uses up no point, a broken slot is paused, and a repetition
+//! Trials that fail at once: a typo consumes no configuration, a broken slot is paused, and a retry
 //! waits.
 
 use super::world::World;

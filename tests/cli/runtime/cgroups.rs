@@ -1,5 +1,5 @@
-//! A control group for every trial: what it holds, and what is left of it. Where there can be none,
-//! each test says so and does nothing.
+//! One cgroup per trial: the processes it contains, and its removal. Where cgroups cannot be
+//! created, each test reports that and passes.
 
 use super::world::{Running, World};
 use std::path::PathBuf;
@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 const REPORT: &str = "echo \"{\\\"loss\\\": $1}\" >> $SWATH_RECORDS\n";
 
-/// Starts a process that nothing but its group ties to the trial: in a session of its own, without
-/// an environment, its parent dead.
+/// A script that starts a process which only the cgroup ties to the trial: in a session of its own,
+/// without an environment, its parent dead.
 const HIDE: &str = "sleep 0.1\n(setsid env -i sh -c 'echo $$ > far; exec sleep 600' > /dev/null 2>&1 &)\n\
     until [ -s far ]; do sleep 0.01; done\n";
 
-/// The group that this process is in, if groups can be made there.
+/// Returns the cgroup of this process if child groups can be created in it.
 fn own_group() -> Option<PathBuf> {
     let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
     let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap();
@@ -31,7 +31,7 @@ fn own_group() -> Option<PathBuf> {
     Some(group)
 }
 
-/// The groups of a run, by the process that made them.
+/// Returns the cgroups that the process `run` created.
 fn groups_of(run: u32, own: &PathBuf) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(own)
         .unwrap()
@@ -86,7 +86,7 @@ fn is_alive(pid: u32) -> bool {
         .is_some_and(|(_, rest)| !rest.trim().starts_with(['Z', 'X']))
 }
 
-/// The guard of a run.
+/// Returns the process id of a run's guard.
 fn guard_of(run: u32) -> u32 {
     let children = std::fs::read_to_string(format!("/proc/{run}/task/{run}/children")).unwrap();
     let is_guard = |pid: &u32| {

@@ -1,9 +1,10 @@
-//! GPUs, with a driver's program on PATH that reads what each device holds from a file.
+//! GPUs, with a fake driver program on the PATH that reads the memory use of each device from a
+//! file.
 
 use super::world::{Running, World};
 use std::process::Stdio;
 
-/// Two devices, `gpu0` and `gpu1`, that hold so many MiB.
+/// Returns a world with two devices, `gpu0` and `gpu1`, and files for their memory use in MiB.
 fn world(trials: u32, more: &str, script: &str) -> World {
     let world = World::new(trials, &format!("[resources]\n{more}"), script);
     let dir = world.dir.path().display();

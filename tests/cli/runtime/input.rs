@@ -1,4 +1,4 @@
-//! Trials that meddle with their own files.
+//! Trials that damage their own files.
 
 use super::world::World;
 

@@ -1,5 +1,5 @@
-//! What can go wrong around trials while they run, driven through the binary. Each test ends only
-//! what it started.
+//! Failures around running trials, tested through the binary. Each test ends only the processes
+//! that it started.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

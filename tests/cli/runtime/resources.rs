@@ -1,10 +1,10 @@
-//! Memory that is limited, and what a trial's whole tree of processes uses.
+//! Memory limits, and the resource use of a trial's whole process tree.
 
 use super::world::World;
 
 const REPORT: &str = "echo \"{\\\"loss\\\": $1}\" >> $SWATH_RECORDS\n";
 
-/// Holds so many MiB for so many seconds, in a process that is a grandchild of the trial.
+/// Returns a script line that allocates `mib` MiB for `seconds` in a grandchild of the trial.
 fn hold(mib: u32, seconds: &str) -> String {
     format!("(head -c {mib}m /dev/zero; sleep {seconds}) | tail -c 999m > /dev/null")
 }

@@ -28,7 +28,8 @@ fn signal(pid: u32, name: &str) {
     );
 }
 
-/// The letter of a process's state, as in `ps`.
+/// Returns the state of a process as a letter, as in `ps`. Returns `None` if the process does not
+/// exist.
 fn state(pid: u32) -> Option<char> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(')')?.1.trim().chars().next()
@@ -92,7 +93,7 @@ fn a_run_that_goes_on_still_ends_a_trial_that_is_late() {
 fn a_hangup_and_the_warning_of_a_batch_system_end_the_run_as_sigterm_does() {
     for name in ["HUP", "USR1", "TERM"] {
         let world = World::new(3, "[resources]\njobs = 1", "echo $$ > near\nsleep 60\n");
-        // The tests themselves may run under `nohup`, which would be inherited.
+        // The tests may run under `nohup`, and the child would inherit the ignored signal.
         let line = [
             "--default-signal=HUP",
             env!("CARGO_BIN_EXE_swath"),

@@ -1,4 +1,4 @@
-//! A folder with a sweep file and a script, and the binary to run it.
+//! A test fixture: a folder with a sweep file and a script, and the binary to run the sweep.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// No test waits longer than this.
+/// Maximum time that a test waits.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct World {
     pub(crate) dir: tempfile::TempDir,
 }
 
-/// How a command ended and what it said.
+/// The exit code and the output of a command.
 pub(crate) struct Said {
     pub(crate) code: Option<i32>,
     pub(crate) out: String,
@@ -21,8 +21,8 @@ pub(crate) struct Said {
 }
 
 impl World {
-    /// A sweep `s.toml` of so many random trials that run `sh train.sh X`, with more lines of its
-    /// file.
+    /// Creates a sweep `s.toml` of `trials` random trials that run `sh train.sh X`. `more` is
+    /// appended to the sweep file.
     pub(crate) fn new(trials: u32, more: &str, script: &str) -> Self {
         let world = Self {
             dir: tempfile::tempdir().unwrap(),
@@ -52,7 +52,7 @@ impl World {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
-    /// Writes a program into `bin/`, which stands first on the PATH of every command.
+    /// Writes a program into `bin/`, the first folder on the PATH of every command.
     pub(crate) fn program(&self, name: &str, text: &str) {
         fs::create_dir_all(self.path("bin")).unwrap();
         let path = self.path("bin").join(name);
@@ -90,7 +90,7 @@ impl World {
         self.swath(&["run", "s.toml"])
     }
 
-    /// The rows of `trials.csv` as columns by name.
+    /// Returns the column `name` of `trials.csv`.
     pub(crate) fn column(&self, name: &str) -> Vec<String> {
         let text = self.swath(&["export", "s"]).out;
         let mut lines = text.lines();
@@ -105,7 +105,7 @@ impl World {
             .collect()
     }
 
-    /// Waits until something is so.
+    /// Waits until `so` returns `true`; `what` describes the condition in the failure message.
     pub(crate) fn until(&self, what: &str, mut so: impl FnMut() -> bool) {
         let begun = Instant::now();
         while !so() {
@@ -115,7 +115,7 @@ impl World {
     }
 }
 
-/// A run in the background. A test that fails before it has ended ends it.
+/// A run in the background. Dropping it kills the run, for a test that fails early.
 pub(crate) struct Running(pub(crate) Child);
 
 impl Running {
@@ -123,7 +123,7 @@ impl Running {
         self.0.id()
     }
 
-    /// Waits for its end; returns its exit code.
+    /// Waits until the run ends and returns its exit code, `None` if a signal killed it.
     pub(crate) fn code(&mut self) -> Option<i32> {
         self.0.wait().unwrap().code()
     }
@@ -131,7 +131,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // One that stands still dies of it too, and its guard ends its trials.
+        // SIGKILL also ends a stopped process, and the guard then ends its trials.
         self.0.kill().and_then(|()| self.0.wait()).ok();
     }
 }

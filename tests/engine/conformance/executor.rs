@@ -1,5 +1,6 @@
-//! What every executor promises, checked for each of them: exactly one `Ended` for each started
-//! attempt, the signals of a trial in order, stopping idempotent and harmless for who does not run.
+//! The contract of executors, checked for each implementation: exactly one `Ended` for each started
+//! attempt, the signals of a trial in order, and a stop that is idempotent and harmless for a trial
+//! that does not run.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -14,19 +15,19 @@ use swath::logger::TrialLogger;
 use swath::space::Params;
 use swath::study::{Attempt, Datum, Exit, Failure, LogRecord, Metric, TrialId, Usage};
 
-/// No test waits longer than this.
+/// Maximum time that a test waits.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How the trials of a world behave.
+/// The behaviour of the trials of a world.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Behaviour {
-    /// Reports 0, 1, 2 as `loss` and ends well.
+    /// Reports `loss` 0, 1, 2 and ends successfully.
     Reports,
-    /// Runs until it is asked to end.
+    /// Runs until it is stopped.
     Endless,
 }
 
-/// An executor under test, with what it needs to exist.
+/// An executor under test with its folder and helpers.
 struct World {
     executor: Box<dyn Executor>,
     dir: tempfile::TempDir,
@@ -134,7 +135,7 @@ impl World {
         self.executor.start(launch).unwrap();
     }
 
-    /// Waits until so many attempts have ended, and a moment longer to see what should not come.
+    /// Waits until `count` attempts have ended, and a little longer to catch unexpected signals.
     fn until_ended(&mut self, count: usize) -> Vec<Signal> {
         let begun = Instant::now();
         let mut signals = Vec::new();
@@ -153,7 +154,7 @@ fn ended(signals: &[Signal]) -> usize {
         .count()
 }
 
-/// What each trial said, without the times, places and use.
+/// Returns the signals of each trial, without times, places and resource use.
 fn told(signals: &[Signal]) -> BTreeMap<TrialId, Vec<What>> {
     let mut told: BTreeMap<TrialId, Vec<What>> = BTreeMap::new();
     for signal in signals {

@@ -1,4 +1,4 @@
-//! One suite for each trait, run over every implementation in its registry.
+//! One conformance suite for each trait, run over every implementation in its registry.
 
 mod executor;
 mod outcomes;

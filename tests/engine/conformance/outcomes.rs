@@ -1,4 +1,4 @@
-//! What every sampler makes of outcome limits and of replicates.
+//! The behaviour of every sampler under outcome constraints and replicates.
 
 use crate::play::{Game, space};
 use swath::sampler::SAMPLERS;
@@ -14,7 +14,7 @@ fn at(params: &Params, name: &str) -> f64 {
     params.get(name).and_then(Value::as_f64).unwrap_or(0.0)
 }
 
-/// Lets the study have limits on `g`, or replicates.
+/// Edits the header of the study, to add outcome constraints on `g` or replicates.
 fn edited(game: &mut Game, header: impl FnOnce(&mut Header)) {
     let mut new = game.study.header().clone();
     header(&mut new);
@@ -46,8 +46,9 @@ fn tell(game: &mut Game, trial: TrialId, value: f64, limited: Option<f64>) {
     });
 }
 
-/// The objective falls towards x = 1, the limit is kept below x = 0.4: returns how many of forty
-/// trials after the first ten keep it, and the best of those.
+/// Plays a study whose objective falls towards x = 1 while the constraint holds only up to x = 0.4.
+/// Returns how many of the forty trials after the first ten satisfy the constraint, and the best of
+/// the feasible trials.
 fn limited(name: &str, header: impl FnOnce(&mut Header)) -> Option<(usize, f64)> {
     let mut game = Game::new(name, space(SPACE), 1, 11, 60)?;
     edited(&mut game, header);
@@ -83,7 +84,7 @@ fn samplers_that_learn_stay_within_a_limit() {
             kept >= 18 && kept > without,
             "{name}: {kept} of 40 keep the limit, {without} without one"
         );
-        // The best that keeps it is 0.36, at its border.
+        // The best feasible value is 0.36, on the boundary of the constraint.
         assert!((0.36..0.5).contains(&best), "{name}: {best}");
     }
 }

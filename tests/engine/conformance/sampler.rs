@@ -1,4 +1,4 @@
-//! What every sampler promises, tried on every one in the registry.
+//! The contract of samplers, checked for every implementation in the registry.
 
 use crate::play::{self, Game, space};
 use swath::numerics::hypervolume::hypervolume;
@@ -18,7 +18,7 @@ optimizer = ["sgd", "adam"]
 momentum = { min = 0.0, max = 0.9, step = 0.3, when = "optimizer == 'sgd'" }
 "#;
 
-/// Without a float that a grid would have to be told about.
+/// A mixed space in which every float has a step, which the grid sampler needs.
 const MIXED_FOR_ALL: &str = r#"
 layers = { min = 1, max = 3 }
 units = { min = 1, max = 4, repeat = "layers" }
@@ -27,7 +27,7 @@ momentum = { min = 0.0, max = 0.9, step = 0.3, when = "optimizer == 'sgd'" }
 steps = { min = 1, max = 100, log = true }
 "#;
 
-/// Grids of few and of many numbers that are uniform in the logarithm.
+/// Stepped parameters with a log scale, with few and with many values.
 const LOGARITHMIC_STEPS: &str = r#"
 batch = { min = 16, max = 128, step = 16, log = true }
 rate = { min = 0.05, max = 0.2, step = 0.05, log = true }
@@ -61,8 +61,8 @@ fn fails(game: &mut Game, trial: TrialId, exit: Exit) {
     });
 }
 
-/// Plays `trials` trials of which some fail, some are stopped, some stay pending, one is imported;
-/// returns what was proposed and all events.
+/// Plays `trials` trials, of which some fail, some are stopped, some stay pending and one is
+/// imported. Returns the game with all events, and the proposals.
 fn eventful(name: &str, text: &str, trials: usize) -> Option<(Game, Vec<Params>)> {
     let mut game = Game::new(name, space(text), 1, 7, trials as u64)?;
     let mut proposed = Vec::new();
@@ -310,7 +310,7 @@ fn the_front_of_a_model_dominates_more_than_that_of_chance() {
         (0..3).map(play).sum::<f64>() / 3.0
     };
     let (chance, found) = (volume("random"), volume("tpe"));
-    // The whole is 6.27.
+    // The hypervolume of the entire front is 6.27.
     assert!(
         found > 5.3 && found > chance,
         "tpe found {found}, chance {chance}"

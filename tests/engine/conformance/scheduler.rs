@@ -1,6 +1,6 @@
-//! What every scheduler promises, checked for each of the registry: answers are a function of what
-//! was observed, questions change nothing, every decision has a reason, nothing new is asked for
-//! without room, every study ends.
+//! The contract of schedulers, checked for each implementation in the registry: answers are a
+//! function of the observed events, queries change nothing, every decision has a reason, no new
+//! trial is requested without a free slot, and every study ends.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use swath::study::{
     Attempt, Event, Goal, Header, Objective, Setting, Study, Take, TrialId, Verdict, kind,
 };
 
-/// Every scheduler with options that make it decide something within 9 epochs, and whether trials
-/// have checkpoints.
+/// Every scheduler with options that make it decide something within 9 epochs, and whether its
+/// trials have checkpoints.
 const SUBJECTS: &[(&str, &str, bool)] = &[
     ("fifo", "", false),
     ("median", "min = 2\npeers = 2", false),
@@ -25,7 +25,7 @@ const SUBJECTS: &[(&str, &str, bool)] = &[
     ("pbt", "max = 9\ninterval = 3\npopulation = 4", true),
 ];
 
-/// The subjects that judge by several objectives too.
+/// The subjects that support several objectives too.
 const SEVERAL: &[(&str, &str, bool)] = SUBJECTS.split_at(1).1;
 
 const TRIALS: u32 = 24;
@@ -38,7 +38,7 @@ fn objective() -> Objective {
     }
 }
 
-/// One objective, or the same and another one that pulls the other way.
+/// Returns one objective, or the same with a second, conflicting one.
 fn objectives(count: usize) -> Vec<Objective> {
     let speed = Objective {
         metric: "speed".into(),
@@ -84,7 +84,8 @@ fn made_for(
     built.expect("nothing was wrong with it")
 }
 
-/// Good and bad ones, in no order; the fifth diverges, the seventh ends early, every third is slow.
+/// Returns good and bad learning curves in no particular order. The fifth diverges, the seventh
+/// ends early, every third is slow.
 fn curves() -> Vec<Curve> {
     (1..=TRIALS)
         .map(|trial| {
@@ -111,7 +112,8 @@ fn curves() -> Vec<Curve> {
         .collect()
 }
 
-/// Some attempts are lost, some programs do not end where they are told to.
+/// Returns the mishap of an attempt: some attempts are lost, some programs do not end where they
+/// should.
 fn mishap(TrialId(trial): TrialId, Attempt(attempt): Attempt) -> Mishap {
     let lost_before = (trial.is_multiple_of(6) && attempt < 3).then_some(attempt as usize);
     Mishap {
@@ -153,7 +155,7 @@ fn live_for(
     check(&simulation);
 }
 
-/// All it would say now.
+/// Returns all answers that the scheduler would give now, as text.
 fn answers(scheduler: &dyn TrialScheduler, study: &Study) -> String {
     let about = |trial| {
         (
@@ -306,7 +308,8 @@ fn a_key_that_means_nothing_is_a_mistake() {
     }
 }
 
-/// Returns what a trial had shown by an epoch, oriented so that small is good.
+/// Returns the best values that a trial has reported up to an epoch, oriented so that smaller is
+/// better.
 fn shown(curve: &Curve, epoch: f64) -> Vec<f64> {
     let until = curve.points.partition_point(|(at, _)| *at <= epoch);
     let loss = curve.points[..until]
@@ -336,7 +339,8 @@ fn of_several_objectives_a_trial_that_is_ended_early_is_dominated_by_one_that_go
                 there.map(|(trial, _)| &curves[trial.id.0 as usize - 1])
             };
             for (trial, step) in steps.clone() {
-                // Of what has diverged in one objective nothing is worth another epoch.
+                // Skip trial 5, which diverges in one objective: it may be ended even if no trial
+                // dominates it.
                 let is_ended = matches!(trial.state.word(), "stopped" | "paused");
                 if !is_ended || trial.id == TrialId(5) {
                     continue;

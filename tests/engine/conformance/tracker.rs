@@ -1,6 +1,6 @@
-//! What every tracker promises, checked for each of the registry: what it writes while a study runs
-//! is what `export` makes again, byte for byte; it takes every event there is; it harms no other
-//! when it fails.
+//! The contract of trackers, checked for each implementation in the registry: its output during a
+//! run is what `export` writes again, byte for byte; it accepts every event; and its failure
+//! affects no other tracker.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -20,12 +20,12 @@ use swath::tracker::csv::Csv;
 use swath::tracker::recorder::{Named, Recorder, Stale};
 use swath::tracker::{TRACKERS, Tracker};
 
-/// Every tracker's name.
+/// Returns the names of all trackers in the registry.
 fn names() -> Vec<&'static str> {
     TRACKERS.iter().map(|kind| kind.name).collect()
 }
 
-/// The sweep file of a study with these trackers.
+/// Returns a sweep file with these trackers.
 fn sweep_text(trackers: &[&str]) -> String {
     let mut text = "name = \"digits\"\nrun = { command = [\"true\"] }\n[space]\nlr = { min = 1e-3, max = 1.0, log = true }\n".to_owned();
     for name in trackers {
@@ -37,7 +37,7 @@ fn sweep_text(trackers: &[&str]) -> String {
     text
 }
 
-/// Builds trackers as `run` does; without a folder they have nowhere to write.
+/// Builds trackers as `run` does. Without a folder they cannot write.
 fn build(trackers: &[&str], dir: Option<&Path>) -> Vec<Named> {
     let sweep = Sweep::parse(Source {
         name: "sweep.toml".into(),
@@ -50,9 +50,9 @@ fn build(trackers: &[&str], dir: Option<&Path>) -> Vec<Named> {
         .collect()
 }
 
-/// A study in which everything happens that can: every event, every record, every end; names that
-/// are not ASCII, NaN and infinities, a trial that never reports, one that is stopped, one that
-/// fails and is tried again, one that is lost.
+/// Returns a study with every event, every record and every exit: names that are not ASCII, NaN and
+/// infinities, a trial that never reports, one that is stopped, one that fails and is retried, one
+/// that is lost.
 fn eventful() -> Vec<Entry> {
     let number = |value: f64| Datum::Number(Metric(value));
     let report = |values: &[(&str, Datum)]| LogRecord::Report {
@@ -316,7 +316,7 @@ fn eventful() -> Vec<Entry> {
         .collect()
 }
 
-/// A study on disk that has run and of which no tracker has heard.
+/// A study on disk that has run without trackers.
 struct World {
     dir: StudyDir,
     entries: Vec<Entry>,
@@ -353,7 +353,7 @@ impl World {
         world
     }
 
-    /// Writes the first entries as the journal.
+    /// Writes the first `count` entries as the journal.
     fn write_journal(&self, count: usize) {
         let lines = self.entries[..count]
             .iter()
@@ -361,7 +361,7 @@ impl World {
         fs::write(self.dir.journal(), lines.collect::<String>()).unwrap();
     }
 
-    /// Feeds the trackers as a run does; returns those that have become stale.
+    /// Feeds the trackers as a run does, and returns those that became stale.
     fn record(&self, trackers: Vec<Named>) -> Vec<Stale> {
         let nothing = Box::new(|_: &mut dyn FnMut(&Entry)| {});
         let mut recorder =
@@ -432,7 +432,7 @@ fn what_is_written_while_a_study_runs_is_what_export_makes_again() {
             "{name}"
         );
         same(name, &world.written(), &live);
-        // Over what is there already, too.
+        // Export again over the files that exist already.
         rebuild(&Registry::standard(), &world.dir, name).unwrap();
         same(name, &world.written(), &live);
     }
@@ -469,7 +469,7 @@ fn one_that_fails_is_told_once_and_harms_no_other() {
             .copied()
             .filter(|name| name != victim)
             .collect();
-        // Without a folder it has nowhere to write.
+        // Without a folder the victim cannot write.
         let mut trackers = build(&[victim], None);
         trackers.extend(build(&others, Some(world.dir.root())));
         let stale = world.record(trackers);
@@ -512,7 +512,7 @@ fn every_beginning_of_a_study_can_be_written() {
     }
 }
 
-/// A tracker of one's own, by the public trait.
+/// A user-defined tracker, implemented through the public trait.
 struct Counting(std::sync::Arc<std::sync::atomic::AtomicUsize>);
 
 impl Tracker for Counting {

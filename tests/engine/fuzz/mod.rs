@@ -1,8 +1,8 @@
-//! Every input of `corpus/` and many changes of it, for each of the targets: none panics.
+//! Feeds every input of `corpus/` and many mutations of it to each target. None may panic.
 //!
-//! `SWATH_FUZZ=100000 cargo test --release --test engine fuzz::` is the long form. `cargo fuzz`,
-//! which sees what an input reaches, uses the same targets: see `fuzz/`. An input that has failed
-//! once is added to `corpus/`.
+//! `SWATH_FUZZ=100000 cargo test --release --test engine fuzz::` runs the long form. `cargo fuzz`,
+//! which is guided by coverage, uses the same targets: see `fuzz/`. An input that has failed once
+//! is added to `corpus/`.
 
 mod mutation;
 mod targets;
@@ -11,7 +11,7 @@ use std::fs;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
-/// Returns the files of a folder, by name.
+/// Returns the files of a folder, sorted by name.
 fn files_in(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("the folder can be read");
     let mut files: Vec<_> = entries
@@ -21,7 +21,7 @@ fn files_in(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Returns the inputs of a target.
+/// Returns the corpus of a target.
 fn corpus(target: &str) -> Vec<Vec<u8>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = files_in(&root.join("tests/engine/fuzz/corpus").join(target));
@@ -34,7 +34,7 @@ fn corpus(target: &str) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// Calls a target with its corpus as it is, then with as many changes of it.
+/// Calls a target with its unchanged corpus, then with `changes` mutations of it.
 fn assert_never_panics(name: &str, target: fn(&[u8]), changes: u64) {
     let corpus = corpus(name);
     for input in &corpus {

@@ -1,10 +1,9 @@
-//! Changes of inputs, as a fuzzer makes them that does not see what they reach. The same seed makes
-//! the same change.
+//! Mutates inputs like a fuzzer without coverage feedback. The same seed gives the same mutation.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Pieces of the formats that are read: what seldom arises by chance.
+/// Fragments of the formats under test that rarely arise by chance.
 const WORDS: [&[u8]; 27] = [
     b"\"",
     b"'",
@@ -35,10 +34,10 @@ const WORDS: [&[u8]; 27] = [
     b"-9223372036854775808",
 ];
 
-/// The longest input that is made.
+/// Maximum length of a mutated input in bytes.
 const LONGEST: usize = 64 * 1024;
 
-/// Returns an input of `corpus` after a few changes.
+/// Returns an input of `corpus` after a few mutations.
 pub(crate) fn changed(corpus: &[Vec<u8>], seed: u64) -> Vec<u8> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut input = corpus[random.random_range(0..corpus.len())].clone();
@@ -53,23 +52,23 @@ fn change(input: &mut Vec<u8>, corpus: &[Vec<u8>], random: &mut ChaCha8Rng) {
     let at = random.random_range(0..=input.len());
     let end = (at + random.random_range(1..=32)).min(input.len());
     match random.random_range(0..8) {
-        // A bit flips.
+        // Flip a bit.
         0 if at < input.len() => input[at] ^= 1 << random.random_range(0..8),
-        // A byte becomes another.
+        // Replace a byte.
         1 if at < input.len() => input[at] = random.random(),
-        // A piece goes.
+        // Remove a piece.
         2 => drop(input.drain(at..end)),
-        // A piece comes twice.
+        // Duplicate a piece.
         3 => drop(input.splice(at..at, input[at..end].to_vec())),
-        // The rest goes.
+        // Remove the rest.
         4 => input.truncate(at),
-        // The rest comes from another input.
+        // Replace the rest by that of another input.
         5 => {
             let other = &corpus[random.random_range(0..corpus.len())];
             input.truncate(at);
             input.extend_from_slice(&other[random.random_range(0..=other.len())..]);
         }
-        // A word comes in, or takes the place of a piece.
+        // Insert a fragment, or replace a piece by one.
         6 => drop(input.splice(
             at..at,
             WORDS[random.random_range(0..WORDS.len())].iter().copied(),

@@ -1,8 +1,8 @@
-//! One function for each kind of input that a person, a program or a file gives. None of them may
-//! panic, whatever the bytes are.
+//! Fuzz targets: one function for each kind of input that comes from a person, a program or a file.
+//! None may panic on any bytes.
 //!
-//! The tests beside this file call them with changed inputs of `corpus/`; the targets of cargo-fuzz
-//! in `fuzz/` call them too.
+//! The tests beside this file call them with mutations of `corpus/`; the targets of cargo-fuzz in
+//! `fuzz/` call them too.
 
 use std::fs;
 use std::path::Path;
@@ -19,8 +19,8 @@ use swath::study::Header;
 use swath::sweep::{Rejected, Sweep};
 use tempfile::TempDir;
 
-/// A sweep file: it is accepted or refused with errors that can be shown, and what is accepted has
-/// configurations.
+/// Target: a sweep file. It is accepted, or refused with errors that can be displayed. An accepted
+/// one yields configurations.
 pub(crate) fn sweep_file(bytes: &[u8]) {
     for parse in [Sweep::parse, Sweep::parse_for_function] {
         let mut diagnostics = Diagnostics::default();
@@ -41,7 +41,7 @@ fn assert_can_be_shown(rejected: &Rejected) {
     assert!(rejected.json().is_object() || rejected.json().is_array());
 }
 
-/// The value of a name in expressions and formulas.
+/// Returns the value of a name in expressions and formulas.
 fn value_of(name: &str) -> Option<Value> {
     match name {
         "x" => Some(Value::Float(0.5)),
@@ -56,7 +56,7 @@ fn value_of(name: &str) -> Option<Value> {
     }
 }
 
-/// The type of a name in expressions.
+/// Returns the type of a name in expressions.
 fn type_of(name: &str) -> Option<Type> {
     match name {
         "x" | "n" => Some(Type::Number),
@@ -67,7 +67,7 @@ fn type_of(name: &str) -> Option<Type> {
     }
 }
 
-/// The cells of a trial whose reports are all 0.25.
+/// The cells of a trial whose reported values are all 0.25.
 struct Trial;
 
 impl Cells for Trial {
@@ -80,7 +80,7 @@ impl Cells for Trial {
     }
 }
 
-/// An expression of a sweep file and a formula of `--where`: each is refused or computed.
+/// Target: an expression of a sweep file, and a formula of `--where`. Each is refused or evaluated.
 pub(crate) fn expression(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     if let Ok(expr) = Expr::parse(&text) {
@@ -98,8 +98,8 @@ pub(crate) fn expression(bytes: &[u8]) {
     }
 }
 
-/// Lines of `$SWATH_RECORDS`: each is read or refused, and the row of what was read is JSON but for
-/// numbers that are none.
+/// Target: lines of `$SWATH_RECORDS`. Each is parsed or refused, and the row of an accepted one is
+/// JSON, except for numbers that JSON does not have.
 pub(crate) fn record_lines(bytes: &[u8]) {
     let mut parser = Parser::default();
     for line in String::from_utf8_lossy(bytes).lines() {
@@ -115,14 +115,14 @@ pub(crate) fn record_lines(bytes: &[u8]) {
     }
 }
 
-/// A folder in memory, where there is such.
+/// Creates a temporary folder, in memory if possible.
 fn folder() -> TempDir {
     tempfile::tempdir_in("/dev/shm")
         .or_else(|_| tempfile::tempdir())
         .expect("a temporary folder")
 }
 
-/// A folder of a study with this journal.
+/// Creates a study folder with this journal.
 fn study_with(journal: &[u8], folder: &Path) -> StudyDir {
     let dir = StudyDir::at(folder.join("study"));
     fs::create_dir(dir.root()).expect("a new folder");
@@ -130,7 +130,7 @@ fn study_with(journal: &[u8], folder: &Path) -> StudyDir {
     dir
 }
 
-/// A journal: it is read or refused, and after a salvage it can be read.
+/// Target: a journal. It is read or refused, and after a salvage it can be read.
 pub(crate) fn journal(bytes: &[u8]) {
     let folder = folder();
     let dir = study_with(bytes, folder.path());
@@ -143,7 +143,7 @@ pub(crate) fn journal(bytes: &[u8]) {
     }
 }
 
-/// The sweep that files are imported into.
+/// Returns the sweep into which files are imported.
 fn importing_sweep() -> Sweep {
     let text = "[objective]\nmetric = 'loss'\ngoal = 'min'\n[search]\ntrials = 3\n\
                 [space]\nx = { min = 0.0, max = 1.0 }\nk = ['a', 'b']\n";
@@ -154,7 +154,7 @@ fn importing_sweep() -> Sweep {
     Sweep::parse_for_function(source).expect("a sweep file")
 }
 
-/// Returns the journal of a study that has only been opened.
+/// Returns the journal of a study that was only opened.
 fn empty_journal(sweep: &Sweep) -> &'static [u8] {
     static JOURNAL: OnceLock<Vec<u8>> = OnceLock::new();
     JOURNAL.get_or_init(|| {
@@ -170,8 +170,8 @@ fn empty_journal(sweep: &Sweep) -> &'static [u8] {
     })
 }
 
-/// A file to import: it is imported, or the study stays as it was; the study can be read in any
-/// case.
+/// Target: a file to import. It is imported, or the study stays unchanged; the study can be read in
+/// either case.
 pub(crate) fn import_file(bytes: &[u8]) {
     let sweep = importing_sweep();
     let before = empty_journal(&sweep);

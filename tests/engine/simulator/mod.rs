@@ -1,10 +1,10 @@
-//! A whole study on a virtual clock, with a fault drawn at every event: crashes, torn writes, lost
-//! children, a full disk, a clock that jumps, trackers that break or take their time, snapshots of
-//! earlier moments, and at the end a flipped bit. Whatever happens, the study comes to the end that
-//! it has without faults.
+//! Simulates a whole study on a virtual clock, with a fault possible at every event: crashes, torn
+//! writes, lost children, a full disk, a clock that jumps, trackers that fail or are slow, outdated
+//! snapshots, and at the end a flipped bit. Whatever happens, the study reaches the same end as
+//! without faults.
 //!
-//! `SWATH_SEEDS=5000 cargo test --test engine simulator::` is the long form; `SWATH_SEED=17` is one
-//! seed again.
+//! `SWATH_SEEDS=5000 cargo test --test engine simulator::` runs the long form; `SWATH_SEED=17`
+//! repeats a single seed.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod moods;
@@ -34,9 +34,9 @@ use swath::study::{
 };
 
 const TRIALS: u64 = 10;
-/// Seeds that have found something.
+/// Seeds that have found a bug before.
 const FAILED_ONCE: [u64; 1] = [1245];
-/// A study that comes to an end needs no more lives than this.
+/// Maximum number of processes (lives) in which a study must end.
 const LIVES: u32 = 400;
 
 fn section(text: &str) -> Section {
@@ -105,7 +105,7 @@ fn parts(sampler: &str, scheduler: &str, slots: usize) -> Parts {
     }
 }
 
-/// What a trial does depends on its configuration and its id alone.
+/// Returns the signals of an attempt, which depend only on the trial's configuration and id.
 fn script(launch: &Launch) -> Vec<(Duration, What)> {
     let x = launch
         .params
@@ -140,30 +140,31 @@ fn script(launch: &Launch) -> Vec<(Duration, What)> {
     said
 }
 
-/// What may go wrong at an event.
+/// A fault of a write to the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
-    /// The process is killed before the bytes are written.
+    /// Occurs when the process is killed before the write.
     Crash,
-    /// The process is killed while they are.
+    /// Occurs when the process is killed during the write.
     Torn,
-    /// There is no room for a while.
+    /// Occurs when the disk is full for a while.
     Full,
 }
 
-/// The fate of one study: one stream of randomness, drawn from at every event in order.
+/// The faults of one study: a single random stream, drawn from at every event in order.
 #[derive(Debug)]
 struct Fate {
     rng: ChaCha8Rng,
-    /// How often something goes wrong, of a thousand events.
+    /// The probability of a fault, in thousandths.
     often: u32,
     dead: bool,
-    /// How many more looks find a full disk.
+    /// Number of polls for which the disk stays full.
     full: u32,
-    /// A sync of this life lost what the kernel had.
+    /// Whether a sync of this life has lost unsynced data.
     unsynced: bool,
     faults: BTreeMap<&'static str, u64>,
-    /// For what is no event of the study, so that a seed means the same whatever else is looked at.
+    /// A separate random stream for choices that are not events of the study, so that a seed keeps
+    /// its meaning when such choices are added.
     aside: ChaCha8Rng,
 }
 
@@ -187,7 +188,7 @@ fn killed() -> io::Error {
     io::Error::other("killed")
 }
 
-/// A file to which anything can happen. A process that was killed writes nothing more.
+/// A journal file with injected faults. After the process is killed, nothing more is written.
 #[derive(Debug)]
 struct Faulty {
     file: File,
@@ -260,7 +261,7 @@ impl Medium for Faulty {
     }
 }
 
-/// The executor, whose children may get lost and which may be killed at any moment.
+/// An executor whose children may be lost and whose process may be killed at any moment.
 struct Frail {
     inner: Simulated,
     fate: Shared,
@@ -290,7 +291,7 @@ impl Executor for Frail {
             fate.dead = true;
         }
         for signal in &mut signals {
-            // Its supervisor went away, with it or without: it runs again.
+            // The supervisor was lost, with or without the trial: the trial runs again.
             if matches!(signal.what, What::Ended(Exit::Done, _)) && fate.strikes() {
                 fate.count("a lost child");
                 signal.what = What::Ended(Exit::Lost, Usage::default());
@@ -300,7 +301,8 @@ impl Executor for Frail {
     }
 }
 
-/// Knows what was acknowledged: what the driver acted on, or told others after it was flushed.
+/// The acknowledged entries: those that the driver acted on, or passed to listeners after flushing
+/// them.
 #[derive(Default)]
 struct Witness {
     entries: Vec<Entry>,
@@ -314,8 +316,8 @@ impl Listener for Watch {
     }
 }
 
-/// Returns everything but attempts and times. How much a trial says between the decision to stop it
-/// and its end is a matter of time too.
+/// Returns everything about the trials except attempts and times. The value of a stopped trial is
+/// left out too: how much it reports between the decision to stop it and its end depends on time.
 fn outcome(study: &Study) -> Vec<(TrialId, String, TrialState, Option<f64>)> {
     let objective = &study.header().objectives[0];
     let line = |trial: &Trial| {
@@ -371,7 +373,8 @@ impl World {
         parts(self.sampler, self.scheduler, self.slots)
     }
 
-    /// Runs the study through as many lives as it takes; returns its end and what went wrong.
+    /// Runs the study in as many lives as it needs. Returns its final state and the number of
+    /// faults by kind.
     fn live(&self, seed: u64, often: u32) -> (Study, BTreeMap<&'static str, u64>) {
         let folder = tempfile::tempdir_in("/dev/shm")
             .or_else(|_| tempfile::tempdir())
@@ -390,12 +393,12 @@ impl World {
         let mut acknowledged: Vec<Entry> = Vec::new();
         let now = Arc::new(AtomicI64::new(0));
         for life in 0..LIVES {
-            // After so many deaths fate relents, so that every study comes to its end.
+            // After 60 lives no more faults occur, so that every study ends.
             if life > 60 {
                 fate.lock().unwrap().often = 0;
             }
             {
-                // Somebody made a little room before starting it again.
+                // A user has freed a little disk space before the restart.
                 let mut fate = fate.lock().unwrap();
                 fate.dead = false;
                 fate.unsynced = false;
@@ -420,7 +423,7 @@ impl World {
         panic!("the study came to no end in {LIVES} lives");
     }
 
-    /// Runs one process until it ends or is killed.
+    /// Runs one process until it ends or is killed. Returns the study if the run ended regularly.
     fn life(&self, dir: &StudyDir, fate: &Shared, now: &Arc<AtomicI64>) -> Option<Study> {
         let jump: i64 = match fate.lock().unwrap().rng.random_range(0..4) {
             0 => -3_600_000_000,
@@ -487,7 +490,7 @@ impl World {
         let ended = driver.run(&mut executor, &Interrupt::default());
         let study = driver.study().clone();
         drop(driver);
-        // What was told to others and is in the journal is the same in both.
+        // Entries passed to listeners equal those in the journal.
         let written = entries(dir);
         let told = &witness.lock().unwrap().entries;
         let same = |entry: &Entry| {
@@ -521,7 +524,7 @@ impl World {
     }
 }
 
-/// Checks what must hold between two lives.
+/// Checks the invariants between two lives.
 fn check(dir: &StudyDir, acknowledged: &mut Vec<Entry>) {
     let now = entries(dir);
     assert!(
@@ -553,7 +556,7 @@ fn check(dir: &StudyDir, acknowledged: &mut Vec<Entry>) {
     *acknowledged = now;
 }
 
-/// Returns what the journal holds. Whatever happened, there is no bad line in it.
+/// Returns the entries of the journal. Whatever happened, it must not contain a bad line.
 fn entries(dir: &StudyDir) -> Vec<Entry> {
     Journal::open(dir)
         .unwrap()
@@ -561,7 +564,8 @@ fn entries(dir: &StudyDir) -> Vec<Entry> {
         .collect()
 }
 
-/// A process that was killed leaves no study; any other failure is one of swath's.
+/// Returns `None` if a process was killed or the disk was full. Panics at any other error, which is
+/// a bug of swath.
 fn died(error: &DriverError) -> Option<Study> {
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(found) = cause {

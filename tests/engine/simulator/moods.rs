@@ -1,5 +1,5 @@
-//! Trackers in a mood: one takes its time, one breaks, one finds no room. Each has seen every entry
-//! in order, or says that it has not.
+//! Faulty trackers: one is slow, one fails, one finds the disk full. Each has seen every entry in
+//! order, or was reported as stale.
 
 use super::Shared;
 use rand::{RngExt, SeedableRng};
@@ -54,7 +54,7 @@ impl Tracker for Moody {
     }
 }
 
-/// Feeds one tracker of each mood, and looks at the end at what they have seen.
+/// Feeds one tracker of each kind, and checks at the end which entries they have seen.
 pub(crate) struct Moods {
     recorder: Option<Recorder>,
     seen: Vec<(&'static str, Arc<Mutex<Vec<u64>>>)>,
@@ -63,7 +63,7 @@ pub(crate) struct Moods {
 }
 
 impl Moods {
-    /// Starts to feed them, first with the `known` entries that the journal holds.
+    /// Starts to feed the trackers, first with the `known` entries of the journal.
     pub(crate) fn start(dir: &StudyDir, known: u64, fate: &Shared, seed: u64) -> Self {
         let mut seen = Vec::new();
         let moods = [
@@ -110,7 +110,7 @@ impl Moods {
             );
             let whole = seen.len() as u64 == last + 1;
             let told = self.left_out.iter().any(|out| out == name);
-            // Where a sync lost what it had, the history may have been read meanwhile.
+            // If a sync lost data, the recorder may have read the history in the meantime.
             let excused = self.fate.lock().unwrap().unsynced;
             assert!(
                 whole || told || excused,

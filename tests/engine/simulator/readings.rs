@@ -1,4 +1,4 @@
-//! What readers and the salvage make of a study that has been through all that.
+//! Readers and the salvage of a study that has been through all these faults.
 
 use super::{Shared, World, entries};
 use rand::RngExt;
@@ -7,15 +7,15 @@ use std::io::Write as _;
 use swath::journal::{self, StudyDir, snapshot};
 use swath::study::{Entry, Study};
 
-/// Folds entries.
+/// Returns the study that results from folding `entries`.
 fn fold(entries: &[Entry]) -> Study {
     let mut study = Study::default();
     entries.iter().for_each(|entry| study.apply(entry).unwrap());
     study
 }
 
-/// Checks that a reader finds the same from the snapshot as from the whole journal, and leaves a
-/// snapshot of some earlier moment.
+/// Checks that a reader gets the same study from the snapshot as from the whole journal, and leaves
+/// a snapshot of some earlier moment behind.
 pub(crate) fn compare_with_snapshot(dir: &StudyDir, fate: &Shared) {
     let now = entries(dir);
     if now.is_empty() {
@@ -34,8 +34,8 @@ pub(crate) fn compare_with_snapshot(dir: &StudyDir, fate: &Shared) {
     snapshot::write(dir, &fold(&now[..kept]), offset as u64).unwrap();
 }
 
-/// Flips a bit in a copy: it is refused, the salvage keeps all the rest, and the study goes on from
-/// there.
+/// Flips a bit in a copy of the journal. The copy must be refused, the salvage must keep all other
+/// entries, and the study must continue from there.
 pub(crate) fn damage_and_salvage(world: &World, dir: &StudyDir, fate: &Shared) {
     let folder = tempfile::tempdir().unwrap();
     let copy = StudyDir::at(folder.path());
