@@ -61,7 +61,9 @@ fn best(history: &History, count: usize) -> Vec<Weighted> {
         if flat {
             1.0
         } else {
-            0.3 + (last - score(row)) / range
+            // Under constraints the rows are ordered by violation first, so that a row may score
+            // worse than the last one; no weight is below that of the last.
+            0.3 + ((last - score(row)) / range).max(0.0)
         }
     })
 }
@@ -119,4 +121,62 @@ fn weigh(rows: &[u32], raw: impl FnMut(&u32) -> f64) -> Vec<Weighted> {
         .zip(raw)
         .map(|(row, weight)| (*row, weight / mean))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space::{Params, Space, Value};
+    use crate::study::{Event, Goal, Limit, Setting, Study};
+    use crate::tracker::demo::{Demo, objective};
+    use std::sync::Arc;
+
+    #[test]
+    fn no_weight_is_negative_where_a_row_of_less_violation_scores_worse() {
+        let mut diagnostics = crate::source::Diagnostics::default();
+        let table = crate::source::Table::parse("x = { min = 0.0, max = 1.0 }\n", &mut diagnostics);
+        let section = crate::source::Section::new("space", 0..0, table);
+        let space = Arc::new(Space::parse(section, None, &mut diagnostics).unwrap());
+        let mut demo = Demo::with(&["x"], vec![objective("loss", Goal::Min)]);
+        let mut header = demo.study.header().clone();
+        header.limits = vec![Limit {
+            metric: "latency".into(),
+            min: None,
+            max: Some(1.0),
+        }];
+        demo.event(Event::Edited {
+            header,
+            changes: Vec::new(),
+            fill: Params::default(),
+            outside: Vec::new(),
+        });
+        let first = [(2.0, 0.1), (3.0, 0.9), (4.0, 0.3)];
+        for (at, (latency, loss)) in (0..30).zip(first.into_iter().chain([(9.0, 0.5); 27])) {
+            let x = Value::Float(f64::from(at) / 30.0);
+            demo.complete(&[("x", x)], &[("loss", loss), ("latency", latency)]);
+        }
+        let mut history = History::new(&Setting {
+            space,
+            objectives: demo.study.header().objectives.clone(),
+            seed: 0,
+            trials: None,
+            slots: 1,
+            resource: None,
+            checkpoint: false,
+            dir: None,
+        });
+        let mut study = Study::default();
+        for entry in &demo.entries {
+            study.apply(entry).unwrap();
+            history.observe(&study, &entry.event);
+        }
+        let (good, _) = split(&history);
+        let weights: Vec<f64> = good.iter().map(|(_, weight)| *weight).collect();
+        assert_eq!(weights.len(), 3);
+        assert!(weights.iter().all(|weight| *weight > 0.0), "{weights:?}");
+        assert!(
+            weights[0] > weights[1] && weights[1] == weights[2],
+            "{weights:?}"
+        );
+    }
 }
