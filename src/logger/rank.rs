@@ -75,8 +75,8 @@ fn number(value: OsString) -> Option<u32> {
     value.to_str()?.trim().parse().ok()
 }
 
-#[cfg(test)]
 #[cfg(feature = "engine")]
+#[cfg(test)]
 mod tests {
     use super::{OUTER, of_number, of_process, outer};
     use std::collections::BTreeMap;

@@ -293,8 +293,8 @@ fn number_of(values: &[(Name, Datum)], metric: &Name) -> Option<f64> {
         })
 }
 
-#[cfg(test)]
 #[cfg(feature = "engine")]
+#[cfg(test)]
 mod tests {
     use crate::space::Value;
     use crate::study::{Datum, Exit, Goal, Limit, LogRecord, Metric, Objective, Take, Trial};
