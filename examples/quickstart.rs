@@ -12,11 +12,7 @@
 
 use std::env;
 use std::error::Error;
-use swath::logger::Directive;
-use swath::run::{self, Options};
-use swath::source::Source;
-use swath::space::Value;
-use swath::sweep::Sweep;
+use swath::prelude::*;
 
 /// The sweep. A file read with `Sweep::read` works as well.
 const SWEEP: &str = r#"
@@ -64,14 +60,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
 
     let study = run::closure(&sweep, options, |trial, log| {
-        let number = |name| {
-            trial
-                .params()
-                .get(name)
-                .and_then(Value::as_f64)
-                .ok_or("a parameter is missing")
-        };
-        for (round, loss) in (1_u32..).zip(descend(number("lr")?, number("momentum")?)) {
+        let steps = descend(trial.float("lr")?, trial.float("momentum")?);
+        for (round, loss) in (1_u32..).zip(steps) {
             if log.report(&[("round", f64::from(round)), ("loss", loss)])? != Directive::Continue {
                 break;
             }

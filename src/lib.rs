@@ -5,6 +5,135 @@
 //! trials. Every trial has a logger bound to its pipeline, stage and trial id. Executors and
 //! loggers send events to one driver. The driver appends each event to the journal, folds it into
 //! the [`study`], informs the sampler and the scheduler, and passes it on to the `tracker`s.
+//!
+//! The [`prelude`] has what most programs need. Cargo features: `cli` (default) is the whole
+//! binary; `engine` alone runs and reads studies from Rust; without features only the logger and
+//! the types of a study are left, which is what a training program compiles.
+//!
+//! # Tune a function
+//!
+//! The same study and the same files as with a program, without other processes:
+//!
+#![cfg_attr(feature = "engine", doc = "```")]
+#![cfg_attr(not(feature = "engine"), doc = "```ignore")]
+//! use swath::prelude::*;
+//!
+//! let text = r#"
+//! name = "valley"
+//! objective = { metric = "loss", goal = "min" }
+//! search = { sampler = "random", trials = 8 }
+//! [space]
+//! lr = { min = 1e-4, max = 1e-1, log = true }
+//! layers = [1, 2, 3]
+//! "#;
+//! let sweep = Sweep::parse_for_function(Source { name: "valley.toml".into(), text: text.into() })?;
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Config {
+//!     lr: f64,
+//!     layers: u32,
+//! }
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let logs = folder.path();
+//! let study = run::closure(&sweep, Options::at(logs), |trial, log| {
+//!     let config: Config = trial.config()?; // or trial.float("lr")?
+//!     for epoch in 1..=3 {
+//!         let loss = config.lr / f64::from(epoch * config.layers);
+//!         if log.report(&[("epoch", epoch.into()), ("loss", loss)])? != Directive::Continue {
+//!             break;
+//!         }
+//!     }
+//!     Ok(())
+//! })?;
+//! let best = study.incumbent().expect("a trial has succeeded");
+//! assert_eq!(best.reports, 3);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Read a study
+//!
+//! A study is read without taking anything from a run that writes it:
+//!
+#![cfg_attr(feature = "engine", doc = "```no_run")]
+#![cfg_attr(not(feature = "engine"), doc = "```ignore")]
+//! use swath::prelude::*;
+//!
+//! let study = journal::read(&StudyDir::at("logs/digits"))?;
+//! for trial in study.best(3) {
+//!     let model = trial.model_that_counts().map_or("no model", |model| model.path);
+//!     println!("trial {}: {:?} {model}", trial.id, trial.scores(&study.header().objectives));
+//! }
+//! # Ok::<(), JournalError>(())
+//! ```
+//!
+//! # Own the loop: ask and tell
+//!
+//! See `run::ask_tell`. Any other language speaks the same by `swath ask-tell`.
+//!
+//! # Log from a program that swath starts
+//!
+//! ```no_run
+//! use swath::prelude::*;
+//!
+//! // `None` if swath did not start this process.
+//! if let Some(mut log) = TrialLogger::from_env()? {
+//!     log.report(&[("epoch", 1.0), ("val_loss", 0.25)])?;
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Add a sampler, a scheduler, an executor or a tracker
+//!
+//! A crate of your own adds a `Kind` to a `Registry` in one line; sweep files can then name it.
+//! `examples/kinds` adds one of each.
+//!
+#![cfg_attr(feature = "engine", doc = "```")]
+#![cfg_attr(not(feature = "engine"), doc = "```ignore")]
+//! use swath::prelude::*;
+//! use swath::sampler::{Ask, Sampler};
+//! use swath::space::Params;
+//! use swath::study::Kind;
+//!
+//! struct Middle;
+//!
+//! impl Sampler for Middle {
+//!     fn suggest(&self, ask: &Ask<'_>) -> Option<Params> {
+//!         ask.draw(|| vec![0.5; ask.space.dims()])
+//!     }
+//! }
+//!
+//! const MIDDLE: Kind<dyn Sampler> = Kind {
+//!     name: "middle",
+//!     about: "the middle of every range",
+//!     paper: None,
+//!     options: &[],
+//!     capabilities: &[],
+//!     build: |_, _, _| Some(Box::new(Middle)),
+//! };
+//!
+//! let text = "objective = { metric = \"loss\", goal = \"min\" }\n\
+//!             search = { sampler = \"middle\", trials = 1 }\n[space]\nx = { min = 0.0, max = 1.0 }\n";
+//! let source = Source { name: "middle.toml".into(), text: text.into() };
+//! let sweep = Registry::standard().sampler(MIDDLE).parse_for_function(source)?;
+//! assert_eq!(sweep.sampler.name, "middle");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+/// The types and modules that most programs need: `use swath::prelude::*;`.
+pub mod prelude {
+    #[cfg(feature = "engine")]
+    pub use crate::journal::{self, JournalError, StudyDir};
+    pub use crate::logger::{Directive, Point, TrialLogger};
+    #[cfg(feature = "engine")]
+    pub use crate::run::{self, AskTell, Options};
+    #[cfg(feature = "engine")]
+    pub use crate::source::Source;
+    pub use crate::space::{Params, Value};
+    pub use crate::study::{Study, Trial, TrialId, TrialState};
+    #[cfg(feature = "engine")]
+    pub use crate::sweep::{Registry, Sweep};
+}
 
 #[cfg(feature = "engine")]
 mod cgroup;

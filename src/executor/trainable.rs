@@ -4,7 +4,7 @@
 use super::stop_line::{Asked, StopLine};
 use super::{Exit, Launch, Signal, What};
 use crate::logger::{DigestCache, ModelStore, TrialFolder, TrialLogger};
-use crate::space::{Name, Params};
+use crate::space::{Name, ParamError, Params};
 use crate::study::{Failure, Place, Timestamp, TrialId, Usage};
 use crossbeam_channel::Sender;
 use std::error::Error;
@@ -95,6 +95,46 @@ impl TrialContext {
     #[must_use]
     pub fn params(&self) -> &Params {
         &self.launch.params
+    }
+
+    /// Returns a number of the configuration; see [`Params::float`].
+    ///
+    /// # Errors
+    /// [`ParamError`] if the parameter is absent or no number.
+    pub fn float(&self, name: &str) -> Result<f64, ParamError> {
+        self.params().float(name)
+    }
+
+    /// Returns a whole number of the configuration.
+    ///
+    /// # Errors
+    /// [`ParamError`] if the parameter is absent or no integer.
+    pub fn int(&self, name: &str) -> Result<i64, ParamError> {
+        self.params().int(name)
+    }
+
+    /// Returns a text of the configuration.
+    ///
+    /// # Errors
+    /// [`ParamError`] if the parameter is absent or no text.
+    pub fn text(&self, name: &str) -> Result<&str, ParamError> {
+        self.params().text(name)
+    }
+
+    /// Returns a switch of the configuration.
+    ///
+    /// # Errors
+    /// [`ParamError`] if the parameter is absent or no switch.
+    pub fn flag(&self, name: &str) -> Result<bool, ParamError> {
+        self.params().flag(name)
+    }
+
+    /// Returns the configuration as a type of the caller; see [`Params::read`].
+    ///
+    /// # Errors
+    /// [`ParamError`] if the parameters do not fit the type.
+    pub fn config<T: serde::de::DeserializeOwned>(&self) -> Result<T, ParamError> {
+        self.params().read()
     }
 
     /// Returns the seed from which the trial is to derive all its randomness.

@@ -34,6 +34,7 @@ mod parse;
 mod point;
 #[cfg(feature = "engine")]
 mod real;
+pub mod typed;
 pub mod value;
 #[cfg(feature = "engine")]
 mod whole;
@@ -44,6 +45,7 @@ pub use extent::Extent;
 pub(crate) use parse::options;
 #[cfg(feature = "engine")]
 pub use point::Digits;
+pub use typed::ParamError;
 pub use value::{Name, Params, Value};
 
 #[cfg(feature = "engine")]

@@ -135,7 +135,7 @@ pub fn prepare(request: &Request<'_>, options: Options) -> Result<Prepared, Reru
     let mut place = Place::new(request, environment, &sweep);
     place.check_data(request);
     let dir = fresh(&options.logs, request)?;
-    let workdir = match place.check_out(&dir, &record, made, environment) {
+    let workdir = match place.check_out(trial.id, &dir, &record, made, environment) {
         Ok(workdir) => workdir,
         // A study that cannot run is of no use: remove its folder.
         Err(error) => {
@@ -289,6 +289,7 @@ impl Place {
     /// which the trial runs.
     fn check_out(
         &mut self,
+        trial: TrialId,
         dir: &StudyDir,
         record: &Record,
         made: &Made,
@@ -307,7 +308,7 @@ impl Place {
                 "`{place}` is no git repository that has commit {commit}; `--workdir` names another"
             );
             return Err(RerunError::Changed {
-                trial: TrialId(0),
+                trial,
                 problems: vec![problem],
             });
         };
