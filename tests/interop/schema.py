@@ -33,6 +33,7 @@ GOOD = [
     {},
     {"scheduler": {"name": "asha", "resource": "epoch", "max": 81, "reduction": 4}},
     {"scheduler": {"resource": "epoch"}},
+    {"scheduler": {"name": "fifo", "resource": "epoch", "max": 81}},
     {"search": {"sampler": "grid", "grid": {"points": {"x": 3}}}},
     {"executor": {"name": "slurm", "walltime": "4h", "extra": ["--constraint=a100"]}},
     {"tracker": [{"name": "csv"}, {"name": "wandb", "tags": ["a"], "log_freq": 10}]},
@@ -41,7 +42,7 @@ GOOD = [
 BAD = [
     {"scheduler": {"name": "asha", "resource": "epoch", "max": 81, "reductoin": 4}},
     {"scheduler": {"name": "asha", "resource": "epoch"}},
-    {"scheduler": {"name": "fifo", "max": 81}},
+    {"scheduler": {"name": "fifo", "max": 81, "reduction": 3}},
     {"scheduler": {"name": "pbt", "resource": "epoch", "max": 81, "quantile": 0.7}},
     {"scheduler": {"name": "ahsa"}},
     {"search": {"sampler": "grid", "grid": {"point": 3}}},
