@@ -228,6 +228,8 @@ impl Supervised {
     /// Only a model after the last report is recorded again, because a new record belongs to the
     /// last report.
     fn read_last_again(&mut self, source: Source) {
+        // A model recorded now would stand behind the last report: only the last one belongs there.
+        let last_path = self.recorded.models.last().map(|(path, _)| path.clone());
         for (path, last) in std::mem::take(&mut self.in_doubt) {
             // Times of the records file say nothing about models that the output named, and vice
             // versa.
@@ -246,7 +248,9 @@ impl Supervised {
                 .version
                 .as_ref()
                 .is_some_and(|version| version.digest.is_ok());
-            if is_known && !model.is_overwritten() && last.reports == self.recorded.reports {
+            let is_last =
+                last.reports == self.recorded.reports && last_path.as_ref() == Some(&path);
+            if is_known && !model.is_overwritten() && is_last {
                 self.record_model(model);
             } else {
                 self.discard(&model);

@@ -102,8 +102,8 @@ impl Trial {
                 let before = || {
                     models
                         .iter()
-                        .rev()
-                        .find(|placed| placed.report < counted.report)
+                        .filter(|placed| placed.report < counted.report)
+                        .max_by_key(|placed| (placed.report, placed.record))
                 };
                 with_it()
                     .find(called_best)
@@ -179,12 +179,40 @@ impl Trial {
     fn placed_models(&self) -> Vec<Placed> {
         let saves_first = self.models.first().is_some_and(|model| model.after == 0)
             && self.models.len() as u64 <= self.reports;
+        let step_of = |model: &SavedModel| match self.records.get(model.record as usize)? {
+            LogRecord::Model { step, .. } => *step,
+            _ => None,
+        };
+        let is_near = |model: &SavedModel, step: f64| {
+            model.step == Some(step) || model.next_step == Some(step)
+        };
+        // Steps that match reports are on the trial's axis; others may count something else.
+        let is_on_axis =
+            |model: &SavedModel| step_of(model).is_some_and(|step| is_near(model, step));
+        let steps_are_on_axis = self.models.iter().any(is_on_axis);
         let placed = |model: &SavedModel| {
             let record = model.record as usize;
             let own_step = match self.records.get(record)? {
                 LogRecord::Model { step, .. } => *step,
                 _ => return None,
             };
+            // A model that is recorded late, such as one whose digest is known only at the end,
+            // still belongs to the report of its step.
+            if let Some(step) = own_step.filter(|step| steps_are_on_axis && !is_near(model, *step))
+            {
+                let counted = self.counted.as_ref();
+                let report = match counted.and_then(|counted| Some((counted.report, counted.step?)))
+                {
+                    Some((report, at)) if at == step => report,
+                    Some((_, at)) if at < step => u64::MAX,
+                    _ => 0,
+                };
+                return Some(Placed {
+                    record,
+                    report,
+                    step: own_step,
+                });
+            }
             let belongs_to_next = match own_step {
                 // An explicit step points at the next report only if it matches that report and not
                 // the previous one.
@@ -440,6 +468,31 @@ mod tests {
             (saved.step, saved.next_step) = (Some(step), Some(next));
         }
         assert_eq!(steps.model_that_counts().unwrap().path, "20");
+    }
+
+    #[test]
+    fn a_model_that_is_recorded_again_at_the_end_belongs_to_the_report_of_its_step() {
+        let epochs = [
+            Epoch(1.0, 0.9),
+            ModelAt("1", 1.0),
+            Epoch(2.0, 0.2),
+            ModelAt("2", 2.0),
+            Epoch(3.0, 0.4),
+            ModelAt("3", 3.0),
+            ModelAt("1", 1.0),
+        ];
+        assert_eq!(model(Take::Last, &epochs), expected("3", 3.0));
+        assert_eq!(model(Take::Best, &epochs), expected("2", 2.0));
+        let late = [
+            Epoch(1.0, 0.9),
+            ModelAt("1", 1.0),
+            Epoch(2.0, 0.2),
+            Epoch(3.0, 0.4),
+            ModelAt("3", 3.0),
+            ModelAt("2", 2.0),
+        ];
+        assert_eq!(model(Take::Best, &late), expected("2", 2.0));
+        assert_eq!(model(Take::Last, &late), expected("3", 3.0));
     }
 
     #[test]
