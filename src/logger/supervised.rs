@@ -171,6 +171,9 @@ impl Supervised {
             if self.waiting.is_empty() {
                 break;
             }
+            // Lines that were appended between the two calls have been read too. Their models are
+            // not in doubt for being newer than the lines before them.
+            state = tail.state_as_read().or(state);
             let source = Source {
                 modified: state.map_or(i128::MIN, |state| state.modified),
                 is_buffered: tail.is_torn(),

@@ -129,6 +129,14 @@ impl Tail {
         about.ok().map(|about| State::of(&about))
     }
 
+    /// Returns the metadata of the file if all of it has been read: every line that was written up
+    /// to its time is known then.
+    pub(super) fn state_as_read(&self) -> Option<State> {
+        let open = self.growth.open.as_ref()?;
+        let about = open.file.metadata().ok()?;
+        (about.len() == open.offset).then(|| State::of(&about))
+    }
+
     /// Reads to the end, for the last time, and delivers an incomplete last line too.
     ///
     /// # Errors
