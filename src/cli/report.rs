@@ -76,8 +76,11 @@ pub fn run(args: &[OsString], err: &mut dyn Write) -> u8 {
     let waits = args.first().is_some_and(|arg| arg == "--wait");
     let done = line(&args[usize::from(waits)..]).and_then(|line| {
         let mut logger = TrialLogger::from_env()?.ok_or(Problem::Outside)?;
+        if waits {
+            return Ok(Some(logger.record_and_wait(&line)?));
+        }
         logger.record(&line)?;
-        Ok(if waits { Some(logger.ask()?) } else { None })
+        Ok(None)
     });
     match done {
         Ok(None) => 0,

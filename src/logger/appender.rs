@@ -46,18 +46,19 @@ impl Appender {
 
     /// Appends a line at once, together with the buffered lines, in one write.
     pub(super) fn now(&mut self, line: &[u8], now: i64) -> Result<(), LoggerError> {
-        self.wait(line)?;
+        self.hold(line)?;
         self.flush(now)
     }
 
     /// Appends a line to the buffer and writes the buffer when it is full or a second old.
     pub(super) fn soon(&mut self, line: &[u8], now: i64) -> Result<(), LoggerError> {
-        self.wait(line)?;
+        self.hold(line)?;
         let due = self.lines.len() >= FULL || now.abs_diff(self.flushed) >= SECOND as u64;
         if due { self.flush(now) } else { Ok(()) }
     }
 
-    fn wait(&mut self, line: &[u8]) -> Result<(), LoggerError> {
+    /// Puts a line into the buffer, to be written together with the next line.
+    pub(super) fn hold(&mut self, line: &[u8]) -> Result<(), LoggerError> {
         if line.len() > LONGEST {
             return Err(LoggerError::TooLong {
                 bytes: line.len(),

@@ -265,12 +265,7 @@ impl TrialLogger {
                 Ok(here.directive())
             }
             End::Child { records, line } => {
-                begin_line(line, "report");
-                for (name, number) in values.iter().filter(|(name, _)| is_kept(name, self.rank)) {
-                    begin_pair(line, name);
-                    json_number(line, *number);
-                }
-                end_line(line, self.rank);
+                encode_report(line, values, self.rank);
                 records.now(line, now())?;
                 Ok(records.directive())
             }
@@ -279,13 +274,36 @@ impl TrialLogger {
 
     /// Reports values and waits for the decision whether the trial continues, so that it never
     /// trains past a stop. The answer replaces SIGTERM as long as the trial ends within its grace
-    /// period.
+    /// period. Report and question are appended in one write: if the report arrived first, its
+    /// verdict could be a SIGTERM, sent before the question was known.
     ///
     /// # Errors
     /// If the record could not be appended, or no answer arrives within a minute.
     pub fn report_and_wait(&mut self, values: &[(&str, f64)]) -> Result<Directive, LoggerError> {
-        self.report(values)?;
+        match &mut self.end {
+            End::Child { records, line } => {
+                encode_report(line, values, self.rank);
+                records.hold(line)?;
+            }
+            End::Here(_) => {
+                self.report(values)?;
+            }
+        }
         Ok(self.ask()?.directive)
+    }
+
+    /// Appends a record, one line of JSON, and waits for the decision whether the trial continues.
+    ///
+    /// # Errors
+    /// If the record is not one line, could not be appended, or no answer arrives within a minute.
+    pub fn record_and_wait(&mut self, line: &str) -> Result<Answer, LoggerError> {
+        match &mut self.end {
+            End::Child { records, .. } => records.hold(with_rank(line, self.rank).as_bytes())?,
+            End::Here(_) => {
+                self.record(line)?;
+            }
+        }
+        self.ask()
     }
 
     /// Asks whether the trial continues after its reports so far, and waits for the answer.
@@ -613,6 +631,16 @@ fn begin_line(line: &mut Vec<u8>, kind: &str) {
     line.clear();
     line.extend_from_slice(b"{\"kind\": ");
     json_text(line, kind);
+}
+
+/// Encodes a report of numbers as one line, without a line break.
+fn encode_report(line: &mut Vec<u8>, values: &[(&str, f64)], rank: u32) {
+    begin_line(line, "report");
+    for (name, number) in values.iter().filter(|(name, _)| is_kept(name, rank)) {
+        begin_pair(line, name);
+        json_number(line, *number);
+    }
+    end_line(line, rank);
 }
 
 /// Returns whether a value of a report is written. A value named like the rank is dropped for a

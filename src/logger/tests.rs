@@ -1270,3 +1270,28 @@ fn the_last_model_has_its_digest_when_the_program_has_ended() {
     assert_eq!(models(&world, &[]).len(), 9, "it is not the ninth any more");
     assert_eq!(fs::read_dir(world.trial().join(HELD)).unwrap().count(), 0);
 }
+
+#[test]
+fn a_report_that_waits_arrives_together_with_its_question() {
+    for _ in 0..50 {
+        let world = World::new();
+        let mut child = world.child();
+        let records = world.trial().join("records.jsonl");
+        let asking = std::thread::spawn(move || child.report_and_wait(&[("loss", 0.5)]));
+        let arrived = loop {
+            let text = std::fs::read_to_string(&records).unwrap_or_default();
+            if !text.is_empty() {
+                break text;
+            }
+        };
+        let question = arrived.lines().nth(1).expect("the question came with it");
+        let question: serde_json::Value = serde_json::from_str(question).unwrap();
+        let answer = super::Answer {
+            id: question["id"].as_str().unwrap().to_owned(),
+            directive: Directive::Stop,
+            why: String::new(),
+        };
+        answer.give(&world.trial()).unwrap();
+        assert_eq!(asking.join().unwrap().unwrap(), Directive::Stop);
+    }
+}
