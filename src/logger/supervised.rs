@@ -2,6 +2,7 @@
 //! forwards the records that the journal keeps.
 
 use super::deciding::{DecidingMetrics, Instead};
+use super::digest::State;
 use super::files::{METRICS, MetricFiles, REPORTS, check_log};
 use super::folder::Recorded;
 use super::inside::{data_dir, inside};
@@ -37,6 +38,10 @@ const MOST_RANKS: usize = 8;
 /// Maximum number of rounds in which lines that arrive while a model is read are read too, before
 /// the results are recorded.
 const ROUNDS: usize = 3;
+
+/// Maximum number of reads of a records file that grows while its lines are read, before the models
+/// that they name are read.
+const CATCH_UPS: usize = 4;
 
 /// The supervising end of a trial's logger.
 pub(super) struct Supervised {
@@ -154,26 +159,18 @@ impl Supervised {
     ) -> io::Result<usize> {
         let mut total = 0;
         let mut result = Ok(());
+        let mut state = None;
         self.reads_together = true;
-        // The file's time is taken before the lines are read. A model that is newer than that may
-        // belong to a line that is not read yet.
-        let mut state = tail.state();
         for _ in 0..ROUNDS {
-            let each = &mut |line: Line<'_>| self.tailed(line, now());
-            match if ended {
-                tail.finish(each)
-            } else {
-                tail.poll(each)
-            } {
+            let read;
+            (state, read) = self.read_lines(tail, ended, now);
+            match read {
                 Ok(read) => total += read,
                 Err(error) => result = Err(error),
             }
             if self.waiting.is_empty() {
                 break;
             }
-            // Lines that were appended between the two calls have been read too. Their models are
-            // not in doubt for being newer than the lines before them.
-            state = tail.state_as_read().or(state);
             let source = Source {
                 modified: state.map_or(i128::MIN, |state| state.modified),
                 is_buffered: tail.is_torn(),
@@ -181,11 +178,9 @@ impl Supervised {
             };
             self.read_models(Some(source), ended);
             // Lines that were appended meanwhile may name the same models again.
-            let later = tail.state();
-            if ended || result.is_err() || later == state {
+            if ended || result.is_err() || tail.state() == state {
                 break;
             }
-            state = later;
         }
         self.settle(ended);
         // Nothing writes any more, so a second look at these models is reliable.
@@ -198,6 +193,44 @@ impl Supervised {
             });
         }
         result.map(|()| total)
+    }
+
+    /// Reads the lines that were appended since the last call. Returns the state of the file up to
+    /// whose time every line is known, and the number of bytes read.
+    ///
+    /// A model that is newer than this state is in doubt: a line that is not read yet may name it.
+    /// While the file still grows, it is read again, so that a model is not in doubt only because
+    /// lines arrive often.
+    fn read_lines(
+        &mut self,
+        tail: &mut Tail,
+        ended: bool,
+        now: fn() -> i64,
+    ) -> (Option<State>, io::Result<usize>) {
+        let mut total = 0;
+        let mut state = None;
+        for _ in 0..CATCH_UPS {
+            // Every line that was written before this moment is read below.
+            state = tail.state();
+            let each = &mut |line: Line<'_>| self.tailed(line, now());
+            match if ended {
+                tail.finish(each)
+            } else {
+                tail.poll(each)
+            } {
+                Ok(read) => total += read,
+                Err(error) => return (state, Err(error)),
+            }
+            // Without a model the state decides nothing.
+            if self.waiting.is_empty() {
+                break;
+            }
+            let state_as_read = tail.state_as_read();
+            if ended || state_as_read.is_some() {
+                return (state_as_read.or(state), Ok(total));
+            }
+        }
+        (state, Ok(total))
     }
 
     /// Records the reports that `feed` finds in a program's output. `modified` is the time of the

@@ -891,7 +891,10 @@ fn md5_of(bytes: &[u8]) -> String {
 }
 
 fn append(world: &World, line: &str) {
-    let path = world.trial().join("records.jsonl");
+    append_to(&world.trial().join("records.jsonl"), line);
+}
+
+fn append_to(path: &Path, line: &str) {
     let mut file = fs::OpenOptions::new()
         .append(true)
         .create(true)
@@ -1294,4 +1297,81 @@ fn a_report_that_waits_arrives_together_with_its_question() {
         answer.give(&world.trial()).unwrap();
         assert_eq!(asking.join().unwrap().unwrap(), Directive::Stop);
     }
+}
+
+/// The length of a line that takes more than one read of the tail.
+const LONG: usize = 300_000;
+
+impl World {
+    /// Makes a logger whose sink calls `meanwhile` with each record that it receives: the work of
+    /// the program while its lines are read.
+    fn logger_with(&self, mut meanwhile: impl FnMut(&LogRecord) + Send + 'static) -> TrialLogger {
+        let dirs = Dirs {
+            workdir: self.dir.path().to_path_buf(),
+            trial: self.trial(),
+        };
+        let told = self.told.clone();
+        let sink = move |record| {
+            meanwhile(&record);
+            told.lock().unwrap().push(record);
+            Directive::Continue
+        };
+        TrialLogger::in_process(identity(), dirs, Box::new(sink)).unwrap()
+    }
+
+    /// Follows a program that appends the report of epoch 2, with a new model, while the report of
+    /// epoch 1 is read. If `has_more`, it appends a report also while that of epoch 2 is read.
+    /// Returns the content to which the digest of the model belongs.
+    fn content_of_a_model_named_meanwhile(&self, has_more: bool) -> String {
+        let long = "a".repeat(LONG);
+        self.records(
+            format!("{{\"epoch\": 1}}\n{{\"kind\": \"note\", \"text\": \"{long}\"}}\n").as_bytes(),
+        );
+        let model = self.dir.path().join("models/2.bin");
+        let records = self.trial().join("records.jsonl");
+        let mut reports = 0;
+        let mut logger = self.logger_with(move |record| {
+            reports += u64::from(matches!(record, LogRecord::Report { .. }));
+            let line = match reports {
+                1 if matches!(record, LogRecord::Report { .. }) => {
+                    wait_a_tick();
+                    fs::write(&model, "second").unwrap();
+                    "{\"epoch\": 2, \"model_path\": \"models/2.bin\"}\n"
+                }
+                2 if has_more => "{\"epoch\": 3}\n",
+                _ => return,
+            };
+            append_to(&records, line);
+        });
+        logger.follow(&mut self.tail()).unwrap();
+        let mut contents = models(self, &["second"]);
+        assert_eq!(contents.len(), 1, "{contents:?}");
+        contents.remove(0).1
+    }
+}
+
+#[test]
+fn a_model_that_is_newer_than_the_lines_read_before_its_own_has_its_digest() {
+    assert_eq!(
+        World::new().content_of_a_model_named_meanwhile(false),
+        "second"
+    );
+}
+
+#[test]
+fn a_model_has_its_digest_although_more_lines_arrive_while_its_line_is_read() {
+    assert_eq!(
+        World::new().content_of_a_model_named_meanwhile(true),
+        "second"
+    );
+}
+
+#[test]
+fn a_program_that_appends_a_line_for_each_line_that_is_read_does_not_keep_its_reader_busy() {
+    let world = World::new();
+    let records = world.trial().join("records.jsonl");
+    let mut logger = world.logger_with(move |_| append_to(&records, "{\"epoch\": 2}\n"));
+    world.save(1, "first");
+    logger.follow(&mut world.tail()).unwrap();
+    assert_eq!(models(&world, &["first"]).len(), 1);
 }
