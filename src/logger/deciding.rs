@@ -137,7 +137,6 @@ impl DecidingMetrics {
     }
 
     /// Converts all values of a report, as [`read`](Self::read) does.
-    #[cfg(feature = "engine")]
     pub(crate) fn read_all(&mut self, values: &mut [(Name, Datum)], flaws: &mut Vec<String>) {
         for (name, datum) in values {
             let given = std::mem::replace(datum, Datum::Flag(false));

@@ -3,9 +3,11 @@
 //!
 //! The logger's own [`Due`] decides whether a metric of a batch, or of a worker, is taken at all.
 
+use super::wire::{LineKind, Refused};
 use super::{LoggerError, Point, TrialLogger};
 use crate::study::Due;
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
+use std::borrow::Cow;
 use std::path::Path;
 
 /// An item to log.
@@ -44,26 +46,6 @@ impl From<Json> for Item<'_> {
         Self::Json(json)
     }
 }
-
-/// The kinds that have a meaning outside the logging program. Kinds that need the program's own
-/// objects are refused by name.
-const KINDS: [&str; 15] = [
-    "metric",
-    "param",
-    "params",
-    "dict",
-    "text",
-    "figure",
-    "image",
-    "artifact",
-    "model",
-    "best_model",
-    "dataset",
-    "optimizer",
-    "flops",
-    "prov_documents",
-    "note",
-];
 
 impl TrialLogger {
     /// Sets the filter of [`log`](Self::log).
@@ -105,112 +87,172 @@ impl TrialLogger {
         at: Point<'_>,
     ) -> Result<bool, LoggerError> {
         let item = item.into();
+        let call = Call {
+            item: &item,
+            identifier,
+            kind,
+            at,
+        };
         // The item is checked before the filter, so that a mistake shows at the first call.
-        let line = line(&item, identifier, kind, at)?;
+        let form = call.form()?;
         if !self.should_log(at.batch) {
             return Ok(false);
         }
-        match (line, item) {
-            (Some(line), _) => self.record(&line.to_string()).map(|_| true),
-            (None, Item::Number(number)) => self.metric(identifier, number, at).map(|()| true),
-            (None, _) => Ok(false),
+        match form {
+            Form::Metric(number) => self.metric(identifier, number, at)?,
+            Form::Line(line) => drop(self.record(&line.to_string())?),
         }
+        Ok(true)
     }
 }
 
-/// Builds the line in the records format; `None` for a metric, which has a cheaper path.
-fn line(
-    item: &Item<'_>,
-    identifier: &str,
-    kind: &str,
-    at: Point<'_>,
-) -> Result<Option<Json>, LoggerError> {
-    let refused = |why: String| LoggerError::Kind {
-        kind: kind.to_owned(),
-        why,
-    };
-    let wrong = |wanted: &str| refused(format!("`{identifier}` needs {wanted}"));
-    let path = || match item {
-        Item::Path(path) => Ok(path.to_string_lossy().into_owned()),
-        Item::Text(path) => Ok((*path).to_owned()),
-        _ => Err(wrong("a path")),
-    };
-    let value = || match item {
-        Item::Number(number) => crate::logger::log::number(*number),
-        Item::Text(text) => json!(text),
-        Item::Path(path) => json!(path.to_string_lossy()),
-        Item::Json(json) => json.clone(),
-    };
-    let object = || match item {
-        Item::Json(Json::Object(object)) => Ok(object.clone()),
-        _ => Err(wrong("an object")),
-    };
-    let mut line = match kind {
-        "metric" if matches!(item, Item::Number(_)) => return Ok(None),
-        "flops" if matches!(item, Item::Number(_)) => json!({ "value": value() }),
-        "metric" | "flops" => return Err(wrong("a number")),
-        "param" => json!({ "name": identifier, "value": value() }),
-        "params" => Json::Object(object()?),
-        "dict" if matches!(item, Item::Json(Json::Object(_) | Json::Array(_))) => {
-            json!({ "name": identifier, "value": value() })
-        }
-        "dict" => return Err(wrong("an object or a list")),
-        "text" => match item {
-            Item::Text(text) => json!({ "name": identifier, "text": text }),
-            _ => return Err(wrong("a text")),
-        },
-        "note" => json!({ "text": path()? }),
-        "figure" | "image" | "artifact" | "prov_documents" => json!({ "path": path()? }),
-        "model" | "best_model" => json!({ "path": path()?, "name": identifier }),
-        "dataset" => json!({ "path": path()?, "role": at.context }),
-        "optimizer" => {
-            let mut line = object()?;
-            line.insert("name".to_owned(), json!(identifier));
-            Json::Object(line)
-        }
-        "watch" | "torch" | "system" | "carbon" | "execution_time" => {
-            // The parser of lines knows the reason.
-            let why = super::wire::Parser::default().parse(&json!({ "kind": kind }).to_string());
-            return Err(refused(
-                why.err().map_or_else(String::new, |why| why.to_string()),
-            ));
-        }
-        _ => {
-            return Err(refused(format!(
-                "there is no such kind; there are {}",
-                KINDS.join(", ")
-            )));
-        }
-    };
-    let Json::Object(fields) = &mut line else {
-        return Err(wrong("an object"));
-    };
-    place(fields, kind, at);
-    fields.insert("kind".to_owned(), json!(kind));
-    Ok(Some(line))
+/// The form in which an item is recorded.
+enum Form {
+    /// A metric, which is cheaper to record than a line.
+    Metric(f64),
+    /// A line in the records format.
+    Line(Json),
 }
 
-/// Adds the point to the line, for the kinds that have one.
-fn place(fields: &mut Map<String, Json>, kind: &str, at: Point<'_>) {
-    if matches!(kind, "model" | "best_model" | "flops")
-        && let Some(step) = at.step
-    {
-        fields.insert("step".to_owned(), json!(step));
+/// One call of [`TrialLogger::log`].
+struct Call<'c> {
+    item: &'c Item<'c>,
+    identifier: &'c str,
+    kind: &'c str,
+    at: Point<'c>,
+}
+
+impl Call<'_> {
+    fn form(&self) -> Result<Form, LoggerError> {
+        let kind = self.line_kind()?;
+        let mut line = match kind {
+            LineKind::Metric => return self.number().map(Form::Metric),
+            LineKind::Flops => json!({ "value": number_as_json(self.number()?) }),
+            LineKind::Params => self.object()?,
+            LineKind::Dict => self.dict()?,
+            LineKind::Text => json!({ "name": self.identifier, "text": self.text()? }),
+            LineKind::Note => json!({ "text": self.path()? }),
+            LineKind::Image | LineKind::Artifact | LineKind::ProvDocuments => {
+                json!({ "path": self.path()? })
+            }
+            LineKind::Model | LineKind::BestModel => {
+                json!({ "path": self.path()?, "name": self.identifier })
+            }
+            LineKind::Dataset => json!({ "path": self.path()?, "role": self.at.context }),
+            LineKind::Optimizer => {
+                let mut line = self.object()?;
+                line["name"] = json!(self.identifier);
+                line
+            }
+            // Of the other kinds, `line_kind` lets only parameters pass.
+            _ => json!({ "name": self.identifier, "value": self.value() }),
+        };
+        self.add_position(kind, &mut line);
+        line["kind"] = json!(self.kind);
+        Ok(Form::Line(line))
     }
-    if kind == "flops" {
-        for (key, word) in [("context", at.context), ("log", at.log)] {
-            if !word.is_empty() {
-                fields.insert(key.to_owned(), json!(word));
+
+    /// Returns the kind of the line, unless the kind has no meaning outside the program.
+    fn line_kind(&self) -> Result<LineKind, LoggerError> {
+        match LineKind::find(self.kind) {
+            Ok(LineKind::Meaningless(kind, why)) => {
+                Err(self.refused(Refused::Meaningless { kind, why }.to_string()))
+            }
+            Ok(kind) if kind.is_item() => Ok(kind),
+            _ => {
+                let kinds = LineKind::items().join(", ");
+                Err(self.refused(format!("there is no such kind; there are {kinds}")))
             }
         }
-        if let Some(batch) = at.batch {
-            fields.insert("batch".to_owned(), json!(batch));
+    }
+
+    fn refused(&self, why: String) -> LoggerError {
+        LoggerError::Kind {
+            kind: self.kind.to_owned(),
+            why,
+        }
+    }
+
+    /// Returns the error that the item has another type than the kind needs.
+    fn needs(&self, wanted: &str) -> LoggerError {
+        self.refused(format!("`{}` needs {wanted}", self.identifier))
+    }
+
+    fn number(&self) -> Result<f64, LoggerError> {
+        match self.item {
+            Item::Number(number) => Ok(*number),
+            _ => Err(self.needs("a number")),
+        }
+    }
+
+    fn text(&self) -> Result<&str, LoggerError> {
+        match self.item {
+            Item::Text(text) => Ok(text),
+            _ => Err(self.needs("a text")),
+        }
+    }
+
+    fn path(&self) -> Result<Cow<'_, str>, LoggerError> {
+        match self.item {
+            Item::Path(path) => Ok(path.to_string_lossy()),
+            Item::Text(path) => Ok(Cow::Borrowed(path)),
+            _ => Err(self.needs("a path")),
+        }
+    }
+
+    fn object(&self) -> Result<Json, LoggerError> {
+        match self.item {
+            Item::Json(object @ Json::Object(_)) => Ok(object.clone()),
+            _ => Err(self.needs("an object")),
+        }
+    }
+
+    fn dict(&self) -> Result<Json, LoggerError> {
+        match self.item {
+            Item::Json(dict @ (Json::Object(_) | Json::Array(_))) => {
+                Ok(json!({ "name": self.identifier, "value": dict }))
+            }
+            _ => Err(self.needs("an object or a list")),
+        }
+    }
+
+    fn value(&self) -> Json {
+        match self.item {
+            Item::Number(number) => number_as_json(*number),
+            Item::Text(text) => json!(text),
+            Item::Path(path) => json!(path.to_string_lossy()),
+            Item::Json(json) => json.clone(),
+        }
+    }
+
+    /// Adds the position of the item, for the kinds that have one.
+    fn add_position(&self, kind: LineKind, line: &mut Json) {
+        let Point {
+            step,
+            batch,
+            context,
+            log,
+        } = self.at;
+        let is_model = matches!(kind, LineKind::Model | LineKind::BestModel);
+        if let Some(step) = step.filter(|_| is_model || kind == LineKind::Flops) {
+            line["step"] = json!(step);
+        }
+        if kind != LineKind::Flops {
+            return;
+        }
+        for (key, word) in [("context", context), ("log", log)] {
+            if !word.is_empty() {
+                line[key] = json!(word);
+            }
+        }
+        if let Some(batch) = batch {
+            line["batch"] = json!(batch);
         }
     }
 }
 
 /// Converts a number to JSON: NaN and the infinities become texts.
-fn number(number: f64) -> Json {
+fn number_as_json(number: f64) -> Json {
     if number.is_finite() {
         json!(number)
     } else {

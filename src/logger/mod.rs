@@ -22,6 +22,7 @@ mod appender;
 mod artifacts;
 mod copy;
 mod deciding;
+mod end;
 mod facade;
 mod files;
 mod inside;
@@ -32,6 +33,7 @@ mod repeats;
 mod stamp;
 mod steps;
 mod supervised;
+mod supervising;
 #[cfg(test)]
 mod tests;
 mod together;
