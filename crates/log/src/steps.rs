@@ -1,0 +1,124 @@
+//! Detects metrics whose step goes backwards; warns once per metric.
+
+/// Maximum number of metrics that are checked. Further ones are not checked.
+const MANY: usize = 200;
+
+/// The last step of each metric, in the order in which the metrics first appeared.
+#[derive(Default)]
+pub(crate) struct Steps {
+    courses: Vec<Course>,
+    /// The index of the last row's metric, a guess for the next row.
+    latest: usize,
+}
+
+/// A metric of one log, in one context, of one worker.
+struct Course {
+    log: String,
+    context: String,
+    name: String,
+    rank: u64,
+    step: f64,
+    is_warned: bool,
+}
+
+/// The position of a row: its log, context, worker and step.
+pub(super) struct Place<'a> {
+    pub(super) log: &'a str,
+    pub(super) context: &'a str,
+    pub(super) rank: u64,
+    pub(super) step: Option<f64>,
+}
+
+impl Course {
+    fn is_of(&self, name: &str, place: &Place<'_>) -> bool {
+        self.name == name
+            && self.log == place.log
+            && self.context == place.context
+            && self.rank == place.rank
+    }
+}
+
+impl Steps {
+    /// Checks the step of a row, which is identified by its first metric. Returns the text of a
+    /// warning if the step went backwards.
+    pub(super) fn look(&mut self, first: Option<&str>, place: &Place<'_>) -> Option<String> {
+        let (name, step) = (first?, place.step?);
+        let guess = self.courses.get(self.latest);
+        if !guess.is_some_and(|course| course.is_of(name, place)) {
+            let index = self
+                .courses
+                .iter()
+                .position(|course| course.is_of(name, place));
+            let Some(index) = index else {
+                self.add(name, step, place);
+                return None;
+            };
+            self.latest = index;
+        }
+        let course = &mut self.courses[self.latest];
+        let before = std::mem::replace(&mut course.step, step);
+        // NaN has no order, so a step that is NaN cannot go backwards.
+        if course.is_warned || step >= before || before.is_nan() || step.is_nan() {
+            return None;
+        }
+        course.is_warned = true;
+        Some(format!(
+            "`{name}` in the log `{}` comes at step {step} after step {before}; all is kept as it \
+             came. If the step begins anew in each epoch, give it as `batch` and the epoch as \
+             `step`",
+            place.log
+        ))
+    }
+
+    fn add(&mut self, name: &str, step: f64, place: &Place<'_>) {
+        if self.courses.len() >= MANY {
+            return;
+        }
+        self.latest = self.courses.len();
+        self.courses.push(Course {
+            log: place.log.to_owned(),
+            context: place.context.to_owned(),
+            name: name.to_owned(),
+            rank: place.rank,
+            step,
+            is_warned: false,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Place, Steps};
+
+    #[test]
+    fn a_step_that_goes_backwards_is_told_once_a_metric_log_context_and_worker() {
+        let mut steps = Steps::default();
+        let mut look = |name: &str, log: &str, context: &str, rank: u64, step: f64| {
+            steps
+                .look(
+                    Some(name),
+                    &Place {
+                        log,
+                        context,
+                        rank,
+                        step: Some(step),
+                    },
+                )
+                .is_some()
+        };
+        assert!(!look("loss", "train", "", 0, 9.0) && !look("loss", "train", "", 0, 9.0));
+        assert!(
+            !look("acc", "train", "", 0, 1.0),
+            "another metric has its own steps"
+        );
+        assert!(
+            !look("loss", "test", "", 0, 1.0)
+                && !look("loss", "train", "x", 0, 1.0)
+                && !look("loss", "train", "", 1, 1.0)
+        );
+        assert!(look("loss", "train", "", 0, 8.0), "backwards");
+        assert!(!look("loss", "train", "", 0, 7.0), "once");
+        assert!(look("acc", "train", "", 0, 0.0), "each metric");
+        assert!(!look("nan", "train", "", 0, f64::NAN) && !look("nan", "train", "", 0, 1.0));
+    }
+}
