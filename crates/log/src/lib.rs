@@ -34,7 +34,6 @@ mod repeats;
 mod stamp;
 mod steps;
 mod supervised;
-mod supervising;
 #[cfg(test)]
 mod tests;
 mod together;

@@ -7,7 +7,6 @@ use super::wire::{LineKind, Refused};
 use super::{LoggerError, Point, TrialLogger};
 use crate::study::Due;
 use serde_json::{Value as Json, json};
-use std::borrow::Cow;
 use std::path::Path;
 
 /// An item to log.
@@ -125,27 +124,31 @@ struct Call<'c> {
 impl Call<'_> {
     fn form(&self) -> Result<Form, LoggerError> {
         let kind = self.line_kind()?;
-        let mut line = match kind {
-            LineKind::Metric => return self.number().map(Form::Metric),
-            LineKind::Flops => json!({ "value": number_as_json(self.number()?) }),
-            LineKind::Params => self.object()?,
-            LineKind::Dict => self.dict()?,
-            LineKind::Text => json!({ "name": self.identifier, "text": self.text()? }),
-            LineKind::Note => json!({ "text": self.path()? }),
-            LineKind::Image | LineKind::Artifact | LineKind::ProvDocuments => {
-                json!({ "path": self.path()? })
-            }
-            LineKind::Model | LineKind::BestModel => {
-                json!({ "path": self.path()?, "name": self.identifier })
-            }
-            LineKind::Dataset => json!({ "path": self.path()?, "role": self.at.context }),
-            LineKind::Optimizer => {
-                let mut line = self.object()?;
+        let mut line = match (kind, self.item) {
+            (LineKind::Metric, Item::Number(number)) => return Ok(Form::Metric(*number)),
+            (LineKind::Flops, Item::Number(_)) => json!({ "value": self.value() }),
+            (LineKind::Metric | LineKind::Flops, _) => return Err(self.needs("a number")),
+            (LineKind::Param, _) => json!({ "name": self.identifier, "value": self.value() }),
+            (LineKind::Params, Item::Json(object @ Json::Object(_))) => object.clone(),
+            (LineKind::Optimizer, Item::Json(object @ Json::Object(_))) => {
+                let mut line = object.clone();
                 line["name"] = json!(self.identifier);
                 line
             }
-            // Of the other kinds, `line_kind` lets only parameters pass.
-            _ => json!({ "name": self.identifier, "value": self.value() }),
+            (LineKind::Params | LineKind::Optimizer, _) => return Err(self.needs("an object")),
+            (LineKind::Dict, Item::Json(Json::Object(_) | Json::Array(_))) => {
+                json!({ "name": self.identifier, "value": self.value() })
+            }
+            (LineKind::Dict, _) => return Err(self.needs("an object or a list")),
+            (LineKind::Text, Item::Text(text)) => json!({ "name": self.identifier, "text": text }),
+            (LineKind::Text, _) => return Err(self.needs("a text")),
+            (_, Item::Number(_) | Item::Json(_)) => return Err(self.needs("a path")),
+            (LineKind::Note, _) => json!({ "text": self.value() }),
+            (LineKind::Dataset, _) => json!({ "path": self.value(), "role": self.at.context }),
+            (LineKind::Model | LineKind::BestModel, _) => {
+                json!({ "path": self.value(), "name": self.identifier })
+            }
+            (_, Item::Text(_) | Item::Path(_)) => json!({ "path": self.value() }),
         };
         self.add_position(kind, &mut line);
         line["kind"] = json!(self.kind);
@@ -178,47 +181,11 @@ impl Call<'_> {
         self.refused(format!("`{}` needs {wanted}", self.identifier))
     }
 
-    fn number(&self) -> Result<f64, LoggerError> {
-        match self.item {
-            Item::Number(number) => Ok(*number),
-            _ => Err(self.needs("a number")),
-        }
-    }
-
-    fn text(&self) -> Result<&str, LoggerError> {
-        match self.item {
-            Item::Text(text) => Ok(text),
-            _ => Err(self.needs("a text")),
-        }
-    }
-
-    fn path(&self) -> Result<Cow<'_, str>, LoggerError> {
-        match self.item {
-            Item::Path(path) => Ok(path.to_string_lossy()),
-            Item::Text(path) => Ok(Cow::Borrowed(path)),
-            _ => Err(self.needs("a path")),
-        }
-    }
-
-    fn object(&self) -> Result<Json, LoggerError> {
-        match self.item {
-            Item::Json(object @ Json::Object(_)) => Ok(object.clone()),
-            _ => Err(self.needs("an object")),
-        }
-    }
-
-    fn dict(&self) -> Result<Json, LoggerError> {
-        match self.item {
-            Item::Json(dict @ (Json::Object(_) | Json::Array(_))) => {
-                Ok(json!({ "name": self.identifier, "value": dict }))
-            }
-            _ => Err(self.needs("an object or a list")),
-        }
-    }
-
+    /// Returns the item as JSON. NaN and the infinities become texts.
     fn value(&self) -> Json {
         match self.item {
-            Item::Number(number) => number_as_json(*number),
+            Item::Number(number) if number.is_finite() => json!(number),
+            Item::Number(number) => json!(number.to_string().to_lowercase()),
             Item::Text(text) => json!(text),
             Item::Path(path) => json!(path.to_string_lossy()),
             Item::Json(json) => json.clone(),
@@ -227,35 +194,19 @@ impl Call<'_> {
 
     /// Adds the position of the item, for the kinds that have one.
     fn add_position(&self, kind: LineKind, line: &mut Json) {
-        let Point {
-            step,
-            batch,
-            context,
-            log,
-        } = self.at;
-        let is_model = matches!(kind, LineKind::Model | LineKind::BestModel);
-        if let Some(step) = step.filter(|_| is_model || kind == LineKind::Flops) {
+        let is_flops = kind == LineKind::Flops;
+        if let Some(step) = self.at.step
+            && (is_flops || matches!(kind, LineKind::Model | LineKind::BestModel))
+        {
             line["step"] = json!(step);
         }
-        if kind != LineKind::Flops {
-            return;
+        if let Some(batch) = self.at.batch.filter(|_| is_flops) {
+            line["batch"] = json!(batch);
         }
-        for (key, word) in [("context", context), ("log", log)] {
-            if !word.is_empty() {
+        for (key, word) in [("context", self.at.context), ("log", self.at.log)] {
+            if is_flops && !word.is_empty() {
                 line[key] = json!(word);
             }
         }
-        if let Some(batch) = batch {
-            line["batch"] = json!(batch);
-        }
-    }
-}
-
-/// Converts a number to JSON: NaN and the infinities become texts.
-fn number_as_json(number: f64) -> Json {
-    if number.is_finite() {
-        json!(number)
-    } else {
-        json!(number.to_string().to_lowercase())
     }
 }

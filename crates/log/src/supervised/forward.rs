@@ -1,5 +1,6 @@
 //! Forwards records and questions to the sink in their order, and counts the warnings.
 
+use super::label::Label;
 use crate::study::LogRecord;
 use crate::together::Waiting;
 use crate::{Directive, Sink};
@@ -48,6 +49,13 @@ impl Forwarder {
         self.warnings += 1;
         if self.warnings <= MOST_WARNINGS {
             self.record(LogRecord::Warning { text });
+        }
+    }
+
+    /// Records a warning about a line or a call, if there is one.
+    pub(super) fn warn_about(&mut self, label: &Label, warning: Option<String>) {
+        if let Some(warning) = warning {
+            self.warn(format!("{label}: {warning}"));
         }
     }
 

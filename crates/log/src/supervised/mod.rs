@@ -1,10 +1,11 @@
 //! The supervising end of a logger: checks the records of a trial, writes the trial's own files, and
 //! forwards the records that the journal keeps.
 //!
-//! This file takes each record and says who handles it. `follow` reads the lines of a program,
-//! `reports`, `metrics`, `models` and `stored` handle the kinds of records, and `forward` passes
-//! the results on in their order.
+//! This file takes each record and passes it to the file of its kind: `reports`, `metrics`, `models`
+//! and `stored`. `follow` reads the lines of a program, `reader` the bytes of models, `forward`
+//! passes the results on in their order, and `calls` has the methods of the logger's type.
 
+mod calls;
 mod follow;
 mod forward;
 mod label;
@@ -14,25 +15,22 @@ mod reader;
 mod reports;
 mod stored;
 
-use super::deciding::{DecidingMetrics, Instead};
+use super::deciding::Instead;
 use super::end::End;
-use super::files::MetricFiles;
 use super::folder::Recorded;
-use super::steps::Steps;
 use super::together::LastInDoubt;
 use super::wire::{Content, Parser, Record};
-use super::{Answer, DigestCache, Directive, Dirs, Line, LoggerError, ModelStore, Point, Sink};
-use crate::space::Name;
+use super::{Answer, Directive, Dirs, Line, LoggerError, Point, Sink};
 use crate::study::LogRecord;
 use forward::Forwarder;
 use label::Label;
+use metrics::MetricRows;
 use reader::ModelReader;
 use reports::{OtherRanks, ReportChecks};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::path::Path;
-use std::sync::Arc;
 
 /// The supervising end of a trial's logger.
 pub(super) struct Supervised {
@@ -40,12 +38,9 @@ pub(super) struct Supervised {
     parser: Parser,
     forwarder: Forwarder,
     recorded: Recorded,
-    files: MetricFiles,
-    /// Whether the warning that the trial's own files cannot be written was given.
-    is_unwritable: bool,
+    rows: MetricRows,
     /// The row of metrics that a call made.
     row: Vec<u8>,
-    steps: Steps,
     checks: ReportChecks,
     other_ranks: OtherRanks,
     /// Whether the trial waits for an answer to its last report, and whether it ever asked.
@@ -66,10 +61,8 @@ impl Supervised {
             parser: Parser::default(),
             forwarder: Forwarder::new(sink),
             recorded: Recorded::default(),
-            files: MetricFiles::new(&dirs.trial),
-            is_unwritable: false,
+            rows: MetricRows::new(&dirs.trial),
             row: Vec::new(),
-            steps: Steps::default(),
             checks: ReportChecks::default(),
             other_ranks: OtherRanks::default(),
             waits: false,
@@ -79,44 +72,6 @@ impl Supervised {
             overwritten: BTreeSet::new(),
             in_doubt: BTreeMap::new(),
             dirs,
-        }
-    }
-
-    pub(super) fn use_cache(&mut self, cache: Arc<DigestCache>) {
-        self.reader.cache = Some(cache);
-    }
-
-    pub(super) fn use_models(&mut self, store: Arc<ModelStore>) {
-        self.reader.store = store;
-    }
-
-    /// Sets the metrics that decide.
-    pub(super) fn use_deciding_metrics(&mut self, names: &[Name]) {
-        self.checks.deciding = names.to_vec();
-        *self.parser.deciding() = DecidingMetrics::new(names);
-    }
-
-    /// Sets the reported key that counts the resource.
-    pub(super) fn use_resource(&mut self, resource: Option<&Name>) {
-        self.checks.use_resource(resource);
-    }
-
-    /// Returns whether nothing was recorded for a deciding metric.
-    pub(super) fn is_silent(&mut self, metric: &Name) -> bool {
-        self.parser.deciding().is_silent(metric)
-    }
-
-    /// Remembers the reason why a metric was not reported, as far as the output tells.
-    pub(super) fn note_unreported(&mut self, metric: &Name, reason: String) {
-        self.parser
-            .deciding()
-            .note(metric, || Instead::Unreported(reason));
-    }
-
-    /// Records why deciding metrics have no number, at the end of an attempt that ended well.
-    pub(super) fn explain_absence(&mut self) {
-        for record in self.parser.deciding().absent() {
-            self.forward(record);
         }
     }
 
@@ -206,13 +161,6 @@ impl Supervised {
         self.forwarder.warn(text);
     }
 
-    /// Records a warning about a line or a call, if there is one.
-    fn warn_about(&mut self, label: &Label, warning: Option<String>) {
-        if let Some(warning) = warning {
-            self.warn(format!("{label}: {warning}"));
-        }
-    }
-
     /// Warns about the parts of the last record that the parser omitted or changed.
     fn warn_of_flaws(&mut self, label: &Label, is_replaced: bool) {
         if !is_replaced && self.parser.flaws().is_empty() {
@@ -231,19 +179,6 @@ impl Supervised {
             .deciding()
             .note_refused(&format!("{label}: {why}"));
         self.warn(format!("{label}: {why}; it is left out"));
-    }
-
-    /// Warns once that the trial's own files cannot be written. The journal has the reports all the
-    /// same.
-    fn note_written(&mut self, written: std::io::Result<()>) {
-        let Err(error) = written else { return };
-        if !std::mem::replace(&mut self.is_unwritable, true) {
-            let dir = self.dirs.trial.join("metrics");
-            self.warn(format!(
-                "could not write to `{}`, some metrics are missing there: {error}",
-                dir.display()
-            ));
-        }
     }
 }
 
@@ -281,8 +216,7 @@ impl End for Supervised {
     }
 
     fn flush(&mut self, now: i64) -> Result<(), LoggerError> {
-        let written = self.files.flush(now);
-        self.note_written(written);
+        self.rows.flush(now, &mut self.forwarder);
         Ok(())
     }
 

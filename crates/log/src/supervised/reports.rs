@@ -33,8 +33,8 @@ impl Supervised {
         let rank = self.checks.rank_of(&values);
         let log = if rank == 0 { REPORTS } else { METRICS };
         let keys = values.iter().map(|(name, _)| &**name);
-        let written = self.files.row(log, self.parser.row(), keys, now);
-        self.note_written(written);
+        let row = self.parser.row();
+        self.rows.add(log, row, keys, now, &mut self.forwarder);
         if rank == 0 {
             return self.decide(values, label);
         }
@@ -47,7 +47,7 @@ impl Supervised {
         self.recorded.reports += 1;
         self.parser.deciding().note_numbers(&values);
         for warning in self.checks.check(&values, self.recorded.reports) {
-            self.warn_about(label, warning);
+            self.forwarder.warn_about(label, warning);
         }
         let Some(index) = values.iter().position(|(name, _)| &**name == MODEL_PATH) else {
             return self.forward(LogRecord::Report { values });

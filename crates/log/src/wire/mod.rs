@@ -16,13 +16,9 @@ pub(super) use kind::LineKind;
 pub(super) use names::Names;
 pub use record::Record;
 pub(super) use record::encode_metrics;
-#[cfg(feature = "cli")]
-pub(crate) use row::{begin_pair, json_number, json_text};
+pub use row::{begin_pair, json_number, json_text};
 pub(super) use row::{number as push_number, position as push_position};
-pub use scan::Syntax;
-#[cfg(feature = "cli")]
-pub(crate) use scan::is_number;
-pub(crate) use scan::special;
+pub use scan::{Syntax, is_number, special};
 
 use super::deciding::{DecidingMetrics, Instead};
 use super::rank;
@@ -40,23 +36,23 @@ pub const LONGEST_NAME: usize = 250;
 
 /// The content of a line.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Content {
+pub enum Content<'a> {
     /// A record.
     Record(Record),
     /// Metrics, which only describe. Their values are in [`Parser::row`].
-    Metrics(MetricPosition),
+    Metrics(MetricPosition<'a>),
 }
 
-/// The position of metrics that a line contains.
+/// The position of metrics in the course of a trial, and the log that they go to.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct MetricPosition {
-    /// The log, if the line names one.
-    pub log: Option<String>,
-    /// The data on which the metrics were measured, if the line names it.
-    pub context: Option<String>,
-    /// The step, if the line has one.
+pub struct MetricPosition<'a> {
+    /// The log, if there is a name for it.
+    pub log: Option<Cow<'a, str>>,
+    /// The data on which the metrics were measured, if there is a name for it.
+    pub context: Option<Cow<'a, str>>,
+    /// The step, if there is one.
     pub step: Option<f64>,
-    /// The rank of the worker that measured the metrics; 0 if the line has none.
+    /// The rank of the worker that measured the metrics.
     pub rank: u64,
 }
 
@@ -123,7 +119,7 @@ impl Parser {
     ///
     /// # Errors
     /// [`Refused`] if nothing of the line can be kept.
-    pub fn parse(&mut self, line: &str) -> Result<Content, Refused> {
+    pub fn parse<'a>(&mut self, line: &'a str) -> Result<Content<'a>, Refused> {
         self.clear();
         let line = line.trim_start_matches('\u{feff}').trim_ascii();
         if line.is_empty() {
@@ -224,7 +220,7 @@ impl Parser {
         }
     }
 
-    fn report(&mut self, entries: Entries<'_>) -> Result<Content, Refused> {
+    fn report(&mut self, entries: Entries<'_>) -> Result<Content<'static>, Refused> {
         let mut values = Vec::with_capacity(entries.len());
         for (name, raw) in entries {
             let datum = match raw {
@@ -255,7 +251,7 @@ impl Parser {
         }
     }
 
-    fn metrics(&mut self, mut entries: Entries<'_>) -> Result<Content, Refused> {
+    fn metrics<'a>(&mut self, mut entries: Entries<'a>) -> Result<Content<'a>, Refused> {
         let log = self.take_text(&mut entries, "log");
         let context = self.take_text(&mut entries, "context");
         let single = self.take_text(&mut entries, "name");
@@ -284,7 +280,7 @@ impl Parser {
         let step = self.place_number("step", step);
         self.place_number("batch", batch);
         if let Some(context) = &context {
-            self.place("context", &Raw::Text(context.into()));
+            self.place("context", &Raw::Text(Cow::Borrowed(context)));
         }
         let rank = self.place_number(rank::KEY, rank);
         self.place_number("at", at);
@@ -296,7 +292,7 @@ impl Parser {
         }))
     }
 
-    fn take_text(&mut self, entries: &mut Entries<'_>, key: &str) -> Option<String> {
+    fn take_text<'a>(&mut self, entries: &mut Entries<'a>, key: &str) -> Option<Cow<'a, str>> {
         text_of(key, take(entries, key)?, &mut self.flaws)
     }
 
@@ -363,9 +359,9 @@ fn take<'a>(entries: &mut Entries<'a>, key: &str) -> Option<Raw<'a>> {
 }
 
 /// Returns a text. Null counts as absent, and any other value is a flaw.
-fn text_of(key: &str, raw: Raw<'_>, flaws: &mut Vec<String>) -> Option<String> {
+fn text_of<'a>(key: &str, raw: Raw<'a>, flaws: &mut Vec<String>) -> Option<Cow<'a, str>> {
     match raw {
-        Raw::Text(text) => Some(text.into_owned()),
+        Raw::Text(text) => Some(text),
         Raw::Null => None,
         _ => {
             flaws.push(format!("`{key}` is left out: it is not a text"));

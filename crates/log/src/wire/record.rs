@@ -10,6 +10,7 @@ use super::{Entries, Refused, VERSION, row, take, text_of};
 use crate::space::{Name, Value};
 use crate::study::Datum;
 use crate::{Point, files};
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 /// A record as the trial makes it. The supervising side adds digests and stores files, and makes
@@ -304,6 +305,7 @@ impl Fields<'_, '_> {
     fn text(&mut self, keys: &[&str]) -> Option<String> {
         keys.iter()
             .find_map(|key| text_of(key, take(&mut self.entries, key)?, self.flaws))
+            .map(Cow::into_owned)
     }
 
     /// Takes a text without which the record has no meaning.

@@ -12,7 +12,7 @@ fn text(name: &str, value: &str) -> (Name, Datum) {
 }
 
 /// Returns the content of a line, its row, and its flaws.
-fn read(line: &str) -> (Result<Content, String>, String, Vec<String>) {
+fn read(line: &str) -> (Result<Content<'_>, String>, String, Vec<String>) {
     let mut parser = Parser::default();
     let content = parser.parse(line).map_err(|error| error.to_string());
     (
@@ -22,7 +22,7 @@ fn read(line: &str) -> (Result<Content, String>, String, Vec<String>) {
     )
 }
 
-fn report(values: &[(Name, Datum)]) -> Result<Content, String> {
+fn report(values: &[(Name, Datum)]) -> Result<Content<'static>, String> {
     Ok(Content::Record(Record::Report {
         values: values.to_vec(),
     }))
@@ -130,7 +130,8 @@ fn line_of(count: usize) -> String {
 
 #[test]
 fn no_number_of_values_costs_the_objective_at_the_end_of_the_line() {
-    let (content, _, flaws) = read(&line_of(100_000));
+    let line = line_of(100_000);
+    let (content, _, flaws) = read(&line);
     let Ok(Content::Record(Record::Report { values })) = content else {
         panic!()
     };
@@ -220,7 +221,8 @@ proptest! {
         let mut point = Point::default().context("train").log("mine");
         point.step = step.map(u64::from);
         encode_metrics(&mut line, &[("loss", value)], &point, rank, 7);
-        let (content, row, flaws) = read(&String::from_utf8(line).unwrap());
+        let line = String::from_utf8(line).unwrap();
+        let (content, row, flaws) = read(&line);
         prop_assert_eq!(content, Ok(Content::Metrics(MetricPosition {
             log: Some("mine".into()),
             context: Some("train".into()),

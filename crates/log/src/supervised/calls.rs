@@ -1,9 +1,10 @@
 //! The methods of a logger that only its supervising end has.
 
-use super::facade::now;
-use super::{DigestCache, Line, ModelStore, Tail, TrialLogger};
+use crate::deciding::{DecidingMetrics, Instead};
+use crate::facade::now;
 use crate::space::Name;
 use crate::study::Datum;
+use crate::{DigestCache, Line, ModelStore, Tail, TrialLogger};
 use std::io;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ impl TrialLogger {
     #[must_use]
     pub fn with_cache(mut self, cache: Arc<DigestCache>) -> Self {
         if let Some(supervised) = self.end.supervised() {
-            supervised.use_cache(cache);
+            supervised.reader.cache = Some(cache);
         }
         self
     }
@@ -22,7 +23,8 @@ impl TrialLogger {
     #[must_use]
     pub fn with_deciding_metrics(mut self, names: &[Name]) -> Self {
         if let Some(supervised) = self.end.supervised() {
-            supervised.use_deciding_metrics(names);
+            supervised.checks.deciding = names.to_vec();
+            *supervised.parser.deciding() = DecidingMetrics::new(names);
         }
         self
     }
@@ -32,7 +34,7 @@ impl TrialLogger {
     #[must_use]
     pub fn with_models(mut self, models: Arc<ModelStore>) -> Self {
         if let Some(supervised) = self.end.supervised() {
-            supervised.use_models(models);
+            supervised.reader.store = models;
         }
         self
     }
@@ -42,7 +44,7 @@ impl TrialLogger {
     #[must_use]
     pub fn with_resource(mut self, resource: Option<&Name>) -> Self {
         if let Some(supervised) = self.end.supervised() {
-            supervised.use_resource(resource);
+            supervised.checks.use_resource(resource);
         }
         self
     }
@@ -51,13 +53,14 @@ impl TrialLogger {
     /// child.
     pub fn is_silent(&mut self, metric: &Name) -> bool {
         let supervised = self.end.supervised();
-        supervised.is_some_and(|supervised| supervised.is_silent(metric))
+        supervised.is_some_and(|supervised| supervised.parser.deciding().is_silent(metric))
     }
 
     /// Remembers the reason why a metric was not reported, as far as the trial's output tells.
     pub fn note_unreported(&mut self, metric: &Name, reason: String) {
         if let Some(supervised) = self.end.supervised() {
-            supervised.note_unreported(metric, reason);
+            let deciding = supervised.parser.deciding();
+            deciding.note(metric, || Instead::Unreported(reason));
         }
     }
 
@@ -65,7 +68,9 @@ impl TrialLogger {
     /// ended well.
     pub fn explain_absence(&mut self) {
         if let Some(supervised) = self.end.supervised() {
-            supervised.explain_absence();
+            for record in supervised.parser.deciding().absent() {
+                supervised.forwarder.record(record);
+            }
         }
     }
 
@@ -78,10 +83,7 @@ impl TrialLogger {
     /// # Errors
     /// If the file cannot be read.
     pub fn follow(&mut self, tail: &mut Tail) -> io::Result<usize> {
-        match self.end.supervised() {
-            Some(supervised) => supervised.follow(tail, false, now),
-            None => Ok(0),
-        }
+        self.follow_lines(tail, false)
     }
 
     /// Works like [`follow`](Self::follow) for the last time, after the program has ended.
@@ -89,8 +91,12 @@ impl TrialLogger {
     /// # Errors
     /// If the file cannot be read.
     pub fn follow_to_the_end(&mut self, tail: &mut Tail) -> io::Result<usize> {
+        self.follow_lines(tail, true)
+    }
+
+    fn follow_lines(&mut self, tail: &mut Tail, ended: bool) -> io::Result<usize> {
         match self.end.supervised() {
-            Some(supervised) => supervised.follow(tail, true, now),
+            Some(supervised) => supervised.follow(tail, ended, now),
             None => Ok(0),
         }
     }
