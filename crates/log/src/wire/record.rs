@@ -10,6 +10,7 @@ use super::{Entries, Refused, VERSION, row, take, text_of};
 use crate::space::{Name, Value};
 use crate::study::Datum;
 use crate::{Point, files};
+use serde_json::{Value as Json, json};
 use std::borrow::Cow;
 use std::path::PathBuf;
 
@@ -88,15 +89,10 @@ impl Record {
     /// Writes the record to `line` as one line, without a line break. `rank` is the rank of the
     /// process, which its reports contain unless it is 0.
     pub(crate) fn encode(&self, line: &mut Vec<u8>, rank: u32) {
-        match self {
-            Self::Report { values } => {
-                begin_line(line, "report");
-                row::report(line, values, rank);
-            }
+        let json = match self {
+            Self::Report { values } => return encode_report(line, values, rank),
             Self::Dataset { path, role } => {
-                begin_line(line, "dataset");
-                row::text(line, "path", &path.to_string_lossy());
-                row::text(line, "role", role);
+                json!({"kind": "dataset", "path": path.to_string_lossy(), "role": role})
             }
             Self::Model {
                 path,
@@ -104,60 +100,24 @@ impl Record {
                 keep,
                 facts,
             } => {
-                begin_line(line, "model");
-                row::text(line, "path", path);
-                encode_step(line, *step);
-                if *keep {
-                    row::value(line, "keep", &Value::Bool(true));
-                }
-                for (name, value) in facts {
-                    row::value(line, name, value);
-                }
+                let mut json = json!({"kind": "model", "path": path, "step": step, "keep": keep});
+                add_values(&mut json, facts);
+                json
             }
-            Self::Dict { name, json } => {
-                begin_line(line, "dict");
-                row::text(line, "name", name);
-                row::begin_pair(line, "value");
-                line.extend_from_slice(json.as_bytes());
-            }
-            Self::Text { name, text } => {
-                begin_line(line, "text");
-                row::text(line, "name", name);
-                row::text(line, "text", text);
-            }
+            Self::Dict { name, json } => return encode_dict(line, name, json),
+            Self::Text { name, text } => json!({"kind": "text", "name": name, "text": text}),
             Self::Artifact { path, folder } => {
-                begin_line(line, "artifact");
-                row::text(line, "path", path);
-                if let Some(folder) = folder {
-                    row::text(line, "type", folder);
-                }
+                json!({"kind": "artifact", "path": path, "type": folder})
             }
-            Self::Checkpoint { step } => {
-                begin_line(line, "checkpoint");
-                encode_step(line, *step);
-            }
-            Self::Note { text } => {
-                begin_line(line, "note");
-                row::text(line, "text", text);
-            }
-            Self::Outputs(values) => {
-                begin_line(line, "output");
-                encode_values(line, values);
-            }
-            Self::Params(values) => {
-                begin_line(line, "param");
-                encode_values(line, values);
-            }
-            Self::Ask { id } => {
-                begin_line(line, "ask");
-                row::text(line, "id", id);
-            }
-            Self::Nothing => {
-                begin_line(line, "version");
-                row::integer(line, "version", VERSION);
-            }
-        }
-        line.push(b'}');
+            Self::Checkpoint { step } => json!({"kind": "checkpoint", "step": step}),
+            Self::Note { text } => json!({"kind": "note", "text": text}),
+            Self::Outputs(values) => json_of_values("output", values),
+            Self::Params(values) => json_of_values("param", values),
+            Self::Ask { id } => json!({"kind": "ask", "id": id}),
+            Self::Nothing => json!({"kind": "version", "version": VERSION}),
+        };
+        line.clear();
+        serde_json::to_writer(line, &json).expect("a vector takes all bytes");
     }
 
     /// Makes a record from the entries of a line. Reports are decoded by the parser itself.
@@ -219,6 +179,22 @@ impl Record {
     }
 }
 
+/// Writes a report to `line`. Reports come often, so no tree is built.
+fn encode_report(line: &mut Vec<u8>, values: &[(Name, Datum)], rank: u32) {
+    begin_line(line, "report");
+    row::report(line, values, rank);
+    line.push(b'}');
+}
+
+/// Writes a stored object or list to `line`, which keeps its text.
+fn encode_dict(line: &mut Vec<u8>, name: &str, json: &str) {
+    begin_line(line, "dict");
+    row::word(line, "name", name);
+    row::begin_pair(line, "value");
+    line.extend_from_slice(json.as_bytes());
+    line.push(b'}');
+}
+
 /// Writes metrics of one position to `line` as one line, without a line break. `now` is in
 /// microseconds since 1970.
 pub(crate) fn encode_metrics(
@@ -233,9 +209,7 @@ pub(crate) fn encode_metrics(
         row::number(line, name, *number);
     }
     row::position(line, point, rank);
-    if !point.log.is_empty() {
-        row::text(line, "log", point.log);
-    }
+    row::word(line, "log", point.log);
     row::begin_pair(line, "at");
     files::seconds(line, now);
     line.push(b'}');
@@ -249,21 +223,19 @@ fn begin_line(line: &mut Vec<u8>, kind: &str) {
     row::json_text(line, kind);
 }
 
-/// Appends the step if there is one. JSON has no number for NaN and the infinities.
-fn encode_step(line: &mut Vec<u8>, step: Option<f64>) {
-    if let Some(step) = step.filter(|step| step.is_finite()) {
-        row::number(line, "step", step);
+/// Makes a line of values. A single one has the long form, in which its name may be any text.
+fn json_of_values(kind: &str, values: &[(Name, Value)]) -> Json {
+    if let [(name, value)] = values {
+        return json!({"kind": kind, "name": **name, "value": value});
     }
+    let mut json = json!({ "kind": kind });
+    add_values(&mut json, values);
+    json
 }
 
-/// Appends values. A single one has the long form, in which its name may be any text.
-fn encode_values(line: &mut Vec<u8>, values: &[(Name, Value)]) {
-    if let [(name, value)] = values {
-        row::text(line, "name", name);
-        return row::value(line, "value", value);
-    }
+fn add_values(json: &mut Json, values: &[(Name, Value)]) {
     for (name, value) in values {
-        row::value(line, name, value);
+        json[&**name] = json!(value);
     }
 }
 

@@ -2,7 +2,7 @@
 //! 3`. The lines of a trial and the trial's metric files contain the same rows.
 
 use super::scan::{Raw, special};
-use crate::space::{Name, Value};
+use crate::space::Name;
 use crate::study::{Datum, Metric};
 use crate::{Point, rank};
 
@@ -32,9 +32,7 @@ pub(crate) fn position(row: &mut Vec<u8>, point: &Point<'_>, rank: u32) {
     if let Some(batch) = point.batch {
         integer(row, "batch", batch);
     }
-    if !point.context.is_empty() {
-        text(row, "context", point.context);
-    }
+    word(row, "context", point.context);
     if rank > 0 {
         integer(row, rank::KEY, rank.into());
     }
@@ -49,10 +47,12 @@ pub fn begin_pair(row: &mut Vec<u8>, name: &str) {
     row.extend_from_slice(b": ");
 }
 
-/// Appends a pair with a text.
-pub(crate) fn text(row: &mut Vec<u8>, name: &str, text: &str) {
-    begin_pair(row, name);
-    json_text(row, text);
+/// Appends a pair with a word, unless the word is empty.
+pub(super) fn word(row: &mut Vec<u8>, name: &str, word: &str) {
+    if !word.is_empty() {
+        begin_pair(row, name);
+        json_text(row, word);
+    }
 }
 
 /// Appends a pair with a number.
@@ -62,15 +62,9 @@ pub(crate) fn number(row: &mut Vec<u8>, name: &str, number: f64) {
 }
 
 /// Appends a pair with a whole number.
-pub(super) fn integer(row: &mut Vec<u8>, name: &str, number: u64) {
+fn integer(row: &mut Vec<u8>, name: &str, number: u64) {
     begin_pair(row, name);
     serde_json::to_writer(row, &number).expect("a vector takes all bytes");
-}
-
-/// Appends a pair with a value of any type.
-pub(super) fn value(row: &mut Vec<u8>, name: &str, value: &Value) {
-    begin_pair(row, name);
-    serde_json::to_writer(row, value).expect("a vector takes all bytes");
 }
 
 /// Appends the value of a report. A number of a line keeps the text that the line has for it.
