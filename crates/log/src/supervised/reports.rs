@@ -46,9 +46,9 @@ impl Supervised {
     fn decide(&mut self, mut values: Vec<(Name, Datum)>, label: &Label) {
         self.recorded.reports += 1;
         self.parser.deciding().note_numbers(&values);
-        for warning in self.checks.check(&values, self.recorded.reports) {
-            self.forwarder.warn_about(label, warning);
-        }
+        let [kinds, repeats] = self.checks.check(&values, self.recorded.reports);
+        self.forwarder.warn_about(label, kinds);
+        self.forwarder.warn_about(label, repeats);
         let Some(index) = values.iter().position(|(name, _)| &**name == MODEL_PATH) else {
             return self.forward(LogRecord::Report { values });
         };

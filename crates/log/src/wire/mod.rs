@@ -149,12 +149,14 @@ impl Parser {
         let mut kept = Vec::with_capacity(values.len() + 1);
         for (name, datum) in values {
             match check_name(&name) {
-                Ok(()) if row::is_kept(&name, rank) => self.enter(&mut kept, name, datum),
+                Ok(()) if row::is_kept(&name, rank) => {
+                    let datum = self.deciding.read(&name, datum, &mut self.flaws);
+                    self.enter(&mut kept, name, datum);
+                }
                 Ok(()) => {}
                 Err(problem) => self.flaws.push(problem),
             }
         }
-        self.deciding.read_all(&mut kept, &mut self.flaws);
         if kept.is_empty() {
             return None;
         }
