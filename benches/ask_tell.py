@@ -17,8 +17,16 @@ for sampler in ["random", "tpe", "auto"]:
     count = pairs if sampler != "auto" else min(pairs, 200)
     with tempfile.TemporaryDirectory() as folder:
         with open(f"{folder}/s.toml", "w") as file:
-            file.write(f'[objective]\nmetric = "loss"\ngoal = "min"\n[search]\nsampler = "{sampler}"\ntrials = {count}\n[space]\n{SPACE}')
-        talk = subprocess.Popen([swath, "ask-tell", "s.toml"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            file.write(
+                f'[objective]\nmetric = "loss"\ngoal = "min"\n[search]\nsampler = "{sampler}"\ntrials = {count}\n[space]\n{SPACE}'
+            )
+        talk = subprocess.Popen(
+            [swath, "ask-tell", "s.toml"],
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
 
         def call(line):
             began = time.perf_counter()
@@ -32,8 +40,14 @@ for sampler in ["random", "tpe", "auto"]:
             took, asked = call(b'{"ask": 1}\n')
             asks.append(took)
             loss = sum((x - 0.3) ** 2 for x in asked["params"].values())
-            tells.append(call(json.dumps({"tell": {"trial": asked["trial"], "value": loss}}).encode() + b"\n")[0])
+            tells.append(
+                call(
+                    json.dumps({"tell": {"trial": asked["trial"], "value": loss}}).encode() + b"\n"
+                )[0]
+            )
         talk.stdin.close()
         talk.wait()
-        shown = lambda times: f"{sorted(times)[len(times) // 2]:.0f} µs, 99 % under {sorted(times)[len(times) * 99 // 100]:.0f} µs"
+        shown = lambda times: (
+            f"{sorted(times)[len(times) // 2]:.0f} µs, 99 % under {sorted(times)[len(times) * 99 // 100]:.0f} µs"
+        )
         print(f"{sampler}, {count} pairs: ask {shown(asks)}; tell {shown(tells)}")

@@ -23,7 +23,10 @@ def read(folder, seed=1797):
     with open(Path(folder) / "digits.csv", newline="") as file:
         rows = [[int(cell) for cell in row] for row in list(csv.reader(file))[1:]]
     random.Random(seed).shuffle(rows)
-    images = [([(i, ink / 16) for i, ink in enumerate(row[:-1]) if ink] + [(64, 1.0)], row[-1]) for row in rows]
+    images = [
+        ([(i, ink / 16) for i, ink in enumerate(row[:-1]) if ink] + [(64, 1.0)], row[-1])
+        for row in rows
+    ]
     return images[: len(images) * 3 // 4], images[len(images) * 3 // 4 :]
 
 
@@ -96,7 +99,11 @@ def main():
     folder = Path(env("SWATH_TRIAL_DIR", ""))
     checkpoint = Path(env("SWATH_CHECKPOINT_DIR", "")) / "state.json"
 
-    state = {"epoch": 0, "weights": [[0.0] * 65 for _ in CLASSES], "velocity": [[0.0] * 65 for _ in CLASSES]}
+    state = {
+        "epoch": 0,
+        "weights": [[0.0] * 65 for _ in CLASSES],
+        "velocity": [[0.0] * 65 for _ in CLASSES],
+    }
     if "SWATH_RESUME" in os.environ and checkpoint.exists():
         state = json.loads(checkpoint.read_text())
     last = min(options.epochs, int(float(env("SWATH_UNTIL", options.epochs))))
@@ -108,8 +115,13 @@ def main():
         train_loss = learn(state, train, options, order)
         val_loss, val_acc = judge(state["weights"], validation)
         if "SWATH_CHECKPOINT_DIR" in os.environ:
-            replace(checkpoint, state)  # before the report: who reads the report may end this process
-        print(f"epoch {state['epoch']}: train_loss {train_loss:.4f}, val_loss {val_loss:.4f}, val_acc {val_acc:.4f}", flush=True)
+            replace(
+                checkpoint, state
+            )  # before the report: who reads the report may end this process
+        print(
+            f"epoch {state['epoch']}: train_loss {train_loss:.4f}, val_loss {val_loss:.4f}, val_acc {val_acc:.4f}",
+            flush=True,
+        )
         record(epoch=state["epoch"], train_loss=train_loss, val_loss=val_loss, val_acc=val_acc)
         if "SWATH_TRIAL_DIR" in os.environ and (folder / "stop").exists():
             break

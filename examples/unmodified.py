@@ -24,7 +24,9 @@ def powers(x):
 
 
 def error(points):
-    return sum((sum(c * p for c, p in zip(curve, powers(x))) - y) ** 2 for x, y in points) / len(points)
+    return sum((sum(c * p for c, p in zip(curve, powers(x))) - y) ** 2 for x, y in points) / len(
+        points
+    )
 
 
 curve = [0.0] * (options.degree + 1)
@@ -36,4 +38,7 @@ for step in range(1, 501):
         slope = [s + miss * p / len(train) for s, p in zip(slope, features)]
     curve = [c - options.rate * s for c, s in zip(curve, slope)]
     if step % 100 == 0:
-        print(f"step {step:5}  training error {error(train):.4f}  held-out error {error(held_out):.4f}", flush=True)
+        print(
+            f"step {step:5}  training error {error(train):.4f}  held-out error {error(held_out):.4f}",
+            flush=True,
+        )

@@ -4,7 +4,10 @@
 const TITLES = {
   history: ["History", "the objective of every trial and the best so far"],
   curves: ["Learning curves", "× where a trial was stopped or failed"],
-  parallel: ["Parallel coordinates", "drag along an axis to select trials, click on it to drop the selection; a line passes over the parameters that a trial does not have"],
+  parallel: [
+    "Parallel coordinates",
+    "drag along an axis to select trials, click on it to drop the selection; a line passes over the parameters that a trial does not have",
+  ],
   importance: ["Importance", ""],
   slice: ["Slice", "the objective over each parameter"],
   contour: ["Contour", "what the trees expect, averaged over the other parameters"],
@@ -57,11 +60,23 @@ class Card {
   setTools() {
     const { data } = this.study;
     this.tools.replaceChildren();
-    if (this.kind === "curves" && data.curves.length > 1) this.choose("curves", data.curves.map((one) => [one.metric, one.metric]), "metric");
-    if (this.kind === "contour" && data.contours.length > 1) this.choose("contour", data.contours.map((one) => [pair(one), pair(one)]), "pair of parameters");
+    if (this.kind === "curves" && data.curves.length > 1)
+      this.choose(
+        "curves",
+        data.curves.map((one) => [one.metric, one.metric]),
+        "metric",
+      );
+    if (this.kind === "contour" && data.contours.length > 1)
+      this.choose(
+        "contour",
+        data.contours.map((one) => [pair(one), pair(one)]),
+        "pair of parameters",
+      );
     if (this.kind === "pareto" && data.pareto && data.objectives.length > 2) {
       const names = [];
-      data.objectives.forEach(([a], x) => data.objectives.forEach(([b], y) => x < y && names.push([`${x},${y}`, `${a} × ${b}`])));
+      data.objectives.forEach(([a], x) =>
+        data.objectives.forEach(([b], y) => x < y && names.push([`${x},${y}`, `${a} × ${b}`])),
+      );
       this.choose("pareto", names, "objectives");
     }
     if (["history", "curves", "slice"].includes(this.kind)) {
@@ -81,20 +96,29 @@ class Card {
     const { data } = this.study;
     const found = TITLES[this.kind][1] ? [TITLES[this.kind][1]] : [];
     if (this.kind === "curves") {
-      const curves = data.curves.find((one) => one.metric === this.study.choices.curves) || data.curves[0];
-      if (curves && curves.lines.length < curves.of) found.push(`${curves.lines.length} of ${curves.of} trials: the best half, and some of the others`);
+      const curves =
+        data.curves.find((one) => one.metric === this.study.choices.curves) || data.curves[0];
+      if (curves && curves.lines.length < curves.of)
+        found.push(
+          `${curves.lines.length} of ${curves.of} trials: the best half, and some of the others`,
+        );
       if (curves && curves.thinned) found.push("long curves are thinned");
     }
     if (this.kind === "history" && data.history.means) found.push("of several seeds the mean");
-    if (this.kind === "history" && data.history.breaking.length) found.push("red: breaks an outcome constraint, and is never the best");
+    if (this.kind === "history" && data.history.breaking.length)
+      found.push("red: breaks an outcome constraint, and is never the best");
     if (this.kind === "importance" && data.importance) {
-      found.push(`${data.importance.trials} trials; alone the parameters explain ${Math.round(Math.min(1, data.importance.alone) * 100)} % of the variance`);
+      found.push(
+        `${data.importance.trials} trials; alone the parameters explain ${Math.round(Math.min(1, data.importance.alone) * 100)} % of the variance`,
+      );
       found.push(...data.importance.cautions);
     }
     if (this.kind === "contour" && data.importance) found.push(...data.importance.cautions);
     if (this.kind === "timeline") {
-      if (data.timeline.busy) found.push(`slots were busy ${Math.round(data.timeline.busy * 100)} % of the time`);
-      for (const [, left] of data.timeline.gaps) found.push(`${short(left / 60, 3)} minutes in which nothing ran are left out`);
+      if (data.timeline.busy)
+        found.push(`slots were busy ${Math.round(data.timeline.busy * 100)} % of the time`);
+      for (const [, left] of data.timeline.gaps)
+        found.push(`${short(left / 60, 3)} minutes in which nothing ran are left out`);
     }
     return found;
   }
@@ -105,9 +129,15 @@ class Card {
     const width = this.scroll.clientWidth || 300;
     const option = charts[this.kind](this.study, colours, width);
     this.node.hidden = option === null;
-    this.notes.replaceChildren(...this.remarks().map((text) => element("p", "note" + (text.startsWith("caution") ? " caution" : ""), text)));
+    this.notes.replaceChildren(
+      ...this.remarks().map((text) =>
+        element("p", "note" + (text.startsWith("caution") ? " caution" : ""), text),
+      ),
+    );
     if (option === null) return;
-    if (this.kind === "parallel") this.box.style.width = Math.max(width, (this.study.data.trials.axes.length + 1) * 84 + 60) + "px";
+    if (this.kind === "parallel")
+      this.box.style.width =
+        Math.max(width, (this.study.data.trials.axes.length + 1) * 84 + 60) + "px";
     if (option.height) this.box.style.height = option.height + "px";
     delete option.height;
     if (!this.chart) {
@@ -116,7 +146,10 @@ class Card {
       if (this.kind === "parallel") this.chart.on("axisareaselected", () => this.brushed());
     }
     this.chart.resize();
-    this.chart.setOption(option, this.kind === "parallel" ? { replaceMerge: ["series"] } : { notMerge: true });
+    this.chart.setOption(
+      option,
+      this.kind === "parallel" ? { replaceMerge: ["series"] } : { notMerge: true },
+    );
   }
 
   clicked(hit) {
@@ -135,7 +168,9 @@ class Card {
     const ids = this.study.parallelIds;
     const selected = series.getRawIndicesByActiveState("active");
     const axes = this.chart.getOption().parallelAxis;
-    const any = axes.some((axis) => axis.activeIntervals && axis.activeIntervals.length) || selected.length > 0;
+    const any =
+      axes.some((axis) => axis.activeIntervals && axis.activeIntervals.length) ||
+      selected.length > 0;
     this.study.brush = any ? new Set(selected.map((at) => ids[at])) : null;
     this.study.refilter();
     this.page.redraw(this.study, false, "parallel");
@@ -185,7 +220,11 @@ class Section {
     head.append(this.filter, this.clear, this.count);
     this.table = new Table(study, (id) => page.pick(study, id));
     place.append(head, this.chips, this.table.node);
-    cards.append(...this.cards.slice(0, 3).map((card) => card.node), place, ...this.cards.slice(3).map((card) => card.node));
+    cards.append(
+      ...this.cards.slice(0, 3).map((card) => card.node),
+      place,
+      ...this.cards.slice(3).map((card) => card.node),
+    );
     this.node.append(this.title, this.lines, cards);
     this.describe();
   }
@@ -204,25 +243,41 @@ class Section {
     const { data } = study;
     this.title.textContent = data.name;
     const lines = [[["", data.summary + "; " + data.status]]];
-    if (data.best) lines.push([[data.objectives.length > 1 ? `best in ${data.objectives[0][0]} ` : "best ", `trial ${data.best.trial}: ${data.best.objectives}  `], ["", data.best.params]]);
-    if (data.same.length) lines.push([["the same in all trials ", data.same.map(([name, value]) => `${name}=${value}`).join(" ")]]);
-    this.lines.replaceChildren(...lines.map((parts) => {
-      const line = element("p", "summary");
-      for (const [strong, text] of parts) {
-        if (strong) line.append(element("b", "", strong));
-        line.append(text);
-      }
-      return line;
-    }));
-    this.count.textContent = study.isFiltered ? `${study.shownCount} of ${study.count}` : `${study.count}`;
+    if (data.best)
+      lines.push([
+        [
+          data.objectives.length > 1 ? `best in ${data.objectives[0][0]} ` : "best ",
+          `trial ${data.best.trial}: ${data.best.objectives}  `,
+        ],
+        ["", data.best.params],
+      ]);
+    if (data.same.length)
+      lines.push([
+        ["the same in all trials ", data.same.map(([name, value]) => `${name}=${value}`).join(" ")],
+      ]);
+    this.lines.replaceChildren(
+      ...lines.map((parts) => {
+        const line = element("p", "summary");
+        for (const [strong, text] of parts) {
+          if (strong) line.append(element("b", "", strong));
+          line.append(text);
+        }
+        return line;
+      }),
+    );
+    this.count.textContent = study.isFiltered
+      ? `${study.shownCount} of ${study.count}`
+      : `${study.count}`;
     this.filter.classList.toggle("wrong", study.wrong);
     this.filter.title = study.wrong ? "there is no such column, or no number to compare with" : "";
-    this.chips.replaceChildren(...[...study.picked].map(([id, colour]) => {
-      const chip = element("button", "chip", `trial ${id} ✕`);
-      chip.style.borderColor = chip.style.color = `var(--pick${colour})`;
-      chip.addEventListener("click", () => this.page.pick(study, id));
-      return chip;
-    }));
+    this.chips.replaceChildren(
+      ...[...study.picked].map(([id, colour]) => {
+        const chip = element("button", "chip", `trial ${id} ✕`);
+        chip.style.borderColor = chip.style.color = `var(--pick${colour})`;
+        chip.addEventListener("click", () => this.page.pick(study, id));
+        return chip;
+      }),
+    );
   }
 }
 
@@ -233,21 +288,29 @@ class App {
     this.nav = document.getElementById("nav");
     this.sections = [];
     this.hidden = new Set();
-    this.sight = new IntersectionObserver((entries) => {
-      for (const entry of entries) {
-        const { card } = entry.target;
-        if (!entry.isIntersecting || card.seen) continue;
-        card.seen = true;
-        card.draw();
-      }
-    }, { rootMargin: "500px" });
+    this.sight = new IntersectionObserver(
+      (entries) => {
+        for (const entry of entries) {
+          const { card } = entry.target;
+          if (!entry.isIntersecting || card.seen) continue;
+          card.seen = true;
+          card.draw();
+        }
+      },
+      { rootMargin: "500px" },
+    );
     let waiting = 0;
     window.addEventListener("resize", () => {
       clearTimeout(waiting);
       waiting = setTimeout(() => this.redrawAll(), 150);
     });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.redrawAll());
-    window.addEventListener("beforeprint", () => this.cards().forEach((card) => { card.seen = true; card.draw(); }));
+    window.addEventListener("beforeprint", () =>
+      this.cards().forEach((card) => {
+        card.seen = true;
+        card.draw();
+      }),
+    );
   }
 
   cards() {
@@ -281,24 +344,33 @@ class App {
     this.main.replaceChildren(this.overlay, ...shown.map((section) => section.node));
     const beside = Math.max(1, Math.min(shown.length, 3));
     const wide = window.innerWidth >= 560 * beside && beside > 1;
-    this.main.style.gridTemplateColumns = wide ? `repeat(${beside}, minmax(0, 1fr))` : "minmax(0, 1fr)";
-    this.nav.replaceChildren(...(this.sections.length < 2 ? [] : this.sections.map((section, at) => {
-      const label = element("label");
-      const box = element("input");
-      box.type = "checkbox";
-      box.checked = !this.hidden.has(at);
-      box.addEventListener("change", () => {
-        if (box.checked) this.hidden.delete(at); else this.hidden.add(at);
-        this.arrange();
-        this.redrawAll();
-      });
-      label.append(box, " ", section.study.data.name);
-      return label;
-    })));
+    this.main.style.gridTemplateColumns = wide
+      ? `repeat(${beside}, minmax(0, 1fr))`
+      : "minmax(0, 1fr)";
+    this.nav.replaceChildren(
+      ...(this.sections.length < 2
+        ? []
+        : this.sections.map((section, at) => {
+            const label = element("label");
+            const box = element("input");
+            box.type = "checkbox";
+            box.checked = !this.hidden.has(at);
+            box.addEventListener("change", () => {
+              if (box.checked) this.hidden.delete(at);
+              else this.hidden.add(at);
+              this.arrange();
+              this.redrawAll();
+            });
+            label.append(box, " ", section.study.data.name);
+            return label;
+          })),
+    );
   }
 
   drawOverlay() {
-    const shown = this.sections.filter((_, at) => !this.hidden.has(at)).map((section) => section.study);
+    const shown = this.sections
+      .filter((_, at) => !this.hidden.has(at))
+      .map((section) => section.study);
     const option = overlay(shown, palette());
     this.overlay.hidden = option === null;
     if (option === null) return;

@@ -10,7 +10,10 @@ function short(value, digits = 5) {
   if (!Number.isFinite(value)) return String(value);
   const size = Math.abs(value);
   if (size !== 0 && (size < 1e-4 || size >= 1e7)) {
-    return value.toExponential(Math.max(0, digits - 2)).replace(/\.?0+e/, "e").replace("e+", "e");
+    return value
+      .toExponential(Math.max(0, digits - 2))
+      .replace(/\.?0+e/, "e")
+      .replace("e+", "e");
   }
   return String(Number(value.toPrecision(digits)));
 }
@@ -84,7 +87,8 @@ class Study {
     const outside = new Set(this.data.trials.outside);
     const rows = [];
     for (let row = 0; row < this.count; row++) {
-      if (state[row] === "complete" && typeof values[row] === "number" && !outside.has(row)) rows.push(row);
+      if (state[row] === "complete" && typeof values[row] === "number" && !outside.has(row))
+        rows.push(row);
     }
     return rows;
   }
@@ -93,8 +97,18 @@ class Study {
 /// The columns of the table. Each gives a value to sort by and a text to show.
 function columns(data) {
   const trials = data.trials;
-  const number = (name, values) => ({ name, number: true, value: (row) => values[row], text: (row) => short(values[row]) });
-  const text = (name, values) => ({ name, number: false, value: (row) => values[row], text: (row) => values[row] || "" });
+  const number = (name, values) => ({
+    name,
+    number: true,
+    value: (row) => values[row],
+    text: (row) => short(values[row]),
+  });
+  const text = (name, values) => ({
+    name,
+    number: false,
+    value: (row) => values[row],
+    text: (row) => values[row] || "",
+  });
   const found = [number("trial", trials.id), text("state", trials.state)];
   found[0].text = (row) => String(trials.id[row]);
   // No two columns have one name: a filter and a sort find a column by it.
@@ -103,11 +117,20 @@ function columns(data) {
     found.push(taken ? { ...column, name: `${kind}.${column.name}` } : column);
   };
   if (trials.configuration) found.push(number("configuration", trials.configuration));
-  data.objectives.forEach(([metric], at) => add("objective", { ...number(metric, trials.objectives[at]), objective: true }));
+  data.objectives.forEach(([metric], at) =>
+    add("objective", { ...number(metric, trials.objectives[at]), objective: true }),
+  );
   for (const axis of trials.axes) {
     const choice = axis.labels.length > 0;
-    const value = choice ? (row) => (axis.values[row] === null ? null : axis.labels[axis.values[row]]) : (row) => axis.values[row];
-    add("param", { name: axis.name, number: !choice, value, text: (row) => shown(axis, axis.values[row]) });
+    const value = choice
+      ? (row) => (axis.values[row] === null ? null : axis.labels[axis.values[row]])
+      : (row) => axis.values[row];
+    add("param", {
+      name: axis.name,
+      number: !choice,
+      value,
+      text: (row) => shown(axis, axis.values[row]),
+    });
   }
   for (const [name, values] of trials.metrics) add("metric", number(name, values));
   add("trial", number("seconds", trials.seconds));
@@ -142,18 +165,31 @@ function parse(filter, columns) {
       if (/[<>]/.test(how) && (wanted === "" || Number.isNaN(number))) return null;
       tests.push((row) => {
         const value = column.value(row);
-        if (how === "!=") return String(value ?? "") !== wanted && !(typeof value === "number" && value === number);
+        if (how === "!=")
+          return String(value ?? "") !== wanted && !(typeof value === "number" && value === number);
         if (value === null || value === undefined) return false;
-        if (how === "=" || how === "==") return String(value) === wanted || (wanted !== "" && value === number);
+        if (how === "=" || how === "==")
+          return String(value) === wanted || (wanted !== "" && value === number);
         if (typeof value !== "number") return false;
-        return how === "<" ? value < number : how === "<=" ? value <= number : how === ">" ? value > number : value >= number;
+        return how === "<"
+          ? value < number
+          : how === "<="
+            ? value <= number
+            : how === ">"
+              ? value > number
+              : value >= number;
       });
       continue;
     }
     const wanted = word.replace(/^["']|["']$/g, "").toLowerCase();
     const texts = columns.filter((column) => !column.number || column.name === "trial");
-    tests.push((row) => texts.some((column) =>
-      column.number ? column.text(row) === wanted : column.text(row).toLowerCase().includes(wanted)));
+    tests.push((row) =>
+      texts.some((column) =>
+        column.number
+          ? column.text(row) === wanted
+          : column.text(row).toLowerCase().includes(wanted),
+      ),
+    );
   }
   return (row) => tests.every((test) => test(row));
 }

@@ -6,6 +6,7 @@
 The programs take turns, two slots each, and the medians of user and system time of the whole process tree are compared. Folders stay until
 the last round: ext4 slows down for minutes after many files were removed.
 """
+
 import json, os, resource, shutil, statistics, subprocess, sys, tempfile
 
 trials = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
@@ -18,8 +19,13 @@ def cpu(command, folder):
     """Runs a command and returns the CPU milliseconds a trial, and the peak memory of the largest process in MiB."""
     os.makedirs(folder)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    child = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                             env={**os.environ, "TMPDIR": folder})
+    child = subprocess.Popen(
+        command,
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "TMPDIR": folder},
+    )
     _, status, usage = os.wait4(child.pid, 0)
     assert status in (0, 3 << 8), status
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

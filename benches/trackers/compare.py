@@ -74,17 +74,28 @@ def peer(name, folder):
     path = os.path.join(folder, "peer.py")
     with open(path, "w", encoding="utf-8") as file:
         file.write(COMMON + PEERS[name] + END)
-    done = subprocess.run([sys.executable, path, str(POINTS[name])], cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, path, str(POINTS[name])],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT")]
     if done.returncode != 0 or not lines:
-        print(f"{name} is left out: {(done.stderr.strip().splitlines() or ['no result'])[-1]}", file=sys.stderr)
+        print(
+            f"{name} is left out: {(done.stderr.strip().splitlines() or ['no result'])[-1]}",
+            file=sys.stderr,
+        )
         return None
     _, cpu, wall = lines[-1].split()
     return float(cpu) / POINTS[name], float(wall) / POINTS[name]
 
 
 def ours():
-    found = json.loads(subprocess.run([OURS, "200000"], check=True, capture_output=True, text=True).stdout)
+    found = json.loads(
+        subprocess.run([OURS, "200000"], check=True, capture_output=True, text=True).stdout
+    )
     points = found.pop("points")
     return {name: (cpu / points, wall / points) for name, (cpu, wall) in found.items()}
 
@@ -101,11 +112,18 @@ def main():
             if pair:
                 seen.setdefault(name, []).append(pair)
         time.sleep(0.1)
-    median = {name: tuple(statistics.median(pair[at] for pair in pairs) for at in (0, 1)) for name, pairs in seen.items()}
+    median = {
+        name: tuple(statistics.median(pair[at] for pair in pairs) for at in (0, 1))
+        for name, pairs in seen.items()
+    }
     base = median["swath: append"][0] + median["swath: all"][0]
-    print(f"median of {rounds} rounds\n\n| | CPU a point | points a second of CPU | wall a point | against swath with all |\n|---|---:|---:|---:|---:|")
+    print(
+        f"median of {rounds} rounds\n\n| | CPU a point | points a second of CPU | wall a point | against swath with all |\n|---|---:|---:|---:|---:|"
+    )
     for name, (cpu, wall) in median.items():
-        print(f"| {name} | {cpu * 1e6:.2f} µs | {1 / cpu:,.0f} | {wall * 1e6:.2f} µs | {cpu / base:.1f} × |")
+        print(
+            f"| {name} | {cpu * 1e6:.2f} µs | {1 / cpu:,.0f} | {wall * 1e6:.2f} µs | {cpu / base:.1f} × |"
+        )
     print(f"| swath: append and all trackers | {base * 1e6:.2f} µs | {1 / base:,.0f} | | 1 × |")
 
 

@@ -15,7 +15,9 @@ class Chromium:
     """One page of a browser. Everything it complains about is kept in `complaints`, everything it asks the network for in `requests`."""
 
     def __init__(self):
-        program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+        program = next(
+            filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+        )
         if program is None:
             raise SystemExit("no chromium found")
         self.profile = tempfile.TemporaryDirectory()
@@ -28,16 +30,33 @@ class Chromium:
             os.dup2(theirs[1], 4)
 
         self.process = subprocess.Popen(
-            [program, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",
-             "--no-first-run", "--remote-debugging-pipe", f"--user-data-dir={self.profile.name}", "about:blank"],
-            preexec_fn=place, pass_fds=(3, 4), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            [
+                program,
+                "--headless=new",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-dev-shm-usage",
+                "--hide-scrollbars",
+                "--no-first-run",
+                "--remote-debugging-pipe",
+                f"--user-data-dir={self.profile.name}",
+                "about:blank",
+            ],
+            preexec_fn=place,
+            pass_fds=(3, 4),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         for end in (down[0], up[1], *theirs):
             os.close(end)
         self.to, self.back = down[1], up[0]
         self.buffer, self.number, self.session = b"", 0, None
         self.complaints, self.requests = [], []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(domain + ".enable")
 
@@ -71,9 +90,17 @@ class Chromium:
         params, method = message.get("params", {}), message.get("method")
         if method == "Runtime.exceptionThrown":
             details = params["exceptionDetails"]
-            self.complaints.append(details.get("exception", {}).get("description") or details["text"])
-        elif method == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning", "assert"):
-            self.complaints.append(" ".join(str(arg.get("value", arg.get("description"))) for arg in params["args"]))
+            self.complaints.append(
+                details.get("exception", {}).get("description") or details["text"]
+            )
+        elif method == "Runtime.consoleAPICalled" and params["type"] in (
+            "error",
+            "warning",
+            "assert",
+        ):
+            self.complaints.append(
+                " ".join(str(arg.get("value", arg.get("description"))) for arg in params["args"])
+            )
         elif method == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
             self.complaints.append(params["entry"]["text"])
         elif method == "Network.requestWillBeSent":
@@ -84,9 +111,13 @@ class Chromium:
 
     def run(self, script):
         """Runs a script in the page and returns its value."""
-        result = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        result = self.call(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+        )
         if "exceptionDetails" in result:
-            raise RuntimeError(f"{script}\n{result['exceptionDetails']['exception'].get('description')}")
+            raise RuntimeError(
+                f"{script}\n{result['exceptionDetails']['exception'].get('description')}"
+            )
         return result["result"].get("value")
 
     def wait(self, script, seconds=20):
@@ -102,7 +133,13 @@ class Chromium:
 
     def size(self, width, height, dark=False):
         """Sets the size of the window and whether the reader prefers dark."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
 
@@ -115,13 +152,27 @@ class Chromium:
 
     def drag(self, start, end):
         """Presses the mouse at one place, moves it and lets go at another."""
+
         def mouse(kind, place, buttons):
-            self.call("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", buttons=buttons, clickCount=1)
+            self.call(
+                "Input.dispatchMouseEvent",
+                type=kind,
+                x=place[0],
+                y=place[1],
+                button="left",
+                buttons=buttons,
+                clickCount=1,
+            )
+
         mouse("mouseMoved", start, 0)
         mouse("mousePressed", start, 1)
         for step in range(1, 9):
             part = step / 8
-            mouse("mouseMoved", [start[0] + (end[0] - start[0]) * part, start[1] + (end[1] - start[1]) * part], 1)
+            mouse(
+                "mouseMoved",
+                [start[0] + (end[0] - start[0]) * part, start[1] + (end[1] - start[1]) * part],
+                1,
+            )
             time.sleep(0.03)
         mouse("mouseReleased", end, 0)
 

@@ -59,7 +59,9 @@ def sweep(trials):
 
 
 def run(swath, *args):
-    done = subprocess.run([swath, *args], env=os.environ | {"SWATH_PROGRAM": swath}, capture_output=True, text=True)
+    done = subprocess.run(
+        [swath, *args], env=os.environ | {"SWATH_PROGRAM": swath}, capture_output=True, text=True
+    )
     assert done.returncode == 0, f"{args}: {done.stdout}\n{done.stderr}"
 
 
@@ -70,15 +72,30 @@ def exported(browser, url, pictures):
             browser.open(url)
             browser.wait("window.swath && swath.sections.length === 1")
             browser.run("swath.cards().forEach((card) => { card.seen = true; card.draw(); })")
-            assert browser.run("document.documentElement.scrollWidth") <= width, f"it is wider than {width} pixels"
-            drawn = browser.run("swath.cards().filter((card) => !card.node.hidden).map((card) => card.kind)")
-            assert {"history", "curves", "parallel", "slice", "contour", "importance", "rungs", "timeline"} <= set(drawn), drawn
+            assert browser.run("document.documentElement.scrollWidth") <= width, (
+                f"it is wider than {width} pixels"
+            )
+            drawn = browser.run(
+                "swath.cards().filter((card) => !card.node.hidden).map((card) => card.kind)"
+            )
+            assert {
+                "history",
+                "curves",
+                "parallel",
+                "slice",
+                "contour",
+                "importance",
+                "rungs",
+                "timeline",
+            } <= set(drawn), drawn
             back = browser.run("getComputedStyle(document.body).backgroundColor")
             light = sum(int(part) for part in back[4:-1].split(",")) > 384
             assert light != dark, back
             if pictures:
                 os.makedirs(pictures, exist_ok=True)
-                browser.picture(os.path.join(pictures, f"page-{width}-{'dark' if dark else 'light'}.png"))
+                browser.picture(
+                    os.path.join(pictures, f"page-{width}-{'dark' if dark else 'light'}.png")
+                )
             assert not browser.complaints, browser.complaints
             assert set(browser.requests) <= {url}, browser.requests
     browser.size(1280, 900)
@@ -94,7 +111,9 @@ def exported(browser, url, pictures):
 
 def names_are_text(browser):
     cells = browser.run("[...document.querySelectorAll('td')].map((cell) => cell.textContent)")
-    assert "<img src=x onerror=alert(1)>" in cells or "</script><script>alert(2)</script>" in cells, cells
+    assert (
+        "<img src=x onerror=alert(1)>" in cells or "</script><script>alert(2)</script>" in cells
+    ), cells
     assert browser.run("document.querySelectorAll('main img, main script').length") == 0
     tip = browser.run("trialTip(swath.sections[0].study, 1).querySelectorAll('img, script').length")
     assert tip == 0
@@ -102,12 +121,16 @@ def names_are_text(browser):
 
 def say(browser, text):
     """Types into the filter; returns how many trials are left."""
-    browser.run(f"{{ const box = document.querySelector('.filter'); box.value = {text!r}; box.dispatchEvent(new Event('input')); }}")
+    browser.run(
+        f"{{ const box = document.querySelector('.filter'); box.value = {text!r}; box.dispatchEvent(new Event('input')); }}"
+    )
     return browser.run("swath.sections[0].study.shownCount")
 
 
 def filters(browser):
-    assert say(browser, "x < 0.5") == browser.run("swath.sections[0].study.data.trials.axes[0].values.filter((x) => x < 0.5).length")
+    assert say(browser, "x < 0.5") == browser.run(
+        "swath.sections[0].study.data.trials.axes[0].values.filter((x) => x < 0.5).length"
+    )
     shown = browser.run("document.querySelector('.count').textContent")
     assert shown.endswith("of 14"), shown
     rows = browser.run("document.querySelectorAll('.box tbody tr:not(.pad)').length")
@@ -120,10 +143,15 @@ def filters(browser):
 
 def sorts(browser):
     def column(name):
-        at = browser.run(f"[...document.querySelectorAll('th')].findIndex((cell) => cell.textContent.startsWith({name!r}))")
+        at = browser.run(
+            f"[...document.querySelectorAll('th')].findIndex((cell) => cell.textContent.startsWith({name!r}))"
+        )
         browser.run(f"document.querySelectorAll('th')[{at}].querySelector('button').click()")
-        texts = browser.run(f"[...document.querySelectorAll('.box tbody tr:not(.pad)')].map((row) => row.cells[{at}].textContent)")
+        texts = browser.run(
+            f"[...document.querySelectorAll('.box tbody tr:not(.pad)')].map((row) => row.cells[{at}].textContent)"
+        )
         return [float(text) for text in texts if text]
+
     first = column("val_loss")
     assert len(first) == 14 and first == sorted(first), first
     second = column("val_loss")
@@ -135,7 +163,9 @@ def sorts(browser):
 def picks(browser):
     browser.run("document.querySelector('.box tbody input').click()")
     browser.wait("document.querySelectorAll('.chip').length === 1")
-    browser.run("{ const card = swath.cards().find((card) => card.kind === 'curves'); card.seen = true; card.draw(); }")
+    browser.run(
+        "{ const card = swath.cards().find((card) => card.kind === 'curves'); card.seen = true; card.draw(); }"
+    )
     count = "swath.cards().find((card) => card.kind === 'curves').chart.getOption().series.at(-1).data.length"
     assert browser.wait(count) == 1
     browser.run("document.querySelector('.chip').click()")
@@ -143,7 +173,9 @@ def picks(browser):
 
 
 def brushes(browser):
-    browser.run("{ const card = swath.cards().find((card) => card.kind === 'parallel'); card.node.scrollIntoView(); card.seen = true; card.draw(); }")
+    browser.run(
+        "{ const card = swath.cards().find((card) => card.kind === 'parallel'); card.node.scrollIntoView(); card.seen = true; card.draw(); }"
+    )
     time.sleep(0.5)
     # The upper half of the first axis: x above the middle of its range.
     place = browser.run("""(() => {
@@ -158,26 +190,41 @@ def brushes(browser):
     browser.wait("swath.sections[0].study.brush !== null")
     left = browser.run("swath.sections[0].study.shownCount")
     assert 0 < left < 14, f"{left} trials are selected"
-    low = browser.run("(() => { const { data, brush } = swath.sections[0].study; return Math.min(...data.trials.axes[0].values.filter((_, row) => brush.has(data.trials.id[row]))); })()")
+    low = browser.run(
+        "(() => { const { data, brush } = swath.sections[0].study; return Math.min(...data.trials.axes[0].values.filter((_, row) => brush.has(data.trials.id[row]))); })()"
+    )
     assert low > 0.3, low
     rows = browser.run("document.querySelectorAll('.box tbody tr:not(.pad)').length")
     assert rows == left, (rows, left)
-    browser.run("[...document.querySelectorAll('button')].find((button) => button.textContent === 'show all').click()")
+    browser.run(
+        "[...document.querySelectorAll('button')].find((button) => button.textContent === 'show all').click()"
+    )
     assert browser.run("swath.sections[0].study.shownCount") == 14
 
 
 def live(browser, swath):
-    server = subprocess.Popen([swath, "ui", "browser"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    server = subprocess.Popen(
+        [swath, "ui", "browser"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     try:
         url = server.stdout.readline().strip()
         browser.open(url)
-        browser.wait("window.swath && swath.sections.length === 1 && swath.sections[0].study.count === 14")
+        browser.wait(
+            "window.swath && swath.sections.length === 1 && swath.sections[0].study.count === 14"
+        )
         assert not browser.complaints, browser.complaints
         sweep(34)
-        again = subprocess.Popen([swath, "run", "sweep.toml"], env=os.environ | {"SWATH_PROGRAM": swath}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        again = subprocess.Popen(
+            [swath, "run", "sweep.toml"],
+            env=os.environ | {"SWATH_PROGRAM": swath},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         browser.wait("swath.sections[0].study.data.running")
         assert again.wait(60) == 0
-        browser.wait("swath.sections[0].study.count === 34 && !swath.sections[0].study.data.running")
+        browser.wait(
+            "swath.sections[0].study.count === 34 && !swath.sections[0].study.data.running"
+        )
         assert browser.run("document.getElementById('live').textContent") == "live"
         assert all(asked.startswith(url) for asked in browser.requests), browser.requests
         assert not browser.complaints, browser.complaints

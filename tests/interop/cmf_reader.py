@@ -23,7 +23,7 @@ import pandas
 import pyarrow.parquet as parquet
 from fixtures.study import Made, same, swath
 
-TRAIN = '''
+TRAIN = """
 import json, os, sys, time
 trial = int(os.environ["SWATH_TRIAL"])
 with open(os.environ["SWATH_RECORDS"], "a", buffering=1) as records:
@@ -42,9 +42,9 @@ with open(os.environ["SWATH_RECORDS"], "a", buffering=1) as records:
         if trial == 3:
             sys.exit(3)
     say(kind="output", accuracy=0.5 + trial / 16)
-'''
+"""
 
-SWEEP = '''
+SWEEP = """
 name = "étude"
 pipeline = "ziffern"
 seed = 3
@@ -75,7 +75,7 @@ name = "cmf"
 top_n = 1
 remote = "/backup/dvc"
 dvc = "."
-'''
+"""
 STATES = {"complete": 3, "failed": 4, "stopped": 6}
 
 
@@ -89,7 +89,8 @@ class Plain:
 
     def properties(self, of, id):
         rows = self.db.execute(
-            f"SELECT name, is_custom_property, int_value, double_value, string_value FROM {of}Property WHERE {of.lower()}_id = ?", [id]
+            f"SELECT name, is_custom_property, int_value, double_value, string_value FROM {of}Property WHERE {of.lower()}_id = ?",
+            [id],
         )
         found = {}
         for name, custom, *values in rows:
@@ -106,7 +107,10 @@ class Plain:
             " WHERE e.execution_id = ? ORDER BY e.id",
             [execution],
         )
-        return [(kind, uri, name, event, self.properties("Artifact", id)) for id, kind, uri, name, event in rows]
+        return [
+            (kind, uri, name, event, self.properties("Artifact", id))
+            for id, kind, uri, name, event in rows
+        ]
 
 
 class Library(Plain):
@@ -136,13 +140,25 @@ class Library(Plain):
         found = []
         for event in self.store.get_events_by_execution_ids([execution]):
             (artifact,) = self.store.get_artifacts_by_id([event.artifact_id])
-            found.append((self.kinds[artifact.type_id], artifact.uri, artifact.name, event.type, self.flat(artifact)))
+            found.append(
+                (
+                    self.kinds[artifact.type_id],
+                    artifact.uri,
+                    artifact.name,
+                    event.type,
+                    self.flat(artifact),
+                )
+            )
         return found
 
 
 def queries():
     """cmflib's query class."""
-    unused = {"cmflib.cmf_merger": "parse_json_to_mlmd", "cmflib.store.postgres": "PostgresStore", "cmflib.utils.helper_functions": "get_postgres_config"}
+    unused = {
+        "cmflib.cmf_merger": "parse_json_to_mlmd",
+        "cmflib.store.postgres": "PostgresStore",
+        "cmflib.utils.helper_functions": "get_postgres_config",
+    }
     for name, attribute in unused.items():
         sys.modules[name] = types.ModuleType(name)
         setattr(sys.modules[name], attribute, None)
@@ -175,7 +191,13 @@ def check(reader, made, root):
             records[event["trial"]].append((what, record))
         elif kind == "ended":
             exit = event["exit"]
-            states[event["trial"]] = "complete" if exit == "done" else exit if isinstance(exit, str) else next(iter(exit))
+            states[event["trial"]] = (
+                "complete"
+                if exit == "done"
+                else exit
+                if isinstance(exit, str)
+                else next(iter(exit))
+            )
     for entry in made.entries:
         ((kind, event),) = entry["event"].items()
         if kind == "judged" and event["verdict"] == "stop":
@@ -185,29 +207,63 @@ def check(reader, made, root):
     executions = reader.executions()
     assert [execution[0] for execution in executions] == sorted(made.params)
     for trial, name, state, properties in executions:
-        assert name == f"Trial_étude_{trial}" and state == STATES[states[trial]], (name, state, states)
+        assert name == f"Trial_étude_{trial}" and state == STATES[states[trial]], (
+            name,
+            state,
+            states,
+        )
         assert ast.literal_eval(properties["Configuration", True]) == made.params[trial]
         for key, value in made.params[trial].items():
-            assert equal(reader, properties[key, True], stored(value)) and type(properties[key, True]) is type(stored(value)), (trial, key)
-        assert properties["Pipeline_Type", False] == "ziffern" and properties["Context_Type", False] == "ziffern/tune"
+            assert equal(reader, properties[key, True], stored(value)) and type(
+                properties[key, True]
+            ) is type(stored(value)), (trial, key)
+        assert (
+            properties["Pipeline_Type", False] == "ziffern"
+            and properties["Context_Type", False] == "ziffern/tune"
+        )
         assert properties["State", True] == states[trial]
         best += [trial] if properties.get(("in_top_n", True)) == 1 else []
         artifacts = reader.artifacts(trial)
-        datasets = {(name, uri) for kind, uri, name, event, _ in artifacts if kind == "Dataset" and event == 3}
-        told = [record["dataset"] if "dataset" in record else record for what, record in records[trial] if what == "dataset"]
-        assert datasets == {(f"{one['data_dir']}:{one['md5']}", one["md5"]) for one in told} and len(datasets) == 2, datasets
-        models = {name: found for kind, _, name, event, found in artifacts if kind == "Model" and event == 4}
+        datasets = {
+            (name, uri)
+            for kind, uri, name, event, _ in artifacts
+            if kind == "Dataset" and event == 3
+        }
+        told = [
+            record["dataset"] if "dataset" in record else record
+            for what, record in records[trial]
+            if what == "dataset"
+        ]
+        assert (
+            datasets == {(f"{one['data_dir']}:{one['md5']}", one["md5"]) for one in told}
+            and len(datasets) == 2
+        ), datasets
+        models = {
+            name: found
+            for kind, _, name, event, found in artifacts
+            if kind == "Model" and event == 4
+        }
         told = [record for what, record in records[trial] if what == "model"]
-        assert set(models) == {f"{one['model_path']}:{one['md5']}:{trial}" for one in told}, (set(models), told)
+        assert set(models) == {f"{one['model_path']}:{one['md5']}:{trial}" for one in told}, (
+            set(models),
+            told,
+        )
         for one in told:
             found = models[f"{one['model_path']}:{one['md5']}:{trial}"]
             steps = json.loads(found.get(("Steps", True), "[]")) or [found["Step", True]]
             assert one["step"] in steps and found["Size", True] == one["size"], (found, one)
-            assert found["url", False] == f"ziffern:/backup/dvc/files/md5/{one['md5'][:2]}/{one['md5'][2:]}"
+            assert (
+                found["url", False]
+                == f"ziffern:/backup/dvc/files/md5/{one['md5'][:2]}/{one['md5'][2:]}"
+            )
         marked = [name for name, found in models.items() if ("best_model", True) in found]
         assert len(marked) == (1 if trial == 4 else 0), (trial, marked)
         reports = [record["values"] for what, record in records[trial] if what == "report"]
-        results = {name.split(":")[0]: found for kind, _, name, event, found in artifacts if kind == "Metrics"}
+        results = {
+            name.split(":")[0]: found
+            for kind, _, name, event, found in artifacts
+            if kind == "Metrics"
+        }
         last = results[f"Trial_étude_{trial}_Result"]
         for key, value in reports[-1].items():
             found = last[key, True]
@@ -217,21 +273,33 @@ def check(reader, made, root):
         finite = [loss for loss in losses if math.isfinite(loss)]
         value = results[f"Best_verlust_Trial_étude_{trial}"]["Best_verlust", True]
         assert equal(reader, value, min(finite)), (trial, value)
-        assert (last["Result", True] == "done") == (states[trial] == "complete"), last["Result", True]
-        files = {name.split(":")[0].rsplit("/", 1)[1]: (name.split(":")[0], uri) for kind, uri, name, *_ in artifacts if kind == "Step_Metrics"}
+        assert (last["Result", True] == "done") == (states[trial] == "complete"), last[
+            "Result", True
+        ]
+        files = {
+            name.split(":")[0].rsplit("/", 1)[1]: (name.split(":")[0], uri)
+            for kind, uri, name, *_ in artifacts
+            if kind == "Step_Metrics"
+        }
         logs = made.metrics(trial)
         assert set(files) == {f"Trial_étude_{trial}_metrics", *logs}, files
         for log, (path, md5) in files.items():
             assert hashlib.md5((root / path).read_bytes()).hexdigest() == md5
             frame = pandas.read_parquet(root / path)
-            assert frame.index.name == "SequenceNumber" and list(frame.index) == list(range(1, len(frame) + 1))
+            assert frame.index.name == "SequenceNumber" and list(frame.index) == list(
+                range(1, len(frame) + 1)
+            )
             rows = parquet.read_table(root / path).to_pylist()
             rows = rows if log in logs else [row["Output"] for row in rows]
             wanted = logs[log] if log in logs else reports
             assert len(rows) == len(wanted), (log, rows)
             for row, want in zip(rows, wanted):
                 for key, value in want.items():
-                    value = float(value) if isinstance(value, str) and value in ("nan", "inf", "-inf") else value
+                    value = (
+                        float(value)
+                        if isinstance(value, str) and value in ("nan", "inf", "-inf")
+                        else value
+                    )
                     assert same(row[key], value), (trial, log, key, row[key], value)
                     points += 1
     assert best == [4], best
@@ -243,7 +311,9 @@ with tempfile.TemporaryDirectory() as folder:
     (folder / "data").mkdir()
     (folder / "data" / "é.txt").write_text("1")
     (folder / "train.py").write_text(TRAIN, encoding="utf-8")
-    (folder / "sweep.toml").write_text(SWEEP.format(python=json.dumps(sys.executable)), encoding="utf-8")
+    (folder / "sweep.toml").write_text(
+        SWEEP.format(python=json.dumps(sys.executable)), encoding="utf-8"
+    )
     ran = swath("run", "sweep.toml", "--quiet", cwd=folder)
     assert "stale" not in ran.stderr, ran.stderr
     made = Made(folder / "logs" / "étude")
@@ -254,12 +324,16 @@ with tempfile.TemporaryDirectory() as folder:
         # The query class opens the file for writing; it gets a copy.
         (folder / "copy").write_bytes((root / "mlmd").read_bytes())
         query = queries()(str(folder / "copy"))
-        assert query.get_pipeline_names() == ["ziffern"] and query.get_pipeline_stages("ziffern") == ["ziffern/tune"]
+        assert query.get_pipeline_names() == ["ziffern"] and query.get_pipeline_stages(
+            "ziffern"
+        ) == ["ziffern/tune"]
         frame = query.get_all_executions_in_stage("ziffern/tune").set_index("id")
         for trial, params in made.params.items():
             for key, value in params.items():
                 assert frame.loc[trial, f"custom_properties_{key}"] == stored(value), (trial, key)
-        model = next(name for kind, _, name, *_ in Plain(root / "mlmd").artifacts(1) if kind == "Model")
+        model = next(
+            name for kind, _, name, *_ in Plain(root / "mlmd").artifacts(1) if kind == "Model"
+        )
         assert query.find_producer_execution(model).id == 1
         parents = set(query.get_all_parent_artifacts(model)["name"])
         assert len(parents) == 2 and any(name.startswith("data:") for name in parents), parents
@@ -267,6 +341,8 @@ with tempfile.TemporaryDirectory() as folder:
         assert len(whole) == len(made.params)
         print(f"cmflib reads {len(frame)} executions, and who made what of what")
     else:
-        print("ml-metadata has no wheel for this Python: only the SQLite file was read, by its schema version 10")
+        print(
+            "ml-metadata has no wheel for this Python: only the SQLite file was read, by its schema version 10"
+        )
     assert "nfiles: 1" in (folder / "data.dvc").read_text() and (folder / "m1.bin.dvc").exists()
     made.again("cmf")

@@ -1,6 +1,6 @@
 """DVC's own hashing finds the digests that a study has of its data sets, models and artifacts: files, folders, names that are not ASCII.
 
-    SWATH=target/debug/swath python dvc_reader.py
+SWATH=target/debug/swath python dvc_reader.py
 """
 # needs: dvc-data==3.18.3
 
@@ -53,11 +53,19 @@ def digest(path):
 
 with tempfile.TemporaryDirectory() as folder:
     folder = Path(folder)
-    for name, data in [("é.txt", b"1"), ("Z.csv", b""), ("sub/win.txt", b"1\r\n2\r\n"), ("sub/.hidden", b"h"), ("sub/a/b/c", b"c" * 70_000)]:
+    for name, data in [
+        ("é.txt", b"1"),
+        ("Z.csv", b""),
+        ("sub/win.txt", b"1\r\n2\r\n"),
+        ("sub/.hidden", b"h"),
+        ("sub/a/b/c", b"c" * 70_000),
+    ]:
         (folder / "data" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "data" / name).write_bytes(data)
     (folder / "train.py").write_text(TRAIN, encoding="utf-8")
-    (folder / "sweep.toml").write_text(SWEEP.format(python=json.dumps(sys.executable)), encoding="utf-8")
+    (folder / "sweep.toml").write_text(
+        SWEEP.format(python=json.dumps(sys.executable)), encoding="utf-8"
+    )
     ran = swath("run", "sweep.toml", "--quiet", cwd=folder)
     study, found = folder / "logs" / "dvc", {}
     for line in open(study / "journal.jsonl", encoding="utf-8"):

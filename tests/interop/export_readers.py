@@ -69,7 +69,12 @@ def readers(path):
 
 def csvkit(path):
     """What `csvjson` makes of a table: it finds out the separator and the types by itself, and writes numbers as doubles."""
-    ran = subprocess.run([Path(sys.executable).with_name("csvjson"), path], check=True, capture_output=True, text=True)
+    ran = subprocess.run(
+        [Path(sys.executable).with_name("csvjson"), path],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     return json.loads(ran.stdout)
 
 
@@ -97,7 +102,12 @@ with tempfile.TemporaryDirectory() as scratch:
             for kind in ["csv", "jsonl", "parquet"]:
                 path = scratch / f"table.{kind}"
                 swath("export", str(study), "-o", str(path), *(["--long"] if long else []))
-                has_nan = any(isinstance(v, str) and v in ("nan", "inf", "-inf") for rs in reports.values() for r in rs for v in r.values())
+                has_nan = any(
+                    isinstance(v, str) and v in ("nan", "inf", "-inf")
+                    for rs in reports.values()
+                    for r in rs
+                    for v in r.values()
+                )
                 if kind == "jsonl" and has_nan:
                     continue  # documented: JSON has no NaN, so a column would be of two types
                 for who, rows in readers(path):
@@ -106,37 +116,75 @@ with tempfile.TemporaryDirectory() as scratch:
                         trial = row.get("trial_id", row.get("trial"))
                         if not long:
                             for name, value in params[trial].items():
-                                found = row[f"param.{name}"] if kind != "jsonl" else row["params"].get(name)
-                                assert equal(found, value, kind == "jsonl" and who == "pandas"), (who, path, trial, name, found, value)
+                                found = (
+                                    row[f"param.{name}"]
+                                    if kind != "jsonl"
+                                    else row["params"].get(name)
+                                )
+                                assert equal(found, value, kind == "jsonl" and who == "pandas"), (
+                                    who,
+                                    path,
+                                    trial,
+                                    name,
+                                    found,
+                                    value,
+                                )
                                 compared += 1
                             seen[trial] = 1
                             continue
                         at = seen.get(trial, 0)
                         seen[trial] = at + 1
                         said = reports[trial][at]
-                        assert row["report"] == at + 1 and row["step"] == said.get(resource, at + 1), (who, path, row)
+                        assert row["report"] == at + 1 and row["step"] == said.get(
+                            resource, at + 1
+                        ), (who, path, row)
                         for name, value in said.items():
                             if name in ("model_path", "artifact"):
                                 continue
-                            found = row[f"metric.{name}"] if kind != "jsonl" else row["values"].get(name)
-                            assert equal(found, value, kind == "jsonl" and who == "pandas"), (who, path, trial, name, found, value)
+                            found = (
+                                row[f"metric.{name}"]
+                                if kind != "jsonl"
+                                else row["values"].get(name)
+                            )
+                            assert equal(found, value, kind == "jsonl" and who == "pandas"), (
+                                who,
+                                path,
+                                trial,
+                                name,
+                                found,
+                                value,
+                            )
                             compared += 1
-                    wanted = {trial: len(said) if long else 1 for trial, said in reports.items() if said or not long}
+                    wanted = {
+                        trial: len(said) if long else 1
+                        for trial, said in reports.items()
+                        if said or not long
+                    }
                     assert seen == wanted, (who, path, seen, wanted)
 
     table = scratch / "seeds.csv"
     wave = [((i * i * 37 + i) % 101) / 100 for i in range(40)]
-    data = {("a", s): 0.40 + wave[s] / 10 for s in range(6)} | {("b", s): 0.47 + wave[s] / 10 + wave[s + 9] / 30 for s in range(6)}
+    data = {("a", s): 0.40 + wave[s] / 10 for s in range(6)} | {
+        ("b", s): 0.47 + wave[s] / 10 + wave[s + 9] / 30 for s in range(6)
+    }
     data |= {("c", s): 0.41 + wave[s] / 10 + wave[s + 20] / 30 for s in range(6)}
-    table.write_text("model,seed,loss\n" + "".join(f"{m},{s},{v!r}\n" for (m, s), v in data.items()))
+    table.write_text(
+        "model,seed,loss\n" + "".join(f"{m},{s},{v!r}\n" for (m, s), v in data.items())
+    )
 
     def p(one, other, paired):
         a, b = ([data[m, s] for s in range(6)] for m in (one, other))
-        return scipy.stats.ttest_rel(a, b).pvalue if paired else scipy.stats.ttest_ind(a, b, equal_var=False).pvalue
+        return (
+            scipy.stats.ttest_rel(a, b).pvalue
+            if paired
+            else scipy.stats.ttest_ind(a, b, equal_var=False).pvalue
+        )
 
     for paired in [True, False]:
         options = [] if paired else ["--unpaired"]
-        said = json.loads(swath("compare", str(table), "--by", "model", "-m", "loss", "--json", *options))
+        said = json.loads(
+            swath("compare", str(table), "--by", "model", "-m", "loss", "--json", *options)
+        )
         first = said["groups"][0]["by"]["model"]
         raw = {m: p(m, first, paired) for m in "abc" if m != first}
         (x, y) = raw
@@ -144,10 +192,16 @@ with tempfile.TemporaryDirectory() as scratch:
         for group in said["groups"][1:]:
             model = group["by"]["model"]
             assert math.isclose(group["p_uncorrected"], raw[model], rel_tol=1e-9), group
-            holm = max(min(1, value * (3 - rank)) for rank, value in enumerate(family) if value <= raw[model])
+            holm = max(
+                min(1, value * (3 - rank))
+                for rank, value in enumerate(family)
+                if value <= raw[model]
+            )
             assert math.isclose(group["p"], holm, rel_tol=1e-9), (group, holm)
             low, high = scipy.stats.t.interval(0.95, 5, group["mean"], group["std"] / math.sqrt(6))
-            assert math.isclose(group["low"], low, rel_tol=1e-9) and math.isclose(group["high"], high, rel_tol=1e-9), group
+            assert math.isclose(group["low"], low, rel_tol=1e-9) and math.isclose(
+                group["high"], high, rel_tol=1e-9
+            ), group
             compared += 4
 assert same(1.0, 1.0) and compared > 1000, compared
 print(f"{compared} values compared")

@@ -55,23 +55,158 @@ sampler = "grid"
 
 def texts():
     """Returns texts of all kinds that mean something to Hydra, to TOML, to shells or to YAML."""
-    yield from ["", " ", "  ", "\t", "\n", "a\nb", "x\ty", " padded ", "naïve 学習率", "ß", "😀", "a\u00a0b"]
+    yield from [
+        "",
+        " ",
+        "  ",
+        "\t",
+        "\n",
+        "a\nb",
+        "x\ty",
+        " padded ",
+        "naïve 学習率",
+        "ß",
+        "😀",
+        "a\u00a0b",
+    ]
     for mark in string.punctuation:
-        yield from [mark, mark * 2, mark * 3, f"{mark}a", f"a{mark}", f"a{mark}b", f"{mark}a{mark}", f"{mark * 2}a{mark * 2}"]
+        yield from [
+            mark,
+            mark * 2,
+            mark * 3,
+            f"{mark}a",
+            f"a{mark}",
+            f"a{mark}b",
+            f"{mark}a{mark}",
+            f"{mark * 2}a{mark * 2}",
+        ]
         yield from [f"{mark}1", f"1{mark}", f"1{mark}0", f" {mark} ", f"a {mark} b"]
         for quote in ["'", '"', "\\", "\\'", "'\\", "\\\\'", '\\"', "\\\\", " "]:
             yield from [mark + quote, quote + mark, quote + mark + quote]
     for count in range(1, 6):
         run = "\\" * count
-        yield from [run, f"a{run}", f"{run}a", f"a{run}b", f"a{run}'b", f"a{run}'", f'a{run}"b', f"'{run}'{run}"]
-    for number in ["0", "1", "10", "1000", "1_000", "1_0_0", "1__0", "_1", "1_", "0_1", "007", "1.5", "1_0.5", "1.5_0", ".5", ".5_0"]:
-        yield from [number, f"+{number}", f"-{number}", f"{number}e5", f"{number}e-1_0", f"{number}.", f"{number}x", f" {number}"]
-    for word in ["inf", "nan", "infinity", "null", "none", "true", "false", "yes", "on", "~", "1e5", "0x1f", "0b1", "1j"]:
-        yield from [word, word.upper(), word.title(), f"+{word}", f"-{word}", f"{word}_", f" {word}", f"{word}x"]
-    yield from ["${x}", "${oc.env:HOME}", "a${x}b", "\\${x}", "'${x}'", "$x", "${", "$}", "${x", "{a: 1}", "{}", "[1,2]", "[]"]
-    yield from ["choice(1,2)", "range(1,3)", "interval(0,1)", "glob(*)", "sort(3,1)", "(f)", "~x", "+x", "++x", "a,b", "k=v", "k: v"]
-    yield from ["db@pkg", "a.b.c", "a/b", "/abs/path", "C:\\dir\\file", "pattern_%r.bin", "100%", "a|b;c&d", "---", "- a", "# no", "a #b"]
-    yield from ["it's", 'say "hi"', "'", "''", '"', '""', "'\"", "\"'", "ends with \\", "back\\slash", "\\'", "\\\\'", "'\\'"]
+        yield from [
+            run,
+            f"a{run}",
+            f"{run}a",
+            f"a{run}b",
+            f"a{run}'b",
+            f"a{run}'",
+            f'a{run}"b',
+            f"'{run}'{run}",
+        ]
+    for number in [
+        "0",
+        "1",
+        "10",
+        "1000",
+        "1_000",
+        "1_0_0",
+        "1__0",
+        "_1",
+        "1_",
+        "0_1",
+        "007",
+        "1.5",
+        "1_0.5",
+        "1.5_0",
+        ".5",
+        ".5_0",
+    ]:
+        yield from [
+            number,
+            f"+{number}",
+            f"-{number}",
+            f"{number}e5",
+            f"{number}e-1_0",
+            f"{number}.",
+            f"{number}x",
+            f" {number}",
+        ]
+    for word in [
+        "inf",
+        "nan",
+        "infinity",
+        "null",
+        "none",
+        "true",
+        "false",
+        "yes",
+        "on",
+        "~",
+        "1e5",
+        "0x1f",
+        "0b1",
+        "1j",
+    ]:
+        yield from [
+            word,
+            word.upper(),
+            word.title(),
+            f"+{word}",
+            f"-{word}",
+            f"{word}_",
+            f" {word}",
+            f"{word}x",
+        ]
+    yield from [
+        "${x}",
+        "${oc.env:HOME}",
+        "a${x}b",
+        "\\${x}",
+        "'${x}'",
+        "$x",
+        "${",
+        "$}",
+        "${x",
+        "{a: 1}",
+        "{}",
+        "[1,2]",
+        "[]",
+    ]
+    yield from [
+        "choice(1,2)",
+        "range(1,3)",
+        "interval(0,1)",
+        "glob(*)",
+        "sort(3,1)",
+        "(f)",
+        "~x",
+        "+x",
+        "++x",
+        "a,b",
+        "k=v",
+        "k: v",
+    ]
+    yield from [
+        "db@pkg",
+        "a.b.c",
+        "a/b",
+        "/abs/path",
+        "C:\\dir\\file",
+        "pattern_%r.bin",
+        "100%",
+        "a|b;c&d",
+        "---",
+        "- a",
+        "# no",
+        "a #b",
+    ]
+    yield from [
+        "it's",
+        'say "hi"',
+        "'",
+        "''",
+        '"',
+        '""',
+        "'\"",
+        "\"'",
+        "ends with \\",
+        "back\\slash",
+        "\\'",
+        "\\\\'",
+        "'\\'",
+    ]
 
 
 def toml(text):
@@ -93,7 +228,8 @@ def main():
         sweep = SWEEP.format(python=toml(sys.executable))
         sweep += "".join(f"{name} = {{ value = {toml(text)} }}\n" for name, text in wanted.items())
         sweep += "".join(
-            f"{name} = {{ value = [{', '.join(map(toml, items))}] }}\n" for name, items in lists.items()
+            f"{name} = {{ value = [{', '.join(map(toml, items))}] }}\n"
+            for name, items in lists.items()
         )
         (folder / "sweep.toml").write_text(sweep)
         env = {name: value for name, value in os.environ.items() if not name.startswith("SWATH_")}
@@ -106,7 +242,9 @@ def main():
         if "${" not in str(text):
             assert seen["composed"][name] == text, (text, seen["composed"].get(name))
     interpolations = [text for text in wanted.values() if "${" in text]
-    print(f"{len(wanted)} texts and {len(lists)} lists arrive as they are, {len(interpolations)} of them with interpolations")
+    print(
+        f"{len(wanted)} texts and {len(lists)} lists arrive as they are, {len(interpolations)} of them with interpolations"
+    )
 
 
 if __name__ == "__main__":

@@ -94,8 +94,24 @@ def free_port():
 def start_server(folder, port, secured=None):
     """The server in a session of its own, so that all its processes, and only they, can be ended by their group; `secured` is what certificate() returns."""
     log = open(os.path.join(folder, "server.log"), "ab")
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", f"{folder}/artifacts"]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
+    command += [
+        "--backend-store-uri",
+        f"sqlite:///{folder}/mlflow.db",
+        "--artifacts-destination",
+        f"{folder}/artifacts",
+    ]
     scheme, context = "http", None
     if secured:
         key, shown, trusted = secured
@@ -112,23 +128,47 @@ def start_server(folder, port, secured=None):
         except OSError:
             time.sleep(0.3)
     end_server(server)
-    sys.exit("the MLflow server did not start:\n" + open(log.name, encoding="utf-8", errors="replace").read()[-3000:])
+    sys.exit(
+        "the MLflow server did not start:\n"
+        + open(log.name, encoding="utf-8", errors="replace").read()[-3000:]
+    )
 
 
 def certificate(folder):
     """The files of a key, of a certificate for 127.0.0.1, and of the authority that signed it, which nobody trusts who is not told of it."""
     keys = [ec.generate_private_key(ec.SECP256R1()) for _ in "sa"]
-    server, authority = (x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]) for name in ("server", "authority"))
+    server, authority = (
+        x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        for name in ("server", "authority")
+    )
     now = datetime.now(timezone.utc)
 
     def signed(name, key, is_authority):
-        made = x509.CertificateBuilder(authority, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
-        made = made.add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
-        made = made.add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        made = x509.CertificateBuilder(
+            authority,
+            name,
+            key.public_key(),
+            x509.random_serial_number(),
+            now,
+            now + timedelta(days=1),
+        )
+        made = made.add_extension(
+            x509.BasicConstraints(ca=is_authority, path_length=None), critical=True
+        )
+        made = made.add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+            critical=False,
+        )
         return made.sign(keys[1], hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
-    plain = keys[0].private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    texts = {"key.pem": plain, "server.pem": signed(server, keys[0], False), "authority.pem": signed(authority, keys[1], True)}
+    plain = keys[0].private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    texts = {
+        "key.pem": plain,
+        "server.pem": signed(server, keys[0], False),
+        "authority.pem": signed(authority, keys[1], True),
+    }
     for name, text in texts.items():
         open(os.path.join(folder, name), "wb").write(text)
     return [os.path.join(folder, name) for name in texts]
@@ -173,14 +213,25 @@ def from_journal(study):
         elif kind == "closed":
             closed = at
         elif kind == "created":
-            params = {name: value if isinstance(value, str) else json.dumps(value) for name, value in event["params"].items()}
-            trials[event["trial"]] = {"params": params, "points": [], "start": at, "data": [], "models": [], "files": {}}
+            params = {
+                name: value if isinstance(value, str) else json.dumps(value)
+                for name, value in event["params"].items()
+            }
+            trials[event["trial"]] = {
+                "params": params,
+                "points": [],
+                "start": at,
+                "data": [],
+                "models": [],
+                "files": {},
+            }
         elif kind == "logged" and "report" in event["record"]:
             values = event["record"]["report"]["values"]
             points = [
                 (name, at, int(number(values["epoch"])), same_text(number(value)))
                 for name, value in values.items()
-                if not isinstance(value, bool) and (not isinstance(value, str) or value in ("nan", "inf", "-inf"))
+                if not isinstance(value, bool)
+                and (not isinstance(value, str) or value in ("nan", "inf", "-inf"))
             ]
             trials[event["trial"]]["points"] += points
         elif kind == "logged" and "dataset" in event["record"]:
@@ -191,19 +242,32 @@ def from_journal(study):
             trials[event["trial"]]["models"].append((model["model_path"], model["md5"]))
         elif kind == "logged" and "artifact" in event["record"]:
             path = event["record"]["artifact"]["path"]
-            trials[event["trial"]]["files"][path.removeprefix("artifacts/")] = os.path.join(study, str(event["trial"]), path)
+            trials[event["trial"]]["files"][path.removeprefix("artifacts/")] = os.path.join(
+                study, str(event["trial"]), path
+            )
         elif kind == "ended":
             status = {"done": "FINISHED", "stopped": "KILLED"}
-            trials[event["trial"]]["status"] = status.get(event["exit"], "FAILED") if isinstance(event["exit"], str) else "FAILED"
+            trials[event["trial"]]["status"] = (
+                status.get(event["exit"], "FAILED") if isinstance(event["exit"], str) else "FAILED"
+            )
             trials[event["trial"]]["end"] = at
     for trial, had in trials.items():
         folder = os.path.join(study, str(trial), "metrics")
-        for log in sorted(name[:-5] for name in os.listdir(folder) if name.endswith(".json") and name != "report.json"):
-            for ordinal, line in enumerate(open(os.path.join(folder, log + ".json"), encoding="utf-8")):
+        for log in sorted(
+            name[:-5]
+            for name in os.listdir(folder)
+            if name.endswith(".json") and name != "report.json"
+        ):
+            for ordinal, line in enumerate(
+                open(os.path.join(folder, log + ".json"), encoding="utf-8")
+            ):
                 row = json.loads(line)
                 at, step = round(row.pop("at") * 1000), row.pop("step", ordinal)
                 row.pop("context", None)
-                had["points"] += [(f"{log}/{key}", at, step, same_text(number(value))) for key, value in row.items()]
+                had["points"] += [
+                    (f"{log}/{key}", at, step, same_text(number(value)))
+                    for key, value in row.items()
+                ]
     return trials, opened, closed
 
 
@@ -217,7 +281,11 @@ def compare(client, study, name):
     parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     check("the runs of studies", len(parents), 1)
     parent = parents[0].info
-    check("the study", (parent.status, parent.start_time, parent.end_time), ("FINISHED", opened, closed))
+    check(
+        "the study",
+        (parent.status, parent.start_time, parent.end_time),
+        ("FINISHED", opened, closed),
+    )
     children = {run.data.tags["swath.trial"]: run for run in runs if run is not parents[0]}
     check("the runs of trials", sorted(children), sorted(f"{name}/{trial}" for trial in trials))
     points = files = 0
@@ -226,23 +294,42 @@ def compare(client, study, name):
         check(f"{what}, its parent", run.data.tags["mlflow.parentRunId"], parent.run_id)
         read = {key: value for key, value in run.data.params.items()}
         as_number = lambda text: re.sub(r"(?<=e-)0+", "", text)  # Python's 1e-07 is our 1e-7
-        check(f"{what}, parameters", read, {key: as_number(value) for key, value in had["params"].items()})
+        check(
+            f"{what}, parameters",
+            read,
+            {key: as_number(value) for key, value in had["params"].items()},
+        )
         check(f"{what}, status", run.info.status, had["status"])
-        check(f"{what}, times", (run.info.start_time, run.info.end_time), (had["start"], had["end"]))
+        check(
+            f"{what}, times", (run.info.start_time, run.info.end_time), (had["start"], had["end"])
+        )
         check(f"{what}, text", run.data.tags["report.phase"], "übung")
         found = []
         for key in {name for name, *_ in had["points"]}:
             history = client.get_metric_history(run.info.run_id, key)
-            found += [(key, point.timestamp, point.step, same_text(point.value)) for point in history]
+            found += [
+                (key, point.timestamp, point.step, same_text(point.value)) for point in history
+            ]
         check(f"{what}, points", sorted(found), sorted(had["points"]))
-        reported = [key for key in run.data.metrics if not key.startswith("objective.")]  # see result_agreement.py
+        reported = [
+            key for key in run.data.metrics if not key.startswith("objective.")
+        ]  # see result_agreement.py
         check(f"{what}, keys", sorted(reported), sorted({name for name, *_ in had["points"]}))
         points += len(found)
-        inputs = [(json.loads(each.dataset.source).get("uri"), each.dataset.digest) for each in run.inputs.dataset_inputs]
+        inputs = [
+            (json.loads(each.dataset.source).get("uri"), each.dataset.digest)
+            for each in run.inputs.dataset_inputs
+        ]
         check(f"{what}, data sets", inputs, had["data"])
-        check(f"{what}, the number of data sets, models and artifacts", [len(had[kind]) for kind in ("data", "models", "files")], [1, 1, 2])
+        check(
+            f"{what}, the number of data sets, models and artifacts",
+            [len(had[kind]) for kind in ("data", "models", "files")],
+            [1, 1, 2],
+        )
         tags = run.data.tags
-        check(f"{what}, model", [(tags["swath.model_path"], tags["swath.model_md5"])], had["models"])
+        check(
+            f"{what}, model", [(tags["swath.model_path"], tags["swath.model_md5"])], had["models"]
+        )
         files += artifacts(client, run.info.run_id, what, had["files"])
     return f"{len(trials)} trials of {name}, {points} metric points and {files} artifacts"
 
@@ -258,7 +345,9 @@ def artifacts(client, run_id, what, wanted):
     with tempfile.TemporaryDirectory() as folder:
         for path, original in wanted.items():
             got = client.download_artifacts(run_id, path, folder)
-            check(f"{what}, the bytes of {path}", open(got, "rb").read(), open(original, "rb").read())
+            check(
+                f"{what}, the bytes of {path}", open(got, "rb").read(), open(original, "rb").read()
+            )
     return len(wanted)
 
 
@@ -267,7 +356,13 @@ def sweep(folder, name, uri, **variables):
     path = os.path.join(folder, f"{name}.toml")
     open(path, "w", encoding="utf-8").write(text)
     log = open(os.path.join(folder, f"{name}-run.log"), "wb")
-    return subprocess.Popen([os.environ["SWATH"], "run", path], cwd=folder, stdout=log, stderr=log, env={**os.environ, **variables})
+    return subprocess.Popen(
+        [os.environ["SWATH"], "run", path],
+        cwd=folder,
+        stdout=log,
+        stderr=log,
+        env={**os.environ, **variables},
+    )
 
 
 def finish(run, folder, name):
@@ -305,14 +400,19 @@ def main():
         time.sleep(2)
         server = start_server(folder, port)
         said = finish(run, folder, "server")
-        for _ in range(5):  # where the server takes longer to start than the sweep to end, or the machine is busy
+        for _ in range(
+            5
+        ):  # where the server takes longer to start than the sweep to end, or the machine is busy
             if "were not delivered yet" not in said:
                 break
             said = finish(sweep(folder, "server", uri), folder, "server")
         if "tracker `mlflow`" in said:
             sys.exit(f"not everything was delivered:\n{said}")
         client = mlflow.MlflowClient(f"http://127.0.0.1:{port}")
-        print("MLflow's server has", compare(client, os.path.join(folder, "logs", "größe-server"), "größe-server"))
+        print(
+            "MLflow's server has",
+            compare(client, os.path.join(folder, "logs", "größe-server"), "größe-server"),
+        )
         secrets(folder, b"gans-geheim")
         run = sweep(folder, "folder", "")
         if "tracker `mlflow`" in (said := finish(run, folder, "folder")):
@@ -326,14 +426,26 @@ def main():
         uri = f'uri = "https://127.0.0.1:{port}"'
         run = sweep(folder, "tls", uri)
         said = finish(run, folder, "tls")
-        if "were not delivered yet" not in said or "nobody that is trusted has signed its certificate" not in said:
+        if (
+            "were not delivered yet" not in said
+            or "nobody that is trusted has signed its certificate" not in said
+        ):
             sys.exit(f"a server that cannot be trusted was not told:\n{said}")
-        run = sweep(folder, "tls", uri, MLFLOW_TRACKING_SERVER_CERT_PATH=trusted, MLFLOW_TRACKING_TOKEN="gans-geheim")
+        run = sweep(
+            folder,
+            "tls",
+            uri,
+            MLFLOW_TRACKING_SERVER_CERT_PATH=trusted,
+            MLFLOW_TRACKING_TOKEN="gans-geheim",
+        )
         if "tracker `mlflow`" in (said := finish(run, folder, "tls")):
             sys.exit(f"not everything was delivered:\n{said}")
         os.environ["MLFLOW_TRACKING_SERVER_CERT_PATH"] = trusted
         client = mlflow.MlflowClient(f"https://127.0.0.1:{port}")
-        print("over TLS, once its certificate was given, MLflow's server has", compare(client, os.path.join(folder, "logs", "größe-tls"), "größe-tls"))
+        print(
+            "over TLS, once its certificate was given, MLflow's server has",
+            compare(client, os.path.join(folder, "logs", "größe-tls"), "größe-tls"),
+        )
         secrets(folder, b"gans-geheim")
     finally:
         for process in (run, server):

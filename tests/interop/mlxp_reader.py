@@ -51,7 +51,9 @@ def main(study):
     scratch = tempfile.mkdtemp()
     try:
         reader = mlxp.Reader(study, dst_dir=scratch, refresh=True)
-        runs = {str(run["info.logger.log_id"]): run for run in reader.filter(result_format="datadict")}
+        runs = {
+            str(run["info.logger.log_id"]): run for run in reader.filter(result_format="datadict")
+        }
         if sorted(runs, key=int) != trials:
             sys.exit(f"MLXP finds the runs {sorted(runs)}, the study has {trials}")
         points = 0
@@ -70,7 +72,9 @@ def main(study):
                         check(f"trial {trial}, {log}.{key}", run[f"{log}.{key}"], values)
                         points += len(values)
         complete = reader.filter("info.status == 'COMPLETE'", result_format="pandas")
-        print(f"MLXP reads {len(trials)} trials, {len(complete)} of them complete, and {points} metric points")
+        print(
+            f"MLXP reads {len(trials)} trials, {len(complete)} of them complete, and {points} metric points"
+        )
         return {trial: runs[trial]["info.status"] for trial in trials}
     finally:
         shutil.rmtree(scratch)
@@ -82,5 +86,8 @@ if __name__ == "__main__":
         made = make(folder, "")
         statuses = main(str(made.folder))
         # MLXP knows no other statuses; that a trial was stopped is in `info.exit`.
-        wanted = {str(trial): "FAILED" if state == "failed" else "COMPLETE" for trial, state in made.states.items()}
+        wanted = {
+            str(trial): "FAILED" if state == "failed" else "COMPLETE"
+            for trial, state in made.states.items()
+        }
         check("statuses", statuses, wanted)

@@ -75,7 +75,9 @@ def main(swath):
             study.enqueue_trial({"x": 0.5})
             sweep = folder / f"{name}.toml"
             sweep.write_text(SWEEP.format(name=name))
-            run = lambda *words: subprocess.run([swath, "--logs", folder / "logs", *words], capture_output=True, text=True)
+            run = lambda *words: subprocess.run(
+                [swath, "--logs", folder / "logs", *words], capture_output=True, text=True
+            )
             asked = run("import", sweep, path)
             assert asked.returncode == 2 and "`digits`" in asked.stderr, asked.stderr
             done = run("import", sweep, path, "--study", "digits")
@@ -88,13 +90,24 @@ def main(swath):
             assert outside <= {row["trial_id"] for row in misfits}, (outside, done.stderr)
             assert "1 trial had not ended" in done.stderr, done.stderr
             again = run("import", sweep, path, "--study", "digits")
-            assert "imported 0 trials" in again.stderr and "40 trials had been imported before" in again.stderr, again.stderr
-            best = [t for t in study.get_trials() if t.state.name == "COMPLETE" and math.isfinite(t.value)]
+            assert (
+                "imported 0 trials" in again.stderr
+                and "40 trials had been imported before" in again.stderr
+            ), again.stderr
+            best = [
+                t
+                for t in study.get_trials()
+                if t.state.name == "COMPLETE" and math.isfinite(t.value)
+            ]
             best = [t for t in best if t.params["n"] * 1.5 <= 8]
             if best:
                 wanted = min(best, key=lambda t: t.value)
-                assert run("best", name).stdout.startswith(f"trial {wanted.number + 1}:"), run("best", name).stdout
-            print(f"{name}: 40 trials, {compared} values compared, {len(misfits)} outside the space")
+                assert run("best", name).stdout.startswith(f"trial {wanted.number + 1}:"), run(
+                    "best", name
+                ).stdout
+            print(
+                f"{name}: 40 trials, {compared} values compared, {len(misfits)} outside the space"
+            )
 
 
 def compare(study, rows):
@@ -104,7 +117,9 @@ def compare(study, rows):
             cell = row[f"param.{key}"]
             if isinstance(value, float):
                 # A step of ours is the decimal number, Optuna's the sum of steps.
-                assert float(cell) == value or (key == "step" and abs(float(cell) - value) < 1e-12), (key, cell, value)
+                assert float(cell) == value or (
+                    key == "step" and abs(float(cell) - value) < 1e-12
+                ), (key, cell, value)
             else:
                 wanted = "true" if value is True else str(value)
                 assert cell == wanted, (key, cell, value)
@@ -119,7 +134,10 @@ def compare(study, rows):
             assert row["state"] == "failed", (row, trial)
         elif state == "PRUNED":
             assert row["state"] == "stopped", (row, trial)
-            assert float(row["metric.loss"]) == trial.intermediate_values[max(trial.intermediate_values)], row
+            assert (
+                float(row["metric.loss"])
+                == trial.intermediate_values[max(trial.intermediate_values)]
+            ), row
             assert float(row["step"]) == max(trial.intermediate_values), row
         if "latency" in trial.user_attrs:
             assert float(row["metric.latency"]) == trial.user_attrs["latency"], row

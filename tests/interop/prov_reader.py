@@ -1,6 +1,6 @@
 """The prov library reads every document of a study, equal after a round trip, with the parameters, metrics and files of the journal.
 
-    SWATH=target/debug/swath python prov_reader.py
+SWATH=target/debug/swath python prov_reader.py
 """
 # needs: prov==3.2.3 pydot==4.0.1
 
@@ -29,7 +29,9 @@ def load(path):
 
 
 def entities(document, kind):
-    records = [record for record in document.get_records(ProvEntity) if str(one(record, TYPE)) == kind]
+    records = [
+        record for record in document.get_records(ProvEntity) if str(one(record, TYPE)) == kind
+    ]
     return {one(record, LABEL): record for record in records}
 
 
@@ -38,8 +40,13 @@ with tempfile.TemporaryDirectory() as folder:
     root, compared = made.folder / "trackers/prov", 0
     for trial, params in made.params.items():
         document = load(root / f"trial-{trial}.json")
-        found = {name: one(record, VALUE) for name, record in entities(document, "provml:HyperParameter").items()}
-        assert found == params and all(type(found[name]) is type(params[name]) for name in params), (found, params)
+        found = {
+            name: one(record, VALUE)
+            for name, record in entities(document, "provml:HyperParameter").items()
+        }
+        assert found == params and all(
+            type(found[name]) is type(params[name]) for name in params
+        ), (found, params)
         metrics = entities(document, "provml:Metric")
         for name in ("val_loss", "größe", "epoch"):
             series = [values[name] for _, values in made.reports[trial]]
@@ -48,7 +55,11 @@ with tempfile.TemporaryDirectory() as folder:
             compared += 1
         for log, rows in made.metrics(trial).items():
             for key in set(rows[0]) - {"step", "batch", "at", "context"}:
-                assert same(one(metrics[f"{log}/{key}"], VALUE), float(rows[-1][key])), (trial, log, key)
+                assert same(one(metrics[f"{log}/{key}"], VALUE), float(rows[-1][key])), (
+                    trial,
+                    log,
+                    key,
+                )
                 assert one(metrics[f"{log}/{key}"], "swath:count") == len(rows)
                 compared += 1
         activities = {one(record, LABEL): record for record in document.get_records(ProvActivity)}
@@ -57,7 +68,9 @@ with tempfile.TemporaryDirectory() as folder:
         assert one(activity, "swath:state") == made.states[trial]
         model = entities(document, "provml:Model")[f"m{trial}.bin"]
         made_by = [record.args for record in document.get_records(ProvGeneration)]
-        assert any(args[0] == model.identifier and args[1] == activity.identifier for args in made_by)
+        assert any(
+            args[0] == model.identifier and args[1] == activity.identifier for args in made_by
+        )
         data = entities(document, "swath:Dataset")["data"]
         used = [record.args for record in document.get_records(ProvUsage)]
         assert any(args[0] == activity.identifier and args[1] == data.identifier for args in used)

@@ -21,7 +21,11 @@ import tempfile
 import venv
 from pathlib import Path
 
-os.environ |= {"MLFLOW_ALLOW_FILE_STORE": "true", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+os.environ |= {
+    "MLFLOW_ALLOW_FILE_STORE": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+}
 
 import mlxp
 import pyarrow.parquet
@@ -41,7 +45,7 @@ MLMD = "ml-metadata==1.15.0 protobuf==4.25.9 grpcio==1.80.0 typing_extensions ab
 LOSSES = {1: [0.9, 0.5, 0.2, 0.4, 0.6], 2: [0.9, 0.1, 0.5, 0.4, 0.6], 3: [0.9, 0.5, 0.6, 0.3, 0.4]}
 EPOCHS = range(1, 6)
 
-TRAIN = '''
+TRAIN = """
 import json, os
 study, trial = os.environ["STUDY"], int(os.environ["SWATH_TRIAL"])
 order, losses = os.environ["ORDER"], json.loads(os.environ["LOSSES"])[str(trial)]
@@ -64,9 +68,9 @@ with open(os.environ["SWATH_RECORDS"], "a", buffering=1) as records:
         say(**report)
         if order in ("report first", "folds") or order == "sparse" and epoch % 2 == 0:
             say(kind="model", path=path)
-'''
+"""
 
-SWEEP = '''
+SWEEP = """
 name = {study}
 seed = 3
 [run]
@@ -96,7 +100,7 @@ name = "tensorboard"
 name = "prov"
 [[tracker]]
 name = "cmf"
-'''
+"""
 
 # Study: order of reports and models, metric, goal, take.
 STUDIES = {
@@ -132,13 +136,23 @@ def expected(study):
 def run(folder, study):
     order, metric, goal, take = STUDIES[study]
     take = "" if take == "best" else f'take = "{take}"'
-    quoted = {"study": study, "order": order, "metric": metric, "goal": goal, "python": sys.executable, "losses": json.dumps(LOSSES)}
+    quoted = {
+        "study": study,
+        "order": order,
+        "metric": metric,
+        "goal": goal,
+        "python": sys.executable,
+        "losses": json.dumps(LOSSES),
+    }
     text = SWEEP.format(take=take, **{name: json.dumps(value) for name, value in quoted.items()})
     (folder / f"{study}.toml").write_text(text, encoding="utf-8")
     ran = swath("run", f"{study}.toml", cwd=folder)
     assert ran.returncode == 0 and "left out" not in ran.stderr, ran.stderr
     rule = {"folds": "trial 1 reported loss 5 times; their mean counts"}.get(study)
-    assert ("times; " in ran.stderr) == bool(rule) and (not rule or ran.stderr.count(rule) == 1), (study, ran.stderr)
+    assert ("times; " in ran.stderr) == bool(rule) and (not rule or ran.stderr.count(rule) == 1), (
+        study,
+        ran.stderr,
+    )
     return folder / "logs" / study
 
 
@@ -147,7 +161,12 @@ def agree(reader, study, found, wanted, digits=15):
     for name, value in wanted.items():
         got = found.get(name)
         got = None if got in ("", None) else float(got) if isinstance(value, (int, float)) else got
-        same = got == value or isinstance(value, float) and got is not None and math.isclose(got, value, rel_tol=10**-digits, abs_tol=0)
+        same = (
+            got == value
+            or isinstance(value, float)
+            and got is not None
+            and math.isclose(got, value, rel_tol=10**-digits, abs_tol=0)
+        )
         assert same, f"{study}, {reader}: {name} is {got!r}, not {value!r}; it says {found}"
 
 
@@ -164,19 +183,38 @@ def own(folder, study):
     asked("export", study, "-o", "wide.parquet")
     rows["Parquet"] = pyarrow.parquet.read_table(folder / "wide.parquet").to_pylist()
     for reader, table in rows.items():
-        yield reader, {int(row["trial_id"]): {**row, f"objective.{metric}": row[metric]} for row in table}
+        yield (
+            reader,
+            {int(row["trial_id"]): {**row, f"objective.{metric}": row[metric]} for row in table},
+        )
         if STUDIES[study][3] != "mean":
             for row in table:
-                report = json.loads((root / str(row["trial_id"]) / "metrics/report.json").read_text().splitlines()[int(float(row["best_step"])) - 1])
+                report = json.loads(
+                    (root / str(row["trial_id"]) / "metrics/report.json")
+                    .read_text()
+                    .splitlines()[int(float(row["best_step"])) - 1]
+                )
                 for name in ("loss", "acc", "größe", "epoch"):
                     assert float(row[f"at_best.{name}"]) == report[name], (study, reader, name, row)
-    for reader, text in {"JSON lines": asked("export", study, "--json"), "ls --json": asked("ls", study, "--json")}.items():
+    for reader, text in {
+        "JSON lines": asked("export", study, "--json"),
+        "ls --json": asked("ls", study, "--json"),
+    }.items():
         lines = [json.loads(line) for line in text.splitlines()]
         lines = lines[0].get("trials", lines) if len(lines) == 1 else lines
-        yield reader, {row["trial"]: {**row, f"objective.{metric}": row["objectives"][metric]} for row in lines}
+        yield (
+            reader,
+            {
+                row["trial"]: {**row, f"objective.{metric}": row["objectives"][metric]}
+                for row in lines
+            },
+        )
     (best,) = json.loads(asked("best", study, "--json"))["best"]
     assert best["trial"] == 2 or STUDIES[study][3] != "best", best
-    yield "best --json", {best["trial"]: {**best, f"objective.{metric}": best["objectives"][metric]}}
+    yield (
+        "best --json",
+        {best["trial"]: {**best, f"objective.{metric}": best["objectives"][metric]}},
+    )
     yield "best --model", {best["trial"]: {"model_path": asked("best", study, "--model").strip()}}
 
 
@@ -186,16 +224,24 @@ def mlflow(root, study):
     metric, goal = STUDIES[study][1:3]
     (experiment,) = [each for each in client.search_experiments() if each.name != "Default"]
     order = f"metrics.`objective.{metric}` {'ASC' if goal == 'min' else 'DESC'}"
-    runs = client.search_runs([experiment.experiment_id], "tags.`swath.exit` = 'done'", order_by=[order])
+    runs = client.search_runs(
+        [experiment.experiment_id], "tags.`swath.exit` = 'done'", order_by=[order]
+    )
     found = {}
     for run in runs:
         tags = {key.removeprefix("swath."): value for key, value in run.data.tags.items()}
         trial = int(tags["trial"].rsplit("/", 1)[1])
         found[trial] = tags
         (point,) = client.get_metric_history(run.info.run_id, f"objective.{metric}")
-        assert point.value == float(tags[f"objective.{metric}"]) == run.data.metrics[f"objective.{metric}"]
+        assert (
+            point.value
+            == float(tags[f"objective.{metric}"])
+            == run.data.metrics[f"objective.{metric}"]
+        )
         assert point.step == int(float(tags.get("best_step", 5))), (study, point.step)
-        series = {each.step: each.value for each in client.get_metric_history(run.info.run_id, metric)}
+        series = {
+            each.step: each.value for each in client.get_metric_history(run.info.run_id, metric)
+        }
         assert "best_step" not in tags or series[point.step] == point.value, (study, series, point)
     values = [run.data.metrics[f"objective.{metric}"] for run in runs]
     assert len(values) == 3 and values == sorted(values, reverse=goal == "max"), values
@@ -221,7 +267,11 @@ def tensorboard(root, study):
         accumulator = EventAccumulator(f"{logdir}/{trial}", size_guidance={"scalars": 0})
         accumulator.Reload()
         tags = [tag for tag in accumulator.Tags()["scalars"] if tag.startswith("result/")]
-        found[trial] = {tag.removeprefix("result/"): event.value for tag in tags for event in accumulator.Scalars(tag)}
+        found[trial] = {
+            tag.removeprefix("result/"): event.value
+            for tag in tags
+            for event in accumulator.Scalars(tag)
+        }
         for name in ("model_path", "model_md5"):
             (event,) = accumulator.Tensors(f"result/{name}/text_summary")
             found[trial][name] = event.tensor_proto.string_val[0].decode()
@@ -229,7 +279,10 @@ def tensorboard(root, study):
     multiplexer.AddRunsFromDirectory(logdir)
     multiplexer.Reload()
     provider = data_provider.MultiplexerDataProvider(multiplexer, logdir)
-    context, request_context = backend_context.Context(base_plugin.TBContext(data_provider=provider)), RequestContext()
+    context, request_context = (
+        backend_context.Context(base_plugin.TBContext(data_provider=provider)),
+        RequestContext(),
+    )
     runs = context.hparams_metadata(request_context, "")
     experiment = context.experiment_from_metadata(request_context, "", True, runs, [])
     first = experiment.metric_infos[0]
@@ -237,12 +290,24 @@ def tensorboard(root, study):
     assert (first.name.tag, first.display_name) == (tag, f"{metric} ({take})"), first
     order = api_pb2.ORDER_ASC if STUDIES[study][2] == "min" else api_pb2.ORDER_DESC
     request = api_pb2.ListSessionGroupsRequest(
-        start_index=0, slice_size=9, allowed_statuses=[api_pb2.STATUS_SUCCESS], col_params=[api_pb2.ColParams(metric=first.name, order=order)]
+        start_index=0,
+        slice_size=9,
+        allowed_statuses=[api_pb2.STATUS_SUCCESS],
+        col_params=[api_pb2.ColParams(metric=first.name, order=order)],
     )
-    listed = list_session_groups.Handler(request_context, context, experiment_id="", request=request).run()
-    values = [{each.name.tag: each.value for each in group.metric_values}[tag] for group in listed.session_groups]
+    listed = list_session_groups.Handler(
+        request_context, context, experiment_id="", request=request
+    ).run()
+    values = [
+        {each.name.tag: each.value for each in group.metric_values}[tag]
+        for group in listed.session_groups
+    ]
     names = [int(group.name) for group in listed.session_groups]
-    assert values == [found[trial][f"objective.{metric}"] for trial in names] == sorted(values, reverse=STUDIES[study][2] == "max"), values
+    assert (
+        values
+        == [found[trial][f"objective.{metric}"] for trial in names]
+        == sorted(values, reverse=STUDIES[study][2] == "max")
+    ), values
     return found
 
 
@@ -254,22 +319,35 @@ def prov(root, study):
 
     found = {}
     for trial in LOSSES:
-        document = ProvDocument.deserialize(str(root / f"trackers/prov/trial-{trial}.json"), format="json")
-        (activity,) = [found for found in map(attributes, document.get_records(ProvActivity)) if found.get("swath:trial") == trial]
+        document = ProvDocument.deserialize(
+            str(root / f"trackers/prov/trial-{trial}.json"), format="json"
+        )
+        (activity,) = [
+            found
+            for found in map(attributes, document.get_records(ProvActivity))
+            if found.get("swath:trial") == trial
+        ]
         found[trial] = {key.removeprefix("swath:"): value for key, value in activity.items()}
-        marked = [model for model in map(attributes, document.get_records(ProvEntity)) if model.get("swath:best_of_trial")]
+        marked = [
+            model
+            for model in map(attributes, document.get_records(ProvEntity))
+            if model.get("swath:best_of_trial")
+        ]
         agreed = [(model["swath:path"], model["swath:md5"]) for model in marked]
         assert agreed == [(found[trial]["model_path"], found[trial]["model_md5"])], (study, agreed)
     whole = ProvDocument.deserialize(str(root / "trackers/prov/study.json"), format="json")
     for activity in map(attributes, whole.get_records(ProvActivity)):
         if trial := activity.get("swath:trial"):
             same = {key.removeprefix("swath:"): value for key, value in activity.items()}
-            assert all(same.get(name) == found[trial].get(name) for name in ("best_step", "model_path", "model_step")), (study, same)
+            assert all(
+                same.get(name) == found[trial].get(name)
+                for name in ("best_step", "model_path", "model_step")
+            ), (study, same)
     return found
 
 
 # Reads a file through ml-metadata: trial → properties of its execution, and its models.
-MLMD_READER = '''
+MLMD_READER = """
 import json, sys
 from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as proto
@@ -285,7 +363,7 @@ for execution in store.get_executions():
     models = [(each.name, each.uri, flat(each)) for each in store.get_artifacts_by_id(ids) if each.type_id == model]
     found[execution.id] = (flat(execution), models)
 print(json.dumps(found))
-'''
+"""
 
 
 def mlmd_by_schema(path):
@@ -294,7 +372,8 @@ def mlmd_by_schema(path):
 
     def properties(table, id):
         rows = db.execute(
-            f"SELECT name, coalesce(int_value, double_value, string_value) FROM {table}Property WHERE {table.lower()}_id = ? AND is_custom_property", [id]
+            f"SELECT name, coalesce(int_value, double_value, string_value) FROM {table}Property WHERE {table.lower()}_id = ? AND is_custom_property",
+            [id],
         )
         return dict(rows)
 
@@ -305,7 +384,10 @@ def mlmd_by_schema(path):
             " WHERE e.execution_id = ? AND t.name = 'Model'",
             [execution],
         ).fetchall()
-        found[execution] = (properties("Execution", execution), [(name, uri, properties("Artifact", id)) for id, name, uri in models])
+        found[execution] = (
+            properties("Execution", execution),
+            [(name, uri, properties("Artifact", id)) for id, name, uri in models],
+        )
     return found
 
 
@@ -315,11 +397,26 @@ def mlmd_reader(folder):
         return mlmd_by_schema, "the schema of ML Metadata (no wheel for this Python)"
     python = folder / "mlmd/bin/python"
     venv.create(folder / "mlmd", with_pip=True)
-    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", *MLMD.split()]
+    install = [
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        *MLMD.split(),
+    ]
     subprocess.run(install, check=True, timeout=300)
 
     def read(path):
-        ran = subprocess.run([python, "-c", MLMD_READER, path], check=True, capture_output=True, text=True, timeout=100)
+        ran = subprocess.run(
+            [python, "-c", MLMD_READER, path],
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
         return {int(id): found for id, found in json.loads(ran.stdout).items()}
 
     return read, "ml-metadata"
@@ -328,9 +425,17 @@ def mlmd_reader(folder):
 def cmf(root, study, read):
     found = {}
     for id, (execution, models) in read(root / "trackers/cmf/mlmd").items():
-        marked = [(name.split(":")[0], uri) for name, uri, properties in models if properties.get("best_of_trial")]
+        marked = [
+            (name.split(":")[0], uri)
+            for name, uri, properties in models
+            if properties.get("best_of_trial")
+        ]
         agreed = [(path.removeprefix(f"{id}/"), uri) for path, uri in marked]
-        assert agreed == [(execution["model_path"], execution["model_md5"])], (study, agreed, models)
+        assert agreed == [(execution["model_path"], execution["model_md5"])], (
+            study,
+            agreed,
+            models,
+        )
         found[id] = execution
     return found
 
@@ -338,7 +443,10 @@ def cmf(root, study, read):
 def mlxp_results(root, study):
     with tempfile.TemporaryDirectory() as scratch:
         reader = mlxp.Reader(str(root), dst_dir=scratch, refresh=True)
-        return {run["info.logger.log_id"]: result(run) for run in reader.filter(result_format="datadict")}
+        return {
+            run["info.logger.log_id"]: result(run)
+            for run in reader.filter(result_format="datadict")
+        }
 
 
 def result(run):
@@ -354,13 +462,34 @@ with tempfile.TemporaryDirectory() as folder:
     for study in STUDIES:
         root, wanted = run(folder, study), expected(study)
         readers = dict(own(folder, study))
-        readers |= {"MLflow": mlflow(root, study), "W&B": wandb(root, study), "TensorBoard": tensorboard(root, study), "PROV": prov(root, study)}
+        readers |= {
+            "MLflow": mlflow(root, study),
+            "W&B": wandb(root, study),
+            "TensorBoard": tensorboard(root, study),
+            "PROV": prov(root, study),
+        }
         readers |= {name: cmf(root, study, read), "MLXP": mlxp_results(root, study)}
         for reader, found in readers.items():
-            assert set(found) == set(wanted) or reader.startswith("best "), (study, reader, set(found))
+            assert set(found) == set(wanted) or reader.startswith("best "), (
+                study,
+                reader,
+                set(found),
+            )
             for trial, seen in found.items():
-                facts = {key: value for key, value in wanted[trial].items() if reader != "best --model" or key == "model_path"}
+                facts = {
+                    key: value
+                    for key, value in wanted[trial].items()
+                    if reader != "best --model" or key == "model_path"
+                }
                 # TensorBoard has floats of 32 bits, ML Metadata gives 15 digits.
-                agree(f"{reader}, trial {trial}", study, seen, facts, digits=6 if reader == "TensorBoard" else 14)
+                agree(
+                    f"{reader}, trial {trial}",
+                    study,
+                    seen,
+                    facts,
+                    digits=6 if reader == "TensorBoard" else 14,
+                )
             compared.add(reader)
-    print(f"{len(compared)} readers agree on value, step and model of {len(STUDIES) * len(LOSSES)} trials: {', '.join(sorted(compared))}")
+    print(
+        f"{len(compared)} readers agree on value, step and model of {len(STUDIES) * len(LOSSES)} trials: {', '.join(sorted(compared))}"
+    )

@@ -1,6 +1,6 @@
 """A validator of JSON schema accepts every sweep file that is shipped, and refuses what `swath check` refuses.
 
-    SWATH=target/debug/swath python schema.py logs/STUDY
+SWATH=target/debug/swath python schema.py logs/STUDY
 """
 # needs: jsonschema
 

@@ -1,6 +1,6 @@
 """TensorBoard reads every scalar and text of a study, and its HParams page compares the trials.
 
-    SWATH=target/debug/swath python tensorboard_reader.py
+SWATH=target/debug/swath python tensorboard_reader.py
 """
 # needs: tensorboard==2.21.0 setuptools<81
 
@@ -36,20 +36,35 @@ def scalars(made, trial):
 def compare(made):
     points = 0
     for trial in made.params:
-        accumulator = EventAccumulator(str(made.folder / "trackers/tensorboard" / str(trial)), size_guidance={"scalars": 0})
+        accumulator = EventAccumulator(
+            str(made.folder / "trackers/tensorboard" / str(trial)), size_guidance={"scalars": 0}
+        )
         accumulator.Reload()
         wanted = scalars(made, trial)
         tags = accumulator.Tags()
-        reported = {tag for tag in tags["scalars"] if not tag.startswith("result/")}  # see result_agreement.py
+        reported = {
+            tag for tag in tags["scalars"] if not tag.startswith("result/")
+        }  # see result_agreement.py
         assert reported == set(wanted), (tags["scalars"], set(wanted))
         for tag, series in wanted.items():
             found = [(event.step, event.value) for event in accumulator.Scalars(tag)]
             assert len(found) == len(series), (trial, tag)
-            assert all(f[0] == w[0] and same(f[1], w[1]) for f, w in zip(found, series)), (trial, tag, found, series)
+            assert all(f[0] == w[0] and same(f[1], w[1]) for f, w in zip(found, series)), (
+                trial,
+                tag,
+                found,
+                series,
+            )
             points += len(found)
-        notes = [event.tensor_proto.string_val[0].decode() for event in accumulator.Tensors("note/text_summary")]
+        notes = [
+            event.tensor_proto.string_val[0].decode()
+            for event in accumulator.Tensors("note/text_summary")
+        ]
         assert notes == [f"a nöte of trial {trial}"], notes
-        words = [event.tensor_proto.string_val[0].decode() for event in accumulator.Tensors("wort/text_summary")]
+        words = [
+            event.tensor_proto.string_val[0].decode()
+            for event in accumulator.Tensors("wort/text_summary")
+        ]
         assert words == [f"wört {1 + at}" for at in range(len(words))] and words, words
     return points
 
@@ -77,14 +92,21 @@ def hparams(made):
         col_params=[api_pb2.ColParams(hparam=name) for name in names]
         + [api_pb2.ColParams(metric=api_pb2.MetricName(tag=tag)) for tag in metrics],
     )
-    response = list_session_groups.Handler(request_context, context, experiment_id="", request=request).run()
+    response = list_session_groups.Handler(
+        request_context, context, experiment_id="", request=request
+    ).run()
     groups = {int(group.name): group for group in response.session_groups}
     assert set(groups) == set(made.params), set(groups)
     for trial, params in made.params.items():
-        found = {key: getattr(value, value.WhichOneof("kind")) for key, value in groups[trial].hparams.items()}
+        found = {
+            key: getattr(value, value.WhichOneof("kind"))
+            for key, value in groups[trial].hparams.items()
+        }
         assert found == params, (found, params)
         status = groups[trial].sessions[0].status
-        wanted = api_pb2.STATUS_FAILURE if made.states[trial] == "failed" else api_pb2.STATUS_SUCCESS  # it knows no other
+        wanted = (
+            api_pb2.STATUS_FAILURE if made.states[trial] == "failed" else api_pb2.STATUS_SUCCESS
+        )  # it knows no other
         assert status == wanted, (trial, status)
         last = {value.name.tag: value.value for value in groups[trial].metric_values}
         assert same(last["val_loss"], single(made.reports[trial][-1][1]["val_loss"])), last

@@ -1,6 +1,6 @@
 """W&B's own record types hold every row, parameter and ending of a study, and `wandb sync` sends them all to a server.
 
-    SWATH=target/debug/swath python wandb_reader.py
+SWATH=target/debug/swath python wandb_reader.py
 """
 # needs: wandb==0.31.0
 
@@ -28,7 +28,11 @@ def rows(made, trial):
 def equal(found, wanted, place):
     for key, value in wanted.items():
         got = found[key]
-        got = float(got.replace("Infinity", "inf")) if isinstance(got, str) and isinstance(value, float) else got
+        got = (
+            float(got.replace("Infinity", "inf"))
+            if isinstance(got, str) and isinstance(value, float)
+            else got
+        )
         assert same(got, value), (place, key, got, value)
 
 
@@ -43,7 +47,11 @@ def read(made):
         config = items(run.run.config.update)
         trial = config.pop("swath")["trial"]
         assert config == made.params[trial], (trial, config)
-        assert (run.run.run_group, run.run.project, path.stem) == ("étude", "digits", f"run-{run.run.run_id}")
+        assert (run.run.run_group, run.run.project, path.stem) == (
+            "étude",
+            "digits",
+            f"run-{run.run.run_id}",
+        )
         assert end.exit.exit_code == (3 if made.states[trial] == "failed" else 0)
         wanted = rows(made, trial)
         history = [items(record.history.item) for record in kinds["history"]]
@@ -59,11 +67,19 @@ def read(made):
 
 def sync(made, runs):
     server, scratch = Server(), tempfile.mkdtemp()
-    env = {**os.environ, "WANDB_BASE_URL": server.url, "WANDB_API_KEY": "0" * 40, "WANDB_DIR": scratch, "HOME": scratch,
-           "WANDB_ERROR_REPORTING": "false"}
+    env = {
+        **os.environ,
+        "WANDB_BASE_URL": server.url,
+        "WANDB_API_KEY": "0" * 40,
+        "WANDB_DIR": scratch,
+        "HOME": scratch,
+        "WANDB_ERROR_REPORTING": "false",
+    }
     folders = sorted(str(path) for path in (made.folder / "trackers/wandb").glob("offline-run-*"))
     wandb = Path(sys.executable).parent / "wandb"
-    ran = subprocess.run([wandb, "sync", *folders], env=env, capture_output=True, text=True, timeout=200)
+    ran = subprocess.run(
+        [wandb, "sync", *folders], env=env, capture_output=True, text=True, timeout=200
+    )
     told = (ran.stdout + ran.stderr)[-3000:]
     assert ran.returncode == 0, (told, server.asked[-20:])
     for trial, (name, wanted) in runs.items():
@@ -71,7 +87,9 @@ def sync(made, runs):
         assert sent, (f"trial {trial} was not sent", told, server.asked[-20:])
         assert sent["upsert"]["groupName"] == "étude", sent["upsert"]
         config = json.loads(sent["upsert"]["config"])
-        assert {key: config[key]["value"] for key in made.params[trial]} == made.params[trial], config
+        assert {key: config[key]["value"] for key in made.params[trial]} == made.params[trial], (
+            config
+        )
         assert len(sent["history"]) == len(wanted), (trial, len(sent["history"]), len(wanted))
         for step, (found, want) in enumerate(zip(sent["history"], wanted)):
             equal(found, want, (trial, step, "sent"))
@@ -85,4 +103,6 @@ with tempfile.TemporaryDirectory() as folder:
     runs, points = read(made)
     made.again("wandb")
     sent = sync(made, runs)
-    print(f"W&B's records hold {points} values of {len(runs)} trials; `wandb sync` sent {sent} runs whole")
+    print(
+        f"W&B's records hold {points} values of {len(runs)} trials; `wandb sync` sent {sent} runs whole"
+    )

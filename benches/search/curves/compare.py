@@ -25,7 +25,10 @@ BUDGETS = [81 * n for n in (1, 2, 5, 10, 20, 40, 80)]
 
 def load():
     rows = list(csv.reader(io.TextIOWrapper(gzip.open(HERE / "curves.csv.gz"))))
-    return ["\n".join(",".join(row) for row in rows) + "\n", [[float(x) if x else math.nan for x in row[2:]] for row in rows[1:]]]
+    return [
+        "\n".join(",".join(row) for row in rows) + "\n",
+        [[float(x) if x else math.nan for x in row[2:]] for row in rows[1:]],
+    ]
 
 
 class Ledger:
@@ -50,11 +53,27 @@ def ours(text, orders, limit):
         table.write(text)
         table.flush()
         lines = "".join(" ".join(map(str, order)) + "\n" for order in orders)
-        command = ["cargo", "bench", "-q", "--no-default-features", "--features", "engine", "--bench", "curves", "--", table.name, str(limit)]
-        out = subprocess.run(command, input=lines, capture_output=True, text=True, check=True).stdout
+        command = [
+            "cargo",
+            "bench",
+            "-q",
+            "--no-default-features",
+            "--features",
+            "engine",
+            "--bench",
+            "curves",
+            "--",
+            table.name,
+            str(limit),
+        ]
+        out = subprocess.run(
+            command, input=lines, capture_output=True, text=True, check=True
+        ).stdout
     results = {}
     for name, seed, spent, loss in csv.reader(io.StringIO(out)):
-        results.setdefault(name, [[] for _ in orders])[int(seed)].append((float(spent), float(loss)))
+        results.setdefault(name, [[] for _ in orders])[int(seed)].append(
+            (float(spent), float(loss))
+        )
     return results
 
 
@@ -64,7 +83,9 @@ def optuna_pruner(make):
     optuna.logging.set_verbosity(optuna.logging.ERROR)
 
     def run(curves, order, limit, seed):
-        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed), pruner=make(optuna.pruners))
+        study = optuna.create_study(
+            sampler=optuna.samplers.RandomSampler(seed=seed), pruner=make(optuna.pruners)
+        )
         ledger = Ledger(limit)
         for row in order:
             trial = study.ask()
@@ -75,7 +96,11 @@ def optuna_pruner(make):
                 if ledger.over or trial.should_prune():
                     pruned = True
                     break
-            study.tell(trial, None if pruned else min(curves[row]), state=optuna.trial.TrialState.PRUNED if pruned else None)
+            study.tell(
+                trial,
+                None if pruned else min(curves[row]),
+                state=optuna.trial.TrialState.PRUNED if pruned else None,
+            )
             if ledger.over:
                 break
         return ledger.improvements
@@ -95,7 +120,14 @@ def syne_tune_asha(brackets=1):
 
     def run(curves, order, limit, seed):
         scheduler = AsynchronousSuccessiveHalving(
-            {"x": uniform(0, 1)}, metric="loss", time_attr="epoch", max_t=TOP, grace_period=1, reduction_factor=3, brackets=brackets, random_seed=seed
+            {"x": uniform(0, 1)},
+            metric="loss",
+            time_attr="epoch",
+            max_t=TOP,
+            grace_period=1,
+            reduction_factor=3,
+            brackets=brackets,
+            random_seed=seed,
         )
         ledger = Ledger(limit)
         for number, row in enumerate(order):
@@ -103,7 +135,11 @@ def syne_tune_asha(brackets=1):
             scheduler.on_trial_add(trial)
             for epoch, loss in enumerate(curves[row], 1):
                 ledger.see(loss)
-                if ledger.over or scheduler.on_trial_result(trial, {"epoch": epoch, "loss": loss}) != SchedulerDecision.CONTINUE:
+                if (
+                    ledger.over
+                    or scheduler.on_trial_result(trial, {"epoch": epoch, "loss": loss})
+                    != SchedulerDecision.CONTINUE
+                ):
                     break
             else:
                 scheduler.on_trial_complete(trial, {"epoch": epoch, "loss": loss})
@@ -116,8 +152,12 @@ def syne_tune_asha(brackets=1):
 
 def peers():
     makers = {
-        "Optuna SuccessiveHalvingPruner": lambda: optuna_pruner(lambda p: p.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3)),
-        "Optuna HyperbandPruner": lambda: optuna_pruner(lambda p: p.HyperbandPruner(min_resource=1, max_resource=TOP, reduction_factor=3)),
+        "Optuna SuccessiveHalvingPruner": lambda: optuna_pruner(
+            lambda p: p.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3)
+        ),
+        "Optuna HyperbandPruner": lambda: optuna_pruner(
+            lambda p: p.HyperbandPruner(min_resource=1, max_resource=TOP, reduction_factor=3)
+        ),
         "Optuna MedianPruner": lambda: optuna_pruner(lambda p: p.MedianPruner()),
         "Syne Tune ASHA": lambda: syne_tune_asha(1),
         "Syne Tune Hyperband": lambda: syne_tune_asha(4),
@@ -145,7 +185,9 @@ def main():
         results[name] = [run(curves, order, limit, seed) for seed, order in enumerate(orders)]
 
     names = list(results)
-    print(f"{len(curves)} curves of {TOP} epochs, {seeds} orders; mean best validation loss after so many epochs in all.\n")
+    print(
+        f"{len(curves)} curves of {TOP} epochs, {seeds} orders; mean best validation loss after so many epochs in all.\n"
+    )
     print("| | " + " | ".join(str(budget) for budget in BUDGETS) + " | mean rank |")
     print("|---|" + "---:|" * (len(BUDGETS) + 1))
     ranks = {name: [] for name in names}
@@ -158,9 +200,15 @@ def main():
                 ranks[name].append(below + (same + 1) / 2)
     for name in names:
         means = [statistics.fmean(at(run, budget) for run in results[name]) for budget in BUDGETS]
-        print(f"| {name} | " + " | ".join(f"{mean:.4f}" for mean in means) + f" | {statistics.fmean(ranks[name]):.2f} |")
+        print(
+            f"| {name} | "
+            + " | ".join(f"{mean:.4f}" for mean in means)
+            + f" | {statistics.fmean(ranks[name]):.2f} |"
+        )
 
-    print(f"\nEpochs (median) until the loss that random search has after {limit} epochs in the same order; never = {limit}.\n")
+    print(
+        f"\nEpochs (median) until the loss that random search has after {limit} epochs in the same order; never = {limit}.\n"
+    )
     print("| | epochs | part | reached |")
     print("|---|---:|---:|---:|")
     for name in names:

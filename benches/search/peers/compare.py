@@ -92,7 +92,10 @@ def tables(runs, trials):
     """First those who have played nearly all that random search has; then again on what all have played."""
     for budget in (budget for budget in BUDGETS if budget <= trials):
         enough = [run for run in runs if len(run["course"]) >= budget]
-        count = {name: sum(run["name"] == name for run in enough) for name in {run["name"] for run in enough}}
+        count = {
+            name: sum(run["name"] == name for run in enough)
+            for name in {run["name"] for run in enough}
+        }
         if "swath random" not in count:
             continue
         most = {name for name in count if count[name] >= 0.8 * count["swath random"]}
@@ -105,14 +108,22 @@ def speed(binary):
     """Prints the time of asking for one more configuration when so many random trials in ten dimensions are known: the least of three."""
     task = tasks.bbob(8, 10)
     sizes = (50, 100, 200, 500, 1000, 10000)
-    print(f"| ms a proposal, 10 dimensions, after | {' | '.join(map(str, sizes))} |\n|---|{'---:|' * len(sizes)}")
+    print(
+        f"| ms a proposal, 10 dimensions, after | {' | '.join(map(str, sizes))} |\n|---|{'---:|' * len(sizes)}"
+    )
     for name, entrant in everyone(binary, False):
         if not hasattr(entrant, "know"):
             continue
         cells = []
         for size in sizes:
             # Auto mixes quick and slow ones, so that the least of three says nothing; Gaussian processes are not made for more.
-            most = 500 if name in ("Optuna GP", "Optuna AutoSampler") else 1000 if name == "swath gp" else size
+            most = (
+                500
+                if name in ("Optuna GP", "Optuna AutoSampler")
+                else 1000
+                if name == "swath gp"
+                else size
+            )
             if size > most or name in ("swath random", "swath auto"):
                 cells.append("")
                 continue
@@ -137,8 +148,14 @@ def main():
     options.add_argument("--seeds", type=int, default=10)
     options.add_argument("--trials", type=int, default=200)
     options.add_argument("--only", nargs="*")
-    options.add_argument("--tasks", nargs="*", help="words, one of which the name of a task has to have")
-    options.add_argument("--development", action="store_true", help="the functions on which constants are chosen, not those that judge")
+    options.add_argument(
+        "--tasks", nargs="*", help="words, one of which the name of a task has to have"
+    )
+    options.add_argument(
+        "--development",
+        action="store_true",
+        help="the functions on which constants are chosen, not those that judge",
+    )
     options.add_argument("--swath", default="target/release/swath")
     options.add_argument("--speed", action="store_true")
     options.add_argument("--per-task", action="store_true", help="also the tables of each task")
@@ -149,8 +166,16 @@ def main():
         options.error("--out is missing")
     out = pathlib.Path(given.out)
     runs = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
-    done = {(run["name"], run["task"], run["seed"]) for run in runs if len(run["course"]) >= given.trials}
-    chosen = [task for task in (development if given.development else tasks).all_tasks() if not given.tasks or any(word in task.name for word in given.tasks)]
+    done = {
+        (run["name"], run["task"], run["seed"])
+        for run in runs
+        if len(run["course"]) >= given.trials
+    }
+    chosen = [
+        task
+        for task in (development if given.development else tasks).all_tasks()
+        if not given.tasks or any(word in task.name for word in given.tasks)
+    ]
     several = {task.name for task in chosen if task.objectives > 1}
     with out.open("a") as file:
         for seed in range(given.seeds):
@@ -162,13 +187,21 @@ def main():
                         course, took = play(entrant, task, given.trials, seed)
                     except Refused:
                         continue
-                    run = {"name": name, "task": task.name, "seed": seed, "course": course, "ms": 1000 * took / given.trials}
+                    run = {
+                        "name": name,
+                        "task": task.name,
+                        "seed": seed,
+                        "course": course,
+                        "ms": 1000 * took / given.trials,
+                    }
                     file.write(json.dumps(run) + "\n")
                     file.flush()
                     runs.append(run)
     names = {task.name for task in chosen}
     longest = {}
-    for run in sorted((run for run in runs if run["task"] in names), key=lambda run: len(run["course"])):
+    for run in sorted(
+        (run for run in runs if run["task"] in names), key=lambda run: len(run["course"])
+    ):
         longest[run["name"], run["task"], run["seed"]] = run
     runs = list(longest.values())
     for title, wanted in (("One objective", names - several), ("Several objectives", several)):
@@ -179,7 +212,9 @@ def main():
             tables([run for run in runs if run["task"] == task], given.trials)
     print("\n| | ms of processor time a proposal, mean over the run |\n|---|---:|")
     for name in sorted({run["name"] for run in runs}):
-        print(f"| {name} | {statistics.fmean(run['ms'] for run in runs if run['name'] == name):.1f} |")
+        print(
+            f"| {name} | {statistics.fmean(run['ms'] for run in runs if run['name'] == name):.1f} |"
+        )
 
 
 if __name__ == "__main__":

@@ -61,7 +61,11 @@ def landscape(words, neighbours, letters):
         near = lambda n: [code[(n + step) % words] for step in range(neighbours + 1)]
         return sum(random.Random(f"{seed} {n} {near(n)}").random() for n in range(words)) / words
 
-    return Task(f"landscape {words} {neighbours} {letters}", {f"w{n}": [f"c{at}" for at in range(letters)] for n in range(words)}, value)
+    return Task(
+        f"landscape {words} {neighbours} {letters}",
+        {f"w{n}": [f"c{at}" for at in range(letters)] for n in range(words)},
+        value,
+    )
 
 
 def mostly_choices(words, letters):
@@ -73,14 +77,45 @@ def mostly_choices(words, letters):
         weights = [[draw.random() for _ in range(letters)] for _ in range(words)]
         best = shifted(seed + 5, letters, 0.0, 1.0)
         code = [int(params[f"w{n}"][1:]) for n in range(words)]
-        return sum(weights[n][at] for n, at in enumerate(code)) + 2 * (params["x"] - best[code[0]]) ** 2
+        return (
+            sum(weights[n][at] for n, at in enumerate(code))
+            + 2 * (params["x"] - best[code[0]]) ** 2
+        )
 
     return Task(f"choices {words} {letters}", {**space, "x": (0.0, 1.0)}, value)
 
 
 def all_tasks():
-    pairs = [(1, 10), (5, 5), (6, 5), (9, 5), (11, 3), (12, 5), (13, 10), (16, 3), (17, 5), (18, 3), (20, 5), (22, 3), (23, 3), (24, 5)]
+    pairs = [
+        (1, 10),
+        (5, 5),
+        (6, 5),
+        (9, 5),
+        (11, 3),
+        (12, 5),
+        (13, 10),
+        (16, 3),
+        (17, 5),
+        (18, 3),
+        (20, 5),
+        (22, 3),
+        (23, 3),
+        (24, 5),
+    ]
     numbers = [bbob(function, dims) for function, dims in pairs] + [steps(4, 2, 4), steps(6, 1, 8)]
-    noise = [blurred(1, 5, 0.3), blurred(6, 3, 0.3), blurred(9, 5, 0.3), noisy(4, 0.1), noisy(5, 0.3, wavy=True), noisy(8, 0.05)]
-    choices = [landscape(10, 1, 3), landscape(6, 2, 6), landscape(14, 1, 2), mostly_choices(4, 8), mostly_choices(2, 30)]
+    noise = [
+        blurred(1, 5, 0.3),
+        blurred(6, 3, 0.3),
+        blurred(9, 5, 0.3),
+        noisy(4, 0.1),
+        noisy(5, 0.3, wavy=True),
+        noisy(8, 0.05),
+    ]
+    choices = [
+        landscape(10, 1, 3),
+        landscape(6, 2, 6),
+        landscape(14, 1, 2),
+        mostly_choices(4, 8),
+        mostly_choices(2, 30),
+    ]
     return numbers + noise + choices

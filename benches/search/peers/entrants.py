@@ -26,9 +26,18 @@ class Swath:
         text = f'name = "task"\nseed = {seed}\n'
         for at in range(task.objectives):
             text += f'[[objective]]\nmetric = "f{at}"\ngoal = "min"\n'
-        sweep.write_text(text + f'[search]\nsampler = "{self.sampler}"\ntrials = {trials}\n[space]\n{task.toml()}\n')
+        sweep.write_text(
+            text
+            + f'[search]\nsampler = "{self.sampler}"\ntrials = {trials}\n[space]\n{task.toml()}\n'
+        )
         command = [self.binary, "--logs", self.folder.name, "ask-tell", str(sweep)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
 
     def call(self, **request):
         try:
@@ -60,7 +69,9 @@ class Swath:
 
     def seconds(self):
         """The processor time of all that was asked and told so far, the start of the process included."""
-        words = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
+        words = (
+            pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
+        )
         return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
     def stop(self):
@@ -74,7 +85,9 @@ class Swath:
 
 def condition(spec):
     """When a parameter exists, in the words of tasks.py; `None` if always."""
-    return next((word[5:] for word in spec if isinstance(word, str) and word.startswith("when ")), None)
+    return next(
+        (word[5:] for word in spec if isinstance(word, str) and word.startswith("when ")), None
+    )
 
 
 class InProcess:
@@ -97,7 +110,9 @@ class Optuna(InProcess):
         warnings.simplefilter("ignore")
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.took, self.task = 0.0, task
-        self.study = optuna.create_study(sampler=self.make(optuna.samplers, seed), directions=["minimize"] * task.objectives)
+        self.study = optuna.create_study(
+            sampler=self.make(optuna.samplers, seed), directions=["minimize"] * task.objectives
+        )
 
     def ask(self):
         begun = time.process_time()
@@ -123,9 +138,13 @@ class Optuna(InProcess):
     def know(self, task, known):
         import optuna
 
-        ranges = {name: optuna.distributions.FloatDistribution(*spec) for name, spec in task.space.items()}
+        ranges = {
+            name: optuna.distributions.FloatDistribution(*spec) for name, spec in task.space.items()
+        }
         create = optuna.trial.create_trial
-        self.study.add_trials([create(params=params, distributions=ranges, values=losses) for params, losses in known])
+        self.study.add_trials(
+            [create(params=params, distributions=ranges, values=losses) for params, losses in known]
+        )
 
 
 def active(task, params):
@@ -152,7 +171,9 @@ class Smac(InProcess):
                 parts[name] = cs.CategoricalHyperparameter(name, spec)
                 continue
             low, high, *rest = spec
-            kind = cs.UniformIntegerHyperparameter if "int" in rest else cs.UniformFloatHyperparameter
+            kind = (
+                cs.UniformIntegerHyperparameter if "int" in rest else cs.UniformFloatHyperparameter
+            )
             parts[name] = kind(name, low, high, log="log" in rest)
         space.add(*parts.values())
         for name, spec in task.space.items():
@@ -160,9 +181,21 @@ class Smac(InProcess):
             if when:
                 parent, sign, value = when.split()
                 kind = {"==": cs.EqualsCondition, ">=": cs.GreaterThanCondition}[sign]
-                space.add(kind(parts[name], parts[parent], value.strip("'") if sign == "==" else int(value) - 1))
+                space.add(
+                    kind(
+                        parts[name],
+                        parts[parent],
+                        value.strip("'") if sign == "==" else int(value) - 1,
+                    )
+                )
         self.folder = tempfile.TemporaryDirectory()
-        scenario = Scenario(space, deterministic=True, n_trials=trials, seed=seed, output_directory=pathlib.Path(self.folder.name))
+        scenario = Scenario(
+            space,
+            deterministic=True,
+            n_trials=trials,
+            seed=seed,
+            output_directory=pathlib.Path(self.folder.name),
+        )
         self.took = 0.0
         self.facade = Facade(scenario, lambda config, seed=0: 0.0, overwrite=True, logging_level=40)
 
@@ -170,7 +203,10 @@ class Smac(InProcess):
         begun = time.process_time()
         self.info = self.facade.ask()
         self.took += time.process_time() - begun
-        return {name: getattr(value, "item", lambda value=value: value)() for name, value in self.info.config.items()}
+        return {
+            name: getattr(value, "item", lambda value=value: value)()
+            for name, value in self.info.config.items()
+        }
 
     def tell(self, losses):
         from smac.runhistory import TrialValue
@@ -199,11 +235,22 @@ class Ax(InProcess):
         parts = []
         for name, spec in task.space.items():
             if isinstance(spec, list):
-                parts.append(ChoiceParameterConfig(name=name, values=spec, parameter_type="str", is_ordered=False))
+                parts.append(
+                    ChoiceParameterConfig(
+                        name=name, values=spec, parameter_type="str", is_ordered=False
+                    )
+                )
                 continue
             low, high, *rest = spec
-            kind, scaling = "int" if "int" in rest else "float", "log" if "log" in rest else "linear"
-            parts.append(RangeParameterConfig(name=name, bounds=(low, high), parameter_type=kind, scaling=scaling))
+            kind, scaling = (
+                "int" if "int" in rest else "float",
+                "log" if "log" in rest else "linear",
+            )
+            parts.append(
+                RangeParameterConfig(
+                    name=name, bounds=(low, high), parameter_type=kind, scaling=scaling
+                )
+            )
         self.task, self.took = task, 0.0
         self.client = Client(random_seed=seed)
         self.client.configure_experiment(parameters=parts)
@@ -240,7 +287,12 @@ class Hebo(InProcess):
                 parts.append({"name": name, "type": "cat", "categories": spec})
                 continue
             low, high, *rest = spec
-            kind = {(False, False): "num", (False, True): "int", (True, False): "pow", (True, True): "pow_int"}["log" in rest, "int" in rest]
+            kind = {
+                (False, False): "num",
+                (False, True): "int",
+                (True, False): "pow",
+                (True, True): "pow_int",
+            }["log" in rest, "int" in rest]
             parts.append({"name": name, "type": kind, "lb": low, "ub": high, "base": 10})
         self.task, self.took = task, 0.0
         self.hebo = HEBO(DesignSpace().parse(parts), scramble_seed=seed)
@@ -249,7 +301,10 @@ class Hebo(InProcess):
         begun = time.process_time()
         self.asked = self.hebo.suggest(n_suggestions=1)
         self.took += time.process_time() - begun
-        params = {name: getattr(value, "item", lambda value=value: value)() for name, value in self.asked.iloc[0].to_dict().items()}
+        params = {
+            name: getattr(value, "item", lambda value=value: value)()
+            for name, value in self.asked.iloc[0].to_dict().items()
+        }
         return active(self.task, params)
 
     def tell(self, losses):
@@ -272,7 +327,11 @@ def has(module):
 
 def everyone(binary, several):
     """Names and makers, for several objectives or one."""
-    ours = ("random", "nsga2", "tpe", "gp", "auto") if several else ("random", "tpe", "cmaes", "gp", "auto")
+    ours = (
+        ("random", "nsga2", "tpe", "gp", "auto")
+        if several
+        else ("random", "tpe", "cmaes", "gp", "auto")
+    )
     yield from ((f"swath {sampler}", Swath(sampler, binary)) for sampler in ours)
     if has("optuna"):
         yield "Optuna TPE", Optuna(lambda samplers, seed: samplers.TPESampler(seed=seed))

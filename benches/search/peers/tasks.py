@@ -27,7 +27,13 @@ class Task:
             words = [f"min = {form.format(low)}", f"max = {form.format(high)}", "digits = 12"]
             words += ["log = true"] if "log" in rest else []
             words += [f'when = "{word[5:]}"' for word in rest if word.startswith("when ")]
-            return "{ " + ", ".join(word for word in words if not ("int" in rest and word.startswith("digits"))) + " }"
+            return (
+                "{ "
+                + ", ".join(
+                    word for word in words if not ("int" in rest and word.startswith("digits"))
+                )
+                + " }"
+            )
 
         return "\n".join(f"{name} = {one(spec)}" for name, spec in self.space.items())
 
@@ -42,9 +48,15 @@ def bbob(function, dims):
             import cocoex
 
             instance = 1 + seed % 15
-            suite = cocoex.Suite("bbob", f"instances: {instance}", f"dimensions: {dims} function_indices: {function}")
+            suite = cocoex.Suite(
+                "bbob", f"instances: {instance}", f"dimensions: {dims} function_indices: {function}"
+            )
             problem = suite.get_problem(0)
-            problems[seed] = (suite, problem, problem.best_value() if hasattr(problem, "best_value") else None)
+            problems[seed] = (
+                suite,
+                problem,
+                problem.best_value() if hasattr(problem, "best_value") else None,
+            )
         _, problem, best = problems[seed]
         loss = problem([params[f"x{at}"] for at in range(dims)])
         return loss - best if best is not None else loss
@@ -71,7 +83,11 @@ def mlp():
 
     def value(params, seed):
         at = shifted(seed, 6)
-        best_lr = {"sgd": -1.8, "adam": -2.9, "adamw": -2.7}[params["optimizer"]] + (at[0] - 0.5) - 0.15 * params["layers"]
+        best_lr = (
+            {"sgd": -1.8, "adam": -2.9, "adamw": -2.7}[params["optimizer"]]
+            + (at[0] - 0.5)
+            - 0.15 * params["layers"]
+        )
         loss = 0.08 * (math.log10(params["lr"]) - best_lr) ** 2
         if params["optimizer"] == "sgd":
             loss += 0.05 + 0.3 * (params["momentum"] - (0.6 + 0.5 * at[1] - 0.1)) ** 2
@@ -133,7 +149,19 @@ def noisy():
 
 def digits():
     """The network of `examples/digits`: the least validation loss in 12 epochs at 500 random configurations (`digits.csv`), the five nearest averaged."""
-    names = ["lr", "optimizer", "momentum", "weight_decay", "layers", "units1", "units2", "units3", "activation", "dropout", "batch"]
+    names = [
+        "lr",
+        "optimizer",
+        "momentum",
+        "weight_decay",
+        "layers",
+        "units1",
+        "units2",
+        "units3",
+        "activation",
+        "dropout",
+        "batch",
+    ]
     space = {
         "lr": (1e-4, 1e-1, "log"),
         "optimizer": ["sgd", "adam", "adamw"],
@@ -158,7 +186,9 @@ def digits():
             if value in (None, ""):
                 coordinates.append(0.5)
                 continue
-            low, high, value = (math.log(x) if "log" in spec else x for x in (spec[0], spec[1], float(value)))
+            low, high, value = (
+                math.log(x) if "log" in spec else x for x in (spec[0], spec[1], float(value))
+            )
             coordinates.append((value - low) / (high - low) * (2 if name == "lr" else 1))
         return coordinates
 
@@ -167,7 +197,9 @@ def digits():
     def value(params, seed):
         if not table:
             with (pathlib.Path(__file__).parent / "digits.csv").open() as file:
-                table.extend((point(row), math.log(float(row["loss"]))) for row in csv.DictReader(file))
+                table.extend(
+                    (point(row), math.log(float(row["loss"]))) for row in csv.DictReader(file)
+                )
         here = point(params)
         nearest = sorted((math.dist(here, there), loss) for there, loss in table)[:5]
         weights = [1 / (distance + 1e-3) for distance, _ in nearest]
@@ -183,10 +215,16 @@ def zdt(number, dims):
         x = [params[f"x{at}"] for at in range(dims)]
         g = 1 + 9 * sum(x[1:]) / (dims - 1)
         ratio = x[0] / g
-        shape = {1: 1 - math.sqrt(ratio), 2: 1 - ratio**2, 3: 1 - math.sqrt(ratio) - ratio * math.sin(10 * math.pi * x[0])}
+        shape = {
+            1: 1 - math.sqrt(ratio),
+            2: 1 - ratio**2,
+            3: 1 - math.sqrt(ratio) - ratio * math.sin(10 * math.pi * x[0]),
+        }
         return x[0], g * shape[number]
 
-    return Task(f"zdt{number} d{dims}", {f"x{at}": (0.0, 1.0) for at in range(dims)}, value, (1.1, 6.0))
+    return Task(
+        f"zdt{number} d{dims}", {f"x{at}": (0.0, 1.0) for at in range(dims)}, value, (1.1, 6.0)
+    )
 
 
 def dtlz(number, dims):
@@ -202,7 +240,9 @@ def dtlz(number, dims):
         return x[0], x[1], g * (3 - sum(f / g * (1 + math.sin(3 * math.pi * f)) for f in x[:2]))
 
     reference = {2: (1.5, 1.5, 1.5), 7: (1.1, 1.1, 25.0)}[number]
-    return Task(f"dtlz{number} d{dims}", {f"x{at}": (0.0, 1.0) for at in range(dims)}, value, reference)
+    return Task(
+        f"dtlz{number} d{dims}", {f"x{at}": (0.0, 1.0) for at in range(dims)}, value, reference
+    )
 
 
 def sized():
@@ -217,13 +257,17 @@ def sized():
 
 def volume(points, reference):
     """The volume that points dominate, up to a reference point; by slices along the last coordinate."""
-    points = sorted((p for p in points if all(x < r for x, r in zip(p, reference))), key=lambda p: p[-1])
+    points = sorted(
+        (p for p in points if all(x < r for x, r in zip(p, reference))), key=lambda p: p[-1]
+    )
     if len(reference) == 1:
         return reference[0] - points[0][0] if points else 0.0
     total, front = 0.0, []
     for at, point in enumerate(points):
         if not any(all(a <= b for a, b in zip(other, point)) for other in front):
-            front = [other for other in front if not all(a <= b for a, b in zip(point[:-1], other))] + [point[:-1]]
+            front = [
+                other for other in front if not all(a <= b for a, b in zip(point[:-1], other))
+            ] + [point[:-1]]
         height = (points[at + 1][-1] if at + 1 < len(points) else reference[-1]) - point[-1]
         total += height * volume(front, reference[:-1]) if height > 0 else 0.0
     return total
