@@ -1,6 +1,6 @@
-"""A real Hydra reads every text that `{hydra}` hands over as the text of the sweep file.
+"""Hydra parses all texts that `{hydra}` passes on as the texts of the sweep file.
 
-usage: python hydra_overrides.py STUDY     (STUDY is not looked at; the binary is $SWATH)
+usage: python hydra_overrides.py STUDY     (STUDY is ignored; $SWATH names the binary)
 """
 # needs: hydra-core==1.3.2
 
@@ -12,8 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-# Every trial writes what Hydra made of each of its overrides, by Hydra's own parser and in a
-# composed configuration as an app gets it.
+# The trial writes the values of its overrides: from Hydra's parser, and from a composed
+# configuration such as an app receives.
 APP = """
 import json, os, sys
 from hydra import compose, initialize
@@ -31,10 +31,10 @@ with initialize(version_base=None, config_path=None):
             config = compose(overrides=["+" + override])
             composed.update(OmegaConf.to_container(config, resolve=False))
         except Exception:
-            # OmegaConf itself refuses some texts with an interpolation, however they are written.
+            # OmegaConf rejects some texts with an interpolation in any notation.
             if "${" not in override:
                 raise
-with open(os.path.join(os.environ["SWATH_TRIAL_DIR"], "seen.json"), "w") as file:
+with open(os.path.join(os.environ["SWATH_TRIAL_DIR"], "values.json"), "w") as file:
     json.dump({"parsed": parsed, "composed": composed}, file)
 with open(os.environ["SWATH_RECORDS"], "a") as file:
     file.write(json.dumps({"loss": 0.0}) + "\\n")
@@ -54,7 +54,7 @@ sampler = "grid"
 
 
 def texts():
-    """Returns texts of all kinds that mean something to Hydra, to TOML, to shells or to YAML."""
+    """Yields texts with a special meaning in Hydra, TOML, shells or YAML."""
     yield from [
         "",
         " ",
@@ -84,16 +84,16 @@ def texts():
         for quote in ["'", '"', "\\", "\\'", "'\\", "\\\\'", '\\"', "\\\\", " "]:
             yield from [mark + quote, quote + mark, quote + mark + quote]
     for count in range(1, 6):
-        run = "\\" * count
+        slashes = "\\" * count
         yield from [
-            run,
-            f"a{run}",
-            f"{run}a",
-            f"a{run}b",
-            f"a{run}'b",
-            f"a{run}'",
-            f'a{run}"b',
-            f"'{run}'{run}",
+            slashes,
+            f"a{slashes}",
+            f"{slashes}a",
+            f"a{slashes}b",
+            f"a{slashes}'b",
+            f"a{slashes}'",
+            f'a{slashes}"b',
+            f"'{slashes}'{slashes}",
         ]
     for number in [
         "0",
@@ -209,41 +209,37 @@ def texts():
     ]
 
 
-def toml(text):
-    """Writes a text as a basic string of TOML."""
+def toml_string(text):
+    """Returns a basic string of TOML."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def main():
-    wanted = {}
-    lists = {}
-    for text in dict.fromkeys(texts()):
-        wanted[f"t{len(wanted)}"] = text
-    values = list(wanted.values())
-    for at in range(0, len(values), 16):
-        lists[f"l{at}"] = values[at : at + 16]
+    scalars = {f"t{index}": text for index, text in enumerate(dict.fromkeys(texts()))}
+    values = list(scalars.values())
+    lists = {f"l{start}": values[start : start + 16] for start in range(0, len(values), 16)}
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         (folder / "app.py").write_text(APP)
-        sweep = SWEEP.format(python=toml(sys.executable))
-        sweep += "".join(f"{name} = {{ value = {toml(text)} }}\n" for name, text in wanted.items())
-        sweep += "".join(
-            f"{name} = {{ value = [{', '.join(map(toml, items))}] }}\n"
-            for name, items in lists.items()
-        )
+        sweep = SWEEP.format(python=toml_string(sys.executable))
+        for name, text in scalars.items():
+            sweep += f"{name} = {{ value = {toml_string(text)} }}\n"
+        for name, items in lists.items():
+            sweep += f"{name} = {{ value = [{', '.join(map(toml_string, items))}] }}\n"
         (folder / "sweep.toml").write_text(sweep)
         env = {name: value for name, value in os.environ.items() if not name.startswith("SWATH_")}
-        run = [os.path.abspath(os.environ["SWATH"]), "run", "sweep.toml", "--quiet"]
-        done = subprocess.run(run, cwd=folder, env=env, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr[-4000:]
-        seen = json.loads((folder / "logs/hydra/1/seen.json").read_text())
-    for name, text in [*wanted.items(), *lists.items()]:
-        assert seen["parsed"][name] == text, (text, seen["parsed"][name])
+        command = [os.path.abspath(os.environ["SWATH"]), "run", "sweep.toml", "--quiet"]
+        result = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr[-4000:]
+        received = json.loads((folder / "logs/hydra/1/values.json").read_text())
+    for name, text in [*scalars.items(), *lists.items()]:
+        assert received["parsed"][name] == text, (text, received["parsed"][name])
         if "${" not in str(text):
-            assert seen["composed"][name] == text, (text, seen["composed"].get(name))
-    interpolations = [text for text in wanted.values() if "${" in text]
+            assert received["composed"][name] == text, (text, received["composed"].get(name))
+    interpolations = sum("${" in text for text in values)
     print(
-        f"{len(wanted)} texts and {len(lists)} lists arrive as they are, {len(interpolations)} of them with interpolations"
+        f"Hydra reads {len(scalars)} texts and {len(lists)} lists unchanged, "
+        f"{interpolations} texts with interpolations"
     )
 
 
