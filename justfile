@@ -5,10 +5,10 @@ _default:
 
 # Checks formatting and runs clippy with each feature set that a user can choose
 check:
-    cargo fmt --check
+    cargo fmt --all --check
     cargo clippy --all-targets -- -D warnings
-    cargo clippy --all-targets --no-default-features --features engine -- -D warnings
-    cargo clippy --all-targets --no-default-features -- -D warnings
+    cargo clippy -p swath --all-targets --no-default-features --features engine -- -D warnings
+    cargo clippy -p swath --all-targets --no-default-features -- -D warnings
 
 # Runs the unit tests and the quick integration tests: under two minutes after the build
 test-fast:
@@ -24,7 +24,7 @@ test:
 # Builds the documentation of the library without warnings and, if mdbook is installed, the guide
 docs:
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
-    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --no-default-features --lib
+    RUSTDOCFLAGS="-D warnings" cargo doc -p swath --no-deps --no-default-features --lib
     if command -v mdbook >/dev/null; then mdbook build docs; fi
 
 # Runs the named benchmarks, or all: `just bench suggest`. BENCHMARKS.md has results
