@@ -1,6 +1,6 @@
 """MLflow's client reads runs that match the journal: all parameters, metric points, statuses,
-times, data sets, models, artifacts (byte for byte) and nesting. The sweep has a failed and a stopped
-trial and NaN. It is tracked by a server that is killed and restarted during the run, by a folder,
+times, data sets, models, artifacts (byte for byte) and nesting. The sweep has a failed trial, a
+stopped trial and NaN. It is tracked by a server that is killed and restarted during the run, by a folder,
 and by a server with TLS.
 
 usage: python mlflow_reader.py STUDY     (STUDY is ignored; $SWATH names the binary; exits with 1 at

@@ -64,5 +64,6 @@ for table in INVALID:
 kinds = run_json("kinds", "--json")["kinds"]
 assert {"sampler", "scheduler", "executor", "tracker", "plot"} == {kind["part"] for kind in kinds}
 print(
-    f"{len(sweeps)} sweep files, {len(VALID)} valid and {len(INVALID)} invalid tables, {len(kinds)} kinds"
+    f"{len(sweeps)} sweep files, {len(VALID)} valid and {len(INVALID)} invalid tables, "
+    f"{len(kinds)} kinds"
 )
