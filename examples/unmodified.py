@@ -17,7 +17,7 @@ train, validation = points[0::2], points[1::2]
 
 
 def chebyshev(x):
-    """Returns the Chebyshev polynomials at x. One learning rate fits all, as their scale is equal."""
+    """Returns the Chebyshev polynomials at x. Equal scales allow a single learning rate."""
     values = [1.0, x]
     while len(values) <= options.degree:
         values.append(2 * x * values[-1] - values[-2])
