@@ -15,7 +15,8 @@ test-fast:
     cargo test --lib
     cargo test --test engine --test cli -- \
         --skip simulator:: --skip crash:: --skip outcomes:: --skip kill:: \
-        --skip models_beat_chance --skip every_proposal_is_in --skip readme:: --skip full_disk:: --skip runtime::
+        --skip models_beat_chance --skip every_proposal_is_in \
+        --skip readme:: --skip full_disk:: --skip runtime::
 
 # Runs every test that needs no network, no GPU and no cluster
 test:

@@ -12,8 +12,8 @@ import time
 
 
 class Chromium:
-    """A browser with one page. `errors` has all errors, warnings and dialogs of the page, `requests`
-    the addresses of all its requests."""
+    """A browser with one page. `errors` has all errors, warnings and dialogs of the page,
+    `requests` the addresses of all its requests."""
 
     def __init__(self):
         program = next(

@@ -1,8 +1,8 @@
 """Tests the HTML page in a real browser: page.py SWATH [FOLDER FOR SCREENSHOTS].
 
 The page of `swath export --html` and `swath ui` opens without console errors or network requests.
-It filters, sorts, picks and brushes trials, fits 1280 and 400 pixels in light and dark, never parses
-names or values as HTML, and updates during a run.
+It filters, sorts, picks and brushes trials, fits 1280 and 400 pixels in light and dark, never
+parses names or values as HTML, and updates during a run.
 """
 
 import os
@@ -18,7 +18,8 @@ name = "browser"
 [run]
 command = ["sh", "-c", '''
 for epoch in 1 2 3 4 5 6; do
-  "$SWATH_PROGRAM" report epoch=$epoch val_loss=$(awk "BEGIN {{ print 1.5 / $epoch + {x} }}") </dev/null
+  loss=$(awk "BEGIN {{ print 1.5 / $epoch + {x} }}")
+  "$SWATH_PROGRAM" report epoch=$epoch val_loss=$loss </dev/null
 done
 sleep 0.2''']
 [objective]

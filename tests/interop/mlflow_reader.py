@@ -1,7 +1,7 @@
 """MLflow's client reads runs that match the journal: all parameters, metric points, statuses,
 times, data sets, models, artifacts (byte for byte) and nesting. The sweep has a failed trial, a
-stopped trial and NaN. It is tracked by a server that is killed and restarted during the run, by a folder,
-and by a server with TLS.
+stopped trial and NaN. It is tracked by a server that is killed and restarted during the run, by a
+folder, and by a server with TLS.
 
 usage: python mlflow_reader.py STUDY     (STUDY is ignored; $SWATH names the binary; exits with 1 at
 the first difference)
