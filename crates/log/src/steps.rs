@@ -41,7 +41,7 @@ impl Course {
 impl Steps {
     /// Checks the step of a row, which is identified by its first metric. Returns the text of a
     /// warning if the step went backwards.
-    pub(super) fn look(&mut self, first: Option<&str>, place: &Place<'_>) -> Option<String> {
+    pub(super) fn check(&mut self, first: Option<&str>, place: &Place<'_>) -> Option<String> {
         let (name, step) = (first?, place.step?);
         let guess = self.courses.get(self.latest);
         if !guess.is_some_and(|course| course.is_of(name, place)) {
@@ -91,11 +91,11 @@ mod tests {
     use super::{Place, Steps};
 
     #[test]
-    fn a_step_that_goes_backwards_is_told_once_a_metric_log_context_and_worker() {
+    fn a_step_that_goes_backwards_is_warned_of_once_a_metric_log_context_and_worker() {
         let mut steps = Steps::default();
-        let mut look = |name: &str, log: &str, context: &str, rank: u64, step: f64| {
+        let mut warns = |name: &str, log: &str, context: &str, rank: u64, step: f64| {
             steps
-                .look(
+                .check(
                     Some(name),
                     &Place {
                         log,
@@ -106,19 +106,19 @@ mod tests {
                 )
                 .is_some()
         };
-        assert!(!look("loss", "train", "", 0, 9.0) && !look("loss", "train", "", 0, 9.0));
+        assert!(!warns("loss", "train", "", 0, 9.0) && !warns("loss", "train", "", 0, 9.0));
         assert!(
-            !look("acc", "train", "", 0, 1.0),
+            !warns("acc", "train", "", 0, 1.0),
             "another metric has its own steps"
         );
         assert!(
-            !look("loss", "test", "", 0, 1.0)
-                && !look("loss", "train", "x", 0, 1.0)
-                && !look("loss", "train", "", 1, 1.0)
+            !warns("loss", "test", "", 0, 1.0)
+                && !warns("loss", "train", "x", 0, 1.0)
+                && !warns("loss", "train", "", 1, 1.0)
         );
-        assert!(look("loss", "train", "", 0, 8.0), "backwards");
-        assert!(!look("loss", "train", "", 0, 7.0), "once");
-        assert!(look("acc", "train", "", 0, 0.0), "each metric");
-        assert!(!look("nan", "train", "", 0, f64::NAN) && !look("nan", "train", "", 0, 1.0));
+        assert!(warns("loss", "train", "", 0, 8.0), "backwards");
+        assert!(!warns("loss", "train", "", 0, 7.0), "once");
+        assert!(warns("acc", "train", "", 0, 0.0), "each metric");
+        assert!(!warns("nan", "train", "", 0, f64::NAN) && !warns("nan", "train", "", 0, 1.0));
     }
 }

@@ -114,7 +114,7 @@ impl MetricRows {
             rank: position.rank,
             step: position.step,
         };
-        let warning = self.steps.look(keys.clone().next(), &place);
+        let warning = self.steps.check(keys.clone().next(), &place);
         forwarder.warn_about(label, warning);
         self.add(log, row, keys, now, forwarder);
     }

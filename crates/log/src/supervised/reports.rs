@@ -99,8 +99,8 @@ impl ReportChecks {
         // The first report with a counter fixes the axis, as in the fold.
         self.axis
             .place(number, None, |key| axis::number(values, key));
-        let kinds = self.kinds.look(values);
-        let repeats = self.repeats.look(values, self.axis.key(), &self.deciding);
+        let kinds = self.kinds.check(values);
+        let repeats = self.repeats.check(values, self.axis.key(), &self.deciding);
         [kinds, repeats]
     }
 

@@ -390,8 +390,10 @@ impl Fields<'_, '_> {
 
 /// Returns whether the entries are the `name` and the `value` of one value.
 fn has_long_form(entries: &Entries<'_>) -> bool {
-    let is_there = |key: &str| entries.iter().any(|(name, _)| &**name == key);
-    entries.len() == 2 && is_there("name") && is_there("value")
+    entries.len() == 2
+        && entries
+            .iter()
+            .all(|(name, _)| matches!(&**name, "name" | "value"))
 }
 
 /// Converts a value; `None` for null.
