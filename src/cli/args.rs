@@ -97,6 +97,9 @@ pub(crate) enum Command {
     Completions(super::completions::Args),
     /// Inside a trial: report values, as in `swath report epoch=3 val_loss=0.41`
     Report(super::report::Args),
+    /// Write the man pages of all commands into a folder
+    #[command(hide = true)]
+    Man(super::man::Args),
     #[command(hide = true)]
     Guard(super::guard::Args),
     #[command(hide = true)]
