@@ -21,11 +21,11 @@ test-fast:
 test:
     cargo test
 
-# The documentation of the library, warnings being errors, and the guide where mdbook is installed
+# The documentation of the library, warnings being errors, and the guide, in target/book
 docs:
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --no-default-features --lib
-    if command -v mdbook >/dev/null; then mdbook build docs; fi
+    .ci/book
 
 # Benchmarks by name, all without one: `just bench suggest`. BENCHMARKS.md has the figures
 bench *names:
