@@ -8,9 +8,9 @@ const TITLES = {
   importance: ["Importance", ""],
   slice: ["Slice", "the objective over each parameter"],
   contour: ["Contour", "what the trees expect, averaged over the other parameters"],
-  pareto: ["Pareto front", "the trials that none beats"],
+  pareto: ["Pareto front", "the trials that no other trial dominates"],
   rungs: ["Rung survival", "what became of the trials that came to each rung"],
-  timeline: ["Timeline", "what ran in which slot"],
+  timeline: ["Timeline", "the trials in each slot over time"],
   failures: ["Failures", "how attempts failed"],
 };
 const WIDE = new Set(["parallel", "slice", "timeline"]);

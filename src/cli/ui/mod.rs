@@ -20,7 +20,7 @@ const MOST_READERS: usize = 32;
 /// Arguments of `swath ui`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The studies (names or folders; default: those that run now, or else the one that ran last)
+    /// The studies (names or folders; default: the studies that run now, else the one that ran last)
     #[arg(value_name = "STUDY")]
     studies: Vec<String>,
 
