@@ -55,7 +55,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         .map(|view| plain(&view.study.header().name).into_owned())
         .collect();
     context.out.say(format_args!(
-        "shows {} to this machine until Ctrl-C; whoever has the address can read along",
+        "shows {} to this machine until Ctrl-C; anyone with the address can read it",
         shown.join(", ")
     ));
     serve(&listener, &guard, &mut views);
