@@ -20,6 +20,7 @@ pub(crate) struct Args {
 /// lists.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let mut program = Cli::command();
+    // Only a built command knows the full names of its subcommands, such as `swath-run`.
     program.build();
     let commands = program.get_subcommands().filter(|each| !each.is_hide_set());
     let pages: Vec<_> = std::iter::once(&program)
