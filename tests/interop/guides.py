@@ -48,11 +48,14 @@ def run_page(page, env):
             if info.split(" ")[0] != "console":
                 continue
             for command, shown in commands(text):
-                done = subprocess.run(["sh", "-c", f"{{ {command}\n}} 2>&1"], cwd=folder, env=env, capture_output=True, text=True)
+                script = f"{{ {command}\n}} 2>&1"
+                run = ["sh", "-c", script]
+                done = subprocess.run(run, cwd=folder, env=env, stdout=subprocess.PIPE, text=True)
                 printed = done.stdout
-                assert done.returncode == 0, f"{page.name}: {command}\n{printed}"
-                agrees = not shown or re.fullmatch(pattern(shown), printed if printed.endswith("\n") else printed + "\n")
-                assert agrees, f"{page.name}: {command}\nprinted\n{printed}\nwhere the page shows\n{shown}"
+                where = f"{page.name}: {command}\nprinted\n{printed}"
+                assert done.returncode == 0, where
+                agrees = not shown or re.fullmatch(pattern(shown), printed.rstrip("\n") + "\n")
+                assert agrees, f"{where}\nwhere the page shows\n{shown}"
                 count += 1
     print(f"{page.name}: {count} commands")
 
