@@ -34,7 +34,7 @@ mod unread;
 pub use ask::{Asked, Offer};
 pub use control::Control;
 pub use interrupt::{Interrupt, Urgency};
-pub use parts::{Limits, Parts, Retry};
+pub use parts::Parts;
 pub use room::Ground;
 
 use breaker::Breaker;
@@ -350,7 +350,7 @@ impl<'a> Driver<'a> {
     /// Returns whether this run has used up `limits.run_time`. Time spent suspended does not count.
     fn is_run_time_over(&self) -> bool {
         let ran = (self.clock)().since(self.began).saturating_sub(self.stood);
-        self.parts.limits.run_time.is_some_and(|most| ran >= most)
+        self.parts.run_time.is_some_and(|most| ran >= most)
     }
 
     /// Returns the reason to end the run, if there is one. A request to stop precedes the limits.

@@ -35,7 +35,6 @@ use crate::executor::pilot::pilots_left;
 use crate::executor::{Executor, ExecutorError, Pool, Trainable};
 use crate::journal::StudyDir;
 use crate::provenance::{Environment, Git, Machine};
-use crate::study::kind::Capability;
 use crate::study::{Closing, Header, Study, Timestamp, TrialId};
 use crate::sweep::{Plan, Rejected, Sweep};
 use crate::tracker::Tracker;
@@ -185,34 +184,11 @@ fn build(
     } = sweep
         .build(slots, Some(dir.root()))
         .map_err(|rejected| RunError::Rejected(Box::new(rejected)))?;
+    let header = header(sweep, version.git.as_ref(), slots);
     let parts = Parts {
-        header: header(sweep, version.git.as_ref(), slots),
-        space: sweep.space.clone(),
-        points: points(sweep),
-        sampler_name: sweep.sampler.name.clone(),
-        sampler,
-        scheduler,
-        limits: crate::driver::Limits {
-            time: sweep.limits.time,
-            run_time: options.time,
-            failures: sweep.limits.failures,
-            disk: sweep.limits.disk,
-            quick_failures: sweep.limits.quick_failures,
-        },
-        retry: crate::driver::Retry {
-            times: sweep.retry.times,
-            on: sweep.retry.on.clone(),
-            backoff: sweep.retry.backoff.clone(),
-            max_backoff: sweep.retry.max_backoff,
-        },
-        workdir: options
-            .workdir
-            .join(sweep.run.workdir.clone().unwrap_or_default()),
-        keep: sweep.run.keep,
-        models: sweep.run.models,
-        clones: sweep.scheduler.can(Capability::Clones),
-        grace: sweep.run.grace,
-        elsewhere: sweep.site().is_some_and(|site| site.outlives()),
+        run_time: options.time,
+        workdir: workdir(sweep, options),
+        ..Parts::of(sweep, header, sampler, scheduler)
     };
     Ok(Built {
         parts,
@@ -267,9 +243,7 @@ impl<'a> Opened<'a> {
     /// Returns the working directory of the trials.
     #[must_use]
     pub fn workdir(&self) -> PathBuf {
-        self.options
-            .workdir
-            .join(self.sweep.run.workdir.clone().unwrap_or_default())
+        workdir(&self.sweep, &self.options)
     }
 
     /// Runs the command in `[run] setup`, if there is one. Its output goes to the standard error of
@@ -389,15 +363,11 @@ impl<'a> Opened<'a> {
     }
 }
 
-/// Returns the points to try first: those of the sweep file, then the one made of the `default`s.
-#[must_use]
-pub fn points(sweep: &Sweep) -> Vec<crate::space::Params> {
-    let defaults = sweep.space.defaults();
-    let mut points = sweep.points.clone();
-    if !defaults.is_empty() && !points.contains(&defaults) {
-        points.push(defaults);
-    }
-    points
+/// Returns the working directory of the trials.
+fn workdir(sweep: &Sweep, options: &Options) -> PathBuf {
+    options
+        .workdir
+        .join(sweep.run.workdir.clone().unwrap_or_default())
 }
 
 /// Returns the facts about a sweep that readers of its journal need.

@@ -38,7 +38,6 @@ pub(super) fn work(
         guard,
         allotment: shares.allotment.clone(),
     };
-    let share = sweep.resources.share();
     let study = StudyContext {
         stands_for,
         ..context(sweep, workdir)
@@ -49,7 +48,7 @@ pub(super) fn work(
         dir: dir.root().to_owned(),
         called,
         slots: shares.slots,
-        share,
+        share: sweep.resources,
     }
 }
 
