@@ -4,8 +4,8 @@ use crate::logger::Models;
 use crate::sampler::Sampler;
 use crate::scheduler::TrialScheduler;
 use crate::space::{Params, Space};
-use crate::study::Header;
 use crate::study::kind::Capability;
+use crate::study::{Event, Header, Study};
 use crate::sweep::{Keep, Limits, Retry, Sweep};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -73,6 +73,13 @@ impl Parts {
             grace: sweep.run.grace,
             elsewhere: sweep.site().is_some_and(|site| site.outlives()),
         }
+    }
+
+    /// Shows an event that `study` has applied to the sampler and the scheduler: in a run, when a
+    /// study is opened again and when it is replayed.
+    pub(super) fn observe(&mut self, study: &Study, event: &Event) {
+        self.sampler.observe(study, event);
+        self.scheduler.observe(study, event);
     }
 }
 
