@@ -70,7 +70,7 @@ impl World {
         let header = swath::run::header(&self.sweep, None, self.slots);
         Parts {
             run_time: self.run_time,
-            ..Parts::of(&self.sweep, header, sampler, scheduler)
+            ..swath::run::parts(&self.sweep, header, sampler, scheduler)
         }
     }
 

@@ -36,7 +36,7 @@ pub(crate) fn parts(
     let Plan {
         sampler, scheduler, ..
     } = sweep.build(slots, None).expect("its parts can be built");
-    Parts::of(&sweep, header(&sweep, None, slots), sampler, scheduler)
+    swath::run::parts(&sweep, header(&sweep, None, slots), sampler, scheduler)
 }
 
 /// Returns the signals of an attempt, which depend only on the trial's configuration and id. Some

@@ -1,0 +1,206 @@
+//! Warnings about a trial: a resource that decreases, a checkpoint that is missing or broken. A
+//! decrease of the resource is recorded once per attempt.
+
+use crate::journal::StudyDir;
+use crate::space::Name;
+use crate::study::{
+    Attempt, Datum, Event, Exit, FailureClass, LogRecord, Metric, Origin, Study, Trial, TrialId,
+    TrialState,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Number of failures after which a trial no longer starts anew because of a checkpoint that seems
+/// broken.
+const TRIES: u32 = 3;
+
+/// The state of the running attempts that the warnings need.
+#[derive(Default)]
+pub(super) struct Caution {
+    /// By trial, the highest resource reported by the attempt; `None` once a decrease was reported.
+    steps: BTreeMap<TrialId, Option<f64>>,
+    /// Trials that resumed from a checkpoint and have not reported since.
+    silent: BTreeSet<TrialId>,
+}
+
+impl Caution {
+    /// Records the start of an attempt of `trial`, which is still as it was before. Returns a
+    /// warning if the attempt should have resumed from a checkpoint and cannot.
+    pub(super) fn begin(&mut self, trial: &Trial, resume: bool) -> Option<String> {
+        self.steps.remove(&trial.id);
+        if resume {
+            self.silent.insert(trial.id);
+            return None;
+        }
+        match (&trial.state, &trial.origin) {
+            (TrialState::Paused, _) => {
+                Some("its checkpoint folder is empty or gone, so it starts anew".to_owned())
+            }
+            (_, Origin::Cloned { from, .. }) => Some(format!(
+                "the checkpoints of trial {from} are empty or gone, so it starts anew"
+            )),
+            _ => None,
+        }
+    }
+
+    /// Examines a record before it is committed. Returns a warning about it, if any.
+    pub(super) fn warning(
+        &mut self,
+        study: &Study,
+        trial: TrialId,
+        record: &LogRecord,
+    ) -> Option<String> {
+        let LogRecord::Report { values } = record else {
+            return None;
+        };
+        // A report shows that the checkpoint could be loaded.
+        self.silent.remove(&trial);
+        self.report(trial, study.header().resource.as_ref()?, values)
+    }
+
+    /// Examines the end of an attempt before it is committed. Returns a warning if the attempt
+    /// crashed after loading its checkpoint and before its first report. The checkpoint folder is
+    /// then renamed, and the trial is to start anew.
+    pub(super) fn end(
+        &mut self,
+        dir: &StudyDir,
+        trial: &Trial,
+        attempt: Attempt,
+        exit: &Exit,
+    ) -> Option<String> {
+        self.steps.remove(&trial.id);
+        let is_silent = self.silent.remove(&trial.id);
+        let has_crashed =
+            matches!(exit, Exit::Failed(failure) if failure.class() == FailureClass::Crash);
+        // After several failures, or a failure after a report, the checkpoint is not to blame.
+        if !is_silent || !has_crashed || trial.failures >= TRIES {
+            return None;
+        }
+        let aside = dir
+            .trial(trial.id)
+            .join(format!("broken-checkpoints.{attempt}"));
+        Some(match std::fs::rename(dir.checkpoints(trial.id), &aside) {
+            Ok(()) => format!(
+                "it went on from its checkpoint and failed before its first report: the checkpoint may be broken and is now `{}`; \
+                 the trial starts anew",
+                aside.file_name().unwrap_or_default().to_string_lossy()
+            ),
+            // Without a checkpoint folder, the trial starts anew in any case.
+            Err(_) => {
+                "it failed before its first report, and its checkpoint is gone: it starts anew"
+                    .to_owned()
+            }
+        })
+    }
+
+    /// Records a report. Returns a warning if the resource is lower than before.
+    fn report(
+        &mut self,
+        trial: TrialId,
+        resource: &Name,
+        values: &[(Name, Datum)],
+    ) -> Option<String> {
+        let now = values.iter().find_map(|(name, datum)| match datum {
+            Datum::Number(Metric(number)) if name == resource && number.is_finite() => {
+                Some(*number)
+            }
+            _ => None,
+        })?;
+        let before = self.steps.entry(trial).or_insert(Some(now));
+        let far = (*before)?;
+        if now >= far {
+            *before = Some(now);
+            return None;
+        }
+        *before = None;
+        Some(format!(
+            "`{resource}` went back from {far} to {now}: decisions at places that were passed are not made again; report a counter that only grows"
+        ))
+    }
+}
+
+/// Returns the event that requeues a trial whose checkpoint is broken.
+pub(super) fn requeue(trial: TrialId) -> Event {
+    Event::Requeued {
+        trial,
+        why: "its checkpoint may be broken: it starts anew".to_owned(),
+        not_before: None,
+        forgiven: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space::Params;
+    use crate::study::{Failure, Header};
+    use swath_model::demo::Demo;
+
+    fn at_epoch(
+        caution: &mut Caution,
+        study: &Study,
+        trial: TrialId,
+        epoch: f64,
+    ) -> Option<String> {
+        let values = vec![("epoch".into(), Datum::Number(Metric(epoch)))];
+        caution.warning(study, trial, &LogRecord::Report { values })
+    }
+
+    /// Returns a study with the resource `epoch` and one running trial.
+    fn demo() -> (Demo, TrialId) {
+        let mut demo = Demo::new(&[]);
+        let header = Header {
+            resource: Some("epoch".into()),
+            ..demo.study.header().clone()
+        };
+        demo.event(Event::Edited {
+            header,
+            changes: Vec::new(),
+            fill: Params::default(),
+            outside: Vec::new(),
+        });
+        let trial = demo.start(&[]);
+        (demo, trial)
+    }
+
+    #[test]
+    fn a_resource_that_goes_back_is_told_once_in_an_attempt() {
+        let (demo, id) = demo();
+        let trial = demo.study.trial(id).unwrap();
+        let dir = StudyDir::at("nowhere");
+        let mut caution = Caution::default();
+        assert_eq!(caution.begin(trial, false), None);
+        let has_warned = [1.0, 2.0, 2.0, 1.0, 3.0, 1.0]
+            .map(|epoch| at_epoch(&mut caution, &demo.study, id, epoch).is_some());
+        assert_eq!(has_warned, [false, false, false, true, false, false]);
+        assert_eq!(caution.end(&dir, trial, Attempt(1), &Exit::Done), None);
+        assert_eq!(caution.begin(trial, true), None);
+        assert_eq!(
+            at_epoch(&mut caution, &demo.study, id, 1.0),
+            None,
+            "a checkpoint may be older than the last report"
+        );
+        let warning = at_epoch(&mut caution, &demo.study, id, 0.5).unwrap();
+        assert!(warning.starts_with("`epoch` went back from 1 to 0.5"));
+    }
+
+    #[test]
+    fn a_checkpoint_is_broken_if_the_resumed_attempt_crashes_before_its_first_report() {
+        let (demo, id) = demo();
+        let trial = demo.study.trial(id).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let dir = StudyDir::at(folder.path());
+        let crash = Exit::Failed(Failure::Code(1));
+        let mut caution = Caution::default();
+        caution.begin(trial, true);
+        at_epoch(&mut caution, &demo.study, id, 1.0);
+        assert_eq!(caution.end(&dir, trial, Attempt(1), &crash), None);
+        std::fs::create_dir_all(dir.checkpoints(id)).unwrap();
+        caution.begin(trial, true);
+        let warning = caution.end(&dir, trial, Attempt(2), &crash).unwrap();
+        assert!(
+            warning.contains("is now `broken-checkpoints.2`"),
+            "{warning}"
+        );
+        assert!(!dir.checkpoints(id).exists());
+    }
+}

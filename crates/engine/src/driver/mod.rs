@@ -1,0 +1,429 @@
+//! The driver: the single writer of a study, and the loop that decides about every trial.
+//!
+//! Everything that happens becomes an [`Event`]. `Driver::commit` appends the event to the journal,
+//! applies it to the [`Study`], and shows it to the sampler, the scheduler, the components and the
+//! listeners. A resumed study applies the events of its journal in the same way, so both reach the
+//! same state.
+//!
+//! The driver only loops and commits. Each decision beside those of the sampler and the scheduler
+//! is made by one component with a state of its own (`component.rs` lists them).
+
+pub mod amend;
+pub mod ask;
+mod breaker;
+mod caution;
+mod clock;
+mod component;
+pub mod control;
+mod data;
+mod earlier;
+mod edit;
+mod ended;
+mod endings;
+mod fill;
+pub mod gc;
+pub mod holding;
+pub mod inbox;
+pub mod interrupt;
+mod judge;
+mod limits;
+mod listeners;
+pub mod open;
+pub mod parts;
+mod plan;
+pub mod propose;
+pub mod race;
+pub mod replay;
+mod retries;
+pub mod room;
+mod saves;
+pub mod size;
+mod slots;
+pub mod tidy;
+pub mod trash;
+mod unread;
+
+pub use ask::{Asked, Offer};
+pub use clock::Clock;
+pub use control::Control;
+pub use interrupt::{Interrupt, Urgency};
+pub use limits::{Limits, Retry};
+pub use listeners::Listener;
+pub use parts::Parts;
+pub use room::Ground;
+
+use clock::RunClock;
+use component::Components;
+use listeners::Listeners;
+
+use crate::executor::{Executor, ExecutorError, Signal, Stop, What};
+use crate::journal::{Journal, JournalError, Lock, StudyDir, snapshot};
+use crate::scheduler::Next;
+use crate::study::{
+    Attempt, Closing, Event, IllegalEvent, LogRecord, Study, Trial, TrialId, TrialState,
+};
+use std::time::{Duration, Instant};
+
+/// The single writer of a study: it holds the lock, the journal and the state of the run.
+pub struct Driver<'a> {
+    dir: StudyDir,
+    /// The right to write the study, held until the driver is dropped.
+    _lock: Lock,
+    journal: Journal,
+    study: Study,
+    parts: Parts,
+    /// Whether the sampler had no further proposal. The budget of trials then counts as used up.
+    exhausted: bool,
+    clock: RunClock,
+    components: Components,
+    listeners: Listeners<'a>,
+}
+
+/// An error that ends a run.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// The journal could not be read or written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// An event was made that the state of the study does not allow: a bug in swath.
+    #[error("internal error: an event was made that cannot follow what happened before")]
+    Illegal(#[from] IllegalEvent),
+    /// The executor as a whole cannot run trials any more.
+    #[error(transparent)]
+    Executor(#[from] ExecutorError),
+}
+
+/// The longest wait for signals of the executor in one round of the loop.
+const TICK: Duration = Duration::from_millis(100);
+
+impl<'a> Driver<'a> {
+    /// Returns the state of the study, up to the last committed event.
+    #[must_use]
+    pub fn study(&self) -> &Study {
+        &self.study
+    }
+
+    /// Registers `listener` for all further entries and messages. It first receives the message
+    /// about opening the study, if there is one.
+    pub fn listen(&mut self, listener: Box<dyn Listener + 'a>) {
+        self.listeners.add(listener);
+    }
+
+    /// Runs trials until none is left to run, a limit is reached, or the run is asked to stop.
+    /// Returns the reason for the end, which the last event of the journal records too.
+    ///
+    /// # Errors
+    /// If the journal or the executor fails. The study can then be run again.
+    pub fn run(
+        &mut self,
+        executor: &mut dyn Executor,
+        interrupt: &Interrupt,
+    ) -> Result<Closing, DriverError> {
+        self.clock.restart(self.study.at());
+        let disk = self.parts.limits.disk;
+        self.components.begin(&self.dir, disk, &self.study);
+        self.take_over(executor)?;
+        loop {
+            if interrupt.takes_halt() {
+                self.halt(executor, interrupt)?;
+            }
+            let urgency = interrupt.urgency().max(self.components.inbox.urgency());
+            let ending = self.reason_to_end(urgency);
+            let mut waits = !self.has_room(executor)?;
+            // After a reason to end, no new attempt may begin: end the launches that wait for a
+            // flush.
+            if ending.is_some() {
+                self.drop_launches()?;
+            }
+            match ending {
+                None if waits => {}
+                None => self.fill(executor)?,
+                Some(Closing::Interrupted) => self.drain(executor, urgency),
+                // A full budget of disk space stops new trials only: running trials may end by
+                // themselves.
+                Some(Closing::DiskLimit) => {}
+                Some(_) => self.drain(executor, Urgency::Stop),
+            }
+            // A run that was asked to stop does not wait for room on the disk.
+            waits = self.components.room.is_full() && urgency == Urgency::None;
+            let over = ending.is_some() || !self.waits(executor);
+            if self.study.running_count() == 0 && !waits && over {
+                // A study that is done anyway is finished, even if it also fills its budget of disk
+                // space.
+                let ending = ending.filter(|why| *why != Closing::DiskLimit || !self.is_finished());
+                let why = ending.unwrap_or(if self.exhausted {
+                    Closing::Exhausted
+                } else {
+                    Closing::Finished
+                });
+                executor.finish();
+                self.pass_on(executor);
+                return self.close(why);
+            }
+            // While the disk is full, the backlog is bounded: further signals stay in the executor.
+            if self.components.room.takes_signals() {
+                let mut signals = executor.wait(TICK);
+                self.components.room.backlog.append(&mut signals);
+            } else {
+                std::thread::sleep(TICK);
+            }
+            // Nothing is acted on before it can be written.
+            if !waits {
+                for signal in std::mem::take(&mut self.components.room.backlog) {
+                    self.take(signal, executor)?;
+                }
+            }
+            self.pass_on(executor);
+            self.settle()?;
+        }
+    }
+
+    /// Returns how many trials could start now if slots were free. This is an upper bound: the
+    /// sampler may run out of proposals earlier.
+    fn more(&self) -> usize {
+        let waiting = self.study.waiting().count();
+        let counted = self.study.counted();
+        let most = self
+            .parts
+            .header
+            .trials
+            .map_or(u64::MAX, |most| most.saturating_sub(counted));
+        // Clones and resumed trials are decided one at a time, so they count as one.
+        let next = match self.parts.scheduler.next(&self.study, self.budget_left()) {
+            Next::Fresh => usize::try_from(most).unwrap_or(usize::MAX),
+            Next::Given { .. } | Next::Resume { .. } => 1,
+            Next::Wait | Next::Done => 0,
+        };
+        waiting.saturating_add(next)
+    }
+
+    /// Passes the executor's progress messages on to the listeners.
+    fn pass_on(&mut self, executor: &mut dyn Executor) {
+        for text in executor.news() {
+            self.listeners.news(&text);
+        }
+    }
+
+    /// Returns whether a run would have nothing to do: no trial waits or runs, and the scheduler
+    /// wants no further one.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        if self.study.waiting().next().is_some() || self.study.running_count() > 0 {
+            return false;
+        }
+        let room = self.budget_left() && propose::propose(&self.parts, &self.study).is_some();
+        matches!(
+            self.parts.scheduler.next(&self.study, room),
+            Next::Wait | Next::Done
+        )
+    }
+
+    /// Appends `event` to the journal, applies it to the study, and shows it to the sampler, the
+    /// scheduler, the components and the listeners. All changes of the study go through here.
+    fn commit(&mut self, event: Event) -> Result<(), DriverError> {
+        let (away, now) = (self.clock.take_away(), self.clock.now());
+        let entry = self.journal.append_after(away, event, now)?;
+        self.study.apply(&entry)?;
+        self.parts.observe(&self.study, &entry.event);
+        self.components.on(&self.study, &entry.event);
+        self.listeners.entry(&self.study, &entry);
+        Ok(())
+    }
+
+    /// Commits a warning about a running attempt.
+    fn warn(&mut self, trial: TrialId, attempt: Attempt, text: String) -> Result<(), DriverError> {
+        self.commit(Event::Logged {
+            trial,
+            attempt,
+            record: LogRecord::Warning { text },
+        })
+    }
+
+    /// Returns the time used by all runs of the study so far, this run included, without the pauses
+    /// between and within runs.
+    #[must_use]
+    pub fn used(&self) -> Duration {
+        self.clock.used(&self.study)
+    }
+
+    /// Returns whether `limits.time` is used up. A run would then start no trial.
+    #[must_use]
+    pub fn is_out_of_time(&self) -> bool {
+        self.parts
+            .limits
+            .time
+            .is_some_and(|most| self.used() >= most)
+    }
+
+    /// Returns whether this run has used up `limits.run_time`. Time spent suspended does not count.
+    fn is_run_time_over(&self) -> bool {
+        let most = self.parts.run_time;
+        most.is_some_and(|most| self.clock.ran() >= most)
+    }
+
+    /// Returns the reason to end the run, if there is one. A request to stop precedes the limits.
+    fn reason_to_end(&self, urgency: Urgency) -> Option<Closing> {
+        let limits = self.parts.limits;
+        let failures = self.components.retries.failures();
+        if urgency > Urgency::None {
+            Some(Closing::Interrupted)
+        } else if limits.failures.is_some_and(|most| failures >= most) {
+            Some(Closing::FailureLimit)
+        } else if self.components.breaker.tripped() {
+            Some(Closing::CircuitBreaker)
+        } else if self.is_out_of_time() {
+            Some(Closing::TimeLimit)
+        } else if self.is_run_time_over() {
+            Some(Closing::RunTime)
+        } else if let Some(size) = &self.components.size
+            && size.is_over()
+        {
+            Some(Closing::DiskLimit)
+        } else {
+            None
+        }
+    }
+
+    /// Asks all running trials to end. `Urgency::Drain` asks none: running trials may end by
+    /// themselves.
+    fn drain(&mut self, executor: &mut dyn Executor, urgency: Urgency) {
+        let how = match urgency {
+            Urgency::None | Urgency::Drain => return,
+            Urgency::Stop => Stop::Interrupt,
+            Urgency::Kill => Stop::Kill,
+        };
+        let running: Vec<_> = self.study.running().collect();
+        for trial in running {
+            self.end(trial, how, executor);
+        }
+    }
+
+    /// Suspends this process and all running attempts (SIGTSTP) until SIGCONT arrives.
+    fn halt(
+        &mut self,
+        executor: &mut dyn Executor,
+        interrupt: &Interrupt,
+    ) -> Result<(), DriverError> {
+        executor.halt(true);
+        // Nothing is written while the process is suspended, and it may never be resumed.
+        self.save_to_disk()?;
+        self.clock.was_suspended(interrupt.stand_still());
+        executor.halt(false);
+        Ok(())
+    }
+
+    /// Handles a signal of the executor. Signals of an attempt that is not the running one are
+    /// dropped.
+    fn take(&mut self, signal: Signal, executor: &mut dyn Executor) -> Result<(), DriverError> {
+        let Signal {
+            trial,
+            attempt,
+            what,
+            ..
+        } = signal;
+        let is_current =
+            |found: &Trial| found.state == TrialState::Running && found.attempts == attempt.0;
+        if !self.study.trial(trial).is_some_and(is_current) {
+            return Ok(());
+        }
+        match what {
+            What::Placed(place) => self.commit(Event::Placed {
+                trial,
+                attempt,
+                place,
+            }),
+            What::Logged(record) => {
+                let record = self.weighed(trial, record);
+                let is_report =
+                    matches!(record, LogRecord::Report { .. } | LogRecord::Beyond { .. });
+                // The warning is found before the commit: it compares the record with the study
+                // before it.
+                let warning = self.components.warning(&self.study, trial, &record);
+                self.commit(Event::Logged {
+                    trial,
+                    attempt,
+                    record,
+                })?;
+                if let Some(text) = warning {
+                    self.warn(trial, attempt, text)?;
+                }
+                // Only reports carry values of the objective, so only reports are judged.
+                if !is_report {
+                    return Ok(());
+                }
+                self.clear_quick_failures(trial, executor);
+                self.judge(trial, false, executor)
+            }
+            What::Ended(exit, usage) => {
+                let ran = self.ended(trial, attempt, exit, usage)?;
+                self.watch_failures(trial, ran, executor)
+            }
+            What::Asked(id) => {
+                // The trial waits for this answer: judge it first, so that the answer has the new
+                // verdict.
+                self.judge(trial, true, executor)?;
+                self.answer(trial, attempt, id)
+            }
+        }
+    }
+
+    /// Does the housekeeping after each round of signals: flushes the journal, syncs it once a
+    /// second, reads requests of other processes, and calls [`Listener::tick`].
+    fn settle(&mut self) -> Result<(), DriverError> {
+        self.look_for_room();
+        let may_write = !self.components.room.is_full();
+        if may_write && self.save()? && self.components.saves.is_sync_due() {
+            self.save_to_disk()?;
+            self.components.saves.synced();
+        }
+        // The writes may have found the disk full.
+        let is_saved = !self.components.room.is_full();
+        self.components.tick(&self.study, is_saved);
+        if is_saved {
+            self.take_added()?;
+        }
+        if is_saved && self.components.saves.is_snapshot_due() {
+            self.keep_snapshot();
+        }
+        self.listeners.tick(&self.study);
+        Ok(())
+    }
+
+    /// Writes the snapshot. The next one is due after 100 times the duration of this write, at
+    /// least 5 s later, so that snapshots take at most 1/100 of the time. Errors are ignored: the
+    /// journal alone is enough to restore the study.
+    fn keep_snapshot(&mut self) {
+        let began = Instant::now();
+        let _ = snapshot::write(&self.dir, &self.study, self.journal.offset());
+        self.components.saves.wrote_snapshot(began);
+    }
+
+    /// Creates a trial from each configuration in the inbox. A configuration that no completion
+    /// makes feasible is dropped.
+    fn take_added(&mut self) -> Result<(), DriverError> {
+        for given in self.components.inbox.configurations() {
+            if let Some(event) = propose::added(&self.parts, &self.study, &given) {
+                self.create(event)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits the end of the run, applies the policy for checkpoints for the last time, and writes
+    /// the snapshot.
+    fn close(&mut self, why: Closing) -> Result<Closing, DriverError> {
+        self.commit(Event::Closed { why: why.clone() })?;
+        self.journal.sync()?;
+        // After the end of the sweep, no trial can be cloned any more.
+        let over = matches!(why, Closing::Finished | Closing::Exhausted);
+        self.components.finish(&self.study, over);
+        self.keep_snapshot();
+        self.listeners.tick(&self.study);
+        Ok(why)
+    }
+}
+
+/// Returns whether `folder` exists and is not empty.
+pub fn has_entries(folder: &std::path::Path) -> bool {
+    std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
+}

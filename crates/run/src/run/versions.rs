@@ -1,0 +1,97 @@
+//! The versions of a study's sweep file, by their digests.
+
+use super::{header, parts};
+use crate::driver::Parts;
+use crate::journal::StudyDir;
+use crate::source::Source;
+use crate::study::Header;
+use crate::sweep::{Plan, Registry, Rejected, Sweep};
+
+/// All versions of the sweep file that a study has kept.
+pub struct Versions {
+    registry: Registry,
+    texts: Vec<String>,
+    name: String,
+}
+
+/// An error that prevents the use of a version.
+#[derive(Debug, thiserror::Error)]
+pub enum VersionError {
+    /// The study has no version with this digest.
+    #[error("the study holds no sweep file with the digest {0}")]
+    Missing(String),
+    /// This version of swath does not accept the sweep file.
+    #[error("the sweep file was rejected")]
+    Rejected(Box<Rejected>),
+}
+
+impl Versions {
+    /// Reads the versions that a study has kept. Its sweep files can name the kinds of `registry`.
+    #[must_use]
+    pub fn of(registry: &Registry, dir: &StudyDir) -> Self {
+        let earlier = (1..)
+            .map(|version| dir.sweep_version(version))
+            .take_while(|path| path.exists());
+        let paths = earlier.chain([dir.sweep_toml()]);
+        let texts = paths
+            .filter_map(|path| std::fs::read_to_string(path).ok())
+            .collect();
+        Self {
+            registry: registry.clone(),
+            texts,
+            name: dir.sweep_toml().display().to_string(),
+        }
+    }
+
+    /// Returns the version with the given digest.
+    ///
+    /// # Errors
+    /// If the version was not kept, or this version of swath does not accept it.
+    pub fn sweep(&self, digest: &str) -> Result<Sweep, VersionError> {
+        let mut rejected = None;
+        for text in &self.texts {
+            match self.read(text) {
+                Ok(sweep) if sweep.digest == digest => return Ok(sweep),
+                Ok(_) => {}
+                Err(why) => rejected = Some(why),
+            }
+        }
+        Err(match rejected {
+            Some(why) => VersionError::Rejected(Box::new(why)),
+            None => VersionError::Missing(digest.to_owned()),
+        })
+    }
+
+    /// Parses a version of the sweep file.
+    fn read(&self, text: &str) -> Result<Sweep, Rejected> {
+        self.registry.parse_for_function(Source {
+            name: self.name.clone(),
+            text: text.to_owned(),
+        })
+    }
+
+    /// Builds the parts that a header of the journal describes.
+    ///
+    /// # Errors
+    /// If the version was not kept, or this version of swath does not accept it or one of the
+    /// versions before it.
+    pub fn parts(&self, wanted: &Header) -> Result<Parts, VersionError> {
+        let rejected = |rejected| VersionError::Rejected(Box::new(rejected));
+        for text in &self.texts {
+            let sweep = self.read(text).map_err(rejected)?;
+            if sweep.digest != wanted.sweep {
+                continue;
+            }
+            let Plan {
+                sampler, scheduler, ..
+            } = sweep.build(wanted.slots as usize, None).map_err(rejected)?;
+            let header = Header {
+                git_commit: wanted.git_commit.clone(),
+                code_patch: wanted.code_patch.clone(),
+                ..header(&sweep, None, wanted.slots as usize)
+            };
+            return Ok(parts(&sweep, header, sampler, scheduler));
+        }
+        Err(VersionError::Missing(wanted.sweep.clone()))
+    }
+}

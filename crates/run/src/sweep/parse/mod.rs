@@ -1,0 +1,405 @@
+//! Parses a text into a [`Sweep`], or reports all mistakes at once. One file for each section.
+
+mod capture;
+mod executor;
+mod keys;
+mod limits;
+mod objective;
+mod outcome_constraint;
+mod replicate;
+mod resources;
+mod retry;
+mod run;
+mod scheduler;
+mod search;
+mod sections;
+mod tracker;
+
+pub(super) use retry::CLASSES as FAILURE_CLASSES;
+pub use sections::{Further, Occurs, SECTIONS, SectionReference};
+
+use super::plan::Tried;
+use super::{Acceptance, Places, Registry, Rejected, Sweep, lints};
+use crate::source::secret::masked;
+use crate::source::{
+    Diagnostic, Diagnostics, Key, Level, Node, NodeValue, Section, Source, Span, Table,
+};
+use crate::space::{Digits, Name, Params, Space};
+use crate::study::kind::Capability;
+use md5::{Digest, Md5};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Type of the trainable that the sweep file is read for.
+#[derive(Clone, Copy, PartialEq)]
+enum Trainee {
+    Program,
+    Function,
+    /// A program if there is a `[run]`; otherwise an outside process that asks for trials through
+    /// `swath ask-tell`.
+    Either,
+}
+
+impl Sweep {
+    /// Checks a sweep file that runs a program.
+    ///
+    /// # Errors
+    /// All mistakes in the file.
+    pub fn parse(source: Source) -> Result<Self, Rejected> {
+        Registry::standard().parse(source)
+    }
+
+    /// Checks a sweep file whose trials are calls of a function. `[run] command` may be absent.
+    ///
+    /// # Errors
+    /// All mistakes in the file.
+    pub fn parse_for_function(source: Source) -> Result<Self, Rejected> {
+        Registry::standard().parse_for_function(source)
+    }
+
+    /// Checks a sweep file that runs a program, or that has no `[run]` and is meant for
+    /// `swath ask-tell`.
+    ///
+    /// # Errors
+    /// All mistakes in the file.
+    pub fn parse_for_either(source: Source) -> Result<Self, Rejected> {
+        parse(source, Trainee::Either, &Registry::standard())
+    }
+}
+
+/// Checks a sweep file that runs a program, with the kinds of `registry`.
+pub(super) fn program(source: Source, registry: &Registry) -> Result<Sweep, Rejected> {
+    parse(source, Trainee::Program, registry)
+}
+
+/// Checks a sweep file whose trials are calls of a function, with the kinds of `registry`.
+pub(super) fn function(source: Source, registry: &Registry) -> Result<Sweep, Rejected> {
+    parse(source, Trainee::Function, registry)
+}
+
+fn parse(source: Source, trainee: Trainee, registry: &Registry) -> Result<Sweep, Rejected> {
+    let mut diagnostics = Diagnostics::default();
+    let table = Table::parse(&source.text, &mut diagnostics);
+    let broken = diagnostics.has_errors();
+    let raw = Raw::of(&table);
+    let mut file = Section::new("", 0..source.text.len(), table);
+    keys::refuse_unknown_top(&mut file, &mut diagnostics);
+    let sweep = read(file, &source, &raw, (trainee, registry), &mut diagnostics);
+    if broken {
+        // After a syntax error, a missing section may stand in the part that could not be read.
+        diagnostics
+            .list
+            .retain(|found| !found.code.starts_with("missing"));
+    }
+    match sweep {
+        Some(mut sweep) if !diagnostics.has_errors() => {
+            sweep.warnings = diagnostics;
+            Ok(sweep)
+        }
+        _ => Err(Rejected {
+            source,
+            diagnostics,
+        }),
+    }
+}
+
+/// Reads every section, even after errors in others, so that all mistakes are reported at once.
+/// Returns `None` if the space could not be read.
+fn read(
+    mut file: Section,
+    source: &Source,
+    raw: &Raw,
+    (trainee, registry): (Trainee, &Registry),
+    diagnostics: &mut Diagnostics,
+) -> Option<Sweep> {
+    let name = title(&mut file, "name", diagnostics).unwrap_or_else(|| default_name(&source.name));
+    let pipeline = title(&mut file, "pipeline", diagnostics).unwrap_or_else(|| name.clone());
+    let stage =
+        title(&mut file, "stage", diagnostics).unwrap_or_else(|| sections::STAGE.to_owned());
+    let seed = file
+        .take_count("seed", 0, diagnostics)
+        .map_or(sections::SEED, |(seed, _)| seed);
+    let objectives = objective::read(&mut file, diagnostics);
+    let space = read_space(&mut file, diagnostics);
+    let names = space
+        .as_ref()
+        .map_or_else(|| raw.names.clone(), Space::names);
+    let readable = space.is_some();
+    let points = read_points(&mut file, space.as_ref(), diagnostics);
+    let mut places = Places {
+        space: raw.space_span.clone(),
+        ..Places::default()
+    };
+    let (run, checkpoint) = run::read(&mut file, source, &names, trainee, &mut places, diagnostics);
+    let search = search::read(&mut file, registry.samplers(), diagnostics);
+    let (scheduler, resource) = scheduler::read(&mut file, registry.schedulers(), diagnostics);
+    let resources = resources::read(&mut file, diagnostics);
+    let executor = executor::read(&mut file, registry.executors(), diagnostics);
+    let limits = limits::read(&mut file, diagnostics);
+    let retry = retry::read(&mut file, diagnostics);
+    let replicate = replicate::read(&mut file, &scheduler, search.trials, diagnostics);
+    let capture = capture::read(&mut file, source, diagnostics);
+    let trackers = tracker::read(&mut file, registry.trackers(), diagnostics);
+    let outcome_limits = outcome_constraint::read(&mut file, &objectives, diagnostics);
+
+    places.trials.clone_from(&search.trials_span);
+    // A grid ends by itself and a time limit ends the sweep, so neither needs a default number.
+    let endless = search.sampler.can(Capability::Enumerates) || limits.time.is_some();
+    let trials = search
+        .trials
+        .or((!endless).then_some(search::DEFAULT_TRIALS));
+    let sweep = Sweep {
+        source: source.clone(),
+        digest: digest(&masked(&source.text)),
+        name,
+        pipeline,
+        stage,
+        seed,
+        run,
+        objectives,
+        outcome_limits,
+        space: Arc::new(space.unwrap_or_default()),
+        points,
+        sampler: search.sampler,
+        trials,
+        scheduler,
+        resource,
+        resources,
+        executor,
+        limits,
+        retry,
+        replicate,
+        checkpoint,
+        capture,
+        trackers,
+        warnings: Diagnostics::default(),
+        registry: Arc::new(registry.clone()),
+        places,
+    };
+    let tried = if readable {
+        Tried::All
+    } else {
+        Tried::AllButSampler
+    };
+    // Built only to report mistakes in the options of the components; the result is discarded.
+    let _ = sweep.try_build(&sweep.setting(sweep.slots()), tried, diagnostics);
+    lints::of_ranges("", &raw.space, diagnostics);
+    if !readable {
+        return None;
+    }
+    let acceptance = Acceptance::estimate(&sweep.space, seed);
+    if let Some(refused) = acceptance.refusal(raw) {
+        diagnostics.push(refused);
+    }
+    lints::of_sweep(&sweep, &acceptance, diagnostics);
+    Some(sweep)
+}
+
+fn read_space(file: &mut Section, diagnostics: &mut Diagnostics) -> Option<Space> {
+    let constraints = file.take_section("constraints", diagnostics);
+    let before = diagnostics.list.len();
+    let Some(section) = file.take_section("space", diagnostics) else {
+        if diagnostics.list.len() == before {
+            let missing =
+                Diagnostic::error("missing-space", "there is nothing to search: no `[space]`");
+            diagnostics.push(
+                missing.hint("add it: [space]\n      lr = { min = 1e-5, max = 1e-1, log = true }"),
+            );
+        }
+        return None;
+    };
+    let span = section.span.clone();
+    let space = Space::parse(section, constraints, diagnostics);
+    if space.is_none() && !diagnostics.has_errors() {
+        diagnostics.push(Diagnostic::error("bad-space", "this space cannot be read").at(span, ""));
+    }
+    space
+}
+
+fn read_points(
+    file: &mut Section,
+    space: Option<&Space>,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Params> {
+    let sections = keys::open_tables(file, "point", diagnostics);
+    let Some(space) = space else {
+        return Vec::new();
+    };
+    sections
+        .into_iter()
+        .filter_map(|point| space.parse_point(point, Digits::Exact, diagnostics))
+        .collect()
+}
+
+/// Takes all `[[point]]` tables of a document. Returns `None` if it has none.
+pub(super) fn points_of(file: &mut Section, diagnostics: &mut Diagnostics) -> Option<Vec<Section>> {
+    let before = diagnostics.list.len();
+    let points = keys::open_tables(file, "point", diagnostics);
+    (!points.is_empty() || diagnostics.list.len() > before).then_some(points)
+}
+
+/// Parts of the file as written, for lints and for messages about constraints.
+pub(super) struct Raw {
+    /// Entries of `[space]`, nested tables included.
+    pub(super) space: Table,
+    pub(super) space_span: Span,
+    /// Names and expressions of the constraints.
+    pub(super) constraints: Vec<(Key, Node)>,
+    /// All keys in `[space]`, also those of nested tables. They stand in for the parameters if the
+    /// space could not be read, so that placeholders are not reported as unknown.
+    names: Vec<Name>,
+}
+
+impl Raw {
+    fn of(file: &Table) -> Self {
+        let table = |key| match file.get(key).map(|node| (&node.value, node.span.clone())) {
+            Some((NodeValue::Table(table), span)) => (table.clone(), span),
+            _ => (Table::default(), 0..0),
+        };
+        let (space, space_span) = table("space");
+        let mut names = Vec::new();
+        collect_names("", &space, &mut names);
+        Self {
+            space,
+            space_span,
+            constraints: table("constraints").0.entries,
+            names,
+        }
+    }
+}
+
+fn collect_names(prefix: &str, table: &Table, names: &mut Vec<Name>) {
+    for (key, node) in &table.entries {
+        let path = format!("{prefix}{}", key.name);
+        names.push(key.name.as_str().into());
+        names.push(path.as_str().into());
+        match &node.value {
+            NodeValue::Table(inner) => collect_names(&format!("{path}."), inner, names),
+            NodeValue::Array(rows) => rows.iter().for_each(|row| {
+                if let NodeValue::Table(row) = &row.value {
+                    collect_names("", row, names);
+                }
+            }),
+            _ => {}
+        }
+    }
+}
+
+/// Reads a name that becomes a folder or a column. Reports a name that cannot be a folder's name.
+fn title(file: &mut Section, key: &'static str, diagnostics: &mut Diagnostics) -> Option<String> {
+    let (text, span) = file.take_text(key, diagnostics)?;
+    let Err(why) = check_title(&text) else {
+        return Some(text);
+    };
+    let error =
+        Diagnostic::error("bad-name", format!("`{key}` cannot be a folder's name")).at(span, why);
+    diagnostics.push(error.hint("use letters, digits, `-`, `_` and `.`"));
+    None
+}
+
+fn check_title(text: &str) -> Result<(), &'static str> {
+    match text {
+        "" => Err("is empty"),
+        "." | ".." => Err("is a path"),
+        _ if text.contains(['/', '\\']) => Err("has a slash"),
+        _ if text.chars().any(char::is_control) => Err("has a control character"),
+        _ if text.starts_with([' ', '-']) || text.ends_with(' ') => {
+            Err("begins or ends with a space or dash")
+        }
+        _ if text.len() > 100 => Err("is longer than 100 bytes"),
+        _ => Ok(()),
+    }
+}
+
+fn default_name(path: &str) -> String {
+    let stem = Path::new(path)
+        .file_stem()
+        .map(|stem| stem.to_string_lossy().into_owned());
+    stem.filter(|stem| check_title(stem).is_ok())
+        .unwrap_or_else(|| "sweep".to_owned())
+}
+
+fn digest(text: &str) -> String {
+    Md5::digest(text.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// Takes a list of strings. Reports every item that is not a string or contains a NUL character.
+fn texts(
+    section: &mut Section,
+    key: &'static str,
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<(String, Span)>> {
+    let node = section.take(key)?;
+    let wrong = |found: &NodeValue, span: Span| {
+        Diagnostic::error("wrong-type", format!("`{key}` must be a list of strings"))
+            .at(span, format!("this is {}", found.kind()))
+    };
+    let NodeValue::Array(items) = node.value else {
+        let mut error = wrong(&node.value, node.span);
+        if let NodeValue::Text(line) = &node.value {
+            let words: Vec<_> = line
+                .split_whitespace()
+                .map(|word| format!("{word:?}"))
+                .collect();
+            error = error.hint(format!(
+                "there is no shell: write {key} = [{}]",
+                words.join(", ")
+            ));
+        }
+        diagnostics.push(error);
+        return None;
+    };
+    let mut texts = Vec::new();
+    let mut complete = true;
+    for item in items {
+        match item.value {
+            NodeValue::Text(text) if text.contains('\0') => {
+                let error = Diagnostic::error("bad-text", format!("`{key}` has a NUL character"));
+                diagnostics.push(error.at(item.span, "no program can be given it"));
+                complete = false;
+            }
+            NodeValue::Text(text) => texts.push((text, item.span)),
+            other => {
+                let hint = format!("quote it: \"{}\"", item.written);
+                let error = wrong(&other, item.span);
+                let plain = !matches!(other, NodeValue::Array(_) | NodeValue::Table(_));
+                diagnostics.push(if plain && !item.written.is_empty() {
+                    error.hint(hint)
+                } else {
+                    error
+                });
+                complete = false;
+            }
+        }
+    }
+    complete.then_some(texts)
+}
+
+/// Returns the span of a part of a string value. The span is exact if the string is written without
+/// escapes; otherwise it is the whole string.
+fn within(source: &Source, node: &Span, text: &str, part: &Span) -> Span {
+    let written = source.text.get(node.clone()).unwrap_or_default();
+    for quotes in ["\"\"\"", "'''", "\"", "'"] {
+        let inner = written
+            .strip_prefix(quotes)
+            .and_then(|rest| rest.strip_suffix(quotes));
+        if inner == Some(text) {
+            let start = node.start + quotes.len();
+            return start + part.start..start + part.end;
+        }
+    }
+    node.clone()
+}
+
+/// Returns whether an error was added after the first `before` diagnostics.
+fn failed_since(diagnostics: &Diagnostics, before: usize) -> bool {
+    diagnostics.list[before..]
+        .iter()
+        .any(|found| found.level == Level::Error)
+}
+
+#[cfg(test)]
+mod tests;
