@@ -50,12 +50,13 @@ impl Driver<'_> {
             usage,
         })?;
         self.amend_folder(trial, Some(&exit_of_process));
-        // A failure on a broken checkpoint or on a full disk is not the trial's fault: `[retry]`
-        // does not count it.
+        // A failure on a broken checkpoint or on a full disk is not the trial's fault: such trials
+        // are requeued and do not count against `limits.failures`.
         if is_broken {
             self.commit(caution::requeue(trial))?;
         } else if let Some(requeued) = self.components.room.requeue(&self.study, trial) {
             self.commit(requeued)?;
+            // Pauses the run if the disk is still full, also when no launch is due.
             self.may_launch();
         } else if let Some(requeued) = self.components.retries.requeue(&self.study, trial, now) {
             self.commit(requeued)?;

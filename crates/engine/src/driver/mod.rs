@@ -129,33 +129,11 @@ impl<'a> Driver<'a> {
             }
             let urgency = interrupt.urgency().max(self.components.inbox.urgency());
             let ending = self.reason_to_end(urgency);
-            let mut waits = !self.has_room(executor)?;
-            // After a reason to end, no new attempt may begin: end the launches that wait for a
-            // flush.
-            if ending.is_some() {
-                self.drop_launches()?;
-            }
-            match ending {
-                None if waits => {}
-                None => self.fill(executor)?,
-                Some(Closing::Interrupted) => self.drain(executor, urgency),
-                // A full budget of disk space stops new trials only: running trials may end by
-                // themselves.
-                Some(Closing::DiskLimit) => {}
-                Some(_) => self.drain(executor, Urgency::Stop),
-            }
+            let may_act = self.has_room(executor)?;
+            self.begin_or_end_attempts(ending.as_ref(), urgency, may_act, executor)?;
             // A run that was asked to stop does not wait for room on the disk.
-            waits = self.components.room.is_full() && urgency == Urgency::None;
-            let over = ending.is_some() || !self.waits(executor);
-            if self.study.running_count() == 0 && !waits && over {
-                // A study that is done anyway is finished, even if it also fills its budget of disk
-                // space.
-                let ending = ending.filter(|why| *why != Closing::DiskLimit || !self.is_finished());
-                let why = ending.unwrap_or(if self.exhausted {
-                    Closing::Exhausted
-                } else {
-                    Closing::Finished
-                });
+            let waits = self.components.room.is_full() && urgency == Urgency::None;
+            if !waits && let Some(why) = self.closing(ending, executor) {
                 executor.finish();
                 self.pass_on(executor);
                 return self.close(why);
@@ -176,6 +154,44 @@ impl<'a> Driver<'a> {
             self.pass_on(executor);
             self.settle()?;
         }
+    }
+
+    /// Fills the free slots; or, after a reason to end, asks running trials to end.
+    fn begin_or_end_attempts(
+        &mut self,
+        ending: Option<&Closing>,
+        urgency: Urgency,
+        may_act: bool,
+        executor: &mut dyn Executor,
+    ) -> Result<(), DriverError> {
+        let Some(ending) = ending else {
+            return if may_act { self.fill(executor) } else { Ok(()) };
+        };
+        // No new attempt may begin: end the launches that wait for a flush.
+        self.drop_launches()?;
+        match ending {
+            Closing::Interrupted => self.drain(executor, urgency),
+            // A full budget of disk space stops new trials only: running trials may end by
+            // themselves.
+            Closing::DiskLimit => {}
+            _ => self.drain(executor, Urgency::Stop),
+        }
+        Ok(())
+    }
+
+    /// Returns the reason with which the run closes now; `None` if a trial runs or is still to run.
+    fn closing(&self, ending: Option<Closing>, executor: &dyn Executor) -> Option<Closing> {
+        let is_over = ending.is_some() || !self.waits(executor);
+        if self.study.running_count() > 0 || !is_over {
+            return None;
+        }
+        // A study that is done anyway is finished, even if it also fills its budget of disk space.
+        let ending = ending.filter(|why| *why != Closing::DiskLimit || !self.is_finished());
+        Some(ending.unwrap_or(if self.exhausted {
+            Closing::Exhausted
+        } else {
+            Closing::Finished
+        }))
     }
 
     /// Returns how many trials could start now if slots were free. This is an upper bound: the
