@@ -259,7 +259,7 @@ mod tests {
     fn the_settings_of_pilots_are_one_flat_object_whose_patterns_are_texts() {
         let written = serde_json::json!({
             "protocol": PROTOCOL, "swath": "0.1.0", "study": "digits", "pipeline": "digits",
-            "stage": "tune", "workdir": "/home/me", "data_dir": ["data"], "models": "path",
+            "stage": "tune", "workdir": "/home/me", "data_dir": ["data"], "models": "refer",
             "env": [["A", "b"]], "trial_time": {"secs": 60, "nanos": 0},
             "grace": {"secs": 10, "nanos": 0}, "system": null,
             "share": {"jobs": null, "cpus": 2, "gpus": null, "memory": null},
