@@ -266,6 +266,8 @@ pub(super) fn requeue(study: &Study, trials: &[TrialId], why: &str) -> Vec<Event
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::study::{Attempt, Failure, Usage};
+    use swath_model::demo::Demo;
 
     const SLOTS: usize = 4;
 
@@ -371,6 +373,49 @@ mod tests {
             breaker.failed(TrialId(9), 2, 3, true, true),
             Some(Trip::Sweep { .. })
         ));
+    }
+
+    #[test]
+    fn only_a_quick_failure_without_a_report_counts_and_an_interruption_says_nothing() {
+        let mut demo = Demo::new(&[]);
+        let mut breaker = Breaker::new(Some(2));
+        let crash = || Exit::Failed(Failure::Code(1));
+        let mut count = |exit: Exit, ran: u64, has_reported: bool| {
+            let trial = demo.start(&[]);
+            if has_reported {
+                demo.report(trial, &[("val_loss", 1.0)]);
+            }
+            demo.event(Event::Ended {
+                trial,
+                attempt: Attempt(1),
+                exit,
+                usage: Usage::default(),
+            });
+            let end = End {
+                trial,
+                slot: 0,
+                slots: 1,
+                ran: Duration::from_secs(ran),
+                at: demo.study.at().unwrap(),
+            };
+            breaker.ended(&demo.study, &end)
+        };
+        assert_eq!(count(crash(), 1, false), None);
+        assert_eq!(
+            count(crash(), 60, false),
+            None,
+            "slow: the count begins anew"
+        );
+        assert_eq!(count(crash(), 1, false), None);
+        assert_eq!(
+            count(crash(), 1, true),
+            None,
+            "reported: the count begins anew"
+        );
+        assert_eq!(count(crash(), 1, false), None);
+        assert_eq!(count(Exit::Interrupted, 1, false), None);
+        let trip = count(crash(), 1, false);
+        assert!(matches!(trip, Some(Trip::Sweep { .. })), "{trip:?}");
     }
 
     #[test]
