@@ -86,7 +86,7 @@ impl Driver<'_> {
     /// slot the attempt ran in: the exit, which a verdict may have changed, and which of several
     /// reports and models is the result. Errors are ignored, because the journal has the same
     /// facts.
-    pub(super) fn amend_folder(&self, trial: TrialId, told: Option<&Exit>) {
+    pub(super) fn amend_folder(&self, trial: TrialId, exit_of_process: Option<&Exit>) {
         let Some(found) = self.study.trial(trial) else {
             return;
         };
@@ -94,7 +94,7 @@ impl Driver<'_> {
         // The only report of a trial without a model is its result already, so short trials are
         // spared this write.
         let has_result = found.reports > 1 || !found.models.is_empty();
-        if told != Some(exit) || has_result {
+        if exit_of_process != Some(exit) || has_result {
             let result = found.result(self.study.header());
             let _ = TrialFolder::amend(&self.dir.trial(trial), exit, &result, self.clock.now());
         }
