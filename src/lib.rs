@@ -149,6 +149,8 @@ pub mod logger;
 #[cfg(feature = "engine")]
 pub mod numerics;
 #[cfg(feature = "engine")]
+pub mod parquet_table;
+#[cfg(feature = "engine")]
 pub mod provenance;
 #[cfg(feature = "engine")]
 pub mod report;

@@ -576,7 +576,7 @@ impl<'a> Driver<'a> {
         // spared this write.
         let has_result = found.reports > 1 || !found.models.is_empty();
         if told != Some(exit) || has_result {
-            let result = found.result(self.study.header());
+            let result = self.study.result(found);
             let _ = TrialFolder::amend(&self.dir.trial(trial), exit, &result, (self.clock)());
         }
     }

@@ -11,6 +11,7 @@ use super::parse::FAILURE_CLASSES;
 use super::registry::{Declaration, Registry};
 use crate::source::{Opt, Preset, Takes};
 use crate::space;
+use crate::tracker::csv;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 
@@ -24,6 +25,7 @@ use std::fmt::Write as _;
 /// | `<!-- kind: sampler grid -->` | the description, paper and options of a kind |
 /// | `<!-- options: sampler grid -->` | the options of a kind |
 /// | `<!-- failures: all -->` | the classes of failure |
+/// | `<!-- columns: trials -->` | the columns of `trials.csv` |
 #[must_use]
 pub fn fill(text: &str) -> String {
     let mut filled = String::new();
@@ -72,6 +74,7 @@ fn directive(line: &str) -> Option<String> {
                 .iter()
                 .map(|(name, _, about)| (*name, *about)),
         )),
+        "columns" => Some(csv::describe()),
         _ => None,
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// The layers from bottom to top, as ARCHITECTURE.md draws them.
 const LAYERS: &[&[&str]] = &[
-    &["source", "numerics", "cgroup"],
+    &["source", "numerics", "cgroup", "parquet_table"],
     &["space"],
     &["study"],
     &["journal", "logger", "sampler", "scheduler", "tracker"],

@@ -6,5 +6,3 @@
 
 pub mod frame;
 pub mod long;
-#[cfg(feature = "cli")]
-pub mod parquet;

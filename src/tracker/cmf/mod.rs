@@ -7,14 +7,15 @@
 
 mod dvc;
 mod mlmd;
-mod parquet_table;
 mod rows;
+mod step_table;
 mod steps;
 
 use super::home::{self, Home, failed};
 use super::metric_rows;
 use super::room::when_there_is_room;
 use super::{Tracker, TrackerError};
+use crate::parquet_table::Cell;
 use crate::source::{Diagnostics, Opt, Preset, Section, Takes};
 use crate::study::{
     Datum, Entry, Event, Kind, LogRecord, Metric, Setting, Study, Timestamp, TrialId, TrialState,
@@ -223,14 +224,13 @@ fn shown(datum: &Datum) -> serde_json::Value {
 }
 
 /// Returns the value that [`shown`] encoded, `None` if it is malformed.
-fn read(value: serde_json::Value) -> Option<parquet_table::Cell> {
-    use parquet_table::Cell;
+fn read(value: serde_json::Value) -> Option<Cell> {
     Some(match value {
         serde_json::Value::Bool(flag) => Cell::Flag(flag),
         serde_json::Value::String(text) => Cell::Text(text),
         value => {
             let [Metric(number)] = serde_json::from_value(value).ok()?;
-            Cell::Number(number)
+            Cell::Float(number)
         }
     })
 }
