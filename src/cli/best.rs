@@ -196,7 +196,7 @@ mod tests {
     use crate::cli::studies::{Which, demo};
     use crate::space::Value;
     use crate::study::{Exit, Goal, LogRecord};
-    use crate::tracker::demo::{Demo, objective, text};
+    use swath_model::demo::{Demo, objective, text};
 
     fn args() -> Args {
         Args {

@@ -9,18 +9,18 @@ use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
 use super::studies::{self, Found, Which};
 use crate::journal::reports;
-use crate::parquet_table::{Column, TableWriter};
 use crate::report::export::{frame, long};
 use crate::report::json;
 use crate::run::RebuildError;
 use crate::study::kind::find;
 use crate::sweep::Registry;
-use crate::tracker::{TRACKERS, csv};
-use ::parquet::errors::ParquetError;
+use crate::tracker::csv;
+use crate::trackers::TRACKERS;
 use serde::Serialize;
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
+use swath_table::{Column, ParquetError, TableWriter};
 
 /// The number of reports in a row group of Parquet.
 const ROWS: usize = 1 << 16;
@@ -312,7 +312,7 @@ mod tests {
     use crate::space::Value;
     use crate::study::{Datum, LogRecord};
     use crate::tracker::csv;
-    use crate::tracker::demo::Demo;
+    use swath_model::demo::Demo;
 
     fn world() -> Demo {
         let mut demo = Demo::new(&["lr"]);

@@ -281,7 +281,7 @@ mod tests {
     use crate::cli::studies::{Which, demo};
     use crate::space::Value;
     use crate::study::{Exit, Failure as Cause};
-    use crate::tracker::demo::{Demo, text};
+    use swath_model::demo::{Demo, text};
 
     fn world() -> Demo {
         let mut demo = Demo::new(&["lr", "optimizer"]);

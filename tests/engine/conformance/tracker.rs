@@ -16,9 +16,10 @@ use swath::study::{
     Objective, Origin, Place, Resource, Study, Take, Timestamp, TrialId, Usage, Verdict,
 };
 use swath::sweep::{Registry, Sweep};
+use swath::tracker::Tracker;
 use swath::tracker::csv::Csv;
 use swath::tracker::recorder::{Named, Recorder, Stale};
-use swath::tracker::{TRACKERS, Tracker};
+use swath::trackers::TRACKERS;
 
 /// Returns the names of all trackers in the registry.
 fn names() -> Vec<&'static str> {

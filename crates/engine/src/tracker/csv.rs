@@ -1,0 +1,330 @@
+//! `trials.csv`: the study as a table with one row per trial.
+//!
+//! pandas, qsv, DuckDB and spreadsheets read it without options. It has one header line, a fixed
+//! column order, empty cells for absent values, LF line ends and quotes only where needed. Floats
+//! have the shortest form that reads back as the same number (`1e-5`, `1.0`, `nan`). Texts are
+//! written unchanged, even those that a spreadsheet takes for a formula: the table holds exactly
+//! the values that the trial received.
+
+use super::{Tracker, TrackerError};
+use crate::space::{Name, Value};
+use crate::study::field::{Cell, Field, Place};
+use crate::study::{Datum, Entry, Goal, Metric, Objective, Study, TRIAL_FIELDS, Trial};
+use ::csv::{ByteRecord, Writer};
+use std::collections::{BTreeSet, HashSet};
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// Reported keys that get no `metric.` column: a model has the column `model_path`, and both are
+/// recorded as files.
+const PATHS: [&str; 2] = ["model_path", "artifact"];
+
+/// Writes the table of all trials that are not in the trash.
+///
+/// # Errors
+/// Returns an error if `out` cannot be written.
+pub fn write(study: &Study, out: impl Write) -> io::Result<()> {
+    write_some(
+        study,
+        study.trials().iter().filter(|trial| !trial.removed),
+        out,
+    )
+}
+
+/// Writes the table of `trials`. The columns are those of the whole study, so that tables of
+/// different selections can be combined.
+///
+/// # Errors
+/// Returns an error if `out` cannot be written.
+pub fn write_some<'a>(
+    study: &Study,
+    trials: impl IntoIterator<Item = &'a Trial>,
+    out: impl Write,
+) -> io::Result<()> {
+    let columns = columns(study);
+    let mut writer = Writer::from_writer(out);
+    writer.write_record(columns.iter().map(Column::name))?;
+    let mut row = Row::default();
+    for trial in trials {
+        for column in &columns {
+            row.push(column.cell(study, trial));
+        }
+        writer.write_byte_record(&row.record)?;
+        row.record.clear();
+    }
+    writer.flush()
+}
+
+/// Replaces the table at `path` atomically. A reader sees the old table or the new one, and so does
+/// a restart after a power failure.
+///
+/// # Errors
+/// Returns an error if the folder of `path` cannot be written or synced.
+pub fn save(study: &Study, path: &Path) -> io::Result<()> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let mut file = draft(folder)?;
+    write(study, BufWriter::with_capacity(1 << 16, file.as_file_mut()))?;
+    file.as_file().sync_data()?;
+    file.persist(path).map_err(|error| error.error)?;
+    // Without syncing the folder, the rename could be lost in a power failure.
+    File::open(folder)?.sync_data()
+}
+
+/// Creates a temporary file in `folder` that is to replace another file there. Its permissions are
+/// 0666 minus the umask, not the private ones of a usual temporary file.
+pub fn draft(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let mode: std::fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    tempfile::Builder::new()
+        .prefix(".draft-")
+        .suffix(".tmp")
+        .permissions(mode)
+        .tempfile_in(folder)
+}
+
+/// A column of the table.
+#[derive(Debug)]
+pub enum Column {
+    /// A fact that every trial has.
+    Field(&'static Field),
+    /// The value of an objective.
+    Objective(Objective),
+    /// A parameter, with its usual position among the parameters of a trial.
+    Param(usize, Name),
+    /// The last value of a reported key.
+    Metric(Name),
+    /// The best reported value of an objective's metric.
+    Best(Objective),
+    /// The value of a reported key in the report that counts.
+    AtBest(Name),
+}
+
+/// Returns the columns of a study's table. Parameters come in the order of the header, then others
+/// in the order of their appearance; metrics are sorted by name.
+pub fn columns(study: &Study) -> Vec<Column> {
+    let header = study.header();
+    let objectives = || header.objectives.iter().cloned();
+    let mut params = header.params.clone();
+    let mut known: HashSet<Name> = params.iter().cloned().collect();
+    let mut metrics: BTreeSet<Name> = objectives().map(|objective| objective.metric).collect();
+    for trial in study.trials() {
+        for (name, _) in &trial.params {
+            if known.insert(name.clone()) {
+                params.push(name.clone());
+            }
+        }
+        let reported = trial.metrics.keys().chain(trial.texts.keys());
+        for name in reported.filter(|name| !PATHS.contains(&&***name)) {
+            if !metrics.contains(name) {
+                metrics.insert(name.clone());
+            }
+        }
+    }
+    let params = params.into_iter().enumerate();
+    fields(Place::First)
+        .chain(objectives().map(Column::Objective))
+        .chain(params.map(|(at, name)| Column::Param(at, name)))
+        .chain(metrics.iter().cloned().map(Column::Metric))
+        .chain(objectives().map(Column::Best))
+        .chain(fields(Place::Middle))
+        .chain(metrics.iter().cloned().map(Column::AtBest))
+        .chain(fields(Place::Last))
+        .collect()
+}
+
+fn fields(place: Place) -> impl Iterator<Item = Column> {
+    let fields = TRIAL_FIELDS
+        .iter()
+        .filter(move |field| field.place == place);
+    fields.map(Column::Field)
+}
+
+/// The columns that are named by the sweep file and the reports, for the documentation: name, type
+/// and meaning.
+const NAMED: [(Place, &str, &str, &str); 5] = [
+    (
+        Place::First,
+        "one for each objective, by its name",
+        "double",
+        "its value by the `take` rule; empty unless finite. Named `objective.x` if `x` is one of \
+         the other columns",
+    ),
+    (
+        Place::First,
+        "`param.<name>`",
+        "integer, double, boolean or string",
+        "the narrowest type that holds all trials; a list is JSON text; empty where the parameter \
+         does not exist",
+    ),
+    (
+        Place::First,
+        "`metric.<name>`",
+        "double; string if a trial reported anything but numbers",
+        "the last reported value",
+    ),
+    (
+        Place::First,
+        "`best.<objective>`",
+        "double",
+        "the best finite value reported",
+    ),
+    (
+        Place::Middle,
+        "`at_best.<name>`",
+        "as `metric.<name>`",
+        "the value of each reported key in the report that counts \
+         ([example](#last-value-and-report-that-counts))",
+    ),
+];
+
+/// Describes the columns of the table in Markdown.
+pub fn describe() -> String {
+    let mut table = "| column | type in Parquet | meaning |\n|---|---|---|\n".to_owned();
+    for place in [Place::First, Place::Middle, Place::Last] {
+        for field in TRIAL_FIELDS.iter().filter(|field| field.place == place) {
+            let (name, kind) = (field.name, field.getter.type_name());
+            let _ = writeln!(table, "| `{name}` | {kind} | {} |", field.about);
+        }
+        for (_, name, kind, about) in NAMED.iter().filter(|(before, ..)| *before == place) {
+            let _ = writeln!(table, "| {name} | {kind} | {about} |");
+        }
+    }
+    table
+}
+
+impl Column {
+    /// Returns the name in the header. An objective with the name of a field gets the prefix
+    /// `objective.`.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Field(field) => field.name.to_owned(),
+            Self::Objective(Objective { metric, .. }) => {
+                let is_taken = TRIAL_FIELDS.iter().any(|field| *field.name == **metric);
+                let prefix = if is_taken { "objective." } else { "" };
+                format!("{prefix}{metric}")
+            }
+            Self::Param(_, name) => format!("param.{name}"),
+            Self::Metric(name) => format!("metric.{name}"),
+            Self::Best(objective) => format!("best.{}", objective.metric),
+            Self::AtBest(name) => format!("at_best.{name}"),
+        }
+    }
+
+    /// Returns the cell of a trial; `None` if the value is absent.
+    pub fn cell<'a>(&self, study: &'a Study, trial: &'a Trial) -> Option<Cell<'a>> {
+        match self {
+            Self::Field(field) => field.value(study, trial),
+            Self::Objective(objective) => trial.objective(objective).map(Cell::Number),
+            Self::Param(at, name) => param(trial, *at, name).map(Cell::Param),
+            Self::Metric(name) => match trial.metrics.get(name) {
+                Some(tally) => Some(Cell::Number(tally.last.0)),
+                None => trial.texts.get(name).map(|text| Cell::Text(text.into())),
+            },
+            Self::Best(objective) => {
+                let tally = trial.metrics.get(&objective.metric)?;
+                let best = match objective.goal {
+                    Goal::Min => tally.min,
+                    Goal::Max => tally.max,
+                };
+                best.map(Cell::Number)
+            }
+            Self::AtBest(name) => Some(match trial.at_best(name)? {
+                Datum::Number(number) => Cell::Number(number.0),
+                // Flags stand beside texts in the column of one key, so they are words here.
+                Datum::Flag(flag) => Cell::Text(if *flag { "true" } else { "false" }.into()),
+                Datum::Text(text) => Cell::Text(text.into()),
+            }),
+        }
+    }
+}
+
+/// Returns the parameter `name` of a trial. Looks at position `at` first, where it is if no earlier
+/// parameter is absent, which is usual and saves a search.
+fn param<'a>(trial: &'a Trial, at: usize, name: &Name) -> Option<&'a Value> {
+    match trial.params.iter().nth(at) {
+        Some((found, value)) if found == name => Some(value),
+        _ => trial.params.get(name),
+    }
+}
+
+/// One row under construction. Its memory is reused for the next row.
+#[derive(Default)]
+struct Row {
+    record: ByteRecord,
+    scratch: Vec<u8>,
+}
+
+impl Row {
+    /// Appends a cell.
+    fn push(&mut self, cell: Option<Cell<'_>>) {
+        match cell {
+            None => self.record.push_field(b""),
+            Some(Cell::Text(text)) => self.record.push_field(text.as_bytes()),
+            Some(Cell::Count(number) | Cell::Seed(number)) => self.shown(format_args!("{number}")),
+            Some(Cell::Step(step)) if step.fract() == 0.0 && step.abs() < 1e15 => {
+                self.shown(format_args!("{}", step as i64));
+            }
+            Some(Cell::Number(number) | Cell::Step(number)) => self.number(number),
+            Some(Cell::Time(time)) => self.shown(format_args!("{time}")),
+            Some(Cell::Flag(flag)) => self.shown(format_args!("{flag}")),
+            Some(Cell::Param(Value::Float(number))) => self.number(*number),
+            Some(Cell::Param(value)) => self.shown(format_args!("{value}")),
+        }
+    }
+
+    /// Appends a float in its shortest form.
+    fn number(&mut self, number: f64) {
+        self.shown(format_args!("{}", Metric(number)));
+    }
+
+    /// Appends a formatted value.
+    fn shown(&mut self, value: std::fmt::Arguments<'_>) {
+        self.scratch.clear();
+        let _ = self.scratch.write_fmt(value);
+        self.record.push_field(&self.scratch);
+    }
+}
+
+/// The tracker that maintains `trials.csv`. Every study has one.
+#[derive(Debug)]
+pub struct Csv {
+    path: PathBuf,
+    /// Whether entries have been recorded since the table was written. Initially true, so that a
+    /// new run always writes the table.
+    behind: bool,
+}
+
+impl Csv {
+    /// Returns a tracker that maintains the table at `path`.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, behind: true }
+    }
+}
+
+impl Tracker for Csv {
+    fn record(&mut self, _study: &Study, _entry: &Entry) -> Result<(), TrackerError> {
+        self.behind = true;
+        Ok(())
+    }
+
+    fn sync(&mut self, study: &Study) -> Result<(), TrackerError> {
+        if !self.behind {
+            return Ok(());
+        }
+        let failed = |source| TrackerError::Write {
+            path: self.path.display().to_string(),
+            source,
+        };
+        save(study, &self.path).map_err(failed)?;
+        self.behind = false;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,249 @@
+//! Reports as a table, one row for each report: its trial, its step and its values.
+
+use crate::journal::reports::Report;
+use crate::space::Name;
+use crate::study::{Datum, Metric, Study};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
+use swath_table::{Cell, Column, Kind};
+
+/// The columns before those of the metrics, with their types.
+pub const FIRST: [(&str, Kind); 7] = [
+    ("pipeline", Kind::Text),
+    ("stage", Kind::Text),
+    ("trial_id", Kind::Count),
+    ("attempt", Kind::Count),
+    ("report", Kind::Count),
+    ("step", Kind::Float),
+    ("at", Kind::Time),
+];
+
+/// Reported keys that are paths. They are not metrics and have columns of their own in the table of
+/// trials.
+const PATHS: [&str; 2] = ["model_path", "artifact"];
+
+/// Returns every reported key in alphabetical order, with whether all its values are numbers.
+#[must_use]
+pub fn keys(study: &Study) -> Vec<(Name, bool)> {
+    let mut keys: BTreeMap<Name, bool> = BTreeMap::new();
+    let objectives: BTreeSet<Name> = study
+        .header()
+        .objectives
+        .iter()
+        .map(|objective| objective.metric.clone())
+        .collect();
+    for trial in study.trials() {
+        for name in trial.metrics.keys().chain(&objectives) {
+            keys.entry(name.clone()).or_insert(true);
+        }
+        for name in trial.texts.keys() {
+            keys.insert(name.clone(), false);
+        }
+    }
+    keys.into_iter()
+        .filter(|(name, _)| !PATHS.contains(&&**name))
+        .collect()
+}
+
+/// Writes reports as CSV.
+pub struct LongCsv<W: Write> {
+    writer: csv::Writer<W>,
+    pipeline: String,
+    stage: String,
+    keys: Vec<(Name, bool)>,
+}
+
+impl<W: Write> LongCsv<W> {
+    /// Creates a writer and writes the header.
+    ///
+    /// # Errors
+    /// If `out` cannot be written.
+    pub fn new(study: &Study, out: W) -> io::Result<Self> {
+        let mut writer = csv::Writer::from_writer(out);
+        let keys = keys(study);
+        let metrics = keys.iter().map(|(name, _)| format!("metric.{name}"));
+        writer.write_record(
+            FIRST
+                .iter()
+                .map(|(name, _)| (*name).to_owned())
+                .chain(metrics),
+        )?;
+        let header = study.header();
+        Ok(Self {
+            writer,
+            pipeline: header.pipeline.clone(),
+            stage: header.stage.clone(),
+            keys,
+        })
+    }
+
+    /// Writes one report.
+    ///
+    /// # Errors
+    /// If the output cannot be written.
+    pub fn add(&mut self, report: &Report) -> io::Result<()> {
+        self.writer.write_field(&self.pipeline)?;
+        self.writer.write_field(&self.stage)?;
+        for count in [
+            u64::from(report.trial.0),
+            u64::from(report.attempt),
+            report.number,
+        ] {
+            self.writer.write_field(count.to_string())?;
+        }
+        self.writer
+            .write_field(report.step.map_or_else(String::new, step))?;
+        self.writer.write_field(report.at.to_string())?;
+        for (name, _) in &self.keys {
+            self.writer
+                .write_field(said(report, name).map_or_else(String::new, text))?;
+        }
+        Ok(self.writer.write_record(None::<&[u8]>)?)
+    }
+
+    /// Flushes the output.
+    ///
+    /// # Errors
+    /// If the output cannot be written.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+/// Returns the value of a report under a name. If the name occurs several times, the last value
+/// counts.
+fn said<'a>(report: &'a Report, name: &str) -> Option<&'a Datum> {
+    report
+        .values
+        .iter()
+        .rev()
+        .find(|(key, _)| &**key == name)
+        .map(|(_, datum)| datum)
+}
+
+/// Returns a value as it is written in CSV. Numbers that are not finite are `nan`, `inf` or `-inf`.
+fn text(datum: &Datum) -> String {
+    match datum {
+        Datum::Number(number) => number.to_string(),
+        Datum::Flag(flag) => flag.to_string(),
+        Datum::Text(text) => text.clone(),
+    }
+}
+
+/// Returns a step as it is written in CSV: whole steps without a decimal point.
+fn step(step: f64) -> String {
+    if step.fract() == 0.0 && step.abs() < 1e15 {
+        format!("{step}")
+    } else {
+        format!("{step:?}")
+    }
+}
+
+/// One report as a line of JSON.
+#[derive(Serialize)]
+pub struct Line<'a> {
+    v: u32,
+    study: &'a str,
+    pipeline: &'a str,
+    stage: &'a str,
+    trial: u32,
+    attempt: u32,
+    report: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<f64>,
+    at: String,
+    values: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Returns a report as a line of JSON. `version` is the version of the format, in the key `v`.
+#[must_use]
+pub fn line<'a>(version: u32, study: &'a Study, report: &Report) -> Line<'a> {
+    let header = study.header();
+    let values = report
+        .values
+        .iter()
+        .map(|(name, datum)| (name.to_string(), serde_json::json!(datum)));
+    Line {
+        v: version,
+        study: &header.name,
+        pipeline: &header.pipeline,
+        stage: &header.stage,
+        trial: report.trial.0,
+        attempt: report.attempt,
+        report: report.number,
+        step: report.step,
+        at: report.at.to_string(),
+        values: values.collect(),
+    }
+}
+
+/// Collects a batch of reports in typed columns.
+pub struct Batch {
+    pipeline: String,
+    stage: String,
+    keys: Vec<(Name, bool)>,
+    columns: Vec<Column>,
+}
+
+impl Batch {
+    /// Creates an empty batch.
+    #[must_use]
+    pub fn new(study: &Study) -> Self {
+        let keys = keys(study);
+        let metric = |(name, number): &(Name, bool)| {
+            Column::new(
+                format!("metric.{name}"),
+                if *number { Kind::Float } else { Kind::Text },
+            )
+        };
+        let first = FIRST.iter().map(|(name, kind)| Column::new(*name, *kind));
+        let columns = first.chain(keys.iter().map(metric)).collect();
+        let header = study.header();
+        Self {
+            pipeline: header.pipeline.clone(),
+            stage: header.stage.clone(),
+            keys,
+            columns,
+        }
+    }
+
+    /// Appends a report.
+    pub fn add(&mut self, report: &Report) {
+        let count = |number: u64| Some(Cell::Int(number.cast_signed()));
+        let first = [
+            Some(Cell::Text(self.pipeline.clone())),
+            Some(Cell::Text(self.stage.clone())),
+            count(report.trial.0.into()),
+            count(report.attempt.into()),
+            count(report.number),
+            report.step.map(Cell::Float),
+            Some(Cell::Int(report.at.as_micros())),
+        ];
+        let metrics = self.keys.iter().map(|(name, _)| {
+            Some(match said(report, name)? {
+                Datum::Number(Metric(number)) => Cell::Float(*number),
+                Datum::Flag(flag) => Cell::Flag(*flag),
+                Datum::Text(text) => Cell::Text(text.clone()),
+            })
+        });
+        for (column, cell) in self
+            .columns
+            .iter_mut()
+            .zip(first.into_iter().chain(metrics))
+        {
+            column.push(cell);
+        }
+    }
+
+    /// Returns the columns of the batch.
+    #[must_use]
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// Removes all reports; the columns stay.
+    pub fn clear(&mut self) {
+        self.columns.iter_mut().for_each(Column::clear);
+    }
+}

@@ -1,0 +1,279 @@
+//! Names and their values in a trial: the vocabulary of `--where`, `--sort` and `--cols`.
+//!
+//! A name is resolved in this order: some fields of every trial ([`OWN`]), parameters, reported
+//! metrics (an objective by its `take` rule, other metrics by their last value), the other
+//! [`TRIAL_FIELDS`], which a name of the user's own hides. The prefixes in `param.x`, `metric.x`,
+//! `best.x` and `at_best.x` select one of these values explicitly, as in the header of
+//! `trials.csv`.
+
+use crate::space::expr::Names;
+use crate::space::{Name, Value};
+use crate::study::field::Field;
+use crate::study::{Datum, Goal, Objective, Study, TRIAL_FIELDS, Trial};
+use std::collections::BTreeSet;
+
+/// Fields that take precedence over parameters and metrics of the same name. A field that is added
+/// later does not, since a sweep file may use its name already.
+const OWN: [&str; 9] = [
+    "trial",
+    "state",
+    "seconds",
+    "step",
+    "attempts",
+    "exit",
+    "seed",
+    "cpu_seconds",
+    "peak_mib",
+];
+
+/// Returns the fields of a trial in the order of [`TRIAL_FIELDS`]: those of [`OWN`] or the others,
+/// which a parameter or a metric of the same name hides.
+fn fields(takes_precedence: bool) -> impl Iterator<Item = &'static Field> {
+    TRIAL_FIELDS
+        .iter()
+        .filter(move |field| OWN.contains(&field.key()) == takes_precedence)
+}
+
+/// Returns the field with that name.
+fn field(takes_precedence: bool, name: &str) -> Option<&'static Field> {
+    fields(takes_precedence).find(|field| field.key() == name || field.name == name)
+}
+
+/// Returns the value of `name` in a trial; `None` if the trial has none.
+#[must_use]
+pub fn value(study: &Study, trial: &Trial, name: &str) -> Option<Value> {
+    if let Some(field) = field(true, name) {
+        return Some(field.value(study, trial)?.into_value());
+    }
+    let prefixed = || {
+        let (kind, rest) = name.split_once('.')?;
+        match kind {
+            "param" => trial.params.get(rest).cloned(),
+            "metric" => last(trial, rest),
+            "best" => best(study, trial, rest),
+            "at_best" => at_best(trial, rest),
+            _ => None,
+        }
+    };
+    let hidden = || {
+        let field = field(false, name).filter(|_| !is_own(study, name))?;
+        Some(field.value(study, trial)?.into_value())
+    };
+    let param = trial.params.get(name).cloned();
+    param
+        .or_else(|| metric(study, trial, name))
+        .or_else(prefixed)
+        .or_else(hidden)
+}
+
+/// Returns whether a parameter or an objective has that name. Such a name hides the built-in column
+/// even in a trial that has no value for it.
+fn is_own(study: &Study, name: &str) -> bool {
+    let header = study.header();
+    header.params.iter().any(|param| **param == *name) || objective(study, name).is_some()
+}
+
+/// Returns the value of a metric: an objective by its `take` rule, any other metric by its last
+/// report.
+fn metric(study: &Study, trial: &Trial, name: &str) -> Option<Value> {
+    match objective(study, name) {
+        Some(objective) => trial.objective(objective).map(Value::Float),
+        None => last(trial, name),
+    }
+}
+
+/// Returns the last reported value of a metric, number or text.
+fn last(trial: &Trial, name: &str) -> Option<Value> {
+    let number = trial
+        .metrics
+        .get(name)
+        .map(|tally| Value::Float(tally.last.0));
+    number.or_else(|| {
+        trial
+            .texts
+            .get(name)
+            .map(|text| Value::Text(text.as_str().into()))
+    })
+}
+
+/// Returns the direction in which a metric is good. For an objective this is its goal. For any
+/// other metric with exactly one outcome constraint, which bounds it on one side only, small values
+/// are good below a maximum and large values above a minimum. `None` otherwise.
+#[must_use]
+pub fn goal(study: &Study, name: &str) -> Option<Goal> {
+    if let Some(objective) = objective(study, name) {
+        return Some(objective.goal);
+    }
+    let mut limits = study
+        .header()
+        .limits
+        .iter()
+        .filter(|limit| *limit.metric == *name);
+    match (limits.next(), limits.next()) {
+        (Some(limit), None) => match (limit.min, limit.max) {
+            (None, Some(_)) => Some(Goal::Min),
+            (Some(_), None) => Some(Goal::Max),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Returns the smallest or largest reported value of a metric, as its goal demands. `None` if the
+/// goal is unknown.
+fn best(study: &Study, trial: &Trial, name: &str) -> Option<Value> {
+    let tally = trial.metrics.get(name)?;
+    let best = match goal(study, name)? {
+        Goal::Min => tally.min,
+        Goal::Max => tally.max,
+    };
+    best.map(Value::Float)
+}
+
+/// Returns the value of a metric in the report that counts, that is, the one that the `take` rule
+/// of the first objective selects. `None` if no single report counts or if that report lacks the
+/// metric.
+pub fn at_best(trial: &Trial, name: &str) -> Option<Value> {
+    Some(match trial.at_best(name)? {
+        Datum::Number(number) => Value::Float(number.0),
+        Datum::Flag(flag) => Value::Bool(*flag),
+        Datum::Text(text) => Value::Text(text.as_str().into()),
+    })
+}
+
+/// Returns the objective with that metric.
+fn objective<'a>(study: &'a Study, name: &str) -> Option<&'a Objective> {
+    study
+        .header()
+        .objectives
+        .iter()
+        .find(|objective| &*objective.metric == name)
+}
+
+/// Returns every parameter that any trial of the study has: those of the sweep file in its order,
+/// then all others.
+#[must_use]
+pub fn params(study: &Study) -> Vec<Name> {
+    let mut names = study.header().params.clone();
+    let mut known: BTreeSet<Name> = names.iter().cloned().collect();
+    for name in unlike_before(study, |trial| trial.params.iter().map(|(name, _)| name)) {
+        if known.insert(name.clone()) {
+            names.push(name.clone());
+        }
+    }
+    names
+}
+
+/// Returns every reported key of the study, numbers and texts, in alphabetical order. Objectives
+/// are included even before the first report.
+#[must_use]
+pub fn metrics(study: &Study) -> BTreeSet<Name> {
+    let mut names: BTreeSet<Name> = study
+        .header()
+        .objectives
+        .iter()
+        .map(|objective| objective.metric.clone())
+        .collect();
+    names.extend(
+        unlike_before(study, |trial| {
+            trial.metrics.keys().chain(trial.texts.keys())
+        })
+        .cloned(),
+    );
+    names
+}
+
+/// Returns the names in all trials, for a caller that removes duplicates. A trial with the same
+/// names as the trial before it is skipped, which saves nearly all the work.
+fn unlike_before<'a, I: Iterator<Item = &'a Name> + Clone>(
+    study: &'a Study,
+    names: impl Fn(&'a Trial) -> I,
+) -> impl Iterator<Item = &'a Name> {
+    let mut before = None;
+    study
+        .trials()
+        .iter()
+        .filter_map(move |trial| {
+            let here = names(trial);
+            let same = before
+                .replace(here.clone())
+                .is_some_and(|before: I| before.eq(here.clone()));
+            (!same).then_some(here)
+        })
+        .flatten()
+}
+
+/// Returns every name that an expression over the trials of a study may use, with and without the
+/// prefixes `param.`, `metric.`, `at_best.` and `best.`.
+#[must_use]
+pub fn vocabulary(study: &Study) -> Names {
+    let prefixed = |kind: &'static str| move |name: &Name| format!("{kind}.{name}");
+    let (params, metrics) = (params(study), metrics(study));
+    let plain = names(study).into_iter().map(|name| name.to_string());
+    plain
+        .chain(std::iter::once("trial_id".to_owned()))
+        .chain(params.iter().map(prefixed("param")))
+        .chain(metrics.iter().map(prefixed("metric")))
+        .chain(metrics.iter().map(prefixed("at_best")))
+        .chain(metrics.iter().map(prefixed("best")))
+        .collect()
+}
+
+/// Returns every name that an expression may use, without prefixes.
+#[must_use]
+pub fn names(study: &Study) -> Vec<Name> {
+    let own = fields(true).map(|field| field.key().into());
+    let mut names: Vec<Name> = own.chain(params(study)).chain(metrics(study)).collect();
+    for field in fields(false) {
+        if !names.iter().any(|known| **known == *field.name) {
+            names.push(field.name.into());
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{names, value};
+    use crate::space::Value;
+    use crate::study::{Exit, TRIAL_FIELDS};
+    use swath_model::demo::Demo;
+
+    #[test]
+    fn a_name_stands_for_parameter_metric_or_what_every_trial_has() {
+        let mut demo = Demo::new(&["lr", "acc"]);
+        let trial = demo.start(&[("lr", Value::Float(0.1)), ("acc", Value::Int(3))]);
+        demo.report(
+            trial,
+            &[("val_loss", 0.2), ("acc", 0.9), ("other", f64::NAN)],
+        );
+        demo.report(trial, &[("val_loss", 0.4)]);
+        demo.end(trial, Exit::Done);
+        let trial = demo.study.trial(trial).unwrap();
+        let ask = |name: &str| value(&demo.study, trial, name).map(|value| value.to_string());
+        assert_eq!(ask("val_loss").as_deref(), Some("0.2"));
+        assert_eq!(ask("metric.val_loss").as_deref(), Some("0.4"));
+        assert_eq!(ask("best.val_loss").as_deref(), Some("0.2"));
+        assert_eq!(ask("acc").as_deref(), Some("3"));
+        assert_eq!(ask("metric.acc").as_deref(), Some("0.9"));
+        assert_eq!(ask("param.lr"), ask("lr"));
+        assert_eq!(ask("state").as_deref(), Some("complete"));
+        assert_eq!(ask("nothing"), None);
+        assert!(names(&demo.study).iter().any(|name| &**name == "other"));
+    }
+
+    #[test]
+    fn every_field_of_a_trial_is_a_name_that_one_of_the_users_own_hides() {
+        let mut demo = Demo::new(&["origin"]);
+        let trial = demo.complete(&[("origin", Value::Int(3))], &[("val_loss", 0.5)]);
+        let trial = demo.study.trial(trial).unwrap();
+        let ask = |name: &str| value(&demo.study, trial, name).map(|value| value.to_string());
+        for field in TRIAL_FIELDS {
+            assert!(names(&demo.study).iter().any(|name| **name == *field.key()));
+        }
+        assert_eq!(ask("stage").as_deref(), Some("train"));
+        assert_eq!(ask("ended_at").as_deref(), Some("2026-01-01T00:00:05Z"));
+        assert_eq!(ask("trial"), ask("trial_id"));
+        assert_eq!(ask("origin").as_deref(), Some("3"));
+    }
+}
