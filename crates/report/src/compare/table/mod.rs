@@ -60,6 +60,7 @@ enum Entry {
 
 /// Error while reading a table.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TableError {
     /// The input could not be read.
     #[error("it could not be read")]
