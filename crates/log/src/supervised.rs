@@ -497,9 +497,11 @@ impl Supervised {
             self.warn(format!("{label}: {said}"));
         }
         // The first report with a counter fixes the axis, as in the fold.
-        self.axis.place(self.recorded.reports, None, |key| {
-            axis::number(&values, key)
-        });
+        if self.axis.is_number() {
+            self.axis.place(self.recorded.reports, None, |key| {
+                axis::number(&values, key)
+            });
+        }
         if let Some(said) = self.repeats.look(&values, self.axis.key(), &self.deciding) {
             self.warn(format!("{label}: {said}"));
         }
