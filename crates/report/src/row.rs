@@ -244,7 +244,9 @@ fn unlike_before<'a, I: Iterator<Item = &'a Name> + Clone>(
 pub fn vocabulary(study: &Study) -> Names {
     let prefixed = |kind: &'static str| move |name: &Name| format!("{kind}.{name}");
     let (params, metrics) = (params(study), metrics(study));
-    let plain = names(study).into_iter().map(|name| name.to_string());
+    let plain = names(&params, &metrics)
+        .into_iter()
+        .map(|name| name.to_string());
     plain
         .chain(std::iter::once("trial_id".to_owned()))
         .chain(params.iter().map(prefixed("param")))
@@ -255,10 +257,10 @@ pub fn vocabulary(study: &Study) -> Names {
 }
 
 /// Returns every name that an expression may use, without prefixes.
-#[must_use]
-pub fn names(study: &Study) -> Vec<Name> {
+fn names(params: &[Name], metrics: &BTreeSet<Name>) -> Vec<Name> {
     let own = OWN.into_iter().map(Name::from);
-    let mut names: Vec<Name> = own.chain(params(study)).chain(metrics(study)).collect();
+    let named = params.iter().chain(metrics).cloned();
+    let mut names: Vec<Name> = own.chain(named).collect();
     for name in LAST {
         if !names.iter().any(|known| **known == *name) {
             names.push(name.into());
@@ -269,7 +271,7 @@ pub fn names(study: &Study) -> Vec<Name> {
 
 #[cfg(test)]
 mod tests {
-    use super::{names, value};
+    use super::{value, vocabulary};
     use crate::space::Value;
     use crate::study::Exit;
     use swath_model::demo::Demo;
@@ -294,6 +296,6 @@ mod tests {
         assert_eq!(ask("param.lr"), ask("lr"));
         assert_eq!(ask("state").as_deref(), Some("complete"));
         assert_eq!(ask("nothing"), None);
-        assert!(names(&demo.study).iter().any(|name| &**name == "other"));
+        assert!(vocabulary(&demo.study).contains("other"));
     }
 }
