@@ -209,7 +209,9 @@ fn unlike_before<'a, I: Iterator<Item = &'a Name> + Clone>(
 pub fn vocabulary(study: &Study) -> Names {
     let prefixed = |kind: &'static str| move |name: &Name| format!("{kind}.{name}");
     let (params, metrics) = (params(study), metrics(study));
-    let plain = names(study).into_iter().map(|name| name.to_string());
+    let plain = names(&params, &metrics)
+        .into_iter()
+        .map(|name| name.to_string());
     plain
         .chain(std::iter::once("trial_id".to_owned()))
         .chain(params.iter().map(prefixed("param")))
@@ -220,10 +222,10 @@ pub fn vocabulary(study: &Study) -> Names {
 }
 
 /// Returns every name that an expression may use, without prefixes.
-#[must_use]
-pub fn names(study: &Study) -> Vec<Name> {
+fn names(params: &[Name], metrics: &BTreeSet<Name>) -> Vec<Name> {
     let own = fields(true).map(|field| field.key().into());
-    let mut names: Vec<Name> = own.chain(params(study)).chain(metrics(study)).collect();
+    let named = params.iter().chain(metrics).cloned();
+    let mut names: Vec<Name> = own.chain(named).collect();
     for field in fields(false) {
         if !names.iter().any(|known| **known == *field.name) {
             names.push(field.name.into());
@@ -234,7 +236,7 @@ pub fn names(study: &Study) -> Vec<Name> {
 
 #[cfg(test)]
 mod tests {
-    use super::{names, value};
+    use super::{value, vocabulary};
     use crate::space::Value;
     use crate::study::{Exit, TRIAL_FIELDS};
     use swath_model::demo::Demo;
@@ -259,7 +261,7 @@ mod tests {
         assert_eq!(ask("param.lr"), ask("lr"));
         assert_eq!(ask("state").as_deref(), Some("complete"));
         assert_eq!(ask("nothing"), None);
-        assert!(names(&demo.study).iter().any(|name| &**name == "other"));
+        assert!(vocabulary(&demo.study).contains("other"));
     }
 
     #[test]
@@ -269,7 +271,7 @@ mod tests {
         let trial = demo.study.trial(trial).unwrap();
         let ask = |name: &str| value(&demo.study, trial, name).map(|value| value.to_string());
         for field in TRIAL_FIELDS {
-            assert!(names(&demo.study).iter().any(|name| **name == *field.key()));
+            assert!(vocabulary(&demo.study).contains(field.key()));
         }
         assert_eq!(ask("stage").as_deref(), Some("train"));
         assert_eq!(ask("ended_at").as_deref(), Some("2026-01-01T00:00:05Z"));

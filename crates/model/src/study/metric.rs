@@ -38,6 +38,18 @@ impl Serialize for Metric {
     }
 }
 
+impl Metric {
+    /// Returns the number that JSON can only write as a text; `None` for any other text.
+    pub(super) fn of_text(text: &str) -> Option<Self> {
+        match text.to_ascii_lowercase().as_str() {
+            "nan" => Some(Self(f64::NAN)),
+            "inf" | "infinity" | "+inf" => Some(Self(f64::INFINITY)),
+            "-inf" | "-infinity" => Some(Self(f64::NEG_INFINITY)),
+            _ => None,
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Metric {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Number;
@@ -56,12 +68,8 @@ impl<'de> Deserialize<'de> for Metric {
                 Ok(Metric(number as f64))
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Metric, E> {
-                match text.to_ascii_lowercase().as_str() {
-                    "nan" => Ok(Metric(f64::NAN)),
-                    "inf" | "infinity" | "+inf" => Ok(Metric(f64::INFINITY)),
-                    "-inf" | "-infinity" => Ok(Metric(f64::NEG_INFINITY)),
-                    _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
-                }
+                Metric::of_text(text)
+                    .ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
             }
         }
         deserializer.deserialize_any(Number)
