@@ -11,6 +11,7 @@ mod models;
 mod provenance;
 mod readme;
 mod runtime;
+mod search_programs;
 mod sweeps;
 mod ui_requests;
 mod warm_start;

@@ -447,7 +447,9 @@ impl Projection {
             Closing::Interrupted | Closing::TimeLimit | Closing::RunTime | Closing::DiskLimit => {
                 Status::Killed
             }
-            Closing::FailureLimit | Closing::CircuitBreaker => Status::Failed,
+            Closing::FailureLimit | Closing::CircuitBreaker | Closing::SearchFailed => {
+                Status::Failed
+            }
         };
         self.status(PARENT, status, Some(at));
         self.closed = true;
