@@ -50,8 +50,8 @@ use crate::study::{
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-/// A receiver of everything that the run does: a progress display, an event stream, or the recorder
-/// that feeds the trackers.
+/// A receiver of everything that the run does: a progress display, an event stream, or the writer
+/// of the table.
 pub trait Listener {
     /// Called after the study has applied `entry`. The journal contains the entry already.
     fn entry(&mut self, study: &Study, entry: &Entry);

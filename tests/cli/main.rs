@@ -12,6 +12,7 @@ mod provenance;
 mod readme;
 mod runtime;
 mod sweeps;
+mod trackers;
 mod ui_requests;
 mod warm_start;
 

@@ -8,10 +8,9 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use swath::driver::Listener;
-use swath::journal::{Journal, StudyDir};
+use swath::journal::StudyDir;
+use swath::run::follow::{Followers, Named};
 use swath::study::{Entry, Event, Study};
-use swath::tracker::csv::Csv;
-use swath::tracker::recorder::{Named, Recorder};
 use swath::tracker::{Tracker, TrackerError};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,15 +55,17 @@ impl Tracker for Moody {
 
 /// Feeds one tracker of each kind, and checks at the end which entries they have seen.
 pub(crate) struct Moods {
-    recorder: Option<Recorder>,
+    followers: Option<Followers>,
+    /// The last entry of the run, once it is committed.
+    last: Option<u64>,
     seen: Vec<(&'static str, Arc<Mutex<Vec<u64>>>)>,
     left_out: Vec<String>,
     fate: Shared,
 }
 
 impl Moods {
-    /// Starts to feed the trackers, first with the `known` entries of the journal.
-    pub(crate) fn start(dir: &StudyDir, known: u64, fate: &Shared, seed: u64) -> Self {
+    /// Starts the threads of the trackers.
+    pub(crate) fn start(dir: &StudyDir, fate: &Shared, seed: u64) -> Self {
         let mut seen = Vec::new();
         let moods = [
             ("slow", Mood::Slow),
@@ -84,17 +85,10 @@ impl Moods {
                 tracker: Box::new(tracker),
             }
         });
-        let journal = dir.clone();
-        let history = Box::new(move |each: &mut dyn FnMut(&Entry)| {
-            let entries = Journal::open(&journal).unwrap().map_while(Result::ok);
-            entries
-                .take_while(|entry| entry.seq < known)
-                .for_each(|entry| each(&entry));
-        });
-        let recorder =
-            Recorder::start(Csv::new(dir.trials_csv()), trackers.into(), history).unwrap();
+        let followers = Followers::start(dir, trackers.into()).unwrap();
         Self {
-            recorder: Some(recorder),
+            followers: Some(followers),
+            last: None,
             seen,
             left_out: Vec::new(),
             fate: Arc::clone(fate),
@@ -110,7 +104,7 @@ impl Moods {
             );
             let whole = seen.len() as u64 == last + 1;
             let told = self.left_out.iter().any(|out| out == name);
-            // If a sync lost data, the recorder may have read the history in the meantime.
+            // If a sync lost data, a tracker may have read it before.
             let excused = self.fate.lock().unwrap().unsynced;
             assert!(
                 whole || told || excused,
@@ -122,17 +116,21 @@ impl Moods {
 }
 
 impl Listener for Moods {
-    fn entry(&mut self, study: &Study, entry: &Entry) {
-        let Some(mut recorder) = self.recorder.take() else {
+    fn entry(&mut self, _: &Study, entry: &Entry) {
+        self.last = matches!(entry.event, Event::Closed { .. }).then_some(entry.seq);
+    }
+
+    fn tick(&mut self, _: &Study) {
+        let Some(mut followers) = self.followers.take() else {
             return;
         };
-        recorder.send(study, entry);
-        if matches!(entry.event, Event::Closed { .. }) {
+        if let Some(last) = self.last {
+            let stale = followers.finish(|| false);
             self.left_out
-                .extend(recorder.finish(study).into_iter().map(|stale| stale.name));
-            self.look(entry.seq);
+                .extend(stale.into_iter().map(|stale| stale.name));
+            self.look(last);
             let mut fate = self.fate.lock().unwrap();
-            for name in self.left_out.iter().filter(|name| *name != "csv") {
+            for name in &self.left_out {
                 fate.count(if name == "full" {
                     "a tracker without room"
                 } else {
@@ -140,9 +138,10 @@ impl Listener for Moods {
                 });
             }
         } else {
+            let stale = followers.stale();
             self.left_out
-                .extend(recorder.stale().into_iter().map(|stale| stale.name));
-            self.recorder = Some(recorder);
+                .extend(stale.into_iter().map(|stale| stale.name));
+            self.followers = Some(followers);
         }
     }
 }
