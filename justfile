@@ -5,10 +5,10 @@ _default:
 
 # Formatting and clippy, with the feature sets a user can choose
 check:
-    cargo fmt --check
+    cargo fmt --all --check
     cargo clippy --all-targets -- -D warnings
-    cargo clippy --all-targets --no-default-features --features engine -- -D warnings
-    cargo clippy --all-targets --no-default-features -- -D warnings
+    cargo clippy -p swath --all-targets --no-default-features --features engine -- -D warnings
+    cargo clippy -p swath --all-targets --no-default-features -- -D warnings
 
 # Unit tests and the quick integration tests: under two minutes once it is built
 test-fast:
@@ -24,7 +24,7 @@ test:
 # The documentation of the library, warnings being errors, and the guide where mdbook is installed
 docs:
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
-    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --no-default-features --lib
+    RUSTDOCFLAGS="-D warnings" cargo doc -p swath --no-deps --no-default-features --lib
     if command -v mdbook >/dev/null; then mdbook build docs; fi
 
 # Benchmarks by name, all without one: `just bench suggest`. BENCHMARKS.md has the figures

@@ -135,34 +135,19 @@ pub mod prelude {
     pub use crate::sweep::{Registry, Sweep};
 }
 
-#[cfg(feature = "engine")]
-mod cgroup;
 #[cfg(feature = "cli")]
 pub mod cli;
+
+pub use swath_log as logger;
 #[cfg(feature = "engine")]
-pub mod driver;
+pub use swath_model::source;
+pub use swath_model::{space, study};
 #[cfg(feature = "engine")]
-pub mod executor;
-#[cfg(feature = "engine")]
-pub mod journal;
-pub mod logger;
-#[cfg(feature = "engine")]
-pub mod numerics;
-#[cfg(feature = "engine")]
-pub mod provenance;
-#[cfg(feature = "engine")]
-pub mod report;
-#[cfg(feature = "engine")]
-pub mod run;
-#[cfg(feature = "engine")]
-pub mod sampler;
-#[cfg(feature = "engine")]
-pub mod scheduler;
-#[cfg(feature = "engine")]
-pub mod source;
-pub mod space;
-pub mod study;
-#[cfg(feature = "engine")]
-pub mod sweep;
-#[cfg(feature = "engine")]
-pub mod tracker;
+pub use {
+    swath_cluster as cluster,
+    swath_engine::{driver, executor, journal, provenance, tracker},
+    swath_import as import, swath_numerics as numerics, swath_report as report,
+    swath_run::{run, sweep},
+    swath_search::{sampler, scheduler},
+    swath_trackers as trackers,
+};

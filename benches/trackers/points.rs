@@ -150,7 +150,7 @@ fn main() -> Result<(), Failure> {
         .nth(1)
         .map_or(Ok(200_000), |text| text.parse())?;
     let there = |name: &&&str| {
-        swath::tracker::TRACKERS
+        swath::trackers::TRACKERS
             .iter()
             .any(|kind| kind.name == **name)
     };

@@ -196,7 +196,7 @@ mod tests {
     use crate::cli::studies::{Which, demo};
     use crate::space::{Params, Value};
     use crate::study::{Event, Exit, Goal, Header, Limit, LogRecord};
-    use crate::tracker::demo::{Demo, objective, text};
+    use swath_model::demo::{Demo, objective, text};
 
     fn args() -> Args {
         Args {

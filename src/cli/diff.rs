@@ -189,7 +189,7 @@ mod tests {
     use super::{Args, run};
     use crate::cli::studies::demo;
     use crate::space::Value;
-    use crate::tracker::demo::Demo;
+    use swath_model::demo::Demo;
 
     fn diff(a: &str, b: &str, all: bool, json: bool) -> Result<String, String> {
         let mut study = Demo::new(&["lr"]);

@@ -14,7 +14,8 @@ use crate::report::json;
 use crate::run::RebuildError;
 use crate::study::kind::find;
 use crate::sweep::Registry;
-use crate::tracker::{TRACKERS, csv};
+use crate::tracker::csv;
+use crate::trackers::TRACKERS;
 use ::parquet::errors::ParquetError;
 use serde::Serialize;
 use std::fs::File;
@@ -311,7 +312,7 @@ mod tests {
     use crate::space::Value;
     use crate::study::{Datum, LogRecord};
     use crate::tracker::csv;
-    use crate::tracker::demo::Demo;
+    use swath_model::demo::Demo;
 
     fn world() -> Demo {
         let mut demo = Demo::new(&["lr"]);

@@ -3,9 +3,9 @@
 
 use super::exit::{Code, Failure};
 use super::{Context, studies};
+use crate::import::{ImportError, Imported, Wanted, import};
 use crate::report::text::plain;
 use crate::run::Options;
-use crate::run::import::{ImportError, Imported, Wanted, import};
 use crate::sweep::Sweep;
 use std::path::{Path, PathBuf};
 

@@ -234,7 +234,7 @@ mod tests {
     use crate::cli::exit::{Code, Failure};
     use crate::cli::studies::{Which, demo};
     use crate::study::Exit;
-    use crate::tracker::demo::Demo;
+    use swath_model::demo::Demo;
 
     fn args() -> Args {
         let which = Which {

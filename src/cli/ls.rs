@@ -273,7 +273,7 @@ mod tests {
     use crate::cli::studies::{Which, demo};
     use crate::space::{Params, Value};
     use crate::study::{Event, Exit, Failure as Cause, Header, Limit};
-    use crate::tracker::demo::{Demo, text};
+    use swath_model::demo::{Demo, text};
 
     fn world() -> Demo {
         let mut demo = Demo::new(&["lr", "optimizer"]);

@@ -120,8 +120,8 @@ mod tests {
     use crate::report::view::View;
     use crate::space::Value;
     use crate::study::{Event, TrialId};
-    use crate::tracker::demo::{Demo, text};
     use sha2::{Digest, Sha256};
+    use swath_model::demo::{Demo, text};
 
     #[test]
     fn the_library_is_the_published_file() {

@@ -3,7 +3,7 @@
 
 use super::exit::{Code, Failure};
 use super::{Context, guard};
-use crate::executor::pilot::{self, Berth, Told};
+use crate::cluster::pilot::{self, Berth, Told};
 use std::path::PathBuf;
 
 /// Arguments of `swath pilot`: the study's folder, the batch and the index of this pilot in it.

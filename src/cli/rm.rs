@@ -101,8 +101,8 @@ mod tests {
     use crate::cli::{Context, args::Cli, dispatch};
     use crate::journal::{StudyDir, read};
     use crate::study::TrialId;
-    use crate::tracker::demo::Demo;
     use clap::Parser;
+    use swath_model::demo::Demo;
 
     fn say(context: &mut Context, words: &str) {
         let cli = Cli::try_parse_from(words.split(' ')).unwrap();

@@ -595,7 +595,7 @@ mod tests {
     use crate::cli::studies::{Which, demo};
     use crate::space::Value;
     use crate::study::{Closing, Event, Exit, Failure as Cause, Goal, LogRecord};
-    use crate::tracker::demo::{Demo, objective, text};
+    use swath_model::demo::{Demo, objective, text};
 
     fn world() -> Demo {
         let mut demo = Demo::new(&["lr", "größe"]);

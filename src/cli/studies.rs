@@ -215,7 +215,7 @@ pub(crate) mod demo {
     use crate::cli::exit::{Code, Failure};
     use crate::cli::output::captured;
     use crate::journal::StudyDir;
-    use crate::tracker::demo::Demo;
+    use swath_model::demo::Demo;
 
     /// Writes the journal of a study to `logs/<name>`.
     pub(crate) fn write(logs: &std::path::Path, name: &str, demo: &Demo) -> StudyDir {
@@ -259,7 +259,7 @@ mod tests {
     use super::{Which, demo, latest, named};
     use crate::cli::Context;
     use crate::cli::output::captured;
-    use crate::tracker::demo::Demo;
+    use swath_model::demo::Demo;
 
     fn which(words: &[&str]) -> Which {
         Which {

@@ -229,7 +229,7 @@ mod tests {
     use super::{Args, run};
     use crate::cli::studies::{Which, demo};
     use crate::study::{Event, Exit, Failure as Cause, LogRecord, Origin, Verdict};
-    use crate::tracker::demo::Demo;
+    use swath_model::demo::Demo;
 
     fn why(demo: &Demo) -> String {
         let which = Which {

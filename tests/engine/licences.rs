@@ -123,10 +123,10 @@ fn every_dependency_has_a_licence_that_is_allowed() {
 
 #[test]
 fn every_dependency_comes_from_the_registry() {
-    let own = format!("({})", env!("CARGO_MANIFEST_DIR"));
+    let own = format!("({}", env!("CARGO_MANIFEST_DIR"));
     for Dependency { package, .. } in dependencies() {
         assert!(
-            package.ends_with(&own) || !package.contains('('),
+            package.contains(&own) || !package.contains('('),
             "{package} is not from the registry"
         );
     }

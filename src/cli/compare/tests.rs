@@ -4,7 +4,7 @@ use crate::cli::studies::demo;
 use crate::cli::{Context, output::captured};
 use crate::space::{Params, Value};
 use crate::study::{Event, Exit, Goal, Header, Limit, Origin, TrialId};
-use crate::tracker::demo::{Demo, objective, text};
+use swath_model::demo::{Demo, objective, text};
 
 fn args() -> Args {
     Args {

@@ -182,8 +182,8 @@ mod tests {
     use crate::report::text::{Paint, width};
     use crate::space::Value;
     use crate::study::{Exit, Failure};
-    use crate::tracker::demo::{Demo, text};
     use std::time::Duration;
+    use swath_model::demo::{Demo, text};
 
     #[test]
     fn the_time_left_is_guessed_from_this_run_alone() {

@@ -279,7 +279,7 @@ mod tests {
     use crate::journal::StudyDir;
     use crate::space::Value;
     use crate::study::{Closing, Event, Exit, Failure, LogRecord, Study};
-    use crate::tracker::demo::Demo;
+    use swath_model::demo::Demo;
 
     /// Replays a study through the display. Returns the exit code, standard output and standard
     /// error.

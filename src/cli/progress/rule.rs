@@ -102,7 +102,7 @@ fn describe(study: &Study, trial: &Trial) -> Option<String> {
 mod tests {
     use super::RankingRule;
     use crate::study::{Exit, Failure, Goal, Objective, Study, Take};
-    use crate::tracker::demo::Demo;
+    use swath_model::demo::Demo;
 
     /// Replays trials with reports. Returns the notes.
     fn said(take: Take, trials: &[&[&[(&str, f64)]]], exit: &Exit) -> Vec<String> {

@@ -227,7 +227,7 @@ fn is_reported(study: &Study, trial: &Trial, step: f64) -> bool {
 mod tests {
     use super::running;
     use crate::space::Value;
-    use crate::tracker::demo::Demo;
+    use swath_model::demo::Demo;
 
     #[test]
     fn a_running_trial_shows_its_last_report_the_objective_first() {

@@ -457,9 +457,9 @@ mod tests {
     use crate::report::view::View;
     use crate::space::Value;
     use crate::study::{Exit, Failure};
-    use crate::tracker::demo::{Demo, text};
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
+    use swath_model::demo::{Demo, text};
 
     fn world() -> Demo {
         let mut demo = Demo::new(&["lr", "name"]);

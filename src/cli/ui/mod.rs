@@ -160,9 +160,9 @@ mod tests {
     use crate::cli::studies::demo;
     use crate::report::view::View;
     use crate::space::Value;
-    use crate::tracker::demo::Demo;
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
+    use swath_model::demo::Demo;
 
     /// Serves a study until the test ends. Returns the port and the folder.
     fn served() -> (u16, tempfile::TempDir) {

@@ -17,7 +17,8 @@ use swath::study::{
     Objective, Origin, Place, Resource, Study, Take, Timestamp, TrialId, Usage, Verdict,
 };
 use swath::sweep::{Registry, Sweep};
-use swath::tracker::{TRACKERS, Tracker};
+use swath::tracker::Tracker;
+use swath::trackers::TRACKERS;
 
 /// Returns the names of all trackers in the registry.
 fn names() -> Vec<&'static str> {

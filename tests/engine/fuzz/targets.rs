@@ -7,10 +7,10 @@
 use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
+use swath::import::{Wanted, import};
 use swath::journal::{self, Journal, StudyDir, salvage};
 use swath::logger::wire::Parser;
 use swath::report::formula::{Ask, Cells, Formula, Names};
-use swath::run::import::{Wanted, import};
 use swath::run::{self, Options};
 use swath::source::{Diagnostics, Source};
 use swath::space::Value;

@@ -1,0 +1,480 @@
+//! The orchestrator's side of the pilots: an executor whose slots are in jobs of a batch system.
+//!
+//! An attempt (trial, attempt) belongs to one pilot. The study's journal records the start first;
+//! then the order is written. Reports about an attempt that was taken from a pilot are dropped and
+//! counted. A silent pilot gets no more trials. It is lost once the batch system reports that its
+//! job is over too, and then its trials are queued again.
+
+mod berth;
+mod ears;
+mod growth;
+mod machines;
+mod presence;
+mod watch;
+
+use super::engine::Engine;
+use super::ledger::Ledger;
+use super::options::{IDLE, LEASE, ORPHAN, Options, POLL};
+use super::script::Script;
+use super::wire::{Assignment, Order, Spec};
+use super::works::Works;
+use super::{PROTOCOL, PilotDir};
+use crate::executor::{Argv, Executor, ExecutorError, Held, Launch, Signal, Stop, What, Work};
+use crate::study::{Attempt, Exit, Timestamp, TrialId, Usage};
+use berth::{Berth, Hold};
+use growth::Growth;
+use machines::Machines;
+use presence::Presence;
+use std::collections::{BTreeSet, VecDeque};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use watch::Watch;
+
+/// Most signals that [`Fleet::wait`] returns at once.
+const SIGNALS_AT_ONCE: usize = 1024;
+
+/// Time for a pilot to kill a trial as ordered, before its job is cancelled.
+const KILLED_WITHIN: Duration = Duration::from_secs(8);
+
+/// Target queue per pilot, in seconds of work, so that slots do not idle between two polls when
+/// trials are short.
+const AHEAD: f64 = 0.2;
+
+/// Executor that runs trials in pilots.
+pub(crate) struct Fleet {
+    dir: PilotDir,
+    study: PathBuf,
+    called: PathBuf,
+    argv: Argv,
+    spec: Spec,
+    prelude: Vec<String>,
+    swath: String,
+    /// Names of the environment variables that hold a job's index.
+    index: &'static [&'static str],
+    /// Number of trials at the same time in all pilots together.
+    jobs: usize,
+    max_pilots: usize,
+    job: growth::Ask,
+    /// Whether the batch system may restart jobs by itself.
+    starts_again: bool,
+    works: Works,
+    ledger: Ledger,
+    pilots: Vec<Berth>,
+    signals: VecDeque<Signal>,
+    /// Ends of attempts whose pilot may be alive, with the time at which they are reported. By then
+    /// the pilot has read that the attempts were taken from it.
+    delayed: Vec<(Instant, Signal)>,
+    news: Vec<String>,
+    growth: Growth,
+    watch: Watch,
+    presence: Presence,
+    lease: Duration,
+    /// Moving average of the run time of trials, in seconds; `None` before the first end.
+    mean: Option<f64>,
+    machines: Machines,
+    dropped: u64,
+    finished: bool,
+}
+
+impl Fleet {
+    /// Takes over the pilots of an earlier run from the ledger. Submits no new ones.
+    pub(crate) fn open(
+        engine: Box<dyn Engine>,
+        options: &Options,
+        index: &'static [&'static str],
+        work: Work,
+    ) -> Result<Self, ExecutorError> {
+        let files = |source| ExecutorError::Pilots { source };
+        let study = std::path::absolute(&work.dir).map_err(files)?;
+        let dir = PilotDir::of(&study);
+        std::fs::create_dir_all(dir.root()).map_err(files)?;
+        let swath = options.swath.clone().or_else(|| {
+            let own = work.program.guard.as_ref()?.get_program();
+            Some(own.to_string_lossy().into_owned())
+        });
+        let swath = swath.ok_or(ExecutorError::NoProgram)?;
+        let slots = options.slots_per_job(&work.share).min(work.slots);
+        let max_pilots = work.slots.div_ceil(slots.max(1));
+        let lease = options.lease.unwrap_or(LEASE);
+        let spec = spec(&work, options, slots, lease, max_pilots)?;
+        let presence = Presence::take(&dir, spec.beat)?;
+        let (ledger, known) = Ledger::open(&dir).map_err(files)?;
+        let (cpus, gpus, memory) = options.of_job(&work.share, slots);
+        let mut pilots = Vec::new();
+        for (batch, known) in known.batches {
+            for index in (0..known.count).filter(|index| !known.gone.contains(index)) {
+                pilots.extend(Berth::lives(
+                    &dir,
+                    &batch,
+                    index,
+                    known.id.as_deref(),
+                    known.count,
+                ));
+            }
+        }
+        let mut fleet = Self {
+            job: growth::Ask { cpus, gpus, memory },
+            starts_again: engine.starts_again(),
+            works: Works::start(engine).map_err(files)?,
+            study,
+            called: work.called,
+            argv: work.program.argv,
+            prelude: options.prelude.clone(),
+            swath,
+            index,
+            jobs: work.slots,
+            max_pilots,
+            ledger,
+            signals: VecDeque::new(),
+            delayed: Vec::new(),
+            news: Vec::new(),
+            growth: Growth::new(),
+            watch: Watch::new(options.poll.unwrap_or(POLL)),
+            presence,
+            lease,
+            mean: None,
+            machines: Machines::default(),
+            dropped: 0,
+            finished: false,
+            dir,
+            spec,
+            pilots,
+        };
+        if !fleet.pilots.is_empty() {
+            // Ask the batch system at once: jobs may have ended while no orchestrator was running.
+            let count = fleet.pilots.len();
+            fleet
+                .news
+                .push(format!("looks for {} of an earlier run", pilots_of(count)));
+            fleet.watch.hurry();
+        }
+        Ok(fleet)
+    }
+
+    /// Returns the number of trials that may wait in a pilot's queue beyond its slots. Always 0
+    /// with a single slot in all, because the next proposal may depend on the result of the running
+    /// trial.
+    fn ahead(&self) -> usize {
+        let slots = self.spec.slots;
+        match self.mean {
+            Some(mean) if self.jobs > 1 && mean < 1.0 => {
+                // Bounded, because an average near zero would queue an unlimited number of trials.
+                let wanted = (slots as f64 * AHEAD / mean.max(0.002)).ceil() as usize;
+                wanted.min(8 * slots)
+            }
+            _ => 0,
+        }
+    }
+
+    /// Returns the number of further trials that a pilot can take.
+    fn room(&self, pilot: &Berth, ahead: usize) -> usize {
+        let takes =
+            pilot.hello.is_some() && pilot.gone.is_none() && !pilot.full && !self.is_suspect(pilot);
+        if !takes {
+            return 0;
+        }
+        let quota = self.spec.trials_per_job.map_or(usize::MAX, |most| {
+            usize::try_from(most.saturating_sub(pilot.given)).unwrap_or(usize::MAX)
+        });
+        (self.spec.slots + ahead)
+            .saturating_sub(pilot.holds.len())
+            .min(quota)
+    }
+
+    fn is_suspect(&self, pilot: &Berth) -> bool {
+        // The job is over or the pilot is silent. It may be dead, so it gets no more trials.
+        pilot.over.is_some() || pilot.heard.elapsed() > self.lease
+    }
+
+    /// Returns the number of further trials that can be started now.
+    fn free(&self) -> usize {
+        let ahead = self.ahead();
+        let room: usize = self
+            .pilots
+            .iter()
+            .map(|pilot| self.room(pilot, ahead))
+            .sum();
+        let held: usize = self.pilots.iter().map(|pilot| pilot.holds.len()).sum();
+        // The pilots together may hold no more than `jobs` trials and their queues, even if they
+        // have more slots.
+        let most = self.jobs
+            + ahead
+                * self
+                    .pilots
+                    .iter()
+                    .filter(|pilot| pilot.gone.is_none())
+                    .count();
+        room.min(most.saturating_sub(held))
+    }
+
+    fn send(&mut self, trial: TrialId, attempt: Attempt, what: What) {
+        self.signals.push_back(Signal {
+            trial,
+            attempt,
+            at: Timestamp::now(),
+            what,
+        });
+    }
+
+    fn flush_orders(&mut self) {
+        for pilot in &mut self.pilots {
+            if let Err(error) = pilot.flush()
+                && pilot.complained.insert("orders")
+            {
+                self.news.push(format!(
+                    "the orders to pilot {} could not be written: {error}",
+                    pilot.name()
+                ));
+            }
+        }
+    }
+
+    /// Cancels the jobs of pilots that did not kill a trial in time.
+    fn press(&mut self) {
+        let late = |hold: &Hold| {
+            hold.killed
+                .is_some_and(|since| since.elapsed() > KILLED_WITHIN)
+        };
+        for at in 0..self.pilots.len() {
+            let pilot = &self.pilots[at];
+            if pilot.gone.is_none() && pilot.holds.values().any(late) {
+                let ids = pilot.cancel_id();
+                self.works
+                    .ask(super::works::Ask::Cancel(ids.into_iter().collect()));
+                self.lose(at, "it does not answer, and its job was cancelled");
+            }
+        }
+    }
+}
+
+impl Executor for Fleet {
+    fn slots(&self) -> usize {
+        let mut free = self.free();
+        let used: BTreeSet<u32> = self
+            .pilots
+            .iter()
+            .flat_map(|pilot| pilot.holds.values().map(|hold| hold.slot))
+            .collect();
+        // The driver starts trials in the lowest slot numbers that are not in use. Return as many
+        // numbers as needed for `free` of them to be unused.
+        let mut slots = 0;
+        while free > 0 || used.contains(&slots) {
+            free -= usize::from(!used.contains(&slots));
+            slots += 1;
+        }
+        slots as usize
+    }
+
+    fn start(&mut self, launch: Launch) -> Result<(), ExecutorError> {
+        let command = (self.argv)(&launch);
+        let key = (launch.trial, launch.attempt);
+        let (slots, ahead) = (self.spec.slots, self.ahead());
+        let idle = |at: &usize| slots as i64 - self.pilots[*at].holds.len() as i64;
+        // Prefer the pilot with the most idle slots; queues grow only when all slots are busy.
+        let best = (0..self.pilots.len())
+            .filter(|at| self.room(&self.pilots[*at], ahead) > 0)
+            .max_by_key(idle);
+        let Some(pilot) = best.and_then(|at| self.pilots.get_mut(at)) else {
+            // The pilot has left since the slots were counted. The trial ends as if the pilot had
+            // returned it.
+            self.send(
+                key.0,
+                key.1,
+                What::Ended(Exit::Interrupted, Usage::default()),
+            );
+            return Ok(());
+        };
+        pilot.given += 1;
+        pilot.holds.insert(key, Hold::new(launch.slot));
+        pilot.order(&Order::Start(Box::new(Assignment::of(&launch, command))));
+        Ok(())
+    }
+
+    fn stop(&mut self, trial: TrialId, how: Stop) {
+        for pilot in &mut self.pilots {
+            let Some((key, hold)) = pilot.holds.iter_mut().find(|((held, _), _)| *held == trial)
+            else {
+                continue;
+            };
+            let attempt = key.1;
+            // Starts the period after which `press` cancels the job.
+            if how == Stop::Kill {
+                hold.killed.get_or_insert_with(Instant::now);
+            }
+            pilot.order(&Order::Stop {
+                trial,
+                attempt,
+                how: how.into(),
+            });
+        }
+    }
+
+    fn wait(&mut self, at_most: Duration) -> Vec<Signal> {
+        let begun = Instant::now();
+        self.flush_orders();
+        loop {
+            self.hear_the_engine();
+            self.press();
+            self.flush_orders();
+            let now = Instant::now();
+            let (due, later) = std::mem::take(&mut self.delayed)
+                .into_iter()
+                .partition(|(due, _)| *due <= now);
+            self.delayed = later;
+            let due: Vec<(Instant, Signal)> = due;
+            self.signals
+                .extend(due.into_iter().map(|(_, signal)| signal));
+            for at in 0..self.pilots.len() {
+                if self.pilots[at].is_due(now) {
+                    self.look(at);
+                }
+            }
+            if !self.signals.is_empty() {
+                let count = self.signals.len().min(SIGNALS_AT_ONCE);
+                return self.signals.drain(..count).collect();
+            }
+            let left = at_most.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                return Vec::new();
+            }
+            let next = self.pilots.iter().filter_map(Berth::next_look).min();
+            let nap = next.map_or(left, |next| {
+                next.saturating_duration_since(Instant::now()).min(left)
+            });
+            std::thread::sleep(nap.clamp(Duration::from_millis(1), Duration::from_millis(50)));
+        }
+    }
+
+    fn resize(&mut self, slots: usize) -> usize {
+        self.jobs = slots.max(1);
+        self.max_pilots = self.jobs.div_ceil(self.spec.slots.max(1));
+        self.slots()
+    }
+
+    fn machines(&self) -> Option<usize> {
+        Some(self.count_machines())
+    }
+
+    fn machine(&self, trial: TrialId) -> Option<u32> {
+        self.machine_of(trial)
+    }
+
+    fn shun(&mut self, machine: u32) -> String {
+        self.leave_out(machine)
+    }
+
+    fn adopt(&mut self, held: Vec<Held>) -> Vec<(TrialId, Attempt)> {
+        let mut lost = Vec::new();
+        for Held {
+            trial,
+            attempt,
+            slot,
+            heard,
+            placed,
+        } in held
+        {
+            let key = (trial, attempt);
+            match self
+                .pilots
+                .iter_mut()
+                // The orders of earlier runs show which pilot has the attempt.
+                .find(|pilot| pilot.sent.contains(&key))
+            {
+                Some(pilot) => {
+                    pilot.holds.insert(
+                        key,
+                        Hold {
+                            skip: heard,
+                            placed,
+                            ..Hold::new(slot)
+                        },
+                    );
+                }
+                None => lost.push(key),
+            }
+        }
+        lost
+    }
+
+    fn plan(&mut self, more: &dyn Fn() -> usize) -> Result<(), ExecutorError> {
+        self.presence.beat(&self.dir)?;
+        self.grow(more)
+    }
+
+    fn news(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.news)
+    }
+
+    fn finish(&mut self) {
+        self.finished = true;
+        if self.dropped > 0 {
+            self.news.push(format!(
+                "{} reports and ends of attempts that had been given to other pilots were dropped",
+                self.dropped
+            ));
+        }
+        self.dismiss();
+    }
+}
+
+/// Returns the settings of the sweep for the pilots.
+fn spec(
+    work: &Work,
+    options: &Options,
+    slots: usize,
+    lease: Duration,
+    pilots: usize,
+) -> Result<Spec, ExecutorError> {
+    let workdir = std::path::absolute(&work.program.workdir)
+        .map_err(|source| ExecutorError::Pilots { source })?;
+    let beat = (lease / 4).clamp(Duration::from_millis(250), Duration::from_secs(10));
+    Ok(Spec {
+        protocol: PROTOCOL,
+        swath: env!("CARGO_PKG_VERSION").to_owned(),
+        study: work.study.name.clone(),
+        pipeline: work.study.pipeline.clone(),
+        stage: work.study.stage.clone(),
+        workdir,
+        data_dir: work.study.data_dir.clone(),
+        models: work.study.models.rule(),
+        env: work.program.env.clone(),
+        trial_time: work.program.trial_time,
+        grace: work.program.grace,
+        system: work.program.system,
+        share: work.share,
+        log: work.program.log,
+        capture: work
+            .program
+            .capture
+            .iter()
+            .map(|(name, pattern)| (name.clone(), pattern.as_str().to_owned()))
+            .collect(),
+        deciding: work.study.deciding.clone(),
+        resource: work.study.resource.clone(),
+        checkpoint: work.program.checkpoint,
+        slots,
+        trials_per_job: options.trials_per_job,
+        walltime: options.walltime,
+        margin: margin(work.program.grace, options.walltime),
+        idle: options.idle.unwrap_or(IDLE),
+        orphan: options.orphan.unwrap_or(ORPHAN),
+        beat,
+        look: Duration::from_millis(2 * pilots as u64)
+            .clamp(Duration::from_millis(500), Duration::from_secs(2)),
+    })
+}
+
+/// Returns the time before the end of a job at which trials are asked to end: the grace period and
+/// five seconds, at most half of the walltime.
+fn margin(grace: Duration, walltime: Option<Duration>) -> Duration {
+    let margin = grace + Duration::from_secs(5);
+    walltime.map_or(margin, |walltime| margin.min(walltime / 2))
+}
+
+fn pilots_of(count: usize) -> String {
+    if count == 1 {
+        "1 pilot".to_owned()
+    } else {
+        format!("{count} pilots")
+    }
+}

@@ -1,0 +1,198 @@
+//! Files of a study that can be removed: checkpoints that the policy does not keep, and files that
+//! crashes left half written.
+
+use super::{has_entries, holding, size, tidy};
+use crate::journal::StudyDir;
+use crate::keep::{self, Keep};
+use crate::logger::HELD;
+use crate::study::{Closing, Study, TrialState};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A file or folder that can be removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waste {
+    /// The path of the file or folder.
+    pub path: PathBuf,
+    /// The space that it occupies on the disk, in bytes.
+    pub bytes: u64,
+    /// The reason why it can be removed, in words.
+    pub why: &'static str,
+    checkpoints: Option<crate::study::TrialId>,
+}
+
+/// Returns everything that can be removed from a study while no process runs it. `clones`: the
+/// scheduler may start trials from checkpoints of others. `trash`: include the folders of removed
+/// trials.
+#[must_use]
+pub fn waste(dir: &StudyDir, study: &Study, policy: Keep, clones: bool, trash: bool) -> Vec<Waste> {
+    let ids = || study.trials().iter().map(|trial| trial.id);
+    let candidates = ids()
+        .filter(|id| has_entries(&dir.checkpoints(*id)))
+        .collect();
+    // A finished sweep needs no checkpoints for clones.
+    let over = matches!(study.closed(), Some(Closing::Finished | Closing::Exhausted));
+    let gone = policy.expendable(study, &candidates, &keep::models(study), clones, over);
+    let mut found: Vec<Waste> = gone
+        .into_iter()
+        .map(|id| Waste {
+            checkpoints: Some(id),
+            ..Waste::new(
+                dir.checkpoints(id),
+                "checkpoints that `keep` in [run] does not ask for",
+            )
+        })
+        .collect();
+    found.extend(leavings(dir, study));
+    if trash && dir.trash().exists() {
+        found.push(Waste::new(dir.trash(), "removed trials"));
+    }
+    found
+}
+
+/// Returns the files that crashes left half written, and held models that are not needed.
+#[must_use]
+pub fn leavings(dir: &StudyDir, study: &Study) -> Vec<Waste> {
+    let mut found = Vec::new();
+    if dir.torn().exists() {
+        found.push(Waste::new(
+            dir.torn(),
+            "a torn end of the journal that was never committed",
+        ));
+    }
+    let mut look = |folder: &Path| {
+        let entries = std::fs::read_dir(folder)
+            .into_iter()
+            .flatten()
+            .filter_map(Result::ok);
+        let mut names: Vec<_> = entries
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        names.sort();
+        found.extend(
+            names
+                .iter()
+                .filter_map(|name| Some(Waste::new(folder.join(name), half_done(name)?))),
+        );
+    };
+    look(dir.root());
+    for trial in study.trials() {
+        look(&dir.trial(trial.id));
+        look(&dir.trial(trial.id).join("metadata"));
+    }
+    // A program may save its model under such a name, and models are kept.
+    found.retain(|waste| !keep::is_model(study, &waste.path));
+    for trial in study
+        .trials()
+        .iter()
+        .filter(|trial| trial.state != TrialState::Running)
+    {
+        let versions = holding::superfluous(dir, trial).into_iter();
+        let why = "a held model that is neither the one that counts nor the last";
+        found.extend(versions.map(|version| Waste::new(version, why)));
+        let attempts = (1..=trial.attempts).map(|attempt| {
+            dir.trial(trial.id)
+                .join("attempts")
+                .join(attempt.to_string())
+                .join(HELD)
+        });
+        let why = "held models of an attempt after which the trial began anew";
+        found.extend(
+            attempts
+                .filter(|held| held.exists())
+                .map(|held| Waste::new(held, why)),
+        );
+    }
+    found
+}
+
+/// Returns the origin of a file whose name only occurs after a crash; `None` for all other names.
+fn half_done(name: &str) -> Option<&'static str> {
+    let is = |prefix: &str| name.starts_with(prefix);
+    if name == ".removed-checkpoints" {
+        Some("checkpoints whose removal was interrupted")
+    } else if is("broken-checkpoints.") {
+        Some("checkpoints on which an attempt broke")
+    } else if is(".checkpoints") {
+        Some("a copy of checkpoints that was interrupted")
+    } else if is(".draft-") || is(".snapshot") || is(".tmp") {
+        Some("a file whose writing was interrupted")
+    } else {
+        None
+    }
+}
+
+impl Waste {
+    fn new(path: PathBuf, why: &'static str) -> Self {
+        Self {
+            bytes: size::taken(&path),
+            path,
+            why,
+            checkpoints: None,
+        }
+    }
+
+    /// Removes the file or folder. Only the holder of the study's lock may call this.
+    ///
+    /// # Errors
+    /// If the file cannot be removed, or a part of the folder cannot.
+    pub fn remove(&self, dir: &StudyDir) -> io::Result<()> {
+        let path = match self.checkpoints {
+            Some(id) => tidy::put_aside(dir, id)?,
+            None => self.path.clone(),
+        };
+        if path.is_dir() {
+            std::fs::remove_dir_all(path)
+        } else {
+            std::fs::remove_file(path)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::leavings;
+    use crate::journal::StudyDir;
+    use crate::study::LogRecord;
+    use std::fs;
+    use swath_model::demo::Demo;
+
+    #[test]
+    fn a_model_is_no_waste_whatever_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = StudyDir::at(folder.path().join("logs/digits"));
+        let mut demo = Demo::new(&[]);
+        let trial = demo.start(&[]);
+        for name in [
+            ".tmp-epoch-1.pt",
+            ".tmp-epoch-2.pt",
+            ".draft-3/model.pt",
+            ".draft-4/model.pt",
+        ] {
+            let path = dir.trial(trial).join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "weights").unwrap();
+        }
+        for name in [".tmp-epoch-2.pt", ".draft-3/model.pt"] {
+            let model_path = format!("logs/digits/1/{name}");
+            demo.log(
+                trial,
+                LogRecord::Model {
+                    model_path,
+                    md5: None,
+                    size: 7,
+                    step: None,
+                    held: None,
+                    keep: false,
+                    doubt: None,
+                    partial: Vec::new(),
+                },
+            );
+        }
+        let found = leavings(&dir, &demo.study);
+        let names = found
+            .iter()
+            .map(|waste| waste.path.file_name().unwrap().to_str().unwrap());
+        assert_eq!(names.collect::<Vec<_>>(), [".draft-4", ".tmp-epoch-1.pt"]);
+    }
+}

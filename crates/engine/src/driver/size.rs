@@ -1,0 +1,147 @@
+//! The size of a study's folder on the disk, updated without measuring all of it each time.
+
+use crate::journal::StudyDir;
+use crate::study::{Study, TrialId};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Running trials and other files are measured at this interval, or less often if that takes long:
+/// at most 1/100 of the time is spent on it.
+const EVERY: Duration = Duration::from_secs(1);
+const SHARE: u32 = 100;
+
+/// The size of a study in bytes: one sum per trial folder, and one for all other files.
+pub(super) struct Size {
+    dir: StudyDir,
+    /// The bytes of each trial's folder; trial 1 has index 0.
+    trials: Vec<u64>,
+    /// The bytes of everything but the trial folders.
+    rest: u64,
+    /// The sum of all parts.
+    total: u64,
+    /// The time of the next measurement.
+    due: Instant,
+}
+
+impl Size {
+    /// Measures the whole folder once.
+    pub(super) fn measure(dir: &StudyDir, study: &Study) -> Self {
+        let mut size = Self {
+            dir: dir.clone(),
+            trials: Vec::new(),
+            rest: 0,
+            total: 0,
+            due: Instant::now(),
+        };
+        for trial in study.trials() {
+            size.trial(trial.id);
+        }
+        size.refresh(study);
+        size
+    }
+
+    /// Returns the size of the whole folder in bytes.
+    pub(super) fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// Measures the folder of a trial again: the trial has ended, or files were removed.
+    pub(super) fn trial(&mut self, id: TrialId) {
+        let at = (id.0 as usize).saturating_sub(1);
+        if self.trials.len() <= at {
+            self.trials.resize(at + 1, 0);
+        }
+        let now = taken(&self.dir.trial(id));
+        let before = std::mem::replace(&mut self.trials[at], now);
+        self.total = (self.total + now).saturating_sub(before);
+    }
+
+    /// Excludes the folder `aside`, which a thread is removing from the trial's folder.
+    pub(super) fn forget(&mut self, id: TrialId, aside: &Path) {
+        self.trial(id);
+        let gone = taken(aside);
+        if let Some(trial) = self.trials.get_mut((id.0 as usize).saturating_sub(1)) {
+            *trial = trial.saturating_sub(gone);
+            self.total = self.total.saturating_sub(gone);
+        }
+    }
+
+    /// Measures the files that grow by themselves, if the interval has passed.
+    pub(super) fn refresh(&mut self, study: &Study) {
+        let began = Instant::now();
+        if began < self.due {
+            return;
+        }
+        for id in study.running() {
+            self.trial(id);
+        }
+        let before = self.rest;
+        let entries = std::fs::read_dir(self.dir.root())
+            .into_iter()
+            .flatten()
+            .filter_map(Result::ok);
+        // The folders of trials have numeric names.
+        let others = entries.filter(|entry| {
+            !entry
+                .file_name()
+                .to_str()
+                .is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
+        });
+        self.rest = others.map(|entry| taken(&entry.path())).sum();
+        self.total = (self.total + self.rest).saturating_sub(before);
+        self.due = Instant::now() + (began.elapsed() * SHARE).max(EVERY);
+    }
+}
+
+/// Returns the bytes that a file, or a folder with its contents, occupies on the disk. Links are
+/// not followed. Paths that cannot be read count as 0.
+pub fn taken(path: &Path) -> u64 {
+    let Ok(about) = path.symlink_metadata() else {
+        return 0;
+    };
+    let own = about.blocks() * 512;
+    if !about.is_dir() {
+        return own;
+    }
+    let entries = std::fs::read_dir(path)
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok);
+    own + entries.map(|entry| taken(&entry.path())).sum::<u64>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sum_of_the_parts_is_the_whole_after_every_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = StudyDir::at(folder.path());
+        let mut demo = swath_model::demo::Demo::new(&[]);
+        for _ in 0..2 {
+            demo.start(&[]);
+        }
+        let write = |path: &str, bytes: usize| {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, vec![1; bytes]).unwrap();
+        };
+        let own = folder.path().metadata().unwrap().blocks() * 512;
+        write("1/checkpoints/a", 50_000);
+        write("trackers/x/y", 9000);
+        let mut size = Size::measure(&dir, &demo.study);
+        assert_eq!(size.total() + own, taken(folder.path()));
+        assert!(size.total() >= 59_000, "{}", size.total());
+        write("1/checkpoints/a", 10);
+        write("2/b", 100_000);
+        write("journal.jsonl", 70_000);
+        size.due = Instant::now();
+        size.refresh(&demo.study);
+        assert_eq!(size.total() + own, taken(folder.path()));
+        std::fs::remove_dir_all(folder.path().join("2")).unwrap();
+        size.trial(TrialId(2));
+        assert_eq!(size.total() + own, taken(folder.path()));
+    }
+}

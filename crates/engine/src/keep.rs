@@ -1,0 +1,309 @@
+//! Retention of checkpoints after trials have ended: `[run] keep = "best and last"`.
+//!
+//! Under every setting, checkpoints are kept of a trial that may be resumed, retried or cloned, and
+//! of a trial whose journal names a model in its checkpoint folder.
+
+use crate::study::{LogRecord, Origin, Score, Study, Trial, TrialId, TrialState};
+use std::collections::BTreeSet;
+use std::path::{Component, Path};
+
+/// Retention policy for checkpoints. The default keeps all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    complete: bool,
+    best: usize,
+    last: usize,
+    all: bool,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self {
+            all: true,
+            ..Self::NONE
+        }
+    }
+}
+
+impl Keep {
+    const NONE: Self = Self {
+        complete: false,
+        best: 0,
+        last: 0,
+        all: false,
+    };
+
+    /// Parses a policy as written in the sweep file: `best:3 and last`.
+    ///
+    /// # Errors
+    /// A message that says which word is wrong.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut keep = Self::NONE;
+        for word in text.split(" and ").map(str::trim) {
+            let (name, count) = word.split_once(':').unwrap_or((word, "1"));
+            let counted = word.contains(':');
+            let count: usize = count
+                .parse()
+                .map_err(|_| format!("`{count}` in `keep` is not a number of trials"))?;
+            match name {
+                "best" => keep.best = count,
+                "last" => keep.last = count,
+                "all" if !counted => keep.all = true,
+                "complete" if !counted => keep.complete = true,
+                "none" if !counted => {}
+                _ => return Err(format!("`keep` cannot be `{text}`")),
+            }
+        }
+        Ok(keep)
+    }
+
+    /// Returns whether the policy keeps all checkpoints.
+    #[must_use]
+    pub fn is_all(self) -> bool {
+        self.all
+    }
+
+    /// Returns the candidates whose checkpoints may be deleted. Trials in `models` are always kept.
+    /// Complete trials are also kept if the scheduler may clone them: when `clones` is set and the
+    /// study is not `over`.
+    #[must_use]
+    pub fn expendable(
+        self,
+        study: &Study,
+        candidates: &BTreeSet<TrialId>,
+        models: &BTreeSet<TrialId>,
+        clones: bool,
+        over: bool,
+    ) -> Vec<TrialId> {
+        if self.all {
+            return Vec::new();
+        }
+        let found: Vec<&Trial> = candidates
+            .iter()
+            .filter_map(|id| study.trial(*id))
+            .collect();
+        // A clone that has not ended may still read the checkpoint of its parent.
+        let mut needed = models.clone();
+        needed.extend(study.waiting().chain(study.running()).filter_map(|id| {
+            match study.trial(id)?.origin {
+                Origin::Cloned { from, .. } => Some(from),
+                _ => None,
+            }
+        }));
+        let complete = || found.iter().copied().filter(|trial| is_complete(trial));
+        if self.complete || (clones && !over) {
+            needed.extend(complete().map(|trial| trial.id));
+        }
+        needed.extend(self.best_of(study, complete().collect()));
+        let mut latest: Vec<&Trial> = complete().collect();
+        latest.sort_by_key(|trial| {
+            std::cmp::Reverse((trial.ended_at.map(|at| at.as_micros()), trial.id))
+        });
+        needed.extend(latest.iter().take(self.last).map(|trial| trial.id));
+        // Trials in other states may be resumed or retried and need their checkpoints.
+        let ended =
+            |trial: &&Trial| matches!(trial.state, TrialState::Complete | TrialState::Stopped);
+        let expendable = found
+            .into_iter()
+            .filter(ended)
+            .filter(|trial| !trial.removed);
+        expendable
+            .map(|trial| trial.id)
+            .filter(|id| !needed.contains(id))
+            .collect()
+    }
+
+    /// Returns the best trials by the first objective. With several objectives and `best` above 0,
+    /// returns the whole Pareto front.
+    fn best_of(self, study: &Study, complete: Vec<&Trial>) -> Vec<TrialId> {
+        let objectives = &study.header().objectives;
+        let scored = |trial: &Trial| -> Option<(Vec<f64>, TrialId)> {
+            Some((
+                trial
+                    .scores(objectives)?
+                    .into_iter()
+                    .map(Score::get)
+                    .collect(),
+                trial.id,
+            ))
+        };
+        let mut scored: Vec<_> = complete.into_iter().filter_map(scored).collect();
+        if self.best == 0 || objectives.len() < 2 {
+            scored.sort_by(|a, b| {
+                a.0.iter()
+                    .zip(&b.0)
+                    .fold(a.1.cmp(&b.1), |tie, (a, b)| a.total_cmp(b).then(tie))
+            });
+            return scored
+                .into_iter()
+                .take(self.best)
+                .map(|(_, id)| id)
+                .collect();
+        }
+        // Scores are oriented: smaller is better for every objective.
+        let beats = |one: &[f64], other: &[f64]| {
+            one.iter().zip(other).all(|(a, b)| a <= b) && one.iter().zip(other).any(|(a, b)| a < b)
+        };
+        let front = scored
+            .iter()
+            .filter(|(own, _)| !scored.iter().any(|(other, _)| beats(other, own)));
+        front.map(|(_, id)| *id).collect()
+    }
+}
+
+/// Returns whether a trial is complete and counts: it still fits the space and was not removed.
+fn is_complete(trial: &Trial) -> bool {
+    trial.state == TrialState::Complete && !trial.outside
+}
+
+/// Returns the trials whose checkpoints contain a model recorded by any trial.
+#[must_use]
+pub fn models(study: &Study) -> BTreeSet<TrialId> {
+    study
+        .trials()
+        .iter()
+        .flat_map(|trial| &trial.records)
+        .filter_map(model)
+        .collect()
+}
+
+/// Returns the trial in whose checkpoints the model of a record lies, or `None` if the record names
+/// no such model.
+#[must_use]
+pub fn model(record: &LogRecord) -> Option<TrialId> {
+    match record {
+        LogRecord::Model { model_path, .. } => in_checkpoints(Path::new(model_path)),
+        _ => None,
+    }
+}
+
+/// Returns whether `entry`, a file or folder in a study or trial folder, is or contains a recorded
+/// model.
+///
+/// Model paths are recorded relative to where the trials ran. Therefore only the last two names of
+/// the entry (folder and name) are compared.
+#[must_use]
+pub fn is_model(study: &Study, entry: &Path) -> bool {
+    let entry = names(entry);
+    let Some(entry) = entry.last_chunk::<2>() else {
+        return false;
+    };
+    let holds = |record: &LogRecord| match record {
+        LogRecord::Model { model_path, .. } => names(Path::new(model_path))
+            .windows(2)
+            .any(|pair| pair == entry),
+        _ => false,
+    };
+    study
+        .trials()
+        .iter()
+        .flat_map(|trial| &trial.records)
+        .any(holds)
+}
+
+/// Returns the trial in whose checkpoint folder a path lies: 7 for
+/// `logs/digits/7/checkpoints/best.pt`. The location of the study does not matter.
+fn in_checkpoints(path: &Path) -> Option<TrialId> {
+    let names = names(path);
+    let found = names.windows(2).find(|pair| pair[1] == "checkpoints")?;
+    found[0].parse().ok().map(TrialId)
+}
+
+/// Returns the normal components of a path: the folders and the file.
+fn names(path: &Path) -> Vec<&str> {
+    let name = |part| match part {
+        Component::Normal(part) => part.to_str(),
+        _ => None,
+    };
+    path.components().filter_map(name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::study::Exit;
+    use swath_model::demo::Demo;
+
+    fn expendable(keep: &str, demo: &Demo) -> Vec<u32> {
+        let all = demo.study.trials().iter().map(|trial| trial.id).collect();
+        let found = Keep::parse(keep).unwrap().expendable(
+            &demo.study,
+            &all,
+            &models(&demo.study),
+            false,
+            false,
+        );
+        found.into_iter().map(|id| id.0).collect()
+    }
+
+    /// Trial 1 has the objective 0.5, 2 is the best, 3 stopped, 4 failed, 5 is the last, 6 is
+    /// running.
+    fn demo() -> Demo {
+        let mut demo = Demo::new(&[]);
+        demo.complete(&[], &[("val_loss", 0.5)]);
+        demo.complete(&[], &[("val_loss", 0.1)]);
+        for exit in [Exit::Stopped, Exit::Failed(crate::study::Failure::Code(1))] {
+            let trial = demo.start(&[]);
+            demo.report(trial, &[("val_loss", 0.2)]);
+            demo.end(trial, exit);
+        }
+        demo.complete(&[], &[("val_loss", 0.3)]);
+        demo.start(&[]);
+        demo
+    }
+
+    #[test]
+    fn what_is_kept_is_what_was_said_and_what_may_still_be_needed() {
+        let demo = demo();
+        assert_eq!(expendable("all", &demo), Vec::<u32>::new());
+        assert_eq!(expendable("complete", &demo), [3]);
+        assert_eq!(expendable("best", &demo), [1, 3, 5]);
+        assert_eq!(expendable("best and last", &demo), [1, 3]);
+        assert_eq!(expendable("best:2", &demo), [1, 3]);
+        assert_eq!(expendable("none", &demo), [1, 2, 3, 5]);
+    }
+
+    #[test]
+    fn a_checkpoint_that_is_a_model_is_kept() {
+        let mut demo = demo();
+        let model_path = "logs/digits/3/checkpoints/best.pt".to_owned();
+        let last = TrialId(6);
+        demo.log(
+            last,
+            LogRecord::Model {
+                model_path,
+                md5: None,
+                size: 0,
+                step: None,
+                held: None,
+                keep: false,
+                doubt: None,
+                partial: Vec::new(),
+            },
+        );
+        assert_eq!(expendable("none", &demo), [1, 2, 5]);
+    }
+
+    #[test]
+    fn what_may_be_cloned_is_kept_until_the_study_is_over() {
+        let demo = demo();
+        let all: BTreeSet<_> = demo.study.trials().iter().map(|trial| trial.id).collect();
+        let keep = Keep::parse("best").unwrap();
+        assert_eq!(
+            keep.expendable(&demo.study, &all, &models(&demo.study), true, false),
+            [TrialId(3)]
+        );
+        assert_eq!(
+            keep.expendable(&demo.study, &all, &models(&demo.study), true, true)
+                .len(),
+            3
+        );
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for text in ["", "worst", "best:x", "all:3", "best, last"] {
+            assert!(Keep::parse(text).is_err(), "{text}");
+        }
+    }
+}

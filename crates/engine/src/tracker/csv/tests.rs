@@ -1,0 +1,271 @@
+use super::{Csv, write};
+use crate::space::Value;
+use crate::study::{Datum, Exit, Failure, Goal, LogRecord, Metric};
+use crate::tracker::Tracker;
+use proptest::prelude::*;
+use swath_model::demo::{Demo, objective, text};
+
+fn table(demo: &Demo) -> String {
+    let mut bytes = Vec::new();
+    write(&demo.study, &mut bytes).unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+fn cell(demo: &Demo, row: usize, column: &str) -> String {
+    let csv = table(demo);
+    let mut reader = ::csv::Reader::from_reader(csv.as_bytes());
+    let at = reader
+        .headers()
+        .unwrap()
+        .iter()
+        .position(|name| name == column)
+        .unwrap();
+    reader.records().nth(row).unwrap().unwrap()[at].to_owned()
+}
+
+#[test]
+fn the_columns_stand_in_the_documented_order() {
+    let mut demo = Demo::new(&["lr", "optimizer"]);
+    demo.complete(
+        &[("lr", Value::Float(1e-5)), ("optimizer", text("sgd"))],
+        &[("val_loss", 1.0), ("acc", 0.5)],
+    );
+    assert_eq!(
+        table(&demo),
+        "pipeline,stage,trial_id,state,val_loss,param.lr,param.optimizer,metric.acc,metric.val_loss,best.val_loss,step,attempts,\
+         seconds,cpu_seconds,peak_mib,started_at,ended_at,exit,data_dir,data_md5,model_path,model_md5,seed,git_commit,\
+         configuration,replicate,origin,at_best.acc,at_best.val_loss,best_step,model_step,feasible\n\
+         digits,train,1,complete,1.0,1e-5,sgd,0.5,1.0,1.0,1,1,2.0,0.5,12.25,2026-01-01T00:00:03Z,2026-01-01T00:00:05Z,done,,,,,7,,1,1,\
+         random,0.5,1.0,1,,true\n"
+    );
+}
+
+#[test]
+fn a_study_without_trials_has_a_header() {
+    assert_eq!(table(&Demo::new(&["lr"])).lines().count(), 1);
+}
+
+#[test]
+fn what_a_trial_does_not_have_is_empty() {
+    let mut demo = Demo::new(&["lr", "momentum"]);
+    demo.complete(&[("lr", Value::Float(0.1))], &[("val_loss", 1.0)]);
+    demo.start(&[
+        ("lr", Value::Float(0.1)),
+        ("momentum", Value::Float(0.9)),
+        ("gone", Value::Int(3)),
+    ]);
+    assert_eq!(
+        [
+            cell(&demo, 0, "param.momentum"),
+            cell(&demo, 1, "param.momentum")
+        ],
+        ["", "0.9"]
+    );
+    assert_eq!(
+        [cell(&demo, 0, "param.gone"), cell(&demo, 1, "param.gone")],
+        ["", "3"]
+    );
+    assert_eq!(
+        [
+            cell(&demo, 1, "seconds"),
+            cell(&demo, 1, "ended_at"),
+            cell(&demo, 1, "val_loss")
+        ],
+        ["", "", ""]
+    );
+}
+
+#[test]
+fn a_number_that_is_not_finite_keeps_its_name_and_is_never_the_objective() {
+    let mut demo = Demo::new(&[]);
+    let trial = demo.start(&[]);
+    demo.report(
+        trial,
+        &[
+            ("val_loss", f64::NAN),
+            ("a", f64::INFINITY),
+            ("b", f64::NEG_INFINITY),
+        ],
+    );
+    demo.end(trial, Exit::Done);
+    assert_eq!(cell(&demo, 0, "metric.val_loss"), "nan");
+    assert_eq!(
+        [cell(&demo, 0, "metric.a"), cell(&demo, 0, "metric.b")],
+        ["inf", "-inf"]
+    );
+    assert_eq!(
+        [cell(&demo, 0, "val_loss"), cell(&demo, 0, "best.val_loss")],
+        ["", ""]
+    );
+    assert_eq!(
+        cell(&demo, 0, "exit"),
+        "`val_loss` was reported, but is NaN"
+    );
+}
+
+#[test]
+fn texts_come_back_as_they_were_whatever_they_hold() {
+    let nasty = [
+        "=1+1",
+        "a,b",
+        "\"q\"",
+        "line\nbreak",
+        "cr\rhere",
+        "größe 学",
+        " spaces ",
+        "'",
+        "-O2",
+    ];
+    for wanted in nasty {
+        let mut demo = Demo::new(&["p"]);
+        let trial = demo.start(&[("p", text(wanted))]);
+        let values = vec![("note".into(), Datum::Text(wanted.into()))];
+        demo.log(trial, LogRecord::Report { values });
+        demo.end(trial, Exit::Failed(Failure::Error(wanted.into())));
+        assert_eq!(cell(&demo, 0, "param.p"), wanted);
+        assert_eq!(cell(&demo, 0, "metric.note"), wanted);
+        assert_eq!(
+            cell(&demo, 0, "exit"),
+            format!("returned an error: {wanted}")
+        );
+    }
+}
+
+#[test]
+fn an_objective_named_like_a_column_does_not_double_it() {
+    let mut demo = Demo::with(&[], vec![objective("seconds", Goal::Max)]);
+    demo.complete(&[], &[("seconds", 4.5)]);
+    assert_eq!(cell(&demo, 0, "objective.seconds"), "4.5");
+    assert_eq!(cell(&demo, 0, "seconds"), "2.0");
+}
+
+#[test]
+fn data_sets_and_the_last_model_have_their_digests() {
+    let mut demo = Demo::new(&[]);
+    let trial = demo.start(&[]);
+    for data_dir in ["data/a", "data/b", "data/a"] {
+        let md5 = Some(data_dir.replace("data/", "md5 of "));
+        let role = String::new();
+        demo.log(
+            trial,
+            LogRecord::Dataset {
+                data_dir: data_dir.into(),
+                role,
+                md5,
+                size: 1,
+                files: 1,
+                partial: Vec::new(),
+            },
+        );
+    }
+    for model in ["m/1.bin", "m/2.bin"] {
+        let md5 = Some(format!("md5 of {model}"));
+        demo.log(
+            trial,
+            LogRecord::Model {
+                model_path: model.into(),
+                md5,
+                size: 1,
+                step: None,
+                held: None,
+                keep: false,
+                doubt: None,
+                partial: Vec::new(),
+            },
+        );
+    }
+    assert_eq!(
+        [cell(&demo, 0, "data_dir"), cell(&demo, 0, "data_md5")],
+        ["data/a;data/b", "md5 of a;md5 of b"]
+    );
+    assert_eq!(
+        [cell(&demo, 0, "model_path"), cell(&demo, 0, "model_md5")],
+        ["m/2.bin", "md5 of m/2.bin"]
+    );
+}
+
+#[test]
+fn the_row_of_a_trial_shows_the_model_and_all_metrics_of_the_report_that_counts() {
+    let mut demo = Demo::new(&[]);
+    let trial = demo.start(&[]);
+    for (epoch, (loss, acc)) in (1..).zip([(0.9, 0.1), (0.5, 0.5), (0.2, 0.8), (0.4, 0.7)]) {
+        demo.report(trial, &[("val_loss", loss), ("acc", acc)]);
+        let (model_path, md5) = (
+            format!("epoch-{epoch}.bin"),
+            Some(format!("md5 of {epoch}")),
+        );
+        demo.log(
+            trial,
+            LogRecord::Model {
+                model_path,
+                md5,
+                size: 1,
+                step: None,
+                held: None,
+                keep: false,
+                doubt: None,
+                partial: Vec::new(),
+            },
+        );
+    }
+    demo.report(trial, &[("val_loss", 0.6), ("acc", 0.9)]);
+    demo.end(trial, Exit::Done);
+    let row = [
+        "val_loss",
+        "metric.val_loss",
+        "at_best.val_loss",
+        "at_best.acc",
+        "best_step",
+    ];
+    assert_eq!(
+        row.map(|column| cell(&demo, 0, column)),
+        ["0.2", "0.6", "0.2", "0.8", "3"]
+    );
+    let model = ["model_path", "model_md5", "model_step", "feasible"];
+    assert_eq!(
+        model.map(|column| cell(&demo, 0, column)),
+        ["epoch-3.bin", "md5 of 3", "3", "true"]
+    );
+}
+
+#[test]
+fn a_list_is_json_and_a_switch_a_word() {
+    let mut demo = Demo::new(&["units", "bias"]);
+    let units = Value::List(vec![Value::Int(128), Value::Float(0.5)]);
+    demo.start(&[("units", units), ("bias", Value::Bool(true))]);
+    assert_eq!(
+        [cell(&demo, 0, "param.units"), cell(&demo, 0, "param.bias")],
+        ["[128,0.5]", "true"]
+    );
+}
+
+#[test]
+fn the_file_is_replaced_as_a_whole_and_only_when_something_happened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trials.csv");
+    let mut demo = Demo::new(&["lr"]);
+    let mut csv = Csv::new(path.clone());
+    csv.sync(&demo.study).unwrap();
+    demo.start(&[("lr", Value::Float(0.5))]);
+    std::fs::write(&path, "stale").unwrap();
+    csv.sync(&demo.study).unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "stale");
+    csv.record(&demo.study, &demo.entries[1]).unwrap();
+    csv.sync(&demo.study).unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), table(&demo));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+proptest! {
+    #[test]
+    fn every_float_reads_back_as_the_same_float(number in proptest::num::f64::NORMAL | proptest::num::f64::SUBNORMAL | proptest::num::f64::ZERO) {
+        let mut demo = Demo::new(&["x"]);
+        let trial = demo.start(&[("x", Value::Float(number))]);
+        demo.log(trial, LogRecord::Report { values: vec![("val_loss".into(), Datum::Number(Metric(number)))] });
+        demo.end(trial, Exit::Done);
+        for column in ["param.x", "metric.val_loss", "val_loss", "best.val_loss"] {
+            let read: f64 = cell(&demo, 0, column).parse().unwrap();
+            prop_assert_eq!(read.to_bits(), number.to_bits());
+        }
+    }
+}

@@ -1,0 +1,416 @@
+//! Import of trials that ran elsewhere: they are read from another tool's file, fitted to the
+//! space, and appended to the journal as ended trials.
+use swath_engine::{driver, provenance};
+use swath_log as logger;
+use swath_model::{space, study};
+use swath_run::sweep;
+
+mod fit;
+mod journal;
+mod optuna;
+mod sqlite;
+mod table;
+
+use crate::driver::{DriverError, amend};
+use crate::provenance::Machine;
+use crate::space::{Name, Params, Value};
+use crate::study::{
+    Attempt, Closing, Datum, Event, Exit, LogRecord, Metric, Origin, Study, Timestamp, TrialId,
+    Usage,
+};
+use crate::sweep::Sweep;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use swath_engine::journal::StudyDir;
+
+/// Maximum size of a file to import, in bytes.
+const LARGEST: u64 = 2 << 30;
+
+/// The selection within a file.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// The name of the study, needed if the file has several.
+    pub study: Option<String>,
+    /// Pairs of a name in the sweep and the corresponding name in the file.
+    pub map: Vec<(String, String)>,
+}
+
+/// The result of an import.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Imported {
+    /// A description of the source.
+    pub from: String,
+    /// The trials that were created.
+    pub trials: Vec<TrialId>,
+    /// The created trials that are outside the space, each with the reason.
+    pub outside: Vec<(TrialId, String)>,
+    /// The number of trials that the study had already.
+    pub known: usize,
+    /// The number of trials in the file that had not ended; they are not imported.
+    pub unfinished: usize,
+    /// Parameters of the file that the sweep does not have.
+    pub ignored: Vec<String>,
+}
+
+/// An error that prevents an import.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The file could not be read.
+    #[error("`{path}` could not be read")]
+    Read {
+        /// The path of the file.
+        path: String,
+        /// The error of the operating system.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file has no known format, or does not match the sweep.
+    #[error("{what}")]
+    Unfit {
+        /// The problem and its place.
+        what: String,
+        /// A hint for the user.
+        hint: String,
+    },
+    /// The study could not be opened or written.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+}
+
+impl ImportError {
+    pub(crate) fn unfit(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Unfit {
+            what: what.into(),
+            hint: hint.into(),
+        }
+    }
+}
+
+/// A trial as read from another tool's file.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Foreign {
+    /// The id of the trial in the file.
+    id: String,
+    params: Vec<(String, Value)>,
+    /// The reports of the first objective: pairs of step and value.
+    curve: Vec<(f64, f64)>,
+    /// The final values, by the names of the sweep.
+    values: Vec<(Name, Datum)>,
+    end: Option<End>,
+    /// The time at which the trial ran, as text from the file.
+    when: Option<String>,
+}
+
+/// The end of a foreign trial; a trial that has not ended has none.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum End {
+    Complete,
+    Stopped,
+    Failed(String),
+}
+
+/// The contents of a file.
+pub(crate) struct Contents {
+    /// A short description of the file, recorded as the origin of the trials.
+    from: String,
+    trials: Vec<Foreign>,
+}
+
+/// Imports the trials of a file into a study that no process runs.
+///
+/// # Errors
+/// If the file cannot be read or does not match the sweep, or the study cannot be written. Nothing
+/// is imported then.
+pub fn import(
+    dir: &StudyDir,
+    sweep: &Sweep,
+    path: &Path,
+    wanted: &Wanted,
+) -> Result<Imported, ImportError> {
+    let contents = read(path, sweep, wanted)?;
+    let now = Timestamp::now();
+    let mut told = Imported {
+        from: contents.from.clone(),
+        ..Imported::default()
+    };
+    amend::amend(dir, &Machine::here().holder(now), now, |study| {
+        let (events, found) = events(sweep, study, &contents);
+        told = found;
+        events
+    })?;
+    Ok(told)
+}
+
+/// Reads a file of any known format.
+fn read(path: &Path, sweep: &Sweep, wanted: &Wanted) -> Result<Contents, ImportError> {
+    let shown = path.display().to_string();
+    let named = path
+        .file_name()
+        .map_or_else(|| shown.clone(), |name| name.to_string_lossy().into_owned());
+    let fail = |source| ImportError::Read {
+        path: shown.clone(),
+        source,
+    };
+    let mut file = File::open(path).map_err(fail)?;
+    let length = file.metadata().map_err(fail)?.len();
+    if length > LARGEST {
+        return Err(ImportError::unfit(
+            format!("`{shown}` is larger than 2 GiB"),
+            "is this the right file?",
+        ));
+    }
+    let mut head = [0; 16];
+    let count = file.read(&mut head).map_err(fail)?;
+    // The formats are told apart by their first bytes.
+    if head[..count].starts_with(b"SQLite format 3\0") {
+        let study = sqlite::read(path, wanted)?;
+        return optuna::contents(study, &named, sweep, wanted);
+    }
+    let text = std::fs::read(path).map_err(fail)?;
+    let text = String::from_utf8(text).map_err(|_| {
+        ImportError::unfit(
+            format!("`{shown}` is no text"),
+            "a `trials.csv`, a CSV, an Optuna SQLite file or an Optuna journal can be imported",
+        )
+    })?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    if text.trim_start().starts_with('{') {
+        let study = journal::read(text, &shown, wanted)?;
+        return optuna::contents(study, &named, sweep, wanted);
+    }
+    table::read(text, &named, sweep, wanted)
+}
+
+/// Returns the events that create the trials, and the result of the import.
+fn events(sweep: &Sweep, study: &Study, contents: &Contents) -> (Vec<Event>, Imported) {
+    let mut told = Imported {
+        from: contents.from.clone(),
+        ..Imported::default()
+    };
+    let mut events = Vec::new();
+    let mut known: BTreeSet<String> = study
+        .trials()
+        .iter()
+        .filter(|trial| matches!(trial.origin, Origin::Imported(_)))
+        .map(|trial| {
+            let values = sweep
+                .objectives
+                .iter()
+                .map(|objective| trial.objective(objective));
+            key(&trial.params, values, trial.state.word())
+        })
+        .collect();
+    let names: BTreeSet<Name> = sweep.space.names().into_iter().collect();
+    let ignored = contents
+        .trials
+        .iter()
+        .flat_map(|trial| &trial.params)
+        .map(|(name, _)| name);
+    let ignored: BTreeSet<&String> = ignored
+        .filter(|name| !names.contains(name.as_str()))
+        .collect();
+    told.ignored = ignored.into_iter().cloned().collect();
+    let mut next = study.next_id();
+    for foreign in &contents.trials {
+        let Some(end) = &foreign.end else {
+            told.unfinished += 1;
+            continue;
+        };
+        let (params, misfit) = fit::fit(&sweep.space, &foreign.params);
+        let value = |name: &Name| {
+            foreign
+                .values
+                .iter()
+                .find(|(found, _)| found == name)
+                .map(|(_, datum)| datum)
+        };
+        let values = sweep
+            .objectives
+            .iter()
+            .map(|objective| match value(&objective.metric) {
+                Some(Datum::Number(number)) if number.0.is_finite() => Some(number.0),
+                _ => None,
+            });
+        let word = match end {
+            // In swath, a trial is complete only with a finite value of each objective.
+            End::Complete if values.clone().any(|value| value.is_none()) => "failed",
+            End::Complete => "complete",
+            End::Stopped => "stopped",
+            End::Failed(_) => "failed",
+        };
+        // A repeated import of the same file adds only the trials that are new in it.
+        if !known.insert(key(&params, values, word)) {
+            told.known += 1;
+            continue;
+        }
+        life(
+            sweep,
+            next,
+            params,
+            foreign,
+            end,
+            &contents.from,
+            &mut events,
+        );
+        told.trials.push(next);
+        told.outside.extend(misfit.map(|why| (next, why)));
+        next = TrialId(next.0.saturating_add(1));
+    }
+    // Trials outside the space are marked by an `Edited` event, which lists all of them.
+    if !told.outside.is_empty() {
+        let before = study
+            .trials()
+            .iter()
+            .filter(|trial| trial.outside)
+            .map(|trial| trial.id);
+        let outside = before
+            .chain(told.outside.iter().map(|(trial, _)| *trial))
+            .collect();
+        let changes = vec![format!(
+            "{} trials imported from {}",
+            told.trials.len(),
+            told.from
+        )];
+        events.push(Event::Edited {
+            header: study.header().clone(),
+            changes,
+            fill: Params::default(),
+            outside,
+        });
+    }
+    // An import does not change how the last run ended.
+    if !events.is_empty() {
+        events.push(Event::Closed {
+            why: study.closed().cloned().unwrap_or(Closing::Interrupted),
+        });
+    }
+    (events, told)
+}
+
+/// Returns a key that is equal for two imports of the same trial.
+fn key(params: &Params, values: impl Iterator<Item = Option<f64>>, state: &str) -> String {
+    // The values of a trial that is not complete do not count, whatever it reported.
+    let values: Vec<Option<f64>> = if state == "complete" {
+        values.collect()
+    } else {
+        Vec::new()
+    };
+    format!("{} {values:?} {state}", params.key())
+}
+
+/// Appends the events of a trial's life, from its creation to its end.
+fn life(
+    sweep: &Sweep,
+    trial: TrialId,
+    params: Params,
+    foreign: &Foreign,
+    end: &End,
+    from: &str,
+    events: &mut Vec<Event>,
+) {
+    let attempt = Attempt(1);
+    events.push(Event::Created {
+        trial,
+        params,
+        origin: Origin::Imported(from.to_owned()),
+        seed: 0,
+    });
+    events.push(Event::Started {
+        trial,
+        attempt,
+        until: None,
+        slot: 0,
+        resume: false,
+    });
+    let mut log = |record| {
+        events.push(Event::Logged {
+            trial,
+            attempt,
+            record,
+        });
+    };
+    let when = foreign
+        .when
+        .as_deref()
+        .map_or_else(String::new, |when| format!(", {when}"));
+    log(LogRecord::Note {
+        text: format!("trial {} of {from}{when}", foreign.id),
+    });
+    if let Some(objective) = sweep.objectives.first() {
+        let number = |value| Datum::Number(Metric(value));
+        for (at, value) in curve(foreign, objective, end) {
+            let step = sweep
+                .resource
+                .iter()
+                .map(|resource| (resource.clone(), number(at)));
+            let values = step
+                .chain([(objective.metric.clone(), number(value))])
+                .collect();
+            log(LogRecord::Report { values });
+        }
+    }
+    if !foreign.values.is_empty() {
+        log(LogRecord::Report {
+            values: foreign.values.clone(),
+        });
+    }
+    let exit = match end {
+        End::Complete => Exit::Done,
+        End::Stopped => Exit::Stopped,
+        End::Failed(why) => Exit::Failed(crate::study::Failure::Told(why.clone())),
+    };
+    events.push(Event::Ended {
+        trial,
+        attempt,
+        exit,
+        usage: Usage::default(),
+    });
+}
+
+/// Returns the intermediate reports of a trial. Returns none if one of them would count as its
+/// result instead of the final value.
+fn curve<'a>(
+    foreign: &'a Foreign,
+    objective: &crate::study::Objective,
+    end: &End,
+) -> impl Iterator<Item = (f64, f64)> + 'a {
+    let score = |value: f64| objective.score(value).map(crate::study::Score::get);
+    let last = foreign
+        .values
+        .iter()
+        .find(|(name, _)| *name == objective.metric)
+        .and_then(|(_, datum)| match datum {
+            Datum::Number(number) => score(number.0),
+            _ => None,
+        });
+    // Without a finite final value the trial is not complete: its reports must not make it so.
+    let better = |(_, value): &(f64, f64)| match (score(*value), last) {
+        (Some(value), Some(last)) => value < last,
+        (Some(_), None) => true,
+        (None, _) => false,
+    };
+    let misleads = *end == End::Complete
+        && objective.take == crate::study::Take::Best
+        && foreign.curve.iter().any(better);
+    foreign.curve.iter().copied().filter(move |_| !misleads)
+}
+
+/// Returns the name in the file for a name of the sweep.
+fn theirs<'a>(map: &'a [(String, String)], ours: &'a str) -> &'a str {
+    map.iter()
+        .find(|(name, _)| name == ours)
+        .map_or(ours, |(_, theirs)| theirs)
+}
+
+/// Returns the name in the sweep for a name of the file.
+fn renamed(map: &[(String, String)], name: String) -> String {
+    let by_file: BTreeMap<&str, &str> = map
+        .iter()
+        .map(|(ours, theirs)| (theirs.as_str(), ours.as_str()))
+        .collect();
+    by_file
+        .get(name.as_str())
+        .map_or(name, |ours| (*ours).to_owned())
+}

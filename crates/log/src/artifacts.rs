@@ -1,0 +1,277 @@
+//! Stores files under a trial's `artifacts/`, in folders by type, in MLXP's layout.
+
+use super::copy::copy;
+use super::digest::LeftOut;
+use super::files::check_log;
+use super::yaml;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A file or folder that was stored.
+#[derive(Debug)]
+pub(super) struct Stored {
+    /// The path relative to the trial's folder.
+    pub(super) path: String,
+    /// The entries that were not stored, with reasons.
+    pub(super) left_out: Vec<LeftOut>,
+}
+
+/// Copies `real`, which the trial named `relative`, into the trial's folder.
+///
+/// A file that already lies under the trial's `artifacts/` stays where it is. A copy appears under
+/// its name only when it is complete.
+pub(super) fn store(
+    trial: &Path,
+    real: &Path,
+    relative: &str,
+    folder: Option<&str>,
+) -> io::Result<Stored> {
+    let home = trial.join("artifacts");
+    if let Some(inside) = home
+        .canonicalize()
+        .ok()
+        .and_then(|home| real.strip_prefix(home).ok().map(Path::to_path_buf))
+    {
+        list(&home)?;
+        let path = format!("artifacts/{}", inside.display());
+        return Ok(Stored {
+            path,
+            left_out: Vec::new(),
+        });
+    }
+    // A copy of such a folder would contain itself.
+    if trial
+        .canonicalize()
+        .is_ok_and(|trial| trial.starts_with(real))
+    {
+        return Err(io::Error::other(format!(
+            "`{relative}` holds the trial's own folder"
+        )));
+    }
+    let folder = folder
+        .filter(|folder| check_log(folder).is_ok())
+        .unwrap_or_else(|| folder_of(relative));
+    let target = home.join(folder).join(relative);
+    let parent = target.parent().unwrap_or(&home);
+    fs::create_dir_all(parent)?;
+    let whole = tempfile::Builder::new()
+        .prefix(".copy")
+        .tempdir_in(parent)?;
+    let draft = whole.path().join("copy");
+    let left_out = copy(real, &draft, &mut |_| Ok(()))?;
+    // A rename replaces a file, but not a folder that has entries.
+    if target.is_dir() {
+        fs::remove_dir_all(&target)?;
+    }
+    fs::rename(&draft, &target)?;
+    drop(whole);
+    list(&home)?;
+    Ok(Stored {
+        path: format!("artifacts/{folder}/{relative}"),
+        left_out,
+    })
+}
+
+/// Writes `bytes` to `artifacts/<folder>/<name>` of the trial's folder and replaces an existing
+/// file. Returns the path relative to the trial's folder.
+///
+/// The name must be a relative path of at most 200 bytes without `..` and control characters;
+/// otherwise an error is returned.
+pub(crate) fn keep(trial: &Path, folder: &str, name: &str, bytes: &[u8]) -> io::Result<String> {
+    let plain = Path::new(name)
+        .components()
+        .all(|part| matches!(part, std::path::Component::Normal(_)));
+    if name.is_empty() || !plain || name.len() > 200 || name.chars().any(char::is_control) {
+        let shown: String = name.chars().take(40).collect();
+        return Err(io::Error::other(format!(
+            "`{}` cannot be its name; that is a relative path of at most 200 bytes without `..`",
+            shown.escape_debug()
+        )));
+    }
+    let home = trial.join("artifacts");
+    let target = home.join(folder).join(name);
+    let parent = target.parent().unwrap_or(&home);
+    fs::create_dir_all(parent)?;
+    let mut draft = tempfile::Builder::new()
+        .prefix(".copy")
+        .tempfile_in(parent)?;
+    io::Write::write_all(&mut draft, bytes)?;
+    // Temporary files are created for the owner only.
+    draft
+        .as_file()
+        .set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+    draft.persist(&target).map_err(|error| error.error)?;
+    list(&home)?;
+    Ok(format!("artifacts/{folder}/{name}"))
+}
+
+/// Returns the folder for a file's extension: one of those that MLXP loads from, or `file`.
+fn folder_of(path: &str) -> &'static str {
+    match Path::new(path)
+        .extension()
+        .and_then(|extension| extension.to_str())
+    {
+        Some("pkl" | "pickle" | "dill") => "pickle",
+        Some("npy") => "numpy",
+        Some("pt" | "pth") => "torch",
+        Some("png" | "jpg" | "jpeg" | "gif" | "bmp" | "webp") => "image",
+        _ => "file",
+    }
+}
+
+/// Writes `.keys/artifacts.yaml`: type, then folder (`.a.b` for `a/b`, empty for none), then name.
+fn list(home: &Path) -> io::Result<()> {
+    let mut types: BTreeMap<String, BTreeMap<String, Vec<String>>> = BTreeMap::new();
+    let mut waiting: Vec<(PathBuf, Vec<String>)> = vec![(home.to_path_buf(), Vec::new())];
+    while let Some((folder, path)) = waiting.pop() {
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with('.') {
+                continue;
+            }
+            if entry.file_type()?.is_dir() {
+                let inside = path.iter().cloned().chain([name]).collect();
+                waiting.push((entry.path(), inside));
+            } else if let Some((kind, folders)) = path.split_first() {
+                let key: String = folders.iter().map(|folder| format!(".{folder}")).collect();
+                types
+                    .entry(kind.clone())
+                    .or_default()
+                    .entry(key)
+                    .or_default()
+                    .push(name);
+            }
+        }
+    }
+    let mut text = String::new();
+    for (kind, folders) in &mut types {
+        text.extend([&quoted(kind), ":\n"]);
+        for (folder, names) in folders {
+            names.sort();
+            text.extend(["  ", &quoted(folder), ":\n"]);
+            text.extend(
+                names
+                    .iter()
+                    .map(|name| format!("    {}: ''\n", quoted(name))),
+            );
+        }
+    }
+    fs::create_dir_all(home.join(".keys"))?;
+    fs::write(home.join(".keys/artifacts.yaml"), text)
+}
+
+fn quoted(text: &str) -> String {
+    let mut out = String::new();
+    yaml::text(&mut out, text);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn artifacts_are_laid_out_and_listed_as_mlxp_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let (work, trial) = (dir.path().join("w"), dir.path().join("t"));
+        fs::create_dir_all(work.join("sub/dir")).unwrap();
+        fs::write(work.join("sub/dir/x.pkl"), "x").unwrap();
+        fs::write(work.join("last.pkl"), "l").unwrap();
+        fs::write(work.join("notes.txt"), "n").unwrap();
+        let put = |name: &str, folder| store(&trial, &work.join(name), name, folder).unwrap().path;
+        assert_eq!(put("sub/dir/x.pkl", None), "artifacts/pickle/sub/dir/x.pkl");
+        assert_eq!(put("last.pkl", None), "artifacts/pickle/last.pkl");
+        assert_eq!(put("notes.txt", Some("texts")), "artifacts/texts/notes.txt");
+        assert_eq!(put("notes.txt", Some("../out")), "artifacts/file/notes.txt");
+        assert_eq!(put("sub", None), "artifacts/file/sub");
+        let wanted = "file:\n  '':\n    notes.txt: ''\n  '.sub.dir':\n    x.pkl: ''\npickle:\n  '':\n    last.pkl: ''\n  '.sub.dir':\n    x.pkl: ''\ntexts:\n  '':\n    notes.txt: ''\n";
+        assert_eq!(
+            fs::read_to_string(trial.join("artifacts/.keys/artifacts.yaml")).unwrap(),
+            wanted
+        );
+    }
+
+    #[test]
+    fn what_the_trial_wrote_there_itself_is_not_copied() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("1/artifacts/image/a.png");
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, "a").unwrap();
+        let real = file.canonicalize().unwrap();
+        let stored = store(
+            &dir.path().join("1"),
+            &real,
+            "1/artifacts/image/a.png",
+            None,
+        )
+        .unwrap();
+        assert_eq!(stored.path, "artifacts/image/a.png");
+        assert_eq!(
+            fs::read_dir(dir.path().join("1/artifacts"))
+                .unwrap()
+                .count(),
+            2
+        );
+    }
+
+    #[test]
+    fn an_artifact_stored_again_replaces_the_old_one() {
+        let dir = tempfile::tempdir().unwrap();
+        for text in ["one", "two"] {
+            fs::write(dir.path().join("a.txt"), text).unwrap();
+            store(
+                &dir.path().join("t"),
+                &dir.path().join("a.txt"),
+                "a.txt",
+                None,
+            )
+            .unwrap();
+        }
+        assert_eq!(
+            fs::read_to_string(dir.path().join("t/artifacts/file/a.txt")).unwrap(),
+            "two"
+        );
+        assert_eq!(
+            fs::read_dir(dir.path().join("t/artifacts/file"))
+                .unwrap()
+                .count(),
+            1
+        );
+    }
+
+    #[test]
+    fn a_folder_is_stored_without_its_dangling_links_and_pipes_which_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ck, trial) = (dir.path().join("ck"), dir.path().join("t"));
+        fs::create_dir_all(ck.join("step-10")).unwrap();
+        fs::write(ck.join("step-10/w.bin"), "a").unwrap();
+        std::os::unix::fs::symlink("step-30", ck.join("latest")).unwrap();
+        std::os::unix::fs::symlink("step-10", ck.join("best")).unwrap();
+        std::os::unix::fs::symlink("w.bin", ck.join("step-10/same.bin")).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, ck.join("step-10/pipe"), 0o600.into()).unwrap();
+        let stored = store(&trial, &ck, "ck", None).unwrap();
+        let named: Vec<String> = stored.left_out.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            named,
+            [
+                "best: a symbolic link to a folder",
+                "latest: a symbolic link to nothing",
+                "step-10/pipe: a named pipe",
+            ]
+        );
+        let read = |name: &str| fs::read_to_string(trial.join(&stored.path).join(name)).unwrap();
+        assert_eq!(
+            [read("step-10/w.bin"), read("step-10/same.bin")],
+            ["a", "a"]
+        );
+        assert_eq!(
+            fs::read_dir(trial.join("artifacts/file/ck"))
+                .unwrap()
+                .count(),
+            1
+        );
+    }
+}

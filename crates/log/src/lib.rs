@@ -1,0 +1,208 @@
+//! The logger of a trial, bound to pipeline, stage and trial id, and the code that turns a trial's
+//! lines into records.
+//!
+//! A logger has two ends that share one format, the lines of `docs/records.md`. In a child process
+//! [`TrialLogger::from_env`] appends lines to `$SWATH_RECORDS`. The supervising side reads them
+//! with [`Tail`] and passes them to a [`TrialLogger::in_process`]; a Rust closure gets such a
+//! logger directly. The supervising end checks paths, computes the digests of data and models,
+//! writes the trial's own files ([`TrialFolder`] and `metrics/`) and forwards the records that
+//! belong in the journal to a [`Sink`]. The module also compiles without the engine: it is all that
+//! a training program needs.
+use swath_model::{space, study};
+
+pub mod digest;
+pub mod digest_cache;
+pub mod folder;
+pub mod models;
+pub mod scrape;
+pub mod tail;
+pub mod wire;
+
+mod answer;
+mod appender;
+mod artifacts;
+mod copy;
+mod deciding;
+mod facade;
+mod files;
+mod inside;
+mod kinds;
+mod log;
+pub mod rank;
+mod repeats;
+mod stamp;
+mod steps;
+mod supervised;
+#[cfg(test)]
+mod tests;
+mod together;
+mod yaml;
+
+pub use answer::Answer;
+pub use deciding::DecidingMetrics;
+pub use digest::{Digest, DigestError, LeftOut, digest};
+pub use digest_cache::DigestCache;
+pub use facade::TrialLogger;
+pub use folder::{Beginning, Recorded, TrialFolder};
+pub use log::Item;
+pub use models::{HELD, ModelStore, Models};
+pub use scrape::{Scrape, Stream};
+pub use tail::{Growth, Line, Tail};
+pub use together::OVERWRITTEN;
+
+use crate::study::{Attempt, LogRecord, TrialId};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The attempt that a logger is bound to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The study's name.
+    pub study: String,
+    /// The pipeline that the study belongs to.
+    pub pipeline: String,
+    /// The stage of the pipeline.
+    pub stage: String,
+    /// The trial's id.
+    pub trial: TrialId,
+    /// The attempt's number within the trial.
+    pub attempt: Attempt,
+}
+
+/// The working directory of a trial and the folder of its records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dirs {
+    /// The working directory of the trial. Relative paths in records start here.
+    pub workdir: PathBuf,
+    /// The trial's own folder, `logs/STUDY/N`.
+    pub trial: PathBuf,
+}
+
+/// The answer to a report: whether the trial continues. Ordered from the mildest to the strictest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Directive {
+    /// The trial continues.
+    #[default]
+    Continue,
+    /// The trial is to save a checkpoint and end. It may be resumed.
+    Pause,
+    /// The trial is to end.
+    Stop,
+}
+
+/// The receiver of the records that the journal keeps. The executor's side forwards each record to
+/// the driver as a signal.
+pub trait Sink: Send {
+    /// Receives a record and returns whether the trial continues.
+    fn logged(&mut self, record: LogRecord) -> Directive;
+
+    /// Receives a question of the trial. An [`Answer`] with this `id` is to be written to the
+    /// trial's folder once everything before the question is decided. The default ignores it.
+    fn ask(&mut self, id: String) {
+        drop(id);
+    }
+}
+
+impl<F: FnMut(LogRecord) -> Directive + Send> Sink for F {
+    fn logged(&mut self, record: LogRecord) -> Directive {
+        self(record)
+    }
+}
+
+/// The position of a metric in the course of a trial. Every part is optional.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Point<'a> {
+    /// The step: epoch, iteration, row.
+    pub step: Option<u64>,
+    /// The batch within the step.
+    pub batch: Option<u64>,
+    /// The data on which the metric was measured: `train`, `validation`, `test`, or any other word.
+    pub context: &'a str,
+    /// The log, which is the file `metrics/<log>.json`. If empty, the context names the log, and
+    /// without a context it is `metrics`.
+    pub log: &'a str,
+}
+
+impl<'a> Point<'a> {
+    /// Makes a point at `step`, without batch, context or log.
+    #[must_use]
+    pub fn step(step: u64) -> Self {
+        Self {
+            step: Some(step),
+            ..Self::default()
+        }
+    }
+
+    /// Returns the point with a batch of the step.
+    #[must_use]
+    pub fn batch(self, batch: u64) -> Self {
+        Self {
+            batch: Some(batch),
+            ..self
+        }
+    }
+
+    /// Returns the point with a context.
+    #[must_use]
+    pub fn context(self, context: &'a str) -> Self {
+        Self { context, ..self }
+    }
+
+    /// Returns the point with a log.
+    #[must_use]
+    pub fn log(self, log: &'a str) -> Self {
+        Self { log, ..self }
+    }
+}
+
+/// The reason why a record could not be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum LoggerError {
+    /// A variable that swath sets for its trials is missing or invalid.
+    #[error("`{name}` {problem}: a trial's logger works only in a process that swath started")]
+    Environment {
+        /// The variable's name.
+        name: &'static str,
+        /// The problem with its value.
+        problem: String,
+    },
+    /// The records file could not be opened or appended to.
+    #[error("could not append to `{path}`")]
+    Append {
+        /// The file.
+        path: PathBuf,
+        /// The error of the operating system.
+        #[source]
+        source: std::io::Error,
+    },
+    /// An item cannot be logged as the given kind.
+    #[error("`{kind}` cannot be logged: {why}")]
+    Kind {
+        /// The kind.
+        kind: String,
+        /// The reason and the remedy.
+        why: String,
+    },
+    /// The trial asked a question and got no answer within this time.
+    #[error(
+        "nobody answered within {} s whether the trial may go on: the `swath run` that started it is gone, or its study is stuck",
+        .0.as_secs()
+    )]
+    NoAnswer(Duration),
+    /// A record that must be one line contains a line break.
+    #[error("a record is one line, this one has a line break at byte {at}")]
+    LineBreak {
+        /// The byte offset of the line break, from 0.
+        at: usize,
+    },
+    /// The line is longer than a reader of the records file accepts.
+    #[error("a record of {bytes} bytes is over the limit of {limit}")]
+    TooLong {
+        /// The line's length in bytes.
+        bytes: usize,
+        /// The maximum length in bytes.
+        limit: usize,
+    },
+}

@@ -1,0 +1,146 @@
+//! The rank of a process among the processes that a launcher started for one trial.
+//!
+//! Launchers pass the rank to each process in a variable. A trial may also inherit such a variable
+//! from the job in which swath itself runs, and that value says nothing about the trial's
+//! processes. swath therefore passes each trial the ranks of its own environment, and a variable
+//! counts only where it differs from them.
+
+use std::ffi::OsString;
+
+/// The key of a report or metric that contains the rank of its process.
+pub const KEY: &str = "rank";
+
+/// The variable with the ranks of the environment in which a trial was started, such as `RANK=3
+/// WORLD_SIZE=8`.
+pub const OUTER: &str = "SWATH_OUTER_RANKS";
+
+/// The rank variables in order of precedence, each with the variable of the number of processes.
+/// The same rank with another number of processes comes from another launcher.
+const LAUNCHERS: [(&str, Option<&str>); 5] = [
+    ("SWATH_RANK", None),
+    ("RANK", Some("WORLD_SIZE")),
+    ("OMPI_COMM_WORLD_RANK", Some("OMPI_COMM_WORLD_SIZE")),
+    ("PMI_RANK", Some("PMI_SIZE")),
+    ("SLURM_PROCID", Some("SLURM_NTASKS")),
+];
+
+/// Returns the value of [`OUTER`] for a trial with these variables; `None` if they contain no rank.
+pub fn outer(variable: impl Fn(&str) -> Option<OsString>) -> Option<OsString> {
+    let names = LAUNCHERS
+        .into_iter()
+        .flat_map(|(rank, size)| [Some(rank), size])
+        .flatten();
+    let pairs = names.filter_map(|name| Some(format!("{name}={}", number(variable(name)?)?)));
+    let pairs: Vec<_> = pairs.collect();
+    (!pairs.is_empty()).then(|| pairs.join(" ").into())
+}
+
+/// Returns the rank of the process with these variables; 0 if no launcher of the trial set one.
+pub(super) fn of_process(variable: &dyn Fn(&str) -> Option<OsString>) -> u32 {
+    let outer = variable(OUTER).unwrap_or_default();
+    let outer = outer.to_string_lossy();
+    let inherited = |name: &str| {
+        let pairs = outer.split(' ').filter_map(|pair| pair.split_once('='));
+        pairs
+            .into_iter()
+            .find(|(key, _)| *key == name)
+            .and_then(|(_, value)| value.parse().ok())
+    };
+    let own = |name: &str| number(variable(name)?);
+    let of_launcher = |(rank, size): (&str, Option<&str>)| {
+        let is_new = |name: &str| own(name).is_some_and(|own| inherited(name) != Some(own));
+        own(rank).filter(|_| is_new(rank) || size.is_some_and(is_new))
+    };
+    LAUNCHERS.into_iter().find_map(of_launcher).unwrap_or(0)
+}
+
+/// Returns the rank that a number stands for: a whole number above 0. Rank 0 gives `None`, because
+/// the worker of rank 0 decides as if there were no others.
+pub(crate) fn of_number(number: f64) -> Option<u32> {
+    (number.fract() == 0.0 && (1.0..=f64::from(u32::MAX)).contains(&number))
+        .then_some(number as u32)
+}
+
+/// Returns the rank of the process that wrote a line; 0 if the line has none.
+pub fn of_line(line: &serde_json::Map<String, serde_json::Value>) -> u32 {
+    line.get(KEY)
+        .and_then(serde_json::Value::as_f64)
+        .and_then(of_number)
+        .unwrap_or(0)
+}
+
+fn number(value: OsString) -> Option<u32> {
+    value.to_str()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{OUTER, of_number, of_process, outer};
+    use std::collections::BTreeMap;
+    use std::ffi::OsString;
+
+    /// Returns the rank of a process with the variables `own` in a trial that was started with
+    /// those of `outside`.
+    fn rank(outside: &[(&str, &str)], own: &[(&str, &str)]) -> u32 {
+        let mut variables: BTreeMap<&str, OsString> = BTreeMap::new();
+        variables.extend(
+            outside
+                .iter()
+                .map(|(name, value)| (*name, OsString::from(value))),
+        );
+        let told = outer(|name| variables.get(name).cloned());
+        variables.extend(
+            own.iter()
+                .map(|(name, value)| (*name, OsString::from(value))),
+        );
+        variables.extend(told.map(|told| (OUTER, told)));
+        of_process(&|name| variables.get(name).cloned())
+    }
+
+    #[test]
+    fn every_launcher_gives_a_rank() {
+        for name in [
+            "SWATH_RANK",
+            "RANK",
+            "OMPI_COMM_WORLD_RANK",
+            "PMI_RANK",
+            "SLURM_PROCID",
+        ] {
+            assert_eq!(
+                (rank(&[], &[(name, "3")]), rank(&[], &[(name, "0")])),
+                (3, 0),
+                "{name}"
+            );
+        }
+        assert_eq!(
+            rank(&[], &[("RANK", "6"), ("SLURM_PROCID", "1")]),
+            6,
+            "torchrun under srun"
+        );
+        assert_eq!((rank(&[], &[("RANK", "high")]), rank(&[], &[])), (0, 0));
+    }
+
+    #[test]
+    fn a_rank_that_the_trial_was_started_with_is_not_its_own() {
+        let outside = [
+            ("RANK", "3"),
+            ("WORLD_SIZE", "8"),
+            ("SLURM_PROCID", "3"),
+            ("SWATH_RANK", "3"),
+        ];
+        assert_eq!(rank(&outside, &[]), 0);
+        for (own, expected) in [("0", 0), ("1", 1), ("3", 3)] {
+            assert_eq!(
+                rank(&outside, &[("RANK", own), ("WORLD_SIZE", "4")]),
+                expected
+            );
+        }
+        assert_eq!(rank(&outside, &[("SLURM_PROCID", "2")]), 2);
+    }
+
+    #[test]
+    fn only_whole_numbers_above_zero_are_ranks_of_others() {
+        assert_eq!([0.0, -1.0, 2.5, f64::NAN, 1e12].map(of_number), [None; 5]);
+        assert_eq!(of_number(3.0), Some(3));
+    }
+}

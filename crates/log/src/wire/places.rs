@@ -1,0 +1,31 @@
+//! Finds a name among the values of one line, at the same cost for any number of values.
+
+use crate::space::Name;
+use std::collections::HashMap;
+
+/// Up to this number of names are compared one by one, which is cheaper than hashing them.
+const FEW: usize = 32;
+
+/// The indices of the names of one line. Each name occurs once.
+#[derive(Debug, Default)]
+pub(crate) struct Places(HashMap<Name, usize>);
+
+impl Places {
+    /// Clears the names of the previous line.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Returns the index of `name` in `entries`. Between two calls of [`clear`](Self::clear),
+    /// entries may only be appended.
+    pub(crate) fn find<T>(&mut self, entries: &[(Name, T)], name: &Name) -> Option<usize> {
+        if entries.len() <= FEW {
+            return entries.iter().position(|(entry, _)| entry == name);
+        }
+        let hashed = self.0.len();
+        for (at, (entry, _)) in entries.iter().enumerate().skip(hashed) {
+            self.0.insert(entry.clone(), at);
+        }
+        self.0.get(name).copied()
+    }
+}

@@ -1,0 +1,152 @@
+//! Small studies for tests, built from the events that a run would write.
+
+use crate::space::{Name, Params, Value};
+use crate::study::{
+    Attempt, Datum, Entry, Event, Exit, FORMAT, Goal, Header, LogRecord, Metric, Objective, Origin,
+    Study, Take, Timestamp, TrialId, Usage,
+};
+
+/// A study built event by event. The events are one second apart, from 2026-01-01.
+pub struct Demo {
+    pub study: Study,
+    pub entries: Vec<Entry>,
+    at: i64,
+}
+
+/// Returns an objective that counts the best report of a trial.
+pub fn objective(metric: &str, goal: Goal) -> Objective {
+    Objective {
+        metric: metric.into(),
+        goal,
+        take: Take::Best,
+    }
+}
+
+/// Returns a text value.
+pub fn text(text: &str) -> Value {
+    Value::Text(text.into())
+}
+
+impl Demo {
+    /// Returns a study named `digits` that minimises `val_loss`.
+    pub fn new(params: &[&str]) -> Self {
+        Self::with(params, vec![objective("val_loss", Goal::Min)])
+    }
+
+    /// Returns a study named `digits` with these objectives.
+    pub fn with(params: &[&str], objectives: Vec<Objective>) -> Self {
+        let mut demo = Self {
+            study: Study::default(),
+            entries: Vec::new(),
+            at: 1_767_225_600_000_000,
+        };
+        let header = Header {
+            name: "digits".into(),
+            pipeline: "digits".into(),
+            stage: "train".into(),
+            objectives,
+            params: params.iter().map(|name| Name::from(*name)).collect(),
+            trials: Some(20),
+            ..Header::default()
+        };
+        demo.event(Event::Opened {
+            format: FORMAT,
+            header,
+        });
+        demo
+    }
+
+    /// Applies and stores an event one second after the last one.
+    pub fn event(&mut self, event: Event) {
+        self.at += 1_000_000;
+        let entry = Entry {
+            seq: self.study.next_seq(),
+            at: Timestamp::from_micros(self.at),
+            event,
+            away: None,
+        };
+        self.study.apply(&entry).expect("the event is legal");
+        self.entries.push(entry);
+    }
+
+    /// Creates a trial with these parameters and starts its first attempt.
+    pub fn start(&mut self, params: &[(&str, Value)]) -> TrialId {
+        self.start_from(params, Origin::Suggested("random".into()))
+    }
+
+    /// Creates a trial of the given origin and starts its first attempt.
+    pub fn start_from(&mut self, params: &[(&str, Value)], origin: Origin) -> TrialId {
+        let trial = self.study.next_id();
+        let params: Params = params
+            .iter()
+            .map(|(name, value)| (Name::from(*name), value.clone()))
+            .collect();
+        self.event(Event::Created {
+            trial,
+            params,
+            origin,
+            seed: 7,
+        });
+        let attempt = Attempt(1);
+        self.event(Event::Started {
+            trial,
+            attempt,
+            until: None,
+            slot: 0,
+            resume: false,
+        });
+        trial
+    }
+
+    /// Logs a report of numbers for a running trial.
+    pub fn report(&mut self, trial: TrialId, values: &[(&str, f64)]) {
+        let datum =
+            |(name, value): &(&str, f64)| (Name::from(*name), Datum::Number(Metric(*value)));
+        self.log(
+            trial,
+            LogRecord::Report {
+                values: values.iter().map(datum).collect(),
+            },
+        );
+    }
+
+    /// Logs a record for a running trial.
+    pub fn log(&mut self, trial: TrialId, record: LogRecord) {
+        self.event(Event::Logged {
+            trial,
+            attempt: self.attempt(trial),
+            record,
+        });
+    }
+
+    /// Ends the current attempt of a running trial.
+    pub fn end(&mut self, trial: TrialId, exit: Exit) {
+        let usage = Usage {
+            cpu_seconds: 0.5,
+            peak_mib: 12.25,
+        };
+        self.event(Event::Ended {
+            trial,
+            attempt: self.attempt(trial),
+            exit,
+            usage,
+        });
+    }
+
+    /// Creates a trial that starts, reports once and completes.
+    pub fn complete(&mut self, params: &[(&str, Value)], values: &[(&str, f64)]) -> TrialId {
+        let trial = self.start(params);
+        self.report(trial, values);
+        self.end(trial, Exit::Done);
+        trial
+    }
+
+    fn attempt(&self, trial: TrialId) -> Attempt {
+        Attempt(
+            self.study
+                .trial(trial)
+                .expect("the trial was created")
+                .attempts,
+        )
+    }
+}

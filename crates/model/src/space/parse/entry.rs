@@ -1,0 +1,391 @@
+//! Reads one parameter that is written as a table, and checks its combination of keys.
+
+use super::quote::Quote;
+use super::table::{self, Place};
+use super::{Body, Draft, Wish, choice, range};
+use crate::source::{
+    Diagnostic, Diagnostics, Key, Node, NodeValue, Opt, Preset, Section, Span, Table, Takes,
+    diagnostic,
+};
+use crate::space::real::DIGITS;
+use crate::space::{Name, Value};
+
+/// Type of parameter that a table describes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    Range,
+    Normal,
+    Choice,
+    Value,
+    Expr,
+    Rows,
+}
+
+/// Keys that determine the family of a table, in order of precedence.
+const MAIN: &[(&str, Family)] = &[
+    ("choice", Family::Choice),
+    ("rows", Family::Rows),
+    ("value", Family::Value),
+    ("expr", Family::Expr),
+    ("mean", Family::Normal),
+    ("std", Family::Normal),
+    ("min", Family::Range),
+    ("max", Family::Range),
+];
+pub(super) const MAIN_KEYS: &[&str] = &[
+    "choice", "rows", "value", "expr", "mean", "std", "min", "max",
+];
+
+const BOUND: Takes = Takes::Either(&[Takes::Number, Takes::Text]);
+
+/// All keys of a parameter, with the families that accept them.
+const KEYS: &[(Opt, &[Family])] = &[
+    (
+        Opt::new(
+            "choice",
+            Takes::List(&Takes::Any),
+            Preset::Absent,
+            "the values to choose from",
+        ),
+        &[Family::Choice],
+    ),
+    (
+        Opt::new(
+            "rows",
+            Takes::List(&Takes::Table(&Takes::Any)),
+            Preset::Absent,
+            "one row sets several names",
+        ),
+        &[Family::Rows],
+    ),
+    (
+        Opt::new(
+            "value",
+            Takes::Any,
+            Preset::Absent,
+            "a constant, also an array",
+        ),
+        &[Family::Value],
+    ),
+    (
+        Opt::new(
+            "expr",
+            Takes::Text,
+            Preset::Absent,
+            "computed from other parameters and recorded, never searched",
+        ),
+        &[Family::Expr],
+    ),
+    (
+        Opt::new(
+            "mean",
+            Takes::Number,
+            Preset::Absent,
+            "of a normal distribution",
+        ),
+        &[Family::Normal],
+    ),
+    (
+        Opt::new(
+            "std",
+            Takes::Number,
+            Preset::Absent,
+            "of a normal distribution",
+        ),
+        &[Family::Normal],
+    ),
+    (
+        Opt::new(
+            "min",
+            BOUND,
+            Preset::Absent,
+            "the least value, or an expression",
+        ),
+        &[Family::Range, Family::Normal],
+    ),
+    (
+        Opt::new(
+            "max",
+            BOUND,
+            Preset::Absent,
+            "the largest value, included for integers, or an expression",
+        ),
+        &[Family::Range, Family::Normal],
+    ),
+    (
+        Opt::new(
+            "log",
+            Takes::Switch,
+            Preset::Flag(false),
+            "uniform in the logarithm",
+        ),
+        &[Family::Range, Family::Normal],
+    ),
+    (
+        Opt::new(
+            "digits",
+            Takes::Count(1),
+            Preset::Count(DIGITS as u64),
+            "significant digits kept",
+        ),
+        &[Family::Range, Family::Normal],
+    ),
+    (
+        Opt::new(
+            "step",
+            Takes::Number,
+            Preset::Absent,
+            "a grid inside the range, from `min`",
+        ),
+        &[Family::Range],
+    ),
+    (
+        Opt::new(
+            "ordered",
+            Takes::Switch,
+            Preset::Derived("whether the choices are ascending numbers"),
+            "whether neighbouring choices are alike",
+        ),
+        &[Family::Choice],
+    ),
+    (
+        Opt::new(
+            "weights",
+            Takes::List(&Takes::Number),
+            Preset::Derived("equal"),
+            "the probability of each choice or row",
+        ),
+        &[Family::Choice, Family::Rows],
+    ),
+    (
+        Opt::new(
+            "repeat",
+            Takes::Either(&[Takes::Count(0), Takes::Text]),
+            Preset::Absent,
+            "a list of that many independent draws",
+        ),
+        &[Family::Range, Family::Normal, Family::Choice],
+    ),
+    (
+        Opt::new(
+            "default",
+            Takes::Any,
+            Preset::Absent,
+            "the first value to try; given to imported trials that lack it",
+        ),
+        &[Family::Range, Family::Normal, Family::Choice, Family::Rows],
+    ),
+    (
+        Opt::new(
+            "when",
+            Takes::Text,
+            Preset::Absent,
+            "exists only if this expression is true",
+        ),
+        &[
+            Family::Range,
+            Family::Normal,
+            Family::Choice,
+            Family::Value,
+            Family::Expr,
+            Family::Rows,
+        ],
+    ),
+];
+
+/// Returns the options of a parameter that is written as a table.
+pub fn options() -> impl Iterator<Item = Opt> {
+    KEYS.iter().map(|(option, _)| *option)
+}
+
+/// Returns the family of a table and the key that determines it; `None` for a group.
+pub(super) fn family(table: &Table) -> Option<(Family, &'static str)> {
+    let has = |main: &str| table.get(main).is_some_and(|node| !super::is_table(node));
+    MAIN.iter()
+        .find(|(main, _)| has(main))
+        .map(|(main, family)| (*family, *main))
+}
+
+/// Returns whether a key only modifies a parameter that other keys describe, such as `log`.
+pub(super) fn is_modifier(key: &str) -> bool {
+    key != "when"
+        && KEYS
+            .iter()
+            .any(|(known, families)| known.name == key && families.len() < 6)
+        && !MAIN_KEYS.contains(&key)
+}
+
+/// Reads a parameter and, for a choice, its branches. Appends the drafts to `drafts`.
+pub(super) fn read(
+    name: Name,
+    key: Key,
+    (span, table): (Span, Table),
+    (family, main): (Family, &'static str),
+    place: &Place,
+    drafts: &mut Vec<Draft>,
+    d: &mut Diagnostics,
+) {
+    let main_key = table
+        .entries
+        .iter()
+        .find(|(key, _)| key.name == main)
+        .map_or(key.span.clone(), |(key, _)| key.span.clone());
+    let (mut own, mut branches) = (Vec::new(), Vec::new());
+    for (entry, node) in table.entries {
+        match KEYS
+            .iter()
+            .find(|(known, _)| known.name == entry.name && !is_branch(&node, &entry.name))
+        {
+            Some((_, families)) if !families.contains(&family) => {
+                let message = format!("`{}` does not go with `{main}`", entry.name);
+                let remark = Diagnostic::error("mixed-keys", message)
+                    .at(entry.span, "this")
+                    .at(main_key.clone(), "and this exclude each other");
+                d.push(remark);
+            }
+            None if super::is_table(&node) => branches.push((entry, node)),
+            _ => own.push((entry, node)),
+        }
+    }
+    let written = range::Written {
+        inline: table.inline,
+        entries: own.clone(),
+    };
+    let path = format!("space.{name}");
+    let mut section = Section::new(
+        path,
+        span,
+        Table {
+            entries: own,
+            inline: table.inline,
+        },
+    );
+    let mut draft = table::draft(name.clone(), key.span.clone(), place, Body::Broken);
+    if let Some(node) = section.take("when") {
+        draft
+            .conditions
+            .extend(Quote::read("when", &node, d).map(Wish::When));
+    }
+    let body = match family {
+        Family::Value => section
+            .take("value")
+            .and_then(|node| choice::value_of(&name, &node, d))
+            .map(Body::Fixed),
+        Family::Expr => section
+            .take("expr")
+            .and_then(|node| Quote::read("expr", &node, d))
+            .map(Body::Derived),
+        Family::Choice => choice::weighted(&name, &mut section, d),
+        Family::Rows => {
+            choice::rows(&name, &place.prefix, &mut section, d).map(|(targets, body)| {
+                draft.targets = targets;
+                body
+            })
+        }
+        Family::Range | Family::Normal => range::read(
+            &name,
+            &key,
+            family == Family::Normal,
+            &mut section,
+            &written,
+            d,
+        )
+        .map(Body::Range),
+    };
+    if family != Family::Value && family != Family::Expr {
+        draft.default = section.take("default");
+    }
+    if matches!(family, Family::Range | Family::Normal | Family::Choice) {
+        draft.repeat = section
+            .take("repeat")
+            .and_then(|node| repeat(&name, &node, d));
+    }
+    section.finish(d);
+    let values = match &body {
+        Some(Body::Choice { values, .. }) => values.clone(),
+        _ => Vec::new(),
+    };
+    let repeated = draft.repeat.is_some();
+    let broken = body.is_none();
+    draft.body = body.unwrap_or(Body::Broken);
+    drafts.push(draft);
+    // Branches come after the draft of the choice, since they depend on it.
+    for (entry, node) in branches {
+        if family != Family::Choice || repeated {
+            let message = format!("`{name}` cannot have branches");
+            let why = if repeated {
+                "a list of choices decides nothing"
+            } else {
+                "only a choice has branches"
+            };
+            d.push(Diagnostic::error("no-branch", message).at(entry.span, why));
+        } else {
+            branch(&name, &entry, node, (&values, broken), place, drafts, d);
+        }
+    }
+}
+
+fn is_branch(node: &Node, key: &str) -> bool {
+    // Only the default of paired rows may be a table.
+    super::is_table(node) && key != "default"
+}
+
+fn branch(
+    switch: &Name,
+    key: &Key,
+    node: Node,
+    (values, broken): (&[Value], bool),
+    place: &Place,
+    drafts: &mut Vec<Draft>,
+    d: &mut Diagnostics,
+) {
+    let NodeValue::Table(table) = node.value else {
+        return;
+    };
+    let value = values.iter().find(|value| value.to_string() == key.name);
+    let Some(value) = value else {
+        // After a mistake in the choice its values are unknown, so the branch cannot be judged.
+        if !broken {
+            let texts: Vec<_> = values.iter().map(ToString::to_string).collect();
+            let message = format!("`{}` is not one of the choices of `{switch}`", key.name);
+            let remark =
+                Diagnostic::error("unknown-branch", message).at(key.span.clone(), "no such choice");
+            let near = diagnostic::nearest(&key.name, texts.iter().map(String::as_str));
+            d.push(match near {
+                Some(near) => remark.hint(format!("did you mean `{near}`?")),
+                None => remark.hint(format!("the choices are {}", texts.join(", "))),
+            });
+        }
+        return;
+    };
+    let mut place = place.clone();
+    place.conditions.push(Wish::Branch {
+        switch: switch.clone(),
+        value: value.clone(),
+    });
+    let entries = table::take_when(table, &mut place, d);
+    table::parameters(entries, &place, drafts, d);
+}
+
+fn repeat(name: &str, node: &Node, d: &mut Diagnostics) -> Option<Quote> {
+    match node.value {
+        NodeValue::Int(count) if count >= 0 => Quote::constant(count, &node.span),
+        NodeValue::Text(_) => Quote::read("repeat", node, d),
+        NodeValue::Int(_) => {
+            let message = format!("`{name}` is repeated a negative number of times");
+            d.push(
+                Diagnostic::error("bad-repeat", message)
+                    .at(node.span.clone(), "must be at least 0"),
+            );
+            None
+        }
+        _ => {
+            d.push(super::wrong_type(
+                "repeat",
+                "a whole number, or an expression in quotes",
+                node,
+            ));
+            None
+        }
+    }
+}

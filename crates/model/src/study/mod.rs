@@ -1,0 +1,213 @@
+//! The model of a study: the events that can occur and the state they lead to. The module does no
+//! I/O and reads neither the clock nor a random generator.
+//!
+//! A [`Study`] is the fold of its [`Event`]s and of nothing else. [`Study::apply`] is the only way
+//! to change it, for a live run, a resumed run and a reader alike. Read [`event`] first.
+
+pub mod absence;
+pub mod axis;
+mod best;
+pub mod counted;
+pub mod due;
+pub mod event;
+pub mod exit;
+pub mod fold;
+#[cfg(feature = "spaces")]
+pub mod kind;
+pub mod limit;
+pub mod metric;
+pub mod objective;
+pub mod record;
+pub mod replicate;
+#[cfg(feature = "spaces")]
+pub mod setting;
+pub mod timestamp;
+mod trash;
+pub mod trial;
+pub mod verdict;
+
+pub use axis::Axis;
+pub use counted::{Counted, SavedModel, TrialModel};
+pub use due::{Due, LogFreq, LogOnWorkers};
+pub use event::{Closing, Entry, Event, FORMAT, Header, Origin, Place, Usage};
+pub use exit::{Exit, Failure, FailureClass};
+pub use fold::IllegalEvent;
+#[cfg(feature = "spaces")]
+pub use kind::Kind;
+pub use limit::{Limit, Standing};
+pub use metric::Metric;
+pub use objective::{Goal, Objective, Score, Take};
+pub use record::{Datum, LogRecord};
+#[cfg(feature = "spaces")]
+pub use setting::Setting;
+pub use timestamp::Timestamp;
+pub use trial::{Attempt, Resource, Tally, Trial, TrialId, TrialState};
+pub use verdict::Verdict;
+
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// The state of one sweep: its header, its trials, and the indexes and counts derived from them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Study {
+    header: Header,
+    trials: Vec<Trial>,
+    waiting: BTreeSet<TrialId>,
+    running: BTreeSet<TrialId>,
+    best: Option<TrialId>,
+    counts: Counts,
+    counted: u64,
+    /// Number of imported trials. Absent in snapshots of earlier versions, then 0.
+    #[serde(default)]
+    imported: u64,
+    closed: Option<Closing>,
+    /// For each configuration that runs with several seeds: the ids of its replicates after the
+    /// first one, by the id of the first one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    replicas: BTreeMap<TrialId, Vec<TrialId>>,
+    next_seq: u64,
+    at: Option<Timestamp>,
+    /// Time that all runs together have taken, up to the last entry.
+    #[serde(default)]
+    used: Duration,
+    /// Whether the sweep's time is running: a run has started and was not closed.
+    #[serde(default)]
+    is_timed: bool,
+}
+
+/// The number of trials in each state other than waiting and running.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Number of complete trials.
+    pub complete: u64,
+    /// Number of trials that the scheduler stopped.
+    pub stopped: u64,
+    /// Number of failed trials.
+    pub failed: u64,
+    /// Number of paused trials, which may be resumed.
+    pub paused: u64,
+}
+
+impl Study {
+    /// Returns the part of the sweep file that readers of the journal need.
+    #[must_use]
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Returns all trials in the order of their ids; the trial with id n is at index n − 1.
+    #[must_use]
+    pub fn trials(&self) -> &[Trial] {
+        &self.trials
+    }
+
+    /// Returns a copy of the study without its trials, for callers that store the trials
+    /// separately.
+    #[must_use]
+    pub fn without_trials(&self) -> Self {
+        Self {
+            header: self.header.clone(),
+            trials: Vec::new(),
+            waiting: self.waiting.clone(),
+            running: self.running.clone(),
+            closed: self.closed.clone(),
+            replicas: self.replicas.clone(),
+            ..*self
+        }
+    }
+
+    /// Appends trials that were stored separately. They must come in the order of their ids.
+    #[must_use]
+    pub fn with_trials(mut self, trials: impl IntoIterator<Item = Trial>) -> Self {
+        self.trials.extend(trials);
+        self
+    }
+
+    /// Returns the trial with this id, or `None` if it was never created.
+    #[must_use]
+    pub fn trial(&self, id: TrialId) -> Option<&Trial> {
+        self.trials.get((id.0 as usize).checked_sub(1)?)
+    }
+
+    /// Returns the id that the next created trial will get.
+    #[must_use]
+    pub fn next_id(&self) -> TrialId {
+        TrialId(
+            u32::try_from(self.trials.len())
+                .unwrap_or(u32::MAX)
+                .saturating_add(1),
+        )
+    }
+
+    /// Returns the ids of the trials that wait for a slot, lowest first.
+    pub fn waiting(&self) -> impl Iterator<Item = TrialId> {
+        self.waiting.iter().copied()
+    }
+
+    /// Returns the ids of the running trials, lowest first.
+    pub fn running(&self) -> impl Iterator<Item = TrialId> {
+        self.running.iter().copied()
+    }
+
+    /// Returns the number of running trials.
+    #[must_use]
+    pub fn running_count(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Returns the number of trials in each state other than waiting and running.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Returns the number of trials that count towards `trials` of the sweep file: all except
+    /// imported trials and trials outside the space.
+    #[must_use]
+    pub fn counted(&self) -> u64 {
+        self.counted
+    }
+
+    /// Returns the number of trials that ran elsewhere and were imported.
+    #[must_use]
+    pub fn imported(&self) -> u64 {
+        self.imported
+    }
+
+    /// Returns the incumbent: the best complete trial by the first objective. The earlier of two
+    /// equal trials wins. For configurations that ran with several seeds it is the first trial of
+    /// the configuration with the best mean. Configurations that violate an outcome constraint rank
+    /// behind all that satisfy every one. Trials outside the space do not count.
+    #[must_use]
+    pub fn incumbent(&self) -> Option<&Trial> {
+        self.trial(self.best?)
+    }
+
+    /// Returns the reason why the last run ended, or `None` while a run is active or if the last
+    /// run was killed.
+    #[must_use]
+    pub fn closed(&self) -> Option<&Closing> {
+        self.closed.as_ref()
+    }
+
+    /// Returns the sequence number that the next entry must have.
+    #[must_use]
+    pub fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
+    /// Returns the time of the last event, or `None` before the first one.
+    #[must_use]
+    pub fn at(&self) -> Option<Timestamp> {
+        self.at
+    }
+
+    /// Returns the time that all runs of the study together have taken, up to the last event. The
+    /// time between two runs does not count, nor does the time during which a run was suspended. A
+    /// killed run counts up to its last event.
+    #[must_use]
+    pub fn used(&self) -> Duration {
+        self.used
+    }
+}

@@ -1,0 +1,147 @@
+//! Groups in order, each compared with the reference.
+
+use super::group::{Group, Grouped, Grouping};
+use super::source::Source;
+use super::verdict::{self, Against, Rules, Verdict};
+use crate::formula::Formula;
+use crate::space::Value;
+use crate::study::Goal;
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+/// A complete comparison, ready to be shown.
+pub struct Ranking<'a> {
+    /// The rules by which the groups were formed.
+    pub grouping: &'a Grouping,
+    /// The rules by which the groups were compared.
+    pub rules: Rules,
+    /// The sources of the groups.
+    pub sources: &'a [Source],
+    /// The groups in order, each with its comparison with the reference.
+    pub groups: Vec<(Group<'a>, Against)>,
+    /// Number of comparisons that the p-values are corrected for.
+    pub family: usize,
+    /// Number of trials that were left out, by reason.
+    pub left_out: BTreeMap<String, usize>,
+    /// Number of all groups, including those that `--top` cuts off.
+    pub total: usize,
+}
+
+impl<'a> Ranking<'a> {
+    /// Compares all groups with a reference and sorts them by their means, the best first. The
+    /// reference is the first group that `is_baseline` accepts. Without a baseline it is the best
+    /// group with at least [`verdict::FEWEST`] trials, or the best group if none has that many.
+    pub fn of(
+        grouping: &'a Grouping,
+        sources: &'a [Source],
+        grouped: Grouped<'a>,
+        mut rules: Rules,
+        is_baseline: &dyn Fn(&Group<'_>) -> bool,
+    ) -> Self {
+        let mut groups = grouped.groups;
+        let best_first = |a: &Group<'_>, b: &Group<'_>| match rules.goal {
+            Goal::Min => a.mean().total_cmp(&b.mean()),
+            Goal::Max => b.mean().total_cmp(&a.mean()),
+        };
+        groups.sort_by(best_first);
+        let chosen = groups.iter().position(is_baseline);
+        // A single lucky trial is no reference where other groups have several trials.
+        let able = || {
+            groups
+                .iter()
+                .position(|group| group.numbers.len() >= verdict::FEWEST)
+        };
+        let reference = chosen.or_else(able).unwrap_or(0);
+        // The words for the reference depend on how it was chosen; see [`Verdict::words`].
+        (rules.baseline, rules.leads) = (chosen.is_some(), reference == 0);
+        let (compared, family) = match groups.is_empty() {
+            true => (Vec::new(), 0),
+            false => verdict::against(&groups, reference, &rules),
+        };
+        let total = groups.len();
+        let groups = groups.into_iter().zip(compared).collect();
+        Self {
+            grouping,
+            rules,
+            sources,
+            groups,
+            family,
+            left_out: grouped.left_out,
+            total,
+        }
+    }
+
+    /// Sorts the groups by a column, the smallest first, or the largest first if `turned`. Groups
+    /// without a value come last either way.
+    pub fn sort_by(&mut self, formula: &Formula, turned: bool) {
+        let key = |group: &Group<'_>| group.value(formula);
+        self.groups.sort_by_cached_key(|(group, _)| Key {
+            value: key(group),
+            turned,
+        });
+    }
+
+    /// Returns whether any group has more than one trial, so that noise can be estimated.
+    #[must_use]
+    pub fn is_repeated(&self) -> bool {
+        self.groups.iter().any(|(group, _)| group.rows.len() > 1)
+    }
+
+    /// Returns the number of groups with a verdict.
+    #[must_use]
+    pub fn count(&self, wanted: Verdict) -> usize {
+        self.groups
+            .iter()
+            .filter(|(_, against)| against.verdict == wanted)
+            .count()
+    }
+}
+
+/// Sort key of a value. Numbers come first, by size, then NaN, then texts in alphabetical order,
+/// then absent values.
+pub struct Key {
+    /// The value; `None` if it is absent.
+    pub value: Option<Value>,
+    /// Whether the order of numbers and that of texts is descending. The order of the kinds stays.
+    pub turned: bool,
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let turn = |ordering: Ordering| {
+            if self.turned {
+                ordering.reverse()
+            } else {
+                ordering
+            }
+        };
+        match (&self.value, &other.value) {
+            (None, None) => Ordering::Equal,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(_), None) => Ordering::Less,
+            (Some(one), Some(two)) => match (one.as_f64(), two.as_f64()) {
+                (Some(one), Some(two)) if one.is_nan() || two.is_nan() => {
+                    one.is_nan().cmp(&two.is_nan())
+                }
+                (Some(one), Some(two)) => turn(one.total_cmp(&two)),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                _ => turn(one.to_string().cmp(&two.to_string())),
+            },
+        }
+    }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Key {}

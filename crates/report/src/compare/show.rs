@@ -1,0 +1,319 @@
+//! A ranking as a table for people.
+
+use super::group::Group;
+use super::ranking::Ranking;
+use super::verdict::{Against, Verdict};
+use crate::formula::Formula;
+use crate::listing::{Detail, shown};
+use crate::number;
+use crate::space::Value;
+use crate::table::{Column, Table, Tone};
+use std::collections::BTreeSet;
+
+/// Options of the table, apart from the comparison itself.
+pub struct Shown<'a> {
+    /// Requested columns, shown instead of the parameters.
+    pub cols: &'a [Formula],
+    /// Titles of the columns to leave out.
+    pub drop: &'a [String],
+    /// Precision of the values.
+    pub detail: Detail,
+}
+
+/// Returns the table of a ranking: the columns that distinguish the groups, the metric with its
+/// interval, the verdict, and the evidence for the verdict.
+#[must_use]
+pub fn table(ranking: &Ranking<'_>, shown: &Shown<'_>) -> Table {
+    let groups = &ranking.groups;
+    let tone = |(_, against): &(Group<'_>, Against)| match against.verdict {
+        Verdict::Reference => Tone::Best,
+        Verdict::Worse => Tone::Faint,
+        _ => Tone::Usual,
+    };
+    let mut table = Table::new(groups.iter().map(tone).collect());
+    let mut push = |title: &str, column: Column| {
+        if !shown.drop.iter().any(|dropped| dropped == title) {
+            table.push(column);
+        }
+    };
+    let by = &ranking.grouping.by;
+    if by.is_empty() {
+        let varied = ranking.sources.len() > 1;
+        if varied {
+            let names = groups
+                .iter()
+                .map(|(group, _)| group.rows[0].source.name.clone());
+            push("study", Column::texts("study", names).keep());
+        }
+        let labels = groups.iter().map(|(group, _)| labels(group));
+        // Several ids in one cell are a text, a single id is a number.
+        let column = if ranking.is_repeated() {
+            Column::texts("trial", labels)
+        } else {
+            Column::numbers("trial", labels)
+        };
+        push("trial", column.keep());
+    }
+    for (at, formula) in by.iter().enumerate() {
+        let values: Vec<_> = groups
+            .iter()
+            .map(|(group, _)| group.key[at].clone())
+            .collect();
+        push(
+            formula.text(),
+            values_column(formula.text(), &values, shown.detail).keep(),
+        );
+    }
+    let repeated = ranking.is_repeated() || !by.is_empty();
+    if repeated {
+        push(
+            "n",
+            Column::numbers(
+                "n",
+                groups.iter().map(|(group, _)| group.rows.len().to_string()),
+            )
+            .keep(),
+        );
+    }
+    let metric = ranking.grouping.metric.text();
+    push(
+        metric,
+        Column::numbers(metric, means(ranking, shown.detail)).keep(),
+    );
+    if repeated {
+        let words = groups
+            .iter()
+            .map(|(_, against)| against.verdict.words(&ranking.rules).to_owned());
+        push("verdict", Column::texts("verdict", words));
+    }
+    if shown.cols.is_empty() && by.is_empty() {
+        for name in varying(ranking) {
+            let values: Vec<_> = groups
+                .iter()
+                .map(|(group, _)| group.shared(&name))
+                .collect();
+            push(&name, values_column(&name, &values, shown.detail));
+        }
+    }
+    for formula in shown.cols {
+        let values: Vec<_> = groups
+            .iter()
+            .map(|(group, _)| group.value(formula))
+            .collect();
+        // A parameter keeps its own digits; measured values share a count of decimals.
+        let is_param = ranking
+            .sources
+            .iter()
+            .any(|source| source.params().iter().any(|name| name == formula.text()));
+        let numbers: Vec<_> = values
+            .iter()
+            .map(|value| value.as_ref().and_then(Value::as_f64))
+            .collect();
+        let measured = !is_param
+            && values
+                .iter()
+                .zip(&numbers)
+                .all(|(value, number)| value.is_none() || number.is_some());
+        let column = if measured {
+            Column::numbers(formula.text(), number::column(&numbers))
+        } else {
+            values_column(formula.text(), &values, shown.detail)
+        };
+        push(formula.text(), column);
+    }
+    evidence(ranking, repeated, &mut push);
+    table
+}
+
+/// Appends the evidence: ratio of the means, difference, p-value, effect size and number of pairs.
+fn evidence(ranking: &Ranking<'_>, repeated: bool, push: &mut impl FnMut(&str, Column)) {
+    let against = || ranking.groups.iter().map(|(_, against)| against);
+    if against().any(|against| against.ratio.is_some()) {
+        let ratios = against().map(|against| match against.ratio {
+            Some((ratio, Some(half))) => plus_minus(ratio, half, digits(half).max(2)),
+            Some((ratio, None)) => format!("{ratio:.2}"),
+            None => String::new(),
+        });
+        push("ratio", Column::numbers("ratio", ratios));
+    }
+    // Without repeated trials there is no difference to test.
+    if !repeated || against().all(|against| against.difference.is_none()) {
+        return best(ranking, push);
+    }
+    let differences = against().map(|against| match (against.difference, against.half_width) {
+        (Some(difference), Some(half)) => signed(difference.mean, half),
+        _ => String::new(),
+    });
+    push("difference", Column::numbers("difference", differences));
+    let p = against().map(|against| against.corrected.map_or_else(String::new, p_value));
+    push("p", Column::numbers("p", p));
+    let effects = against().map(|against| {
+        against
+            .effect
+            .map_or_else(String::new, |effect| format!("{effect:+.2}"))
+    });
+    push("g", Column::numbers("g", effects));
+    if against().any(|against| against.pairs.is_some()) {
+        let pairs = against().map(|against| {
+            against
+                .pairs
+                .map_or_else(String::new, |pairs| pairs.to_string())
+        });
+        push("pairs", Column::numbers("pairs", pairs));
+    }
+    best(ranking, push);
+}
+
+/// Appends the best value and trial of each group. Without `by` a group is a single configuration,
+/// and nothing is appended.
+fn best(ranking: &Ranking<'_>, push: &mut impl FnMut(&str, Column)) {
+    if ranking.grouping.by.is_empty() {
+        return;
+    }
+    let goal = ranking.rules.goal;
+    let best = || ranking.groups.iter().map(|(group, _)| group.best(goal));
+    let numbers: Vec<_> = best().map(|best| best.map(|(number, _)| number)).collect();
+    push("best", Column::numbers("best", number::column(&numbers)));
+    let trials = best().map(|best| best.map_or_else(String::new, |(_, row)| row.label()));
+    push("best trial", Column::numbers("best trial", trials));
+}
+
+/// Returns the names of parameters in which the trials of the ranking differ. A ranking of a single
+/// trial returns all names. Names that pair trials are left out. Of a table that marks no
+/// parameters all columns but the metric are considered.
+#[must_use]
+pub fn varying(ranking: &Ranking<'_>) -> Vec<String> {
+    let pair = &ranking.grouping.pair;
+    let mut seen = BTreeSet::new();
+    let names = ranking.sources.iter().flat_map(|source| {
+        let unmarked = source.unmarked();
+        let metric = ranking.grouping.metric.text();
+        source
+            .params()
+            .into_iter()
+            .chain(unmarked.into_iter().filter(move |name| name != metric))
+    });
+    let names: Vec<String> = names
+        .filter(|name| !pair.contains(name) && seen.insert(name.clone()))
+        .collect();
+    let rows = || ranking.groups.iter().flat_map(|(group, _)| &group.rows);
+    if rows().count() < 2 {
+        return names;
+    }
+    let differs = |name: &String| {
+        use crate::formula::Cells;
+        let mut values = rows().map(|row| row.value(name));
+        let first = values.next().flatten();
+        values.any(|value| value != first)
+    };
+    names.into_iter().filter(differs).collect()
+}
+
+/// Returns the ids of the trials of a group, at most three: `7`, `3,8,12`, `3,8,12…`.
+fn labels(group: &Group<'_>) -> String {
+    let shown: Vec<_> = group.rows.iter().take(3).map(super::Row::label).collect();
+    format!(
+        "{}{}",
+        shown.join(","),
+        if group.rows.len() > 3 { "…" } else { "" }
+    )
+}
+
+/// Returns a column of values, aligned right if all of them are numbers.
+fn values_column(title: &str, values: &[Option<Value>], detail: Detail) -> Column {
+    let numeric = values
+        .iter()
+        .flatten()
+        .all(|value| value.as_f64().is_some());
+    let cell = |value: &Value| match (value, detail) {
+        (Value::Float(number), Detail::Brief) => number::brief(*number),
+        (value, _) => shown(value),
+    };
+    let cells = values
+        .iter()
+        .map(|value| value.as_ref().map_or_else(String::new, cell));
+    if numeric {
+        Column::numbers(title, cells)
+    } else {
+        Column::texts(title, cells)
+    }
+}
+
+/// Returns the mean of each group, with its interval if it has one. All cells get as many decimals
+/// as two digits of the narrowest interval need.
+fn means(ranking: &Ranking<'_>, detail: Detail) -> Vec<String> {
+    let groups = || ranking.groups.iter().map(|(group, _)| group);
+    let halves = groups()
+        .filter_map(|group| group.interval)
+        .map(|(low, high)| 0.5 * (high - low));
+    let smallest = halves
+        .filter(|half| *half > 0.0)
+        .fold(f64::INFINITY, f64::min);
+    let largest = groups().map(|group| group.mean().abs()).fold(0.0, f64::max);
+    // Without an interval, or for very small or large means, no common count of decimals suits all
+    // cells.
+    if !smallest.is_finite() || !(1e-3..1e7).contains(&largest) {
+        let plain: Vec<_> = groups().map(|group| Some(group.mean())).collect();
+        let plain = match detail {
+            Detail::Brief => number::column(&plain),
+            Detail::Exact => plain
+                .iter()
+                .flatten()
+                .map(|mean| number::short(*mean))
+                .collect(),
+        };
+        let with = |(mean, group): (String, &Group<'_>)| match group.interval {
+            Some((low, high)) if ranking.grouping.bootstrap => {
+                format!("{mean} [{}, {}]", number::short(low), number::short(high))
+            }
+            Some((low, high)) if high > low => {
+                format!("{mean} ± {}", number::brief(0.5 * (high - low)))
+            }
+            _ => mean,
+        };
+        return plain.into_iter().zip(groups()).map(with).collect();
+    }
+    let digits = digits(smallest);
+    let cell = |group: &Group<'_>| match group.interval {
+        Some((low, high)) if ranking.grouping.bootstrap => {
+            format!(
+                "{:.digits$} [{low:.digits$}, {high:.digits$}]",
+                group.mean()
+            )
+        }
+        Some((low, high)) => plus_minus(group.mean(), 0.5 * (high - low), digits),
+        None => format!("{:.digits$}", group.mean()),
+    };
+    groups().map(cell).collect()
+}
+
+/// Returns the number of decimals that shows two digits of `half`, from 0 to 6; 4 if it is 0 or not
+/// finite.
+fn digits(half: f64) -> usize {
+    if half > 0.0 && half.is_finite() {
+        (1.0 - half.log10().floor()).clamp(0.0, 6.0) as usize
+    } else {
+        4
+    }
+}
+
+fn plus_minus(mean: f64, half: f64, digits: usize) -> String {
+    format!("{mean:.digits$} ± {half:.digits$}")
+}
+
+/// Formats a difference with its sign and half the width of its interval.
+fn signed(mean: f64, half: f64) -> String {
+    if half != 0.0 && half < 1e-5 {
+        return format!("{mean:+.2e} ± {half:.1e}");
+    }
+    let digits = digits(half);
+    format!("{mean:+.digits$} ± {half:.digits$}")
+}
+
+fn p_value(p: f64) -> String {
+    if p < 0.001 {
+        "<0.001".to_owned()
+    } else {
+        format!("{p:.3}")
+    }
+}

@@ -1,0 +1,627 @@
+//! Tables of trials: the parameters that distinguish them, and their results.
+
+use super::formula::{Formula, History, TrialCells};
+use super::table::{Column, Table, Tone};
+use super::{number, row, summary};
+use crate::space::{Name, Value};
+use crate::study::{Exit, Origin, Study, Trial, TrialState};
+use rayon::prelude::*;
+
+/// Precision of the values in a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// Four significant digits for every parameter, for a terminal.
+    Brief,
+    /// All digits.
+    Exact,
+}
+
+/// Returns a table of trials, one row a trial. The columns are id, state, objectives, time, the
+/// parameters that differ among the trials, the other metrics, and a note on how the trial ended.
+#[must_use]
+pub fn trials(study: &Study, trials: &[&Trial], detail: Detail) -> Table {
+    let mut table = begin(study, trials);
+    table.push(states(trials));
+    fill(&mut table, study, trials, detail);
+    table
+}
+
+/// Returns a table of complete trials, in the given order. It has no column for the state. If the
+/// study runs replicates, it shows the mean of each objective with its confidence interval, and the
+/// number of seeds.
+#[must_use]
+pub fn ranked(study: &Study, trials: &[&Trial], detail: Detail) -> Table {
+    let mut table = begin(study, trials);
+    if study.header().replicate.is_some() {
+        for objective in &study.header().objectives {
+            let samples: Vec<_> = trials
+                .iter()
+                .map(|trial| summary::means(study, trial, objective))
+                .collect();
+            let means: Vec<_> = samples
+                .iter()
+                .map(|sample| Some(sample.as_ref()?.mean))
+                .collect();
+            table.push(
+                Column::numbers(
+                    &format!("mean {}", objective.metric),
+                    number::column(&means),
+                )
+                .keep(),
+            );
+            let margin = |sample: &Option<crate::numerics::sample::Sample>| {
+                sample
+                    .as_ref()
+                    .and_then(|sample| sample.half_width(summary::CONFIDENCE))
+                    .map_or_else(String::new, number::brief)
+            };
+            // A single objective needs no name in the title of the interval.
+            let title = match study.header().objectives.len() {
+                1 => "±".to_owned(),
+                _ => format!("± {}", objective.metric),
+            };
+            table.push(Column::numbers(&title, samples.iter().map(margin)).keep());
+        }
+        table.push(Column::numbers(
+            "seeds",
+            trials
+                .iter()
+                .map(|trial| study.complete(trial.id).count().to_string()),
+        ));
+    }
+    fill(&mut table, study, trials, detail);
+    table
+}
+
+/// Appends the columns that [`trials`] and [`ranked`] share.
+fn fill(table: &mut Table, study: &Study, trials: &[&Trial], detail: Detail) {
+    for objective in &study.header().objectives {
+        let values: Vec<_> = trials
+            .iter()
+            .map(|trial| trial.objective(objective))
+            .collect();
+        let column = Column::numbers(&objective.metric, number::column(&values)).keep();
+        push_own(table, "objective", &objective.metric, column);
+    }
+    if study.header().replicate.is_some() {
+        let heads = trials.iter().map(|trial| study.head(trial.id).to_string());
+        table.push(Column::numbers("configuration", heads));
+    }
+    table.push(Column::numbers(
+        "time",
+        trials.iter().map(|trial| time(study, trial)),
+    ));
+    let notes: Vec<String> = trials.par_iter().map(|trial| note(study, trial)).collect();
+    let noted = notes.iter().filter(|note| !note.is_empty()).count();
+    let mut notes = (noted > 0).then(|| Column::texts("note", notes));
+    // Columns further right are left out first. If every trial has a note, the notes come before
+    // the parameters so that they stay visible.
+    if noted == trials.len()
+        && let Some(notes) = notes.take()
+    {
+        table.push(notes);
+    }
+    let chosen = |name: &Name| {
+        let values: Vec<_> = trials.iter().map(|trial| trial.params.get(name)).collect();
+        params(name, &values, detail)
+    };
+    // For ten thousand trials these columns take longest to compute, so all cores share the work.
+    let names = varying(study, trials);
+    let columns: Vec<Column> = names.par_iter().map(chosen).collect();
+    for (name, column) in names.iter().zip(columns) {
+        push_own(table, "param", name, column);
+    }
+    let metrics = others(study, trials);
+    if let Some(steps) = steps(study, trials, &metrics) {
+        table.push(steps);
+    }
+    if trials.iter().any(|trial| trial.attempts > 1) {
+        table.push(Column::numbers(
+            "attempts",
+            trials.iter().map(|trial| trial.attempts.to_string()),
+        ));
+    }
+    for column in metric_columns(trials, metrics) {
+        let numbers = Column::numbers(&column.title, number::column(&column.values));
+        if column.is_at_best {
+            table.push(numbers);
+        } else {
+            push_own(table, "metric", &column.name, numbers);
+        }
+    }
+    if let Some(notes) = notes {
+        table.push(notes);
+    }
+}
+
+/// Appends a column with a name of the user's own: an objective, a parameter or a metric. If
+/// another column has that title already, the new one gets the name that it has in `trials.csv`,
+/// such as `param.lr`.
+fn push_own(table: &mut Table, kind: &str, name: &Name, column: Column) {
+    let taken = table.has(name);
+    table.push(if taken {
+        column.titled(&format!("{kind}.{name}"))
+    } else {
+        column
+    });
+}
+
+/// Returns a column with the last step of each trial. `None` if no trial went beyond its first
+/// step, if a reported metric is the step itself, or if the study has no resource and some steps
+/// come from a reported key, which is a column already.
+fn steps(study: &Study, trials: &[&Trial], metrics: &[Name]) -> Option<Column> {
+    let steps: Vec<_> = trials.iter().map(|trial| trial.step).collect();
+    let has_gone_on = steps.iter().flatten().any(|step| *step > 1.0);
+    if !has_gone_on || metrics.iter().any(|name| counts(name, trials)) {
+        return None;
+    }
+    let title = match &study.header().resource {
+        Some(resource) => resource,
+        None if trials.iter().any(|trial| !trial.axis.is_number()) => return None,
+        None => "step",
+    };
+    Some(Column::numbers(title, number::column(&steps)))
+}
+
+/// Returns a table of trials with the requested columns after the id.
+#[must_use]
+pub fn columns(
+    study: &Study,
+    trials: &[&Trial],
+    columns: &[Formula],
+    history: &History,
+    detail: Detail,
+) -> Table {
+    let mut table = begin(study, trials);
+    for column in columns
+        .iter()
+        .filter(|column| !matches!(column.text(), "trial" | "trial_id"))
+    {
+        let name = column.text();
+        if table.has(name) {
+            continue;
+        }
+        let values: Vec<_> = trials
+            .iter()
+            .map(|trial| {
+                column.value(&TrialCells {
+                    study,
+                    trial,
+                    history,
+                })
+            })
+            .collect();
+        let measured = values
+            .iter()
+            .flatten()
+            .all(|value| matches!(value, Value::Float(_)));
+        // Measured values share their decimals; parameters are shown as they were given to the
+        // trial.
+        if measured && !trials.iter().any(|trial| trial.params.get(name).is_some()) {
+            let numbers: Vec<_> = values
+                .iter()
+                .map(|value| value.as_ref().and_then(Value::as_f64))
+                .collect();
+            table.push(Column::numbers(name, number::column(&numbers)));
+        } else {
+            table.push(params(
+                name,
+                &values.iter().map(Option::as_ref).collect::<Vec<_>>(),
+                detail,
+            ));
+        }
+    }
+    table
+}
+
+/// Creates a table with one row for each trial and the id as its first column.
+fn begin(study: &Study, trials: &[&Trial]) -> Table {
+    let mut table = Table::new(trials.iter().map(|trial| tone(study, trial)).collect());
+    table.push(Column::numbers("trial", trials.iter().map(|trial| trial.id.to_string())).keep());
+    table
+}
+
+/// Returns the column of states.
+fn states(trials: &[&Trial]) -> Column {
+    Column::texts(
+        "state",
+        trials.iter().map(|trial| trial.state.word().to_owned()),
+    )
+    .keep()
+}
+
+/// Returns the tone of a trial's row.
+fn tone(study: &Study, trial: &Trial) -> Tone {
+    match trial.state {
+        _ if trial.outside => Tone::Faint,
+        TrialState::Complete if study.incumbent().is_some_and(|best| best.id == trial.id) => {
+            Tone::Best
+        }
+        TrialState::Running => Tone::Live,
+        TrialState::Failed => Tone::Bad,
+        TrialState::Stopped | TrialState::Waiting => Tone::Faint,
+        TrialState::Complete | TrialState::Paused => Tone::Usual,
+    }
+}
+
+/// Returns the parameters in which the trials differ, in the order of the sweep file. Returns all
+/// parameters if there is only one trial.
+#[must_use]
+pub fn varying(study: &Study, trials: &[&Trial]) -> Vec<Name> {
+    let mut names = row::params(study);
+    if let [first, rest @ ..] = trials
+        && !rest.is_empty()
+    {
+        names.retain(|name| {
+            let usual = first.params.get(name);
+            rest.iter().any(|trial| trial.params.get(name) != usual)
+        });
+    }
+    names
+}
+
+/// Returns a column of parameter values, aligned right if all of them are numbers.
+fn params(name: &str, values: &[Option<&Value>], detail: Detail) -> Column {
+    let numeric = values
+        .iter()
+        .flatten()
+        .all(|value| value.as_f64().is_some());
+    let cell = |value: &&Value| match (value, detail) {
+        (Value::Float(number), Detail::Brief) => number::brief(*number),
+        (value, _) => shown(value),
+    };
+    let cells = values
+        .iter()
+        .map(|value| value.as_ref().map_or_else(String::new, cell));
+    if numeric {
+        Column::numbers(name, cells)
+    } else {
+        Column::texts(name, cells)
+    }
+}
+
+/// Returns the value of a parameter as the trial received it: `1e-5`, `adam`, `[128, 64]`.
+#[must_use]
+pub fn shown(value: &Value) -> String {
+    match value {
+        Value::Float(number) => format!("{number:?}"),
+        Value::List(items) => {
+            let items: Vec<_> = items.iter().map(shown).collect();
+            format!("[{}]", items.join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// Returns the run time of a trial, all attempts together. For a running attempt the time counts up
+/// to the last event of the study. Empty for a trial that never started or was imported.
+#[must_use]
+pub fn time(study: &Study, trial: &Trial) -> String {
+    let running = match (&trial.state, trial.attempt_at, study.at()) {
+        (TrialState::Running, Some(began), Some(now)) => now.since(began).as_secs_f64(),
+        _ => 0.0,
+    };
+    let elsewhere = matches!(trial.origin, Origin::Imported(_));
+    if trial.attempts == 0 || elsewhere {
+        String::new()
+    } else {
+        number::seconds(trial.seconds + running)
+    }
+}
+
+/// The values of a metric in a table that shows the trials' objectives.
+pub(super) struct MetricColumn {
+    /// The metric.
+    pub(super) name: Name,
+    /// The expression that gives the values: `at_best(acc)`, or the name for the last values.
+    pub(super) title: String,
+    /// Whether the values are those of the report that counts.
+    pub(super) is_at_best: bool,
+    /// A value for each trial; `None` where the trial did not report the metric.
+    pub(super) values: Vec<Option<f64>>,
+}
+
+/// Returns the columns of metrics that stand beside the objectives. Where an objective is the best
+/// of several reports, its neighbours are the values of the same report: last values would read as
+/// one report with it. A metric that the trials' steps are read from shows how far they came.
+pub(super) fn metric_columns(
+    trials: &[&Trial],
+    names: impl IntoIterator<Item = Name>,
+) -> Vec<MetricColumn> {
+    let shows_best = trials.iter().any(|trial| {
+        let counted = trial.counted.as_ref();
+        counted.is_some_and(|counted| counted.report != trial.reports)
+    });
+    let column = |name: Name| {
+        let is_axis = trials.iter().any(|trial| trial.axis.key() == Some(&name));
+        let at_best = |trial: &&Trial| trial.counted.as_ref()?.number(&name);
+        let at_best: Vec<_> = trials.iter().map(at_best).collect();
+        if shows_best && !is_axis && at_best.iter().any(Option::is_some) {
+            let title = format!("at_best({name})");
+            let (is_at_best, values) = (true, at_best);
+            return MetricColumn {
+                name,
+                title,
+                is_at_best,
+                values,
+            };
+        }
+        let last = |trial: &&Trial| Some(trial.metrics.get(&name)?.last.0);
+        let values = trials.iter().map(last).collect();
+        let (is_at_best, title) = (false, name.to_string());
+        MetricColumn {
+            name,
+            title,
+            is_at_best,
+            values,
+        }
+    };
+    names.into_iter().map(column).collect()
+}
+
+/// Returns the metrics that are neither an objective nor the resource. Keys without a number in any
+/// of the trials are left out.
+fn others(study: &Study, trials: &[&Trial]) -> Vec<Name> {
+    let header = study.header();
+    let known = |name: &Name| {
+        header.resource.as_ref() == Some(name)
+            || header
+                .objectives
+                .iter()
+                .any(|objective| objective.metric == *name)
+    };
+    let numeric = |name: &Name| trials.iter().any(|trial| trial.metrics.contains_key(name));
+    row::metrics(study)
+        .into_iter()
+        .filter(|name| !known(name) && numeric(name))
+        .collect()
+}
+
+/// Returns whether a metric is the step counter itself, as `epoch` often is: its last value equals
+/// the step of every trial. The metric may count from 0 or from 1.
+fn counts(name: &Name, trials: &[&Trial]) -> bool {
+    let last = |trial: &Trial| trial.metrics.get(name).map(|tally| tally.last.0);
+    [0.0, 1.0].into_iter().any(|offset| {
+        trials
+            .iter()
+            .all(|trial| last(trial).map(|last| last + offset) == trial.step)
+    })
+}
+
+/// Returns a note on a trial: its failure or interruption, an import, the outcome constraints it
+/// violates, or that it no longer counts. Empty if there is nothing to remark.
+#[must_use]
+pub fn note(study: &Study, trial: &Trial) -> String {
+    let imported = match &trial.origin {
+        Origin::Imported(from) => Some(format!("imported from {from}")),
+        _ => None,
+    };
+    let outside = match (trial.removed, trial.outside) {
+        (true, _) => Some("removed".to_owned()),
+        (false, true) => Some("outside the space".to_owned()),
+        (false, false) => None,
+    };
+    let ended = match (&trial.state, &trial.exit) {
+        (TrialState::Failed, exit) => summary::cause(exit.as_ref()),
+        // An interrupted or lost attempt leaves its trial waiting, so the state alone does not show
+        // it.
+        (TrialState::Waiting, Some(exit @ (Exit::Interrupted | Exit::Lost))) => {
+            Some(exit.to_string())
+        }
+        _ => None,
+    };
+    let broken = summary::broken(study, trial);
+    outside
+        .into_iter()
+        .chain(ended)
+        .chain(imported)
+        .chain(broken)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Detail, Formula, History, columns, row, shown, trials, varying};
+    use crate::space::Value;
+    use crate::study::{Exit, Failure, Trial};
+    use crate::text::Paint;
+    use swath_model::demo::{Demo, text};
+
+    fn all(demo: &Demo) -> Vec<&Trial> {
+        demo.study.trials().iter().collect()
+    }
+
+    #[test]
+    fn only_what_differs_is_listed_and_the_cause_of_a_failure() {
+        let mut demo = Demo::new(&["lr", "optimizer", "epochs"]);
+        for (lr, optimizer, loss) in [(1e-5, "sgd", 0.5), (0.01, "adam", 0.0412345)] {
+            let params = [
+                ("lr", Value::Float(lr)),
+                ("optimizer", text(optimizer)),
+                ("epochs", Value::Int(20)),
+            ];
+            demo.complete(&params, &[("val_loss", loss), ("acc", 0.9)]);
+        }
+        let failed = demo.start(&[
+            ("lr", Value::Float(1.0)),
+            ("optimizer", text("sgd")),
+            ("epochs", Value::Int(20)),
+        ]);
+        demo.end(failed, Exit::Failed(Failure::Code(3)));
+        assert_eq!(
+            trials(&demo.study, &all(&demo), Detail::Exact)
+                .render(None, Paint::default())
+                .text,
+            "\
+trial  state     val_loss  time    lr  optimizer  acc  note
+    1  complete   0.50000    2s  1e-5  sgd        0.9
+    2  complete   0.04123    2s  0.01  adam       0.9
+    3  failed                1s   1.0  sgd             exit status 3
+"
+        );
+    }
+
+    #[test]
+    fn beside_a_best_value_the_other_metrics_are_those_of_the_same_report() {
+        let mut demo = Demo::new(&[]);
+        let trial = demo.start(&[]);
+        for (epoch, loss, acc) in [(1.0, 0.5, 0.7), (2.0, 0.2, 0.8), (3.0, 0.4, 0.6)] {
+            let values = [("epoch", epoch), ("val_loss", loss), ("acc", acc)];
+            demo.report(trial, &values);
+        }
+        demo.end(trial, Exit::Done);
+        let text = trials(&demo.study, &all(&demo), Detail::Exact)
+            .render(None, Paint::default())
+            .text;
+        assert_eq!(
+            text,
+            "\
+trial  state     val_loss  time  at_best(acc)  epoch
+    1  complete       0.2    4s           0.8      3
+"
+        );
+    }
+
+    #[test]
+    fn the_number_of_reports_is_not_shown_beside_a_metric_that_counts_them() {
+        for first in [0.0, 1.0] {
+            let mut demo = Demo::new(&[]);
+            let trial = demo.start(&[]);
+            for at in 0..3 {
+                demo.report(
+                    trial,
+                    &[("val_loss", 0.5), ("epoch", first + f64::from(at))],
+                );
+            }
+            demo.end(trial, Exit::Done);
+            let text = trials(&demo.study, &all(&demo), Detail::Exact)
+                .render(None, Paint::default())
+                .text;
+            assert!(
+                text.starts_with("trial  state     val_loss  time  epoch\n"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_two_columns_have_one_name_whatever_the_program_reports() {
+        let mut demo = Demo::new(&["lr", "time"]);
+        for lr in [0.1, 0.2] {
+            let trial = demo.start(&[("lr", Value::Float(lr)), ("time", Value::Float(lr))]);
+            for step in [0.0, 50.0] {
+                demo.report(
+                    trial,
+                    &[
+                        ("val_loss", lr),
+                        ("step", step),
+                        ("lr", lr / 2.0),
+                        ("state", 7.0),
+                    ],
+                );
+            }
+            demo.end(trial, Exit::Done);
+        }
+        let text = trials(&demo.study, &all(&demo), Detail::Exact)
+            .render(None, Paint::default())
+            .text;
+        let titles: Vec<_> = text.lines().next().unwrap().split_whitespace().collect();
+        let wanted = [
+            "trial",
+            "state",
+            "val_loss",
+            "time",
+            "lr",
+            "param.time",
+            "at_best(lr)",
+            "at_best(state)",
+            "step",
+        ];
+        assert_eq!(titles, wanted);
+        let names = row::vocabulary(&demo.study);
+        let asked = ["lr", "lr"].map(|text| Formula::parse(text, &names).unwrap());
+        let table = columns(
+            &demo.study,
+            &all(&demo),
+            &asked,
+            &History::default(),
+            Detail::Exact,
+        );
+        let text = table.render(None, Paint::default()).text;
+        assert_eq!(text.lines().next(), Some("trial   lr"));
+    }
+
+    #[test]
+    fn a_single_trial_shows_all_its_parameters() {
+        let mut demo = Demo::new(&["lr", "epochs"]);
+        demo.start(&[("lr", Value::Float(0.1)), ("epochs", Value::Int(20))]);
+        assert_eq!(varying(&demo.study, &all(&demo)).len(), 2);
+        let text = trials(&demo.study, &all(&demo), Detail::Exact)
+            .render(None, Paint::default())
+            .text;
+        assert_eq!(
+            text,
+            "trial  state    val_loss  time   lr  epochs\n    1  running              0s  0.1      20\n"
+        );
+    }
+
+    #[test]
+    fn a_study_without_trials_is_an_empty_table() {
+        let demo = Demo::new(&["lr"]);
+        assert_eq!(
+            trials(&demo.study, &[], Detail::Exact)
+                .render(Some(80), Paint::default())
+                .text,
+            "trial  state  val_loss  time  lr\n"
+        );
+    }
+
+    #[test]
+    fn every_trial_may_have_failed_or_be_nan() {
+        let mut demo = Demo::new(&["lr"]);
+        for _ in 0..2 {
+            let trial = demo.start(&[("lr", Value::Float(0.1))]);
+            demo.report(trial, &[("val_loss", f64::NAN), ("acc", f64::INFINITY)]);
+            demo.end(trial, Exit::Done);
+        }
+        let text = trials(&demo.study, &all(&demo), Detail::Exact)
+            .render(Some(64), Paint::default())
+            .text;
+        assert!(text.contains("inf"), "{text}");
+        assert!(text.contains("`val_loss` was reported, bu…"), "{text}");
+    }
+
+    #[test]
+    fn the_columns_asked_for_are_the_columns_shown() {
+        let mut demo = Demo::new(&["lr"]);
+        demo.complete(&[("lr", Value::Float(1e-5))], &[("val_loss", 0.5)]);
+        let names = row::vocabulary(&demo.study);
+        let asked = [
+            "lr",
+            "best.val_loss",
+            "at_best(val_loss) * 2",
+            "seconds",
+            "nothing",
+        ];
+        let asked = asked.map(|text| Formula::parse(text, &names).unwrap());
+        let table = columns(
+            &demo.study,
+            &all(&demo),
+            &asked,
+            &History::default(),
+            Detail::Exact,
+        );
+        let text = table.render(None, Paint::default()).text;
+        assert_eq!(
+            text,
+            "trial    lr  best.val_loss  at_best(val_loss) * 2  seconds  nothing\n    1  1e-5            0.5                      1        2\n"
+        );
+    }
+
+    #[test]
+    fn values_are_shown_as_they_were_given() {
+        let list = Value::List(vec![Value::Int(128), Value::Float(1e-5), text("a")]);
+        assert_eq!(shown(&list), "[128, 1e-5, a]");
+    }
+}

@@ -1,0 +1,207 @@
+//! Contour: the objective over two parameters, predicted by the forest of the importance plot, with
+//! the trials on top.
+
+use super::axis::Axis;
+use super::figure::{Figure, Guide, Mark, Panel, Shape, Tone, bounds};
+use super::importance::{Fitted, Importance};
+use super::{Input, Kind, nothing, stacked};
+use crate::numerics::fanova;
+use crate::study::Goal;
+use serde::Serialize;
+
+pub(super) const KIND: Kind = Kind {
+    name: "contour",
+    about: "the objective over pairs of the most important parameters, averaged over the others",
+    figure,
+};
+
+/// Number of cells along a numerical parameter.
+const CELLS: usize = 24;
+/// Number of the most important parameters whose pairs are shown.
+const TOP: usize = 4;
+
+/// The predicted objective over two parameters.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Contour {
+    /// The parameter along the x axis.
+    pub x: Side,
+    /// The parameter along the y axis.
+    pub y: Side,
+    /// The prediction of the forest for each cell, row by row along y. `None` where one of the
+    /// parameters does not exist.
+    pub cells: Vec<Option<f64>>,
+    /// The trials: id, x, y (categories as their index) and objective.
+    pub points: Vec<(u32, f64, f64, f64)>,
+}
+
+/// One parameter of a contour.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Side {
+    /// The name of the parameter.
+    pub name: String,
+    /// Whether its scale is logarithmic.
+    pub log: bool,
+    /// The categories; empty for a numerical parameter.
+    pub labels: Vec<String>,
+    /// The edges of the cells, one more than there are cells.
+    pub edges: Vec<f64>,
+}
+
+impl Side {
+    fn of(axis: &Axis) -> Self {
+        let edges = match axis.is_choice() {
+            true => (0..=axis.labels.len()).map(|at| at as f64).collect(),
+            false => (0..=CELLS)
+                .map(|at| axis.value(at as f64 / CELLS as f64))
+                .collect(),
+        };
+        Self {
+            name: axis.name.clone(),
+            log: axis.log,
+            labels: axis.labels.clone(),
+            edges,
+        }
+    }
+}
+
+/// Returns the contours of all pairs among the most important parameters.
+#[must_use]
+pub fn contours(input: &Input<'_>, fitted: &Fitted, importance: &Importance) -> Vec<Contour> {
+    let place = |name: &str| fitted.axes.iter().position(|axis| axis.name == name);
+    let top: Vec<usize> = importance
+        .rows
+        .iter()
+        .take(TOP)
+        .filter_map(|row| place(&row.name))
+        .collect();
+    let mut found = Vec::new();
+    for (at, first) in top.iter().enumerate() {
+        found.extend(
+            top[at + 1..]
+                .iter()
+                .map(|second| contour(input, fitted, *first, *second)),
+        );
+    }
+    found
+}
+
+fn contour(input: &Input<'_>, fitted: &Fitted, first: usize, second: usize) -> Contour {
+    let (a, b) = (&fitted.axes[first], &fitted.axes[second]);
+    let (x, y) = (Side::of(a), Side::of(b));
+    let size = (x.edges.len() - 1, y.edges.len() - 1);
+    // The forest was grown on these trials, so the indices of its axes refer to them.
+    let complete = super::thinned(&input.complete(), fitted.target.len());
+    let points = complete
+        .iter()
+        .enumerate()
+        .filter_map(|(at, (trial, value))| {
+            Some((trial.id.0, a.values[at]?, b.values[at]?, *value))
+        });
+    Contour {
+        cells: fanova::surface(&fitted.forest, (first, second), size),
+        points: points.collect(),
+        x,
+        y,
+    }
+}
+
+fn figure(inputs: &[Input<'_>]) -> Figure {
+    stacked(inputs, "contour", one)
+}
+
+fn one(input: &Input<'_>) -> Figure {
+    let fitted = Fitted::of(input);
+    let measured = fitted
+        .as_ref()
+        .and_then(|fitted| Some((fitted, Importance::of(input, fitted)?)));
+    let contours = measured
+        .as_ref()
+        .map(|(fitted, importance)| contours(input, fitted, importance));
+    let (Some((fitted, importance)), Some(contours)) =
+        (measured, contours.filter(|found| !found.is_empty()))
+    else {
+        return nothing(
+            input,
+            "contour",
+            "it takes at least 8 complete trials and two parameters in which they differ",
+        );
+    };
+    let mut figure =
+        Figure::new(input.title(&format!("{} over pairs of parameters", importance.metric)));
+    figure.columns = if contours.len() == 1 { 1 } else { 2 };
+    figure.notes.clone_from(&importance.cautions);
+    let cells = contours
+        .iter()
+        .flat_map(|contour| contour.cells.iter().flatten().copied());
+    let (low, high) = bounds(cells).unwrap_or((0.0, 1.0));
+    let minimise = input
+        .objective()
+        .is_none_or(|objective| objective.goal == Goal::Min);
+    let heat = |value: f64| {
+        let place = if high > low {
+            (value - low) / (high - low)
+        } else {
+            0.5
+        };
+        // The hot end is the better one for either goal.
+        Tone::Heat(if minimise { 1.0 - place } else { place })
+    };
+    for contour in &contours {
+        figure.panels.push(panel(fitted, contour, heat));
+    }
+    let (better, worse) = if minimise { (low, high) } else { (high, low) };
+    let short = crate::number::short;
+    figure.legend = vec![
+        (Tone::Heat(1.0), format!("{} (better)", short(better))),
+        (Tone::Heat(0.0), short(worse)),
+        (Tone::Ink, "trials".to_owned()),
+    ];
+    figure
+}
+
+fn panel(fitted: &Fitted, contour: &Contour, heat: impl Fn(f64) -> Tone) -> Panel {
+    let axis = |side: &Side| fitted.axes.iter().find(|axis| axis.name == side.name);
+    let scale = |side: &Side| match axis(side) {
+        Some(axis) if !axis.is_choice() => match axis.log {
+            true => super::figure::Scale::Log(axis.min, axis.max),
+            false => super::figure::Scale::Linear(axis.min, axis.max),
+        },
+        _ => super::figure::Scale::Bands(side.labels.clone()),
+    };
+    let width = contour.x.edges.len() - 1;
+    let mut marks = Vec::new();
+    for (at, cell) in contour.cells.iter().enumerate() {
+        let (column, row) = (at % width, at / width);
+        let Some(value) = cell else { continue };
+        let (x, y) = (&contour.x.edges, &contour.y.edges);
+        marks.push(Mark::Block(
+            (x[column], x[column + 1]),
+            (y[row], y[row + 1]),
+            heat(*value),
+        ));
+    }
+    let place = |side: &Side, value: f64, id: u32| {
+        if side.labels.is_empty() {
+            value
+        } else {
+            // Points in one cell of two categories would hide each other.
+            value + 0.5 + super::slice::jitter(true, id)
+        }
+    };
+    let points = contour.points.iter();
+    let points = points
+        .map(|(id, x, y, _)| {
+            (
+                place(&contour.x, *x, *id),
+                place(&contour.y, *y, id * 7 + 3),
+            )
+        })
+        .collect();
+    marks.push(Mark::Points(points, Tone::Ink, Shape::Speck));
+    Panel {
+        title: String::new(),
+        x: Guide::new(&*contour.x.name, scale(&contour.x)),
+        y: Guide::new(&*contour.y.name, scale(&contour.y)),
+        marks,
+    }
+}

@@ -1,0 +1,227 @@
+//! Plots of a study. Each kind of plot has a file with its data, which can be serialised, and the
+//! figure that shows them.
+//!
+//! The HTML page draws the data. SVG, PNG and the terminal draw the [`Figure`].
+
+pub mod axis;
+pub mod chronicle;
+pub mod contour;
+pub mod curves;
+pub mod failures;
+pub mod figure;
+pub mod history;
+pub mod importance;
+pub mod parallel;
+pub mod pareto;
+pub mod rungs;
+pub mod slice;
+pub mod svg;
+#[cfg(test)]
+mod tests;
+pub mod timeline;
+
+use crate::space::Space;
+use crate::study::{Objective, Origin, Study, Trial, TrialId, TrialState};
+use axis::Axis;
+use chronicle::Chronicle;
+use figure::{Figure, Tone};
+use std::collections::BTreeMap;
+
+/// A study and the selection of it that is plotted.
+pub struct Input<'a> {
+    /// The study.
+    pub study: &'a Study,
+    /// The reports and attempts of the study.
+    pub chronicle: &'a Chronicle,
+    /// The search space of the sweep file; `None` if the file cannot be read.
+    pub space: Option<&'a Space>,
+    /// The trials to plot.
+    pub trials: Vec<&'a Trial>,
+    /// The metric to plot; `None` for the first objective.
+    pub metric: Option<&'a str>,
+}
+
+/// A kind of plot.
+pub struct Kind {
+    /// The name, as typed on the command line.
+    pub name: &'static str,
+    /// A description for the help.
+    pub about: &'static str,
+    /// Draws the plot of one or more studies. A kind that cannot combine studies in one panel
+    /// stacks their panels.
+    pub figure: fn(&[Input<'_>]) -> Figure,
+}
+
+/// All kinds of plots, in the order of the help.
+pub const KINDS: &[Kind] = &[
+    history::KIND,
+    curves::KIND,
+    parallel::KIND,
+    slice::KIND,
+    contour::KIND,
+    importance::KIND,
+    pareto::KIND,
+    rungs::KIND,
+    timeline::KIND,
+    failures::KIND,
+];
+
+impl<'a> Input<'a> {
+    /// Creates an input of all trials of a study, except those in the trash.
+    #[must_use]
+    pub fn all(study: &'a Study, chronicle: &'a Chronicle, space: Option<&'a Space>) -> Self {
+        let trials = study
+            .trials()
+            .iter()
+            .filter(|trial| !trial.removed)
+            .collect();
+        Self {
+            study,
+            chronicle,
+            space,
+            trials,
+            metric: None,
+        }
+    }
+
+    /// Returns the plotted value of a trial: an objective by its `take` rule, another metric by its
+    /// last value. `None` unless the value is finite.
+    #[must_use]
+    pub fn measured(&self, trial: &Trial) -> Option<f64> {
+        match (self.objective(), self.metric) {
+            (Some(objective), _) => trial.objective(objective),
+            (None, Some(name)) => trial
+                .metrics
+                .get(name)
+                .map(|tally| tally.last.0)
+                .filter(|value| value.is_finite()),
+            (None, None) => None,
+        }
+    }
+
+    /// Returns the plotted objective: the one of the requested metric, or the first. `None` if the
+    /// requested metric is not an objective.
+    #[must_use]
+    pub fn objective(&self) -> Option<&'a Objective> {
+        let objectives = &self.study.header().objectives;
+        match self.metric {
+            Some(name) => objectives
+                .iter()
+                .find(|objective| &*objective.metric == name),
+            None => objectives.first(),
+        }
+    }
+
+    /// Returns the name of the plotted metric.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        let objective = self.objective().map(|objective| &*objective.metric);
+        self.metric.or(objective).unwrap_or("objective")
+    }
+
+    /// Returns the complete trials with a finite value. Trials that no longer fit the space are
+    /// left out.
+    #[must_use]
+    pub fn complete(&self) -> Vec<(&'a Trial, f64)> {
+        let counts = self.trials.iter().filter(|trial| trial.ranks());
+        counts
+            .filter_map(|trial| Some((*trial, self.measured(trial)?)))
+            .collect()
+    }
+
+    /// Returns the trials that ran in this study, that is, all but the imported ones.
+    pub fn ran(&self) -> impl Iterator<Item = &'a Trial> {
+        self.trials
+            .iter()
+            .copied()
+            .filter(|trial| !matches!(trial.origin, Origin::Imported(_)))
+    }
+
+    /// Returns the value of each configuration, by its first trial. With several seeds it is the
+    /// mean over the complete trials.
+    #[must_use]
+    pub fn configurations(&self) -> Vec<(TrialId, f64)> {
+        let mut found: BTreeMap<TrialId, (f64, f64)> = BTreeMap::new();
+        for (trial, value) in self.complete() {
+            let (mean, count) = found.entry(self.study.head(trial.id)).or_default();
+            *count += 1.0;
+            *mean += (value - *mean) / *count;
+        }
+        found
+            .into_iter()
+            .map(|(head, (mean, _))| (head, mean))
+            .collect()
+    }
+
+    /// Returns the parameters in which the given trials differ, as axes.
+    #[must_use]
+    pub fn axes(&self, trials: &[&Trial]) -> Vec<Axis> {
+        axis::axes(self.study, trials, self.space)
+    }
+
+    /// Returns a title: the name of the study and the subject of the plot.
+    fn title(&self, what: &str) -> String {
+        format!("{}: {what}", self.study.header().name)
+    }
+}
+
+/// Returns the tone in which trials of a state are drawn.
+#[must_use]
+pub fn tone(state: &TrialState) -> Tone {
+    match state {
+        TrialState::Complete => Tone::Usual,
+        TrialState::Running => Tone::Live,
+        TrialState::Failed => Tone::Bad,
+        TrialState::Stopped => Tone::Stopped,
+        TrialState::Paused | TrialState::Waiting => Tone::Paused,
+    }
+}
+
+/// Draws a figure of each study and stacks their panels. Each panel and note gets the name of its
+/// study; equal entries of the legend appear once.
+fn stacked(inputs: &[Input<'_>], what: &str, one: impl Fn(&Input<'_>) -> Figure) -> Figure {
+    if let [input] = inputs {
+        return one(input);
+    }
+    let mut figure = Figure::new(what);
+    for input in inputs {
+        let mut part = one(input);
+        let name = &input.study.header().name;
+        for panel in &mut part.panels {
+            panel.title = if panel.title.is_empty() {
+                name.clone()
+            } else {
+                format!("{name}: {}", panel.title)
+            };
+        }
+        figure.columns = figure.columns.max(part.columns);
+        figure
+            .notes
+            .extend(part.notes.into_iter().map(|note| format!("{name}: {note}")));
+        for entry in part.legend {
+            if !figure.legend.contains(&entry) {
+                figure.legend.push(entry);
+            }
+        }
+        figure.panels.extend(part.panels);
+    }
+    figure
+}
+
+/// Returns a figure without panels, whose note gives the reason.
+fn nothing(input: &Input<'_>, title: &str, why: &str) -> Figure {
+    let counts = crate::summary::counts(input.study);
+    Figure::new(input.title(title)).note(format!("nothing to plot: {why} ({counts})"))
+}
+
+/// Returns `most` points at even distances, including the first and the last. If there are no more
+/// than `most`, or if `most` is below 2, all points are returned.
+fn thinned<T: Clone>(points: &[T], most: usize) -> Vec<T> {
+    if points.len() <= most || most < 2 {
+        return points.to_vec();
+    }
+    let last = points.len() - 1;
+    (0..most)
+        .map(|at| points[at * last / (most - 1)].clone())
+        .collect()
+}

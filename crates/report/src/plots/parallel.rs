@@ -1,0 +1,224 @@
+//! Parallel coordinates: a line for each trial through its parameters to its objective.
+
+use super::axis::Axis;
+use super::figure::{Figure, Guide, Mark, Panel, Scale, Side, Tone, Weight};
+use super::{Input, Kind, nothing, stacked};
+use crate::number;
+use crate::study::{Goal, Trial};
+use crate::text::elide;
+use serde::Serialize;
+
+pub(super) const KIND: Kind = Kind {
+    name: "parallel",
+    about: "a line for each trial through its parameters to its objective",
+    figure,
+};
+
+/// Maximum number of trials in a picture.
+const PICTURE: usize = 500;
+/// Maximum number of axes in a picture.
+const MOST_AXES: usize = 12;
+
+/// The parameters in which the trials differ, and the objective of each trial.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Parallel {
+    /// The name of the metric.
+    pub metric: String,
+    /// Whether small values are better.
+    pub minimise: bool,
+    /// The ids of the trials, in the order of the values of each axis.
+    pub trials: Vec<u32>,
+    /// The objective of each trial.
+    pub values: Vec<f64>,
+    /// The parameters.
+    pub axes: Vec<Axis>,
+}
+
+impl Parallel {
+    /// Collects the complete trials of an input.
+    #[must_use]
+    pub fn of(input: &Input<'_>) -> Self {
+        let complete = input.complete();
+        let trials: Vec<&Trial> = complete.iter().map(|(trial, _)| *trial).collect();
+        Self {
+            metric: input.label().to_owned(),
+            minimise: input
+                .objective()
+                .is_none_or(|objective| objective.goal == Goal::Min),
+            trials: trials.iter().map(|trial| trial.id.0).collect(),
+            values: complete.iter().map(|(_, value)| *value).collect(),
+            axes: input.axes(&trials),
+        }
+    }
+
+    /// Returns the rank of each trial among the others, from 0 for the best to 1 for the worst.
+    #[must_use]
+    pub fn ranks(&self) -> Vec<f64> {
+        let mut order: Vec<usize> = (0..self.values.len()).collect();
+        let score = |at: usize| {
+            if self.minimise {
+                self.values[at]
+            } else {
+                -self.values[at]
+            }
+        };
+        order.sort_by(|a, b| score(*a).total_cmp(&score(*b)));
+        let mut ranks = vec![0.0; order.len()];
+        let last = order.len().saturating_sub(1).max(1) as f64;
+        for (rank, at) in order.into_iter().enumerate() {
+            ranks[at] = rank as f64 / last;
+        }
+        ranks
+    }
+}
+
+fn figure(inputs: &[Input<'_>]) -> Figure {
+    stacked(inputs, "parallel coordinates", one)
+}
+
+fn one(input: &Input<'_>) -> Figure {
+    let data = Parallel::of(input);
+    if data.trials.is_empty() {
+        return nothing(input, "parallel coordinates", "no trial is complete");
+    }
+    if data.axes.is_empty() {
+        return nothing(
+            input,
+            "parallel coordinates",
+            "the complete trials have the same parameters",
+        );
+    }
+    let mut figure = Figure::new(input.title("parallel coordinates"));
+    if data.axes.len() > MOST_AXES {
+        figure.notes.push(format!(
+            "the first {MOST_AXES} of {} parameters",
+            data.axes.len()
+        ));
+    }
+    let axes: Vec<&Axis> = data.axes.iter().take(MOST_AXES).collect();
+    let objective = Scale::fitting(data.values.iter().copied());
+    let count = axes.len() + 1;
+    let ranks = data.ranks();
+    let mut order: Vec<usize> = (0..data.trials.len()).collect();
+    // Better trials are drawn later, over the worse ones.
+    order.sort_by(|a, b| ranks[*b].total_cmp(&ranks[*a]));
+    if order.len() > PICTURE {
+        figure.notes.push(format!(
+            "the {PICTURE} best of {} complete trials",
+            order.len()
+        ));
+        order = order.split_off(order.len() - PICTURE);
+    }
+    let mut marks = Vec::new();
+    // Lines of trials without a parameter pass below its axis.
+    let missing = axes
+        .iter()
+        .any(|axis| axis.values.iter().any(Option::is_none));
+    let floor = if missing { -0.12 } else { 0.0 };
+    for at in order {
+        let place = |axis: &&Axis| match axis.values[at] {
+            Some(value) => height(axis, value),
+            None => floor,
+        };
+        let mut line: Vec<(f64, f64)> = axes
+            .iter()
+            .enumerate()
+            .map(|(x, axis)| (x as f64 + 0.5, place(axis)))
+            .collect();
+        line.push((
+            count as f64 - 0.5,
+            objective.place(data.values[at]).unwrap_or(0.0),
+        ));
+        let best = ranks[at] == 0.0;
+        let weight = if best { Weight::Bold } else { Weight::Thin };
+        marks.push(Mark::Line(
+            line,
+            if best {
+                Tone::Best
+            } else {
+                Tone::Heat(1.0 - ranks[at])
+            },
+            weight,
+        ));
+    }
+    for (x, axis) in axes.iter().enumerate() {
+        let x = x as f64 + 0.5;
+        marks.push(Mark::Line(
+            vec![(x, 0.0), (x, 1.0)],
+            Tone::Ink,
+            Weight::Usual,
+        ));
+        let ticks: Vec<(f64, String)> = if axis.is_choice() {
+            let every = axis.labels.len().div_ceil(8).max(1);
+            axis.labels
+                .iter()
+                .enumerate()
+                .step_by(every)
+                .map(|(at, label)| (at as f64, label.clone()))
+                .collect()
+        } else {
+            vec![
+                (axis.min, number::brief(axis.min)),
+                (axis.max, number::brief(axis.max)),
+            ]
+        };
+        for (value, text) in ticks {
+            let text = elide(&text, 16).into_owned();
+            marks.push(Mark::Text(
+                (x, height(axis, value)),
+                text,
+                Side::Right,
+                Tone::Ink,
+            ));
+        }
+        if axis.values.iter().any(Option::is_none) {
+            marks.push(Mark::Text(
+                (x, floor),
+                "absent".to_owned(),
+                Side::Right,
+                Tone::Faint,
+            ));
+        }
+    }
+    let x = count as f64 - 0.5;
+    marks.push(Mark::Line(
+        vec![(x, 0.0), (x, 1.0)],
+        Tone::Ink,
+        Weight::Usual,
+    ));
+    for (value, text) in objective.ticks(6) {
+        marks.push(Mark::Text(
+            (x, objective.place(value).unwrap_or(0.0)),
+            text,
+            Side::Right,
+            Tone::Ink,
+        ));
+    }
+    let names: Vec<String> = axes
+        .iter()
+        .map(|axis| axis.name.clone())
+        .chain([data.metric.clone()])
+        .collect();
+    figure.legend = vec![
+        (Tone::Best, "the best".to_owned()),
+        (Tone::Heat(1.0), "better".to_owned()),
+        (Tone::Heat(0.0), "worse".to_owned()),
+    ];
+    figure.panels.push(Panel {
+        title: String::new(),
+        x: Guide::new("", Scale::Bands(names)),
+        y: Guide::new("", Scale::Blank(floor - 0.04, 1.04)),
+        marks,
+    });
+    figure
+}
+
+/// Returns the height of a value on its axis, from 0 to 1. Categories have a margin above and
+/// below.
+fn height(axis: &Axis, value: f64) -> f64 {
+    if axis.is_choice() {
+        (value + 0.5) / axis.labels.len() as f64
+    } else {
+        axis.unit(value)
+    }
+}

@@ -1,0 +1,222 @@
+//! Timeline: the attempts in each slot over time, and their exits. Long idle periods are cut out.
+
+use super::figure::{Figure, Guide, Mark, Panel, Scale, Side, Tone, Weight};
+use super::{Input, Kind, nothing, stacked};
+use crate::number;
+use crate::study::{Exit, TrialId, TrialState};
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+pub(super) const KIND: Kind = Kind {
+    name: "timeline",
+    about: "what ran in which slot, when, and how it ended",
+    figure,
+};
+
+/// Maximum number of attempts in a picture; the last ones are shown.
+const PICTURE: usize = 5000;
+
+/// The attempts of a study.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Timeline {
+    /// The start of the first attempt, in milliseconds since 1970.
+    pub began: i64,
+    /// The attempts in the order of their starts.
+    pub bars: Vec<Bar>,
+    /// Idle periods that were cut: their position on the shown time axis and their original length,
+    /// both in seconds.
+    pub gaps: Vec<(f64, f64)>,
+    /// The highest slot with an attempt, plus one.
+    pub slots: u32,
+    /// Share of the time of all slots in which an attempt ran, from 0 to 1. Cut periods do not
+    /// count.
+    pub busy: f64,
+}
+
+/// One attempt as a bar in the row of its slot.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Bar {
+    /// The id of the trial.
+    pub trial: u32,
+    /// The slot, from 0.
+    pub slot: u32,
+    /// Start in seconds since the beginning, without cut periods.
+    pub from: f64,
+    /// End in seconds since the beginning, without cut periods.
+    pub to: f64,
+    /// The word for the exit of the attempt; `running` if it still runs.
+    pub state: &'static str,
+}
+
+impl Timeline {
+    /// Collects the last `most` attempts.
+    #[must_use]
+    pub fn of(input: &Input<'_>, most: usize) -> Self {
+        let wanted: BTreeSet<TrialId> = input.ran().map(|trial| trial.id).collect();
+        let all = || {
+            input
+                .chronicle
+                .attempts
+                .iter()
+                .filter(|span| wanted.contains(&span.trial))
+        };
+        let skipped = all().count().saturating_sub(most);
+        let spans: Vec<_> = all().skip(skipped).collect();
+        let now = input.study.at();
+        let began = spans.first().map_or(0, |span| span.start.as_micros());
+        let seconds = |micros: i64| (micros - began) as f64 / 1e6;
+        let mut bars: Vec<Bar> = spans
+            .iter()
+            .map(|span| {
+                // A running attempt is drawn up to the last event of the study.
+                let end = span.end.or(now).unwrap_or(span.start);
+                Bar {
+                    trial: span.trial.0,
+                    slot: span.slot,
+                    from: seconds(span.start.as_micros()),
+                    to: seconds(end.as_micros().max(span.start.as_micros())),
+                    state: state(span.exit.as_ref()),
+                }
+            })
+            .collect();
+        let gaps = cut(&mut bars);
+        let slots = bars.iter().map(|bar| bar.slot + 1).max().unwrap_or(0);
+        let length = bars.iter().map(|bar| bar.to).fold(0.0, f64::max);
+        let ran: f64 = bars.iter().map(|bar| bar.to - bar.from).sum();
+        let busy = if length > 0.0 {
+            ran / (length * f64::from(slots))
+        } else {
+            0.0
+        };
+        Self {
+            began: began / 1000,
+            bars,
+            gaps,
+            slots,
+            busy,
+        }
+    }
+}
+
+/// Returns the word for an exit.
+fn state(exit: Option<&Exit>) -> &'static str {
+    match exit {
+        None => "running",
+        Some(Exit::Done) => "complete",
+        Some(Exit::Paused) => "paused",
+        Some(Exit::Stopped) => "stopped",
+        Some(Exit::Failed(_)) => "failed",
+        Some(Exit::Interrupted | Exit::Lost) => "lost",
+    }
+}
+
+/// Cuts out idle periods that are longer than a twentieth of the time in which any attempt ran, and
+/// longer than 10 seconds. Returns the cuts; see [`Timeline::gaps`].
+fn cut(bars: &mut [Bar]) -> Vec<(f64, f64)> {
+    let mut idle: Vec<(f64, f64)> = Vec::new();
+    let (mut until, mut ran) = (0.0f64, 0.0);
+    for bar in bars.iter() {
+        if bar.from > until {
+            idle.push((until, bar.from));
+            until = bar.from;
+        }
+        ran += (bar.to - until).max(0.0);
+        until = until.max(bar.to);
+    }
+    let longest = (ran / 20.0).max(10.0);
+    idle.retain(|(from, to)| to - from > longest);
+    // A rest of each cut stays visible, so that attempts before and after it do not touch.
+    let left = longest / 4.0;
+    let before = |time: f64| {
+        let gone = idle.iter().take_while(|(_, to)| *to <= time);
+        gone.map(|(from, to)| to - from - left).sum::<f64>()
+    };
+    for bar in bars.iter_mut() {
+        (bar.from, bar.to) = (bar.from - before(bar.from), bar.to - before(bar.to));
+    }
+    idle.iter()
+        .map(|(from, to)| (from - before(*from), to - from))
+        .collect()
+}
+
+fn figure(inputs: &[Input<'_>]) -> Figure {
+    stacked(inputs, "timeline", one)
+}
+
+fn one(input: &Input<'_>) -> Figure {
+    let data = Timeline::of(input, PICTURE);
+    if data.bars.is_empty() {
+        return nothing(input, "timeline", "no trial has started");
+    }
+    let mut figure = Figure::new(input.title("timeline of slots"));
+    if data.bars.len() == PICTURE {
+        figure.notes.push(format!("the last {PICTURE} attempts"));
+    }
+    figure.notes.push(format!(
+        "slots were busy {:.0} % of the time",
+        data.busy * 100.0
+    ));
+    let length = data.bars.iter().map(|bar| bar.to).fold(0.0, f64::max);
+    let (unit, name) = match length {
+        0.0..180.0 => (1.0, "seconds"),
+        180.0..10_800.0 => (60.0, "minutes"),
+        _ => (3600.0, "hours"),
+    };
+    let kinds = [
+        ("complete", super::tone(&TrialState::Complete)),
+        ("running", Tone::Live),
+        ("paused", Tone::Paused),
+        ("stopped", Tone::Stopped),
+        ("failed", Tone::Bad),
+        ("lost", Tone::Faint),
+    ];
+    let mut marks = Vec::new();
+    let wide = length / 40.0;
+    for bar in &data.bars {
+        let tone = kinds
+            .iter()
+            .find(|(name, _)| *name == bar.state)
+            .map_or(Tone::Faint, |(_, tone)| *tone);
+        let slot = f64::from(bar.slot);
+        marks.push(Mark::Block(
+            (bar.from / unit, bar.to / unit),
+            (slot + 0.1, slot + 0.9),
+            tone,
+        ));
+        if bar.to - bar.from > wide {
+            let middle = f64::midpoint(bar.from, bar.to) / unit;
+            marks.push(Mark::Text(
+                (middle, slot + 0.5),
+                bar.trial.to_string(),
+                Side::Middle,
+                Tone::Ink,
+            ));
+        }
+    }
+    for (at, left_out) in &data.gaps {
+        let at = at / unit;
+        marks.push(Mark::Line(
+            vec![(at, 0.0), (at, f64::from(data.slots))],
+            Tone::Faint,
+            Weight::Usual,
+        ));
+        figure.notes.push(format!(
+            "{} in which nothing ran are left out",
+            number::seconds(*left_out)
+        ));
+    }
+    let used = kinds
+        .into_iter()
+        .filter(|(name, _)| data.bars.iter().any(|bar| bar.state == *name));
+    figure.legend = used.map(|(name, tone)| (tone, name.to_owned())).collect();
+    figure.panels.push(Panel {
+        title: String::new(),
+        x: Guide::new(name, Scale::Linear(0.0, (length / unit).max(1e-9))),
+        y: Guide::new(
+            "slot",
+            Scale::Bands((0..data.slots).map(|slot| slot.to_string()).collect()),
+        ),
+        marks,
+    });
+    figure
+}

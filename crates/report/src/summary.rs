@@ -1,0 +1,250 @@
+//! Summaries of a study in one or two lines.
+
+use super::{listing, number};
+use crate::numerics::sample::Sample;
+use crate::study::{Closing, Exit, Failure, Objective, Origin, Study, Trial, TrialState};
+use std::fmt::Write as _;
+
+/// All states, in the order in which [`counts`] lists them.
+const STATES: [TrialState; 6] = [
+    TrialState::Complete,
+    TrialState::Stopped,
+    TrialState::Failed,
+    TrialState::Paused,
+    TrialState::Running,
+    TrialState::Waiting,
+];
+
+/// Returns the number of trials in each state: `23 of 60 trials: 18 complete, 4 stopped, 1 failed`.
+/// Trials that do not count, because they no longer fit the space, are listed apart. Trials in the
+/// trash are left out.
+#[must_use]
+pub fn counts(study: &Study) -> String {
+    let mut by_state = [0_u64; STATES.len()];
+    let mut imported = 0;
+    for trial in study.trials().iter().filter(|trial| !trial.outside) {
+        if let Some(at) = STATES.iter().position(|state| *state == trial.state) {
+            by_state[at] += 1;
+        }
+        imported += u64::from(matches!(trial.origin, Origin::Imported(_)));
+    }
+    let total: u64 = by_state.iter().sum();
+    let kept = |trial: &&Trial| trial.outside && !trial.removed;
+    let outside = study.trials().iter().filter(kept).count();
+    let parts: Vec<_> = (STATES.iter().zip(by_state))
+        .filter(|(_, count)| *count > 0)
+        .map(|(state, count)| format!("{count} {}", state.word()))
+        .collect();
+    let outside = if outside > 0 {
+        format!("; {outside} outside the space")
+    } else {
+        String::new()
+    };
+    // The total of the sweep file is shown only if it differs from the number of trials, without
+    // the imported ones.
+    let wanted = study
+        .header()
+        .trials
+        .filter(|wanted| *wanted != total - imported);
+    let of = wanted.map_or_else(String::new, |wanted| format!(" of {wanted}"));
+    let mut plural = if wanted.unwrap_or(total) == 1 {
+        "trial"
+    } else {
+        "trials"
+    }
+    .to_owned();
+    if imported > 0 {
+        let _ = write!(plural, " and {imported} imported");
+    }
+    let shown = total - imported;
+    // With all trials in one state the counts would repeat the total.
+    if let [_] = parts.as_slice() {
+        let state = parts[0].split_once(' ').map_or("", |(_, state)| state);
+        let all = if total == 1 { "" } else { "all " };
+        return format!("{shown}{of} {plural}, {all}{state}{outside}");
+    }
+    let detail = if parts.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", parts.join(", "))
+    };
+    format!("{shown}{of} {plural}{detail}{outside}")
+}
+
+/// Returns the objectives of a trial: `val_loss 0.04123, speed 12`. Objectives without a finite
+/// value are left out.
+#[must_use]
+pub fn objectives(study: &Study, trial: &Trial) -> String {
+    let shown = study.header().objectives.iter().filter_map(|objective| {
+        let value = trial.objective(objective)?;
+        Some(format!("{} {}", objective.metric, number::short(value)))
+    });
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+/// Returns the result of a trial with the outcome constraints that it violates. For the first trial
+/// of a configuration with replicates it shows the mean of each objective with its confidence
+/// interval: `val_loss 0.041 ± 0.002 (3 seeds)`.
+#[must_use]
+pub fn standing(study: &Study, trial: &Trial) -> String {
+    let seeds = study.complete(trial.id).count();
+    let mut text = objectives(study, trial);
+    // Only the first trial represents its whole configuration. A replicate shows its own result.
+    if study.head(trial.id) == trial.id && study.header().replicate.is_some() {
+        let shown = study.header().objectives.iter().filter_map(|objective| {
+            let sample = means(study, trial, objective)?;
+            let margin = sample
+                .half_width(CONFIDENCE)
+                .map(|half| format!(" ± {}", number::brief(half)));
+            Some(format!(
+                "{} {}{}",
+                objective.metric,
+                number::short(sample.mean),
+                margin.unwrap_or_default()
+            ))
+        });
+        let plural = if seeds == 1 { "seed" } else { "seeds" };
+        text = format!(
+            "{} ({seeds} {plural})",
+            shown.collect::<Vec<_>>().join(", ")
+        );
+    }
+    text + &breaks(study, trial)
+}
+
+/// Returns the outcome constraints that a trial violates, as a text to append to its values. Empty
+/// if it satisfies all.
+#[must_use]
+pub fn breaks(study: &Study, trial: &Trial) -> String {
+    match broken(study, trial).as_slice() {
+        [] => String::new(),
+        broken => format!(", breaks an outcome constraint: {}", broken.join(", ")),
+    }
+}
+
+/// Confidence level of every interval that is shown.
+pub const CONFIDENCE: f64 = 0.95;
+
+/// Returns the mean and spread of an objective over the complete trials of a configuration. `None`
+/// without complete trials, or if one of them lacks a finite value.
+#[must_use]
+pub fn means(study: &Study, trial: &Trial, objective: &Objective) -> Option<Sample> {
+    let values: Option<Vec<f64>> = study
+        .complete(trial.id)
+        .map(|member| member.objective(objective))
+        .collect();
+    Sample::of(&values?)
+}
+
+/// Returns the cause of a failure. All views name and group failures by this text. `None` for an
+/// attempt that did not fail.
+#[must_use]
+pub fn cause(exit: Option<&Exit>) -> Option<String> {
+    match exit {
+        Some(Exit::Failed(failure)) => Some(failure.to_string()),
+        _ => None,
+    }
+}
+
+/// Returns the cause of a failure without the details of a single trial, such as the text that it
+/// reported or printed in place of its objective, so that equal failures are counted together.
+#[must_use]
+pub fn kind_of_cause(exit: Option<&Exit>) -> Option<String> {
+    let cause = cause(exit)?;
+    // Only this failure has details of a single trial. They follow a bracket or a semicolon.
+    if !matches!(exit, Some(Exit::Failed(Failure::NoObjective(_)))) {
+        return Some(cause);
+    }
+    let details = [" (", "; "]
+        .iter()
+        .filter_map(|mark| cause.find(mark))
+        .min();
+    Some(cause[..details.unwrap_or(cause.len())].to_owned())
+}
+
+/// Returns the outcome constraints that a complete trial violates, in words. Empty for trials in
+/// any other state.
+#[must_use]
+pub fn broken(study: &Study, trial: &Trial) -> Vec<String> {
+    if trial.state == TrialState::Complete {
+        trial.broken(&study.header().limits)
+    } else {
+        Vec::new()
+    }
+}
+
+/// Returns the parameters of a trial on one line: `lr=0.01 optimizer=adam`.
+#[must_use]
+pub fn params(trial: &Trial) -> String {
+    let shown = trial
+        .params
+        .iter()
+        .map(|(name, value)| format!("{name}={}", listing::shown(value)));
+    shown.collect::<Vec<_>>().join(" ")
+}
+
+/// Returns the reason why a run ended, as a clause to follow "because".
+#[must_use]
+pub fn closing(why: &Closing) -> &'static str {
+    match why {
+        Closing::Finished => "every trial has ended",
+        Closing::Exhausted => "there is nothing left to try",
+        Closing::Interrupted => "it was interrupted",
+        Closing::TimeLimit => "the time of the whole sweep (`limits.time`) is used up",
+        Closing::RunTime => "the time that this run was given (`--time`) is over",
+        Closing::FailureLimit => "the failure limit was reached",
+        Closing::DiskLimit => {
+            "the study's folder takes more than `limits.disk`; `swath gc` frees what is not needed"
+        }
+        Closing::CircuitBreaker => "one trial after the other failed within seconds",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{counts, objectives, params};
+    use crate::space::{Params, Value};
+    use crate::study::{Event, Exit};
+    use swath_model::demo::Demo;
+
+    #[test]
+    fn a_study_is_counted_in_one_line() {
+        let mut demo = Demo::new(&["lr"]);
+        assert_eq!(counts(&demo.study), "0 of 20 trials");
+        demo.complete(&[("lr", Value::Float(1e-5))], &[("val_loss", 0.25)]);
+        assert_eq!(counts(&demo.study), "1 of 20 trials, complete");
+        let stopped = demo.start(&[]);
+        demo.end(stopped, Exit::Stopped);
+        demo.start(&[]);
+        assert_eq!(
+            counts(&demo.study),
+            "3 of 20 trials: 1 complete, 1 stopped, 1 running"
+        );
+        let header = demo.study.header().clone();
+        let edit = Event::Edited {
+            header,
+            changes: Vec::new(),
+            fill: Params::default(),
+            outside: vec![stopped],
+        };
+        demo.event(edit);
+        assert_eq!(
+            counts(&demo.study),
+            "2 of 20 trials: 1 complete, 1 running; 1 outside the space"
+        );
+    }
+
+    #[test]
+    fn a_trial_is_told_in_one_line() {
+        let mut demo = Demo::new(&["lr"]);
+        demo.complete(&[("lr", Value::Float(1e-5))], &[("val_loss", 0.25)]);
+        let trial = &demo.study.trials()[0];
+        assert_eq!(
+            (
+                objectives(&demo.study, trial).as_str(),
+                params(trial).as_str()
+            ),
+            ("val_loss 0.25", "lr=1e-5")
+        );
+    }
+}

@@ -1,0 +1,437 @@
+//! Tables that fit their terminal. Columns are left out so that no line wraps.
+
+use super::text::{Paint, elide, plain, width};
+use rayon::prelude::*;
+
+/// Number of blanks between two columns.
+const GAP: usize = 2;
+
+/// Width to which texts are cut, in columns of the terminal, before any column is left out.
+const LONG: usize = 24;
+
+/// Number of rows that one thread renders at a time.
+const BLOCK: usize = 512;
+
+/// Emphasis of a row among the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Tone {
+    /// The row of a trial without a special state.
+    #[default]
+    Usual,
+    /// The row of the incumbent, or of the reference group.
+    Best,
+    /// The row of a running trial.
+    Live,
+    /// The row of a failed trial.
+    Bad,
+    /// A row of less interest: a trial that does not count, was stopped or waits, or a group that
+    /// is worse than the reference.
+    Faint,
+}
+
+/// A column with its title and its cells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    title: String,
+    cells: Vec<String>,
+    width: usize,
+    /// Whether cells are aligned right, as numbers are.
+    right: bool,
+    /// Whether the column is never left out.
+    kept: bool,
+}
+
+impl Column {
+    /// Creates a column of texts, aligned left. Control characters in the cells are escaped.
+    pub fn texts(title: &str, cells: impl IntoIterator<Item = String>) -> Self {
+        let cells: Vec<_> = cells.into_iter().map(safe).collect();
+        let title = plain(title).into_owned();
+        let width = cells
+            .iter()
+            .map(|cell| width(cell))
+            .max()
+            .unwrap_or(0)
+            .max(width(&title));
+        Self {
+            title,
+            cells,
+            width,
+            right: false,
+            kept: false,
+        }
+    }
+
+    /// Creates a column of numbers, aligned right.
+    pub fn numbers(title: &str, cells: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            right: true,
+            ..Self::texts(title, cells)
+        }
+    }
+
+    /// Replaces the title.
+    #[must_use]
+    pub fn titled(self, title: &str) -> Self {
+        let title = plain(title).into_owned();
+        Self {
+            width: self.width.max(width(&title)),
+            title,
+            ..self
+        }
+    }
+
+    /// Marks the column as one that is never left out.
+    #[must_use]
+    pub fn keep(self) -> Self {
+        Self { kept: true, ..self }
+    }
+}
+
+/// A table with one tone for each row.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Table {
+    columns: Vec<Column>,
+    tones: Vec<Tone>,
+}
+
+/// A table rendered as text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// The lines, each with its newline. The first line holds the titles.
+    pub text: String,
+    /// The titles of the columns that did not fit.
+    pub hidden: Vec<String>,
+}
+
+impl Table {
+    /// Creates a table without columns, with one row for each tone.
+    #[must_use]
+    pub fn new(tones: Vec<Tone>) -> Self {
+        Self {
+            columns: Vec::new(),
+            tones,
+        }
+    }
+
+    /// Returns whether a column has that title, after escaping as in the columns.
+    #[must_use]
+    pub fn has(&self, title: &str) -> bool {
+        let title = plain(title);
+        self.columns.iter().any(|column| column.title == *title)
+    }
+
+    /// Appends a column. Columns further right are left out first. If the title is taken, the new
+    /// column gets a number, so that titles stay unique.
+    pub fn push(&mut self, column: Column) {
+        let free = |number: &usize| !self.has(&format!("{} ({number})", column.title));
+        let number = self.has(&column.title).then(|| (2..).find(free)).flatten();
+        let column = match number {
+            Some(number) => {
+                let title = format!("{} ({number})", column.title);
+                column.titled(&title)
+            }
+            None => column,
+        };
+        self.columns.push(column);
+    }
+
+    /// Renders the table in at most `columns` columns of a terminal, or in its full width if that
+    /// is `None`. Columns marked with [`Column::keep`] are shortened if they alone are too wide.
+    #[must_use]
+    pub fn render(&self, columns: Option<usize>, paint: Paint) -> Rendered {
+        let available = columns.unwrap_or(usize::MAX);
+        let mut widths: Vec<usize> = self.columns.iter().map(|column| column.width).collect();
+        let mut shown: Vec<usize> = (0..self.columns.len()).collect();
+        // Long texts are cut first, because a shortened note is better than a missing column.
+        if total(&shown, &widths) > available {
+            for (column, width) in self.columns.iter().zip(&mut widths) {
+                *width = if column.right {
+                    *width
+                } else {
+                    (*width).min(LONG)
+                };
+            }
+        }
+        let hidden = self.hide(&mut shown, &widths, available);
+        self.squeeze(&shown, &mut widths, available);
+        self.stretch(&shown, &mut widths, available);
+        Rendered {
+            text: self.lines(&shown, &widths, paint),
+            hidden,
+        }
+    }
+
+    /// Renders the table in Markdown, with all its columns.
+    #[must_use]
+    pub fn markdown(&self) -> String {
+        // These characters would end a cell, escape another character or begin a tag.
+        let cell = |text: &str| {
+            text.replace('\\', "\\\\")
+                .replace('|', "\\|")
+                .replace('<', "&lt;")
+        };
+        let row = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+        let mut text = row(self
+            .columns
+            .iter()
+            .map(|column| cell(&column.title))
+            .collect());
+        text += &row(self
+            .columns
+            .iter()
+            .map(|column| if column.right { "--:" } else { ":--" }.to_owned())
+            .collect());
+        for at in 0..self.tones.len() {
+            text += &row(self
+                .columns
+                .iter()
+                .map(|column| {
+                    column
+                        .cells
+                        .get(at)
+                        .map_or_else(String::new, |text| cell(text))
+                })
+                .collect());
+        }
+        text
+    }
+
+    /// Removes columns from `shown`, the last first, until the others fit. Kept columns stay.
+    /// Returns the titles of the removed columns.
+    fn hide(&self, shown: &mut Vec<usize>, widths: &[usize], available: usize) -> Vec<String> {
+        let mut used = total(shown, widths);
+        let mut is_hidden = vec![false; self.columns.len()];
+        for at in shown.iter().copied().rev() {
+            if used <= available {
+                break;
+            }
+            if !self.columns[at].kept {
+                is_hidden[at] = true;
+                used = used.saturating_sub(widths[at] + GAP);
+            }
+        }
+        shown.retain(|at| !is_hidden[*at]);
+        let hidden = self
+            .columns
+            .iter()
+            .zip(is_hidden)
+            .filter(|(_, is_hidden)| *is_hidden);
+        hidden.map(|(column, _)| column.title.clone()).collect()
+    }
+
+    /// Shortens the widest columns until all fit, but none below 4 columns of the terminal.
+    fn squeeze(&self, shown: &[usize], widths: &mut [usize], available: usize) {
+        while total(shown, widths) > available {
+            let Some(widest) = shown.iter().copied().max_by_key(|at| widths[*at]) else {
+                return;
+            };
+            let excess = total(shown, widths) - available;
+            let cut = widths[widest].saturating_sub(excess).max(4);
+            if cut >= widths[widest] {
+                return;
+            }
+            widths[widest] = cut;
+        }
+    }
+
+    /// Gives the remaining room to columns that were shortened, from left to right.
+    fn stretch(&self, shown: &[usize], widths: &mut [usize], available: usize) {
+        let mut room = available.saturating_sub(total(shown, widths));
+        for &at in shown {
+            let wanted = self.columns[at]
+                .width
+                .clamp(widths[at], widths[at].saturating_add(room));
+            room -= wanted - widths[at];
+            widths[at] = wanted;
+        }
+    }
+
+    /// Renders the line of titles and all rows.
+    fn lines(&self, shown: &[usize], widths: &[usize], paint: Paint) -> String {
+        let mut line = String::new();
+        self.line(&mut line, shown, widths, |column| &column.title);
+        let head = paint.dim(&line) + "\n";
+        let block = |(number, tones): (usize, &[Tone])| {
+            let (mut text, mut line) = (String::new(), String::new());
+            for (at, tone) in tones.iter().enumerate() {
+                let at = number * BLOCK + at;
+                self.line(&mut line, shown, widths, |column| {
+                    column.cells.get(at).map_or("", String::as_str)
+                });
+                match tone {
+                    Tone::Usual => text.push_str(&line),
+                    Tone::Best => text.push_str(&paint.green(&line)),
+                    Tone::Live => text.push_str(&paint.cyan(&line)),
+                    Tone::Bad => text.push_str(&paint.red(&line)),
+                    Tone::Faint => text.push_str(&paint.dim(&line)),
+                }
+                text.push('\n');
+            }
+            text
+        };
+        let blocks: Vec<String> = self
+            .tones
+            .par_chunks(BLOCK)
+            .enumerate()
+            .map(block)
+            .collect();
+        head + &blocks.concat()
+    }
+
+    /// Replaces the content of `line` by the cells of one row.
+    fn line(
+        &self,
+        line: &mut String,
+        shown: &[usize],
+        widths: &[usize],
+        cell: impl Fn(&Column) -> &str,
+    ) {
+        line.clear();
+        for (place, &at) in shown.iter().enumerate() {
+            line.push_str(if place == 0 { "" } else { "  " });
+            pad(
+                line,
+                cell(&self.columns[at]),
+                widths[at],
+                self.columns[at].right,
+            );
+        }
+        line.truncate(line.trim_end().len());
+    }
+}
+
+/// Escapes everything in a cell that a terminal would interpret.
+fn safe(cell: String) -> String {
+    match plain(&cell) {
+        std::borrow::Cow::Borrowed(_) => cell,
+        std::borrow::Cow::Owned(harmless) => harmless,
+    }
+}
+
+/// Returns the width of the shown columns with the gaps between them.
+fn total(shown: &[usize], widths: &[usize]) -> usize {
+    shown
+        .iter()
+        .map(|at| widths[*at] + GAP)
+        .sum::<usize>()
+        .saturating_sub(GAP)
+}
+
+/// Appends a cell to a line, aligned to `columns` and cut to that width.
+fn pad(line: &mut String, cell: &str, columns: usize, right: bool) {
+    let cell = elide(cell, columns);
+    let gap = std::iter::repeat_n(' ', columns.saturating_sub(width(&cell)));
+    if right {
+        line.extend(gap);
+        line.push_str(&cell);
+    } else {
+        line.push_str(&cell);
+        line.extend(gap);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Column, Table, Tone};
+    use crate::text::{Paint, width};
+
+    fn strings(cells: &[&str]) -> Vec<String> {
+        cells.iter().map(|cell| (*cell).to_owned()).collect()
+    }
+
+    fn table() -> Table {
+        let mut table = Table::new(vec![Tone::Usual; 2]);
+        table.push(Column::numbers("trial", strings(&["1", "12"])).keep());
+        table.push(Column::texts("optimizer", strings(&["sgd", "größe学"])));
+        table.push(Column::numbers("val_loss", strings(&["0.5", "0.041"])));
+        table
+    }
+
+    #[test]
+    fn numbers_stand_right_and_texts_left_whatever_their_script() {
+        assert_eq!(
+            table().render(None, Paint::default()).text,
+            "trial  optimizer  val_loss\n    1  sgd             0.5\n   12  größe学       0.041\n"
+        );
+    }
+
+    #[test]
+    fn columns_that_do_not_fit_are_left_out_from_the_right_and_named() {
+        let rendered = table().render(Some(20), Paint::default());
+        assert_eq!(
+            rendered.text,
+            "trial  optimizer\n    1  sgd\n   12  größe学\n"
+        );
+        assert_eq!(rendered.hidden, ["val_loss"]);
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        let mut table = table();
+        table.push(Column::texts("note", strings(&[&"long ".repeat(50), "x"])).keep());
+        for columns in [20, 40, 80] {
+            let rendered = table.render(Some(columns), Paint::default());
+            assert!(
+                rendered.text.lines().all(|line| width(line) <= columns),
+                "{}",
+                rendered.text
+            );
+            assert!(rendered.text.contains('…'));
+        }
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_written_out() {
+        let mut table = Table::new(vec![Tone::Bad]);
+        table.push(Column::texts("na\x1b[31mme", strings(&["\x1b]0;x\x07\n"])));
+        assert_eq!(
+            table.render(None, Paint::default()).text,
+            "na\\x1b[31mme\n\\x1b]0;x\\x07\\n\n"
+        );
+    }
+
+    #[test]
+    fn no_two_columns_have_one_name() {
+        let mut table = Table::new(vec![Tone::Usual]);
+        for cell in ["a", "b", "c"] {
+            table.push(Column::texts("x", strings(&[cell])));
+        }
+        assert_eq!(
+            table.render(None, Paint::default()).text,
+            "x  x (2)  x (3)\na  b      c\n"
+        );
+    }
+
+    #[test]
+    fn a_table_without_rows_has_its_header() {
+        let mut table = Table::new(Vec::new());
+        table.push(Column::numbers("trial", []));
+        assert_eq!(table.render(Some(80), Paint::default()).text, "trial\n");
+    }
+
+    #[test]
+    fn a_column_costs_the_same_however_many_there_are() {
+        let time = |count: usize| {
+            let mut table = Table::new(vec![Tone::Usual]);
+            for at in 0..count {
+                table.push(Column::numbers(&format!("metric {at}"), [at.to_string()]));
+            }
+            let begun = std::time::Instant::now();
+            assert_eq!(
+                table.render(Some(80), Paint::default()).hidden.len(),
+                count - 8
+            );
+            assert!(table.render(None, Paint::default()).hidden.is_empty());
+            begun.elapsed().as_secs_f64()
+        };
+        // Other load on the machine slows both down equally; quadratic cost would show as a factor
+        // of a hundred.
+        let ratio = (0..10)
+            .map(|_| time(20_000) / time(2_000))
+            .fold(f64::INFINITY, f64::min);
+        assert!(
+            ratio < 30.0,
+            "ten times the columns took {ratio:.0} times as long"
+        );
+    }
+}

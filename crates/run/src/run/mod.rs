@@ -1,0 +1,465 @@
+//! Running a sweep, from the checked sweep file to the closed study. `swath run` and programs that
+//! use swath as a library share this module.
+//!
+//! [`open`] takes the study's lock, stores the sweep file and a description of the machine, and
+//! absorbs the journal; [`Opened::setup`] runs `[run] setup` once; [`Opened::run`] drives the
+//! trials in an executor.
+
+pub mod ask_tell;
+mod checkup;
+mod code;
+pub mod follow;
+mod inquiry;
+mod keep;
+mod plan;
+mod pool;
+mod rebuild;
+mod record;
+pub mod rerun;
+mod resources;
+mod setup;
+pub mod verify;
+mod versions;
+
+pub use ask_tell::{AskTell, AskTellError};
+pub use checkup::checkup;
+pub use code::{CodeError, check_out};
+pub use plan::{Planned, plan};
+pub use rebuild::{RebuildError, rebuild};
+pub use resources::ResourceError;
+pub use setup::SetupError;
+pub use versions::{VersionError, Versions};
+
+use crate::cluster::pilot::pilots_left;
+use crate::driver::{Driver, DriverError, Interrupt, Listener, Parts};
+use crate::executor::{Executor, ExecutorError, Pool, Trainable};
+use crate::journal::StudyDir;
+use crate::provenance::{Environment, Git, Machine};
+use crate::study::kind::Capability;
+use crate::study::{Closing, Header, Study, Timestamp, TrialId};
+use crate::sweep::{Plan, Rejected, Sweep};
+use code::Version;
+use follow::{Named, Stale};
+use inquiry::Inquiry;
+use resources::Shares;
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::path::PathBuf;
+use std::process::Command;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Options of a run that the sweep file does not contain.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The folder that contains all studies.
+    pub logs: PathBuf,
+    /// The directory in which the run was called. Trials run there unless the sweep file names
+    /// another one.
+    pub workdir: PathBuf,
+    /// The number of trials to run at a time; `None`: as in the sweep file.
+    pub jobs: Option<usize>,
+    /// The GPUs to use, by the names of their driver; `None`: all of the machine.
+    pub gpus: Option<Vec<String>>,
+    /// The maximum duration of this run; a new run continues. `None`: no limit other than those of
+    /// the sweep file.
+    pub time: Option<Duration>,
+    /// The command line, to be recorded.
+    pub command_line: Vec<String>,
+}
+
+/// A study whose lock this process holds, ready to run.
+pub struct Opened<'a> {
+    sweep: Cow<'a, Sweep>,
+    options: Options,
+    environment: Environment,
+    notice: Option<String>,
+    /// The trial of another study that the trial of this study repeats; `None` in an ordinary
+    /// study.
+    stands_for: Option<TrialId>,
+    dir: StudyDir,
+    driver: Driver<'a>,
+    shares: Shares,
+    trackers: Vec<Named>,
+    /// The requests to end the run, once it has begun.
+    interrupt: Rc<OnceCell<Interrupt>>,
+}
+
+/// An error that prevents a sweep from running to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A part of the sweep file cannot be built, for example a tracker.
+    #[error("the sweep file was rejected")]
+    Rejected(Box<Rejected>),
+    /// The machine cannot provide the requested resources.
+    #[error(transparent)]
+    Resources(#[from] ResourceError),
+    /// The study could not be opened or written.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// The command in `[run] setup` failed.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// Trials cannot run the version of the code that `[run] code` demands.
+    #[error(transparent)]
+    Code(#[from] CodeError),
+    /// The executor could not be created.
+    #[error(transparent)]
+    Executor(#[from] ExecutorError),
+    /// A file of the study, or the thread of a tracker, could not be created.
+    #[error("`{path}` could not be written")]
+    Keep {
+        /// The path of the file or folder.
+        path: PathBuf,
+        /// The error of the operating system.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Opens the study of a sweep, creating it if there is none.
+///
+/// # Errors
+/// If another process runs it, it cannot be read or written, or the machine or the code do not
+/// permit a run.
+pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
+    let dir = StudyDir::new(&options.logs, &sweep.name);
+    let machine = Machine::here();
+    let version = Version::of(sweep, &options, &dir)?;
+    let Built {
+        parts,
+        trackers,
+        shares,
+    } = build(&version, &options, &dir, &machine)?;
+    // Pilots of an earlier run, under an executor that outlives its driver, may still run trials.
+    if !parts.elsewhere
+        && let Some(left) = pilots_left(dir.root())
+    {
+        return Err(left.into());
+    }
+    let holder = machine.holder(Timestamp::now());
+    let driver = Driver::open(dir.clone(), parts, &holder, Box::new(Timestamp::now))?;
+    // The clone is made only under the lock.
+    let notice = version.make()?;
+    let Version { sweep, git, .. } = version;
+    let environment = keep::keep(
+        &dir,
+        &sweep,
+        &options,
+        machine,
+        git,
+        driver.study().next_seq(),
+    )?;
+    Ok(Opened {
+        sweep,
+        options,
+        environment,
+        notice,
+        stands_for: None,
+        dir,
+        driver,
+        shares,
+        trackers,
+        interrupt: Rc::default(),
+    })
+}
+
+/// The parts of a sweep, built for this machine.
+struct Built {
+    parts: Parts,
+    trackers: Vec<Named>,
+    shares: Shares,
+}
+
+/// Builds the parts of a sweep for this machine.
+fn build(
+    version: &Version<'_>,
+    options: &Options,
+    dir: &StudyDir,
+    machine: &Machine,
+) -> Result<Built, RunError> {
+    let sweep = &*version.sweep;
+    let shares = resources::share(sweep, options, machine)?;
+    let slots = shares.slots;
+    let Plan {
+        sampler,
+        scheduler,
+        trackers,
+    } = sweep
+        .build(slots, Some(dir.root()))
+        .map_err(|rejected| RunError::Rejected(Box::new(rejected)))?;
+    let parts = Parts {
+        header: header(sweep, version.git.as_ref(), slots),
+        space: sweep.space.clone(),
+        points: points(sweep),
+        sampler_name: sweep.sampler.name.clone(),
+        sampler,
+        scheduler,
+        limits: crate::driver::Limits {
+            time: sweep.limits.time,
+            run_time: options.time,
+            failures: sweep.limits.failures,
+            disk: sweep.limits.disk,
+            quick_failures: sweep.limits.quick_failures,
+        },
+        retry: crate::driver::Retry {
+            times: sweep.retry.times,
+            on: sweep.retry.on.clone(),
+            backoff: sweep.retry.backoff.clone(),
+            max_backoff: sweep.retry.max_backoff,
+        },
+        workdir: options
+            .workdir
+            .join(sweep.run.workdir.clone().unwrap_or_default()),
+        keep: sweep.run.keep,
+        models: sweep.run.models,
+        clones: sweep.scheduler.can(Capability::Clones),
+        grace: sweep.run.grace,
+        elsewhere: sweep.site().is_some_and(|site| site.outlives()),
+    };
+    let trackers = trackers
+        .into_iter()
+        .map(|(name, tracker)| Named { name, tracker })
+        .collect();
+    Ok(Built {
+        parts,
+        trackers,
+        shares,
+    })
+}
+
+impl<'a> Opened<'a> {
+    /// Returns the study's folder.
+    #[must_use]
+    pub fn dir(&self) -> &StudyDir {
+        &self.dir
+    }
+
+    /// Returns the state of the study, up to the last committed event.
+    #[must_use]
+    pub fn study(&self) -> &Study {
+        self.driver.study()
+    }
+
+    /// Returns a message about the code that trials run, if there is one (for example about
+    /// uncommitted changes that a clone lacks).
+    #[must_use]
+    pub fn notice(&self) -> Option<&str> {
+        self.notice.as_deref()
+    }
+
+    /// Returns whether a run would have nothing to do.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.driver.is_finished()
+    }
+
+    /// Returns the time used by all runs of the study so far.
+    #[must_use]
+    pub fn used(&self) -> Duration {
+        self.driver.used()
+    }
+
+    /// Returns whether `limits.time` is used up. A run would then start no trial.
+    #[must_use]
+    pub fn is_out_of_time(&self) -> bool {
+        self.driver.is_out_of_time()
+    }
+
+    /// Registers `listener` for all further entries and messages.
+    pub fn listen(&mut self, listener: Box<dyn Listener + 'a>) {
+        self.driver.listen(listener);
+    }
+
+    /// Returns the working directory of the trials.
+    #[must_use]
+    pub fn workdir(&self) -> PathBuf {
+        self.options
+            .workdir
+            .join(self.sweep.run.workdir.clone().unwrap_or_default())
+    }
+
+    /// Runs the command in `[run] setup`, if there is one. Its output goes to the standard error of
+    /// this process.
+    ///
+    /// # Errors
+    /// If the command cannot be started or fails.
+    pub fn setup(&self) -> Result<(), RunError> {
+        Ok(setup::run(
+            &self.sweep.run.setup,
+            &self.sweep.run.env,
+            &self.workdir(),
+        )?)
+    }
+
+    /// Starts to write `trials.csv` and to feed the trackers of the sweep file. `stale` is called
+    /// once for each tracker that has become stale.
+    ///
+    /// # Errors
+    /// If no thread can be started.
+    pub fn record(&mut self, stale: impl FnMut(Stale) + 'a) -> Result<(), RunError> {
+        let trackers = std::mem::take(&mut self.trackers);
+        let interrupt = Rc::clone(&self.interrupt);
+        let recording = record::Recording::start(&self.dir, trackers, interrupt, Box::new(stale));
+        let recording = recording.map_err(|source| RunError::Keep {
+            path: self.dir.trackers(),
+            source,
+        })?;
+        self.driver.listen(Box::new(recording));
+        Ok(())
+    }
+
+    /// Lets the trackers of a finished study write the entries that they missed while it ran, for
+    /// example because a server was not reachable. `stale` is called for each tracker that is stale
+    /// at the end.
+    ///
+    /// # Errors
+    /// If no thread can be started.
+    pub fn catch_up(&mut self, stale: impl FnMut(Stale)) -> Result<(), RunError> {
+        let trackers = std::mem::take(&mut self.trackers);
+        if trackers.is_empty() {
+            return Ok(());
+        }
+        let late = record::catch_up(&self.dir, self.study(), trackers);
+        let late = late.map_err(|source| RunError::Keep {
+            path: self.dir.trackers(),
+            source,
+        })?;
+        late.into_iter().for_each(stale);
+        Ok(())
+    }
+
+    /// Returns the executor that runs the sweep's command. `guard` is the command of the process
+    /// that ends the trials if this process is killed.
+    ///
+    /// # Errors
+    /// If the executor cannot be created.
+    pub fn programs(&self, guard: Option<Command>) -> Result<Box<dyn Executor>, RunError> {
+        let called = self.options.workdir.clone();
+        let work = pool::work(
+            &self.sweep,
+            &self.dir,
+            called,
+            self.workdir(),
+            &self.shares,
+            self.stands_for,
+            guard,
+        );
+        // Repeats always run on this machine, wherever the original ran.
+        let site = match self.stands_for {
+            Some(_) => Some(crate::executor::here()),
+            None => self.sweep.site(),
+        };
+        Ok(site.ok_or(ExecutorError::NoSite)?.open(work)?)
+    }
+
+    /// Returns a pool of threads that runs a function.
+    ///
+    /// # Errors
+    /// If the threads cannot be started.
+    pub fn functions(&self, trainable: Arc<dyn Trainable>) -> Result<Pool, RunError> {
+        Ok(pool::functions(
+            &self.sweep,
+            &self.dir,
+            self.workdir(),
+            self.shares.slots,
+            trainable,
+        )?)
+    }
+
+    /// Runs trials until none is left to run, a limit is reached, or the run is interrupted.
+    /// Returns the reason for the end.
+    ///
+    /// # Errors
+    /// If the journal or the executor fails; the study can then be run again.
+    pub fn run(
+        &mut self,
+        executor: &mut dyn Executor,
+        interrupt: &Interrupt,
+    ) -> Result<Closing, RunError> {
+        let _ = self.interrupt.set(interrupt.clone());
+        let since = self.study().next_seq();
+        // Digests and versions are recorded while the trials run, because finding them takes long.
+        let inquiry = Inquiry::begin(
+            &self.dir,
+            &self.sweep,
+            &self.options,
+            &self.environment,
+            since,
+        );
+        let closing = self.driver.run(executor, interrupt)?;
+        inquiry.end();
+        Ok(closing)
+    }
+}
+
+/// Returns the points to try first: those of the sweep file, then the one made of the `default`s.
+#[must_use]
+pub fn points(sweep: &Sweep) -> Vec<crate::space::Params> {
+    let defaults = sweep.space.defaults();
+    let mut points = sweep.points.clone();
+    if !defaults.is_empty() && !points.contains(&defaults) {
+        points.push(defaults);
+    }
+    points
+}
+
+/// Returns the facts about a sweep that readers of its journal need.
+#[must_use]
+pub fn header(sweep: &Sweep, git: Option<&Git>, slots: usize) -> Header {
+    Header {
+        swath: env!("CARGO_PKG_VERSION").to_owned(),
+        name: sweep.name.clone(),
+        pipeline: sweep.pipeline.clone(),
+        stage: sweep.stage.clone(),
+        seed: sweep.seed,
+        sweep: sweep.digest.clone(),
+        objectives: sweep.objectives.clone(),
+        params: sweep.space.names(),
+        trials: sweep.trials,
+        slots: u32::try_from(slots).unwrap_or(u32::MAX),
+        resource: sweep.resource.clone(),
+        limits: sweep.outcome_limits.clone(),
+        replicate: sweep.replicate,
+        git_commit: git.map(Git::describe),
+        code_patch: git.and_then(|git| git.patch_md5.clone()),
+    }
+}
+
+/// Runs a sweep whose trials are programs, without any output: for programs that use swath as a
+/// library, for example with kinds of their own. Runs `[run] setup` first, and returns the study at
+/// its end.
+///
+/// # Errors
+/// As [`open`], [`Opened::setup`] and [`Opened::run`].
+pub fn programs(sweep: &Sweep, options: Options) -> Result<Study, RunError> {
+    let mut opened = open(sweep, options)?;
+    opened.setup()?;
+    opened.record(drop)?;
+    let mut executor = opened.programs(None)?;
+    opened.run(&mut *executor, &Interrupt::default())?;
+    Ok(opened.study().clone())
+}
+
+/// Runs a sweep with a function as its trainable, without any output: for programs that use swath
+/// as a library. Returns the study at its end.
+///
+/// # Errors
+/// As [`open`] and [`Opened::run`].
+pub fn closure<F>(sweep: &Sweep, options: Options, function: F) -> Result<Study, RunError>
+where
+    F: Fn(
+            &crate::executor::TrialContext,
+            &mut crate::logger::TrialLogger,
+        ) -> Result<(), crate::executor::TrialError>
+        + Send
+        + Sync
+        + 'static,
+{
+    let mut opened = open(sweep, options)?;
+    opened.record(drop)?;
+    let mut pool = opened.functions(Arc::new(crate::executor::Closure(function)))?;
+    opened.run(&mut pool, &Interrupt::default())?;
+    Ok(opened.study().clone())
+}

@@ -1,0 +1,255 @@
+//! A sweep: the checked content of a sweep file, and the components built from it.
+//!
+//! [`Sweep::read`] returns plain data, or *every* mistake at once with its position and a hint. The
+//! options of a sampler, scheduler, executor or tracker are checked by that component ([`Choice`]
+//! carries its table to the registry's `build`). Everything else is checked here. `parse` reads the
+//! sections, one file for each. `lints` warns about content that is allowed but probably not meant.
+//! `reference` generates the documentation and the JSON schema.
+
+mod acceptance;
+mod code;
+pub mod given;
+
+mod kinds;
+mod lints;
+mod parse;
+mod plan;
+mod read;
+pub mod reference;
+pub mod registry;
+mod rejected;
+pub mod template;
+
+pub use acceptance::Acceptance;
+pub use code::Code;
+pub use lints::Surroundings;
+pub use plan::Plan;
+pub use registry::Registry;
+pub use rejected::Rejected;
+pub use swath_engine::keep::{self, Keep};
+pub use template::{Fill, Template};
+
+use crate::executor::{Share, Site};
+use crate::logger::Models;
+pub use crate::source::units;
+use crate::source::{Diagnostics, Section, Source, Span};
+use crate::space::{Name, Params, Space};
+use crate::study::kind::Capability;
+use crate::study::{FailureClass, Limit, Objective};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A checked sweep file.
+#[derive(Debug, Clone)]
+pub struct Sweep {
+    /// Name and text of the sweep file.
+    pub source: Source,
+    /// MD5 digest of the text in hexadecimal, with passwords masked.
+    pub digest: String,
+    /// Name of the study and of its folder `logs/<name>/`. Default: the name of the file without
+    /// `.toml`.
+    pub name: String,
+    /// Pipeline that the study is part of; recorded with every trial. Default: `name`.
+    pub pipeline: String,
+    /// Stage of the pipeline that the study implements. Default: `tune`.
+    pub stage: String,
+    /// Seed from which all random numbers derive. Default: 0.
+    pub seed: u64,
+    /// Program that a trial runs, and its environment.
+    pub run: Run,
+    /// Objectives to optimise; empty if trials are only recorded.
+    pub objectives: Vec<Objective>,
+    /// Outcome constraints: bounds on metrics that a good configuration satisfies.
+    pub outcome_limits: Vec<Limit>,
+    /// The search space.
+    pub space: Arc<Space>,
+    /// Configurations to try first, possibly partial: the `[[point]]` tables.
+    pub points: Vec<Params>,
+    /// Sampler, which proposes configurations.
+    pub sampler: Choice,
+    /// Number of trials in all; `None` if only the sampler or a time limit ends the sweep.
+    pub trials: Option<u64>,
+    /// Scheduler, which stops, pauses and promotes trials.
+    pub scheduler: Choice,
+    /// Reported key that measures the resource of a trial, such as `epoch`.
+    pub resource: Option<Name>,
+    /// Share of the machine that each trial takes.
+    pub resources: Resources,
+    /// Executor, which runs the trials.
+    pub executor: Choice,
+    /// Budgets of the sweep and of each trial.
+    pub limits: Limits,
+    /// Failures after which a trial is tried again.
+    pub retry: Retry,
+    /// Number of seeds of each configuration; `None` for one.
+    pub replicate: Option<u32>,
+    /// Whether the program can resume from its checkpoint folder.
+    pub checkpoint: bool,
+    /// Metrics to read from the program's output and their patterns, in the order of the file.
+    pub capture: Vec<(Name, regex::Regex)>,
+    /// Trackers that also record the events, apart from the CSV table of every study.
+    pub trackers: Vec<Choice>,
+    /// Warnings about content that is allowed but probably not meant.
+    pub warnings: Diagnostics,
+    registry: Arc<Registry>,
+    places: Places,
+}
+
+/// A kind chosen in the sweep file, with the table that configures it. The kind's `build` gets that
+/// table.
+#[derive(Debug, Clone)]
+pub struct Choice {
+    /// Name of the kind.
+    pub name: String,
+    /// Table with the kind's own options.
+    pub section: Section,
+    /// Span of the kind's name in the file, or of the table if the kind is the default.
+    pub span: Span,
+    /// Capabilities of the kind; empty if the kind is unknown.
+    pub capabilities: &'static [Capability],
+}
+
+impl Choice {
+    /// Returns whether the kind has the given capability.
+    #[must_use]
+    pub fn can(&self, capability: Capability) -> bool {
+        self.capabilities.contains(&capability)
+    }
+}
+
+/// Program that a trial runs, and its environment: `[run]`.
+#[derive(Debug, Clone, Default)]
+pub struct Run {
+    /// Template of the program and its arguments; empty for a sweep over a function.
+    pub command: Template,
+    /// Paths of data sets. They are hashed and recorded when a trial starts.
+    pub data_dir: Vec<String>,
+    /// Command that runs once before the first trial; empty for none.
+    pub setup: Vec<String>,
+    /// Variables added to the environment of trials and setup.
+    pub env: Vec<(String, String)>,
+    /// Working directory of trials and setup; `None` for the directory where `swath run` was
+    /// called.
+    pub workdir: Option<PathBuf>,
+    /// Version of the code that trials run.
+    pub code: Code,
+    /// Time between SIGTERM and SIGKILL when a trial is stopped; 10 s unless the sweep file sets
+    /// it.
+    pub grace: Duration,
+    /// Interval between two samples of a trial's resource usage, at least 100 ms; `None` for no
+    /// sampling. It is 10 s unless the sweep file sets it.
+    pub system: Option<Duration>,
+    /// Checkpoints that are kept after trials have ended.
+    pub keep: Keep,
+    /// Whether the bytes of models are held in the study's folder, or only their paths recorded.
+    pub models: Models,
+}
+
+/// Share of the machine that each trial takes: `[resources]`.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Resources {
+    /// Number of trials that run at the same time; `None` for as many as the other resources allow.
+    pub jobs: Option<usize>,
+    /// Cores of each trial; `None` if the sweep file does not set them.
+    pub cpus: Option<u32>,
+    /// GPUs of each trial. A number below one shares a device.
+    pub gpus: Option<f64>,
+    /// Memory of each trial in bytes, all its processes together.
+    pub memory: Option<u64>,
+}
+
+/// Budgets after which the sweep or a trial ends: `[limits]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Running time of the whole sweep: all its runs together, without the time between them.
+    pub time: Option<Duration>,
+    /// Running time of one attempt of a trial.
+    pub trial_time: Option<Duration>,
+    /// Number of failed trials after which a run ends.
+    pub failures: Option<u64>,
+    /// Number of consecutive trials that fail within ten seconds without their objective, after
+    /// which a slot is paused or the sweep ends; `None` for no limit.
+    pub quick_failures: Option<u32>,
+    /// Size of the study's folder in bytes beyond which no trial is started.
+    pub disk: Option<u64>,
+    /// Bytes kept of each output stream of a trial: its head and its tail.
+    pub log: u64,
+}
+
+/// Failures after which a trial is tried again: `[retry]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Retry {
+    /// Maximum number of further attempts of a trial. Default: 0.
+    pub times: u32,
+    /// Classes of failure that are tried again.
+    pub on: Vec<FailureClass>,
+    /// Wait before the first further attempt, by class of failure. Each later wait is twice as
+    /// long.
+    pub backoff: Vec<(FailureClass, Duration)>,
+    /// Longest wait before a further attempt.
+    pub max_backoff: Duration,
+}
+
+/// Spans of values that are checked again once the space or the machine is known.
+#[derive(Debug, Clone, Default)]
+struct Places {
+    command: Vec<Span>,
+    data_dir: Vec<Span>,
+    workdir: Span,
+    setup: Option<(String, Span)>,
+    trials: Option<Span>,
+    space: Span,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            time: None,
+            trial_time: None,
+            failures: None,
+            quick_failures: Some(parse::QUICK_FAILURES),
+            disk: None,
+            log: parse::LOG,
+        }
+    }
+}
+
+impl Sweep {
+    /// Returns how many trials run at the same time on the executor of the sweep file; at least 1.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.site()
+            .map_or(1, |site| site.slots(&self.resources.share()))
+    }
+
+    /// Returns the registry that the sweep file was read with.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Builds the executor's site. Returns `None` if the sweep file configures it wrongly.
+    #[must_use]
+    pub fn site(&self) -> Option<Box<dyn Site>> {
+        plan::build(
+            self.registry.executors(),
+            &self.executor,
+            &self.setting(1),
+            &mut Diagnostics::default(),
+        )
+    }
+}
+
+impl Resources {
+    /// Returns the resources in the form that executors take.
+    #[must_use]
+    pub fn share(&self) -> Share {
+        Share {
+            jobs: self.jobs,
+            cpus: self.cpus,
+            gpus: self.gpus,
+            memory: self.memory,
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! Trial schedulers decide which trial runs next and how long a running trial may continue.
+//!
+//! *Scheduler* is meant in the narrow sense of Ray Tune and Syne Tune (ASHA, Hyperband, median,
+//! PBT). Like a sampler, a scheduler changes its state only in
+//! [`observe`](TrialScheduler::observe). To add a scheduler, create a file here with its `KIND` and
+//! add a line to [`SCHEDULERS`].
+
+use crate::source::{Opt, Preset, Takes};
+use crate::space::Params;
+use crate::study::{
+    Datum, Event, Kind, LogRecord, Metric, Resource, Study, Trial, TrialId, TrialState, Verdict,
+};
+
+mod asha;
+pub mod curves;
+mod fifo;
+mod gauge;
+mod hyperband;
+mod ladder;
+mod median;
+mod pbt;
+mod ranking;
+#[cfg(test)]
+mod scenario;
+pub mod simulation;
+
+/// The default factor between the resources of two rungs.
+pub const RUNG_FACTOR: u64 = ladder::FACTOR;
+
+/// The option `max` of a scheduler without rungs: the resource at which every trial ends.
+const MAX: Opt = Opt::new(
+    "max",
+    Takes::Count(1),
+    Preset::Absent,
+    "the most of the resource that a trial gets: it is ended there, complete",
+);
+
+/// The schedulers that a sweep file can name.
+pub const SCHEDULERS: &[Kind<dyn TrialScheduler>] = &[
+    fifo::KIND,
+    asha::KIND,
+    hyperband::KIND,
+    median::KIND,
+    pbt::KIND,
+];
+
+/// Decides which trial runs next and how long a running trial may continue.
+///
+/// A scheduler changes its state only in [`observe`](Self::observe); all queries take `&self`. Two
+/// schedulers that have observed the same events therefore give the same answers, and a resumed
+/// study continues exactly as an uninterrupted one.
+pub trait TrialScheduler: Send {
+    /// Updates the state from an event that the study has just applied. Called once for every
+    /// event, in journal order, during a live run and during a replay alike. The default does
+    /// nothing.
+    fn observe(&mut self, study: &Study, event: &Event) {
+        let _ = (study, event);
+    }
+
+    /// Returns what a free slot should do. Called only when no trial is waiting. `room` says
+    /// whether a new trial may still be created: the budget of trials is not spent and the sampler
+    /// is not exhausted. Without room the answer is never `Fresh` or `Given`, and it is `Done` only
+    /// once no trial runs.
+    fn next(&self, study: &Study, room: bool) -> Next;
+
+    /// Judges a running trial; called after each of its reports. A non-empty reason marks a new
+    /// decision: the driver commits it once as `Judged`, whatever the verdict is. After that event
+    /// the scheduler returns no reason until it has decided again. The default is
+    /// [`Verdict::Continue`].
+    fn verdict(&self, study: &Study, trial: TrialId) -> Judgement {
+        let _ = (study, trial);
+        Judgement {
+            verdict: Verdict::Continue,
+            why: String::new(),
+        }
+    }
+
+    /// Returns the resource at which the next attempt of a waiting or paused trial is to pause or
+    /// end. `None` (the default): the attempt ends by itself.
+    fn until(&self, study: &Study, trial: TrialId) -> Option<Resource> {
+        let _ = (study, trial);
+        None
+    }
+
+    /// Returns the maximum resource of any trial. A trial that exceeds it is ended as complete, and
+    /// its later reports do not count. `None` (the default): trials end by themselves.
+    fn max(&self) -> Option<Resource> {
+        None
+    }
+
+    /// Returns whether a running trial that has just exited with status 0 is complete. Otherwise
+    /// its attempt only reached the resource it was started for, and the trial is paused. Called
+    /// before the exit is committed. The default is `true`.
+    fn finished(&self, study: &Study, trial: TrialId) -> bool {
+        let _ = (study, trial);
+        true
+    }
+}
+
+/// Returns a record in the form in which it is to be committed: a report beyond the maximum
+/// resource of a trial becomes [`LogRecord::Beyond`], every other record is returned unchanged.
+///
+/// A trial that has not reported all its objectives keeps even such a report, so that a program
+/// that seldom reports has a result.
+#[must_use]
+pub fn weighed(
+    scheduler: &dyn TrialScheduler,
+    study: &Study,
+    trial: TrialId,
+    record: LogRecord,
+) -> LogRecord {
+    let LogRecord::Report { values } = record else {
+        return record;
+    };
+    let header = study.header();
+    let (Some(max), Some(resource), Some(trial)) = (
+        scheduler.max(),
+        header.resource.as_ref(),
+        study.trial(trial),
+    ) else {
+        return LogRecord::Report { values };
+    };
+    let shown = values.iter().rev().find_map(|(name, datum)| match datum {
+        Datum::Number(Metric(number)) if name == resource && number.is_finite() => Some(*number),
+        _ => None,
+    });
+    let is_past = match shown {
+        Some(at) => passes(at, max),
+        None => is_past(trial, max),
+    };
+    let has_result = header
+        .objectives
+        .iter()
+        .all(|objective| trial.metrics.contains_key(&objective.metric));
+    if is_past && has_result {
+        LogRecord::Beyond { values }
+    } else {
+        LogRecord::Report { values }
+    }
+}
+
+/// Judges a running trial after one of its reports: like [`TrialScheduler::verdict`], except that a
+/// trial beyond its maximum resource is complete. A program that asks whether it may continue
+/// (`asks`) is complete as soon as it reaches the maximum. Other programs may still save their
+/// state and end by themselves.
+#[must_use]
+pub fn judgement(
+    scheduler: &dyn TrialScheduler,
+    study: &Study,
+    id: TrialId,
+    asks: bool,
+) -> Judgement {
+    let resource = study.header().resource.as_ref();
+    // Decided once: a trial that is already judged complete only has to exit.
+    if let (Some(max), Some(resource), Some(trial)) = (scheduler.max(), resource, study.trial(id))
+        && trial.verdict != Some(Verdict::Complete)
+    {
+        let has_reached = trial.step.is_some_and(|at| gauge::reaches(at, max.0));
+        let came = match (is_past(trial, max), asks && has_reached) {
+            (true, _) => "went past",
+            (false, true) => "reached",
+            (false, false) => return scheduler.verdict(study, id),
+        };
+        let why = format!("it {came} {resource} {max}, the most that a trial gets");
+        return Judgement {
+            verdict: Verdict::Complete,
+            why,
+        };
+    }
+    scheduler.verdict(study, id)
+}
+
+/// Returns whether a trial has exceeded the maximum resource, by its last counted step or by a
+/// report that no longer counted.
+fn is_past(trial: &Trial, max: Resource) -> bool {
+    trial.beyond > 0 || trial.step.is_some_and(|at| passes(at, max))
+}
+
+/// Returns whether a resource exceeds `max`. A relative tolerance of 1e-9 allows for rounding in
+/// sums of fractions.
+fn passes(at: f64, Resource(max): Resource) -> bool {
+    at > max as f64 * (1.0 + 1e-9)
+}
+
+/// Returns a warning for a trial that is about to end if it reported, but never with the resource.
+/// The scheduler could not judge such a trial.
+#[must_use]
+pub fn complaint(study: &Study, trial: TrialId) -> Option<String> {
+    let resource = study.header().resource.as_ref()?;
+    let trial = study.trial(trial)?;
+    (trial.reports > 0 && trial.step.is_none()).then(|| {
+        let absence = trial.absence(resource);
+        format!("`{resource}` {absence}; without it the scheduler could not judge this trial")
+    })
+}
+
+/// The next action of a free slot.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Next {
+    /// The sampler is to propose a configuration for a new trial.
+    Fresh,
+    /// A trial with this configuration is to be created, starting from a copy of the checkpoint of
+    /// `from`, if given. Population-based training explores clones in this way.
+    Given {
+        /// The configuration of the new trial.
+        params: Params,
+        /// The trial whose checkpoint is copied; `None` for a start from zero.
+        from: Option<TrialId>,
+        /// The paused trial that the new one replaces. After the creation it is judged `Stop` for
+        /// the same reason.
+        instead: Option<TrialId>,
+        /// The reason in words.
+        why: String,
+    },
+    /// A paused trial is to be resumed, up to [`TrialScheduler::until`]. The reason is committed as
+    /// `Judged`.
+    Resume {
+        /// The paused trial.
+        trial: TrialId,
+        /// The reason in words.
+        why: String,
+    },
+    /// The slot stays free until the next event.
+    Wait,
+    /// The scheduler will start no more trials.
+    Done,
+}
+
+/// A verdict and its reason in words, such as `epoch 9: 0.71, needed ≤ 0.52, rank 8 of 9`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement {
+    /// The decision.
+    pub verdict: Verdict,
+    /// The reason in words; empty if [`Verdict::Continue`] is no new decision.
+    pub why: String,
+}
+
+/// Returns the next action for a scheduler that never pauses trials: first the trials paused under
+/// an earlier scheduler, then new ones while there is room.
+#[must_use]
+pub fn fresh_while(room: bool, study: &Study) -> Next {
+    let left = || {
+        study
+            .trials()
+            .iter()
+            .find(|trial| trial.state == TrialState::Paused && !trial.outside)
+    };
+    // The count spares a scan of all trials in the usual case.
+    if let Some(trial) = (study.counts().paused > 0).then(left).flatten() {
+        return Next::Resume {
+            trial: trial.id,
+            why: "goes on: this scheduler pauses nobody".to_owned(),
+        };
+    }
+    if room {
+        Next::Fresh
+    } else {
+        wait_or_done(study)
+    }
+}
+
+/// Returns [`Next::Done`] once no trial runs or waits, and [`Next::Wait`] before.
+fn wait_or_done(study: &Study) -> Next {
+    let idle = study.running_count() == 0 && study.waiting().next().is_none();
+    if idle { Next::Done } else { Next::Wait }
+}

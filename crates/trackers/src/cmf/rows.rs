@@ -1,0 +1,730 @@
+//! Maps a study to rows of ML Metadata. Names, addresses and properties are those that cmf's logger
+//! for Ray uses.
+
+use super::Options;
+use super::mlmd::{Artifact, Execution, Of, Property, Store, Way};
+use super::steps::StepFile;
+use crate::space::{Params, Value};
+use crate::study::{LogRecord, Study, Timestamp, Trial, TrialId, TrialState};
+use md5::{Digest, Md5};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+/// The names and ids that derive from a study and the time of its first entry.
+pub(super) struct Names<'s> {
+    pub(super) study: &'s Study,
+    pub(super) began: Timestamp,
+}
+
+impl Names<'_> {
+    /// Returns the name of a trial's execution, which contains the study's name.
+    pub(super) fn execution(&self, trial: TrialId) -> String {
+        format!("Trial_{}_{trial}", self.study.header().name)
+    }
+
+    /// Returns the qualified name of the stage, `<pipeline>/<stage>`.
+    fn stage(&self) -> String {
+        let header = self.study.header();
+        format!("{}/{}", header.pipeline, header.stage)
+    }
+
+    /// Returns the UUID of a trial's execution, which also names the folder of its step metrics.
+    pub(super) fn execution_uuid(&self, trial: TrialId) -> String {
+        self.uuid(&[&trial.to_string()])
+    }
+
+    /// Returns a UUID derived from the study, the time of its first entry, and `what`.
+    fn uuid(&self, what: &[&str]) -> String {
+        let header = self.study.header();
+        let mut text = format!(
+            "{}\n{}\n{}",
+            header.name,
+            header.seed,
+            self.began.as_micros()
+        );
+        for word in what {
+            let _ = write!(text, "\n{word}");
+        }
+        let mut bytes: [u8; 16] = Md5::digest(text).into();
+        // Version 3 (derived from an MD5), variant 1.
+        bytes[6] = (bytes[6] & 0x0f) | 0x30;
+        bytes[8] = (bytes[8] & 0x3f) | 0x80;
+        let digits = hexadecimal(&bytes);
+        [
+            &digits[..8],
+            &digits[8..12],
+            &digits[12..16],
+            &digits[16..20],
+            &digits[20..],
+        ]
+        .join("-")
+    }
+}
+
+/// Returns bytes as lower-case hexadecimal digits.
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+/// The ids of the contexts and types that all rows refer to.
+struct Ids {
+    pipeline: i64,
+    stage: i64,
+    execution: i64,
+    dataset: i64,
+    metrics: i64,
+    step_metrics: i64,
+    model: i64,
+}
+
+/// Adds all trials of a study that have started to a store.
+pub(super) fn fill(
+    store: &mut Store<'_>,
+    names: &Names<'_>,
+    options: &Options,
+    steps: &BTreeMap<TrialId, Vec<StepFile>>,
+) -> rusqlite::Result<()> {
+    let mut filling = Filling {
+        ids: ids(store, names)?,
+        store,
+        names,
+        options,
+        shared: BTreeMap::new(),
+    };
+    let best: BTreeSet<TrialId> = names
+        .study
+        .best(options.top)
+        .iter()
+        .map(|trial| trial.id)
+        .collect();
+    let incumbent = names.study.incumbent().map(|trial| trial.id);
+    for trial in names
+        .study
+        .trials()
+        .iter()
+        .filter(|trial| trial.started_at.is_some())
+    {
+        filling.execution(trial, best.contains(&trial.id))?;
+        filling.inputs(trial)?;
+        filling.metrics(trial)?;
+        for file in steps.get(&trial.id).into_iter().flatten() {
+            filling.steps(trial, file)?;
+        }
+        filling.outputs(trial, incumbent == Some(trial.id))?;
+    }
+    Ok(())
+}
+
+/// Adds the types and the two contexts, pipeline and stage, and returns their ids.
+fn ids(store: &mut Store<'_>, names: &Names<'_>) -> rusqlite::Result<Ids> {
+    let (header, stage) = (names.study.header(), names.stage());
+    let at = names.began.as_micros().div_euclid(1000);
+    let parent = store.kind("Parent_Context", Of::Context, &[("Pipeline", false)])?;
+    let child = store.kind("Pipeline_Stage", Of::Context, &[("Pipeline_Stage", false)])?;
+    let execution = [
+        ("Pipeline_id", true),
+        ("Git_End_Commit", false),
+        ("Pipeline_Type", false),
+        ("Context_Type", false),
+        ("Execution_type_name", false),
+        ("Git_Repo", false),
+        ("Git_Start_Commit", false),
+        ("Context_ID", true),
+        ("Execution_uuid", false),
+        ("Execution", false),
+    ];
+    let execution = store.kind(&stage, Of::Execution, &execution)?;
+    let dataset = store.kind(
+        "Dataset",
+        Of::Artifact,
+        &[("Commit", false), ("git_repo", false), ("url", false)],
+    )?;
+    let metrics = store.kind("Metrics", Of::Artifact, &[("metrics_name", false)])?;
+    let step_metrics = store.kind(
+        "Step_Metrics",
+        Of::Artifact,
+        &[("url", false), ("Commit", false)],
+    )?;
+    let model = [
+        ("model_framework", false),
+        ("model_name", false),
+        ("url", false),
+        ("Commit", false),
+        ("model_type", false),
+    ];
+    let model = store.kind("Model", Of::Artifact, &model)?;
+    let named = [("Pipeline", false, Property::text(&*header.pipeline))];
+    let pipeline = store.context(parent, &header.pipeline, at, &named)?;
+    let stage_id = store.context(
+        child,
+        &stage,
+        at,
+        &[("Pipeline_Stage", false, Property::text(&*stage))],
+    )?;
+    store.parent(stage_id, pipeline)?;
+    Ok(Ids {
+        pipeline,
+        stage: stage_id,
+        execution,
+        dataset,
+        metrics,
+        step_metrics,
+        model,
+    })
+}
+
+/// A store while trials are added to it.
+struct Filling<'a, 's, 'c> {
+    ids: Ids,
+    store: &'a mut Store<'c>,
+    names: &'a Names<'s>,
+    options: &'a Options,
+    /// The ids of the data sets added so far, by digest and path.
+    shared: BTreeMap<(String, String), i64>,
+}
+
+impl Filling<'_, '_, '_> {
+    /// Adds the execution of a trial. `best` marks it as one of the best.
+    fn execution(&mut self, trial: &Trial, best: bool) -> rusqlite::Result<()> {
+        let header = self.names.study.header();
+        let stage = self.names.stage();
+        let commit = header.git_commit.as_deref().unwrap_or_default();
+        let text = |text: &str| Property::text(text);
+        let mut properties = vec![
+            ("Pipeline_id", false, Property::Int(self.ids.pipeline)),
+            ("Git_End_Commit", false, text("")),
+            ("Pipeline_Type", false, text(&header.pipeline)),
+            ("Context_Type", false, text(&stage)),
+            ("Execution_type_name", false, text(&stage)),
+            ("Git_Repo", false, text("")),
+            (
+                "Git_Start_Commit",
+                false,
+                text(commit.trim_end_matches("-dirty")),
+            ),
+            ("Context_ID", false, Property::Int(self.ids.stage)),
+            (
+                "Execution_uuid",
+                false,
+                Property::Text(self.names.execution_uuid(trial.id)),
+            ),
+            ("Execution", false, text("['swath', 'run']")),
+            ("Configuration", true, Property::Text(python(&trial.params))),
+            ("Study", true, text(&header.name)),
+            ("Trial", true, Property::Int(trial.id.0.into())),
+            ("State", true, text(trial.state.word())),
+            ("Attempts", true, Property::Int(trial.attempts.into())),
+            ("Seed", true, Property::Text(trial.seed.to_string())),
+            ("Seconds", true, Property::number(trial.seconds)),
+            (
+                "CPU_Seconds",
+                true,
+                Property::number(trial.usage.cpu_seconds),
+            ),
+            ("Peak_MiB", true, Property::number(trial.usage.peak_mib)),
+        ];
+        if let Some(exit) = &trial.exit {
+            properties.push(("Exit", true, Property::Text(exit.to_string())));
+        }
+        if best {
+            properties.push(("in_top_n", true, Property::Int(1)));
+        }
+        let result = trial.result(header);
+        properties.extend(
+            result
+                .iter()
+                .map(|(name, value)| (&**name, true, property(value))),
+        );
+        let own: BTreeSet<&str> = properties.iter().map(|(name, ..)| *name).collect();
+        let params: Vec<_> = trial
+            .params
+            .iter()
+            .map(|(name, value)| (free(name, &own), property(value)))
+            .collect();
+        properties.extend(
+            params
+                .iter()
+                .map(|(name, value)| (&**name, true, value.clone())),
+        );
+        let found = trial.records.iter().filter_map(|record| match record {
+            LogRecord::Param { name, value } if trial.params.get(name).is_none() => {
+                Some((&**name, value))
+            }
+            _ => None,
+        });
+        let found: BTreeMap<&str, &Value> = found.collect();
+        let found: Vec<_> = found
+            .iter()
+            .map(|(name, value)| (free(name, &own), property(value)))
+            .collect();
+        properties.extend(
+            found
+                .iter()
+                .map(|(name, value)| (&**name, true, value.clone())),
+        );
+        let execution = Execution {
+            id: trial.id.0.into(),
+            kind: self.ids.execution,
+            name: &self.names.execution(trial.id),
+            state: state(&trial.state),
+            began: millis(trial.started_at),
+            changed: ended(trial),
+        };
+        self.store
+            .execution(self.ids.stage, &execution, &properties)
+    }
+
+    /// Adds the data sets that a trial read. A data set that several trials read is a single
+    /// artifact.
+    fn inputs(&mut self, trial: &Trial) -> rusqlite::Result<()> {
+        let mut used = BTreeSet::new();
+        for record in &trial.records {
+            let LogRecord::Dataset {
+                data_dir,
+                role,
+                md5: Some(md5),
+                size,
+                files,
+                ..
+            } = record
+            else {
+                continue;
+            };
+            let name = format!("{data_dir}:{md5}");
+            let known = self.shared.get(&(md5.clone(), data_dir.clone())).copied();
+            let id = match known {
+                Some(id) => id,
+                None => {
+                    let mut properties = self.stored(md5);
+                    properties.push(("git_repo", false, Property::text("")));
+                    properties.push((
+                        "Size",
+                        true,
+                        Property::Int(i64::try_from(*size).unwrap_or(i64::MAX)),
+                    ));
+                    properties.push((
+                        "Files",
+                        true,
+                        Property::Int(i64::try_from(*files).unwrap_or(i64::MAX)),
+                    ));
+                    if !role.is_empty() {
+                        properties.push(("Role", true, Property::text(role)));
+                    }
+                    let at = millis(trial.started_at);
+                    let artifact = Artifact {
+                        kind: self.ids.dataset,
+                        uri: md5,
+                        name: &name,
+                        at,
+                    };
+                    let id = self
+                        .store
+                        .artifact(self.ids.stage, &artifact, &properties)?;
+                    self.shared.insert((md5.clone(), data_dir.clone()), id);
+                    id
+                }
+            };
+            // A trial that records a data set twice still has a single input event.
+            if used.insert(id) {
+                let path = known.map(|_| &*name);
+                self.store.event(
+                    id,
+                    trial.id.0.into(),
+                    Way::Input,
+                    millis(trial.started_at),
+                    path,
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the trial's values of the objectives, and a result with the last values of all metrics,
+    /// texts and outputs. A trial that failed has a result even if it reported nothing.
+    fn metrics(&mut self, trial: &Trial) -> rusqlite::Result<()> {
+        let execution = self.names.execution(trial.id);
+        for objective in &self.names.study.header().objectives {
+            let Some(value) = trial.objective(objective) else {
+                continue;
+            };
+            let key = format!("Best_{}", objective.metric);
+            let own = [
+                ("execution_id", true, Property::Int(trial.id.0.into())),
+                (&*key, true, Property::number(value)),
+            ];
+            self.metric(trial, &format!("{key}_{execution}"), &own)?;
+        }
+        let mut last: Vec<(String, Property)> = Vec::new();
+        let own = BTreeSet::from(["Result", "execution_id"]);
+        for (name, tally) in &trial.metrics {
+            last.push((free(name, &own), Property::number(tally.last.0)));
+        }
+        for (name, text) in trial
+            .texts
+            .iter()
+            .filter(|(name, _)| !trial.metrics.contains_key(*name))
+        {
+            last.push((free(name, &own), Property::text(text)));
+        }
+        for record in &trial.records {
+            let LogRecord::Output { name, value } = record else {
+                continue;
+            };
+            let name = free(name, &own);
+            match last.iter_mut().find(|(found, _)| *found == name) {
+                Some((_, old)) => *old = property(value),
+                None => last.push((name, property(value))),
+            }
+        }
+        let failed = trial.state == TrialState::Failed;
+        if last.is_empty() && !failed {
+            return Ok(());
+        }
+        let exit = trial
+            .exit
+            .as_ref()
+            .map_or_else(|| trial.state.word().to_owned(), ToString::to_string);
+        let mut properties = vec![("execution_id", true, Property::Int(trial.id.0.into()))];
+        properties.push(("Result", true, Property::Text(exit)));
+        properties.extend(
+            last.iter()
+                .map(|(name, value)| (&**name, true, value.clone())),
+        );
+        self.metric(trial, &format!("{execution}_Result"), &properties)
+    }
+
+    /// Adds a `Metrics` artifact of a trial with these custom properties.
+    fn metric(
+        &mut self,
+        trial: &Trial,
+        name: &str,
+        custom: &[(&str, bool, Property)],
+    ) -> rusqlite::Result<()> {
+        let uuid = self.names.uuid(&[&trial.id.to_string(), name]);
+        let name = format!("{name}:{uuid}:{}", trial.id);
+        let mut properties = vec![("metrics_name", false, Property::text(&*name))];
+        properties.extend_from_slice(custom);
+        let artifact = Artifact {
+            kind: self.ids.metrics,
+            uri: &uuid,
+            name: &name,
+            at: ended(trial),
+        };
+        let id = self
+            .store
+            .artifact(self.ids.stage, &artifact, &properties)?;
+        self.store
+            .event(id, trial.id.0.into(), Way::Output, ended(trial), None)
+    }
+
+    /// Adds a file of step metrics as an artifact of a trial.
+    fn steps(&mut self, trial: &Trial, file: &StepFile) -> rusqlite::Result<()> {
+        let uuid = self.names.uuid(&[&trial.id.to_string(), &file.path]);
+        let name = format!("{}:{}:{}:{uuid}", file.path, file.md5, trial.id);
+        let properties = self.stored(&file.md5);
+        let artifact = Artifact {
+            kind: self.ids.step_metrics,
+            uri: &file.md5,
+            name: &name,
+            at: ended(trial),
+        };
+        let id = self
+            .store
+            .artifact(self.ids.stage, &artifact, &properties)?;
+        self.store
+            .event(id, trial.id.0.into(), Way::Output, ended(trial), None)
+    }
+
+    /// Adds the models of a trial, each version once, and its stored artifacts.
+    fn outputs(&mut self, trial: &Trial, best: bool) -> rusqlite::Result<()> {
+        let best_model = trial.model_that_counts().map(|model| model.record);
+        let mut versions: Vec<Version<'_>> = Vec::new();
+        let mut files = BTreeSet::new();
+        for (at, record) in trial.records.iter().enumerate() {
+            match record {
+                LogRecord::Model {
+                    model_path,
+                    md5: Some(md5),
+                    size,
+                    step,
+                    ..
+                } => {
+                    // The same content saved again under the same path is the same version at
+                    // another step.
+                    let known = versions
+                        .iter()
+                        .position(|other| (other.path, other.md5) == (&**model_path, &**md5));
+                    let place = known.unwrap_or_else(|| {
+                        versions.push(Version {
+                            path: model_path,
+                            md5,
+                            size: *size,
+                            steps: Vec::new(),
+                            facts: Params::default(),
+                            best: false,
+                        });
+                        versions.len() - 1
+                    });
+                    versions[place].steps.extend(step);
+                    versions[place].best |= best_model == Some(at);
+                }
+                LogRecord::Artifact {
+                    path,
+                    md5: Some(md5),
+                    size,
+                    ..
+                } if files.insert((path, md5)) => {
+                    let name = format!("{}/{path}:{md5}:{}", trial.id, trial.id);
+                    let mut properties = self.stored(md5);
+                    properties.push(("git_repo", false, Property::text("")));
+                    properties.push((
+                        "Size",
+                        true,
+                        Property::Int(i64::try_from(*size).unwrap_or(i64::MAX)),
+                    ));
+                    let artifact = Artifact {
+                        kind: self.ids.dataset,
+                        uri: md5,
+                        name: &name,
+                        at: ended(trial),
+                    };
+                    let id = self
+                        .store
+                        .artifact(self.ids.stage, &artifact, &properties)?;
+                    self.store
+                        .event(id, trial.id.0.into(), Way::Output, ended(trial), None)?;
+                }
+                LogRecord::Facts { model_path, facts } => {
+                    if let Some(version) = versions
+                        .iter_mut()
+                        // Facts belong to the latest version recorded under this path.
+                        .rfind(|version| version.path == model_path)
+                    {
+                        version.facts = facts.clone();
+                    }
+                }
+                _ => {}
+            }
+        }
+        for version in versions {
+            self.model(trial, &version, best)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a version of a model. `best` is whether the trial is the incumbent.
+    fn model(&mut self, trial: &Trial, version: &Version<'_>, best: bool) -> rusqlite::Result<()> {
+        let Version {
+            path,
+            md5,
+            size,
+            steps,
+            ..
+        } = version;
+        let mut properties = self.stored(md5);
+        properties.push(("model_framework", false, Property::text("Default")));
+        properties.push(("model_type", false, Property::text("Default")));
+        let name = self.names.execution(trial.id);
+        let name = name.strip_prefix("Trial_").unwrap_or(&name);
+        properties.push(("model_name", false, Property::Text(format!("{name}_model"))));
+        properties.push((
+            "Size",
+            true,
+            Property::Int(i64::try_from(*size).unwrap_or(i64::MAX)),
+        ));
+        if let Some(last) = steps.last() {
+            properties.push(("Step", true, Property::number(*last)));
+        }
+        if steps.len() > 1 {
+            properties.push((
+                "Steps",
+                true,
+                Property::Text(serde_json::json!(steps).to_string()),
+            ));
+        }
+        if version.best {
+            properties.push(("best_of_trial", true, Property::Int(1)));
+        }
+        if version.best && best {
+            properties.push(("best_model", true, Property::Int(1)));
+        }
+        let own: BTreeSet<&str> = properties.iter().map(|(name, ..)| *name).collect();
+        let facts: Vec<_> = version
+            .facts
+            .iter()
+            .map(|(name, value)| (free(name, &own), property(value)))
+            .collect();
+        properties.extend(
+            facts
+                .iter()
+                .map(|(name, value)| (&**name, true, value.clone())),
+        );
+        let name = format!("{path}:{md5}:{}", trial.id);
+        let artifact = Artifact {
+            kind: self.ids.model,
+            uri: md5,
+            name: &name,
+            at: ended(trial),
+        };
+        let id = self
+            .store
+            .artifact(self.ids.stage, &artifact, &properties)?;
+        self.store
+            .event(id, trial.id.0.into(), Way::Output, ended(trial), None)
+    }
+
+    /// Returns the properties of an artifact with an MD5: the digest itself, and its address in the
+    /// DVC remote.
+    fn stored(&self, md5: &str) -> Vec<(&'static str, bool, Property)> {
+        let (folder, file) = md5.split_at_checked(2).unwrap_or((md5, ""));
+        let remote = self
+            .options
+            .remote
+            .as_deref()
+            .map(|remote| format!("{}/", remote.trim_end_matches('/')));
+        let pipeline = &self.names.study.header().pipeline;
+        let url = format!(
+            "{pipeline}:{}files/md5/{folder}/{file}",
+            remote.unwrap_or_default()
+        );
+        vec![
+            ("url", false, Property::Text(url)),
+            ("Commit", false, Property::text(md5)),
+        ]
+    }
+}
+
+/// A version of a model: one content under one path, saved at one or more steps.
+struct Version<'a> {
+    path: &'a str,
+    md5: &'a str,
+    size: u64,
+    steps: Vec<f64>,
+    best: bool,
+    facts: Params,
+}
+
+/// Returns a parameter value as a property; lists become text.
+fn property(value: &Value) -> Property {
+    match value {
+        Value::Bool(flag) => Property::Int((*flag).into()),
+        Value::Int(number) => Property::Int(*number),
+        Value::Float(number) => Property::number(*number),
+        Value::Text(_) | Value::List(_) => Property::Text(value.to_string()),
+    }
+}
+
+/// Returns `name`, with `.1` appended if the tracker itself uses the name in `own`.
+fn free(name: &str, own: &BTreeSet<&str>) -> String {
+    if own.contains(name) {
+        format!("{name}.1")
+    } else {
+        name.to_owned()
+    }
+}
+
+/// Returns the number of a trial's state in ML Metadata: 1 new, 2 running, 3 complete, 4 failed, 6
+/// cancelled.
+fn state(state: &TrialState) -> i64 {
+    match state {
+        TrialState::Waiting | TrialState::Paused => 1,
+        TrialState::Running => 2,
+        TrialState::Complete => 3,
+        TrialState::Failed => 4,
+        TrialState::Stopped => 6,
+    }
+}
+
+/// Returns a time in milliseconds since 1970, 0 if absent.
+fn millis(at: Option<Timestamp>) -> i64 {
+    at.map_or(0, |at| at.as_micros().div_euclid(1000))
+}
+
+/// Returns the end of a trial in milliseconds since 1970, or its start if it has not ended.
+fn ended(trial: &Trial) -> i64 {
+    millis(trial.ended_at.or(trial.started_at))
+}
+
+/// Returns a configuration as Python's `repr` writes a dictionary.
+fn python(params: &Params) -> String {
+    let items: Vec<String> = params
+        .iter()
+        .map(|(name, value)| format!("{}: {}", quoted(name), literal(value)))
+        .collect();
+    format!("{{{}}}", items.join(", "))
+}
+
+/// Returns a value as a Python literal.
+fn literal(value: &Value) -> String {
+    match value {
+        Value::Bool(flag) => if *flag { "True" } else { "False" }.to_owned(),
+        Value::Text(text) => quoted(text),
+        Value::List(items) => format!(
+            "[{}]",
+            items.iter().map(literal).collect::<Vec<_>>().join(", ")
+        ),
+        Value::Int(_) | Value::Float(_) => value.to_string(),
+    }
+}
+
+/// Returns a text as a Python string literal in single quotes.
+fn quoted(text: &str) -> String {
+    let mut quoted = "'".to_owned();
+    for character in text.chars() {
+        match character {
+            '\'' | '\\' => quoted.extend(['\\', character]),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
+            other if other.is_control() => {
+                let _ = write!(quoted, "\\u{:04x}", u32::from(other));
+            }
+            other => quoted.push(other),
+        }
+    }
+    quoted + "'"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Names, python};
+    use crate::space::{Params, Value};
+    use swath_model::demo::{Demo, text};
+
+    #[test]
+    fn a_configuration_is_a_literal_of_python() {
+        let list = Value::List(vec![Value::Int(1), text("x")]);
+        let params: Params = [
+            ("lr".into(), Value::Float(1e-5)),
+            ("größe".into(), text("it's\n")),
+            ("on".into(), Value::Bool(true)),
+            ("units".into(), list),
+        ]
+        .into_iter()
+        .collect();
+        assert_eq!(
+            python(&params),
+            r"{'lr': 1e-5, 'größe': 'it\'s\n', 'on': True, 'units': [1, 'x']}"
+        );
+    }
+
+    #[test]
+    fn uuids_derive_from_the_study_and_are_uuids() {
+        let demo = Demo::new(&[]);
+        let names = Names {
+            study: &demo.study,
+            began: demo.study.at().unwrap(),
+        };
+        let (one, two) = (names.uuid(&["1"]), names.uuid(&["2"]));
+        assert_ne!(one, two);
+        assert_eq!(
+            (one.len(), &one[14..15], one.matches('-').count()),
+            (36, "3", 4)
+        );
+    }
+}

@@ -1,0 +1,33 @@
+//! The trackers that a sweep file can name in `[[tracker]]`. Each exports a study in the format of
+//! another tool.
+//!
+//! To add a tracker, write a module here with its `KIND` and list it in [`TRACKERS`].
+
+use swath_engine::tracker;
+use swath_engine::tracker::{Tracker, TrackerError, home, metric_rows, retry, steps};
+use swath_model::study::Kind;
+use swath_model::{source, space, study};
+
+mod block_log;
+mod cmf;
+mod hparams;
+mod mlflow;
+mod program;
+mod proto;
+mod prov;
+mod prov_graph;
+mod tensorboard;
+#[cfg(test)]
+mod tests;
+mod trial_file;
+mod wandb;
+
+/// All trackers that a sweep file can name in `[[tracker]]`.
+pub const TRACKERS: &[Kind<dyn Tracker>] = &[
+    mlflow::KIND,
+    wandb::KIND,
+    tensorboard::KIND,
+    prov::KIND,
+    cmf::KIND,
+    program::KIND,
+];

@@ -1,0 +1,487 @@
+//! Tests of a study against a stub HTTP server on the loopback interface that fails in prescribed
+//! ways.
+
+use super::access::Access;
+use super::courier::Courier;
+use super::rest::Address;
+use super::rows::Rows;
+use super::runs::Projection;
+use super::{Mlflow, Place, SCHEMES, Store};
+use crate::study::{Attempt, Closing, Event, Exit, Failure, Study};
+use crate::tracker::Tracker;
+use crate::tracker::retry::Heartbeat;
+use serde_json::{Value, json};
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use swath_model::demo::Demo;
+
+/// The stub's reaction to one call.
+#[derive(Debug, Clone, Copy)]
+enum Mood {
+    Status(u16),
+    Redirect,
+    Garbage,
+    /// Carries out the call, but closes the connection without a reply.
+    Deaf,
+    /// Refuses calls whose body contains this text.
+    Refuse(&'static str),
+}
+
+#[derive(Default)]
+struct World {
+    moods: VecDeque<Mood>,
+    /// The calls received: method, path, authorization, body.
+    calls: Vec<(String, String, String, Value)>,
+    /// The runs created so far, by their tag `swath.run`.
+    runs: Vec<(String, String)>,
+}
+
+#[derive(Clone)]
+struct Stub {
+    address: String,
+    world: Arc<Mutex<World>>,
+}
+
+impl Stub {
+    fn start(moods: &[Mood]) -> Self {
+        Self::listen(TcpListener::bind("127.0.0.1:0").unwrap(), moods)
+    }
+
+    fn listen(listener: TcpListener, moods: &[Mood]) -> Self {
+        let address = listener.local_addr().unwrap().to_string();
+        let world = Arc::new(Mutex::new(World {
+            moods: moods.iter().copied().collect(),
+            ..World::default()
+        }));
+        let stub = Self { address, world };
+        let serving = stub.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (stub, stream) = (serving.clone(), stream.unwrap());
+                std::thread::spawn(move || stub.serve(stream));
+            }
+        });
+        stub
+    }
+
+    fn uri(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    fn serve(&self, mut stream: TcpStream) {
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        while let Some((head, body)) = request(&mut reader) {
+            let mut words = head
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .split(' ')
+                .map(str::to_owned);
+            let (method, path) = (
+                words.next().unwrap_or_default(),
+                words.next().unwrap_or_default(),
+            );
+            let login = head.lines().find_map(|line| {
+                line.to_ascii_lowercase()
+                    .starts_with("authorization:")
+                    .then(|| line[14..].trim().to_owned())
+            });
+            let value = serde_json::from_slice(&body).unwrap_or_default();
+            let mood = {
+                let mut world = self.world.lock().unwrap();
+                world
+                    .calls
+                    .push((method, path.clone(), login.unwrap_or_default(), value));
+                world.moods.pop_front()
+            };
+            let value: Value = serde_json::from_slice(&body).unwrap_or_default();
+            let reply = match mood {
+                Some(Mood::Status(status)) => (status, String::new(), "no".to_owned()),
+                Some(Mood::Redirect) => (
+                    307,
+                    "Location: http://u:p@elsewhere.example/\r\n".into(),
+                    String::new(),
+                ),
+                Some(Mood::Garbage) => (200, String::new(), "<html>\u{0}".to_owned()),
+                Some(Mood::Refuse(what)) if value.to_string().contains(what) => {
+                    self.world
+                        .lock()
+                        .unwrap()
+                        .moods
+                        .push_front(Mood::Refuse(what));
+                    let error = json!({ "error_code": "INVALID_PARAMETER_VALUE", "message": "I do not like it" });
+                    (400, String::new(), error.to_string())
+                }
+                Some(Mood::Refuse(what)) => {
+                    self.world
+                        .lock()
+                        .unwrap()
+                        .moods
+                        .push_front(Mood::Refuse(what));
+                    (200, String::new(), self.act(&path, &value).to_string())
+                }
+                Some(Mood::Deaf) => {
+                    self.act(&path, &value);
+                    return;
+                }
+                None => (200, String::new(), self.act(&path, &value).to_string()),
+            };
+            let (status, headers, body) = reply;
+            let head = format!(
+                "HTTP/1.1 {status} x\r\n{headers}Content-Length: {}\r\n\r\n",
+                body.len()
+            );
+            if stream
+                .write_all(format!("{head}{body}").as_bytes())
+                .is_err()
+            {
+                return;
+            }
+        }
+    }
+
+    fn act(&self, path: &str, body: &Value) -> Value {
+        let mut world = self.world.lock().unwrap();
+        let run = |id: &str| json!({ "info": { "run_id": id, "artifact_uri": format!("mlflow-artifacts:/1/{id}/artifacts") } });
+        let call = path.strip_prefix("/api/2.0/mlflow/").unwrap_or_default();
+        if call.starts_with("experiments/get-by-name") {
+            return json!({ "experiment": { "experiment_id": "1", "lifecycle_stage": "active" } });
+        }
+        match call {
+            "runs/create" => {
+                let tags = body["tags"].as_array().unwrap();
+                let tag = tags.iter().find(|tag| tag["key"] == "swath.run").unwrap()["value"]
+                    .as_str()
+                    .unwrap();
+                let id = format!("run{}", world.runs.len());
+                world.runs.push((tag.to_owned(), id.clone()));
+                json!({ "run": run(&id) })
+            }
+            "runs/search" => {
+                let filter = body["filter"].as_str().unwrap();
+                let found = world
+                    .runs
+                    .iter()
+                    .find(|(tag, _)| filter.ends_with(&format!("'{tag}'")));
+                found.map_or(json!({}), |(_, id)| json!({ "runs": [run(id)] }))
+            }
+            _ => json!({}),
+        }
+    }
+
+    /// Returns what was logged: metrics as `key value`, parameters, and the last status of each
+    /// run.
+    fn logged(&self) -> Vec<String> {
+        let world = self.world.lock().unwrap();
+        let mut told = Vec::new();
+        for (_, path, _, body) in &world.calls {
+            if path.ends_with("runs/log-batch") {
+                let metrics = body["metrics"].as_array().unwrap().iter();
+                told.extend(metrics.map(|metric| {
+                    format!("{} {} {}", metric["key"], metric["value"], metric["step"])
+                }));
+                let params = body["params"].as_array().unwrap().iter();
+                told.extend(params.map(|param| format!("{} = {}", param["key"], param["value"])));
+            }
+            if path.ends_with("runs/update") {
+                told.push(format!("{} {}", body["run_id"], body["status"]));
+            }
+        }
+        told
+    }
+}
+
+fn request(reader: &mut impl BufRead) -> Option<(String, Vec<u8>)> {
+    let (mut head, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        if let Some(number) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = number.trim().parse().unwrap();
+        }
+        if line == "\r\n" {
+            break;
+        }
+        head.push_str(&line);
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some((head, body))
+}
+
+fn demo() -> Demo {
+    let mut demo = Demo::new(&["lr"]);
+    let trial = demo.start(&[("lr", swath_model::demo::text("é"))]);
+    demo.report(trial, &[("val_loss", f64::NAN)]);
+    demo.report(trial, &[("val_loss", 0.5)]);
+    demo.end(trial, Exit::Failed(Failure::Code(3)));
+    demo.event(Event::Closed {
+        why: Closing::Finished,
+    });
+    demo
+}
+
+/// The content of the server after [`demo`] is delivered.
+const EXPECTED: [&str; 6] = [
+    "\"lr\" = \"é\"",
+    "\"run0\" \"FINISHED\"",
+    "\"run1\" \"FAILED\"",
+    "\"run1\" \"RUNNING\"",
+    "\"val_loss\" \"NaN\" 1",
+    "\"val_loss\" 0.5 2",
+];
+
+/// Returns the tracker of a study in `folder`.
+fn tracker(folder: &Path, uri: &str) -> Mlflow {
+    let address = Address::of(uri, Access::default()).unwrap();
+    Mlflow {
+        projection: Projection::default(),
+        rows: Rows::default(),
+        dir: Some(folder.to_owned()),
+        store: Store::Server(Box::new(Courier::new(address, folder.to_owned(), None))),
+    }
+}
+
+/// Delivers the study from `folder` at the end of a run, with `patience` in milliseconds, and
+/// returns the result of `close`.
+fn run(demo: &Demo, folder: &Path, uri: &str, patience: u64) -> Result<(), String> {
+    let heartbeat = Heartbeat::with_patience(Duration::from_millis(patience));
+    heartbeat.end();
+    let delivered = Arc::new(heartbeat).scope(|| {
+        let (mut study, mut tracker) = (Study::default(), tracker(folder, uri));
+        for entry in &demo.entries {
+            study.apply(entry).unwrap();
+            tracker.record(&study, entry)?;
+        }
+        tracker.close(&study)
+    });
+    delivered.map_err(|error| error.to_string())
+}
+
+fn everything(stub: &Stub) {
+    let mut logged = stub.logged();
+    logged.retain(|line| line != "\"run1\" \"SCHEDULED\"");
+    logged.sort();
+    logged.dedup();
+    assert_eq!(logged, EXPECTED);
+}
+
+#[test]
+fn a_study_arrives_and_a_second_delivery_of_it_changes_nothing() {
+    let (stub, folder) = (Stub::start(&[]), tempfile::tempdir().unwrap());
+    assert_eq!(run(&demo(), folder.path(), &stub.uri(), 10_000), Ok(()));
+    everything(&stub);
+    let calls = stub.world.lock().unwrap().calls.len();
+    assert_eq!(run(&demo(), folder.path(), &stub.uri(), 10_000), Ok(()));
+    assert_eq!(
+        stub.world.lock().unwrap().calls.len(),
+        calls,
+        "the server had it all"
+    );
+    std::fs::remove_file(folder.path().join("trackers/mlflow.cursor")).unwrap();
+    assert_eq!(run(&demo(), folder.path(), &stub.uri(), 10_000), Ok(()));
+    assert_eq!(
+        stub.world.lock().unwrap().runs.len(),
+        2,
+        "told again, the runs are found again"
+    );
+}
+
+#[test]
+fn errors_garbage_and_lost_answers_are_tried_again() {
+    let moods = [
+        Mood::Status(500),
+        Mood::Garbage,
+        Mood::Status(429),
+        Mood::Status(503),
+    ];
+    let (stub, folder) = (Stub::start(&moods), tempfile::tempdir().unwrap());
+    assert_eq!(run(&demo(), folder.path(), &stub.uri(), 20_000), Ok(()));
+    everything(&stub);
+    let stub = Stub::start(&[Mood::Deaf; 3]);
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(run(&demo(), folder.path(), &stub.uri(), 20_000), Ok(()));
+    everything(&stub);
+    assert_eq!(stub.world.lock().unwrap().runs.len(), 2);
+}
+
+#[test]
+fn nobody_there_is_said_at_the_end_and_the_next_run_delivers() {
+    // Use a separate address, so that no server of another test gets the port while it is free.
+    let listener = TcpListener::bind("127.0.0.77:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let (uri, folder) = (format!("http://{address}"), tempfile::tempdir().unwrap());
+    let why = run(&demo(), folder.path(), &uri, 500).unwrap_err();
+    assert!(
+        why.contains("records were not delivered yet: http://127.0.0.77:"),
+        "{why}"
+    );
+    assert!(why.ends_with("delivers it"), "{why}");
+    let stub = Stub::listen(TcpListener::bind(address).unwrap(), &[]);
+    assert_eq!(run(&demo(), folder.path(), &uri, 10_000), Ok(()));
+    everything(&stub);
+}
+
+#[test]
+fn a_cursor_and_a_spool_of_an_earlier_version_are_taken_over() {
+    let (stub, folder) = (Stub::start(&[]), tempfile::tempdir().unwrap());
+    assert_eq!(run(&demo(), folder.path(), &stub.uri(), 10_000), Ok(()));
+    let trackers = folder.path().join("trackers");
+    let cursor = std::fs::read_to_string(trackers.join("mlflow.cursor")).unwrap();
+    let mut earlier: Value = serde_json::from_str(&cursor).unwrap();
+    earlier.as_object_mut().unwrap().remove("logs");
+    std::fs::remove_file(trackers.join("mlflow.cursor")).unwrap();
+    std::fs::write(trackers.join("mlflow.json"), earlier.to_string()).unwrap();
+    std::fs::create_dir(trackers.join("mlflow.spool")).unwrap();
+    std::fs::write(trackers.join("mlflow.spool/0.jsonl"), "{\"seq\": 3").unwrap();
+    let calls = stub.world.lock().unwrap().calls.len();
+    let mut longer = demo();
+    longer.event(Event::Closed {
+        why: Closing::Interrupted,
+    });
+    assert_eq!(run(&longer, folder.path(), &stub.uri(), 10_000), Ok(()));
+    let world = stub.world.lock().unwrap();
+    let paths: Vec<_> = world.calls[calls..].iter().map(|call| &call.1).collect();
+    let new = ["experiments/get-by-name", "runs/search", "runs/update"];
+    assert!(
+        paths
+            .iter()
+            .all(|path| new.iter().any(|new| path.contains(new))),
+        "only the end of the study was missing: {paths:?}"
+    );
+    let mut kept: Vec<_> = std::fs::read_dir(&trackers)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    kept.sort();
+    assert_eq!(kept, ["mlflow.cursor"]);
+}
+
+#[test]
+fn a_killed_run_loses_no_row_and_the_next_one_sends_none_twice() {
+    let (stub, folder) = (Stub::start(&[]), tempfile::tempdir().unwrap());
+    let file = folder.path().join("1/metrics/train.json");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let mut demo = Demo::new(&[]);
+    let trial = demo.start(&[]);
+    std::fs::write(&file, "{\"acc\": 0.1, \"at\": 1}\n").unwrap();
+    demo.end(trial, Exit::Interrupted);
+    assert_eq!(run(&demo, folder.path(), &stub.uri(), 10_000), Ok(()));
+    demo.event(Event::Started {
+        trial,
+        attempt: Attempt(2),
+        until: None,
+        slot: 0,
+        resume: true,
+    });
+    demo.report(trial, &[("val_loss", 0.5)]);
+    std::fs::write(
+        &file,
+        "{\"acc\": 0.1, \"at\": 1}\n{\"acc\": 0.2, \"at\": 2}\n",
+    )
+    .unwrap();
+    demo.end(trial, Exit::Done);
+    // This run is killed before it has delivered anything.
+    let (mut study, mut killed) = (Study::default(), tracker(folder.path(), &stub.uri()));
+    for entry in &demo.entries {
+        study.apply(entry).unwrap();
+        killed.record(&study, entry).unwrap();
+    }
+    drop(killed);
+    assert_eq!(run(&demo, folder.path(), &stub.uri(), 10_000), Ok(()));
+    assert_eq!(run(&demo, folder.path(), &stub.uri(), 10_000), Ok(()));
+    let mut rows = stub.logged();
+    rows.retain(|line| line.starts_with("\"train/acc\""));
+    assert_eq!(rows, ["\"train/acc\" 0.1 0", "\"train/acc\" 0.2 1"]);
+}
+
+#[test]
+fn a_redirect_is_not_followed_and_shows_no_password() {
+    let (stub, folder) = (Stub::start(&[Mood::Redirect]), tempfile::tempdir().unwrap());
+    let why = run(&demo(), folder.path(), &stub.uri(), 10_000).unwrap_err();
+    assert!(
+        why.contains("redirects to http://elsewhere.example; write the address itself"),
+        "{why}"
+    );
+    assert_eq!(stub.world.lock().unwrap().calls.len(), 1);
+}
+
+#[test]
+fn the_password_is_used_and_written_nowhere() {
+    let (stub, folder) = (Stub::start(&[]), tempfile::tempdir().unwrap());
+    let uri = format!("http://us%40er:se%3Acret@{}/", stub.address);
+    assert_eq!(run(&demo(), folder.path(), &uri, 10_000), Ok(()));
+    let calls = stub.world.lock().unwrap().calls.clone();
+    // base64 of us@er:se:cret
+    assert!(
+        calls
+            .iter()
+            .all(|(_, _, login, _)| login == "Basic dXNAZXI6c2U6Y3JldA=="),
+        "{calls:?}"
+    );
+    let kept = std::fs::read_to_string(folder.path().join("trackers/mlflow.cursor")).unwrap();
+    assert!(
+        !kept.contains("cret") && kept.contains(&stub.uri()),
+        "{kept}"
+    );
+    let refusing = Stub::start(&[Mood::Status(401)]);
+    let folder = tempfile::tempdir().unwrap();
+    let uri = format!("http://user:secret@{}", refusing.address);
+    let why = run(&demo(), folder.path(), &uri, 10_000).unwrap_err();
+    assert!(
+        why.contains("check user and password") && !why.contains("secret"),
+        "{why}"
+    );
+}
+
+#[test]
+fn what_a_server_will_never_take_is_left_out_alone_and_told() {
+    let (stub, folder) = (
+        Stub::start(&[Mood::Refuse("\"NaN\"")]),
+        tempfile::tempdir().unwrap(),
+    );
+    let why = run(&demo(), folder.path(), &stub.uri(), 10_000).unwrap_err();
+    assert!(
+        why.starts_with("the server did not take 1 records: "),
+        "{why}"
+    );
+    assert!(why.ends_with("I do not like it"), "{why}");
+    everything(&stub);
+}
+
+#[test]
+fn only_folders_and_servers_are_taken() {
+    for uri in ["sqlite:///x.db", "databricks://p", "postgresql://u:p@h/d"] {
+        let Err((message, hint)) = Place::of(uri) else {
+            panic!("{uri} is taken")
+        };
+        assert!(!message.contains("u:p") && hint == SCHEMES, "{message}");
+    }
+    for uri in [
+        "http://",
+        "http:///x",
+        "http://h?q=1",
+        "http://a b/",
+        "http://h:99999999/",
+    ] {
+        assert!(Place::of(uri).is_err(), "{uri} is taken");
+    }
+    for (uri, folder) in [
+        ("mlruns", "mlruns"),
+        ("file:///a%20b", "/a b"),
+        ("file:x", "x"),
+        ("./a:b", "./a:b"),
+    ] {
+        let Ok(Place::Folder(path)) = Place::of(uri) else {
+            panic!("{uri} is no folder")
+        };
+        assert_eq!(path, Path::new(folder));
+    }
+}

@@ -1,0 +1,588 @@
+//! Tests that every tracker in the registry must pass.
+
+use super::{TRACKERS, Tracker};
+use crate::source::{Diagnostics, Section, Table};
+use crate::space::{Space, Value};
+use crate::study::kind::find;
+use crate::study::{
+    Attempt, Datum, Event, Exit, Failure, LogRecord, Origin, Setting, Study, TrialId, Verdict,
+};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use swath_model::demo::Demo;
+
+fn setting(dir: Option<&Path>) -> Setting {
+    Setting {
+        space: Arc::new(Space::default()),
+        objectives: Vec::new(),
+        seed: 7,
+        trials: None,
+        slots: 1,
+        resource: None,
+        checkpoint: true,
+        dir: dir.map(Path::to_owned),
+    }
+}
+
+fn try_build(
+    name: &str,
+    options: &str,
+    dir: Option<&Path>,
+) -> (Option<Box<dyn Tracker>>, Diagnostics) {
+    let mut said = Diagnostics::default();
+    let section = Section::new(
+        "tracker",
+        0..options.len(),
+        Table::parse(options, &mut said),
+    );
+    let built = find(TRACKERS, name)
+        .unwrap()
+        .make(section, &setting(dir), &mut said);
+    (built, said)
+}
+
+fn build(name: &str, dir: &Path) -> Box<dyn Tracker> {
+    let options = if name == "program" {
+        "command = ['sh', '-c', 'cat > \"$SWATH_STUDY_DIR/got\"']"
+    } else {
+        ""
+    };
+    try_build(name, options, Some(dir)).0.unwrap()
+}
+
+/// Returns the trackers under test, each of which writes into a folder of its own. None of them
+/// uses a server here.
+fn names() -> impl Iterator<Item = &'static str> {
+    ["mlflow", "wandb", "tensorboard", "prov", "cmf", "program"].into_iter()
+}
+
+/// Returns a study with all kinds of event: names that are not ASCII, NaN, a failure, a retry, a
+/// pause, and a trial that is stopped while it is paused.
+fn eventful() -> Demo {
+    let mut demo = Demo::new(&["größe", "lr", "on"]);
+    let params = |lr| {
+        [
+            ("größe", Value::Text("très \"grand\"".into())),
+            ("lr", Value::Float(lr)),
+            ("on", Value::Bool(true)),
+        ]
+    };
+    let first = demo.start(&params(0.1));
+    let data = LogRecord::Dataset {
+        data_dir: "data/é".into(),
+        role: "train".into(),
+        md5: Some("0123.dir".into()),
+        size: 5,
+        files: 2,
+        partial: Vec::new(),
+    };
+    demo.log(first, data);
+    demo.report(
+        first,
+        &[("epoch", 1.0), ("val_loss", f64::NAN), ("x", f64::INFINITY)],
+    );
+    demo.report(first, &[("epoch", 2.0), ("val_loss", 0.5)]);
+    let model = LogRecord::Model {
+        model_path: "m.bin".into(),
+        md5: Some("ab".into()),
+        size: 9,
+        step: Some(2.0),
+        held: None,
+        keep: false,
+        doubt: None,
+        partial: Vec::new(),
+    };
+    demo.log(first, model);
+    let facts = [
+        ("parameters".into(), Value::Int(7850)),
+        ("best".into(), Value::Bool(true)),
+    ]
+    .into_iter()
+    .collect();
+    demo.log(
+        first,
+        LogRecord::Facts {
+            model_path: "m.bin".into(),
+            facts,
+        },
+    );
+    demo.log(
+        first,
+        LogRecord::Param {
+            name: "tiefe".into(),
+            value: Value::Int(3),
+        },
+    );
+    demo.log(
+        first,
+        LogRecord::Note {
+            text: "a note".into(),
+        },
+    );
+    demo.log(
+        first,
+        LogRecord::Output {
+            name: "acc".into(),
+            value: Value::Float(0.25),
+        },
+    );
+    demo.end(first, Exit::Done);
+    let second = demo.start(&params(0.2));
+    demo.report(second, &[("epoch", 1.0), ("val_loss", 0.75)]);
+    demo.end(second, Exit::Failed(Failure::Code(3)));
+    demo.event(Event::requeued(second, "again"));
+    again(&mut demo, second, 2, false);
+    demo.report(second, &[("val_loss", 0.25)]);
+    demo.end(second, Exit::Done);
+    let third = demo.start(&params(0.3));
+    demo.report(third, &[("epoch", 1.0), ("val_loss", 1.0)]);
+    demo.end(third, Exit::Paused);
+    again(&mut demo, third, 2, true);
+    demo.log(
+        third,
+        LogRecord::Report {
+            values: vec![("word".into(), Datum::Text("wörd".into()))],
+        },
+    );
+    demo.end(third, Exit::Paused);
+    demo.event(Event::Judged {
+        trial: third,
+        verdict: Verdict::Stop,
+        why: "worse".into(),
+    });
+    let instead = None;
+    let origin = Origin::Cloned {
+        from: first,
+        instead,
+        why: "better".into(),
+    };
+    demo.event(Event::Created {
+        trial: TrialId(4),
+        params: [].into_iter().collect(),
+        origin,
+        seed: 1,
+    });
+    again(&mut demo, TrialId(4), 1, true);
+    demo.report(TrialId(4), &[("val_loss", 3.0)]);
+    demo
+}
+
+fn again(demo: &mut Demo, trial: TrialId, attempt: u32, resume: bool) {
+    let attempt = Attempt(attempt);
+    demo.event(Event::Started {
+        trial,
+        attempt,
+        until: None,
+        slot: 0,
+        resume,
+    });
+}
+
+/// Feeds a tracker the first `count` entries, with a sync after every third one.
+fn feed(tracker: &mut dyn Tracker, demo: &Demo, count: usize) {
+    let mut study = Study::default();
+    for entry in &demo.entries[..count] {
+        study.apply(entry).unwrap();
+        tracker.record(&study, entry).unwrap();
+        if entry.seq % 3 == 0 {
+            tracker.sync(&study).unwrap();
+        }
+    }
+    tracker.close(&study).unwrap();
+}
+
+/// Creates a study folder with metric rows of trial 2.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("2/metrics")).unwrap();
+    let rows = "{\"loss\": 1, \"rank\": 2}\n{\"loss\": NaN, \"step\": 3, \"at\": 1767225700.125}\n{\"loss\": 0.5, \"größe\": 2, \"at\": 1767225701.000}\n";
+    fs::write(folder.path().join("2/metrics/train.json"), rows).unwrap();
+    folder
+}
+
+fn written(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            let inside = written(&path).into_iter();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            found.extend(inside.map(|(file, bytes)| (format!("{name}/{file}"), bytes)));
+        } else {
+            found.insert(
+                path.file_name().unwrap().to_string_lossy().into_owned(),
+                fs::read(&path).unwrap(),
+            );
+        }
+    }
+    found
+}
+
+/// Returns all written files, with `ROOT` in place of the absolute path that MLflow needs.
+fn relative(folder: &tempfile::TempDir) -> BTreeMap<String, Vec<u8>> {
+    let root = folder.path().display().to_string();
+    let written = written(folder.path()).into_iter();
+    let relative = |(file, bytes): (String, Vec<u8>)| match String::from_utf8(bytes) {
+        Ok(text) => (file, text.replace(&root, "ROOT").into_bytes()),
+        Err(error) => (file, error.into_bytes()),
+    };
+    written.map(relative).collect()
+}
+
+#[test]
+fn the_same_entries_leave_the_same_bytes_however_often_the_run_was_cut() {
+    let demo = eventful();
+    for name in names() {
+        let (once, often) = (folder(), folder());
+        feed(build(name, once.path()).as_mut(), &demo, demo.entries.len());
+        for cut in [3, 8, 9, 11, 17, 22, 26, 29, demo.entries.len()] {
+            feed(build(name, often.path()).as_mut(), &demo, cut);
+        }
+        let (once, often) = (relative(&once), relative(&often));
+        assert!(once.len() > 1, "{name} writes nothing");
+        assert_eq!(
+            once.keys().collect::<Vec<_>>(),
+            often.keys().collect::<Vec<_>>(),
+            "{name}"
+        );
+        for (file, bytes) in &once {
+            assert!(
+                *bytes == often[file],
+                "{name} writes `{file}` otherwise after a cut"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_tracker_says_what_it_does_not_know_and_fails_without_a_folder() {
+    for name in names() {
+        let (built, said) = try_build(name, "command = ['cat']\ndirr = 'x'", None);
+        let messages: Vec<_> = said.list.iter().map(|said| said.message.clone()).collect();
+        assert!(
+            messages.contains(&"unknown key `dirr` in `[tracker]`".to_owned()),
+            "{name}: {messages:?}"
+        );
+        drop(built);
+        let options = if name == "program" {
+            "command = ['cat']"
+        } else {
+            ""
+        };
+        let (mut tracker, demo) = (try_build(name, options, None).0.unwrap(), eventful());
+        let mut study = Study::default();
+        let failed = demo.entries.iter().any(|entry| {
+            study.apply(entry).unwrap();
+            tracker
+                .record(&study, entry)
+                .and_then(|()| tracker.sync(&study))
+                .is_err()
+        });
+        assert!(failed, "{name} writes without a folder");
+    }
+}
+
+#[test]
+fn the_option_dir_is_a_folder_of_studies() {
+    let (study, elsewhere) = (folder(), tempfile::tempdir().unwrap());
+    for name in ["wandb", "tensorboard", "prov", "cmf"] {
+        let options = format!("dir = '{}'", elsewhere.path().display());
+        let mut tracker = try_build(name, &options, Some(study.path())).0.unwrap();
+        feed(tracker.as_mut(), &eventful(), 20);
+        assert!(
+            elsewhere.path().join("digits").exists() && !study.path().join("trackers").exists()
+        );
+        fs::remove_dir_all(elsewhere.path().join("digits")).unwrap();
+    }
+}
+
+#[test]
+fn a_program_gets_the_lines_of_the_journal() {
+    let (folder, demo) = (folder(), eventful());
+    feed(
+        build("program", folder.path()).as_mut(),
+        &demo,
+        demo.entries.len(),
+    );
+    let got = fs::read_to_string(folder.path().join("got")).unwrap();
+    let lines: Vec<_> = demo
+        .entries
+        .iter()
+        .map(|entry| serde_json::to_string(entry).unwrap() + "\n")
+        .collect();
+    assert_eq!(got, lines.concat());
+}
+
+#[test]
+fn a_program_that_fails_is_told_with_its_last_words() {
+    for (command, why) in [
+        (
+            "['sh', '-c', 'cat > /dev/null; echo no luck >&2; exit 3']",
+            "`sh` ended with exit status: 3: no luck",
+        ),
+        (
+            "['/nowhere/x']",
+            "`/nowhere/x` could not be started: No such file or directory (os error 2)",
+        ),
+    ] {
+        let folder = folder();
+        let mut tracker = try_build(
+            "program",
+            &format!("command = {command}"),
+            Some(folder.path()),
+        )
+        .0
+        .unwrap();
+        let (demo, mut study) = (eventful(), Study::default());
+        let mut result = Ok(());
+        for entry in &demo.entries {
+            study.apply(entry).unwrap();
+            result = result.and_then(|()| tracker.record(&study, entry));
+        }
+        let error = result.and_then(|()| tracker.close(&study)).unwrap_err();
+        assert_eq!(error.to_string(), why);
+    }
+}
+
+#[test]
+fn a_program_needs_a_command() {
+    for options in ["", "command = []", "command = 'cat'"] {
+        let (built, said) = try_build("program", options, None);
+        assert!(built.is_none() && said.has_errors(), "{options}");
+    }
+}
+
+#[test]
+fn odd_names_two_kinds_of_value_and_steps_that_go_back_harm_no_tracker() {
+    let mut demo = Demo::new(&[]);
+    let trial = demo.start(&[]);
+    let long = "n".repeat(250);
+    let names = [
+        "val_loss",
+        "a/b",
+        "../up",
+        ".",
+        "..",
+        "...",
+        "a.b",
+        "\u{fffd}\u{fffd}",
+        " ",
+        "'\"`$",
+        &*long,
+    ];
+    for (epoch, value) in [(2.0, 0.5), (1.0, f64::NAN), (1.0, 0.25)] {
+        let values: Vec<(&str, f64)> = names
+            .iter()
+            .map(|name| (*name, value))
+            .chain([("epoch", epoch)])
+            .collect();
+        demo.report(trial, &values);
+        let text = Datum::Text("no number".into());
+        demo.log(
+            trial,
+            LogRecord::Report {
+                values: vec![("a/b".into(), text), ("..".into(), Datum::Flag(true))],
+            },
+        );
+    }
+    for name in names {
+        demo.log(
+            trial,
+            LogRecord::Output {
+                name: name.into(),
+                value: Value::Int(1),
+            },
+        );
+        demo.log(
+            trial,
+            LogRecord::Param {
+                name: name.into(),
+                value: Value::Float(0.5),
+            },
+        );
+    }
+    demo.end(trial, Exit::Done);
+    let rows: String = names
+        .iter()
+        .flat_map(|name| {
+            [3, 1].map(|step| serde_json::json!({ *name: step, "step": step, "mixed": 1 }))
+        })
+        .chain([serde_json::json!({ "mixed": "two", "step": -4, "batch": 1e300, "rank": -1 })])
+        .map(|row| row.to_string() + "\n")
+        .collect();
+    for name in TRACKERS.iter().map(|kind| kind.name) {
+        let outer = tempfile::tempdir().unwrap();
+        let study = outer.path().join("deep/study");
+        fs::create_dir_all(study.join("1/metrics")).unwrap();
+        fs::write(study.join("1/metrics/train.json"), &rows).unwrap();
+        feed(build(name, &study).as_mut(), &demo, demo.entries.len());
+        let outside: Vec<String> = written(outer.path())
+            .into_keys()
+            .filter(|path| !path.starts_with("deep/study/"))
+            .collect();
+        assert!(outside.is_empty(), "{name} wrote {outside:?}");
+    }
+}
+
+/// Returns a study with one trial whose second of three reports is the best, with a model after
+/// each.
+fn best_in_the_middle() -> Demo {
+    let mut demo = Demo::new(&[]);
+    let trial = demo.start(&[]);
+    for (epoch, loss) in (1..).zip([0.5, 0.25, 0.75]) {
+        demo.report(trial, &[("val_loss", loss)]);
+        let (model_path, md5) = (
+            format!("epoch-{epoch}.bin"),
+            Some(format!("digest-{epoch}")),
+        );
+        demo.log(
+            trial,
+            LogRecord::Model {
+                model_path,
+                md5,
+                size: 1,
+                step: None,
+                held: None,
+                keep: false,
+                doubt: None,
+                partial: Vec::new(),
+            },
+        );
+    }
+    demo.end(trial, Exit::Done);
+    demo
+}
+
+fn kept_by(name: &str, demo: &Demo) -> BTreeMap<String, Vec<u8>> {
+    let folder = tempfile::tempdir().unwrap();
+    feed(
+        build(name, folder.path()).as_mut(),
+        demo,
+        demo.entries.len(),
+    );
+    relative(&folder)
+}
+
+#[test]
+fn prov_has_the_result_as_attributes_of_the_trial_in_both_documents() {
+    let files = kept_by("prov", &best_in_the_middle());
+    for document in ["trackers/prov/trial-1.json", "trackers/prov/study.json"] {
+        let document: serde_json::Value = serde_json::from_slice(&files[document]).unwrap();
+        let trial = &document["activity"]["run:trial-1"];
+        let names = [
+            "objective.val_loss",
+            "best_step",
+            "model_path",
+            "model_md5",
+            "model_step",
+        ];
+        let values = names.map(|name| match &trial[format!("swath:{name}")] {
+            serde_json::Value::Object(typed) => typed["$"].as_str().unwrap().to_owned(),
+            value => value.as_str().unwrap_or("absent").to_owned(),
+        });
+        assert_eq!(values, ["0.25", "2.0", "epoch-2.bin", "digest-2", "2.0"]);
+        assert_eq!(trial["swath:state"], "complete");
+    }
+}
+
+#[test]
+fn the_summary_of_wandb_has_the_result_with_every_dot_a_level() {
+    let files = kept_by("wandb", &best_in_the_middle());
+    let run = files
+        .values()
+        .map(|bytes| String::from_utf8_lossy(bytes))
+        .collect::<String>();
+    let result = "\"result\":{\"best_step\":2.0,\"model_path\":\"epoch-2.bin\",\"model_md5\":\"digest-2\",\
+                  \"model_step\":2.0,\"objective\":{\"val_loss\":0.25}}";
+    assert!(run.contains(result), "{run}");
+}
+
+#[test]
+fn the_columns_of_hparams_begin_with_the_results_and_say_their_rule() {
+    let files = kept_by("tensorboard", &best_in_the_middle());
+    let experiment = files
+        .iter()
+        .find(|(file, _)| file.starts_with("trackers/tensorboard/events"))
+        .unwrap();
+    let columns = String::from_utf8_lossy(experiment.1);
+    let place = |text: &str| {
+        columns
+            .find(text)
+            .unwrap_or_else(|| panic!("no `{text}` in {columns}"))
+    };
+    let result = place("result/objective.val_loss");
+    assert!(
+        result < place("val_loss (best)") && place("val_loss (best)") < place("result/best_step")
+    );
+    assert!(columns.contains("the best of a trial's reports"));
+}
+
+/// Returns the steps of all records with `tag` in a TensorBoard event file.
+fn steps_of_events(mut records: &[u8], tag: &str) -> Vec<i64> {
+    let mut steps = Vec::new();
+    let field = [&[tag.len() as u8], tag.as_bytes()].concat();
+    while let Some((length, _)) = records.split_first_chunk::<8>() {
+        let (record, rest) = records.split_at(16 + u64::from_le_bytes(*length) as usize);
+        let event = &record[12..record.len() - 4];
+        // The time takes nine bytes; the step follows as field 2.
+        if event.get(9) == Some(&16) && event.windows(field.len()).any(|window| window == field) {
+            steps.push(super::proto::varint(&event[10..]).unwrap().0 as i64);
+        }
+        records = rest;
+    }
+    steps
+}
+
+#[test]
+fn the_points_of_all_curves_of_a_study_are_on_one_axis_in_readers_of_whole_steps() {
+    let mut demo = Demo::new(&[]);
+    let whole = demo.start(&[]);
+    for epoch in [1.0, 2.0] {
+        demo.report(whole, &[("val_loss", 0.5), ("epoch", epoch)]);
+    }
+    demo.end(whole, Exit::Done);
+    let late = demo.start(&[]);
+    demo.report(late, &[("val_loss", 0.9)]);
+    demo.report(late, &[("val_loss", 0.8)]);
+    for epoch in [1.0, 1.25] {
+        demo.report(late, &[("val_loss", 0.5), ("epoch", epoch)]);
+    }
+    demo.report(late, &[("val_loss", 0.4)]);
+    demo.end(late, Exit::Done);
+    let folder = folder();
+    let expected: [(u32, &[i64]); 2] = [
+        (1, &[1_000_000, 2_000_000]),
+        (2, &[0, 0, 1_000_000, 1_250_000, 1_250_000]),
+    ];
+    for name in ["tensorboard", "mlflow"] {
+        feed(
+            build(name, folder.path()).as_mut(),
+            &demo,
+            demo.entries.len(),
+        );
+    }
+    let written = written(folder.path());
+    let path_has = |path: &str, parts: [&str; 2]| parts.iter().all(|part| path.contains(part));
+    for (trial, steps) in expected {
+        let events = format!("tensorboard/{trial}/");
+        let (_, bytes) = written
+            .iter()
+            .find(|(path, _)| path.contains(&events))
+            .unwrap();
+        assert_eq!(steps_of_events(bytes, "val_loss"), steps);
+        let tag = |(path, text): &(&String, &Vec<u8>)| {
+            path_has(path, ["mlruns", "tags/swath.trial"])
+                && **text == format!("digits/{trial}").into_bytes()
+        };
+        let (run, _) = written.iter().find(tag).unwrap();
+        let rows = &written[&run.replace("tags/swath.trial", "metrics/val_loss")];
+        let rows = String::from_utf8_lossy(rows);
+        let found: Vec<i64> = rows
+            .lines()
+            .map(|row| row.rsplit_once(' ').unwrap().1.parse().unwrap())
+            .collect();
+        assert_eq!(found, steps);
+    }
+}
