@@ -83,8 +83,8 @@ fn a_trial_that_reports_as_fast_as_it_can_does_not_wait_for_a_blocked_tracker() 
     };
     let registry = Registry::standard().tracker(BLOCKED);
     let sweep = registry.parse_for_function(source).ok().unwrap();
-    let mut opened = run::open(&sweep, Options::at(folder.path())).unwrap();
     let stale = RefCell::new(Vec::new());
+    let mut opened = run::open(&sweep, Options::at(folder.path())).unwrap();
     opened
         .record(|report| stale.borrow_mut().push(report))
         .unwrap();
@@ -129,7 +129,7 @@ fn a_second_ctrl_c_does_not_wait_for_a_server_that_does_not_answer() {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = server.local_addr().unwrap();
     let sweep = format!(
-        "name = \"hang\"\nrun = {{ command = [\"sleep\", \"300\"] }}\n[objective]\nmetric = \"loss\"\n\
+        "name = \"hang\"\nrun = {{ command = [\"sh\", \"-c\", \"sleep 300\"] }}\n[objective]\nmetric = \"loss\"\n\
          goal = \"min\"\n[search]\ntrials = 1\n[space]\nx = {{ min = 0.0, max = 1.0 }}\n\
          [[tracker]]\nname = \"mlflow\"\nuri = \"http://{address}\"\n"
     );

@@ -6,7 +6,7 @@
 //! progress.
 
 use crate::journal::{Journal, JournalError, StudyDir};
-use crate::study::Study;
+use crate::study::{Entry, IllegalEvent, Study};
 use crate::tracker::retry::{Heartbeat, beat, with_backoff, with_causes};
 use crate::tracker::{Tracker, TrackerError};
 use std::error::Error;
@@ -18,8 +18,11 @@ use std::time::{Duration, Instant};
 /// Time without progress after which the end of a run no longer waits for a tracker.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Time for trackers to end at once: when the run is to end quickly, or has failed.
+/// Time for trackers to write their last state when the run is to end quickly.
 const GRACE: Duration = Duration::from_millis(100);
+
+/// Time for the step that a tracker is in when the run has failed.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Interval between two looks at the journal.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
@@ -66,7 +69,7 @@ pub struct Followers {
 struct Follower {
     name: String,
     heartbeat: Arc<Heartbeat>,
-    thread: JoinHandle<Result<(), TrackerError>>,
+    thread: JoinHandle<Result<(), FollowError>>,
     /// The number of steps that the tracker had made when it was last looked at, and the time since
     /// which it has not made another.
     progress: (u64, Instant),
@@ -140,7 +143,7 @@ impl Drop for Followers {
             follower.thread.thread().unpark();
         }
         for follower in &self.followers {
-            while !follower.thread.is_finished() && began.elapsed() < GRACE {
+            while !follower.thread.is_finished() && began.elapsed() < FAREWELL {
                 thread::sleep(Duration::from_millis(1));
             }
         }
@@ -205,6 +208,20 @@ impl Follower {
     }
 }
 
+/// The reason why a tracker has stopped to follow the journal.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    /// The journal could not be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The journal contains an event that its study does not allow.
+    #[error(transparent)]
+    Illegal(#[from] IllegalEvent),
+    /// The tracker failed to write.
+    #[error(transparent)]
+    Tracker(#[from] TrackerError),
+}
+
 /// Feeds a tracker with the journal, from the first entry to the end of the run, on the thread of
 /// the tracker.
 ///
@@ -214,28 +231,28 @@ pub(super) fn follow(
     dir: &StudyDir,
     tracker: Box<dyn Tracker>,
     heartbeat: &Arc<Heartbeat>,
-) -> Result<(), TrackerError> {
+) -> Result<(), FollowError> {
     let mut feed = Feed {
         study: Study::default(),
         tracker,
         next_sync: Instant::now() + BETWEEN_SYNCS,
     };
     heartbeat.scope(|| {
-        let mut journal = Journal::open(dir).map_err(|error| unreadable(&error))?;
+        let mut journal = Journal::open(dir)?;
         loop {
             // An entry may be appended while the journal is read. At the end of the run there are
             // no further ones, so this flag must be older than the reading.
             let is_ending = heartbeat.is_ending();
             for entry in journal.by_ref() {
-                feed.take(&entry.map_err(|error| unreadable(&error))?)?;
+                feed.take(&entry?)?;
             }
             if is_ending {
-                return with_backoff(|| feed.tracker.close(&feed.study));
+                return Ok(with_backoff(|| feed.tracker.close(&feed.study))?);
             }
             feed.sync_if_due()?;
             heartbeat.pause(BETWEEN_LOOKS);
             beat()?;
-            journal.look_again().map_err(|error| unreadable(&error))?;
+            journal.look_again()?;
         }
     })
 }
@@ -249,13 +266,11 @@ struct Feed {
 
 impl Feed {
     /// Applies an entry to the replica and passes it to the tracker.
-    fn take(&mut self, entry: &crate::study::Entry) -> Result<(), TrackerError> {
-        self.study
-            .apply(entry)
-            .map_err(|error| TrackerError::Other(with_causes(&error)))?;
+    fn take(&mut self, entry: &Entry) -> Result<(), FollowError> {
+        self.study.apply(entry)?;
         self.tracker.record(&self.study, entry)?;
         beat()?;
-        self.sync_if_due()
+        Ok(self.sync_if_due()?)
     }
 
     fn sync_if_due(&mut self) -> Result<(), TrackerError> {
@@ -272,11 +287,6 @@ impl Feed {
 /// Returns the time of the next sync. Output that takes long to write is written rarely.
 pub(super) fn after_sync(began: Instant) -> Instant {
     Instant::now() + (began.elapsed() * SHARE).max(BETWEEN_SYNCS)
-}
-
-/// Returns the error of a tracker whose thread cannot read the journal.
-fn unreadable(error: &JournalError) -> TrackerError {
-    TrackerError::Other(with_causes(error))
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! Rebuilding a tracker's files from the journal and the trial folders.
 
-use super::follow::follow;
+use super::follow::{FollowError, follow};
 use crate::journal::{self, JournalError, Lock, StudyDir};
 use crate::provenance::Machine;
 use crate::source::{Diagnostics, Section, Source, Table};
 use crate::study::Timestamp;
 use crate::study::kind::find;
 use crate::sweep::{Registry, Rejected};
+use crate::tracker::Tracker;
 use crate::tracker::retry::Heartbeat;
-use crate::tracker::{Tracker, TrackerError};
 use std::sync::Arc;
 
 /// An error that prevents rebuilding a tracker's files.
@@ -23,9 +23,9 @@ pub enum RebuildError {
     /// The journal could not be read, or a process runs the study.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// The tracker failed to write.
+    /// The tracker could not follow the journal to its end.
     #[error(transparent)]
-    Tracker(#[from] TrackerError),
+    Follow(#[from] FollowError),
 }
 
 /// Lets the tracker `name` follow the journal from its first entry to its end, with the options of
