@@ -8,6 +8,8 @@ pub type Target = fn(&[u8]);
 
 /// Expressions of sweep files, and formulas of `--where`.
 pub const EXPRESSION: Target = targets::expression;
+/// Heads of HTTP requests to `swath ui`.
+pub const HTTP_REQUEST: Target = targets::http_request;
 /// Files that `swath import` reads.
 pub const IMPORT: Target = targets::import_file;
 /// Journals, and their salvage.

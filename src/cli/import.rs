@@ -130,7 +130,7 @@ impl From<ImportError> for Failure {
             ImportError::Unfit { ref hint, .. } => {
                 Self::usage(plain(&error.to_string())).hint(plain(hint))
             }
-            ImportError::Read { .. } => Self::caused(Code::Usage, &error),
+            _ => Self::caused(Code::Usage, &error),
         }
     }
 }

@@ -51,6 +51,9 @@ pub(crate) mod ui;
 pub(crate) mod verify;
 pub(crate) mod why;
 
+#[doc(hidden)]
+pub use ui::status as status_of_request;
+
 use args::{Cli, Command};
 use clap::Parser;
 use exit::{Code, Failure};

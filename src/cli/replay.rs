@@ -55,7 +55,7 @@ fn recompute(dir: &StudyDir) -> Result<Replayed, Failure> {
         ReplayError::Build(VersionError::Rejected(rejected)) => {
             super::sweeps::rejected(&rejected, false)
         }
-        ReplayError::Build(missing) => Failure::caused(Code::Tool, &missing),
+        other => Failure::caused(Code::Tool, &other),
     })
 }
 

@@ -195,11 +195,11 @@ impl From<RunError> for Failure {
             RunError::Driver(DriverError::Journal(journal)) => journal.into(),
             RunError::Rejected(rejected) => super::sweeps::rejected(&rejected, false),
             RunError::Resources(resources) => match &resources {
-                ResourceError::TooMuch { .. } => Self::caused(Code::Usage, &resources),
                 ResourceError::TooManyJobs { most, .. } => Self::caused(Code::Usage, &resources)
                     .hint(format!("leave `jobs` out, or set it to {most} or less; `gpus = 0.5` lets two trials share a GPU")),
                 ResourceError::Gpus(_) => Self::caused(Code::Usage, &resources)
                     .hint("leave `gpus` out to run without them, or name them: `swath run --gpus 0,1`"),
+                _ => Self::caused(Code::Usage, &resources),
             },
             RunError::Setup(_) => {
                 Self::caused(Code::Tool, &error).hint("no trial was started; mend the command and run again")

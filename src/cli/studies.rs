@@ -146,6 +146,7 @@ impl From<ReadError> for Failure {
         match error {
             ReadError::Formula(error) => error.into(),
             ReadError::Journal(error) => error.into(),
+            other => Self::caused(super::Code::Tool, &other),
         }
     }
 }

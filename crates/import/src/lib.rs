@@ -56,6 +56,7 @@ pub struct Imported {
 
 /// An error that prevents an import.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ImportError {
     /// The file could not be read.
     #[error("`{path}` could not be read")]

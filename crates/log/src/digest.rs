@@ -63,6 +63,7 @@ impl fmt::Display for LeftOut {
 
 /// The reason why a path has no digest.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum DigestError {
     /// The path does not exist.
     #[error("`{}` does not exist", .0.display())]

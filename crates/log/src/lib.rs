@@ -159,6 +159,7 @@ impl<'a> Point<'a> {
 
 /// The reason why a record could not be kept.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LoggerError {
     /// A variable that swath sets for its trials is missing or invalid.
     #[error("`{name}` {problem}: a trial's logger works only in a process that swath started")]

@@ -47,6 +47,7 @@ enum Part {
 
 /// Error of a selection.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SelectError {
     /// The word is not a selector.
     #[error("`{0}` names no trials")]

@@ -79,7 +79,6 @@ impl Trouble {
 
     pub(super) fn of(error: &AskTellError) -> Self {
         let cure = match error {
-            AskTellError::Run(_) => String::new(),
             AskTellError::NoSuchTrial(_) => {
                 "tell a trial that was asked for: {\"ask\": 1}".to_owned()
             }
@@ -102,6 +101,7 @@ impl Trouble {
             AskTellError::Refused(rejected) => {
                 return Self::of_rejected(rejected, "choose values of the space");
             }
+            _ => String::new(),
         };
         Self::new(error.to_string(), cure)
     }

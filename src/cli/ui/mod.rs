@@ -9,6 +9,7 @@ use crate::journal::{StudyDir, lock};
 use crate::report::page::Page;
 use crate::report::text::plain;
 use crate::report::view::View;
+pub use request::status;
 use request::{Answer, Guard, Wanted};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Sender, channel};

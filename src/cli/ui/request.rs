@@ -126,6 +126,15 @@ impl Guard {
     }
 }
 
+/// Returns the status that `swath ui` gives to a request. For the fuzz target.
+pub fn status(head: &[u8]) -> u16 {
+    let guard = Guard::new(8080, "token".to_owned());
+    match guard.judge(head) {
+        Wanted::Page | Wanted::Data { .. } => 200,
+        Wanted::Nothing(answer) => answer.status,
+    }
+}
+
 impl Answer {
     pub(super) fn new(status: u16, kind: &'static str, body: Vec<u8>) -> Self {
         Self {

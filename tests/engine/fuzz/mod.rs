@@ -60,6 +60,12 @@ fn no_sweep_file_panics() {
     assert_never_panics("sweep_file", targets::sweep_file, 600);
 }
 
+#[cfg(feature = "cli")]
+#[test]
+fn no_http_request_panics() {
+    assert_never_panics("http_request", targets::http_request, 5000);
+}
+
 #[test]
 fn no_expression_panics() {
     assert_never_panics("expression", targets::expression, 15_000);

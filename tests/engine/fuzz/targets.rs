@@ -41,6 +41,13 @@ fn assert_can_be_shown(rejected: &Rejected) {
     assert!(rejected.json().is_object() || rejected.json().is_array());
 }
 
+/// Target: the head of an HTTP request. It gets the page, or a status that refuses it.
+#[cfg(feature = "cli")]
+pub(crate) fn http_request(bytes: &[u8]) {
+    let status = swath::cli::status_of_request(bytes);
+    assert!([200, 400, 403, 404, 405].contains(&status), "{status}");
+}
+
 /// Returns the value of a name in expressions and formulas.
 fn value_of(name: &str) -> Option<Value> {
     match name {

@@ -80,6 +80,7 @@ impl Told {
 
 /// Reasons why a pilot could not work.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum PilotError {
     /// A file of the study could not be read or written.
     #[error("`{path}` could not be used")]

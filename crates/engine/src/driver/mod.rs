@@ -145,6 +145,7 @@ pub struct Driver<'a> {
 
 /// An error that ends a run.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum DriverError {
     /// The journal could not be read or written.
     #[error(transparent)]

@@ -29,6 +29,7 @@ pub struct Difference {
 
 /// An error that prevents a replay.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ReplayError<E: std::error::Error + 'static> {
     /// The journal could not be read or contains an illegal event.
     #[error(transparent)]

@@ -33,6 +33,7 @@ struct Device {
 
 /// Reasons why no devices can be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum GpuError {
     /// No driver program is on PATH.
     #[error("no GPU was found: neither `nvidia-smi` nor `rocm-smi` is on PATH")]

@@ -238,6 +238,7 @@ pub enum What {
 
 /// Reasons why an executor as a whole cannot go on.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ExecutorError {
     /// The threads of the rayon pool could not be started.
     #[error("could not start {slots} worker threads")]

@@ -165,6 +165,7 @@ impl Journal {
 
 /// An error of a journal or of its lock.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum JournalError {
     /// A file could not be read or written.
     #[error("`{path}` could not be read or written")]

@@ -44,6 +44,7 @@ pub trait Tracker: Send {
 
 /// The reason why a tracker could not write.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TrackerError {
     /// Occurs when a file could not be created, written or replaced.
     #[error("could not write `{path}`")]

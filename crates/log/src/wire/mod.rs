@@ -102,6 +102,7 @@ pub enum Said {
 
 /// The reason why a whole line is omitted.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Refused {
     /// The line is not a JSON object.
     #[error(transparent)]

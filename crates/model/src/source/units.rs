@@ -40,6 +40,7 @@ const LONGEST: f64 = 100.0 * 366.0 * 86_400.0;
 
 /// Reason why a text is not a duration or size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum UnitError {
     /// The text is empty.
     #[error("is empty")]

@@ -81,6 +81,7 @@ pub enum AxisKind {
 
 /// Reason why a configuration is not in the space.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Refusal {
     /// A parameter that is active in this configuration has no value.
     #[error("`{0}` is missing")]

@@ -6,6 +6,7 @@ use serde_json::{Map, Value as Json};
 
 /// A parameter that is absent or of another type than the caller asks for.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ParamError {
     /// The configuration has no parameter of this name.
     #[error("there is no parameter `{name}`; the configuration has {known}")]

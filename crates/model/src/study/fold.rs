@@ -11,6 +11,7 @@ use std::time::Duration;
 
 /// An event that cannot follow the events before it: swath did not write this journal.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum IllegalEvent {
     /// The sequence numbers of the entries are not dense.
     #[error("entry {found} stands where {wanted} belongs")]

@@ -13,6 +13,7 @@ const LISTED: usize = 40;
 
 /// Error of an expression over a study.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ReadError {
     /// An expression is invalid.
     #[error(transparent)]

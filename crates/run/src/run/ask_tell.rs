@@ -47,6 +47,7 @@ pub struct AskTell<'a> {
 /// An error of a call. The study is unchanged and can be used further, unless the error is
 /// [`Run`](Self::Run).
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum AskTellError {
     /// The study cannot continue.
     #[error(transparent)]

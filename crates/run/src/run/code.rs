@@ -15,6 +15,7 @@ const NAMED: usize = 5;
 
 /// An error that prevents trials from running the demanded version of the code.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CodeError {
     /// The working directory is in no git repository with a commit.
     #[error("`code = \"{code}\"` needs a git repository with a commit, and `{}` is in none", .folder.display())]

@@ -88,6 +88,7 @@ pub struct Opened<'a> {
 
 /// An error that prevents a sweep from running to its end.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RunError {
     /// A part of the sweep file cannot be built, for example a tracker.
     #[error("the sweep file was rejected")]

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 /// An error that prevents rebuilding a tracker's files.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RebuildError {
     /// The study has no copy of its sweep file, or it cannot be read.
     #[error("the study's sweep file could not be read")]

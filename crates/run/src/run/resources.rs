@@ -10,6 +10,7 @@ use crate::sweep::units::Bytes;
 
 /// An error about resources that this machine does not have.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ResourceError {
     /// A trial requests more of a resource than the machine has.
     #[error("each trial wants {wanted} of {what} (`resources.{key}`), this machine has {there}")]

@@ -6,6 +6,7 @@ use std::process::{Command, ExitStatus, Stdio};
 
 /// An error of the setup command.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SetupError {
     /// The command could not be started.
     #[error("the setup command `{command}` could not be started")]

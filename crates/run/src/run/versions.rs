@@ -16,6 +16,7 @@ pub struct Versions {
 
 /// An error that prevents the use of a version.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum VersionError {
     /// The study has no version with this digest.
     #[error("the study holds no sweep file with the digest {0}")]

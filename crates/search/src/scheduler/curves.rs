@@ -146,6 +146,7 @@ impl Draft {
 
 /// An error in a table of curves.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TableError {
     /// The text is not valid CSV.
     #[error("not a table: {0}")]

@@ -8,6 +8,7 @@ use std::cmp::Ordering;
 
 /// Reason why an expression has no value.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum EvalError {
     /// The result is the value of an inactive parameter.
     #[error("`{0}` does not exist here")]

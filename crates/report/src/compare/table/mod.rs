@@ -57,6 +57,7 @@ const TEXT: u64 = 0x7ffb_0000_0000_0000;
 
 /// Error while reading a table.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TableError {
     /// The input could not be read.
     #[error("it could not be read")]

@@ -44,6 +44,7 @@ pub struct Request<'a> {
 
 /// An error that prevents the repetition of a trial.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RerunError {
     /// The trial has never started.
     #[error("trial {0} has not started, so there is nothing to repeat")]
