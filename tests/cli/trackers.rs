@@ -146,7 +146,7 @@ fn a_second_ctrl_c_does_not_wait_for_a_server_that_does_not_answer() {
     let study = folder.path().join("logs/hang");
     assert!(wait_for_journal(&study, "\"placed\""));
     run.interrupt();
-    assert!(wait_for_journal(&study, "\"closed\""));
+    assert!(wait_for_journal(&study, "\"ended\""));
     let began = Instant::now();
     run.interrupt();
     while run.0.try_wait().unwrap().is_none() {

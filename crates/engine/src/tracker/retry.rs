@@ -106,9 +106,10 @@ impl Heartbeat {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
-    /// Waits on the tracker's thread. The end of the run, if it comes meanwhile, ends the pause.
-    pub fn pause(&self, duration: Duration) {
-        let (until, was_ending) = (Instant::now() + duration, self.is_ending());
+    /// Waits on the tracker's thread. The end of the run ends the pause, unless the thread knew of it
+    /// before: `was_ending` is what it last saw.
+    pub fn pause(&self, duration: Duration, was_ending: bool) {
+        let until = Instant::now() + duration;
         while !self.abandoned.load(Relaxed) && self.is_ending() == was_ending {
             match until.checked_duration_since(Instant::now()) {
                 Some(remaining) if !remaining.is_zero() => thread::park_timeout(remaining),
@@ -156,6 +157,7 @@ pub fn with_backoff<T>(
     let mut pause = FIRST_PAUSE;
     let mut failing_since = None;
     loop {
+        let is_ending = heartbeat.as_ref().is_some_and(|it| it.is_ending());
         let error = match act() {
             Err(error) if error.is_transient() => error,
             result => {
@@ -174,8 +176,8 @@ pub fn with_backoff<T>(
             return Err(error);
         }
         heartbeat.set_trouble(Some(with_causes(&error)));
-        let is_ending = heartbeat.is_ending();
-        heartbeat.pause(pause.min(if is_ending { LAST_PAUSE } else { LONGEST_PAUSE }));
+        let longest = if is_ending { LAST_PAUSE } else { LONGEST_PAUSE };
+        heartbeat.pause(pause.min(longest), is_ending);
         pause = pause.saturating_mul(2);
     }
 }

@@ -210,6 +210,7 @@ impl Follower {
 
 /// The reason why a tracker has stopped to follow the journal.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum FollowError {
     /// The journal could not be read.
     #[error(transparent)]
@@ -250,7 +251,7 @@ pub(super) fn follow(
                 return Ok(with_backoff(|| feed.tracker.close(&feed.study))?);
             }
             feed.sync_if_due()?;
-            heartbeat.pause(BETWEEN_LOOKS);
+            heartbeat.pause(BETWEEN_LOOKS, is_ending);
             beat()?;
             journal.look_again()?;
         }

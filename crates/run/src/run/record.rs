@@ -56,16 +56,18 @@ impl Listener for Recording<'_> {
             .sync_if_due(study)
             .into_iter()
             .for_each(&mut self.tell);
+        let Some(mut followers) = self.followers.take() else {
+            return;
+        };
         // The driver calls this after it has written the last entry to the journal, from which the
         // trackers read it.
-        let stale = match (self.is_closing, &mut self.followers) {
-            (false, Some(followers)) => followers.stale(),
-            (true, followers) => followers.take().map_or_else(Vec::new, |followers| {
-                let interrupt = self.interrupt.get();
-                let is_urgent = || interrupt.is_some_and(|it| it.urgency() >= Urgency::Kill);
-                followers.finish(is_urgent)
-            }),
-            (false, None) => Vec::new(),
+        let stale = if self.is_closing {
+            let interrupt = self.interrupt.get();
+            followers.finish(|| interrupt.is_some_and(|it| it.urgency() >= Urgency::Kill))
+        } else {
+            let stale = followers.stale();
+            self.followers = Some(followers);
+            stale
         };
         stale.into_iter().for_each(&mut self.tell);
     }
