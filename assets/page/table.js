@@ -1,14 +1,21 @@
 "use strict";
-// The table of trials: sorted, filtered, with only the rows in sight in the document.
+// The table of trials. Only the rows in view are in the document, so that large studies scroll
+// fast.
 
-const ROW = 26;
+/// Height of a row in pixels, as in the style sheet.
+const ROW_HEIGHT = 26;
+
+function isAbsent(value) {
+  return value === null || value === undefined || value === "";
+}
 
 class Table {
-  constructor(study, changed) {
+  /// `onPick` is called with the id of a trial whose checkbox was clicked.
+  constructor(study, onPick) {
     this.study = study;
-    this.changed = changed;
+    this.onPick = onPick;
     this.node = document.createElement("div");
-    this.node.className = "box";
+    this.node.className = "table-box";
     this.node.tabIndex = 0;
     this.node.setAttribute("aria-label", "trials");
     this.table = document.createElement("table");
@@ -19,7 +26,7 @@ class Table {
     this.refresh();
   }
 
-  /// Sorts and filters anew, and draws.
+  /// Filters, sorts and draws all rows again.
   refresh() {
     const { study } = this;
     this.rows = [];
@@ -27,10 +34,10 @@ class Table {
     const column = study.columns.find((column) => column.name === study.sort.key);
     if (column) {
       const sign = study.sort.down ? -1 : 1;
-      const absent = (value) => value === null || value === undefined || value === "";
       this.rows.sort((a, b) => {
         const [x, y] = [column.value(a), column.value(b)];
-        if (absent(x) || absent(y)) return absent(x) - absent(y) || a - b;
+        // Rows without a value are last in both directions.
+        if (isAbsent(x) || isAbsent(y)) return isAbsent(x) - isAbsent(y) || a - b;
         return (x < y ? -1 : x > y ? 1 : 0) * sign || a - b;
       });
     }
@@ -41,8 +48,8 @@ class Table {
 
   drawHead() {
     this.head.replaceChildren();
-    const line = this.head.insertRow();
-    line.append(document.createElement("th"));
+    const headRow = this.head.insertRow();
+    headRow.append(document.createElement("th"));
     for (const column of this.study.columns) {
       const cell = document.createElement("th");
       const button = document.createElement("button");
@@ -57,46 +64,48 @@ class Table {
         this.refresh();
       });
       cell.append(button);
-      line.append(cell);
+      headRow.append(cell);
     }
   }
 
   draw() {
-    const from = Math.max(0, Math.floor(this.node.scrollTop / ROW) - 10);
+    const from = Math.max(0, Math.floor(this.node.scrollTop / ROW_HEIGHT) - 10);
     if (from === this.from) return;
     this.from = from;
     const to = Math.min(this.rows.length, from + 45);
-    const pad = (count) => {
-      const line = document.createElement("tr");
-      line.className = "pad";
-      const cell = line.insertCell();
-      cell.colSpan = this.study.columns.length + 1;
-      cell.style.height = count * ROW + "px";
-      return line;
-    };
-    const lines = this.rows.slice(from, to).map((row) => this.line(row));
-    this.body.replaceChildren(pad(from), ...lines, pad(this.rows.length - to));
+    const rows = this.rows.slice(from, to).map((row) => this.tableRow(row));
+    this.body.replaceChildren(this.spacer(from), ...rows, this.spacer(this.rows.length - to));
   }
 
-  line(row) {
+  /// Returns an empty row with the height of `count` rows outside the view.
+  spacer(count) {
+    const spacer = document.createElement("tr");
+    spacer.className = "spacer";
+    const cell = spacer.insertCell();
+    cell.colSpan = this.study.columns.length + 1;
+    cell.style.height = count * ROW_HEIGHT + "px";
+    return spacer;
+  }
+
+  tableRow(row) {
     const { study } = this;
     const id = study.data.trials.id[row];
-    const line = document.createElement("tr");
-    if (study.data.best && study.data.best.trial === id) line.className = "best";
-    const box = document.createElement("input");
-    box.type = "checkbox";
-    box.checked = study.picked.has(id);
-    box.setAttribute("aria-label", "pick trial " + id);
-    if (box.checked) box.style.accentColor = `var(--pick${study.picked.get(id)})`;
-    box.addEventListener("change", () => this.changed(id));
-    line.insertCell().append(box);
+    const node = document.createElement("tr");
+    if (study.data.best && study.data.best.trial === id) node.className = "best";
+    const checkbox = document.createElement("input");
+    checkbox.type = "checkbox";
+    checkbox.checked = study.picked.has(id);
+    checkbox.setAttribute("aria-label", "pick trial " + id);
+    if (checkbox.checked) checkbox.style.accentColor = `var(--picked${study.picked.get(id)})`;
+    checkbox.addEventListener("change", () => this.onPick(id));
+    node.insertCell().append(checkbox);
     for (const column of study.columns) {
-      const cell = line.insertCell();
+      const cell = node.insertCell();
       cell.textContent = column.text(row);
       if (column.number) cell.className = "number";
       if (column.name === "state") cell.className = study.data.trials.state[row];
       if (!column.number || column.text(row).length > 20) cell.title = cell.textContent;
     }
-    return line;
+    return node;
   }
 }

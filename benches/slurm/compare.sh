@@ -1,28 +1,65 @@
 #!/usr/bin/env bash
-# Trials a second through pilots, beside the local pool and beside `sbatch --array` of the same program, in one run.
+# Compares the throughput of pilots with the local pool and with `sbatch --array`, for the same
+# program, in trials per second.
 #
-#     benches/slurm/compare.sh [TRIALS] [JOBS]       needs root; SWATH=… names the program (default: target/release/swath)
+#     benches/slurm/compare.sh [TRIALS] [JOBS]
+#
+# It needs root. SWATH names the binary (default: target/release/swath).
 set -euo pipefail
 trials=${1:-2000} jobs=${2:-300}
 root=$(cd "$(dirname "$0")/../.." && pwd)
 swath=${SWATH:-$root/target/release/swath}
 work=$(mktemp -d) && chmod 755 "$work"
 trap 'bash "$root/tests/slurm/stop-slurm.sh" --dir "$work/c" --rm; rm -rf "$work"' EXIT
-bash "$root/tests/slurm/start-slurm.sh" --dir "$work/c" --nodes 2 --cpus 8 --mem-mb 4000 --set MaxArraySize=10001 >/dev/null
+bash "$root/tests/slurm/start-slurm.sh" --dir "$work/c" --nodes 2 --cpus 8 --mem-mb 4000 \
+    --set MaxArraySize=10001 >/dev/null
 . "$work/c/env.sh"
 cd "$work"
-printf '#!/bin/sh\necho "{\\"loss\\": 0.5}" >> "${SWATH_RECORDS:-/dev/null}"\n' > trial.sh && chmod 755 trial.sh
+cat >trial.sh <<'END'
+#!/bin/sh
+echo '{"loss": 0.5}' >> "${SWATH_RECORDS:-/dev/null}"
+END
+chmod 755 trial.sh
 
-sweep() { # name, executor section
-    printf 'name = "%s"\n[run]\ncommand = ["./trial.sh"]\n[objective]\nmetric = "loss"\ngoal = "min"\n[search]\nsampler = "random"\ntrials = %s\n[resources]\njobs = 16\n[space]\nx = { min = 0.0, max = 1.0 }\n%b' "$1" "$trials" "$2" > "$1.toml"
+write_sweep() { # name: the executor's section is read from standard input
+    cat >"$1.toml" <<END
+name = "$1"
+[run]
+command = ["./trial.sh"]
+[objective]
+metric = "loss"
+goal = "min"
+[search]
+sampler = "random"
+trials = $trials
+[resources]
+jobs = 16
+[space]
+x = { min = 0.0, max = 1.0 }
+$(cat)
+END
 }
-sweep pool ''
-sweep pilots '[executor]\nname = "slurm"\npilots = 2\nslots = 8\n'
+write_sweep pool </dev/null
+write_sweep pilots <<'END'
+[executor]
+name = "slurm"
+pilots = 2
+slots = 8
+END
 
-seconds() { # from the first start to the last end, as the journal says
-    sed -n 's/.*"at":"\([^"]*\)".*"\(started\|ended\)".*/\1/p' "logs/$1/journal.jsonl" | sed -n '1p;$p' | while read -r at; do date -d "$at" +%s.%N; done | paste -sd' ' | awk '{print $2 - $1}'
+# run_seconds STUDY: prints the time from the first start to the last end in the journal.
+run_seconds() {
+    sed -n 's/.*"at":"\([^"]*\)".*"\(started\|ended\)".*/\1/p' "logs/$1/journal.jsonl" |
+        sed -n '1p;$p' | while read -r time; do date -d "$time" +%s.%N; done |
+        paste -sd' ' | awk '{print $2 - $1}'
 }
-row() { awk -v name="$1" -v count="$2" -v took="$3" 'BEGIN { printf "%-14s %6d in %7.2f s  %8.1f a second\n", name, count, took, count / took }'; }
+
+# print_row NAME COUNT SECONDS
+print_row() {
+    awk -v name="$1" -v count="$2" -v seconds="$3" 'BEGIN {
+        printf "%-14s %6d in %7.2f s  %8.1f a second\n", name, count, seconds, count / seconds
+    }'
+}
 
 for round in 1 2 3; do
     echo "round $round, load $(cut -d' ' -f1 /proc/loadavg)"
@@ -33,7 +70,7 @@ for round in 1 2 3; do
     id=$(sbatch --parsable --mem=10 -o /dev/null --array=0-$((jobs - 1)) trial.sh)
     while [ -n "$(squeue -h -r -j "$id" 2>/dev/null)" ]; do sleep 0.1; done
     end=$(date +%s.%N)
-    row "local pool" "$trials" "$(seconds pool)"
-    row "pilots 2 x 8" "$trials" "$(seconds pilots)"
-    row "sbatch --array" "$jobs" "$(echo "$end $begin" | awk '{print $1 - $2}')"
+    print_row "local pool" "$trials" "$(run_seconds pool)"
+    print_row "pilots 2 x 8" "$trials" "$(run_seconds pilots)"
+    print_row "sbatch --array" "$jobs" "$(echo "$end $begin" | awk '{print $1 - $2}')"
 done

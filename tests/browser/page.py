@@ -1,7 +1,8 @@
-"""The HTML page in a real browser: page.py SWATH [FOLDER FOR PICTURES].
+"""Tests the HTML page in a real browser: page.py SWATH [FOLDER FOR SCREENSHOTS].
 
-Opens what `swath export --html` and `swath ui` give: no complaint on the console, nothing asked of the network; filters, sorts, picks and
-brushes; readable at 1280 and at 400 pixels, light and dark; nothing in a name or value is taken for HTML; the live page follows a run.
+The page of `swath export --html` and `swath ui` opens without console errors or network requests.
+It filters, sorts, picks and brushes trials, fits 1280 and 400 pixels in light and dark, never
+parses names or values as HTML, and updates during a run.
 """
 
 import os
@@ -17,7 +18,8 @@ name = "browser"
 [run]
 command = ["sh", "-c", '''
 for epoch in 1 2 3 4 5 6; do
-  "$SWATH_PROGRAM" report epoch=$epoch val_loss=$(awk "BEGIN {{ print $SLOPE / $epoch + {x} }}") </dev/null
+  loss=$(awk "BEGIN {{ print 1.5 / $epoch + {x} }}")
+  "$SWATH_PROGRAM" report epoch=$epoch val_loss=$loss </dev/null
 done
 sleep 0.2''']
 [objective]
@@ -34,153 +36,208 @@ lr = { min = 1e-5, max = 1e-1, log = true }
 "a<b" = ["<img src=x onerror=alert(1)>", "</script><script>alert(2)</script>", "größe 数"]
 momentum = { min = 0.0, max = 0.99, when = "x > 0.5" }
 """
+EXPECTED_CHARTS = {
+    *("history", "curves", "parallel", "slice"),
+    *("contour", "importance", "rungs", "timeline"),
+}
+TABLE_ROWS = "document.querySelectorAll('.table-box tbody tr:not(.spacer)')"
+VISIBLE_COUNT = "swath.sections[0].study.shownCount"
 
 
 def main():
-    swath, pictures = os.path.abspath(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None
+    swath = os.path.abspath(sys.argv[1])
+    screenshots = os.path.abspath(sys.argv[2]) if len(sys.argv) > 2 else None
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        sweep(14)
-        run(swath, "run", "sweep.toml")
-        run(swath, "export", "browser", "--html", "report.html")
+        write_sweep(14)
+        run_swath(swath, "run", "sweep.toml")
+        run_swath(swath, "export", "browser", "--html", "report.html")
         browser = Chromium()
         try:
-            exported(browser, f"file://{folder}/report.html", pictures)
-            live(browser, swath)
+            test_exported_page(browser, f"file://{folder}/report.html", screenshots)
+            test_live_page(browser, swath)
         finally:
             browser.close()
     print("the page opens, filters, sorts, picks, brushes, fits and follows")
 
 
-def sweep(trials):
-    text = SWEEP.replace("TRIALS", str(trials)).replace("$SLOPE", "1.5")
+def write_sweep(trials):
     with open("sweep.toml", "w", encoding="utf-8") as file:
-        file.write(text)
+        file.write(SWEEP.replace("TRIALS", str(trials)))
 
 
-def run(swath, *args):
-    done = subprocess.run([swath, *args], env=os.environ | {"SWATH_PROGRAM": swath}, capture_output=True, text=True)
-    assert done.returncode == 0, f"{args}: {done.stdout}\n{done.stderr}"
+def run_swath(swath, *args):
+    result = subprocess.run(
+        [swath, *args], env=os.environ | {"SWATH_PROGRAM": swath}, capture_output=True, text=True
+    )
+    assert result.returncode == 0, f"{args}: {result.stdout}\n{result.stderr}"
 
 
-def exported(browser, url, pictures):
+def test_exported_page(browser, url, screenshots):
     for width in (1280, 400):
         for dark in (False, True):
-            browser.size(width, 900, dark)
-            browser.open(url)
-            browser.wait("window.swath && swath.sections.length === 1")
-            browser.run("swath.cards().forEach((card) => { card.seen = true; card.draw(); })")
-            assert browser.run("document.documentElement.scrollWidth") <= width, f"it is wider than {width} pixels"
-            drawn = browser.run("swath.cards().filter((card) => !card.node.hidden).map((card) => card.kind)")
-            assert {"history", "curves", "parallel", "slice", "contour", "importance", "rungs", "timeline"} <= set(drawn), drawn
-            back = browser.run("getComputedStyle(document.body).backgroundColor")
-            light = sum(int(part) for part in back[4:-1].split(",")) > 384
-            assert light != dark, back
-            if pictures:
-                os.makedirs(pictures, exist_ok=True)
-                browser.picture(os.path.join(pictures, f"page-{width}-{'dark' if dark else 'light'}.png"))
-            assert not browser.complaints, browser.complaints
-            assert set(browser.requests) <= {url}, browser.requests
-    browser.size(1280, 900)
+            test_appearance(browser, url, width, dark, screenshots)
+    browser.set_window(1280, 900)
     browser.open(url)
     browser.wait("window.swath && swath.sections.length === 1")
-    names_are_text(browser)
-    filters(browser)
-    sorts(browser)
-    picks(browser)
-    brushes(browser)
-    assert not browser.complaints, browser.complaints
+    test_names_are_text(browser)
+    test_filter(browser)
+    test_sorting(browser)
+    test_picking(browser)
+    test_brushing(browser)
+    assert not browser.errors, browser.errors
 
 
-def names_are_text(browser):
+def test_appearance(browser, url, width, dark, screenshots):
+    browser.set_window(width, 900, dark)
+    browser.open(url)
+    browser.wait("window.swath && swath.sections.length === 1")
+    browser.run("swath.cards().forEach((card) => { card.seen = true; card.draw(); })")
+    page_width = browser.run("document.documentElement.scrollWidth")
+    assert page_width <= width, f"the page is {page_width} pixels wide"
+    drawn = browser.run(
+        "swath.cards().filter((card) => !card.node.hidden).map((card) => card.kind)"
+    )
+    assert EXPECTED_CHARTS <= set(drawn), drawn
+    background = browser.run("getComputedStyle(document.body).backgroundColor")
+    is_light = sum(int(part) for part in background[4:-1].split(",")) > 384
+    assert is_light != dark, background
+    if screenshots:
+        os.makedirs(screenshots, exist_ok=True)
+        name = f"page-{width}-{'dark' if dark else 'light'}.png"
+        browser.save_screenshot(os.path.join(screenshots, name))
+    assert not browser.errors, browser.errors
+    assert set(browser.requests) <= {url}, browser.requests
+
+
+def test_names_are_text(browser):
     cells = browser.run("[...document.querySelectorAll('td')].map((cell) => cell.textContent)")
-    assert "<img src=x onerror=alert(1)>" in cells or "</script><script>alert(2)</script>" in cells, cells
+    markup = {"<img src=x onerror=alert(1)>", "</script><script>alert(2)</script>"}
+    assert markup & set(cells), cells
     assert browser.run("document.querySelectorAll('main img, main script').length") == 0
-    tip = browser.run("trialTip(swath.sections[0].study, 1).querySelectorAll('img, script').length")
-    assert tip == 0
+    tooltip = "trialTooltip(swath.sections[0].study, 1)"
+    assert browser.run(f"{tooltip}.querySelectorAll('img, script').length") == 0
 
 
-def say(browser, text):
-    """Types into the filter; returns how many trials are left."""
-    browser.run(f"{{ const box = document.querySelector('.filter'); box.value = {text!r}; box.dispatchEvent(new Event('input')); }}")
-    return browser.run("swath.sections[0].study.shownCount")
+def count_matches(browser, text):
+    """Types a text into the filter and returns the number of visible trials."""
+    browser.run(
+        f"""{{
+            const input = document.querySelector('.filter');
+            input.value = {text!r};
+            input.dispatchEvent(new Event('input'));
+        }}"""
+    )
+    return browser.run(VISIBLE_COUNT)
 
 
-def filters(browser):
-    assert say(browser, "x < 0.5") == browser.run("swath.sections[0].study.data.trials.axes[0].values.filter((x) => x < 0.5).length")
-    shown = browser.run("document.querySelector('.count').textContent")
-    assert shown.endswith("of 14"), shown
-    rows = browser.run("document.querySelectorAll('.box tbody tr:not(.pad)').length")
-    assert rows == browser.run("swath.sections[0].study.shownCount"), rows
-    assert say(browser, "nothing_of_the_kind = 3") == 14
-    assert browser.run("document.querySelector('.filter').classList.contains('wrong')")
-    assert say(browser, "complete") == 14 and say(browser, "failed") == 0
-    assert say(browser, "") == 14
+def test_filter(browser):
+    values = "swath.sections[0].study.data.trials.axes[0].values"
+    small_count = browser.run(f"{values}.filter((x) => x < 0.5).length")
+    assert count_matches(browser, "x < 0.5") == small_count
+    label = browser.run("document.querySelector('.count').textContent")
+    assert label.endswith("of 14"), label
+    row_count = browser.run(f"{TABLE_ROWS}.length")
+    assert row_count == browser.run(VISIBLE_COUNT), row_count
+    assert count_matches(browser, "unknown_column = 3") == 14
+    assert browser.run("document.querySelector('.filter').classList.contains('invalid')")
+    assert count_matches(browser, "complete") == 14
+    assert count_matches(browser, "failed") == 0
+    assert count_matches(browser, "") == 14
 
 
-def sorts(browser):
-    def column(name):
-        at = browser.run(f"[...document.querySelectorAll('th')].findIndex((cell) => cell.textContent.startsWith({name!r}))")
-        browser.run(f"document.querySelectorAll('th')[{at}].querySelector('button').click()")
-        texts = browser.run(f"[...document.querySelectorAll('.box tbody tr:not(.pad)')].map((row) => row.cells[{at}].textContent)")
-        return [float(text) for text in texts if text]
-    first = column("val_loss")
-    assert len(first) == 14 and first == sorted(first), first
-    second = column("val_loss")
-    assert second == sorted(second, reverse=True), second
-    some = column("momentum")
-    assert 0 < len(some) < 14 and some == sorted(some), some
+def click_column(browser, name):
+    """Clicks the header of a column and returns its numbers from top to bottom."""
+    headers = "[...document.querySelectorAll('th')]"
+    index = browser.run(f"{headers}.findIndex((cell) => cell.textContent.startsWith({name!r}))")
+    browser.run(f"{headers}[{index}].querySelector('button').click()")
+    texts = browser.run(f"[...{TABLE_ROWS}].map((row) => row.cells[{index}].textContent)")
+    return [float(text) for text in texts if text]
 
 
-def picks(browser):
-    browser.run("document.querySelector('.box tbody input').click()")
+def test_sorting(browser):
+    ascending = click_column(browser, "val_loss")
+    assert len(ascending) == 14 and ascending == sorted(ascending), ascending
+    descending = click_column(browser, "val_loss")
+    assert descending == sorted(descending, reverse=True), descending
+    conditional = click_column(browser, "momentum")
+    assert 0 < len(conditional) < 14 and conditional == sorted(conditional), conditional
+
+
+def test_picking(browser):
+    browser.run("document.querySelector('.table-box tbody input').click()")
     browser.wait("document.querySelectorAll('.chip').length === 1")
-    browser.run("{ const card = swath.cards().find((card) => card.kind === 'curves'); card.seen = true; card.draw(); }")
-    count = "swath.cards().find((card) => card.kind === 'curves').chart.getOption().series.at(-1).data.length"
-    assert browser.wait(count) == 1
+    card = "swath.cards().find((card) => card.kind === 'curves')"
+    browser.run(f"{{ const card = {card}; card.seen = true; card.draw(); }}")
+    # The last series of the chart has the picked trials.
+    assert browser.wait(f"{card}.chart.getOption().series.at(-1).data.length") == 1
     browser.run("document.querySelector('.chip').click()")
     browser.wait("document.querySelectorAll('.chip').length === 0")
 
 
-def brushes(browser):
-    browser.run("{ const card = swath.cards().find((card) => card.kind === 'parallel'); card.node.scrollIntoView(); card.seen = true; card.draw(); }")
+def test_brushing(browser):
+    browser.run(
+        """{
+            const card = swath.cards().find((card) => card.kind === 'parallel');
+            card.node.scrollIntoView();
+            card.seen = true;
+            card.draw();
+        }"""
+    )
     time.sleep(0.5)
-    # The upper half of the first axis: x above the middle of its range.
-    place = browser.run("""(() => {
+    # Select the upper half of the first axis: x above the middle of its range.
+    axis = browser.run("""(() => {
         const card = swath.cards().find((card) => card.kind === 'parallel');
-        const layout = card.chart.getModel().getComponent('parallel').coordinateSystem.getAxisLayout('dim0');
-        const box = card.box.getBoundingClientRect();
+        const parallel = card.chart.getModel().getComponent('parallel').coordinateSystem;
+        const layout = parallel.getAxisLayout('dim0');
+        const bounds = card.chartNode.getBoundingClientRect();
         const length = layout.axisExpandWindow ? 0 : card.chart.getHeight() - 60;
-        return { x: box.left + layout.position[0], top: box.top + 40, bottom: box.top + 40 + length };
+        const top = bounds.top + 40;
+        return { x: bounds.left + layout.position[0], top, bottom: top + length };
     })()""")
-    middle = (place["top"] + place["bottom"]) / 2
-    browser.drag([place["x"], place["top"] + 2], [place["x"], middle])
+    middle = (axis["top"] + axis["bottom"]) / 2
+    browser.drag([axis["x"], axis["top"] + 2], [axis["x"], middle])
     browser.wait("swath.sections[0].study.brush !== null")
-    left = browser.run("swath.sections[0].study.shownCount")
-    assert 0 < left < 14, f"{left} trials are selected"
-    low = browser.run("(() => { const { data, brush } = swath.sections[0].study; return Math.min(...data.trials.axes[0].values.filter((_, row) => brush.has(data.trials.id[row]))); })()")
-    assert low > 0.3, low
-    rows = browser.run("document.querySelectorAll('.box tbody tr:not(.pad)').length")
-    assert rows == left, (rows, left)
-    browser.run("[...document.querySelectorAll('button')].find((button) => button.textContent === 'show all').click()")
-    assert browser.run("swath.sections[0].study.shownCount") == 14
+    selected = browser.run(VISIBLE_COUNT)
+    assert 0 < selected < 14, f"{selected} trials are selected"
+    lowest = browser.run("""(() => {
+        const { data, brush } = swath.sections[0].study;
+        const isBrushed = (_, row) => brush.has(data.trials.id[row]);
+        return Math.min(...data.trials.axes[0].values.filter(isBrushed));
+    })()""")
+    assert lowest > 0.3, lowest
+    row_count = browser.run(f"{TABLE_ROWS}.length")
+    assert row_count == selected, (row_count, selected)
+    browser.run(
+        "[...document.querySelectorAll('button')]"
+        ".find((button) => button.textContent === 'show all').click()"
+    )
+    assert browser.run(VISIBLE_COUNT) == 14
 
 
-def live(browser, swath):
-    server = subprocess.Popen([swath, "ui", "browser"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+def test_live_page(browser, swath):
+    server = subprocess.Popen(
+        [swath, "ui", "browser"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    study = "swath.sections[0].study"
     try:
         url = server.stdout.readline().strip()
         browser.open(url)
-        browser.wait("window.swath && swath.sections.length === 1 && swath.sections[0].study.count === 14")
-        assert not browser.complaints, browser.complaints
-        sweep(34)
-        again = subprocess.Popen([swath, "run", "sweep.toml"], env=os.environ | {"SWATH_PROGRAM": swath}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        browser.wait("swath.sections[0].study.data.running")
-        assert again.wait(60) == 0
-        browser.wait("swath.sections[0].study.count === 34 && !swath.sections[0].study.data.running")
+        browser.wait(f"window.swath && swath.sections.length === 1 && {study}.count === 14")
+        assert not browser.errors, browser.errors
+        write_sweep(34)
+        second_run = subprocess.Popen(
+            [swath, "run", "sweep.toml"],
+            env=os.environ | {"SWATH_PROGRAM": swath},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        browser.wait(f"{study}.data.running")
+        assert second_run.wait(60) == 0
+        browser.wait(f"{study}.count === 34 && !{study}.data.running")
         assert browser.run("document.getElementById('live').textContent") == "live"
-        assert all(asked.startswith(url) for asked in browser.requests), browser.requests
-        assert not browser.complaints, browser.complaints
+        assert all(request.startswith(url) for request in browser.requests), browser.requests
+        assert not browser.errors, browser.errors
     finally:
         server.terminate()
         server.wait()

@@ -1,4 +1,5 @@
-"""DVC's own hashing finds the digests that a study has of its data sets, models and artifacts: files, folders, names that are not ASCII.
+"""DVC's own hashing computes the digests that a study records for its data sets, models and
+artifacts: files, folders, names that are not ASCII.
 
     SWATH=target/debug/swath python dvc_reader.py
 """
@@ -12,20 +13,23 @@ from pathlib import Path
 from dvc_data.hashfile.build import build
 from dvc_data.hashfile.db import HashFileDB
 from dvc_objects.fs.local import LocalFileSystem
-from fixtures.study import swath
+from fixtures.study import read_json_lines, run_swath
 
 TRAIN = """
 import json, os
+FILES = {"a.bin": bytes(range(256)) * 5000, "tief/é.bin": b"", "tief/b .txt": b"x\\r\\ny"}
+os.makedirs("modèle/tief", exist_ok=True)
+for name, data in FILES.items():
+    with open("modèle/" + name, "wb") as file:
+        file.write(data)
 with open(os.environ["SWATH_RECORDS"], "a", buffering=1) as records:
-    say = lambda **line: records.write(json.dumps(line) + "\\n")
-    os.makedirs("modèle/tief", exist_ok=True)
-    for name, data in [("a.bin", bytes(range(256)) * 5000), ("tief/é.bin", b""), ("tief/b\\n.txt".replace("\\n", " "), b"x\\r\\ny")]:
-        open("modèle/" + name, "wb").write(data)
-    say(kind="dataset", path="data/sub/win.txt")
-    say(kind="dataset", path="data/sub")
-    say(kind="artifact", path="data/sub/win.txt")
-    say(epoch=1, loss=0.5, model_path="modèle")
-    say(kind="model", path="modèle/a.bin")
+    def write(**line):
+        records.write(json.dumps(line) + "\\n")
+    write(kind="dataset", path="data/sub/win.txt")
+    write(kind="dataset", path="data/sub")
+    write(kind="artifact", path="data/sub/win.txt")
+    write(epoch=1, loss=0.5, model_path="modèle")
+    write(kind="model", path="modèle/a.bin")
 """
 
 SWEEP = """
@@ -42,36 +46,58 @@ trials = 1
 x = {{ min = 0.0, max = 1.0 }}
 """
 
+DATA = {
+    "é.txt": b"1",
+    "Z.csv": b"",
+    "sub/win.txt": b"1\r\n2\r\n",
+    "sub/.hidden": b"h",
+    "sub/a/b/c": b"c" * 70_000,
+}
 
-def digest(path):
-    """What `dvc add` would write."""
+
+def dvc_digest(path):
+    """Computes the digest that `dvc add` would record."""
     files = LocalFileSystem()
     with tempfile.TemporaryDirectory() as cache:
-        _, _, made = build(HashFileDB(files, cache), str(path), files, "md5", dry_run=True)
-        return made.hash_info.value
+        database = HashFileDB(files, cache)
+        _, _, built = build(database, str(path), files, "md5", dry_run=True)
+        return built.hash_info.value
+
+
+def recorded_digests(study):
+    """Returns the digests in the journal by path."""
+    digests = {}
+    for entry in read_json_lines(study / "journal.jsonl"):
+        ((event_kind, event),) = entry["event"].items()
+        if event_kind != "logged":
+            continue
+        ((kind, record),) = event["record"].items()
+        if kind == "dataset":
+            digests[record["data_dir"]] = record["md5"]
+        elif kind == "model":
+            digests[record["model_path"]] = record["md5"]
+        elif kind == "artifact":
+            digests[str(study / "1" / record["path"])] = record["md5"]
+    return digests
 
 
 with tempfile.TemporaryDirectory() as folder:
     folder = Path(folder)
-    for name, data in [("é.txt", b"1"), ("Z.csv", b""), ("sub/win.txt", b"1\r\n2\r\n"), ("sub/.hidden", b"h"), ("sub/a/b/c", b"c" * 70_000)]:
-        (folder / "data" / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / "data" / name).write_bytes(data)
+    for name, data in DATA.items():
+        path = folder / "data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
     (folder / "train.py").write_text(TRAIN, encoding="utf-8")
-    (folder / "sweep.toml").write_text(SWEEP.format(python=json.dumps(sys.executable)), encoding="utf-8")
-    ran = swath("run", "sweep.toml", "--quiet", cwd=folder)
-    study, found = folder / "logs" / "dvc", {}
-    for line in open(study / "journal.jsonl", encoding="utf-8"):
-        ((kind, event),) = json.loads(line)["event"].items()
-        if kind == "logged":
-            ((what, record),) = event["record"].items()
-            if what in ("dataset", "model"):
-                found[record["data_dir" if what == "dataset" else "model_path"]] = record["md5"]
-            elif what == "artifact":
-                found[str(study / "1" / record["path"])] = record["md5"]
-    assert len(found) == 6, (found, ran.stderr)
-    for path, md5 in found.items():
-        wanted = digest(folder / path)
-        assert md5 == wanted, (path, md5, wanted)
-    folders = sum(md5.endswith(".dir") for md5 in found.values())
-    assert folders == 3, found
-    print(f"DVC finds the {len(found)} digests of the study, {folders} of them of folders")
+    sweep = SWEEP.format(python=json.dumps(sys.executable))
+    (folder / "sweep.toml").write_text(sweep, encoding="utf-8")
+    result = run_swath("run", "sweep.toml", "--quiet", cwd=folder)
+    digests = recorded_digests(folder / "logs" / "dvc")
+    assert len(digests) == 6, (digests, result.stderr)
+    for path, md5 in digests.items():
+        expected = dvc_digest(folder / path)
+        assert md5 == expected, (path, md5, expected)
+    folder_count = sum(md5.endswith(".dir") for md5 in digests.values())
+    assert folder_count == 3, digests
+    print(
+        f"DVC computes the {len(digests)} digests of the study, {folder_count} of them of folders"
+    )

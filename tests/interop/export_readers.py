@@ -1,5 +1,5 @@
-"""pandas, DuckDB, pyarrow and csvkit read every table that `swath export` writes, without options, and find in it what the journal says; the
-numbers of `swath compare` are those of SciPy.
+"""pandas, DuckDB, pyarrow and csvkit read all tables that `swath export` writes, without options.
+The values are those of the journal, and the numbers of `swath compare` are those of SciPy.
 
     export_readers.py logs/STUDY
 """
@@ -7,9 +7,9 @@ numbers of `swath compare` are those of SciPy.
 
 import json
 import math
+import os
 import subprocess
 import sys
-import os
 import tempfile
 from pathlib import Path
 
@@ -19,26 +19,22 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 import scipy.stats
-
-sys.path.insert(0, str(Path(__file__).parent / "fixtures"))
-from study import make, number, same  # noqa: E402
+from fixtures.study import parse_number, read_json_lines, run_study
 
 
 def swath(*args):
-    ran = subprocess.run([os.environ["SWATH"], *args], check=False, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout
+    result = subprocess.run(
+        [os.environ["SWATH"], *args], check=False, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
-def absent(value):
-    return value is None or value is pandas.NaT or value is pandas.NA
-
-
-def journal(folder):
-    """Parameters and all reports of each trial, as the journal has them."""
+def read_journal(folder):
+    """Returns the parameters and all reports of each trial, and the resource of the scheduler."""
     params, reports, resource = {}, {}, None
-    for line in open(folder / "journal.jsonl", encoding="utf-8"):
-        ((kind, event),) = json.loads(line)["event"].items()
+    for entry in read_json_lines(folder / "journal.jsonl"):
+        ((kind, event),) = entry["event"].items()
         if kind == "opened":
             resource = event["header"].get("resource")
         elif kind == "created":
@@ -50,16 +46,16 @@ def journal(folder):
     return params, reports, resource
 
 
-def readers(path):
-    """Every reader that takes the file, with its rows as dictionaries."""
-    kind = path.suffix[1:]
-    sql = duckdb.sql(f"SELECT * FROM '{path}'")
-    yield "duckdb", [dict(zip(sql.columns, row)) for row in sql.fetchall()]
-    if kind == "csv":
+def read_table(path):
+    """Yields the name of each reader of the format, and the rows that it returns."""
+    format = path.suffix[1:]
+    table = duckdb.sql(f"SELECT * FROM '{path}'")
+    yield "duckdb", [dict(zip(table.columns, row)) for row in table.fetchall()]
+    if format == "csv":
         yield "pandas", pandas.read_csv(path).to_dict("records")
         yield "pyarrow", pyarrow.csv.read_csv(path).to_pylist()
-        yield "csvkit", csvkit(path)
-    elif kind == "parquet":
+        yield "csvkit", read_with_csvkit(path)
+    elif format == "parquet":
         yield "pandas", pandas.read_parquet(path).to_dict("records")
         yield "pyarrow", pyarrow.parquet.read_table(path).to_pylist()
     else:
@@ -67,87 +63,159 @@ def readers(path):
         yield "pyarrow", pyarrow.json.read_json(path).to_pylist()
 
 
-def csvkit(path):
-    """What `csvjson` makes of a table: it finds out the separator and the types by itself, and writes numbers as doubles."""
-    ran = subprocess.run([Path(sys.executable).with_name("csvjson"), path], check=True, capture_output=True, text=True)
-    return json.loads(ran.stdout)
+def read_with_csvkit(path):
+    """Returns the rows of `csvjson`, which detects separator and types and writes doubles."""
+    csvjson = Path(sys.executable).with_name("csvjson")
+    result = subprocess.run([csvjson, path], check=True, capture_output=True, text=True)
+    return json.loads(result.stdout)
 
 
-def equal(found, said, rounded=False):
-    """A cell is what was said; nothing and NaN are one in pandas and in CSV. `rounded`: pandas reads JSON to 15 decimals by default."""
-    said = number(said) if isinstance(said, str) else said
-    if said is None or (isinstance(said, float) and math.isnan(said)):
-        return absent(found) or (isinstance(found, float) and math.isnan(found)) or found == "nan"
-    if isinstance(said, list):
-        return json.loads(found) == said if isinstance(found, str) else list(found) == said
-    if isinstance(said, float) and isinstance(found, str):
-        return float(found) == said
-    if rounded and isinstance(said, float):
-        return math.isclose(found, said, rel_tol=1e-9)
-    return found == said
+def is_absent(cell):
+    return cell is None or cell is pandas.NaT or cell is pandas.NA
 
 
-compared = 0
-with tempfile.TemporaryDirectory() as scratch:
-    scratch = Path(scratch)
-    (scratch / "made").mkdir()
-    for study in [Path(sys.argv[1]), make(scratch / "made", "").folder]:
-        params, reports, resource = journal(study)
-        for long in [False, True]:
-            for kind in ["csv", "jsonl", "parquet"]:
-                path = scratch / f"table.{kind}"
-                swath("export", str(study), "-o", str(path), *(["--long"] if long else []))
-                has_nan = any(isinstance(v, str) and v in ("nan", "inf", "-inf") for rs in reports.values() for r in rs for v in r.values())
-                if kind == "jsonl" and has_nan:
-                    continue  # documented: JSON has no NaN, so a column would be of two types
-                for who, rows in readers(path):
-                    seen = {}
-                    for row in rows:
-                        trial = row.get("trial_id", row.get("trial"))
-                        if not long:
-                            for name, value in params[trial].items():
-                                found = row[f"param.{name}"] if kind != "jsonl" else row["params"].get(name)
-                                assert equal(found, value, kind == "jsonl" and who == "pandas"), (who, path, trial, name, found, value)
-                                compared += 1
-                            seen[trial] = 1
-                            continue
-                        at = seen.get(trial, 0)
-                        seen[trial] = at + 1
-                        said = reports[trial][at]
-                        assert row["report"] == at + 1 and row["step"] == said.get(resource, at + 1), (who, path, row)
-                        for name, value in said.items():
-                            if name in ("model_path", "artifact"):
-                                continue
-                            found = row[f"metric.{name}"] if kind != "jsonl" else row["values"].get(name)
-                            assert equal(found, value, kind == "jsonl" and who == "pandas"), (who, path, trial, name, found, value)
-                            compared += 1
-                    wanted = {trial: len(said) if long else 1 for trial, said in reports.items() if said or not long}
-                    assert seen == wanted, (who, path, seen, wanted)
+def is_nan(value):
+    return isinstance(value, float) and math.isnan(value)
 
-    table = scratch / "seeds.csv"
-    wave = [((i * i * 37 + i) % 101) / 100 for i in range(40)]
-    data = {("a", s): 0.40 + wave[s] / 10 for s in range(6)} | {("b", s): 0.47 + wave[s] / 10 + wave[s + 9] / 30 for s in range(6)}
-    data |= {("c", s): 0.41 + wave[s] / 10 + wave[s + 20] / 30 for s in range(6)}
-    table.write_text("model,seed,loss\n" + "".join(f"{m},{s},{v!r}\n" for (m, s), v in data.items()))
 
-    def p(one, other, paired):
-        a, b = ([data[m, s] for s in range(6)] for m in (one, other))
-        return scipy.stats.ttest_rel(a, b).pvalue if paired else scipy.stats.ttest_ind(a, b, equal_var=False).pvalue
+def equal(cell, value, rounded=False):
+    """Compares a cell with a value of the journal. pandas and CSV do not separate absent from NaN.
+    With `rounded`, the reader rounds numbers: pandas reads JSON to 15 decimals by default."""
+    value = parse_number(value) if isinstance(value, str) else value
+    if value is None or is_nan(value):
+        return is_absent(cell) or is_nan(cell) or cell == "nan"
+    if isinstance(value, list):
+        return json.loads(cell) == value if isinstance(cell, str) else list(cell) == value
+    if isinstance(value, float) and isinstance(cell, str):
+        return float(cell) == value
+    if rounded and isinstance(value, float):
+        return math.isclose(cell, value, rel_tol=1e-9)
+    return cell == value
 
+
+def compare_values(path, reader, row, column, group, values):
+    """Compares values of the journal with the cells of a row. A column is named `column.name`; in
+    JSON the cells are nested in `group`. Returns the number of values."""
+    is_json = path.suffix == ".jsonl"
+    for name, value in values.items():
+        cell = row[group].get(name) if is_json else row[f"{column}.{name}"]
+        rounded = is_json and reader == "pandas"
+        assert equal(cell, value, rounded), (reader, path, name, cell, value)
+    return len(values)
+
+
+def compare_export(path, long, params, reports, resource):
+    """Compares an exported table with the journal in all readers and counts the values."""
+    compared = 0
+    for reader, rows in read_table(path):
+        row_counts = {}
+        for row in rows:
+            trial = row.get("trial_id", row.get("trial"))
+            index = row_counts.get(trial, 0)
+            row_counts[trial] = index + 1
+            if not long:
+                compared += compare_values(path, reader, row, "param", "params", params[trial])
+                continue
+            report = reports[trial][index]
+            assert row["report"] == index + 1, (reader, path, row)
+            assert row["step"] == report.get(resource, index + 1), (reader, path, row)
+            metrics = {
+                name: value
+                for name, value in report.items()
+                if name not in ("model_path", "artifact")
+            }
+            compared += compare_values(path, reader, row, "metric", "values", metrics)
+        expected = {
+            trial: len(reports[trial]) if long else 1
+            for trial in reports
+            if reports[trial] or not long
+        }
+        assert row_counts == expected, (reader, path, row_counts, expected)
+    return compared
+
+
+def has_non_finite(reports):
+    return any(
+        isinstance(value, str) and value in ("nan", "inf", "-inf")
+        for trial_reports in reports.values()
+        for report in trial_reports
+        for value in report.values()
+    )
+
+
+def compare_exports(study, folder):
+    """Compares all tables of a study with its journal and counts the values."""
+    params, reports, resource = read_journal(study)
+    compared = 0
+    for long in [False, True]:
+        for format in ["csv", "jsonl", "parquet"]:
+            # JSON has no NaN, so a column would have values of two types (see docs/export.md).
+            if format == "jsonl" and has_non_finite(reports):
+                continue
+            path = folder / f"table.{format}"
+            swath("export", str(study), "-o", str(path), *(["--long"] if long else []))
+            compared += compare_export(path, long, params, reports, resource)
+    return compared
+
+
+def p_value(left, right, paired):
+    if paired:
+        return scipy.stats.ttest_rel(left, right).pvalue
+    return scipy.stats.ttest_ind(left, right, equal_var=False).pvalue
+
+
+def holm_correction(p, family):
+    """Returns the p-value after the step-down correction of Holm (1979)."""
+    return max(
+        min(1, value * (len(family) - rank))
+        for rank, value in enumerate(sorted(family))
+        if value <= p
+    )
+
+
+def is_close(left, right):
+    return math.isclose(left, right, rel_tol=1e-9)
+
+
+def compare_statistics(folder):
+    """Compares p-values and intervals of `swath compare` with SciPy and counts the values."""
+    noise = [((i * i * 37 + i) % 101) / 100 for i in range(40)]
+    losses = {
+        "a": [0.40 + noise[seed] / 10 for seed in range(6)],
+        "b": [0.47 + noise[seed] / 10 + noise[seed + 9] / 30 for seed in range(6)],
+        "c": [0.41 + noise[seed] / 10 + noise[seed + 20] / 30 for seed in range(6)],
+    }
+    lines = [
+        f"{model},{seed},{loss!r}\n"
+        for model, values in losses.items()
+        for seed, loss in enumerate(values)
+    ]
+    path = folder / "seeds.csv"
+    path.write_text("model,seed,loss\n" + "".join(lines))
+    compared = 0
     for paired in [True, False]:
-        options = [] if paired else ["--unpaired"]
-        said = json.loads(swath("compare", str(table), "--by", "model", "-m", "loss", "--json", *options))
-        first = said["groups"][0]["by"]["model"]
-        raw = {m: p(m, first, paired) for m in "abc" if m != first}
-        (x, y) = raw
-        family = sorted([raw[x], raw[y], p(x, y, paired)])
-        for group in said["groups"][1:]:
-            model = group["by"]["model"]
-            assert math.isclose(group["p_uncorrected"], raw[model], rel_tol=1e-9), group
-            holm = max(min(1, value * (3 - rank)) for rank, value in enumerate(family) if value <= raw[model])
-            assert math.isclose(group["p"], holm, rel_tol=1e-9), (group, holm)
-            low, high = scipy.stats.t.interval(0.95, 5, group["mean"], group["std"] / math.sqrt(6))
-            assert math.isclose(group["low"], low, rel_tol=1e-9) and math.isclose(group["high"], high, rel_tol=1e-9), group
+        options = ["--by", "model", "-m", "loss", "--json", *([] if paired else ["--unpaired"])]
+        groups = json.loads(swath("compare", str(path), *options))["groups"]
+        best, *others = [group["by"]["model"] for group in groups]
+        uncorrected = {model: p_value(losses[model], losses[best], paired) for model in others}
+        between_others = p_value(*(losses[model] for model in others), paired)
+        family = [*uncorrected.values(), between_others]
+        for group in groups[1:]:
+            p = uncorrected[group["by"]["model"]]
+            assert is_close(group["p_uncorrected"], p), group
+            assert is_close(group["p"], holm_correction(p, family)), (group, family)
+            error = group["std"] / math.sqrt(6)
+            low, high = scipy.stats.t.interval(0.95, 5, group["mean"], error)
+            assert is_close(group["low"], low) and is_close(group["high"], high), group
             compared += 4
-assert same(1.0, 1.0) and compared > 1000, compared
+    return compared
+
+
+with tempfile.TemporaryDirectory() as folder:
+    folder = Path(folder)
+    (folder / "study").mkdir()
+    studies = [Path(sys.argv[1]), run_study(folder / "study", "").folder]
+    compared = sum(compare_exports(study, folder) for study in studies)
+    compared += compare_statistics(folder)
+assert compared > 1000, compared
 print(f"{compared} values compared")

@@ -1,6 +1,7 @@
-"""Studies that a real Optuna wrote, by SQLite and by its journal, are imported with every parameter, value and state as Optuna has them.
+"""`swath import` reads studies that Optuna has written to SQLite and to its journal, with all
+parameters, values and states.
 
-usage: python optuna_import.py STUDY     (STUDY is not looked at; the binary is $SWATH)
+usage: python optuna_import.py STUDY     (STUDY is ignored; $SWATH names the binary)
 """
 # needs: optuna==5.0.0
 
@@ -47,7 +48,7 @@ CHOICES = ["a", "b", None, True, 3]
 def objective(trial):
     x = trial.suggest_float("x", 1e-3, 1.0, log=True)
     kind = trial.suggest_categorical("kind", CHOICES)
-    n = trial.suggest_int("n", 1, 9)  # one more than the sweep has
+    n = trial.suggest_int("n", 1, 9)  # the range of the sweep ends at 8
     step = trial.suggest_float("step", 0.0, 1.0, step=0.1)
     if kind == "a":
         trial.suggest_float("width", 0.0, 2.0)
@@ -57,57 +58,74 @@ def objective(trial):
             raise optuna.TrialPruned()
     trial.set_user_attr("latency", n * 1.5)
     if n == 4:
-        return float("nan")  # Optuna makes it a failed trial
+        return float("nan")  # in Optuna, the trial fails
     return math.inf if n == 5 else x * n + step
 
 
 def main(swath):
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        stores = {
-            "sqlite": (f"sqlite:///{folder}/o.db", folder / "o.db"),
-            "journal": (JournalStorage(JournalFileBackend(f"{folder}/o.log")), folder / "o.log"),
-        }
-        for name, (storage, path) in stores.items():
-            optuna.create_study(storage=storage, study_name="other")
-            study = optuna.create_study(storage=storage, study_name="digits")
-            study.optimize(objective, n_trials=40)
-            study.enqueue_trial({"x": 0.5})
-            sweep = folder / f"{name}.toml"
-            sweep.write_text(SWEEP.format(name=name))
-            run = lambda *words: subprocess.run([swath, "--logs", folder / "logs", *words], capture_output=True, text=True)
-            asked = run("import", sweep, path)
-            assert asked.returncode == 2 and "`digits`" in asked.stderr, asked.stderr
-            done = run("import", sweep, path, "--study", "digits")
-            assert done.returncode == 0 and "imported 40 trials" in done.stderr, done.stderr
-            rows = list(csv.DictReader(io.StringIO(run("export", name).stdout)))
-            assert len(rows) == 40
-            outside = set(re.findall(r"trial (\d+) is outside", done.stderr))
-            compared = compare(study, rows)
-            misfits = [row for row in rows if int(row["param.n"]) > 8]
-            assert outside <= {row["trial_id"] for row in misfits}, (outside, done.stderr)
-            assert "1 trial had not ended" in done.stderr, done.stderr
-            again = run("import", sweep, path, "--study", "digits")
-            assert "imported 0 trials" in again.stderr and "40 trials had been imported before" in again.stderr, again.stderr
-            best = [t for t in study.get_trials() if t.state.name == "COMPLETE" and math.isfinite(t.value)]
-            best = [t for t in best if t.params["n"] * 1.5 <= 8]
-            if best:
-                wanted = min(best, key=lambda t: t.value)
-                assert run("best", name).stdout.startswith(f"trial {wanted.number + 1}:"), run("best", name).stdout
-            print(f"{name}: 40 trials, {compared} values compared, {len(misfits)} outside the space")
+        journal = JournalStorage(JournalFileBackend(f"{folder}/o.log"))
+        check_import(swath, folder, "sqlite", f"sqlite:///{folder}/o.db", folder / "o.db")
+        check_import(swath, folder, "journal", journal, folder / "o.log")
+
+
+def check_import(swath, folder, name, storage, path):
+    """Imports a study of 40 trials from a storage and compares it with Optuna's own view."""
+
+    def run(*args):
+        command = [swath, "--logs", folder / "logs", *args]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    optuna.create_study(storage=storage, study_name="other")
+    study = optuna.create_study(storage=storage, study_name="digits")
+    study.optimize(objective, n_trials=40)
+    study.enqueue_trial({"x": 0.5})
+    sweep = folder / f"{name}.toml"
+    sweep.write_text(SWEEP.format(name=name))
+    ambiguous = run("import", sweep, path)
+    assert ambiguous.returncode == 2 and "`digits`" in ambiguous.stderr, ambiguous.stderr
+    imported = run("import", sweep, path, "--study", "digits")
+    assert imported.returncode == 0, imported.stderr
+    assert "imported 40 trials" in imported.stderr, imported.stderr
+    assert "1 trial had not ended" in imported.stderr, imported.stderr
+    rows = list(csv.DictReader(io.StringIO(run("export", name).stdout)))
+    assert len(rows) == 40
+    compared = compare(study, rows)
+    reported_outside = set(re.findall(r"trial (\d+) is outside", imported.stderr))
+    outside = {row["trial_id"] for row in rows if int(row["param.n"]) > 8}
+    assert reported_outside <= outside, (reported_outside, imported.stderr)
+    repeated = run("import", sweep, path, "--study", "digits")
+    assert "imported 0 trials" in repeated.stderr, repeated.stderr
+    assert "40 trials had been imported before" in repeated.stderr, repeated.stderr
+    feasible = [
+        trial
+        for trial in study.get_trials()
+        if trial.state.name == "COMPLETE"
+        and math.isfinite(trial.value)
+        and trial.params["n"] * 1.5 <= 8
+    ]
+    if feasible:
+        best = min(feasible, key=lambda trial: trial.value)
+        output = run("best", name).stdout
+        assert output.startswith(f"trial {best.number + 1}:"), output
+    print(f"{name}: 40 trials, {compared} values compared, {len(outside)} outside the space")
 
 
 def compare(study, rows):
+    """Compares the rows of the table with the trials of Optuna and counts the values."""
     compared = 0
     for trial, row in zip(study.get_trials(deepcopy=False), rows):
         for key, value in trial.params.items():
             cell = row[f"param.{key}"]
             if isinstance(value, float):
-                # A step of ours is the decimal number, Optuna's the sum of steps.
-                assert float(cell) == value or (key == "step" and abs(float(cell) - value) < 1e-12), (key, cell, value)
+                # swath rounds steps to decimal numbers; Optuna adds them up.
+                assert float(cell) == value or (
+                    key == "step" and abs(float(cell) - value) < 1e-12
+                ), (key, cell, value)
             else:
-                wanted = "true" if value is True else str(value)
-                assert cell == wanted, (key, cell, value)
+                expected = "true" if value is True else str(value)
+                assert cell == expected, (key, cell, value)
             compared += 1
         if row["param.n"] != "9":
             assert row["param.fresh"] == "2", row
@@ -119,7 +137,10 @@ def compare(study, rows):
             assert row["state"] == "failed", (row, trial)
         elif state == "PRUNED":
             assert row["state"] == "stopped", (row, trial)
-            assert float(row["metric.loss"]) == trial.intermediate_values[max(trial.intermediate_values)], row
+            assert (
+                float(row["metric.loss"])
+                == trial.intermediate_values[max(trial.intermediate_values)]
+            ), row
             assert float(row["step"]) == max(trial.intermediate_values), row
         if "latency" in trial.user_attrs:
             assert float(row["metric.latency"]) == trial.user_attrs["latency"], row

@@ -1,6 +1,6 @@
-"""pandas reads trials.csv without options, and every float is the one that was reported, bit for bit.
+"""pandas reads trials.csv without options; all floats equal the reported ones, bit for bit.
 
-    pandas_csv.py logs/STUDY
+pandas_csv.py logs/STUDY
 """
 # needs: pandas
 
@@ -24,10 +24,14 @@ for trial, row in table[table["state"] == "complete"].iterrows():
         if isinstance(value, (int, float)):
             assert cell == value, (trial, name, cell, value)
             compared += 1
-    absent = [name for name in table.columns if name.startswith("param.") and name[6:] not in params]
-    assert row[absent].isna().all(), (trial, "a parameter that the trial did not have is not empty")
+    absent = [
+        name for name in table.columns if name.startswith("param.") and name[6:] not in params
+    ]
+    assert row[absent].isna().all(), (trial, "the cell of an absent parameter is not empty")
     lines = (study / str(trial) / "metrics" / "report.json").read_text().splitlines()
     reports = [json.loads(line) for line in lines]
     assert row[objective] in [report[objective] for report in reports], (trial, row[objective])
 assert compared > 0
-print(f"{len(table)} trials, {compared} numbers compared, best {objective} {table[objective].min()}")
+print(
+    f"{len(table)} trials, {compared} numbers compared, best {objective} {table[objective].min()}"
+)

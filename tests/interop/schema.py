@@ -1,6 +1,6 @@
-"""A validator of JSON schema accepts every sweep file that is shipped, and refuses what `swath check` refuses.
+"""A JSON Schema validator accepts all example sweeps and rejects tables that `swath check` rejects.
 
-    SWATH=target/debug/swath python schema.py logs/STUDY
+SWATH=target/debug/swath python schema.py logs/STUDY
 """
 # needs: jsonschema
 
@@ -13,23 +13,25 @@ from pathlib import Path
 import jsonschema
 
 
-def printed(*args):
-    ran = subprocess.run([os.environ["SWATH"], *args], check=True, capture_output=True, text=True)
-    return json.loads(ran.stdout)
+def run_json(*args):
+    result = subprocess.run(
+        [os.environ["SWATH"], *args], check=True, capture_output=True, text=True
+    )
+    return json.loads(result.stdout)
 
 
-schema = printed("schema")
+schema = run_json("schema")
 jsonschema.Draft7Validator.check_schema(schema)
 validator = jsonschema.Draft7Validator(schema)
 
 root = Path(__file__).resolve().parents[2]
-shipped = sorted((root / "sweeps").glob("*.toml"))
-assert shipped, root
-for path in shipped:
+sweeps = sorted((root / "sweeps").glob("*.toml"))
+assert sweeps, root
+for path in sweeps:
     errors = [error.message for error in validator.iter_errors(tomllib.loads(path.read_text()))]
     assert not errors, (path, errors)
 
-GOOD = [
+VALID = [
     {},
     {"scheduler": {"name": "asha", "resource": "epoch", "max": 81, "reduction": 4}},
     {"scheduler": {"resource": "epoch"}},
@@ -39,7 +41,7 @@ GOOD = [
     {"tracker": [{"name": "csv"}, {"name": "wandb", "tags": ["a"], "log_freq": 10}]},
     {"tracker": {"name": "program", "command": ["cat"]}},
 ]
-BAD = [
+INVALID = [
     {"scheduler": {"name": "asha", "resource": "epoch", "max": 81, "reductoin": 4}},
     {"scheduler": {"name": "asha", "resource": "epoch"}},
     {"scheduler": {"name": "fifo", "max": 81, "reduction": 3}},
@@ -53,12 +55,15 @@ BAD = [
     {"limits": {"metric": "latency"}},
 ]
 SPACE = {"space": {"x": {"min": 0.0, "max": 1.0}}}
-for table in GOOD:
+for table in VALID:
     errors = [error.message for error in validator.iter_errors(SPACE | table)]
     assert not errors, (table, errors)
-for table in BAD:
+for table in INVALID:
     assert not validator.is_valid(SPACE | table), table
 
-kinds = printed("kinds", "--json")["kinds"]
+kinds = run_json("kinds", "--json")["kinds"]
 assert {"sampler", "scheduler", "executor", "tracker", "plot"} == {kind["part"] for kind in kinds}
-print(f"{len(shipped)} sweep files, {len(GOOD)} good and {len(BAD)} bad tables, {len(kinds)} kinds")
+print(
+    f"{len(sweeps)} sweep files, {len(VALID)} valid and {len(INVALID)} invalid tables, "
+    f"{len(kinds)} kinds"
+)

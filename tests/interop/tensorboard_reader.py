@@ -1,13 +1,13 @@
-"""TensorBoard reads every scalar and text of a study, and its HParams page compares the trials.
+"""TensorBoard reads all scalars and texts of a study, and its HParams page compares the trials.
 
-    SWATH=target/debug/swath python tensorboard_reader.py
+SWATH=target/debug/swath python tensorboard_reader.py
 """
 # needs: tensorboard==2.21.0 setuptools<81
 
 import struct
 import tempfile
 
-from fixtures.study import make, same
+from fixtures.study import equal_or_nan, run_study
 from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.context import RequestContext
@@ -15,47 +15,59 @@ from tensorboard.plugins import base_plugin
 from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
 
 
-def single(number):
+def single_precision(number):
+    """Rounds a number to the 32 bits in which TensorBoard stores it."""
     return struct.unpack("f", struct.pack("f", number))[0]
 
 
-def scalars(made, trial):
-    """What the journal and the metric files say: tag → [(step, value)]."""
-    wanted = {}
-    for _, values in made.reports[trial]:
+def expected_scalars(study, trial):
+    """Returns the steps and values of each tag, by the journal and the metric files."""
+    scalars = {}
+    for _, values in study.reports[trial]:
         for key, value in values.items():
-            wanted.setdefault(key, []).append((values["epoch"], single(value)))
-    for log, rows in made.metrics(trial).items():
+            scalars.setdefault(key, []).append((values["epoch"], single_precision(value)))
+    for log, rows in study.metrics(trial).items():
         for ordinal, row in enumerate(rows):
             step = ordinal if "batch" in row else row.get("step", ordinal)
             for key in set(row) - {"step", "batch", "at", "context"}:
-                wanted.setdefault(f"{log}/{key}", []).append((step, single(row[key])))
-    return wanted
+                scalars.setdefault(f"{log}/{key}", []).append((step, single_precision(row[key])))
+    return scalars
 
 
-def compare(made):
+def decode_texts(accumulator, name):
+    events = accumulator.Tensors(f"{name}/text_summary")
+    return [event.tensor_proto.string_val[0].decode() for event in events]
+
+
+def check_events(study):
+    """Compares the scalars and texts of all trials. Returns the number of scalars."""
     points = 0
-    for trial in made.params:
-        accumulator = EventAccumulator(str(made.folder / "trackers/tensorboard" / str(trial)), size_guidance={"scalars": 0})
+    for trial in study.params:
+        folder = study.folder / "trackers/tensorboard" / str(trial)
+        accumulator = EventAccumulator(str(folder), size_guidance={"scalars": 0})
         accumulator.Reload()
-        wanted = scalars(made, trial)
-        tags = accumulator.Tags()
-        reported = {tag for tag in tags["scalars"] if not tag.startswith("result/")}  # see result_agreement.py
-        assert reported == set(wanted), (tags["scalars"], set(wanted))
-        for tag, series in wanted.items():
-            found = [(event.step, event.value) for event in accumulator.Scalars(tag)]
-            assert len(found) == len(series), (trial, tag)
-            assert all(f[0] == w[0] and same(f[1], w[1]) for f, w in zip(found, series)), (trial, tag, found, series)
-            points += len(found)
-        notes = [event.tensor_proto.string_val[0].decode() for event in accumulator.Tensors("note/text_summary")]
+        expected = expected_scalars(study, trial)
+        tags = accumulator.Tags()["scalars"]
+        # result_agreement.py tests the tags of the result.
+        reported = {tag for tag in tags if not tag.startswith("result/")}
+        assert reported == set(expected), (tags, set(expected))
+        for tag, series in expected.items():
+            actual = [(event.step, event.value) for event in accumulator.Scalars(tag)]
+            assert len(actual) == len(series), (trial, tag)
+            for (step, value), (expected_step, expected_value) in zip(actual, series):
+                assert step == expected_step, (trial, tag, actual, series)
+                assert equal_or_nan(value, expected_value), (trial, tag, actual, series)
+            points += len(actual)
+        notes = decode_texts(accumulator, "note")
         assert notes == [f"a nöte of trial {trial}"], notes
-        words = [event.tensor_proto.string_val[0].decode() for event in accumulator.Tensors("wort/text_summary")]
-        assert words == [f"wört {1 + at}" for at in range(len(words))] and words, words
+        words = decode_texts(accumulator, "wort")
+        assert words == [f"wört {epoch}" for epoch in range(1, len(words) + 1)] and words, words
     return points
 
 
-def hparams(made):
-    logdir = str(made.folder / "trackers/tensorboard")
+def check_hparams(study):
+    """Checks the HParams page and returns the number of its trials."""
+    logdir = str(study.folder / "trackers/tensorboard")
     multiplexer = plugin_event_multiplexer.EventMultiplexer()
     multiplexer.AddRunsFromDirectory(logdir)
     multiplexer.Reload()
@@ -77,22 +89,31 @@ def hparams(made):
         col_params=[api_pb2.ColParams(hparam=name) for name in names]
         + [api_pb2.ColParams(metric=api_pb2.MetricName(tag=tag)) for tag in metrics],
     )
-    response = list_session_groups.Handler(request_context, context, experiment_id="", request=request).run()
+    response = list_session_groups.Handler(
+        request_context, context, experiment_id="", request=request
+    ).run()
     groups = {int(group.name): group for group in response.session_groups}
-    assert set(groups) == set(made.params), set(groups)
-    for trial, params in made.params.items():
-        found = {key: getattr(value, value.WhichOneof("kind")) for key, value in groups[trial].hparams.items()}
-        assert found == params, (found, params)
+    assert set(groups) == set(study.params), set(groups)
+    for trial, params in study.params.items():
+        actual = {
+            key: getattr(value, value.WhichOneof("kind"))
+            for key, value in groups[trial].hparams.items()
+        }
+        assert actual == params, (actual, params)
         status = groups[trial].sessions[0].status
-        wanted = api_pb2.STATUS_FAILURE if made.states[trial] == "failed" else api_pb2.STATUS_SUCCESS  # it knows no other
-        assert status == wanted, (trial, status)
+        expected = (
+            api_pb2.STATUS_FAILURE if study.states[trial] == "failed" else api_pb2.STATUS_SUCCESS
+        )
+        assert status == expected, (trial, status)
         last = {value.name.tag: value.value for value in groups[trial].metric_values}
-        assert same(last["val_loss"], single(made.reports[trial][-1][1]["val_loss"])), last
+        assert equal_or_nan(
+            last["val_loss"], single_precision(study.reports[trial][-1][1]["val_loss"])
+        ), last
     return len(groups)
 
 
 with tempfile.TemporaryDirectory() as folder:
-    made = make(folder, '[[tracker]]\nname = "tensorboard"\n')
-    points, groups = compare(made), hparams(made)
-    made.again("tensorboard")
-    print(f"TensorBoard reads {points} points and compares {groups} trials")
+    study = run_study(folder, '[[tracker]]\nname = "tensorboard"\n')
+    points, trials = check_events(study), check_hparams(study)
+    study.assert_export_is_identical("tensorboard")
+    print(f"TensorBoard reads {points} points and compares {trials} trials")

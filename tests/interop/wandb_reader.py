@@ -1,6 +1,7 @@
-"""W&B's own record types hold every row, parameter and ending of a study, and `wandb sync` sends them all to a server.
+"""W&B reads all rows, parameters and exit codes of a study from its own records, and `wandb sync`
+sends them to a server.
 
-    SWATH=target/debug/swath python wandb_reader.py
+SWATH=target/debug/swath python wandb_reader.py
 """
 # needs: wandb==0.31.0
 
@@ -11,78 +12,103 @@ import sys
 import tempfile
 from pathlib import Path
 
-from fixtures.study import make, same
+from fixtures.study import equal_or_nan, run_study
 from fixtures.wandb_records import items, records
 from fixtures.wandb_server import Server
 
 
-def rows(made, trial):
-    """The history that is wanted: the reports, then the metrics log by log."""
-    wanted = [values for _, values in made.reports[trial]]
-    for log, lines in made.metrics(trial).items():
+def expected_history(study, trial):
+    """Returns the rows of a trial: the reports, then the rows of each metric log."""
+    rows = [values for _, values in study.reports[trial]]
+    for log, lines in study.metrics(trial).items():
         for line in lines:
-            wanted.append({f"{log}/{key}": value for key, value in line.items() if key != "at"})
-    return wanted
+            rows.append({f"{log}/{key}": value for key, value in line.items() if key != "at"})
+    return rows
 
 
-def equal(found, wanted, place):
-    for key, value in wanted.items():
-        got = found[key]
-        got = float(got.replace("Infinity", "inf")) if isinstance(got, str) and isinstance(value, float) else got
-        assert same(got, value), (place, key, got, value)
+def check_values(actual, expected, context):
+    """Compares the values of `expected`; `context` locates a difference in the error message."""
+    for key, value in expected.items():
+        cell = actual[key]
+        if isinstance(cell, str) and isinstance(value, float):
+            cell = float(cell.replace("Infinity", "inf"))
+        assert equal_or_nan(cell, value), (context, key, cell, value)
 
 
-def read(made):
+def exit_code(study, trial):
+    return 3 if study.states[trial] == "failed" else 0
+
+
+def read_records(path):
+    """Returns the records of a run file by type."""
+    by_type = {}
+    for number, record in enumerate(records(path), 1):
+        assert record.num == number, (path, record.num)
+        by_type.setdefault(record.WhichOneof("record_type"), []).append(record)
+    return by_type
+
+
+def check_run_files(study):
+    """Compares the run files with the study. Returns the name and rows of each run, and the number
+    of values."""
     runs, points = {}, 0
-    for path in sorted((made.folder / "trackers/wandb").glob("offline-run-*/run-*.wandb")):
-        kinds = {}
-        for number, record in enumerate(records(path), 1):
-            assert record.num == number, (path, record.num)
-            kinds.setdefault(record.WhichOneof("record_type"), []).append(record)
-        (run,), (summary,), (end,) = kinds["run"], kinds["summary"], kinds["exit"]
+    for path in sorted((study.folder / "trackers/wandb").glob("offline-run-*/run-*.wandb")):
+        by_type = read_records(path)
+        (run,), (summary,), (exit,) = by_type["run"], by_type["summary"], by_type["exit"]
         config = items(run.run.config.update)
         trial = config.pop("swath")["trial"]
-        assert config == made.params[trial], (trial, config)
-        assert (run.run.run_group, run.run.project, path.stem) == ("étude", "digits", f"run-{run.run.run_id}")
-        assert end.exit.exit_code == (3 if made.states[trial] == "failed" else 0)
-        wanted = rows(made, trial)
-        history = [items(record.history.item) for record in kinds["history"]]
-        assert [row["_step"] for row in history] == list(range(len(wanted)))
-        for step, (found, want) in enumerate(zip(history, wanted)):
-            equal(found, want, (trial, step))
-            points += len(want)
-        equal(items(summary.summary.update), made.reports[trial][-1][1], (trial, "summary"))
-        runs[trial] = (run.run.run_id, wanted)
-    assert set(runs) == set(made.params), set(runs)
+        assert config == study.params[trial], (trial, config)
+        assert (run.run.run_group, run.run.project) == ("étude", "digits")
+        assert path.stem == f"run-{run.run.run_id}"
+        assert exit.exit.exit_code == exit_code(study, trial)
+        expected = expected_history(study, trial)
+        history = [items(record.history.item) for record in by_type["history"]]
+        assert [row["_step"] for row in history] == list(range(len(expected)))
+        for step, (actual_row, expected_row) in enumerate(zip(history, expected)):
+            check_values(actual_row, expected_row, (trial, step))
+            points += len(expected_row)
+        last_report = study.reports[trial][-1][1]
+        check_values(items(summary.summary.update), last_report, (trial, "summary"))
+        runs[trial] = (run.run.run_id, expected)
+    assert set(runs) == set(study.params), set(runs)
     return runs, points
 
 
-def sync(made, runs):
+def check_sync(study, runs):
+    """Sends all runs with `wandb sync` and compares what the server has received."""
     server, scratch = Server(), tempfile.mkdtemp()
-    env = {**os.environ, "WANDB_BASE_URL": server.url, "WANDB_API_KEY": "0" * 40, "WANDB_DIR": scratch, "HOME": scratch,
-           "WANDB_ERROR_REPORTING": "false"}
-    folders = sorted(str(path) for path in (made.folder / "trackers/wandb").glob("offline-run-*"))
+    env = {
+        **os.environ,
+        "WANDB_BASE_URL": server.url,
+        "WANDB_API_KEY": "0" * 40,
+        "WANDB_DIR": scratch,
+        "HOME": scratch,
+        "WANDB_ERROR_REPORTING": "false",
+    }
+    folders = sorted(str(path) for path in (study.folder / "trackers/wandb").glob("offline-run-*"))
     wandb = Path(sys.executable).parent / "wandb"
-    ran = subprocess.run([wandb, "sync", *folders], env=env, capture_output=True, text=True, timeout=200)
-    told = (ran.stdout + ran.stderr)[-3000:]
-    assert ran.returncode == 0, (told, server.asked[-20:])
-    for trial, (name, wanted) in runs.items():
-        sent = server.runs.get(name)
-        assert sent, (f"trial {trial} was not sent", told, server.asked[-20:])
-        assert sent["upsert"]["groupName"] == "étude", sent["upsert"]
-        config = json.loads(sent["upsert"]["config"])
-        assert {key: config[key]["value"] for key in made.params[trial]} == made.params[trial], config
-        assert len(sent["history"]) == len(wanted), (trial, len(sent["history"]), len(wanted))
-        for step, (found, want) in enumerate(zip(sent["history"], wanted)):
-            equal(found, want, (trial, step, "sent"))
-        assert sent["exit"] == (3 if made.states[trial] == "failed" else 0), (trial, sent["exit"])
-        equal(sent["summary"], made.reports[trial][-1][1], (trial, "summary sent"))
-    return len(runs)
+    result = subprocess.run(
+        [wandb, "sync", *folders], env=env, capture_output=True, text=True, timeout=200
+    )
+    output = (result.stdout + result.stderr)[-3000:]
+    assert result.returncode == 0, (output, server.requests[-20:])
+    for trial, (name, expected) in runs.items():
+        run = server.runs.get(name)
+        assert run, (f"trial {trial} was not sent", output, server.requests[-20:])
+        assert run["upsert"]["groupName"] == "étude", run["upsert"]
+        config = json.loads(run["upsert"]["config"])
+        params = {key: config[key]["value"] for key in study.params[trial]}
+        assert params == study.params[trial], config
+        assert len(run["history"]) == len(expected), (trial, len(run["history"]), len(expected))
+        for step, (actual_row, expected_row) in enumerate(zip(run["history"], expected)):
+            check_values(actual_row, expected_row, (trial, step, "sent"))
+        assert run["exit"] == exit_code(study, trial), (trial, run["exit"])
+        check_values(run["summary"], study.reports[trial][-1][1], (trial, "summary sent"))
 
 
 with tempfile.TemporaryDirectory() as folder:
-    made = make(folder, '[[tracker]]\nname = "wandb"\n')
-    runs, points = read(made)
-    made.again("wandb")
-    sent = sync(made, runs)
-    print(f"W&B's records hold {points} values of {len(runs)} trials; `wandb sync` sent {sent} runs whole")
+    study = run_study(folder, '[[tracker]]\nname = "wandb"\n')
+    runs, points = check_run_files(study)
+    study.assert_export_is_identical("wandb")
+    check_sync(study, runs)
+    print(f"W&B reads {points} values of {len(runs)} trials; `wandb sync` sends all runs")

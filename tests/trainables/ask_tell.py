@@ -1,11 +1,11 @@
-"""Asks `swath ask-tell` for trials, runs them here, and tells how they went."""
+"""Evaluates trials that `swath ask-tell` proposes, and sends their results back."""
 
 import json, subprocess, sys
 
 class Study:
     def __init__(self, sweep, swath="swath"):
-        command = [swath, "ask-tell", sweep]
-        self.swath = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        command, pipe = [swath, "ask-tell", sweep], subprocess.PIPE
+        self.swath = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
 
     def call(self, **request):
         print(json.dumps(request), file=self.swath.stdin, flush=True)
@@ -15,7 +15,7 @@ class Study:
         return reply
 
 study = Study(sys.argv[1], *sys.argv[2:])
-while (asked := study.call(ask=1))["trial"]:
-    x, y = asked["params"]["x"], asked["params"]["y"]
-    study.call(tell={"trial": asked["trial"], "value": (x - 1) ** 2 + y**2})
+while (proposal := study.call(ask=1))["trial"]:
+    x, y = proposal["params"]["x"], proposal["params"]["y"]
+    study.call(tell={"trial": proposal["trial"], "value": (x - 1) ** 2 + y**2})
 print(json.dumps(study.call(best=1)["best"][0]["params"]))

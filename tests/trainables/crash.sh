@@ -1,4 +1,4 @@
 #!/bin/sh
-# Says why, and fails.
+# Prints an error message and fails.
 echo "the learning rate makes no sense" >&2
 exit 3

@@ -1,3 +1,3 @@
 #!/bin/sh
-# Runs until it is asked to end, or for a minute.
+# Runs until a signal ends it, or for a minute.
 exec sleep 60

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Prints what it was given.
+# Prints its arguments, working directory and environment.
 echo "$# $*"
 pwd
 ls -d "$SWATH_CHECKPOINT_DIR"

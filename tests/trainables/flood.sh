@@ -1,5 +1,5 @@
 #!/bin/sh
-# Prints two megabytes, slowly enough to be watched.
+# Prints two megabytes over 0.4 seconds, so that a test can observe the log while it grows.
 i=0
 while [ $i -lt 20 ]; do
     head -c 100000 /dev/zero | tr '\0' 'x'

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Does not heed SIGTERM, and neither does what it starts.
+# Ignores SIGTERM, and so does its child.
 trap '' TERM
 echo '{"loss": 0}' >> "$SWATH_RECORDS"
 sleep 60 &

@@ -1,3 +1,3 @@
 #!/bin/sh
-# Reports what is no number.
+# Reports NaN.
 echo '{"loss": NaN}' >> "$SWATH_RECORDS"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Ignores signals but looks for the file `stop`.
+# Ignores SIGTERM but polls for the file `stop`.
 trap '' TERM
 echo '{"loss": 0}' >> "$SWATH_RECORDS"
 while [ ! -e "$SWATH_TRIAL_DIR/stop" ]; do sleep 0.02; done

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Knows nothing of us: it only prints.
+# Has no support for swath: it only prints.
 echo "epoch 1 loss=0"
 sleep 0.05
 echo "epoch 2 loss=1"

@@ -1,3 +1,3 @@
 #!/bin/sh
-# Is ended by a signal that nobody sent it on purpose.
+# Ends by a segmentation fault.
 kill -SEGV $$

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Fails as a Python program does that raises an error nobody catches.
+# Fails like a Python program with an uncaught exception.
 cat >&2 <<'END'
 Traceback (most recent call last):
   File "train.py", line 3, in <module>

@@ -1,6 +1,8 @@
-"""Functions to be minimised: BBOB by the `coco-experiment` package, the digits network from a table, mixed and conditional spaces, ZDT and DTLZ.
+"""Functions to minimise: BBOB from the package `coco-experiment`, the digits network from a table,
+mixed and conditional spaces, ZDT and DTLZ.
 
-A task is a space, in the words of a sweep file, and a function of a configuration and of the seed, which chooses its instance.
+A task is a space, in the terms of a sweep file, and a function of a configuration and a seed. The
+seed selects the instance of the function.
 """
 
 import csv
@@ -11,7 +13,8 @@ import random
 
 class Task:
     def __init__(self, name, space, value, reference=None):
-        """`reference` is the point up to which the dominated volume is counted; without it there is one objective."""
+        """`reference` is the reference point of the hypervolume; a task without it has one
+        objective."""
         self.name, self.space, self.value, self.reference = name, space, value, reference
 
     @property
@@ -19,7 +22,7 @@ class Task:
         return len(self.reference or "1")
 
     def toml(self):
-        def one(spec):
+        def domain(spec):
             if isinstance(spec, list):
                 return "[" + ", ".join(f'"{word}"' for word in spec) + "]"
             low, high, *rest = spec
@@ -27,14 +30,21 @@ class Task:
             words = [f"min = {form.format(low)}", f"max = {form.format(high)}", "digits = 12"]
             words += ["log = true"] if "log" in rest else []
             words += [f'when = "{word[5:]}"' for word in rest if word.startswith("when ")]
-            return "{ " + ", ".join(word for word in words if not ("int" in rest and word.startswith("digits"))) + " }"
+            return (
+                "{ "
+                + ", ".join(
+                    word for word in words if not ("int" in rest and word.startswith("digits"))
+                )
+                + " }"
+            )
 
-        return "\n".join(f"{name} = {one(spec)}" for name, spec in self.space.items())
+        return "\n".join(f"{name} = {domain(spec)}" for name, spec in self.space.items())
 
 
 def bbob(function, dims):
-    """One of the 24 noiseless functions of BBOB in 2, 3, 5, 10, 20 or 40 dimensions; the seed is the instance. The optimum's value is taken off."""
-    space = {f"x{at}": (-5.0, 5.0) for at in range(dims)}
+    """Returns the regret on one of the 24 noiseless functions of BBOB, which exist in 2, 3, 5, 10,
+    20 and 40 dimensions. The seed is the instance."""
+    space = {f"x{index}": (-5.0, 5.0) for index in range(dims)}
     problems = {}
 
     def value(params, seed):
@@ -42,23 +52,31 @@ def bbob(function, dims):
             import cocoex
 
             instance = 1 + seed % 15
-            suite = cocoex.Suite("bbob", f"instances: {instance}", f"dimensions: {dims} function_indices: {function}")
+            suite = cocoex.Suite(
+                "bbob", f"instances: {instance}", f"dimensions: {dims} function_indices: {function}"
+            )
             problem = suite.get_problem(0)
-            problems[seed] = (suite, problem, problem.best_value() if hasattr(problem, "best_value") else None)
+            problems[seed] = (
+                suite,
+                problem,
+                problem.best_value() if hasattr(problem, "best_value") else None,
+            )
         _, problem, best = problems[seed]
-        loss = problem([params[f"x{at}"] for at in range(dims)])
+        loss = problem([params[f"x{index}"] for index in range(dims)])
         return loss - best if best is not None else loss
 
     return Task(f"bbob f{function} d{dims}", space, value)
 
 
 def shifted(seed, count, low=0.25, high=0.75):
+    """Returns the coordinates of the optimum of an instance."""
     draw = random.Random(seed)
     return [draw.uniform(low, high) for _ in range(count)]
 
 
 def mlp():
-    """Looks like the tuning of a network: log scales, integers, choices that interact, one parameter of a single choice."""
+    """Imitates the tuning of a network: log scales, integers, interacting choices, and a parameter
+    that exists for one choice only."""
     space = {
         "lr": (1e-5, 1e-1, "log"),
         "decay": (1e-6, 1e-1, "log"),
@@ -70,61 +88,65 @@ def mlp():
     }
 
     def value(params, seed):
-        at = shifted(seed, 6)
-        best_lr = {"sgd": -1.8, "adam": -2.9, "adamw": -2.7}[params["optimizer"]] + (at[0] - 0.5) - 0.15 * params["layers"]
+        shift = shifted(seed, 6)
+        best_lr = (
+            {"sgd": -1.8, "adam": -2.9, "adamw": -2.7}[params["optimizer"]]
+            + (shift[0] - 0.5)
+            - 0.15 * params["layers"]
+        )
         loss = 0.08 * (math.log10(params["lr"]) - best_lr) ** 2
         if params["optimizer"] == "sgd":
-            loss += 0.05 + 0.3 * (params["momentum"] - (0.6 + 0.5 * at[1] - 0.1)) ** 2
+            loss += 0.05 + 0.3 * (params["momentum"] - (0.6 + 0.5 * shift[1] - 0.1)) ** 2
         loss += {"sgd": 0.0, "adam": 0.03, "adamw": 0.0}[params["optimizer"]]
-        loss += 0.01 * (math.log10(params["decay"]) + 2 + 3 * at[2]) ** 2
+        loss += 0.01 * (math.log10(params["decay"]) + 2 + 3 * shift[2]) ** 2
         size = math.log2(params["units"]) * math.sqrt(params["layers"])
-        loss += 0.004 * (size - 8 - 6 * at[3]) ** 2
-        loss += 0.4 * (params["dropout"] - 0.1 - 0.6 * at[4] * min(1.0, size / 16)) ** 2
+        loss += 0.004 * (size - 8 - 6 * shift[3]) ** 2
+        loss += 0.4 * (params["dropout"] - 0.1 - 0.6 * shift[4] * min(1.0, size / 16)) ** 2
         return loss + 0.02 * math.sin(9 * math.log10(params["lr"]) + 7 * params["dropout"])
 
     return Task("network, mixed", space, value)
 
 
-def tree():
-    """A choice that opens one of three subspaces, of which one holds the optimum."""
+def branches():
+    """Returns a function with a choice between three subspaces, one of which has the optimum."""
     space = {"kind": ["a", "b", "c"], "depth": (1, 12, "int")}
     for kind in "abc":
-        for at in range(3):
-            space[f"{kind}{at}"] = (0.0, 1.0, f"when kind == '{kind}'")
+        for index in range(3):
+            space[f"{kind}{index}"] = (0.0, 1.0, f"when kind == '{kind}'")
 
     def value(params, seed):
         kind = params["kind"]
-        at = shifted(seed * 3 + "abc".index(kind), 3)
+        optimum = shifted(seed * 3 + "abc".index(kind), 3)
         base = [0.0, 0.15, 0.3][("abc".index(kind) + seed) % 3]
-        curve = sum((params[f"{kind}{n}"] - at[n]) ** 2 for n in range(3))
+        curve = sum((params[f"{kind}{n}"] - optimum[n]) ** 2 for n in range(3))
         return base + curve + 0.01 * abs(params["depth"] - 3 - seed % 6)
 
     return Task("branches", space, value)
 
 
-def words():
-    """Choices only: eight of five words each, with interactions between neighbours."""
+def choices():
+    """Returns a function of eight choices of five letters, with interactions between neighbours."""
     letters = ["k", "l", "m", "n", "o"]
-    space = {f"w{at}": letters for at in range(8)}
+    space = {f"w{index}": letters for index in range(8)}
 
     def value(params, seed):
         draw = random.Random(seed)
         single = [[draw.random() for _ in letters] for _ in range(8)]
-        pair = [[[draw.random() for _ in letters] for _ in letters] for _ in range(7)]
-        code = [letters.index(params[f"w{at}"]) for at in range(8)]
-        loss = sum(single[at][code[at]] for at in range(8))
-        return loss + 0.5 * sum(pair[at][code[at]][code[at + 1]] for at in range(7))
+        pairs = [[[draw.random() for _ in letters] for _ in letters] for _ in range(7)]
+        code = [letters.index(params[f"w{index}"]) for index in range(8)]
+        loss = sum(single[index][code[index]] for index in range(8))
+        return loss + 0.5 * sum(pairs[index][code[index]][code[index + 1]] for index in range(7))
 
     return Task("words", space, value)
 
 
 def noisy():
-    """A bowl in six dimensions of different weight, seen through noise; the loss that counts is seen without."""
-    space = {f"x{at}": (0.0, 1.0) for at in range(6)}
+    """Returns an ellipsoid in six dimensions with added noise. The regret has no noise."""
+    space = {f"x{index}": (0.0, 1.0) for index in range(6)}
 
     def value(params, seed):
-        at = shifted(seed, 6)
-        clean = sum((params[f"x{n}"] - at[n]) ** 2 / (n + 1) for n in range(6))
+        optimum = shifted(seed, 6)
+        clean = sum((params[f"x{n}"] - optimum[n]) ** 2 / (n + 1) for n in range(6))
         key = ",".join(f"{params[f'x{n}']:.9f}" for n in range(6))
         return clean, clean + random.Random(f"{seed} {key}").gauss(0, 0.05)
 
@@ -132,8 +154,21 @@ def noisy():
 
 
 def digits():
-    """The network of `examples/digits`: the least validation loss in 12 epochs at 500 random configurations (`digits.csv`), the five nearest averaged."""
-    names = ["lr", "optimizer", "momentum", "weight_decay", "layers", "units1", "units2", "units3", "activation", "dropout", "batch"]
+    """Returns a model of the network of `examples/digits`: the average of the five nearest of 500
+    random configurations. `digits.csv` has their best validation losses in 12 epochs."""
+    names = [
+        "lr",
+        "optimizer",
+        "momentum",
+        "weight_decay",
+        "layers",
+        "units1",
+        "units2",
+        "units3",
+        "activation",
+        "dropout",
+        "batch",
+    ]
     space = {
         "lr": (1e-4, 1e-1, "log"),
         "optimizer": ["sgd", "adam", "adamw"],
@@ -158,7 +193,9 @@ def digits():
             if value in (None, ""):
                 coordinates.append(0.5)
                 continue
-            low, high, value = (math.log(x) if "log" in spec else x for x in (spec[0], spec[1], float(value)))
+            low, high, value = (
+                math.log(x) if "log" in spec else x for x in (spec[0], spec[1], float(value))
+            )
             coordinates.append((value - low) / (high - low) * (2 if name == "lr" else 1))
         return coordinates
 
@@ -167,7 +204,9 @@ def digits():
     def value(params, seed):
         if not table:
             with (pathlib.Path(__file__).parent / "digits.csv").open() as file:
-                table.extend((point(row), math.log(float(row["loss"]))) for row in csv.DictReader(file))
+                table.extend(
+                    (point(row), math.log(float(row["loss"]))) for row in csv.DictReader(file)
+                )
         here = point(params)
         nearest = sorted((math.dist(here, there), loss) for there, loss in table)[:5]
         weights = [1 / (distance + 1e-3) for distance, _ in nearest]
@@ -177,23 +216,32 @@ def digits():
 
 
 def zdt(number, dims):
-    """Zitzler, Deb & Thiele, Evolutionary Computation 8(2), 2000: number 1, 2 or 3."""
+    """Returns function 1, 2 or 3 of Zitzler, Deb & Thiele, Evolutionary Computation 8(2), 2000."""
 
     def value(params, seed):
-        x = [params[f"x{at}"] for at in range(dims)]
+        x = [params[f"x{index}"] for index in range(dims)]
         g = 1 + 9 * sum(x[1:]) / (dims - 1)
         ratio = x[0] / g
-        shape = {1: 1 - math.sqrt(ratio), 2: 1 - ratio**2, 3: 1 - math.sqrt(ratio) - ratio * math.sin(10 * math.pi * x[0])}
+        shape = {
+            1: 1 - math.sqrt(ratio),
+            2: 1 - ratio**2,
+            3: 1 - math.sqrt(ratio) - ratio * math.sin(10 * math.pi * x[0]),
+        }
         return x[0], g * shape[number]
 
-    return Task(f"zdt{number} d{dims}", {f"x{at}": (0.0, 1.0) for at in range(dims)}, value, (1.1, 6.0))
+    return Task(
+        f"zdt{number} d{dims}",
+        {f"x{index}": (0.0, 1.0) for index in range(dims)},
+        value,
+        (1.1, 6.0),
+    )
 
 
 def dtlz(number, dims):
-    """Deb, Thiele, Laumanns & Zitzler, 2005, with three objectives: number 2 or 7."""
+    """Returns function 2 or 7 of Deb, Thiele, Laumanns & Zitzler, 2005, with three objectives."""
 
     def value(params, seed):
-        x = [params[f"x{at}"] for at in range(dims)]
+        x = [params[f"x{index}"] for index in range(dims)]
         if number == 2:
             g = 1 + sum((x - 0.5) ** 2 for x in x[2:])
             a, b = (0.5 * math.pi * x for x in x[:2])
@@ -202,35 +250,45 @@ def dtlz(number, dims):
         return x[0], x[1], g * (3 - sum(f / g * (1 + math.sin(3 * math.pi * f)) for f in x[:2]))
 
     reference = {2: (1.5, 1.5, 1.5), 7: (1.1, 1.1, 25.0)}[number]
-    return Task(f"dtlz{number} d{dims}", {f"x{at}": (0.0, 1.0) for at in range(dims)}, value, reference)
+    return Task(
+        f"dtlz{number} d{dims}",
+        {f"x{index}": (0.0, 1.0) for index in range(dims)},
+        value,
+        reference,
+    )
 
 
-def sized():
-    """The mixed network: its loss and the logarithm of its size."""
-    one = mlp()
+def loss_and_size():
+    """Returns the mixed network with two objectives: its loss and the logarithm of its size."""
+    network = mlp()
 
     def value(params, seed):
-        return one.value(params, seed), math.log2(params["units"]) * math.sqrt(params["layers"])
+        return network.value(params, seed), math.log2(params["units"]) * math.sqrt(params["layers"])
 
-    return Task("network and its size, mixed", one.space, value, (3.0, 22.0))
+    return Task("network and its size, mixed", network.space, value, (3.0, 22.0))
 
 
-def volume(points, reference):
-    """The volume that points dominate, up to a reference point; by slices along the last coordinate."""
-    points = sorted((p for p in points if all(x < r for x, r in zip(p, reference))), key=lambda p: p[-1])
+def hypervolume(points, reference):
+    """Returns the volume between the points and a reference point, by slices along the last
+    coordinate."""
+    points = sorted(
+        (p for p in points if all(x < r for x, r in zip(p, reference))), key=lambda p: p[-1]
+    )
     if len(reference) == 1:
         return reference[0] - points[0][0] if points else 0.0
     total, front = 0.0, []
-    for at, point in enumerate(points):
+    for index, point in enumerate(points):
         if not any(all(a <= b for a, b in zip(other, point)) for other in front):
-            front = [other for other in front if not all(a <= b for a, b in zip(point[:-1], other))] + [point[:-1]]
-        height = (points[at + 1][-1] if at + 1 < len(points) else reference[-1]) - point[-1]
-        total += height * volume(front, reference[:-1]) if height > 0 else 0.0
+            front = [
+                other for other in front if not all(a <= b for a, b in zip(point[:-1], other))
+            ] + [point[:-1]]
+        height = (points[index + 1][-1] if index + 1 < len(points) else reference[-1]) - point[-1]
+        total += height * hypervolume(front, reference[:-1]) if height > 0 else 0.0
     return total
 
 
 def all_tasks():
     smooth = [bbob(function, dims) for function, dims in [(2, 5), (8, 3), (10, 5), (14, 10)]]
     rugged = [bbob(function, dims) for function, dims in [(3, 5), (7, 5), (15, 5), (21, 3)]]
-    several = [zdt(1, 6), zdt(3, 6), dtlz(2, 6), dtlz(7, 6), sized()]
-    return smooth + rugged + [mlp(), tree(), words(), noisy(), digits()] + several
+    several = [zdt(1, 6), zdt(3, 6), dtlz(2, 6), dtlz(7, 6), loss_and_size()]
+    return smooth + rugged + [mlp(), branches(), choices(), noisy(), digits()] + several
