@@ -86,14 +86,14 @@ impl Followers {
 
     /// Starts the threads, with another time limit for progress at the end.
     fn patient(dir: &StudyDir, trackers: Vec<Named>, patience: Duration) -> io::Result<Self> {
-        let followers = trackers
-            .into_iter()
-            .map(|named| Follower::start(dir.clone(), named))
-            .collect::<io::Result<_>>()?;
-        Ok(Self {
-            followers,
+        let mut started = Self {
+            followers: Vec::new(),
             patience,
-        })
+        };
+        for named in trackers {
+            started.followers.push(Follower::start(dir.clone(), named)?);
+        }
+        Ok(started)
     }
 
     /// Returns the trackers that became stale since the last call. Each tracker is reported once.

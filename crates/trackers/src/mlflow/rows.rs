@@ -59,13 +59,14 @@ impl Rows {
         };
         self.read
             .iter()
+            .filter(|(_, logs)| !logs.is_empty())
             .map(|(trial, logs)| (trial.0, ends(logs)))
             .collect()
     }
 
     /// Begins with the first row again, because the next attempt of the trial writes new files.
     pub(super) fn restart(&mut self, trial: TrialId) {
-        for log in self.read.entry(trial).or_default().values_mut() {
+        for (_, log) in self.read.get_mut(&trial).into_iter().flatten() {
             log.end = 0;
         }
     }
