@@ -19,7 +19,7 @@ pub(super) struct Repeats {
 impl Repeats {
     /// Checks a report whose step is the value of `key` against earlier reports. Returns the text
     /// of a warning, once.
-    pub(super) fn look(
+    pub(super) fn check(
         &mut self,
         values: &[(Name, Datum)],
         key: Option<&Name>,
@@ -67,7 +67,7 @@ mod tests {
             let datum =
                 |(name, value): &(&str, f64)| ((*name).into(), Datum::Number(Metric(*value)));
             let values: Vec<_> = values.iter().map(datum).collect();
-            repeats.look(&values, Some(&epoch), &deciding)
+            repeats.check(&values, Some(&epoch), &deciding)
         };
         assert_eq!(
             look(&[("epoch", 1.0), ("loss", 0.5), ("seconds", 3.0)]),
@@ -89,10 +89,10 @@ mod tests {
             None,
             "without a step nothing is repeated"
         );
-        let said = look(&[("epoch", 1.0), ("loss", 0.25)]).unwrap();
+        let warning = look(&[("epoch", 1.0), ("loss", 0.25)]).unwrap();
         assert!(
-            said.starts_with("`loss` was 0.5 at epoch 1 and is 0.25 there now; "),
-            "{said}"
+            warning.starts_with("`loss` was 0.5 at epoch 1 and is 0.25 there now; "),
+            "{warning}"
         );
         assert_eq!(look(&[("epoch", 2.0), ("loss", 0.2)]), None, "once");
     }

@@ -16,13 +16,24 @@ impl PartialEq for Metric {
     }
 }
 
+impl fmt::Display for Metric {
+    /// Formats the number as tables show it: in the shortest form that reads back as the same
+    /// number, else `nan`, `inf` or `-inf`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            number if number.is_finite() => write!(f, "{number:?}"),
+            number if number.is_nan() => f.write_str("nan"),
+            number if number > 0.0 => f.write_str("inf"),
+            _ => f.write_str("-inf"),
+        }
+    }
+}
+
 impl Serialize for Metric {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             number if number.is_finite() => serializer.serialize_f64(number),
-            number if number.is_nan() => serializer.serialize_str("nan"),
-            number if number > 0.0 => serializer.serialize_str("inf"),
-            _ => serializer.serialize_str("-inf"),
+            _ => serializer.collect_str(self),
         }
     }
 }
