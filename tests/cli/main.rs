@@ -13,6 +13,7 @@ mod readme;
 mod runtime;
 mod search_programs;
 mod sweeps;
+mod trackers;
 mod ui_requests;
 mod warm_start;
 
