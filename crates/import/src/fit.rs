@@ -15,16 +15,15 @@ pub(super) fn fit(space: &Space, foreign: &[(String, Value)]) -> (Params, Option
         .filter(|(name, _)| typed.get(name).is_none())
         .cloned();
     let filled: Params = typed.iter().cloned().chain(missing).collect();
-    let at = |unit: f64| space.complete(&filled, &vec![unit; space.dims()]);
-    let params = at(0.3);
-    let other = at(0.7);
+    let params = completed(space, &filled, 0.3);
+    let other = completed(space, &filled, 0.7);
     // A parameter that differs between two completions was drawn: the file does not determine it.
-    let open = params.iter().find(|(name, value)| {
+    let undetermined = params.iter().find(|(name, value)| {
         other.get(name) != Some(value) && filled.get(name).is_none() && space.is_drawn(name)
     });
-    if let Some((name, _)) = open {
+    if let Some((name, _)) = undetermined {
         return (
-            raw(space, foreign),
+            in_sweep_order(space, foreign),
             Some(format!("`{name}` is missing, and has no `default`")),
         );
     }
@@ -34,14 +33,21 @@ pub(super) fn fit(space: &Space, foreign: &[(String, Value)]) -> (Params, Option
     }
 }
 
+/// Returns the configuration whose missing parameters are drawn with the number `unit` in 0..1.
+fn completed(space: &Space, params: &Params, unit: f64) -> Params {
+    space.complete(params, &vec![unit; space.dims()])
+}
+
 /// Returns the parameters unchanged, in the order of the sweep file.
-fn raw(space: &Space, foreign: &[(String, Value)]) -> Params {
-    let find = |name: &crate::space::Name| {
-        let value = foreign
-            .iter()
-            .find(|(found, _)| **found == **name)
-            .map(|(_, value)| value.clone())?;
-        Some((name.clone(), value))
-    };
-    space.names().iter().filter_map(find).collect()
+fn in_sweep_order(space: &Space, foreign: &[(String, Value)]) -> Params {
+    space
+        .names()
+        .iter()
+        .filter_map(|name| {
+            let (_, value) = foreign
+                .iter()
+                .find(|(foreign_name, _)| **foreign_name == **name)?;
+            Some((name.clone(), value.clone()))
+        })
+        .collect()
 }

@@ -8,48 +8,55 @@ use std::borrow::Cow;
 /// Reads the wanted study. A torn last line is skipped, as by Optuna.
 pub(super) fn read(text: &str, path: &str, wanted: &Wanted) -> Result<Study, ImportError> {
     let mut log = Log::default();
-    let whole = text.rfind('\n').map_or(0, |end| end + 1);
-    for (at, line) in text[..whole].lines().enumerate() {
-        let unfit = |why: String| {
-            ImportError::unfit(
-                format!(
-                    "line {} of `{path}` is not of an Optuna journal: {why}",
-                    at + 1
-                ),
-                "a `trials.csv`, a CSV, an Optuna SQLite file or an Optuna journal can be imported",
-            )
-        };
+    let complete_lines = text.rfind('\n').map_or(0, |end| end + 1);
+    for (index, line) in text[..complete_lines].lines().enumerate() {
         if line.trim().is_empty() {
             continue;
         }
-        let operation: Json =
-            serde_json::from_str(&plain(line)).map_err(|error| unfit(error.to_string()))?;
-        log.apply(&operation)
-            .ok_or_else(|| unfit("an operation lacks what it is about".to_owned()))?;
+        let operation: Json = serde_json::from_str(&plain(line))
+            .map_err(|error| unfit_line(path, index, &error.to_string()))?;
+        log.apply(&operation).ok_or_else(|| {
+            unfit_line(
+                path,
+                index,
+                "a field of the operation is missing or malformed",
+            )
+        })?;
     }
-    let live: Vec<usize> = (0..log.studies.len())
-        .filter(|at| !log.deleted.contains(at))
+    let live_studies: Vec<usize> = (0..log.studies.len())
+        .filter(|study| !log.deleted.contains(study))
         .collect();
-    let names: Vec<String> = live
+    let names: Vec<String> = live_studies
         .iter()
-        .map(|at| log.studies[*at].name.clone())
+        .map(|study| log.studies[*study].name.clone())
         .collect();
-    let at = live[choose(&names, wanted)?];
+    let study_index = live_studies[choose(&names, wanted)?];
     let Log {
         mut studies,
         trials,
         ..
     } = log;
-    let mut study = studies.swap_remove(at);
+    let mut study = studies.swap_remove(study_index);
     study.trials = trials
         .into_iter()
-        .filter(|(of, _)| *of == at)
+        .filter(|(owner, _)| *owner == study_index)
         .map(|(_, trial)| trial)
         .collect();
     for (number, trial) in study.trials.iter_mut().enumerate() {
         trial.number = number as u64;
     }
     Ok(study)
+}
+
+/// Returns the error for the line at an index from 0.
+fn unfit_line(path: &str, index: usize, reason: &str) -> ImportError {
+    ImportError::unfit(
+        format!(
+            "line {} of `{path}` is not an operation of an Optuna journal: {reason}",
+            index + 1
+        ),
+        "a `trials.csv`, a CSV, an Optuna SQLite file or an Optuna journal can be imported",
+    )
 }
 
 /// Quotes NaN and the infinities, which Python writes as bare words that are not valid JSON.
@@ -115,11 +122,7 @@ impl Log {
                     ("datetime_start", &mut trial.started),
                     ("datetime_complete", &mut trial.ended),
                 ] {
-                    *slot = operation
-                        .get(key)
-                        .and_then(Json::as_str)
-                        .map(str::to_owned)
-                        .or(slot.take());
+                    *slot = text(operation, key).or(slot.take());
                 }
             }
             7 => {
@@ -141,16 +144,16 @@ impl Log {
     fn create(&mut self, operation: &Json) -> Option<()> {
         let study = index(operation, "study_id")?;
         self.studies.get(study)?;
-        let text = |key: &str| operation.get(key).and_then(Json::as_str).map(str::to_owned);
+
         let mut trial = Trial {
-            started: text("datetime_start"),
-            ended: text("datetime_complete"),
+            started: text(operation, "datetime_start"),
+            ended: text(operation, "datetime_complete"),
             ..Trial::default()
         };
         // `add_trial` and `enqueue_trial` create a trial from a template, which may have ended
         // already.
-        if let Some(found) = operation.get("state").and_then(Json::as_u64) {
-            trial.state = state(found)?;
+        if let Some(code) = operation.get("state").and_then(Json::as_u64) {
+            trial.state = state(code)?;
         }
         let distributions = operation.get("distributions").and_then(Json::as_object);
         if let (Some(params), Some(distributions)) = (
@@ -174,8 +177,10 @@ impl Log {
             .get("intermediate_values")
             .and_then(Json::as_object)
         {
-            let read = |(step, value): (&String, &Json)| Some((step.parse().ok()?, number(value)?));
-            trial.intermediate = steps.iter().filter_map(read).collect();
+            trial.intermediate = steps
+                .iter()
+                .filter_map(|(step, value)| Some((step.parse().ok()?, number(value)?)))
+                .collect();
         }
         if let Some(attributes) = operation.get("user_attrs").and_then(Json::as_object) {
             trial.attributes = attributes.clone().into_iter().collect();
@@ -185,9 +190,14 @@ impl Log {
     }
 
     fn trial(&mut self, operation: &Json) -> Option<&mut Trial> {
-        let at = index(operation, "trial_id")?;
-        self.trials.get_mut(at).map(|(_, trial)| trial)
+        let trial = index(operation, "trial_id")?;
+        self.trials.get_mut(trial).map(|(_, trial)| trial)
     }
+}
+
+/// Returns a text of an operation; `None` if it is missing or null.
+fn text(operation: &Json, key: &str) -> Option<String> {
+    operation.get(key).and_then(Json::as_str).map(str::to_owned)
 }
 
 /// Returns a non-negative whole number of an operation.

@@ -15,8 +15,8 @@ use crate::driver::{DriverError, amend};
 use crate::provenance::Machine;
 use crate::space::{Name, Params, Value};
 use crate::study::{
-    Attempt, Closing, Datum, Event, Exit, LogRecord, Metric, Origin, Study, Timestamp, TrialId,
-    Usage,
+    Attempt, Closing, Datum, Event, Exit, LogRecord, Metric, Objective, Origin, Study, Timestamp,
+    TrialId, Usage,
 };
 use crate::sweep::Sweep;
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,10 +68,10 @@ pub enum ImportError {
         source: std::io::Error,
     },
     /// The file has no known format, or does not match the sweep.
-    #[error("{what}")]
+    #[error("{message}")]
     Unfit {
         /// The problem and its place.
-        what: String,
+        message: String,
         /// A hint for the user.
         hint: String,
     },
@@ -81,10 +81,17 @@ pub enum ImportError {
 }
 
 impl ImportError {
-    pub(crate) fn unfit(what: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(crate) fn unfit(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Unfit {
-            what: what.into(),
+            message: message.into(),
             hint: hint.into(),
+        }
+    }
+
+    fn read(path: &Path, source: std::io::Error) -> Self {
+        Self::Read {
+            path: path.display().to_string(),
+            source,
         }
     }
 }
@@ -102,6 +109,16 @@ pub(crate) struct Foreign {
     end: Option<End>,
     /// The time at which the trial ran, as text from the file.
     when: Option<String>,
+}
+
+impl Foreign {
+    /// Returns the final value of a metric if it is a finite number.
+    fn number(&self, name: &str) -> Option<f64> {
+        match self.values.iter().find(|(metric, _)| **metric == *name) {
+            Some((_, Datum::Number(number))) if number.0.is_finite() => Some(number.0),
+            _ => None,
+        }
+    }
 }
 
 /// The end of a foreign trial; a trial that has not ended has none.
@@ -132,66 +149,69 @@ pub fn import(
 ) -> Result<Imported, ImportError> {
     let contents = read(path, sweep, wanted)?;
     let now = Timestamp::now();
-    let mut told = Imported {
+    let mut imported = Imported {
         from: contents.from.clone(),
         ..Imported::default()
     };
     amend::amend(dir, &Machine::here().holder(now), now, |study| {
-        let (events, found) = events(sweep, study, &contents);
-        told = found;
+        let events;
+        (events, imported) = self::events(sweep, study, &contents);
         events
     })?;
-    Ok(told)
+    Ok(imported)
 }
 
 /// Reads a file of any known format.
 fn read(path: &Path, sweep: &Sweep, wanted: &Wanted) -> Result<Contents, ImportError> {
     let shown = path.display().to_string();
-    let named = path
+    let file_name = path
         .file_name()
         .map_or_else(|| shown.clone(), |name| name.to_string_lossy().into_owned());
-    let fail = |source| ImportError::Read {
-        path: shown.clone(),
-        source,
-    };
-    let mut file = File::open(path).map_err(fail)?;
-    let length = file.metadata().map_err(fail)?.len();
+    let (head, length) = head(path).map_err(|error| ImportError::read(path, error))?;
     if length > LARGEST {
         return Err(ImportError::unfit(
             format!("`{shown}` is larger than 2 GiB"),
             "is this the right file?",
         ));
     }
-    let mut head = [0; 16];
-    let count = file.read(&mut head).map_err(fail)?;
-    // The formats are told apart by their first bytes.
-    if head[..count].starts_with(b"SQLite format 3\0") {
+    // The formats are imported apart by their first bytes.
+    if head.starts_with(b"SQLite format 3\0") {
         let study = sqlite::read(path, wanted)?;
-        return optuna::contents(study, &named, sweep, wanted);
+        return optuna::contents(study, &file_name, sweep, wanted);
     }
-    let text = std::fs::read(path).map_err(fail)?;
+    let text = std::fs::read(path).map_err(|error| ImportError::read(path, error))?;
     let text = String::from_utf8(text).map_err(|_| {
         ImportError::unfit(
-            format!("`{shown}` is no text"),
+            format!("`{shown}` is not a text file in UTF-8"),
             "a `trials.csv`, a CSV, an Optuna SQLite file or an Optuna journal can be imported",
         )
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     if text.trim_start().starts_with('{') {
         let study = journal::read(text, &shown, wanted)?;
-        return optuna::contents(study, &named, sweep, wanted);
+        return optuna::contents(study, &file_name, sweep, wanted);
     }
-    table::read(text, &named, sweep, wanted)
+    table::read(text, &file_name, sweep, wanted)
+}
+
+/// Returns the first bytes of a file, and its length.
+fn head(path: &Path) -> std::io::Result<(Vec<u8>, u64)> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let mut head = vec![0; 16];
+    let count = file.read(&mut head)?;
+    head.truncate(count);
+    Ok((head, length))
 }
 
 /// Returns the events that create the trials, and the result of the import.
 fn events(sweep: &Sweep, study: &Study, contents: &Contents) -> (Vec<Event>, Imported) {
-    let mut told = Imported {
+    let mut imported = Imported {
         from: contents.from.clone(),
         ..Imported::default()
     };
     let mut events = Vec::new();
-    let mut known: BTreeSet<String> = study
+    let mut imported_keys: BTreeSet<String> = study
         .trials()
         .iter()
         .filter(|trial| matches!(trial.origin, Origin::Imported(_)))
@@ -212,29 +232,19 @@ fn events(sweep: &Sweep, study: &Study, contents: &Contents) -> (Vec<Event>, Imp
     let ignored: BTreeSet<&String> = ignored
         .filter(|name| !names.contains(name.as_str()))
         .collect();
-    told.ignored = ignored.into_iter().cloned().collect();
+    imported.ignored = ignored.into_iter().cloned().collect();
     let mut next = study.next_id();
     for foreign in &contents.trials {
         let Some(end) = &foreign.end else {
-            told.unfinished += 1;
+            imported.unfinished += 1;
             continue;
         };
         let (params, misfit) = fit::fit(&sweep.space, &foreign.params);
-        let value = |name: &Name| {
-            foreign
-                .values
-                .iter()
-                .find(|(found, _)| found == name)
-                .map(|(_, datum)| datum)
-        };
         let values = sweep
             .objectives
             .iter()
-            .map(|objective| match value(&objective.metric) {
-                Some(Datum::Number(number)) if number.0.is_finite() => Some(number.0),
-                _ => None,
-            });
-        let word = match end {
+            .map(|objective| foreign.number(&objective.metric));
+        let state = match end {
             // In swath, a trial is complete only with a finite value of each objective.
             End::Complete if values.clone().any(|value| value.is_none()) => "failed",
             End::Complete => "complete",
@@ -242,8 +252,8 @@ fn events(sweep: &Sweep, study: &Study, contents: &Contents) -> (Vec<Event>, Imp
             End::Failed(_) => "failed",
         };
         // A repeated import of the same file adds only the trials that are new in it.
-        if !known.insert(key(&params, values, word)) {
-            told.known += 1;
+        if !imported_keys.insert(key(&params, values, state)) {
+            imported.known += 1;
             continue;
         }
         life(
@@ -255,24 +265,24 @@ fn events(sweep: &Sweep, study: &Study, contents: &Contents) -> (Vec<Event>, Imp
             &contents.from,
             &mut events,
         );
-        told.trials.push(next);
-        told.outside.extend(misfit.map(|why| (next, why)));
+        imported.trials.push(next);
+        imported.outside.extend(misfit.map(|why| (next, why)));
         next = TrialId(next.0.saturating_add(1));
     }
     // Trials outside the space are marked by an `Edited` event, which lists all of them.
-    if !told.outside.is_empty() {
+    if !imported.outside.is_empty() {
         let before = study
             .trials()
             .iter()
             .filter(|trial| trial.outside)
             .map(|trial| trial.id);
         let outside = before
-            .chain(told.outside.iter().map(|(trial, _)| *trial))
+            .chain(imported.outside.iter().map(|(trial, _)| *trial))
             .collect();
         let changes = vec![format!(
             "{} trials imported from {}",
-            told.trials.len(),
-            told.from
+            imported.trials.len(),
+            imported.from
         )];
         events.push(Event::Edited {
             header: study.header().clone(),
@@ -287,7 +297,7 @@ fn events(sweep: &Sweep, study: &Study, contents: &Contents) -> (Vec<Event>, Imp
             why: study.closed().cloned().unwrap_or(Closing::Interrupted),
         });
     }
-    (events, told)
+    (events, imported)
 }
 
 /// Returns a key that is equal for two imports of the same trial.
@@ -325,38 +335,33 @@ fn life(
         slot: 0,
         resume: false,
     });
-    let mut log = |record| {
-        events.push(Event::Logged {
-            trial,
-            attempt,
-            record,
-        });
-    };
     let when = foreign
         .when
         .as_deref()
         .map_or_else(String::new, |when| format!(", {when}"));
-    log(LogRecord::Note {
+    let mut records = vec![LogRecord::Note {
         text: format!("trial {} of {from}{when}", foreign.id),
-    });
+    }];
     if let Some(objective) = sweep.objectives.first() {
-        let number = |value| Datum::Number(Metric(value));
-        for (at, value) in curve(foreign, objective, end) {
-            let step = sweep
-                .resource
-                .iter()
-                .map(|resource| (resource.clone(), number(at)));
-            let values = step
-                .chain([(objective.metric.clone(), number(value))])
-                .collect();
-            log(LogRecord::Report { values });
+        for (step, value) in curve(foreign, objective, end) {
+            let resource = sweep.resource.iter();
+            let resource = resource.map(|resource| (resource.clone(), number(step)));
+            let values = resource.chain([(objective.metric.clone(), number(value))]);
+            records.push(LogRecord::Report {
+                values: values.collect(),
+            });
         }
     }
     if !foreign.values.is_empty() {
-        log(LogRecord::Report {
+        records.push(LogRecord::Report {
             values: foreign.values.clone(),
         });
     }
+    events.extend(records.into_iter().map(|record| Event::Logged {
+        trial,
+        attempt,
+        record,
+    }));
     let exit = match end {
         End::Complete => Exit::Done,
         End::Stopped => Exit::Stopped,
@@ -374,28 +379,28 @@ fn life(
 /// result instead of the final value.
 fn curve<'a>(
     foreign: &'a Foreign,
-    objective: &crate::study::Objective,
+    objective: &Objective,
     end: &End,
 ) -> impl Iterator<Item = (f64, f64)> + 'a {
-    let score = |value: f64| objective.score(value).map(crate::study::Score::get);
-    let last = foreign
-        .values
-        .iter()
-        .find(|(name, _)| *name == objective.metric)
-        .and_then(|(_, datum)| match datum {
-            Datum::Number(number) => score(number.0),
-            _ => None,
-        });
+    let result = foreign
+        .number(&objective.metric)
+        .and_then(|value| score(objective, value));
     // Without a finite final value the trial is not complete: its reports must not make it so.
-    let better = |(_, value): &(f64, f64)| match (score(*value), last) {
-        (Some(value), Some(last)) => value < last,
-        (Some(_), None) => true,
-        (None, _) => false,
-    };
     let misleads = *end == End::Complete
         && objective.take == crate::study::Take::Best
-        && foreign.curve.iter().any(better);
+        && foreign.curve.iter().any(|(_, value)| {
+            score(objective, *value).is_some_and(|score| result.is_none_or(|result| score < result))
+        });
     foreign.curve.iter().copied().filter(move |_| !misleads)
+}
+
+/// Returns the oriented value of an objective; `None` if it is not finite.
+fn score(objective: &Objective, value: f64) -> Option<f64> {
+    objective.score(value).map(crate::study::Score::get)
+}
+
+fn number(value: f64) -> Datum {
+    Datum::Number(Metric(value))
 }
 
 /// Returns the name in the file for a name of the sweep.

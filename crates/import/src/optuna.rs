@@ -1,8 +1,8 @@
 //! Converts an Optuna study, from either kind of file, to trials of a sweep.
 
-use super::{Contents, End, Foreign, ImportError, Wanted, renamed};
+use super::{Contents, End, Foreign, ImportError, Wanted, number, renamed};
 use crate::space::{Name, Value};
-use crate::study::{Datum, Goal, Metric};
+use crate::study::{Datum, Goal};
 use crate::sweep::Sweep;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -47,12 +47,15 @@ pub(super) fn choose(names: &[String], wanted: &Wanted) -> Result<usize, ImportE
         .collect::<Vec<_>>()
         .join(", ");
     match &wanted.study {
-        Some(name) => names.iter().position(|found| found == name).ok_or_else(|| {
-            ImportError::unfit(
-                format!("the file has no study `{name}`"),
-                format!("it has {listed}"),
-            )
-        }),
+        Some(name) => names
+            .iter()
+            .position(|candidate| candidate == name)
+            .ok_or_else(|| {
+                ImportError::unfit(
+                    format!("the file has no study `{name}`"),
+                    format!("it has {listed}"),
+                )
+            }),
         None if names.len() == 1 => Ok(0),
         None if names.is_empty() => Err(ImportError::unfit(
             "the file has no study",
@@ -70,21 +73,21 @@ pub(super) fn choose(names: &[String], wanted: &Wanted) -> Result<usize, ImportE
 
 /// Returns the value of a parameter, from Optuna's internal number and its distribution as JSON.
 pub(super) fn value(internal: f64, distribution: &str) -> Option<Value> {
-    let read: Json = serde_json::from_str(distribution).ok()?;
-    let name = read.get("name")?.as_str()?;
+    let distribution: Json = serde_json::from_str(distribution).ok()?;
+    let name = distribution.get("name")?.as_str()?;
     if name == "CategoricalDistribution" {
-        let at = if internal >= 0.0 {
-            internal as usize
-        } else {
+        // Optuna stores the index of the choice as a float.
+        if internal < 0.0 || internal.is_nan() {
             return None;
-        };
-        return read.get("attributes")?.get("choices")?.get(at).map(choice);
+        }
+        let choices = distribution.get("attributes")?.get("choices")?;
+        return choices.get(internal as usize).map(choice);
     }
-    let whole = matches!(
+    let is_integer = matches!(
         name,
         "IntDistribution" | "IntUniformDistribution" | "IntLogUniformDistribution"
     );
-    Some(if whole {
+    Some(if is_integer {
         Value::Int(internal as i64)
     } else {
         Value::Float(internal)
@@ -123,18 +126,18 @@ pub(super) fn contents(
     }
     for (objective, minimised) in objectives.iter().zip(&study.minimised) {
         if (objective.goal == Goal::Min) != *minimised {
-            let (does, is) = if *minimised {
+            let (verb, goal) = if *minimised {
                 ("minimises", "max")
             } else {
                 ("maximises", "min")
             };
             let what = format!(
-                "the Optuna study `{}` {does} what the sweep calls `{}`, whose goal is `{is}`",
+                "the Optuna study `{}` {verb} the objective that the sweep calls `{}`, whose goal is `{goal}`",
                 study.name, objective.metric
             );
             return Err(ImportError::unfit(
                 what,
-                "a study that is optimised the other way cannot be taken over",
+                "only a study with the goals of the sweep can be imported",
             ));
         }
     }
@@ -149,7 +152,6 @@ pub(super) fn contents(
 
 /// Converts a trial. Numeric user attributes become metrics.
 fn foreign(trial: Trial, sweep: &Sweep, wanted: &Wanted) -> Foreign {
-    let number = |value: f64| Datum::Number(Metric(value));
     let metrics = sweep
         .objectives
         .iter()
@@ -165,8 +167,8 @@ fn foreign(trial: Trial, sweep: &Sweep, wanted: &Wanted) -> Foreign {
     };
     for (key, attribute) in &trial.attributes {
         let name = renamed(&wanted.map, key.clone());
-        let known = values.iter().any(|(found, _)| **found == *name);
-        if let (Some(attribute), false) = (attribute.as_f64(), known) {
+        let is_objective = values.iter().any(|(metric, _)| **metric == *name);
+        if let (Some(attribute), false) = (attribute.as_f64(), is_objective) {
             values.push((name.into(), number(attribute)));
         }
     }

@@ -8,25 +8,29 @@ use std::path::Path;
 
 /// Reads the wanted study. The file is opened read-only.
 pub(super) fn read(path: &Path, wanted: &Wanted) -> Result<Study, ImportError> {
-    let unfit = |error: rusqlite::Error| {
-        ImportError::unfit(
-            format!("`{}` is no file of Optuna: {error}", path.display()),
-            "an SQLite file of Optuna 3 or later can be imported; `optuna storage upgrade` brings an older one up to date",
-        )
-    };
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let base = Connection::open_with_flags(path, flags).map_err(unfit)?;
-    let studies = studies(&base).map_err(unfit)?;
+    let base =
+        Connection::open_with_flags(path, flags).map_err(|error| unfit_file(path, &error))?;
+    let studies = studies(&base).map_err(|error| unfit_file(path, &error))?;
     let names: Vec<String> = studies.iter().map(|(_, name)| name.clone()).collect();
     let (id, name) = &studies[choose(&names, wanted)?];
     let (minimised, trials) = minimised(&base, *id)
         .and_then(|minimised| Ok((minimised, trials(&base, *id)?)))
-        .map_err(unfit)?;
+        .map_err(|error| unfit_file(path, &error))?;
     Ok(Study {
         name: name.clone(),
         minimised,
         trials,
     })
+}
+
+/// Returns the error for a file that is not a database of Optuna.
+fn unfit_file(path: &Path, error: &rusqlite::Error) -> ImportError {
+    ImportError::unfit(
+        format!("`{}` is not an Optuna database: {error}", path.display()),
+        "an SQLite file of Optuna 3 or later can be imported; `optuna storage upgrade` brings an \
+         older one up to date",
+    )
 }
 
 /// Returns the ids and names of all studies.
@@ -48,7 +52,7 @@ fn minimised(base: &Connection, study: i64) -> rusqlite::Result<Vec<bool>> {
 
 /// Returns the trials of a study, by number.
 fn trials(base: &Connection, study: i64) -> rusqlite::Result<Vec<Trial>> {
-    let mut found: BTreeMap<i64, Trial> = BTreeMap::new();
+    let mut trials_by_id: BTreeMap<i64, Trial> = BTreeMap::new();
     let mut query = base.prepare(
         "SELECT trial_id, number, state, CAST(datetime_start AS TEXT), CAST(datetime_complete AS TEXT) FROM trials WHERE study_id = ?",
     )?;
@@ -71,7 +75,7 @@ fn trials(base: &Connection, study: i64) -> rusqlite::Result<Vec<Trial>> {
             ended: row.get(4)?,
             ..Trial::default()
         };
-        found.insert(row.get(0)?, trial);
+        trials_by_id.insert(row.get(0)?, trial);
     }
     each(
         base,
@@ -82,9 +86,10 @@ fn trials(base: &Connection, study: i64) -> rusqlite::Result<Vec<Trial>> {
         |row| {
             let (name, internal, distribution): (String, f64, String) =
                 (row.get(1)?, row.get(2)?, row.get(3)?);
-            if let (Some(trial), Some(value)) =
-                (found.get_mut(&row.get(0)?), value(internal, &distribution))
-            {
+            if let (Some(trial), Some(value)) = (
+                trials_by_id.get_mut(&row.get(0)?),
+                value(internal, &distribution),
+            ) {
                 trial.params.push((name, value));
             }
             Ok(())
@@ -97,7 +102,7 @@ fn trials(base: &Connection, study: i64) -> rusqlite::Result<Vec<Trial>> {
         "value, value_type",
         "objective",
         |row| {
-            if let Some(trial) = found.get_mut(&row.get(0)?) {
+            if let Some(trial) = trials_by_id.get_mut(&row.get(0)?) {
                 trial
                     .values
                     .push(number(row.get(1)?, &row.get::<_, String>(2)?));
@@ -113,7 +118,7 @@ fn trials(base: &Connection, study: i64) -> rusqlite::Result<Vec<Trial>> {
         columns,
         "step",
         |row| {
-            if let Some(trial) = found.get_mut(&row.get(0)?) {
+            if let Some(trial) = trials_by_id.get_mut(&row.get(0)?) {
                 trial
                     .intermediate
                     .insert(row.get(1)?, number(row.get(2)?, &row.get::<_, String>(3)?));
@@ -129,15 +134,16 @@ fn trials(base: &Connection, study: i64) -> rusqlite::Result<Vec<Trial>> {
         "key",
         |row| {
             let (key, text): (String, String) = (row.get(1)?, row.get(2)?);
-            if let (Some(trial), Ok(value)) =
-                (found.get_mut(&row.get(0)?), serde_json::from_str(&text))
-            {
+            if let (Some(trial), Ok(value)) = (
+                trials_by_id.get_mut(&row.get(0)?),
+                serde_json::from_str(&text),
+            ) {
                 trial.attributes.insert(key, value);
             }
             Ok(())
         },
     )?;
-    let mut trials: Vec<Trial> = found.into_values().collect();
+    let mut trials: Vec<Trial> = trials_by_id.into_values().collect();
     trials.sort_by_key(|trial| trial.number);
     Ok(trials)
 }

@@ -20,38 +20,63 @@ pub(super) fn read(
     let mut reader = csv::ReaderBuilder::new()
         .flexible(false)
         .from_reader(text.as_bytes());
-    let bad = |error: &csv::Error| {
-        ImportError::unfit(
-            format!("`{path}` is not a table: {error}"),
-            "a CSV file has a header and as many fields in every row",
-        )
-    };
+
     let header: Vec<String> = reader
         .headers()
-        .map_err(|error| bad(&error))?
+        .map_err(|error| unfit_table(path, &error))?
         .iter()
         .map(str::to_owned)
         .collect();
     let columns = Columns::find(&header, path, sweep, wanted)?;
     let mut trials = Vec::new();
-    for (at, record) in reader.records().enumerate() {
-        let record = record.map_err(|error| bad(&error))?;
-        trials.push(columns.trial(at, &record, path)?);
+    for (row, record) in reader.records().enumerate() {
+        let record = record.map_err(|error| unfit_table(path, &error))?;
+        trials.push(columns.trial(row, &record, path)?);
     }
     let name = record_name(&header, text, path);
     Ok(Contents { from: name, trials })
 }
 
+/// Returns the error for a text that is not CSV.
+fn unfit_table(path: &str, error: &csv::Error) -> ImportError {
+    ImportError::unfit(
+        format!("`{path}` is not a table: {error}"),
+        "a CSV file has a header, and every row has as many fields as the header",
+    )
+}
+
 /// Returns the description of a table: tables of swath are marked as such.
 fn record_name(header: &[String], text: &str, path: &str) -> String {
-    if OURS
-        .iter()
-        .all(|name| header.iter().any(|found| found == name))
-        && text.lines().nth(1).is_some()
-    {
+    if is_of_swath(header) && text.lines().nth(1).is_some() {
         return format!("swath table {path}");
     }
     path.to_owned()
+}
+
+/// Returns whether a header is that of a `trials.csv`.
+fn is_of_swath(header: &[String]) -> bool {
+    OURS.iter().all(|name| position(header, name).is_some())
+}
+
+/// Returns the index of the column with that name.
+fn position(header: &[String], name: &str) -> Option<usize> {
+    header.iter().position(|title| title == name)
+}
+
+/// Returns the index of the column of a parameter: the mapped one, one with the prefix `param.`, or
+/// one with the bare name.
+fn param_position(header: &[String], wanted: &Wanted, ours: &str) -> Option<usize> {
+    let theirs = theirs(&wanted.map, ours);
+    position(header, theirs)
+        .filter(|_| theirs != ours)
+        .or_else(|| position(header, &format!("param.{ours}")))
+        .or_else(|| position(header, ours))
+}
+
+/// Lists the first columns of a header, for a hint.
+fn listed(header: &[String]) -> String {
+    let names = header.iter().take(40).map(|name| format!("`{name}`"));
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// The columns of a table, by their meaning.
@@ -73,51 +98,42 @@ impl Columns {
         sweep: &Sweep,
         wanted: &Wanted,
     ) -> Result<Self, ImportError> {
-        let at = |name: &str| header.iter().position(|found| found == name);
-        let ours = OURS.iter().all(|name| at(name).is_some());
-        let listed = || {
-            header
-                .iter()
-                .take(40)
-                .map(|name| format!("`{name}`"))
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
+        let is_of_swath = is_of_swath(header);
         for (_, theirs) in &wanted.map {
-            if at(theirs).is_none() {
+            if position(header, theirs).is_none() {
                 let what = format!("`{path}` has no column `{theirs}`");
-                return Err(ImportError::unfit(what, format!("it has {}", listed())));
+                return Err(ImportError::unfit(
+                    what,
+                    format!("it has {}", listed(header)),
+                ));
             }
         }
-        let find = |ours: &str| {
-            let theirs = theirs(&wanted.map, ours);
-            at(theirs)
-                .filter(|_| theirs != ours)
-                .or_else(|| at(&format!("param.{ours}")))
-                .or_else(|| at(ours))
-        };
         let mut params: Vec<(String, usize)> = sweep
             .space
             .names()
             .iter()
-            .filter_map(|name| Some((name.to_string(), find(name)?)))
+            .filter_map(|name| Some((name.to_string(), param_position(header, wanted, name)?)))
             .collect();
-        if ours {
+        if is_of_swath {
             // Includes parameters that the sweep does not have, so that they are reported as
             // ignored.
-            for (at, name) in header.iter().enumerate() {
+            for (index, name) in header.iter().enumerate() {
                 if let Some(name) = name.strip_prefix("param.")
-                    && !params.iter().any(|(_, column)| *column == at)
+                    && !params.iter().any(|(_, column)| *column == index)
                 {
-                    params.push((name.to_owned(), at));
+                    params.push((name.to_owned(), index));
                 }
             }
         }
         let mut objectives = Vec::new();
         for objective in &sweep.objectives {
             let theirs = theirs(&wanted.map, &objective.metric);
-            let prefixed = || at(&format!("objective.{}", objective.metric));
-            let Some(column) = (if ours { prefixed() } else { None }).or_else(|| at(theirs)) else {
+            let prefixed = if is_of_swath {
+                position(header, &format!("objective.{}", objective.metric))
+            } else {
+                None
+            };
+            let Some(column) = prefixed.or_else(|| position(header, theirs)) else {
                 let what = format!(
                     "`{path}` has no column for the objective `{}`",
                     objective.metric
@@ -125,7 +141,7 @@ impl Columns {
                 let hint = format!(
                     "name it: --map {}=COLUMN; it has {}",
                     objective.metric,
-                    listed()
+                    listed(header)
                 );
                 return Err(ImportError::unfit(what, hint));
             };
@@ -135,30 +151,34 @@ impl Columns {
             let what = format!("`{path}` has no column for any parameter");
             return Err(ImportError::unfit(
                 what,
-                format!("name them: --map lr=COLUMN; it has {}", listed()),
+                format!("name them: --map lr=COLUMN; it has {}", listed(header)),
             ));
         }
-        let metric = |(at, name): (usize, &String)| {
-            let name = name.strip_prefix("metric.")?;
-            let known = objectives.iter().any(|(objective, _)| **objective == *name);
-            (!known).then(|| (Name::from(name), at))
-        };
-        let mut metrics: Vec<(Name, usize)> = if ours {
-            header.iter().enumerate().filter_map(metric).collect()
-        } else {
-            Vec::new()
-        };
+        let mut metrics: Vec<(Name, usize)> = Vec::new();
+        if is_of_swath {
+            for (index, name) in header.iter().enumerate() {
+                if let Some(name) = name.strip_prefix("metric.")
+                    && !objectives.iter().any(|(objective, _)| **objective == *name)
+                {
+                    metrics.push((name.into(), index));
+                }
+            }
+        }
         for (ours, theirs) in &wanted.map {
-            let known = params.iter().any(|(name, _)| name == ours)
+            let is_read_already = params.iter().any(|(name, _)| name == ours)
                 || objectives.iter().any(|(name, _)| **name == **ours);
-            if let (Some(column), false) = (at(theirs), known) {
+            if let (Some(column), false) = (position(header, theirs), is_read_already) {
                 metrics.push((ours.as_str().into(), column));
             }
         }
-        let state = if ours { at("state") } else { None };
-        let exit = if ours { at("exit") } else { None };
+        // The columns of another tool's table may have these names with another meaning.
+        let (state, exit) = if is_of_swath {
+            (position(header, "state"), position(header, "exit"))
+        } else {
+            (None, None)
+        };
         Ok(Self {
-            id: at("trial_id"),
+            id: position(header, "trial_id"),
             state,
             exit,
             params,
@@ -174,49 +194,50 @@ impl Columns {
         record: &csv::StringRecord,
         path: &str,
     ) -> Result<Foreign, ImportError> {
-        let cell = |column: usize| record.get(column).unwrap_or_default();
         let line = row + 2;
         let mut values = Vec::new();
-        let mut finite = true;
+        let mut has_all_objectives = true;
         for (name, column) in &self.objectives {
-            let text = cell(*column);
-            let read = if text.is_empty() {
+            let text = cell(record, *column);
+            let value = if text.is_empty() {
                 Some(f64::NAN)
             } else {
-                text.trim().parse().ok().or_else(|| special(text.trim()))
+                number(text)
             };
-            let Some(number) = read else {
-                let what = format!("row {line} of `{path}`: `{text}` is no number for `{name}`");
+            let Some(value) = value else {
+                let what = format!(
+                    "row {line} of `{path}`: the value `{text}` of `{name}` is not a number"
+                );
                 return Err(ImportError::unfit(
                     what,
                     "leave the cell empty if the trial has no value",
                 ));
             };
-            finite &= number.is_finite();
+            has_all_objectives &= value.is_finite();
             if !text.is_empty() {
-                values.push((name.clone(), Datum::Number(Metric(number))));
+                values.push((name.clone(), Datum::Number(Metric(value))));
             }
         }
         // Without a state, a row is a complete trial if all its objectives are finite.
-        let end = match self.state.map(cell) {
-            None if finite => Some(End::Complete),
+        let end = match self.state.map(|state| cell(record, state)) {
+            None if has_all_objectives => Some(End::Complete),
             None => Some(End::Failed("it has no finite objective".to_owned())),
             Some("complete") => Some(End::Complete),
             Some("stopped") => Some(End::Stopped),
             Some("failed") => {
-                let why = self
+                let reason = self
                     .exit
-                    .map(cell)
+                    .map(|exit| cell(record, exit))
                     .filter(|exit| !exit.is_empty())
                     .unwrap_or("it failed");
-                Some(End::Failed(why.to_owned()))
+                Some(End::Failed(reason.to_owned()))
             }
             Some(_) => None,
         };
         for (name, column) in &self.metrics {
-            let text = cell(*column);
-            match text.trim().parse().ok().or_else(|| special(text.trim())) {
-                Some(number) => values.push((name.clone(), Datum::Number(Metric(number)))),
+            let text = cell(record, *column);
+            match number(text) {
+                Some(value) => values.push((name.clone(), Datum::Number(Metric(value)))),
                 None if text.is_empty() => {}
                 None => values.push((name.clone(), Datum::Text(text.to_owned()))),
             }
@@ -228,12 +249,13 @@ impl Columns {
             .collect();
         let params = params
             .into_iter()
-            .filter(|(column, _)| !cell(*column).is_empty())
-            .map(|(column, name)| (name.to_owned(), value(cell(column))))
+            .map(|(column, name)| (name, cell(record, column)))
+            .filter(|(_, text)| !text.is_empty())
+            .map(|(name, text)| (name.to_owned(), value(text)))
             .collect();
         let id = self
             .id
-            .map_or_else(|| (row + 1).to_string(), |id| cell(id).to_owned());
+            .map_or_else(|| (row + 1).to_string(), |id| cell(record, id).to_owned());
         Ok(Foreign {
             id,
             params,
@@ -243,6 +265,16 @@ impl Columns {
             when: None,
         })
     }
+}
+
+/// Returns a cell of a row.
+fn cell(record: &csv::StringRecord, column: usize) -> &str {
+    record.get(column).unwrap_or_default()
+}
+
+/// Parses a number, also one that is not finite.
+fn number(text: &str) -> Option<f64> {
+    text.trim().parse().ok().or_else(|| special(text.trim()))
 }
 
 /// Parses a cell by its appearance; the space converts the value to the parameter's type.

@@ -211,8 +211,9 @@ fn write<T: DataType>(
     values: &[T::T],
     levels: &[i16],
 ) -> Result<()> {
-    let missing = || ParquetError::General("a column is missing in the schema".to_owned());
-    let mut column = group.next_column()?.ok_or_else(missing)?;
+    let mut column = group.next_column()?.ok_or_else(|| {
+        ParquetError::General("the schema has fewer columns than the table".to_owned())
+    })?;
     let typed = column.typed::<T>();
     typed.write_batch(values, Some(levels), None)?;
     column.close()
@@ -309,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_column_of_texts_holds_every_cell_in_words() {
+    fn a_column_of_texts_converts_every_cell_to_text() {
         let cells = [
             Some(Cell::Float(5e-5)),
             Some(Cell::Float(f64::NEG_INFINITY)),
@@ -342,19 +343,20 @@ mod tests {
         );
     }
 
+    fn flag_field(name: &str, group: Option<&str>) -> Column {
+        let mut column = Column::new(name, Kind::Flag).within(group);
+        column.push(Some(Cell::Flag(false)));
+        column.push(None);
+        column
+    }
+
     #[test]
     fn fields_of_one_group_make_a_struct() {
-        let field = |name: &str, group| {
-            let mut column = Column::new(name, Kind::Flag).within(group);
-            column.push(Some(Cell::Flag(false)));
-            column.push(None);
-            column
-        };
         let columns = [
-            field("a", None),
-            field("b", Some("g")),
-            field("c", Some("g")),
-            field("d", Some("h")),
+            flag_field("a", None),
+            flag_field("b", Some("g")),
+            flag_field("c", Some("g")),
+            flag_field("d", Some("h")),
         ];
         assert_eq!(
             rows(&columns),
