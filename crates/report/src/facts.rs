@@ -4,7 +4,7 @@
 use super::listing;
 use super::number;
 use crate::provenance::git::md5_of;
-use crate::provenance::{Environment, Made, Pinned, patch};
+use crate::provenance::{Environment, Made, patch};
 use crate::study::{LogRecord, Study, Trial};
 use std::collections::BTreeSet;
 
@@ -97,25 +97,26 @@ pub struct Subject<'a> {
 pub fn pairs(a: &[Fact], b: &[Fact]) -> Vec<Pair> {
     let mut pairs = Vec::new();
     for section in Section::ALL {
-        let of = |facts: &[Fact], name: &str| {
-            facts
-                .iter()
-                .find(|fact| fact.section == section && fact.name == name)
-                .map(|fact| fact.value.clone())
-        };
         let mut seen = BTreeSet::new();
         for fact in a.iter().chain(b).filter(|fact| fact.section == section) {
             if seen.insert(&fact.name) {
                 pairs.push(Pair {
                     section,
                     name: fact.name.clone(),
-                    a: of(a, &fact.name),
-                    b: of(b, &fact.name),
+                    a: value_of(a, section, &fact.name),
+                    b: value_of(b, section, &fact.name),
                 });
             }
         }
     }
     pairs
+}
+
+fn value_of(facts: &[Fact], section: Section, name: &str) -> Option<String> {
+    facts
+        .iter()
+        .find(|fact| fact.section == section && fact.name == name)
+        .map(|fact| fact.value.clone())
 }
 
 /// Returns all facts of a trial. Facts without a value are left out.
@@ -193,13 +194,12 @@ impl Facts {
                 git.remote.as_deref().unwrap_or_default(),
             );
         }
-        let pinned = |file: &Pinned| format!("md5 {}", file.md5);
         for file in environment
             .found
             .iter()
             .flat_map(|found| found.files.iter().chain(&found.locks))
         {
-            self.add(Section::Code, &*file.name, pinned(file));
+            self.add(Section::Code, &*file.name, format!("md5 {}", file.md5));
         }
     }
 
@@ -220,10 +220,10 @@ impl Facts {
             else {
                 continue;
             };
-            let inside = called_in
+            let relative_path = called_in
                 .as_ref()
                 .and_then(|folder| data_dir.strip_prefix(folder.as_str()));
-            let data_dir = inside.unwrap_or(data_dir);
+            let data_dir = relative_path.unwrap_or(data_dir);
             let name = if role.is_empty() {
                 data_dir.to_owned()
             } else {
@@ -251,7 +251,7 @@ impl Facts {
         add("folder", environment.trials_in().to_owned());
         add("command line", environment.command_line.join(" "));
         if let Some(found) = &environment.found {
-            for (at, gpu) in found.gpus.iter().enumerate() {
+            for (index, gpu) in found.gpus.iter().enumerate() {
                 let memory = gpu
                     .memory
                     .map(|bytes| format!(", {}", number::bytes(bytes)))
@@ -262,7 +262,7 @@ impl Facts {
                     .map(|driver| format!(", driver {driver}"))
                     .unwrap_or_default();
                 add(
-                    &format!("gpu {at}"),
+                    &format!("gpu {index}"),
                     format!("{}{memory}{driver}", gpu.name),
                 );
             }
@@ -339,9 +339,19 @@ impl Facts {
 
 #[cfg(test)]
 mod tests {
-    use super::{Section, Subject, facts, pairs};
+    use super::{Fact, Section, Subject, facts, pairs};
     use crate::space::Value;
     use swath_model::demo::Demo;
+
+    fn facts_of(demo: &Demo, index: usize, patch: &[u8]) -> Vec<Fact> {
+        facts(&Subject {
+            study: &demo.study,
+            trial: &demo.study.trials()[index],
+            made: None,
+            environment: None,
+            patch,
+        })
+    }
 
     #[test]
     fn two_trials_are_compared_fact_by_fact() {
@@ -354,17 +364,10 @@ mod tests {
             &[("lr", Value::Float(0.25))],
             &[("val_loss", 0.5), ("acc", f64::NAN)],
         );
-        let of = |at: usize, patch: &'static [u8]| {
-            let trial = &demo.study.trials()[at];
-            facts(&Subject {
-                study: &demo.study,
-                trial,
-                made: None,
-                environment: None,
-                patch,
-            })
-        };
-        let pairs = pairs(&of(0, b""), &of(1, b"diff --git a/t.py b/t.py\n+x\n"));
+        let pairs = pairs(
+            &facts_of(&demo, 0, b""),
+            &facts_of(&demo, 1, b"diff --git a/t.py b/t.py\n+x\n"),
+        );
         let changed: Vec<_> = pairs
             .iter()
             .filter(|pair| pair.a != pair.b)

@@ -34,16 +34,9 @@ pub fn volume(study: &Study) -> Option<Volume> {
         .into_iter()
         .map(|(standing, _)| standing.scores)
         .collect();
-    // Scores are oriented: smaller is always better, so the worst value is the maximum.
-    let bound = |at: usize| {
-        let column = || all.iter().filter_map(|scores| scores.get(at).copied());
-        let (best, worst) = (
-            column().fold(f64::INFINITY, f64::min),
-            column().fold(f64::NEG_INFINITY, f64::max),
-        );
-        worst + 0.1 * (worst - best)
-    };
-    let reference: Vec<f64> = (0..objectives.len()).map(bound).collect();
+    let reference: Vec<f64> = (0..objectives.len())
+        .map(|objective| bound(&all, objective))
+        .collect();
     let volume = hypervolume(&all, &reference);
     // A score of a maximised objective has the opposite sign, so convert it back to a value.
     let shown = objectives
@@ -54,6 +47,17 @@ pub fn volume(study: &Study) -> Option<Volume> {
         volume,
         reference: shown.collect(),
     })
+}
+
+/// Returns the coordinate of the reference point along one objective.
+fn bound(configurations: &[Vec<f64>], objective: usize) -> f64 {
+    let scores = configurations
+        .iter()
+        .filter_map(|scores| scores.get(objective).copied());
+    // Scores are oriented: smaller is always better, so the worst value is the maximum.
+    let best = scores.clone().fold(f64::INFINITY, f64::min);
+    let worst = scores.fold(f64::NEG_INFINITY, f64::max);
+    worst + 0.1 * (worst - best)
 }
 
 /// Returns the volume and its reference point as text: `0.83, up to loss 1.2, speed 3`. `None` as

@@ -69,35 +69,42 @@ pub fn row<'a>(study: &'a Study, trial: &'a Trial) -> Row<'a> {
     let at_best = counted.flat_map(|counted| &counted.values);
     let measured =
         objectives.filter_map(|objective| Some((&*objective.metric, trial.objective(objective)?)));
-    let has_seeds = study.header().replicate.is_some();
-    let is_shown = |field: &Field| match field.name {
-        "configuration" | "replicate" => has_seeds,
-        name => !ELSEWHERE.contains(&name),
-    };
-    let fields = |is_in_group: fn(&Field) -> bool| {
-        let fields = TRIAL_FIELDS
-            .iter()
-            .filter(|field| is_shown(field) && is_in_group(field));
-        let values =
-            fields.filter_map(|field| Some((field.key(), field.value_so_far(study, trial)?)));
-        Fields(values.collect())
-    };
+
     Row {
-        first: fields(|field| field.place == Place::First),
+        first: fields(study, trial, |field| field.place == Place::First),
         objectives: measured.collect(),
         params: &trial.params,
         metrics: &trial.metrics,
         texts: &trial.texts,
         reports: trial.reports,
-        course: fields(|field| field.place != Place::First && field.form != Form::Result),
+        course: fields(study, trial, |field| {
+            field.place != Place::First && field.form != Form::Result
+        }),
         why: trial.why.as_deref(),
         origin: &trial.origin,
         breaks: super::summary::broken(study, trial),
-        result: fields(|field| field.form == Form::Result),
+        result: fields(study, trial, |field| field.form == Form::Result),
         at_best: at_best.map(|(name, datum)| (&**name, datum)).collect(),
         outside: trial.outside,
         records: &trial.records,
     }
+}
+
+/// Returns the values of the fields that `is_in_group` accepts and a row does not have elsewhere.
+fn fields<'a>(
+    study: &'a Study,
+    trial: &'a Trial,
+    is_in_group: impl Fn(&Field) -> bool,
+) -> Fields<'a> {
+    let has_seeds = study.header().replicate.is_some();
+    let fields = TRIAL_FIELDS.iter().filter(|field| match field.name {
+        "configuration" | "replicate" => has_seeds,
+        name => !ELSEWHERE.contains(&name),
+    });
+    let values = fields
+        .filter(|field| is_in_group(field))
+        .filter_map(|field| Some((field.key(), field.value_so_far(study, trial)?)));
+    Fields(values.collect())
 }
 
 /// Returns trials as JSON objects with their number and the values of some columns.
@@ -108,7 +115,7 @@ pub fn columns(
     columns: &[Formula],
     history: &History,
 ) -> Vec<Map<String, Json>> {
-    let row = |trial: &&Trial| {
+    let rows = trials.iter().map(|trial| {
         let cells = TrialCells {
             study,
             trial,
@@ -122,8 +129,8 @@ pub fn columns(
             }
         }
         row
-    };
-    trials.iter().map(row).collect()
+    });
+    rows.collect()
 }
 
 /// Returns a value in JSON, which has no numbers that are not finite.
@@ -143,7 +150,7 @@ mod tests {
     use swath_model::demo::Demo;
 
     #[test]
-    fn a_trial_that_runs_says_what_is_known_of_it() {
+    fn a_running_trial_is_a_row_of_its_values_so_far() {
         let mut demo = Demo::new(&["lr"]);
         let trial = demo.start(&[("lr", Value::Float(1.0))]);
         demo.report(trial, &[("val_loss", f64::NAN)]);
@@ -161,11 +168,16 @@ mod tests {
         let trial = demo.start(&[]);
         demo.report(trial, &[("val_loss", f64::NEG_INFINITY)]);
         let names = crate::row::vocabulary(&demo.study);
-        let parse = |text: &str| Formula::parse(text, &names).unwrap();
-        let asked = ["metric.val_loss", "trial_id", "exit"].map(parse);
+        let formulas = ["metric.val_loss", "trial_id", "exit"]
+            .map(|text| Formula::parse(text, &names).unwrap());
         let trial = &demo.study.trials()[0];
         assert_eq!(
-            json!(columns(&demo.study, &[trial], &asked, &History::default())),
+            json!(columns(
+                &demo.study,
+                &[trial],
+                &formulas,
+                &History::default()
+            )),
             json!([{ "trial": 1, "metric.val_loss": "-inf", "trial_id": 1 }])
         );
     }

@@ -3,6 +3,7 @@
 use super::formula::{Formula, History, TrialCells};
 use super::table::{Column, Table, Tone};
 use super::{number, row, summary};
+use crate::numerics::sample::Sample;
 use crate::space::{Name, Value};
 use crate::study::{Exit, Origin, Study, Trial, TrialState};
 use rayon::prelude::*;
@@ -49,12 +50,6 @@ pub fn ranked(study: &Study, trials: &[&Trial], detail: Detail) -> Table {
                 )
                 .keep(),
             );
-            let margin = |sample: &Option<crate::numerics::sample::Sample>| {
-                sample
-                    .as_ref()
-                    .and_then(|sample| sample.half_width(summary::CONFIDENCE))
-                    .map_or_else(String::new, number::brief)
-            };
             // A single objective needs no name in the title of the interval.
             let title = match study.header().objectives.len() {
                 1 => "±".to_owned(),
@@ -73,6 +68,14 @@ pub fn ranked(study: &Study, trials: &[&Trial], detail: Detail) -> Table {
     table
 }
 
+/// Returns half the width of a confidence interval; empty for too few values.
+fn margin(sample: &Option<Sample>) -> String {
+    sample
+        .as_ref()
+        .and_then(|sample| sample.half_width(summary::CONFIDENCE))
+        .map_or_else(String::new, number::brief)
+}
+
 /// Appends the columns that [`trials`] and [`ranked`] share.
 fn fill(table: &mut Table, study: &Study, trials: &[&Trial], detail: Detail) {
     for objective in &study.header().objectives {
@@ -84,8 +87,8 @@ fn fill(table: &mut Table, study: &Study, trials: &[&Trial], detail: Detail) {
         push_own(table, "objective", &objective.metric, column);
     }
     if study.header().replicate.is_some() {
-        let heads = trials.iter().map(|trial| study.head(trial.id).to_string());
-        table.push(Column::numbers("configuration", heads));
+        let configurations = trials.iter().map(|trial| study.head(trial.id).to_string());
+        table.push(Column::numbers("configuration", configurations));
     }
     table.push(Column::numbers(
         "time",
@@ -101,13 +104,15 @@ fn fill(table: &mut Table, study: &Study, trials: &[&Trial], detail: Detail) {
     {
         table.push(notes);
     }
-    let chosen = |name: &Name| {
-        let values: Vec<_> = trials.iter().map(|trial| trial.params.get(name)).collect();
-        params(name, &values, detail)
-    };
     // For ten thousand trials these columns take longest to compute, so all cores share the work.
     let names = varying(study, trials);
-    let columns: Vec<Column> = names.par_iter().map(chosen).collect();
+    let columns: Vec<Column> = names
+        .par_iter()
+        .map(|name| {
+            let values: Vec<_> = trials.iter().map(|trial| trial.params.get(name)).collect();
+            values_column(name, &values, detail)
+        })
+        .collect();
     for (name, column) in names.iter().zip(columns) {
         push_own(table, "param", name, column);
     }
@@ -151,8 +156,8 @@ fn push_own(table: &mut Table, kind: &str, name: &Name, column: Column) {
 /// come from a reported key, which is a column already.
 fn steps(study: &Study, trials: &[&Trial], metrics: &[Name]) -> Option<Column> {
     let steps: Vec<_> = trials.iter().map(|trial| trial.step).collect();
-    let has_gone_on = steps.iter().flatten().any(|step| *step > 1.0);
-    if !has_gone_on || metrics.iter().any(|name| counts(name, trials)) {
+    let is_past_first = steps.iter().flatten().any(|step| *step > 1.0);
+    if !is_past_first || metrics.iter().any(|name| counts(name, trials)) {
         return None;
     }
     let title = match &study.header().resource {
@@ -204,7 +209,7 @@ pub fn columns(
                 .collect();
             table.push(Column::numbers(name, number::column(&numbers)));
         } else {
-            table.push(params(
+            table.push(values_column(
                 name,
                 &values.iter().map(Option::as_ref).collect::<Vec<_>>(),
                 detail,
@@ -260,23 +265,21 @@ pub fn varying(study: &Study, trials: &[&Trial]) -> Vec<Name> {
     names
 }
 
-/// Returns a column of parameter values, aligned right if all of them are numbers.
-fn params(name: &str, values: &[Option<&Value>], detail: Detail) -> Column {
+/// Returns a column of values, aligned right if all of them are numbers.
+pub(super) fn values_column(title: &str, values: &[Option<&Value>], detail: Detail) -> Column {
     let numeric = values
         .iter()
         .flatten()
         .all(|value| value.as_f64().is_some());
-    let cell = |value: &&Value| match (value, detail) {
-        (Value::Float(number), Detail::Brief) => number::brief(*number),
-        (value, _) => shown(value),
-    };
-    let cells = values
-        .iter()
-        .map(|value| value.as_ref().map_or_else(String::new, cell));
+    let cells = values.iter().map(|value| match (value, detail) {
+        (None, _) => String::new(),
+        (Some(Value::Float(number)), Detail::Brief) => number::brief(*number),
+        (Some(value), _) => shown(value),
+    });
     if numeric {
-        Column::numbers(name, cells)
+        Column::numbers(title, cells)
     } else {
-        Column::texts(name, cells)
+        Column::texts(title, cells)
     }
 }
 
@@ -332,59 +335,65 @@ pub(super) fn metric_columns(
         let counted = trial.counted.as_ref();
         counted.is_some_and(|counted| counted.report != trial.reports)
     });
-    let column = |name: Name| {
-        let is_axis = trials.iter().any(|trial| trial.axis.key() == Some(&name));
-        let at_best = |trial: &&Trial| trial.counted.as_ref()?.number(&name);
-        let at_best: Vec<_> = trials.iter().map(at_best).collect();
-        if shows_best && !is_axis && at_best.iter().any(Option::is_some) {
-            let title = format!("at_best({name})");
-            let (is_at_best, values) = (true, at_best);
-            return MetricColumn {
-                name,
-                title,
-                is_at_best,
-                values,
-            };
-        }
-        let last = |trial: &&Trial| Some(trial.metrics.get(&name)?.last.0);
-        let values = trials.iter().map(last).collect();
-        let (is_at_best, title) = (false, name.to_string());
-        MetricColumn {
+    names
+        .into_iter()
+        .map(|name| metric_column(trials, name, shows_best))
+        .collect()
+}
+
+/// Returns the column of one metric. If `shows_best`, it has the values of the reports that count,
+/// as far as there are any.
+fn metric_column(trials: &[&Trial], name: Name, shows_best: bool) -> MetricColumn {
+    let is_axis = trials.iter().any(|trial| trial.axis.key() == Some(&name));
+    let at_best: Vec<_> = trials
+        .iter()
+        .map(|trial| trial.counted.as_ref()?.number(&name))
+        .collect();
+    if shows_best && !is_axis && at_best.iter().any(Option::is_some) {
+        return MetricColumn {
+            title: format!("at_best({name})"),
             name,
-            title,
-            is_at_best,
-            values,
-        }
-    };
-    names.into_iter().map(column).collect()
+            is_at_best: true,
+            values: at_best,
+        };
+    }
+    let last_values = trials.iter().map(|trial| last_value(trial, &name));
+    MetricColumn {
+        title: name.to_string(),
+        values: last_values.collect(),
+        name,
+        is_at_best: false,
+    }
+}
+
+/// Returns the last reported number of a metric.
+fn last_value(trial: &Trial, name: &Name) -> Option<f64> {
+    trial.metrics.get(name).map(|tally| tally.last.0)
 }
 
 /// Returns the metrics that are neither an objective nor the resource. Keys without a number in any
 /// of the trials are left out.
 fn others(study: &Study, trials: &[&Trial]) -> Vec<Name> {
     let header = study.header();
-    let known = |name: &Name| {
-        header.resource.as_ref() == Some(name)
-            || header
+    let mut names = row::metrics(study);
+    names.retain(|name| {
+        header.resource.as_ref() != Some(name)
+            && !header
                 .objectives
                 .iter()
                 .any(|objective| objective.metric == *name)
-    };
-    let numeric = |name: &Name| trials.iter().any(|trial| trial.metrics.contains_key(name));
-    row::metrics(study)
-        .into_iter()
-        .filter(|name| !known(name) && numeric(name))
-        .collect()
+            && trials.iter().any(|trial| trial.metrics.contains_key(name))
+    });
+    names.into_iter().collect()
 }
 
 /// Returns whether a metric is the step counter itself, as `epoch` often is: its last value equals
 /// the step of every trial. The metric may count from 0 or from 1.
 fn counts(name: &Name, trials: &[&Trial]) -> bool {
-    let last = |trial: &Trial| trial.metrics.get(name).map(|tally| tally.last.0);
     [0.0, 1.0].into_iter().any(|offset| {
         trials
             .iter()
-            .all(|trial| last(trial).map(|last| last + offset) == trial.step)
+            .all(|trial| last_value(trial, name).map(|last| last + offset) == trial.step)
     })
 }
 
@@ -433,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_differs_is_listed_and_the_cause_of_a_failure() {
+    fn parameters_that_differ_are_listed_with_the_causes_of_failures() {
         let mut demo = Demo::new(&["lr", "optimizer", "epochs"]);
         for (lr, optimizer, loss) in [(1e-5, "sgd", 0.5), (0.01, "adam", 0.0412345)] {
             let params = [
@@ -506,7 +515,7 @@ trial  state     val_loss  time  at_best(acc)  epoch
     }
 
     #[test]
-    fn no_two_columns_have_one_name_whatever_the_program_reports() {
+    fn titles_of_columns_are_unique_whatever_the_program_reports() {
         let mut demo = Demo::new(&["lr", "time"]);
         for lr in [0.1, 0.2] {
             let trial = demo.start(&[("lr", Value::Float(lr)), ("time", Value::Float(lr))]);
@@ -527,7 +536,7 @@ trial  state     val_loss  time  at_best(acc)  epoch
             .render(None, Paint::default())
             .text;
         let titles: Vec<_> = text.lines().next().unwrap().split_whitespace().collect();
-        let wanted = [
+        let expected = [
             "trial",
             "state",
             "val_loss",
@@ -538,13 +547,13 @@ trial  state     val_loss  time  at_best(acc)  epoch
             "at_best(state)",
             "step",
         ];
-        assert_eq!(titles, wanted);
+        assert_eq!(titles, expected);
         let names = row::vocabulary(&demo.study);
-        let asked = ["lr", "lr"].map(|text| Formula::parse(text, &names).unwrap());
+        let formulas = ["lr", "lr"].map(|text| Formula::parse(text, &names).unwrap());
         let table = columns(
             &demo.study,
             &all(&demo),
-            &asked,
+            &formulas,
             &History::default(),
             Detail::Exact,
         );
@@ -593,22 +602,22 @@ trial  state     val_loss  time  at_best(acc)  epoch
     }
 
     #[test]
-    fn the_columns_asked_for_are_the_columns_shown() {
+    fn the_table_shows_exactly_the_requested_columns() {
         let mut demo = Demo::new(&["lr"]);
         demo.complete(&[("lr", Value::Float(1e-5))], &[("val_loss", 0.5)]);
         let names = row::vocabulary(&demo.study);
-        let asked = [
+        let formulas = [
             "lr",
             "best.val_loss",
             "at_best(val_loss) * 2",
             "seconds",
             "nothing",
         ];
-        let asked = asked.map(|text| Formula::parse(text, &names).unwrap());
+        let formulas = formulas.map(|text| Formula::parse(text, &names).unwrap());
         let table = columns(
             &demo.study,
             &all(&demo),
-            &asked,
+            &formulas,
             &History::default(),
             Detail::Exact,
         );

@@ -38,45 +38,47 @@ pub fn brief(number: f64) -> String {
 /// or with numbers too small or too large for that, are formatted number by number as in [`short`].
 #[must_use]
 pub fn column(numbers: &[Option<f64>]) -> Vec<String> {
-    let sizes = || {
-        numbers
-            .iter()
-            .flatten()
-            .filter(|number| number.is_finite())
-            .map(|number| number.abs())
-    };
-    let largest = sizes().fold(0.0, f64::max);
-    let smallest = sizes()
+    let sizes: Vec<f64> = numbers
+        .iter()
+        .flatten()
+        .filter(|number| number.is_finite())
+        .map(|number| number.abs())
+        .collect();
+    let largest = sizes.iter().copied().fold(0.0, f64::max);
+    let smallest = sizes
+        .iter()
+        .copied()
         .filter(|size| *size > 0.0)
         .fold(f64::INFINITY, f64::min);
-    let whole = sizes().all(|size| size.fract() == 0.0);
+    let all_whole = sizes.iter().all(|size| size.fract() == 0.0);
     // With shared decimals a number below 0.001, or below a thousandth of the largest, would lose
     // its significant digits.
-    let uniform = !whole && largest < 1e7 && smallest >= largest * 1e-3 && smallest >= 1e-3;
-    if !uniform {
+    let shares_decimals =
+        !all_whole && largest < 1e7 && smallest >= largest * 1e-3 && smallest >= 1e-3;
+    if !shares_decimals {
         return numbers
             .iter()
             .map(|number| number.map_or_else(String::new, short))
             .collect();
     }
     let digits = decimals(largest);
-    let cell = |number: f64| {
-        if number.is_finite() {
-            format!("{number:.digits$}")
-        } else {
-            short(number)
-        }
-    };
     let mut cells: Vec<_> = numbers
         .iter()
-        .map(|number| number.map_or_else(String::new, cell))
+        .map(|number| match number {
+            Some(number) if number.is_finite() => format!("{number:.digits$}"),
+            Some(number) => short(*number),
+            None => String::new(),
+        })
         .collect();
     // Trailing zeros that all cells have in common are removed.
-    let idle = |cell: &String| cell.len() - trim(cell).len();
-    let numeric = |cell: &&String| cell.contains('.');
-    let idle = cells.iter().filter(numeric).map(idle).min().unwrap_or(0);
+    let common_zeros = cells
+        .iter()
+        .filter(|cell| cell.contains('.'))
+        .map(|cell| cell.len() - trim(cell).len())
+        .min()
+        .unwrap_or(0);
     for cell in cells.iter_mut().filter(|cell| cell.contains('.')) {
-        cell.truncate(cell.len() - idle);
+        cell.truncate(cell.len() - common_zeros);
     }
     cells
 }
@@ -181,7 +183,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_number_keeps_five_digits_and_no_idle_zeros() {
+    fn a_number_keeps_five_digits_and_no_trailing_zeros() {
         let shown: Vec<_> = [
             0.041_234_567,
             12.0,
@@ -211,9 +213,9 @@ mod tests {
 
     #[test]
     fn a_number_is_rounded_to_its_significant_digits() {
-        let found = [0.123_456_789, 123_456_789.0, -1.000_000_4e-7, 0.0, 1e300]
+        let numbers = [0.123_456_789, 123_456_789.0, -1.000_000_4e-7, 0.0, 1e300]
             .map(|number| rounded(number, 6));
-        assert_eq!(found, [0.123_457, 123_457_000.0, -1e-7, 0.0, 1e300]);
+        assert_eq!(numbers, [0.123_457, 123_457_000.0, -1e-7, 0.0, 1e300]);
         assert!(rounded(f64::NAN, 6).is_nan());
     }
 
@@ -224,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn the_numbers_of_a_column_have_as_many_decimals() {
+    fn the_numbers_of_a_column_have_the_same_count_of_decimals() {
         assert_eq!(
             column(&[Some(0.5), Some(0.041_234_567), None]),
             ["0.50000", "0.04123", ""]

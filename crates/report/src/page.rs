@@ -12,7 +12,7 @@ use super::plots::{Input, axis::Axis};
 use super::{listing, number, row, summary};
 use crate::journal::lock;
 use crate::select::Condition;
-use crate::space::Value;
+use crate::space::{Name, Value};
 use crate::study::{Goal, Study, Trial};
 use crate::view::View;
 use serde::Serialize;
@@ -205,16 +205,10 @@ impl Trials {
     fn of(study: &Study, input: &Input<'_>) -> Self {
         let trials = &input.trials;
         let objectives = &study.header().objectives;
-        let is_objective = |name: &str| {
-            objectives
-                .iter()
-                .any(|objective| &*objective.metric == name)
-        };
         let names = row::metrics(study)
             .into_iter()
-            .filter(|name| !is_objective(name))
+            .filter(|name| !objectives.iter().any(|objective| objective.metric == *name))
             .take(12);
-        let finite = |value: Option<f64>| value.map(brief).filter(|value| value.is_finite());
         let metrics = listing::metric_columns(trials, names)
             .into_iter()
             .map(|column| {
@@ -223,20 +217,6 @@ impl Trials {
             })
             .filter(|(_, values)| values.iter().any(Option::is_some))
             .collect();
-        let now = study.at();
-        let seconds = |trial: &&Trial| {
-            let running = (trial.exit.is_none())
-                .then(|| Some(now?.since(trial.attempt_at?).as_secs_f64()))
-                .flatten();
-            (trial.seconds + running.unwrap_or(0.0))
-                .mul_add(1000.0, 0.5)
-                .floor()
-                / 1000.0
-        };
-        let exit = |trial: &&Trial| {
-            let note = Some(listing::note(study, trial)).filter(|note| !note.is_empty());
-            note.or_else(|| trial.why.clone())
-        };
         Self {
             id: trials.iter().map(|trial| trial.id.0).collect(),
             state: trials.iter().map(|trial| trial.state.word()).collect(),
@@ -251,9 +231,9 @@ impl Trials {
                 .collect(),
             axes: axes(input),
             metrics,
-            seconds: trials.iter().map(seconds).collect(),
+            seconds: trials.iter().map(|trial| seconds(study, trial)).collect(),
             step: trials.iter().map(|trial| trial.step).collect(),
-            exit: trials.iter().map(exit).collect(),
+            exit: trials.iter().map(|trial| exit(study, trial)).collect(),
             configuration: (study.header().replicate)
                 .map(|_| trials.iter().map(|trial| study.head(trial.id).0).collect()),
             outside: (0..trials.len())
@@ -263,6 +243,26 @@ impl Trials {
     }
 }
 
+/// Returns a rounded value; `None` unless it is finite.
+fn finite(value: Option<f64>) -> Option<f64> {
+    value.map(brief).filter(|value| value.is_finite())
+}
+
+/// Returns the run time of a trial up to the last event of the study; see [`Trials::seconds`].
+fn seconds(study: &Study, trial: &Trial) -> f64 {
+    let running = match (&trial.exit, study.at(), trial.attempt_at) {
+        (None, Some(now), Some(began)) => now.since(began).as_secs_f64(),
+        _ => 0.0,
+    };
+    (trial.seconds + running).mul_add(1000.0, 0.5).floor() / 1000.0
+}
+
+/// Returns the note on a trial; see [`Trials::exit`].
+fn exit(study: &Study, trial: &Trial) -> Option<String> {
+    let note = Some(listing::note(study, trial)).filter(|note| !note.is_empty());
+    note.or_else(|| trial.why.clone())
+}
+
 /// Returns the parameters in which the trials differ as axes. A single trial differs from none, so
 /// all its parameters are returned.
 fn axes(input: &Input<'_>) -> Vec<Axis> {
@@ -270,7 +270,16 @@ fn axes(input: &Input<'_>) -> Vec<Axis> {
     let [trial] = input.trials.as_slice() else {
         return axes;
     };
-    let one = |(name, value): &(crate::space::Name, Value)| match value.as_f64() {
+    trial
+        .params
+        .iter()
+        .map(|(name, value)| constant_axis(name, value))
+        .collect()
+}
+
+/// Returns the axis of a parameter with a single value.
+fn constant_axis(name: &Name, value: &Value) -> Axis {
+    match value.as_f64() {
         Some(number) => Axis {
             name: name.to_string(),
             log: false,
@@ -287,8 +296,7 @@ fn axes(input: &Input<'_>) -> Vec<Axis> {
             max: 0.0,
             values: vec![Some(0.0)],
         },
-    };
-    trial.params.iter().map(one).collect()
+    }
 }
 
 /// Rounds to six significant digits: a page cannot show more, and its data stay small.

@@ -45,8 +45,8 @@ pub fn pareto(study: &Study) -> Vec<&Trial> {
 
 /// Returns whether `one` dominates `other`. Smaller scores are better.
 fn dominates(one: &[f64], other: &[f64]) -> bool {
-    let pairs = || one.iter().zip(other);
-    pairs().all(|(a, b)| a <= b) && pairs().any(|(a, b)| a < b)
+    let mut pairs = one.iter().zip(other);
+    pairs.clone().all(|(a, b)| a <= b) && pairs.any(|(a, b)| a < b)
 }
 
 #[cfg(test)]
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_come_first_and_of_equals_the_earlier() {
+    fn trials_are_ranked_by_their_objective_and_equals_by_id() {
         let mut demo = Demo::with(&[], vec![objective("acc", Goal::Max)]);
         for acc in [0.5, 0.9, 0.9, 0.1] {
             demo.complete(&[], &[("acc", acc)]);
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn the_front_holds_exactly_the_trials_that_none_beats() {
+    fn the_front_holds_exactly_the_non_dominated_trials() {
         let objectives = vec![objective("loss", Goal::Min), objective("speed", Goal::Max)];
         let mut demo = Demo::with(&[], objectives);
         for (loss, speed) in [

@@ -45,25 +45,29 @@ pub fn value(study: &Study, trial: &Trial, name: &str) -> Option<Value> {
     if let Some(field) = field(true, name) {
         return Some(field.value(study, trial)?.into_value());
     }
-    let prefixed = || {
-        let (kind, rest) = name.split_once('.')?;
-        match kind {
-            "param" => trial.params.get(rest).cloned(),
-            "metric" => last(trial, rest),
-            "best" => best(study, trial, rest),
-            "at_best" => at_best(trial, rest),
-            _ => None,
-        }
-    };
-    let hidden = || {
-        let field = field(false, name).filter(|_| !is_own(study, name))?;
-        Some(field.value(study, trial)?.into_value())
-    };
     let param = trial.params.get(name).cloned();
     param
         .or_else(|| metric(study, trial, name))
-        .or_else(prefixed)
-        .or_else(hidden)
+        .or_else(|| prefixed(study, trial, name))
+        .or_else(|| other_field(study, trial, name))
+}
+
+/// Returns the value of a name with a prefix, such as `param.lr`.
+fn prefixed(study: &Study, trial: &Trial, name: &str) -> Option<Value> {
+    let (prefix, name) = name.split_once('.')?;
+    match prefix {
+        "param" => trial.params.get(name).cloned(),
+        "metric" => last(trial, name),
+        "best" => best(study, trial, name),
+        "at_best" => at_best(trial, name),
+        _ => None,
+    }
+}
+
+/// Returns the value of a field that takes no precedence over names of the user's own.
+fn other_field(study: &Study, trial: &Trial, name: &str) -> Option<Value> {
+    let field = field(false, name).filter(|_| !is_own(study, name))?;
+    Some(field.value(study, trial)?.into_value())
 }
 
 /// Returns whether a parameter or an objective has that name. Such a name hides the built-in column
@@ -155,9 +159,9 @@ fn objective<'a>(study: &'a Study, name: &str) -> Option<&'a Objective> {
 #[must_use]
 pub fn params(study: &Study) -> Vec<Name> {
     let mut names = study.header().params.clone();
-    let mut known: BTreeSet<Name> = names.iter().cloned().collect();
-    for name in unlike_before(study, |trial| trial.params.iter().map(|(name, _)| name)) {
-        if known.insert(name.clone()) {
+    let mut listed: BTreeSet<Name> = names.iter().cloned().collect();
+    for name in names_of_trials(study, |trial| trial.params.iter().map(|(name, _)| name)) {
+        if listed.insert(name.clone()) {
             names.push(name.clone());
         }
     }
@@ -175,7 +179,7 @@ pub fn metrics(study: &Study) -> BTreeSet<Name> {
         .map(|objective| objective.metric.clone())
         .collect();
     names.extend(
-        unlike_before(study, |trial| {
+        names_of_trials(study, |trial| {
             trial.metrics.keys().chain(trial.texts.keys())
         })
         .cloned(),
@@ -185,20 +189,20 @@ pub fn metrics(study: &Study) -> BTreeSet<Name> {
 
 /// Returns the names in all trials, for a caller that removes duplicates. A trial with the same
 /// names as the trial before it is skipped, which saves nearly all the work.
-fn unlike_before<'a, I: Iterator<Item = &'a Name> + Clone>(
+fn names_of_trials<'a, I: Iterator<Item = &'a Name> + Clone>(
     study: &'a Study,
     names: impl Fn(&'a Trial) -> I,
 ) -> impl Iterator<Item = &'a Name> {
-    let mut before = None;
+    let mut previous_names = None;
     study
         .trials()
         .iter()
         .filter_map(move |trial| {
-            let here = names(trial);
-            let same = before
-                .replace(here.clone())
-                .is_some_and(|before: I| before.eq(here.clone()));
-            (!same).then_some(here)
+            let own_names = names(trial);
+            let is_repeated = previous_names
+                .replace(own_names.clone())
+                .is_some_and(|previous: I| previous.eq(own_names.clone()));
+            (!is_repeated).then_some(own_names)
         })
         .flatten()
 }
@@ -207,17 +211,18 @@ fn unlike_before<'a, I: Iterator<Item = &'a Name> + Clone>(
 /// prefixes `param.`, `metric.`, `at_best.` and `best.`.
 #[must_use]
 pub fn vocabulary(study: &Study) -> Names {
-    let prefixed = |kind: &'static str| move |name: &Name| format!("{kind}.{name}");
     let (params, metrics) = (params(study), metrics(study));
     let plain = names(&params, &metrics)
         .into_iter()
         .map(|name| name.to_string());
     plain
         .chain(std::iter::once("trial_id".to_owned()))
-        .chain(params.iter().map(prefixed("param")))
-        .chain(metrics.iter().map(prefixed("metric")))
-        .chain(metrics.iter().map(prefixed("at_best")))
-        .chain(metrics.iter().map(prefixed("best")))
+        .chain(params.iter().map(|name| format!("param.{name}")))
+        .chain(
+            ["metric", "at_best", "best"]
+                .into_iter()
+                .flat_map(|prefix| metrics.iter().map(move |name| format!("{prefix}.{name}"))),
+        )
         .collect()
 }
 
@@ -227,7 +232,7 @@ fn names(params: &[Name], metrics: &BTreeSet<Name>) -> Vec<Name> {
     let named = params.iter().chain(metrics).cloned();
     let mut names: Vec<Name> = own.chain(named).collect();
     for field in fields(false) {
-        if !names.iter().any(|known| **known == *field.name) {
+        if !names.iter().any(|taken| **taken == *field.name) {
             names.push(field.name.into());
         }
     }
@@ -238,11 +243,15 @@ fn names(params: &[Name], metrics: &BTreeSet<Name>) -> Vec<Name> {
 mod tests {
     use super::{value, vocabulary};
     use crate::space::Value;
-    use crate::study::{Exit, TRIAL_FIELDS};
+    use crate::study::{Exit, TRIAL_FIELDS, Trial};
     use swath_model::demo::Demo;
 
+    fn text_of(demo: &Demo, trial: &Trial, name: &str) -> Option<String> {
+        value(&demo.study, trial, name).map(|value| value.to_string())
+    }
+
     #[test]
-    fn a_name_stands_for_parameter_metric_or_what_every_trial_has() {
+    fn a_name_resolves_to_a_parameter_a_metric_or_a_field() {
         let mut demo = Demo::new(&["lr", "acc"]);
         let trial = demo.start(&[("lr", Value::Float(0.1)), ("acc", Value::Int(3))]);
         demo.report(
@@ -252,30 +261,45 @@ mod tests {
         demo.report(trial, &[("val_loss", 0.4)]);
         demo.end(trial, Exit::Done);
         let trial = demo.study.trial(trial).unwrap();
-        let ask = |name: &str| value(&demo.study, trial, name).map(|value| value.to_string());
-        assert_eq!(ask("val_loss").as_deref(), Some("0.2"));
-        assert_eq!(ask("metric.val_loss").as_deref(), Some("0.4"));
-        assert_eq!(ask("best.val_loss").as_deref(), Some("0.2"));
-        assert_eq!(ask("acc").as_deref(), Some("3"));
-        assert_eq!(ask("metric.acc").as_deref(), Some("0.9"));
-        assert_eq!(ask("param.lr"), ask("lr"));
-        assert_eq!(ask("state").as_deref(), Some("complete"));
-        assert_eq!(ask("nothing"), None);
+
+        assert_eq!(text_of(&demo, trial, "val_loss").as_deref(), Some("0.2"));
+        assert_eq!(
+            text_of(&demo, trial, "metric.val_loss").as_deref(),
+            Some("0.4")
+        );
+        assert_eq!(
+            text_of(&demo, trial, "best.val_loss").as_deref(),
+            Some("0.2")
+        );
+        assert_eq!(text_of(&demo, trial, "acc").as_deref(), Some("3"));
+        assert_eq!(text_of(&demo, trial, "metric.acc").as_deref(), Some("0.9"));
+        assert_eq!(
+            text_of(&demo, trial, "param.lr"),
+            text_of(&demo, trial, "lr")
+        );
+        assert_eq!(text_of(&demo, trial, "state").as_deref(), Some("complete"));
+        assert_eq!(text_of(&demo, trial, "nothing"), None);
         assert!(vocabulary(&demo.study).contains("other"));
     }
 
     #[test]
-    fn every_field_of_a_trial_is_a_name_that_one_of_the_users_own_hides() {
+    fn every_field_of_a_trial_is_a_name_and_a_parameter_hides_it() {
         let mut demo = Demo::new(&["origin"]);
         let trial = demo.complete(&[("origin", Value::Int(3))], &[("val_loss", 0.5)]);
         let trial = demo.study.trial(trial).unwrap();
-        let ask = |name: &str| value(&demo.study, trial, name).map(|value| value.to_string());
+
         for field in TRIAL_FIELDS {
             assert!(vocabulary(&demo.study).contains(field.key()));
         }
-        assert_eq!(ask("stage").as_deref(), Some("train"));
-        assert_eq!(ask("ended_at").as_deref(), Some("2026-01-01T00:00:05Z"));
-        assert_eq!(ask("trial"), ask("trial_id"));
-        assert_eq!(ask("origin").as_deref(), Some("3"));
+        assert_eq!(text_of(&demo, trial, "stage").as_deref(), Some("train"));
+        assert_eq!(
+            text_of(&demo, trial, "ended_at").as_deref(),
+            Some("2026-01-01T00:00:05Z")
+        );
+        assert_eq!(
+            text_of(&demo, trial, "trial"),
+            text_of(&demo, trial, "trial_id")
+        );
+        assert_eq!(text_of(&demo, trial, "origin").as_deref(), Some("3"));
     }
 }

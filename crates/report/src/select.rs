@@ -9,6 +9,7 @@ use crate::source::diagnostic::nearest;
 use crate::space::expr::Type;
 use crate::study::{Study, Trial, TrialId, TrialState};
 use std::collections::BTreeSet;
+use std::str::FromStr;
 
 /// All states that a selector can name.
 const STATES: [TrialState; 6] = [
@@ -50,7 +51,7 @@ enum Part {
 #[non_exhaustive]
 pub enum SelectError {
     /// The word is not a selector.
-    #[error("`{0}` names no trials")]
+    #[error("`{0}` is not a selection of trials")]
     Unknown(String),
     /// The first id of the range is larger than the last.
     #[error("`{0}` ends before it begins")]
@@ -67,12 +68,12 @@ impl SelectError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Unknown(word) => {
-                let known = ["all", "last", "best", "pareto", "outside"];
-                let known = known.into_iter().chain(STATES.iter().map(TrialState::word));
-                Some(match nearest(word, known) {
+                let words = ["all", "last", "best", "pareto", "outside"];
+                let words = words.into_iter().chain(STATES.iter().map(TrialState::word));
+                Some(match nearest(word, words) {
                     Some(near) => format!("did you mean `{near}`?"),
-                    None => "say `12`, `3-9`, `last`, `last:5`, `best`, `best:5`, `failed`, `running`, `complete`…, with \
-                             commas between them"
+                    None => "write `12`, `3-9`, `last`, `last:5`, `best`, `best:5`, `failed`, \
+                             `running`, `complete`…, with commas between them"
                         .to_owned(),
                 })
             }
@@ -104,8 +105,8 @@ impl Selector {
         let mut seen = BTreeSet::new();
         let mut selected = Vec::new();
         for part in &self.parts {
-            let found = part.select(study)?;
-            selected.extend(found.into_iter().filter(|trial| seen.insert(trial.id)));
+            let trials = part.select(study)?.into_iter();
+            selected.extend(trials.filter(|trial| seen.insert(trial.id)));
         }
         Ok(selected)
     }
@@ -141,16 +142,12 @@ impl Part {
 
 /// Parses one part of a selector.
 fn part(word: &str) -> Result<Part, SelectError> {
-    let unknown = || SelectError::Unknown(word.to_owned());
     if let Some(state) = STATES.iter().find(|state| state.word() == word) {
         return Ok(Part::State(state.clone()));
     }
     if word.starts_with(|char: char| char.is_ascii_digit()) {
         let (from, to) = word.split_once('-').unwrap_or((word, word));
-        let (from, to) = (
-            from.parse().map_err(|_| unknown())?,
-            to.parse().map_err(|_| unknown())?,
-        );
+        let (from, to) = (number(from, word)?, number(to, word)?);
         return if from <= to {
             Ok(Part::Range(from, to))
         } else {
@@ -158,15 +155,21 @@ fn part(word: &str) -> Result<Part, SelectError> {
         };
     }
     let (name, count) = word.split_once(':').unwrap_or((word, "1"));
-    let count = count.parse().map_err(|_| unknown())?;
+    let count = number(count, word)?;
     match (name, word.contains(':')) {
         ("best", _) => Ok(Part::Best(count)),
         ("last", _) => Ok(Part::Last(count)),
         ("all", false) => Ok(Part::All),
         ("pareto", false) => Ok(Part::Pareto),
         ("outside", false) => Ok(Part::Outside),
-        _ => Err(unknown()),
+        _ => Err(SelectError::Unknown(word.to_owned())),
     }
+}
+
+/// Parses a number in the part `word` of a selector.
+fn number<N: FromStr>(text: &str, word: &str) -> Result<N, SelectError> {
+    text.parse()
+        .map_err(|_| SelectError::Unknown(word.to_owned()))
 }
 
 /// A condition of `--where`, checked against the names of a study, with the reports that it needs.
@@ -183,15 +186,14 @@ impl Condition {
     /// If the expression cannot be parsed, can have no value in this study, or is not boolean; or
     /// if the reports cannot be read.
     pub fn parse(text: &str, study: &Study, dir: &StudyDir) -> Result<Self, ReadError> {
-        let wrong = |error| ReadError::Formula(in_where(error));
         let names = row::vocabulary(study);
-        let formula = Formula::parse(text, &names).map_err(wrong)?;
-        let result = formula::study::check(&formula, study, &names).map_err(wrong)?;
+        let formula = Formula::parse(text, &names).map_err(in_where)?;
+        let result = formula::study::check(&formula, study, &names).map_err(in_where)?;
         let history = History::read(dir, study, [&formula])?;
-        formula::study::check_reports(&formula, study, &history).map_err(wrong)?;
+        formula::study::check_reports(&formula, study, &history).map_err(in_where)?;
         match result {
             Type::Bool | Type::Any => Ok(Self { formula, history }),
-            _ => Err(wrong(FormulaError::new(
+            _ => Err(in_where(FormulaError::new(
                 text,
                 "is neither true nor false",
                 None,
@@ -211,11 +213,11 @@ impl Condition {
 }
 
 /// Shows that the error is in `--where`.
-fn in_where(error: FormulaError) -> FormulaError {
-    FormulaError {
+fn in_where(error: FormulaError) -> ReadError {
+    ReadError::Formula(FormulaError {
         text: format!("--where {}", error.text),
         ..error
-    }
+    })
 }
 
 #[cfg(test)]
@@ -291,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_trials_says_what_would() {
+    fn an_invalid_selector_is_an_error_with_a_hint() {
         assert_eq!(
             chosen("0"),
             Err(SelectError::NoSuchTrial(super::TrialId(0), 6))
@@ -329,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_trial_does_not_have_fulfils_no_comparison() {
+    fn an_absent_value_fulfils_no_comparison() {
         assert_eq!(holds("momentum < 100"), Ok(vec![1, 2, 3]));
         assert_eq!(
             holds("metric.val_loss > 0 or metric.val_loss <= 0"),
@@ -338,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_name_is_told_and_not_taken_for_absent() {
+    fn a_misspelt_name_is_an_error_and_not_an_absent_value() {
         let error = holds("optimiser == 'sgd'").unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -415,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_is_a_place_on_the_axis_of_the_trial_and_reports_before_it_count_too() {
+    fn a_step_is_a_value_on_the_axis_of_the_trial_and_earlier_reports_are_at_its_start() {
         let mut demo = Demo::new(&[]);
         let trial = demo.start(&[]);
         demo.report(trial, &[("size", 5.0)]);
@@ -435,23 +437,24 @@ mod tests {
         );
     }
 
+    fn error_of(condition: &str) -> (String, String) {
+        let error = holds(condition).unwrap_err();
+        (error.message, error.hint.unwrap_or_default())
+    }
+
     #[test]
-    fn a_condition_that_can_give_nothing_is_an_error() {
-        let error = |text: &str| {
-            let error = holds(text).unwrap_err();
-            (error.message, error.hint.unwrap_or_default())
-        };
+    fn a_condition_that_has_no_value_in_any_trial_is_an_error() {
         assert_eq!(
-            error("best(momentum) > 1").0,
-            "`best(momentum)` gives nothing: it is no metric that trials report"
+            error_of("best(momentum) > 1").0,
+            "`best(momentum)` has no value: no trial reports it as a metric"
         );
-        assert_eq!(error("last(val_los) > 1").1, "did you mean `val_loss`?");
-        assert_eq!(error("mena(val_loss) > 1").1, "did you mean `mean`?");
-        let (message, hint) = error("val_loss@9 < 1");
+        assert_eq!(error_of("last(val_los) > 1").1, "did you mean `val_loss`?");
+        assert_eq!(error_of("mena(val_loss) > 1").1, "did you mean `mean`?");
+        let (message, hint) = error_of("val_loss@9 < 1");
         assert_eq!(message, "no trial reported `val_loss` at step 9");
         assert_eq!(hint, "its steps go from 1 to 1");
         assert_eq!(
-            error("best.momentum > 1").0,
+            error_of("best.momentum > 1").0,
             "no trial has a `best.momentum`"
         );
     }

@@ -29,8 +29,11 @@ pub fn counts(study: &Study) -> String {
         imported += u64::from(matches!(trial.origin, Origin::Imported(_)));
     }
     let total: u64 = by_state.iter().sum();
-    let kept = |trial: &&Trial| trial.outside && !trial.removed;
-    let outside = study.trials().iter().filter(kept).count();
+    let outside = study
+        .trials()
+        .iter()
+        .filter(|trial| trial.outside && !trial.removed)
+        .count();
     let parts: Vec<_> = (STATES.iter().zip(by_state))
         .filter(|(_, count)| *count > 0)
         .map(|(state, count)| format!("{count} {}", state.word()))
@@ -42,12 +45,12 @@ pub fn counts(study: &Study) -> String {
     };
     // The total of the sweep file is shown only if it differs from the number of trials, without
     // the imported ones.
-    let wanted = study
+    let planned = study
         .header()
         .trials
-        .filter(|wanted| *wanted != total - imported);
-    let of = wanted.map_or_else(String::new, |wanted| format!(" of {wanted}"));
-    let mut plural = if wanted.unwrap_or(total) == 1 {
+        .filter(|planned| *planned != total - imported);
+    let of_planned = planned.map_or_else(String::new, |planned| format!(" of {planned}"));
+    let mut plural = if planned.unwrap_or(total) == 1 {
         "trial"
     } else {
         "trials"
@@ -61,14 +64,14 @@ pub fn counts(study: &Study) -> String {
     if let [_] = parts.as_slice() {
         let state = parts[0].split_once(' ').map_or("", |(_, state)| state);
         let all = if total == 1 { "" } else { "all " };
-        return format!("{shown}{of} {plural}, {all}{state}{outside}");
+        return format!("{shown}{of_planned} {plural}, {all}{state}{outside}");
     }
     let detail = if parts.is_empty() {
         String::new()
     } else {
         format!(": {}", parts.join(", "))
     };
-    format!("{shown}{of} {plural}{detail}{outside}")
+    format!("{shown}{of_planned} {plural}{detail}{outside}")
 }
 
 /// Returns the objectives of a trial: `val_loss 0.04123, speed 12`. Objectives without a finite
@@ -191,12 +194,12 @@ pub fn closing(why: &Closing) -> &'static str {
         Closing::Exhausted => "there is nothing left to try",
         Closing::Interrupted => "it was interrupted",
         Closing::TimeLimit => "the time of the whole sweep (`limits.time`) is used up",
-        Closing::RunTime => "the time that this run was given (`--time`) is over",
+        Closing::RunTime => "the time limit of this run (`--time`) was reached",
         Closing::FailureLimit => "the failure limit was reached",
         Closing::DiskLimit => {
-            "the study's folder takes more than `limits.disk`; `swath gc` frees what is not needed"
+            "the study's folder takes more than `limits.disk`; `swath gc` deletes files that are no longer needed"
         }
-        Closing::CircuitBreaker => "one trial after the other failed within seconds",
+        Closing::CircuitBreaker => "several trials in a row failed within seconds",
         Closing::SearchFailed => "the program of the sampler or of the scheduler failed",
     }
 }
@@ -236,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_is_told_in_one_line() {
+    fn a_trial_is_summarised_in_one_line() {
         let mut demo = Demo::new(&["lr"]);
         demo.complete(&[("lr", Value::Float(1e-5))], &[("val_loss", 0.25)]);
         let trial = &demo.study.trials()[0];

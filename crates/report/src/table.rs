@@ -123,16 +123,17 @@ impl Table {
     /// Appends a column. Columns further right are left out first. If the title is taken, the new
     /// column gets a number, so that titles stay unique.
     pub fn push(&mut self, column: Column) {
-        let free = |number: &usize| !self.has(&format!("{} ({number})", column.title));
-        let number = self.has(&column.title).then(|| (2..).find(free)).flatten();
-        let column = match number {
-            Some(number) => {
-                let title = format!("{} ({number})", column.title);
-                column.titled(&title)
-            }
-            None => column,
+        let unique_title = if self.has(&column.title) {
+            (2_usize..)
+                .map(|number| format!("{} ({number})", column.title))
+                .find(|title| !self.has(title))
+        } else {
+            None
         };
-        self.columns.push(column);
+        self.columns.push(match unique_title {
+            Some(title) => column.titled(&title),
+            None => column,
+        });
     }
 
     /// Renders the table in at most `columns` columns of a terminal, or in its full width if that
@@ -164,34 +165,30 @@ impl Table {
     /// Renders the table in Markdown, with all its columns.
     #[must_use]
     pub fn markdown(&self) -> String {
-        // These characters would end a cell, escape another character or begin a tag.
-        let cell = |text: &str| {
-            text.replace('\\', "\\\\")
-                .replace('|', "\\|")
-                .replace('<', "&lt;")
-        };
-        let row = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
-        let mut text = row(self
-            .columns
-            .iter()
-            .map(|column| cell(&column.title))
-            .collect());
-        text += &row(self
-            .columns
-            .iter()
-            .map(|column| if column.right { "--:" } else { ":--" }.to_owned())
-            .collect());
-        for at in 0..self.tones.len() {
-            text += &row(self
-                .columns
+        let mut text = markdown_row(
+            self.columns
                 .iter()
-                .map(|column| {
-                    column
-                        .cells
-                        .get(at)
-                        .map_or_else(String::new, |text| cell(text))
-                })
-                .collect());
+                .map(|column| markdown_cell(&column.title))
+                .collect(),
+        );
+        text += &markdown_row(
+            self.columns
+                .iter()
+                .map(|column| if column.right { "--:" } else { ":--" }.to_owned())
+                .collect(),
+        );
+        for row in 0..self.tones.len() {
+            text += &markdown_row(
+                self.columns
+                    .iter()
+                    .map(|column| {
+                        column
+                            .cells
+                            .get(row)
+                            .map_or_else(String::new, |text| markdown_cell(text))
+                    })
+                    .collect(),
+            );
         }
         text
     }
@@ -238,11 +235,11 @@ impl Table {
     fn stretch(&self, shown: &[usize], widths: &mut [usize], available: usize) {
         let mut room = available.saturating_sub(total(shown, widths));
         for &at in shown {
-            let wanted = self.columns[at]
+            let width = self.columns[at]
                 .width
                 .clamp(widths[at], widths[at].saturating_add(room));
-            room -= wanted - widths[at];
-            widths[at] = wanted;
+            room -= width - widths[at];
+            widths[at] = width;
         }
     }
 
@@ -251,29 +248,27 @@ impl Table {
         let mut line = String::new();
         self.line(&mut line, shown, widths, |column| &column.title);
         let head = paint.dim(&line) + "\n";
-        let block = |(number, tones): (usize, &[Tone])| {
-            let (mut text, mut line) = (String::new(), String::new());
-            for (at, tone) in tones.iter().enumerate() {
-                let at = number * BLOCK + at;
-                self.line(&mut line, shown, widths, |column| {
-                    column.cells.get(at).map_or("", String::as_str)
-                });
-                match tone {
-                    Tone::Usual => text.push_str(&line),
-                    Tone::Best => text.push_str(&paint.green(&line)),
-                    Tone::Live => text.push_str(&paint.cyan(&line)),
-                    Tone::Bad => text.push_str(&paint.red(&line)),
-                    Tone::Faint => text.push_str(&paint.dim(&line)),
-                }
-                text.push('\n');
-            }
-            text
-        };
         let blocks: Vec<String> = self
             .tones
             .par_chunks(BLOCK)
             .enumerate()
-            .map(block)
+            .map(|(number, tones)| {
+                let (mut text, mut line) = (String::new(), String::new());
+                for (row, tone) in (number * BLOCK..).zip(tones) {
+                    self.line(&mut line, shown, widths, |column| {
+                        column.cells.get(row).map_or("", String::as_str)
+                    });
+                    match tone {
+                        Tone::Usual => text.push_str(&line),
+                        Tone::Best => text.push_str(&paint.green(&line)),
+                        Tone::Live => text.push_str(&paint.cyan(&line)),
+                        Tone::Bad => text.push_str(&paint.red(&line)),
+                        Tone::Faint => text.push_str(&paint.dim(&line)),
+                    }
+                    text.push('\n');
+                }
+                text
+            })
             .collect();
         head + &blocks.concat()
     }
@@ -287,8 +282,8 @@ impl Table {
         cell: impl Fn(&Column) -> &str,
     ) {
         line.clear();
-        for (place, &at) in shown.iter().enumerate() {
-            line.push_str(if place == 0 { "" } else { "  " });
+        for (index, &at) in shown.iter().enumerate() {
+            line.push_str(if index == 0 { "" } else { "  " });
             pad(
                 line,
                 cell(&self.columns[at]),
@@ -298,6 +293,18 @@ impl Table {
         }
         line.truncate(line.trim_end().len());
     }
+}
+
+/// Joins cells to a row of a Markdown table.
+fn markdown_row(cells: Vec<String>) -> String {
+    format!("| {} |\n", cells.join(" | "))
+}
+
+/// Escapes the characters that would end a cell, escape another character or begin a tag.
+fn markdown_cell(text: &str) -> String {
+    text.replace('\\', "\\\\")
+        .replace('|', "\\|")
+        .replace('<', "&lt;")
 }
 
 /// Escapes everything in a cell that a terminal would interpret.
@@ -348,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_stand_right_and_texts_left_whatever_their_script() {
+    fn numbers_are_aligned_right_and_texts_left_in_any_script() {
         assert_eq!(
             table().render(None, Paint::default()).text,
             "trial  optimizer  val_loss\n    1  sgd             0.5\n   12  größe学       0.041\n"
@@ -381,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_terminal_would_obey_is_written_out() {
+    fn control_characters_are_escaped() {
         let mut table = Table::new(vec![Tone::Bad]);
         table.push(Column::texts("na\x1b[31mme", strings(&["\x1b]0;x\x07\n"])));
         assert_eq!(
@@ -391,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_columns_have_one_name() {
+    fn titles_of_columns_are_unique() {
         let mut table = Table::new(vec![Tone::Usual]);
         for cell in ["a", "b", "c"] {
             table.push(Column::texts("x", strings(&[cell])));
@@ -409,21 +416,22 @@ mod tests {
         assert_eq!(table.render(Some(80), Paint::default()).text, "trial\n");
     }
 
+    /// Returns the seconds in which a table with so many columns is made and rendered.
+    fn time(count: usize) -> f64 {
+        let mut table = Table::new(vec![Tone::Usual]);
+        for number in 0..count {
+            let title = format!("metric {number}");
+            table.push(Column::numbers(&title, [number.to_string()]));
+        }
+        let begun = std::time::Instant::now();
+        let rendered = table.render(Some(80), Paint::default());
+        assert_eq!(rendered.hidden.len(), count - 8);
+        assert!(table.render(None, Paint::default()).hidden.is_empty());
+        begun.elapsed().as_secs_f64()
+    }
+
     #[test]
-    fn a_column_costs_the_same_however_many_there_are() {
-        let time = |count: usize| {
-            let mut table = Table::new(vec![Tone::Usual]);
-            for at in 0..count {
-                table.push(Column::numbers(&format!("metric {at}"), [at.to_string()]));
-            }
-            let begun = std::time::Instant::now();
-            assert_eq!(
-                table.render(Some(80), Paint::default()).hidden.len(),
-                count - 8
-            );
-            assert!(table.render(None, Paint::default()).hidden.is_empty());
-            begun.elapsed().as_secs_f64()
-        };
+    fn the_time_to_render_a_table_grows_linearly_with_its_columns() {
         // Other load on the machine slows both down equally; quadratic cost would show as a factor
         // of a hundred.
         let ratio = (0..10)

@@ -10,9 +10,9 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 /// All text from a trial or a sweep file passes through here before it reaches a terminal.
 #[must_use]
 pub fn plain(text: &str) -> Cow<'_, str> {
-    let usual = |byte: &u8| (b' '..0x7f).contains(byte);
     // Nearly all texts are printable ASCII and need no decoding.
-    if text.as_bytes().iter().all(usual) || !text.chars().any(obeyed) {
+    let is_printable_ascii = text.bytes().all(|byte| (b' '..0x7f).contains(&byte));
+    if is_printable_ascii || !text.chars().any(is_interpreted) {
         return Cow::Borrowed(text);
     }
     let mut safe = String::with_capacity(text.len() + 8);
@@ -21,10 +21,10 @@ pub fn plain(text: &str) -> Cow<'_, str> {
             '\n' => safe.push_str("\\n"),
             '\r' => safe.push_str("\\r"),
             '\t' => safe.push_str("\\t"),
-            _ if obeyed(char) && u32::from(char) < 0x100 => {
+            _ if is_interpreted(char) && u32::from(char) < 0x100 => {
                 let _ = write!(safe, "\\x{:02x}", u32::from(char));
             }
-            _ if obeyed(char) => {
+            _ if is_interpreted(char) => {
                 let _ = write!(safe, "\\u{{{:x}}}", u32::from(char));
             }
             _ => safe.push(char),
@@ -35,7 +35,7 @@ pub fn plain(text: &str) -> Cow<'_, str> {
 
 /// Returns whether a terminal would interpret a character instead of showing it: control
 /// characters, line separators, changes of writing direction.
-fn obeyed(char: char) -> bool {
+fn is_interpreted(char: char) -> bool {
     char.is_control()
         || matches!(char, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }

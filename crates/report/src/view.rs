@@ -8,7 +8,8 @@ use crate::space::{Name, Space};
 use crate::study::{Entry, Study};
 use crate::sweep::Sweep;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Maximum number of metrics with reports in memory, unless the study has more objectives.
@@ -42,7 +43,10 @@ impl View {
         let mut lines = Lines::default();
         lines.read(&dir, 0)?;
         let study = journal::read(&dir)?;
-        let mut chronicle = Chronicle::new(study.header().resource.clone(), kept(&study, metric));
+        let mut chronicle = Chronicle::new(
+            study.header().resource.clone(),
+            metrics_in_memory(&study, metric),
+        );
         chronicle.read(&lines.bytes);
         let space =
             Sweep::read(&dir.sweep_toml()).or_else(|_| Sweep::read_for_function(&dir.sweep_toml()));
@@ -104,7 +108,7 @@ impl View {
 
 /// Returns the metrics with reports in memory: the objectives, the requested metric, and other
 /// metrics as long as there is room.
-fn kept(study: &Study, metric: Option<&str>) -> Vec<Name> {
+fn metrics_in_memory(study: &Study, metric: Option<&str>) -> Vec<Name> {
     let header = study.header();
     let mut names: Vec<Name> = header
         .objectives
@@ -145,30 +149,29 @@ impl Lines {
             return Err(JournalError::NoStudy(dir.root().to_owned()));
         }
         let path = dir.journal();
-        let failed = |source| JournalError::Io {
-            path: path.clone(),
-            source,
-        };
-        let mut file = File::open(&path).map_err(failed)?;
-        let length = file.metadata().map_err(failed)?.len();
+        self.read_from(&path, offset)
+            .map_err(|source| JournalError::Io { path, source })
+    }
+
+    fn read_from(&mut self, path: &Path, offset: u64) -> io::Result<()> {
+        let mut file = File::open(path)?;
+        let length = file.metadata()?.len();
         self.shorter = length < offset;
         if length <= offset {
             return Ok(());
         }
-        file.seek(SeekFrom::Start(offset)).map_err(failed)?;
+        file.seek(SeekFrom::Start(offset))?;
         self.bytes
             .reserve(usize::try_from(length - offset).unwrap_or(0));
-        file.take(length - offset)
-            .read_to_end(&mut self.bytes)
-            .map_err(failed)?;
+        file.take(length - offset).read_to_end(&mut self.bytes)?;
         // A line without its newline is still being written, or torn; it is read once it is
         // complete.
-        let whole = self
+        let complete_lines = self
             .bytes
             .iter()
             .rposition(|byte| *byte == b'\n')
-            .map_or(0, |at| at + 1);
-        self.bytes.truncate(whole);
+            .map_or(0, |newline| newline + 1);
+        self.bytes.truncate(complete_lines);
         Ok(())
     }
 }
@@ -180,6 +183,16 @@ mod tests {
     use crate::study::{Exit, TrialId};
     use swath_model::demo::Demo;
 
+    /// Writes the journal of a study, followed by the beginning of a torn line.
+    fn write(dir: &StudyDir, demo: &Demo, torn: &str) {
+        let lines: String = demo
+            .entries
+            .iter()
+            .map(|entry| serde_json::to_string(entry).unwrap() + "\n")
+            .collect();
+        std::fs::write(dir.journal(), lines + torn).unwrap();
+    }
+
     #[test]
     fn a_view_follows_a_journal_that_grows_and_starts_anew_with_another() {
         let folder = tempfile::tempdir().unwrap();
@@ -187,27 +200,19 @@ mod tests {
         let mut demo = Demo::new(&[]);
         let trial = demo.start(&[]);
         demo.report(trial, &[("val_loss", 0.5)]);
-        let write = |demo: &Demo, torn: &str| {
-            let lines: String = demo
-                .entries
-                .iter()
-                .map(|entry| serde_json::to_string(entry).unwrap() + "\n")
-                .collect();
-            std::fs::write(dir.journal(), lines + torn).unwrap();
-        };
-        write(&demo, "{\"seq\":");
+        write(&dir, &demo, "{\"seq\":");
         let mut view = View::open(dir.clone(), None).unwrap();
         assert_eq!(view.chronicle.curves[&TrialId(1)].values[0], [0.5]);
         assert!(!view.follow().unwrap());
         demo.report(trial, &[("val_loss", 0.25)]);
         demo.end(trial, Exit::Done);
-        write(&demo, "");
+        write(&dir, &demo, "");
         assert!(view.follow().unwrap());
         assert_eq!(
             (&view.study, view.chronicle.curves[&TrialId(1)].steps.len()),
             (&demo.study, 2)
         );
-        write(&Demo::new(&[]), "");
+        write(&dir, &Demo::new(&[]), "");
         assert!(view.follow().unwrap());
         assert!(view.study.trials().is_empty() && view.chronicle.curves.is_empty());
     }

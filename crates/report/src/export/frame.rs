@@ -9,16 +9,21 @@ use swath_table::{Cell, Column, Kind};
 /// Returns the table of `trials.csv` for some trials, with a type for each column.
 #[must_use]
 pub fn wide(study: &Study, trials: &[&Trial]) -> Vec<Column> {
-    let typed = |column: csv::Column| {
-        let cells = trials
-            .iter()
-            .map(|trial| column.cell(study, trial).map(cell));
-        let cells: Vec<_> = cells.collect();
-        let mut typed = Column::new(column.name(), kind(&column, &cells));
-        cells.into_iter().for_each(|cell| typed.push(cell));
-        typed
-    };
-    csv::columns(study).into_iter().map(typed).collect()
+    csv::columns(study)
+        .iter()
+        .map(|column| typed(column, study, trials))
+        .collect()
+}
+
+/// Returns a column of `trials.csv` with its type.
+fn typed(column: &csv::Column, study: &Study, trials: &[&Trial]) -> Column {
+    let cells = trials
+        .iter()
+        .map(|trial| column.cell(study, trial).map(cell));
+    let cells: Vec<_> = cells.collect();
+    let mut typed = Column::new(column.name(), kind(column, &cells));
+    cells.into_iter().for_each(|cell| typed.push(cell));
+    typed
 }
 
 fn cell(cell: FieldCell<'_>) -> Cell {
@@ -68,21 +73,23 @@ mod tests {
     use swath_model::demo::{Demo, text};
     use swath_table::Kind;
 
-    #[test]
-    fn fields_have_fixed_types_and_other_columns_the_narrowest_that_fits() {
-        let kinds = |demo: &Demo, names: &[&str]| {
-            let columns = csv::columns(&demo.study);
-            let kind = |name: &&str| {
-                let column = columns
-                    .iter()
-                    .find(|column| column.name() == *name)
-                    .unwrap();
+    fn kinds(demo: &Demo, names: &[&str]) -> Vec<Kind> {
+        let columns = csv::columns(&demo.study);
+        let columns = names
+            .iter()
+            .map(|name| columns.iter().find(|column| column.name() == *name));
+        columns
+            .map(|column| {
+                let column = column.unwrap();
                 let trials = demo.study.trials().iter();
                 let cells = trials.map(|trial| column.cell(&demo.study, trial).map(cell));
                 kind(column, &cells.collect::<Vec<_>>())
-            };
-            names.iter().map(kind).collect::<Vec<_>>()
-        };
+            })
+            .collect()
+    }
+
+    #[test]
+    fn fields_have_fixed_types_and_other_columns_the_narrowest_that_fits() {
         let mut demo = Demo::new(&["a", "b", "c"]);
         let fields = ["trial_id", "origin", "feasible", "ended_at", "step", "seed"];
         let expected = [

@@ -97,7 +97,7 @@ impl<W: Write> LongCsv<W> {
         self.writer.write_field(report.at.to_string())?;
         for (name, _) in &self.keys {
             self.writer
-                .write_field(said(report, name).map_or_else(String::new, text))?;
+                .write_field(value_of(report, name).map_or_else(String::new, text))?;
         }
         Ok(self.writer.write_record(None::<&[u8]>)?)
     }
@@ -113,7 +113,7 @@ impl<W: Write> LongCsv<W> {
 
 /// Returns the value of a report under a name. If the name occurs several times, the last value
 /// counts.
-fn said<'a>(report: &'a Report, name: &str) -> Option<&'a Datum> {
+fn value_of<'a>(report: &'a Report, name: &str) -> Option<&'a Datum> {
     report
         .values
         .iter()
@@ -142,7 +142,7 @@ fn step(step: f64) -> String {
 
 /// One report as a line of JSON.
 #[derive(Serialize)]
-pub struct Line<'a> {
+pub struct ReportLine<'a> {
     v: u32,
     study: &'a str,
     pipeline: &'a str,
@@ -158,13 +158,13 @@ pub struct Line<'a> {
 
 /// Returns a report as a line of JSON. `version` is the version of the format, in the key `v`.
 #[must_use]
-pub fn line<'a>(version: u32, study: &'a Study, report: &Report) -> Line<'a> {
+pub fn line<'a>(version: u32, study: &'a Study, report: &Report) -> ReportLine<'a> {
     let header = study.header();
     let values = report
         .values
         .iter()
         .map(|(name, datum)| (name.to_string(), serde_json::json!(datum)));
-    Line {
+    ReportLine {
         v: version,
         study: &header.name,
         pipeline: &header.pipeline,
@@ -191,14 +191,14 @@ impl Batch {
     #[must_use]
     pub fn new(study: &Study) -> Self {
         let keys = keys(study);
-        let metric = |(name, number): &(Name, bool)| {
+        let metrics = keys.iter().map(|(name, is_numeric)| {
             Column::new(
                 format!("metric.{name}"),
-                if *number { Kind::Float } else { Kind::Text },
+                if *is_numeric { Kind::Float } else { Kind::Text },
             )
-        };
+        });
         let first = FIRST.iter().map(|(name, kind)| Column::new(*name, *kind));
-        let columns = first.chain(keys.iter().map(metric)).collect();
+        let columns = first.chain(metrics).collect();
         let header = study.header();
         Self {
             pipeline: header.pipeline.clone(),
@@ -210,18 +210,17 @@ impl Batch {
 
     /// Appends a report.
     pub fn add(&mut self, report: &Report) {
-        let count = |number: u64| Some(Cell::Int(number.cast_signed()));
         let first = [
             Some(Cell::Text(self.pipeline.clone())),
             Some(Cell::Text(self.stage.clone())),
-            count(report.trial.0.into()),
-            count(report.attempt.into()),
-            count(report.number),
+            Some(Cell::Int(report.trial.0.into())),
+            Some(Cell::Int(report.attempt.into())),
+            Some(Cell::Int(report.number.cast_signed())),
             report.step.map(Cell::Float),
             Some(Cell::Int(report.at.as_micros())),
         ];
         let metrics = self.keys.iter().map(|(name, _)| {
-            Some(match said(report, name)? {
+            Some(match value_of(report, name)? {
                 Datum::Number(Metric(number)) => Cell::Float(*number),
                 Datum::Flag(flag) => Cell::Flag(*flag),
                 Datum::Text(text) => Cell::Text(text.clone()),

@@ -50,7 +50,7 @@ impl History {
 
     /// Appends the values of a report to the curves of its trial.
     fn add(&mut self, report: &Report) {
-        let Some(at) = place(report.trial) else {
+        let Some(index) = index(report.trial) else {
             return;
         };
         for (name, datum) in &report.values {
@@ -58,7 +58,7 @@ impl History {
                 && let Some(curve) = self
                     .0
                     .get_mut(&**name)
-                    .and_then(|curves| curves.get_mut(at))
+                    .and_then(|curves| curves.get_mut(index))
             {
                 curve.push((report.step, *number));
             }
@@ -67,7 +67,7 @@ impl History {
 
     /// Returns the curve of a metric; `None` if it was not read.
     fn curve(&self, trial: &Trial, name: &str) -> Option<&[(Option<f64>, f64)]> {
-        Some(self.0.get(name)?.get(place(trial.id)?)?)
+        Some(self.0.get(name)?.get(index(trial.id)?)?)
     }
 
     /// Returns every step at which any trial reported a metric. Empty if the metric was not read.
@@ -82,20 +82,20 @@ impl History {
 }
 
 /// Returns the index of a trial, whose ids begin with 1.
-fn place(trial: TrialId) -> Option<usize> {
+fn index(trial: TrialId) -> Option<usize> {
     (trial.0 as usize).checked_sub(1)
 }
 
 /// Returns whether the answer to a question needs the reports themselves.
 fn needs_reports(ask: Ask) -> bool {
-    let is_remembered = matches!(
+    let is_in_study = matches!(
         ask,
         Ask::AtBest
             | Ask::Reduce(
                 Reducer::Min | Reducer::Max | Reducer::Last | Reducer::Best | Reducer::Count
             )
     );
-    !is_remembered
+    !is_in_study
 }
 
 /// Access to the values of one trial for an expression.
@@ -143,7 +143,7 @@ impl Cells for TrialCells<'_> {
                 curve
                     .iter()
                     .rev()
-                    .find(|(at, _)| *at == Some(step))
+                    .find(|(reported_at, _)| *reported_at == Some(step))
                     .map(|(_, value)| *value)
             }
         }

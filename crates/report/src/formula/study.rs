@@ -47,31 +47,26 @@ pub fn read(
 /// A name that no trial has, a question that no report of this study can ever answer, or an
 /// operation that cannot work.
 pub fn check(formula: &Formula, study: &Study, names: &Names) -> Result<Type, FormulaError> {
-    let wrong = |(message, hint): Mistake| FormulaError::new(formula.text(), message, hint);
     if let Some(name) = formula.names().find(|name| !names.contains(name)) {
-        return Err(wrong(unknown(name, formula.text(), names)));
+        return Err(error(formula, unknown(name, formula.text(), names)));
     }
     for name in formula.plain_names() {
-        let is_given = || {
-            study
-                .trials()
-                .iter()
-                .any(|trial| row::value(study, trial, name).is_some())
-        };
         // `best.x` and `at_best.x` are questions in the form of a name. A value in any trial shows
         // that they can be answered.
         let (kind, metric) = name.split_once('.').unwrap_or_default();
         match kind {
-            "best" if !is_given() => check_ask(study, Ask::Reduce(Reducer::Best), metric),
-            "at_best" if !is_given() => {
+            "best" if !has_value(study, name) => {
+                check_ask(study, Ask::Reduce(Reducer::Best), metric)
+            }
+            "at_best" if !has_value(study, name) => {
                 check_take(study, metric).and_then(|()| check_at_best(study, metric))
             }
             _ => Ok(()),
         }
-        .map_err(wrong)?;
+        .map_err(|mistake| error(formula, mistake))?;
     }
     for (ask, name) in formula.asks() {
-        check_ask(study, ask, name).map_err(wrong)?;
+        check_ask(study, ask, name).map_err(|mistake| error(formula, mistake))?;
     }
     formula.check(names, &|name| type_of(study, name))
 }
@@ -86,16 +81,15 @@ pub fn check_reports(
     study: &Study,
     history: &History,
 ) -> Result<(), FormulaError> {
-    let wrong = |(message, hint): Mistake| FormulaError::new(formula.text(), message, hint);
     for (ask, name) in formula.asks() {
         match ask {
             Ask::AtBest => check_at_best(study, name),
             Ask::At(step) => check_step(history, name, step),
             Ask::Reduce(_) => Ok(()),
         }
-        .map_err(wrong)?;
+        .map_err(|mistake| error(formula, mistake))?;
     }
-    check_results(formula, study, history).map_err(wrong)
+    check_results(formula, study, history).map_err(|mistake| error(formula, mistake))
 }
 
 /// Checks that an expression has a value in at least one of the trials that have all its names.
@@ -104,7 +98,7 @@ fn check_results(formula: &Formula, study: &Study, history: &History) -> Result<
     if formula.name().is_some() {
         return Ok(());
     }
-    let mut trouble = None;
+    let mut first_error = None;
     for trial in study.trials() {
         match formula.compute(&TrialCells {
             study,
@@ -114,16 +108,26 @@ fn check_results(formula: &Formula, study: &Study, history: &History) -> Result<
             Ok(_) => return Ok(()),
             // A trial that lacks a name proves nothing, so only other errors count.
             Err(EvalError::Absent(_)) => {}
-            Err(error) => trouble = trouble.or(Some(error)),
+            Err(error) => first_error = first_error.or(Some(error)),
         }
     }
-    trouble.map_or(Ok(()), |error| {
-        Err((format!("has a value in no trial: {error}"), None))
+    first_error.map_or(Ok(()), |error| {
+        Err((format!("has no value in any trial: {error}"), None))
     })
 }
 
 /// Message and hint of an error.
 type Mistake = (String, Option<String>);
+
+fn error(formula: &Formula, (message, hint): Mistake) -> FormulaError {
+    FormulaError::new(formula.text(), message, hint)
+}
+
+/// Returns whether any trial has a value for a name.
+fn has_value(study: &Study, name: &str) -> bool {
+    let mut trials = study.trials().iter();
+    trials.any(|trial| row::value(study, trial, name).is_some())
+}
 
 /// Returns the error for an unknown name, with the nearest known name, or a list of the names, as
 /// its hint.
@@ -131,9 +135,10 @@ pub fn unknown(name: &str, text: &str, names: &Names) -> Mistake {
     let message = format!("no trial has a `{name}`");
     // The name may be a fragment of a longer one that the parser split, so its surroundings are
     // tried first.
-    let near = nearest(stretch(name, text), names.iter()).or_else(|| nearest(name, names.iter()));
-    let hint = match near {
-        Some(near) => format!("did you mean `{near}`?"),
+    let nearest_name =
+        nearest(surroundings(name, text), names.iter()).or_else(|| nearest(name, names.iter()));
+    let hint = match nearest_name {
+        Some(nearest_name) => format!("did you mean `{nearest_name}`?"),
         None => {
             let plain = names.iter().filter(|name| !is_prefixed(name)).take(LISTED);
             format!("there are: {}", plain.collect::<Vec<_>>().join(", "))
@@ -146,17 +151,22 @@ pub fn unknown(name: &str, text: &str, names: &Names) -> Mistake {
 ///
 /// Each part of the misspelt `val/AR@10` is unlike every name, but the whole resembles
 /// `val/AR@100`.
-fn stretch<'a>(name: &str, text: &'a str) -> &'a str {
-    let ends = |c: char| c.is_whitespace() || "()[]<>=!,'\"`".contains(c);
+fn surroundings<'a>(name: &str, text: &'a str) -> &'a str {
     let Some(start) = text.find(name) else {
         return text;
     };
     let end = start + name.len();
-    let from = text[..start].rfind(ends).map_or(0, |at| {
+    let from = text[..start].rfind(is_separator).map_or(0, |at| {
         at + text[at..].chars().next().map_or(1, char::len_utf8)
     });
-    let to = text[end..].find(ends).map_or(text.len(), |at| end + at);
+    let to = text[end..]
+        .find(is_separator)
+        .map_or(text.len(), |at| end + at);
     &text[from..to]
+}
+
+fn is_separator(char: char) -> bool {
+    char.is_whitespace() || "()[]<>=!,'\"`".contains(char)
 }
 
 /// Returns whether a name has one of the prefixes that select a value.
@@ -169,9 +179,11 @@ fn is_prefixed(name: &str) -> bool {
 /// Checks that the reports of a metric can answer a question.
 fn check_ask(study: &Study, ask: Ask, name: &str) -> Result<(), Mistake> {
     let trials = study.trials();
-    let is_list = |value: Option<&Value>| matches!(value, Some(Value::List(_)));
+
     // Any function but `best` also reduces a parameter that is a list.
-    if trials.iter().any(|trial| is_list(trial.params.get(name)))
+    if trials
+        .iter()
+        .any(|trial| matches!(trial.params.get(name), Some(Value::List(_))))
         && matches!(ask, Ask::Reduce(reducer) if reducer != Reducer::Best)
     {
         return Ok(());
@@ -183,14 +195,14 @@ fn check_ask(study: &Study, ask: Ask, name: &str) -> Result<(), Mistake> {
         .any(|objective| *objective.metric == *name);
     if !is_objective && !trials.iter().any(|trial| trial.metrics.contains_key(name)) {
         let is_text = trials.iter().any(|trial| trial.texts.contains_key(name));
-        let why = if is_text {
+        let reason = if is_text {
             "its reports are texts"
         } else {
-            "it is no metric that trials report"
+            "no trial reports it as a metric"
         };
-        let hint = format!("write `{name}`: it has one value a trial");
+        let hint = format!("write `{name}`: it has one value per trial");
         return Err((
-            format!("`{}` gives nothing: {why}", ask.of(name)),
+            format!("`{}` has no value: {reason}", ask.of(name)),
             Some(hint),
         ));
     }
@@ -211,13 +223,13 @@ fn check_ask(study: &Study, ask: Ask, name: &str) -> Result<(), Mistake> {
 /// Checks that a single report of each trial counts, by the `take` rule of the first objective.
 fn check_take(study: &Study, name: &str) -> Result<(), Mistake> {
     match study.header().objectives.first() {
-        None => Err(nothing_at_best(
+        None => Err(no_value_at_best(
             name,
             "without an objective no report counts",
         )),
         Some(objective) if objective.take.averages() => {
             let take = objective.take;
-            Err(nothing_at_best(
+            Err(no_value_at_best(
                 name,
                 &format!("with `take = \"{take}\"` no single report counts"),
             ))
@@ -235,16 +247,16 @@ fn check_at_best(study: &Study, name: &str) -> Result<(), Mistake> {
         .filter_map(|trial| trial.counted.as_ref())
         .peekable();
     if counted.peek().is_some() && !counted.any(|counted| counted.number(name).is_some()) {
-        return Err(nothing_at_best(name, "it is in no report that counts"));
+        return Err(no_value_at_best(name, "it is in no report that counts"));
     }
     Ok(())
 }
 
 /// Returns the error of an `at_best` that cannot have a value.
-fn nothing_at_best(name: &str, why: &str) -> Mistake {
+fn no_value_at_best(name: &str, reason: &str) -> Mistake {
     let hint = format!("write `last({name})`, `mean({name})`, `min({name})` or `max({name})`");
     (
-        format!("`{}` gives nothing: {why}", Ask::AtBest.of(name)),
+        format!("`{}` has no value: {reason}", Ask::AtBest.of(name)),
         Some(hint),
     )
 }
@@ -252,7 +264,7 @@ fn nothing_at_best(name: &str, why: &str) -> Mistake {
 /// Checks that some trial reported a metric at a step, as soon as the metric was reported at all.
 fn check_step(history: &History, name: &str, step: f64) -> Result<(), Mistake> {
     match extent(history.steps(name)) {
-        Some((first, last)) if !history.steps(name).any(|at| at == step) => {
+        Some((first, last)) if !history.steps(name).any(|reported_at| reported_at == step) => {
             let message = format!("no trial reported `{name}` at step {step}");
             Err((
                 message,
