@@ -147,7 +147,7 @@ fn sort(study: &Study, trials: &mut [&Trial], by: &Formula, reverse: bool, histo
             trial,
             history,
         }),
-        turned,
+        descending: turned,
     });
 }
 
@@ -516,11 +516,11 @@ mod tests {
         assert_eq!(message_and_hint("val_loss@7").1, "its steps go from 1 to 3");
         assert_eq!(
             message_and_hint("lr / 0").0,
-            "`lr / 0`: has a value in no trial: division by zero"
+            "`lr / 0`: has no value in any trial: division by zero"
         );
         assert_eq!(
             message_and_hint("last(lr)").1,
-            "write `lr`: it has one value a trial"
+            "write `lr`: it has one value per trial"
         );
         assert_eq!(
             message_and_hint("'val_loss'").1,

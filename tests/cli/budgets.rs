@@ -472,7 +472,7 @@ mod over_the_binary {
         );
         let first = swath(dir, &["run", "s.toml", "--time", "1s"]);
         assert!(first.status.success(), "{}", said(&first));
-        assert!(said(&first).contains("the time that this run was given (`--time`) is over"));
+        assert!(said(&first).contains("the time limit of this run (`--time`) was reached"));
         assert!(said(&first).contains("continue with: "), "{}", said(&first));
         let second = swath(dir, &["run", "s.toml"]);
         assert!(second.status.success(), "{}", said(&second));

@@ -35,28 +35,37 @@ impl Assertion {
     /// The first mistake: a syntax error, a question about the reports of a single trial, an
     /// unknown name, or a result that is not boolean.
     pub fn parse(text: &str, names: &Names) -> Result<Self, FormulaError> {
-        let wrong = |message: String, hint| FormulaError::new(text, message, hint);
         let expr =
             Expr::parse_over_trials(text, names).map_err(|error| FormulaError::of(text, error))?;
         if let Some((ask, name)) = expr.asks().next() {
             let question = ask.of(name);
             let hint = format!("write `mean({question})`, or another function over the trials");
-            return Err(wrong(format!("`{question}` is of one trial"), Some(hint)));
+            return Err(FormulaError::new(
+                text,
+                format!("`{question}` is a value of one trial, not of all"),
+                Some(hint),
+            ));
         }
         match expr.check(&|name| COUNTS.contains(&name).then_some(Type::Number)) {
             Ok(Type::Bool) => {}
             Ok(_) => {
-                return Err(wrong(
-                    "is neither true nor false".into(),
+                return Err(FormulaError::new(
+                    text,
+                    "is neither true nor false",
                     Some("write `best(val_loss) < 0.3`".into()),
                 ));
             }
             Err(error) => {
                 let hint = format!(
-                    "functions over the trials are best, min, max, mean, median, std, count; counts are {}",
+                    "functions over the trials are best, min, max, mean, median, std, count; \
+                     counts are {}",
                     COUNTS.join(", ")
                 );
-                return Err(wrong(error.message, error.hint.or(Some(hint))));
+                return Err(FormulaError::new(
+                    text,
+                    error.message,
+                    error.hint.or(Some(hint)),
+                ));
             }
         }
         let columns = expr
@@ -123,13 +132,10 @@ impl Assertion {
             reduced: &reduced,
             states: &states,
         };
-        let named = |(reducer, formula): &(Reducer, Formula)| {
-            format!("{}({})", reducer.word(), formula.text())
-        };
         let mut parts: Vec<(String, Option<f64>)> = self
             .columns
             .iter()
-            .map(named)
+            .map(|(reducer, formula)| format!("{}({})", reducer.word(), formula.text()))
             .zip(reduced.iter().copied())
             .collect();
         for name in self.expr.names().filter(|name| COUNTS.contains(name)) {
@@ -139,9 +145,9 @@ impl Assertion {
             ));
         }
         // A missing part makes the outcome unknown, even if a short circuit would give a result.
-        let known = parts.iter().all(|(_, number)| number.is_some());
+        let is_complete = parts.iter().all(|(_, number)| number.is_some());
         let holds = match self.expr.eval_in(&totals) {
-            Ok(Value::Bool(holds)) if known => Some(holds),
+            Ok(Value::Bool(holds)) if is_complete => Some(holds),
             _ => None,
         };
         Outcome { holds, parts }
@@ -166,12 +172,9 @@ impl Cells for Totals<'_> {
     }
 
     fn over(&self, reducer: Reducer, column: &Expr) -> Option<f64> {
-        let is_it = |(known, formula): &(Reducer, Formula)| {
-            *known == reducer && formula.text() == column.text()
-        };
-        self.reduced
-            .get(self.columns.iter().position(is_it)?)
-            .copied()
-            .flatten()
+        let index = self.columns.iter().position(|(own_reducer, formula)| {
+            *own_reducer == reducer && formula.text() == column.text()
+        })?;
+        self.reduced.get(index).copied().flatten()
     }
 }

@@ -61,7 +61,7 @@ impl Grouping {
     /// (unless [`all`](Self::all) is set) or have no finite metric are left out and counted.
     #[must_use]
     pub fn group<'a>(&self, sources: &'a [Source], condition: Option<&Formula>) -> Grouped<'a> {
-        let mut places: HashMap<String, usize> = HashMap::new();
+        let mut indices: HashMap<String, usize> = HashMap::new();
         let mut groups: Vec<Group<'a>> = Vec::new();
         let mut left_out: BTreeMap<String, usize> = BTreeMap::new();
         for (number, source) in sources.iter().enumerate() {
@@ -72,7 +72,7 @@ impl Grouping {
                 .collect();
             // Without parameters there is no configuration to group by, so each row is a group of
             // its own.
-            let single = params.is_empty();
+            let has_no_params = params.is_empty();
             for row in source
                 .rows()
                 .filter(|row| condition.is_none_or(|condition| condition.holds(row)))
@@ -93,7 +93,7 @@ impl Grouping {
                     self.by.iter().map(|formula| formula.value(&row)).collect();
                 // Configurations of different sources are different groups, even with equal
                 // parameters.
-                let text = match (self.by.is_empty(), single) {
+                let text = match (self.by.is_empty(), has_no_params) {
                     (false, _) => joined(key.iter().cloned()),
                     (true, false) => {
                         format!(
@@ -103,7 +103,7 @@ impl Grouping {
                     }
                     (true, true) => format!("{number}\u{1f}{}", row.label()),
                 };
-                let place = *places.entry(text).or_insert_with(|| {
+                let index = *indices.entry(text).or_insert_with(|| {
                     groups.push(Group {
                         rows: Vec::new(),
                         key,
@@ -113,8 +113,8 @@ impl Grouping {
                     });
                     groups.len() - 1
                 });
-                groups[place].rows.push(row);
-                groups[place].numbers.push((self.pairing(&row), value));
+                groups[index].rows.push(row);
+                groups[index].numbers.push((self.pairing(&row), value));
             }
         }
         for group in &mut groups {
@@ -144,16 +144,12 @@ impl Group<'_> {
     fn measure(&mut self, bootstrapped: bool) {
         let numbers: Vec<f64> = self.numbers.iter().map(|(_, number)| *number).collect();
         self.sample = Sample::of(&numbers);
-        let student = |sample: &Sample| {
-            let half = sample.half_width(CONFIDENCE)?;
-            Some((sample.mean - half, sample.mean + half))
-        };
         self.interval = if bootstrapped {
             Some(&numbers)
                 .filter(|numbers| numbers.len() >= BOOTSTRAPPED)
                 .and_then(|numbers| bootstrap::mean_interval(numbers, CONFIDENCE))
         } else {
-            self.sample.as_ref().and_then(student)
+            self.sample.as_ref().and_then(student_interval)
         };
     }
 
@@ -205,6 +201,12 @@ impl Group<'_> {
             None
         }
     }
+}
+
+/// Returns the confidence interval of the mean by Student's t; `None` for a single value.
+fn student_interval(sample: &Sample) -> Option<(f64, f64)> {
+    let half = sample.half_width(CONFIDENCE)?;
+    Some((sample.mean - half, sample.mean + half))
 }
 
 /// Joins values to a text, such that different values give different texts.

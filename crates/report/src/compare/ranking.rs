@@ -39,21 +39,18 @@ impl<'a> Ranking<'a> {
         is_baseline: &dyn Fn(&Group<'_>) -> bool,
     ) -> Self {
         let mut groups = grouped.groups;
-        let best_first = |a: &Group<'_>, b: &Group<'_>| match rules.goal {
+        groups.sort_by(|a, b| match rules.goal {
             Goal::Min => a.mean().total_cmp(&b.mean()),
             Goal::Max => b.mean().total_cmp(&a.mean()),
-        };
-        groups.sort_by(best_first);
-        let chosen = groups.iter().position(is_baseline);
+        });
+        let baseline = groups.iter().position(is_baseline);
         // A single lucky trial is no reference where other groups have several trials.
-        let able = || {
-            groups
-                .iter()
-                .position(|group| group.numbers.len() >= verdict::FEWEST)
-        };
-        let reference = chosen.or_else(able).unwrap_or(0);
+        let testable = groups
+            .iter()
+            .position(|group| group.numbers.len() >= verdict::FEWEST);
+        let reference = baseline.or(testable).unwrap_or(0);
         // The words for the reference depend on how it was chosen; see [`Verdict::words`].
-        (rules.baseline, rules.leads) = (chosen.is_some(), reference == 0);
+        (rules.baseline, rules.leads) = (baseline.is_some(), reference == 0);
         let (compared, family) = match groups.is_empty() {
             true => (Vec::new(), 0),
             false => verdict::against(&groups, reference, &rules),
@@ -71,14 +68,23 @@ impl<'a> Ranking<'a> {
         }
     }
 
-    /// Sorts the groups by a column, the smallest first, or the largest first if `turned`. Groups
+    /// Sorts the groups by a column, the smallest first, or the largest first if `descending`. Groups
     /// without a value come last either way.
-    pub fn sort_by(&mut self, formula: &Formula, turned: bool) {
-        let key = |group: &Group<'_>| group.value(formula);
+    pub fn sort_by(&mut self, formula: &Formula, descending: bool) {
         self.groups.sort_by_cached_key(|(group, _)| Key {
-            value: key(group),
-            turned,
+            value: group.value(formula),
+            descending,
         });
+    }
+
+    /// Returns the groups in order, without their comparisons.
+    pub(super) fn groups(&self) -> impl Iterator<Item = &Group<'a>> {
+        self.groups.iter().map(|(group, _)| group)
+    }
+
+    /// Returns the comparison of each group with the reference, in the order of the groups.
+    pub(super) fn comparisons(&self) -> impl Iterator<Item = &Against> {
+        self.groups.iter().map(|(_, against)| against)
     }
 
     /// Returns whether any group has more than one trial, so that noise can be estimated.
@@ -89,10 +95,10 @@ impl<'a> Ranking<'a> {
 
     /// Returns the number of groups with a verdict.
     #[must_use]
-    pub fn count(&self, wanted: Verdict) -> usize {
+    pub fn count(&self, verdict: Verdict) -> usize {
         self.groups
             .iter()
-            .filter(|(_, against)| against.verdict == wanted)
+            .filter(|(_, against)| against.verdict == verdict)
             .count()
     }
 }
@@ -103,18 +109,21 @@ pub struct Key {
     /// The value; `None` if it is absent.
     pub value: Option<Value>,
     /// Whether the order of numbers and that of texts is descending. The order of the kinds stays.
-    pub turned: bool,
+    pub descending: bool,
+}
+
+impl Key {
+    fn directed(&self, ordering: Ordering) -> Ordering {
+        if self.descending {
+            ordering.reverse()
+        } else {
+            ordering
+        }
+    }
 }
 
 impl Ord for Key {
     fn cmp(&self, other: &Self) -> Ordering {
-        let turn = |ordering: Ordering| {
-            if self.turned {
-                ordering.reverse()
-            } else {
-                ordering
-            }
-        };
         match (&self.value, &other.value) {
             (None, None) => Ordering::Equal,
             (None, Some(_)) => Ordering::Greater,
@@ -123,10 +132,10 @@ impl Ord for Key {
                 (Some(one), Some(two)) if one.is_nan() || two.is_nan() => {
                     one.is_nan().cmp(&two.is_nan())
                 }
-                (Some(one), Some(two)) => turn(one.total_cmp(&two)),
+                (Some(one), Some(two)) => self.directed(one.total_cmp(&two)),
                 (Some(_), None) => Ordering::Less,
                 (None, Some(_)) => Ordering::Greater,
-                _ => turn(one.to_string().cmp(&two.to_string())),
+                _ => self.directed(one.to_string().cmp(&two.to_string())),
             },
         }
     }

@@ -48,22 +48,22 @@ fn fields(
     against: &Against,
 ) -> Vec<(String, String)> {
     let mut fields: Vec<(String, String)> = Vec::new();
-    let mut push = |name: &str, cell: String| fields.push((name.to_owned(), cell));
+    let mut push_field = |name: &str, cell: String| fields.push((name.to_owned(), cell));
     let by = &ranking.grouping.by;
     for (formula, value) in by.iter().zip(&group.key) {
-        push(formula.text(), cell(value.clone()));
+        push_field(formula.text(), cell(value.clone()));
     }
     if by.is_empty() {
-        push("study", group.rows[0].source.name.clone());
+        push_field("study", group.rows[0].source.name.clone());
         let trials: Vec<_> = group.rows.iter().map(super::Row::label).collect();
-        push("trials", trials.join(";"));
+        push_field("trials", trials.join(";"));
         for name in varying(ranking) {
-            push(&name, cell(group.shared(&name)));
+            push_field(&name, cell(group.shared(&name)));
         }
     }
-    push("n", group.rows.len().to_string());
-    push("mean", number(Some(group.mean())));
-    push(
+    push_field("n", group.rows.len().to_string());
+    push_field("mean", number(Some(group.mean())));
+    push_field(
         "std",
         number(
             group
@@ -74,21 +74,21 @@ fn fields(
                 .map(|sample| sample.std),
         ),
     );
-    push("low", number(group.interval.map(|interval| interval.0)));
-    push("high", number(group.interval.map(|interval| interval.1)));
-    push(
+    push_field("low", number(group.interval.map(|interval| interval.0)));
+    push_field("high", number(group.interval.map(|interval| interval.1)));
+    push_field(
         "best",
         number(group.best(ranking.rules.goal).map(|best| best.0)),
     );
-    push(
+    push_field(
         "best_trial",
         group
             .best(ranking.rules.goal)
             .map_or_else(String::new, |(_, row)| row.label()),
     );
     let difference = against.difference.map(|difference| difference.mean);
-    push("difference", number(difference));
-    push(
+    push_field("difference", number(difference));
+    push_field(
         "difference_low",
         number(
             difference
@@ -96,7 +96,7 @@ fn fields(
                 .map(|(mean, half)| mean - half),
         ),
     );
-    push(
+    push_field(
         "difference_high",
         number(
             difference
@@ -104,22 +104,22 @@ fn fields(
                 .map(|(mean, half)| mean + half),
         ),
     );
-    push(
+    push_field(
         "pairs",
         against
             .pairs
             .map_or_else(String::new, |pairs| pairs.to_string()),
     );
-    push("p", number(against.corrected));
-    push("g", number(against.effect));
-    push("ratio", number(against.ratio.map(|ratio| ratio.0)));
-    push(
+    push_field("p", number(against.corrected));
+    push_field("g", number(against.effect));
+    push_field("ratio", number(against.ratio.map(|ratio| ratio.0)));
+    push_field(
         "ratio_half_width",
         number(against.ratio.and_then(|ratio| ratio.1)),
     );
-    push("verdict", against.verdict.words(&ranking.rules).to_owned());
+    push_field("verdict", against.verdict.words(&ranking.rules).to_owned());
     for formula in cols {
-        push(formula.text(), cell(group.value(formula)));
+        push_field(formula.text(), cell(group.value(formula)));
     }
     fields
 }
@@ -150,24 +150,13 @@ pub fn document(ranking: &Ranking<'_>, cols: &[Formula], notes: &[String]) -> Js
 /// Returns one group as a JSON object.
 fn object(ranking: &Ranking<'_>, cols: &[Formula], group: &Group<'_>, against: &Against) -> Json {
     let mut object = Map::new();
-    let value = |value: &Value| match value {
-        Value::Float(number) => json!(Metric(*number)),
-        other => json!(other),
-    };
-    let named = |pairs: Vec<(&str, Option<Value>)>| -> Json {
-        pairs
-            .into_iter()
-            .filter_map(|(name, found)| Some((name.to_owned(), value(&found?))))
-            .collect::<Map<_, _>>()
-            .into()
-    };
     let by = &ranking.grouping.by;
     if by.is_empty() {
         object.insert("study".into(), group.rows[0].source.name.clone().into());
         let names = group.rows[0].source.params();
         object.insert(
             "params".into(),
-            named(
+            named_values(
                 names
                     .iter()
                     .map(|name| (name.as_str(), group.shared(name)))
@@ -177,7 +166,7 @@ fn object(ranking: &Ranking<'_>, cols: &[Formula], group: &Group<'_>, against: &
     } else {
         object.insert(
             "by".into(),
-            named(
+            named_values(
                 by.iter()
                     .map(Formula::text)
                     .zip(group.key.iter().cloned())
@@ -194,38 +183,30 @@ fn object(ranking: &Ranking<'_>, cols: &[Formula], group: &Group<'_>, against: &
             .collect::<Vec<_>>()
             .into(),
     );
-    let mut put = |name: &str, found: Option<f64>| {
-        if let Some(number) = found {
+    let deviation = group.sample.filter(|sample| sample.n > 1);
+    let uncorrected = against.corrected.and(against.difference);
+    let numbers = [
+        ("mean", Some(group.mean())),
+        ("std", deviation.map(|sample| sample.std)),
+        ("low", group.interval.map(|interval| interval.0)),
+        ("high", group.interval.map(|interval| interval.1)),
+        ("best", group.best(ranking.rules.goal).map(|best| best.0)),
+        (
+            "difference",
+            against.difference.map(|difference| difference.mean),
+        ),
+        ("difference_half_width", against.half_width),
+        ("p", against.corrected),
+        ("p_uncorrected", uncorrected.map(|difference| difference.p)),
+        ("g", against.effect),
+        ("ratio", against.ratio.map(|ratio| ratio.0)),
+        ("ratio_half_width", against.ratio.and_then(|ratio| ratio.1)),
+    ];
+    for (name, number) in numbers {
+        if let Some(number) = number {
             object.insert(name.to_owned(), json!(Metric(number)));
         }
-    };
-    put("mean", Some(group.mean()));
-    put(
-        "std",
-        group
-            .sample
-            .filter(|sample| sample.n > 1)
-            .map(|sample| sample.std),
-    );
-    put("low", group.interval.map(|interval| interval.0));
-    put("high", group.interval.map(|interval| interval.1));
-    put("best", group.best(ranking.rules.goal).map(|best| best.0));
-    put(
-        "difference",
-        against.difference.map(|difference| difference.mean),
-    );
-    put("difference_half_width", against.half_width);
-    put("p", against.corrected);
-    put(
-        "p_uncorrected",
-        against
-            .corrected
-            .and(against.difference)
-            .map(|difference| difference.p),
-    );
-    put("g", against.effect);
-    put("ratio", against.ratio.map(|ratio| ratio.0));
-    put("ratio_half_width", against.ratio.and_then(|ratio| ratio.1));
+    }
     if let Some(pairs) = against.pairs {
         object.insert("pairs".into(), pairs.into());
     }
@@ -237,12 +218,25 @@ fn object(ranking: &Ranking<'_>, cols: &[Formula], group: &Group<'_>, against: &
     if !cols.is_empty() {
         object.insert(
             "cols".into(),
-            named(
+            named_values(
                 cols.iter()
                     .map(|formula| (formula.text(), group.value(formula)))
                     .collect(),
             ),
         );
+    }
+    object.into()
+}
+
+/// Returns the values that are present as a JSON object.
+fn named_values(values: Vec<(&str, Option<Value>)>) -> Json {
+    let mut object = Map::new();
+    for (name, value) in values {
+        match value {
+            Some(Value::Float(number)) => object.insert(name.to_owned(), json!(Metric(number))),
+            Some(value) => object.insert(name.to_owned(), json!(value)),
+            None => None,
+        };
     }
     object.into()
 }

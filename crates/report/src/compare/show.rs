@@ -2,9 +2,10 @@
 
 use super::group::Group;
 use super::ranking::Ranking;
-use super::verdict::{Against, Verdict};
-use crate::formula::Formula;
-use crate::listing::{Detail, shown};
+use super::source::Row;
+use super::verdict::Verdict;
+use crate::formula::{Cells, Formula};
+use crate::listing::{Detail, values_column};
 use crate::number;
 use crate::space::Value;
 use crate::table::{Column, Table, Tone};
@@ -20,21 +21,33 @@ pub struct Shown<'a> {
     pub detail: Detail,
 }
 
+/// A table without the columns that the user dropped.
+struct Selected<'a> {
+    table: Table,
+    dropped: &'a [String],
+}
+
+impl Selected<'_> {
+    fn push(&mut self, title: &str, column: Column) {
+        if !self.dropped.iter().any(|dropped| dropped == title) {
+            self.table.push(column);
+        }
+    }
+}
+
 /// Returns the table of a ranking: the columns that distinguish the groups, the metric with its
 /// interval, the verdict, and the evidence for the verdict.
 #[must_use]
 pub fn table(ranking: &Ranking<'_>, shown: &Shown<'_>) -> Table {
     let groups = &ranking.groups;
-    let tone = |(_, against): &(Group<'_>, Against)| match against.verdict {
+    let tones = ranking.comparisons().map(|against| match against.verdict {
         Verdict::Reference => Tone::Best,
         Verdict::Worse => Tone::Faint,
         _ => Tone::Usual,
-    };
-    let mut table = Table::new(groups.iter().map(tone).collect());
-    let mut push = |title: &str, column: Column| {
-        if !shown.drop.iter().any(|dropped| dropped == title) {
-            table.push(column);
-        }
+    });
+    let mut table = Selected {
+        table: Table::new(tones.collect()),
+        dropped: shown.drop,
     };
     let by = &ranking.grouping.by;
     if by.is_empty() {
@@ -43,7 +56,7 @@ pub fn table(ranking: &Ranking<'_>, shown: &Shown<'_>) -> Table {
             let names = groups
                 .iter()
                 .map(|(group, _)| group.rows[0].source.name.clone());
-            push("study", Column::texts("study", names).keep());
+            table.push("study", Column::texts("study", names).keep());
         }
         let labels = groups.iter().map(|(group, _)| labels(group));
         // Several ids in one cell are a text, a single id is a number.
@@ -52,21 +65,21 @@ pub fn table(ranking: &Ranking<'_>, shown: &Shown<'_>) -> Table {
         } else {
             Column::numbers("trial", labels)
         };
-        push("trial", column.keep());
+        table.push("trial", column.keep());
     }
     for (at, formula) in by.iter().enumerate() {
         let values: Vec<_> = groups
             .iter()
             .map(|(group, _)| group.key[at].clone())
             .collect();
-        push(
+        table.push(
             formula.text(),
-            values_column(formula.text(), &values, shown.detail).keep(),
+            values_column(formula.text(), &as_refs(&values), shown.detail).keep(),
         );
     }
     let repeated = ranking.is_repeated() || !by.is_empty();
     if repeated {
-        push(
+        table.push(
             "n",
             Column::numbers(
                 "n",
@@ -76,7 +89,7 @@ pub fn table(ranking: &Ranking<'_>, shown: &Shown<'_>) -> Table {
         );
     }
     let metric = ranking.grouping.metric.text();
-    push(
+    table.push(
         metric,
         Column::numbers(metric, means(ranking, shown.detail)).keep(),
     );
@@ -84,7 +97,7 @@ pub fn table(ranking: &Ranking<'_>, shown: &Shown<'_>) -> Table {
         let words = groups
             .iter()
             .map(|(_, against)| against.verdict.words(&ranking.rules).to_owned());
-        push("verdict", Column::texts("verdict", words));
+        table.push("verdict", Column::texts("verdict", words));
     }
     if shown.cols.is_empty() && by.is_empty() {
         for name in varying(ranking) {
@@ -92,7 +105,7 @@ pub fn table(ranking: &Ranking<'_>, shown: &Shown<'_>) -> Table {
                 .iter()
                 .map(|(group, _)| group.shared(&name))
                 .collect();
-            push(&name, values_column(&name, &values, shown.detail));
+            table.push(&name, values_column(&name, &as_refs(&values), shown.detail));
         }
     }
     for formula in shown.cols {
@@ -117,65 +130,80 @@ pub fn table(ranking: &Ranking<'_>, shown: &Shown<'_>) -> Table {
         let column = if measured {
             Column::numbers(formula.text(), number::column(&numbers))
         } else {
-            values_column(formula.text(), &values, shown.detail)
+            values_column(formula.text(), &as_refs(&values), shown.detail)
         };
-        push(formula.text(), column);
+        table.push(formula.text(), column);
     }
-    evidence(ranking, repeated, &mut push);
-    table
+    evidence(ranking, repeated, &mut table);
+    table.table
 }
 
 /// Appends the evidence: ratio of the means, difference, p-value, effect size and number of pairs.
-fn evidence(ranking: &Ranking<'_>, repeated: bool, push: &mut impl FnMut(&str, Column)) {
-    let against = || ranking.groups.iter().map(|(_, against)| against);
-    if against().any(|against| against.ratio.is_some()) {
-        let ratios = against().map(|against| match against.ratio {
+fn evidence(ranking: &Ranking<'_>, repeated: bool, table: &mut Selected<'_>) {
+    if ranking.comparisons().any(|against| against.ratio.is_some()) {
+        let ratios = ranking.comparisons().map(|against| match against.ratio {
             Some((ratio, Some(half))) => plus_minus(ratio, half, digits(half).max(2)),
             Some((ratio, None)) => format!("{ratio:.2}"),
             None => String::new(),
         });
-        push("ratio", Column::numbers("ratio", ratios));
+        table.push("ratio", Column::numbers("ratio", ratios));
     }
     // Without repeated trials there is no difference to test.
-    if !repeated || against().all(|against| against.difference.is_none()) {
-        return best(ranking, push);
+    if !repeated
+        || ranking
+            .comparisons()
+            .all(|against| against.difference.is_none())
+    {
+        return best(ranking, table);
     }
-    let differences = against().map(|against| match (against.difference, against.half_width) {
-        (Some(difference), Some(half)) => signed(difference.mean, half),
-        _ => String::new(),
-    });
-    push("difference", Column::numbers("difference", differences));
-    let p = against().map(|against| against.corrected.map_or_else(String::new, p_value));
-    push("p", Column::numbers("p", p));
-    let effects = against().map(|against| {
+    let differences =
+        ranking
+            .comparisons()
+            .map(|against| match (against.difference, against.half_width) {
+                (Some(difference), Some(half)) => signed(difference.mean, half),
+                _ => String::new(),
+            });
+    table.push("difference", Column::numbers("difference", differences));
+    let p = ranking
+        .comparisons()
+        .map(|against| against.corrected.map_or_else(String::new, p_value));
+    table.push("p", Column::numbers("p", p));
+    let effects = ranking.comparisons().map(|against| {
         against
             .effect
             .map_or_else(String::new, |effect| format!("{effect:+.2}"))
     });
-    push("g", Column::numbers("g", effects));
-    if against().any(|against| against.pairs.is_some()) {
-        let pairs = against().map(|against| {
+    table.push("g", Column::numbers("g", effects));
+    if ranking.comparisons().any(|against| against.pairs.is_some()) {
+        let pairs = ranking.comparisons().map(|against| {
             against
                 .pairs
                 .map_or_else(String::new, |pairs| pairs.to_string())
         });
-        push("pairs", Column::numbers("pairs", pairs));
+        table.push("pairs", Column::numbers("pairs", pairs));
     }
-    best(ranking, push);
+    best(ranking, table);
 }
 
 /// Appends the best value and trial of each group. Without `by` a group is a single configuration,
 /// and nothing is appended.
-fn best(ranking: &Ranking<'_>, push: &mut impl FnMut(&str, Column)) {
+fn best(ranking: &Ranking<'_>, table: &mut Selected<'_>) {
     if ranking.grouping.by.is_empty() {
         return;
     }
     let goal = ranking.rules.goal;
-    let best = || ranking.groups.iter().map(|(group, _)| group.best(goal));
-    let numbers: Vec<_> = best().map(|best| best.map(|(number, _)| number)).collect();
-    push("best", Column::numbers("best", number::column(&numbers)));
-    let trials = best().map(|best| best.map_or_else(String::new, |(_, row)| row.label()));
-    push("best trial", Column::numbers("best trial", trials));
+
+    let numbers: Vec<_> = ranking
+        .groups()
+        .map(|group| group.best(goal).map(|(number, _)| number))
+        .collect();
+    table.push("best", Column::numbers("best", number::column(&numbers)));
+    let trials = ranking.groups().map(|group| {
+        group
+            .best(goal)
+            .map_or_else(String::new, |(_, row)| row.label())
+    });
+    table.push("best trial", Column::numbers("best trial", trials));
 }
 
 /// Returns the names of parameters in which the trials of the ranking differ. A ranking of a single
@@ -196,17 +224,17 @@ pub fn varying(ranking: &Ranking<'_>) -> Vec<String> {
     let names: Vec<String> = names
         .filter(|name| !pair.contains(name) && seen.insert(name.clone()))
         .collect();
-    let rows = || ranking.groups.iter().flat_map(|(group, _)| &group.rows);
-    if rows().count() < 2 {
+    let rows: Vec<&Row<'_>> = ranking.groups().flat_map(|group| &group.rows).collect();
+    if rows.len() < 2 {
         return names;
     }
-    let differs = |name: &String| {
-        use crate::formula::Cells;
-        let mut values = rows().map(|row| row.value(name));
-        let first = values.next().flatten();
-        values.any(|value| value != first)
-    };
-    names.into_iter().filter(differs).collect()
+    names
+        .into_iter()
+        .filter(|name| {
+            let first = rows[0].value(name);
+            rows.iter().any(|row| row.value(name) != first)
+        })
+        .collect()
 }
 
 /// Returns the ids of the trials of a group, at most three: `7`, `3,8,12`, `3,8,12…`.
@@ -219,62 +247,44 @@ fn labels(group: &Group<'_>) -> String {
     )
 }
 
-/// Returns a column of values, aligned right if all of them are numbers.
-fn values_column(title: &str, values: &[Option<Value>], detail: Detail) -> Column {
-    let numeric = values
-        .iter()
-        .flatten()
-        .all(|value| value.as_f64().is_some());
-    let cell = |value: &Value| match (value, detail) {
-        (Value::Float(number), Detail::Brief) => number::brief(*number),
-        (value, _) => shown(value),
-    };
-    let cells = values
-        .iter()
-        .map(|value| value.as_ref().map_or_else(String::new, cell));
-    if numeric {
-        Column::numbers(title, cells)
-    } else {
-        Column::texts(title, cells)
-    }
+fn as_refs(values: &[Option<Value>]) -> Vec<Option<&Value>> {
+    values.iter().map(Option::as_ref).collect()
 }
 
 /// Returns the mean of each group, with its interval if it has one. All cells get as many decimals
 /// as two digits of the narrowest interval need.
 fn means(ranking: &Ranking<'_>, detail: Detail) -> Vec<String> {
-    let groups = || ranking.groups.iter().map(|(group, _)| group);
-    let halves = groups()
+    let halves = ranking
+        .groups()
         .filter_map(|group| group.interval)
         .map(|(low, high)| 0.5 * (high - low));
     let smallest = halves
         .filter(|half| *half > 0.0)
         .fold(f64::INFINITY, f64::min);
-    let largest = groups().map(|group| group.mean().abs()).fold(0.0, f64::max);
+    let largest = ranking
+        .groups()
+        .map(|group| group.mean().abs())
+        .fold(0.0, f64::max);
     // Without an interval, or for very small or large means, no common count of decimals suits all
     // cells.
     if !smallest.is_finite() || !(1e-3..1e7).contains(&largest) {
-        let plain: Vec<_> = groups().map(|group| Some(group.mean())).collect();
-        let plain = match detail {
-            Detail::Brief => number::column(&plain),
-            Detail::Exact => plain
+        let means: Vec<_> = ranking.groups().map(|group| Some(group.mean())).collect();
+        let means = match detail {
+            Detail::Brief => number::column(&means),
+            Detail::Exact => means
                 .iter()
                 .flatten()
                 .map(|mean| number::short(*mean))
                 .collect(),
         };
-        let with = |(mean, group): (String, &Group<'_>)| match group.interval {
-            Some((low, high)) if ranking.grouping.bootstrap => {
-                format!("{mean} [{}, {}]", number::short(low), number::short(high))
-            }
-            Some((low, high)) if high > low => {
-                format!("{mean} ± {}", number::brief(0.5 * (high - low)))
-            }
-            _ => mean,
-        };
-        return plain.into_iter().zip(groups()).map(with).collect();
+        return means
+            .into_iter()
+            .zip(ranking.groups())
+            .map(|(mean, group)| with_interval(mean, group, ranking.grouping.bootstrap))
+            .collect();
     }
     let digits = digits(smallest);
-    let cell = |group: &Group<'_>| match group.interval {
+    let cells = ranking.groups().map(|group| match group.interval {
         Some((low, high)) if ranking.grouping.bootstrap => {
             format!(
                 "{:.digits$} [{low:.digits$}, {high:.digits$}]",
@@ -283,8 +293,21 @@ fn means(ranking: &Ranking<'_>, detail: Detail) -> Vec<String> {
         }
         Some((low, high)) => plus_minus(group.mean(), 0.5 * (high - low), digits),
         None => format!("{:.digits$}", group.mean()),
-    };
-    groups().map(cell).collect()
+    });
+    cells.collect()
+}
+
+/// Appends the interval of a group to its mean, each number with its own decimals.
+fn with_interval(mean: String, group: &Group<'_>, bootstrap: bool) -> String {
+    match group.interval {
+        Some((low, high)) if bootstrap => {
+            format!("{mean} [{}, {}]", number::short(low), number::short(high))
+        }
+        Some((low, high)) if high > low => {
+            format!("{mean} ± {}", number::brief(0.5 * (high - low)))
+        }
+        _ => mean,
+    }
 }
 
 /// Returns the number of decimals that shows two digits of `half`, from 0 to 6; 4 if it is 0 or not

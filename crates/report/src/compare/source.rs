@@ -1,6 +1,6 @@
 //! Sources of rows: studies and CSV files.
 
-use super::table::{At, Table};
+use super::table::{Table, TableRow};
 use crate::formula::{self, Ask, Cells, Formula, FormulaError, History, Names, TrialCells};
 use crate::sampler::SAMPLERS;
 use crate::space::Value;
@@ -155,10 +155,11 @@ impl Source {
         let Rows::Study { study, .. } = &self.rows else {
             return None;
         };
-        let independent =
-            |name: &str| find(SAMPLERS, name).is_some_and(|kind| kind.can(Capability::Independent));
+
         study.trials().iter().find_map(|trial| match &trial.origin {
-            Origin::Suggested(name) if !independent(name) => Some(format!("the sampler `{name}`")),
+            Origin::Suggested(name) if !is_independent(name) => {
+                Some(format!("the sampler `{name}`"))
+            }
             Origin::Cloned { .. } => Some("the scheduler".to_owned()),
             _ => None,
         })
@@ -187,6 +188,11 @@ impl Source {
             Rows::Table(_) => None,
         }
     }
+}
+
+/// Returns whether a sampler is known to propose configurations regardless of earlier results.
+fn is_independent(sampler: &str) -> bool {
+    find(SAMPLERS, sampler).is_some_and(|kind| kind.can(Capability::Independent))
 }
 
 /// Returns the names of the columns and `study`, the name of the source.
@@ -233,7 +239,7 @@ impl Row<'_> {
                 }
             }
             Rows::Table(table) => match table.value(self.at, "state") {
-                Some(Value::Text(word)) if is_word(&word) => word.to_string(),
+                Some(Value::Text(word)) if is_state(&word) => word.to_string(),
                 _ => TrialState::Complete.word().to_owned(),
             },
         }
@@ -242,7 +248,7 @@ impl Row<'_> {
 
 /// Returns whether a word is a state of swath. Other tools have states of their own, or use the
 /// name of the column for something else.
-fn is_word(word: &str) -> bool {
+fn is_state(word: &str) -> bool {
     [
         "waiting", "running", "paused", "complete", "stopped", "failed",
     ]
@@ -268,7 +274,7 @@ impl Cells for Row<'_> {
                 history,
             }
             .ask(ask, name),
-            Rows::Table(table) => At {
+            Rows::Table(table) => TableRow {
                 table,
                 row: self.at,
             }

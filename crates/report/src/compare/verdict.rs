@@ -109,9 +109,17 @@ pub fn against(groups: &[Group<'_>], reference: usize, rules: &Rules) -> (Vec<Ag
     let mut compared: Vec<(Against, f64)> = groups
         .iter()
         .enumerate()
-        .map(|(at, group)| one(group, &groups[reference], at == reference, positive, rules))
+        .map(|(index, group)| {
+            compare(
+                group,
+                &groups[reference],
+                index == reference,
+                positive,
+                rules,
+            )
+        })
         .collect();
-    let able: Vec<usize> = (0..groups.len())
+    let testable: Vec<usize> = (0..groups.len())
         .filter(|at| groups[*at].numbers.len() >= FEWEST)
         .collect();
     // A baseline was chosen beforehand, so only the comparisons with it count. A reference that was
@@ -119,17 +127,20 @@ pub fn against(groups: &[Group<'_>], reference: usize, rules: &Rules) -> (Vec<Ag
     let family = if rules.baseline {
         compared.iter().filter(|(_, p)| !p.is_nan()).count()
     } else {
-        able.len() * able.len().saturating_sub(1) / 2
+        testable.len() * testable.len().saturating_sub(1) / 2
     };
-    let own: Vec<f64> = compared.iter().map(|(_, p)| *p).collect();
+    let own_p_values: Vec<f64> = compared.iter().map(|(_, p)| *p).collect();
     // Holm's method needs all p-values. For many groups these are too many tests, so Bonferroni's
     // method multiplies by their number instead.
     let corrected = if rules.baseline {
-        holm(&own)
-    } else if able.len() <= ALL_PAIRS {
-        over_all_pairs(groups, &able, reference, &own, rules)
+        holm(&own_p_values)
+    } else if testable.len() <= ALL_PAIRS {
+        over_all_pairs(groups, &testable, reference, &own_p_values, rules)
     } else {
-        own.iter().map(|p| (p * family as f64).min(1.0)).collect()
+        own_p_values
+            .iter()
+            .map(|p| (p * family as f64).min(1.0))
+            .collect()
     };
     for ((against, p), corrected) in compared.iter_mut().zip(corrected) {
         against.corrected = Some(corrected).filter(|p| !p.is_nan());
@@ -155,15 +166,15 @@ pub fn against(groups: &[Group<'_>], reference: usize, rules: &Rules) -> (Vec<Ag
 /// best, and any other group could have been chosen instead.
 fn over_all_pairs(
     groups: &[Group<'_>],
-    able: &[usize],
+    testable: &[usize],
     reference: usize,
-    own: &[f64],
+    own_p_values: &[f64],
     rules: &Rules,
 ) -> Vec<f64> {
-    let mut all = own.to_vec();
-    // Pairs with the reference are in `own` already.
-    for (at, &one) in able.iter().enumerate() {
-        for &other in able[at + 1..]
+    let mut all = own_p_values.to_vec();
+    // Pairs with the reference are in `own_p_values` already.
+    for (at, &one) in testable.iter().enumerate() {
+        for &other in testable[at + 1..]
             .iter()
             .filter(|other| one != reference && **other != reference)
         {
@@ -171,7 +182,7 @@ fn over_all_pairs(
         }
     }
     let mut corrected = holm(&all);
-    corrected.truncate(own.len());
+    corrected.truncate(own_p_values.len());
     corrected
 }
 
@@ -205,16 +216,9 @@ fn test(group: &Group<'_>, reference: &Group<'_>, rules: &Rules) -> Option<Teste
         });
     }
     let difference = Difference::welch(group.sample.as_ref()?, reference.sample.as_ref()?)?;
-    let numbers = |group: &Group<'_>| {
-        group
-            .numbers
-            .iter()
-            .map(|(_, number)| *number)
-            .collect::<Vec<_>>()
-    };
     let p = match rules.test {
         Test::T => difference.p,
-        Test::Rank => rank_test::mann_whitney(&numbers(group), &numbers(reference)),
+        Test::Rank => rank_test::mann_whitney(&values(group), &values(reference)),
     };
     Some(Tested {
         difference,
@@ -223,9 +227,13 @@ fn test(group: &Group<'_>, reference: &Group<'_>, rules: &Rules) -> Option<Teste
     })
 }
 
+fn values(group: &Group<'_>) -> Vec<f64> {
+    group.numbers.iter().map(|(_, number)| *number).collect()
+}
+
 /// Compares one group with the reference. Also returns the uncorrected p-value, NaN if no test was
 /// made.
-fn one(
+fn compare(
     group: &Group<'_>,
     reference: &Group<'_>,
     is_reference: bool,
@@ -294,35 +302,40 @@ fn pairs(group: &Group<'_>, reference: &Group<'_>) -> Option<Vec<(f64, f64)>> {
             return None;
         }
     }
-    let mut found: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+    let mut pairs: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
     for (key, number) in &group.numbers {
         let Some(partner) = partners.get(key.as_str()) else {
             continue;
         };
-        if found.insert(key, (*number, *partner)).is_some() {
+        if pairs.insert(key, (*number, *partner)).is_some() {
             return None;
         }
     }
     let smaller = group.numbers.len().min(reference.numbers.len());
-    (found.len() >= FEWEST && found.len() == smaller).then(|| found.into_values().collect())
+    (pairs.len() >= FEWEST && pairs.len() == smaller).then(|| pairs.into_values().collect())
 }
 
 /// Returns half the width of the confidence interval of the ratio of two means, by the delta
 /// method.
 fn ratio_half_width(group: &Group<'_>, reference: &Group<'_>, tested: &Tested) -> Option<f64> {
     let (one, other) = (group.sample?, reference.sample?);
-    let relative = |sample: &Sample| (sample.error() / sample.mean).powi(2);
+
     // Paired samples are correlated, which makes the interval of the ratio narrower.
     let shared = tested.pairs.as_ref().map_or(0.0, |pairs| {
         let n = pairs.len() as f64;
-        let mean = |side: fn(&(f64, f64)) -> f64| pairs.iter().map(side).sum::<f64>() / n;
-        let (first, second) = (mean(|pair| pair.0), mean(|pair| pair.1));
+        let first = pairs.iter().map(|pair| pair.0).sum::<f64>() / n;
+        let second = pairs.iter().map(|pair| pair.1).sum::<f64>() / n;
         let product: f64 = pairs.iter().map(|(a, b)| (a - first) * (b - second)).sum();
         product / (n - 1.0) / n / (one.mean * other.mean)
     });
-    let spread = (relative(&one) + relative(&other) - 2.0 * shared)
+    let spread = (relative_variance(&one) + relative_variance(&other) - 2.0 * shared)
         .max(0.0)
         .sqrt();
     let half = one.mean / other.mean * spread * student::critical(CONFIDENCE, tested.difference.df);
     half.is_finite().then_some(half)
+}
+
+/// Returns the variance of the mean in units of the squared mean.
+fn relative_variance(sample: &Sample) -> f64 {
+    (sample.error() / sample.mean).powi(2)
 }

@@ -30,9 +30,9 @@ pub struct Table {
     header: Vec<String>,
     /// The columns that were kept.
     names: Vec<String>,
-    columns: Vec<Column>,
+    columns: Vec<CsvColumn>,
     /// The kept column that each name refers to, with and without its prefix.
-    places: HashMap<String, usize>,
+    indices: HashMap<String, usize>,
     rows: usize,
     /// The distinct texts of all cells.
     texts: Vec<Box<str>>,
@@ -42,7 +42,7 @@ pub struct Table {
 
 /// A column of a table.
 #[derive(Debug, Clone, Default)]
-struct Column {
+struct CsvColumn {
     entries: Vec<Entry>,
     /// Whether any number was written with a decimal mark or an exponent, so that whole numbers are
     /// floats, too.
@@ -69,7 +69,7 @@ pub enum TableError {
     #[error("it is empty")]
     Empty,
     /// The input is another kind of file.
-    #[error("it is no CSV file: {0}")]
+    #[error("it is not a CSV file: {0}")]
     NotCsv(&'static str),
     /// A quote opens in this line or below, and the rest of the file is inside it.
     #[error("the quote that opens in line {0} or below is never closed")]
@@ -95,9 +95,12 @@ pub struct Selection {
 impl Selection {
     /// Returns whether a column is kept.
     fn takes(&self, column: &str) -> bool {
-        let is_needed = |formula: &Formula| formula.names().any(|name| answers(column, name));
-        let is_named = |names: &BTreeSet<String>| names.iter().any(|name| answers(column, name));
-        self.columns.as_ref().is_none_or(is_named) || self.condition.as_ref().is_some_and(is_needed)
+        let is_named = self
+            .columns
+            .as_ref()
+            .is_none_or(|names| names.iter().any(|name| answers(column, name)));
+        let mut conditions = self.condition.iter();
+        is_named || conditions.any(|formula| formula.names().any(|name| answers(column, name)))
     }
 }
 
@@ -129,7 +132,9 @@ impl Table {
             return Err(TableError::Empty);
         }
         if sample.starts_with(b"PAR1") || sample.contains(&0) {
-            return Err(TableError::NotCsv("it holds bytes that no text has"));
+            return Err(TableError::NotCsv(
+                "it contains bytes that do not occur in a text",
+            ));
         }
         if sample.starts_with(b"{") {
             return Err(TableError::NotCsv(
@@ -138,7 +143,7 @@ impl Table {
         }
         let dialect = Dialect::of(sample);
         let quotes = Cell::new(0);
-        let whole = Quotes {
+        let counted_input = Quotes {
             input: Cursor::new(sample.to_vec()).chain(input),
             count: &quotes,
         };
@@ -146,7 +151,7 @@ impl Table {
             .delimiter(dialect.separator)
             .flexible(true)
             .has_headers(false)
-            .from_reader(whole);
+            .from_reader(counted_input);
         let mut record = ByteRecord::new();
         if !reader.read_byte_record(&mut record)? {
             return Err(TableError::Empty);
@@ -187,7 +192,7 @@ impl Table {
             }
             if copy > 0 {
                 table.warnings.push(format!(
-                    "the column `{written}` stands there twice: the later one is called `{name}`"
+                    "another column is called `{written}` too: this one is read as `{name}`"
                 ));
             }
             table.header.push(name);
@@ -201,8 +206,8 @@ impl Table {
             .filter(|at| selection.takes(&self.header[*at]))
             .collect();
         self.names = columns.iter().map(|at| self.header[*at].clone()).collect();
-        self.columns.resize_with(columns.len(), Column::default);
-        self.places = places(&self.names);
+        self.columns.resize_with(columns.len(), CsvColumn::default);
+        self.indices = indices(&self.names);
         columns
     }
 
@@ -210,7 +215,7 @@ impl Table {
     /// their prefixes.
     #[must_use]
     pub fn vocabulary(&self) -> Names {
-        places(&self.header).into_keys().collect()
+        indices(&self.header).into_keys().collect()
     }
 
     /// Checks that an expression can have a value in this table. Returns the type of its result.
@@ -219,23 +224,20 @@ impl Table {
     /// A name that is not a column, a question about reports that a table cannot answer, or an
     /// operation that cannot work.
     pub fn check(&self, formula: &Formula, names: &Names) -> Result<Type, FormulaError> {
-        let wrong = |message: String, hint| FormulaError::new(formula.text(), message, hint);
         if let Some(name) = formula.names().find(|name| !names.contains(name)) {
             let (message, hint) = unknown(name, formula.text(), names);
-            return Err(wrong(message, hint));
+            return Err(FormulaError::new(formula.text(), message, hint));
         }
         if let Some((ask, name)) = formula
             .asks()
             .find(|(ask, name)| !self.can_answer(*ask, name))
         {
             let message = format!(
-                "`{}` gives nothing: a table has one value a trial",
+                "`{}` has no value: a table has one value per trial",
                 ask.of(name)
             );
-            return Err(wrong(
-                message,
-                Some(format!("write `{name}`, or name the study itself")),
-            ));
+            let hint = format!("write `{name}`, or compare the study instead of its table");
+            return Err(FormulaError::new(formula.text(), message, Some(hint)));
         }
         formula.check(names, &|_| Type::Any)
     }
@@ -265,11 +267,12 @@ impl Table {
     /// table has neither.
     fn at_best(&self, name: &str) -> Option<String> {
         let marked = format!("at_best.{name}");
-        let objective = || (self.objective() == Some(name)).then(|| name.to_owned());
         if self.has(&marked) {
             Some(marked)
         } else {
-            objective()
+            self.objective()
+                .filter(|objective| *objective == name)
+                .map(str::to_owned)
         }
     }
 
@@ -301,27 +304,25 @@ impl Table {
     #[must_use]
     pub fn value(&self, row: usize, name: &str) -> Option<Value> {
         self.columns
-            .get(*self.places.get(name)?)?
+            .get(*self.indices.get(name)?)?
             .value(row, &self.texts)
     }
 
     /// Returns whether a kept column has that name, with or without its prefix.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
-        self.places.contains_key(name)
+        self.indices.contains_key(name)
     }
 
     /// Returns the names of the parameters, without their prefixes. Empty if no column is marked as
     /// a parameter.
     #[must_use]
     pub fn params(&self) -> Vec<String> {
-        let marked = |name: &String| {
-            PARAMS
-                .iter()
-                .find_map(|mark| name.strip_prefix(mark))
-                .map(str::to_owned)
-        };
-        self.names.iter().filter_map(marked).collect()
+        let params = self
+            .names
+            .iter()
+            .filter_map(|name| PARAMS.iter().find_map(|mark| name.strip_prefix(mark)));
+        params.map(str::to_owned).collect()
     }
 
     /// Returns the first objective of a `trials.csv`: the column after `trial_id` and `state`.
@@ -329,8 +330,8 @@ impl Table {
     #[must_use]
     pub fn objective(&self) -> Option<&str> {
         let state = self.header.iter().position(|name| name == "state")?;
-        let ours = state > 0 && self.header[state - 1] == "trial_id";
-        let next = self.header.get(state + 1).filter(|_| ours)?;
+        let is_of_swath = state > 0 && self.header[state - 1] == "trial_id";
+        let next = self.header.get(state + 1).filter(|_| is_of_swath)?;
         // Without an objective the next column is that of a parameter or metric, whose prefix has a
         // dot.
         (!next.contains('.')).then_some(next)
@@ -339,19 +340,20 @@ impl Table {
     /// Returns the kept columns with a number in at least one row.
     #[must_use]
     pub fn numeric(&self) -> Vec<&str> {
-        let is_number = |column: &Column| {
-            let mut entries = column.entries.iter();
-            entries.any(|entry| matches!(entry, Entry::Number(_)))
-        };
         let pairs = self.names.iter().zip(&self.columns);
         pairs
-            .filter(|(_, column)| is_number(column))
+            .filter(|(_, column)| column.has_number())
             .map(|(name, _)| name.as_str())
             .collect()
     }
 }
 
-impl Column {
+impl CsvColumn {
+    fn has_number(&self) -> bool {
+        let mut entries = self.entries.iter();
+        entries.any(|entry| matches!(entry, Entry::Number(_)))
+    }
+
     /// Returns the value of a cell; `None` if it is absent.
     fn value(&self, row: usize, texts: &[Box<str>]) -> Option<Value> {
         Some(match *self.entries.get(row)? {
@@ -380,10 +382,13 @@ struct Quotes<'a, R> {
 
 impl<R: Read> Read for Quotes<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.input.read(buffer)?;
-        let quotes = buffer[..read].iter().filter(|byte| **byte == b'"').count();
+        let length = self.input.read(buffer)?;
+        let quotes = buffer[..length]
+            .iter()
+            .filter(|byte| **byte == b'"')
+            .count();
         self.count.set(self.count.get() + quotes as u64);
-        Ok(read)
+        Ok(length)
     }
 }
 
@@ -432,9 +437,9 @@ impl Filling {
     fn add(&mut self, record: &ByteRecord, condition: Option<&Formula>) {
         self.line = record.position().map_or(self.line + 1, csv::Position::line);
         if record.len() < self.width {
-            self.short.saw(self.line);
+            self.short.count(self.line);
         } else if record.len() > self.width {
-            self.long.saw(self.line);
+            self.long.count(self.line);
         }
         for (column, at) in self.table.columns.iter_mut().zip(&self.kept) {
             let entry = match record.get(*at).map(String::from_utf8_lossy) {
@@ -453,7 +458,7 @@ impl Filling {
         self.table.rows += 1;
         // The condition reads the cells of the table, so the row is appended before it is checked.
         if condition.is_some_and(|formula| {
-            !formula.holds(&At {
+            !formula.holds(&TableRow {
                 table: &self.table,
                 row,
             })
@@ -472,45 +477,50 @@ impl Filling {
                 .warnings
                 .push("there is no row below the header".to_owned());
         }
-        let mut tell = |irregular: &Irregular, what: &str| {
-            if irregular.rows > 0 {
-                let plural = if irregular.rows == 1 {
-                    "row has"
-                } else {
-                    "rows have"
-                };
-                let (rows, first) = (irregular.rows, irregular.first);
-                self.table
-                    .warnings
-                    .push(format!("{rows} {plural} {what}, the first in line {first}"));
-            }
-        };
-        tell(
-            &self.short,
-            "fewer fields than the header: what is missing counts as absent",
+        let warnings = &mut self.table.warnings;
+        self.short.warn(
+            warnings,
+            "fewer fields than the header: missing fields count as absent",
         );
-        tell(
-            &self.long,
-            "more fields than the header: what is too much is left out",
+        self.long.warn(
+            warnings,
+            "more fields than the header: the extra fields are ignored",
         );
         self.table
     }
 }
 
 impl Irregular {
-    fn saw(&mut self, line: u64) {
+    /// Adds a warning, unless there are no such rows. `problem` completes "a row has …".
+    fn warn(&self, warnings: &mut Vec<String>, problem: &str) {
+        let Self { rows, first } = self;
+        if *rows > 0 {
+            let plural = if *rows == 1 { "row has" } else { "rows have" };
+            warnings.push(format!(
+                "{rows} {plural} {problem}, the first in line {first}"
+            ));
+        }
+    }
+
+    fn count(&mut self, line: u64) {
         self.first = if self.rows == 0 { line } else { self.first };
         self.rows += 1;
     }
 }
 
 /// One row of a table, as the values of an expression.
-pub(crate) struct At<'a> {
+pub(crate) struct TableRow<'a> {
     pub(crate) table: &'a Table,
     pub(crate) row: usize,
 }
 
-impl Cells for At<'_> {
+impl TableRow<'_> {
+    fn number(&self, name: &str) -> Option<f64> {
+        self.table.value(self.row, name)?.as_f64()
+    }
+}
+
+impl Cells for TableRow<'_> {
     fn value(&self, name: &str) -> Option<Value> {
         self.table.value(self.row, name)
     }
@@ -522,39 +532,30 @@ impl Cells for At<'_> {
         if !self.table.can_answer(ask, name) {
             return None;
         }
-        let of = |mark: &str| {
-            self.table
-                .value(self.row, &format!("{mark}{name}"))
-                .and_then(|value| value.as_f64())
-        };
-        let plain = || {
-            self.table
-                .value(self.row, name)
-                .and_then(|value| value.as_f64())
-        };
         match ask {
             Ask::At(_) => None,
-            Ask::AtBest => self
-                .table
-                .value(self.row, &self.table.at_best(name)?)?
-                .as_f64(),
-            Ask::Reduce(Reducer::Best) => of("best.").or_else(plain),
-            Ask::Reduce(Reducer::Last) => of("metric.").or_else(plain),
-            Ask::Reduce(reducer) => reducer.of(&[plain()?]),
+            Ask::AtBest => self.number(&self.table.at_best(name)?),
+            Ask::Reduce(Reducer::Best) => self
+                .number(&format!("best.{name}"))
+                .or_else(|| self.number(name)),
+            Ask::Reduce(Reducer::Last) => self
+                .number(&format!("metric.{name}"))
+                .or_else(|| self.number(name)),
+            Ask::Reduce(reducer) => reducer.of(&[self.number(name)?]),
         }
     }
 }
 
 /// Returns whether a name refers to a column, with or without its prefix.
-pub(crate) fn answers(column: &str, asked: &str) -> bool {
-    let marks = || PARAMS.iter().chain(&METRICS);
-    column == asked || marks().any(|mark| column.strip_prefix(mark) == Some(asked))
+pub(crate) fn answers(column: &str, name: &str) -> bool {
+    let mut marks = PARAMS.iter().chain(&METRICS);
+    column == name || marks.any(|mark| column.strip_prefix(mark) == Some(name))
 }
 
 /// Returns the column that each name refers to. A name without its prefix refers to the first such
 /// column, unless another column has exactly this name.
-fn places(names: &[String]) -> HashMap<String, usize> {
-    let mut places: HashMap<String, usize> = names
+fn indices(names: &[String]) -> HashMap<String, usize> {
+    let mut indices: HashMap<String, usize> = names
         .iter()
         .enumerate()
         .map(|(at, name)| (name.clone(), at))
@@ -562,22 +563,22 @@ fn places(names: &[String]) -> HashMap<String, usize> {
     for mark in PARAMS.iter().chain(&METRICS) {
         for (at, name) in names.iter().enumerate() {
             if let Some(bare) = name.strip_prefix(mark) {
-                places.entry(bare.to_owned()).or_insert(at);
+                indices.entry(bare.to_owned()).or_insert(at);
             }
         }
     }
     // `trial` is the built-in name of the id in expressions.
-    if let Some(at) = places.get("trial_id").copied() {
-        places.entry("trial".to_owned()).or_insert(at);
+    if let Some(at) = indices.get("trial_id").copied() {
+        indices.entry("trial".to_owned()).or_insert(at);
     }
-    places
+    indices
 }
 
 /// Returns the content of a cell. A new text is added to `texts`.
 fn encode(
     text: &str,
     dialect: Dialect,
-    column: &mut Column,
+    column: &mut CsvColumn,
     codes: &mut HashMap<Box<str>, u32>,
     texts: &mut Vec<Box<str>>,
 ) -> Entry {
@@ -628,18 +629,17 @@ impl Dialect {
         for record in reader.into_byte_records().take(1000).map_while(Result::ok) {
             for field in &record {
                 let text = field.trim_ascii();
-                let digits =
-                    |bytes: &[u8]| !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit);
+
                 let text = text.strip_prefix(b"-").unwrap_or(text);
                 let mut halves = text.splitn(2, |byte| matches!(byte, b'.' | b','));
-                let (Some(whole), Some(rest)) = (halves.next(), halves.next()) else {
+                let (Some(integer), Some(rest)) = (halves.next(), halves.next()) else {
                     continue;
                 };
                 let fraction = rest
                     .split(|byte| matches!(byte, b'e' | b'E'))
                     .next()
                     .unwrap_or_default();
-                if !digits(whole) || !digits(fraction) {
+                if !are_digits(integer) || !are_digits(fraction) {
                     continue;
                 }
                 // `1,234` may be a number with a separator of thousands: three digits follow the
@@ -647,7 +647,7 @@ impl Dialect {
                 if text.contains(&b',') {
                     commas += 1;
                     grouped +=
-                        usize::from(fraction.len() == 3 && whole.len() <= 3 && whole != b"0");
+                        usize::from(fraction.len() == 3 && integer.len() <= 3 && integer != b"0");
                 } else {
                     points += 1;
                 }
@@ -660,6 +660,10 @@ impl Dialect {
             comma_is_decimal: commas > grouped && points == 0,
         }
     }
+}
+
+fn are_digits(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit)
 }
 
 /// Returns the most frequent separator in the header, outside quotes. Among equals the first of `,`

@@ -1,5 +1,6 @@
-use super::{At, Selection, Table, TableError};
+use super::{Selection, Table, TableError, TableRow};
 use crate::formula::{Ask, Cells, Formula, Names, Reducer};
+use crate::space::expr::Type;
 use proptest::prelude::*;
 
 fn read(text: &str) -> Table {
@@ -8,6 +9,10 @@ fn read(text: &str) -> Table {
 
 fn read_all(bytes: &[u8]) -> Result<Table, TableError> {
     Table::read(bytes, &|_| Ok(Selection::default()))
+}
+
+fn refusal(bytes: &[u8]) -> String {
+    read_all(bytes).unwrap_err().to_string()
 }
 
 fn cell(table: &Table, row: usize, name: &str) -> Option<String> {
@@ -24,7 +29,7 @@ fn a_byte_order_mark_crlf_and_quotes_are_no_part_of_the_values() {
 }
 
 #[test]
-fn rows_that_are_too_short_or_too_long_are_read_as_far_as_they_go_and_told() {
+fn rows_that_are_too_short_or_too_long_are_read_with_a_warning() {
     let table = read("a,b,c\n1,2,3\n4\n5,6,7,8\n9\n");
     assert_eq!(
         (
@@ -37,14 +42,14 @@ fn rows_that_are_too_short_or_too_long_are_read_as_far_as_they_go_and_told() {
     assert_eq!(
         table.warnings,
         [
-            "2 rows have fewer fields than the header: what is missing counts as absent, the first in line 3",
-            "1 row has more fields than the header: what is too much is left out, the first in line 4"
+            "2 rows have fewer fields than the header: missing fields count as absent, the first in line 3",
+            "1 row has more fields than the header: the extra fields are ignored, the first in line 4"
         ]
     );
 }
 
 #[test]
-fn columns_of_one_name_are_told_apart_and_nameless_ones_named() {
+fn repeated_names_of_columns_get_numbers_and_nameless_columns_get_names() {
     let table = read("loss,loss,,loss\n1,2,3,4\n");
     assert_eq!(table.names(), ["loss", "loss.1", "column3", "loss.2"]);
     assert_eq!(table.warnings.len(), 2);
@@ -75,7 +80,7 @@ fn commas_between_thousands_are_not_taken_for_decimals() {
 }
 
 #[test]
-fn nothing_nan_numbers_switches_and_words_are_told_apart() {
+fn a_cell_is_absent_or_a_number_a_boolean_or_a_text() {
     let table = read("x,y\n,true\nNA,False\nnan,yes\ninf,no\n-7,1\n");
     let seen: Vec<_> = (0..5).map(|row| cell(&table, row, "x")).collect();
     assert_eq!(
@@ -92,7 +97,7 @@ fn nothing_nan_numbers_switches_and_words_are_told_apart() {
 }
 
 #[test]
-fn a_parameter_is_found_with_its_mark_and_without() {
+fn a_column_is_found_with_its_prefix_and_without() {
     let table = read(
         "trial_id,state,val_loss,param.lr,metric.val_loss,best.val_loss\n7,complete,0.5,0.1,0.6,0.4\n",
     );
@@ -101,19 +106,17 @@ fn a_parameter_is_found_with_its_mark_and_without() {
         (vec!["lr".to_owned()], Some("val_loss"))
     );
     assert_eq!(cell(&table, 0, "lr"), cell(&table, 0, "param.lr"));
-    let row = At {
+    let row = TableRow {
         table: &table,
         row: 0,
     };
-    let ask = |reducer| row.ask(Ask::Reduce(reducer), "val_loss");
-    assert_eq!(
-        (ask(Reducer::Best), ask(Reducer::Last), ask(Reducer::Min)),
-        (Some(0.4), Some(0.6), None)
-    );
+    let answers = [Reducer::Best, Reducer::Last, Reducer::Min]
+        .map(|reducer| row.ask(Ask::Reduce(reducer), "val_loss"));
+    assert_eq!(answers, [Some(0.4), Some(0.6), None]);
 }
 
 #[test]
-fn only_the_wanted_columns_and_rows_are_kept() {
+fn only_the_selected_columns_and_rows_are_kept() {
     let select = |names: &Names| {
         let condition = Formula::parse("c-1 > 2 and a == 'x'", names)?;
         Ok(Selection {
@@ -133,60 +136,53 @@ fn only_the_wanted_columns_and_rows_are_kept() {
     );
 }
 
+fn check(table: &Table, text: &str) -> Result<Type, String> {
+    let names = table.vocabulary();
+    let formula = Formula::parse(text, &names).unwrap();
+    table.check(&formula, &names).map_err(|error| error.message)
+}
+
 #[test]
 fn a_question_that_one_value_a_trial_cannot_answer_is_refused() {
     let table =
         read("trial_id,state,loss,metric.acc,at_best.acc,best.loss\n1,complete,0.5,0.8,0.9,0.5\n");
-    let check = |text: &str| {
-        let names = table.vocabulary();
-        let formula = Formula::parse(text, &names).unwrap();
-        table.check(&formula, &names).map_err(|error| error.message)
+    let row = TableRow {
+        table: &table,
+        row: 0,
     };
-    let ask = |name| {
-        At {
-            table: &table,
-            row: 0,
-        }
-        .ask(Ask::AtBest, name)
-    };
-    assert_eq!((ask("acc"), ask("loss")), (Some(0.9), Some(0.5)));
-    assert!(check("at_best(acc) + best(loss) + last(acc) > 1").is_ok());
+    let answers = ["acc", "loss"].map(|name| row.ask(Ask::AtBest, name));
+    assert_eq!(answers, [Some(0.9), Some(0.5)]);
+    assert!(check(&table, "at_best(acc) + best(loss) + last(acc) > 1").is_ok());
     for wrong in ["mean(loss)", "min(loss)", "count(acc)", "best(acc)"] {
-        let message = format!("`{wrong}` gives nothing: a table has one value a trial");
-        assert_eq!(check(wrong), Err(message));
+        let message = format!("`{wrong}` has no value: a table has one value per trial");
+        assert_eq!(check(&table, wrong), Err(message));
     }
     assert_eq!(
-        check("acc@3"),
-        Err("`acc@3` gives nothing: a table has one value a trial".into())
+        check(&table, "acc@3"),
+        Err("`acc@3` has no value: a table has one value per trial".into())
     );
-    assert_eq!(check("los"), Err("no trial has a `los`".into()));
+    assert_eq!(check(&table, "los"), Err("no trial has a `los`".into()));
     let other = read("loss\n0.5\n");
-    let check_other = |text: &str| {
-        let names = other.vocabulary();
-        other.check(&Formula::parse(text, &names).unwrap(), &names)
-    };
-    assert!(check_other("at_best(loss)").is_err() && check_other("mean(loss)").is_ok());
+
+    assert!(check(&other, "at_best(loss)").is_err() && check(&other, "mean(loss)").is_ok());
 }
 
 #[test]
-fn what_is_no_table_is_refused() {
-    let refused = |bytes: &[u8]| read_all(bytes).unwrap_err().to_string();
-    assert_eq!(refused(b" \n"), TableError::Empty.to_string());
-    assert!(refused(b"PAR1\x15\x04").contains("no CSV"));
-    assert!(refused(b"{\"a\": 1}\n").contains("JSON"));
-    assert!(refused(b"a,b\n1,\0\n").contains("bytes"));
+fn a_file_that_is_not_csv_is_refused() {
+    assert_eq!(refusal(b" \n"), TableError::Empty.to_string());
+    assert!(refusal(b"PAR1\x15\x04").contains("not a CSV file"));
+    assert!(refusal(b"{\"a\": 1}\n").contains("JSON"));
+    assert!(refusal(b"a,b\n1,\0\n").contains("bytes"));
 }
 
 #[test]
 fn a_quote_that_is_never_closed_is_refused_and_stray_ones_are_not() {
-    let read = |text: &str| read_all(text.as_bytes());
-    let refused = read("a,b\n1,\"open\n2,3\n4,5\n").unwrap_err().to_string();
     assert_eq!(
-        refused,
+        refusal(b"a,b\n1,\"open\n2,3\n4,5\n"),
         "the quote that opens in line 2 or below is never closed"
     );
-    assert_eq!(read("a,b\n1,5\" disk\n2,3\n").unwrap().len(), 2);
-    assert_eq!(read("a,b\n1,\"two\nlines\"").unwrap().len(), 1);
+    assert_eq!(read("a,b\n1,5\" disk\n2,3\n").len(), 2);
+    assert_eq!(read("a,b\n1,\"two\nlines\"").len(), 1);
 }
 
 #[test]
