@@ -111,12 +111,13 @@ pub fn axes(study: &Study, trials: &[&Trial], space: Option<&Space>) -> Vec<Axis
             }
         });
         for draw in 0..draws.max().unwrap_or(0).min(MOST_DRAWS) {
-            let one = |value: &Option<&'_ Value>| match value {
-                Some(Value::List(items)) => items.get(draw).cloned(),
-                _ => None,
-            };
-            let items: Vec<Option<Value>> = values.iter().map(one).collect();
-            let items: Vec<Option<&Value>> = items.iter().map(Option::as_ref).collect();
+            let items: Vec<Option<&Value>> = values
+                .iter()
+                .map(|value| match value {
+                    Some(Value::List(items)) => items.get(draw),
+                    _ => None,
+                })
+                .collect();
             axes.extend(axis(
                 &Name::from(format!("{name}[{draw}]")),
                 &items,
@@ -208,10 +209,13 @@ fn choice(name: String, values: &[Option<&Value>], known: &[Value]) -> Axis {
         .collect();
     // Categories beyond the maximum share the last label.
     let last = labels.len() - 1;
-    let place = |value: &&Value| index.get(&*listing::shown(value)).copied().unwrap_or(last) as f64;
+
     let values = values
         .iter()
-        .map(|value| value.as_ref().map(place))
+        .map(|value| {
+            let label = listing::shown((*value)?);
+            Some(index.get(&*label).copied().unwrap_or(last) as f64)
+        })
         .collect();
     Axis {
         name,
@@ -270,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn more_categories_than_can_be_told_apart_share_one() {
+    fn categories_beyond_the_maximum_share_one_label() {
         let mut demo = Demo::new(&["name"]);
         for at in 0..200 {
             demo.complete(

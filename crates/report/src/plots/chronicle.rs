@@ -6,7 +6,7 @@
 
 use crate::space::Name;
 use crate::study::axis::{self, COUNTERS};
-use crate::study::{Axis, Entry, Event, Exit, LogRecord, Timestamp, TrialId, Verdict};
+use crate::study::{Axis, Datum, Entry, Event, Exit, LogRecord, Timestamp, TrialId, Verdict};
 use rayon::prelude::*;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use std::collections::BTreeMap;
@@ -80,7 +80,7 @@ struct Picks {
 }
 
 /// A parsed line of the journal.
-enum Told {
+enum ParsedLine {
     /// A report, reduced to the numbers that are kept.
     Report(TrialId, Picks),
     /// Any other entry, and reports in an unusual form.
@@ -134,39 +134,39 @@ impl Chronicle {
     /// Reads whole lines of a journal. Lines that cannot be parsed are skipped; the replay of the
     /// study reports them with their position.
     pub fn read(&mut self, journal: &[u8]) {
-        let told: Vec<Vec<Told>> = blocks(journal)
+        let parsed_blocks: Vec<Vec<ParsedLine>> = blocks(journal)
             .into_par_iter()
             .map(|block| self.parse(block))
             .collect();
-        for told in told.into_iter().flatten() {
-            match told {
-                Told::Report(trial, picks) => self.report(trial, picks),
-                Told::Other(entry) => self.apply(&entry),
+        for line in parsed_blocks.into_iter().flatten() {
+            match line {
+                ParsedLine::Report(trial, picks) => self.report(trial, picks),
+                ParsedLine::Other(entry) => self.apply(&entry),
             }
         }
     }
 
     /// Parses the lines of a block, in order.
-    fn parse(&self, block: &[u8]) -> Vec<Told> {
+    fn parse(&self, block: &[u8]) -> Vec<ParsedLine> {
         let lines = block
             .split(|byte| *byte == b'\n')
             .filter(|line| !line.is_empty());
         lines
             .filter_map(|line| {
                 self.quick(line)
-                    .or_else(|| Some(Told::Other(serde_json::from_slice(line).ok()?)))
+                    .or_else(|| Some(ParsedLine::Other(serde_json::from_slice(line).ok()?)))
             })
             .collect()
     }
 
     /// Parses a report in the form that this program writes. Returns `None` for any other line.
-    fn quick(&self, line: &[u8]) -> Option<Told> {
+    fn quick(&self, line: &[u8]) -> Option<ParsedLine> {
         let line = std::str::from_utf8(line).ok()?;
         let rest = &line[line.find("\"event\":")?..];
         let rest = rest.strip_prefix("\"event\":{\"logged\":{\"trial\":")?;
         let (trial, rest) = rest.split_once(",\"attempt\":")?;
         let (_, rest) = rest.split_once(",\"record\":{\"report\":{\"values\":")?;
-        Some(Told::Report(
+        Some(ParsedLine::Report(
             TrialId(trial.parse().ok()?),
             self.values(rest)?,
         ))
@@ -174,7 +174,7 @@ impl Chronicle {
 
     /// Parses the object of values at the start of a text.
     fn values(&self, text: &str) -> Option<Picks> {
-        Picked(self)
+        PicksVisitor(self)
             .deserialize(&mut serde_json::Deserializer::from_str(text))
             .ok()
     }
@@ -187,17 +187,16 @@ impl Chronicle {
                 record: LogRecord::Report { values },
                 ..
             } => {
-                let number = |wanted: &Name| {
-                    let found = values.iter().rev().find(|(name, _)| name == wanted);
-                    match found {
-                        Some((_, crate::study::Datum::Number(number))) => number.0,
-                        _ => f64::NAN,
-                    }
+                let counters = self
+                    .counters
+                    .iter()
+                    .map(|key| axis::number(values, key).unwrap_or(f64::NAN));
+                let metrics = self.metrics.iter().map(|name| last_number(values, name));
+                let picks = Picks {
+                    counters: counters.collect(),
+                    metrics: metrics.collect(),
                 };
-                let counter = |key: &Name| axis::number(values, key).unwrap_or(f64::NAN);
-                let counters = self.counters.iter().map(counter).collect();
-                let metrics = self.metrics.iter().map(number).collect();
-                self.report(*trial, Picks { counters, metrics });
+                self.report(*trial, picks);
             }
             Event::Started {
                 trial,
@@ -246,32 +245,35 @@ impl Chronicle {
 
     /// Appends a report to the curve of its trial.
     fn report(&mut self, trial: TrialId, picks: Picks) {
-        let begin = || Curve {
+        let curve = self.curves.entry(trial).or_insert_with(|| Curve {
             axis: Axis::of(self.resource.as_ref()),
             ..Curve::default()
-        };
-        let curve = self.curves.entry(trial).or_insert_with(begin);
-        let numbered = curve.axis.is_number();
-        let value = |key: &str| {
-            let at = self.counters.iter().position(|counter| **counter == *key)?;
-            picks
-                .counters
-                .get(at)
-                .copied()
-                .filter(|number| number.is_finite())
-        };
+        });
+        let was_numbered = curve.axis.is_number();
         let (count, before) = (curve.steps.len() as u64 + 1, curve.steps.last().copied());
-        let step = curve.axis.place(count, before, value).unwrap_or(0.0);
-        if numbered && !curve.axis.is_number() {
+        let step = curve.axis.place(count, before, |key| {
+            let index = self.counters.iter().position(|counter| **counter == *key)?;
+            let number = picks.counters.get(index).copied();
+            number.filter(|number| number.is_finite())
+        });
+        if was_numbered && !curve.axis.is_number() {
             // Reports before the first counter are at the beginning of the axis, not at their
             // numbers.
             curve.steps.fill(0.0);
         }
-        curve.steps.push(step);
+        curve.steps.push(step.unwrap_or(0.0));
         curve.values.resize_with(picks.metrics.len(), Vec::new);
         for (kept, value) in curve.values.iter_mut().zip(picks.metrics) {
             kept.push(value);
         }
+    }
+}
+
+/// Returns the last value of a metric in a report; NaN if it is absent or not a number.
+fn last_number(values: &[(Name, Datum)], metric: &Name) -> f64 {
+    match values.iter().rev().find(|(name, _)| name == metric) {
+        Some((_, Datum::Number(number))) => number.0,
+        _ => f64::NAN,
     }
 }
 
@@ -291,16 +293,16 @@ fn blocks(mut journal: &[u8]) -> Vec<&[u8]> {
 }
 
 /// Parses an object of values into [`Picks`].
-struct Picked<'a>(&'a Chronicle);
+struct PicksVisitor<'a>(&'a Chronicle);
 
-impl<'de> DeserializeSeed<'de> for Picked<'_> {
+impl<'de> DeserializeSeed<'de> for PicksVisitor<'_> {
     type Value = Picks;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
-impl<'de> Visitor<'de> for Picked<'_> {
+impl<'de> Visitor<'de> for PicksVisitor<'_> {
     type Value = Picks;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -439,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn a_curve_stands_on_the_counter_that_its_trial_reports_read_from_lines_or_entries() {
+    fn the_steps_of_a_curve_are_the_counter_that_its_trial_reports() {
         let mut demo = Demo::new(&[]);
         let [stepping, late, numbered] = [(); 3].map(|()| demo.start(&[]));
         for step in [0.0, 50.0, 100.0] {
@@ -474,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_cannot_be_read_are_passed_over() {
+    fn lines_that_cannot_be_parsed_are_skipped() {
         let mut chronicle = Chronicle::new(None, vec!["x".into()]);
         chronicle.read(b"garbage\n\xff\xfe\n{\"seq\":0}\n");
         assert!(chronicle.curves.is_empty());

@@ -2,7 +2,7 @@
 //! the trials on top.
 
 use super::axis::Axis;
-use super::figure::{Figure, Guide, Mark, Panel, Shape, Tone, bounds};
+use super::figure::{Figure, Guide, Mark, Panel, Scale, Shape, Tone, bounds};
 use super::importance::{Fitted, Importance};
 use super::{Input, METRIC, Plot, WHERE, nothing, stacked};
 use crate::numerics::fanova;
@@ -30,9 +30,9 @@ const TOP: usize = 4;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Contour {
     /// The parameter along the x axis.
-    pub x: Side,
+    pub x: ContourAxis,
     /// The parameter along the y axis.
-    pub y: Side,
+    pub y: ContourAxis,
     /// The prediction of the forest for each cell, row by row along y. `None` where one of the
     /// parameters does not exist.
     pub cells: Vec<Option<f64>>,
@@ -42,7 +42,7 @@ pub struct Contour {
 
 /// One parameter of a contour.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Side {
+pub struct ContourAxis {
     /// The name of the parameter.
     pub name: String,
     /// Whether its scale is logarithmic.
@@ -53,7 +53,7 @@ pub struct Side {
     pub edges: Vec<f64>,
 }
 
-impl Side {
+impl ContourAxis {
     fn of(axis: &Axis) -> Self {
         let edges = match axis.is_choice() {
             true => (0..=axis.labels.len()).map(|at| at as f64).collect(),
@@ -73,27 +73,26 @@ impl Side {
 /// Returns the contours of all pairs among the most important parameters.
 #[must_use]
 pub fn contours(input: &Input<'_>, fitted: &Fitted, importance: &Importance) -> Vec<Contour> {
-    let place = |name: &str| fitted.axes.iter().position(|axis| axis.name == name);
     let top: Vec<usize> = importance
         .rows
         .iter()
         .take(TOP)
-        .filter_map(|row| place(&row.name))
+        .filter_map(|row| fitted.axes.iter().position(|axis| axis.name == row.name))
         .collect();
-    let mut found = Vec::new();
+    let mut contours = Vec::new();
     for (at, first) in top.iter().enumerate() {
-        found.extend(
+        contours.extend(
             top[at + 1..]
                 .iter()
                 .map(|second| contour(input, fitted, *first, *second)),
         );
     }
-    found
+    contours
 }
 
 fn contour(input: &Input<'_>, fitted: &Fitted, first: usize, second: usize) -> Contour {
     let (a, b) = (&fitted.axes[first], &fitted.axes[second]);
-    let (x, y) = (Side::of(a), Side::of(b));
+    let (x, y) = (ContourAxis::of(a), ContourAxis::of(b));
     let size = (x.edges.len() - 1, y.edges.len() - 1);
     // The forest was grown on these trials, so the indices of its axes refer to them.
     let complete = super::thinned(&input.complete(), fitted.target.len());
@@ -112,10 +111,10 @@ fn contour(input: &Input<'_>, fitted: &Fitted, first: usize, second: usize) -> C
 }
 
 fn figure(inputs: &[Input<'_>]) -> Figure {
-    stacked(inputs, "contour", one)
+    stacked(inputs, "contour", study_figure)
 }
 
-fn one(input: &Input<'_>) -> Figure {
+fn study_figure(input: &Input<'_>) -> Figure {
     let fitted = Fitted::of(input);
     let measured = fitted
         .as_ref()
@@ -124,7 +123,7 @@ fn one(input: &Input<'_>) -> Figure {
         .as_ref()
         .map(|(fitted, importance)| contours(input, fitted, importance));
     let (Some((fitted, importance)), Some(contours)) =
-        (measured, contours.filter(|found| !found.is_empty()))
+        (measured, contours.filter(|contours| !contours.is_empty()))
     else {
         return nothing(
             input,
@@ -135,7 +134,7 @@ fn one(input: &Input<'_>) -> Figure {
     let mut figure =
         Figure::new(input.title(&format!("{} over pairs of parameters", importance.metric)));
     figure.columns = if contours.len() == 1 { 1 } else { 2 };
-    figure.notes.clone_from(&importance.cautions);
+    figure.notes.clone_from(&importance.warnings);
     let cells = contours
         .iter()
         .flat_map(|contour| contour.cells.iter().flatten().copied());
@@ -143,17 +142,13 @@ fn one(input: &Input<'_>) -> Figure {
     let minimise = input
         .objective()
         .is_none_or(|objective| objective.goal == Goal::Min);
-    let heat = |value: f64| {
-        let place = if high > low {
-            (value - low) / (high - low)
-        } else {
-            0.5
-        };
-        // The hot end is the better one for either goal.
-        Tone::Heat(if minimise { 1.0 - place } else { place })
+    let shades = Shades {
+        low,
+        high,
+        minimise,
     };
     for contour in &contours {
-        figure.panels.push(panel(fitted, contour, heat));
+        figure.panels.push(panel(fitted, contour, &shades));
     }
     let (better, worse) = if minimise { (low, high) } else { (high, low) };
     let short = crate::number::short;
@@ -165,15 +160,26 @@ fn one(input: &Input<'_>) -> Figure {
     figure
 }
 
-fn panel(fitted: &Fitted, contour: &Contour, heat: impl Fn(f64) -> Tone) -> Panel {
-    let axis = |side: &Side| fitted.axes.iter().find(|axis| axis.name == side.name);
-    let scale = |side: &Side| match axis(side) {
-        Some(axis) if !axis.is_choice() => match axis.log {
-            true => super::figure::Scale::Log(axis.min, axis.max),
-            false => super::figure::Scale::Linear(axis.min, axis.max),
-        },
-        _ => super::figure::Scale::Bands(side.labels.clone()),
-    };
+/// The range of all predictions, which the contours of a figure share.
+struct Shades {
+    low: f64,
+    high: f64,
+    minimise: bool,
+}
+
+impl Shades {
+    /// Returns the tone of a prediction. The hot end is the better one for either goal.
+    fn tone(&self, value: f64) -> Tone {
+        let part = if self.high > self.low {
+            (value - self.low) / (self.high - self.low)
+        } else {
+            0.5
+        };
+        Tone::Heat(if self.minimise { 1.0 - part } else { part })
+    }
+}
+
+fn panel(fitted: &Fitted, contour: &Contour, shades: &Shades) -> Panel {
     let width = contour.x.edges.len() - 1;
     let mut marks = Vec::new();
     for (at, cell) in contour.cells.iter().enumerate() {
@@ -183,31 +189,44 @@ fn panel(fitted: &Fitted, contour: &Contour, heat: impl Fn(f64) -> Tone) -> Pane
         marks.push(Mark::Block(
             (x[column], x[column + 1]),
             (y[row], y[row + 1]),
-            heat(*value),
+            shades.tone(*value),
         ));
     }
-    let place = |side: &Side, value: f64, id: u32| {
-        if side.labels.is_empty() {
-            value
-        } else {
-            // Points in one cell of two categories would hide each other.
-            value + 0.5 + super::slice::jitter(true, id)
-        }
-    };
     let points = contour.points.iter();
     let points = points
         .map(|(id, x, y, _)| {
+            // The axes get different offsets, so that the points do not lie on a diagonal.
             (
-                place(&contour.x, *x, *id),
-                place(&contour.y, *y, id * 7 + 3),
+                position(&contour.x, *x, *id),
+                position(&contour.y, *y, id * 7 + 3),
             )
         })
         .collect();
     marks.push(Mark::Points(points, Tone::Ink, Shape::Speck));
     Panel {
         title: String::new(),
-        x: Guide::new(&*contour.x.name, scale(&contour.x)),
-        y: Guide::new(&*contour.y.name, scale(&contour.y)),
+        x: Guide::new(&*contour.x.name, scale(fitted, &contour.x)),
+        y: Guide::new(&*contour.y.name, scale(fitted, &contour.y)),
         marks,
+    }
+}
+
+/// Returns the scale of a parameter of a contour.
+fn scale(fitted: &Fitted, side: &ContourAxis) -> Scale {
+    match fitted.axes.iter().find(|axis| axis.name == side.name) {
+        Some(axis) if axis.is_choice() => Scale::Bands(side.labels.clone()),
+        Some(axis) if axis.log => Scale::Log(axis.min, axis.max),
+        Some(axis) => Scale::Linear(axis.min, axis.max),
+        None => Scale::Bands(side.labels.clone()),
+    }
+}
+
+/// Returns the position of a trial along a parameter.
+fn position(side: &ContourAxis, value: f64, id: u32) -> f64 {
+    if side.labels.is_empty() {
+        value
+    } else {
+        // Points in one cell of two categories would hide each other.
+        value + 0.5 + super::slice::jitter(true, id)
     }
 }

@@ -1,5 +1,6 @@
 //! Learning curves: the reports of each trial by step. The curve of a stopped trial ends in a mark.
 
+use super::chronicle::{Chronicle, Curve};
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Shape, Tone, Weight};
 use super::{Input, METRIC, Plot, WHERE, nothing, stacked, thinned, tone};
 use crate::number;
@@ -28,7 +29,7 @@ pub struct Curves {
     /// The label of the step axis.
     pub step: String,
     /// One curve for each trial.
-    pub lines: Vec<Line>,
+    pub lines: Vec<TrialCurve>,
     /// Number of trials with a curve. It exceeds the number of lines if some were left out.
     pub of: usize,
     /// Whether points were left out.
@@ -37,7 +38,7 @@ pub struct Curves {
 
 /// The learning curve of one trial.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Line {
+pub struct TrialCurve {
     /// The id of the trial.
     pub trial: u32,
     /// The word for the state of the trial.
@@ -54,58 +55,64 @@ impl Curves {
     #[must_use]
     pub fn of(input: &Input<'_>, most: usize, points: usize) -> Self {
         let metric = input.label().to_owned();
-        let at = input
-            .chronicle
-            .metrics()
-            .iter()
-            .position(|name| **name == *metric);
-        let known = |trial: &&Trial| {
-            let curve = input.chronicle.curves.get(&trial.id)?;
-            let values = curve.values.get(at?)?;
-            values
-                .iter()
-                .any(|value| value.is_finite())
-                .then_some((curve, values))
-        };
-        let with: Vec<&Trial> = input
+        let trials: Vec<&Trial> = input
             .trials
             .iter()
             .copied()
-            .filter(|trial| known(trial).is_some())
+            .filter(|trial| values(input.chronicle, trial, &metric).is_some())
             .collect();
         let mut thin = false;
-        let lines = chosen(input, &with, most).into_iter().filter_map(|trial| {
-            let (curve, values) = known(&trial)?;
-            let all: Vec<(f64, Option<f64>)> = curve
-                .steps
-                .iter()
-                .zip(values)
-                // NaN stands for a report without the metric. A curve of one report keeps it.
-                .filter(|(_, value)| !value.is_nan() || values.len() == 1)
-                .map(|(step, value)| {
-                    (
-                        *step,
-                        Some(number::rounded(*value, 6)).filter(|value| value.is_finite()),
-                    )
+        let lines = chosen(input, &trials, most)
+            .into_iter()
+            .filter_map(|trial| {
+                let (curve, values) = values(input.chronicle, trial, &metric)?;
+                let all: Vec<(f64, Option<f64>)> = curve
+                    .steps
+                    .iter()
+                    .zip(values)
+                    // NaN stands for a report without the metric. A curve of one report keeps it.
+                    .filter(|(_, value)| !value.is_nan() || values.len() == 1)
+                    .map(|(step, value)| {
+                        (
+                            *step,
+                            Some(number::rounded(*value, 6)).filter(|value| value.is_finite()),
+                        )
+                    })
+                    .collect();
+                thin |= all.len() > points;
+                Some(TrialCurve {
+                    trial: trial.id.0,
+                    state: trial.state.word(),
+                    points: thinned(&all, points),
                 })
-                .collect();
-            thin |= all.len() > points;
-            Some(Line {
-                trial: trial.id.0,
-                state: trial.state.word(),
-                points: thinned(&all, points),
-            })
-        });
+            });
         let lines = lines.collect();
-        let step = input.chronicle.axis(with.iter().map(|trial| &trial.id));
+        let step = input.chronicle.axis(trials.iter().map(|trial| &trial.id));
         Self {
             metric,
             step,
             lines,
-            of: with.len(),
+            of: trials.len(),
             thinned: thin,
         }
     }
+}
+
+/// Returns the curve of a trial and its values of a metric; `None` without a finite value.
+fn values<'a>(
+    chronicle: &'a Chronicle,
+    trial: &Trial,
+    metric: &str,
+) -> Option<(&'a Curve, &'a [f64])> {
+    let curve = chronicle.curves.get(&trial.id)?;
+    let mut metrics = chronicle.metrics().iter();
+    let values = curve
+        .values
+        .get(metrics.position(|name| **name == *metric)?)?;
+    values
+        .iter()
+        .any(|value| value.is_finite())
+        .then_some((curve, values))
 }
 
 /// Chooses at most `most` trials, in the order of their ids: all of them, or the best ones for one
@@ -117,12 +124,15 @@ fn chosen<'a>(input: &Input<'_>, trials: &[&'a Trial], most: usize) -> Vec<&'a T
     let minimise = input
         .objective()
         .is_none_or(|objective| objective.goal == Goal::Min);
-    let score = |trial: &Trial| {
-        let value = input.measured(trial).unwrap_or(f64::NAN);
-        if minimise { value } else { -value }
-    };
-    let mut ranked: Vec<&Trial> = trials.to_vec();
-    ranked.sort_by(|a, b| score(a).total_cmp(&score(b)).then(a.id.cmp(&b.id)));
+    let mut ranked: Vec<(f64, &Trial)> = trials
+        .iter()
+        .map(|trial| {
+            let value = input.measured(trial).unwrap_or(f64::NAN);
+            (if minimise { value } else { -value }, *trial)
+        })
+        .collect();
+    ranked.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.id.cmp(&b.1.id)));
+    let ranked: Vec<&Trial> = ranked.into_iter().map(|(_, trial)| trial).collect();
     let (best, others) = ranked.split_at(most / 2);
     let mut kept: Vec<&Trial> = best
         .iter()
@@ -134,10 +144,10 @@ fn chosen<'a>(input: &Input<'_>, trials: &[&'a Trial], most: usize) -> Vec<&'a T
 }
 
 fn figure(inputs: &[Input<'_>]) -> Figure {
-    stacked(inputs, "learning curves", one)
+    stacked(inputs, "learning curves", study_figure)
 }
 
-fn one(input: &Input<'_>) -> Figure {
+fn study_figure(input: &Input<'_>) -> Figure {
     let curves = Curves::of(input, PICTURE, PICTURE_POINTS);
     if curves.lines.is_empty() {
         return nothing(
@@ -149,17 +159,15 @@ fn one(input: &Input<'_>) -> Figure {
     let mut figure = Figure::new(input.title("learning curves"));
     if curves.lines.len() < curves.of {
         figure.notes.push(format!(
-            "{} of {} trials: the best half, and some of the others",
+            "{} of {} trials: the best half and a sample of the others",
             curves.lines.len(),
             curves.of
         ));
     }
-    let values = || {
-        curves
-            .lines
-            .iter()
-            .flat_map(|line| line.points.iter().filter_map(|(_, value)| *value))
-    };
+    let values = curves
+        .lines
+        .iter()
+        .flat_map(|line| line.points.iter().filter_map(|(_, value)| *value));
     let steps = curves
         .lines
         .iter()
@@ -224,7 +232,7 @@ fn one(input: &Input<'_>) -> Figure {
     figure.panels.push(Panel {
         title: String::new(),
         x: Guide::new(&*curves.step, Scale::around(steps)),
-        y: Guide::new(&*curves.metric, Scale::fitting(values())),
+        y: Guide::new(&*curves.metric, Scale::fitting(values)),
         marks,
     });
     figure

@@ -45,30 +45,27 @@ impl Failures {
     /// counts as failed.
     #[must_use]
     pub fn of(input: &Input<'_>) -> Self {
-        let wanted: BTreeMap<TrialId, _> = input.ran().map(|trial| (trial.id, trial)).collect();
+        let trials: BTreeMap<TrialId, _> = input.ran().map(|trial| (trial.id, trial)).collect();
         let mut causes: BTreeMap<String, (usize, BTreeSet<u32>)> = BTreeMap::new();
         let ended = input
             .chronicle
             .attempts
             .iter()
-            .filter(|span| wanted.contains_key(&span.trial));
+            .filter(|span| trials.contains_key(&span.trial));
         let ended: Vec<_> = ended.filter(|span| span.exit.is_some()).collect();
         let last: BTreeMap<TrialId, usize> = ended
             .iter()
             .enumerate()
-            .map(|(at, span)| (span.trial, at))
+            .map(|(index, span)| (span.trial, index))
             .collect();
-        for (at, span) in ended.iter().enumerate() {
+        for (index, span) in ended.iter().enumerate() {
             // For the last attempt of a trial the study has the verdict: it may be a failure
             // although the program exited with 0.
-            let found = wanted
+            let verdict = trials
                 .get(&span.trial)
+                .filter(|_| last.get(&span.trial) == Some(&index))
                 .and_then(|trial| trial.exit.as_ref());
-            let exit = if last.get(&span.trial) == Some(&at) {
-                found.or(span.exit.as_ref())
-            } else {
-                span.exit.as_ref()
-            };
+            let exit = verdict.or(span.exit.as_ref());
             // A lost attempt is not a failure of its trial, but it is counted here.
             let lost = matches!(exit, Some(Exit::Lost)).then(|| Exit::Lost.to_string());
             if let Some(cause) = summary::kind_of_cause(exit).or(lost) {
@@ -108,10 +105,10 @@ impl Failures {
 }
 
 fn figure(inputs: &[Input<'_>]) -> Figure {
-    stacked(inputs, "failures", one)
+    stacked(inputs, "failures", study_figure)
 }
 
-fn one(input: &Input<'_>) -> Figure {
+fn study_figure(input: &Input<'_>) -> Figure {
     let data = Failures::of(input);
     if data.causes.is_empty() {
         return nothing(input, "failures", "no attempt has failed");

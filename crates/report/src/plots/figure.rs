@@ -180,16 +180,11 @@ impl Scale {
             .filter(|value| value.is_finite())
             .collect();
         values.sort_by(f64::total_cmp);
-        let at = |part: f64| {
-            values
-                .get(((values.len().max(1) - 1) as f64 * part) as usize)
-                .copied()
-        };
-        if let (Some(min), Some(middle), Some(max)) = (at(0.0), at(0.5), at(1.0))
-            && min > 0.0
-            && max / min > 50.0
-            && (max - min) > 12.0 * (middle - min)
-        {
+        if values.is_empty() {
+            return Self::around(values);
+        }
+        let [min, middle, max] = [0.0, 0.5, 1.0].map(|part| quantile(&values, part));
+        if min > 0.0 && max / min > 50.0 && (max - min) > 12.0 * (middle - min) {
             return Self::log_around(min, max);
         }
         Self::around(values)
@@ -226,16 +221,10 @@ impl Scale {
     /// Returns about `most` values to mark on the scale, with their labels.
     #[must_use]
     pub fn ticks(&self, most: usize) -> Vec<(f64, String)> {
-        let shown = |values: Vec<f64>| {
-            values
-                .into_iter()
-                .map(|value| (value, number::short(value)))
-                .collect()
-        };
         match self {
             Self::Blank(..) => Vec::new(),
-            Self::Linear(min, max) => shown(even(*min, *max, most)),
-            Self::Log(min, max) => shown(decades(*min, *max, most)),
+            Self::Linear(min, max) => labelled(even(*min, *max, most)),
+            Self::Log(min, max) => labelled(decades(*min, *max, most)),
             Self::Bands(labels) => {
                 let every = labels.len().div_ceil(most.max(1)).max(1);
                 let bands = labels.iter().enumerate().step_by(every);
@@ -247,10 +236,23 @@ impl Scale {
     }
 }
 
+/// Adds a label to each value of a tick.
+fn labelled(values: Vec<f64>) -> Vec<(f64, String)> {
+    let ticks = values
+        .into_iter()
+        .map(|value| (value, number::short(value)));
+    ticks.collect()
+}
+
+/// Returns the value at a part (0 to 1) of sorted values, of which there is at least one.
+pub(super) fn quantile(sorted: &[f64], part: f64) -> f64 {
+    sorted[((sorted.len() - 1) as f64 * part) as usize]
+}
+
 /// Returns the smallest and the largest finite value.
 pub(super) fn bounds(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)> {
     let finite = values.into_iter().filter(|value| value.is_finite());
-    finite.fold(None, |found, value| match found {
+    finite.fold(None, |bounds, value| match bounds {
         Some((min, max)) => Some((f64::min(min, value), f64::max(max, value))),
         None => Some((value, value)),
     })
@@ -295,13 +297,13 @@ fn decades(min: f64, max: f64, most: usize) -> Vec<f64> {
     } else {
         &[1.0, 3.0]
     };
-    let found: Vec<f64> = (from - 1..=to)
+    let values: Vec<f64> = (from - 1..=to)
         .flat_map(|power| digits.iter().map(move |digit| digit * 10f64.powi(power)))
         .filter(|value| (min..=max).contains(value))
         .collect();
     // A narrow range may contain fewer than two of these values, so it gets linear ticks.
-    if found.len() >= 2 {
-        found
+    if values.len() >= 2 {
+        values
     } else {
         even(min, max, most.min(4))
     }

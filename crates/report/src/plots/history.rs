@@ -1,8 +1,8 @@
 //! History: the objective of every trial by its id, and the incumbent over time.
 
-use super::figure::{Figure, Guide, Mark, Panel, Scale, Shape, Tone, Weight};
+use super::figure::{Figure, Guide, Mark, Panel, Scale, Shape, Tone, Weight, quantile};
 use super::{Input, METRIC, Plot, WHERE, nothing, stacked, tone};
-use crate::study::{Goal, Kind, TrialId, TrialState};
+use crate::study::{Goal, Kind, TrialState};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -48,10 +48,10 @@ impl History {
             .objective()
             .is_none_or(|objective| objective.goal == Goal::Min);
         let configurations = input.configurations();
-        let breaks = |head: &TrialId| input.study.violation(*head) > 0.0;
+
         let breaking: BTreeSet<u32> = configurations
             .iter()
-            .filter(|(head, _)| breaks(head))
+            .filter(|(head, _)| input.study.violation(*head) > 0.0)
             .map(|(head, _)| head.0)
             .collect();
         let complete: Vec<(u32, f64)> = configurations
@@ -123,32 +123,29 @@ impl History {
     /// Returns a scale for the values, and the number of values beyond it. Outliers do not squeeze
     /// the other values: they are drawn at the edge of the scale.
     fn scale(several: &[Self]) -> (Scale, usize) {
-        let all = || {
-            several.iter().flat_map(|one| {
-                one.complete
-                    .iter()
-                    .chain(&one.partial)
-                    .map(|(_, value)| *value)
-            })
-        };
-        let fitting = Scale::fitting(all());
+        let mut sorted: Vec<f64> = several
+            .iter()
+            .flat_map(|history| history.complete.iter().chain(&history.partial))
+            .map(|(_, value)| *value)
+            .collect();
+        sorted.sort_by(f64::total_cmp);
+        let fitting = Scale::fitting(sorted.iter().copied());
         if matches!(fitting, Scale::Log(..)) {
             return (fitting, 0);
         }
-        let mut sorted: Vec<f64> = all().collect();
-        sorted.sort_by(f64::total_cmp);
-        let at = |part: f64| sorted[((sorted.len() - 1) as f64 * part) as usize];
+
         // Quartiles of fewer values say too little about outliers.
         if sorted.len() < 8 {
             return (fitting, 0);
         }
         // Values further than five interquartile ranges from the quartiles are outliers. The
         // incumbents are always inside the scale.
-        let spread = (at(0.75) - at(0.25)).max(f64::MIN_POSITIVE);
-        let (low, high) = (at(0.25) - 5.0 * spread, at(0.75) + 5.0 * spread);
+        let (first, third) = (quantile(&sorted, 0.25), quantile(&sorted, 0.75));
+        let spread = (third - first).max(f64::MIN_POSITIVE);
+        let (low, high) = (first - 5.0 * spread, third + 5.0 * spread);
         let best = several
             .iter()
-            .flat_map(|one| one.best.iter().map(|(_, value)| *value));
+            .flat_map(|history| history.best.iter().map(|(_, value)| *value));
         let inside = sorted
             .iter()
             .copied()
@@ -172,13 +169,13 @@ fn figure(inputs: &[Input<'_>]) -> Figure {
     };
     if histories
         .iter()
-        .all(|one| one.complete.is_empty() && one.partial.is_empty())
+        .all(|history| history.complete.is_empty() && history.partial.is_empty())
     {
         return nothing(input, "history", "no trial has a finite value");
     }
     if histories
         .iter()
-        .any(|one| (&one.metric, one.minimise) != (&first.metric, first.minimise))
+        .any(|history| (&history.metric, history.minimise) != (&first.metric, first.minimise))
     {
         // Studies with different objectives do not share an axis.
         return stacked(inputs, "history", |input| {
@@ -191,60 +188,62 @@ fn figure(inputs: &[Input<'_>]) -> Figure {
         "history".to_owned()
     };
     let mut figure = Figure::new(title);
-    let last = histories.iter().map(|one| one.last).max().unwrap_or(1);
+    let last = histories
+        .iter()
+        .map(|history| history.last)
+        .max()
+        .unwrap_or(1);
     let (scale, beyond) = History::scale(&histories);
-    // A clipped value is drawn at the edge; a note below the plot gives their number.
-    let edge = |value: f64| match &scale {
-        Scale::Linear(min, max) => value.clamp(*min, *max),
-        _ => value,
-    };
-    let points = |points: &[(u32, f64)]| {
-        points
-            .iter()
-            .map(|(id, value)| (f64::from(*id), edge(*value)))
-            .collect::<Vec<_>>()
-    };
+
     let mut marks = Vec::new();
-    for (at, one) in histories.iter().enumerate() {
+    for (index, history) in histories.iter().enumerate() {
         let alone = histories.len() == 1;
-        let usual = if alone { Tone::Usual } else { Tone::Series(at) };
-        let shape = if one.complete.len() > 400 {
+        let usual = if alone {
+            Tone::Usual
+        } else {
+            Tone::Series(index)
+        };
+        let shape = if history.complete.len() > 400 {
             Shape::Speck
         } else {
             Shape::Dot
         };
         marks.push(Mark::Points(
-            points(&one.partial),
+            clipped(&history.partial, &scale),
             tone(&TrialState::Stopped),
             Shape::Speck,
         ));
-        let (breaking, keeping): (Vec<_>, Vec<_>) = one
+        let (breaking, feasible): (Vec<_>, Vec<_>) = history
             .complete
             .iter()
-            .partition(|(id, _)| one.breaking.binary_search(id).is_ok());
-        marks.push(Mark::Points(points(&breaking), Tone::Bad, Shape::Speck));
-        marks.push(Mark::Points(points(&keeping), usual, shape));
+            .partition(|(id, _)| history.breaking.binary_search(id).is_ok());
+        marks.push(Mark::Points(
+            clipped(&breaking, &scale),
+            Tone::Bad,
+            Shape::Speck,
+        ));
+        marks.push(Mark::Points(clipped(&feasible, &scale), usual, shape));
         let line = if alone { Tone::Best } else { usual };
-        marks.push(Mark::Line(one.line(), line, Weight::Bold));
+        marks.push(Mark::Line(history.line(), line, Weight::Bold));
         // A failed trial has no value, so its cross is at the lower edge.
         let floor = match &scale {
             Scale::Linear(min, _) | Scale::Log(min, _) => *min,
             _ => 0.0,
         };
-        let failed = one
+        let failed = history
             .failed
             .iter()
             .map(|id| (f64::from(*id), floor))
             .collect::<Vec<_>>();
         if alone {
-            let usual = if one.means {
+            let usual = if history.means {
                 "complete (mean over seeds)"
             } else {
                 "complete"
             };
             figure.legend.push((Tone::Usual, usual.to_owned()));
             figure.legend.push((Tone::Best, "best so far".to_owned()));
-            if !one.partial.is_empty() {
+            if !history.partial.is_empty() {
                 figure
                     .legend
                     .push((Tone::Stopped, "stopped or unfinished".to_owned()));
@@ -260,14 +259,14 @@ fn figure(inputs: &[Input<'_>]) -> Figure {
         } else {
             figure
                 .legend
-                .push((usual, inputs[at].study.header().name.clone()));
+                .push((usual, inputs[index].study.header().name.clone()));
         }
         marks.push(Mark::Points(failed, Tone::Bad, Shape::Cross));
     }
     marks.retain(|mark| !matches!(mark, Mark::Points(points, ..) if points.is_empty()));
     if beyond > 0 {
         figure.notes.push(format!(
-            "{beyond} values far beyond the others stand at the edge"
+            "{beyond} values far beyond the others are drawn at the edge"
         ));
     }
     let x = Guide::new("trial", Scale::around([1.0, f64::from(last)]));
@@ -282,4 +281,17 @@ fn figure(inputs: &[Input<'_>]) -> Figure {
         marks,
     });
     figure
+}
+
+/// Returns ids and values as points. A value beyond the scale is drawn at its edge; a note below the
+/// plot gives the number of such values.
+fn clipped(values: &[(u32, f64)], scale: &Scale) -> Vec<(f64, f64)> {
+    let points = values.iter().map(|(id, value)| {
+        let value = match scale {
+            Scale::Linear(min, max) => value.clamp(*min, *max),
+            _ => *value,
+        };
+        (f64::from(*id), value)
+    });
+    points.collect()
 }

@@ -42,7 +42,7 @@ pub struct Importance {
     /// Number of trials in the forest.
     pub trials: usize,
     /// One row for each parameter, the most important first.
-    pub rows: Vec<Row>,
+    pub rows: Vec<ParameterImportance>,
     /// Share of the variance that the parameters explain one by one. The rest is due to
     /// interactions.
     pub alone: f64,
@@ -50,12 +50,13 @@ pub struct Importance {
     /// few trials were left out for a check.
     pub explained: Option<f64>,
     /// Warnings about the reliability of the result.
-    pub cautions: Vec<String>,
+    #[serde(rename = "cautions")]
+    pub warnings: Vec<String>,
 }
 
 /// The importance of one parameter.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Row {
+pub struct ParameterImportance {
     /// The name of the parameter.
     pub name: String,
     /// The importance. The shares of all parameters add up to 1.
@@ -114,13 +115,13 @@ impl Fitted {
 fn column(axis: &Axis) -> Column {
     // The forest cannot split more categories than this, so they are treated as numbers.
     let choice = axis.is_choice() && axis.labels.len() <= MOST_CATEGORIES;
-    let place = |value: &Option<f64>| match value {
+    let values = axis.values.iter().map(|value| match value {
         None => f64::NAN,
         Some(value) if choice => *value,
         Some(value) => axis.unit(*value),
-    };
+    });
     Column {
-        values: axis.values.iter().map(place).collect(),
+        values: values.collect(),
         categories: if choice { axis.labels.len() } else { 0 },
     }
 }
@@ -131,7 +132,7 @@ impl Importance {
     pub fn of(input: &Input<'_>, fitted: &Fitted) -> Option<Self> {
         let effects = fanova::effects(&fitted.forest)?;
         let alone: f64 = effects.shares.iter().sum();
-        let mut rows: Vec<Row> = fitted
+        let mut rows: Vec<ParameterImportance> = fitted
             .axes
             .iter()
             .zip(effects.shares.iter().zip(&effects.spreads))
@@ -140,7 +141,7 @@ impl Importance {
                 let (x, y): (Vec<f64>, Vec<f64>) =
                     pairs.filter_map(|(x, y)| Some((x.as_ref()?, y))).unzip();
                 let choice = axis.is_choice();
-                Row {
+                ParameterImportance {
                     name: axis.name.clone(),
                     share: share / alone.max(f64::MIN_POSITIVE),
                     spread: spread / alone.max(f64::MIN_POSITIVE),
@@ -155,43 +156,45 @@ impl Importance {
             })
             .collect();
         rows.sort_by(|a, b| b.share.total_cmp(&a.share).then(a.name.cmp(&b.name)));
-        let cautions = cautions(fitted);
+        let warnings = warnings(fitted);
         Some(Self {
             metric: input.label().to_owned(),
             trials: fitted.target.len(),
             rows,
             alone,
             explained: fitted.forest.explained,
-            cautions,
+            warnings,
         })
     }
 }
 
 /// Returns warnings about the reliability of a forest.
-fn cautions(fitted: &Fitted) -> Vec<String> {
-    let mut cautions = Vec::new();
-    let (count, wanted) = (fitted.target.len(), fitted.axes.len() * TRIALS_A_PARAMETER);
-    if count < wanted {
-        cautions.push(format!(
-            "caution: {count} trials are few for {} parameters; expect other figures with more",
+fn warnings(fitted: &Fitted) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let count = fitted.target.len();
+    if count < fitted.axes.len() * TRIALS_A_PARAMETER {
+        warnings.push(format!(
+            "caution: {count} trials are few for {} parameters; more trials may change the figures",
             fitted.axes.len()
         ));
     }
     match fitted.forest.explained {
-        Some(explained) if explained < EXPLAINED => cautions.push(format!(
-            "caution: the forest explains {:.0} % of the variance in trials it has not seen; the ranking may be chance",
+        Some(explained) if explained < EXPLAINED => warnings.push(format!(
+            "caution: the forest explains {:.0} % of the variance in trials that it was not grown on; \
+             the ranking may be chance",
             explained.max(0.0) * 100.0
         )),
-        None => cautions.push("caution: too few trials to check what the forest has learnt".to_owned()),
+        None => warnings.push("caution: too few trials to check the predictions of the forest".to_owned()),
         Some(_) => {}
     }
     if few_dominate(&fitted.target) {
-        cautions.push(
-            "caution: a few extreme values make most of the variance; leave them out with `--where` to see the rest"
+        warnings.push(
+            "caution: a few extreme values make most of the variance; leave them out with `--where` to \
+             see the importance for the others"
                 .to_owned(),
         );
     }
-    cautions
+    warnings
 }
 
 /// Returns whether 2 % of the values make more than half of the variance. Always false for fewer
@@ -205,13 +208,13 @@ fn few_dominate(values: &[f64]) -> bool {
 }
 
 fn figure(inputs: &[Input<'_>]) -> Figure {
-    stacked(inputs, "importance", one)
+    stacked(inputs, "importance", study_figure)
 }
 
-fn one(input: &Input<'_>) -> Figure {
+fn study_figure(input: &Input<'_>) -> Figure {
     let Some(fitted) = Fitted::of(input) else {
-        let why = format!("it takes at least {FEW} complete trials whose parameters differ");
-        return nothing(input, "importance", &why);
+        let reason = format!("it takes at least {FEW} complete trials whose parameters differ");
+        return nothing(input, "importance", &reason);
     };
     let Some(data) = Importance::of(input, &fitted) else {
         return nothing(
@@ -222,18 +225,19 @@ fn one(input: &Input<'_>) -> Figure {
     };
     let mut figure = Figure::new(input.title(&format!("importance for {}", data.metric)));
     figure.columns = 2;
-    figure.notes.clone_from(&data.cautions);
+    figure.notes.clone_from(&data.warnings);
     let of = if fitted.of > data.trials {
         format!(" of {}", fitted.of)
     } else {
         String::new()
     };
     figure.notes.push(format!(
-        "{}{of} trials; alone the parameters explain {:.0} % of the variance, the rest is due to several together",
+        "{}{of} trials; single parameters explain {:.0} % of the variance, interactions between \
+         parameters the rest",
         data.trials,
         data.alone.min(1.0) * 100.0
     ));
-    let shown: Vec<&Row> = data.rows.iter().take(20).collect();
+    let shown: Vec<&ParameterImportance> = data.rows.iter().take(20).collect();
     let labels: Vec<String> = shown.iter().map(|row| row.name.clone()).collect();
     let mut shares = Vec::new();
     let mut correlations = vec![Mark::Line(

@@ -183,13 +183,13 @@ impl<'a> Input<'a> {
     /// mean over the complete trials.
     #[must_use]
     pub fn configurations(&self) -> Vec<(TrialId, f64)> {
-        let mut found: BTreeMap<TrialId, (f64, f64)> = BTreeMap::new();
+        let mut means: BTreeMap<TrialId, (f64, f64)> = BTreeMap::new();
         for (trial, value) in self.complete() {
-            let (mean, count) = found.entry(self.study.head(trial.id)).or_default();
+            let (mean, count) = means.entry(self.study.head(trial.id)).or_default();
             *count += 1.0;
             *mean += (value - *mean) / *count;
         }
-        found
+        means
             .into_iter()
             .map(|(head, (mean, _))| (head, mean))
             .collect()
@@ -202,8 +202,8 @@ impl<'a> Input<'a> {
     }
 
     /// Returns a title: the name of the study and the subject of the plot.
-    fn title(&self, what: &str) -> String {
-        format!("{}: {what}", self.study.header().name)
+    fn title(&self, subject: &str) -> String {
+        format!("{}: {subject}", self.study.header().name)
     }
 }
 
@@ -221,13 +221,17 @@ pub fn tone(state: &TrialState) -> Tone {
 
 /// Draws a figure of each study and stacks their panels. Each panel and note gets the name of its
 /// study; equal entries of the legend appear once.
-fn stacked(inputs: &[Input<'_>], what: &str, one: impl Fn(&Input<'_>) -> Figure) -> Figure {
+fn stacked(
+    inputs: &[Input<'_>],
+    title: &str,
+    study_figure: impl Fn(&Input<'_>) -> Figure,
+) -> Figure {
     if let [input] = inputs {
-        return one(input);
+        return study_figure(input);
     }
-    let mut figure = Figure::new(what);
+    let mut figure = Figure::new(title);
     for input in inputs {
-        let mut part = one(input);
+        let mut part = study_figure(input);
         let name = &input.study.header().name;
         for panel in &mut part.panels {
             panel.title = if panel.title.is_empty() {
@@ -251,9 +255,9 @@ fn stacked(inputs: &[Input<'_>], what: &str, one: impl Fn(&Input<'_>) -> Figure)
 }
 
 /// Returns a figure without panels, whose note gives the reason.
-fn nothing(input: &Input<'_>, title: &str, why: &str) -> Figure {
+fn nothing(input: &Input<'_>, title: &str, reason: &str) -> Figure {
     let counts = crate::summary::counts(input.study);
-    Figure::new(input.title(title)).note(format!("nothing to plot: {why} ({counts})"))
+    Figure::new(input.title(title)).note(format!("nothing to plot: {reason} ({counts})"))
 }
 
 /// Returns `most` points at even distances, including the first and the last. If there are no more

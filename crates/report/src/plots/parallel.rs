@@ -58,14 +58,14 @@ impl Parallel {
     #[must_use]
     pub fn ranks(&self) -> Vec<f64> {
         let mut order: Vec<usize> = (0..self.values.len()).collect();
-        let score = |at: usize| {
+        order.sort_by(|a, b| {
+            let (a, b) = (self.values[*a], self.values[*b]);
             if self.minimise {
-                self.values[at]
+                a.total_cmp(&b)
             } else {
-                -self.values[at]
+                (-a).total_cmp(&-b)
             }
-        };
-        order.sort_by(|a, b| score(*a).total_cmp(&score(*b)));
+        });
         let mut ranks = vec![0.0; order.len()];
         let last = order.len().saturating_sub(1).max(1) as f64;
         for (rank, at) in order.into_iter().enumerate() {
@@ -76,10 +76,10 @@ impl Parallel {
 }
 
 fn figure(inputs: &[Input<'_>]) -> Figure {
-    stacked(inputs, "parallel coordinates", one)
+    stacked(inputs, "parallel coordinates", study_figure)
 }
 
-fn one(input: &Input<'_>) -> Figure {
+fn study_figure(input: &Input<'_>) -> Figure {
     let data = Parallel::of(input);
     if data.trials.is_empty() {
         return nothing(input, "parallel coordinates", "no trial is complete");
@@ -118,28 +118,27 @@ fn one(input: &Input<'_>) -> Figure {
         .iter()
         .any(|axis| axis.values.iter().any(Option::is_none));
     let floor = if missing { -0.12 } else { 0.0 };
-    for at in order {
-        let place = |axis: &&Axis| match axis.values[at] {
-            Some(value) => height(axis, value),
-            None => floor,
-        };
+    for index in order {
         let mut line: Vec<(f64, f64)> = axes
             .iter()
             .enumerate()
-            .map(|(x, axis)| (x as f64 + 0.5, place(axis)))
+            .map(|(x, axis)| {
+                let height = axis.values[index].map_or(floor, |value| height(axis, value));
+                (x as f64 + 0.5, height)
+            })
             .collect();
         line.push((
             count as f64 - 0.5,
-            objective.place(data.values[at]).unwrap_or(0.0),
+            objective.place(data.values[index]).unwrap_or(0.0),
         ));
-        let best = ranks[at] == 0.0;
+        let best = ranks[index] == 0.0;
         let weight = if best { Weight::Bold } else { Weight::Thin };
         marks.push(Mark::Line(
             line,
             if best {
                 Tone::Best
             } else {
-                Tone::Heat(1.0 - ranks[at])
+                Tone::Heat(1.0 - ranks[index])
             },
             weight,
         ));

@@ -34,16 +34,14 @@ impl Pareto {
     #[must_use]
     pub fn of(input: &Input<'_>) -> Self {
         let objectives = &input.study.header().objectives;
-        let values = |trial: &crate::study::Trial| {
-            objectives
-                .iter()
-                .map(|objective| trial.objective(objective))
-                .collect::<Option<Vec<f64>>>()
-        };
         let counted = input.trials.iter().filter(|trial| trial.ranks());
         let mut means: BTreeMap<u32, (Vec<f64>, f64)> = BTreeMap::new();
         for trial in counted {
-            let Some(values) = values(trial) else {
+            let values: Option<Vec<f64>> = objectives
+                .iter()
+                .map(|objective| trial.objective(objective))
+                .collect();
+            let Some(values) = values else {
                 continue;
             };
             let head = input.study.head(trial.id).0;
@@ -74,10 +72,10 @@ impl Pareto {
 }
 
 fn figure(inputs: &[Input<'_>]) -> Figure {
-    stacked(inputs, "Pareto front", one)
+    stacked(inputs, "Pareto front", study_figure)
 }
 
-fn one(input: &Input<'_>) -> Figure {
+fn study_figure(input: &Input<'_>) -> Figure {
     let data = Pareto::of(input);
     if data.objectives.len() < 2 {
         return nothing(input, "Pareto front", "the study has a single objective");
@@ -95,7 +93,7 @@ fn one(input: &Input<'_>) -> Figure {
     }
     if data.objectives.len() > 2 {
         figure.notes.push(
-            "the front is that of all objectives; in two of them a trial on it may seem beaten"
+            "the front is that of all objectives; with two of them alone, a trial on it may look dominated"
                 .to_owned(),
         );
     }
@@ -107,16 +105,17 @@ fn one(input: &Input<'_>) -> Figure {
 }
 
 fn panel(data: &Pareto, best: &BTreeSet<u32>, first: usize, second: usize) -> Panel {
-    let point = |(_, values): &(u32, Vec<f64>)| (values[first], values[second]);
-    let (front, others): (Vec<_>, Vec<_>) =
-        data.trials.iter().partition(|(id, _)| best.contains(id));
-    let mut front: Vec<(f64, f64)> = front.into_iter().map(point).collect();
+    let (mut front, mut others) = (Vec::new(), Vec::new());
+    for (id, values) in &data.trials {
+        let points = if best.contains(id) {
+            &mut front
+        } else {
+            &mut others
+        };
+        points.push((values[first], values[second]));
+    }
     front.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut marks = vec![Mark::Points(
-        others.into_iter().map(point).collect(),
-        Tone::Usual,
-        Shape::Speck,
-    )];
+    let mut marks = vec![Mark::Points(others, Tone::Usual, Shape::Speck)];
     // With more than two objectives the front is not a line in the plane of two of them.
     if data.objectives.len() == 2 {
         marks.push(Mark::Line(
@@ -126,21 +125,23 @@ fn panel(data: &Pareto, best: &BTreeSet<u32>, first: usize, second: usize) -> Pa
         ));
     }
     marks.push(Mark::Points(front, Tone::Best, Shape::Dot));
-    let guide = |at: usize| {
-        let (metric, minimise) = &data.objectives[at];
-        let values = data.trials.iter().map(|(_, values)| values[at]);
-        let goal = if *minimise { "less" } else { "more" };
-        Guide::new(
-            format!("{metric} ({goal} is better)"),
-            Scale::fitting(values),
-        )
-    };
     Panel {
         title: String::new(),
-        x: guide(first),
-        y: guide(second),
+        x: guide(data, first),
+        y: guide(data, second),
         marks,
     }
+}
+
+/// Returns the scale of an objective, with its goal in the label.
+fn guide(data: &Pareto, objective: usize) -> Guide {
+    let (metric, minimise) = &data.objectives[objective];
+    let values = data.trials.iter().map(|(_, values)| values[objective]);
+    let goal = if *minimise { "less" } else { "more" };
+    Guide::new(
+        format!("{metric} ({goal} is better)"),
+        Scale::fitting(values),
+    )
 }
 
 /// Returns the boundary of the dominated region. Between two points of the front it passes through

@@ -1,10 +1,11 @@
 //! Rung survival: for each step at which trials ended, the number of trials that reached it, and
 //! their outcomes there.
 
+use super::chronicle::Chronicle;
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Side, Tone};
 use super::{Input, Plot, WHERE, nothing, stacked};
 use crate::number;
-use crate::study::{Kind, TrialState};
+use crate::study::{Kind, TrialId, TrialState};
 use serde::Serialize;
 
 pub(super) const KIND: Kind<dyn Plot> = Kind {
@@ -53,20 +54,14 @@ impl Rungs {
     /// Collects the rungs. Steps that are close together share a rung if there are many.
     #[must_use]
     pub fn of(input: &Input<'_>) -> Self {
-        let last = |trial: &crate::study::TrialId| {
-            let curve = input.chronicle.curves.get(trial)?;
-            curve
-                .steps
-                .iter()
-                .copied()
-                .filter(|step| step.is_finite())
-                .reduce(f64::max)
-        };
         let ends: Vec<(f64, &TrialState)> = input
             .ran()
             .filter(|trial| trial.attempts > 0)
             // The step of a trial without a curve comes from the study.
-            .map(|trial| (last(&trial.id).or(trial.step).unwrap_or(0.0), &trial.state))
+            .map(|trial| {
+                let step = highest_step(input.chronicle, trial.id).or(trial.step);
+                (step.unwrap_or(0.0), &trial.state)
+            })
             .collect();
         let mut rungs: Vec<Rung> = levels(&ends)
             .into_iter()
@@ -108,6 +103,12 @@ impl Rungs {
     }
 }
 
+/// Returns the highest step at which a trial reported; `None` without a curve.
+fn highest_step(chronicle: &Chronicle, trial: TrialId) -> Option<f64> {
+    let steps = chronicle.curves.get(&trial)?.steps.iter().copied();
+    steps.filter(|step| step.is_finite()).reduce(f64::max)
+}
+
 /// Returns the steps at which trials ended, at most 24 of them.
 fn levels(ends: &[(f64, &TrialState)]) -> Vec<f64> {
     // The step of a running trial is no rung yet, unless all trials are running.
@@ -133,10 +134,10 @@ fn levels(ends: &[(f64, &TrialState)]) -> Vec<f64> {
 type Part = (&'static str, Tone, fn(&Rung) -> usize);
 
 fn figure(inputs: &[Input<'_>]) -> Figure {
-    stacked(inputs, "rung survival", one)
+    stacked(inputs, "rung survival", study_figure)
 }
 
-fn one(input: &Input<'_>) -> Figure {
+fn study_figure(input: &Input<'_>) -> Figure {
     let data = Rungs::of(input);
     if data.rungs.is_empty() {
         return nothing(input, "rung survival", "no trial has started");

@@ -1,5 +1,6 @@
 //! Slice: the objective over each parameter, with one panel for each parameter.
 
+use super::axis::Axis;
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Shape, Tone};
 use super::parallel::Parallel;
 use super::{Input, METRIC, Plot, WHERE, nothing, stacked};
@@ -18,10 +19,10 @@ pub(super) const KIND: Kind<dyn Plot> = Kind {
 const MOST: usize = 16;
 
 fn figure(inputs: &[Input<'_>]) -> Figure {
-    stacked(inputs, "slice", one)
+    stacked(inputs, "slice", study_figure)
 }
 
-fn one(input: &Input<'_>) -> Figure {
+fn study_figure(input: &Input<'_>) -> Figure {
     let data = Parallel::of(input);
     if data.axes.is_empty() {
         return nothing(
@@ -46,16 +47,12 @@ fn one(input: &Input<'_>) -> Figure {
         Shape::Dot
     };
     for axis in data.axes.iter().take(MOST) {
-        let point = |at: usize| {
-            Some((
-                axis.at(axis.values[at]?) + jitter(axis.is_choice(), data.trials[at]),
-                data.values[at],
-            ))
-        };
-        let points = (0..data.trials.len()).filter_map(point).collect();
+        let points = (0..data.trials.len())
+            .filter_map(|trial| point(&data, axis, trial))
+            .collect();
         let mut marks = vec![Mark::Points(points, Tone::Usual, shape)];
         marks.extend(
-            best.and_then(point)
+            best.and_then(|best| point(&data, axis, best))
                 .map(|best| Mark::Points(vec![best], Tone::Best, Shape::Dot)),
         );
         figure.panels.push(Panel {
@@ -70,6 +67,12 @@ fn one(input: &Input<'_>) -> Figure {
         (Tone::Best, "the best".to_owned()),
     ];
     figure
+}
+
+/// Returns the value of a trial, by its index, on an axis, and its objective.
+fn point(data: &Parallel, axis: &Axis, trial: usize) -> Option<(f64, f64)> {
+    let x = axis.at(axis.values[trial]?) + jitter(axis.is_choice(), data.trials[trial]);
+    Some((x, data.values[trial]))
 }
 
 /// Returns an offset that spreads the trials of one category over its band. It depends only on the

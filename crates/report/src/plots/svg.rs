@@ -118,25 +118,24 @@ fn style(theme: Theme) -> String {
 }
 
 /// Returns the colours of the style sheet: 0 for light, 1 for dark.
-fn colours(dark: usize) -> String {
-    let pick = |light: &'static str, other: &'static str| if dark == 0 { light } else { other };
+fn colours(mode: usize) -> String {
     let mut css = format!(
         ".back{{fill:{}}}.over{{stroke:{}}}text{{fill:{}}}.note,.small{{fill:{}}}.grid{{stroke:{}}}",
-        pick("#ffffff", "#15191e"),
-        pick("#ffffff", "#15191e"),
-        pick("#24292f", "#d8dee4"),
-        pick("#57606a", "#9aa4ae"),
-        pick("#e8eaed", "#2b323a"),
+        ["#ffffff", "#15191e"][mode],
+        ["#ffffff", "#15191e"][mode],
+        ["#24292f", "#d8dee4"][mode],
+        ["#57606a", "#9aa4ae"][mode],
+        ["#e8eaed", "#2b323a"][mode],
     );
-    for (name, light, other) in COLOURS {
-        let colour = pick(light, other);
+    for (name, light, dark) in COLOURS {
+        let colour = [light, dark][mode];
         let _ = write!(
             css,
             ".f-{name}{{fill:{colour}}}.k-{name}{{stroke:{colour}}}"
         );
     }
     for shade in 0..SHADES {
-        let colour = heat(shade as f64 / (SHADES - 1) as f64, dark);
+        let colour = heat(shade as f64 / (SHADES - 1) as f64, mode);
         let _ = write!(
             css,
             ".f-h{shade}{{fill:{colour}}}.k-h{shade}{{stroke:{colour}}}"
@@ -146,20 +145,24 @@ fn colours(dark: usize) -> String {
 }
 
 /// Returns the colour of a shade between low (0) and high (1).
-fn heat(place: f64, dark: usize) -> String {
-    let [low, middle, high] = HEAT[dark];
+fn heat(place: f64, mode: usize) -> String {
+    let [low, middle, high] = HEAT[mode];
     let (from, to, part) = if place < 0.5 {
         (low, middle, place * 2.0)
     } else {
         (middle, high, place * 2.0 - 1.0)
     };
-    let mix = |from: f64, to: f64| (from + (to - from) * part).round() as u8;
     format!(
         "#{:02x}{:02x}{:02x}",
-        mix(from.0, to.0),
-        mix(from.1, to.1),
-        mix(from.2, to.2)
+        mixed(from.0, to.0, part),
+        mixed(from.1, to.1, part),
+        mixed(from.2, to.2, part)
     )
+}
+
+/// Returns the channel of a colour that is a part (0 to 1) of the way between two colours.
+fn mixed(from: f64, to: f64, part: f64) -> u8 {
+    (from + (to - from) * part).round() as u8
 }
 
 /// Returns the suffix of the CSS classes of a tone.

@@ -49,8 +49,11 @@ fn curves_are_drawn_over_the_key_that_the_trials_report() {
     with(&demo, |input| {
         let curves = Curves::of(input, 9, 9);
         assert_eq!(curves.step, "epoch");
-        let steps = |line: usize| curves.lines[line].points.iter().map(|(step, _)| *step);
-        assert!(steps(0).eq([0.0, 0.25, 0.5]) && steps(1).eq([0.0, 1.0, 2.0]));
+        let steps = curves.lines.iter().map(|line| {
+            let steps = line.points.iter().map(|(step, _)| *step);
+            steps.collect::<Vec<f64>>()
+        });
+        assert!(steps.eq([[0.0, 0.25, 0.5], [0.0, 1.0, 2.0]]));
     });
 }
 
@@ -138,7 +141,7 @@ fn shapes() -> Vec<(&'static str, Demo)> {
 }
 
 #[test]
-fn every_kind_draws_every_study_as_sound_xml_or_says_why_not() {
+fn every_plot_of_every_study_is_valid_xml_or_says_why_it_is_empty() {
     for (name, demo) in shapes() {
         for kind in PLOTS {
             let figure = with(&demo, |input| draw(kind, std::slice::from_ref(input)));
@@ -181,17 +184,17 @@ fn several_studies_share_a_picture() {
         ];
         let alone = draw(kind, &inputs[..1]);
         let both = draw(kind, &inputs);
-        let wanted = if kind.name == "history" {
+        let panels = if kind.name == "history" {
             1
         } else {
             2 * alone.panels.len()
         };
-        assert_eq!(both.panels.len(), wanted, "{}", kind.name);
+        assert_eq!(both.panels.len(), panels, "{}", kind.name);
     }
 }
 
 #[test]
-fn the_history_holds_what_each_trial_came_to() {
+fn the_history_has_the_value_of_each_trial() {
     let history = with(&mixed(), History::of);
     assert_eq!(history.complete, [1, 2, 3, 4, 5, 6].map(|id| (id, 1.0)));
     assert_eq!(history.partial, [(7, 1.0), (10, 1.0)]);
@@ -202,7 +205,7 @@ fn the_history_holds_what_each_trial_came_to() {
 }
 
 #[test]
-fn what_became_of_trials_at_a_rung_adds_up_to_those_that_reached_it() {
+fn the_outcomes_at_a_rung_add_up_to_the_trials_that_reached_it() {
     let rungs = with(&mixed(), Rungs::of).rungs;
     assert_eq!(
         rungs[0],
@@ -226,21 +229,22 @@ fn what_became_of_trials_at_a_rung_adds_up_to_those_that_reached_it() {
     );
 }
 
+fn run_trial(demo: &mut Demo, seconds: usize) {
+    let trial = demo.start(&[]);
+    (0..seconds).for_each(|_| demo.report(trial, &[("val_loss", 1.0)]));
+    demo.end(trial, Exit::Done);
+}
+
 #[test]
 fn the_timeline_leaves_out_time_in_which_nothing_ran() {
     let mut demo = Demo::new(&[]);
-    let long = |demo: &mut Demo, seconds: usize| {
-        let trial = demo.start(&[]);
-        (0..seconds).for_each(|_| demo.report(trial, &[("val_loss", 1.0)]));
-        demo.end(trial, Exit::Done);
-    };
-    long(&mut demo, 40);
+    run_trial(&mut demo, 40);
     (0..100).for_each(|_| {
         demo.event(Event::Closed {
             why: crate::study::Closing::Interrupted,
         });
     });
-    long(&mut demo, 10);
+    run_trial(&mut demo, 10);
     let timeline = with(&demo, |input| Timeline::of(input, 100));
     let bars: Vec<(f64, f64)> = timeline.bars.iter().map(|bar| (bar.from, bar.to)).collect();
     assert_eq!(bars, [(0.0, 41.0), (43.5, 54.5)]);
@@ -248,7 +252,7 @@ fn the_timeline_leaves_out_time_in_which_nothing_ran() {
 }
 
 #[test]
-fn the_front_is_that_of_all_objectives() {
+fn the_front_is_computed_over_all_objectives() {
     let mut demo = Demo::with(
         &[],
         vec![objective("loss", Goal::Min), objective("acc", Goal::Max)],
@@ -262,7 +266,7 @@ fn the_front_is_that_of_all_objectives() {
 }
 
 #[test]
-fn importance_warns_when_the_trials_do_not_carry_it() {
+fn importance_warns_if_the_trials_do_not_support_it() {
     let mut demo = Demo::new(&["a", "b"]);
     let digits_of_pi = [
         31.0, 41.0, 59.0, 26.0, 53.0, 58.0, 97.0, 93.0, 23.0, 84.0, 62.0, 64.0,
@@ -275,14 +279,14 @@ fn importance_warns_when_the_trials_do_not_carry_it() {
         demo.complete(&params, &[("val_loss", noise)]);
     }
     with(&demo, |input| {
-        let found = Importance::of(input, &Fitted::of(input).unwrap()).unwrap();
-        assert!(found.cautions.len() >= 2, "{:?}", found.cautions);
+        let importance = Importance::of(input, &Fitted::of(input).unwrap()).unwrap();
+        assert!(importance.warnings.len() >= 2, "{:?}", importance.warnings);
         assert!(
-            found.cautions[0].contains("12 trials are few for 2 parameters"),
+            importance.warnings[0].contains("12 trials are few for 2 parameters"),
             "{:?}",
-            found.cautions
+            importance.warnings
         );
-        assert!((found.rows.iter().map(|row| row.share).sum::<f64>() - 1.0).abs() < 1e-9);
+        assert!((importance.rows.iter().map(|row| row.share).sum::<f64>() - 1.0).abs() < 1e-9);
     });
 }
 
@@ -301,16 +305,12 @@ fn importance_agrees_with_optuna() {
     let mut demo = Demo::new(&["x", "y", "z", "c"]);
     for at in 1..=200 {
         let number = f64::from(at);
-        let place = |step: f64| (0.5 + number * step).fract();
-        let (x, y, z) = (
-            place(0.819_172_513_4),
-            place(0.671_043_606_7),
-            place(0.549_700_477_9),
-        );
+        // A low-discrepancy sequence, rounded to six decimals.
+        let [x, y, z] = [0.819_172_513_4, 0.671_043_606_7, 0.549_700_477_9]
+            .map(|step| ((0.5 + number * step).fract() * 1e6_f64).round() / 1e6);
         let (c, add) = [("a", 0.0), ("b", 0.4), ("c", 0.1)]
             [((number * 0.450_359_962_7).fract() * 3.0) as usize];
-        let kept = |number: f64| (number * 1e6).round() / 1e6;
-        let (x, y, z) = (kept(x), kept(y), kept(z));
+
         let value = (x - 0.3).powi(2) * 4.0 + 0.5 * y + 0.3 * x * y + add;
         let params = [
             ("x", Value::Float(x)),
@@ -320,17 +320,17 @@ fn importance_agrees_with_optuna() {
         ];
         demo.complete(&params, &[("val_loss", value)]);
     }
-    let found = with(&demo, |input| {
+    let importance = with(&demo, |input| {
         Importance::of(input, &Fitted::of(input).unwrap()).unwrap()
     });
-    for (row, (name, share)) in found.rows.iter().zip(OPTUNA) {
+    for (row, (name, share)) in importance.rows.iter().zip(OPTUNA) {
         assert!(
             row.name == name && (row.share - share).abs() < 0.01,
             "{name} {share}: {:?}",
-            found.rows
+            importance.rows
         );
     }
-    assert_eq!(found.cautions, [""; 0]);
+    assert_eq!(importance.warnings, [""; 0]);
 }
 
 /// Three configurations with two seeds each. The second violates an outcome constraint. A seventh
@@ -376,7 +376,7 @@ fn replicated() -> Demo {
 }
 
 #[test]
-fn history_shows_configurations_by_their_means_and_none_that_breaks_a_limit_is_best() {
+fn history_shows_means_and_no_incumbent_that_violates_an_outcome_constraint() {
     let history = with(&replicated(), History::of);
     let rounded: Vec<(u32, f64)> = history
         .complete
@@ -470,16 +470,17 @@ fn studies_with_different_objectives_do_not_share_an_axis() {
     );
 }
 
+fn raised(error: &str) -> Exit {
+    let ended = Box::new(Failure::Code(1));
+    Exit::Failed(Failure::Raised {
+        error: error.to_owned(),
+        ended,
+    })
+}
+
 #[test]
 fn failures_are_counted_by_the_error_and_not_by_the_status() {
     let mut demo = Demo::new(&[]);
-    let raised = |error: &str| {
-        let ended = Box::new(Failure::Code(1));
-        Exit::Failed(Failure::Raised {
-            error: error.to_owned(),
-            ended,
-        })
-    };
     for exit in [
         raised("ValueError: bad"),
         raised("KeyError: 'lr'"),
@@ -499,16 +500,16 @@ fn failures_are_counted_by_the_error_and_not_by_the_status() {
         .iter()
         .map(|cause| (cause.cause.as_str(), cause.attempts))
         .collect();
-    let wanted = [
+    let expected = [
         ("`val_loss` was a text", 3),
         ("ValueError: bad (exit status 1)", 2),
         ("KeyError: 'lr' (exit status 1)", 1),
     ];
-    assert_eq!(counted, wanted);
+    assert_eq!(counted, expected);
 }
 
 #[test]
-fn an_objective_is_plotted_by_its_rule_whether_or_not_it_is_asked_for_by_name() {
+fn an_objective_is_plotted_by_its_rule_with_and_without_its_name() {
     let mut demo = Demo::with(
         &[],
         vec![
@@ -522,20 +523,19 @@ fn an_objective_is_plotted_by_its_rule_whether_or_not_it_is_asked_for_by_name() 
     }
     demo.end(trial, Exit::Done);
     let chronicle = chronicle(&demo);
-    let measured = |metric| {
-        let input = Input {
-            metric,
-            ..Input::all(&demo.study, &chronicle, None)
-        };
-        input.measured(&demo.study.trials()[0])
-    };
-    let asked = [
+    let measured = [
         None,
         Some("val_loss"),
         Some("acc"),
         Some("rows"),
         Some("gone"),
     ]
-    .map(measured);
-    assert_eq!(asked, [Some(0.2), Some(0.2), Some(0.8), Some(3.0), None]);
+    .map(|metric| {
+        let input = Input {
+            metric,
+            ..Input::all(&demo.study, &chronicle, None)
+        };
+        input.measured(&demo.study.trials()[0])
+    });
+    assert_eq!(measured, [Some(0.2), Some(0.2), Some(0.8), Some(3.0), None]);
 }

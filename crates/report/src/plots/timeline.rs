@@ -55,19 +55,17 @@ impl Timeline {
     /// Collects the last `most` attempts.
     #[must_use]
     pub fn of(input: &Input<'_>, most: usize) -> Self {
-        let wanted: BTreeSet<TrialId> = input.ran().map(|trial| trial.id).collect();
-        let all = || {
-            input
-                .chronicle
-                .attempts
-                .iter()
-                .filter(|span| wanted.contains(&span.trial))
-        };
-        let skipped = all().count().saturating_sub(most);
-        let spans: Vec<_> = all().skip(skipped).collect();
+        let trials: BTreeSet<TrialId> = input.ran().map(|trial| trial.id).collect();
+        let mut spans: Vec<_> = input
+            .chronicle
+            .attempts
+            .iter()
+            .filter(|span| trials.contains(&span.trial))
+            .collect();
+        spans.drain(..spans.len().saturating_sub(most));
         let now = input.study.at();
         let began = spans.first().map_or(0, |span| span.start.as_micros());
-        let seconds = |micros: i64| (micros - began) as f64 / 1e6;
+
         let mut bars: Vec<Bar> = spans
             .iter()
             .map(|span| {
@@ -76,8 +74,8 @@ impl Timeline {
                 Bar {
                     trial: span.trial.0,
                     slot: span.slot,
-                    from: seconds(span.start.as_micros()),
-                    to: seconds(end.as_micros().max(span.start.as_micros())),
+                    from: (span.start.as_micros() - began) as f64 / 1e6,
+                    to: (end.as_micros().max(span.start.as_micros()) - began) as f64 / 1e6,
                     state: state(span.exit.as_ref()),
                 }
             })
@@ -129,24 +127,27 @@ fn cut(bars: &mut [Bar]) -> Vec<(f64, f64)> {
     let longest = (ran / 20.0).max(10.0);
     idle.retain(|(from, to)| to - from > longest);
     // A rest of each cut stays visible, so that attempts before and after it do not touch.
-    let left = longest / 4.0;
-    let before = |time: f64| {
-        let gone = idle.iter().take_while(|(_, to)| *to <= time);
-        gone.map(|(from, to)| to - from - left).sum::<f64>()
-    };
+    let rest = longest / 4.0;
     for bar in bars.iter_mut() {
-        (bar.from, bar.to) = (bar.from - before(bar.from), bar.to - before(bar.to));
+        bar.from -= removed_before(bar.from, &idle, rest);
+        bar.to -= removed_before(bar.to, &idle, rest);
     }
     idle.iter()
-        .map(|(from, to)| (from - before(*from), to - from))
+        .map(|(from, to)| (from - removed_before(*from, &idle, rest), to - from))
         .collect()
 }
 
-fn figure(inputs: &[Input<'_>]) -> Figure {
-    stacked(inputs, "timeline", one)
+/// Returns the seconds that were cut out before a time, if of each idle period a rest stays.
+fn removed_before(time: f64, idle: &[(f64, f64)], rest: f64) -> f64 {
+    let gone = idle.iter().take_while(|(_, to)| *to <= time);
+    gone.map(|(from, to)| to - from - rest).sum()
 }
 
-fn one(input: &Input<'_>) -> Figure {
+fn figure(inputs: &[Input<'_>]) -> Figure {
+    stacked(inputs, "timeline", study_figure)
+}
+
+fn study_figure(input: &Input<'_>) -> Figure {
     let data = Timeline::of(input, PICTURE);
     if data.bars.is_empty() {
         return nothing(input, "timeline", "no trial has started");
@@ -204,7 +205,7 @@ fn one(input: &Input<'_>) -> Figure {
             Weight::Usual,
         ));
         figure.notes.push(format!(
-            "{} in which nothing ran are left out",
+            "an idle period of {} is left out",
             number::seconds(*left_out)
         ));
     }
