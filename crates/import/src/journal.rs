@@ -5,8 +5,8 @@ use super::{ImportError, Wanted};
 use serde_json::Value as Json;
 use std::borrow::Cow;
 
-/// Reads the wanted study. A torn last line is skipped, as by Optuna.
-pub(super) fn read(text: &str, path: &str, wanted: &Wanted) -> Result<Study, ImportError> {
+/// Reads the selected study. A torn last line is skipped, as by Optuna.
+pub(super) fn read(text: &str, path: &str, selection: &Wanted) -> Result<Study, ImportError> {
     let mut log = Log::default();
     let complete_lines = text.rfind('\n').map_or(0, |end| end + 1);
     for (index, line) in text[..complete_lines].lines().enumerate() {
@@ -30,7 +30,7 @@ pub(super) fn read(text: &str, path: &str, wanted: &Wanted) -> Result<Study, Imp
         .iter()
         .map(|study| log.studies[*study].name.clone())
         .collect();
-    let study_index = live_studies[choose(&names, wanted)?];
+    let study_index = live_studies[choose(&names, selection)?];
     let Log {
         mut studies,
         trials,

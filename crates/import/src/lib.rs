@@ -145,9 +145,9 @@ pub fn import(
     dir: &StudyDir,
     sweep: &Sweep,
     path: &Path,
-    wanted: &Wanted,
+    selection: &Wanted,
 ) -> Result<Imported, ImportError> {
-    let contents = read(path, sweep, wanted)?;
+    let contents = read(path, sweep, selection)?;
     let now = Timestamp::now();
     let mut imported = Imported {
         from: contents.from.clone(),
@@ -162,7 +162,7 @@ pub fn import(
 }
 
 /// Reads a file of any known format.
-fn read(path: &Path, sweep: &Sweep, wanted: &Wanted) -> Result<Contents, ImportError> {
+fn read(path: &Path, sweep: &Sweep, selection: &Wanted) -> Result<Contents, ImportError> {
     let shown = path.display().to_string();
     let file_name = path
         .file_name()
@@ -176,8 +176,8 @@ fn read(path: &Path, sweep: &Sweep, wanted: &Wanted) -> Result<Contents, ImportE
     }
     // The formats are imported apart by their first bytes.
     if head.starts_with(b"SQLite format 3\0") {
-        let study = sqlite::read(path, wanted)?;
-        return optuna::contents(study, &file_name, sweep, wanted);
+        let study = sqlite::read(path, selection)?;
+        return optuna::contents(study, &file_name, sweep, selection);
     }
     let text = std::fs::read(path).map_err(|error| ImportError::read(path, error))?;
     let text = String::from_utf8(text).map_err(|_| {
@@ -188,10 +188,10 @@ fn read(path: &Path, sweep: &Sweep, wanted: &Wanted) -> Result<Contents, ImportE
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     if text.trim_start().starts_with('{') {
-        let study = journal::read(text, &shown, wanted)?;
-        return optuna::contents(study, &file_name, sweep, wanted);
+        let study = journal::read(text, &shown, selection)?;
+        return optuna::contents(study, &file_name, sweep, selection);
     }
-    table::read(text, &file_name, sweep, wanted)
+    table::read(text, &file_name, sweep, selection)
 }
 
 /// Returns the first bytes of a file, and its length.
@@ -266,7 +266,7 @@ fn events(sweep: &Sweep, study: &Study, contents: &Contents) -> (Vec<Event>, Imp
             &mut events,
         );
         imported.trials.push(next);
-        imported.outside.extend(misfit.map(|why| (next, why)));
+        imported.outside.extend(misfit.map(|reason| (next, reason)));
         next = TrialId(next.0.saturating_add(1));
     }
     // Trials outside the space are marked by an `Edited` event, which lists all of them.
@@ -365,7 +365,7 @@ fn life(
     let exit = match end {
         End::Complete => Exit::Done,
         End::Stopped => Exit::Stopped,
-        End::Failed(why) => Exit::Failed(crate::study::Failure::Told(why.clone())),
+        End::Failed(reason) => Exit::Failed(crate::study::Failure::Told(reason.clone())),
     };
     events.push(Event::Ended {
         trial,

@@ -39,14 +39,14 @@ pub(super) enum State {
     Waiting,
 }
 
-/// Returns the index of the wanted study among those of a file.
-pub(super) fn choose(names: &[String], wanted: &Wanted) -> Result<usize, ImportError> {
+/// Returns the index of the selected study among those of a file.
+pub(super) fn choose(names: &[String], selection: &Wanted) -> Result<usize, ImportError> {
     let listed = names
         .iter()
         .map(|name| format!("`{name}`"))
         .collect::<Vec<_>>()
         .join(", ");
-    match &wanted.study {
+    match &selection.study {
         Some(name) => names
             .iter()
             .position(|candidate| candidate == name)
@@ -62,9 +62,9 @@ pub(super) fn choose(names: &[String], wanted: &Wanted) -> Result<usize, ImportE
             "is this the right file?",
         )),
         None => {
-            let what = format!("the file has {} studies", names.len());
+            let message = format!("the file has {} studies", names.len());
             Err(ImportError::unfit(
-                what,
+                message,
                 format!("name one with `--study`: {listed}"),
             ))
         }
@@ -109,18 +109,18 @@ pub(super) fn contents(
     study: Study,
     path: &str,
     sweep: &Sweep,
-    wanted: &Wanted,
+    selection: &Wanted,
 ) -> Result<Contents, ImportError> {
     let objectives = &sweep.objectives;
     if objectives.len() != study.minimised.len() {
-        let what = format!(
+        let message = format!(
             "the Optuna study `{}` has {} objectives, the sweep has {}",
             study.name,
             study.minimised.len(),
             objectives.len()
         );
         return Err(ImportError::unfit(
-            what,
+            message,
             "give the sweep as many `[[objective]]`, in the order of that study",
         ));
     }
@@ -131,12 +131,12 @@ pub(super) fn contents(
             } else {
                 ("maximises", "min")
             };
-            let what = format!(
+            let message = format!(
                 "the Optuna study `{}` {verb} the objective that the sweep calls `{}`, whose goal is `{goal}`",
                 study.name, objective.metric
             );
             return Err(ImportError::unfit(
-                what,
+                message,
                 "only a study with the goals of the sweep can be imported",
             ));
         }
@@ -145,13 +145,13 @@ pub(super) fn contents(
     let trials = study
         .trials
         .into_iter()
-        .map(|trial| foreign(trial, sweep, wanted))
+        .map(|trial| foreign(trial, sweep, selection))
         .collect();
     Ok(Contents { from, trials })
 }
 
 /// Converts a trial. Numeric user attributes become metrics.
-fn foreign(trial: Trial, sweep: &Sweep, wanted: &Wanted) -> Foreign {
+fn foreign(trial: Trial, sweep: &Sweep, selection: &Wanted) -> Foreign {
     let metrics = sweep
         .objectives
         .iter()
@@ -166,7 +166,7 @@ fn foreign(trial: Trial, sweep: &Sweep, wanted: &Wanted) -> Foreign {
         Vec::new()
     };
     for (key, attribute) in &trial.attributes {
-        let name = renamed(&wanted.map, key.clone());
+        let name = renamed(&selection.map, key.clone());
         let is_objective = values.iter().any(|(metric, _)| **metric == *name);
         if let (Some(attribute), false) = (attribute.as_f64(), is_objective) {
             values.push((name.into(), number(attribute)));
@@ -186,7 +186,7 @@ fn foreign(trial: Trial, sweep: &Sweep, wanted: &Wanted) -> Foreign {
     let params = trial
         .params
         .into_iter()
-        .map(|(name, value)| (renamed(&wanted.map, name), value))
+        .map(|(name, value)| (renamed(&selection.map, name), value))
         .collect();
     let curve = trial
         .intermediate

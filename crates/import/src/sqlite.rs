@@ -6,14 +6,14 @@ use rusqlite::{Connection, OpenFlags};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Reads the wanted study. The file is opened read-only.
-pub(super) fn read(path: &Path, wanted: &Wanted) -> Result<Study, ImportError> {
+/// Reads the selected study. The file is opened read-only.
+pub(super) fn read(path: &Path, selection: &Wanted) -> Result<Study, ImportError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let base =
         Connection::open_with_flags(path, flags).map_err(|error| unfit_file(path, &error))?;
     let studies = studies(&base).map_err(|error| unfit_file(path, &error))?;
     let names: Vec<String> = studies.iter().map(|(_, name)| name.clone()).collect();
-    let (id, name) = &studies[choose(&names, wanted)?];
+    let (id, name) = &studies[choose(&names, selection)?];
     let (minimised, trials) = minimised(&base, *id)
         .and_then(|minimised| Ok((minimised, trials(&base, *id)?)))
         .map_err(|error| unfit_file(path, &error))?;

@@ -15,7 +15,7 @@ pub(super) fn read(
     text: &str,
     path: &str,
     sweep: &Sweep,
-    wanted: &Wanted,
+    selection: &Wanted,
 ) -> Result<Contents, ImportError> {
     let mut reader = csv::ReaderBuilder::new()
         .flexible(false)
@@ -27,7 +27,7 @@ pub(super) fn read(
         .iter()
         .map(str::to_owned)
         .collect();
-    let columns = Columns::find(&header, path, sweep, wanted)?;
+    let columns = Columns::find(&header, path, sweep, selection)?;
     let mut trials = Vec::new();
     for (row, record) in reader.records().enumerate() {
         let record = record.map_err(|error| unfit_table(path, &error))?;
@@ -65,8 +65,8 @@ fn position(header: &[String], name: &str) -> Option<usize> {
 
 /// Returns the index of the column of a parameter: the mapped one, one with the prefix `param.`, or
 /// one with the bare name.
-fn param_position(header: &[String], wanted: &Wanted, ours: &str) -> Option<usize> {
-    let theirs = theirs(&wanted.map, ours);
+fn param_position(header: &[String], selection: &Wanted, ours: &str) -> Option<usize> {
+    let theirs = theirs(&selection.map, ours);
     position(header, theirs)
         .filter(|_| theirs != ours)
         .or_else(|| position(header, &format!("param.{ours}")))
@@ -96,14 +96,14 @@ impl Columns {
         header: &[String],
         path: &str,
         sweep: &Sweep,
-        wanted: &Wanted,
+        selection: &Wanted,
     ) -> Result<Self, ImportError> {
         let is_of_swath = is_of_swath(header);
-        for (_, theirs) in &wanted.map {
+        for (_, theirs) in &selection.map {
             if position(header, theirs).is_none() {
-                let what = format!("`{path}` has no column `{theirs}`");
+                let message = format!("`{path}` has no column `{theirs}`");
                 return Err(ImportError::unfit(
-                    what,
+                    message,
                     format!("it has {}", listed(header)),
                 ));
             }
@@ -112,7 +112,7 @@ impl Columns {
             .space
             .names()
             .iter()
-            .filter_map(|name| Some((name.to_string(), param_position(header, wanted, name)?)))
+            .filter_map(|name| Some((name.to_string(), param_position(header, selection, name)?)))
             .collect();
         if is_of_swath {
             // Includes parameters that the sweep does not have, so that they are reported as
@@ -127,14 +127,14 @@ impl Columns {
         }
         let mut objectives = Vec::new();
         for objective in &sweep.objectives {
-            let theirs = theirs(&wanted.map, &objective.metric);
+            let theirs = theirs(&selection.map, &objective.metric);
             let prefixed = if is_of_swath {
                 position(header, &format!("objective.{}", objective.metric))
             } else {
                 None
             };
             let Some(column) = prefixed.or_else(|| position(header, theirs)) else {
-                let what = format!(
+                let message = format!(
                     "`{path}` has no column for the objective `{}`",
                     objective.metric
                 );
@@ -143,14 +143,14 @@ impl Columns {
                     objective.metric,
                     listed(header)
                 );
-                return Err(ImportError::unfit(what, hint));
+                return Err(ImportError::unfit(message, hint));
             };
             objectives.push((objective.metric.clone(), column));
         }
         if params.is_empty() {
-            let what = format!("`{path}` has no column for any parameter");
+            let message = format!("`{path}` has no column for any parameter");
             return Err(ImportError::unfit(
-                what,
+                message,
                 format!("name them: --map lr=COLUMN; it has {}", listed(header)),
             ));
         }
@@ -164,7 +164,7 @@ impl Columns {
                 }
             }
         }
-        for (ours, theirs) in &wanted.map {
+        for (ours, theirs) in &selection.map {
             let is_read_already = params.iter().any(|(name, _)| name == ours)
                 || objectives.iter().any(|(name, _)| **name == **ours);
             if let (Some(column), false) = (position(header, theirs), is_read_already) {
@@ -205,11 +205,11 @@ impl Columns {
                 number(text)
             };
             let Some(value) = value else {
-                let what = format!(
+                let message = format!(
                     "row {line} of `{path}`: the value `{text}` of `{name}` is not a number"
                 );
                 return Err(ImportError::unfit(
-                    what,
+                    message,
                     "leave the cell empty if the trial has no value",
                 ));
             };

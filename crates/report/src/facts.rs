@@ -197,7 +197,7 @@ impl Facts {
         for file in environment
             .found
             .iter()
-            .flat_map(|found| found.files.iter().chain(&found.locks))
+            .flat_map(|software| software.files.iter().chain(&software.locks))
         {
             self.add(Section::Code, &*file.name, format!("md5 {}", file.md5));
         }
@@ -238,20 +238,37 @@ impl Facts {
 
     fn environment(&mut self, environment: &Environment) {
         let machine = &environment.machine;
-        let mut add = |name: &str, value: String| self.add(Section::Environment, name, value);
-        add("host", machine.host.clone());
-        add("user", machine.user.clone());
-        add("system", format!("{} {}", machine.os, machine.arch));
-        add("processor", machine.cpu.clone().unwrap_or_default());
-        add("processors", machine.cpus.to_string());
-        add(
+
+        self.add(Section::Environment, "host", machine.host.clone());
+        self.add(Section::Environment, "user", machine.user.clone());
+        self.add(
+            Section::Environment,
+            "system",
+            format!("{} {}", machine.os, machine.arch),
+        );
+        self.add(
+            Section::Environment,
+            "processor",
+            machine.cpu.clone().unwrap_or_default(),
+        );
+        self.add(Section::Environment, "processors", machine.cpus.to_string());
+        self.add(
+            Section::Environment,
             "memory",
             machine.memory.map(number::bytes).unwrap_or_default(),
         );
-        add("folder", environment.trials_in().to_owned());
-        add("command line", environment.command_line.join(" "));
-        if let Some(found) = &environment.found {
-            for (index, gpu) in found.gpus.iter().enumerate() {
+        self.add(
+            Section::Environment,
+            "folder",
+            environment.trials_in().to_owned(),
+        );
+        self.add(
+            Section::Environment,
+            "command line",
+            environment.command_line.join(" "),
+        );
+        if let Some(software) = &environment.found {
+            for (index, gpu) in software.gpus.iter().enumerate() {
                 let memory = gpu
                     .memory
                     .map(|bytes| format!(", {}", number::bytes(bytes)))
@@ -261,24 +278,30 @@ impl Facts {
                     .as_ref()
                     .map(|driver| format!(", driver {driver}"))
                     .unwrap_or_default();
-                add(
+                self.add(
+                    Section::Environment,
                     &format!("gpu {index}"),
                     format!("{}{memory}{driver}", gpu.name),
                 );
             }
-            if let Some(python) = &found.python {
-                add(
+            if let Some(python) = &software.python {
+                self.add(
+                    Section::Environment,
                     "python",
                     format!(
                         "{} {} ({})",
                         python.implementation, python.version, python.environment
                     ),
                 );
-                add("interpreter", python.executable.clone());
+                self.add(
+                    Section::Environment,
+                    "interpreter",
+                    python.executable.clone(),
+                );
             }
         }
         for (name, value) in &environment.variables {
-            add(&format!("${name}"), value.clone());
+            self.add(Section::Environment, &format!("${name}"), value.clone());
         }
     }
 
@@ -286,7 +309,7 @@ impl Facts {
         let Some(python) = environment
             .found
             .as_ref()
-            .and_then(|found| found.python.as_ref())
+            .and_then(|software| software.python.as_ref())
         else {
             return;
         };

@@ -497,10 +497,10 @@ trial  state     val_loss  time  at_best(acc)  epoch
         for first in [0.0, 1.0] {
             let mut demo = Demo::new(&[]);
             let trial = demo.start(&[]);
-            for at in 0..3 {
+            for step in 0..3 {
                 demo.report(
                     trial,
-                    &[("val_loss", 0.5), ("epoch", first + f64::from(at))],
+                    &[("val_loss", 0.5), ("epoch", first + f64::from(step))],
                 );
             }
             demo.end(trial, Exit::Done);

@@ -165,7 +165,7 @@ impl StudyPage {
 fn status(study: &Study, running: bool) -> String {
     match (running, study.closed()) {
         (true, _) => "running".to_owned(),
-        (false, Some(why)) => format!("not running: {}", summary::closing(why)),
+        (false, Some(reason)) => format!("not running: {}", summary::closing(reason)),
         (false, None) => "not running".to_owned(),
     }
 }

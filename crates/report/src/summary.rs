@@ -23,8 +23,8 @@ pub fn counts(study: &Study) -> String {
     let mut by_state = [0_u64; STATES.len()];
     let mut imported = 0;
     for trial in study.trials().iter().filter(|trial| !trial.outside) {
-        if let Some(at) = STATES.iter().position(|state| *state == trial.state) {
-            by_state[at] += 1;
+        if let Some(index) = STATES.iter().position(|state| *state == trial.state) {
+            by_state[index] += 1;
         }
         imported += u64::from(matches!(trial.origin, Origin::Imported(_)));
     }
@@ -188,8 +188,8 @@ pub fn params(trial: &Trial) -> String {
 
 /// Returns the reason why a run ended, as a clause to follow "because".
 #[must_use]
-pub fn closing(why: &Closing) -> &'static str {
-    match why {
+pub fn closing(reason: &Closing) -> &'static str {
+    match reason {
         Closing::Finished => "every trial has ended",
         Closing::Exhausted => "there is nothing left to try",
         Closing::Interrupted => "it was interrupted",

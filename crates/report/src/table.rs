@@ -198,16 +198,16 @@ impl Table {
     fn hide(&self, shown: &mut Vec<usize>, widths: &[usize], available: usize) -> Vec<String> {
         let mut used = total(shown, widths);
         let mut is_hidden = vec![false; self.columns.len()];
-        for at in shown.iter().copied().rev() {
+        for column in shown.iter().copied().rev() {
             if used <= available {
                 break;
             }
-            if !self.columns[at].kept {
-                is_hidden[at] = true;
-                used = used.saturating_sub(widths[at] + GAP);
+            if !self.columns[column].kept {
+                is_hidden[column] = true;
+                used = used.saturating_sub(widths[column] + GAP);
             }
         }
-        shown.retain(|at| !is_hidden[*at]);
+        shown.retain(|column| !is_hidden[*column]);
         let hidden = self
             .columns
             .iter()
@@ -219,7 +219,7 @@ impl Table {
     /// Shortens the widest columns until all fit, but none below 4 columns of the terminal.
     fn squeeze(&self, shown: &[usize], widths: &mut [usize], available: usize) {
         while total(shown, widths) > available {
-            let Some(widest) = shown.iter().copied().max_by_key(|at| widths[*at]) else {
+            let Some(widest) = shown.iter().copied().max_by_key(|column| widths[*column]) else {
                 return;
             };
             let excess = total(shown, widths) - available;
@@ -234,12 +234,12 @@ impl Table {
     /// Gives the remaining room to columns that were shortened, from left to right.
     fn stretch(&self, shown: &[usize], widths: &mut [usize], available: usize) {
         let mut room = available.saturating_sub(total(shown, widths));
-        for &at in shown {
-            let width = self.columns[at]
+        for &column in shown {
+            let width = self.columns[column]
                 .width
-                .clamp(widths[at], widths[at].saturating_add(room));
-            room -= width - widths[at];
-            widths[at] = width;
+                .clamp(widths[column], widths[column].saturating_add(room));
+            room -= width - widths[column];
+            widths[column] = width;
         }
     }
 
@@ -282,13 +282,13 @@ impl Table {
         cell: impl Fn(&Column) -> &str,
     ) {
         line.clear();
-        for (index, &at) in shown.iter().enumerate() {
+        for (index, &column) in shown.iter().enumerate() {
             line.push_str(if index == 0 { "" } else { "  " });
             pad(
                 line,
-                cell(&self.columns[at]),
-                widths[at],
-                self.columns[at].right,
+                cell(&self.columns[column]),
+                widths[column],
+                self.columns[column].right,
             );
         }
         line.truncate(line.trim_end().len());
@@ -319,7 +319,7 @@ fn safe(cell: String) -> String {
 fn total(shown: &[usize], widths: &[usize]) -> usize {
     shown
         .iter()
-        .map(|at| widths[*at] + GAP)
+        .map(|column| widths[*column] + GAP)
         .sum::<usize>()
         .saturating_sub(GAP)
 }

@@ -50,9 +50,9 @@ pub fn log_line(line: &str) -> String {
     let mut kept = String::with_capacity(shown.len());
     let mut rest = shown;
     // A CSI sequence ends at its first byte from 0x40 to 0x7e.
-    while let Some(at) = rest.find("\x1b[") {
-        kept.push_str(&rest[..at]);
-        let sequence = &rest[at + 2..];
+    while let Some(start) = rest.find("\x1b[") {
+        kept.push_str(&rest[..start]);
+        let sequence = &rest[start + 2..];
         let end = sequence.find(|char: char| ('\u{40}'..='\u{7e}').contains(&char));
         rest = end.map_or("", |end| &sequence[end + 1..]);
     }

@@ -67,10 +67,10 @@ pub fn table(ranking: &Ranking<'_>, shown: &Shown<'_>) -> Table {
         };
         table.push("trial", column.keep());
     }
-    for (at, formula) in by.iter().enumerate() {
+    for (index, formula) in by.iter().enumerate() {
         let values: Vec<_> = groups
             .iter()
-            .map(|(group, _)| group.key[at].clone())
+            .map(|(group, _)| group.key[index].clone())
             .collect();
         table.push(
             formula.text(),

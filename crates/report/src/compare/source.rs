@@ -54,7 +54,10 @@ impl Source {
             Rows::Table(table) => table.len(),
         };
         (0..count)
-            .map(|at| Row { source: self, at })
+            .map(|index| Row {
+                source: self,
+                index,
+            })
             .filter(|row| !row.is_removed())
     }
 
@@ -205,12 +208,12 @@ fn vocabulary(own: &Names) -> Names {
 pub struct Row<'a> {
     /// The source of the trial.
     pub source: &'a Source,
-    at: usize,
+    index: usize,
 }
 
 impl Row<'_> {
     fn is_removed(&self) -> bool {
-        matches!(&self.source.rows, Rows::Study { study, .. } if study.trials()[self.at].removed)
+        matches!(&self.source.rows, Rows::Study { study, .. } if study.trials()[self.index].removed)
     }
 
     /// Returns the id of the trial. For a table without ids it returns the number of the row, from
@@ -218,10 +221,10 @@ impl Row<'_> {
     #[must_use]
     pub fn label(&self) -> String {
         match &self.source.rows {
-            Rows::Study { study, .. } => study.trials()[self.at].id.to_string(),
+            Rows::Study { study, .. } => study.trials()[self.index].id.to_string(),
             Rows::Table(table) => table
-                .value(self.at, "trial_id")
-                .map_or_else(|| (self.at + 1).to_string(), |id| id.to_string()),
+                .value(self.index, "trial_id")
+                .map_or_else(|| (self.index + 1).to_string(), |id| id.to_string()),
         }
     }
 
@@ -231,14 +234,14 @@ impl Row<'_> {
     pub fn state(&self) -> String {
         match &self.source.rows {
             Rows::Study { study, .. } => {
-                let trial = &study.trials()[self.at];
+                let trial = &study.trials()[self.index];
                 if trial.outside {
                     "outside the space".to_owned()
                 } else {
                     trial.state.word().to_owned()
                 }
             }
-            Rows::Table(table) => match table.value(self.at, "state") {
+            Rows::Table(table) => match table.value(self.index, "state") {
                 Some(Value::Text(word)) if is_state(&word) => word.to_string(),
                 _ => TrialState::Complete.word().to_owned(),
             },
@@ -261,8 +264,8 @@ impl Cells for Row<'_> {
             return Some(Value::Text(self.source.name.as_str().into()));
         }
         match &self.source.rows {
-            Rows::Study { study, .. } => row::value(study, &study.trials()[self.at], name),
-            Rows::Table(table) => table.value(self.at, name),
+            Rows::Study { study, .. } => row::value(study, &study.trials()[self.index], name),
+            Rows::Table(table) => table.value(self.index, name),
         }
     }
 
@@ -270,13 +273,13 @@ impl Cells for Row<'_> {
         match &self.source.rows {
             Rows::Study { study, history } => TrialCells {
                 study,
-                trial: &study.trials()[self.at],
+                trial: &study.trials()[self.index],
                 history,
             }
             .ask(ask, name),
             Rows::Table(table) => TableRow {
                 table,
-                row: self.at,
+                row: self.index,
             }
             .ask(ask, name),
         }

@@ -120,7 +120,7 @@ pub fn against(groups: &[Group<'_>], reference: usize, rules: &Rules) -> (Vec<Ag
         })
         .collect();
     let testable: Vec<usize> = (0..groups.len())
-        .filter(|at| groups[*at].numbers.len() >= FEWEST)
+        .filter(|index| groups[*index].numbers.len() >= FEWEST)
         .collect();
     // A baseline was chosen beforehand, so only the comparisons with it count. A reference that was
     // chosen for its result implies a comparison of all pairs.
@@ -173,8 +173,8 @@ fn over_all_pairs(
 ) -> Vec<f64> {
     let mut all = own_p_values.to_vec();
     // Pairs with the reference are in `own_p_values` already.
-    for (at, &one) in testable.iter().enumerate() {
-        for &other in testable[at + 1..]
+    for (index, &one) in testable.iter().enumerate() {
+        for &other in testable[index + 1..]
             .iter()
             .filter(|other| one != reference && **other != reference)
         {

@@ -182,7 +182,7 @@ impl Formula {
 #[must_use]
 pub fn split(list: &str) -> Vec<&str> {
     let (mut parts, mut start, mut depth, mut quote) = (Vec::new(), 0, 0, None);
-    for (at, char) in list.char_indices() {
+    for (offset, char) in list.char_indices() {
         match (quote, char) {
             (Some(open), _) if open == char => quote = None,
             (Some(_), _) => {}
@@ -190,8 +190,8 @@ pub fn split(list: &str) -> Vec<&str> {
             (None, '(' | '[') => depth += 1,
             (None, ')' | ']') => depth -= 1,
             (None, ',') if depth == 0 => {
-                parts.push(&list[start..at]);
-                start = at + 1;
+                parts.push(&list[start..offset]);
+                start = offset + 1;
             }
             _ => {}
         }
@@ -206,7 +206,7 @@ pub fn split(list: &str) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Ask, Cells, Formula, Names, Reducer, split};
+    use super::{Ask, Cells, Formula, FormulaError, Names, Reducer, split};
     use crate::space::Value;
     use crate::space::expr::Type;
     use proptest::prelude::*;
@@ -268,13 +268,27 @@ mod tests {
         assert_eq!(value("missing"), None);
     }
 
+    fn parse(text: &str) -> Result<Formula, FormulaError> {
+        Formula::parse(text, &names())
+    }
+
+    fn parse_error(text: &str) -> FormulaError {
+        parse(text).unwrap_err()
+    }
+
+    fn check_hint(text: &str) -> Result<Type, Option<String>> {
+        let formula = parse(text).unwrap();
+        formula
+            .check(&names(), &|_| Type::Number)
+            .map_err(|error| error.hint)
+    }
+
     #[test]
-    fn its_names_are_known_before_it_is_computed() {
-        let parse = |text: &str| Formula::parse(text, &names());
+    fn the_names_of_a_formula_are_known_before_it_is_computed() {
         let formula = parse("min(acc) + loss@3 + lr").unwrap();
-        let mut found: Vec<_> = formula.names().collect();
-        found.sort_unstable();
-        assert_eq!(found, ["acc", "loss", "lr"]);
+        let mut own_names: Vec<_> = formula.names().collect();
+        own_names.sort_unstable();
+        assert_eq!(own_names, ["acc", "loss", "lr"]);
         assert_eq!(
             (formula.name(), parse("`lr`").unwrap().name()),
             (None, Some("lr"))
@@ -290,34 +304,30 @@ mod tests {
 
     #[test]
     fn a_function_over_reports_takes_a_name_and_a_step_is_a_number() {
-        let error = |text: &str| Formula::parse(text, &names()).unwrap_err();
         assert_eq!(
-            error("mean(lr * 2)").message,
+            parse_error("mean(lr * 2)").message,
             "`mean` takes the name of a metric"
         );
-        assert_eq!(error("acc@x").message, "a step should stand behind `@`");
         assert_eq!(
-            error("mena(acc)").hint.as_deref(),
+            parse_error("acc@x").message,
+            "a step should stand behind `@`"
+        );
+        assert_eq!(
+            parse_error("mena(acc)").hint.as_deref(),
             Some("did you mean `mean`?")
         );
     }
 
     #[test]
     fn the_name_of_a_metric_in_quotes_is_a_text_and_the_message_shows_how_to_write_it() {
-        let check = |text: &str| {
-            let formula = Formula::parse(text, &names()).unwrap();
-            formula
-                .check(&names(), &|_| Type::Number)
-                .map_err(|error| error.hint)
-        };
         let hint = Some("quotes make a text; the name is written `val-acc`".to_owned());
-        assert_eq!(check("\"val-acc\" > 0.2"), Err(hint.clone()));
-        assert_eq!(check("'val-acc' == 'x'"), Err(hint));
-        assert_eq!(check("val-acc > 0.2"), Ok(Type::Bool));
+        assert_eq!(check_hint("\"val-acc\" > 0.2"), Err(hint.clone()));
+        assert_eq!(check_hint("'val-acc' == 'x'"), Err(hint));
+        assert_eq!(check_hint("val-acc > 0.2"), Ok(Type::Bool));
     }
 
     #[test]
-    fn a_list_is_parted_at_commas_outside_brackets_and_quotes() {
+    fn a_list_is_split_at_commas_outside_brackets_and_quotes() {
         assert_eq!(
             split("lr, min(a, b),`c,d`, 'e,f'"),
             ["lr", "min(a, b)", "`c,d`", "'e,f'"]

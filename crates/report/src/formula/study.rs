@@ -156,12 +156,12 @@ fn surroundings<'a>(name: &str, text: &'a str) -> &'a str {
         return text;
     };
     let end = start + name.len();
-    let from = text[..start].rfind(is_separator).map_or(0, |at| {
-        at + text[at..].chars().next().map_or(1, char::len_utf8)
+    let from = text[..start].rfind(is_separator).map_or(0, |offset| {
+        offset + text[offset..].chars().next().map_or(1, char::len_utf8)
     });
     let to = text[end..]
         .find(is_separator)
-        .map_or(text.len(), |at| end + at);
+        .map_or(text.len(), |offset| end + offset);
     &text[from..to]
 }
 

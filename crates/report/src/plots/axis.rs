@@ -205,7 +205,7 @@ fn choice(name: String, values: &[Option<&Value>], known: &[Value]) -> Axis {
     let index: BTreeMap<&str, usize> = labels
         .iter()
         .enumerate()
-        .map(|(at, label)| (&**label, at))
+        .map(|(index, label)| (&**label, index))
         .collect();
     // Categories beyond the maximum share the last label.
     let last = labels.len() - 1;
@@ -250,7 +250,7 @@ mod tests {
     fn a_parameter_becomes_an_axis_and_a_repeated_one_several() {
         let mut demo = Demo::new(&["lr", "optimizer", "same", "units"]);
         for (lr, optimizer, units) in [(1e-4, "sgd", 1), (1e-3, "adam", 2), (1e-1, "sgd", 1)] {
-            let units = Value::List((0..units).map(|at| Value::Int(8 + at)).collect());
+            let units = Value::List((0..units).map(|index| Value::Int(8 + index)).collect());
             demo.complete(
                 &[
                     ("lr", Value::Float(lr)),
@@ -262,30 +262,30 @@ mod tests {
             );
         }
         let trials: Vec<_> = demo.study.trials().iter().collect();
-        let found = axes(&demo.study, &trials, None);
-        let names: Vec<_> = found.iter().map(|axis| axis.name.as_str()).collect();
+        let axes = axes(&demo.study, &trials, None);
+        let names: Vec<_> = axes.iter().map(|axis| axis.name.as_str()).collect();
         assert_eq!(names, ["lr", "optimizer", "units[1]"]);
-        assert!(found[0].log);
-        assert_eq!(found[1].labels, ["adam", "sgd"]);
-        assert_eq!(found[1].values, [Some(1.0), Some(0.0), Some(1.0)]);
-        assert_eq!(found[2].values, [None, Some(9.0), None]);
-        assert!((found[0].unit(1e-3) - 1.0 / 3.0).abs() < 1e-12);
-        assert!((found[0].value(found[0].unit(2e-3)) - 2e-3).abs() < 1e-12);
+        assert!(axes[0].log);
+        assert_eq!(axes[1].labels, ["adam", "sgd"]);
+        assert_eq!(axes[1].values, [Some(1.0), Some(0.0), Some(1.0)]);
+        assert_eq!(axes[2].values, [None, Some(9.0), None]);
+        assert!((axes[0].unit(1e-3) - 1.0 / 3.0).abs() < 1e-12);
+        assert!((axes[0].value(axes[0].unit(2e-3)) - 2e-3).abs() < 1e-12);
     }
 
     #[test]
     fn categories_beyond_the_maximum_share_one_label() {
         let mut demo = Demo::new(&["name"]);
-        for at in 0..200 {
+        for index in 0..200 {
             demo.complete(
-                &[("name", text(&format!("n{}", at.min(150))))],
+                &[("name", text(&format!("n{}", index.min(150))))],
                 &[("val_loss", 0.5)],
             );
         }
         let trials: Vec<_> = demo.study.trials().iter().collect();
-        let found = axes(&demo.study, &trials, None);
+        let axes = axes(&demo.study, &trials, None);
         assert_eq!(
-            (found[0].labels.len(), found[0].labels[0].as_str()),
+            (axes[0].labels.len(), axes[0].labels[0].as_str()),
             (60, "n150")
         );
     }

@@ -234,7 +234,7 @@ impl Chronicle {
                 let span = self
                     .running
                     .remove(trial)
-                    .and_then(|at| self.attempts.get_mut(at));
+                    .and_then(|index| self.attempts.get_mut(index));
                 if let Some(span) = span {
                     (span.end, span.exit) = (Some(entry.at), Some(exit.clone()));
                 }
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn picking_reports_out_of_lines_gives_what_the_entries_say() {
+    fn reports_parsed_from_lines_equal_those_of_the_entries() {
         let demo = demo();
         let lines: String = demo
             .entries
@@ -426,13 +426,13 @@ mod tests {
             .map(|entry| serde_json::to_string(entry).unwrap() + "\n")
             .collect();
         let metrics = vec!["val_loss".into(), "größe".into()];
-        let (mut read, mut told) = (
+        let (mut read, mut applied) = (
             Chronicle::new(None, metrics.clone()),
             Chronicle::new(None, metrics.clone()),
         );
         read.read(lines.as_bytes());
-        demo.entries.iter().for_each(|entry| told.apply(entry));
-        assert_eq!(format!("{read:?}"), format!("{told:?}"));
+        demo.entries.iter().for_each(|entry| applied.apply(entry));
+        assert_eq!(format!("{read:?}"), format!("{applied:?}"));
         let curve = &read.curves[&TrialId(1)];
         assert_eq!(curve.steps, [1.0, 2.0, 3.0]);
         assert_eq!((curve.values[0][0], curve.values[1][1]), (0.5, 2.0));

@@ -56,9 +56,9 @@ pub struct ContourAxis {
 impl ContourAxis {
     fn of(axis: &Axis) -> Self {
         let edges = match axis.is_choice() {
-            true => (0..=axis.labels.len()).map(|at| at as f64).collect(),
+            true => (0..=axis.labels.len()).map(|index| index as f64).collect(),
             false => (0..=CELLS)
-                .map(|at| axis.value(at as f64 / CELLS as f64))
+                .map(|index| axis.value(index as f64 / CELLS as f64))
                 .collect(),
         };
         Self {
@@ -80,9 +80,9 @@ pub fn contours(input: &Input<'_>, fitted: &Fitted, importance: &Importance) -> 
         .filter_map(|row| fitted.axes.iter().position(|axis| axis.name == row.name))
         .collect();
     let mut contours = Vec::new();
-    for (at, first) in top.iter().enumerate() {
+    for (index, first) in top.iter().enumerate() {
         contours.extend(
-            top[at + 1..]
+            top[index + 1..]
                 .iter()
                 .map(|second| contour(input, fitted, *first, *second)),
         );
@@ -99,8 +99,8 @@ fn contour(input: &Input<'_>, fitted: &Fitted, first: usize, second: usize) -> C
     let points = complete
         .iter()
         .enumerate()
-        .filter_map(|(at, (trial, value))| {
-            Some((trial.id.0, a.values[at]?, b.values[at]?, *value))
+        .filter_map(|(index, (trial, value))| {
+            Some((trial.id.0, a.values[index]?, b.values[index]?, *value))
         });
     Contour {
         cells: fanova::surface(&fitted.forest, (first, second), size),
@@ -182,8 +182,8 @@ impl Shades {
 fn panel(fitted: &Fitted, contour: &Contour, shades: &Shades) -> Panel {
     let width = contour.x.edges.len() - 1;
     let mut marks = Vec::new();
-    for (at, cell) in contour.cells.iter().enumerate() {
-        let (column, row) = (at % width, at / width);
+    for (index, cell) in contour.cells.iter().enumerate() {
+        let (column, row) = (index % width, index / width);
         let Some(value) = cell else { continue };
         let (x, y) = (&contour.x.edges, &contour.y.edges);
         marks.push(Mark::Block(

@@ -126,11 +126,11 @@ fn study_figure(input: &Input<'_>) -> Figure {
         .max()
         .unwrap_or(1) as f64;
     let mut marks = Vec::new();
-    for (at, cause) in data.causes.iter().enumerate() {
-        let at = at as f64;
+    for (row, cause) in data.causes.iter().enumerate() {
+        let row = row as f64;
         marks.push(Mark::Block(
             (0.0, cause.attempts as f64),
-            (at + 0.2, at + 0.8),
+            (row + 0.2, row + 0.8),
             Tone::Bad,
         ));
         let ids: Vec<String> = cause
@@ -142,7 +142,7 @@ fn study_figure(input: &Input<'_>) -> Figure {
         let more = if cause.trials.len() > 5 { ", …" } else { "" };
         let text = format!("{} (trial {}{more})", cause.attempts, ids.join(", "));
         marks.push(Mark::Text(
-            (cause.attempts as f64, at + 0.5),
+            (cause.attempts as f64, row + 0.5),
             text,
             Side::Right,
             Tone::Ink,

@@ -229,7 +229,7 @@ impl Scale {
                 let every = labels.len().div_ceil(most.max(1)).max(1);
                 let bands = labels.iter().enumerate().step_by(every);
                 bands
-                    .map(|(at, label)| (at as f64 + 0.5, label.clone()))
+                    .map(|(band, label)| (band as f64 + 0.5, label.clone()))
                     .collect()
             }
         }
@@ -276,7 +276,7 @@ fn even(min: f64, max: f64, most: usize) -> Vec<f64> {
     // Rounding again turns 0.30000000000000004 into 0.3.
     let unit = power / 10.0;
     (0..count)
-        .map(|at| (first + at as f64) * step)
+        .map(|index| (first + index as f64) * step)
         .map(|value| (value / unit).round() * unit)
         .collect()
 }

@@ -155,7 +155,7 @@ impl History {
         let beyond = sorted.iter().filter(|value| {
             !scale
                 .place(**value)
-                .is_some_and(|at| (0.0..=1.0).contains(&at))
+                .is_some_and(|place| (0.0..=1.0).contains(&place))
         });
         let beyond = beyond.count();
         (scale, beyond)

@@ -245,8 +245,8 @@ fn study_figure(input: &Input<'_>) -> Figure {
         Tone::Ink,
         Weight::Thin,
     )];
-    for (at, row) in shown.iter().enumerate() {
-        let (top, middle) = (at as f64, at as f64 + 0.5);
+    for (index, row) in shown.iter().enumerate() {
+        let (top, middle) = (index as f64, index as f64 + 0.5);
         shares.push(Mark::Block(
             (0.0, row.share),
             (top + 0.2, top + 0.8),

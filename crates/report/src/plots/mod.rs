@@ -268,6 +268,6 @@ fn thinned<T: Clone>(points: &[T], most: usize) -> Vec<T> {
     }
     let last = points.len() - 1;
     (0..most)
-        .map(|at| points[at * last / (most - 1)].clone())
+        .map(|index| points[index * last / (most - 1)].clone())
         .collect()
 }

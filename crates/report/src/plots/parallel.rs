@@ -68,8 +68,8 @@ impl Parallel {
         });
         let mut ranks = vec![0.0; order.len()];
         let last = order.len().saturating_sub(1).max(1) as f64;
-        for (rank, at) in order.into_iter().enumerate() {
-            ranks[at] = rank as f64 / last;
+        for (rank, index) in order.into_iter().enumerate() {
+            ranks[index] = rank as f64 / last;
         }
         ranks
     }
@@ -156,7 +156,7 @@ fn study_figure(input: &Input<'_>) -> Figure {
                 .iter()
                 .enumerate()
                 .step_by(every)
-                .map(|(at, label)| (at as f64, label.clone()))
+                .map(|(index, label)| (index as f64, label.clone()))
                 .collect()
         } else {
             vec![

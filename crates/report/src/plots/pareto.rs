@@ -145,19 +145,19 @@ fn guide(data: &Pareto, objective: usize) -> Guide {
 }
 
 /// Returns the boundary of the dominated region. Between two points of the front it passes through
-/// the worse value of both in each objective. `left` and `low` tell whether small values are better
-/// along x and y.
-fn steps(front: &[(f64, f64)], left: bool, low: bool) -> Vec<(f64, f64)> {
+/// the worse value of both in each objective. `minimise_x` and `minimise_y` tell whether small
+/// values are better along x and y.
+fn steps(front: &[(f64, f64)], minimise_x: bool, minimise_y: bool) -> Vec<(f64, f64)> {
     let mut line = Vec::new();
     for pair in front.windows(2) {
         line.push(pair[0]);
         let (a, b) = (pair[0], pair[1]);
-        let x = if left {
+        let x = if minimise_x {
             f64::max(a.0, b.0)
         } else {
             f64::min(a.0, b.0)
         };
-        let y = if low {
+        let y = if minimise_y {
             f64::max(a.1, b.1)
         } else {
             f64::min(a.1, b.1)

@@ -152,21 +152,21 @@ fn study_figure(input: &Input<'_>) -> Figure {
         ("failed", Tone::Bad, |rung| rung.failed),
     ];
     let mut marks = Vec::new();
-    for (at, rung) in data.rungs.iter().enumerate() {
+    for (row, rung) in data.rungs.iter().enumerate() {
         let mut from = 0.0;
         for (_, tone, count) in parts {
             let to = from + count(rung) as f64;
             if to > from {
                 marks.push(Mark::Block(
                     (from, to),
-                    (at as f64 + 0.15, at as f64 + 0.85),
+                    (row as f64 + 0.15, row as f64 + 0.85),
                     tone,
                 ));
             }
             from = to;
         }
         marks.push(Mark::Text(
-            (from, at as f64 + 0.5),
+            (from, row as f64 + 0.5),
             rung.reached.to_string(),
             Side::Right,
             Tone::Ink,

@@ -80,8 +80,8 @@ pub fn render(figure: &Figure, theme: Theme) -> String {
             .iter()
             .map(|panel| height(panel, columns))
             .fold(0.0, f64::max);
-        for (at, panel) in row.iter().enumerate() {
-            let frame = (MARGIN + at as f64 * each, y, each, height);
+        for (column, panel) in row.iter().enumerate() {
+            let frame = (MARGIN + column as f64 * each, y, each, height);
             draw(&mut body, panel, frame);
         }
         y += height;
@@ -420,8 +420,8 @@ impl Frame<'_> {
                     class(*tone)
                 );
             }
-            Mark::Text(at, label, side, _) => {
-                let Some((x, y)) = self.place(*at) else {
+            Mark::Text(point, label, side, _) => {
+                let Some((x, y)) = self.place(*point) else {
                     return;
                 };
                 let (x, anchor) = match side {

@@ -39,10 +39,10 @@ fn curves_are_drawn_over_the_key_that_the_trials_report() {
     let mut demo = Demo::new(&[]);
     for every in [0.25, 1.0] {
         let trial = demo.start(&[]);
-        for at in 0..3 {
+        for index in 0..3 {
             demo.report(
                 trial,
-                &[("val_loss", 0.5), ("epoch", f64::from(at) * every)],
+                &[("val_loss", 0.5), ("epoch", f64::from(index) * every)],
             );
         }
     }
@@ -60,13 +60,13 @@ fn curves_are_drawn_over_the_key_that_the_trials_report() {
 /// Ten trials: complete ones, a stopped one, a failed one, one with a NaN objective, one running.
 fn mixed() -> Demo {
     let mut demo = Demo::new(&["lr", "optimizer", "momentum", "größe"]);
-    for at in 1..=10 {
-        let number = f64::from(at);
+    for index in 1..=10 {
+        let number = f64::from(index);
         let mut params = vec![
             ("lr", Value::Float(10f64.powf(-number / 3.0))),
-            ("größe", Value::Int(i64::from(at))),
+            ("größe", Value::Int(i64::from(index))),
         ];
-        if at % 2 == 0 {
+        if index % 2 == 0 {
             params.extend([
                 ("optimizer", text("<b>sgd</b>")),
                 ("momentum", Value::Float(number / 20.0)),
@@ -75,12 +75,12 @@ fn mixed() -> Demo {
             params.push(("optimizer", text("a\x1b[2J数")));
         }
         let trial = demo.start(&params);
-        for step in 1..=at {
+        for step in 1..=index {
             demo.report(
                 trial,
                 &[(
                     "val_loss",
-                    if at == 9 {
+                    if index == 9 {
                         f64::NAN
                     } else {
                         number / f64::from(step)
@@ -88,7 +88,7 @@ fn mixed() -> Demo {
                 )],
             );
         }
-        match at {
+        match index {
             7 => {
                 demo.event(Event::Judged {
                     trial,
@@ -117,14 +117,17 @@ fn shapes() -> Vec<(&'static str, Demo)> {
         );
     }
     let mut same = Demo::new(&["lr"]);
-    for at in 0..20 {
-        same.complete(&[("lr", Value::Float(f64::from(at)))], &[("val_loss", 1.0)]);
+    for index in 0..20 {
+        same.complete(
+            &[("lr", Value::Float(f64::from(index)))],
+            &[("val_loss", 1.0)],
+        );
     }
     let mut huge = Demo::new(&["x"]);
-    for at in 0..20 {
-        let value = [f64::MAX, f64::MIN, 1e-308, 0.0, f64::INFINITY][at % 5];
+    for index in 0..20 {
+        let value = [f64::MAX, f64::MIN, 1e-308, 0.0, f64::INFINITY][index % 5];
         huge.complete(
-            &[("x", Value::Float([1e300, -1e300, 5e-324][at % 3]))],
+            &[("x", Value::Float([1e300, -1e300, 5e-324][index % 3]))],
             &[("val_loss", value)],
         );
     }
@@ -271,10 +274,10 @@ fn importance_warns_if_the_trials_do_not_support_it() {
     let digits_of_pi = [
         31.0, 41.0, 59.0, 26.0, 53.0, 58.0, 97.0, 93.0, 23.0, 84.0, 62.0, 64.0,
     ];
-    for (at, noise) in (0..12u32).zip(digits_of_pi) {
+    for (index, noise) in (0..12u32).zip(digits_of_pi) {
         let params = [
-            ("a", Value::Float(f64::from(at * 37 % 12))),
-            ("b", Value::Float(f64::from(at * 5 % 12))),
+            ("a", Value::Float(f64::from(index * 37 % 12))),
+            ("b", Value::Float(f64::from(index * 5 % 12))),
         ];
         demo.complete(&params, &[("val_loss", noise)]);
     }
@@ -303,8 +306,8 @@ const OPTUNA: [(&str, f64); 4] = [
 #[test]
 fn importance_agrees_with_optuna() {
     let mut demo = Demo::new(&["x", "y", "z", "c"]);
-    for at in 1..=200 {
-        let number = f64::from(at);
+    for index in 1..=200 {
+        let number = f64::from(index);
         // A low-discrepancy sequence, rounded to six decimals.
         let [x, y, z] = [0.819_172_513_4, 0.671_043_606_7, 0.549_700_477_9]
             .map(|step| ((0.5 + number * step).fract() * 1e6_f64).round() / 1e6);
@@ -353,11 +356,11 @@ fn replicated() -> Demo {
         fill: Params::default(),
         outside: Vec::new(),
     });
-    for (at, (loss, latency)) in [(0.5, 5.0), (0.1, 50.0), (0.3, 5.0)]
+    for (index, (loss, latency)) in [(0.5, 5.0), (0.1, 50.0), (0.3, 5.0)]
         .into_iter()
         .enumerate()
     {
-        let head = TrialId(2 * at as u32 + 1);
+        let head = TrialId(2 * index as u32 + 1);
         for origin in [Origin::Added, Origin::Replicate(head)] {
             let shift = if origin == Origin::Added { 0.0 } else { 0.2 };
             let trial = demo.start_from(&[("lr", Value::Float(loss))], origin);

@@ -197,10 +197,10 @@ fn study_figure(input: &Input<'_>) -> Figure {
             ));
         }
     }
-    for (at, left_out) in &data.gaps {
-        let at = at / unit;
+    for (position, left_out) in &data.gaps {
+        let position = position / unit;
         marks.push(Mark::Line(
-            vec![(at, 0.0), (at, f64::from(data.slots))],
+            vec![(position, 0.0), (position, f64::from(data.slots))],
             Tone::Faint,
             Weight::Usual,
         ));

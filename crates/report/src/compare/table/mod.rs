@@ -177,10 +177,10 @@ impl Table {
     fn with_header(header: &ByteRecord) -> Self {
         let mut table = Self::default();
         let mut taken = BTreeSet::new();
-        for (at, field) in header.iter().enumerate() {
+        for (index, field) in header.iter().enumerate() {
             let written = String::from_utf8_lossy(field).trim().to_owned();
             let written = if written.is_empty() {
-                format!("column{}", at + 1)
+                format!("column{}", index + 1)
             } else {
                 written
             };
@@ -203,9 +203,12 @@ impl Table {
     /// Creates the columns that are kept. Returns their positions in the file.
     fn lay_columns(&mut self, selection: &Selection) -> Vec<usize> {
         let columns: Vec<usize> = (0..self.header.len())
-            .filter(|at| selection.takes(&self.header[*at]))
+            .filter(|index| selection.takes(&self.header[*index]))
             .collect();
-        self.names = columns.iter().map(|at| self.header[*at].clone()).collect();
+        self.names = columns
+            .iter()
+            .map(|index| self.header[*index].clone())
+            .collect();
         self.columns.resize_with(columns.len(), CsvColumn::default);
         self.indices = indices(&self.names);
         columns
@@ -441,8 +444,8 @@ impl Filling {
         } else if record.len() > self.width {
             self.long.count(self.line);
         }
-        for (column, at) in self.table.columns.iter_mut().zip(&self.kept) {
-            let entry = match record.get(*at).map(String::from_utf8_lossy) {
+        for (column, index) in self.table.columns.iter_mut().zip(&self.kept) {
+            let entry = match record.get(*index).map(String::from_utf8_lossy) {
                 None => Entry::Absent,
                 Some(text) => encode(
                     text.trim(),
@@ -558,18 +561,18 @@ fn indices(names: &[String]) -> HashMap<String, usize> {
     let mut indices: HashMap<String, usize> = names
         .iter()
         .enumerate()
-        .map(|(at, name)| (name.clone(), at))
+        .map(|(index, name)| (name.clone(), index))
         .collect();
     for mark in PARAMS.iter().chain(&METRICS) {
-        for (at, name) in names.iter().enumerate() {
+        for (index, name) in names.iter().enumerate() {
             if let Some(bare) = name.strip_prefix(mark) {
-                indices.entry(bare.to_owned()).or_insert(at);
+                indices.entry(bare.to_owned()).or_insert(index);
             }
         }
     }
     // `trial` is the built-in name of the id in expressions.
-    if let Some(at) = indices.get("trial_id").copied() {
-        indices.entry("trial".to_owned()).or_insert(at);
+    if let Some(index) = indices.get("trial_id").copied() {
+        indices.entry("trial".to_owned()).or_insert(index);
     }
     indices
 }

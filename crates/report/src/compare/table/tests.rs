@@ -1,5 +1,5 @@
 use super::{Selection, Table, TableError, TableRow};
-use crate::formula::{Ask, Cells, Formula, Names, Reducer};
+use crate::formula::{Ask, Cells, Formula, FormulaError, Names, Reducer};
 use crate::space::expr::Type;
 use proptest::prelude::*;
 
@@ -117,13 +117,14 @@ fn a_column_is_found_with_its_prefix_and_without() {
 
 #[test]
 fn only_the_selected_columns_and_rows_are_kept() {
-    let select = |names: &Names| {
+    fn select(names: &Names) -> Result<Selection, FormulaError> {
         let condition = Formula::parse("c-1 > 2 and a == 'x'", names)?;
         Ok(Selection {
             columns: Some(["b".to_owned()].into()),
             condition: Some(condition),
         })
-    };
+    }
+
     let text = "a,b,param.c-1,d\nx,1,2,0\nx,2,3,0\ny,3,4,0\nx,4,5,0\n";
     let table = Table::read(text.as_bytes(), &select).unwrap();
     assert_eq!(
