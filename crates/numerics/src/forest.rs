@@ -349,7 +349,7 @@ impl<'a> Growth<'a> {
             let sum = sums.get_mut(self.value(column, *position) as usize)?;
             *sum = (sum.0 + self.target(*position), sum.1 + 1);
         }
-        // The mean target, the sum of targets, the number of samples and the index of each category.
+        // For each category: mean target, sum of targets, number of samples, index.
         let mut present: Vec<(f64, f64, usize, usize)> = sums
             .into_iter()
             .enumerate()
@@ -403,7 +403,8 @@ impl<'a> Growth<'a> {
     }
 }
 
-/// Returns the positions in a bootstrap sample, sorted by the value of a column, inactive ones last.
+/// Returns the positions in a bootstrap sample, sorted by the value of a column. Inactive ones come
+/// last.
 fn sorted_positions(column: &Column, sample: &[usize]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..sample.len()).collect();
     order.sort_by(|a, b| {

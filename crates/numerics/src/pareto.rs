@@ -107,7 +107,8 @@ pub fn contribution(point: &[f64], others: &[&Vec<f64>]) -> f64 {
     (own - hypervolume(&front, &reference)).max(0.0)
 }
 
-/// Returns whether no point dominates the point with this index, and no equal point comes before it.
+/// Returns whether no other point dominates the point with this index, and no equal point comes
+/// before it.
 fn is_first_undominated(points: &[Vec<f64>], index: usize) -> bool {
     let point = &points[index];
     !points.iter().any(|other| dominates(other, point)) && !points[..index].contains(point)
@@ -453,7 +454,8 @@ mod tests {
                 grown.insert(point.clone(), key);
             }
             let scores: Vec<&[f64]> = points.iter().map(Vec::as_slice).collect();
-            for (rank, front) in fronts(&scores, (0..points.len()).collect()).into_iter().enumerate() {
+            let sorted = fronts(&scores, (0..points.len()).collect());
+            for (rank, front) in sorted.into_iter().enumerate() {
                 for key in front {
                     proptest::prop_assert_eq!(grown.front(&points[key]), rank);
                 }

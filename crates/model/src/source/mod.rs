@@ -74,16 +74,17 @@ impl Source {
             };
         }
         let text = String::from_utf8(bytes).unwrap_or_else(|error| {
-            let at = error.utf8_error().valid_up_to();
-            let byte = error.as_bytes()[at];
+            let offset = error.utf8_error().valid_up_to();
+            let byte = error.as_bytes()[offset];
             let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
             // The span must cover the replacement character, since labels point into the lossy
             // text.
-            let remark = Diagnostic::error("not-utf-8", format!("`{name}` is not UTF-8 text")).at(
-                at..at + char::REPLACEMENT_CHARACTER.len_utf8(),
-                format!("byte 0x{byte:02x}"),
-            );
-            diagnostics.push(remark.hint("save the file as UTF-8"));
+            let diagnostic = Diagnostic::error("not-utf-8", format!("`{name}` is not UTF-8 text"))
+                .at(
+                    offset..offset + char::REPLACEMENT_CHARACTER.len_utf8(),
+                    format!("byte 0x{byte:02x}"),
+                );
+            diagnostics.push(diagnostic.hint("save the file as UTF-8"));
             text
         });
         Self { name, text }
@@ -98,7 +99,7 @@ impl Source {
             offset -= 1;
         }
         let before = &self.text[..offset];
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         (
             before.matches('\n').count() + 1,
             before[line_start..].chars().count() + 1,
@@ -130,14 +131,14 @@ mod tests {
             text: "a\nüb".into(),
         };
         assert_eq!(
-            [0, 2, 4, 5, 99].map(|at| source.position(at)),
+            [0, 2, 4, 5, 99].map(|offset| source.position(offset)),
             [(1, 1), (2, 1), (2, 2), (2, 3), (2, 3)]
         );
         assert_eq!(source.position(3), (2, 1), "within a character");
     }
 
     #[test]
-    fn a_file_that_cannot_be_used_is_reported_not_read() {
+    fn a_file_that_cannot_be_read_or_is_too_large_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let large = dir.path().join("large.toml");
         File::create(&large).unwrap().set_len(LARGEST + 1).unwrap();
