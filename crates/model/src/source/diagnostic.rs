@@ -80,7 +80,7 @@ impl Diagnostic {
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower: String = word.to_lowercase().chars().take(LONGEST_WORD).collect();
     let mut best = (0.8, None);
-    for candidate in candidates.into_iter().take(MOST_WORDS) {
+    for candidate in candidates.into_iter().take(MAX_CANDIDATES) {
         let similarity = similarity(&lower, &candidate.to_lowercase());
         if similarity > best.0 {
             best = (similarity, Some(candidate));
@@ -93,7 +93,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 /// the comparison takes quadratic time.
 const LONGEST_WORD: usize = 100;
 /// Maximum number of candidates that are compared with one word.
-const MOST_WORDS: usize = 10_000;
+const MAX_CANDIDATES: usize = 10_000;
 
 /// Returns the similarity of two lower-case words, from 0 to 1.
 fn similarity(word: &str, candidate: &str) -> f64 {

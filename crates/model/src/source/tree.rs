@@ -5,9 +5,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Maximum nesting depth of tables and arrays. Bounds every recursion over a [`Node`].
-const DEEPEST: usize = 64;
+const MAX_DEPTH: usize = 64;
 /// Maximum number of syntax errors reported for one document. More do not help the user.
-const MOST_ERRORS: usize = 100;
+const MAX_ERRORS: usize = 100;
 /// Maximum length in bytes of a value whose spelling is kept in [`Node::written`].
 const LONGEST_QUOTE: usize = 200;
 
@@ -65,7 +65,7 @@ impl Table {
     /// entries that could be read even when there are errors.
     pub fn parse(text: &str, diagnostics: &mut Diagnostics) -> Self {
         let (table, errors) = DeTable::parse_recoverable(text);
-        for error in errors.iter().take(MOST_ERRORS) {
+        for error in errors.iter().take(MAX_ERRORS) {
             let span = error.span().unwrap_or(0..0);
             diagnostics.push(Diagnostic::error("syntax", error.message().to_owned()).at(span, ""));
         }
@@ -125,8 +125,8 @@ impl TreeBuilder<'_> {
         let span = value.span();
         let written = self.text.get(span.clone()).unwrap_or_default();
         // The placeholder keeps the key, so that it is not also reported as missing.
-        if depth > DEEPEST {
-            let message = format!("this is nested more than {DEEPEST} deep");
+        if depth > MAX_DEPTH {
+            let message = format!("this is nested more than {MAX_DEPTH} deep");
             self.diagnostics
                 .push(Diagnostic::error("syntax", message).at(span.clone(), ""));
             return Node {
