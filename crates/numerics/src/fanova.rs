@@ -43,7 +43,7 @@ enum Side {
 
 impl Side {
     /// Returns the whole axis of a column with this number of categories; 0 for a number.
-    fn whole(categories: usize) -> Self {
+    fn full(categories: usize) -> Self {
         match categories {
             0 => Self::Range(0.0, 1.0),
             count => Self::Mask(u64::MAX >> (64 - count.clamp(1, 64)), count),
@@ -216,7 +216,7 @@ fn intervals(parts: &[(Side, f64, f64)]) -> Vec<(f64, f64, f64)> {
 
 /// Returns the leaves of a tree with the parts of the cube that they cover.
 fn regions<'a>(tree: &'a Tree, categories: &[usize]) -> Vec<Region<'a>> {
-    let cube = categories.iter().map(|count| Side::whole(*count)).collect();
+    let cube = categories.iter().map(|count| Side::full(*count)).collect();
     let mut open: Vec<(usize, Vec<Side>)> = vec![(0, cube)];
     let mut leaves = Vec::new();
     while let Some((node, sides)) = open.pop() {

@@ -11,9 +11,9 @@ use rand::RngExt;
 use rayon::prelude::*;
 
 /// Maximum number of categories of a choice that can be split.
-pub const MOST_CATEGORIES: usize = 64;
+pub const MAX_CATEGORIES: usize = 64;
 /// Maximum depth of a node that is split; the root has depth 0.
-const MOST_DEPTH: usize = 64;
+const MAX_DEPTH: usize = 64;
 
 /// The values of one parameter in all samples.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,7 +60,6 @@ pub(super) struct Tree {
 /// A forest of regression trees.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Forest {
-    /// The trees.
     pub(super) trees: Vec<Tree>,
     /// The number of categories of each column; 0 for a number.
     pub(super) categories: Vec<usize>,
@@ -164,7 +163,6 @@ impl Tree {
 /// A tree being grown. Each node is a range of positions that is the same in the sorted order of
 /// every column.
 struct Growth<'a> {
-    /// The parameters.
     columns: &'a [Column],
     /// The values to predict.
     target: &'a [f64],
@@ -175,7 +173,7 @@ struct Growth<'a> {
     left: Vec<bool>,
     /// The sample at each position of the bootstrap sample.
     sample: Vec<usize>,
-    /// The nodes so far.
+    /// The tree as far as it is grown. Nodes that can still be split are leaves.
     tree: Tree,
 }
 
@@ -183,7 +181,6 @@ struct Growth<'a> {
 struct Cut {
     /// Σ (sum of targets)² / count over both sides; the larger, the less variance is left.
     gain: f64,
-    /// The column to split.
     column: usize,
     /// The threshold of a number.
     threshold: f64,
@@ -217,7 +214,7 @@ impl<'a> Growth<'a> {
     fn finish(mut self) -> Tree {
         let mut open = vec![(self.node(0, self.sample.len()), 0, self.sample.len(), 0)];
         while let Some((node, from, to, depth)) = open.pop() {
-            let Some(cut) = (depth < MOST_DEPTH).then(|| self.cut(from, to)).flatten() else {
+            let Some(cut) = (depth < MAX_DEPTH).then(|| self.cut(from, to)).flatten() else {
                 continue;
             };
             let middle = self.part(&cut, from, to);
@@ -344,7 +341,7 @@ impl<'a> Growth<'a> {
     /// in the order of their means, the best subset is always a prefix (Breiman et al., CART, 1984,
     /// section 9.4).
     fn categories(&self, column: usize, order: &[usize], total: f64) -> Option<Cut> {
-        let mut sums = [(0.0, 0usize); MOST_CATEGORIES];
+        let mut sums = [(0.0, 0usize); MAX_CATEGORIES];
         for position in order {
             let sum = sums.get_mut(self.value(column, *position) as usize)?;
             *sum = (sum.0 + self.target(*position), sum.1 + 1);

@@ -27,7 +27,7 @@ use std::path::Path;
 pub type Span = std::ops::Range<usize>;
 
 /// Maximum size of a sweep file in bytes (4 MiB). A larger file is reported as `too-large`.
-pub const LARGEST: u64 = 4 << 20;
+pub const MAX_BYTES: u64 = 4 << 20;
 
 /// A named text, usually a sweep file.
 #[derive(Debug, Clone)]
@@ -39,7 +39,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// Reads a file of at most [`LARGEST`] bytes. Failures are reported as errors in `diagnostics`.
+    /// Reads a file of at most [`MAX_BYTES`] bytes. Failures are reported as errors in `diagnostics`.
     /// The text is then empty (unreadable, too large) or contains replacement characters (not
     /// UTF-8).
     pub fn read(path: &Path, diagnostics: &mut Diagnostics) -> Self {
@@ -64,8 +64,8 @@ impl Source {
         diagnostics: &mut Diagnostics,
     ) -> Self {
         let name = name.into();
-        if bytes.len() as u64 > LARGEST {
-            let message = format!("`{name}` is larger than {} MiB", LARGEST >> 20);
+        if bytes.len() as u64 > MAX_BYTES {
+            let message = format!("`{name}` is larger than {} MiB", MAX_BYTES >> 20);
             diagnostics
                 .push(Diagnostic::error("too-large", message).hint("is this the right file?"));
             return Self {
@@ -107,7 +107,7 @@ impl Source {
     }
 }
 
-/// Reads a file, at most one byte more than [`LARGEST`].
+/// Reads a file, at most one byte more than [`MAX_BYTES`].
 fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     // A directory can be opened on Unix, so it is rejected here.
@@ -116,7 +116,7 @@ fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     }
     let mut bytes = Vec::new();
     // One byte over the limit is enough for the caller to see that the file is too large.
-    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -141,7 +141,10 @@ mod tests {
     fn a_file_that_cannot_be_read_or_is_too_large_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let large = dir.path().join("large.toml");
-        File::create(&large).unwrap().set_len(LARGEST + 1).unwrap();
+        File::create(&large)
+            .unwrap()
+            .set_len(MAX_BYTES + 1)
+            .unwrap();
         for (path, code) in [
             (dir.path().to_owned(), "unreadable"),
             (dir.path().join("missing.toml"), "unreadable"),

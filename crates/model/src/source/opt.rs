@@ -64,19 +64,19 @@ pub enum Preset {
     Required,
     /// No default: the option has no effect unless it is set.
     Absent,
-    /// `true` or `false`.
+    /// The default of a switch.
     Flag(bool),
-    /// A whole number.
+    /// The default of a whole number.
     Count(u64),
-    /// A number.
+    /// The default of a number.
     Number(f64),
-    /// A string.
+    /// The default of a string.
     Text(&'static str),
-    /// A list of strings.
+    /// The default of a list of strings.
     Texts(&'static [&'static str]),
-    /// A duration.
+    /// The default of a duration.
     Duration(Duration),
-    /// A number of bytes.
+    /// The default of a size, in bytes.
     Size(u64),
     /// The default depends on other options or on the machine. The text describes it.
     Derived(&'static str),

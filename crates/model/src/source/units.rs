@@ -354,7 +354,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn shown_durations_and_sizes_are_parsed_to_the_same_value(millis in 0_u64..100_000_000_000, bytes in 0_u64..1 << 52) {
+        fn shown_durations_and_sizes_are_parsed_to_the_same_value(
+            millis in 0_u64..100_000_000_000, bytes in 0_u64..1 << 52,
+        ) {
             let shown = HumanDuration(Duration::from_millis(millis));
             prop_assert_eq!(duration(&shown.to_string()), Ok(shown.0));
             prop_assert_eq!(size(&Bytes(bytes).to_string()), Ok(bytes));

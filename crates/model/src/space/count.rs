@@ -110,7 +110,7 @@ fn power(base: Option<u64>, count: usize) -> Option<u64> {
 fn cases(domain: &Domain) -> Option<Vec<Vec<Value>>> {
     let count = domain.count().filter(|count| *count <= MAX_CASES)?;
     let values = (0..)
-        .map_while(|index| domain.at(index))
+        .map_while(|index| domain.value_at(index))
         .filter(|value| domain.contains(value))
         .map(|value| vec![value]);
     Some(values.take(count as usize).collect())

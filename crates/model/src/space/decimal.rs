@@ -144,8 +144,9 @@ mod tests {
             let near = decimals.nearest(mantissa * 10f64.powi(power));
             prop_assert_eq!(decimals.nearest(near), near);
             let printed = format!("{near:e}");
-            let kept = printed.split('e').next().unwrap_or_default().chars().filter(char::is_ascii_digit).count();
-            prop_assert!(kept <= digits as usize, "{} has {} digits", printed, kept);
+            let mantissa = printed.split('e').next().unwrap_or_default();
+            let count = mantissa.chars().filter(char::is_ascii_digit).count();
+            prop_assert!(count <= digits as usize, "{} has {} digits", printed, count);
         }
     }
 }

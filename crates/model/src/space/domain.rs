@@ -37,7 +37,7 @@ pub(crate) struct Shape {
     pub(crate) step: Option<f64>,
     pub(crate) digits: Option<i32>,
     /// Mean and standard deviation if the range has a normal distribution.
-    pub(crate) bell: Option<(f64, f64)>,
+    pub(crate) normal: Option<(f64, f64)>,
 }
 
 /// Reason reason bounds and a shape do not define a range.
@@ -111,8 +111,8 @@ impl Domain {
         if shape.log && [min, max].into_iter().flatten().any(|bound| bound <= 0.0) {
             return Err(RangeError::NotPositive);
         }
-        if let Some(bell) = shape.bell {
-            return RealRange::bell(bell, (min, max), shape.log, shape.digits).map(Self::Real);
+        if let Some(normal) = shape.normal {
+            return RealRange::normal(normal, (min, max), shape.log, shape.digits).map(Self::Real);
         }
         let (Some(min), Some(max)) = (min, max) else {
             return Err(RangeError::Empty);
@@ -124,7 +124,7 @@ impl Domain {
             return Err(RangeError::TooLarge);
         }
         match shape.step {
-            None => RealRange::even(min, max, shape.log, shape.digits).map(Self::Real),
+            None => RealRange::uniform(min, max, shape.log, shape.digits).map(Self::Real),
             Some(step) if step > max - min => Err(RangeError::StepTooLarge),
             Some(step) => {
                 // The margin keeps `max` on the grid despite rounding errors in the division.
@@ -182,7 +182,7 @@ impl Domain {
                     None => ((coordinate * *count as f64) as u64).min(count - 1),
                     Some(grid) => grid.index(coordinate),
                 };
-                self.at(index).unwrap_or(Value::Bool(false))
+                self.value_at(index).unwrap_or(Value::Bool(false))
             }
             Self::Real(range) => Value::Float(range.decode(coordinate)),
             Self::Choice { values, cases, .. } => values[cases.decode(coordinate)].clone(),
@@ -222,9 +222,9 @@ impl Domain {
 
     /// Returns the value with this index in a finite domain; `None` for a real range or an index
     /// out of range.
-    pub(crate) fn at(&self, index: u64) -> Option<Value> {
+    pub(crate) fn value_at(&self, index: u64) -> Option<Value> {
         match self {
-            Self::Int(range) => (index < range.count()).then(|| Value::Int(range.at(index))),
+            Self::Int(range) => (index < range.count()).then(|| Value::Int(range.value_at(index))),
             Self::Steps {
                 min, step, count, ..
             } => (index < *count).then(|| Value::Float(STEP.nearest(min + step * index as f64))),
@@ -473,7 +473,7 @@ mod tests {
         };
         let domain = Domain::range(Some(0.1), Some(0.3), &shape).unwrap();
         let values: Vec<_> = (0..domain.count().unwrap())
-            .map(|index| domain.at(index).unwrap().to_string())
+            .map(|index| domain.value_at(index).unwrap().to_string())
             .collect();
         assert_eq!(values, ["0.1", "0.15", "0.2", "0.25", "0.3"]);
         assert_eq!(domain.kind(), AxisKind::Ordered(5));
@@ -499,7 +499,7 @@ mod tests {
         let drawn =
             [0.0, 0.25, 0.5, 0.75, 1.0].map(|coordinate| domain.decode(coordinate).to_string());
         assert_eq!(drawn, ["0.05", "0.1", "0.2", "0.4", "0.8"]);
-        assert_eq!(domain.at(2), Some(Value::Float(0.15)));
+        assert_eq!(domain.value_at(2), Some(Value::Float(0.15)));
         assert_eq!(
             domain.accept(&Value::Float(0.12)).unwrap_err().reason,
             "not a multiple of 0.05 from 0.05"
@@ -519,7 +519,7 @@ mod tests {
             Some("write 0.00123457, or give the parameter `digits`")
         );
         let values = vec![Value::Text("sgd".into()), Value::Text("adam".into())];
-        let choice = Domain::choice(values, Cases::even(2), false);
+        let choice = Domain::choice(values, Cases::uniform(2), false);
         let mismatch = choice.accept(&Value::Text("adm".into())).unwrap_err();
         assert_eq!(
             (mismatch.reason.as_str(), mismatch.hint.as_deref()),
@@ -556,7 +556,7 @@ mod tests {
     }
 
     fn domains() -> impl Strategy<Value = Domain> {
-        let even = (
+        let uniform = (
             bounds(),
             bounds(),
             any::<bool>(),
@@ -590,7 +590,7 @@ mod tests {
                 },
             )
         });
-        let bell = (
+        let normal = (
             bounds(),
             1e-3..50.0f64,
             any::<bool>(),
@@ -604,7 +604,7 @@ mod tests {
                     &Shape {
                         log,
                         digits,
-                        bell: Some((mean, std)),
+                        normal: Some((mean, std)),
                         ..Shape::default()
                     },
                 )
@@ -654,7 +654,7 @@ mod tests {
                     .any(|weight| *weight > 0.0)
                     .then(|| Ok(Domain::choice(values, Cases::weighted(&weights), false)))
             });
-        prop_oneof![even, wide, bell, steps, integers, choice]
+        prop_oneof![uniform, wide, normal, steps, integers, choice]
             .prop_filter_map("no range", Result::ok)
     }
 

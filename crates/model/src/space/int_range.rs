@@ -42,7 +42,7 @@ impl IntRange {
     }
 
     pub(crate) fn max(&self) -> i64 {
-        self.at(self.count - 1)
+        self.value_at(self.count - 1)
     }
 
     pub(crate) fn is_log(&self) -> bool {
@@ -55,12 +55,12 @@ impl IntRange {
 
     /// Returns the integer with this index, counted from `min`. An index beyond the end means the
     /// last.
-    pub(crate) fn at(&self, index: u64) -> i64 {
+    pub(crate) fn value_at(&self, index: u64) -> i64 {
         self.min + self.step * index.min(self.count - 1) as i64
     }
 
     pub(crate) fn decode(&self, coordinate: f64) -> i64 {
-        self.at(match &self.log {
+        self.value_at(match &self.log {
             None => (coordinate * self.count as f64) as u64,
             Some(grid) => grid.index(coordinate),
         })
@@ -122,7 +122,7 @@ mod tests {
         assert!((range.encode(128) - 0.5).abs() < 0.02);
         assert!(
             (0..range.count())
-                .map(|index| range.at(index))
+                .map(|index| range.value_at(index))
                 .all(|number| range.decode(range.encode(number)) == number)
         );
     }

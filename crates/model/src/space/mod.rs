@@ -123,7 +123,7 @@ impl Space {
         constraints: Option<Section>,
         d: &mut Diagnostics,
     ) -> Option<Self> {
-        parse::space(space, constraints, d)
+        parse::read_space(space, constraints, d)
     }
 
     /// Reads one `[[point]]`, a partial configuration. Values are checked against ranges,
@@ -207,10 +207,10 @@ impl Space {
     }
 
     /// Maps a point to a configuration as [`decode`](Self::decode) does, but uses the values in
-    /// `given` for the active parameters that have one.
+    /// `fixed` for the active parameters that have one.
     #[must_use]
-    pub fn complete(&self, given: &Params, unit: &[f64]) -> Params {
-        assign::draw(self, unit, given)
+    pub fn complete(&self, fixed: &Params, unit: &[f64]) -> Params {
+        assign::draw(self, unit, fixed)
     }
 
     /// Maps a configuration to a point, the inverse of [`decode`](Self::decode): the centre of the
@@ -257,7 +257,7 @@ impl Space {
             return Some(cases.encode(case));
         }
         let domain = param.widest_domain()?;
-        domain.at(index).map(|value| domain.encode(&value))
+        domain.value_at(index).map(|value| domain.encode(&value))
     }
 
     /// Returns the axes in topological order: each after the axes that decide whether it is active.

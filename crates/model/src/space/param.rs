@@ -147,7 +147,7 @@ impl Param {
                     return Ok(Evaluation::Draw(domain));
                 };
                 match repeat.count.eval(scope) {
-                    // There are axes for only `max_count` draws, so a longer list cannot be decoded.
+                    // There are axes for `max_count` draws only: a longer list cannot be decoded.
                     Ok(Value::Int(count))
                         if count >= 0 && count as u64 <= repeat.max_count as u64 =>
                     {
@@ -214,7 +214,7 @@ impl Param {
     pub(crate) fn typed(&self, column: usize, value: &Value) -> Option<Value> {
         if let ValueSource::Rows { rows, .. } = &self.source {
             let mut values = rows.iter().map(|row| &row[column]);
-            return values.find(|known| is_alike(known, value)).cloned();
+            return values.find(|cell| is_alike(cell, value)).cloned();
         }
         let domain = self.widest_domain()?;
         Some(domain.typed(value)).filter(|typed| domain.admits(typed))

@@ -25,10 +25,10 @@ pub(crate) struct RealRange {
 #[derive(Debug, Clone, PartialEq)]
 enum Scale {
     /// Uniform: starts at `from` and is `width` wide.
-    Even { from: f64, width: f64 },
+    Uniform { from: f64, width: f64 },
     /// Normal: `from` is the cumulative probability at the lower end, `width` the probability
     /// between the ends.
-    Bell {
+    Normal {
         mean: f64,
         std: f64,
         from: f64,
@@ -39,7 +39,7 @@ enum Scale {
 impl RealRange {
     /// Makes a uniform range, or a log-uniform one if `log` is set. Without `digits`, enough digits
     /// are kept for at least 1000 values if possible.
-    pub(crate) fn even(
+    pub(crate) fn uniform(
         min: f64,
         max: f64,
         log: bool,
@@ -59,7 +59,7 @@ impl RealRange {
             (min, max),
             decimals,
             log,
-            Scale::Even {
+            Scale::Uniform {
                 from,
                 width: to - from,
             },
@@ -68,7 +68,7 @@ impl RealRange {
 
     /// Makes a range with a normal distribution of mean and standard deviation, truncated at the
     /// bounds. If `log` is set, the logarithms have this distribution.
-    pub(crate) fn bell(
+    pub(crate) fn normal(
         (mean, std): (f64, f64),
         (min, max): (Option<f64>, Option<f64>),
         log: bool,
@@ -118,7 +118,7 @@ impl RealRange {
             ends,
             decimals,
             log,
-            Scale::Bell {
+            Scale::Normal {
                 mean,
                 std,
                 from,
@@ -166,8 +166,8 @@ impl RealRange {
 
     pub(crate) fn decode(&self, coordinate: f64) -> f64 {
         let position = match &self.scale {
-            Scale::Even { from, width } => from + coordinate * width,
-            Scale::Bell {
+            Scale::Uniform { from, width } => from + coordinate * width,
+            Scale::Normal {
                 mean,
                 std,
                 from,
@@ -188,8 +188,8 @@ impl RealRange {
         let value = value.clamp(self.low, self.high);
         let position = if self.log { libm::log(value) } else { value };
         let coordinate = match &self.scale {
-            Scale::Even { from, width } => (position - from) / width,
-            Scale::Bell {
+            Scale::Uniform { from, width } => (position - from) / width,
+            Scale::Normal {
                 mean,
                 std,
                 from,
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn the_logarithm_is_uniform_and_six_digits_are_kept() {
-        let range = RealRange::even(1e-5, 1e-1, true, None).unwrap();
+        let range = RealRange::uniform(1e-5, 1e-1, true, None).unwrap();
         assert_eq!(
             [0.0, 0.25, 0.5, 0.6].map(|u| range.decode(u)),
             [1e-5, 1e-4, 1e-3, 2.51189e-3]
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_narrow_range_keeps_as_many_digits_as_it_needs() {
-        let range = RealRange::even(1.0, 1.000_01, false, None).unwrap();
+        let range = RealRange::uniform(1.0, 1.000_01, false, None).unwrap();
         assert_eq!(range.digits(), 9);
         assert_eq!(range.decode(0.5), 1.000_005);
     }
@@ -260,11 +260,11 @@ mod tests {
     #[test]
     fn bounds_without_a_decimal_between_them_are_an_error() {
         assert_eq!(
-            RealRange::even(0.123, 0.127, false, Some(2)),
+            RealRange::uniform(0.123, 0.127, false, Some(2)),
             Err(RangeError::NoDecimal)
         );
         assert_eq!(
-            RealRange::even(0.121, 0.134, false, Some(2))
+            RealRange::uniform(0.121, 0.134, false, Some(2))
                 .unwrap()
                 .decode(0.99),
             0.13
@@ -273,26 +273,26 @@ mod tests {
 
     #[test]
     fn a_normal_range_has_its_quantiles_and_is_cut_at_its_bounds() {
-        let range = RealRange::bell((10.0, 2.0), (None, None), false, None).unwrap();
+        let range = RealRange::normal((10.0, 2.0), (None, None), false, None).unwrap();
         assert_eq!(
             [0.5, 0.841_344_75, 0.158_655_25].map(|u| range.decode(u)),
             [10.0, 12.0, 8.0]
         );
-        let cut = RealRange::bell((0.0, 1.0), (Some(0.0), None), false, None).unwrap();
+        let cut = RealRange::normal((0.0, 1.0), (Some(0.0), None), false, None).unwrap();
         assert_eq!(
             (cut.decode(0.0), cut.decode(0.5)),
             (0.0, 0.674_489),
             "the half-normal's median, cut at 5 deviations"
         );
         assert_eq!(
-            RealRange::bell((0.0, 1.0), (Some(9.0), None), false, None),
+            RealRange::normal((0.0, 1.0), (Some(9.0), None), false, None),
             Err(RangeError::CutAway)
         );
     }
 
     #[test]
     fn a_log_normal_range_has_the_exponential_of_its_mean_as_median() {
-        let range = RealRange::bell((2.0, 1.0), (None, None), true, None).unwrap();
+        let range = RealRange::normal((2.0, 1.0), (None, None), true, None).unwrap();
         assert_eq!(
             [0.5, 0.841_344_75].map(|u| range.decode(u)),
             [7.389_06, 20.0855]

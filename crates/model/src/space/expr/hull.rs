@@ -93,8 +93,8 @@ fn hull_of_corners(a: Hull, b: Hull, f: fn(f64, f64) -> f64) -> Hull {
     )
 }
 
-/// Returns whether `node` is an integer, provided that the names for which `is_integer_name` returns
-/// true are.
+/// Returns whether `node` is an integer, provided that the names for which `is_integer_name`
+/// returns true are.
 pub(super) fn is_integer(node: &ExprNode, is_integer_name: &dyn Fn(&str) -> bool) -> bool {
     match &node.kind {
         NodeKind::Literal(value) => matches!(value, Value::Int(_)),

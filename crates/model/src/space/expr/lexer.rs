@@ -59,7 +59,7 @@ pub(super) fn lex(text: &str, names: Option<&Names>) -> Result<Tokens, ExprError
             match names.map_or(Ok(None), |names| non_word_name(rest, offset, names))? {
                 Some(name) => (Token::Quoted(name.to_owned()), name.len()),
                 None if first == '@' && names.is_some() => (Token::Symbol("@"), 1),
-                None => plain(rest, offset, first)?,
+                None => read_token(rest, offset, first)?,
             };
         tokens.push((token, offset..offset + length));
         offset += length;
@@ -68,20 +68,22 @@ pub(super) fn lex(text: &str, names: Option<&Names>) -> Result<Tokens, ExprError
 }
 
 /// Reads the token at the start of `rest`, which begins at byte `offset` of the text.
-fn plain(rest: &str, offset: usize, first: char) -> Result<(Token, usize), ExprError> {
+fn read_token(rest: &str, offset: usize, first: char) -> Result<(Token, usize), ExprError> {
     Ok(match first {
-        '0'..='9' => number(rest, offset)?,
-        '.' if rest[1..].starts_with(|next: char| next.is_ascii_digit()) => number(rest, offset)?,
+        '0'..='9' => read_number(rest, offset)?,
+        '.' if rest[1..].starts_with(|next: char| next.is_ascii_digit()) => {
+            read_number(rest, offset)?
+        }
         '\'' | '"' => {
-            let (inner, length) = quoted(rest, first, offset)?;
+            let (inner, length) = read_quoted(rest, first, offset)?;
             (Token::Literal(Value::Text(inner.into())), length)
         }
         '`' => {
-            let (inner, length) = quoted(rest, first, offset)?;
+            let (inner, length) = read_quoted(rest, first, offset)?;
             (Token::Quoted(inner.to_owned()), length)
         }
-        _ if begins_word(first) => word(rest),
-        _ => symbol(rest, offset, first)?,
+        _ if begins_word(first) => read_word(rest),
+        _ => read_symbol(rest, offset, first)?,
     })
 }
 
@@ -133,7 +135,7 @@ fn is_expression(name: &str, names: &Names) -> bool {
 
 /// Returns whether a name is a word of the language: letters, digits, `_`, and dots between them.
 pub(super) fn is_word(name: &str) -> bool {
-    name.starts_with(begins_word) && word(name).1 == name.len()
+    name.starts_with(begins_word) && read_word(name).1 == name.len()
 }
 
 fn begins_word(letter: char) -> bool {
@@ -145,7 +147,7 @@ pub(super) fn continues_word(letter: char) -> bool {
     letter.is_alphanumeric() || letter == '_'
 }
 
-fn word(rest: &str) -> (Token, usize) {
+fn read_word(rest: &str) -> (Token, usize) {
     let mut end = 0;
     loop {
         let part = rest[end..].find(|next: char| !continues_word(next));
@@ -157,7 +159,7 @@ fn word(rest: &str) -> (Token, usize) {
     }
 }
 
-fn quoted(rest: &str, quote: char, offset: usize) -> Result<(&str, usize), ExprError> {
+fn read_quoted(rest: &str, quote: char, offset: usize) -> Result<(&str, usize), ExprError> {
     match rest[1..].find(quote) {
         Some(length) => Ok((&rest[1..=length], length + 2)),
         None => Err(ExprError::new(
@@ -167,7 +169,7 @@ fn quoted(rest: &str, quote: char, offset: usize) -> Result<(&str, usize), ExprE
     }
 }
 
-fn number(rest: &str, offset: usize) -> Result<(Token, usize), ExprError> {
+fn read_number(rest: &str, offset: usize) -> Result<(Token, usize), ExprError> {
     let mut end = 0;
     let mut before = ' ';
     for (position, next) in rest.char_indices() {
@@ -195,7 +197,7 @@ fn number(rest: &str, offset: usize) -> Result<(Token, usize), ExprError> {
     }
 }
 
-fn symbol(rest: &str, offset: usize, first: char) -> Result<(Token, usize), ExprError> {
+fn read_symbol(rest: &str, offset: usize, first: char) -> Result<(Token, usize), ExprError> {
     if let Some(symbol) = SYMBOLS.iter().find(|symbol| rest.starts_with(**symbol)) {
         return Ok((Token::Symbol(symbol), symbol.len()));
     }

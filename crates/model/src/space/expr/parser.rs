@@ -53,7 +53,7 @@ pub(super) fn parse(text: &str, dialect: Dialect<'_>) -> Result<ExprNode, ExprEr
         position: 0,
         nesting: 0,
     };
-    let root = parser.any()?;
+    let root = parser.disjunction()?;
     match parser.tokens.get(parser.position) {
         None => Ok(root),
         Some((_, span)) => Err(ExprError::new(span, "expected the end of the expression")),
@@ -71,12 +71,12 @@ struct Parser<'a> {
 type ParseResult = Result<ExprNode, ExprError>;
 
 impl Parser<'_> {
-    fn any(&mut self) -> ParseResult {
-        self.chain("or", Self::all, NodeKind::Any)
+    fn disjunction(&mut self) -> ParseResult {
+        self.chain("or", Self::conjunction, NodeKind::Any)
     }
 
-    fn all(&mut self) -> ParseResult {
-        self.chain("and", Self::not, NodeKind::All)
+    fn conjunction(&mut self) -> ParseResult {
+        self.chain("and", Self::negation, NodeKind::All)
     }
 
     /// Parses operands joined by a word, such as `or`.
@@ -88,7 +88,7 @@ impl Parser<'_> {
     ) -> ParseResult {
         let first = operand(self)?;
         let mut operands = vec![first];
-        while self.word(word).is_some() {
+        while self.take_word(word).is_some() {
             operands.push(operand(self)?);
         }
         match operands.len() {
@@ -100,11 +100,11 @@ impl Parser<'_> {
         }
     }
 
-    fn not(&mut self) -> ParseResult {
-        let Some(span) = self.word("not") else {
+    fn negation(&mut self) -> ParseResult {
+        let Some(span) = self.take_word("not") else {
             return self.comparison();
         };
-        let operand = self.nested(&span, Self::not)?;
+        let operand = self.nested(&span, Self::negation)?;
         node(
             span.start..operand.span.end,
             NodeKind::Not(Box::new(operand)),
@@ -135,11 +135,11 @@ impl Parser<'_> {
             (">=", Comparison::GreaterEqual),
             (">", Comparison::Greater),
         ];
-        if self.word("in").is_some() {
+        if self.take_word("in").is_some() {
             return Ok(Some(Comparison::In));
         }
-        if let Some(span) = self.word("not") {
-            return match self.word("in") {
+        if let Some(span) = self.take_word("not") {
+            return match self.take_word("in") {
                 Some(_) => Ok(Some(Comparison::NotIn)),
                 None => Err(ExprError::new(&span, "`not` stands between two values")
                     .hint("write `not in`, or `and not`")),
@@ -147,7 +147,7 @@ impl Parser<'_> {
         }
         Ok(SIGNS
             .iter()
-            .find(|(sign, _)| self.symbol(sign).is_some())
+            .find(|(sign, _)| self.take_symbol(sign).is_some())
             .map(|(_, comparison)| *comparison))
     }
 
@@ -172,7 +172,10 @@ impl Parser<'_> {
         operand: fn(&mut Self) -> ParseResult,
     ) -> ParseResult {
         let mut left = operand(self)?;
-        while let Some((_, operator)) = signs.iter().find(|(sign, _)| self.symbol(sign).is_some()) {
+        while let Some((_, operator)) = signs
+            .iter()
+            .find(|(sign, _)| self.take_symbol(sign).is_some())
+        {
             let right = operand(self)?;
             let span = left.span.start..right.span.end;
             left = node(
@@ -184,14 +187,14 @@ impl Parser<'_> {
     }
 
     fn unary(&mut self) -> ParseResult {
-        if let Some(span) = self.symbol("-") {
+        if let Some(span) = self.take_symbol("-") {
             let operand = self.nested(&span, Self::unary)?;
             return node(
                 span.start..operand.span.end,
                 NodeKind::Negate(Box::new(operand)),
             );
         }
-        if let Some(span) = self.symbol("+") {
+        if let Some(span) = self.take_symbol("+") {
             return self.nested(&span, Self::unary);
         }
         self.power()
@@ -199,7 +202,7 @@ impl Parser<'_> {
 
     fn power(&mut self) -> ParseResult {
         let base = self.indexed()?;
-        let Some(span) = self.symbol("**") else {
+        let Some(span) = self.take_symbol("**") else {
             return Ok(base);
         };
         // As in Python, `-2 ** 2` is -4 and `2 ** -1` is 0.5: the exponent may have a sign, the
@@ -214,9 +217,9 @@ impl Parser<'_> {
 
     fn indexed(&mut self) -> ParseResult {
         let mut base = self.primary()?;
-        while let Some(open) = self.symbol("[") {
-            let index = self.nested(&open, Self::any)?;
-            let close = self.close("]", &open)?;
+        while let Some(open) = self.take_symbol("[") {
+            let index = self.nested(&open, Self::disjunction)?;
+            let close = self.expect_closing("]", &open)?;
             base = node(
                 base.span.start..close.end,
                 NodeKind::Index(Box::new(base), Box::new(index)),
@@ -235,8 +238,8 @@ impl Parser<'_> {
             Token::Literal(value) => node(span, NodeKind::Literal(value)),
             Token::Quoted(name) => self.name(name, span),
             Token::Symbol("(") => {
-                let inner = self.nested(&span, Self::any)?;
-                self.close(")", &span)?;
+                let inner = self.nested(&span, Self::disjunction)?;
+                self.expect_closing(")", &span)?;
                 Ok(inner)
             }
             Token::Symbol("[") => {
@@ -263,12 +266,12 @@ impl Parser<'_> {
             }
             _ => {}
         }
-        let Some(open) = self.symbol("(") else {
+        let Some(open) = self.take_symbol("(") else {
             return self.name(word, span);
         };
         // A function over reports or trials takes precedence, as in `min(val_loss)`.
         if let Some(ask) = Ask::named(&word)
-            && let Some(node) = self.reduced(&word, ask, &span, &open)?
+            && let Some(node) = self.reduction(&word, ask, &span, &open)?
         {
             return Ok(node);
         }
@@ -290,7 +293,7 @@ impl Parser<'_> {
 
     /// Reads the rest of a name: an optional `@` and a step.
     fn name(&mut self, name: String, span: Range<usize>) -> ParseResult {
-        if self.symbol("@").is_none() {
+        if self.take_symbol("@").is_none() {
             return node(span, NodeKind::Name(name.into()));
         }
         let step = match self.tokens.get(self.position) {
@@ -311,7 +314,7 @@ impl Parser<'_> {
     /// Reads the arguments of a function over reports or over trials, after its opening bracket.
     ///
     /// Returns `None` if it can only be a function of the language, as in `min(1, 2)`.
-    fn reduced(
+    fn reduction(
         &mut self,
         word: &str,
         ask: Ask,
@@ -441,12 +444,12 @@ impl Parser<'_> {
     ) -> Result<(Vec<ExprNode>, Range<usize>), ExprError> {
         let mut items = Vec::new();
         loop {
-            if let Some(span) = self.symbol(close) {
+            if let Some(span) = self.take_symbol(close) {
                 return Ok((items, span));
             }
-            items.push(self.nested(open, Self::any)?);
-            if self.symbol(",").is_none() {
-                return self.close(close, open).map(|span| (items, span));
+            items.push(self.nested(open, Self::disjunction)?);
+            if self.take_symbol(",").is_none() {
+                return self.expect_closing(close, open).map(|span| (items, span));
             }
         }
     }
@@ -462,12 +465,12 @@ impl Parser<'_> {
         parsed
     }
 
-    fn close(
+    fn expect_closing(
         &mut self,
         symbol: &'static str,
         open: &Range<usize>,
     ) -> Result<Range<usize>, ExprError> {
-        if let Some(span) = self.symbol(symbol) {
+        if let Some(span) = self.take_symbol(symbol) {
             return Ok(span);
         }
         match self.tokens.get(self.position) {
@@ -479,15 +482,15 @@ impl Parser<'_> {
         }
     }
 
-    fn symbol(&mut self, symbol: &str) -> Option<Range<usize>> {
-        self.accept(|token| matches!(token, Token::Symbol(other) if *other == symbol))
+    fn take_symbol(&mut self, symbol: &str) -> Option<Range<usize>> {
+        self.take_if(|token| matches!(token, Token::Symbol(other) if *other == symbol))
     }
 
-    fn word(&mut self, word: &str) -> Option<Range<usize>> {
-        self.accept(|token| matches!(token, Token::Word(other) if other == word))
+    fn take_word(&mut self, word: &str) -> Option<Range<usize>> {
+        self.take_if(|token| matches!(token, Token::Word(other) if other == word))
     }
 
-    fn accept(&mut self, is_expected: impl Fn(&Token) -> bool) -> Option<Range<usize>> {
+    fn take_if(&mut self, is_expected: impl Fn(&Token) -> bool) -> Option<Range<usize>> {
         let (token, span) = self.tokens.get(self.position)?;
         is_expected(token).then(|| {
             self.position += 1;

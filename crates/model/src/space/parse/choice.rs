@@ -43,9 +43,14 @@ pub(crate) fn value_of(name: &str, node: &Node, d: &mut Diagnostics) -> Option<V
 }
 
 /// Reads a choice written as an array: `x = [...]`. All values are equally probable.
-pub(super) fn plain(name: &str, items: &[Node], span: &Span, d: &mut Diagnostics) -> Option<Body> {
-    let values = distinct(name, items, span, d)?;
-    let (cases, ordered) = (Cases::even(values.len()), ascending(&values));
+pub(super) fn read_array(
+    name: &str,
+    items: &[Node],
+    span: &Span,
+    d: &mut Diagnostics,
+) -> Option<Body> {
+    let values = read_distinct(name, items, span, d)?;
+    let (cases, ordered) = (Cases::uniform(values.len()), ascending(&values));
     Some(Body::Choice {
         values,
         cases,
@@ -54,7 +59,7 @@ pub(super) fn plain(name: &str, items: &[Node], span: &Span, d: &mut Diagnostics
 }
 
 /// Reads the keys `choice`, `weights` and `ordered`.
-pub(super) fn weighted(name: &str, section: &mut Section, d: &mut Diagnostics) -> Option<Body> {
+pub(super) fn read_choice(name: &str, section: &mut Section, d: &mut Diagnostics) -> Option<Body> {
     let node = section.take("choice");
     let ordered = section.take_bool("ordered", d);
     let weights = section.take("weights");
@@ -65,8 +70,8 @@ pub(super) fn weighted(name: &str, section: &mut Section, d: &mut Diagnostics) -
         );
         return None;
     };
-    let values = distinct(name, items, &node.span, d);
-    let cases = cases(name, items.len(), weights, d);
+    let values = read_distinct(name, items, &node.span, d);
+    let cases = read_weights(name, items.len(), weights, d);
     let values = values?;
     let ordered = ordered.map_or_else(|| ascending(&values), |(ordered, _)| ordered);
     Some(Body::Choice {
@@ -80,7 +85,7 @@ pub(super) fn weighted(name: &str, section: &mut Section, d: &mut Diagnostics) -
 type RowsBody = (Vec<(Name, Span)>, Body);
 
 /// Reads the keys `rows` and `weights`. The first row determines the names.
-pub(super) fn rows(
+pub(super) fn read_rows(
     name: &str,
     prefix: &str,
     section: &mut Section,
@@ -105,7 +110,7 @@ pub(super) fn rows(
             )),
         }
     }
-    let cases = cases(name, items.len(), weights, d);
+    let cases = read_weights(name, items.len(), weights, d);
     let Some((first, _)) = tables
         .first()
         .filter(|(table, _)| !table.entries.is_empty())
@@ -121,7 +126,7 @@ pub(super) fn rows(
     let mut rows: Vec<Vec<Value>> = Vec::new();
     let mut seen = HashMap::new();
     for (table, span) in &tables {
-        let Some(row) = row(name, first, table, span, d) else {
+        let Some(row) = read_row(name, first, table, span, d) else {
             continue;
         };
         let text = serde_json::to_string(&row).unwrap_or_default();
@@ -155,7 +160,7 @@ pub(super) fn rows(
 }
 
 /// Reads one row, which must set the same names as the first.
-fn row(
+fn read_row(
     name: &str,
     first: &Table,
     table: &Table,
@@ -188,9 +193,14 @@ fn sorted_names(table: &Table) -> Vec<&str> {
 }
 
 /// Reads the weights of `count` cases. Without weights all cases are equally probable.
-fn cases(name: &str, count: usize, weights: Option<Node>, d: &mut Diagnostics) -> Option<Cases> {
+fn read_weights(
+    name: &str,
+    count: usize,
+    weights: Option<Node>,
+    d: &mut Diagnostics,
+) -> Option<Cases> {
     let Some(node) = weights else {
-        return (count > 0).then(|| Cases::even(count));
+        return (count > 0).then(|| Cases::uniform(count));
     };
     let NodeValue::Array(items) = &node.value else {
         d.push(super::wrong_type("weights", "an array of numbers", &node));
@@ -243,7 +253,12 @@ fn bad_weights(problem: &str, name: &str) -> Diagnostic {
 }
 
 /// Reads values and reports duplicates.
-fn distinct(name: &str, items: &[Node], span: &Span, d: &mut Diagnostics) -> Option<Vec<Value>> {
+fn read_distinct(
+    name: &str,
+    items: &[Node],
+    span: &Span,
+    d: &mut Diagnostics,
+) -> Option<Vec<Value>> {
     if items.is_empty() {
         let message = format!("the choice of `{name}` is empty");
         d.push(

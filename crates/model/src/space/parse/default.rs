@@ -9,9 +9,14 @@ use crate::space::param::{Param, ValueSource};
 impl Linker {
     /// Reads the default of a parameter and checks it against the known range. Returns one value
     /// per target, or nothing after reporting a mistake.
-    pub(super) fn default(&self, param: &Param, node: &Node, d: &mut Diagnostics) -> Vec<Value> {
+    pub(super) fn read_default(
+        &self,
+        param: &Param,
+        node: &Node,
+        d: &mut Diagnostics,
+    ) -> Vec<Value> {
         if let ValueSource::Rows { rows, .. } = &param.source {
-            return self.default_row(param, rows, node, d);
+            return self.read_default_row(param, rows, node, d);
         }
         let Some(value) = choice::value_of(&param.name, node, d) else {
             return Vec::new();
@@ -46,7 +51,7 @@ impl Linker {
         }
     }
 
-    fn default_row(
+    fn read_default_row(
         &self,
         param: &Param,
         rows: &[Vec<Value>],

@@ -274,9 +274,9 @@ pub(super) fn read(
             .take("expr")
             .and_then(|node| SourceExpr::read("expr", &node, d))
             .map(Body::Derived),
-        Family::Choice => choice::weighted(&name, &mut section, d),
+        Family::Choice => choice::read_choice(&name, &mut section, d),
         Family::Rows => {
-            choice::rows(&name, &context.prefix, &mut section, d).map(|(targets, body)| {
+            choice::read_rows(&name, &context.prefix, &mut section, d).map(|(targets, body)| {
                 draft.targets = targets;
                 body
             })
@@ -297,7 +297,7 @@ pub(super) fn read(
     if matches!(family, Family::Range | Family::Normal | Family::Choice) {
         draft.repeat = section
             .take("repeat")
-            .and_then(|node| repeat(&name, &node, d));
+            .and_then(|node| read_repeat(&name, &node, d));
     }
     section.finish(d);
     let values = match &body {
@@ -319,7 +319,7 @@ pub(super) fn read(
             };
             d.push(Diagnostic::error("no-branch", message).at(entry.span, label));
         } else {
-            branch(&name, &entry, node, (&values, broken), context, drafts, d);
+            read_branch(&name, &entry, node, (&values, broken), context, drafts, d);
         }
     }
 }
@@ -329,7 +329,7 @@ fn is_branch(node: &Node, key: &str) -> bool {
     super::is_table(node) && key != "default"
 }
 
-fn branch(
+fn read_branch(
     switch: &Name,
     key: &Key,
     node: Node,
@@ -363,10 +363,10 @@ fn branch(
         value: value.clone(),
     });
     let entries = table::take_when(table, &mut context, d);
-    table::parameters(entries, &context, drafts, d);
+    table::read_params(entries, &context, drafts, d);
 }
 
-fn repeat(name: &str, node: &Node, d: &mut Diagnostics) -> Option<SourceExpr> {
+fn read_repeat(name: &str, node: &Node, d: &mut Diagnostics) -> Option<SourceExpr> {
     match node.value {
         NodeValue::Int(count) if count >= 0 => SourceExpr::constant(count, &node.span),
         NodeValue::Text(_) => SourceExpr::read("repeat", node, d),

@@ -94,9 +94,8 @@ impl Linker {
         expected: Option<Type>,
         d: &mut Diagnostics,
     ) -> Option<Type> {
-        let mentions = expr.parsed.mentions().iter();
-        let facts: Option<Vec<_>> = mentions.map(|(name, _)| self.fact(name)).collect();
-        if facts?.iter().any(|fact| fact.broken) {
+        let mut mentions = expr.parsed.mentions().iter();
+        if !mentions.all(|(name, _)| self.fact(name).is_some_and(|fact| !fact.broken)) {
             return None;
         }
         let checked = expr

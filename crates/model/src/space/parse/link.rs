@@ -27,7 +27,7 @@ pub(super) fn link(
     let names = names::names_of(&drafts);
     let index: HashMap<Name, usize> = names.iter().cloned().zip(0..).collect();
     let setters = names::setters(&drafts, &index);
-    names::find_clashes(&drafts, &names, &setters, d);
+    names::report_clashes(&drafts, &names, &setters, d);
     let needs: Vec<_> = drafts
         .iter()
         .map(|draft| names::needs(draft, &index, &setters, &names, d))
@@ -41,9 +41,9 @@ pub(super) fn link(
     };
     let mut linked: Vec<Option<Param>> = drafts.iter().map(|_| None).collect();
     for index in &order {
-        linked[*index] = linker.param(&mut drafts[*index], d);
+        linked[*index] = linker.link_param(&mut drafts[*index], d);
     }
-    let constraints = linker.constraints(constraints, d);
+    let constraints = linker.link_constraints(constraints, d);
     // Axes follow the order of the file, not the order of dependencies.
     let mut axes = Vec::new();
     for param in linked.iter_mut().flatten() {
@@ -71,11 +71,11 @@ pub(super) struct Linker {
 impl Linker {
     /// Makes a parameter from a draft and records the facts about its names. Returns `None` after
     /// reporting mistakes.
-    fn param(&mut self, draft: &mut Draft, d: &mut Diagnostics) -> Option<Param> {
+    fn link_param(&mut self, draft: &mut Draft, d: &mut Diagnostics) -> Option<Param> {
         let before = d.list.len();
-        let conditions = self.conditions(draft, d);
+        let conditions = self.link_conditions(draft, d);
         let body = std::mem::replace(&mut draft.body, Body::Broken);
-        let (source, facts) = match self.value_source(&draft.name, body, draft.repeat.as_ref(), d) {
+        let (source, facts) = match self.link_body(&draft.name, body, draft.repeat.as_ref(), d) {
             Some(resolved) => resolved,
             // A broken fact keeps expressions that use the name from causing further errors.
             None => (
@@ -110,12 +110,12 @@ impl Linker {
             );
         }
         if let Some(node) = &draft.default {
-            param.default = self.default(&param, node, d);
+            param.default = self.read_default(&param, node, d);
         }
         (d.list.len() == before).then_some(param)
     }
 
-    fn conditions(&self, draft: &Draft, d: &mut Diagnostics) -> Option<Vec<Condition>> {
+    fn link_conditions(&self, draft: &Draft, d: &mut Diagnostics) -> Option<Vec<Condition>> {
         let conditions: Vec<_> = draft
             .conditions
             .iter()
@@ -137,7 +137,7 @@ impl Linker {
 
     /// Determines the source of the values, and the facts about each name that the draft sets. The
     /// outer result is `None` if nothing is known; the inner if only the facts are.
-    fn value_source(
+    fn link_body(
         &self,
         name: &Name,
         body: Body,
@@ -182,7 +182,7 @@ impl Linker {
                     fact,
                 )
             }
-            Body::Range(range) => self.range(range, d),
+            Body::Range(range) => self.link_range(range, d),
         };
         let Some(expr) = repeat else {
             return Some((
@@ -197,7 +197,7 @@ impl Linker {
             kind: Some(Type::List),
             ..Fact::default()
         };
-        let repeat = self.repeat(name, expr, d);
+        let repeat = self.link_repeat(name, expr, d);
         let source = range.zip(repeat).map(|(range, repeat)| ValueSource::Drawn {
             range,
             repeat: Some(repeat),
@@ -206,10 +206,10 @@ impl Linker {
     }
 
     /// Determines the bounds of a range, and the facts about its values.
-    fn range(&self, draft: RangeDraft, d: &mut Diagnostics) -> (Option<Bounds>, Fact) {
+    fn link_range(&self, draft: RangeDraft, d: &mut Diagnostics) -> (Option<Bounds>, Fact) {
         let mut shape = draft.shape;
-        // A bound that is a number has determined `integer` already. Of two expressions, both must be
-        // integers.
+        // A bound that is a number has determined `integer` already. Of two expressions, both must
+        // be integers.
         if let (Some(BoundDraft::Expr(min)), Some(BoundDraft::Expr(max))) = (&draft.min, &draft.max)
         {
             shape.integer &= self.is_integer(min) && self.is_integer(max);
@@ -245,7 +245,7 @@ impl Linker {
             Some(BoundDraft::Expr(expr)) => self.hull(expr),
         });
         // The widest range: from the smallest possible `min` to the largest possible `max`.
-        let widest = match shape.bell {
+        let widest = match shape.normal {
             None => min
                 .zip(max)
                 .and_then(|(min, max)| Domain::range(Some(min.0), Some(max.1), &shape).ok()),
@@ -263,7 +263,7 @@ impl Linker {
 
     /// Checks the length of a repeated parameter. It must be an integer with a known maximum, since
     /// every draw needs an axis.
-    fn repeat(&self, name: &Name, expr: &SourceExpr, d: &mut Diagnostics) -> Option<Repeat> {
+    fn link_repeat(&self, name: &Name, expr: &SourceExpr, d: &mut Diagnostics) -> Option<Repeat> {
         self.check("repeat", expr, Some(Type::Number), d)?;
         if !self.is_integer(expr) {
             let error = bad_repeat(
@@ -306,7 +306,7 @@ impl Linker {
     }
 
     /// Checks the constraints and returns the valid ones.
-    fn constraints(
+    fn link_constraints(
         &self,
         constraints: Vec<(Name, SourceExpr)>,
         d: &mut Diagnostics,

@@ -30,7 +30,7 @@ use source_expr::SourceExpr;
 const MAX_PARAMS: usize = 10_000;
 
 /// Reads the complete space. Returns `None` after reporting mistakes.
-pub(super) fn space(
+pub(super) fn read_space(
     space: Section,
     constraints: Option<Section>,
     d: &mut Diagnostics,

@@ -30,7 +30,7 @@ pub(super) fn setters(drafts: &[Draft], index: &HashMap<Name, usize>) -> Vec<Vec
 }
 
 /// Reports names that two entries may set in the same configuration.
-pub(super) fn find_clashes(
+pub(super) fn report_clashes(
     drafts: &[Draft],
     names: &[Name],
     setters: &[Vec<usize>],

@@ -48,7 +48,7 @@ impl BoundDraft {
 pub(super) fn read(
     name: &str,
     key: &Key,
-    normal: bool,
+    is_normal: bool,
     section: &mut Section,
     written: &WrittenTable,
     d: &mut Diagnostics,
@@ -58,17 +58,17 @@ pub(super) fn read(
     let (min, max) = (read_bound("min", section, d), read_bound("max", section, d));
     let step = section.take_with_key("step");
     let digits = section.take_with_key("digits");
-    let bell = if normal {
-        read_bell(name, key, section, d)
+    let normal = if is_normal {
+        read_normal(name, key, section, d)
     } else {
         None
     };
     let mut shape = Shape {
         log,
-        bell,
+        normal,
         ..Shape::default()
     };
-    if !normal {
+    if !is_normal {
         for (missing, bound, other) in [("min", &min, "max"), ("max", &max, "min")] {
             if matches!(bound, BoundInput::Absent) {
                 let message = format!("the range of `{name}` has no `{missing}`");
@@ -182,7 +182,7 @@ fn is_integer_range(min: &BoundInput, max: &BoundInput, step: Option<&Node>) -> 
         || step.is_some_and(|node| matches!(node.value, NodeValue::Float(_))))
 }
 
-fn read_bell(
+fn read_normal(
     name: &str,
     key: &Key,
     section: &mut Section,

@@ -20,12 +20,12 @@ pub(super) struct TableContext {
 /// Reads all entries of `[space]` into drafts.
 pub(super) fn read(mut space: Section, d: &mut Diagnostics) -> Vec<Draft> {
     let mut drafts = Vec::new();
-    parameters(space.take_rest(), &TableContext::default(), &mut drafts, d);
+    read_params(space.take_rest(), &TableContext::default(), &mut drafts, d);
     drafts
 }
 
 /// Reads the parameters of a table and appends them to `drafts`.
-pub(super) fn parameters(
+pub(super) fn read_params(
     entries: Vec<(Key, Node)>,
     context: &TableContext,
     drafts: &mut Vec<Draft>,
@@ -40,11 +40,11 @@ pub(super) fn parameters(
             d.push(Diagnostic::error("bad-name", message).at(key.span, "rename it"));
             continue;
         }
-        parameter(key, node, context, drafts, d);
+        read_param(key, node, context, drafts, d);
     }
 }
 
-fn parameter(
+fn read_param(
     key: Key,
     node: Node,
     context: &TableContext,
@@ -55,7 +55,7 @@ fn parameter(
     match node.value {
         NodeValue::Table(table) => match entry::family(&table) {
             Some(main) => entry::read(name, key, (node.span, table), main, context, drafts, d),
-            None if is_group(&table) => group(&name, table, context, drafts, d),
+            None if is_group(&table) => read_group(&name, table, context, drafts, d),
             None => {
                 d.push(rangeless(&name, &key, &table));
                 // The broken draft keeps the name known, so that expressions with it are not
@@ -64,7 +64,7 @@ fn parameter(
             }
         },
         NodeValue::Array(ref items) => {
-            let body = choice::plain(&name, items, &node.span, d).unwrap_or(Body::Broken);
+            let body = choice::read_array(&name, items, &node.span, d).unwrap_or(Body::Broken);
             drafts.push(draft(name, key.span, context, body));
         }
         _ => {
@@ -88,7 +88,7 @@ pub(super) fn draft(name: Name, key: Span, context: &TableContext, body: Body) -
     }
 }
 
-fn group(
+fn read_group(
     name: &Name,
     table: Table,
     context: &TableContext,
@@ -100,7 +100,7 @@ fn group(
         conditions: context.conditions.clone(),
     };
     let entries = take_when(table, &mut context, d);
-    parameters(entries, &context, drafts, d);
+    read_params(entries, &context, drafts, d);
 }
 
 /// Removes the `when` of a group or branch and adds it to the conditions of `context`, so that it
