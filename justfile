@@ -22,11 +22,11 @@ test-fast:
 test:
     cargo test
 
-# Builds the documentation of the library without warnings and, if mdbook is installed, the guide
+# Builds the documentation of the library without warnings, and the guide in target/book
 docs:
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
     RUSTDOCFLAGS="-D warnings" cargo doc -p swath --no-deps --no-default-features --lib
-    if command -v mdbook >/dev/null; then mdbook build docs; fi
+    .ci/book
 
 # Runs the named benchmarks, or all: `just bench suggest`. BENCHMARKS.md has results
 bench *names:

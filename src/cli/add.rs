@@ -15,7 +15,7 @@ use std::path::PathBuf;
 /// Arguments of `swath add`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Parameters that are left out are drawn. Added trials run before all that the sampler proposes, and count towards `trials`."
+    after_help = "Parameters that are left out are drawn. Added trials run before the sampler's proposals, and count towards `trials`."
 )]
 pub(crate) struct Args {
     /// The study (its name or folder; default: the one that ran last), then values: `lr=0.1

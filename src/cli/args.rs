@@ -35,23 +35,23 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Write a sweep file to start from, for a given program
     Init(super::init::Args),
-    /// Check a sweep file, and say what it would do
+    /// Check a sweep file, and show what it would run
     Check(super::check::Args),
     /// Show the trials that `run` would start next, without starting any
     Plan(super::plan::Args),
-    /// Run the trials of a sweep, or go on with them
+    /// Run the trials of a sweep, or resume it
     Run(super::run::Args),
     /// Propose trials and take in results as JSON lines, for a loop of your own
     AskTell(super::ask_tell::Args),
     /// Add a configuration to a study, to be tried next
     Add(super::add::Args),
-    /// Take over trials that ran elsewhere: a `trials.csv`, an Optuna file, any CSV
+    /// Import trials that ran elsewhere: a `trials.csv`, an Optuna file, any CSV
     Import(super::import::Args),
-    /// Tell the run of a study to end
+    /// Stop the run of a study
     Stop(super::stop::Args),
     /// List the trials of a study
     Ls(super::ls::Args),
-    /// Show a study, or all that is known of some trials
+    /// Show a study, or everything recorded about some trials
     Show(super::show::Args),
     /// Print what a trial wrote to its standard output and error
     Logs(super::logs::Args),
@@ -62,11 +62,11 @@ pub(crate) enum Command {
     /// Compare trials of studies and CSV files: groups, means, and whether a difference is more
     /// than noise
     Compare(Box<super::compare::Args>),
-    /// Say why a trial is where it is
+    /// Explain how a trial came to its state
     Why(super::why::Args),
-    /// Say what two trials do not have in common: parameters, code, data, environment, metrics
+    /// Show the differences between two trials: parameters, code, data, environment, metrics
     Diff(super::diff::Args),
-    /// Re-hash data, models and code, and say what is no longer what was recorded
+    /// Hash data, models and code again, and report differences from the record
     Verify(super::verify::Args),
     /// Run a trial again, exactly, in a study of its own, and compare
     Repro(super::repro::Args),
@@ -74,9 +74,9 @@ pub(crate) enum Command {
     Retry(super::retry::Args),
     /// Put trials into the study's trash, or take them out again
     Rm(super::rm::Args),
-    /// Free what a study no longer needs: checkpoints by its policy, and what crashes left
+    /// Free disk space of a study: old checkpoints by its policy, and remains of crashes
     Gc(super::gc::Args),
-    /// Say what this machine can enforce, check a study, or salvage a damaged journal
+    /// Show what this machine can enforce, check a study, or salvage a damaged journal
     Doctor(super::doctor::Args),
     /// Draw a study: history, learning curves, importance, and more
     Plot(super::plot::Args),
@@ -85,7 +85,7 @@ pub(crate) enum Command {
     /// Write the trials of a study, or their reports, as CSV, JSON lines, Parquet or an HTML page,
     /// or make the files of a tracker again
     Export(super::export::Args),
-    /// Say what a sweep's scheduler would have saved on trials that ran already
+    /// Estimate what a sweep's scheduler would have saved on trials that already ran
     Simulate(super::simulate::Args),
     /// Recompute every proposal of a study from its journal
     Replay(super::replay::Args),
@@ -97,6 +97,9 @@ pub(crate) enum Command {
     Completions(super::completions::Args),
     /// Inside a trial: report values, as in `swath report epoch=3 val_loss=0.41`
     Report(super::report::Args),
+    /// Write the man pages of all commands into a folder
+    #[command(hide = true)]
+    Man(super::man::Args),
     #[command(hide = true)]
     Guard(super::guard::Args),
     #[command(hide = true)]

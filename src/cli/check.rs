@@ -21,7 +21,7 @@ pub(crate) struct Args {
     #[arg(value_name = "SWEEP")]
     sweep: PathBuf,
 
-    /// Refuse what is only warned about
+    /// Refuse a sweep file that has warnings
     #[arg(long)]
     strict: bool,
 

@@ -22,7 +22,7 @@ pub(crate) struct Args {
     a: String,
     /// Another
     b: String,
-    /// Also what they have in common
+    /// Also show equal values
     #[arg(long)]
     all: bool,
     /// Print one JSON document

@@ -17,13 +17,14 @@ use std::io::Write as _;
 
 /// Arguments of `swath doctor`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Without a study: only the machine. Exit code 6 if something is wrong.")]
+#[command(
+    after_help = "Without a study, only the machine is checked. Exit code 6: something is wrong."
+)]
 pub(crate) struct Args {
     /// The study (its name or folder)
     study: Option<String>,
 
-    /// Write the study's journal anew from every entry that is good; the damaged one is kept beside
-    /// it
+    /// Rebuild the study's journal from its good entries, and keep the damaged journal beside it
     #[arg(long, requires = "study")]
     salvage: bool,
 

@@ -29,7 +29,7 @@ const ROWS: usize = 1 << 16;
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "swath export [OPTIONS] [STUDY] [TRIALS]\n       swath export <TRACKER> [STUDY]",
-    after_help = "With the name of a tracker (`swath kinds` lists them), what that tracker writes is made again from the journal."
+    after_help = "With the name of a tracker (`swath kinds` lists them), the files of that tracker are made again from the journal."
 )]
 pub(crate) struct Args {
     #[command(flatten)]

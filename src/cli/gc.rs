@@ -18,19 +18,19 @@ use std::io::Write as _;
 /// Arguments of `swath gc`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Removed are checkpoints that `keep` in [run] of the sweep file does not ask for, held \
-models that are neither the one that counts nor the last, and what crashes left half done. Never removed \
-are checkpoints of trials that may go on, and those that the journal calls a model."
+    after_help = "Removes checkpoints that `keep` in [run] of the sweep file does not ask for, held models that \
+are neither the one that counts nor the last, and unfinished files of crashed runs. Never removes \
+checkpoints of trials that may be resumed, or checkpoints that the journal calls a model."
 )]
 pub(crate) struct Args {
     /// The study (its name or folder; default: the one that ran last)
     study: Option<String>,
 
-    /// Only tell what would be removed
+    /// Only show what would be removed
     #[arg(long)]
     dry_run: bool,
 
-    /// Which checkpoints to keep, instead of what the sweep file says: `best and last`
+    /// The policy for checkpoints, instead of the sweep file's: `best and last`
     #[arg(long, value_name = "POLICY", value_parser = Keep::parse)]
     keep: Option<Keep>,
 

@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 /// Arguments of `swath import`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Imported trials never count towards `trials`. What the file lacks is filled with a parameter's `default`; what does not fit the \
-space is kept outside. The same file again imports only what is new."
+    after_help = "Imported trials never count towards `trials`. A parameter that the file lacks gets its `default`. A trial outside of the \
+space is kept, and counts for nothing. A second import of the same file adds only new trials."
 )]
 pub(crate) struct Args {
-    /// The sweep file, whose study is made if there is none, or a study
+    /// A sweep file, whose study is created if it does not exist, or a study
     #[arg(value_name = "SWEEP|STUDY")]
     target: String,
 
@@ -25,7 +25,7 @@ pub(crate) struct Args {
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
-    /// The file's name for one of ours: `--map lr=learning_rate --map val_loss=loss`
+    /// Map a name of the file to a name of the sweep: `--map lr=learning_rate --map val_loss=loss`
     #[arg(long, value_name = "OURS=THEIRS", value_parser = pair)]
     map: Vec<(String, String)>,
 

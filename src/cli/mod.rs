@@ -25,6 +25,7 @@ pub(crate) mod kinds;
 pub(crate) mod logs;
 pub(crate) mod ls;
 mod made;
+pub(crate) mod man;
 pub(crate) mod output;
 mod page;
 mod paste;
@@ -142,5 +143,6 @@ fn dispatch(command: &Command, context: &mut Context) -> Result<Code, Failure> {
         Command::Kinds(args) => kinds::run(args, context),
         Command::Schema(args) => schema::run(args, context),
         Command::Completions(args) => completions::run(args, context),
+        Command::Man(args) => man::run(args, context),
     }
 }

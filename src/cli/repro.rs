@@ -29,13 +29,13 @@ const LAST_WORDS: usize = 12;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "The code is checked out anew (commit and uncommitted changes), the data is hashed first, and the repetition is kept as the \
-study `STUDY-repro-TRIAL`; the original is only read. Exit code 6: something came out differently."
+study `STUDY-repro-TRIAL`; the original is only read. Exit code 6: a result differs."
 )]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) which: Which,
 
-    /// How far numbers may be apart, relative to the larger
+    /// The largest relative difference of two numbers that count as equal
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     pub(crate) rtol: f64,
 
@@ -43,11 +43,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     pub(crate) ignore: Vec<String>,
 
-    /// Run even if data or code are not what they were
+    /// Run even if data or code have changed
     #[arg(long)]
     pub(crate) anyway: bool,
 
-    /// Where the project is now, if it has moved
+    /// The folder of the project, if it has moved
     #[arg(long, value_name = "DIR")]
     pub(crate) workdir: Option<PathBuf>,
 

@@ -10,7 +10,7 @@ use crate::study::{Event, Origin, Timestamp, TrialState};
 /// Arguments of `swath retry`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Without trials: all that failed. They wait then, and the next `swath run` starts them first, as further attempts."
+    after_help = "Without trials, all failed trials are retried. The next `swath run` starts them first, as further attempts."
 )]
 pub(crate) struct Args {
     #[command(flatten)]

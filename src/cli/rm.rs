@@ -12,7 +12,7 @@ use crate::study::{Timestamp, Trial, TrialId, TrialState};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Removed trials count for nothing: `ls`, `compare`, `trials.csv` and the sampler leave them out, and `run` starts others in \
-their place. Their ids are not given again. Their folders lie in `trash/` inside the study; `swath gc --trash` empties it."
+their place. Their ids are never reused. Their folders lie in `trash/` inside the study; `swath gc --trash` empties it."
 )]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -10,23 +10,23 @@ use crate::study::Closing;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Run the trials of a sweep, or go on with them
+/// Run the trials of a sweep, or resume it
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The sweep file
     #[arg(value_name = "SWEEP")]
     sweep: PathBuf,
-    /// How many trials to run at a time, instead of what the sweep file says
+    /// The number of trials to run at a time, instead of the sweep file's
     #[arg(long, short, value_name = "N")]
     jobs: Option<std::num::NonZeroUsize>,
     /// The GPUs to use, as the driver numbers them, instead of all there are; only for a sweep that
     /// says `gpus`
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     gpus: Option<Vec<String>>,
-    /// End this run after a time such as `10m`; the same command goes on later
+    /// End this run after a time such as `10m`; the same command resumes it later
     ///
-    /// Trials that still run are told to stop, and wait for the next run. `time` under `[limits]`
-    /// in the sweep file is the limit of all runs together.
+    /// Trials that still run are stopped, and resume in the next run. `time` under `[limits]` in the
+    /// sweep file is the limit of all runs together.
     #[arg(long, value_name = "DURATION", value_parser = run_time)]
     time: Option<Duration>,
     /// Write every event as a JSON line to standard output
@@ -38,7 +38,7 @@ pub(crate) struct Args {
     /// Refuse a sweep file that has warnings
     #[arg(long)]
     strict: bool,
-    /// Run in the background: what it says goes to `run.log` in the study's folder
+    /// Run in the background, with messages in `run.log` in the study's folder
     #[arg(long, conflicts_with = "json")]
     detach: bool,
 }

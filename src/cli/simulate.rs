@@ -24,12 +24,12 @@ pub(crate) struct Args {
     #[arg(value_name = "SWEEP")]
     sweep: PathBuf,
 
-    /// Whose learning curves to replay: a study (its name or folder), or a CSV file with a row for
-    /// each trial
+    /// The learning curves to replay: of a study (its name or folder), or of a CSV file with a row
+    /// for each trial
     #[arg(long, value_name = "STUDY|FILE")]
     from: String,
 
-    /// How many trials run at a time, instead of what the sweep file says
+    /// The number of trials that run at a time, instead of the sweep file's
     #[arg(long, short, value_name = "N")]
     jobs: Option<std::num::NonZeroUsize>,
 
@@ -37,7 +37,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 20)]
     orders: u32,
 
-    /// Also write the learning curves to this file, as such a CSV
+    /// Also write the learning curves to this CSV file
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
 

@@ -20,8 +20,7 @@ pub(crate) struct Args {
     #[arg(long)]
     now: bool,
 
-    /// Do not end it, but run so many trials at a time from now on: fewer, or more than it was
-    /// started with
+    /// Change the number of trials that run at a time, instead of stopping the run
     #[arg(long, value_name = "N", conflicts_with_all = ["drain", "now"])]
     jobs: Option<std::num::NonZeroUsize>,
 }

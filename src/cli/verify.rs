@@ -16,7 +16,7 @@ use std::path::PathBuf;
 /// Arguments of `swath verify`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Everything is read again, with all cores. Exit code 6: something is no longer what it was. Without trials: all of the study."
+    after_help = "Every recorded file is read again, with all cores. Exit code 6: something has changed. Without trials, the whole study is checked."
 )]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -26,7 +26,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = Subject::ALL.map(|(name, _)| name))]
     pub(crate) only: Vec<String>,
 
-    /// Where the project is now, if it has moved
+    /// The folder of the project, if it has moved
     #[arg(long, value_name = "DIR")]
     pub(crate) workdir: Option<PathBuf>,
 

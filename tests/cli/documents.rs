@@ -72,6 +72,38 @@ fn the_page_of_commands_is_what_the_binary_says() {
     assert_eq!(page.len(), written.len(), "run it with SWATH_BLESS=1");
 }
 
+#[test]
+fn every_listed_command_has_a_man_page_and_no_other() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let pages = folder.path().join("man1");
+    let mut swath = Command::new(env!("CARGO_BIN_EXE_swath"));
+    let written = swath.arg("man").arg(&pages).output().expect("it runs");
+    assert!(written.status.success(), "{written:?}");
+    let files = fs::read_dir(&pages).expect("the folder can be read");
+    let names = files.map(|file| file.expect("an entry").file_name());
+    let names: BTreeSet<_> = names
+        .map(|name| name.into_string().expect("UTF-8"))
+        .collect();
+    let overview = help(None);
+    let listed = commands(&overview)
+        .into_iter()
+        .map(|command| format!("swath-{command}.1"));
+    assert_eq!(names, listed.chain(["swath.1".to_owned()]).collect());
+}
+
+#[test]
+fn man_pages_that_cannot_be_written_are_an_error_that_names_the_folder() {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    let mut swath = Command::new(env!("CARGO_BIN_EXE_swath"));
+    let refused = swath.arg("man").arg(file.path()).output().expect("it runs");
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let message = String::from_utf8(refused.stderr).expect("UTF-8");
+    assert!(
+        message.contains(&file.path().display().to_string()),
+        "{message}"
+    );
+}
+
 /// Returns the pages to which a document links, relative to the root of the repository.
 fn linked_pages(document: &str) -> BTreeSet<PathBuf> {
     let folder = Path::new(document).parent().expect("a folder").to_owned();
@@ -119,6 +151,70 @@ fn the_book_and_the_lists_of_pages_name_every_page_and_no_other() {
             .collect();
         assert!(unlisted.is_empty(), "{list} does not name {unlisted:?}");
     }
+}
+
+/// Returns the anchors of a page's headings, as hosts and mdBook make them.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let mut inside_code = false;
+    let mut anchors = BTreeSet::new();
+    for line in page.lines() {
+        inside_code ^= line.starts_with("```");
+        if !inside_code && line.starts_with('#') {
+            let title = line.trim_start_matches('#').trim().to_lowercase();
+            let kept = title
+                .chars()
+                .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+            anchors.insert(kept.collect::<String>().replace(' ', "-"));
+        }
+    }
+    anchors
+}
+
+/// Returns the text of a page without blocks of code and code in back quotes.
+fn prose(page: &str) -> String {
+    let mut inside_code = false;
+    let mut prose = String::new();
+    for line in page.lines() {
+        inside_code ^= line.starts_with("```");
+        if !inside_code {
+            prose.extend(line.split('`').step_by(2));
+            prose.push('\n');
+        }
+    }
+    prose
+}
+
+#[test]
+fn every_link_of_the_documents_leads_to_a_file_and_a_heading() {
+    let mut documents: Vec<PathBuf> = ["", "docs"]
+        .iter()
+        .flat_map(|folder| fs::read_dir(root().join(folder)).expect("it can be read"))
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .collect();
+    documents.sort();
+    let mut dead = Vec::new();
+    for document in documents {
+        let text = fs::read_to_string(&document).expect("the page can be read");
+        let prose = prose(&text);
+        let links = prose
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split_once(')'));
+        for (target, _) in links.filter(|(target, _)| !target.contains("://")) {
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let path = match file {
+                "" => document.clone(),
+                file => document.with_file_name("").join(file),
+            };
+            let is_heading =
+                || anchors(&fs::read_to_string(&path).unwrap_or_default()).contains(anchor);
+            if !path.exists() || !anchor.is_empty() && !is_heading() {
+                dead.push(format!("{}: {target}", document.display()));
+            }
+        }
+    }
+    assert!(dead.is_empty(), "{dead:#?}");
 }
 
 /// Adds the quoted names that begin with `SWATH_` in the code of a folder to `names`.

@@ -5,6 +5,10 @@
 //! line that is only `…` for any number of lines. A command without output below it may print
 //! anything. All commands of a page run in one fresh copy of `sweeps`, `examples` and `data`, in
 //! order, and must succeed. A page shows a failure as `$ swath …; echo "exit $?"`.
+//!
+//! A block whose fence ends in `file=NAME` is the text of that file, which the commands find in
+//! their folder. Blocks fenced as `console needs=…` need Python packages: `tests/interop/guides.py`
+//! runs them.
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
@@ -45,6 +49,22 @@ fn shown_in(page: &str) -> Vec<Shown> {
     all
 }
 
+/// Returns the names and the texts of the files that a page shows.
+fn files_in(page: &str) -> Vec<(String, String)> {
+    let (mut files, mut inside) = (Vec::<(String, String)>::new(), false);
+    for line in page.lines() {
+        if let Some(info) = line.strip_prefix("```") {
+            let name = info.split_once(" file=").map(|(_, name)| name.to_owned());
+            inside = name.is_some();
+            files.extend(name.map(|name| (name, String::new())));
+        } else if let Some((_, text)) = files.last_mut().filter(|_| inside) {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    files
+}
+
 /// Returns whether the printed lines match the documented ones, of which `…` alone matches any
 /// number of lines.
 fn agrees(shown: &[String], printed: &[&str]) -> bool {
@@ -77,13 +97,19 @@ fn run_page(page: &Path) {
     for folder in ["sweeps", "examples", "data"] {
         copy(&root.join(folder), &place.path().join(folder));
     }
+    let text = fs::read_to_string(page).unwrap();
+    for (name, content) in files_in(&text) {
+        let file = place.path().join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, content).unwrap();
+    }
     let binary = Path::new(env!("CARGO_BIN_EXE_swath")).parent().unwrap();
     let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
     for Shown {
         line,
         command,
         output,
-    } in shown_in(&fs::read_to_string(page).unwrap())
+    } in shown_in(&text)
     {
         let Some(command) = translated(&command) else {
             continue;
@@ -202,4 +228,13 @@ fn a_page_is_read_as_commands_with_their_output() {
             (9, "two".into(), vec![])
         ]
     );
+}
+
+#[test]
+fn a_block_that_names_a_file_is_its_text_and_other_blocks_are_no_files() {
+    let page = "```python file=a/train.py\nprint(1)\n\n```\n```toml\nx = 1\n```\n\
+        ```toml file=b.toml\ny = 2\n```\ntext\n";
+    let files = [("a/train.py", "print(1)\n\n"), ("b.toml", "y = 2\n")];
+    let files = files.map(|(name, text)| (name.to_owned(), text.to_owned()));
+    assert_eq!(files_in(page), files);
 }

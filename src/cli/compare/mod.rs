@@ -30,11 +30,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "COLUMN,…")]
     pub(crate) by: Option<String>,
 
-    /// What to compare (default: the objective)
+    /// The column to compare (default: the objective)
     #[arg(long, short = 'm', value_name = "COLUMN")]
     pub(crate) metric: Option<String>,
 
-    /// Whether small or large is good (default: as the objective says)
+    /// Whether small or large values are better (default: that of the objective)
     #[arg(long, value_name = "min|max", value_parser = ["min", "max"])]
     pub(crate) goal: Option<String>,
 
@@ -62,7 +62,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "COLUMN,…")]
     pub(crate) drop: Option<String>,
 
-    /// What pairs the trials of two groups
+    /// The columns that pair the trials of two groups
     #[arg(long, value_name = "NAME,…", default_value = "seed")]
     pub(crate) pair: String,
 
@@ -70,11 +70,11 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "pair")]
     pub(crate) unpaired: bool,
 
-    /// How a difference is tested: by means (Welch, paired t) or by ranks (Mann-Whitney, Wilcoxon)
+    /// The test of a difference: of means (Welch, paired t) or ranks (Mann-Whitney, Wilcoxon)
     #[arg(long, value_name = "t|rank", value_parser = ["t", "rank"], default_value = "t")]
     pub(crate) test: String,
 
-    /// How the interval of a mean is found: Student's t, or bootstrap (5 trials or more)
+    /// The interval of a mean: Student's t, or bootstrap (5 trials or more)
     #[arg(long, value_name = "t|bootstrap", value_parser = ["t", "bootstrap"], default_value = "t")]
     pub(crate) interval: String,
 

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 #[command(after_help = kinds())]
 pub(crate) struct Args {
-    /// What to plot, see below
+    /// The kind of plot, see below
     #[arg(value_name = "KIND")]
     kind: String,
 

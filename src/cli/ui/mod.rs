@@ -21,7 +21,7 @@ const MOST_READERS: usize = 32;
 /// Arguments of `swath ui`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The studies (names or folders; default: those that run now, or else the one that ran last)
+    /// The studies (names or folders; default: the studies that run now, else the one that ran last)
     #[arg(value_name = "STUDY")]
     studies: Vec<String>,
 
@@ -56,7 +56,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         .map(|view| plain(&view.study.header().name).into_owned())
         .collect();
     context.out.say(format_args!(
-        "shows {} to this machine until Ctrl-C; whoever has the address can read along",
+        "shows {} to this machine until Ctrl-C; anyone with the address can read it",
         shown.join(", ")
     ));
     serve(&listener, &guard, &mut views);

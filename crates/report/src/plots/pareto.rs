@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) const KIND: Kind = Kind {
     name: "pareto",
-    about: "the objectives against each other, and the trials that none beats",
+    about: "the objectives against each other, with the Pareto front",
     figure,
 };
 

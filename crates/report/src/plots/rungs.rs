@@ -9,7 +9,7 @@ use serde::Serialize;
 
 pub(super) const KIND: Kind = Kind {
     name: "rungs",
-    about: "how many trials came to each rung, and what became of them there",
+    about: "the number of trials that reached each rung, stopped there or went on",
     figure,
 };
 

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 pub(super) const KIND: Kind = Kind {
     name: "timeline",
-    about: "what ran in which slot, when, and how it ended",
+    about: "the trials in each slot over time, and how they ended",
     figure,
 };
 
