@@ -332,12 +332,12 @@ fn compare<K: Ord>(a: &(&[f64], K), b: &(&[f64], K)) -> std::cmp::Ordering {
 fn crowding_distances(scores: &[&[f64]], front: &[usize]) -> Vec<f64> {
     let mut distances = vec![0.0; front.len()];
     let objectives = front.first().map_or(0, |point| scores[*point].len());
-    for objective in 0..objectives {
-        // Halves, because the difference of two finite numbers can be infinite.
-        let values: Vec<f64> = front
-            .iter()
-            .map(|point| scores[*point][objective] / 2.0)
-            .collect();
+    // Halves, because the difference of two finite numbers can be infinite.
+    let columns = (0..objectives).map(|objective| -> Vec<f64> {
+        let column = front.iter().map(|point| scores[*point][objective] / 2.0);
+        column.collect()
+    });
+    for values in columns {
         let mut sorted: Vec<usize> = (0..front.len()).collect();
         sorted.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
         let (Some(first), Some(last)) = (sorted.first(), sorted.last()) else {
