@@ -308,10 +308,7 @@ mod tests {
             parse_error("mean(lr * 2)").message,
             "`mean` takes the name of a metric"
         );
-        assert_eq!(
-            parse_error("acc@x").message,
-            "a step should stand behind `@`"
-        );
+        assert_eq!(parse_error("acc@x").message, "expected a step after `@`");
         assert_eq!(
             parse_error("mena(acc)").hint.as_deref(),
             Some("did you mean `mean`?")
