@@ -132,7 +132,8 @@ pub(super) fn contents(
                 ("maximises", "min")
             };
             let message = format!(
-                "the Optuna study `{}` {verb} the objective that the sweep calls `{}`, whose goal is `{goal}`",
+                "the Optuna study `{}` {verb} the objective that the sweep calls `{}`, whose goal is \
+                 `{goal}`",
                 study.name, objective.metric
             );
             return Err(ImportError::unfit(

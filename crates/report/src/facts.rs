@@ -280,7 +280,7 @@ impl Facts {
                     .unwrap_or_default();
                 self.add(
                     Section::Environment,
-                    &format!("gpu {index}"),
+                    format!("gpu {index}"),
                     format!("{}{memory}{driver}", gpu.name),
                 );
             }
@@ -301,7 +301,7 @@ impl Facts {
             }
         }
         for (name, value) in &environment.variables {
-            self.add(Section::Environment, &format!("${name}"), value.clone());
+            self.add(Section::Environment, format!("${name}"), value.clone());
         }
     }
 

@@ -197,7 +197,8 @@ pub fn closing(reason: &Closing) -> &'static str {
         Closing::RunTime => "the time limit of this run (`--time`) was reached",
         Closing::FailureLimit => "the failure limit was reached",
         Closing::DiskLimit => {
-            "the study's folder takes more than `limits.disk`; `swath gc` deletes files that are no longer needed"
+            "the study's folder takes more than `limits.disk`; `swath gc` deletes files that are \
+             no longer needed"
         }
         Closing::CircuitBreaker => "several trials in a row failed within seconds",
         Closing::SearchFailed => "the program of the sampler or of the scheduler failed",

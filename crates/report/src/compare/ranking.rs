@@ -68,8 +68,8 @@ impl<'a> Ranking<'a> {
         }
     }
 
-    /// Sorts the groups by a column, the smallest first, or the largest first if `descending`. Groups
-    /// without a value come last either way.
+    /// Sorts the groups by a column, the smallest first, or the largest first if `descending`.
+    /// Groups without a value come last either way.
     pub fn sort_by(&mut self, formula: &Formula, descending: bool) {
         self.groups.sort_by_cached_key(|(group, _)| Key {
             value: group.value(formula),

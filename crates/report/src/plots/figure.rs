@@ -3,7 +3,7 @@
 
 use crate::number;
 
-/// A complete plot.
+/// A plot as data, independent of the output format.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Figure {
     /// The title of the plot.
@@ -36,7 +36,7 @@ pub struct Panel {
 pub struct Guide {
     /// The name of the measured quantity; empty for no label.
     pub label: String,
-    /// The scale.
+    /// The mapping of values to positions, and its ticks.
     pub scale: Scale,
 }
 
@@ -134,7 +134,7 @@ impl Figure {
         }
     }
 
-    /// Adds a note.
+    /// Appends a note, to be shown below the plot.
     #[must_use]
     pub fn note(mut self, note: impl Into<String>) -> Self {
         self.notes.push(note.into());

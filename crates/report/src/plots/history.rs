@@ -36,7 +36,7 @@ pub struct History {
     pub failed: Vec<u32>,
     /// Id and value of each new incumbent.
     pub best: Vec<(u32, f64)>,
-    /// The highest id.
+    /// The highest id among the trials of the plot; 0 without trials.
     pub last: u32,
 }
 
@@ -283,8 +283,8 @@ fn figure(inputs: &[Input<'_>]) -> Figure {
     figure
 }
 
-/// Returns ids and values as points. A value beyond the scale is drawn at its edge; a note below the
-/// plot gives the number of such values.
+/// Returns ids and values as points. A value beyond the scale is moved to its edge; a note below
+/// the plot gives the number of such values.
 fn clipped(values: &[(u32, f64)], scale: &Scale) -> Vec<(f64, f64)> {
     let points = values.iter().map(|(id, value)| {
         let value = match scale {

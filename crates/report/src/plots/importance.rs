@@ -81,7 +81,7 @@ pub struct Fitted {
     /// The forest over the unit cube of the parameters.
     pub forest: Forest,
     /// Number of complete trials, including those that were not used.
-    pub of: usize,
+    pub complete: usize,
 }
 
 impl Fitted {
@@ -90,8 +90,7 @@ impl Fitted {
     #[must_use]
     pub fn of(input: &Input<'_>) -> Option<Self> {
         let complete = input.complete();
-        let of = complete.len();
-        if of < FEW {
+        if complete.len() < FEW {
             return None;
         }
         let chosen = super::thinned(&complete, MAX_TRIALS);
@@ -106,7 +105,7 @@ impl Fitted {
             axes,
             target,
             forest,
-            of,
+            complete: complete.len(),
         })
     }
 }
@@ -180,17 +179,18 @@ fn warnings(fitted: &Fitted) -> Vec<String> {
     }
     match fitted.forest.explained {
         Some(explained) if explained < EXPLAINED => warnings.push(format!(
-            "caution: the forest explains {:.0} % of the variance in trials that it was not grown on; \
-             the ranking may be chance",
+            "caution: the forest explains {:.0} % of the variance in trials that it was not grown \
+             on; the ranking may be chance",
             explained.max(0.0) * 100.0
         )),
-        None => warnings.push("caution: too few trials to check the predictions of the forest".to_owned()),
+        None => warnings
+            .push("caution: too few trials to check the predictions of the forest".to_owned()),
         Some(_) => {}
     }
     if few_dominate(&fitted.target) {
         warnings.push(
-            "caution: a few extreme values make most of the variance; leave them out with `--where` to \
-             see the importance for the others"
+            "caution: a few extreme values make up most of the variance; leave them out with \
+             `--where` to see the importance for the others"
                 .to_owned(),
         );
     }
@@ -226,13 +226,13 @@ fn study_figure(input: &Input<'_>) -> Figure {
     let mut figure = Figure::new(input.title(&format!("importance for {}", data.metric)));
     figure.columns = 2;
     figure.notes.clone_from(&data.warnings);
-    let of = if fitted.of > data.trials {
-        format!(" of {}", fitted.of)
+    let of_complete = if fitted.complete > data.trials {
+        format!(" of {}", fitted.complete)
     } else {
         String::new()
     };
     figure.notes.push(format!(
-        "{}{of} trials; single parameters explain {:.0} % of the variance, interactions between \
+        "{}{of_complete} trials; single parameters explain {:.0} % of the variance, interactions between \
          parameters the rest",
         data.trials,
         data.alone.min(1.0) * 100.0

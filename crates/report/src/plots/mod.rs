@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 /// A study and the selection of it that is plotted.
 pub struct Input<'a> {
-    /// The study.
+    /// The study that the trials belong to.
     pub study: &'a Study,
     /// The reports and attempts of the study.
     pub chronicle: &'a Chronicle,

@@ -33,7 +33,7 @@ pub struct Parallel {
     pub trials: Vec<u32>,
     /// The objective of each trial.
     pub values: Vec<f64>,
-    /// The parameters.
+    /// The parameters in which the trials differ, in the order of the sweep file.
     pub axes: Vec<Axis>,
 }
 

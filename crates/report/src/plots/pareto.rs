@@ -93,7 +93,8 @@ fn study_figure(input: &Input<'_>) -> Figure {
     }
     if data.objectives.len() > 2 {
         figure.notes.push(
-            "the front is that of all objectives; with two of them alone, a trial on it may look dominated"
+            "the front is that of all objectives; with two of them alone, a trial on it may look \
+             dominated"
                 .to_owned(),
         );
     }
