@@ -16,7 +16,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) which: Which,
 
-    /// Show this many
+    /// Show this many trials
     #[arg(short = 'n', long, value_name = "N")]
     pub(crate) count: Option<usize>,
 
@@ -43,28 +43,27 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let found = args.which.find(context)?;
     let study = &found.study;
-    let several = study.header().objectives.len() > 1;
-    let allowed = found.is_selective().then(|| found.trials()).transpose()?;
-    let mut ranked = if several {
+    let has_several_objectives = study.header().objectives.len() > 1;
+    let selected = found.is_selective().then(|| found.trials()).transpose()?;
+    let mut ranked = if has_several_objectives {
         rank::pareto(study)
     } else {
         rank::best(study, usize::MAX)
     };
     // The ranking covers the whole study; the selection only filters it.
-    if let Some(allowed) = allowed {
-        let ids: std::collections::BTreeSet<_> = allowed.iter().map(|trial| trial.id).collect();
+    if let Some(selected) = selected {
+        let ids: std::collections::BTreeSet<_> = selected.iter().map(|trial| trial.id).collect();
         ranked.retain(|trial| ids.contains(&trial.id));
     }
-    ranked.truncate(
-        args.count
-            .unwrap_or(if several && !args.toml && !args.args && !args.model {
-                usize::MAX
-            } else {
-                1
-            }),
-    );
+    ranked.truncate(args.count.unwrap_or(
+        if has_several_objectives && !args.toml && !args.args && !args.model {
+            usize::MAX
+        } else {
+            1
+        },
+    ));
     if ranked.is_empty() {
-        return Err(none(study));
+        return Err(no_success(study));
     }
     let feasible = ranked
         .iter()
@@ -77,7 +76,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if args.json {
         let rows: Vec<_> = ranked.iter().map(|trial| json::row(study, trial)).collect();
         let volume = front::volume(study)
-            .map(|found| json!({ "volume": found.volume, "reference": found.reference }));
+            .map(|front| json!({ "volume": front.volume, "reference": front.reference }));
         out.json(&json!({
             "version": JSON_VERSION, "study": study.header().name, "best": rows, "feasible": feasible, "hypervolume": volume,
         }))?;
@@ -122,7 +121,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     }
     if !feasible && !args.json {
         context.out.warn(
-            "no trial keeps the outcome constraints: the best of those that break them is shown",
+            "no trial satisfies the outcome constraints; the best of the other trials is shown",
         );
     } else if args.args {
         // Arguments have no room for a remark, so violated constraints are warned about on standard
@@ -151,16 +150,16 @@ fn infeasible(study: &Study, best: Option<&Trial>) -> Failure {
     });
     Failure::new(
         Code::NoSuccess,
-        "no trial keeps the outcome constraints, so there are no arguments to use",
+        "no trial satisfies the outcome constraints, so there are no arguments to print",
     )
     .hint(format!(
-        "the best of those that break them is {best}; `swath best` shows its parameters"
+        "the best of the other trials is {best}; `swath best` shows its parameters"
     ))
 }
 
 /// Returns a trial as a `[[point]]` with a comment that states its origin.
 fn point(study: &Study, trial: &Trial) -> String {
-    let from = format!(
+    let comment = format!(
         "# trial {} of {}: {}",
         trial.id,
         study.header().name,
@@ -168,7 +167,7 @@ fn point(study: &Study, trial: &Trial) -> String {
     );
     format!(
         "[[point]]  {}\n{}",
-        plain(&from),
+        plain(&comment),
         paste::toml(&trial.params)
     )
 }
@@ -179,12 +178,12 @@ fn no_model(trial: &Trial) -> Failure {
     Failure::new(Code::NoSuccess, message).hint(hint)
 }
 
-fn none(study: &Study) -> Failure {
+fn no_success(study: &Study) -> Failure {
     let failure = Failure::new(Code::NoSuccess, "no trial has succeeded");
     match study.counts().failed {
         0 => failure.hint(summary::counts(study)),
         _ => failure.hint(
-            "`swath ls failed` lists what went wrong, `swath logs TRIAL` shows what a trial wrote",
+            "`swath ls failed` lists the causes, `swath logs TRIAL` shows the output of a trial",
         ),
     }
 }
@@ -237,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn it_can_be_pasted_into_a_sweep_file_or_a_command() {
+    fn the_best_trial_can_be_pasted_into_a_sweep_file_or_a_command() {
         let toml = best(
             &world(),
             &Args {
@@ -267,12 +266,12 @@ mod tests {
     #[test]
     fn the_model_of_the_best_report_is_printed_as_a_path() {
         let mut demo = world();
-        let ask = Args {
+        let arguments = Args {
             model: true,
             ..args()
         };
         assert_eq!(
-            best(&demo, &ask).unwrap_err().message,
+            best(&demo, &arguments).unwrap_err().message,
             "trial 2 recorded no model"
         );
         let trial = demo.start(&[]);
@@ -294,11 +293,11 @@ mod tests {
             );
         }
         demo.end(trial, Exit::Done);
-        assert_eq!(best(&demo, &ask).unwrap(), "epoch 1.bin\n");
+        assert_eq!(best(&demo, &arguments).unwrap(), "epoch 1.bin\n");
     }
 
     #[test]
-    fn the_best_among_some_trials_is_found() {
+    fn a_selection_limits_the_trials_among_which_the_best_is_chosen() {
         let which = Which {
             words: Vec::new(),
             condition: Some("lr > 0.01".into()),
@@ -324,6 +323,14 @@ mod tests {
             shown,
             "trial  loss  acc  time\n    2   0.3  0.8    2s\n    1   0.5  0.9    2s\n"
         );
+    }
+
+    fn best_json(demo: &Demo) -> serde_json::Value {
+        let arguments = Args {
+            json: true,
+            ..args()
+        };
+        serde_json::from_str(&best(demo, &arguments).unwrap()).unwrap()
     }
 
     fn with_limit(values: &[f64]) -> Demo {
@@ -354,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_of_a_trial_that_breaks_a_limit_are_refused_and_views_say_so() {
+    fn arguments_of_an_infeasible_trial_are_refused_and_other_output_names_the_constraint() {
         let demo = with_limit(&[4.0, 3.0]);
         let refused = best(
             &demo,
@@ -368,7 +375,7 @@ mod tests {
         assert!(
             refused
                 .message
-                .contains("no trial keeps the outcome constraints"),
+                .contains("no trial satisfies the outcome constraints"),
             "{refused:?}"
         );
         assert!(
@@ -390,27 +397,16 @@ mod tests {
                 "{out}"
             );
             assert!(
-                err.contains("no trial keeps the outcome constraints"),
+                err.contains("no trial satisfies the outcome constraints"),
                 "{err}"
             );
         }
-        let json = |demo: &Demo| -> serde_json::Value {
-            let text = best(
-                demo,
-                &Args {
-                    json: true,
-                    ..args()
-                },
-            )
-            .unwrap();
-            serde_json::from_str(&text).unwrap()
-        };
-        assert_eq!(json(&demo)["feasible"], false);
-        let kept = with_limit(&[4.0, 1.0]);
-        assert_eq!(json(&kept)["feasible"], true);
+        assert_eq!(best_json(&demo)["feasible"], false);
+        let feasible = with_limit(&[4.0, 1.0]);
+        assert_eq!(best_json(&feasible)["feasible"], true);
         assert_eq!(
             best(
-                &kept,
+                &feasible,
                 &Args {
                     args: true,
                     ..args()

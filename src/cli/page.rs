@@ -4,6 +4,7 @@
 use super::Context;
 use super::exit::{Code, Failure};
 use super::studies::Which;
+use crate::report::formula::study::ReadError;
 use crate::report::page::Page;
 use crate::report::select::Condition;
 use crate::report::text::plain;
@@ -55,13 +56,10 @@ pub(super) fn write(page: Option<&Page>, title: &str, out: &mut dyn Write) -> io
 /// Runs `swath export --html FILE`: writes the page with the selected trials to `path`.
 pub(super) fn export(path: &Path, which: &Which, context: &mut Context) -> Result<Code, Failure> {
     let views = super::plot::open(&which.words, None, context)?;
-    let condition = |view: &View| {
-        let text = which.condition.as_deref();
-        text.map(|text| Condition::parse(text, &view.study, &view.dir))
-            .transpose()
-    };
-    let conditions: Vec<Option<Condition>> =
-        views.iter().map(condition).collect::<Result<_, _>>()?;
+    let conditions: Vec<Option<Condition>> = views
+        .iter()
+        .map(|view| condition(which, view))
+        .collect::<Result<_, _>>()?;
     let page = Page::only(&views, &conditions);
     let names: Vec<&str> = views
         .iter()
@@ -78,6 +76,12 @@ pub(super) fn export(path: &Path, which: &Which, context: &mut Context) -> Resul
         .out
         .say(format_args!("page: {}", plain(&path.display().to_string())));
     Ok(Code::Done)
+}
+
+fn condition(which: &Which, view: &View) -> Result<Option<Condition>, ReadError> {
+    let text = which.condition.as_deref();
+    text.map(|text| Condition::parse(text, &view.study, &view.dir))
+        .transpose()
 }
 
 /// Returns the content security policy of the page. It allows the page's own two scripts and style
@@ -138,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_built_in_could_end_its_element() {
+    fn no_embedded_script_or_style_contains_an_end_tag() {
         for text in [LIBRARY, SCRIPT, STYLE] {
             let text = text.to_ascii_lowercase();
             assert!(
@@ -178,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_some_trials_holds_no_others_and_none_from_the_trash() {
+    fn a_page_contains_only_the_selected_trials_and_none_from_the_trash() {
         let mut world = Demo::new(&["x"]);
         for x in [1.0, 2.0, 3.0] {
             world.complete(&[("x", Value::Float(x))], &[("val_loss", x)]);

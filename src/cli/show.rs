@@ -272,7 +272,7 @@ fn show_trial(
     show_records(out, found, trial)?;
     made::show(out, record, trial.id)?;
     if summary::cause(trial.exit.as_ref()).is_some() {
-        tail::show_last_words(out, &found.dir.trial(trial.id), tail::LAST_WORDS)?;
+        tail::show_log_tail(out, &found.dir.trial(trial.id), tail::LOG_LINES)?;
     }
     Ok(())
 }

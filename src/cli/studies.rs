@@ -106,17 +106,17 @@ impl Found {
             [trial] => Ok(trial),
             [] => Err(self.nothing()),
             several => Err(Failure::usage(format!(
-                "{} trials are meant, but only one can be",
+                "{} trials are selected, but this command takes only one",
                 several.len()
             ))
-            .hint("name one by its number")),
+            .hint("select one by its number")),
         }
     }
 
     /// Returns the failure for a selection that matches no trial.
     pub(crate) fn nothing(&self) -> Failure {
         let name = plain(&self.study.header().name).into_owned();
-        Failure::usage(format!("no such trial in `{name}`"))
+        Failure::usage(format!("`{name}` has no such trial"))
             .hint(format!("`swath ls {name}` lists its trials"))
     }
 }
@@ -163,28 +163,27 @@ pub(crate) fn named(logs: &Path, word: &str) -> Result<StudyDir, Failure> {
         plain(word),
         logs.display()
     ));
-    let known = all(logs);
-    let names: Vec<_> = known.iter().map(|(name, _)| name.as_str()).collect();
+    let studies = all(logs);
+    let names: Vec<_> = studies.iter().map(|(name, _)| name.as_str()).collect();
     Err(match nearest(word, names.iter().copied()) {
         Some(near) => failure.hint(format!("did you mean `{}`?", plain(near))),
         None if names.is_empty() => {
-            failure.hint("`--logs DIR` or SWATH_LOGS says where the studies are")
+            failure.hint("`--logs DIR` or SWATH_LOGS sets the folder of the studies")
         }
-        None => failure.hint(format!("there are: {}", plain(&names.join(", ")))),
+        None => failure.hint(format!("the studies are: {}", plain(&names.join(", ")))),
     })
 }
 
 /// Finds the study with the most recently written journal.
 pub(crate) fn latest(logs: &Path) -> Result<StudyDir, Failure> {
-    // A repetition by `swath repro` is skipped: users inspect it by its name.
-    let own = |(name, _): &(String, SystemTime)| !StudyDir::new(logs, name).repro().exists();
     let newest = all(logs)
         .into_iter()
-        .filter(own)
+        // A repetition by `swath repro` is skipped: users inspect it by its name.
+        .filter(|(name, _)| !StudyDir::new(logs, name).repro().exists())
         .max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(&a.0)));
     newest.map(|(name, _)| StudyDir::new(logs, &name)).ok_or_else(|| {
         Failure::usage(format!("there is no study in `{}`", plain(&logs.display().to_string())))
-            .hint("`swath run sweep.toml` makes one; `--logs DIR` or SWATH_LOGS says where the studies are")
+            .hint("`swath run sweep.toml` creates one; `--logs DIR` or SWATH_LOGS sets the folder of the studies")
     })
 }
 
@@ -195,7 +194,7 @@ pub(crate) fn all(logs: &Path) -> Vec<(String, SystemTime)> {
         .into_iter()
         .flatten()
         .filter_map(Result::ok);
-    let mut found: Vec<_> = entries
+    let mut studies: Vec<_> = entries
         .filter_map(|entry| {
             let name = entry.file_name().into_string().ok()?;
             let written = std::fs::metadata(StudyDir::new(logs, &name).journal())
@@ -205,8 +204,8 @@ pub(crate) fn all(logs: &Path) -> Vec<(String, SystemTime)> {
             Some((name, written))
         })
         .collect();
-    found.sort();
-    found
+    studies.sort();
+    studies
 }
 
 #[cfg(test)]
@@ -289,7 +288,7 @@ mod tests {
         (logs, context)
     }
 
-    fn found(words: &[&str]) -> (String, Vec<u32>) {
+    fn select(words: &[&str]) -> (String, Vec<u32>) {
         let (_logs, context) = world();
         let found = which(words).find(&context).unwrap();
         let name = found
@@ -312,11 +311,11 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_a_study_if_there_is_one_and_else_trials_of_the_latest() {
-        assert_eq!(found(&[]), ("digits".into(), vec![1, 2]));
-        assert_eq!(found(&["older"]), ("older".into(), vec![1, 2]));
-        assert_eq!(found(&["best"]), ("digits".into(), vec![2]));
-        assert_eq!(found(&["older", "1"]), ("older".into(), vec![1]));
+    fn a_word_names_a_study_if_one_exists_and_otherwise_trials_of_the_latest() {
+        assert_eq!(select(&[]), ("digits".into(), vec![1, 2]));
+        assert_eq!(select(&["older"]), ("older".into(), vec![1, 2]));
+        assert_eq!(select(&["best"]), ("digits".into(), vec![2]));
+        assert_eq!(select(&["older", "1"]), ("older".into(), vec![1]));
     }
 
     #[test]
@@ -328,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_study_is_told_with_the_one_that_was_meant() {
+    fn a_misspelt_study_gets_a_suggestion() {
         let (_logs, context) = world();
         let failure = which(&["digit"]).find(&context).err().unwrap();
         assert_eq!(failure.hints, ["did you mean `digits`?"]);

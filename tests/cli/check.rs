@@ -117,7 +117,7 @@ fn plan_shows_the_very_trials_that_run_starts() {
     }
     let (code, stdout, stderr) = swath(folder.path(), &["plan", "small.toml"]);
     assert_eq!((code, stdout.as_str()), (0, ""));
-    assert!(stderr.contains("nothing is left to run"), "{stderr}");
+    assert!(stderr.contains("no trial is left to run"), "{stderr}");
     std::fs::write(
         folder.path().join("small.toml"),
         SWEEP.replace("trials = 6", "trials = 8"),

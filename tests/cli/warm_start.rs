@@ -100,7 +100,7 @@ fn a_plain_table_is_imported_by_its_columns_once_and_never_counted() {
     assert!(
         swath(dir, &map)
             .1
-            .contains("4 trials had been imported before")
+            .contains("4 trials were imported before")
     );
     assert!(
         swath(dir, &["best", "s"])
@@ -199,7 +199,7 @@ fn configurations_are_added_to_a_study_that_runs_and_to_one_that_does_not() {
     assert_eq!(origins.len(), 4, "it counts towards the total");
     assert!(
         refused(dir, &["add", "s", "x=0.875", "k=b", "n=7"])
-            .contains("has this configuration already")
+            .contains("already has this configuration")
     );
     assert!(refused(dir, &["add", "s", "x=2.0"]).contains("not between"));
     assert!(refused(dir, &["add", "s", "y=2.0"]).contains("there is no parameter `y`"));
