@@ -10,7 +10,9 @@ use std::error::Error;
 use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use swath::executor::{Executor, Launch, Pool, Program, ProgramSettings, StudyContext, What};
+use swath::executor::{
+    Executor, Launch, Pool, Program, ProgramSettings, ProgramSpec, StudyContext, What,
+};
 use swath::space::{Params, Value};
 use swath::study::{Attempt, Exit, TrialId};
 
@@ -25,14 +27,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let dir = tempfile::tempdir()?.keep();
     let program = Program::new(ProgramSettings {
         argv: Box::new(move |_| vec![program.clone()]),
-        env: Vec::new(),
-        workdir: dir.clone(),
-        trial_time: None,
-        system: Some(Duration::from_secs(10)),
-        grace: Duration::from_secs(10),
-        log: 64 << 20,
-        capture: Vec::new(),
-        checkpoint: false,
+        spec: ProgramSpec {
+            env: Vec::new(),
+            workdir: dir.clone(),
+            trial_time: None,
+            system: Some(Duration::from_secs(10)),
+            grace: Duration::from_secs(10),
+            log: 64 << 20,
+            capture: Vec::new(),
+            checkpoint: false,
+        },
         guard: None,
         allotment: swath::executor::Allotment::default(),
         tools: None,

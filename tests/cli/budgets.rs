@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::time::Duration;
-use swath::driver::{Driver, Interrupt, Limits, Parts, Retry, replay};
+use swath::driver::{Driver, Interrupt, Parts, replay};
 use swath::executor::{Launch, Simulated, What};
 use swath::journal::{self, Holder, StudyDir};
 use swath::run::Versions;
@@ -67,25 +67,10 @@ impl World {
             .sweep
             .build(self.slots, None)
             .expect("its parts can be built");
+        let header = swath::run::header(&self.sweep, None, self.slots);
         Parts {
-            header: swath::run::header(&self.sweep, None, self.slots),
-            space: self.sweep.space.clone(),
-            points: swath::run::points(&self.sweep),
-            sampler_name: self.sweep.sampler.name.clone(),
-            sampler,
-            scheduler,
-            limits: Limits {
-                time: self.sweep.limits.time,
-                run_time: self.run_time,
-                ..Limits::default()
-            },
-            retry: Retry::default(),
-            workdir: std::path::PathBuf::new(),
-            keep: swath::sweep::Keep::default(),
-            models: swath::logger::Models::default(),
-            clones: false,
-            grace: SECOND,
-            elsewhere: false,
+            run_time: self.run_time,
+            ..swath::run::parts(&self.sweep, header, sampler, scheduler)
         }
     }
 

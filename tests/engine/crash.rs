@@ -1,134 +1,23 @@
 //! Cuts the journal anywhere: the rest folds to the state of the live study at that entry, and the
 //! study continues to the same end.
 
+use crate::virtual_study::{self, holder, script};
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::fs;
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
-use swath::driver::{Driver, Interrupt, Limits, Listener, Parts, Retry, replay};
-use swath::executor::{Launch, Simulated, What};
-use swath::journal::{self, Holder, Journal, StudyDir};
-use swath::sampler::SAMPLERS;
-use swath::scheduler::SCHEDULERS;
-use swath::source::{Diagnostics, Section, Table};
-use swath::space::{Name, Space};
-use swath::study::{
-    Datum, Entry, Exit, Failure, FailureClass, Goal, Header, LogRecord, Metric, Objective, Setting,
-    Study, Take, Timestamp, TrialId, TrialState, Usage, kind,
-};
+use swath::driver::{Driver, Interrupt, Listener, Parts, replay};
+use swath::executor::Simulated;
+use swath::journal::{self, Journal, StudyDir};
+use swath::study::{Entry, Exit, FailureClass, Study, Timestamp, TrialId, TrialState};
 
 const TRIALS: u64 = 14;
 
-fn section(text: &str) -> Section {
-    let mut diagnostics = Diagnostics::default();
-    let table = Table::parse(text, &mut diagnostics);
-    assert!(!diagnostics.has_errors(), "{diagnostics:?}");
-    Section::new("", 0..text.len(), table)
-}
-
 fn parts(sampler: &str, scheduler: &str, slots: usize) -> Parts {
-    let mut diagnostics = Diagnostics::default();
-    let space = Space::parse(
-        section(
-            "x = { min = 0.0, max = 1.0 }\nn = { min = 1, max = 3 }\nu = { min = 1, max = 9, repeat = \"n\" }",
-        ),
-        None,
-        &mut diagnostics,
-    );
-    let space = Arc::new(space.expect("the space is good"));
-    let objectives = vec![Objective {
-        metric: "loss".into(),
-        goal: Goal::Min,
-        take: Take::Best,
-    }];
-    let setting = Setting {
-        space: Arc::clone(&space),
-        objectives: objectives.clone(),
-        seed: 5,
-        trials: Some(TRIALS),
-        slots,
-        resource: Some("epoch".into()),
-        checkpoint: true,
-        dir: None,
-    };
-    let sampler_kind = kind::find(SAMPLERS, sampler).expect("the sampler exists");
-    let (scheduler, options) = scheduler.split_once(' ').unwrap_or((scheduler, ""));
-    let scheduler_kind = kind::find(SCHEDULERS, scheduler).expect("the scheduler exists");
-    let header = Header {
-        name: "crash".into(),
-        seed: 5,
-        objectives,
-        params: space.names(),
-        trials: Some(TRIALS),
-        resource: Some("epoch".into()),
-        ..Header::default()
-    };
-    let built = Parts {
-        header,
-        space,
-        points: Vec::new(),
-        sampler_name: sampler.into(),
-        sampler: sampler_kind
-            .make(section(""), &setting, &mut diagnostics)
-            .expect("it can be built"),
-        scheduler: scheduler_kind
-            .make(section(options), &setting, &mut diagnostics)
-            .expect("it can be built"),
-        limits: Limits::default(),
-        retry: Retry {
-            times: 1,
-            on: vec![FailureClass::Crash],
-            ..Retry::default()
-        },
-        workdir: std::path::PathBuf::new(),
-        keep: swath::sweep::Keep::default(),
-        models: swath::logger::Models::default(),
-        clones: false,
-        grace: Duration::from_secs(1),
-        elsewhere: false,
-    };
-    assert!(!diagnostics.has_errors(), "{diagnostics:?}");
-    built
-}
-
-/// Returns the signals of an attempt, which depend only on the trial's configuration and id. Some
-/// trials fail, some report NaN.
-fn script(launch: &Launch) -> Vec<(Duration, What)> {
-    let x = launch
-        .params
-        .get("x")
-        .and_then(swath::space::Value::as_f64)
-        .unwrap_or(0.5);
-    let until = launch.until.map_or(4, |until| until.0.min(4));
-    let pace = Duration::from_millis(40 + u64::from(launch.trial.0 * 7 % 5) * 10);
-    let mut said: Vec<(Duration, What)> = (1..=until)
-        .map(|epoch| {
-            let loss = if launch.trial.0 == 3 {
-                f64::NAN
-            } else {
-                (x - 0.3).abs() + 1.0 / epoch as f64
-            };
-            let values: Vec<(Name, Datum)> = vec![
-                ("epoch".into(), Datum::Number(Metric(epoch as f64))),
-                ("loss".into(), Datum::Number(Metric(loss))),
-            ];
-            (
-                pace * u32::try_from(epoch).expect("small"),
-                What::Logged(LogRecord::Report { values }),
-            )
-        })
-        .collect();
-    let crash = launch.trial.0.is_multiple_of(5);
-    let exit = if crash {
-        Exit::Failed(Failure::Code(1))
-    } else {
-        Exit::Done
-    };
-    said.push((pace * 6, What::Ended(exit, Usage::default())));
-    said
+    let space = "x = { min = 0.0, max = 1.0 }\nn = { min = 1, max = 3 }\nu = { min = 1, max = 9, repeat = \"n\" }";
+    virtual_study::parts("seed = 5", (sampler, TRIALS), scheduler, space, slots)
 }
 
 /// A listener that stores a copy of the study after every entry.
@@ -142,15 +31,9 @@ impl Listener for Memory {
 
 fn run(folder: &Path, parts: Parts, slots: usize, memory: &Rc<RefCell<Vec<Study>>>) -> Study {
     let mut executor = Simulated::new(slots, script);
-    let holder = Holder {
-        host: "h".into(),
-        pid: 1,
-        user: "u".into(),
-        since: Timestamp::from_micros(0),
-    };
     let clock = Box::new(executor.clock());
     let mut driver =
-        Driver::open(StudyDir::at(folder), parts, &holder, clock).expect("the study opens");
+        Driver::open(StudyDir::at(folder), parts, &holder(), clock).expect("the study opens");
     driver.listen(Box::new(Memory(Rc::clone(memory))));
     driver
         .run(&mut executor, &Interrupt::default())
@@ -307,14 +190,8 @@ fn a_clock_that_goes_backwards_loses_nothing_and_lets_nobody_wait_for_ever() {
         let now = clock().as_micros();
         Timestamp::from_micros(if now < seconds { now } else { now - hour })
     };
-    let holder = Holder {
-        host: "h".into(),
-        pid: 1,
-        user: "u".into(),
-        since: Timestamp::from_micros(0),
-    };
     let mut driver =
-        Driver::open(dir.clone(), patient(), &holder, Box::new(put_back)).expect("it opens");
+        Driver::open(dir.clone(), patient(), &holder(), Box::new(put_back)).expect("it opens");
     driver
         .run(&mut executor, &Interrupt::default())
         .expect("it runs");

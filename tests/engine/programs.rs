@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use swath::executor::{
-    Allotment, Executor, Launch, Pool, Program, ProgramSettings, Signal, Stop, StudyContext, What,
-    guard,
+    Allotment, Executor, Launch, Pool, Program, ProgramSettings, ProgramSpec, Signal, Stop,
+    StudyContext, What, guard,
 };
 use swath::space::{Name, Params, Value};
 use swath::study::{Attempt, Datum, Exit, Failure, LogRecord, Metric, Resource, TrialId, Usage};
@@ -26,9 +26,23 @@ fn trainable(name: &str) -> String {
 }
 
 fn settings(command: &[&str]) -> ProgramSettings {
+    settings_with(command, spec())
+}
+
+fn settings_with(command: &[&str], spec: ProgramSpec) -> ProgramSettings {
     let command: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
     ProgramSettings {
         argv: Box::new(move |_| command.clone()),
+        spec,
+        guard: None,
+        allotment: Allotment::default(),
+        tools: None,
+    }
+}
+
+/// Returns the environment and limits of a program that runs in this repository.
+fn spec() -> ProgramSpec {
+    ProgramSpec {
         env: Vec::new(),
         workdir: PathBuf::from(env!("CARGO_MANIFEST_DIR")),
         trial_time: None,
@@ -37,9 +51,6 @@ fn settings(command: &[&str]) -> ProgramSettings {
         log: 1 << 20,
         capture: Vec::new(),
         checkpoint: false,
-        guard: None,
-        allotment: Allotment::default(),
-        tools: None,
     }
 }
 
@@ -66,7 +77,7 @@ impl World {
             name: "digits".into(),
             pipeline: "vision".into(),
             stage: "tune".into(),
-            workdir: settings.workdir.clone(),
+            workdir: settings.spec.workdir.clone(),
             deciding,
             ..StudyContext::default()
         };
@@ -234,10 +245,10 @@ fn an_expression_that_matches_nothing_is_told_with_the_nearest_lines() {
     let auc = || "auc".into();
     let capture = |pattern: &str| {
         let capture = vec![(auc(), regex::Regex::new(pattern).unwrap())];
-        ProgramSettings {
-            capture,
-            ..settings(&[&trainable("prints-auc.sh")])
-        }
+        settings_with(
+            &[&trainable("prints-auc.sh")],
+            ProgramSpec { capture, ..spec() },
+        )
     };
     let why = |settings| {
         let story = World::deciding(settings, vec![auc()]).run();
@@ -316,10 +327,10 @@ fn lines_that_are_no_records_are_warnings_and_the_good_ones_are_kept() {
 #[test]
 fn what_an_unmodified_program_prints_can_be_reports() {
     let capture = vec![("loss".into(), regex::Regex::new(r"loss=(\S+)").unwrap())];
-    let mut world = World::of(ProgramSettings {
-        capture,
-        ..settings(&[&trainable("print.sh")])
-    });
+    let mut world = World::of(settings_with(
+        &[&trainable("print.sh")],
+        ProgramSpec { capture, ..spec() },
+    ));
     assert_eq!(world.run().losses(), [0.0, 1.0, 2.0]);
 }
 
@@ -328,10 +339,10 @@ fn what_an_unmodified_program_prints_can_be_reports() {
 fn what_a_trial_uses_is_sampled_for_its_whole_tree_and_never_of_a_short_one() {
     let busy = "sh -c 'while :; do :; done' & sleep 2; kill $!; wait";
     let system = Some(Duration::from_millis(300));
-    let mut world = World::of(ProgramSettings {
-        system,
-        ..settings(&["/bin/sh", "-c", busy])
-    });
+    let mut world = World::of(settings_with(
+        &["/bin/sh", "-c", busy],
+        ProgramSpec { system, ..spec() },
+    ));
     assert_eq!(world.run().exit(), &Exit::Done);
     let rows = world.read("metrics/system.json");
     assert!(rows.lines().count() >= 3, "{rows}");
@@ -344,10 +355,10 @@ fn what_a_trial_uses_is_sampled_for_its_whole_tree_and_never_of_a_short_one() {
         value("cpu_percent") > 5.0 && value("memory_mib") > 0.5 && value("processes") >= 3.0,
         "{rows}"
     );
-    let mut short = World::of(ProgramSettings {
-        system,
-        ..settings(&["/bin/true"])
-    });
+    let mut short = World::of(settings_with(
+        &["/bin/true"],
+        ProgramSpec { system, ..spec() },
+    ));
     short.run();
     assert_eq!(short.read("metrics/system.json"), "");
 }
@@ -355,14 +366,17 @@ fn what_a_trial_uses_is_sampled_for_its_whole_tree_and_never_of_a_short_one() {
 #[test]
 fn it_is_given_its_environment_its_arguments_and_its_directory() {
     let workdir = tempfile::tempdir().unwrap();
-    let mut world = World::of(ProgramSettings {
-        env: vec![
-            ("GIVEN".into(), "yes".into()),
-            ("SWATH_SEED".into(), "forged".into()),
-        ],
-        workdir: workdir.path().to_owned(),
-        ..settings(&[&trainable("environment.sh"), "--lr=0.5", "a b"])
-    });
+    let mut world = World::of(settings_with(
+        &[&trainable("environment.sh"), "--lr=0.5", "a b"],
+        ProgramSpec {
+            env: vec![
+                ("GIVEN".into(), "yes".into()),
+                ("SWATH_SEED".into(), "forged".into()),
+            ],
+            workdir: workdir.path().to_owned(),
+            ..spec()
+        },
+    ));
     let launch = Launch {
         until: Some(Resource(9)),
         resume: true,
@@ -401,10 +415,13 @@ fn a_program_that_cannot_be_started_fails_with_the_reason_and_a_cure() {
         };
         assert!(why.contains(cure), "{command:?}: {why}");
     }
-    let mut world = World::of(ProgramSettings {
-        workdir: "/no/such/place".into(),
-        ..settings(&["/bin/true"])
-    });
+    let mut world = World::of(settings_with(
+        &["/bin/true"],
+        ProgramSpec {
+            workdir: "/no/such/place".into(),
+            ..spec()
+        },
+    ));
     let story = world.run();
     let Exit::Failed(Failure::Spawn(why)) = story.exit() else {
         panic!("{:?}", story.exit())
@@ -414,10 +431,13 @@ fn a_program_that_cannot_be_started_fails_with_the_reason_and_a_cure() {
 
 #[test]
 fn one_who_heeds_sigterm_may_save_and_what_it_says_then_still_counts() {
-    let mut world = World::of(ProgramSettings {
-        checkpoint: true,
-        ..settings(&[&trainable("checkpoint.sh")])
-    });
+    let mut world = World::of(settings_with(
+        &[&trainable("checkpoint.sh")],
+        ProgramSpec {
+            checkpoint: true,
+            ..spec()
+        },
+    ));
     world.start();
     world.until_reported();
     world.pool.stop(TrialId(1), Stop::Pause);
@@ -445,10 +465,10 @@ fn one_who_polls_the_stop_file_is_heard_too() {
 #[test]
 fn one_who_ignores_sigterm_is_killed_after_the_grace_with_all_its_group() {
     let grace = Duration::from_millis(300);
-    let mut world = World::of(ProgramSettings {
-        grace,
-        ..settings(&[&trainable("ignore-term.sh")])
-    });
+    let mut world = World::of(settings_with(
+        &[&trainable("ignore-term.sh")],
+        ProgramSpec { grace, ..spec() },
+    ));
     world.start();
     world.until_reported();
     world.pool.stop(TrialId(1), Stop::Verdict);
@@ -482,10 +502,13 @@ fn a_kill_takes_effect_at_once_also_within_the_grace() {
 #[test]
 fn one_that_runs_too_long_is_ended() {
     let limit = Duration::from_millis(200);
-    let mut world = World::of(ProgramSettings {
-        trial_time: Some(limit),
-        ..settings(&[&trainable("endless.sh")])
-    });
+    let mut world = World::of(settings_with(
+        &[&trainable("endless.sh")],
+        ProgramSpec {
+            trial_time: Some(limit),
+            ..spec()
+        },
+    ));
     let story = world.run();
     assert_eq!(story.exit(), &Exit::Failed(Failure::Timeout(limit)));
     assert!(
@@ -497,10 +520,13 @@ fn one_that_runs_too_long_is_ended() {
 
 #[test]
 fn a_log_that_grows_too_long_is_cut_and_said_to_be() {
-    let mut world = World::of(ProgramSettings {
-        log: 300_000,
-        ..settings(&[&trainable("flood.sh")])
-    });
+    let mut world = World::of(settings_with(
+        &[&trainable("flood.sh")],
+        ProgramSpec {
+            log: 300_000,
+            ..spec()
+        },
+    ));
     let story = world.run();
     let kept = world.read("stdout.log");
     assert!(
@@ -522,10 +548,13 @@ fn nothing_that_a_trial_leaves_behind_survives() {
     // The unusual number in the command line identifies the processes, even those without an
     // environment.
     let seconds = format!("{}", 1_000_000 + std::process::id());
-    let mut world = World::of(ProgramSettings {
-        grace: Duration::from_millis(200),
-        ..settings(&[&trainable("fork.sh"), &seconds])
-    });
+    let mut world = World::of(settings_with(
+        &[&trainable("fork.sh"), &seconds],
+        ProgramSpec {
+            grace: Duration::from_millis(200),
+            ..spec()
+        },
+    ));
     let story = world.run();
     assert_eq!((story.exit(), story.losses()), (&Exit::Done, vec![0.0]));
     let mark = world.trial_dir(1).display().to_string();

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use swath::executor::{
-    Allotment, Closure, Executor, Launch, Pool, Program, ProgramSettings, Signal, Simulated, Stop,
-    StudyContext, TrialContext, TrialError, What,
+    Allotment, Closure, Executor, Launch, Pool, Program, ProgramSettings, ProgramSpec, Signal,
+    Simulated, Stop, StudyContext, TrialContext, TrialError, What,
 };
 use swath::logger::TrialLogger;
 use swath::space::Params;
@@ -72,14 +72,16 @@ fn programs(slots: usize, behaviour: Behaviour) -> World {
     let path = format!("{}/tests/trainables/{script}", env!("CARGO_MANIFEST_DIR"));
     let program = Program::new(ProgramSettings {
         argv: Box::new(move |_| vec![path.clone()]),
-        env: Vec::new(),
-        workdir: PathBuf::from("."),
-        trial_time: None,
-        system: None,
-        grace: Duration::from_secs(5),
-        log: 1 << 20,
-        capture: Vec::new(),
-        checkpoint: false,
+        spec: ProgramSpec {
+            env: Vec::new(),
+            workdir: PathBuf::from("."),
+            trial_time: None,
+            system: None,
+            grace: Duration::from_secs(5),
+            log: 1 << 20,
+            capture: Vec::new(),
+            checkpoint: false,
+        },
         guard: None,
         allotment: Allotment::default(),
         tools: None,

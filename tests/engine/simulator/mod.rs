@@ -10,6 +10,7 @@
 mod moods;
 mod readings;
 
+use crate::virtual_study::{self, holder, script};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
@@ -19,18 +20,11 @@ use std::io;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use swath::driver::{
-    Clock, Driver, DriverError, Ground, Interrupt, Limits, Listener, Parts, Retry, replay,
-};
+use swath::driver::{Clock, Driver, DriverError, Ground, Interrupt, Listener, Parts, replay};
 use swath::executor::{Executor, ExecutorError, Launch, Left, Signal, Simulated, Stop, What};
-use swath::journal::{self, Holder, Journal, Medium, StudyDir};
-use swath::sampler::SAMPLERS;
-use swath::scheduler::SCHEDULERS;
-use swath::source::{Diagnostics, Section, Table};
-use swath::space::{Name, Space};
+use swath::journal::{self, Journal, Medium, StudyDir};
 use swath::study::{
-    Attempt, Datum, Entry, Event, Exit, Failure, FailureClass, Goal, Header, LogRecord, Metric,
-    Objective, Setting, Study, Take, Timestamp, Trial, TrialId, TrialState, Usage, kind,
+    Attempt, Entry, Event, Exit, Study, Timestamp, Trial, TrialId, TrialState, Usage,
 };
 
 const TRIALS: u64 = 10;
@@ -38,107 +32,6 @@ const TRIALS: u64 = 10;
 const FAILED_ONCE: [u64; 1] = [1245];
 /// Maximum number of processes (lives) in which a study must end.
 const LIVES: u32 = 400;
-
-fn section(text: &str) -> Section {
-    let mut diagnostics = Diagnostics::default();
-    Section::new("", 0..text.len(), Table::parse(text, &mut diagnostics))
-}
-
-fn parts(sampler: &str, scheduler: &str, slots: usize) -> Parts {
-    let mut diagnostics = Diagnostics::default();
-    let space = Space::parse(
-        section("x = { min = 0.0, max = 1.0 }\nn = { min = 1, max = 5 }"),
-        None,
-        &mut diagnostics,
-    );
-    let space = Arc::new(space.unwrap());
-    let objectives = vec![Objective {
-        metric: "loss".into(),
-        goal: Goal::Min,
-        take: Take::Best,
-    }];
-    let setting = Setting {
-        space: Arc::clone(&space),
-        objectives: objectives.clone(),
-        seed: 3,
-        trials: Some(TRIALS),
-        slots,
-        resource: Some("epoch".into()),
-        checkpoint: true,
-        dir: None,
-    };
-    let (scheduler, options) = scheduler.split_once(' ').unwrap_or((scheduler, ""));
-    let header = Header {
-        name: "simulated".into(),
-        seed: 3,
-        objectives,
-        params: space.names(),
-        trials: Some(TRIALS),
-        resource: Some("epoch".into()),
-        ..Header::default()
-    };
-    let sampler_kind = kind::find(SAMPLERS, sampler).unwrap();
-    let scheduler_kind = kind::find(SCHEDULERS, scheduler).unwrap();
-    Parts {
-        header,
-        space,
-        points: Vec::new(),
-        sampler_name: sampler.into(),
-        sampler: sampler_kind
-            .make(section(""), &setting, &mut diagnostics)
-            .unwrap(),
-        scheduler: scheduler_kind
-            .make(section(options), &setting, &mut diagnostics)
-            .unwrap(),
-        limits: Limits::default(),
-        retry: Retry {
-            times: 1,
-            on: vec![FailureClass::Crash],
-            ..Retry::default()
-        },
-        workdir: std::path::PathBuf::new(),
-        keep: swath::sweep::Keep::default(),
-        models: swath::logger::Models::default(),
-        elsewhere: false,
-        clones: false,
-        grace: Duration::from_secs(1),
-    }
-}
-
-/// Returns the signals of an attempt, which depend only on the trial's configuration and id.
-fn script(launch: &Launch) -> Vec<(Duration, What)> {
-    let x = launch
-        .params
-        .get("x")
-        .and_then(swath::space::Value::as_f64)
-        .unwrap_or(0.5);
-    let until = launch.until.map_or(4, |until| until.0.min(4));
-    let pace = Duration::from_millis(40 + u64::from(launch.trial.0 * 7 % 5) * 10);
-    let mut said: Vec<(Duration, What)> = (1..=until)
-        .map(|epoch| {
-            let loss = if launch.trial.0 == 3 {
-                f64::NAN
-            } else {
-                (x - 0.3).abs() + 1.0 / epoch as f64
-            };
-            let values: Vec<(Name, Datum)> = vec![
-                ("epoch".into(), Datum::Number(Metric(epoch as f64))),
-                ("loss".into(), Datum::Number(Metric(loss))),
-            ];
-            (
-                pace * u32::try_from(epoch).unwrap(),
-                What::Logged(LogRecord::Report { values }),
-            )
-        })
-        .collect();
-    let exit = if launch.trial.0.is_multiple_of(5) {
-        Exit::Failed(Failure::Code(1))
-    } else {
-        Exit::Done
-    };
-    said.push((pace * 6, What::Ended(exit, Usage::default())));
-    said
-}
 
 /// A fault of a write to the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -370,7 +263,14 @@ const WORLDS: [World; 6] = [
 
 impl World {
     fn parts(&self) -> Parts {
-        parts(self.sampler, self.scheduler, self.slots)
+        let space = "x = { min = 0.0, max = 1.0 }\nn = { min = 1, max = 5 }";
+        virtual_study::parts(
+            "seed = 3",
+            (self.sampler, TRIALS),
+            self.scheduler,
+            space,
+            self.slots,
+        )
     }
 
     /// Runs the study in as many lives as it needs. Returns its final state and the number of
@@ -443,12 +343,6 @@ impl World {
             fate: Arc::clone(fate),
             started: Vec::new(),
         };
-        let holder = Holder {
-            host: "h".into(),
-            pid: 1,
-            user: "u".into(),
-            since: Timestamp::from_micros(0),
-        };
         let (of_journal, of_disk) = (Arc::clone(fate), Arc::clone(fate));
         let looks = AtomicU64::new(0);
         let ground = Ground {
@@ -475,7 +369,8 @@ impl World {
             }),
         };
         let witness = Arc::new(Mutex::new(Witness::default()));
-        let mut driver = match Driver::open_on(dir.clone(), self.parts(), &holder, clock, ground) {
+        let mut driver = match Driver::open_on(dir.clone(), self.parts(), &holder(), clock, ground)
+        {
             Ok(driver) => driver,
             Err(error) => return died(&error),
         };

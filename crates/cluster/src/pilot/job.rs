@@ -116,9 +116,6 @@ pub enum PilotError {
     /// The pool could not be created.
     #[error(transparent)]
     Pool(#[from] ExecutorError),
-    /// A pattern of `[capture]` is not a valid regular expression in this version.
-    #[error("the pattern of `{0}` in [capture] cannot be used here")]
-    Capture(String),
 }
 
 pub(super) fn read_spec(dir: &PilotDir, berth: &Berth) -> Result<Spec, PilotError> {
@@ -170,13 +167,6 @@ pub(super) fn make_pool(
     commands: Commands,
     guard: Option<Command>,
 ) -> Result<Pool, PilotError> {
-    let capture = spec
-        .capture
-        .iter()
-        .map(|(name, pattern)| match regex::Regex::new(pattern) {
-            Ok(regex) => Ok((name.clone(), regex)),
-            Err(_) => Err(PilotError::Capture(name.to_string())),
-        });
     let program = Program::new(ProgramSettings {
         argv: Box::new(move |launch| {
             lock(&commands)
@@ -184,14 +174,7 @@ pub(super) fn make_pool(
                 .cloned()
                 .unwrap_or_default()
         }),
-        env: spec.env.clone(),
-        workdir: spec.workdir.clone(),
-        trial_time: spec.trial_time,
-        grace: spec.grace,
-        log: spec.log,
-        capture: capture.collect::<Result<_, _>>()?,
-        checkpoint: spec.checkpoint,
-        system: spec.system,
+        spec: spec.program.clone(),
         // The guard is this very program, so its folder contains `swath`.
         tools: guard
             .as_ref()
@@ -203,7 +186,7 @@ pub(super) fn make_pool(
         name: spec.study.clone(),
         pipeline: spec.pipeline.clone(),
         stage: spec.stage.clone(),
-        workdir: spec.workdir.clone(),
+        workdir: spec.program.workdir.clone(),
         data_dir: spec.data_dir.clone(),
         // Each cache file has one writer, so the pilot keeps its digests in memory.
         digests: Some(Arc::new(DigestCache::default())),
@@ -271,6 +254,33 @@ fn say(what: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_settings_of_pilots_are_one_flat_object_whose_patterns_are_texts() {
+        let written = serde_json::json!({
+            "protocol": PROTOCOL, "swath": "0.1.0", "study": "digits", "pipeline": "digits",
+            "stage": "tune", "workdir": "/home/me", "data_dir": ["data"], "models": "refer",
+            "env": [["A", "b"]], "trial_time": {"secs": 60, "nanos": 0},
+            "grace": {"secs": 10, "nanos": 0}, "system": null,
+            "share": {"jobs": null, "cpus": 2, "gpus": null, "memory": null},
+            "log": 1000, "capture": [["loss", "loss=(.*)"]], "deciding": ["loss"],
+            "resource": null, "checkpoint": true, "slots": 4, "trials_per_job": null,
+            "walltime": null, "margin": {"secs": 15, "nanos": 0},
+            "idle": {"secs": 60, "nanos": 0}, "orphan": {"secs": 600, "nanos": 0},
+            "beat": {"secs": 10, "nanos": 0}, "look": {"secs": 1, "nanos": 0},
+        });
+        let spec: Spec = serde_json::from_value(written.clone()).unwrap();
+        assert_eq!(spec.program.grace, Duration::from_secs(10));
+        assert!(spec.program.capture[0].1.is_match("loss=1"));
+        assert_eq!(serde_json::to_value(&spec).unwrap(), written);
+        let mut bad = written;
+        bad["capture"] = serde_json::json!([["loss", "("]]);
+        let error = serde_json::from_value::<Spec>(bad).unwrap_err().to_string();
+        assert!(
+            error.contains("the pattern of `loss` in [capture]"),
+            "{error}"
+        );
+    }
 
     #[test]
     fn no_device_of_a_job_is_given_twice() {

@@ -1,6 +1,6 @@
 //! The contents of the files between an orchestrator and its pilots: JSON, one object per line.
 
-use crate::executor::{Launch, Share, Stop};
+use crate::executor::{Launch, ProgramSpec, Share, Stop};
 use crate::logger::Models;
 use crate::space::{Name, Params};
 use crate::study::{Attempt, Exit, LogRecord, Place, Resource, Timestamp, TrialId, Usage};
@@ -24,37 +24,23 @@ pub struct Spec {
     pub pipeline: String,
     /// Stage of the pipeline.
     pub stage: String,
-    /// Working directory of the trials.
-    pub workdir: PathBuf,
     /// Data sets that every trial reads.
     pub data_dir: Vec<String>,
     /// Rule for keeping the bytes of models.
     #[serde(default)]
     pub models: Models,
-    /// Environment variables for every trial.
-    pub env: Vec<(String, String)>,
-    /// Longest run time of a trial; `None` for no limit.
-    pub trial_time: Option<Duration>,
-    /// Grace period between SIGTERM and SIGKILL.
-    pub grace: Duration,
-    /// Interval between two samples of system usage; `None` for no samples.
-    #[serde(default)]
-    pub system: Option<Duration>,
+    /// Environment and limits of the program that trials run.
+    #[serde(flatten)]
+    pub program: ProgramSpec,
     /// Share of a machine that each trial takes.
     #[serde(default)]
     pub share: Share,
-    /// Longest length of each log of a trial, in bytes.
-    pub log: u64,
-    /// Metrics to search in the output, each with its pattern.
-    pub capture: Vec<(Name, String)>,
     /// The deciding metrics: objectives, resource and metrics of outcome constraints.
     #[serde(default)]
     pub deciding: Vec<Name>,
     /// Reported key that counts the resource, if a scheduler uses one.
     #[serde(default)]
     pub resource: Option<Name>,
-    /// Whether a trial can resume from a checkpoint.
-    pub checkpoint: bool,
     /// Number of trials at the same time in a pilot.
     pub slots: usize,
     /// Number of trials after which a pilot leaves; `None` for no limit.

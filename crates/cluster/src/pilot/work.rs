@@ -394,7 +394,7 @@ impl Pilot {
     fn expected(&self) -> Option<Duration> {
         let walltime = self.spec.walltime?;
         let most = walltime.saturating_sub(self.spec.margin);
-        let limit = self.spec.trial_time.filter(|limit| *limit < most);
+        let limit = self.spec.program.trial_time.filter(|limit| *limit < most);
         let mut sorted: Vec<f64> = self.durations.iter().copied().collect();
         sorted.sort_by(f64::total_cmp);
         let seen = sorted
@@ -407,7 +407,7 @@ impl Pilot {
             (seen, limit) => seen.or(limit),
         };
         expected.map(|expected| {
-            if self.spec.checkpoint {
+            if self.spec.program.checkpoint {
                 expected.min(walltime / 10)
             } else {
                 expected

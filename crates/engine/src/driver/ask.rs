@@ -45,7 +45,7 @@ impl Driver<'_> {
     /// # Errors
     /// If the journal cannot be written.
     pub fn ask(&mut self) -> Result<Offer, DriverError> {
-        if let Some(why) = self.reason_to_end(self.told.stop.unwrap_or(super::Urgency::None)) {
+        if let Some(why) = self.reason_to_end(self.components.inbox.urgency()) {
             return Ok(Offer::Over(why));
         }
         let Some(trial) = self.next_trial()? else {
@@ -93,7 +93,6 @@ impl Driver<'_> {
             slot,
             resume,
         })?;
-        self.busy_slots.insert(slot);
         Ok(Asked {
             trial: id,
             attempt,
@@ -156,11 +155,7 @@ impl Driver<'_> {
         // An interrupted trial waits again, so there is no verdict that could carry the reason.
         } else if why.is_some() && exit == Exit::Interrupted {
             let text = format!("the program that ran it gave it back{reason}");
-            self.commit(Event::Logged {
-                trial,
-                attempt,
-                record: LogRecord::Warning { text },
-            })?;
+            self.warn(trial, attempt, text)?;
         }
         self.ended(trial, attempt, exit, Usage::default())?;
         Ok(self.journal.flush()?)
@@ -227,17 +222,13 @@ impl Driver<'_> {
         })?;
         for text in flaws {
             // A program that reports in quotes does so in each report: one warning is enough.
-            let warning = LogRecord::Warning { text };
+            let warning = LogRecord::Warning { text: text.clone() };
             let is_told = self
                 .study
                 .trial(trial)
                 .is_some_and(|found| found.records.contains(&warning));
             if !is_told {
-                self.commit(Event::Logged {
-                    trial,
-                    attempt,
-                    record: warning,
-                })?;
+                self.warn(trial, attempt, text)?;
             }
         }
         Ok(())

@@ -5,12 +5,12 @@
 //! are paused, the whole sweep is at fault. The breaker only counts; the driver commits the
 //! resulting events. On a cluster, the breaker's slots are machines.
 
-use crate::study::{Exit, FailureClass, Study, Timestamp, Trial, TrialId};
+use crate::study::{Event, Exit, FailureClass, Study, Timestamp, Trial, TrialId, TrialState};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// An attempt that fails sooner than this counts as a quick failure.
-pub(super) const QUICK: Duration = Duration::from_secs(10);
+const QUICK: Duration = Duration::from_secs(10);
 
 /// The first pause of a slot; each further pause takes twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
@@ -47,6 +47,20 @@ struct Slot {
     probation: bool,
 }
 
+/// The end of an attempt, as the breaker counts it.
+pub(super) struct End {
+    /// The trial of the attempt.
+    pub(super) trial: TrialId,
+    /// The slot or machine in which it ran.
+    pub(super) slot: u32,
+    /// The number of usable slots or machines, paused ones included.
+    pub(super) slots: usize,
+    /// The duration of the attempt.
+    pub(super) ran: Duration,
+    /// The time of its end.
+    pub(super) at: Timestamp,
+}
+
 /// The consequence of a quick failure.
 #[derive(Debug, PartialEq)]
 pub(super) enum Trip {
@@ -62,7 +76,7 @@ pub(super) enum Trip {
 
 /// Returns whether the last attempt of a trial was a quick failure: it failed in less than
 /// [`QUICK`], reported no objective, and failed in a way that rarely depends on the configuration.
-pub(super) fn failed_at_once(study: &Study, trial: &Trial, ran: Duration) -> bool {
+fn failed_at_once(study: &Study, trial: &Trial, ran: Duration) -> bool {
     let Some(Exit::Failed(failure)) = &trial.exit else {
         return false;
     };
@@ -95,6 +109,27 @@ impl Breaker {
         self.tripped
     }
 
+    /// Counts the end of an attempt, which `study` has applied. Returns the consequence, if this was
+    /// one quick failure too many.
+    pub(super) fn ended(&mut self, study: &Study, end: &End) -> Option<Trip> {
+        let trial = study.trial(end.trial)?;
+        if !failed_at_once(study, trial, end.ran) {
+            // An interrupted or lost attempt says nothing about its slot.
+            if !matches!(trial.exit, Some(Exit::Interrupted | Exit::Lost)) {
+                self.well(end.slot);
+            }
+            return None;
+        }
+        // An attempt that has lived longer than a quick failure shows that the sweep itself works.
+        let healthy = study
+            .running()
+            .filter_map(|id| study.trial(id)?.attempt_at)
+            .any(|began| end.at.since(began) >= QUICK);
+        let counts = study.counts();
+        let proven = counts.complete + counts.stopped + counts.paused > 0;
+        self.failed(end.trial, end.slot, end.slots, healthy, proven)
+    }
+
     /// Returns whether no quick failure is on record.
     pub(super) fn is_clean(&self) -> bool {
         self.row.is_empty() && self.slots.is_empty()
@@ -110,7 +145,7 @@ impl Breaker {
     /// ones included. `healthy`: another attempt has run for longer than [`QUICK`]. `proven`:
     /// trials of the study have succeeded before, so that twice as many failures are needed to
     /// blame the sweep.
-    pub(super) fn failed(
+    fn failed(
         &mut self,
         trial: TrialId,
         slot: u32,
@@ -210,9 +245,29 @@ pub(super) fn is_due(until: Timestamp, now: Timestamp, at_most: Duration) -> boo
     now >= until || until.since(now) > at_most
 }
 
+/// Returns the events that requeue trials that have failed, without counting the failure: the slot
+/// or the sweep was at fault.
+pub(super) fn requeue(study: &Study, trials: &[TrialId], why: &str) -> Vec<Event> {
+    let failed = trials.iter().filter(|id| {
+        study
+            .trial(**id)
+            .is_some_and(|trial| trial.state == TrialState::Failed)
+    });
+    failed
+        .map(|trial| Event::Requeued {
+            trial: *trial,
+            why: why.to_owned(),
+            not_before: None,
+            forgiven: true,
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::study::{Attempt, Failure, Usage};
+    use swath_model::demo::Demo;
 
     const SLOTS: usize = 4;
 
@@ -318,6 +373,49 @@ mod tests {
             breaker.failed(TrialId(9), 2, 3, true, true),
             Some(Trip::Sweep { .. })
         ));
+    }
+
+    #[test]
+    fn only_a_quick_failure_without_a_report_counts_and_an_interruption_says_nothing() {
+        let mut demo = Demo::new(&[]);
+        let mut breaker = Breaker::new(Some(2));
+        let crash = || Exit::Failed(Failure::Code(1));
+        let mut count = |exit: Exit, ran: u64, has_reported: bool| {
+            let trial = demo.start(&[]);
+            if has_reported {
+                demo.report(trial, &[("val_loss", 1.0)]);
+            }
+            demo.event(Event::Ended {
+                trial,
+                attempt: Attempt(1),
+                exit,
+                usage: Usage::default(),
+            });
+            let end = End {
+                trial,
+                slot: 0,
+                slots: 1,
+                ran: Duration::from_secs(ran),
+                at: demo.study.at().unwrap(),
+            };
+            breaker.ended(&demo.study, &end)
+        };
+        assert_eq!(count(crash(), 1, false), None);
+        assert_eq!(
+            count(crash(), 60, false),
+            None,
+            "slow: the count begins anew"
+        );
+        assert_eq!(count(crash(), 1, false), None);
+        assert_eq!(
+            count(crash(), 1, true),
+            None,
+            "reported: the count begins anew"
+        );
+        assert_eq!(count(crash(), 1, false), None);
+        assert_eq!(count(Exit::Interrupted, 1, false), None);
+        let trip = count(crash(), 1, false);
+        assert!(matches!(trip, Some(Trip::Sweep { .. })), "{trip:?}");
     }
 
     #[test]

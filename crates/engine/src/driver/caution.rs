@@ -1,10 +1,11 @@
 //! Warnings about a trial: a resource that decreases, a checkpoint that is missing or broken. A
 //! decrease of the resource is recorded once per attempt.
 
-use super::{Driver, DriverError};
+use crate::journal::StudyDir;
 use crate::space::Name;
 use crate::study::{
-    Attempt, Datum, Event, Exit, FailureClass, LogRecord, Metric, Origin, TrialId, TrialState,
+    Attempt, Datum, Event, Exit, FailureClass, LogRecord, Metric, Origin, Study, Trial, TrialId,
+    TrialState,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,19 +23,73 @@ pub(super) struct Caution {
 }
 
 impl Caution {
-    /// Records the start of an attempt.
-    fn began(&mut self, trial: TrialId, resume: bool) {
-        self.steps.remove(&trial);
+    /// Records the start of an attempt of `trial`, which is still as it was before. Returns a
+    /// warning if the attempt should have resumed from a checkpoint and cannot.
+    pub(super) fn begin(&mut self, trial: &Trial, resume: bool) -> Option<String> {
+        self.steps.remove(&trial.id);
         if resume {
-            self.silent.insert(trial);
+            self.silent.insert(trial.id);
+            return None;
+        }
+        match (&trial.state, &trial.origin) {
+            (TrialState::Paused, _) => {
+                Some("its checkpoint folder is empty or gone, so it starts anew".to_owned())
+            }
+            (_, Origin::Cloned { from, .. }) => Some(format!(
+                "the checkpoints of trial {from} are empty or gone, so it starts anew"
+            )),
+            _ => None,
         }
     }
 
-    /// Records the end of an attempt. Returns whether it resumed from a checkpoint and never
-    /// reported.
-    fn ended(&mut self, trial: TrialId) -> bool {
-        self.steps.remove(&trial);
-        self.silent.remove(&trial)
+    /// Examines a record before it is committed. Returns a warning about it, if any.
+    pub(super) fn warning(
+        &mut self,
+        study: &Study,
+        trial: TrialId,
+        record: &LogRecord,
+    ) -> Option<String> {
+        let LogRecord::Report { values } = record else {
+            return None;
+        };
+        // A report shows that the checkpoint could be loaded.
+        self.silent.remove(&trial);
+        self.report(trial, study.header().resource.as_ref()?, values)
+    }
+
+    /// Examines the end of an attempt before it is committed. Returns a warning if the attempt
+    /// crashed after loading its checkpoint and before its first report. The checkpoint folder is
+    /// then renamed, and the trial is to start anew.
+    pub(super) fn end(
+        &mut self,
+        dir: &StudyDir,
+        trial: &Trial,
+        attempt: Attempt,
+        exit: &Exit,
+    ) -> Option<String> {
+        self.steps.remove(&trial.id);
+        let is_silent = self.silent.remove(&trial.id);
+        let has_crashed =
+            matches!(exit, Exit::Failed(failure) if failure.class() == FailureClass::Crash);
+        // After several failures, or a failure after a report, the checkpoint is not to blame.
+        if !is_silent || !has_crashed || trial.failures >= TRIES {
+            return None;
+        }
+        let aside = dir
+            .trial(trial.id)
+            .join(format!("broken-checkpoints.{attempt}"));
+        Some(match std::fs::rename(dir.checkpoints(trial.id), &aside) {
+            Ok(()) => format!(
+                "it went on from its checkpoint and failed before its first report: the checkpoint may be broken and is now `{}`; \
+                 the trial starts anew",
+                aside.file_name().unwrap_or_default().to_string_lossy()
+            ),
+            // Without a checkpoint folder, the trial starts anew in any case.
+            Err(_) => {
+                "it failed before its first report, and its checkpoint is gone: it starts anew"
+                    .to_owned()
+            }
+        })
     }
 
     /// Records a report. Returns a warning if the resource is lower than before.
@@ -63,118 +118,89 @@ impl Caution {
     }
 }
 
-impl Driver<'_> {
-    /// Records the start of an attempt. Commits a warning if the attempt should have resumed from a
-    /// checkpoint and cannot.
-    pub(super) fn caution_begin(
-        &mut self,
-        trial: TrialId,
-        attempt: Attempt,
-        resume: bool,
-        was: &TrialState,
-    ) -> Result<(), DriverError> {
-        self.caution.began(trial, resume);
-        let origin = self.study.trial(trial).map(|found| found.origin.clone());
-        let text = match (resume, was, origin) {
-            (false, TrialState::Paused, _) => {
-                "its checkpoint folder is empty or gone, so it starts anew".to_owned()
-            }
-            (false, _, Some(Origin::Cloned { from, .. })) => {
-                format!("the checkpoints of trial {from} are empty or gone, so it starts anew")
-            }
-            _ => return Ok(()),
-        };
-        self.commit(Event::Logged {
-            trial,
-            attempt,
-            record: LogRecord::Warning { text },
-        })
-    }
-
-    /// Examines a record before it is committed. Returns a warning about it, if any.
-    pub(super) fn caution_look(&mut self, trial: TrialId, record: &LogRecord) -> Option<String> {
-        let LogRecord::Report { values } = record else {
-            return None;
-        };
-        // A report shows that the checkpoint could be loaded.
-        self.caution.silent.remove(&trial);
-        let resource = self.study.header().resource.as_ref()?;
-        self.caution.report(trial, resource, values)
-    }
-
-    /// Examines the end of an attempt before it is committed. Returns whether the attempt crashed
-    /// after loading its checkpoint and before its first report. The checkpoint folder is then
-    /// renamed, so that the next attempt starts anew.
-    pub(super) fn caution_end(
-        &mut self,
-        trial: TrialId,
-        attempt: Attempt,
-        exit: &Exit,
-    ) -> Result<bool, DriverError> {
-        let silent = self.caution.ended(trial);
-        let crashed =
-            matches!(exit, Exit::Failed(failure) if failure.class() == FailureClass::Crash);
-        let tried = self.study.trial(trial).map_or(0, |found| found.failures);
-        // After several failures, or a failure after a report, the checkpoint is not to blame.
-        if !silent || !crashed || tried >= TRIES {
-            return Ok(false);
-        }
-        let aside = self
-            .dir
-            .trial(trial)
-            .join(format!("broken-checkpoints.{attempt}"));
-        let text = match std::fs::rename(self.dir.checkpoints(trial), &aside) {
-            Ok(()) => format!(
-                "it went on from its checkpoint and failed before its first report: the checkpoint may be broken and is now `{}`; \
-                 the trial starts anew",
-                aside.file_name().unwrap_or_default().to_string_lossy()
-            ),
-            // Without a checkpoint folder, the trial starts anew in any case.
-            Err(_) => {
-                "it failed before its first report, and its checkpoint is gone: it starts anew"
-                    .to_owned()
-            }
-        };
-        self.commit(Event::Logged {
-            trial,
-            attempt,
-            record: LogRecord::Warning { text },
-        })?;
-        Ok(true)
+/// Returns the event that requeues a trial whose checkpoint is broken.
+pub(super) fn requeue(trial: TrialId) -> Event {
+    Event::Requeued {
+        trial,
+        why: "its checkpoint may be broken: it starts anew".to_owned(),
+        not_before: None,
+        forgiven: false,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::space::Params;
+    use crate::study::{Failure, Header};
+    use swath_model::demo::Demo;
+
+    fn at_epoch(
+        caution: &mut Caution,
+        study: &Study,
+        trial: TrialId,
+        epoch: f64,
+    ) -> Option<String> {
+        let values = vec![("epoch".into(), Datum::Number(Metric(epoch)))];
+        caution.warning(study, trial, &LogRecord::Report { values })
+    }
+
+    /// Returns a study with the resource `epoch` and one running trial.
+    fn demo() -> (Demo, TrialId) {
+        let mut demo = Demo::new(&[]);
+        let header = Header {
+            resource: Some("epoch".into()),
+            ..demo.study.header().clone()
+        };
+        demo.event(Event::Edited {
+            header,
+            changes: Vec::new(),
+            fill: Params::default(),
+            outside: Vec::new(),
+        });
+        let trial = demo.start(&[]);
+        (demo, trial)
+    }
 
     #[test]
     fn a_resource_that_goes_back_is_told_once_in_an_attempt() {
+        let (demo, id) = demo();
+        let trial = demo.study.trial(id).unwrap();
+        let dir = StudyDir::at("nowhere");
         let mut caution = Caution::default();
-        let epoch: Name = "epoch".into();
-        let report = |caution: &mut Caution, at: f64| {
-            caution.report(
-                TrialId(1),
-                &epoch,
-                &[("epoch".into(), Datum::Number(Metric(at)))],
-            )
-        };
-        caution.began(TrialId(1), false);
-        let said: Vec<bool> = [1.0, 2.0, 2.0, 1.0, 3.0, 1.0]
-            .iter()
-            .map(|at| report(&mut caution, *at).is_some())
-            .collect();
-        assert_eq!(said, [false, false, false, true, false, false]);
-        caution.ended(TrialId(1));
-        caution.began(TrialId(1), true);
+        assert_eq!(caution.begin(trial, false), None);
+        let has_warned = [1.0, 2.0, 2.0, 1.0, 3.0, 1.0]
+            .map(|epoch| at_epoch(&mut caution, &demo.study, id, epoch).is_some());
+        assert_eq!(has_warned, [false, false, false, true, false, false]);
+        assert_eq!(caution.end(&dir, trial, Attempt(1), &Exit::Done), None);
+        assert_eq!(caution.begin(trial, true), None);
         assert_eq!(
-            report(&mut caution, 1.0),
+            at_epoch(&mut caution, &demo.study, id, 1.0),
             None,
             "a checkpoint may be older than the last report"
         );
+        let warning = at_epoch(&mut caution, &demo.study, id, 0.5).unwrap();
+        assert!(warning.starts_with("`epoch` went back from 1 to 0.5"));
+    }
+
+    #[test]
+    fn a_checkpoint_is_broken_if_the_resumed_attempt_crashes_before_its_first_report() {
+        let (demo, id) = demo();
+        let trial = demo.study.trial(id).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let dir = StudyDir::at(folder.path());
+        let crash = Exit::Failed(Failure::Code(1));
+        let mut caution = Caution::default();
+        caution.begin(trial, true);
+        at_epoch(&mut caution, &demo.study, id, 1.0);
+        assert_eq!(caution.end(&dir, trial, Attempt(1), &crash), None);
+        std::fs::create_dir_all(dir.checkpoints(id)).unwrap();
+        caution.begin(trial, true);
+        let warning = caution.end(&dir, trial, Attempt(2), &crash).unwrap();
         assert!(
-            report(&mut caution, 0.5)
-                .is_some_and(|text| text.starts_with("`epoch` went back from 1 to 0.5"))
+            warning.contains("is now `broken-checkpoints.2`"),
+            "{warning}"
         );
+        assert!(!dir.checkpoints(id).exists());
     }
 }

@@ -14,7 +14,7 @@ impl DataSets {
     ///
     /// The trials of the study are then not comparable. The warning is given at once, and once per
     /// change.
-    pub(super) fn look(
+    pub(super) fn warning(
         &mut self,
         study: &Study,
         trial: TrialId,
@@ -80,7 +80,7 @@ mod tests {
         let first = demo.start(&[]);
         demo.log(first, data(Some("one")));
         let mut data_sets = DataSets::default();
-        let mut look = |trial, md5| data_sets.look(&demo.study, TrialId(trial), &data(md5));
+        let mut look = |trial, md5| data_sets.warning(&demo.study, TrialId(trial), &data(md5));
         assert_eq!(look(2, Some("one")), None);
         assert_eq!(look(3, None), None);
         let said = look(3, Some("two")).unwrap();

@@ -11,7 +11,7 @@ impl Driver<'_> {
     /// attempt starts.
     pub(super) fn fill(&mut self, executor: &mut dyn Executor) -> Result<(), DriverError> {
         self.note_slots(executor)?;
-        let slots = match self.told.jobs {
+        let slots = match self.components.inbox.jobs() {
             Some(jobs) => executor.resize(jobs),
             None => executor.slots(),
         };
@@ -24,10 +24,10 @@ impl Driver<'_> {
                 break;
             };
             let launch = self.launch(trial, slot)?;
-            self.held.push(launch);
+            self.components.room.launches.push(launch);
         }
         // One flush covers all launches of this round.
-        self.start_held(executor)?;
+        self.start_launches(executor)?;
         executor.plan(&|| self.more())?;
         Ok(())
     }
@@ -35,23 +35,49 @@ impl Driver<'_> {
     /// Returns the number of slots in use: that of the executor, or the requested number of jobs if
     /// smaller.
     pub(super) fn slots(&self, executor: &dyn Executor) -> usize {
-        self.told.jobs.unwrap_or(usize::MAX).min(executor.slots())
+        self.components
+            .inbox
+            .jobs()
+            .unwrap_or(usize::MAX)
+            .min(executor.slots())
     }
 
     /// Returns the lowest free slot below `slots` that is neither paused nor unusable.
     pub(super) fn free_slot(&self, slots: usize) -> Option<u32> {
-        let mut all = 0..u32::try_from(slots).unwrap_or(u32::MAX);
-        let usable =
-            |slot: &u32| !self.breaker.is_paused(*slot) && !self.unusable.contains_key(slot);
-        all.find(|slot| !self.busy_slots.contains(slot) && usable(slot))
+        let is_paused = |slot| self.components.breaker.is_paused(slot);
+        self.components.slots.free(slots, is_paused)
+    }
+
+    /// Returns whether work is left that only needs time: a trial waits for its backoff, or all
+    /// slots are busy or paused.
+    pub(super) fn waits(&self, executor: &dyn Executor) -> bool {
+        self.study.waiting().next().is_some()
+            || self.free_slot(self.slots(executor)).is_none() && !self.is_finished()
+    }
+
+    /// Commits changes of the slots' state: pauses that are over, and slots that became usable or
+    /// unusable since the last call.
+    fn note_slots(&mut self, executor: &dyn Executor) -> Result<(), DriverError> {
+        for slot in self.components.breaker.rested(self.clock.now()) {
+            self.commit(Event::SlotResumed { slot })?;
+        }
+        for event in self.components.slots.update(executor.unusable()) {
+            self.commit(event)?;
+        }
+        Ok(())
     }
 
     /// Returns the trial that a free slot should run: a waiting one, else the one the scheduler
     /// wants.
     pub(super) fn next_trial(&mut self) -> Result<Option<TrialId>, DriverError> {
-        let now = (self.clock)();
+        let now = self.clock.now();
         // Waiting trials come first, because they were created earlier.
-        if let Some(trial) = self.study.waiting().find(|id| self.may_start(*id, now)) {
+        let retries = &self.components.retries;
+        let may_start = |id: &TrialId| {
+            let trial = self.study.trial(*id);
+            trial.is_some_and(|trial| retries.may_start(trial, now))
+        };
+        if let Some(trial) = self.study.waiting().find(may_start) {
             return Ok(Some(trial));
         }
         match self.parts.scheduler.next(&self.study, self.budget_left()) {
@@ -116,7 +142,7 @@ impl Driver<'_> {
             _ => None,
         };
         let resume = own || from.is_some();
-        let was = trial.state.clone();
+        let warning = self.components.caution.begin(trial, resume);
         self.commit(Event::Started {
             trial: id,
             attempt,
@@ -124,8 +150,9 @@ impl Driver<'_> {
             slot,
             resume,
         })?;
-        self.caution_begin(id, attempt, resume, &was)?;
-        self.busy_slots.insert(slot);
+        if let Some(text) = warning {
+            self.warn(id, attempt, text)?;
+        }
         Ok(Launch {
             trial: id,
             attempt,

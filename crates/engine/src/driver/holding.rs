@@ -1,16 +1,16 @@
 //! Releases held copies of models while the study runs. The model that counts and the last model of
 //! a trial stay held.
 
-use super::Driver;
+use super::component::Component;
 use crate::journal::StudyDir;
 use crate::logger::HELD;
-use crate::study::{LogRecord, Trial, TrialId};
+use crate::study::{Event, Exit, LogRecord, Study, Trial, TrialId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// The held model versions that may have to be released.
-#[derive(Default)]
 pub(super) struct Holding {
+    dir: StudyDir,
     /// By trial, the paths of the versions that attempts of this run have recorded.
     held: BTreeMap<TrialId, BTreeSet<String>>,
     /// Trials that have recorded another model since the last release.
@@ -67,26 +67,36 @@ pub fn superfluous(dir: &StudyDir, trial: &Trial) -> Vec<PathBuf> {
     found
 }
 
-impl Driver<'_> {
-    /// Notes a committed record with a held model.
-    pub(super) fn note_held(&mut self, trial: TrialId, held: Option<String>) {
-        let Some(held) = held else { return };
-        self.holding.held.entry(trial).or_default().insert(held);
-        self.holding.stale.insert(trial);
+impl Component for Holding {
+    fn on(&mut self, study: &Study, event: &Event) {
+        match event {
+            Event::Logged { trial, record, .. } => {
+                if let Some(held) = held(record) {
+                    self.held.entry(*trial).or_default().insert(held.to_owned());
+                    self.stale.insert(*trial);
+                }
+            }
+            Event::Ended { trial, exit, .. } => {
+                let has_held = self.held.remove(trial).is_some();
+                self.stale.remove(trial);
+                // The process of a lost attempt may still write: its versions wait for the end of
+                // the next attempt.
+                if *exit != Exit::Lost && (has_held || study.trial(*trial).is_some_and(holds)) {
+                    self.ended.insert(*trial);
+                }
+            }
+            _ => {}
+        }
     }
+}
 
-    /// Notes that an attempt has ended and will hold no further model.
-    pub(super) fn note_held_ended(&mut self, trial: TrialId) {
-        let holds = |trial: &Trial| {
-            trial
-                .records
-                .iter()
-                .any(|record| matches!(record, LogRecord::Model { held: Some(_), .. }))
-        };
-        let had = self.holding.held.remove(&trial).is_some();
-        self.holding.stale.remove(&trial);
-        if had || self.study.trial(trial).is_some_and(holds) {
-            self.holding.ended.insert(trial);
+impl Holding {
+    pub(super) fn new(dir: StudyDir) -> Self {
+        Self {
+            dir,
+            held: BTreeMap::new(),
+            stale: BTreeSet::new(),
+            ended: BTreeSet::new(),
         }
     }
 
@@ -95,10 +105,9 @@ impl Driver<'_> {
     /// still be the last one.
     ///
     /// A version that cannot be removed stays. The end of the attempt or `swath gc` tries again.
-    pub(super) fn release_held(&mut self) {
-        for id in std::mem::take(&mut self.holding.stale) {
-            let (Some(trial), Some(held)) = (self.study.trial(id), self.holding.held.get_mut(&id))
-            else {
+    pub(super) fn release(&mut self, study: &Study) {
+        for id in std::mem::take(&mut self.stale) {
+            let (Some(trial), Some(held)) = (study.trial(id), self.held.get_mut(&id)) else {
                 continue;
             };
             let needed = needed(trial);
@@ -111,8 +120,8 @@ impl Driver<'_> {
                 is_needed
             });
         }
-        for id in std::mem::take(&mut self.holding.ended) {
-            let Some(trial) = self.study.trial(id) else {
+        for id in std::mem::take(&mut self.ended) {
+            let Some(trial) = study.trial(id) else {
                 continue;
             };
             for version in superfluous(&self.dir, trial) {
@@ -122,21 +131,29 @@ impl Driver<'_> {
     }
 }
 
+/// Returns the path of the held model that a record names, relative to the trial's folder.
+fn held(record: &LogRecord) -> Option<&str> {
+    match record {
+        LogRecord::Model { held, .. } => held.as_deref(),
+        _ => None,
+    }
+}
+
+/// Returns whether a trial has recorded a held model.
+fn holds(trial: &Trial) -> bool {
+    trial.records.iter().any(|record| held(record).is_some())
+}
+
 /// Returns the path of a held model; `None` if the record holds none or it was released.
 #[must_use]
 pub fn held_path(dir: &StudyDir, trial: TrialId, record: &LogRecord) -> Option<PathBuf> {
-    let LogRecord::Model {
-        held: Some(held), ..
-    } = record
-    else {
-        return None;
-    };
-    Some(dir.trial(trial).join(held)).filter(|path| path.symlink_metadata().is_ok())
+    Some(dir.trial(trial).join(held(record)?)).filter(|path| path.symlink_metadata().is_ok())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::study::{Attempt, Usage};
     use swath_model::demo::Demo;
 
     fn model(held: &str, keep: bool) -> LogRecord {
@@ -175,5 +192,48 @@ mod tests {
             .map(|path| path.file_name().unwrap().to_str().unwrap())
             .collect();
         assert_eq!(names, ["0", "3", "half-done"]);
+    }
+
+    #[test]
+    fn a_superseded_version_is_released_and_the_versions_of_a_lost_attempt_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = StudyDir::at(folder.path());
+        let mut holding = Holding::new(dir.clone());
+        let mut demo = Demo::new(&[]);
+        let trial = demo.start(&[]);
+        let version = |name: &str| dir.trial(trial).join("held").join(name);
+        let follow = |holding: &mut Holding, demo: &Demo| {
+            holding.on(&demo.study, &demo.entries.last().unwrap().event);
+        };
+        for name in ["0", "1", "half-done"] {
+            std::fs::create_dir_all(version(name)).unwrap();
+        }
+        for name in ["0", "1"] {
+            demo.log(trial, model(name, false));
+            follow(&mut holding, &demo);
+        }
+        holding.release(&demo.study);
+        assert!(!version("0").exists() && version("1").exists());
+        for (attempt, exit) in [(1, Exit::Lost), (2, Exit::Done)] {
+            assert!(version("half-done").exists());
+            demo.event(Event::Ended {
+                trial,
+                attempt: Attempt(attempt),
+                exit,
+                usage: Usage::default(),
+            });
+            follow(&mut holding, &demo);
+            holding.release(&demo.study);
+            if attempt == 1 {
+                demo.event(Event::Started {
+                    trial,
+                    attempt: Attempt(2),
+                    until: None,
+                    slot: 0,
+                    resume: true,
+                });
+            }
+        }
+        assert!(!version("half-done").exists() && version("1").exists());
     }
 }

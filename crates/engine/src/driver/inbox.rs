@@ -1,11 +1,57 @@
-//! Configurations sent to the run of a study: one file each in the folder `inbox`, processed in the
-//! order of sending.
+//! Messages of `swath` processes in other terminals: configurations, one file each in the folder
+//! `inbox`, processed in the order of sending, and [requests](super::control).
 
+use super::{Control, Urgency};
 use crate::journal::StudyDir;
 use crate::space::Params;
 use crate::study::Timestamp;
 use std::io::Write;
 use std::path::PathBuf;
+
+/// The messages to a run.
+pub(super) struct Inbox {
+    dir: StudyDir,
+    /// The requests so far, merged: the most urgent stop and the latest number of jobs.
+    requests: Control,
+}
+
+impl Inbox {
+    pub(super) fn new(dir: StudyDir) -> Self {
+        let requests = Control::default();
+        Self { dir, requests }
+    }
+
+    /// Returns the configurations sent since the last call.
+    pub(super) fn configurations(&self) -> Vec<Params> {
+        receive(&self.dir)
+    }
+
+    /// Reads a new request, if there is one. A stop request can only become more urgent; a number of
+    /// jobs replaces the last one.
+    pub(super) fn read_requests(&mut self) {
+        if let Some(request) = Control::receive(&self.dir) {
+            self.requests = Control {
+                stop: request.stop.max(self.requests.stop),
+                jobs: request.jobs.or(self.requests.jobs),
+            };
+        }
+    }
+
+    /// Discards a request that was sent before this run began: it was meant for an earlier one.
+    pub(super) fn discard_requests(&self) {
+        let _ = Control::receive(&self.dir);
+    }
+
+    /// Returns the urgency of the requests to stop.
+    pub(super) fn urgency(&self) -> Urgency {
+        self.requests.stop.unwrap_or(Urgency::None)
+    }
+
+    /// Returns the requested number of trials at a time, if any.
+    pub(super) fn jobs(&self) -> Option<usize> {
+        self.requests.jobs
+    }
+}
 
 /// Returns the path of the inbox.
 fn folder(dir: &StudyDir) -> PathBuf {
@@ -41,7 +87,7 @@ pub fn send(dir: &StudyDir, given: &Params, now: Timestamp) -> std::io::Result<(
 
 /// Reads and removes all files of the inbox. A file that cannot be parsed is removed too. A file
 /// that cannot be removed is not used, because it would be read again.
-pub(super) fn receive(dir: &StudyDir) -> Vec<Params> {
+fn receive(dir: &StudyDir) -> Vec<Params> {
     let Ok(entries) = std::fs::read_dir(folder(dir)) else {
         return Vec::new();
     };
@@ -71,6 +117,23 @@ pub(super) fn receive(dir: &StudyDir) -> Vec<Params> {
 mod tests {
     use super::*;
     use crate::space::Value;
+
+    #[test]
+    fn a_request_to_stop_only_becomes_more_urgent_and_the_last_number_of_jobs_counts() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dir = StudyDir::at(folder.path());
+        let mut inbox = Inbox::new(dir.clone());
+        let requests = [
+            (Some(Urgency::Stop), Some(3)),
+            (Some(Urgency::Drain), None),
+            (None, Some(2)),
+        ];
+        for (stop, jobs) in requests {
+            Control { stop, jobs }.send(&dir).expect("it can be sent");
+            inbox.read_requests();
+        }
+        assert_eq!((inbox.urgency(), inbox.jobs()), (Urgency::Stop, Some(2)));
+    }
 
     #[test]
     fn what_is_left_is_taken_once_and_in_order() {

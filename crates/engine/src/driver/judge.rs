@@ -1,8 +1,8 @@
 //! The scheduler's verdicts on trials that report, and their delivery to the trials.
 
-use super::{Driver, DriverError};
+use super::{Driver, DriverError, endings};
 use crate::executor::{Executor, Signal, Stop, What};
-use crate::logger::{Answer, Directive};
+use crate::logger::Answer;
 use crate::scheduler;
 use crate::study::{Attempt, Event, LogRecord, TrialId, Verdict};
 
@@ -16,19 +16,31 @@ impl Driver<'_> {
         executor: &mut dyn Executor,
     ) -> Result<(), DriverError> {
         // A trial that is ending already gets no second verdict.
-        if self.ending.contains_key(&trial) {
+        if self.components.endings.contains(trial) {
             return Ok(());
         }
-        let how = match self.judged(trial, asks)? {
-            Verdict::Continue => return Ok(()),
-            Verdict::Pause => Stop::Pause,
-            Verdict::Stop | Verdict::Complete => Stop::Verdict,
-        };
         // The verdict must be flushed before it acts. On a full disk, `has_room` delivers it later.
-        if self.save()? {
+        if let Some(how) = endings::stop_for(self.judged(trial, asks)?)
+            && self.save()?
+        {
             self.end(trial, how, executor);
         }
         Ok(())
+    }
+
+    /// Asks a trial to end, unless it was already asked with the same or a higher urgency.
+    pub(super) fn end(&mut self, trial: TrialId, how: Stop, executor: &mut dyn Executor) {
+        if self.components.endings.ask(trial, how) {
+            executor.stop(trial, how);
+        }
+    }
+
+    /// Delivers the verdicts on running trials again that were committed and perhaps not delivered:
+    /// the disk was full, or the run that committed them ended.
+    pub(super) fn deliver_verdicts(&mut self, executor: &mut dyn Executor) {
+        for (trial, how) in endings::judged_to_end(&self.study) {
+            self.end(trial, how, executor);
+        }
     }
 
     /// Answers a trial that asked whether it may continue, once the verdict is flushed. On a full
@@ -40,23 +52,15 @@ impl Driver<'_> {
         id: String,
     ) -> Result<(), DriverError> {
         if !self.save()? {
-            let at = (self.clock)();
-            self.backlog.push(Signal {
+            self.components.room.backlog.push(Signal {
                 trial,
                 attempt,
-                at,
+                at: self.clock.now(),
                 what: What::Asked(id),
             });
             return Ok(());
         }
-        let asked = self.ending.get(&trial);
-        let directive = asked.map_or(Directive::Continue, |how| how.directive());
-        let judged = self.study.trial(trial).and_then(|found| found.why.clone());
-        let why = match asked {
-            Some(Stop::Interrupt | Stop::Kill) => "the run was interrupted".to_owned(),
-            Some(Stop::Pause | Stop::Verdict) => judged.unwrap_or_default(),
-            None => String::new(),
-        };
+        let (directive, why) = self.components.endings.answer(&self.study, trial);
         // An error is ignored: a trial that receives no answer reports that itself.
         let _ = Answer { id, directive, why }.give(&self.dir.trial(trial));
         Ok(())

@@ -1,15 +1,14 @@
 //! Opening a study for writing: take the lock, absorb the journal, and end the attempts that a
 //! killed run left behind.
 
-use super::breaker::Breaker;
+use super::clock::RunClock;
+use super::component::{Component, Components};
+use super::earlier::EarlierRun;
+use super::listeners::Listeners;
 use super::{Clock, Driver, DriverError, Ground, Parts};
-use crate::executor::{Executor, Held, Stop};
+use crate::executor::Executor;
 use crate::journal::{Holder, Journal, JournalError, Lock, StudyDir};
-use crate::study::{
-    Attempt, Event, Exit, FORMAT, LogRecord, Study, TrialId, TrialState, Usage, Verdict,
-};
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use crate::study::{Attempt, Event, Exit, FORMAT, LogRecord, Study, TrialId, TrialState, Usage};
 
 impl<'a> Driver<'a> {
     /// Opens the study in `dir`, creating it if there is none, and absorbs its journal. Attempts
@@ -48,79 +47,24 @@ impl<'a> Driver<'a> {
         let mut study = Study::default();
         // The sampler and the scheduler observe the journal exactly as they observed the live run.
         let mut parts = parts;
-        let mut heard = BTreeMap::new();
+        let mut earlier = EarlierRun::new(ground.end_leftovers);
         replay.fold_into(&mut study, &mut |study, entry| {
-            parts.sampler.observe(study, &entry.event);
-            parts.scheduler.observe(study, &entry.event);
-            match &entry.event {
-                Event::Started { trial, .. } => drop(heard.insert(*trial, 0)),
-                // Some warnings come from the driver itself: the executor never sent them, so it
-                // must not count them when it resumes its streams.
-                Event::Logged {
-                    record: LogRecord::Warning { .. },
-                    ..
-                } => {}
-                Event::Logged { trial, .. } => *heard.entry(*trial).or_default() += 1,
-                Event::Ended { trial, .. } => drop(heard.remove(trial)),
-                _ => {}
-            }
+            parts.observe(study, &entry.event);
+            earlier.on(study, &entry.event);
         })?;
-        let now = Instant::now();
-        let began = clock();
-        let breaker = Breaker::new(parts.limits.quick_failures);
         let mut driver = Self {
+            components: Components::new(&dir, &parts, earlier, ground.left),
             journal: replay.into_writer_on(ground.medium)?,
             dir,
             _lock: lock,
+            clock: RunClock::begin(clock, study.at()),
             study,
             parts,
-            clock,
-            listeners: Vec::new(),
-            ending: BTreeMap::new(),
-            busy_slots: BTreeSet::new(),
-            paused: false,
-            full_at: None,
-            left: ground.left,
-            end_leftovers: ground.end_leftovers,
-            held: Vec::new(),
-            backlog: Vec::new(),
-            size: None,
-            tidy: super::tidy::Tidy::default(),
-            caution: super::caution::Caution::default(),
-            holding: super::holding::Holding::default(),
-            data_sets: super::data::DataSets::default(),
-            told: super::Control::default(),
-            failures: 0,
-            breaker,
+            listeners: Listeners::default(),
             exhausted: false,
-            unusable: BTreeMap::new(),
-            began,
-            stood: std::time::Duration::ZERO,
-            away: None,
-            synced: now,
-            snapshot_due: now + std::time::Duration::from_secs(5),
-            heard,
-            opening: None,
         };
-        driver.begin_clock();
         driver.begin()?;
         Ok(driver)
-    }
-
-    /// Ends the surviving processes of attempts whose run was killed. Requires the lock; ends only
-    /// processes that are proven to belong to the study.
-    fn end_leftovers(&self, orphans: &[(TrialId, Attempt)]) {
-        if orphans.is_empty() {
-            return;
-        }
-        let places = orphans
-            .iter()
-            .filter_map(|(id, _)| self.study.trial(*id)?.place.clone());
-        (self.end_leftovers)(
-            self.dir.root(),
-            &places.collect::<Vec<_>>(),
-            self.parts.grace,
-        );
     }
 
     /// Returns the records that a lost attempt had written to its file and no driver had read.
@@ -148,43 +92,32 @@ impl<'a> Driver<'a> {
             })?;
         } else if self.study.header() != &self.parts.header {
             let edited = super::edit::edited(&self.parts, &self.study);
-            self.opening = Some(super::edit::told(&edited));
+            self.listeners.keep(super::edit::told(&edited));
             self.commit(edited)?;
         }
         // Attempts on a cluster may still run: `take_over` asks the executor about them first.
         if !self.parts.elsewhere {
-            let orphans: Vec<_> = self
-                .unended()
+            let earlier = &self.components.earlier;
+            let orphans: Vec<_> = earlier
+                .attempts(&self.study)
                 .into_iter()
                 .map(|held| (held.trial, held.attempt))
                 .collect();
-            self.end_leftovers(&orphans);
+            earlier.end_processes(&self.dir, &self.study, &orphans, self.parts.grace);
             self.lose(&orphans)?;
         }
         // The last run may have died before it requeued a failed trial, and `[retry]` may have been
         // extended since.
-        let failed: Vec<TrialId> = self.study.trials().iter().map(|trial| trial.id).collect();
-        for trial in failed {
-            self.retry(trial)?;
+        let trials: Vec<TrialId> = self.study.trials().iter().map(|trial| trial.id).collect();
+        for trial in trials {
+            let (retries, now) = (&self.components.retries, self.clock.now());
+            if let Some(requeued) = retries.requeue(&self.study, trial, now) {
+                self.commit(requeued)?;
+            }
         }
         self.take_added()?;
         self.journal.sync()?;
         Ok(())
-    }
-
-    /// Returns the attempts that an earlier run started and whose end it did not record.
-    fn unended(&self) -> Vec<Held> {
-        let held = |trial: TrialId| {
-            let found = self.study.trial(trial)?;
-            Some(Held {
-                trial,
-                attempt: Attempt(found.attempts),
-                slot: found.slot.unwrap_or(0),
-                heard: self.heard.get(&trial).copied().unwrap_or(0),
-                placed: found.place.is_some(),
-            })
-        };
-        self.study.running().filter_map(held).collect()
     }
 
     /// Ends attempts of an earlier run as lost. Their unread records are committed first; their
@@ -213,29 +146,20 @@ impl<'a> Driver<'a> {
     /// Lets the executor adopt the attempts of an earlier run. Attempts that it does not know are
     /// lost. Verdicts that the earlier run may not have delivered are delivered again.
     pub(super) fn take_over(&mut self, executor: &mut dyn Executor) -> Result<(), DriverError> {
-        let held = self.unended();
+        let held = self.components.earlier.attempts(&self.study);
         if held.is_empty() {
             return Ok(());
         }
         let lost = executor.adopt(held.clone());
         self.lose(&lost)?;
         // An adopted attempt occupies its slot, which `fill` must not use.
-        for Held { trial, slot, .. } in held {
-            let Some(found) = self
-                .study
-                .trial(trial)
-                .filter(|found| found.state == TrialState::Running)
-            else {
-                continue;
-            };
-            let verdict = found.verdict;
-            self.busy_slots.insert(slot);
-            match verdict {
-                Some(Verdict::Stop | Verdict::Complete) => self.end(trial, Stop::Verdict, executor),
-                Some(Verdict::Pause) => self.end(trial, Stop::Pause, executor),
-                Some(Verdict::Continue) | None => {}
+        for held in held {
+            let found = self.study.trial(held.trial);
+            if found.is_some_and(|found| found.state == TrialState::Running) {
+                self.components.slots.occupy(held.slot);
             }
         }
+        self.deliver_verdicts(executor);
         Ok(())
     }
 }

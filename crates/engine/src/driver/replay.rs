@@ -78,8 +78,7 @@ pub fn replay<E: std::error::Error>(
             if matches!(entry.event, Event::Edited { .. }) {
                 catch_up(parts, dir, entry.seq).map_err(ReplayError::Journal)?;
             }
-            parts.sampler.observe(&study, &entry.event);
-            parts.scheduler.observe(&study, &entry.event);
+            parts.observe(&study, &entry.event);
         }
     }
     Ok(found)
@@ -101,8 +100,7 @@ fn catch_up(parts: &mut Parts, dir: &StudyDir, seq: u64) -> Result<(), JournalEr
                 line: journal.line(),
                 source,
             })?;
-        parts.sampler.observe(&study, &entry.event);
-        parts.scheduler.observe(&study, &entry.event);
+        parts.observe(&study, &entry.event);
     }
     Ok(())
 }

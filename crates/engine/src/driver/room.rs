@@ -5,11 +5,11 @@
 //! run continues. A run that was asked to stop does not wait.
 
 use super::{Driver, DriverError};
-use crate::executor::{Executor, Left, Stop};
+use crate::executor::{Executor, Launch, Left, Signal};
 use crate::journal::{JournalError, Medium};
-use crate::study::{Event, Exit, FailureClass, Place, TrialId, Usage, Verdict};
+use crate::study::{Event, Exit, FailureClass, Place, Study, Timestamp, TrialId, Usage};
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Number of times that a trial is requeued after it failed on a full disk.
@@ -17,7 +17,7 @@ const TRIES: u32 = 3;
 
 /// Maximum number of signals kept in memory while the journal cannot be written. Further signals
 /// stay in the executor.
-pub(super) const MOST_SIGNALS: usize = 1024;
+const MOST_SIGNALS: usize = 1024;
 
 /// Returns the free space of the file system that contains a folder; `None` if unknown.
 pub type Probe = Box<dyn Fn(&Path) -> Option<Left>>;
@@ -51,6 +51,98 @@ impl Default for Ground {
     }
 }
 
+/// The state of the disk, and the things that wait for room on it.
+pub(super) struct Room {
+    root: PathBuf,
+    left: Probe,
+    /// Whether the run is paused because the disk is full.
+    is_full: bool,
+    /// The time at which the disk was last seen to be full; `None` if it never was in this run.
+    full_at: Option<Timestamp>,
+    /// Launches that are committed but not started: an attempt starts only once its `Started` event
+    /// is flushed.
+    pub(super) launches: Vec<Launch>,
+    /// Signals of the executor that were received while the journal could not be written, oldest
+    /// first.
+    pub(super) backlog: Vec<Signal>,
+}
+
+impl Room {
+    pub(super) fn new(root: PathBuf, left: Probe) -> Self {
+        Self {
+            root,
+            left,
+            is_full: false,
+            full_at: None,
+            launches: Vec::new(),
+            backlog: Vec::new(),
+        }
+    }
+
+    /// Returns whether the run is paused because the disk is full.
+    pub(super) fn is_full(&self) -> bool {
+        self.is_full
+    }
+
+    /// Pauses the run. Returns the message for the user, unless the run was paused already.
+    pub(super) fn pause(&mut self) -> Option<String> {
+        let was_full = std::mem::replace(&mut self.is_full, true);
+        (!was_full).then(|| {
+            format!(
+                "the disk with `{}` is full: the run waits, nothing is lost, and it goes on by itself when there is room",
+                self.root.display()
+            )
+        })
+    }
+
+    /// Ends the pause. The disk was full until `now`.
+    pub(super) fn resume(&mut self, now: Timestamp) {
+        self.is_full = false;
+        self.full_at = Some(now);
+    }
+
+    /// Returns whether the disk has enough room to start an attempt. Unknown free space counts as
+    /// enough.
+    pub(super) fn is_enough_to_start(&self) -> bool {
+        (self.left)(&self.root).is_none_or(Left::is_enough_to_start)
+    }
+
+    /// Returns whether the disk has enough room for running trials to end.
+    pub(super) fn is_enough_to_end(&self) -> bool {
+        (self.left)(&self.root).is_none_or(Left::is_enough_to_end)
+    }
+
+    /// Returns whether the backlog takes further signals. While the disk is full it is bounded.
+    pub(super) fn takes_signals(&self) -> bool {
+        self.backlog.len() < MOST_SIGNALS
+    }
+
+    /// Returns the event that requeues a trial that failed while the disk was full, at most
+    /// [`TRIES`] times.
+    pub(super) fn requeue(&self, study: &Study, id: TrialId) -> Option<Event> {
+        let trial = study.trial(id)?;
+        let Some(Exit::Failed(failure)) = &trial.exit else {
+            return None;
+        };
+        // Only a crash or a failed start is a likely result of a full disk.
+        let is_likely = matches!(failure.class(), FailureClass::Crash | FailureClass::Spawn);
+        if !is_likely || trial.failures > TRIES {
+            return None;
+        }
+        // The disk may have room again by the time the failure is read: the attempt must only have
+        // begun before the disk was last full.
+        let was_full = self
+            .full_at
+            .is_some_and(|full| trial.attempt_at.is_none_or(|began| began <= full));
+        (was_full || self.is_full || !self.is_enough_to_start()).then(|| Event::Requeued {
+            trial: id,
+            why: "the disk was full when it failed".to_owned(),
+            not_before: None,
+            forgiven: false,
+        })
+    }
+}
+
 impl Driver<'_> {
     /// Flushes the journal to the kernel. Returns `false`, and pauses the run, if the disk is full.
     pub(super) fn save(&mut self) -> Result<bool, DriverError> {
@@ -77,133 +169,115 @@ impl Driver<'_> {
         }
     }
 
+    /// Pauses the run and notifies the listeners, unless it is paused already.
+    pub(super) fn pause(&mut self) {
+        if let Some(text) = self.components.room.pause() {
+            self.listeners.notice(&text);
+        }
+    }
+
     /// Returns whether the run may act. When a wait for room has just ended, first starts the
     /// pending launches and delivers the verdicts that could not be delivered meanwhile.
     pub(super) fn has_room(&mut self, executor: &mut dyn Executor) -> Result<bool, DriverError> {
-        if !self.paused {
+        if !self.components.room.is_full() {
             return Ok(true);
         }
-        if !self.is_roomy() || !self.save_to_disk()? {
+        if !self.components.room.is_enough_to_start() || !self.save_to_disk()? {
             return Ok(false);
         }
-        self.paused = false;
-        self.full_at = Some((self.clock)());
-        self.notice("there is room on the disk again: the run goes on");
-        self.start_held(executor)?;
-        // These verdicts were committed while the disk was full, and their trials were not asked to
-        // end.
-        let judged: Vec<(TrialId, Stop)> = self
-            .study
-            .running()
-            .filter_map(|id| match self.study.trial(id)?.verdict? {
-                Verdict::Continue => None,
-                Verdict::Pause => Some((id, Stop::Pause)),
-                Verdict::Stop | Verdict::Complete => Some((id, Stop::Verdict)),
-            })
-            .collect();
-        for (trial, how) in judged {
-            self.end(trial, how, executor);
-        }
+        self.components.room.resume(self.clock.now());
+        self.listeners
+            .notice("there is room on the disk again: the run goes on");
+        self.start_launches(executor)?;
+        self.deliver_verdicts(executor);
         // Starting the launches flushes the journal, which may have found the disk full again.
-        Ok(!self.paused)
+        Ok(!self.components.room.is_full())
     }
 
     /// Returns whether a trial may be started. Pauses the run if the disk has too little room for
     /// that.
     pub(super) fn may_launch(&mut self) -> bool {
-        if !self.paused && !self.is_roomy() {
+        let room = &self.components.room;
+        if !room.is_full() && !room.is_enough_to_start() {
             self.pause();
         }
-        !self.paused
+        !self.components.room.is_full()
     }
 
     /// Pauses the run if the disk has too little room even for running trials to end.
     pub(super) fn look_for_room(&mut self) {
-        if !self.paused && (self.left)(self.dir.root()).is_some_and(|left| !left.is_enough_to_end())
-        {
+        let room = &self.components.room;
+        if !room.is_full() && !room.is_enough_to_end() {
             self.pause();
         }
     }
 
-    /// Returns whether the disk has enough room to start an attempt. Unknown free space counts as
-    /// enough.
-    fn is_roomy(&self) -> bool {
-        (self.left)(self.dir.root()).is_none_or(Left::is_enough_to_start)
-    }
-
-    /// Pauses the run and notifies the listeners, unless it is paused already.
-    fn pause(&mut self) {
-        if !std::mem::replace(&mut self.paused, true) {
-            let dir = self.dir.root().display().to_string();
-            self.notice(&format!(
-                "the disk with `{dir}` is full: the run waits, nothing is lost, and it goes on by itself when there is room"
-            ));
-        }
-    }
-
     /// Starts the pending launches once their `Started` events are flushed.
-    pub(super) fn start_held(&mut self, executor: &mut dyn Executor) -> Result<(), DriverError> {
-        if self.held.is_empty() || !self.save()? {
+    pub(super) fn start_launches(
+        &mut self,
+        executor: &mut dyn Executor,
+    ) -> Result<(), DriverError> {
+        if self.components.room.launches.is_empty() || !self.save()? {
             return Ok(());
         }
-        for launch in std::mem::take(&mut self.held) {
+        for launch in std::mem::take(&mut self.components.room.launches) {
             executor.start(launch)?;
         }
         Ok(())
     }
 
     /// Ends the launches that were committed but not started, as interrupted.
-    pub(super) fn drop_held(&mut self) -> Result<(), DriverError> {
-        for launch in std::mem::take(&mut self.held) {
-            let (trial, attempt) = (launch.trial, launch.attempt);
-            self.busy_slots.remove(&launch.slot);
+    pub(super) fn drop_launches(&mut self) -> Result<(), DriverError> {
+        for launch in std::mem::take(&mut self.components.room.launches) {
             self.commit(Event::Ended {
-                trial,
-                attempt,
+                trial: launch.trial,
+                attempt: launch.attempt,
                 exit: Exit::Interrupted,
                 usage: Usage::default(),
             })?;
         }
         Ok(())
     }
+}
 
-    /// Requeues a trial that failed while the disk was full, at most [`TRIES`] times. Returns
-    /// whether it did.
-    pub(super) fn requeue_if_full(&mut self, id: TrialId) -> Result<bool, DriverError> {
-        let Some(trial) = self.study.trial(id) else {
-            return Ok(false);
-        };
-        let Some(Exit::Failed(failure)) = &trial.exit else {
-            return Ok(false);
-        };
-        let likely = matches!(failure.class(), FailureClass::Crash | FailureClass::Spawn);
-        // The disk may have room again by the time the failure is read: the attempt must only have
-        // begun before the disk was last full.
-        let was_full = self
-            .full_at
-            .is_some_and(|full| trial.attempt_at.is_none_or(|began| began <= full));
-        let is_full = self.paused || !self.is_roomy();
-        // Only a crash or a failed start is a likely result of a full disk.
-        if !likely || trial.failures > TRIES || !(is_full || was_full) {
-            return Ok(false);
-        }
-        let why = "the disk was full when it failed".to_owned();
-        self.commit(Event::Requeued {
-            trial: id,
-            why,
-            not_before: None,
-            forgiven: false,
-        })?;
-        if is_full {
-            self.pause();
-        }
-        Ok(true)
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::study::{Attempt, Failure};
+    use std::cell::Cell;
+    use std::rc::Rc;
+    use swath_model::demo::Demo;
 
-    /// Notifies the listeners of a message.
-    fn notice(&mut self, text: &str) {
-        for listener in &mut self.listeners {
-            listener.notice(text);
-        }
+    #[test]
+    fn a_crash_while_the_disk_was_full_is_requeued_also_when_there_is_room_again() {
+        let mut demo = Demo::new(&[]);
+        let trial = demo.start(&[]);
+        let failure = Failure::Code(1);
+        demo.event(Event::Ended {
+            trial,
+            attempt: Attempt(1),
+            exit: Exit::Failed(failure),
+            usage: Usage::default(),
+        });
+        let free = Rc::new(Cell::new(1 << 30));
+        let shown = Rc::clone(&free);
+        let left = move |_: &Path| {
+            Some(Left {
+                free: shown.get(),
+                total: 1 << 30,
+            })
+        };
+        let mut room = Room::new(PathBuf::from("logs"), Box::new(left));
+        let is_requeued = |room: &Room| room.requeue(&demo.study, trial).is_some();
+        assert!(!is_requeued(&room));
+        free.set(0);
+        assert!(is_requeued(&room));
+        assert!(
+            room.pause().is_some() && room.pause().is_none(),
+            "said once"
+        );
+        free.set(1 << 30);
+        room.resume(demo.study.at().unwrap());
+        assert!(is_requeued(&room) && !room.is_full());
     }
 }

@@ -1,7 +1,8 @@
 //! The size of a study's folder on the disk, updated without measuring all of it each time.
 
+use super::component::Component;
 use crate::journal::StudyDir;
-use crate::study::{Study, TrialId};
+use crate::study::{Event, Study, TrialId};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -14,6 +15,8 @@ const SHARE: u32 = 100;
 /// The size of a study in bytes: one sum per trial folder, and one for all other files.
 pub(super) struct Size {
     dir: StudyDir,
+    /// The size from which the study may not grow further.
+    most: u64,
     /// The bytes of each trial's folder; trial 1 has index 0.
     trials: Vec<u64>,
     /// The bytes of everything but the trial folders.
@@ -24,11 +27,20 @@ pub(super) struct Size {
     due: Instant,
 }
 
+impl Component for Size {
+    fn on(&mut self, _: &Study, event: &Event) {
+        if let Event::Ended { trial, .. } = event {
+            self.trial(*trial);
+        }
+    }
+}
+
 impl Size {
     /// Measures the whole folder once.
-    pub(super) fn measure(dir: &StudyDir, study: &Study) -> Self {
+    pub(super) fn measure(dir: &StudyDir, most: u64, study: &Study) -> Self {
         let mut size = Self {
             dir: dir.clone(),
+            most,
             trials: Vec::new(),
             rest: 0,
             total: 0,
@@ -41,13 +53,13 @@ impl Size {
         size
     }
 
-    /// Returns the size of the whole folder in bytes.
-    pub(super) fn total(&self) -> u64 {
-        self.total
+    /// Returns whether the study is larger than it may be.
+    pub(super) fn is_over(&self) -> bool {
+        self.total > self.most
     }
 
     /// Measures the folder of a trial again: the trial has ended, or files were removed.
-    pub(super) fn trial(&mut self, id: TrialId) {
+    fn trial(&mut self, id: TrialId) {
         let at = (id.0 as usize).saturating_sub(1);
         if self.trials.len() <= at {
             self.trials.resize(at + 1, 0);
@@ -131,17 +143,18 @@ mod tests {
         let own = folder.path().metadata().unwrap().blocks() * 512;
         write("1/checkpoints/a", 50_000);
         write("trackers/x/y", 9000);
-        let mut size = Size::measure(&dir, &demo.study);
-        assert_eq!(size.total() + own, taken(folder.path()));
-        assert!(size.total() >= 59_000, "{}", size.total());
+        let mut size = Size::measure(&dir, 150_000, &demo.study);
+        assert_eq!(size.total + own, taken(folder.path()));
+        assert!(size.total >= 59_000 && !size.is_over(), "{}", size.total);
         write("1/checkpoints/a", 10);
         write("2/b", 100_000);
         write("journal.jsonl", 70_000);
         size.due = Instant::now();
         size.refresh(&demo.study);
-        assert_eq!(size.total() + own, taken(folder.path()));
+        assert_eq!(size.total + own, taken(folder.path()));
+        assert!(size.is_over());
         std::fs::remove_dir_all(folder.path().join("2")).unwrap();
         size.trial(TrialId(2));
-        assert_eq!(size.total() + own, taken(folder.path()));
+        assert_eq!(size.total + own, taken(folder.path()));
     }
 }

@@ -1,21 +1,27 @@
 //! Removes checkpoints that the policy no longer keeps, while the study runs.
 
-use super::{Driver, has_entries};
+use super::component::Component;
+use super::has_entries;
 use crate::journal::StudyDir;
-use crate::keep;
-use crate::study::{LogRecord, TrialId};
+use crate::keep::{self, Keep};
+use crate::study::{Event, Study, TrialId};
 use std::collections::BTreeSet;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
 /// The existing checkpoints, and the removals in progress.
-#[derive(Default)]
 pub(super) struct Tidy {
+    dir: StudyDir,
+    policy: Keep,
+    /// Whether the scheduler may start a trial from the checkpoint of another.
+    clones: bool,
     /// Trials whose checkpoint folder is not empty.
     kept: BTreeSet<TrialId>,
     /// Trials whose checkpoint folder contains a model.
     models: BTreeSet<TrialId>,
+    /// Whether an attempt has ended since checkpoints were last removed.
+    is_due: bool,
     /// Threads that remove checkpoint folders.
     removals: Vec<JoinHandle<()>>,
 }
@@ -35,78 +41,128 @@ pub fn put_aside(dir: &StudyDir, id: TrialId) -> io::Result<PathBuf> {
     Ok(aside)
 }
 
-impl Driver<'_> {
-    /// Finds the trials that have checkpoints, and removes those that the policy does not keep.
-    pub(super) fn begin_tidy(&mut self) {
-        if self.parts.keep.is_all() {
+impl Component for Tidy {
+    fn on(&mut self, _: &Study, event: &Event) {
+        match event {
+            _ if self.policy.is_all() => {}
+            // The checkpoint folder that contains a model must not be removed.
+            Event::Logged { record, .. } => self.models.extend(keep::model(record)),
+            Event::Ended { trial, .. } => {
+                if has_entries(&self.dir.checkpoints(*trial)) {
+                    self.kept.insert(*trial);
+                }
+                // The removal waits for the end of the round: one look at all trials is enough for
+                // all attempts that end in it.
+                self.is_due = true;
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Tidy {
+    pub(super) fn new(dir: StudyDir, policy: Keep, clones: bool) -> Self {
+        Self {
+            dir,
+            policy,
+            clones,
+            kept: BTreeSet::new(),
+            models: BTreeSet::new(),
+            is_due: false,
+            removals: Vec::new(),
+        }
+    }
+
+    /// Finds the trials that have checkpoints.
+    pub(super) fn begin(&mut self, study: &Study) {
+        if self.policy.is_all() {
             return;
         }
-        let dir = &self.dir;
-        let has = |id: &TrialId| has_entries(&dir.checkpoints(*id));
-        self.tidy.kept = self
-            .study
-            .trials()
-            .iter()
-            .map(|trial| trial.id)
-            .filter(has)
+        let trials = study.trials().iter().map(|trial| trial.id);
+        self.kept = trials
+            .filter(|id| has_entries(&self.dir.checkpoints(*id)))
             .collect();
-        self.tidy.models = keep::models(&self.study);
-        self.remove_expendable(false);
+        self.models = keep::models(study);
     }
 
-    /// Records the model that a record names, if it does.
-    pub(super) fn note_model(&mut self, record: &LogRecord) {
-        self.tidy.models.extend(keep::model(record));
+    /// Returns whether an attempt has ended since checkpoints were last removed.
+    pub(super) fn is_due(&self) -> bool {
+        self.is_due
     }
 
-    /// Updates the list after a trial has ended, and removes what the policy does not keep any
-    /// more.
-    pub(super) fn tidy_after(&mut self, id: TrialId) {
-        if self.parts.keep.is_all() {
-            return;
-        }
-        if has_entries(&self.dir.checkpoints(id)) {
-            self.tidy.kept.insert(id);
-        }
-        self.remove_expendable(false);
-    }
-
-    /// Applies the policy for the last time, and waits for all removals. `over`: the study is
-    /// finished, so no checkpoint is needed for a clone.
-    pub(super) fn end_tidy(&mut self, over: bool) {
-        self.remove_expendable(over);
-        for removal in self.tidy.removals.drain(..) {
-            removal.join().ok();
-        }
-    }
-
-    /// Removes the checkpoints that the policy does not keep. `over`: the sweep is finished.
-    fn remove_expendable(&mut self, over: bool) {
-        let gone = self.parts.keep.expendable(
-            &self.study,
-            &self.tidy.kept,
-            &self.tidy.models,
-            self.parts.clones,
-            over,
-        );
-        for id in gone {
-            self.tidy.kept.remove(&id);
+    /// Removes the checkpoints that the policy does not keep. `over`: the sweep is finished, so no
+    /// checkpoint is needed for a clone. `each` is called with each trial and the folder that a
+    /// thread is about to remove.
+    pub(super) fn remove_expendable(
+        &mut self,
+        study: &Study,
+        over: bool,
+        mut each: impl FnMut(TrialId, &Path),
+    ) {
+        self.is_due = false;
+        let (kept, models) = (&self.kept, &self.models);
+        for id in self
+            .policy
+            .expendable(study, kept, models, self.clones, over)
+        {
+            self.kept.remove(&id);
             // A folder that cannot be renamed stays: that is no reason to end a run, and `swath gc`
             // reports it.
             let Ok(aside) = put_aside(&self.dir, id) else {
                 continue;
             };
-            if let Some(size) = &mut self.size {
-                size.forget(id, &aside);
-            }
+            each(id, &aside);
             // Removing large checkpoints takes long: a thread does it while the loop goes on.
             let removal = std::thread::Builder::new()
                 .name("tidy".to_owned())
                 .spawn(move || {
                     std::fs::remove_dir_all(aside).ok();
                 });
-            self.tidy.removals.extend(removal);
+            self.removals.extend(removal);
         }
-        self.tidy.removals.retain(|removal| !removal.is_finished());
+        self.removals.retain(|removal| !removal.is_finished());
+    }
+
+    /// Waits for all removals.
+    pub(super) fn finish(&mut self) {
+        for removal in self.removals.drain(..) {
+            removal.join().ok();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::study::{Attempt, Exit, Failure, Usage};
+    use swath_model::demo::Demo;
+
+    #[test]
+    fn a_complete_trial_loses_its_checkpoint_and_a_failed_one_keeps_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = StudyDir::at(folder.path());
+        let mut demo = Demo::new(&[]);
+        let mut tidy = Tidy::new(dir.clone(), Keep::parse("none").unwrap(), false);
+        let exits = [Exit::Done, Exit::Failed(Failure::Code(1))];
+        let trials = exits.map(|exit| {
+            let trial = demo.start(&[]);
+            demo.report(trial, &[("val_loss", 1.0)]);
+            std::fs::create_dir_all(dir.checkpoints(trial).join("epoch-1")).unwrap();
+            demo.event(Event::Ended {
+                trial,
+                attempt: Attempt(1),
+                exit,
+                usage: Usage::default(),
+            });
+            tidy.on(&demo.study, &demo.entries.last().unwrap().event);
+            trial
+        });
+        assert!(tidy.is_due());
+        let mut removed = Vec::new();
+        tidy.remove_expendable(&demo.study, false, |trial, _| removed.push(trial));
+        tidy.finish();
+        assert_eq!(removed, [trials[0]]);
+        let remain = trials.map(|trial| dir.checkpoints(trial).exists());
+        assert_eq!((remain, tidy.is_due()), ([false, true], false));
     }
 }

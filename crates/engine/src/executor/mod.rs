@@ -33,7 +33,7 @@ pub use allotment::Allotment;
 pub use gpus::{GpuError, GpuShares, Gpus};
 pub use leftovers::{end_leftovers, survivors};
 pub use pool::Pool;
-pub use program::{Argv, Program, ProgramSettings, environment};
+pub use program::{Argv, Program, ProgramSettings, ProgramSpec, environment};
 pub use room::Left;
 pub use simulated::Simulated;
 pub use site::{Share, Site, Work, here};

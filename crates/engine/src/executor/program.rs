@@ -15,6 +15,7 @@ use crate::logger::{TrialLogger, rank};
 use crate::space::Name;
 use crate::study::{Failure, Usage};
 use regex::Regex;
+use serde::{Deserialize, Serialize};
 use std::cell::{Cell, OnceCell};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -45,6 +46,20 @@ pub struct ProgramSettings {
     /// Command line. A first word with a slash is a path, relative to the workdir; a word without a
     /// slash is searched on `PATH`.
     pub argv: Argv,
+    /// Environment and limits of the program.
+    pub spec: ProgramSpec,
+    /// Command line of the [guard](super::guard::run); `None` to run without a guard.
+    pub guard: Option<Command>,
+    /// Resources of each slot.
+    pub allotment: Allotment,
+    /// Folder of this very executable, appended to the `PATH` of trials if no `swath` is on it.
+    pub tools: Option<PathBuf>,
+}
+
+/// Environment and limits of a program: the settings that are the same on every machine. Pilots read
+/// them from a file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProgramSpec {
     /// Additional variables of the environment. The variables that swath sets override them.
     pub env: Vec<(String, String)>,
     /// Working directory of the program.
@@ -54,31 +69,51 @@ pub struct ProgramSettings {
     /// Grace period between SIGTERM and SIGKILL.
     pub grace: Duration,
     /// Interval between two samples of system usage; `None` for no samples.
+    #[serde(default)]
     pub system: Option<Duration>,
     /// Longest length of `stdout.log` and of `stderr.log`, in bytes each.
     pub log: u64,
     /// Metrics to search in the output, each with its pattern.
+    #[serde(with = "patterns")]
     pub capture: Vec<(Name, Regex)>,
     /// Whether the program writes checkpoints. If so, their folder is created before every attempt,
     /// otherwise only for attempts that may pause or that resume.
     pub checkpoint: bool,
-    /// Command line of the [guard](super::guard::run); `None` to run without a guard.
-    pub guard: Option<Command>,
-    /// Resources of each slot.
-    pub allotment: Allotment,
-    /// Folder of this very executable, appended to the `PATH` of trials if no `swath` is on it.
-    pub tools: Option<PathBuf>,
+}
+
+/// The patterns of `[capture]` in a file: as their texts.
+mod patterns {
+    use crate::space::Name;
+    use regex::Regex;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        capture: &[(Name, Regex)],
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_seq(capture.iter().map(|(name, regex)| (name, regex.as_str())))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Vec<(Name, Regex)>, D::Error> {
+        let texts = Vec::<(Name, String)>::deserialize(from)?;
+        let compile = |(name, text): (Name, String)| match Regex::new(&text) {
+            Ok(regex) => Ok((name, regex)),
+            Err(_) => Err(D::Error::custom(format!(
+                "the pattern of `{name}` in [capture] cannot be used here"
+            ))),
+        };
+        texts.into_iter().map(compile).collect()
+    }
 }
 
 /// Trainable that runs a program for each trial.
 pub struct Program {
     argv: Argv,
-    env: Vec<(String, String)>,
-    workdir: PathBuf,
+    spec: ProgramSpec,
     terms: Terms,
-    log: u64,
-    capture: Vec<(Name, Regex)>,
-    checkpoint: bool,
     /// Mark of this run in the environment of its processes, `PID-STARTTICKS-COUNT`.
     run: String,
     /// Cgroup of the run, created with the first trial; `None` if cgroups cannot be used here.
@@ -92,6 +127,9 @@ pub struct Program {
     allotment: Allotment,
     /// `PATH` of the trials, if it differs from the inherited one.
     longer_path: Option<OsString>,
+    /// Distributed-training ranks that trials inherit from this process or from the sweep file.
+    /// They do not count as ranks of the trials' own processes.
+    outer_ranks: Option<OsString>,
     /// Number of out-of-memory kills of this machine that are accounted for; one more means that a
     /// trial was killed for memory.
     memory_kills: AtomicU64,
@@ -140,14 +178,7 @@ impl Program {
     pub fn new(settings: ProgramSettings) -> Result<Self, ExecutorError> {
         let ProgramSettings {
             argv,
-            env,
-            workdir,
-            trial_time,
-            grace,
-            system,
-            log,
-            capture,
-            checkpoint,
+            mut spec,
             guard,
             allotment,
             tools,
@@ -156,35 +187,37 @@ impl Program {
         let pid = std::process::id();
         let count = RUNS.fetch_add(1, Ordering::Relaxed);
         let run = format!("{pid}-{}-{count}", processes::start_ticks(pid).unwrap_or(0));
-        let path = env
+        let path = spec
+            .env
             .iter()
             .find(|(name, _)| name == "PATH")
             .map(|(_, value)| OsString::from(value));
         let path = path
             .or_else(|| std::env::var_os("PATH"))
             .unwrap_or_default();
-        let workdir = absolute(workdir).map_err(prepare)?;
-        let longer_path = tools.and_then(|tools| with_tools(&path, tools, &workdir));
+        spec.workdir = absolute(spec.workdir).map_err(prepare)?;
+        let longer_path = tools.and_then(|tools| with_tools(&path, tools, &spec.workdir));
+        let outer_ranks = rank::outer(|wanted| {
+            let given = spec.env.iter().rev().find(|(name, _)| name == wanted);
+            given.map_or_else(|| std::env::var_os(wanted), |(_, value)| Some(value.into()))
+        });
         let guard = guard
             .map(|command| Guard::start(command, &run))
             .transpose()
             .map_err(prepare)?;
         Ok(Self {
             argv,
-            env,
-            workdir,
             terms: Terms {
-                limit: trial_time,
-                grace,
+                limit: spec.trial_time,
+                grace: spec.grace,
                 memory: allotment.memory,
-                system,
+                system: spec.system,
             },
+            spec,
             allotment,
             longer_path,
+            outer_ranks,
             memory_kills: AtomicU64::new(usage::out_of_memory_kills()),
-            log,
-            capture,
-            checkpoint,
             strays: Strays::new(&run),
             run,
             cgroups: OnceLock::new(),
@@ -205,7 +238,7 @@ impl Program {
         command
             .arg0(name)
             .args(words)
-            .current_dir(&self.workdir)
+            .current_dir(&self.spec.workdir)
             .process_group(0)
             .stdin(
                 self.nothing
@@ -235,13 +268,14 @@ impl Program {
                 .variables(trial.launch.slot, |name| std::env::var_os(name).is_some()),
         );
         command
-            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .envs(self.spec.env.iter().map(|(name, value)| (name, value)))
             .env(RUN, &self.run);
         if let Some(path) = &self.longer_path {
             command.env("PATH", path);
         }
         let told = environment(&trial.study, &trial.launch, dir);
-        for (name, value) in told.into_iter().chain([(rank::OUTER, self.outer_ranks())]) {
+        let outer_ranks = (rank::OUTER, self.outer_ranks.clone());
+        for (name, value) in told.into_iter().chain([outer_ranks]) {
             match value {
                 Some(value) => command.env(name, value),
                 // This process may itself run inside a trial. The variables of that outer trial
@@ -251,30 +285,29 @@ impl Program {
         }
     }
 
-    /// Returns the distributed-training ranks that a trial inherits from this process or from the
-    /// sweep file. They do not count as ranks of the trial's own processes.
-    fn outer_ranks(&self) -> Option<OsString> {
-        rank::outer(|wanted| {
-            let given = self.env.iter().rev().find(|(name, _)| name == wanted);
-            given.map_or_else(|| std::env::var_os(wanted), |(_, value)| Some(value.into()))
-        })
-    }
-
     /// Returns the path of a program: below the workdir if the name has a slash, otherwise found on
     /// `PATH`.
     fn find(&self, name: &str) -> Result<PathBuf, String> {
         if name.contains('/') {
-            return Ok(self.workdir.join(name));
+            return Ok(self.spec.workdir.join(name));
         }
         if let Some((_, path)) = self.found.get().filter(|(known, _)| known == name) {
             return Ok(path.clone());
         }
-        let given = self.env.iter().find(|(variable, _)| variable == "PATH");
+        let given = self
+            .spec
+            .env
+            .iter()
+            .find(|(variable, _)| variable == "PATH");
         let path = given.map_or_else(
             || std::env::var_os("PATH"),
             |(_, value)| Some(OsString::from(value)),
         );
-        let found = on_path(name, path.as_deref().unwrap_or_default(), &self.workdir);
+        let found = on_path(
+            name,
+            path.as_deref().unwrap_or_default(),
+            &self.spec.workdir,
+        );
         let path = found.ok_or_else(|| self.not_on_path(name))?;
         // Another slot may have set it first, to the same path.
         self.found.set((name.to_owned(), path.clone())).ok();
@@ -282,7 +315,7 @@ impl Program {
     }
 
     fn not_on_path(&self, name: &str) -> String {
-        if self.workdir.join(name).is_file() {
+        if self.spec.workdir.join(name).is_file() {
             return format!(
                 "`{name}` is not on PATH; to run the file in the workdir write `./{name}`"
             );
@@ -295,8 +328,8 @@ impl Program {
     /// Returns why a program could not be started, and a hint for the user.
     fn why_not(&self, name: &str, path: &Path, error: &io::Error) -> String {
         const ENOEXEC: i32 = 8;
-        let workdir = self.workdir.display();
-        if !self.workdir.is_dir() {
+        let workdir = self.spec.workdir.display();
+        if !self.spec.workdir.is_dir() {
             return format!(
                 "the workdir `{workdir}` does not exist or is no directory; see `workdir` in [run]"
             );
@@ -331,7 +364,7 @@ impl Program {
     /// Prepares the folder for an attempt: creates the checkpoint folder if needed and removes a
     /// `stop` file of earlier attempts.
     fn prepare(&self, launch: &Launch, dir: &Path) -> Result<(), String> {
-        if self.checkpoint || launch.resume || launch.until.is_some() {
+        if self.spec.checkpoint || launch.resume || launch.until.is_some() {
             let made = std::fs::create_dir_all(dir.join("checkpoints"));
             made.map_err(|error| format!("the checkpoint folder could not be made: {error}"))?;
         }
@@ -351,7 +384,7 @@ impl Program {
         self.prepare(&trial.launch, dir)?;
         let records = Records::new(dir, resumes);
         let records = records.map_err(|error| format!("its records cannot be read: {error}"))?;
-        let output = Output::new(dir, &self.capture, self.log, resumes);
+        let output = Output::new(dir, &self.spec.capture, self.spec.log, resumes);
         // The cgroup is created before the program starts, to keep the time between the start and
         // the move into the cgroup short.
         let at_once = self.terms.memory.is_some() || !self.hurries.load(Ordering::Relaxed);

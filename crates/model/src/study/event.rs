@@ -256,6 +256,21 @@ pub enum Origin {
     Added,
 }
 
+impl Origin {
+    /// Returns the origin as one word: the name of the sampler or of the import source, or how else
+    /// the configuration was made.
+    #[must_use]
+    pub fn word(&self) -> &str {
+        match self {
+            Self::Suggested(name) | Self::Imported(name) => name,
+            Self::Point(_) => "point",
+            Self::Cloned { .. } => "cloned",
+            Self::Replicate(_) => "replicate",
+            Self::Added => "added",
+        }
+    }
+}
+
 /// The machine and process that run an attempt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Place {

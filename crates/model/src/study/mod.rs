@@ -11,6 +11,7 @@ pub mod counted;
 pub mod due;
 pub mod event;
 pub mod exit;
+pub mod field;
 pub mod fold;
 #[cfg(feature = "spaces")]
 pub mod kind;
@@ -31,6 +32,7 @@ pub use counted::{Counted, SavedModel, TrialModel};
 pub use due::{Due, LogFreq, LogOnWorkers};
 pub use event::{Closing, Entry, Event, FORMAT, Header, Origin, Place, Usage};
 pub use exit::{Exit, Failure, FailureClass};
+pub use field::TRIAL_FIELDS;
 pub use fold::IllegalEvent;
 #[cfg(feature = "spaces")]
 pub use kind::Kind;

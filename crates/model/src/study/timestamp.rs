@@ -33,6 +33,13 @@ impl Timestamp {
         self.0.as_microsecond()
     }
 
+    /// Returns the time that lies `wait` after this one.
+    #[must_use]
+    pub fn after(self, wait: Duration) -> Self {
+        let wait = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
+        Self::from_micros(self.as_micros().saturating_add(wait))
+    }
+
     /// Returns the time since `earlier`, or zero if the clock went backwards.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

@@ -34,6 +34,9 @@ use crate::driver::{Driver, DriverError, Interrupt, Listener, Parts};
 use crate::executor::{Executor, ExecutorError, Pool, Trainable};
 use crate::journal::StudyDir;
 use crate::provenance::{Environment, Git, Machine};
+use crate::sampler::Sampler;
+use crate::scheduler::TrialScheduler;
+use crate::space::Params;
 use crate::study::kind::Capability;
 use crate::study::{Closing, Header, Study, Timestamp, TrialId};
 use crate::sweep::{Plan, Rejected, Sweep};
@@ -185,34 +188,11 @@ fn build(
     } = sweep
         .build(slots, Some(dir.root()))
         .map_err(|rejected| RunError::Rejected(Box::new(rejected)))?;
+    let header = header(sweep, version.git.as_ref(), slots);
     let parts = Parts {
-        header: header(sweep, version.git.as_ref(), slots),
-        space: sweep.space.clone(),
-        points: points(sweep),
-        sampler_name: sweep.sampler.name.clone(),
-        sampler,
-        scheduler,
-        limits: crate::driver::Limits {
-            time: sweep.limits.time,
-            run_time: options.time,
-            failures: sweep.limits.failures,
-            disk: sweep.limits.disk,
-            quick_failures: sweep.limits.quick_failures,
-        },
-        retry: crate::driver::Retry {
-            times: sweep.retry.times,
-            on: sweep.retry.on.clone(),
-            backoff: sweep.retry.backoff.clone(),
-            max_backoff: sweep.retry.max_backoff,
-        },
-        workdir: options
-            .workdir
-            .join(sweep.run.workdir.clone().unwrap_or_default()),
-        keep: sweep.run.keep,
-        models: sweep.run.models,
-        clones: sweep.scheduler.can(Capability::Clones),
-        grace: sweep.run.grace,
-        elsewhere: sweep.site().is_some_and(|site| site.outlives()),
+        run_time: options.time,
+        workdir: workdir(sweep, options),
+        ..parts(sweep, header, sampler, scheduler)
     };
     Ok(Built {
         parts,
@@ -267,9 +247,7 @@ impl<'a> Opened<'a> {
     /// Returns the working directory of the trials.
     #[must_use]
     pub fn workdir(&self) -> PathBuf {
-        self.options
-            .workdir
-            .join(self.sweep.run.workdir.clone().unwrap_or_default())
+        workdir(&self.sweep, &self.options)
     }
 
     /// Runs the command in `[run] setup`, if there is one. Its output goes to the standard error of
@@ -389,15 +367,49 @@ impl<'a> Opened<'a> {
     }
 }
 
-/// Returns the points to try first: those of the sweep file, then the one made of the `default`s.
+/// Returns the parts of a sweep with its built sampler and scheduler. The run has no limit of
+/// its own, and trials run in the workdir as the sweep file writes it.
 #[must_use]
-pub fn points(sweep: &Sweep) -> Vec<crate::space::Params> {
+pub fn parts(
+    sweep: &Sweep,
+    header: Header,
+    sampler: Box<dyn Sampler>,
+    scheduler: Box<dyn TrialScheduler>,
+) -> Parts {
+    Parts {
+        header,
+        space: Arc::clone(&sweep.space),
+        points: points(sweep),
+        sampler_name: sweep.sampler.name.clone(),
+        sampler,
+        scheduler,
+        limits: sweep.limits,
+        run_time: None,
+        retry: sweep.retry.clone(),
+        workdir: sweep.run.workdir.clone().unwrap_or_default(),
+        keep: sweep.run.keep,
+        models: sweep.run.models,
+        clones: sweep.scheduler.can(Capability::Clones),
+        grace: sweep.run.grace,
+        elsewhere: sweep.site().is_some_and(|site| site.outlives()),
+    }
+}
+
+/// Returns the points to try first: those of the sweep file, then the one made of the `default`s.
+fn points(sweep: &Sweep) -> Vec<Params> {
     let defaults = sweep.space.defaults();
     let mut points = sweep.points.clone();
     if !defaults.is_empty() && !points.contains(&defaults) {
         points.push(defaults);
     }
     points
+}
+
+/// Returns the working directory of the trials.
+fn workdir(sweep: &Sweep, options: &Options) -> PathBuf {
+    options
+        .workdir
+        .join(sweep.run.workdir.clone().unwrap_or_default())
 }
 
 /// Returns the facts about a sweep that readers of its journal need.

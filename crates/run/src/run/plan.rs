@@ -1,7 +1,7 @@
 //! The attempts that a run would start next, found without starting or writing anything.
 
 use super::code::Version;
-use super::{Options, RunError, build, pool};
+use super::{Options, RunError, build, pool, workdir};
 use crate::driver::{self, Driver, DriverError};
 use crate::executor::{Launch, environment};
 use crate::journal::{JournalError, StudyDir};
@@ -43,10 +43,7 @@ pub fn plan(sweep: &Sweep, options: &Options, most: usize) -> Result<Vec<Planned
     let holder = machine.holder(Timestamp::now());
     let mut driver = Driver::open(copy, built.parts, &holder, Box::new(Timestamp::now))?;
     let launches = driver.ahead(most)?;
-    let workdir = options
-        .workdir
-        .join(sweep.run.workdir.clone().unwrap_or_default());
-    let study = pool::context(sweep, workdir);
+    let study = pool::context(sweep, workdir(sweep, options));
     let argv = pool::argv(sweep, None);
     let planned = launches.into_iter().map(|mut launch| {
         // The copy has no trial folders, so these fields are set from the study itself.

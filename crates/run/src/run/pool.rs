@@ -2,7 +2,9 @@
 //! a pool of threads on this machine.
 
 use super::resources::Shares;
-use crate::executor::{Argv, ExecutorError, Pool, ProgramSettings, StudyContext, Trainable, Work};
+use crate::executor::{
+    Argv, ExecutorError, Pool, ProgramSettings, ProgramSpec, StudyContext, Trainable, Work,
+};
 use crate::journal::StudyDir;
 use crate::logger::{DigestCache, ModelStore};
 use crate::study::TrialId;
@@ -23,14 +25,16 @@ pub(super) fn work(
 ) -> Work {
     let program = ProgramSettings {
         argv: argv(sweep, stands_for),
-        env: sweep.run.env.clone(),
-        workdir: workdir.clone(),
-        trial_time: sweep.limits.trial_time,
-        grace: sweep.run.grace,
-        system: sweep.run.system,
-        log: sweep.limits.log,
-        capture: sweep.capture.clone(),
-        checkpoint: sweep.checkpoint,
+        spec: ProgramSpec {
+            env: sweep.run.env.clone(),
+            workdir: workdir.clone(),
+            trial_time: sweep.limits.trial_time,
+            grace: sweep.run.grace,
+            system: sweep.run.system,
+            log: sweep.limits.log,
+            capture: sweep.capture.clone(),
+            checkpoint: sweep.checkpoint,
+        },
         // The guard is the `swath` program itself, whose folder holds the tools.
         tools: guard
             .as_ref()
@@ -38,7 +42,6 @@ pub(super) fn work(
         guard,
         allotment: shares.allotment.clone(),
     };
-    let share = sweep.resources.share();
     let study = StudyContext {
         stands_for,
         ..context(sweep, workdir)
@@ -49,7 +52,7 @@ pub(super) fn work(
         dir: dir.root().to_owned(),
         called,
         slots: shares.slots,
-        share,
+        share: sweep.resources,
     }
 }
 

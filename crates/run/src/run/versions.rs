@@ -1,7 +1,7 @@
 //! The versions of a study's sweep file, by their digests.
 
-use super::{header, points};
-use crate::driver::{Limits, Parts, Retry};
+use super::{header, parts};
+use crate::driver::Parts;
 use crate::journal::StudyDir;
 use crate::source::Source;
 use crate::study::Header;
@@ -86,26 +86,12 @@ impl Versions {
             let Plan {
                 sampler, scheduler, ..
             } = sweep.build(wanted.slots as usize, None).map_err(rejected)?;
-            return Ok(Parts {
-                header: Header {
-                    git_commit: wanted.git_commit.clone(),
-                    code_patch: wanted.code_patch.clone(),
-                    ..header(&sweep, None, wanted.slots as usize)
-                },
-                space: sweep.space.clone(),
-                points: points(&sweep),
-                sampler_name: sweep.sampler.name.clone(),
-                sampler,
-                scheduler,
-                limits: Limits::default(),
-                retry: Retry::default(),
-                workdir: std::path::PathBuf::new(),
-                keep: sweep.run.keep,
-                models: sweep.run.models,
-                clones: false,
-                grace: sweep.run.grace,
-                elsewhere: false,
-            });
+            let header = Header {
+                git_commit: wanted.git_commit.clone(),
+                code_patch: wanted.code_patch.clone(),
+                ..header(&sweep, None, wanted.slots as usize)
+            };
+            return Ok(parts(&sweep, header, sampler, scheduler));
         }
         Err(VersionError::Missing(wanted.sweep.clone()))
     }

@@ -26,6 +26,7 @@ pub use lints::Surroundings;
 pub use plan::Plan;
 pub use registry::Registry;
 pub use rejected::Rejected;
+pub use swath_engine::driver::{Limits, Retry};
 pub use swath_engine::keep::{self, Keep};
 pub use template::{Fill, Template};
 
@@ -35,7 +36,7 @@ pub use crate::source::units;
 use crate::source::{Diagnostics, Section, Source, Span};
 use crate::space::{Name, Params, Space};
 use crate::study::kind::Capability;
-use crate::study::{FailureClass, Limit, Objective};
+use crate::study::{Limit, Objective};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,7 +76,7 @@ pub struct Sweep {
     /// Reported key that measures the resource of a trial, such as `epoch`.
     pub resource: Option<Name>,
     /// Share of the machine that each trial takes.
-    pub resources: Resources,
+    pub resources: Share,
     /// Executor, which runs the trials.
     pub executor: Choice,
     /// Budgets of the sweep and of each trial.
@@ -146,51 +147,6 @@ pub struct Run {
     pub models: Models,
 }
 
-/// Share of the machine that each trial takes: `[resources]`.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Resources {
-    /// Number of trials that run at the same time; `None` for as many as the other resources allow.
-    pub jobs: Option<usize>,
-    /// Cores of each trial; `None` if the sweep file does not set them.
-    pub cpus: Option<u32>,
-    /// GPUs of each trial. A number below one shares a device.
-    pub gpus: Option<f64>,
-    /// Memory of each trial in bytes, all its processes together.
-    pub memory: Option<u64>,
-}
-
-/// Budgets after which the sweep or a trial ends: `[limits]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Running time of the whole sweep: all its runs together, without the time between them.
-    pub time: Option<Duration>,
-    /// Running time of one attempt of a trial.
-    pub trial_time: Option<Duration>,
-    /// Number of failed trials after which a run ends.
-    pub failures: Option<u64>,
-    /// Number of consecutive trials that fail within ten seconds without their objective, after
-    /// which a slot is paused or the sweep ends; `None` for no limit.
-    pub quick_failures: Option<u32>,
-    /// Size of the study's folder in bytes beyond which no trial is started.
-    pub disk: Option<u64>,
-    /// Bytes kept of each output stream of a trial: its head and its tail.
-    pub log: u64,
-}
-
-/// Failures after which a trial is tried again: `[retry]`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Retry {
-    /// Maximum number of further attempts of a trial. Default: 0.
-    pub times: u32,
-    /// Classes of failure that are tried again.
-    pub on: Vec<FailureClass>,
-    /// Wait before the first further attempt, by class of failure. Each later wait is twice as
-    /// long.
-    pub backoff: Vec<(FailureClass, Duration)>,
-    /// Longest wait before a further attempt.
-    pub max_backoff: Duration,
-}
-
 /// Spans of values that are checked again once the space or the machine is known.
 #[derive(Debug, Clone, Default)]
 struct Places {
@@ -202,25 +158,11 @@ struct Places {
     space: Span,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            time: None,
-            trial_time: None,
-            failures: None,
-            quick_failures: Some(parse::QUICK_FAILURES),
-            disk: None,
-            log: parse::LOG,
-        }
-    }
-}
-
 impl Sweep {
     /// Returns how many trials run at the same time on the executor of the sweep file; at least 1.
     #[must_use]
     pub fn slots(&self) -> usize {
-        self.site()
-            .map_or(1, |site| site.slots(&self.resources.share()))
+        self.site().map_or(1, |site| site.slots(&self.resources))
     }
 
     /// Returns the registry that the sweep file was read with.
@@ -238,18 +180,5 @@ impl Sweep {
             &self.setting(1),
             &mut Diagnostics::default(),
         )
-    }
-}
-
-impl Resources {
-    /// Returns the resources in the form that executors take.
-    #[must_use]
-    pub fn share(&self) -> Share {
-        Share {
-            jobs: self.jobs,
-            cpus: self.cpus,
-            gpus: self.gpus,
-            memory: self.memory,
-        }
     }
 }

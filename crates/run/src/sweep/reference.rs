@@ -13,6 +13,7 @@ use crate::source::{Opt, Preset, Takes};
 use crate::space;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
+use swath_engine::tracker::csv;
 
 /// Replaces the block between each directive and `<!-- end -->` with the generated text. Returns
 /// the whole page.
@@ -24,6 +25,7 @@ use std::fmt::Write as _;
 /// | `<!-- kind: sampler grid -->` | the description, paper and options of a kind |
 /// | `<!-- options: sampler grid -->` | the options of a kind |
 /// | `<!-- failures: all -->` | the classes of failure |
+/// | `<!-- columns: trials -->` | the columns of `trials.csv` |
 #[must_use]
 pub fn fill(text: &str) -> String {
     let mut filled = String::new();
@@ -72,6 +74,7 @@ fn directive(line: &str) -> Option<String> {
                 .iter()
                 .map(|(name, _, about)| (*name, *about)),
         )),
+        "columns" => Some(csv::describe()),
         _ => None,
     }
 }

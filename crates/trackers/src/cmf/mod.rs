@@ -7,8 +7,8 @@
 
 mod dvc;
 mod mlmd;
-mod parquet_table;
 mod rows;
+mod step_table;
 mod steps;
 
 use super::home::{self, Home, failed};
@@ -23,6 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use steps::StepFile;
+use swath_table::Cell;
 
 pub(super) const KIND: Kind<dyn Tracker> = Kind {
     name: "cmf",
@@ -223,14 +224,13 @@ fn shown(datum: &Datum) -> serde_json::Value {
 }
 
 /// Returns the value that [`shown`] encoded, `None` if it is malformed.
-fn read(value: serde_json::Value) -> Option<parquet_table::Cell> {
-    use parquet_table::Cell;
+fn read(value: serde_json::Value) -> Option<Cell> {
     Some(match value {
         serde_json::Value::Bool(flag) => Cell::Flag(flag),
         serde_json::Value::String(text) => Cell::Text(text),
         value => {
             let [Metric(number)] = serde_json::from_value(value).ok()?;
-            Cell::Number(number)
+            Cell::Float(number)
         }
     })
 }

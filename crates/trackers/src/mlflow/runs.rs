@@ -7,8 +7,8 @@
 use super::names::{self, digest};
 use crate::space::{Name, Value};
 use crate::study::{
-    Closing, Datum, Entry, Event, Exit, Header, LogRecord, Metric, Objective, Origin, Study,
-    Timestamp, Trial, TrialId, TrialState,
+    Closing, Datum, Entry, Event, Exit, LogRecord, Metric, Objective, Origin, Study, Timestamp,
+    Trial, TrialId, TrialState,
 };
 use crate::tracker::steps::{Rescale, Steps};
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,17 @@ use std::collections::BTreeMap;
 
 /// The number of the study's own run. The runs of trials have the trials' ids, which start at 1.
 pub(super) const PARENT: u32 = 0;
+
+/// Fields that a run has in MLflow's own form (id, status and times), or by an earlier event.
+const SAID_BEFORE: [&str; 7] = [
+    "trial",
+    "state",
+    "attempts",
+    "seconds",
+    "cpu_seconds",
+    "peak_mib",
+    "seed",
+];
 
 /// The status of a run, with the names that MLflow uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,10 +140,10 @@ impl Projection {
                 self.tag(trial.0, "swath.attempts", &attempt.to_string());
             }
             Event::Judged { why, trial, .. } => self.tag(trial.0, "swath.verdict", why),
-            Event::Ended { trial, exit, .. } => {
-                self.tag(trial.0, "swath.exit", &exit.to_string());
+            Event::Ended { trial, .. } => {
                 if let Some(trial) = study.trial(*trial) {
-                    self.result(trial, study.header());
+                    self.fields(study, trial);
+                    self.result(study, trial);
                 }
             }
             Event::Requeued { .. } | Event::SlotPaused { .. } | Event::SlotResumed { .. } => {}
@@ -244,9 +255,19 @@ impl Projection {
         }
     }
 
+    /// Tags the run of a trial whose attempt has ended with its fields.
+    fn fields(&mut self, study: &Study, trial: &Trial) {
+        for (name, cell) in study.plain_fields(trial) {
+            if !SAID_BEFORE.contains(&name) {
+                let value = cell.into_value().to_string();
+                self.tag(trial.id.0, &format!("swath.{name}"), &value);
+            }
+        }
+    }
+
     /// Tags the run of a trial with its result so far.
-    fn result(&mut self, trial: &Trial, header: &Header) {
-        for (name, value) in trial.result(header) {
+    fn result(&mut self, study: &Study, trial: &Trial) {
+        for (name, value) in study.result(trial) {
             self.tag(trial.id.0, &format!("swath.{name}"), &value.to_string());
         }
     }
@@ -326,7 +347,7 @@ impl Projection {
                     },
                 );
             }
-            LogRecord::Model { .. } => self.result(trial, study.header()),
+            LogRecord::Model { .. } => self.result(study, trial),
             LogRecord::Artifact { path, .. } => {
                 self.push(
                     run,
@@ -417,6 +438,9 @@ impl Projection {
         }
         if let Some(best) = study.incumbent() {
             self.tag(PARENT, "swath.best_trial", &best.id.to_string());
+            if let Some(feasible) = study.feasibility(best) {
+                self.tag(PARENT, "swath.best_feasible", &feasible.to_string());
+            }
         }
         let status = match why {
             Closing::Finished | Closing::Exhausted => Status::Finished,

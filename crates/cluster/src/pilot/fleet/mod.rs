@@ -19,7 +19,9 @@ use super::script::Script;
 use super::wire::{Assignment, Order, Spec};
 use super::works::Works;
 use super::{PROTOCOL, PilotDir};
-use crate::executor::{Argv, Executor, ExecutorError, Held, Launch, Signal, Stop, What, Work};
+use crate::executor::{
+    Argv, Executor, ExecutorError, Held, Launch, ProgramSpec, Signal, Stop, What, Work,
+};
 use crate::study::{Attempt, Exit, Timestamp, TrialId, Usage};
 use berth::{Berth, Hold};
 use growth::Growth;
@@ -425,8 +427,9 @@ fn spec(
     lease: Duration,
     pilots: usize,
 ) -> Result<Spec, ExecutorError> {
-    let workdir = std::path::absolute(&work.program.workdir)
-        .map_err(|source| ExecutorError::Pilots { source })?;
+    let program = &work.program.spec;
+    let workdir =
+        std::path::absolute(&program.workdir).map_err(|source| ExecutorError::Pilots { source })?;
     let beat = (lease / 4).clamp(Duration::from_millis(250), Duration::from_secs(10));
     Ok(Spec {
         protocol: PROTOCOL,
@@ -434,28 +437,19 @@ fn spec(
         study: work.study.name.clone(),
         pipeline: work.study.pipeline.clone(),
         stage: work.study.stage.clone(),
-        workdir,
         data_dir: work.study.data_dir.clone(),
         models: work.study.models.rule(),
-        env: work.program.env.clone(),
-        trial_time: work.program.trial_time,
-        grace: work.program.grace,
-        system: work.program.system,
+        program: ProgramSpec {
+            workdir,
+            ..program.clone()
+        },
         share: work.share,
-        log: work.program.log,
-        capture: work
-            .program
-            .capture
-            .iter()
-            .map(|(name, pattern)| (name.clone(), pattern.as_str().to_owned()))
-            .collect(),
         deciding: work.study.deciding.clone(),
         resource: work.study.resource.clone(),
-        checkpoint: work.program.checkpoint,
         slots,
         trials_per_job: options.trials_per_job,
         walltime: options.walltime,
-        margin: margin(work.program.grace, options.walltime),
+        margin: margin(program.grace, options.walltime),
         idle: options.idle.unwrap_or(IDLE),
         orphan: options.orphan.unwrap_or(ORPHAN),
         beat,

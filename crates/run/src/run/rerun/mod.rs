@@ -9,8 +9,8 @@ pub use compare::{Compared, Difference, Tolerance, compare};
 
 use super::code::{CodeError, check_out};
 use super::resources;
-use super::{Opened, Options, RunError, Versions, keep};
-use crate::driver::{Driver, Limits, Parts, Retry};
+use super::{Opened, Options, RunError, Versions, keep, parts, workdir};
+use crate::driver::{Driver, Parts};
 use crate::journal::{Journal, JournalError, StudyDir};
 use crate::logger::{DigestCache, digest};
 use crate::provenance::git::git;
@@ -18,7 +18,7 @@ use crate::provenance::{Checkout, Environment, Found, Git, Machine, Made, Record
 use crate::study::{
     Event, FORMAT, Header, LogRecord, Origin, Study, Timestamp, Trial, TrialId, TrialState, Verdict,
 };
-use crate::sweep::{Registry, Sweep};
+use crate::sweep::{Keep, Limits, Registry, Retry, Sweep};
 use repeat::{AsFar, Nothing};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -472,28 +472,23 @@ fn open(
     journal.append(created, now)?;
     journal.sync()?;
     drop(journal);
+    // A trial that was cut has to be stopped at the same report, because later reports have no
+    // counterpart.
+    let scheduler = AsFar {
+        reports: is_cut(trial).then_some(trial.reports),
+        until: made.until,
+    };
+    // The repetition is one attempt: it has no budget, is not retried, and keeps all it makes.
     let parts = Parts {
-        header,
-        space: sweep.space.clone(),
-        points: Vec::new(),
-        sampler_name: sweep.sampler.name.clone(),
-        sampler: Box::new(Nothing),
-        // A trial that was cut has to be stopped at the same report, because later reports have no
-        // counterpart.
-        scheduler: Box::new(AsFar {
-            reports: is_cut(trial).then_some(trial.reports),
-            until: made.until,
-        }),
-        limits: Limits::default(),
+        limits: Limits {
+            quick_failures: None,
+            ..Limits::default()
+        },
         retry: Retry::default(),
-        workdir: options
-            .workdir
-            .join(sweep.run.workdir.clone().unwrap_or_default()),
-        keep: crate::sweep::Keep::default(),
-        models: sweep.run.models,
-        clones: false,
-        grace: sweep.run.grace,
+        keep: Keep::default(),
+        workdir: workdir(&sweep, &options),
         elsewhere: false,
+        ..parts(&sweep, header, Box::new(Nothing), Box::new(scheduler))
     };
     let machine = Machine::here();
     let shares = resources::share(&sweep, &options, &machine).map_err(RunError::from)?;

@@ -6,12 +6,6 @@ use crate::source::units::{duration_of, size_of};
 use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 use std::time::Duration;
 
-/// Default of `quick_failures`: trials in a row that may fail within ten seconds.
-pub(in crate::sweep) const QUICK_FAILURES: u32 = 5;
-
-/// Default of `log`: bytes kept of each output stream of a trial (64 MiB).
-pub(in crate::sweep) const LOG: u64 = 64 << 20;
-
 pub(in crate::sweep) const OPTIONS: &[Opt] = &[
     Opt::new(
         "time",
@@ -34,7 +28,7 @@ pub(in crate::sweep) const OPTIONS: &[Opt] = &[
     Opt::new(
         "quick_failures",
         Takes::Count(0),
-        Preset::Count(QUICK_FAILURES as u64),
+        Preset::Count(Limits::QUICK_FAILURES as u64),
         "trials in a row that fail within ten seconds without their objective: a slot is then paused, or the \
          sweep ends; `0`: never",
     ),
@@ -47,7 +41,7 @@ pub(in crate::sweep) const OPTIONS: &[Opt] = &[
     Opt::new(
         "log",
         Takes::Size,
-        Preset::Size(LOG),
+        Preset::Size(Limits::LOG),
         "kept of each output stream of a trial: its head and its tail",
     ),
 ];

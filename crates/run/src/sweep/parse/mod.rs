@@ -15,7 +15,6 @@ mod search;
 mod sections;
 mod tracker;
 
-pub(super) use limits::{LOG, QUICK_FAILURES};
 pub(super) use retry::CLASSES as FAILURE_CLASSES;
 pub use sections::{Further, Occurs, SECTIONS, SectionReference};
 

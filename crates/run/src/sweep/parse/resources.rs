@@ -1,7 +1,7 @@
 //! `[resources]`: the share of the machine that each trial takes.
 
-use super::super::Resources;
 use super::keys::table;
+use crate::executor::Share;
 use crate::source::units::size_of;
 use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 
@@ -38,9 +38,9 @@ pub(in crate::sweep) const OPTIONS: &[Opt] = &[
     ),
 ];
 
-pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> Resources {
+pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> Share {
     let Some(mut section) = table(file, "resources", diagnostics) else {
-        return Resources::default();
+        return Share::default();
     };
     let jobs = section.take_count("jobs", 1, diagnostics);
     if let Some((jobs, span)) = &jobs
@@ -77,7 +77,7 @@ pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> Resourc
         }
         Some(bytes)
     });
-    Resources {
+    Share {
         jobs: jobs.map(|(jobs, _)| jobs.min(MOST_JOBS) as usize),
         cpus: cpus.map(|(cpus, _)| u32::try_from(cpus).unwrap_or(u32::MAX)),
         gpus: gpus.map(|(gpus, _)| gpus),

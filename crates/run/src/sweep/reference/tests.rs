@@ -3,7 +3,13 @@ use crate::source::Source;
 use crate::sweep::{Rejected, Sweep};
 
 /// The pages with generated blocks.
-const PAGES: [&str; 4] = ["sweep-file.md", "kinds.md", "clusters.md", "trackers.md"];
+const PAGES: [&str; 5] = [
+    "sweep-file.md",
+    "kinds.md",
+    "clusters.md",
+    "trackers.md",
+    "export.md",
+];
 
 fn page(name: &str) -> (String, String) {
     let path = format!("{}/../../docs/{name}", env!("CARGO_MANIFEST_DIR"));

@@ -1,0 +1,100 @@
+//! The attempts that an earlier run of the study started and whose end it did not record.
+
+use super::component::Component;
+use super::room::EndLeftovers;
+use crate::executor::Held;
+use crate::journal::StudyDir;
+use crate::study::{Attempt, Event, LogRecord, Study, TrialId};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The earlier run, as its journal shows it.
+pub(super) struct EarlierRun {
+    /// By trial, the number of records of its running attempt that the journal contains.
+    heard: BTreeMap<TrialId, u64>,
+    end_leftovers: EndLeftovers,
+}
+
+impl Component for EarlierRun {
+    fn on(&mut self, _: &Study, event: &Event) {
+        match event {
+            Event::Started { trial, .. } => drop(self.heard.insert(*trial, 0)),
+            // Some warnings come from the driver itself: the executor never sent them, so it must
+            // not count them when it resumes its streams.
+            Event::Logged {
+                record: LogRecord::Warning { .. },
+                ..
+            } => {}
+            Event::Logged { trial, .. } => *self.heard.entry(*trial).or_default() += 1,
+            Event::Ended { trial, .. } => drop(self.heard.remove(trial)),
+            _ => {}
+        }
+    }
+}
+
+impl EarlierRun {
+    pub(super) fn new(end_leftovers: EndLeftovers) -> Self {
+        Self {
+            heard: BTreeMap::new(),
+            end_leftovers,
+        }
+    }
+
+    /// Returns the attempts that are still running according to the journal.
+    pub(super) fn attempts(&self, study: &Study) -> Vec<Held> {
+        let running = study.running().filter_map(|id| study.trial(id));
+        running
+            .map(|trial| Held {
+                trial: trial.id,
+                attempt: Attempt(trial.attempts),
+                slot: trial.slot.unwrap_or(0),
+                heard: self.heard.get(&trial.id).copied().unwrap_or(0),
+                placed: trial.place.is_some(),
+            })
+            .collect()
+    }
+
+    /// Ends the surviving processes of attempts whose run was killed. Requires the lock; ends only
+    /// processes that are proven to belong to the study.
+    pub(super) fn end_processes(
+        &self,
+        dir: &StudyDir,
+        study: &Study,
+        orphans: &[(TrialId, Attempt)],
+        grace: Duration,
+    ) {
+        if orphans.is_empty() {
+            return;
+        }
+        let places = orphans
+            .iter()
+            .filter_map(|(id, _)| study.trial(*id)?.place.clone());
+        (self.end_leftovers)(dir.root(), &places.collect::<Vec<_>>(), grace);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use swath_model::demo::Demo;
+
+    #[test]
+    fn records_of_the_running_attempt_are_counted_without_the_drivers_own_warnings() {
+        let mut demo = Demo::new(&[]);
+        let trial = demo.start(&[]);
+        demo.report(trial, &[("val_loss", 1.0)]);
+        let text = "odd".to_owned();
+        demo.log(trial, LogRecord::Warning { text });
+        demo.report(trial, &[("val_loss", 0.5)]);
+        let mut earlier = EarlierRun::new(Box::new(|_, _, _| {}));
+        for entry in &demo.entries {
+            earlier.on(&demo.study, &entry.event);
+        }
+        let attempts = earlier.attempts(&demo.study);
+        let heard: Vec<_> = attempts
+            .iter()
+            .map(|held| (held.trial, held.heard))
+            .collect();
+        assert_eq!(heard, [(trial, 2)]);
+    }
+}

@@ -1,0 +1,178 @@
+//! The end of an attempt and what follows for its trial: it starts anew, waits for room on the disk,
+//! is tried again, or has failed. Too many quick failures pause their slot or end the run.
+
+use super::breaker::{self, End, Trip};
+use super::{Driver, DriverError, caution};
+use crate::executor::Executor;
+use crate::logger::TrialFolder;
+use crate::scheduler;
+use crate::study::{Attempt, Event, Exit, TrialId, Usage, Verdict};
+use std::time::Duration;
+
+/// An attempt that ran at least this long is synced to the disk as soon as it ends. Shorter
+/// attempts share the sync that `settle` does once a second.
+const WORTH_A_SYNC: Duration = Duration::from_secs(1);
+
+impl Driver<'_> {
+    /// Commits the end of an attempt, and requeues its trial if that is decided. Returns the
+    /// duration of the attempt.
+    pub(super) fn ended(
+        &mut self,
+        trial: TrialId,
+        attempt: Attempt,
+        exit: Exit,
+        usage: Usage,
+    ) -> Result<Duration, DriverError> {
+        let now = self.clock.now();
+        let ran = self
+            .study
+            .trial(trial)
+            .and_then(|found| found.attempt_at)
+            .map_or(Duration::ZERO, |began| now.since(began));
+        let exit_of_process = exit.clone();
+        let exit = self.exit_as_judged(trial, exit);
+        if let Some(text) = scheduler::complaint(&self.study, trial) {
+            self.warn(trial, attempt, text)?;
+        }
+        let caution = &mut self.components.caution;
+        let broken = self
+            .study
+            .trial(trial)
+            .and_then(|found| caution.end(&self.dir, found, attempt, &exit));
+        let is_broken = broken.is_some();
+        if let Some(text) = broken {
+            self.warn(trial, attempt, text)?;
+        }
+        self.commit(Event::Ended {
+            trial,
+            attempt,
+            exit,
+            usage,
+        })?;
+        self.amend_folder(trial, Some(&exit_of_process));
+        // A failure on a broken checkpoint or on a full disk is not the trial's fault: such trials
+        // are requeued and do not count against `limits.failures`.
+        if is_broken {
+            self.commit(caution::requeue(trial))?;
+        } else if let Some(requeued) = self.components.room.requeue(&self.study, trial) {
+            self.commit(requeued)?;
+            // Pauses the run if the disk is still full, also when no launch is due.
+            self.may_launch();
+        } else if let Some(requeued) = self.components.retries.requeue(&self.study, trial, now) {
+            self.commit(requeued)?;
+        }
+        if ran >= WORTH_A_SYNC {
+            self.save_to_disk()?;
+            self.components.saves.synced();
+        }
+        Ok(ran)
+    }
+
+    /// Returns the exit of an attempt in the light of the scheduler's decisions.
+    fn exit_as_judged(&self, trial: TrialId, exit: Exit) -> Exit {
+        let verdict = self.study.trial(trial).and_then(|found| found.verdict);
+        match exit {
+            // The scheduler has judged the trial complete: the exit of the process cannot undo
+            // that.
+            _ if verdict == Some(Verdict::Complete) => Exit::Done,
+            // The process ended by itself, but the scheduler may still give the trial more
+            // resource.
+            Exit::Done if !self.parts.scheduler.finished(&self.study, trial) => Exit::Paused,
+            other => other,
+        }
+    }
+
+    /// Writes the final exit and result into the trial's folder, if the study knows better than the
+    /// slot the attempt ran in: the exit, which a verdict may have changed, and which of several
+    /// reports and models is the result. Errors are ignored, because the journal has the same
+    /// facts.
+    pub(super) fn amend_folder(&self, trial: TrialId, exit_of_process: Option<&Exit>) {
+        let Some(found) = self.study.trial(trial) else {
+            return;
+        };
+        let Some(exit) = &found.exit else { return };
+        // The only report of a trial without a model is its result already, so short trials are
+        // spared this write.
+        let has_result = found.reports > 1 || !found.models.is_empty();
+        if exit_of_process != Some(exit) || has_result {
+            let result = self.study.result(found);
+            let _ = TrialFolder::amend(&self.dir.trial(trial), exit, &result, self.clock.now());
+        }
+    }
+
+    /// Clears the counts of quick failures for the slot or machine of a trial that has reported.
+    pub(super) fn clear_quick_failures(&mut self, id: TrialId, executor: &dyn Executor) {
+        // The usual case, checked first because it happens for each report.
+        if !self.components.breaker.is_clean()
+            && let Some(slot) = self.suspect(id, executor)
+        {
+            self.components.breaker.well(slot);
+        }
+    }
+
+    /// Returns the slot to blame if a trial fails and others elsewhere do not. Where slots are not
+    /// bound to a place, as on a cluster, this is the machine.
+    fn suspect(&self, id: TrialId, executor: &dyn Executor) -> Option<u32> {
+        match executor.machines() {
+            Some(_) => executor.machine(id),
+            None => self.study.trial(id)?.slot,
+        }
+    }
+
+    /// Counts the outcome of an attempt that ran for `ran`. After one quick failure too many,
+    /// commits the pause of the slot or requeues the trials for the next run.
+    pub(super) fn watch_failures(
+        &mut self,
+        trial: TrialId,
+        ran: Duration,
+        executor: &mut dyn Executor,
+    ) -> Result<(), DriverError> {
+        let Some(slot) = self.suspect(trial, executor) else {
+            return Ok(());
+        };
+        let end = End {
+            trial,
+            slot,
+            slots: executor.machines().unwrap_or_else(|| self.slots(executor)),
+            ran,
+            at: self.clock.now(),
+        };
+        match self.components.breaker.ended(&self.study, &end) {
+            None => Ok(()),
+            Some(Trip::Sweep { trials }) => {
+                let why = "one trial after the other failed within seconds, so the run was ended";
+                self.give_back(&trials, why)
+            }
+            // A machine is excluded for the rest of the run; its slots move elsewhere.
+            Some(Trip::Slot { slot, trials, .. }) if executor.machines().is_some() => {
+                let host = executor.shun(slot);
+                self.components.breaker.shunned(slot);
+                let why = format!("{host}, on which it failed, is given no more trials");
+                self.give_back(&trials, &why)
+            }
+            Some(Trip::Slot {
+                slot,
+                pause,
+                trials,
+            }) => {
+                let why = format!(
+                    "its trials failed within seconds, one after the other; it is tried again after {} s",
+                    pause.as_secs()
+                );
+                self.commit(Event::SlotPaused { slot, why })?;
+                let until = end.at.after(pause);
+                self.components.breaker.paused_until(slot, until);
+                let why = format!("slot {slot}, in which it failed, is paused");
+                self.give_back(&trials, &why)
+            }
+        }
+    }
+
+    /// Requeues trials whose slot, machine or sweep was at fault.
+    fn give_back(&mut self, trials: &[TrialId], why: &str) -> Result<(), DriverError> {
+        for event in breaker::requeue(&self.study, trials, why) {
+            self.commit(event)?;
+        }
+        Ok(())
+    }
+}

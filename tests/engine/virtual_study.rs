@@ -1,0 +1,86 @@
+//! A study on a virtual clock: its sweep file, its trials and its holder. The tests of crashes and
+//! the simulator run it.
+
+use std::time::Duration;
+use swath::driver::Parts;
+use swath::executor::{Launch, What};
+use swath::journal::Holder;
+use swath::run::header;
+use swath::source::Source;
+use swath::space::{Name, Value};
+use swath::study::{Datum, Exit, Failure, LogRecord, Metric, Timestamp, Usage};
+use swath::sweep::{Plan, Sweep};
+
+/// Returns the parts of a sweep over `space` that minimises `loss`, with the resource `epoch` and
+/// one retry after a crash. `scheduler` is the name of the scheduler and, after a blank, its
+/// options; `head` has further keys at the top of the file.
+pub(crate) fn parts(
+    head: &str,
+    (sampler, trials): (&str, u64),
+    scheduler: &str,
+    space: &str,
+    slots: usize,
+) -> Parts {
+    let (scheduler, options) = scheduler.split_once(' ').unwrap_or((scheduler, ""));
+    let text = format!(
+        "name = 'virtual'\n{head}\n\
+         [run]\ncheckpoint = true\n\
+         [objective]\nmetric = 'loss'\ngoal = 'min'\n\
+         [search]\nsampler = '{sampler}'\ntrials = {trials}\n\
+         [scheduler]\nname = '{scheduler}'\nresource = 'epoch'\n{options}\n\
+         [retry]\ntimes = 1\non = ['crash']\n\
+         [space]\n{space}\n"
+    );
+    let name = "virtual.toml".to_owned();
+    let sweep = Sweep::parse_for_function(Source { name, text }).expect("the sweep file is good");
+    let Plan {
+        sampler, scheduler, ..
+    } = sweep.build(slots, None).expect("its parts can be built");
+    swath::run::parts(&sweep, header(&sweep, None, slots), sampler, scheduler)
+}
+
+/// Returns the signals of an attempt, which depend only on the trial's configuration and id. Some
+/// trials fail, some report NaN.
+pub(crate) fn script(launch: &Launch) -> Vec<(Duration, What)> {
+    let x = launch
+        .params
+        .get("x")
+        .and_then(Value::as_f64)
+        .unwrap_or(0.5);
+    let until = launch.until.map_or(4, |until| until.0.min(4));
+    let pace = Duration::from_millis(40 + u64::from(launch.trial.0 * 7 % 5) * 10);
+    let mut signals: Vec<(Duration, What)> = (1..=until)
+        .map(|epoch| {
+            let loss = if launch.trial.0 == 3 {
+                f64::NAN
+            } else {
+                (x - 0.3).abs() + 1.0 / epoch as f64
+            };
+            let values: Vec<(Name, Datum)> = vec![
+                ("epoch".into(), Datum::Number(Metric(epoch as f64))),
+                ("loss".into(), Datum::Number(Metric(loss))),
+            ];
+            (
+                pace * u32::try_from(epoch).expect("small"),
+                What::Logged(LogRecord::Report { values }),
+            )
+        })
+        .collect();
+    let exit = if launch.trial.0.is_multiple_of(5) {
+        Exit::Failed(Failure::Code(1))
+    } else {
+        Exit::Done
+    };
+    signals.push((pace * 6, What::Ended(exit, Usage::default())));
+    signals
+}
+
+/// Returns the process that holds the study's lock.
+pub(crate) fn holder() -> Holder {
+    Holder {
+        host: "h".into(),
+        pid: 1,
+        user: "u".into(),
+        since: Timestamp::from_micros(0),
+    }
+}
