@@ -29,7 +29,7 @@ const ROWS: usize = 1 << 16;
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "swath export [OPTIONS] [STUDY] [TRIALS]\n       swath export <TRACKER> [STUDY]",
-    after_help = "With the name of a tracker (`swath kinds` lists them), the files of that tracker are made again from the journal."
+    after_help = "With the name of a tracker (`swath kinds` lists them), the files of that tracker are rebuilt from the journal."
 )]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -51,11 +51,11 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) parquet: bool,
 
-    /// One row a report instead of one a trial
+    /// Write one row per report instead of one per trial
     #[arg(long)]
     pub(crate) long: bool,
 
-    /// Write to this file instead of standard output; `.jsonl` and `.parquet` say which format
+    /// Write to this file instead of standard output; `.jsonl` and `.parquet` select the format
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }
@@ -110,23 +110,25 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let Some(path) = &args.output else {
         // Binary data would garble the terminal.
         if args.format() == Format::Parquet && context.out.width.is_some() {
-            return Err(Failure::usage("Parquet is nothing for a terminal")
-                .hint("name a file with `-o trials.parquet`"));
+            return Err(
+                Failure::usage("Parquet is binary and cannot be printed on a terminal")
+                    .hint("write it to a file with `-o trials.parquet`"),
+            );
         }
         write(args, &found, &mut context.out.stdout)?;
         return Ok(Code::Done);
     };
     let rows = save(args, &found, path)?;
-    let what = if args.long { "reports" } else { "trials" };
+    let unit = if args.long { "reports" } else { "trials" };
     context
         .out
-        .say(format_args!("{rows} {what}: {}", path.display()));
+        .say(format_args!("{rows} {unit}: {}", path.display()));
     Ok(Code::Done)
 }
 
 /// Returns the name of the tracker if the first word is one and no option asks for a table.
 fn tracker(args: &Args) -> Option<&str> {
-    let plain = !args.csv
+    let has_no_option = !args.csv
         && !args.json
         && !args.parquet
         && !args.long
@@ -137,7 +139,7 @@ fn tracker(args: &Args) -> Option<&str> {
         .words
         .first()
         .map(String::as_str)
-        .filter(|_| plain)?;
+        .filter(|_| has_no_option)?;
     find(TRACKERS, first).map(|kind| kind.name)
 }
 
@@ -205,18 +207,18 @@ fn long_parquet(found: &Found, out: &mut dyn Write) -> Result<u64, Failure> {
     let mut batch = long::Batch::new(&found.study);
     let (columns, mut rows) = (batch.columns().to_vec(), 0);
     columnar(&columns, out, |writer| {
-        let mut waiting = 0;
+        let mut buffered = 0;
         rows = each_report(found, &mut |report| {
             batch.add(report);
-            waiting += 1;
-            if waiting == ROWS {
+            buffered += 1;
+            if buffered == ROWS {
                 writer.add(batch.columns())?;
                 batch.clear();
-                waiting = 0;
+                buffered = 0;
             }
             Ok(())
         })?;
-        if waiting > 0 {
+        if buffered > 0 {
             writer.add(batch.columns())?;
         }
         Ok(())
@@ -250,11 +252,11 @@ fn each_report(
     found: &Found,
     each: &mut dyn FnMut(&reports::Report) -> Result<(), Failure>,
 ) -> Result<u64, Failure> {
-    let wanted: std::collections::HashSet<_> =
+    let selected: std::collections::HashSet<_> =
         found.trials()?.iter().map(|trial| trial.id).collect();
     let mut rows = 0;
     reports::each(&found.dir, &found.study, &mut |report| {
-        if !wanted.contains(&report.trial) {
+        if !selected.contains(&report.trial) {
             return Ok(());
         }
         rows += 1;
@@ -272,36 +274,42 @@ impl From<ParquetError> for Failure {
     }
 }
 
+fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    Failure {
+        causes: vec![error.to_string()],
+        ..Failure::tool(format!("could not write `{}`", path.display()))
+    }
+}
+
 /// Writes the table to `path`. A regular file is replaced as a whole; a device or a pipe such as
 /// `/dev/stdout` is written to directly.
 fn save(args: &Args, found: &Found, path: &Path) -> Result<u64, Failure> {
-    let failed = |error: io::Error| Failure {
-        causes: vec![error.to_string()],
-        ..Failure::tool(format!("could not write `{}`", path.display()))
-    };
     if path.exists() && !path.is_file() {
         let mut file = BufWriter::new(
             std::fs::File::options()
                 .write(true)
                 .open(path)
-                .map_err(failed)?,
+                .map_err(|error| unwritable(path, &error))?,
         );
         let rows = write(args, found, &mut file)?;
-        return file.flush().map_err(failed).map(|()| rows);
+        return file
+            .flush()
+            .map_err(|error| unwritable(path, &error))
+            .map(|()| rows);
     }
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    let mut draft = csv::draft(folder).map_err(failed)?;
+    let mut draft = csv::draft(folder).map_err(|error| unwritable(path, &error))?;
     let mut file = BufWriter::new(draft.as_file_mut());
     let rows = write(args, found, &mut file)?;
-    file.flush().map_err(failed)?;
+    file.flush().map_err(|error| unwritable(path, &error))?;
     drop(file);
     draft
         .persist(path)
         .map(|_| rows)
-        .map_err(|error| failed(error.error))
+        .map_err(|error| unwritable(path, &error.error))
 }
 
 #[cfg(test)]
@@ -346,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn some_trials_have_the_columns_of_all() {
+    fn a_selection_of_trials_has_the_columns_of_all_trials() {
         let (_, out, _) = demo::run(&world(), None, |context| run(&args(&["failed"]), context));
         assert_eq!(out.lines().count(), 2);
         assert!(
@@ -356,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn json_lines_stand_for_themselves() {
+    fn every_json_line_names_its_study_and_trial() {
         let (_, out, _) = demo::run(&world(), None, |context| {
             run(
                 &Args {
@@ -379,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn long_is_a_row_a_report_as_csv_and_as_json() {
+    fn the_long_table_has_one_row_per_report_as_csv_and_as_json() {
         let mut demo = world();
         let trial = demo.start(&[]);
         demo.log(
@@ -388,12 +396,11 @@ mod tests {
                 values: vec![("note".into(), Datum::Text("a,b".into()))],
             },
         );
-        let long = |json| Args {
+        let mut arguments = Args {
             long: true,
-            json,
             ..args(&[])
         };
-        let (_, out, _) = demo::run(&demo, None, |context| run(&long(false), context));
+        let (_, out, _) = demo::run(&demo, None, |context| run(&arguments, context));
         assert_eq!(
             out,
             "pipeline,stage,trial_id,attempt,report,step,at,metric.note,metric.val_loss\n\
@@ -401,7 +408,8 @@ mod tests {
              digits,train,2,1,1,1,2026-01-01T00:00:08Z,,inf\n\
              digits,train,3,1,1,1,2026-01-01T00:00:12Z,\"a,b\",\n"
         );
-        let (_, out, _) = demo::run(&demo, None, |context| run(&long(true), context));
+        arguments.json = true;
+        let (_, out, _) = demo::run(&demo, None, |context| run(&arguments, context));
         assert_eq!(
             out.lines().nth(1).unwrap(),
             "{\"v\":1,\"study\":\"digits\",\"pipeline\":\"digits\",\"stage\":\"train\",\"trial\":2,\"attempt\":1,\"report\":1,\"step\":1.0,\

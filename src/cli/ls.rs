@@ -25,7 +25,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["words", "condition", "sort", "cols", "count"])]
     pub(crate) studies: bool,
 
-    /// Sort by a column, the best or smallest first; `-COLUMN` turns it round
+    /// Sort by a column, the best or smallest first; `-COLUMN` reverses the order
     #[arg(long, value_name = "COLUMN", allow_hyphen_values = true)]
     pub(crate) sort: Option<String>,
 
@@ -65,8 +65,8 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         .map(|text| sorting(text, &names))
         .transpose()?;
     // Only the reports that the requested columns need are read from the journal.
-    let asked: Vec<&Formula> = cols.iter().chain(sort.iter().map(|(by, _)| by)).collect();
-    let history = formula::study::read(&found.dir, study, &names, &asked)?;
+    let requested: Vec<&Formula> = cols.iter().chain(sort.iter().map(|(by, _)| by)).collect();
+    let history = formula::study::read(&found.dir, study, &names, &requested)?;
     if let Some((by, reverse)) = &sort {
         self::sort(study, &mut trials, by, *reverse, &history);
     }
@@ -94,7 +94,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         cols => listing::columns(study, &trials, cols, &history, detail),
     };
     print(&table, args, context)?;
-    tell(study, context);
+    print_summary(study, context);
     Ok(Code::Done)
 }
 
@@ -113,7 +113,7 @@ fn print(table: &Table, args: &Args, context: &mut Context) -> Result<(), Failur
 }
 
 /// Prints the counts of the study and, for a single objective, the incumbent to standard error.
-fn tell(study: &Study, context: &mut Context) {
+fn print_summary(study: &Study, context: &mut Context) {
     let best = study
         .incumbent()
         .filter(|_| study.header().objectives.len() == 1)
@@ -140,31 +140,34 @@ fn sorting(text: &str, names: &Names) -> Result<(Formula, bool), FormulaError> {
 /// Sorts trials by a column, with the best value of an objective first. Trials without a value come
 /// last.
 fn sort(study: &Study, trials: &mut [&Trial], by: &Formula, reverse: bool, history: &History) {
-    let turned = reverse != (formula::study::goal(by, study) == Some(Goal::Max));
+    let descending = reverse != (formula::study::goal(by, study) == Some(Goal::Max));
     trials.sort_by_cached_key(|trial| Key {
         value: by.value(&TrialCells {
             study,
             trial,
             history,
         }),
-        turned,
+        descending,
     });
 }
 
 struct Key {
     value: Option<Value>,
-    turned: bool,
+    descending: bool,
+}
+
+impl Key {
+    fn directed(&self, ordering: Ordering) -> Ordering {
+        if self.descending {
+            ordering.reverse()
+        } else {
+            ordering
+        }
+    }
 }
 
 impl Ord for Key {
     fn cmp(&self, other: &Self) -> Ordering {
-        let turn = |ordering: Ordering| {
-            if self.turned {
-                ordering.reverse()
-            } else {
-                ordering
-            }
-        };
         match (&self.value, &other.value) {
             // Trials without a value, and then NaN, come last in both directions.
             (None, None) => Ordering::Equal,
@@ -174,8 +177,8 @@ impl Ord for Key {
                 (Some(one), Some(two)) if one.is_nan() || two.is_nan() => {
                     one.is_nan().cmp(&two.is_nan())
                 }
-                (Some(one), Some(two)) => turn(one.total_cmp(&two)),
-                _ => turn(one.to_string().cmp(&two.to_string())),
+                (Some(one), Some(two)) => self.directed(one.total_cmp(&two)),
+                _ => self.directed(one.to_string().cmp(&two.to_string())),
             },
         }
     }
@@ -207,17 +210,17 @@ fn shorten(trials: &mut Vec<&Trial>, args: &Args) {
 }
 
 fn list_studies(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let mut found = Vec::new();
+    let mut listed = Vec::new();
     for (name, _) in studies::all(&context.logs) {
         match journal::settled(&StudyDir::new(&context.logs, &name)) {
-            Ok(study) => found.push((name, study)),
+            Ok(study) => listed.push((name, study)),
             Err(error) => context
                 .out
                 .warn(plain(&format!("`{name}` is left out: {error}"))),
         }
     }
     if args.json {
-        let rows: Vec<_> = found
+        let rows: Vec<_> = listed
             .iter()
             .map(|(name, study)| study_row(name, study))
             .collect();
@@ -227,34 +230,33 @@ fn list_studies(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         return Ok(Code::Done);
     }
     // The error for an empty folder also tells the user how to create a study.
-    if found.is_empty() {
+    if listed.is_empty() {
         studies::latest(&context.logs)?;
     }
-    let column = |title: &str, cell: &dyn Fn(&Study) -> String| {
-        Column::texts(
-            title,
-            found
-                .iter()
-                .map(|(_, study)| cell(study))
-                .collect::<Vec<_>>(),
-        )
-    };
-    let mut table = Table::new(vec![Tone::Usual; found.len()]);
-    table.push(Column::texts("study", found.iter().map(|(name, _)| name.clone())).keep());
-    table.push(column("trials", &summary::counts));
-    table.push(column("best", &|study| {
-        rank::best(study, 1)
-            .first()
-            .map_or_else(String::new, |best| summary::standing(study, best))
-    }));
+    let mut table = Table::new(vec![Tone::Usual; listed.len()]);
+    let names = listed.iter().map(|(name, _)| name.clone());
+    table.push(Column::texts("study", names).keep());
+    let studies = listed.iter().map(|(_, study)| study);
+    table.push(Column::texts(
+        "trials",
+        studies.clone().map(summary::counts),
+    ));
+    table.push(Column::texts("best", studies.clone().map(best_standing)));
     let now = Timestamp::now();
-    table.push(column("last event", &|study| {
+    let ages = studies.map(|study| {
         study.at().map_or_else(String::new, |at| {
             format!("{} ago", number::duration(now.since(at)))
         })
-    }));
+    });
+    table.push(Column::texts("last event", ages));
     print(&table, args, context)?;
     Ok(Code::Done)
+}
+
+fn best_standing(study: &Study) -> String {
+    rank::best(study, 1)
+        .first()
+        .map_or_else(String::new, |best| summary::standing(study, best))
 }
 
 fn study_row(name: &str, study: &Study) -> serde_json::Value {
@@ -468,36 +470,29 @@ mod tests {
 
     #[test]
     fn trials_are_sorted_by_an_expression() {
-        let first = |sort: &str| {
+        for (sort, first) in [
+            ("at_best(val/acc)", "2"),
+            ("-at_best(val/acc)", "1"),
+            ("mean(val_loss)", "1"),
+            ("-val/acc", "1"),
+        ] {
             let out = ls_of(&Args {
                 sort: Some(sort.into()),
                 ..args()
             })
             .unwrap();
-            out.lines()
-                .nth(1)
-                .unwrap()
-                .split_whitespace()
-                .next()
-                .unwrap()
-                .to_owned()
-        };
-        assert_eq!(
-            (first("at_best(val/acc)"), first("-at_best(val/acc)")),
-            ("2".into(), "1".into())
-        );
-        assert_eq!(
-            (first("mean(val_loss)"), first("-val/acc")),
-            ("1".into(), "1".into())
-        );
+            let row = out.lines().nth(1).unwrap();
+            assert_eq!(row.split_whitespace().next(), Some(first), "{sort}");
+        }
+    }
+
+    fn message_and_hint(cols: &str) -> (String, String) {
+        let failure = with_cols(cols).unwrap_err();
+        (failure.message, failure.hints.concat())
     }
 
     #[test]
-    fn a_column_that_can_give_nothing_is_an_error_that_says_what_to_write() {
-        let message_and_hint = |cols: &str| {
-            let failure = with_cols(cols).unwrap_err();
-            (failure.message, failure.hints.concat())
-        };
+    fn a_column_without_values_is_an_error_with_a_correction() {
         let (message, hint) = message_and_hint("best(val/acc)");
         assert!(
             message.ends_with("it is not known whether a small or a large `val/acc` is good"),
@@ -530,7 +525,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_column_is_told() {
+    fn a_misspelt_column_gets_a_suggestion() {
         let (result, ..) = demo::run(&world(), None, |context| {
             run(
                 &Args {

@@ -3,7 +3,7 @@
 use super::exit::{Code, Failure};
 use super::output::{JSON_VERSION, Output};
 use super::studies::{Found, Which};
-use super::{Context, made, tail};
+use super::{Context, provenance, tail};
 use crate::driver::holding::held_path;
 use crate::journal::lock;
 use crate::provenance::Record;
@@ -55,27 +55,31 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     }
     if args.json {
         let record = Record::of(&found.dir)?;
-        let row = |trial: &&Trial| {
-            let mut row = serde_json::to_value(json::row(&found.study, trial)).unwrap_or_default();
-            if let Some(made) = made::json(&record, trial.id) {
-                row["provenance"] = made;
-            }
-            row
-        };
-        let rows: Vec<_> = trials.iter().map(row).collect();
+        let rows: Vec<_> = trials
+            .iter()
+            .map(|trial| json_row(&found.study, &record, trial))
+            .collect();
         out.json(
             &json!({ "version": JSON_VERSION, "study": found.study.header().name, "trials": rows }),
         )?;
         return Ok(Code::Done);
     }
     let record = Record::of(&found.dir)?;
-    for (at, trial) in trials.iter().enumerate() {
-        if at > 0 {
+    for (index, trial) in trials.iter().enumerate() {
+        if index > 0 {
             writeln!(out.stdout)?;
         }
         show_trial(out, &found, &record, trial)?;
     }
     Ok(Code::Done)
+}
+
+fn json_row(study: &Study, record: &Record, trial: &Trial) -> serde_json::Value {
+    let mut row = serde_json::to_value(json::row(study, trial)).unwrap_or_default();
+    if let Some(provenance) = provenance::json(record, trial.id) {
+        row["provenance"] = provenance;
+    }
+    row
 }
 
 /// Writes a line `name   text`, safe to print on a terminal. Writes nothing if the text is empty.
@@ -133,7 +137,7 @@ fn show_study(out: &mut Output, found: &Found) -> Result<(), Failure> {
         line(
             out,
             "front",
-            format!("{front} trials that no other beats; `swath best` lists them"),
+            format!("{front} trials on the Pareto front; `swath best` lists them"),
         )?;
         line(out, "hypervolume", front::shown(study).unwrap_or_default())?;
     }
@@ -141,7 +145,7 @@ fn show_study(out: &mut Output, found: &Found) -> Result<(), Failure> {
         line(
             out,
             "replicates",
-            format!("{seeds} seeds a configuration, ranked by the mean"),
+            format!("{seeds} seeds for each configuration, ranked by their mean"),
         )?;
     }
     line(out, "parameters", header.params.join(", "))?;
@@ -184,7 +188,6 @@ fn show_study(out: &mut Output, found: &Found) -> Result<(), Failure> {
 }
 
 fn status(found: &Found) -> String {
-    let ended = |why| format!("not running: {}", summary::closing(why));
     match (lock::holder(&found.dir), found.study.closed()) {
         (Some(holder), _) => {
             format!(
@@ -192,12 +195,10 @@ fn status(found: &Found) -> String {
                 holder.pid, holder.host, holder.since
             )
         }
-        (None, Some(why)) => ended(why),
+        (None, Some(why)) => format!("not running: {}", summary::closing(why)),
         (None, None) if found.study.trials().is_empty() => "not running".to_owned(),
         // No process holds the study and no entry closed it, so the run was killed.
-        (None, None) => {
-            "not running: the last run was killed; `swath run` goes on where it was".to_owned()
-        }
+        (None, None) => "not running: the last run was killed; `swath run` continues it".to_owned(),
     }
 }
 
@@ -217,7 +218,7 @@ fn study_json(out: &mut Output, found: &Found) -> Result<(), Failure> {
         "running": study.running_count(),
         "waiting": study.waiting().count(),
         "best": study.incumbent().map(|best| json::row(study, best)),
-        "hypervolume": front::volume(study).map(|found| json!({ "volume": found.volume, "reference": found.reference })),
+        "hypervolume": front::volume(study).map(|front| json!({ "volume": front.volume, "reference": front.reference })),
     }))
 }
 
@@ -263,19 +264,19 @@ fn show_trial(
         line(
             out,
             "removed",
-            "it is in the trash and counts for nothing; `swath rm --restore` takes it out",
+            "it is in the trash and does not count; `swath rm --restore` restores it",
         )?;
     } else if trial.outside {
         line(
             out,
             "outside",
-            "the sweep file has been edited and no longer admits this configuration",
+            "the edited sweep file no longer admits this configuration, so it does not count",
         )?;
     }
     line(out, "origin", origin(&trial.origin))?;
     line(out, "time", times(study, trial))?;
     line(out, "used", used(trial))?;
-    line(out, "ran on", place(trial))?;
+    line(out, "ran on", location(trial))?;
     for (name, cell) in study.plain_fields(trial) {
         if !IN_WORDS.contains(&name) {
             line(out, name, listing::shown(&cell.into_value()))?;
@@ -285,7 +286,7 @@ fn show_trial(
     show_params(out, trial)?;
     show_reports(out, study, trial)?;
     show_records(out, found, trial)?;
-    made::show(out, record, trial.id)?;
+    provenance::show(out, record, trial.id)?;
     if summary::cause(trial.exit.as_ref()).is_some() {
         tail::show_log_tail(out, &found.dir.trial(trial.id), tail::LOG_LINES)?;
     }
@@ -297,9 +298,9 @@ fn origin(origin: &Origin) -> String {
         Origin::Suggested(sampler) => format!("suggested by {sampler}"),
         Origin::Point(at) => format!("[[point]] {} of the sweep file", at + 1),
         Origin::Cloned { from, why, .. } => {
-            format!("made from trial {from}, from whose checkpoint it starts: {why}")
+            format!("cloned from trial {from}, continuing from its checkpoint: {why}")
         }
-        Origin::Replicate(trial) => format!("replicates trial {trial}"),
+        Origin::Replicate(trial) => format!("replicate of trial {trial}"),
         Origin::Imported(from) => format!("imported from {from}"),
         Origin::Added => "added by hand".to_owned(),
     }
@@ -336,7 +337,7 @@ fn used(trial: &Trial) -> String {
     }
 }
 
-fn place(trial: &Trial) -> String {
+fn location(trial: &Trial) -> String {
     let slot = trial.slot.map(|slot| format!("slot {slot}"));
     let host = trial.place.as_ref().map(|place| place.host.clone());
     let process = trial
@@ -392,19 +393,20 @@ fn show_reports(out: &mut Output, study: &Study, trial: &Trial) -> Result<(), Fa
     let plural = if count == 1 { "report" } else { "reports" };
     let beyond = match trial.beyond {
         0 => String::new(),
-        1 => "; one more came past the most that a trial gets and does not count".to_owned(),
-        more => format!("; {more} more came past the most that a trial gets and do not count"),
+        1 => "; one more exceeded the limit of reports per trial and does not count".to_owned(),
+        more => format!("; {more} more exceeded the limit of reports per trial and do not count"),
     };
     let counted = counted_words(study, trial);
     heading(
         out,
         &plain(&format!("{count} {plural}{step}{beyond}{counted}")),
     )?;
-    let tallies = || trial.metrics.values();
+    let tallies = trial.metrics.values();
     let mut table = Table::new(vec![Tone::Usual; trial.metrics.len() + trial.texts.len()]);
     let names = trial.metrics.keys().chain(trial.texts.keys());
     table.push(Column::texts("  metric", names.map(|name| format!("  {name}"))).keep());
-    let last = tallies()
+    let last = tallies
+        .clone()
         .map(|tally| number::short(tally.last.0))
         .chain(trial.texts.values().cloned());
     table.push(Column::numbers("last", last).keep());
@@ -418,22 +420,25 @@ fn show_reports(out: &mut Output, study: &Study, trial: &Trial) -> Result<(), Fa
         });
         table.push(Column::numbers("at best", at_best).keep());
     }
-    let bound = |bound: Option<f64>| bound.map_or_else(String::new, number::short);
     table.push(Column::numbers(
         "smallest",
-        tallies().map(|tally| bound(tally.min)),
+        tallies.clone().map(|tally| short_or_empty(tally.min)),
     ));
     table.push(Column::numbers(
         "largest",
-        tallies().map(|tally| bound(tally.max)),
+        tallies.clone().map(|tally| short_or_empty(tally.max)),
     ));
     table.push(Column::numbers(
         "times",
-        tallies().map(|tally| tally.count.to_string()),
+        tallies.map(|tally| tally.count.to_string()),
     ));
     Ok(out
         .stdout
         .write_all(table.render(out.width, out.paint).text.as_bytes())?)
+}
+
+fn short_or_empty(number: Option<f64>) -> String {
+    number.map_or_else(String::new, number::short)
 }
 
 /// Returns the report that counts, unless it is the last one.
@@ -468,33 +473,36 @@ fn show_records(out: &mut Output, found: &Found, trial: &Trial) -> Result<(), Fa
     let several_models = trial.models.len() > 1;
     // An absent metric that the cause of the failure already mentions is not repeated here.
     let cause = summary::cause(trial.exit.as_ref()).unwrap_or_default();
-    let is_cause = |record: &LogRecord| matches!(record, LogRecord::Absent { why, .. } if cause.contains(why.as_str()));
     let mut shown = trial
         .records
         .iter()
         .enumerate()
-        .filter(|(_, record)| !is_cause(record))
-        .filter_map(|(at, record)| {
+        .filter(|(_, record)| !is_cause(record, &cause))
+        .filter_map(|(index, record)| {
             let (kind, text) = describe_record(record)?;
             let held = held_path(&found.dir, trial.id, record);
             let held =
                 held.map_or_else(String::new, |held| format!(", held in {}", held.display()));
-            Some((at, (kind, text + &held)))
+            Some((index, (kind, text + &held)))
         })
         .peekable();
     if shown.peek().is_none() {
         return Ok(());
     }
     heading(out, "records")?;
-    for (at, (kind, text)) in shown {
+    for (index, (kind, text)) in shown {
         let kind = out.paint.dim(&format!("{kind:<10}"));
-        let mark = match several_models && counts == Some(at) {
+        let mark = match several_models && counts == Some(index) {
             true => format!("  <- {}", model_words(study, trial)),
             false => String::new(),
         };
         writeln!(out.stdout, "  {kind} {}{mark}", plain(&text))?;
     }
     Ok(())
+}
+
+fn is_cause(record: &LogRecord, cause: &str) -> bool {
+    matches!(record, LogRecord::Absent { why, .. } if cause.contains(why.as_str()))
 }
 
 /// Returns the reason why a model counts as the result of the trial.
@@ -508,10 +516,6 @@ fn model_words(study: &Study, trial: &Trial) -> &'static str {
 }
 
 fn describe_record(record: &LogRecord) -> Option<(&'static str, String)> {
-    let md5 = |md5: &Option<String>| {
-        md5.clone()
-            .map_or_else(|| "unreadable".to_owned(), |md5| format!("md5 {md5}"))
-    };
     Some(match record {
         LogRecord::Report { .. } | LogRecord::Beyond { .. } => return None,
         LogRecord::Dataset {
@@ -533,7 +537,7 @@ fn describe_record(record: &LogRecord) -> Option<(&'static str, String)> {
                 format!(
                     "{data_dir}{role}  {files} {plural}, {}, {}{}",
                     number::bytes(*size),
-                    md5(digest),
+                    digest_words(digest.as_ref()),
                     partial_digest(partial)
                 ),
             )
@@ -553,7 +557,7 @@ fn describe_record(record: &LogRecord) -> Option<(&'static str, String)> {
                 None => format!(
                     "{}, {}{}",
                     number::bytes(*size),
-                    md5(digest),
+                    digest_words(digest.as_ref()),
                     partial_digest(partial)
                 ),
             };
@@ -568,7 +572,11 @@ fn describe_record(record: &LogRecord) -> Option<(&'static str, String)> {
             let partial = partial_digest(partial);
             (
                 "artifact",
-                format!("{path}  {}, {}{partial}", number::bytes(*size), md5(digest)),
+                format!(
+                    "{path}  {}, {}{partial}",
+                    number::bytes(*size),
+                    digest_words(digest.as_ref())
+                ),
             )
         }
         LogRecord::Facts { model_path, facts } => {
@@ -592,6 +600,10 @@ fn describe_record(record: &LogRecord) -> Option<(&'static str, String)> {
         LogRecord::Warning { text } => ("warning", text.clone()),
         LogRecord::Absent { metric, why } => ("absent", format!("{metric} {why}")),
     })
+}
+
+fn digest_words(md5: Option<&String>) -> String {
+    md5.map_or_else(|| "unreadable".to_owned(), |md5| format!("md5 {md5}"))
 }
 
 /// Returns the list of files that a partial digest leaves out, or an empty text for a full digest.
@@ -766,10 +778,10 @@ mod tests {
     }
 
     #[test]
-    fn a_selection_without_trials_is_told() {
+    fn a_selection_that_matches_no_trial_is_an_error() {
         assert_eq!(
             show(&["running"], false).unwrap_err().message,
-            "no such trial in `digits`"
+            "`digits` has no such trial"
         );
     }
 }

@@ -97,11 +97,7 @@ fn a_plain_table_is_imported_by_its_columns_once_and_never_counted() {
         column(dir, "state"),
         ["complete", "complete", "complete", "failed"]
     );
-    assert!(
-        swath(dir, &map)
-            .1
-            .contains("4 trials were imported before")
-    );
+    assert!(swath(dir, &map).1.contains("4 trials were imported before"));
     assert!(
         swath(dir, &["best", "s"])
             .0
