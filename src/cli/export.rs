@@ -12,6 +12,7 @@ use crate::journal::reports;
 use crate::report::export::{frame, long};
 use crate::report::json;
 use crate::run::RebuildError;
+use crate::run::follow::FollowError;
 use crate::study::kind::find;
 use crate::sweep::Registry;
 use crate::tracker::csv;
@@ -149,7 +150,9 @@ fn rebuild(tracker: &str, args: &Args, context: &mut Context) -> Result<Code, Fa
         None => studies::latest(&context.logs)?,
     };
     crate::run::rebuild(&Registry::standard(), &dir, tracker).map_err(|error| match error {
-        RebuildError::Journal(journal) => journal.into(),
+        RebuildError::Journal(journal) | RebuildError::Follow(FollowError::Journal(journal)) => {
+            journal.into()
+        }
         RebuildError::Rejected(rejected) => super::sweeps::rejected(&rejected, false),
         other => Failure::caused(Code::Tool, &other),
     })?;

@@ -4,10 +4,9 @@
 use super::Context;
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
-use crate::report::plots;
+use crate::report::plots::PLOTS;
 use crate::report::table::{Column, Table, Tone};
 use crate::report::text::Paint;
-use crate::source::Opt;
 use crate::source::diagnostic::nearest;
 use crate::sweep::Registry;
 use crate::sweep::registry::Declaration;
@@ -27,8 +26,7 @@ pub(crate) struct Args {
 
 /// Runs `swath kinds`: prints a table of all kinds, the description of one, or JSON.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let mut kinds = Registry::standard().declarations();
-    kinds.extend(plots::KINDS.iter().map(plot));
+    let mut kinds = declarations();
     if let Some(name) = &args.name {
         let names: Vec<_> = kinds.iter().map(|kind| kind.name).collect();
         kinds.retain(|kind| kind.name == name);
@@ -49,35 +47,26 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         return Ok(Code::Done);
     }
     let mut table = Table::new(vec![Tone::Usual; kinds.len()]);
-    let column = |title: &str, cell: fn(&Declaration) -> String| {
-        Column::texts(title, kinds.iter().map(cell))
-    };
-    table.push(column("part", |kind| kind.part.to_owned()).keep());
-    table.push(column("name", |kind| kind.name.to_owned()).keep());
-    table.push(column("what it is", |kind| kind.about.to_owned()).keep());
+    table.push(column("part", &kinds, |kind| kind.part.to_owned()));
+    table.push(column("name", &kinds, |kind| kind.name.to_owned()));
+    table.push(column("description", &kinds, |kind| kind.about.to_owned()));
     out.stdout
         .write_all(table.render(None, out.paint).text.as_bytes())?;
-    out.hint("`swath kinds NAME` shows the options of one");
+    out.hint("`swath kinds NAME` shows the options of a kind");
     Ok(Code::Done)
 }
 
-/// Returns the declaration of a plot in the form of the other kinds. It lists no options, because
-/// plots take theirs from the command line.
-fn plot(kind: &plots::Kind) -> Declaration {
-    Declaration {
-        part: "plot",
-        name: kind.name,
-        about: kind.about,
-        paper: None,
-        options: &[],
-        capabilities: &[],
-    }
+/// Returns all kinds: those that a sweep file can name, then the plots.
+fn declarations() -> Vec<Declaration> {
+    let mut kinds = Registry::standard().declarations();
+    kinds.extend(PLOTS.iter().map(|kind| Declaration::of("plot", kind)));
+    kinds
 }
 
 fn unknown(name: &str, names: &[&str]) -> Failure {
     let failure = Failure::usage(format!("there is no kind `{name}`"));
     match nearest(name, names.iter().copied()) {
-        Some(near) => failure.hint(format!("did you mean `{near}`?")),
+        Some(nearest) => failure.hint(format!("did you mean `{nearest}`?")),
         None => failure.hint("`swath kinds` lists them all"),
     }
 }
@@ -113,14 +102,22 @@ fn describe(kind: &Declaration, paint: Paint, out: &mut dyn Write) -> io::Result
         return writeln!(out, "\nno options");
     }
     let mut table = Table::new(vec![Tone::Usual; kind.options.len()]);
-    let column =
-        |title: &str, cell: fn(&Opt) -> String| Column::texts(title, kind.options.iter().map(cell));
-    table.push(column("option", |option| option.name.to_owned()).keep());
-    table.push(column("takes", |option| plain(&option.takes.to_string())).keep());
-    table.push(column("default", |option| plain(&option.default.to_string())).keep());
-    table.push(column("what it is", |option| plain(option.about)).keep());
+    let options = kind.options;
+    table.push(column("option", options, |option| option.name.to_owned()));
+    table.push(column("takes", options, |option| {
+        plain(&option.takes.to_string())
+    }));
+    table.push(column("default", options, |option| {
+        plain(&option.default.to_string())
+    }));
+    table.push(column("description", options, |option| plain(option.about)));
     writeln!(out)?;
     out.write_all(table.render(None, paint).text.as_bytes())
+}
+
+/// Returns a column that is shown at any width.
+fn column<T>(title: &str, rows: &[T], cell: fn(&T) -> String) -> Column {
+    Column::texts(title, rows.iter().map(cell)).keep()
 }
 
 /// Removes backticks, which a terminal does not render.
@@ -131,6 +128,7 @@ fn plain(markdown: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sweep::reference::fill;
 
     /// Returns the result of the command and its standard output.
     fn printed(name: Option<&str>, json: bool) -> (Result<Code, Failure>, String) {
@@ -171,8 +169,65 @@ mod tests {
         }
     }
 
+    /// Returns the path and the text of a page with generated blocks.
+    fn page(name: &str) -> (String, String) {
+        let path = format!("{}/docs/{name}", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(&path).unwrap();
+        (path, text)
+    }
+
+    /// `SWATH_BLESS=1 cargo test --lib reference` rewrites the pages.
     #[test]
-    fn a_name_that_is_nearly_right_is_corrected() {
+    fn the_reference_shows_the_registries_as_they_are() {
+        let kinds = declarations();
+        for name in [
+            "sweep-file.md",
+            "kinds.md",
+            "clusters.md",
+            "trackers.md",
+            "export.md",
+        ] {
+            let (path, written) = page(name);
+            if std::env::var_os("SWATH_BLESS").is_some() {
+                std::fs::write(&path, fill(&written, &kinds)).unwrap();
+            }
+            let (_, written) = page(name);
+            let generated = fill(&written, &kinds);
+            let difference = generated
+                .lines()
+                .zip(written.lines())
+                .find(|(generated, written)| generated != written);
+            assert_eq!(difference, None, "{name}: run it with SWATH_BLESS=1");
+        }
+    }
+
+    #[test]
+    fn every_kind_has_its_place_in_the_reference() {
+        let (_, text) = page("kinds.md");
+        for Declaration { part, name, .. } in declarations() {
+            assert!(
+                text.contains(&format!("### `{name}`\n\n<!-- kind: {part} {name} -->\n")),
+                "{part} {name}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_plot_is_described_with_its_paper_and_the_options_of_the_command_line() {
+        let (_, text) = printed(Some("importance"), false);
+        assert!(
+            text.contains("\npaper: Hutter, Hoos and Leyton-Brown"),
+            "{text}"
+        );
+        let (_, text) = printed(Some("timeline"), false);
+        assert!(
+            text.contains("\nwhere ") && !text.contains("\nmetric "),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_misspelt_kind_gets_a_suggestion() {
         let (result, _) = printed(Some("ahsa"), false);
         let failure = result.unwrap_err();
         assert_eq!(

@@ -11,7 +11,7 @@ use super::block_log::{self, MAGIC};
 use super::home::{self, Home, failed};
 use super::metric_rows::{self, each_row};
 use super::proto::Message;
-use super::room::when_there_is_room;
+use super::retry::with_backoff;
 use super::trial_file::TrialFile;
 use super::{Tracker, TrackerError};
 use crate::source::{Diagnostics, Opt, Preset, Section, Takes};
@@ -278,7 +278,7 @@ impl Run {
     /// before it sends them.
     fn files(&self) -> Result<(), TrackerError> {
         let folder = self.path.with_file_name("files");
-        when_there_is_room(|| std::fs::create_dir_all(&folder).map_err(failed(&folder)))
+        with_backoff(|| std::fs::create_dir_all(&folder).map_err(failed(&folder)))
     }
 
     /// Removes the records that were added at the end of the last attempt.

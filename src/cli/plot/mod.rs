@@ -7,12 +7,13 @@ use super::exit::{Code, Failure};
 use super::{Context, studies};
 use crate::report::plots::figure::Figure;
 use crate::report::plots::svg::{self, Theme};
-use crate::report::plots::{Input, KINDS};
+use crate::report::plots::{self, Input, PLOTS};
 use crate::report::select::Condition;
 use crate::report::text::plain;
 use crate::report::view::View;
 use crate::source::diagnostic::nearest;
 use crate::study::Study;
+use crate::study::kind::find;
 use std::path::{Path, PathBuf};
 
 /// Arguments of `swath plot`.
@@ -41,8 +42,8 @@ pub(crate) struct Args {
 }
 
 fn kinds() -> String {
-    let width = KINDS.iter().map(|kind| kind.name.len()).max().unwrap_or(0);
-    let lines = KINDS
+    let width = PLOTS.iter().map(|kind| kind.name.len()).max().unwrap_or(0);
+    let lines = PLOTS
         .iter()
         .map(|kind| format!("  {:width$}  {}", kind.name, kind.about));
     format!("Kinds:\n{}", lines.collect::<Vec<_>>().join("\n"))
@@ -57,7 +58,7 @@ enum Format {
 
 /// Runs `swath plot`: draws a figure to a file or to the terminal.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let Some(kind) = KINDS.iter().find(|kind| kind.name == args.kind) else {
+    let Some(kind) = find(PLOTS, &args.kind) else {
         return Err(unknown(&args.kind));
     };
     // The file name is checked before the studies are read, which may take long.
@@ -72,19 +73,19 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             input.trials.retain(|trial| condition.holds(study, trial));
         }
         if let Some(metric) = &args.metric {
-            known(study, metric)?;
+            check_metric(study, metric)?;
             input.metric = Some(metric);
         }
         inputs.push(input);
     }
-    let figure = (kind.figure)(&inputs);
+    let figure = plots::draw(kind, &inputs);
     let (Some(path), Some(format)) = (&args.output, format) else {
         let columns = context.out.width.map_or(80, |width| width);
         let text = terminal::render(&figure, columns, context.out.paint.on);
         context.out.stdout.write_all(text.as_bytes())?;
         return Ok(Code::Done);
     };
-    write(path, &drawn(&figure, format)?)?;
+    write(path, &encode(&figure, format)?)?;
     if figure.is_empty() {
         context.out.warn(plain(&figure.notes.join("; ")));
     }
@@ -114,11 +115,11 @@ pub(super) fn open(
 
 fn unknown(word: &str) -> Failure {
     let failure = Failure::usage(format!("there is no plot called `{}`", plain(word)));
-    match nearest(word, KINDS.iter().map(|kind| kind.name)) {
+    match nearest(word, PLOTS.iter().map(|kind| kind.name)) {
         Some(near) => failure.hint(format!("did you mean `{near}`?")),
         None => failure.hint(format!(
-            "there are: {}",
-            KINDS
+            "the kinds are: {}",
+            PLOTS
                 .iter()
                 .map(|kind| kind.name)
                 .collect::<Vec<_>>()
@@ -127,7 +128,7 @@ fn unknown(word: &str) -> Failure {
     }
 }
 
-fn known(study: &Study, metric: &str) -> Result<(), Failure> {
+fn check_metric(study: &Study, metric: &str) -> Result<(), Failure> {
     let names = crate::report::row::metrics(study);
     if names.contains(metric) {
         return Ok(());
@@ -140,7 +141,7 @@ fn known(study: &Study, metric: &str) -> Result<(), Failure> {
     Err(match nearest(metric, names.iter().map(|name| &**name)) {
         Some(near) => failure.hint(format!("did you mean `{}`?", plain(near))),
         None => failure.hint(format!(
-            "reported are: {}",
+            "the reported metrics are: {}",
             plain(&names.into_iter().collect::<Vec<_>>().join(", "))
         )),
     })
@@ -156,11 +157,11 @@ fn format(path: &Path) -> Result<Format, Failure> {
         "svg" => Ok(Format::Svg),
         "png" => Ok(Format::Png),
         _ => Err(Failure::usage(format!("`{}` is neither an SVG nor a PNG", plain(&path.display().to_string())))
-            .hint("let its name end with `.svg` or `.png`; `swath export --html report.html` writes a page with all plots")),
+            .hint("end the file name with `.svg` or `.png`; `swath export --html report.html` writes a page with all plots")),
     }
 }
 
-fn drawn(figure: &Figure, format: Format) -> Result<Vec<u8>, Failure> {
+fn encode(figure: &Figure, format: Format) -> Result<Vec<u8>, Failure> {
     match format {
         Format::Svg => Ok(svg::render(figure, Theme::Auto).into_bytes()),
         Format::Png => png::render(figure),
@@ -169,24 +170,27 @@ fn drawn(figure: &Figure, format: Format) -> Result<Vec<u8>, Failure> {
 
 /// Writes a file. A regular file is replaced as a whole; a device or a pipe is written to directly.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| Failure {
-        causes: vec![error.to_string()],
-        ..Failure::tool(format!(
-            "could not write `{}`",
-            plain(&path.display().to_string())
-        ))
-    };
     if path.exists() && !path.is_file() {
-        return std::fs::write(path, bytes).map_err(failed);
+        return std::fs::write(path, bytes).map_err(|error| unwritable(path, &error));
     }
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    let draft = crate::tracker::csv::draft(folder).map_err(failed)?;
-    std::fs::write(draft.path(), bytes).map_err(failed)?;
+    let draft = crate::tracker::csv::draft(folder).map_err(|error| unwritable(path, &error))?;
+    std::fs::write(draft.path(), bytes).map_err(|error| unwritable(path, &error))?;
     draft
         .persist(path)
         .map(drop)
-        .map_err(|error| failed(error.error))
+        .map_err(|error| unwritable(path, &error.error))
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure {
+        causes: vec![error.to_string()],
+        ..Failure::tool(format!(
+            "could not write `{}`",
+            plain(&path.display().to_string())
+        ))
+    }
 }

@@ -80,7 +80,7 @@ pub(super) fn render(figure: &Figure, columns: usize, colours: bool) -> String {
         text.push('\n');
     }
     if figure.panels.len() > MOST_PANELS {
-        text.push_str("the other panels do not fit here: write them to a file with `-o x.svg`\n");
+        text.push_str("the other panels are not shown; `-o x.svg` writes all of them to a file\n");
     }
     text
 }
@@ -171,19 +171,28 @@ fn shortened(panel: &Panel, rows: usize) -> Option<Panel> {
     if labels.len() <= rows {
         return None;
     }
-    let last = rows as f64;
-    let inside = |mark: &&Mark| match mark {
-        Mark::Block(_, ys, _) => ys.0 < last,
-        Mark::Text(at, ..) => at.1 < last,
-        Mark::Points(points, ..) => points.iter().all(|point| point.1 < last),
-        Mark::Line(..) => true,
-    };
+    let end = rows as f64;
     let y = Guide::new(&*panel.y.label, Scale::Bands(labels[..rows].to_vec()));
     Some(Panel {
         y,
-        marks: panel.marks.iter().filter(inside).cloned().collect(),
+        marks: panel
+            .marks
+            .iter()
+            .filter(|mark| is_above(mark, end))
+            .cloned()
+            .collect(),
         ..panel.clone()
     })
+}
+
+/// Returns whether a mark of a panel with bands starts before the band `end`.
+fn is_above(mark: &Mark, end: f64) -> bool {
+    match mark {
+        Mark::Block(_, ys, _) => ys.0 < end,
+        Mark::Text(at, ..) => at.1 < end,
+        Mark::Points(points, ..) => points.iter().all(|point| point.1 < end),
+        Mark::Line(..) => true,
+    }
 }
 
 /// Writes the horizontal scale below the marks. Labels that would overlap are left out.
@@ -218,14 +227,9 @@ fn below(guide: &Guide, place: Rect, buffer: &mut Buffer, dim: Style) {
 
 /// Draws the marks: blocks first, lines and points over them, then crosses and texts.
 fn marks(panel: &Panel, place: Rect, buffer: &mut Buffer) {
-    let flip = matches!(panel.y.scale, Scale::Bands(_));
-    let point = |(x, y): (f64, f64)| {
-        let (x, y) = (panel.x.scale.place(x)?, panel.y.scale.place(y)?);
-        Some((x, if flip { 1.0 - y } else { y }))
-    };
     for mark in &panel.marks {
         if let Mark::Block(xs, ys, tone) = mark
-            && let (Some(a), Some(b)) = (point((xs.0, ys.0)), point((xs.1, ys.1)))
+            && let (Some(a), Some(b)) = (unit(panel, (xs.0, ys.0)), unit(panel, (xs.1, ys.1)))
         {
             block(place, buffer, (a, b), colour(*tone));
         }
@@ -239,7 +243,8 @@ fn marks(panel: &Panel, place: Rect, buffer: &mut Buffer) {
                 match mark {
                     Mark::Line(points, tone, _) => {
                         for pair in points.windows(2) {
-                            if let (Some(a), Some(b)) = (point(pair[0]), point(pair[1])) {
+                            if let (Some(a), Some(b)) = (unit(panel, pair[0]), unit(panel, pair[1]))
+                            {
                                 context.draw(&Line {
                                     x1: a.0,
                                     y1: a.1,
@@ -252,7 +257,7 @@ fn marks(panel: &Panel, place: Rect, buffer: &mut Buffer) {
                     }
                     Mark::Points(points, tone, shape) if *shape != Shape::Cross => {
                         let coords: Vec<(f64, f64)> =
-                            points.iter().filter_map(|at| point(*at)).collect();
+                            points.iter().filter_map(|at| unit(panel, *at)).collect();
                         context.draw(&Points {
                             coords: &coords,
                             color: colour(*tone),
@@ -263,22 +268,19 @@ fn marks(panel: &Panel, place: Rect, buffer: &mut Buffer) {
             }
         });
     canvas.render(place, buffer);
-    let cell = |at: (f64, f64)| {
-        let inside = (0.0..=1.0).contains(&at.0) && (0.0..=1.0).contains(&at.1);
-        let column = ((at.0 * f64::from(place.width)) as u16).min(place.width.saturating_sub(1));
-        let row =
-            (((1.0 - at.1) * f64::from(place.height)) as u16).min(place.height.saturating_sub(1));
-        inside.then_some((place.x + column, place.y + row))
-    };
     for mark in &panel.marks {
         match mark {
             Mark::Points(points, tone, Shape::Cross) => {
-                for at in points.iter().filter_map(|at| cell(point(*at)?)) {
+                for at in points
+                    .iter()
+                    .filter_map(|at| cell(place, unit(panel, *at)?))
+                {
                     buffer.set_string(at.0, at.1, "×", Style::new().fg(colour(*tone)));
                 }
             }
             Mark::Text(at, label, side, tone) => {
-                let Some((column, row)) = point(*at).and_then(cell) else {
+                let Some((column, row)) = unit(panel, *at).and_then(|point| cell(place, point))
+                else {
                     continue;
                 };
                 let label = plain(label).into_owned();
@@ -302,6 +304,23 @@ fn marks(panel: &Panel, place: Rect, buffer: &mut Buffer) {
             _ => {}
         }
     }
+}
+
+/// Returns a point of the data in units of the panel: 0 to 1 from the left and from the bottom.
+/// `None` if a scale has no place for it, such as a negative number on a log scale.
+fn unit(panel: &Panel, (x, y): (f64, f64)) -> Option<(f64, f64)> {
+    let (x, y) = (panel.x.scale.place(x)?, panel.y.scale.place(y)?);
+    // Bands run from the top down.
+    let is_flipped = matches!(panel.y.scale, Scale::Bands(_));
+    Some((x, if is_flipped { 1.0 - y } else { y }))
+}
+
+/// Returns the cell of the terminal at a point in units of the panel. `None` if it is outside.
+fn cell(place: Rect, (x, y): (f64, f64)) -> Option<(u16, u16)> {
+    let is_inside = (0.0..=1.0).contains(&x) && (0.0..=1.0).contains(&y);
+    let column = ((x * f64::from(place.width)) as u16).min(place.width.saturating_sub(1));
+    let row = (((1.0 - y) * f64::from(place.height)) as u16).min(place.height.saturating_sub(1));
+    is_inside.then_some((place.x + column, place.y + row))
 }
 
 /// Fills a rectangle. Its right end is drawn to an eighth of a column.
@@ -384,16 +403,15 @@ mod tests {
     use crate::report::plots::figure::{Figure, Guide, Mark, Panel, Scale, Side, Tone};
 
     #[test]
-    fn bars_are_as_long_as_their_values_and_names_cannot_command_the_terminal() {
+    fn bars_are_as_long_as_their_values_and_escape_sequences_in_names_are_neutralised() {
         let mut figure = Figure::new("evil\x1b[2J");
-        let block = |to: f64, at: f64| Mark::Block((0.0, to), (at + 0.2, at + 0.8), Tone::Usual);
         figure.panels.push(Panel {
             title: String::new(),
             x: Guide::new("", Scale::Linear(0.0, 1.0)),
             y: Guide::new("", Scale::Bands(vec!["a\x07".into(), "größe".into()])),
             marks: vec![
-                block(0.5, 0.0),
-                block(1.0, 1.0),
+                Mark::Block((0.0, 0.5), (0.2, 0.8), Tone::Usual),
+                Mark::Block((0.0, 1.0), (1.2, 1.8), Tone::Usual),
                 Mark::Text((0.5, 0.5), "x\n".into(), Side::Right, Tone::Ink),
             ],
         });

@@ -10,7 +10,7 @@ use crate::journal::lock;
 use crate::report::view::View;
 use crate::study::{Study, Timestamp};
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
-use screen::{List, PLOTS, Screen};
+use screen::{List, PLOT_NAMES, Screen};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
@@ -103,7 +103,7 @@ fn handle_key(screen: &mut Screen, key: KeyCode, study: &Study) {
             let index = digit
                 .to_digit(10)
                 .and_then(|digit| (digit as usize).checked_sub(1));
-            if let Some(index) = index.filter(|index| *index < PLOTS.len()) {
+            if let Some(index) = index.filter(|index| *index < PLOT_NAMES.len()) {
                 screen.show_plot(index);
             }
         }

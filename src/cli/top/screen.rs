@@ -4,10 +4,11 @@
 use crate::cli::plot::terminal::draw as draw_panel;
 use crate::cli::tail;
 use crate::report::plots::figure::Figure;
-use crate::report::plots::{Input, KINDS};
+use crate::report::plots::{self, Input, PLOTS};
 use crate::report::text::{elide, plain};
 use crate::report::view::View;
 use crate::report::{number, rank, summary};
+use crate::study::kind::find;
 use crate::study::{Study, Timestamp, Trial, TrialId, TrialState};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -16,7 +17,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState};
 
 /// The names of the plots, in the order of their keys 1, 2, 3 and so on.
-pub(super) const PLOTS: [&str; 7] = [
+pub(super) const PLOT_NAMES: [&str; 7] = [
     "curves",
     "history",
     "rungs",
@@ -164,9 +165,9 @@ impl Screen {
             self.step(0, study);
         }
         if self.figure.is_none() {
-            let kind = KINDS.iter().find(|kind| kind.name == PLOTS[self.plot]);
+            let kind = find(PLOTS, PLOT_NAMES[self.plot]);
             let input = Input::all(study, &view.chronicle, view.space.as_deref());
-            self.figure = kind.map(|kind| (kind.figure)(&[input]));
+            self.figure = kind.map(|kind| plots::draw(kind, &[input]));
         }
         let Some(id) = self.selected else {
             self.log = (String::new(), Vec::new());
@@ -315,7 +316,7 @@ impl Screen {
             return;
         }
         let title = Rect { height: 1, ..area };
-        let names = PLOTS.iter().enumerate().map(|(index, name)| {
+        let names = PLOT_NAMES.iter().enumerate().map(|(index, name)| {
             let style = if index == self.plot {
                 Style::new().add_modifier(Modifier::BOLD)
             } else {
@@ -450,7 +451,7 @@ swath top: a live view of a study. It never changes the study.
 
 #[cfg(test)]
 mod tests {
-    use super::{PLOTS, Screen, remaining};
+    use super::{PLOT_NAMES, Screen, remaining};
     use crate::cli::studies::demo;
     use crate::report::view::View;
     use crate::space::Value;
@@ -534,7 +535,7 @@ mod tests {
     fn every_plot_and_list_can_be_drawn_at_every_size() {
         let (world, study) = (world(), world().study);
         for size in [(1, 1), (10, 5), (40, 12), (80, 24), (200, 60)] {
-            for plot in 0..PLOTS.len() {
+            for plot in 0..PLOT_NAMES.len() {
                 drawn(&world, size, |screen| screen.show_plot(plot));
             }
             drawn(&world, size, |screen| screen.next_list(3, &study));

@@ -321,4 +321,6 @@ pub enum Closing {
     /// Several trials in a row failed within seconds (`limits.quick_failures`). They wait to run
     /// again.
     CircuitBreaker,
+    /// The sampler or the scheduler could not decide any more, such as a program that exited.
+    SearchFailed,
 }

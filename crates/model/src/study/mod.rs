@@ -20,6 +20,7 @@ pub mod metric;
 pub mod objective;
 pub mod record;
 pub mod replicate;
+mod search_error;
 #[cfg(feature = "spaces")]
 pub mod setting;
 pub mod timestamp;
@@ -40,6 +41,7 @@ pub use limit::{Limit, Standing};
 pub use metric::Metric;
 pub use objective::{Goal, Objective, Score, Take};
 pub use record::{Datum, LogRecord};
+pub use search_error::SearchError;
 #[cfg(feature = "spaces")]
 pub use setting::Setting;
 pub use timestamp::Timestamp;

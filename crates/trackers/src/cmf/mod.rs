@@ -13,7 +13,7 @@ mod steps;
 
 use super::home::{self, Home, failed};
 use super::metric_rows;
-use super::room::when_there_is_room;
+use super::retry::with_backoff;
 use super::{Tracker, TrackerError};
 use crate::source::{Diagnostics, Opt, Preset, Section, Takes};
 use crate::study::{
@@ -153,9 +153,8 @@ impl Tracker for Cmf {
                 let reports = self.reports.get(trial).map_or(&[][..], Vec::as_slice);
                 let names = rows::Names { study, began };
                 let due = &self.home.due;
-                let files = when_there_is_room(|| {
-                    steps::write(&root, (&folder, due), &names, *trial, reports)
-                })?;
+                let files =
+                    with_backoff(|| steps::write(&root, (&folder, due), &names, *trial, reports))?;
                 // `.dvc` files of data sets and models are written at the next sync, see `fresh`.
                 if self.options.dvc.is_some() {
                     files.iter().try_for_each(|file| dvc::beside(&root, file))?;
@@ -191,7 +190,7 @@ impl Tracker for Cmf {
             rows::fill(store, &names, &self.options, &self.steps)
         })
         .map_err(|error: rusqlite::Error| match error.sqlite_error_code() {
-            // Report a full disk as such, so that the recorder tries again instead of giving up.
+            // Report a full disk as such, so that the write is tried again instead of given up.
             Some(rusqlite::ErrorCode::DiskFull) => failed(&path)(io::ErrorKind::StorageFull.into()),
             _ => TrackerError::Other(format!("could not write `{}`: {error}", path.display())),
         })?;

@@ -11,7 +11,7 @@ use crate::study::{
     Trial, TrialId, TrialState,
 };
 use crate::tracker::steps::{Rescale, Steps};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// The number of the study's own run. The runs of trials have the trials' ids, which start at 1.
@@ -29,7 +29,7 @@ const SAID_BEFORE: [&str; 7] = [
 ];
 
 /// The status of a run, with the names that MLflow uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub(super) enum Status {
     Running,
@@ -40,7 +40,7 @@ pub(super) enum Status {
 }
 
 /// An operation on the run with the number `run`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Op {
     pub(super) run: u32,
     pub(super) change: Change,
@@ -49,8 +49,7 @@ pub(super) struct Op {
 /// A change of a run. Times are in milliseconds since 1970. MLflow accepts only one value per
 /// parameter; a later value of a tag replaces the earlier one. The `source` of a data set is its
 /// path, and its `context` is its role, empty if there is none.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Change {
     Create {
         name: String,
@@ -447,7 +446,9 @@ impl Projection {
             Closing::Interrupted | Closing::TimeLimit | Closing::RunTime | Closing::DiskLimit => {
                 Status::Killed
             }
-            Closing::FailureLimit | Closing::CircuitBreaker => Status::Failed,
+            Closing::FailureLimit | Closing::CircuitBreaker | Closing::SearchFailed => {
+                Status::Failed
+            }
         };
         self.status(PARENT, status, Some(at));
         self.closed = true;
