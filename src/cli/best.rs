@@ -2,7 +2,7 @@
 
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
-use super::studies::Which;
+use super::studies::SelectionArgs;
 use super::{Context, paste};
 use crate::report::listing::Detail;
 use crate::report::text::plain;
@@ -14,7 +14,7 @@ use serde_json::json;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    pub(crate) which: Which,
+    pub(crate) selection: SelectionArgs,
 
     /// Show this many trials
     #[arg(short = 'n', long, value_name = "N")]
@@ -41,10 +41,13 @@ pub(crate) struct Args {
 /// given and no trial satisfies the outcome constraints, or if `--model` is given and there is no
 /// model.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let found = args.which.find(context)?;
-    let study = &found.study;
+    let selection = args.selection.read(context)?;
+    let study = &selection.study;
     let has_several_objectives = study.header().objectives.len() > 1;
-    let selected = found.is_selective().then(|| found.trials()).transpose()?;
+    let selected = selection
+        .is_selective()
+        .then(|| selection.trials())
+        .transpose()?;
     let mut ranked = if has_several_objectives {
         rank::pareto(study)
     } else {
@@ -192,14 +195,14 @@ fn no_success(study: &Study) -> Failure {
 mod tests {
     use super::{Args, run};
     use crate::cli::exit::{Code, Failure};
-    use crate::cli::studies::{Which, demo};
+    use crate::cli::studies::{SelectionArgs, demo};
     use crate::space::Value;
     use crate::study::{Exit, Goal, LogRecord};
     use swath_model::demo::{Demo, objective, text};
 
     fn args() -> Args {
         Args {
-            which: Which {
+            selection: SelectionArgs {
                 words: Vec::new(),
                 condition: None,
             },
@@ -298,14 +301,20 @@ mod tests {
 
     #[test]
     fn a_selection_limits_the_trials_among_which_the_best_is_chosen() {
-        let which = Which {
+        let selection = SelectionArgs {
             words: Vec::new(),
             condition: Some("lr > 0.01".into()),
         };
         assert!(
-            best(&world(), &Args { which, ..args() })
-                .unwrap()
-                .starts_with("trial 1:")
+            best(
+                &world(),
+                &Args {
+                    selection,
+                    ..args()
+                }
+            )
+            .unwrap()
+            .starts_with("trial 1:")
         );
     }
 

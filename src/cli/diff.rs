@@ -3,7 +3,7 @@
 use super::Context;
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
-use super::studies::{Found, Which};
+use super::studies::{Selection, SelectionArgs};
 use crate::journal::StudyDir;
 use crate::provenance::Record;
 use crate::report::facts::{Fact, Pair, Section, Subject, facts, pairs};
@@ -138,21 +138,22 @@ struct Side {
 }
 
 fn read(word: &str, context: &Context) -> Result<Side, Failure> {
-    let found = find(word, context)?;
-    let trial = found.trial(|study| study.trials().last().filter(|_| study.trials().len() == 1))?;
-    let record = Record::of(&found.dir)?;
+    let selection = find(word, context)?;
+    let trial =
+        selection.trial(|study| study.trials().last().filter(|_| study.trials().len() == 1))?;
+    let record = Record::of(&selection.dir)?;
     let made = record.made(trial.id);
     let patch = patch_of(&record, trial.id);
     let environment = record.environment(trial.id);
     let subject = Subject {
-        study: &found.study,
+        study: &selection.study,
         trial,
         made,
         environment,
         patch: &patch,
     };
     Ok(Side {
-        name: format!("{}/{}", found.study.header().name, trial.id),
+        name: format!("{}/{}", selection.study.header().name, trial.id),
         facts: facts(&subject),
         has_environment: environment.is_some(),
     })
@@ -169,8 +170,8 @@ fn patch_of(record: &Record, trial: crate::study::TrialId) -> Vec<u8> {
 
 /// Finds the study and the trial that a word such as `digits/12` names. A word that is itself a
 /// study's folder is taken whole.
-fn find(word: &str, context: &Context) -> Result<Found, Failure> {
-    let unsplit = Which {
+fn find(word: &str, context: &Context) -> Result<Selection, Failure> {
+    let unsplit = SelectionArgs {
         words: vec![word.to_owned()],
         condition: None,
     };
@@ -178,12 +179,12 @@ fn find(word: &str, context: &Context) -> Result<Found, Failure> {
         .iter()
         .any(StudyDir::exists);
     match word.trim_end_matches('/').rsplit_once('/') {
-        Some((study, trial)) if !is_study && !study.is_empty() => Which {
+        Some((study, trial)) if !is_study && !study.is_empty() => SelectionArgs {
             words: vec![study.to_owned(), trial.to_owned()],
             condition: None,
         }
-        .find(context),
-        _ => unsplit.find(context),
+        .read(context),
+        _ => unsplit.read(context),
     }
 }
 

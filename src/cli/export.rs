@@ -7,7 +7,7 @@
 use super::Context;
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
-use super::studies::{self, Found, Which};
+use super::studies::{self, Selection, SelectionArgs};
 use crate::journal::reports;
 use crate::report::export::{frame, long};
 use crate::report::json;
@@ -34,7 +34,7 @@ const ROWS: usize = 1 << 16;
 )]
 pub(crate) struct Args {
     #[command(flatten)]
-    pub(crate) which: Which,
+    pub(crate) selection: SelectionArgs,
 
     /// Write CSV, the table of `trials.csv` (the default)
     #[arg(long, conflicts_with_all = ["json", "parquet"])]
@@ -102,12 +102,12 @@ impl Args {
 /// Runs `swath export`: writes the table, the HTML page, or the files of a tracker.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if let Some(path) = &args.html {
-        return super::page::export(path, &args.which, context);
+        return super::page::export(path, &args.selection, context);
     }
     if let Some(tracker) = tracker(args) {
         return rebuild(tracker, args, context);
     }
-    let found = args.which.find(context)?;
+    let selection = args.selection.read(context)?;
     let Some(path) = &args.output else {
         // Binary data would garble the terminal.
         if args.format() == Format::Parquet && context.out.width.is_some() {
@@ -116,10 +116,10 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
                     .hint("write it to a file with `-o trials.parquet`"),
             );
         }
-        write(args, &found, &mut context.out.stdout)?;
+        write(args, &selection, &mut context.out.stdout)?;
         return Ok(Code::Done);
     };
-    let rows = save(args, &found, path)?;
+    let rows = save(args, &selection, path)?;
     let unit = if args.long { "reports" } else { "trials" };
     context
         .out
@@ -134,9 +134,9 @@ fn tracker(args: &Args) -> Option<&str> {
         && !args.parquet
         && !args.long
         && args.output.is_none()
-        && args.which.condition.is_none();
+        && args.selection.condition.is_none();
     let first = args
-        .which
+        .selection
         .words
         .first()
         .map(String::as_str)
@@ -145,7 +145,7 @@ fn tracker(args: &Args) -> Option<&str> {
 }
 
 fn rebuild(tracker: &str, args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let dir = match args.which.words.get(1) {
+    let dir = match args.selection.words.get(1) {
         Some(study) => studies::named(&context.logs, study)?,
         None => studies::latest(&context.logs)?,
     };
@@ -164,16 +164,16 @@ fn rebuild(tracker: &str, args: &Args, context: &mut Context) -> Result<Code, Fa
 }
 
 /// Writes the table. Returns the number of rows.
-fn write(args: &Args, found: &Found, out: &mut dyn Write) -> Result<u64, Failure> {
-    let trials = found.trials()?;
+fn write(args: &Args, selection: &Selection, out: &mut dyn Write) -> Result<u64, Failure> {
+    let trials = selection.trials()?;
     let rows = trials.len() as u64;
     match (args.format(), args.long) {
-        (Format::Csv, false) => csv::write_some(&found.study, trials, out)?,
+        (Format::Csv, false) => csv::write_some(&selection.study, trials, out)?,
         (Format::Json, false) => {
-            let header = found.study.header();
+            let header = selection.study.header();
             for trial in trials {
                 let (study, pipeline, stage) = (&*header.name, &*header.pipeline, &*header.stage);
-                let row = json::row(&found.study, trial);
+                let row = json::row(&selection.study, trial);
                 line(
                     &Line {
                         v: JSON_VERSION,
@@ -187,31 +187,31 @@ fn write(args: &Args, found: &Found, out: &mut dyn Write) -> Result<u64, Failure
             }
         }
         (Format::Csv, true) => {
-            let mut table = long::LongCsv::new(&found.study, out)?;
-            let rows = each_report(found, &mut |report| Ok(table.add(report)?))?;
+            let mut table = long::LongCsv::new(&selection.study, out)?;
+            let rows = each_report(selection, &mut |report| Ok(table.add(report)?))?;
             table.finish()?;
             return Ok(rows);
         }
         (Format::Json, true) => {
-            return each_report(found, &mut |report| {
-                line(&long::line(JSON_VERSION, &found.study, report), out)
+            return each_report(selection, &mut |report| {
+                line(&long::line(JSON_VERSION, &selection.study, report), out)
             });
         }
         (Format::Parquet, false) => {
-            let columns = frame::wide(&found.study, &trials);
+            let columns = frame::wide(&selection.study, &trials);
             columnar(&columns, out, |writer| Ok(writer.add(&columns)?))?;
         }
-        (Format::Parquet, true) => return long_parquet(found, out),
+        (Format::Parquet, true) => return long_parquet(selection, out),
     }
     Ok(rows)
 }
 
-fn long_parquet(found: &Found, out: &mut dyn Write) -> Result<u64, Failure> {
-    let mut batch = long::Batch::new(&found.study);
+fn long_parquet(selection: &Selection, out: &mut dyn Write) -> Result<u64, Failure> {
+    let mut batch = long::Batch::new(&selection.study);
     let (columns, mut rows) = (batch.columns().to_vec(), 0);
     columnar(&columns, out, |writer| {
         let mut buffered = 0;
-        rows = each_report(found, &mut |report| {
+        rows = each_report(selection, &mut |report| {
             batch.add(report);
             buffered += 1;
             if buffered == ROWS {
@@ -252,13 +252,13 @@ fn line(line: &impl Serialize, out: &mut dyn Write) -> Result<(), Failure> {
 
 /// Calls `each` for every report of the selected trials. Returns the number of reports.
 fn each_report(
-    found: &Found,
+    selection: &Selection,
     each: &mut dyn FnMut(&reports::Report) -> Result<(), Failure>,
 ) -> Result<u64, Failure> {
     let selected: std::collections::HashSet<_> =
-        found.trials()?.iter().map(|trial| trial.id).collect();
+        selection.trials()?.iter().map(|trial| trial.id).collect();
     let mut rows = 0;
-    reports::each(&found.dir, &found.study, &mut |report| {
+    reports::each(&selection.dir, &selection.study, &mut |report| {
         if !selected.contains(&report.trial) {
             return Ok(());
         }
@@ -286,7 +286,7 @@ fn unwritable(path: &Path, error: &io::Error) -> Failure {
 
 /// Writes the table to `path`. A regular file is replaced as a whole; a device or a pipe such as
 /// `/dev/stdout` is written to directly.
-fn save(args: &Args, found: &Found, path: &Path) -> Result<u64, Failure> {
+fn save(args: &Args, selection: &Selection, path: &Path) -> Result<u64, Failure> {
     if path.exists() && !path.is_file() {
         let mut file = BufWriter::new(
             std::fs::File::options()
@@ -294,7 +294,7 @@ fn save(args: &Args, found: &Found, path: &Path) -> Result<u64, Failure> {
                 .open(path)
                 .map_err(|error| unwritable(path, &error))?,
         );
-        let rows = write(args, found, &mut file)?;
+        let rows = write(args, selection, &mut file)?;
         return file
             .flush()
             .map_err(|error| unwritable(path, &error))
@@ -306,7 +306,7 @@ fn save(args: &Args, found: &Found, path: &Path) -> Result<u64, Failure> {
         .unwrap_or(Path::new("."));
     let mut draft = csv::draft(folder).map_err(|error| unwritable(path, &error))?;
     let mut file = BufWriter::new(draft.as_file_mut());
-    let rows = write(args, found, &mut file)?;
+    let rows = write(args, selection, &mut file)?;
     file.flush().map_err(|error| unwritable(path, &error))?;
     drop(file);
     draft
@@ -319,7 +319,7 @@ fn save(args: &Args, found: &Found, path: &Path) -> Result<u64, Failure> {
 mod tests {
     use super::{Args, run};
     use crate::cli::exit::Code;
-    use crate::cli::studies::{self, Which, demo};
+    use crate::cli::studies::{self, SelectionArgs, demo};
     use crate::space::Value;
     use crate::study::{Datum, LogRecord};
     use crate::tracker::csv;
@@ -333,12 +333,12 @@ mod tests {
     }
 
     fn args(trials: &[&str]) -> Args {
-        let which = Which {
+        let selection = SelectionArgs {
             words: trials.iter().map(|word| (*word).to_owned()).collect(),
             condition: None,
         };
         Args {
-            which,
+            selection,
             csv: false,
             json: false,
             parquet: false,
@@ -449,12 +449,12 @@ mod tests {
             assert_eq!(result, Ok(Code::Done));
             let reader = SerializedFileReader::new(std::fs::File::open(&path).unwrap()).unwrap();
             let schema = reader.metadata().file_metadata().schema_descr();
-            let found = schema
+            let field = schema
                 .columns()
                 .iter()
-                .find(|found| found.name() == column)
+                .find(|field| field.name() == column)
                 .unwrap();
-            assert_eq!(found.physical_type(), ::parquet::basic::Type::DOUBLE);
+            assert_eq!(field.physical_type(), ::parquet::basic::Type::DOUBLE);
             assert_eq!(reader.metadata().file_metadata().num_rows(), rows);
         }
         let (result, ..) = demo::run(&world(), Some(80), |context| {

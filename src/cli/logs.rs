@@ -2,7 +2,7 @@
 
 use super::exit::{Code, Failure};
 use super::output::Output;
-use super::studies::{Found, Which};
+use super::studies::{Selection, SelectionArgs};
 use super::{Context, tail};
 use crate::journal;
 use crate::report::text::{log_line, plain};
@@ -22,7 +22,7 @@ const STATE_POLL: Duration = Duration::from_secs(1);
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    pub(crate) which: Which,
+    pub(crate) selection: SelectionArgs,
 
     /// Only standard error
     #[arg(long)]
@@ -51,9 +51,9 @@ pub(crate) struct Args {
 
 /// Runs `swath logs`: prints the logs of one trial, and with `--follow` until the trial ends.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let found = args.which.find(context)?;
-    let trial = found.trial(|study| default_trial(study, args.follow))?;
-    let folder = found.dir.trial(trial.id);
+    let selection = args.selection.read(context)?;
+    let trial = selection.trial(|study| default_trial(study, args.follow))?;
+    let folder = selection.dir.trial(trial.id);
     let mut logs = open(args, &folder)?;
     let several = logs.len() > 1;
     let out = &mut context.out;
@@ -83,7 +83,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         }
     }
     if args.follow {
-        follow(args, out, &found, trial, &folder, logs, safe)?;
+        follow(args, out, &selection, trial, &folder, logs, safe)?;
     }
     Ok(Code::Done)
 }
@@ -190,7 +190,7 @@ fn open(args: &Args, folder: &Path) -> Result<Vec<Log>, Failure> {
 fn follow(
     args: &Args,
     out: &mut Output,
-    found: &Found,
+    selection: &Selection,
     trial: &Trial,
     folder: &Path,
     mut logs: Vec<Log>,
@@ -211,13 +211,13 @@ fn follow(
             log.copy(out, usize::MAX, safe)?;
         }
         if last_check.elapsed() >= STATE_POLL {
-            let study = journal::settled(&found.dir)?;
+            let study = journal::settled(&selection.dir)?;
             state = study
                 .trial(trial.id)
                 .map_or(TrialState::Failed, |trial| trial.state.clone());
             // No process holds the study, so nothing will start the trial again.
             let is_abandoned =
-                state != TrialState::Running && journal::lock::holder(&found.dir).is_none();
+                state != TrialState::Running && journal::lock::holder(&selection.dir).is_none();
             if is_abandoned {
                 break;
             }
@@ -236,17 +236,17 @@ fn follow(
 mod tests {
     use super::{Args, run};
     use crate::cli::exit::{Code, Failure};
-    use crate::cli::studies::{Which, demo};
+    use crate::cli::studies::{SelectionArgs, demo};
     use crate::study::Exit;
     use swath_model::demo::Demo;
 
     fn args() -> Args {
-        let which = Which {
+        let selection = SelectionArgs {
             words: vec!["1".into()],
             condition: None,
         };
         Args {
-            which,
+            selection,
             stderr: false,
             stdout: false,
             follow: false,

@@ -3,7 +3,7 @@
 use super::Context;
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
-use super::studies::{self, Which};
+use super::studies::{self, SelectionArgs};
 use crate::journal::{self, StudyDir};
 use crate::report::formula::{self, Formula, FormulaError, History, Names, TrialCells};
 use crate::report::listing::Detail;
@@ -19,7 +19,7 @@ use std::cmp::Ordering;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    pub(crate) which: Which,
+    pub(crate) selection: SelectionArgs,
 
     /// List all studies instead
     #[arg(long, conflicts_with_all = ["words", "condition", "sort", "cols", "count"])]
@@ -51,9 +51,9 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if args.studies {
         return list_studies(args, context);
     }
-    let found = args.which.find(context)?;
-    let study = &found.study;
-    let mut trials = found.trials()?;
+    let selection = args.selection.read(context)?;
+    let study = &selection.study;
+    let mut trials = selection.trials()?;
     let names = row::vocabulary(study);
     let cols = args.cols.iter().flat_map(|list| formula::split(list));
     let cols: Vec<Formula> = cols
@@ -66,7 +66,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         .transpose()?;
     // Only the reports that the requested columns need are read from the journal.
     let requested: Vec<&Formula> = cols.iter().chain(sort.iter().map(|(by, _)| by)).collect();
-    let history = formula::study::read(&found.dir, study, &names, &requested)?;
+    let history = formula::study::read(&selection.dir, study, &names, &requested)?;
     if let Some((by, reverse)) = &sort {
         self::sort(study, &mut trials, by, *reverse, &history);
     }
@@ -280,7 +280,7 @@ fn study_row(name: &str, study: &Study) -> serde_json::Value {
 mod tests {
     use super::{Args, run};
     use crate::cli::exit::{Code, Failure};
-    use crate::cli::studies::{Which, demo};
+    use crate::cli::studies::{SelectionArgs, demo};
     use crate::space::Value;
     use crate::study::{Exit, Failure as Cause};
     use swath_model::demo::{Demo, text};
@@ -299,12 +299,12 @@ mod tests {
     }
 
     fn args() -> Args {
-        let which = Which {
+        let selection = SelectionArgs {
             words: Vec::new(),
             condition: None,
         };
         Args {
-            which,
+            selection,
             studies: false,
             sort: None,
             cols: Vec::new(),
@@ -383,11 +383,17 @@ mod tests {
 
     #[test]
     fn a_condition_leaves_out_what_does_not_fulfil_it() {
-        let which = Which {
+        let selection = SelectionArgs {
             words: Vec::new(),
             condition: Some("optimizer == 'sgd' and val_loss < 0.6".into()),
         };
-        assert_eq!(column(&Args { which, ..args() }), ["1"]);
+        assert_eq!(
+            column(&Args {
+                selection,
+                ..args()
+            }),
+            ["1"]
+        );
     }
 
     /// Two trials with several reports; the best report is in the middle. `latency` has an upper

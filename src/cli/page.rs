@@ -3,7 +3,7 @@
 
 use super::Context;
 use super::exit::{Code, Failure};
-use super::studies::Which;
+use super::studies::SelectionArgs;
 use crate::report::formula::study::ReadError;
 use crate::report::page::Page;
 use crate::report::select::Condition;
@@ -54,11 +54,15 @@ pub(super) fn write(page: Option<&Page>, title: &str, out: &mut dyn Write) -> io
 }
 
 /// Runs `swath export --html FILE`: writes the page with the selected trials to `path`.
-pub(super) fn export(path: &Path, which: &Which, context: &mut Context) -> Result<Code, Failure> {
-    let views = super::plot::open(&which.words, None, context)?;
+pub(super) fn export(
+    path: &Path,
+    selection: &SelectionArgs,
+    context: &mut Context,
+) -> Result<Code, Failure> {
+    let views = super::plot::open(&selection.words, None, context)?;
     let conditions: Vec<Option<Condition>> = views
         .iter()
-        .map(|view| condition(which, view))
+        .map(|view| condition(selection, view))
         .collect::<Result<_, _>>()?;
     let page = Page::only(&views, &conditions);
     let names: Vec<&str> = views
@@ -78,8 +82,8 @@ pub(super) fn export(path: &Path, which: &Which, context: &mut Context) -> Resul
     Ok(Code::Done)
 }
 
-fn condition(which: &Which, view: &View) -> Result<Option<Condition>, ReadError> {
-    let text = which.condition.as_deref();
+fn condition(selection: &SelectionArgs, view: &View) -> Result<Option<Condition>, ReadError> {
+    let text = selection.condition.as_deref();
     text.map(|text| Condition::parse(text, &view.study, &view.dir))
         .transpose()
 }
@@ -119,7 +123,7 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::{LIBRARY, LIBRARY_VERSION, SCRIPT, STYLE, export, write};
     use crate::cli::exit::Code;
-    use crate::cli::studies::{Which, demo};
+    use crate::cli::studies::{SelectionArgs, demo};
     use crate::report::page::Page;
     use crate::report::view::View;
     use crate::space::Value;
@@ -199,11 +203,11 @@ mod tests {
         };
         let path = logs.path().join("report.html");
         let mut ids = |condition: Option<&str>| {
-            let which = Which {
+            let selection = SelectionArgs {
                 words: vec!["digits".into()],
                 condition: condition.map(str::to_owned),
             };
-            export(&path, &which, &mut context).map(|_| {
+            export(&path, &selection, &mut context).map(|_| {
                 let html = std::fs::read_to_string(&path).unwrap();
                 let data = html
                     .split_once("id=\"data\">")

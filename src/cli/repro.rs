@@ -3,7 +3,7 @@
 use super::Context;
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
-use super::studies::Which;
+use super::studies::SelectionArgs;
 use super::{guard, tail};
 use crate::driver::{Interrupt, Urgency};
 use crate::provenance::Record;
@@ -33,7 +33,7 @@ study `STUDY-repro-TRIAL`; the original is only read. Exit code 6: a result diff
 )]
 pub(crate) struct Args {
     #[command(flatten)]
-    pub(crate) which: Which,
+    pub(crate) selection: SelectionArgs,
 
     /// The largest relative difference at which two numbers count as equal
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
@@ -64,9 +64,10 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             "`--rtol` must be a number that is not negative, such as 1e-6",
         ));
     }
-    let found = args.which.find(context)?;
+    let selection = args.selection.read(context)?;
     // Without a selection the study must have exactly one trial: a wrong guess could run for hours.
-    let trial = found.trial(|study| study.trials().last().filter(|_| study.trials().len() == 1))?;
+    let trial =
+        selection.trial(|study| study.trials().last().filter(|_| study.trials().len() == 1))?;
     let options = Options {
         logs: context.logs.clone(),
         workdir: std::env::current_dir()?,
@@ -78,8 +79,8 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let registry = Registry::standard();
     let request = Request {
         registry: &registry,
-        dir: &found.dir,
-        study: &found.study,
+        dir: &selection.dir,
+        study: &selection.study,
         trial,
         project: args.workdir.as_deref(),
         anyway: args.anyway,
@@ -93,7 +94,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         context.out.warn(plain(&notice));
     }
     let dir = opened.dir().clone();
-    let name = found.study.header().name.clone();
+    let name = selection.study.header().name.clone();
     context.out.say(format_args!(
         "running trial {} of `{}` again in {}",
         trial.id,
@@ -116,7 +117,12 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         rtol: args.rtol,
         ignore: args.ignore.iter().cloned().collect(),
     };
-    let compared = compare((&found.dir, trial.id), (&dir, TrialId(1)), cut, &tolerance)?;
+    let compared = compare(
+        (&selection.dir, trial.id),
+        (&dir, TrialId(1)),
+        cut,
+        &tolerance,
+    )?;
     let document = json!({
         "version": JSON_VERSION, "study": name, "trial": trial.id, "repetition": dir.root().display().to_string(),
         "same": compared.differences.is_empty(), "rtol": args.rtol, "compared": compared,
@@ -132,7 +138,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         {
             print_log_tail(failed, &dir.trial(failed.id), context);
         }
-        print_environment(&found, &request, &dir, context)?;
+        print_environment(&selection, &request, &dir, context)?;
     }
     Ok(if compared.differences.is_empty() {
         Code::Done
@@ -240,12 +246,12 @@ fn print_log_tail(failed: &Trial, folder: &std::path::Path, context: &mut Contex
 /// Prints the differences in machine, variables and packages between the two runs, which may
 /// explain different results.
 fn print_environment(
-    found: &super::studies::Found,
+    selection: &super::studies::Selection,
     request: &Request<'_>,
     dir: &crate::journal::StudyDir,
     context: &mut Context,
 ) -> Result<(), Failure> {
-    let (before, after) = (Record::of(&found.dir)?, Record::of(dir)?);
+    let (before, after) = (Record::of(&selection.dir)?, Record::of(dir)?);
     let pairs = pairs(
         &record_facts(&before, request, request.trial.id),
         &record_facts(&after, request, TrialId(1)),

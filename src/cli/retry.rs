@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::exit::{Code, Failure};
-use super::studies::Which;
+use super::studies::SelectionArgs;
 use crate::driver::{DriverError, amend};
 use crate::provenance::Machine;
 use crate::study::{Event, Origin, Timestamp, TrialState};
@@ -14,19 +14,19 @@ use crate::study::{Event, Origin, Timestamp, TrialState};
 )]
 pub(crate) struct Args {
     #[command(flatten)]
-    pub(crate) which: Which,
+    pub(crate) selection: SelectionArgs,
 }
 
 /// Runs `swath retry`: requeues the selected trials. Without a selection, only failed trials; a
 /// stopped trial must be selected, because stopping it was a decision and not an error.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let found = args.which.find(context)?;
+    let selection = args.selection.read(context)?;
     let mut retried = Vec::new();
-    for trial in found.trials()? {
+    for trial in selection.trials()? {
         match trial.state {
             // Without a selection, a trial that cannot run again is skipped silently: the user did
             // not name it.
-            _ if matches!(trial.origin, Origin::Imported(_)) && !found.is_selective() => {}
+            _ if matches!(trial.origin, Origin::Imported(_)) && !selection.is_selective() => {}
             _ if matches!(trial.origin, Origin::Imported(_)) => {
                 context.out.warn(format_args!(
                     "trial {} was imported and was not requeued",
@@ -39,7 +39,8 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
                     trial.id
                 ));
             }
-            TrialState::Failed | TrialState::Stopped if trial.outside && !found.is_selective() => {}
+            TrialState::Failed | TrialState::Stopped
+                if trial.outside && !selection.is_selective() => {}
             TrialState::Failed | TrialState::Stopped if trial.outside => {
                 context.out.warn(format_args!(
                     "the edited sweep file no longer admits trial {}, so it was not requeued",
@@ -47,8 +48,8 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
                 ));
             }
             TrialState::Failed => retried.push(trial.id),
-            TrialState::Stopped if found.is_selective() => retried.push(trial.id),
-            _ if found.is_selective() => {
+            TrialState::Stopped if selection.is_selective() => retried.push(trial.id),
+            _ if selection.is_selective() => {
                 context.out.warn(format_args!(
                     "trial {} is {} and was not requeued",
                     trial.id,
@@ -63,7 +64,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         return Ok(Code::Done);
     }
     let now = Timestamp::now();
-    amend::amend(&found.dir, &Machine::here().holder(now), now, |_| {
+    amend::amend(&selection.dir, &Machine::here().holder(now), now, |_| {
         retried
             .iter()
             .map(|trial| Event::requeued(*trial, "asked for by `swath retry`"))

@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::exit::{Code, Failure};
-use super::studies::Which;
+use super::studies::SelectionArgs;
 use crate::driver::trash;
 use crate::provenance::Machine;
 use crate::report::text::plain;
@@ -17,7 +17,7 @@ empties it."
 )]
 pub(crate) struct Args {
     #[command(flatten)]
-    which: Which,
+    selection: SelectionArgs,
 
     /// Take the named trials out of the trash, or all if none is named
     #[arg(long)]
@@ -27,21 +27,21 @@ pub(crate) struct Args {
 /// Runs `swath rm`: records the removal in the journal, moves the folders and rewrites
 /// `trials.csv`. A folder or table that cannot be written is only a warning.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let found = args.which.find(context)?;
-    if !found.is_selective() && !args.restore {
+    let selection = args.selection.read(context)?;
+    if !selection.is_selective() && !args.restore {
         return Err(Failure::usage("no trials are named")
             .hint("name them, as in `swath rm 3,7-9` or `swath rm failed`"));
     }
-    let candidates: Vec<&Trial> = match found.is_selective() {
-        true => found.trials()?,
+    let candidates: Vec<&Trial> = match selection.is_selective() {
+        true => selection.trials()?,
         // Only `--restore` works without a selection; it then applies to the whole trash.
-        false => found.study.trials().iter().collect(),
+        false => selection.study.trials().iter().collect(),
     };
     let (movable, refused): (Vec<&Trial>, Vec<&Trial>) = candidates
         .into_iter()
         .partition(|trial| is_movable(trial, args.restore));
     // Without a selection, trials outside the trash are the normal case and need no warning.
-    if found.is_selective() {
+    if selection.is_selective() {
         for trial in refused {
             context.out.warn(format_args!(
                 "trial {} {}",
@@ -58,12 +58,12 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     }
     let (now, count) = (Timestamp::now(), trials.len());
     let holder = Machine::here().holder(now);
-    let study = trash::remove(&found.dir, &holder, now, trials, args.restore)?;
-    for (trial, error) in trash::settle(&found.dir, &study) {
+    let study = trash::remove(&selection.dir, &holder, now, trials, args.restore)?;
+    for (trial, error) in trash::settle(&selection.dir, &study) {
         let text = format!("the folder of trial {trial} could not be moved: {error}");
         context.out.warn(plain(&text));
     }
-    if let Err(error) = crate::tracker::csv::save(&study, &found.dir.trials_csv()) {
+    if let Err(error) = crate::tracker::csv::save(&study, &selection.dir.trials_csv()) {
         context
             .out
             .warn(format_args!("`trials.csv` could not be rewritten: {error}"));

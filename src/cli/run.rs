@@ -216,7 +216,7 @@ impl From<RunError> for Failure {
                 _ => Self::caused(Code::Usage, &resources),
             },
             RunError::Setup(_) => {
-                Self::caused(Code::Tool, &error).hint("no trial was started; mend the command and run again")
+                Self::caused(Code::Tool, &error).hint("no trial was started; correct the command and run again")
             }
             RunError::Code(code) => Self::caused(Code::Usage, &code).hint(code.hint()),
             other => Self::caused(Code::Tool, &other),

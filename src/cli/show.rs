@@ -2,7 +2,7 @@
 
 use super::exit::{Code, Failure};
 use super::output::{JSON_VERSION, Output};
-use super::studies::{Found, Which};
+use super::studies::{Selection, SelectionArgs};
 use super::{Context, provenance, tail};
 use crate::driver::holding::held_path;
 use crate::journal::lock;
@@ -29,7 +29,7 @@ const IN_WORDS: [&str; 7] = [
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    pub(crate) which: Which,
+    pub(crate) selection: SelectionArgs,
 
     /// Print JSON
     #[arg(long)]
@@ -39,37 +39,37 @@ pub(crate) struct Args {
 /// Runs `swath show`: prints the study without a selection, else each selected trial. Fails with a
 /// usage error if the selection matches no trial.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let found = args.which.find(context)?;
+    let selection = args.selection.read(context)?;
     let out = &mut context.out;
-    if !found.is_selective() {
+    if !selection.is_selective() {
         if args.json {
-            study_json(out, &found)?;
+            study_json(out, &selection)?;
         } else {
-            show_study(out, &found)?;
+            show_study(out, &selection)?;
         }
         return Ok(Code::Done);
     }
-    let trials = found.trials()?;
+    let trials = selection.trials()?;
     if trials.is_empty() {
-        return Err(found.nothing());
+        return Err(selection.nothing());
     }
     if args.json {
-        let record = Record::of(&found.dir)?;
+        let record = Record::of(&selection.dir)?;
         let rows: Vec<_> = trials
             .iter()
-            .map(|trial| json_row(&found.study, &record, trial))
+            .map(|trial| json_row(&selection.study, &record, trial))
             .collect();
         out.json(
-            &json!({ "version": JSON_VERSION, "study": found.study.header().name, "trials": rows }),
+            &json!({ "version": JSON_VERSION, "study": selection.study.header().name, "trials": rows }),
         )?;
         return Ok(Code::Done);
     }
-    let record = Record::of(&found.dir)?;
+    let record = Record::of(&selection.dir)?;
     for (index, trial) in trials.iter().enumerate() {
         if index > 0 {
             writeln!(out.stdout)?;
         }
-        show_trial(out, &found, &record, trial)?;
+        show_trial(out, &selection, &record, trial)?;
     }
     Ok(Code::Done)
 }
@@ -96,15 +96,15 @@ fn heading(out: &mut Output, text: &str) -> Result<(), Failure> {
     Ok(writeln!(out.stdout, "\n{}", out.paint.bold(text))?)
 }
 
-fn show_study(out: &mut Output, found: &Found) -> Result<(), Failure> {
-    let (study, header) = (&found.study, found.study.header());
+fn show_study(out: &mut Output, selection: &Selection) -> Result<(), Failure> {
+    let (study, header) = (&selection.study, selection.study.header());
     writeln!(
         out.stdout,
         "{}  {}",
         out.paint.bold(&plain(&header.name)),
         summary::counts(study)
     )?;
-    line(out, "status", status(found))?;
+    line(out, "status", status(selection))?;
     // With several objectives there is a Pareto front instead of one best trial.
     if let Some(best) = study.incumbent().filter(|_| header.objectives.len() == 1) {
         let (objectives, params) = (summary::standing(study, best), summary::params(best));
@@ -165,11 +165,11 @@ fn show_study(out: &mut Output, found: &Found) -> Result<(), Failure> {
         "sweep",
         format!(
             "{} (md5 {})",
-            found.dir.sweep_toml().display(),
+            selection.dir.sweep_toml().display(),
             header.sweep
         ),
     )?;
-    line(out, "table", found.dir.trials_csv().display())?;
+    line(out, "table", selection.dir.trials_csv().display())?;
     let seconds: f64 = study.trials().iter().map(|trial| trial.seconds).sum();
     let cpu: f64 = study
         .trials()
@@ -187,8 +187,8 @@ fn show_study(out: &mut Output, found: &Found) -> Result<(), Failure> {
     )
 }
 
-fn status(found: &Found) -> String {
-    match (lock::holder(&found.dir), found.study.closed()) {
+fn status(selection: &Selection) -> String {
+    match (lock::holder(&selection.dir), selection.study.closed()) {
         (Some(holder), _) => {
             format!(
                 "running: process {} on {} since {}",
@@ -196,19 +196,19 @@ fn status(found: &Found) -> String {
             )
         }
         (None, Some(why)) => format!("not running: {}", summary::closing(why)),
-        (None, None) if found.study.trials().is_empty() => "not running".to_owned(),
+        (None, None) if selection.study.trials().is_empty() => "not running".to_owned(),
         // No process holds the study and no entry closed it, so the run was killed.
         (None, None) => "not running: the last run was killed; `swath run` continues it".to_owned(),
     }
 }
 
-fn study_json(out: &mut Output, found: &Found) -> Result<(), Failure> {
-    let (study, counts) = (&found.study, found.study.counts());
+fn study_json(out: &mut Output, selection: &Selection) -> Result<(), Failure> {
+    let (study, counts) = (&selection.study, selection.study.counts());
     out.json(&json!({
         "version": JSON_VERSION,
         "study": study.header(),
-        "dir": found.dir.root().display().to_string(),
-        "running_by": lock::holder(&found.dir),
+        "dir": selection.dir.root().display().to_string(),
+        "running_by": lock::holder(&selection.dir),
         "closed": study.closed(),
         "trials": study.trials().len(),
         "complete": counts.complete,
@@ -224,11 +224,11 @@ fn study_json(out: &mut Output, found: &Found) -> Result<(), Failure> {
 
 fn show_trial(
     out: &mut Output,
-    found: &Found,
+    selection: &Selection,
     record: &Record,
     trial: &Trial,
 ) -> Result<(), Failure> {
-    let study = &found.study;
+    let study = &selection.study;
     let state = trial.state.word();
     let state = match trial.state {
         TrialState::Failed => out.paint.red(state),
@@ -282,13 +282,13 @@ fn show_trial(
             line(out, name, listing::shown(&cell.into_value()))?;
         }
     }
-    line(out, "folder", found.dir.trial(trial.id).display())?;
+    line(out, "folder", selection.dir.trial(trial.id).display())?;
     show_params(out, trial)?;
     show_reports(out, study, trial)?;
-    show_records(out, found, trial)?;
+    show_records(out, selection, trial)?;
     provenance::show(out, record, trial.id)?;
     if summary::cause(trial.exit.as_ref()).is_some() {
-        tail::show_log_tail(out, &found.dir.trial(trial.id), tail::LOG_LINES)?;
+        tail::show_log_tail(out, &selection.dir.trial(trial.id), tail::LOG_LINES)?;
     }
     Ok(())
 }
@@ -467,8 +467,8 @@ fn counted_words(study: &Study, trial: &Trial) -> String {
     format!("; report {}{step} is the best and counts", counted.report)
 }
 
-fn show_records(out: &mut Output, found: &Found, trial: &Trial) -> Result<(), Failure> {
-    let study = &found.study;
+fn show_records(out: &mut Output, selection: &Selection, trial: &Trial) -> Result<(), Failure> {
+    let study = &selection.study;
     let counts = trial.model_that_counts().map(|model| model.record);
     let several_models = trial.models.len() > 1;
     // An absent metric that the cause of the failure already mentions is not repeated here.
@@ -480,7 +480,7 @@ fn show_records(out: &mut Output, found: &Found, trial: &Trial) -> Result<(), Fa
         .filter(|(_, record)| !is_cause(record, &cause))
         .filter_map(|(index, record)| {
             let (kind, text) = describe_record(record)?;
-            let held = held_path(&found.dir, trial.id, record);
+            let held = held_path(&selection.dir, trial.id, record);
             let held =
                 held.map_or_else(String::new, |held| format!(", held in {}", held.display()));
             Some((index, (kind, text + &held)))
@@ -619,7 +619,7 @@ fn partial_digest(partial: &[String]) -> String {
 mod tests {
     use super::{Args, run};
     use crate::cli::exit::{Code, Failure};
-    use crate::cli::studies::{Which, demo};
+    use crate::cli::studies::{SelectionArgs, demo};
     use crate::space::Value;
     use crate::study::{Closing, Event, Exit, Failure as Cause, Goal, LogRecord};
     use swath_model::demo::{Demo, objective, text};
@@ -671,12 +671,12 @@ mod tests {
     }
 
     fn show(words: &[&str], json: bool) -> Result<String, Failure> {
-        let which = Which {
+        let selection = SelectionArgs {
             words: words.iter().map(|word| (*word).to_owned()).collect(),
             condition: None,
         };
         let (result, out, _) = demo::run(&world(), Some(80), |context| {
-            run(&Args { which, json }, context)
+            run(&Args { selection, json }, context)
         });
         result.map(|code| {
             assert_eq!(code, Code::Done);
@@ -715,12 +715,18 @@ mod tests {
                 },
             );
         }
-        let which = Which {
+        let selection = SelectionArgs {
             words: vec!["1".into()],
             condition: None,
         };
         let (result, out, _) = demo::run(&demo, None, |context| {
-            run(&Args { which, json: false }, context)
+            run(
+                &Args {
+                    selection,
+                    json: false,
+                },
+                context,
+            )
         });
         result.unwrap();
         assert!(
@@ -766,12 +772,18 @@ mod tests {
     #[test]
     fn metrics_keep_the_case_of_their_names() {
         let demo = Demo::with(&[], vec![objective("val/AR@100", Goal::Max)]);
-        let which = Which {
+        let selection = SelectionArgs {
             words: Vec::new(),
             condition: None,
         };
         let (result, out, _) = demo::run(&demo, None, |context| {
-            run(&Args { which, json: false }, context)
+            run(
+                &Args {
+                    selection,
+                    json: false,
+                },
+                context,
+            )
         });
         assert_eq!(result, Ok(Code::Done));
         assert!(out.contains("val/AR@100 (maximum, the best of"), "{out}");

@@ -14,7 +14,7 @@ use std::time::SystemTime;
 
 /// Selection of a study and of some of its trials: `[STUDY] [TRIALS]`.
 #[derive(Debug, Clone, clap::Args)]
-pub(crate) struct Which {
+pub(crate) struct SelectionArgs {
     /// The study (its name or folder; default: the one that ran last), then trials: `12`, `3-9`,
     /// `last`, `best:5`, `failed`…
     #[arg(value_name = "STUDY] [TRIALS", num_args = 0..=2)]
@@ -26,17 +26,17 @@ pub(crate) struct Which {
 }
 
 /// A study that was found and read, with the selection of its trials.
-pub(crate) struct Found {
+pub(crate) struct Selection {
     pub(crate) dir: StudyDir,
     pub(crate) study: Study,
     selector: Option<Selector>,
     condition: Option<Condition>,
 }
 
-impl Which {
+impl SelectionArgs {
     /// Finds and reads the study, and parses the selection of trials. Fails with a usage error if
     /// the study does not exist or the selection is malformed.
-    pub(crate) fn find(&self, context: &Context) -> Result<Found, Failure> {
+    pub(crate) fn read(&self, context: &Context) -> Result<Selection, Failure> {
         let (dir, trials) = self.split(&context.logs)?;
         let study = journal::settled(&dir)?;
         let selector = trials.map(Selector::parse).transpose()?;
@@ -45,7 +45,7 @@ impl Which {
             .as_deref()
             .map(|text| Condition::parse(text, &study, &dir))
             .transpose()?;
-        Ok(Found {
+        Ok(Selection {
             dir,
             study,
             selector,
@@ -69,7 +69,7 @@ impl Which {
     }
 }
 
-impl Found {
+impl Selection {
     /// Returns whether the user selected particular trials.
     pub(crate) fn is_selective(&self) -> bool {
         self.selector.is_some() || self.condition.is_some()
@@ -256,13 +256,13 @@ pub(crate) mod demo {
 
 #[cfg(test)]
 mod tests {
-    use super::{Which, demo, latest, named};
+    use super::{SelectionArgs, demo, latest, named};
     use crate::cli::Context;
     use crate::cli::output::captured;
     use swath_model::demo::Demo;
 
-    fn which(words: &[&str]) -> Which {
-        Which {
+    fn selection_args(words: &[&str]) -> SelectionArgs {
+        SelectionArgs {
             words: words.iter().map(|word| (*word).to_owned()).collect(),
             condition: None,
         }
@@ -290,8 +290,8 @@ mod tests {
 
     fn select(words: &[&str]) -> (String, Vec<u32>) {
         let (_logs, context) = world();
-        let found = which(words).find(&context).unwrap();
-        let name = found
+        let selection = selection_args(words).read(&context).unwrap();
+        let name = selection
             .dir
             .root()
             .file_name()
@@ -301,7 +301,7 @@ mod tests {
             .to_owned();
         (
             name,
-            found
+            selection
                 .trials()
                 .unwrap()
                 .iter()
@@ -329,7 +329,7 @@ mod tests {
     #[test]
     fn a_misspelt_study_gets_a_suggestion() {
         let (_logs, context) = world();
-        let failure = which(&["digit"]).find(&context).err().unwrap();
+        let failure = selection_args(&["digit"]).read(&context).err().unwrap();
         assert_eq!(failure.hints, ["did you mean `digits`?"]);
         assert!(
             latest(std::path::Path::new("/nowhere"))

@@ -4,7 +4,7 @@
 use super::Context;
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
-use super::studies::Which;
+use super::studies::SelectionArgs;
 use crate::report::text::plain;
 use crate::run::verify::{Drift, Subject, verify};
 use crate::study::TrialId;
@@ -20,7 +20,7 @@ use std::path::PathBuf;
 )]
 pub(crate) struct Args {
     #[command(flatten)]
-    pub(crate) which: Which,
+    pub(crate) selection: SelectionArgs,
 
     /// Check only these: data, model, artifact, code, file, lock, sweep
     #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = Subject::ALL.map(|(name, _)| name))]
@@ -37,10 +37,10 @@ pub(crate) struct Args {
 
 /// Runs `swath verify`: returns [`Code::Difference`] if anything differs from the record.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let found = args.which.find(context)?;
-    let trials = found.trials()?;
-    if trials.is_empty() && found.is_selective() {
-        return Err(found.nothing());
+    let selection = args.selection.read(context)?;
+    let trials = selection.trials()?;
+    if trials.is_empty() && selection.is_selective() {
+        return Err(selection.nothing());
     }
     if let Some(workdir) = args.workdir.as_ref().filter(|workdir| !workdir.is_dir()) {
         return Err(Failure::usage(format!(
@@ -53,7 +53,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         .filter(|(name, _)| args.only.iter().any(|selected| selected == name))
         .map(|(_, subject)| subject)
         .collect();
-    let verified = verify(&found.dir, &trials, args.workdir.as_deref(), &only)?;
+    let verified = verify(&selection.dir, &trials, args.workdir.as_deref(), &only)?;
     let out = &mut context.out;
     if args.json {
         let checked: serde_json::Map<_, _> = verified
@@ -62,7 +62,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             .map(|(subject, count)| (subject.name().to_owned(), json!(count)))
             .collect();
         out.json(&json!({
-            "version": JSON_VERSION, "study": found.study.header().name, "checked": checked, "drift": verified.drift,
+            "version": JSON_VERSION, "study": selection.study.header().name, "checked": checked, "drift": verified.drift,
             "unchecked": verified.unchecked,
         }))?;
     } else {

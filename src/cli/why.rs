@@ -1,7 +1,7 @@
 //! `swath why TRIAL`: explains the state of a trial from the journal.
 
 use super::exit::{Code, Failure};
-use super::studies::Which;
+use super::studies::SelectionArgs;
 use super::{Context, tail};
 use crate::driver::race::Race;
 use crate::journal::Journal;
@@ -16,22 +16,22 @@ use std::io::Write as _;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    pub(crate) which: Which,
+    pub(crate) selection: SelectionArgs,
 }
 
 /// Runs `swath why`: prints the reason for the trial's state, then one line for each decisive
 /// event, and the end of the log of a trial that failed.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let found = args.which.find(context)?;
-    let trial = found.trial(|study| study.trials().last())?;
-    let study = &found.study;
+    let selection = args.selection.read(context)?;
+    let trial = selection.trial(|study| study.trials().last())?;
+    let study = &selection.study;
     let out = &mut context.out;
     writeln!(
         out.stdout,
         "trial {} {}: {}",
         trial.id,
         state_phrase(&trial.state),
-        plain(&reason(found.study.closed(), trial))
+        plain(&reason(selection.study.closed(), trial))
     )?;
     for broken in summary::broken(study, trial) {
         writeln!(
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     }
     let mut verdict = None;
     // The study holds only the latest state, so the history is read from the journal.
-    for entry in Journal::open(&found.dir)? {
+    for entry in Journal::open(&selection.dir)? {
         let entry = entry?;
         if entry.event.trial() != Some(trial.id) {
             continue;
@@ -61,7 +61,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         }
     }
     if summary::cause(trial.exit.as_ref()).is_some() {
-        tail::show_log_tail(out, &found.dir.trial(trial.id), tail::LOG_LINES)?;
+        tail::show_log_tail(out, &selection.dir.trial(trial.id), tail::LOG_LINES)?;
     }
     Ok(Code::Done)
 }
@@ -242,16 +242,16 @@ fn describe(event: &Event, trial: &Trial, verdict: Option<Verdict>) -> Option<St
 #[cfg(test)]
 mod tests {
     use super::{Args, run};
-    use crate::cli::studies::{Which, demo};
+    use crate::cli::studies::{SelectionArgs, demo};
     use crate::study::{Event, Exit, Failure as Cause, LogRecord, Origin, Verdict};
     use swath_model::demo::Demo;
 
     fn why(demo: &Demo) -> String {
-        let which = Which {
+        let selection = SelectionArgs {
             words: Vec::new(),
             condition: None,
         };
-        let (result, out, _) = demo::run(demo, None, |context| run(&Args { which }, context));
+        let (result, out, _) = demo::run(demo, None, |context| run(&Args { selection }, context));
         result.unwrap();
         out
     }
