@@ -17,7 +17,7 @@ use std::path::PathBuf;
 /// Arguments of `swath add`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The sampler draws the parameters that are left out. Added trials run before its proposals, and count towards `trials`."
+    after_help = "Parameters that are left out are drawn at random. Added trials run before the sampler's proposals, and count towards `trials`."
 )]
 pub(crate) struct Args {
     /// The study (its name or folder; default: the one that ran last), then values: `lr=0.1

@@ -226,14 +226,14 @@ impl Overview {
 /// with the first of 1000 lattice points that satisfy the constraints. If none does, the first
 /// completed point is returned.
 fn example(sweep: &Sweep) -> Params {
-    let given = sweep
+    let fixed = sweep
         .points
         .first()
         .cloned()
         .unwrap_or_else(|| sweep.space.defaults());
     let dims = sweep.space.dims();
     let mut points = (0..1000)
-        .map(|index| sweep.space.complete(&given, &lattice_point(index, dims)))
+        .map(|index| sweep.space.complete(&fixed, &lattice_point(index, dims)))
         .peekable();
     let first = points.peek().cloned().unwrap_or_default();
     points

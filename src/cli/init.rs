@@ -140,8 +140,8 @@ fn command(program: &Path) -> String {
     if interpreter.is_none() && !path.contains('/') {
         path.insert_str(0, "./");
     }
-    let words = interpreter.into_iter().chain([path.as_str()]);
-    words
+    let command = interpreter.into_iter().chain([path.as_str()]);
+    command
         .map(|word| toml::Value::from(word).to_string())
         .collect::<Vec<_>>()
         .join(", ")
@@ -182,11 +182,11 @@ fn capture(pattern: &str, line: &str) -> Option<String> {
 /// around the default, or the default itself.
 fn guess(name: &str, line: &str) -> Option<String> {
     if let Some(choices) = capture(r"choices\s*=\s*[\[\(]([^\]\)]*)[\]\)]", line) {
-        let words = choices
+        let choices = choices
             .split(',')
             .map(str::trim)
             .filter(|word| !word.is_empty());
-        let list = format!("[{}]", words.collect::<Vec<_>>().join(", "));
+        let list = format!("[{}]", choices.collect::<Vec<_>>().join(", "));
         // Choices may contain Python names or calls, which are not TOML.
         return toml::from_str::<toml::Table>(&format!("x = {list}"))
             .is_ok()

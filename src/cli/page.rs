@@ -159,10 +159,10 @@ mod tests {
     fn no_name_or_value_is_taken_for_html_or_for_a_placeholder() {
         let evil = "</script><script>alert(1)</script><!--{{script}}";
         let mut world = Demo::new(&["x", evil]);
-        for (at, value) in [evil, "b"].into_iter().enumerate() {
+        for (index, value) in [evil, "b"].into_iter().enumerate() {
             world.complete(
                 &[("x", text(value)), (evil, text(value))],
-                &[("val_loss", at as f64), (evil, 1.0)],
+                &[("val_loss", index as f64), (evil, 1.0)],
             );
         }
         let logs = tempfile::tempdir().unwrap();

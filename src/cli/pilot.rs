@@ -44,8 +44,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         began: variable("SWATH_JOB_BEGAN").and_then(|time| time.parse().ok()),
         ends: variable("SLURM_JOB_END_TIME").and_then(|time| time.parse().ok()),
     };
-    let told = Told::on_signals()?;
-    let ending = pilot::run(&berth, guard::command(), &told)
+    let signals = Told::on_signals()?;
+    let ending = pilot::run(&berth, guard::command(), &signals)
         .map_err(|error| Failure::caused(Code::Tool, &error))?;
     context.out.say(format_args!("swath pilot ended: {ending}"));
     Ok(Code::Done)

@@ -480,10 +480,9 @@ fn show_records(out: &mut Output, selection: &Selection, trial: &Trial) -> Resul
         .filter(|(_, record)| !is_cause(record, &cause))
         .filter_map(|(index, record)| {
             let (kind, text) = describe_record(record)?;
-            let held = held_path(&selection.dir, trial.id, record);
-            let held =
-                held.map_or_else(String::new, |held| format!(", held in {}", held.display()));
-            Some((index, (kind, text + &held)))
+            let copy = held_path(&selection.dir, trial.id, record)
+                .map_or_else(String::new, |path| format!(", held in {}", path.display()));
+            Some((index, (kind, text + &copy)))
         })
         .peekable();
     if shown.peek().is_none() {

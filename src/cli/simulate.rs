@@ -371,7 +371,7 @@ impl World<'_> {
             .map_err(|rejected| sweeps::rejected(&rejected, colour))?;
         let curves: Vec<Curve> = order
             .iter()
-            .map(|at| self.recording.curves[*at].1.clone())
+            .map(|index| self.recording.curves[*index].1.clone())
             .collect();
         let header = Header {
             objectives: vec![self.objective.clone()],
@@ -421,8 +421,8 @@ fn internal_error() -> Failure {
 fn shuffled(order: &[usize], seed: u64, number: u32) -> Vec<usize> {
     let mut rng = stream(seed, Purpose::Simulate, u64::from(number));
     let mut order = order.to_vec();
-    for at in (1..order.len()).rev() {
-        order.swap(at, rng.random_range(0..=at));
+    for index in (1..order.len()).rev() {
+        order.swap(index, rng.random_range(0..=index));
     }
     order
 }

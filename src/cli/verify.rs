@@ -108,9 +108,9 @@ fn describe(drift: &Drift) -> String {
         trials,
         ..
     } = drift;
-    let found = found
+    let current = found
         .as_ref()
-        .map(|found| format!(", is {}", shorten(found)))
+        .map(|digest| format!(", is {}", shorten(digest)))
         .unwrap_or_default();
     let since = since
         .map(|since| format!("; since {since}"))
@@ -127,7 +127,7 @@ fn describe(drift: &Drift) -> String {
         other => format!("{} {name}", other.name()),
     };
     format!(
-        "{item} {why}: was {recorded}{found}{since}; {}",
+        "{item} {why}: was {recorded}{current}{since}; {}",
         ids(trials)
     )
 }

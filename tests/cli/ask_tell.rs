@@ -287,7 +287,7 @@ fn what_a_client_gave_up_is_told_with_its_reason() {
         why("1").starts_with("trial 1 was stopped: the program that ran it gave it up: diverged\n")
     );
     assert!(
-        why("2").starts_with("trial 2 is failed: no memory\n"),
+        why("2").starts_with("trial 2 failed: no memory\n"),
         "{}",
         why("2")
     );

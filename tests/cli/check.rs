@@ -143,7 +143,7 @@ fn init_writes_a_sweep_that_checks_and_never_overwrites() {
     assert_eq!(code, 0, "{stderr}");
     let (code, _, stderr) = swath(folder.path(), &["init", "fit.sh"]);
     assert_eq!(code, 2);
-    assert!(stderr.contains("exists already"), "{stderr}");
+    assert!(stderr.contains("already exists"), "{stderr}");
     assert_eq!(
         std::fs::read_to_string(folder.path().join("fit.toml")).unwrap(),
         written

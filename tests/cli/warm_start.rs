@@ -207,7 +207,7 @@ fn configurations_are_added_to_a_study_that_runs_and_to_one_that_does_not() {
     assert!(
         swath(dir, &["add", "s", "--toml", "points.toml"])
             .1
-            .contains("trial 6 waits: x=0.25")
+            .contains("added trial 6: x=0.25")
     );
     swath(dir, &["run", "s.toml"]);
     assert_eq!(column(dir, "state"), vec!["complete"; 6]);
@@ -325,7 +325,7 @@ fn replicates_share_a_configuration_and_a_hopeless_one_gets_no_more() {
     );
     let dropped = means.iter().find(|(_, count, _)| *count == 1).unwrap();
     let (why, _) = swath(dir, &["why", "s", &dropped.2]);
-    assert!(why.contains("gets no more"), "{why}");
+    assert!(why.contains("no more seeds will run"), "{why}");
     assert!(
         swath(dir, &["replay", "s"])
             .0

@@ -35,9 +35,9 @@ pub(crate) fn colour(tone: Tone) -> Color {
         Tone::Paused => Color::Yellow,
         Tone::Ink => Color::Reset,
         // Shades from the 256-colour palette, from grey to bright cyan.
-        Tone::Heat(place) => {
+        Tone::Heat(heat) => {
             const SHADES: [u8; 6] = [237, 239, 24, 31, 38, 51];
-            Color::Indexed(SHADES[(place.clamp(0.0, 1.0) * 5.0).round() as usize])
+            Color::Indexed(SHADES[(heat.clamp(0.0, 1.0) * 5.0).round() as usize])
         }
     }
 }
@@ -121,7 +121,7 @@ pub(crate) fn draw(panel: &Panel, area: Rect, buffer: &mut Buffer) {
         .max()
         .unwrap_or(0) as u16
         + 1;
-    let place = Rect::new(
+    let frame = Rect::new(
         area.x + gutter,
         area.y + head,
         wide.saturating_sub(gutter),
@@ -129,22 +129,22 @@ pub(crate) fn draw(panel: &Panel, area: Rect, buffer: &mut Buffer) {
     );
     let dim = Style::new().fg(Color::DarkGray);
     for (value, label) in &labels {
-        let Some(at) = panel
+        let Some(position) = panel
             .y
             .scale
             .place(*value)
-            .filter(|at| (0.0..=1.0).contains(at))
+            .filter(|position| (0.0..=1.0).contains(position))
         else {
             continue;
         };
         // Bands run from the top down, numeric scales from the bottom up.
-        let at = if bands { at } else { 1.0 - at };
-        let row = place.y + ((at * f64::from(high)) as u16).min(high - 1);
+        let position = if bands { position } else { 1.0 - position };
+        let row = frame.y + ((position * f64::from(high)) as u16).min(high - 1);
         let column = area.x + gutter - 1 - width(label) as u16;
         buffer.set_stringn(column, row, label, usize::from(gutter), dim);
     }
-    marks(panel, place, buffer);
-    below(&panel.x, place, buffer, dim);
+    marks(panel, frame, buffer);
+    below(&panel.x, frame, buffer, dim);
     let names = [("", &panel.x.label), ("↑ ", &panel.y.label)];
     let names: Vec<String> = names
         .iter()
@@ -152,13 +152,13 @@ pub(crate) fn draw(panel: &Panel, area: Rect, buffer: &mut Buffer) {
         .map(|(mark, name)| format!("{mark}{name}"))
         .collect();
     let names = names.join("   ");
-    let name = elide(&plain(&names), usize::from(place.width)).into_owned();
-    let column = place.x + (place.width.saturating_sub(width(&name) as u16)) / 2;
+    let name = elide(&plain(&names), usize::from(frame.width)).into_owned();
+    let column = frame.x + (frame.width.saturating_sub(width(&name) as u16)) / 2;
     buffer.set_stringn(
         column,
-        place.bottom() + 1,
+        frame.bottom() + 1,
         &name,
-        usize::from(place.width),
+        usize::from(frame.width),
         dim,
     );
 }
@@ -196,42 +196,42 @@ fn is_above(mark: &Mark, end: f64) -> bool {
 }
 
 /// Writes the horizontal scale below the marks. Labels that would overlap are left out.
-fn below(guide: &Guide, place: Rect, buffer: &mut Buffer, dim: Style) {
-    let mut free = place.x;
+fn below(guide: &Guide, frame: Rect, buffer: &mut Buffer, dim: Style) {
+    let mut free = frame.x;
     let most = match &guide.scale {
-        Scale::Bands(_) => usize::from(place.width / 4),
-        _ => usize::from(place.width / 12).max(2),
+        Scale::Bands(_) => usize::from(frame.width / 4),
+        _ => usize::from(frame.width / 12).max(2),
     };
     let ticks = guide.scale.ticks(most);
-    let room = usize::from(place.width) / ticks.len().max(1);
+    let room = usize::from(frame.width) / ticks.len().max(1);
     for (value, label) in ticks {
-        let Some(at) = guide
+        let Some(position) = guide
             .scale
             .place(value)
-            .filter(|at| (0.0..=1.0).contains(at))
+            .filter(|position| (0.0..=1.0).contains(position))
         else {
             continue;
         };
         let label = elide(&plain(&label), room.saturating_sub(1).max(3)).into_owned();
         let wide = width(&label) as u16;
-        let middle = place.x + (at * f64::from(place.width)) as u16;
+        let middle = frame.x + (position * f64::from(frame.width)) as u16;
         let column = middle
             .saturating_sub(wide / 2)
-            .clamp(place.x, (place.right().saturating_sub(wide)).max(place.x));
+            .clamp(frame.x, (frame.right().saturating_sub(wide)).max(frame.x));
         if column >= free {
-            buffer.set_stringn(column, place.bottom(), &label, usize::from(wide), dim);
+            buffer.set_stringn(column, frame.bottom(), &label, usize::from(wide), dim);
             free = column + wide + 1;
         }
     }
 }
 
 /// Draws the marks: blocks first, lines and points over them, then crosses and texts.
-fn marks(panel: &Panel, place: Rect, buffer: &mut Buffer) {
+fn marks(panel: &Panel, frame: Rect, buffer: &mut Buffer) {
     for mark in &panel.marks {
         if let Mark::Block(xs, ys, tone) = mark
             && let (Some(a), Some(b)) = (unit(panel, (xs.0, ys.0)), unit(panel, (xs.1, ys.1)))
         {
-            block(place, buffer, (a, b), colour(*tone));
+            block(frame, buffer, (a, b), colour(*tone));
         }
     }
     let canvas = Canvas::default()
@@ -267,19 +267,19 @@ fn marks(panel: &Panel, place: Rect, buffer: &mut Buffer) {
                 }
             }
         });
-    canvas.render(place, buffer);
+    canvas.render(frame, buffer);
     for mark in &panel.marks {
         match mark {
             Mark::Points(points, tone, Shape::Cross) => {
                 for at in points
                     .iter()
-                    .filter_map(|at| cell(place, unit(panel, *at)?))
+                    .filter_map(|at| cell(frame, unit(panel, *at)?))
                 {
                     buffer.set_string(at.0, at.1, "×", Style::new().fg(colour(*tone)));
                 }
             }
             Mark::Text(at, label, side, tone) => {
-                let Some((column, row)) = unit(panel, *at).and_then(|point| cell(place, point))
+                let Some((column, row)) = unit(panel, *at).and_then(|point| cell(frame, point))
                 else {
                     continue;
                 };
@@ -290,8 +290,8 @@ fn marks(panel: &Panel, place: Rect, buffer: &mut Buffer) {
                     Side::Middle => column.saturating_sub(wide / 2),
                     Side::Left => column.saturating_sub(wide + 1),
                 };
-                let column = column.max(place.x);
-                let room = place.right().saturating_sub(column);
+                let column = column.max(frame.x);
+                let room = frame.right().saturating_sub(column);
                 let label = elide(&label, usize::from(room)).into_owned();
                 buffer.set_stringn(
                     column,
@@ -316,17 +316,17 @@ fn unit(panel: &Panel, (x, y): (f64, f64)) -> Option<(f64, f64)> {
 }
 
 /// Returns the cell of the terminal at a point in units of the panel. `None` if it is outside.
-fn cell(place: Rect, (x, y): (f64, f64)) -> Option<(u16, u16)> {
+fn cell(frame: Rect, (x, y): (f64, f64)) -> Option<(u16, u16)> {
     let is_inside = (0.0..=1.0).contains(&x) && (0.0..=1.0).contains(&y);
-    let column = ((x * f64::from(place.width)) as u16).min(place.width.saturating_sub(1));
-    let row = (((1.0 - y) * f64::from(place.height)) as u16).min(place.height.saturating_sub(1));
-    is_inside.then_some((place.x + column, place.y + row))
+    let column = ((x * f64::from(frame.width)) as u16).min(frame.width.saturating_sub(1));
+    let row = (((1.0 - y) * f64::from(frame.height)) as u16).min(frame.height.saturating_sub(1));
+    is_inside.then_some((frame.x + column, frame.y + row))
 }
 
 /// Fills a rectangle. Its right end is drawn to an eighth of a column.
-fn block(place: Rect, buffer: &mut Buffer, (a, b): ((f64, f64), (f64, f64)), colour: Color) {
+fn block(frame: Rect, buffer: &mut Buffer, (a, b): ((f64, f64), (f64, f64)), colour: Color) {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
-    let (wide, high) = (f64::from(place.width), f64::from(place.height));
+    let (wide, high) = (f64::from(frame.width), f64::from(frame.height));
     let (left, right) = (
         a.0.min(b.0).clamp(0.0, 1.0) * wide,
         a.0.max(b.0).clamp(0.0, 1.0) * wide,
@@ -334,21 +334,21 @@ fn block(place: Rect, buffer: &mut Buffer, (a, b): ((f64, f64), (f64, f64)), col
     let (low, top) = (a.1.min(b.1).clamp(0.0, 1.0), a.1.max(b.1).clamp(0.0, 1.0));
     let first = ((1.0 - top) * high + 0.499) as u16;
     let last = (((1.0 - low) * high - 0.501).max(0.0).round() as u16).max(first);
-    for row in first..=last.min(place.height.saturating_sub(1)) {
+    for row in first..=last.min(frame.height.saturating_sub(1)) {
         let (from, to) = (left.round() as u16, right.floor() as u16);
-        for column in from..to.min(place.width) {
+        for column in from..to.min(frame.width) {
             buffer.set_string(
-                place.x + column,
-                place.y + row,
+                frame.x + column,
+                frame.y + row,
                 "█",
                 Style::new().fg(colour),
             );
         }
         let rest = EIGHTHS[((right.fract() * 8.0) as usize).min(7)];
-        if to < place.width && to >= from && !rest.is_empty() {
-            buffer.set_string(place.x + to, place.y + row, rest, Style::new().fg(colour));
-        } else if to <= from && from < place.width {
-            buffer.set_string(place.x + from, place.y + row, "▏", Style::new().fg(colour));
+        if to < frame.width && to >= from && !rest.is_empty() {
+            buffer.set_string(frame.x + to, frame.y + row, rest, Style::new().fg(colour));
+        } else if to <= from && from < frame.width {
+            buffer.set_string(frame.x + from, frame.y + row, "▏", Style::new().fg(colour));
         }
     }
 }

@@ -463,17 +463,17 @@ mod tests {
 
     fn world() -> Demo {
         let mut demo = Demo::new(&["lr", "name"]);
-        for at in 1..=9 {
+        for number in 1..=9 {
             let params = [
-                ("lr", Value::Float(f64::from(at) * 0.01)),
+                ("lr", Value::Float(f64::from(number) * 0.01)),
                 ("name", text("\x1b[2J\u{202e}größe")),
             ];
             let trial = demo.start(&params);
             for step in 1..=5 {
-                demo.report(trial, &[("val_loss", 1.0 / f64::from(at * step))]);
+                demo.report(trial, &[("val_loss", 1.0 / f64::from(number * step))]);
             }
-            let exit = if at % 3 == 0 {
-                Exit::Failed(Failure::Code(at))
+            let exit = if number % 3 == 0 {
+                Exit::Failed(Failure::Code(number))
             } else {
                 Exit::Done
             };
