@@ -8,7 +8,7 @@ use crate::journal::StudyDir;
 use crate::report::text::plain;
 use crate::space::{Name, Params};
 use crate::study::{Goal, Objective, TrialId};
-use crate::sweep::units::{Bytes, Span};
+use crate::sweep::units::{Bytes, HumanDuration};
 use crate::sweep::{Acceptance, Fill, Sweep};
 use serde_json::{Value, json};
 use std::io::Write as _;
@@ -264,11 +264,15 @@ fn describe_objective(objective: &Objective) -> String {
 fn describe_limits(sweep: &Sweep) -> String {
     let limits = &sweep.limits;
     let mut parts = Vec::new();
-    parts.extend(limits.time.map(|time| format!("{} in all", Span(time))));
+    parts.extend(
+        limits
+            .time
+            .map(|time| format!("{} in all", HumanDuration(time))),
+    );
     parts.extend(
         limits
             .trial_time
-            .map(|time| format!("{} a trial", Span(time))),
+            .map(|time| format!("{} a trial", HumanDuration(time))),
     );
     parts.extend(
         limits
