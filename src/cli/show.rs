@@ -393,8 +393,8 @@ fn show_reports(out: &mut Output, study: &Study, trial: &Trial) -> Result<(), Fa
     let plural = if count == 1 { "report" } else { "reports" };
     let beyond = match trial.beyond {
         0 => String::new(),
-        1 => "; one more exceeded the limit of reports per trial and does not count".to_owned(),
-        more => format!("; {more} more exceeded the limit of reports per trial and do not count"),
+        1 => "; one more came past the maximum of the resource and does not count".to_owned(),
+        more => format!("; {more} more came past the maximum of the resource and do not count"),
     };
     let counted = counted_words(study, trial);
     heading(
