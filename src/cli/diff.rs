@@ -7,7 +7,7 @@ use super::studies::{Selection, SelectionArgs};
 use crate::journal::StudyDir;
 use crate::provenance::Record;
 use crate::report::facts::{Fact, Pair, Section, Subject, facts, pairs};
-use crate::report::table::{Column, Table, Tone};
+use crate::report::table::{Column, RowTone, Table};
 use crate::report::text::plain;
 use serde_json::json;
 use std::io::Write as _;
@@ -98,11 +98,11 @@ fn table(rows: &[&Pair], a: &str, b: &str) -> Table {
     table
 }
 
-fn tone(pair: &Pair) -> Tone {
+fn tone(pair: &Pair) -> RowTone {
     if pair.a == pair.b {
-        Tone::Faint
+        RowTone::Faint
     } else {
-        Tone::Usual
+        RowTone::Usual
     }
 }
 

@@ -69,7 +69,7 @@ struct Line<'a> {
     pipeline: &'a str,
     stage: &'a str,
     #[serde(flatten)]
-    row: json::Row<'a>,
+    row: json::TrialRow<'a>,
 }
 
 /// The format of the table.

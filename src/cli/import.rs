@@ -3,7 +3,7 @@
 
 use super::exit::{Code, Failure};
 use super::{Context, studies};
-use crate::import::{ImportError, Imported, Wanted, import};
+use crate::import::{FileSelection, ImportError, Imported, import};
 use crate::report::text::plain;
 use crate::run::Options;
 use crate::sweep::Sweep;
@@ -61,7 +61,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         let sweep = super::add::sweep_of(&dir, context)?;
         (dir, sweep)
     };
-    let request = Wanted {
+    let request = FileSelection {
         study: args.study.clone(),
         map: args.map.clone(),
     };
@@ -75,7 +75,7 @@ fn report(imported: &Imported, study: &str, context: &mut Context) {
         from,
         trials,
         outside,
-        known,
+        duplicates,
         unfinished,
         ignored,
     } = imported;
@@ -90,11 +90,11 @@ fn report(imported: &Imported, study: &str, context: &mut Context) {
         "imported {count} trial{} from {from} into `{study}`{ids}",
         plural(count)
     )));
-    if *known > 0 {
+    if *duplicates > 0 {
         out.say(format_args!(
-            "{known} trial{} {} imported before",
-            plural(*known),
-            if *known == 1 { "was" } else { "were" }
+            "{duplicates} trial{} {} imported before",
+            plural(*duplicates),
+            if *duplicates == 1 { "was" } else { "were" }
         ));
     }
     if *unfinished > 0 {

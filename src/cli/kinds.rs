@@ -5,7 +5,7 @@ use super::Context;
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
 use crate::report::plots::PLOTS;
-use crate::report::table::{Column, Table, Tone};
+use crate::report::table::{Column, RowTone, Table};
 use crate::report::text::Paint;
 use crate::source::diagnostic::nearest;
 use crate::sweep::Registry;
@@ -46,7 +46,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         }
         return Ok(Code::Done);
     }
-    let mut table = Table::new(vec![Tone::Usual; kinds.len()]);
+    let mut table = Table::new(vec![RowTone::Usual; kinds.len()]);
     table.push(column("part", &kinds, |kind| kind.part.to_owned()));
     table.push(column("name", &kinds, |kind| kind.name.to_owned()));
     table.push(column("description", &kinds, |kind| kind.about.to_owned()));
@@ -101,7 +101,7 @@ fn describe(kind: &Declaration, paint: Paint, out: &mut dyn Write) -> io::Result
     if kind.options.is_empty() {
         return writeln!(out, "\nno options");
     }
-    let mut table = Table::new(vec![Tone::Usual; kind.options.len()]);
+    let mut table = Table::new(vec![RowTone::Usual; kind.options.len()]);
     let options = kind.options;
     table.push(column("option", options, |option| option.name.to_owned()));
     table.push(column("takes", options, |option| {

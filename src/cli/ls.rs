@@ -5,9 +5,9 @@ use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
 use super::studies::{self, SelectionArgs};
 use crate::journal::{self, StudyDir};
-use crate::report::formula::{self, Formula, FormulaError, History, Names, TrialCells};
+use crate::report::formula::{self, Formula, FormulaError, Names, ReportHistory, TrialCells};
 use crate::report::listing::Detail;
-use crate::report::table::{Column, Table, Tone};
+use crate::report::table::{Column, RowTone, Table};
 use crate::report::text::plain;
 use crate::report::{json, listing, number, rank, row, summary};
 use crate::space::Value;
@@ -139,7 +139,13 @@ fn sorting(text: &str, names: &Names) -> Result<(Formula, bool), FormulaError> {
 
 /// Sorts trials by a column, with the best value of an objective first. Trials without a value come
 /// last.
-fn sort(study: &Study, trials: &mut [&Trial], by: &Formula, reverse: bool, history: &History) {
+fn sort(
+    study: &Study,
+    trials: &mut [&Trial],
+    by: &Formula,
+    reverse: bool,
+    history: &ReportHistory,
+) {
     let descending = reverse != (formula::study::goal(by, study) == Some(Goal::Max));
     trials.sort_by_cached_key(|trial| Key {
         value: by.value(&TrialCells {
@@ -233,7 +239,7 @@ fn list_studies(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if listed.is_empty() {
         studies::latest(&context.logs)?;
     }
-    let mut table = Table::new(vec![Tone::Usual; listed.len()]);
+    let mut table = Table::new(vec![RowTone::Usual; listed.len()]);
     let names = listed.iter().map(|(name, _)| name.clone());
     table.push(Column::texts("study", names).keep());
     let studies = listed.iter().map(|(_, study)| study);

@@ -7,7 +7,7 @@ use super::{Context, provenance, tail};
 use crate::driver::holding::held_path;
 use crate::journal::lock;
 use crate::provenance::Record;
-use crate::report::table::{Column, Table, Tone};
+use crate::report::table::{Column, RowTone, Table};
 use crate::report::text::plain;
 use crate::report::{front, json, listing, number, rank, summary};
 use crate::study::{Counted, Datum, Goal, LogRecord, Origin, Study, Take, Trial, TrialState};
@@ -402,7 +402,10 @@ fn show_reports(out: &mut Output, study: &Study, trial: &Trial) -> Result<(), Fa
         &plain(&format!("{count} {plural}{step}{beyond}{counted}")),
     )?;
     let tallies = trial.metrics.values();
-    let mut table = Table::new(vec![Tone::Usual; trial.metrics.len() + trial.texts.len()]);
+    let mut table = Table::new(vec![
+        RowTone::Usual;
+        trial.metrics.len() + trial.texts.len()
+    ]);
     let names = trial.metrics.keys().chain(trial.texts.keys());
     table.push(Column::texts("  metric", names.map(|name| format!("  {name}"))).keep());
     let last = tallies

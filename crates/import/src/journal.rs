@@ -1,12 +1,16 @@
 //! Reads Optuna's journal file: one operation per line, as `JournalStorage` writes it.
 
 use super::optuna::{State, Study, Trial, choose, value};
-use super::{ImportError, Wanted};
+use super::{FileSelection, ImportError};
 use serde_json::Value as Json;
 use std::borrow::Cow;
 
 /// Reads the selected study. A torn last line is skipped, as by Optuna.
-pub(super) fn read(text: &str, path: &str, selection: &Wanted) -> Result<Study, ImportError> {
+pub(super) fn read(
+    text: &str,
+    path: &str,
+    selection: &FileSelection,
+) -> Result<Study, ImportError> {
     let mut log = Log::default();
     let complete_lines = text.rfind('\n').map_or(0, |end| end + 1);
     for (index, line) in text[..complete_lines].lines().enumerate() {

@@ -30,7 +30,7 @@ const LARGEST: u64 = 2 << 30;
 
 /// The selection within a file.
 #[derive(Debug, Clone, Default)]
-pub struct Wanted {
+pub struct FileSelection {
     /// The name of the study, needed if the file has several.
     pub study: Option<String>,
     /// Pairs of a name in the sweep and the corresponding name in the file.
@@ -47,7 +47,7 @@ pub struct Imported {
     /// The created trials that are outside the space, each with the reason.
     pub outside: Vec<(TrialId, String)>,
     /// The number of trials that the study had already.
-    pub known: usize,
+    pub duplicates: usize,
     /// The number of trials in the file that had not ended; they are not imported.
     pub unfinished: usize,
     /// Parameters of the file that the sweep does not have.
@@ -145,7 +145,7 @@ pub fn import(
     dir: &StudyDir,
     sweep: &Sweep,
     path: &Path,
-    selection: &Wanted,
+    selection: &FileSelection,
 ) -> Result<Imported, ImportError> {
     let contents = read(path, sweep, selection)?;
     let now = Timestamp::now();
@@ -162,7 +162,7 @@ pub fn import(
 }
 
 /// Reads a file of any known format.
-fn read(path: &Path, sweep: &Sweep, selection: &Wanted) -> Result<Contents, ImportError> {
+fn read(path: &Path, sweep: &Sweep, selection: &FileSelection) -> Result<Contents, ImportError> {
     let shown = path.display().to_string();
     let file_name = path
         .file_name()
@@ -253,7 +253,7 @@ fn events(sweep: &Sweep, study: &Study, contents: &Contents) -> (Vec<Event>, Imp
         };
         // A repeated import of the same file adds only the trials that are new in it.
         if !imported_keys.insert(key(&params, values, state)) {
-            imported.known += 1;
+            imported.duplicates += 1;
             continue;
         }
         life(

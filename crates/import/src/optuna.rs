@@ -1,6 +1,6 @@
 //! Converts an Optuna study, from either kind of file, to trials of a sweep.
 
-use super::{Contents, End, Foreign, ImportError, Wanted, number, renamed};
+use super::{Contents, End, FileSelection, Foreign, ImportError, number, renamed};
 use crate::space::{Name, Value};
 use crate::study::{Datum, Goal};
 use crate::sweep::Sweep;
@@ -40,7 +40,7 @@ pub(super) enum State {
 }
 
 /// Returns the index of the selected study among those of a file.
-pub(super) fn choose(names: &[String], selection: &Wanted) -> Result<usize, ImportError> {
+pub(super) fn choose(names: &[String], selection: &FileSelection) -> Result<usize, ImportError> {
     let listed = names
         .iter()
         .map(|name| format!("`{name}`"))
@@ -109,7 +109,7 @@ pub(super) fn contents(
     study: Study,
     path: &str,
     sweep: &Sweep,
-    selection: &Wanted,
+    selection: &FileSelection,
 ) -> Result<Contents, ImportError> {
     let objectives = &sweep.objectives;
     if objectives.len() != study.minimised.len() {
@@ -152,7 +152,7 @@ pub(super) fn contents(
 }
 
 /// Converts a trial. Numeric user attributes become metrics.
-fn foreign(trial: Trial, sweep: &Sweep, selection: &Wanted) -> Foreign {
+fn foreign(trial: Trial, sweep: &Sweep, selection: &FileSelection) -> Foreign {
     let metrics = sweep
         .objectives
         .iter()

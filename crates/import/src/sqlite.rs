@@ -1,13 +1,13 @@
 //! Reads Optuna's SQLite file: the tables of its `RDBStorage`, version 3 and later.
 
 use super::optuna::{State, Study, Trial, choose, value};
-use super::{ImportError, Wanted};
+use super::{FileSelection, ImportError};
 use rusqlite::{Connection, OpenFlags};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Reads the selected study. The file is opened read-only.
-pub(super) fn read(path: &Path, selection: &Wanted) -> Result<Study, ImportError> {
+pub(super) fn read(path: &Path, selection: &FileSelection) -> Result<Study, ImportError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let base =
         Connection::open_with_flags(path, flags).map_err(|error| unfit_file(path, &error))?;

@@ -1,6 +1,6 @@
 //! Reads a table of trials: a `trials.csv` of swath, or any CSV with one row per trial.
 
-use super::{Contents, End, Foreign, ImportError, Wanted, theirs};
+use super::{Contents, End, FileSelection, Foreign, ImportError, theirs};
 use crate::logger::wire::special;
 use crate::space::{Name, Value};
 use crate::study::{Datum, Metric};
@@ -15,7 +15,7 @@ pub(super) fn read(
     text: &str,
     path: &str,
     sweep: &Sweep,
-    selection: &Wanted,
+    selection: &FileSelection,
 ) -> Result<Contents, ImportError> {
     let mut reader = csv::ReaderBuilder::new()
         .flexible(false)
@@ -65,7 +65,7 @@ fn position(header: &[String], name: &str) -> Option<usize> {
 
 /// Returns the index of the column of a parameter: the mapped one, one with the prefix `param.`, or
 /// one with the bare name.
-fn param_position(header: &[String], selection: &Wanted, ours: &str) -> Option<usize> {
+fn param_position(header: &[String], selection: &FileSelection, ours: &str) -> Option<usize> {
     let theirs = theirs(&selection.map, ours);
     position(header, theirs)
         .filter(|_| theirs != ours)
@@ -96,7 +96,7 @@ impl Columns {
         header: &[String],
         path: &str,
         sweep: &Sweep,
-        selection: &Wanted,
+        selection: &FileSelection,
     ) -> Result<Self, ImportError> {
         let is_of_swath = is_of_swath(header);
         for (_, theirs) in &selection.map {

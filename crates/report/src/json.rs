@@ -3,7 +3,7 @@
 //! An absent value has no key; it is never `null`. A number that is not finite is written as
 //! `"nan"`, `"inf"` or `"-inf"`.
 
-use super::formula::{Formula, History, TrialCells};
+use super::formula::{Formula, ReportHistory, TrialCells};
 use crate::space::{Name, Params, Value};
 use crate::study::field::{Cell, Field, Form, Place};
 use crate::study::{Datum, LogRecord, Metric, Origin, Study, TRIAL_FIELDS, Tally, Trial};
@@ -23,7 +23,7 @@ const ELSEWHERE: [&str; 6] = [
 
 /// All recorded values of one trial. The fields are the keys of the JSON object.
 #[derive(Debug, Clone, Serialize)]
-pub struct Row<'a> {
+pub struct TrialRow<'a> {
     #[serde(flatten)]
     first: Fields<'a>,
     objectives: BTreeMap<&'a str, f64>,
@@ -63,14 +63,14 @@ impl Serialize for Fields<'_> {
 
 /// Returns a trial as a JSON row.
 #[must_use]
-pub fn row<'a>(study: &'a Study, trial: &'a Trial) -> Row<'a> {
+pub fn row<'a>(study: &'a Study, trial: &'a Trial) -> TrialRow<'a> {
     let objectives = study.header().objectives.iter();
     let counted = trial.counted.iter();
     let at_best = counted.flat_map(|counted| &counted.values);
     let measured =
         objectives.filter_map(|objective| Some((&*objective.metric, trial.objective(objective)?)));
 
-    Row {
+    TrialRow {
         first: fields(study, trial, |field| field.place == Place::First),
         objectives: measured.collect(),
         params: &trial.params,
@@ -113,7 +113,7 @@ pub fn columns(
     study: &Study,
     trials: &[&Trial],
     columns: &[Formula],
-    history: &History,
+    history: &ReportHistory,
 ) -> Vec<Map<String, Json>> {
     let rows = trials.iter().map(|trial| {
         let cells = TrialCells {
@@ -144,7 +144,7 @@ fn value(value: &Value) -> Json {
 #[cfg(test)]
 mod tests {
     use super::{columns, row};
-    use crate::formula::{Formula, History};
+    use crate::formula::{Formula, ReportHistory};
     use crate::space::Value;
     use serde_json::json;
     use swath_model::demo::Demo;
@@ -176,7 +176,7 @@ mod tests {
                 &demo.study,
                 &[trial],
                 &formulas,
-                &History::default()
+                &ReportHistory::default()
             )),
             json!([{ "trial": 1, "metric.val_loss": "-inf", "trial_id": 1 }])
         );

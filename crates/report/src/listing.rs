@@ -1,7 +1,7 @@
 //! Tables of trials: the parameters that distinguish them, and their results.
 
-use super::formula::{Formula, History, TrialCells};
-use super::table::{Column, Table, Tone};
+use super::formula::{Formula, ReportHistory, TrialCells};
+use super::table::{Column, RowTone, Table};
 use super::{number, row, summary};
 use crate::numerics::sample::Sample;
 use crate::space::{Name, Value};
@@ -174,7 +174,7 @@ pub fn columns(
     study: &Study,
     trials: &[&Trial],
     columns: &[Formula],
-    history: &History,
+    history: &ReportHistory,
     detail: Detail,
 ) -> Table {
     let mut table = begin(study, trials);
@@ -236,16 +236,16 @@ fn states(trials: &[&Trial]) -> Column {
 }
 
 /// Returns the tone of a trial's row.
-fn tone(study: &Study, trial: &Trial) -> Tone {
+fn tone(study: &Study, trial: &Trial) -> RowTone {
     match trial.state {
-        _ if trial.outside => Tone::Faint,
+        _ if trial.outside => RowTone::Faint,
         TrialState::Complete if study.incumbent().is_some_and(|best| best.id == trial.id) => {
-            Tone::Best
+            RowTone::Best
         }
-        TrialState::Running => Tone::Live,
-        TrialState::Failed => Tone::Bad,
-        TrialState::Stopped | TrialState::Waiting => Tone::Faint,
-        TrialState::Complete | TrialState::Paused => Tone::Usual,
+        TrialState::Running => RowTone::Live,
+        TrialState::Failed => RowTone::Bad,
+        TrialState::Stopped | TrialState::Waiting => RowTone::Faint,
+        TrialState::Complete | TrialState::Paused => RowTone::Usual,
     }
 }
 
@@ -431,7 +431,7 @@ pub fn note(study: &Study, trial: &Trial) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Detail, Formula, History, columns, row, shown, trials, varying};
+    use super::{Detail, Formula, ReportHistory, columns, row, shown, trials, varying};
     use crate::space::Value;
     use crate::study::{Exit, Failure, Trial};
     use crate::text::Paint;
@@ -554,7 +554,7 @@ trial  state     val_loss  time  at_best(acc)  epoch
             &demo.study,
             &all(&demo),
             &formulas,
-            &History::default(),
+            &ReportHistory::default(),
             Detail::Exact,
         );
         let text = table.render(None, Paint::default()).text;
@@ -618,7 +618,7 @@ trial  state     val_loss  time  at_best(acc)  epoch
             &demo.study,
             &all(&demo),
             &formulas,
-            &History::default(),
+            &ReportHistory::default(),
             Detail::Exact,
         );
         let text = table.render(None, Paint::default()).text;

@@ -2,7 +2,7 @@
 //! the condition of `--where`.
 
 use super::formula::study::ReadError;
-use super::formula::{self, Formula, FormulaError, History, TrialCells};
+use super::formula::{self, Formula, FormulaError, ReportHistory, TrialCells};
 use super::{rank, row};
 use crate::journal::StudyDir;
 use crate::source::diagnostic::nearest;
@@ -176,7 +176,7 @@ fn number<N: FromStr>(text: &str, word: &str) -> Result<N, SelectError> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Condition {
     formula: Formula,
-    history: History,
+    history: ReportHistory,
 }
 
 impl Condition {
@@ -189,7 +189,7 @@ impl Condition {
         let names = row::vocabulary(study);
         let formula = Formula::parse(text, &names).map_err(in_where)?;
         let result = formula::study::check(&formula, study, &names).map_err(in_where)?;
-        let history = History::read(dir, study, [&formula])?;
+        let history = ReportHistory::read(dir, study, [&formula])?;
         formula::study::check_reports(&formula, study, &history).map_err(in_where)?;
         match result {
             Type::Bool | Type::Any => Ok(Self { formula, history }),

@@ -14,7 +14,7 @@ const BLOCK: usize = 512;
 
 /// Emphasis of a row among the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Tone {
+pub enum RowTone {
     /// The row of a trial without a special state.
     #[default]
     Usual,
@@ -91,7 +91,7 @@ impl Column {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Table {
     columns: Vec<Column>,
-    tones: Vec<Tone>,
+    tones: Vec<RowTone>,
 }
 
 /// A table rendered as text.
@@ -106,7 +106,7 @@ pub struct Rendered {
 impl Table {
     /// Creates a table without columns, with one row for each tone.
     #[must_use]
-    pub fn new(tones: Vec<Tone>) -> Self {
+    pub fn new(tones: Vec<RowTone>) -> Self {
         Self {
             columns: Vec::new(),
             tones,
@@ -259,11 +259,11 @@ impl Table {
                         column.cells.get(row).map_or("", String::as_str)
                     });
                     match tone {
-                        Tone::Usual => text.push_str(&line),
-                        Tone::Best => text.push_str(&paint.green(&line)),
-                        Tone::Live => text.push_str(&paint.cyan(&line)),
-                        Tone::Bad => text.push_str(&paint.red(&line)),
-                        Tone::Faint => text.push_str(&paint.dim(&line)),
+                        RowTone::Usual => text.push_str(&line),
+                        RowTone::Best => text.push_str(&paint.green(&line)),
+                        RowTone::Live => text.push_str(&paint.cyan(&line)),
+                        RowTone::Bad => text.push_str(&paint.red(&line)),
+                        RowTone::Faint => text.push_str(&paint.dim(&line)),
                     }
                     text.push('\n');
                 }
@@ -339,7 +339,7 @@ fn pad(line: &mut String, cell: &str, columns: usize, right: bool) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Column, Table, Tone};
+    use super::{Column, RowTone, Table};
     use crate::text::{Paint, width};
 
     fn strings(cells: &[&str]) -> Vec<String> {
@@ -347,7 +347,7 @@ mod tests {
     }
 
     fn table() -> Table {
-        let mut table = Table::new(vec![Tone::Usual; 2]);
+        let mut table = Table::new(vec![RowTone::Usual; 2]);
         table.push(Column::numbers("trial", strings(&["1", "12"])).keep());
         table.push(Column::texts("optimizer", strings(&["sgd", "größe学"])));
         table.push(Column::numbers("val_loss", strings(&["0.5", "0.041"])));
@@ -389,7 +389,7 @@ mod tests {
 
     #[test]
     fn control_characters_are_escaped() {
-        let mut table = Table::new(vec![Tone::Bad]);
+        let mut table = Table::new(vec![RowTone::Bad]);
         table.push(Column::texts("na\x1b[31mme", strings(&["\x1b]0;x\x07\n"])));
         assert_eq!(
             table.render(None, Paint::default()).text,
@@ -399,7 +399,7 @@ mod tests {
 
     #[test]
     fn titles_of_columns_are_unique() {
-        let mut table = Table::new(vec![Tone::Usual]);
+        let mut table = Table::new(vec![RowTone::Usual]);
         for cell in ["a", "b", "c"] {
             table.push(Column::texts("x", strings(&[cell])));
         }
@@ -418,7 +418,7 @@ mod tests {
 
     /// Returns the seconds in which a table with so many columns is made and rendered.
     fn time(count: usize) -> f64 {
-        let mut table = Table::new(vec![Tone::Usual]);
+        let mut table = Table::new(vec![RowTone::Usual]);
         for number in 0..count {
             let title = format!("metric {number}");
             table.push(Column::numbers(&title, [number.to_string()]));

@@ -7,7 +7,7 @@ use crate::journal::{self, StudyDir};
 use crate::report::compare::Source;
 use crate::report::compare::assertion::Assertion;
 use crate::report::compare::table::{Selection, Table, TableError};
-use crate::report::formula::{Ask, Formula, History, Names, split};
+use crate::report::formula::{Ask, Formula, Names, ReportHistory, split};
 use crate::report::row;
 use crate::report::text::plain;
 use std::collections::BTreeSet;
@@ -141,7 +141,7 @@ impl<'a> Expressions<'a> {
 fn study(dir: &StudyDir, name: String, expressions: &Expressions<'_>) -> Result<Source, Failure> {
     let study = journal::settled(dir)?;
     let formulas = expressions.formulas(&row::vocabulary(&study));
-    let history = History::read(dir, &study, &formulas)?;
+    let history = ReportHistory::read(dir, &study, &formulas)?;
     Ok(Source::study(name, study, history))
 }
 

@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
-use swath::import::{Wanted, import};
+use swath::import::{FileSelection, import};
 use swath::journal::{self, Journal, StudyDir, salvage};
 use swath::logger::wire::Parser;
 use swath::report::formula::{Ask, Cells, Formula, Names};
@@ -186,7 +186,7 @@ pub(crate) fn import_file(bytes: &[u8]) {
     let dir = study_with(before, folder.path());
     let file = folder.path().join("file");
     fs::write(&file, bytes).expect("the file can be written");
-    match import(&dir, &sweep, &file, &Wanted::default()) {
+    match import(&dir, &sweep, &file, &FileSelection::default()) {
         Ok(imported) => {
             let study = journal::read(&dir).expect("the study can be read");
             assert_eq!(study.trials().len(), imported.trials.len());

@@ -8,7 +8,7 @@ use crate::formula::{Cells, Formula};
 use crate::listing::{Detail, values_column};
 use crate::number;
 use crate::space::Value;
-use crate::table::{Column, Table, Tone};
+use crate::table::{Column, RowTone, Table};
 use std::collections::BTreeSet;
 
 /// Options of the table, apart from the comparison itself.
@@ -41,9 +41,9 @@ impl Selected<'_> {
 pub fn table(ranking: &Ranking<'_>, shown: &Shown<'_>) -> Table {
     let groups = &ranking.groups;
     let tones = ranking.comparisons().map(|against| match against.verdict {
-        Verdict::Reference => Tone::Best,
-        Verdict::Worse => Tone::Faint,
-        _ => Tone::Usual,
+        Verdict::Reference => RowTone::Best,
+        Verdict::Worse => RowTone::Faint,
+        _ => RowTone::Usual,
     });
     let mut table = Selected {
         table: Table::new(tones.collect()),

@@ -1,7 +1,7 @@
 //! Sources of rows: studies and CSV files.
 
 use super::table::{Table, TableRow};
-use crate::formula::{self, Ask, Cells, Formula, FormulaError, History, Names, TrialCells};
+use crate::formula::{self, Ask, Cells, Formula, FormulaError, Names, ReportHistory, TrialCells};
 use crate::sampler::SAMPLERS;
 use crate::space::Value;
 use crate::space::expr::Type;
@@ -19,14 +19,17 @@ pub struct Source {
 }
 
 enum Rows {
-    Study { study: Box<Study>, history: History },
+    Study {
+        study: Box<Study>,
+        history: ReportHistory,
+    },
     Table(Table),
 }
 
 impl Source {
     /// Creates a source from a study.
     #[must_use]
-    pub fn study(name: String, study: Study, history: History) -> Self {
+    pub fn study(name: String, study: Study, history: ReportHistory) -> Self {
         Self {
             name,
             names: vocabulary(&row::vocabulary(&study)),

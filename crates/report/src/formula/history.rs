@@ -14,13 +14,13 @@ use std::collections::BTreeMap;
 /// The replayed study remembers the last, smallest and largest value of a metric. If an expression
 /// needs no more than these, its history is empty and the journal is not read.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct History(BTreeMap<String, Vec<Curve>>);
+pub struct ReportHistory(BTreeMap<String, Vec<Curve>>);
 
 /// Step and value of each report of a metric in one trial. Reports before the first step of the
 /// trial have no step.
 type Curve = Vec<(Option<f64>, f64)>;
 
-impl History {
+impl ReportHistory {
     /// Reads the reports that the formulas need from the journal of a study.
     ///
     /// # Errors
@@ -106,7 +106,7 @@ pub struct TrialCells<'a> {
     /// The trial whose values are accessed.
     pub trial: &'a Trial,
     /// The reports that the expressions need.
-    pub history: &'a History,
+    pub history: &'a ReportHistory,
 }
 
 impl Cells for TrialCells<'_> {

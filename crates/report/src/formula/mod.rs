@@ -9,7 +9,7 @@ mod history;
 pub mod study;
 
 pub use crate::space::expr::{Ask, Cells, Names, Reducer};
-pub use history::{History, TrialCells};
+pub use history::{ReportHistory, TrialCells};
 
 use crate::space::Value;
 use crate::space::expr::{EvalError, Expr, ExprError, Type, in_back_quotes};

@@ -1,6 +1,6 @@
 //! Resolution of names in a study, and checks for expressions that cannot have a value there.
 
-use super::{Ask, Formula, FormulaError, History, Names, Reducer, TrialCells};
+use super::{Ask, Formula, FormulaError, Names, Reducer, ReportHistory, TrialCells};
 use crate::journal::{JournalError, StudyDir};
 use crate::row;
 use crate::source::diagnostic::nearest;
@@ -32,8 +32,8 @@ pub fn read(
     study: &Study,
     names: &Names,
     formulas: &[&Formula],
-) -> Result<History, ReadError> {
-    let history = History::read(dir, study, formulas.iter().copied())?;
+) -> Result<ReportHistory, ReadError> {
+    let history = ReportHistory::read(dir, study, formulas.iter().copied())?;
     for formula in formulas {
         check(formula, study, names)?;
         check_reports(formula, study, &history)?;
@@ -79,7 +79,7 @@ pub fn check(formula: &Formula, study: &Study, names: &Names) -> Result<Type, Fo
 pub fn check_reports(
     formula: &Formula,
     study: &Study,
-    history: &History,
+    history: &ReportHistory,
 ) -> Result<(), FormulaError> {
     for (ask, name) in formula.asks() {
         match ask {
@@ -93,7 +93,7 @@ pub fn check_reports(
 }
 
 /// Checks that an expression has a value in at least one of the trials that have all its names.
-fn check_results(formula: &Formula, study: &Study, history: &History) -> Result<(), Mistake> {
+fn check_results(formula: &Formula, study: &Study, history: &ReportHistory) -> Result<(), Mistake> {
     // A single name needs no computation, so it cannot fail.
     if formula.name().is_some() {
         return Ok(());
@@ -262,7 +262,7 @@ fn no_value_at_best(name: &str, reason: &str) -> Mistake {
 }
 
 /// Checks that some trial reported a metric at a step, as soon as the metric was reported at all.
-fn check_step(history: &History, name: &str, step: f64) -> Result<(), Mistake> {
+fn check_step(history: &ReportHistory, name: &str, step: f64) -> Result<(), Mistake> {
     match extent(history.steps(name)) {
         Some((first, last)) if !history.steps(name).any(|reported_at| reported_at == step) => {
             let message = format!("no trial reported `{name}` at step {step}");
