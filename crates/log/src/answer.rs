@@ -7,6 +7,7 @@
 use super::Directive;
 use serde::{Deserialize, Serialize};
 use std::fs;
+#[cfg(feature = "supervise")]
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -30,18 +31,6 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Writes the answer to the trial's folder and replaces an earlier one.
-    ///
-    /// # Errors
-    /// If the file cannot be written.
-    pub fn give(&self, trial: &Path) -> io::Result<()> {
-        // Written beside the target and renamed, so that the waiting trial never reads half an
-        // answer.
-        let part = trial.join("answer.part");
-        fs::write(&part, serde_json::to_vec(self)?)?;
-        fs::rename(part, trial.join(FILE))
-    }
-
     /// Waits for the answer to the question `id`, for at most `at_most`. Polls with growing pauses.
     pub(super) fn wait(trial: &Path, id: &str, at_most: Duration) -> Option<Self> {
         let (begun, file, (mut pause, longest)) = (Instant::now(), trial.join(FILE), PAUSES);
@@ -58,6 +47,21 @@ impl Answer {
             std::thread::sleep(pause);
             pause = (pause * 2).min(longest);
         }
+    }
+}
+
+#[cfg(feature = "supervise")]
+impl Answer {
+    /// Writes the answer to the trial's folder and replaces an earlier one.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn give(&self, trial: &Path) -> io::Result<()> {
+        // Written beside the target and renamed, so that the waiting trial never reads half an
+        // answer.
+        let part = trial.join("answer.part");
+        fs::write(&part, serde_json::to_vec(self)?)?;
+        fs::rename(part, trial.join(FILE))
     }
 
     /// Removes the answer of an earlier attempt.

@@ -1,12 +1,10 @@
 //! The child's end of a logger: appends whole lines to `$SWATH_RECORDS`.
 
-use super::end::End;
-use super::files::drain;
-use super::folder::Recorded;
-use super::tail::LONGEST;
-use super::wire::{Record, encode_metrics};
+use super::end::{End, Recorded};
+use super::wire::{LONGEST_LINE, Record, encode_metrics};
 use super::{Directive, LoggerError, Point};
 use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Number of buffered bytes, and microseconds since the last write, after which metrics are written.
@@ -49,10 +47,10 @@ impl Appender {
 
     /// Adds a line to those that are not written yet.
     fn hold(&mut self, line: &[u8]) -> Result<(), LoggerError> {
-        if line.len() > LONGEST {
+        if line.len() > LONGEST_LINE {
             return Err(LoggerError::TooLong {
                 bytes: line.len(),
-                limit: LONGEST,
+                limit: LONGEST_LINE,
             });
         }
         if let Some(at) = line.iter().position(|byte| *byte == b'\n') {
@@ -117,6 +115,13 @@ impl End for Appender {
         Ok(Recorded::default())
     }
 
+    /// Records the text as a note. An error is dropped, because the next record will have it too.
+    fn warn(&mut self, text: String, rank: u32, now: i64) {
+        if self.put(Record::Note { text }, rank, now).is_ok() {
+            let _ = self.flush(now);
+        }
+    }
+
     /// Returns the directive in the file `stop`: `Pause` if it begins with the word `pause`, else
     /// `Stop`. Without the file the trial continues.
     fn directive(&self) -> Directive {
@@ -137,4 +142,18 @@ impl Drop for Appender {
     fn drop(&mut self) {
         let _ = self.flush(self.flushed);
     }
+}
+
+/// Writes all of `bytes` and removes the written part, so that a retry after an error writes
+/// nothing twice.
+pub(super) fn drain(file: &mut File, bytes: &mut Vec<u8>) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match file.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => drop(bytes.drain(..written)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }

@@ -4,6 +4,8 @@
 //! Rows are buffered and written together: when the buffer is full, a second after the last write,
 //! and on request.
 
+use super::appender::drain;
+use super::wire::push_seconds;
 use super::yaml;
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
@@ -104,7 +106,7 @@ impl MetricFiles {
         if !timed {
             log.key(count, "at");
             log.rows.extend_from_slice(b", \"at\": ");
-            seconds(&mut log.rows, now);
+            push_seconds(&mut log.rows, now);
         }
         log.rows.extend_from_slice(b"}\n");
         let full = log.rows.len() >= FULL;
@@ -207,20 +209,6 @@ impl Log {
     }
 }
 
-/// Writes all of `bytes` and removes the written part, so that a retry after an error writes
-/// nothing twice.
-pub(super) fn drain(file: &mut File, bytes: &mut Vec<u8>) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match file.write(bytes) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => drop(bytes.drain(..written)),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
 /// Opens a file for appending. Its folder is created only if the first attempt shows that it is
 /// missing.
 fn append_to(path: &Path) -> io::Result<File> {
@@ -232,12 +220,6 @@ fn append_to(path: &Path) -> io::Result<File> {
         }
         (result, _) => result,
     }
-}
-
-/// Appends a time in seconds with three decimals.
-pub(super) fn seconds(out: &mut Vec<u8>, micros: i64) {
-    let millis = micros.max(0) / 1000;
-    let _ = write!(out, "{}.{:03}", millis / 1000, millis % 1000);
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! when the trial runs and once, in place, at its end. All paths in it are relative, so that a
 //! study can be moved.
 
-use super::{Answer, HELD, Identity, yaml};
+use super::{Answer, HELD, Identity, Recorded, yaml};
 use crate::space::{Params, Value};
 use crate::study::{Exit, Timestamp, Usage};
 use std::fmt::Write as _;
@@ -49,19 +49,6 @@ pub struct Beginning<'a> {
     pub resume: bool,
     /// The time at which the attempt begins.
     pub at: Timestamp,
-}
-
-/// The results of a logger that `info.yaml` repeats.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Recorded {
-    /// The path and digest of each data set.
-    pub data: Vec<(String, Option<String>)>,
-    /// The path and digest of each model, the last version per path.
-    pub models: Vec<(String, Option<String>)>,
-    /// Number of reports.
-    pub reports: u64,
-    /// Number of warnings, including those that were only counted.
-    pub warnings: u64,
 }
 
 /// The folder of a running trial.

@@ -10,48 +10,72 @@
 //! also compiles without the engine: it is all that a training program needs.
 use swath_model::{space, study};
 
-pub mod digest;
-pub mod digest_cache;
-pub mod folder;
-pub mod models;
-pub mod scrape;
-pub mod tail;
-pub mod wire;
-
 mod answer;
 mod appender;
-mod artifacts;
-mod copy;
-mod deciding;
 mod end;
 mod facade;
-mod files;
-mod inside;
-mod kinds;
 mod log;
 pub mod rank;
+pub mod wire;
+
+// The side that reads the lines of a trial.
+#[cfg(feature = "supervise")]
+mod artifacts;
+#[cfg(feature = "supervise")]
+mod copy;
+#[cfg(feature = "supervise")]
+mod deciding;
+#[cfg(feature = "supervise")]
+pub mod digest;
+#[cfg(feature = "supervise")]
+pub mod digest_cache;
+#[cfg(feature = "supervise")]
+mod files;
+#[cfg(feature = "supervise")]
+pub mod folder;
+#[cfg(feature = "supervise")]
+mod inside;
+#[cfg(feature = "supervise")]
+mod kinds;
+#[cfg(feature = "supervise")]
+pub mod models;
+#[cfg(feature = "supervise")]
 mod repeats;
+#[cfg(feature = "supervise")]
+pub mod scrape;
+#[cfg(feature = "supervise")]
 mod stamp;
+#[cfg(feature = "supervise")]
 mod steps;
+#[cfg(feature = "supervise")]
 mod supervised;
+#[cfg(feature = "supervise")]
+pub mod tail;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "supervise")]
 mod together;
+#[cfg(feature = "supervise")]
 mod yaml;
 
 pub use answer::Answer;
-pub use deciding::DecidingMetrics;
-pub use digest::{Digest, DigestError, LeftOut, digest};
-pub use digest_cache::DigestCache;
+pub use end::Recorded;
 pub use facade::TrialLogger;
-pub use folder::{Beginning, Recorded, TrialFolder};
 pub use log::Item;
-pub use models::{HELD, ModelStore, Models};
-pub use scrape::{Scrape, Stream};
-pub use tail::{Growth, Line, Tail};
-pub use together::OVERWRITTEN;
+#[cfg(feature = "supervise")]
+pub use {
+    deciding::DecidingMetrics,
+    digest::{Digest, DigestError, LeftOut, digest},
+    digest_cache::DigestCache,
+    folder::{Beginning, TrialFolder},
+    models::{HELD, ModelStore, Models},
+    scrape::{Scrape, Stream},
+    supervised::{Dirs, Sink},
+    tail::{Growth, Line, Tail},
+    together::OVERWRITTEN,
+};
 
-use crate::study::{Attempt, LogRecord, TrialId};
+use crate::study::{Attempt, TrialId};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -71,15 +95,6 @@ pub struct Identity {
     pub attempt: Attempt,
 }
 
-/// The working directory of a trial and the folder of its records.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dirs {
-    /// The working directory of the trial. Relative paths in records start here.
-    pub workdir: PathBuf,
-    /// The trial's own folder, `logs/STUDY/N`.
-    pub trial: PathBuf,
-}
-
 /// The answer to a report: whether the trial continues. Ordered from the mildest to the strictest.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -91,25 +106,6 @@ pub enum Directive {
     Pause,
     /// The trial is to end.
     Stop,
-}
-
-/// The receiver of the records that the journal keeps. The executor's side forwards each record to
-/// the driver as a signal.
-pub trait Sink: Send {
-    /// Receives a record and returns whether the trial continues.
-    fn logged(&mut self, record: LogRecord) -> Directive;
-
-    /// Receives a question of the trial. An [`Answer`] with this `id` is to be written to the
-    /// trial's folder once everything before the question is decided. The default ignores it.
-    fn ask(&mut self, id: String) {
-        drop(id);
-    }
-}
-
-impl<F: FnMut(LogRecord) -> Directive + Send> Sink for F {
-    fn logged(&mut self, record: LogRecord) -> Directive {
-        self(record)
-    }
 }
 
 /// The position of a metric in the course of a trial. Every part is optional.

@@ -21,7 +21,7 @@ use std::borrow::Cow;
 
 /// Maximum number of bytes of a line that are searched; the rest of a longer line is ignored. The
 /// same as the longest record.
-const LONGEST: usize = super::tail::LONGEST;
+const LONGEST: usize = super::wire::LONGEST_LINE;
 
 /// A stream of a program's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

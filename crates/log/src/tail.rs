@@ -1,13 +1,11 @@
 //! Reads a file as it grows: in whole lines for records, in bytes for other output.
 
 use super::digest::{State, open_regular};
+use super::wire::LONGEST_LINE;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-
-/// The longest line that is read, in bytes; longer ones are refused with their number.
-pub const LONGEST: usize = 10_000_000;
 
 /// Number of bytes read at a time, and per call. The latter is bounded, so that a program that
 /// never stops writing cannot keep its reader busy.
@@ -24,7 +22,7 @@ pub enum Line<'a> {
         /// The line's bytes, without the line break.
         bytes: &'a [u8],
     },
-    /// A line of more than [`LONGEST`] bytes, which was skipped.
+    /// A line of more than [`LONGEST_LINE`] bytes, which was skipped.
     TooLong {
         /// The line's number, from 1.
         number: u64,
@@ -175,7 +173,7 @@ fn split(
         let (line, after) = (&bytes[..end], &bytes[end + 1..]);
         *number += 1;
         let length = *skipped + (rest.len() + line.len()) as u64;
-        if length > LONGEST as u64 {
+        if length > LONGEST_LINE as u64 {
             each(Line::TooLong {
                 number: *number,
                 bytes: length,
@@ -198,7 +196,7 @@ fn split(
     }
     rest.extend_from_slice(bytes);
     // The bytes of a line that is too long are counted and dropped, so that memory stays bounded.
-    if *skipped > 0 || rest.len() > LONGEST {
+    if *skipped > 0 || rest.len() > LONGEST_LINE {
         *skipped += rest.len() as u64;
         rest.clear();
     }
@@ -378,14 +376,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("records.jsonl");
         let mut bytes = b"one\n".to_vec();
-        bytes.resize(bytes.len() + LONGEST + 1, b'x');
+        bytes.resize(bytes.len() + LONGEST_LINE + 1, b'x');
         append(&path, &bytes);
         let mut tail = Tail::new(&path);
         assert_eq!(polled(&mut tail), ["1 one"]);
         append(&path, b"xx\nthree\n");
         assert_eq!(
             polled(&mut tail),
-            [format!("2 too long: {}", LONGEST + 3), "3 three".to_owned()]
+            [
+                format!("2 too long: {}", LONGEST_LINE + 3),
+                "3 three".to_owned()
+            ]
         );
         assert!(tail.rest.capacity() <= 4 * CHUNK);
     }
@@ -394,7 +395,7 @@ mod tests {
     fn a_line_of_exactly_the_limit_is_read() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("records.jsonl");
-        append(&path, &[vec![b'x'; LONGEST], b"\n".to_vec()].concat());
+        append(&path, &[vec![b'x'; LONGEST_LINE], b"\n".to_vec()].concat());
         let mut sizes = Vec::new();
         Tail::new(&path)
             .poll(&mut |line| {
@@ -403,7 +404,7 @@ mod tests {
                 }
             })
             .unwrap();
-        assert_eq!(sizes, [LONGEST]);
+        assert_eq!(sizes, [LONGEST_LINE]);
     }
 
     #[test]

@@ -480,7 +480,7 @@ fn a_model_that_is_not_there_is_recorded_without_digest_and_warned_about() {
 fn bad_lines_are_said_with_their_numbers_and_good_ones_kept() {
     let world = World::new();
     let mut lines = b"{\"a\": 1}\nnot json\n[1]\n{\"kind\": \"metrics\"}\n{\"a\": NaN, \"a\": 2, \"l\": []}\n{\"a\": 3, \"t\": \"\xff\"}\n".to_vec();
-    lines.resize(lines.len() + super::tail::LONGEST + 1, b' ');
+    lines.resize(lines.len() + super::wire::LONGEST_LINE + 1, b' ');
     lines.extend_from_slice(b"\n{\"a\": 4}\n{\"a\": 5}");
     world.records(&lines);
     let recorded = world.supervise();

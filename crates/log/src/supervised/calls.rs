@@ -1,14 +1,29 @@
 //! The methods of a logger that only its supervising end has.
 
+use super::Supervised;
 use crate::deciding::{DecidingMetrics, Instead};
 use crate::facade::now;
 use crate::space::Name;
 use crate::study::Datum;
-use crate::{DigestCache, Line, ModelStore, Tail, TrialLogger};
+use crate::{DigestCache, Dirs, Identity, Line, LoggerError, ModelStore, Sink, Tail, TrialLogger};
 use std::io;
 use std::sync::Arc;
 
 impl TrialLogger {
+    /// Makes the logger of the supervising side, also for closures. It writes the trial's own files
+    /// and forwards the other records to `sink`.
+    ///
+    /// # Errors
+    /// None at present: files are opened when the first record needs them.
+    pub fn in_process(
+        identity: Identity,
+        dirs: Dirs,
+        sink: Box<dyn Sink>,
+    ) -> Result<Self, LoggerError> {
+        let end = Box::new(Supervised::new(dirs, sink));
+        Ok(Self::new(identity, end, 0))
+    }
+
     /// Uses `cache` for the digests of data sets and models. Without effect in a child.
     #[must_use]
     pub fn with_cache(mut self, cache: Arc<DigestCache>) -> Self {

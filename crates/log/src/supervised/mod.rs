@@ -16,11 +16,10 @@ mod reports;
 mod stored;
 
 use super::deciding::Instead;
-use super::end::End;
-use super::folder::Recorded;
+use super::end::{End, Recorded};
 use super::together::LastInDoubt;
-use super::wire::{Content, Parser, Record};
-use super::{Answer, Directive, Dirs, Line, LoggerError, Point, Sink};
+use super::wire::{Content, LONGEST_LINE, Parser, Record};
+use super::{Answer, Directive, Line, LoggerError, Point};
 use crate::study::LogRecord;
 use forward::Forwarder;
 use label::Label;
@@ -30,7 +29,35 @@ use reports::{OtherRanks, ReportChecks};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// The working directory of a trial and the folder of its records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dirs {
+    /// The working directory of the trial. Relative paths in records start here.
+    pub workdir: PathBuf,
+    /// The trial's own folder, `logs/STUDY/N`.
+    pub trial: PathBuf,
+}
+
+/// The receiver of the records that the journal keeps. The executor's side forwards each record to
+/// the driver as a signal.
+pub trait Sink: Send {
+    /// Receives a record and returns whether the trial continues.
+    fn logged(&mut self, record: LogRecord) -> Directive;
+
+    /// Receives a question of the trial. An [`Answer`] with this `id` is to be written to the
+    /// trial's folder once everything before the question is decided. The default ignores it.
+    fn ask(&mut self, id: String) {
+        drop(id);
+    }
+}
+
+impl<F: FnMut(LogRecord) -> Directive + Send> Sink for F {
+    fn logged(&mut self, record: LogRecord) -> Directive {
+        self(record)
+    }
+}
 
 /// The supervising end of a trial's logger.
 pub(super) struct Supervised {
@@ -85,8 +112,7 @@ impl Supervised {
             }
             Line::Torn { number, .. } => self.refuse(&Label::Line(number), "it has no end"),
             Line::TooLong { number, bytes } => {
-                let longest = super::tail::LONGEST;
-                let why = format!("it has {bytes} bytes, {longest} are the most");
+                let why = format!("it has {bytes} bytes, {LONGEST_LINE} are the most");
                 self.refuse(&Label::Line(number), &why);
             }
             Line::Replaced { after } => self.warn(format!(
@@ -232,6 +258,10 @@ impl End for Supervised {
         self.forwarder.count_omitted_warnings();
         self.recorded.warnings = self.forwarder.warnings();
         Ok(self.recorded.clone())
+    }
+
+    fn warn(&mut self, text: String, _: u32, _: i64) {
+        self.forwarder.warn(text);
     }
 
     /// Returns the strictest directive so far: a trial that was told to stop is never told to

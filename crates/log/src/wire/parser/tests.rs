@@ -1,6 +1,7 @@
 use super::*;
 use crate::Point;
 use crate::space::Value;
+use crate::wire::{encode_metrics, push_number, push_position};
 use proptest::prelude::*;
 
 fn number(name: &str, value: f64) -> (Name, Datum) {
