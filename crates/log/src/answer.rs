@@ -35,10 +35,8 @@ impl Answer {
     pub(super) fn wait(trial: &Path, id: &str, at_most: Duration) -> Option<Self> {
         let (begun, file, (mut pause, longest)) = (Instant::now(), trial.join(FILE), PAUSES);
         loop {
-            let found = fs::read(&file)
-                .ok()
-                .and_then(|text| serde_json::from_slice::<Self>(&text).ok());
-            if let Some(answer) = found.filter(|answer| answer.id == id) {
+            // The answer to an earlier question may still be there.
+            if let Some(answer) = Self::read(&file).filter(|answer| answer.id == id) {
                 return Some(answer);
             }
             if begun.elapsed() >= at_most {
@@ -47,6 +45,10 @@ impl Answer {
             std::thread::sleep(pause);
             pause = (pause * 2).min(longest);
         }
+    }
+
+    fn read(file: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(file).ok()?).ok()
     }
 }
 
@@ -84,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_answer_to_the_question_counts_and_nobody_waits_for_ever() {
+    fn only_the_answer_to_the_question_counts_and_the_wait_is_bounded() {
         let folder = tempfile::tempdir().unwrap();
         let old = Answer {
             id: "1".into(),
@@ -101,9 +103,9 @@ mod tests {
             directive: Directive::Stop,
             why: "rank 8 of 9".into(),
         };
-        let given = new.clone();
+        let answer = new.clone();
         let path = folder.path().to_owned();
-        let other = std::thread::spawn(move || given.give(&path));
+        let other = std::thread::spawn(move || answer.give(&path));
         assert_eq!(
             Answer::wait(folder.path(), "2", Duration::from_secs(10)),
             Some(new)

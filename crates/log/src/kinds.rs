@@ -31,7 +31,7 @@ impl Kinds {
                 self.add(name, datum);
                 continue;
             };
-            let (first, now) = (key.first, word(datum));
+            let (first, now) = (key.first, type_in_words(datum));
             if first != now && !std::mem::replace(&mut key.is_warned, true) {
                 changes.push(format!("`{name}` was {first} and is {now} here"));
             }
@@ -63,14 +63,14 @@ impl Kinds {
         if self.0.len() < MANY {
             self.0.push(Key {
                 name: name.clone(),
-                first: word(datum),
+                first: type_in_words(datum),
                 is_warned: false,
             });
         }
     }
 }
 
-fn word(datum: &Datum) -> &'static str {
+fn type_in_words(datum: &Datum) -> &'static str {
     match datum {
         Datum::Number(_) => "a number",
         Datum::Flag(_) => "true or false",
@@ -84,7 +84,7 @@ mod tests {
     use crate::study::Metric;
 
     #[test]
-    fn two_kinds_under_one_key_are_warned_of_once() {
+    fn two_types_of_one_key_are_warned_of_once() {
         let mut kinds = Kinds::default();
         let number = |name: &str| (Name::from(name), Datum::Number(Metric(0.5)));
         let text = |name: &str| (Name::from(name), Datum::Text("good".into()));

@@ -13,7 +13,7 @@ const MANY: usize = 4096;
 #[derive(Default)]
 pub(super) struct Repeats {
     steps: BTreeMap<u64, Vec<(Name, f64)>>,
-    warned: bool,
+    is_warned: bool,
 }
 
 impl Repeats {
@@ -25,25 +25,25 @@ impl Repeats {
         key: Option<&Name>,
         deciding: &[Name],
     ) -> Option<String> {
-        let key = key.filter(|_| !self.warned)?;
+        let key = key.filter(|_| !self.is_warned)?;
         let step = axis::number(values, key)?;
         if self.steps.len() >= MANY {
             self.steps.clear();
         }
-        let known = self.steps.entry(step.to_bits()).or_default();
+        let earlier = self.steps.entry(step.to_bits()).or_default();
         for name in deciding.iter().filter(|name| *name != key) {
             let Some(value) = axis::number(values, name) else {
                 continue;
             };
-            match known.iter().find(|(other, _)| other == name) {
-                None => known.push((name.clone(), value)),
+            match earlier.iter().find(|(other, _)| other == name) {
+                None => earlier.push((name.clone(), value)),
                 Some((_, before)) if *before == value => {}
                 Some((_, before)) => {
                     let text = format!(
                         "`{name}` was {before} at {key} {step} and is {value} there now; both reports count. \
-                         If several processes of the trial report, each must say its `rank`: only rank 0 decides"
+                         If several processes of the trial report, each must report its `rank`: only rank 0 decides"
                     );
-                    self.warned = true;
+                    self.is_warned = true;
                     self.steps.clear();
                     return Some(text);
                 }
@@ -60,40 +60,40 @@ mod tests {
     use crate::study::{Datum, Metric};
 
     #[test]
-    fn a_step_with_two_values_is_told_once_with_both() {
+    fn a_step_with_two_values_is_warned_of_once_with_both() {
         let mut repeats = Repeats::default();
         let (epoch, deciding) = (Name::from("epoch"), ["loss".into(), "epoch".into()]);
-        let mut look = |values: &[(&str, f64)]| {
+        let mut check = |values: &[(&str, f64)]| {
             let datum =
                 |(name, value): &(&str, f64)| ((*name).into(), Datum::Number(Metric(*value)));
             let values: Vec<_> = values.iter().map(datum).collect();
             repeats.check(&values, Some(&epoch), &deciding)
         };
         assert_eq!(
-            look(&[("epoch", 1.0), ("loss", 0.5), ("seconds", 3.0)]),
+            check(&[("epoch", 1.0), ("loss", 0.5), ("seconds", 3.0)]),
             None
         );
         assert_eq!(
-            look(&[("epoch", 1.0), ("loss", 0.5), ("seconds", 4.0)]),
+            check(&[("epoch", 1.0), ("loss", 0.5), ("seconds", 4.0)]),
             None,
-            "only what decides"
+            "only deciding metrics count"
         );
-        assert_eq!(look(&[("epoch", 2.0), ("seconds", 4.0)]), None);
+        assert_eq!(check(&[("epoch", 2.0), ("seconds", 4.0)]), None);
         assert_eq!(
-            look(&[("epoch", 2.0), ("loss", 0.4)]),
+            check(&[("epoch", 2.0), ("loss", 0.4)]),
             None,
             "a step may be reported in parts"
         );
         assert_eq!(
-            look(&[("loss", 0.3)]),
+            check(&[("loss", 0.3)]),
             None,
             "without a step nothing is repeated"
         );
-        let warning = look(&[("epoch", 1.0), ("loss", 0.25)]).unwrap();
+        let warning = check(&[("epoch", 1.0), ("loss", 0.25)]).unwrap();
         assert!(
             warning.starts_with("`loss` was 0.5 at epoch 1 and is 0.25 there now; "),
             "{warning}"
         );
-        assert_eq!(look(&[("epoch", 2.0), ("loss", 0.2)]), None, "once");
+        assert_eq!(check(&[("epoch", 2.0), ("loss", 0.2)]), None, "once");
     }
 }

@@ -1,6 +1,6 @@
 //! Reads a file as it grows: in whole lines for records, in bytes for other output.
 
-use super::digest::{State, open_regular};
+use super::digest::{FileState, open_regular};
 use super::wire::LONGEST_LINE;
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -119,20 +119,20 @@ impl Tail {
     }
 
     /// Returns the metadata of the file; `None` if it does not exist.
-    pub(super) fn state(&self) -> Option<State> {
+    pub(super) fn state(&self) -> Option<FileState> {
         let about = match &self.growth.open {
             Some(open) => open.file.metadata(),
             None => fs::metadata(&self.growth.path),
         };
-        about.ok().map(|about| State::of(&about))
+        about.ok().map(|about| FileState::of(&about))
     }
 
     /// Returns the metadata of the file if all of it has been read: every line that was written up
     /// to its time is known then.
-    pub(super) fn state_as_read(&self) -> Option<State> {
+    pub(super) fn state_as_read(&self) -> Option<FileState> {
         let open = self.growth.open.as_ref()?;
         let about = open.file.metadata().ok()?;
-        (about.len() == open.offset).then(|| State::of(&about))
+        (about.len() == open.offset).then(|| FileState::of(&about))
     }
 
     /// Reads to the end, for the last time, and delivers an incomplete last line too.

@@ -202,7 +202,7 @@ fn a_program_and_a_closure_are_recorded_alike() {
 }
 
 #[test]
-fn a_step_that_goes_backwards_is_kept_and_told_alike_by_a_program_and_a_closure() {
+fn a_step_that_goes_backwards_is_kept_with_one_warning_in_a_program_and_in_a_closure() {
     let (here, there) = (World::new(), World::new());
     for log in [&mut here.logger(), &mut there.child()] {
         for step in [1, 2, 1, 2] {
@@ -267,7 +267,7 @@ fn log_everything(log: &mut TrialLogger) {
 }
 
 #[test]
-fn one_call_logs_every_kind_alike_in_a_program_and_here() {
+fn one_call_logs_every_kind_alike_in_a_program_and_in_a_closure() {
     let (here, there) = (World::new(), World::new());
     log_everything(&mut here.logger());
     log_everything(&mut there.child());
@@ -329,7 +329,7 @@ fn one_call_logs_every_kind_alike_in_a_program_and_here() {
 }
 
 #[test]
-fn what_has_no_meaning_outside_the_program_is_refused_with_the_reason() {
+fn a_kind_without_meaning_outside_the_program_is_refused_with_the_reason() {
     let world = World::new();
     let mut log = world.logger();
     let mut refused = |item: Item<'_>, kind: &str| {
@@ -365,8 +365,8 @@ fn what_has_no_meaning_outside_the_program_is_refused_with_the_reason() {
         "{warnings:?}"
     );
     assert!(
-        warnings[1].contains("`../up.txt` cannot be its name")
-            || warnings[1].contains("`../up` cannot be its name"),
+        warnings[1].contains("`../up.txt` cannot be the name")
+            || warnings[1].contains("`../up` cannot be the name"),
         "{warnings:?}"
     );
     assert!(
@@ -377,7 +377,7 @@ fn what_has_no_meaning_outside_the_program_is_refused_with_the_reason() {
 }
 
 #[test]
-fn a_logger_takes_what_is_due_and_says_whose_it_is() {
+fn a_logger_records_due_items_only_and_adds_its_rank() {
     use crate::study::{Due, LogFreq, LogOnWorkers};
     let every = Due {
         freq: LogFreq::Every(std::num::NonZeroU64::new(2).unwrap()),
@@ -460,7 +460,7 @@ fn a_model_path_that_leads_out_is_refused_and_the_rest_is_kept() {
 }
 
 #[test]
-fn a_model_that_is_not_there_is_recorded_without_digest_and_warned_about() {
+fn a_missing_model_is_recorded_without_digest_and_with_a_warning() {
     let world = World::new();
     world.logger().model("models/none.bin", None).unwrap();
     let model_path = "models/none.bin".to_owned();
@@ -477,7 +477,7 @@ fn a_model_that_is_not_there_is_recorded_without_digest_and_warned_about() {
 }
 
 #[test]
-fn bad_lines_are_said_with_their_numbers_and_good_ones_kept() {
+fn bad_lines_are_warned_about_by_number_and_good_lines_are_kept() {
     let world = World::new();
     let mut lines = b"{\"a\": 1}\nnot json\n[1]\n{\"kind\": \"metrics\"}\n{\"a\": NaN, \"a\": 2, \"l\": []}\n{\"a\": 3, \"t\": \"\xff\"}\n".to_vec();
     lines.resize(lines.len() + super::wire::LONGEST_LINE + 1, b' ');
@@ -504,7 +504,7 @@ fn bad_lines_are_said_with_their_numbers_and_good_ones_kept() {
         "line 2 of `records.jsonl`: it is not JSON: expected `{` at column 1; it is left out",
         "line 3 of `records.jsonl`: it is not JSON: expected `{` at column 1; it is left out",
         "line 4 of `records.jsonl`: there is no kind `metrics`; did you mean `metric`?; it is left out",
-        "line 5 of `records.jsonl`: `a` is there twice; the later one counts; `l` is left out: it is a list or an object; values are numbers, texts and switches",
+        "line 5 of `records.jsonl`: `a` occurs twice; the later value counts; `l` is left out: it is a list or an object; values are numbers, texts and switches",
         "line 6 of `records.jsonl`: bytes that are not UTF-8 were replaced",
         "line 7 of `records.jsonl`: it has 10000001 bytes, 10000000 are the most; it is left out",
     ];
@@ -513,7 +513,7 @@ fn bad_lines_are_said_with_their_numbers_and_good_ones_kept() {
 }
 
 #[test]
-fn a_torn_last_line_is_said() {
+fn a_torn_last_line_is_warned_about() {
     let world = World::new();
     world.records(b"{\"a\": 1}\n{\"a\": ");
     world.supervise();
@@ -524,7 +524,7 @@ fn a_torn_last_line_is_said() {
 }
 
 #[test]
-fn a_flood_of_bad_lines_is_counted_not_repeated() {
+fn beyond_some_warnings_bad_lines_are_only_counted() {
     let world = World::new();
     world.records(&b"x\n".repeat(1000));
     assert_eq!(world.supervise().warnings, 1000);
@@ -533,7 +533,7 @@ fn a_flood_of_bad_lines_is_counted_not_repeated() {
 }
 
 #[test]
-fn a_metric_of_a_log_that_cannot_be_is_kept_with_a_warning() {
+fn a_metric_with_an_invalid_log_is_kept_with_a_warning() {
     let world = World::new();
     let mut log = world.logger();
     log.metric("a", 1.0, Point::default().log("../evil"))
@@ -546,7 +546,7 @@ fn a_metric_of_a_log_that_cannot_be_is_kept_with_a_warning() {
 }
 
 #[test]
-fn a_trial_that_is_to_stop_hears_it_from_its_report() {
+fn a_report_returns_the_directive_to_stop() {
     let world = World::new();
     let mut log = world.logger();
     assert_eq!(log.report(&[("a", 1.0)]).unwrap(), Directive::Continue);
@@ -561,7 +561,7 @@ fn a_trial_that_is_to_stop_hears_it_from_its_report() {
 }
 
 #[test]
-fn a_report_says_its_model_also_from_a_closure() {
+fn a_report_of_a_closure_names_its_model_too() {
     let world = World::new();
     let mut log = world.logger();
     let path = ("model_path".into(), Datum::Text("models/m.bin".into()));
@@ -591,7 +591,7 @@ fn a_pipe_or_the_workdir_itself_is_no_artifact() {
 }
 
 #[test]
-fn outside_a_trial_there_is_no_logger_and_half_an_environment_is_an_error() {
+fn outside_a_trial_there_is_no_logger_and_an_incomplete_environment_is_an_error() {
     assert!(TrialLogger::from_variables(&|_| None).unwrap().is_none());
     let world = World::new();
     let with = |name: &str, value: Option<&str>| {
@@ -617,7 +617,7 @@ fn outside_a_trial_there_is_no_logger_and_half_an_environment_is_an_error() {
 }
 
 #[test]
-fn metrics_of_a_child_wait_and_come_with_the_next_report_in_order() {
+fn metrics_of_a_child_are_buffered_and_written_with_the_next_report_in_order() {
     let world = World::new();
     let mut child = world.child();
     child.metric("a", 1.0, Point::step(1)).unwrap();
@@ -690,7 +690,7 @@ fn reports_of_other_workers_than_the_first_are_metrics_with_their_rank() {
 }
 
 #[test]
-fn a_line_with_the_rank_of_another_worker_does_not_decide_and_a_line_of_ones_own_gets_it() {
+fn a_line_with_another_rank_does_not_decide_and_a_line_of_the_logger_gets_its_rank() {
     let world = World::new();
     let mut variables = world.variables();
     variables.insert("RANK", "2".to_owned());
@@ -718,7 +718,7 @@ fn a_line_with_the_rank_of_another_worker_does_not_decide_and_a_line_of_ones_own
 }
 
 #[test]
-fn a_trial_whose_reports_are_all_of_other_workers_is_told_why_none_decides() {
+fn reports_of_other_workers_only_give_a_warning_that_none_decides() {
     let world = World::new();
     world.records(b"{\"loss\": 1, \"rank\": 8}\n{\"loss\": 0.5, \"rank\": 8}\n");
     world.supervise();
@@ -753,7 +753,7 @@ fn a_step_that_is_reported_twice_with_two_values_is_one_warning_with_both() {
 }
 
 #[test]
-fn a_model_of_a_report_stands_at_the_step_of_that_report() {
+fn a_model_of_a_report_has_the_step_of_that_report() {
     for (resource, step) in [(None, 2.0), (Some(Name::from("rows")), 900.0)] {
         let world = World::new();
         let mut log = world.logger().with_resource(resource.as_ref());
@@ -764,7 +764,7 @@ fn a_model_of_a_report_stands_at_the_step_of_that_report() {
 }
 
 #[test]
-fn why_a_deciding_metric_has_no_number_is_recorded_at_the_end() {
+fn the_reason_why_a_deciding_metric_has_no_number_is_recorded_at_the_end() {
     for (lines, wanted) in [
         (
             &[r#"{"acc": "tensor(0.33)"}"#][..],

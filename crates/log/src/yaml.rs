@@ -29,10 +29,10 @@ pub(super) fn text(out: &mut String, text: &str) {
 /// Returns whether a text may be written without quotes: it begins like a word and contains nothing
 /// that YAML reads as syntax, number or date.
 fn is_plain(text: &str) -> bool {
-    let begins = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '/');
-    let harmless = |c: char| c.is_ascii_alphanumeric() || "_/.-+".contains(c);
-    begins
-        && text.chars().all(harmless)
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '/')
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_/.-+".contains(c))
         && !WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
@@ -93,8 +93,8 @@ pub(super) fn value(out: &mut String, value: &Value) {
         Value::Text(words) => text(out, words),
         Value::List(items) => {
             out.push('[');
-            for (at, item) in items.iter().enumerate() {
-                out.push_str(if at == 0 { "" } else { ", " });
+            for (index, item) in items.iter().enumerate() {
+                out.push_str(if index == 0 { "" } else { ", " });
                 self::value(out, item);
             }
             out.push(']');
@@ -108,15 +108,11 @@ pub(super) fn value(out: &mut String, value: &Value) {
 /// that flattens the mapping sees the same names either way.
 pub(super) fn params(params: &Params) -> String {
     let mut out = String::new();
-    let clash = |name: &str| {
-        name.match_indices('.')
-            .any(|(dot, _)| params.get(&name[..dot]).is_some())
-    };
     let entries: Vec<(Vec<&str>, &Value)> = params
         .iter()
         .map(|(name, value)| {
             (
-                if clash(name) {
+                if is_below_parameter(name, params) {
                     vec![&**name]
                 } else {
                     name.split('.').collect()
@@ -130,6 +126,12 @@ pub(super) fn params(params: &Params) -> String {
     }
     mapping(&mut out, 0, &entries);
     out
+}
+
+/// Returns whether one of the groups of `name` is a parameter itself.
+fn is_below_parameter(name: &str, params: &Params) -> bool {
+    name.match_indices('.')
+        .any(|(dot, _)| params.get(&name[..dot]).is_some())
 }
 
 /// Writes the entries, whose paths agree above `depth`, in the order in which each key first

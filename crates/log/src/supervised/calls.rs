@@ -1,7 +1,7 @@
 //! The methods of a logger that only its supervising end has.
 
 use super::Supervised;
-use crate::deciding::{DecidingMetrics, Instead};
+use crate::deciding::{AbsenceReason, DecidingMetrics};
 use crate::facade::now;
 use crate::space::Name;
 use crate::study::Datum;
@@ -75,7 +75,7 @@ impl TrialLogger {
     pub fn note_unreported(&mut self, metric: &Name, reason: String) {
         if let Some(supervised) = self.end.supervised() {
             let deciding = supervised.parser.deciding();
-            deciding.note(metric, || Instead::Unreported(reason));
+            deciding.note(metric, || AbsenceReason::Unreported(reason));
         }
     }
 

@@ -1,7 +1,7 @@
 //! Reads the lines of a program, and the models that they name, in batches.
 
 use super::Supervised;
-use crate::digest::State;
+use crate::digest::FileState;
 use crate::together::Source;
 use crate::{Line, Tail};
 use std::io;
@@ -65,7 +65,7 @@ impl Supervised {
         tail: &mut Tail,
         ended: bool,
         now: fn() -> i64,
-    ) -> (Option<State>, io::Result<usize>) {
+    ) -> (Option<FileState>, io::Result<usize>) {
         let mut total = 0;
         let mut state = None;
         for _ in 0..CATCH_UPS {

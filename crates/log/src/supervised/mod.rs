@@ -15,7 +15,7 @@ mod reader;
 mod reports;
 mod stored;
 
-use super::deciding::Instead;
+use super::deciding::AbsenceReason;
 use super::end::{End, Recorded};
 use super::together::LastInDoubt;
 use super::wire::{Content, LONGEST_LINE, Parser, Record};
@@ -161,7 +161,7 @@ impl Supervised {
                 for (name, value) in values {
                     self.parser
                         .deciding()
-                        .note_elsewhere(&name, || Instead::Output);
+                        .note_elsewhere(&name, || AbsenceReason::Output);
                     self.forward(LogRecord::Output { name, value });
                 }
             }

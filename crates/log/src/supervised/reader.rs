@@ -4,7 +4,7 @@
 use super::with_causes;
 use crate::models::discard;
 use crate::stamp::Stamp;
-use crate::together::{NamedModel, OVERWRITTEN, Version, named};
+use crate::together::{NamedModel, OVERWRITTEN, Version, list_left_out};
 use crate::{DigestCache, DigestError, Dirs, ModelStore, digest};
 use std::io;
 use std::path::Path;
@@ -47,8 +47,8 @@ impl ModelReader {
             .stamp_of(model, real)
             .is_ok_and(|after| after == before);
         let partial = match (&held, &digest) {
-            (Some(held), _) => named(&held.left_out),
-            (None, Ok(digest)) => named(&digest.left_out),
+            (Some(held), _) => list_left_out(&held.left_out),
+            (None, Ok(digest)) => list_left_out(&digest.left_out),
             (None, Err(_)) => Vec::new(),
         };
         let digest = match digest {

@@ -4,7 +4,7 @@ use super::label::Label;
 use super::{Supervised, with_causes};
 use crate::inside::{data_dir, inside};
 use crate::study::LogRecord;
-use crate::together::named;
+use crate::together::list_left_out;
 use crate::{Digest, DigestError, artifacts, digest};
 use std::io;
 use std::path::Path;
@@ -15,7 +15,8 @@ impl Supervised {
         let (mut md5, mut size, mut files, mut partial) = (None, 0, 0, Vec::new());
         match digest(&path, self.reader.cache.as_deref()) {
             Ok(digest) => {
-                (size, files, partial) = (digest.size, digest.files, named(&digest.left_out));
+                (size, files, partial) =
+                    (digest.size, digest.files, list_left_out(&digest.left_out));
                 md5 = Some(digest.md5);
             }
             Err(error) => self.warn(format!(
@@ -48,7 +49,7 @@ impl Supervised {
                 return self.warn(format!("{label}: the artifact is not stored: {why}"));
             }
         };
-        let partial = named(&digest.left_out);
+        let partial = list_left_out(&digest.left_out);
         if !partial.is_empty() {
             self.warn(format!(
                 "{label}: the artifact `{given}` is partial: it is stored without {}",
@@ -97,7 +98,7 @@ impl Supervised {
     }
 
     fn write_text(&self, kind: &str, name: &str, text: &str) -> io::Result<(String, Digest)> {
-        let path = artifacts::keep(&self.dirs.trial, kind, name, text.as_bytes())?;
+        let path = artifacts::store_bytes(&self.dirs.trial, kind, name, text.as_bytes())?;
         let digest = digest(&self.dirs.trial.join(&path), None).map_err(io::Error::other)?;
         Ok((path, digest))
     }

@@ -109,7 +109,7 @@ fn each_version_of_a_model_that_is_read_in_time_has_its_own_digest_and_is_held()
 }
 
 #[test]
-fn of_lines_read_together_only_the_last_that_names_a_path_has_a_digest() {
+fn in_a_batch_only_the_last_line_that_names_a_path_has_a_digest() {
     let world = World::new();
     let mut log = world.holding();
     for (epoch, content) in ["one", "two", "three"].into_iter().enumerate() {
@@ -168,7 +168,7 @@ fn a_model_that_took_the_place_of_another_with_an_older_time_has_no_digest() {
 }
 
 #[test]
-fn an_empty_file_written_with_the_line_is_not_taken_for_the_model() {
+fn an_empty_file_written_with_the_line_has_no_digest() {
     let world = World::new();
     world.save(1, "first");
     let records = fs::File::options()
@@ -188,7 +188,7 @@ fn an_empty_file_written_with_the_line_is_not_taken_for_the_model() {
 }
 
 #[test]
-fn a_program_that_gathers_its_lines_has_no_digest_of_a_path_that_it_names_again() {
+fn a_program_that_buffers_its_lines_has_no_digest_of_a_path_that_it_names_again() {
     let world = World::new();
     let (mut log, mut tail) = (world.logger(), world.tail());
     world.save(1, "first");
@@ -207,7 +207,7 @@ fn a_program_that_gathers_its_lines_has_no_digest_of_a_path_that_it_names_again(
 }
 
 #[test]
-fn a_path_of_its_own_for_each_version_is_always_read() {
+fn a_version_with_its_own_path_always_has_a_digest() {
     let world = World::new();
     for epoch in 1..=3 {
         fs::write(
@@ -230,7 +230,7 @@ fn a_path_of_its_own_for_each_version_is_always_read() {
 }
 
 #[test]
-fn a_closure_has_the_digest_of_what_it_wrote_at_every_call() {
+fn a_closure_has_the_digest_of_each_version_that_it_records() {
     let world = World::new();
     let mut log = world.holding();
     for (epoch, content) in ["one", "two", "three"].into_iter().enumerate() {
@@ -289,7 +289,7 @@ fn a_report_may_ask_to_keep_its_model() {
 }
 
 #[test]
-fn a_folder_as_model_is_held_without_its_dangling_links_which_are_named() {
+fn a_folder_as_model_is_held_without_dangling_links_and_they_are_named() {
     let world = World::new();
     let ck = world.dir.path().join("ck");
     fs::create_dir_all(ck.join("step-1")).unwrap();
@@ -324,7 +324,7 @@ fn a_folder_as_model_is_held_without_its_dangling_links_which_are_named() {
 }
 
 #[test]
-fn a_named_pipe_is_neither_waited_for_as_a_model_nor_as_data_or_artifact() {
+fn a_named_pipe_as_model_or_data_or_artifact_does_not_block() {
     let world = World::new();
     let pipe = world.dir.path().join("pipe");
     rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, 0o600.into()).unwrap();
@@ -372,7 +372,7 @@ fn a_data_set_with_a_dangling_link_has_a_partial_digest_over_the_rest() {
 }
 
 #[test]
-fn a_model_that_is_called_the_best_right_behind_its_report_is_one_version() {
+fn a_model_that_is_called_the_best_right_after_its_report_is_one_version() {
     let world = World::new();
     let mut log = world.holding();
     world.save(1, "first");

@@ -64,8 +64,12 @@ pub(super) fn record(
     Ok(record)
 }
 
-fn missing(kind: &'static str, key: &'static str, wanted: &'static str) -> Refused {
-    Refused::Missing { kind, key, wanted }
+fn missing(kind: &'static str, key: &'static str, expected: &'static str) -> Refused {
+    Refused::Missing {
+        kind,
+        key,
+        expected,
+    }
 }
 
 fn with_extension(name: String, extension: &str) -> String {
@@ -258,7 +262,7 @@ mod tests {
 
     #[test]
     fn each_kind_is_read() {
-        for (line, wanted) in [
+        for (line, expected) in [
             (
                 r#"{"kind": "dataset", "path": "data", "role": "train"}"#,
                 Record::Dataset {
@@ -327,13 +331,13 @@ mod tests {
             ),
             (r#"{"kind": "version", "version": 1}"#, Record::Nothing),
         ] {
-            assert_eq!(read(line), Ok(wanted), "{line}");
+            assert_eq!(read(line), Ok(expected), "{line}");
         }
     }
 
     #[test]
-    fn a_line_that_means_nothing_says_what_it_lacks() {
-        for (line, wanted) in [
+    fn a_line_that_is_refused_is_an_error_with_the_reason() {
+        for (line, expected) in [
             (
                 r#"{"kind": "metrics", "a": 1}"#,
                 "there is no kind `metrics`; did you mean `metric`?",
@@ -356,15 +360,15 @@ mod tests {
             (r#"{"kind": "output"}"#, "it has no value that can be kept"),
             (
                 r#"{"kind": "version", "version": 2}"#,
-                "it says version 2 of the records format, this swath reads up to 1; use a newer swath",
+                "it declares version 2 of the records format, and this swath reads versions up to 1; use a newer swath",
             ),
         ] {
-            assert_eq!(read(line).unwrap_err(), wanted, "{line}");
+            assert_eq!(read(line).unwrap_err(), expected, "{line}");
         }
     }
 
     #[test]
-    fn a_key_that_means_nothing_is_said() {
+    fn an_unknown_key_is_a_flaw() {
         let mut parser = Parser::default();
         parser
             .parse(r#"{"kind": "note", "text": "a", "colour": "red"}"#)

@@ -117,7 +117,7 @@ impl LineKind {
         if let Some((_, kind)) = KINDS.iter().find(|(name, _)| *name == word) {
             return Ok(*kind);
         }
-        let found = match word.char_indices().nth(LONGEST_SHOWN) {
+        let kind = match word.char_indices().nth(LONGEST_SHOWN) {
             None => word.to_owned(),
             Some((end, _)) => format!("{}…", &word[..end]),
         };
@@ -129,7 +129,7 @@ impl LineKind {
         let hint = nearest
             .filter(|(distance, name)| *distance <= name.len().div_ceil(3))
             .map(|(_, name)| name);
-        Err(Refused::UnknownKind { found, hint })
+        Err(Refused::UnknownKind { kind, hint })
     }
 }
 

@@ -5,11 +5,11 @@
 #[cfg(feature = "supervise")]
 mod decode;
 mod kind;
+#[cfg(feature = "supervise")]
+mod name_index;
 mod names;
 #[cfg(feature = "supervise")]
 mod parser;
-#[cfg(feature = "supervise")]
-mod places;
 mod record;
 mod row;
 mod scan;
@@ -42,10 +42,10 @@ pub enum Refused {
     #[error(transparent)]
     Syntax(#[from] Syntax),
     /// The line has an unknown `kind`.
-    #[error("there is no kind `{found}`{}", .hint.map_or_else(String::new, |hint| format!("; did you mean `{hint}`?")))]
+    #[error("there is no kind `{kind}`{}", .hint.map_or_else(String::new, |hint| format!("; did you mean `{hint}`?")))]
     UnknownKind {
         /// The kind in the line, shortened to 40 characters.
-        found: String,
+        kind: String,
         /// A known kind with a similar name.
         hint: Option<&'static str>,
     },
@@ -53,14 +53,14 @@ pub enum Refused {
     #[error("`kind` is not a text")]
     KindOfKind,
     /// The line lacks a key without which it has no meaning.
-    #[error("a {kind} needs `{key}`, a {wanted}")]
+    #[error("a {kind} needs `{key}`, a {expected}")]
     Missing {
         /// The line's kind.
         kind: &'static str,
         /// The missing key.
         key: &'static str,
         /// The type that its value must have.
-        wanted: &'static str,
+        expected: &'static str,
     },
     /// None of the line's values can be kept.
     #[error("it has no value that can be kept")]
@@ -75,7 +75,7 @@ pub enum Refused {
     },
     /// The line declares a later version of the format.
     #[error(
-        "it says version {0} of the records format, this swath reads up to {VERSION}; use a newer swath"
+        "it declares version {0} of the records format, and this swath reads versions up to {VERSION}; use a newer swath"
     )]
     Newer(u64),
 }

@@ -4,10 +4,10 @@
 //! access the disk. Reports and metrics come by the hundred thousand, so no tree is built, and names
 //! are shared between lines.
 
-use super::places::Places;
+use super::name_index::NameIndex;
 use super::scan::{self, Raw, special};
 use super::{LineKind, Names, Record, Refused, decode, row};
-use crate::deciding::{DecidingMetrics, Instead};
+use crate::deciding::{AbsenceReason, DecidingMetrics};
 use crate::rank;
 use crate::space::Name;
 use crate::study::{Datum, Metric};
@@ -45,7 +45,7 @@ pub struct Parser {
     row: Vec<u8>,
     keys: Vec<Name>,
     flaws: Vec<String>,
-    places: Places,
+    name_index: NameIndex,
     deciding: DecidingMetrics,
 }
 
@@ -133,7 +133,7 @@ impl Parser {
         self.row.clear();
         self.keys.clear();
         self.flaws.clear();
-        self.places.clear();
+        self.name_index.clear();
     }
 
     fn enter_raw<'a>(&mut self, entries: &mut Entries<'a>, key: &str, raw: Raw<'a>) {
@@ -148,12 +148,12 @@ impl Parser {
 
     /// Adds a value. If its name is there already, the value replaces the earlier one.
     fn enter<T>(&mut self, entries: &mut Vec<(Name, T)>, name: Name, value: T) {
-        let index = self.places.find(entries, &name);
+        let index = self.name_index.find(entries, &name);
         match index.and_then(|index| entries.get_mut(index)) {
             None => entries.push((name, value)),
             Some((_, earlier)) => {
                 self.flaws
-                    .push(format!("`{name}` is there twice; the later one counts"));
+                    .push(format!("`{name}` occurs twice; the later value counts"));
                 *earlier = value;
             }
         }
@@ -170,11 +170,11 @@ impl Parser {
                     |number| Datum::Number(Metric(number)),
                 ),
                 Raw::Null => {
-                    self.deciding.note(&name, || Instead::Null);
+                    self.deciding.note(&name, || AbsenceReason::Null);
                     continue;
                 }
                 Raw::Nested(text) => {
-                    self.deciding.note(&name, || Instead::nested(text));
+                    self.deciding.note(&name, || AbsenceReason::nested(text));
                     self.flaws.push(nested(&name));
                     continue;
                 }
@@ -208,7 +208,8 @@ impl Parser {
             if matches!(raw, Raw::Nested(_)) {
                 self.flaws.push(nested(&name));
             } else {
-                self.deciding.note_elsewhere(&name, || Instead::Metric);
+                self.deciding
+                    .note_elsewhere(&name, || AbsenceReason::Metric);
                 push_measured(&mut self.row, &name, &raw);
                 self.keys.push(name);
             }
@@ -216,13 +217,13 @@ impl Parser {
         if self.keys.is_empty() {
             return Err(Refused::Empty);
         }
-        let step = self.place_number("step", step);
-        self.place_number("batch", batch);
+        let step = self.push_position_number("step", step);
+        self.push_position_number("batch", batch);
         if let Some(context) = &context {
-            self.place("context", &Raw::Text(Cow::Borrowed(context)));
+            self.push_position("context", &Raw::Text(Cow::Borrowed(context)));
         }
-        let rank = self.place_number(rank::KEY, rank);
-        self.place_number("at", at);
+        let rank = self.push_position_number(rank::KEY, rank);
+        self.push_position_number("at", at);
         Ok(Content::Metrics(MetricPosition {
             log,
             context,
@@ -236,10 +237,10 @@ impl Parser {
     }
 
     /// Adds a number of the metrics' position to the row and returns it.
-    fn place_number(&mut self, key: &str, raw: Option<Raw<'_>>) -> Option<f64> {
+    fn push_position_number(&mut self, key: &str, raw: Option<Raw<'_>>) -> Option<f64> {
         match raw? {
             raw @ Raw::Number(number, _) => {
-                self.place(key, &raw);
+                self.push_position(key, &raw);
                 Some(number)
             }
             Raw::Null => None,
@@ -252,7 +253,7 @@ impl Parser {
     }
 
     /// Adds a key of the metrics' position to the row.
-    fn place(&mut self, key: &str, raw: &Raw<'_>) {
+    fn push_position(&mut self, key: &str, raw: &Raw<'_>) {
         push_measured(&mut self.row, key, raw);
         self.keys.push(self.names.shared(self.keys.len(), key));
     }
@@ -261,7 +262,7 @@ impl Parser {
 const MISSING_VALUE: Refused = Refused::Missing {
     kind: "metric with a `name`",
     key: "value",
-    wanted: "number",
+    expected: "number",
 };
 
 /// Removes the kind from the entries and returns it; without one the line is a report.
@@ -274,8 +275,8 @@ fn kind_of(entries: &mut Entries<'_>) -> Result<LineKind, Refused> {
 }
 
 pub(super) fn take<'a>(entries: &mut Entries<'a>, key: &str) -> Option<Raw<'a>> {
-    let at = entries.iter().position(|(name, _)| &**name == key)?;
-    Some(entries.remove(at).1)
+    let index = entries.iter().position(|(name, _)| &**name == key)?;
+    Some(entries.remove(index).1)
 }
 
 /// Returns a text. Null counts as absent, and any other value is a flaw.

@@ -71,7 +71,7 @@ fn of_a_key_that_is_there_twice_the_later_counts_as_for_every_json_reader() {
     let (content, row, flaws) = read(r#"{"a": 1, "b": 2, "a": 3}"#);
     assert_eq!(content, report(&[number("a", 3.0), number("b", 2.0)]));
     assert_eq!(row, r#""a": 3, "b": 2"#);
-    assert_eq!(flaws, ["`a` is there twice; the later one counts"]);
+    assert_eq!(flaws, ["`a` occurs twice; the later value counts"]);
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn no_number_of_values_costs_the_objective_at_the_end_of_the_line() {
     let twice = line_of(1000).replacen("k0", "loss", 1);
     assert_eq!(
         read(&twice).2,
-        ["`loss` is there twice; the later one counts"]
+        ["`loss` occurs twice; the later value counts"]
     );
 }
 
