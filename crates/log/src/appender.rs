@@ -46,7 +46,7 @@ impl Appender {
     }
 
     /// Adds a line to those that are not written yet.
-    fn hold(&mut self, line: &[u8]) -> Result<(), LoggerError> {
+    fn buffer_line(&mut self, line: &[u8]) -> Result<(), LoggerError> {
         if line.len() > LONGEST_LINE {
             return Err(LoggerError::TooLong {
                 bytes: line.len(),
@@ -62,22 +62,22 @@ impl Appender {
     }
 
     /// Adds the line that was encoded.
-    fn hold_encoded(&mut self) -> Result<(), LoggerError> {
+    fn buffer_encoded(&mut self) -> Result<(), LoggerError> {
         let line = std::mem::take(&mut self.line);
-        let held = self.hold(&line);
+        let result = self.buffer_line(&line);
         self.line = line;
-        held
+        result
     }
 }
 
 impl End for Appender {
     fn put(&mut self, record: Record, rank: u32, _: i64) -> Result<(), LoggerError> {
         record.encode(&mut self.line, rank);
-        self.hold_encoded()
+        self.buffer_encoded()
     }
 
     fn put_line(&mut self, line: &str, _: i64) -> Result<(), LoggerError> {
-        self.hold(line.as_bytes())
+        self.buffer_line(line.as_bytes())
     }
 
     fn metrics(
@@ -88,7 +88,7 @@ impl End for Appender {
         now: i64,
     ) -> Result<(), LoggerError> {
         encode_metrics(&mut self.line, values, point, rank, now);
-        self.hold_encoded()?;
+        self.buffer_encoded()?;
         if self.lines.len() >= FULL || now.abs_diff(self.flushed) >= SECOND {
             self.flush(now)
         } else {

@@ -47,7 +47,7 @@ pub(super) fn store(
         .is_ok_and(|trial| trial.starts_with(real))
     {
         return Err(io::Error::other(format!(
-            "`{relative}` holds the trial's own folder"
+            "`{relative}` contains the trial's own folder"
         )));
     }
     let folder = folder
@@ -203,10 +203,10 @@ mod tests {
             "artifacts/file/notes.txt"
         );
         assert_eq!(stored_path("sub", None), "artifacts/file/sub");
-        let wanted = "file:\n  '':\n    notes.txt: ''\n  '.sub.dir':\n    x.pkl: ''\npickle:\n  '':\n    last.pkl: ''\n  '.sub.dir':\n    x.pkl: ''\ntexts:\n  '':\n    notes.txt: ''\n";
+        let expected = "file:\n  '':\n    notes.txt: ''\n  '.sub.dir':\n    x.pkl: ''\npickle:\n  '':\n    last.pkl: ''\n  '.sub.dir':\n    x.pkl: ''\ntexts:\n  '':\n    notes.txt: ''\n";
         assert_eq!(
             fs::read_to_string(trial.join("artifacts/.keys/artifacts.yaml")).unwrap(),
-            wanted
+            expected
         );
     }
 

@@ -208,7 +208,7 @@ impl DecidingMetrics {
             count => format!("{count} lines of its records were"),
         };
         Some(format!(
-            "was not in what could be read; {lines} left out: {last}"
+            "is in no line that could be read; {lines} left out: {last}"
         ))
     }
 }
@@ -283,7 +283,7 @@ mod tests {
         assert_eq!(
             reason(&|_| ()),
             "",
-            "nothing is known of one that was never reported"
+            "a metric that was never reported has no reason"
         );
     }
 }

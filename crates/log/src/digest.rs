@@ -410,7 +410,7 @@ fn hash_uncached(files: &[ListedFile], indices: &[usize]) -> Vec<Hashed> {
     })
 }
 
-/// Hashes files until none of the indices is left. `next` is shared between the threads and counts
+/// Hashes files until all indices are taken. `next` is shared between the threads and counts
 /// the indices that they have taken.
 fn hash_next(
     files: &[ListedFile],

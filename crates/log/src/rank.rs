@@ -1,7 +1,7 @@
 //! The rank of a process among the processes that a launcher started for one trial.
 //!
 //! Launchers pass the rank to each process in a variable. A trial may also inherit such a variable
-//! from the job in which swath itself runs, and that value says nothing about the trial's
+//! from the job in which swath itself runs, and that value does not describe the trial's
 //! processes. swath therefore passes each trial the ranks of its own environment, and a variable
 //! counts only where it differs from them.
 

@@ -67,8 +67,8 @@ impl Steps {
         }
         series.is_warned = true;
         Some(format!(
-            "`{name}` in the log `{}` comes at step {step} after step {before}; all is kept as it \
-             came. If the step begins anew in each epoch, give it as `batch` and the epoch as \
+            "`{name}` in the log `{}` comes at step {step} after step {before}; all rows are \
+             kept. If the step begins anew in each epoch, give it as `batch` and the epoch as \
              `step`",
             position.log
         ))

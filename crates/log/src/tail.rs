@@ -339,13 +339,13 @@ mod tests {
             .unwrap();
     }
 
-    fn polled(tail: &mut Tail) -> Vec<String> {
-        let mut found = Vec::new();
-        tail.poll(&mut |line| found.push(told(line))).unwrap();
-        found
+    fn poll(tail: &mut Tail) -> Vec<String> {
+        let mut lines = Vec::new();
+        tail.poll(&mut |line| lines.push(describe(line))).unwrap();
+        lines
     }
 
-    fn told(line: Line<'_>) -> String {
+    fn describe(line: Line<'_>) -> String {
         match line {
             Line::Whole { number, bytes } => format!("{number} {}", String::from_utf8_lossy(bytes)),
             Line::Torn { number, bytes } => {
@@ -357,17 +357,17 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_told_once_and_only_when_it_is_whole() {
+    fn a_line_is_delivered_once_and_only_when_it_is_complete() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("records.jsonl");
         let mut tail = Tail::new(&path);
-        assert!(polled(&mut tail).is_empty());
+        assert!(poll(&mut tail).is_empty());
         append(&path, b"one\ntw");
-        assert_eq!(polled(&mut tail), ["1 one"]);
+        assert_eq!(poll(&mut tail), ["1 one"]);
         append(&path, b"o\n\nfour");
-        assert_eq!(polled(&mut tail), ["2 two", "3 "]);
+        assert_eq!(poll(&mut tail), ["2 two", "3 "]);
         let mut last = Vec::new();
-        tail.finish(&mut |line| last.push(told(line))).unwrap();
+        tail.finish(&mut |line| last.push(describe(line))).unwrap();
         assert_eq!(last, ["4 torn four"]);
     }
 
@@ -379,10 +379,10 @@ mod tests {
         bytes.resize(bytes.len() + LONGEST_LINE + 1, b'x');
         append(&path, &bytes);
         let mut tail = Tail::new(&path);
-        assert_eq!(polled(&mut tail), ["1 one"]);
+        assert_eq!(poll(&mut tail), ["1 one"]);
         append(&path, b"xx\nthree\n");
         assert_eq!(
-            polled(&mut tail),
+            poll(&mut tail),
             [
                 format!("2 too long: {}", LONGEST_LINE + 3),
                 "3 three".to_owned()
@@ -408,32 +408,29 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_cut_or_replaced_is_said_and_read_again() {
+    fn a_file_that_was_truncated_or_replaced_is_read_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("records.jsonl");
         append(&path, b"one\ntwo\nthr");
         let mut tail = Tail::new(&path);
-        assert_eq!(polled(&mut tail), ["1 one", "2 two"]);
+        assert_eq!(poll(&mut tail), ["1 one", "2 two"]);
         fs::write(&path, "new\n").unwrap();
-        assert_eq!(polled(&mut tail), ["replaced after 2", "1 new"]);
+        assert_eq!(poll(&mut tail), ["replaced after 2", "1 new"]);
         fs::write(dir.path().join("other"), "other, and longer\n").unwrap();
         fs::rename(dir.path().join("other"), &path).unwrap();
-        assert_eq!(
-            polled(&mut tail),
-            ["replaced after 1", "1 other, and longer"]
-        );
+        assert_eq!(poll(&mut tail), ["replaced after 1", "1 other, and longer"]);
         fs::remove_file(&path).unwrap();
-        assert!(polled(&mut tail).is_empty());
+        assert!(poll(&mut tail).is_empty());
     }
 
     #[test]
-    fn a_resumed_attempt_does_not_hear_the_old_lines_again() {
+    fn a_resumed_attempt_does_not_read_the_old_lines_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("records.jsonl");
         append(&path, b"one\ntwo\n");
         let mut tail = Tail::after_existing(&path).unwrap();
         append(&path, b"three\n");
-        assert_eq!(polled(&mut tail), ["3 three"]);
+        assert_eq!(poll(&mut tail), ["3 three"]);
     }
 
     #[test]
@@ -447,21 +444,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn lines_come_out_whole_however_the_file_grows(
+        fn lines_are_complete_in_whatever_pieces_the_file_grows(
             pieces in proptest::collection::vec(proptest::collection::vec(prop_oneof![Just(b'\n'), any::<u8>()], 0..40), 0..8)
         ) {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("records.jsonl");
             let mut tail = Tail::new(&path);
-            let mut found: Vec<Vec<u8>> = Vec::new();
+            let mut lines: Vec<Vec<u8>> = Vec::new();
             for piece in &pieces {
                 append(&path, piece);
-                tail.poll(&mut |line| if let Line::Whole { bytes, .. } = line { found.push(bytes.to_vec()) }).unwrap();
+                tail.poll(&mut |line| if let Line::Whole { bytes, .. } = line { lines.push(bytes.to_vec()) }).unwrap();
             }
             let all = pieces.concat();
-            let mut wanted: Vec<Vec<u8>> = all.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
-            wanted.pop();
-            prop_assert_eq!(found, wanted);
+            let mut expected: Vec<Vec<u8>> = all.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+            expected.pop();
+            prop_assert_eq!(lines, expected);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Records of lines that are read in one batch.
 //!
-//! A line says that a model was written before it. By the time the line is read, the program may
+//! A line states that a model was written before it. By the time the line is read, the program may
 //! have overwritten the model with the next one. A model's bytes are therefore read only after all
 //! available lines. If a later line names the path again, the model was overwritten. If the file is
 //! newer than the lines were, it is in doubt. Such a model has no digest, rather than the digest of
@@ -34,7 +34,7 @@ pub(super) enum Waiting {
 }
 
 impl Waiting {
-    /// Returns whether only a second look can tell whether a model was overwritten.
+    /// Returns whether a model must be looked at again to tell whether it was overwritten.
     pub(super) fn needs_second_look(&self) -> bool {
         match self {
             Self::Model(model) => model.is_unsettled() && !model.is_overwritten(),
@@ -48,7 +48,7 @@ pub(super) struct NamedModel {
     /// The line, for warnings.
     pub(super) label: String,
     /// The path as the trial wrote it.
-    pub(super) given: String,
+    pub(super) path_in_record: String,
     /// The path relative to the workdir.
     pub(super) path: String,
     /// The path with links resolved; `None` if it does not exist.
@@ -249,7 +249,7 @@ mod tests {
     fn model(path: &str, step: Option<f64>, is_best: bool) -> Waiting {
         Waiting::Model(Box::new(NamedModel {
             label: String::new(),
-            given: path.to_owned(),
+            path_in_record: path.to_owned(),
             path: path.to_owned(),
             real: None,
             step,

@@ -205,7 +205,7 @@ mod tests {
         ]
         .map(|number| of(|out| float(out, number)))
         .into();
-        let wanted = [
+        let expected = [
             "1.0e-05",
             "1.0",
             "0.001",
@@ -217,7 +217,7 @@ mod tests {
             ".inf",
             "-.inf",
         ];
-        assert_eq!(shown, wanted);
+        assert_eq!(shown, expected);
     }
 
     #[test]
@@ -238,7 +238,7 @@ mod tests {
         ]
         .map(|words| of(|out| text(out, words)))
         .into();
-        let wanted = [
+        let expected = [
             "adam",
             "'yes'",
             "'1e-5'",
@@ -252,7 +252,7 @@ mod tests {
             "'- a'",
             "\"\\U0000FEFF\"",
         ];
-        assert_eq!(shown, wanted);
+        assert_eq!(shown, expected);
     }
 
     #[test]
@@ -268,8 +268,8 @@ mod tests {
                 Value::List(vec![Value::Int(1), Value::Text("a, b".into())]),
             ),
         ]);
-        let wanted = "model:\n  layers: 2\n  act: relu\nlr: 1.0e-05\nopt: sgd\nopt.momentum: 0.9\nunits: [1, 'a, b']\n";
-        assert_eq!(super::params(&params), wanted);
+        let expected = "model:\n  layers: 2\n  act: relu\nlr: 1.0e-05\nopt: sgd\nopt.momentum: 0.9\nunits: [1, 'a, b']\n";
+        assert_eq!(super::params(&params), expected);
         assert_eq!(super::params(&Params::default()), "{}\n");
     }
 }

@@ -102,7 +102,7 @@ fn the_folder_has_the_parameters_and_the_end_of_the_attempt() {
     folder
         .end(&Exit::Failed(Failure::Code(2)), &usage, &recorded, at(10))
         .unwrap();
-    let wanted = [
+    let expected = [
         "status: FAILED",
         "executable: python",
         "work_dir: '../../..'",
@@ -116,13 +116,13 @@ fn the_folder_has_the_parameters_and_the_end_of_the_attempt() {
         "    md5: '0123.dir'",
         "    md5: null",
     ];
-    has(&world.info(), &wanted);
+    has(&world.info(), &expected);
     assert!(!world.info().contains("end_date: ''"));
 }
 
 #[test]
 fn the_status_of_an_ended_attempt_is_a_word_of_mlxp() {
-    for (exit, wanted) in [
+    for (exit, expected) in [
         (Exit::Done, "COMPLETE"),
         (Exit::Stopped, "COMPLETE"),
         (Exit::Paused, "STARTING"),
@@ -137,7 +137,7 @@ fn the_status_of_an_ended_attempt_is_a_word_of_mlxp() {
             .unwrap();
         has(
             &world.info(),
-            &[&format!("status: {wanted}"), "process_id: null"],
+            &[&format!("status: {expected}"), "process_id: null"],
         );
     }
 }

@@ -110,9 +110,9 @@ impl Supervised {
             Line::Torn { number, bytes } if bytes.trim_ascii().ends_with(b"}") => {
                 self.line(&Label::Line(number), bytes, now);
             }
-            Line::Torn { number, .. } => self.refuse(&Label::Line(number), "it has no end"),
+            Line::Torn { number, .. } => self.refuse(&Label::Line(number), "it is incomplete"),
             Line::TooLong { number, bytes } => {
-                let why = format!("it has {bytes} bytes, {LONGEST_LINE} are the most");
+                let why = format!("it has {bytes} bytes, and the limit is {LONGEST_LINE}");
                 self.refuse(&Label::Line(number), &why);
             }
             Line::Replaced { after } => self.warn(format!(

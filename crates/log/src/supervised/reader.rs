@@ -30,7 +30,9 @@ impl ModelReader {
     /// digest if it changed meanwhile.
     pub(super) fn read(&self, model: &NamedModel) -> Version {
         let Some(real) = &model.real else {
-            return Version::without(DigestError::Missing(model.given.clone().into()).to_string());
+            return Version::without(
+                DigestError::Missing(model.path_in_record.clone().into()).to_string(),
+            );
         };
         let before = match self.stamp_of(model, real) {
             Ok(before) => before,

@@ -312,7 +312,7 @@ pub fn check_name(name: &str) -> Result<(), String> {
     if name.len() > LONGEST_NAME {
         let begin: String = name.chars().take(20).collect();
         return Err(format!(
-            "`{begin}…` is left out: its name has {} bytes, {LONGEST_NAME} are the most",
+            "`{begin}…` is left out: its name has {} bytes, and the limit is {LONGEST_NAME}",
             name.len()
         ));
     }

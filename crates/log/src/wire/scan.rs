@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn every_kind_of_value_is_read_as_it_was_written() {
         let line = r#" { "a" : 1 ,"b":-2.5e-3, "c":true,"d":null,"e":"x\"\u00e9","f":[1,{"g":"]"}],"h":{} } "#;
-        let wanted = [
+        let expected = [
             ("a", Raw::Number(1.0, "1")),
             ("b", Raw::Number(-2.5e-3, "-2.5e-3")),
             ("c", Raw::Bool(true)),
@@ -268,7 +268,7 @@ mod tests {
         ];
         assert_eq!(
             read(line).unwrap(),
-            wanted.map(|(key, raw)| (key.to_owned(), raw))
+            expected.map(|(key, raw)| (key.to_owned(), raw))
         );
         assert_eq!(read("{}").unwrap(), []);
     }
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn an_error_has_its_column() {
-        for (line, wanted) in [
+        for (line, expected) in [
             ("", "expected `{` at column 1"),
             ("hello", "expected `{` at column 1"),
             ("[1]", "expected `{` at column 1"),
@@ -321,7 +321,7 @@ mod tests {
         ] {
             assert_eq!(
                 read(line).unwrap_err(),
-                format!("it is not JSON: {wanted}"),
+                format!("it is not JSON: {expected}"),
                 "{line}"
             );
         }
@@ -352,18 +352,18 @@ mod tests {
             let line = serde_json::Value::from(object.clone()).to_string();
             let found = read(&line).unwrap();
             prop_assert_eq!(found.len(), object.len());
-            for ((key, raw), (wanted_key, wanted)) in found.iter().zip(&object) {
+            for ((key, raw), (wanted_key, expected)) in found.iter().zip(&object) {
                 prop_assert_eq!(key, wanted_key);
-                let json = wanted.to_string();
+                let json = expected.to_string();
                 let same = match raw {
-                    Raw::Null => wanted.is_null(),
-                    Raw::Bool(flag) => wanted.as_bool() == Some(*flag),
-                    Raw::Number(number, text) => wanted.as_f64() == Some(*number) && json == *text,
-                    Raw::Text(text) => wanted.as_str() == Some(text),
+                    Raw::Null => expected.is_null(),
+                    Raw::Bool(flag) => expected.as_bool() == Some(*flag),
+                    Raw::Number(number, text) => expected.as_f64() == Some(*number) && json == *text,
+                    Raw::Text(text) => expected.as_str() == Some(text),
                     Raw::Nested(text) => json == *text,
                     Raw::Special(_) => false,
                 };
-                prop_assert!(same, "{raw:?} is not {wanted}");
+                prop_assert!(same, "{raw:?} is not {expected}");
             }
         }
 
