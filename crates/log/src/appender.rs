@@ -7,7 +7,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Number of buffered bytes, and microseconds since the last write, after which metrics are written.
+/// Number of buffered bytes, and microseconds since the last write, after which metrics are
+/// written.
 const FULL: usize = 1 << 16;
 const SECOND: u64 = 1_000_000;
 

@@ -203,7 +203,21 @@ mod tests {
             "artifacts/file/notes.txt"
         );
         assert_eq!(stored_path("sub", None), "artifacts/file/sub");
-        let expected = "file:\n  '':\n    notes.txt: ''\n  '.sub.dir':\n    x.pkl: ''\npickle:\n  '':\n    last.pkl: ''\n  '.sub.dir':\n    x.pkl: ''\ntexts:\n  '':\n    notes.txt: ''\n";
+        let expected = "\
+file:
+  '':
+    notes.txt: ''
+  '.sub.dir':
+    x.pkl: ''
+pickle:
+  '':
+    last.pkl: ''
+  '.sub.dir':
+    x.pkl: ''
+texts:
+  '':
+    notes.txt: ''
+";
         assert_eq!(
             fs::read_to_string(trial.join("artifacts/.keys/artifacts.yaml")).unwrap(),
             expected

@@ -68,7 +68,8 @@ impl AbsenceReason {
             Self::Text(text) => not_a_number(text),
             Self::Null => "was `null`, not a number".to_owned(),
             Self::Nested(text) => format!(
-                "was a list or an object (`{text}`), not a number: give each number a name of its own"
+                "was a list or an object (`{text}`), not a number: give each number a name of \
+                 its own"
             ),
             Self::Metric => "was recorded as a metric, which decides nothing: report it, \
                              without `\"kind\": \"metric\"`"
@@ -247,41 +248,41 @@ mod tests {
         assert_eq!(deciding.absent(), []);
     }
 
+    /// Returns the reason why `acc` has no number after `note`; empty if there is none.
+    fn reason(note: impl FnOnce(&mut DecidingMetrics)) -> String {
+        let mut deciding = DecidingMetrics::new(&["acc".into()]);
+        note(&mut deciding);
+        match deciding.absent().pop() {
+            Some(LogRecord::Absent { why, .. }) => why,
+            _ => String::new(),
+        }
+    }
+
     #[test]
-    fn of_a_metric_without_a_number_the_last_report_gives_the_reason() {
+    fn the_last_report_of_a_metric_without_a_number_gives_the_reason() {
         let acc: Name = "acc".into();
-        let reason = |note: &dyn Fn(&mut DecidingMetrics)| {
-            let mut deciding = DecidingMetrics::new(std::slice::from_ref(&acc));
-            note(&mut deciding);
-            match deciding.absent().pop() {
-                Some(LogRecord::Absent { why, .. }) => why,
-                _ => String::new(),
-            }
-        };
-        let metric = |deciding: &mut DecidingMetrics| {
-            deciding.note_elsewhere(&acc, || AbsenceReason::Metric)
-        };
-        assert!(reason(&metric).starts_with("was recorded as a metric"));
-        let both = reason(&|deciding| {
-            metric(deciding);
+        let metric = reason(|deciding| deciding.note_elsewhere(&acc, || AbsenceReason::Metric));
+        assert!(metric.starts_with("was recorded as a metric"));
+        let both = reason(|deciding| {
+            deciding.note_elsewhere(&acc, || AbsenceReason::Metric);
             deciding.note(&acc, || AbsenceReason::Null);
-            metric(deciding);
+            deciding.note_elsewhere(&acc, || AbsenceReason::Metric);
         });
         assert_eq!(both, "was `null`, not a number");
-        let other = reason(&|deciding| deciding.note_other_rank(std::iter::once(&acc), 3));
+        let other = reason(|deciding| deciding.note_other_rank(std::iter::once(&acc), 3));
         assert!(
             other.starts_with("was reported by rank 3 and not by rank 0"),
             "{other}"
         );
-        let refused = reason(&|deciding| deciding.note_refused("line 3: it is not JSON"));
+        let refused = reason(|deciding| deciding.note_refused("line 3: it is not JSON"));
         assert!(refused.ends_with("a line of its records was left out: line 3: it is not JSON"));
-        let reported = reason(&|deciding| {
+        let reported = reason(|deciding| {
             deciding.note(&acc, || AbsenceReason::Null);
             deciding.note_numbers(&[(acc.clone(), Datum::Number(Metric(1.0)))]);
         });
         assert_eq!(reported, "", "a metric with a number needs no reason");
         assert_eq!(
-            reason(&|_| ()),
+            reason(|_| ()),
             "",
             "a metric that was never reported has no reason"
         );

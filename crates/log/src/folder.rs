@@ -232,7 +232,9 @@ impl TrialFolder {
             ..
         } = &self;
         let text = format!(
-            "status: {status}\n{program}process_id: {pid}\nstart_date: {start_date}\nstart_time: '{start_time}'\nend_date: {end_date}\nend_time: '{end_time}'\n{about}{swath}{tail}"
+            "status: {status}\n{program}process_id: {pid}\nstart_date: {start_date}\n\
+             start_time: '{start_time}'\nend_date: {end_date}\n\
+             end_time: '{end_time}'\n{about}{swath}{tail}"
         );
         let file = match self.info.take() {
             Some(file) => file,
@@ -337,7 +339,9 @@ fn logger_section(beginning: &Beginning<'_>) -> String {
     let id = folder.unwrap_or(beginning.identity.trial.0);
     let _ = write!(
         out,
-        "logger:\n  log_id: {id}\n  log_dir: .\n  metrics_dir: metrics\n  metadata_dir: metadata\n  artifacts_dir: artifacts\nscheduler: null\nversion_manager: null\n"
+        "logger:\n  log_id: {id}\n  log_dir: .\n  metrics_dir: metrics\n  \
+         metadata_dir: metadata\n  artifacts_dir: artifacts\n\
+         scheduler: null\nversion_manager: null\n"
     );
     out
 }

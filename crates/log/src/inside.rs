@@ -27,7 +27,8 @@ pub(super) enum Outside {
     Unreadable { path: String, why: String },
 }
 
-/// Checks that the path `named` by the trial lies in `workdir`, both by its name and by the targets of its links.
+/// Checks that the path `named` by the trial lies in `workdir`, both by its name and by the targets
+/// of its links.
 pub(super) fn inside(workdir: &Path, named: &str) -> Result<Inside, Outside> {
     if named.is_empty() {
         return Err(Outside::Empty);

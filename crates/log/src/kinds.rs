@@ -83,11 +83,17 @@ mod tests {
     use super::*;
     use crate::study::Metric;
 
+    fn number(name: &str) -> (Name, Datum) {
+        (name.into(), Datum::Number(Metric(0.5)))
+    }
+
+    fn text(name: &str) -> (Name, Datum) {
+        (name.into(), Datum::Text("good".into()))
+    }
+
     #[test]
     fn two_types_of_one_key_are_warned_of_once() {
         let mut kinds = Kinds::default();
-        let number = |name: &str| (Name::from(name), Datum::Number(Metric(0.5)));
-        let text = |name: &str| (Name::from(name), Datum::Text("good".into()));
         assert_eq!(kinds.check(&[number("loss"), text("mood")]), None);
         assert_eq!(
             kinds.check(&[text("mood"), number("loss")]),

@@ -185,7 +185,8 @@ pub enum LoggerError {
     },
     /// The trial asked a question and got no answer within this time.
     #[error(
-        "got no answer within {} s whether the trial may go on: the `swath run` that started it has ended, or its study is stuck",
+        "got no answer within {} s whether the trial may go on: the `swath run` that started it \
+         has ended, or its study is stuck",
         .0.as_secs()
     )]
     NoAnswer(Duration),

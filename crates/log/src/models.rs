@@ -122,10 +122,12 @@ impl ModelStore {
             .file_name()
             .and_then(|name| name.to_str())
             .unwrap_or("model");
-        let mut reserve = |bytes| self.reserve(trial, budget, bytes);
         // Without room the model is only referred to. That is not a fault of the trial, so there is
         // no warning.
-        let left_out = copy(real, &version.path().join(name), &mut reserve).ok()?;
+        let left_out = copy(real, &version.path().join(name), &mut |bytes| {
+            self.reserve(trial, budget, bytes)
+        })
+        .ok()?;
         let folder = version.keep();
         let version = folder.file_name().unwrap_or_default().to_string_lossy();
         Some(Held {

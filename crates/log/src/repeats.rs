@@ -40,8 +40,9 @@ impl Repeats {
                 Some((_, before)) if *before == value => {}
                 Some((_, before)) => {
                     let text = format!(
-                        "`{name}` was {before} at {key} {step} and is {value} there now; both reports count. \
-                         If several processes of the trial report, each must report its `rank`: only rank 0 decides"
+                        "`{name}` was {before} at {key} {step} and is {value} there now; both \
+                         reports count. If several processes of the trial report, each must \
+                         report its `rank`: only rank 0 decides"
                     );
                     self.is_warned = true;
                     self.steps.clear();

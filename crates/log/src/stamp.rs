@@ -64,7 +64,8 @@ impl Stamp {
         }
     }
 
-    /// Adds the path and, if it is a folder, everything below it; also the files that links lead to.
+    /// Adds the path and, if it is a folder, everything below it; also the files that links lead
+    /// to.
     fn add_tree(&mut self, root: &Path) -> io::Result<()> {
         let mut paths = vec![root.to_path_buf()];
         while let Some(path) = paths.pop() {

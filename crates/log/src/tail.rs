@@ -325,6 +325,7 @@ impl Growth {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::vec;
     use proptest::prelude::*;
     use std::fs::OpenOptions;
     use std::io::Write;
@@ -445,7 +446,7 @@ mod tests {
     proptest! {
         #[test]
         fn lines_are_complete_in_whatever_pieces_the_file_grows(
-            pieces in proptest::collection::vec(proptest::collection::vec(prop_oneof![Just(b'\n'), any::<u8>()], 0..40), 0..8)
+            pieces in vec(vec(prop_oneof![Just(b'\n'), any::<u8>()], 0..40), 0..8)
         ) {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("records.jsonl");
@@ -453,10 +454,16 @@ mod tests {
             let mut lines: Vec<Vec<u8>> = Vec::new();
             for piece in &pieces {
                 append(&path, piece);
-                tail.poll(&mut |line| if let Line::Whole { bytes, .. } = line { lines.push(bytes.to_vec()) }).unwrap();
+                let mut keep = |line: Line<'_>| {
+                    if let Line::Whole { bytes, .. } = line {
+                        lines.push(bytes.to_vec());
+                    }
+                };
+                tail.poll(&mut keep).unwrap();
             }
             let all = pieces.concat();
-            let mut expected: Vec<Vec<u8>> = all.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+            let split = all.split(|byte| *byte == b'\n');
+            let mut expected: Vec<Vec<u8>> = split.map(<[u8]>::to_vec).collect();
             expected.pop();
             prop_assert_eq!(lines, expected);
         }

@@ -38,7 +38,15 @@ fn is_plain(text: &str) -> bool {
 
 /// Returns whether PyYAML accepts the character unescaped inside quotes. Line breaks are excluded.
 fn is_printable(c: char) -> bool {
-    matches!(c, ' '..='~' | '\u{a0}'..='\u{2027}' | '\u{202a}'..='\u{d7ff}' | '\u{e000}'..='\u{fefe}' | '\u{ff00}'..='\u{fffd}' | '\u{10000}'..)
+    matches!(
+        c,
+        ' '..='~'
+            | '\u{a0}'..='\u{2027}'
+            | '\u{202a}'..='\u{d7ff}'
+            | '\u{e000}'..='\u{fefe}'
+            | '\u{ff00}'..='\u{fffd}'
+            | '\u{10000}'..
+    )
 }
 
 fn escaped(out: &mut String, text: &str) {
@@ -268,7 +276,8 @@ mod tests {
                 Value::List(vec![Value::Int(1), Value::Text("a, b".into())]),
             ),
         ]);
-        let expected = "model:\n  layers: 2\n  act: relu\nlr: 1.0e-05\nopt: sgd\nopt.momentum: 0.9\nunits: [1, 'a, b']\n";
+        let expected = "model:\n  layers: 2\n  act: relu\nlr: 1.0e-05\nopt: sgd\n\
+                        opt.momentum: 0.9\nunits: [1, 'a, b']\n";
         assert_eq!(super::params(&params), expected);
         assert_eq!(super::params(&Params::default()), "{}\n");
     }

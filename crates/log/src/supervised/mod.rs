@@ -1,9 +1,10 @@
-//! The supervising end of a logger: checks the records of a trial, writes the trial's own files, and
-//! forwards the records that the journal keeps.
+//! The supervising end of a logger: checks the records of a trial, writes the trial's own files,
+//! and forwards the records that the journal keeps.
 //!
-//! This file takes each record and passes it to the file of its kind: `reports`, `metrics`, `models`
-//! and `stored`. `follow` reads the lines of a program, `reader` the bytes of models, `forward`
-//! passes the results on in their order, and `calls` has the methods of the logger's type.
+//! This file takes each record and passes it to the file of its kind: `reports`, `metrics`,
+//! `models` and `stored`. `follow` reads the lines of a program, `reader` the bytes of models,
+//! `forward` passes the results on in their order, and `calls` has the methods of the logger's
+//! type.
 
 mod calls;
 mod follow;

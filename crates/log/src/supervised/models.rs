@@ -166,7 +166,8 @@ impl Supervised {
         });
     }
 
-    /// Warns if a model is partial or has no digest. The warning that a path was overwritten is given once.
+    /// Warns if a model is partial or has no digest. The warning that a path was overwritten is
+    /// given once.
     fn warn_of_version(&mut self, model: &NamedModel, version: &Version) {
         let NamedModel { label, path, .. } = model;
         if !version.partial.is_empty() {

@@ -360,7 +360,8 @@ mod tests {
             (r#"{"kind": "output"}"#, "it has no value that can be kept"),
             (
                 r#"{"kind": "version", "version": 2}"#,
-                "it declares version 2 of the records format, and this swath reads versions up to 1; use a newer swath",
+                "it declares version 2 of the records format, and this swath reads versions up \
+                 to 1; use a newer swath",
             ),
         ] {
             assert_eq!(read(line).unwrap_err(), expected, "{line}");

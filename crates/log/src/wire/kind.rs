@@ -33,7 +33,8 @@ pub(crate) enum LineKind {
 
 const WATCH: LineKind = LineKind::Meaningless(
     "watch",
-    "following a model's gradients needs the model itself; record them as metrics, or histograms as a `dict`",
+    "following a model's gradients needs the model itself; record them as metrics, or histograms \
+     as a `dict`",
 );
 const TORCH: LineKind = LineKind::Meaningless(
     "torch",
@@ -45,7 +46,8 @@ const SYSTEM: LineKind = LineKind::Meaningless(
 );
 const CARBON: LineKind = LineKind::Meaningless(
     "carbon",
-    "energy is sampled into `metrics/system.json` where counters are readable; record what you computed as metrics",
+    "energy is sampled into `metrics/system.json` where counters are readable; record what you \
+     computed as metrics",
 );
 const TIME: LineKind = LineKind::Meaningless(
     "execution_time",

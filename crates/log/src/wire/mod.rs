@@ -42,7 +42,7 @@ pub enum Refused {
     #[error(transparent)]
     Syntax(#[from] Syntax),
     /// The line has an unknown `kind`.
-    #[error("there is no kind `{kind}`{}", .hint.map_or_else(String::new, |hint| format!("; did you mean `{hint}`?")))]
+    #[error("there is no kind `{kind}`{}", hint_text(*hint))]
     UnknownKind {
         /// The kind in the line, shortened to 40 characters.
         kind: String,
@@ -75,9 +75,14 @@ pub enum Refused {
     },
     /// The line declares a later version of the format.
     #[error(
-        "it declares version {0} of the records format, and this swath reads versions up to {VERSION}; use a newer swath"
+        "it declares version {0} of the records format, and this swath reads versions up to \
+         {VERSION}; use a newer swath"
     )]
     Newer(u64),
+}
+
+fn hint_text(hint: Option<&str>) -> String {
+    hint.map_or_else(String::new, |hint| format!("; did you mean `{hint}`?"))
 }
 
 /// Returns a report or metric with the rank of its process appended, unless that is 0 or the line

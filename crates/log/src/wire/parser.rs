@@ -1,8 +1,8 @@
 //! Parses the lines of a trial: into a [`Record`] or into metrics, or refuses them.
 //!
 //! A mistake in one part of a line is a flaw, and the other parts are kept. The parser does not
-//! access the disk. Reports and metrics come by the hundred thousand, so no tree is built, and names
-//! are shared between lines.
+//! access the disk. Reports and metrics come by the hundred thousand, so no tree is built, and
+//! names are shared between lines.
 
 use super::name_index::NameIndex;
 use super::scan::{self, Raw, special};
