@@ -5,14 +5,15 @@ use crate::space::Name;
 use crate::study::{Datum, axis};
 use std::collections::BTreeMap;
 
-/// Maximum number of remembered steps. Beyond it all are forgotten, because the processes of a
+/// Maximum number of remembered values. Beyond it all are forgotten, because the processes of a
 /// trial are never far apart.
 const MANY: usize = 4096;
 
 /// The deciding values of the reported steps.
 #[derive(Default)]
 pub(super) struct Repeats {
-    steps: BTreeMap<u64, Vec<(Name, f64)>>,
+    /// By the bits of a step and the index of a deciding metric, the value that was reported first.
+    values: BTreeMap<(u64, usize), f64>,
     is_warned: bool,
 }
 
@@ -27,27 +28,22 @@ impl Repeats {
     ) -> Option<String> {
         let key = key.filter(|_| !self.is_warned)?;
         let step = axis::number(values, key)?;
-        if self.steps.len() >= MANY {
-            self.steps.clear();
+        if self.values.len() >= MANY {
+            self.values.clear();
         }
-        let earlier = self.steps.entry(step.to_bits()).or_default();
-        for name in deciding.iter().filter(|name| *name != key) {
+        for (index, name) in deciding.iter().enumerate().filter(|(_, name)| *name != key) {
             let Some(value) = axis::number(values, name) else {
                 continue;
             };
-            match earlier.iter().find(|(other, _)| other == name) {
-                None => earlier.push((name.clone(), value)),
-                Some((_, before)) if *before == value => {}
-                Some((_, before)) => {
-                    let text = format!(
-                        "`{name}` was {before} at {key} {step} and is {value} there now; both \
-                         reports count. If several processes of the trial report, each must \
-                         report its `rank`: only rank 0 decides"
-                    );
-                    self.is_warned = true;
-                    self.steps.clear();
-                    return Some(text);
-                }
+            let before = *self.values.entry((step.to_bits(), index)).or_insert(value);
+            if before != value {
+                self.is_warned = true;
+                self.values.clear();
+                return Some(format!(
+                    "`{name}` was {before} at {key} {step} and is {value} there now; both \
+                     reports count. If several processes of the trial report, each must \
+                     report its `rank`: only rank 0 decides"
+                ));
             }
         }
         None

@@ -95,7 +95,7 @@ impl Driver<'_> {
         // spared this write.
         let has_result = found.reports > 1 || !found.models.is_empty();
         if exit_of_process != Some(exit) || has_result {
-            let result = found.result(self.study.header());
+            let result = self.study.result(found);
             let _ = TrialFolder::amend(&self.dir.trial(trial), exit, &result, self.clock.now());
         }
     }

@@ -127,6 +127,9 @@ pub struct Program {
     allotment: Allotment,
     /// `PATH` of the trials, if it differs from the inherited one.
     longer_path: Option<OsString>,
+    /// Distributed-training ranks that trials inherit from this process or from the sweep file.
+    /// They do not count as ranks of the trials' own processes.
+    outer_ranks: Option<OsString>,
     /// Number of out-of-memory kills of this machine that are accounted for; one more means that a
     /// trial was killed for memory.
     memory_kills: AtomicU64,
@@ -194,6 +197,10 @@ impl Program {
             .unwrap_or_default();
         spec.workdir = absolute(spec.workdir).map_err(prepare)?;
         let longer_path = tools.and_then(|tools| with_tools(&path, tools, &spec.workdir));
+        let outer_ranks = rank::outer(|wanted| {
+            let given = spec.env.iter().rev().find(|(name, _)| name == wanted);
+            given.map_or_else(|| std::env::var_os(wanted), |(_, value)| Some(value.into()))
+        });
         let guard = guard
             .map(|command| Guard::start(command, &run))
             .transpose()
@@ -209,6 +216,7 @@ impl Program {
             spec,
             allotment,
             longer_path,
+            outer_ranks,
             memory_kills: AtomicU64::new(usage::out_of_memory_kills()),
             strays: Strays::new(&run),
             run,
@@ -266,7 +274,8 @@ impl Program {
             command.env("PATH", path);
         }
         let told = environment(&trial.study, &trial.launch, dir);
-        for (name, value) in told.into_iter().chain([(rank::OUTER, self.outer_ranks())]) {
+        let outer_ranks = (rank::OUTER, self.outer_ranks.clone());
+        for (name, value) in told.into_iter().chain([outer_ranks]) {
             match value {
                 Some(value) => command.env(name, value),
                 // This process may itself run inside a trial. The variables of that outer trial
@@ -274,15 +283,6 @@ impl Program {
                 None => command.env_remove(name),
             };
         }
-    }
-
-    /// Returns the distributed-training ranks that a trial inherits from this process or from the
-    /// sweep file. They do not count as ranks of the trial's own processes.
-    fn outer_ranks(&self) -> Option<OsString> {
-        rank::outer(|wanted| {
-            let given = self.spec.env.iter().rev().find(|(name, _)| name == wanted);
-            given.map_or_else(|| std::env::var_os(wanted), |(_, value)| Some(value.into()))
-        })
     }
 
     /// Returns the path of a program: below the workdir if the name has a slash, otherwise found on

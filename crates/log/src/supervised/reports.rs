@@ -97,8 +97,10 @@ impl ReportChecks {
     /// Checks the report with this number, from 1. Returns the texts of warnings.
     fn check(&mut self, values: &[(Name, Datum)], number: u64) -> [Option<String>; 2] {
         // The first report with a counter fixes the axis, as in the fold.
-        self.axis
-            .place(number, None, |key| axis::number(values, key));
+        if self.axis.is_number() {
+            self.axis
+                .place(number, None, |key| axis::number(values, key));
+        }
         let kinds = self.kinds.check(values);
         let repeats = self.repeats.check(values, self.axis.key(), &self.deciding);
         [kinds, repeats]

@@ -3,17 +3,24 @@
 
 use super::axis::Axis;
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Side, Tone, Weight};
-use super::{Input, Kind, nothing, stacked};
+use super::{Input, METRIC, Plot, WHERE, nothing, stacked};
 use crate::number;
 use crate::numerics::fanova;
 use crate::numerics::forest::{Column, Forest, MOST_CATEGORIES};
 use crate::numerics::rank_correlation::{ratio, spearman};
+use crate::study::Kind;
 use serde::Serialize;
 
-pub(super) const KIND: Kind = Kind {
+pub(super) const KIND: Kind<dyn Plot> = Kind {
     name: "importance",
     about: "how much of the objective's variance each parameter explains (fANOVA), and rank correlations",
-    figure,
+    paper: Some(
+        "Hutter, Hoos and Leyton-Brown, An Efficient Approach for Assessing Hyperparameter \
+         Importance, ICML 2014",
+    ),
+    options: &[METRIC, WHERE],
+    capabilities: &[],
+    build: |_, _, _| Some(Box::new(figure)),
 };
 
 /// Number of trees in the forest, the same as in Optuna.

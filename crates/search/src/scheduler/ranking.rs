@@ -152,7 +152,7 @@ pub(super) struct Rung {
     /// Results of trials outside the edited space, kept in case another edit includes them again.
     outside: Vec<(Vec<f64>, TrialId)>,
     /// Number of trials promoted from this rung.
-    pub(super) climbed: usize,
+    pub(super) promotions: usize,
 }
 
 impl Rung {
@@ -161,7 +161,7 @@ impl Rung {
         Self {
             results: Ranking::of(objectives),
             outside: Vec::new(),
-            climbed: 0,
+            promotions: 0,
         }
     }
 
