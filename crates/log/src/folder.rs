@@ -110,7 +110,7 @@ impl TrialFolder {
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn placed(&mut self, pid: u32) -> io::Result<()> {
+    pub fn mark_running(&mut self, pid: u32) -> io::Result<()> {
         self.pid = Some(pid);
         self.write("RUNNING", None, "")
     }

@@ -22,6 +22,8 @@ pub mod wire;
 #[cfg(feature = "supervise")]
 mod artifacts;
 #[cfg(feature = "supervise")]
+mod batch;
+#[cfg(feature = "supervise")]
 mod copy;
 #[cfg(feature = "supervise")]
 mod deciding;
@@ -36,7 +38,7 @@ pub mod folder;
 #[cfg(feature = "supervise")]
 mod inside;
 #[cfg(feature = "supervise")]
-mod kinds;
+mod key_types;
 #[cfg(feature = "supervise")]
 pub mod models;
 #[cfg(feature = "supervise")]
@@ -54,8 +56,6 @@ pub mod tail;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "supervise")]
-mod together;
-#[cfg(feature = "supervise")]
 mod yaml;
 
 pub use answer::Answer;
@@ -64,6 +64,7 @@ pub use facade::TrialLogger;
 pub use log::Item;
 #[cfg(feature = "supervise")]
 pub use {
+    batch::OVERWRITTEN,
     deciding::DecidingMetrics,
     digest::{Digest, DigestError, LeftOut, digest},
     digest_cache::DigestCache,
@@ -72,7 +73,6 @@ pub use {
     scrape::{Scrape, Stream},
     supervised::{Dirs, Sink},
     tail::{Growth, Line, Tail},
-    together::OVERWRITTEN,
 };
 
 use crate::study::{Attempt, TrialId};

@@ -102,7 +102,7 @@ impl Scrape {
         let values: Vec<Option<Datum>> = self
             .capture
             .iter()
-            .map(|(_, expression)| first(expression, &text))
+            .map(|(_, expression)| first_value(expression, &text))
             .collect();
         // A second value for a key begins the next report.
         if values
@@ -135,7 +135,7 @@ impl Scrape {
 }
 
 /// Returns the value that an expression has in a line: its first group, or the whole match.
-pub fn first(expression: &Regex, text: &str) -> Option<Datum> {
+pub fn first_value(expression: &Regex, text: &str) -> Option<Datum> {
     let groups = expression.captures(text)?;
     Some(parse_datum(groups.get(1).or(groups.get(0))?.as_str()))
 }

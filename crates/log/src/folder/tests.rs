@@ -78,7 +78,7 @@ fn the_folder_has_the_parameters_and_the_end_of_the_attempt() {
         world.read("params.json"),
         "{\"lr\":0.00001,\"opt\":\"on\"}\n"
     );
-    folder.placed(99).unwrap();
+    folder.mark_running(99).unwrap();
     has(
         &world.info(),
         &[
@@ -193,7 +193,7 @@ fn an_attempt_that_resumes_finds_all_files_and_its_first_line_stands_alone() {
 fn a_trial_that_nobody_saw_end_does_not_stay_running() {
     let world = World::new();
     let mut folder = world.begin(1, false);
-    folder.placed(99).unwrap();
+    folder.mark_running(99).unwrap();
     drop(folder);
     TrialFolder::amend(&world.dir(), &Exit::Lost, &[], at(60)).unwrap();
     has(
@@ -212,7 +212,7 @@ fn a_trial_that_nobody_saw_end_does_not_stay_running() {
 fn the_result_of_a_trial_stands_at_the_end_once() {
     let world = World::new();
     let mut folder = world.begin(1, false);
-    folder.placed(99).unwrap();
+    folder.mark_running(99).unwrap();
     drop(folder);
     for loss in [0.5, 1e-5] {
         let result = [

@@ -128,7 +128,7 @@ impl TrialLogger {
     ) -> Option<T> {
         let rank = self.rank;
         let supervised = self.end.supervised()?;
-        Some(supervised.take_together(modified, ended, |supervised| {
+        Some(supervised.take_batch(modified, ended, |supervised| {
             find(&mut |values| supervised.report_values(values, rank, now()))
         }))
     }
@@ -139,7 +139,7 @@ impl TrialLogger {
         let Some(supervised) = self.end.supervised() else {
             return;
         };
-        supervised.take_together(modified, true, |supervised| {
+        supervised.take_batch(modified, true, |supervised| {
             for (number, bytes) in lines {
                 let number = *number;
                 supervised.tailed(Line::Whole { number, bytes }, now());

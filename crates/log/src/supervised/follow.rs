@@ -1,8 +1,8 @@
 //! Reads the lines of a program, and the models that they name, in batches.
 
 use super::Supervised;
+use crate::batch::Source;
 use crate::digest::FileState;
-use crate::together::Source;
 use crate::{Line, Tail};
 use std::io;
 
@@ -28,7 +28,7 @@ impl Supervised {
         let mut total = 0;
         let mut result = Ok(());
         let mut source = Source::records(None, false);
-        self.reads_together = true;
+        self.reads_batch = true;
         for _ in 0..ROUNDS {
             let (state, read) = self.read_lines(tail, ended, now);
             match read {
@@ -97,13 +97,13 @@ impl Supervised {
     /// last write to the output, in nanoseconds since 1970.
     ///
     /// Programs buffer their output, so the age of a line is unknown.
-    pub(crate) fn take_together<T>(
+    pub(crate) fn take_batch<T>(
         &mut self,
         modified: i128,
         ended: bool,
         feed: impl FnOnce(&mut Self) -> T,
     ) -> T {
-        self.reads_together = true;
+        self.reads_batch = true;
         let fed = feed(self);
         let source = Source {
             modified,

@@ -16,9 +16,9 @@ mod reader;
 mod reports;
 mod stored;
 
+use super::batch::LastInDoubt;
 use super::deciding::AbsenceReason;
 use super::end::{End, Recorded};
-use super::together::LastInDoubt;
 use super::wire::{Content, LONGEST_LINE, Parser, Record};
 use super::{Answer, Directive, Line, LoggerError, Point};
 use crate::study::LogRecord;
@@ -76,7 +76,7 @@ pub(super) struct Supervised {
     has_asked: bool,
     reader: ModelReader,
     /// Whether a batch of lines is being read, so that a later line may name the same model.
-    reads_together: bool,
+    reads_batch: bool,
     /// Model paths for which the warning about overwriting was given.
     overwritten: BTreeSet<String>,
     /// Models whose last record has no digest because they may have been overwritten, by path.
@@ -96,7 +96,7 @@ impl Supervised {
             waits: false,
             has_asked: false,
             reader: ModelReader::new(dirs.clone()),
-            reads_together: false,
+            reads_batch: false,
             overwritten: BTreeSet::new(),
             in_doubt: BTreeMap::new(),
             dirs,

@@ -3,12 +3,12 @@
 
 use super::Supervised;
 use super::label::Label;
+use crate::batch::{
+    LastInDoubt, NamedAgain, NamedModel, OVERWRITTEN, Source, TICK, Version, Waiting, named_again,
+};
 use crate::inside::inside;
 use crate::space::{Name, Value};
 use crate::study::LogRecord;
-use crate::together::{
-    LastInDoubt, NamedAgain, NamedModel, OVERWRITTEN, Source, TICK, Version, Waiting, named_again,
-};
 
 impl Supervised {
     /// Handles a model that a record names.
@@ -49,7 +49,7 @@ impl Supervised {
             });
         }
         // A call within this process has no later lines: the model is read at once.
-        if !self.reads_together {
+        if !self.reads_batch {
             self.read_models(None, true);
             self.settle(true);
         }
@@ -110,7 +110,7 @@ impl Supervised {
 
     /// Forwards the records that waited for models. `ended` tells that the program has ended.
     pub(super) fn settle(&mut self, ended: bool) {
-        self.reads_together = false;
+        self.reads_batch = false;
         let mut waiting = std::mem::take(self.forwarder.waiting());
         if !ended && waiting.iter().any(Waiting::needs_second_look) {
             // A program that goes on writing gives its file a new time after the next clock tick.

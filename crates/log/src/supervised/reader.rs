@@ -2,9 +2,9 @@
 //! meanwhile.
 
 use super::with_causes;
+use crate::batch::{NamedModel, OVERWRITTEN, Version, list_left_out};
 use crate::models::discard;
 use crate::stamp::Stamp;
-use crate::together::{NamedModel, OVERWRITTEN, Version, list_left_out};
 use crate::{DigestCache, DigestError, Dirs, ModelStore, digest};
 use std::io;
 use std::path::Path;

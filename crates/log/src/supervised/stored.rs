@@ -2,9 +2,9 @@
 
 use super::label::Label;
 use super::{Supervised, with_causes};
+use crate::batch::list_left_out;
 use crate::inside::{data_dir, inside};
 use crate::study::LogRecord;
-use crate::together::list_left_out;
 use crate::{Digest, DigestError, artifacts, digest};
 use std::io;
 use std::path::Path;

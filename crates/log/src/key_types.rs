@@ -9,7 +9,7 @@ const MANY: usize = 200;
 
 /// The first type of each key, in the order in which the keys first appeared.
 #[derive(Default)]
-pub(super) struct Kinds(Vec<Key>);
+pub(super) struct KeyTypes(Vec<Key>);
 
 /// A key, and whether the warning about it was given.
 struct Key {
@@ -19,7 +19,7 @@ struct Key {
     is_warned: bool,
 }
 
-impl Kinds {
+impl KeyTypes {
     /// Checks a report against the earlier ones; returns the text of a warning if a key changed its
     /// type.
     pub(super) fn check(&mut self, values: &[(Name, Datum)]) -> Option<String> {
@@ -93,18 +93,22 @@ mod tests {
 
     #[test]
     fn two_types_of_one_key_are_warned_of_once() {
-        let mut kinds = Kinds::default();
-        assert_eq!(kinds.check(&[number("loss"), text("mood")]), None);
+        let mut key_types = KeyTypes::default();
+        assert_eq!(key_types.check(&[number("loss"), text("mood")]), None);
         assert_eq!(
-            kinds.check(&[text("mood"), number("loss")]),
+            key_types.check(&[text("mood"), number("loss")]),
             None,
             "in another order"
         );
-        let warning = kinds.check(&[number("loss"), number("mood")]).unwrap();
+        let warning = key_types.check(&[number("loss"), number("mood")]).unwrap();
         assert!(
             warning.starts_with("`mood` was a text and is a number here; both are kept"),
             "{warning}"
         );
-        assert_eq!(kinds.check(&[number("loss"), number("mood")]), None, "once");
+        assert_eq!(
+            key_types.check(&[number("loss"), number("mood")]),
+            None,
+            "once"
+        );
     }
 }
