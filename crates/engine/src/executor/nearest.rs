@@ -120,7 +120,7 @@ fn label(words: &[String], segment: &str) -> Option<(String, String, (usize, boo
     let named: Vec<&str> = tokens
         .filter(|token| words.iter().any(|word| means(token, word)))
         .collect();
-    let start = label.find(named.first_value()?).unwrap_or(0);
+    let start = label.find(named.first()?).unwrap_or(0);
     let ends_with_one = named.last().is_some_and(|last| label.ends_with(last));
     Some((
         label[start..].to_owned(),
