@@ -34,8 +34,8 @@ pub(super) enum Waiting {
 }
 
 impl Waiting {
-    /// Returns whether a model must be looked at again to tell whether it was overwritten.
-    pub(super) fn needs_second_look(&self) -> bool {
+    /// Returns whether a model must be checked again to tell whether it was overwritten.
+    pub(super) fn needs_recheck(&self) -> bool {
         match self {
             Self::Model(model) => model.is_unsettled() && !model.is_overwritten(),
             _ => false,
@@ -97,7 +97,7 @@ pub(super) struct LastInDoubt {
 
 impl LastInDoubt {
     /// Returns whether `source` is the file that named the model, or a call did. Times of the
-    /// records file say nothing about models that the output named, and vice versa.
+    /// records file do not apply to models that the output named, and vice versa.
     pub(super) fn is_from_file_of(&self, source: Source) -> bool {
         let before = self.model.source;
         before.is_none_or(|before| before.is_output == source.is_output)
@@ -141,7 +141,7 @@ impl NamedModel {
             || (source.is_buffered && self.named_before)
     }
 
-    /// Returns whether only a second look can tell: the model has the same time as the line, or one
+    /// Returns whether the model must be checked again: it has the same time as the line, or one
     /// of its files is empty.
     pub(super) fn is_unsettled(&self) -> bool {
         match (self.source, self.stamp()) {

@@ -27,6 +27,15 @@ pub(super) enum Outside {
     Unreadable { path: String, why: String },
 }
 
+impl Outside {
+    fn unreadable(path: &str, error: &io::Error) -> Self {
+        Self::Unreadable {
+            path: path.to_owned(),
+            why: error.to_string(),
+        }
+    }
+}
+
 /// Checks that the path `named` by the trial lies in `workdir`, both by its name and by the targets
 /// of its links.
 pub(super) fn inside(workdir: &Path, named: &str) -> Result<Inside, Outside> {
@@ -43,16 +52,11 @@ pub(super) fn inside(workdir: &Path, named: &str) -> Result<Inside, Outside> {
     let Some(relative) = without_dots(Path::new(named)) else {
         return Err(Outside::Escapes { path });
     };
-    let resolved = workdir
+    let root = workdir
         .canonicalize()
-        .and_then(|root| Ok((resolve_existing(&root, &relative)?, root)));
-    let ((real, exists), root) = match resolved {
-        Ok(resolved) => resolved,
-        Err(error) => {
-            let why = error.to_string();
-            return Err(Outside::Unreadable { path, why });
-        }
-    };
+        .map_err(|error| Outside::unreadable(named, &error))?;
+    let (real, exists) =
+        resolve_existing(&root, &relative).map_err(|error| Outside::unreadable(named, &error))?;
     if !real.starts_with(&root) {
         return Err(Outside::Linked {
             path,

@@ -1,13 +1,16 @@
 //! The logger of a trial, bound to pipeline, stage and trial id, and the code that turns a trial's
 //! lines into records.
 //!
-//! A logger has two ends. Both take a [`Record`](wire::Record), which also encodes and decodes the
-//! lines of `docs/records.md`. In a child process [`TrialLogger::from_env`] appends lines to
-//! `$SWATH_RECORDS`. The supervising side is a [`TrialLogger::in_process`], which follows these
-//! lines with a [`Tail`]; a Rust closure gets such a logger directly. The supervising end checks
-//! paths, computes the digests of data and models, writes the trial's own files ([`TrialFolder`]
-//! and `metrics/`) and forwards the records that belong in the journal to a [`Sink`]. The module
-//! also compiles without the engine: it is all that a training program needs.
+//! A logger has two ends, and both take a [`Record`](wire::Record). In a child process
+//! [`TrialLogger::from_env`] appends lines in the format of `docs/records.md` to `$SWATH_RECORDS`.
+//! The supervising end (`TrialLogger::in_process`) follows these lines with a `Tail`; a Rust closure
+//! gets such a logger directly. The supervising end checks paths, computes the digests of data and
+//! models, writes the trial's own files (`TrialFolder` and `metrics/`) and forwards the records that
+//! belong in the journal to a `Sink`.
+//!
+//! Without the feature `supervise` only the child's end is compiled, which is all that a training
+//! program needs.
+
 use swath_model::{space, study};
 
 mod answer;

@@ -47,7 +47,7 @@ impl Supervised {
         }
         self.settle(ended);
         if ended {
-            // Nothing writes any more, so a second look at the models in doubt is reliable.
+            // The program has ended, so its models do not change any more.
             source.is_buffered = false;
             self.read_last_again(source);
         }

@@ -112,7 +112,7 @@ impl Supervised {
     pub(super) fn settle(&mut self, ended: bool) {
         self.reads_batch = false;
         let mut waiting = std::mem::take(self.forwarder.waiting());
-        if !ended && waiting.iter().any(Waiting::needs_second_look) {
+        if !ended && waiting.iter().any(Waiting::needs_recheck) {
             // A program that goes on writing gives its file a new time after the next clock tick.
             std::thread::sleep(TICK);
         }
@@ -120,8 +120,8 @@ impl Supervised {
             let Waiting::Model(model) = waiting else {
                 continue;
             };
-            let is_second_look = !ended && model.is_unsettled();
-            if model.is_overwritten() || (is_second_look && self.reader.has_changed(model)) {
+            let needs_recheck = !ended && model.is_unsettled();
+            if model.is_overwritten() || (needs_recheck && self.reader.has_changed(model)) {
                 self.reader.discard(model);
                 model.version = Some(Version::without(OVERWRITTEN));
             }

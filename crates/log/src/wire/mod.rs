@@ -51,7 +51,7 @@ pub enum Refused {
     },
     /// The `kind` is not a text.
     #[error("`kind` is not a text")]
-    KindOfKind,
+    KindNotText,
     /// The line lacks a key without which it has no meaning.
     #[error("a {kind} needs `{key}`, a {expected}")]
     Missing {

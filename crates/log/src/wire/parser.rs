@@ -175,7 +175,7 @@ impl Parser {
                 }
                 Raw::Nested(text) => {
                     self.deciding.note(&name, || AbsenceReason::nested(text));
-                    self.flaws.push(nested(&name));
+                    self.flaws.push(nested_flaw(&name));
                     continue;
                 }
             };
@@ -206,7 +206,7 @@ impl Parser {
         }
         for (name, raw) in entries {
             if matches!(raw, Raw::Nested(_)) {
-                self.flaws.push(nested(&name));
+                self.flaws.push(nested_flaw(&name));
             } else {
                 self.deciding
                     .note_elsewhere(&name, || AbsenceReason::Metric);
@@ -270,7 +270,7 @@ fn kind_of(entries: &mut Entries<'_>) -> Result<LineKind, Refused> {
     match take(entries, "kind") {
         None => Ok(LineKind::Report),
         Some(Raw::Text(word)) => LineKind::find(&word),
-        Some(_) => Err(Refused::KindOfKind),
+        Some(_) => Err(Refused::KindNotText),
     }
 }
 
@@ -295,7 +295,7 @@ pub(super) fn text_of<'a>(
     }
 }
 
-fn nested(name: &str) -> String {
+fn nested_flaw(name: &str) -> String {
     format!(
         "`{name}` is left out: it is a list or an object; values are numbers, texts and switches"
     )
