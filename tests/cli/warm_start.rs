@@ -157,7 +157,10 @@ fn what_cannot_be_imported_is_said_with_what_to_do() {
         ("{}", "no study"),
         ("\u{0}\u{1}", "no column"),
         ("", "no column"),
-        ("SQLite format 3\0 and then nothing", "not an Optuna database"),
+        (
+            "SQLite format 3\0 and then nothing",
+            "not an Optuna database",
+        ),
     ] {
         fs::write(dir.join("bad"), text).unwrap();
         let said = refused(dir, &["import", "s.toml", "bad"]);
