@@ -21,7 +21,9 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use swath::driver::{Clock, Driver, DriverError, Ground, Interrupt, Listener, Parts, replay};
-use swath::executor::{Executor, ExecutorError, Launch, Left, Signal, Simulated, Stop, What};
+use swath::executor::{
+    DiskSpace, Executor, ExecutorError, Launch, Signal, SignalKind, Simulated, Stop,
+};
 use swath::journal::{self, Journal, Medium, StudyDir};
 use swath::study::{
     Attempt, Entry, Event, Exit, Study, Timestamp, Trial, TrialId, TrialState, Usage,
@@ -185,9 +187,9 @@ impl Executor for Frail {
         }
         for signal in &mut signals {
             // The supervisor was lost, with or without the trial: the trial runs again.
-            if matches!(signal.what, What::Ended(Exit::Done, _)) && fate.strikes() {
+            if matches!(signal.kind, SignalKind::Ended(Exit::Done, _)) && fate.strikes() {
                 fate.count("a lost child");
-                signal.what = What::Ended(Exit::Lost, Usage::default());
+                signal.kind = SignalKind::Ended(Exit::Lost, Usage::default());
             }
         }
         signals
@@ -362,7 +364,7 @@ impl World {
                 } else {
                     1 << 30
                 };
-                Some(Left {
+                Some(DiskSpace {
                     free,
                     total: 1 << 30,
                 })

@@ -11,7 +11,7 @@ use super::job::{
 use super::lines::{Reader, Writer};
 use super::wire::{Assignment, Beat, Hello, Order, Said, Spec, Word};
 use super::{PROTOCOL, PilotDir, pilot_name};
-use crate::executor::{Executor, Pool, Stop, What, processes};
+use crate::executor::{Executor, Pool, SignalKind, Stop, processes};
 use crate::study::{Attempt, Exit, Failure, Timestamp, TrialId, Usage};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -423,8 +423,8 @@ impl Pilot {
         }
         for signal in self.pool.wait(nap) {
             let (trial, attempt) = (signal.trial, signal.attempt);
-            match signal.what {
-                What::Placed(place) => {
+            match signal.kind {
+                SignalKind::Placed(place) => {
                     let place = self.berth.placed(place);
                     self.say(Word::Placed {
                         trial,
@@ -432,13 +432,13 @@ impl Pilot {
                         place,
                     });
                 }
-                What::Logged(record) => self.say(Word::Logged {
+                SignalKind::Logged(record) => self.say(Word::Logged {
                     trial,
                     attempt,
                     record,
                 }),
-                What::Asked(id) => self.say(Word::Asked { trial, attempt, id }),
-                What::Ended(exit, usage) => self.ended(trial, attempt, exit, usage),
+                SignalKind::Asked(id) => self.say(Word::Asked { trial, attempt, id }),
+                SignalKind::Ended(exit, usage) => self.ended(trial, attempt, exit, usage),
             }
         }
         let (due, doubted) = std::mem::take(&mut self.doubted)

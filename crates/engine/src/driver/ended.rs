@@ -145,7 +145,7 @@ impl Driver<'_> {
             }
             // A machine is excluded for the rest of the run; its slots move elsewhere.
             Some(Trip::Slot { slot, trials, .. }) if executor.machines().is_some() => {
-                let host = executor.shun(slot);
+                let host = executor.exclude_machine(slot);
                 self.components.breaker.shunned(slot);
                 let why = format!("{host}, on which it failed, is given no more trials");
                 self.give_back(&trials, &why)

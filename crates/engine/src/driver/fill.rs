@@ -28,7 +28,7 @@ impl Driver<'_> {
         }
         // One flush covers all launches of this round.
         self.start_launches(executor)?;
-        executor.plan(&|| self.more())?;
+        executor.request_capacity(&|| self.more())?;
         Ok(())
     }
 

@@ -56,12 +56,10 @@ use clock::RunClock;
 use component::Components;
 use listeners::Listeners;
 
-use crate::executor::{Executor, ExecutorError, Signal, Stop, What};
+use crate::executor::{Executor, ExecutorError, Signal, SignalKind, Stop};
 use crate::journal::{Journal, JournalError, Lock, StudyDir, snapshot};
 use crate::scheduler::Next;
-use crate::study::{
-    Attempt, Closing, Event, IllegalEvent, LogRecord, Study, Trial, TrialId, TrialState,
-};
+use crate::study::{Attempt, Closing, Event, IllegalEvent, LogRecord, Study, TrialId, TrialState};
 use std::time::{Duration, Instant};
 
 /// The single writer of a study: it holds the lock, the journal and the state of the run.
@@ -216,7 +214,7 @@ impl<'a> Driver<'a> {
 
     /// Passes the executor's progress messages on to the listeners.
     fn pass_on(&mut self, executor: &mut dyn Executor) {
-        for text in executor.news() {
+        for text in executor.take_messages() {
             self.listeners.news(&text);
         }
     }
@@ -335,21 +333,23 @@ impl<'a> Driver<'a> {
         let Signal {
             trial,
             attempt,
-            what,
+            kind,
             ..
         } = signal;
-        let is_current =
-            |found: &Trial| found.state == TrialState::Running && found.attempts == attempt.0;
-        if !self.study.trial(trial).is_some_and(is_current) {
+        let is_current = self
+            .study
+            .trial(trial)
+            .is_some_and(|trial| trial.state == TrialState::Running && trial.attempts == attempt.0);
+        if !is_current {
             return Ok(());
         }
-        match what {
-            What::Placed(place) => self.commit(Event::Placed {
+        match kind {
+            SignalKind::Placed(place) => self.commit(Event::Placed {
                 trial,
                 attempt,
                 place,
             }),
-            What::Logged(record) => {
+            SignalKind::Logged(record) => {
                 let record = self.weighed(trial, record);
                 let is_report =
                     matches!(record, LogRecord::Report { .. } | LogRecord::Beyond { .. });
@@ -371,11 +371,11 @@ impl<'a> Driver<'a> {
                 self.clear_quick_failures(trial, executor);
                 self.judge(trial, false, executor)
             }
-            What::Ended(exit, usage) => {
+            SignalKind::Ended(exit, usage) => {
                 let ran = self.ended(trial, attempt, exit, usage)?;
                 self.watch_failures(trial, ran, executor)
             }
-            What::Asked(id) => {
+            SignalKind::Asked(id) => {
                 // The trial waits for this answer: judge it first, so that the answer has the new
                 // verdict.
                 self.judge(trial, true, executor)?;

@@ -5,7 +5,7 @@
 //! run continues. A run that was asked to stop does not wait.
 
 use super::{Driver, DriverError};
-use crate::executor::{Executor, Launch, Left, Signal};
+use crate::executor::{DiskSpace, Executor, Launch, Signal};
 use crate::journal::{JournalError, Medium};
 use crate::study::{Event, Exit, FailureClass, Place, Study, Timestamp, TrialId, Usage};
 use std::fs::File;
@@ -20,7 +20,7 @@ const TRIES: u32 = 3;
 const MOST_SIGNALS: usize = 1024;
 
 /// Returns the free space of the file system that contains a folder; `None` if unknown.
-pub type Probe = Box<dyn Fn(&Path) -> Option<Left>>;
+pub type Probe = Box<dyn Fn(&Path) -> Option<DiskSpace>>;
 
 /// Ends the surviving processes of attempts whose run was killed. Arguments: the study's folder,
 /// the places where the attempts ran, and the grace period between SIGTERM and SIGKILL.
@@ -41,7 +41,7 @@ impl Default for Ground {
     fn default() -> Self {
         Self {
             medium: Box::new(|file| Box::new(file)),
-            left: Box::new(Left::at),
+            left: Box::new(DiskSpace::at),
             // An error is ignored: processes that cannot be looked up cannot be ended, and a new
             // attempt has a record file of its own in any case.
             end_leftovers: Box::new(|root, places, grace| {
@@ -104,12 +104,12 @@ impl Room {
     /// Returns whether the disk has enough room to start an attempt. Unknown free space counts as
     /// enough.
     pub(super) fn is_enough_to_start(&self) -> bool {
-        (self.left)(&self.root).is_none_or(Left::is_enough_to_start)
+        (self.left)(&self.root).is_none_or(DiskSpace::is_enough_to_start)
     }
 
     /// Returns whether the disk has enough room for running trials to end.
     pub(super) fn is_enough_to_end(&self) -> bool {
-        (self.left)(&self.root).is_none_or(Left::is_enough_to_end)
+        (self.left)(&self.root).is_none_or(DiskSpace::is_enough_to_end)
     }
 
     /// Returns whether the backlog takes further signals. While the disk is full it is bounded.
@@ -262,7 +262,7 @@ mod tests {
         let free = Rc::new(Cell::new(1 << 30));
         let shown = Rc::clone(&free);
         let left = move |_: &Path| {
-            Some(Left {
+            Some(DiskSpace {
                 free: shown.get(),
                 total: 1 << 30,
             })

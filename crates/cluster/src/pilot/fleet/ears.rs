@@ -3,7 +3,7 @@
 use super::super::PROTOCOL;
 use super::super::wire::{Order, Said, Word};
 use super::Fleet;
-use crate::executor::{Signal, What};
+use crate::executor::{Signal, SignalKind};
 use crate::study::{Exit, LogRecord, Timestamp, Usage};
 use std::time::{Duration, Instant};
 
@@ -104,7 +104,7 @@ impl Fleet {
                     return;
                 };
                 if !std::mem::replace(&mut hold.placed, true) {
-                    self.send(trial, attempt, What::Placed(place));
+                    self.send(trial, attempt, SignalKind::Placed(place));
                 }
             }
             Word::Logged {
@@ -117,14 +117,14 @@ impl Fleet {
                 Some(hold) if hold.skip > 0 => {
                     hold.skip -= u64::from(!matches!(record, LogRecord::Warning { .. }));
                 }
-                Some(_) => self.send(trial, attempt, What::Logged(record)),
+                Some(_) => self.send(trial, attempt, SignalKind::Logged(record)),
                 // The attempt was taken from this pilot: another one may run it, so its records
                 // must not count.
                 None => self.dropped += u64::from(pilot.taken.contains(&(trial, attempt))),
             },
             Word::Asked { trial, attempt, id } => {
                 if pilot.holds.contains_key(&(trial, attempt)) {
-                    self.send(trial, attempt, What::Asked(id));
+                    self.send(trial, attempt, SignalKind::Asked(id));
                 }
             }
             Word::Ended {
@@ -143,14 +143,14 @@ impl Fleet {
                 if matches!(exit, Exit::Done | Exit::Failed(_)) {
                     self.mean = Some(self.mean.map_or(seconds, |mean| 0.9 * mean + 0.1 * seconds));
                 }
-                self.send(trial, attempt, What::Ended(exit, usage));
+                self.send(trial, attempt, SignalKind::Ended(exit, usage));
             }
             Word::Returned { trial, attempt } => {
                 if pilot.holds.remove(&(trial, attempt)).is_some() {
                     self.send(
                         trial,
                         attempt,
-                        What::Ended(Exit::Interrupted, Usage::default()),
+                        SignalKind::Ended(Exit::Interrupted, Usage::default()),
                     );
                 }
             }
@@ -207,12 +207,11 @@ impl Fleet {
             ));
         }
         for (trial, attempt) in held {
-            let what = What::Ended(Exit::Lost, Usage::default());
             let signal = Signal {
                 trial,
                 attempt,
                 at: Timestamp::now(),
-                what,
+                kind: SignalKind::Ended(Exit::Lost, Usage::default()),
             };
             if lives {
                 self.delayed

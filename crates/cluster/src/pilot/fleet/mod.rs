@@ -20,7 +20,8 @@ use super::wire::{Assignment, Order, Spec};
 use super::works::Works;
 use super::{PROTOCOL, PilotDir};
 use crate::executor::{
-    Argv, Executor, ExecutorError, Held, Launch, ProgramSpec, Signal, Stop, What, Work,
+    Argv, EarlierAttempt, Executor, ExecutorError, Launch, ProgramSpec, Signal, SignalKind, Stop,
+    Work,
 };
 use crate::study::{Attempt, Exit, Timestamp, TrialId, Usage};
 use berth::{Berth, Hold};
@@ -209,12 +210,12 @@ impl Fleet {
         room.min(most.saturating_sub(held))
     }
 
-    fn send(&mut self, trial: TrialId, attempt: Attempt, what: What) {
+    fn send(&mut self, trial: TrialId, attempt: Attempt, kind: SignalKind) {
         self.signals.push_back(Signal {
             trial,
             attempt,
             at: Timestamp::now(),
-            what,
+            kind,
         });
     }
 
@@ -282,7 +283,7 @@ impl Executor for Fleet {
             self.send(
                 key.0,
                 key.1,
-                What::Ended(Exit::Interrupted, Usage::default()),
+                SignalKind::Ended(Exit::Interrupted, Usage::default()),
             );
             return Ok(());
         };
@@ -361,19 +362,19 @@ impl Executor for Fleet {
         self.machine_of(trial)
     }
 
-    fn shun(&mut self, machine: u32) -> String {
+    fn exclude_machine(&mut self, machine: u32) -> String {
         self.leave_out(machine)
     }
 
-    fn adopt(&mut self, held: Vec<Held>) -> Vec<(TrialId, Attempt)> {
+    fn adopt(&mut self, earlier: Vec<EarlierAttempt>) -> Vec<(TrialId, Attempt)> {
         let mut lost = Vec::new();
-        for Held {
+        for EarlierAttempt {
             trial,
             attempt,
             slot,
-            heard,
-            placed,
-        } in held
+            recorded,
+            is_placed,
+        } in earlier
         {
             let key = (trial, attempt);
             match self
@@ -386,8 +387,8 @@ impl Executor for Fleet {
                     pilot.holds.insert(
                         key,
                         Hold {
-                            skip: heard,
-                            placed,
+                            skip: recorded,
+                            placed: is_placed,
                             ..Hold::new(slot)
                         },
                     );
@@ -398,12 +399,12 @@ impl Executor for Fleet {
         lost
     }
 
-    fn plan(&mut self, more: &dyn Fn() -> usize) -> Result<(), ExecutorError> {
+    fn request_capacity(&mut self, more: &dyn Fn() -> usize) -> Result<(), ExecutorError> {
         self.presence.beat(&self.dir)?;
         self.grow(more)
     }
 
-    fn news(&mut self) -> Vec<String> {
+    fn take_messages(&mut self) -> Vec<String> {
         std::mem::take(&mut self.news)
     }
 

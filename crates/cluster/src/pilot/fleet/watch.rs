@@ -214,7 +214,7 @@ impl Fleet {
             self.send(
                 trial,
                 attempt,
-                super::What::Ended(super::Exit::Lost, super::Usage::default()),
+                super::SignalKind::Ended(super::Exit::Lost, super::Usage::default()),
             );
         }
         if !known {
