@@ -3,7 +3,7 @@
 
 use super::exit::{Code, Failure};
 use super::{Context, guard};
-use crate::cluster::pilot::{self, Berth, Told};
+use crate::cluster::pilot::{self, JobSignals, PilotJob};
 use std::path::PathBuf;
 
 /// Arguments of `swath pilot`: the study's folder, the batch and the index of this pilot in it.
@@ -34,7 +34,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let number = |name: &str| variable(name)?.parse().ok();
     // All tasks of a Slurm array share one job id; the task number makes the id unique.
     let array = variable("SLURM_ARRAY_TASK_ID").map_or_else(String::new, |task| format!("_{task}"));
-    let berth = Berth {
+    let job = PilotJob {
         study: args.study.clone(),
         batch: args.batch.clone(),
         index: args.index,
@@ -46,8 +46,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         began: number("SWATH_JOB_BEGAN"),
         ends: number("SLURM_JOB_END_TIME"),
     };
-    let told = Told::on_signals()?;
-    let why = pilot::run(&berth, guard::command(), &told);
+    let signals = JobSignals::on_signals()?;
+    let why = pilot::run(&job, guard::command(), &signals);
     let why = why.map_err(|error| Failure::caused(Code::Tool, &error))?;
     context.out.say(format_args!("swath pilot: leaves: {why}"));
     Ok(Code::Done)
