@@ -219,7 +219,7 @@ fn who_takes_ten_times_its_memory_at_once_is_ended_by_the_kernel_and_others_are_
     if !world
         .swath(&["doctor"])
         .out
-        .contains("`resources.memory` is kept by the kernel")
+        .contains("the kernel enforces `resources.memory`")
     {
         println!("skipped: the memory controller cannot be had here");
         return;

@@ -20,7 +20,9 @@ use std::io;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use swath::driver::{Clock, Driver, DriverError, Ground, Interrupt, Listener, Parts, replay};
+use swath::driver::{
+    Clock, Driver, DriverError, Interrupt, Listener, MachineAccess, Parts, replay,
+};
 use swath::executor::{
     DiskSpace, Executor, ExecutorError, Launch, Signal, SignalKind, Simulated, Stop,
 };
@@ -347,7 +349,7 @@ impl World {
         };
         let (of_journal, of_disk) = (Arc::clone(fate), Arc::clone(fate));
         let looks = AtomicU64::new(0);
-        let ground = Ground {
+        let machine = MachineAccess {
             medium: Box::new(move |file| {
                 let synced = file.metadata().map_or(0, |about| about.len());
                 Box::new(Faulty {
@@ -357,7 +359,7 @@ impl World {
                 })
             }),
             end_leftovers: Box::new(|_, _, _| {}),
-            left: Box::new(move |_| {
+            disk_space: Box::new(move |_| {
                 looks.fetch_add(1, Relaxed);
                 let free = if of_disk.lock().unwrap().full > 0 {
                     0
@@ -371,7 +373,7 @@ impl World {
             }),
         };
         let witness = Arc::new(Mutex::new(Witness::default()));
-        let mut driver = match Driver::open_on(dir.clone(), self.parts(), &holder(), clock, ground)
+        let mut driver = match Driver::open_on(dir.clone(), self.parts(), &holder(), clock, machine)
         {
             Ok(driver) => driver,
             Err(error) => return died(&error),

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn the_topmost_group_can_give_its_controllers_whoever_is_in_it() {
+    fn the_topmost_group_can_lend_its_controllers_with_any_processes_in_it() {
         let files = [
             ("cgroup.controllers", "cpu memory"),
             ("cgroup.procs", "1\n7\n"),
@@ -189,20 +189,20 @@ mod tests {
     }
 
     #[test]
-    fn another_can_if_nobody_else_is_in_it() {
-        let with = |procs| {
-            prospect(&[
+    fn another_group_can_if_no_other_process_is_in_it() {
+        for (processes, expected) in [("7\n", Prospect::Alone), ("7\n8\n9\n", Prospect::Others(2))]
+        {
+            let files = [
                 ("cgroup.type", "domain"),
                 ("cgroup.controllers", "memory pids"),
-                ("cgroup.procs", procs),
-            ])
-        };
-        assert_eq!(with("7\n"), Prospect::Alone);
-        assert_eq!(with("7\n8\n9\n"), Prospect::Others(2));
+                ("cgroup.procs", processes),
+            ];
+            assert_eq!(prospect(&files), expected);
+        }
     }
 
     #[test]
-    fn one_without_the_controller_can_not() {
+    fn a_group_without_the_controller_cannot_lend_it() {
         let files = [
             ("cgroup.controllers", "cpu memoryless"),
             ("cgroup.procs", "7\n"),
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn where_others_are_nothing_is_changed() {
+    fn a_group_with_other_processes_is_not_changed() {
         let (dir, cgroup) = pretended(&[
             ("cgroup.type", "domain"),
             ("cgroup.controllers", "memory"),

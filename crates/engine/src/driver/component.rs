@@ -61,14 +61,14 @@ impl Components {
         dir: &StudyDir,
         parts: &Parts,
         earlier: EarlierRun,
-        left: super::room::Probe,
+        disk_space: super::room::DiskProbe,
     ) -> Self {
         Self {
             caution: Caution::default(),
             data_sets: DataSets::default(),
             breaker: Breaker::new(parts.limits.quick_failures),
             retries: Retries::new(parts.retry.clone()),
-            room: Room::new(dir.root().to_owned(), left),
+            room: Room::new(dir.root().to_owned(), disk_space),
             slots: Slots::default(),
             endings: Endings::default(),
             size: None,

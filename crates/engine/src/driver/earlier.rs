@@ -42,8 +42,9 @@ impl EarlierRun {
 
     /// Returns the attempts that are still running according to the journal.
     pub(super) fn attempts(&self, study: &Study) -> Vec<EarlierAttempt> {
-        let running = study.running().filter_map(|id| study.trial(id));
-        running
+        study
+            .running()
+            .filter_map(|id| study.trial(id))
             .map(|trial| EarlierAttempt {
                 trial: trial.id,
                 attempt: Attempt(trial.attempts),
@@ -91,10 +92,10 @@ mod tests {
             earlier.on(&demo.study, &entry.event);
         }
         let attempts = earlier.attempts(&demo.study);
-        let recorded: Vec<_> = attempts
+        let counts: Vec<_> = attempts
             .iter()
             .map(|attempt| (attempt.trial, attempt.recorded))
             .collect();
-        assert_eq!(recorded, [(trial, 2)]);
+        assert_eq!(counts, [(trial, 2)]);
     }
 }

@@ -43,14 +43,14 @@ pub mod tidy;
 pub mod trash;
 mod unread;
 
-pub use ask::{Asked, Offer};
+pub use ask::{Offer, OpenTrial};
 pub use clock::Clock;
 pub use control::Control;
 pub use interrupt::{Interrupt, Urgency};
 pub use limits::{Limits, Retry};
 pub use listeners::Listener;
 pub use parts::Parts;
-pub use room::Ground;
+pub use room::MachineAccess;
 
 use clock::RunClock;
 use component::Components;
@@ -123,7 +123,7 @@ impl<'a> Driver<'a> {
         self.components.begin(&self.dir, disk, &self.study);
         self.take_over(executor)?;
         loop {
-            if interrupt.takes_halt() {
+            if interrupt.take_halt() {
                 self.halt(executor, interrupt)?;
             }
             let urgency = interrupt.urgency().max(self.components.inbox.urgency());
@@ -284,7 +284,7 @@ impl<'a> Driver<'a> {
             Some(Closing::Interrupted)
         } else if limits.failures.is_some_and(|most| failures >= most) {
             Some(Closing::FailureLimit)
-        } else if self.components.breaker.tripped() {
+        } else if self.components.breaker.is_tripped() {
             Some(Closing::CircuitBreaker)
         } else if self.is_out_of_time() {
             Some(Closing::TimeLimit)
@@ -322,7 +322,7 @@ impl<'a> Driver<'a> {
         executor.halt(true);
         // Nothing is written while the process is suspended, and it may never be resumed.
         self.save_to_disk()?;
-        self.clock.was_suspended(interrupt.stand_still());
+        self.clock.was_suspended(interrupt.suspend_process());
         executor.halt(false);
         Ok(())
     }

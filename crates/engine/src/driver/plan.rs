@@ -12,22 +12,22 @@ impl Driver<'_> {
     /// # Errors
     /// If the journal cannot be written.
     pub fn ahead(&mut self, slots: usize) -> Result<Vec<Launch>, DriverError> {
-        let mut noted = Noted {
+        let mut recorder = LaunchRecorder {
             slots,
             launches: Vec::new(),
         };
-        self.fill(&mut noted)?;
-        Ok(noted.launches)
+        self.fill(&mut recorder)?;
+        Ok(recorder.launches)
     }
 }
 
 /// An executor that collects launches and starts nothing.
-struct Noted {
+struct LaunchRecorder {
     slots: usize,
     launches: Vec<Launch>,
 }
 
-impl Executor for Noted {
+impl Executor for LaunchRecorder {
     fn slots(&self) -> usize {
         self.slots
     }

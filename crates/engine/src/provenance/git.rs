@@ -291,17 +291,11 @@ mod tests {
     /// A repository with one commit of `train.py`.
     fn repository() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        let run = |words: &[&str]| {
-            assert!(
-                git(folder.path(), words).status().unwrap().success(),
-                "{words:?}"
-            );
-        };
-        run(&["init", "-q", "-b", "trunk"]);
+        run(folder.path(), &["init", "-q", "-b", "trunk"]);
         fs::create_dir(folder.path().join("src")).unwrap();
         fs::write(folder.path().join("src/train.py"), "lr = 1\n").unwrap();
-        run(&["add", "."]);
-        let who = [
+        run(folder.path(), &["add", "."]);
+        let commit = [
             "-c",
             "user.name=n",
             "-c",
@@ -311,13 +305,24 @@ mod tests {
             "-m",
             "first",
         ];
-        run(&who);
-        run(&["remote", "add", "origin", "https://me:secret@host/repo.git"]);
+        run(folder.path(), &commit);
+        let url = "https://me:secret@host/repo.git";
+        run(folder.path(), &["remote", "add", "origin", url]);
         folder
     }
 
+    fn run(folder: &Path, words: &[&str]) {
+        let status = git(folder, words).status().unwrap();
+        assert!(status.success(), "{words:?}");
+    }
+
+    fn set_modified(path: &Path, time: std::time::SystemTime) {
+        let file = fs::File::options().append(true).open(path).unwrap();
+        file.set_modified(time).unwrap();
+    }
+
     #[test]
-    fn a_clean_checkout_is_told_without_credentials_or_patch() {
+    fn a_clean_checkout_is_described_without_credentials_or_patch() {
         let folder = repository();
         let found = Git::of(&folder.path().join("src"), &[], &[]).unwrap();
         assert_eq!(
@@ -340,24 +345,11 @@ mod tests {
         let folder = repository();
         let file = folder.path().join("src/train.py");
         let then = std::time::SystemTime::now() - std::time::Duration::from_secs(10);
-        let touch = |path: &Path| {
-            fs::File::options()
-                .append(true)
-                .open(path)
-                .unwrap()
-                .set_modified(then)
-                .unwrap();
-        };
-        touch(&file);
-        assert!(
-            git(folder.path(), &["add", "src/train.py"])
-                .status()
-                .unwrap()
-                .success()
-        );
+        set_modified(&file, then);
+        run(folder.path(), &["add", "src/train.py"]);
         fs::write(&file, "lr = 2\n").unwrap();
-        touch(&file);
-        touch(&folder.path().join(".git/index"));
+        set_modified(&file, then);
+        set_modified(&folder.path().join(".git/index"), then);
         fs::write(folder.path().join("new.py"), "a = 1\n").unwrap();
         let found = Git::of(folder.path(), &[], &[]).unwrap();
         let patch = String::from_utf8(found.patch).unwrap();
@@ -391,7 +383,7 @@ mod tests {
         assert_eq!(
             fs::read(root.join(".git/index")).unwrap(),
             before,
-            "the person's index is left alone"
+            "the user's index is not changed"
         );
         let other = tempfile::tempdir().unwrap();
         let clone = other.path().join("c");
@@ -407,14 +399,16 @@ mod tests {
             .status()
             .unwrap();
         assert!(applied.success());
-        let read = |name: &str| fs::read_to_string(clone.join(name)).ok();
-        assert_eq!(read("src/train.py").as_deref(), Some("lr = 2\n"));
-        assert_eq!(read("src/größe.py").as_deref(), Some("a = 1\n"));
-        assert_eq!(read("conf.json").as_deref(), Some("{}\n"));
-        assert_eq!(
-            (read("weights.bin"), read("logs/s/1/copy.py")),
-            (None, None)
-        );
+        for (name, expected) in [
+            ("src/train.py", Some("lr = 2\n")),
+            ("src/größe.py", Some("a = 1\n")),
+            ("conf.json", Some("{}\n")),
+            ("weights.bin", None),
+            ("logs/s/1/copy.py", None),
+        ] {
+            let text = fs::read_to_string(clone.join(name)).ok();
+            assert_eq!(text.as_deref(), expected, "{name}");
+        }
         assert_eq!(
             Git::of(root, &besides, &named).unwrap().patch_md5,
             found.patch_md5

@@ -1,7 +1,7 @@
 //! Checks of the features that this machine can enforce. They query the kernel, or try a feature
 //! where that does no harm.
 
-use super::walls;
+use super::cgroup_check;
 use crate::study::Timestamp;
 use serde::Serialize;
 use std::fs;
@@ -46,7 +46,7 @@ impl Finding {
 #[must_use]
 pub fn machine(logs: &Path) -> Vec<Finding> {
     let mut found = vec![process_groups(), subreaper(), pidfd(), watches()];
-    found.extend(walls::found());
+    found.extend(cgroup_check::check());
     found.extend([files(), processes()]);
     found.extend(disk(logs));
     found.push(clock());
@@ -284,19 +284,21 @@ fn programs() -> Vec<Finding> {
         ("rocm-smi", "GPUs of AMD are found"),
         ("sbatch", "Slurm"),
     ];
-    let on_path = |name: &str| -> Option<PathBuf> {
-        let path = std::env::var_os("PATH")?;
-        std::env::split_paths(&path)
-            .map(|folder| folder.join(name))
-            .find(|program| program.is_file())
-    };
-    let look = |(name, about): &(&str, &str)| match on_path(name) {
-        Some(path) => Finding::new(
-            *name,
-            State::Good,
-            format!("{about} (`{}`)", path.display()),
-        ),
-        None => Finding::new(*name, State::Without, "not on PATH"),
-    };
-    PROGRAMS.iter().map(look).collect()
+    PROGRAMS
+        .iter()
+        .map(|(name, purpose)| match on_path(name) {
+            Some(path) => {
+                let says = format!("{purpose} (`{}`)", path.display());
+                Finding::new(*name, State::Good, says)
+            }
+            None => Finding::new(*name, State::Without, "not on PATH"),
+        })
+        .collect()
+}
+
+fn on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|program| program.is_file())
 }
