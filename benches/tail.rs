@@ -72,10 +72,7 @@ fn ingest(bench: &mut Criterion) {
                 let mut once = || {
                     let mut log = logger(dir.path());
                     let mut tail = Tail::new(&records);
-                    tail.finish(&mut |line| {
-                        let _ = log.tailed(line);
-                    })
-                    .expect("the file is there");
+                    log.follow_to_the_end(&mut tail).expect("the file is there");
                     log.finish().expect("it flushes");
                 };
                 let clear = || {

@@ -61,7 +61,15 @@ impl Game {
             dir: None,
         };
         let mut diagnostics = Diagnostics::default();
-        let section = Section::new(format!("search.{name}"), 0..0, Table::default());
+        let options = match name {
+            "program" => format!(
+                "command = ['python3', '{}/examples/sampler.py']",
+                env!("CARGO_MANIFEST_DIR")
+            ),
+            _ => String::new(),
+        };
+        let table = Table::parse(&options, &mut diagnostics);
+        let section = Section::new(format!("search.{name}"), 0..options.len(), table);
         let sampler = kind::find(SAMPLERS, name)?.make(section, &setting, &mut diagnostics)?;
         let mut game = Self {
             setting,

@@ -194,8 +194,8 @@ mod tests {
     use super::{Args, run};
     use crate::cli::exit::{Code, Failure};
     use crate::cli::studies::{Which, demo};
-    use crate::space::{Params, Value};
-    use crate::study::{Event, Exit, Goal, Header, Limit, LogRecord};
+    use crate::space::Value;
+    use crate::study::{Exit, Goal, LogRecord};
     use swath_model::demo::{Demo, objective, text};
 
     fn args() -> Args {
@@ -328,22 +328,7 @@ mod tests {
 
     fn with_limit(values: &[f64]) -> Demo {
         let mut demo = Demo::new(&["lr"]);
-        let limits = vec![Limit {
-            metric: "mib".into(),
-            min: None,
-            max: Some(2.0),
-        }];
-        let header = Header {
-            limits,
-            ..demo.study.header().clone()
-        };
-        let (changes, fill, outside) = (Vec::new(), Params::default(), Vec::new());
-        demo.event(Event::Edited {
-            header,
-            changes,
-            fill,
-            outside,
-        });
+        demo.constrain("mib", Some(2.0));
         for mib in values {
             demo.complete(
                 &[("lr", Value::Float(*mib))],

@@ -8,7 +8,7 @@ use crate::journal::StudyDir;
 use crate::report::text::plain;
 use crate::space::{Name, Params};
 use crate::study::{Goal, Objective, TrialId};
-use crate::sweep::units::{Bytes, Span};
+use crate::sweep::units::{Bytes, HumanDuration};
 use crate::sweep::{Acceptance, Fill, Sweep};
 use serde_json::{Value, json};
 use std::io::Write as _;
@@ -262,11 +262,15 @@ fn words(objective: &Objective) -> String {
 fn limits(sweep: &Sweep) -> String {
     let limits = &sweep.limits;
     let mut words = Vec::new();
-    words.extend(limits.time.map(|time| format!("{} in all", Span(time))));
+    words.extend(
+        limits
+            .time
+            .map(|time| format!("{} in all", HumanDuration(time))),
+    );
     words.extend(
         limits
             .trial_time
-            .map(|time| format!("{} a trial", Span(time))),
+            .map(|time| format!("{} a trial", HumanDuration(time))),
     );
     words.extend(
         limits

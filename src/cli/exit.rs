@@ -109,6 +109,12 @@ impl From<std::io::Error> for Failure {
     }
 }
 
+impl From<crate::study::SearchError> for Failure {
+    fn from(error: crate::study::SearchError) -> Self {
+        Self::tool(error.message).hint(error.hint)
+    }
+}
+
 impl From<crate::journal::JournalError> for Failure {
     fn from(error: crate::journal::JournalError) -> Self {
         use crate::journal::JournalError;

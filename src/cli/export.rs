@@ -9,18 +9,19 @@ use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
 use super::studies::{self, Found, Which};
 use crate::journal::reports;
-use crate::report::export::{frame, long, parquet};
+use crate::report::export::{frame, long};
 use crate::report::json;
 use crate::run::RebuildError;
+use crate::run::follow::FollowError;
 use crate::study::kind::find;
 use crate::sweep::Registry;
 use crate::tracker::csv;
 use crate::trackers::TRACKERS;
-use ::parquet::errors::ParquetError;
 use serde::Serialize;
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
+use swath_table::{Column, ParquetError, TableWriter};
 
 /// The number of reports in a row group of Parquet.
 const ROWS: usize = 1 << 16;
@@ -147,7 +148,9 @@ fn rebuild(tracker: &str, args: &Args, context: &mut Context) -> Result<Code, Fa
         None => studies::latest(&context.logs)?,
     };
     crate::run::rebuild(&Registry::standard(), &dir, tracker).map_err(|error| match error {
-        RebuildError::Journal(journal) => journal.into(),
+        RebuildError::Journal(journal) | RebuildError::Follow(FollowError::Journal(journal)) => {
+            journal.into()
+        }
         RebuildError::Rejected(rejected) => super::sweeps::rejected(&rejected, false),
         other => Failure::caused(Code::Tool, &other),
     })?;
@@ -193,7 +196,7 @@ fn write(args: &Args, found: &Found, out: &mut dyn Write) -> Result<u64, Failure
             });
         }
         (Format::Parquet, false) => {
-            let columns = frame::wide(&found.study, trials);
+            let columns = frame::wide(&found.study, &trials);
             columnar(&columns, out, |writer| Ok(writer.add(&columns)?))?;
         }
         (Format::Parquet, true) => return long_parquet(found, out),
@@ -227,12 +230,12 @@ fn long_parquet(found: &Found, out: &mut dyn Write) -> Result<u64, Failure> {
 /// Writes a complete Parquet file to a temporary file and then copies it to `out`, because the
 /// footer of the format comes last.
 fn columnar(
-    columns: &[frame::Column],
+    columns: &[Column],
     out: &mut dyn Write,
-    fill: impl FnOnce(&mut parquet::Writer<BufWriter<File>>) -> Result<(), Failure>,
+    fill: impl FnOnce(&mut TableWriter<BufWriter<File>>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut file = tempfile::tempfile()?;
-    let mut writer = parquet::Writer::new(columns, BufWriter::new(file.try_clone()?))?;
+    let mut writer = TableWriter::new(BufWriter::new(file.try_clone()?), columns, None)?;
     fill(&mut writer)?;
     writer.finish()?;
     file.rewind()?;

@@ -4,7 +4,7 @@
 use super::Context;
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
-use crate::report::plots;
+use crate::report::plots::PLOTS;
 use crate::report::table::{Column, Table, Tone};
 use crate::report::text::Paint;
 use crate::source::Opt;
@@ -27,8 +27,7 @@ pub(crate) struct Args {
 
 /// Runs `swath kinds`: prints a table of all kinds, the description of one, or JSON.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let mut kinds = Registry::standard().declarations();
-    kinds.extend(plots::KINDS.iter().map(plot));
+    let mut kinds = declarations();
     if let Some(name) = &args.name {
         let names: Vec<_> = kinds.iter().map(|kind| kind.name).collect();
         kinds.retain(|kind| kind.name == name);
@@ -61,17 +60,11 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     Ok(Code::Done)
 }
 
-/// Returns the declaration of a plot in the form of the other kinds. It lists no options, because
-/// plots take theirs from the command line.
-fn plot(kind: &plots::Kind) -> Declaration {
-    Declaration {
-        part: "plot",
-        name: kind.name,
-        about: kind.about,
-        paper: None,
-        options: &[],
-        capabilities: &[],
-    }
+/// Returns all kinds: those that a sweep file can name, then the plots.
+fn declarations() -> Vec<Declaration> {
+    let mut kinds = Registry::standard().declarations();
+    kinds.extend(PLOTS.iter().map(|kind| Declaration::of("plot", kind)));
+    kinds
 }
 
 fn unknown(name: &str, names: &[&str]) -> Failure {
@@ -131,6 +124,7 @@ fn plain(markdown: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sweep::reference::fill;
 
     /// Returns the result of the command and its standard output.
     fn printed(name: Option<&str>, json: bool) -> (Result<Code, Failure>, String) {
@@ -169,6 +163,63 @@ mod tests {
                 "{option}: {text}"
             );
         }
+    }
+
+    /// Returns the path and the text of a page with generated blocks.
+    fn page(name: &str) -> (String, String) {
+        let path = format!("{}/docs/{name}", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(&path).unwrap();
+        (path, text)
+    }
+
+    /// `SWATH_BLESS=1 cargo test --lib reference` rewrites the pages.
+    #[test]
+    fn the_reference_shows_the_registries_as_they_are() {
+        let kinds = declarations();
+        for name in [
+            "sweep-file.md",
+            "kinds.md",
+            "clusters.md",
+            "trackers.md",
+            "export.md",
+        ] {
+            let (path, written) = page(name);
+            if std::env::var_os("SWATH_BLESS").is_some() {
+                std::fs::write(&path, fill(&written, &kinds)).unwrap();
+            }
+            let (_, written) = page(name);
+            let generated = fill(&written, &kinds);
+            let difference = generated
+                .lines()
+                .zip(written.lines())
+                .find(|(generated, written)| generated != written);
+            assert_eq!(difference, None, "{name}: run it with SWATH_BLESS=1");
+        }
+    }
+
+    #[test]
+    fn every_kind_has_its_place_in_the_reference() {
+        let (_, text) = page("kinds.md");
+        for Declaration { part, name, .. } in declarations() {
+            assert!(
+                text.contains(&format!("### `{name}`\n\n<!-- kind: {part} {name} -->\n")),
+                "{part} {name}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_plot_is_described_with_its_paper_and_the_options_of_the_command_line() {
+        let (_, text) = printed(Some("importance"), false);
+        assert!(
+            text.contains("\npaper: Hutter, Hoos and Leyton-Brown"),
+            "{text}"
+        );
+        let (_, text) = printed(Some("timeline"), false);
+        assert!(
+            text.contains("\nwhere ") && !text.contains("\nmetric "),
+            "{text}"
+        );
     }
 
     #[test]

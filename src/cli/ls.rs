@@ -41,7 +41,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) wide: bool,
 
-    /// Print JSON
+    /// Print JSON; with `--cols`, objects with the number of the trial and these columns
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -72,7 +72,15 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     }
     shorten(&mut trials, args);
     if args.json {
-        let rows: Vec<_> = trials.iter().map(|trial| json::row(study, trial)).collect();
+        let rows = match cols.as_slice() {
+            [] => json!(
+                trials
+                    .iter()
+                    .map(|trial| json::row(study, trial))
+                    .collect::<Vec<_>>()
+            ),
+            cols => json!(json::columns(study, &trials, cols, &history)),
+        };
         context.out.json(
             &json!({ "version": JSON_VERSION, "study": study.header().name, "trials": rows }),
         )?;
@@ -271,8 +279,8 @@ mod tests {
     use super::{Args, run};
     use crate::cli::exit::{Code, Failure};
     use crate::cli::studies::{Which, demo};
-    use crate::space::{Params, Value};
-    use crate::study::{Event, Exit, Failure as Cause, Header, Limit};
+    use crate::space::Value;
+    use crate::study::{Exit, Failure as Cause};
     use swath_model::demo::{Demo, text};
 
     fn world() -> Demo {
@@ -384,21 +392,7 @@ mod tests {
     /// bound.
     fn with_reports() -> Demo {
         let mut demo = Demo::new(&["lr"]);
-        let limits = vec![Limit {
-            metric: "latency".into(),
-            max: Some(10.0),
-            min: None,
-        }];
-        let header = Header {
-            limits,
-            ..demo.study.header().clone()
-        };
-        demo.event(Event::Edited {
-            header,
-            changes: Vec::new(),
-            fill: Params::default(),
-            outside: Vec::new(),
-        });
+        demo.constrain("latency", Some(10.0));
         for offset in [0.0, 0.25] {
             let trial = demo.start(&[("lr", Value::Float(offset))]);
             for (loss, acc) in [(0.75, 0.5), (0.25, 0.75), (0.5, 1.0)] {
@@ -445,6 +439,30 @@ mod tests {
                 .split_whitespace()
                 .eq(["2", "4", "0.125"]),
             "{out}"
+        );
+    }
+
+    #[test]
+    fn json_has_the_requested_columns_and_the_number_of_the_trial() {
+        let cols = "at_best(val/acc), trial, origin, mean(val_loss), exit";
+        let out = ls_of(&Args {
+            cols: vec![cols.into()],
+            count: Some(1),
+            json: true,
+            ..args()
+        });
+        let document: serde_json::Value = serde_json::from_str(&out.unwrap()).unwrap();
+        let row = serde_json::json!({
+            "trial": 2, "at_best(val/acc)": 0.5, "origin": "random", "mean(val_loss)": 0.75, "exit": "done",
+        });
+        assert_eq!(document["trials"], serde_json::json!([row]));
+        assert!(
+            ls_of(&Args {
+                cols: vec!["los".into()],
+                json: true,
+                ..args()
+            })
+            .is_err()
         );
     }
 

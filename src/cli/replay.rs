@@ -55,6 +55,7 @@ fn recompute(dir: &StudyDir) -> Result<Replayed, Failure> {
         ReplayError::Build(VersionError::Rejected(rejected)) => {
             super::sweeps::rejected(&rejected, false)
         }
+        ReplayError::Search(failure) => failure.into(),
         other => Failure::caused(Code::Tool, &other),
     })
 }

@@ -84,6 +84,7 @@ impl From<DriverError> for Failure {
     fn from(error: DriverError) -> Self {
         match error {
             DriverError::Journal(journal) => journal.into(),
+            DriverError::Search(failure) => failure.into(),
             other => Self::caused(Code::Tool, &other),
         }
     }

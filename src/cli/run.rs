@@ -128,9 +128,20 @@ fn carry_out(opened: &mut Opened<'_>, interrupt: &Interrupt, args: &Args) -> Res
     opened.record(move |stale| told.with(|progress| progress.stale(&stale)))?;
     opened.listen(Box::new(progress.clone()));
     let mut executor = opened.programs(guard::command())?;
-    let closing = opened.run(&mut *executor, interrupt)?;
+    let result = opened.run(&mut *executor, interrupt);
     drop(executor);
+    let (closing, failure) = match result {
+        Ok(closing) => (closing, None),
+        // The run ended in order before this error, so its summary is printed too.
+        Err(RunError::Driver(DriverError::Search(failure))) => {
+            (Closing::SearchFailed, Some(failure))
+        }
+        Err(error) => return Err(error.into()),
+    };
     let code = progress.with(|progress| progress.finish(opened.study(), &closing, &again()));
+    if let Some(failure) = failure {
+        return Err(failure.into());
+    }
     Ok(if code == Code::Interrupted {
         interrupted(interrupt)
     } else {
@@ -192,7 +203,7 @@ fn again() -> String {
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         match error {
-            RunError::Driver(DriverError::Journal(journal)) => journal.into(),
+            RunError::Driver(driver) => driver.into(),
             RunError::Rejected(rejected) => super::sweeps::rejected(&rejected, false),
             RunError::Resources(resources) => match &resources {
                 ResourceError::TooManyJobs { most, .. } => Self::caused(Code::Usage, &resources)

@@ -14,6 +14,17 @@ use crate::study::{Counted, Datum, Goal, LogRecord, Origin, Study, Take, Trial, 
 use serde_json::json;
 use std::fmt::Display;
 
+/// Fields that a trial's lines and headings state in words.
+const IN_WORDS: [&str; 7] = [
+    "trial",
+    "state",
+    "attempts",
+    "seconds",
+    "cpu_seconds",
+    "peak_mib",
+    "exit",
+];
+
 /// Arguments of `swath show`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -265,7 +276,11 @@ fn show_trial(
     line(out, "time", times(study, trial))?;
     line(out, "used", used(trial))?;
     line(out, "ran on", place(trial))?;
-    line(out, "seed", trial.seed)?;
+    for (name, cell) in study.plain_fields(trial) {
+        if !IN_WORDS.contains(&name) {
+            line(out, name, listing::shown(&cell.into_value()))?;
+        }
+    }
     line(out, "folder", found.dir.trial(trial.id).display())?;
     show_params(out, trial)?;
     show_reports(out, study, trial)?;

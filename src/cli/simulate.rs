@@ -10,7 +10,7 @@ use crate::report::number::{seconds, short};
 use crate::scheduler::curves::{Collector, Recording};
 use crate::scheduler::simulation::{Curve, Simulation};
 use crate::source::Diagnostics;
-use crate::study::kind::Capability;
+use crate::study::kind::{Capability, find};
 use crate::study::{Header, Metric, Objective, Study, Take, TrialId, TrialState};
 use crate::sweep::Sweep;
 use rand::RngExt;
@@ -226,19 +226,19 @@ fn axes(sweep: &Sweep) -> Result<(&str, &Objective), Failure> {
         Failure::usage("the sweep file does not name the reported key that counts the resource")
             .hint("name it: `resource = \"epoch\"` under `[scheduler]`")
     })?;
+    let kind = find(sweep.registry().schedulers(), &sweep.scheduler.name);
+    let has_metric =
+        kind.is_some_and(|kind| kind.options.iter().any(|option| option.name == "metric"));
     let mut section = sweep.scheduler.section.clone();
-    let named = section.take_text("metric", &mut Diagnostics::default());
-    let is_named = |objective: &&Objective| {
-        named
-            .as_ref()
-            .is_some_and(|(name, _)| **name == *objective.metric)
+    let metric = has_metric
+        .then(|| section.take_text("metric", &mut Diagnostics::default()))
+        .flatten();
+    let mut objectives = sweep.objectives.iter();
+    let objective = match metric {
+        Some((metric, _)) => objectives.find(|objective| *objective.metric == *metric),
+        None => objectives.next(),
     };
-    let objective = sweep
-        .objectives
-        .iter()
-        .find(is_named)
-        .or(sweep.objectives.first());
-    let objective = objective.ok_or_else(|| {
+    let objective = objective.or(sweep.objectives.first()).ok_or_else(|| {
         Failure::usage("the sweep file has no objective")
             .hint("`[objective]` names the metric to judge by")
     })?;
@@ -359,6 +359,9 @@ impl World<'_> {
             Simulation::new(header, plan.scheduler, self.slots, &curves).map_err(broken)?;
         let mut simulation = simulation.with_checkpoints(self.sweep.checkpoint);
         simulation.run(|_| false).map_err(broken)?;
+        if let Some(failure) = simulation.scheduler().failure() {
+            return Err(failure.into());
+        }
         let study = &simulation.study;
         let counts = study.counts();
         let best = study
@@ -434,6 +437,22 @@ mod tests {
             &mut context,
         )?;
         Ok(stdout.text())
+    }
+
+    #[test]
+    fn a_scheduler_without_the_option_metric_is_simulated_by_the_first_objective() {
+        let program = format!(
+            "name = \"program\"\nresource = \"epoch\"\n\
+             command = [\"python3\", \"{}/examples/scheduler.py\", \"1.2\"]",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let stopped = |scheduler: &str| {
+            let text = simulate(scheduler, CURVES, true).unwrap();
+            let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+            document["simulated"]["stopped"].as_u64().unwrap()
+        };
+        assert_eq!(stopped("name = \"fifo\"\nresource = \"epoch\"\nmax = 9"), 0);
+        assert!(stopped(&program) >= 5);
     }
 
     #[test]

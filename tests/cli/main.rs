@@ -11,7 +11,9 @@ mod models;
 mod provenance;
 mod readme;
 mod runtime;
+mod search_programs;
 mod sweeps;
+mod trackers;
 mod ui_requests;
 mod warm_start;
 

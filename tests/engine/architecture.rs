@@ -12,7 +12,7 @@ const CRATES: &[(&str, &[&[&str]])] = &[
         "crates/model",
         &[&["source"], &["space"], &["study"], &["demo"]],
     ),
-    ("crates/search", &[&["sampler", "scheduler"]]),
+    ("crates/search", &[&["dialogue"], &["sampler", "scheduler"]]),
     (
         "crates/engine",
         &[

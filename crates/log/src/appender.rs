@@ -1,13 +1,17 @@
 //! The child's end of a logger: appends whole lines to `$SWATH_RECORDS`.
 
+use super::end::End;
 use super::files::drain;
+use super::folder::Recorded;
 use super::tail::LONGEST;
-use super::{Directive, LoggerError};
+use super::wire::{Record, encode_metrics};
+use super::{Directive, LoggerError, Point};
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 
+/// Number of buffered bytes, and microseconds since the last write, after which metrics are written.
 const FULL: usize = 1 << 16;
-const SECOND: i64 = 1_000_000;
+const SECOND: u64 = 1_000_000;
 
 /// Appends lines. Metrics are buffered and written with the next line that is not.
 #[derive(Debug)]
@@ -16,6 +20,9 @@ pub(super) struct Appender {
     trial: PathBuf,
     stop: PathBuf,
     file: File,
+    /// The line that is being encoded.
+    line: Vec<u8>,
+    /// The lines that are not written yet.
     lines: Vec<u8>,
     flushed: i64,
 }
@@ -34,31 +41,14 @@ impl Appender {
             stop: trial.join("stop"),
             trial,
             file,
+            line: Vec::new(),
             lines: Vec::new(),
             flushed: now,
         })
     }
 
-    /// Returns the trial's folder.
-    pub(super) fn trial(&self) -> &Path {
-        &self.trial
-    }
-
-    /// Appends a line at once, together with the buffered lines, in one write.
-    pub(super) fn now(&mut self, line: &[u8], now: i64) -> Result<(), LoggerError> {
-        self.hold(line)?;
-        self.flush(now)
-    }
-
-    /// Appends a line to the buffer and writes the buffer when it is full or a second old.
-    pub(super) fn soon(&mut self, line: &[u8], now: i64) -> Result<(), LoggerError> {
-        self.hold(line)?;
-        let due = self.lines.len() >= FULL || now.abs_diff(self.flushed) >= SECOND as u64;
-        if due { self.flush(now) } else { Ok(()) }
-    }
-
-    /// Puts a line into the buffer, to be written together with the next line.
-    pub(super) fn hold(&mut self, line: &[u8]) -> Result<(), LoggerError> {
+    /// Adds a line to those that are not written yet.
+    fn hold(&mut self, line: &[u8]) -> Result<(), LoggerError> {
         if line.len() > LONGEST {
             return Err(LoggerError::TooLong {
                 bytes: line.len(),
@@ -73,8 +63,48 @@ impl Appender {
         Ok(())
     }
 
-    /// Writes the buffered lines.
-    pub(super) fn flush(&mut self, now: i64) -> Result<(), LoggerError> {
+    /// Adds the line that was encoded.
+    fn hold_encoded(&mut self) -> Result<(), LoggerError> {
+        let line = std::mem::take(&mut self.line);
+        let held = self.hold(&line);
+        self.line = line;
+        held
+    }
+}
+
+impl End for Appender {
+    fn put(&mut self, record: Record, rank: u32, _: i64) -> Result<(), LoggerError> {
+        record.encode(&mut self.line, rank);
+        self.hold_encoded()
+    }
+
+    fn put_line(&mut self, line: &str, _: i64) -> Result<(), LoggerError> {
+        self.hold(line.as_bytes())
+    }
+
+    fn metrics(
+        &mut self,
+        values: &[(&str, f64)],
+        point: &Point<'_>,
+        rank: u32,
+        now: i64,
+    ) -> Result<(), LoggerError> {
+        encode_metrics(&mut self.line, values, point, rank, now);
+        self.hold_encoded()?;
+        if self.lines.len() >= FULL || now.abs_diff(self.flushed) >= SECOND {
+            self.flush(now)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn send(&mut self, now: i64) -> Result<(), LoggerError> {
+        self.flush(now)
+    }
+
+    /// Writes all lines in one write, so that a reader sees a question together with the report
+    /// before it.
+    fn flush(&mut self, now: i64) -> Result<(), LoggerError> {
         self.flushed = now;
         drain(&mut self.file, &mut self.lines).map_err(|source| LoggerError::Append {
             path: self.path.clone(),
@@ -82,14 +112,23 @@ impl Appender {
         })
     }
 
+    fn finish(&mut self, now: i64) -> Result<Recorded, LoggerError> {
+        self.flush(now)?;
+        Ok(Recorded::default())
+    }
+
     /// Returns the directive in the file `stop`: `Pause` if it begins with the word `pause`, else
     /// `Stop`. Without the file the trial continues.
-    pub(super) fn directive(&self) -> Directive {
+    fn directive(&self) -> Directive {
         match fs::read(&self.stop) {
             Ok(word) if word.starts_with(b"pause") => Directive::Pause,
             Ok(_) => Directive::Stop,
             Err(_) => Directive::Continue,
         }
+    }
+
+    fn trial(&self) -> &Path {
+        &self.trial
     }
 }
 

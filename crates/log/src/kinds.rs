@@ -16,48 +16,57 @@ struct Key {
     name: Name,
     /// The first type, in words.
     first: &'static str,
-    told: bool,
+    is_warned: bool,
 }
 
 impl Kinds {
     /// Checks a report against the earlier ones; returns the text of a warning if a key changed its
     /// type.
-    pub(super) fn look(&mut self, values: &[(Name, Datum)]) -> Option<String> {
-        let mut said: Vec<String> = Vec::new();
-        for (at, (name, datum)) in values.iter().enumerate() {
-            // Reports nearly always have the same keys in the same order.
-            let likely = self.0.get(at).is_some_and(|known| known.name == *name);
+    pub(super) fn check(&mut self, values: &[(Name, Datum)]) -> Option<String> {
+        let mut changes: Vec<String> = Vec::new();
+        for (index, (name, datum)) in values.iter().enumerate() {
             // Beyond the checked keys a search would find nothing, at a cost for each value.
-            let is_searched = !likely && (at < MANY || values.len() <= MANY);
-            let searched = || self.0.iter().position(|known| known.name == *name);
-            let at = if is_searched {
-                searched()
-            } else {
-                likely.then_some(at)
-            };
-            let Some(known) = at.map(|at| &mut self.0[at]) else {
-                if self.0.len() < MANY {
-                    self.0.push(Key {
-                        name: name.clone(),
-                        first: word(datum),
-                        told: false,
-                    });
-                }
+            let is_searched = index < MANY || values.len() <= MANY;
+            let Some(key) = self.key(index, name, is_searched) else {
+                self.add(name, datum);
                 continue;
             };
-            if !known.told && known.first != word(datum) {
-                known.told = true;
-                said.push(format!(
-                    "`{name}` was {} and is {} here",
-                    known.first,
-                    word(datum)
-                ));
+            let (first, now) = (key.first, word(datum));
+            if first != now && !std::mem::replace(&mut key.is_warned, true) {
+                changes.push(format!("`{name}` was {first} and is {now} here"));
             }
         }
-        let said = said.join(", ");
-        (!said.is_empty()).then(|| {
-            format!("{said}; both are kept, but only numbers are compared: give one of them another name")
-        })
+        if changes.is_empty() {
+            return None;
+        }
+        Some(format!(
+            "{}; both are kept, but only numbers are compared: give one of them another name",
+            changes.join(", ")
+        ))
+    }
+
+    /// Returns the key with this name. Reports nearly always have the same keys in the same order,
+    /// so the one at `index` is tried first.
+    fn key(&mut self, index: usize, name: &Name, is_searched: bool) -> Option<&mut Key> {
+        let is_guessed = self.0.get(index).is_some_and(|key| key.name == *name);
+        let index = if is_guessed {
+            index
+        } else if is_searched {
+            self.0.iter().position(|key| key.name == *name)?
+        } else {
+            return None;
+        };
+        self.0.get_mut(index)
+    }
+
+    fn add(&mut self, name: &Name, datum: &Datum) {
+        if self.0.len() < MANY {
+            self.0.push(Key {
+                name: name.clone(),
+                first: word(datum),
+                is_warned: false,
+            });
+        }
     }
 }
 
@@ -75,21 +84,21 @@ mod tests {
     use crate::study::Metric;
 
     #[test]
-    fn two_kinds_under_one_key_are_told_once() {
+    fn two_kinds_under_one_key_are_warned_of_once() {
         let mut kinds = Kinds::default();
         let number = |name: &str| (Name::from(name), Datum::Number(Metric(0.5)));
         let text = |name: &str| (Name::from(name), Datum::Text("good".into()));
-        assert_eq!(kinds.look(&[number("loss"), text("mood")]), None);
+        assert_eq!(kinds.check(&[number("loss"), text("mood")]), None);
         assert_eq!(
-            kinds.look(&[text("mood"), number("loss")]),
+            kinds.check(&[text("mood"), number("loss")]),
             None,
             "in another order"
         );
-        let said = kinds.look(&[number("loss"), number("mood")]).unwrap();
+        let warning = kinds.check(&[number("loss"), number("mood")]).unwrap();
         assert!(
-            said.starts_with("`mood` was a text and is a number here; both are kept"),
-            "{said}"
+            warning.starts_with("`mood` was a text and is a number here; both are kept"),
+            "{warning}"
         );
-        assert_eq!(kinds.look(&[number("loss"), number("mood")]), None, "once");
+        assert_eq!(kinds.check(&[number("loss"), number("mood")]), None, "once");
     }
 }

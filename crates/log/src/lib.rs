@@ -1,13 +1,13 @@
 //! The logger of a trial, bound to pipeline, stage and trial id, and the code that turns a trial's
 //! lines into records.
 //!
-//! A logger has two ends that share one format, the lines of `docs/records.md`. In a child process
-//! [`TrialLogger::from_env`] appends lines to `$SWATH_RECORDS`. The supervising side reads them
-//! with [`Tail`] and passes them to a [`TrialLogger::in_process`]; a Rust closure gets such a
-//! logger directly. The supervising end checks paths, computes the digests of data and models,
-//! writes the trial's own files ([`TrialFolder`] and `metrics/`) and forwards the records that
-//! belong in the journal to a [`Sink`]. The module also compiles without the engine: it is all that
-//! a training program needs.
+//! A logger has two ends. Both take a [`Record`](wire::Record), which also encodes and decodes the
+//! lines of `docs/records.md`. In a child process [`TrialLogger::from_env`] appends lines to
+//! `$SWATH_RECORDS`. The supervising side is a [`TrialLogger::in_process`], which follows these
+//! lines with a [`Tail`]; a Rust closure gets such a logger directly. The supervising end checks
+//! paths, computes the digests of data and models, writes the trial's own files ([`TrialFolder`]
+//! and `metrics/`) and forwards the records that belong in the journal to a [`Sink`]. The module
+//! also compiles without the engine: it is all that a training program needs.
 use swath_model::{space, study};
 
 pub mod digest;
@@ -23,6 +23,7 @@ mod appender;
 mod artifacts;
 mod copy;
 mod deciding;
+mod end;
 mod facade;
 mod files;
 mod inside;

@@ -3,9 +3,10 @@
 //!
 //! The logger's own [`Due`] decides whether a metric of a batch, or of a worker, is taken at all.
 
+use super::wire::{LineKind, Refused};
 use super::{LoggerError, Point, TrialLogger};
 use crate::study::Due;
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 use std::path::Path;
 
 /// An item to log.
@@ -44,26 +45,6 @@ impl From<Json> for Item<'_> {
         Self::Json(json)
     }
 }
-
-/// The kinds that have a meaning outside the logging program. Kinds that need the program's own
-/// objects are refused by name.
-const KINDS: [&str; 15] = [
-    "metric",
-    "param",
-    "params",
-    "dict",
-    "text",
-    "figure",
-    "image",
-    "artifact",
-    "model",
-    "best_model",
-    "dataset",
-    "optimizer",
-    "flops",
-    "prov_documents",
-    "note",
-];
 
 impl TrialLogger {
     /// Sets the filter of [`log`](Self::log).
@@ -105,115 +86,127 @@ impl TrialLogger {
         at: Point<'_>,
     ) -> Result<bool, LoggerError> {
         let item = item.into();
+        let call = Call {
+            item: &item,
+            identifier,
+            kind,
+            at,
+        };
         // The item is checked before the filter, so that a mistake shows at the first call.
-        let line = line(&item, identifier, kind, at)?;
+        let form = call.form()?;
         if !self.should_log(at.batch) {
             return Ok(false);
         }
-        match (line, item) {
-            (Some(line), _) => self.record(&line.to_string()).map(|_| true),
-            (None, Item::Number(number)) => self.metric(identifier, number, at).map(|()| true),
-            (None, _) => Ok(false),
+        match form {
+            Form::Metric(number) => self.metric(identifier, number, at)?,
+            Form::Line(line) => drop(self.record(&line.to_string())?),
         }
+        Ok(true)
     }
 }
 
-/// Builds the line in the records format; `None` for a metric, which has a cheaper path.
-fn line(
-    item: &Item<'_>,
-    identifier: &str,
-    kind: &str,
-    at: Point<'_>,
-) -> Result<Option<Json>, LoggerError> {
-    let refused = |why: String| LoggerError::Kind {
-        kind: kind.to_owned(),
-        why,
-    };
-    let wrong = |wanted: &str| refused(format!("`{identifier}` needs {wanted}"));
-    let path = || match item {
-        Item::Path(path) => Ok(path.to_string_lossy().into_owned()),
-        Item::Text(path) => Ok((*path).to_owned()),
-        _ => Err(wrong("a path")),
-    };
-    let value = || match item {
-        Item::Number(number) => crate::log::number(*number),
-        Item::Text(text) => json!(text),
-        Item::Path(path) => json!(path.to_string_lossy()),
-        Item::Json(json) => json.clone(),
-    };
-    let object = || match item {
-        Item::Json(Json::Object(object)) => Ok(object.clone()),
-        _ => Err(wrong("an object")),
-    };
-    let mut line = match kind {
-        "metric" if matches!(item, Item::Number(_)) => return Ok(None),
-        "flops" if matches!(item, Item::Number(_)) => json!({ "value": value() }),
-        "metric" | "flops" => return Err(wrong("a number")),
-        "param" => json!({ "name": identifier, "value": value() }),
-        "params" => Json::Object(object()?),
-        "dict" if matches!(item, Item::Json(Json::Object(_) | Json::Array(_))) => {
-            json!({ "name": identifier, "value": value() })
-        }
-        "dict" => return Err(wrong("an object or a list")),
-        "text" => match item {
-            Item::Text(text) => json!({ "name": identifier, "text": text }),
-            _ => return Err(wrong("a text")),
-        },
-        "note" => json!({ "text": path()? }),
-        "figure" | "image" | "artifact" | "prov_documents" => json!({ "path": path()? }),
-        "model" | "best_model" => json!({ "path": path()?, "name": identifier }),
-        "dataset" => json!({ "path": path()?, "role": at.context }),
-        "optimizer" => {
-            let mut line = object()?;
-            line.insert("name".to_owned(), json!(identifier));
-            Json::Object(line)
-        }
-        "watch" | "torch" | "system" | "carbon" | "execution_time" => {
-            // The parser of lines knows the reason.
-            let why = super::wire::Parser::default().parse(&json!({ "kind": kind }).to_string());
-            return Err(refused(
-                why.err().map_or_else(String::new, |why| why.to_string()),
-            ));
-        }
-        _ => {
-            return Err(refused(format!(
-                "there is no such kind; there are {}",
-                KINDS.join(", ")
-            )));
-        }
-    };
-    let Json::Object(fields) = &mut line else {
-        return Err(wrong("an object"));
-    };
-    place(fields, kind, at);
-    fields.insert("kind".to_owned(), json!(kind));
-    Ok(Some(line))
+/// The form in which an item is recorded.
+enum Form {
+    /// A metric, which is cheaper to record than a line.
+    Metric(f64),
+    /// A line in the records format.
+    Line(Json),
 }
 
-/// Adds the point to the line, for the kinds that have one.
-fn place(fields: &mut Map<String, Json>, kind: &str, at: Point<'_>) {
-    if matches!(kind, "model" | "best_model" | "flops")
-        && let Some(step) = at.step
-    {
-        fields.insert("step".to_owned(), json!(step));
+/// One call of [`TrialLogger::log`].
+struct Call<'c> {
+    item: &'c Item<'c>,
+    identifier: &'c str,
+    kind: &'c str,
+    at: Point<'c>,
+}
+
+impl Call<'_> {
+    fn form(&self) -> Result<Form, LoggerError> {
+        let kind = self.line_kind()?;
+        let mut line = match (kind, self.item) {
+            (LineKind::Metric, Item::Number(number)) => return Ok(Form::Metric(*number)),
+            (LineKind::Flops, Item::Number(_)) => json!({ "value": self.value() }),
+            (LineKind::Metric | LineKind::Flops, _) => return Err(self.needs("a number")),
+            (LineKind::Param, _) => json!({ "name": self.identifier, "value": self.value() }),
+            (LineKind::Params, Item::Json(object @ Json::Object(_))) => object.clone(),
+            (LineKind::Optimizer, Item::Json(object @ Json::Object(_))) => {
+                let mut line = object.clone();
+                line["name"] = json!(self.identifier);
+                line
+            }
+            (LineKind::Params | LineKind::Optimizer, _) => return Err(self.needs("an object")),
+            (LineKind::Dict, Item::Json(Json::Object(_) | Json::Array(_))) => {
+                json!({ "name": self.identifier, "value": self.value() })
+            }
+            (LineKind::Dict, _) => return Err(self.needs("an object or a list")),
+            (LineKind::Text, Item::Text(text)) => json!({ "name": self.identifier, "text": text }),
+            (LineKind::Text, _) => return Err(self.needs("a text")),
+            (_, Item::Number(_) | Item::Json(_)) => return Err(self.needs("a path")),
+            (LineKind::Note, _) => json!({ "text": self.value() }),
+            (LineKind::Dataset, _) => json!({ "path": self.value(), "role": self.at.context }),
+            (LineKind::Model | LineKind::BestModel, _) => {
+                json!({ "path": self.value(), "name": self.identifier })
+            }
+            (_, Item::Text(_) | Item::Path(_)) => json!({ "path": self.value() }),
+        };
+        self.add_position(kind, &mut line);
+        line["kind"] = json!(self.kind);
+        Ok(Form::Line(line))
     }
-    if kind == "flops" {
-        for (key, word) in [("context", at.context), ("log", at.log)] {
-            if !word.is_empty() {
-                fields.insert(key.to_owned(), json!(word));
+
+    /// Returns the kind of the line, unless the kind has no meaning outside the program.
+    fn line_kind(&self) -> Result<LineKind, LoggerError> {
+        match LineKind::find(self.kind) {
+            Ok(LineKind::Meaningless(kind, why)) => {
+                Err(self.refused(Refused::Meaningless { kind, why }.to_string()))
+            }
+            Ok(kind) if kind.is_item() => Ok(kind),
+            _ => {
+                let kinds = LineKind::items().join(", ");
+                Err(self.refused(format!("there is no such kind; there are {kinds}")))
             }
         }
-        if let Some(batch) = at.batch {
-            fields.insert("batch".to_owned(), json!(batch));
+    }
+
+    fn refused(&self, why: String) -> LoggerError {
+        LoggerError::Kind {
+            kind: self.kind.to_owned(),
+            why,
         }
     }
-}
 
-/// Converts a number to JSON: NaN and the infinities become texts.
-fn number(number: f64) -> Json {
-    if number.is_finite() {
-        json!(number)
-    } else {
-        json!(number.to_string().to_lowercase())
+    /// Returns the error that the item has another type than the kind needs.
+    fn needs(&self, wanted: &str) -> LoggerError {
+        self.refused(format!("`{}` needs {wanted}", self.identifier))
+    }
+
+    /// Returns the item as JSON. NaN and the infinities become texts.
+    fn value(&self) -> Json {
+        match self.item {
+            Item::Number(number) if number.is_finite() => json!(number),
+            Item::Number(number) => json!(number.to_string().to_lowercase()),
+            Item::Text(text) => json!(text),
+            Item::Path(path) => json!(path.to_string_lossy()),
+            Item::Json(json) => json.clone(),
+        }
+    }
+
+    /// Adds the position of the item, for the kinds that have one.
+    fn add_position(&self, kind: LineKind, line: &mut Json) {
+        let is_flops = kind == LineKind::Flops;
+        if let Some(step) = self.at.step
+            && (is_flops || matches!(kind, LineKind::Model | LineKind::BestModel))
+        {
+            line["step"] = json!(step);
+        }
+        if let Some(batch) = self.at.batch.filter(|_| is_flops) {
+            line["batch"] = json!(batch);
+        }
+        for (key, word) in [("context", self.at.context), ("log", self.at.log)] {
+            if is_flops && !word.is_empty() {
+                line[key] = json!(word);
+            }
+        }
     }
 }

@@ -5,21 +5,22 @@ use crate::space::Name;
 use crate::study::{Datum, axis};
 use std::collections::BTreeMap;
 
-/// Maximum number of remembered steps. Beyond it all are forgotten, because the processes of a
+/// Maximum number of remembered values. Beyond it all are forgotten, because the processes of a
 /// trial are never far apart.
 const MANY: usize = 4096;
 
 /// The deciding values of the reported steps.
 #[derive(Default)]
 pub(super) struct Repeats {
-    steps: BTreeMap<u64, Vec<(Name, f64)>>,
+    /// By the bits of a step and the index of a deciding metric, the value that was reported first.
+    values: BTreeMap<(u64, usize), f64>,
     warned: bool,
 }
 
 impl Repeats {
     /// Checks a report whose step is the value of `key` against earlier reports. Returns the text
     /// of a warning, once.
-    pub(super) fn look(
+    pub(super) fn check(
         &mut self,
         values: &[(Name, Datum)],
         key: Option<&Name>,
@@ -27,26 +28,21 @@ impl Repeats {
     ) -> Option<String> {
         let key = key.filter(|_| !self.warned)?;
         let step = axis::number(values, key)?;
-        if self.steps.len() >= MANY {
-            self.steps.clear();
+        if self.values.len() >= MANY {
+            self.values.clear();
         }
-        let known = self.steps.entry(step.to_bits()).or_default();
-        for name in deciding.iter().filter(|name| *name != key) {
+        for (at, name) in deciding.iter().enumerate().filter(|(_, name)| *name != key) {
             let Some(value) = axis::number(values, name) else {
                 continue;
             };
-            match known.iter().find(|(other, _)| other == name) {
-                None => known.push((name.clone(), value)),
-                Some((_, before)) if *before == value => {}
-                Some((_, before)) => {
-                    let text = format!(
-                        "`{name}` was {before} at {key} {step} and is {value} there now; both reports count. \
-                         If several processes of the trial report, each must say its `rank`: only rank 0 decides"
-                    );
-                    self.warned = true;
-                    self.steps.clear();
-                    return Some(text);
-                }
+            let before = *self.values.entry((step.to_bits(), at)).or_insert(value);
+            if before != value {
+                self.warned = true;
+                self.values.clear();
+                return Some(format!(
+                    "`{name}` was {before} at {key} {step} and is {value} there now; both reports count. \
+                     If several processes of the trial report, each must say its `rank`: only rank 0 decides"
+                ));
             }
         }
         None
@@ -67,7 +63,7 @@ mod tests {
             let datum =
                 |(name, value): &(&str, f64)| ((*name).into(), Datum::Number(Metric(*value)));
             let values: Vec<_> = values.iter().map(datum).collect();
-            repeats.look(&values, Some(&epoch), &deciding)
+            repeats.check(&values, Some(&epoch), &deciding)
         };
         assert_eq!(
             look(&[("epoch", 1.0), ("loss", 0.5), ("seconds", 3.0)]),
@@ -89,10 +85,10 @@ mod tests {
             None,
             "without a step nothing is repeated"
         );
-        let said = look(&[("epoch", 1.0), ("loss", 0.25)]).unwrap();
+        let warning = look(&[("epoch", 1.0), ("loss", 0.25)]).unwrap();
         assert!(
-            said.starts_with("`loss` was 0.5 at epoch 1 and is 0.25 there now; "),
-            "{said}"
+            warning.starts_with("`loss` was 0.5 at epoch 1 and is 0.25 there now; "),
+            "{warning}"
         );
         assert_eq!(look(&[("epoch", 2.0), ("loss", 0.2)]), None, "once");
     }

@@ -9,8 +9,10 @@ use std::path::PathBuf;
 /// The longest line that is read, in bytes; longer ones are refused with their number.
 pub const LONGEST: usize = 10_000_000;
 
-/// Number of bytes read at a time, and per call. The latter is bounded, so that a program that
+/// Number of bytes read at a time, at first and at most, and per call. Most files are short, and a
+/// long buffer would cost more than they do. The number per call is bounded, so that a program that
 /// never stops writing cannot keep its reader busy.
+const FIRST_CHUNK: usize = 1 << 13;
 const CHUNK: usize = 1 << 18;
 const PER_CALL: usize = 1 << 24;
 
@@ -284,7 +286,7 @@ impl Growth {
                 inode: about.ino(),
                 offset: 0,
             });
-            self.chunk.resize(CHUNK, 0);
+            self.chunk.resize(FIRST_CHUNK.max(self.chunk.len()), 0);
         }
         let Some(open) = &mut self.open else {
             return Ok(0);
@@ -301,9 +303,10 @@ impl Growth {
             total += read;
             each(Piece::Bytes(&self.chunk[..read]));
             // A short read means the end of the file, which saves a call.
-            if read < CHUNK {
+            if read < self.chunk.len() {
                 return Ok(total);
             }
+            self.chunk.resize((2 * read).min(CHUNK), 0);
         }
         self.behind = true;
         Ok(total)
@@ -433,6 +436,19 @@ mod tests {
         let mut tail = Tail::after_existing(&path).unwrap();
         append(&path, b"three\n");
         assert_eq!(polled(&mut tail), ["3 three"]);
+    }
+
+    #[test]
+    fn the_buffer_of_a_short_file_is_short_and_grows_with_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("records.jsonl");
+        append(&path, b"one\n");
+        let mut tail = Tail::new(&path);
+        assert_eq!(polled(&mut tail), ["1 one"]);
+        assert_eq!(tail.growth.chunk.len(), FIRST_CHUNK);
+        append(&path, "two\n".repeat(CHUNK).as_bytes());
+        assert_eq!(polled(&mut tail).len(), CHUNK);
+        assert_eq!(tail.growth.chunk.len(), CHUNK);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Tests of both ends of the logger together: from the lines of a trial to the records and files.
 
+mod models;
+
 use super::*;
 use crate::space::{Name, Value};
 use crate::study::{Attempt, Datum, LogRecord, Metric, TrialId};
@@ -12,7 +14,7 @@ use tempfile::TempDir;
 /// A workdir with a model, a trial's folder, and the records that the sink received.
 struct World {
     dir: TempDir,
-    told: Arc<Mutex<Vec<LogRecord>>>,
+    forwarded: Arc<Mutex<Vec<LogRecord>>>,
     answer: Arc<Mutex<Directive>>,
 }
 
@@ -24,7 +26,7 @@ impl World {
         fs::write(dir.path().join("models/m.bin"), "model").unwrap();
         Self {
             dir,
-            told: Arc::default(),
+            forwarded: Arc::default(),
             answer: Arc::default(),
         }
     }
@@ -38,9 +40,9 @@ impl World {
             workdir: self.dir.path().to_path_buf(),
             trial: self.trial(),
         };
-        let (told, answer) = (self.told.clone(), self.answer.clone());
+        let (forwarded, answer) = (self.forwarded.clone(), self.answer.clone());
         let sink = move |record| {
-            told.lock().unwrap().push(record);
+            forwarded.lock().unwrap().push(record);
             *answer.lock().unwrap()
         };
         TrialLogger::in_process(identity(), dirs, Box::new(sink)).unwrap()
@@ -85,18 +87,20 @@ impl World {
         }
         logger.explain_absence();
         logger.finish().unwrap();
-        self.told().into_iter().find_map(|record| match record {
-            LogRecord::Absent { metric, why } if &*metric == "acc" => Some(why),
-            _ => None,
-        })
+        self.forwarded()
+            .into_iter()
+            .find_map(|record| match record {
+                LogRecord::Absent { metric, why } if &*metric == "acc" => Some(why),
+                _ => None,
+            })
     }
 
     fn tail(&self) -> Tail {
         Tail::new(self.trial().join("records.jsonl"))
     }
 
-    fn told(&self) -> Vec<LogRecord> {
-        self.told.lock().unwrap().clone()
+    fn forwarded(&self) -> Vec<LogRecord> {
+        self.forwarded.lock().unwrap().clone()
     }
 
     fn warnings(&self) -> Vec<String> {
@@ -107,7 +111,7 @@ impl World {
                 None
             }
         };
-        self.told().into_iter().filter_map(text).collect()
+        self.forwarded().into_iter().filter_map(text).collect()
     }
 
     fn records(&self, lines: &[u8]) {
@@ -153,7 +157,7 @@ fn model(step: Option<f64>) -> LogRecord {
 }
 
 /// Records one of everything that a trial can record.
-fn say_everything(log: &mut TrialLogger) {
+fn record_everything(log: &mut TrialLogger) {
     log.report(&[("epoch", 1.0), ("loss", 0.5)]).unwrap();
     log.metric("acc", 0.9, Point::step(3).batch(7).context("train"))
         .unwrap();
@@ -173,12 +177,12 @@ fn say_everything(log: &mut TrialLogger) {
 #[test]
 fn a_program_and_a_closure_are_recorded_alike() {
     let (here, there) = (World::new(), World::new());
-    say_everything(&mut here.logger());
-    say_everything(&mut there.child());
+    record_everything(&mut here.logger());
+    record_everything(&mut there.child());
     there.supervise();
-    assert_eq!(here.told(), there.told());
+    assert_eq!(here.forwarded(), there.forwarded());
     assert!(here.warnings().is_empty(), "{:?}", here.warnings());
-    assert_eq!(here.told().len(), 8);
+    assert_eq!(here.forwarded().len(), 8);
     let without_time = |text: String| -> Vec<String> {
         text.lines()
             .map(|line| line.split(", \"at\"").next().unwrap().to_owned())
@@ -268,7 +272,7 @@ fn one_call_logs_every_kind_alike_in_a_program_and_here() {
     log_everything(&mut here.logger());
     log_everything(&mut there.child());
     there.supervise();
-    assert_eq!(here.told(), there.told());
+    assert_eq!(here.forwarded(), there.forwarded());
     assert!(here.warnings().is_empty(), "{:?}", here.warnings());
     let param = |name: &str, value| LogRecord::Param {
         name: name.into(),
@@ -297,9 +301,9 @@ fn one_call_logs_every_kind_alike_in_a_program_and_here() {
         },
     ] {
         assert!(
-            here.told().contains(&wanted),
+            here.forwarded().contains(&wanted),
             "{wanted:?} is not in {:?}",
-            here.told()
+            here.forwarded()
         );
     }
     for world in [here, there] {
@@ -414,9 +418,9 @@ fn a_report_with_a_model_is_a_report_and_a_model() {
     let world = World::new();
     world.records(b"{\"epoch\": 3, \"model_path\": \"./models/m.bin\"}\n");
     let recorded = world.supervise();
-    let told = world.told();
-    assert!(matches!(&told[0], LogRecord::Report { values } if values.len() == 2));
-    assert_eq!(told[1..], [model(Some(3.0))]);
+    let forwarded = world.forwarded();
+    assert!(matches!(&forwarded[0], LogRecord::Report { values } if values.len() == 2));
+    assert_eq!(forwarded[1..], [model(Some(3.0))]);
     assert_eq!(recorded.models[0].0, "models/m.bin");
 }
 
@@ -429,7 +433,7 @@ fn a_model_path_that_leads_out_is_refused_and_the_rest_is_kept() {
     );
     world.supervise();
     let reports: Vec<_> = world
-        .told()
+        .forwarded()
         .into_iter()
         .filter(|record| !matches!(record, LogRecord::Warning { .. }))
         .collect();
@@ -460,7 +464,7 @@ fn a_model_that_is_not_there_is_recorded_without_digest_and_warned_about() {
     let world = World::new();
     world.logger().model("models/none.bin", None).unwrap();
     let model_path = "models/none.bin".to_owned();
-    let record = &world.told()[1];
+    let record = &world.forwarded()[1];
     assert!(
         matches!(record, LogRecord::Model { model_path: path, md5: None, size: 0, doubt: Some(doubt), .. }
             if *path == model_path && doubt == "`models/none.bin` does not exist"),
@@ -481,7 +485,7 @@ fn bad_lines_are_said_with_their_numbers_and_good_ones_kept() {
     world.records(&lines);
     let recorded = world.supervise();
     let reported: Vec<f64> = world
-        .told()
+        .forwarded()
         .iter()
         .filter_map(|record| match record {
             LogRecord::Report { values } => match values[0].1 {
@@ -563,7 +567,7 @@ fn a_report_says_its_model_also_from_a_closure() {
     let path = ("model_path".into(), Datum::Text("models/m.bin".into()));
     log.report_values(vec![("epoch".into(), Datum::Number(Metric(2.0))), path])
         .unwrap();
-    assert_eq!(world.told()[1..], [model(Some(2.0))]);
+    assert_eq!(world.forwarded()[1..], [model(Some(2.0))]);
 }
 
 #[test]
@@ -645,7 +649,7 @@ fn nothing_is_lost_when_the_trials_folder_cannot_be_written() {
     log.report(&[("a", 1.0)]).unwrap();
     log.flush().unwrap();
     log.flush().unwrap();
-    assert_eq!(world.told()[0], report(&[("a", 1.0)]));
+    assert_eq!(world.forwarded()[0], report(&[("a", 1.0)]));
     assert_eq!(world.warnings().len(), 1);
 }
 
@@ -671,7 +675,7 @@ fn reports_of_other_workers_than_the_first_are_metrics_with_their_rank() {
     there.supervise();
     for world in [here, there] {
         let reports: Vec<_> = world
-            .told()
+            .forwarded()
             .into_iter()
             .filter(|record| matches!(record, LogRecord::Report { .. }))
             .collect();
@@ -707,7 +711,7 @@ fn a_line_with_the_rank_of_another_worker_does_not_decide_and_a_line_of_ones_own
     );
     world.supervise();
     assert_eq!(
-        world.told(),
+        world.forwarded(),
         [report(&[("epoch", 1.0), ("loss", 0.5), ("rank", 0.0)])]
     );
     assert_eq!(world.metrics("metrics").lines().count(), 2);
@@ -724,12 +728,12 @@ fn a_trial_whose_reports_are_all_of_other_workers_is_told_why_none_decides() {
         "{warnings:?}"
     );
     let deciding = [Name::from("rank")];
-    let told = World::new();
-    let mut log = told.logger().with_deciding_metrics(&deciding);
+    let ranked = World::new();
+    let mut log = ranked.logger().with_deciding_metrics(&deciding);
     log.record(r#"{"rank": 8}"#).unwrap();
     log.finish().unwrap();
     assert_eq!(
-        told.told(),
+        ranked.forwarded(),
         [report(&[("rank", 8.0)])],
         "an objective of that name is no rank"
     );
@@ -755,7 +759,7 @@ fn a_model_of_a_report_stands_at_the_step_of_that_report() {
         let mut log = world.logger().with_resource(resource.as_ref());
         log.record(r#"{"epoch": 2, "rows": 900, "model_path": "models/m.bin"}"#)
             .unwrap();
-        assert_eq!(world.told()[1..], [model(Some(step))]);
+        assert_eq!(world.forwarded()[1..], [model(Some(step))]);
     }
 }
 
@@ -830,13 +834,13 @@ fn a_number_in_quotes_is_warned_of_once_a_trial() {
         warnings[0]
             .ends_with("`acc` is a number in quotes and counts as the number: write it without")
     );
-    let told: Vec<LogRecord> = world
-        .told()
+    let forwarded: Vec<LogRecord> = world
+        .forwarded()
         .into_iter()
         .filter(|record| matches!(record, LogRecord::Report { .. }))
         .collect();
     assert_eq!(
-        told,
+        forwarded,
         [report(&[("acc", 0.71)]), report(&[("acc", 0.72)]), text]
     );
     assert!(world.metrics("report").starts_with(r#"{"acc": 0.71"#));
@@ -851,424 +855,10 @@ fn a_hundred_thousand_values_of_one_line_are_all_kept() {
         .record(&format!("{{{}, \"loss\": 0.5}}", many.join(",")))
         .unwrap();
     logger.finish().unwrap();
-    assert!(matches!(&world.told()[0], LogRecord::Report { values } if values.len() == 100_001));
+    assert!(
+        matches!(&world.forwarded()[0], LogRecord::Report { values } if values.len() == 100_001)
+    );
     assert!(world.metrics("report").contains("\"loss\": 0.5"));
-}
-
-/// Returns the records of a model: its step, the content that its digest belongs to or the reason
-/// why there is none, and whether it is held.
-fn models(world: &World, contents: &[&str]) -> Vec<(Option<f64>, String, bool)> {
-    let content = |digest: &str| -> String {
-        let is_of = |content: &&&str| md5_of(content.as_bytes()) == digest;
-        contents
-            .iter()
-            .find(is_of)
-            .map_or("another", |content| content)
-            .to_owned()
-    };
-    let model = |record| match record {
-        LogRecord::Model {
-            md5,
-            step,
-            held,
-            doubt,
-            ..
-        } => {
-            let what = md5.as_deref().map(content).or(doubt).unwrap_or_default();
-            Some((step, what, held.is_some()))
-        }
-        _ => None,
-    };
-    world.told().into_iter().filter_map(model).collect()
-}
-
-fn md5_of(bytes: &[u8]) -> String {
-    use md5::Digest as _;
-    md5::Md5::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
-
-fn append(world: &World, line: &str) {
-    let path = world.trial().join("records.jsonl");
-    let mut file = fs::OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(path)
-        .unwrap();
-    std::io::Write::write_all(&mut file, line.as_bytes()).unwrap();
-}
-
-fn wait_a_tick() {
-    std::thread::sleep(std::time::Duration::from_millis(15));
-}
-
-impl World {
-    /// Makes a logger that holds models.
-    fn holding(&self) -> TrialLogger {
-        self.logger()
-            .with_models(Arc::new(ModelStore::new(Models::default())))
-    }
-
-    /// Overwrites the model and reports it.
-    fn save(&self, epoch: usize, content: &str) {
-        fs::write(self.dir.path().join("models/m.bin"), content).unwrap();
-        append(
-            self,
-            &format!("{{\"epoch\": {epoch}, \"model_path\": \"models/m.bin\"}}\n"),
-        );
-    }
-}
-
-const OVERWRITTEN: &str = "overwritten before it could be read";
-
-#[test]
-fn each_version_of_a_model_that_is_read_in_time_has_its_own_digest_and_is_held() {
-    let world = World::new();
-    let (mut log, mut tail) = (world.holding(), world.tail());
-    world.save(1, "first");
-    wait_a_tick();
-    log.follow(&mut tail).unwrap();
-    world.save(2, "second");
-    log.follow_to_the_end(&mut tail).unwrap();
-    assert_eq!(
-        models(&world, &["first", "second"]),
-        [
-            (Some(1.0), "first".to_owned(), true),
-            (Some(2.0), "second".to_owned(), true)
-        ]
-    );
-    for (record, content) in world
-        .told()
-        .iter()
-        .filter(|record| !matches!(record, LogRecord::Report { .. }))
-        .zip(["first", "second"])
-    {
-        let LogRecord::Model {
-            held: Some(held), ..
-        } = record
-        else {
-            panic!("{record:?}")
-        };
-        assert_eq!(
-            fs::read_to_string(world.trial().join(held)).unwrap(),
-            content
-        );
-    }
-}
-
-#[test]
-fn of_lines_read_together_only_the_last_that_names_a_path_has_a_digest() {
-    let world = World::new();
-    let mut log = world.holding();
-    for (epoch, content) in ["one", "two", "three"].into_iter().enumerate() {
-        world.save(epoch + 1, content);
-    }
-    log.follow_to_the_end(&mut world.tail()).unwrap();
-    assert_eq!(
-        models(&world, &["one", "two", "three"]),
-        [
-            (Some(1.0), OVERWRITTEN.to_owned(), false),
-            (Some(2.0), OVERWRITTEN.to_owned(), false),
-            (Some(3.0), "three".to_owned(), true),
-        ]
-    );
-    let warnings = world.warnings();
-    assert_eq!(warnings.len(), 1, "once a path: {warnings:?}");
-    assert!(warnings[0].contains(OVERWRITTEN), "{warnings:?}");
-}
-
-#[test]
-fn a_model_that_is_newer_than_the_line_that_names_it_has_no_digest() {
-    let world = World::new();
-    world.save(1, "first");
-    wait_a_tick();
-    fs::write(world.dir.path().join("models/m.bin"), "half of the sec").unwrap();
-    world.logger().follow(&mut world.tail()).unwrap();
-    assert_eq!(
-        models(&world, &[]),
-        [(Some(1.0), OVERWRITTEN.to_owned(), false)]
-    );
-}
-
-#[test]
-fn a_model_that_took_the_place_of_another_with_an_older_time_has_no_digest() {
-    let world = World::new();
-    world.save(1, "first");
-    wait_a_tick();
-    let (other, path) = (
-        world.dir.path().join("other"),
-        world.dir.path().join("models/m.bin"),
-    );
-    fs::write(&other, "another").unwrap();
-    let past = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
-    fs::File::options()
-        .write(true)
-        .open(&other)
-        .unwrap()
-        .set_modified(past)
-        .unwrap();
-    fs::rename(&other, &path).unwrap();
-    world.logger().follow(&mut world.tail()).unwrap();
-    assert_eq!(
-        models(&world, &[]),
-        [(Some(1.0), OVERWRITTEN.to_owned(), false)]
-    );
-}
-
-#[test]
-fn an_empty_file_written_with_the_line_is_not_taken_for_the_model() {
-    let world = World::new();
-    world.save(1, "first");
-    let records = fs::File::options()
-        .append(true)
-        .open(world.trial().join("records.jsonl"))
-        .unwrap();
-    let model = fs::File::create(world.dir.path().join("models/m.bin")).unwrap();
-    // With a coarse clock both would have the same time. The time of the inode cannot be set, so
-    // the records file gets it.
-    let newest = model.metadata().unwrap().modified().unwrap();
-    records.set_modified(newest).unwrap();
-    world.logger().follow(&mut world.tail()).unwrap();
-    assert_eq!(
-        models(&world, &[]),
-        [(Some(1.0), OVERWRITTEN.to_owned(), false)]
-    );
-}
-
-#[test]
-fn a_program_that_gathers_its_lines_has_no_digest_of_a_path_that_it_names_again() {
-    let world = World::new();
-    let (mut log, mut tail) = (world.logger(), world.tail());
-    world.save(1, "first");
-    wait_a_tick();
-    log.follow(&mut tail).unwrap();
-    world.save(2, "second");
-    append(&world, "{\"epoch\": 3, \"mod");
-    wait_a_tick();
-    log.follow(&mut tail).unwrap();
-    let told = models(&world, &["first", "second"]);
-    assert_eq!(told[0].1, "first");
-    assert_eq!(told[1].1, OVERWRITTEN, "the third may be there already");
-}
-
-#[test]
-fn a_path_of_its_own_for_each_version_is_always_read() {
-    let world = World::new();
-    for epoch in 1..=3 {
-        fs::write(
-            world.dir.path().join(format!("models/{epoch}.bin")),
-            format!("{epoch}"),
-        )
-        .unwrap();
-        append(
-            &world,
-            &format!("{{\"epoch\": {epoch}, \"model_path\": \"models/{epoch}.bin\"}}\n"),
-        );
-    }
-    wait_a_tick();
-    world.logger().follow(&mut world.tail()).unwrap();
-    let contents: Vec<_> = models(&world, &["1", "2", "3"])
-        .into_iter()
-        .map(|(_, what, _)| what)
-        .collect();
-    assert_eq!(contents, ["1", "2", "3"]);
-}
-
-#[test]
-fn a_closure_has_the_digest_of_what_it_wrote_at_every_call() {
-    let world = World::new();
-    let mut log = world.holding();
-    for (epoch, content) in ["one", "two", "three"].into_iter().enumerate() {
-        fs::write(world.dir.path().join("models/m.bin"), content).unwrap();
-        log.model_with(
-            "models/m.bin",
-            Some(epoch as f64),
-            &[("keep", Value::Bool(epoch == 1))],
-        )
-        .unwrap();
-    }
-    let told = models(&world, &["one", "two", "three"]);
-    assert_eq!(
-        told.iter()
-            .map(|(_, what, held)| (&**what, *held))
-            .collect::<Vec<_>>(),
-        [("one", true), ("two", true), ("three", true)]
-    );
-    let kept = |record: &LogRecord| {
-        matches!(
-            record,
-            LogRecord::Model {
-                keep: true,
-                step: Some(1.0),
-                ..
-            }
-        )
-    };
-    assert_eq!(world.told().iter().filter(|record| kept(record)).count(), 1);
-    assert!(
-        !world
-            .told()
-            .iter()
-            .any(|record| matches!(record, LogRecord::Facts { .. }))
-    );
-}
-
-#[test]
-fn a_report_may_ask_to_keep_its_model() {
-    let world = World::new();
-    world.records(b"{\"epoch\": 3, \"model_path\": \"models/m.bin\", \"keep\": true}\n");
-    world.supervise();
-    assert!(
-        matches!(world.told()[1], LogRecord::Model { keep: true, .. }),
-        "{:?}",
-        world.told()
-    );
-}
-
-#[test]
-fn a_folder_as_model_is_held_without_its_dangling_links_which_are_named() {
-    let world = World::new();
-    let ck = world.dir.path().join("ck");
-    fs::create_dir_all(ck.join("step-1")).unwrap();
-    fs::write(ck.join("step-1/w.bin"), "weights").unwrap();
-    std::os::unix::fs::symlink("step-2", ck.join("latest")).unwrap();
-    append(&world, "{\"kind\": \"model\", \"path\": \"ck\"}\n");
-    wait_a_tick();
-    let mut log = world.holding();
-    log.follow(&mut world.tail()).unwrap();
-    let record = world.told().pop().unwrap();
-    let LogRecord::Model {
-        md5,
-        held: Some(held),
-        partial,
-        size: 7,
-        ..
-    } = record
-    else {
-        panic!("{record:?}")
-    };
-    assert_eq!(partial, ["latest: a symbolic link to nothing"]);
-    assert_eq!(
-        md5,
-        Some(digest(&ck, None).unwrap().md5),
-        "what is held has the digest of the rest"
-    );
-    assert_eq!(
-        fs::read_to_string(world.trial().join(held).join("step-1/w.bin")).unwrap(),
-        "weights"
-    );
-    assert!(world.warnings()[0].contains("latest"));
-}
-
-#[test]
-fn a_named_pipe_is_neither_waited_for_as_a_model_nor_as_data_or_artifact() {
-    let world = World::new();
-    let pipe = world.dir.path().join("pipe");
-    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, 0o600.into()).unwrap();
-    let mut log = world.holding();
-    log.model("pipe", None).unwrap();
-    log.dataset("pipe", "").unwrap();
-    log.artifact("pipe").unwrap();
-    let warnings = world.warnings();
-    assert_eq!(warnings.len(), 3);
-    assert!(
-        warnings.iter().all(|text| text.contains("a named pipe")),
-        "{warnings:?}"
-    );
-}
-
-#[test]
-fn a_data_set_with_a_dangling_link_has_a_partial_digest_over_the_rest() {
-    let world = World::new();
-    let data = world.dir.path().join("repos");
-    fs::create_dir_all(data.join("b")).unwrap();
-    fs::write(data.join("b/code.py"), "two").unwrap();
-    let plain = digest(&data, None).unwrap().md5;
-    std::os::unix::fs::symlink("nowhere", data.join("b/dangling")).unwrap();
-    world.logger().dataset("repos", "train").unwrap();
-    let record = world.told().pop().unwrap();
-    let LogRecord::Dataset {
-        md5,
-        files: 1,
-        partial,
-        ..
-    } = &record
-    else {
-        panic!("{record:?}")
-    };
-    assert_eq!(
-        (md5.as_deref(), &*partial[0]),
-        (Some(&*plain), "b/dangling: a symbolic link to nothing")
-    );
-    assert!(world.warnings()[0].contains("`repos` is partial: its digest leaves out b/dangling"));
-    assert!(
-        serde_json::to_string(&record)
-            .unwrap()
-            .contains("\"partial\":[\"b/dangling")
-    );
-}
-
-#[test]
-fn a_model_that_is_called_the_best_right_behind_its_report_is_one_version() {
-    let world = World::new();
-    let mut log = world.holding();
-    world.save(1, "first");
-    append(
-        &world,
-        "{\"kind\": \"best_model\", \"path\": \"models/m.bin\"}\n",
-    );
-    wait_a_tick();
-    log.follow(&mut world.tail()).unwrap();
-    let told = models(&world, &["first"]);
-    assert_eq!(
-        told,
-        [
-            (Some(1.0), "first".to_owned(), true),
-            (None, "first".to_owned(), true)
-        ]
-    );
-    assert_eq!(
-        fs::read_dir(world.trial().join(HELD)).unwrap().count(),
-        1,
-        "it is held once"
-    );
-    assert!(world.warnings().is_empty(), "{:?}", world.warnings());
-}
-
-#[test]
-fn the_last_model_has_its_digest_when_the_program_has_ended() {
-    let world = World::new();
-    let (mut log, mut tail) = (world.holding(), world.tail());
-    for epoch in 1..=9 {
-        world.save(epoch, &epoch.to_string());
-    }
-    wait_a_tick();
-    log.follow(&mut tail).unwrap();
-    assert!(
-        models(&world, &[])
-            .iter()
-            .all(|(_, what, _)| what == OVERWRITTEN),
-        "the tenth may be there"
-    );
-    log.follow_to_the_end(&mut tail).unwrap();
-    assert_eq!(
-        models(&world, &["9"])[9..],
-        [(Some(9.0), "9".to_owned(), true)]
-    );
-
-    let world = World::new();
-    let (mut log, mut tail) = (world.holding(), world.tail());
-    for epoch in 1..=9 {
-        world.save(epoch, &epoch.to_string());
-    }
-    wait_a_tick();
-    log.follow(&mut tail).unwrap();
-    fs::write(world.dir.path().join("models/m.bin"), "10").unwrap();
-    log.follow_to_the_end(&mut tail).unwrap();
-    assert_eq!(models(&world, &[]).len(), 9, "it is not the ninth any more");
-    assert_eq!(fs::read_dir(world.trial().join(HELD)).unwrap().count(), 0);
 }
 
 #[test]

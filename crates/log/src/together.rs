@@ -6,7 +6,7 @@
 //! newer than the lines were, it is in doubt. Such a model has no digest, rather than the digest of
 //! another version.
 
-use super::digest::LeftOut;
+use super::digest::{LeftOut, State};
 use super::stamp::Stamp;
 use crate::study::LogRecord;
 use std::collections::HashMap;
@@ -28,6 +28,16 @@ pub(super) enum Waiting {
     Record(LogRecord),
     Question(String),
     Model(Box<NamedModel>),
+}
+
+impl Waiting {
+    /// Returns whether only a second look can tell whether a model was overwritten.
+    pub(super) fn needs_second_look(&self) -> bool {
+        match self {
+            Self::Model(model) => model.is_unsettled() && !model.is_overwritten(),
+            _ => false,
+        }
+    }
 }
 
 /// A model that a line names.
@@ -63,12 +73,32 @@ pub(super) struct Source {
     pub(super) is_output: bool,
 }
 
+impl Source {
+    /// Makes the state of a records file. `state` is the one up to whose time every line is known.
+    pub(super) fn records(state: Option<State>, is_buffered: bool) -> Self {
+        Self {
+            modified: state.map_or(i128::MIN, |state| state.modified),
+            is_buffered,
+            is_output: false,
+        }
+    }
+}
+
 /// A model whose last record has no digest. After the program has ended, the bytes at its path do
 /// belong to that record, unless they are newer than the last line.
 pub(super) struct LastInDoubt {
     pub(super) model: NamedModel,
     /// Number of reports before the record.
     pub(super) reports: u64,
+}
+
+impl LastInDoubt {
+    /// Returns whether `source` is the file that named the model, or a call did. Times of the
+    /// records file say nothing about models that the output named, and vice versa.
+    pub(super) fn is_from_file_of(&self, source: Source) -> bool {
+        let before = self.model.source;
+        before.is_none_or(|before| before.is_output == source.is_output)
+    }
 }
 
 /// The bytes that were at a model's path when it was read.

@@ -2,8 +2,8 @@
 
 use crate::space::{Name, Params, Value};
 use crate::study::{
-    Attempt, Datum, Entry, Event, Exit, FORMAT, Goal, Header, LogRecord, Metric, Objective, Origin,
-    Study, Take, Timestamp, TrialId, Usage,
+    Attempt, Datum, Entry, Event, Exit, FORMAT, Goal, Header, Limit, LogRecord, Metric, Objective,
+    Origin, Study, Take, Timestamp, TrialId, Usage,
 };
 
 /// A study built event by event. The events are one second apart, from 2026-01-01.
@@ -67,6 +67,26 @@ impl Demo {
         };
         self.study.apply(&entry).expect("the event is legal");
         self.entries.push(entry);
+    }
+
+    /// Edits the study so that its only outcome constraint is an upper bound of a metric, or so that
+    /// it has none.
+    pub fn constrain(&mut self, metric: &str, max: Option<f64>) {
+        let limit = max.map(|max| Limit {
+            metric: metric.into(),
+            min: None,
+            max: Some(max),
+        });
+        let header = Header {
+            limits: limit.into_iter().collect(),
+            ..self.study.header().clone()
+        };
+        self.event(Event::Edited {
+            header,
+            changes: Vec::new(),
+            fill: Params::default(),
+            outside: Vec::new(),
+        });
     }
 
     /// Creates a trial with these parameters and starts its first attempt.

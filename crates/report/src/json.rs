@@ -3,107 +3,143 @@
 //! An absent value has no key; it is never `null`. A number that is not finite is written as
 //! `"nan"`, `"inf"` or `"-inf"`.
 
-use crate::space::{Name, Params};
-use crate::study::{Datum, LogRecord, Origin, Study, Tally, Timestamp, Trial};
-use serde::Serialize;
+use super::formula::{Formula, History, TrialCells};
+use crate::space::{Name, Params, Value};
+use crate::study::field::{Cell, Field, Form, Place};
+use crate::study::{Datum, LogRecord, Metric, Origin, Study, TRIAL_FIELDS, Tally, Trial};
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
+
+/// Fields that a row has in another form (`records`, `origin`), or that are a matter of the study.
+const ELSEWHERE: [&str; 6] = [
+    "pipeline",
+    "stage",
+    "data_dir",
+    "data_md5",
+    "git_commit",
+    "origin",
+];
 
 /// All recorded values of one trial. The fields are the keys of the JSON object.
 #[derive(Debug, Clone, Serialize)]
 pub struct Row<'a> {
-    trial: u32,
-    state: &'static str,
+    #[serde(flatten)]
+    first: Fields<'a>,
     objectives: BTreeMap<&'a str, f64>,
     params: &'a Params,
     metrics: &'a BTreeMap<Name, Tally>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     texts: &'a BTreeMap<Name, String>,
     reports: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    step: Option<f64>,
-    attempts: u32,
-    seconds: f64,
-    cpu_seconds: f64,
-    peak_mib: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    started_at: Option<Timestamp>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ended_at: Option<Timestamp>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    exit: Option<String>,
+    #[serde(flatten)]
+    course: Fields<'a>,
     /// The last decision of the scheduler in words, if it paused or stopped the trial.
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<&'a str>,
-    seed: u64,
     origin: &'a Origin,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    configuration: Option<u32>,
     /// The violated outcome constraints in words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     breaks: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    feasible: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    best_step: Option<f64>,
+    #[serde(flatten)]
+    result: Fields<'a>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     at_best: BTreeMap<&'a str, &'a Datum>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    model_path: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    model_md5: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    model_step: Option<f64>,
     /// Whether the trial does not count: it no longer fits the space, or it is in the trash.
     outside: bool,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     records: &'a [LogRecord],
 }
 
+/// The values of some fields, by their keys.
+#[derive(Debug, Clone)]
+struct Fields<'a>(Vec<(&'static str, Cell<'a>)>);
+
+impl Serialize for Fields<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, cell)| (key, cell)))
+    }
+}
+
 /// Returns a trial as a JSON row.
 #[must_use]
 pub fn row<'a>(study: &'a Study, trial: &'a Trial) -> Row<'a> {
     let objectives = study.header().objectives.iter();
-    let model = trial.model_that_counts();
-    let counted = trial.counted.as_ref();
-    let at_best = counted.into_iter().flat_map(|counted| &counted.values);
+    let counted = trial.counted.iter();
+    let at_best = counted.flat_map(|counted| &counted.values);
     let measured =
         objectives.filter_map(|objective| Some((&*objective.metric, trial.objective(objective)?)));
+    let has_seeds = study.header().replicate.is_some();
+    let is_shown = |field: &Field| match field.name {
+        "configuration" | "replicate" => has_seeds,
+        name => !ELSEWHERE.contains(&name),
+    };
+    let fields = |is_in_group: fn(&Field) -> bool| {
+        let fields = TRIAL_FIELDS
+            .iter()
+            .filter(|field| is_shown(field) && is_in_group(field));
+        let values =
+            fields.filter_map(|field| Some((field.key(), field.value_so_far(study, trial)?)));
+        Fields(values.collect())
+    };
     Row {
-        trial: trial.id.0,
-        state: trial.state.word(),
+        first: fields(|field| field.place == Place::First),
         objectives: measured.collect(),
         params: &trial.params,
         metrics: &trial.metrics,
         texts: &trial.texts,
         reports: trial.reports,
-        step: trial.step,
-        attempts: trial.attempts,
-        seconds: trial.seconds,
-        cpu_seconds: trial.usage.cpu_seconds,
-        peak_mib: trial.usage.peak_mib,
-        started_at: trial.started_at,
-        ended_at: trial.ended_at,
-        exit: trial.exit.as_ref().map(ToString::to_string),
+        course: fields(|field| field.place != Place::First && field.form != Form::Result),
         why: trial.why.as_deref(),
-        seed: trial.seed,
         origin: &trial.origin,
-        configuration: study.header().replicate.map(|_| study.head(trial.id).0),
         breaks: super::summary::broken(study, trial),
-        feasible: trial.feasible(&study.header().limits),
-        best_step: counted.and_then(|counted| counted.step),
+        result: fields(|field| field.form == Form::Result),
         at_best: at_best.map(|(name, datum)| (&**name, datum)).collect(),
-        model_path: model.map(|model| model.path),
-        model_md5: model.and_then(|model| model.md5),
-        model_step: model.and_then(|model| model.step),
         outside: trial.outside,
         records: &trial.records,
     }
 }
 
+/// Returns trials as JSON objects with their number and the values of some columns.
+#[must_use]
+pub fn columns(
+    study: &Study,
+    trials: &[&Trial],
+    columns: &[Formula],
+    history: &History,
+) -> Vec<Map<String, Json>> {
+    let row = |trial: &&Trial| {
+        let cells = TrialCells {
+            study,
+            trial,
+            history,
+        };
+        let mut row = Map::new();
+        row.insert("trial".to_owned(), trial.id.0.into());
+        for column in columns.iter().filter(|column| column.text() != "trial") {
+            if let Some(value) = column.value(&cells) {
+                row.insert(column.text().to_owned(), self::value(&value));
+            }
+        }
+        row
+    };
+    trials.iter().map(row).collect()
+}
+
+/// Returns a value in JSON, which has no numbers that are not finite.
+fn value(value: &Value) -> Json {
+    match value {
+        Value::Float(number) => serde_json::json!(Metric(*number)),
+        value => serde_json::json!(value),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::row;
+    use super::{columns, row};
+    use crate::formula::{Formula, History};
     use crate::space::Value;
+    use serde_json::json;
     use swath_model::demo::Demo;
 
     #[test]
@@ -116,6 +152,21 @@ mod tests {
             "{\"trial\":1,\"state\":\"running\",\"objectives\":{},\"params\":{\"lr\":1.0},\"metrics\":{\"val_loss\":{\"last\":\"nan\",\
              \"min\":null,\"max\":null,\"count\":1}},\"reports\":1,\"step\":1.0,\"attempts\":1,\"seconds\":0.0,\"cpu_seconds\":0.0,\
              \"peak_mib\":0.0,\"started_at\":\"2026-01-01T00:00:03Z\",\"seed\":7,\"origin\":{\"suggested\":\"random\"},\"feasible\":true,\"outside\":false}"
+        );
+    }
+
+    #[test]
+    fn a_column_that_is_not_finite_is_a_word_and_an_absent_one_has_no_key() {
+        let mut demo = Demo::new(&[]);
+        let trial = demo.start(&[]);
+        demo.report(trial, &[("val_loss", f64::NEG_INFINITY)]);
+        let names = crate::row::vocabulary(&demo.study);
+        let parse = |text: &str| Formula::parse(text, &names).unwrap();
+        let asked = ["metric.val_loss", "trial_id", "exit"].map(parse);
+        let trial = &demo.study.trials()[0];
+        assert_eq!(
+            json!(columns(&demo.study, &[trial], &asked, &History::default())),
+            json!([{ "trial": 1, "metric.val_loss": "-inf", "trial_id": 1 }])
         );
     }
 }

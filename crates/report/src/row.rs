@@ -1,19 +1,20 @@
 //! Names and their values in a trial: the vocabulary of `--where`, `--sort` and `--cols`.
 //!
-//! A name is resolved in this order: built-in columns of every trial ([`OWN`]), parameters,
-//! reported metrics (an objective by its `take` rule, other metrics by their last value), built-in
-//! columns that a name of the user's own hides ([`LAST`]). The prefixes in `param.x`, `metric.x`,
+//! A name is resolved in this order: some fields of every trial ([`OWN`]), parameters, reported
+//! metrics (an objective by its `take` rule, other metrics by their last value), the other
+//! [`TRIAL_FIELDS`], which a name of the user's own hides. The prefixes in `param.x`, `metric.x`,
 //! `best.x` and `at_best.x` select one of these values explicitly, as in the header of
 //! `trials.csv`.
 
 use crate::space::expr::Names;
 use crate::space::{Name, Value};
-use crate::study::{Datum, Goal, Objective, Study, Trial};
-use crate::tracker::csv;
+use crate::study::field::Field;
+use crate::study::{Datum, Goal, Objective, Study, TRIAL_FIELDS, Trial};
 use std::collections::BTreeSet;
 
-/// Built-in columns that take precedence over parameters and metrics.
-pub const OWN: [&str; 9] = [
+/// Fields that take precedence over parameters and metrics of the same name. A field that is added
+/// later does not, since a sweep file may use its name already.
+const OWN: [&str; 9] = [
     "trial",
     "state",
     "seconds",
@@ -25,54 +26,44 @@ pub const OWN: [&str; 9] = [
     "peak_mib",
 ];
 
-/// Built-in columns that a parameter or a metric of the same name hides.
-pub const LAST: [&str; 7] = [
-    "configuration",
-    "replicate",
-    "origin",
-    "feasible",
-    "best_step",
-    "model_step",
-    "model_path",
-];
+/// Returns the fields of a trial in the order of [`TRIAL_FIELDS`]: those of [`OWN`] or the others,
+/// which a parameter or a metric of the same name hides.
+fn fields(takes_precedence: bool) -> impl Iterator<Item = &'static Field> {
+    TRIAL_FIELDS
+        .iter()
+        .filter(move |field| OWN.contains(&field.key()) == takes_precedence)
+}
+
+/// Returns the field with that name.
+fn field(takes_precedence: bool, name: &str) -> Option<&'static Field> {
+    fields(takes_precedence).find(|field| field.key() == name || field.name == name)
+}
 
 /// Returns the value of `name` in a trial; `None` if the trial has none.
 #[must_use]
 pub fn value(study: &Study, trial: &Trial, name: &str) -> Option<Value> {
-    own(trial, name).unwrap_or_else(|| {
-        let param = || trial.params.get(name).cloned();
-        let prefixed = || {
-            let (kind, rest) = name.split_once('.')?;
-            match kind {
-                "param" => trial.params.get(rest).cloned(),
-                "metric" => last(trial, rest),
-                "best" => best(study, trial, rest),
-                "at_best" => at_best(trial, rest),
-                _ => None,
-            }
-        };
-        param()
-            .or_else(|| metric(study, trial, name))
-            .or_else(prefixed)
-            .or_else(|| last_resort(study, trial, name))
-    })
-}
-
-/// Returns the value of a column of [`LAST`], unless a name of the user's own hides it.
-fn last_resort(study: &Study, trial: &Trial, name: &str) -> Option<Value> {
-    if !LAST.contains(&name) || is_own(study, name) {
-        return None;
+    if let Some(field) = field(true, name) {
+        return Some(field.value(study, trial)?.into_value());
     }
-    let model = || trial.model_that_counts();
-    Some(match name {
-        "feasible" => Value::Bool(trial.feasible(&study.header().limits)?),
-        "best_step" => Value::Float(trial.counted.as_ref()?.step?),
-        "model_step" => Value::Float(model()?.step?),
-        "model_path" => Value::Text(model()?.path.into()),
-        "configuration" => Value::Int(i64::from(study.head(trial.id).0)),
-        "replicate" => Value::Int(i64::try_from(study.replicate(trial.id)).unwrap_or(i64::MAX)),
-        _ => Value::Text(csv::origin(&trial.origin).into()),
-    })
+    let prefixed = || {
+        let (kind, rest) = name.split_once('.')?;
+        match kind {
+            "param" => trial.params.get(rest).cloned(),
+            "metric" => last(trial, rest),
+            "best" => best(study, trial, rest),
+            "at_best" => at_best(trial, rest),
+            _ => None,
+        }
+    };
+    let hidden = || {
+        let field = field(false, name).filter(|_| !is_own(study, name))?;
+        Some(field.value(study, trial)?.into_value())
+    };
+    let param = trial.params.get(name).cloned();
+    param
+        .or_else(|| metric(study, trial, name))
+        .or_else(prefixed)
+        .or_else(hidden)
 }
 
 /// Returns whether a parameter or an objective has that name. Such a name hides the built-in column
@@ -80,32 +71,6 @@ fn last_resort(study: &Study, trial: &Trial, name: &str) -> Option<Value> {
 fn is_own(study: &Study, name: &str) -> bool {
     let header = study.header();
     header.params.iter().any(|param| **param == *name) || objective(study, name).is_some()
-}
-
-/// Returns the value of a column of [`OWN`]. The outer option is `None` if the name is not one of
-/// them, the inner one if the trial has no value yet.
-fn own(trial: &Trial, name: &str) -> Option<Option<Value>> {
-    // Usage is summed over ended attempts, so it is absent until the trial has ended once.
-    let ended = trial.ended_at.is_some();
-    let number = |number: f64| ended.then_some(Value::Float(number));
-    Some(match name {
-        "trial" | "trial_id" => Some(Value::Int(i64::from(trial.id.0))),
-        "state" => Some(Value::Text(trial.state.word().into())),
-        "seconds" => number(trial.seconds),
-        "step" => trial.step.map(Value::Float),
-        "attempts" => Some(Value::Int(i64::from(trial.attempts))),
-        "exit" => trial
-            .exit
-            .as_ref()
-            .map(|exit| Value::Text(exit.to_string().into())),
-        // A seed above the range of a signed integer is approximated by a float.
-        "seed" => {
-            Some(i64::try_from(trial.seed).map_or(Value::Float(trial.seed as f64), Value::Int))
-        }
-        "cpu_seconds" => number(trial.usage.cpu_seconds),
-        "peak_mib" => number(trial.usage.peak_mib),
-        _ => return None,
-    })
 }
 
 /// Returns the value of a metric: an objective by its `take` rule, any other metric by its last
@@ -244,7 +209,9 @@ fn unlike_before<'a, I: Iterator<Item = &'a Name> + Clone>(
 pub fn vocabulary(study: &Study) -> Names {
     let prefixed = |kind: &'static str| move |name: &Name| format!("{kind}.{name}");
     let (params, metrics) = (params(study), metrics(study));
-    let plain = names(study).into_iter().map(|name| name.to_string());
+    let plain = names(&params, &metrics)
+        .into_iter()
+        .map(|name| name.to_string());
     plain
         .chain(std::iter::once("trial_id".to_owned()))
         .chain(params.iter().map(prefixed("param")))
@@ -255,13 +222,13 @@ pub fn vocabulary(study: &Study) -> Names {
 }
 
 /// Returns every name that an expression may use, without prefixes.
-#[must_use]
-pub fn names(study: &Study) -> Vec<Name> {
-    let own = OWN.into_iter().map(Name::from);
-    let mut names: Vec<Name> = own.chain(params(study)).chain(metrics(study)).collect();
-    for name in LAST {
-        if !names.iter().any(|known| **known == *name) {
-            names.push(name.into());
+fn names(params: &[Name], metrics: &BTreeSet<Name>) -> Vec<Name> {
+    let own = fields(true).map(|field| field.key().into());
+    let named = params.iter().chain(metrics).cloned();
+    let mut names: Vec<Name> = own.chain(named).collect();
+    for field in fields(false) {
+        if !names.iter().any(|known| **known == *field.name) {
+            names.push(field.name.into());
         }
     }
     names
@@ -269,9 +236,9 @@ pub fn names(study: &Study) -> Vec<Name> {
 
 #[cfg(test)]
 mod tests {
-    use super::{names, value};
+    use super::{value, vocabulary};
     use crate::space::Value;
-    use crate::study::Exit;
+    use crate::study::{Exit, TRIAL_FIELDS};
     use swath_model::demo::Demo;
 
     #[test]
@@ -294,6 +261,21 @@ mod tests {
         assert_eq!(ask("param.lr"), ask("lr"));
         assert_eq!(ask("state").as_deref(), Some("complete"));
         assert_eq!(ask("nothing"), None);
-        assert!(names(&demo.study).iter().any(|name| &**name == "other"));
+        assert!(vocabulary(&demo.study).contains("other"));
+    }
+
+    #[test]
+    fn every_field_of_a_trial_is_a_name_that_one_of_the_users_own_hides() {
+        let mut demo = Demo::new(&["origin"]);
+        let trial = demo.complete(&[("origin", Value::Int(3))], &[("val_loss", 0.5)]);
+        let trial = demo.study.trial(trial).unwrap();
+        let ask = |name: &str| value(&demo.study, trial, name).map(|value| value.to_string());
+        for field in TRIAL_FIELDS {
+            assert!(vocabulary(&demo.study).contains(field.key()));
+        }
+        assert_eq!(ask("stage").as_deref(), Some("train"));
+        assert_eq!(ask("ended_at").as_deref(), Some("2026-01-01T00:00:05Z"));
+        assert_eq!(ask("trial"), ask("trial_id"));
+        assert_eq!(ask("origin").as_deref(), Some("3"));
     }
 }

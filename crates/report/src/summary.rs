@@ -197,6 +197,7 @@ pub fn closing(why: &Closing) -> &'static str {
             "the study's folder takes more than `limits.disk`; `swath gc` frees what is not needed"
         }
         Closing::CircuitBreaker => "one trial after the other failed within seconds",
+        Closing::SearchFailed => "the program of the sampler or of the scheduler failed",
     }
 }
 

@@ -4,5 +4,6 @@
 use swath_model::{source, space, study};
 use swath_numerics as numerics;
 
+mod dialogue;
 pub mod sampler;
 pub mod scheduler;

@@ -77,7 +77,7 @@ fn results(study: &Study) -> Vec<(String, String, String)> {
     let known: BTreeSet<String> = study
         .trials()
         .iter()
-        .flat_map(|trial| trial.result(study.header()))
+        .flat_map(|trial| study.result(trial))
         .map(|(name, _)| name)
         .collect();
     let values = objectives.iter().map(|objective| {

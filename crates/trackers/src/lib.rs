@@ -4,7 +4,7 @@
 //! To add a tracker, write a module here with its `KIND` and list it in [`TRACKERS`].
 
 use swath_engine::tracker;
-use swath_engine::tracker::{Tracker, TrackerError, home, metric_rows, room, steps};
+use swath_engine::tracker::{Tracker, TrackerError, home, metric_rows, retry, steps};
 use swath_model::study::Kind;
 use swath_model::{source, space, study};
 

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 const QUEUE: usize = 1 << 14;
 
 /// Time that the program may leave its full queue unread, and time that it may take to exit after
-/// its input ends. Shorter than the recorder's own patience.
+/// its input ends. Shorter than the patience at the end of a run.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) const KIND: Kind<dyn Tracker> = Kind {
@@ -242,7 +242,7 @@ impl Running {
 }
 
 impl Drop for Program {
-    /// Closes the program's input when the recorder abandons the tracker, and does not wait for it
+    /// Closes the program's input when the run abandons the tracker, and does not wait for it
     /// to exit.
     fn drop(&mut self) {
         if let Some(Running {

@@ -13,6 +13,7 @@ use super::prov_graph::{
     local, typed,
 };
 use super::{Tracker, TrackerError, prov_graph};
+use crate::study::field::Cell;
 use crate::study::{
     Due, Entry, Event, Kind, LogRecord, Origin, Study, Tally, Timestamp, Trial, TrialId, TrialState,
 };
@@ -213,8 +214,12 @@ impl Prov {
         }
         if let Some(best) = study.incumbent() {
             graph.relate(DERIVED, "run:best", &config(best.id), &[]);
-            let label = format!("best of {}", study.header().name);
-            graph.element(ENTITY, "run:best", &[("prov:label", Some(json!(label)))]);
+            let label = json!(format!("best of {}", study.header().name));
+            let feasible = study
+                .feasibility(best)
+                .map(|flag| typed(flag, "xsd:boolean"));
+            let attributes = [("prov:label", Some(label)), ("swath:feasible", feasible)];
+            graph.element(ENTITY, "run:best", &attributes);
             graph.relate(GENERATED, "run:best", "run:study", &[]);
         }
         graph
@@ -240,41 +245,26 @@ fn config(trial: TrialId) -> String {
 /// Adds the trial, its configuration and the origin of the configuration.
 fn about_trial(graph: &mut Graph, study: &Study, trial: &Trial) {
     let (activity, config) = (activity(trial.id), config(trial.id));
-    let ended = trial.exit.as_ref().map(|_| trial);
-    let result = trial.result(study.header());
-    let result: Vec<_> = result
-        .iter()
-        .map(|(name, value)| (format!("swath:{}", local(name)), param(value)))
+    let result = study.result(trial);
+    let result = result.iter().map(|(name, value)| (&**name, param(value)));
+    let fields = study.plain_fields(trial).map(|(name, cell)| match cell {
+        Cell::Seed(seed) => (name, typed(seed, "xsd:unsignedLong")),
+        cell => (name, param(&cell.into_value())),
+    });
+    let values: Vec<_> = fields
+        .chain(result)
+        .map(|(name, value)| (format!("swath:{}", local(name)), value))
         .collect();
+    let host = trial.place.as_ref().and_then(|place| text(&place.host));
     let mut attributes = vec![
         ("prov:startTime", trial.started_at.map(time)),
         ("prov:endTime", trial.ended_at.map(time)),
         ("prov:type", Some(json!("swath:Trial"))),
         ("prov:label", Some(json!(format!("trial {}", trial.id)))),
-        ("swath:trial", Some(whole(u64::from(trial.id.0)))),
-        ("swath:state", Some(json!(trial.state.word()))),
-        (
-            "swath:exit",
-            trial.exit.as_ref().map(|exit| json!(exit.to_string())),
-        ),
-        ("swath:attempts", Some(whole(u64::from(trial.attempts)))),
-        ("swath:seed", Some(typed(trial.seed, "xsd:unsignedLong"))),
-        (
-            "swath:host",
-            trial.place.as_ref().and_then(|place| text(&place.host)),
-        ),
-        ("swath:seconds", ended.map(|trial| double(trial.seconds))),
-        (
-            "swath:cpu_seconds",
-            ended.map(|trial| double(trial.usage.cpu_seconds)),
-        ),
-        (
-            "swath:peak_mib",
-            ended.map(|trial| double(trial.usage.peak_mib)),
-        ),
+        ("swath:host", host),
     ];
     attributes.extend(
-        result
+        values
             .iter()
             .map(|(name, value)| (name.as_str(), Some(value.clone()))),
     );

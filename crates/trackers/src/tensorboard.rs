@@ -210,7 +210,7 @@ impl TensorBoard {
         };
         if let Some(end) = end {
             run.file.begin_tail();
-            run.result(&trial.result(study.header()), at)?;
+            run.result(&study.result(trial), at)?;
             plugin(
                 &mut run.event,
                 hparams::END,

@@ -5,7 +5,8 @@ use crate::source::{Diagnostics, Section, Table};
 use crate::space::{Space, Value};
 use crate::study::kind::find;
 use crate::study::{
-    Attempt, Datum, Event, Exit, Failure, LogRecord, Origin, Setting, Study, TrialId, Verdict,
+    Attempt, Closing, Datum, Event, Exit, Failure, LogRecord, Origin, Setting, Study, TrialId,
+    Verdict,
 };
 use std::collections::BTreeMap;
 use std::fs;
@@ -485,6 +486,40 @@ fn prov_has_the_result_as_attributes_of_the_trial_in_both_documents() {
         assert_eq!(values, ["0.25", "2.0", "epoch-2.bin", "digest-2", "2.0"]);
         assert_eq!(trial["swath:state"], "complete");
     }
+}
+
+#[test]
+fn a_best_trial_that_breaks_an_outcome_constraint_is_called_infeasible() {
+    let said = |max| {
+        let mut demo = best_in_the_middle();
+        demo.constrain("val_loss", max);
+        demo.event(Event::Closed {
+            why: Closing::Finished,
+        });
+        let document = &kept_by("prov", &demo)["trackers/prov/study.json"];
+        let document: serde_json::Value = serde_json::from_slice(document).unwrap();
+        let prov = document["entity"]["run:best"]["swath:feasible"]["$"].clone();
+        let mlflow = kept_by("mlflow", &demo);
+        let mlflow = mlflow
+            .iter()
+            .find(|(file, _)| file.ends_with("tags/swath.best_feasible"))
+            .map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned());
+        let folder = tempfile::tempdir().unwrap();
+        feed(
+            build("cmf", folder.path()).as_mut(),
+            &demo,
+            demo.entries.len(),
+        );
+        let store = rusqlite::Connection::open(folder.path().join("trackers/cmf/mlmd")).unwrap();
+        let feasible = "SELECT one.int_value FROM ArtifactProperty AS one JOIN ArtifactProperty AS other \
+                        USING (artifact_id) WHERE one.name = 'feasible' AND other.name = 'best_model'";
+        let cmf: Option<i64> = store.query_row(feasible, [], |row| row.get(0)).ok();
+        (prov.as_str().map(str::to_owned), mlflow, cmf)
+    };
+    let word = |word: &str| Some(word.to_owned());
+    assert_eq!(said(Some(0.2)), (word("false"), word("false"), Some(0)));
+    assert_eq!(said(Some(0.3)), (word("true"), word("true"), Some(1)));
+    assert_eq!(said(None), (None, None, None));
 }
 
 #[test]

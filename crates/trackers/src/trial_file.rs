@@ -7,7 +7,7 @@
 
 use super::TrackerError;
 use super::home::failed;
-use super::room::when_there_is_room;
+use super::retry::with_backoff;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -115,7 +115,7 @@ impl TrialFile {
             return Ok(());
         }
         let end = self.offset + self.waiting.len() as u64;
-        when_there_is_room(|| {
+        with_backoff(|| {
             let write = || {
                 let file = open(&self.path)?;
                 file.write_all_at(&self.waiting, self.offset)?;

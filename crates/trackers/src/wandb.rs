@@ -11,14 +11,14 @@ use super::block_log::{self, MAGIC};
 use super::home::{self, Home, failed};
 use super::metric_rows::{self, each_row};
 use super::proto::Message;
-use super::room::when_there_is_room;
+use super::retry::with_backoff;
 use super::trial_file::TrialFile;
 use super::{Tracker, TrackerError};
 use crate::source::{Diagnostics, Opt, Preset, Section, Takes};
 use crate::space::Name;
 use crate::study::{
-    Datum, Due, Entry, Event, Exit, Failure, Header, Kind, LogRecord, Origin, Setting, Study,
-    Timestamp, Trial, TrialId, TrialState, Verdict,
+    Datum, Due, Entry, Event, Exit, Failure, Kind, LogRecord, Origin, Setting, Study, Timestamp,
+    Trial, TrialId, TrialState, Verdict,
 };
 use md5::{Digest, Md5};
 use serde_json::{Value, json};
@@ -185,12 +185,7 @@ impl Tracker for Wandb {
                 else {
                     return Ok(());
                 };
-                run.end(
-                    (about, study.header()),
-                    exit,
-                    (&folder, &self.home.due),
-                    entry.at,
-                )?;
+                run.end((about, study), exit, (&folder, &self.home.due), entry.at)?;
             }
             Event::Judged {
                 trial,
@@ -222,7 +217,7 @@ impl Wandb {
             (Some(run), Some(trial)) if trial.state == TrialState::Stopped => {
                 run.resume()?;
                 run.end(
-                    (trial, study.header()),
+                    (trial, study),
                     &Exit::Stopped,
                     (&folder, &self.home.due),
                     at,
@@ -283,7 +278,7 @@ impl Run {
     /// before it sends them.
     fn files(&self) -> Result<(), TrackerError> {
         let folder = self.path.with_file_name("files");
-        when_there_is_room(|| std::fs::create_dir_all(&folder).map_err(failed(&folder)))
+        with_backoff(|| std::fs::create_dir_all(&folder).map_err(failed(&folder)))
     }
 
     /// Removes the records that were added at the end of the last attempt.
@@ -337,7 +332,7 @@ impl Run {
     /// Appends the metric rows, the summary and the exit record as the tail.
     fn end(
         &mut self,
-        (trial, header): (&Trial, &Header),
+        (trial, study): (&Trial, &Study),
         exit: &Exit,
         (folder, due): (&Path, &Due),
         at: Timestamp,
@@ -357,7 +352,7 @@ impl Run {
         })?;
         let step = (self.all.rows - 1).max(0);
         self.items.clear();
-        for (key, value) in summary(trial, header, last) {
+        for (key, value) in summary(trial, study, last) {
             let (item, json) = self.items.add();
             item.push_str(&key);
             json.extend_from_slice(&value);
@@ -435,7 +430,7 @@ fn describe(
 /// under `swath.files`, and its result.
 fn summary(
     trial: &Trial,
-    header: &Header,
+    study: &Study,
     mut last: BTreeMap<String, Vec<u8>>,
 ) -> impl Iterator<Item = (String, Vec<u8>)> {
     for record in &trial.records {
@@ -459,7 +454,7 @@ fn summary(
     let exit = trial.exit.as_ref().map(ToString::to_string);
     let about = json!({
         "state": trial.state.word(), "exit": exit, "attempts": trial.attempts,
-        "result": result(trial, header), "files": files,
+        "result": result(trial, study), "files": files,
     });
     last.insert("swath".to_owned(), json(&about));
     last.into_iter()
@@ -467,9 +462,9 @@ fn summary(
 
 /// Returns the trial's result, with its objectives nested below `objective`. W&B sorts and shows
 /// columns by paths such as `swath.result.objective.val_loss` and takes every dot for a level.
-fn result(trial: &Trial, header: &Header) -> Value {
+fn result(trial: &Trial, study: &Study) -> Value {
     let (mut result, mut values) = (serde_json::Map::new(), serde_json::Map::new());
-    for (name, value) in trial.result(header) {
+    for (name, value) in study.result(trial) {
         match name.strip_prefix("objective.") {
             Some(metric) => values.insert(metric.to_owned(), json!(value)),
             None => result.insert(name, json!(value)),

@@ -23,8 +23,8 @@ pub(super) struct Asked {
 
 /// Returns every name that is defined in at least one source.
 fn vocabulary(sources: &[Source]) -> Names {
-    let each: Vec<Names> = sources.iter().map(Source::vocabulary).collect();
-    each.iter().flat_map(Names::iter).collect()
+    let each = sources.iter().map(Source::vocabulary);
+    each.flat_map(Names::iter).collect()
 }
 
 impl Asked {

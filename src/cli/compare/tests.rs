@@ -2,8 +2,8 @@ use super::{Args, run};
 use crate::cli::exit::{Code, Failure};
 use crate::cli::studies::demo;
 use crate::cli::{Context, output::captured};
-use crate::space::{Params, Value};
-use crate::study::{Event, Exit, Goal, Header, Limit, Origin, TrialId};
+use crate::space::Value;
+use crate::study::{Event, Exit, Goal, Origin, TrialId};
 use swath_model::demo::{Demo, objective, text};
 
 fn args() -> Args {
@@ -459,21 +459,7 @@ fn replicates_are_one_group_by_themselves_and_by_the_name_of_their_column() {
 #[test]
 fn trials_that_break_a_limit_are_counted_and_told() {
     let mut demo = Demo::new(&["lr"]);
-    let limits = vec![Limit {
-        metric: "latency".into(),
-        max: Some(10.0),
-        min: None,
-    }];
-    let header = Header {
-        limits,
-        ..demo.study.header().clone()
-    };
-    demo.event(Event::Edited {
-        header,
-        changes: Vec::new(),
-        fill: Params::default(),
-        outside: Vec::new(),
-    });
+    demo.constrain("latency", Some(10.0));
     for (lr, latency) in [(0.1, 5.0), (0.2, 50.0)] {
         demo.complete(
             &[("lr", Value::Float(lr))],

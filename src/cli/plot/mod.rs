@@ -7,12 +7,13 @@ use super::exit::{Code, Failure};
 use super::{Context, studies};
 use crate::report::plots::figure::Figure;
 use crate::report::plots::svg::{self, Theme};
-use crate::report::plots::{Input, KINDS};
+use crate::report::plots::{self, Input, PLOTS};
 use crate::report::select::Condition;
 use crate::report::text::plain;
 use crate::report::view::View;
 use crate::source::diagnostic::nearest;
 use crate::study::Study;
+use crate::study::kind::find;
 use std::path::{Path, PathBuf};
 
 /// Arguments of `swath plot`.
@@ -41,8 +42,8 @@ pub(crate) struct Args {
 }
 
 fn kinds() -> String {
-    let width = KINDS.iter().map(|kind| kind.name.len()).max().unwrap_or(0);
-    let lines = KINDS
+    let width = PLOTS.iter().map(|kind| kind.name.len()).max().unwrap_or(0);
+    let lines = PLOTS
         .iter()
         .map(|kind| format!("  {:width$}  {}", kind.name, kind.about));
     format!("Kinds:\n{}", lines.collect::<Vec<_>>().join("\n"))
@@ -57,7 +58,7 @@ enum Format {
 
 /// Runs `swath plot`: draws a figure to a file or to the terminal.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let Some(kind) = KINDS.iter().find(|kind| kind.name == args.kind) else {
+    let Some(kind) = find(PLOTS, &args.kind) else {
         return Err(unknown(&args.kind));
     };
     // The file name is checked before the studies are read, which may take long.
@@ -77,7 +78,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         }
         inputs.push(input);
     }
-    let figure = (kind.figure)(&inputs);
+    let figure = plots::draw(kind, &inputs);
     let (Some(path), Some(format)) = (&args.output, format) else {
         let columns = context.out.width.map_or(80, |width| width);
         let text = terminal::render(&figure, columns, context.out.paint.on);
@@ -114,11 +115,11 @@ pub(super) fn open(
 
 fn unknown(word: &str) -> Failure {
     let failure = Failure::usage(format!("there is no plot called `{}`", plain(word)));
-    match nearest(word, KINDS.iter().map(|kind| kind.name)) {
+    match nearest(word, PLOTS.iter().map(|kind| kind.name)) {
         Some(near) => failure.hint(format!("did you mean `{near}`?")),
         None => failure.hint(format!(
             "there are: {}",
-            KINDS
+            PLOTS
                 .iter()
                 .map(|kind| kind.name)
                 .collect::<Vec<_>>()

@@ -19,6 +19,7 @@ pub(super) fn code(study: &Study, why: &Closing) -> Code {
     match why {
         Closing::Interrupted => Code::Interrupted,
         Closing::FailureLimit | Closing::CircuitBreaker => Code::FailureLimit,
+        Closing::SearchFailed => Code::Tool,
         // An empty study is no failure: nothing was started, so nothing could succeed.
         _ if study.counts().complete == 0 && !study.trials().is_empty() => Code::NoSuccess,
         Closing::Finished
@@ -47,9 +48,11 @@ pub(super) fn tell(
     if front.is_empty() {
         let label = match why {
             // The next run continues after these endings, so success is still possible.
-            Closing::Interrupted | Closing::TimeLimit | Closing::RunTime | Closing::DiskLimit => {
-                "no trial has succeeded yet".to_owned()
-            }
+            Closing::Interrupted
+            | Closing::TimeLimit
+            | Closing::RunTime
+            | Closing::DiskLimit
+            | Closing::SearchFailed => "no trial has succeeded yet".to_owned(),
             _ => out.paint_err.red("no trial succeeded"),
         };
         out.say(format_args!("{label}: {}", summary::counts(study)));

@@ -3,7 +3,7 @@
 //! Reports with a growing step form a learning curve, and users expect the best report to count.
 //! Reports without one may be folds or repetitions, and the best of those is luck.
 
-use crate::study::{Datum, Event, LogRecord, Study, Take, Trial, TrialId, axis};
+use crate::study::{Event, LogRecord, Study, Take, Trial, TrialId};
 use std::collections::BTreeMap;
 
 /// Watches the reports of a run until a trial without a growing step has ended.
@@ -37,10 +37,15 @@ impl RankingRule {
             } => _ = self.axes.remove(trial),
             Event::Logged {
                 trial,
-                record: LogRecord::Report { values },
+                record: LogRecord::Report { .. },
                 ..
             } => {
-                self.axes.entry(*trial).or_default().report(values);
+                let reported = study.trial(*trial)?;
+                // A numbered report has no step, and does not affect the steps of others.
+                let growth = self.axes.entry(*trial).or_default();
+                if let Some(step) = reported.step.filter(|_| !reported.axis.is_number()) {
+                    growth.report(step);
+                }
             }
             Event::Ended { trial, .. } => {
                 let growth = self.axes.remove(trial)?;
@@ -56,12 +61,7 @@ impl RankingRule {
 }
 
 impl Growth {
-    fn report(&mut self, values: &[(crate::space::Name, Datum)]) {
-        let step = axis::COUNTERS
-            .into_iter()
-            .find_map(|counter| axis::number(values, counter));
-        // A report without a step does not affect the steps of the others.
-        let Some(step) = step else { return };
+    fn report(&mut self, step: f64) {
         self.rose |= self.last.is_some_and(|last| step > last);
         self.fell |= self.last.is_some_and(|last| step < last);
         self.last = Some(step);

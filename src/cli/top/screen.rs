@@ -4,10 +4,11 @@
 use crate::cli::plot::terminal::draw as draw_panel;
 use crate::cli::tail;
 use crate::report::plots::figure::Figure;
-use crate::report::plots::{Input, KINDS};
+use crate::report::plots::{self, Input, PLOTS};
 use crate::report::text::{elide, plain};
 use crate::report::view::View;
 use crate::report::{number, rank, summary};
+use crate::study::kind::find;
 use crate::study::{Study, Timestamp, Trial, TrialId, TrialState};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -164,11 +165,9 @@ impl Screen {
             self.step(0, study);
         }
         if self.figure.is_none() {
-            let kind = KINDS
-                .iter()
-                .find(|kind| kind.name == PICTURES[self.picture]);
+            let kind = find(PLOTS, PICTURES[self.picture]);
             let input = Input::all(study, &view.chronicle, view.space.as_deref());
-            self.figure = kind.map(|kind| (kind.figure)(&[input]));
+            self.figure = kind.map(|kind| plots::draw(kind, &[input]));
         }
         let Some(id) = self.chosen else {
             self.log = (String::new(), Vec::new());

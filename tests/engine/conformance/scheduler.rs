@@ -17,6 +17,15 @@ use swath::study::{
 /// trials have checkpoints.
 const SUBJECTS: &[(&str, &str, bool)] = &[
     ("fifo", "", false),
+    (
+        "program",
+        concat!(
+            "max = 9\ncommand = ['python3', '",
+            env!("CARGO_MANIFEST_DIR"),
+            "/examples/scheduler.py', '1.5']"
+        ),
+        false,
+    ),
     ("median", "min = 2\npeers = 2", false),
     ("asha", "min = 1\nmax = 9\nreduction = 3", false),
     ("asha", "min = 1\nmax = 9\nreduction = 3", true),
@@ -25,8 +34,8 @@ const SUBJECTS: &[(&str, &str, bool)] = &[
     ("pbt", "max = 9\ninterval = 3\npopulation = 4", true),
 ];
 
-/// The subjects that support several objectives too.
-const SEVERAL: &[(&str, &str, bool)] = SUBJECTS.split_at(1).1;
+/// The subjects that judge by several objectives too. The example program judges by the first one.
+const SEVERAL: &[(&str, &str, bool)] = SUBJECTS.split_at(2).1;
 
 const TRIALS: u32 = 24;
 

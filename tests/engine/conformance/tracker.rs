@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use swath::journal::StudyDir;
+use swath::run::follow::{Followers, Named, Stale};
 use swath::run::rebuild;
 use swath::source::Source;
 use swath::space::{Params, Value};
@@ -17,8 +18,6 @@ use swath::study::{
 };
 use swath::sweep::{Registry, Sweep};
 use swath::tracker::Tracker;
-use swath::tracker::csv::Csv;
-use swath::tracker::recorder::{Named, Recorder, Stale};
 use swath::trackers::TRACKERS;
 
 /// Returns the names of all trackers in the registry.
@@ -362,19 +361,12 @@ impl World {
         fs::write(self.dir.journal(), lines.collect::<String>()).unwrap();
     }
 
-    /// Feeds the trackers as a run does, and returns those that became stale.
+    /// Lets the trackers follow the journal as in a run, and returns those that became stale.
     fn record(&self, trackers: Vec<Named>) -> Vec<Stale> {
-        let nothing = Box::new(|_: &mut dyn FnMut(&Entry)| {});
-        let mut recorder =
-            Recorder::start(Csv::new(self.dir.trials_csv()), trackers, nothing).unwrap();
-        let mut study = Study::default();
-        for entry in &self.entries {
-            study.apply(entry).unwrap();
-            recorder.send(&study, entry);
-        }
-        let mut stale = recorder.stale();
-        stale.extend(recorder.finish(&study));
-        stale
+        self.write_journal(self.entries.len() / 2);
+        let followers = Followers::start(&self.dir, trackers).unwrap();
+        self.write_journal(self.entries.len());
+        followers.finish(|| false)
     }
 
     fn written(&self) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -460,9 +452,6 @@ fn several_at_once_write_what_each_writes_alone() {
 #[test]
 fn one_that_fails_is_told_once_and_harms_no_other() {
     let names = names();
-    let whole = World::new(&names);
-    assert_eq!(whole.record(build(&names, Some(whole.dir.root()))), []);
-    let table = fs::read(whole.dir.trials_csv()).unwrap();
     for victim in &names {
         let world = World::new(&names);
         let others: Vec<_> = names
@@ -482,11 +471,6 @@ fn one_that_fails_is_told_once_and_harms_no_other() {
             [*victim]
         );
         assert!(!stale[0].why.is_empty());
-        assert_eq!(
-            fs::read(world.dir.trials_csv()).unwrap(),
-            table,
-            "the table does not depend on {victim}"
-        );
         let wrote = world.written();
         world.forget();
         for other in others {

@@ -380,12 +380,7 @@ impl World {
         };
         driver.listen(Box::new(Watch(Arc::clone(&witness))));
         let mood = fate.lock().unwrap().aside.random();
-        driver.listen(Box::new(moods::Moods::start(
-            dir,
-            driver.study().next_seq(),
-            fate,
-            mood,
-        )));
+        driver.listen(Box::new(moods::Moods::start(dir, fate, mood)));
         let ended = driver.run(&mut executor, &Interrupt::default());
         let study = driver.study().clone();
         drop(driver);

@@ -8,10 +8,9 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use swath::driver::Listener;
-use swath::journal::{Journal, StudyDir};
+use swath::journal::StudyDir;
+use swath::run::follow::{Followers, Named};
 use swath::study::{Entry, Event, Study};
-use swath::tracker::csv::Csv;
-use swath::tracker::recorder::{Named, Recorder};
 use swath::tracker::{Tracker, TrackerError};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +24,7 @@ struct Moody {
     mood: Mood,
     rng: ChaCha8Rng,
     seen: Arc<Mutex<Vec<u64>>>,
+    fate: Shared,
 }
 
 impl Tracker for Moody {
@@ -43,7 +43,8 @@ impl Tracker for Moody {
     }
 
     fn sync(&mut self, _: &Study) -> Result<(), TrackerError> {
-        if self.mood == Mood::Full && self.rng.random_range(0..3) == 0 {
+        if self.mood == Mood::Full && self.rng.random_range(0..20) == 0 {
+            self.fate.lock().unwrap().count("a tracker without room");
             let source = io::ErrorKind::StorageFull.into();
             return Err(TrackerError::Write {
                 path: "runs".to_owned(),
@@ -56,15 +57,17 @@ impl Tracker for Moody {
 
 /// Feeds one tracker of each kind, and checks at the end which entries they have seen.
 pub(crate) struct Moods {
-    recorder: Option<Recorder>,
+    followers: Option<Followers>,
+    /// The last entry of the run, once it is committed.
+    last: Option<u64>,
     seen: Vec<(&'static str, Arc<Mutex<Vec<u64>>>)>,
     left_out: Vec<String>,
     fate: Shared,
 }
 
 impl Moods {
-    /// Starts to feed the trackers, first with the `known` entries of the journal.
-    pub(crate) fn start(dir: &StudyDir, known: u64, fate: &Shared, seed: u64) -> Self {
+    /// Starts the threads of the trackers.
+    pub(crate) fn start(dir: &StudyDir, fate: &Shared, seed: u64) -> Self {
         let mut seen = Vec::new();
         let moods = [
             ("slow", Mood::Slow),
@@ -78,23 +81,17 @@ impl Moods {
                 mood,
                 rng: ChaCha8Rng::seed_from_u64(seed),
                 seen: sight,
+                fate: Arc::clone(fate),
             };
             Named {
                 name: name.to_owned(),
                 tracker: Box::new(tracker),
             }
         });
-        let journal = dir.clone();
-        let history = Box::new(move |each: &mut dyn FnMut(&Entry)| {
-            let entries = Journal::open(&journal).unwrap().map_while(Result::ok);
-            entries
-                .take_while(|entry| entry.seq < known)
-                .for_each(|entry| each(&entry));
-        });
-        let recorder =
-            Recorder::start(Csv::new(dir.trials_csv()), trackers.into(), history).unwrap();
+        let followers = Followers::start(dir, trackers.into()).unwrap();
         Self {
-            recorder: Some(recorder),
+            followers: Some(followers),
+            last: None,
             seen,
             left_out: Vec::new(),
             fate: Arc::clone(fate),
@@ -110,39 +107,43 @@ impl Moods {
             );
             let whole = seen.len() as u64 == last + 1;
             let told = self.left_out.iter().any(|out| out == name);
-            // If a sync lost data, the recorder may have read the history in the meantime.
+            // If a sync lost data, a tracker may have read it before.
             let excused = self.fate.lock().unwrap().unsynced;
             assert!(
                 whole || told || excused,
                 "`{name}` lacks entries and nobody says so: {seen:?} of {last}"
             );
-            assert!(!told || *name != "slow", "who is slow is waited for");
+            assert!(
+                !told || *name == "broken",
+                "a tracker that is slow or without room is waited for"
+            );
         }
     }
 }
 
 impl Listener for Moods {
-    fn entry(&mut self, study: &Study, entry: &Entry) {
-        let Some(mut recorder) = self.recorder.take() else {
+    fn entry(&mut self, _: &Study, entry: &Entry) {
+        self.last = matches!(entry.event, Event::Closed { .. }).then_some(entry.seq);
+    }
+
+    fn tick(&mut self, _: &Study) {
+        let Some(mut followers) = self.followers.take() else {
             return;
         };
-        recorder.send(study, entry);
-        if matches!(entry.event, Event::Closed { .. }) {
+        if let Some(last) = self.last {
+            let stale = followers.finish(|| false);
             self.left_out
-                .extend(recorder.finish(study).into_iter().map(|stale| stale.name));
-            self.look(entry.seq);
+                .extend(stale.into_iter().map(|stale| stale.name));
+            self.look(last);
             let mut fate = self.fate.lock().unwrap();
-            for name in self.left_out.iter().filter(|name| *name != "csv") {
-                fate.count(if name == "full" {
-                    "a tracker without room"
-                } else {
-                    "a tracker that broke"
-                });
+            for _ in &self.left_out {
+                fate.count("a tracker that broke");
             }
         } else {
+            let stale = followers.stale();
             self.left_out
-                .extend(recorder.stale().into_iter().map(|stale| stale.name));
-            self.recorder = Some(recorder);
+                .extend(stale.into_iter().map(|stale| stale.name));
+            self.followers = Some(followers);
         }
     }
 }

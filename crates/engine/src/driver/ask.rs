@@ -43,12 +43,18 @@ impl Driver<'_> {
     /// scheduler and the sampler choose. The journal is flushed before this returns.
     ///
     /// # Errors
-    /// If the journal cannot be written.
+    /// If the journal cannot be written, or the sampler or the scheduler fails.
     pub fn ask(&mut self) -> Result<Offer, DriverError> {
+        if let Some(failure) = self.search_failure() {
+            return Err(failure.into());
+        }
         if let Some(why) = self.reason_to_end(self.components.inbox.urgency()) {
             return Ok(Offer::Over(why));
         }
         let Some(trial) = self.next_trial()? else {
+            if let Some(failure) = self.search_failure() {
+                return Err(failure.into());
+            }
             // While a trial is open, its result may make the scheduler or the sampler propose
             // another one.
             return Ok(match (self.study.running_count(), self.exhausted) {
@@ -198,6 +204,7 @@ impl Driver<'_> {
         let why = match (self.is_finished(), self.exhausted) {
             (true, false) => Closing::Finished,
             (true, true) => Closing::Exhausted,
+            _ if self.search_failure().is_some() => Closing::SearchFailed,
             _ => Closing::Interrupted,
         };
         self.close(why)

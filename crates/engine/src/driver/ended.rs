@@ -95,7 +95,7 @@ impl Driver<'_> {
         // spared this write.
         let has_result = ended.reports > 1 || !ended.models.is_empty();
         if exit_of_process != Some(exit) || has_result {
-            let result = ended.result(self.study.header());
+            let result = self.study.result(ended);
             let _ = TrialFolder::amend(&self.dir.trial(trial), exit, &result, self.clock.now());
         }
     }

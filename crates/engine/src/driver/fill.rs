@@ -86,6 +86,8 @@ impl Driver<'_> {
         match self.parts.scheduler.next(&self.study, self.budget_left()) {
             Next::Fresh => match propose::propose(&self.parts, &self.study) {
                 Some(created) => self.create(created).map(Some),
+                // The sampler has failed: it may have further proposals once that is mended.
+                None if self.parts.sampler.failure().is_some() => Ok(None),
                 None => {
                     // The sampler has no further proposal. Without a budget the scheduler may still
                     // resume paused trials, so ask it again.

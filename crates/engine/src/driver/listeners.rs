@@ -2,8 +2,8 @@
 
 use crate::study::{Entry, Study};
 
-/// A receiver of everything that the run does: a progress display, an event stream, or the recorder
-/// that feeds the trackers.
+/// A receiver of everything that the run does: a progress display, an event stream, or the writer
+/// of the table.
 pub trait Listener {
     /// Called after the study has applied `entry`. The journal contains the entry already.
     fn entry(&mut self, study: &Study, entry: &Entry);
@@ -20,7 +20,8 @@ pub trait Listener {
         let _ = text;
     }
 
-    /// Called about ten times a second, also when nothing has happened.
+    /// Called about ten times a second, also when nothing has happened, and once at the end, when the
+    /// journal is synced.
     fn tick(&mut self, study: &Study) {
         let _ = study;
     }

@@ -59,7 +59,9 @@ use listeners::Listeners;
 use crate::executor::{Executor, ExecutorError, Signal, SignalKind, Stop};
 use crate::journal::{Journal, JournalError, Lock, StudyDir, snapshot};
 use crate::scheduler::Next;
-use crate::study::{Attempt, Closing, Event, IllegalEvent, LogRecord, Study, TrialId, TrialState};
+use crate::study::{
+    Attempt, Closing, Event, IllegalEvent, LogRecord, SearchError, Study, TrialId, TrialState,
+};
 use std::time::{Duration, Instant};
 
 /// The single writer of a study: it holds the lock, the journal and the state of the run.
@@ -87,6 +89,9 @@ pub enum DriverError {
     /// An event was made that the state of the study does not allow: a bug in swath.
     #[error("internal error: an event was made that cannot follow what happened before")]
     Illegal(#[from] IllegalEvent),
+    /// The sampler or the scheduler cannot decide any more.
+    #[error(transparent)]
+    Search(#[from] SearchError),
     /// The executor as a whole cannot run trials any more.
     #[error(transparent)]
     Executor(#[from] ExecutorError),
@@ -112,7 +117,8 @@ impl<'a> Driver<'a> {
     /// Returns the reason for the end, which the last event of the journal records too.
     ///
     /// # Errors
-    /// If the journal or the executor fails. The study can then be run again.
+    /// If the journal, the executor, the sampler or the scheduler fails. The study can then be run
+    /// again.
     pub fn run(
         &mut self,
         executor: &mut dyn Executor,
@@ -130,12 +136,19 @@ impl<'a> Driver<'a> {
             let ending = self.reason_to_end(urgency);
             let may_act = self.has_room(executor)?;
             self.begin_or_end_attempts(ending.as_ref(), urgency, may_act, executor)?;
+            // The sampler or the scheduler may have failed while slots were filled.
+            let failure = self.search_failure();
+            let ending = ending.or(failure.as_ref().map(|_| Closing::SearchFailed));
             // A run that was asked to stop does not wait for room on the disk.
             let waits = self.components.room.is_full() && urgency == Urgency::None;
             if !waits && let Some(why) = self.closing(ending, executor) {
                 executor.finish();
                 self.pass_on(executor);
-                return self.close(why);
+                let closed = self.close(why)?;
+                return match failure {
+                    Some(failure) if closed == Closing::SearchFailed => Err(failure.into()),
+                    _ => Ok(closed),
+                };
             }
             // While the disk is full, the backlog is bounded: further signals stay in the executor.
             if self.components.room.takes_signals() {
@@ -170,9 +183,9 @@ impl<'a> Driver<'a> {
         self.drop_launches()?;
         match ending {
             Closing::Interrupted => self.drain(executor, urgency),
-            // A full budget of disk space stops new trials only: running trials may end by
-            // themselves.
-            Closing::DiskLimit => {}
+            // A full budget of disk space and a failed sampler or scheduler stop new trials only:
+            // running trials may end by themselves.
+            Closing::DiskLimit | Closing::SearchFailed => {}
             _ => self.drain(executor, Urgency::Stop),
         }
         Ok(())
@@ -221,16 +234,22 @@ impl<'a> Driver<'a> {
 
     /// Returns whether a run would have nothing to do: no trial waits or runs, and the scheduler
     /// wants no further one.
+    ///
+    /// A failed sampler or scheduler leaves this open: a run then returns the error.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         if self.study.waiting().next().is_some() || self.study.running_count() > 0 {
             return false;
         }
         let room = self.budget_left() && propose::propose(&self.parts, &self.study).is_some();
-        matches!(
-            self.parts.scheduler.next(&self.study, room),
-            Next::Wait | Next::Done
-        )
+        let next = self.parts.scheduler.next(&self.study, room);
+        matches!(next, Next::Wait | Next::Done) && self.search_failure().is_none()
+    }
+
+    /// Returns the reason why the sampler or the scheduler cannot decide any more, if there is one.
+    fn search_failure(&self) -> Option<SearchError> {
+        let failure = self.parts.sampler.failure();
+        failure.or_else(|| self.parts.scheduler.failure())
     }
 
     /// Appends `event` to the journal, applies it to the study, and shows it to the sampler, the
@@ -286,6 +305,8 @@ impl<'a> Driver<'a> {
             Some(Closing::FailureLimit)
         } else if self.components.breaker.is_tripped() {
             Some(Closing::CircuitBreaker)
+        } else if self.search_failure().is_some() {
+            Some(Closing::SearchFailed)
         } else if self.is_out_of_time() {
             Some(Closing::TimeLimit)
         } else if self.is_run_time_over() {

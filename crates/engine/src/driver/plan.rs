@@ -10,14 +10,17 @@ impl Driver<'_> {
     /// written to the journal, so this is for a copy of a study.
     ///
     /// # Errors
-    /// If the journal cannot be written.
+    /// If the journal cannot be written, or the sampler or the scheduler fails.
     pub fn ahead(&mut self, slots: usize) -> Result<Vec<Launch>, DriverError> {
         let mut recorder = LaunchRecorder {
             slots,
             launches: Vec::new(),
         };
         self.fill(&mut recorder)?;
-        Ok(recorder.launches)
+        match self.search_failure() {
+            Some(failure) => Err(failure.into()),
+            None => Ok(recorder.launches),
+        }
     }
 }
 

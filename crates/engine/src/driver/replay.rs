@@ -3,7 +3,7 @@
 use super::{Parts, propose};
 use crate::journal::{Journal, JournalError, StudyDir};
 use crate::scheduler::Next;
-use crate::study::{Event, Header, Origin, Study, TrialId};
+use crate::study::{Event, Header, Origin, SearchError, Study, TrialId};
 
 /// The result of a replay.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -37,13 +37,17 @@ pub enum ReplayError<E: std::error::Error + 'static> {
     /// The parts could not be built from a version of the sweep file.
     #[error("the sweep file of this part of the journal could not be used")]
     Build(#[source] E),
+    /// The sampler or the scheduler could not decide any more.
+    #[error(transparent)]
+    Search(SearchError),
 }
 
 /// Recomputes every proposal in the journal. `build` makes the parts that a header describes: the
 /// study may have run several versions of its sweep file, one after the other.
 ///
 /// # Errors
-/// If the journal cannot be read or a version of the sweep file cannot be built.
+/// If the journal cannot be read, a version of the sweep file cannot be built, or its sampler or
+/// scheduler fails.
 pub fn replay<E: std::error::Error>(
     dir: &StudyDir,
     mut build: impl FnMut(&Header) -> Result<Parts, E>,
@@ -61,7 +65,14 @@ pub fn replay<E: std::error::Error>(
         if let (Event::Created { trial, origin, .. }, Some(parts)) = (&entry.event, &parts) {
             match origin {
                 Origin::Imported(_) | Origin::Added => replayed.given += 1,
-                _ => replayed.compare(*trial, &entry.event, recompute(parts, &study).as_ref()),
+                _ => {
+                    let recomputed = recompute(parts, &study);
+                    let failure = parts.scheduler.failure();
+                    if let Some(failure) = failure.or_else(|| parts.sampler.failure()) {
+                        return Err(ReplayError::Search(failure));
+                    }
+                    replayed.compare(*trial, &entry.event, recomputed.as_ref());
+                }
             }
         }
         study.apply(&entry).map_err(|source| {

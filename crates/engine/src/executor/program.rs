@@ -91,6 +91,20 @@ impl ProgramSpec {
             .or_else(|| std::env::var_os("PATH"))
             .unwrap_or_default()
     }
+
+    /// Returns the distributed-training ranks that a trial inherits from this process or from the
+    /// sweep file.
+    fn outer_ranks(&self) -> Option<OsString> {
+        rank::outer(|variable| {
+            // Of several entries in the sweep file the last one counts, as it does in the
+            // environment of the program.
+            let entry = self.env.iter().rev().find(|(name, _)| name == variable);
+            entry.map_or_else(
+                || std::env::var_os(variable),
+                |(_, value)| Some(value.into()),
+            )
+        })
+    }
 }
 
 /// The patterns of `[capture]` in a file: as their texts.
@@ -143,6 +157,9 @@ pub struct Program {
     allotment: Allotment,
     /// `PATH` of the trials, if it differs from the inherited one.
     longer_path: Option<OsString>,
+    /// Distributed-training ranks that trials inherit from this process or from the sweep file.
+    /// They do not count as ranks of the trials' own processes.
+    outer_ranks: Option<OsString>,
     /// Number of out-of-memory kills of this machine that are accounted for; one more means that a
     /// trial was killed for memory.
     memory_kills: AtomicU64,
@@ -202,6 +219,7 @@ impl Program {
         spec.workdir = absolute(spec.workdir).map_err(prepare_error)?;
         let longer_path =
             tools.and_then(|tools| with_tools(&spec.search_path(), tools, &spec.workdir));
+        let outer_ranks = spec.outer_ranks();
         let guard = guard
             .map(|command| Guard::start(command, &run))
             .transpose()
@@ -217,6 +235,7 @@ impl Program {
             spec,
             allotment,
             longer_path,
+            outer_ranks,
             memory_kills: AtomicU64::new(usage::out_of_memory_kills()),
             orphans: OrphanFinder::new(&run),
             run,
@@ -273,7 +292,7 @@ impl Program {
             command.env("PATH", path);
         }
         let variables = environment(&trial.study, &trial.launch, dir);
-        let outer_ranks = (rank::OUTER, self.outer_ranks());
+        let outer_ranks = (rank::OUTER, self.outer_ranks.clone());
         for (name, value) in variables.into_iter().chain([outer_ranks]) {
             match value {
                 Some(value) => command.env(name, value),
@@ -282,25 +301,6 @@ impl Program {
                 None => command.env_remove(name),
             };
         }
-    }
-
-    /// Returns the distributed-training ranks that a trial inherits from this process or from the
-    /// sweep file. They do not count as ranks of the trial's own processes.
-    fn outer_ranks(&self) -> Option<OsString> {
-        rank::outer(|variable| {
-            // Of several entries in the sweep file the last one counts, as it does in the
-            // environment of the program.
-            let entry = self
-                .spec
-                .env
-                .iter()
-                .rev()
-                .find(|(name, _)| name == variable);
-            entry.map_or_else(
-                || std::env::var_os(variable),
-                |(_, value)| Some(value.into()),
-            )
-        })
     }
 
     /// Returns the path of a program: below the workdir if the name has a slash, otherwise found on

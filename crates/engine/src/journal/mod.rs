@@ -306,6 +306,23 @@ mod tests {
     }
 
     #[test]
+    fn a_reader_that_looks_again_reads_what_was_written_since_and_a_torn_line_once_it_is_whole() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dir = StudyDir::at(folder.path());
+        let mut reader = Journal::open(&dir).expect("a missing journal opens");
+        assert!(reader.next().is_none());
+        let (_other, written) = written();
+        let whole = fs::read(written.journal()).expect("it can be read");
+        let mut read = Vec::new();
+        for end in (0..=whole.len()).step_by(7).chain([whole.len()]) {
+            fs::write(dir.journal(), &whole[..end]).expect("it can be written");
+            reader.look_again().expect("it can be read on");
+            read.extend(reader.by_ref().map(|entry| entry.expect("good").event));
+        }
+        assert_eq!(read, events());
+    }
+
+    #[test]
     fn a_tail_without_a_newline_is_kept_aside_and_cut_at_every_byte() {
         let (_folder, dir) = written();
         let whole = fs::read(dir.journal()).expect("it can be read");

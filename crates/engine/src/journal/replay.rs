@@ -4,7 +4,7 @@ use super::{Journal, JournalError, Medium, StudyDir, is_full, line};
 use crate::study::{Entry, Study};
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A reader of a journal, which iterates over its entries. A torn last line, one without a newline,
 /// is not an entry.
@@ -30,11 +30,7 @@ pub struct Replay {
 impl Replay {
     pub(super) fn open(dir: &StudyDir) -> Result<Self, JournalError> {
         let path = dir.journal();
-        let reader = match File::open(&path) {
-            Ok(file) => Some(BufReader::with_capacity(1 << 18, file)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(source) => return Err(JournalError::Io { path, source }),
-        };
+        let reader = open_if_there(&path)?;
         let torn = dir.torn();
         Ok(Self {
             path,
@@ -59,6 +55,19 @@ impl Replay {
         Ok(())
     }
 
+    /// Continues after the end was reached, so that entries that were written since are read. A
+    /// line that was torn is read again from its start.
+    ///
+    /// # Errors
+    /// If the file cannot be opened or read.
+    pub fn look_again(&mut self) -> Result<(), JournalError> {
+        if self.reader.is_none() {
+            self.reader = open_if_there(&self.path)?;
+        }
+        self.is_done = false;
+        self.skip_to(self.offset, self.next_seq)
+    }
+
     /// Returns the total length of the whole lines read so far, in bytes.
     #[must_use]
     pub fn offset(&self) -> u64 {
@@ -73,7 +82,7 @@ impl Replay {
 
     /// Returns the path of the journal, for messages.
     #[must_use]
-    pub fn path(&self) -> &std::path::Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
@@ -193,6 +202,18 @@ impl Replay {
             File::open(parent)?.sync_all()?;
         }
         Ok(())
+    }
+}
+
+/// Opens a journal for reading; `None` if it does not exist.
+fn open_if_there(path: &Path) -> Result<Option<BufReader<File>>, JournalError> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(BufReader::with_capacity(1 << 18, file))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(JournalError::Io {
+            path: path.to_owned(),
+            source,
+        }),
     }
 }
 

@@ -8,39 +8,14 @@
 
 use super::{Tracker, TrackerError};
 use crate::space::{Name, Value};
-use crate::study::{Datum, Entry, Goal, LogRecord, Objective, Origin, Study, Timestamp, Trial};
+use crate::study::field::{Cell, Field, Place};
+use crate::study::{Datum, Entry, Goal, Metric, Objective, Study, TRIAL_FIELDS, Trial};
 use ::csv::{ByteRecord, Writer};
 use std::collections::{BTreeSet, HashSet};
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-
-/// The built-in columns before the objectives.
-const FIRST: [&str; 4] = ["pipeline", "stage", "trial_id", "state"];
-
-/// The built-in columns after all columns that are named by the user.
-const LAST: [&str; 17] = [
-    "step",
-    "attempts",
-    "seconds",
-    "cpu_seconds",
-    "peak_mib",
-    "started_at",
-    "ended_at",
-    "exit",
-    "data_dir",
-    "data_md5",
-    "model_path",
-    "model_md5",
-    "seed",
-    "git_commit",
-    "configuration",
-    "replicate",
-    "origin",
-];
-
-/// The built-in columns at the end, after `at_best.<metric>`.
-const RESULT: [&str; 3] = ["best_step", "model_step", "feasible"];
 
 /// Reported keys that get no `metric.` column: a model has the column `model_path`, and both are
 /// recorded as files.
@@ -68,12 +43,14 @@ pub fn write_some<'a>(
     trials: impl IntoIterator<Item = &'a Trial>,
     out: impl Write,
 ) -> io::Result<()> {
-    let columns = Columns::of(study);
+    let columns = columns(study);
     let mut writer = Writer::from_writer(out);
-    writer.write_record(columns.header())?;
+    writer.write_record(columns.iter().map(Column::name))?;
     let mut row = Row::default();
     for trial in trials {
-        columns.fill(study, trial, &mut row);
+        for column in &columns {
+            row.push(column.cell(study, trial));
+        }
         writer.write_byte_record(&row.record)?;
         row.record.clear();
     }
@@ -109,136 +86,159 @@ pub fn draft(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
         .tempfile_in(folder)
 }
 
-/// The columns of a study whose names depend on the user: objectives, parameters and metrics.
-struct Columns {
-    objectives: Vec<(String, Objective)>,
-    params: Vec<Name>,
-    metrics: BTreeSet<Name>,
+/// A column of the table.
+#[derive(Debug)]
+pub enum Column {
+    /// A fact that every trial has.
+    Field(&'static Field),
+    /// The value of an objective.
+    Objective(Objective),
+    /// A parameter, with its usual position among the parameters of a trial.
+    Param(usize, Name),
+    /// The last value of a reported key.
+    Metric(Name),
+    /// The best reported value of an objective's metric.
+    Best(Objective),
+    /// The value of a reported key in the report that counts.
+    AtBest(Name),
 }
 
-impl Columns {
-    /// Collects the columns from the header and all trials: the parameters of the header first,
-    /// then others in order of appearance; the metrics by name.
-    fn of(study: &Study) -> Self {
-        let header = study.header();
-        // An objective with the name of a built-in column gets the prefix `objective.`.
-        let taken =
-            |name: &str| FIRST.contains(&name) || LAST.contains(&name) || RESULT.contains(&name);
-        let objectives = header.objectives.iter().map(|objective| {
-            let name = &objective.metric;
-            let column = if taken(name) {
-                format!("objective.{name}")
-            } else {
-                name.to_string()
-            };
-            (column, objective.clone())
-        });
-        let mut params = header.params.clone();
-        let mut known: HashSet<Name> = params.iter().cloned().collect();
-        let mut metrics: BTreeSet<Name> = header
-            .objectives
-            .iter()
-            .map(|objective| objective.metric.clone())
-            .collect();
-        for trial in study.trials() {
-            for (name, _) in &trial.params {
-                if known.insert(name.clone()) {
-                    params.push(name.clone());
-                }
-            }
-            let reported = trial.metrics.keys().chain(trial.texts.keys());
-            for name in reported.filter(|name| !PATHS.contains(&&***name)) {
-                if !metrics.contains(name) {
-                    metrics.insert(name.clone());
-                }
+/// Returns the columns of a study's table. Parameters come in the order of the header, then others
+/// in the order of their appearance; metrics are sorted by name.
+pub fn columns(study: &Study) -> Vec<Column> {
+    let header = study.header();
+    let objectives = || header.objectives.iter().cloned();
+    let mut params = header.params.clone();
+    let mut known: HashSet<Name> = params.iter().cloned().collect();
+    let mut metrics: BTreeSet<Name> = objectives().map(|objective| objective.metric).collect();
+    for trial in study.trials() {
+        for (name, _) in &trial.params {
+            if known.insert(name.clone()) {
+                params.push(name.clone());
             }
         }
-        Self {
-            objectives: objectives.collect(),
-            params,
-            metrics,
+        let reported = trial.metrics.keys().chain(trial.texts.keys());
+        for name in reported.filter(|name| !PATHS.contains(&&***name)) {
+            if !metrics.contains(name) {
+                metrics.insert(name.clone());
+            }
+        }
+    }
+    let params = params.into_iter().enumerate();
+    fields(Place::First)
+        .chain(objectives().map(Column::Objective))
+        .chain(params.map(|(at, name)| Column::Param(at, name)))
+        .chain(metrics.iter().cloned().map(Column::Metric))
+        .chain(objectives().map(Column::Best))
+        .chain(fields(Place::Middle))
+        .chain(metrics.iter().cloned().map(Column::AtBest))
+        .chain(fields(Place::Last))
+        .collect()
+}
+
+fn fields(place: Place) -> impl Iterator<Item = Column> {
+    let fields = TRIAL_FIELDS
+        .iter()
+        .filter(move |field| field.place == place);
+    fields.map(Column::Field)
+}
+
+/// The columns that are named by the sweep file and the reports, for the documentation: name, type
+/// and meaning.
+const NAMED: [(Place, &str, &str, &str); 5] = [
+    (
+        Place::First,
+        "one for each objective, by its name",
+        "double",
+        "its value by the `take` rule; empty unless finite. Named `objective.x` if `x` is one of \
+         the other columns",
+    ),
+    (
+        Place::First,
+        "`param.<name>`",
+        "integer, double, boolean or string",
+        "the narrowest type that holds all trials; a list is JSON text; empty where the parameter \
+         does not exist",
+    ),
+    (
+        Place::First,
+        "`metric.<name>`",
+        "double; string if a trial reported anything but numbers",
+        "the last reported value",
+    ),
+    (
+        Place::First,
+        "`best.<objective>`",
+        "double",
+        "the best finite value reported",
+    ),
+    (
+        Place::Middle,
+        "`at_best.<name>`",
+        "as `metric.<name>`",
+        "the value of each reported key in the report that counts \
+         ([example](#last-value-and-report-that-counts))",
+    ),
+];
+
+/// Describes the columns of the table in Markdown.
+pub fn describe() -> String {
+    let mut table = "| column | type in Parquet | meaning |\n|---|---|---|\n".to_owned();
+    for place in [Place::First, Place::Middle, Place::Last] {
+        for field in TRIAL_FIELDS.iter().filter(|field| field.place == place) {
+            let (name, kind) = (field.name, field.getter.type_name());
+            let _ = writeln!(table, "| `{name}` | {kind} | {} |", field.about);
+        }
+        for (_, name, kind, about) in NAMED.iter().filter(|(before, ..)| *before == place) {
+            let _ = writeln!(table, "| {name} | {kind} | {about} |");
+        }
+    }
+    table
+}
+
+impl Column {
+    /// Returns the name in the header. An objective with the name of a field gets the prefix
+    /// `objective.`.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Field(field) => field.name.to_owned(),
+            Self::Objective(Objective { metric, .. }) => {
+                let is_taken = TRIAL_FIELDS.iter().any(|field| *field.name == **metric);
+                let prefix = if is_taken { "objective." } else { "" };
+                format!("{prefix}{metric}")
+            }
+            Self::Param(_, name) => format!("param.{name}"),
+            Self::Metric(name) => format!("metric.{name}"),
+            Self::Best(objective) => format!("best.{}", objective.metric),
+            Self::AtBest(name) => format!("at_best.{name}"),
         }
     }
 
-    fn header(&self) -> impl Iterator<Item = String> {
-        let first = FIRST.into_iter().map(str::to_owned);
-        let objectives = self.objectives.iter().map(|(column, _)| column.clone());
-        let params = self.params.iter().map(|name| format!("param.{name}"));
-        let metrics = self.metrics.iter().map(|name| format!("metric.{name}"));
-        let best = self
-            .objectives
-            .iter()
-            .map(|(_, objective)| format!("best.{}", objective.metric));
-        let last = LAST.into_iter().map(str::to_owned);
-        let at_best = self.metrics.iter().map(|name| format!("at_best.{name}"));
-        let result = RESULT.into_iter().map(str::to_owned);
-        let named = first
-            .chain(objectives)
-            .chain(params)
-            .chain(metrics)
-            .chain(best);
-        named.chain(last).chain(at_best).chain(result)
-    }
-
-    /// Adds the cells of one trial, in the order of `header`.
-    fn fill(&self, study: &Study, trial: &Trial, row: &mut dyn Cells) {
-        let header = study.header();
-        row.text(&header.pipeline);
-        row.text(&header.stage);
-        row.number(trial.id.0.into());
-        row.text(trial.state.word());
-        for (_, objective) in &self.objectives {
-            row.float(trial.objective(objective));
-        }
-        for (at, name) in self.params.iter().enumerate() {
-            row.value(param(trial, at, name));
-        }
-        for name in &self.metrics {
-            match (trial.metrics.get(name), trial.texts.get(name)) {
-                (Some(tally), _) => row.float(Some(tally.last.0)),
-                (None, Some(text)) => row.text(text),
-                (None, None) => row.float(None),
+    /// Returns the cell of a trial; `None` if the value is absent.
+    pub fn cell<'a>(&self, study: &'a Study, trial: &'a Trial) -> Option<Cell<'a>> {
+        match self {
+            Self::Field(field) => field.value(study, trial),
+            Self::Objective(objective) => trial.objective(objective).map(Cell::Number),
+            Self::Param(at, name) => param(trial, *at, name).map(Cell::Param),
+            Self::Metric(name) => match trial.metrics.get(name) {
+                Some(tally) => Some(Cell::Number(tally.last.0)),
+                None => trial.texts.get(name).map(|text| Cell::Text(text.into())),
+            },
+            Self::Best(objective) => {
+                let tally = trial.metrics.get(&objective.metric)?;
+                let best = match objective.goal {
+                    Goal::Min => tally.min,
+                    Goal::Max => tally.max,
+                };
+                best.map(Cell::Number)
             }
+            Self::AtBest(name) => Some(match trial.at_best(name)? {
+                Datum::Number(number) => Cell::Number(number.0),
+                // Flags stand beside texts in the column of one key, so they are words here.
+                Datum::Flag(flag) => Cell::Text(if *flag { "true" } else { "false" }.into()),
+                Datum::Text(text) => Cell::Text(text.into()),
+            }),
         }
-        for (_, objective) in &self.objectives {
-            row.float(best(trial, objective));
-        }
-        row.step(trial.step);
-        row.number(trial.attempts.into());
-        // Times and resource use are shown only once the trial has ended.
-        row.float(trial.ended_at.map(|_| trial.seconds));
-        row.float(trial.ended_at.map(|_| trial.usage.cpu_seconds));
-        row.float(trial.ended_at.map(|_| trial.usage.peak_mib));
-        row.time(trial.started_at);
-        row.time(trial.ended_at);
-        row.text(
-            &trial
-                .exit
-                .as_ref()
-                .map_or_else(String::new, ToString::to_string),
-        );
-        let (data_dirs, data_md5s) = datasets(trial);
-        row.text(&data_dirs);
-        row.text(&data_md5s);
-        let model = trial.model_that_counts();
-        row.text(model.map_or("", |model| model.path));
-        row.text(model.and_then(|model| model.md5).unwrap_or_default());
-        row.number(trial.seed);
-        row.text(header.git_commit.as_deref().unwrap_or_default());
-        row.number(u64::from(study.head(trial.id).0));
-        row.number(study.replicate(trial.id) as u64);
-        row.text(origin(&trial.origin));
-        for name in &self.metrics {
-            match trial.at_best(name) {
-                Some(Datum::Number(number)) => row.float(Some(number.0)),
-                Some(Datum::Flag(flag)) => row.text(if *flag { "true" } else { "false" }),
-                Some(Datum::Text(text)) => row.text(text),
-                None => row.float(None),
-            }
-        }
-        row.step(trial.counted.as_ref().and_then(|counted| counted.step));
-        row.step(model.and_then(|model| model.step));
-        row.value(trial.feasible(&header.limits).map(Value::Bool).as_ref());
     }
 }
 
@@ -251,72 +251,6 @@ fn param<'a>(trial: &'a Trial, at: usize, name: &Name) -> Option<&'a Value> {
     }
 }
 
-/// Returns the smallest or largest value of the objective's metric, according to its goal.
-fn best(trial: &Trial, objective: &Objective) -> Option<f64> {
-    let tally = trial.metrics.get(&objective.metric)?;
-    match objective.goal {
-        Goal::Min => tally.min,
-        Goal::Max => tally.max,
-    }
-}
-
-/// Returns the origin of a configuration as one word: the name of the sampler, or how else the
-/// trial was created.
-pub fn origin(origin: &Origin) -> &str {
-    match origin {
-        Origin::Suggested(sampler) => sampler,
-        Origin::Point(_) => "point",
-        Origin::Cloned { .. } => "cloned",
-        Origin::Replicate(_) => "replicate",
-        Origin::Imported(from) => from,
-        Origin::Added => "added",
-    }
-}
-
-/// Returns the paths of all data sets that the trial read, separated by `;`, and their digests in
-/// the same order. The digest of a data set without one is empty.
-fn datasets(trial: &Trial) -> (String, String) {
-    let (mut paths, mut digests): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
-    for record in &trial.records {
-        if let LogRecord::Dataset { data_dir, md5, .. } = record
-            && !paths.contains(&data_dir.as_str())
-        {
-            paths.push(data_dir);
-            digests.push(md5.as_deref().unwrap_or_default());
-        }
-    }
-    (paths.join(";"), digests.join(";"))
-}
-
-/// A sink for the cells of a row, which arrive from left to right.
-pub trait Cells {
-    /// Adds a text. An empty text means that the value is absent.
-    fn text(&mut self, text: &str);
-    /// Adds a non-negative integer, such as an id or a count.
-    fn number(&mut self, number: u64);
-    /// Adds a measured number; `None` if absent.
-    fn float(&mut self, number: Option<f64>);
-    /// Adds a step; `None` if absent.
-    fn step(&mut self, step: Option<f64>);
-    /// Adds a point in time; `None` if absent.
-    fn time(&mut self, time: Option<Timestamp>);
-    /// Adds the value of a parameter; `None` if the trial does not have it.
-    fn value(&mut self, value: Option<&Value>);
-}
-
-/// Returns the column names of a study's table, from left to right.
-pub fn header(study: &Study) -> Vec<String> {
-    Columns::of(study).header().collect()
-}
-
-/// Adds the rows of `trials` to `cells`, one after the other without a separator.
-pub fn fill<'a>(study: &Study, trials: impl IntoIterator<Item = &'a Trial>, cells: &mut dyn Cells) {
-    let columns = Columns::of(study);
-    for trial in trials {
-        columns.fill(study, trial, cells);
-    }
-}
-
 /// One row under construction. Its memory is reused for the next row.
 #[derive(Default)]
 struct Row {
@@ -324,63 +258,33 @@ struct Row {
     scratch: Vec<u8>,
 }
 
-impl Cells for Row {
-    fn text(&mut self, text: &str) {
-        self.record.push_field(text.as_bytes());
-    }
-
-    fn number(&mut self, number: u64) {
-        self.json(&number);
-    }
-
-    fn float(&mut self, number: Option<f64>) {
-        match number {
-            None => self.text(""),
-            Some(number) if number.is_finite() => self.shown(format_args!("{number:?}")),
-            Some(number) if number.is_nan() => self.text("nan"),
-            Some(number) => self.text(if number > 0.0 { "inf" } else { "-inf" }),
-        }
-    }
-
-    // Steps are counters: only fractional ones are written with a decimal point.
-    fn step(&mut self, step: Option<f64>) {
-        match step {
-            Some(step) if step.fract() == 0.0 && step.abs() < 1e15 => self.json(&(step as i64)),
-            other => self.float(other),
-        }
-    }
-
-    fn time(&mut self, time: Option<Timestamp>) {
-        match time {
-            Some(time) => self.text(&time.to_string()),
-            None => self.text(""),
-        }
-    }
-
-    fn value(&mut self, value: Option<&Value>) {
-        match value {
-            None => self.text(""),
-            Some(Value::Text(text)) => self.text(text),
-            Some(Value::Float(number)) => self.float(Some(*number)),
-            Some(other) => self.json(other),
-        }
-    }
-}
-
 impl Row {
-    /// Adds a formatted value.
+    /// Appends a cell.
+    fn push(&mut self, cell: Option<Cell<'_>>) {
+        match cell {
+            None => self.record.push_field(b""),
+            Some(Cell::Text(text)) => self.record.push_field(text.as_bytes()),
+            Some(Cell::Count(number) | Cell::Seed(number)) => self.shown(format_args!("{number}")),
+            Some(Cell::Step(step)) if step.fract() == 0.0 && step.abs() < 1e15 => {
+                self.shown(format_args!("{}", step as i64));
+            }
+            Some(Cell::Number(number) | Cell::Step(number)) => self.number(number),
+            Some(Cell::Time(time)) => self.shown(format_args!("{time}")),
+            Some(Cell::Flag(flag)) => self.shown(format_args!("{flag}")),
+            Some(Cell::Param(Value::Float(number))) => self.number(*number),
+            Some(Cell::Param(value)) => self.shown(format_args!("{value}")),
+        }
+    }
+
+    /// Appends a float in its shortest form.
+    fn number(&mut self, number: f64) {
+        self.shown(format_args!("{}", Metric(number)));
+    }
+
+    /// Appends a formatted value.
     fn shown(&mut self, value: std::fmt::Arguments<'_>) {
         self.scratch.clear();
         let _ = self.scratch.write_fmt(value);
-        self.record.push_field(&self.scratch);
-    }
-
-    /// Adds a value in JSON, or an empty cell if it cannot be written.
-    fn json(&mut self, value: &impl serde::Serialize) {
-        self.scratch.clear();
-        if serde_json::to_writer(&mut self.scratch, value).is_err() {
-            self.scratch.clear();
-        }
         self.record.push_field(&self.scratch);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::TrackerError;
 use super::metric_rows::take_due;
-use super::room::when_there_is_room;
+use super::retry::with_backoff;
 use crate::source::{Diagnostics, Opt, Preset, Section, Takes};
 use crate::study::{Due, Setting, Study, TrialId};
 use std::io;
@@ -98,5 +98,5 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), TrackerError> {
         io::Write::write_all(&mut draft, bytes)?;
         draft.persist(path).map_err(|error| error.error)
     };
-    when_there_is_room(|| write().map(drop).map_err(failed(path)))
+    with_backoff(|| write().map(drop).map_err(failed(path)))
 }

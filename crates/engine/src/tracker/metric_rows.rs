@@ -14,12 +14,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind};
+use std::ops::Range;
 use std::path::Path;
 
 /// The name of the log that holds the reports.
 const REPORTS: &str = "report";
 
-/// Number of rows after which a tracker signals progress to the recorder.
+/// Number of rows after which a tracker signals a step.
 const ROWS_A_STEP: u64 = 1024;
 
 /// Keys that locate a row instead of holding a measured value.
@@ -30,6 +31,8 @@ const PLACE: [&str; 5] = ["step", "batch", "context", "rank", "at"];
 pub struct MetricRow<'a> {
     /// The number of the row in its file, from 0. Lines that are not rows count too.
     pub number: u64,
+    /// The bytes of the row in its file.
+    pub bytes: Range<u64>,
     /// The time in seconds since 1970, if the row has one.
     pub at: Option<f64>,
     /// The step, batch, context, rank and time as given in the row, as far as present.
@@ -158,9 +161,11 @@ pub fn each_row(
         let path = folder.join(format!("{log}.json"));
         let mut reader =
             BufReader::with_capacity(1 << 16, File::open(&path).map_err(failed(&path))?);
-        let (mut line, mut ordinal) = (Vec::new(), 0_u64);
+        let (mut line, mut ordinal, mut offset) = (Vec::new(), 0_u64, 0_u64);
         while reader.read_until(b'\n', &mut line).map_err(failed(&path))? > 0 {
-            if let Some(row) = row(&quoted(&line), ordinal) {
+            let bytes = offset..offset + line.len() as u64;
+            offset = bytes.end;
+            if let Some(row) = row(&quoted(&line), ordinal, bytes) {
                 // A row without a rank comes from the first worker.
                 match row
                     .whole("rank")
@@ -175,7 +180,7 @@ pub fn each_row(
             ordinal += 1;
             line.clear();
             if ordinal % ROWS_A_STEP == 0 {
-                super::recorder::progress();
+                super::retry::beat()?;
             }
         }
     }
@@ -285,7 +290,7 @@ fn logs(folder: &Path) -> Result<Vec<String>, TrackerError> {
 }
 
 /// Parses a line. Returns `None` if it is not a JSON object.
-fn row(line: &[u8], number: u64) -> Option<MetricRow<'_>> {
+fn row(line: &[u8], number: u64, bytes: Range<u64>) -> Option<MetricRow<'_>> {
     let Cells { place, values } = serde_json::from_slice(line).ok()?;
     let at = place
         .iter()
@@ -293,6 +298,7 @@ fn row(line: &[u8], number: u64) -> Option<MetricRow<'_>> {
         .and_then(|(_, value)| value.as_f64());
     Some(MetricRow {
         number,
+        bytes,
         at,
         place,
         values,

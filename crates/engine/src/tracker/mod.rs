@@ -7,18 +7,17 @@
 pub mod csv;
 pub mod home;
 pub mod metric_rows;
-pub mod recorder;
-pub mod room;
+pub mod retry;
 pub mod steps;
 
 use crate::study::{Entry, Study};
 
 /// A tracker: a writer of one export format.
 ///
-/// A tracker receives every journal entry in order, from the first one, also when a run resumes. It
-/// must be idempotent: the same entries again leave the same bytes. A tracker that fails is
-/// reported once, marked stale and skipped for the rest of the run; its failure never affects a
-/// trial or another tracker.
+/// A tracker has a thread of its own, which reads the journal. It receives every entry in order,
+/// from the first one, also when a run resumes. It must be idempotent: the same entries again leave
+/// the same bytes. A tracker that fails is reported once, marked stale and skipped for the rest of
+/// the run; its failure never affects a trial or another tracker.
 pub trait Tracker: Send {
     /// Records one journal entry. `study` has already applied it.
     ///
@@ -27,18 +26,12 @@ pub trait Tracker: Send {
     fn record(&mut self, study: &Study, entry: &Entry) -> Result<(), TrackerError>;
 
     /// Makes all recorded entries visible to readers. Called at most about once a second during a
-    /// run, and once by the default [`close`](Self::close).
+    /// run, and once by the default [`close`](Self::close). Called again after a failure that may
+    /// pass, see [`TrackerError::is_transient`].
     ///
     /// # Errors
     /// Returns an error if the output could not be written.
     fn sync(&mut self, study: &Study) -> Result<(), TrackerError>;
-
-    /// Waits a few seconds at most for deliveries in progress at the end of a run. Returns `true`
-    /// if the tracker made progress and has more to deliver. Called before [`close`](Self::close)
-    /// until it returns `false`.
-    fn linger(&mut self) -> bool {
-        false
-    }
 
     /// Writes everything outstanding and ends the tracker. No entry follows in this run.
     ///
@@ -62,6 +55,9 @@ pub enum TrackerError {
         #[source]
         source: std::io::Error,
     },
+    /// Occurs when a server is unavailable; a later attempt may succeed.
+    #[error("{0}")]
+    Away(String),
     /// Occurs for any other failure; the message is shown to the user.
     #[error("{0}")]
     Other(String),
@@ -69,7 +65,15 @@ pub enum TrackerError {
 
 impl TrackerError {
     /// Returns whether the disk or a quota was full, in which case a later attempt may succeed.
-    pub(crate) fn is_full(&self) -> bool {
-        matches!(self, Self::Write { source, .. } if room::is_full(source))
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Write { source, .. } if retry::is_full(source))
+    }
+
+    /// Returns whether a later attempt may succeed: the disk was full, or a server was away. The
+    /// thread of the tracker then tries again with growing pauses.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        self.is_full() || matches!(self, Self::Away(_))
     }
 }

@@ -1,24 +1,30 @@
 //! The line format of `docs/records.md`: the records of a trial, one JSON object per line.
 //!
-//! The parser turns a line into a [`Said`] or refuses it. A mistake in one part of a line is a
-//! flaw, and the other parts are kept. The parser does not access the disk. Reports and metrics
-//! come by the hundred thousand, so no tree is built, and names are shared between lines.
+//! The parser turns a line into a [`Record`] or into metrics, or refuses it. A mistake in one part
+//! of a line is a flaw, and the other parts are kept. The parser does not access the disk. Reports
+//! and metrics come by the hundred thousand, so no tree is built, and names are shared between
+//! lines.
 
 mod kind;
 mod names;
 mod places;
+mod record;
+mod row;
 mod scan;
 
-pub use scan::Syntax;
-pub use scan::is_number;
-pub use scan::special;
+pub(super) use kind::LineKind;
+pub(super) use names::Names;
+pub use record::Record;
+pub(super) use record::encode_metrics;
+pub use row::{begin_pair, json_number, json_text};
+pub(super) use row::{number as push_number, position as push_position};
+pub use scan::{Syntax, is_number, special};
 
 use super::deciding::{DecidingMetrics, Instead};
-use crate::space::{Name, Value};
+use super::rank;
+use crate::space::Name;
 use crate::study::{Datum, Metric};
-use kind::LineKind;
-use names::Names;
-pub(super) use places::Places;
+use places::Places;
 use scan::Raw;
 use std::borrow::Cow;
 
@@ -30,74 +36,24 @@ pub const LONGEST_NAME: usize = 250;
 
 /// The content of a line.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Said {
-    /// A report, whose values decide.
-    Report {
-        /// The values, in order.
-        values: Vec<(Name, Datum)>,
-    },
-    /// Metrics, which only describe. The values are in [`Parser::row`].
-    Metrics {
-        /// The log, if the line names one.
-        log: Option<String>,
-        /// The data on which the metrics were measured, if the line names it.
-        context: Option<String>,
-    },
-    /// The trial read a data set.
-    Dataset {
-        /// The path as the trial wrote it.
-        path: String,
-        /// The purpose of the data set; may be empty.
-        role: String,
-    },
-    /// The trial wrote a model.
-    Model {
-        /// The path as the trial wrote it.
-        path: String,
-        /// The step of the model, if the line has one.
-        step: Option<f64>,
-        /// Whether this version is to be kept regardless of later ones.
-        keep: bool,
-        /// Further facts about the model.
-        facts: Vec<(Name, Value)>,
-    },
-    /// A text that is to be stored as a file.
-    Stored {
-        /// The folder below `artifacts/`.
-        folder: &'static str,
-        /// The name of the file.
-        name: String,
-        /// The content of the file.
-        text: String,
-    },
-    /// A file that is to be stored.
-    Artifact {
-        /// The path as the trial wrote it.
-        path: String,
-        /// The folder below `artifacts/`, if the line names one.
-        folder: Option<String>,
-    },
-    /// A checkpoint is complete.
-    Checkpoint {
-        /// The resource at which it was taken, if the line has one.
-        step: Option<f64>,
-    },
-    /// A free text.
-    Note {
-        /// The text.
-        text: String,
-    },
-    /// Final results.
-    Outputs(Vec<(Name, Value)>),
-    /// Parameters that the trial determined itself.
-    Params(Vec<(Name, Value)>),
-    /// The question whether the trial continues, after all lines before this one.
-    Ask {
-        /// The id that the answer must have.
-        id: String,
-    },
-    /// A line without content: a blank one, or one that declares the version of the format.
-    Nothing,
+pub enum Content<'a> {
+    /// A record.
+    Record(Record),
+    /// Metrics, which only describe. Their values are in [`Parser::row`].
+    Metrics(MetricPosition<'a>),
+}
+
+/// The position of metrics in the course of a trial, and the log that they go to.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MetricPosition<'a> {
+    /// The log, if there is a name for it.
+    pub log: Option<Cow<'a, str>>,
+    /// The data on which the metrics were measured, if there is a name for it.
+    pub context: Option<Cow<'a, str>>,
+    /// The step, if there is one.
+    pub step: Option<f64>,
+    /// The rank of the worker that measured the metrics.
+    pub rank: u64,
 }
 
 /// The reason why a whole line is omitted.
@@ -153,8 +109,6 @@ pub struct Parser {
     row: Vec<u8>,
     keys: Vec<Name>,
     flaws: Vec<String>,
-    step: Option<f64>,
-    rank: u64,
     places: Places,
     deciding: DecidingMetrics,
 }
@@ -166,27 +120,52 @@ impl Parser {
     ///
     /// # Errors
     /// [`Refused`] if nothing of the line can be kept.
-    pub fn parse(&mut self, line: &str) -> Result<Said, Refused> {
-        self.row.clear();
-        self.keys.clear();
-        self.flaws.clear();
-        self.places.clear();
-        (self.step, self.rank) = (None, 0);
+    pub fn parse<'a>(&mut self, line: &'a str) -> Result<Content<'a>, Refused> {
+        self.clear();
         let line = line.trim_start_matches('\u{feff}').trim_ascii();
         if line.is_empty() {
-            return Ok(Said::Nothing);
+            return Ok(Content::Record(Record::Nothing));
         }
         let mut entries: Entries<'_> = Vec::with_capacity(8);
-        scan::object(line, |key, raw| self.enter(&mut entries, key, raw))?;
+        scan::object(line, |key, raw| self.enter_raw(&mut entries, &key, raw))?;
         match kind_of(&mut entries)? {
             LineKind::Report => self.report(entries),
             LineKind::Metric => self.metrics(entries),
             LineKind::Flops => {
-                kind::flops(&mut entries, &mut self.flaws)?;
+                record::flops_to_metric(&mut entries, &mut self.flaws)?;
                 self.metrics(entries)
             }
-            other => kind::other(other, entries, &mut self.flaws),
+            other => Record::decode(other, entries, &mut self.flaws).map(Content::Record),
         }
+    }
+
+    /// Checks a report that was not read from a line, by the same rules. Returns `None` if no value
+    /// can be kept.
+    pub(super) fn check_report(
+        &mut self,
+        values: Vec<(Name, Datum)>,
+        rank: u32,
+    ) -> Option<Vec<(Name, Datum)>> {
+        self.clear();
+        let mut kept = Vec::with_capacity(values.len() + 1);
+        for (name, datum) in values {
+            match check_name(&name) {
+                Ok(()) if row::is_kept(&name, rank) => {
+                    let datum = self.deciding.read(&name, datum, &mut self.flaws);
+                    self.enter(&mut kept, name, datum);
+                }
+                Ok(()) => {}
+                Err(problem) => self.flaws.push(problem),
+            }
+        }
+        if kept.is_empty() {
+            return None;
+        }
+        row::report(&mut self.row, &kept, rank);
+        if rank > 0 {
+            kept.push((rank::KEY.into(), Datum::Number(Metric(rank.into()))));
+        }
+        Some(kept)
     }
 
     /// Returns the values of the last line as the inside of a JSON object, `"loss": 0.5, "step":
@@ -196,23 +175,11 @@ impl Parser {
         &self.row
     }
 
-    /// Returns the keys of [`row`](Self::row).
+    /// Returns the keys of the [`row`](Self::row) of metrics. The keys of a report are the names
+    /// of its values.
     #[must_use]
     pub fn keys(&self) -> &[Name] {
         &self.keys
-    }
-
-    /// Returns the step of the last line if it was a metric that has one.
-    #[must_use]
-    pub fn step(&self) -> Option<f64> {
-        self.step
-    }
-
-    /// Returns the rank of the worker that measured the last line's metrics; 0 if the line has
-    /// none.
-    #[must_use]
-    pub fn rank(&self) -> u64 {
-        self.rank
     }
 
     /// Returns the flaws of the last line: one text for each part that was omitted or changed.
@@ -221,36 +188,42 @@ impl Parser {
         &self.flaws
     }
 
-    /// Returns the shared copy of a name. `at` is its index in the line, which helps to guess it.
-    pub fn name(&mut self, at: usize, name: &str) -> Name {
-        self.names.shared(at, name)
-    }
-
     /// Returns the deciding metrics and the values that were given for them.
     pub(super) fn deciding(&mut self) -> &mut DecidingMetrics {
         &mut self.deciding
     }
 
-    fn enter<'a>(&mut self, entries: &mut Entries<'a>, key: Cow<'a, str>, raw: Raw<'a>) {
-        if let Err(problem) = check_name(&key) {
-            return self.flaws.push(problem);
+    fn clear(&mut self) {
+        self.row.clear();
+        self.keys.clear();
+        self.flaws.clear();
+        self.places.clear();
+    }
+
+    fn enter_raw<'a>(&mut self, entries: &mut Entries<'a>, key: &str, raw: Raw<'a>) {
+        match check_name(key) {
+            Ok(()) => {
+                let name = self.names.shared(entries.len(), key);
+                self.enter(entries, name, raw);
+            }
+            Err(problem) => self.flaws.push(problem),
         }
-        let name = self.names.shared(entries.len(), &key);
-        match self
-            .places
-            .find(entries, &name)
-            .and_then(|at| entries.get_mut(at))
-        {
-            None => entries.push((name, raw)),
-            Some((_, old)) => {
+    }
+
+    /// Adds a value. If its name is there already, the value replaces the earlier one.
+    fn enter<T>(&mut self, entries: &mut Vec<(Name, T)>, name: Name, value: T) {
+        let index = self.places.find(entries, &name);
+        match index.and_then(|index| entries.get_mut(index)) {
+            None => entries.push((name, value)),
+            Some((_, earlier)) => {
                 self.flaws
                     .push(format!("`{name}` is there twice; the later one counts"));
-                *old = raw;
+                *earlier = value;
             }
         }
     }
 
-    fn report(&mut self, entries: Entries<'_>) -> Result<Said, Refused> {
+    fn report(&mut self, entries: Entries<'_>) -> Result<Content<'static>, Refused> {
         let mut values = Vec::with_capacity(entries.len());
         for (name, raw) in entries {
             let datum = match raw {
@@ -271,31 +244,23 @@ impl Parser {
                 }
             };
             let datum = self.deciding.read(&name, datum, &mut self.flaws);
-            match (&raw, &datum) {
-                (Raw::Text(_), Datum::Number(Metric(number))) => {
-                    begin_pair(&mut self.row, &name);
-                    json_number(&mut self.row, *number);
-                }
-                _ => pair(&mut self.row, &name, &raw),
-            }
-            self.keys.push(name.clone());
+            row::reported(&mut self.row, &name, &raw, &datum);
             values.push((name, datum));
         }
         if values.is_empty() {
             Err(Refused::Empty)
         } else {
-            Ok(Said::Report { values })
+            Ok(Content::Record(Record::Report { values }))
         }
     }
 
-    fn metrics(&mut self, mut entries: Entries<'_>) -> Result<Said, Refused> {
-        let mut word =
-            |key: &str| take(&mut entries, key).and_then(|raw| text_of(key, raw, &mut self.flaws));
-        let (log, context, one) = (word("log"), word("context"), word("name"));
-        let mut place =
-            ["step", "batch", "context", "rank", "at"].map(|key| (key, take(&mut entries, key)));
-        place[2].1 = context.clone().map(|context| Raw::Text(context.into()));
-        if let Some(name) = one {
+    fn metrics<'a>(&mut self, mut entries: Entries<'a>) -> Result<Content<'a>, Refused> {
+        let log = self.take_text(&mut entries, "log");
+        let context = self.take_text(&mut entries, "context");
+        let single = self.take_text(&mut entries, "name");
+        let [step, batch, rank, at] =
+            ["step", "batch", "rank", "at"].map(|key| take(&mut entries, key));
+        if let Some(name) = single {
             // The long form with `name` and `value`: the name becomes a key like any other.
             let value = take(&mut entries, "value").ok_or(MISSING_VALUE)?;
             match check_name(&name) {
@@ -308,36 +273,51 @@ impl Parser {
                 self.flaws.push(nested(&name));
             } else {
                 self.deciding.note_elsewhere(&name, || Instead::Metric);
-                pair(&mut self.row, &name, &raw);
+                row::measured(&mut self.row, &name, &raw);
                 self.keys.push(name);
             }
         }
         if self.keys.is_empty() {
             return Err(Refused::Empty);
         }
-        for (key, raw) in place {
-            match raw {
-                Some(raw @ Raw::Text(_)) if key == "context" => self.place(key, &raw),
-                Some(raw @ Raw::Number(number, _)) => {
-                    match key {
-                        "step" => self.step = Some(number),
-                        "rank" => self.rank = number as u64,
-                        _ => {}
-                    }
-                    self.place(key, &raw);
-                }
-                None | Some(Raw::Null) => {}
-                Some(_) => self
-                    .flaws
-                    .push(format!("`{key}` is left out: it is not a number")),
-            }
+        let step = self.place_number("step", step);
+        self.place_number("batch", batch);
+        if let Some(context) = &context {
+            self.place("context", &Raw::Text(Cow::Borrowed(context)));
         }
-        Ok(Said::Metrics { log, context })
+        let rank = self.place_number(rank::KEY, rank);
+        self.place_number("at", at);
+        Ok(Content::Metrics(MetricPosition {
+            log,
+            context,
+            step,
+            rank: rank.unwrap_or_default() as u64,
+        }))
     }
 
-    /// Adds a key of the metric's position to the row.
+    fn take_text<'a>(&mut self, entries: &mut Entries<'a>, key: &str) -> Option<Cow<'a, str>> {
+        text_of(key, take(entries, key)?, &mut self.flaws)
+    }
+
+    /// Adds a number of the metrics' position to the row and returns it.
+    fn place_number(&mut self, key: &str, raw: Option<Raw<'_>>) -> Option<f64> {
+        match raw? {
+            raw @ Raw::Number(number, _) => {
+                self.place(key, &raw);
+                Some(number)
+            }
+            Raw::Null => None,
+            _ => {
+                self.flaws
+                    .push(format!("`{key}` is left out: it is not a number"));
+                None
+            }
+        }
+    }
+
+    /// Adds a key of the metrics' position to the row.
     fn place(&mut self, key: &str, raw: &Raw<'_>) {
-        pair(&mut self.row, key, raw);
+        row::measured(&mut self.row, key, raw);
         self.keys.push(self.names.shared(self.keys.len(), key));
     }
 }
@@ -382,9 +362,9 @@ fn take<'a>(entries: &mut Entries<'a>, key: &str) -> Option<Raw<'a>> {
 }
 
 /// Returns a text. Null counts as absent, and any other value is a flaw.
-fn text_of(key: &str, raw: Raw<'_>, flaws: &mut Vec<String>) -> Option<String> {
+fn text_of<'a>(key: &str, raw: Raw<'a>, flaws: &mut Vec<String>) -> Option<Cow<'a, str>> {
     match raw {
-        Raw::Text(text) => Some(text.into_owned()),
+        Raw::Text(text) => Some(text),
         Raw::Null => None,
         _ => {
             flaws.push(format!("`{key}` is left out: it is not a text"));
@@ -421,69 +401,6 @@ pub fn check_name(name: &str) -> Result<(), String> {
         ));
     }
     Ok(())
-}
-
-/// Appends a key and its value to the inside of a JSON object, in the form of Python's
-/// `json.dumps`.
-fn pair(row: &mut Vec<u8>, name: &str, raw: &Raw<'_>) {
-    begin_pair(row, name);
-    match raw {
-        Raw::Null | Raw::Nested(_) => row.extend_from_slice(b"null"),
-        Raw::Bool(flag) => row.extend_from_slice(if *flag { b"true" } else { b"false" }),
-        Raw::Number(_, text) => row.extend_from_slice(text.as_bytes()),
-        Raw::Special(number) => json_number(row, *number),
-        Raw::Text(text) => match special(text) {
-            Some(number) => json_number(row, number),
-            None => json_text(row, text),
-        },
-    }
-}
-
-/// Appends `, "name": ` to a row; for the first pair without the comma.
-pub fn begin_pair(row: &mut Vec<u8>, name: &str) {
-    if !row.is_empty() {
-        row.extend_from_slice(b", ");
-    }
-    json_text(row, name);
-    row.extend_from_slice(b": ");
-}
-
-/// Appends a number in its shortest form that reads back exactly; NaN and the infinities as Python
-/// writes and reads them.
-pub fn json_number(row: &mut Vec<u8>, number: f64) {
-    if number.is_finite() {
-        serde_json::to_writer(row, &number).expect("a vector takes all bytes");
-    } else if number.is_nan() {
-        row.extend_from_slice(b"NaN");
-    } else {
-        row.extend_from_slice(if number > 0.0 {
-            b"Infinity"
-        } else {
-            b"-Infinity"
-        });
-    }
-}
-
-/// Appends a quoted text in ASCII only, so that a reader's default encoding does not matter.
-pub fn json_text(row: &mut Vec<u8>, text: &str) {
-    if text
-        .bytes()
-        .all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\')
-    {
-        row.push(b'"');
-        row.extend_from_slice(text.as_bytes());
-        row.push(b'"');
-        return;
-    }
-    row.push(b'"');
-    for unit in text.encode_utf16() {
-        match u8::try_from(unit) {
-            Ok(byte @ (b'"' | b'\\')) => row.extend_from_slice(&[b'\\', byte]),
-            Ok(byte @ b' '..=b'~') => row.push(byte),
-            _ => row.extend_from_slice(format!("\\u{unit:04x}").as_bytes()),
-        }
-    }
-    row.push(b'"');
 }
 
 #[cfg(test)]

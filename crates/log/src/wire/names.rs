@@ -8,7 +8,7 @@ const MOST: usize = 10_000;
 
 /// The names seen so far.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(crate) struct Names {
     known: HashSet<Name>,
     /// The names of the last line; the next line nearly always has the same.
     last: Vec<Name>,
@@ -16,7 +16,7 @@ pub(super) struct Names {
 
 impl Names {
     /// Returns the shared copy of `name`; `at` is its index in the line.
-    pub(super) fn shared(&mut self, at: usize, name: &str) -> Name {
+    pub(crate) fn shared(&mut self, at: usize, name: &str) -> Name {
         if let Some(guess) = self.last.get(at).filter(|guess| &***guess == name) {
             return guess.clone();
         }

@@ -8,17 +8,17 @@ const FEW: usize = 32;
 
 /// The indices of the names of one line. Each name occurs once.
 #[derive(Debug, Default)]
-pub(crate) struct Places(HashMap<Name, usize>);
+pub(super) struct Places(HashMap<Name, usize>);
 
 impl Places {
     /// Clears the names of the previous line.
-    pub(crate) fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.0.clear();
     }
 
     /// Returns the index of `name` in `entries`. Between two calls of [`clear`](Self::clear),
     /// entries may only be appended.
-    pub(crate) fn find<T>(&mut self, entries: &[(Name, T)], name: &Name) -> Option<usize> {
+    pub(super) fn find<T>(&mut self, entries: &[(Name, T)], name: &Name) -> Option<usize> {
         if entries.len() <= FEW {
             return entries.iter().position(|(entry, _)| entry == name);
         }

@@ -1,4 +1,6 @@
 use super::*;
+use crate::Point;
+use crate::space::Value;
 use proptest::prelude::*;
 
 fn number(name: &str, value: f64) -> (Name, Datum) {
@@ -10,26 +12,26 @@ fn text(name: &str, value: &str) -> (Name, Datum) {
 }
 
 /// Returns the content of a line, its row, and its flaws.
-fn read(line: &str) -> (Result<Said, String>, String, Vec<String>) {
+fn read(line: &str) -> (Result<Content<'_>, String>, String, Vec<String>) {
     let mut parser = Parser::default();
-    let said = parser.parse(line).map_err(|error| error.to_string());
+    let content = parser.parse(line).map_err(|error| error.to_string());
     (
-        said,
+        content,
         String::from_utf8(parser.row().to_vec()).unwrap(),
         parser.flaws().to_vec(),
     )
 }
 
-fn report(values: &[(Name, Datum)]) -> Result<Said, String> {
-    Ok(Said::Report {
+fn report(values: &[(Name, Datum)]) -> Result<Content<'static>, String> {
+    Ok(Content::Record(Record::Report {
         values: values.to_vec(),
-    })
+    }))
 }
 
 #[test]
 fn a_plain_object_is_a_report_with_its_values_in_order() {
     let line = r#"{"epoch": 3, "val_loss": 0.41, "ok": true, "model_path": "models/m3.bin", "none": null}"#;
-    let (said, row, flaws) = read(line);
+    let (content, row, flaws) = read(line);
     let ok = ("ok".into(), Datum::Flag(true));
     let wanted = [
         number("epoch", 3.0),
@@ -37,7 +39,7 @@ fn a_plain_object_is_a_report_with_its_values_in_order() {
         ok,
         text("model_path", "models/m3.bin"),
     ];
-    assert_eq!(said, report(&wanted));
+    assert_eq!(content, report(&wanted));
     assert_eq!(
         row,
         r#""epoch": 3, "val_loss": 0.41, "ok": true, "model_path": "models/m3.bin""#
@@ -51,8 +53,8 @@ fn a_plain_object_is_a_report_with_its_values_in_order() {
 
 #[test]
 fn nan_in_any_spelling_is_a_number() {
-    let (said, row, _) = read(r#"{"a": NaN, "b": "nan", "c": "-Infinity", "d": 1e999}"#);
-    let Ok(Said::Report { values }) = said else {
+    let (content, row, _) = read(r#"{"a": NaN, "b": "nan", "c": "-Infinity", "d": 1e999}"#);
+    let Ok(Content::Record(Record::Report { values })) = content else {
         panic!()
     };
     assert!(
@@ -65,8 +67,8 @@ fn nan_in_any_spelling_is_a_number() {
 
 #[test]
 fn of_a_key_that_is_there_twice_the_later_counts_as_for_every_json_reader() {
-    let (said, row, flaws) = read(r#"{"a": 1, "b": 2, "a": 3}"#);
-    assert_eq!(said, report(&[number("a", 3.0), number("b", 2.0)]));
+    let (content, row, flaws) = read(r#"{"a": 1, "b": 2, "a": 3}"#);
+    assert_eq!(content, report(&[number("a", 3.0), number("b", 2.0)]));
     assert_eq!(row, r#""a": 3, "b": 2"#);
     assert_eq!(flaws, ["`a` is there twice; the later one counts"]);
 }
@@ -77,8 +79,8 @@ fn a_bad_part_is_left_out_and_the_rest_is_kept() {
         r#"{{"hist": [1, 2], "": 1, "{}": 2, "a\n": 3, "loss": 0.5}}"#,
         "n".repeat(300)
     );
-    let (said, _, flaws) = read(&line);
-    assert_eq!(said, report(&[number("loss", 0.5)]));
+    let (content, _, flaws) = read(&line);
+    assert_eq!(content, report(&[number("loss", 0.5)]));
     let wanted = [
         "a value is left out: its name is empty",
         "`nnnnnnnnnnnnnnnnnnnn…` is left out: its name has 300 bytes, 250 are the most",
@@ -95,28 +97,24 @@ fn a_bad_part_is_left_out_and_the_rest_is_kept() {
 #[test]
 fn a_metric_is_a_row_with_its_place() {
     let line = r#"{"kind": "metric", "loss": 0.5, "acc": 1, "step": 3, "batch": 7, "context": "train", "log": "t"}"#;
-    let (said, row, flaws) = read(line);
+    let (content, row, flaws) = read(line);
     assert_eq!(
-        said,
-        Ok(Said::Metrics {
+        content,
+        Ok(Content::Metrics(MetricPosition {
             log: Some("t".into()),
-            context: Some("train".into())
-        })
+            context: Some("train".into()),
+            step: Some(3.0),
+            rank: 0,
+        }))
     );
     assert_eq!(
         row,
         r#""loss": 0.5, "acc": 1, "step": 3, "batch": 7, "context": "train""#
     );
     assert!(flaws.is_empty());
-    let (said, row, flaws) =
+    let (content, row, flaws) =
         read(r#"{"kind": "metric", "name": "loss", "value": NaN, "step": "three"}"#);
-    assert_eq!(
-        said,
-        Ok(Said::Metrics {
-            log: None,
-            context: None
-        })
-    );
+    assert_eq!(content, Ok(Content::Metrics(MetricPosition::default())));
     assert_eq!(
         (&*row, &*flaws[0]),
         (r#""loss": NaN"#, "`step` is left out: it is not a number")
@@ -132,8 +130,9 @@ fn line_of(count: usize) -> String {
 
 #[test]
 fn no_number_of_values_costs_the_objective_at_the_end_of_the_line() {
-    let (said, _, flaws) = read(&line_of(100_000));
-    let Ok(Said::Report { values }) = said else {
+    let line = line_of(100_000);
+    let (content, _, flaws) = read(&line);
+    let Ok(Content::Record(Record::Report { values })) = content else {
         panic!()
     };
     assert_eq!(
@@ -171,9 +170,7 @@ fn a_number_in_quotes_is_a_number_in_the_row_where_it_decides_and_a_text_elsewhe
     let mut parser = Parser::default();
     *parser.deciding() = DecidingMetrics::new(&["acc".into()]);
     let line = r#"{"epoch": "3", "acc": "0.71"}"#;
-    let wanted = Said::Report {
-        values: vec![text("epoch", "3"), number("acc", 0.71)],
-    };
+    let wanted = report(&[text("epoch", "3"), number("acc", 0.71)]).unwrap();
     for flaws in [1, 0] {
         assert_eq!(parser.parse(line).unwrap(), wanted);
         assert_eq!(parser.row(), br#""epoch": "3", "acc": 0.71"#);
@@ -183,8 +180,8 @@ fn a_number_in_quotes_is_a_number_in_the_row_where_it_decides_and_a_text_elsewhe
 
 #[test]
 fn blank_lines_say_nothing() {
-    assert_eq!(read("").0, Ok(Said::Nothing));
-    assert_eq!(read(" \r").0, Ok(Said::Nothing));
+    assert_eq!(read("").0, Ok(Content::Record(Record::Nothing)));
+    assert_eq!(read(" \r").0, Ok(Content::Record(Record::Nothing)));
     assert_eq!(read("\u{feff}{\"a\": 1}").0, report(&[number("a", 1.0)]));
 }
 
@@ -202,24 +199,109 @@ proptest! {
     }
 
     #[test]
-    fn a_written_report_is_read_back(values in proptest::collection::vec(("[a-zé_./ -]{1,12}", any::<f64>()), 1..8)) {
-        let mut row = Vec::new();
-        let mut wanted: Vec<(String, f64)> = Vec::new();
-        for (name, value) in values {
-            if wanted.iter().all(|(found, _)| *found != name) && name != "kind" {
-                begin_pair(&mut row, &name);
-                json_number(&mut row, value);
-                wanted.push((name, value));
+    fn a_written_record_is_read_back(record in any_record(), rank in 0_u32..3) {
+        let mut line = Vec::new();
+        record.encode(&mut line, rank);
+        let line = String::from_utf8(line).unwrap();
+        let (content, row, flaws) = read(&line);
+        let mut wanted = record;
+        if let Record::Report { values } = &mut wanted {
+            prop_assert_eq!(&line, &format!("{{\"kind\": \"report\", {row}}}"));
+            if rank > 0 {
+                values.push(number("rank", rank.into()));
             }
         }
-        prop_assume!(!wanted.is_empty());
-        let (said, again, flaws) = read(&format!("{{{}}}", String::from_utf8(row.clone()).unwrap()));
-        let Ok(Said::Report { values }) = said else { panic!() };
-        for ((name, datum), (wanted_name, wanted)) in values.iter().zip(&wanted) {
-            prop_assert_eq!(&**name, wanted_name);
-            prop_assert!(matches!(datum, Datum::Number(Metric(n)) if n.to_bits() == wanted.to_bits() || n.is_nan() && wanted.is_nan()));
-        }
-        prop_assert_eq!(again.as_bytes(), &row[..]);
-        prop_assert!(flaws.is_empty());
+        prop_assert_eq!(content, Ok(Content::Record(wanted)), "{}", line);
+        prop_assert!(flaws.is_empty(), "{:?}", flaws);
     }
+
+    #[test]
+    fn written_metrics_are_read_back(value in any::<f64>(), step in any::<Option<u32>>(), rank in 0_u32..3) {
+        let mut line = Vec::new();
+        let mut point = Point::default().context("train").log("mine");
+        point.step = step.map(u64::from);
+        encode_metrics(&mut line, &[("loss", value)], &point, rank, 7);
+        let line = String::from_utf8(line).unwrap();
+        let (content, row, flaws) = read(&line);
+        prop_assert_eq!(content, Ok(Content::Metrics(MetricPosition {
+            log: Some("mine".into()),
+            context: Some("train".into()),
+            step: step.map(f64::from),
+            rank: rank.into(),
+        })));
+        let mut wanted = Vec::new();
+        push_number(&mut wanted, "loss", value);
+        push_position(&mut wanted, &point, rank);
+        prop_assert_eq!(row, String::from_utf8(wanted).unwrap() + ", \"at\": 0.000");
+        prop_assert!(flaws.is_empty(), "{:?}", flaws);
+    }
+}
+
+/// Makes one of the names that a value may have. `rank` and `kind` have a meaning of their own.
+fn any_name() -> impl Strategy<Value = Name> {
+    "[a-zé_./ -]{6,12}".prop_map(Name::from)
+}
+
+fn any_datum() -> impl Strategy<Value = Datum> {
+    prop_oneof![
+        any::<bool>().prop_map(Datum::Flag),
+        any::<f64>().prop_map(|number| Datum::Number(Metric(number))),
+        ".*".prop_map(Datum::Text),
+    ]
+}
+
+fn any_value() -> impl Strategy<Value = Value> {
+    let scalar = prop_oneof![
+        any::<bool>().prop_map(Value::Bool),
+        any::<i64>().prop_map(Value::Int),
+        proptest::num::f64::NORMAL.prop_map(Value::Float),
+        ".*".prop_map(|text| Value::Text(text.into())),
+    ];
+    scalar.prop_recursive(2, 8, 4, |inner| {
+        proptest::collection::vec(inner, 0..4).prop_map(Value::List)
+    })
+}
+
+/// Makes values with different names.
+fn named<T: std::fmt::Debug>(
+    value: impl Strategy<Value = T>,
+    least: usize,
+) -> impl Strategy<Value = Vec<(Name, T)>> {
+    proptest::collection::btree_map(any_name(), value, least..5)
+        .prop_map(|values| values.into_iter().collect())
+}
+
+fn any_record() -> impl Strategy<Value = Record> {
+    let step = || proptest::option::of(proptest::num::f64::NORMAL);
+    prop_oneof![
+        named(any_datum(), 1).prop_map(|values| Record::Report { values }),
+        (".+", ".*").prop_map(|(path, role)| Record::Dataset {
+            path: path.into(),
+            role
+        }),
+        (".+", step(), any::<bool>(), named(any_value(), 0)).prop_map(
+            |(path, step, keep, facts)| Record::Model {
+                path,
+                step,
+                keep,
+                facts
+            }
+        ),
+        ("[a-z]{1,5}", named(any_value(), 0)).prop_map(|(name, values)| Record::Dict {
+            name: name + ".json",
+            json: serde_json::to_string(&values).unwrap(),
+        }),
+        ("[a-z]{1,5}", ".*").prop_map(|(name, text)| Record::Text {
+            name: name + ".txt",
+            text
+        }),
+        (".+", proptest::option::of(".*"))
+            .prop_map(|(path, folder)| Record::Artifact { path, folder }),
+        step().prop_map(|step| Record::Checkpoint { step }),
+        ".+".prop_map(|text| Record::Note { text }),
+        named(any_value(), 1).prop_map(Record::Outputs),
+        named(any_value(), 1).prop_map(Record::Params),
+        ".+".prop_map(|id| Record::Ask { id }),
+        Just(Record::Nothing),
+    ]
 }

@@ -3,7 +3,7 @@
 //! Every table, command and tracker reads the step, the values and the model of a trial's result
 //! here, so that an objective is never shown with the model of another epoch.
 
-use super::{Datum, Header, LogRecord, Metric, Objective, Take, Trial, record};
+use super::{Datum, LogRecord, Metric, Objective, Take, Trial, record};
 use crate::space::{Name, Value};
 use serde::{Deserialize, Serialize};
 
@@ -123,47 +123,6 @@ impl Trial {
             }),
             _ => None,
         }
-    }
-
-    /// Returns the trial's result as named values, for programs that read a study elsewhere:
-    /// `objective.<metric>` of each objective, `best_step`, `model_path`, `model_md5`,
-    /// `model_step`, and `feasible` where there are outcome constraints. Values that do not exist
-    /// are left out.
-    #[must_use]
-    pub fn result(&self, header: &Header) -> Vec<(String, Value)> {
-        let is_constrained = !header.limits.is_empty();
-        let feasible = self.feasible(&header.limits).filter(|_| is_constrained);
-        let values = header.objectives.iter().filter_map(|objective| {
-            let value = self.objective(objective)?;
-            Some((
-                format!("objective.{}", objective.metric),
-                Value::Float(value),
-            ))
-        });
-        let model = self.model_that_counts();
-        let best_step = self.counted.as_ref().and_then(|counted| counted.step);
-        let others = [
-            ("best_step", best_step.map(Value::Float)),
-            (
-                "model_path",
-                model.map(|model| Value::Text(model.path.into())),
-            ),
-            (
-                "model_md5",
-                model
-                    .and_then(|model| model.md5)
-                    .map(|md5| Value::Text(md5.into())),
-            ),
-            (
-                "model_step",
-                model.and_then(|model| model.step).map(Value::Float),
-            ),
-            ("feasible", feasible.map(Value::Bool)),
-        ];
-        let others = others
-            .into_iter()
-            .filter_map(|(name, value)| Some((name.to_owned(), value?)));
-        values.chain(others).collect()
     }
 
     /// Returns the value of a metric in the counted report.
@@ -326,7 +285,7 @@ fn number_of(values: &[(Name, Datum)], metric: &Name) -> Option<f64> {
 mod tests {
     use crate::demo::Demo;
     use crate::space::Value;
-    use crate::study::{Datum, Exit, Goal, Limit, LogRecord, Metric, Objective, Take, Trial};
+    use crate::study::{Datum, Exit, Goal, LogRecord, Metric, Objective, Take, Trial};
 
     /// A line that a trial writes in these tests: a report of the loss, or a model.
     enum Step<'a> {
@@ -548,17 +507,9 @@ mod tests {
         for (loss, latency) in [(0.9, 1.0), (0.2, 3.0), (0.4, 1.0)] {
             demo.report(trial, &[("loss", loss), ("latency", latency)]);
         }
-        let feasible = |most: Option<f64>| {
-            let mut header = demo.study.header().clone();
-            header.limits = most
-                .map(|most| Limit {
-                    metric: "latency".into(),
-                    min: None,
-                    max: Some(most),
-                })
-                .into_iter()
-                .collect();
-            let result = demo.study.trial(trial).unwrap().result(&header);
+        let mut feasible = |most: Option<f64>| {
+            demo.constrain("latency", most);
+            let result = demo.study.result(demo.study.trial(trial).unwrap());
             let found = result.into_iter().find(|(name, _)| name == "feasible");
             found.map(|(_, value)| value)
         };

@@ -256,6 +256,21 @@ pub enum Origin {
     Added,
 }
 
+impl Origin {
+    /// Returns the origin as one word: the name of the sampler or of the import source, or how else
+    /// the configuration was made.
+    #[must_use]
+    pub fn word(&self) -> &str {
+        match self {
+            Self::Suggested(name) | Self::Imported(name) => name,
+            Self::Point(_) => "point",
+            Self::Cloned { .. } => "cloned",
+            Self::Replicate(_) => "replicate",
+            Self::Added => "added",
+        }
+    }
+}
+
 /// The machine and process that run an attempt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Place {
@@ -306,4 +321,6 @@ pub enum Closing {
     /// Several trials in a row failed within seconds (`limits.quick_failures`). They wait to run
     /// again.
     CircuitBreaker,
+    /// The sampler or the scheduler could not decide any more, such as a program that exited.
+    SearchFailed,
 }

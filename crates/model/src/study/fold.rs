@@ -2,10 +2,9 @@
 //! from here.
 
 use super::{
-    Attempt, Axis, Datum, Entry, Event, Exit, Failure, LogRecord, Metric, Objective, Study, Tally,
-    Trial, TrialId, TrialState, Usage, Verdict, axis,
+    Attempt, Axis, Datum, Entry, Event, Exit, Failure, Header, LogRecord, Metric, Study, Take,
+    Tally, Trial, TrialId, TrialState, Usage, Verdict, axis,
 };
-use crate::space::Name;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -205,10 +204,8 @@ impl Study {
                 attempt,
                 record,
             } => {
-                let resource = self.header.resource.clone();
-                let objectives = self.header.objectives.clone();
-                let found = self.expect_attempt(*trial, *attempt, "logged")?;
-                found.log(record, resource.as_ref(), &objectives);
+                self.expect_attempt(*trial, *attempt, "logged")?;
+                find(&mut self.trials, *trial)?.log(record, &self.header);
             }
             Event::Judged {
                 trial,
@@ -265,10 +262,7 @@ impl Study {
     }
 
     pub(super) fn trial_mut(&mut self, id: TrialId) -> Result<&mut Trial, IllegalEvent> {
-        let at = (id.0 as usize)
-            .checked_sub(1)
-            .ok_or(IllegalEvent::NoSuchTrial(id))?;
-        self.trials.get_mut(at).ok_or(IllegalEvent::NoSuchTrial(id))
+        find(&mut self.trials, id)
     }
 
     pub(super) fn expect(
@@ -398,6 +392,13 @@ impl super::Counts {
     }
 }
 
+/// Returns the trial with this id.
+fn find(trials: &mut [Trial], id: TrialId) -> Result<&mut Trial, IllegalEvent> {
+    let at = (id.0 as usize).checked_sub(1);
+    at.and_then(|at| trials.get_mut(at))
+        .ok_or(IllegalEvent::NoSuchTrial(id))
+}
+
 impl Trial {
     fn new(id: TrialId, params: crate::space::Params, origin: super::Origin, seed: u64) -> Self {
         Self {
@@ -467,7 +468,7 @@ impl Trial {
         }
     }
 
-    fn log(&mut self, record: &LogRecord, resource: Option<&Name>, objectives: &[Objective]) {
+    fn log(&mut self, record: &LogRecord, header: &Header) {
         // This report came after the trial had used all of its resource. It is counted, and changes
         // no result.
         if matches!(record, LogRecord::Beyond { .. }) {
@@ -481,15 +482,17 @@ impl Trial {
             self.records.push(record.clone());
             return;
         };
+        let objectives = &header.objectives;
         // The value before this report decides whether this report is the best one so far, so it is
-        // read before the metrics are updated.
+        // read before the metrics are updated. Averages of all reports are not needed for that.
         let before = objectives
             .first()
+            .filter(|objective| objective.take == Take::Best)
             .and_then(|objective| self.objective(objective));
         self.reports += 1;
         // An edited sweep file may introduce a resource after the first reports.
-        if resource.is_some() {
-            self.axis = Axis::of(resource);
+        if header.resource.is_some() {
+            self.axis = Axis::of(header.resource.as_ref());
         }
         let value = |key: &str| axis::number(values, key);
         self.step = self.axis.place(self.reports, self.step, value);

@@ -16,13 +16,36 @@ impl PartialEq for Metric {
     }
 }
 
+impl fmt::Display for Metric {
+    /// Formats the number as tables show it: in the shortest form that reads back as the same
+    /// number, else `nan`, `inf` or `-inf`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            number if number.is_finite() => write!(f, "{number:?}"),
+            number if number.is_nan() => f.write_str("nan"),
+            number if number > 0.0 => f.write_str("inf"),
+            _ => f.write_str("-inf"),
+        }
+    }
+}
+
 impl Serialize for Metric {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             number if number.is_finite() => serializer.serialize_f64(number),
-            number if number.is_nan() => serializer.serialize_str("nan"),
-            number if number > 0.0 => serializer.serialize_str("inf"),
-            _ => serializer.serialize_str("-inf"),
+            _ => serializer.collect_str(self),
+        }
+    }
+}
+
+impl Metric {
+    /// Returns the number that JSON can only write as a text; `None` for any other text.
+    pub(super) fn of_text(text: &str) -> Option<Self> {
+        match text.to_ascii_lowercase().as_str() {
+            "nan" => Some(Self(f64::NAN)),
+            "inf" | "infinity" | "+inf" => Some(Self(f64::INFINITY)),
+            "-inf" | "-infinity" => Some(Self(f64::NEG_INFINITY)),
+            _ => None,
         }
     }
 }
@@ -45,12 +68,8 @@ impl<'de> Deserialize<'de> for Metric {
                 Ok(Metric(number as f64))
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Metric, E> {
-                match text.to_ascii_lowercase().as_str() {
-                    "nan" => Ok(Metric(f64::NAN)),
-                    "inf" | "infinity" | "+inf" => Ok(Metric(f64::INFINITY)),
-                    "-inf" | "-infinity" => Ok(Metric(f64::NEG_INFINITY)),
-                    _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
-                }
+                Metric::of_text(text)
+                    .ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
             }
         }
         deserializer.deserialize_any(Number)

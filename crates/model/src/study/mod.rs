@@ -11,6 +11,7 @@ pub mod counted;
 pub mod due;
 pub mod event;
 pub mod exit;
+pub mod field;
 pub mod fold;
 #[cfg(feature = "spaces")]
 pub mod kind;
@@ -19,6 +20,7 @@ pub mod metric;
 pub mod objective;
 pub mod record;
 pub mod replicate;
+mod search_error;
 #[cfg(feature = "spaces")]
 pub mod setting;
 pub mod timestamp;
@@ -31,6 +33,7 @@ pub use counted::{Counted, SavedModel, TrialModel};
 pub use due::{Due, LogFreq, LogOnWorkers};
 pub use event::{Closing, Entry, Event, FORMAT, Header, Origin, Place, Usage};
 pub use exit::{Exit, Failure, FailureClass};
+pub use field::TRIAL_FIELDS;
 pub use fold::IllegalEvent;
 #[cfg(feature = "spaces")]
 pub use kind::Kind;
@@ -38,6 +41,7 @@ pub use limit::{Limit, Standing};
 pub use metric::Metric;
 pub use objective::{Goal, Objective, Score, Take};
 pub use record::{Datum, LogRecord};
+pub use search_error::SearchError;
 #[cfg(feature = "spaces")]
 pub use setting::Setting;
 pub use timestamp::Timestamp;

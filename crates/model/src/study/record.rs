@@ -2,10 +2,12 @@
 
 use super::Metric;
 use crate::space::{Name, Params, Value};
-use serde::{Deserialize, Serialize};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
 
 /// A reported value: a number, which may decide, or a text or flag, which only describes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Datum {
     /// A flag.
@@ -14,6 +16,37 @@ pub enum Datum {
     Number(Metric),
     /// A text.
     Text(String),
+}
+
+impl<'de> Deserialize<'de> for Datum {
+    /// Reads a value by its JSON type. The derived code would copy each value first and then try
+    /// one variant after another, and a journal has a million of them.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reported;
+        impl Visitor<'_> for Reported {
+            type Value = Datum;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number, a text or a flag")
+            }
+            fn visit_bool<E>(self, flag: bool) -> Result<Datum, E> {
+                Ok(Datum::Flag(flag))
+            }
+            fn visit_f64<E>(self, number: f64) -> Result<Datum, E> {
+                Ok(Datum::Number(Metric(number)))
+            }
+            fn visit_i64<E>(self, number: i64) -> Result<Datum, E> {
+                Ok(Datum::Number(Metric(number as f64)))
+            }
+            fn visit_u64<E>(self, number: u64) -> Result<Datum, E> {
+                Ok(Datum::Number(Metric(number as f64)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Datum, E> {
+                let number = Metric::of_text(text).map(Datum::Number);
+                Ok(number.unwrap_or_else(|| Datum::Text(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_any(Reported)
+    }
 }
 
 /// A record that goes into the journal. Metrics do not: there may be hundreds of thousands of them,
@@ -140,7 +173,7 @@ pub enum LogRecord {
 pub(super) mod ordered {
     //! Serializes a list of pairs as a JSON object and keeps the order.
     use super::{Datum, Name};
-    use crate::space::known::Known;
+    use crate::space::intern::InternedName;
     use serde::de::{MapAccess, Visitor};
     use serde::{Deserializer, Serializer};
     use std::fmt;
@@ -163,7 +196,7 @@ pub(super) mod ordered {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut pairs = Vec::new();
-                while let Some((Known(name), datum)) = map.next_entry()? {
+                while let Some((InternedName(name), datum)) = map.next_entry()? {
                     pairs.push((name, datum));
                 }
                 Ok(pairs)

@@ -14,6 +14,8 @@ pub struct Source {
     /// The display name of the source.
     pub name: String,
     rows: Rows,
+    /// The names that expressions may use, collected once because that reads all trials.
+    names: Names,
 }
 
 enum Rows {
@@ -27,6 +29,7 @@ impl Source {
     pub fn study(name: String, study: Study, history: History) -> Self {
         Self {
             name,
+            names: vocabulary(&row::vocabulary(&study)),
             rows: Rows::Study {
                 study: Box::new(study),
                 history,
@@ -39,6 +42,7 @@ impl Source {
     pub fn table(name: String, table: Table) -> Self {
         Self {
             name,
+            names: vocabulary(&table.vocabulary()),
             rows: Rows::Table(table),
         }
     }
@@ -93,12 +97,8 @@ impl Source {
     /// Returns all names that an expression over this source may use. `study` is the name of the
     /// source.
     #[must_use]
-    pub fn vocabulary(&self) -> Names {
-        let own: Names = match &self.rows {
-            Rows::Study { study, .. } => row::vocabulary(study),
-            Rows::Table(table) => table.vocabulary(),
-        };
-        own.iter().chain(["study"]).collect()
+    pub fn vocabulary(&self) -> &Names {
+        &self.names
     }
 
     /// Checks that an expression can have a value in this source. Returns the type of its result.
@@ -106,10 +106,9 @@ impl Source {
     /// # Errors
     /// As [`formula::study::check`].
     pub fn check(&self, formula: &Formula) -> Result<Type, FormulaError> {
-        let names = self.vocabulary();
         match &self.rows {
-            Rows::Study { study, .. } => formula::study::check(formula, study, &names),
-            Rows::Table(table) => table.check(formula, &names),
+            Rows::Study { study, .. } => formula::study::check(formula, study, &self.names),
+            Rows::Table(table) => table.check(formula, &self.names),
         }
     }
 
@@ -188,6 +187,11 @@ impl Source {
             Rows::Table(_) => None,
         }
     }
+}
+
+/// Returns the names of the columns and `study`, the name of the source.
+fn vocabulary(own: &Names) -> Names {
+    own.iter().chain(["study"]).collect()
 }
 
 /// One trial of a source.

@@ -1,12 +1,12 @@
 //! Reports as a table, one row for each report: its trial, its step and its values.
 
-use super::frame::{Column, Kind};
 use crate::journal::reports::Report;
 use crate::space::Name;
 use crate::study::{Datum, Metric, Study};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
+use swath_table::{Cell, Column, Kind};
 
 /// The columns before those of the metrics, with their types.
 pub const FIRST: [(&str, Kind); 7] = [
@@ -113,7 +113,7 @@ impl<W: Write> LongCsv<W> {
 
 /// Returns the value of a report under a name. If the name occurs several times, the last value
 /// counts.
-pub(super) fn said<'a>(report: &'a Report, name: &str) -> Option<&'a Datum> {
+fn said<'a>(report: &'a Report, name: &str) -> Option<&'a Datum> {
     report
         .values
         .iter()
@@ -123,11 +123,9 @@ pub(super) fn said<'a>(report: &'a Report, name: &str) -> Option<&'a Datum> {
 }
 
 /// Returns a value as it is written in CSV. Numbers that are not finite are `nan`, `inf` or `-inf`.
-pub(super) fn text(datum: &Datum) -> String {
+fn text(datum: &Datum) -> String {
     match datum {
-        Datum::Number(Metric(number)) if number.is_finite() => format!("{number:?}"),
-        Datum::Number(Metric(number)) if number.is_nan() => "nan".to_owned(),
-        Datum::Number(Metric(number)) => if *number > 0.0 { "inf" } else { "-inf" }.to_owned(),
+        Datum::Number(number) => number.to_string(),
         Datum::Flag(flag) => flag.to_string(),
         Datum::Text(text) => text.clone(),
     }
@@ -199,9 +197,7 @@ impl Batch {
                 if *number { Kind::Float } else { Kind::Text },
             )
         };
-        let first = FIRST
-            .iter()
-            .map(|(name, kind)| Column::new((*name).to_owned(), *kind));
+        let first = FIRST.iter().map(|(name, kind)| Column::new(*name, *kind));
         let columns = first.chain(keys.iter().map(metric)).collect();
         let header = study.header();
         Self {
@@ -214,22 +210,29 @@ impl Batch {
 
     /// Appends a report.
     pub fn add(&mut self, report: &Report) {
-        let (first, metrics) = self.columns.split_at_mut(FIRST.len());
-        if let [pipeline, stage, trial, attempt, number, step, at] = first {
-            pipeline.text(Some(&self.pipeline));
-            stage.text(Some(&self.stage));
-            trial.count(Some(report.trial.0.into()));
-            attempt.count(Some(report.attempt.into()));
-            number.count(Some(report.number));
-            step.float(report.step);
-            at.time(Some(report.at));
-        }
-        for (column, (name, number)) in metrics.iter_mut().zip(&self.keys) {
-            match (said(report, name), number) {
-                (Some(Datum::Number(Metric(value))), true) => column.float(Some(*value)),
-                (_, true) => column.float(None),
-                (datum, false) => column.text(datum.map(text).as_deref()),
-            }
+        let count = |number: u64| Some(Cell::Int(number.cast_signed()));
+        let first = [
+            Some(Cell::Text(self.pipeline.clone())),
+            Some(Cell::Text(self.stage.clone())),
+            count(report.trial.0.into()),
+            count(report.attempt.into()),
+            count(report.number),
+            report.step.map(Cell::Float),
+            Some(Cell::Int(report.at.as_micros())),
+        ];
+        let metrics = self.keys.iter().map(|(name, _)| {
+            Some(match said(report, name)? {
+                Datum::Number(Metric(number)) => Cell::Float(*number),
+                Datum::Flag(flag) => Cell::Flag(*flag),
+                Datum::Text(text) => Cell::Text(text.clone()),
+            })
+        });
+        for (column, cell) in self
+            .columns
+            .iter_mut()
+            .zip(first.into_iter().chain(metrics))
+        {
+            column.push(cell);
         }
     }
 

@@ -6,5 +6,3 @@
 
 pub mod frame;
 pub mod long;
-#[cfg(feature = "parquet")]
-pub mod parquet;

@@ -4,15 +4,21 @@
 use super::axis::Axis;
 use super::figure::{Figure, Guide, Mark, Panel, Shape, Tone, bounds};
 use super::importance::{Fitted, Importance};
-use super::{Input, Kind, nothing, stacked};
+use super::{Input, METRIC, Plot, WHERE, nothing, stacked};
 use crate::numerics::fanova;
-use crate::study::Goal;
+use crate::study::{Goal, Kind};
 use serde::Serialize;
 
-pub(super) const KIND: Kind = Kind {
+pub(super) const KIND: Kind<dyn Plot> = Kind {
     name: "contour",
     about: "the objective over pairs of the most important parameters, averaged over the others",
-    figure,
+    paper: Some(
+        "Hutter, Hoos and Leyton-Brown, An Efficient Approach for Assessing Hyperparameter \
+         Importance, ICML 2014",
+    ),
+    options: &[METRIC, WHERE],
+    capabilities: &[],
+    build: |_, _, _| Some(Box::new(figure)),
 };
 
 /// Number of cells along a numerical parameter.

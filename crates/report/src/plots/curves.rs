@@ -1,15 +1,18 @@
 //! Learning curves: the reports of each trial by step. The curve of a stopped trial ends in a mark.
 
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Shape, Tone, Weight};
-use super::{Input, Kind, nothing, stacked, thinned, tone};
+use super::{Input, METRIC, Plot, WHERE, nothing, stacked, thinned, tone};
 use crate::number;
-use crate::study::{Goal, Trial, TrialState};
+use crate::study::{Goal, Kind, Trial, TrialState};
 use serde::Serialize;
 
-pub(super) const KIND: Kind = Kind {
+pub(super) const KIND: Kind<dyn Plot> = Kind {
     name: "curves",
     about: "learning curves; where trials were stopped is marked",
-    figure,
+    paper: None,
+    options: &[METRIC, WHERE],
+    capabilities: &[],
+    build: |_, _, _| Some(Box::new(figure)),
 };
 
 /// Maximum number of trials in a picture. The HTML page shows more.

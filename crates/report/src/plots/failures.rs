@@ -1,17 +1,20 @@
 //! Failures: the causes of failed attempts, with their frequencies.
 
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Side, Tone};
-use super::{Input, Kind, nothing, stacked};
-use crate::study::{Exit, TrialId};
+use super::{Input, Plot, WHERE, nothing, stacked};
+use crate::study::{Exit, Kind, TrialId};
 use crate::summary;
 use crate::text::elide;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(super) const KIND: Kind = Kind {
+pub(super) const KIND: Kind<dyn Plot> = Kind {
     name: "failures",
     about: "how attempts failed, and how often",
-    figure,
+    paper: None,
+    options: &[WHERE],
+    capabilities: &[],
+    build: |_, _, _| Some(Box::new(figure)),
 };
 
 /// Maximum number of causes. The rarest share the last one.

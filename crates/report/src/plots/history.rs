@@ -1,15 +1,18 @@
 //! History: the objective of every trial by its id, and the incumbent over time.
 
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Shape, Tone, Weight};
-use super::{Input, Kind, nothing, stacked, tone};
-use crate::study::{Goal, TrialId, TrialState};
+use super::{Input, METRIC, Plot, WHERE, nothing, stacked, tone};
+use crate::study::{Goal, Kind, TrialId, TrialState};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-pub(super) const KIND: Kind = Kind {
+pub(super) const KIND: Kind<dyn Plot> = Kind {
     name: "history",
     about: "the objective of every trial, and the best so far",
-    figure,
+    paper: None,
+    options: &[METRIC, WHERE],
+    capabilities: &[],
+    build: |_, _, _| Some(Box::new(figure)),
 };
 
 /// The objectives of the trials of a study.

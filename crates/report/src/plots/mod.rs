@@ -20,12 +20,14 @@ pub mod svg;
 mod tests;
 pub mod timeline;
 
+use crate::source::{Diagnostics, Opt, Preset, Section, Table, Takes};
 use crate::space::Space;
-use crate::study::{Objective, Origin, Study, Trial, TrialId, TrialState};
+use crate::study::{Kind, Objective, Origin, Setting, Study, Trial, TrialId, TrialState};
 use axis::Axis;
 use chronicle::Chronicle;
 use figure::{Figure, Tone};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A study and the selection of it that is plotted.
 pub struct Input<'a> {
@@ -41,19 +43,38 @@ pub struct Input<'a> {
     pub metric: Option<&'a str>,
 }
 
-/// A kind of plot.
-pub struct Kind {
-    /// The name, as typed on the command line.
-    pub name: &'static str,
-    /// A description for the help.
-    pub about: &'static str,
-    /// Draws the plot of one or more studies. A kind that cannot combine studies in one panel
-    /// stacks their panels.
-    pub figure: fn(&[Input<'_>]) -> Figure,
+/// Draws one or more studies.
+pub trait Plot {
+    /// Returns the figure of the studies. A plot that cannot combine studies in one panel stacks
+    /// their panels.
+    fn figure(&self, inputs: &[Input<'_>]) -> Figure;
 }
 
-/// All kinds of plots, in the order of the help.
-pub const KINDS: &[Kind] = &[
+impl<F: Fn(&[Input<'_>]) -> Figure> Plot for F {
+    fn figure(&self, inputs: &[Input<'_>]) -> Figure {
+        self(inputs)
+    }
+}
+
+/// The option `where`: the trials of a plot.
+const WHERE: Opt = Opt::new(
+    "where",
+    Takes::Text,
+    Preset::Absent,
+    "only trials for which this expression holds, such as `val_loss < 0.3`",
+);
+
+/// The option `metric` of the plots that show one metric.
+const METRIC: Opt = Opt::new(
+    "metric",
+    Takes::Text,
+    Preset::Derived("the first objective"),
+    "the reported metric to plot",
+);
+
+/// All kinds of plots, in the order of the help. Their options are given on the command line, as
+/// `--metric` and `--where`, and reach the plot in its [`Input`].
+pub const PLOTS: &[Kind<dyn Plot>] = &[
     history::KIND,
     curves::KIND,
     parallel::KIND,
@@ -65,6 +86,27 @@ pub const KINDS: &[Kind] = &[
     timeline::KIND,
     failures::KIND,
 ];
+
+/// Draws the plot of a kind.
+#[must_use]
+pub fn draw(kind: &Kind<dyn Plot>, inputs: &[Input<'_>]) -> Figure {
+    let header = inputs.first().map(|input| input.study.header().clone());
+    let header = header.unwrap_or_default();
+    // A plot reads the space, if there is one, from its input.
+    let setting = Setting {
+        space: Arc::default(),
+        objectives: header.objectives,
+        seed: header.seed,
+        trials: header.trials,
+        slots: header.slots as usize,
+        resource: header.resource,
+        checkpoint: false,
+        dir: None,
+    };
+    let section = Section::new(kind.name, 0..0, Table::default());
+    let plot = kind.make(section, &setting, &mut Diagnostics::default());
+    plot.map_or_else(|| Figure::new(kind.name), |plot| plot.figure(inputs))
+}
 
 impl<'a> Input<'a> {
     /// Creates an input of all trials of a study, except those in the trash.

@@ -2,16 +2,19 @@
 
 use super::axis::Axis;
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Side, Tone, Weight};
-use super::{Input, Kind, nothing, stacked};
+use super::{Input, METRIC, Plot, WHERE, nothing, stacked};
 use crate::number;
-use crate::study::{Goal, Trial};
+use crate::study::{Goal, Kind, Trial};
 use crate::text::elide;
 use serde::Serialize;
 
-pub(super) const KIND: Kind = Kind {
+pub(super) const KIND: Kind<dyn Plot> = Kind {
     name: "parallel",
     about: "a line for each trial through its parameters to its objective",
-    figure,
+    paper: Some("Inselberg, The Plane with Parallel Coordinates, The Visual Computer 1, 1985"),
+    options: &[METRIC, WHERE],
+    capabilities: &[],
+    build: |_, _, _| Some(Box::new(figure)),
 };
 
 /// Maximum number of trials in a picture.

@@ -2,16 +2,19 @@
 //! trials.
 
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Shape, Tone, Weight};
-use super::{Input, Kind, nothing, stacked};
+use super::{Input, Plot, WHERE, nothing, stacked};
 use crate::rank;
-use crate::study::Goal;
+use crate::study::{Goal, Kind};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(super) const KIND: Kind = Kind {
+pub(super) const KIND: Kind<dyn Plot> = Kind {
     name: "pareto",
     about: "the objectives against each other, with the Pareto front",
-    figure,
+    paper: None,
+    options: &[WHERE],
+    capabilities: &[],
+    build: |_, _, _| Some(Box::new(figure)),
 };
 
 /// The complete trials in the space of the objectives.

@@ -2,15 +2,18 @@
 //! their outcomes there.
 
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Side, Tone};
-use super::{Input, Kind, nothing, stacked};
+use super::{Input, Plot, WHERE, nothing, stacked};
 use crate::number;
-use crate::study::TrialState;
+use crate::study::{Kind, TrialState};
 use serde::Serialize;
 
-pub(super) const KIND: Kind = Kind {
+pub(super) const KIND: Kind<dyn Plot> = Kind {
     name: "rungs",
     about: "the number of trials that reached each rung, stopped there or went on",
-    figure,
+    paper: None,
+    options: &[WHERE],
+    capabilities: &[],
+    build: |_, _, _| Some(Box::new(figure)),
 };
 
 /// Maximum number of rungs.

@@ -2,12 +2,16 @@
 
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Shape, Tone};
 use super::parallel::Parallel;
-use super::{Input, Kind, nothing, stacked};
+use super::{Input, METRIC, Plot, WHERE, nothing, stacked};
+use crate::study::Kind;
 
-pub(super) const KIND: Kind = Kind {
+pub(super) const KIND: Kind<dyn Plot> = Kind {
     name: "slice",
     about: "the objective over each parameter",
-    figure,
+    paper: None,
+    options: &[METRIC, WHERE],
+    capabilities: &[],
+    build: |_, _, _| Some(Box::new(figure)),
 };
 
 /// Maximum number of parameters in a picture.

@@ -9,8 +9,9 @@ use super::pareto::Pareto;
 use super::rungs::{Rung, Rungs};
 use super::svg::{self, Theme};
 use super::timeline::Timeline;
-use super::{Input, KINDS};
+use super::{Input, PLOTS, draw};
 use crate::space::{Params, Value};
+use crate::study::kind::find;
 use crate::study::{
     Datum, Event, Exit, Failure, Goal, Header, Limit, LogRecord, Origin, TrialId, Verdict,
 };
@@ -139,8 +140,8 @@ fn shapes() -> Vec<(&'static str, Demo)> {
 #[test]
 fn every_kind_draws_every_study_as_sound_xml_or_says_why_not() {
     for (name, demo) in shapes() {
-        for kind in KINDS {
-            let figure = with(&demo, |input| (kind.figure)(std::slice::from_ref(input)));
+        for kind in PLOTS {
+            let figure = with(&demo, |input| draw(kind, std::slice::from_ref(input)));
             let place = format!("{} of {name}", kind.name);
             assert!(
                 !figure.is_empty()
@@ -173,13 +174,13 @@ fn every_kind_draws_every_study_as_sound_xml_or_says_why_not() {
 fn several_studies_share_a_picture() {
     let (first, second) = (mixed(), mixed());
     let (a, b) = (chronicle(&first), chronicle(&second));
-    for kind in KINDS {
+    for kind in PLOTS {
         let inputs = [
             Input::all(&first.study, &a, None),
             Input::all(&second.study, &b, None),
         ];
-        let alone = (kind.figure)(&inputs[..1]);
-        let both = (kind.figure)(&inputs);
+        let alone = draw(kind, &inputs[..1]);
+        let both = draw(kind, &inputs);
         let wanted = if kind.name == "history" {
             1
         } else {
@@ -457,8 +458,8 @@ fn studies_with_different_objectives_do_not_share_an_axis() {
         .zip(&chronicles)
         .map(|(demo, chronicle)| Input::all(&demo.study, chronicle, None))
         .collect();
-    let history = KINDS.iter().find(|kind| kind.name == "history").unwrap();
-    let labels: Vec<String> = (history.figure)(&inputs)
+    let history = find(PLOTS, "history").unwrap();
+    let labels: Vec<String> = draw(history, &inputs)
         .panels
         .iter()
         .map(|panel| panel.y.label.clone())

@@ -1,16 +1,19 @@
 //! Timeline: the attempts in each slot over time, and their exits. Long idle periods are cut out.
 
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Side, Tone, Weight};
-use super::{Input, Kind, nothing, stacked};
+use super::{Input, Plot, WHERE, nothing, stacked};
 use crate::number;
-use crate::study::{Exit, TrialId, TrialState};
+use crate::study::{Exit, Kind, TrialId, TrialState};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-pub(super) const KIND: Kind = Kind {
+pub(super) const KIND: Kind<dyn Plot> = Kind {
     name: "timeline",
     about: "the trials in each slot over time, and how they ended",
-    figure,
+    paper: None,
+    options: &[WHERE],
+    capabilities: &[],
+    build: |_, _, _| Some(Box::new(figure)),
 };
 
 /// Maximum number of attempts in a picture; the last ones are shown.

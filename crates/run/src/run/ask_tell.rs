@@ -23,6 +23,7 @@
 //! # }
 //! ```
 
+use super::follow::Stale;
 use super::{Opened, Options, RunError};
 use crate::driver::{DriverError, Offer, OpenTrial};
 use crate::source::Source;
@@ -31,7 +32,6 @@ use crate::study::{
     Closing, Datum, Exit, Failure, Metric, Study, Trial, TrialId, TrialState, Verdict,
 };
 use crate::sweep::{Rejected, Sweep, given};
-use crate::tracker::recorder::Stale;
 use std::time::{Duration, Instant};
 
 /// Maximum delay of the sync, the table and the listeners, if the caller makes calls.

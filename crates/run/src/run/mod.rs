@@ -8,6 +8,7 @@
 pub mod ask_tell;
 mod checkup;
 mod code;
+pub mod follow;
 mod inquiry;
 mod keep;
 mod plan;
@@ -40,14 +41,15 @@ use crate::space::Params;
 use crate::study::kind::Capability;
 use crate::study::{Closing, Header, Study, Timestamp, TrialId};
 use crate::sweep::{Plan, Rejected, Sweep};
-use crate::tracker::Tracker;
-use crate::tracker::recorder::Stale;
 use code::Version;
+use follow::{Named, Stale};
 use inquiry::Inquiry;
 use resources::Shares;
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::process::Command;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,7 +84,9 @@ pub struct Opened<'a> {
     dir: StudyDir,
     driver: Driver<'a>,
     shares: Shares,
-    trackers: Vec<(String, Box<dyn Tracker>)>,
+    trackers: Vec<Named>,
+    /// The requests to end the run, once it has begun.
+    interrupt: Rc<OnceCell<Interrupt>>,
 }
 
 /// An error that prevents a sweep from running to its end.
@@ -107,7 +111,7 @@ pub enum RunError {
     /// The executor could not be created.
     #[error(transparent)]
     Executor(#[from] ExecutorError),
-    /// A file of the study, or its recorder's thread, could not be created.
+    /// A file of the study, or the thread of a tracker, could not be created.
     #[error("`{path}` could not be written")]
     Keep {
         /// The path of the file or folder.
@@ -161,13 +165,14 @@ pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
         driver,
         shares,
         trackers,
+        interrupt: Rc::default(),
     })
 }
 
 /// The parts of a sweep, built for this machine.
 struct Built {
     parts: Parts,
-    trackers: Vec<(String, Box<dyn Tracker>)>,
+    trackers: Vec<Named>,
     shares: Shares,
 }
 
@@ -194,6 +199,10 @@ fn build(
         workdir: workdir(sweep, options),
         ..parts(sweep, header, sampler, scheduler)
     };
+    let trackers = trackers
+        .into_iter()
+        .map(|(name, tracker)| Named { name, tracker })
+        .collect();
     Ok(Built {
         parts,
         trackers,
@@ -270,12 +279,8 @@ impl<'a> Opened<'a> {
     /// If no thread can be started.
     pub fn record(&mut self, stale: impl FnMut(Stale) + 'a) -> Result<(), RunError> {
         let trackers = std::mem::take(&mut self.trackers);
-        let recording = record::Recording::start(
-            &self.dir,
-            self.study().next_seq(),
-            trackers,
-            Box::new(stale),
-        );
+        let interrupt = Rc::clone(&self.interrupt);
+        let recording = record::Recording::start(&self.dir, trackers, interrupt, Box::new(stale));
         let recording = recording.map_err(|source| RunError::Keep {
             path: self.dir.trackers(),
             source,
@@ -352,6 +357,7 @@ impl<'a> Opened<'a> {
         executor: &mut dyn Executor,
         interrupt: &Interrupt,
     ) -> Result<Closing, RunError> {
+        let _ = self.interrupt.set(interrupt.clone());
         let since = self.study().next_seq();
         // Digests and versions are recorded while the trials run, because finding them takes long.
         let inquiry = Inquiry::begin(

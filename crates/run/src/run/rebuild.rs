@@ -1,12 +1,15 @@
 //! Rebuilding a tracker's files from the journal and the trial folders.
 
-use crate::journal::{self, Journal, JournalError, Lock, StudyDir};
+use super::follow::{FollowError, follow};
+use crate::journal::{self, JournalError, Lock, StudyDir};
 use crate::provenance::Machine;
 use crate::source::{Diagnostics, Section, Source, Table};
+use crate::study::Timestamp;
 use crate::study::kind::find;
-use crate::study::{IllegalEvent, Study, Timestamp};
 use crate::sweep::{Registry, Rejected};
-use crate::tracker::{Tracker, TrackerError};
+use crate::tracker::Tracker;
+use crate::tracker::retry::Heartbeat;
+use std::sync::Arc;
 
 /// An error that prevents rebuilding a tracker's files.
 #[derive(Debug, thiserror::Error)]
@@ -21,18 +24,15 @@ pub enum RebuildError {
     /// The journal could not be read, or a process runs the study.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// The journal contains an event that its study does not allow.
+    /// The tracker could not follow the journal to its end.
     #[error(transparent)]
-    Illegal(#[from] IllegalEvent),
-    /// The tracker failed to write.
-    #[error(transparent)]
-    Tracker(#[from] TrackerError),
+    Follow(#[from] FollowError),
 }
 
-/// Feeds all entries of the journal to the tracker `name`, with the options of the study's sweep
-/// file: once per occurrence in it, or once without options if it does not occur. Returns the
-/// number of trackers. Holds the lock meanwhile, because the trackers of a run may write the same
-/// files.
+/// Lets the tracker `name` follow the journal from its first entry to its end, with the options of
+/// the study's sweep file: once per occurrence in it, or once without options if it does not occur.
+/// Returns the number of trackers. Holds the lock meanwhile, because the trackers of a run may write
+/// the same files.
 ///
 /// # Errors
 /// If a process runs the study, it cannot be read, or the tracker fails.
@@ -42,16 +42,10 @@ pub fn rebuild(registry: &Registry, dir: &StudyDir, name: &str) -> Result<usize,
     let _lock = Lock::take(dir, &Machine::here().holder(Timestamp::now()))?;
     let trackers = trackers(registry, dir, name)?;
     let count = trackers.len();
-    for mut tracker in trackers {
-        let mut study = Study::default();
-        for entry in Journal::open(dir)? {
-            let entry = entry?;
-            study.apply(&entry)?;
-            tracker.record(&study, &entry)?;
-        }
-        // A tracker may still have entries to deliver.
-        while tracker.linger() {}
-        tracker.close(&study)?;
+    for tracker in trackers {
+        let heartbeat = Arc::new(Heartbeat::default());
+        heartbeat.end();
+        follow(dir, tracker, &heartbeat)?;
     }
     Ok(count)
 }

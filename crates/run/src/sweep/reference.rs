@@ -3,7 +3,7 @@
 //!
 //! `docs/sweep-file.md` and `docs/kinds.md` are written by hand, except for the blocks between a
 //! line such as `<!-- keys: run -->` and `<!-- end -->`. [`fill`] generates these blocks from
-//! [`SECTIONS`] and the registry.
+//! [`SECTIONS`] and the declarations of the kinds.
 
 pub use super::parse::{Further, Occurs, SECTIONS, SectionReference};
 
@@ -13,9 +13,10 @@ use crate::source::{Opt, Preset, Takes};
 use crate::space;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
+use swath_engine::tracker::csv;
 
-/// Replaces the block between each directive and `<!-- end -->` with the generated text. Returns
-/// the whole page.
+/// Replaces the block between each directive and `<!-- end -->` with the generated text. `kinds` are
+/// the kinds that a directive can name. Returns the whole page.
 ///
 /// | directive | block |
 /// |---|---|
@@ -24,13 +25,14 @@ use std::fmt::Write as _;
 /// | `<!-- kind: sampler grid -->` | the description, paper and options of a kind |
 /// | `<!-- options: sampler grid -->` | the options of a kind |
 /// | `<!-- failures: all -->` | the classes of failure |
+/// | `<!-- columns: trials -->` | the columns of `trials.csv` |
 #[must_use]
-pub fn fill(text: &str) -> String {
+pub fn fill(text: &str, kinds: &[Declaration]) -> String {
     let mut filled = String::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
         let _ = writeln!(filled, "{line}");
-        let Some(block) = directive(line) else {
+        let Some(block) = directive(line, kinds) else {
             continue;
         };
         let _ = writeln!(filled, "{block}<!-- end -->");
@@ -39,12 +41,11 @@ pub fn fill(text: &str) -> String {
     filled
 }
 
-fn directive(line: &str) -> Option<String> {
+fn directive(line: &str, kinds: &[Declaration]) -> Option<String> {
     let (what, name) = line
         .strip_prefix("<!-- ")?
         .strip_suffix(" -->")?
         .split_once(": ")?;
-    let declarations = Registry::standard().declarations();
     match what {
         "keys" => {
             let section = SECTIONS
@@ -53,12 +54,12 @@ fn directive(line: &str) -> Option<String> {
             Some(options_table(section.options))
         }
         "kinds" => {
-            let of_part = declarations.iter().filter(|kind| kind.part == name);
+            let of_part = kinds.iter().filter(|kind| kind.part == name);
             Some(names_table(of_part.map(|kind| (kind.name, kind.about))))
         }
         "kind" | "options" => {
             let (part, name) = name.split_once(' ')?;
-            let kind = declarations
+            let kind = kinds
                 .iter()
                 .find(|kind| kind.part == part && kind.name == name)?;
             Some(if what == "kind" {
@@ -72,6 +73,7 @@ fn directive(line: &str) -> Option<String> {
                 .iter()
                 .map(|(name, _, about)| (*name, *about)),
         )),
+        "columns" => Some(csv::describe()),
         _ => None,
     }
 }

@@ -30,7 +30,7 @@ pub struct Registry {
 /// A kind of any component, without the function that builds it.
 #[derive(Debug, Clone, Copy)]
 pub struct Declaration {
-    /// Component: `sampler`, `scheduler`, `executor` or `tracker`.
+    /// Component: `sampler`, `scheduler`, `executor`, `tracker` or `plot`.
     pub part: &'static str,
     /// Same as [`Kind::name`].
     pub name: &'static str,
@@ -42,6 +42,21 @@ pub struct Declaration {
     pub options: &'static [Opt],
     /// Same as [`Kind::capabilities`].
     pub capabilities: &'static [Capability],
+}
+
+impl Declaration {
+    /// Returns the declaration of a kind of the component `part`.
+    #[must_use]
+    pub fn of<T: ?Sized>(part: &'static str, kind: &Kind<T>) -> Self {
+        Self {
+            part,
+            name: kind.name,
+            about: kind.about,
+            paper: kind.paper,
+            options: kind.options,
+            capabilities: kind.capabilities,
+        }
+    }
 }
 
 impl Registry {
@@ -114,22 +129,14 @@ impl Registry {
     #[must_use]
     pub fn declarations(&self) -> Vec<Declaration> {
         let csv = find(&self.trackers, CSV.name).is_none().then_some(CSV);
-        let samplers = self
-            .samplers
-            .iter()
-            .map(|kind| declaration("sampler", kind));
-        let schedulers = self
-            .schedulers
-            .iter()
-            .map(|kind| declaration("scheduler", kind));
-        let executors = self
-            .executors
-            .iter()
-            .map(|kind| declaration("executor", kind));
-        let trackers = self
-            .trackers
-            .iter()
-            .map(|kind| declaration("tracker", kind));
+        let samplers = self.samplers.iter();
+        let samplers = samplers.map(|kind| Declaration::of("sampler", kind));
+        let schedulers = self.schedulers.iter();
+        let schedulers = schedulers.map(|kind| Declaration::of("scheduler", kind));
+        let executors = self.executors.iter();
+        let executors = executors.map(|kind| Declaration::of("executor", kind));
+        let trackers = self.trackers.iter();
+        let trackers = trackers.map(|kind| Declaration::of("tracker", kind));
         samplers
             .chain(schedulers)
             .chain(executors)
@@ -182,16 +189,5 @@ fn put<T: ?Sized>(kinds: &mut Vec<Kind<T>>, kind: Kind<T>) {
     match kinds.iter_mut().find(|other| other.name == kind.name) {
         Some(other) => *other = kind,
         None => kinds.push(kind),
-    }
-}
-
-fn declaration<T: ?Sized>(part: &'static str, kind: &Kind<T>) -> Declaration {
-    Declaration {
-        part,
-        name: kind.name,
-        about: kind.about,
-        paper: kind.paper,
-        options: kind.options,
-        capabilities: kind.capabilities,
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! | trials | proposed by |
 //! |---|---|
-//! | first 6–8 trials | the start design: points spread evenly |
+//! | first 6–8 trials | the initial design: points spread evenly |
 //! | one trial in forty | a point of the same sequence, as a guard against a wrong model |
 //! | up to 400 trials, 60 dimensions, 16 slots | GP 8 : TPE 1, then by credit |
 //! | beyond | TPE 3 : GP 1 : NSGA-II ½, then by credit |
@@ -13,10 +13,10 @@
 //! last 40 trials; recent proposals weigh most. No arm that takes part falls below a share of 1/50.
 //! All arms read one history, so each arm learns from the proposals of the others.
 
-use super::gp::{Model, start_size};
+use super::gp::{Model, initial_design_size};
 use super::history::History;
-use super::nsga2::Herd;
-use super::start::Start;
+use super::initial_design::InitialDesign;
+use super::nsga2::Population;
 use super::{Ask, Sampler, tpe};
 use crate::numerics::sobol::mix;
 use crate::space::Params;
@@ -32,9 +32,9 @@ pub(super) const KIND: Kind<dyn Sampler> = Kind {
     build: |_, setting, _| {
         let history = History::new(setting);
         Some(Box::new(Auto {
-            start: Start::new(setting, start_size(history.dims())),
+            design: InitialDesign::new(setting, initial_design_size(history.dims())),
             model: Model::new(&history),
-            herd: Herd::new(30),
+            population: Population::new(30),
             credit: [0.5; ARMS.len()],
             chosen: BTreeMap::new(),
             slots: setting.slots,
@@ -47,17 +47,32 @@ pub(super) const KIND: Kind<dyn Sampler> = Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Arm {
     /// The Gaussian process.
-    Model,
+    GaussianProcess,
     /// The tree-structured Parzen estimator.
     Parzen,
     /// The population of NSGA-II.
-    Herd,
-    /// A point of the Sobol sequence of the start design.
-    Spread,
+    Population,
+    /// A point of the Sobol sequence of the initial design.
+    Sobol,
 }
 
 /// The arms that compete by credit. The index of an arm is used in `shares` and `credit`.
-const ARMS: [Arm; 3] = [Arm::Model, Arm::Parzen, Arm::Herd];
+const ARMS: [Arm; 3] = [Arm::GaussianProcess, Arm::Parzen, Arm::Population];
+
+/// One trial in this many is a point of the Sobol sequence.
+const SOBOL_PERIOD: u64 = 40;
+
+/// Credit that every arm has besides its own, so that a run of bad luck does not silence it.
+const BASE_CREDIT: f64 = 0.1;
+
+/// Factor by which the credit of an arm decays with each of its trials that ends.
+const CREDIT_DECAY: f64 = 0.9;
+
+/// Number of latest trials that a proposal is compared with.
+const RECENT_TRIALS: usize = 40;
+
+/// Number of trials beyond which the Gaussian process learns no more.
+const MOST_MODELLED: usize = 2000;
 
 /// Minimum share of an arm that takes part.
 const FLOOR: f64 = 0.02;
@@ -65,9 +80,9 @@ const FLOOR: f64 = 0.02;
 /// The mixture and its arms.
 struct Auto {
     history: History,
-    start: Start,
+    design: InitialDesign,
     model: Model,
-    herd: Herd,
+    population: Population,
     /// The credit of each of [`ARMS`], from 0 to 1; an exponential average, 0.5 at the start.
     credit: [f64; ARMS.len()],
     /// The arm that proposed each pending trial, by row.
@@ -99,23 +114,19 @@ impl Auto {
     /// Returns the arm that proposes a trial: a function of the seed, the trial id and the history.
     fn arm(&self, seed: u64, trial: u32) -> Arm {
         let word = mix(mix(seed) ^ u64::from(trial));
-        if word.is_multiple_of(40) {
-            return Arm::Spread;
+        if word.is_multiple_of(SOBOL_PERIOD) {
+            return Arm::Sobol;
         }
         let shares = self.shares();
-        let weight = |at: usize| shares[at] * (0.1 + self.credit[at]);
-        let total: f64 = (0..ARMS.len()).map(weight).sum();
+        let weights: [f64; ARMS.len()] =
+            std::array::from_fn(|at| shares[at] * (BASE_CREDIT + self.credit[at]));
+        let total: f64 = weights.iter().sum();
         let present: f64 = shares.iter().filter(|share| **share > 0.0).count() as f64;
-        let share = |at: usize| {
-            if shares[at] > 0.0 {
-                FLOOR + (1.0 - FLOOR * present) * weight(at) / total
-            } else {
-                0.0
-            }
-        };
         let mut u = (word >> 11) as f64 / 2f64.powi(53);
         for (at, arm) in ARMS.into_iter().enumerate() {
-            u -= share(at);
+            if shares[at] > 0.0 {
+                u -= FLOOR + (1.0 - FLOOR * present) * weights[at] / total;
+            }
             if u < 0.0 {
                 return arm;
             }
@@ -124,38 +135,38 @@ impl Auto {
     }
 
     /// Updates the credit of the arm that proposed the trial of `row`, which has just ended.
-    fn settle(&mut self, row: u32) {
+    fn update_credit(&mut self, row: u32) {
         let Some(at) = self.chosen.remove(&row) else {
             return;
         };
         // A trial without a score counts as a bad proposal.
         let Some(score) = self.history.scores(row).first() else {
-            self.credit[at] *= 0.9;
+            self.credit[at] *= CREDIT_DECAY;
             return;
         };
         // So does a trial that breaks a constraint once another trial has satisfied all of them.
         if self.history.row(row).violation > 0.0
             && self
                 .history
-                .best()
-                .is_some_and(|best| self.history.row(best).violation == 0.0)
+                .incumbent()
+                .is_some_and(|row| self.history.row(row).violation == 0.0)
         {
-            self.credit[at] *= 0.9;
+            self.credit[at] *= CREDIT_DECAY;
             return;
         }
-        let last = self.history.len().saturating_sub(40) as u32;
-        let lately = self
+        let last = self.history.len().saturating_sub(RECENT_TRIALS) as u32;
+        let recent = self
             .history
             .ranked()
             .iter()
             .filter(|(_, other)| *other >= last);
         let (mut better, mut all) = (0, 0);
-        for (other, _) in lately {
+        for (other, _) in recent {
             all += 1;
             better += usize::from(other < score);
         }
         let good = f64::from(u8::from(better * 4 <= all));
-        self.credit[at] = 0.9 * self.credit[at] + 0.1 * good;
+        self.credit[at] = CREDIT_DECAY * self.credit[at] + 0.1 * good;
     }
 }
 
@@ -166,7 +177,7 @@ impl Sampler for Auto {
             origin: Origin::Suggested(_),
             ..
         } = event
-            && self.start.is_over(&self.history)
+            && self.design.is_complete(&self.history)
         {
             // The arm is computed again rather than recorded. The state is still that of the
             // proposal, because the history has not observed the event yet; the result is the same
@@ -176,28 +187,27 @@ impl Sampler for Auto {
                 self.chosen.insert(trial.0.saturating_sub(1), at);
             }
         }
-        self.start.observe(&self.history, event);
+        self.design.observe(&self.history, event);
         self.history.observe(study, event);
-        self.herd.observe(&self.history, event);
-        // Beyond 2000 trials the hyperparameters and the trust region stay as they are.
-        let modelled = self.history.len() <= 2000;
-        if modelled {
+        self.population.observe(&self.history, event);
+        // Beyond that many trials the hyperparameters and the trust region stay as they are.
+        if self.history.len() <= MOST_MODELLED {
             self.model.observe(&self.history);
         }
         if let Event::Ended { trial, .. } = event {
-            self.settle(self.history.head(*trial));
+            self.update_credit(self.history.original_row(*trial));
         }
     }
 
     fn suggest(&self, ask: &Ask<'_>) -> Option<Params> {
-        if let Some(params) = self.start.suggest(&self.history) {
+        if let Some(params) = self.design.suggest(&self.history) {
             return Some(params);
         }
         let params = match self.arm(ask.seed, ask.trial.0) {
-            Arm::Model => self.model.propose(&self.history, ask),
+            Arm::GaussianProcess => self.model.propose(&self.history, ask),
             Arm::Parzen => None,
-            Arm::Herd => self.herd.propose(&self.history, ask),
-            Arm::Spread => self.start.at(&self.history, ask.trial.0),
+            Arm::Population => self.population.propose(&self.history, ask),
+            Arm::Sobol => self.design.reserved_point(&self.history, ask.trial.0),
         };
         params.or_else(|| tpe::propose(&self.history, ask))
     }

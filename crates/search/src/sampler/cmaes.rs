@@ -9,8 +9,8 @@
 //! smaller population (BIPOP, Hansen, 2009).
 
 use super::evolution::Evolution;
-use super::history::{Fate, History, category, centre};
-use super::start::Start;
+use super::history::{History, Outcome, category, centre};
+use super::initial_design::InitialDesign;
 use super::{Ask, Sampler};
 use crate::numerics::normal;
 use crate::numerics::sobol::mix;
@@ -64,7 +64,7 @@ fn build(
     }
     let history = History::new(setting);
     Some(Box::new(Cmaes {
-        start: Start::new(setting, 6),
+        design: InitialDesign::new(setting, 6),
         strategy: Strategy::new(&history),
         history,
     }))
@@ -73,20 +73,20 @@ fn build(
 /// The CMA-ES sampler.
 struct Cmaes {
     history: History,
-    start: Start,
+    design: InitialDesign,
     strategy: Strategy,
 }
 
 impl Sampler for Cmaes {
     fn observe(&mut self, study: &Study, event: &Event) {
-        self.start.observe(&self.history, event);
+        self.design.observe(&self.history, event);
         if let Event::Created { trial, params, .. } = event {
             self.strategy.created(
                 &self.history,
                 study.header().seed,
                 trial.0,
                 params,
-                &self.start,
+                &self.design,
             );
         }
         self.history.observe(study, event);
@@ -94,12 +94,25 @@ impl Sampler for Cmaes {
     }
 
     fn suggest(&self, ask: &Ask<'_>) -> Option<Params> {
-        self.start.suggest(&self.history).or_else(|| {
+        self.design.suggest(&self.history).or_else(|| {
             let (_, params) = self.strategy.sample(&self.history, ask.seed, ask.trial.0)?;
             Some(params)
         })
     }
 }
+
+/// The step size of a new search: a quarter of the cube.
+const INITIAL_SIGMA: f64 = 0.25;
+
+/// Deviations from the mean of a cell to its edge at the minimum step size of an integer. About 6 %
+/// of the samples then leave the cell.
+const CELL_EXIT_QUANTILE: f64 = 1.9;
+
+/// The learning rate of the probabilities of choices.
+const CHOICE_RATE: f64 = 0.3;
+
+/// The minimum probability of a choice, times the number of choices, so that none dies out.
+const CHOICE_MARGIN: f64 = 0.05;
 
 /// The search distribution and the trials of the generation in progress.
 pub(super) struct Strategy {
@@ -113,24 +126,24 @@ pub(super) struct Strategy {
     drawn: Vec<(u32, Vec<f64>)>,
     /// Rows of ended trials of this generation with their points.
     ended: Vec<(u32, Vec<f64>)>,
-    /// Whether the distribution was moved to the best trial of the start design.
+    /// Whether the distribution was moved to the best trial of the initial design.
     begun: bool,
     /// Number of restarts so far.
     restarts: u32,
 }
 
 impl Strategy {
-    /// Creates a distribution at the centre of the cube with deviation 0.25.
+    /// Creates a distribution at the centre of the cube with deviation
+    /// [`INITIAL_SIGMA`].
     pub(super) fn new(history: &History) -> Self {
-        let is_number = |kind: &AxisKind| !matches!(kind, AxisKind::Choice(_));
         let numbers: Vec<usize> = history
             .kinds()
             .enumerate()
-            .filter(|(_, kind)| is_number(kind))
+            .filter(|(_, kind)| !matches!(kind, AxisKind::Choice(_)))
             .map(|(axis, _)| axis)
             .collect();
         let floors = Self::floors(history, &numbers);
-        let numeric = Evolution::new(vec![0.5; numbers.len()], 0.25, floors, None);
+        let numeric = Evolution::new(vec![0.5; numbers.len()], INITIAL_SIGMA, floors, None);
         let choices = Self::priors(history);
         Self {
             numbers,
@@ -147,20 +160,24 @@ impl Strategy {
     /// samples leave the cell now and then, and 0 for a float.
     fn floors(history: &History, numbers: &[usize]) -> Vec<f64> {
         let kinds: Vec<_> = history.kinds().collect();
-        let floor = |axis: &usize| match kinds[*axis] {
-            AxisKind::Ordered(n) => 0.5 / (*n).max(1) as f64 / 1.9,
-            _ => 0.0,
-        };
-        numbers.iter().map(floor).collect()
+        numbers
+            .iter()
+            .map(|axis| match kinds[*axis] {
+                AxisKind::Ordered(n) => 0.5 / (*n).max(1) as f64 / CELL_EXIT_QUANTILE,
+                _ => 0.0,
+            })
+            .collect()
     }
 
     /// Returns the prior probabilities of the choices of every axis; empty for numbers.
     fn priors(history: &History) -> Vec<Vec<f64>> {
-        let prior = |kind: &AxisKind| match kind {
-            AxisKind::Choice(weights) => weights.clone(),
-            _ => Vec::new(),
-        };
-        history.kinds().map(prior).collect()
+        history
+            .kinds()
+            .map(|kind| match kind {
+                AxisKind::Choice(weights) => weights.clone(),
+                _ => Vec::new(),
+            })
+            .collect()
     }
 
     /// Returns the point of a trial and its configuration, drawn from the distribution. After 50
@@ -174,26 +191,27 @@ impl Strategy {
     ) -> Option<(Vec<f64>, Params)> {
         use crate::numerics::stream::{Purpose, stream};
         let mut rng = stream(seed, Purpose::Suggest, u64::from(trial));
-        let found = (0..50).find_map(|_| {
+        for _ in 0..50 {
             let unit = self.draw(history, &mut rng);
-            history.fresh(&unit).map(|params| (unit, params))
-        });
-        let mut anywhere = || {
-            let unit: Vec<f64> = (0..history.dims()).map(|_| rng.random()).collect();
+            if let Some(params) = history.untried(&unit) {
+                return Some((unit, params));
+            }
+        }
+        for _ in 0..200 {
+            let unit = uniform_point(history, &mut rng);
+            if let Some(params) = history.untried(&unit) {
+                return Some((unit, params));
+            }
+        }
+        (0..1000).find_map(|_| {
+            let unit = uniform_point(history, &mut rng);
             let params = history.space.decode(&unit);
-            (unit, params)
-        };
-        found
-            .or_else(|| {
-                (0..200)
-                    .map(|_| anywhere())
-                    .find(|(unit, _)| history.fresh(unit).is_some())
-            })
-            .or_else(|| {
-                (0..1000)
-                    .map(|_| anywhere())
-                    .find(|(_, params)| history.space.admits(params).is_ok())
-            })
+            history
+                .space
+                .admits(&params)
+                .is_ok()
+                .then_some((unit, params))
+        })
     }
 
     /// Draws a point from the distribution.
@@ -225,9 +243,9 @@ impl Strategy {
         seed: u64,
         trial: u32,
         params: &Params,
-        start: &Start,
+        design: &InitialDesign,
     ) {
-        if !start.is_over(history) {
+        if !design.is_complete(history) {
             return;
         }
         // The same draw as in `suggest`, because the state is the same. A trial that the user added
@@ -252,7 +270,7 @@ impl Strategy {
             return;
         };
         // The trial will run again, or it is paused without a score.
-        if history.row(row).fate == Fate::Pending {
+        if history.row(row).outcome == Outcome::Pending {
             return;
         }
         self.ended.push(self.drawn.swap_remove(at));
@@ -261,37 +279,30 @@ impl Strategy {
         }
     }
 
-    /// Moves the mean to the best trial so far: a warm start after the start design.
+    /// Moves the mean to the best trial so far: a warm start after the initial design.
     fn begin(&mut self, history: &History) {
         self.begun = true;
-        let Some(best) = history.best() else { return };
+        let Some(best) = history.incumbent() else {
+            return;
+        };
         let unit = &history.row(best).unit;
         let mean = self.numbers.iter().map(|axis| unit[*axis]).collect();
-        self.numeric = Evolution::new(mean, 0.25, Self::floors(history, &self.numbers), None);
+        self.numeric = Evolution::new(
+            mean,
+            INITIAL_SIGMA,
+            Self::floors(history, &self.numbers),
+            None,
+        );
     }
 
     /// Ranks the ended generation and updates the distribution.
     fn generation(&mut self, history: &History) {
         // Scores are read only now: with several seeds they are means, which may have changed since
-        // the first seed ended. Failed trials rank last. Before them come trials that break an
-        // outcome constraint, by the size of the violation.
-        let worth = |row: u32| {
-            let score = history
-                .scores(row)
-                .first()
-                .copied()
-                .unwrap_or(f64::INFINITY);
-            let violation = if score.is_finite() {
-                history.row(row).violation
-            } else {
-                f64::INFINITY
-            };
-            (violation, score)
-        };
+        // the first seed ended.
         let ended = std::mem::take(&mut self.ended);
         let mut ended: Vec<((f64, f64), Vec<f64>)> = ended
             .into_iter()
-            .map(|(row, unit)| (worth(row), unit))
+            .map(|(row, unit)| (sort_key(history, row), unit))
             .collect();
         ended.sort_by(|(a, _), (b, _)| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
         let numbers: Vec<Vec<f64>> = ended
@@ -310,13 +321,13 @@ impl Strategy {
                 continue;
             };
             let shares = &mut self.choices[axis];
-            let rate = 0.3;
+            let rate = CHOICE_RATE;
             shares.iter_mut().for_each(|share| *share *= 1.0 - rate);
             for (_, unit) in &ended[..better] {
                 shares[category(unit[axis], weights)] += rate / better as f64;
             }
             // No choice dies out, so that each can come back.
-            let margin = 0.05 / shares.len() as f64;
+            let margin = CHOICE_MARGIN / shares.len() as f64;
             shares
                 .iter_mut()
                 .for_each(|share| *share = (*share).max(margin));
@@ -328,11 +339,15 @@ impl Strategy {
         }
     }
 
+    /// Returns a pseudo-random number from 0 to 1, a function of the number of restarts and `at`.
+    fn restart_variate(&self, at: u64) -> f64 {
+        mix(mix(u64::from(self.restarts)) ^ at) as f64 / 2f64.powi(64)
+    }
+
     /// Restarts at a random mean: every odd time with a doubled population, every even time with
     /// the default population and a small step size.
     fn restart(&mut self, history: &History) {
         self.restarts += 1;
-        let word = |at: u64| mix(mix(u64::from(self.restarts)) ^ at) as f64 / 2f64.powi(64);
         let large = self.restarts % 2 == 1;
         let usual = self.numeric.usual_population();
         let doubled = usual << self.restarts.div_ceil(2).min(6);
@@ -341,10 +356,10 @@ impl Strategy {
         let sigma = if large {
             0.3
         } else {
-            0.3 * libm::pow(10.0, -1.5 * word(999))
+            0.3 * libm::pow(10.0, -1.5 * self.restart_variate(999))
         };
         let mean = (0..self.numbers.len())
-            .map(|at| 0.1 + 0.8 * word(at as u64))
+            .map(|at| 0.1 + 0.8 * self.restart_variate(at as u64))
             .collect();
         self.numeric = Evolution::new(
             mean,
@@ -368,4 +383,19 @@ fn reflect(x: f64) -> f64 {
     } else {
         0.5
     }
+}
+
+/// Returns the keys by which ended trials are ranked: violation, then score. Failed trials rank last.
+/// Before them come trials that break an outcome constraint, by the size of the violation.
+fn sort_key(history: &History, row: u32) -> (f64, f64) {
+    match history.scores(row).first() {
+        Some(score) if score.is_finite() => (history.row(row).violation, *score),
+        Some(score) => (f64::INFINITY, *score),
+        None => (f64::INFINITY, f64::INFINITY),
+    }
+}
+
+/// Returns a uniformly distributed point of the cube.
+fn uniform_point(history: &History, rng: &mut ChaCha8Rng) -> Vec<f64> {
+    (0..history.dims()).map(|_| rng.random()).collect()
 }

@@ -82,17 +82,19 @@ impl Evolution {
         } else {
             &self.b * scaled
         };
-        let widen = |i: usize| {
-            let deviation = self.sigma * self.c[(i, i)].sqrt();
-            if deviation > 0.0 {
-                (self.floors[i] / deviation).max(1.0)
-            } else {
-                1.0
-            }
-        };
         (0..n)
-            .map(|i| self.m[i] + self.sigma * widen(i) * step[i])
+            .map(|i| self.m[i] + self.sigma * self.widening(i) * step[i])
             .collect()
+    }
+
+    /// Returns the factor, at least 1, by which a coordinate is widened to its minimum deviation.
+    fn widening(&self, i: usize) -> f64 {
+        let deviation = self.sigma * self.c[(i, i)].sqrt();
+        if deviation > 0.0 {
+            (self.floors[i] / deviation).max(1.0)
+        } else {
+            1.0
+        }
     }
 
     /// Updates the distribution from one generation of samples, best first. `flat` says that all

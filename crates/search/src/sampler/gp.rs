@@ -1,23 +1,23 @@
 //! Bayesian optimisation with a Gaussian process: for few and expensive trials.
 //!
-//! The parts: a Matérn-5/2 kernel over the whole space (`kernel.rs`), reshaped scores
-//! (`target.rs`), hyperparameters at the maximum of their posterior density (`surrogate.rs`), and
+//! The parts: a Matérn-5/2 kernel over the whole space (`kernel.rs`), transformed scores
+//! (`training_set.rs`), hyperparameters at the maximum of their posterior density (`surrogate.rs`), and
 //! log expected improvement as the acquisition function (`acquisition.rs`). With a single objective
-//! two reshapings of the scores alternate, each with hyperparameters of its own, and one proposal
+//! two transformations of the scores alternate, each with hyperparameters of its own, and one proposal
 //! in five minimises the lower confidence bound instead. On functions with noise or many local
 //! optima two models are worth more than the better one alone. Pending trials count as complete
 //! with their predicted value. Every second proposal is confined to a trust region (Eriksson et
 //! al., *Scalable Global Optimization via Local Bayesian Optimization*, NeurIPS 2019) in many
 //! dimensions, after many trials, or when a single objective has not improved for a while. Beyond
-//! [`ROWS`] trials the model is conditioned on a selection of them.
+//! [`MODEL_ROWS`] trials the model is conditioned on a selection of them.
 
-use super::acquisition::{Aim, Region, Search};
-use super::border::Borders;
+use super::acquisition::{AcquisitionFunction, Region, Search};
+use super::constraint_models::ConstraintModels;
 use super::history::History;
+use super::initial_design::InitialDesign;
 use super::kernel::Columns;
-use super::start::Start;
 use super::surrogate::{Hyper, Posterior, Rows, Scratch, fit};
-use super::target::{Shape, Target};
+use super::training_set::{OutcomeTransform, TrainingSet};
 use super::{Ask, Sampler, tpe};
 use crate::numerics::sobol::mix;
 use crate::space::{AxisKind, Params};
@@ -37,7 +37,7 @@ pub(super) const KIND: Kind<dyn Sampler> = Kind {
         let history = History::new(setting);
         let model = Model::new(&history);
         Some(Box::new(Gp {
-            start: Start::new(setting, start_size(history.dims())),
+            design: InitialDesign::new(setting, initial_design_size(history.dims())),
             model,
             history,
         }))
@@ -45,20 +45,33 @@ pub(super) const KIND: Kind<dyn Sampler> = Kind {
 };
 
 /// Maximum number of trials the model is conditioned on.
-const ROWS: usize = 400;
+const MODEL_ROWS: usize = 400;
 /// Number of trials without an improvement after which the trust region is used even in few
 /// dimensions and early on. The number of dimensions is used instead if it is larger.
-const STUCK: usize = 5;
-/// One proposal in this many uses the lower confidence bound.
-const LOW_END: u64 = 5;
-/// Distance of the lower confidence bound from the mean, in standard deviations.
-const DEVIATIONS: f64 = 2.0;
+const STALE_TRIALS: usize = 5;
+/// One proposal in this many uses the lower confidence bound. Chosen on the tasks of
+/// `benches/search`.
+const CONFIDENCE_PERIOD: u64 = 5;
+/// Distance of the lower confidence bound from the mean, in standard deviations: the root of β in
+/// Srinivas et al., ICML 2010.
+const CONFIDENCE_DEVIATIONS: f64 = 2.0;
 /// Maximum number of trials used to fit the hyperparameters.
 const FIT_ROWS: usize = 150;
 
-/// Returns the size of the start design: d + 2, but 6 to 8. It is small because trials proposed by
+/// Evaluations of the evidence in a fit that starts from the hyperparameters of the last one.
+const FIT_EVALUATIONS: usize = 12;
+/// Evaluations of the evidence in a fit that starts from the prior.
+const RESTART_EVALUATIONS: usize = 30;
+/// One fit in this many also starts from the prior.
+const RESTART_PERIOD: usize = 8;
+/// Maximum number of pending trials that the model believes.
+const MAX_PENDING: usize = 100;
+/// Number of best trials around which local candidates are drawn.
+const LOCAL_CENTRES: usize = 4;
+
+/// Returns the size of the initial design: d + 2, but 6 to 8. It is small because trials proposed by
 /// the model are worth more.
-pub(super) fn start_size(dims: usize) -> usize {
+pub(super) fn initial_design_size(dims: usize) -> usize {
     (dims + 2).clamp(6, 8)
 }
 
@@ -66,18 +79,18 @@ pub(super) fn start_size(dims: usize) -> usize {
 struct Gp {
     history: History,
     model: Model,
-    start: Start,
+    design: InitialDesign,
 }
 
 impl Sampler for Gp {
     fn observe(&mut self, study: &Study, event: &Event) {
-        self.start.observe(&self.history, event);
+        self.design.observe(&self.history, event);
         self.history.observe(study, event);
         self.model.observe(&self.history);
     }
 
     fn suggest(&self, ask: &Ask<'_>) -> Option<Params> {
-        self.start
+        self.design
             .suggest(&self.history)
             .or_else(|| self.model.propose(&self.history, ask))
             .or_else(|| tpe::propose(&self.history, ask))
@@ -89,30 +102,30 @@ impl Sampler for Gp {
 pub(super) struct Model {
     /// The encoding of configurations for the kernel.
     columns: Columns,
-    /// The hyperparameters for each of [`SHAPES`].
-    hypers: [Hyper; SHAPES.len()],
+    /// The hyperparameters for each of [`TRANSFORMS`].
+    hypers: [Hyper; TRANSFORMS.len()],
     /// Number of trials that had ended at the last fit.
     fitted: usize,
-    /// Number of fits so far. It selects the shape, and the scalarisation of several objectives.
+    /// Number of fits so far. It selects the transformation, and the scalarisation of several objectives.
     fits: u32,
     /// The hyperparameters of the outcome constraints.
-    borders: Borders,
+    constraints: ConstraintModels,
     /// The trust region around the incumbent.
     region: TrustRegion,
     /// Number of trials that had ended at the last call of [`Model::observe`].
     known: usize,
 }
 
-/// The reshapings that alternate with a single objective.
-const SHAPES: [Shape; 2] = [Shape::Warped, Shape::Plain];
+/// The transformations that alternate with a single objective.
+const TRANSFORMS: [OutcomeTransform; 2] = [OutcomeTransform::Warped, OutcomeTransform::Clipped];
 
-/// Returns the number of [`SHAPES`] in use: one with several objectives, whose scalarisation varies
+/// Returns the number of [`TRANSFORMS`] in use: one with several objectives, whose scalarisation varies
 /// already.
-fn shapes(history: &History) -> usize {
+fn transforms_in_use(history: &History) -> usize {
     if history.objectives.len() > 1 {
         1
     } else {
-        SHAPES.len()
+        TRANSFORMS.len()
     }
 }
 
@@ -122,13 +135,13 @@ impl Model {
         let d = history.dims();
         let region = TrustRegion::new(d);
         let hypers = [Hyper::prior(d), Hyper::prior(d)];
-        let (columns, borders) = (Columns::new(history), Borders::default());
+        let (columns, constraints) = (Columns::new(history), ConstraintModels::default());
         Self {
             columns,
             hypers,
             fitted: 0,
             fits: 0,
-            borders,
+            constraints,
             region,
             known: 0,
         }
@@ -147,34 +160,41 @@ impl Model {
         self.region.observe(history);
         // A fit costs O(n³). Up to 60 trials every result counts, later every 3rd, then every 5 %.
         let due = self.fitted + (self.fitted / 20).max(if self.fitted < 60 { 1 } else { 3 });
-        if ended >= start_size(history.dims()) && ended >= due {
+        if ended >= initial_design_size(history.dims()) && ended >= due {
             self.refit(history);
             self.fitted = ended;
         }
     }
 
-    /// Refits the outcome constraints and the next shape in turn.
+    /// Refits the outcome constraints and the next transformation in turn.
     fn refit(&mut self, history: &History) {
-        self.borders.fit(&self.columns, history, FIT_ROWS);
-        let shape = self.fits as usize % shapes(history);
-        let target = Target::new(history, FIT_ROWS, SHAPES[shape], u64::from(self.fits));
-        let flat = target.y.iter().all(|y| *y == 0.0);
+        self.constraints.fit(&self.columns, history, FIT_ROWS);
+        let transform = self.fits as usize % transforms_in_use(history);
+        let training = TrainingSet::new(
+            history,
+            FIT_ROWS,
+            TRANSFORMS[transform],
+            u64::from(self.fits),
+        );
+        let flat = training.y.iter().all(|y| *y == 0.0);
         // Equal scores say nothing about lengthscales.
         if flat || history.dims() == 0 {
             return;
         }
-        let rows = self.rows(history, &target.rows);
-        let (mut worth, mut hyper) = fit(&rows, &target.y, self.hypers[shape].clone(), 12);
+        let rows = self.rows(history, &training.rows);
+        let start = self.hypers[transform].clone();
+        let (mut loss, mut hyper) = fit(&rows, &training.y, start, FIT_EVALUATIONS);
         // Now and then a second fit starts from the prior, because the first one may be stuck in a
         // local maximum that later trials have made wrong.
-        if self.fits as usize % 8 < shapes(history) {
-            let (fresh, other) = fit(&rows, &target.y, Hyper::prior(history.dims()), 30);
-            if fresh < worth {
-                (worth, hyper) = (fresh, other);
+        if self.fits as usize % RESTART_PERIOD < transforms_in_use(history) {
+            let start = Hyper::prior(history.dims());
+            let (other_loss, other) = fit(&rows, &training.y, start, RESTART_EVALUATIONS);
+            if other_loss < loss {
+                (loss, hyper) = (other_loss, other);
             }
         }
-        if worth.is_finite() {
-            self.hypers[shape] = hyper;
+        if loss.is_finite() {
+            self.hypers[transform] = hyper;
         }
         self.fits += 1;
     }
@@ -192,100 +212,124 @@ impl Model {
     /// Returns the untried configuration with the largest acquisition value found. Returns `None`
     /// if all scores are equal or every candidate was tried or refused.
     pub(super) fn propose(&self, history: &History, ask: &Ask<'_>) -> Option<Params> {
-        // Independent of the seed, so that the same trials use the same shape and acquisition
-        // function in every sweep.
+        // Independent of the seed, so that the same trials use the same
+        // transformation and acquisition function in every sweep.
         let word = mix(u64::from(ask.trial.0) ^ 0x5eed);
-        let shape = (word % shapes(history) as u64) as usize;
-        let hyper = &self.hypers[shape];
-        let target = Target::new(history, ROWS, SHAPES[shape], u64::from(ask.trial.0));
-        if target.y.iter().all(|y| *y == 0.0) || history.dims() == 0 {
+        let transform = (word % transforms_in_use(history) as u64) as usize;
+        let hyper = &self.hypers[transform];
+        let training = TrainingSet::new(
+            history,
+            MODEL_ROWS,
+            TRANSFORMS[transform],
+            u64::from(ask.trial.0),
+        );
+        if training.y.iter().all(|y| *y == 0.0) || history.dims() == 0 {
             return None;
         }
-        let mut rows = self.rows(history, &target.rows);
-        // Rows beyond the values of `target` are pending trials: `Posterior::new` believes them.
-        for pending in history.pending().take(100) {
+        let mut rows = self.rows(history, &training.rows);
+        // Rows beyond the values of `training` are pending trials: `Posterior::new` believes them.
+        for pending in history.pending().take(MAX_PENDING) {
             let row = history.row(pending);
             rows.push(&self.columns.row(&row.unit, &row.active));
         }
-        let posterior = Posterior::new(rows, &target.y, hyper)?;
+        let posterior = Posterior::new(rows, &training.y, hyper)?;
         let mut scratch = Scratch::default();
-        let borders = self.borders.posteriors(&self.columns, history, ROWS);
-        let (best, incumbent) = self.incumbent(hyper, history, &target, &posterior, &mut scratch);
+        let constraints = self
+            .constraints
+            .posteriors(&self.columns, history, MODEL_ROWS);
+        let (best, incumbent) = self.incumbent(hyper, history, &training, &posterior, &mut scratch);
         // Until a trial satisfies the outcome constraints there is no value to improve on.
-        let kept = history
-            .best()
+        let has_feasible = history
+            .incumbent()
             .is_some_and(|row| history.row(row).violation == 0.0);
-        let low_end =
-            shapes(history) > 1 && borders.is_empty() && (word >> 20).is_multiple_of(LOW_END);
-        let aim = match (kept || borders.is_empty(), low_end) {
-            (false, _) => Aim::Limits,
-            (true, true) => Aim::LowEnd(DEVIATIONS),
-            (true, false) => Aim::Improvement(incumbent),
+        let is_confidence_turn = transforms_in_use(history) > 1
+            && constraints.is_empty()
+            && (word >> 20).is_multiple_of(CONFIDENCE_PERIOD);
+        let acquisition = match (has_feasible || constraints.is_empty(), is_confidence_turn) {
+            (false, _) => AcquisitionFunction::Feasibility,
+            (true, true) => AcquisitionFunction::LowerConfidenceBound(CONFIDENCE_DEVIATIONS),
+            (true, false) => AcquisitionFunction::LogExpectedImprovement(incumbent),
         };
         let search = Search {
             history,
             columns: &self.columns,
             posterior: &posterior,
-            aim,
-            borders: &borders,
-            centres: target.lowest(history, 4),
+            acquisition,
+            constraints: &constraints,
+            centres: training.lowest_rows(history, LOCAL_CENTRES),
             region: self
                 .region
                 .at(best, history, hyper)
                 .filter(|_| ask.trial.0.is_multiple_of(2)),
         };
-        let found = search.run(&mut ask.rng());
-        // A candidate almost on top of a tried or pending point would teach the model nothing and
-        // make the kernel matrix singular.
-        let far = |unit: &Vec<f64>| {
-            let mut unit = unit.clone();
-            let active = history.settle(&mut unit);
-            posterior.nearest(&self.columns.row(&unit, &active), &mut Scratch::default())
-                > NEAR * NEAR
-        };
-        found
+        search
+            .run(&mut ask.rng())
             .iter()
-            .filter(|candidate| far(&candidate.unit))
-            .find_map(|candidate| history.fresh(&candidate.unit))
+            .filter(|candidate| !self.is_known(history, &posterior, &candidate.unit))
+            .find_map(|candidate| history.untried(&candidate.unit))
+    }
+
+    /// Returns whether a candidate is almost on top of a tried or pending point. Such a candidate
+    /// would teach the model nothing and make the kernel matrix singular.
+    fn is_known(&self, history: &History, posterior: &Posterior, unit: &[f64]) -> bool {
+        let mut unit = unit.to_vec();
+        let active = history.snap(&mut unit);
+        let row = self.columns.row(&unit, &active);
+        posterior.nearest(&row, &mut Scratch::default()) <= MIN_DISTANCE * MIN_DISTANCE
     }
 
     /// Returns the row of the incumbent and the value to improve on: the lowest value, or with
-    /// noise the lowest posterior mean at any of the 20 lowest values.
+    /// noise the lowest posterior mean at any of the [`NOISY_INCUMBENTS`] lowest
+    /// values.
     fn incumbent(
         &self,
         hyper: &Hyper,
         history: &History,
-        target: &Target,
+        training: &TrainingSet,
         posterior: &Posterior,
         scratch: &mut Scratch,
     ) -> (Option<u32>, f64) {
         if !noisy(hyper) {
-            return (history.best(), target.least(history));
+            return (history.incumbent(), training.lowest_value(history));
         }
-        let mut mean = |row: &u32| {
-            let row = history.row(*row);
-            posterior
-                .at(&self.columns.row(&row.unit, &row.active), scratch)
-                .0
-        };
-        let means = target
-            .lowest(history, 20)
-            .into_iter()
-            .map(|row| (Some(row), mean(&row)));
-        means.fold((None, f64::INFINITY), |best, other| {
-            if other.1 < best.1 { other } else { best }
-        })
+        let mut best = (None, f64::INFINITY);
+        for at in training.lowest_rows(history, NOISY_INCUMBENTS) {
+            let row = history.row(at);
+            let row = self.columns.row(&row.unit, &row.active);
+            let (mean, _) = posterior.at(&row, scratch);
+            if mean < best.1 {
+                best = (Some(at), mean);
+            }
+        }
+        best
     }
 }
 
-/// Returns whether the noise is so large that the lowest value may be luck: a variance above 1 % of
-/// the signal.
+/// Number of lowest values among which the incumbent is looked for if there is noise.
+const NOISY_INCUMBENTS: usize = 20;
+/// Ratio of noise to signal variance above which the lowest value may be luck.
+const LARGE_NOISE: f64 = 0.01;
+
+/// Returns whether the noise is so large that the lowest value may be luck.
 fn noisy(hyper: &Hyper) -> bool {
-    hyper.noise() > 0.01
+    hyper.noise() > LARGE_NOISE
 }
 
 /// Distance in lengthscales below which a candidate counts as already tried.
-const NEAR: f64 = 1e-3;
+const MIN_DISTANCE: f64 = 1e-3;
+
+/// Side length of a new trust region. This and the next four are those of TuRBO (Eriksson et al.,
+/// 2019, section 3).
+const REGION_START: f64 = 0.8;
+/// Largest side length of the trust region.
+const REGION_MAX: f64 = 1.6;
+/// Side length below which the trust region has converged.
+const REGION_MIN: f64 = 1.0 / 128.0;
+/// Consecutive improvements after which the trust region doubles.
+const REGION_SUCCESSES: u32 = 3;
+/// Minimum number of consecutive failures after which the trust region halves. The number of
+/// dimensions is used instead if it is larger.
+const REGION_FAILURES: usize = 4;
 
 /// The state of the trust region: a box around the incumbent that doubles after successes and
 /// halves after failures.
@@ -305,11 +349,11 @@ struct TrustRegion {
 }
 
 impl TrustRegion {
-    /// Creates a box of the initial size, 0.8.
+    /// Creates a box of the initial size.
     fn new(dims: usize) -> Self {
         Self {
             dims,
-            size: 0.8,
+            size: REGION_START,
             successes: 0,
             failures: 0,
             stale: 0,
@@ -319,7 +363,9 @@ impl TrustRegion {
 
     /// Counts one more ended trial as a success or a failure, and resizes the box.
     fn observe(&mut self, history: &History) {
-        let Some(row) = history.best() else { return };
+        let Some(row) = history.incumbent() else {
+            return;
+        };
         let Some(best) = history.scores(row).first().copied() else {
             return;
         };
@@ -331,17 +377,17 @@ impl TrustRegion {
             self.stale += 1;
             (self.successes, self.failures) = (0, self.failures + 1);
         }
-        if self.successes >= 3 {
-            self.size = (2.0 * self.size).min(1.6);
+        if self.successes >= REGION_SUCCESSES {
+            self.size = (2.0 * self.size).min(REGION_MAX);
             self.successes = 0;
         }
-        if self.failures as usize >= self.dims.max(4) {
+        if self.failures as usize >= self.dims.max(REGION_FAILURES) {
             self.size /= 2.0;
             self.failures = 0;
         }
         // The box has converged: continue with a large one.
-        if self.size < 1.0 / 128.0 {
-            self.size = 0.8;
+        if self.size < REGION_MIN {
+            self.size = REGION_START;
         }
     }
 
@@ -349,9 +395,9 @@ impl TrustRegion {
     /// along choices. Returns `None` if the space is small, trials are few and the incumbent is not
     /// stale, because the whole cube can then be searched.
     fn at(&self, best: Option<u32>, history: &History, hyper: &Hyper) -> Option<Region> {
-        let alone = history.objectives.len() == 1;
-        let stuck = alone && self.stale >= self.dims.max(STUCK);
-        if self.dims < 15 && history.len() < 200 && !stuck {
+        let is_single = history.objectives.len() == 1;
+        let is_stale = is_single && self.stale >= self.dims.max(STALE_TRIALS);
+        if self.dims < 15 && history.len() < 200 && !is_stale {
             return None;
         }
         let centre = &history.row(best?).unit;
@@ -363,15 +409,14 @@ impl TrustRegion {
         let half = lengths
             .iter()
             .map(|length| 0.5 * self.size * (length / libm::exp(mean)).clamp(0.2, 5.0));
-        let edges = |((x, half), kind): ((&f64, f64), &AxisKind)| match kind {
-            AxisKind::Choice(_) => (0.0, 1.0),
-            _ => ((x - half).max(0.0), (x + half).min(1.0)),
-        };
         let (low, high) = centre
             .iter()
             .zip(half)
             .zip(history.kinds())
-            .map(edges)
+            .map(|((x, half), kind)| match kind {
+                AxisKind::Choice(_) => (0.0, 1.0),
+                _ => ((x - half).max(0.0), (x + half).min(1.0)),
+            })
             .unzip();
         Some(Region { low, high })
     }

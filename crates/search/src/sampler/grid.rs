@@ -86,8 +86,8 @@ fn build(
             }
         }
     }
-    let whole = lines.len() == setting.space.dims();
-    whole.then(|| {
+    let is_complete = lines.len() == setting.space.dims();
+    is_complete.then(|| {
         Box::new(Grid::new(
             setting.space.clone(),
             lines,
@@ -262,7 +262,7 @@ impl Grid {
 
     /// Returns whether a configuration is still to be tried: neither seen nor refused by a
     /// constraint.
-    fn open(&self, params: &Params) -> bool {
+    fn is_untried(&self, params: &Params) -> bool {
         !self.seen.has(params) && self.space.admits(params).is_ok()
     }
 
@@ -270,9 +270,10 @@ impl Grid {
     /// in this configuration do not advance, because their value makes no difference.
     fn after(&self, digits: &[u64], params: &Params) -> Option<Vec<u64>> {
         let active = self.space.active(params);
-        let exists = |at: usize| active.get(at).copied().unwrap_or(true);
-        let turns = |axis: usize| exists(axis) && digits[axis] + 1 < self.lines[axis].len();
-        let at = self.order.iter().rposition(|axis| turns(*axis))?;
+        let at = self.order.iter().rposition(|axis| {
+            let is_active = active.get(*axis).copied().unwrap_or(true);
+            is_active && digits[*axis] + 1 < self.lines[*axis].len()
+        })?;
         let mut next = digits.to_vec();
         next[self.order[at]] += 1;
         for axis in &self.order[at + 1..] {
@@ -283,7 +284,7 @@ impl Grid {
 
     /// Examines up to `patience` combinations from `start` on. Returns the position reached and the
     /// first configuration that is still to be tried, if one was found.
-    fn scan(
+    fn next_untried(
         &self,
         start: Option<&Vec<u64>>,
         patience: usize,
@@ -292,7 +293,7 @@ impl Grid {
         for _ in 0..patience {
             let Some(here) = &digits else { break };
             let params = self.space.decode(&self.unit(here));
-            if self.open(&params) {
+            if self.is_untried(&params) {
                 return (digits, Some(params));
             }
             digits = self.after(here, &params);
@@ -319,7 +320,7 @@ impl Grid {
     fn probes(&self, seed: u64) -> Option<(u64, Params)> {
         (self.probes..self.probes + 1000)
             .map(|at| (at, self.probe(seed, at)))
-            .find(|(_, params)| self.open(params))
+            .find(|(_, params)| self.is_untried(params))
     }
 }
 
@@ -331,10 +332,10 @@ impl Sampler for Grid {
         }
         if let Some(seed) = self.shuffle {
             let done = (self.probes..self.probes + 1000)
-                .take_while(|at| !self.open(&self.probe(seed, *at)));
+                .take_while(|at| !self.is_untried(&self.probe(seed, *at)));
             self.probes += done.count() as u64;
         }
-        self.next = self.scan(self.next.as_ref(), PATIENCE).0;
+        self.next = self.next_untried(self.next.as_ref(), PATIENCE).0;
     }
 
     fn suggest(&self, ask: &Ask<'_>) -> Option<Params> {
@@ -345,14 +346,14 @@ impl Sampler for Grid {
         }
         // Random probes repeat ever more often as the grid fills up. The scan in file order finds
         // the rest.
-        let (rest, found) = self.scan(self.next.as_ref(), PATIENCE);
-        if found.is_some() || rest.is_none() {
-            return found;
+        let (rest, params) = self.next_untried(self.next.as_ref(), PATIENCE);
+        if params.is_some() || rest.is_none() {
+            return params;
         }
         // Constraints refuse a long stretch. Try random points before walking through all the rest.
         let elsewhere = (0..10_000)
             .map(|at| self.probe(mix(ask.seed), at))
-            .find(|params| self.open(params));
-        elsewhere.or_else(|| self.scan(rest.as_ref(), usize::MAX).1)
+            .find(|params| self.is_untried(params));
+        elsewhere.or_else(|| self.next_untried(rest.as_ref(), usize::MAX).1)
     }
 }

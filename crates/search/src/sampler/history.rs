@@ -4,20 +4,32 @@
 //! One table serves all of them. It is updated event by event, so that no proposal has to read the
 //! journal.
 
-use super::elite::Elite;
+use super::archive::Archive;
 use super::seen::Seen;
 use crate::space::{AxisKind, Params, Space};
 use crate::study::{Event, Objective, Origin, Setting, Study, Trial, TrialId, TrialState};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+/// Number of rows in the archive. It exceeds every population of `nsga2` and every set of good
+/// trials of `tpe`.
+const ARCHIVED: usize = 80;
+
+/// Maximum number of complete trials that an unfinished one is compared with.
+const MAX_PEERS: usize = 200;
+
+/// Minimum ratio between the resources of two points of a learning curve, except the last: the
+/// length of a curve stays logarithmic in the number of reports.
+const CURVE_SPACING: f64 = 1.25;
+
 /// The outcome of a trial as far as a model is concerned.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Fate {
+#[non_exhaustive]
+pub enum Outcome {
     /// The trial waits or runs, or it is paused and has not reported all objectives: no score yet.
     Pending,
     /// The oriented objectives (smaller is better). The first one is an estimate if the trial is
-    /// stopped or paused; see [`History::project`].
+    /// stopped or paused; see [`History::estimated_final_score`].
     Scored(Box<[f64]>),
     /// The trial failed, was stopped before it reported all objectives, or is complete without
     /// them.
@@ -31,22 +43,25 @@ pub(super) enum Fate {
 
 /// One trial of the history.
 #[derive(Debug, Clone)]
-pub(super) struct Row {
-    /// The point of shape (d) in the unit cube. Inactive coordinates are 0.5.
-    pub(super) unit: Box<[f64]>,
+pub struct Row {
+    /// The point in the unit cube, of shape (d); each coordinate is in [0, 1]. Inactive coordinates
+    /// are 0.5.
+    pub unit: Box<[f64]>,
     /// Of shape (d): whether each coordinate is active in this configuration.
-    pub(super) active: Box<[bool]>,
+    pub active: Box<[bool]>,
     /// The outcome so far.
-    pub(super) fate: Fate,
-    /// Total violation of the outcome constraints; 0 if all are satisfied.
-    pub(super) violation: f64,
-    /// The excess over each outcome constraint: negative if satisfied, NaN if the trial did not
-    /// report the metric. Empty until the trial has an outcome, and without outcome constraints.
-    pub(super) excess: Box<[f64]>,
+    pub outcome: Outcome,
+    /// Total violation of the outcome constraints, at least 0; 0 if all are satisfied. Each violation
+    /// is relative to its bound, unless the bound is 0.
+    pub violation: f64,
+    /// The excess over each outcome constraint, in units of its metric: negative if satisfied, NaN if
+    /// the trial did not report the metric. Empty until the trial has an outcome, and without outcome
+    /// constraints.
+    pub excess: Box<[f64]>,
     /// The row of the original trial if this one is a replicate.
-    of: Option<u32>,
+    original: Option<u32>,
     /// The number of seeds that the scores are the mean of.
-    pub(super) seeds: usize,
+    pub seeds: usize,
     /// The learning curve of the first objective: pairs of resource and oriented value. Each
     /// resource is at least a quarter above the one before, except the last.
     curve: Vec<(f64, f64)>,
@@ -57,23 +72,34 @@ pub(super) struct Row {
 impl Row {
     /// Returns the first oriented objective of a row with a score.
     fn score(&self) -> Option<f64> {
-        match &self.fate {
-            Fate::Scored(scores) => scores.first().copied(),
+        match &self.outcome {
+            Outcome::Scored(scores) => scores.first().copied(),
             _ => None,
         }
     }
 
     /// Returns the oriented value at the last point of the curve up to `step`, or `None` if the
     /// trial did not get as far as `step`.
-    fn at(&self, step: f64) -> Option<f64> {
-        let reached = self.curve.last().is_some_and(|(last, _)| *last >= step);
-        let found = self.curve.iter().take_while(|(at, _)| *at <= step).last()?;
-        reached.then_some(found.1)
+    fn value_at(&self, step: f64) -> Option<f64> {
+        let has_reached = self.curve.last().is_some_and(|(last, _)| *last >= step);
+        let point = self.curve.iter().take_while(|(at, _)| *at <= step).last()?;
+        has_reached.then_some(point.1)
     }
 }
 
-/// All trials of a study as the samplers see them.
-pub(super) struct History {
+/// All trials of a study as the samplers see them: a row for each, whose index is the trial id minus
+/// one.
+///
+/// Scores are *oriented*: smaller is better, so those of an objective to maximize have the opposite
+/// sign. The score of a configuration with several seeds is the mean over its complete replicates;
+/// the replicates themselves have no score. The score of a stopped or paused trial is an estimate of
+/// its final value: its rank among the complete trials at its last step, mapped to the final score of
+/// the same rank. Mapping by rank needs no model of the curves.
+///
+/// An update takes O(log n) comparisons and a shift of 16 bytes for each worse trial, apart from
+/// edits of the study, which rebuild the history. With several objectives an update also sorts the
+/// 80 best trials by non-dominated fronts and crowding distance (Deb et al., IEEE TEC 6(2), 2002).
+pub struct History {
     /// The search space.
     pub(super) space: Arc<Space>,
     /// The objectives of the study, in the order of the sweep file.
@@ -81,16 +107,16 @@ pub(super) struct History {
     /// The configurations that were tried, replicates and trials outside the space included.
     pub(super) seen: Seen,
     /// Number of outcome constraints.
-    limits: usize,
+    constraint_count: usize,
     /// One row per trial. The index is the trial id minus one.
     rows: Vec<Row>,
     /// Number of rows that are replicates of earlier ones.
     replicates: usize,
     /// Pairs of first score and row, for all rows with a score: best first, ties by age.
     ranked: Vec<(f64, u32)>,
-    /// The best 80 rows over several objectives; unused with a single objective.
-    elite: Elite,
-    /// The rows whose fate is [`Fate::Failed`].
+    /// The best rows over several objectives; unused with a single objective.
+    archive: Archive,
+    /// The rows whose outcome is [`Outcome::Failed`].
     failed: Vec<u32>,
     /// Rows of pending trials.
     pending: BTreeSet<u32>,
@@ -102,17 +128,18 @@ pub(super) struct History {
 }
 
 impl History {
-    /// Creates an empty history.
-    pub(super) fn new(setting: &Setting) -> Self {
+    /// Creates an empty history for the space and the objectives of `setting`.
+    #[must_use]
+    pub fn new(setting: &Setting) -> Self {
         Self {
             space: setting.space.clone(),
             objectives: setting.objectives.clone(),
             seen: Seen::default(),
-            limits: 0,
+            constraint_count: 0,
             rows: Vec::new(),
             replicates: 0,
             ranked: Vec::new(),
-            elite: Elite::new(80),
+            archive: Archive::new(ARCHIVED),
             failed: Vec::new(),
             pending: BTreeSet::new(),
             absent: sometimes_absent(&setting.space),
@@ -127,43 +154,55 @@ impl History {
         self.space.axes().iter().map(|axis| &axis.kind)
     }
 
+    /// Returns the configurations that were tried, replicates and trials outside the space included.
+    #[must_use]
+    pub fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
     /// Returns d, the number of axes of the unit cube.
-    pub(super) fn dims(&self) -> usize {
+    #[must_use]
+    pub fn dims(&self) -> usize {
         self.space.dims()
     }
 
     /// Returns the number of configurations created so far, in whatever state. Replicates do not
     /// count.
-    pub(super) fn len(&self) -> usize {
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.rows.len() - self.replicates
     }
 
+    /// Returns whether no configuration was created yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// Returns the number of outcome constraints.
-    pub(super) fn limits(&self) -> usize {
-        self.limits
+    #[must_use]
+    pub fn constraint_count(&self) -> usize {
+        self.constraint_count
     }
 
     /// Returns the best row by the first objective among the rows that satisfy the outcome
     /// constraints. If no row does, returns the row of the smallest violation.
-    pub(super) fn best(&self) -> Option<u32> {
-        let best = self
-            .ranked
-            .iter()
-            .map(|(_, row)| *row)
-            .find(|row| self.row(*row).violation == 0.0);
-        let violation = |row: &u32| self.row(*row).violation;
-        let least = || {
-            self.ranked
-                .iter()
-                .map(|(_, row)| *row)
-                .min_by(|a, b| violation(a).total_cmp(&violation(b)))
-        };
-        best.or_else(least)
+    #[must_use]
+    pub fn incumbent(&self) -> Option<u32> {
+        let rows = || self.ranked.iter().map(|(_, row)| *row);
+        let violation = |row: u32| self.row(row).violation;
+        let feasible = rows().find(|row| violation(*row) == 0.0);
+        feasible.or_else(|| rows().min_by(|a, b| violation(*a).total_cmp(&violation(*b))))
     }
 
-    /// Returns `rows` ordered from best to worst over all objectives. Rows that satisfy the outcome
-    /// constraints come first.
-    pub(super) fn order(&self, rows: &[u32]) -> Vec<u32> {
+    /// Returns `rows` ordered from best to worst over all objectives, by non-dominated front and
+    /// crowding distance. Rows that satisfy the outcome constraints come first, the others follow by
+    /// violation (Deb et al., IEEE TEC 6(2), 2002). Every row must have a score.
+    ///
+    /// # Panics
+    /// If a row does not exist.
+    #[must_use]
+    pub fn order(&self, rows: &[u32]) -> Vec<u32> {
         let scores: Vec<&[f64]> = rows.iter().map(|row| self.scores(*row)).collect();
         let violations: Vec<f64> = rows.iter().map(|row| self.row(*row).violation).collect();
         crate::numerics::pareto::order(&scores, &violations)
@@ -173,43 +212,56 @@ impl History {
     }
 
     /// Returns the row of the original trial for a replicate, and the trial's own row otherwise.
-    pub(super) fn head(&self, trial: TrialId) -> u32 {
+    #[must_use]
+    pub fn original_row(&self, trial: TrialId) -> u32 {
         let at = trial.0.saturating_sub(1);
         self.rows
             .get(at as usize)
-            .and_then(|row| row.of)
+            .and_then(|row| row.original)
             .unwrap_or(at)
     }
 
-    /// Returns a row. Panics if there is no such trial.
-    pub(super) fn row(&self, at: u32) -> &Row {
+    /// Returns a row.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    #[must_use]
+    pub fn row(&self, at: u32) -> &Row {
         &self.rows[at as usize]
     }
 
-    /// Returns pairs of score and row, best first by the first objective.
-    pub(super) fn ranked(&self) -> &[(f64, u32)] {
+    /// Returns pairs of the first oriented score and the row, best first, ties by age. Outcome
+    /// constraints do not matter here.
+    #[must_use]
+    pub fn ranked(&self) -> &[(f64, u32)] {
         &self.ranked
     }
 
     /// Returns the best rows over several objectives, best first. Empty with a single objective.
-    pub(super) fn elite(&self) -> &[u32] {
-        self.elite.rows()
+    pub(super) fn archive(&self) -> &[u32] {
+        self.archive.rows()
     }
 
-    /// Returns the rows whose fate is [`Fate::Failed`].
-    pub(super) fn failed(&self) -> &[u32] {
+    /// Returns the rows whose outcome is [`Outcome::Failed`].
+    #[must_use]
+    pub fn failed(&self) -> &[u32] {
         &self.failed
     }
 
     /// Returns the rows of the pending trials, oldest first.
-    pub(super) fn pending(&self) -> impl Iterator<Item = u32> {
+    pub fn pending(&self) -> impl Iterator<Item = u32> {
         self.pending.iter().copied()
     }
 
-    /// Returns all oriented objectives of a row, or an empty slice if the row has no score.
-    pub(super) fn scores(&self, at: u32) -> &[f64] {
-        match &self.row(at).fate {
-            Fate::Scored(scores) => scores,
+    /// Returns all oriented objectives of a row, one for each objective of the study, or an empty
+    /// slice if the row has no score.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    #[must_use]
+    pub fn scores(&self, at: u32) -> &[f64] {
+        match &self.row(at).outcome {
+            Outcome::Scored(scores) => scores,
             _ => &[],
         }
     }
@@ -224,10 +276,10 @@ impl History {
         self.absent[axis]
     }
 
-    /// Moves a point to the place where its configuration will be encoded, and returns which
-    /// coordinates are active there. A model then compares the point with tried ones without
+    /// Moves a point, of shape (d), to the place where its configuration will be encoded, and returns
+    /// which coordinates are active there, of shape (d). A model then compares the point with tried ones without
     /// rounding errors.
-    pub(super) fn settle(&self, unit: &mut [f64]) -> Box<[bool]> {
+    pub fn snap(&self, unit: &mut [f64]) -> Box<[bool]> {
         // Only decoding reveals which coordinates of a conditional space are active. Without
         // conditions a look-up of the cell per axis is much cheaper.
         if self.conditional() {
@@ -239,35 +291,37 @@ impl History {
             *x = cells
                 .as_ref()
                 .map_or(x.clamp(0.0, 1.0 - f64::EPSILON / 2.0), |cells| {
-                    cells.settle(*x)
+                    cells.snap(*x)
                 });
         }
         vec![true; unit.len()].into()
     }
 
-    /// Returns the configuration of a point, or `None` if a constraint refuses it or it was tried
-    /// before.
-    pub(super) fn fresh(&self, unit: &[f64]) -> Option<Params> {
+    /// Returns the configuration of a point, of shape (d), or `None` if a constraint refuses it or it
+    /// was tried before.
+    #[must_use]
+    pub fn untried(&self, unit: &[f64]) -> Option<Params> {
         let params = self.space.decode(unit);
         (!self.seen.has(&params) && self.space.admits(&params).is_ok()).then_some(params)
     }
 
-    /// Updates the history from an event.
-    pub(super) fn observe(&mut self, study: &Study, event: &Event) {
-        self.absorb(study, event);
+    /// Updates the history from an event that `study` has just applied. Call it for every event, in
+    /// [`Sampler::observe`](super::Sampler::observe).
+    pub fn observe(&mut self, study: &Study, event: &Event) {
+        self.update_rows(study, event);
         if self.objectives.len() > 1 {
             // The list is taken out while it reads the rest of `self`.
-            let mut elite = std::mem::replace(&mut self.elite, Elite::new(0));
-            elite.observe(self, event);
-            self.elite = elite;
+            let mut archive = std::mem::replace(&mut self.archive, Archive::new(0));
+            archive.observe(self, event);
+            self.archive = archive;
         }
     }
 
-    /// Updates all but the elite rows.
-    fn absorb(&mut self, study: &Study, event: &Event) {
+    /// Updates all but the archived rows.
+    fn update_rows(&mut self, study: &Study, event: &Event) {
         self.seen.observe(study, event);
         match event {
-            Event::Opened { header, .. } => self.limits = header.limits.len(),
+            Event::Opened { header, .. } => self.constraint_count = header.limits.len(),
             Event::Edited { .. } | Event::Removed { .. } | Event::Restored { .. } => {
                 self.rebuild(study);
             }
@@ -278,16 +332,16 @@ impl History {
             } => {
                 // A replicate gets a row, so that rows stay indexed by trial id, but it is never
                 // scored itself.
-                let of = Some(of.0.saturating_sub(1));
+                let original = Some(of.0.saturating_sub(1));
                 self.rows.push(Row {
-                    fate: Fate::Replicate,
-                    of,
-                    ..self.place(params)
+                    outcome: Outcome::Replicate,
+                    original,
+                    ..self.pending_row(params)
                 });
                 self.replicates += 1;
             }
             Event::Created { trial, params, .. } => {
-                self.rows.push(self.place(params));
+                self.rows.push(self.pending_row(params));
                 self.pending.insert(trial.0.saturating_sub(1));
             }
             Event::Started {
@@ -300,11 +354,11 @@ impl History {
                     row.curve.clear();
                 }
             }
-            Event::Logged { trial, .. } => self.follow(study, *trial),
+            Event::Logged { trial, .. } => self.extend_curve(study, *trial),
             Event::Ended { trial, .. }
             | Event::Requeued { trial, .. }
             | Event::Judged { trial, .. } => {
-                self.settle_fate(study, study.head(*trial));
+                self.update_outcome(study, study.head(*trial));
             }
             _ => {}
         }
@@ -312,7 +366,7 @@ impl History {
 
     /// Returns a pending row for a configuration. A configuration that no longer fits the space is
     /// padded or clamped into the unit cube.
-    fn place(&self, params: &Params) -> Row {
+    fn pending_row(&self, params: &Params) -> Row {
         let dims = self.dims();
         let mut unit = self.space.encode(params);
         unit.resize(dims, 0.5);
@@ -328,10 +382,10 @@ impl History {
         Row {
             unit: unit.into(),
             active: active.into(),
-            fate: Fate::Pending,
+            outcome: Outcome::Pending,
             violation: 0.0,
             excess: Box::default(),
-            of: None,
+            original: None,
             seeds: 1,
             curve: Vec::new(),
             unfinished: false,
@@ -344,14 +398,14 @@ impl History {
         let old = std::mem::take(&mut self.rows);
         self.ranked.clear();
         self.failed.clear();
-        self.limits = study.header().limits.len();
+        self.constraint_count = study.header().limits.len();
         self.pending.clear();
         self.replicates = 0;
         for (at, trial) in study.trials().iter().enumerate() {
-            let mut row = self.place(&trial.params);
+            let mut row = self.pending_row(&trial.params);
             if let Origin::Replicate(of) = trial.origin {
-                row.fate = Fate::Replicate;
-                row.of = Some(of.0.saturating_sub(1));
+                row.outcome = Outcome::Replicate;
+                row.original = Some(of.0.saturating_sub(1));
                 self.replicates += 1;
             }
             // Curves are kept: each was collected report by report and cannot be rebuilt here.
@@ -364,12 +418,12 @@ impl History {
             .iter()
             .filter(|trial| study.head(trial.id) == trial.id)
         {
-            self.settle_fate(study, trial.id);
+            self.update_outcome(study, trial.id);
         }
     }
 
     /// Appends a report of a running trial to its curve.
-    fn follow(&mut self, study: &Study, id: TrialId) {
+    fn extend_curve(&mut self, study: &Study, id: TrialId) {
         let Some(objective) = self.objectives.first() else {
             return;
         };
@@ -384,16 +438,15 @@ impl History {
             return;
         };
         let count = row.curve.len();
-        // The last point is replaced until it is a quarter above the one before: the curve stays
-        // logarithmic in the number of reports.
-        if count >= 2 && row.curve[count - 1].0 < row.curve[count - 2].0 * 1.25 {
+        // The last point is replaced until it is a quarter above the one before.
+        if count >= 2 && row.curve[count - 1].0 < row.curve[count - 2].0 * CURVE_SPACING {
             row.curve.pop();
         }
         row.curve.push((step, value.get()));
     }
 
     /// Recomputes the outcome, violation and rank of the configuration of trial `id`.
-    fn settle_fate(&mut self, study: &Study, id: TrialId) {
+    fn update_outcome(&mut self, study: &Study, id: TrialId) {
         let Some(trial) = study.trial(id) else { return };
         let at = index(id) as u32;
         let Some(row) = self.rows.get(at as usize) else {
@@ -404,43 +457,45 @@ impl History {
             // there.
             let place = self
                 .ranked
-                .partition_point(|found| before(*found, (score, at)));
+                .partition_point(|other| before(*other, (score, at)));
             self.ranked.remove(place);
         }
-        if row.fate == Fate::Failed {
+        if row.outcome == Outcome::Failed {
             self.failed.retain(|failed| *failed != at);
         }
         self.pending.remove(&at);
-        let fate = self.judge(study, trial, row);
+        let outcome = self.outcome_of(study, trial, row);
         // A complete configuration is scored by the mean over its replicates.
         let standing = study
             .standing(id)
             .filter(|_| trial.state == TrialState::Complete);
         let row = &mut self.rows[at as usize];
         row.seeds = standing.as_ref().map_or(1, |standing| standing.seeds);
-        if self.limits > 0 {
+        if self.constraint_count > 0 {
             let limits = &study.header().limits;
-            let value = |limit| match &standing {
-                Some(_) => study.limited(id, limit),
-                None => trial.limited(limit),
-            };
             row.violation = standing
                 .as_ref()
                 .map_or_else(|| trial.violation(limits), |standing| standing.violation);
             row.excess = limits
                 .iter()
-                .map(|limit| value(limit).map_or(f64::NAN, |value| limit.excess(value)))
+                .map(|limit| {
+                    let value = match &standing {
+                        Some(_) => study.limited(id, limit),
+                        None => trial.limited(limit),
+                    };
+                    value.map_or(f64::NAN, |value| limit.excess(value))
+                })
                 .collect();
         }
         row.unfinished = matches!(trial.state, TrialState::Stopped | TrialState::Paused);
-        row.fate = fate;
-        match (&row.fate, row.score()) {
-            (Fate::Pending, _) => drop(self.pending.insert(at)),
-            (Fate::Failed, _) => self.failed.push(at),
+        row.outcome = outcome;
+        match (&row.outcome, row.score()) {
+            (Outcome::Pending, _) => drop(self.pending.insert(at)),
+            (Outcome::Failed, _) => self.failed.push(at),
             (_, Some(score)) => {
                 let place = self
                     .ranked
-                    .partition_point(|found| before(*found, (score, at)));
+                    .partition_point(|other| before(*other, (score, at)));
                 self.ranked.insert(place, (score, at));
             }
             _ => {}
@@ -448,63 +503,61 @@ impl History {
     }
 
     /// Returns the outcome of a trial that is not a replicate.
-    fn judge(&self, study: &Study, trial: &Trial, row: &Row) -> Fate {
+    fn outcome_of(&self, study: &Study, trial: &Trial, row: &Row) -> Outcome {
         if trial.outside {
-            return Fate::Outside;
+            return Outcome::Outside;
         }
-        let scores = || -> Option<Box<[f64]>> {
-            trial
-                .scores(&self.objectives)
-                .map(|scores| scores.iter().map(|score| score.get()).collect())
-        };
         match trial.state {
-            TrialState::Waiting | TrialState::Running => Fate::Pending,
-            TrialState::Failed => Fate::Failed,
+            TrialState::Waiting | TrialState::Running => Outcome::Pending,
+            TrialState::Failed => Outcome::Failed,
             TrialState::Complete => {
                 let standing = study.standing(trial.id).map(|standing| standing.scores);
-                standing.map_or(Fate::Failed, |scores| Fate::Scored(scores.into()))
+                standing.map_or(Outcome::Failed, |scores| Outcome::Scored(scores.into()))
             }
-            TrialState::Stopped | TrialState::Paused => match scores() {
-                Some(mut scores) => {
-                    if let (Some(first), Some(guess)) = (scores.first_mut(), self.project(row)) {
+            TrialState::Stopped | TrialState::Paused => match trial.scores(&self.objectives) {
+                Some(scores) => {
+                    let mut scores: Box<[f64]> = scores.iter().map(|score| score.get()).collect();
+                    if let (Some(first), Some(guess)) =
+                        (scores.first_mut(), self.estimated_final_score(row))
+                    {
                         *first = guess;
                     }
-                    Fate::Scored(scores)
+                    Outcome::Scored(scores)
                 }
-                None if trial.state == TrialState::Paused => Fate::Pending,
-                None => Fate::Failed,
+                None if trial.state == TrialState::Paused => Outcome::Pending,
+                None => Outcome::Failed,
             },
         }
     }
 
     /// Estimates the final score of a stopped or paused trial. Its rank among complete trials at
-    /// its last step is mapped to the final score of the same rank. At most 200 complete trials are
-    /// compared, the best ones. With fewer than three the last value is returned; `None` without
+    /// its last step is mapped to the final score of the same rank. At most [`MAX_PEERS`] complete trials
+    /// are compared, the best ones. With fewer than three the last value is returned; `None` without
     /// any report.
-    fn project(&self, row: &Row) -> Option<f64> {
+    fn estimated_final_score(&self, row: &Row) -> Option<f64> {
         let (step, value) = *row.curve.last()?;
         let peers = self
             .ranked
             .iter()
             .map(|(_, at)| self.row(*at))
             .filter(|peer| !peer.unfinished);
-        let (mut then, mut finally): (Vec<f64>, Vec<f64>) = peers
-            .take(200)
-            .filter_map(|peer| Some((peer.at(step)?, peer.score()?)))
+        let (mut values, mut finals): (Vec<f64>, Vec<f64>) = peers
+            .take(MAX_PEERS)
+            .filter_map(|peer| Some((peer.value_at(step)?, peer.score()?)))
             .unzip();
-        if then.len() < 3 {
+        if values.len() < 3 {
             return Some(value);
         }
-        then.sort_by(f64::total_cmp);
-        finally.sort_by(f64::total_cmp);
-        let rank = then.partition_point(|then| *then < value);
-        let last = then.len() - 1;
+        values.sort_by(f64::total_cmp);
+        finals.sort_by(f64::total_cmp);
+        let rank = values.partition_point(|other| *other < value);
+        let last = values.len() - 1;
         // Worse than all complete trials at this step: the worst final score plus the distance, so
         // that such trials still differ.
         Some(if rank > last {
-            finally[last] + (value - then[last]).max(0.0)
+            finals[last] + (value - values[last]).max(0.0)
         } else {
-            finally[rank]
+            finals[rank]
         })
     }
 }
@@ -566,7 +619,7 @@ impl Cells {
     }
 
     /// Returns the centre of the cell that contains `x`.
-    fn settle(&self, x: f64) -> f64 {
+    fn snap(&self, x: f64) -> f64 {
         self.centres[self.edges.partition_point(|edge| *edge <= x)]
     }
 }

@@ -19,12 +19,12 @@ pub(super) struct Column {
     /// The axis of the column, whose lengthscale applies.
     pub(super) axis: usize,
     /// The meaning of the numbers in the column.
-    pub(super) what: What,
+    pub(super) kind: ColumnKind,
 }
 
 /// The meaning of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum What {
+pub(super) enum ColumnKind {
     /// The coordinate of a number in the unit cube.
     Number,
     /// Whether the number is active: [`ABSENT`] if it is, 0 otherwise.
@@ -51,12 +51,16 @@ impl Columns {
             let choice = matches!(kind, AxisKind::Choice(_));
             list.push(Column {
                 axis,
-                what: if choice { What::Choice } else { What::Number },
+                kind: if choice {
+                    ColumnKind::Choice
+                } else {
+                    ColumnKind::Number
+                },
             });
             if !choice && history.sometimes_absent(axis) {
                 list.push(Column {
                     axis,
-                    what: What::Presence,
+                    kind: ColumnKind::Presence,
                 });
             }
         }
@@ -65,26 +69,32 @@ impl Columns {
 
     /// Returns the row of a point from [`History::settle`]: one number per column.
     pub(super) fn row(&self, unit: &[f64], active: &[bool]) -> Vec<f64> {
-        let number = |column: &Column| {
+        let numbers = self.list.iter().map(|column| {
             let active = active[column.axis];
-            match (column.what, &self.kinds[column.axis]) {
-                (What::Choice, AxisKind::Choice(weights)) if active => {
+            match (column.kind, &self.kinds[column.axis]) {
+                (ColumnKind::Choice, AxisKind::Choice(weights)) if active => {
                     category(unit[column.axis], weights) as f64
                 }
-                (What::Choice, _) => -1.0,
-                (What::Presence, _) => f64::from(u8::from(active)) * ABSENT,
-                (What::Number, _) => unit[column.axis],
+                (ColumnKind::Choice, _) => -1.0,
+                (ColumnKind::Presence, _) => f64::from(u8::from(active)) * ABSENT,
+                (ColumnKind::Number, _) => unit[column.axis],
             }
-        };
-        self.list.iter().map(number).collect()
+        });
+        numbers.collect()
     }
 }
 
 /// Adds `weight` times the squared difference between `here` and each of `there` to `sums`. For
 /// choices the squared difference is 0 or 1.
 #[inline]
-pub(super) fn add_squares(what: What, weight: f64, here: f64, there: &[f64], sums: &mut [f64]) {
-    if what == What::Choice {
+pub(super) fn add_squares(
+    kind: ColumnKind,
+    weight: f64,
+    here: f64,
+    there: &[f64],
+    sums: &mut [f64],
+) {
+    if kind == ColumnKind::Choice {
         for (sum, x) in sums.iter_mut().zip(there) {
             *sum += if *x == here { 0.0 } else { weight };
         }
@@ -95,30 +105,33 @@ pub(super) fn add_squares(what: What, weight: f64, here: f64, there: &[f64], sum
     }
 }
 
+/// Returns the squared difference of two numbers of a column: 0 or 1 for choices.
+#[inline]
+fn squared_difference(kind: ColumnKind, x: f64, here: f64) -> f64 {
+    if kind == ColumnKind::Choice {
+        f64::from(u8::from(x != here))
+    } else {
+        (x - here) * (x - here)
+    }
+}
+
 /// Returns Σ factor × squared difference between `here` and `there`. For choices the squared
 /// difference is 0 or 1.
 #[inline]
-pub(super) fn sum_squares(what: What, factors: &[f64], here: f64, there: &[f64]) -> f64 {
+pub(super) fn sum_squares(kind: ColumnKind, factors: &[f64], here: f64, there: &[f64]) -> f64 {
     // Four independent sums let the compiler use vector instructions; their order is fixed, so the
     // result is the same on every machine.
     let mut sums = [0.0; 4];
-    let square = |x: f64| {
-        if what == What::Choice {
-            f64::from(u8::from(x != here))
-        } else {
-            (x - here) * (x - here)
-        }
-    };
     let (chunks_f, chunks_t) = (factors.chunks_exact(4), there.chunks_exact(4));
     let rest: f64 = chunks_f
         .remainder()
         .iter()
         .zip(chunks_t.remainder())
-        .map(|(f, x)| f * square(*x))
+        .map(|(f, x)| f * squared_difference(kind, *x, here))
         .sum();
     for (f, x) in chunks_f.zip(chunks_t) {
         for lane in 0..4 {
-            sums[lane] += f[lane] * square(x[lane]);
+            sums[lane] += f[lane] * squared_difference(kind, x[lane], here);
         }
     }
     rest + (sums[0] + sums[2]) + (sums[1] + sums[3])

@@ -4,35 +4,70 @@
 //! function of the events observed so far, the seed and the trial id. Every proposal is therefore
 //! reproducible (`swath replay`), and a resumed study continues exactly as an uninterrupted one. A
 //! sampler works in the unit cube ([`Space::axes`]) and never sees the range of a parameter. To add
-//! a sampler, create a file here with its `KIND` and add a line to [`SAMPLERS`].
+//! a sampler, create a file here with its `KIND` and add a line to [`SAMPLERS`]; another crate
+//! registers its own `Kind`.
+//!
+//! Three building blocks serve samplers of other crates too. [`Seen`] is the set of configurations
+//! that a study has, [`Ask::draw_unseen`] draws one that it does not have, and [`History`] has each
+//! trial as a point of the unit cube with its score:
+//!
+//! ```
+//! use rand::RngExt;
+//! use swath_model::space::Params;
+//! use swath_model::study::{Event, Study};
+//! use swath_search::sampler::{Ask, History, Sampler};
+//!
+//! /// Searches around the incumbent.
+//! struct Near(History);
+//!
+//! impl Sampler for Near {
+//!     fn observe(&mut self, study: &Study, event: &Event) {
+//!         self.0.observe(study, event);
+//!     }
+//!
+//!     fn suggest(&self, ask: &Ask<'_>) -> Option<Params> {
+//!         let mut rng = ask.rng();
+//!         let incumbent = self.0.incumbent().map(|row| &self.0.row(row).unit);
+//!         ask.draw_unseen(self.0.seen(), || {
+//!             let around = |at| incumbent.map_or(0.5, |unit: &Box<[f64]>| unit[at]);
+//!             (0..ask.space.dims())
+//!                 .map(|at| (around(at) + rng.random_range(-0.1..0.1f64)).clamp(0.0, 0.999))
+//!                 .collect()
+//!         })
+//!     }
+//! }
+//! ```
 
 use crate::numerics::stream::{self, Purpose};
 use crate::space::{Params, Space};
-use crate::study::{Event, Kind, Study, TrialId};
+use crate::study::{Event, Kind, SearchError, Study, TrialId};
 use rand_chacha::ChaCha8Rng;
-use seen::Seen;
 
 mod acquisition;
+mod archive;
 mod auto;
-mod border;
 mod cmaes;
-mod elite;
+mod constraint_models;
 mod evolution;
-mod good;
 mod gp;
 mod grid;
 mod history;
+mod initial_design;
 mod kernel;
-mod near;
 mod nsga2;
 mod parzen;
+mod perturbation;
+mod program;
 mod random;
 mod seen;
 mod sobol;
-mod start;
+mod split;
 mod surrogate;
-mod target;
 mod tpe;
+mod training_set;
+
+pub use history::{History, Outcome, Row};
+pub use seen::Seen;
 
 /// The samplers that a sweep file can name.
 pub const SAMPLERS: &[Kind<dyn Sampler>] = &[
@@ -44,6 +79,7 @@ pub const SAMPLERS: &[Kind<dyn Sampler>] = &[
     gp::KIND,
     nsga2::KIND,
     auto::KIND,
+    program::KIND,
 ];
 
 /// Proposes the configurations of new trials.
@@ -58,6 +94,13 @@ pub trait Sampler: Send {
     /// Returns the configuration for trial [`Ask::trial`], or `None` if the sampler has nothing
     /// left to propose (for example a finished grid).
     fn suggest(&self, ask: &Ask<'_>) -> Option<Params>;
+
+    /// Returns the reason why this sampler cannot propose any more. The driver checks it after each
+    /// query; it then starts no trial, lets the running ones end by themselves, and returns the
+    /// error. The default is `None`: the proposals are always valid.
+    fn failure(&self) -> Option<SearchError> {
+        None
+    }
 }
 
 /// The inputs of one call of [`Sampler::suggest`].
@@ -72,6 +115,13 @@ pub struct Ask<'a> {
     pub seed: u64,
 }
 
+/// Maximum number of points that the constraints may refuse for one proposal.
+const MAX_REFUSALS: usize = 1000;
+
+/// Maximum number of further configurations that [`Ask::draw_unseen`] draws if the first one was
+/// tried before.
+const MAX_REPETITIONS: usize = 200;
+
 impl Ask<'_> {
     /// Returns the random stream of this proposal. It depends on the seed and the trial id only.
     #[must_use]
@@ -79,31 +129,31 @@ impl Ask<'_> {
         stream::stream(self.seed, Purpose::Suggest, u64::from(self.trial.0))
     }
 
-    /// Decodes points until one satisfies the constraints of the space. Returns `None` after 1000
-    /// refused points.
+    /// Draws configurations until one satisfies the constraints of the space. `point` returns a
+    /// point of the unit cube each time: [`Space::dims`] coordinates in [0, 1).
+    ///
+    /// Returns `None` after 1000 refused points.
     pub fn draw(&self, mut point: impl FnMut() -> Vec<f64>) -> Option<Params> {
-        (0..1000)
+        (0..MAX_REFUSALS)
             .map(|_| self.space.decode(&point()))
             .find(|params| self.space.admits(params).is_ok())
     }
 
-    /// Like [`draw`](Self::draw), but prefers a configuration that no trial has. Returns a
-    /// repetition only if the space is exhausted or 200 further draws in a row were repetitions.
-    fn draw_unseen(&self, seen: &Seen, mut point: impl FnMut() -> Vec<f64>) -> Option<Params> {
+    /// Draws a configuration like [`draw`](Self::draw), but prefers one that is not in `seen`.
+    ///
+    /// A repetition is returned only if each configuration of a finite space was tried, or if 200
+    /// further draws in a row were repetitions too. Returns `None` if the constraints refuse 1000
+    /// points in a row.
+    pub fn draw_unseen(&self, seen: &Seen, mut point: impl FnMut() -> Vec<f64>) -> Option<Params> {
         let first = self.draw(&mut point)?;
         // Without this check a small finite space would cost 200 draws on every proposal once each
         // of its configurations has been tried.
-        let exhausted = || {
-            self.space
-                .size()
-                .is_some_and(|size| seen.len() as u64 >= size)
-        };
-        if !seen.has(&first) || exhausted() {
+        if !seen.has(&first) || seen.covers(self.space) {
             return Some(first);
         }
-        let again = (0..200)
+        let unseen = (0..MAX_REPETITIONS)
             .filter_map(|_| self.draw(&mut point))
             .find(|params| !seen.has(params));
-        Some(again.unwrap_or(first))
+        Some(unseen.unwrap_or(first))
     }
 }

@@ -5,9 +5,9 @@
 //! simulated binary crossover and polynomial mutation (Deb & Agrawal, 1995). A choice is inherited
 //! from either parent or drawn anew.
 
-use super::elite::Elite;
+use super::archive::Archive;
 use super::history::History;
-use super::start::Start;
+use super::initial_design::InitialDesign;
 use super::{Ask, Sampler};
 use crate::source::{Opt, Preset, Takes};
 use crate::space::{AxisKind, Params};
@@ -30,8 +30,8 @@ pub(super) const KIND: Kind<dyn Sampler> = Kind {
         let size = size.unwrap_or((setting.trials.unwrap_or(400) as usize / 16).clamp(12, 50));
         Some(Box::new(Nsga2 {
             history: History::new(setting),
-            start: Start::new(setting, size),
-            herd: Herd::new(size),
+            design: InitialDesign::new(setting, size),
+            population: Population::new(size),
         }))
     },
 };
@@ -49,31 +49,31 @@ const OPTIONS: &[Opt] = &[Opt::new(
 /// The NSGA-II sampler.
 struct Nsga2 {
     history: History,
-    start: Start,
-    herd: Herd,
+    design: InitialDesign,
+    population: Population,
 }
 
 impl Sampler for Nsga2 {
     fn observe(&mut self, study: &Study, event: &Event) {
-        self.start.observe(&self.history, event);
+        self.design.observe(&self.history, event);
         self.history.observe(study, event);
-        self.herd.observe(&self.history, event);
+        self.population.observe(&self.history, event);
     }
 
     fn suggest(&self, ask: &Ask<'_>) -> Option<Params> {
-        self.start
+        self.design
             .suggest(&self.history)
-            .or_else(|| self.herd.propose(&self.history, ask))
+            .or_else(|| self.population.propose(&self.history, ask))
     }
 }
 
 /// The population: the best trials so far, best first.
-pub(super) struct Herd(Elite);
+pub(super) struct Population(Archive);
 
-impl Herd {
+impl Population {
     /// Creates an empty population of at most `size` trials.
     pub(super) fn new(size: usize) -> Self {
-        Self(Elite::new(size))
+        Self(Archive::new(size))
     }
 
     /// Updates the population from an event. Must be called after `history` has observed the same
@@ -86,7 +86,7 @@ impl Herd {
     /// a random configuration.
     pub(super) fn propose(&self, history: &History, ask: &Ask<'_>) -> Option<Params> {
         let mut rng = ask.rng();
-        let bred = (0..100).find_map(|_| history.fresh(&self.breed(history, &mut rng)));
+        let bred = (0..100).find_map(|_| history.untried(&self.breed(history, &mut rng)));
         bred.or_else(|| {
             ask.draw_unseen(&history.seen, || {
                 (0..history.dims()).map(|_| rng.random()).collect()
@@ -98,21 +98,20 @@ impl Herd {
     fn breed(&self, history: &History, rng: &mut ChaCha8Rng) -> Vec<f64> {
         let d = history.dims();
         let rows = self.0.rows();
-        // Binary tournament: the rows are in order, so the smaller index is the better of the two
-        // drawn.
-        let mut parent = || {
-            (!rows.is_empty()).then(|| {
-                let at = rng
-                    .random_range(0..rows.len())
-                    .min(rng.random_range(0..rows.len()));
-                &history.row(rows[at]).unit
-            })
-        };
-        let (Some(mother), Some(father)) = (parent(), parent()) else {
+        if rows.is_empty() {
             return (0..d).map(|_| rng.random()).collect();
-        };
+        }
+        let mother = &history.row(tournament(rows, rng)).unit;
+        let father = &history.row(tournament(rows, rng)).unit;
         child(history.kinds(), mother, father, rng)
     }
+}
+
+/// Returns the better of two rows drawn at random. The rows are in order, best first.
+fn tournament(rows: &[u32], rng: &mut ChaCha8Rng) -> u32 {
+    let first = rng.random_range(0..rows.len());
+    let second = rng.random_range(0..rows.len());
+    rows[first.min(second)]
 }
 
 /// Returns a child of two parents: crossover with probability 0.9, then mutation of each coordinate
@@ -125,24 +124,36 @@ fn child<'a>(
 ) -> Vec<f64> {
     let cross = rng.random::<f64>() < 0.9;
     let rate = 1.0 / mother.len().max(1) as f64;
-    let gene = |((kind, a), b): ((&AxisKind, &f64), &f64)| {
-        let (near, far) = if cross && rng.random::<f64>() < 0.5 {
-            (*b, *a)
-        } else {
-            (*a, *b)
-        };
-        let mutate = rng.random::<f64>() < rate;
-        if matches!(kind, AxisKind::Choice(_)) {
-            return if mutate { rng.random() } else { near };
-        }
-        let x = if cross {
-            blend(near, far, rng.random())
-        } else {
-            near
-        };
-        (if mutate { x + shift(rng.random()) } else { x }).clamp(0.0, 1.0)
+    kinds
+        .zip(mother.iter().zip(father))
+        .map(|(kind, (a, b))| child_coordinate(kind, *a, *b, cross, rate, rng))
+        .collect()
+}
+
+/// Returns one coordinate of a child of parents at `a` and `b`.
+fn child_coordinate(
+    kind: &AxisKind,
+    a: f64,
+    b: f64,
+    cross: bool,
+    rate: f64,
+    rng: &mut ChaCha8Rng,
+) -> f64 {
+    let (near, far) = if cross && rng.random::<f64>() < 0.5 {
+        (b, a)
+    } else {
+        (a, b)
     };
-    kinds.zip(mother).zip(father).map(gene).collect()
+    let mutate = rng.random::<f64>() < rate;
+    if matches!(kind, AxisKind::Choice(_)) {
+        return if mutate { rng.random() } else { near };
+    }
+    let x = if cross {
+        blend(near, far, rng.random())
+    } else {
+        near
+    };
+    (if mutate { x + shift(rng.random()) } else { x }).clamp(0.0, 1.0)
 }
 
 /// Returns one child coordinate of simulated binary crossover with index 5, the one nearer to `a`.

@@ -1,18 +1,23 @@
 //! The set of configurations that a study already has, compared by value.
 
-use crate::space::{Params, Value};
+use crate::space::{Params, Space, Value};
 use crate::study::{Event, Study};
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// A 64-bit hash of every configuration of a study.
+/// The set of configurations that the trials of a study have, in whatever state the trials are.
+///
+/// Only a hash of 64 bits is kept of each configuration: 16 bytes a trial or less. In a study of a
+/// million trials, a configuration is taken for a tried one by mistake with a probability of 1 in
+/// 10¹³.
 #[derive(Debug, Default)]
-pub(super) struct Seen(HashSet<u64>);
+pub struct Seen(HashSet<u64>);
 
 impl Seen {
-    /// Adds the configuration of a new trial. Rebuilds the set when trials were edited, removed or
-    /// restored.
-    pub(super) fn observe(&mut self, study: &Study, event: &Event) {
+    /// Updates the set from an event that `study` has just applied: adds the configuration of a new
+    /// trial, and rebuilds the set when trials were edited, removed or restored. Call it for every
+    /// event, in [`Sampler::observe`](super::Sampler::observe).
+    pub fn observe(&mut self, study: &Study, event: &Event) {
         match event {
             Event::Created { params, .. } => drop(self.0.insert(fingerprint(params))),
             Event::Edited { .. } | Event::Removed { .. } | Event::Restored { .. } => {
@@ -26,14 +31,30 @@ impl Seen {
         }
     }
 
-    /// Returns whether a trial with these parameter values exists.
-    pub(super) fn has(&self, params: &Params) -> bool {
+    /// Returns whether a trial has exactly these parameter values. Floats are compared bit by bit.
+    #[must_use]
+    pub fn has(&self, params: &Params) -> bool {
         self.0.contains(&fingerprint(params))
     }
 
     /// Returns the number of distinct configurations.
-    pub(super) fn len(&self) -> usize {
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// Returns whether the study has no trials.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns whether as many configurations were tried as a finite space has, before constraints;
+    /// `false` for a space with a continuous parameter.
+    #[must_use]
+    pub fn covers(&self, space: &Space) -> bool {
+        let size = space.size();
+        size.is_some_and(|size| self.0.len() as u64 >= size)
     }
 }
 

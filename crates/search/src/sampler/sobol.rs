@@ -68,11 +68,7 @@ impl Sequence {
             }
             repeated = repeated.or(Some((index, params)));
             // A finite space that is exhausted has no untried point further on either.
-            if self
-                .space
-                .size()
-                .is_some_and(|size| seen.len() as u64 >= size)
-            {
+            if seen.covers(&self.space) {
                 break;
             }
         }

@@ -6,7 +6,7 @@
 //! 0.3 + ½ ln d, ¾), which grow with √d as in Hvarfner, Hellsten & Nardi, 2024, arXiv 2402.02229,
 //! but are shorter and tighter; noise ~ LogNormal(−6, 2).
 
-use super::kernel::{Column, What, add_squares, matern, matern_slope, sum_squares};
+use super::kernel::{Column, ColumnKind, add_squares, matern, matern_slope, sum_squares};
 use crate::numerics::cholesky::{Cholesky, dot};
 use crate::numerics::lbfgs::{self, Effort};
 
@@ -98,7 +98,7 @@ impl Rows {
         squares.fill(0.0);
         let n = squares.len();
         for (at, (column, data)) in self.columns.iter().zip(&self.data).enumerate() {
-            add_squares(column.what, weights[at], row(at), &data[..n], squares);
+            add_squares(column.kind, weights[at], row(at), &data[..n], squares);
         }
     }
 
@@ -170,7 +170,7 @@ fn evidence(rows: &Rows, y: &[f64], hyper: &Hyper, gradient: &mut [f64]) -> f64 
         for (at, column) in rows.columns.iter().enumerate() {
             let data = &rows.data[at];
             gradient[column.axis] +=
-                weights[at] * sum_squares(column.what, &slopes[..i], data[i], &data[..i]);
+                weights[at] * sum_squares(column.kind, &slopes[..i], data[i], &data[..i]);
         }
     }
     let mut value = 0.5 * (n as f64 * libm::log(signal) + factor.ln_determinant());
@@ -201,6 +201,8 @@ pub(super) struct Posterior {
     alpha: Vec<f64>,
     /// The signal variance.
     signal: f64,
+    /// The noise of one trial, in units of the signal variance.
+    noise: f64,
 }
 
 /// Buffers that are reused between evaluations.
@@ -220,7 +222,8 @@ impl Posterior {
     /// Carraro, 2010. Returns `None` if the kernel matrix stays indefinite.
     pub(super) fn new(rows: Rows, y: &[f64], hyper: &Hyper) -> Option<Self> {
         let weights = hyper.weights(&rows.columns);
-        let factor = rows.factor(&weights, hyper.noise())?;
+        let noise = hyper.noise();
+        let factor = rows.factor(&weights, noise)?;
         // The factor of the leading rows is a leading part of the whole factor, so believed rows do
         // not take part in these solves.
         let mut alpha = y.to_vec();
@@ -234,6 +237,7 @@ impl Posterior {
             factor,
             alpha,
             signal,
+            noise,
         })
     }
 
@@ -243,12 +247,17 @@ impl Posterior {
     }
 
     /// Returns the mean at a row and an upper bound of the standard deviation, in time linear in
-    /// the number of rows. The bound is the deviation given the nearest row alone, with the noise
-    /// of the first row.
-    pub(super) fn glance(&self, row: &[f64], scratch: &mut Scratch) -> (f64, f64) {
+    /// the number of rows. The bound is the deviation given the nearest row alone: further rows can
+    /// only reduce the variance.
+    pub(super) fn mean_and_bound(&self, row: &[f64], scratch: &mut Scratch) -> (f64, f64) {
         self.correlate(row, scratch);
         let nearest = scratch.kernel.iter().copied().fold(0.0, f64::max);
-        let bound = 1.0 - nearest * nearest / (self.factor.row(0)[0] * self.factor.row(0)[0]);
+        let position = scratch.kernel.iter().position(|k| *k == nearest);
+        let first = self.factor.row(0)[0] * self.factor.row(0)[0];
+        // The diagonal of the kernel matrix differs between rows only by their noise.
+        let shares = &self.rows.shares;
+        let own = position.map_or(first, |at| first + self.noise * (shares[at] - shares[0]));
+        let bound = 1.0 - nearest * nearest / own;
         (
             dot(&scratch.kernel, &self.alpha),
             (self.signal * bound.max(1e-10)).sqrt(),
@@ -284,7 +293,7 @@ impl Posterior {
         }
         for (at, column) in self.rows.columns.iter().enumerate() {
             (mean[at], deviation[at]) = (0.0, 0.0);
-            if column.what != What::Number {
+            if column.kind != ColumnKind::Number {
                 continue;
             }
             let data = &self.rows.data[at];
@@ -341,7 +350,7 @@ mod tests {
     fn line(points: &[f64]) -> Rows {
         let mut rows = Rows::new(&[Column {
             axis: 0,
-            what: What::Number,
+            kind: ColumnKind::Number,
         }]);
         points.iter().for_each(|x| rows.push(&[*x]));
         rows
@@ -404,6 +413,31 @@ mod tests {
             .unwrap()
             .at(&[0.57], &mut scratch);
         assert!((before.0 - after.0).abs() < 1e-12 && after.1 < 0.5 * before.1);
+    }
+
+    #[test]
+    fn the_bound_of_the_deviation_holds_for_means_of_different_numbers_of_trials() {
+        let hyper = Hyper(vec![-1.0, 0.0]);
+        for order in [[16, 1, 4], [1, 16, 4]] {
+            let mut rows = Rows::new(&[Column {
+                axis: 0,
+                kind: ColumnKind::Number,
+            }]);
+            for (x, trials) in [0.1, 0.5, 0.9].into_iter().zip(order) {
+                rows.push_mean(&[x], trials);
+            }
+            let posterior = Posterior::new(rows, &[0.3, -1.0, 0.7], &hyper).unwrap();
+            let mut scratch = Scratch::default();
+            for at in 0..=100 {
+                let row = [f64::from(at) / 100.0];
+                let (_, bound) = posterior.mean_and_bound(&row, &mut scratch);
+                let (_, deviation) = posterior.at(&row, &mut scratch);
+                assert!(
+                    bound >= deviation,
+                    "{order:?} at {row:?}: {bound} {deviation}"
+                );
+            }
+        }
     }
 
     #[test]

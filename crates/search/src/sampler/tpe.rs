@@ -3,16 +3,16 @@
 //!
 //! Bergstra et al., *Algorithms for Hyper-Parameter Optimization*, NeurIPS 2011; multivariate, with
 //! the components that S. Watanabe, *Tree-structured Parzen estimator: understanding its algorithm
-//! components*, 2023 (arXiv 2304.11127) found to matter. `good.rs` decides which trials are good,
+//! components*, 2023 (arXiv 2304.11127) found to matter. `split.rs` decides which trials are good,
 //! for one objective and for several. Pending and failed trials count as bad, so that parallel
 //! slots spread out. The cost of a density does not grow with the number of trials: at most
 //! [`BAD_KERNELS`] of the bad ones have a kernel, the latest ones and an even sample of the rest.
 
-use super::good::{self, Weighted};
 use super::history::History;
-use super::near::near;
+use super::initial_design::InitialDesign;
 use super::parzen::{Centre, Parzen, Width};
-use super::start::Start;
+use super::perturbation::perturb;
+use super::split::{self, WeightedRow};
 use super::{Ask, Sampler};
 use crate::space::Params;
 use crate::study::{Event, Kind, Study};
@@ -30,7 +30,7 @@ pub(super) const KIND: Kind<dyn Sampler> = Kind {
     build: |_, setting, _| {
         Some(Box::new(Tpe {
             history: History::new(setting),
-            start: Start::new(setting, 10),
+            design: InitialDesign::new(setting, 10),
         }))
     },
 };
@@ -53,17 +53,17 @@ const LOCAL: usize = 32;
 /// The Parzen sampler.
 struct Tpe {
     history: History,
-    start: Start,
+    design: InitialDesign,
 }
 
 impl Sampler for Tpe {
     fn observe(&mut self, study: &Study, event: &Event) {
-        self.start.observe(&self.history, event);
+        self.design.observe(&self.history, event);
         self.history.observe(study, event);
     }
 
     fn suggest(&self, ask: &Ask<'_>) -> Option<Params> {
-        if let Some(params) = self.start.suggest(&self.history) {
+        if let Some(params) = self.design.suggest(&self.history) {
             return Some(params);
         }
         propose(&self.history, ask)
@@ -74,7 +74,7 @@ impl Sampler for Tpe {
 /// candidates is admissible, returns a random configuration.
 pub(super) fn propose(history: &History, ask: &Ask<'_>) -> Option<Params> {
     let mut rng = ask.rng();
-    let (good, bad) = split(history);
+    let (good, bad) = good_and_bad(history);
     // A front has no single best trial, so all good rows serve as centres for local candidates.
     let around = if history.objectives.len() > 1 {
         good.len()
@@ -86,10 +86,10 @@ pub(super) fn propose(history: &History, ask: &Ask<'_>) -> Option<Params> {
     let mut candidates: Vec<(f64, Vec<f64>)> = (0..DRAWN + LOCAL)
         .map(|at| {
             let mut unit = match good.get(at % around.max(1)) {
-                Some((row, _)) if at >= DRAWN => near(&history.row(*row).unit, &mut rng),
+                Some((row, _)) if at >= DRAWN => perturb(&history.row(*row).unit, &mut rng),
                 _ => likely.draw(&mut rng),
             };
-            let active = history.settle(&mut unit);
+            let active = history.snap(&mut unit);
             let ratio = likely.ln_density(&unit, &active, &mut scratch)
                 - unlikely.ln_density(&unit, &active, &mut scratch);
             (ratio, unit)
@@ -98,7 +98,7 @@ pub(super) fn propose(history: &History, ask: &Ask<'_>) -> Option<Params> {
     candidates.sort_by(|a, b| b.0.total_cmp(&a.0));
     candidates
         .iter()
-        .find_map(|(_, unit)| history.fresh(unit))
+        .find_map(|(_, unit)| history.untried(unit))
         .or_else(|| {
             ask.draw_unseen(&history.seen, || {
                 (0..history.dims()).map(|_| rng.random()).collect()
@@ -107,15 +107,15 @@ pub(super) fn propose(history: &History, ask: &Ask<'_>) -> Option<Params> {
 }
 
 /// Returns the good and the bad rows with their weights. Failed and pending rows are bad.
-fn split(history: &History) -> (Vec<Weighted>, Vec<Weighted>) {
-    let (good, mut bad) = good::split(history);
+fn good_and_bad(history: &History) -> (Vec<WeightedRow>, Vec<WeightedRow>) {
+    let (good, mut bad) = split::split_scored(history);
     bad.extend(history.failed().iter().copied().chain(history.pending()));
-    (good, thin(&mut bad))
+    (good, subsample(&mut bad))
 }
 
 /// Selects at most [`BAD_KERNELS`] rows: the latest half and an even sample of the older ones. Each
 /// sampled row has the weight of the rows it stands for.
-fn thin(rows: &mut [u32]) -> Vec<Weighted> {
+fn subsample(rows: &mut [u32]) -> Vec<WeightedRow> {
     if rows.len() <= BAD_KERNELS {
         return rows.iter().map(|row| (*row, 1.0)).collect();
     }
@@ -124,14 +124,14 @@ fn thin(rows: &mut [u32]) -> Vec<Weighted> {
     let (older, latest) = rows.split_at_mut(split);
     older.sort_unstable();
     latest.sort_unstable();
-    let kept = BAD_KERNELS / 2;
-    let share = older.len() as f64 / kept as f64;
-    let sample = (0..kept).map(|at| (older[(at as f64 * share) as usize], share));
+    let sampled = BAD_KERNELS / 2;
+    let share = older.len() as f64 / sampled as f64;
+    let sample = (0..sampled).map(|at| (older[(at as f64 * share) as usize], share));
     sample.chain(latest.iter().map(|row| (*row, 1.0))).collect()
 }
 
 /// Returns the density estimated from weighted rows.
-fn mixture(history: &History, rows: &[Weighted]) -> Parzen {
+fn mixture(history: &History, rows: &[WeightedRow]) -> Parzen {
     let centres: Vec<_> = rows
         .iter()
         .map(|(row, weight)| {

@@ -13,9 +13,9 @@
 //! rung dominates is never stopped, so the first trials at a rung are not compared with a median.
 //! If such a trial is paused, it is promoted at the latest when no more trials can be created.
 
-use super::gauge::{self, Gauge, Reading};
-use super::ladder::{self, Ladder};
 use super::ranking::{Ranking, Rung};
+use super::report_reader::{self, Reading, ReportReader};
+use super::rung_levels::{self, RungLevels};
 use super::{Judgement, Next, TrialScheduler};
 use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 use crate::study::kind::Capability;
@@ -29,11 +29,11 @@ pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
         "Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020 (arXiv 1810.05934)",
     ),
     options: &[
-        ladder::MIN,
-        ladder::MAX,
-        ladder::REDUCTION,
+        rung_levels::MIN,
+        rung_levels::MAX,
+        rung_levels::REDUCTION,
         MODE,
-        gauge::METRIC,
+        report_reader::METRIC,
     ],
     capabilities: &[Capability::Rungs],
     build: |mut section, setting, diagnostics| {
@@ -64,23 +64,23 @@ pub(super) enum Mode {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Asha {
     /// Reads resource and objectives from the reports.
-    gauge: Gauge,
+    reader: ReportReader,
     /// The resources of the rungs.
-    ladder: Ladder,
+    rung_levels: RungLevels,
     /// The treatment of trials that are not among the best of their rung.
     mode: Mode,
     /// The results at each rung, lowest first.
     rungs: Vec<Rung>,
     /// The position of each trial. The index is the trial id minus one.
-    climbers: Vec<Climber>,
+    positions: Vec<RungPosition>,
     /// Trials paused between rungs: interrupted after a promotion, or paused under an older sweep
     /// file. They are resumed before any other trial.
-    loose: BTreeSet<TrialId>,
+    between_rungs: BTreeSet<TrialId>,
 }
 
-/// The position of a trial on the ladder.
+/// The position of a trial among the rungs.
 #[derive(Debug, Clone, Default, PartialEq)]
-struct Climber {
+struct RungPosition {
     /// The rung up to which the trial may run; it is judged there. Results at lower rungs are
     /// recorded, but the trial is not judged by them.
     target: usize,
@@ -92,7 +92,7 @@ struct Climber {
     /// the lower rungs again without being judged again.
     crossed: Option<usize>,
     /// A decision that is not yet committed as `Judged`.
-    standing: Option<Judgement>,
+    uncommitted: Option<Judgement>,
     /// The trial was judged to pause, stop or end, and its attempt has not exited yet.
     ending: bool,
     /// The trial was stopped. What it still reports before it exits depends on how long that takes,
@@ -102,7 +102,7 @@ struct Climber {
     rest: Rest,
 }
 
-/// Whether a trial rests on the ladder between attempts.
+/// Whether a trial rests between attempts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Rest {
     /// The trial runs, waits, or has ended for good.
@@ -122,45 +122,45 @@ impl Asha {
         setting: &Setting,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
-        let ladder = Ladder::take(section, diagnostics);
+        let rung_levels = RungLevels::take(section, diagnostics);
         let mode = Mode::take(section, setting, diagnostics);
-        let gauge = Gauge::take(section, setting, diagnostics);
-        Some(Self::new(gauge?, ladder?, mode?))
+        let reader = ReportReader::take(section, setting, diagnostics);
+        Some(Self::new(reader?, rung_levels?, mode?))
     }
 
     /// Creates a scheduler with empty rungs.
-    fn new(gauge: Gauge, ladder: Ladder, mode: Mode) -> Self {
-        let rungs = vec![Rung::of(gauge.objectives()); ladder.top() + 1];
+    fn new(reader: ReportReader, rung_levels: RungLevels, mode: Mode) -> Self {
+        let rungs = vec![Rung::of(reader.objectives()); rung_levels.top() + 1];
         Self {
-            gauge,
-            ladder,
+            reader,
+            rung_levels,
             mode,
             rungs,
-            climbers: Vec::new(),
-            loose: BTreeSet::new(),
+            positions: Vec::new(),
+            between_rungs: BTreeSet::new(),
         }
     }
 
     /// Returns the rungs' resources.
-    pub(super) fn ladder(&self) -> &Ladder {
-        &self.ladder
+    pub(super) fn rung_levels(&self) -> &RungLevels {
+        &self.rung_levels
     }
 
     /// Lets a new trial run up to `rung` before it is first judged.
     pub(super) fn begin(&mut self, trial: TrialId, rung: usize) {
-        if let Some(climber) = self.climber_mut(trial) {
-            climber.target = rung;
+        if let Some(position) = self.position_mut(trial) {
+            position.target = rung;
         }
     }
 
     /// Returns the position of a trial.
-    fn climber(&self, trial: TrialId) -> Option<&Climber> {
-        self.climbers.get((trial.0 as usize).checked_sub(1)?)
+    fn position(&self, trial: TrialId) -> Option<&RungPosition> {
+        self.positions.get((trial.0 as usize).checked_sub(1)?)
     }
 
     /// Returns the position of a trial for changes.
-    fn climber_mut(&mut self, trial: TrialId) -> Option<&mut Climber> {
-        self.climbers.get_mut((trial.0 as usize).checked_sub(1)?)
+    fn position_mut(&mut self, trial: TrialId) -> Option<&mut RungPosition> {
+        self.positions.get_mut((trial.0 as usize).checked_sub(1)?)
     }
 
     /// Records a result at the highest rung that it reaches, and decides if the trial was allowed
@@ -171,66 +171,70 @@ impl Asha {
             at,
             ref scores,
         } = reading;
-        let (Some(rung), Some(climber)) = (self.ladder.reached(at), self.climber(trial)) else {
+        let (Some(rung), Some(position)) = (self.rung_levels.reached(at), self.position(trial))
+        else {
             return;
         };
         // At the top a trial is complete by `max`; there is nothing to decide.
-        let free = rung < climber.target || rung == self.ladder.top();
-        let decided = climber.ending || climber.standing.is_some();
+        let free = rung < position.target || rung == self.rung_levels.top();
+        let decided = position.ending || position.uncommitted.is_some();
         // A stop that is decided but not yet committed counts like a committed one.
-        let stands = |judgement: &Judgement| judgement.verdict == Verdict::Stop;
-        if climber.stopped || climber.standing.as_ref().is_some_and(stands) {
+        let verdict = position
+            .uncommitted
+            .as_ref()
+            .map(|judgement| judgement.verdict);
+        if position.stopped || verdict == Some(Verdict::Stop) {
             return;
         }
         // Only the first result at a rung counts. Later ones on the way to the next rung used more
         // resource than those of the other trials.
-        if climber.crossed.is_none_or(|crossed| rung > crossed) {
+        if position.crossed.is_none_or(|crossed| rung > crossed) {
             self.record(study, rung, trial, scores);
         }
         if free || decided {
             return;
         }
         // A trial that reports rarely may skip rungs: it is judged where it was seen.
-        if let Some(climber) = self.climber_mut(trial) {
-            climber.target = rung;
+        if let Some(position) = self.position_mut(trial) {
+            position.target = rung;
         }
         let judgement = match self.mode {
             Mode::Stopping => self.judge(study, rung, trial, scores),
             Mode::Promotion => self.pause(rung, trial, scores),
         };
         if judgement.verdict == Verdict::Continue {
-            self.climb(trial, rung);
+            self.count_promotion(trial, rung);
         }
-        if let Some(climber) = self.climber_mut(trial) {
-            climber.standing = Some(judgement);
+        if let Some(position) = self.position_mut(trial) {
+            position.uncommitted = Some(judgement);
         }
     }
 
     /// Adds the scores of a trial to the results of a rung.
     fn record(&mut self, study: &Study, rung: usize, trial: TrialId, scores: &[f64]) {
-        let Some(climber) = self.climber_mut(trial) else {
+        let Some(position) = self.position_mut(trial) else {
             return;
         };
-        climber.crossed = Some(rung);
+        position.crossed = Some(rung);
         // A rerun passes a rung that has a result of the trial already: the new result replaces the
         // old one, and the highest rung stays.
-        let again = climber.seen.is_some_and(|seen| rung <= seen);
+        let again = position.seen.is_some_and(|seen| rung <= seen);
         if !again {
-            (climber.seen, climber.scores) = (Some(rung), scores.to_vec());
+            (position.seen, position.scores) = (Some(rung), scores.to_vec());
         } else {
             self.rungs[rung].results.remove(trial);
         }
         // A configuration outside the edited space must not set the bar for others.
-        if study.trial(trial).is_some_and(|trial| !trial.outside) {
+        if is_inside(study, trial) {
             self.rungs[rung].results.add(scores, trial);
         }
     }
 
     /// Counts a promotion from a rung and moves the trial's target up.
-    fn climb(&mut self, trial: TrialId, rung: usize) {
-        self.rungs[rung].climbed += 1;
-        if let Some(climber) = self.climber_mut(trial) {
-            climber.target = rung + 1;
+    fn count_promotion(&mut self, trial: TrialId, rung: usize) {
+        self.rungs[rung].promotions += 1;
+        if let Some(position) = self.position_mut(trial) {
+            position.target = rung + 1;
         }
     }
 
@@ -242,9 +246,11 @@ impl Asha {
             results.place(scores, trial) + 1,
             results.len()
         );
-        let here = self.gauge.words(self.ladder.level(at) as f64, scores);
+        let here = self
+            .reader
+            .describe(self.rung_levels.level(at) as f64, scores);
         let is_finite = scores.iter().all(|score| score.is_finite());
-        let (passes, bar) = match self.gauge.objectives() {
+        let (passes, bar) = match self.reader.objectives() {
             1 => self.passes(at, trial, scores),
             _ => self.passes_by_front(at, trial, scores),
         };
@@ -269,7 +275,7 @@ impl Asha {
 
     /// Returns the number of trials of a rung that continue: 1/η of its results, rounded down.
     fn share(&self, at: usize) -> usize {
-        self.rungs[at].results.len() / self.ladder.reduction as usize
+        self.rungs[at].results.len() / self.rung_levels.reduction as usize
     }
 
     /// Returns whether a trial passes a rung by several objectives, and in words the bar it was
@@ -297,7 +303,7 @@ impl Asha {
         let mut from = String::new();
         // Among fewer than η results the first arrival would always pass. The median of the nearest
         // lower rung with enough results is used if it is stricter.
-        if share == 1 && results.len() < self.ladder.reduction as usize {
+        if share == 1 && results.len() < self.rung_levels.reduction as usize {
             let below = (0..at)
                 .rev()
                 .find_map(|below| Some((below, self.median(below, trial)?)));
@@ -307,12 +313,12 @@ impl Asha {
                 needed = Some(median);
                 from = format!(
                     " (the median at {})",
-                    self.gauge.place(self.ladder.level(below))
+                    self.reader.describe_resource(self.rung_levels.level(below))
                 );
             }
         }
         let passes = score.is_finite() && needed.is_none_or(|needed| score <= needed);
-        let bar = needed.map(|needed| format!(", {}{from}", self.gauge.needed(needed)));
+        let bar = needed.map(|needed| format!(", {}{from}", self.reader.describe_bound(needed)));
         (passes, bar.unwrap_or_default())
     }
 
@@ -327,14 +333,16 @@ impl Asha {
             .filter(|(_, trial)| *trial != without)
             .map(|(score, _)| *score)
             .collect();
-        (others.len() >= self.ladder.reduction as usize).then(|| others[others.len() / 2])
+        (others.len() >= self.rung_levels.reduction as usize).then(|| others[others.len() / 2])
     }
 
     /// Judges a trial at a rung in promotion mode. The trial pauses, unless it would be resumed
     /// next anyway.
     fn pause(&self, at: usize, trial: TrialId, scores: &[f64]) -> Judgement {
         let results = &self.rungs[at].results;
-        let here = self.gauge.words(self.ladder.level(at) as f64, scores);
+        let here = self
+            .reader
+            .describe(self.rung_levels.level(at) as f64, scores);
         let rank = format!(
             "rank {} of {}",
             results.place(scores, trial) + 1,
@@ -356,17 +364,17 @@ impl Asha {
     /// 1/η. Returns `None` if the rung has promoted its share already.
     fn candidate(&self, at: usize, arriving: Option<TrialId>) -> Option<TrialId> {
         let share = self.share(at);
-        if self.rungs[at].climbed >= share {
+        if self.rungs[at].promotions >= share {
             return None;
         }
-        let rests = |trial: &TrialId| self.rests_at(*trial, at) || arriving == Some(*trial);
-        self.rungs[at].results.best(share).find(rests)
+        let mut best = self.rungs[at].results.best(share);
+        best.find(|trial| self.rests_at(*trial, at) || arriving == Some(*trial))
     }
 
     /// Returns whether a trial is paused at this rung and was judged there.
     fn rests_at(&self, trial: TrialId, rung: usize) -> bool {
-        self.climber(trial).is_some_and(|climber| {
-            climber.rest == Rest::Paused && climber.target == rung && climber.seen == Some(rung)
+        self.position(trial).is_some_and(|position| {
+            position.rest == Rest::Paused && position.target == rung && position.seen == Some(rung)
         })
     }
 
@@ -374,10 +382,10 @@ impl Asha {
     /// finite result at the top. Used when no more trials can be created, so that the study has a
     /// result.
     fn last(&self, study: &Study) -> Option<(usize, TrialId)> {
-        if study.counts().complete > 0 || self.rungs[self.ladder.top()].results.has_finite() {
+        if study.counts().complete > 0 || self.rungs[self.rung_levels.top()].results.has_finite() {
             return None;
         }
-        (0..self.ladder.top()).rev().find_map(|rung| {
+        (0..self.rung_levels.top()).rev().find_map(|rung| {
             let best = self.rungs[rung].results.best(usize::MAX);
             let mut resting = best.filter(|trial| self.rests_at(*trial, rung));
             resting.next().map(|trial| (rung, trial))
@@ -388,7 +396,7 @@ impl Asha {
     /// a single objective. Used when no more trials can be created. Such a trial continues whatever
     /// the share of the rung.
     fn undominated(&self) -> Option<(usize, TrialId)> {
-        (0..self.ladder.top()).rev().find_map(|rung| {
+        (0..self.rung_levels.top()).rev().find_map(|rung| {
             let undominated = self.rungs[rung].results.undominated();
             let resting = undominated
                 .into_iter()
@@ -400,73 +408,81 @@ impl Asha {
     /// Returns the resumption of a trial from a rung, with its reason.
     fn promote(&self, rung: usize, trial: TrialId, because: &str) -> Next {
         let scores = self
-            .climber(trial)
-            .map_or(&[][..], |climber| &*climber.scores);
+            .position(trial)
+            .map_or(&[][..], |position| &*position.scores);
         let results = &self.rungs[rung].results;
-        let here = self.gauge.words(self.ladder.level(rung) as f64, scores);
+        let here = self
+            .reader
+            .describe(self.rung_levels.level(rung) as f64, scores);
         let why = format!(
             "{here}, rank {} of {}{because}, goes on to {}",
             results.place(scores, trial) + 1,
             results.len(),
-            self.gauge.place(self.ladder.level(rung + 1))
+            self.reader
+                .describe_resource(self.rung_levels.level(rung + 1))
         );
         Next::Resume { trial, why }
     }
 
     /// Ends the rest of a trial whose next attempt was requested or has started.
     fn leave(&mut self, trial: TrialId) {
-        self.loose.remove(&trial);
-        let Some(climber) = self.climber_mut(trial) else {
+        self.between_rungs.remove(&trial);
+        let Some(position) = self.position_mut(trial) else {
             return;
         };
-        let rested = std::mem::take(&mut climber.rest) != Rest::No;
+        let rested = std::mem::take(&mut position.rest) != Rest::No;
         // A trial that rests at its target is promoted by being resumed. A trial paused below its
         // target only continues.
-        if let Some(seen) = climber.seen
+        if let Some(seen) = position.seen
             && rested
-            && seen == climber.target
-            && seen < self.ladder.top()
+            && seen == position.target
+            && seen < self.rung_levels.top()
         {
-            self.climb(trial, seen);
+            self.count_promotion(trial, seen);
         }
     }
 
     /// Records how an attempt ended.
     fn end(&mut self, study: &Study, trial: TrialId) {
-        let Some(climber) = self.climber_mut(trial) else {
+        let Some(position) = self.position_mut(trial) else {
             return;
         };
-        climber.rest = match study.trial(trial).map(|trial| &trial.state) {
+        position.rest = match study.trial(trial).map(|trial| &trial.state) {
             Some(TrialState::Paused) => Rest::Paused,
             Some(TrialState::Stopped) => Rest::Stopped,
             _ => Rest::No,
         };
         // Paused before it reached its target, so no rung holds it as a candidate.
-        let below = climber.seen.is_none_or(|seen| seen < climber.target);
-        if climber.rest == Rest::Paused && below {
-            self.loose.insert(trial);
+        let below = position.seen.is_none_or(|seen| seen < position.target);
+        if position.rest == Rest::Paused && below {
+            self.between_rungs.insert(trial);
         }
     }
 }
 
+/// Returns whether a trial fits the space of the sweep file, which may have been edited.
+fn is_inside(study: &Study, trial: TrialId) -> bool {
+    study.trial(trial).is_some_and(|trial| !trial.outside)
+}
+
 impl TrialScheduler for Asha {
     fn observe(&mut self, study: &Study, event: &Event) {
-        if let Some(reading) = self.gauge.observe(study, event) {
+        if let Some(reading) = self.reader.observe(study, event) {
             self.arrive(study, reading);
         }
         match event {
             Event::Edited { .. } | Event::Removed { .. } | Event::Restored { .. } => {
                 self.rungs.iter_mut().for_each(|rung| rung.refit(study));
             }
-            Event::Created { .. } => self.climbers.push(Climber::default()),
+            Event::Created { .. } => self.positions.push(RungPosition::default()),
             Event::Started { trial, resume, .. } => {
                 self.leave(*trial);
-                if let Some(climber) = self.climber_mut(*trial) {
-                    climber.standing = None;
-                    climber.ending = false;
-                    climber.stopped = false;
+                if let Some(position) = self.position_mut(*trial) {
+                    position.uncommitted = None;
+                    position.ending = false;
+                    position.stopped = false;
                     // Without a checkpoint the attempt starts from zero.
-                    climber.crossed = climber.crossed.filter(|_| *resume);
+                    position.crossed = position.crossed.filter(|_| *resume);
                 }
             }
             Event::Requeued { trial, .. } => self.leave(*trial),
@@ -474,14 +490,14 @@ impl TrialScheduler for Asha {
                 let resting = study
                     .trial(*trial)
                     .is_some_and(|trial| trial.state.is_final());
-                if let Some(climber) = self.climber_mut(*trial) {
-                    climber.standing = None;
-                    climber.ending |= *verdict != Verdict::Continue;
-                    climber.stopped |= *verdict == Verdict::Stop;
+                if let Some(position) = self.position_mut(*trial) {
+                    position.uncommitted = None;
+                    position.ending |= *verdict != Verdict::Continue;
+                    position.stopped |= *verdict == Verdict::Stop;
                     // A paused trial was stopped directly, so no `Ended` will follow.
                     if resting {
-                        climber.rest = Rest::Stopped;
-                        self.loose.remove(trial);
+                        position.rest = Rest::Stopped;
+                        self.between_rungs.remove(trial);
                     }
                 }
             }
@@ -491,15 +507,22 @@ impl TrialScheduler for Asha {
     }
 
     fn next(&self, study: &Study, room: bool) -> Next {
-        let fits = |trial: TrialId| study.trial(trial).is_some_and(|trial| !trial.outside);
         // These rest between two rungs and compete with no other trial, so they continue first.
-        if let Some(trial) = self.loose.iter().find(|trial| fits(**trial)) {
-            let target = self.climber(*trial).map_or(0, |climber| climber.target);
-            let why = format!("goes on to {}", self.gauge.place(self.ladder.level(target)));
+        if let Some(trial) = self
+            .between_rungs
+            .iter()
+            .find(|trial| is_inside(study, **trial))
+        {
+            let target = self.position(*trial).map_or(0, |position| position.target);
+            let why = format!(
+                "goes on to {}",
+                self.reader
+                    .describe_resource(self.rung_levels.level(target))
+            );
             return Next::Resume { trial: *trial, why };
         }
         // From the highest rung down: trials close to completion first.
-        let promoted = (0..self.ladder.top())
+        let promoted = (0..self.rung_levels.top())
             .rev()
             .find_map(|rung| Some((rung, self.candidate(rung, None)?)));
         if let Some((rung, trial)) = promoted {
@@ -522,10 +545,10 @@ impl TrialScheduler for Asha {
     }
 
     fn verdict(&self, _: &Study, trial: TrialId) -> Judgement {
-        let standing = self
-            .climber(trial)
-            .and_then(|climber| climber.standing.clone());
-        standing.unwrap_or(Judgement {
+        let uncommitted = self
+            .position(trial)
+            .and_then(|position| position.uncommitted.clone());
+        uncommitted.unwrap_or(Judgement {
             verdict: Verdict::Continue,
             why: String::new(),
         })
@@ -534,25 +557,27 @@ impl TrialScheduler for Asha {
     fn until(&self, _: &Study, trial: TrialId) -> Option<Resource> {
         // A trial that passes is never paused, so the attempt runs to the top.
         if self.mode == Mode::Stopping {
-            return Some(Resource(self.ladder.level(self.ladder.top())));
+            return Some(Resource(self.rung_levels.level(self.rung_levels.top())));
         }
-        let climber = self.climber(trial)?;
+        let position = self.position(trial)?;
         // The promotion is counted only once the attempt starts; until then the target is still the
         // rung it rests at.
-        let promoted = climber.rest != Rest::No && climber.seen == Some(climber.target);
+        let promoted = position.rest != Rest::No && position.seen == Some(position.target);
         Some(Resource(
-            self.ladder.level(climber.target + usize::from(promoted)),
+            self.rung_levels
+                .level(position.target + usize::from(promoted)),
         ))
     }
 
     fn max(&self) -> Option<Resource> {
-        Some(Resource(self.ladder.level(self.ladder.top())))
+        Some(Resource(self.rung_levels.level(self.rung_levels.top())))
     }
 
     fn finished(&self, study: &Study, trial: TrialId) -> bool {
         let until = study.trial(trial).and_then(|trial| trial.until);
         until.is_none_or(|Resource(until)| {
-            until >= self.ladder.level(self.ladder.top()) || !self.gauge.ended_at(trial, until)
+            until >= self.rung_levels.level(self.rung_levels.top())
+                || !self.reader.ended_at(trial, until)
         })
     }
 }

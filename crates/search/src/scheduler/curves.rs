@@ -1,8 +1,9 @@
 //! Recorded learning curves, read from the entries of a journal or from a compact table.
 
+use super::reported_number;
 use super::simulation::Curve;
 use crate::space::Name;
-use crate::study::{Datum, Entry, Event, LogRecord, Metric, Study, Timestamp, TrialId, TrialState};
+use crate::study::{Entry, Event, LogRecord, Study, Timestamp, TrialId, TrialState};
 use std::fmt::Write as _;
 
 /// The learning curves of complete trials.
@@ -10,7 +11,7 @@ use std::fmt::Write as _;
 pub struct Recording {
     /// The curve of each trial, in the order of the trials.
     pub curves: Vec<(TrialId, Curve)>,
-    /// Number of trials left out: trials that are not complete, because their further course is
+    /// Number of trials left out: trials that are not complete, because their further progress is
     /// unknown, and trials that never reported both the resource and the metric.
     pub left_out: usize,
 }
@@ -71,15 +72,12 @@ impl Collector {
                 record: LogRecord::Report { values },
                 ..
             } => {
-                let number = |name: &Name| match values.iter().rev().find(|(key, _)| key == name) {
-                    Some((_, Datum::Number(Metric(number)))) => Some(*number),
-                    _ => None,
-                };
-                let (shown, value) = (number(&self.resource), number(&self.metric));
+                let resource = reported_number(values, &self.resource);
+                let value = reported_number(values, &self.metric);
                 let Some(draft) = self.draft(*trial) else {
                     return;
                 };
-                draft.report(*at, shown.filter(|shown| shown.is_finite()), value);
+                draft.report(*at, resource.filter(|resource| resource.is_finite()), value);
             }
             _ => {}
         }
@@ -336,7 +334,7 @@ mod tests {
             resource: setting.resource.clone(),
             ..Header::default()
         };
-        // The first trial is lost once and starts anew. The third is stopped, so its further course
+        // The first trial is lost once and starts anew. The third is stopped, so its further progress
         // is unknown.
         let mishap = |trial, attempt| Mishap {
             lost_before: (trial == TrialId(1) && attempt == Attempt(1)).then_some(2),

@@ -1,5 +1,5 @@
-//! Hyperband: several brackets on one ladder, which differ in the rung at which a trial is first
-//! judged.
+//! Hyperband: several brackets over the same rungs, which differ in the rung at which a trial is
+//! first judged.
 //!
 //! Li et al., *Hyperband*, JMLR 18, 2018 (arXiv 1603.06560), made asynchronous: every new trial
 //! goes to the bracket that is furthest behind its share, so that no slot ever waits for a bracket
@@ -7,7 +7,7 @@
 //! that was seen there.
 
 use super::asha::{self, Asha};
-use super::{Judgement, Next, TrialScheduler, gauge, ladder};
+use super::{Judgement, Next, TrialScheduler, report_reader, rung_levels};
 use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 use crate::study::kind::Capability;
 use crate::study::{Event, Kind, Resource, Setting, Study, TrialId};
@@ -20,12 +20,12 @@ pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
          JMLR 18, 2018 (arXiv 1603.06560)",
     ),
     options: &[
-        ladder::MIN,
-        ladder::MAX,
-        ladder::REDUCTION,
+        rung_levels::MIN,
+        rung_levels::MAX,
+        rung_levels::REDUCTION,
         BRACKETS,
         asha::MODE,
-        gauge::METRIC,
+        report_reader::METRIC,
     ],
     capabilities: &[Capability::Rungs],
     build: |mut section, setting, diagnostics| {
@@ -42,10 +42,10 @@ const BRACKETS: Opt = Opt::new(
     "how many rungs trials begin at; fewer bet more on early reports",
 );
 
-/// The scheduler: brackets over one ASHA ladder.
+/// The scheduler: brackets over the rungs of one ASHA.
 #[derive(Debug, Clone, PartialEq)]
 struct Hyperband {
-    /// The ladder with all trials.
+    /// The rungs with all trials.
     asha: Asha,
     /// The brackets. The index is the rung at which the trials of a bracket are first judged.
     brackets: Vec<Bracket>,
@@ -71,7 +71,7 @@ impl Hyperband {
         let asha = Asha::take(section, setting, diagnostics);
         let count = section.take_count("brackets", 1, diagnostics);
         let asha = asha?;
-        let most = asha.ladder().top() + 1;
+        let most = asha.rung_levels().top() + 1;
         let count = match count {
             Some((count, at)) if count > most as u64 => {
                 let message = format!("there are only {most} rungs to begin at");
@@ -86,17 +86,26 @@ impl Hyperband {
             None => most,
         };
         Some(Self {
-            brackets: shares(count, most, asha.ladder().reduction),
+            brackets: shares(count, most, asha.rung_levels().reduction),
             asha,
         })
     }
 
     /// Returns the index of the bracket that is furthest behind its share.
     fn neediest(&self) -> usize {
-        let behind = |bracket: &Bracket| (bracket.trials as f64 + 1.0) / bracket.share;
         (0..self.brackets.len())
-            .min_by(|a, b| behind(&self.brackets[*a]).total_cmp(&behind(&self.brackets[*b])))
+            .min_by(|a, b| {
+                let (first, second) = (&self.brackets[*a], &self.brackets[*b]);
+                first.fill_level().total_cmp(&second.fill_level())
+            })
             .unwrap_or(0)
+    }
+}
+
+impl Bracket {
+    /// Returns how full the bracket would be with one more trial, relative to its share.
+    fn fill_level(&self) -> f64 {
+        (self.trials as f64 + 1.0) / self.share
     }
 }
 

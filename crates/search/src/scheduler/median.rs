@@ -8,8 +8,8 @@
 //! the study goes on. A comparison with every trial that got as far would leave the bar where it
 //! was.
 
-use super::gauge::{self, Gauge, Reading};
 use super::ranking::Ranking;
+use super::report_reader::{self, Reading, ReportReader};
 use super::{Judgement, MAX, Next, TrialScheduler};
 use crate::source::{Opt, Preset, Takes};
 use crate::study::{Event, Kind, Resource, Study, TrialId, TrialState, Verdict};
@@ -21,42 +21,46 @@ pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
     paper: Some(
         "Golovin et al., Google Vizier: A Service for Black-Box Optimization, KDD 2017, section 3.2.2",
     ),
-    options: &[MIN, PEERS, MAX, gauge::METRIC],
+    options: &[MIN, PEERS, MAX, report_reader::METRIC],
     capabilities: &[],
     build: |mut section, setting, diagnostics| {
         let min = section
             .take_number("min", diagnostics)
-            .map_or(FIRST, |(min, _)| min);
+            .map_or(DEFAULT_MIN, |(min, _)| min);
         let peers = section
             .take_count("peers", 1, diagnostics)
-            .map_or(FEWEST, |(peers, _)| peers) as usize;
+            .map_or(DEFAULT_PEERS, |(peers, _)| peers) as usize;
         let max = section
             .take_count("max", 1, diagnostics)
             .map(|(max, _)| Resource(max));
-        let gauge = Gauge::take(&mut section, setting, diagnostics);
-        let (points, courses) = (BTreeMap::new(), Vec::new());
+        let reader = ReportReader::take(&mut section, setting, diagnostics);
+        let (points, progress) = (BTreeMap::new(), Vec::new());
         Some(Box::new(Median {
-            gauge: gauge?,
+            reader: reader?,
             min,
             max,
             peers,
             points,
-            courses,
+            progress,
         }))
     },
 };
 
 /// The default of `min`: no trial is stopped before this resource.
-const FIRST: f64 = 1.0;
+const DEFAULT_MIN: f64 = 1.0;
 
 /// The default of `peers`: the minimum number of complete trials for a median.
-const FEWEST: u64 = 5;
+const DEFAULT_PEERS: u64 = 5;
+
+/// Maximum number of earlier steps that are searched for one with enough complete trials. It bounds
+/// the time of a verdict for programs that report at ever different steps.
+const MAX_STEPS_BACK: usize = 64;
 
 /// The option `min`.
 const MIN: Opt = Opt::new(
     "min",
     Takes::Number,
-    Preset::Number(FIRST),
+    Preset::Number(DEFAULT_MIN),
     "the resource before which no trial is stopped",
 );
 
@@ -64,7 +68,7 @@ const MIN: Opt = Opt::new(
 const PEERS: Opt = Opt::new(
     "peers",
     Takes::Count(1),
-    Preset::Count(FEWEST),
+    Preset::Count(DEFAULT_PEERS),
     "how many complete trials must have reported at the same point before one is stopped there",
 );
 
@@ -73,7 +77,7 @@ const PEERS: Opt = Opt::new(
 #[derive(Debug, Clone, PartialEq)]
 struct Median {
     /// Reads resource and objectives from the reports.
-    gauge: Gauge,
+    reader: ReportReader,
     /// No trial is stopped before this resource.
     min: f64,
     /// The maximum resource of a trial; `None` if trials end by themselves.
@@ -83,39 +87,39 @@ struct Median {
     /// For each whole step of the resource, the complete trials ranked by their results there.
     points: BTreeMap<u64, Ranking>,
     /// The progress of each trial. The index is the trial id minus one.
-    courses: Vec<Course>,
+    progress: Vec<Progress>,
 }
 
 /// The progress of one trial.
 #[derive(Debug, Clone, Default, PartialEq)]
-struct Course {
+struct Progress {
     /// The scores at each whole step, ascending. A rerun does not enter a step twice. Empty once
     /// the trial is complete.
     shown: Vec<(u64, Vec<f64>)>,
     /// The last step with scores.
     last: Option<u64>,
     /// The reason of a stop that is not yet committed as `Judged`.
-    standing: Option<String>,
+    uncommitted: Option<String>,
     /// Whether the attempt was judged to end and has not exited yet.
     ending: bool,
 }
 
 impl Median {
     /// Returns the progress of a trial; `None` for an unknown one.
-    fn course(&mut self, trial: TrialId) -> Option<&mut Course> {
-        self.courses.get_mut((trial.0 as usize).checked_sub(1)?)
+    fn progress(&mut self, trial: TrialId) -> Option<&mut Progress> {
+        self.progress.get_mut((trial.0 as usize).checked_sub(1)?)
     }
 
     /// Records the scores of a trial and decides whether it is stopped.
     fn arrive(&mut self, Reading { trial, at, scores }: Reading) {
         let step = at.clamp(0.0, 1e15).floor() as u64;
-        let Some(course) = self.course(trial) else {
+        let Some(progress) = self.progress(trial) else {
             return;
         };
-        let decided = course.ending || course.standing.is_some();
-        if course.last.is_none_or(|last| step > last) {
-            course.last = Some(step);
-            course.shown.push((step, scores.clone()));
+        let decided = progress.ending || progress.uncommitted.is_some();
+        if progress.last.is_none_or(|last| step > last) {
+            progress.last = Some(step);
+            progress.shown.push((step, scores.clone()));
         }
         if decided || at < self.min {
             return;
@@ -126,9 +130,9 @@ impl Median {
         else {
             return;
         };
-        let why = format!("{}, {bar}", self.gauge.words(at, &scores));
-        if let Some(course) = self.course(trial) {
-            course.standing = Some(why);
+        let why = format!("{}, {bar}", self.reader.describe(at, &scores));
+        if let Some(progress) = self.progress(trial) {
+            progress.uncommitted = Some(why);
         }
     }
 
@@ -137,7 +141,7 @@ impl Median {
     fn bar(&self, peers: &Ranking, scores: &[f64], trial: TrialId) -> Option<String> {
         let count = peers.len();
         if let Some(median) = peers.score(count / 2) {
-            let bar = self.gauge.needed(median);
+            let bar = self.reader.describe_bound(median);
             let is_worse = scores.first().is_some_and(|score| *score > median);
             return is_worse.then(|| format!("{bar}, the median of {count} complete trials"));
         }
@@ -156,10 +160,10 @@ impl Median {
         if !complete {
             return;
         }
-        let objectives = self.gauge.objectives();
+        let objectives = self.reader.objectives();
         let shown = self
-            .course(trial)
-            .map(|course| std::mem::take(&mut course.shown));
+            .progress(trial)
+            .map(|progress| std::mem::take(&mut progress.shown));
         for (step, scores) in shown.unwrap_or_default() {
             let point = self
                 .points
@@ -170,30 +174,27 @@ impl Median {
     }
 
     /// Returns the complete trials at the last step up to `step` at which enough of them have
-    /// results. At most 64 steps are examined.
+    /// results. At most [`MAX_STEPS_BACK`] steps are examined.
     fn peers(&self, step: u64) -> Option<&Ranking> {
-        let is_enough = |point: &&Ranking| point.len() >= self.peers;
-        self.points
-            .range(..=step)
-            .rev()
-            .take(64)
+        let earlier = self.points.range(..=step).rev().take(MAX_STEPS_BACK);
+        earlier
             .map(|(_, point)| point)
-            .find(is_enough)
+            .find(|point| point.len() >= self.peers)
     }
 }
 
 impl TrialScheduler for Median {
     fn observe(&mut self, study: &Study, event: &Event) {
-        if let Some(reading) = self.gauge.observe(study, event) {
+        if let Some(reading) = self.reader.observe(study, event) {
             self.arrive(reading);
         }
         match event {
-            Event::Created { .. } => self.courses.push(Course::default()),
+            Event::Created { .. } => self.progress.push(Progress::default()),
             Event::Started { trial, .. } => {
-                let Some(course) = self.course(*trial) else {
+                let Some(progress) = self.progress(*trial) else {
                     return;
                 };
-                (course.standing, course.ending) = (None, false);
+                (progress.uncommitted, progress.ending) = (None, false);
             }
             Event::Ended { trial, .. } => {
                 let complete = study
@@ -202,9 +203,9 @@ impl TrialScheduler for Median {
                 self.ended(*trial, complete);
             }
             Event::Judged { trial, verdict, .. } => {
-                if let Some(course) = self.course(*trial) {
-                    course.standing = None;
-                    course.ending |= *verdict != Verdict::Continue;
+                if let Some(progress) = self.progress(*trial) {
+                    progress.uncommitted = None;
+                    progress.ending |= *verdict != Verdict::Continue;
                 }
             }
             _ => {}
@@ -224,10 +225,10 @@ impl TrialScheduler for Median {
     }
 
     fn verdict(&self, _: &Study, trial: TrialId) -> Judgement {
-        let course = (trial.0 as usize)
+        let progress = (trial.0 as usize)
             .checked_sub(1)
-            .and_then(|at| self.courses.get(at));
-        match course.and_then(|course| course.standing.clone()) {
+            .and_then(|at| self.progress.get(at));
+        match progress.and_then(|progress| progress.uncommitted.clone()) {
             Some(why) => Judgement {
                 verdict: Verdict::Stop,
                 why,

@@ -6,26 +6,28 @@
 //! add a line to [`SCHEDULERS`].
 
 use crate::source::{Opt, Preset, Takes};
-use crate::space::Params;
+use crate::space::{Name, Params};
 use crate::study::{
-    Datum, Event, Kind, LogRecord, Metric, Resource, Study, Trial, TrialId, TrialState, Verdict,
+    Datum, Event, Kind, LogRecord, Metric, Resource, SearchError, Study, Trial, TrialId,
+    TrialState, Verdict,
 };
 
 mod asha;
 pub mod curves;
 mod fifo;
-mod gauge;
 mod hyperband;
-mod ladder;
 mod median;
 mod pbt;
+mod program;
 mod ranking;
+mod report_reader;
+mod rung_levels;
 #[cfg(test)]
 mod scenario;
 pub mod simulation;
 
 /// The default factor between the resources of two rungs.
-pub const RUNG_FACTOR: u64 = ladder::FACTOR;
+pub const RUNG_FACTOR: u64 = rung_levels::FACTOR;
 
 /// The option `max` of a scheduler without rungs: the resource at which every trial ends.
 const MAX: Opt = Opt::new(
@@ -42,6 +44,7 @@ pub const SCHEDULERS: &[Kind<dyn TrialScheduler>] = &[
     hyperband::KIND,
     median::KIND,
     pbt::KIND,
+    program::KIND,
 ];
 
 /// Decides which trial runs next and how long a running trial may continue.
@@ -94,6 +97,13 @@ pub trait TrialScheduler: Send {
     fn finished(&self, study: &Study, trial: TrialId) -> bool {
         let _ = (study, trial);
         true
+    }
+
+    /// Returns the reason why this scheduler cannot decide any more. The driver checks it after each
+    /// query; it then starts no trial, lets the running ones end by themselves, and returns the
+    /// error. The default is `None`: the answers are always valid.
+    fn failure(&self) -> Option<SearchError> {
+        None
     }
 }
 
@@ -155,7 +165,9 @@ pub fn judgement(
     if let (Some(max), Some(resource), Some(trial)) = (scheduler.max(), resource, study.trial(id))
         && trial.verdict != Some(Verdict::Complete)
     {
-        let has_reached = trial.step.is_some_and(|at| gauge::reaches(at, max.0));
+        let has_reached = trial
+            .step
+            .is_some_and(|at| report_reader::reaches(at, max.0));
         let came = match (is_past(trial, max), asks && has_reached) {
             (true, _) => "went past",
             (false, true) => "reached",
@@ -174,6 +186,15 @@ pub fn judgement(
 /// report that no longer counted.
 fn is_past(trial: &Trial, max: Resource) -> bool {
     trial.beyond > 0 || trial.step.is_some_and(|at| passes(at, max))
+}
+
+/// Returns the number that a report has under a name. A key may occur twice in one report; the last
+/// value counts.
+fn reported_number(values: &[(Name, Datum)], name: &Name) -> Option<f64> {
+    match values.iter().rev().find(|(key, _)| key == name)? {
+        (_, Datum::Number(Metric(number))) => Some(*number),
+        _ => None,
+    }
 }
 
 /// Returns whether a resource exceeds `max`. A relative tolerance of 1e-9 allows for rounding in
@@ -239,16 +260,12 @@ pub struct Judgement {
 /// an earlier scheduler, then new ones while there is room.
 #[must_use]
 pub fn fresh_while(room: bool, study: &Study) -> Next {
-    let left = || {
-        study
-            .trials()
-            .iter()
-            .find(|trial| trial.state == TrialState::Paused && !trial.outside)
-    };
     // The count spares a scan of all trials in the usual case.
-    if let Some(trial) = (study.counts().paused > 0).then(left).flatten() {
+    if study.counts().paused > 0
+        && let Some(trial) = first_paused(study)
+    {
         return Next::Resume {
-            trial: trial.id,
+            trial,
             why: "goes on: this scheduler pauses nobody".to_owned(),
         };
     }
@@ -257,6 +274,13 @@ pub fn fresh_while(room: bool, study: &Study) -> Next {
     } else {
         wait_or_done(study)
     }
+}
+
+/// Returns the first paused trial that fits the space.
+fn first_paused(study: &Study) -> Option<TrialId> {
+    let mut trials = study.trials().iter();
+    let paused = trials.find(|trial| trial.state == TrialState::Paused && !trial.outside);
+    paused.map(|trial| trial.id)
 }
 
 /// Returns [`Next::Done`] once no trial runs or waits, and [`Next::Wait`] before.

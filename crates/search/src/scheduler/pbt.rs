@@ -7,8 +7,8 @@
 //! (*explore*). A clone is a trial of its own and counts towards `trials`; its origin names the
 //! parent.
 
-use super::gauge::{self, Gauge, Reading, reaches};
 use super::ranking::Rung;
+use super::report_reader::{self, Reading, ReportReader, reaches};
 use super::{Judgement, Next, TrialScheduler, wait_or_done};
 use crate::numerics::stream::{Purpose, stream};
 use crate::source::{Diagnostic, Diagnostics, NodeValue, Opt, Preset, Section, Takes};
@@ -37,12 +37,16 @@ pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
 const POPULATION: u64 = 8;
 /// The number of intervals if `interval` is not set.
 const INTERVALS: u64 = 10;
-/// The default of `quantile`.
+/// The default of `quantile`. Jaderberg et al. use a fifth (*truncation selection*);
+/// a quarter lets a population of eight replace two members.
 const QUANTILE: f64 = 0.25;
-/// The default of `resample`.
+/// The default of `resample`, that of Ray Tune.
 const RESAMPLE: f64 = 0.25;
 /// The default of `perturb`.
 const PERTURB: f64 = 0.1;
+
+/// Maximum number of modifications that the constraints may refuse before a copy is left unchanged.
+const MAX_MODIFICATIONS: usize = 100;
 
 /// Upper bound of `quantile`: at most half of a population can be replaced by the other half.
 const LARGEST_QUANTILE: f64 = 0.5;
@@ -91,14 +95,14 @@ const OPTIONS: &[Opt] = &[
         Preset::Derived("all"),
         "the parameters that a copy may change; the others must fit the parent's checkpoint",
     ),
-    gauge::METRIC,
+    report_reader::METRIC,
 ];
 
 /// The scheduler: its options, the results at each interval and the position of every member.
 #[derive(Debug, Clone)]
 struct Pbt {
     /// Reads resource and objectives from the reports.
-    gauge: Gauge,
+    reader: ReportReader,
     /// The search space, for exploration.
     space: Arc<Space>,
     /// The seed of the sweep.
@@ -138,7 +142,7 @@ struct Member {
     /// The last interval completed since the last start from zero.
     crossed: u64,
     /// The reason of a pause that is not yet committed as `Judged`.
-    standing: Option<String>,
+    uncommitted: Option<String>,
     /// Whether the attempt was judged to end and has not exited yet.
     ending: bool,
     /// The oriented scores at the end of interval `seen`.
@@ -162,7 +166,7 @@ impl Pbt {
         let resample = share(section, "resample", RESAMPLE, 1.0, diagnostics);
         let perturb = share(section, "perturb", PERTURB, 1.0, diagnostics);
         let explored = names(section, setting, diagnostics);
-        let gauge = Gauge::take(section, setting, diagnostics);
+        let reader = ReportReader::take(section, setting, diagnostics);
         if !setting.checkpoint {
             diagnostics.push(
                 Diagnostic::error("no-checkpoint", "`pbt` needs trials that can go on from a checkpoint")
@@ -198,7 +202,7 @@ impl Pbt {
             None => max.div_ceil(INTERVALS),
         };
         Some(Self {
-            gauge: gauge?,
+            reader: reader?,
             space: Arc::clone(&setting.space),
             seed: setting.seed,
             population: population.unwrap_or_else(|| (setting.slots as u64).max(POPULATION)),
@@ -243,7 +247,7 @@ impl Pbt {
         if passed == 0 || done {
             return;
         }
-        let objectives = self.gauge.objectives();
+        let objectives = self.reader.objectives();
         let rung = self
             .results
             .entry(passed)
@@ -258,24 +262,24 @@ impl Pbt {
             member.crossed = passed;
             member.seen = member.seen.max(passed);
         }
-        if passed >= member.target && !member.ending && member.standing.is_none() {
+        if passed >= member.target && !member.ending && member.uncommitted.is_none() {
             let rank = results.place(&scores, trial) + 1;
             let why = format!(
                 "{}, rank {rank} of {}",
-                self.gauge.words(at, &scores),
+                self.reader.describe(at, &scores),
                 results.len()
             );
             member.target = passed;
-            member.standing = Some(why);
+            member.uncommitted = Some(why);
         }
     }
 
     /// Returns how a paused member continues: as itself, or replaced by a clone.
-    fn go_on(&self, study: &Study, trial: TrialId, room: bool) -> Next {
+    fn next_for(&self, study: &Study, trial: TrialId, room: bool) -> Next {
         let (seen, scores) = self
             .member(trial)
             .map_or((0, &[][..]), |member| (member.seen, &*member.scores));
-        let until = self.gauge.place(self.level(seen + 1));
+        let until = self.reader.describe_resource(self.level(seen + 1));
         let as_itself = |words: String| Next::Resume {
             trial,
             why: format!("{words}goes on to {until}"),
@@ -284,7 +288,7 @@ impl Pbt {
             return as_itself(String::new());
         };
         let place = results.place(scores, trial);
-        let here = self.gauge.words(self.level(seen) as f64, scores);
+        let here = self.reader.describe(self.level(seen) as f64, scores);
         let here = format!("{here}, rank {} of {}", place + 1, results.len());
         let few = (results.len() as f64 * self.quantile).floor() as usize;
         // The rank among a few members says little: at least half of the population must have
@@ -298,22 +302,10 @@ impl Pbt {
         // The stream belongs to the trial that would be created, so that asking twice gives the
         // same clone.
         let mut rng = stream(self.seed, Purpose::Schedule, u64::from(study.next_id().0));
-        // A clone starts from the latest checkpoint of its parent, so the parent must have
-        // something left to train.
-        let has_more = |id: TrialId| {
-            id != trial
-                && study.trial(id).is_some_and(|other| match other.state {
-                    TrialState::Paused => !other.outside,
-                    TrialState::Running => {
-                        let next = self
-                            .member(id)
-                            .map_or(u64::MAX, |member| member.seen.saturating_add(1));
-                        !other.outside && self.level(next) < self.max
-                    }
-                    _ => false,
-                })
-        };
-        let best: Vec<TrialId> = results.best(few).filter(|id| has_more(*id)).collect();
+        let best: Vec<TrialId> = results
+            .best(few)
+            .filter(|id| *id != trial && self.has_more_to_train(study, *id))
+            .collect();
         if best.is_empty() {
             return as_itself(format!("{here}, "));
         }
@@ -329,27 +321,43 @@ impl Pbt {
         }
     }
 
+    /// Returns whether a member has something left to train. A clone starts from the latest
+    /// checkpoint of its parent, so only such a member can be a parent.
+    fn has_more_to_train(&self, study: &Study, id: TrialId) -> bool {
+        let Some(trial) = study.trial(id).filter(|trial| !trial.outside) else {
+            return false;
+        };
+        match trial.state {
+            TrialState::Paused => true,
+            TrialState::Running => {
+                let member = self.member(id);
+                let next = member.map_or(u64::MAX, |member| member.seen.saturating_add(1));
+                self.level(next) < self.max
+            }
+            _ => false,
+        }
+    }
+
     /// Returns a modified copy of a configuration. Returns it unchanged if the constraints refuse
-    /// 100 modifications.
+    /// [`MAX_MODIFICATIONS`] of them.
     fn explore(&self, params: &Params, rng: &mut impl Rng) -> Params {
         let unit = self.space.encode(params);
         let active = self.space.active(params);
-        let moved = |rng: &mut _| -> Vec<f64> {
-            let axes = self.space.axes().iter().zip(&unit).zip(&active);
-            axes.map(|((axis, unit), active)| {
-                let moved = self.shift(&axis.kind, *unit, *active, rng);
+        for _ in 0..MAX_MODIFICATIONS {
+            let mut moved = unit.clone();
+            for (at, axis) in self.space.axes().iter().enumerate() {
+                // Drawn for every axis, so that `explore` does not change the draws of the others.
+                let shifted = self.shift(&axis.kind, unit[at], active[at], rng);
                 if self.explores(&axis.name) {
-                    moved
-                } else {
-                    *unit
+                    moved[at] = shifted;
                 }
-            })
-            .collect()
-        };
-        (0..100)
-            .map(|_| self.space.decode(&moved(rng)))
-            .find(|found| self.space.admits(found).is_ok())
-            .unwrap_or_else(|| params.clone())
+            }
+            let candidate = self.space.decode(&moved);
+            if self.space.admits(&candidate).is_ok() {
+                return candidate;
+            }
+        }
+        params.clone()
     }
 
     /// Returns whether a clone may change the parameter of an axis. The name `units` covers
@@ -392,7 +400,7 @@ impl Pbt {
 
 impl TrialScheduler for Pbt {
     fn observe(&mut self, study: &Study, event: &Event) {
-        if let Some(reading) = self.gauge.observe(study, event) {
+        if let Some(reading) = self.reader.observe(study, event) {
             self.arrive(reading);
         }
         match event {
@@ -418,13 +426,13 @@ impl TrialScheduler for Pbt {
                 let Some(member) = self.member_mut(*trial) else {
                     return;
                 };
-                (member.standing, member.ending) = (None, false);
+                (member.uncommitted, member.ending) = (None, false);
                 member.crossed = if *resume { member.crossed } else { 0 };
             }
             Event::Requeued { trial, .. } => self.rise(*trial),
             Event::Judged { trial, verdict, .. } => {
                 if let Some(member) = self.member_mut(*trial) {
-                    member.standing = None;
+                    member.uncommitted = None;
                     member.ending |= *verdict != Verdict::Continue;
                     let seen = member.seen;
                     // A stopped member does not continue; as a rule a clone has replaced it.
@@ -449,7 +457,7 @@ impl TrialScheduler for Pbt {
             return Next::Fresh;
         }
         match self.resting.first() {
-            Some((_, trial)) => self.go_on(study, *trial, room),
+            Some((_, trial)) => self.next_for(study, *trial, room),
             None => wait_or_done(study),
         }
     }
@@ -457,7 +465,7 @@ impl TrialScheduler for Pbt {
     fn verdict(&self, _: &Study, trial: TrialId) -> Judgement {
         match self
             .member(trial)
-            .and_then(|member| member.standing.clone())
+            .and_then(|member| member.uncommitted.clone())
         {
             Some(why) => Judgement {
                 verdict: Verdict::Pause,
@@ -489,7 +497,7 @@ impl TrialScheduler for Pbt {
 
     fn finished(&self, study: &Study, trial: TrialId) -> bool {
         let until = study.trial(trial).and_then(|trial| trial.until);
-        until.is_none_or(|Resource(until)| until >= self.max || !self.gauge.ended_at(trial, until))
+        until.is_none_or(|Resource(until)| until >= self.max || !self.reader.ended_at(trial, until))
     }
 }
 

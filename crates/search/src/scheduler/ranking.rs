@@ -92,7 +92,7 @@ impl Ranking {
                 let own = (first(scores), trial);
                 results.partition_point(|other| is_before(*other, own))
             }
-            Self::Several { fronts, .. } if is_finite(scores) => fronts.place(scores, trial),
+            Self::Several { fronts, .. } if is_finite(scores) => fronts.position(scores, trial),
             Self::Several { fronts, diverged } => {
                 fronts.len() + diverged.iter().filter(|(_, other)| *other < trial).count()
             }
@@ -152,7 +152,7 @@ pub(super) struct Rung {
     /// Results of trials outside the edited space, kept in case another edit includes them again.
     outside: Vec<(Vec<f64>, TrialId)>,
     /// Number of trials promoted from this rung.
-    pub(super) climbed: usize,
+    pub(super) promotions: usize,
 }
 
 impl Rung {
@@ -161,7 +161,7 @@ impl Rung {
         Self {
             results: Ranking::of(objectives),
             outside: Vec::new(),
-            climbed: 0,
+            promotions: 0,
         }
     }
 

@@ -472,13 +472,13 @@ proptest! {
                     _ => {}
                 }
             }
-            for (rung, climbers) in climbs {
-                let mut once = climbers.clone();
+            for (rung, positions) in climbs {
+                let mut once = positions.clone();
                 once.sort();
                 once.dedup();
-                assert_eq!(once.len(), climbers.len(), "nobody climbs from rung {rung} twice");
+                assert_eq!(once.len(), positions.len(), "nobody climbs from rung {rung} twice");
                 let seen = simulation.study.trials().iter().filter(|trial| trial.metrics.get("epoch").is_some_and(|epoch| epoch.max.is_some_and(|at| at >= rung as f64))).count();
-                assert!(climbers.len() <= seen / reduction + exempt, "{} of {seen} climbed from {rung}", climbers.len());
+                assert!(positions.len() <= seen / reduction + exempt, "{} of {seen} promotions from {rung}", positions.len());
             }
         });
     }

@@ -152,8 +152,8 @@ impl<'a> Simulation<'a> {
     #[must_use]
     pub fn room(&self) -> bool {
         let created = self.study.trials().len();
-        let wanted = self.study.header().trials.unwrap_or(u64::MAX);
-        created < self.curves.len() && (created as u64) < wanted
+        let budget = self.study.header().trials.unwrap_or(u64::MAX);
+        created < self.curves.len() && (created as u64) < budget
     }
 
     /// Returns the scheduler.

@@ -7,13 +7,13 @@
 
 mod dvc;
 mod mlmd;
-mod parquet_table;
 mod rows;
+mod step_table;
 mod steps;
 
 use super::home::{self, Home, failed};
 use super::metric_rows;
-use super::room::when_there_is_room;
+use super::retry::with_backoff;
 use super::{Tracker, TrackerError};
 use crate::source::{Diagnostics, Opt, Preset, Section, Takes};
 use crate::study::{
@@ -23,6 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use steps::StepFile;
+use swath_table::Cell;
 
 pub(super) const KIND: Kind<dyn Tracker> = Kind {
     name: "cmf",
@@ -152,9 +153,8 @@ impl Tracker for Cmf {
                 let reports = self.reports.get(trial).map_or(&[][..], Vec::as_slice);
                 let names = rows::Names { study, began };
                 let due = &self.home.due;
-                let files = when_there_is_room(|| {
-                    steps::write(&root, (&folder, due), &names, *trial, reports)
-                })?;
+                let files =
+                    with_backoff(|| steps::write(&root, (&folder, due), &names, *trial, reports))?;
                 // `.dvc` files of data sets and models are written at the next sync, see `fresh`.
                 if self.options.dvc.is_some() {
                     files.iter().try_for_each(|file| dvc::beside(&root, file))?;
@@ -190,7 +190,7 @@ impl Tracker for Cmf {
             rows::fill(store, &names, &self.options, &self.steps)
         })
         .map_err(|error: rusqlite::Error| match error.sqlite_error_code() {
-            // Report a full disk as such, so that the recorder tries again instead of giving up.
+            // Report a full disk as such, so that the write is tried again instead of given up.
             Some(rusqlite::ErrorCode::DiskFull) => failed(&path)(io::ErrorKind::StorageFull.into()),
             _ => TrackerError::Other(format!("could not write `{}`: {error}", path.display())),
         })?;
@@ -223,14 +223,13 @@ fn shown(datum: &Datum) -> serde_json::Value {
 }
 
 /// Returns the value that [`shown`] encoded, `None` if it is malformed.
-fn read(value: serde_json::Value) -> Option<parquet_table::Cell> {
-    use parquet_table::Cell;
+fn read(value: serde_json::Value) -> Option<Cell> {
     Some(match value {
         serde_json::Value::Bool(flag) => Cell::Flag(flag),
         serde_json::Value::String(text) => Cell::Text(text),
         value => {
             let [Metric(number)] = serde_json::from_value(value).ok()?;
-            Cell::Number(number)
+            Cell::Float(number)
         }
     })
 }

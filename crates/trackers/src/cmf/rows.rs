@@ -5,6 +5,7 @@ use super::Options;
 use super::mlmd::{Artifact, Execution, Of, Property, Store, Way};
 use super::steps::StepFile;
 use crate::space::{Params, Value};
+use crate::study::field::Cell;
 use crate::study::{LogRecord, Study, Timestamp, Trial, TrialId, TrialState};
 use md5::{Digest, Md5};
 use std::collections::{BTreeMap, BTreeSet};
@@ -191,7 +192,8 @@ struct Filling<'a, 's, 'c> {
 impl Filling<'_, '_, '_> {
     /// Adds the execution of a trial. `best` marks it as one of the best.
     fn execution(&mut self, trial: &Trial, best: bool) -> rusqlite::Result<()> {
-        let header = self.names.study.header();
+        let study = self.names.study;
+        let header = study.header();
         let stage = self.names.stage();
         let commit = header.git_commit.as_deref().unwrap_or_default();
         let text = |text: &str| Property::text(text);
@@ -216,25 +218,20 @@ impl Filling<'_, '_, '_> {
             ("Execution", false, text("['swath', 'run']")),
             ("Configuration", true, Property::Text(python(&trial.params))),
             ("Study", true, text(&header.name)),
-            ("Trial", true, Property::Int(trial.id.0.into())),
-            ("State", true, text(trial.state.word())),
-            ("Attempts", true, Property::Int(trial.attempts.into())),
-            ("Seed", true, Property::Text(trial.seed.to_string())),
-            ("Seconds", true, Property::number(trial.seconds)),
-            (
-                "CPU_Seconds",
-                true,
-                Property::number(trial.usage.cpu_seconds),
-            ),
-            ("Peak_MiB", true, Property::number(trial.usage.peak_mib)),
         ];
-        if let Some(exit) = &trial.exit {
-            properties.push(("Exit", true, Property::Text(exit.to_string())));
-        }
+        let fields: Vec<_> = study
+            .plain_fields(trial)
+            .map(|(name, cell)| (title(name), cell_property(cell)))
+            .collect();
+        properties.extend(
+            fields
+                .iter()
+                .map(|(name, value)| (&**name, true, value.clone())),
+        );
         if best {
             properties.push(("in_top_n", true, Property::Int(1)));
         }
-        let result = trial.result(header);
+        let result = study.result(trial);
         properties.extend(
             result
                 .iter()
@@ -552,6 +549,8 @@ impl Filling<'_, '_, '_> {
         }
         if version.best && best {
             properties.push(("best_model", true, Property::Int(1)));
+            let feasible = self.names.study.feasibility(trial);
+            properties.extend(feasible.map(|flag| ("feasible", true, Property::Int(flag.into()))));
         }
         let own: BTreeSet<&str> = properties.iter().map(|(name, ..)| *name).collect();
         let facts: Vec<_> = version
@@ -607,6 +606,25 @@ struct Version<'a> {
     steps: Vec<f64>,
     best: bool,
     facts: Params,
+}
+
+/// Returns the name of a field in the spelling of cmf's properties, such as `CPU_Seconds`.
+fn title(name: &str) -> String {
+    let words = name.split('_').map(|word| match word {
+        "cpu" => "CPU".to_owned(),
+        "mib" => "MiB".to_owned(),
+        word => word[..1].to_uppercase() + &word[1..],
+    });
+    words.collect::<Vec<_>>().join("_")
+}
+
+/// Returns the value of a field as a property. A seed may lie beyond the integers of ML Metadata,
+/// so it becomes text.
+fn cell_property(cell: Cell<'_>) -> Property {
+    match cell {
+        Cell::Seed(seed) => Property::Text(seed.to_string()),
+        cell => property(&cell.into_value()),
+    }
 }
 
 /// Returns a parameter value as a property; lists become text.

@@ -1,19 +1,19 @@
 //! Writes the step metrics of a trial as Parquet files: the reports under `Output`, as cmf's logger
 //! for Ray does, and one file for each log.
 
-use super::parquet_table::{Cell, Columns, TableWriter};
 use super::rows::Names;
+use super::step_table::{Columns, StepTable};
 use crate::study::{Due, TrialId};
 use crate::tracker::TrackerError;
 use crate::tracker::home::failed;
 use crate::tracker::metric_rows::{Datum, MetricRow, each_row};
 use md5::{Digest, Md5};
-use parquet::errors::ParquetError;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
+use swath_table::{Cell, ParquetError};
 
 /// The name of the struct column that holds the reports.
 const OUTPUT: &str = "Output";
@@ -72,7 +72,7 @@ pub(super) fn write(
         match columns {
             None => output(file, reports).map_err(broken)?,
             Some(columns) => {
-                let mut writer = TableWriter::new(file, columns, None).map_err(broken)?;
+                let mut writer = StepTable::new(file, columns, None).map_err(broken)?;
                 each_row(trial, due, |log, row| {
                     if log == name {
                         writer.row(cells(row)).map_err(broken)
@@ -125,7 +125,7 @@ fn output(file: fs::File, reports: &[u8]) -> Result<(), ParquetError> {
     rows()
         .flat_map(cells)
         .for_each(|(key, cell)| columns.see(&key, &cell));
-    let mut writer = TableWriter::new(file, columns, Some(OUTPUT))?;
+    let mut writer = StepTable::new(file, columns, Some(OUTPUT))?;
     for row in rows() {
         writer.row(cells(row))?;
     }
@@ -135,14 +135,14 @@ fn output(file: fs::File, reports: &[u8]) -> Result<(), ParquetError> {
 /// Returns the cells of a row: the measured values, then the values that locate it.
 fn cells(row: MetricRow<'_>) -> impl Iterator<Item = (Cow<'_, str>, Cell)> {
     let values = row.values.into_iter().map(|(key, datum)| match datum {
-        Datum::Number(number) => (key, Cell::Number(number)),
+        Datum::Number(number) => (key, Cell::Float(number)),
         Datum::Text(text) => (key, Cell::Text(text.into_owned())),
     });
     let place = row
         .place
         .into_iter()
         .map(|(key, value)| match value.as_f64() {
-            Some(number) => (Cow::Borrowed(key), Cell::Number(number)),
+            Some(number) => (Cow::Borrowed(key), Cell::Float(number)),
             None => {
                 let text = value
                     .as_str()

@@ -1,91 +1,30 @@
-//! The delivery thread: calls the server in order, with growing pauses while it is unavailable.
+//! Delivers operations to a server, in order.
+//!
+//! While the server is away, the thread of the tracker waits and tries again. The last entry that
+//! the server has completely is saved in the [`Cursor`]; a later run delivers the entries after that
+//! one. A call whose reply was lost is repeated: a run is searched by its tag before it is created,
+//! and MLflow treats two equal metric points as one.
 
 use super::calls::{Call, gather};
-use super::delivery::Delivered;
+use super::cursor::{Cursor, Position};
 use super::files::{PATH, artifact};
-use super::rest::{Server, Trouble};
-use super::runs::{PARENT, Status};
-use super::spool::Reader;
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use super::rest::{Address, Server, Trouble};
+use super::rows::Offsets;
+use super::runs::{Op, PARENT, Status};
+use crate::tracker::TrackerError;
+use crate::tracker::home::failed;
+use crate::tracker::retry::{beat, with_backoff};
 use percent_encoding::utf8_percent_encode;
 use serde_json::{Value, json};
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
-/// The pause after the first failed call. It doubles with every further failure.
-const FIRST: Duration = Duration::from_millis(200);
-/// The maximum pause between two attempts.
-const LONGEST: Duration = Duration::from_secs(30);
-/// Interval between two polls of the spool while it is empty.
-const IDLE: Duration = Duration::from_secs(1);
-/// Number of operations from which on no more are read from the spool at once.
+/// Number of operations that are gathered into calls at once.
 const MOST: usize = 1000;
 /// Maximum size of an uploaded file in bytes; larger ones are skipped.
 const UPLOAD: u64 = 64 << 20;
-
-/// The state shared between the delivery thread and the tracker that waits for it.
-#[derive(Debug, Default)]
-pub(super) struct News {
-    /// Tells the thread to end as soon as the current call returns.
-    pub(super) stop: AtomicBool,
-    /// Tells the thread to end the current pause at once.
-    pub(super) hurry: AtomicBool,
-    /// Number of operations that the server has accepted or refused for good.
-    pub(super) done: AtomicU64,
-    /// Number of calls that got a reply, which tells whether there is progress.
-    pub(super) made: AtomicU64,
-    words: Mutex<Words>,
-}
-
-#[derive(Debug, Default)]
-struct Words {
-    trouble: Option<String>,
-    fatal: Option<String>,
-    refused: (u64, String),
-}
-
-impl News {
-    /// Returns why delivery fails at present, if it does. The thread tries again.
-    pub(super) fn trouble(&self) -> Option<String> {
-        self.tell(|words| words.trouble.clone())
-    }
-
-    /// Returns why delivery has failed for good, if it has. The thread has ended.
-    pub(super) fn fatal(&self) -> Option<String> {
-        self.tell(|words| words.fatal.clone())
-    }
-
-    /// Returns the number of refused calls, and the reason for the first of them.
-    pub(super) fn refused(&self) -> (u64, String) {
-        self.tell(|words| words.refused.clone())
-    }
-
-    /// Calls `act` with the shared messages. A poisoned lock is used, since the messages are always
-    /// consistent.
-    fn tell<T>(&self, act: impl FnOnce(&mut Words) -> T) -> T {
-        act(&mut self.words.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// The reason why the thread interrupts delivery.
-enum Halt {
-    /// Occurs when the server is unavailable; delivery continues after a pause.
-    Away(String),
-    /// Occurs when delivery cannot succeed in this run; the thread ends.
-    Fatal(String),
-}
-
-impl From<Trouble> for Halt {
-    fn from(trouble: Trouble) -> Self {
-        match trouble {
-            Trouble::Away(why) => Self::Away(why),
-            Trouble::Refused { why, .. } => Self::Fatal(why),
-        }
-    }
-}
+/// The end of the message about undelivered records.
+const LATER: &str = "the journal has it all, and the next run or export of the study delivers it";
 
 /// The id and the artifact location of a run on the server.
 #[derive(Debug, Clone)]
@@ -94,178 +33,156 @@ struct Known {
     artifacts: String,
 }
 
-/// The state of the delivery thread.
+/// The refusal of a call, as in [`Trouble::Refused`].
+struct Refusal {
+    status: u16,
+    code: String,
+    why: String,
+}
+
+/// The delivery of one study to a server.
 pub(super) struct Courier {
     /// The client of the server.
     server: Server,
-    /// The spool to deliver from.
-    reader: Reader,
-    /// The delivery state so far.
-    delivered: Delivered,
-    /// The file in which the delivery state is saved.
-    file: PathBuf,
     /// The study folder, which contains the files to upload.
     study: PathBuf,
-    /// The state shared with the tracker.
-    news: Arc<News>,
-    /// Receives a message when the spool was written or the pause is to end.
-    bell: Receiver<()>,
+    /// The name of the experiment; the study's name if absent.
+    experiment_name: Option<String>,
+    /// The position of the study on the server, once the study is open.
+    cursor: Cursor,
+    /// The operations to deliver.
+    ops: VecDeque<Op>,
+    /// The entry of the last of them.
+    last: Option<u64>,
     /// The id of the experiment, once it is known.
     experiment: Option<String>,
     /// The runs found or created so far, by their number.
     runs: HashMap<u32, Known>,
-    /// The calls still to be made for the operations read last.
-    calls: VecDeque<Call>,
-    /// The number of operations that `calls` completes, and the last entry that is then complete.
-    /// `(0, None)` if there are none.
-    carried: (u64, Option<u64>),
+    /// The number of refused calls, and the reason for the first of them.
+    refused: (u64, String),
 }
 
 impl Courier {
-    pub(super) fn new(
-        server: Server,
-        reader: Reader,
-        delivered: Delivered,
-        file: PathBuf,
-        study: PathBuf,
-        news: Arc<News>,
-        bell: Receiver<()>,
-    ) -> Self {
-        let (experiment, runs, calls) = (None, HashMap::new(), VecDeque::new());
+    /// Returns a delivery to the server at `address`; `study` is the study folder. No call is made
+    /// before the study opens.
+    pub(super) fn new(address: Address, study: PathBuf, experiment: Option<String>) -> Self {
         Self {
-            server,
-            reader,
-            delivered,
-            file,
+            server: Server::new(address),
             study,
-            news,
-            bell,
-            experiment,
-            runs,
-            calls,
-            carried: (0, None),
+            experiment_name: experiment,
+            cursor: Cursor::default(),
+            ops: VecDeque::new(),
+            last: None,
+            experiment: None,
+            runs: HashMap::new(),
+            refused: (0, String::new()),
         }
     }
 
-    /// Delivers operations until it is stopped, the tracker is dropped, or delivery fails for good.
-    pub(super) fn run(mut self) {
-        let mut pause = FIRST;
-        while !self.news.stop.load(Relaxed) {
-            match self.deliver() {
-                Ok(true) => {
-                    pause = FIRST;
-                    self.news.tell(|words| words.trouble = None);
-                }
-                Ok(false) => match self.bell.recv_timeout(IDLE) {
-                    // The tracker was dropped.
-                    Err(RecvTimeoutError::Disconnected) => return,
-                    Ok(()) | Err(RecvTimeoutError::Timeout) => {}
-                },
-                Err(Halt::Away(why)) => {
-                    self.news.tell(|words| words.trouble = Some(why));
-                    self.rest(pause);
-                    pause = (pause * 2).min(LONGEST);
-                }
-                Err(Halt::Fatal(why)) => {
-                    self.news.tell(|words| words.fatal = Some(why));
-                    return;
-                }
-            }
-        }
+    /// Reads the cursor of the study. Returns the ends of the rows that the server has.
+    pub(super) fn open(&mut self, uid: &str, study: &str) -> Result<Offsets, TrackerError> {
+        let home = self.study.join("trackers");
+        let start = Position {
+            server: self.server.base().to_owned(),
+            experiment: self.experiment_name.as_deref().unwrap_or(study).to_owned(),
+            study: uid.to_owned(),
+            ..Position::default()
+        };
+        self.cursor = Cursor::open(home.clone(), start).map_err(failed(&home))?;
+        Ok(self.cursor.position.logs.clone())
     }
 
-    /// Waits for `pause`, or until the tracker asks to hurry.
-    fn rest(&self, pause: Duration) {
-        let until = Instant::now() + pause;
-        loop {
-            let heard = self.bell.recv_deadline(until);
-            if heard.is_err() || self.news.hurry.swap(false, Relaxed) {
-                return;
-            }
-        }
+    /// Returns whether an earlier run has delivered the entry `seq`.
+    pub(super) fn has(&self, seq: u64) -> bool {
+        self.cursor.position.seq >= Some(seq)
     }
 
-    /// Makes the calls for the next operations in the spool. Returns `false` if there are none or
-    /// the thread is to stop. Calls that remain after a failure are made by the next call of this
-    /// function.
-    fn deliver(&mut self) -> Result<bool, Halt> {
-        if self.calls.is_empty() {
-            self.fetch()?;
+    /// Takes the operations of the entry `seq`. Returns whether so many wait that they should be
+    /// delivered.
+    pub(super) fn take(&mut self, seq: u64, ops: Vec<Op>) -> bool {
+        if !ops.is_empty() {
+            self.ops.extend(ops);
+            self.last = Some(seq);
         }
-        let (count, seq) = self.carried;
-        if count == 0 {
-            return Ok(false);
+        self.ops.len() >= MOST
+    }
+
+    /// Delivers all operations, and moves the cursor. `logs` is the end of the rows among them.
+    ///
+    /// # Errors
+    /// If delivery has failed for good, or the run has ended and the server is away.
+    pub(super) fn deliver(&mut self, logs: impl FnOnce() -> Offsets) -> Result<(), TrackerError> {
+        if self.ops.is_empty() {
+            return Ok(());
         }
-        while let Some(call) = self.calls.front().cloned() {
-            if self.news.stop.load(Relaxed) {
-                return Ok(false);
-            }
-            let made = self.make(&call);
-            // A refusal is a reply too, and thus progress.
-            if !matches!(made, Err(Trouble::Away(_))) {
-                self.news.made.fetch_add(1, Relaxed);
-            }
-            match made {
-                Ok(()) => drop(self.calls.pop_front()),
-                Err(Trouble::Away(why)) => return Err(Halt::Away(why)),
-                Err(Trouble::Refused { status, code, why }) => {
-                    self.refused(call, status, &code, why)?;
+        while !self.ops.is_empty() {
+            let mut calls = gather(self.ops.drain(..self.ops.len().min(MOST)));
+            while let Some(call) = calls.pop_front() {
+                match self.make_or_wait(&call)? {
+                    None => {}
+                    Some(refusal) => self.refused(call, refusal, &mut calls)?,
                 }
+                beat()?;
             }
         }
-        self.carried = (0, None);
-        if seq > self.delivered.seq {
-            self.delivered.seq = seq;
-            // Losing this file is harmless: the entries are only delivered again.
-            let _ = self.delivered.save(&self.file);
-        }
-        self.news.done.fetch_add(count, Relaxed);
-        Ok(true)
-    }
-
-    /// Reads operations from the spool and gathers them into calls.
-    fn fetch(&mut self) -> Result<(), Halt> {
-        let (mut ops, mut seq) = (Vec::new(), None);
-        while ops.len() < MOST {
-            let broken =
-                |error| Halt::Fatal(format!("the spool of `mlflow` cannot be read: {error}"));
-            let Some(batch) = self.reader.next().map_err(broken)? else {
-                break;
-            };
-            // An entry counts as delivered only with its last part.
-            seq = if batch.last { Some(batch.seq) } else { seq };
-            ops.extend(batch.ops);
-        }
-        self.carried = (ops.len() as u64, seq);
-        self.calls = gather(ops);
+        // Only now: a run that is killed before this delivers the operations again.
+        self.cursor.move_to(self.last, logs());
         Ok(())
+    }
+
+    /// Returns an error if the server has refused something.
+    pub(super) fn verdict(&self) -> Result<(), TrackerError> {
+        match &self.refused {
+            (0, _) => Ok(()),
+            (count, why) => Err(TrackerError::Other(format!(
+                "the server did not take {count} records: {why}"
+            ))),
+        }
+    }
+
+    /// Makes a call, and repeats it while the server is away. Returns the refusal if the server
+    /// refuses the call.
+    fn make_or_wait(&mut self, call: &Call) -> Result<Option<Refusal>, TrackerError> {
+        let made = with_backoff(|| match self.make(call) {
+            Ok(()) => Ok(None),
+            Err(Trouble::Refused { status, code, why }) => Ok(Some(Refusal { status, code, why })),
+            Err(Trouble::Away(why)) => Err(TrackerError::Away(why)),
+        });
+        made.map_err(|why| {
+            TrackerError::Other(format!(
+                "the last records were not delivered yet: {why}; {LATER}"
+            ))
+        })
     }
 
     /// Handles a refused call. Gives up if the server refuses everything. Otherwise drops as little
     /// as possible: a batch is halved until the refused item is alone.
-    fn refused(&mut self, call: Call, status: u16, code: &str, why: String) -> Result<(), Halt> {
+    fn refused(
+        &mut self,
+        call: Call,
+        refusal: Refusal,
+        calls: &mut VecDeque<Call>,
+    ) -> Result<(), TrackerError> {
+        let Refusal { status, code, why } = refusal;
         // There is no point in continuing without MLflow's error code (the reply is not from
         // MLflow), without valid credentials, or without the run that a call should create. A
         // refused upload is never fatal.
         let hopeless =
             code.is_empty() || matches!(call, Call::Create { .. }) || matches!(status, 401 | 403);
         if hopeless && !matches!(call, Call::File { .. }) {
-            return Err(Halt::Fatal(why));
+            return Err(TrackerError::Other(format!("{why}; {LATER}")));
         }
-        self.calls.pop_front();
         let halves = match call {
             Call::Log { run, log } => log.halves().map(|(first, second)| (run, first, second)),
             _ => None,
         };
         match halves {
             Some((run, first, second)) => {
-                self.calls.push_front(Call::Log { run, log: second });
-                self.calls.push_front(Call::Log { run, log: first });
+                calls.push_front(Call::Log { run, log: second });
+                calls.push_front(Call::Log { run, log: first });
             }
-            None => self.news.tell(|words| match &mut words.refused {
-                (count @ 0, first) => (*count, *first) = (1, why),
-                (count, _) => *count += 1,
-            }),
+            None if self.refused.0 == 0 => self.refused = (1, why),
+            None => self.refused.0 += 1,
         }
         Ok(())
     }
@@ -382,7 +299,7 @@ impl Courier {
         if let Some(id) = &self.experiment {
             return Ok(id.clone());
         }
-        let name = self.delivered.experiment.clone();
+        let name = self.cursor.position.experiment.clone();
         let id = match self
             .server
             .get("experiments/get-by-name", &[("experiment_name", &name)])
@@ -434,8 +351,7 @@ impl Courier {
         if let Some(known) = self.find(run)? {
             return Ok(known);
         }
-        // Deleting the delivery state makes the next run deliver everything again.
-        let _ = std::fs::remove_file(&self.file);
+        self.cursor.remove();
         let why = format!("{} has lost a run that it had", self.server.base());
         Err(Trouble::Refused {
             status: 404,
@@ -449,7 +365,7 @@ impl Courier {
         if let Some(known) = self.runs.get(&run) {
             return Ok(Some(known.clone()));
         }
-        let filter = format!("tags.`swath.run` = '{}/{run}'", self.delivered.study);
+        let filter = format!("tags.`swath.run` = '{}/{run}'", self.cursor.position.study);
         let body =
             json!({ "experiment_ids": [self.experiment()?], "filter": filter, "max_results": 1 });
         let reply = self.server.post("runs/search", &body)?;

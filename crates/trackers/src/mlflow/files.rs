@@ -8,7 +8,7 @@
 use super::names::{self, digest};
 use super::runs::{Change, Op, PARENT, Status};
 use crate::tracker::TrackerError;
-use crate::tracker::room::{is_full, when_there_is_room};
+use crate::tracker::retry::{is_full, with_backoff};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -241,7 +241,7 @@ impl Run {
             if path.is_file() {
                 let rows = fs::read_to_string(&path).map_err(failed(&path))?;
                 let rows = rescaled(&rows, factor);
-                when_there_is_room(|| fs::write(&path, &rows).map_err(failed(&path)))?;
+                with_backoff(|| fs::write(&path, &rows).map_err(failed(&path)))?;
             }
         }
         Ok(())
@@ -357,7 +357,7 @@ fn keep(from: &Path, to: &Path) -> Result<(), TrackerError> {
     // Remove an earlier version first: a hard link needs a free name, and a copy would write into
     // the file to which the old name is linked.
     let _ = fs::remove_file(to);
-    when_there_is_room(|| {
+    with_backoff(|| {
         fs::hard_link(from, to)
             .or_else(|_| fs::copy(from, to).map(drop))
             .map_err(failed(to))
@@ -378,7 +378,7 @@ fn place(
         }
         write(path)
     };
-    when_there_is_room(|| {
+    with_backoff(|| {
         let written = attempt(&path).or_else(|error| match is_full(&error) {
             true => Err(error),
             // Any other error may come from a file and a folder of the same name.
@@ -422,12 +422,12 @@ fn write(path: &Path, text: &str) -> Result<(), TrackerError> {
         File::create(&part)?.write_all(text.as_bytes())?;
         fs::rename(&part, path)
     };
-    when_there_is_room(|| write().map_err(failed(path)))
+    with_backoff(|| write().map_err(failed(path)))
 }
 
 /// Creates a folder with its parents.
 fn make(folder: &Path) -> Result<(), TrackerError> {
-    when_there_is_room(|| fs::create_dir_all(folder).map_err(failed(folder)))
+    with_backoff(|| fs::create_dir_all(folder).map_err(failed(folder)))
 }
 
 /// Returns a function that turns an I/O error into a [`TrackerError::Write`] about `path`.

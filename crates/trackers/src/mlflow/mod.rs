@@ -2,33 +2,30 @@
 //! a folder.
 //!
 //! [`runs`] translates the journal into operations on MLflow runs, for both stores. [`files`]
-//! carries them out in a folder. [`delivery`] sends them to a server from a thread of its own:
-//! while the server is unavailable, operations are kept in the [`spool`], and operations that were
-//! not delivered by the end of a run are delivered by the next one, because the journal is read
-//! from the start again.
+//! carries them out in a folder. [`courier`] sends them to a server; the [`cursor`] records how much
+//! of the study the server has, and a later run delivers the rest.
 
 mod access;
 mod calls;
 mod courier;
-mod delivery;
+mod cursor;
 mod files;
 mod names;
 mod rest;
 mod rows;
 mod runs;
-mod spool;
 #[cfg(test)]
 mod tests;
 
 use super::{Tracker, TrackerError, metric_rows};
 use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
-use crate::study::{Entry, Event, Kind, Setting, Study};
+use crate::study::{Entry, Event, Kind, Setting, Study, TrialState};
 use access::Access;
-use delivery::Delivery;
+use courier::Courier;
 use files::Files;
 use rest::Address;
 use rows::Rows;
-use runs::Projection;
+use runs::{Op, Projection};
 use std::path::PathBuf;
 
 pub(super) const KIND: Kind<dyn Tracker> = Kind {
@@ -86,7 +83,8 @@ fn build(
     let store = match store.unwrap_or_else(|| Place::Folder(home.join("mlruns"))) {
         Place::Folder(root) => Store::Files(Files::new(root, dir, experiment)),
         Place::Server(address) => {
-            Store::Server(Delivery::new(address, dir.unwrap_or_default(), experiment))
+            let study = dir.unwrap_or_default();
+            Store::Server(Box::new(Courier::new(address, study, experiment)))
         }
     };
     let (projection, rows, dir) = (Projection::default(), Rows::new(due), setting.dir.clone());
@@ -157,7 +155,7 @@ struct Mlflow {
 /// The target of the operations.
 enum Store {
     Files(Files),
-    Server(Delivery),
+    Server(Box<Courier>),
 }
 
 impl Store {
@@ -166,55 +164,76 @@ impl Store {
     fn has(&self, seq: u64) -> bool {
         match self {
             Self::Files(_) => false,
-            Self::Server(delivery) => delivery.has(seq),
+            Self::Server(courier) => courier.has(seq),
         }
+    }
+}
+
+impl Mlflow {
+    /// Returns the operations for an entry that was not delivered yet.
+    fn ops(&mut self, study: &Study, entry: &Entry) -> Result<Vec<Op>, TrackerError> {
+        let Some(dir) = &self.dir else {
+            let why = "it was given no study's folder".to_owned();
+            return Err(TrackerError::Other(why));
+        };
+        let mut ops = self.projection.of(study, entry);
+        if let (Store::Server(courier), Event::Opened { .. }) = (&mut self.store, &entry.event) {
+            let offsets = courier.open(&self.projection.uid, &study.header().name)?;
+            self.rows.skip_to(offsets);
+        }
+        if self.store.has(entry.seq) {
+            return Ok(Vec::new());
+        }
+        match &entry.event {
+            // The files of earlier attempts are moved away.
+            Event::Started {
+                trial,
+                resume: false,
+                ..
+            } => self.rows.restart(*trial),
+            Event::Ended { trial, attempt, .. } => {
+                let resource = study.header().resource.as_ref();
+                let rows = self.rows.read(dir, *trial, *attempt, resource, entry.at)?;
+                // Rows go before the status change, so that a run is complete once it has ended.
+                ops.splice(0..0, rows);
+                if study
+                    .trial(*trial)
+                    // A complete trial never continues.
+                    .is_some_and(|trial| trial.state == TrialState::Complete)
+                {
+                    self.rows.forget(*trial);
+                }
+            }
+            _ => {}
+        }
+        Ok(ops)
     }
 }
 
 impl Tracker for Mlflow {
     fn record(&mut self, study: &Study, entry: &Entry) -> Result<(), TrackerError> {
-        if self.dir.is_none() {
-            return Err(TrackerError::Other(
-                "it was given no study's folder".to_owned(),
-            ));
-        }
-        let mut ops = self.projection.of(study, entry);
-        // The metric files can be large: do not read them again for an entry that is already
-        // delivered.
-        if let (Event::Ended { trial, .. }, false) = (&entry.event, self.store.has(entry.seq)) {
-            let resource = study.header().resource.as_ref();
-            let rows = self
-                .rows
-                .read(self.dir.as_deref(), *trial, resource, entry.at)?;
-            // Rows go before the status change, so that a run is complete once it has ended.
-            ops.splice(0..0, rows);
-        }
+        let ops = self.ops(study, entry)?;
         match &mut self.store {
             Store::Files(files) => files.take(&self.projection.uid, &study.header().name, ops),
-            Store::Server(delivery) => {
-                delivery.take(&self.projection.uid, &study.header().name, entry.seq, ops)
-            }
+            Store::Server(courier) => match courier.take(entry.seq, ops) {
+                true => courier.deliver(|| self.rows.offsets()),
+                false => Ok(()),
+            },
         }
     }
 
     fn sync(&mut self, _study: &Study) -> Result<(), TrackerError> {
         match &mut self.store {
             Store::Files(files) => files.flush(),
-            Store::Server(delivery) => delivery.flush(),
+            Store::Server(courier) => courier.deliver(|| self.rows.offsets()),
         }
     }
 
-    fn linger(&mut self) -> bool {
-        match &mut self.store {
-            Store::Files(_) => false,
-            Store::Server(delivery) => delivery.linger(),
-        }
-    }
-
-    fn close(&mut self, _study: &Study) -> Result<(), TrackerError> {
-        match &mut self.store {
-            Store::Files(files) => files.flush(),
-            Store::Server(delivery) => delivery.close(),
+    fn close(&mut self, study: &Study) -> Result<(), TrackerError> {
+        self.sync(study)?;
+        match &self.store {
+            Store::Files(_) => Ok(()),
+            Store::Server(courier) => courier.verdict(),
         }
     }
 }

@@ -4,14 +4,17 @@
 use super::names;
 use super::runs::{Change, Op, millis};
 use crate::space::Name;
-use crate::study::{Due, Metric, Timestamp, TrialId};
+use crate::study::{Attempt, Due, Metric, Timestamp, TrialId};
 use crate::tracker::TrackerError;
 use crate::tracker::metric_rows::{Datum, LogSteps, each_row};
 use crate::tracker::steps::PARTS;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// The filter for metric rows, and the rows of each log that were read so far.
+/// The end of the rows that were read, in bytes, for each trial and log.
+pub(super) type Offsets = BTreeMap<u32, BTreeMap<String, u64>>;
+
+/// The filter for metric rows, and the part of each log that was read so far.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
     /// The filter for metric rows.
@@ -22,9 +25,9 @@ pub(super) struct Rows {
 /// The part of a log that was read.
 #[derive(Debug, Default)]
 struct Log {
-    /// Number of rows returned so far.
-    rows: u64,
-    /// The scale of its axis when those rows were returned: exported steps per unit.
+    /// The end of the last row, in bytes from the start of its file.
+    end: u64,
+    /// The scale of the axis when those rows were returned: exported steps per unit.
     parts: i64,
 }
 
@@ -37,49 +40,75 @@ impl Rows {
         }
     }
 
-    /// Returns operations for the new rows in the folder of a trial; `dir` is the study folder.
+    /// Skips the rows that an earlier run has read.
+    pub(super) fn skip_to(&mut self, offsets: Offsets) {
+        for (trial, logs) in offsets {
+            let logs = logs
+                .into_iter()
+                .map(|(log, end)| (log, Log { end, parts: 1 }));
+            self.read.insert(TrialId(trial), logs.collect());
+        }
+    }
+
+    /// Returns the end of the rows that were read.
+    pub(super) fn offsets(&self) -> Offsets {
+        let ends = |logs: &BTreeMap<String, Log>| {
+            logs.iter()
+                .map(|(log, read)| (log.clone(), read.end))
+                .collect()
+        };
+        self.read
+            .iter()
+            .filter(|(_, logs)| !logs.is_empty())
+            .map(|(trial, logs)| (trial.0, ends(logs)))
+            .collect()
+    }
+
+    /// Begins with the first row again, because the next attempt of the trial writes new files.
+    pub(super) fn restart(&mut self, trial: TrialId) {
+        for (_, log) in self.read.get_mut(&trial).into_iter().flatten() {
+            log.end = 0;
+        }
+    }
+
+    /// Forgets a trial that gets no further rows.
+    pub(super) fn forget(&mut self, trial: TrialId) {
+        self.read.remove(&trial);
+    }
+
+    /// Returns operations for the new rows of an attempt that has ended; `dir` is the study folder.
     /// Rows without a time get that of the entry, `at`.
     ///
     /// # Errors
     /// Returns an error if an existing file cannot be read.
     pub(super) fn read(
         &mut self,
-        dir: Option<&Path>,
+        dir: &Path,
         trial: TrialId,
+        attempt: Attempt,
         resource: Option<&Name>,
         at: Timestamp,
     ) -> Result<Vec<Op>, TrackerError> {
-        let Some(dir) = dir else {
-            return Ok(Vec::new());
-        };
-        let folder = dir.join(trial.to_string());
-        let read = self.read.entry(trial).or_default();
+        let folder = folder_of_attempt(&dir.join(trial.to_string()), attempt);
         let mut steps = LogSteps::read(&folder, &self.due, resource)?;
-        let (mut seen, mut ops) = (BTreeMap::<String, Log>::new(), Vec::new());
+        let mut ops = Vec::new();
         let mut rescaled = BTreeSet::new();
+        let read = self.read.entry(trial).or_default();
         each_row(&folder, &self.due, |log, row| {
             let (step, parts) = (steps.next(log, &row), steps.parts(log));
-            let rows = match seen.get_mut(log) {
-                Some(known) => &mut known.rows,
-                None => {
-                    &mut seen
-                        .entry(log.to_owned())
-                        .or_insert(Log { rows: 0, parts })
-                        .rows
-                }
+            let known = match read.get_mut(log) {
+                Some(known) => known,
+                None => read.entry(log.to_owned()).or_insert(Log { end: 0, parts }),
             };
-            *rows += 1;
-            if let Some(before) = read.get(log).filter(|before| *rows <= before.rows) {
+            if known.parts < parts {
                 // A fractional step has occurred since: rescale the points that MLflow already has.
-                if before.parts < parts {
-                    rescaled.extend(
-                        row.values
-                            .iter()
-                            .map(|(key, _)| names::key(&format!("{log}/{key}"))),
-                    );
-                }
+                let keys = row.values.iter();
+                rescaled.extend(keys.map(|(key, _)| names::key(&format!("{log}/{key}"))));
+            }
+            if row.bytes.start < known.end {
                 return Ok(());
             }
+            known.end = row.bytes.end;
             let at = row
                 .at
                 .map_or_else(|| millis(at), |seconds| (seconds * 1000.0).round() as i64);
@@ -100,13 +129,25 @@ impl Rows {
             }
             Ok(())
         })?;
-        read.extend(seen);
+        for (log, known) in read {
+            known.parts = known.parts.max(steps.parts(log));
+        }
         let rescale = |key| Op {
             run: trial.0,
             change: Change::Rescale { key, factor: PARTS },
         };
         Ok(rescaled.into_iter().map(rescale).chain(ops).collect())
     }
+}
+
+/// Returns the folder with the files of an attempt. They are moved when a later attempt starts anew,
+/// together with those of the attempts that it resumed.
+fn folder_of_attempt(trial: &Path, attempt: Attempt) -> PathBuf {
+    let away = trial.join("attempts");
+    let numbers = std::fs::read_dir(&away).into_iter().flatten();
+    let numbers = numbers.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let holding = numbers.filter(|number: &u32| *number >= attempt.0).min();
+    holding.map_or_else(|| trial.to_owned(), |number| away.join(number.to_string()))
 }
 
 #[cfg(test)]
@@ -122,8 +163,9 @@ mod tests {
         let mut rows = Rows::default();
         let mut read = || {
             rows.read(
-                Some(dir.path()),
+                dir.path(),
                 TrialId(1),
+                Attempt(1),
                 None,
                 Timestamp::from_micros(7_000_000),
             )
@@ -157,8 +199,9 @@ mod tests {
         let mut read = |text: &str| {
             std::fs::write(&file, text).unwrap();
             rows.read(
-                Some(dir.path()),
+                dir.path(),
                 TrialId(1),
+                Attempt(1),
                 None,
                 Timestamp::from_micros(0),
             )
@@ -185,5 +228,43 @@ mod tests {
             read(&(row(1.0) + &row(1.25) + &row(2.0))),
             [metric(2_000_000)]
         );
+    }
+
+    #[test]
+    fn each_attempt_is_read_in_its_own_files_wherever_they_are_by_now() {
+        let dir = tempfile::tempdir().unwrap();
+        let trial = dir.path().join("1");
+        let write = |folder: &str, losses: &[f64]| {
+            let metrics = trial.join(folder).join("metrics");
+            std::fs::create_dir_all(&metrics).unwrap();
+            let row = |loss: &f64| format!("{{\"loss\": {loss}}}\n");
+            let rows: String = losses.iter().map(row).collect();
+            std::fs::write(metrics.join("train.json"), rows).unwrap();
+        };
+        let values = |rows: &mut Rows, attempt| {
+            let at = Timestamp::from_micros(0);
+            let ops = rows.read(dir.path(), TrialId(1), Attempt(attempt), None, at);
+            let value = |op| match op {
+                Op {
+                    change: Change::Metric { value, .. },
+                    ..
+                } => value.0,
+                other => panic!("{other:?}"),
+            };
+            ops.unwrap().into_iter().map(value).collect::<Vec<_>>()
+        };
+        // The second attempt resumed the first one, the third one started anew.
+        write("attempts/2", &[0.1, 0.2]);
+        write("", &[0.3]);
+        let mut rows = Rows::default();
+        assert_eq!(values(&mut rows, 1), [0.1, 0.2]);
+        assert_eq!(values(&mut rows, 2), [0.0; 0]);
+        rows.restart(TrialId(1));
+        assert_eq!(values(&mut rows, 3), [0.3]);
+        assert_eq!(rows.offsets()[&1]["train"], 14);
+        let mut later = Rows::default();
+        later.skip_to(rows.offsets());
+        write("", &[0.3, 0.4]);
+        assert_eq!(values(&mut later, 3), [0.4]);
     }
 }

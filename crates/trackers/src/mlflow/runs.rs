@@ -7,18 +7,29 @@
 use super::names::{self, digest};
 use crate::space::{Name, Value};
 use crate::study::{
-    Closing, Datum, Entry, Event, Exit, Header, LogRecord, Metric, Objective, Origin, Study,
-    Timestamp, Trial, TrialId, TrialState,
+    Closing, Datum, Entry, Event, Exit, LogRecord, Metric, Objective, Origin, Study, Timestamp,
+    Trial, TrialId, TrialState,
 };
 use crate::tracker::steps::{Rescale, Steps};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// The number of the study's own run. The runs of trials have the trials' ids, which start at 1.
 pub(super) const PARENT: u32 = 0;
 
+/// Fields that a run has in MLflow's own form (id, status and times), or by an earlier event.
+const SAID_BEFORE: [&str; 7] = [
+    "trial",
+    "state",
+    "attempts",
+    "seconds",
+    "cpu_seconds",
+    "peak_mib",
+    "seed",
+];
+
 /// The status of a run, with the names that MLflow uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub(super) enum Status {
     Running,
@@ -29,7 +40,7 @@ pub(super) enum Status {
 }
 
 /// An operation on the run with the number `run`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Op {
     pub(super) run: u32,
     pub(super) change: Change,
@@ -38,8 +49,7 @@ pub(super) struct Op {
 /// A change of a run. Times are in milliseconds since 1970. MLflow accepts only one value per
 /// parameter; a later value of a tag replaces the earlier one. The `source` of a data set is its
 /// path, and its `context` is its role, empty if there is none.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Change {
     Create {
         name: String,
@@ -129,10 +139,10 @@ impl Projection {
                 self.tag(trial.0, "swath.attempts", &attempt.to_string());
             }
             Event::Judged { why, trial, .. } => self.tag(trial.0, "swath.verdict", why),
-            Event::Ended { trial, exit, .. } => {
-                self.tag(trial.0, "swath.exit", &exit.to_string());
+            Event::Ended { trial, .. } => {
                 if let Some(trial) = study.trial(*trial) {
-                    self.result(trial, study.header());
+                    self.fields(study, trial);
+                    self.result(study, trial);
                 }
             }
             Event::Requeued { .. } | Event::SlotPaused { .. } | Event::SlotResumed { .. } => {}
@@ -244,9 +254,19 @@ impl Projection {
         }
     }
 
+    /// Tags the run of a trial whose attempt has ended with its fields.
+    fn fields(&mut self, study: &Study, trial: &Trial) {
+        for (name, cell) in study.plain_fields(trial) {
+            if !SAID_BEFORE.contains(&name) {
+                let value = cell.into_value().to_string();
+                self.tag(trial.id.0, &format!("swath.{name}"), &value);
+            }
+        }
+    }
+
     /// Tags the run of a trial with its result so far.
-    fn result(&mut self, trial: &Trial, header: &Header) {
-        for (name, value) in trial.result(header) {
+    fn result(&mut self, study: &Study, trial: &Trial) {
+        for (name, value) in study.result(trial) {
             self.tag(trial.id.0, &format!("swath.{name}"), &value.to_string());
         }
     }
@@ -326,7 +346,7 @@ impl Projection {
                     },
                 );
             }
-            LogRecord::Model { .. } => self.result(trial, study.header()),
+            LogRecord::Model { .. } => self.result(study, trial),
             LogRecord::Artifact { path, .. } => {
                 self.push(
                     run,
@@ -417,13 +437,18 @@ impl Projection {
         }
         if let Some(best) = study.incumbent() {
             self.tag(PARENT, "swath.best_trial", &best.id.to_string());
+            if let Some(feasible) = study.feasibility(best) {
+                self.tag(PARENT, "swath.best_feasible", &feasible.to_string());
+            }
         }
         let status = match why {
             Closing::Finished | Closing::Exhausted => Status::Finished,
             Closing::Interrupted | Closing::TimeLimit | Closing::RunTime | Closing::DiskLimit => {
                 Status::Killed
             }
-            Closing::FailureLimit | Closing::CircuitBreaker => Status::Failed,
+            Closing::FailureLimit | Closing::CircuitBreaker | Closing::SearchFailed => {
+                Status::Failed
+            }
         };
         self.status(PARENT, status, Some(at));
         self.closed = true;

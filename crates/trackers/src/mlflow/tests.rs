@@ -2,18 +2,21 @@
 //! ways.
 
 use super::access::Access;
-use super::delivery::Delivery;
+use super::courier::Courier;
 use super::rest::Address;
+use super::rows::Rows;
 use super::runs::Projection;
-use super::{Place, SCHEMES};
-use crate::study::{Closing, Event, Exit, Failure, Study};
+use super::{Mlflow, Place, SCHEMES, Store};
+use crate::study::{Attempt, Closing, Event, Exit, Failure, Study};
+use crate::tracker::Tracker;
+use crate::tracker::retry::Heartbeat;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use swath_model::demo::Demo;
 
 /// The stub's reaction to one call.
@@ -21,7 +24,6 @@ use swath_model::demo::Demo;
 enum Mood {
     Status(u16),
     Redirect,
-    Hang,
     Garbage,
     /// Carries out the call, but closes the connection without a reply.
     Deaf,
@@ -104,7 +106,6 @@ impl Stub {
                     "Location: http://u:p@elsewhere.example/\r\n".into(),
                     String::new(),
                 ),
-                Some(Mood::Hang) => return std::thread::sleep(Duration::from_secs(3600)),
                 Some(Mood::Garbage) => (200, String::new(), "<html>\u{0}".to_owned()),
                 Some(Mood::Refuse(what)) if value.to_string().contains(what) => {
                     self.world
@@ -236,26 +237,31 @@ const EXPECTED: [&str; 6] = [
     "\"val_loss\" 0.5 2",
 ];
 
-/// Delivers the study from `folder` and returns the result of `close`.
-fn run(demo: &Demo, folder: &Path, uri: &str, patience: u64) -> Result<(), String> {
+/// Returns the tracker of a study in `folder`.
+fn tracker(folder: &Path, uri: &str) -> Mlflow {
     let address = Address::of(uri, Access::default()).unwrap();
-    let mut delivery =
-        Delivery::new(address, folder.to_owned(), None).patient(Duration::from_millis(patience));
-    let (mut study, mut projection) = (Study::default(), Projection::default());
-    let began = Instant::now();
-    for entry in &demo.entries {
-        study.apply(entry).unwrap();
-        let ops = projection.of(&study, entry);
-        delivery
-            .take(&projection.uid, "digits", entry.seq, ops)
-            .unwrap();
+    Mlflow {
+        projection: Projection::default(),
+        rows: Rows::default(),
+        dir: Some(folder.to_owned()),
+        store: Store::Server(Box::new(Courier::new(address, folder.to_owned(), None))),
     }
-    assert!(
-        began.elapsed() < Duration::from_secs(2),
-        "a run is never held up"
-    );
-    while delivery.linger() {}
-    delivery.close().map_err(|error| error.to_string())
+}
+
+/// Delivers the study from `folder` at the end of a run, with `patience` in milliseconds, and
+/// returns the result of `close`.
+fn run(demo: &Demo, folder: &Path, uri: &str, patience: u64) -> Result<(), String> {
+    let heartbeat = Heartbeat::with_patience(Duration::from_millis(patience));
+    heartbeat.end();
+    let delivered = Arc::new(heartbeat).scope(|| {
+        let (mut study, mut tracker) = (Study::default(), tracker(folder, uri));
+        for entry in &demo.entries {
+            study.apply(entry).unwrap();
+            tracker.record(&study, entry)?;
+        }
+        tracker.close(&study)
+    });
+    delivered.map_err(|error| error.to_string())
 }
 
 fn everything(stub: &Stub) {
@@ -278,7 +284,7 @@ fn a_study_arrives_and_a_second_delivery_of_it_changes_nothing() {
         calls,
         "the server had it all"
     );
-    std::fs::remove_file(folder.path().join("trackers/mlflow.json")).unwrap();
+    std::fs::remove_file(folder.path().join("trackers/mlflow.cursor")).unwrap();
     assert_eq!(run(&demo(), folder.path(), &stub.uri(), 10_000), Ok(()));
     assert_eq!(
         stub.world.lock().unwrap().runs.len(),
@@ -324,14 +330,76 @@ fn nobody_there_is_said_at_the_end_and_the_next_run_delivers() {
 }
 
 #[test]
-fn a_server_that_hangs_holds_up_the_end_only_as_long_as_allowed() {
-    let (stub, folder) = (Stub::start(&[Mood::Hang]), tempfile::tempdir().unwrap());
-    let began = Instant::now();
-    let why = run(&demo(), folder.path(), &stub.uri(), 300).unwrap_err();
+fn a_cursor_and_a_spool_of_an_earlier_version_are_taken_over() {
+    let (stub, folder) = (Stub::start(&[]), tempfile::tempdir().unwrap());
+    assert_eq!(run(&demo(), folder.path(), &stub.uri(), 10_000), Ok(()));
+    let trackers = folder.path().join("trackers");
+    let cursor = std::fs::read_to_string(trackers.join("mlflow.cursor")).unwrap();
+    let mut earlier: Value = serde_json::from_str(&cursor).unwrap();
+    earlier.as_object_mut().unwrap().remove("logs");
+    std::fs::remove_file(trackers.join("mlflow.cursor")).unwrap();
+    std::fs::write(trackers.join("mlflow.json"), earlier.to_string()).unwrap();
+    std::fs::create_dir(trackers.join("mlflow.spool")).unwrap();
+    std::fs::write(trackers.join("mlflow.spool/0.jsonl"), "{\"seq\": 3").unwrap();
+    let calls = stub.world.lock().unwrap().calls.len();
+    let mut longer = demo();
+    longer.event(Event::Closed {
+        why: Closing::Interrupted,
+    });
+    assert_eq!(run(&longer, folder.path(), &stub.uri(), 10_000), Ok(()));
+    let world = stub.world.lock().unwrap();
+    let paths: Vec<_> = world.calls[calls..].iter().map(|call| &call.1).collect();
+    let new = ["experiments/get-by-name", "runs/search", "runs/update"];
     assert!(
-        began.elapsed() < Duration::from_secs(3) && why.contains("not delivered yet"),
-        "{why}"
+        paths
+            .iter()
+            .all(|path| new.iter().any(|new| path.contains(new))),
+        "only the end of the study was missing: {paths:?}"
     );
+    let mut kept: Vec<_> = std::fs::read_dir(&trackers)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    kept.sort();
+    assert_eq!(kept, ["mlflow.cursor"]);
+}
+
+#[test]
+fn a_killed_run_loses_no_row_and_the_next_one_sends_none_twice() {
+    let (stub, folder) = (Stub::start(&[]), tempfile::tempdir().unwrap());
+    let file = folder.path().join("1/metrics/train.json");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let mut demo = Demo::new(&[]);
+    let trial = demo.start(&[]);
+    std::fs::write(&file, "{\"acc\": 0.1, \"at\": 1}\n").unwrap();
+    demo.end(trial, Exit::Interrupted);
+    assert_eq!(run(&demo, folder.path(), &stub.uri(), 10_000), Ok(()));
+    demo.event(Event::Started {
+        trial,
+        attempt: Attempt(2),
+        until: None,
+        slot: 0,
+        resume: true,
+    });
+    demo.report(trial, &[("val_loss", 0.5)]);
+    std::fs::write(
+        &file,
+        "{\"acc\": 0.1, \"at\": 1}\n{\"acc\": 0.2, \"at\": 2}\n",
+    )
+    .unwrap();
+    demo.end(trial, Exit::Done);
+    // This run is killed before it has delivered anything.
+    let (mut study, mut killed) = (Study::default(), tracker(folder.path(), &stub.uri()));
+    for entry in &demo.entries {
+        study.apply(entry).unwrap();
+        killed.record(&study, entry).unwrap();
+    }
+    drop(killed);
+    assert_eq!(run(&demo, folder.path(), &stub.uri(), 10_000), Ok(()));
+    assert_eq!(run(&demo, folder.path(), &stub.uri(), 10_000), Ok(()));
+    let mut rows = stub.logged();
+    rows.retain(|line| line.starts_with("\"train/acc\""));
+    assert_eq!(rows, ["\"train/acc\" 0.1 0", "\"train/acc\" 0.2 1"]);
 }
 
 #[test]
@@ -358,7 +426,7 @@ fn the_password_is_used_and_written_nowhere() {
             .all(|(_, _, login, _)| login == "Basic dXNAZXI6c2U6Y3JldA=="),
         "{calls:?}"
     );
-    let kept = std::fs::read_to_string(folder.path().join("trackers/mlflow.json")).unwrap();
+    let kept = std::fs::read_to_string(folder.path().join("trackers/mlflow.cursor")).unwrap();
     assert!(
         !kept.contains("cret") && kept.contains(&stub.uri()),
         "{kept}"

@@ -131,6 +131,7 @@ mod tests {
             "train",
             &MetricRow {
                 number: 3,
+                bytes: 0..0,
                 at: Some(1.5),
                 place,
                 values,
@@ -145,6 +146,7 @@ mod tests {
             "a",
             &MetricRow {
                 number: 0,
+                bytes: 0..0,
                 at: None,
                 place: vec![],
                 values,

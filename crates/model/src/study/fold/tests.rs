@@ -1,8 +1,7 @@
-use super::super::{Closing, Goal, Header, Origin, Resource, Timestamp};
+use super::super::{Closing, Goal, Objective, Origin, Resource, Timestamp};
 use super::*;
 use crate::space::Params;
 use crate::study::FailureClass;
-use crate::study::Take;
 
 struct World {
     study: Study,

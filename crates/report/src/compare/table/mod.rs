@@ -1,5 +1,5 @@
 //! A CSV file of trials, written by swath or by any other program. It is read as a stream and
-//! stored in 8 bytes for each cell.
+//! stored in 16 bytes for each cell.
 //!
 //! The separator (`,` `;` tab `|`) is detected in the header, the decimal mark in the first rows. A
 //! byte order mark, CRLF and quotes are accepted. Rows with too few or too many fields and repeated
@@ -40,20 +40,23 @@ pub struct Table {
     pub warnings: Vec<String>,
 }
 
-/// A column of 8-byte cells. A cell is a number, or a NaN whose bits no file can produce:
-/// [`NOTHING`], or [`TEXT`] with the index of a text in its lower 32 bits.
+/// A column of a table.
 #[derive(Debug, Clone, Default)]
 struct Column {
-    cells: Vec<u64>,
+    entries: Vec<Entry>,
     /// Whether any number was written with a decimal mark or an exponent, so that whole numbers are
     /// floats, too.
     fractional: bool,
 }
 
-/// Bits of an absent cell.
-const NOTHING: u64 = 0x7ffa_0000_0000_0000;
-/// Upper bits of a cell with a text.
-const TEXT: u64 = 0x7ffb_0000_0000_0000;
+/// The content of a cell.
+#[derive(Debug, Clone, Copy)]
+enum Entry {
+    Absent,
+    Number(f64),
+    /// The index of a text in [`Table::texts`].
+    Text(u32),
+}
 
 /// Error while reading a table.
 #[derive(Debug, thiserror::Error)]
@@ -337,10 +340,8 @@ impl Table {
     #[must_use]
     pub fn numeric(&self) -> Vec<&str> {
         let is_number = |column: &Column| {
-            column
-                .cells
-                .iter()
-                .any(|bits| *bits != NOTHING && *bits & TEXT_MASK != TEXT)
+            let mut entries = column.entries.iter();
+            entries.any(|entry| matches!(entry, Entry::Number(_)))
         };
         let pairs = self.names.iter().zip(&self.columns);
         pairs
@@ -350,31 +351,23 @@ impl Table {
     }
 }
 
-/// Bits that distinguish a text from a number.
-const TEXT_MASK: u64 = 0xffff_0000_0000_0000;
-
 impl Column {
     /// Returns the value of a cell; `None` if it is absent.
     fn value(&self, row: usize, texts: &[Box<str>]) -> Option<Value> {
-        let bits = *self.cells.get(row)?;
-        if bits == NOTHING {
-            return None;
-        }
-        if bits & TEXT_MASK == TEXT {
-            let text = texts.get((bits & 0xffff_ffff) as usize)?;
-            return Some(match &**text {
+        Some(match *self.entries.get(row)? {
+            Entry::Absent => return None,
+            Entry::Text(code) => match &**texts.get(code as usize)? {
                 "true" | "True" => Value::Bool(true),
                 "false" | "False" => Value::Bool(false),
                 text => Value::Text(text.into()),
-            });
-        }
-        let number = f64::from_bits(bits);
-        // Above 9e15 a float does not represent every integer.
-        let whole = !self.fractional && number.fract() == 0.0 && number.abs() < 9e15;
-        Some(if whole {
-            Value::Int(number as i64)
-        } else {
-            Value::Float(number)
+            },
+            // Above 9e15 a float does not represent every integer.
+            Entry::Number(number)
+                if !self.fractional && number.fract() == 0.0 && number.abs() < 9e15 =>
+            {
+                Value::Int(number as i64)
+            }
+            Entry::Number(number) => Value::Float(number),
         })
     }
 }
@@ -444,8 +437,8 @@ impl Filling {
             self.long.saw(self.line);
         }
         for (column, at) in self.table.columns.iter_mut().zip(&self.kept) {
-            let bits = match record.get(*at).map(String::from_utf8_lossy) {
-                None => NOTHING,
+            let entry = match record.get(*at).map(String::from_utf8_lossy) {
+                None => Entry::Absent,
                 Some(text) => encode(
                     text.trim(),
                     self.dialect,
@@ -454,7 +447,7 @@ impl Filling {
                     &mut self.table.texts,
                 ),
             };
-            column.cells.push(bits);
+            column.entries.push(entry);
         }
         let row = self.table.rows;
         self.table.rows += 1;
@@ -467,7 +460,7 @@ impl Filling {
         }) {
             self.table.rows -= 1;
             for column in &mut self.table.columns {
-                column.cells.pop();
+                column.entries.pop();
             }
         }
     }
@@ -580,25 +573,20 @@ fn places(names: &[String]) -> HashMap<String, usize> {
     places
 }
 
-/// Returns the bits of a cell. A new text is added to `texts`.
+/// Returns the content of a cell. A new text is added to `texts`.
 fn encode(
     text: &str,
     dialect: Dialect,
     column: &mut Column,
     codes: &mut HashMap<Box<str>, u32>,
     texts: &mut Vec<Box<str>>,
-) -> u64 {
+) -> Entry {
     if ABSENT.contains(&text) {
-        return NOTHING;
+        return Entry::Absent;
     }
     if let Some(number) = number(text, dialect.comma_is_decimal) {
         column.fractional |= text.contains(['.', ',', 'e', 'E']);
-        // All NaN get the same bits, so that none is mistaken for a text.
-        return if number.is_nan() {
-            f64::NAN.to_bits()
-        } else {
-            number.to_bits()
-        };
+        return Entry::Number(number);
     }
     let code = match codes.get(text) {
         Some(code) => *code,
@@ -609,7 +597,7 @@ fn encode(
             code
         }
     };
-    TEXT | u64::from(code)
+    Entry::Text(code)
 }
 
 /// Parses a number. Words such as `infinity`, which Rust accepts as numbers, are accepted here,

@@ -23,6 +23,7 @@ use repeat::{AsFar, Nothing};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::rc::Rc;
 
 /// A request to repeat a trial.
 #[derive(Debug, Clone)]
@@ -513,5 +514,6 @@ fn open(
         driver,
         shares,
         trackers: Vec::new(),
+        interrupt: Rc::default(),
     })
 }

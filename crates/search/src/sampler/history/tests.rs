@@ -8,7 +8,7 @@ fn choices_own_their_share_of_the_interval() {
 }
 
 #[test]
-fn points_settle_where_their_configuration_is_encoded() {
+fn points_snap_to_where_their_configuration_is_encoded() {
     let text = "a = { min = 1, max = 9, log = true }\nb = [\"x\", \"y\", \"z\"]\nc = { min = 0.0, max = 1.0, step = 0.25 }\n";
     let mut diagnostics = crate::source::Diagnostics::default();
     let table = crate::source::Table::parse(text, &mut diagnostics);
@@ -27,12 +27,12 @@ fn points_settle_where_their_configuration_is_encoded() {
     let history = History::new(&setting);
     for at in 0..200 {
         let unit = crate::numerics::sobol::Sobol::new(3, 1).point(at);
-        let mut settled = unit.clone();
-        history.settle(&mut settled);
-        for (found, wanted) in settled.iter().zip(space.snap(&unit)) {
+        let mut snapped = unit.clone();
+        history.snap(&mut snapped);
+        for (found, wanted) in snapped.iter().zip(space.snap(&unit)) {
             assert!(
                 (found - wanted).abs() < 1e-9,
-                "{unit:?} settles at {settled:?}"
+                "{unit:?} snaps to {snapped:?}"
             );
         }
     }

@@ -1,11 +1,9 @@
 //! Reads the progress of a trial out of its reports: the resource used and the scores there.
 
-use super::ranking;
+use super::{ranking, reported_number};
 use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 use crate::space::Name;
-use crate::study::{
-    Datum, Event, Goal, LogRecord, Metric, Objective, Score, Setting, Study, TrialId,
-};
+use crate::study::{Event, Goal, LogRecord, Objective, Score, Setting, Study, TrialId};
 
 /// The option `metric`: the only objective to compare trials by.
 pub(super) const METRIC: Opt = Opt::new(
@@ -17,7 +15,7 @@ pub(super) const METRIC: Opt = Opt::new(
 
 /// Extracts resource and objectives from reports, in whatever order and grouping they arrive.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Gauge {
+pub(super) struct ReportReader {
     /// The reported key that counts the resource.
     resource: Name,
     /// The objectives that trials are judged by: all, or the one named by the option `metric`.
@@ -49,7 +47,7 @@ pub(super) struct Reading {
     pub(super) scores: Vec<f64>,
 }
 
-impl Gauge {
+impl ReportReader {
     /// Takes the option `metric` from the section of a scheduler. Returns `None`, with a
     /// diagnostic, without a resource or for an unknown metric, and also if the study has no
     /// objective.
@@ -58,7 +56,7 @@ impl Gauge {
         setting: &Setting,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
-        let wanted = section.take_text("metric", diagnostics);
+        let metric = section.take_text("metric", diagnostics);
         let Some(resource) = setting.resource.clone() else {
             let message = "the scheduler does not know which reported key counts the resource";
             diagnostics.push(
@@ -68,7 +66,7 @@ impl Gauge {
             );
             return None;
         };
-        let Some((metric, span)) = wanted else {
+        let Some((metric, span)) = metric else {
             let objectives = setting.objectives.clone();
             let judges = !objectives.is_empty();
             return judges.then(|| Self {
@@ -77,22 +75,18 @@ impl Gauge {
                 at: Vec::new(),
             });
         };
-        let known = || {
-            setting
-                .objectives
-                .iter()
-                .map(|objective| &*objective.metric)
-        };
         let Some(objective) = setting
             .objectives
             .iter()
             .find(|objective| *objective.metric == *metric)
         else {
+            let names = setting.objectives.iter();
+            let names = names.map(|objective| &*objective.metric);
             let message = format!("`{metric}` is not an objective");
             diagnostics.push(
                 Diagnostic::error("unknown-metric", message)
                     .at(span, "a scheduler can only judge by an objective")
-                    .did_you_mean(&metric, known()),
+                    .did_you_mean(&metric, names),
             );
             return None;
         };
@@ -123,40 +117,31 @@ impl Gauge {
                 record: LogRecord::Report { values },
                 ..
             } => {
-                // A key may occur twice in one report; the last value counts.
-                let number = |name: &Name| {
-                    values
-                        .iter()
-                        .rev()
-                        .find(|(key, _)| key == name)
-                        .and_then(|(_, datum)| match datum {
-                            Datum::Number(Metric(number)) => Some(*number),
-                            Datum::Flag(_) | Datum::Text(_) => None,
-                        })
-                };
-                let shown = number(&self.resource).filter(|at| at.is_finite());
+                let resource = reported_number(values, &self.resource);
+                let resource = resource.filter(|at| at.is_finite());
                 let reported: Vec<f64> = self
                     .objectives
                     .iter()
-                    .filter_map(|objective| number(&objective.metric))
+                    .filter_map(|objective| reported_number(values, &objective.metric))
                     .collect();
                 let at = self.at_mut(*trial)?;
                 let before = at.map_or(0.0, |at| at.now);
                 // The same resource again (another metric of the same step) is no progress.
-                match (shown, at.as_mut()) {
+                match (resource, at.as_mut()) {
                     (Some(now), Some(at)) if now == at.now => {}
                     (Some(now), _) => *at = Some(Position { now, before }),
                     (None, _) => {}
                 }
                 let at = (*at)?.now;
-                let found = study.trial(*trial)?;
-                let is_shown =
-                    |objective: &Objective| found.metrics.contains_key(&objective.metric);
-                if reported.is_empty() || !self.objectives.iter().all(is_shown) {
+                let state = study.trial(*trial)?;
+                let mut objectives = self.objectives.iter();
+                let has_all =
+                    objectives.all(|objective| state.metrics.contains_key(&objective.metric));
+                if reported.is_empty() || !has_all {
                     return None;
                 }
                 let has_diverged = reported.iter().any(|value| !value.is_finite());
-                let scores = found.scores(&self.objectives).filter(|_| !has_diverged);
+                let scores = state.scores(&self.objectives).filter(|_| !has_diverged);
                 let scores = scores.map(|scores| scores.into_iter().map(Score::get).collect());
                 let scores = scores.unwrap_or_else(|| ranking::diverged(self.objectives.len()));
                 return Some(Reading {
@@ -187,20 +172,16 @@ impl Gauge {
     }
 
     /// Returns the progress of a trial in words: `epoch 9: 0.71`, `epoch 9: loss 0.71, latency 12`.
-    pub(super) fn words(&self, at: f64, scores: &[f64]) -> String {
+    pub(super) fn describe(&self, at: f64, scores: &[f64]) -> String {
         let values = match (&*self.objectives, scores) {
             ([objective], [score]) => value(objective, *score),
             _ if scores.iter().any(|score| !score.is_finite()) => "not finite".to_owned(),
             (objectives, scores) => {
-                let named = |(objective, score): (&Objective, &f64)| {
+                let pairs = objectives.iter().zip(scores);
+                let named = pairs.map(|(objective, score)| {
                     format!("{} {}", objective.metric, value(objective, *score))
-                };
-                objectives
-                    .iter()
-                    .zip(scores)
-                    .map(named)
-                    .collect::<Vec<_>>()
-                    .join(", ")
+                });
+                named.collect::<Vec<_>>().join(", ")
             }
         };
         format!("{} {}: {values}", self.resource, short(at))
@@ -208,7 +189,7 @@ impl Gauge {
 
     /// Returns the needed value of the first objective in words: `needed ≤ 0.52`. Empty without an
     /// objective.
-    pub(super) fn needed(&self, score: f64) -> String {
+    pub(super) fn describe_bound(&self, score: f64) -> String {
         let Some(objective) = self.objectives.first() else {
             return String::new();
         };
@@ -220,7 +201,7 @@ impl Gauge {
     }
 
     /// Returns a resource in words: `epoch 9`.
-    pub(super) fn place(&self, at: u64) -> String {
+    pub(super) fn describe_resource(&self, at: u64) -> String {
         format!("{} {at}", self.resource)
     }
 }

@@ -10,22 +10,31 @@ use super::history::History;
 use crate::numerics::pareto::{contribution, fronts, scaled, widest};
 
 /// A row and its weight.
-pub(super) type Weighted = (u32, f64);
+pub(super) type WeightedRow = (u32, f64);
+
+/// The share of the trials that are good: γ in Bergstra et al., 2011, who use 0.15. Optuna uses 0.1
+/// and the same maximum.
+const GOOD_SHARE: f64 = 0.1;
+/// Minimum number of good trials: a density of one kernel would only repeat it.
+const MIN_GOOD: usize = 2;
+/// Maximum number of good trials.
+const MAX_GOOD: f64 = 25.0;
 
 /// With this many objectives hypervolume is too slow: trials are ranked by front and crowding
 /// distance instead.
-const MANY: usize = 5;
+const MANY_OBJECTIVES: usize = 5;
 
 /// Returns the good rows with their weights (mean 1), and all other rows with a score. A tenth of
 /// the rows is good, but at least 2 and at most 25.
-pub(super) fn split(history: &History) -> (Vec<Weighted>, Vec<u32>) {
+pub(super) fn split_scored(history: &History) -> (Vec<WeightedRow>, Vec<u32>) {
     let n = history.ranked().len();
-    let count = ((n as f64 * 0.1).ceil().clamp(n.min(2) as f64, 25.0) as usize).min(n);
+    let least = n.min(MIN_GOOD) as f64;
+    let count = ((n as f64 * GOOD_SHARE).ceil().clamp(least, MAX_GOOD) as usize).min(n);
     let several = history.objectives.len() > 1;
     let good = if several {
-        several_good(history, count)
+        best_by_hypervolume(history, count)
     } else {
-        best(history, count)
+        best_by_score(history, count)
     };
     let mut taken: Vec<u32> = good.iter().map(|(row, _)| *row).collect();
     taken.sort_unstable();
@@ -39,9 +48,9 @@ pub(super) fn split(history: &History) -> (Vec<Weighted>, Vec<u32>) {
 /// Returns the `count` best rows by the first objective, rows that satisfy the outcome constraints
 /// first. Before they are scaled, weights fall linearly with the score from 1.3 for the first row
 /// to 0.3 for the last. They are equal if the last row is not worse than the first.
-fn best(history: &History, count: usize) -> Vec<Weighted> {
+fn best_by_score(history: &History, count: usize) -> Vec<WeightedRow> {
     let mut rows: Vec<u32> = history.ranked().iter().map(|(_, row)| *row).collect();
-    if history.limits() > 0 {
+    if history.constraint_count() > 0 {
         // A stable sort: rows of the same violation stay ordered by score.
         rows.sort_by(|a, b| {
             history
@@ -51,38 +60,44 @@ fn best(history: &History, count: usize) -> Vec<Weighted> {
         });
     }
     rows.truncate(count);
-    let score = |row: &u32| history.scores(*row).first().copied().unwrap_or(0.0);
-    let (Some(first), Some(last)) = (rows.first().map(score), rows.last().map(score)) else {
+    let scores: Vec<f64> = rows.iter().map(|row| first_score(history, *row)).collect();
+    let (Some(first), Some(last)) = (scores.first(), scores.last()) else {
         return Vec::new();
     };
     let range = last - first;
-    let flat = !(range > 0.0 && range.is_finite());
-    weigh(&rows, |row| {
-        if flat {
-            1.0
-        } else {
-            // Under constraints the rows are ordered by violation first, so that a row may score
-            // worse than the last one; no weight is below that of the last.
-            0.3 + ((last - score(row)) / range).max(0.0)
-        }
-    })
+    if !(range > 0.0 && range.is_finite()) {
+        return with_weights(&rows, vec![1.0; rows.len()]);
+    }
+    // Under constraints the rows are ordered by violation first, so that a row may score worse than
+    // the last one; no weight is below that of the last.
+    let weights = scores
+        .iter()
+        .map(|score| 0.3 + ((last - score) / range).max(0.0))
+        .collect();
+    with_weights(&rows, weights)
+}
+
+/// Returns the first objective of a row, or 0 if it has no score.
+fn first_score(history: &History, row: u32) -> f64 {
+    history.scores(row).first().copied().unwrap_or(0.0)
 }
 
 /// Returns the `count` best rows over several objectives with their weights.
-fn several_good(history: &History, count: usize) -> Vec<Weighted> {
-    let elite = history.elite();
-    let kept = elite
+fn best_by_hypervolume(history: &History, count: usize) -> Vec<WeightedRow> {
+    let archive = history.archive();
+    let feasible = archive
         .iter()
         .take_while(|row| history.row(**row).violation == 0.0)
         .count();
-    let scores: Vec<&[f64]> = elite.iter().map(|row| history.scores(*row)).collect();
+    let scores: Vec<&[f64]> = archive.iter().map(|row| history.scores(*row)).collect();
     // Too few rows satisfy the constraints for a split by hypervolume, or it would be too slow:
-    // take the order of the elite with equal weights.
-    if kept < count || history.objectives.len() >= MANY {
-        return weigh(&elite[..count.min(elite.len())], |_| 1.0);
+    // take the order of the archive with equal weights.
+    if feasible < count || history.objectives.len() >= MANY_OBJECTIVES {
+        let rows = &archive[..count.min(archive.len())];
+        return with_weights(rows, vec![1.0; rows.len()]);
     }
     let mut chosen: Vec<usize> = Vec::new();
-    for front in fronts(&scores, (0..kept).collect()) {
+    for front in fronts(&scores, (0..feasible).collect()) {
         let room = count - chosen.len();
         if front.len() <= room {
             chosen.extend(front);
@@ -93,32 +108,34 @@ fn several_good(history: &History, count: usize) -> Vec<Weighted> {
         break;
     }
     let points = scaled(&chosen.iter().map(|at| scores[*at]).collect::<Vec<_>>());
-    let adds: Vec<f64> = (0..points.len())
-        .map(|at| {
-            let others: Vec<&Vec<f64>> = points
-                .iter()
-                .enumerate()
-                .filter(|(other, _)| *other != at)
-                .map(|(_, point)| point)
-                .collect();
-            contribution(&points[at], &others)
-        })
+    let contributions: Vec<f64> = (0..points.len())
+        .map(|at| own_contribution(&points, at))
         .collect();
-    let most = adds.iter().copied().fold(0.0, f64::max);
-    let rows: Vec<u32> = chosen.iter().map(|at| elite[*at]).collect();
-    let mut adds = adds.into_iter();
-    weigh(&rows, |_| {
-        adds.next()
-            .map_or(1.0, |add| 0.2 + if most > 0.0 { add / most } else { 0.0 })
-    })
+    let largest = contributions.iter().copied().fold(0.0, f64::max);
+    let rows: Vec<u32> = chosen.iter().map(|at| archive[*at]).collect();
+    let weights = contributions
+        .iter()
+        .map(|volume| 0.2 + if largest > 0.0 { volume / largest } else { 0.0 })
+        .collect();
+    with_weights(&rows, weights)
 }
 
-/// Returns rows with the weights of `raw`, scaled to mean 1.
-fn weigh(rows: &[u32], raw: impl FnMut(&u32) -> f64) -> Vec<Weighted> {
-    let raw: Vec<f64> = rows.iter().map(raw).collect();
-    let mean = raw.iter().sum::<f64>() / rows.len().max(1) as f64;
+/// Returns the hypervolume that only point number `at` dominates.
+fn own_contribution(points: &[Vec<f64>], at: usize) -> f64 {
+    let others: Vec<&Vec<f64>> = points
+        .iter()
+        .enumerate()
+        .filter(|(other, _)| *other != at)
+        .map(|(_, point)| point)
+        .collect();
+    contribution(&points[at], &others)
+}
+
+/// Returns rows with their weights, scaled to mean 1.
+fn with_weights(rows: &[u32], weights: Vec<f64>) -> Vec<WeightedRow> {
+    let mean = weights.iter().sum::<f64>() / rows.len().max(1) as f64;
     rows.iter()
-        .zip(raw)
+        .zip(weights)
         .map(|(row, weight)| (*row, weight / mean))
         .collect()
 }
@@ -170,7 +187,7 @@ mod tests {
             study.apply(entry).unwrap();
             history.observe(&study, &entry.event);
         }
-        let (good, _) = split(&history);
+        let (good, _) = split_scored(&history);
         let weights: Vec<f64> = good.iter().map(|(_, weight)| *weight).collect();
         assert_eq!(weights.len(), 3);
         assert!(weights.iter().all(|weight| *weight > 0.0), "{weights:?}");

@@ -1,50 +1,60 @@
-//! The values the Gaussian process is fitted to: the scores, reshaped so that good scores are
-//! spread out and outliers do no harm.
+//! The training set of the Gaussian process: trials with their scores, transformed so that good
+//! scores are spread out and outliers do no harm.
 
 use super::history::History;
 use crate::numerics::{sobol, yeo_johnson};
 
+/// The weight of the sum in the augmented Chebyshev norm: ρ in Knowles, 2006, equation 2.
+const AUGMENTATION: f64 = 0.05;
+
 /// The reference point of the hypervolume in each objective, on a scale from the best value (0) to
-/// the worst value among the elite rows (1).
+/// the worst value among the archived rows (1): a tenth beyond the worst, as is usual (Ishibuchi et
+/// al., *How to Specify a Reference Point in Hypervolume Calculation*, Evolutionary Computation
+/// 26(3), 2018).
 const REFERENCE: f64 = 1.1;
 
-/// A reshaping of the scores of one objective. The reshaping that suits a smooth function over many
-/// magnitudes is wrong for a function with noise or many local optima. Which kind a sweep has is
-/// unknown beforehand, so both reshapings alternate.
+/// A transformation of the scores of one objective. The transformation that suits a smooth function
+/// over many magnitudes is wrong for a function with noise or many local optima. Which kind a sweep
+/// has is unknown beforehand, so both alternate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(super) enum OutcomeTransform {
     /// Transformed by the power of Yeo & Johnson that makes the scores most nearly normal. Spreads
     /// out the good scores.
     Warped,
     /// Unchanged, except that the worst scores are clipped.
-    Plain,
+    Clipped,
 }
 
 /// Rows of the history with the value to fit for each: mean 0, standard deviation 1, smaller is
 /// better. All values are 0 if the scores do not differ.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Target {
+pub(super) struct TrainingSet {
     /// The rows, in the order of the trials.
     pub(super) rows: Vec<u32>,
     /// The value of each row.
     pub(super) y: Vec<f64>,
 }
 
-impl Target {
+impl TrainingSet {
     /// Selects at most `limit` rows: the best, the latest and an even sample of the rest. A failed
     /// trial gets the score that 95 % of the trials are better than. Empty without any scored
     /// trial.
     ///
     /// Several objectives are scalarised in a way that depends on `mix`, and are always warped.
-    pub(super) fn new(history: &History, limit: usize, shape: Shape, mix: u64) -> Self {
+    pub(super) fn new(
+        history: &History,
+        limit: usize,
+        transform: OutcomeTransform,
+        mix: u64,
+    ) -> Self {
         let ranked = history.ranked();
-        let Some(bad) = quantile_of(ranked, 0.95) else {
+        let Some(failed_score) = score_at_quantile(ranked, 0.95) else {
             return Self::default();
         };
         let mut all: Vec<(u32, f64)> = ranked.iter().map(|(score, row)| (*row, *score)).collect();
-        all.extend(history.failed().iter().map(|row| (*row, bad)));
+        all.extend(history.failed().iter().map(|row| (*row, failed_score)));
         if all.len() > limit {
-            all = thin(all, limit);
+            all = subsample(all, limit);
         }
         all.sort_by_key(|(row, _)| *row);
         let (rows, raw): (Vec<u32>, Vec<f64>) = all.into_iter().unzip();
@@ -52,20 +62,19 @@ impl Target {
         let y = if several {
             scalarise(history, &rows, mix)
         } else {
-            reshape(&raw, shape)
+            transform_scores(&raw, transform)
         };
         Self { rows, y }
     }
 
     /// Returns the `count` rows of the lowest values, lowest first. Rows that satisfy the outcome
     /// constraints come before all others.
-    pub(super) fn lowest(&self, history: &History, count: usize) -> Vec<u32> {
+    pub(super) fn lowest_rows(&self, history: &History, count: usize) -> Vec<u32> {
         let mut order: Vec<usize> = (0..self.rows.len()).collect();
-        let violation = |at: &usize| history.row(self.rows[*at]).violation;
         order.sort_by(|a, b| {
-            violation(a)
-                .total_cmp(&violation(b))
-                .then(self.y[*a].total_cmp(&self.y[*b]))
+            let (first, second) = (history.row(self.rows[*a]), history.row(self.rows[*b]));
+            let by_violation = first.violation.total_cmp(&second.violation);
+            by_violation.then(self.y[*a].total_cmp(&self.y[*b]))
         });
         order
             .into_iter()
@@ -76,15 +85,14 @@ impl Target {
 
     /// Returns the lowest value among the rows that satisfy the outcome constraints, or among all
     /// rows if none does.
-    pub(super) fn least(&self, history: &History) -> f64 {
-        let least = |values: &mut dyn Iterator<Item = f64>| values.fold(f64::INFINITY, f64::min);
-        let keeps = |row: u32| history.row(row).violation == 0.0;
+    pub(super) fn lowest_value(&self, history: &History) -> f64 {
         let pairs = self.rows.iter().zip(&self.y);
-        let kept = least(&mut pairs.filter(|(row, _)| keeps(**row)).map(|(_, y)| *y));
-        if kept.is_finite() {
-            kept
+        let feasible = pairs.filter(|(row, _)| history.row(**row).violation == 0.0);
+        let lowest = feasible.fold(f64::INFINITY, |lowest, (_, y)| lowest.min(*y));
+        if lowest.is_finite() {
+            lowest
         } else {
-            least(&mut self.y.iter().copied())
+            self.y.iter().copied().fold(f64::INFINITY, f64::min)
         }
     }
 }
@@ -93,8 +101,8 @@ impl Target {
 /// by hypervolume.
 fn scalarise(history: &History, rows: &[u32], mix: u64) -> Vec<f64> {
     match sobol::mix(mix ^ 7).is_multiple_of(2) {
-        true => by_volume(history, rows, mix),
-        false => by_largest(history, rows, mix),
+        true => scalarise_by_hypervolume(history, rows, mix),
+        false => scalarise_by_chebyshev(history, rows, mix),
     }
 }
 
@@ -104,42 +112,50 @@ fn uniform(mix: u64, at: usize) -> f64 {
 }
 
 /// Scalarises by hypervolume: the distance that a point dominates along a random direction,
-/// measured from the reference point beyond the elite rows. Returns minus that distance, warped.
-fn by_volume(history: &History, rows: &[u32], mix: u64) -> Vec<f64> {
+/// measured from the reference point beyond the archived rows. Returns minus that distance, warped.
+fn scalarise_by_hypervolume(history: &History, rows: &[u32], mix: u64) -> Vec<f64> {
     let direction = direction(history.objectives.len(), mix);
     let mut worst = vec![f64::NEG_INFINITY; rows.len()];
     for (objective, direction) in direction.iter().enumerate() {
-        let of = |row: &u32| history.scores(*row).get(objective).copied();
-        let values = || rows.iter().filter_map(of);
-        let lowest = values().fold(f64::INFINITY, f64::min);
-        let highest = values().fold(f64::NEG_INFINITY, f64::max);
-        let end = history
-            .elite()
-            .iter()
-            .filter_map(of)
-            .fold(f64::NEG_INFINITY, f64::max);
-        // Without a spread among the elite rows, the worst of all rows sets the scale.
+        let values = scores_of(history, rows, objective);
+        let lowest = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let highest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let archived = scores_of(history, history.archive(), objective);
+        let end = archived.into_iter().fold(f64::NEG_INFINITY, f64::max);
+        // Without a spread among the archived rows, the worst of all rows sets the scale.
         let end = if end > lowest { end } else { highest };
         // Halves, since the difference of two finite numbers can be infinite.
         let width = (end / 2.0 - lowest / 2.0).max(f64::MIN_POSITIVE);
         for (worst, row) in worst.iter_mut().zip(rows) {
-            let part = (of(row).unwrap_or(highest) / 2.0 - lowest / 2.0) / width;
-            *worst = worst.max(beyond(part, *direction));
+            let score = history.scores(*row).get(objective).unwrap_or(&highest);
+            let part = (score / 2.0 - lowest / 2.0) / width;
+            *worst = worst.max(distance_beyond_reference(part, *direction));
         }
     }
-    reshape(&worst, Shape::Warped)
+    transform_scores(&worst, OutcomeTransform::Warped)
+}
+
+/// Returns the scores of the rows by one objective. Rows without a score are left out.
+fn scores_of(history: &History, rows: &[u32], objective: usize) -> Vec<f64> {
+    let scores = rows.iter().map(|row| history.scores(*row));
+    scores
+        .filter_map(|scores| scores.get(objective).copied())
+        .collect()
 }
 
 /// Returns a unit vector with positive components (at least 1e-3), uniformly distributed over
 /// directions: the normalised absolute values of normal variates.
 fn direction(count: usize, mix: u64) -> Vec<f64> {
-    let normal = |at: usize| {
-        let radius = (-2.0 * libm::log(uniform(mix, 2 * at).max(1e-300))).sqrt();
-        (radius * libm::cos(std::f64::consts::TAU * uniform(mix, 2 * at + 1))).abs()
-    };
-    let normals: Vec<f64> = (0..count).map(normal).collect();
+    let normals: Vec<f64> = (0..count).map(|at| absolute_normal(mix, at)).collect();
     let length = normals.iter().map(|x| x * x).sum::<f64>().sqrt();
     normals.iter().map(|x| (x / length).max(1e-3)).collect()
+}
+
+/// Returns the absolute value of pseudo-random normal variate number `at`: Box & Muller, Annals of
+/// Mathematical Statistics 29(2), 1958.
+fn absolute_normal(mix: u64, at: usize) -> f64 {
+    let radius = (-2.0 * libm::log(uniform(mix, 2 * at).max(1e-300))).sqrt();
+    (radius * libm::cos(std::f64::consts::TAU * uniform(mix, 2 * at + 1))).abs()
 }
 
 /// Returns the distance of an objective behind the reference, in steps of `direction`. The largest
@@ -148,13 +164,13 @@ fn direction(count: usize, mix: u64) -> Vec<f64> {
 /// Averaged over all directions, a power of that distance is the dominated volume: Golovin & Zhang,
 /// *Random Hypervolume Scalarizations for Provable Multi-Objective Black Box Optimization*, ICML
 /// 2020.
-fn beyond(part: f64, direction: f64) -> f64 {
+fn distance_beyond_reference(part: f64, direction: f64) -> f64 {
     (part - REFERENCE).clamp(-1e300, 1e300) / direction
 }
 
 /// Scalarises by the augmented Chebyshev norm with random weights that depend on `mix`: ParEGO
 /// (Knowles, IEEE TEC 10(1), 2006).
-fn by_largest(history: &History, rows: &[u32], mix: u64) -> Vec<f64> {
+fn scalarise_by_chebyshev(history: &History, rows: &[u32], mix: u64) -> Vec<f64> {
     let count = history.objectives.len();
     let weights: Vec<f64> = (0..count)
         .map(|at| -libm::log(uniform(mix, at).max(1e-12)))
@@ -163,19 +179,22 @@ fn by_largest(history: &History, rows: &[u32], mix: u64) -> Vec<f64> {
     let mut worst = vec![0.0_f64; rows.len()];
     let mut sums = vec![0.0; rows.len()];
     for (objective, weight) in weights.iter().enumerate() {
-        let values: Vec<f64> = rows
-            .iter()
-            .filter_map(|row| history.scores(*row).get(objective).copied())
-            .collect();
+        let values = scores_of(history, rows, objective);
         // A failed trial has no objectives; it gets the worst value of each.
-        let bad = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let highest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let all: Vec<f64> = rows
             .iter()
-            .map(|row| history.scores(*row).get(objective).copied().unwrap_or(bad))
+            .map(|row| {
+                history
+                    .scores(*row)
+                    .get(objective)
+                    .copied()
+                    .unwrap_or(highest)
+            })
             .collect();
-        let shaped = reshape(&all, Shape::Warped);
-        let lowest = shaped.iter().copied().fold(f64::INFINITY, f64::min);
-        for (at, y) in shaped.iter().enumerate() {
+        let transformed = transform_scores(&all, OutcomeTransform::Warped);
+        let lowest = transformed.iter().copied().fold(f64::INFINITY, f64::min);
+        for (at, y) in transformed.iter().enumerate() {
             let part = weight / total * (y - lowest);
             worst[at] = worst[at].max(part);
             sums[at] += part;
@@ -184,44 +203,51 @@ fn by_largest(history: &History, rows: &[u32], mix: u64) -> Vec<f64> {
     let augmented: Vec<f64> = worst
         .iter()
         .zip(sums)
-        .map(|(worst, sum)| worst + 0.05 * sum)
+        .map(|(worst, sum)| worst + AUGMENTATION * sum)
         .collect();
-    reshape(&augmented, Shape::Warped)
+    transform_scores(&augmented, OutcomeTransform::Warped)
 }
 
 /// Selects `limit` of the rows, which are best first: the best three eighths, the latest eighth,
 /// and an even sample of the others. Requires more rows than `limit`.
-fn thin(mut all: Vec<(u32, f64)>, limit: usize) -> Vec<(u32, f64)> {
+fn subsample(mut all: Vec<(u32, f64)>, limit: usize) -> Vec<(u32, f64)> {
     let (best, late) = (limit * 3 / 8, limit / 8);
     let mut rest = all.split_off(best.min(all.len()));
     rest.sort_by_key(|(row, _)| *row);
     let latest = rest.split_off(rest.len() - late.min(rest.len()));
-    let wanted = limit - all.len() - latest.len();
-    let stride = rest.len() as f64 / wanted as f64;
-    all.extend((0..wanted).filter_map(|at| rest.get((at as f64 * stride) as usize).copied()));
+    let sample_size = limit - all.len() - latest.len();
+    let stride = rest.len() as f64 / sample_size as f64;
+    all.extend((0..sample_size).filter_map(|at| rest.get((at as f64 * stride) as usize).copied()));
     all.extend(latest);
     all
 }
 
 /// Returns the score at quantile `q` of the ranked rows; `None` if there are none.
-fn quantile_of(ranked: &[(f64, u32)], q: f64) -> Option<f64> {
+fn score_at_quantile(ranked: &[(f64, u32)], q: f64) -> Option<f64> {
     ranked
         .get(((ranked.len() as f64 - 1.0).max(0.0) * q) as usize)
         .map(|(score, _)| *score)
 }
 
 /// Centres at the median, scales by the spread of the better half, clips at the 95 % quantile, and
-/// warps if the shape asks for it. The result has mean 0 and standard deviation 1, or is all 0 if
+/// warps if `transform` asks for it. The result has mean 0 and standard deviation 1, or is all 0 if
 /// the values do not differ.
-fn reshape(raw: &[f64], shape: Shape) -> Vec<f64> {
+fn transform_scores(raw: &[f64], transform: OutcomeTransform) -> Vec<f64> {
     let mut sorted = raw.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let at = |q: f64| sorted[((sorted.len() - 1) as f64 * q).round() as usize] / 2.0;
-    let (best, middle, worst) = (at(0.0), at(0.5), at(0.95));
+    let (best, middle, worst) = (
+        half_quantile(&sorted, 0.0),
+        half_quantile(&sorted, 0.5),
+        half_quantile(&sorted, 0.95),
+    );
     // Fall back to wider spreads if many of the best values are equal.
-    let spread = [middle - at(0.1), middle - best, worst - middle]
-        .into_iter()
-        .find(|spread| *spread > 0.0);
+    let spread = [
+        middle - half_quantile(&sorted, 0.1),
+        middle - best,
+        worst - middle,
+    ]
+    .into_iter()
+    .find(|spread| *spread > 0.0);
     let Some(spread) = spread else {
         return vec![0.0; raw.len()];
     };
@@ -230,7 +256,7 @@ fn reshape(raw: &[f64], shape: Shape) -> Vec<f64> {
         .map(|y| ((y / 2.0).min(worst) - middle) / spread)
         .map(|y| y.clamp(-1e6, 1e6))
         .collect();
-    if shape == Shape::Plain {
+    if transform == OutcomeTransform::Clipped {
         return standardise(scaled);
     }
     let lambda = yeo_johnson::likeliest(&scaled);
@@ -240,6 +266,11 @@ fn reshape(raw: &[f64], shape: Shape) -> Vec<f64> {
             .map(|y| yeo_johnson::transform(*y, lambda))
             .collect(),
     )
+}
+
+/// Returns half of the value at quantile `q`: the difference of two halves is finite.
+fn half_quantile(sorted: &[f64], q: f64) -> f64 {
+    sorted[((sorted.len() - 1) as f64 * q).round() as usize] / 2.0
 }
 
 /// Shifts and scales to mean 0 and standard deviation 1; all 0 if the values hardly differ.
@@ -264,10 +295,10 @@ mod tests {
     fn one_absurd_value_does_not_flatten_the_others() {
         let mut raw: Vec<f64> = (0..30).map(f64::from).collect();
         raw.push(1e300);
-        for shape in [Shape::Warped, Shape::Plain] {
-            let y = reshape(&raw, shape);
+        for transform in [OutcomeTransform::Warped, OutcomeTransform::Clipped] {
+            let y = transform_scores(&raw, transform);
             assert!(y.iter().all(|y| y.is_finite()));
-            assert!(y[10] - y[0] > 0.5, "{shape:?} {y:?}");
+            assert!(y[10] - y[0] > 0.5, "{transform:?} {y:?}");
             assert!(y.is_sorted());
         }
     }
@@ -277,7 +308,7 @@ mod tests {
         let reach = |mix: u64| {
             let parts = [0.3, 0.6].into_iter().zip(direction(2, mix));
             parts
-                .map(|(part, direction)| -beyond(part, direction))
+                .map(|(part, direction)| -distance_beyond_reference(part, direction))
                 .fold(f64::INFINITY, f64::min)
         };
         let mean = (0..20_000).map(|mix| reach(mix).powi(2)).sum::<f64>() / 20_000.0;
@@ -287,18 +318,24 @@ mod tests {
     }
 
     #[test]
-    fn only_the_warped_shape_spreads_out_the_good_end() {
+    fn only_the_warped_transformation_spreads_out_the_good_end() {
         let raw: Vec<f64> = (0..30).map(|at| libm::exp(f64::from(at) / 4.0)).collect();
-        let share = |shape| {
-            let y = reshape(&raw, shape);
+        let share = |transform| {
+            let y = transform_scores(&raw, transform);
             (y[10] - y[0]) / (y[29] - y[0])
         };
-        let (warped, plain) = (share(Shape::Warped), share(Shape::Plain));
+        let (warped, plain) = (
+            share(OutcomeTransform::Warped),
+            share(OutcomeTransform::Clipped),
+        );
         assert!(warped > 0.1 && plain < 0.02, "{warped} {plain}");
     }
 
     #[test]
     fn equal_values_are_all_zero() {
-        assert_eq!(reshape(&[3.0; 5], Shape::Warped), vec![0.0; 5]);
+        assert_eq!(
+            transform_scores(&[3.0; 5], OutcomeTransform::Warped),
+            vec![0.0; 5]
+        );
     }
 }

@@ -5,26 +5,30 @@
 //! of SCBO (Eriksson & Poloczek, AISTATS 2021) magnifies small excesses and compresses large ones.
 //! The prior mean is 0, the bound itself.
 
-use super::history::{Fate, History};
+use super::history::{History, Outcome};
 use super::kernel::Columns;
 use super::surrogate::{Hyper, Posterior, Rows, fit};
 
+/// Evaluations of the evidence in one fit. A fit starts from the hyperparameters of the last one, so
+/// that few suffice.
+const FIT_EVALUATIONS: usize = 12;
+
 /// The hyperparameters of the process of each outcome constraint.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Borders(Vec<Hyper>);
+pub(super) struct ConstraintModels(Vec<Hyper>);
 
-impl Borders {
+impl ConstraintModels {
     /// Fits the hyperparameters to at most `limit` rows. A constraint without any excess other than
     /// 0 keeps its old ones.
     pub(super) fn fit(&mut self, columns: &Columns, history: &History, limit: usize) {
         self.0
-            .resize(history.limits(), Hyper::prior(history.dims()));
-        for (at, hyper) in self.0.iter_mut().enumerate() {
-            let (rows, y) = known(columns, history, at, limit);
+            .resize(history.constraint_count(), Hyper::prior(history.dims()));
+        for (constraint, hyper) in self.0.iter_mut().enumerate() {
+            let (rows, y) = training_rows(columns, history, constraint, limit);
             if y.iter().any(|y| *y != 0.0) {
-                let (worth, found) = fit(&rows, &y, hyper.clone(), 12);
-                if worth.is_finite() {
-                    *hyper = found;
+                let (loss, fitted) = fit(&rows, &y, hyper.clone(), FIT_EVALUATIONS);
+                if loss.is_finite() {
+                    *hyper = fitted;
                 }
             }
         }
@@ -39,49 +43,56 @@ impl Borders {
         limit: usize,
     ) -> Vec<Posterior> {
         let prior = Hyper::prior(history.dims());
-        let of = |at: usize| {
-            let (rows, y) = known(columns, history, at, limit);
-            let hyper = self.0.get(at).unwrap_or(&prior);
+        let posterior = |constraint: usize| {
+            let (rows, y) = training_rows(columns, history, constraint, limit);
+            let hyper = self.0.get(constraint).unwrap_or(&prior);
             if y.iter().all(|y| *y == 0.0) {
                 None
             } else {
                 Posterior::new(rows, &y, hyper)
             }
         };
-        (0..history.limits()).filter_map(of).collect()
+        (0..history.constraint_count())
+            .filter_map(posterior)
+            .collect()
     }
 }
 
-/// Returns the latest rows, at most `most`, that reported the metric of outcome constraint number
-/// `limit`, and their reshaped excess.
-fn known(columns: &Columns, history: &History, limit: usize, most: usize) -> (Rows, Vec<f64>) {
-    let said = |row: &u32| {
-        history
-            .row(*row)
-            .excess
-            .get(limit)
-            .copied()
-            .filter(|excess| excess.is_finite())
-    };
-    let mut which: Vec<u32> = history
+/// Returns the latest rows, at most `limit`, that reported the metric of outcome constraint number
+/// `constraint`, and their transformed excess.
+fn training_rows(
+    columns: &Columns,
+    history: &History,
+    constraint: usize,
+    limit: usize,
+) -> (Rows, Vec<f64>) {
+    let mut selected: Vec<(u32, f64)> = history
         .ranked()
         .iter()
-        .map(|(_, row)| *row)
-        .filter(|row| matches!(history.row(*row).fate, Fate::Scored(_)) && said(row).is_some())
+        .filter_map(|(_, row)| Some((*row, reported_excess(history, *row, constraint)?)))
         .collect();
-    which.sort_unstable();
-    which.drain(..which.len().saturating_sub(most));
+    selected.sort_unstable_by_key(|(row, _)| *row);
+    selected.drain(..selected.len().saturating_sub(limit));
     let mut rows = Rows::new(&columns.list);
-    for row in &which {
+    for (row, _) in &selected {
         let row = history.row(*row);
         rows.push_mean(&columns.row(&row.unit, &row.active), row.seeds);
     }
-    (rows, reshape(which.iter().filter_map(said).collect()))
+    let excesses = selected.into_iter().map(|(_, excess)| excess).collect();
+    (rows, bilogarithm(excesses))
+}
+
+/// Returns the excess of a row over an outcome constraint, or `None` unless the row has a score and
+/// reported a finite value.
+fn reported_excess(history: &History, row: u32, constraint: usize) -> Option<f64> {
+    let row = history.row(row);
+    let excess = row.excess.get(constraint).copied();
+    excess.filter(|excess| excess.is_finite() && matches!(row.outcome, Outcome::Scored(_)))
 }
 
 /// Applies the bilogarithm: scales by the median size of the excess, then takes the logarithm on
 /// both sides of 0. The sign is kept.
-fn reshape(excess: Vec<f64>) -> Vec<f64> {
+fn bilogarithm(excess: Vec<f64>) -> Vec<f64> {
     let mut sizes: Vec<f64> = excess.iter().map(|excess| excess.abs()).collect();
     sizes.sort_by(f64::total_cmp);
     let Some(scale) = sizes
@@ -102,13 +113,13 @@ fn reshape(excess: Vec<f64>) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::reshape;
+    use super::bilogarithm;
 
     #[test]
     fn the_border_stays_where_it_is_and_what_is_far_comes_near() {
-        let y = reshape(vec![-1.0, 0.0, 1.0, 1e300]);
+        let y = bilogarithm(vec![-1.0, 0.0, 1.0, 1e300]);
         assert_eq!((y[0], y[1]), (-y[2], 0.0));
         assert!(y[3] < 60.0 && y.is_sorted(), "{y:?}");
-        assert!(reshape(vec![0.0; 3]).iter().all(|y| *y == 0.0));
+        assert!(bilogarithm(vec![0.0; 3]).iter().all(|y| *y == 0.0));
     }
 }

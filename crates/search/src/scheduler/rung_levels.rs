@@ -1,10 +1,10 @@
-//! The ladder of a multi-fidelity scheduler: the resources of the rungs at which trials are
-//! compared.
+//! The rung levels of a multi-fidelity scheduler: the resources at which trials are compared.
 
-use super::gauge::reaches;
+use super::report_reader::reaches;
 use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 
-/// The default factor between the resources of two rungs, η.
+/// The default factor between the resources of two rungs, η. Li et al. suggest 3 or 4 (*Hyperband*,
+/// JMLR 18, 2018).
 pub(super) const FACTOR: u64 = 3;
 
 /// The option `min`: the resource of the lowest rung, where trials are first compared.
@@ -35,21 +35,21 @@ pub(super) const REDUCTION: Opt = Opt::new(
 /// The resources of the rungs, growing by the factor `reduction` from `min` to `max`. The last step
 /// may be smaller.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Ladder {
+pub(super) struct RungLevels {
     /// The resource of each rung, ascending; never empty.
     levels: Vec<u64>,
     /// η: one in this many trials is promoted from a rung to the next.
     pub(super) reduction: u64,
 }
 
-impl Ladder {
-    /// Creates the ladder min, min·η, min·η² … max. `min` is at least 1 and at most `max`;
+impl RungLevels {
+    /// Creates the levels min, min·η, min·η² … max. `min` is at least 1 and at most `max`;
     /// `reduction` is at least 2.
     pub(super) fn new(min: u64, max: u64, reduction: u64) -> Self {
-        let below = |level: &u64| *level < max;
-        let rising = std::iter::successors(Some(min), |level| level.checked_mul(reduction));
+        let powers = std::iter::successors(Some(min), |level| level.checked_mul(reduction));
+        let below_max = powers.take_while(|level| *level < max);
         Self {
-            levels: rising.take_while(below).chain([max]).collect(),
+            levels: below_max.chain([max]).collect(),
             reduction,
         }
     }
@@ -110,23 +110,23 @@ mod tests {
 
     #[test]
     fn the_rungs_rise_by_the_reduction_and_end_at_the_maximum() {
-        assert_eq!(Ladder::new(1, 81, 3).levels, [1, 3, 9, 27, 81]);
-        assert_eq!(Ladder::new(2, 50, 4).levels, [2, 8, 32, 50]);
-        assert_eq!(Ladder::new(7, 7, 2).levels, [7]);
-        assert_eq!(Ladder::new(1, u64::MAX, 2).levels.len(), 65);
+        assert_eq!(RungLevels::new(1, 81, 3).levels, [1, 3, 9, 27, 81]);
+        assert_eq!(RungLevels::new(2, 50, 4).levels, [2, 8, 32, 50]);
+        assert_eq!(RungLevels::new(7, 7, 2).levels, [7]);
+        assert_eq!(RungLevels::new(1, u64::MAX, 2).levels.len(), 65);
     }
 
     #[test]
     fn a_trial_stands_at_the_highest_rung_it_has_passed() {
-        let ladder = Ladder::new(1, 27, 3);
-        assert_eq!(ladder.reached(0.5), None);
-        assert_eq!(ladder.reached(1.0), Some(0));
-        assert_eq!(ladder.reached(8.9), Some(1));
+        let rung_levels = RungLevels::new(1, 27, 3);
+        assert_eq!(rung_levels.reached(0.5), None);
+        assert_eq!(rung_levels.reached(1.0), Some(0));
+        assert_eq!(rung_levels.reached(8.9), Some(1));
         assert_eq!(
-            ladder.reached((0..90).map(|_| 0.1).sum()),
+            rung_levels.reached((0..90).map(|_| 0.1).sum()),
             Some(2),
             "nine tenths, ten times"
         );
-        assert_eq!(ladder.reached(1e300), Some(3));
+        assert_eq!(rung_levels.reached(1e300), Some(3));
     }
 }

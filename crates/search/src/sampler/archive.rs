@@ -1,4 +1,5 @@
-//! The best trials so far, kept in order as trials end, so that no proposal has to sort all trials.
+//! An archive of the best trials so far, kept in order as trials end, so that no proposal has to
+//! sort all trials.
 
 use super::history::History;
 use crate::study::Event;
@@ -6,13 +7,13 @@ use crate::study::Event;
 /// A bounded list of history rows, best first. With several objectives they are ordered by front
 /// and crowding distance.
 #[derive(Debug)]
-pub(super) struct Elite {
+pub(super) struct Archive {
     /// Maximum number of rows.
     size: usize,
     rows: Vec<u32>,
 }
 
-impl Elite {
+impl Archive {
     /// Creates an empty list that holds at most `size` rows.
     pub(super) fn new(size: usize) -> Self {
         Self {
@@ -32,14 +33,15 @@ impl Elite {
             Event::Edited { .. } | Event::Removed { .. } | Event::Restored { .. } => {
                 // An edit may change every score, so the list is rebuilt from all rows.
                 self.rows.clear();
-                let all: Vec<u32> = history.ranked().iter().map(|(_, row)| *row).collect();
-                all.into_iter().for_each(|row| self.admit(history, row));
+                for (_, row) in history.ranked() {
+                    self.admit(history, *row);
+                }
             }
             Event::Ended { trial, .. }
             | Event::Requeued { trial, .. }
             | Event::Judged { trial, .. } => {
                 // The result of a replicate changes the mean score of its configuration.
-                let row = history.head(*trial);
+                let row = history.original_row(*trial);
                 self.rows.retain(|other| *other != row);
                 if !history.scores(row).is_empty() {
                     self.admit(history, row);

@@ -1,0 +1,120 @@
+//! Reads the lines of a program, and the models that they name, in batches.
+
+use super::Supervised;
+use crate::digest::State;
+use crate::together::Source;
+use crate::{Line, Tail};
+use std::io;
+
+/// Maximum number of rounds in which lines that arrive while a model is read are read too, before
+/// the results are recorded.
+const ROUNDS: usize = 3;
+
+/// Maximum number of reads of a records file that grows while its lines are read, before the models
+/// that they name are read.
+const CATCH_UPS: usize = 4;
+
+impl Supervised {
+    /// Reads the lines that were appended since the last call, and the models that they name.
+    /// Returns the number of bytes read.
+    ///
+    /// `ended` tells that the program has ended, so that these lines are its last.
+    pub(crate) fn follow(
+        &mut self,
+        tail: &mut Tail,
+        ended: bool,
+        now: fn() -> i64,
+    ) -> io::Result<usize> {
+        let mut total = 0;
+        let mut result = Ok(());
+        let mut source = Source::records(None, false);
+        self.reads_together = true;
+        for _ in 0..ROUNDS {
+            let (state, read) = self.read_lines(tail, ended, now);
+            match read {
+                Ok(read) => total += read,
+                Err(error) => result = Err(error),
+            }
+            source = Source::records(state, tail.is_torn());
+            if self.forwarder.waiting().is_empty() {
+                break;
+            }
+            self.read_models(Some(source), ended);
+            // Lines that were appended meanwhile may name the same models again.
+            if ended || result.is_err() || tail.state() == state {
+                break;
+            }
+        }
+        self.settle(ended);
+        if ended {
+            // Nothing writes any more, so a second look at the models in doubt is reliable.
+            source.is_buffered = false;
+            self.read_last_again(source);
+        }
+        result.map(|()| total)
+    }
+
+    /// Reads the lines that were appended since the last call. Returns the state of the file up to
+    /// whose time every line is known, and the number of bytes read.
+    ///
+    /// A model that is newer than this state is in doubt: a line that is not read yet may name it.
+    /// While the file still grows, it is read again, so that a model is not in doubt only because
+    /// lines arrive often.
+    fn read_lines(
+        &mut self,
+        tail: &mut Tail,
+        ended: bool,
+        now: fn() -> i64,
+    ) -> (Option<State>, io::Result<usize>) {
+        let mut total = 0;
+        let mut state = None;
+        for _ in 0..CATCH_UPS {
+            // Every line that was written before this moment is read below.
+            state = tail.state();
+            let each = &mut |line: Line<'_>| self.tailed(line, now());
+            let read = if ended {
+                tail.finish(each)
+            } else {
+                tail.poll(each)
+            };
+            match read {
+                Ok(read) => total += read,
+                Err(error) => return (state, Err(error)),
+            }
+            // Without a model the state decides nothing.
+            if self.forwarder.waiting().is_empty() {
+                break;
+            }
+            let state_as_read = tail.state_as_read();
+            if ended || state_as_read.is_some() {
+                return (state_as_read.or(state), Ok(total));
+            }
+        }
+        (state, Ok(total))
+    }
+
+    /// Records the reports that `feed` finds in a program's output. `modified` is the time of the
+    /// last write to the output, in nanoseconds since 1970.
+    ///
+    /// Programs buffer their output, so the age of a line is unknown.
+    pub(crate) fn take_together<T>(
+        &mut self,
+        modified: i128,
+        ended: bool,
+        feed: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        self.reads_together = true;
+        let fed = feed(self);
+        let source = Source {
+            modified,
+            is_buffered: !ended,
+            is_output: true,
+        };
+        self.read_models(Some(source), ended);
+        self.settle(ended);
+        if ended {
+            self.read_last_again(source);
+        }
+        fed
+    }
+}

@@ -1,0 +1,152 @@
+//! Handles metrics, which describe the trial, and writes its metric files.
+
+use super::Supervised;
+use super::forward::Forwarder;
+use super::label::Label;
+use crate::Point;
+use crate::files::{METRICS, MetricFiles, check_log};
+use crate::rank;
+use crate::steps::{Place, Steps};
+use crate::wire::{MetricPosition, check_name, push_number, push_position};
+use std::borrow::Cow;
+use std::io;
+use std::path::{Path, PathBuf};
+
+impl Supervised {
+    /// Handles metrics of a line. Their row is in the parser.
+    pub(super) fn parsed_metrics(
+        &mut self,
+        position: &MetricPosition<'_>,
+        label: &Label,
+        now: i64,
+    ) {
+        let (row, keys) = (self.parser.row(), self.parser.keys());
+        let keys = keys.iter().map(|key| &**key);
+        let forwarder = &mut self.forwarder;
+        self.rows
+            .metrics(position, row, keys, label, now, forwarder);
+    }
+
+    /// Handles metrics that a call made.
+    pub(super) fn called_metrics(
+        &mut self,
+        values: &[(&str, f64)],
+        point: &Point<'_>,
+        rank: u32,
+        now: i64,
+    ) {
+        self.row.clear();
+        let mut flaw = None;
+        for (name, number) in values {
+            match check_name(name) {
+                Ok(()) => push_number(&mut self.row, name, *number),
+                Err(problem) => flaw = Some(problem),
+            }
+        }
+        let is_flawless = flaw.is_none();
+        self.forwarder.warn_about(&Label::Metric, flaw);
+        if self.row.is_empty() {
+            return;
+        }
+        push_position(&mut self.row, point, rank);
+        let position = MetricPosition {
+            log: (!point.log.is_empty()).then_some(Cow::Borrowed(point.log)),
+            context: (!point.context.is_empty()).then_some(Cow::Borrowed(point.context)),
+            step: point.step.map(|step| step as f64),
+            rank: rank.into(),
+        };
+        let keys = values
+            .iter()
+            .map(|(name, _)| *name)
+            .filter(|name| is_flawless || check_name(name).is_ok())
+            .chain(point.step.map(|_| "step"))
+            .chain(point.batch.map(|_| "batch"))
+            .chain(position.context.as_ref().map(|_| "context"))
+            .chain((rank > 0).then_some(rank::KEY));
+        let (label, forwarder) = (&Label::Metric, &mut self.forwarder);
+        self.rows
+            .metrics(&position, &self.row, keys, label, now, forwarder);
+    }
+}
+
+/// Writes the rows of a trial's metric files.
+pub(super) struct MetricRows {
+    dir: PathBuf,
+    files: MetricFiles,
+    steps: Steps,
+    /// Whether the warning that the files cannot be written was given.
+    is_unwritable: bool,
+}
+
+impl MetricRows {
+    /// Makes the metric files of the trial in the folder `trial`.
+    pub(super) fn new(trial: &Path) -> Self {
+        Self {
+            dir: trial.join("metrics"),
+            files: MetricFiles::new(trial),
+            steps: Steps::default(),
+            is_unwritable: false,
+        }
+    }
+
+    /// Adds a row of metrics to the log that their position names. A log whose name is invalid is
+    /// replaced by the default log.
+    fn metrics<'k>(
+        &mut self,
+        position: &MetricPosition<'_>,
+        row: &[u8],
+        keys: impl Iterator<Item = &'k str> + Clone,
+        label: &Label,
+        now: i64,
+        forwarder: &mut Forwarder,
+    ) {
+        let context = position.context.as_deref();
+        let mut log = METRICS;
+        if let Some(named) = position.log.as_deref().or(context) {
+            match check_log(named) {
+                Ok(()) => log = named,
+                Err(why) => forwarder.warn(format!("{label}: {why}; it goes to `{METRICS}`")),
+            }
+        }
+        let place = Place {
+            log,
+            context: context.unwrap_or_default(),
+            rank: position.rank,
+            step: position.step,
+        };
+        let warning = self.steps.check(keys.clone().next(), &place);
+        forwarder.warn_about(label, warning);
+        self.add(log, row, keys, now, forwarder);
+    }
+
+    /// Adds a row to a log.
+    pub(super) fn add<'k>(
+        &mut self,
+        log: &str,
+        row: &[u8],
+        keys: impl Iterator<Item = &'k str>,
+        now: i64,
+        forwarder: &mut Forwarder,
+    ) {
+        let written = self.files.row(log, row, keys, now);
+        self.note(written, forwarder);
+    }
+
+    /// Writes the rows that are in memory.
+    pub(super) fn flush(&mut self, now: i64, forwarder: &mut Forwarder) {
+        let written = self.files.flush(now);
+        self.note(written, forwarder);
+    }
+
+    /// Warns once that the trial's own files cannot be written. The journal has the reports all the
+    /// same.
+    fn note(&mut self, written: io::Result<()>, forwarder: &mut Forwarder) {
+        let Err(error) = written else { return };
+        if !std::mem::replace(&mut self.is_unwritable, true) {
+            forwarder.warn(format!(
+                "could not write to `{}`, some metrics are missing there: {error}",
+                self.dir.display()
+            ));
+        }
+    }
+}
