@@ -97,7 +97,7 @@ pub fn pilots_left(study: &Path) -> Option<ExecutorError> {
             let mut has_left = false;
             let mut journal = lines::Reader::new(path);
             while let Ok(true) = journal.read(&mut |message: wire::Message| {
-                has_left |= matches!(message.kind, wire::MessageKind::Bye { .. })
+                has_left |= matches!(message.kind, wire::MessageKind::Bye { .. });
             }) {}
             count += usize::from(!has_left);
         }

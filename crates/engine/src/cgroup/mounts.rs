@@ -8,7 +8,7 @@ pub(super) struct Mount {
     /// The control group at the mount point, as this process's namespace names it.
     root: PathBuf,
     /// The mount point.
-    pub(super) at: PathBuf,
+    pub(super) mountpoint: PathBuf,
 }
 
 /// Returns the cgroup mounts in a text of `/proc/self/mountinfo`; see proc(5).
@@ -19,14 +19,14 @@ pub(super) fn all(mountinfo: &str) -> Vec<Mount> {
 /// Parses `ID PARENT DEVICE ROOT MOUNTPOINT OPTIONS… - KIND SOURCE OPTIONS`. Returns `None` for any
 /// other file system.
 fn mount(line: &str) -> Option<Mount> {
-    let (place, about) = line.split_once(" - ")?;
-    if about.split(' ').next() != Some("cgroup2") {
+    let (location, kind) = line.split_once(" - ")?;
+    if kind.split(' ').next() != Some("cgroup2") {
         return None;
     }
-    let mut fields = place.split(' ').skip(3);
+    let mut fields = location.split(' ').skip(3);
     Some(Mount {
         root: unescaped(fields.next()?).into(),
-        at: unescaped(fields.next()?).into(),
+        mountpoint: unescaped(fields.next()?).into(),
     })
 }
 
@@ -69,7 +69,7 @@ fn below_mount(own: &Path, mount: &Mount) -> Option<PathBuf> {
     // too.
     let leads_out = below.components().any(|part| part == Component::ParentDir);
     let is_above = mount.root.ends_with("..") && !own.starts_with("/..");
-    (!leads_out && !is_above).then(|| mount.at.join(below))
+    (!leads_out && !is_above).then(|| mount.mountpoint.join(below))
 }
 
 #[cfg(test)]

@@ -243,16 +243,16 @@ impl Driver<'_> {
 
     /// Returns the running attempt of a trial; an error if the trial is not running.
     fn open_attempt(&self, trial: TrialId) -> Result<Attempt, DriverError> {
-        let found = self
+        let open = self
             .study
             .trial(trial)
             .ok_or(IllegalEvent::NoSuchTrial(trial))?;
-        if found.state == TrialState::Running {
-            return Ok(Attempt(found.attempts));
+        if open.state == TrialState::Running {
+            return Ok(Attempt(open.attempts));
         }
         Err(IllegalEvent::WrongState {
             trial,
-            state: found.state.word(),
+            state: open.state.word(),
             what: "told",
         }
         .into())

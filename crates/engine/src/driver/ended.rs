@@ -2,7 +2,7 @@
 //! is tried again, or has failed. Too many quick failures pause their slot or end the run.
 
 use super::breaker::{self, End, Trip};
-use super::{Driver, DriverError, caution};
+use super::{Driver, DriverError, trial_warnings};
 use crate::executor::Executor;
 use crate::logger::TrialFolder;
 use crate::scheduler;
@@ -34,11 +34,11 @@ impl Driver<'_> {
         if let Some(text) = scheduler::complaint(&self.study, trial) {
             self.warn(trial, attempt, text)?;
         }
-        let caution = &mut self.components.caution;
+        let trial_warnings = &mut self.components.trial_warnings;
         let broken = self
             .study
             .trial(trial)
-            .and_then(|trial| caution.end(&self.dir, trial, attempt, &exit));
+            .and_then(|trial| trial_warnings.end(&self.dir, trial, attempt, &exit));
         let is_broken = broken.is_some();
         if let Some(text) = broken {
             self.warn(trial, attempt, text)?;
@@ -53,7 +53,7 @@ impl Driver<'_> {
         // A failure on a broken checkpoint or on a full disk is not the trial's fault: such trials
         // are requeued and do not count against `limits.failures`.
         if is_broken {
-            self.commit(caution::requeue(trial))?;
+            self.commit(trial_warnings::requeue(trial))?;
         } else if let Some(requeued) = self.components.room.requeue(&self.study, trial) {
             self.commit(requeued)?;
             // Pauses the run if the disk is still full, also when no launch is due.

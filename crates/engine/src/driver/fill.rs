@@ -147,7 +147,7 @@ impl Driver<'_> {
             _ => None,
         };
         let resume = has_own || from.is_some();
-        let warning = self.components.caution.begin(trial, resume);
+        let warning = self.components.trial_warnings.begin(trial, resume);
         self.commit(Event::Started {
             trial: id,
             attempt,

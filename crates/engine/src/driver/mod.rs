@@ -11,7 +11,6 @@
 pub mod amend;
 pub mod ask;
 mod breaker;
-mod caution;
 mod clock;
 mod component;
 pub mod control;
@@ -41,6 +40,7 @@ pub mod size;
 mod slots;
 pub mod tidy;
 pub mod trash;
+mod trial_warnings;
 mod unread;
 
 pub use ask::{Offer, OpenTrial};

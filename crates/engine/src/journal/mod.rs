@@ -312,10 +312,10 @@ mod tests {
         let mut reader = Journal::open(&dir).expect("a missing journal opens");
         assert!(reader.next().is_none());
         let (_other, written) = written();
-        let whole = fs::read(written.journal()).expect("it can be read");
+        let contents = fs::read(written.journal()).expect("it can be read");
         let mut read = Vec::new();
-        for end in (0..=whole.len()).step_by(7).chain([whole.len()]) {
-            fs::write(dir.journal(), &whole[..end]).expect("it can be written");
+        for end in (0..=contents.len()).step_by(7).chain([contents.len()]) {
+            fs::write(dir.journal(), &contents[..end]).expect("it can be written");
             reader.look_again().expect("it can be read on");
             read.extend(reader.by_ref().map(|entry| entry.expect("good").event));
         }
@@ -325,20 +325,20 @@ mod tests {
     #[test]
     fn a_tail_without_a_newline_is_kept_aside_and_cut_at_every_byte() {
         let (_folder, dir) = written();
-        let whole = fs::read(dir.journal()).expect("it can be read");
+        let contents = fs::read(dir.journal()).expect("it can be read");
         let starts: Vec<usize> = [0]
             .into_iter()
             .chain(
-                whole
+                contents
                     .iter()
                     .enumerate()
                     .filter(|(_, b)| **b == b'\n')
                     .map(|(index, _)| index + 1),
             )
             .collect();
-        for cut in 0..whole.len() {
+        for cut in 0..contents.len() {
             let _ = fs::remove_file(dir.torn());
-            fs::write(dir.journal(), &whole[..cut]).expect("it can be written");
+            fs::write(dir.journal(), &contents[..cut]).expect("it can be written");
             let entries = Journal::open(&dir)
                 .expect("it opens")
                 .filter(Result::is_ok)
@@ -357,10 +357,13 @@ mod tests {
             );
             assert_eq!(
                 fs::read(dir.journal()).expect("it can be read"),
-                &whole[..kept]
+                &contents[..kept]
             );
             let torn = fs::read(dir.torn()).unwrap_or_default();
-            assert_eq!(torn.strip_suffix(b"\n").unwrap_or(&torn), &whole[kept..cut]);
+            assert_eq!(
+                torn.strip_suffix(b"\n").unwrap_or(&torn),
+                &contents[kept..cut]
+            );
         }
     }
 
@@ -394,25 +397,25 @@ mod tests {
     #[test]
     fn every_flipped_bit_is_an_error_with_the_number_of_its_line() {
         let (_folder, dir) = written();
-        let whole = fs::read(dir.journal()).expect("it can be read");
+        let contents = fs::read(dir.journal()).expect("it can be read");
         let file = fs::OpenOptions::new()
             .write(true)
             .open(dir.journal())
             .expect("it opens");
-        for offset in 0..whole.len() {
-            let line = whole[..offset]
+        for offset in 0..contents.len() {
+            let line = contents[..offset]
                 .iter()
                 .filter(|byte| **byte == b'\n')
                 .count() as u64
                 + 1;
             for bit in 0..8 {
-                write_byte(&file, offset, whole[offset] ^ (1 << bit));
+                write_byte(&file, offset, contents[offset] ^ (1 << bit));
                 match read(&dir) {
                     Err(JournalError::BadLine { line: bad, .. }) => assert_eq!(bad, line),
                     other => panic!("byte {offset}, bit {bit}: {other:?}"),
                 }
             }
-            write_byte(&file, offset, whole[offset]);
+            write_byte(&file, offset, contents[offset]);
         }
     }
 

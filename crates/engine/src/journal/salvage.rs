@@ -443,10 +443,10 @@ mod tests {
     #[test]
     fn a_journal_without_some_of_its_lines_is_numbered_anew() {
         let (_folder, dir) = written();
-        let whole = fs::read_to_string(dir.journal()).unwrap();
+        let contents = fs::read_to_string(dir.journal()).unwrap();
         // Drops all lines of trial 1 but its creation. The rest is still legal, with other sequence
         // numbers.
-        let lines: Vec<&str> = whole.lines().collect();
+        let lines: Vec<&str> = contents.lines().collect();
         fs::write(
             dir.journal(),
             [&lines[..2], &lines[8..]].concat().join("\n") + "\n",
@@ -465,14 +465,14 @@ mod tests {
     #[test]
     fn a_flipped_bit_costs_no_entry_but_its_own() {
         let (_folder, dir) = written();
-        let whole = fs::read(dir.journal()).unwrap();
+        let contents = fs::read(dir.journal()).unwrap();
         let all = events();
         let header = Header {
             name: "s".into(),
             ..Header::default()
         };
-        for offset in 0..whole.len() {
-            let mut flipped = whole.clone();
+        for offset in 0..contents.len() {
+            let mut flipped = contents.clone();
             flipped[offset] ^= 1 << (offset % 8);
             fs::write(dir.journal(), &flipped).unwrap();
             let salvaged = salvage(&dir, header.clone()).unwrap();
@@ -483,11 +483,11 @@ mod tests {
             assert_eq!(fs::read(&backup).unwrap(), flipped);
             fs::remove_file(backup).unwrap();
             let study = read(&dir).unwrap_or_else(|error| panic!("byte {offset}: {error}"));
-            let line = whole[..offset]
+            let line = contents[..offset]
                 .iter()
                 .filter(|byte| **byte == b'\n')
                 .count();
-            let lost = u64::from(whole[offset] != b'\n');
+            let lost = u64::from(contents[offset] != b'\n');
             assert_eq!(
                 salvaged.kept,
                 all.len() as u64 - lost,

@@ -324,17 +324,19 @@ mod tests {
     #[test]
     fn a_clean_checkout_is_described_without_credentials_or_patch() {
         let folder = repository();
-        let found = Git::of(&folder.path().join("src"), &[], &[]).unwrap();
+        let version = Git::of(&folder.path().join("src"), &[], &[]).unwrap();
         assert_eq!(
-            (found.branch.as_deref(), found.dirty),
+            (version.branch.as_deref(), version.dirty),
             (Some("trunk"), false)
         );
-        assert_eq!(found.remote.as_deref(), Some("https://host/repo.git"));
-        assert!(is_hash(&found.commit) && found.patch.is_empty() && found.patch_md5.is_none());
+        assert_eq!(version.remote.as_deref(), Some("https://host/repo.git"));
+        assert!(
+            is_hash(&version.commit) && version.patch.is_empty() && version.patch_md5.is_none()
+        );
         let checkout = Checkout::of(&folder.path().join("src")).unwrap();
         assert_eq!(checkout.prefix, Path::new("src/"));
         assert!(
-            checkout.has(&found.commit)
+            checkout.has(&version.commit)
                 && !checkout.has(&"0".repeat(40))
                 && !checkout.has("--help")
         );
@@ -351,8 +353,8 @@ mod tests {
         set_modified(&file, then);
         set_modified(&folder.path().join(".git/index"), then);
         fs::write(folder.path().join("new.py"), "a = 1\n").unwrap();
-        let found = Git::of(folder.path(), &[], &[]).unwrap();
-        let patch = String::from_utf8(found.patch).unwrap();
+        let version = Git::of(folder.path(), &[], &[]).unwrap();
+        let patch = String::from_utf8(version.patch).unwrap();
         assert!(
             patch.contains("+lr = 2") && patch.contains("+a = 1"),
             "{patch}"
@@ -376,10 +378,10 @@ mod tests {
         fs::write(root.join("huge.py"), vec![b'#'; 2 << 20]).unwrap();
         let before = fs::read(root.join(".git/index")).unwrap();
         let (besides, named) = ([root.join("logs")], [root.join("conf.json")]);
-        let found = Git::of(&root.join("src"), &besides, &named).unwrap();
-        assert_eq!(found.left_out, ["huge.py"]);
-        assert_eq!(found.patch_md5, Some(md5_of(&found.patch)));
-        assert!(found.describe().ends_with("-dirty"));
+        let version = Git::of(&root.join("src"), &besides, &named).unwrap();
+        assert_eq!(version.left_out, ["huge.py"]);
+        assert_eq!(version.patch_md5, Some(md5_of(&version.patch)));
+        assert!(version.describe().ends_with("-dirty"));
         assert_eq!(
             fs::read(root.join(".git/index")).unwrap(),
             before,
@@ -393,7 +395,7 @@ mod tests {
             .status()
             .unwrap();
         assert!(cloned.success());
-        fs::write(other.path().join("p"), &found.patch).unwrap();
+        fs::write(other.path().join("p"), &version.patch).unwrap();
         let applied = git(&clone, &["apply", "--binary"])
             .arg(other.path().join("p"))
             .status()
@@ -411,7 +413,7 @@ mod tests {
         }
         assert_eq!(
             Git::of(root, &besides, &named).unwrap().patch_md5,
-            found.patch_md5
+            version.patch_md5
         );
     }
 }

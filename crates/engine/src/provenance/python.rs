@@ -122,8 +122,8 @@ pub fn interpreter(
     }
     let name = Path::new(first).file_name()?.to_str()?;
     if WRAPPERS.contains(&name) {
-        let at = command.iter().position(|word| is_python(word))?;
-        return Some(command[..=at].to_vec());
+        let index = command.iter().position(|word| is_python(word))?;
+        return Some(command[..=index].to_vec());
     }
     shebang(&find(first)?)
 }
@@ -151,9 +151,9 @@ fn shebang(path: &Path) -> Option<Vec<String>> {
         .split_whitespace()
         .map(ToOwned::to_owned)
         .collect();
-    let at = words.iter().position(|word| is_python(word))?;
+    let index = words.iter().position(|word| is_python(word))?;
     Some(
-        words[..=at]
+        words[..=index]
             .iter()
             // `env -S` splits the text after it; the words here are split already.
             .filter(|word| *word != "-S")
@@ -174,14 +174,14 @@ impl Python {
         } else {
             program.into()
         };
-        let mut asked = Command::new(program);
-        asked.args(words).args(["-c", SCRIPT]).current_dir(workdir);
-        asked
+        let mut query = Command::new(program);
+        query.args(words).args(["-c", SCRIPT]).current_dir(workdir);
+        query
             .envs(env.iter().map(|(name, value)| (name, value)))
             .env("PYTHONDONTWRITEBYTECODE", "1");
         // A look-up must neither install packages nor use the network.
-        asked.env("UV_NO_SYNC", "1").env("UV_OFFLINE", "1");
-        let answer: Answer = serde_json::from_slice(&ask(&mut asked, PATIENCE)?).ok()?;
+        query.env("UV_NO_SYNC", "1").env("UV_OFFLINE", "1");
+        let answer: Answer = serde_json::from_slice(&ask(&mut query, PATIENCE)?).ok()?;
         let watched = answer.folders.iter().chain([&answer.executable]);
         Some(Self {
             state: watched
@@ -207,7 +207,7 @@ impl Python {
             && self
                 .state
                 .iter()
-                .all(|(path, at)| changed(path) == Some(*at))
+                .all(|(path, time)| changed(path) == Some(*time))
     }
 }
 

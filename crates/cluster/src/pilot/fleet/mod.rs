@@ -340,13 +340,13 @@ impl Executor for Fleet {
         loop {
             self.handle_engine_responses();
             self.cancel_unresponsive();
+            // Lost pilots were ordered to abandon their trials; the order must not wait.
             self.flush_orders();
             let now = Instant::now();
-            let (due, later) = std::mem::take(&mut self.delayed)
+            let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.delayed)
                 .into_iter()
                 .partition(|(due, _)| *due <= now);
             self.delayed = later;
-            let due: Vec<(Instant, Signal)> = due;
             self.signals
                 .extend(due.into_iter().map(|(_, signal)| signal));
             for position in 0..self.pilots.len() {
@@ -358,8 +358,8 @@ impl Executor for Fleet {
                 let count = self.signals.len().min(SIGNALS_AT_ONCE);
                 return self.signals.drain(..count).collect();
             }
-            let left = at_most.saturating_sub(begun.elapsed());
-            if left.is_zero() {
+            let remaining = at_most.saturating_sub(begun.elapsed());
+            if remaining.is_zero() {
                 return Vec::new();
             }
             let next = self
@@ -367,9 +367,11 @@ impl Executor for Fleet {
                 .iter()
                 .filter_map(PilotState::next_poll_time)
                 .min();
-            let nap = next.map_or(left, |next| {
-                next.saturating_duration_since(Instant::now()).min(left)
+            let nap = next.map_or(remaining, |next| {
+                next.saturating_duration_since(Instant::now())
+                    .min(remaining)
             });
+            // At most 50 ms, because responses of the batch system are only noticed by polling.
             std::thread::sleep(nap.clamp(Duration::from_millis(1), Duration::from_millis(50)));
         }
     }
@@ -414,7 +416,7 @@ impl Executor for Fleet {
                         key,
                         AssignedAttempt {
                             records_to_skip: recorded,
-                            is_placed: is_placed,
+                            is_placed,
                             ..AssignedAttempt::new(slot)
                         },
                     );
