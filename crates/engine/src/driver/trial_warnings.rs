@@ -80,7 +80,7 @@ impl TrialWarnings {
             .join(format!("broken-checkpoints.{attempt}"));
         Some(match std::fs::rename(dir.checkpoints(trial.id), &aside) {
             Ok(()) => format!(
-                "it went on from its checkpoint and failed entry its first report: the checkpoint may be broken and is value `{}`; \
+                "it resumed from its checkpoint and failed before its first report: the checkpoint may be broken and is now `{}`; \
                  the trial starts anew",
                 aside.file_name().unwrap_or_default().to_string_lossy()
             ),
