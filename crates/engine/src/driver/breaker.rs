@@ -394,7 +394,7 @@ mod tests {
     fn only_a_quick_failure_without_a_report_counts_and_interruptions_are_ignored() {
         let mut demo = Demo::new(&[]);
         let mut breaker = Breaker::new(Some(2));
-        let crash = || Exit::Failed(Failure::Code(1));
+        let crash = Exit::Failed(Failure::Code(1));
         let mut count = |exit: Exit, ran: u64, has_reported: bool| {
             let trial = demo.start(&[]);
             if has_reported {
@@ -415,21 +415,21 @@ mod tests {
             };
             breaker.record_end(&demo.study, &end)
         };
-        assert_eq!(count(crash(), 1, false), None);
+        assert_eq!(count(crash.clone(), 1, false), None);
         assert_eq!(
-            count(crash(), 60, false),
+            count(crash.clone(), 60, false),
             None,
             "slow: the count begins anew"
         );
-        assert_eq!(count(crash(), 1, false), None);
+        assert_eq!(count(crash.clone(), 1, false), None);
         assert_eq!(
-            count(crash(), 1, true),
+            count(crash.clone(), 1, true),
             None,
             "reported: the count begins anew"
         );
-        assert_eq!(count(crash(), 1, false), None);
+        assert_eq!(count(crash.clone(), 1, false), None);
         assert_eq!(count(Exit::Interrupted, 1, false), None);
-        let trip = count(crash(), 1, false);
+        let trip = count(crash.clone(), 1, false);
         assert!(matches!(trip, Some(Trip::Sweep { .. })), "{trip:?}");
     }
 

@@ -1,7 +1,7 @@
 //! Search for the line of the output that probably contains a metric, and for a pattern that reads
 //! it.
 
-use crate::logger::scrape::{first, without_colours};
+use crate::logger::scrape::{first_value, without_colours};
 use crate::study::absence::shortened;
 use crate::study::{Datum, Metric};
 use regex::Regex;
@@ -157,7 +157,7 @@ impl Near {
             let expression = format!("{label}{separator}({value})");
             let regex = Regex::new(&expression).ok()?;
             // The pattern is only offered if it reads this number, and if it can be quoted in TOML.
-            let value = first(&regex, &self.line);
+            let value = first_value(&regex, &self.line);
             let is_right = value == Some(Datum::Number(Metric(self.number)));
             (is_right && !expression.contains('\'')).then_some(expression)
         })
