@@ -11,7 +11,7 @@ use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use swath::executor::{
-    Executor, Launch, Pool, Program, ProgramSettings, ProgramSpec, StudyContext, What,
+    Executor, Launch, Pool, Program, ProgramSettings, ProgramSpec, SignalKind, StudyContext,
 };
 use swath::space::{Params, Value};
 use swath::study::{Attempt, Exit, TrialId};
@@ -65,7 +65,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             })?;
         }
         for signal in pool.wait(Duration::from_secs(1)) {
-            if let What::Ended(exit, _) = signal.what {
+            if let SignalKind::Ended(exit, _) = signal.kind {
                 assert_eq!(exit, Exit::Done, "trial {}", signal.trial);
                 free.extend(slot_of.remove(&signal.trial));
                 ended += 1;

@@ -3,7 +3,7 @@
 
 use super::exit::{Code, Failure};
 use super::{Context, guard};
-use crate::cluster::pilot::{self, Berth, Told};
+use crate::cluster::pilot::{self, JobSignals, PilotJob};
 use std::path::PathBuf;
 
 /// Arguments of `swath pilot`: the study's folder, the batch and the index of this pilot in it.
@@ -32,7 +32,7 @@ const JOB_IDS: [&str; 8] = [
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     // All tasks of a Slurm array share one job id; the task number makes the id unique.
     let array = variable("SLURM_ARRAY_TASK_ID").map_or_else(String::new, |task| format!("_{task}"));
-    let berth = Berth {
+    let job = PilotJob {
         study: args.study.clone(),
         batch: args.batch.clone(),
         index: args.index,
@@ -44,8 +44,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         began: variable("SWATH_JOB_BEGAN").and_then(|time| time.parse().ok()),
         ends: variable("SLURM_JOB_END_TIME").and_then(|time| time.parse().ok()),
     };
-    let signals = Told::on_signals()?;
-    let ending = pilot::run(&berth, guard::command(), &signals)
+    let signals = JobSignals::on_signals()?;
+    let ending = pilot::run(&job, guard::command(), &signals)
         .map_err(|error| Failure::caused(Code::Tool, &error))?;
     context.out.say(format_args!("swath pilot ended: {ending}"));
     Ok(Code::Done)

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 use swath::driver::{Driver, Interrupt, Parts, replay};
-use swath::executor::{Launch, Simulated, What};
+use swath::executor::{Launch, SignalKind, Simulated};
 use swath::journal::{self, Holder, StudyDir};
 use swath::run::Versions;
 use swath::source::Source;
@@ -77,7 +77,7 @@ impl World {
     /// Runs the study from the current virtual time, with trials that follow `script`.
     fn run(
         &mut self,
-        script: impl FnMut(&Launch) -> Vec<(Duration, What)> + Send + 'static,
+        script: impl FnMut(&Launch) -> Vec<(Duration, SignalKind)> + Send + 'static,
     ) -> (Study, Closing) {
         let began = Timestamp::from_micros(i64::try_from(self.now).expect("small") * 1_000_000);
         let mut executor = Simulated::new(self.slots, script).starting_at(began);
@@ -109,16 +109,16 @@ impl World {
     }
 }
 
-fn report(values: &[(&str, f64)]) -> What {
+fn report(values: &[(&str, f64)]) -> SignalKind {
     let datum = |(name, value): &(&str, f64)| ((*name).into(), Datum::Number(Metric(*value)));
-    What::Logged(LogRecord::Report {
+    SignalKind::Logged(LogRecord::Report {
         values: values.iter().map(datum).collect(),
     })
 }
 
 /// Signals of a program that trains until it is stopped, one epoch a second, and improves all the
 /// time.
-fn trains_on(launch: &Launch) -> Vec<(Duration, What)> {
+fn trains_on(launch: &Launch) -> Vec<(Duration, SignalKind)> {
     let offset = f64::from(launch.trial.0);
     let epoch = |epoch: u32| {
         let values = [
@@ -131,11 +131,11 @@ fn trains_on(launch: &Launch) -> Vec<(Duration, What)> {
 }
 
 /// Signals of a program that reports once, after a second.
-fn reports_once(launch: &Launch) -> Vec<(Duration, What)> {
+fn reports_once(launch: &Launch) -> Vec<(Duration, SignalKind)> {
     let values = [("loss", f64::from(launch.trial.0))];
     vec![
         (SECOND, report(&values)),
-        (SECOND, What::Ended(Exit::Done, Usage::default())),
+        (SECOND, SignalKind::Ended(Exit::Done, Usage::default())),
     ]
 }
 
@@ -205,7 +205,7 @@ fn a_program_that_asks_whether_it_may_go_on_trains_no_epoch_past_max() {
                    [scheduler]\nname = 'asha'\nresource = 'epoch'\nmin = 2\nmax = 8\n";
     let mut world = World::new(1, section);
     let (study, _) = world.run(|launch| {
-        let asks = |(after, what)| [(after, what), (after, What::Asked("a".to_owned()))];
+        let asks = |(after, what)| [(after, what), (after, SignalKind::Asked("a".to_owned()))];
         trains_on(launch).into_iter().flat_map(asks).collect()
     });
     let trial = study.trial(TrialId(1)).expect("it was created");
@@ -384,7 +384,7 @@ fn no_configuration_is_begun_whose_seeds_do_not_fit_into_the_total() {
             let values = [("loss", 1.0)];
             vec![
                 (SECOND, report(&values)),
-                (SECOND, What::Ended(Exit::Done, Usage::default())),
+                (SECOND, SignalKind::Ended(Exit::Done, Usage::default())),
             ]
         });
         assert_eq!(seeds(&study), wanted, "{trials} trials in {slots} slots");
@@ -415,7 +415,7 @@ fn a_configuration_that_fails_makes_room_for_another() {
         };
         vec![
             (SECOND, report(&[("loss", 1.0)])),
-            (SECOND, What::Ended(exit, Usage::default())),
+            (SECOND, SignalKind::Ended(exit, Usage::default())),
         ]
     });
     assert_eq!((seeds(&study), closing), (vec![1, 3], Closing::Finished));

@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use swath::executor::{
-    Allotment, Executor, Launch, Pool, Program, ProgramSettings, ProgramSpec, Signal, Stop,
-    StudyContext, What, guard,
+    Allotment, Executor, Launch, Pool, Program, ProgramSettings, ProgramSpec, Signal, SignalKind,
+    Stop, StudyContext, guard,
 };
 use swath::space::{Name, Params, Value};
 use swath::study::{Attempt, Datum, Exit, Failure, LogRecord, Metric, Resource, TrialId, Usage};
@@ -117,10 +117,10 @@ impl World {
     }
 
     /// Collects signals until one of them satisfies `enough`.
-    fn until(&mut self, enough: impl Fn(&What) -> bool) -> Story {
+    fn until(&mut self, enough: impl Fn(&SignalKind) -> bool) -> Story {
         let begun = Instant::now();
         let mut signals: Vec<Signal> = Vec::new();
-        while !signals.iter().any(|signal| enough(&signal.what)) {
+        while !signals.iter().any(|signal| enough(&signal.kind)) {
             assert!(begun.elapsed() < PATIENCE, "only {signals:?}");
             signals.extend(self.pool.wait(Duration::from_millis(100)));
         }
@@ -131,11 +131,11 @@ impl World {
     }
 
     fn until_reported(&mut self) -> Story {
-        self.until(|what| matches!(what, What::Logged(LogRecord::Report { .. })))
+        self.until(|what| matches!(what, SignalKind::Logged(LogRecord::Report { .. })))
     }
 
     fn until_ended(&mut self) -> Story {
-        self.until(|what| matches!(what, What::Ended(..)))
+        self.until(|what| matches!(what, SignalKind::Ended(..)))
     }
 
     fn run(&mut self) -> Story {
@@ -154,15 +154,16 @@ impl Story {
     }
 
     fn ended(&self) -> (&Exit, &Usage) {
-        let Some(What::Ended(exit, usage)) = self.signals.last().map(|signal| &signal.what) else {
+        let Some(SignalKind::Ended(exit, usage)) = self.signals.last().map(|signal| &signal.kind)
+        else {
             panic!("it has not ended: {:?}", self.signals);
         };
         (exit, usage)
     }
 
     fn losses(&self) -> Vec<f64> {
-        let loss = |signal: &Signal| match &signal.what {
-            What::Logged(LogRecord::Report { values }) => {
+        let loss = |signal: &Signal| match &signal.kind {
+            SignalKind::Logged(LogRecord::Report { values }) => {
                 values.iter().find_map(|(name, datum)| match datum {
                     Datum::Number(Metric(number)) if &**name == "loss" => Some(*number),
                     _ => None,
@@ -174,8 +175,8 @@ impl Story {
     }
 
     fn warnings(&self) -> Vec<String> {
-        let warning = |signal: &Signal| match &signal.what {
-            What::Logged(LogRecord::Warning { text }) => Some(text.clone()),
+        let warning = |signal: &Signal| match &signal.kind {
+            SignalKind::Logged(LogRecord::Warning { text }) => Some(text.clone()),
             _ => None,
         };
         self.signals.iter().filter_map(warning).collect()
@@ -255,8 +256,8 @@ fn an_expression_that_matches_nothing_is_told_with_the_nearest_lines() {
         story
             .signals
             .into_iter()
-            .find_map(|signal| match signal.what {
-                What::Logged(LogRecord::Absent { why, .. }) => Some(why),
+            .find_map(|signal| match signal.kind {
+                SignalKind::Logged(LogRecord::Absent { why, .. }) => Some(why),
                 _ => None,
             })
     };
@@ -290,7 +291,7 @@ fn what_a_program_prints_is_in_the_files_of_its_trial() {
 fn it_is_told_where_it_runs_before_anything_else_and_what_it_used_at_its_end() {
     let mut world = World::running("slow.sh");
     let story = world.run();
-    let What::Placed(place) = &story.signals[0].what else {
+    let SignalKind::Placed(place) = &story.signals[0].kind else {
         panic!("{:?}", story.signals)
     };
     assert!(place.pid.is_some() && place.start_ticks.is_some() && place.boot_id.is_some());
@@ -307,7 +308,7 @@ fn reports_arrive_while_the_program_runs() {
         !first
             .signals
             .iter()
-            .any(|signal| matches!(signal.what, What::Ended(..)))
+            .any(|signal| matches!(signal.kind, SignalKind::Ended(..)))
     );
     let rest = world.until_ended();
     assert_eq!(

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 use swath::driver::Parts;
-use swath::executor::{Launch, What};
+use swath::executor::{Launch, SignalKind};
 use swath::journal::Holder;
 use swath::run::header;
 use swath::source::Source;
@@ -41,7 +41,7 @@ pub(crate) fn parts(
 
 /// Returns the signals of an attempt, which depend only on the trial's configuration and id. Some
 /// trials fail, some report NaN.
-pub(crate) fn script(launch: &Launch) -> Vec<(Duration, What)> {
+pub(crate) fn script(launch: &Launch) -> Vec<(Duration, SignalKind)> {
     let x = launch
         .params
         .get("x")
@@ -49,7 +49,7 @@ pub(crate) fn script(launch: &Launch) -> Vec<(Duration, What)> {
         .unwrap_or(0.5);
     let until = launch.until.map_or(4, |until| until.0.min(4));
     let pace = Duration::from_millis(40 + u64::from(launch.trial.0 * 7 % 5) * 10);
-    let mut signals: Vec<(Duration, What)> = (1..=until)
+    let mut signals: Vec<(Duration, SignalKind)> = (1..=until)
         .map(|epoch| {
             let loss = if launch.trial.0 == 3 {
                 f64::NAN
@@ -62,7 +62,7 @@ pub(crate) fn script(launch: &Launch) -> Vec<(Duration, What)> {
             ];
             (
                 pace * u32::try_from(epoch).expect("small"),
-                What::Logged(LogRecord::Report { values }),
+                SignalKind::Logged(LogRecord::Report { values }),
             )
         })
         .collect();
@@ -71,7 +71,7 @@ pub(crate) fn script(launch: &Launch) -> Vec<(Duration, What)> {
     } else {
         Exit::Done
     };
-    signals.push((pace * 6, What::Ended(exit, Usage::default())));
+    signals.push((pace * 6, SignalKind::Ended(exit, Usage::default())));
     signals
 }
 

@@ -34,7 +34,7 @@ fn a_job_that_waits_for_ever_is_told_apart() {
     let begun = Instant::now();
     while !world
         .said()
-        .contains("PartitionConfig: it will not start as it is")
+        .contains("PartitionConfig: the job as submitted will never start")
     {
         assert!(
             begun.elapsed() < Duration::from_secs(40),
@@ -77,7 +77,7 @@ fn a_folder_that_the_nodes_do_not_see_is_named() {
     let (code, said) = said(&output.unwrap());
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("its node may not see that folder"), "{said}");
-    assert!(said.contains("pilots in a row came to nothing"), "{said}");
+    assert!(said.contains("pilots in a row failed to start"), "{said}");
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn a_node_on_which_trials_only_fail_is_left_out_and_they_run_elsewhere() {
     assert_eq!(code, 0, "{said}");
     world.assert_all_complete(40);
     assert!(
-        said.contains("on n2, one after the other: it is given no more"),
+        said.contains("failed within seconds on n2: it gets no more trials"),
         "{said}"
     );
 }

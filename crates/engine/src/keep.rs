@@ -41,16 +41,16 @@ impl Keep {
         let mut keep = Self::NONE;
         for word in text.split(" and ").map(str::trim) {
             let (name, count) = word.split_once(':').unwrap_or((word, "1"));
-            let counted = word.contains(':');
+            let has_count = word.contains(':');
             let count: usize = count
                 .parse()
                 .map_err(|_| format!("`{count}` in `keep` is not a number of trials"))?;
             match name {
                 "best" => keep.best = count,
                 "last" => keep.last = count,
-                "all" if !counted => keep.all = true,
-                "complete" if !counted => keep.complete = true,
-                "none" if !counted => {}
+                "all" if !has_count => keep.all = true,
+                "complete" if !has_count => keep.complete = true,
+                "none" if !has_count => {}
                 _ => return Err(format!("`keep` cannot be `{text}`")),
             }
         }
@@ -78,7 +78,7 @@ impl Keep {
         if self.all {
             return Vec::new();
         }
-        let found: Vec<&Trial> = candidates
+        let candidates: Vec<&Trial> = candidates
             .iter()
             .filter_map(|id| study.trial(*id))
             .collect();
@@ -90,24 +90,21 @@ impl Keep {
                 _ => None,
             }
         }));
-        let complete = || found.iter().copied().filter(|trial| is_complete(trial));
+        let mut complete = candidates.clone();
+        complete.retain(|trial| is_complete(trial));
         if self.complete || (clones && !over) {
-            needed.extend(complete().map(|trial| trial.id));
+            needed.extend(complete.iter().map(|trial| trial.id));
         }
-        needed.extend(self.best_of(study, complete().collect()));
-        let mut latest: Vec<&Trial> = complete().collect();
-        latest.sort_by_key(|trial| {
+        needed.extend(self.best_of(study, &complete));
+        complete.sort_by_key(|trial| {
             std::cmp::Reverse((trial.ended_at.map(|at| at.as_micros()), trial.id))
         });
-        needed.extend(latest.iter().take(self.last).map(|trial| trial.id));
+        needed.extend(complete.iter().take(self.last).map(|trial| trial.id));
         // Trials in other states may be resumed or retried and need their checkpoints.
-        let ended =
-            |trial: &&Trial| matches!(trial.state, TrialState::Complete | TrialState::Stopped);
-        let expendable = found
+        candidates
             .into_iter()
-            .filter(ended)
-            .filter(|trial| !trial.removed);
-        expendable
+            .filter(|trial| matches!(trial.state, TrialState::Complete | TrialState::Stopped))
+            .filter(|trial| !trial.removed)
             .map(|trial| trial.id)
             .filter(|id| !needed.contains(id))
             .collect()
@@ -115,19 +112,15 @@ impl Keep {
 
     /// Returns the best trials by the first objective. With several objectives and `best` above 0,
     /// returns the whole Pareto front.
-    fn best_of(self, study: &Study, complete: Vec<&Trial>) -> Vec<TrialId> {
+    fn best_of(self, study: &Study, complete: &[&Trial]) -> Vec<TrialId> {
         let objectives = &study.header().objectives;
-        let scored = |trial: &Trial| -> Option<(Vec<f64>, TrialId)> {
-            Some((
-                trial
-                    .scores(objectives)?
-                    .into_iter()
-                    .map(Score::get)
-                    .collect(),
-                trial.id,
-            ))
-        };
-        let mut scored: Vec<_> = complete.into_iter().filter_map(scored).collect();
+        let mut scored: Vec<(Vec<f64>, TrialId)> = complete
+            .iter()
+            .filter_map(|trial| {
+                let scores = trial.scores(objectives)?;
+                Some((scores.into_iter().map(Score::get).collect(), trial.id))
+            })
+            .collect();
         if self.best == 0 || objectives.len() < 2 {
             scored.sort_by(|a, b| {
                 a.0.iter()
@@ -140,15 +133,18 @@ impl Keep {
                 .map(|(_, id)| id)
                 .collect();
         }
-        // Scores are oriented: smaller is better for every objective.
-        let beats = |one: &[f64], other: &[f64]| {
-            one.iter().zip(other).all(|(a, b)| a <= b) && one.iter().zip(other).any(|(a, b)| a < b)
-        };
-        let front = scored
+        scored
             .iter()
-            .filter(|(own, _)| !scored.iter().any(|(other, _)| beats(other, own)));
-        front.map(|(_, id)| *id).collect()
+            .filter(|(own, _)| !scored.iter().any(|(other, _)| dominates(other, own)))
+            .map(|(_, id)| *id)
+            .collect()
     }
+}
+
+/// Returns whether one point dominates another. Scores are oriented: smaller is better for every
+/// objective.
+fn dominates(one: &[f64], other: &[f64]) -> bool {
+    one.iter().zip(other).all(|(a, b)| a <= b) && one.iter().zip(other).any(|(a, b)| a < b)
 }
 
 /// Returns whether a trial is complete and counts: it still fits the space and was not removed.
@@ -188,34 +184,34 @@ pub fn is_model(study: &Study, entry: &Path) -> bool {
     let Some(entry) = entry.last_chunk::<2>() else {
         return false;
     };
-    let holds = |record: &LogRecord| match record {
-        LogRecord::Model { model_path, .. } => names(Path::new(model_path))
-            .windows(2)
-            .any(|pair| pair == entry),
-        _ => false,
-    };
     study
         .trials()
         .iter()
         .flat_map(|trial| &trial.records)
-        .any(holds)
+        .any(|record| match record {
+            LogRecord::Model { model_path, .. } => names(Path::new(model_path))
+                .windows(2)
+                .any(|pair| pair == entry),
+            _ => false,
+        })
 }
 
 /// Returns the trial in whose checkpoint folder a path lies: 7 for
 /// `logs/digits/7/checkpoints/best.pt`. The location of the study does not matter.
 fn in_checkpoints(path: &Path) -> Option<TrialId> {
     let names = names(path);
-    let found = names.windows(2).find(|pair| pair[1] == "checkpoints")?;
-    found[0].parse().ok().map(TrialId)
+    let pair = names.windows(2).find(|pair| pair[1] == "checkpoints")?;
+    pair[0].parse().ok().map(TrialId)
 }
 
 /// Returns the normal components of a path: the folders and the file.
 fn names(path: &Path) -> Vec<&str> {
-    let name = |part| match part {
-        Component::Normal(part) => part.to_str(),
-        _ => None,
-    };
-    path.components().filter_map(name).collect()
+    path.components()
+        .filter_map(|component| match component {
+            Component::Normal(name) => name.to_str(),
+            _ => None,
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -226,14 +222,14 @@ mod tests {
 
     fn expendable(keep: &str, demo: &Demo) -> Vec<u32> {
         let all = demo.study.trials().iter().map(|trial| trial.id).collect();
-        let found = Keep::parse(keep).unwrap().expendable(
+        let expendable = Keep::parse(keep).unwrap().expendable(
             &demo.study,
             &all,
             &models(&demo.study),
             false,
             false,
         );
-        found.into_iter().map(|id| id.0).collect()
+        expendable.into_iter().map(|id| id.0).collect()
     }
 
     /// Trial 1 has the objective 0.5, 2 is the best, 3 stopped, 4 failed, 5 is the last, 6 is
@@ -253,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_what_was_said_and_what_may_still_be_needed() {
+    fn requested_checkpoints_and_those_that_may_be_needed_are_kept() {
         let demo = demo();
         assert_eq!(expendable("all", &demo), Vec::<u32>::new());
         assert_eq!(expendable("complete", &demo), [3]);
@@ -285,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_cloned_is_kept_until_the_study_is_over() {
+    fn checkpoints_that_may_be_cloned_are_kept_until_the_study_is_over() {
         let demo = demo();
         let all: BTreeSet<_> = demo.study.trials().iter().map(|trial| trial.id).collect();
         let keep = Keep::parse("best").unwrap();
@@ -301,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused() {
+    fn a_policy_of_another_form_is_an_error() {
         for text in ["", "worst", "best:x", "all:3", "best, last"] {
             assert!(Keep::parse(text).is_err(), "{text}");
         }

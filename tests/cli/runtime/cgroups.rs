@@ -219,7 +219,7 @@ fn who_takes_ten_times_its_memory_at_once_is_ended_by_the_kernel_and_others_are_
     if !world
         .swath(&["doctor"])
         .out
-        .contains("`resources.memory` is kept by the kernel")
+        .contains("the kernel enforces `resources.memory`")
     {
         println!("skipped: the memory controller cannot be had here");
         return;
@@ -234,8 +234,7 @@ fn who_takes_ten_times_its_memory_at_once_is_ended_by_the_kernel_and_others_are_
     world.until("it is ended", failed);
     world.write("go", "");
     let said = super::world::Said::of(run.wait_with_output().unwrap());
-    let told =
-        "the kernel ended it as it wanted more memory: 50 MiB is what `resources.memory` gives it";
+    let told = "the kernel killed it for lack of memory: `resources.memory` allows 50 MiB";
     assert!(said.err.contains(told), "{}", said.err);
     let states = world.column("state");
     let failed = states.iter().position(|state| state == "failed").unwrap();

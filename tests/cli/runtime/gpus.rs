@@ -57,7 +57,7 @@ fn only_the_devices_that_are_named_are_used() {
     assert_eq!(said.code, Some(2));
     assert!(
         said.err
-            .contains("there is no GPU `7`; `nvidia-smi` lists 0, 1"),
+            .contains("GPU `7` does not exist; `nvidia-smi` lists 0, 1"),
         "{}",
         said.err
     );

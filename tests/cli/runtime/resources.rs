@@ -17,8 +17,7 @@ fn a_trial_that_takes_too_much_memory_is_ended_and_may_try_again() {
     let said = world.run();
     assert_eq!(said.code, Some(0), "{}", said.err);
     assert!(
-        said.err
-            .contains("100 MiB is what `resources.memory` gives it"),
+        said.err.contains("`resources.memory` allows 100 MiB"),
         "{}",
         said.err
     );

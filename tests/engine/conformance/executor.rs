@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use swath::executor::{
     Allotment, Closure, Executor, Launch, Pool, Program, ProgramSettings, ProgramSpec, Signal,
-    Simulated, Stop, StudyContext, TrialContext, TrialError, What,
+    SignalKind, Simulated, Stop, StudyContext, TrialContext, TrialError,
 };
 use swath::logger::TrialLogger;
 use swath::space::Params;
@@ -101,7 +101,7 @@ fn simulated(slots: usize, behaviour: Behaviour) -> World {
         Behaviour::Endless => {
             vec![(
                 Duration::from_secs(1_000_000),
-                What::Ended(Exit::Done, Usage::default()),
+                SignalKind::Ended(Exit::Done, Usage::default()),
             )]
         }
     };
@@ -111,8 +111,8 @@ fn simulated(slots: usize, behaviour: Behaviour) -> World {
     }
 }
 
-fn report(loss: f64) -> What {
-    What::Logged(LogRecord::Report {
+fn report(loss: f64) -> SignalKind {
+    SignalKind::Logged(LogRecord::Report {
         values: vec![("loss".into(), Datum::Number(Metric(loss)))],
     })
 }
@@ -152,17 +152,17 @@ impl World {
 fn ended(signals: &[Signal]) -> usize {
     signals
         .iter()
-        .filter(|signal| matches!(signal.what, What::Ended(..)))
+        .filter(|signal| matches!(signal.kind, SignalKind::Ended(..)))
         .count()
 }
 
 /// Returns the signals of each trial, without times, places and resource use.
-fn told(signals: &[Signal]) -> BTreeMap<TrialId, Vec<What>> {
-    let mut told: BTreeMap<TrialId, Vec<What>> = BTreeMap::new();
+fn told(signals: &[Signal]) -> BTreeMap<TrialId, Vec<SignalKind>> {
+    let mut told: BTreeMap<TrialId, Vec<SignalKind>> = BTreeMap::new();
     for signal in signals {
-        let what = match &signal.what {
-            What::Placed(_) => continue,
-            What::Ended(exit, _) => What::Ended(exit.clone(), Usage::default()),
+        let what = match &signal.kind {
+            SignalKind::Placed(_) => continue,
+            SignalKind::Ended(exit, _) => SignalKind::Ended(exit.clone(), Usage::default()),
             logged => logged.clone(),
         };
         told.entry(signal.trial).or_default().push(what);
@@ -184,7 +184,7 @@ fn every_attempt_ends_once_and_its_signals_are_in_order() {
             report(0.0),
             report(1.0),
             report(2.0),
-            What::Ended(Exit::Done, Usage::default()),
+            SignalKind::Ended(Exit::Done, Usage::default()),
         ];
         let expected: BTreeMap<_, _> = (1..=10)
             .map(|trial| (TrialId(trial), expected.to_vec()))
@@ -216,7 +216,7 @@ fn a_stopped_trial_ends_once_as_it_was_asked_first() {
                 "{name}"
             );
             let expected =
-                BTreeMap::from([(TrialId(1), vec![What::Ended(exit, Usage::default())])]);
+                BTreeMap::from([(TrialId(1), vec![SignalKind::Ended(exit, Usage::default())])]);
             assert_eq!(told(&signals), expected, "{name}, {how:?}");
         }
     }
@@ -290,7 +290,7 @@ fn a_panic_ends_the_trial_and_not_the_slot() {
     let mut signals = world.until_ended(1);
     world.start(2, 0);
     signals.extend(world.until_ended(1));
-    let failed = |failure| vec![What::Ended(Exit::Failed(failure), Usage::default())];
+    let failed = |failure| vec![SignalKind::Ended(Exit::Failed(failure), Usage::default())];
     let expected = BTreeMap::from([
         (
             TrialId(1),

@@ -20,8 +20,12 @@ use std::io;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use swath::driver::{Clock, Driver, DriverError, Ground, Interrupt, Listener, Parts, replay};
-use swath::executor::{Executor, ExecutorError, Launch, Left, Signal, Simulated, Stop, What};
+use swath::driver::{
+    Clock, Driver, DriverError, Interrupt, Listener, MachineAccess, Parts, replay,
+};
+use swath::executor::{
+    DiskSpace, Executor, ExecutorError, Launch, Signal, SignalKind, Simulated, Stop,
+};
 use swath::journal::{self, Journal, Medium, StudyDir};
 use swath::study::{
     Attempt, Entry, Event, Exit, Study, Timestamp, Trial, TrialId, TrialState, Usage,
@@ -185,9 +189,9 @@ impl Executor for Frail {
         }
         for signal in &mut signals {
             // The supervisor was lost, with or without the trial: the trial runs again.
-            if matches!(signal.what, What::Ended(Exit::Done, _)) && fate.strikes() {
+            if matches!(signal.kind, SignalKind::Ended(Exit::Done, _)) && fate.strikes() {
                 fate.count("a lost child");
-                signal.what = What::Ended(Exit::Lost, Usage::default());
+                signal.kind = SignalKind::Ended(Exit::Lost, Usage::default());
             }
         }
         signals
@@ -345,7 +349,7 @@ impl World {
         };
         let (of_journal, of_disk) = (Arc::clone(fate), Arc::clone(fate));
         let looks = AtomicU64::new(0);
-        let ground = Ground {
+        let machine = MachineAccess {
             medium: Box::new(move |file| {
                 let synced = file.metadata().map_or(0, |about| about.len());
                 Box::new(Faulty {
@@ -355,21 +359,21 @@ impl World {
                 })
             }),
             end_leftovers: Box::new(|_, _, _| {}),
-            left: Box::new(move |_| {
+            disk_space: Box::new(move |_| {
                 looks.fetch_add(1, Relaxed);
                 let free = if of_disk.lock().unwrap().full > 0 {
                     0
                 } else {
                     1 << 30
                 };
-                Some(Left {
+                Some(DiskSpace {
                     free,
                     total: 1 << 30,
                 })
             }),
         };
         let witness = Arc::new(Mutex::new(Witness::default()));
-        let mut driver = match Driver::open_on(dir.clone(), self.parts(), &holder(), clock, ground)
+        let mut driver = match Driver::open_on(dir.clone(), self.parts(), &holder(), clock, machine)
         {
             Ok(driver) => driver,
             Err(error) => return died(&error),

@@ -2,7 +2,7 @@
 //! pattern for its job ids.
 
 use super::pilot::engine::{
-    CallError, Engine, Job, Phase, Seen, SubmitError, Submitted, call, one_line,
+    CallError, Engine, Job, ListedJob, Phase, SubmitError, Submitted, call, one_line,
 };
 use super::pilot::{self, Fleet, Options};
 use super::{Executor, ExecutorError, Share, Site, Work};
@@ -94,7 +94,7 @@ const INDEX: &[&str] = &[
 ];
 
 /// Placeholders that are allowed in command lines.
-const PLACES: &[&str] = &[
+const PLACEHOLDERS: &[&str] = &[
     "script",
     "name",
     "log",
@@ -135,16 +135,12 @@ impl Lines {
         let id = pattern(section, "id", diagnostics);
         let listed = pattern(section, "listed", diagnostics);
         let later = pattern(section, "later", diagnostics);
-        let texts = |section: &mut Section, key, diagnostics: &mut Diagnostics| {
-            section
-                .take_texts(key, diagnostics)
-                .map(|(words, _)| words)
-                .unwrap_or_default()
-        };
         let waiting = texts(section, "waiting", diagnostics);
         let over = texts(section, "over", diagnostics);
-        let has_id = |regex: &Regex| regex.capture_names().flatten().any(|name| name == "id");
-        if listed.as_ref().is_some_and(|regex| !has_id(regex)) {
+        let has_no_id = listed
+            .as_ref()
+            .is_some_and(|regex| regex.capture_names().flatten().all(|name| name != "id"));
+        if has_no_id {
             let error = Diagnostic::error("bad-pattern", "`listed` has no group named `id`");
             diagnostics.push(
                 error
@@ -169,17 +165,24 @@ impl Lines {
     }
 }
 
+fn texts(section: &mut Section, key: &'static str, diagnostics: &mut Diagnostics) -> Vec<String> {
+    section
+        .take_texts(key, diagnostics)
+        .map(|(words, _)| words)
+        .unwrap_or_default()
+}
+
 /// Takes a command line and reports an error if it is missing, empty or has unknown placeholders.
 fn command(
     section: &mut Section,
     key: &'static str,
-    needed: bool,
+    is_required: bool,
     diagnostics: &mut Diagnostics,
 ) -> Option<Vec<String>> {
     let span = section.span.clone();
     let before = diagnostics.list.len();
     let Some((words, span)) = section.take_texts(key, diagnostics) else {
-        if needed && diagnostics.list.len() == before {
+        if is_required && diagnostics.list.len() == before {
             let error = Diagnostic::error(
                 "missing-key",
                 format!("the executor `command` needs `{key}`"),
@@ -196,11 +199,11 @@ fn command(
         return None;
     }
     for word in &words {
-        for place in places(word) {
-            if !PLACES.contains(&place) {
-                let message = format!("`{{{place}}}` is nothing that `{key}` is told");
+        for placeholder in placeholders(word) {
+            if !PLACEHOLDERS.contains(&placeholder) {
+                let message = format!("`{{{placeholder}}}` is not a placeholder of `{key}`");
                 let error = Diagnostic::error("bad-placeholder", message).at(span.clone(), "");
-                diagnostics.push(error.did_you_mean(place, PLACES.iter().copied()));
+                diagnostics.push(error.did_you_mean(placeholder, PLACEHOLDERS.iter().copied()));
                 return None;
             }
         }
@@ -215,14 +218,14 @@ fn pattern(
     diagnostics: &mut Diagnostics,
 ) -> Option<Regex> {
     let (text, span) = match section.take_text(key, diagnostics) {
-        Some(found) => found,
+        Some(pattern) => pattern,
         None if key == "id" => (ID.to_owned(), section.span.clone()),
         None => return None,
     };
     match Regex::new(&text) {
         Ok(regex) => Some(regex),
         Err(error) => {
-            let message = format!("`{key}` is no regular expression");
+            let message = format!("`{key}` is not a valid regular expression");
             diagnostics.push(Diagnostic::error("bad-pattern", message).at(span, error.to_string()));
             None
         }
@@ -231,11 +234,10 @@ fn pattern(
 
 /// Returns the placeholders in a word. Only lower-case letters and `_` form one, so that braces of
 /// a shell or a pattern do not.
-fn places(word: &str) -> impl Iterator<Item = &str> {
-    let name = |part: &'_ str| part.split_once('}').map(|(name, _)| name.len());
+fn placeholders(word: &str) -> impl Iterator<Item = &str> {
     word.split('{')
         .skip(1)
-        .filter_map(move |part| part.get(..name(part)?))
+        .filter_map(|part| Some(part.split_once('}')?.0))
         .filter(|name| {
             !name.is_empty()
                 && name
@@ -274,12 +276,13 @@ struct Template {
 
 /// Replaces the placeholders in a command line by their values.
 fn filled(words: &[String], values: &[(&str, String)]) -> Vec<String> {
-    let fill = |word: &String| {
-        values.iter().fold(word.clone(), |word, (name, value)| {
-            word.replace(&format!("{{{name}}}"), value)
-        })
-    };
-    words.iter().map(fill).collect()
+    words.iter().map(|word| fill(word, values)).collect()
+}
+
+fn fill(word: &str, values: &[(&str, String)]) -> String {
+    values.iter().fold(word.to_owned(), |word, (name, value)| {
+        word.replace(&format!("{{{name}}}"), value)
+    })
 }
 
 fn values(job: &Job) -> Vec<(&'static str, String)> {
@@ -313,30 +316,30 @@ fn values(job: &Job) -> Vec<(&'static str, String)> {
 
 impl Template {
     /// Parses a line of `list`; `None` if it contains no job of these submissions.
-    fn seen(&self, line: &str, batches: &[Submitted]) -> Option<Seen> {
-        let by_name = |name: &str| batches.iter().find(|batch| batch.name == name);
+    fn parse_line(&self, line: &str, batches: &[Submitted]) -> Option<ListedJob> {
         let (batch, id, state) = match &self.lines.listed {
             Some(regex) => {
                 let groups = regex.captures(line)?;
-                let group = |name| groups.name(name).map(|found| found.as_str());
-                let id = group("id")?;
-                let batch = group("name")
-                    .and_then(by_name)
+                let id = groups.name("id")?.as_str();
+                let batch = groups
+                    .name("name")
+                    .and_then(|name| named(batches, name.as_str()))
                     .or_else(|| batches.iter().find(|batch| batch.id.as_deref() == Some(id)))?;
-                (
-                    batch,
-                    id.to_owned(),
-                    group("state").unwrap_or_default().to_owned(),
-                )
+                let state = groups.name("state").map(|state| state.as_str());
+                (batch, id.to_owned(), state.unwrap_or_default().to_owned())
             }
             None => {
-                let words = || line.split(|c: char| c.is_whitespace() || c == '|' || c == ',');
-                let named = words().find_map(by_name);
-                let batch = named.or_else(|| {
-                    let has =
-                        |batch: &&Submitted| words().any(|word| Some(word) == batch.id.as_deref());
-                    batches.iter().find(has)
-                })?;
+                // Without a pattern, the name or the id of a submission is searched among the words
+                // of the line. The name comes first, because it is never used twice.
+                let words = line.split(|c: char| c.is_whitespace() || c == '|' || c == ',');
+                let batch = words
+                    .clone()
+                    .find_map(|word| named(batches, word))
+                    .or_else(|| {
+                        batches.iter().find(|batch| {
+                            words.clone().any(|word| Some(word) == batch.id.as_deref())
+                        })
+                    })?;
                 let id = batch.id.clone().or_else(|| first(&self.lines.id, line))?;
                 (batch, id, String::new())
             }
@@ -348,7 +351,7 @@ impl Template {
         } else {
             Phase::Running
         };
-        Some(Seen {
+        Some(ListedJob {
             batch: batch.name.clone(),
             index: 0,
             id,
@@ -357,17 +360,21 @@ impl Template {
     }
 }
 
+fn named<'a>(batches: &'a [Submitted], name: &str) -> Option<&'a Submitted> {
+    batches.iter().find(|batch| batch.name == name)
+}
+
 /// Returns the first group of a match, or the whole match.
 fn first(regex: &Regex, text: &str) -> Option<String> {
     let groups = regex.captures(text)?;
     groups
         .get(1)
         .or_else(|| groups.get(0))
-        .map(|found| found.as_str().to_owned())
+        .map(|group| group.as_str().to_owned())
 }
 
 impl Engine for Template {
-    fn most_at_once(&mut self) -> u32 {
+    fn max_array_size(&mut self) -> u32 {
         1
     }
 
@@ -376,45 +383,45 @@ impl Engine for Template {
         match call(&words, if self.lines.stdin { &job.script } else { "" }) {
             Err(CallError::NoProgram(words)) => Err(SubmitError::Refused(words)),
             // The program was killed after its time limit: the job may exist.
-            Err(CallError::TooLong(words)) => Err(SubmitError::Maybe(words)),
+            Err(CallError::TooLong(words)) => Err(SubmitError::Unknown(words)),
             Ok(answer) if answer.success => first(&self.lines.id, &answer.out).ok_or_else(|| {
-                SubmitError::Maybe(format!(
-                    "no id was found in what `submit` printed: {}",
+                SubmitError::Unknown(format!(
+                    "the output of `submit` contains no id: {}",
                     one_line(&answer.out)
                 ))
             }),
             Ok(answer) => {
-                let said = one_line(&format!("{}\n{}", answer.err, answer.out));
-                let later = self
+                let message = one_line(&format!("{}\n{}", answer.err, answer.out));
+                let is_limit = self
                     .lines
                     .later
                     .as_ref()
-                    .is_some_and(|regex| regex.is_match(&said));
-                Err(if later {
-                    SubmitError::Later(said)
+                    .is_some_and(|regex| regex.is_match(&message));
+                Err(if is_limit {
+                    SubmitError::Later(message)
                 } else {
-                    SubmitError::Refused(said)
+                    SubmitError::Refused(message)
                 })
             }
         }
     }
 
-    fn list(&mut self, batches: &[Submitted]) -> Result<Vec<Seen>, String> {
-        let answer = call(&self.lines.list, "").map_err(CallError::words)?;
+    fn list(&mut self, batches: &[Submitted]) -> Result<Vec<ListedJob>, String> {
+        let answer = call(&self.lines.list, "").map_err(CallError::message)?;
         if !answer.success {
             return Err(one_line(&answer.err));
         }
         Ok(answer
             .out
             .lines()
-            .filter_map(|line| self.seen(line, batches))
+            .filter_map(|line| self.parse_line(line, batches))
             .collect())
     }
 
     fn cancel(&mut self, ids: &[String]) -> Result<(), String> {
         for id in ids {
             let answer = call(&filled(&self.lines.cancel, &[("id", id.clone())]), "")
-                .map_err(CallError::words)?;
+                .map_err(CallError::message)?;
             if !answer.success {
                 return Err(one_line(&answer.err));
             }
@@ -439,13 +446,13 @@ mod tests {
             diagnostics
                 .list
                 .into_iter()
-                .map(|found| found.message)
+                .map(|diagnostic| diagnostic.message)
                 .collect(),
         )
     }
 
     #[test]
-    fn jobs_are_found_by_name_where_that_is_listed_and_by_id_where_it_is_not() {
+    fn jobs_are_recognised_by_name_if_it_is_listed_and_by_id_otherwise() {
         let text = "submit = ['qsub', '{script}']\nlist = ['qstat']\ncancel = ['qdel', '{id}']\n";
         let batches = [Submitted {
             name: "swath-a-1".into(),
@@ -456,36 +463,36 @@ mod tests {
             lines: lines(text).0.unwrap(),
         };
         let seen = engine
-            .seen("7.host  me  batch  swath-a-1  R 00:01", &batches)
+            .parse_line("7.host  me  batch  swath-a-1  R 00:01", &batches)
             .unwrap();
         assert_eq!((seen.id.as_str(), seen.phase), ("7.host", Phase::Running));
-        assert!(engine.seen("7.host  me  R", &batches).is_some());
-        assert!(engine.seen("77.host  me  R", &batches).is_none());
+        assert!(engine.parse_line("7.host  me  R", &batches).is_some());
+        assert!(engine.parse_line("77.host  me  R", &batches).is_none());
         let text = format!(
             "{text}listed = '^(?<id>\\S+)\\s+\\S+\\s+(?<state>\\w)'\nwaiting = ['Q']\nover = ['C']"
         );
         let engine = Template {
             lines: lines(&text).0.unwrap(),
         };
-        let phase = |line| engine.seen(line, &batches).map(|seen| seen.phase);
-        assert_eq!(phase("7.host me Q"), Some(Phase::Waiting("Q".into())));
-        assert_eq!(
-            phase("7.host me C"),
-            Some(Phase::Over("the batch system says C".into()))
-        );
+        for (line, phase) in [
+            ("7.host me Q", Phase::Waiting("Q".into())),
+            ("7.host me C", Phase::Over("the batch system says C".into())),
+        ] {
+            assert_eq!(engine.parse_line(line, &batches).unwrap().phase, phase);
+        }
     }
 
     #[test]
-    fn what_is_missing_or_wrong_in_a_template_is_named() {
-        let (none, said) = lines("submit = ['qsub', '{scirpt}']\nlist = []\nid = '('");
+    fn missing_and_wrong_keys_of_a_template_are_reported() {
+        let (none, messages) = lines("submit = ['qsub', '{scirpt}']\nlist = []\nid = '('");
         assert!(none.is_none());
-        let wanted = [
-            "`{scirpt}` is nothing that `submit` is told",
+        let expected = [
+            "`{scirpt}` is not a placeholder of `submit`",
             "`list` is empty",
             "the executor `command` needs `cancel`",
-            "`id` is no regular expression",
+            "`id` is not a valid regular expression",
         ];
-        assert_eq!(said, wanted);
+        assert_eq!(messages, expected);
     }
 
     /// Templates of the manual: the heading, the output of the batch system after a submission, and
@@ -536,7 +543,7 @@ mod tests {
     ];
 
     #[test]
-    fn the_templates_of_the_manual_understand_what_their_batch_systems_print() {
+    fn the_templates_of_the_manual_parse_the_output_of_their_batch_systems() {
         let page = include_str!("../../../../docs/clusters.md");
         for (heading, submitted, waiting, running) in PRINTED {
             let template = page
@@ -544,15 +551,14 @@ mod tests {
                 .nth(1)
                 .and_then(|rest| rest.split("```").nth(1))
                 .unwrap();
-            let keys = |line: &&str| !line.starts_with('[') && !line.starts_with("name =");
             let text: String = template
                 .lines()
                 .skip(1)
-                .filter(keys)
+                .filter(|line| !line.starts_with('[') && !line.starts_with("name ="))
                 .map(|line| format!("{line}\n"))
                 .collect();
-            let (lines, said) = lines(&text);
-            assert_eq!(said, [] as [&str; 0], "{heading}");
+            let (lines, messages) = lines(&text);
+            assert_eq!(messages, [] as [&str; 0], "{heading}");
             let engine = Template {
                 lines: lines.unwrap(),
             };
@@ -563,29 +569,23 @@ mod tests {
                 id,
                 count: 1,
             }];
-            let seen = |line| {
-                engine
-                    .seen(line, &batches)
-                    .map(|seen| (seen.id, seen.phase))
-            };
-            assert!(seen(waiting).is_some(), "{heading}");
+            let waiting = engine.parse_line(waiting, &batches);
+            assert!(waiting.is_some(), "{heading}");
             // Two templates do not name the column of the state, so no job is known to wait.
             if engine.lines.listed.is_some() {
                 assert!(
-                    matches!(seen(waiting), Some((_, Phase::Waiting(_)))),
+                    waiting.is_some_and(|job| matches!(job.phase, Phase::Waiting(_))),
                     "{heading}"
                 );
             }
+            let other = running.replace("77", "78").replace("swath-a-1", "another");
+            let running = engine.parse_line(running, &batches).unwrap();
             assert_eq!(
-                seen(running),
-                Some(("77".to_owned(), Phase::Running)),
+                (running.id.as_str(), running.phase),
+                ("77", Phase::Running),
                 "{heading}"
             );
-            assert_eq!(
-                seen(&running.replace("77", "78").replace("swath-a-1", "another")),
-                None,
-                "{heading}"
-            );
+            assert_eq!(engine.parse_line(&other, &batches), None, "{heading}");
         }
     }
 }

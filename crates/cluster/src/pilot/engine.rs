@@ -2,7 +2,7 @@
 //! the batch system.
 //!
 //! No call concerns a single trial. Each call has a time limit and is made in a thread of its own
-//! (`works`), because an unreachable controller blocks its client programs for many seconds.
+//! (`engine_thread`), because an unreachable controller blocks its client programs for many seconds.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::PathBuf;
@@ -16,11 +16,11 @@ pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(20);
 pub(crate) trait Engine: Send {
     /// Returns the largest number of equal jobs in one submission; 1 if the batch system has no
     /// arrays.
-    fn most_at_once(&mut self) -> u32;
+    fn max_array_size(&mut self) -> u32;
 
     /// Returns whether the batch system may restart a job by itself, as a further life of its
     /// pilot.
-    fn starts_again(&self) -> bool {
+    fn restarts_jobs(&self) -> bool {
         false
     }
 
@@ -28,7 +28,7 @@ pub(crate) trait Engine: Send {
     fn submit(&mut self, job: &Job) -> Result<String, SubmitError>;
 
     /// Returns the state of the known jobs of these submissions, with one call for all of them.
-    fn list(&mut self, batches: &[Submitted]) -> Result<Vec<Seen>, String>;
+    fn list(&mut self, batches: &[Submitted]) -> Result<Vec<ListedJob>, String>;
 
     /// Requests the cancellation of jobs. Only [`list`](Self::list) shows whether it took effect.
     fn cancel(&mut self, ids: &[String]) -> Result<(), String>;
@@ -67,7 +67,7 @@ pub(crate) struct Submitted {
 
 /// The state of one job according to the batch system.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub(crate) struct ListedJob {
     pub(crate) batch: String,
     pub(crate) index: u32,
     /// Id by which to cancel the job.
@@ -96,12 +96,12 @@ pub(crate) enum SubmitError {
     /// The batch system did not answer and certainly submitted nothing.
     Unreachable(String),
     /// The outcome is unknown; the jobs have to be looked up by name.
-    Maybe(String),
+    Unknown(String),
 }
 
 /// Exit and output of a client program of the batch system.
 #[derive(Debug, Clone)]
-pub(crate) struct Answer {
+pub(crate) struct CallOutput {
     pub(crate) success: bool,
     pub(crate) out: String,
     pub(crate) err: String,
@@ -117,29 +117,21 @@ pub(crate) enum CallError {
 }
 
 impl CallError {
-    pub(crate) fn words(self) -> String {
+    pub(crate) fn message(self) -> String {
         match self {
-            Self::NoProgram(words) | Self::TooLong(words) => words,
+            Self::NoProgram(message) | Self::TooLong(message) => message,
         }
     }
 }
 
 /// Runs a program with `input` on its standard input, with the time limit [`CALL_LIMIT`].
-pub(crate) fn call(words: &[String], input: &str) -> Result<Answer, CallError> {
+pub(crate) fn call(words: &[String], input: &str) -> Result<CallOutput, CallError> {
     call_within(words, input, CALL_LIMIT)
 }
 
-fn call_within(words: &[String], input: &str, limit: Duration) -> Result<Answer, CallError> {
+fn call_within(words: &[String], input: &str, limit: Duration) -> Result<CallOutput, CallError> {
     let [program, arguments @ ..] = words else {
         return Err(CallError::NoProgram("the command is empty".to_owned()));
-    };
-    let no = |error: &io::Error| {
-        CallError::NoProgram(match error.kind() {
-            ErrorKind::NotFound => format!(
-                "`{program}` is not on PATH: this machine has no such batch system, or its module is not loaded"
-            ),
-            _ => format!("`{program}` could not be started: {error}"),
-        })
     };
     let mut child = Command::new(program)
         .args(arguments)
@@ -147,7 +139,7 @@ fn call_within(words: &[String], input: &str, limit: Duration) -> Result<Answer,
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|error| no(&error))?;
+        .map_err(|error| start_error(program, &error))?;
     if let Some(mut stdin) = child.stdin.take() {
         // A program that does not read its input gives the reason in its output.
         stdin.write_all(input.as_bytes()).ok();
@@ -173,31 +165,41 @@ fn call_within(words: &[String], input: &str, limit: Duration) -> Result<Answer,
             }
         }
     };
-    let text = |taken: crossbeam_channel::Receiver<Vec<u8>>| {
-        // A child of the program may hold the pipe open after the program has ended.
-        let bytes = taken
-            .recv_timeout(Duration::from_secs(2))
-            .unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
-    };
-    Ok(Answer {
+    Ok(CallOutput {
         success: status.success(),
-        out: text(out),
-        err: text(err),
+        out: received_text(&out),
+        err: received_text(&err),
     })
+}
+
+fn start_error(program: &str, error: &io::Error) -> CallError {
+    CallError::NoProgram(match error.kind() {
+        ErrorKind::NotFound => format!(
+            "`{program}` is not on PATH: this machine has no such batch system, or its module is not loaded"
+        ),
+        _ => format!("could not start `{program}`: {error}"),
+    })
+}
+
+fn received_text(output: &crossbeam_channel::Receiver<Vec<u8>>) -> String {
+    // A child of the program may hold the pipe open after the program has ended.
+    let bytes = output
+        .recv_timeout(Duration::from_secs(2))
+        .unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Reads a pipe to its end in a thread, so that a program with much output does not block.
 fn drain(pipe: Option<impl Read + Send + 'static>) -> crossbeam_channel::Receiver<Vec<u8>> {
-    let (give, take) = crossbeam_channel::bounded(1);
+    let (sender, receiver) = crossbeam_channel::bounded(1);
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
         if let Some(mut pipe) = pipe {
             pipe.read_to_end(&mut bytes).ok();
         }
-        give.send(bytes).ok();
+        sender.send(bytes).ok();
     });
-    take
+    receiver
 }
 
 /// Returns the non-empty lines of a text, trimmed and joined by `; `.
@@ -218,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_given_its_input_and_says_what_it_says() {
+    fn a_program_receives_its_input_and_its_output_is_returned() {
         let answer = call(&words(&["sh", "-c", "cat; echo oops >&2; exit 3"]), "hello").unwrap();
         assert_eq!(
             (answer.success, answer.out.as_str(), answer.err.as_str()),
@@ -227,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_does_not_answer_is_ended_and_one_that_is_not_there_is_named() {
+    fn a_program_that_does_not_answer_is_killed_and_a_missing_one_is_named() {
         let late = call_within(&words(&["sleep", "60"]), "", Duration::from_millis(50));
         assert_eq!(
             late.unwrap_err(),
@@ -235,7 +237,7 @@ mod tests {
         );
         let none = call(&words(&["swath-no-such-program"]), "")
             .unwrap_err()
-            .words();
+            .message();
         assert!(
             none.starts_with("`swath-no-such-program` is not on PATH"),
             "{none}"

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 /// The job that a pilot runs in.
 #[derive(Debug, Clone)]
-pub struct Berth {
+pub struct PilotJob {
     /// Folder of the study.
     pub study: PathBuf,
     /// Name of the batch.
@@ -34,9 +34,9 @@ pub struct Berth {
     pub ends: Option<u64>,
 }
 
-impl Berth {
+impl PilotJob {
     /// Adds the batch system's names of job and node to the place of a process.
-    pub(super) fn placed(&self, place: Place) -> Place {
+    pub(super) fn in_job(&self, place: Place) -> Place {
         Place {
             job: self.job.clone(),
             host: self.node.clone().unwrap_or(place.host),
@@ -47,34 +47,34 @@ impl Berth {
 
 /// Counters of the signals that a pilot has received.
 #[derive(Debug, Clone, Default)]
-pub struct Told {
+pub struct JobSignals {
     pub(super) end: Arc<AtomicUsize>,
     pub(super) warned: Arc<AtomicUsize>,
 }
 
-impl Told {
+impl JobSignals {
     /// Starts a thread that counts signals: SIGTERM, SIGINT and SIGHUP end the pilot, SIGUSR1 warns
     /// that the walltime of the job is nearly over.
     ///
     /// # Errors
     /// Fails if a handler cannot be installed.
     pub fn on_signals() -> std::io::Result<Self> {
-        let told = Self::default();
-        let heard = told.clone();
+        let received = Self::default();
+        let counters = received.clone();
         let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])?;
         std::thread::Builder::new()
             .name("signals".to_owned())
             .spawn(move || {
                 for signal in signals.forever() {
                     let count = if signal == SIGUSR1 {
-                        &heard.warned
+                        &counters.warned
                     } else {
-                        &heard.end
+                        &counters.end
                     };
                     count.fetch_add(1, Ordering::SeqCst);
                 }
             })?;
-        Ok(told)
+        Ok(received)
     }
 }
 
@@ -83,7 +83,7 @@ impl Told {
 #[non_exhaustive]
 pub enum PilotError {
     /// A file of the study could not be read or written.
-    #[error("`{path}` could not be used")]
+    #[error("could not read or write `{path}`")]
     File {
         /// Path of the file.
         path: PathBuf,
@@ -93,7 +93,7 @@ pub enum PilotError {
     },
     /// The orchestrator uses another version of the protocol.
     #[error(
-        "this is swath {ours}, with which swath {theirs} of the orchestrator cannot work; install the same on the nodes, or name it with `swath` in [executor]"
+        "this pilot is swath {ours}, but the orchestrator is swath {theirs}; install the same version on the nodes, or set `swath` in [executor]"
     )]
     Version {
         /// Version of this pilot.
@@ -103,7 +103,7 @@ pub enum PilotError {
     },
     /// The job has too few GPUs for its slots.
     #[error(
-        "the batch system gave {count} GPUs to the job, too few for {slots} trials at a time with {want} each; ask for more with `gpus` in [executor], or set `slots`"
+        "the batch system gave {count} GPUs to the job, too few for {slots} trials at a time with {per_trial} each; ask for more with `gpus` in [executor], or set `slots`"
     )]
     Gpus {
         /// Number of GPUs of the job.
@@ -111,22 +111,21 @@ pub enum PilotError {
         /// Number of trials at the same time.
         slots: usize,
         /// GPUs requested per trial.
-        want: f64,
+        per_trial: f64,
     },
     /// The pool could not be created.
     #[error(transparent)]
     Pool(#[from] ExecutorError),
 }
 
-pub(super) fn read_spec(dir: &PilotDir, berth: &Berth) -> Result<Spec, PilotError> {
-    let path = dir.spec(&berth.batch);
-    let unread = |source| PilotError::File {
-        path: path.clone(),
-        source,
-    };
-    let bytes = std::fs::read(&path).map_err(unread)?;
-    let value: serde_json::Value =
-        serde_json::from_slice(&bytes).map_err(|error| unread(error.into()))?;
+pub(super) fn read_spec(dir: &PilotDir, job: &PilotJob) -> Result<Spec, PilotError> {
+    let path = dir.spec(&job.batch);
+    let value: serde_json::Value = std::fs::read(&path)
+        .and_then(|bytes| Ok(serde_json::from_slice(&bytes)?))
+        .map_err(|source| PilotError::File {
+            path: path.clone(),
+            source,
+        })?;
     if value.get("protocol").and_then(serde_json::Value::as_u64) != Some(u64::from(PROTOCOL)) {
         let theirs = value
             .get("swath")
@@ -138,18 +137,21 @@ pub(super) fn read_spec(dir: &PilotDir, berth: &Berth) -> Result<Spec, PilotErro
             theirs,
         });
     }
-    serde_json::from_value(value).map_err(|error| unread(error.into()))
+    serde_json::from_value(value).map_err(|error| PilotError::File {
+        path,
+        source: error.into(),
+    })
 }
 
 /// Returns the time that the job has left; `None` if neither walltime nor end is known.
-pub(super) fn deadline(berth: &Berth, spec: &Spec) -> Option<Duration> {
+pub(super) fn deadline(job: &PilotJob, spec: &Spec) -> Option<Duration> {
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .ok()?
         .as_secs();
-    let began = berth.began.filter(|began| *began <= now).unwrap_or(now);
+    let began = job.began.filter(|began| *began <= now).unwrap_or(now);
     let by_walltime = spec.walltime.map(|walltime| began + walltime.as_secs());
-    let ends = [by_walltime, berth.ends.filter(|ends| *ends > now)]
+    let ends = [by_walltime, job.ends.filter(|ends| *ends > now)]
         .into_iter()
         .flatten()
         .min()?;
@@ -204,11 +206,11 @@ fn allotment(spec: &Spec) -> Result<Allotment, PilotError> {
     let Share {
         cpus, memory, gpus, ..
     } = spec.share;
-    let given = ["CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"]
+    let visible = ["CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"]
         .into_iter()
         .find_map(|name| std::env::var(name).ok());
     let gpus = gpus
-        .map(|want| shares(want, given.as_deref(), spec.slots))
+        .map(|per_trial| shares(per_trial, visible.as_deref(), spec.slots))
         .transpose()?
         .flatten();
     Ok(Allotment { cpus, memory, gpus })
@@ -216,8 +218,12 @@ fn allotment(spec: &Spec) -> Result<Allotment, PilotError> {
 
 /// Assigns the GPUs of the job to its slots. If no driver can list them, trials see the same
 /// devices as the job.
-fn shares(want: f64, given: Option<&str>, slots: usize) -> Result<Option<GpuShares>, PilotError> {
-    let ids: Option<Vec<String>> = given.map(|list| {
+fn shares(
+    per_trial: f64,
+    visible: Option<&str>,
+    slots: usize,
+) -> Result<Option<GpuShares>, PilotError> {
+    let ids: Option<Vec<String>> = visible.map(|list| {
         list.split(',')
             .map(|id| id.trim().to_owned())
             .filter(|id| !id.is_empty() && id != "-1")
@@ -226,29 +232,33 @@ fn shares(want: f64, given: Option<&str>, slots: usize) -> Result<Option<GpuShar
     let gpus = match Gpus::find(ids.as_deref()) {
         Ok(gpus) => gpus,
         Err(error) => {
-            say(&format!("trials see the devices as the job does: {error}"));
+            log_line(&format!("trials see the same devices as the job: {error}"));
             return Ok(None);
         }
     };
     let count = gpus.count();
-    let shares = GpuShares::new(gpus, want);
+    let shares = GpuShares::new(gpus, per_trial);
     if shares.slots() < slots {
-        return Err(PilotError::Gpus { count, slots, want });
+        return Err(PilotError::Gpus {
+            count,
+            slots,
+            per_trial,
+        });
     }
     Ok(Some(shares))
 }
 
 /// Writes an error to the log of the job.
-pub(super) fn complain(what: &str, error: &std::io::Error) {
-    say(&format!("{what}: {error}"));
+pub(super) fn log_error(subject: &str, error: &std::io::Error) {
+    log_line(&format!("{subject}: {error}"));
 }
 
 #[expect(
     clippy::print_stderr,
-    reason = "a pilot's standard error is its job's log, and there is nobody else to tell"
+    reason = "a pilot's standard error is its job's log, and it has no other output"
 )]
-fn say(what: &str) {
-    eprintln!("swath pilot: {what}");
+fn log_line(text: &str) {
+    eprintln!("swath pilot: {text}");
 }
 
 #[cfg(test)]
@@ -282,22 +292,23 @@ mod tests {
         );
     }
 
+    fn slots(per_trial: f64, visible: &str, slots: usize) -> Result<Option<usize>, PilotError> {
+        Ok(shares(per_trial, Some(visible), slots)?.map(|shares| shares.slots()))
+    }
+
     #[test]
-    fn no_device_of_a_job_is_given_twice() {
-        let slots = |want, given, slots| {
-            shares(want, Some(given), slots).map(|some| some.map(|some| some.slots()))
-        };
+    fn no_device_of_a_job_is_assigned_twice() {
         assert!(matches!(
             slots(1.0, "unlisted-a, unlisted-b", 2),
             Ok(Some(2))
         ));
         assert!(matches!(slots(0.5, "unlisted-a", 2), Ok(Some(2))));
-        let refused = slots(1.0, "unlisted-a", 2)
+        let error = slots(1.0, "unlisted-a", 2)
             .expect_err("they are too few")
             .to_string();
         assert!(
-            refused.starts_with("the batch system gave 1 GPUs to the job, too few for 2 trials"),
-            "{refused}"
+            error.starts_with("the batch system gave 1 GPUs to the job, too few for 2 trials"),
+            "{error}"
         );
         assert!(matches!(
             slots(1.0, "", 1),

@@ -10,7 +10,7 @@ use std::io;
 /// A line of `fleet.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Note {
+pub(super) enum LedgerLine {
     /// Jobs are about to be submitted.
     Intent { batch: String, count: u32 },
     /// The batch system accepted the jobs under this id.
@@ -27,7 +27,7 @@ pub(super) enum Note {
 
 /// The batches of a study of which pilots may still live or start.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Known {
+pub(super) struct LiveBatches {
     pub(super) batches: BTreeMap<String, Batch>,
 }
 
@@ -39,30 +39,32 @@ pub(super) struct Batch {
     pub(super) gone: BTreeSet<u32>,
 }
 
-impl Known {
-    fn note(&mut self, note: Note) {
-        match note {
-            Note::Intent { batch, count } => {
+impl LiveBatches {
+    fn apply(&mut self, line: LedgerLine) {
+        match line {
+            LedgerLine::Intent { batch: name, count } => {
                 self.batches.insert(
-                    batch,
+                    name,
                     Batch {
                         count,
                         ..Batch::default()
                     },
                 );
             }
-            Note::Submitted { batch, id } => {
-                if let Some(known) = self.batches.get_mut(&batch) {
-                    known.id = Some(id);
+            LedgerLine::Submitted { batch: name, id } => {
+                if let Some(batch) = self.batches.get_mut(&name) {
+                    batch.id = Some(id);
                 }
             }
-            Note::Dropped { batch, .. } => drop(self.batches.remove(&batch)),
-            Note::Gone { batch, index, .. } => {
-                if let Some(known) = self.batches.get_mut(&batch) {
-                    known.gone.insert(index);
+            LedgerLine::Dropped { batch: name, .. } => drop(self.batches.remove(&name)),
+            LedgerLine::Gone {
+                batch: name, index, ..
+            } => {
+                if let Some(batch) = self.batches.get_mut(&name) {
+                    batch.gone.insert(index);
                     // Once all its pilots are gone a batch needs no attention at a restart.
-                    if known.gone.len() >= known.count as usize {
-                        self.batches.remove(&batch);
+                    if batch.gone.len() >= batch.count as usize {
+                        self.batches.remove(&name);
                     }
                 }
             }
@@ -77,81 +79,84 @@ pub(super) struct Ledger {
 
 impl Ledger {
     /// Opens the ledger for appending and returns the batches in it.
-    pub(super) fn open(dir: &PilotDir) -> io::Result<(Self, Known)> {
-        let known = read(dir)?;
+    pub(super) fn open(dir: &PilotDir) -> io::Result<(Self, LiveBatches)> {
+        let live = read(dir)?;
         Ok((
             Self {
                 writer: Writer::resume(dir.ledger())?,
             },
-            known,
+            live,
         ))
     }
 
-    /// Appends a note and syncs it to the disk.
-    pub(super) fn note(&mut self, note: &Note) -> io::Result<()> {
-        self.writer.push(note)?;
+    /// Appends a line and syncs it to the disk.
+    pub(super) fn append(&mut self, line: &LedgerLine) -> io::Result<()> {
+        self.writer.push(line)?;
         self.writer.sync()
     }
 }
 
 /// Reads the batches in the ledger of a study without changing it.
-pub(super) fn read(dir: &PilotDir) -> io::Result<Known> {
-    let mut known = Known::default();
+pub(super) fn read(dir: &PilotDir) -> io::Result<LiveBatches> {
+    let mut live = LiveBatches::default();
     let mut reader = Reader::new(dir.ledger());
     // A line torn by a crash is skipped only at the second read.
     for _ in 0..2 {
-        while reader.read(&mut |note| known.note(note))? {}
+        while reader.read(&mut |line| live.apply(line))? {}
     }
-    Ok(known)
+    Ok(live)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn gone(index: u32) -> LedgerLine {
+        LedgerLine::Gone {
+            batch: "a".into(),
+            index,
+            why: String::new(),
+        }
+    }
+
     #[test]
-    fn a_batch_is_known_until_all_its_pilots_are_gone_or_it_was_dropped() {
+    fn a_batch_is_live_until_all_its_pilots_are_gone_or_it_was_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let dir = PilotDir::of(folder.path());
         std::fs::create_dir(dir.root()).unwrap();
         let (mut ledger, _) = Ledger::open(&dir).unwrap();
-        let gone = |index| Note::Gone {
-            batch: "a".into(),
-            index,
-            why: String::new(),
-        };
         ledger
-            .note(&Note::Intent {
+            .append(&LedgerLine::Intent {
                 batch: "a".into(),
                 count: 2,
             })
             .unwrap();
         ledger
-            .note(&Note::Submitted {
+            .append(&LedgerLine::Submitted {
                 batch: "a".into(),
                 id: "7".into(),
             })
             .unwrap();
         ledger
-            .note(&Note::Intent {
+            .append(&LedgerLine::Intent {
                 batch: "b".into(),
                 count: 1,
             })
             .unwrap();
-        ledger.note(&gone(1)).unwrap();
-        let wanted = Batch {
+        ledger.append(&gone(1)).unwrap();
+        let expected = Batch {
             id: Some("7".into()),
             count: 2,
             gone: BTreeSet::from([1]),
         };
-        assert_eq!(read(&dir).unwrap().batches.get("a"), Some(&wanted));
-        ledger.note(&gone(0)).unwrap();
+        assert_eq!(read(&dir).unwrap().batches.get("a"), Some(&expected));
+        ledger.append(&gone(0)).unwrap();
         ledger
-            .note(&Note::Dropped {
+            .append(&LedgerLine::Dropped {
                 batch: "b".into(),
                 why: String::new(),
             })
             .unwrap();
-        assert_eq!(read(&dir).unwrap(), Known::default());
+        assert_eq!(read(&dir).unwrap(), LiveBatches::default());
     }
 }

@@ -48,14 +48,14 @@ impl Reader {
         file.seek(SeekFrom::Start(self.offset))?;
         let mut bytes = Vec::new();
         file.take(AT_ONCE as u64).read_to_end(&mut bytes)?;
-        let mut any = false;
+        let mut has_lines = false;
         let mut rest = bytes.as_slice();
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             let (line, after) = rest.split_at(end + 1);
             match serde_json::from_slice(line) {
                 Ok(value) => {
                     each(value);
-                    any = true;
+                    has_lines = true;
                 }
                 // An earlier writer left this line open, and its successor ended it.
                 Err(_) if line.trim_ascii().is_empty() => {}
@@ -63,7 +63,7 @@ impl Reader {
                 // The bytes may not be visible yet: parse the line again at the next read.
                 Err(_) => {
                     self.doubtful = Some(self.offset);
-                    return Ok(any);
+                    return Ok(has_lines);
                 }
             }
             self.offset += line.len() as u64;
@@ -74,7 +74,7 @@ impl Reader {
             self.offset += AT_ONCE as u64;
             self.bad += 1;
         }
-        Ok(any)
+        Ok(has_lines)
     }
 }
 
@@ -170,9 +170,11 @@ mod tests {
     use super::*;
 
     fn lines(reader: &mut Reader) -> Vec<u32> {
-        let mut found = Vec::new();
-        reader.read(&mut |number: u32| found.push(number)).unwrap();
-        found
+        let mut numbers = Vec::new();
+        reader
+            .read(&mut |number: u32| numbers.push(number))
+            .unwrap();
+        numbers
     }
 
     #[test]
@@ -189,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_shows_as_zeros_is_looked_at_again_before_it_is_given_up() {
+    fn a_line_that_shows_as_zeros_is_read_again_before_it_is_skipped() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lines");
         let mut reader = Reader::new(path.clone());

@@ -9,6 +9,7 @@
 //! templates are beside this folder.
 
 pub mod engine;
+mod engine_thread;
 mod fleet;
 mod job;
 mod ledger;
@@ -17,10 +18,9 @@ mod options;
 mod script;
 mod wire;
 mod work;
-mod works;
 
 pub(super) use fleet::Fleet;
-pub use job::{Berth, PilotError, Told};
+pub use job::{JobSignals, PilotError, PilotJob};
 pub(super) use options::{OPTIONS, Options};
 pub use wire::{PROTOCOL, Spec};
 pub use work::run;
@@ -83,23 +83,23 @@ impl PilotDir {
 #[must_use]
 pub fn pilots_left(study: &Path) -> Option<ExecutorError> {
     let dir = PilotDir::of(study);
-    let known = ledger::read(&dir).ok()?;
+    let live = ledger::read(&dir).ok()?;
     let mut count = 0;
-    for (batch, known) in &known.batches {
-        for index in (0..known.count).filter(|index| !known.gone.contains(index)) {
+    for (name, batch) in &live.batches {
+        for index in (0..batch.count).filter(|index| !batch.gone.contains(index)) {
             // The batch system may have restarted the job; only the journal of its last life
             // matters.
-            let journal = |life| dir.journal(&pilot_name(batch, index, life));
-            let life = (1..)
-                .find(|life| !journal(*life).exists())
-                .map_or(0, |next| next - 1);
-            let mut left = false;
-            let mut journal = lines::Reader::new(journal(life));
-            while let Ok(true) = journal
-                .read(&mut |said: wire::Said| left |= matches!(said.word, wire::Word::Bye { .. }))
-            {
-            }
-            count += usize::from(!left);
+            let last_life = (1..)
+                .map(|life| dir.journal(&pilot_name(name, index, life)))
+                .take_while(|path| path.exists())
+                .last();
+            let path = last_life.unwrap_or_else(|| dir.journal(&pilot_name(name, index, 0)));
+            let mut has_left = false;
+            let mut journal = lines::Reader::new(path);
+            while let Ok(true) = journal.read(&mut |message: wire::Message| {
+                has_left |= matches!(message.kind, wire::MessageKind::Bye { .. });
+            }) {}
+            count += usize::from(!has_left);
         }
     }
     (count > 0).then(|| ExecutorError::PilotsLeft {

@@ -124,20 +124,11 @@ pub(crate) struct Options {
 impl Options {
     /// Takes the options that all executors with pilots share from `[executor]`.
     pub(crate) fn take(section: &mut Section, diagnostics: &mut Diagnostics) -> Self {
-        let count = |section: &mut Section, key, diagnostics: &mut Diagnostics| {
-            section
-                .take_count(key, 1, diagnostics)
-                .map(|(count, _)| count)
-        };
-        let small =
-            |count: Option<u64>| count.map(|count| u32::try_from(count).unwrap_or(u32::MAX));
-        let many =
-            |count: Option<u64>| count.map(|count| usize::try_from(count).unwrap_or(usize::MAX));
         let mut options = Self {
-            pilots: many(count(section, "pilots", diagnostics)),
-            slots: many(count(section, "slots", diagnostics)),
-            cpus: small(count(section, "cpus", diagnostics)),
-            gpus: small(count(section, "gpus", diagnostics)),
+            pilots: count(section, "pilots", diagnostics).map(saturated_usize),
+            slots: count(section, "slots", diagnostics).map(saturated_usize),
+            cpus: count(section, "cpus", diagnostics).map(saturated_u32),
+            gpus: count(section, "gpus", diagnostics).map(saturated_u32),
             trials_per_job: count(section, "trials_per_job", diagnostics),
             memory: section
                 .take("memory")
@@ -176,11 +167,11 @@ impl Options {
             .memory
             .zip(share.memory)
             .map(|(memory, each)| (memory / each.max(1)) as usize);
-        let fit = [by_cpus, by_gpus, by_memory].into_iter().flatten().min();
+        let fitting = [by_cpus, by_gpus, by_memory].into_iter().flatten().min();
         let most = self.trials_per_job.map_or(usize::MAX, |most| {
             usize::try_from(most).unwrap_or(usize::MAX)
         });
-        self.slots.or(fit).unwrap_or(1).min(most).max(1)
+        self.slots.or(fitting).unwrap_or(1).min(most).max(1)
     }
 
     /// Returns the number of trials at the same time in all jobs together, at least 1.
@@ -210,6 +201,20 @@ impl Options {
             .or(share.memory.map(|each| each.saturating_mul(slots as u64)));
         (cpus, gpus, memory)
     }
+}
+
+fn count(section: &mut Section, key: &'static str, diagnostics: &mut Diagnostics) -> Option<u64> {
+    section
+        .take_count(key, 1, diagnostics)
+        .map(|(count, _)| count)
+}
+
+fn saturated_u32(count: u64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+fn saturated_usize(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
 }
 
 /// Takes a duration and reports an error if it is zero.
@@ -244,30 +249,37 @@ mod tests {
     }
 
     #[test]
-    fn a_job_has_as_many_slots_as_fit_into_what_it_asks_for() {
+    fn a_job_has_as_many_slots_as_fit_into_its_resources() {
         let share = Share {
             cpus: Some(2),
             gpus: Some(0.5),
             ..Share::default()
         };
-        let slots = |text| options(text).slots_per_job(&share);
-        assert_eq!(slots("cpus = 16"), 8);
-        assert_eq!(slots("cpus = 16\ngpus = 2"), 4);
-        assert_eq!(slots("slots = 3"), 3);
-        assert_eq!(slots(""), 1);
-        assert_eq!(slots("cpus = 16\ntrials_per_job = 1"), 1);
+        for (text, slots) in [
+            ("cpus = 16", 8),
+            ("cpus = 16\ngpus = 2", 4),
+            ("slots = 3", 3),
+            ("", 1),
+            ("cpus = 16\ntrials_per_job = 1", 1),
+        ] {
+            assert_eq!(options(text).slots_per_job(&share), slots, "{text}");
+        }
         assert_eq!(options("slots = 3").of_job(&share, 3), (6, 2, None));
     }
 
     #[test]
-    fn trials_at_a_time_are_those_of_all_jobs_and_at_most_as_many_as_are_said() {
-        let share = |jobs| Share {
-            jobs,
-            ..Share::default()
-        };
-        assert_eq!(options("pilots = 2\nslots = 16").jobs(&share(None)), 32);
-        assert_eq!(options("pilots = 2\nslots = 16").jobs(&share(Some(5))), 5);
-        assert_eq!(options("slots = 4").jobs(&share(Some(10))), 10);
-        assert_eq!(options("").jobs(&share(None)), 1);
+    fn the_trials_at_a_time_are_those_of_all_jobs_and_at_most_the_requested_number() {
+        for (text, jobs, at_a_time) in [
+            ("pilots = 2\nslots = 16", None, 32),
+            ("pilots = 2\nslots = 16", Some(5), 5),
+            ("slots = 4", Some(10), 10),
+            ("", None, 1),
+        ] {
+            let share = Share {
+                jobs,
+                ..Share::default()
+            };
+            assert_eq!(options(text).jobs(&share), at_a_time, "{text}");
+        }
     }
 }

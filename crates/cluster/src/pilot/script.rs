@@ -17,7 +17,7 @@ pub(super) struct Script<'a> {
 }
 
 /// Exit code of a job whose node does not see the directory of the run or the study's folder.
-const UNSEEN: u32 = 97;
+const FOLDER_NOT_VISIBLE: u32 = 97;
 
 /// Returns the text of the script.
 pub(super) fn script(script: &Script<'_>) -> String {
@@ -46,14 +46,14 @@ pub(super) fn script(script: &Script<'_>) -> String {
 SWATH_JOB_BEGAN=$(date +%s); export SWATH_JOB_BEGAN
 cd {called} || {{
     echo "swath: $(hostname) does not see the folder "{called}", in which the run was called; it has to be on a file system that all nodes share" >&2
-    exit {UNSEEN}
+    exit {FOLDER_NOT_VISIBLE}
 }}
 tries=0
 while [ ! -r {spec} ]; do
     tries=$((tries + 1))
     if [ "$tries" -gt 60 ]; then
         echo "swath: $(hostname) does not see "{spec}"; the study's folder has to be on a file system that all nodes share (--logs)" >&2
-        exit {UNSEEN}
+        exit {FOLDER_NOT_VISIBLE}
     fi
     sleep 1
 done
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_script_is_a_good_one_whatever_the_folders_are_called() {
+    fn the_script_is_valid_for_any_names_of_folders() {
         let prelude = ["module() { :; }".to_owned(), "module load x".to_owned()];
         let text = script(&Script {
             swath: "/opt/it's here/swath",

@@ -61,18 +61,19 @@ pub struct Spec {
 
 /// A line of a pilot's journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Said {
+pub(super) struct Message {
     /// Number of the line, from 1, without gaps.
     pub(super) seq: u64,
     /// Time by the pilot's own clock.
     pub(super) at: Timestamp,
-    pub(super) word: Word,
+    #[serde(rename = "word")]
+    pub(super) kind: MessageKind,
 }
 
 /// Kinds of messages in a pilot's journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Word {
+pub(super) enum MessageKind {
     /// The pilot has started; zero slots mean that it cannot work.
     Hello(Hello),
     /// An attempt runs at this place.

@@ -6,12 +6,12 @@
 //! the walltime is over.
 
 use super::job::{
-    Berth, Commands, PilotError, Told, complain, deadline, lock, make_pool, read_spec,
+    Commands, JobSignals, PilotError, PilotJob, deadline, lock, log_error, make_pool, read_spec,
 };
 use super::lines::{Reader, Writer};
-use super::wire::{Assignment, Beat, Hello, Order, Said, Spec, Word};
+use super::wire::{Assignment, Beat, Hello, Message, MessageKind, Order, Spec};
 use super::{PROTOCOL, PilotDir, pilot_name};
-use crate::executor::{Executor, Pool, Stop, What, processes};
+use crate::executor::{Executor, Pool, SignalKind, Stop, processes};
 use crate::study::{Attempt, Exit, Failure, Timestamp, TrialId, Usage};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 /// Interval between two polls of the orders right after an event; each following interval is twice
 /// as long.
-const FIRST_LOOK: Duration = Duration::from_millis(20);
+const FIRST_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Time during which messages are collected before they are written together.
 const GATHER: Duration = Duration::from_millis(20);
@@ -30,7 +30,7 @@ const GATHER: Duration = Duration::from_millis(20);
 /// Delay before the end of a trial killed by a signal is reported. A batch system ends the
 /// processes of a job in any order; if the pilot gets the signal too within this time, the trial
 /// was interrupted.
-const DOUBT: Duration = Duration::from_millis(400);
+const END_DELAY: Duration = Duration::from_millis(400);
 
 /// Runs a pilot until there is no more work for it; returns the reason why it left.
 ///
@@ -38,29 +38,33 @@ const DOUBT: Duration = Duration::from_millis(400);
 ///
 /// # Errors
 /// Fails if the files of the study cannot be used or the pool cannot be created.
-pub fn run(berth: &Berth, guard: Option<Command>, told: &Told) -> Result<String, PilotError> {
-    let mut pilot = Pilot::begin(berth, guard)?;
+pub fn run(
+    job: &PilotJob,
+    guard: Option<Command>,
+    signals: &JobSignals,
+) -> Result<String, PilotError> {
+    let mut pilot = Pilot::begin(job, guard)?;
     loop {
-        pilot.heed(told);
-        pilot.look();
-        if pilot.abandoned {
+        pilot.handle_signals(signals);
+        pilot.read_orders();
+        if pilot.is_abandoned {
             // The pool must not be dropped, because that would write to the folders of the trials,
             // which now belong to other pilots. The guard sees the pipe close without a farewell
             // and kills the processes.
             std::mem::forget(pilot);
-            return Ok("its trials were given to others".to_owned());
+            return Ok("its trials were moved to other pilots".to_owned());
         }
-        pilot.start_what_waits();
-        pilot.work();
+        pilot.start_queued_trials();
+        pilot.handle_pool_signals();
         pilot.beat();
-        pilot.flush();
-        if let Some(why) = pilot.reason_to_leave(told) {
-            let told = told.end.load(Ordering::SeqCst) > 0;
-            pilot.say(Word::Bye {
+        pilot.journal.flush_if_due();
+        if let Some(why) = pilot.reason_to_leave(signals) {
+            pilot.journal.push(MessageKind::Bye {
                 why: why.clone(),
-                told,
+                told: signals.end.load(Ordering::SeqCst) > 0,
             });
-            return pilot.leave(why);
+            pilot.journal.close()?;
+            return Ok(why);
         }
     }
 }
@@ -69,37 +73,39 @@ struct Pilot {
     study: PathBuf,
     dir: PilotDir,
     spec: Spec,
-    berth: Berth,
+    job: PilotJob,
     pool: Pool,
     commands: Commands,
-    free: BTreeSet<u32>,
+    free_slots: BTreeSet<u32>,
     queue: VecDeque<Assignment>,
     running: BTreeMap<(TrialId, Attempt), Running>,
-    taken: BTreeSet<(TrialId, Attempt)>,
+    /// All attempts that were ordered, so that none runs twice.
+    ordered: BTreeSet<(TrialId, Attempt)>,
     /// Ends that may turn out to be interruptions, with the time at which they are reported.
-    doubted: Vec<(Instant, Word)>,
+    withheld_ends: Vec<(Instant, MessageKind)>,
     /// Run times of the last trials that were done, in seconds; at most 100.
     durations: VecDeque<f64>,
-    journal: Writer,
-    journal_path: PathBuf,
-    seq: u64,
+    journal: PilotJournal,
     /// Messages about unusable slots that were already sent.
-    told: BTreeSet<String>,
-    /// Time since which the journal cannot be written.
-    unwritable: Option<Instant>,
-    written: Instant,
+    reported: BTreeSet<String>,
     orders: Reader,
-    looked: Instant,
-    pause: Duration,
+    last_poll: Instant,
+    poll_interval: Duration,
+    /// End of the job; `None` if it is not known.
     deadline: Option<Instant>,
+    /// Reason why the pilot takes no more trials.
     full: Option<String>,
-    leaving: bool,
-    abandoned: bool,
-    ending: usize,
+    /// Whether the orchestrator has no more work for this pilot.
+    is_dismissed: bool,
+    /// Whether the trials of this pilot now belong to other pilots.
+    is_abandoned: bool,
+    /// Number of handled signals that end the pilot.
+    end_signals: usize,
     idle_since: Instant,
-    beaten: Instant,
-    driver: Option<Beat>,
-    driver_seen: Instant,
+    last_beat: Instant,
+    /// Last heartbeat of the orchestrator, and the time at which it was first read.
+    orchestrator: Option<Beat>,
+    orchestrator_seen: Instant,
 }
 
 struct Running {
@@ -108,97 +114,92 @@ struct Running {
 }
 
 impl Pilot {
-    fn begin(berth: &Berth, guard: Option<Command>) -> Result<Self, PilotError> {
-        let dir = PilotDir::of(&berth.study);
-        let file = |path: PathBuf| move |source| PilotError::File { path, source };
-        let (name, journal) = open_journal(&dir, berth)?;
-        let journal_path = dir.journal(&name);
+    fn begin(job: &PilotJob, guard: Option<Command>) -> Result<Self, PilotError> {
+        let dir = PilotDir::of(&job.study);
+        let (name, mut journal) = PilotJournal::create(&dir, job)?;
         let now = Instant::now();
         let commands = Commands::default();
         // A pilot that cannot work introduces itself with zero slots and leaves.
-        let ready = read_spec(&dir, berth)
+        let prepared = read_spec(&dir, job)
             .and_then(|spec| Ok((make_pool(&spec, Arc::clone(&commands), guard)?, spec)));
-        let slots = ready.as_ref().map_or(0, |(_, spec)| spec.slots.max(1));
+        let slots = prepared.as_ref().map_or(0, |(_, spec)| spec.slots.max(1));
         let hello = Hello {
             protocol: PROTOCOL,
             swath: env!("CARGO_PKG_VERSION").to_owned(),
-            place: berth.placed(processes::place(std::process::id())),
+            place: job.in_job(processes::place(std::process::id())),
             slots,
         };
-        let mut first = First { journal, seq: 0 };
-        first.say(Word::Hello(hello));
-        let (pool, spec) = match ready {
-            Ok(both) => both,
+        journal.push(MessageKind::Hello(hello));
+        let (pool, spec) = match prepared {
+            Ok(prepared) => prepared,
             Err(error) => {
-                first.say(Word::Bye {
+                journal.push(MessageKind::Bye {
                     why: error.to_string(),
                     told: false,
                 });
-                first.journal.flush().map_err(file(journal_path))?;
+                journal.flush()?;
                 return Err(error);
             }
         };
-        let deadline = deadline(berth, &spec);
+        let time_left = deadline(job, &spec);
         Ok(Self {
             pool,
-            study: berth.study.clone(),
+            study: job.study.clone(),
             orders: Reader::new(dir.orders(&name)),
             dir,
-            berth: berth.clone(),
+            job: job.clone(),
             commands,
-            free: (0..u32::try_from(slots).unwrap_or(u32::MAX)).collect(),
+            free_slots: (0..u32::try_from(slots).unwrap_or(u32::MAX)).collect(),
             queue: VecDeque::new(),
             running: BTreeMap::new(),
-            taken: BTreeSet::new(),
-            doubted: Vec::new(),
+            ordered: BTreeSet::new(),
+            withheld_ends: Vec::new(),
             durations: VecDeque::new(),
-            journal: first.journal,
-            journal_path,
-            seq: first.seq,
-            told: BTreeSet::new(),
-            unwritable: None,
-            written: now,
-            looked: now,
-            pause: FIRST_LOOK,
-            deadline: deadline.map(|left| now + left),
+            journal,
+            reported: BTreeSet::new(),
+            last_poll: now,
+            poll_interval: FIRST_POLL_INTERVAL,
+            deadline: time_left.map(|time_left| now + time_left),
             full: None,
-            leaving: false,
-            abandoned: false,
-            ending: 0,
+            is_dismissed: false,
+            is_abandoned: false,
+            end_signals: 0,
             idle_since: now,
-            beaten: now,
-            driver: None,
-            driver_seen: now,
+            last_beat: now,
+            orchestrator: None,
+            orchestrator_seen: now,
             spec,
         })
     }
 
     /// Reacts to signals and to the approaching end of the walltime.
-    fn heed(&mut self, told: &Told) {
-        let asked = told.end.load(Ordering::SeqCst);
-        if asked > self.ending {
-            self.ending = asked;
-            self.take_no_more("it was told to end by the batch system");
+    fn handle_signals(&mut self, signals: &JobSignals) {
+        let count = signals.end.load(Ordering::SeqCst);
+        if count > self.end_signals {
+            self.end_signals = count;
+            self.take_no_more(ENDED_BY_BATCH_SYSTEM);
             // A second signal means that the batch system does not wait any longer.
-            let how = if asked > 1 {
+            let how = if count > 1 {
                 Stop::Kill
             } else {
                 Stop::Interrupt
             };
             self.stop_all(how);
             // The signal reached the trials too, so their ends were interruptions.
-            for (_, word) in &mut self.doubted {
-                if let Word::Ended { exit, .. } = word {
+            for (_, message) in &mut self.withheld_ends {
+                if let MessageKind::Ended { exit, .. } = message {
                     *exit = Exit::Interrupted;
                 }
             }
         }
         // The walltime is not known here: SIGUSR1 means that the end is one margin away.
-        if told.warned.load(Ordering::SeqCst) > 0 && self.deadline.is_none() {
+        if signals.warned.load(Ordering::SeqCst) > 0 && self.deadline.is_none() {
             self.deadline = Some(Instant::now() + self.spec.margin);
         }
-        if self.left().is_some_and(|left| left.is_zero()) && self.full.as_deref() != Some(WALLTIME)
-        {
+        let is_over = self
+            .time_left()
+            .is_some_and(|time_left| time_left.is_zero());
+        if is_over && self.full.as_deref() != Some(WALLTIME) {
             self.take_no_more(WALLTIME);
             // Replaces an earlier reason, so that this branch runs once and the pilot leaves with
             // this reason.
@@ -217,20 +218,20 @@ impl Pilot {
     fn take_no_more(&mut self, why: &str) {
         if self.full.is_none() {
             self.full = Some(why.to_owned());
-            self.say(Word::Full {
+            self.journal.push(MessageKind::Full {
                 why: why.to_owned(),
             });
         }
-        for back in std::mem::take(&mut self.queue) {
-            self.say(Word::Returned {
-                trial: back.trial,
-                attempt: back.attempt,
+        for assignment in std::mem::take(&mut self.queue) {
+            self.journal.push(MessageKind::Returned {
+                trial: assignment.trial,
+                attempt: assignment.attempt,
             });
         }
     }
 
     /// Returns the time until trials are asked to end; `None` if the end of the job is not known.
-    fn left(&self) -> Option<Duration> {
+    fn time_left(&self) -> Option<Duration> {
         Some(
             self.deadline?
                 .saturating_duration_since(Instant::now())
@@ -239,34 +240,37 @@ impl Pilot {
     }
 
     /// Reads new orders if a poll is due.
-    fn look(&mut self) {
-        if self.looked.elapsed() < self.pause {
+    fn read_orders(&mut self) {
+        if self.last_poll.elapsed() < self.poll_interval {
             return;
         }
         let mut orders = Vec::new();
         let read = self.orders.read(&mut |order: Order| orders.push(order));
-        self.looked = Instant::now();
+        self.last_poll = Instant::now();
         if orders.is_empty() {
-            self.pause = (self.pause * 2).min(self.spec.look);
+            self.poll_interval = (self.poll_interval * 2).min(self.spec.look);
         } else {
-            self.pause = FIRST_LOOK;
+            self.poll_interval = FIRST_POLL_INTERVAL;
         }
         if let Err(error) = read {
-            complain("its orders could not be read", &error);
+            log_error("could not read the orders", &error);
         }
-        orders.into_iter().for_each(|order| self.obey(order));
+        for order in orders {
+            self.carry_out(order);
+        }
     }
 
-    fn obey(&mut self, order: Order) {
+    fn carry_out(&mut self, order: Order) {
         match order {
             Order::Start(assignment) => {
                 let key = (assignment.trial, assignment.attempt);
                 // A duplicate order: a pilot runs an attempt at most once.
-                if !self.taken.insert(key) {
+                if !self.ordered.insert(key) {
                     return;
                 }
                 if self.full.is_some() {
-                    self.say(Word::Returned {
+                    // Ordered before the orchestrator had read that this pilot is full.
+                    self.journal.push(MessageKind::Returned {
                         trial: key.0,
                         attempt: key.1,
                     });
@@ -279,14 +283,15 @@ impl Pilot {
                 attempt,
                 how,
             } => {
-                let queued = self
-                    .queue
-                    .iter()
-                    .position(|one| (one.trial, one.attempt) == (trial, attempt));
-                if let Some(at) = queued {
-                    self.queue.remove(at);
+                let queued = self.queue.iter().position(|assignment| {
+                    (assignment.trial, assignment.attempt) == (trial, attempt)
+                });
+                // A queued attempt ends without having run. The order may also concern one that has
+                // ended meanwhile.
+                if let Some(position) = queued {
+                    self.queue.remove(position);
                     let exit = Stop::from(how).exit();
-                    self.say(Word::Ended {
+                    self.journal.push(MessageKind::Ended {
                         trial,
                         attempt,
                         exit,
@@ -297,25 +302,25 @@ impl Pilot {
                     self.pool.stop(trial, how.into());
                 }
             }
-            Order::Leave => self.leaving = true,
-            Order::Yield => self.take_no_more("one trial after the other failed at once there"),
-            Order::Abandon => self.abandoned = true,
+            Order::Leave => self.is_dismissed = true,
+            Order::Yield => self.take_no_more("several trials in a row failed at once on its node"),
+            Order::Abandon => self.is_abandoned = true,
         }
     }
 
-    fn start_what_waits(&mut self) {
+    fn start_queued_trials(&mut self) {
         // While the journal cannot be written, the orchestrator would not learn of a start.
-        while !self.queue.is_empty() && self.unwritable.is_none() {
-            if let Some(why) = self.why_not() {
+        while !self.queue.is_empty() && self.journal.failing_since.is_none() {
+            if let Some(why) = self.reason_to_start_none() {
                 self.take_no_more(&why);
                 return;
             }
-            let resting = self.pool.unusable();
-            self.tell_of(&resting);
+            let unusable = self.pool.unusable();
+            self.report_unusable(&unusable);
             let Some(slot) = self
-                .free
+                .free_slots
                 .iter()
-                .find(|slot| !resting.contains_key(slot))
+                .find(|slot| !unusable.contains_key(slot))
                 .copied()
             else {
                 return;
@@ -329,20 +334,25 @@ impl Pilot {
 
     /// Reports slots that cannot be used because of resources held by their last trials. If no slot
     /// is usable and no trial runs, the pilot takes no more trials.
-    fn tell_of(&mut self, resting: &BTreeMap<u32, String>) {
-        let long: BTreeSet<&String> = resting.values().filter(|why| !why.is_empty()).collect();
-        let new: Vec<String> = long
-            .into_iter()
-            .filter(|why| !self.told.contains(*why))
-            .cloned()
+    fn report_unusable(&mut self, unusable: &BTreeMap<u32, String>) {
+        // An empty reason means that the slot will be usable within moments.
+        let blocked: BTreeMap<u32, &String> = unusable
+            .iter()
+            .filter(|(_, reason)| !reason.is_empty())
+            .map(|(slot, reason)| (*slot, reason))
             .collect();
-        for text in new {
-            self.told.insert(text.clone());
-            self.say(Word::Note { text });
+        for reason in blocked.values() {
+            if self.reported.insert((*reason).clone()) {
+                let text = (*reason).clone();
+                self.journal.push(MessageKind::Note { text });
+            }
         }
-        let stuck = |slot: &u32| resting.get(slot).is_some_and(|why| !why.is_empty());
-        if self.running.is_empty() && !self.free.is_empty() && self.free.iter().all(stuck) {
-            self.take_no_more("what its trials left holds all that it has");
+        let is_blocked = self
+            .free_slots
+            .iter()
+            .all(|slot| blocked.contains_key(slot));
+        if self.running.is_empty() && !self.free_slots.is_empty() && is_blocked {
+            self.take_no_more("processes or memory of its ended trials block all its slots");
         }
     }
 
@@ -353,7 +363,7 @@ impl Pilot {
         if let Err(error) = self.pool.start(launch) {
             let exit = Exit::Failed(Failure::Spawn(error.to_string()));
             let usage = Usage::default();
-            self.say(Word::Ended {
+            self.journal.push(MessageKind::Ended {
                 trial: key.0,
                 attempt: key.1,
                 exit,
@@ -362,7 +372,7 @@ impl Pilot {
             });
             return;
         }
-        self.free.remove(&slot);
+        self.free_slots.remove(&slot);
         self.running.insert(
             key,
             Running {
@@ -373,17 +383,17 @@ impl Pilot {
     }
 
     /// Returns the reason why no more trials may be started; `None` if they may.
-    fn why_not(&self) -> Option<String> {
-        let started = self.taken.len() - self.queue.len();
+    fn reason_to_start_none(&self) -> Option<String> {
+        let started = self.ordered.len() - self.queue.len();
         if self
             .spec
             .trials_per_job
             .is_some_and(|most| started as u64 >= most)
         {
-            return Some("it has run as many trials as `trials_per_job` says".to_owned());
+            return Some("it has run `trials_per_job` trials".to_owned());
         }
-        let (left, expected) = (self.left()?, self.expected());
-        (left.is_zero() || expected.is_some_and(|expected| expected > left))
+        let (time_left, expected) = (self.time_left()?, self.expected_run_time());
+        (time_left.is_zero() || expected.is_some_and(|expected| expected > time_left))
             .then(|| WALLTIME.to_owned())
     }
 
@@ -391,20 +401,20 @@ impl Pilot {
     /// `trial_time`. Trials with checkpoints can continue in another job, so at most a tenth of the
     /// walltime is expected of them. `None` without a walltime, or with neither three finished
     /// trials nor a `trial_time`.
-    fn expected(&self) -> Option<Duration> {
+    fn expected_run_time(&self) -> Option<Duration> {
         let walltime = self.spec.walltime?;
         let most = walltime.saturating_sub(self.spec.margin);
         let limit = self.spec.program.trial_time.filter(|limit| *limit < most);
         let mut sorted: Vec<f64> = self.durations.iter().copied().collect();
         sorted.sort_by(f64::total_cmp);
-        let seen = sorted
+        let percentile = sorted
             .get(sorted.len() * 9 / 10)
-            .filter(|_| sorted.len() >= 3);
-        // Allow for a node that is busier than before.
-        let seen = seen.map(|seconds| Duration::from_secs_f64(seconds * 1.1 + 1.0));
-        let expected = match (seen, limit) {
-            (Some(seen), Some(limit)) => Some(seen.min(limit)),
-            (seen, limit) => seen.or(limit),
+            .filter(|_| sorted.len() >= 3)
+            // Allow for a node that is busier than before.
+            .map(|seconds| Duration::from_secs_f64(seconds * 1.1 + 1.0));
+        let expected = match (percentile, limit) {
+            (Some(percentile), Some(limit)) => Some(percentile.min(limit)),
+            (percentile, limit) => percentile.or(limit),
         };
         expected.map(|expected| {
             if self.spec.program.checkpoint {
@@ -416,48 +426,54 @@ impl Pilot {
     }
 
     /// Handles the signals of the pool; waits for them until the next poll or write is due.
-    fn work(&mut self) {
-        let mut nap = self.pause.saturating_sub(self.looked.elapsed());
-        if self.journal.is_dirty() {
+    fn handle_pool_signals(&mut self) {
+        let mut nap = self.poll_interval.saturating_sub(self.last_poll.elapsed());
+        if self.journal.writer.is_dirty() {
             nap = nap.min(GATHER);
         }
         for signal in self.pool.wait(nap) {
             let (trial, attempt) = (signal.trial, signal.attempt);
-            match signal.what {
-                What::Placed(place) => {
-                    let place = self.berth.placed(place);
-                    self.say(Word::Placed {
+            match signal.kind {
+                SignalKind::Placed(place) => {
+                    let place = self.job.in_job(place);
+                    self.journal.push(MessageKind::Placed {
                         trial,
                         attempt,
                         place,
                     });
                 }
-                What::Logged(record) => self.say(Word::Logged {
+                SignalKind::Logged(record) => self.journal.push(MessageKind::Logged {
                     trial,
                     attempt,
                     record,
                 }),
-                What::Asked(id) => self.say(Word::Asked { trial, attempt, id }),
-                What::Ended(exit, usage) => self.ended(trial, attempt, exit, usage),
+                SignalKind::Asked(id) => {
+                    self.journal.push(MessageKind::Asked { trial, attempt, id });
+                }
+                SignalKind::Ended(exit, usage) => self.handle_end(trial, attempt, exit, usage),
             }
         }
-        let (due, doubted) = std::mem::take(&mut self.doubted)
+        // The batch system did not end this pilot within the delay, so these trials were killed by
+        // others; or it did, and they count as interrupted by now.
+        let (due, withheld): (Vec<_>, Vec<_>) = std::mem::take(&mut self.withheld_ends)
             .into_iter()
-            .partition(|(due, _)| *due <= Instant::now() || self.ending > 0);
-        self.doubted = doubted;
-        let due: Vec<(Instant, Word)> = due;
-        due.into_iter().for_each(|(_, word)| self.say(word));
+            .partition(|(due, _)| *due <= Instant::now() || self.end_signals > 0);
+        self.withheld_ends = withheld;
+        for (_, message) in due {
+            self.journal.push(message);
+        }
     }
 
-    fn ended(&mut self, trial: TrialId, attempt: Attempt, exit: Exit, usage: Usage) {
-        let Some(ran) = self.running.remove(&(trial, attempt)) else {
+    fn handle_end(&mut self, trial: TrialId, attempt: Attempt, exit: Exit, usage: Usage) {
+        let Some(ended) = self.running.remove(&(trial, attempt)) else {
             return;
         };
         lock(&self.commands).remove(&(trial, attempt));
-        self.free.insert(ran.slot);
+        self.free_slots.insert(ended.slot);
         self.idle_since = Instant::now();
-        self.pause = FIRST_LOOK;
-        let seconds = ran.begun.elapsed().as_secs_f64();
+        // The orchestrator will answer soon, with another trial for the slot.
+        self.poll_interval = FIRST_POLL_INTERVAL;
+        let seconds = ended.begun.elapsed().as_secs_f64();
         if exit == Exit::Done {
             self.durations.push_back(seconds);
             if self.durations.len() > 100 {
@@ -467,136 +483,181 @@ impl Pilot {
         // Sent before the end of the trial, so that the orchestrator orders no trial that could not
         // start.
         if self.full.is_none()
-            && let Some(why) = self.why_not()
+            && let Some(why) = self.reason_to_start_none()
         {
             self.take_no_more(&why);
         }
         // Signals by which a batch system ends a job, directly or as the exit code of a shell.
-        let by_signal = matches!(&exit, Exit::Failed(failure) if matches!(
+        let is_killed = matches!(&exit, Exit::Failed(failure) if matches!(
             failure.ended(),
             Failure::Signal(1 | 2 | 9 | 15) | Failure::Code(129 | 130 | 137 | 143)
         ));
-        let exit = if by_signal && self.ending > 0 {
+        let exit = if is_killed && self.end_signals > 0 {
             Exit::Interrupted
         } else {
             exit
         };
-        let doubtful = by_signal && self.ending == 0;
-        let word = Word::Ended {
+        let is_doubtful = is_killed && self.end_signals == 0;
+        let message = MessageKind::Ended {
             trial,
             attempt,
             exit,
             usage,
             seconds,
         };
-        if doubtful {
-            self.doubted.push((Instant::now() + DOUBT, word));
+        if is_doubtful {
+            self.withheld_ends
+                .push((Instant::now() + END_DELAY, message));
         } else {
-            self.say(word);
+            self.journal.push(message);
         }
-    }
-
-    fn say(&mut self, word: Word) {
-        self.seq += 1;
-        let said = Said {
-            seq: self.seq,
-            at: Timestamp::now(),
-            word,
-        };
-        // All messages can be serialised as JSON.
-        self.journal.push(&said).ok();
     }
 
     /// Writes a heartbeat if it is due, and checks whether the orchestrator's heartbeat has
     /// changed.
     fn beat(&mut self) {
-        if self.beaten.elapsed() < self.spec.beat {
+        if self.last_beat.elapsed() < self.spec.beat {
             return;
         }
-        self.beaten = Instant::now();
-        self.say(Word::Beat {
+        self.last_beat = Instant::now();
+        self.journal.push(MessageKind::Beat {
             running: self.running.len(),
         });
-        let found = std::fs::read(self.dir.driver()).ok();
-        let found = found.and_then(|bytes| serde_json::from_slice::<Beat>(&bytes).ok());
-        if found.is_some() && found != self.driver {
-            self.driver = found;
-            self.driver_seen = Instant::now();
+        let beat = std::fs::read(self.dir.driver())
+            .ok()
+            .and_then(|bytes| serde_json::from_slice::<Beat>(&bytes).ok());
+        if beat.is_some() && beat != self.orchestrator {
+            self.orchestrator = beat;
+            self.orchestrator_seen = Instant::now();
         }
     }
 
-    fn flush(&mut self) {
-        if !self.journal.is_dirty() || self.written.elapsed() < GATHER {
-            return;
-        }
-        self.written = Instant::now();
-        match self.journal.flush() {
-            Ok(()) => self.unwritable = None,
-            Err(error) => {
-                if self.unwritable.is_none() {
-                    complain(
-                        &format!(
-                            "`{}` cannot be written; no trial is started until it can",
-                            self.journal_path.display()
-                        ),
-                        &error,
-                    );
-                    self.unwritable = Some(Instant::now());
-                }
-            }
-        }
-    }
-
-    fn reason_to_leave(&self, told: &Told) -> Option<String> {
+    fn reason_to_leave(&self, signals: &JobSignals) -> Option<String> {
         if self
-            .unwritable
+            .journal
+            .failing_since
             .is_some_and(|since| since.elapsed() > self.spec.orphan)
         {
-            return Some("its journal cannot be written".to_owned());
+            return Some("it could not write its journal".to_owned());
         }
         // Running trials, queued ones and withheld ends must be reported first.
-        let busy = !self.running.is_empty() || !self.queue.is_empty() || !self.doubted.is_empty();
-        if busy {
+        let is_busy =
+            !self.running.is_empty() || !self.queue.is_empty() || !self.withheld_ends.is_empty();
+        if is_busy {
             return None;
         }
         if let Some(why) = &self.full {
             return Some(why.clone());
         }
-        if told.end.load(Ordering::SeqCst) > 0 {
-            return Some("it was told to end by the batch system".to_owned());
+        if signals.end.load(Ordering::SeqCst) > 0 {
+            return Some(ENDED_BY_BATCH_SYSTEM.to_owned());
         }
-        if self.leaving {
+        if self.is_dismissed {
             return Some("there is no more work".to_owned());
         }
         // An orchestrator is away if it closed the study or missed several heartbeats.
-        let away = self.driver.as_ref().is_some_and(|driver| driver.closed)
-            || self.driver_seen.elapsed() > self.spec.beat * 3 + Duration::from_secs(60);
-        let patience = if away {
+        let is_closed = self.orchestrator.as_ref().is_some_and(|beat| beat.closed);
+        let is_away = is_closed
+            || self.orchestrator_seen.elapsed() > self.spec.beat * 3 + Duration::from_secs(60);
+        let patience = if is_away {
             self.spec.orphan
         } else {
             self.spec.idle
         };
         (self.idle_since.elapsed() >= patience).then(|| {
-            let whom = if away {
+            let reason = if is_away {
                 "its orchestrator is away"
             } else {
                 "there was no work"
             };
-            format!("{whom} for {} s", patience.as_secs())
+            format!("{reason} for {} s", patience.as_secs())
+        })
+    }
+}
+
+/// The journal of a pilot: its messages to the orchestrator.
+struct PilotJournal {
+    writer: Writer,
+    path: PathBuf,
+    /// Number of the last message.
+    seq: u64,
+    last_write: Instant,
+    /// Time since which the journal cannot be written.
+    failing_since: Option<Instant>,
+}
+
+impl PilotJournal {
+    /// Creates the journal under the first free name, and returns that name. A batch system may
+    /// restart a job without counting the restarts.
+    fn create(dir: &PilotDir, job: &PilotJob) -> Result<(String, Self), PilotError> {
+        let mut life = 0;
+        loop {
+            let name = pilot_name(&job.batch, job.index, life);
+            let path = dir.journal(&name);
+            match Writer::create(path.clone()) {
+                Ok(writer) => {
+                    let journal = Self {
+                        writer,
+                        path,
+                        seq: 0,
+                        last_write: Instant::now(),
+                        failing_since: None,
+                    };
+                    return Ok((name, journal));
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => life += 1,
+                Err(source) => return Err(PilotError::File { path, source }),
+            }
+        }
+    }
+
+    /// Adds a message to the buffer.
+    fn push(&mut self, kind: MessageKind) {
+        self.seq += 1;
+        let message = Message {
+            seq: self.seq,
+            at: Timestamp::now(),
+            kind,
+        };
+        // All messages can be serialised as JSON.
+        self.writer.push(&message).ok();
+    }
+
+    /// Writes the buffer if messages were collected for a while. Errors are logged once, and the
+    /// messages stay in the buffer.
+    fn flush_if_due(&mut self) {
+        if !self.writer.is_dirty() || self.last_write.elapsed() < GATHER {
+            return;
+        }
+        self.last_write = Instant::now();
+        match self.writer.flush() {
+            Ok(()) => self.failing_since = None,
+            Err(error) if self.failing_since.is_none() => {
+                let path = self.path.display();
+                let subject = format!("could not write `{path}`; starts no trial until it can");
+                log_error(&subject, &error);
+                self.failing_since = Some(Instant::now());
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), PilotError> {
+        self.writer.flush().map_err(|source| PilotError::File {
+            path: self.path.clone(),
+            source,
         })
     }
 
-    /// Writes the last messages to disk, and drops the pool.
-    fn leave(mut self, why: String) -> Result<String, PilotError> {
+    /// Writes the last messages to the disk; tries for five seconds.
+    fn close(&mut self) -> Result<(), PilotError> {
         let begun = Instant::now();
         loop {
-            match self.journal.sync() {
-                Ok(()) => return Ok(why),
+            match self.writer.sync() {
+                Ok(()) => return Ok(()),
                 Err(source) if begun.elapsed() > Duration::from_secs(5) => {
-                    return Err(PilotError::File {
-                        path: self.journal_path.clone(),
-                        source,
-                    });
+                    let path = self.path.clone();
+                    return Err(PilotError::File { path, source });
                 }
                 Err(_) => std::thread::sleep(Duration::from_millis(200)),
             }
@@ -604,38 +665,5 @@ impl Pilot {
     }
 }
 
-/// Creates the journal of a pilot under the first free name. A batch system may restart a job
-/// without counting the restarts.
-fn open_journal(dir: &PilotDir, berth: &Berth) -> Result<(String, Writer), PilotError> {
-    let mut life = 0;
-    loop {
-        let name = pilot_name(&berth.batch, berth.index, life);
-        let path = dir.journal(&name);
-        match Writer::create(path.clone()) {
-            Ok(journal) => return Ok((name, journal)),
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => life += 1,
-            Err(source) => return Err(PilotError::File { path, source }),
-        }
-    }
-}
-
 const WALLTIME: &str = "the walltime of its job is nearly over";
-
-/// The journal before the pilot is ready.
-struct First {
-    journal: Writer,
-    seq: u64,
-}
-
-impl First {
-    fn say(&mut self, word: Word) {
-        self.seq += 1;
-        self.journal
-            .push(&Said {
-                seq: self.seq,
-                at: Timestamp::now(),
-                word,
-            })
-            .ok();
-    }
-}
+const ENDED_BY_BATCH_SYSTEM: &str = "the batch system ended its job";

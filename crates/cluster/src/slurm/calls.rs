@@ -1,8 +1,8 @@
 //! The command lines of Slurm's programs, and the interpretation of their output.
 
-use super::Ask;
+use super::SlurmOptions;
 use crate::pilot::engine::{
-    CallError, Engine, Job, Phase, Seen, SubmitError, Submitted, call, one_line,
+    CallError, Engine, Job, ListedJob, Phase, SubmitError, Submitted, call, one_line,
 };
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ const LIMITS: &[&str] = &[
 ];
 
 /// Parts of error messages for a controller that was not reached, so that nothing was submitted.
-const AWAY: &[&str] = &[
+const UNREACHABLE: &[&str] = &[
     "unable to contact slurm controller",
     "connection refused",
     "unable to contact",
@@ -75,93 +75,96 @@ const UNKNOWN: &[&str] = &[
 ];
 
 pub(super) struct Slurm {
-    ask: Ask,
+    options: SlurmOptions,
 }
 
 impl Slurm {
-    pub(super) fn new(ask: Ask) -> Self {
-        Self { ask }
+    pub(super) fn new(options: SlurmOptions) -> Self {
+        Self { options }
     }
 
     /// Returns the command line of a submission.
     fn sbatch(&self, job: &Job) -> Vec<String> {
         let mut words = vec!["sbatch".to_owned(), "--parsable".to_owned()];
-        let mut add = |word: String| words.push(word);
-        add(format!("--job-name={}", job.name));
+        words.push(format!("--job-name={}", job.name));
         let index = if job.count > 1 { "%a" } else { "0" };
-        add(format!(
+        words.push(format!(
             "--output={}",
             escaped(&job.log).replace("{index}", index)
         ));
         // Without `--nodes`, one task is on one node, and Slurm refuses at once a request that no
         // node can meet.
-        if let Some(nodes) = self.ask.nodes {
-            add(format!("--nodes={nodes}"));
+        if let Some(nodes) = self.options.nodes {
+            words.push(format!("--nodes={nodes}"));
         }
         // A job of several nodes has one pilot; its trials use the other nodes through `srun`.
-        add(format!("--ntasks={}", self.ask.nodes.unwrap_or(1)));
-        add(format!("--cpus-per-task={}", job.cpus));
+        words.push(format!("--ntasks={}", self.options.nodes.unwrap_or(1)));
+        words.push(format!("--cpus-per-task={}", job.cpus));
         if let Some(memory) = job.memory {
-            add(format!("--mem={}M", memory.div_ceil(1 << 20).max(1)));
+            words.push(format!("--mem={}M", memory.div_ceil(1 << 20).max(1)));
         }
         if job.gpus > 0 {
-            add(format!("--gpus={}", job.gpus));
+            words.push(format!("--gpus={}", job.gpus));
         }
         if let Some(walltime) = job.walltime {
-            add(format!("--time={}", time(walltime)));
-            add(format!(
+            words.push(format!("--time={}", time(walltime)));
+            words.push(format!(
                 "--signal=B:USR1@{}",
                 job.warning.as_secs().min(walltime.as_secs() / 2)
             ));
         }
-        add(if self.ask.requeue {
-            "--requeue"
-        } else {
-            "--no-requeue"
-        }
-        .to_owned());
+        words.push(
+            if self.options.requeue {
+                "--requeue"
+            } else {
+                "--no-requeue"
+            }
+            .to_owned(),
+        );
         if job.count > 1 {
-            add(format!("--array=0-{}", job.count - 1));
+            words.push(format!("--array=0-{}", job.count - 1));
         }
         for (name, value) in [
-            ("partition", &self.ask.partition),
-            ("account", &self.ask.account),
-            ("qos", &self.ask.qos),
+            ("partition", &self.options.partition),
+            ("account", &self.options.account),
+            ("qos", &self.options.qos),
         ] {
             if let Some(value) = value {
-                add(format!("--{name}={value}"));
+                words.push(format!("--{name}={value}"));
             }
         }
         if !job.avoid.is_empty() {
             words.push(format!("--exclude={}", job.avoid.join(",")));
         }
-        words.extend(self.ask.extra.iter().cloned());
+        words.extend(self.options.extra.iter().cloned());
         words
     }
 }
 
 impl Engine for Slurm {
-    fn most_at_once(&mut self) -> u32 {
+    fn max_array_size(&mut self) -> u32 {
         let words = ["scontrol", "show", "config"].map(str::to_owned);
-        let told = call(&words, "").ok().filter(|answer| answer.success);
-        let size = told.and_then(|answer| config(&answer.out, "MaxArraySize")?.parse::<u32>().ok());
+        let size = call(&words, "")
+            .ok()
+            .filter(|output| output.success)
+            .and_then(|output| config(&output.out, "MaxArraySize")?.parse::<u32>().ok());
         // `MaxArraySize` is one more than the highest index, and 0 if arrays are disabled.
         size.map_or(ARRAY, |size| size.clamp(1, ARRAY))
     }
 
-    fn starts_again(&self) -> bool {
-        self.ask.requeue
+    fn restarts_jobs(&self) -> bool {
+        self.options.requeue
     }
 
     fn submit(&mut self, job: &Job) -> Result<String, SubmitError> {
         match call(&self.sbatch(job), &job.script) {
             Err(CallError::NoProgram(words)) => Err(SubmitError::Refused(words)),
-            Err(CallError::TooLong(words)) => Err(SubmitError::Maybe(words)),
+            Err(CallError::TooLong(words)) => Err(SubmitError::Unknown(words)),
             Ok(answer) if answer.success => {
                 let id = answer.out.trim().lines().last().unwrap_or_default();
                 let id = id.split(';').next().unwrap_or_default().trim();
                 if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_digit()) {
-                    return Err(SubmitError::Maybe(format!(
+                    return Err(SubmitError::Unknown(format!(
                         "sbatch printed no job id: {}",
                         one_line(&answer.out)
                     )));
@@ -172,7 +175,7 @@ impl Engine for Slurm {
         }
     }
 
-    fn list(&mut self, batches: &[Submitted]) -> Result<Vec<Seen>, String> {
+    fn list(&mut self, batches: &[Submitted]) -> Result<Vec<ListedJob>, String> {
         let words = [
             "squeue",
             "--noheader",
@@ -183,23 +186,23 @@ impl Engine for Slurm {
             &format!("--format={FORMAT}"),
         ]
         .map(str::to_owned);
-        let answer = call(&words, "").map_err(CallError::words)?;
+        let answer = call(&words, "").map_err(CallError::message)?;
         if !answer.success {
             return Err(one_line(&answer.err));
         }
         Ok(answer
             .out
             .lines()
-            .filter_map(|line| seen(line, batches))
+            .filter_map(|line| parse_line(line, batches))
             .collect())
     }
 
     fn cancel(&mut self, ids: &[String]) -> Result<(), String> {
-        for some in ids.chunks(100) {
+        for chunk in ids.chunks(100) {
             let words: Vec<String> = std::iter::once("scancel".to_owned())
-                .chain(some.iter().cloned())
+                .chain(chunk.iter().cloned())
                 .collect();
-            let answer = call(&words, "").map_err(CallError::words)?;
+            let answer = call(&words, "").map_err(CallError::message)?;
             if !answer.success {
                 return Err(one_line(&answer.err));
             }
@@ -210,37 +213,33 @@ impl Engine for Slurm {
 
 /// Classifies a refusal of `sbatch` by its error message.
 fn refusal(err: &str) -> SubmitError {
-    let words = one_line(err);
-    let small = words.to_lowercase();
-    let says = |some: &[&str]| some.iter().any(|word| small.contains(word));
-    if says(LIMITS) {
-        SubmitError::Later(words)
-    } else if says(AWAY) {
-        SubmitError::Unreachable(words)
-    } else if says(UNKNOWN) {
-        SubmitError::Maybe(words)
+    let message = one_line(err);
+    let lower = message.to_lowercase();
+    if contains_any(&lower, LIMITS) {
+        SubmitError::Later(message)
+    } else if contains_any(&lower, UNREACHABLE) {
+        SubmitError::Unreachable(message)
+    } else if contains_any(&lower, UNKNOWN) {
+        SubmitError::Unknown(message)
     } else {
-        SubmitError::Refused(if words.is_empty() {
-            "sbatch failed without a word".to_owned()
+        SubmitError::Refused(if message.is_empty() {
+            "sbatch failed without a message".to_owned()
         } else {
-            words
+            message
         })
     }
 }
 
+fn contains_any(message: &str, parts: &[&str]) -> bool {
+    parts.iter().any(|part| message.contains(part))
+}
+
 /// Parses a line of `squeue`; `None` if it concerns none of these submissions.
-fn seen(line: &str, batches: &[Submitted]) -> Option<Seen> {
-    let mut fields = line.splitn(7, '|');
-    let mut field = || fields.next().map(str::trim);
-    let (job, array, index, state, reason, node, name) = (
-        field()?,
-        field()?,
-        field()?,
-        field()?,
-        field()?,
-        field()?,
-        field()?,
-    );
+fn parse_line(line: &str, batches: &[Submitted]) -> Option<ListedJob> {
+    let fields: Vec<&str> = line.splitn(7, '|').map(str::trim).collect();
+    let [job, array, index, state, reason, node, name] = fields[..] else {
+        return None;
+    };
     // Jobs are recognised by name, so that those of a submission with an unknown outcome are found
     // too.
     let batch = batches.iter().find(|batch| batch.name == name)?;
@@ -249,9 +248,8 @@ fn seen(line: &str, batches: &[Submitted]) -> Option<Seen> {
         Err(_) => (job.to_owned(), 0),
     };
     let phase = if WAITING.contains(&state) {
-        let never = NEVER.contains(&reason);
-        Phase::Waiting(if never {
-            format!("{reason}: it will not start as it is")
+        Phase::Waiting(if NEVER.contains(&reason) {
+            format!("{reason}: the job as submitted will never start")
         } else {
             reason.to_owned()
         })
@@ -270,7 +268,7 @@ fn seen(line: &str, batches: &[Submitted]) -> Option<Seen> {
         };
         Phase::Over(format!("Slurm says {state}{on}{why}"))
     };
-    Some(Seen {
+    Some(ListedJob {
         batch: batch.name.clone(),
         index,
         id,
@@ -307,37 +305,42 @@ mod tests {
     use super::*;
 
     fn batches() -> Vec<Submitted> {
-        let of = |name: &str, count| Submitted {
-            name: name.into(),
-            id: None,
-            count,
-        };
-        vec![of("swath-a-1", 3), of("swath-a-2", 1)]
+        [("swath-a-1", 3), ("swath-a-2", 1)]
+            .map(|(name, count)| Submitted {
+                name: name.into(),
+                id: None,
+                count,
+            })
+            .into()
+    }
+
+    fn parsed(line: &str) -> Option<(String, u32, Phase)> {
+        let job = parse_line(line, &batches())?;
+        Some((job.id, job.index, job.phase))
     }
 
     #[test]
-    fn a_job_is_known_by_its_name_and_index_and_never_by_its_id() {
-        let phase = |line| seen(line, &batches()).map(|seen| (seen.id, seen.index, seen.phase));
+    fn a_job_is_recognised_by_its_name_and_index_and_never_by_its_id() {
         let waiting = Phase::Waiting("Resources".into());
         assert_eq!(
-            phase("14|12|2|PENDING|Resources||swath-a-1"),
+            parsed("14|12|2|PENDING|Resources||swath-a-1"),
             Some(("12_2".into(), 2, waiting))
         );
         assert_eq!(
-            phase("15|15|N/A|RUNNING|None|n1|swath-a-2"),
+            parsed("15|15|N/A|RUNNING|None|n1|swath-a-2"),
             Some(("15".into(), 0, Phase::Running))
         );
-        assert_eq!(phase("15|15|N/A|RUNNING|None|n1|somebody's | job"), None);
+        assert_eq!(parsed("15|15|N/A|RUNNING|None|n1|another | job"), None);
         let over = Phase::Over("Slurm says NODE_FAIL on n1 (NodeDown)".into());
         assert_eq!(
-            phase("15|15|N/A|NODE_FAIL|NodeDown|n1|swath-a-2"),
+            parsed("15|15|N/A|NODE_FAIL|NodeDown|n1|swath-a-2"),
             Some(("15".into(), 0, over))
         );
-        assert_eq!(phase("slurm_load_jobs error"), None);
+        assert_eq!(parsed("slurm_load_jobs error"), None);
     }
 
     #[test]
-    fn a_refusal_is_for_good_unless_it_speaks_of_a_limit_or_nobody_answered() {
+    fn a_refusal_is_final_unless_it_names_a_limit_or_an_unreachable_controller() {
         let bad = "sbatch: error: Batch job submission failed: Requested node configuration is not available\n";
         let words = one_line(bad);
         assert_eq!(refusal(bad), SubmitError::Refused(words));
@@ -347,11 +350,11 @@ mod tests {
         assert!(matches!(refusal(away), SubmitError::Unreachable(_)));
         let late =
             "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation";
-        assert!(matches!(refusal(late), SubmitError::Maybe(_)));
+        assert!(matches!(refusal(late), SubmitError::Unknown(_)));
     }
 
     #[test]
-    fn times_are_whole_minutes_and_percent_signs_stay() {
+    fn times_are_whole_minutes_and_percent_signs_are_doubled() {
         assert_eq!(time(Duration::from_secs(61)), "0-00:02:00");
         assert_eq!(time(Duration::from_secs(90_000)), "1-01:00:00");
         assert_eq!(escaped("/a%b"), "/a%%b");

@@ -6,7 +6,7 @@ mod calls;
 use super::pilot::{self, Fleet, Options};
 use super::{Executor, ExecutorError, Share, Site, Work};
 use crate::source::opt::joined;
-use crate::source::{Opt, Preset, Takes};
+use crate::source::{Diagnostics, Opt, Preset, Section, Takes};
 use crate::study::Kind;
 use calls::Slurm;
 
@@ -19,10 +19,7 @@ pub(super) const KIND: Kind<dyn Site> = Kind {
     build: |mut section, _, diagnostics| {
         let before = diagnostics.list.len();
         let options = Options::take(&mut section, diagnostics);
-        let text = |section: &mut crate::source::Section, key, diagnostics: &mut _| {
-            section.take_text(key, diagnostics).map(|(text, _)| text)
-        };
-        let ask = Ask {
+        let slurm = SlurmOptions {
             partition: text(&mut section, "partition", diagnostics),
             account: text(&mut section, "account", diagnostics),
             qos: text(&mut section, "qos", diagnostics),
@@ -38,9 +35,13 @@ pub(super) const KIND: Kind<dyn Site> = Kind {
                 .is_some_and(|(flag, _)| flag),
         };
         (diagnostics.list.len() == before)
-            .then(|| Box::new(OnSlurm { options, ask }) as Box<dyn Site>)
+            .then(|| Box::new(OnSlurm { options, slurm }) as Box<dyn Site>)
     },
 };
+
+fn text(section: &mut Section, key: &'static str, diagnostics: &mut Diagnostics) -> Option<String> {
+    section.take_text(key, diagnostics).map(|(text, _)| text)
+}
 
 const OPTIONS: [Opt; pilot::OPTIONS.len() + OWN.len()] = joined(pilot::OPTIONS, OWN);
 
@@ -86,7 +87,7 @@ const OWN: &[Opt] = &[
 
 /// Options of a job beside cores, memory, GPUs and walltime.
 #[derive(Debug, Clone, Default)]
-struct Ask {
+struct SlurmOptions {
     partition: Option<String>,
     account: Option<String>,
     qos: Option<String>,
@@ -99,7 +100,7 @@ struct Ask {
 
 struct OnSlurm {
     options: Options,
-    ask: Ask,
+    slurm: SlurmOptions,
 }
 
 impl Site for OnSlurm {
@@ -112,7 +113,7 @@ impl Site for OnSlurm {
     }
 
     fn open(&self, work: Work) -> Result<Box<dyn Executor>, ExecutorError> {
-        let engine = Box::new(Slurm::new(self.ask.clone()));
+        let engine = Box::new(Slurm::new(self.slurm.clone()));
         Ok(Box::new(Fleet::open(
             engine,
             &self.options,

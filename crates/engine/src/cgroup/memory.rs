@@ -13,7 +13,7 @@ const DISABLE: &str = "-memory";
 
 /// Maximum number of passes over the members while they are moved. A process may start another one
 /// during a pass.
-const LOOKS: u32 = 100;
+const MOVE_ATTEMPTS: u32 = 100;
 
 /// Whether the children of a group can have the memory controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub(crate) enum Prospect {
 #[derive(Debug)]
 pub(crate) struct Loan {
     /// The group whose children have the controller.
-    of: Cgroup,
+    group: Cgroup,
     /// The child group that its processes have moved to, if they had to move.
     shelter: Option<Cgroup>,
 }
@@ -101,14 +101,14 @@ impl Cgroup {
             Prospect::Ready => {
                 self.enable_memory()?;
                 Ok(Loan {
-                    of: self.clone(),
+                    group: self.clone(),
                     shelter: None,
                 })
             }
             Prospect::Alone => {
                 shelter.make()?;
                 let loan = Loan {
-                    of: self.clone(),
+                    group: self.clone(),
                     shelter: Some(shelter),
                 };
                 // On an error here the loan is dropped, which reverts the steps made so far.
@@ -129,12 +129,12 @@ impl Loan {
             return Ok(());
         };
         shelter.take(std::process::id())?;
-        for _ in 0..LOOKS {
-            let left = self.of.members();
-            if left.is_empty() {
+        for _ in 0..MOVE_ATTEMPTS {
+            let remaining = self.group.members();
+            if remaining.is_empty() {
                 return Ok(());
             }
-            for pid in left {
+            for pid in remaining {
                 if !is_ours(pid) {
                     return Err(io::ErrorKind::ResourceBusy.into());
                 }
@@ -146,17 +146,17 @@ impl Loan {
     }
 }
 
-/// Withdraws the controller from the children of `of`, moves the processes of the shelter back and
+/// Withdraws the controller from the children of `group`, moves the processes of the shelter back and
 /// removes the shelter. Called by the process that moved, or by the process that cleans up after
 /// it.
-pub(crate) fn give_back(of: &Cgroup, shelter: &Cgroup) {
+pub(crate) fn give_back(group: &Cgroup, shelter: &Cgroup) {
     if !shelter.path.is_dir() {
         return;
     }
     // The kernel refuses this while other child groups use the controller.
-    of.set("cgroup.subtree_control", DISABLE).ok();
+    group.set("cgroup.subtree_control", DISABLE).ok();
     for pid in shelter.members() {
-        of.take(pid).ok();
+        group.take(pid).ok();
     }
     shelter.remove().ok();
 }
@@ -164,7 +164,7 @@ pub(crate) fn give_back(of: &Cgroup, shelter: &Cgroup) {
 impl Drop for Loan {
     fn drop(&mut self) {
         if let Some(shelter) = &self.shelter {
-            give_back(&self.of, shelter);
+            give_back(&self.group, shelter);
         }
     }
 }
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn the_topmost_group_can_give_its_controllers_whoever_is_in_it() {
+    fn the_topmost_group_can_lend_its_controllers_with_any_processes_in_it() {
         let files = [
             ("cgroup.controllers", "cpu memory"),
             ("cgroup.procs", "1\n7\n"),
@@ -189,20 +189,20 @@ mod tests {
     }
 
     #[test]
-    fn another_can_if_nobody_else_is_in_it() {
-        let with = |procs| {
-            prospect(&[
+    fn another_group_can_if_no_other_process_is_in_it() {
+        for (processes, expected) in [("7\n", Prospect::Alone), ("7\n8\n9\n", Prospect::Others(2))]
+        {
+            let files = [
                 ("cgroup.type", "domain"),
                 ("cgroup.controllers", "memory pids"),
-                ("cgroup.procs", procs),
-            ])
-        };
-        assert_eq!(with("7\n"), Prospect::Alone);
-        assert_eq!(with("7\n8\n9\n"), Prospect::Others(2));
+                ("cgroup.procs", processes),
+            ];
+            assert_eq!(prospect(&files), expected);
+        }
     }
 
     #[test]
-    fn one_without_the_controller_can_not() {
+    fn a_group_without_the_controller_cannot_lend_it() {
         let files = [
             ("cgroup.controllers", "cpu memoryless"),
             ("cgroup.procs", "7\n"),
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn where_others_are_nothing_is_changed() {
+    fn a_group_with_other_processes_is_not_changed() {
         let (dir, cgroup) = pretended(&[
             ("cgroup.type", "domain"),
             ("cgroup.controllers", "memory"),

@@ -41,7 +41,7 @@ impl Cgroup {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         mounts::all(&mounts)
             .into_iter()
-            .map(|mount| Self::at(mount.at))
+            .map(|mount| Self::at(mount.mountpoint))
             .collect()
     }
 
@@ -111,11 +111,11 @@ impl Cgroup {
 
     /// Returns the pids of the processes in this group and in all groups below it.
     pub(crate) fn processes(&self) -> BTreeSet<u32> {
-        let mut found = self.members();
+        let mut pids = self.members();
         for child in self.children() {
-            found.extend(child.processes());
+            pids.extend(child.processes());
         }
-        found
+        pids
     }
 
     /// Sends SIGKILL to every process in this group and below it at once, including processes that
@@ -182,7 +182,7 @@ impl Cgroup {
     /// Returns whether `file` of this group, a list of words, contains `word`.
     fn lists(&self, file: &str, word: &str) -> bool {
         let text = fs::read_to_string(self.path.join(file)).unwrap_or_default();
-        text.split_ascii_whitespace().any(|found| found == word)
+        text.split_ascii_whitespace().any(|pids| pids == word)
     }
 }
 

@@ -8,7 +8,7 @@ pub(super) struct Mount {
     /// The control group at the mount point, as this process's namespace names it.
     root: PathBuf,
     /// The mount point.
-    pub(super) at: PathBuf,
+    pub(super) mountpoint: PathBuf,
 }
 
 /// Returns the cgroup mounts in a text of `/proc/self/mountinfo`; see proc(5).
@@ -19,14 +19,14 @@ pub(super) fn all(mountinfo: &str) -> Vec<Mount> {
 /// Parses `ID PARENT DEVICE ROOT MOUNTPOINT OPTIONS… - KIND SOURCE OPTIONS`. Returns `None` for any
 /// other file system.
 fn mount(line: &str) -> Option<Mount> {
-    let (place, about) = line.split_once(" - ")?;
-    if about.split(' ').next() != Some("cgroup2") {
+    let (location, kind) = line.split_once(" - ")?;
+    if kind.split(' ').next() != Some("cgroup2") {
         return None;
     }
-    let mut fields = place.split(' ').skip(3);
+    let mut fields = location.split(' ').skip(3);
     Some(Mount {
         root: unescaped(fields.next()?).into(),
-        at: unescaped(fields.next()?).into(),
+        mountpoint: unescaped(fields.next()?).into(),
     })
 }
 
@@ -56,15 +56,20 @@ fn unescaped(field: &str) -> String {
 /// `None` if no mount shows it.
 pub(super) fn own(mountinfo: &str, cgroup: &str) -> Option<PathBuf> {
     let own = Path::new(cgroup.lines().find_map(|line| line.strip_prefix("0::"))?);
-    let seen = |mount: Mount| {
-        let below = own.strip_prefix(&mount.root).ok()?;
-        // A path that leaves the namespace by `..` can be resolved only if the mount's root leaves
-        // it too.
-        let leads_out = below.components().any(|part| part == Component::ParentDir);
-        let above = mount.root.ends_with("..") && !own.starts_with("/..");
-        (!leads_out && !above).then(|| mount.at.join(below))
-    };
-    all(mountinfo).into_iter().find_map(seen)
+    all(mountinfo)
+        .into_iter()
+        .find_map(|mount| below_mount(own, &mount))
+}
+
+/// Returns the folder that shows the cgroup `own` below a mount; `None` if the mount does not show
+/// it.
+fn below_mount(own: &Path, mount: &Mount) -> Option<PathBuf> {
+    let below = own.strip_prefix(&mount.root).ok()?;
+    // A path that leaves the namespace by `..` can be resolved only if the mount's root leaves it
+    // too.
+    let leads_out = below.components().any(|part| part == Component::ParentDir);
+    let is_above = mount.root.ends_with("..") && !own.starts_with("/..");
+    (!leads_out && !is_above).then(|| mount.mountpoint.join(below))
 }
 
 #[cfg(test)]
@@ -85,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn the_own_folder_lies_below_the_mount_also_where_both_versions_are() {
+    fn the_own_folder_lies_below_the_mount_also_with_both_versions() {
         assert_eq!(
             found(&mounted("/"), "/user.slice/a b.scope").as_deref(),
             Some("/sys/fs/cgroup/user.slice/a b.scope")
@@ -101,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mount_that_shows_only_a_part_shows_only_that_part() {
+    fn a_mount_of_a_part_of_the_hierarchy_shows_only_that_part() {
         assert_eq!(
             found(&mounted("/docker/c1"), "/docker/c1/jobs").as_deref(),
             Some("/sys/fs/cgroup/jobs")
@@ -111,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_outside_of_the_namespace_is_found_only_if_the_mount_shows_it() {
+    fn a_cgroup_outside_of_the_namespace_is_found_only_if_the_mount_shows_it() {
         assert_eq!(found(&mounted("/"), "/../other"), None);
         assert_eq!(
             found(&mounted("/.."), "/../other").as_deref(),
@@ -126,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn without_the_second_version_there_is_none() {
+    fn cgroup_v1_alone_has_no_folder() {
         let first = "35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n";
         assert_eq!(found(first, "/"), None);
         assert_eq!(own(&mounted("/"), "4:memory:/x\n"), None);
@@ -134,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mountpoint_may_have_blanks() {
+    fn a_mountpoint_may_contain_blanks() {
         let mount = "41 31 0:38 / /mnt/control\\040groups\\x rw - cgroup2 cgroup2 rw\n";
         assert_eq!(
             found(mount, "/x").as_deref(),

@@ -11,7 +11,7 @@ use crate::study::{
 
 /// A trial that was handed out to the program that asked.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Asked {
+pub struct OpenTrial {
     /// The id of the trial.
     pub trial: TrialId,
     /// The number of the attempt that begins with this, from 1.
@@ -31,7 +31,7 @@ pub struct Asked {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Offer {
     /// There is a trial to run.
-    Trial(Asked),
+    Trial(OpenTrial),
     /// There is no trial now, but the results of open trials may lead to one.
     Wait,
     /// There is no further trial in this study or this run; the reason is given.
@@ -63,13 +63,13 @@ impl Driver<'_> {
                 _ => Offer::Wait,
             });
         };
-        let paused = self
+        let is_paused = self
             .study
             .trial(trial)
-            .is_some_and(|found| found.state == TrialState::Paused);
-        let asked = self.hand_out(trial, paused)?;
+            .is_some_and(|trial| trial.state == TrialState::Paused);
+        let open_trial = self.hand_out(trial, is_paused)?;
         self.journal.flush()?;
-        Ok(Offer::Trial(asked))
+        Ok(Offer::Trial(open_trial))
     }
 
     /// Starts a waiting trial again and keeps its reports: a program was asked to run it before
@@ -77,12 +77,12 @@ impl Driver<'_> {
     ///
     /// # Errors
     /// If the trial cannot be started or the journal cannot be written.
-    pub fn take_up(&mut self, trial: TrialId) -> Result<Asked, DriverError> {
+    pub fn take_up(&mut self, trial: TrialId) -> Result<OpenTrial, DriverError> {
         self.hand_out(trial, true)
     }
 
     /// Commits the start of a trial's next attempt. `resume`: keep the reports that it has made.
-    fn hand_out(&mut self, id: TrialId, resume: bool) -> Result<Asked, DriverError> {
+    fn hand_out(&mut self, id: TrialId, resume: bool) -> Result<OpenTrial, DriverError> {
         let until = self.parts.scheduler.until(&self.study, id);
         let trial = self.study.trial(id).ok_or(IllegalEvent::NoSuchTrial(id))?;
         let (attempt, params, seed) = (
@@ -99,7 +99,7 @@ impl Driver<'_> {
             slot,
             resume,
         })?;
-        Ok(Asked {
+        Ok(OpenTrial {
             trial: id,
             attempt,
             params,
@@ -230,11 +230,11 @@ impl Driver<'_> {
         for text in flaws {
             // A program that reports in quotes does so in each report: one warning is enough.
             let warning = LogRecord::Warning { text: text.clone() };
-            let is_told = self
+            let is_recorded = self
                 .study
                 .trial(trial)
-                .is_some_and(|found| found.records.contains(&warning));
-            if !is_told {
+                .is_some_and(|trial| trial.records.contains(&warning));
+            if !is_recorded {
                 self.warn(trial, attempt, text)?;
             }
         }
@@ -243,16 +243,16 @@ impl Driver<'_> {
 
     /// Returns the running attempt of a trial; an error if the trial is not running.
     fn open_attempt(&self, trial: TrialId) -> Result<Attempt, DriverError> {
-        let found = self
+        let open = self
             .study
             .trial(trial)
             .ok_or(IllegalEvent::NoSuchTrial(trial))?;
-        if found.state == TrialState::Running {
-            return Ok(Attempt(found.attempts));
+        if open.state == TrialState::Running {
+            return Ok(Attempt(open.attempts));
         }
         Err(IllegalEvent::WrongState {
             trial,
-            state: found.state.word(),
+            state: open.state.word(),
             what: "told",
         }
         .into())

@@ -25,26 +25,26 @@ pub(super) struct Breaker {
     /// the breaker.
     most: Option<u32>,
     /// The slots with quick failures or pauses since their last success.
-    slots: BTreeMap<u32, Slot>,
+    slots: BTreeMap<u32, SlotRecord>,
     /// The trials that failed quickly since the last success anywhere, each with its slot.
-    row: Vec<(TrialId, u32)>,
+    failures: Vec<(TrialId, u32)>,
     /// Trials whose quick failure was attributed to the slot. Each trial is forgiven once in a run.
     forgiven: BTreeSet<TrialId>,
     /// Whether the whole sweep was found to be at fault.
-    tripped: bool,
+    is_tripped: bool,
 }
 
 /// The record of one slot since its last success.
 #[derive(Debug, Default)]
-struct Slot {
+struct SlotRecord {
     /// The trials that failed quickly in the slot since its last pause.
-    row: Vec<TrialId>,
+    failures: Vec<TrialId>,
     /// The number of pauses; the next one is longer.
     pauses: u32,
     /// The end of the current pause; `None` outside of pauses.
     until: Option<Timestamp>,
     /// Whether the slot's pause is over and one trial is to show whether the slot works again.
-    probation: bool,
+    is_on_probation: bool,
 }
 
 /// The end of an attempt, as the breaker counts it.
@@ -76,23 +76,23 @@ pub(super) enum Trip {
 
 /// Returns whether the last attempt of a trial was a quick failure: it failed in less than
 /// [`QUICK`], reported no objective, and failed in a way that rarely depends on the configuration.
-fn failed_at_once(study: &Study, trial: &Trial, ran: Duration) -> bool {
+fn is_quick_failure(study: &Study, trial: &Trial, ran: Duration) -> bool {
     let Some(Exit::Failed(failure)) = &trial.exit else {
         return false;
     };
-    let systematic = matches!(
+    let is_systematic = matches!(
         failure.class(),
         FailureClass::Crash | FailureClass::Spawn | FailureClass::Objective
     );
     let objectives = &study.header().objectives;
-    let said_nothing = match objectives.is_empty() {
+    let has_no_report = match objectives.is_empty() {
         // Without objectives, any report shows that the program works.
         true => trial.reports == 0,
         false => objectives
             .iter()
             .all(|objective| !trial.metrics.contains_key(&objective.metric)),
     };
-    systematic && said_nothing && ran < QUICK
+    is_systematic && has_no_report && ran < QUICK
 }
 
 impl Breaker {
@@ -105,95 +105,95 @@ impl Breaker {
     }
 
     /// Returns whether the whole sweep was found to be at fault.
-    pub(super) fn tripped(&self) -> bool {
-        self.tripped
+    pub(super) fn is_tripped(&self) -> bool {
+        self.is_tripped
     }
 
     /// Counts the end of an attempt, which `study` has applied. Returns the consequence, if this was
     /// one quick failure too many.
-    pub(super) fn ended(&mut self, study: &Study, end: &End) -> Option<Trip> {
+    pub(super) fn record_end(&mut self, study: &Study, end: &End) -> Option<Trip> {
         let trial = study.trial(end.trial)?;
-        if !failed_at_once(study, trial, end.ran) {
+        if !is_quick_failure(study, trial, end.ran) {
             // An interrupted or lost attempt says nothing about its slot.
             if !matches!(trial.exit, Some(Exit::Interrupted | Exit::Lost)) {
-                self.well(end.slot);
+                self.record_success(end.slot);
             }
             return None;
         }
         // An attempt that has lived longer than a quick failure shows that the sweep itself works.
-        let healthy = study
+        let another_runs = study
             .running()
             .filter_map(|id| study.trial(id)?.attempt_at)
             .any(|began| end.at.since(began) >= QUICK);
         let counts = study.counts();
-        let proven = counts.complete + counts.stopped + counts.paused > 0;
-        self.failed(end.trial, end.slot, end.slots, healthy, proven)
+        let has_successes = counts.complete + counts.stopped + counts.paused > 0;
+        self.record_failure(end.trial, end.slot, end.slots, another_runs, has_successes)
     }
 
     /// Returns whether no quick failure is on record.
     pub(super) fn is_clean(&self) -> bool {
-        self.row.is_empty() && self.slots.is_empty()
+        self.failures.is_empty() && self.slots.is_empty()
     }
 
     /// Records a success in a slot: an attempt reported, or ended in any way but a quick failure.
-    pub(super) fn well(&mut self, slot: u32) {
-        self.row.clear();
+    pub(super) fn record_success(&mut self, slot: u32) {
+        self.failures.clear();
         self.slots.remove(&slot);
     }
 
     /// Records a quick failure of `trial` in `slot`. `slots` is the number of usable slots, paused
-    /// ones included. `healthy`: another attempt has run for longer than [`QUICK`]. `proven`:
+    /// ones included. `another_runs`: another attempt has run for longer than [`QUICK`]. `has_successes`:
     /// trials of the study have succeeded before, so that twice as many failures are needed to
     /// blame the sweep.
-    fn failed(
+    fn record_failure(
         &mut self,
         trial: TrialId,
         slot: u32,
         slots: usize,
-        healthy: bool,
-        proven: bool,
+        another_runs: bool,
+        has_successes: bool,
     ) -> Option<Trip> {
         let most = self.most? as usize;
         // A trial that is retried in vain in one slot is evidence only once.
-        if !self.row.contains(&(trial, slot)) {
-            self.row.push((trial, slot));
+        if !self.failures.contains(&(trial, slot)) {
+            self.failures.push((trial, slot));
         }
-        let here = self.slots.entry(slot).or_default();
-        if !here.row.contains(&trial) {
-            here.row.push(trial);
+        let record = self.slots.entry(slot).or_default();
+        if !record.failures.contains(&trial) {
+            record.failures.push(trial);
         }
         // A slot on probation has failed before: one more quick failure is enough.
-        let full = here.probation || here.row.len() >= most;
-        let distinct: BTreeSet<TrialId> = self.row.iter().map(|(trial, _)| *trial).collect();
-        let involved: BTreeSet<u32> = self.row.iter().map(|(_, slot)| *slot).collect();
-        let enough = if proven { 2 * most } else { most };
+        let is_full = record.is_on_probation || record.failures.len() >= most;
+        let distinct: BTreeSet<TrialId> = self.failures.iter().map(|(trial, _)| *trial).collect();
+        let involved: BTreeSet<u32> = self.failures.iter().map(|(_, slot)| *slot).collect();
+        let enough = if has_successes { 2 * most } else { most };
         // The sweep is blamed only if more than half of the slots took part.
-        let everywhere = !healthy && distinct.len() >= enough && 2 * involved.len() > slots;
+        let is_everywhere = !another_runs && distinct.len() >= enough && 2 * involved.len() > slots;
         let paused = self
             .slots
             .values()
             .filter(|slot| slot.until.is_some())
             .count();
         // With this slot paused, none would be left to run anything. A sweep with a single slot has
-        // no other slot to compare it with, and is only blamed by `everywhere`.
-        if self.tripped || everywhere || (slots > 1 && full && paused + 1 >= slots) {
-            self.tripped = true;
+        // no other slot to compare it with, and is only blamed by `is_everywhere`.
+        if self.is_tripped || is_everywhere || (slots > 1 && is_full && paused + 1 >= slots) {
+            self.is_tripped = true;
             return Some(Trip::Sweep {
                 trials: distinct.into_iter().collect(),
             });
         }
-        (slots > 1 && full).then(|| self.pause(slot))
+        (slots > 1 && is_full).then(|| self.pause(slot))
     }
 
     /// Begins a pause of the slot. The returned trials are requeued, unless they were forgiven
     /// before.
     fn pause(&mut self, slot: u32) -> Trip {
-        let here = self.slots.entry(slot).or_default();
+        let record = self.slots.entry(slot).or_default();
         let pause = FIRST_PAUSE
-            .saturating_mul(1 << here.pauses.min(16))
+            .saturating_mul(1 << record.pauses.min(16))
             .min(LONGEST_PAUSE);
-        here.pauses += 1;
-        let mut trials = std::mem::take(&mut here.row);
+        record.pauses += 1;
+        let mut trials = std::mem::take(&mut record.failures);
         // A trial that fails quickly in every slot is itself at fault: it is requeued only once.
         trials.retain(|trial| self.forgiven.insert(*trial));
         Trip::Slot {
@@ -204,14 +204,14 @@ impl Breaker {
     }
 
     /// Sets the end of a slot's pause.
-    pub(super) fn paused_until(&mut self, slot: u32, until: Timestamp) {
+    pub(super) fn set_pause_end(&mut self, slot: u32, until: Timestamp) {
         self.slots.entry(slot).or_default().until = Some(until);
     }
 
     /// Records that a machine receives no more trials. A trial still running there that fails
     /// quickly is requeued at once.
-    pub(super) fn shunned(&mut self, machine: u32) {
-        self.slots.entry(machine).or_default().probation = true;
+    pub(super) fn exclude_machine(&mut self, machine: u32) {
+        self.slots.entry(machine).or_default().is_on_probation = true;
     }
 
     /// Returns whether a slot is paused.
@@ -221,21 +221,21 @@ impl Breaker {
             .is_some_and(|slot| slot.until.is_some())
     }
 
-    /// Ends the pauses that are over and returns their slots. The slots are then on probation: the
+    /// Ends the pauses that are over and returns their slots. The slots are then on is_on_probation: the
     /// next quick failure pauses them again.
-    pub(super) fn rested(&mut self, now: Timestamp) -> Vec<u32> {
-        let mut rested = Vec::new();
+    pub(super) fn end_pauses(&mut self, now: Timestamp) -> Vec<u32> {
+        let mut resumed = Vec::new();
         for (number, slot) in &mut self.slots {
             if slot
                 .until
                 .is_some_and(|until| is_due(until, now, LONGEST_PAUSE))
             {
                 slot.until = None;
-                slot.probation = true;
-                rested.push(*number);
+                slot.is_on_probation = true;
+                resumed.push(*number);
             }
         }
-        rested
+        resumed
     }
 }
 
@@ -282,25 +282,31 @@ mod tests {
     #[test]
     fn when_most_slots_fail_at_once_the_sweep_is_at_fault() {
         let mut breaker = breaker();
-        assert_eq!(breaker.failed(TrialId(1), 0, SLOTS, false, false), None);
-        assert_eq!(breaker.failed(TrialId(2), 1, SLOTS, false, false), None);
-        let trip = breaker.failed(TrialId(3), 2, SLOTS, false, false);
+        assert_eq!(
+            breaker.record_failure(TrialId(1), 0, SLOTS, false, false),
+            None
+        );
+        assert_eq!(
+            breaker.record_failure(TrialId(2), 1, SLOTS, false, false),
+            None
+        );
+        let trip = breaker.record_failure(TrialId(3), 2, SLOTS, false, false);
         assert_eq!(
             trip,
             Some(Trip::Sweep {
                 trials: ids(&[1, 2, 3])
             })
         );
-        assert!(breaker.tripped());
+        assert!(breaker.is_tripped());
     }
 
     #[test]
-    fn a_study_in_which_trials_went_well_needs_twice_as_many() {
+    fn a_study_with_successes_needs_twice_as_many_failures() {
         let mut breaker = breaker();
         let trips: Vec<_> = (1..=6)
             .map(|id| {
                 breaker
-                    .failed(TrialId(id), id % 4, SLOTS, false, true)
+                    .record_failure(TrialId(id), id % 4, SLOTS, false, true)
                     .is_some()
             })
             .collect();
@@ -311,10 +317,13 @@ mod tests {
     fn one_slot_that_fails_alone_is_paused_and_then_tried_with_one_trial() {
         let (mut breaker, start) = (breaker(), Timestamp::from_micros(0));
         for id in 1..=2 {
-            assert_eq!(breaker.failed(TrialId(id), 0, SLOTS, false, false), None);
+            assert_eq!(
+                breaker.record_failure(TrialId(id), 0, SLOTS, false, false),
+                None
+            );
         }
         let minute = Duration::from_secs(60);
-        let trip = breaker.failed(TrialId(3), 0, SLOTS, false, false);
+        let trip = breaker.record_failure(TrialId(3), 0, SLOTS, false, false);
         assert_eq!(
             trip,
             Some(Trip::Slot {
@@ -323,11 +332,11 @@ mod tests {
                 trials: ids(&[1, 2, 3])
             })
         );
-        breaker.paused_until(0, Timestamp::from_micros(60_000_000));
+        breaker.set_pause_end(0, Timestamp::from_micros(60_000_000));
         assert!(breaker.is_paused(0));
-        assert!(breaker.rested(start).is_empty());
-        assert_eq!(breaker.rested(Timestamp::from_micros(60_000_000)), [0]);
-        let again = breaker.failed(TrialId(4), 0, SLOTS, true, false);
+        assert!(breaker.end_pauses(start).is_empty());
+        assert_eq!(breaker.end_pauses(Timestamp::from_micros(60_000_000)), [0]);
+        let again = breaker.record_failure(TrialId(4), 0, SLOTS, true, false);
         assert_eq!(
             again,
             Some(Trip::Slot {
@@ -339,19 +348,25 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_well_begins_the_count_anew() {
+    fn a_success_resets_the_count() {
         let mut breaker = breaker();
         for id in 1..=9 {
-            assert_eq!(breaker.failed(TrialId(id), 0, 1, false, false), None);
-            breaker.well(0);
+            assert_eq!(
+                breaker.record_failure(TrialId(id), 0, 1, false, false),
+                None
+            );
+            breaker.record_success(0);
         }
     }
 
     #[test]
-    fn one_trial_that_is_retried_in_vain_is_one() {
+    fn a_trial_that_is_retried_in_vain_counts_once() {
         let mut breaker = breaker();
         for _ in 0..9 {
-            assert_eq!(breaker.failed(TrialId(1), 0, SLOTS, false, false), None);
+            assert_eq!(
+                breaker.record_failure(TrialId(1), 0, SLOTS, false, false),
+                None
+            );
         }
     }
 
@@ -361,25 +376,25 @@ mod tests {
         let now = Timestamp::from_micros(0);
         for slot in 0..2 {
             for id in 1..=3 {
-                let trip = breaker.failed(TrialId(3 * slot + id), slot, 3, true, true);
+                let trip = breaker.record_failure(TrialId(3 * slot + id), slot, 3, true, true);
                 assert_eq!(trip.is_some(), id == 3);
             }
-            breaker.paused_until(slot, now);
+            breaker.set_pause_end(slot, now);
         }
         for id in 7..=8 {
-            assert_eq!(breaker.failed(TrialId(id), 2, 3, true, true), None);
+            assert_eq!(breaker.record_failure(TrialId(id), 2, 3, true, true), None);
         }
         assert!(matches!(
-            breaker.failed(TrialId(9), 2, 3, true, true),
+            breaker.record_failure(TrialId(9), 2, 3, true, true),
             Some(Trip::Sweep { .. })
         ));
     }
 
     #[test]
-    fn only_a_quick_failure_without_a_report_counts_and_an_interruption_says_nothing() {
+    fn only_a_quick_failure_without_a_report_counts_and_interruptions_are_ignored() {
         let mut demo = Demo::new(&[]);
         let mut breaker = Breaker::new(Some(2));
-        let crash = || Exit::Failed(Failure::Code(1));
+        let crash = Exit::Failed(Failure::Code(1));
         let mut count = |exit: Exit, ran: u64, has_reported: bool| {
             let trial = demo.start(&[]);
             if has_reported {
@@ -398,28 +413,28 @@ mod tests {
                 ran: Duration::from_secs(ran),
                 at: demo.study.at().unwrap(),
             };
-            breaker.ended(&demo.study, &end)
+            breaker.record_end(&demo.study, &end)
         };
-        assert_eq!(count(crash(), 1, false), None);
+        assert_eq!(count(crash.clone(), 1, false), None);
         assert_eq!(
-            count(crash(), 60, false),
+            count(crash.clone(), 60, false),
             None,
             "slow: the count begins anew"
         );
-        assert_eq!(count(crash(), 1, false), None);
+        assert_eq!(count(crash.clone(), 1, false), None);
         assert_eq!(
-            count(crash(), 1, true),
+            count(crash.clone(), 1, true),
             None,
             "reported: the count begins anew"
         );
-        assert_eq!(count(crash(), 1, false), None);
+        assert_eq!(count(crash.clone(), 1, false), None);
         assert_eq!(count(Exit::Interrupted, 1, false), None);
-        let trip = count(crash(), 1, false);
+        let trip = count(crash.clone(), 1, false);
         assert!(matches!(trip, Some(Trip::Sweep { .. })), "{trip:?}");
     }
 
     #[test]
-    fn nobody_waits_longer_because_the_clock_was_put_back() {
+    fn a_clock_that_is_set_back_does_not_prolong_a_pause() {
         let (until, hour) = (
             Timestamp::from_micros(7_200_000_000),
             Duration::from_secs(3600),

@@ -77,22 +77,25 @@ mod tests {
     use std::rc::Rc;
     use swath_model::demo::Demo;
 
+    /// Returns the time of the run and of the study, in seconds.
+    fn seconds(clock: &RunClock, study: &Study) -> (u64, u64) {
+        (clock.ran().as_secs(), clock.used(study).as_secs())
+    }
+
     #[test]
     fn a_pause_between_runs_and_a_suspended_process_use_no_time() {
         let demo = Demo::new(&[]);
         let last = demo.study.at().unwrap();
         let now = Rc::new(Cell::new(last.as_micros() + 60_000_000));
-        let shown = Rc::clone(&now);
-        let clock = Box::new(move || Timestamp::from_micros(shown.get()));
+        let time = Rc::clone(&now);
+        let clock = Box::new(move || Timestamp::from_micros(time.get()));
         let mut clock = RunClock::begin(clock, Some(last));
-        let pass = |seconds: i64| now.set(now.get() + seconds * 1_000_000);
-        let used = |clock: &RunClock| (clock.ran().as_secs(), clock.used(&demo.study).as_secs());
-        assert_eq!(used(&clock), (0, 0));
-        pass(5);
-        assert_eq!(used(&clock), (5, 5));
-        pass(3);
+        assert_eq!(seconds(&clock, &demo.study), (0, 0));
+        now.set(now.get() + 5_000_000);
+        assert_eq!(seconds(&clock, &demo.study), (5, 5));
+        now.set(now.get() + 3_000_000);
         clock.was_suspended(Duration::from_secs(3));
-        assert_eq!(used(&clock), (5, 5));
+        assert_eq!(seconds(&clock, &demo.study), (5, 5));
         assert_eq!(clock.take_away(), Some(Duration::from_secs(63)));
         assert_eq!(clock.take_away(), None, "one entry records it");
     }

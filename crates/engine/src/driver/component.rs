@@ -3,7 +3,6 @@
 
 use super::Parts;
 use super::breaker::Breaker;
-use super::caution::Caution;
 use super::data::DataSets;
 use super::earlier::EarlierRun;
 use super::endings::Endings;
@@ -15,6 +14,7 @@ use super::saves::Saves;
 use super::size::Size;
 use super::slots::Slots;
 use super::tidy::Tidy;
+use super::trial_warnings::TrialWarnings;
 use crate::journal::StudyDir;
 use crate::study::{Event, LogRecord, Study, TrialId};
 
@@ -28,7 +28,7 @@ pub(super) trait Component {
 /// decision into an event or into a call of the executor.
 pub(super) struct Components {
     /// Decides whether a trial has to start anew, and warns about odd reports.
-    pub(super) caution: Caution,
+    pub(super) trial_warnings: TrialWarnings,
     /// Warns about data sets that change.
     pub(super) data_sets: DataSets,
     /// Decides whether quick failures are the fault of a slot or of the sweep.
@@ -61,14 +61,14 @@ impl Components {
         dir: &StudyDir,
         parts: &Parts,
         earlier: EarlierRun,
-        left: super::room::Probe,
+        disk_space: super::room::DiskProbe,
     ) -> Self {
         Self {
-            caution: Caution::default(),
+            trial_warnings: TrialWarnings::default(),
             data_sets: DataSets::default(),
             breaker: Breaker::new(parts.limits.quick_failures),
             retries: Retries::new(parts.retry.clone()),
-            room: Room::new(dir.root().to_owned(), left),
+            room: Room::new(dir.root().to_owned(), disk_space),
             slots: Slots::default(),
             endings: Endings::default(),
             size: None,
@@ -113,7 +113,7 @@ impl Components {
         trial: TrialId,
         record: &LogRecord,
     ) -> Option<String> {
-        let warning = self.caution.warning(study, trial, record);
+        let warning = self.trial_warnings.warning(study, trial, record);
         warning.or_else(|| self.data_sets.warning(study, trial, record))
     }
 

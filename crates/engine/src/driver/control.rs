@@ -57,15 +57,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_word_left_is_received_once() {
+    fn a_request_is_received_once() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let dir = StudyDir::at(folder.path());
-        let word = Control {
+        let request = Control {
             stop: Some(Urgency::Drain),
             jobs: Some(3),
         };
-        word.send(&dir).expect("it can be sent");
-        assert_eq!(Control::receive(&dir), Some(word));
+        request.send(&dir).expect("it can be sent");
+        assert_eq!(Control::receive(&dir), Some(request));
         assert_eq!(Control::receive(&dir), None);
         std::fs::write(path(&dir), "{\"stop\":1}").expect("it can be written");
         assert_eq!(Control::receive(&dir), None);

@@ -2,7 +2,7 @@
 
 use super::component::Component;
 use super::room::EndLeftovers;
-use crate::executor::Held;
+use crate::executor::EarlierAttempt;
 use crate::journal::StudyDir;
 use crate::study::{Attempt, Event, LogRecord, Study, TrialId};
 use std::collections::BTreeMap;
@@ -11,22 +11,22 @@ use std::time::Duration;
 /// The earlier run, as its journal shows it.
 pub(super) struct EarlierRun {
     /// By trial, the number of records of its running attempt that the journal contains.
-    heard: BTreeMap<TrialId, u64>,
+    recorded: BTreeMap<TrialId, u64>,
     end_leftovers: EndLeftovers,
 }
 
 impl Component for EarlierRun {
     fn on(&mut self, _: &Study, event: &Event) {
         match event {
-            Event::Started { trial, .. } => drop(self.heard.insert(*trial, 0)),
+            Event::Started { trial, .. } => drop(self.recorded.insert(*trial, 0)),
             // Some warnings come from the driver itself: the executor never sent them, so it must
             // not count them when it resumes its streams.
             Event::Logged {
                 record: LogRecord::Warning { .. },
                 ..
             } => {}
-            Event::Logged { trial, .. } => *self.heard.entry(*trial).or_default() += 1,
-            Event::Ended { trial, .. } => drop(self.heard.remove(trial)),
+            Event::Logged { trial, .. } => *self.recorded.entry(*trial).or_default() += 1,
+            Event::Ended { trial, .. } => drop(self.recorded.remove(trial)),
             _ => {}
         }
     }
@@ -35,21 +35,22 @@ impl Component for EarlierRun {
 impl EarlierRun {
     pub(super) fn new(end_leftovers: EndLeftovers) -> Self {
         Self {
-            heard: BTreeMap::new(),
+            recorded: BTreeMap::new(),
             end_leftovers,
         }
     }
 
     /// Returns the attempts that are still running according to the journal.
-    pub(super) fn attempts(&self, study: &Study) -> Vec<Held> {
-        let running = study.running().filter_map(|id| study.trial(id));
-        running
-            .map(|trial| Held {
+    pub(super) fn attempts(&self, study: &Study) -> Vec<EarlierAttempt> {
+        study
+            .running()
+            .filter_map(|id| study.trial(id))
+            .map(|trial| EarlierAttempt {
                 trial: trial.id,
                 attempt: Attempt(trial.attempts),
                 slot: trial.slot.unwrap_or(0),
-                heard: self.heard.get(&trial.id).copied().unwrap_or(0),
-                placed: trial.place.is_some(),
+                recorded: self.recorded.get(&trial.id).copied().unwrap_or(0),
+                is_placed: trial.place.is_some(),
             })
             .collect()
     }
@@ -91,10 +92,10 @@ mod tests {
             earlier.on(&demo.study, &entry.event);
         }
         let attempts = earlier.attempts(&demo.study);
-        let heard: Vec<_> = attempts
+        let counts: Vec<_> = attempts
             .iter()
-            .map(|held| (held.trial, held.heard))
+            .map(|attempt| (attempt.trial, attempt.recorded))
             .collect();
-        assert_eq!(heard, [(trial, 2)]);
+        assert_eq!(counts, [(trial, 2)]);
     }
 }

@@ -16,18 +16,10 @@ pub(super) fn edited(parts: &Parts, study: &Study) -> Event {
         .filter(|(name, _)| !old.params.contains(name))
         .cloned()
         .collect();
-    let fits = |params: &Params| {
-        let missing = fill
-            .iter()
-            .filter(|(name, _)| params.get(name).is_none())
-            .cloned();
-        let filled: Params = params.iter().cloned().chain(missing).collect();
-        parts.space.admits(&filled).is_ok()
-    };
     let outside = study
         .trials()
         .iter()
-        .filter(|trial| !fits(&trial.params))
+        .filter(|trial| parts.space.admits(&filled(&trial.params, &fill)).is_err())
         .map(|trial| trial.id)
         .collect();
     Event::Edited {
@@ -38,8 +30,14 @@ pub(super) fn edited(parts: &Parts, study: &Study) -> Event {
     }
 }
 
+/// Adds the parameters of `fill` that are missing from a configuration.
+fn filled(params: &Params, fill: &Params) -> Params {
+    let missing = fill.iter().filter(|(name, _)| params.get(name).is_none());
+    params.iter().chain(missing).cloned().collect()
+}
+
 /// Returns the effects of an `Edited` event as one line of text.
-pub(super) fn told(edited: &Event) -> String {
+pub(super) fn summary(edited: &Event) -> String {
     let Event::Edited {
         changes, outside, ..
     } = edited
@@ -48,10 +46,8 @@ pub(super) fn told(edited: &Event) -> String {
     };
     let kept = match outside.len() {
         0 => String::new(),
-        1 => "; 1 trial does not fit any more: it is kept, and counts for nothing".to_owned(),
-        count => {
-            format!("; {count} trials do not fit any more: they are kept, and count for nothing")
-        }
+        1 => "; 1 trial no longer fits: it is kept, but does not count".to_owned(),
+        count => format!("; {count} trials no longer fit: they are kept, but do not count"),
     };
     format!("since the last run: {}{kept}", changes.join("; "))
 }
@@ -59,49 +55,45 @@ pub(super) fn told(edited: &Event) -> String {
 /// Returns the differences between the headers, each as a phrase.
 fn changes(parts: &Parts, study: &Study) -> Vec<String> {
     let (old, new) = (study.header(), &parts.header);
-    let mut changes = Vec::new();
-    let mut say = |what: &str, from: String, to: String| {
-        if from != to {
-            changes.push(format!("{what}: {from} → {to}"));
-        }
-    };
-    let count =
-        |trials: Option<u64>| trials.map_or("no limit".to_owned(), |count| count.to_string());
-    say("study", old.name.clone(), new.name.clone());
-    say("trials", count(old.trials), count(new.trials));
-    say(
-        "trials at a time",
-        old.slots.to_string(),
-        new.slots.to_string(),
-    );
-    let commit =
-        |commit: &Option<String>| commit.clone().unwrap_or_else(|| "not in git".to_owned());
-    say("code", commit(&old.git_commit), commit(&new.git_commit));
-    // With another commit, its line has said already that the code differs.
-    if old.git_commit == new.git_commit && old.code_patch != new.code_patch {
-        let patch = |patch: &Option<String>| patch.clone().unwrap_or_else(|| "none".to_owned());
-        say(
+    let mut changes: Vec<String> = [
+        change("study", &old.name, &new.name),
+        change("trials", &count(old.trials), &count(new.trials)),
+        change(
+            "trials at a time",
+            &old.slots.to_string(),
+            &new.slots.to_string(),
+        ),
+        change(
+            "code",
+            old.git_commit.as_deref().unwrap_or("not in git"),
+            new.git_commit.as_deref().unwrap_or("not in git"),
+        ),
+        // With another commit, its line has said already that the code differs.
+        change(
             "uncommitted changes (md5)",
-            patch(&old.code_patch),
-            patch(&new.code_patch),
-        );
-    }
-    say("swath", old.swath.clone(), new.swath.clone());
-    say("seed", old.seed.to_string(), new.seed.to_string());
-    say("pipeline", old.pipeline.clone(), new.pipeline.clone());
-    say("stage", old.stage.clone(), new.stage.clone());
+            old.code_patch.as_deref().unwrap_or("none"),
+            new.code_patch.as_deref().unwrap_or("none"),
+        )
+        .filter(|_| old.git_commit == new.git_commit),
+        change("swath", &old.swath, &new.swath),
+        change("seed", &old.seed.to_string(), &new.seed.to_string()),
+        change("pipeline", &old.pipeline, &new.pipeline),
+        change("stage", &old.stage, &new.stage),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     for name in new.params.iter().filter(|name| !old.params.contains(name)) {
         changes.push(format!("parameter `{name}` is new"));
     }
     for name in old.params.iter().filter(|name| !new.params.contains(name)) {
         changes.push(format!("parameter `{name}` is gone"));
     }
-    let seeds = |seeds: Option<u32>| seeds.unwrap_or(1).to_string();
     if old.replicate != new.replicate {
         changes.push(format!(
             "seeds: {} → {}",
-            seeds(old.replicate),
-            seeds(new.replicate)
+            old.replicate.unwrap_or(1),
+            new.replicate.unwrap_or(1)
         ));
     }
     if old.limits != new.limits {
@@ -114,4 +106,13 @@ fn changes(parts: &Parts, study: &Study) -> Vec<String> {
         changes.push("the text of the sweep file changed".to_owned());
     }
     changes
+}
+
+/// Returns a difference between two values as a phrase; `None` if they are equal.
+fn change(subject: &str, from: &str, to: &str) -> Option<String> {
+    (from != to).then(|| format!("{subject}: {from} → {to}"))
+}
+
+fn count(trials: Option<u64>) -> String {
+    trials.map_or_else(|| "no limit".to_owned(), |count| count.to_string())
 }

@@ -2,7 +2,7 @@
 //! is tried again, or has failed. Too many quick failures pause their slot or end the run.
 
 use super::breaker::{self, End, Trip};
-use super::{Driver, DriverError, caution};
+use super::{Driver, DriverError, trial_warnings};
 use crate::executor::Executor;
 use crate::logger::TrialFolder;
 use crate::scheduler;
@@ -27,18 +27,18 @@ impl Driver<'_> {
         let ran = self
             .study
             .trial(trial)
-            .and_then(|found| found.attempt_at)
+            .and_then(|trial| trial.attempt_at)
             .map_or(Duration::ZERO, |began| now.since(began));
         let exit_of_process = exit.clone();
         let exit = self.exit_as_judged(trial, exit);
         if let Some(text) = scheduler::complaint(&self.study, trial) {
             self.warn(trial, attempt, text)?;
         }
-        let caution = &mut self.components.caution;
+        let trial_warnings = &mut self.components.trial_warnings;
         let broken = self
             .study
             .trial(trial)
-            .and_then(|found| caution.end(&self.dir, found, attempt, &exit));
+            .and_then(|trial| trial_warnings.end(&self.dir, trial, attempt, &exit));
         let is_broken = broken.is_some();
         if let Some(text) = broken {
             self.warn(trial, attempt, text)?;
@@ -53,7 +53,7 @@ impl Driver<'_> {
         // A failure on a broken checkpoint or on a full disk is not the trial's fault: such trials
         // are requeued and do not count against `limits.failures`.
         if is_broken {
-            self.commit(caution::requeue(trial))?;
+            self.commit(trial_warnings::requeue(trial))?;
         } else if let Some(requeued) = self.components.room.requeue(&self.study, trial) {
             self.commit(requeued)?;
             // Pauses the run if the disk is still full, also when no launch is due.
@@ -70,7 +70,7 @@ impl Driver<'_> {
 
     /// Returns the exit of an attempt in the light of the scheduler's decisions.
     fn exit_as_judged(&self, trial: TrialId, exit: Exit) -> Exit {
-        let verdict = self.study.trial(trial).and_then(|found| found.verdict);
+        let verdict = self.study.trial(trial).and_then(|trial| trial.verdict);
         match exit {
             // The scheduler has judged the trial complete: the exit of the process cannot undo
             // that.
@@ -87,15 +87,15 @@ impl Driver<'_> {
     /// reports and models is the result. Errors are ignored, because the journal has the same
     /// facts.
     pub(super) fn amend_folder(&self, trial: TrialId, exit_of_process: Option<&Exit>) {
-        let Some(found) = self.study.trial(trial) else {
+        let Some(ended) = self.study.trial(trial) else {
             return;
         };
-        let Some(exit) = &found.exit else { return };
+        let Some(exit) = &ended.exit else { return };
         // The only report of a trial without a model is its result already, so short trials are
         // spared this write.
-        let has_result = found.reports > 1 || !found.models.is_empty();
+        let has_result = ended.reports > 1 || !ended.models.is_empty();
         if exit_of_process != Some(exit) || has_result {
-            let result = self.study.result(found);
+            let result = self.study.result(ended);
             let _ = TrialFolder::amend(&self.dir.trial(trial), exit, &result, self.clock.now());
         }
     }
@@ -106,7 +106,7 @@ impl Driver<'_> {
         if !self.components.breaker.is_clean()
             && let Some(slot) = self.suspect(id, executor)
         {
-            self.components.breaker.well(slot);
+            self.components.breaker.record_success(slot);
         }
     }
 
@@ -137,17 +137,17 @@ impl Driver<'_> {
             ran,
             at: self.clock.now(),
         };
-        match self.components.breaker.ended(&self.study, &end) {
+        match self.components.breaker.record_end(&self.study, &end) {
             None => Ok(()),
             Some(Trip::Sweep { trials }) => {
-                let why = "one trial after the other failed within seconds, so the run was ended";
+                let why = "several trials in a row failed within seconds, so the run was ended";
                 self.give_back(&trials, why)
             }
             // A machine is excluded for the rest of the run; its slots move elsewhere.
             Some(Trip::Slot { slot, trials, .. }) if executor.machines().is_some() => {
-                let host = executor.shun(slot);
-                self.components.breaker.shunned(slot);
-                let why = format!("{host}, on which it failed, is given no more trials");
+                let host = executor.exclude_machine(slot);
+                self.components.breaker.exclude_machine(slot);
+                let why = format!("{host}, on which it failed, gets no more trials");
                 self.give_back(&trials, &why)
             }
             Some(Trip::Slot {
@@ -156,12 +156,12 @@ impl Driver<'_> {
                 trials,
             }) => {
                 let why = format!(
-                    "its trials failed within seconds, one after the other; it is tried again after {} s",
+                    "its trials failed within seconds several times in a row; it is tried again after {} s",
                     pause.as_secs()
                 );
                 self.commit(Event::SlotPaused { slot, why })?;
                 let until = end.at.after(pause);
-                self.components.breaker.paused_until(slot, until);
+                self.components.breaker.set_pause_end(slot, until);
                 let why = format!("slot {slot}, in which it failed, is paused");
                 self.give_back(&trials, &why)
             }

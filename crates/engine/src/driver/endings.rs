@@ -28,7 +28,7 @@ impl Endings {
     /// Records a request. Returns whether it is to be sent: the trial was not asked before, or with
     /// less urgency.
     pub(super) fn ask(&mut self, trial: TrialId, how: Stop) -> bool {
-        let is_new = self.0.get(&trial).is_none_or(|asked| *asked < how);
+        let is_new = self.0.get(&trial).is_none_or(|earlier| *earlier < how);
         if is_new {
             self.0.insert(trial, how);
         }
@@ -42,7 +42,7 @@ impl Endings {
         };
         let why = match how {
             Stop::Interrupt | Stop::Kill => Some("the run was interrupted".to_owned()),
-            Stop::Pause | Stop::Verdict => study.trial(trial).and_then(|found| found.why.clone()),
+            Stop::Pause | Stop::Verdict => study.trial(trial).and_then(|trial| trial.why.clone()),
         };
         (how.directive(), why.unwrap_or_default())
     }
@@ -59,8 +59,8 @@ pub(super) fn stop_for(verdict: Verdict) -> Option<Stop> {
 
 /// Returns the running trials whose last verdict ends them, each with the request to send.
 pub(super) fn judged_to_end(study: &Study) -> Vec<(TrialId, Stop)> {
-    let running = study.running();
-    running
+    study
+        .running()
         .filter_map(|id| Some((id, stop_for(study.trial(id)?.verdict?)?)))
         .collect()
 }

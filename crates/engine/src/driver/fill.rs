@@ -28,7 +28,7 @@ impl Driver<'_> {
         }
         // One flush covers all launches of this round.
         self.start_launches(executor)?;
-        executor.plan(&|| self.more())?;
+        executor.request_capacity(&|| self.more())?;
         Ok(())
     }
 
@@ -44,8 +44,10 @@ impl Driver<'_> {
 
     /// Returns the lowest free slot below `slots` that is neither paused nor unusable.
     pub(super) fn free_slot(&self, slots: usize) -> Option<u32> {
-        let is_paused = |slot| self.components.breaker.is_paused(slot);
-        self.components.slots.free(slots, is_paused)
+        let breaker = &self.components.breaker;
+        self.components
+            .slots
+            .free(slots, |slot| breaker.is_paused(slot))
     }
 
     /// Returns whether work is left that only needs time: a trial waits for its backoff, or all
@@ -58,7 +60,7 @@ impl Driver<'_> {
     /// Commits changes of the slots' state: pauses that are over, and slots that became usable or
     /// unusable since the last call.
     fn note_slots(&mut self, executor: &dyn Executor) -> Result<(), DriverError> {
-        for slot in self.components.breaker.rested(self.clock.now()) {
+        for slot in self.components.breaker.end_pauses(self.clock.now()) {
             self.commit(Event::SlotResumed { slot })?;
         }
         for event in self.components.slots.update(executor.unusable()) {
@@ -73,12 +75,13 @@ impl Driver<'_> {
         let now = self.clock.now();
         // Waiting trials come first, because they were created earlier.
         let retries = &self.components.retries;
-        let may_start = |id: &TrialId| {
-            let trial = self.study.trial(*id);
-            trial.is_some_and(|trial| retries.may_start(trial, now))
-        };
-        if let Some(trial) = self.study.waiting().find(may_start) {
-            return Ok(Some(trial));
+        let startable = self.study.waiting().find(|id| {
+            self.study
+                .trial(*id)
+                .is_some_and(|trial| retries.may_start(trial, now))
+        });
+        if startable.is_some() {
+            return Ok(startable);
         }
         match self.parts.scheduler.next(&self.study, self.budget_left()) {
             Next::Fresh => match propose::propose(&self.parts, &self.study) {
@@ -136,15 +139,15 @@ impl Driver<'_> {
             trial.seed,
         );
         // The trial's own checkpoint is newer than its parent's.
-        let own = trial.attempts > 0 && has_entries(&self.dir.checkpoints(id));
+        let has_own = trial.attempts > 0 && has_entries(&self.dir.checkpoints(id));
         let from = match trial.origin {
-            Origin::Cloned { from: parent, .. } if !own => {
+            Origin::Cloned { from: parent, .. } if !has_own => {
                 Some(self.dir.checkpoints(parent)).filter(|path| has_entries(path))
             }
             _ => None,
         };
-        let resume = own || from.is_some();
-        let warning = self.components.caution.begin(trial, resume);
+        let resume = has_own || from.is_some();
+        let warning = self.components.trial_warnings.begin(trial, resume);
         self.commit(Event::Started {
             trial: id,
             attempt,

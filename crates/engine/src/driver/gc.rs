@@ -26,62 +26,49 @@ pub struct Waste {
 /// trials.
 #[must_use]
 pub fn waste(dir: &StudyDir, study: &Study, policy: Keep, clones: bool, trash: bool) -> Vec<Waste> {
-    let ids = || study.trials().iter().map(|trial| trial.id);
-    let candidates = ids()
+    let candidates = study
+        .trials()
+        .iter()
+        .map(|trial| trial.id)
         .filter(|id| has_entries(&dir.checkpoints(*id)))
         .collect();
     // A finished sweep needs no checkpoints for clones.
     let over = matches!(study.closed(), Some(Closing::Finished | Closing::Exhausted));
-    let gone = policy.expendable(study, &candidates, &keep::models(study), clones, over);
-    let mut found: Vec<Waste> = gone
+    let expendable = policy.expendable(study, &candidates, &keep::models(study), clones, over);
+    let mut waste: Vec<Waste> = expendable
         .into_iter()
         .map(|id| Waste {
             checkpoints: Some(id),
             ..Waste::new(
                 dir.checkpoints(id),
-                "checkpoints that `keep` in [run] does not ask for",
+                "checkpoints that `keep` in [run] does not keep",
             )
         })
         .collect();
-    found.extend(leavings(dir, study));
+    waste.extend(leavings(dir, study));
     if trash && dir.trash().exists() {
-        found.push(Waste::new(dir.trash(), "removed trials"));
+        waste.push(Waste::new(dir.trash(), "removed trials"));
     }
-    found
+    waste
 }
 
 /// Returns the files that crashes left half written, and held models that are not needed.
 #[must_use]
 pub fn leavings(dir: &StudyDir, study: &Study) -> Vec<Waste> {
-    let mut found = Vec::new();
+    let mut waste = Vec::new();
     if dir.torn().exists() {
-        found.push(Waste::new(
+        waste.push(Waste::new(
             dir.torn(),
             "a torn end of the journal that was never committed",
         ));
     }
-    let mut look = |folder: &Path| {
-        let entries = std::fs::read_dir(folder)
-            .into_iter()
-            .flatten()
-            .filter_map(Result::ok);
-        let mut names: Vec<_> = entries
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .collect();
-        names.sort();
-        found.extend(
-            names
-                .iter()
-                .filter_map(|name| Some(Waste::new(folder.join(name), half_done(name)?))),
-        );
-    };
-    look(dir.root());
+    waste.extend(half_written(dir.root()));
     for trial in study.trials() {
-        look(&dir.trial(trial.id));
-        look(&dir.trial(trial.id).join("metadata"));
+        waste.extend(half_written(&dir.trial(trial.id)));
+        waste.extend(half_written(&dir.trial(trial.id).join("metadata")));
     }
     // A program may save its model under such a name, and models are kept.
-    found.retain(|waste| !keep::is_model(study, &waste.path));
+    waste.retain(|waste| !keep::is_model(study, &waste.path));
     for trial in study
         .trials()
         .iter()
@@ -89,7 +76,7 @@ pub fn leavings(dir: &StudyDir, study: &Study) -> Vec<Waste> {
     {
         let versions = holding::superfluous(dir, trial).into_iter();
         let why = "a held model that is neither the one that counts nor the last";
-        found.extend(versions.map(|version| Waste::new(version, why)));
+        waste.extend(versions.map(|version| Waste::new(version, why)));
         let attempts = (1..=trial.attempts).map(|attempt| {
             dir.trial(trial.id)
                 .join("attempts")
@@ -97,25 +84,41 @@ pub fn leavings(dir: &StudyDir, study: &Study) -> Vec<Waste> {
                 .join(HELD)
         });
         let why = "held models of an attempt after which the trial began anew";
-        found.extend(
+        waste.extend(
             attempts
                 .filter(|held| held.exists())
                 .map(|held| Waste::new(held, why)),
         );
     }
-    found
+    waste
+}
+
+/// Returns the files in a folder that a crash left half written, sorted by name.
+fn half_written(folder: &Path) -> Vec<Waste> {
+    let mut names: Vec<_> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    names
+        .iter()
+        .filter_map(|name| Some(Waste::new(folder.join(name), half_done(name)?)))
+        .collect()
 }
 
 /// Returns the origin of a file whose name only occurs after a crash; `None` for all other names.
 fn half_done(name: &str) -> Option<&'static str> {
-    let is = |prefix: &str| name.starts_with(prefix);
     if name == ".removed-checkpoints" {
         Some("checkpoints whose removal was interrupted")
-    } else if is("broken-checkpoints.") {
+    } else if name.starts_with("broken-checkpoints.") {
         Some("checkpoints on which an attempt broke")
-    } else if is(".checkpoints") {
+    } else if name.starts_with(".checkpoints") {
         Some("a copy of checkpoints that was interrupted")
-    } else if is(".draft-") || is(".snapshot") || is(".tmp") {
+    } else if [".draft-", ".snapshot", ".tmp"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
+    {
         Some("a file whose writing was interrupted")
     } else {
         None
@@ -125,7 +128,7 @@ fn half_done(name: &str) -> Option<&'static str> {
 impl Waste {
     fn new(path: PathBuf, why: &'static str) -> Self {
         Self {
-            bytes: size::taken(&path),
+            bytes: size::occupied(&path),
             path,
             why,
             checkpoints: None,
@@ -158,7 +161,7 @@ mod tests {
     use swath_model::demo::Demo;
 
     #[test]
-    fn a_model_is_no_waste_whatever_its_name() {
+    fn a_model_is_not_waste_under_any_name() {
         let folder = tempfile::tempdir().unwrap();
         let dir = StudyDir::at(folder.path().join("logs/digits"));
         let mut demo = Demo::new(&[]);
@@ -189,8 +192,8 @@ mod tests {
                 },
             );
         }
-        let found = leavings(&dir, &demo.study);
-        let names = found
+        let waste = leavings(&dir, &demo.study);
+        let names = waste
             .iter()
             .map(|waste| waste.path.file_name().unwrap().to_str().unwrap());
         assert_eq!(names.collect::<Vec<_>>(), [".draft-4", ".tmp-epoch-1.pt"]);

@@ -30,19 +30,22 @@ pub fn model_that_counts(trial: &Trial) -> Option<usize> {
 /// one, and those that the trial asked to keep.
 #[must_use]
 pub fn needed(trial: &Trial) -> BTreeSet<&str> {
-    let is_model = |record: &LogRecord| matches!(record, LogRecord::Model { .. });
-    let last = trial.records.iter().rposition(is_model);
-    let counts = last.and_then(|_| model_that_counts(trial));
-    let models = trial.records.iter().enumerate();
-    let needed = models.filter_map(|(at, record)| match record {
-        LogRecord::Model {
-            held: Some(held),
-            keep,
-            ..
-        } => (*keep || Some(at) == counts || Some(at) == last).then_some(held.as_str()),
-        _ => None,
-    });
-    needed.collect()
+    let last = trial
+        .records
+        .iter()
+        .rposition(|record| matches!(record, LogRecord::Model { .. }));
+    let counting = last.and_then(|_| model_that_counts(trial));
+    let records = trial.records.iter().enumerate();
+    records
+        .filter_map(|(index, record)| match record {
+            LogRecord::Model {
+                held: Some(held),
+                keep,
+                ..
+            } => (*keep || Some(index) == counting || Some(index) == last).then_some(held.as_str()),
+            _ => None,
+        })
+        .collect()
 }
 
 /// Returns the folders of a trial's held versions that are not needed, sorted. This includes
@@ -59,12 +62,12 @@ pub fn superfluous(dir: &StudyDir, trial: &Trial) -> Vec<PathBuf> {
         .iter()
         .filter_map(|held| Some(root.join(held).parent()?.to_owned()))
         .collect();
-    let mut found: Vec<_> = entries
+    let mut folders: Vec<_> = entries
         .map(|entry| entry.path())
         .filter(|folder| !needed.contains(folder))
         .collect();
-    found.sort();
-    found
+    folders.sort();
+    folders
 }
 
 impl Component for Holding {
@@ -186,8 +189,8 @@ mod tests {
         for version in ["0", "1", "2", "3", "4", "half-done"] {
             std::fs::create_dir_all(dir.trial(trial.id).join("held").join(version)).unwrap();
         }
-        let found = superfluous(&dir, trial);
-        let names: Vec<_> = found
+        let folders = superfluous(&dir, trial);
+        let names: Vec<_> = folders
             .iter()
             .map(|path| path.file_name().unwrap().to_str().unwrap())
             .collect();

@@ -6,7 +6,7 @@ use crate::journal::StudyDir;
 use crate::space::Params;
 use crate::study::Timestamp;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The messages to a run.
 pub(super) struct Inbox {
@@ -72,8 +72,8 @@ pub fn send(dir: &StudyDir, given: &Params, now: Timestamp) -> std::io::Result<(
         .tempfile_in(&folder)?;
     file.write_all(&serde_json::to_vec(given)?)?;
     // Another process may send at the same microsecond: count up until the name is free.
-    let unique = (0..).map(|at| folder.join(format!("{:020}.{at:03}.json", now.as_micros())));
-    for path in unique.take(1000) {
+    for number in 0..1000 {
+        let path = folder.join(format!("{:020}.{number:03}.json", now.as_micros()));
         match file.persist_noclobber(path) {
             Ok(_) => return Ok(()),
             Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => {
@@ -91,32 +91,33 @@ fn receive(dir: &StudyDir) -> Vec<Params> {
     let Ok(entries) = std::fs::read_dir(folder(dir)) else {
         return Vec::new();
     };
-    let complete = |path: &PathBuf| {
-        path.extension()
-            .is_some_and(|extension| extension == "json")
-    };
     let mut paths: Vec<PathBuf> = entries
         .flatten()
         .map(|entry| entry.path())
-        .filter(complete)
+        .filter(|path| path.extension().is_some_and(|name| name == "json"))
         .collect();
     paths.sort();
-    let read = |path: PathBuf| {
-        let text = std::fs::read(&path).ok()?;
-        // Removed before it is used: a file that stayed would create a trial again and again.
-        std::fs::remove_file(&path).ok()?;
-        serde_json::from_slice(&text).ok()
-    };
-    let found = paths.into_iter().filter_map(read).collect();
+    let configurations = paths.iter().filter_map(|path| take_file(path)).collect();
     // Removing the folder fails if a file arrived meanwhile; the next call reads it.
     let _ = std::fs::remove_dir(folder(dir));
-    found
+    configurations
+}
+
+fn take_file(path: &Path) -> Option<Params> {
+    let text = std::fs::read(path).ok()?;
+    // Removed before it is used: a file that stayed would create a trial again and again.
+    std::fs::remove_file(path).ok()?;
+    serde_json::from_slice(&text).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::space::Value;
+
+    fn params(x: i64) -> Params {
+        Params::from_iter([("x".into(), Value::Int(x))])
+    }
 
     #[test]
     fn a_request_to_stop_only_becomes_more_urgent_and_the_last_number_of_jobs_counts() {
@@ -136,15 +137,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_is_taken_once_and_in_order() {
+    fn configurations_are_received_once_and_in_order() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let dir = StudyDir::at(folder.path());
-        let given = |x: i64| Params::from_iter([("x".into(), Value::Int(x))]);
         for x in 0..5 {
-            send(&dir, &given(x), Timestamp::from_micros(7)).expect("it can be left");
+            send(&dir, &params(x), Timestamp::from_micros(7)).expect("it can be sent");
         }
         std::fs::write(super::folder(&dir).join("9.json"), "{").expect("it can be written");
-        assert_eq!(receive(&dir), (0..5).map(given).collect::<Vec<_>>());
+        assert_eq!(receive(&dir), (0..5).map(params).collect::<Vec<_>>());
         assert!(receive(&dir).is_empty() && !super::folder(&dir).exists());
     }
 }

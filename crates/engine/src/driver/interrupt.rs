@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 /// can add to it.
 #[derive(Debug, Clone, Default)]
 pub struct Interrupt {
-    asked: Arc<AtomicU32>,
+    requests: Arc<AtomicU32>,
     signal: Arc<AtomicI32>,
     /// Whether a SIGTSTP is pending, that is, received and not obeyed yet.
     halt: Arc<AtomicBool>,
     /// Whether SIGCONT was received since the process last stopped.
-    went_on: Arc<AtomicBool>,
+    is_continued: Arc<AtomicBool>,
 }
 
 /// The urgency of a request to stop, in ascending order.
@@ -41,13 +41,13 @@ impl Interrupt {
     /// If a handler cannot be set.
     pub fn on_signals() -> std::io::Result<Self> {
         let interrupt = Self::default();
-        let told = interrupt.clone();
+        let shared = interrupt.clone();
         let hangup = (!is_ignored(SIGHUP)).then_some(SIGHUP);
-        hear(
+        call_on_signals(
             [SIGINT, SIGTERM, SIGUSR1].into_iter().chain(hangup),
             move |signal| {
-                told.signal.store(signal, Ordering::SeqCst);
-                told.ask();
+                shared.signal.store(signal, Ordering::SeqCst);
+                shared.ask();
             },
         )?;
         Ok(interrupt)
@@ -64,33 +64,33 @@ impl Interrupt {
         if is_ignored(SIGTSTP) {
             return Ok(());
         }
-        let told = self.clone();
-        hear([SIGTSTP, SIGCONT], move |signal| match signal {
-            SIGTSTP => told.halt.store(true, Ordering::SeqCst),
-            _ => told.went_on.store(true, Ordering::SeqCst),
+        let shared = self.clone();
+        call_on_signals([SIGTSTP, SIGCONT], move |signal| match signal {
+            SIGTSTP => shared.halt.store(true, Ordering::SeqCst),
+            _ => shared.is_continued.store(true, Ordering::SeqCst),
         })
     }
 
     /// Adds one request to stop.
     pub fn ask(&self) {
-        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.requests.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Returns whether a SIGTSTP is pending, and clears it.
-    pub(super) fn takes_halt(&self) -> bool {
+    pub(super) fn take_halt(&self) -> bool {
         self.halt.swap(false, Ordering::SeqCst)
     }
 
     /// Stops this process, as an uncaught SIGTSTP would. Returns after SIGCONT, with the time spent
     /// stopped.
-    pub(super) fn stand_still(&self) -> Duration {
+    pub(super) fn suspend_process(&self) -> Duration {
         use rustix::process::{Signal, getpid, kill_process};
         let begun = Instant::now();
-        self.went_on.store(false, Ordering::SeqCst);
+        self.is_continued.store(false, Ordering::SeqCst);
         if kill_process(getpid(), Signal::STOP).is_ok() {
             // SIGSTOP may reach other threads of this process before this one: wait for SIGCONT
             // itself.
-            while !self.went_on.load(Ordering::SeqCst) {
+            while !self.is_continued.load(Ordering::SeqCst) {
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
@@ -100,7 +100,7 @@ impl Interrupt {
     /// Returns the urgency: `Stop` after the first request, `Kill` after any further one.
     #[must_use]
     pub fn urgency(&self) -> Urgency {
-        match self.asked.load(Ordering::SeqCst) {
+        match self.requests.load(Ordering::SeqCst) {
             0 => Urgency::None,
             1 => Urgency::Stop,
             _ => Urgency::Kill,
@@ -115,7 +115,7 @@ impl Interrupt {
 }
 
 /// Calls `each` for every received signal of `signals`, in a thread of its own.
-fn hear(
+fn call_on_signals(
     signals: impl IntoIterator<Item = i32>,
     mut each: impl FnMut(i32) + Send + 'static,
 ) -> std::io::Result<()> {
@@ -129,9 +129,10 @@ fn hear(
 /// Returns whether a signal was ignored when this process started.
 fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let ignored = ignored
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
         .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
         .unwrap_or(0);
-    ignored >> (signal - 1) & 1 == 1
+    mask >> (signal - 1) & 1 == 1
 }

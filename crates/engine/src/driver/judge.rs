@@ -1,7 +1,7 @@
 //! The scheduler's verdicts on trials that report, and their delivery to the trials.
 
 use super::{Driver, DriverError, endings};
-use crate::executor::{Executor, Signal, Stop, What};
+use crate::executor::{Executor, Signal, SignalKind, Stop};
 use crate::logger::Answer;
 use crate::scheduler;
 use crate::study::{Attempt, Event, LogRecord, TrialId, Verdict};
@@ -56,7 +56,7 @@ impl Driver<'_> {
                 trial,
                 attempt,
                 at: self.clock.now(),
-                what: What::Asked(id),
+                kind: SignalKind::Asked(id),
             });
             return Ok(());
         }

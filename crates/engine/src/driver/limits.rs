@@ -60,7 +60,7 @@ impl Retry {
     /// of `class`; zero if it may run at once.
     #[must_use]
     pub fn wait(&self, class: FailureClass, failures: u32) -> Duration {
-        let first = self.backoff.iter().find(|(of, _)| *of == class);
+        let first = self.backoff.iter().find(|(other, _)| *other == class);
         let doubled = 2u32.saturating_pow(failures.saturating_sub(1));
         first.map_or(Duration::ZERO, |(_, first)| {
             first.saturating_mul(doubled).min(self.max_backoff)
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_repetition_waits_twice_as_long_up_to_the_longest() {
+    fn each_wait_is_twice_as_long_as_the_last_up_to_the_longest() {
         let second = Duration::from_secs(1);
         let backoff = vec![(FailureClass::Crash, 10 * second)];
         let retry = Retry {

@@ -11,7 +11,6 @@
 pub mod amend;
 pub mod ask;
 mod breaker;
-mod caution;
 mod clock;
 mod component;
 pub mod control;
@@ -41,27 +40,27 @@ pub mod size;
 mod slots;
 pub mod tidy;
 pub mod trash;
+mod trial_warnings;
 mod unread;
 
-pub use ask::{Asked, Offer};
+pub use ask::{Offer, OpenTrial};
 pub use clock::Clock;
 pub use control::Control;
 pub use interrupt::{Interrupt, Urgency};
 pub use limits::{Limits, Retry};
 pub use listeners::Listener;
 pub use parts::Parts;
-pub use room::Ground;
+pub use room::MachineAccess;
 
 use clock::RunClock;
 use component::Components;
 use listeners::Listeners;
 
-use crate::executor::{Executor, ExecutorError, Signal, Stop, What};
+use crate::executor::{Executor, ExecutorError, Signal, SignalKind, Stop};
 use crate::journal::{Journal, JournalError, Lock, StudyDir, snapshot};
 use crate::scheduler::Next;
 use crate::study::{
-    Attempt, Closing, Event, IllegalEvent, LogRecord, SearchError, Study, Trial, TrialId,
-    TrialState,
+    Attempt, Closing, Event, IllegalEvent, LogRecord, SearchError, Study, TrialId, TrialState,
 };
 use std::time::{Duration, Instant};
 
@@ -130,7 +129,7 @@ impl<'a> Driver<'a> {
         self.components.begin(&self.dir, disk, &self.study);
         self.take_over(executor)?;
         loop {
-            if interrupt.takes_halt() {
+            if interrupt.take_halt() {
                 self.halt(executor, interrupt)?;
             }
             let urgency = interrupt.urgency().max(self.components.inbox.urgency());
@@ -228,7 +227,7 @@ impl<'a> Driver<'a> {
 
     /// Passes the executor's progress messages on to the listeners.
     fn pass_on(&mut self, executor: &mut dyn Executor) {
-        for text in executor.news() {
+        for text in executor.take_messages() {
             self.listeners.news(&text);
         }
     }
@@ -304,7 +303,7 @@ impl<'a> Driver<'a> {
             Some(Closing::Interrupted)
         } else if limits.failures.is_some_and(|most| failures >= most) {
             Some(Closing::FailureLimit)
-        } else if self.components.breaker.tripped() {
+        } else if self.components.breaker.is_tripped() {
             Some(Closing::CircuitBreaker)
         } else if self.search_failure().is_some() {
             Some(Closing::SearchFailed)
@@ -344,7 +343,7 @@ impl<'a> Driver<'a> {
         executor.halt(true);
         // Nothing is written while the process is suspended, and it may never be resumed.
         self.save_to_disk()?;
-        self.clock.was_suspended(interrupt.stand_still());
+        self.clock.was_suspended(interrupt.suspend_process());
         executor.halt(false);
         Ok(())
     }
@@ -355,21 +354,23 @@ impl<'a> Driver<'a> {
         let Signal {
             trial,
             attempt,
-            what,
+            kind,
             ..
         } = signal;
-        let is_current =
-            |found: &Trial| found.state == TrialState::Running && found.attempts == attempt.0;
-        if !self.study.trial(trial).is_some_and(is_current) {
+        let is_current = self
+            .study
+            .trial(trial)
+            .is_some_and(|trial| trial.state == TrialState::Running && trial.attempts == attempt.0);
+        if !is_current {
             return Ok(());
         }
-        match what {
-            What::Placed(place) => self.commit(Event::Placed {
+        match kind {
+            SignalKind::Placed(place) => self.commit(Event::Placed {
                 trial,
                 attempt,
                 place,
             }),
-            What::Logged(record) => {
+            SignalKind::Logged(record) => {
                 let record = self.weighed(trial, record);
                 let is_report =
                     matches!(record, LogRecord::Report { .. } | LogRecord::Beyond { .. });
@@ -391,11 +392,11 @@ impl<'a> Driver<'a> {
                 self.clear_quick_failures(trial, executor);
                 self.judge(trial, false, executor)
             }
-            What::Ended(exit, usage) => {
+            SignalKind::Ended(exit, usage) => {
                 let ran = self.ended(trial, attempt, exit, usage)?;
                 self.watch_failures(trial, ran, executor)
             }
-            What::Asked(id) => {
+            SignalKind::Asked(id) => {
                 // The trial waits for this answer: judge it first, so that the answer has the new
                 // verdict.
                 self.judge(trial, true, executor)?;

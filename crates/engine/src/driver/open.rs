@@ -5,7 +5,7 @@ use super::clock::RunClock;
 use super::component::{Component, Components};
 use super::earlier::EarlierRun;
 use super::listeners::Listeners;
-use super::{Clock, Driver, DriverError, Ground, Parts};
+use super::{Clock, Driver, DriverError, MachineAccess, Parts};
 use crate::executor::Executor;
 use crate::journal::{Holder, Journal, JournalError, Lock, StudyDir};
 use crate::study::{Attempt, Event, Exit, FORMAT, LogRecord, Study, TrialId, TrialState, Usage};
@@ -23,7 +23,7 @@ impl<'a> Driver<'a> {
         holder: &Holder,
         clock: Clock,
     ) -> Result<Self, DriverError> {
-        Self::open_on(dir, parts, holder, clock, Ground::default())
+        Self::open_on(dir, parts, holder, clock, MachineAccess::default())
     }
 
     /// Opens the study as [`open`](Self::open) does, on the given disk and processes.
@@ -35,10 +35,9 @@ impl<'a> Driver<'a> {
         parts: Parts,
         holder: &Holder,
         clock: Clock,
-        ground: Ground,
+        machine: MachineAccess,
     ) -> Result<Self, DriverError> {
-        let made = std::fs::create_dir_all(dir.root());
-        made.map_err(|source| JournalError::Io {
+        std::fs::create_dir_all(dir.root()).map_err(|source| JournalError::Io {
             path: dir.root().to_owned(),
             source,
         })?;
@@ -47,14 +46,14 @@ impl<'a> Driver<'a> {
         let mut study = Study::default();
         // The sampler and the scheduler observe the journal exactly as they observed the live run.
         let mut parts = parts;
-        let mut earlier = EarlierRun::new(ground.end_leftovers);
+        let mut earlier = EarlierRun::new(machine.end_leftovers);
         replay.fold_into(&mut study, &mut |study, entry| {
             parts.observe(study, &entry.event);
             earlier.on(study, &entry.event);
         })?;
         let mut driver = Self {
-            components: Components::new(&dir, &parts, earlier, ground.left),
-            journal: replay.into_writer_on(ground.medium)?,
+            components: Components::new(&dir, &parts, earlier, machine.disk_space),
+            journal: replay.into_writer_on(machine.medium)?,
             dir,
             _lock: lock,
             clock: RunClock::begin(clock, study.at()),
@@ -92,7 +91,7 @@ impl<'a> Driver<'a> {
             })?;
         } else if self.study.header() != &self.parts.header {
             let edited = super::edit::edited(&self.parts, &self.study);
-            self.listeners.keep(super::edit::told(&edited));
+            self.listeners.keep(super::edit::summary(&edited));
             self.commit(edited)?;
         }
         // Attempts on a cluster may still run: `take_over` asks the executor about them first.
@@ -101,7 +100,7 @@ impl<'a> Driver<'a> {
             let orphans: Vec<_> = earlier
                 .attempts(&self.study)
                 .into_iter()
-                .map(|held| (held.trial, held.attempt))
+                .map(|attempt| (attempt.trial, attempt.attempt))
                 .collect();
             earlier.end_processes(&self.dir, &self.study, &orphans, self.parts.grace);
             self.lose(&orphans)?;
@@ -146,17 +145,17 @@ impl<'a> Driver<'a> {
     /// Lets the executor adopt the attempts of an earlier run. Attempts that it does not know are
     /// lost. Verdicts that the earlier run may not have delivered are delivered again.
     pub(super) fn take_over(&mut self, executor: &mut dyn Executor) -> Result<(), DriverError> {
-        let held = self.components.earlier.attempts(&self.study);
-        if held.is_empty() {
+        let earlier = self.components.earlier.attempts(&self.study);
+        if earlier.is_empty() {
             return Ok(());
         }
-        let lost = executor.adopt(held.clone());
+        let lost = executor.adopt(earlier.clone());
         self.lose(&lost)?;
         // An adopted attempt occupies its slot, which `fill` must not use.
-        for held in held {
-            let found = self.study.trial(held.trial);
-            if found.is_some_and(|found| found.state == TrialState::Running) {
-                self.components.slots.occupy(held.slot);
+        for attempt in earlier {
+            let trial = self.study.trial(attempt.trial);
+            if trial.is_some_and(|trial| trial.state == TrialState::Running) {
+                self.components.slots.occupy(attempt.slot);
             }
         }
         self.deliver_verdicts(executor);

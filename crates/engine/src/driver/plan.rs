@@ -12,25 +12,25 @@ impl Driver<'_> {
     /// # Errors
     /// If the journal cannot be written, or the sampler or the scheduler fails.
     pub fn ahead(&mut self, slots: usize) -> Result<Vec<Launch>, DriverError> {
-        let mut noted = Noted {
+        let mut recorder = LaunchRecorder {
             slots,
             launches: Vec::new(),
         };
-        self.fill(&mut noted)?;
+        self.fill(&mut recorder)?;
         match self.search_failure() {
             Some(failure) => Err(failure.into()),
-            None => Ok(noted.launches),
+            None => Ok(recorder.launches),
         }
     }
 }
 
 /// An executor that collects launches and starts nothing.
-struct Noted {
+struct LaunchRecorder {
     slots: usize,
     launches: Vec<Launch>,
 }
 
-impl Executor for Noted {
+impl Executor for LaunchRecorder {
     fn slots(&self) -> usize {
         self.slots
     }

@@ -76,24 +76,17 @@ pub fn trial_seed(seed: u64, trial: TrialId) -> u64 {
 /// completion makes feasible are skipped.
 fn point(parts: &Parts, ask: &Ask<'_>) -> Option<(Params, Origin)> {
     // Trials outside the space are not comparable with the others, so their points are tried again.
-    let tried = |given: &Params| {
-        let has = |params: &Params| {
-            given
-                .iter()
-                .all(|(name, value)| params.get(name) == Some(value))
-        };
-        ask.study
-            .trials()
-            .iter()
-            .any(|trial| !trial.outside && has(&trial.params))
-    };
     let mut rng = ask.rng();
     for (index, given) in parts.points.iter().enumerate() {
-        if tried(given) {
+        let is_tried = ask
+            .study
+            .trials()
+            .iter()
+            .any(|trial| !trial.outside && contains(&trial.params, given));
+        if is_tried {
             continue;
         }
-        let complete = completed(ask, given, &mut rng);
-        if let Some(params) = complete {
+        if let Some(params) = completed(ask, given, &mut rng) {
             return Some((
                 params,
                 Origin::Point(u32::try_from(index).unwrap_or(u32::MAX)),
@@ -101,6 +94,12 @@ fn point(parts: &Parts, ask: &Ask<'_>) -> Option<(Params, Origin)> {
         }
     }
     None
+}
+
+/// Returns whether a configuration has all values of a partial one.
+fn contains(params: &Params, part: &Params) -> bool {
+    part.iter()
+        .all(|(name, value)| params.get(name) == Some(value))
 }
 
 /// Draws the parameters missing from `given` until the constraints hold; `None` after 1000 draws.
@@ -143,17 +142,16 @@ pub fn added_to(space: &Space, seed: u64, study: &Study, given: &Params) -> Opti
 #[must_use]
 pub fn twin(space: &Space, study: &Study, given: &Params) -> Option<TrialId> {
     // Completing from several points of the unit cube gives equal values only if none was drawn.
-    let same = |unit: f64| space.complete(given, &vec![unit; space.dims()]);
-    let whole = same(0.25);
-    if [0.0, 0.5, 0.75, 0.999]
+    let params = space.complete(given, &vec![0.25; space.dims()]);
+    let is_complete = [0.0, 0.5, 0.75, 0.999]
         .into_iter()
-        .any(|unit| same(unit) != whole)
-    {
+        .all(|unit| space.complete(given, &vec![unit; space.dims()]) == params);
+    if !is_complete {
         return None;
     }
     study
         .trials()
         .iter()
-        .find(|trial| trial.params == whole)
+        .find(|trial| trial.params == params)
         .map(|trial| trial.id)
 }

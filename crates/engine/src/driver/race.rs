@@ -11,7 +11,7 @@
 //! objectives, or while no configuration is proven.
 
 use crate::numerics::student;
-use crate::study::{Origin, Study, Trial, TrialId, TrialState};
+use crate::study::{Origin, Study, TrialId, TrialState};
 
 /// The level of the test: the probability of dropping, in one test, a configuration that is as good
 /// as the leader.
@@ -39,21 +39,20 @@ pub struct Race {
 /// the sweep has no replicates.
 #[must_use]
 pub fn next(study: &Study) -> Option<TrialId> {
-    let wanted = study.header().replicate? as usize;
+    let seeds = study.header().replicate? as usize;
     let mut open = study.trials().iter().filter(|trial| {
         !matches!(trial.origin, Origin::Replicate(_) | Origin::Imported(_))
             && trial.state == TrialState::Complete
             && !trial.outside
-            && wants(study, trial.id, wanted)
+            && wants(study, trial.id, seeds)
     });
     // The race is measured only if a configuration wants a seed: it looks at all trials.
     let first = open.next()?;
     let race = Race::of(study);
-    let goes_on = |id: TrialId| race.as_ref().is_none_or(|race| !race.drops(study, id));
     std::iter::once(first)
         .chain(open)
         .map(|trial| trial.id)
-        .find(|id| goes_on(*id))
+        .find(|id| race.as_ref().is_none_or(|race| !race.drops(study, *id)))
 }
 
 /// Returns whether the total number of trials leaves room for another one: for the next seed of a
@@ -65,40 +64,43 @@ pub fn next(study: &Study) -> Option<TrialId> {
 pub fn has_room(study: &Study, most: Option<u64>) -> bool {
     let Some(most) = most else { return true };
     let room = most.saturating_sub(study.counted());
-    let Some(wanted) = study.header().replicate else {
+    let Some(seeds) = study.header().replicate else {
         return room > 0;
     };
-    room > 0 && (next(study).is_some() || room >= reserved(study) + u64::from(wanted))
+    room > 0 && (next(study).is_some() || room >= reserved(study) + u64::from(seeds))
 }
 
 /// Returns the number of trials still needed by configurations that have begun and may yet become
 /// complete with all their seeds.
 fn reserved(study: &Study) -> u64 {
-    let wanted = study.header().replicate.unwrap_or(1) as usize;
+    let seeds = study.header().replicate.unwrap_or(1) as usize;
     let race = Race::of(study);
-    let goes_on = |trial: &&Trial| {
-        !matches!(trial.origin, Origin::Replicate(_) | Origin::Imported(_))
-            && matches!(
-                trial.state,
-                TrialState::Waiting | TrialState::Running | TrialState::Complete
-            )
-            && !trial.outside
-            && wants(study, trial.id, wanted)
-            && race
-                .as_ref()
-                .is_none_or(|race| !race.drops(study, trial.id))
-    };
-    let missing = |trial: &Trial| (wanted - study.members(trial.id).count()) as u64;
-    study.trials().iter().filter(goes_on).map(missing).sum()
+    study
+        .trials()
+        .iter()
+        .filter(|trial| {
+            !matches!(trial.origin, Origin::Replicate(_) | Origin::Imported(_))
+                && matches!(
+                    trial.state,
+                    TrialState::Waiting | TrialState::Running | TrialState::Complete
+                )
+                && !trial.outside
+                && wants(study, trial.id, seeds)
+                && race
+                    .as_ref()
+                    .is_none_or(|race| !race.drops(study, trial.id))
+        })
+        .map(|trial| (seeds - study.members(trial.id).count()) as u64)
+        .sum()
 }
 
-/// Returns whether a configuration has fewer than `wanted` trials and none of them failed or was
+/// Returns whether a configuration has fewer than `seeds` trials and none of them failed or was
 /// stopped.
-fn wants(study: &Study, head: TrialId, wanted: usize) -> bool {
-    let ended_badly =
-        |state: &TrialState| matches!(state, TrialState::Failed | TrialState::Stopped);
-    study.members(head).count() < wanted
-        && !study.members(head).any(|trial| ended_badly(&trial.state))
+fn wants(study: &Study, head: TrialId, seeds: usize) -> bool {
+    study.members(head).count() < seeds
+        && !study
+            .members(head)
+            .any(|trial| matches!(trial.state, TrialState::Failed | TrialState::Stopped))
 }
 
 impl Race {

@@ -55,7 +55,7 @@ pub fn replay<E: std::error::Error>(
     let mut journal = Journal::open(dir).map_err(ReplayError::Journal)?;
     let mut study = Study::default();
     let mut parts: Option<Parts> = None;
-    let mut found = Replayed::default();
+    let mut replayed = Replayed::default();
     while let Some(entry) = journal.next() {
         let entry = entry.map_err(ReplayError::Journal)?;
         if let Event::Opened { header, .. } | Event::Edited { header, .. } = &entry.event {
@@ -64,14 +64,14 @@ pub fn replay<E: std::error::Error>(
         // The proposal depends on the study before the entry, so it is recomputed before `apply`.
         if let (Event::Created { trial, origin, .. }, Some(parts)) = (&entry.event, &parts) {
             match origin {
-                Origin::Imported(_) | Origin::Added => found.given += 1,
+                Origin::Imported(_) | Origin::Added => replayed.given += 1,
                 _ => {
-                    let recomputed = again(parts, &study);
+                    let recomputed = recompute(parts, &study);
                     let failure = parts.scheduler.failure();
                     if let Some(failure) = failure.or_else(|| parts.sampler.failure()) {
                         return Err(ReplayError::Search(failure));
                     }
-                    found.compare(*trial, &entry.event, recomputed.as_ref());
+                    replayed.compare(*trial, &entry.event, recomputed.as_ref());
                 }
             }
         }
@@ -92,7 +92,7 @@ pub fn replay<E: std::error::Error>(
             parts.observe(&study, &entry.event);
         }
     }
-    Ok(found)
+    Ok(replayed)
 }
 
 /// Shows new parts all entries before `seq`, as opening the study with the edited sweep file did.
@@ -117,7 +117,7 @@ fn catch_up(parts: &mut Parts, dir: &StudyDir, seq: u64) -> Result<(), JournalEr
 }
 
 /// Returns the event that would create the next trial at this point; `None` if none would.
-fn again(parts: &Parts, study: &Study) -> Option<Event> {
+fn recompute(parts: &Parts, study: &Study) -> Option<Event> {
     let room = parts
         .header
         .trials
@@ -138,12 +138,15 @@ impl Replayed {
     fn compare(&mut self, trial: TrialId, recorded: &Event, recomputed: Option<&Event>) {
         self.checked += 1;
         if recomputed != Some(recorded) {
-            let json = |event: &Event| serde_json::to_string(event).unwrap_or_default();
             self.differences.push(Difference {
                 trial,
-                recorded: json(recorded),
-                recomputed: recomputed.map_or_else(|| "nothing".to_owned(), json),
+                recorded: as_json(recorded),
+                recomputed: recomputed.map_or_else(|| "nothing".to_owned(), as_json),
             });
         }
     }
+}
+
+fn as_json(event: &Event) -> String {
+    serde_json::to_string(event).unwrap_or_default()
 }

@@ -17,8 +17,10 @@ impl Component for Retries {
     fn on(&mut self, study: &Study, event: &Event) {
         match event {
             Event::Ended { trial, .. } => {
-                let found = study.trial(*trial);
-                if found.is_some_and(|found| found.state == TrialState::Failed) {
+                let has_failed = study
+                    .trial(*trial)
+                    .is_some_and(|trial| trial.state == TrialState::Failed);
+                if has_failed {
                     self.failed.insert(*trial);
                 }
             }
@@ -106,8 +108,10 @@ mod tests {
         retries.on(&demo.study, &demo.entries.last().unwrap().event);
         assert_eq!(retries.failures(), 0);
         let waiting = demo.study.trial(trial).unwrap();
-        let later = |seconds| now.after(Duration::from_secs(seconds));
-        assert!(!retries.may_start(waiting, later(59)) && retries.may_start(waiting, later(60)));
+        for (seconds, expected) in [(59, false), (60, true)] {
+            let later = now.after(Duration::from_secs(seconds));
+            assert_eq!(retries.may_start(waiting, later), expected, "{seconds}");
+        }
         demo.event(Event::Started {
             trial,
             attempt: Attempt(2),

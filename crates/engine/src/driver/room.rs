@@ -5,7 +5,7 @@
 //! run continues. A run that was asked to stop does not wait.
 
 use super::{Driver, DriverError};
-use crate::executor::{Executor, Launch, Left, Signal};
+use crate::executor::{DiskSpace, Executor, Launch, Signal};
 use crate::journal::{JournalError, Medium};
 use crate::study::{Event, Exit, FailureClass, Place, Study, Timestamp, TrialId, Usage};
 use std::fs::File;
@@ -20,7 +20,7 @@ const TRIES: u32 = 3;
 const MOST_SIGNALS: usize = 1024;
 
 /// Returns the free space of the file system that contains a folder; `None` if unknown.
-pub type Probe = Box<dyn Fn(&Path) -> Option<Left>>;
+pub type DiskProbe = Box<dyn Fn(&Path) -> Option<DiskSpace>>;
 
 /// Ends the surviving processes of attempts whose run was killed. Arguments: the study's folder,
 /// the places where the attempts ran, and the grace period between SIGTERM and SIGKILL.
@@ -28,20 +28,20 @@ pub type EndLeftovers = Box<dyn Fn(&Path, &[Place], Duration)>;
 
 /// The environment of a driver: the disk and the processes of this machine. The simulator passes
 /// its own.
-pub struct Ground {
+pub struct MachineAccess {
     /// Wraps the journal's file in the [`Medium`] that it is written to.
     pub medium: Box<dyn FnOnce(File) -> Box<dyn Medium>>,
     /// Returns the free space of the file system that contains a folder; `None` if unknown.
-    pub left: Probe,
+    pub disk_space: DiskProbe,
     /// Ends the surviving processes of attempts of a killed run.
     pub end_leftovers: EndLeftovers,
 }
 
-impl Default for Ground {
+impl Default for MachineAccess {
     fn default() -> Self {
         Self {
             medium: Box::new(|file| Box::new(file)),
-            left: Box::new(Left::at),
+            disk_space: Box::new(DiskSpace::at),
             // An error is ignored: processes that cannot be looked up cannot be ended, and a new
             // attempt has a record file of its own in any case.
             end_leftovers: Box::new(|root, places, grace| {
@@ -54,7 +54,7 @@ impl Default for Ground {
 /// The state of the disk, and the things that wait for room on it.
 pub(super) struct Room {
     root: PathBuf,
-    left: Probe,
+    disk_space: DiskProbe,
     /// Whether the run is paused because the disk is full.
     is_full: bool,
     /// The time at which the disk was last seen to be full; `None` if it never was in this run.
@@ -68,10 +68,10 @@ pub(super) struct Room {
 }
 
 impl Room {
-    pub(super) fn new(root: PathBuf, left: Probe) -> Self {
+    pub(super) fn new(root: PathBuf, disk_space: DiskProbe) -> Self {
         Self {
             root,
-            left,
+            disk_space,
             is_full: false,
             full_at: None,
             launches: Vec::new(),
@@ -104,12 +104,12 @@ impl Room {
     /// Returns whether the disk has enough room to start an attempt. Unknown free space counts as
     /// enough.
     pub(super) fn is_enough_to_start(&self) -> bool {
-        (self.left)(&self.root).is_none_or(Left::is_enough_to_start)
+        (self.disk_space)(&self.root).is_none_or(DiskSpace::is_enough_to_start)
     }
 
     /// Returns whether the disk has enough room for running trials to end.
     pub(super) fn is_enough_to_end(&self) -> bool {
-        (self.left)(&self.root).is_none_or(Left::is_enough_to_end)
+        (self.disk_space)(&self.root).is_none_or(DiskSpace::is_enough_to_end)
     }
 
     /// Returns whether the backlog takes further signals. While the disk is full it is bounded.
@@ -260,24 +260,25 @@ mod tests {
             usage: Usage::default(),
         });
         let free = Rc::new(Cell::new(1 << 30));
-        let shown = Rc::clone(&free);
-        let left = move |_: &Path| {
-            Some(Left {
-                free: shown.get(),
-                total: 1 << 30,
-            })
-        };
-        let mut room = Room::new(PathBuf::from("logs"), Box::new(left));
-        let is_requeued = |room: &Room| room.requeue(&demo.study, trial).is_some();
-        assert!(!is_requeued(&room));
+        let free_now = Rc::clone(&free);
+        let mut room = Room::new(
+            PathBuf::from("logs"),
+            Box::new(move |_| {
+                Some(DiskSpace {
+                    free: free_now.get(),
+                    total: 1 << 30,
+                })
+            }),
+        );
+        assert_eq!(room.requeue(&demo.study, trial), None);
         free.set(0);
-        assert!(is_requeued(&room));
+        assert!(room.requeue(&demo.study, trial).is_some());
         assert!(
             room.pause().is_some() && room.pause().is_none(),
             "said once"
         );
         free.set(1 << 30);
         room.resume(demo.study.at().unwrap());
-        assert!(is_requeued(&room) && !room.is_full());
+        assert!(room.requeue(&demo.study, trial).is_some() && !room.is_full());
     }
 }

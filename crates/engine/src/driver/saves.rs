@@ -3,17 +3,17 @@
 use std::time::{Duration, Instant};
 
 /// The journal is synced to the disk at least this often.
-const SYNC: Duration = Duration::from_secs(1);
+const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The shortest time between two snapshots.
-const SNAPSHOT: Duration = Duration::from_secs(5);
+const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A snapshot may take one part in so many of the time.
-const SHARE: u32 = 100;
+/// Snapshots take at most 1/100 of the time.
+const SNAPSHOT_SHARE: u32 = 100;
 
 /// The times of the last sync and of the next snapshot.
 pub(super) struct Saves {
-    synced: Instant,
+    last_sync: Instant,
     snapshot_due: Instant,
 }
 
@@ -21,13 +21,13 @@ impl Saves {
     pub(super) fn new() -> Self {
         let now = Instant::now();
         Self {
-            synced: now,
-            snapshot_due: now + SNAPSHOT,
+            last_sync: now,
+            snapshot_due: now + SNAPSHOT_INTERVAL,
         }
     }
 
     pub(super) fn is_sync_due(&self) -> bool {
-        self.synced.elapsed() >= SYNC
+        self.last_sync.elapsed() >= SYNC_INTERVAL
     }
 
     pub(super) fn is_snapshot_due(&self) -> bool {
@@ -36,11 +36,12 @@ impl Saves {
 
     /// Records a sync that has just ended.
     pub(super) fn synced(&mut self) {
-        self.synced = Instant::now();
+        self.last_sync = Instant::now();
     }
 
     /// Records a snapshot that was begun at `began` and has just ended.
     pub(super) fn wrote_snapshot(&mut self, began: Instant) {
-        self.snapshot_due = Instant::now() + (began.elapsed() * SHARE).max(SNAPSHOT);
+        self.snapshot_due =
+            Instant::now() + (began.elapsed() * SNAPSHOT_SHARE).max(SNAPSHOT_INTERVAL);
     }
 }

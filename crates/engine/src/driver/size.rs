@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 /// Running trials and other files are measured at this interval, or less often if that takes long:
 /// at most 1/100 of the time is spent on it.
-const EVERY: Duration = Duration::from_secs(1);
-const SHARE: u32 = 100;
+const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
+const MEASURE_SHARE: u32 = 100;
 
 /// The size of a study in bytes: one sum per trial folder, and one for all other files.
 pub(super) struct Size {
@@ -60,19 +60,19 @@ impl Size {
 
     /// Measures the folder of a trial again: the trial has ended, or files were removed.
     fn trial(&mut self, id: TrialId) {
-        let at = (id.0 as usize).saturating_sub(1);
-        if self.trials.len() <= at {
-            self.trials.resize(at + 1, 0);
+        let index = (id.0 as usize).saturating_sub(1);
+        if self.trials.len() <= index {
+            self.trials.resize(index + 1, 0);
         }
-        let now = taken(&self.dir.trial(id));
-        let before = std::mem::replace(&mut self.trials[at], now);
+        let now = occupied(&self.dir.trial(id));
+        let before = std::mem::replace(&mut self.trials[index], now);
         self.total = (self.total + now).saturating_sub(before);
     }
 
     /// Excludes the folder `aside`, which a thread is removing from the trial's folder.
     pub(super) fn forget(&mut self, id: TrialId, aside: &Path) {
         self.trial(id);
-        let gone = taken(aside);
+        let gone = occupied(aside);
         if let Some(trial) = self.trials.get_mut((id.0 as usize).saturating_sub(1)) {
             *trial = trial.saturating_sub(gone);
             self.total = self.total.saturating_sub(gone);
@@ -100,32 +100,38 @@ impl Size {
                 .to_str()
                 .is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
         });
-        self.rest = others.map(|entry| taken(&entry.path())).sum();
+        self.rest = others.map(|entry| occupied(&entry.path())).sum();
         self.total = (self.total + self.rest).saturating_sub(before);
-        self.due = Instant::now() + (began.elapsed() * SHARE).max(EVERY);
+        self.due = Instant::now() + (began.elapsed() * MEASURE_SHARE).max(MEASURE_INTERVAL);
     }
 }
 
 /// Returns the bytes that a file, or a folder with its contents, occupies on the disk. Links are
 /// not followed. Paths that cannot be read count as 0.
-pub fn taken(path: &Path) -> u64 {
-    let Ok(about) = path.symlink_metadata() else {
+pub fn occupied(path: &Path) -> u64 {
+    let Ok(metadata) = path.symlink_metadata() else {
         return 0;
     };
-    let own = about.blocks() * 512;
-    if !about.is_dir() {
+    let own = metadata.blocks() * 512;
+    if !metadata.is_dir() {
         return own;
     }
     let entries = std::fs::read_dir(path)
         .into_iter()
         .flatten()
         .filter_map(Result::ok);
-    own + entries.map(|entry| taken(&entry.path())).sum::<u64>()
+    own + entries.map(|entry| occupied(&entry.path())).sum::<u64>()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn write(folder: &Path, path: &str, bytes: usize) {
+        let path = folder.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, vec![1; bytes]).unwrap();
+    }
 
     #[test]
     fn the_sum_of_the_parts_is_the_whole_after_every_change() {
@@ -135,26 +141,21 @@ mod tests {
         for _ in 0..2 {
             demo.start(&[]);
         }
-        let write = |path: &str, bytes: usize| {
-            let path = folder.path().join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, vec![1; bytes]).unwrap();
-        };
         let own = folder.path().metadata().unwrap().blocks() * 512;
-        write("1/checkpoints/a", 50_000);
-        write("trackers/x/y", 9000);
+        write(folder.path(), "1/checkpoints/a", 50_000);
+        write(folder.path(), "trackers/x/y", 9000);
         let mut size = Size::measure(&dir, 150_000, &demo.study);
-        assert_eq!(size.total + own, taken(folder.path()));
+        assert_eq!(size.total + own, occupied(folder.path()));
         assert!(size.total >= 59_000 && !size.is_over(), "{}", size.total);
-        write("1/checkpoints/a", 10);
-        write("2/b", 100_000);
-        write("journal.jsonl", 70_000);
+        write(folder.path(), "1/checkpoints/a", 10);
+        write(folder.path(), "2/b", 100_000);
+        write(folder.path(), "journal.jsonl", 70_000);
         size.due = Instant::now();
         size.refresh(&demo.study);
-        assert_eq!(size.total + own, taken(folder.path()));
+        assert_eq!(size.total + own, occupied(folder.path()));
         assert!(size.is_over());
         std::fs::remove_dir_all(folder.path().join("2")).unwrap();
         size.trial(TrialId(2));
-        assert_eq!(size.total + own, taken(folder.path()));
+        assert_eq!(size.total + own, occupied(folder.path()));
     }
 }

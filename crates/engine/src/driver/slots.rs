@@ -36,8 +36,7 @@ impl Slots {
 
     /// Returns the lowest free slot below `count` that can be used and is not paused.
     pub(super) fn free(&self, count: usize, is_paused: impl Fn(u32) -> bool) -> Option<u32> {
-        let mut slots = 0..u32::try_from(count).unwrap_or(u32::MAX);
-        slots.find(|slot| {
+        (0..u32::try_from(count).unwrap_or(u32::MAX)).find(|slot| {
             !self.busy.contains(slot) && !self.unusable.contains_key(slot) && !is_paused(*slot)
         })
     }
@@ -74,14 +73,20 @@ mod tests {
     use crate::study::{Attempt, Exit, Usage};
     use swath_model::demo::Demo;
 
+    /// Shows the last event of a study to the slots.
+    fn follow(slots: &mut Slots, demo: &Demo) {
+        slots.on(&demo.study, &demo.entries.last().unwrap().event);
+    }
+
+    fn unusable(why: &str) -> BTreeMap<u32, String> {
+        BTreeMap::from([(0, why.to_owned())])
+    }
+
     #[test]
     fn a_slot_is_free_before_its_attempt_starts_and_after_it_has_ended() {
         let mut demo = Demo::new(&[]);
         let mut slots = Slots::default();
         let trial = demo.start(&[]);
-        let follow = |slots: &mut Slots, demo: &Demo| {
-            slots.on(&demo.study, &demo.entries.last().unwrap().event);
-        };
         assert_eq!(slots.free(2, |_| false), Some(0));
         follow(&mut slots, &demo);
         assert_eq!(slots.free(2, |_| false), Some(1));
@@ -99,7 +104,6 @@ mod tests {
     #[test]
     fn a_change_of_a_slot_is_an_event_unless_it_is_a_delay_of_moments() {
         let mut slots = Slots::default();
-        let unusable = |why: &str| BTreeMap::from([(0, why.to_owned())]);
         assert_eq!(slots.update(unusable("")), []);
         assert_eq!(slots.free(1, |_| false), None);
         let why = "its processes still run".to_owned();

@@ -27,19 +27,16 @@ pub fn remove(
             .iter()
             .filter_map(|id| study.trial(*id))
             .filter(|trial| trial.state == TrialState::Running);
-        let ended = lost.map(|trial| Event::Ended {
-            trial: trial.id,
-            attempt: Attempt(trial.attempts),
-            exit: Exit::Lost,
-            usage: Usage::default(),
-        });
-        ended
-            .collect::<Vec<_>>()
-            .into_iter()
-            .chain([Event::Removed {
-                trials: trials.clone(),
-            }])
-            .collect()
+        let mut events: Vec<Event> = lost
+            .map(|trial| Event::Ended {
+                trial: trial.id,
+                attempt: Attempt(trial.attempts),
+                exit: Exit::Lost,
+                usage: Usage::default(),
+            })
+            .collect();
+        events.push(Event::Removed { trials });
+        events
     })
 }
 
@@ -56,8 +53,8 @@ pub fn settle(dir: &StudyDir, study: &Study) -> Vec<(TrialId, io::Error)> {
         if !from.exists() {
             continue;
         }
-        let parent = || to.parent().map_or(Ok(()), std::fs::create_dir_all);
-        if let Err(error) = parent().and_then(|()| std::fs::rename(&from, &to)) {
+        let created = to.parent().map_or(Ok(()), std::fs::create_dir_all);
+        if let Err(error) = created.and_then(|()| std::fs::rename(&from, &to)) {
             failed.push((trial.id, error));
         }
     }

@@ -19,16 +19,16 @@ pub(super) fn records(
 ) -> Vec<LogRecord> {
     let folder = dir.trial(trial.id);
     let mut lines = Vec::new();
-    let mut known = trial.reports + trial.beyond;
+    let mut recorded = trial.reports + trial.beyond;
     let deciding = study.header().deciding_metrics();
     let is_rank = !deciding.iter().any(|name| &**name == rank::KEY);
     let read = Tail::new(folder.join("records.jsonl")).poll(&mut |line| {
         if let Line::Whole { number, bytes } = line {
             // Reports that the study has already are counted down; the rest is new.
-            if known == 0 {
+            if recorded == 0 {
                 lines.push((number, bytes.to_vec()));
             }
-            known = known.saturating_sub(u64::from(decides(bytes, is_rank)));
+            recorded = recorded.saturating_sub(u64::from(decides(bytes, is_rank)));
         }
     });
     if read.is_err() || lines.is_empty() {
@@ -38,7 +38,7 @@ pub(super) fn records(
         workdir: workdir.to_owned(),
         trial: folder,
     };
-    take_in(dirs, study, trial, models, &lines).unwrap_or_default()
+    log_lines(dirs, study, trial, models, &lines).unwrap_or_default()
 }
 
 /// Returns whether a line is a report that counts: a JSON object without a kind or of kind
@@ -54,7 +54,7 @@ fn decides(line: &[u8], is_rank: bool) -> bool {
 
 /// Feeds lines to a logger of the trial, as its supervisor would have done, and returns the
 /// resulting records.
-fn take_in(
+fn log_lines(
     dirs: Dirs,
     study: &Study,
     trial: &Trial,
@@ -69,25 +69,30 @@ fn take_in(
         trial: trial.id,
         attempt: crate::study::Attempt(trial.attempts),
     };
-    let taken = Arc::new(Mutex::new(Vec::new()));
-    let into = Arc::clone(&taken);
-    let sink = move |record: LogRecord| {
-        into.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(record);
-        Directive::Continue
-    };
-    let about = dirs.trial.join("records.jsonl").metadata().ok()?;
-    let modified = i128::from(about.mtime()) * 1_000_000_000 + i128::from(about.mtime_nsec());
-    let log = TrialLogger::in_process(identity, dirs, Box::new(sink)).ok()?;
+    let records = Arc::new(Mutex::new(Vec::new()));
+    let collected = Arc::clone(&records);
+    let metadata = dirs.trial.join("records.jsonl").metadata().ok()?;
+    let modified = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
+    let log = TrialLogger::in_process(
+        identity,
+        dirs,
+        Box::new(move |record: LogRecord| {
+            collected
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(record);
+            Directive::Continue
+        }),
+    )
+    .ok()?;
     let log = log.with_deciding_metrics(&header.deciding_metrics());
     let log = log.with_resource(header.resource.as_ref());
     let mut log = log.with_models(Arc::new(ModelStore::new(models)));
     log.take_lines(modified, lines);
     log.finish().ok()?;
     drop(log);
-    let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
-    Some(std::mem::take(&mut *taken))
+    let mut records = records.lock().unwrap_or_else(PoisonError::into_inner);
+    Some(std::mem::take(&mut *records))
 }
 
 #[cfg(test)]
@@ -95,13 +100,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_may_say_that_it_is_one_and_decides_if_it_is_of_the_first_worker() {
-        let is_report = |line: &str| decides(line.as_bytes(), true);
-        assert!(
-            is_report(r#"{"loss": 1}"#) && is_report(r#"{"kind": "report", "loss": 1, "rank": 0}"#)
-        );
-        assert!(!is_report(r#"{"kind": "note", "text": "a"}"#) && !is_report("[1]"));
-        assert!(!is_report(r#"{"loss": 1, "rank": 2}"#));
+    fn reports_of_the_first_worker_decide_with_and_without_a_kind() {
+        for (line, expected) in [
+            (r#"{"loss": 1}"#, true),
+            (r#"{"kind": "report", "loss": 1, "rank": 0}"#, true),
+            (r#"{"kind": "note", "text": "a"}"#, false),
+            ("[1]", false),
+            (r#"{"loss": 1, "rank": 2}"#, false),
+        ] {
+            assert_eq!(decides(line.as_bytes(), true), expected, "{line}");
+        }
         assert!(
             decides(br#"{"rank": 2}"#, false),
             "the objective is called `rank`"

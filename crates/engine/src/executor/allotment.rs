@@ -31,17 +31,13 @@ impl Allotment {
     /// already, according to `is_set`, are not overridden; GPU variables are.
     #[must_use]
     pub fn variables(&self, slot: u32, is_set: impl Fn(&str) -> bool) -> Vec<(String, String)> {
-        let threads = self
-            .cpus
-            .map(|cpus| cpus.to_string())
-            .into_iter()
-            .flat_map(|cpus| {
-                let free = THREADS.iter().filter(|name| !is_set(name));
-                free.map(|name| ((*name).to_owned(), cpus.clone()))
-                    .collect::<Vec<_>>()
-            });
-        let devices = self.gpus.iter().flat_map(|gpus| gpus.variables(slot));
-        threads.chain(devices).collect()
+        let mut variables = Vec::new();
+        if let Some(cpus) = self.cpus {
+            let unset = THREADS.iter().filter(|name| !is_set(name));
+            variables.extend(unset.map(|name| ((*name).to_owned(), cpus.to_string())));
+        }
+        variables.extend(self.gpus.iter().flat_map(|gpus| gpus.variables(slot)));
+        variables
     }
 }
 
@@ -50,14 +46,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn thread_counts_are_set_unless_the_person_did() {
+    fn thread_counts_are_set_unless_the_user_set_them() {
         let allotment = Allotment {
             cpus: Some(3),
             ..Allotment::default()
         };
-        let told = allotment.variables(0, |name| name == "OMP_NUM_THREADS");
-        assert!(told.contains(&("RAYON_NUM_THREADS".to_owned(), "3".to_owned())));
-        assert!(told.iter().all(|(name, _)| name != "OMP_NUM_THREADS"));
+        let variables = allotment.variables(0, |name| name == "OMP_NUM_THREADS");
+        assert!(variables.contains(&("RAYON_NUM_THREADS".to_owned(), "3".to_owned())));
+        assert!(variables.iter().all(|(name, _)| name != "OMP_NUM_THREADS"));
         assert_eq!(Allotment::default().variables(0, |_| false), []);
     }
 }

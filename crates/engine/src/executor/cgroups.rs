@@ -32,27 +32,27 @@ pub(super) struct Cgroups {
 
 impl Cgroups {
     /// Creates the cgroup of the run `mark` of the study in `root`; `None` if that is not possible.
-    /// `memory` is the limit of each leaf, if the kernel can enforce it. `tell` receives the path
-    /// before the cgroup exists.
+    /// `memory` is the limit of each leaf, if the kernel can enforce it. `report_path` receives
+    /// the path before the cgroup exists.
     pub(super) fn open(
         root: &Path,
         mark: &str,
         memory: Option<u64>,
-        tell: impl FnOnce(&Path),
+        report_path: impl FnOnce(&Path),
     ) -> Option<Self> {
         let own = Cgroup::own().filter(Cgroup::lends)?;
         let prefix = prefix(root)?;
         own.children()
             .iter()
-            .filter(|group| is_left(group, &prefix))
+            .filter(|group| is_abandoned(group, &prefix))
             .for_each(clear);
         let run = own.child(&format!("{prefix}{mark}"));
         // The guard learns the path first, so that it can remove the cgroup whenever this process
         // is killed.
-        tell(run.path());
+        report_path(run.path());
         run.make().ok()?;
-        let shelter = || own.child(&format!("{prefix}{mark}{SHELTER}"));
-        let loan = memory.and_then(|_| own.borrow_memory(shelter(), is_ours).ok());
+        let shelter = own.child(&format!("{prefix}{mark}{SHELTER}"));
+        let loan = memory.and_then(|_| own.borrow_memory(shelter, is_ours).ok());
         let memory = memory.filter(|_| loan.is_some() && run.enable_memory().is_ok());
         Some(Self {
             run,
@@ -97,7 +97,7 @@ fn prefix(root: &Path) -> Option<String> {
 }
 
 /// Returns whether a cgroup belongs to the study and the process that created it is gone.
-fn is_left(group: &Cgroup, prefix: &str) -> bool {
+fn is_abandoned(group: &Cgroup, prefix: &str) -> bool {
     let Some(mark) = group.name().strip_prefix(prefix) else {
         return false;
     };
@@ -116,42 +116,46 @@ fn is_left(group: &Cgroup, prefix: &str) -> bool {
 /// borrowed.
 fn clear(group: &Cgroup) {
     match group.path().parent() {
-        Some(of) if group.name().ends_with(SHELTER) => cgroup::give_back(&Cgroup::at(of), group),
+        Some(parent) if group.name().ends_with(SHELTER) => {
+            cgroup::give_back(&Cgroup::at(parent), group);
+        }
         // A cgroup with processes cannot be removed and stays.
         _ => drop(group.remove()),
     }
 }
 
 /// Returns the cgroups of killed runs of the study in `root`, anywhere in the visible hierarchy.
-pub(super) fn left_by(root: &Path) -> Vec<Cgroup> {
+pub(super) fn abandoned_by(root: &Path) -> Vec<Cgroup> {
     let Some(prefix) = prefix(root) else {
         return Vec::new();
     };
-    let mut found = Vec::new();
+    let mut abandoned = Vec::new();
     let mut waiting = Cgroup::tops();
     while let Some(group) = waiting.pop() {
         match group.name().starts_with("swath-") {
-            true if is_left(&group, &prefix) => found.push(group),
+            true if is_abandoned(&group, &prefix) => abandoned.push(group),
             _ => waiting.extend(group.children()),
         }
     }
-    found.sort();
-    found.dedup();
-    found
+    // Several mounts may show the same cgroup.
+    abandoned.sort();
+    abandoned.dedup();
+    abandoned
 }
 
 /// Returns the processes in these cgroups. The cgroup of an orchestrator that borrowed the memory
 /// controller, which also holds its guard, does not count.
-pub(super) fn left_processes(groups: &[Cgroup]) -> BTreeSet<u32> {
-    let of_trials = groups
+pub(super) fn abandoned_processes(groups: &[Cgroup]) -> BTreeSet<u32> {
+    groups
         .iter()
-        .filter(|group| !group.name().ends_with(SHELTER));
-    of_trials.flat_map(Cgroup::processes).collect()
+        .filter(|group| !group.name().ends_with(SHELTER))
+        .flat_map(Cgroup::processes)
+        .collect()
 }
 
 /// Kills the processes of these cgroups and removes them, except leaves that contain a process of
 /// `spared`.
-pub(super) fn end_left(groups: &[Cgroup], spared: &BTreeSet<u32>) {
+pub(super) fn end_abandoned(groups: &[Cgroup], spared: &BTreeSet<u32>) {
     for group in groups
         .iter()
         .filter(|group| !group.name().ends_with(SHELTER))
@@ -173,8 +177,8 @@ pub(super) fn end_run(run: &Path) {
     let run = Cgroup::at(run);
     end(&run, Duration::ZERO);
     remove(&run);
-    if let Some(of) = run.path().parent() {
-        clear(&Cgroup::at(of).child(&format!("{}{SHELTER}", run.name())));
+    if let Some(parent) = run.path().parent() {
+        clear(&Cgroup::at(parent).child(&format!("{}{SHELTER}", run.name())));
     }
 }
 
@@ -210,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_tells_the_study_by_its_folder_wherever_that_is() {
+    fn the_name_of_a_cgroup_depends_on_the_folder_of_the_study_and_not_on_its_path() {
         let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let one = prefix(a.path()).unwrap();
         assert!(one.starts_with("swath-") && one.len() == "swath-".len() + 17);
@@ -222,18 +226,20 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_group_is_left_if_it_is_of_the_study_and_its_maker_is_dead_or_another_of_that_number() {
+    fn a_cgroup_is_abandoned_if_the_process_that_created_it_is_dead_or_its_id_was_reused() {
         let prefix = prefix(Path::new("/")).unwrap();
         let own = std::process::id();
         let ticks = processes::start_ticks(own).unwrap();
-        let left = |name: String| is_left(&Cgroup::at(format!("/x/{name}")), &prefix);
-        assert!(!left(format!("{prefix}{own}-{ticks}-1")));
-        assert!(left(format!("{prefix}{own}-{}-1", ticks + 1)));
-        assert!(left(format!("{prefix}{own}-{}-1{SHELTER}", ticks + 1)));
-        assert!(!left(format!(
-            "swath-0123456789abcdef-{own}-{}-1",
-            ticks + 1
-        )));
-        assert!(!left(format!("{prefix}nonsense")));
+        let other = ticks + 1;
+        for (name, expected) in [
+            (format!("{prefix}{own}-{ticks}-1"), false),
+            (format!("{prefix}{own}-{other}-1"), true),
+            (format!("{prefix}{own}-{other}-1{SHELTER}"), true),
+            (format!("swath-0123456789abcdef-{own}-{other}-1"), false),
+            (format!("{prefix}nonsense"), false),
+        ] {
+            let group = Cgroup::at(format!("/x/{name}"));
+            assert_eq!(is_abandoned(&group, &prefix), expected, "{name}");
+        }
     }
 }

@@ -12,15 +12,15 @@ use std::path::Path;
 pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let parent = to.parent().ok_or(io::ErrorKind::InvalidInput)?;
     fs::create_dir_all(parent)?;
-    let half = tempfile::Builder::new()
+    let partial = tempfile::Builder::new()
         .prefix(".checkpoints")
         .tempdir_in(parent)?;
-    let inside = half.path().join("copy");
-    copy_folder(from, &inside)?;
+    let copied = partial.path().join("copy");
+    copy_folder(from, &copied)?;
     // A rename cannot replace a folder that is not empty.
     match fs::remove_dir_all(to) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => fs::rename(&inside, to),
+        _ => fs::rename(&copied, to),
     }
 }
 
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_copy_replaces_what_was_there_and_leaves_nothing_beside_it() {
+    fn a_copy_replaces_the_old_folder_and_leaves_no_temporary_folder() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (from, to) = (
             folder.path().join("1/checkpoints"),

@@ -26,7 +26,7 @@ pub struct Gpus {
 struct Device {
     id: String,
     /// Memory in use when the run began, in MiB; `None` if no driver reports it.
-    held: Option<u64>,
+    initial_use: Option<u64>,
     /// Number of trials that use the device now.
     users: AtomicU32,
 }
@@ -45,27 +45,27 @@ pub enum GpuError {
     #[error("{0}")]
     Query(String),
     /// A requested device does not exist.
-    #[error("there is no GPU `{id}`; `{program}` lists {there}")]
+    #[error("GPU `{id}` does not exist; `{program}` lists {listed}")]
     Unknown {
         /// Requested device.
         id: String,
         /// Driver program that was called.
         program: &'static str,
         /// Devices that it lists.
-        there: String,
+        listed: String,
     },
 }
 
 impl Gpus {
-    /// Finds the devices of this machine, or checks and returns those in `given`. If no driver
-    /// program is on PATH, `given` is used unchecked.
+    /// Finds the devices of this machine, or checks and returns the `requested` ones. If no
+    /// driver program is on PATH, the requested ones are used unchecked.
     ///
     /// # Errors
-    /// Fails if there are no devices, the driver's program fails, or a device in `given` does not
-    /// exist.
-    pub fn find(given: Option<&[String]>) -> Result<Self, GpuError> {
-        let Some((vendor, found)) = query::first().map_err(GpuError::Query)? else {
-            let ids = given.ok_or(GpuError::None)?;
+    /// Fails if there are no devices, the driver's program fails, or a requested device does
+    /// not exist.
+    pub fn find(requested: Option<&[String]>) -> Result<Self, GpuError> {
+        let Some((vendor, listed)) = query::first().map_err(GpuError::Query)? else {
+            let ids = requested.ok_or(GpuError::None)?;
             let devices = ids.iter().map(|id| Device::new(id.clone(), None)).collect();
             return Ok(Self {
                 vendor: None,
@@ -73,11 +73,11 @@ impl Gpus {
             });
         };
         let program = vendor.program();
-        let Some(given) = given else {
-            if found.is_empty() {
+        let Some(requested) = requested else {
+            if listed.is_empty() {
                 return Err(GpuError::Empty(program));
             }
-            let devices = found
+            let devices = listed
                 .into_iter()
                 .map(|gpu| Device::new(gpu.index, Some(gpu.used)))
                 .collect();
@@ -87,24 +87,24 @@ impl Gpus {
             });
         };
         let mut devices = Vec::new();
-        for id in given {
-            let held = found.iter().find(|gpu| gpu.is(id)).map(|gpu| gpu.used);
+        for id in requested {
+            let gpu = listed.iter().find(|gpu| gpu.is_called(id));
             // A name of another form, such as that of a partition of a device, is left to the
             // driver.
-            if held.is_none() && id.bytes().all(|byte| byte.is_ascii_digit()) {
-                let there: Vec<_> = found.iter().map(|gpu| gpu.index.as_str()).collect();
-                let there = if there.is_empty() {
+            if gpu.is_none() && id.bytes().all(|byte| byte.is_ascii_digit()) {
+                let indices: Vec<_> = listed.iter().map(|gpu| gpu.index.as_str()).collect();
+                let listed = if indices.is_empty() {
                     "none".to_owned()
                 } else {
-                    there.join(", ")
+                    indices.join(", ")
                 };
                 return Err(GpuError::Unknown {
                     id: id.clone(),
                     program,
-                    there,
+                    listed,
                 });
             }
-            devices.push(Device::new(id.clone(), held));
+            devices.push(Device::new(id.clone(), gpu.map(|gpu| gpu.used)));
         }
         Ok(Self {
             vendor: Some(vendor),
@@ -120,10 +120,10 @@ impl Gpus {
 }
 
 impl Device {
-    fn new(id: String, held: Option<u64>) -> Self {
+    fn new(id: String, initial_use: Option<u64>) -> Self {
         Self {
             id,
-            held,
+            initial_use,
             users: AtomicU32::new(0),
         }
     }
@@ -134,31 +134,31 @@ impl Device {
 pub struct GpuShares {
     gpus: Arc<Gpus>,
     /// Number of devices per trial, at least 1.
-    each: usize,
+    per_trial: usize,
     /// Number of trials per device, at least 1; more than 1 only if each trial has one device.
-    sharing: usize,
+    trials_per_device: usize,
 }
 
 impl GpuShares {
-    /// Assigns `want` devices to each trial; below 1, that fraction of one device.
+    /// Assigns `per_trial` devices to each trial; below 1, that fraction of one device.
     #[must_use]
-    pub fn new(gpus: Gpus, want: f64) -> Self {
-        let (each, sharing) = if want < 1.0 {
-            (1, (1.0 / want).floor())
+    pub fn new(gpus: Gpus, per_trial: f64) -> Self {
+        let (devices, trials_per_device) = if per_trial < 1.0 {
+            (1, (1.0 / per_trial).floor())
         } else {
-            (want as usize, 1.0)
+            (per_trial as usize, 1.0)
         };
         Self {
             gpus: Arc::new(gpus),
-            each: each.max(1),
-            sharing: (sharing as usize).max(1),
+            per_trial: devices.max(1),
+            trials_per_device: (trials_per_device as usize).max(1),
         }
     }
 
     /// Returns the number of trials that can run at the same time.
     #[must_use]
     pub fn slots(&self) -> usize {
-        self.gpus.count() / self.each * self.sharing
+        self.gpus.count() / self.per_trial * self.trials_per_device
     }
 
     /// Returns the number of devices.
@@ -169,11 +169,11 @@ impl GpuShares {
 
     /// Returns the devices of a slot. Consecutive slots get different devices before devices are
     /// shared.
-    fn of(&self, slot: u32) -> &[Device] {
-        let group = slot as usize % (self.gpus.count() / self.each).max(1);
+    fn devices(&self, slot: u32) -> &[Device] {
+        let group = slot as usize % (self.gpus.count() / self.per_trial).max(1);
         self.gpus
             .devices
-            .get(group * self.each..(group + 1) * self.each)
+            .get(group * self.per_trial..(group + 1) * self.per_trial)
             .unwrap_or_default()
     }
 
@@ -182,31 +182,30 @@ impl GpuShares {
     #[must_use]
     pub fn variables(&self, slot: u32) -> Vec<(String, String)> {
         let ids: Vec<_> = self
-            .of(slot)
+            .devices(slot)
             .iter()
             .map(|device| device.id.as_str())
             .collect();
-        let set = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         match self.gpus.vendor {
-            Some(Vendor::Amd) => vec![set("ROCR_VISIBLE_DEVICES", &ids.join(","))],
+            Some(Vendor::Amd) => vec![("ROCR_VISIBLE_DEVICES".to_owned(), ids.join(","))],
             // Without this variable CUDA numbers the devices in another order than the driver.
             _ => vec![
-                set("CUDA_DEVICE_ORDER", "PCI_BUS_ID"),
-                set("CUDA_VISIBLE_DEVICES", &ids.join(",")),
+                ("CUDA_DEVICE_ORDER".to_owned(), "PCI_BUS_ID".to_owned()),
+                ("CUDA_VISIBLE_DEVICES".to_owned(), ids.join(",")),
             ],
         }
     }
 
     /// Counts a trial as user of the devices of a slot.
     pub(super) fn take(&self, slot: u32) {
-        for device in self.of(slot) {
+        for device in self.devices(slot) {
             device.users.fetch_add(1, Ordering::AcqRel);
         }
     }
 
-    /// Ends that use.
+    /// Ends the use that [`take`](Self::take) began.
     pub(super) fn give_back(&self, slot: u32) {
-        for device in self.of(slot) {
+        for device in self.devices(slot) {
             device.users.fetch_sub(1, Ordering::AcqRel);
         }
     }
@@ -218,23 +217,22 @@ impl GpuShares {
             return Ok(());
         };
         // While other trials use a device, its memory in use says nothing about the last one.
-        let idle = |device: &&Device| device.users.load(Ordering::Acquire) == 0;
-        let asked: Vec<_> = self
-            .of(slot)
+        let checked: Vec<_> = self
+            .devices(slot)
             .iter()
-            .filter(idle)
-            .filter_map(|device| Some((device, device.held?)))
+            .filter(|device| device.users.load(Ordering::Acquire) == 0)
+            .filter_map(|device| Some((device, device.initial_use?)))
             .collect();
-        if asked.is_empty() {
+        if checked.is_empty() {
             return Ok(());
         }
-        let now = query::ask(vendor)?;
-        let used: BTreeMap<&str, u64> = now
+        let listed = query::query(vendor)?;
+        let used_now: BTreeMap<&str, u64> = listed
             .iter()
             .flat_map(|gpu| gpu.names().map(|name| (name, gpu.used)))
             .collect();
-        for (device, held) in asked {
-            match used.get(device.id.as_str()) {
+        for (device, initial_use) in checked {
+            match used_now.get(device.id.as_str()) {
                 None => {
                     return Err(format!(
                         "`{}` does not list GPU {} any more",
@@ -242,11 +240,11 @@ impl GpuShares {
                         device.id
                     ));
                 }
-                Some(used) if *used > held + SPARE_MIB => {
+                Some(used) if *used > initial_use + SPARE_MIB => {
                     return Err(format!(
-                        "GPU {} still holds {} MiB more than when the run began; something that a trial left may use it",
+                        "GPU {} still holds {} MiB more than when the run began; a process of an ended trial may use it",
                         device.id,
-                        used - held
+                        used - initial_use
                     ));
                 }
                 Some(_) => {}
@@ -260,7 +258,7 @@ impl GpuShares {
 mod tests {
     use super::*;
 
-    fn shares(ids: &[&str], want: f64) -> GpuShares {
+    fn shares(ids: &[&str], per_trial: f64) -> GpuShares {
         let devices = ids
             .iter()
             .map(|id| Device::new((*id).to_owned(), None))
@@ -270,7 +268,7 @@ mod tests {
                 vendor: Some(Vendor::Nvidia),
                 devices,
             },
-            want,
+            per_trial,
         )
     }
 

@@ -12,8 +12,8 @@
 //! it.
 
 use super::cgroups;
+use super::orphans::RUN;
 use super::processes::{self, as_pid};
-use super::strays::RUN;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Signal, kill_process_group, setsid};
@@ -36,8 +36,8 @@ const READ_EVERY: Timespec = Timespec {
 };
 
 /// Number of searches for survivors, and the time between two of them.
-const LOOKS: u32 = 5;
-const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+const SEARCHES: u32 = 5;
+const SEARCH_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The orchestrator's end of the pipe.
 pub(super) struct Guard {
@@ -47,49 +47,49 @@ pub(super) struct Guard {
 impl Guard {
     /// Starts `command`, which must call [`run`] with its standard input.
     pub(super) fn start(mut command: Command, run: &str) -> io::Result<Self> {
-        let (theirs, pipe) = io::pipe()?;
+        let (stdin, pipe) = io::pipe()?;
         #[cfg(target_os = "linux")]
         // If the kernel refuses, the pipe has the default capacity, which suffices too.
         rustix::pipe::fcntl_setpipe_size(&pipe, PIPE_BYTES).ok();
         fcntl_setfl(&pipe, fcntl_getfl(&pipe)? | OFlags::NONBLOCK)?;
         command
             .current_dir("/")
-            .stdin(theirs)
+            .stdin(stdin)
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         // The guard is not waited for: it ends after the farewell or after the death of this
         // process.
         drop(command.spawn()?);
         let guard = Self { pipe };
-        guard.tell(&format!("run {run}\n"));
+        guard.send_line(&format!("run {run}\n"));
         Ok(guard)
     }
 
     /// Reports a process group that has started.
     pub(super) fn add(&self, group: u32, start_ticks: Option<u64>) {
-        self.tell(&format!("+{group} {}\n", start_ticks.unwrap_or(0)));
+        self.send_line(&format!("+{group} {}\n", start_ticks.unwrap_or(0)));
     }
 
     /// Reports a process group that has ended.
     pub(super) fn remove(&self, group: u32) {
-        self.tell(&format!("-{group}\n"));
+        self.send_line(&format!("-{group}\n"));
     }
 
     /// Reports the cgroup in which all trials will run.
     pub(super) fn add_cgroup(&self, path: &Path) {
-        self.tell(&format!("cgroup {}\n", path.display()));
+        self.send_line(&format!("cgroup {}\n", path.display()));
     }
 
     /// Writes one line, whole or not at all. A failed write means that the guard is dead or
     /// delayed; the mark in the environment is the second way to find the processes.
-    fn tell(&self, line: &str) {
+    fn send_line(&self, line: &str) {
         rustix::io::write(&self.pipe, line.as_bytes()).ok();
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.tell("bye\n");
+        self.send_line("bye\n");
     }
 }
 
@@ -114,14 +114,14 @@ pub fn run(mut pipe: impl Read + AsFd) -> io::Result<()> {
         // Lets lines accumulate; returns early when the other end is closed.
         wait(&pipe, PollFlags::empty(), Some(&READ_EVERY))?;
     }
-    if !ledger.farewell {
+    if !ledger.has_farewell {
         ledger.kill_all();
     }
     Ok(())
 }
 
-fn wait(pipe: &impl AsFd, what: PollFlags, at_most: Option<&Timespec>) -> io::Result<()> {
-    match poll(&mut [PollFd::new(pipe, what)], at_most) {
+fn wait(pipe: &impl AsFd, events: PollFlags, timeout: Option<&Timespec>) -> io::Result<()> {
+    match poll(&mut [PollFd::new(pipe, events)], timeout) {
         Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
         Err(error) => Err(error.into()),
     }
@@ -144,9 +144,10 @@ struct Ledger {
     cgroup: Option<PathBuf>,
     /// Running process groups with the start times of their leaders in clock ticks; 0 if unknown.
     groups: BTreeMap<u32, u64>,
-    farewell: bool,
+    /// Whether the orchestrator ended in order, after its trials.
+    has_farewell: bool,
     /// Incomplete last line.
-    rest: Vec<u8>,
+    partial_line: Vec<u8>,
 }
 
 impl Ledger {
@@ -156,7 +157,7 @@ impl Ledger {
         loop {
             match pipe.read(&mut buffer) {
                 Ok(0) => return Ok(true),
-                Ok(count) => self.take(&buffer[..count]),
+                Ok(count) => self.add_bytes(&buffer[..count]),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -164,19 +165,20 @@ impl Ledger {
         }
     }
 
-    fn take(&mut self, bytes: &[u8]) {
-        self.rest.extend_from_slice(bytes);
-        let Some(end) = self.rest.iter().rposition(|byte| *byte == b'\n') else {
+    fn add_bytes(&mut self, bytes: &[u8]) {
+        self.partial_line.extend_from_slice(bytes);
+        let last_break = self.partial_line.iter().rposition(|byte| *byte == b'\n');
+        let Some(end) = last_break else {
             return;
         };
-        let lines: Vec<u8> = self.rest.drain(..=end).collect();
+        let lines: Vec<u8> = self.partial_line.drain(..=end).collect();
         for line in String::from_utf8_lossy(&lines).lines() {
-            self.note(line);
+            self.add_line(line);
         }
     }
 
     /// Handles one line. Lines of an unknown form are ignored.
-    fn note(&mut self, line: &str) {
+    fn add_line(&mut self, line: &str) {
         if let Some((group, ticks)) = line.strip_prefix('+').and_then(|rest| rest.split_once(' ')) {
             if let (Ok(group), Ok(ticks)) = (group.parse(), ticks.parse()) {
                 self.groups.insert(group, ticks);
@@ -188,7 +190,7 @@ impl Ledger {
         } else if let Some(path) = line.strip_prefix("cgroup ") {
             self.cgroup = Some(path.into());
         } else if line == "bye" {
-            self.farewell = true;
+            self.has_farewell = true;
         }
     }
 
@@ -196,9 +198,9 @@ impl Ledger {
     /// the processes with the run's mark.
     fn kill_all(&self) {
         for (group, ticks) in &self.groups {
-            let now = processes::start_ticks(*group);
             // While a group exists, its number is not reused, even if its leader is gone.
-            if let Some(id) = as_pid(*group).filter(|_| now.is_none_or(|now| now == *ticks)) {
+            let is_unchanged = processes::start_ticks(*group).is_none_or(|now| now == *ticks);
+            if let Some(id) = as_pid(*group).filter(|_| is_unchanged) {
                 kill_process_group(id, Signal::KILL).ok();
             }
         }
@@ -211,12 +213,12 @@ impl Ledger {
         let mark = format!("{RUN}={}", self.run);
         // A process that is just executing another program has no environment for a moment, so the
         // search is repeated.
-        for _ in 0..LOOKS {
+        for _ in 0..SEARCHES {
             processes::end(
                 || processes::with_environment(|entry| entry == mark.as_bytes()),
                 Duration::ZERO,
             );
-            std::thread::sleep(BETWEEN_LOOKS);
+            std::thread::sleep(SEARCH_INTERVAL);
         }
     }
 }
@@ -225,34 +227,34 @@ impl Ledger {
 mod tests {
     use super::*;
 
-    fn told(pieces: &[&str]) -> Ledger {
+    fn ledger_of(pieces: &[&str]) -> Ledger {
         let mut ledger = Ledger::default();
         for piece in pieces {
-            ledger.take(piece.as_bytes());
+            ledger.add_bytes(piece.as_bytes());
         }
         ledger
     }
 
     #[test]
     fn the_ledger_holds_the_groups_that_began_and_did_not_end() {
-        let ledger = told(&["run a-1\ncgroup /x/a b\n+10 5\n+1", "1 6\n-10\n+12 7\n"]);
+        let ledger = ledger_of(&["run a-1\ncgroup /x/a b\n+10 5\n+1", "1 6\n-10\n+12 7\n"]);
         assert_eq!(
             (&*ledger.run, ledger.cgroup),
             ("a-1", Some("/x/a b".into()))
         );
         assert_eq!(ledger.groups, BTreeMap::from([(11, 6), (12, 7)]));
-        assert!(!ledger.farewell && ledger.rest.is_empty());
+        assert!(!ledger.has_farewell && ledger.partial_line.is_empty());
     }
 
     #[test]
-    fn a_line_that_makes_no_sense_is_left() {
-        let ledger = told(&["+x 1\n-\n+7\nnonsense\n\u{fffd}\n+7 1\nby"]);
+    fn a_line_of_an_unknown_form_is_ignored() {
+        let ledger = ledger_of(&["+x 1\n-\n+7\nnonsense\n\u{fffd}\n+7 1\nby"]);
         assert_eq!(ledger.groups, BTreeMap::from([(7, 1)]));
-        assert!(!ledger.farewell);
+        assert!(!ledger.has_farewell);
     }
 
     #[test]
-    fn a_farewell_is_heard() {
-        assert!(told(&["run x\n", "bye\n"]).farewell);
+    fn the_ledger_holds_the_farewell() {
+        assert!(ledger_of(&["run x\n", "bye\n"]).has_farewell);
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 pub(super) struct Leaf {
     cgroup: Cgroup,
     /// Whether the kernel enforces the memory limit.
-    walled: bool,
+    is_walled: bool,
 }
 
 /// Usage of an attempt's processes while they were in the cgroup.
@@ -31,8 +31,8 @@ impl Leaf {
     /// Fails if the cgroup cannot be created.
     pub(super) fn new(cgroup: Cgroup, memory: Option<u64>) -> io::Result<Self> {
         cgroup.make()?;
-        let walled = memory.is_some_and(|limit| cgroup.limit_memory(limit).is_ok());
-        Ok(Self { cgroup, walled })
+        let is_walled = memory.is_some_and(|limit| cgroup.limit_memory(limit).is_ok());
+        Ok(Self { cgroup, is_walled })
     }
 
     /// Moves the leader of a new trial into the cgroup, with all processes that it has started
@@ -45,9 +45,9 @@ impl Leaf {
         let mut tried = BTreeSet::from([leader]);
         loop {
             let inside = self.cgroup.processes();
-            let found = processes::trees(others().into_iter().chain([leader]));
+            let tree = processes::trees(others().into_iter().chain([leader]));
             // A process in the tree but not in the cgroup was started before its parent was moved.
-            let outside: Vec<u32> = found
+            let outside: Vec<u32> = tree
                 .into_iter()
                 .filter(|pid| !inside.contains(pid) && tried.insert(*pid))
                 .collect();
@@ -63,7 +63,7 @@ impl Leaf {
 
     /// Returns whether the kernel enforces the memory limit.
     pub(super) fn is_walled(&self) -> bool {
-        self.walled
+        self.is_walled
     }
 
     /// Returns the processes in the cgroup.
@@ -76,7 +76,7 @@ impl Leaf {
     pub(super) fn out_of_memory_kills(&self) -> u64 {
         self.cgroup
             .number("memory.events", "oom_kill")
-            .filter(|_| self.walled)
+            .filter(|_| self.is_walled)
             .unwrap_or(0)
     }
 
@@ -127,7 +127,7 @@ mod tests {
             .ok()
         });
         if leaf.is_none() {
-            println!("skipped: no control group can be made here");
+            println!("skipped: no cgroup can be created here");
         }
         leaf
     }
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_born_before_the_move_is_moved_too() {
+    fn processes_started_before_the_leader_was_moved_are_moved_too() {
         let Some(leaf) = leaf("born") else { return };
         let mut trial = family("sleep 60 & sh -c 'sleep 60 & wait' & wait", 4);
         let mut orphan = family("sleep 60 & wait", 2);
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_ignores_sigterm_is_killed_after_the_grace_and_what_it_used_is_known() {
+    fn a_process_that_ignores_sigterm_is_killed_after_the_grace_and_its_usage_is_counted() {
         let Some(leaf) = leaf("ignores") else { return };
         let busy = "trap '' TERM; i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; sleep 60 & while :; do wait; done";
         let mut trial = family(busy, 1);
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_in_which_nobody_was_is_removed_with_its_handle() {
+    fn an_empty_cgroup_is_removed_when_its_handle_is_dropped() {
         let Some(leaf) = leaf("empty") else { return };
         let path = leaf.cgroup.path().to_owned();
         drop(leaf);

@@ -31,26 +31,29 @@ pub fn end_leftovers(root: &Path, places: &[Place], grace: Duration) -> std::io:
             kill_process_group(group, Signal::TERM).ok();
         }
     }
-    let left = cgroups::left_by(root);
-    let find = || {
-        let marked = processes::with_environment(|entry| entry.starts_with(prefix.as_bytes()));
-        let leaders = places.iter().filter_map(proven);
-        let found = marked
-            .into_iter()
-            .chain(leaders)
-            .chain(cgroups::left_processes(&left));
-        // Spared processes are not roots of trees either, because their other children do not
-        // belong to the study.
-        let roots = found.filter(|pid| !spared.contains(pid));
-        let found: BTreeSet<u32> = processes::trees(roots)
-            .difference(&spared)
-            .copied()
-            .collect();
-        seen.extend(&found);
-        found
-    };
-    processes::end(find, grace);
-    cgroups::end_left(&left, &spared);
+    let abandoned = cgroups::abandoned_by(root);
+    // The search is repeated until it finds none, because a process may start others meanwhile.
+    processes::end(
+        || {
+            let marked = processes::with_environment(|entry| entry.starts_with(prefix.as_bytes()));
+            let leaders = places.iter().filter_map(proven);
+            // Spared processes are not roots of trees either, because their other children do not
+            // belong to the study.
+            let roots = marked
+                .into_iter()
+                .chain(leaders)
+                .chain(cgroups::abandoned_processes(&abandoned))
+                .filter(|pid| !spared.contains(pid));
+            let leftovers: BTreeSet<u32> = processes::trees(roots)
+                .difference(&spared)
+                .copied()
+                .collect();
+            seen.extend(&leftovers);
+            leftovers
+        },
+        grace,
+    );
+    cgroups::end_abandoned(&abandoned, &spared);
     Ok(seen.len())
 }
 
@@ -64,11 +67,13 @@ pub fn survivors(root: &Path) -> BTreeSet<u32> {
     };
     let prefix = format!("SWATH_TRIAL_DIR={}/", root.display());
     let marked = processes::with_environment(|entry| entry.starts_with(prefix.as_bytes()));
-    let found = marked
-        .into_iter()
-        .chain(cgroups::left_processes(&cgroups::left_by(&root)));
+    let in_cgroups = cgroups::abandoned_processes(&cgroups::abandoned_by(&root));
     let spared = lineage();
-    found.filter(|pid| !spared.contains(pid)).collect()
+    marked
+        .into_iter()
+        .chain(in_cgroups)
+        .filter(|pid| !spared.contains(pid))
+        .collect()
 }
 
 /// Returns the process id in `place` if that process still exists, with the same start time and
@@ -76,8 +81,8 @@ pub fn survivors(root: &Path) -> BTreeSet<u32> {
 fn proven(place: &Place) -> Option<u32> {
     let pid = place.pid?;
     let now = processes::place(pid);
-    let same = place.start_ticks.is_some() && now.start_ticks == place.start_ticks;
-    (same && now.boot_id.is_some() && now.boot_id == place.boot_id).then_some(pid)
+    let has_same_start = place.start_ticks.is_some() && now.start_ticks == place.start_ticks;
+    (has_same_start && now.boot_id.is_some() && now.boot_id == place.boot_id).then_some(pid)
 }
 
 /// Returns this process and its ancestors. A sweep that runs inside one of its own trials must not
@@ -102,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_proven_by_its_start_is_ended_and_one_with_a_reused_number_is_not() {
+    fn a_process_is_ended_if_its_start_time_matches_and_spared_if_its_id_was_reused() {
         let root = tempfile::tempdir().unwrap();
         let (mine, mut other) = (sleeper().unwrap(), sleeper().unwrap());
         let place = processes::place(mine.id());

@@ -12,6 +12,7 @@ pub mod guard;
 mod leaf;
 mod leftovers;
 mod nearest;
+mod orphans;
 mod output;
 mod pool;
 pub mod processes;
@@ -21,7 +22,6 @@ mod simulated;
 mod site;
 mod sleeper;
 mod stop_line;
-mod strays;
 mod supervise;
 mod system;
 mod traceback;
@@ -34,7 +34,7 @@ pub use gpus::{GpuError, GpuShares, Gpus};
 pub use leftovers::{end_leftovers, survivors};
 pub use pool::Pool;
 pub use program::{Argv, Program, ProgramSettings, ProgramSpec, environment};
-pub use room::Left;
+pub use room::DiskSpace;
 pub use simulated::Simulated;
 pub use site::{Share, Site, Work, here};
 pub use system::SYSTEM;
@@ -52,7 +52,7 @@ pub const EXECUTORS: &[Kind<dyn Site>] = &[site::POOL];
 
 /// Runs trials in numbered slots.
 ///
-/// Every started attempt ends with exactly one [`What::Ended`]. The signals of one trial arrive in
+/// Every started attempt ends with exactly one [`SignalKind::Ended`]. The signals of one trial arrive in
 /// order.
 pub trait Executor: Send {
     /// Returns the number of trials that can run at the same time at this moment.
@@ -65,7 +65,7 @@ pub trait Executor: Send {
     /// error: its attempt ends as `Failed(Spawn)`.
     fn start(&mut self, launch: Launch) -> Result<(), ExecutorError>;
 
-    /// Asks a running trial to end. Idempotent; unknown trials are ignored. [`What::Ended`] always
+    /// Asks a running trial to end. Idempotent; unknown trials are ignored. [`SignalKind::Ended`] always
     /// follows.
     fn stop(&mut self, trial: TrialId, how: Stop);
 
@@ -98,7 +98,7 @@ pub trait Executor: Send {
     }
 
     /// Excludes a machine from all further trials; returns the name of the machine.
-    fn shun(&mut self, machine: u32) -> String {
+    fn exclude_machine(&mut self, machine: u32) -> String {
         machine.to_string()
     }
 
@@ -110,9 +110,10 @@ pub trait Executor: Send {
 
     /// Takes over attempts that an earlier run started. Returns the attempts that this executor
     /// does not know; these are lost. Called once, before any other method.
-    fn adopt(&mut self, held: Vec<Held>) -> Vec<(TrialId, Attempt)> {
-        held.into_iter()
-            .map(|held| (held.trial, held.attempt))
+    fn adopt(&mut self, earlier: Vec<EarlierAttempt>) -> Vec<(TrialId, Attempt)> {
+        earlier
+            .into_iter()
+            .map(|earlier| (earlier.trial, earlier.attempt))
             .collect()
     }
 
@@ -121,14 +122,14 @@ pub trait Executor: Send {
     ///
     /// # Errors
     /// Fails if no capacity can be had any more; nothing runs then.
-    fn plan(&mut self, more: &dyn Fn() -> usize) -> Result<(), ExecutorError> {
+    fn request_capacity(&mut self, more: &dyn Fn() -> usize) -> Result<(), ExecutorError> {
         let _ = more;
         Ok(())
     }
 
     /// Returns messages for the user about the state of the executor since the last call. Empty by
     /// default.
-    fn news(&mut self) -> Vec<String> {
+    fn take_messages(&mut self) -> Vec<String> {
         Vec::new()
     }
 
@@ -138,7 +139,7 @@ pub trait Executor: Send {
 
 /// An attempt that an earlier run of the study started and that may still run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
+pub struct EarlierAttempt {
     /// Number of the trial.
     pub trial: TrialId,
     /// Number of the attempt within the trial.
@@ -146,9 +147,9 @@ pub struct Held {
     /// Slot in which the earlier run started it.
     pub slot: u32,
     /// Number of its records that are in the journal already, warnings not counted.
-    pub heard: u64,
+    pub recorded: u64,
     /// Whether the journal already has the place where it runs.
-    pub placed: bool,
+    pub is_placed: bool,
 }
 
 /// Everything an executor needs to start an attempt.
@@ -218,16 +219,16 @@ pub struct Signal {
     pub attempt: Attempt,
     /// Time of the event.
     pub at: Timestamp,
-    /// The event itself.
-    pub what: What,
+    /// Kind of the event, with its data.
+    pub kind: SignalKind,
 }
 
 /// Kinds of events of an attempt.
 #[derive(Debug, Clone, PartialEq)]
-pub enum What {
+pub enum SignalKind {
     /// The attempt runs at this place (host, process, job).
     Placed(Place),
-    /// The trial reported a record: a metric, a warning or the like.
+    /// The trial recorded something, for example a metric or a warning.
     Logged(LogRecord),
     /// The trial asks whether it may continue after its last report and waits for the answer with
     /// this id.
@@ -260,23 +261,23 @@ pub enum ExecutorError {
     #[error("slot {0} still runs a trial")]
     SlotBusy(u32),
     /// The slot does not exist, or its worker thread has ended.
-    #[error("slot {0} does not answer any more")]
+    #[error("slot {0} does not exist, or its worker has ended")]
     SlotGone(u32),
     /// The files between the orchestrator and the pilots could not be read or written.
-    #[error("the files of the pilots could not be used")]
+    #[error("could not read or write the files of the pilots")]
     Pilots {
         /// Error of the operating system.
         #[source]
         source: std::io::Error,
     },
     /// The batch system refuses or fails; holds its own message.
-    #[error("no pilots run and there can be none: {0}")]
+    #[error("no pilots run, and none can be started: {0}")]
     Engine(String),
     /// The path of the `swath` program for the nodes could not be determined.
-    #[error("it is not known which program the pilots are; name it with `swath` in [executor]")]
+    #[error("the path of the `swath` program is unknown; set `swath` in [executor]")]
     NoProgram,
     /// Another process runs the study now.
-    #[error("the study is run by process {pid} on {host}, which was there first or took it over")]
+    #[error("process {pid} on {host} runs this study: it started first or took the study over")]
     TakenOver {
         /// Host of that process.
         host: String,
@@ -284,11 +285,11 @@ pub enum ExecutorError {
         pid: u32,
     },
     /// The sweep file names an executor that does not exist.
-    #[error("the sweep file names no executor that there is")]
+    #[error("the sweep file names an executor that does not exist")]
     NoSite,
     /// Pilots of an earlier run may still run trials of the study.
     #[error(
-        "{count} pilots of an earlier run of this study may still live: run it with the executor that started them, or delete `{ledger}` if you know that none lives"
+        "{count} pilots of an earlier run of this study may still run; use the executor that started them, or delete `{ledger}` if you know that none of them runs"
     )]
     PilotsLeft {
         /// Number of these pilots.

@@ -39,18 +39,19 @@ pub(super) struct Clue {
 /// line.
 pub(super) fn clue(metric: &str, outputs: &[(&str, String)]) -> Option<Clue> {
     let words = words(metric);
-    let near = outputs
+    let near: Vec<(&&str, Near)> = outputs
         .iter()
-        .filter_map(|(stream, text)| Some((stream, nearest(&words, text)?)));
-    let near: Vec<(&&str, Near)> = near.collect();
+        .filter_map(|(stream, text)| Some((stream, nearest(&words, text)?)))
+        .collect();
     // Of equal lines take that of the first stream, which usually has the results.
     let (_, best) = near.iter().rev().max_by_key(|(_, near)| near.score)?;
     let lines: Vec<String> = near
         .iter()
         .map(|(stream, near)| format!("{stream} has `{}`", shortened(&near.line)))
         .collect();
-    let expression = best.expression();
-    let entry = expression.map(|expression| format!("{} = '{expression}'", key(metric)));
+    let entry = best
+        .expression()
+        .map(|expression| format!("{} = '{expression}'", key(metric)));
     Some(Clue {
         lines: lines.join(", "),
         expression: entry,
@@ -77,16 +78,16 @@ fn nearest(words: &[String], text: &str) -> Option<Near> {
 }
 
 fn nearest_in(words: &[String], line: &str) -> Option<Near> {
-    let mut before = 0;
+    let mut segment_start = 0;
     let mut best: Option<Near> = None;
-    for found in NUMBER.find_iter(line) {
+    for digits in NUMBER.find_iter(line) {
         // Digits inside of words such as `f1`, `v2.0` and `AR@100` are not values.
-        let in_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '@' | '/');
-        if line[..found.start()].ends_with(in_word) {
+        if line[..digits.start()].ends_with(is_word_character) {
             continue;
         }
-        let segment = &line[std::mem::replace(&mut before, found.end())..found.start()];
-        let Ok(number) = found.as_str().parse() else {
+        let segment = &line[segment_start..digits.start()];
+        segment_start = digits.end();
+        let Ok(number) = digits.as_str().parse() else {
             continue;
         };
         let Some((label, separator, score)) = label(words, segment) else {
@@ -105,6 +106,10 @@ fn nearest_in(words: &[String], line: &str) -> Option<Near> {
     best
 }
 
+fn is_word_character(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '@' | '/')
+}
+
 /// Returns the label (the segment from the first word of the name on), the separator before the
 /// number, the number of the name's words in the label, and whether the label ends with one. `None`
 /// if the segment has no word of the name.
@@ -112,7 +117,9 @@ fn label(words: &[String], segment: &str) -> Option<(String, String, (usize, boo
     let end = segment
         .trim_end_matches(|c: char| !c.is_alphanumeric())
         .len();
-    let clause = segment[..end].rfind([',', ';', '|']).map_or(0, |at| at + 1);
+    let clause = segment[..end]
+        .rfind([',', ';', '|'])
+        .map_or(0, |index| index + 1);
     let (label, separator) = (&segment[clause..end], &segment[end..]);
     let tokens = label
         .split(|c: char| !c.is_alphanumeric())
@@ -149,8 +156,9 @@ impl Near {
         ["\\S+", "[-+.\\w]+"].into_iter().find_map(|value| {
             let expression = format!("{label}{separator}({value})");
             let regex = Regex::new(&expression).ok()?;
-            let given = first_value(&regex, &self.line);
-            let is_right = given == Some(Datum::Number(Metric(self.number)));
+            // The pattern is only offered if it reads this number, and if it can be quoted in TOML.
+            let value = first_value(&regex, &self.line);
+            let is_right = value == Some(Datum::Number(Metric(self.number)));
             (is_right && !expression.contains('\'')).then_some(expression)
         })
     }
@@ -173,19 +181,22 @@ fn separator(text: &str) -> String {
 
 /// Returns a name as a TOML key, quoted if needed.
 fn key(name: &str) -> String {
-    let is_bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-    if !name.is_empty() && name.chars().all(is_bare) {
+    if !name.is_empty() && name.chars().all(is_bare_key_character) {
         name.to_owned()
     } else {
         format!("{name:?}")
     }
 }
 
+fn is_bare_key_character(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '-')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn of(metric: &str, out: &str, err: &str) -> Option<String> {
+    fn advice(metric: &str, out: &str, err: &str) -> Option<String> {
         let clue = clue(
             metric,
             &[("stdout", out.to_owned()), ("stderr", err.to_owned())],
@@ -199,7 +210,7 @@ mod tests {
 
     #[test]
     fn the_nearest_line_and_an_expression_for_it_are_shown() {
-        for (metric, line, wanted) in [
+        for (metric, line, expected) in [
             (
                 "auc",
                 "Test AUC: 0.99",
@@ -227,8 +238,8 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                of(metric, line, "").as_deref(),
-                Some(wanted),
+                advice(metric, line, "").as_deref(),
+                Some(expected),
                 "{metric}: {line}"
             );
         }
@@ -236,7 +247,7 @@ mod tests {
 
     #[test]
     fn both_streams_are_searched_and_the_last_of_the_nearest_lines_counts() {
-        let clue = of(
+        let clue = advice(
             "val_loss",
             "val loss 0.5\nval loss 0.4\nloss 0.1\n",
             "loss: 0.3\n",
@@ -247,9 +258,9 @@ mod tests {
             r"stdout has `val loss 0.4`, stderr has `loss: 0.3`: try `val_loss = 'val loss\s+(\S+)'`"
         );
         assert_eq!(
-            of("auc", "epoch 1\nloss 0.3\n", "\u{1b}[1m100%\u{1b}[0m\n"),
+            advice("auc", "epoch 1\nloss 0.3\n", "\u{1b}[1m100%\u{1b}[0m\n"),
             None
         );
-        assert_eq!(of("auc", "auc unknown, loss 0.3\n", ""), None);
+        assert_eq!(advice("auc", "auc unknown, loss 0.3\n", ""), None);
     }
 }

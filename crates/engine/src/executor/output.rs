@@ -32,12 +32,9 @@ impl Output {
     /// Opens the logs of an attempt. If the attempt resumes, the existing output of earlier
     /// attempts is not searched.
     pub(super) fn new(dir: &Path, capture: &[(Name, Regex)], cap: u64, resumes: bool) -> Self {
-        let log = |name, stream| LogFile::new(dir.join(name), stream, resumes);
         Self {
-            streams: [
-                log("stdout.log", Stream::Out),
-                log("stderr.log", Stream::Err),
-            ],
+            streams: [("stdout.log", Stream::Out), ("stderr.log", Stream::Err)]
+                .map(|(name, stream)| LogFile::new(dir.join(name), stream, resumes)),
             scrape: (!capture.is_empty()).then(|| Scrape::new(capture)),
             cap: cap.max(SMALLEST_CAP),
         }
@@ -64,17 +61,8 @@ impl Output {
     /// patterns to search.
     pub(super) fn written_at(&self) -> Option<i128> {
         self.scrape.as_ref()?;
-        let written = |log: &LogFile| {
-            let about = log.path.metadata().ok()?;
-            Some(i128::from(about.mtime()) * 1_000_000_000 + i128::from(about.mtime_nsec()))
-        };
-        Some(
-            self.streams
-                .iter()
-                .filter_map(written)
-                .max()
-                .unwrap_or(i128::MIN),
-        )
+        let modified = self.streams.iter().filter_map(LogFile::modified).max();
+        Some(modified.unwrap_or(i128::MIN))
     }
 
     /// Searches the output since the last call, and passes each match to `each`.
@@ -94,16 +82,16 @@ impl Output {
     /// Call it right after [`search`](Self::search), so that no output is cut before it was
     /// searched.
     pub(super) fn trim(&mut self) -> io::Result<Vec<&'static str>> {
-        let mut cut = Vec::new();
+        let mut newly_cut = Vec::new();
         for log in &mut self.streams {
             if log.trim(self.cap)? {
-                cut.push(match log.stream {
+                newly_cut.push(match log.stream {
                     Stream::Out => "stdout.log",
                     Stream::Err => "stderr.log",
                 });
             }
         }
-        Ok(cut)
+        Ok(newly_cut)
     }
 
     /// Returns the error message that the program wrote before it failed: any form on stderr, only
@@ -127,26 +115,26 @@ impl Output {
             .scrape
             .as_ref()
             .is_some_and(|scrape| scrape.is_unmatched(name));
-        let found = clue.as_ref().map(|clue| clue.lines.as_str());
-        let try_this = clue.as_ref().and_then(|clue| clue.expression.as_deref());
+        let lines = clue.as_ref().map(|clue| clue.lines.as_str());
+        let expression = clue.as_ref().and_then(|clue| clue.expression.as_deref());
         if !is_captured {
-            let add = try_this
-                .map(|this| format!(": add `{this}` to `[capture]`"))
+            let advice = expression
+                .map(|expression| format!(": add `{expression}` to `[capture]`"))
                 .unwrap_or_default();
-            return Some(format!("was never reported; {}{add}", found?));
+            return Some(format!("was never reported; {}{advice}", lines?));
         }
         let is_empty = printed.iter().all(|(_, text)| text.trim().is_empty());
-        let none = if is_empty {
+        let without_lines = if is_empty {
             "it printed nothing"
         } else {
             "no line has such a word and a number"
         };
-        let try_this = try_this
-            .map(|this| format!(": try `{this}`"))
+        let advice = expression
+            .map(|expression| format!(": try `{expression}`"))
             .unwrap_or_default();
-        let found = found.unwrap_or(none);
+        let lines = lines.unwrap_or(without_lines);
         Some(format!(
-            "was not found: the pattern of `[capture]` matched nothing; {found}{try_this}"
+            "was not found: the pattern of `[capture]` matched nothing; {lines}{advice}"
         ))
     }
 
@@ -177,7 +165,7 @@ struct LogFile {
 impl LogFile {
     fn new(path: PathBuf, stream: Stream, resumes: bool) -> Self {
         let seen = if resumes {
-            path.metadata().map_or(0, |found| found.len())
+            path.metadata().map_or(0, |metadata| metadata.len())
         } else {
             0
         };
@@ -193,18 +181,26 @@ impl LogFile {
 
     /// Returns the end of the attempt's output, at most 4 MiB; empty if it cannot be read.
     fn end(&self) -> String {
-        let read = || {
-            let mut file = File::open(&self.path)?;
-            let length = file.metadata()?.len();
-            // A file shorter than that was truncated by the program; all of it is the attempt's own
-            // output.
-            let begin = if self.begin <= length { self.begin } else { 0 };
-            file.seek(SeekFrom::Start(begin.max(length.saturating_sub(LAST))))?;
-            let mut bytes = Vec::new();
-            file.take(LAST).read_to_end(&mut bytes)?;
-            io::Result::Ok(bytes)
-        };
-        String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
+        let bytes = self.read_end().unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    fn read_end(&self) -> io::Result<Vec<u8>> {
+        let mut file = File::open(&self.path)?;
+        let length = file.metadata()?.len();
+        // A file shorter than `begin` was truncated by the program; all of it is the attempt's own
+        // output.
+        let begin = if self.begin <= length { self.begin } else { 0 };
+        file.seek(SeekFrom::Start(begin.max(length.saturating_sub(LAST))))?;
+        let mut bytes = Vec::new();
+        file.take(LAST).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Returns the time of the last write, in nanoseconds since 1970.
+    fn modified(&self) -> Option<i128> {
+        let metadata = self.path.metadata().ok()?;
+        Some(i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec()))
     }
 
     /// Returns the file, opened for reading and for writing at any position, which append mode does
@@ -252,16 +248,16 @@ impl LogFile {
     /// lost.
     fn trim(&mut self, cap: u64) -> io::Result<bool> {
         // The program may have removed the file.
-        let size = self.path.metadata().map_or(0, |found| found.len());
+        let size = self.path.metadata().map_or(0, |metadata| metadata.len());
         if size <= cap {
             return Ok(false);
         }
-        let first = self.left_out == 0;
+        let is_first_cut = self.left_out == 0;
         let (head, tail) = (cap / 2, cap / 4);
         let begin = size - tail;
         // After the first cut the gap line stands between head and tail, and does not count as
         // output.
-        let cut_before = if first {
+        let cut_before = if is_first_cut {
             head
         } else {
             head + gap(0, cap).len() as u64
@@ -285,7 +281,7 @@ impl LogFile {
         file.set_len(to)?;
         // Bytes up to `size` were searched before; bytes appended later are still to be searched.
         self.seen = to - (from - self.seen.clamp(begin, from));
-        Ok(first)
+        Ok(is_first_cut)
     }
 }
 
@@ -320,16 +316,16 @@ mod tests {
         let kept = std::fs::read_to_string(dir.path().join("stdout.log")).unwrap();
         assert!(kept.len() <= 8192 + 16, "{}", kept.len());
         let (head, rest) = kept.split_once("\n[swath: ").unwrap();
-        let (said, tail) = rest.split_once("]\n").unwrap();
+        let (gap, tail) = rest.split_once("]\n").unwrap();
         assert!(
             written.starts_with(head) && written.ends_with(tail) && tail.ends_with("line 4999\n")
         );
-        let left_out: usize = said.split_whitespace().next().unwrap().parse().unwrap();
+        let left_out: usize = gap.split_whitespace().next().unwrap().parse().unwrap();
         assert_eq!(head.len() + left_out + tail.len(), written.len());
     }
 
     #[test]
-    fn what_is_cut_out_was_searched_before_and_nothing_is_searched_twice() {
+    fn output_is_searched_before_it_is_cut_and_never_twice() {
         let dir = tempfile::tempdir().unwrap();
         let mut child = Output::open(dir.path(), "stdout.log").unwrap();
         Output::open(dir.path(), "stderr.log").unwrap();

@@ -7,7 +7,7 @@
 use super::checkpoint;
 use super::stop_line::StopLine;
 use super::trainable::{StudyContext, Trainable, TrialContext};
-use super::{Executor, ExecutorError, Launch, Left, Outcome, Signal, Stop, What};
+use super::{DiskSpace, Executor, ExecutorError, Launch, Outcome, Signal, SignalKind, Stop};
 use crate::logger::{
     Beginning, Directive, Dirs, Identity, Recorded, Sink, TrialFolder, TrialLogger,
 };
@@ -32,7 +32,7 @@ const MOST_SLOTS: usize = 4096;
 
 /// Interval between two checks of the free space, for a trial that ended on a full disk and still
 /// has files to write.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+const DISK_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Time that a dropped pool waits for its trials. Programs are killed within milliseconds; a
 /// function that never checks for a stop request is abandoned after this time.
@@ -40,49 +40,48 @@ const ABANDON_AFTER: Duration = Duration::from_secs(5);
 
 /// Time for the resources of an ended trial to become free, before the slot is reported as unusable
 /// with a reason.
-const SETTLES_WITHIN: Duration = Duration::from_secs(5);
+const EXPECTED_RELEASE: Duration = Duration::from_secs(5);
 
 /// Intervals of the checks for freed resources, before and after that time.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-const LOOK_AGAIN_EVERY: Duration = Duration::from_secs(5);
+const RELEASE_CHECK_INTERVAL: Duration = Duration::from_millis(250);
+const LATE_RELEASE_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Longest wait for running trials to be suspended.
-const HALTED_WITHIN: Duration = Duration::from_secs(1);
+const HALT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Executor that runs trials in the threads of a rayon pool.
 pub struct Pool {
-    slots: Vec<Slot>,
+    slots: Vec<PoolSlot>,
     signals: Receiver<Signal>,
     trainable: Arc<dyn Trainable>,
-    /// Template for workers that are added later.
-    forge: Forge,
+    shared: SharedByWorkers,
     /// Upper bound on the number of slots.
-    most: usize,
+    max_slots: usize,
     /// Disconnected when the last worker has ended.
     workers: Receiver<()>,
     threads: Vec<ThreadPool>,
 }
 
 /// Values that all workers share. Dropped when no more workers will be added.
-struct Forge {
+struct SharedByWorkers {
     study: Arc<StudyContext>,
     signals: Sender<Signal>,
     alive: Option<Sender<()>>,
 }
 
-struct Slot {
+struct PoolSlot {
     jobs: Sender<Launch>,
     line: Arc<StopLine>,
     running: Option<(TrialId, Attempt)>,
-    rest: Rest,
+    unusable: UnusableReason,
 }
 
 /// Reason why a slot cannot be used although no trial runs in it; shared with its worker. An empty
 /// reason means that the slot will be usable within moments.
-type Rest = Arc<Mutex<Option<String>>>;
+type UnusableReason = Arc<Mutex<Option<String>>>;
 
-fn set(rest: &Rest, to: Option<String>) {
-    *rest.lock().unwrap_or_else(PoisonError::into_inner) = to;
+fn set_unusable(slot: &UnusableReason, reason: Option<String>) {
+    *slot.lock().unwrap_or_else(PoisonError::into_inner) = reason;
 }
 
 impl Pool {
@@ -101,12 +100,12 @@ impl Pool {
             slots: Vec::new(),
             signals: received,
             trainable,
-            forge: Forge {
+            shared: SharedByWorkers {
                 study: Arc::new(study),
                 signals,
                 alive: Some(alive),
             },
-            most: MOST_SLOTS,
+            max_slots: MOST_SLOTS,
             workers,
             threads: Vec::new(),
         };
@@ -117,7 +116,7 @@ impl Pool {
     /// Bounds the number of slots; later calls of `resize` cannot exceed it.
     #[must_use]
     pub fn at_most(mut self, slots: usize) -> Self {
-        self.most = slots.max(self.slots.len());
+        self.max_slots = slots.max(self.slots.len());
         self
     }
 
@@ -133,44 +132,45 @@ impl Pool {
                 source: std::io::Error::other(error),
             })?;
         // Only a pool that is being dropped has no sender; it adds no workers.
-        let Some(alive) = &self.forge.alive else {
+        let Some(alive) = &self.shared.alive else {
             return Ok(());
         };
-        // Each worker takes the workbench of its own index once, and drops it when the worker ends.
-        let mut workbenches = Vec::new();
+        // Each thread takes the worker of its own index once, and drops it when the thread ends.
+        let mut workers = Vec::new();
         for _ in 0..count {
             let (jobs, queue) = unbounded();
-            let (line, rest) = (Arc::new(StopLine::new()), Rest::default());
-            let workbench = Workbench {
+            let (line, unusable) = (Arc::new(StopLine::new()), UnusableReason::default());
+            let worker = Worker {
                 jobs: queue,
                 line: Arc::clone(&line),
-                rest: Arc::clone(&rest),
-                study: Arc::clone(&self.forge.study),
-                signals: self.forge.signals.clone(),
+                unusable: Arc::clone(&unusable),
+                study: Arc::clone(&self.shared.study),
+                signals: self.shared.signals.clone(),
                 trainable: Arc::clone(&self.trainable),
                 _alive: alive.clone(),
             };
-            let (give, take) = bounded(1);
-            give.send(workbench).ok();
-            workbenches.push(take);
-            self.slots.push(Slot {
+            let (sender, receiver) = bounded(1);
+            // The channel has room for the one message that is ever sent on it.
+            sender.send(worker).ok();
+            workers.push(receiver);
+            self.slots.push(PoolSlot {
                 jobs,
                 line,
                 running: None,
-                rest,
+                unusable,
             });
         }
         threads.spawn_broadcast(move |context| {
-            if let Some(Ok(workbench)) = workbenches.get(context.index()).map(Receiver::try_recv) {
-                workbench.work();
+            if let Some(Ok(worker)) = workers.get(context.index()).map(Receiver::try_recv) {
+                worker.work();
             }
         });
         self.threads.push(threads);
         Ok(())
     }
 
-    fn forget_if_ended(&mut self, signal: &Signal) {
-        if matches!(signal.what, What::Ended(..)) {
+    fn free_slot_if_ended(&mut self, signal: &Signal) {
+        if matches!(signal.kind, SignalKind::Ended(..)) {
             let ended = Some((signal.trial, signal.attempt));
             if let Some(slot) = self.slots.iter_mut().find(|slot| slot.running == ended) {
                 slot.running = None;
@@ -190,7 +190,8 @@ impl Executor for Pool {
             .slots
             .get_mut(index as usize)
             .ok_or(ExecutorError::SlotGone(index))?;
-        if slot.running.is_some() || slot.rest.lock().is_ok_and(|rest| rest.is_some()) {
+        let is_unusable = slot.unusable.lock().is_ok_and(|reason| reason.is_some());
+        if slot.running.is_some() || is_unusable {
             return Err(ExecutorError::SlotBusy(index));
         }
         slot.running = Some((launch.trial, launch.attempt));
@@ -217,24 +218,24 @@ impl Executor for Pool {
         signals.extend(self.signals.try_iter().take(SIGNALS_AT_ONCE - 1));
         for signal in &signals {
             // A slot is free again as soon as the driver sees the end of its trial.
-            self.forget_if_ended(signal);
+            self.free_slot_if_ended(signal);
         }
         signals
     }
 
     fn resize(&mut self, slots: usize) -> usize {
-        let wanted = slots.min(self.most);
-        if let Some(more @ 1..) = wanted.checked_sub(self.slots.len()) {
+        let requested = slots.min(self.max_slots);
+        if let Some(more @ 1..) = requested.checked_sub(self.slots.len()) {
             // If no threads can be added, the pool keeps the slots it has.
             self.add(more).ok();
         }
-        wanted.min(self.slots.len())
+        requested.min(self.slots.len())
     }
 
     fn unusable(&self) -> BTreeMap<u32, String> {
-        let rests = (0..).zip(&self.slots);
-        rests
-            .filter_map(|(number, slot)| Some((number, slot.rest.lock().ok()?.clone()?)))
+        (0..)
+            .zip(&self.slots)
+            .filter_map(|(number, slot)| Some((number, slot.unusable.lock().ok()?.clone()?)))
             .collect()
     }
 
@@ -243,12 +244,20 @@ impl Executor for Pool {
             slot.line.halt(halt);
         }
         let begun = Instant::now();
-        // Free slots have nothing to suspend. A function cannot be suspended, so the wait is
-        // bounded.
-        let waits = |slot: &Slot| slot.running.is_some() && slot.line.is_halted() != halt;
-        while self.slots.iter().any(waits) && begun.elapsed() < HALTED_WITHIN {
+        // A function cannot be suspended, so the wait is bounded.
+        while self.slots.iter().any(|slot| slot.is_changing_to(halt))
+            && begun.elapsed() < HALT_TIMEOUT
+        {
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+}
+
+impl PoolSlot {
+    /// Returns whether the trial of this slot is still to be suspended (`true`) or resumed
+    /// (`false`). A free slot has nothing to suspend.
+    fn is_changing_to(&self, halt: bool) -> bool {
+        self.running.is_some() && self.line.is_halted() != halt
     }
 }
 
@@ -260,28 +269,28 @@ impl Drop for Pool {
                 slot.line.ask(trial, attempt, Stop::Kill);
             }
         }
-        self.forge.alive = None;
+        self.shared.alive = None;
         // Disconnecting the receiver releases workers that are blocked on a full channel.
-        let (_, nobody) = bounded(0);
-        self.signals = nobody;
+        let (_, disconnected) = bounded(0);
+        self.signals = disconnected;
         // Nothing is ever sent on this channel: it disconnects when the last worker has ended.
         self.workers.recv_timeout(ABANDON_AFTER).ok();
         self.trainable.close();
     }
 }
 
-/// Everything one worker owns.
-struct Workbench {
+/// The state of the worker of one slot.
+struct Worker {
     jobs: Receiver<Launch>,
     line: Arc<StopLine>,
-    rest: Rest,
+    unusable: UnusableReason,
     study: Arc<StudyContext>,
     signals: Sender<Signal>,
     trainable: Arc<dyn Trainable>,
     _alive: Sender<()>,
 }
 
-impl Workbench {
+impl Worker {
     /// Runs one trial after another until the pool is dropped.
     fn work(self) {
         for launch in &self.jobs {
@@ -299,28 +308,30 @@ impl Workbench {
             };
             let Outcome { exit, usage } = self.run(&trial);
             let slot = trial.launch.slot;
-            let ready = self.trainable.ready(slot).is_ok();
-            if !ready {
+            let is_ready = self.trainable.ready(slot).is_ok();
+            if !is_ready {
                 // Set before the end is reported, so that the driver does not take the slot for
                 // free.
-                set(&self.rest, Some(String::new()));
+                set_unusable(&self.unusable, Some(String::new()));
             }
-            trial.send(What::Ended(exit, usage));
-            if !ready {
-                self.settle(slot);
+            trial.send(SignalKind::Ended(exit, usage));
+            if !is_ready {
+                self.wait_until_ready(slot);
             }
         }
     }
 
     /// Waits until the resources of the last trial are free again, or the pool is dropped.
-    fn settle(&self, slot: u32) {
+    fn wait_until_ready(&self, slot: u32) {
         let begun = Instant::now();
-        while let Err(why) = self.trainable.ready(slot) {
-            let long = begun.elapsed() >= SETTLES_WITHIN;
-            if long {
-                set(&self.rest, Some(why));
-            }
-            let pause = if long { LOOK_AGAIN_EVERY } else { LOOK_EVERY };
+        while let Err(reason) = self.trainable.ready(slot) {
+            // Drivers free memory with a delay, so a reason is given only after a while.
+            let pause = if begun.elapsed() >= EXPECTED_RELEASE {
+                set_unusable(&self.unusable, Some(reason));
+                LATE_RELEASE_CHECK_INTERVAL
+            } else {
+                RELEASE_CHECK_INTERVAL
+            };
             // No trial is sent before the slot is free, so this waits for the pool to be dropped.
             if matches!(
                 self.jobs.recv_timeout(pause),
@@ -329,17 +340,18 @@ impl Workbench {
                 return;
             }
         }
-        set(&self.rest, None);
+        set_unusable(&self.unusable, None);
     }
 
     /// Creates the trial's folder, runs the trial and records its exit there.
     fn run(&self, trial: &TrialContext) -> Outcome {
         let identity = self.identity(&trial.launch);
         match (self.folder(trial, &identity), trial.folder.lock()) {
-            (Ok(made), Ok(mut folder)) => *folder = Some(made),
+            (Ok(created), Ok(mut folder)) => *folder = Some(created),
             (Err(error), _) => {
-                return not_begun(format!("the trial's folder could not be made: {error}"));
+                return not_started(format!("could not create the trial's folder: {error}"));
             }
+            // Poisoned: a panic of an earlier user of this context. Only `info.yaml` is lost.
             (_, Err(_)) => {}
         }
         let dirs = Dirs {
@@ -349,7 +361,7 @@ impl Workbench {
         let mut log = match TrialLogger::in_process(identity, dirs, self.sink(trial)) {
             Ok(log) => log,
             Err(error) => {
-                return not_begun(format!("the trial's records could not be made: {error}"));
+                return not_started(format!("could not create the trial's records: {error}"));
             }
         };
         log = log.with_models(Arc::clone(&self.study.models));
@@ -364,7 +376,7 @@ impl Workbench {
             exit: Exit::Failed(Failure::Panic(message(&*panic))),
             usage: Usage::default(),
         });
-        wait_for_room(trial);
+        wait_for_disk_space(trial);
         close(trial, log, &outcome);
         outcome
     }
@@ -378,15 +390,15 @@ impl Workbench {
         if let Some(from) = &trial.launch.from
             && let Err(error) = checkpoint::copy(from, &trial.launch.dir.join("checkpoints"))
         {
-            return not_begun(format!(
-                "the checkpoint in `{}` could not be copied: {error}",
+            return not_started(format!(
+                "could not copy the checkpoint in `{}`: {error}",
                 from.display()
             ));
         }
         for data_dir in &self.study.data_dir {
             if let Err(error) = log.dataset(data_dir, "") {
                 log.warn(format!(
-                    "the data set `{data_dir}` could not be recorded: {error}"
+                    "could not record the data set `{data_dir}`: {error}"
                 ));
             }
         }
@@ -440,7 +452,7 @@ impl Sink for Forward {
             trial,
             attempt,
             at: Timestamp::now(),
-            what: What::Logged(record),
+            kind: SignalKind::Logged(record),
         };
         // The receiver is gone: the pool is being dropped, so the trial is to stop.
         if self.signals.send(signal).is_err() {
@@ -448,7 +460,7 @@ impl Sink for Forward {
         }
         self.line
             .notice(&self.launch)
-            .map_or(Directive::Continue, |asked| asked.why.directive())
+            .map_or(Directive::Continue, |request| request.reason.directive())
     }
 
     fn ask(&mut self, id: String) {
@@ -459,13 +471,13 @@ impl Sink for Forward {
                 trial,
                 attempt,
                 at: Timestamp::now(),
-                what: What::Asked(id),
+                kind: SignalKind::Asked(id),
             })
             .ok();
     }
 }
 
-fn not_begun(why: String) -> Outcome {
+fn not_started(why: String) -> Outcome {
     Outcome {
         exit: Exit::Failed(Failure::Spawn(why)),
         usage: Usage::default(),
@@ -474,17 +486,18 @@ fn not_begun(why: String) -> Outcome {
 
 /// Waits while the disk is so full that the trial's last files would be lost. Returns early if the
 /// run is to end.
-fn wait_for_room(trial: &TrialContext) {
-    let hurried = |trial: &TrialContext| {
-        trial
-            .asked()
-            .is_some_and(|asked| matches!(asked.why, Stop::Interrupt | Stop::Kill) || asked.kill)
-    };
-    while Left::at(&trial.launch.dir).is_some_and(|left| !left.is_enough_to_end())
-        && !hurried(trial)
+fn wait_for_disk_space(trial: &TrialContext) {
+    while DiskSpace::at(&trial.launch.dir).is_some_and(|space| !space.is_enough_to_end())
+        && !is_run_ending(trial)
     {
-        std::thread::sleep(BETWEEN_LOOKS);
+        std::thread::sleep(DISK_CHECK_INTERVAL);
     }
+}
+
+fn is_run_ending(trial: &TrialContext) -> bool {
+    trial.stop_request().is_some_and(|request| {
+        matches!(request.reason, Stop::Interrupt | Stop::Kill) || request.kill
+    })
 }
 
 /// Completes the trial's folder. Errors become warnings; they do not change the exit of the trial.
@@ -493,7 +506,7 @@ fn close(trial: &TrialContext, mut log: TrialLogger, outcome: &Outcome) {
         log.explain_absence();
     }
     let recorded = log.finish().unwrap_or_else(|error| {
-        log.warn(format!("the trial's own files are not complete: {error}"));
+        log.warn(format!("could not complete the trial's own files: {error}"));
         Recorded::default()
     });
     let folder = trial
@@ -501,18 +514,15 @@ fn close(trial: &TrialContext, mut log: TrialLogger, outcome: &Outcome) {
         .lock()
         .ok()
         .and_then(|mut folder| folder.take());
-    let end = |folder: TrialFolder| {
-        folder.end(&outcome.exit, &outcome.usage, &recorded, Timestamp::now())
-    };
-    if let Some(Err(error)) = folder.map(end) {
-        log.warn(format!(
-            "the trial's `info.yaml` could not be written: {error}"
-        ));
+    if let Some(folder) = folder
+        && let Err(error) = folder.end(&outcome.exit, &outcome.usage, &recorded, Timestamp::now())
+    {
+        log.warn(format!("could not write the trial's `info.yaml`: {error}"));
     }
 }
 
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    text.unwrap_or_else(|| "with a value that is no text".to_owned())
+    text.unwrap_or_else(|| "the value of the panic is not a text".to_owned())
 }

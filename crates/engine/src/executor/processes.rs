@@ -30,8 +30,8 @@ fn stat_fields(pid: u32, number: usize) -> Option<String> {
     let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
     let after_name = stat.iter().rposition(|byte| *byte == b')')? + 2;
     let rest = std::str::from_utf8(stat.get(after_name..)?).ok()?;
-    let at = number.checked_sub(3)?;
-    rest.splitn(at + 1, ' ').nth(at).map(str::to_owned)
+    let index = number.checked_sub(3)?;
+    rest.splitn(index + 1, ' ').nth(index).map(str::to_owned)
 }
 
 /// Returns the processor time of a process and of its reaped children, in clock ticks.
@@ -70,21 +70,21 @@ pub(super) fn parent(pid: u32) -> Option<u32> {
     stat_field(pid, 4)?.parse().ok()
 }
 
-/// Returns whether an entry `NAME=value` of a process's initial environment satisfies `asked`;
-/// `false` for a dead process.
-pub(super) fn environment_holds(pid: u32, asked: impl Fn(&[u8]) -> bool) -> bool {
+/// Returns whether an entry `NAME=value` of a process's initial environment satisfies
+/// `predicate`; `false` for a dead process.
+pub(super) fn environment_holds(pid: u32, predicate: impl Fn(&[u8]) -> bool) -> bool {
     fs::read(format!("/proc/{pid}/environ"))
-        .is_ok_and(|all| all.split(|byte| *byte == 0).any(asked))
+        .is_ok_and(|all| all.split(|byte| *byte == 0).any(predicate))
 }
 
-/// Returns all processes, except this one, with an entry that satisfies `asked`.
-pub(super) fn with_environment(asked: impl Fn(&[u8]) -> bool) -> BTreeSet<u32> {
+/// Returns all processes, except this one, with an entry that satisfies `predicate`.
+pub(super) fn with_environment(predicate: impl Fn(&[u8]) -> bool) -> BTreeSet<u32> {
     let Ok(listed) = fs::read_dir("/proc") else {
         return BTreeSet::new();
     };
     listed
         .filter_map(|process| process.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|pid| *pid != std::process::id() && environment_holds(*pid, &asked))
+        .filter(|pid| *pid != std::process::id() && environment_holds(*pid, &predicate))
         .collect()
 }
 
@@ -106,14 +106,14 @@ pub(super) fn children(pid: u32) -> BTreeSet<u32> {
 
 /// Returns these processes and all their descendants.
 pub(super) fn trees(roots: impl IntoIterator<Item = u32>) -> BTreeSet<u32> {
-    let mut found = BTreeSet::new();
+    let mut members = BTreeSet::new();
     let mut waiting: Vec<u32> = roots.into_iter().collect();
     while let Some(pid) = waiting.pop() {
-        if found.insert(pid) {
+        if members.insert(pid) {
             waiting.extend(children(pid));
         }
     }
-    found
+    members
 }
 
 /// Returns whether the process exists; a zombie does.
@@ -143,27 +143,28 @@ pub(super) fn resident(pid: u32) -> Option<u64> {
 /// Returns the memory of a process in bytes, with shared pages counted in proportion (PSS). Falls
 /// back to the resident memory if the kernel does not report it.
 pub(super) fn share(pid: u32) -> Option<u64> {
-    let told = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))
-        .ok()
-        .and_then(|text| {
-            let kib = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
-            kib.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
-        });
-    told.map(|kib| kib * 1024).or_else(|| resident(pid))
+    proportional(pid).or_else(|| resident(pid))
+}
+
+fn proportional(pid: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let kib = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    let kib: u64 = kib.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
 }
 
 /// Sends a signal to the processes of these trees that are outside of the process group `group`.
-pub(super) fn signal_outside(roots: impl IntoIterator<Item = u32>, group: u32, what: Signal) {
+pub(super) fn signal_outside(roots: impl IntoIterator<Item = u32>, group: u32, number: Signal) {
     for pid in trees(roots) {
         if !is_in_group(pid, group) {
-            signal(pid, what);
+            signal(pid, number);
         }
     }
 }
 
 /// Returns whether a process is in this process group.
 pub(super) fn is_in_group(pid: u32, group: u32) -> bool {
-    stat_field(pid, 5).and_then(|found| found.parse().ok()) == Some(group)
+    stat_field(pid, 5).and_then(|field| field.parse().ok()) == Some(group)
 }
 
 /// Returns whether a process is in another process group than this one.
@@ -185,15 +186,15 @@ pub(super) fn end(mut find: impl FnMut() -> BTreeSet<u32>, grace: Duration) -> b
 
 /// Sends SIGTERM once to each process and waits for at most `grace`; returns whether none is left.
 pub(super) fn ask_to_end(find: impl FnMut() -> BTreeSet<u32>, grace: Duration) -> bool {
-    let mut asked = BTreeSet::new();
-    let ask = |pid| {
-        if asked.insert(pid) {
-            // A suspended process handles SIGTERM only after SIGCONT.
-            signal(pid, Signal::TERM);
-            signal(pid, Signal::CONT);
-        }
-    };
-    !grace.is_zero() && until_none(find, grace, ask)
+    let mut signalled = BTreeSet::new();
+    !grace.is_zero()
+        && until_none(find, grace, |pid| {
+            if signalled.insert(pid) {
+                // A suspended process handles SIGTERM only after SIGCONT.
+                signal(pid, Signal::TERM);
+                signal(pid, Signal::CONT);
+            }
+        })
 }
 
 /// Waits until the processes that were sent SIGKILL are gone; returns whether they are.
@@ -211,21 +212,21 @@ fn until_none(
     let begun = Instant::now();
     let mut nap = Duration::from_micros(500);
     loop {
-        let found: BTreeSet<u32> = find().into_iter().filter(|pid| !bury(*pid)).collect();
-        if found.is_empty() {
+        let alive: BTreeSet<u32> = find().into_iter().filter(|pid| !reap(*pid)).collect();
+        if alive.is_empty() {
             return true;
         }
         if begun.elapsed() > within {
             return false;
         }
-        found.into_iter().for_each(&mut act);
+        alive.into_iter().for_each(&mut act);
         std::thread::sleep(nap);
         nap = (nap * 2).min(Duration::from_millis(20));
     }
 }
 
 /// Reaps a dead child; returns whether the process is dead or gone.
-pub(super) fn bury(pid: u32) -> bool {
+pub(super) fn reap(pid: u32) -> bool {
     let Some(id) = as_pid(pid) else { return true };
     if matches!(waitpid(Some(id), WaitOptions::NOHANG), Ok(Some(_))) {
         return true;

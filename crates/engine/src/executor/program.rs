@@ -4,9 +4,9 @@
 use super::cgroups::Cgroups;
 use super::guard::Guard;
 use super::leaf::Leaf;
+use super::orphans::{OrphanFinder, RUN};
 use super::output::Output;
-use super::strays::{RUN, Strays};
-use super::supervise::{GRACE_FOR_THE_REST, Records, Supervision, Terms, stop_file};
+use super::supervise::{ORPHAN_GRACE, Records, Supervision, SupervisionLimits, stop_file};
 use super::{
     Allotment, ExecutorError, Exit, Launch, Outcome, StudyContext, Trainable, TrialContext,
     processes, usage,
@@ -33,7 +33,7 @@ const BUSY_TRIES: u32 = 20;
 
 /// Run time below which creating a cgroup is too expensive. After such a short trial, the next one
 /// gets a cgroup only once it has lived through its first poll interval.
-const SHORT: Duration = Duration::from_millis(50);
+const TOO_SHORT_FOR_CGROUP: Duration = Duration::from_millis(50);
 
 /// Distinguishes several runs of one process, so that no run ends the trials of another.
 static RUNS: AtomicU32 = AtomicU32::new(1);
@@ -81,6 +81,32 @@ pub struct ProgramSpec {
     pub checkpoint: bool,
 }
 
+impl ProgramSpec {
+    /// Returns the `PATH` on which programs are searched: that of the sweep file, or the inherited
+    /// one.
+    fn search_path(&self) -> OsString {
+        let entry = self.env.iter().find(|(name, _)| name == "PATH");
+        entry
+            .map(|(_, value)| OsString::from(value))
+            .or_else(|| std::env::var_os("PATH"))
+            .unwrap_or_default()
+    }
+
+    /// Returns the distributed-training ranks that a trial inherits from this process or from the
+    /// sweep file.
+    fn outer_ranks(&self) -> Option<OsString> {
+        rank::outer(|variable| {
+            // Of several entries in the sweep file the last one counts, as it does in the
+            // environment of the program.
+            let entry = self.env.iter().rev().find(|(name, _)| name == variable);
+            entry.map_or_else(
+                || std::env::var_os(variable),
+                |(_, value)| Some(value.into()),
+            )
+        })
+    }
+}
+
 /// The patterns of `[capture]` in a file: as their texts.
 mod patterns {
     use crate::space::Name;
@@ -99,13 +125,16 @@ mod patterns {
         from: D,
     ) -> Result<Vec<(Name, Regex)>, D::Error> {
         let texts = Vec::<(Name, String)>::deserialize(from)?;
-        let compile = |(name, text): (Name, String)| match Regex::new(&text) {
+        texts.into_iter().map(compile).collect()
+    }
+
+    fn compile<E: Error>((name, text): (Name, String)) -> Result<(Name, Regex), E> {
+        match Regex::new(&text) {
             Ok(regex) => Ok((name, regex)),
-            Err(_) => Err(D::Error::custom(format!(
+            Err(_) => Err(E::custom(format!(
                 "the pattern of `{name}` in [capture] cannot be used here"
             ))),
-        };
-        texts.into_iter().map(compile).collect()
+        }
     }
 }
 
@@ -113,17 +142,18 @@ mod patterns {
 pub struct Program {
     argv: Argv,
     spec: ProgramSpec,
-    terms: Terms,
+    limits: SupervisionLimits,
     /// Mark of this run in the environment of its processes, `PID-STARTTICKS-COUNT`.
     run: String,
     /// Cgroup of the run, created with the first trial; `None` if cgroups cannot be used here.
     cgroups: OnceLock<Option<Cgroups>>,
     /// Whether the last trial was so short that the next one gets no cgroup before its first poll
     /// interval is over.
-    hurries: AtomicBool,
+    last_was_short: AtomicBool,
     guard: Option<Guard>,
-    strays: Strays,
-    nothing: File,
+    orphans: OrphanFinder,
+    /// `/dev/null`, the standard input of every trial.
+    dev_null: File,
     allotment: Allotment,
     /// `PATH` of the trials, if it differs from the inherited one.
     longer_path: Option<OsString>,
@@ -134,7 +164,7 @@ pub struct Program {
     /// trial was killed for memory.
     memory_kills: AtomicU64,
     /// Cached result of the first `PATH` search: the name and the path of the program.
-    found: OnceLock<(String, PathBuf)>,
+    program_path: OnceLock<(String, PathBuf)>,
 }
 
 /// Returns the variables of the environment for an attempt with the folder `dir`. Variables without
@@ -183,48 +213,37 @@ impl Program {
             allotment,
             tools,
         } = settings;
-        let prepare = |source| ExecutorError::Prepare { source };
         let pid = std::process::id();
         let count = RUNS.fetch_add(1, Ordering::Relaxed);
         let run = format!("{pid}-{}-{count}", processes::start_ticks(pid).unwrap_or(0));
-        let path = spec
-            .env
-            .iter()
-            .find(|(name, _)| name == "PATH")
-            .map(|(_, value)| OsString::from(value));
-        let path = path
-            .or_else(|| std::env::var_os("PATH"))
-            .unwrap_or_default();
-        spec.workdir = absolute(spec.workdir).map_err(prepare)?;
-        let longer_path = tools.and_then(|tools| with_tools(&path, tools, &spec.workdir));
-        let outer_ranks = rank::outer(|wanted| {
-            let given = spec.env.iter().rev().find(|(name, _)| name == wanted);
-            given.map_or_else(|| std::env::var_os(wanted), |(_, value)| Some(value.into()))
-        });
+        spec.workdir = absolute(spec.workdir).map_err(prepare_error)?;
+        let longer_path =
+            tools.and_then(|tools| with_tools(&spec.search_path(), tools, &spec.workdir));
+        let outer_ranks = spec.outer_ranks();
         let guard = guard
             .map(|command| Guard::start(command, &run))
             .transpose()
-            .map_err(prepare)?;
+            .map_err(prepare_error)?;
         Ok(Self {
             argv,
-            terms: Terms {
-                limit: spec.trial_time,
+            limits: SupervisionLimits {
+                run_time: spec.trial_time,
                 grace: spec.grace,
                 memory: allotment.memory,
-                system: spec.system,
+                sample_interval: spec.system,
             },
             spec,
             allotment,
             longer_path,
             outer_ranks,
             memory_kills: AtomicU64::new(usage::out_of_memory_kills()),
-            strays: Strays::new(&run),
+            orphans: OrphanFinder::new(&run),
             run,
             cgroups: OnceLock::new(),
-            hurries: AtomicBool::new(false),
+            last_was_short: AtomicBool::new(false),
             guard,
-            nothing: File::open("/dev/null").map_err(prepare)?,
-            found: OnceLock::new(),
+            dev_null: File::open("/dev/null").map_err(prepare_error)?,
+            program_path: OnceLock::new(),
         })
     }
 
@@ -233,7 +252,6 @@ impl Program {
         let mut words = trial.command.iter();
         let name = words.next().ok_or("the command is empty")?;
         let program = self.find(name)?;
-        let log = |file| Output::open(dir, file).map_err(|error| format!("`{file}`: {error}"));
         let mut command = Command::new(&program);
         command
             .arg0(name)
@@ -241,12 +259,12 @@ impl Program {
             .current_dir(&self.spec.workdir)
             .process_group(0)
             .stdin(
-                self.nothing
+                self.dev_null
                     .try_clone()
                     .map_or_else(|_| Stdio::null(), Stdio::from),
             )
-            .stdout(log("stdout.log")?)
-            .stderr(log("stderr.log")?);
+            .stdout(open_log(dir, "stdout.log")?)
+            .stderr(open_log(dir, "stderr.log")?);
         self.set_environment(&mut command, trial, dir);
         let mut tries = 0;
         loop {
@@ -273,9 +291,9 @@ impl Program {
         if let Some(path) = &self.longer_path {
             command.env("PATH", path);
         }
-        let told = environment(&trial.study, &trial.launch, dir);
+        let variables = environment(&trial.study, &trial.launch, dir);
         let outer_ranks = (rank::OUTER, self.outer_ranks.clone());
-        for (name, value) in told.into_iter().chain([outer_ranks]) {
+        for (name, value) in variables.into_iter().chain([outer_ranks]) {
             match value {
                 Some(value) => command.env(name, value),
                 // This process may itself run inside a trial. The variables of that outer trial
@@ -291,26 +309,14 @@ impl Program {
         if name.contains('/') {
             return Ok(self.spec.workdir.join(name));
         }
-        if let Some((_, path)) = self.found.get().filter(|(known, _)| known == name) {
+        let cached = self.program_path.get();
+        if let Some((_, path)) = cached.filter(|(cached_name, _)| cached_name == name) {
             return Ok(path.clone());
         }
-        let given = self
-            .spec
-            .env
-            .iter()
-            .find(|(variable, _)| variable == "PATH");
-        let path = given.map_or_else(
-            || std::env::var_os("PATH"),
-            |(_, value)| Some(OsString::from(value)),
-        );
-        let found = on_path(
-            name,
-            path.as_deref().unwrap_or_default(),
-            &self.spec.workdir,
-        );
-        let path = found.ok_or_else(|| self.not_on_path(name))?;
+        let path = on_path(name, &self.spec.search_path(), &self.spec.workdir)
+            .ok_or_else(|| self.not_on_path(name))?;
         // Another slot may have set it first, to the same path.
-        self.found.set((name.to_owned(), path.clone())).ok();
+        self.program_path.set((name.to_owned(), path.clone())).ok();
         Ok(path)
     }
 
@@ -365,9 +371,10 @@ impl Program {
     /// `stop` file of earlier attempts.
     fn prepare(&self, launch: &Launch, dir: &Path) -> Result<(), String> {
         if self.spec.checkpoint || launch.resume || launch.until.is_some() {
-            let made = std::fs::create_dir_all(dir.join("checkpoints"));
-            made.map_err(|error| format!("the checkpoint folder could not be made: {error}"))?;
+            std::fs::create_dir_all(dir.join("checkpoints"))
+                .map_err(|error| format!("could not create the checkpoint folder: {error}"))?;
         }
+        // A first attempt has a fresh folder. Spare it the system call.
         if launch.attempt.0 > 1 {
             std::fs::remove_file(stop_file(dir)).ok();
         }
@@ -382,91 +389,146 @@ impl Program {
     ) -> Result<Outcome, String> {
         let resumes = trial.launch.resume;
         self.prepare(&trial.launch, dir)?;
-        let records = Records::new(dir, resumes);
-        let records = records.map_err(|error| format!("its records cannot be read: {error}"))?;
+        let records = Records::new(dir, resumes)
+            .map_err(|error| format!("could not read its earlier records: {error}"))?;
         let output = Output::new(dir, &self.spec.capture, self.spec.log, resumes);
         // The cgroup is created before the program starts, to keep the time between the start and
         // the move into the cgroup short.
-        let at_once = self.terms.memory.is_some() || !self.hurries.load(Ordering::Relaxed);
-        let made = if at_once {
+        let at_once = self.limits.memory.is_some() || !self.last_was_short.load(Ordering::Relaxed);
+        let leaf = if at_once {
             self.leaf(&trial.launch, dir)
         } else {
             None
         };
         let begun = Instant::now();
         let child = self.spawn(trial, dir)?;
-        let group = child.id();
-        let mark = format!("SWATH_TRIAL_DIR={}", dir.display());
-        let strays = || self.strays.of_trial(&mark, group);
-        // Without its leader a cgroup is of no use: it is dropped and so removed.
-        let take = |leaf: Option<Leaf>| leaf.filter(|leaf| leaf.take(group, strays).is_ok());
-        let leaf = OnceCell::new();
+        let processes = AttemptProcesses {
+            program: self,
+            trial,
+            dir,
+            leader: child.id(),
+            mark: format!("SWATH_TRIAL_DIR={}", dir.display()),
+            leaf: OnceCell::new(),
+            is_registered: Cell::new(false),
+        };
         if at_once {
-            leaf.get_or_init(|| take(made));
+            processes.enter(leaf);
         }
-        let settled = Cell::new(false);
-        // A trial that ends within its first poll interval needs no entry with the guard and no
-        // place in the journal. After a short trial, the cgroup is delayed until then, too.
-        let settle = || {
-            let place = processes::place(group);
-            if let Some(guard) = &self.guard {
-                guard.add(group, place.start_ticks);
-            }
-            trial.placed(place);
-            settled.set(true);
-            leaf.get_or_init(|| take(self.leaf(&trial.launch, dir)));
-        };
-        let seen = || leaf.get().and_then(Option::as_ref);
-        // Orphans are found by their mark; those that cleared their environment are still in the
-        // cgroup.
-        let orphans = || {
-            let inside = seen().map(Leaf::processes).unwrap_or_default();
-            strays()
-                .into_iter()
-                .chain(inside.into_iter().filter(|pid| *pid != group))
-                .collect()
-        };
-        let is_walled = seen().is_some_and(Leaf::is_walled);
+        let is_walled = processes.leaf().is_some_and(Leaf::is_walled);
         // If the kernel enforces the limit of the cgroup, the supervisor need not measure memory.
-        let terms = Terms {
-            memory: self.terms.memory.filter(|_| !is_walled),
-            ..self.terms
+        let limits = SupervisionLimits {
+            memory: self.limits.memory.filter(|_| !is_walled),
+            ..self.limits
         };
-        let supervision = Supervision::new(child, trial, log, &terms, records, output, &orphans);
-        let mut outcome = supervision.run(settle);
-        self.hurries
-            .store(begun.elapsed() < SHORT, Ordering::Relaxed);
+        let orphans = &|| processes.orphans();
+        let supervision = Supervision::new(child, trial, log, &limits, records, output, orphans);
+        let mut outcome = supervision.run(|| processes.register());
+        self.last_was_short
+            .store(begun.elapsed() < TOO_SHORT_FOR_CGROUP, Ordering::Relaxed);
         // This SIGKILL was not sent by swath. It may come from the kernel's out-of-memory killer.
         if outcome.exit == Exit::Failed(Failure::Signal(SIGKILL))
-            && let Some(why) = self.want_of_memory(seen())
+            && let Some(warning) = self.memory_kill_warning(processes.leaf())
         {
-            log.warn(why);
+            log.warn(warning);
             outcome.exit = Exit::Failed(Failure::Memory);
         }
-        if !self.end_rest(&mark, leaf.into_inner().flatten(), &mut outcome) {
-            log.warn("a process that the trial left behind could not be ended".to_owned());
-        }
-        if let Some(guard) = self.guard.as_ref().filter(|_| settled.get()) {
-            guard.remove(group);
+        if !processes.end(&mut outcome) {
+            log.warn("a process that the trial started could not be ended".to_owned());
         }
         Ok(outcome)
+    }
+}
+
+/// The processes of a running attempt: its leader, the leader's descendants and the orphans among
+/// them.
+struct AttemptProcesses<'a> {
+    program: &'a Program,
+    trial: &'a TrialContext,
+    dir: &'a Path,
+    leader: u32,
+    /// Entry in the environment of the attempt's processes that no other trial has.
+    mark: String,
+    /// Cgroup of the attempt once it was decided upon; `None` inside if there is none.
+    leaf: OnceCell<Option<Leaf>>,
+    /// Whether the guard has an entry of the process group.
+    is_registered: Cell<bool>,
+}
+
+impl AttemptProcesses<'_> {
+    /// Moves the attempt into its cgroup. Without its leader a cgroup is of no use: it is dropped
+    /// and so removed.
+    fn enter(&self, leaf: Option<Leaf>) {
+        let moved = leaf.filter(|leaf| leaf.take(self.leader, || self.marked_orphans()).is_ok());
+        self.leaf.set(moved).ok();
+    }
+
+    /// Registers an attempt that has lived through its first poll interval: with the guard, in the
+    /// journal and, if that was delayed after a short trial, with a cgroup. A shorter attempt needs
+    /// none of these.
+    fn register(&self) {
+        let place = processes::place(self.leader);
+        if let Some(guard) = &self.program.guard {
+            guard.add(self.leader, place.start_ticks);
+        }
+        self.trial.placed(place);
+        self.is_registered.set(true);
+        if self.leaf.get().is_none() {
+            self.enter(self.program.leaf(&self.trial.launch, self.dir));
+        }
+    }
+
+    fn leaf(&self) -> Option<&Leaf> {
+        self.leaf.get().and_then(Option::as_ref)
+    }
+
+    fn marked_orphans(&self) -> Vec<u32> {
+        self.program.orphans.of_trial(&self.mark, self.leader)
+    }
+
+    /// Returns the orphans of the attempt. They are found by their mark; those that cleared their
+    /// environment are still in the cgroup.
+    fn orphans(&self) -> Vec<u32> {
+        let in_cgroup = self.leaf().map(Leaf::processes).unwrap_or_default();
+        self.marked_orphans()
+            .into_iter()
+            .chain(in_cgroup.into_iter().filter(|pid| *pid != self.leader))
+            .collect()
+    }
+
+    /// Ends the processes that outlived the leader, adds their usage to the outcome and removes the
+    /// attempt from the guard. Returns whether no process is left.
+    fn end(self, outcome: &mut Outcome) -> bool {
+        let leaf = self.leaf.into_inner().flatten();
+        let is_ended = self.program.end_rest(&self.mark, leaf, outcome);
+        if let Some(guard) = self
+            .program
+            .guard
+            .as_ref()
+            .filter(|_| self.is_registered.get())
+        {
+            guard.remove(self.leader);
+        }
+        is_ended
     }
 }
 
 impl Program {
     /// Creates the cgroup of an attempt; `None` if cgroups cannot be used here.
     fn leaf(&self, launch: &Launch, dir: &Path) -> Option<Leaf> {
-        let open = || {
-            let tell = |path: &Path| self.guard.iter().for_each(|guard| guard.add_cgroup(path));
-            Cgroups::open(dir.parent()?, &self.run, self.terms.memory, tell)
-        };
-        self.cgroups.get_or_init(open).as_ref()?.leaf(launch)
+        self.cgroups
+            .get_or_init(|| {
+                Cgroups::open(dir.parent()?, &self.run, self.limits.memory, |path| {
+                    self.guard.iter().for_each(|guard| guard.add_cgroup(path));
+                })
+            })
+            .as_ref()?
+            .leaf(launch)
     }
 
     /// Ends the processes that an attempt left behind and adds their usage to the outcome. Returns
     /// whether none is left.
     fn end_rest(&self, mark: &str, leaf: Option<Leaf>, outcome: &mut Outcome) -> bool {
-        let grace = self.terms.grace.min(GRACE_FOR_THE_REST);
+        let grace = self.limits.grace.min(ORPHAN_GRACE);
         let tally = leaf.map(|leaf| leaf.end(grace));
         if let Some((tally, _)) = &tally {
             let usage = &mut outcome.usage;
@@ -480,32 +542,33 @@ impl Program {
             }
         }
         // Processes started before the move into the cgroup may not be in it.
-        self.strays.end_of_trial(mark, grace) && tally.is_none_or(|(_, ended)| ended)
+        self.orphans.end_of_trial(mark, grace) && tally.is_none_or(|(_, ended)| ended)
     }
 
     /// Returns the warning for an attempt that the kernel killed for lack of memory; `None` if it
     /// did not.
-    fn want_of_memory(&self, leaf: Option<&Leaf>) -> Option<String> {
+    fn memory_kill_warning(&self, leaf: Option<&Leaf>) -> Option<String> {
         let kills = leaf.map_or(0, Leaf::out_of_memory_kills);
-        if let Some(limit) = self.terms.memory.filter(|_| kills > 0) {
+        if let Some(limit) = self.limits.memory.filter(|_| kills > 0) {
             // The count of the machine includes the kills of this cgroup.
             self.memory_kills.fetch_add(kills, Ordering::AcqRel);
             let limit = limit.div_ceil(1 << 20);
             return Some(format!(
-                "the kernel ended it as it wanted more memory: {limit} MiB is what `resources.memory` gives it"
+                "the kernel killed it for lack of memory: `resources.memory` allows {limit} MiB"
             ));
         }
         self.memory_ran_out()
-            .then(|| "the kernel ended it because the machine had no memory left".to_owned())
+            .then(|| "the kernel killed it because the machine ran out of memory".to_owned())
     }
 
     /// Returns whether the kernel has killed one more process for lack of memory. Each kill is
     /// attributed to one trial.
     fn memory_ran_out(&self) -> bool {
-        let now = usage::out_of_memory_kills();
-        let one_more = |seen: u64| (seen < now).then_some(seen + 1);
+        let kills = usage::out_of_memory_kills();
         self.memory_kills
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more)
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |attributed| {
+                (attributed < kills).then_some(attributed + 1)
+            })
             .is_ok()
     }
 }
@@ -519,7 +582,9 @@ impl Trainable for Program {
         let dir = match absolute(&trial.launch.dir) {
             Ok(dir) => dir,
             Err(error) => {
-                return spawn_failed(format!("the trial's folder cannot be named: {error}"));
+                return spawn_failed(format!(
+                    "could not make the path of the trial's folder absolute: {error}"
+                ));
             }
         };
         let (gpus, slot) = (self.allotment.gpus.as_ref(), trial.launch.slot);
@@ -537,12 +602,20 @@ impl Trainable for Program {
     }
 
     fn close(&self) {
-        let grace = self.terms.grace.min(GRACE_FOR_THE_REST);
+        let grace = self.limits.grace.min(ORPHAN_GRACE);
         if let Some(Some(cgroups)) = self.cgroups.get() {
             cgroups.close(grace);
         }
-        self.strays.end_of_run(grace);
+        self.orphans.end_of_run(grace);
     }
+}
+
+fn open_log(dir: &Path, file: &str) -> Result<File, String> {
+    Output::open(dir, file).map_err(|error| format!("`{file}`: {error}"))
+}
+
+fn prepare_error(source: io::Error) -> ExecutorError {
+    ExecutorError::Prepare { source }
 }
 
 fn spawn_failed(why: String) -> Outcome {

@@ -13,29 +13,30 @@ const PART: u64 = 16;
 
 /// Free space of a file system for an unprivileged user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Left {
+pub struct DiskSpace {
     /// Free bytes; 0 if the file system has run out of inodes.
     pub free: u64,
     /// Size of the file system in bytes.
     pub total: u64,
 }
 
-impl Left {
+impl DiskSpace {
     /// Asks the kernel for the file system of `folder`; `None` if it gives no answer or the file
     /// system has no blocks.
     #[must_use]
     pub fn at(folder: &Path) -> Option<Self> {
-        let found = rustix::fs::statvfs(folder).ok()?;
-        let no_files = found.f_files > 0 && found.f_favail == 0;
-        let free = if no_files {
+        let stat = rustix::fs::statvfs(folder).ok()?;
+        // File systems without a fixed number of inodes report 0 for both.
+        let has_no_inodes = stat.f_files > 0 && stat.f_favail == 0;
+        let free = if has_no_inodes {
             0
         } else {
-            found.f_bavail.saturating_mul(found.f_frsize)
+            stat.f_bavail.saturating_mul(stat.f_frsize)
         };
         // A file system without blocks is not a disk and cannot be full.
-        (found.f_blocks > 0).then(|| Self {
+        (stat.f_blocks > 0).then(|| Self {
             free,
-            total: found.f_blocks.saturating_mul(found.f_frsize),
+            total: stat.f_blocks.saturating_mul(stat.f_frsize),
         })
     }
 

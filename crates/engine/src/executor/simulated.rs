@@ -1,7 +1,7 @@
 //! An executor with a virtual clock and a function instead of trials, for tests and `swath
 //! simulate`. The same calls give the same signals.
 
-use super::{Executor, ExecutorError, Launch, Signal, Stop, What};
+use super::{Executor, ExecutorError, Launch, Signal, SignalKind, Stop};
 use crate::study::{Attempt, Exit, Timestamp, TrialId, Usage};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 /// Plan of an attempt: events with their times since its start.
-type Script = Box<dyn FnMut(&Launch) -> Vec<(Duration, What)> + Send>;
+type Script = Box<dyn FnMut(&Launch) -> Vec<(Duration, SignalKind)> + Send>;
 
 /// Executor that runs trials on a virtual clock.
 ///
-/// A function returns the plan of each attempt. Events after an [`Ended`](What::Ended) are dropped.
+/// A function returns the plan of each attempt. Events after an [`Ended`](SignalKind::Ended) are dropped.
 /// Without one, the attempt ends as `Done` right after its last event. A trial that is asked to
 /// stop ends at that moment. Signals of the same moment arrive in the order in which they were
 /// planned (at the start of their trial, or when it was asked to stop).
@@ -31,7 +31,7 @@ impl Simulated {
     /// 1970.
     pub fn new(
         slots: usize,
-        script: impl FnMut(&Launch) -> Vec<(Duration, What)> + Send + 'static,
+        script: impl FnMut(&Launch) -> Vec<(Duration, SignalKind)> + Send + 'static,
     ) -> Self {
         Self {
             script: Box::new(script),
@@ -62,23 +62,23 @@ impl Simulated {
         move || Timestamp::from_micros(clock.load(Ordering::Relaxed))
     }
 
-    fn plan(&mut self, (trial, attempt): (TrialId, Attempt), after: Duration, what: What) {
+    fn plan(&mut self, (trial, attempt): (TrialId, Attempt), after: Duration, kind: SignalKind) {
         let micros = i64::try_from(after.as_micros()).unwrap_or(i64::MAX);
-        let at = self.now().as_micros().saturating_add(micros);
+        let time = self.now().as_micros().saturating_add(micros);
         let signal = Signal {
             trial,
             attempt,
-            at: Timestamp::from_micros(at),
-            what,
+            at: Timestamp::from_micros(time),
+            kind,
         };
-        self.agenda.insert((at, self.planned), signal);
+        self.agenda.insert((time, self.planned), signal);
         self.planned += 1;
     }
 
     fn is_ending(&self, trial: TrialId) -> bool {
         let now = self.now().as_micros();
         let mut due = self.agenda.range(..=(now, u64::MAX));
-        due.any(|(_, signal)| signal.trial == trial && matches!(signal.what, What::Ended(..)))
+        due.any(|(_, signal)| signal.trial == trial && matches!(signal.kind, SignalKind::Ended(..)))
     }
 }
 
@@ -100,15 +100,19 @@ impl Executor for Simulated {
         let mut script = (self.script)(&launch);
         script.sort_by_key(|(after, _)| *after);
         let mut last = Duration::ZERO;
-        for (after, what) in script {
-            let ended = matches!(what, What::Ended(..));
-            self.plan(attempt, after, what);
-            if ended {
+        for (after, kind) in script {
+            let is_end = matches!(kind, SignalKind::Ended(..));
+            self.plan(attempt, after, kind);
+            if is_end {
                 return Ok(());
             }
             last = after;
         }
-        self.plan(attempt, last, What::Ended(Exit::Done, Usage::default()));
+        self.plan(
+            attempt,
+            last,
+            SignalKind::Ended(Exit::Done, Usage::default()),
+        );
         Ok(())
     }
 
@@ -128,11 +132,11 @@ impl Executor for Simulated {
         }
         let now = self.now().as_micros();
         self.agenda
-            .retain(|(at, _), signal| signal.trial != trial || *at <= now);
+            .retain(|(time, _), signal| signal.trial != trial || *time <= now);
         self.plan(
             running,
             Duration::ZERO,
-            What::Ended(how.exit(), Usage::default()),
+            SignalKind::Ended(how.exit(), Usage::default()),
         );
     }
 
@@ -142,19 +146,19 @@ impl Executor for Simulated {
         let next = self
             .agenda
             .first_key_value()
-            .map(|((at, _), _)| (*at).max(now));
-        let Some(at) = next.filter(|at| *at <= latest) else {
+            .map(|((time, _), _)| (*time).max(now));
+        let Some(time) = next.filter(|time| *time <= latest) else {
             self.clock.store(latest, Ordering::Relaxed);
             return Vec::new();
         };
-        self.clock.store(at, Ordering::Relaxed);
-        let later = self.agenda.split_off(&(at.saturating_add(1), 0));
+        self.clock.store(time, Ordering::Relaxed);
+        let later = self.agenda.split_off(&(time.saturating_add(1), 0));
         let due: Vec<_> = std::mem::replace(&mut self.agenda, later)
             .into_values()
             .collect();
         for signal in due
             .iter()
-            .filter(|signal| matches!(signal.what, What::Ended(..)))
+            .filter(|signal| matches!(signal.kind, SignalKind::Ended(..)))
         {
             let ended = Some((signal.trial, signal.attempt));
             for slot in self.slots.iter_mut().filter(|slot| **slot == ended) {

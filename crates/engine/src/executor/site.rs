@@ -76,9 +76,9 @@ struct Here;
 
 impl Site for Here {
     fn slots(&self, share: &Share) -> usize {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        let each = share.cpus.unwrap_or(1).max(1) as usize;
-        share.jobs.unwrap_or_else(|| cores() / each).max(1)
+        let cpus_per_trial = share.cpus.unwrap_or(1).max(1) as usize;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        share.jobs.unwrap_or(cores / cpus_per_trial).max(1)
     }
 
     fn open(&self, work: Work) -> Result<Box<dyn Executor>, ExecutorError> {

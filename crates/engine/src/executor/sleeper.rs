@@ -11,7 +11,7 @@ pub(super) const LONGEST_BLIND_NAP: Duration = Duration::from_millis(50);
 /// Time during which further writes are collected after a read, so that a busy writer does not wake
 /// the supervisor for each line.
 #[cfg(target_os = "linux")]
-const BREATHER: Duration = Duration::from_millis(10);
+const READ_PAUSE: Duration = Duration::from_millis(10);
 
 /// Reasons why a sleep ended.
 pub(super) struct Woken {
@@ -44,14 +44,14 @@ impl Sleeper {
         line: &StopLine,
         watch: Option<&Watch>,
         nap: Duration,
-        looked: Option<Instant>,
+        last_read: Option<Instant>,
     ) -> Woken {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
         let Some(pidfd) = &self.pidfd else {
-            return self.look(nap);
+            return self.sleep_blind(nap);
         };
         // While the pause after a read lasts, the inotify descriptor is left out of the poll.
-        let breather = looked.and_then(|looked| BREATHER.checked_sub(looked.elapsed()));
+        let pause = last_read.and_then(|last_read| READ_PAUSE.checked_sub(last_read.elapsed()));
         let mut fds = vec![PollFd::new(pidfd, PollFlags::IN)];
         let waker = line.waker();
         fds.extend(
@@ -59,32 +59,37 @@ impl Sleeper {
                 .as_ref()
                 .map(|waker| PollFd::new(waker, PollFlags::IN)),
         );
-        let growth = watch.filter(|_| breather.is_none()).map(Watch::fd);
+        let growth = watch.filter(|_| pause.is_none()).map(Watch::fd);
         fds.extend(
             growth
                 .as_ref()
                 .map(|growth| PollFd::new(growth, PollFlags::IN)),
         );
-        let at_most = breather.map_or(nap, |breather| nap.min(breather));
-        let at_most = Timespec {
-            tv_sec: at_most.as_secs() as _,
-            tv_nsec: at_most.subsec_nanos() as _,
+        let timeout = pause.map_or(nap, |pause| nap.min(pause));
+        let timeout = Timespec {
+            tv_sec: timeout.as_secs() as _,
+            tv_nsec: timeout.subsec_nanos() as _,
         };
         // An error is an interruption by a signal; treat it as a timeout.
-        poll(&mut fds, Some(&at_most)).ok();
-        let ready = |at: usize| fds.get(at).is_some_and(|fd| !fd.revents().is_empty());
+        poll(&mut fds, Some(&timeout)).ok();
         let woken = Woken {
-            exited: ready(0),
-            grown: breather.is_some() || growth.is_some() && ready(fds.len() - 1),
+            exited: is_ready(fds.first()),
+            // After a pause the files are read without asking: it was made to collect writes.
+            grown: pause.is_some() || growth.is_some() && is_ready(fds.last()),
         };
-        if waker.is_some() && ready(1) {
-            line.quiet();
+        if waker.is_some() && is_ready(fds.get(1)) {
+            line.drain();
         }
         if let Some(watch) = watch.filter(|_| woken.grown) {
-            watch.quiet();
+            watch.drain();
         }
         woken
     }
+}
+
+#[cfg(target_os = "linux")]
+fn is_ready(fd: Option<&rustix::event::PollFd<'_>>) -> bool {
+    fd.is_some_and(|fd| !fd.revents().is_empty())
 }
 
 /// Sleeper that naps for the given interval and then checks whether the child has ended.
@@ -106,17 +111,19 @@ impl Sleeper {
         nap: Duration,
         _: Option<Instant>,
     ) -> Woken {
-        self.look(nap)
+        self.sleep_blind(nap)
     }
 }
 
 impl Sleeper {
-    fn look(&self, nap: Duration) -> Woken {
+    /// Sleeps for `nap` without events, then checks whether the child has ended.
+    fn sleep_blind(&self, nap: Duration) -> Woken {
         use rustix::process::{WaitId, WaitIdOptions, waitid};
         std::thread::sleep(nap.min(LONGEST_BLIND_NAP));
-        let how = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        // `NOWAIT` leaves the child to be reaped later.
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         Woken {
-            exited: !matches!(waitid(WaitId::Pid(self.group), how), Ok(None)),
+            exited: !matches!(waitid(WaitId::Pid(self.group), options), Ok(None)),
             grown: false,
         }
     }

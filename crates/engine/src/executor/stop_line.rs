@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 ///
 /// A request names its attempt, so a late request cannot reach the next trial of the slot.
 pub(super) struct StopLine {
-    /// Trial in the upper 32 bits, attempt in the next 24, the [`Asked`] in the low byte.
+    /// Trial in the upper 32 bits, attempt in the next 24, the [`StopRequest`] in the low byte.
     request: AtomicU64,
     /// Whether the trial has learned of the request.
     noticed: AtomicBool,
@@ -26,40 +26,33 @@ pub(super) struct StopLine {
 
 /// A stop request: the reason, and whether SIGKILL follows at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Asked {
-    pub(super) why: Stop,
+pub(super) struct StopRequest {
+    pub(super) reason: Stop,
     pub(super) kill: bool,
 }
 
-impl Asked {
+impl StopRequest {
     /// Returns the exit of an attempt that got this request. A pause that became a kill leaves no
     /// reliable checkpoint and counts as an interruption.
     pub(super) fn exit(self) -> Exit {
-        match (self.why, self.kill) {
+        match (self.reason, self.kill) {
             (Stop::Pause, true) => Exit::Interrupted,
-            (why, _) => why.exit(),
-        }
-    }
-
-    fn merged(self, how: Stop) -> Self {
-        Self {
-            kill: self.kill || how == Stop::Kill,
-            ..self
+            (reason, _) => reason.exit(),
         }
     }
 
     fn byte(self) -> u64 {
-        let why = match self.why {
+        let reason = match self.reason {
             Stop::Pause => 1,
             Stop::Verdict => 2,
             Stop::Interrupt => 3,
             Stop::Kill => 4,
         };
-        why | u64::from(self.kill) << 3
+        reason | u64::from(self.kill) << 3
     }
 
     fn from_byte(byte: u64) -> Option<Self> {
-        let why = match byte & 7 {
+        let reason = match byte & 7 {
             1 => Stop::Pause,
             2 => Stop::Verdict,
             3 => Stop::Interrupt,
@@ -67,7 +60,7 @@ impl Asked {
             _ => return None,
         };
         Some(Self {
-            why,
+            reason,
             kill: byte & 8 != 0,
         })
     }
@@ -77,9 +70,17 @@ fn key(trial: TrialId, attempt: Attempt) -> u64 {
     u64::from(trial.0) << 32 | u64::from(attempt.0 & 0xff_ffff) << 8
 }
 
-fn decode(request: u64, key: u64) -> Option<Asked> {
+/// Merges a stop request into an earlier one. The first reason stays, because it decides the exit.
+fn merge(earlier: Option<StopRequest>, how: Stop) -> StopRequest {
+    StopRequest {
+        reason: earlier.map_or(how, |request| request.reason),
+        kill: how == Stop::Kill || earlier.is_some_and(|request| request.kill),
+    }
+}
+
+fn decode(request: u64, key: u64) -> Option<StopRequest> {
     if request & !0xff == key {
-        Asked::from_byte(request & 0xff)
+        StopRequest::from_byte(request & 0xff)
     } else {
         None
     }
@@ -103,27 +104,20 @@ impl StopLine {
     /// Asks an attempt to end. The first reason stays; a later `Kill` only makes the end immediate.
     pub(super) fn ask(&self, trial: TrialId, attempt: Attempt, how: Stop) {
         let key = key(trial, attempt);
-        let merge = |request| {
-            let asked = decode(request, key)
-                .unwrap_or(Asked {
-                    why: how,
-                    kill: false,
-                })
-                .merged(how);
-            let next = key | asked.byte();
-            (next != request).then_some(next)
-        };
-        if self
+        let changed = self
             .request
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, merge)
-            .is_ok()
-        {
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |earlier| {
+                let next = key | merge(decode(earlier, key), how).byte();
+                (next != earlier).then_some(next)
+            });
+        // An unchanged request has woken the supervisor before.
+        if changed.is_ok() {
             self.wake();
         }
     }
 
     /// Returns the request for this attempt, if there is one.
-    pub(super) fn asked(&self, launch: &Launch) -> Option<Asked> {
+    pub(super) fn stop_request(&self, launch: &Launch) -> Option<StopRequest> {
         decode(
             self.request.load(Ordering::Acquire),
             key(launch.trial, launch.attempt),
@@ -137,16 +131,16 @@ impl StopLine {
         self.note_halted(false);
     }
 
-    /// Returns the request like [`asked`](Self::asked), and notes that the trial has learned of it.
-    pub(super) fn notice(&self, launch: &Launch) -> Option<Asked> {
-        let asked = self.asked(launch)?;
+    /// Returns the request like [`stop_request`](Self::stop_request), and notes that the trial has learned of it.
+    pub(super) fn notice(&self, launch: &Launch) -> Option<StopRequest> {
+        let request = self.stop_request(launch)?;
         self.noticed.store(true, Ordering::Relaxed);
-        Some(asked)
+        Some(request)
     }
 
     /// Returns the request for this attempt if the trial has learned of it.
-    pub(super) fn noticed(&self, launch: &Launch) -> Option<Asked> {
-        self.asked(launch)
+    pub(super) fn noticed(&self, launch: &Launch) -> Option<StopRequest> {
+        self.stop_request(launch)
             .filter(|_| self.noticed.load(Ordering::Relaxed))
     }
 
@@ -157,7 +151,7 @@ impl StopLine {
     }
 
     /// Returns whether the trial is to be suspended.
-    pub(super) fn is_halt_asked(&self) -> bool {
+    pub(super) fn is_halt_requested(&self) -> bool {
         self.halt.load(Ordering::Acquire)
     }
 
@@ -191,7 +185,7 @@ impl StopLine {
 
     /// Resets [`waker`](Self::waker) after a wake-up.
     #[cfg(target_os = "linux")]
-    pub(super) fn quiet(&self) {
+    pub(super) fn drain(&self) {
         if let Some(wake) = &self.wake {
             rustix::io::read(wake, &mut [0u8; 8]).ok();
         }
@@ -204,40 +198,40 @@ mod tests {
     use crate::executor::trainable::tests::launch;
 
     #[test]
-    fn the_first_reason_stays_and_a_kill_makes_it_sudden() {
+    fn the_first_reason_stays_and_a_kill_makes_the_end_immediate() {
         let line = StopLine::new();
         line.ask(TrialId(1), Attempt(1), Stop::Verdict);
         line.ask(TrialId(1), Attempt(1), Stop::Kill);
         line.ask(TrialId(1), Attempt(1), Stop::Interrupt);
         assert_eq!(
-            line.asked(&launch(1)),
-            Some(Asked {
-                why: Stop::Verdict,
+            line.stop_request(&launch(1)),
+            Some(StopRequest {
+                reason: Stop::Verdict,
                 kill: true
             })
         );
     }
 
     #[test]
-    fn a_request_that_comes_too_late_does_not_reach_the_next_trial() {
+    fn a_late_request_does_not_reach_the_next_trial() {
         let line = StopLine::new();
         line.ask(TrialId(1), Attempt(1), Stop::Kill);
-        assert_eq!(line.asked(&launch(2)), None);
+        assert_eq!(line.stop_request(&launch(2)), None);
     }
 
     #[test]
     fn a_pause_that_became_a_kill_is_an_interruption() {
         assert_eq!(
-            Asked {
-                why: Stop::Pause,
+            StopRequest {
+                reason: Stop::Pause,
                 kill: true
             }
             .exit(),
             Exit::Interrupted
         );
         assert_eq!(
-            Asked {
-                why: Stop::Pause,
+            StopRequest {
+                reason: Stop::Pause,
                 kill: false
             }
             .exit(),

@@ -8,7 +8,7 @@
 
 use super::output::Output;
 use super::sleeper::{LONGEST_BLIND_NAP, Sleeper};
-use super::stop_line::Asked;
+use super::stop_line::StopRequest;
 use super::system::{SYSTEM, Sampler};
 use super::usage::Meter;
 use super::watch::Watch;
@@ -36,28 +36,28 @@ const FIRST_NAP: Duration = Duration::from_millis(5);
 const LONGEST_NAP: Duration = Duration::from_millis(250);
 
 /// Minimum lifetime of a child before its files are watched and its memory is measured.
-const WORTH_A_WATCH: Duration = Duration::from_millis(20);
+const MIN_LIFETIME_TO_WATCH: Duration = Duration::from_millis(20);
 
 /// Intervals of the measurements of memory and processor time: with a memory limit, and without.
-const WEIGH_EVERY: Duration = Duration::from_millis(100);
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+const MEASURE_EVERY_WITH_LIMIT: Duration = Duration::from_millis(100);
+const MEASURE_EVERY: Duration = Duration::from_millis(500);
 
 /// Longest grace period, between SIGTERM and SIGKILL, for processes that the leader of a group
 /// leaves behind.
-pub(super) const GRACE_FOR_THE_REST: Duration = Duration::from_secs(2);
+pub(super) const ORPHAN_GRACE: Duration = Duration::from_secs(2);
 
 /// Limits and intervals of the supervision of a child.
 #[derive(Clone, Copy)]
-pub(super) struct Terms {
+pub(super) struct SupervisionLimits {
     /// Longest run time; `None` for no limit.
-    pub(super) limit: Option<Duration>,
+    pub(super) run_time: Option<Duration>,
     /// Grace period between SIGTERM and SIGKILL.
     pub(super) grace: Duration,
     /// Most bytes of memory its processes may hold together; `None` if the supervisor need not
     /// check.
     pub(super) memory: Option<u64>,
     /// Interval between two samples of system usage; `None` for no samples.
-    pub(super) system: Option<Duration>,
+    pub(super) sample_interval: Option<Duration>,
 }
 
 /// Signals with which other processes usually end a program.
@@ -70,7 +70,7 @@ pub(super) struct Supervision<'a> {
     log: &'a mut TrialLogger,
     child: Child,
     group: Pid,
-    terms: &'a Terms,
+    limits: &'a SupervisionLimits,
     begun: Instant,
     records: Records,
     output: Output,
@@ -80,12 +80,14 @@ pub(super) struct Supervision<'a> {
     /// Returns the process ids of the child's orphans.
     orphans: &'a dyn Fn() -> Vec<u32>,
     meter: Meter,
-    weighed: Instant,
+    /// Time of the last measurement; equals `begun` before the first one.
+    last_measured: Instant,
     /// Since when the child is suspended with SIGSTOP; `None` while it runs.
-    halted: Option<Instant>,
+    suspended_since: Option<Instant>,
     /// Total duration of earlier suspensions.
-    stood: Duration,
-    complaints: BTreeSet<&'static str>,
+    suspended_for: Duration,
+    /// Subjects of the warnings that were given; each is given once.
+    warned_of: BTreeSet<&'static str>,
 }
 
 /// The `records.jsonl` to which the child appends, and the position up to which it was read.
@@ -118,7 +120,7 @@ impl Records {
 
 /// A termination that is under way.
 struct Ending {
-    why: Why,
+    reason: EndReason,
     /// Time at which SIGTERM is due, for a trial that first learns of the stop from the answer it
     /// waits for.
     term_at: Option<Instant>,
@@ -126,10 +128,13 @@ struct Ending {
     kill_at: Option<Instant>,
 }
 
-enum Why {
-    Asked,
-    TooLong(Duration),
-    TooMuch,
+enum EndReason {
+    /// The executor asked the attempt to stop.
+    Requested,
+    /// The attempt ran for its whole time limit, which this is.
+    TimeLimit(Duration),
+    /// The processes exceeded the memory limit.
+    MemoryLimit,
 }
 
 impl<'a> Supervision<'a> {
@@ -138,7 +143,7 @@ impl<'a> Supervision<'a> {
         child: Child,
         trial: &'a TrialContext,
         log: &'a mut TrialLogger,
-        terms: &'a Terms,
+        limits: &'a SupervisionLimits,
         records: Records,
         output: Output,
         orphans: &'a dyn Fn() -> Vec<u32>,
@@ -150,35 +155,35 @@ impl<'a> Supervision<'a> {
             log,
             orphans,
             meter: Meter::new(child.id()),
-            weighed: begun,
-            halted: None,
-            stood: Duration::ZERO,
+            last_measured: begun,
+            suspended_since: None,
+            suspended_for: Duration::ZERO,
             child,
             group,
-            terms,
+            limits,
             begun,
             records,
             output,
             watch: None,
-            sampler: terms
-                .system
+            sampler: limits
+                .sample_interval
                 .map(|every| Sampler::new(group.as_raw_nonzero().get().unsigned_abs(), every)),
             ending: None,
-            complaints: BTreeSet::new(),
+            warned_of: BTreeSet::new(),
         }
     }
 
-    /// Supervises the child until it has ended and its process group is empty. Calls `settled` once
-    /// if the child still runs after the first interval.
-    pub(super) fn run(mut self, settled: impl FnOnce()) -> Outcome {
-        let status = self.until_exit(settled);
-        let (exit, usage) = match status {
+    /// Supervises the child until it has ended and its process group is empty. Calls `register`
+    /// once if the child still runs after the first interval.
+    pub(super) fn run(mut self, register: impl FnOnce()) -> Outcome {
+        let (exit, usage) = match self.wait_for_exit(register) {
             Ok((status, usage)) => (self.exit(status), usage),
             Err(error) => (supervision_failed(&error), Usage::default()),
         };
         // The group is ended before the last read, so that no process can append records after it.
         self.end_group();
         self.read_to_the_end();
+        // An attempt that did not complete is not expected to have reported every metric.
         if exit == Exit::Done {
             self.note_unreported();
         }
@@ -188,36 +193,43 @@ impl<'a> Supervision<'a> {
         }
     }
 
-    fn until_exit(&mut self, settled: impl FnOnce()) -> io::Result<(ExitStatus, Usage)> {
+    fn wait_for_exit(&mut self, register: impl FnOnce()) -> io::Result<(ExitStatus, Usage)> {
         let sleeper = Sleeper::new(self.group);
         let mut nap = FIRST_NAP;
-        let mut looked = None;
-        let mut settled = Some(settled);
+        let mut last_read = None;
+        let mut register = Some(register);
         loop {
             let line = &self.trial.line;
-            let woken = sleeper.sleep(line, self.watch.as_ref(), self.shortened(nap), looked);
+            let timeout = self.until_next_deadline(nap);
+            let woken = sleeper.sleep(line, self.watch.as_ref(), timeout, last_read);
             if woken.exited {
-                return self.bury();
+                return self.reap();
             }
             // The child has lived through its first interval. Only now is it worth an entry with
             // the guard, a place in the journal and, if it has none yet, a cgroup.
-            if let Some(settled) = settled.take() {
-                settled();
+            if let Some(register) = register.take() {
+                register();
             }
-            self.halt_or_go_on();
+            self.follow_suspension();
             // A suspended child writes nothing, and its deadlines do not count.
-            if self.halted.is_some() {
+            if self.suspended_since.is_some() {
                 continue;
             }
-            self.obey();
-            self.keep_time();
-            self.weigh();
+            self.follow_stop_request();
+            self.send_due_signals();
+            self.measure();
             self.sample();
             if woken.grown {
+                // The file that grew may be new, so watches are set before it is read. The interval
+                // stays as it is: inotify reports the next write by itself.
                 self.watch();
                 self.read();
-                looked = Some(Instant::now());
+                last_read = Some(Instant::now());
             } else if self.begun.elapsed() >= FIRST_NAP {
+                // Nothing was written for a whole interval, so the next one can be longer. (Before
+                // `FIRST_NAP`, a stop request ended the sleep early.) The files are read all the
+                // same, because they may not be watched. The logs are cut only here: a check of
+                // their sizes after every write would cost a busy child too much.
                 nap = self.next_nap(nap);
                 self.watch();
                 self.read();
@@ -228,29 +240,31 @@ impl<'a> Supervision<'a> {
 
     /// Reaps the child. Its orphans are measured first: the rusage of the child does not include
     /// them, and they are ended next.
-    fn bury(&mut self) -> io::Result<(ExitStatus, Usage)> {
+    fn reap(&mut self) -> io::Result<(ExitStatus, Usage)> {
         let orphans = (self.orphans)();
+        // Without orphans the rusage is complete, and the measurement would only cost time.
         if !orphans.is_empty() {
-            self.meter.look(&orphans, None);
+            self.meter.measure(&orphans, None);
         }
-        let ended = self.child.wait4()?;
-        Ok((ended.status, self.meter.usage(&ended.rusage)))
+        let reaped = self.child.wait4()?;
+        Ok((reaped.status, self.meter.usage(&reaped.rusage)))
     }
 
     /// Suspends the child when the orchestrator is suspended, and resumes it with the orchestrator.
     /// Deadlines are moved by the duration of the suspension.
-    fn halt_or_go_on(&mut self) {
-        let asked = self.trial.line.is_halt_asked();
-        match (asked, self.halted) {
+    fn follow_suspension(&mut self) {
+        match (self.trial.line.is_halt_requested(), self.suspended_since) {
             (true, None) => {
                 self.signal_all(Signal::STOP);
-                self.halted = Some(Instant::now());
+                self.suspended_since = Some(Instant::now());
                 self.trial.line.note_halted(true);
             }
             (false, Some(since)) => {
                 self.signal_all(Signal::CONT);
-                let stood = since.elapsed();
-                self.stood += stood;
+                let suspension = since.elapsed();
+                self.suspended_for += suspension;
+                // The grace period is time in which the child can act, so it starts again where it
+                // stood.
                 if let Some(Ending {
                     term_at, kill_at, ..
                 }) = &mut self.ending
@@ -258,12 +272,12 @@ impl<'a> Supervision<'a> {
                     term_at
                         .iter_mut()
                         .chain(kill_at)
-                        .for_each(|due| *due += stood);
+                        .for_each(|due| *due += suspension);
                 }
-                self.halted = None;
+                self.suspended_since = None;
                 self.trial.line.note_halted(false);
             }
-            _ => {}
+            (true, Some(_)) | (false, None) => {}
         }
     }
 
@@ -276,70 +290,75 @@ impl<'a> Supervision<'a> {
 
     /// Measures the memory and processor time of the child's processes, once the child has lived
     /// long enough. Kills them if they exceed the memory limit.
-    fn weigh(&mut self) {
-        let young = self.begun.elapsed() < WORTH_A_WATCH;
-        let pace = if self.terms.memory.is_some() {
-            WEIGH_EVERY
+    fn measure(&mut self) {
+        let interval = if self.limits.memory.is_some() {
+            MEASURE_EVERY_WITH_LIMIT
         } else {
-            LOOK_EVERY
+            MEASURE_EVERY
         };
-        let first = self.weighed == self.begun;
-        if young || (!first && self.weighed.elapsed() < pace) {
+        // The first measurement does not wait for the interval: a child can allocate all its memory
+        // at once.
+        let is_first = self.last_measured == self.begun;
+        if self.begun.elapsed() < MIN_LIFETIME_TO_WATCH
+            || (!is_first && self.last_measured.elapsed() < interval)
+        {
             return;
         }
-        self.weighed = Instant::now();
-        let held = self.meter.look(&(self.orphans)(), self.terms.memory);
-        let Some(limit) = self.terms.memory.filter(|limit| held.bytes > *limit) else {
+        self.last_measured = Instant::now();
+        let used = self.meter.measure(&(self.orphans)(), self.limits.memory);
+        let Some(limit) = self.limits.memory.filter(|limit| used.bytes > *limit) else {
             return;
         };
         // Already killed for this reason: one warning is enough while the processes die.
         if self
             .ending
             .as_ref()
-            .is_some_and(|ending| matches!(ending.why, Why::TooMuch))
+            .is_some_and(|ending| matches!(ending.reason, EndReason::MemoryLimit))
         {
             return;
         }
-        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
-        let (bytes, limit) = (mib(held.bytes), mib(limit));
-        let whose = match held.processes {
-            1 => "its process held".to_owned(),
-            several => format!("its {several} processes held"),
+        let holders = match used.processes {
+            1 => "its process".to_owned(),
+            several => format!("its {several} processes"),
         };
         self.log.warn(format!(
-            "{whose} {bytes} MiB of memory, {limit} MiB is what `resources.memory` gives it"
+            "{holders} held {} MiB of memory; `resources.memory` allows {} MiB",
+            used.bytes.div_ceil(1 << 20),
+            limit.div_ceil(1 << 20),
         ));
         // Kill at once: a grace period would let the processes allocate more.
         self.signal_all(Signal::KILL);
         self.ending = Some(Ending {
-            why: Why::TooMuch,
+            reason: EndReason::MemoryLimit,
             term_at: None,
             kill_at: None,
         });
     }
 
     /// Returns the run time of the child without its suspensions.
-    fn ran(&self) -> Duration {
-        self.begun.elapsed().saturating_sub(self.stood)
+    fn run_time(&self) -> Duration {
+        self.begun.elapsed().saturating_sub(self.suspended_for)
     }
 
     /// Returns `nap`, cut short if a deadline falls before its end.
-    fn shortened(&self, nap: Duration) -> Duration {
+    fn until_next_deadline(&self, nap: Duration) -> Duration {
         // A suspended child has no deadlines.
-        if self.halted.is_some() {
+        if self.suspended_since.is_some() {
             return nap;
         }
-        let nap = if self.terms.memory.is_some() {
-            nap.min(WEIGH_EVERY)
+        let nap = if self.limits.memory.is_some() {
+            nap.min(MEASURE_EVERY_WITH_LIMIT)
         } else {
             nap
         };
         let due = match &self.ending {
+            // SIGTERM is due before SIGKILL. Without either, both were sent, and only the exit is
+            // waited for.
             Some(ending) => ending.term_at.or(ending.kill_at),
             None => self
-                .terms
-                .limit
-                .map(|limit| self.begun + self.stood + limit),
+                .limits
+                .run_time
+                .map(|limit| self.begun + self.suspended_for + limit),
         };
         due.map_or(nap, |due| {
             nap.min(due.saturating_duration_since(Instant::now()))
@@ -356,14 +375,14 @@ impl<'a> Supervision<'a> {
     }
 
     /// Carries out the latest stop request of the executor.
-    fn obey(&mut self) {
-        match (self.trial.asked(), &mut self.ending) {
+    fn follow_stop_request(&mut self) {
+        match (self.trial.stop_request(), &mut self.ending) {
             (None, _) => {}
-            (Some(asked), None) => self.begin_to_end(Why::Asked, asked),
+            (Some(request), None) => self.begin_ending(EndReason::Requested, request),
             // A `Kill` request cuts the grace period of an earlier request short, unless SIGKILL
             // was sent already.
             (
-                Some(Asked { kill: true, .. }),
+                Some(StopRequest { kill: true, .. }),
                 Some(Ending {
                     term_at,
                     kill_at: kill_at @ Some(_),
@@ -373,15 +392,16 @@ impl<'a> Supervision<'a> {
                 (*term_at, *kill_at) = (None, None);
                 self.signal(Signal::KILL);
             }
+            // The termination that this request asks for is under way.
             (Some(_), Some(_)) => {}
         }
     }
 
     /// Sends the signals that are due: SIGTERM to a child that runs too long, SIGKILL to one that
     /// ignored SIGTERM.
-    fn keep_time(&mut self) {
-        let (now, ran) = (Instant::now(), self.ran());
-        match (&mut self.ending, self.terms.limit) {
+    fn send_due_signals(&mut self) {
+        let (now, run_time) = (Instant::now(), self.run_time());
+        match (&mut self.ending, self.limits.run_time) {
             (
                 Some(Ending {
                     term_at, kill_at, ..
@@ -396,25 +416,26 @@ impl<'a> Supervision<'a> {
                     self.signal(Signal::KILL);
                 }
             }
-            (None, Some(limit)) if ran >= limit => {
-                let asked = Asked {
-                    why: super::Stop::Verdict,
+            (None, Some(limit)) if run_time >= limit => {
+                // The child gets the same chance to save its state as one that the scheduler stops.
+                let request = StopRequest {
+                    reason: super::Stop::Verdict,
                     kill: false,
                 };
-                self.begin_to_end(Why::TooLong(limit), asked);
+                self.begin_ending(EndReason::TimeLimit(limit), request);
             }
             (None, _) => {}
         }
     }
 
-    fn begin_to_end(&mut self, why: Why, asked: Asked) {
-        let (now, grace) = (Instant::now(), self.terms.grace);
-        let (term_at, kill_at) = if asked.kill {
+    fn begin_ending(&mut self, reason: EndReason, request: StopRequest) {
+        let (now, grace) = (Instant::now(), self.limits.grace);
+        let (term_at, kill_at) = if request.kill {
             self.signal(Signal::KILL);
             (None, None)
         } else {
             // The `stop` file is for programs that poll; others get SIGTERM.
-            let word = if asked.why == super::Stop::Pause {
+            let word = if request.reason == super::Stop::Pause {
                 "pause\n"
             } else {
                 ""
@@ -423,7 +444,8 @@ impl<'a> Supervision<'a> {
             // The trial waits for the answer to a report, and that answer tells it to stop. SIGTERM
             // follows only if it has not ended after one grace period, and SIGKILL after a second
             // one.
-            if self.log.waits() && matches!(asked.why, super::Stop::Pause | super::Stop::Verdict) {
+            let is_answered = matches!(request.reason, super::Stop::Pause | super::Stop::Verdict);
+            if self.log.waits() && is_answered {
                 (Some(now + grace), Some(now + grace * 2))
             } else {
                 self.terminate();
@@ -431,7 +453,7 @@ impl<'a> Supervision<'a> {
             }
         };
         self.ending = Some(Ending {
-            why,
+            reason,
             term_at,
             kill_at,
         });
@@ -457,24 +479,21 @@ impl<'a> Supervision<'a> {
                 .iter()
                 .map(|(name, value)| (&**name, *value))
                 .collect();
-            let lost = self
-                .log
-                .metrics(&values, Point::default().log(SYSTEM))
-                .err();
-            self.complain("a sample of the system", lost);
+            let recorded = self.log.metrics(&values, Point::default().log(SYSTEM));
+            self.warn_once("a sample of the system usage", recorded.err());
         }
     }
 
     /// Sets up the inotify watches once the child has lived long enough. Repeats until
     /// `records.jsonl` exists.
     fn watch(&mut self) {
-        if self.begun.elapsed() < WORTH_A_WATCH || self.records.watched {
+        if self.begun.elapsed() < MIN_LIFETIME_TO_WATCH || self.records.watched {
             return;
         }
         if self.watch.is_none() {
             self.watch = Watch::new();
             if let Some(watch) = &self.watch {
-                watch.add_births(&self.trial.launch.dir);
+                watch.add_new_files(&self.trial.launch.dir);
                 for path in self.output.searched() {
                     watch.add(path);
                 }
@@ -496,9 +515,9 @@ impl<'a> Supervision<'a> {
             None => None,
         };
         let flushed = self.log.flush();
-        self.complain("`records.jsonl`", read.err());
-        self.complain("the output", searched.and_then(Result::err));
-        self.complain("a record", flushed.err());
+        self.warn_once("`records.jsonl`", read.err());
+        self.warn_once("the output", searched.and_then(Result::err));
+        self.warn_once("a record", flushed.err());
     }
 
     fn read_to_the_end(&mut self) {
@@ -509,8 +528,8 @@ impl<'a> Supervision<'a> {
                 .take_output(modified, true, |each| self.output.finish(each)),
             None => None,
         };
-        self.complain("`records.jsonl`", read.err());
-        self.complain("the output", searched.and_then(Result::err));
+        self.warn_once("`records.jsonl`", read.err());
+        self.warn_once("the output", searched.and_then(Result::err));
         self.trim();
     }
 
@@ -552,24 +571,24 @@ impl<'a> Supervision<'a> {
     /// Cuts the logs that exceed `limits.log` and warns of each once.
     fn trim(&mut self) {
         match self.output.trim() {
-            Ok(cut) => {
-                for name in cut {
+            Ok(cut_logs) => {
+                for name in cut_logs {
                     self.log.warn(format!(
                         "`{name}` went over `limits.log`: its head and tail are kept"
                     ));
                 }
             }
-            Err(error) => self.complain("a log that is too long", Some(error)),
+            Err(error) => self.warn_once("a log that is too long", Some(error)),
         }
     }
 
     /// Warns of an error once per kind, because an error that occurs once occurs at every poll.
-    fn complain(&mut self, what: &'static str, error: Option<impl std::fmt::Display>) {
+    fn warn_once(&mut self, subject: &'static str, error: Option<impl std::fmt::Display>) {
         if let Some(error) = error
-            && self.complaints.insert(what)
+            && self.warned_of.insert(subject)
         {
             self.log
-                .warn(format!("{what} could not be taken in: {error}"));
+                .warn(format!("could not record {subject}: {error}"));
         }
     }
 
@@ -578,23 +597,28 @@ impl<'a> Supervision<'a> {
         match (&self.ending, status.code(), status.signal()) {
             (
                 Some(Ending {
-                    why: Why::TooLong(limit),
+                    reason: EndReason::TimeLimit(limit),
                     ..
                 }),
                 ..,
             ) => Exit::Failed(Failure::Timeout(*limit)),
             (
                 Some(Ending {
-                    why: Why::TooMuch, ..
+                    reason: EndReason::MemoryLimit,
+                    ..
                 }),
                 ..,
             ) => Exit::Failed(Failure::Memory),
             (
                 Some(Ending {
-                    why: Why::Asked, ..
+                    reason: EndReason::Requested,
+                    ..
                 }),
                 ..,
-            ) => self.trial.asked().map_or(Exit::Interrupted, Asked::exit),
+            ) => self
+                .trial
+                .stop_request()
+                .map_or(Exit::Interrupted, StopRequest::exit),
             (None, Some(0), _) => Exit::Done,
             (None, Some(code), _) => Exit::Failed(Failure::Code(code)),
             (None, None, signal) => Exit::Failed(Failure::Signal(signal.unwrap_or(0))),
@@ -604,22 +628,30 @@ impl<'a> Supervision<'a> {
     /// Ends the processes that the leader left in its group: SIGTERM, a short grace period,
     /// SIGKILL.
     fn end_group(&mut self) {
-        let sudden = self.trial.asked().is_some_and(|asked| asked.kill);
         // A `Kill` request leaves no time for a grace period.
-        let first = if sudden { Signal::KILL } else { Signal::TERM };
+        let must_kill = self
+            .trial
+            .stop_request()
+            .is_some_and(|request| request.kill);
+        let first = if must_kill {
+            Signal::KILL
+        } else {
+            Signal::TERM
+        };
+        // The usual case: the leader was the last process of its group.
         if kill_process_group(self.group, first) == Err(Errno::SRCH) {
             return;
         }
         let begun = Instant::now();
-        let grace = self.terms.grace.min(GRACE_FOR_THE_REST);
-        let mut killed = sudden;
+        let grace = self.limits.grace.min(ORPHAN_GRACE);
+        let mut is_killed = must_kill;
         let mut nap = Duration::from_micros(500);
         // A process in uninterruptible sleep may never die: give up five seconds after the grace
         // period.
-        while self.group_lives() && begun.elapsed() < grace + Duration::from_secs(5) {
-            if !killed && begun.elapsed() >= grace {
+        while self.is_group_alive() && begun.elapsed() < grace + Duration::from_secs(5) {
+            if !is_killed && begun.elapsed() >= grace {
                 kill_process_group(self.group, Signal::KILL).ok();
-                killed = true;
+                is_killed = true;
             }
             std::thread::sleep(nap);
             nap = (nap * 2).min(Duration::from_millis(20));
@@ -628,7 +660,7 @@ impl<'a> Supervision<'a> {
 
     /// Returns whether a process of the group is alive. Reaps the dead ones that were reparented to
     /// this process.
-    fn group_lives(&self) -> bool {
+    fn is_group_alive(&self) -> bool {
         while matches!(waitpgid(self.group, WaitOptions::NOHANG), Ok(Some(_))) {}
         test_kill_process_group(self.group).is_ok()
     }
@@ -641,6 +673,6 @@ pub(super) fn stop_file(dir: &Path) -> PathBuf {
 
 fn supervision_failed(error: &io::Error) -> Exit {
     Exit::Failed(Failure::Error(format!(
-        "its exit status could not be had: {error}"
+        "its exit status could not be read: {error}"
     )))
 }

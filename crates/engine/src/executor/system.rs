@@ -6,9 +6,11 @@
 //! processes.
 
 use super::processes;
+use super::usage::MIB;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -17,13 +19,13 @@ use std::time::{Duration, Instant};
 pub const SYSTEM: &str = "system";
 
 /// Longest delay of the first sample; a trial that ends before it is not sampled.
-const FIRST: Duration = Duration::from_secs(1);
+const LONGEST_FIRST_DELAY: Duration = Duration::from_secs(1);
 
 /// Folder with the energy counters of the kernel.
 const POWERCAP: &str = "/sys/class/powercap";
 
 /// Time limit for an answer of `nvidia-smi`.
-const PATIENCE: Duration = Duration::from_secs(10);
+const GPU_QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Whether `nvidia-smi` is missing or does not answer; it is not called again then.
 static NO_GPUS: AtomicBool = AtomicBool::new(false);
@@ -34,48 +36,49 @@ pub(super) type Sample = Vec<(String, f64)>;
 /// Sampler of the process tree of one trial.
 pub(super) struct Sampler {
     root: u32,
-    every: Duration,
+    interval: Duration,
     due: Instant,
     /// Processor time in seconds at the last sample, and the time of that sample.
-    before: (f64, Instant),
+    last: (f64, Instant),
     energy: Energy,
-    gpus: Option<(Child, Instant)>,
+    /// Query of the GPUs that is under way, and the time of its start.
+    gpu_query: Option<(Child, Instant)>,
 }
 
 impl Sampler {
     /// Creates a sampler for the process `root` and its descendants.
-    pub(super) fn new(root: u32, every: Duration) -> Self {
+    pub(super) fn new(root: u32, interval: Duration) -> Self {
         let now = Instant::now();
         Self {
             root,
-            every,
-            due: now + every.min(FIRST),
-            before: (0.0, now),
+            interval,
+            due: now + interval.min(LONGEST_FIRST_DELAY),
+            last: (0.0, now),
             energy: Energy::default(),
-            gpus: None,
+            gpu_query: None,
         }
     }
 
     /// Returns the values to record now; empty between two samples.
     pub(super) fn take(&mut self) -> Sample {
         let now = Instant::now();
-        let mut sample = self.answered(now);
+        let mut sample = self.finish_gpu_query(now);
         if now < self.due {
             return sample;
         }
-        self.due = now + self.every;
-        sample.extend(self.tree(now));
+        self.due = now + self.interval;
+        sample.extend(self.measure_tree(now));
         sample.extend(
             self.energy
                 .joules()
                 .map(|joules| ("energy_joules".to_owned(), joules)),
         );
-        self.ask();
+        self.start_gpu_query();
         sample
     }
 
     /// Adds up the usage of the trial's processes.
-    fn tree(&mut self, now: Instant) -> Sample {
+    fn measure_tree(&mut self, now: Instant) -> Sample {
         let (mut all, mut count) = (Process::default(), 0);
         for process in processes::trees([self.root])
             .into_iter()
@@ -90,33 +93,33 @@ impl Sampler {
         if count == 0 {
             return Sample::new();
         }
-        let (before, then) = std::mem::replace(&mut self.before, (all.cpu_seconds, now));
-        let passed = now.duration_since(then).as_secs_f64();
+        let (last_cpu_seconds, last_time) =
+            std::mem::replace(&mut self.last, (all.cpu_seconds, now));
+        let passed = now.duration_since(last_time).as_secs_f64();
         // When a child that was not reaped ends, its processor time disappears from the sum, so the
         // difference may be negative.
         let cpu = if passed > 0.0 {
-            (all.cpu_seconds - before).max(0.0) / passed * 100.0
+            (all.cpu_seconds - last_cpu_seconds).max(0.0) / passed * 100.0
         } else {
             0.0
         };
-        let mib = |bytes: f64| bytes / f64::from(1 << 20);
         [
             ("cpu_percent", cpu),
-            ("memory_mib", mib(all.memory)),
-            ("disk_read_mib", mib(all.read)),
-            ("disk_write_mib", mib(all.written)),
+            ("memory_mib", all.memory / MIB),
+            ("disk_read_mib", all.read / MIB),
+            ("disk_write_mib", all.written / MIB),
             ("processes", f64::from(count)),
         ]
         .map(|(name, value)| (name.to_owned(), (value * 1000.0).round() / 1000.0))
         .into()
     }
 
-    /// Starts a query of the GPUs.
-    fn ask(&mut self) {
-        if self.gpus.is_some() || NO_GPUS.load(Ordering::Relaxed) {
+    /// Starts a query of the GPUs, unless one is under way.
+    fn start_gpu_query(&mut self) {
+        if self.gpu_query.is_some() || NO_GPUS.load(Ordering::Relaxed) {
             return;
         }
-        let asked = Command::new("nvidia-smi")
+        let started = Command::new("nvidia-smi")
             .args([
                 "--query-gpu=index,utilization.gpu,memory.used,power.draw,temperature.gpu",
                 "--format=csv,noheader,nounits",
@@ -125,39 +128,40 @@ impl Sampler {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn();
-        match asked {
-            Ok(child) => self.gpus = Some((child, Instant::now())),
+        match started {
+            Ok(child) => self.gpu_query = Some((child, Instant::now())),
             Err(_) => NO_GPUS.store(true, Ordering::Relaxed),
         }
     }
 
-    /// Returns the answer of a query; empty while there is none.
-    fn answered(&mut self, now: Instant) -> Sample {
-        let Some((child, asked)) = &mut self.gpus else {
+    /// Returns the answer of the GPU query; empty while there is none.
+    fn finish_gpu_query(&mut self, now: Instant) -> Sample {
+        let Some((child, started)) = &mut self.gpu_query else {
             return Sample::new();
         };
         match child.try_wait() {
-            Ok(None) if now.duration_since(*asked) < PATIENCE => return Sample::new(),
+            Ok(None) if now.duration_since(*started) < GPU_QUERY_TIMEOUT => return Sample::new(),
             Ok(None) => {
                 // `nvidia-smi` hangs, as it does with a broken driver, and would hang again.
                 child.kill().ok();
                 child.wait().ok();
                 NO_GPUS.store(true, Ordering::Relaxed);
             }
-            _ => {}
+            // It has ended, or its status is unknown: read the output that there is.
+            Ok(Some(_)) | Err(_) => {}
         }
         let mut answer = String::new();
         if let Some(out) = &mut child.stdout {
             out.take(1 << 16).read_to_string(&mut answer).ok();
         }
-        self.gpus = None;
-        gpus(&answer)
+        self.gpu_query = None;
+        parse_gpus(&answer)
     }
 }
 
 impl Drop for Sampler {
     fn drop(&mut self) {
-        if let Some((child, _)) = &mut self.gpus {
+        if let Some((child, _)) = &mut self.gpu_query {
             child.kill().ok();
             child.wait().ok();
         }
@@ -166,7 +170,7 @@ impl Drop for Sampler {
 
 /// Parses the lines of `nvidia-smi`: index, utilisation, memory, power, temperature. An unknown
 /// value is `[N/A]`.
-fn gpus(answer: &str) -> Sample {
+fn parse_gpus(answer: &str) -> Sample {
     let names = ["percent", "memory_mib", "power_watts", "temperature_c"];
     let mut sample = Sample::new();
     for line in answer.lines() {
@@ -200,18 +204,20 @@ impl Process {
             resident.and_then(|text| text.split_ascii_whitespace().nth(1)?.parse::<u64>().ok());
         // For a process of another user the kernel does not report reads and writes.
         let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
-        let bytes = |key: &str| {
-            io.lines()
-                .find_map(|line| line.strip_prefix(key)?.trim().parse::<f64>().ok())
-                .unwrap_or(0.0)
-        };
         Some(Self {
             cpu_seconds: ticks as f64 / rustix::param::clock_ticks_per_second() as f64,
             memory: pages.unwrap_or(0) as f64 * rustix::param::page_size() as f64,
-            read: bytes("read_bytes:"),
-            written: bytes("write_bytes:"),
+            read: bytes_of(&io, "read_bytes:"),
+            written: bytes_of(&io, "write_bytes:"),
         })
     }
+}
+
+/// Returns the value of a line `key value` of `/proc/PID/io`; 0 without such a line.
+fn bytes_of(io: &str, key: &str) -> f64 {
+    io.lines()
+        .find_map(|line| line.strip_prefix(key)?.trim().parse().ok())
+        .unwrap_or(0.0)
 }
 
 /// The energy counters of the processors. They count the whole machine, not one trial.
@@ -220,18 +226,18 @@ struct Energy {
     last: BTreeMap<String, f64>,
     joules: f64,
     /// Whether an attempt to read has shown that there are no readable counters.
-    absent: bool,
+    is_absent: bool,
 }
 
 impl Energy {
     /// Returns the energy that the processors have used since the first call, in joules.
     fn joules(&mut self) -> Option<f64> {
-        if self.absent {
+        if self.is_absent {
             return None;
         }
         let counters = counters(POWERCAP);
         if counters.is_empty() {
-            self.absent = true;
+            self.is_absent = true;
             return None;
         }
         Some(self.count(counters))
@@ -240,14 +246,14 @@ impl Energy {
     /// Adds up the progress of the counters, which are given in microjoules with their ranges.
     fn count(&mut self, counters: Vec<(String, f64, f64)>) -> f64 {
         for (name, micros, range) in counters {
-            let before = self.last.insert(name, micros).unwrap_or(micros);
+            let last = self.last.insert(name, micros).unwrap_or(micros);
             // A counter that reaches its range wraps around to 0.
-            let passed = if micros >= before {
-                micros - before
+            let used = if micros >= last {
+                micros - last
             } else {
-                micros - before + range
+                micros - last + range
             };
-            self.joules += passed.max(0.0) / 1e6;
+            self.joules += used.max(0.0) / 1e6;
         }
         (self.joules * 1000.0).round() / 1000.0
     }
@@ -258,41 +264,38 @@ fn counters(folder: &str) -> Vec<(String, f64, f64)> {
     let Ok(zones) = fs::read_dir(folder) else {
         return Vec::new();
     };
-    let zone = |entry: fs::DirEntry| {
-        let name = entry.file_name().into_string().ok()?;
-        if !name.starts_with("intel-rapl:") || name.matches(':').count() != 1 {
-            return None;
-        }
-        let number = |file: &str| {
-            fs::read_to_string(entry.path().join(file))
-                .ok()?
-                .trim()
-                .parse::<f64>()
-                .ok()
-        };
-        Some((
-            name,
-            number("energy_uj")?,
-            number("max_energy_range_uj").unwrap_or(0.0),
-        ))
-    };
-    zones.filter_map(|entry| zone(entry.ok()?)).collect()
+    zones.filter_map(|entry| counter(&entry.ok()?)).collect()
+}
+
+/// Reads one counter: its name, its value and the value at which it wraps around.
+fn counter(zone: &fs::DirEntry) -> Option<(String, f64, f64)> {
+    let name = zone.file_name().into_string().ok()?;
+    if !name.starts_with("intel-rapl:") || name.matches(':').count() != 1 {
+        return None;
+    }
+    let micros = read_number(&zone.path().join("energy_uj"))?;
+    let range = read_number(&zone.path().join("max_energy_range_uj")).unwrap_or(0.0);
+    Some((name, micros, range))
+}
+
+fn read_number(path: &Path) -> Option<f64> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Energy, counters, gpus};
+    use super::{Energy, counters, parse_gpus};
 
     #[test]
-    fn what_a_gpu_does_not_tell_is_left_out() {
+    fn values_that_a_gpu_does_not_report_are_left_out() {
         let answer =
             "0, 98, 1024, 250.31, 71\n1, [N/A], 0, [Not Supported], 30\nNo devices were found\n";
-        let found: Vec<String> = gpus(answer)
+        let values: Vec<String> = parse_gpus(answer)
             .iter()
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
         assert_eq!(
-            found,
+            values,
             [
                 "gpu0_percent=98",
                 "gpu0_memory_mib=1024",
@@ -304,31 +307,32 @@ mod tests {
         );
     }
 
-    #[test]
-    fn energy_is_counted_from_the_first_look_over_all_processors_and_their_ends() {
-        let folder = tempfile::tempdir().unwrap();
-        let set = |zone: &str, micros: u64| {
-            let zone = folder.path().join(zone);
+    /// Sets the counters of two processors and of a part of the first one, in microjoules.
+    fn set_counters(folder: &std::path::Path, micros: [u64; 3]) {
+        let zones = ["intel-rapl:0", "intel-rapl:1", "intel-rapl:0:0"];
+        for (zone, micros) in zones.into_iter().zip(micros) {
+            let zone = folder.join(zone);
             std::fs::create_dir_all(&zone).unwrap();
             std::fs::write(zone.join("energy_uj"), format!("{micros}\n")).unwrap();
             std::fs::write(zone.join("max_energy_range_uj"), "10000000\n").unwrap();
-        };
+        }
+    }
+
+    #[test]
+    fn energy_is_counted_from_the_first_call_for_all_processors_and_past_a_wrap_around() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_str().unwrap();
         let mut energy = Energy::default();
-        let mut look = || energy.count(counters(folder.path().to_str().unwrap()));
-        set("intel-rapl:0", 1_000_000);
-        set("intel-rapl:1", 9_000_000);
-        set("intel-rapl:0:0", 5);
-        assert_eq!(look(), 0.0);
-        set("intel-rapl:0", 3_500_000);
-        set("intel-rapl:1", 500_000);
-        set("intel-rapl:0:0", 5_000_000);
-        assert_eq!(look(), 4.0);
+        set_counters(folder.path(), [1_000_000, 9_000_000, 5]);
+        assert_eq!(energy.count(counters(path)), 0.0);
+        set_counters(folder.path(), [3_500_000, 500_000, 5_000_000]);
+        assert_eq!(energy.count(counters(path)), 4.0);
         assert!(counters("/nowhere").is_empty());
     }
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_busy_process_is_seen_and_a_sample_is_not_taken_before_its_time() {
+    fn a_busy_process_is_measured_and_no_sample_is_taken_early() {
         use std::time::{Duration, Instant};
         let mut child = std::process::Command::new("sh")
             .args(["-c", "while :; do :; done"])
@@ -348,17 +352,11 @@ mod tests {
         assert!(begun.elapsed() >= every - Duration::from_millis(50));
         child.kill().unwrap();
         child.wait().unwrap();
-        let value = |wanted: &str| {
-            sample
-                .iter()
-                .find(|(name, _)| name == wanted)
-                .map(|(_, value)| *value)
-                .unwrap()
-        };
-        assert!(value("cpu_percent") > 1.0, "{sample:?}");
+        let values: std::collections::BTreeMap<String, f64> = sample.into_iter().collect();
+        assert!(values["cpu_percent"] > 1.0, "{values:?}");
         assert!(
-            value("memory_mib") > 0.1 && value("processes") == 1.0,
-            "{sample:?}"
+            values["memory_mib"] > 0.1 && values["processes"] == 1.0,
+            "{values:?}"
         );
     }
 }

@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 const LAST_LINES: usize = 40;
 
 /// Most characters of an error message that are kept.
-const KEPT: usize = 200;
+const LONGEST_MESSAGE: usize = 200;
 
 /// First line of a Python traceback, also of an exception group.
 const TRACEBACK: &str = "Traceback (most recent call last):";
@@ -48,37 +48,39 @@ pub(super) fn error(text: &str) -> Option<String> {
     let lines = lines(text);
     traceback_error(&lines)
         .or_else(|| message(&lines))
-        .map(kept)
+        .map(shortened)
 }
 
 /// Returns the error of the last traceback on a program's standard output, where other text may
 /// only look like an error.
 pub(super) fn error_of_traceback(text: &str) -> Option<String> {
-    traceback_error(&lines(text)).map(kept)
+    traceback_error(&lines(text)).map(shortened)
 }
 
 /// Returns the lines as a terminal shows them, without rank prefixes.
 fn lines(text: &str) -> Vec<String> {
-    let shown = |line: &str| {
-        let line = line.trim_end_matches('\r');
-        let line = without_colours(line.rsplit('\r').next().unwrap_or(line)).into_owned();
-        RANK.replace(&line, "").trim_end().to_owned()
-    };
     text.lines()
-        .map(shown)
+        .map(visible)
         .filter(|line| !line.is_empty())
         .collect()
+}
+
+fn visible(line: &str) -> String {
+    let line = line.trim_end_matches('\r');
+    // A carriage return lets the terminal overwrite the line, as progress bars do.
+    let line = without_colours(line.rsplit('\r').next().unwrap_or(line)).into_owned();
+    RANK.replace(&line, "").trim_end().to_owned()
 }
 
 /// Returns the error of the last traceback that is not just a launcher's.
 fn traceback_error(lines: &[String]) -> Option<&str> {
     let mut launcher = None;
-    for at in (0..lines.len())
+    for index in (0..lines.len())
         .rev()
-        .filter(|at| lines[*at].ends_with(TRACEBACK))
+        .filter(|index| lines[*index].ends_with(TRACEBACK))
     {
-        let indent = indentation(&lines[at]);
-        let frames = &lines[at + 1..];
+        let indent = indentation(&lines[index]);
+        let frames = &lines[index + 1..];
         let Some(error) = frames.iter().find(|line| indentation(line) <= indent) else {
             continue;
         };
@@ -98,20 +100,20 @@ fn indentation(line: &str) -> usize {
 
 /// Returns the last error message among the last lines.
 fn message(lines: &[String]) -> Option<&str> {
-    let at = (0..lines.len())
+    let index = (0..lines.len())
         .rev()
         .take(LAST_LINES)
-        .find(|at| MESSAGE.is_match(&lines[*at]))?;
-    let line = lines[at].trim();
+        .find(|index| MESSAGE.is_match(&lines[*index]))?;
+    let line = lines[index].trim();
     // Rust prints the message of a panic on the next line.
     if line.starts_with("thread '") && line.ends_with(':') {
-        return lines.get(at + 1).map(|line| line.trim()).or(Some(line));
+        return lines.get(index + 1).map(|line| line.trim()).or(Some(line));
     }
     Some(line.strip_prefix("what():").map_or(line, str::trim_start))
 }
 
-fn kept(error: &str) -> String {
-    match error.char_indices().nth(KEPT) {
+fn shortened(error: &str) -> String {
+    match error.char_indices().nth(LONGEST_MESSAGE) {
         Some((end, _)) => format!("{}…", &error[..end]),
         None => error.to_owned(),
     }
@@ -147,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_message_is_an_error_by_its_form_alone() {
-        for (text, wanted) in [
+        for (text, expected) in [
             (
                 "usage: t.py [-h]\nt.py: error: unrecognized arguments: --lr",
                 Some("t.py: error: unrecognized arguments: --lr"),
@@ -173,7 +175,7 @@ mod tests {
             ("mean squared error: 0.2\n 50%|##\r100%|####\n", None),
             ("not enough luck\n", None),
         ] {
-            assert_eq!(error(text).as_deref(), wanted, "{text}");
+            assert_eq!(error(text).as_deref(), expected, "{text}");
         }
         assert_eq!(error_of_traceback("ERROR: logged and handled\n"), None);
         assert_eq!(

@@ -1,8 +1,8 @@
 //! The interface to the code that runs inside a slot: a Rust function or a program. Everything
 //! above this file treats both alike.
 
-use super::stop_line::{Asked, StopLine};
-use super::{Exit, Launch, Signal, What};
+use super::stop_line::{StopLine, StopRequest};
+use super::{Exit, Launch, Signal, SignalKind};
 use crate::logger::{DigestCache, ModelStore, TrialFolder, TrialLogger};
 use crate::space::{Name, ParamError, Params};
 use crate::study::{Failure, Place, Timestamp, TrialId, Usage};
@@ -151,8 +151,8 @@ impl TrialContext {
 
     /// Returns the stop request for this attempt, if there is one. Does not count as telling the
     /// trial.
-    pub(super) fn asked(&self) -> Option<Asked> {
-        self.line.asked(&self.launch)
+    pub(super) fn stop_request(&self) -> Option<StopRequest> {
+        self.line.stop_request(&self.launch)
     }
 
     /// Sends the place where the attempt runs to the driver, and writes it to the trial's folder.
@@ -161,7 +161,7 @@ impl TrialContext {
     /// need not be found after a crash.
     pub(super) fn placed(&self, place: Place) {
         self.note_running(place.pid.unwrap_or(0));
-        self.send(What::Placed(place));
+        self.send(SignalKind::Placed(place));
     }
 
     /// Writes to the trial's folder that the attempt runs as process `pid`.
@@ -180,14 +180,14 @@ impl TrialContext {
 
     /// Sends a signal to the driver. If the receiver is gone, the pool is being dropped and the
     /// signal is dropped too.
-    pub(super) fn send(&self, what: What) {
+    pub(super) fn send(&self, kind: SignalKind) {
         let Launch { trial, attempt, .. } = self.launch;
         self.signals
             .send(Signal {
                 trial,
                 attempt,
                 at: Timestamp::now(),
-                what,
+                kind,
             })
             .ok();
     }
@@ -236,7 +236,8 @@ where
     fn train(&self, trial: &TrialContext, log: &mut TrialLogger) -> Outcome {
         let result = (self.0)(trial, log);
         let exit = match (trial.line.noticed(&trial.launch), result) {
-            (Some(asked), _) => asked.exit(),
+            // A function that was asked to stop counts as stopped, even if it then returned an error.
+            (Some(request), _) => request.exit(),
             (None, Ok(())) => Exit::Done,
             (None, Err(error)) => Exit::Failed(Failure::Error(error.to_string())),
         };
@@ -267,7 +268,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_trial_error_tells_its_causes() {
+    fn a_trial_error_includes_its_causes() {
         #[derive(Debug, thiserror::Error)]
         #[error("could not load the data")]
         struct Outer(#[source] std::io::Error);

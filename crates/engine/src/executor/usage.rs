@@ -23,15 +23,15 @@ pub(super) struct Meter {
     /// Peak of the memory they held together, in bytes.
     peak: u64,
     /// Sum of their resident memory when shared pages were last measured, in bytes.
-    told_apart: f64,
+    last_shared: f64,
     /// Processor time of the processes that the leader cannot reap: its orphans and their
     /// descendants.
-    apart: BTreeMap<u32, Duration>,
+    orphan_times: BTreeMap<u32, Duration>,
 }
 
 /// Memory in use by an attempt's processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Held {
+pub(super) struct MemoryInUse {
     pub(super) bytes: u64,
     pub(super) processes: usize,
 }
@@ -41,15 +41,15 @@ impl Meter {
         Self {
             leader,
             peak: 0,
-            told_apart: 0.0,
-            apart: BTreeMap::new(),
+            last_shared: 0.0,
+            orphan_times: BTreeMap::new(),
         }
     }
 
     /// Measures the trees of the leader and of `orphans`; returns the memory they hold.
     ///
     /// Shared pages count once, if that can matter for the peak or for the comparison with `limit`.
-    pub(super) fn look(&mut self, orphans: &[u32], limit: Option<u64>) -> Held {
+    pub(super) fn measure(&mut self, orphans: &[u32], limit: Option<u64>) -> MemoryInUse {
         let tree = processes::trees([self.leader]);
         let others: BTreeSet<u32> = processes::trees(orphans.iter().copied())
             .difference(&tree)
@@ -57,26 +57,28 @@ impl Meter {
             .collect();
         // A dead process keeps its time. A live one outside of the trees is no orphan of this
         // trial.
-        self.apart.retain(|pid, _| {
+        self.orphan_times.retain(|pid, _| {
             orphans.contains(pid) || others.contains(pid) || !processes::lives(*pid)
         });
         for pid in &others {
             if let Some(time) = processes::cpu_time(*pid) {
-                self.apart.insert(*pid, time);
+                self.orphan_times.insert(*pid, time);
             }
         }
         let all: Vec<u32> = tree.union(&others).copied().collect();
         let mut bytes: u64 = all.iter().filter_map(|pid| processes::resident(*pid)).sum();
-        let too_much = limit.is_some_and(|limit| bytes > limit);
-        let grown = bytes > self.peak && bytes as f64 > self.told_apart * GROWN;
-        if all.len() > 1 && (too_much || grown) {
-            self.told_apart = bytes as f64;
+        let exceeds_limit = limit.is_some_and(|limit| bytes > limit);
+        let has_grown = bytes > self.peak && bytes as f64 > self.last_shared * GROWN;
+        // The resident memory counts a shared page once for each process, so it is an upper bound.
+        // A single process shares no pages with others of the attempt.
+        if all.len() > 1 && (exceeds_limit || has_grown) {
+            self.last_shared = bytes as f64;
             bytes = all.iter().filter_map(|pid| processes::share(*pid)).sum();
             self.peak = self.peak.max(bytes);
         } else if all.len() <= 1 {
             self.peak = self.peak.max(bytes);
         }
-        Held {
+        MemoryInUse {
             bytes,
             processes: all.len(),
         }
@@ -85,9 +87,9 @@ impl Meter {
     /// Returns the usage of all processes; `counted` is the kernel's sum for the leader and its
     /// reaped children.
     pub(super) fn usage(&self, counted: &ResourceUsage) -> Usage {
-        let apart: Duration = self.apart.values().sum();
+        let of_orphans: Duration = self.orphan_times.values().sum();
         Usage {
-            cpu_seconds: (counted.utime + counted.stime + apart).as_secs_f64(),
+            cpu_seconds: (counted.utime + counted.stime + of_orphans).as_secs_f64(),
             peak_mib: (counted.maxrss.max(self.peak)) as f64 / MIB,
         }
     }

@@ -24,7 +24,7 @@ impl Watch {
     }
 
     /// Watches a folder for files that are created in it or moved into it.
-    pub(super) fn add_births(&self, folder: &Path) {
+    pub(super) fn add_new_files(&self, folder: &Path) {
         use rustix::fs::inotify::{WatchFlags, add_watch};
         // Without this watch the supervisor notices new files only at its next poll.
         add_watch(
@@ -41,7 +41,7 @@ impl Watch {
     }
 
     /// Drains the events, so that [`fd`](Self::fd) is readable again only after the next write.
-    pub(super) fn quiet(&self) {
+    pub(super) fn drain(&self) {
         let mut events = [0; 4096];
         while rustix::io::read(&self.inotify, &mut events).is_ok_and(|count| count > 0) {}
     }
@@ -61,5 +61,5 @@ impl Watch {
         false
     }
 
-    pub(super) fn add_births(&self, _: &Path) {}
+    pub(super) fn add_new_files(&self, _: &Path) {}
 }

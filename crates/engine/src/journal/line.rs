@@ -50,7 +50,7 @@ pub(super) fn write(out: &mut Vec<u8>, entry: &Entry) -> serde_json::Result<()> 
 /// # Errors
 /// If the line is damaged; the reason in words.
 pub(super) fn read(line: &[u8]) -> Result<Entry, String> {
-    let verified = verify(line)?;
+    let is_verified = verify(line)?;
     let Wire {
         seq,
         at,
@@ -59,7 +59,7 @@ pub(super) fn read(line: &[u8]) -> Result<Entry, String> {
         crc,
     } = serde_json::from_slice(line).map_err(|error| error.to_string())?;
     // The key is there, but not in the place where the writer puts it.
-    if crc.is_some() && !verified {
+    if crc.is_some() && !is_verified {
         return Err("its checksum is damaged".to_owned());
     }
     Ok(Entry {
@@ -81,25 +81,25 @@ pub(super) fn verify(line: &[u8]) -> Result<bool, String> {
     if format!("{:08x}", crc32fast::hash(body)).as_bytes() == written {
         return Ok(true);
     }
-    Err("its checksum does not fit, so a part of it has changed".to_owned())
+    Err("its checksum does not match, so a part of it has changed".to_owned())
 }
 
 /// Returns the length of the entry at the start of `bytes`, if there is a complete one with a
 /// checksum.
-pub(super) fn whole(bytes: &[u8]) -> Option<usize> {
+pub(super) fn complete_entry(bytes: &[u8]) -> Option<usize> {
     let tail = KEY.len() + DIGITS + END.len();
     // The key may also occur in a string of the entry, so each occurrence is tried.
-    let starts = bytes
+    // The first end at which the line is valid is the end of the entry.
+    bytes
         .windows(KEY.len())
         .enumerate()
-        .filter(|(_, window)| *window == KEY);
-    // The first end at which the line is valid is the end of the entry.
-    let mut ends = starts.map(|(at, _)| at + tail);
-    ends.find(|end| {
-        bytes
-            .get(..*end)
-            .is_some_and(|line| checksum(line).is_some() && read(line).is_ok())
-    })
+        .filter(|(_, window)| *window == KEY)
+        .map(|(start, _)| start + tail)
+        .find(|end| {
+            bytes
+                .get(..*end)
+                .is_some_and(|line| checksum(line).is_some() && read(line).is_ok())
+        })
 }
 
 /// Splits a line into the bytes covered by the checksum and the checksum's digits.

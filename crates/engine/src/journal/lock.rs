@@ -42,18 +42,14 @@ impl Lock {
     /// [`JournalError::Held`], naming the holder, if another process has the lock.
     pub fn take(dir: &StudyDir, holder: &Holder) -> Result<Self, JournalError> {
         let path = dir.lock();
-        let fail = |source| JournalError::Io {
-            path: path.clone(),
-            source,
-        };
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .open(&path)
-            .map_err(fail)?;
-        match patiently(&file) {
+            .map_err(|source| JournalError::io(&path, source))?;
+        match lock_patiently(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 // The holder writes its identity after it has taken the lock. If the file is not
@@ -65,20 +61,21 @@ impl Lock {
                     holder: serde_json::from_str(&text).ok(),
                 });
             }
-            Err(TryLockError::Error(source)) => return Err(fail(source)),
+            Err(TryLockError::Error(source)) => return Err(JournalError::io(&path, source)),
         }
         // The contents only inform other processes: the lock itself is the kernel's.
         let line = serde_json::to_vec(holder).unwrap_or_default();
-        file.set_len(0).map_err(fail)?;
-        file.rewind().map_err(fail)?;
-        file.write_all(&line).map_err(fail)?;
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(&line))
+            .map_err(|source| JournalError::io(&path, source))?;
         Ok(Self { file })
     }
 }
 
 /// Tries to take the lock for a tenth of a second: a reader that looks for the holder has the lock
 /// itself for some microseconds.
-fn patiently(file: &File) -> Result<(), TryLockError> {
+fn lock_patiently(file: &File) -> Result<(), TryLockError> {
     for _ in 0..20 {
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(5)),
@@ -109,6 +106,7 @@ pub fn holder(dir: &StudyDir) -> Option<Holder> {
             file.read_to_string(&mut text).ok()?;
             serde_json::from_str(&text).ok()
         }
+        // The lock was free, or its state is unknown.
         _ => None,
     }
 }

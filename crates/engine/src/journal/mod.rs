@@ -21,7 +21,7 @@ pub use salvage::{Salvaged, salvage};
 pub use snapshot::{read, settle, settled};
 
 use crate::study::{Entry, Event, IllegalEvent, Timestamp};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The writer of a journal.
@@ -156,10 +156,7 @@ impl Journal {
     }
 
     fn failed(&self, source: std::io::Error) -> JournalError {
-        JournalError::Io {
-            path: self.path.clone(),
-            source,
-        }
+        JournalError::io(&self.path, source)
     }
 }
 
@@ -177,7 +174,7 @@ pub enum JournalError {
         source: std::io::Error,
     },
     /// Another process runs this study.
-    #[error("{}", held(study, holder.as_ref()))]
+    #[error("{}", run_elsewhere(study, holder.as_ref()))]
     Held {
         /// The study's folder.
         study: PathBuf,
@@ -195,7 +192,7 @@ pub enum JournalError {
         why: String,
     },
     /// A line is a valid entry, but the state of the study does not allow its event.
-    #[error("line {line} of `{path}` cannot stand there")]
+    #[error("line {line} of `{path}` contradicts the lines before it")]
     Illegal {
         /// The path of the journal.
         path: PathBuf,
@@ -211,6 +208,21 @@ pub enum JournalError {
 }
 
 impl JournalError {
+    pub(super) fn io(path: &Path, source: std::io::Error) -> Self {
+        Self::Io {
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    pub(super) fn bad_line(path: &Path, line: u64, why: String) -> Self {
+        Self::BadLine {
+            path: path.to_owned(),
+            line,
+            why,
+        }
+    }
+
     /// Returns whether the error was caused by a full disk or quota. Nothing is lost then, and a
     /// later attempt may succeed.
     #[must_use]
@@ -220,7 +232,7 @@ impl JournalError {
 }
 
 /// Returns the message for a study that is run by another process.
-fn held(study: &std::path::Path, holder: Option<&Holder>) -> String {
+fn run_elsewhere(study: &Path, holder: Option<&Holder>) -> String {
     let by = holder.map_or_else(
         || "another process".to_owned(),
         |holder| {
@@ -239,15 +251,18 @@ mod tests {
     use crate::study::{Closing, FORMAT, Header, Origin, Study, TrialId};
     use std::fs;
 
-    fn events() -> Vec<Event> {
-        let created = |id| Event::Created {
+    fn created(id: u32) -> Event {
+        Event::Created {
             trial: TrialId(id),
             params: [("größe".into(), crate::space::Value::Float(0.1))]
                 .into_iter()
                 .collect(),
             origin: Origin::Suggested("random".into()),
             seed: 7,
-        };
+        }
+    }
+
+    fn events() -> Vec<Event> {
         let opened = Event::Opened {
             format: FORMAT,
             header: Header {
@@ -281,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_appended_is_read_back_in_order() {
+    fn appended_entries_are_read_back_in_order() {
         let (_folder, dir) = written();
         let read: Vec<Event> = Journal::open(&dir)
             .expect("it opens")
@@ -297,10 +312,10 @@ mod tests {
         let mut reader = Journal::open(&dir).expect("a missing journal opens");
         assert!(reader.next().is_none());
         let (_other, written) = written();
-        let whole = fs::read(written.journal()).expect("it can be read");
+        let contents = fs::read(written.journal()).expect("it can be read");
         let mut read = Vec::new();
-        for end in (0..=whole.len()).step_by(7).chain([whole.len()]) {
-            fs::write(dir.journal(), &whole[..end]).expect("it can be written");
+        for end in (0..=contents.len()).step_by(7).chain([contents.len()]) {
+            fs::write(dir.journal(), &contents[..end]).expect("it can be written");
             reader.look_again().expect("it can be read on");
             read.extend(reader.by_ref().map(|entry| entry.expect("good").event));
         }
@@ -310,20 +325,20 @@ mod tests {
     #[test]
     fn a_tail_without_a_newline_is_kept_aside_and_cut_at_every_byte() {
         let (_folder, dir) = written();
-        let whole = fs::read(dir.journal()).expect("it can be read");
+        let contents = fs::read(dir.journal()).expect("it can be read");
         let starts: Vec<usize> = [0]
             .into_iter()
             .chain(
-                whole
+                contents
                     .iter()
                     .enumerate()
                     .filter(|(_, b)| **b == b'\n')
-                    .map(|(at, _)| at + 1),
+                    .map(|(index, _)| index + 1),
             )
             .collect();
-        for cut in 0..whole.len() {
+        for cut in 0..contents.len() {
             let _ = fs::remove_file(dir.torn());
-            fs::write(dir.journal(), &whole[..cut]).expect("it can be written");
+            fs::write(dir.journal(), &contents[..cut]).expect("it can be written");
             let entries = Journal::open(&dir)
                 .expect("it opens")
                 .filter(Result::is_ok)
@@ -342,15 +357,18 @@ mod tests {
             );
             assert_eq!(
                 fs::read(dir.journal()).expect("it can be read"),
-                &whole[..kept]
+                &contents[..kept]
             );
             let torn = fs::read(dir.torn()).unwrap_or_default();
-            assert_eq!(torn.strip_suffix(b"\n").unwrap_or(&torn), &whole[kept..cut]);
+            assert_eq!(
+                torn.strip_suffix(b"\n").unwrap_or(&torn),
+                &contents[kept..cut]
+            );
         }
     }
 
     #[test]
-    fn a_bad_line_before_the_end_is_refused_by_its_number() {
+    fn a_bad_line_before_the_end_is_an_error_with_its_number() {
         let (_folder, dir) = written();
         let text = fs::read_to_string(dir.journal()).expect("it can be read");
         let flipped = text.replacen("\"seq\":2", "\"seq\";2", 1);
@@ -364,41 +382,47 @@ mod tests {
         );
     }
 
+    fn write_byte(file: &fs::File, offset: usize, byte: u8) {
+        std::os::unix::fs::FileExt::write_all_at(file, &[byte], offset as u64)
+            .expect("it can be written");
+    }
+
+    fn read_all(dir: &StudyDir) -> Vec<Entry> {
+        Journal::open(dir)
+            .expect("it opens")
+            .collect::<Result<_, _>>()
+            .expect("good")
+    }
+
     #[test]
-    fn every_flipped_bit_is_refused_by_the_number_of_its_line() {
+    fn every_flipped_bit_is_an_error_with_the_number_of_its_line() {
         let (_folder, dir) = written();
-        let whole = fs::read(dir.journal()).expect("it can be read");
+        let contents = fs::read(dir.journal()).expect("it can be read");
         let file = fs::OpenOptions::new()
             .write(true)
             .open(dir.journal())
             .expect("it opens");
-        let put = |at: usize, byte| {
-            std::os::unix::fs::FileExt::write_all_at(&file, &[byte], at as u64)
-                .expect("it can be written");
-        };
-        for at in 0..whole.len() {
-            let line = whole[..at].iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
+        for offset in 0..contents.len() {
+            let line = contents[..offset]
+                .iter()
+                .filter(|byte| **byte == b'\n')
+                .count() as u64
+                + 1;
             for bit in 0..8 {
-                put(at, whole[at] ^ (1 << bit));
+                write_byte(&file, offset, contents[offset] ^ (1 << bit));
                 match read(&dir) {
-                    Err(JournalError::BadLine { line: found, .. }) => assert_eq!(found, line),
-                    other => panic!("byte {at}, bit {bit}: {other:?}"),
+                    Err(JournalError::BadLine { line: bad, .. }) => assert_eq!(bad, line),
+                    other => panic!("byte {offset}, bit {bit}: {other:?}"),
                 }
             }
-            put(at, whole[at]);
+            write_byte(&file, offset, contents[offset]);
         }
     }
 
     #[test]
     fn a_journal_of_an_earlier_version_has_no_checksums_and_is_read_and_continued() {
         let (_folder, dir) = written();
-        let read_all = || {
-            Journal::open(&dir)
-                .expect("it opens")
-                .collect::<Result<Vec<_>, _>>()
-                .expect("good")
-        };
-        let entries = read_all();
+        let entries = read_all(&dir);
         let plain: String = entries
             .iter()
             .map(|entry| serde_json::to_string(entry).expect("it is JSON") + "\n")
@@ -417,7 +441,7 @@ mod tests {
             .expect("it can be appended");
         journal.sync().expect("it can be written");
         assert_eq!(
-            read_all(),
+            read_all(&dir),
             entries.into_iter().chain([more]).collect::<Vec<_>>()
         );
     }
@@ -425,13 +449,14 @@ mod tests {
     /// A medium with room for a given number of bytes. It writes a part of an append that does not
     /// fit.
     #[derive(Debug)]
-    struct Small {
+    struct SmallDisk {
         file: fs::File,
         room: std::sync::Arc<std::sync::atomic::AtomicUsize>,
-        loses: bool,
+        /// Whether the next sync fails and loses the bytes that were not synced.
+        fails_to_sync: bool,
     }
 
-    impl Medium for Small {
+    impl Medium for SmallDisk {
         fn append(&mut self, bytes: &[u8]) -> std::io::Result<()> {
             use std::sync::atomic::Ordering::Relaxed;
             let room = self.room.load(Relaxed);
@@ -455,7 +480,7 @@ mod tests {
         }
 
         fn sync(&mut self) -> std::io::Result<()> {
-            if !std::mem::take(&mut self.loses) {
+            if !std::mem::take(&mut self.fails_to_sync) {
                 return Ok(());
             }
             // Loses the bytes that were appended and not synced.
@@ -465,20 +490,21 @@ mod tests {
     }
 
     #[test]
-    fn what_a_full_disk_did_not_take_is_written_later_and_the_file_is_whole_at_every_moment() {
+    fn entries_that_a_full_disk_refused_are_written_later_and_the_file_is_always_valid() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let dir = StudyDir::at(folder.path());
         let room = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
-        let small = std::sync::Arc::clone(&room);
-        let replay = Journal::open(&dir).expect("it opens");
-        let medium = |file| -> Box<dyn Medium> {
-            Box::new(Small {
-                file,
-                room: small,
-                loses: true,
+        let room_of_disk = std::sync::Arc::clone(&room);
+        let mut journal = Journal::open(&dir)
+            .expect("it opens")
+            .into_writer_on(|file| {
+                Box::new(SmallDisk {
+                    file,
+                    room: room_of_disk,
+                    fails_to_sync: true,
+                })
             })
-        };
-        let mut journal = replay.into_writer_on(medium).expect("a new journal");
+            .expect("a new journal");
         let mut refused = 0;
         for event in events() {
             journal
@@ -535,7 +561,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_of_many_trials_is_read_as_it_was_and_not_used_if_a_part_is_missing() {
+    fn a_snapshot_of_many_trials_is_read_unchanged_and_not_used_if_a_part_is_missing() {
         let (_folder, dir) = written();
         let mut journal = Journal::open(&dir)
             .and_then(Replay::into_writer)
@@ -568,7 +594,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_writer_is_told_who_holds_the_study() {
+    fn the_error_of_a_second_writer_names_the_process_that_runs_the_study() {
         let (_folder, dir) = written();
         let holder = Holder {
             host: "here".into(),

@@ -24,7 +24,7 @@ pub struct Replay {
     /// The sequence number that follows the last entry read.
     next_seq: u64,
     /// Whether the end was reached, or an error was returned.
-    done: bool,
+    is_done: bool,
 }
 
 impl Replay {
@@ -40,18 +40,16 @@ impl Replay {
             offset: 0,
             lines: 0,
             next_seq: 0,
-            done: false,
+            is_done: false,
         })
     }
 
     /// Continues at byte `offset`, which must be the start of the line of entry `seq`.
     pub(super) fn skip_to(&mut self, offset: u64, seq: u64) -> Result<(), JournalError> {
         if let Some(reader) = &mut self.reader {
-            let moved = reader.seek(SeekFrom::Start(offset));
-            moved.map_err(|source| JournalError::Io {
-                path: self.path.clone(),
-                source,
-            })?;
+            reader
+                .seek(SeekFrom::Start(offset))
+                .map_err(|source| JournalError::io(&self.path, source))?;
         }
         (self.offset, self.lines, self.next_seq) = (offset, seq, seq);
         Ok(())
@@ -66,7 +64,7 @@ impl Replay {
         if self.reader.is_none() {
             self.reader = open_if_there(&self.path)?;
         }
-        self.done = false;
+        self.is_done = false;
         self.skip_to(self.offset, self.next_seq)
     }
 
@@ -94,26 +92,21 @@ impl Replay {
             return Ok(None);
         };
         self.line.clear();
-        let read = reader.read_until(b'\n', &mut self.line);
-        read.map_err(|source| JournalError::Io {
-            path: self.path.clone(),
-            source,
-        })?;
-        let bad = |line, why| JournalError::BadLine {
-            path: self.path.clone(),
-            line,
-            why,
-        };
-        let Some(whole) = self.line.strip_suffix(b"\n") else {
+        reader
+            .read_until(b'\n', &mut self.line)
+            .map_err(|source| JournalError::io(&self.path, source))?;
+        let Some(line) = self.line.strip_suffix(b"\n") else {
             // A torn line ends before its checksum does. A complete entry that is followed by
             // further bytes was committed, and its line break was damaged.
-            if line::whole(&self.line).is_some_and(|end| end < self.line.len()) {
-                return Err(bad(self.lines + 1, "its line break has changed".to_owned()));
+            if line::complete_entry(&self.line).is_some_and(|end| end < self.line.len()) {
+                let why = "its line break has changed".to_owned();
+                return Err(JournalError::bad_line(&self.path, self.lines + 1, why));
             }
             return Ok(None);
         };
         self.lines += 1;
-        let entry = line::read(whole).map_err(|why| bad(self.lines, why))?;
+        let entry =
+            line::read(line).map_err(|why| JournalError::bad_line(&self.path, self.lines, why))?;
         self.offset += self.line.len() as u64;
         self.next_seq = entry.seq + 1;
         Ok(Some(entry))
@@ -161,43 +154,17 @@ impl Replay {
         medium: impl FnOnce(File) -> Box<dyn Medium>,
     ) -> Result<Journal, JournalError> {
         // The end of the journal is only known once every entry was read and verified.
-        while !self.done {
+        while !self.is_done {
             self.next().transpose()?;
         }
-        let fail = |source| JournalError::Io {
-            path: self.path.clone(),
-            source,
-        };
         let mut file = OpenOptions::new()
             .read(true)
             .append(true)
             .create(true)
             .open(&self.path)
-            .map_err(fail)?;
-        let length = file.metadata().map_err(fail)?.len();
-        if length > self.offset {
-            let mut rest = Vec::new();
-            file.seek(SeekFrom::Start(self.offset)).map_err(fail)?;
-            file.read_to_end(&mut rest).map_err(fail)?;
-            let mut torn = OpenOptions::new()
-                .append(true)
-                .create(true)
-                .open(&self.torn)
-                .map_err(fail)?;
-            // On a full disk, the torn bytes are given up: they were never committed.
-            match torn.write_all(&rest).and_then(|()| torn.write_all(b"\n")) {
-                Err(error) if !is_full(&error) => return Err(fail(error)),
-                _ => {}
-            }
-            file.set_len(self.offset).map_err(fail)?;
-        }
-        // A new file is safe from power loss only once its folder is synced.
-        if length == 0
-            && let Some(parent) = self.path.parent()
-        {
-            let synced = File::open(parent).and_then(|folder| folder.sync_all());
-            synced.map_err(fail)?;
-        }
+            .map_err(|source| JournalError::io(&self.path, source))?;
+        self.prepare(&mut file)
+            .map_err(|source| JournalError::io(&self.path, source))?;
         Ok(Journal {
             path: self.path,
             medium: medium(file),
@@ -207,6 +174,34 @@ impl Replay {
             next_seq: self.next_seq,
             torn: false,
         })
+    }
+
+    /// Moves a torn end to `journal.torn` and makes a new file durable.
+    fn prepare(&self, file: &mut File) -> std::io::Result<()> {
+        let length = file.metadata()?.len();
+        if length > self.offset {
+            let mut torn_bytes = Vec::new();
+            file.seek(SeekFrom::Start(self.offset))?;
+            file.read_to_end(&mut torn_bytes)?;
+            let mut torn = OpenOptions::new()
+                .append(true)
+                .create(true)
+                .open(&self.torn)?;
+            torn_bytes.push(b'\n');
+            // On a full disk, the torn bytes are given up: they were never committed.
+            match torn.write_all(&torn_bytes) {
+                Err(error) if !is_full(&error) => return Err(error),
+                _ => {}
+            }
+            file.set_len(self.offset)?;
+        }
+        // A new file is safe from power loss only once its folder is synced.
+        if length == 0
+            && let Some(parent) = self.path.parent()
+        {
+            File::open(parent)?.sync_all()?;
+        }
+        Ok(())
     }
 }
 
@@ -226,12 +221,12 @@ impl Iterator for Replay {
     type Item = Result<Entry, JournalError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.done {
+        if self.is_done {
             return None;
         }
         let entry = self.read_line().transpose();
         // After an error, no further line is read: its place in the study would be unknown.
-        self.done = !matches!(entry, Some(Ok(_)));
+        self.is_done = !matches!(entry, Some(Ok(_)));
         entry
     }
 }

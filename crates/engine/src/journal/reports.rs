@@ -28,14 +28,14 @@ pub struct Report {
 
 /// A line of the journal, as far as it is needed here.
 #[derive(Deserialize)]
-struct Line {
+struct PartialEntry {
     at: Timestamp,
-    event: Happened,
+    event: PartialEvent,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Happened {
+enum PartialEvent {
     Logged {
         trial: TrialId,
         attempt: u32,
@@ -80,11 +80,11 @@ pub fn each<E: From<JournalError>>(
         .collect();
     // Only a trial with several attempts can have begun anew: others are spared this first pass.
     if study.trials().iter().any(|trial| trial.attempts > 1) {
-        lines(dir, b"\"started\"", &mut |number, line| {
-            if let Happened::Started {
+        each_entry(dir, b"\"started\"", &mut |number, entry| {
+            if let PartialEvent::Started {
                 trial,
                 resume: false,
-            } = line.event
+            } = entry.event
                 && let Some(progress) = of_trial(&mut progress, trial)
             {
                 progress.begun = number;
@@ -92,59 +92,64 @@ pub fn each<E: From<JournalError>>(
             Ok::<(), JournalError>(())
         })?;
     }
-    lines(dir, b"\"logged\"", &mut |line, Line { at, event }| {
-        let Happened::Logged {
-            trial,
-            attempt,
-            record: LogRecord::Report { values },
-        } = event
-        else {
-            return Ok(());
-        };
-        let Some(progress) =
-            of_trial(&mut progress, trial).filter(|progress| progress.begun < line)
-        else {
-            return Ok(());
-        };
-        progress.number += 1;
-        let value = |key: &str| axis::number(&values, key);
-        progress.step = progress.axis.place(progress.number, progress.step, value);
-        each(Report {
-            trial,
-            attempt,
-            number: progress.number,
-            step: progress.step,
-            at,
-            values,
-        })
-    })
+    each_entry(
+        dir,
+        b"\"logged\"",
+        &mut |line, PartialEntry { at, event }| {
+            let PartialEvent::Logged {
+                trial,
+                attempt,
+                record: LogRecord::Report { values },
+            } = event
+            else {
+                return Ok(());
+            };
+            let Some(progress) =
+                of_trial(&mut progress, trial).filter(|progress| progress.begun < line)
+            else {
+                return Ok(());
+            };
+            progress.number += 1;
+            let number = progress.number;
+            progress.step = progress
+                .axis
+                .place(number, progress.step, |key| axis::number(&values, key));
+            each(Report {
+                trial,
+                attempt,
+                number,
+                step: progress.step,
+                at,
+                values,
+            })
+        },
+    )
 }
 
 fn of_trial(trials: &mut [Progress], trial: TrialId) -> Option<&mut Progress> {
     trials.get_mut((trial.0 as usize).checked_sub(1)?)
 }
 
-/// Calls `each` with the number of every whole line that contains `word` near its start, where the
-/// writer puts the kind of event. All other lines are skipped unparsed.
-fn lines<E: From<JournalError>>(
+/// Calls `each` with the entry of every whole line that contains `word` near its start, where the
+/// writer puts the kind of event, and with its number. All other lines are skipped unparsed.
+fn each_entry<E: From<JournalError>>(
     dir: &StudyDir,
     word: &[u8],
-    each: &mut dyn FnMut(u64, Line) -> Result<(), E>,
+    each: &mut dyn FnMut(u64, PartialEntry) -> Result<(), E>,
 ) -> Result<(), E> {
     let path = dir.journal();
-    let failed = |source| JournalError::Io {
-        path: path.clone(),
-        source,
-    };
-    let mut reader = BufReader::with_capacity(1 << 18, File::open(&path).map_err(failed)?);
+    let file = File::open(&path).map_err(|source| JournalError::io(&path, source))?;
+    let mut reader = BufReader::with_capacity(1 << 18, file);
     let (mut line, mut number) = (Vec::new(), 0);
     loop {
         line.clear();
-        reader.read_until(b'\n', &mut line).map_err(failed)?;
+        reader
+            .read_until(b'\n', &mut line)
+            .map_err(|source| JournalError::io(&path, source))?;
         // A torn last line was never committed.
-        if line.last() != Some(&b'\n') {
+        let Some(entry) = line.strip_suffix(b"\n") else {
             return Ok(());
-        }
+        };
         number += 1;
         if !line[..line.len().min(120)]
             .windows(word.len())
@@ -152,17 +157,10 @@ fn lines<E: From<JournalError>>(
         {
             continue;
         }
-        let bad = |why| JournalError::BadLine {
-            path: path.clone(),
-            line: number,
-            why,
-        };
-        let whole = line.strip_suffix(b"\n").unwrap_or(&line);
-        super::line::verify(whole).map_err(bad)?;
-        each(
-            number,
-            serde_json::from_slice(whole).map_err(|error| bad(error.to_string()))?,
-        )?;
+        let entry = super::line::verify(entry)
+            .and_then(|_| serde_json::from_slice(entry).map_err(|error| error.to_string()))
+            .map_err(|why| JournalError::bad_line(&path, number, why))?;
+        each(number, entry)?;
     }
 }
 
@@ -170,7 +168,7 @@ fn lines<E: From<JournalError>>(
 mod tests {
     use super::{JournalError, Report, each};
     use crate::journal::StudyDir;
-    use crate::study::{Attempt, Event, Exit, Resource, Usage};
+    use crate::study::{Attempt, Event, Exit, Resource, TrialId, Usage};
     use swath_model::demo::Demo;
 
     fn reports(demo: &Demo) -> Vec<(u32, u32, u64, Option<f64>)> {
@@ -182,17 +180,27 @@ mod tests {
             .map(|entry| serde_json::to_string(entry).unwrap() + "\n")
             .collect();
         std::fs::write(dir.journal(), lines + "{\"torn").unwrap();
-        let mut found = Vec::new();
+        let mut reports = Vec::new();
         each(&dir, &demo.study, &mut |report: Report| {
-            found.push((report.trial.0, report.attempt, report.number, report.step));
+            reports.push((report.trial.0, report.attempt, report.number, report.step));
             Ok::<(), JournalError>(())
         })
         .unwrap();
-        found
+        reports
+    }
+
+    fn started(trial: TrialId, attempt: u32, resume: bool) -> Event {
+        Event::Started {
+            trial,
+            attempt: Attempt(attempt),
+            until: Some(Resource(9)),
+            slot: 0,
+            resume,
+        }
     }
 
     #[test]
-    fn reports_come_in_order_and_those_before_a_new_beginning_do_not_count() {
+    fn reports_come_in_order_and_those_before_a_restart_do_not_count() {
         let mut demo = Demo::new(&[]);
         let one = demo.start(&[]);
         let other = demo.start(&[]);
@@ -205,14 +213,7 @@ mod tests {
             exit: Exit::Lost,
             usage: Usage::default(),
         });
-        let again = |attempt, resume| Event::Started {
-            trial: one,
-            attempt: Attempt(attempt),
-            until: Some(Resource(9)),
-            slot: 0,
-            resume,
-        };
-        demo.event(again(2, false));
+        demo.event(started(one, 2, false));
         demo.report(one, &[("val_loss", 0.3)]);
         demo.event(Event::Ended {
             trial: one,
@@ -220,7 +221,7 @@ mod tests {
             exit: Exit::Interrupted,
             usage: Usage::default(),
         });
-        demo.event(again(3, true));
+        demo.event(started(one, 3, true));
         demo.report(one, &[("val_loss", 0.2)]);
         assert_eq!(
             reports(&demo),
@@ -233,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_stands_on_the_axis_of_its_trial_not_at_its_number() {
+    fn the_step_of_a_report_is_its_position_on_the_axis_and_not_its_number() {
         let mut demo = Demo::new(&[]);
         let trial = demo.start(&[]);
         demo.report(trial, &[("n_parameters", 7850.0)]);

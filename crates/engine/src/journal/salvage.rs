@@ -13,7 +13,7 @@ use crate::study::{
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The result of a repair.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,19 +36,15 @@ pub struct Salvaged {
 /// A journal of a newer version is an error too and is left unchanged.
 pub fn salvage(dir: &StudyDir, header: Header) -> Result<Salvaged, JournalError> {
     let path = dir.journal();
-    let fail = |source| JournalError::Io {
-        path: path.clone(),
-        source,
-    };
-    let bytes = fs::read(&path).map_err(fail)?;
-    let mut mending = Mending {
+    let bytes = fs::read(&path).map_err(|source| JournalError::io(&path, source))?;
+    let mut repair = Repair {
         dir,
         header,
         study: Study::default(),
         out: Vec::new(),
-        bare: BTreeSet::new(),
+        without_params: BTreeSet::new(),
         has_gap: false,
-        found: Salvaged {
+        result: Salvaged {
             kept: 0,
             dropped: Vec::new(),
             filled: Vec::new(),
@@ -56,56 +52,59 @@ pub fn salvage(dir: &StudyDir, header: Header) -> Result<Salvaged, JournalError>
         },
     };
     let mut number = 0;
-    let mut broken = false;
+    let mut has_broken_end = false;
     for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
         number += 1;
-        let Some(whole) = piece.strip_suffix(b"\n") else {
-            if line::whole(piece).is_none() {
+        let Some(line) = piece.strip_suffix(b"\n") else {
+            if line::complete_entry(piece).is_none() {
                 // A torn line: it was never committed.
                 continue;
             }
             // A complete entry without a newline: its line break was damaged.
-            broken = true;
-            mending.line(number, piece)?;
+            has_broken_end = true;
+            repair.add_line(number, piece)?;
             continue;
         };
-        mending.line(number, whole)?;
+        repair.add_line(number, line)?;
     }
     // The journal is in order: leave the file untouched.
-    if mending.found.dropped.is_empty()
-        && mending.found.filled.is_empty()
-        && !broken
-        && !mending.has_gap
-        && !mending.rejoined(&bytes)
+    if repair.result.dropped.is_empty()
+        && repair.result.filled.is_empty()
+        && !has_broken_end
+        && !repair.has_gap
+        && !repair.has_split_lines(&bytes)
     {
-        return Ok(mending.found);
+        return Ok(repair.result);
     }
-    mending.end();
+    repair.remove_trials_without_params();
     let backup = (1..).map(|number| dir.root().join(format!("journal.damaged-{number}.jsonl")));
     let Some(backup) = backup.into_iter().find(|path| !path.exists()) else {
-        return Ok(mending.found);
+        return Ok(repair.result);
     };
-    // The backup is a copy, so that there is a journal at every moment.
-    fs::copy(&path, &backup).map_err(fail)?;
-    let mut file = tempfile::NamedTempFile::new_in(dir.root()).map_err(fail)?;
-    let written = file
-        .write_all(&mending.out)
-        .and_then(|()| file.as_file().sync_all());
-    written.map_err(fail)?;
-    // The temporary file has mode 0600, but other users may be allowed to read the journal.
-    let about = fs::metadata(&path).map_err(fail)?;
-    file.as_file()
-        .set_permissions(about.permissions())
-        .map_err(fail)?;
-    file.persist(&path).map_err(|error| fail(error.error))?;
+    replace_journal(dir, &backup, &repair.out).map_err(|source| JournalError::io(&path, source))?;
     // The snapshot was made from the damaged journal, whose offsets are no longer valid.
     let _ = fs::remove_file(dir.snapshot());
-    mending.found.backup = Some(backup);
-    Ok(mending.found)
+    repair.result.backup = Some(backup);
+    Ok(repair.result)
+}
+
+/// Replaces the journal by `lines` and keeps the old one as `backup`.
+fn replace_journal(dir: &StudyDir, backup: &Path, lines: &[u8]) -> std::io::Result<()> {
+    let path = dir.journal();
+    // The backup is a copy, so that there is a journal at every moment.
+    fs::copy(&path, backup)?;
+    let mut file = tempfile::NamedTempFile::new_in(dir.root())?;
+    file.write_all(lines)?;
+    file.as_file().sync_all()?;
+    // The temporary file has mode 0600, but other users may be allowed to read the journal.
+    file.as_file()
+        .set_permissions(fs::metadata(&path)?.permissions())?;
+    file.persist(&path)?;
+    Ok(())
 }
 
 /// A repair in progress.
-struct Mending<'a> {
+struct Repair<'a> {
     dir: &'a StudyDir,
     header: Header,
     /// The study as rebuilt so far.
@@ -113,43 +112,43 @@ struct Mending<'a> {
     /// The lines of the new journal.
     out: Vec<u8>,
     /// Trials without any known parameters. They are removed at the end.
-    bare: BTreeSet<TrialId>,
+    without_params: BTreeSet<TrialId>,
     /// Whether whole lines are missing before a good one, so that the sequence numbers have a gap
     /// and the entries must be renumbered.
     has_gap: bool,
-    found: Salvaged,
+    result: Salvaged,
 }
 
-impl Mending<'_> {
+impl Repair<'_> {
     /// Reads a line, or two lines that were joined because the break between them was damaged.
-    fn line(&mut self, number: u64, bytes: &[u8]) -> Result<(), JournalError> {
+    fn add_line(&mut self, number: u64, bytes: &[u8]) -> Result<(), JournalError> {
         let why = match line::read(bytes) {
-            Ok(entry) => return self.entry(number, entry),
+            Ok(entry) => return self.add_entry(number, entry),
             Err(why) => why,
         };
-        let Some(end) = line::whole(bytes) else {
-            self.found.dropped.push((number, why));
+        let Some(end) = line::complete_entry(bytes) else {
+            self.result.dropped.push((number, why));
             return Ok(());
         };
         let (first, rest) = bytes.split_at(end);
         if let Ok(entry) = line::read(first) {
-            self.entry(number, entry)?;
+            self.add_entry(number, entry)?;
         }
         // Skips the damaged line break itself, which is one byte.
         match rest.get(1..) {
             None | Some([]) => Ok(()),
-            Some(rest) => self.line(number, rest),
+            Some(rest) => self.add_line(number, rest),
         }
     }
 
     /// Returns whether lines were split that had been joined.
-    fn rejoined(&self, bytes: &[u8]) -> bool {
+    fn has_split_lines(&self, bytes: &[u8]) -> bool {
         let lines = bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
-        self.found.kept > lines
+        self.result.kept > lines
     }
 
     /// Keeps an entry, after filling the gap before it.
-    fn entry(&mut self, number: u64, entry: Entry) -> Result<(), JournalError> {
+    fn add_entry(&mut self, number: u64, entry: Entry) -> Result<(), JournalError> {
         let Entry {
             seq,
             at,
@@ -158,9 +157,9 @@ impl Mending<'_> {
         } = entry;
         self.has_gap |= seq != self.study.next_seq();
         loop {
-            let error = match self.put(at, event.clone(), away) {
+            let error = match self.append(at, event.clone(), away) {
                 Ok(()) => {
-                    self.found.kept += 1;
+                    self.result.kept += 1;
                     return Ok(());
                 }
                 Err(error) => error,
@@ -173,22 +172,27 @@ impl Mending<'_> {
                     source: error,
                 });
             }
-            let Some((before, words)) = self.before(&event, &error) else {
-                self.found.dropped.push((number, error.to_string()));
+            let Some((missing, description)) = self.missing_event(&event, &error) else {
+                self.result.dropped.push((number, error.to_string()));
                 return Ok(());
             };
             // The made-up event is not allowed either: the entry cannot be explained.
-            if self.put(at, before, None).is_err() {
-                self.found.dropped.push((number, error.to_string()));
+            if self.append(at, missing, None).is_err() {
+                self.result.dropped.push((number, error.to_string()));
                 return Ok(());
             }
-            self.found.filled.push(words);
+            self.result.filled.push(description);
         }
     }
 
     /// Applies an event to the study and appends it to the new journal, under the next sequence
     /// number.
-    fn put(&mut self, at: Timestamp, event: Event, away: Option<u64>) -> Result<(), IllegalEvent> {
+    fn append(
+        &mut self,
+        at: Timestamp,
+        event: Event,
+        away: Option<u64>,
+    ) -> Result<(), IllegalEvent> {
         let entry = Entry {
             seq: self.study.next_seq(),
             at,
@@ -203,7 +207,7 @@ impl Mending<'_> {
 
     /// Returns the event that must have preceded an event which is not allowed here, with a
     /// description; `None` if no event explains it.
-    fn before(&mut self, event: &Event, error: &IllegalEvent) -> Option<(Event, String)> {
+    fn missing_event(&mut self, event: &Event, error: &IllegalEvent) -> Option<(Event, String)> {
         match error {
             IllegalEvent::Opening if self.study.next_seq() == 0 => {
                 let opened = Event::Opened {
@@ -213,10 +217,10 @@ impl Mending<'_> {
                 Some((opened, "the opening of the study".to_owned()))
             }
             IllegalEvent::WrongId { found: id, .. } | IllegalEvent::NoSuchTrial(id) => {
-                self.created(*id)
+                self.missing_trial(*id)
             }
             IllegalEvent::WrongState { trial, .. } | IllegalEvent::WrongAttempt { trial, .. } => {
-                self.attempt(*trial, event)
+                self.missing_transition(*trial, event)
             }
             _ => None,
         }
@@ -224,10 +228,10 @@ impl Mending<'_> {
 
     /// Creates the next trial from the files in its folder. Each lost trial implies a lost line, so
     /// a larger gap in the ids is not filled.
-    fn created(&mut self, wanted: TrialId) -> Option<(Event, String)> {
+    fn missing_trial(&mut self, named: TrialId) -> Option<(Event, String)> {
         let trial = self.study.next_id();
-        let lost = self.found.dropped.len() as u64;
-        if wanted < trial || u64::from(wanted.0 - trial.0) > lost {
+        let lost = self.result.dropped.len() as u64;
+        if named < trial || u64::from(named.0 - trial.0) > lost {
             return None;
         }
         let folder = self.dir.trial(trial);
@@ -238,12 +242,12 @@ impl Mending<'_> {
             .lines()
             .find_map(|line| line.strip_prefix("  seed: ")?.parse().ok())
             .unwrap_or(0);
-        let words = match params {
+        let description = match params {
             Some(_) => format!("trial {trial}, from the parameters in its folder"),
-            None => format!("trial {trial}, of which nothing is known: it is removed"),
+            None => format!("trial {trial}, whose parameters are lost: it is removed"),
         };
         if params.is_none() {
-            self.bare.insert(trial);
+            self.without_params.insert(trial);
         }
         let params = params.unwrap_or_default();
         Some((
@@ -253,26 +257,17 @@ impl Mending<'_> {
                 origin: Origin::Added,
                 seed,
             },
-            words,
+            description,
         ))
     }
 
     /// Starts, ends or requeues a trial so that `event` becomes legal for it.
-    fn attempt(&self, id: TrialId, event: &Event) -> Option<(Event, String)> {
+    fn missing_transition(&self, id: TrialId, event: &Event) -> Option<(Event, String)> {
         let trial = self.study.trial(id)?;
         let running = Attempt(trial.attempts);
-        let lost = || {
-            let ended = Event::Ended {
-                trial: id,
-                attempt: running,
-                exit: Exit::Lost,
-                usage: Usage::default(),
-            };
-            Some((ended, format!("the end of attempt {running} of trial {id}")))
-        };
-        // Attempts before `wanted` may be made up: an event within attempt n needs the start of n,
-        // the start of n only the attempts before it.
-        let wanted = match event {
+        // Attempts before `first_known` may be made up: an event within attempt n needs the start of
+        // n, the start of n only the attempts before it.
+        let first_known = match event {
             Event::Started { attempt, .. } => attempt.0,
             Event::Placed { attempt, .. }
             | Event::Logged { attempt, .. }
@@ -288,12 +283,12 @@ impl Mending<'_> {
             Event::Requeued { .. } | Event::Removed { .. }
                 if trial.state == TrialState::Running =>
             {
-                return lost();
+                return Some(lost_end(id, running));
             }
             _ => return None,
         };
         match trial.state {
-            TrialState::Running => lost(),
+            TrialState::Running => Some(lost_end(id, running)),
             TrialState::Failed | TrialState::Stopped => {
                 let why = "the journal was salvaged".to_owned();
                 Some((
@@ -306,7 +301,7 @@ impl Mending<'_> {
                     format!("that trial {id} waited again"),
                 ))
             }
-            TrialState::Waiting | TrialState::Paused if running.0 + 1 < wanted => {
+            TrialState::Waiting | TrialState::Paused if running.0 + 1 < first_known => {
                 let attempt = Attempt(running.0 + 1);
                 let resume = running.0 > 0;
                 let started = Event::Started {
@@ -326,26 +321,35 @@ impl Mending<'_> {
     }
 
     /// Removes the trials without known parameters: they could not be run.
-    fn end(&mut self) {
+    fn remove_trials_without_params(&mut self) {
         let at = self.study.at().unwrap_or(Timestamp::from_micros(0));
-        for id in std::mem::take(&mut self.bare) {
+        for id in std::mem::take(&mut self.without_params) {
             if let Some(trial) = self
                 .study
                 .trial(id)
                 .filter(|trial| trial.state == TrialState::Running)
             {
-                let attempt = Attempt(trial.attempts);
-                let lost = Event::Ended {
-                    trial: id,
-                    attempt,
-                    exit: Exit::Lost,
-                    usage: Usage::default(),
-                };
-                self.put(at, lost, None).ok();
+                let (lost, _) = lost_end(id, Attempt(trial.attempts));
+                self.append(at, lost, None).ok();
             }
-            self.put(at, Event::Removed { trials: vec![id] }, None).ok();
+            self.append(at, Event::Removed { trials: vec![id] }, None)
+                .ok();
         }
     }
+}
+
+/// Returns the end of an attempt whose own end was lost, with a description.
+fn lost_end(trial: TrialId, attempt: Attempt) -> (Event, String) {
+    let ended = Event::Ended {
+        trial,
+        attempt,
+        exit: Exit::Lost,
+        usage: Usage::default(),
+    };
+    (
+        ended,
+        format!("the end of attempt {attempt} of trial {trial}"),
+    )
 }
 
 #[cfg(test)]
@@ -425,66 +429,76 @@ mod tests {
     }
 
     #[test]
-    fn a_good_journal_is_left_as_it_is() {
+    fn a_good_journal_is_not_changed() {
         let (_folder, dir) = written();
         let before = fs::read(dir.journal()).unwrap();
-        let found = salvage(&dir, Header::default()).unwrap();
-        assert_eq!((found.kept, found.backup), (events().len() as u64, None));
+        let salvaged = salvage(&dir, Header::default()).unwrap();
+        assert_eq!(
+            (salvaged.kept, salvaged.backup),
+            (events().len() as u64, None)
+        );
         assert_eq!(fs::read(dir.journal()).unwrap(), before);
     }
 
     #[test]
-    fn a_journal_from_which_whole_lines_are_gone_is_numbered_anew() {
+    fn a_journal_without_some_of_its_lines_is_numbered_anew() {
         let (_folder, dir) = written();
-        let whole = fs::read_to_string(dir.journal()).unwrap();
+        let contents = fs::read_to_string(dir.journal()).unwrap();
         // Drops all lines of trial 1 but its creation. The rest is still legal, with other sequence
         // numbers.
-        let lines: Vec<&str> = whole.lines().collect();
+        let lines: Vec<&str> = contents.lines().collect();
         fs::write(
             dir.journal(),
             [&lines[..2], &lines[8..]].concat().join("\n") + "\n",
         )
         .unwrap();
         assert!(read(&dir).is_err());
-        let found = salvage(&dir, Header::default()).unwrap();
+        let salvaged = salvage(&dir, Header::default()).unwrap();
         assert_eq!(
-            (found.kept, found.dropped.len(), found.filled.len()),
+            (salvaged.kept, salvaged.dropped.len(), salvaged.filled.len()),
             (lines.len() as u64 - 6, 0, 0)
         );
-        assert!(found.backup.is_some());
+        assert!(salvaged.backup.is_some());
         assert_eq!(read(&dir).unwrap().trials().len(), 2);
     }
 
     #[test]
-    fn of_a_journal_with_a_flipped_bit_anywhere_every_other_entry_is_kept() {
+    fn a_flipped_bit_costs_no_entry_but_its_own() {
         let (_folder, dir) = written();
-        let whole = fs::read(dir.journal()).unwrap();
+        let contents = fs::read(dir.journal()).unwrap();
         let all = events();
-        let header = || Header {
+        let header = Header {
             name: "s".into(),
             ..Header::default()
         };
-        for at in 0..whole.len() {
-            let mut flipped = whole.clone();
-            flipped[at] ^= 1 << (at % 8);
+        for offset in 0..contents.len() {
+            let mut flipped = contents.clone();
+            flipped[offset] ^= 1 << (offset % 8);
             fs::write(dir.journal(), &flipped).unwrap();
-            let found = salvage(&dir, header()).unwrap();
-            let backup = found
+            let salvaged = salvage(&dir, header.clone()).unwrap();
+            let backup = salvaged
                 .backup
                 .clone()
-                .unwrap_or_else(|| panic!("byte {at}: not found"));
+                .unwrap_or_else(|| panic!("byte {offset}: nothing was salvaged"));
             assert_eq!(fs::read(&backup).unwrap(), flipped);
             fs::remove_file(backup).unwrap();
-            let study = read(&dir).unwrap_or_else(|error| panic!("byte {at}: {error}"));
-            let line = whole[..at].iter().filter(|byte| **byte == b'\n').count();
-            let lost = u64::from(whole[at] != b'\n');
-            assert_eq!(found.kept, all.len() as u64 - lost, "byte {at}: {found:?}");
+            let study = read(&dir).unwrap_or_else(|error| panic!("byte {offset}: {error}"));
+            let line = contents[..offset]
+                .iter()
+                .filter(|byte| **byte == b'\n')
+                .count();
+            let lost = u64::from(contents[offset] != b'\n');
+            assert_eq!(
+                salvaged.kept,
+                all.len() as u64 - lost,
+                "byte {offset}: {salvaged:?}"
+            );
             assert!(
-                found
+                salvaged
                     .dropped
                     .iter()
                     .all(|(number, _)| *number as usize > line),
-                "byte {at}: {found:?}"
+                "byte {offset}: {salvaged:?}"
             );
             // The entries that were kept are original entries in their original order.
             let kept: Vec<Event> = Journal::open(&dir)
@@ -492,20 +506,20 @@ mod tests {
                 .map(|entry| entry.unwrap().event)
                 .collect();
             let mut rest = kept.iter();
-            let wanted = all
+            let expected = all
                 .iter()
                 .enumerate()
                 .filter(|(number, _)| lost == 0 || *number != line);
-            for (_, event) in wanted {
+            for (_, event) in expected {
                 assert!(
-                    rest.any(|found| found == event),
-                    "byte {at}: {event:?} is not there"
+                    rest.any(|entry| entry == event),
+                    "byte {offset}: {event:?} is not there"
                 );
             }
             // Without the last `Ended`, the last trial counts as lost with its run.
             assert!(
                 study.trials().len() == 2 && study.running_count() <= 1,
-                "byte {at}"
+                "byte {offset}"
             );
             assert!(
                 study
@@ -517,7 +531,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_trial_of_which_nothing_is_known_is_removed_and_the_others_keep_their_ids() {
+    fn a_lost_trial_without_parameters_is_removed_and_the_others_keep_their_ids() {
         let (_folder, dir) = written();
         fs::remove_dir_all(dir.trial(TrialId(2))).unwrap();
         let text = fs::read_to_string(dir.journal()).unwrap();
@@ -526,11 +540,11 @@ mod tests {
             text.replace("{\"created\":{\"trial\":2", "{\"created\":{\"trial\":7"),
         )
         .unwrap();
-        let found = salvage(&dir, Header::default()).unwrap();
+        let salvaged = salvage(&dir, Header::default()).unwrap();
         assert_eq!(
-            (found.dropped.len(), found.filled.len()),
+            (salvaged.dropped.len(), salvaged.filled.len()),
             (1, 1),
-            "{found:?}"
+            "{salvaged:?}"
         );
         let study = read(&dir).unwrap();
         let removed: Vec<bool> = study.trials().iter().map(|trial| trial.removed).collect();
@@ -538,7 +552,7 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_of_a_newer_version_is_left_alone() {
+    fn a_journal_of_a_newer_version_is_not_changed() {
         let (_folder, dir) = written();
         let text = fs::read_to_string(dir.journal()).unwrap();
         let newer = "{\"seq\":0,\"at\":\"1970-01-01T00:00:00Z\",\"event\":{\"opened\":{\"format\":99,\"header\":";

@@ -18,13 +18,13 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// snapshot of another format is ignored.
 const FORMAT: u32 = 2;
 /// Number of trials per line.
-const LINE: usize = 256;
+const TRIALS_PER_LINE: usize = 256;
 /// Number of bytes of the journal before the offset that must match for a snapshot to belong to it.
 const WITNESS: u64 = 256;
 
 /// The first line of a snapshot, as it is written.
 #[derive(Serialize)]
-struct Written<'a> {
+struct WrittenHeader<'a> {
     version: &'a str,
     format: u32,
     offset: u64,
@@ -35,7 +35,7 @@ struct Written<'a> {
 
 /// The first line of a snapshot, as it is read.
 #[derive(Deserialize)]
-struct Kept {
+struct StoredHeader {
     version: String,
     format: u32,
     offset: u64,
@@ -55,9 +55,9 @@ pub fn read(dir: &StudyDir) -> Result<Study, JournalError> {
     }
     let mut replay = Replay::open(dir)?;
     let mut study = Study::default();
-    if let Some(kept) = load(dir) {
-        replay.skip_to(kept.offset, kept.study.next_seq())?;
-        study = kept.study;
+    if let Some(snapshot) = load(dir) {
+        replay.skip_to(snapshot.offset, snapshot.study.next_seq())?;
+        study = snapshot.study;
     }
     replay.fold_into(&mut study, &mut |_, _| {})?;
     Ok(study)
@@ -120,19 +120,19 @@ pub fn write(dir: &StudyDir, study: &Study, offset: u64) -> std::io::Result<()> 
         .tempfile_in(dir.root())?;
     let mut out = BufWriter::with_capacity(1 << 18, file);
     // The trials follow on lines of their own.
-    let shell = study.without_trials();
+    let without_trials = study.without_trials();
     serde_json::to_writer(
         &mut out,
-        &Written {
+        &WrittenHeader {
             version: VERSION,
             format: FORMAT,
             offset,
             witness: &witness,
             trials: study.trials().len(),
-            study: &shell,
+            study: &without_trials,
         },
     )?;
-    for trials in study.trials().chunks(LINE) {
+    for trials in study.trials().chunks(TRIALS_PER_LINE) {
         out.write_all(b"\n")?;
         serde_json::to_writer(&mut out, trials)?;
     }
@@ -144,14 +144,14 @@ pub fn write(dir: &StudyDir, study: &Study, offset: u64) -> std::io::Result<()> 
 }
 
 /// Returns the snapshot of the present journal; `None` if there is no valid one.
-fn load(dir: &StudyDir) -> Option<Kept> {
+fn load(dir: &StudyDir) -> Option<StoredHeader> {
     let text = std::fs::read(dir.snapshot()).ok()?;
     let mut lines = text.split(|byte| *byte == b'\n');
-    let mut kept: Kept = serde_json::from_slice(lines.next()?).ok()?;
+    let mut header: StoredHeader = serde_json::from_slice(lines.next()?).ok()?;
     // The snapshot of another version of swath, or of another journal, is ignored.
-    if kept.version != VERSION
-        || kept.format != FORMAT
-        || witness(dir, kept.offset).ok()? != kept.witness
+    if header.version != VERSION
+        || header.format != FORMAT
+        || witness(dir, header.offset).ok()? != header.witness
     {
         return None;
     }
@@ -160,9 +160,9 @@ fn load(dir: &StudyDir) -> Option<Kept> {
         .par_iter()
         .map(|line| serde_json::from_str(str::from_utf8(line).ok()?).ok())
         .collect();
-    kept.study = kept.study.with_trials(trials?.into_iter().flatten());
+    header.study = header.study.with_trials(trials?.into_iter().flatten());
     // Lines may be missing from a damaged snapshot.
-    (kept.study.trials().len() == kept.trials).then_some(kept)
+    (header.study.trials().len() == header.trials).then_some(header)
 }
 
 /// Returns the last [`WITNESS`] bytes of the journal before `offset`, which identify the journal.

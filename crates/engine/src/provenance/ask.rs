@@ -44,9 +44,12 @@ mod tests {
     use std::process::Command;
     use std::time::{Duration, Instant};
 
+    fn shell(script: &str, limit: Duration) -> Option<Vec<u8>> {
+        ask(Command::new("sh").args(["-c", script]), limit)
+    }
+
     #[test]
-    fn an_answer_is_waited_for_so_long_and_no_longer() {
-        let shell = |script: &str, limit| ask(Command::new("sh").args(["-c", script]), limit);
+    fn an_answer_is_waited_for_until_the_time_limit() {
         assert_eq!(
             shell("echo yes", Duration::from_secs(20)),
             Some(b"yes\n".to_vec())

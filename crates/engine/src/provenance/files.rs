@@ -87,58 +87,63 @@ pub fn locks(
     is_rust: bool,
     cache: Option<&DigestCache>,
 ) -> Vec<Pinned> {
-    let mut found = Vec::new();
-    let inside = |folder: &&Path| top.is_some_and(|top| folder.starts_with(top));
-    let above = workdir.ancestors().skip(1).take_while(inside);
+    let mut locks = Vec::new();
+    let above = workdir
+        .ancestors()
+        .skip(1)
+        .take_while(|folder| top.is_some_and(|top| folder.starts_with(top)));
     for folder in std::iter::once(workdir).chain(above) {
         for name in LOCKS
             .iter()
             .filter(|name| is_rust || **name != "Cargo.lock")
         {
             // The file nearest to the trials' directory hides those of the same name above it.
-            let known = |pinned: &Pinned| pinned.path.file_name() == Some(OsStr::new(name));
-            if !found.iter().any(known) {
-                found.extend(pin((*name).to_owned(), folder.join(name), cache));
+            let is_hidden = locks
+                .iter()
+                .any(|lock: &Pinned| lock.path.file_name() == Some(OsStr::new(name)));
+            if !is_hidden {
+                locks.extend(pin((*name).to_owned(), folder.join(name), cache));
             }
         }
     }
-    found.sort_by(|a: &Pinned, b| a.name.cmp(&b.name));
-    found
+    locks.sort_by(|a, b| a.name.cmp(&b.name));
+    locks
 }
 
 /// Returns whether cargo builds the program: the command or the setup calls cargo, or the program
 /// lies in a folder `target` beside a `Cargo.toml`.
 #[must_use]
 pub fn is_rust(words: &[String], setup: &[String], program: Option<&Path>) -> bool {
-    let calls = |words: &[String]| {
-        words
-            .iter()
-            .any(|word| Path::new(word).file_name() == Some(OsStr::new("cargo")))
-    };
-    let built = |folder: &Path| folder.file_name() == Some(OsStr::new("target"));
-    let beside = |target: &Path| {
-        target
+    calls_cargo(words)
+        || calls_cargo(setup)
+        || program.is_some_and(|path| path.ancestors().any(is_target_of_cargo))
+}
+
+fn calls_cargo(words: &[String]) -> bool {
+    words
+        .iter()
+        .any(|word| Path::new(word).file_name() == Some(OsStr::new("cargo")))
+}
+
+/// Returns whether a folder is called `target` and lies beside a `Cargo.toml`.
+fn is_target_of_cargo(folder: &Path) -> bool {
+    folder.file_name() == Some(OsStr::new("target"))
+        && folder
             .parent()
             .is_some_and(|parent| parent.join("Cargo.toml").is_file())
-    };
-    let in_target = |path: &Path| {
-        path.ancestors()
-            .any(|folder| built(folder) && beside(folder))
-    };
-    calls(words) || calls(setup) || program.is_some_and(in_target)
 }
 
 fn pin(name: String, path: PathBuf, cache: Option<&DigestCache>) -> Option<Pinned> {
-    let about = path
+    let metadata = path
         .metadata()
         .ok()
-        .filter(|about| about.is_file() && about.len() <= LARGEST)?;
+        .filter(|metadata| metadata.is_file() && metadata.len() <= LARGEST)?;
     let md5 = digest(&path, cache).ok()?.md5;
     Some(Pinned {
         name,
         path,
         md5,
-        size: about.len(),
+        size: metadata.len(),
     })
 }
 
@@ -180,25 +185,22 @@ mod tests {
         }
         let sub = root.join("sub");
         let command = words("target/release/t --config=c.json c.json --lr 1 absent.py");
-        let find = |name: &str| find_program(name, &sub, None);
-        let files = of_command(&command, &sub, None, find);
+        let files = of_command(&command, &sub, None, |name| find_program(name, &sub, None));
         let names: Vec<_> = files.iter().map(|file| file.name.as_str()).collect();
         assert_eq!(names, ["target/release/t", "c.json"]);
         assert_eq!(files[1].md5, super::super::git::md5_of(b"sub/c.json"));
         assert!(is_rust(&command, &[], Some(&files[0].path)) && !is_rust(&command, &[], None));
         assert!(is_rust(&[], &words("cargo build"), None));
-        let found = |top, rust| {
-            let found: Vec<_> = locks(&sub, top, rust, None).into_iter().collect();
-            found
+        for (top, is_rust, expected) in [
+            (Some(root), true, "Cargo.lock sub/requirements.txt"),
+            (None, true, "sub/requirements.txt"),
+            (Some(root), false, "sub/requirements.txt"),
+        ] {
+            let paths: Vec<_> = locks(&sub, top, is_rust, None)
                 .into_iter()
                 .map(|file| file.path.strip_prefix(root).unwrap().display().to_string())
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(
-            found(Some(root), true),
-            ["Cargo.lock", "sub/requirements.txt"]
-        );
-        assert_eq!(found(None, true), ["sub/requirements.txt"]);
-        assert_eq!(found(Some(root), false), ["sub/requirements.txt"]);
+                .collect();
+            assert_eq!(paths.join(" "), expected);
+        }
     }
 }

@@ -291,17 +291,11 @@ mod tests {
     /// A repository with one commit of `train.py`.
     fn repository() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        let run = |words: &[&str]| {
-            assert!(
-                git(folder.path(), words).status().unwrap().success(),
-                "{words:?}"
-            );
-        };
-        run(&["init", "-q", "-b", "trunk"]);
+        run(folder.path(), &["init", "-q", "-b", "trunk"]);
         fs::create_dir(folder.path().join("src")).unwrap();
         fs::write(folder.path().join("src/train.py"), "lr = 1\n").unwrap();
-        run(&["add", "."]);
-        let who = [
+        run(folder.path(), &["add", "."]);
+        let commit = [
             "-c",
             "user.name=n",
             "-c",
@@ -311,25 +305,38 @@ mod tests {
             "-m",
             "first",
         ];
-        run(&who);
-        run(&["remote", "add", "origin", "https://me:secret@host/repo.git"]);
+        run(folder.path(), &commit);
+        let url = "https://me:secret@host/repo.git";
+        run(folder.path(), &["remote", "add", "origin", url]);
         folder
     }
 
+    fn run(folder: &Path, words: &[&str]) {
+        let status = git(folder, words).status().unwrap();
+        assert!(status.success(), "{words:?}");
+    }
+
+    fn set_modified(path: &Path, time: std::time::SystemTime) {
+        let file = fs::File::options().append(true).open(path).unwrap();
+        file.set_modified(time).unwrap();
+    }
+
     #[test]
-    fn a_clean_checkout_is_told_without_credentials_or_patch() {
+    fn a_clean_checkout_is_described_without_credentials_or_patch() {
         let folder = repository();
-        let found = Git::of(&folder.path().join("src"), &[], &[]).unwrap();
+        let version = Git::of(&folder.path().join("src"), &[], &[]).unwrap();
         assert_eq!(
-            (found.branch.as_deref(), found.dirty),
+            (version.branch.as_deref(), version.dirty),
             (Some("trunk"), false)
         );
-        assert_eq!(found.remote.as_deref(), Some("https://host/repo.git"));
-        assert!(is_hash(&found.commit) && found.patch.is_empty() && found.patch_md5.is_none());
+        assert_eq!(version.remote.as_deref(), Some("https://host/repo.git"));
+        assert!(
+            is_hash(&version.commit) && version.patch.is_empty() && version.patch_md5.is_none()
+        );
         let checkout = Checkout::of(&folder.path().join("src")).unwrap();
         assert_eq!(checkout.prefix, Path::new("src/"));
         assert!(
-            checkout.has(&found.commit)
+            checkout.has(&version.commit)
                 && !checkout.has(&"0".repeat(40))
                 && !checkout.has("--help")
         );
@@ -340,27 +347,14 @@ mod tests {
         let folder = repository();
         let file = folder.path().join("src/train.py");
         let then = std::time::SystemTime::now() - std::time::Duration::from_secs(10);
-        let touch = |path: &Path| {
-            fs::File::options()
-                .append(true)
-                .open(path)
-                .unwrap()
-                .set_modified(then)
-                .unwrap();
-        };
-        touch(&file);
-        assert!(
-            git(folder.path(), &["add", "src/train.py"])
-                .status()
-                .unwrap()
-                .success()
-        );
+        set_modified(&file, then);
+        run(folder.path(), &["add", "src/train.py"]);
         fs::write(&file, "lr = 2\n").unwrap();
-        touch(&file);
-        touch(&folder.path().join(".git/index"));
+        set_modified(&file, then);
+        set_modified(&folder.path().join(".git/index"), then);
         fs::write(folder.path().join("new.py"), "a = 1\n").unwrap();
-        let found = Git::of(folder.path(), &[], &[]).unwrap();
-        let patch = String::from_utf8(found.patch).unwrap();
+        let version = Git::of(folder.path(), &[], &[]).unwrap();
+        let patch = String::from_utf8(version.patch).unwrap();
         assert!(
             patch.contains("+lr = 2") && patch.contains("+a = 1"),
             "{patch}"
@@ -384,14 +378,14 @@ mod tests {
         fs::write(root.join("huge.py"), vec![b'#'; 2 << 20]).unwrap();
         let before = fs::read(root.join(".git/index")).unwrap();
         let (besides, named) = ([root.join("logs")], [root.join("conf.json")]);
-        let found = Git::of(&root.join("src"), &besides, &named).unwrap();
-        assert_eq!(found.left_out, ["huge.py"]);
-        assert_eq!(found.patch_md5, Some(md5_of(&found.patch)));
-        assert!(found.describe().ends_with("-dirty"));
+        let version = Git::of(&root.join("src"), &besides, &named).unwrap();
+        assert_eq!(version.left_out, ["huge.py"]);
+        assert_eq!(version.patch_md5, Some(md5_of(&version.patch)));
+        assert!(version.describe().ends_with("-dirty"));
         assert_eq!(
             fs::read(root.join(".git/index")).unwrap(),
             before,
-            "the person's index is left alone"
+            "the user's index is not changed"
         );
         let other = tempfile::tempdir().unwrap();
         let clone = other.path().join("c");
@@ -401,23 +395,25 @@ mod tests {
             .status()
             .unwrap();
         assert!(cloned.success());
-        fs::write(other.path().join("p"), &found.patch).unwrap();
+        fs::write(other.path().join("p"), &version.patch).unwrap();
         let applied = git(&clone, &["apply", "--binary"])
             .arg(other.path().join("p"))
             .status()
             .unwrap();
         assert!(applied.success());
-        let read = |name: &str| fs::read_to_string(clone.join(name)).ok();
-        assert_eq!(read("src/train.py").as_deref(), Some("lr = 2\n"));
-        assert_eq!(read("src/größe.py").as_deref(), Some("a = 1\n"));
-        assert_eq!(read("conf.json").as_deref(), Some("{}\n"));
-        assert_eq!(
-            (read("weights.bin"), read("logs/s/1/copy.py")),
-            (None, None)
-        );
+        for (name, expected) in [
+            ("src/train.py", Some("lr = 2\n")),
+            ("src/größe.py", Some("a = 1\n")),
+            ("conf.json", Some("{}\n")),
+            ("weights.bin", None),
+            ("logs/s/1/copy.py", None),
+        ] {
+            let text = fs::read_to_string(clone.join(name)).ok();
+            assert_eq!(text.as_deref(), expected, "{name}");
+        }
         assert_eq!(
             Git::of(root, &besides, &named).unwrap().patch_md5,
-            found.patch_md5
+            version.patch_md5
         );
     }
 }

@@ -29,53 +29,51 @@ pub struct Gpu {
 /// Returns the GPUs of this machine. The call may take seconds.
 #[must_use]
 pub fn gpus() -> Vec<Gpu> {
-    let mut found = nvidia(Path::new("/"));
+    let mut gpus = nvidia(Path::new("/"));
     // Without the kernel module there is no device that `nvidia-smi` could report.
-    if !found.is_empty() {
+    if !gpus.is_empty() {
         let query = [
             "--query-gpu=name,memory.total,uuid,driver_version",
             "--format=csv,noheader,nounits",
         ];
-        if let Some(told) = ask(Command::new("nvidia-smi").args(query), PATIENCE) {
-            let told = smi(&String::from_utf8_lossy(&told));
-            if !told.is_empty() {
-                found = told;
+        if let Some(output) = ask(Command::new("nvidia-smi").args(query), PATIENCE) {
+            let listed = smi(&String::from_utf8_lossy(&output));
+            // It knows the memory, which the kernel module does not report.
+            if !listed.is_empty() {
+                gpus = listed;
             }
         }
     }
-    found.extend(amd(Path::new("/")));
-    found
+    gpus.extend(amd(Path::new("/")));
+    gpus
 }
 
 /// Parses the output of `nvidia-smi`, one line per device.
 fn smi(text: &str) -> Vec<Gpu> {
-    let device = |line: &str| {
-        // Split from the right: a model name may contain commas.
-        let mut fields = line.rsplitn(4, ',').map(str::trim);
-        let driver = fields.next().map(ToOwned::to_owned);
-        let uuid = fields.next().map(ToOwned::to_owned);
-        let memory = fields.next()?.parse::<u64>().ok().map(|mib| mib << 20);
-        Some(Gpu {
-            name: fields.next()?.to_owned(),
-            memory,
-            uuid,
-            driver,
-        })
-    };
-    text.lines().filter_map(device).collect()
+    text.lines().filter_map(smi_line).collect()
+}
+
+fn smi_line(line: &str) -> Option<Gpu> {
+    // Split from the right: a model name may contain commas.
+    let mut fields = line.rsplitn(4, ',').map(str::trim);
+    let driver = fields.next().map(ToOwned::to_owned);
+    let uuid = fields.next().map(ToOwned::to_owned);
+    let memory = fields.next()?.parse::<u64>().ok().map(|mib| mib << 20);
+    Some(Gpu {
+        name: fields.next()?.to_owned(),
+        memory,
+        uuid,
+        driver,
+    })
 }
 
 /// Reads the files of NVIDIA's kernel module below `/proc`.
 fn nvidia(root: &Path) -> Vec<Gpu> {
-    let driver = fs::read_to_string(root.join("proc/driver/nvidia/version")).ok();
-    let number = |word: &&str| {
-        word.contains('.')
-            && word
-                .bytes()
-                .all(|byte| byte == b'.' || byte.is_ascii_digit())
-    };
-    let driver =
-        driver.and_then(|text| text.split_whitespace().find(number).map(ToOwned::to_owned));
+    let version = fs::read_to_string(root.join("proc/driver/nvidia/version")).unwrap_or_default();
+    let driver = version
+        .split_whitespace()
+        .find(|word| is_version(word))
+        .map(ToOwned::to_owned);
     let Ok(entries) = fs::read_dir(root.join("proc/driver/nvidia/gpus")) else {
         return Vec::new();
     };
@@ -83,57 +81,76 @@ fn nvidia(root: &Path) -> Vec<Gpu> {
         .filter_map(|entry| Some(entry.ok()?.path().join("information")))
         .collect();
     paths.sort();
-    let device = |path: &std::path::PathBuf| {
-        let text = fs::read_to_string(path).ok()?;
-        let field = |name: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name));
-            line.map(|value| value.trim_start_matches(':').trim().to_owned())
-        };
-        Some(Gpu {
-            name: field("Model")?,
-            memory: None,
-            uuid: field("GPU UUID"),
-            driver: driver.clone(),
+    paths
+        .iter()
+        .filter_map(|path| {
+            let text = fs::read_to_string(path).ok()?;
+            Some(Gpu {
+                name: field(&text, "Model")?,
+                memory: None,
+                uuid: field(&text, "GPU UUID"),
+                driver: driver.clone(),
+            })
         })
-    };
-    paths.iter().filter_map(device).collect()
+        .collect()
+}
+
+fn is_version(word: &str) -> bool {
+    word.contains('.')
+        && word
+            .bytes()
+            .all(|byte| byte == b'.' || byte.is_ascii_digit())
+}
+
+/// Returns the value of the first line `name: value`.
+fn field(text: &str, name: &str) -> Option<String> {
+    let value = text.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(value.trim_start_matches(':').trim().to_owned())
 }
 
 /// Reads the files of AMD's kernel module below `/sys`.
 fn amd(root: &Path) -> Vec<Gpu> {
-    let text = |path: &Path| {
-        fs::read_to_string(path)
-            .ok()
-            .map(|text| text.trim().to_owned())
-    };
-    let driver = text(&root.join("sys/module/amdgpu/version"));
+    let driver = read_trimmed(&root.join("sys/module/amdgpu/version"));
     let Ok(entries) = fs::read_dir(root.join("sys/class/drm")) else {
         return Vec::new();
-    };
-    let is_card = |name: &str| {
-        name.strip_prefix("card")
-            .is_some_and(|rest| rest.parse::<u32>().is_ok())
     };
     let mut paths: Vec<_> = entries
         .filter_map(Result::ok)
         .filter(|entry| entry.file_name().to_str().is_some_and(is_card))
         .map(|entry| entry.path().join("device"))
-        .filter(|path| text(&path.join("vendor")).as_deref() == Some("0x1002"))
+        .filter(|path| read_trimmed(&path.join("vendor")).as_deref() == Some("0x1002"))
         .collect();
     paths.sort();
-    let device = |path: &std::path::PathBuf| Gpu {
-        name: text(&path.join("product_name"))
-            .filter(|name| !name.is_empty())
-            .unwrap_or_else(|| {
-                format!("AMD {}", text(&path.join("device")).unwrap_or_default())
-                    .trim_end()
-                    .to_owned()
-            }),
-        memory: text(&path.join("mem_info_vram_total")).and_then(|bytes| bytes.parse().ok()),
-        uuid: text(&path.join("unique_id")),
-        driver: driver.clone(),
-    };
-    paths.iter().map(device).collect()
+    paths
+        .iter()
+        .map(|path| Gpu {
+            name: amd_name(path),
+            memory: read_trimmed(&path.join("mem_info_vram_total"))
+                .and_then(|bytes| bytes.parse().ok()),
+            uuid: read_trimmed(&path.join("unique_id")),
+            driver: driver.clone(),
+        })
+        .collect()
+}
+
+/// Returns whether a name in `/sys/class/drm` is that of a card, and not of one of its connectors.
+fn is_card(name: &str) -> bool {
+    name.strip_prefix("card")
+        .is_some_and(|rest| rest.parse::<u32>().is_ok())
+}
+
+/// Returns the model of a device; its number if the kernel does not know the model.
+fn amd_name(path: &Path) -> String {
+    read_trimmed(&path.join("product_name"))
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| {
+            let number = read_trimmed(&path.join("device")).unwrap_or_default();
+            format!("AMD {number}").trim_end().to_owned()
+        })
+}
+
+fn read_trimmed(path: &Path) -> Option<String> {
+    Some(fs::read_to_string(path).ok()?.trim().to_owned())
 }
 
 #[cfg(test)]
@@ -160,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_tells_of_gpus_is_read() {
+    fn gpus_are_read_from_the_files_of_the_kernel() {
         let root = tempfile::tempdir().unwrap();
         write(
             root.path(),
@@ -197,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lines_of_nvidia_smi_are_read_and_rubbish_is_not() {
+    fn lines_of_nvidia_smi_are_parsed_and_other_lines_are_skipped() {
         let text =
             "NVIDIA A100, the large one, 40960, GPU-5d2e, 535.104.05\nNo devices were found\n";
         assert_eq!(

@@ -28,12 +28,15 @@ impl Machine {
     #[must_use]
     pub fn here() -> Self {
         let uname = rustix::system::uname();
-        let text = |value: &std::ffi::CStr| value.to_string_lossy().into_owned();
         Self {
-            host: text(uname.nodename()),
+            host: uname.nodename().to_string_lossy().into_owned(),
             user: user_name(),
-            os: format!("{} {}", text(uname.sysname()), text(uname.release())),
-            arch: text(uname.machine()),
+            os: format!(
+                "{} {}",
+                uname.sysname().to_string_lossy(),
+                uname.release().to_string_lossy()
+            ),
+            arch: uname.machine().to_string_lossy().into_owned(),
             cpu: field("/proc/cpuinfo", "model name"),
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
             memory: field("/proc/meminfo", "MemTotal")

@@ -57,8 +57,8 @@ mod tests {
 
     #[test]
     fn the_files_of_a_patch_are_told_apart() {
-        let found: Vec<_> = files(PATCH).into_keys().collect();
-        assert_eq!(found, ["gr\\303\\266.py", "train.py"]);
+        let names: Vec<_> = files(PATCH).into_keys().collect();
+        assert_eq!(names, ["gr\\303\\266.py", "train.py"]);
         assert!(
             files(b"").is_empty()
                 && files(b"diff --git \n").is_empty()

@@ -1,7 +1,7 @@
 //! Checks of the features that this machine can enforce. They query the kernel, or try a feature
 //! where that does no harm.
 
-use super::walls;
+use super::cgroup_check;
 use crate::study::Timestamp;
 use serde::Serialize;
 use std::fs;
@@ -45,13 +45,13 @@ impl Finding {
 /// Checks the machine, and the file system that contains the folder `logs` of the studies.
 #[must_use]
 pub fn machine(logs: &Path) -> Vec<Finding> {
-    let mut found = vec![process_groups(), subreaper(), pidfd(), watches()];
-    found.extend(walls::found());
-    found.extend([files(), processes()]);
-    found.extend(disk(logs));
-    found.push(clock());
-    found.extend(programs());
-    found
+    let mut findings = vec![process_groups(), subreaper(), pidfd(), watches()];
+    findings.extend(cgroup_check::check());
+    findings.extend([files(), processes()]);
+    findings.extend(disk(logs));
+    findings.push(clock());
+    findings.extend(programs());
+    findings
 }
 
 fn either(what: &str, good: bool, says: &str, without: &str) -> Finding {
@@ -71,12 +71,13 @@ fn process_groups() -> Finding {
 
 fn subreaper() -> Finding {
     #[cfg(target_os = "linux")]
-    let able = rustix::process::set_child_subreaper(Some(rustix::process::getpid())).is_ok();
+    let is_available =
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid())).is_ok();
     #[cfg(not(target_os = "linux"))]
-    let able = false;
+    let is_available = false;
     either(
         "subreaper",
-        able,
+        is_available,
         "processes that leave a trial's group (daemons, setsid) are found and ended",
         "processes that leave a trial's group are found by their environment only",
     )
@@ -84,30 +85,30 @@ fn subreaper() -> Finding {
 
 fn pidfd() -> Finding {
     #[cfg(target_os = "linux")]
-    let able = {
+    let is_available = {
         use rustix::process::{PidfdFlags, getpid, pidfd_open};
         pidfd_open(getpid(), PidfdFlags::empty()).is_ok()
     };
     #[cfg(not(target_os = "linux"))]
-    let able = false;
+    let is_available = false;
     either(
         "pidfd",
-        able,
-        "the end of a trial is seen at once",
-        "the end of a trial is looked for every 50 ms",
+        is_available,
+        "the end of a trial is noticed at once",
+        "the end of a trial is polled every 50 ms",
     )
 }
 
 fn watches() -> Finding {
     #[cfg(target_os = "linux")]
-    let able = rustix::fs::inotify::init(rustix::fs::inotify::CreateFlags::CLOEXEC).is_ok();
+    let is_available = rustix::fs::inotify::init(rustix::fs::inotify::CreateFlags::CLOEXEC).is_ok();
     #[cfg(not(target_os = "linux"))]
-    let able = false;
+    let is_available = false;
     either(
         "inotify",
-        able,
+        is_available,
         "reports are read as they are written",
-        "reports are looked for every 50 ms; `fs.inotify.max_user_instances` may be used up",
+        "reports are polled every 50 ms; `fs.inotify.max_user_instances` may be used up",
     )
 }
 
@@ -143,30 +144,30 @@ fn processes() -> Finding {
 
 /// Checks the file system of a folder that need not exist yet.
 fn disk(logs: &Path) -> Vec<Finding> {
-    let wanted = std::path::absolute(logs).unwrap_or_else(|_| logs.to_owned());
-    let Some(folder) = wanted.ancestors().find(|folder| folder.is_dir()) else {
+    let path = std::path::absolute(logs).unwrap_or_else(|_| logs.to_owned());
+    let Some(folder) = path.ancestors().find(|folder| folder.is_dir()) else {
         return Vec::new();
     };
-    let mut found = Vec::new();
-    if let Ok(about) = rustix::fs::statvfs(folder) {
-        let free = about.f_bavail.saturating_mul(about.f_frsize) >> 20;
+    let mut findings = Vec::new();
+    if let Ok(stat) = rustix::fs::statvfs(folder) {
+        let free = stat.f_bavail.saturating_mul(stat.f_frsize) >> 20;
         let state = if free < 100 { State::Bad } else { State::Good };
-        found.push(Finding::new(
+        findings.push(Finding::new(
             "disk",
             state,
             format!("{free} MiB are free at `{}`", folder.display()),
         ));
-        if about.f_files > 0 && about.f_favail < 10_000 {
-            found.push(Finding::new(
+        if stat.f_files > 0 && stat.f_favail < 10_000 {
+            findings.push(Finding::new(
                 "inodes",
                 State::Bad,
-                format!("only {} files can still be made", about.f_favail),
+                format!("only {} files can still be created", stat.f_favail),
             ));
         }
     }
-    found.push(file_system(folder));
-    found.extend(locks(folder));
-    found
+    findings.push(file_system(folder));
+    findings.extend(locks(folder));
+    findings
 }
 
 /// File systems by their magic number in statfs(2), with their name and whether another machine or
@@ -193,31 +194,31 @@ const FILE_SYSTEMS: &[(u32, &str, bool)] = &[
 
 #[cfg(target_os = "linux")]
 fn file_system(folder: &Path) -> Finding {
-    let Ok(about) = rustix::fs::statfs(folder) else {
-        return Finding::new("file system", State::Without, "its kind is not known");
+    let Ok(stat) = rustix::fs::statfs(folder) else {
+        return Finding::new("file system", State::Without, "its kind is unknown");
     };
     // The field's width depends on the machine; the magic numbers themselves have 32 bits.
-    let number = about.f_type as u32;
-    match FILE_SYSTEMS.iter().find(|(known, ..)| *known == number) {
+    let number = stat.f_type as u32;
+    match FILE_SYSTEMS.iter().find(|(other, ..)| *other == number) {
         Some((_, name, false)) => Finding::new("file system", State::Good, *name),
         Some((_, name, true)) => Finding::new(
             "file system",
             State::Without,
             format!(
-                "{name}: of another machine or a program; one machine at a time may run a study there"
+                "{name}, served by another machine or a program: only one machine at a time may run a study there"
             ),
         ),
         None => Finding::new(
             "file system",
             State::Without,
-            format!("one that is not known, number {number:#x}"),
+            format!("unknown, number {number:#x}"),
         ),
     }
 }
 
 #[cfg(not(target_os = "linux"))]
 fn file_system(_: &Path) -> Finding {
-    Finding::new("file system", State::Without, "its kind is not known")
+    Finding::new("file system", State::Without, "its kind is unknown")
 }
 
 /// Checks whether a second lock on a file is refused, and whether the file system's clock agrees
@@ -232,34 +233,34 @@ fn locks(folder: &Path) -> Vec<Finding> {
         }
     };
     let second = file.reopen();
-    let refused = file.as_file().try_lock().is_ok()
+    let is_refused = file.as_file().try_lock().is_ok()
         && second
             .is_ok_and(|second| matches!(second.try_lock(), Err(fs::TryLockError::WouldBlock)));
-    let mut found = vec![match refused {
+    let mut findings = vec![match is_refused {
         true => Finding::new(WHAT, State::Good, "a study can be run by one process only"),
         false => Finding::new(
             WHAT,
             State::Bad,
-            "this file system does not refuse a second lock: take care that a study is run once only",
+            "this file system does not refuse a second lock: never run a study twice at the same time",
         ),
     }];
-    let touched = std::io::Write::write_all(&mut file.as_file(), b"x")
+    let modified = std::io::Write::write_all(&mut file.as_file(), b"x")
         .and_then(|()| file.as_file().metadata()?.modified());
-    if let Ok(touched) = touched {
+    if let Ok(modified) = modified {
         let now = SystemTime::now();
-        let apart = now
-            .duration_since(touched)
-            .or_else(|_| touched.duration_since(now))
+        let difference = now
+            .duration_since(modified)
+            .or_else(|_| modified.duration_since(now))
             .unwrap_or_default();
-        if apart > Duration::from_secs(5) {
+        if difference > Duration::from_secs(5) {
             let says = format!(
-                "the clock of the disk is {} s off that of this machine",
-                apart.as_secs()
+                "the clocks of the disk and of this machine differ by {} s",
+                difference.as_secs()
             );
-            found.push(Finding::new("clock of the disk", State::Bad, says));
+            findings.push(Finding::new("clock of the disk", State::Bad, says));
         }
     }
-    found
+    findings
 }
 
 fn clock() -> Finding {
@@ -284,19 +285,21 @@ fn programs() -> Vec<Finding> {
         ("rocm-smi", "GPUs of AMD are found"),
         ("sbatch", "Slurm"),
     ];
-    let on_path = |name: &str| -> Option<PathBuf> {
-        let path = std::env::var_os("PATH")?;
-        std::env::split_paths(&path)
-            .map(|folder| folder.join(name))
-            .find(|program| program.is_file())
-    };
-    let look = |(name, about): &(&str, &str)| match on_path(name) {
-        Some(path) => Finding::new(
-            *name,
-            State::Good,
-            format!("{about} (`{}`)", path.display()),
-        ),
-        None => Finding::new(*name, State::Without, "not on PATH"),
-    };
-    PROGRAMS.iter().map(look).collect()
+    PROGRAMS
+        .iter()
+        .map(|(name, purpose)| match on_path(name) {
+            Some(path) => {
+                let says = format!("{purpose} (`{}`)", path.display());
+                Finding::new(*name, State::Good, says)
+            }
+            None => Finding::new(*name, State::Without, "not on PATH"),
+        })
+        .collect()
+}
+
+fn on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|program| program.is_file())
 }

@@ -122,8 +122,8 @@ pub fn interpreter(
     }
     let name = Path::new(first).file_name()?.to_str()?;
     if WRAPPERS.contains(&name) {
-        let at = command.iter().position(|word| is_python(word))?;
-        return Some(command[..=at].to_vec());
+        let index = command.iter().position(|word| is_python(word))?;
+        return Some(command[..=index].to_vec());
     }
     shebang(&find(first)?)
 }
@@ -151,9 +151,9 @@ fn shebang(path: &Path) -> Option<Vec<String>> {
         .split_whitespace()
         .map(ToOwned::to_owned)
         .collect();
-    let at = words.iter().position(|word| is_python(word))?;
+    let index = words.iter().position(|word| is_python(word))?;
     Some(
-        words[..=at]
+        words[..=index]
             .iter()
             // `env -S` splits the text after it; the words here are split already.
             .filter(|word| *word != "-S")
@@ -174,14 +174,14 @@ impl Python {
         } else {
             program.into()
         };
-        let mut asked = Command::new(program);
-        asked.args(words).args(["-c", SCRIPT]).current_dir(workdir);
-        asked
+        let mut query = Command::new(program);
+        query.args(words).args(["-c", SCRIPT]).current_dir(workdir);
+        query
             .envs(env.iter().map(|(name, value)| (name, value)))
             .env("PYTHONDONTWRITEBYTECODE", "1");
         // A look-up must neither install packages nor use the network.
-        asked.env("UV_NO_SYNC", "1").env("UV_OFFLINE", "1");
-        let answer: Answer = serde_json::from_slice(&ask(&mut asked, PATIENCE)?).ok()?;
+        query.env("UV_NO_SYNC", "1").env("UV_OFFLINE", "1");
+        let answer: Answer = serde_json::from_slice(&ask(&mut query, PATIENCE)?).ok()?;
         let watched = answer.folders.iter().chain([&answer.executable]);
         Some(Self {
             state: watched
@@ -207,7 +207,7 @@ impl Python {
             && self
                 .state
                 .iter()
-                .all(|(path, at)| changed(path) == Some(*at))
+                .all(|(path, time)| changed(path) == Some(*time))
     }
 }
 
@@ -222,28 +222,32 @@ fn without_login(version: &str) -> String {
 }
 
 fn changed(path: &str) -> Option<i64> {
-    let about = fs::metadata(path).ok()?;
+    let metadata = fs::metadata(path).ok()?;
     Some(
-        about
+        metadata
             .mtime()
             .wrapping_mul(1_000_000_000)
-            .wrapping_add(about.mtime_nsec()),
+            .wrapping_add(metadata.mtime_nsec()),
     )
 }
 
 fn environment(answer: &Answer) -> &'static str {
     let prefix = Path::new(&answer.prefix);
-    let made_by_uv = || {
-        let text = fs::read_to_string(prefix.join("pyvenv.cfg")).unwrap_or_default();
-        text.lines()
-            .any(|line| line.split('=').next().is_some_and(|key| key.trim() == "uv"))
-    };
-    match () {
-        () if prefix.join("conda-meta").is_dir() => "conda",
-        () if answer.prefix == answer.base_prefix => "system",
-        () if made_by_uv() => "uv",
-        () => "venv",
+    if prefix.join("conda-meta").is_dir() {
+        "conda"
+    } else if answer.prefix == answer.base_prefix {
+        "system"
+    } else if is_made_by_uv(prefix) {
+        "uv"
+    } else {
+        "venv"
     }
+}
+
+fn is_made_by_uv(prefix: &Path) -> bool {
+    let text = fs::read_to_string(prefix.join("pyvenv.cfg")).unwrap_or_default();
+    text.lines()
+        .any(|line| line.split('=').next().is_some_and(|key| key.trim() == "uv"))
 }
 
 /// Returns the packages that conda installed, from the names of its record files:
@@ -252,27 +256,28 @@ fn conda(prefix: &Path) -> BTreeMap<String, String> {
     let Ok(entries) = fs::read_dir(prefix.join("conda-meta")) else {
         return BTreeMap::new();
     };
-    let package = |entry: fs::DirEntry| {
-        let name = entry.file_name().into_string().ok()?;
-        let mut parts = name.strip_suffix(".json")?.rsplitn(3, '-');
-        let (build, version, name) = (parts.next()?, parts.next()?, parts.next()?);
-        Some((name.to_owned(), format!("{version} {build}")))
-    };
-    entries.filter_map(|entry| package(entry.ok()?)).collect()
+    entries
+        .filter_map(|entry| conda_package(&entry.ok()?.file_name().into_string().ok()?))
+        .collect()
+}
+
+fn conda_package(file: &str) -> Option<(String, String)> {
+    let mut parts = file.strip_suffix(".json")?.rsplitn(3, '-');
+    let (build, version, name) = (parts.next()?, parts.next()?, parts.next()?);
+    Some((name.to_owned(), format!("{version} {build}")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Python, conda, interpreter};
     use std::fs;
-    use std::path::PathBuf;
 
     fn words(text: &str) -> Vec<String> {
         text.split(' ').map(ToOwned::to_owned).collect()
     }
 
     #[test]
-    fn the_interpreter_of_a_command_is_found_and_no_other_program_taken_for_one() {
+    fn the_interpreter_of_a_command_is_found_and_other_programs_are_not() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(
             folder.path().join("torchrun"),
@@ -281,32 +286,34 @@ mod tests {
         .unwrap();
         fs::write(folder.path().join("tool"), "#!/usr/bin/env -S python3 -u\n").unwrap();
         fs::write(folder.path().join("binary"), [0x7f, b'E', b'L', b'F', 0xff]).unwrap();
-        let find = |name: &str| -> Option<PathBuf> { Some(folder.path().join(name)) };
-        let found = |text: &str| interpreter(&words(text), find).map(|words| words.join(" "));
-        let of = |text: &str| found(text).unwrap_or_default();
-        assert_eq!(of("python train.py"), "python");
-        assert_eq!(of(".venv/bin/python3.12 -m train"), ".venv/bin/python3.12");
-        assert_eq!(of("uv run python train.py"), "uv run python");
-        assert_eq!(
-            of("conda run -n torch python train.py"),
-            "conda run -n torch python"
-        );
-        assert_eq!(of("torchrun train.py"), "/opt/venv/bin/python3.11");
-        assert_eq!(of("tool x"), "/usr/bin/env python3");
-        for other in [
-            "binary x",
-            "absent",
-            "mpirun -n 4 python train.py",
-            "python-config",
-            "bpython",
+        for (command, expected) in [
+            ("python train.py", Some("python")),
+            (
+                ".venv/bin/python3.12 -m train",
+                Some(".venv/bin/python3.12"),
+            ),
+            ("uv run python train.py", Some("uv run python")),
+            (
+                "conda run -n torch python train.py",
+                Some("conda run -n torch python"),
+            ),
+            ("torchrun train.py", Some("/opt/venv/bin/python3.11")),
+            ("tool x", Some("/usr/bin/env python3")),
+            ("binary x", None),
+            ("absent", None),
+            ("mpirun -n 4 python train.py", None),
+            ("python-config", None),
+            ("bpython", None),
         ] {
-            assert_eq!(found(other), None, "{other}");
+            let found = interpreter(&words(command), |name| Some(folder.path().join(name)));
+            let found = found.map(|words| words.join(" "));
+            assert_eq!(found.as_deref(), expected, "{command}");
         }
-        assert_eq!(interpreter(&[], find), None);
+        assert_eq!(interpreter(&[], |_| None), None);
     }
 
     #[test]
-    fn what_conda_installed_is_read_from_its_files() {
+    fn packages_of_conda_are_read_from_its_record_files() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("conda-meta")).unwrap();
         for name in [
@@ -316,19 +323,19 @@ mod tests {
         ] {
             fs::write(folder.path().join("conda-meta").join(name), "{}").unwrap();
         }
-        let found: Vec<_> = conda(folder.path()).into_iter().collect();
+        let packages: Vec<_> = conda(folder.path()).into_iter().collect();
         let expected = [
             ("cuda-nvcc", "12.1.105 0"),
             ("numpy", "1.26.4 py311h64a7726_0"),
         ];
         assert_eq!(
-            found,
+            packages,
             expected.map(|(name, version)| (name.to_owned(), version.to_owned()))
         );
     }
 
     #[test]
-    fn an_interpreter_tells_its_packages_whatever_lies_in_the_folder_it_is_asked_in() {
+    fn the_packages_of_an_interpreter_do_not_depend_on_the_folder_it_is_called_in() {
         let folder = tempfile::tempdir().unwrap();
         let site = folder.path().join("site");
         let dist = site.join("swath_test_dist-1.5.dist-info");

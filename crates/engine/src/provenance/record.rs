@@ -56,8 +56,10 @@ impl Record {
                     resume,
                     ..
                 } => {
-                    let holds = |environment: &Environment| environment.since <= entry.seq;
-                    let environment = record.environments.iter().rposition(holds);
+                    let environment = record
+                        .environments
+                        .iter()
+                        .rposition(|environment| environment.since <= entry.seq);
                     let made = Made {
                         header: current.clone(),
                         environment,
@@ -91,10 +93,9 @@ fn environments(dir: &StudyDir) -> Vec<Environment> {
     let earlier = (1..)
         .map(|version| dir.environment_version(version))
         .take_while(|path| path.exists());
-    let read = |path: PathBuf| serde_json::from_slice(&std::fs::read(path).ok()?).ok();
     earlier
         .chain([dir.environment()])
-        .filter_map(read)
+        .filter_map(|path| serde_json::from_slice(&std::fs::read(path).ok()?).ok())
         .collect()
 }
 
@@ -102,8 +103,8 @@ fn patches(dir: &StudyDir) -> BTreeMap<String, PathBuf> {
     let earlier = (1..)
         .map(|version| dir.code_patch_version(version))
         .take_while(|path| path.exists());
-    let paths = earlier.chain([dir.code_patch()]);
-    paths
+    earlier
+        .chain([dir.code_patch()])
         .filter_map(|path| Some((md5_of(&std::fs::read(&path).ok()?), path)))
         .collect()
 }

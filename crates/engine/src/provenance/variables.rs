@@ -53,14 +53,13 @@ pub const TELLING: &[&str] = &[
 /// Returns the recorded variables of this process and their values, with secrets masked.
 #[must_use]
 pub fn recorded() -> BTreeMap<String, String> {
-    let names = STEERING.iter().chain(TELLING);
-    let value = |name: &str| {
-        std::env::var(name)
-            .ok()
-            .map(|value| masked(&value).into_owned())
-    };
-    names
-        .filter_map(|name| Some(((*name).to_owned(), value(name)?)))
+    STEERING
+        .iter()
+        .chain(TELLING)
+        .filter_map(|name| {
+            let value = std::env::var(name).ok()?;
+            Some(((*name).to_owned(), masked(&value).into_owned()))
+        })
         .collect()
 }
 
@@ -69,12 +68,11 @@ mod tests {
     use super::{STEERING, TELLING};
 
     #[test]
-    fn nothing_whose_name_sounds_like_a_secret_is_on_a_list() {
-        let secret = |name: &&&str| {
-            ["KEY", "TOKEN", "SECRET", "PASS", "CRED"]
-                .iter()
-                .any(|word| name.contains(word))
-        };
-        assert_eq!(STEERING.iter().chain(TELLING).find(secret), None);
+    fn no_variable_whose_name_suggests_a_secret_is_recorded() {
+        for name in STEERING.iter().chain(TELLING) {
+            for word in ["KEY", "TOKEN", "SECRET", "PASS", "CRED"] {
+                assert!(!name.contains(word), "{name}");
+            }
+        }
     }
 }

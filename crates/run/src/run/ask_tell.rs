@@ -25,7 +25,7 @@
 
 use super::follow::Stale;
 use super::{Opened, Options, RunError};
-use crate::driver::{Asked, DriverError, Offer};
+use crate::driver::{DriverError, Offer, OpenTrial};
 use crate::source::Source;
 use crate::space::{Digits, Name, Params};
 use crate::study::{
@@ -310,7 +310,7 @@ impl<'a> AskTell<'a> {
     }
 
     /// Makes sure that a trial is open. Starts it again if an earlier process handed it out.
-    fn take_up(&mut self, trial: TrialId) -> Result<Option<Asked>, AskTellError> {
+    fn take_up(&mut self, trial: TrialId) -> Result<Option<OpenTrial>, AskTellError> {
         let found = self
             .study()
             .trial(trial)

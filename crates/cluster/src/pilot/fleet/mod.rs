@@ -5,42 +5,40 @@
 //! counted. A silent pilot gets no more trials. It is lost once the batch system reports that its
 //! job is over too, and then its trials are queued again.
 
-mod berth;
-mod ears;
-mod growth;
+mod heartbeat;
 mod machines;
-mod presence;
-mod watch;
+mod messages;
+mod pilot_state;
+mod polling;
+mod submissions;
 
 use super::engine::Engine;
-use super::ledger::Ledger;
+use super::engine_thread::{self, EngineThread};
+use super::ledger::{Ledger, LedgerLine};
 use super::options::{IDLE, LEASE, ORPHAN, Options, POLL};
 use super::script::Script;
 use super::wire::{Assignment, Order, Spec};
-use super::works::Works;
 use super::{PROTOCOL, PilotDir};
 use crate::executor::{
-    Argv, Executor, ExecutorError, Held, Launch, ProgramSpec, Signal, Stop, What, Work,
+    Argv, EarlierAttempt, Executor, ExecutorError, Launch, ProgramSpec, Signal, SignalKind, Stop,
+    Work,
 };
 use crate::study::{Attempt, Exit, Timestamp, TrialId, Usage};
-use berth::{Berth, Hold};
-use growth::Growth;
+use heartbeat::Heartbeat;
 use machines::Machines;
-use presence::Presence;
+use pilot_state::{AssignedAttempt, PilotState};
+use polling::Polling;
 use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use watch::Watch;
+use submissions::{JobResources, Submissions};
 
 /// Most signals that [`Fleet::wait`] returns at once.
 const SIGNALS_AT_ONCE: usize = 1024;
 
-/// Time for a pilot to kill a trial as ordered, before its job is cancelled.
-const KILLED_WITHIN: Duration = Duration::from_secs(8);
-
 /// Target queue per pilot, in seconds of work, so that slots do not idle between two polls when
 /// trials are short.
-const AHEAD: f64 = 0.2;
+const QUEUE_SECONDS: f64 = 0.2;
 
 /// Executor that runs trials in pilots.
 pub(crate) struct Fleet {
@@ -56,26 +54,26 @@ pub(crate) struct Fleet {
     /// Number of trials at the same time in all pilots together.
     jobs: usize,
     max_pilots: usize,
-    job: growth::Ask,
+    job: JobResources,
     /// Whether the batch system may restart jobs by itself.
-    starts_again: bool,
-    works: Works,
+    restarts_jobs: bool,
+    engine: EngineThread,
     ledger: Ledger,
-    pilots: Vec<Berth>,
+    pilots: Vec<PilotState>,
     signals: VecDeque<Signal>,
     /// Ends of attempts whose pilot may be alive, with the time at which they are reported. By then
     /// the pilot has read that the attempts were taken from it.
     delayed: Vec<(Instant, Signal)>,
-    news: Vec<String>,
-    growth: Growth,
-    watch: Watch,
-    presence: Presence,
+    messages: Vec<String>,
+    submissions: Submissions,
+    polling: Polling,
+    heartbeat: Heartbeat,
     lease: Duration,
     /// Moving average of the run time of trials, in seconds; `None` before the first end.
-    mean: Option<f64>,
+    mean_seconds: Option<f64>,
     machines: Machines,
     dropped: u64,
-    finished: bool,
+    is_finished: bool,
 }
 
 impl Fleet {
@@ -86,10 +84,9 @@ impl Fleet {
         index: &'static [&'static str],
         work: Work,
     ) -> Result<Self, ExecutorError> {
-        let files = |source| ExecutorError::Pilots { source };
-        let study = std::path::absolute(&work.dir).map_err(files)?;
+        let study = std::path::absolute(&work.dir).map_err(files_error)?;
         let dir = PilotDir::of(&study);
-        std::fs::create_dir_all(dir.root()).map_err(files)?;
+        std::fs::create_dir_all(dir.root()).map_err(files_error)?;
         let swath = options.swath.clone().or_else(|| {
             let own = work.program.guard.as_ref()?.get_program();
             Some(own.to_string_lossy().into_owned())
@@ -99,25 +96,26 @@ impl Fleet {
         let max_pilots = work.slots.div_ceil(slots.max(1));
         let lease = options.lease.unwrap_or(LEASE);
         let spec = spec(&work, options, slots, lease, max_pilots)?;
-        let presence = Presence::take(&dir, spec.beat)?;
-        let (ledger, known) = Ledger::open(&dir).map_err(files)?;
+        let heartbeat = Heartbeat::take(&dir, spec.beat)?;
+        let (ledger, live) = Ledger::open(&dir).map_err(files_error)?;
         let (cpus, gpus, memory) = options.of_job(&work.share, slots);
         let mut pilots = Vec::new();
-        for (batch, known) in known.batches {
-            for index in (0..known.count).filter(|index| !known.gone.contains(index)) {
-                pilots.extend(Berth::lives(
+        // Pilots outlive their orchestrator, so those of an earlier run may still work.
+        for (name, batch) in live.batches {
+            for index in (0..batch.count).filter(|index| !batch.gone.contains(index)) {
+                pilots.extend(PilotState::restore_lives(
                     &dir,
-                    &batch,
+                    &name,
                     index,
-                    known.id.as_deref(),
-                    known.count,
+                    batch.id.as_deref(),
+                    batch.count,
                 ));
             }
         }
         let mut fleet = Self {
-            job: growth::Ask { cpus, gpus, memory },
-            starts_again: engine.starts_again(),
-            works: Works::start(engine).map_err(files)?,
+            job: JobResources { cpus, gpus, memory },
+            restarts_jobs: engine.restarts_jobs(),
+            engine: EngineThread::start(engine).map_err(files_error)?,
             study,
             called: work.called,
             argv: work.program.argv,
@@ -129,15 +127,15 @@ impl Fleet {
             ledger,
             signals: VecDeque::new(),
             delayed: Vec::new(),
-            news: Vec::new(),
-            growth: Growth::new(),
-            watch: Watch::new(options.poll.unwrap_or(POLL)),
-            presence,
+            messages: Vec::new(),
+            submissions: Submissions::new(),
+            polling: Polling::new(options.poll.unwrap_or(POLL)),
+            heartbeat,
             lease,
-            mean: None,
+            mean_seconds: None,
             machines: Machines::default(),
             dropped: 0,
-            finished: false,
+            is_finished: false,
             dir,
             spec,
             pilots,
@@ -145,10 +143,11 @@ impl Fleet {
         if !fleet.pilots.is_empty() {
             // Ask the batch system at once: jobs may have ended while no orchestrator was running.
             let count = fleet.pilots.len();
-            fleet
-                .news
-                .push(format!("looks for {} of an earlier run", pilots_of(count)));
-            fleet.watch.hurry();
+            fleet.messages.push(format!(
+                "looking for {} of an earlier run",
+                pilots_of(count)
+            ));
+            fleet.polling.call_now();
         }
         Ok(fleet)
     }
@@ -156,47 +155,49 @@ impl Fleet {
     /// Returns the number of trials that may wait in a pilot's queue beyond its slots. Always 0
     /// with a single slot in all, because the next proposal may depend on the result of the running
     /// trial.
-    fn ahead(&self) -> usize {
+    fn queue_length(&self) -> usize {
         let slots = self.spec.slots;
-        match self.mean {
+        match self.mean_seconds {
             Some(mean) if self.jobs > 1 && mean < 1.0 => {
                 // Bounded, because an average near zero would queue an unlimited number of trials.
-                let wanted = (slots as f64 * AHEAD / mean.max(0.002)).ceil() as usize;
-                wanted.min(8 * slots)
+                let trials = (slots as f64 * QUEUE_SECONDS / mean.max(0.002)).ceil() as usize;
+                trials.min(8 * slots)
             }
             _ => 0,
         }
     }
 
     /// Returns the number of further trials that a pilot can take.
-    fn room(&self, pilot: &Berth, ahead: usize) -> usize {
-        let takes =
-            pilot.hello.is_some() && pilot.gone.is_none() && !pilot.full && !self.is_suspect(pilot);
-        if !takes {
+    fn capacity_of(&self, pilot: &PilotState, ahead: usize) -> usize {
+        let takes_trials = pilot.hello.is_some()
+            && pilot.gone.is_none()
+            && !pilot.is_full
+            && !self.is_suspect(pilot);
+        if !takes_trials {
             return 0;
         }
         let quota = self.spec.trials_per_job.map_or(usize::MAX, |most| {
-            usize::try_from(most.saturating_sub(pilot.given)).unwrap_or(usize::MAX)
+            usize::try_from(most.saturating_sub(pilot.ordered)).unwrap_or(usize::MAX)
         });
         (self.spec.slots + ahead)
-            .saturating_sub(pilot.holds.len())
+            .saturating_sub(pilot.assigned.len())
             .min(quota)
     }
 
-    fn is_suspect(&self, pilot: &Berth) -> bool {
+    fn is_suspect(&self, pilot: &PilotState) -> bool {
         // The job is over or the pilot is silent. It may be dead, so it gets no more trials.
-        pilot.over.is_some() || pilot.heard.elapsed() > self.lease
+        pilot.job_over.is_some() || pilot.last_message.elapsed() > self.lease
     }
 
     /// Returns the number of further trials that can be started now.
-    fn free(&self) -> usize {
-        let ahead = self.ahead();
+    fn startable(&self) -> usize {
+        let ahead = self.queue_length();
         let room: usize = self
             .pilots
             .iter()
-            .map(|pilot| self.room(pilot, ahead))
+            .map(|pilot| self.capacity_of(pilot, ahead))
             .sum();
-        let held: usize = self.pilots.iter().map(|pilot| pilot.holds.len()).sum();
+        let assigned: usize = self.pilots.iter().map(|pilot| pilot.assigned.len()).sum();
         // The pilots together may hold no more than `jobs` trials and their queues, even if they
         // have more slots.
         let most = self.jobs
@@ -206,25 +207,25 @@ impl Fleet {
                     .iter()
                     .filter(|pilot| pilot.gone.is_none())
                     .count();
-        room.min(most.saturating_sub(held))
+        room.min(most.saturating_sub(assigned))
     }
 
-    fn send(&mut self, trial: TrialId, attempt: Attempt, what: What) {
+    fn send(&mut self, trial: TrialId, attempt: Attempt, kind: SignalKind) {
         self.signals.push_back(Signal {
             trial,
             attempt,
             at: Timestamp::now(),
-            what,
+            kind,
         });
     }
 
     fn flush_orders(&mut self) {
         for pilot in &mut self.pilots {
             if let Err(error) = pilot.flush()
-                && pilot.complained.insert("orders")
+                && pilot.warned_of.insert("orders")
             {
-                self.news.push(format!(
-                    "the orders to pilot {} could not be written: {error}",
+                self.messages.push(format!(
+                    "could not write the orders to pilot {}: {error}",
                     pilot.name()
                 ));
             }
@@ -232,30 +233,46 @@ impl Fleet {
     }
 
     /// Cancels the jobs of pilots that did not kill a trial in time.
-    fn press(&mut self) {
-        let late = |hold: &Hold| {
-            hold.killed
-                .is_some_and(|since| since.elapsed() > KILLED_WITHIN)
-        };
-        for at in 0..self.pilots.len() {
-            let pilot = &self.pilots[at];
-            if pilot.gone.is_none() && pilot.holds.values().any(late) {
-                let ids = pilot.cancel_id();
-                self.works
-                    .ask(super::works::Ask::Cancel(ids.into_iter().collect()));
-                self.lose(at, "it does not answer, and its job was cancelled");
+    fn cancel_unresponsive(&mut self) {
+        for position in 0..self.pilots.len() {
+            let pilot = &self.pilots[position];
+            if pilot.gone.is_none()
+                && pilot
+                    .assigned
+                    .values()
+                    .any(AssignedAttempt::is_kill_overdue)
+            {
+                let id = pilot.cancel_id();
+                self.engine
+                    .ask(engine_thread::Request::Cancel(id.into_iter().collect()));
+                self.lose_pilot(position, "it does not respond, and its job was cancelled");
             }
+        }
+    }
+
+    /// Appends a line to the ledger. An error is reported, and the run goes on: after a crash, the
+    /// next run only looks for more pilots than there are.
+    fn append_to_ledger(&mut self, line: &LedgerLine) {
+        if let Err(error) = self.ledger.append(line) {
+            let path = self.dir.ledger();
+            self.messages
+                .push(format!("could not write `{}`: {error}", path.display()));
         }
     }
 }
 
 impl Executor for Fleet {
     fn slots(&self) -> usize {
-        let mut free = self.free();
+        let mut free = self.startable();
         let used: BTreeSet<u32> = self
             .pilots
             .iter()
-            .flat_map(|pilot| pilot.holds.values().map(|hold| hold.slot))
+            .flat_map(|pilot| {
+                pilot
+                    .assigned
+                    .values()
+                    .map(|assigned_attempt| assigned_attempt.slot)
+            })
             .collect();
         // The driver starts trials in the lowest slot numbers that are not in use. Return as many
         // numbers as needed for `free` of them to be unused.
@@ -270,38 +287,44 @@ impl Executor for Fleet {
     fn start(&mut self, launch: Launch) -> Result<(), ExecutorError> {
         let command = (self.argv)(&launch);
         let key = (launch.trial, launch.attempt);
-        let (slots, ahead) = (self.spec.slots, self.ahead());
-        let idle = |at: &usize| slots as i64 - self.pilots[*at].holds.len() as i64;
-        // Prefer the pilot with the most idle slots; queues grow only when all slots are busy.
+        let ahead = self.queue_length();
+        // Prefer the pilot with the most idle slots, that is, the fewest assigned attempts (all
+        // pilots have the same number of slots); queues grow only when all slots are busy.
         let best = (0..self.pilots.len())
-            .filter(|at| self.room(&self.pilots[*at], ahead) > 0)
-            .max_by_key(idle);
-        let Some(pilot) = best.and_then(|at| self.pilots.get_mut(at)) else {
+            .filter(|position| self.capacity_of(&self.pilots[*position], ahead) > 0)
+            .rev()
+            .min_by_key(|position| self.pilots[*position].assigned.len());
+        let Some(pilot) = best.and_then(|position| self.pilots.get_mut(position)) else {
             // The pilot has left since the slots were counted. The trial ends as if the pilot had
             // returned it.
             self.send(
                 key.0,
                 key.1,
-                What::Ended(Exit::Interrupted, Usage::default()),
+                SignalKind::Ended(Exit::Interrupted, Usage::default()),
             );
             return Ok(());
         };
-        pilot.given += 1;
-        pilot.holds.insert(key, Hold::new(launch.slot));
+        pilot.ordered += 1;
+        pilot
+            .assigned
+            .insert(key, AssignedAttempt::new(launch.slot));
         pilot.order(&Order::Start(Box::new(Assignment::of(&launch, command))));
         Ok(())
     }
 
     fn stop(&mut self, trial: TrialId, how: Stop) {
         for pilot in &mut self.pilots {
-            let Some((key, hold)) = pilot.holds.iter_mut().find(|((held, _), _)| *held == trial)
+            let Some((key, assigned_attempt)) =
+                pilot.assigned.iter_mut().find(|((id, _), _)| *id == trial)
             else {
                 continue;
             };
             let attempt = key.1;
-            // Starts the period after which `press` cancels the job.
+            // Starts the period after which `cancel_unresponsive` cancels the job.
             if how == Stop::Kill {
-                hold.killed.get_or_insert_with(Instant::now);
+                assigned_attempt
+                    .kill_ordered
+                    .get_or_insert_with(Instant::now);
             }
             pilot.order(&Order::Stop {
                 trial,
@@ -315,34 +338,40 @@ impl Executor for Fleet {
         let begun = Instant::now();
         self.flush_orders();
         loop {
-            self.hear_the_engine();
-            self.press();
+            self.handle_engine_responses();
+            self.cancel_unresponsive();
+            // Lost pilots were ordered to abandon their trials; the order must not wait.
             self.flush_orders();
             let now = Instant::now();
-            let (due, later) = std::mem::take(&mut self.delayed)
+            let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.delayed)
                 .into_iter()
                 .partition(|(due, _)| *due <= now);
             self.delayed = later;
-            let due: Vec<(Instant, Signal)> = due;
             self.signals
                 .extend(due.into_iter().map(|(_, signal)| signal));
-            for at in 0..self.pilots.len() {
-                if self.pilots[at].is_due(now) {
-                    self.look(at);
+            for position in 0..self.pilots.len() {
+                if self.pilots[position].is_poll_due(now) {
+                    self.read_messages(position);
                 }
             }
             if !self.signals.is_empty() {
                 let count = self.signals.len().min(SIGNALS_AT_ONCE);
                 return self.signals.drain(..count).collect();
             }
-            let left = at_most.saturating_sub(begun.elapsed());
-            if left.is_zero() {
+            let remaining = at_most.saturating_sub(begun.elapsed());
+            if remaining.is_zero() {
                 return Vec::new();
             }
-            let next = self.pilots.iter().filter_map(Berth::next_look).min();
-            let nap = next.map_or(left, |next| {
-                next.saturating_duration_since(Instant::now()).min(left)
+            let next = self
+                .pilots
+                .iter()
+                .filter_map(PilotState::next_poll_time)
+                .min();
+            let nap = next.map_or(remaining, |next| {
+                next.saturating_duration_since(Instant::now())
+                    .min(remaining)
             });
+            // At most 50 ms, because responses of the batch system are only noticed by polling.
             std::thread::sleep(nap.clamp(Duration::from_millis(1), Duration::from_millis(50)));
         }
     }
@@ -361,34 +390,34 @@ impl Executor for Fleet {
         self.machine_of(trial)
     }
 
-    fn shun(&mut self, machine: u32) -> String {
-        self.leave_out(machine)
+    fn exclude_machine(&mut self, machine: u32) -> String {
+        self.exclude(machine)
     }
 
-    fn adopt(&mut self, held: Vec<Held>) -> Vec<(TrialId, Attempt)> {
+    fn adopt(&mut self, earlier: Vec<EarlierAttempt>) -> Vec<(TrialId, Attempt)> {
         let mut lost = Vec::new();
-        for Held {
+        for EarlierAttempt {
             trial,
             attempt,
             slot,
-            heard,
-            placed,
-        } in held
+            recorded,
+            is_placed,
+        } in earlier
         {
             let key = (trial, attempt);
             match self
                 .pilots
                 .iter_mut()
                 // The orders of earlier runs show which pilot has the attempt.
-                .find(|pilot| pilot.sent.contains(&key))
+                .find(|pilot| pilot.earlier_orders.contains(&key))
             {
                 Some(pilot) => {
-                    pilot.holds.insert(
+                    pilot.assigned.insert(
                         key,
-                        Hold {
-                            skip: heard,
-                            placed,
-                            ..Hold::new(slot)
+                        AssignedAttempt {
+                            records_to_skip: recorded,
+                            is_placed,
+                            ..AssignedAttempt::new(slot)
                         },
                     );
                 }
@@ -398,25 +427,29 @@ impl Executor for Fleet {
         lost
     }
 
-    fn plan(&mut self, more: &dyn Fn() -> usize) -> Result<(), ExecutorError> {
-        self.presence.beat(&self.dir)?;
+    fn request_capacity(&mut self, more: &dyn Fn() -> usize) -> Result<(), ExecutorError> {
+        self.heartbeat.beat(&self.dir)?;
         self.grow(more)
     }
 
-    fn news(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.news)
+    fn take_messages(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.messages)
     }
 
     fn finish(&mut self) {
-        self.finished = true;
+        self.is_finished = true;
         if self.dropped > 0 {
-            self.news.push(format!(
-                "{} reports and ends of attempts that had been given to other pilots were dropped",
+            self.messages.push(format!(
+                "dropped {} messages about attempts that had been moved to other pilots",
                 self.dropped
             ));
         }
-        self.dismiss();
+        self.dismiss_pilots();
     }
+}
+
+fn files_error(source: std::io::Error) -> ExecutorError {
+    ExecutorError::Pilots { source }
 }
 
 /// Returns the settings of the sweep for the pilots.
@@ -428,8 +461,7 @@ fn spec(
     pilots: usize,
 ) -> Result<Spec, ExecutorError> {
     let program = &work.program.spec;
-    let workdir =
-        std::path::absolute(&program.workdir).map_err(|source| ExecutorError::Pilots { source })?;
+    let workdir = std::path::absolute(&program.workdir).map_err(files_error)?;
     let beat = (lease / 4).clamp(Duration::from_millis(250), Duration::from_secs(10));
     Ok(Spec {
         protocol: PROTOCOL,

@@ -16,7 +16,7 @@ pub(super) enum Vendor {
 
 /// A device in the driver's list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Gpu {
+pub(super) struct ListedGpu {
     pub(super) index: String,
     /// Name that stays the same when devices are renumbered; may be empty.
     unique: String,
@@ -24,7 +24,7 @@ pub(super) struct Gpu {
     pub(super) used: u64,
 }
 
-impl Gpu {
+impl ListedGpu {
     /// Returns the names by which users may call the device: its index and its unique name.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         [self.index.as_str(), self.unique.as_str()]
@@ -33,8 +33,8 @@ impl Gpu {
     }
 
     /// Returns whether `name` is one of these names.
-    pub(super) fn is(&self, name: &str) -> bool {
-        self.names().any(|known| known == name)
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        self.names().any(|own_name| own_name == name)
     }
 }
 
@@ -57,10 +57,10 @@ impl Vendor {
         }
     }
 
-    fn read(self, text: &str) -> Option<Vec<Gpu>> {
+    fn parse(self, text: &str) -> Option<Vec<ListedGpu>> {
         match self {
-            Self::Nvidia => nvidia(text),
-            Self::Amd => amd(text),
+            Self::Nvidia => parse_nvidia(text),
+            Self::Amd => parse_amd(text),
         }
     }
 }
@@ -69,9 +69,9 @@ impl Vendor {
 ///
 /// # Errors
 /// Returns the reason why a program that is on PATH gives no usable answer.
-pub(super) fn first() -> Result<Option<(Vendor, Vec<Gpu>)>, String> {
+pub(super) fn first() -> Result<Option<(Vendor, Vec<ListedGpu>)>, String> {
     for vendor in [Vendor::Nvidia, Vendor::Amd] {
-        if let Some(gpus) = ask_if_there(vendor)? {
+        if let Some(gpus) = query_if_installed(vendor)? {
             return Ok(Some((vendor, gpus)));
         }
     }
@@ -82,11 +82,12 @@ pub(super) fn first() -> Result<Option<(Vendor, Vec<Gpu>)>, String> {
 ///
 /// # Errors
 /// Returns the reason why there is no usable answer.
-pub(super) fn ask(vendor: Vendor) -> Result<Vec<Gpu>, String> {
-    ask_if_there(vendor)?.ok_or_else(|| format!("`{}` is not on PATH any more", vendor.program()))
+pub(super) fn query(vendor: Vendor) -> Result<Vec<ListedGpu>, String> {
+    query_if_installed(vendor)?
+        .ok_or_else(|| format!("`{}` is not on PATH any more", vendor.program()))
 }
 
-fn ask_if_there(vendor: Vendor) -> Result<Option<Vec<Gpu>>, String> {
+fn query_if_installed(vendor: Vendor) -> Result<Option<Vec<ListedGpu>>, String> {
     let program = vendor.program();
     let mut command = Command::new(program);
     command
@@ -125,38 +126,39 @@ fn ask_if_there(vendor: Vendor) -> Result<Option<Vec<Gpu>>, String> {
             .map_err(|error| format!("`{program}`: {error}"))?;
     }
     if !status.success() {
-        let said = text.lines().next().unwrap_or_default();
-        return Err(format!("`{program}` failed ({status}): {said}"));
+        let message = text.lines().next().unwrap_or_default();
+        return Err(format!("`{program}` failed ({status}): {message}"));
     }
     let gpus = vendor
-        .read(&text)
-        .ok_or_else(|| format!("the answer of `{program}` was not understood"))?;
+        .parse(&text)
+        .ok_or_else(|| format!("could not parse the output of `{program}`"))?;
     Ok(Some(gpus))
 }
 
 /// Parses lines such as `0, GPU-5a…, 1024`. A driver without devices prints a sentence instead.
-fn nvidia(text: &str) -> Option<Vec<Gpu>> {
+fn parse_nvidia(text: &str) -> Option<Vec<ListedGpu>> {
     if text.starts_with("No devices") {
         return Some(Vec::new());
     }
-    let gpu = |line: &str| {
-        let mut fields = line.split(',').map(str::trim);
-        let (index, unique, used) = (fields.next()?, fields.next()?, fields.next()?);
-        // Partitions and some virtual devices do not report their memory; their use counts as 0.
-        Some(Gpu {
-            index: index.to_owned(),
-            unique: unique.to_owned(),
-            used: used.parse().unwrap_or(0),
-        })
-    };
     text.lines()
         .filter(|line| !line.trim().is_empty())
-        .map(gpu)
+        .map(parse_nvidia_line)
         .collect()
 }
 
+fn parse_nvidia_line(line: &str) -> Option<ListedGpu> {
+    let mut fields = line.split(',').map(str::trim);
+    let (index, unique, used) = (fields.next()?, fields.next()?, fields.next()?);
+    // Partitions and some virtual devices do not report their memory; their use counts as 0.
+    Some(ListedGpu {
+        index: index.to_owned(),
+        unique: unique.to_owned(),
+        used: used.parse().unwrap_or(0),
+    })
+}
+
 /// Parses `{"card0": {"VRAM Total Used Memory (B)": "10960896", …}, …}`.
-fn amd(text: &str) -> Option<Vec<Gpu>> {
+fn parse_amd(text: &str) -> Option<Vec<ListedGpu>> {
     let cards: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(text.trim()).ok()?;
     let mut gpus = Vec::new();
@@ -164,12 +166,12 @@ fn amd(text: &str) -> Option<Vec<Gpu>> {
         let Some(index) = name.strip_prefix("card") else {
             continue;
         };
-        let field = |key: &str| card.get(key).and_then(serde_json::Value::as_str);
-        let used: u64 = field("VRAM Total Used Memory (B)")
+        let used: u64 = card["VRAM Total Used Memory (B)"]
+            .as_str()
             .and_then(|bytes| bytes.parse().ok())
             .unwrap_or(0);
-        let unique = field("Unique ID").unwrap_or_default().to_owned();
-        gpus.push(Gpu {
+        let unique = card["Unique ID"].as_str().unwrap_or_default().to_owned();
+        gpus.push(ListedGpu {
             index: index.to_owned(),
             unique,
             used: used >> 20,
@@ -183,8 +185,8 @@ fn amd(text: &str) -> Option<Vec<Gpu>> {
 mod tests {
     use super::*;
 
-    fn gpu(index: &str, unique: &str, used: u64) -> Gpu {
-        Gpu {
+    fn gpu(index: &str, unique: &str, used: u64) -> ListedGpu {
+        ListedGpu {
             index: index.into(),
             unique: unique.into(),
             used,
@@ -192,27 +194,27 @@ mod tests {
     }
 
     #[test]
-    fn what_the_drivers_print_is_understood() {
-        let nvidia = Vendor::Nvidia.read("0, GPU-1a, 12\n1, GPU-2b, [N/A]\n");
+    fn the_output_of_both_drivers_is_parsed() {
+        let nvidia = Vendor::Nvidia.parse("0, GPU-1a, 12\n1, GPU-2b, [N/A]\n");
         assert_eq!(
             nvidia,
             Some(vec![gpu("0", "GPU-1a", 12), gpu("1", "GPU-2b", 0)])
         );
         assert_eq!(
-            Vendor::Nvidia.read("No devices were found\n"),
+            Vendor::Nvidia.parse("No devices were found\n"),
             Some(Vec::new())
         );
         let amd = r#"{"card1": {"VRAM Total Memory (B)": "17163091968", "VRAM Total Used Memory (B)": "10960896"},
             "card0": {"Unique ID": "0x1f", "VRAM Total Used Memory (B)": "1048576"}, "system": {}}"#;
         assert_eq!(
-            Vendor::Amd.read(amd),
+            Vendor::Amd.parse(amd),
             Some(vec![gpu("0", "0x1f", 1), gpu("1", "", 10)])
         );
     }
 
     #[test]
-    fn an_answer_that_makes_no_sense_is_no_answer() {
-        assert_eq!(Vendor::Nvidia.read("NVIDIA-SMI has failed"), None);
-        assert_eq!(Vendor::Amd.read("[]"), None);
+    fn output_of_another_form_is_not_parsed() {
+        assert_eq!(Vendor::Nvidia.parse("NVIDIA-SMI has failed"), None);
+        assert_eq!(Vendor::Amd.parse("[]"), None);
     }
 }

@@ -16,8 +16,8 @@ use std::time::Duration;
 /// Environment variable that marks every process of a run.
 pub(super) const RUN: &str = "SWATH_RUN";
 
-/// Finder of the processes that trials leave behind.
-pub(super) struct Strays {
+/// Finder of the processes that outlive the leaders of their trials.
+pub(super) struct OrphanFinder {
     /// `SWATH_RUN=…`, the mark in the environment of every trial of this run.
     run: String,
     /// File that lists the children of the main thread; `None` if the kernel does not offer it.
@@ -26,7 +26,7 @@ pub(super) struct Strays {
     own: BTreeSet<u32>,
 }
 
-impl Strays {
+impl OrphanFinder {
     /// Makes this process a subreaper. `run` is the mark of this run's trials. Children that exist
     /// now belong to no trial.
     pub(super) fn new(run: &str) -> Self {
@@ -43,14 +43,10 @@ impl Strays {
     /// Returns the orphans of a running trial: those with `mark` in their environment or still in
     /// its process group.
     pub(super) fn of_trial(&self, mark: &str, group: u32) -> Vec<u32> {
-        let is_marked = |pid: &u32| {
-            processes::is_in_group(*pid, group)
-                || processes::environment_holds(*pid, |entry| entry == mark.as_bytes())
-        };
         self.adopted()
             .into_iter()
             .filter(|pid| *pid != group)
-            .filter(is_marked)
+            .filter(|pid| processes::is_in_group(*pid, group) || is_marked(*pid, mark))
             .collect()
     }
 
@@ -61,54 +57,62 @@ impl Strays {
         if self.adopted().is_empty() {
             return true;
         }
-        let find = || {
-            // A zombie has no environment and only needs to be reaped.
-            let is_marked =
-                |pid: &u32| processes::environment_holds(*pid, |entry| entry == mark.as_bytes());
-            let (marked, rest): (Vec<u32>, Vec<u32>) =
-                self.adopted().into_iter().partition(is_marked);
-            for pid in rest {
-                processes::bury(pid);
-            }
-            processes::trees(marked)
-        };
-        processes::end(find, grace)
+        processes::end(|| self.marked_trees(mark), grace)
+    }
+
+    /// Returns the orphans with `mark` and their descendants. Reaps the other orphans that are dead.
+    fn marked_trees(&self, mark: &str) -> BTreeSet<u32> {
+        let (marked, others): (Vec<u32>, Vec<u32>) = self
+            .adopted()
+            .into_iter()
+            .partition(|pid| is_marked(*pid, mark));
+        // A zombie has no environment and only needs to be reaped.
+        for pid in others {
+            processes::reap(pid);
+        }
+        processes::trees(marked)
     }
 
     /// Ends all remaining processes of the run, including those that cleared their environment.
     /// Returns whether none is left.
     pub(super) fn end_of_run(&self, grace: Duration) -> bool {
-        let find = || {
-            let marked = processes::with_environment(|entry| entry == self.run.as_bytes());
-            let marks = format!("{RUN}=");
-            let any = |entry: &[u8]| entry.starts_with(marks.as_bytes());
-            // An orphan without any run's mark has cleared its environment. One with another mark
-            // belongs to another run.
-            let unmarked = self
-                .adopted()
-                .into_iter()
-                .filter(|pid| !processes::environment_holds(*pid, any));
-            processes::trees(marked.into_iter().chain(unmarked))
-        };
-        processes::end(find, grace)
+        processes::end(|| self.trees_of_run(), grace)
+    }
+
+    fn trees_of_run(&self) -> BTreeSet<u32> {
+        let marked = processes::with_environment(|entry| entry == self.run.as_bytes());
+        let prefix = format!("{RUN}=");
+        // An orphan without any run's mark has cleared its environment. One with another mark
+        // belongs to another run.
+        let unmarked = self.adopted().into_iter().filter(|pid| {
+            !processes::environment_holds(*pid, |entry| entry.starts_with(prefix.as_bytes()))
+        });
+        processes::trees(marked.into_iter().chain(unmarked))
     }
 
     /// Returns the children that were reparented to this process: absent at the beginning, and in
     /// another process group.
     fn adopted(&self) -> Vec<u32> {
-        let children = self.children.as_ref().map(list).unwrap_or_default();
-        let others = children
+        let children = self
+            .children
+            .as_ref()
+            .map(read_from_start)
+            .unwrap_or_default();
+        children
             .split_ascii_whitespace()
-            .flat_map(str::parse::<u32>);
-        others
+            .flat_map(str::parse::<u32>)
             .filter(|pid| !self.own.contains(pid) && processes::is_foreign(*pid))
             .collect()
     }
 }
 
+fn is_marked(pid: u32, mark: &str) -> bool {
+    processes::environment_holds(pid, |entry| entry == mark.as_bytes())
+}
+
 /// Reads a file of `/proc` that was opened earlier, from its beginning; one system call suffices
 /// for a short file.
-fn list(file: &File) -> String {
+fn read_from_start(file: &File) -> String {
     let mut text = vec![0; 4096];
     let mut length = 0;
     while let Ok(count @ 1..) = file.read_at(&mut text[length..], length as u64) {

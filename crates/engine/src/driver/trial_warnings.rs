@@ -11,22 +11,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Number of failures after which a trial no longer starts anew because of a checkpoint that seems
 /// broken.
-const TRIES: u32 = 3;
+const MAX_FAILURES: u32 = 3;
 
 /// The state of the running attempts that the warnings need.
 #[derive(Default)]
-pub(super) struct Caution {
+pub(super) struct TrialWarnings {
     /// By trial, the highest resource reported by the attempt; `None` once a decrease was reported.
-    steps: BTreeMap<TrialId, Option<f64>>,
+    highest_resources: BTreeMap<TrialId, Option<f64>>,
     /// Trials that resumed from a checkpoint and have not reported since.
     silent: BTreeSet<TrialId>,
 }
 
-impl Caution {
+impl TrialWarnings {
     /// Records the start of an attempt of `trial`, which is still as it was before. Returns a
     /// warning if the attempt should have resumed from a checkpoint and cannot.
     pub(super) fn begin(&mut self, trial: &Trial, resume: bool) -> Option<String> {
-        self.steps.remove(&trial.id);
+        self.highest_resources.remove(&trial.id);
         if resume {
             self.silent.insert(trial.id);
             return None;
@@ -67,12 +67,12 @@ impl Caution {
         attempt: Attempt,
         exit: &Exit,
     ) -> Option<String> {
-        self.steps.remove(&trial.id);
+        self.highest_resources.remove(&trial.id);
         let is_silent = self.silent.remove(&trial.id);
         let has_crashed =
             matches!(exit, Exit::Failed(failure) if failure.class() == FailureClass::Crash);
         // After several failures, or a failure after a report, the checkpoint is not to blame.
-        if !is_silent || !has_crashed || trial.failures >= TRIES {
+        if !is_silent || !has_crashed || trial.failures >= MAX_FAILURES {
             return None;
         }
         let aside = dir
@@ -80,7 +80,7 @@ impl Caution {
             .join(format!("broken-checkpoints.{attempt}"));
         Some(match std::fs::rename(dir.checkpoints(trial.id), &aside) {
             Ok(()) => format!(
-                "it went on from its checkpoint and failed before its first report: the checkpoint may be broken and is now `{}`; \
+                "it resumed from its checkpoint and failed before its first report: the checkpoint may be broken and is now `{}`; \
                  the trial starts anew",
                 aside.file_name().unwrap_or_default().to_string_lossy()
             ),
@@ -99,21 +99,21 @@ impl Caution {
         resource: &Name,
         values: &[(Name, Datum)],
     ) -> Option<String> {
-        let now = values.iter().find_map(|(name, datum)| match datum {
+        let value = values.iter().find_map(|(name, datum)| match datum {
             Datum::Number(Metric(number)) if name == resource && number.is_finite() => {
                 Some(*number)
             }
             _ => None,
         })?;
-        let before = self.steps.entry(trial).or_insert(Some(now));
-        let far = (*before)?;
-        if now >= far {
-            *before = Some(now);
+        let entry = self.highest_resources.entry(trial).or_insert(Some(value));
+        let highest = (*entry)?;
+        if value >= highest {
+            *entry = Some(value);
             return None;
         }
-        *before = None;
+        *entry = None;
         Some(format!(
-            "`{resource}` went back from {far} to {now}: decisions at places that were passed are not made again; report a counter that only grows"
+            "`{resource}` went back from {highest} to {value}: decisions at steps that were passed are not made again; report a counter that only grows"
         ))
     }
 }
@@ -136,13 +136,13 @@ mod tests {
     use swath_model::demo::Demo;
 
     fn at_epoch(
-        caution: &mut Caution,
+        trial_warnings: &mut TrialWarnings,
         study: &Study,
         trial: TrialId,
         epoch: f64,
     ) -> Option<String> {
         let values = vec![("epoch".into(), Datum::Number(Metric(epoch)))];
-        caution.warning(study, trial, &LogRecord::Report { values })
+        trial_warnings.warning(study, trial, &LogRecord::Report { values })
     }
 
     /// Returns a study with the resource `epoch` and one running trial.
@@ -163,23 +163,26 @@ mod tests {
     }
 
     #[test]
-    fn a_resource_that_goes_back_is_told_once_in_an_attempt() {
+    fn a_resource_that_decreases_gives_one_warning_per_attempt() {
         let (demo, id) = demo();
         let trial = demo.study.trial(id).unwrap();
         let dir = StudyDir::at("nowhere");
-        let mut caution = Caution::default();
-        assert_eq!(caution.begin(trial, false), None);
+        let mut trial_warnings = TrialWarnings::default();
+        assert_eq!(trial_warnings.begin(trial, false), None);
         let has_warned = [1.0, 2.0, 2.0, 1.0, 3.0, 1.0]
-            .map(|epoch| at_epoch(&mut caution, &demo.study, id, epoch).is_some());
+            .map(|epoch| at_epoch(&mut trial_warnings, &demo.study, id, epoch).is_some());
         assert_eq!(has_warned, [false, false, false, true, false, false]);
-        assert_eq!(caution.end(&dir, trial, Attempt(1), &Exit::Done), None);
-        assert_eq!(caution.begin(trial, true), None);
         assert_eq!(
-            at_epoch(&mut caution, &demo.study, id, 1.0),
+            trial_warnings.end(&dir, trial, Attempt(1), &Exit::Done),
+            None
+        );
+        assert_eq!(trial_warnings.begin(trial, true), None);
+        assert_eq!(
+            at_epoch(&mut trial_warnings, &demo.study, id, 1.0),
             None,
             "a checkpoint may be older than the last report"
         );
-        let warning = at_epoch(&mut caution, &demo.study, id, 0.5).unwrap();
+        let warning = at_epoch(&mut trial_warnings, &demo.study, id, 0.5).unwrap();
         assert!(warning.starts_with("`epoch` went back from 1 to 0.5"));
     }
 
@@ -190,13 +193,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let dir = StudyDir::at(folder.path());
         let crash = Exit::Failed(Failure::Code(1));
-        let mut caution = Caution::default();
-        caution.begin(trial, true);
-        at_epoch(&mut caution, &demo.study, id, 1.0);
-        assert_eq!(caution.end(&dir, trial, Attempt(1), &crash), None);
+        let mut trial_warnings = TrialWarnings::default();
+        trial_warnings.begin(trial, true);
+        at_epoch(&mut trial_warnings, &demo.study, id, 1.0);
+        assert_eq!(trial_warnings.end(&dir, trial, Attempt(1), &crash), None);
         std::fs::create_dir_all(dir.checkpoints(id)).unwrap();
-        caution.begin(trial, true);
-        let warning = caution.end(&dir, trial, Attempt(2), &crash).unwrap();
+        trial_warnings.begin(trial, true);
+        let warning = trial_warnings.end(&dir, trial, Attempt(2), &crash).unwrap();
         assert!(
             warning.contains("is now `broken-checkpoints.2`"),
             "{warning}"

@@ -12,56 +12,56 @@ use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
 /// The heartbeat of this process.
-pub(super) struct Presence {
-    mine: Beat,
-    every: Duration,
-    last: Instant,
+pub(super) struct Heartbeat {
+    own: Beat,
+    interval: Duration,
+    last_beat: Instant,
 }
 
-impl Presence {
+impl Heartbeat {
     /// Takes over the heartbeat file of the study. If the file names another machine and is not
     /// closed, waits for three intervals first and fails if the heartbeat changes.
-    pub(super) fn take(dir: &PilotDir, every: Duration) -> Result<Self, ExecutorError> {
+    pub(super) fn take(dir: &PilotDir, interval: Duration) -> Result<Self, ExecutorError> {
         let place = processes::place(std::process::id());
-        let found = read(dir);
+        let current = read(dir);
         // On the same machine the lock of the study keeps two orchestrators apart.
-        if let Some(other) = found.filter(|other| !other.closed && other.host != place.host) {
+        if let Some(other) = current.filter(|other| !other.closed && other.host != place.host) {
             let begun = Instant::now();
-            while begun.elapsed() < every * 3 {
-                std::thread::sleep(Duration::from_millis(200).min(every));
+            while begun.elapsed() < interval * 3 {
+                std::thread::sleep(Duration::from_millis(200).min(interval));
                 match read(dir) {
-                    Some(now) if now != other && !now.closed => return Err(taken(&now)),
+                    Some(now) if now != other && !now.closed => return Err(taken_over(&now)),
                     _ => {}
                 }
             }
         }
-        let mine = Beat {
+        let own = Beat {
             host: place.host,
             pid: std::process::id(),
             nonce: nonce(),
             count: 0,
             closed: false,
         };
-        let presence = Self {
-            mine,
-            every,
-            last: Instant::now(),
+        let heartbeat = Self {
+            own,
+            interval,
+            last_beat: Instant::now(),
         };
-        presence.write(dir)?;
-        Ok(presence)
+        heartbeat.write(dir)?;
+        Ok(heartbeat)
     }
 
     /// Writes the next heartbeat if it is due. Fails if another process has taken over the study.
     pub(super) fn beat(&mut self, dir: &PilotDir) -> Result<(), ExecutorError> {
-        if self.last.elapsed() < self.every {
+        if self.last_beat.elapsed() < self.interval {
             return Ok(());
         }
-        self.last = Instant::now();
+        self.last_beat = Instant::now();
         // Another nonce means that another orchestrator has replaced the file.
-        if let Some(other) = read(dir).filter(|other| other.nonce != self.mine.nonce) {
-            return Err(taken(&other));
+        if let Some(other) = read(dir).filter(|other| other.nonce != self.own.nonce) {
+            return Err(taken_over(&other));
         }
-        self.mine.count += 1;
+        self.own.count += 1;
         // A disk that is full for a while is no reason to end the run.
         self.write(dir).ok();
         Ok(())
@@ -69,28 +69,29 @@ impl Presence {
 
     /// Marks the study as closed in the heartbeat file.
     pub(super) fn close(&mut self, dir: &PilotDir) {
-        self.mine.closed = true;
+        self.own.closed = true;
         self.write(dir).ok();
     }
 
     fn write(&self, dir: &PilotDir) -> Result<(), ExecutorError> {
-        let written = || {
-            let mut file = tempfile::Builder::new()
-                .prefix(".driver")
-                .tempfile_in(dir.root())?;
-            file.write_all(&serde_json::to_vec(&self.mine)?)?;
-            file.persist(dir.driver())?;
-            Ok(())
-        };
-        written().map_err(|source| ExecutorError::Pilots { source })
+        replace(dir, &self.own).map_err(|source| ExecutorError::Pilots { source })
     }
+}
+
+fn replace(dir: &PilotDir, beat: &Beat) -> std::io::Result<()> {
+    let mut file = tempfile::Builder::new()
+        .prefix(".driver")
+        .tempfile_in(dir.root())?;
+    file.write_all(&serde_json::to_vec(beat)?)?;
+    file.persist(dir.driver())?;
+    Ok(())
 }
 
 fn read(dir: &PilotDir) -> Option<Beat> {
     serde_json::from_slice(&std::fs::read(dir.driver()).ok()?).ok()
 }
 
-fn taken(other: &Beat) -> ExecutorError {
+fn taken_over(other: &Beat) -> ExecutorError {
     ExecutorError::TakenOver {
         host: other.host.clone(),
         pid: other.pid,
@@ -119,13 +120,13 @@ mod tests {
     }
 
     #[test]
-    fn one_whose_place_was_taken_notices_and_ends() {
+    fn an_orchestrator_whose_study_was_taken_over_fails_at_its_next_heartbeat() {
         let folder = tempfile::tempdir().unwrap();
         let dir = dir(&folder);
-        let mut first = Presence::take(&dir, Duration::from_millis(1)).unwrap();
+        let mut first = Heartbeat::take(&dir, Duration::from_millis(1)).unwrap();
         std::thread::sleep(Duration::from_millis(2));
         assert!(first.beat(&dir).is_ok());
-        let _second = Presence::take(&dir, Duration::from_millis(1)).unwrap();
+        let _second = Heartbeat::take(&dir, Duration::from_millis(1)).unwrap();
         std::thread::sleep(Duration::from_millis(2));
         assert!(matches!(
             first.beat(&dir),
@@ -133,25 +134,28 @@ mod tests {
         ));
     }
 
-    #[test]
-    fn a_study_that_lives_on_another_machine_is_not_taken() {
-        let folder = tempfile::tempdir().unwrap();
-        let dir = dir(&folder);
-        let other = |count| Beat {
+    fn other(count: u64) -> Beat {
+        Beat {
             host: "elsewhere".into(),
             pid: 1,
             nonce: "x".into(),
             count,
             closed: false,
-        };
+        }
+    }
+
+    #[test]
+    fn a_study_that_runs_on_another_machine_is_not_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = dir(&folder);
         std::fs::write(dir.driver(), serde_json::to_vec(&other(1)).unwrap()).unwrap();
         let path = dir.driver();
         let lives = std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(30));
             std::fs::write(path, serde_json::to_vec(&other(2)).unwrap()).unwrap();
         });
-        assert!(Presence::take(&dir, Duration::from_millis(100)).is_err());
+        assert!(Heartbeat::take(&dir, Duration::from_millis(100)).is_err());
         lives.join().unwrap();
-        assert!(Presence::take(&dir, Duration::from_millis(10)).is_ok());
+        assert!(Heartbeat::take(&dir, Duration::from_millis(10)).is_ok());
     }
 }

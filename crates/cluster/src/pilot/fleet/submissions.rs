@@ -1,76 +1,77 @@
 //! Submission of pilots: when, how many, and how refusals of the batch system are handled.
 
 use super::super::engine::{Job, SubmitError, Submitted};
-use super::super::ledger::Note;
+use super::super::engine_thread::Request;
+use super::super::ledger::LedgerLine;
 use super::super::script;
 use super::super::wire::Order;
-use super::super::works::Ask as Asked;
-use super::presence::nonce;
-use super::{Berth, ExecutorError, Fleet, Script, pilots_of, watch};
+use super::heartbeat::nonce;
+use super::{ExecutorError, Fleet, PilotState, Script, pilots_of, polling};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
 
 /// Number of failed launches in a row after which no more pilots are submitted.
-const LAUNCHES: u32 = 3;
+const MAX_FAILED_LAUNCHES: u32 = 3;
 
 /// Time without any answer to submissions after which no more are tried.
-const PATIENCE: Duration = Duration::from_secs(15 * 60);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// Shortest and longest time before a submission is repeated.
-const AGAIN: Duration = Duration::from_secs(5);
-const AGAIN_AT_MOST: Duration = Duration::from_secs(300);
+const FIRST_BACKOFF: Duration = Duration::from_secs(5);
+const MAX_BACKOFF: Duration = Duration::from_secs(300);
 
 /// Resources that a job requests.
-pub(super) struct Ask {
+pub(super) struct JobResources {
     pub(super) cpus: u32,
     pub(super) gpus: u32,
     pub(super) memory: Option<u64>,
 }
 
 /// The state of submissions.
-pub(super) struct Growth {
+pub(super) struct Submissions {
     /// The batch whose submission has not been answered yet.
     in_flight: Option<String>,
     /// Batches whose submission has an unknown outcome, each with the number of lists that did not
     /// contain it and the error.
-    pub(super) maybe: Vec<(String, u32, String)>,
+    pub(super) unknown: Vec<(String, u32, String)>,
     not_before: Option<Instant>,
-    pause: Duration,
-    most_at_once: Option<u32>,
+    backoff: Duration,
+    max_array_size: Option<u32>,
     /// Bound on the jobs of one submission; halved when a limit of the site is reached.
-    most: u32,
-    failures: u32,
+    max_jobs: u32,
+    failed_launches: u32,
     /// Reason why no more pilots are submitted.
-    pub(super) end: Option<String>,
-    told: Option<String>,
-    unanswered: Option<Instant>,
+    pub(super) stop_reason: Option<String>,
+    last_report: Option<String>,
+    unanswered_since: Option<Instant>,
 }
 
-impl Growth {
+impl Submissions {
     pub(super) fn new() -> Self {
         Self {
             in_flight: None,
-            maybe: Vec::new(),
+            unknown: Vec::new(),
             not_before: None,
-            pause: AGAIN,
-            most_at_once: None,
-            most: u32::MAX,
-            failures: 0,
-            end: None,
-            told: None,
-            unanswered: None,
+            backoff: FIRST_BACKOFF,
+            max_array_size: None,
+            max_jobs: u32::MAX,
+            failed_launches: 0,
+            stop_reason: None,
+            last_report: None,
+            unanswered_since: None,
         }
     }
 
     /// Records that a pilot has started; resets the count of failed launches.
-    pub(super) fn launched(&mut self) {
-        self.failures = 0;
+    pub(super) fn reset_failures(&mut self) {
+        self.failed_launches = 0;
     }
 
-    fn wait_a_while(&mut self) {
-        self.not_before = Some(Instant::now() + self.pause);
-        self.pause = (self.pause * 2).min(AGAIN_AT_MOST);
+    /// Delays the next submission, each time by twice as long.
+    fn back_off(&mut self) {
+        self.not_before = Some(Instant::now() + self.backoff);
+        self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
     }
 }
 
@@ -83,33 +84,36 @@ impl Fleet {
             .filter(|pilot| pilot.gone.is_none())
             .count();
         // Running pilots go on without further ones; only without any pilot is this an error.
-        if let Some(why) = &self.growth.end {
+        if let Some(why) = &self.submissions.stop_reason {
             return if present == 0 {
                 Err(ExecutorError::Engine(why.clone()))
             } else {
                 Ok(())
             };
         }
-        let waits = self
-            .growth
+        let must_wait = self
+            .submissions
             .not_before
             .is_some_and(|due| Instant::now() < due);
-        if self.growth.in_flight.is_some()
-            || !self.growth.maybe.is_empty()
-            || waits
-            || self.finished
+        // One submission at a time, and none while the outcome of an earlier one is unknown: the
+        // same work would be submitted twice.
+        if self.submissions.in_flight.is_some()
+            || !self.submissions.unknown.is_empty()
+            || must_wait
+            || self.is_finished
         {
             return Ok(());
         }
         let room = self.max_pilots.saturating_sub(present);
-        if room == 0 || self.free() > 0 {
+        // The present pilots can take more trials, so there is no need for others.
+        if room == 0 || self.startable() > 0 {
             return Ok(());
         }
         // The engine thread sends this number once, at its start; nothing is submitted before.
-        if self.growth.most_at_once.is_none() {
-            self.growth.most_at_once = self.works.most_at_once.try_recv().ok();
+        if self.submissions.max_array_size.is_none() {
+            self.submissions.max_array_size = self.engine.max_array_size.try_recv().ok();
         }
-        let Some(most_at_once) = self.growth.most_at_once else {
+        let Some(max_array_size) = self.submissions.max_array_size else {
             return Ok(());
         };
         // Pilots in the queue will take part of the waiting trials when they start.
@@ -118,12 +122,12 @@ impl Fleet {
             .iter()
             .filter(|pilot| pilot.gone.is_none() && pilot.hello.is_none())
             .count();
-        let wanted = more()
+        let needed = more()
             .saturating_sub(queued * self.spec.slots)
             .div_ceil(self.spec.slots.max(1));
         let count = room
-            .min(wanted)
-            .min(self.growth.most.min(most_at_once).max(1) as usize);
+            .min(needed)
+            .min(self.submissions.max_jobs.min(max_array_size).max(1) as usize);
         if count == 0 {
             return Ok(());
         }
@@ -156,7 +160,7 @@ impl Fleet {
             0o600,
         )?;
         write_new(&path, text.as_bytes(), 0o755)?;
-        self.ledger.note(&Note::Intent {
+        self.ledger.append(&LedgerLine::Intent {
             batch: batch.clone(),
             count,
         })?;
@@ -170,88 +174,87 @@ impl Fleet {
             gpus: self.job.gpus,
             memory: self.job.memory,
             walltime: self.spec.walltime,
-            avoid: self.machines.avoided(),
+            avoid: self.machines.excluded_nodes(),
             warning: self.spec.margin + Duration::from_secs(15),
         };
         for index in 0..count {
             self.pilots
-                .push(Berth::new(&self.dir, &batch, index, count));
+                .push(PilotState::new(&self.dir, &batch, index, count));
         }
-        self.growth.in_flight = Some(batch);
-        self.works.ask(Asked::Submit(Box::new(job)));
+        self.submissions.in_flight = Some(batch);
+        self.engine.ask(Request::Submit(Box::new(job)));
         Ok(())
     }
 
     /// Handles the result of a submission.
-    pub(super) fn submitted(&mut self, batch: &str, result: Result<String, SubmitError>) {
-        self.growth.in_flight = None;
+    pub(super) fn handle_submission(&mut self, batch: &str, result: Result<String, SubmitError>) {
+        self.submissions.in_flight = None;
         match result {
-            Ok(id) => self.accepted(batch, &id),
+            Ok(id) => self.handle_accepted(batch, &id),
             // The same request would be refused again.
-            Err(SubmitError::Refused(words)) => {
-                self.drop_batch(batch, &words);
-                self.growth.end = Some(words.clone());
-                self.news.push(format!("no more pilots: {words}"));
+            Err(SubmitError::Refused(message)) => {
+                self.drop_batch(batch, &message);
+                self.submissions.stop_reason = Some(message.clone());
+                self.messages
+                    .push(format!("no more pilots will be submitted: {message}"));
             }
-            Err(SubmitError::Later(words)) => {
+            Err(SubmitError::Later(message)) => {
                 // Try again later with half as many jobs, in case the limit is one of their number.
                 let count = self.count_of(batch);
-                self.drop_batch(batch, &words);
-                self.growth.most = (count / 2).max(1);
-                self.growth.wait_a_while();
-                self.tell_once(format!(
-                    "a limit of the site is reached; tried again later: {words}"
+                self.drop_batch(batch, &message);
+                self.submissions.max_jobs = (count / 2).max(1);
+                self.submissions.back_off();
+                self.report_once(format!(
+                    "a limit of the site is reached; swath tries again later: {message}"
                 ));
             }
-            Err(SubmitError::Unreachable(words)) => {
-                self.drop_batch(batch, &words);
-                self.no_answer(words);
+            Err(SubmitError::Unreachable(message)) => {
+                self.drop_batch(batch, &message);
+                self.handle_no_answer(message);
             }
             // The jobs may exist. Do not submit them again before a list has shown whether they do.
-            Err(SubmitError::Maybe(words)) => {
-                self.tell_once(format!(
-                    "it is not known whether the pilots were submitted: {words}"
-                ));
-                self.growth.maybe.push((batch.to_owned(), 0, words));
-                self.watch.hurry();
+            Err(SubmitError::Unknown(message)) => {
+                self.report_once(format!("the outcome of a submission is unknown: {message}"));
+                self.submissions
+                    .unknown
+                    .push((batch.to_owned(), 0, message));
+                self.polling.call_now();
             }
         }
     }
 
-    fn no_answer(&mut self, words: String) {
-        self.growth.wait_a_while();
-        let since = *self.growth.unanswered.get_or_insert_with(Instant::now);
-        if since.elapsed() > PATIENCE {
-            self.growth.end = Some(words.clone());
+    fn handle_no_answer(&mut self, message: String) {
+        self.submissions.back_off();
+        let since = *self
+            .submissions
+            .unanswered_since
+            .get_or_insert_with(Instant::now);
+        if since.elapsed() > ANSWER_TIMEOUT {
+            self.submissions.stop_reason = Some(message.clone());
         }
-        self.tell_once(format!(
-            "the batch system does not answer; tried again: {words}"
+        self.report_once(format!(
+            "the batch system does not answer; swath tries again: {message}"
         ));
     }
 
-    fn accepted(&mut self, batch: &str, id: &str) {
+    fn handle_accepted(&mut self, batch: &str, id: &str) {
         let count = self.count_of(batch);
         for pilot in self.pilots.iter_mut().filter(|pilot| pilot.batch == batch) {
             pilot.id = Some(id.to_owned());
         }
-        self.growth.pause = AGAIN;
-        self.growth.unanswered = None;
-        self.growth.told = None;
-        self.news.push(format!(
+        self.submissions.backoff = FIRST_BACKOFF;
+        self.submissions.unanswered_since = None;
+        self.submissions.last_report = None;
+        self.messages.push(format!(
             "submitted {} (job {id})",
             pilots_of(count as usize)
         ));
-        let note = Note::Submitted {
+        let line = LedgerLine::Submitted {
             batch: batch.to_owned(),
             id: id.to_owned(),
         };
-        if let Err(error) = self.ledger.note(&note) {
-            self.news.push(format!(
-                "`{}` could not be written: {error}",
-                self.dir.ledger().display()
-            ));
-        }
-        self.watch.soon();
+        self.append_to_ledger(&line);
+        self.polling.call_soon();
     }
 
     fn count_of(&self, batch: &str) -> u32 {
@@ -264,112 +267,110 @@ impl Fleet {
     /// Removes a batch that was certainly not submitted, with its files.
     fn drop_batch(&mut self, batch: &str, why: &str) {
         self.pilots.retain(|pilot| pilot.batch != batch);
-        let note = Note::Dropped {
+        let line = LedgerLine::Dropped {
             batch: batch.to_owned(),
             why: why.to_owned(),
         };
-        if let Err(error) = self.ledger.note(&note) {
-            self.news.push(format!(
-                "`{}` could not be written: {error}",
-                self.dir.ledger().display()
-            ));
-        }
+        self.append_to_ledger(&line);
         for path in [self.dir.spec(batch), self.dir.script(batch)] {
             std::fs::remove_file(path).ok();
         }
     }
 
     /// Looks in a list for the batches whose submission has an unknown outcome.
-    pub(super) fn look_for_maybes(&mut self, seen: &[super::super::engine::Seen]) {
-        for (batch, missed, words) in std::mem::take(&mut self.growth.maybe) {
-            let id = seen
+    pub(super) fn resolve_unknown_submissions(
+        &mut self,
+        listed: &[super::super::engine::ListedJob],
+    ) {
+        for (batch, missed, message) in std::mem::take(&mut self.submissions.unknown) {
+            let id = listed
                 .iter()
-                .find(|seen| seen.batch == batch)
-                .map(|seen| watch::submission(&seen.id));
-            let alive = self
+                .find(|job| job.batch == batch)
+                .map(|job| polling::submission(&job.id));
+            let has_started = self
                 .pilots
                 .iter()
                 .any(|pilot| pilot.batch == batch && pilot.hello.is_some());
             match id {
-                Some(id) => self.accepted(&batch, &id),
+                Some(id) => self.handle_accepted(&batch, &id),
                 // A pilot of the batch has started, so the batch was submitted.
-                None if alive => {}
+                None if has_started => {}
                 // A single list may be out of date; two in a row without the batch settle that it
                 // was not submitted.
                 None if missed >= 1 => {
                     self.drop_batch(&batch, "the batch system does not know it");
-                    self.no_answer(words);
+                    self.handle_no_answer(message);
                 }
                 None => {
-                    self.growth.maybe.push((batch, missed + 1, words));
-                    self.watch.hurry();
+                    self.submissions.unknown.push((batch, missed + 1, message));
+                    self.polling.call_now();
                 }
             }
         }
     }
 
-    fn tell_once(&mut self, text: String) {
-        if self.growth.told.as_ref() != Some(&text) {
-            self.news.push(text.clone());
-            self.growth.told = Some(text);
+    fn report_once(&mut self, text: String) {
+        if self.submissions.last_report.as_ref() != Some(&text) {
+            self.messages.push(text.clone());
+            self.submissions.last_report = Some(text);
         }
     }
 
     /// Counts a job that ended before its pilot started.
-    pub(super) fn failed_to_launch(&mut self, words: &str) {
-        self.growth.failures += 1;
-        self.growth.wait_a_while();
-        self.news.push(words.to_owned());
-        if self.growth.failures >= LAUNCHES {
-            self.growth.end = Some(format!(
-                "{LAUNCHES} pilots in a row came to nothing; the last: {words}"
+    pub(super) fn count_failed_launch(&mut self, message: &str) {
+        self.submissions.failed_launches += 1;
+        self.submissions.back_off();
+        self.messages.push(message.to_owned());
+        if self.submissions.failed_launches >= MAX_FAILED_LAUNCHES {
+            self.submissions.stop_reason = Some(format!(
+                "{MAX_FAILED_LAUNCHES} pilots in a row failed to start; the last: {message}"
             ));
         }
     }
 
     /// Dismisses all pilots. Running ones leave once they are idle; the jobs of waiting ones are
     /// cancelled.
-    pub(super) fn dismiss(&mut self) {
+    pub(super) fn dismiss_pilots(&mut self) {
         // The id of a submission under way is needed to cancel its jobs.
         let begun = Instant::now();
         let limit = Duration::from_secs(30);
-        while self.growth.in_flight.is_some() && begun.elapsed() < limit {
-            self.hear_the_engine();
+        while self.submissions.in_flight.is_some() && begun.elapsed() < limit {
+            self.handle_engine_responses();
             std::thread::sleep(Duration::from_millis(10));
         }
         let mut cancelled = Vec::new();
-        for at in 0..self.pilots.len() {
-            self.look(at);
-            let pilot = &mut self.pilots[at];
+        for position in 0..self.pilots.len() {
+            self.read_messages(position);
+            let pilot = &mut self.pilots[position];
             if pilot.gone.is_some() {
                 continue;
             }
             pilot.order(&Order::Leave);
-            if pilot.hello.is_none() || pilot.bye.is_some() {
+            if pilot.hello.is_none() || pilot.farewell.is_some() {
                 cancelled.extend(pilot.cancel_id());
-                self.give_up(at, "it was not needed any more");
+                self.mark_gone(position, "it was no longer needed");
             }
         }
         self.flush_orders();
         if !cancelled.is_empty() {
-            self.works.ask(Asked::Cancel(cancelled));
+            self.engine.ask(Request::Cancel(cancelled));
         }
         // Pilots and a second orchestrator see from the `closed` mark that this orchestrator has
         // ended.
-        self.presence.close(&self.dir);
+        self.heartbeat.close(&self.dir);
         let patience = Duration::from_secs(5);
         let begun = Instant::now();
         while self.pilots.iter().any(|pilot| pilot.gone.is_none()) && begun.elapsed() < patience {
-            for at in 0..self.pilots.len() {
-                self.look(at);
+            for position in 0..self.pilots.len() {
+                self.read_messages(position);
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        self.works.close(limit);
+        self.engine.close(limit);
     }
 
     /// Returns the submissions of which pilots may still live or start.
-    pub(super) fn batches(&self) -> Vec<Submitted> {
+    pub(super) fn live_batches(&self) -> Vec<Submitted> {
         let mut batches: Vec<Submitted> = Vec::new();
         for pilot in self.pilots.iter().filter(|pilot| pilot.gone.is_none()) {
             if batches.last().is_none_or(|last| last.name != pilot.batch) {

@@ -1,87 +1,87 @@
 //! The thread that calls the batch system, one call after another, so that the orchestrator never
 //! blocks on a call.
 
-use super::engine::{Engine, Job, Seen, SubmitError, Submitted};
+use super::engine::{Engine, Job, ListedJob, SubmitError, Submitted};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Requests to the thread.
-pub(super) enum Ask {
+pub(super) enum Request {
     Submit(Box<Job>),
     List(Vec<Submitted>),
     Cancel(Vec<String>),
 }
 
 /// Results of these requests.
-pub(super) enum Answer {
+pub(super) enum Response {
     Submitted {
         batch: String,
         result: Result<String, SubmitError>,
     },
-    Listed(Result<Vec<Seen>, String>),
+    Listed(Result<Vec<ListedJob>, String>),
     Cancelled(Result<(), String>),
 }
 
 /// Handle of the thread that owns the engine.
-pub(super) struct Works {
-    asks: Option<Sender<Ask>>,
-    answers: Receiver<Answer>,
+pub(super) struct EngineThread {
+    requests: Option<Sender<Request>>,
+    responses: Receiver<Response>,
     thread: Option<JoinHandle<()>>,
-    pub(super) most_at_once: Receiver<u32>,
+    pub(super) max_array_size: Receiver<u32>,
 }
 
-impl Works {
+impl EngineThread {
     pub(super) fn start(mut engine: Box<dyn Engine>) -> std::io::Result<Self> {
-        let (asks, asked) = unbounded();
-        let (answer, answers) = unbounded();
-        let (give, most_at_once) = unbounded();
+        let (requests, received) = unbounded();
+        let (sender, responses) = unbounded();
+        let (size_sender, max_array_size) = unbounded();
         let thread = std::thread::Builder::new()
             .name("engine".to_owned())
             .spawn(move || {
-                give.send(engine.most_at_once()).ok();
-                for ask in asked {
-                    let told = match ask {
-                        Ask::Submit(job) => Answer::Submitted {
+                size_sender.send(engine.max_array_size()).ok();
+                for request in received {
+                    let response = match request {
+                        Request::Submit(job) => Response::Submitted {
                             result: engine.submit(&job),
                             batch: job.name,
                         },
-                        Ask::List(batches) => Answer::Listed(engine.list(&batches)),
-                        Ask::Cancel(ids) => Answer::Cancelled(engine.cancel(&ids)),
+                        Request::List(batches) => Response::Listed(engine.list(&batches)),
+                        Request::Cancel(ids) => Response::Cancelled(engine.cancel(&ids)),
                     };
-                    if answer.send(told).is_err() {
+                    if sender.send(response).is_err() {
                         break;
                     }
                 }
             })?;
         Ok(Self {
-            asks: Some(asks),
-            answers,
+            requests: Some(requests),
+            responses,
             thread: Some(thread),
-            most_at_once,
+            max_array_size,
         })
     }
 
-    pub(super) fn ask(&self, ask: Ask) {
-        if let Some(asks) = &self.asks {
-            asks.send(ask).ok();
+    pub(super) fn ask(&self, request: Request) {
+        if let Some(requests) = &self.requests {
+            requests.send(request).ok();
         }
     }
 
-    pub(super) fn answers(&self) -> Vec<Answer> {
-        self.answers.try_iter().collect()
+    pub(super) fn responses(&self) -> Vec<Response> {
+        self.responses.try_iter().collect()
     }
 
     /// Closes the request channel and waits, at most `at_most`, until the thread has carried out
     /// the remaining requests.
-    pub(super) fn close(&mut self, at_most: Duration) {
-        self.asks = None;
+    pub(super) fn close(&mut self, timeout: Duration) {
+        self.requests = None;
         let begun = Instant::now();
         while self
             .thread
             .as_ref()
             .is_some_and(|thread| !thread.is_finished())
-            && begun.elapsed() < at_most
+            && begun.elapsed() < timeout
         {
             std::thread::sleep(Duration::from_millis(10));
         }

@@ -1,6 +1,6 @@
 //! The state of one pilot in the orchestrator.
 
-use super::super::ledger::Note;
+use super::super::ledger::LedgerLine;
 use super::super::lines::{Reader, Writer};
 use super::super::wire::{Hello, Order};
 use super::super::{PilotDir, pilot_name};
@@ -12,16 +12,19 @@ use std::time::{Duration, Instant};
 
 /// Interval between two polls of a pilot's journal right after a message; it doubles while there is
 /// none.
-const FIRST_LOOK: Duration = Duration::from_millis(10);
+const FIRST_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Interval between two polls of a pilot that has left or was given up. Its messages are only
 /// counted.
-const LAST_LOOKS: Duration = Duration::from_secs(1);
+const GONE_POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Time for a pilot to kill a trial as ordered, before its job is cancelled.
+const KILL_TIMEOUT: Duration = Duration::from_secs(8);
 
 type Key = (TrialId, Attempt);
 
 /// A pilot, from its submission to its end.
-pub(super) struct Berth {
+pub(super) struct PilotState {
     pub(super) batch: String,
     pub(super) index: u32,
     pub(super) restart: u32,
@@ -35,55 +38,61 @@ pub(super) struct Berth {
     writer: Option<Writer>,
     orders: PathBuf,
     /// Error of the last order that could not be queued.
-    unwritten: Option<io::Error>,
+    order_error: Option<io::Error>,
     pub(super) hello: Option<Hello>,
     /// Whether this run submitted the pilot.
-    pub(super) fresh: bool,
+    pub(super) is_new: bool,
     pub(super) seq: u64,
-    pub(super) heard: Instant,
-    pub(super) holds: BTreeMap<Key, Hold>,
+    pub(super) last_message: Instant,
+    pub(super) assigned: BTreeMap<Key, AssignedAttempt>,
     /// Attempts that earlier runs ordered from this pilot.
-    pub(super) sent: BTreeSet<Key>,
+    pub(super) earlier_orders: BTreeSet<Key>,
     /// Attempts that were taken from this pilot.
-    pub(super) taken: BTreeSet<Key>,
-    pub(super) given: u64,
-    pub(super) full: bool,
+    pub(super) revoked: BTreeSet<Key>,
+    pub(super) ordered: u64,
+    pub(super) is_full: bool,
     pub(super) gone: Option<String>,
     /// Reason why the pilot left, if its job may be restarted.
-    pub(super) bye: Option<String>,
+    pub(super) farewell: Option<String>,
     /// End of its job as reported by the batch system: the description, the time of the first
     /// report, and the number of consecutive reports.
-    pub(super) over: Option<(String, Instant, u32)>,
+    pub(super) job_over: Option<(String, Instant, u32)>,
     /// Reason why its job waits in the queue.
-    pub(super) waits: Option<String>,
-    pub(super) complained: BTreeSet<&'static str>,
-    pause: Duration,
-    due: Instant,
+    pub(super) queue_reason: Option<String>,
+    pub(super) warned_of: BTreeSet<&'static str>,
+    poll_interval: Duration,
+    next_poll: Instant,
 }
 
 /// An attempt that a pilot was ordered to run.
-pub(super) struct Hold {
+pub(super) struct AssignedAttempt {
     pub(super) slot: u32,
     /// Number of its next records that are in the journal already and are to be skipped.
-    pub(super) skip: u64,
+    pub(super) records_to_skip: u64,
     /// Whether the journal already has the place where it runs.
-    pub(super) placed: bool,
+    pub(super) is_placed: bool,
     /// Time at which the pilot was told to kill it.
-    pub(super) killed: Option<Instant>,
+    pub(super) kill_ordered: Option<Instant>,
 }
 
-impl Hold {
+impl AssignedAttempt {
+    /// Returns whether the pilot did not kill the attempt in time.
+    pub(super) fn is_kill_overdue(&self) -> bool {
+        self.kill_ordered
+            .is_some_and(|since| since.elapsed() > KILL_TIMEOUT)
+    }
+
     pub(super) fn new(slot: u32) -> Self {
         Self {
             slot,
-            skip: 0,
-            placed: false,
-            killed: None,
+            records_to_skip: 0,
+            is_placed: false,
+            kill_ordered: None,
         }
     }
 }
 
-impl Berth {
+impl PilotState {
     /// Returns the state of a pilot that is about to be submitted.
     pub(super) fn new(dir: &PilotDir, batch: &str, index: u32, count: u32) -> Self {
         let name = pilot_name(batch, index, 0);
@@ -98,44 +107,44 @@ impl Berth {
             reader: Reader::new(dir.journal(&name)),
             writer: None,
             orders: dir.orders(&name),
-            unwritten: None,
+            order_error: None,
             hello: None,
-            fresh: true,
+            is_new: true,
             seq: 0,
-            heard: now,
-            holds: BTreeMap::new(),
-            sent: BTreeSet::new(),
-            taken: BTreeSet::new(),
-            given: 0,
-            full: false,
+            last_message: now,
+            assigned: BTreeMap::new(),
+            earlier_orders: BTreeSet::new(),
+            revoked: BTreeSet::new(),
+            ordered: 0,
+            is_full: false,
             gone: None,
-            bye: None,
-            over: None,
-            waits: None,
-            complained: BTreeSet::new(),
-            pause: FIRST_LOOK,
-            due: now,
+            farewell: None,
+            job_over: None,
+            queue_reason: None,
+            warned_of: BTreeSet::new(),
+            poll_interval: FIRST_POLL_INTERVAL,
+            next_poll: now,
         }
     }
 
     /// Returns the lives of a pilot that an earlier run submitted. There are several if the batch
     /// system restarted its job.
-    pub(super) fn lives(
+    pub(super) fn restore_lives(
         dir: &PilotDir,
         batch: &str,
         index: u32,
         id: Option<&str>,
         count: u32,
     ) -> Vec<Self> {
-        let mut lives = vec![Self::known(dir, batch, index, id, count)];
+        let mut lives = vec![Self::restore(dir, batch, index, id, count)];
         while let Some(next) = lives
             .last()
-            .filter(|last| last.was_followed(dir))
+            .filter(|last| last.has_next_life(dir))
             .map(|last| last.next_life(dir))
         {
             let mut next = next;
-            next.fresh = false;
-            next.take_sent();
+            next.is_new = false;
+            next.read_earlier_orders();
             lives.push(next);
         }
         lives
@@ -143,33 +152,33 @@ impl Berth {
 
     /// Returns whether the batch system restarted the pilot's job, that is, whether a later life
     /// has a journal.
-    pub(super) fn was_followed(&self, dir: &PilotDir) -> bool {
+    pub(super) fn has_next_life(&self, dir: &PilotDir) -> bool {
         dir.journal(&pilot_name(&self.batch, self.index, self.restart + 1))
             .exists()
     }
 
     /// Returns the state of a pilot that an earlier run submitted, with the attempts ordered from
     /// it.
-    fn known(dir: &PilotDir, batch: &str, index: u32, id: Option<&str>, count: u32) -> Self {
+    fn restore(dir: &PilotDir, batch: &str, index: u32, id: Option<&str>, count: u32) -> Self {
         let mut pilot = Self {
-            fresh: false,
+            is_new: false,
             ..Self::new(dir, batch, index, count)
         };
         pilot.id = id.map(str::to_owned);
-        pilot.take_sent();
+        pilot.read_earlier_orders();
         pilot
     }
 
-    fn take_sent(&mut self) {
+    fn read_earlier_orders(&mut self) {
         let mut orders = Reader::new(self.orders.clone());
-        let sent = &mut self.sent;
+        let earlier_orders = &mut self.earlier_orders;
         // An order torn by a crash was never given.
         while let Ok(true) = orders.read(&mut |order: Order| {
             if let Order::Start(start) = order {
-                sent.insert((start.trial, start.attempt));
+                earlier_orders.insert((start.trial, start.attempt));
             }
         }) {}
-        self.given = self.sent.len() as u64;
+        self.ordered = self.earlier_orders.len() as u64;
     }
 
     /// Returns the state of the next life of a job that the batch system restarts.
@@ -195,14 +204,14 @@ impl Berth {
     }
 
     /// Returns the job id in the form ` (job 12_3)`; empty if it is not known.
-    pub(super) fn job_words(&self) -> String {
-        let told = self
+    pub(super) fn job_suffix(&self) -> String {
+        let announced = self
             .hello
             .as_ref()
             .and_then(|hello| hello.place.job.clone());
         self.job
             .clone()
-            .or(told)
+            .or(announced)
             .map_or_else(String::new, |job| format!(" (job {job})"))
     }
 
@@ -219,12 +228,19 @@ impl Berth {
         })
     }
 
-    pub(super) fn gone_note(&self, why: &str) -> Note {
-        Note::Gone {
+    pub(super) fn gone_line(&self, why: &str) -> LedgerLine {
+        LedgerLine::Gone {
             batch: self.batch.clone(),
             index: self.index,
             why: why.to_owned(),
         }
+    }
+
+    /// Takes all its attempts from the pilot, and returns them.
+    pub(super) fn revoke_assigned(&mut self) -> Vec<Key> {
+        let revoked: Vec<Key> = std::mem::take(&mut self.assigned).into_keys().collect();
+        self.revoked.extend(&revoked);
+        revoked
     }
 
     /// Buffers an order until the next [`flush`](Self::flush).
@@ -232,47 +248,47 @@ impl Berth {
         if self.writer.is_none() {
             match Writer::resume(self.orders.clone()) {
                 Ok(writer) => self.writer = Some(writer),
-                Err(error) => self.unwritten = Some(error),
+                Err(error) => self.order_error = Some(error),
             }
         }
         if let Some(writer) = &mut self.writer
             && let Err(error) = writer.push(order)
         {
-            self.unwritten = Some(error);
+            self.order_error = Some(error);
         }
         // An answer is likely soon: poll the journal at the shortest interval.
-        self.pause = FIRST_LOOK;
-        self.due = self.due.min(Instant::now() + FIRST_LOOK);
+        self.poll_interval = FIRST_POLL_INTERVAL;
+        self.next_poll = self.next_poll.min(Instant::now() + FIRST_POLL_INTERVAL);
     }
 
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        if let Some(error) = self.unwritten.take() {
+        if let Some(error) = self.order_error.take() {
             return Err(error);
         }
         self.writer.as_mut().map_or(Ok(()), Writer::flush)
     }
 
-    pub(super) fn is_due(&self, now: Instant) -> bool {
-        now >= self.due
+    pub(super) fn is_poll_due(&self, now: Instant) -> bool {
+        now >= self.next_poll
     }
 
     /// Returns the time of the next poll of its journal; `None` for a pilot that is gone, which is
     /// worth no wake-up.
-    pub(super) fn next_look(&self) -> Option<Instant> {
-        self.gone.is_none().then_some(self.due)
+    pub(super) fn next_poll_time(&self) -> Option<Instant> {
+        self.gone.is_none().then_some(self.next_poll)
     }
 
     /// Schedules the next poll: the shortest interval after a message, otherwise twice the last
     /// one, at most `most`.
-    pub(super) fn looked(&mut self, found: bool, most: Duration) {
-        self.pause = if found {
-            FIRST_LOOK
+    pub(super) fn schedule_poll(&mut self, has_messages: bool, longest: Duration) {
+        self.poll_interval = if has_messages {
+            FIRST_POLL_INTERVAL
         } else {
-            (self.pause * 2).min(most)
+            (self.poll_interval * 2).min(longest)
         };
         if self.gone.is_some() {
-            self.pause = LAST_LOOKS;
+            self.poll_interval = GONE_POLL_INTERVAL;
         }
-        self.due = Instant::now() + self.pause;
+        self.next_poll = Instant::now() + self.poll_interval;
     }
 }
