@@ -65,7 +65,8 @@ impl Copied {
         (self.files, self.bytes) = (self.files + 1, self.bytes + size);
         if self.files > MOST || self.bytes > LARGEST_SUM {
             return Err(io::Error::other(
-                "it holds more than 50,000 files or 1 GiB in small ones; put the code under git, and only the code is copied",
+                "the folder has more than 50,000 files, or more than 1 GiB in small files; put the code \
+                 under git, then only the code is copied",
             ));
         }
         fs::copy(path, target).map(drop)
