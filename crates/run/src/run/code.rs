@@ -62,7 +62,7 @@ impl CodeError {
                 "`git init`, `git add`, `git commit`; or leave `code` out of [run]: trials then run in the folder as it is"
             }
             Self::Dirty { .. } => {
-                "commit or stash it; or say `code = \"snapshot\"`, which keeps the difference as a patch"
+                "commit or stash the changes, or write `code = \"snapshot\"`, which keeps the difference as a patch"
             }
             Self::NotCommitted { .. } => "commit the folder, or leave `code` out of [run]",
             Self::Clone { .. } => {

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_run_at_a_time_as_the_machine_can_give() {
+    fn the_scarcest_resource_limits_the_number_of_trials_at_a_time() {
         assert_eq!(shared("cpus = 2", 8, None), Ok(4));
         assert_eq!(shared("memory = '3 GiB'", 8, None), Ok(2));
         assert_eq!(shared("jobs = 20\ncpus = 2", 8, None), Ok(20));
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_machine_cannot_give_is_refused() {
+    fn a_request_beyond_the_machine_is_refused() {
         let refused = |resources, gpus| shared(resources, 8, gpus).expect_err("it is refused");
         assert_eq!(
             refused("cpus = 9", None),

@@ -378,7 +378,7 @@ mod tests {
                 &[("val_loss", 0.1)],
             ],
         );
-        let found = |other: &StudyDir, cut: bool, rtol: f64| {
+        let compared = |other: &StudyDir, cut: bool, rtol: f64| {
             let tolerance = Tolerance {
                 rtol,
                 ..Tolerance::default()
@@ -386,7 +386,7 @@ mod tests {
             compare((&a, TrialId(1)), (other, TrialId(1)), cut, &tolerance).unwrap()
         };
         let whats = |other: &StudyDir, cut: bool, rtol: f64| -> Vec<String> {
-            found(other, cut, rtol)
+            compared(other, cut, rtol)
                 .differences
                 .into_iter()
                 .map(|difference| difference.what)
@@ -394,9 +394,9 @@ mod tests {
         };
         assert_eq!(whats(&b, false, 0.0), ["report 2: val_loss"]);
         assert!(whats(&b, false, 0.01).is_empty());
-        assert!((found(&b, false, 0.0).largest - 0.0005 / 0.5005).abs() < 1e-12);
+        assert!((compared(&b, false, 0.0).largest - 0.0005 / 0.5005).abs() < 1e-12);
         assert_eq!(
-            found(&b, false, 0.0)
+            compared(&b, false, 0.0)
                 .ignored
                 .into_iter()
                 .collect::<Vec<_>>(),
@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn what_measures_time_is_known_by_its_name() {
+    fn values_that_measure_time_are_recognised_by_name() {
         assert!(
             ["time", "epoch_seconds", "train/elapsed", "step-ms"]
                 .iter()

@@ -80,7 +80,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     #[test]
-    fn a_copy_has_the_code_links_to_what_is_large_and_nothing_of_the_logs() {
+    fn a_copy_contains_the_code_links_to_large_files_and_no_logs() {
         let folder = tempfile::tempdir().unwrap();
         let (from, to) = (folder.path().join("a"), folder.path().join("b"));
         fs::create_dir_all(from.join("logs/s")).unwrap();

@@ -145,7 +145,7 @@ pub(super) fn read(
         match Keep::parse(&text) {
             Ok(keep) => run.keep = keep,
             Err(why) => diagnostics.push(Diagnostic::error("bad-keep", why).at(span, "").hint(
-                "say `all`, `complete`, `best`, `best:5`, `last`, `none`, or `best and last`",
+                "write `all`, `complete`, `best`, `best:5`, `last`, `none`, or `best and last`",
             )),
         }
     }
