@@ -1,9 +1,10 @@
 //! Checks the module layers: a module uses only lower layers, and modules of the same layer never
 //! use each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The modules of each crate by layer, from bottom to top, as ARCHITECTURE.md draws them. Cargo
 /// itself keeps the layers between the crates.
@@ -151,4 +152,18 @@ fn every_test_file_belongs_to_a_test_program() {
         "no test program runs these: put each into `tests/engine` or `tests/cli`, and name it in its `main.rs`: \
          {strangers:?}"
     );
+}
+
+#[test]
+fn a_training_program_compiles_at_most_twenty_packages() {
+    let tree = Command::new(env!("CARGO"))
+        .args(["tree", "--offline", "--locked", "--package=swath"])
+        .args(["--no-default-features", "--edges=normal,build"])
+        .args(["--prefix=none", "--no-dedupe"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    let text = String::from_utf8(tree.stdout).expect("cargo writes UTF-8");
+    let packages: BTreeSet<&str> = text.lines().collect();
+    assert!((2..=20).contains(&packages.len()), "{packages:#?}");
 }

@@ -29,7 +29,7 @@ fn trial(study: &Path, id: u32, params: &Params, exit: &Exit) -> Result<(), Box<
         resume: false,
         at: now,
     })?;
-    folder.placed(std::process::id())?;
+    folder.mark_running(std::process::id())?;
     let dirs = Dirs {
         workdir: workdir.to_path_buf(),
         trial: dir.clone(),

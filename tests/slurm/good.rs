@@ -273,7 +273,10 @@ fn a_run_in_the_background_ends_like_any_other() {
         .unwrap();
     let (code, said) = super::world::said(&output);
     assert_eq!(code, 0, "{said}");
-    assert!(said.contains("runs in the background as process"), "{said}");
+    assert!(
+        said.contains("running in the background as process"),
+        "{said}"
+    );
     world.until("all trials are complete", |study| {
         study.counts().complete == 6
     });

@@ -7,6 +7,7 @@
 use super::Directive;
 use serde::{Deserialize, Serialize};
 use std::fs;
+#[cfg(feature = "supervise")]
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -30,6 +31,29 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// Waits for the answer to the question `id`, for at most `at_most`. Polls with growing pauses.
+    pub(super) fn wait(trial: &Path, id: &str, at_most: Duration) -> Option<Self> {
+        let (begun, file, (mut pause, longest)) = (Instant::now(), trial.join(FILE), PAUSES);
+        loop {
+            // The answer to an earlier question may still be there.
+            if let Some(answer) = Self::read(&file).filter(|answer| answer.id == id) {
+                return Some(answer);
+            }
+            if begun.elapsed() >= at_most {
+                return None;
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(longest);
+        }
+    }
+
+    fn read(file: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(file).ok()?).ok()
+    }
+}
+
+#[cfg(feature = "supervise")]
+impl Answer {
     /// Writes the answer to the trial's folder and replaces an earlier one.
     ///
     /// # Errors
@@ -40,24 +64,6 @@ impl Answer {
         let part = trial.join("answer.part");
         fs::write(&part, serde_json::to_vec(self)?)?;
         fs::rename(part, trial.join(FILE))
-    }
-
-    /// Waits for the answer to the question `id`, for at most `at_most`. Polls with growing pauses.
-    pub(super) fn wait(trial: &Path, id: &str, at_most: Duration) -> Option<Self> {
-        let (begun, file, (mut pause, longest)) = (Instant::now(), trial.join(FILE), PAUSES);
-        loop {
-            let found = fs::read(&file)
-                .ok()
-                .and_then(|text| serde_json::from_slice::<Self>(&text).ok());
-            if let Some(answer) = found.filter(|answer| answer.id == id) {
-                return Some(answer);
-            }
-            if begun.elapsed() >= at_most {
-                return None;
-            }
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(longest);
-        }
     }
 
     /// Removes the answer of an earlier attempt.
@@ -80,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_answer_to_the_question_counts_and_nobody_waits_for_ever() {
+    fn only_the_answer_to_the_question_counts_and_the_wait_is_bounded() {
         let folder = tempfile::tempdir().unwrap();
         let old = Answer {
             id: "1".into(),
@@ -97,9 +103,9 @@ mod tests {
             directive: Directive::Stop,
             why: "rank 8 of 9".into(),
         };
-        let given = new.clone();
+        let answer = new.clone();
         let path = folder.path().to_owned();
-        let other = std::thread::spawn(move || given.give(&path));
+        let other = std::thread::spawn(move || answer.give(&path));
         assert_eq!(
             Answer::wait(folder.path(), "2", Duration::from_secs(10)),
             Some(new)

@@ -1,15 +1,14 @@
 //! The child's end of a logger: appends whole lines to `$SWATH_RECORDS`.
 
-use super::end::End;
-use super::files::drain;
-use super::folder::Recorded;
-use super::tail::LONGEST;
-use super::wire::{Record, encode_metrics};
+use super::end::{End, Recorded};
+use super::wire::{LONGEST_LINE, Record, encode_metrics};
 use super::{Directive, LoggerError, Point};
 use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Number of buffered bytes, and microseconds since the last write, after which metrics are written.
+/// Number of buffered bytes, and microseconds since the last write, after which metrics are
+/// written.
 const FULL: usize = 1 << 16;
 const SECOND: u64 = 1_000_000;
 
@@ -48,11 +47,11 @@ impl Appender {
     }
 
     /// Adds a line to those that are not written yet.
-    fn hold(&mut self, line: &[u8]) -> Result<(), LoggerError> {
-        if line.len() > LONGEST {
+    fn buffer_line(&mut self, line: &[u8]) -> Result<(), LoggerError> {
+        if line.len() > LONGEST_LINE {
             return Err(LoggerError::TooLong {
                 bytes: line.len(),
-                limit: LONGEST,
+                limit: LONGEST_LINE,
             });
         }
         if let Some(at) = line.iter().position(|byte| *byte == b'\n') {
@@ -64,22 +63,22 @@ impl Appender {
     }
 
     /// Adds the line that was encoded.
-    fn hold_encoded(&mut self) -> Result<(), LoggerError> {
+    fn buffer_encoded(&mut self) -> Result<(), LoggerError> {
         let line = std::mem::take(&mut self.line);
-        let held = self.hold(&line);
+        let result = self.buffer_line(&line);
         self.line = line;
-        held
+        result
     }
 }
 
 impl End for Appender {
     fn put(&mut self, record: Record, rank: u32, _: i64) -> Result<(), LoggerError> {
         record.encode(&mut self.line, rank);
-        self.hold_encoded()
+        self.buffer_encoded()
     }
 
     fn put_line(&mut self, line: &str, _: i64) -> Result<(), LoggerError> {
-        self.hold(line.as_bytes())
+        self.buffer_line(line.as_bytes())
     }
 
     fn metrics(
@@ -90,7 +89,7 @@ impl End for Appender {
         now: i64,
     ) -> Result<(), LoggerError> {
         encode_metrics(&mut self.line, values, point, rank, now);
-        self.hold_encoded()?;
+        self.buffer_encoded()?;
         if self.lines.len() >= FULL || now.abs_diff(self.flushed) >= SECOND {
             self.flush(now)
         } else {
@@ -117,6 +116,13 @@ impl End for Appender {
         Ok(Recorded::default())
     }
 
+    /// Records the text as a note. An error is dropped, because the next record will have it too.
+    fn warn(&mut self, text: String, rank: u32, now: i64) {
+        if self.put(Record::Note { text }, rank, now).is_ok() {
+            let _ = self.flush(now);
+        }
+    }
+
     /// Returns the directive in the file `stop`: `Pause` if it begins with the word `pause`, else
     /// `Stop`. Without the file the trial continues.
     fn directive(&self) -> Directive {
@@ -137,4 +143,18 @@ impl Drop for Appender {
     fn drop(&mut self) {
         let _ = self.flush(self.flushed);
     }
+}
+
+/// Writes all of `bytes` and removes the written part, so that a retry after an error writes
+/// nothing twice.
+pub(super) fn drain(file: &mut File, bytes: &mut Vec<u8>) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match file.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => drop(bytes.drain(..written)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }

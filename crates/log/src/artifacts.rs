@@ -28,13 +28,13 @@ pub(super) fn store(
     relative: &str,
     folder: Option<&str>,
 ) -> io::Result<Stored> {
-    let home = trial.join("artifacts");
-    if let Some(inside) = home
+    let artifacts = trial.join("artifacts");
+    if let Some(inside) = artifacts
         .canonicalize()
         .ok()
-        .and_then(|home| real.strip_prefix(home).ok().map(Path::to_path_buf))
+        .and_then(|artifacts| real.strip_prefix(artifacts).ok().map(Path::to_path_buf))
     {
-        list(&home)?;
+        write_list(&artifacts)?;
         let path = format!("artifacts/{}", inside.display());
         return Ok(Stored {
             path,
@@ -47,27 +47,27 @@ pub(super) fn store(
         .is_ok_and(|trial| trial.starts_with(real))
     {
         return Err(io::Error::other(format!(
-            "`{relative}` holds the trial's own folder"
+            "`{relative}` contains the trial's own folder"
         )));
     }
     let folder = folder
         .filter(|folder| check_log(folder).is_ok())
         .unwrap_or_else(|| folder_of(relative));
-    let target = home.join(folder).join(relative);
-    let parent = target.parent().unwrap_or(&home);
+    let target = artifacts.join(folder).join(relative);
+    let parent = target.parent().unwrap_or(&artifacts);
     fs::create_dir_all(parent)?;
-    let whole = tempfile::Builder::new()
+    let draft_folder = tempfile::Builder::new()
         .prefix(".copy")
         .tempdir_in(parent)?;
-    let draft = whole.path().join("copy");
+    let draft = draft_folder.path().join("copy");
     let left_out = copy(real, &draft, &mut |_| Ok(()))?;
     // A rename replaces a file, but not a folder that has entries.
     if target.is_dir() {
         fs::remove_dir_all(&target)?;
     }
     fs::rename(&draft, &target)?;
-    drop(whole);
-    list(&home)?;
+    drop(draft_folder);
+    write_list(&artifacts)?;
     Ok(Stored {
         path: format!("artifacts/{folder}/{relative}"),
         left_out,
@@ -79,20 +79,25 @@ pub(super) fn store(
 ///
 /// The name must be a relative path of at most 200 bytes without `..` and control characters;
 /// otherwise an error is returned.
-pub(crate) fn keep(trial: &Path, folder: &str, name: &str, bytes: &[u8]) -> io::Result<String> {
-    let plain = Path::new(name)
+pub(crate) fn store_bytes(
+    trial: &Path,
+    folder: &str,
+    name: &str,
+    bytes: &[u8],
+) -> io::Result<String> {
+    let is_plain = Path::new(name)
         .components()
         .all(|part| matches!(part, std::path::Component::Normal(_)));
-    if name.is_empty() || !plain || name.len() > 200 || name.chars().any(char::is_control) {
+    if name.is_empty() || !is_plain || name.len() > 200 || name.chars().any(char::is_control) {
         let shown: String = name.chars().take(40).collect();
         return Err(io::Error::other(format!(
-            "`{}` cannot be its name; that is a relative path of at most 200 bytes without `..`",
+            "`{}` cannot be the name: use a relative path of at most 200 bytes without `..`",
             shown.escape_debug()
         )));
     }
-    let home = trial.join("artifacts");
-    let target = home.join(folder).join(name);
-    let parent = target.parent().unwrap_or(&home);
+    let artifacts = trial.join("artifacts");
+    let target = artifacts.join(folder).join(name);
+    let parent = target.parent().unwrap_or(&artifacts);
     fs::create_dir_all(parent)?;
     let mut draft = tempfile::Builder::new()
         .prefix(".copy")
@@ -103,7 +108,7 @@ pub(crate) fn keep(trial: &Path, folder: &str, name: &str, bytes: &[u8]) -> io::
         .as_file()
         .set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
     draft.persist(&target).map_err(|error| error.error)?;
-    list(&home)?;
+    write_list(&artifacts)?;
     Ok(format!("artifacts/{folder}/{name}"))
 }
 
@@ -122,10 +127,11 @@ fn folder_of(path: &str) -> &'static str {
 }
 
 /// Writes `.keys/artifacts.yaml`: type, then folder (`.a.b` for `a/b`, empty for none), then name.
-fn list(home: &Path) -> io::Result<()> {
+fn write_list(artifacts: &Path) -> io::Result<()> {
     let mut types: BTreeMap<String, BTreeMap<String, Vec<String>>> = BTreeMap::new();
-    let mut waiting: Vec<(PathBuf, Vec<String>)> = vec![(home.to_path_buf(), Vec::new())];
-    while let Some((folder, path)) = waiting.pop() {
+    let mut folders_to_read: Vec<(PathBuf, Vec<String>)> =
+        vec![(artifacts.to_path_buf(), Vec::new())];
+    while let Some((folder, path)) = folders_to_read.pop() {
         for entry in fs::read_dir(&folder)? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
@@ -134,7 +140,7 @@ fn list(home: &Path) -> io::Result<()> {
             }
             if entry.file_type()?.is_dir() {
                 let inside = path.iter().cloned().chain([name]).collect();
-                waiting.push((entry.path(), inside));
+                folders_to_read.push((entry.path(), inside));
             } else if let Some((kind, folders)) = path.split_first() {
                 let key: String = folders.iter().map(|folder| format!(".{folder}")).collect();
                 types
@@ -159,8 +165,8 @@ fn list(home: &Path) -> io::Result<()> {
             );
         }
     }
-    fs::create_dir_all(home.join(".keys"))?;
-    fs::write(home.join(".keys/artifacts.yaml"), text)
+    fs::create_dir_all(artifacts.join(".keys"))?;
+    fs::write(artifacts.join(".keys/artifacts.yaml"), text)
 }
 
 fn quoted(text: &str) -> String {
@@ -181,21 +187,45 @@ mod tests {
         fs::write(work.join("sub/dir/x.pkl"), "x").unwrap();
         fs::write(work.join("last.pkl"), "l").unwrap();
         fs::write(work.join("notes.txt"), "n").unwrap();
-        let put = |name: &str, folder| store(&trial, &work.join(name), name, folder).unwrap().path;
-        assert_eq!(put("sub/dir/x.pkl", None), "artifacts/pickle/sub/dir/x.pkl");
-        assert_eq!(put("last.pkl", None), "artifacts/pickle/last.pkl");
-        assert_eq!(put("notes.txt", Some("texts")), "artifacts/texts/notes.txt");
-        assert_eq!(put("notes.txt", Some("../out")), "artifacts/file/notes.txt");
-        assert_eq!(put("sub", None), "artifacts/file/sub");
-        let wanted = "file:\n  '':\n    notes.txt: ''\n  '.sub.dir':\n    x.pkl: ''\npickle:\n  '':\n    last.pkl: ''\n  '.sub.dir':\n    x.pkl: ''\ntexts:\n  '':\n    notes.txt: ''\n";
+        let stored_path =
+            |name: &str, folder| store(&trial, &work.join(name), name, folder).unwrap().path;
+        assert_eq!(
+            stored_path("sub/dir/x.pkl", None),
+            "artifacts/pickle/sub/dir/x.pkl"
+        );
+        assert_eq!(stored_path("last.pkl", None), "artifacts/pickle/last.pkl");
+        assert_eq!(
+            stored_path("notes.txt", Some("texts")),
+            "artifacts/texts/notes.txt"
+        );
+        assert_eq!(
+            stored_path("notes.txt", Some("../out")),
+            "artifacts/file/notes.txt"
+        );
+        assert_eq!(stored_path("sub", None), "artifacts/file/sub");
+        let expected = "\
+file:
+  '':
+    notes.txt: ''
+  '.sub.dir':
+    x.pkl: ''
+pickle:
+  '':
+    last.pkl: ''
+  '.sub.dir':
+    x.pkl: ''
+texts:
+  '':
+    notes.txt: ''
+";
         assert_eq!(
             fs::read_to_string(trial.join("artifacts/.keys/artifacts.yaml")).unwrap(),
-            wanted
+            expected
         );
     }
 
     #[test]
-    fn what_the_trial_wrote_there_itself_is_not_copied() {
+    fn a_file_that_lies_under_artifacts_already_is_not_copied() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("1/artifacts/image/a.png");
         fs::create_dir_all(file.parent().unwrap()).unwrap();

@@ -1,7 +1,7 @@
 //! Copies files and folders into a trial's folder, and shares blocks with the original where the
 //! file system can.
 
-use super::digest::{LeftOut, kind_of, open_regular};
+use super::digest::{LeftOut, open_regular, reason_to_leave_out};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
@@ -23,7 +23,7 @@ pub(super) fn copy(
 ) -> io::Result<Vec<LeftOut>> {
     let about = fs::metadata(from)?;
     if !about.is_dir() {
-        if let Some(kind) = kind_of(from, &about) {
+        if let Some(kind) = reason_to_leave_out(from, &about) {
             let path = from.display();
             let why = format!("`{path}` is {kind}, neither a file nor a folder");
             return Err(io::Error::other(why));
@@ -51,7 +51,7 @@ pub(super) fn copy(
             let about = fs::symlink_metadata(&from)?;
             if about.is_dir() {
                 folders.push((from, to, [&relative[..], b"/"].concat()));
-            } else if let Some(kind) = kind_of(&from, &about) {
+            } else if let Some(kind) = reason_to_leave_out(&from, &about) {
                 left_out.push(LeftOut::new(&relative, kind));
             } else {
                 match open_regular(&from) {

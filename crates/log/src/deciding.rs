@@ -22,15 +22,29 @@ pub struct DecidingMetrics {
 struct DecidingMetric {
     name: Name,
     has_number: bool,
-    quotes_warned: bool,
-    instead: Option<Instead>,
+    is_warned_of_quotes: bool,
+    absence: Option<AbsenceReason>,
 }
 
-/// The last value of a deciding metric that is not a reported number.
+impl DecidingMetric {
+    fn new(name: &Name) -> Self {
+        Self {
+            name: name.clone(),
+            has_number: false,
+            is_warned_of_quotes: false,
+            absence: None,
+        }
+    }
+}
+
+/// The reason why a deciding metric has no number, mostly the value that was recorded in its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Instead {
+pub(super) enum AbsenceReason {
+    /// The trial reported a text or a flag.
     Text(String),
+    /// The trial reported null.
     Null,
+    /// The trial reported a list or an object; the text is its beginning.
     Nested(String),
     /// The trial recorded a number as a metric, which only describes.
     Metric,
@@ -42,19 +56,20 @@ pub(super) enum Instead {
     Unreported(String),
 }
 
-impl Instead {
-    /// Makes the value for a list or an object from the beginning of its text.
+impl AbsenceReason {
+    /// Makes the reason for a list or an object with this text.
     pub(super) fn nested(text: &str) -> Self {
         Self::Nested(shortened(text))
     }
 
-    /// Returns the message about the value, worded to follow the metric's name.
-    fn reason(&self) -> String {
+    /// Returns the message, worded to follow the metric's name.
+    fn message(&self) -> String {
         match self {
             Self::Text(text) => not_a_number(text),
             Self::Null => "was `null`, not a number".to_owned(),
             Self::Nested(text) => format!(
-                "was a list or an object (`{text}`), not a number: give each number a name of its own"
+                "was a list or an object (`{text}`), not a number: give each number a name of \
+                 its own"
             ),
             Self::Metric => "was recorded as a metric, which decides nothing: report it, \
                              without `\"kind\": \"metric\"`"
@@ -75,16 +90,9 @@ impl Instead {
 impl DecidingMetrics {
     /// Makes the deciding metrics from their names.
     pub fn new(names: &[Name]) -> Self {
-        let metric = |name: &Name| DecidingMetric {
-            name: name.clone(),
-            has_number: false,
-            quotes_warned: false,
-            instead: None,
-        };
-        let metrics: Vec<DecidingMetric> = names.iter().map(metric).collect();
         Self {
-            without_number: metrics.len(),
-            metrics,
+            without_number: names.len(),
+            metrics: names.iter().map(DecidingMetric::new).collect(),
             ..Self::default()
         }
     }
@@ -105,10 +113,10 @@ impl DecidingMetrics {
             return datum;
         };
         let Some(number) = number_in_quotes(&text) else {
-            metric.instead = Some(Instead::Text(shortened(&text)));
+            metric.absence = Some(AbsenceReason::Text(shortened(&text)));
             return datum;
         };
-        if !std::mem::replace(&mut metric.quotes_warned, true) {
+        if !std::mem::replace(&mut metric.is_warned_of_quotes, true) {
             flaws.push(format!(
                 "`{name}` is a number in quotes and counts as the number: write it without"
             ));
@@ -132,33 +140,33 @@ impl DecidingMetrics {
     /// Notes the names of a report from a worker other than rank 0, which does not decide.
     pub(super) fn note_other_rank<'n>(&mut self, names: impl Iterator<Item = &'n Name>, rank: u32) {
         for name in names {
-            self.note_elsewhere(name, || Instead::OtherRank(rank));
+            self.note_elsewhere(name, || AbsenceReason::OtherRank(rank));
         }
     }
 
     /// Converts all values of a report, as [`read`](Self::read) does.
     pub fn read_all(&mut self, values: &mut [(Name, Datum)], flaws: &mut Vec<String>) {
         for (name, datum) in values {
-            let given = std::mem::replace(datum, Datum::Flag(false));
-            *datum = self.read(name, given, flaws);
+            let reported = std::mem::replace(datum, Datum::Flag(false));
+            *datum = self.read(name, reported, flaws);
         }
     }
 
     /// Remembers the value that a report gave for a metric in place of a number.
-    pub(super) fn note(&mut self, name: &Name, instead: impl FnOnce() -> Instead) {
+    pub(super) fn note(&mut self, name: &Name, reason: impl FnOnce() -> AbsenceReason) {
         if self.without_number > 0
             && let Some(metric) = self.metric(name).filter(|metric| !metric.has_number)
         {
-            metric.instead = Some(instead());
+            metric.absence = Some(reason());
         }
     }
 
     /// Remembers a value that is recorded outside of a report, unless there is a reason already.
-    pub(super) fn note_elsewhere(&mut self, name: &Name, instead: impl FnOnce() -> Instead) {
+    pub(super) fn note_elsewhere(&mut self, name: &Name, reason: impl FnOnce() -> AbsenceReason) {
         if self.without_number > 0
             && let Some(metric) = self.metric(name).filter(|metric| !metric.has_number)
         {
-            metric.instead.get_or_insert_with(instead);
+            metric.absence.get_or_insert_with(reason);
         }
     }
 
@@ -172,24 +180,25 @@ impl DecidingMetrics {
     pub(super) fn is_silent(&self, name: &Name) -> bool {
         self.metrics
             .iter()
-            .any(|metric| metric.name == *name && !metric.has_number && metric.instead.is_none())
+            .any(|metric| metric.name == *name && !metric.has_number && metric.absence.is_none())
     }
 
     /// Returns a record for each metric that has no number and a known reason.
     pub(super) fn absent(&self) -> Vec<LogRecord> {
-        let absent = |metric: &DecidingMetric| {
-            let reason = metric
-                .instead
-                .as_ref()
-                .map(Instead::reason)
-                .or_else(|| self.refusals());
-            let why = reason.filter(|_| !metric.has_number)?;
-            Some(LogRecord::Absent {
-                metric: metric.name.clone(),
-                why,
-            })
-        };
-        self.metrics.iter().filter_map(absent).collect()
+        let metrics = self.metrics.iter();
+        metrics.filter_map(|metric| self.absence(metric)).collect()
+    }
+
+    fn absence(&self, metric: &DecidingMetric) -> Option<LogRecord> {
+        if metric.has_number {
+            return None;
+        }
+        let reason = metric.absence.as_ref().map(AbsenceReason::message);
+        Some(LogRecord::Absent {
+            metric: metric.name.clone(),
+            // A refused line may have contained the metric.
+            why: reason.or_else(|| self.refusals())?,
+        })
     }
 
     /// Returns the message that lines were refused, or `None` if there were none.
@@ -200,15 +209,18 @@ impl DecidingMetrics {
             count => format!("{count} lines of its records were"),
         };
         Some(format!(
-            "was not in what could be read; {lines} left out: {last}"
+            "is in no line that could be read; {lines} left out: {last}"
         ))
     }
 }
 
 /// Parses a number in quotes, as a JSON text or among printed punctuation.
 pub(super) fn number_in_quotes(text: &str) -> Option<f64> {
-    let is_around = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | ';');
-    text.trim_matches(is_around).parse().ok()
+    text.trim_matches(is_quote_or_separator).parse().ok()
+}
+
+fn is_quote_or_separator(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '"' | '\'' | ',' | ';')
 }
 
 #[cfg(test)]
@@ -236,42 +248,43 @@ mod tests {
         assert_eq!(deciding.absent(), []);
     }
 
+    /// Returns the reason why `acc` has no number after `note`; empty if there is none.
+    fn reason(note: impl FnOnce(&mut DecidingMetrics)) -> String {
+        let mut deciding = DecidingMetrics::new(&["acc".into()]);
+        note(&mut deciding);
+        match deciding.absent().pop() {
+            Some(LogRecord::Absent { why, .. }) => why,
+            _ => String::new(),
+        }
+    }
+
     #[test]
-    fn of_a_metric_without_a_number_the_last_report_gives_the_reason() {
+    fn the_last_report_of_a_metric_without_a_number_gives_the_reason() {
         let acc: Name = "acc".into();
-        let reason = |note: &dyn Fn(&mut DecidingMetrics)| {
-            let mut deciding = DecidingMetrics::new(std::slice::from_ref(&acc));
-            note(&mut deciding);
-            match deciding.absent().pop() {
-                Some(LogRecord::Absent { why, .. }) => why,
-                _ => String::new(),
-            }
-        };
-        let metric =
-            |deciding: &mut DecidingMetrics| deciding.note_elsewhere(&acc, || Instead::Metric);
-        assert!(reason(&metric).starts_with("was recorded as a metric"));
-        let both = reason(&|deciding| {
-            metric(deciding);
-            deciding.note(&acc, || Instead::Null);
-            metric(deciding);
+        let metric = reason(|deciding| deciding.note_elsewhere(&acc, || AbsenceReason::Metric));
+        assert!(metric.starts_with("was recorded as a metric"));
+        let both = reason(|deciding| {
+            deciding.note_elsewhere(&acc, || AbsenceReason::Metric);
+            deciding.note(&acc, || AbsenceReason::Null);
+            deciding.note_elsewhere(&acc, || AbsenceReason::Metric);
         });
         assert_eq!(both, "was `null`, not a number");
-        let other = reason(&|deciding| deciding.note_other_rank(std::iter::once(&acc), 3));
+        let other = reason(|deciding| deciding.note_other_rank(std::iter::once(&acc), 3));
         assert!(
             other.starts_with("was reported by rank 3 and not by rank 0"),
             "{other}"
         );
-        let refused = reason(&|deciding| deciding.note_refused("line 3: it is not JSON"));
+        let refused = reason(|deciding| deciding.note_refused("line 3: it is not JSON"));
         assert!(refused.ends_with("a line of its records was left out: line 3: it is not JSON"));
-        let reported = reason(&|deciding| {
-            deciding.note(&acc, || Instead::Null);
+        let reported = reason(|deciding| {
+            deciding.note(&acc, || AbsenceReason::Null);
             deciding.note_numbers(&[(acc.clone(), Datum::Number(Metric(1.0)))]);
         });
         assert_eq!(reported, "", "a metric with a number needs no reason");
         assert_eq!(
-            reason(&|_| ()),
+            reason(|_| ()),
             "",
-            "nothing is known of one that was never reported"
+            "a metric that was never reported has no reason"
         );
     }
 }

@@ -98,7 +98,7 @@ pub enum DigestError {
 
 impl DigestError {
     /// Returns the reason without the path.
-    fn why(&self) -> String {
+    fn reason(&self) -> String {
         match self {
             Self::Missing(_) => "it does not exist".to_owned(),
             Self::Dangling(_) => "a symbolic link to nothing".to_owned(),
@@ -129,14 +129,14 @@ impl From<DigestError> for io::Error {
 pub fn digest(path: &Path, cache: Option<&DigestCache>) -> Result<Digest, DigestError> {
     let about = fs::metadata(path).map_err(|error| read_error(path, error))?;
     if about.is_dir() {
-        return folder(path, cache);
+        return folder_digest(path, cache);
     }
-    let file = Found {
+    let file = ListedFile {
         path: path.to_path_buf(),
         relative: Vec::new(),
-        state: state_of(path, &about)?,
+        state: regular_state(path, &about)?,
     };
-    let md5 = hashes(std::slice::from_ref(&file), cache).remove(0)?;
+    let md5 = hash_files(std::slice::from_ref(&file), cache).remove(0)?;
     Ok(Digest {
         md5: hex(&md5),
         size: file.state.size,
@@ -145,28 +145,31 @@ pub fn digest(path: &Path, cache: Option<&DigestCache>) -> Result<Digest, Digest
     })
 }
 
-fn folder(root: &Path, cache: Option<&DigestCache>) -> Result<Digest, DigestError> {
-    let (mut files, mut left_out) = walk(root)?;
-    files.sort_unstable_by(|a, b| points(&a.relative).cmp(points(&b.relative)));
+/// Returns the digest of a folder: of the list of its files, sorted by the code points of their
+/// paths.
+fn folder_digest(root: &Path, cache: Option<&DigestCache>) -> Result<Digest, DigestError> {
+    let (mut files, mut left_out) = list_files(root)?;
+    files.sort_unstable_by(|a, b| code_points(&a.relative).cmp(code_points(&b.relative)));
     let mut hashed = Vec::with_capacity(files.len());
-    for (file, md5) in files.iter().zip(hashes(&files, cache)) {
+    for (file, md5) in files.iter().zip(hash_files(&files, cache)) {
         match md5 {
             Ok(md5) => hashed.push((file, md5)),
-            Err(error) => left_out.push(LeftOut::new(&file.relative, error.why())),
+            Err(error) => left_out.push(LeftOut::new(&file.relative, error.reason())),
         }
     }
     left_out.sort_unstable();
+    // The list is hashed piece by piece, since a folder may have millions of files.
     let mut list = Md5::new();
     let mut text = b"[".to_vec();
-    for (at, (file, md5)) in hashed.iter().enumerate() {
-        text.extend_from_slice(if at == 0 {
+    for (index, (file, md5)) in hashed.iter().enumerate() {
+        text.extend_from_slice(if index == 0 {
             b"{\"md5\": \""
         } else {
             b", {\"md5\": \""
         });
         text.extend_from_slice(hex(md5).as_bytes());
         text.extend_from_slice(b"\", \"relpath\": ");
-        python_text(&mut text, &file.relative);
+        push_python_text(&mut text, &file.relative);
         text.push(b'}');
         list.update(&text);
         text.clear();
@@ -184,16 +187,16 @@ fn folder(root: &Path, cache: Option<&DigestCache>) -> Result<Digest, DigestErro
 }
 
 /// A file to hash.
-pub(super) struct Found {
+pub(super) struct ListedFile {
     path: PathBuf,
     /// The path relative to the folder, with slashes.
     relative: Vec<u8>,
-    pub(super) state: State,
+    pub(super) state: FileState,
 }
 
 /// The metadata that change when a file changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct State {
+pub(super) struct FileState {
     pub(super) dev: u64,
     pub(super) inode: u64,
     pub(super) size: u64,
@@ -203,7 +206,7 @@ pub(super) struct State {
     pub(super) changed: i128,
 }
 
-impl State {
+impl FileState {
     pub(super) fn of(about: &Metadata) -> Self {
         Self {
             dev: about.dev(),
@@ -215,24 +218,24 @@ impl State {
     }
 }
 
-fn state_of(path: &Path, about: &Metadata) -> Result<State, DigestError> {
-    match special(about.file_type()) {
+fn regular_state(path: &Path, about: &Metadata) -> Result<FileState, DigestError> {
+    match special_type(about.file_type()) {
         Some(kind) => Err(DigestError::Special {
             path: path.to_path_buf(),
             kind,
         }),
-        None => Ok(State::of(about)),
+        None => Ok(FileState::of(about)),
     }
 }
 
 /// Returns the type, in words, of an entry that has no content to hash; `None` for a regular file.
-fn special(kind: fs::FileType) -> Option<&'static str> {
+fn special_type(kind: fs::FileType) -> Option<&'static str> {
     match () {
         () if kind.is_file() => None,
         () if kind.is_fifo() => Some("a named pipe"),
         () if kind.is_socket() => Some("a socket"),
         () if kind.is_char_device() || kind.is_block_device() => Some("a device"),
-        () => Some("something else"),
+        () => Some("of an unknown type"),
     }
 }
 
@@ -240,14 +243,16 @@ fn special(kind: fs::FileType) -> Option<&'static str> {
 /// file.
 ///
 /// `about` describes the entry itself, which is not a folder.
-pub(super) fn kind_of(path: &Path, about: &Metadata) -> Option<String> {
+pub(super) fn reason_to_leave_out(path: &Path, about: &Metadata) -> Option<String> {
     if !about.is_symlink() {
-        return special(about.file_type()).map(str::to_owned);
+        return special_type(about.file_type()).map(str::to_owned);
     }
     match fs::metadata(path) {
         Ok(target) if target.is_dir() => Some("a symbolic link to a folder".to_owned()),
-        Ok(target) => special(target.file_type()).map(|kind| format!("a symbolic link to {kind}")),
-        Err(error) => Some(read_error(path, error).why()),
+        Ok(target) => {
+            special_type(target.file_type()).map(|kind| format!("a symbolic link to {kind}"))
+        }
+        Err(error) => Some(read_error(path, error).reason()),
     }
 }
 
@@ -259,7 +264,7 @@ pub(super) fn open_regular(path: &Path) -> io::Result<File> {
         .read(true)
         .custom_flags(nonblocking)
         .open(path)?;
-    match special(file.metadata()?.file_type()) {
+    match special_type(file.metadata()?.file_type()) {
         Some(kind) => Err(io::Error::other(format!("it is {kind}"))),
         None => Ok(file),
     }
@@ -267,7 +272,7 @@ pub(super) fn open_regular(path: &Path) -> io::Result<File> {
 
 /// Lists all files below `root`, and the entries that are neither file nor folder. Links to folders
 /// are not followed.
-fn walk(root: &Path) -> Result<(Vec<Found>, Vec<LeftOut>), DigestError> {
+fn list_files(root: &Path) -> Result<(Vec<ListedFile>, Vec<LeftOut>), DigestError> {
     let mut files = Vec::new();
     let mut left_out = Vec::new();
     let mut folders = vec![(root.to_path_buf(), Vec::new())];
@@ -291,9 +296,9 @@ fn walk(root: &Path) -> Result<(Vec<Found>, Vec<LeftOut>), DigestError> {
             };
             let path = folder.join(entry.file_name());
             let relative = [&prefix[..], entry.file_name().as_bytes()].concat();
-            match entry_of(&path, &entry) {
+            match classify(&path, &entry) {
                 Ok(Entry::Folder) => folders.push((path, [&relative[..], b"/"].concat())),
-                Ok(Entry::File(state)) => files.push(Found {
+                Ok(Entry::File(state)) => files.push(ListedFile {
                     path,
                     relative,
                     state,
@@ -308,15 +313,15 @@ fn walk(root: &Path) -> Result<(Vec<Found>, Vec<LeftOut>), DigestError> {
 /// The type of a folder's entry for its digest.
 enum Entry {
     Folder,
-    File(State),
+    File(FileState),
 }
 
-fn entry_of(path: &Path, entry: &fs::DirEntry) -> Result<Entry, String> {
+fn classify(path: &Path, entry: &fs::DirEntry) -> Result<Entry, String> {
     let about = entry.metadata().map_err(|error| error.to_string())?;
     if about.is_dir() {
         return Ok(Entry::Folder);
     }
-    if let Some(why) = kind_of(path, &about) {
+    if let Some(why) = reason_to_leave_out(path, &about) {
         return Err(why);
     }
     let about = if about.is_symlink() {
@@ -325,7 +330,7 @@ fn entry_of(path: &Path, entry: &fs::DirEntry) -> Result<Entry, String> {
         Ok(about)
     };
     about
-        .map(|about| Entry::File(State::of(&about)))
+        .map(|about| Entry::File(FileState::of(&about)))
         .map_err(|error| error.to_string())
 }
 
@@ -342,73 +347,88 @@ fn read_error(path: &Path, source: io::Error) -> DigestError {
 
 /// Returns the md5 of each file, from the cache or by reading. The number of threads depends on the
 /// total size.
-fn hashes(files: &[Found], cache: Option<&DigestCache>) -> Vec<Result<[u8; 16], DigestError>> {
-    let known: Vec<Option<[u8; 16]>> = match cache {
+fn hash_files(
+    files: &[ListedFile],
+    cache: Option<&DigestCache>,
+) -> Vec<Result<[u8; 16], DigestError>> {
+    let cached: Vec<Option<[u8; 16]>> = match cache {
         Some(cache) => cache.look_up(files),
         None => vec![None; files.len()],
     };
-    let mut unknown: Vec<usize> = (0..files.len()).filter(|at| known[*at].is_none()).collect();
-    // The largest file goes first, so that no thread is left alone with it at the end.
-    unknown.sort_by_key(|at| std::cmp::Reverse(files[*at].state.size));
-    let mut read = read_all(files, &unknown);
+    let mut uncached: Vec<usize> = (0..files.len())
+        .filter(|index| cached[*index].is_none())
+        .collect();
+    // The largest file goes first, so that no thread is alone with it at the end.
+    uncached.sort_by_key(|index| std::cmp::Reverse(files[*index].state.size));
+    let mut computed = hash_uncached(files, &uncached);
     if let Some(cache) = cache {
-        let read = read
+        let new = computed
             .iter()
-            .filter_map(|(at, md5)| Some((files[*at].state, *md5.as_ref().ok()?)));
-        cache.remember(read);
+            .filter_map(|(index, md5)| Some((files[*index].state, *md5.as_ref().ok()?)));
+        cache.remember(new);
     }
-    read.sort_unstable_by_key(|(at, _)| *at);
-    let mut read = read.into_iter().map(|(_, md5)| md5);
-    known
+    computed.sort_unstable_by_key(|(index, _)| *index);
+    let mut computed = computed.into_iter().map(|(_, md5)| md5);
+    cached
         .into_iter()
-        .filter_map(|known| known.map(Ok).or_else(|| read.next()))
+        .filter_map(|md5| md5.map(Ok).or_else(|| computed.next()))
         .collect()
 }
 
 /// The index of a file in a list, and its md5.
 type Hashed = (usize, Result<[u8; 16], DigestError>);
 
-fn read_all(files: &[Found], wanted: &[usize]) -> Vec<Hashed> {
-    let bytes: u64 = wanted.iter().map(|at| files[*at].state.size).sum();
-    let worth = usize::try_from(bytes / PER_THREAD)
+/// Hashes the files at these indices, with several threads if they are large.
+fn hash_uncached(files: &[ListedFile], indices: &[usize]) -> Vec<Hashed> {
+    let bytes: u64 = indices.iter().map(|index| files[*index].state.size).sum();
+    let most_threads = usize::try_from(bytes / PER_THREAD)
         .unwrap_or(usize::MAX)
-        .clamp(1, wanted.len().max(1));
-    let threads = if worth == 1 {
+        .clamp(1, indices.len().max(1));
+    // A small amount of data is not worth the question how many cores there are.
+    let threads = if most_threads == 1 {
         1
     } else {
         std::thread::available_parallelism()
             .map_or(1, usize::from)
-            .min(worth)
+            .min(most_threads)
     };
+    let chunk = CHUNK.min(usize::try_from(bytes).unwrap_or(CHUNK) + 1);
     let next = AtomicUsize::new(0);
-    let work = || {
-        let mut buffer = vec![0; CHUNK.min(usize::try_from(bytes).unwrap_or(CHUNK) + 1)];
-        let mut done = Vec::new();
-        while let Some(at) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
-            done.push((*at, read_one(&files[*at], &mut buffer)));
-        }
-        done
-    };
-    if threads == 1 {
-        return work();
-    }
     std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-        let mut all = work();
+        let others: Vec<_> = (1..threads)
+            .map(|_| scope.spawn(|| hash_next(files, indices, &next, chunk)))
+            .collect();
+        let mut hashed = hash_next(files, indices, &next, chunk);
         for other in others {
-            all.extend(
+            hashed.extend(
                 other
                     .join()
                     .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
             );
         }
-        all
+        hashed
     })
 }
 
-fn read_one(found: &Found, buffer: &mut [u8]) -> Result<[u8; 16], DigestError> {
-    let failed = |error| read_error(&found.path, error);
-    let mut file = open_regular(&found.path).map_err(failed)?;
+/// Hashes files until all indices are taken. `next` is shared between the threads and counts
+/// the indices that they have taken.
+fn hash_next(
+    files: &[ListedFile],
+    indices: &[usize],
+    next: &AtomicUsize,
+    chunk: usize,
+) -> Vec<Hashed> {
+    let mut buffer = vec![0; chunk];
+    let mut hashed = Vec::new();
+    while let Some(index) = indices.get(next.fetch_add(1, Ordering::Relaxed)) {
+        hashed.push((*index, hash_file(&files[*index], &mut buffer)));
+    }
+    hashed
+}
+
+fn hash_file(listed: &ListedFile, buffer: &mut [u8]) -> Result<[u8; 16], DigestError> {
+    let path = &listed.path;
+    let mut file = open_regular(path).map_err(|error| read_error(path, error))?;
     let mut md5 = Md5::new();
     let mut size = 0;
     loop {
@@ -418,17 +438,18 @@ fn read_one(found: &Found, buffer: &mut [u8]) -> Result<[u8; 16], DigestError> {
                 md5.update(&buffer[..read]);
                 size += read as u64;
                 // A file that grows as fast as it is read would keep the thread here for ever.
-                if size > found.state.size {
-                    return Err(DigestError::Changed(found.path.clone()));
+                if size > listed.state.size {
+                    return Err(DigestError::Changed(path.clone()));
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(failed(error)),
+            Err(error) => return Err(read_error(path, error)),
         }
     }
-    let after = state_of(&found.path, &file.metadata().map_err(failed)?)?;
-    if after != found.state || size != after.size {
-        return Err(DigestError::Changed(found.path.clone()));
+    let about = file.metadata().map_err(|error| read_error(path, error))?;
+    let after = regular_state(path, &about)?;
+    if after != listed.state || size != after.size {
+        return Err(DigestError::Changed(path.clone()));
     }
     Ok(md5.finalize().into())
 }
@@ -437,9 +458,9 @@ pub(super) fn hex(md5: &[u8; 16]) -> String {
     format!("{:032x}", u128::from_be_bytes(*md5))
 }
 
-/// Iterates over the code points of a file name as Python decodes it: a byte that is not UTF-8
+/// Iterates over the code code_points of a file name as Python decodes it: a byte that is not UTF-8
 /// becomes a lone surrogate.
-fn points(name: &[u8]) -> impl Iterator<Item = u32> {
+fn code_points(name: &[u8]) -> impl Iterator<Item = u32> {
     name.utf8_chunks().flat_map(|chunk| {
         let invalid = chunk.invalid().iter().map(|byte| 0xdc00 + u32::from(*byte));
         chunk.valid().chars().map(u32::from).chain(invalid)
@@ -447,9 +468,9 @@ fn points(name: &[u8]) -> impl Iterator<Item = u32> {
 }
 
 /// Appends a JSON string in the form of Python's `json.dumps`.
-fn python_text(out: &mut Vec<u8>, name: &[u8]) {
+fn push_python_text(out: &mut Vec<u8>, name: &[u8]) {
     out.push(b'"');
-    for point in points(name) {
+    for point in code_points(name) {
         match point {
             0x22 => out.extend_from_slice(b"\\\""),
             0x5c => out.extend_from_slice(b"\\\\"),
@@ -500,10 +521,10 @@ mod tests {
 
     #[test]
     fn a_folder_has_the_digest_that_dvc_records() {
-        let found = digest(data().path(), None).unwrap();
+        let actual = digest(data().path(), None).unwrap();
         let md5 = "46b516c475aa0517f33ba9e09bfbf39b.dir".to_owned();
         assert_eq!(
-            found,
+            actual,
             Digest {
                 md5,
                 size: 23,
@@ -516,10 +537,10 @@ mod tests {
     #[test]
     fn an_empty_folder_has_the_digest_that_dvc_records() {
         let dir = tempfile::tempdir().unwrap();
-        let found = digest(dir.path(), None).unwrap();
+        let actual = digest(dir.path(), None).unwrap();
         let md5 = "d751713988987e9331980363e24189ce.dir".to_owned();
         assert_eq!(
-            found,
+            actual,
             Digest {
                 md5,
                 size: 0,
@@ -532,9 +553,9 @@ mod tests {
     #[test]
     fn a_file_has_its_md5() {
         let dir = data();
-        let found = digest(&dir.path().join("sub/n.txt"), None).unwrap();
+        let actual = digest(&dir.path().join("sub/n.txt"), None).unwrap();
         assert_eq!(
-            (&*found.md5, found.files),
+            (&*actual.md5, actual.files),
             ("6983b4cd210aab338877de6d3b33c926", 1)
         );
         let empty = digest(&dir.path().join("empty.txt"), None).unwrap();
@@ -545,7 +566,7 @@ mod tests {
     }
 
     #[test]
-    fn links_to_files_are_followed_and_links_to_folders_named_as_dvc_leaves_them_out() {
+    fn links_to_files_are_followed_and_links_to_folders_are_left_out_as_dvc_does() {
         let dir = data();
         let plain = digest(dir.path(), None).unwrap();
         symlink(dir.path(), dir.path().join("sub/up")).unwrap();
@@ -560,10 +581,10 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_digest_says_why() {
+    fn a_path_without_a_digest_is_an_error_with_the_reason() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
-        let why = |name: &str| {
+        let error_of = |name: &str| {
             let text = digest(&path(name), None).unwrap_err().to_string();
             text.replace(dir.path().to_str().unwrap(), "D")
         };
@@ -571,11 +592,11 @@ mod tests {
         symlink("a", path("b")).unwrap();
         symlink("nowhere", path("gone")).unwrap();
         assert_eq!(
-            why("a"),
+            error_of("a"),
             "`D/a` is a symbolic link that leads back to itself"
         );
-        assert_eq!(why("gone"), "`D/gone` is a symbolic link to nothing");
-        assert_eq!(why("none"), "`D/none` does not exist");
+        assert_eq!(error_of("gone"), "`D/gone` is a symbolic link to nothing");
+        assert_eq!(error_of("none"), "`D/none` does not exist");
         let device = digest(Path::new("/dev/null"), None).unwrap_err();
         assert_eq!(
             device.to_string(),
@@ -583,13 +604,13 @@ mod tests {
         );
         rustix::fs::mkfifoat(rustix::fs::CWD, path("pipe"), 0o600.into()).unwrap();
         assert_eq!(
-            why("pipe"),
+            error_of("pipe"),
             "`D/pipe` is a named pipe, neither a file nor a folder"
         );
     }
 
     #[test]
-    fn what_cannot_be_read_in_a_folder_is_named_and_the_rest_is_hashed() {
+    fn unreadable_entries_of_a_folder_are_named_and_the_others_hashed() {
         let dir = data();
         let plain = digest(dir.path(), None).unwrap();
         let path = |name: &str| dir.path().join(name);
@@ -620,33 +641,33 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_that_takes_the_place_of_a_file_is_not_waited_for() {
+    fn a_pipe_in_place_of_a_file_does_not_block() {
         let dir = data();
         let path = dir.path().join("train.csv");
-        let state = state_of(&path, &fs::metadata(&path).unwrap()).unwrap();
+        let state = regular_state(&path, &fs::metadata(&path).unwrap()).unwrap();
         fs::remove_file(&path).unwrap();
         rustix::fs::mkfifoat(rustix::fs::CWD, &path, 0o600.into()).unwrap();
-        let found = Found {
+        let listed = ListedFile {
             path,
             relative: Vec::new(),
             state,
         };
-        assert!(read_one(&found, &mut [0; 64]).is_err());
+        assert!(hash_file(&listed, &mut [0; 64]).is_err());
     }
 
     #[test]
     fn a_file_that_changes_while_it_is_read_is_noticed() {
         let dir = data();
         let path = dir.path().join("train.csv");
-        let state = state_of(&path, &fs::metadata(&path).unwrap()).unwrap();
+        let state = regular_state(&path, &fs::metadata(&path).unwrap()).unwrap();
         fs::write(&path, "longer than it was before").unwrap();
-        let found = Found {
+        let listed = ListedFile {
             path,
             relative: Vec::new(),
             state,
         };
         assert!(matches!(
-            read_one(&found, &mut [0; 64]),
+            hash_file(&listed, &mut [0; 64]),
             Err(DigestError::Changed(_))
         ));
     }
@@ -654,13 +675,13 @@ mod tests {
     #[test]
     fn names_are_escaped_and_sorted_as_python_does() {
         let mut out = Vec::new();
-        python_text(&mut out, "a\"\\\n\u{1}\u{7f}é😀".as_bytes());
-        python_text(&mut out, b"x\xff");
+        push_python_text(&mut out, "a\"\\\n\u{1}\u{7f}é😀".as_bytes());
+        push_python_text(&mut out, b"x\xff");
         assert_eq!(
             String::from_utf8(out).unwrap(),
             r#""a\"\\\n\u0001\u007f\u00e9\ud83d\ude00""x\udcff""#
         );
-        assert!(points(b"\xff").lt(points("\u{e000}".as_bytes())));
+        assert!(code_points(b"\xff").lt(code_points("\u{e000}".as_bytes())));
         assert_eq!(
             Path::new(OsStr::from_bytes(b"x\xff"))
                 .as_os_str()
@@ -675,17 +696,17 @@ mod tests {
         for n in 0..8_u8 {
             fs::write(dir.path().join(format!("f{n}")), vec![n; 1 << 20]).unwrap();
         }
-        let whole = digest(dir.path(), None).unwrap();
-        let (files, _) = walk(dir.path()).unwrap();
+        let actual = digest(dir.path(), None).unwrap();
+        let (files, _) = list_files(dir.path()).unwrap();
         let one_by_one: Vec<_> = files
             .iter()
-            .map(|file| read_one(file, &mut [0; 4096]).unwrap())
+            .map(|file| hash_file(file, &mut [0; 4096]).unwrap())
             .collect();
-        let hashed: Vec<_> = hashes(&files, None)
+        let hashed: Vec<_> = hash_files(&files, None)
             .into_iter()
             .map(Result::unwrap)
             .collect();
         assert_eq!(hashed, one_by_one);
-        assert_eq!((whole.files, whole.size), (8, 8 << 20));
+        assert_eq!((actual.files, actual.size), (8, 8 << 20));
     }
 }

@@ -1,6 +1,6 @@
 //! A cache of digests, so that unchanged data costs one stat call per file.
 
-use super::digest::{Found, State, hex};
+use super::digest::{FileState, ListedFile, hex};
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
@@ -19,37 +19,46 @@ const HEADING: &str = "swath digests 1";
 #[derive(Debug, Default)]
 pub struct DigestCache {
     path: PathBuf,
-    known: Mutex<Known>,
+    contents: Mutex<Contents>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
-    files: HashMap<(u64, u64), (State, [u8; 16])>,
+struct Contents {
+    files: HashMap<(u64, u64), (FileState, [u8; 16])>,
     /// Lines that are not in the file yet.
-    new: String,
+    unsaved: String,
     /// Number of lines in the file.
     lines: usize,
+}
+
+impl Contents {
+    fn md5_of(&self, file: &ListedFile) -> Option<[u8; 16]> {
+        let (state, md5) = self.files.get(&(file.state.dev, file.state.inode))?;
+        (*state == file.state).then_some(*md5)
+    }
 }
 
 impl DigestCache {
     /// Reads the cache from `path`. A missing or unreadable file gives an empty cache.
     #[must_use]
     pub fn open(path: &Path) -> Self {
-        let mut known = Known::default();
+        let mut contents = Contents::default();
         if let Ok(file) = File::open(path) {
             let mut lines = BufReader::new(file).lines().map_while(Result::ok);
             if lines.next().as_deref() == Some(HEADING) {
                 for line in lines {
-                    known.lines += 1;
-                    if let Some((state, md5)) = parse(&line) {
-                        known.files.insert((state.dev, state.inode), (state, md5));
+                    contents.lines += 1;
+                    if let Some((state, md5)) = parse_line(&line) {
+                        contents
+                            .files
+                            .insert((state.dev, state.inode), (state, md5));
                     }
                 }
             }
         }
         Self {
             path: path.to_path_buf(),
-            known: Mutex::new(known),
+            contents: Mutex::new(contents),
         }
     }
 
@@ -59,16 +68,16 @@ impl DigestCache {
     /// # Errors
     /// If the file cannot be written.
     pub fn save(&self) -> io::Result<()> {
-        let mut known = self.known();
-        if known.new.is_empty() {
+        let mut contents = self.contents();
+        if contents.unsaved.is_empty() {
             return Ok(());
         }
-        let waste = known.lines > 2 * known.files.len();
-        if known.lines == 0 || waste {
-            let mut states: Vec<_> = known.files.values().copied().collect();
+        let is_mostly_outdated = contents.lines > 2 * contents.files.len();
+        if contents.lines == 0 || is_mostly_outdated {
+            let mut states: Vec<_> = contents.files.values().copied().collect();
             states.sort_unstable_by_key(|(state, _)| (state.dev, state.inode));
             let mut text = format!("{HEADING}\n");
-            text.extend(states.iter().map(|(state, md5)| line(state, md5)));
+            text.extend(states.iter().map(|(state, md5)| format_line(state, md5)));
             let folder = self
                 .path
                 .parent()
@@ -77,48 +86,49 @@ impl DigestCache {
             let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
             file.write_all(text.as_bytes())?;
             file.persist(&self.path)?;
-            known.lines = states.len();
+            contents.lines = states.len();
         } else {
             fs::OpenOptions::new()
                 .append(true)
                 .open(&self.path)?
-                .write_all(known.new.as_bytes())?;
-            known.lines += known.new.lines().count();
+                .write_all(contents.unsaved.as_bytes())?;
+            contents.lines += contents.unsaved.lines().count();
         }
-        known.new.clear();
+        contents.unsaved.clear();
         Ok(())
     }
 
-    pub(super) fn look_up(&self, files: &[Found]) -> Vec<Option<[u8; 16]>> {
-        let known = self.known();
-        let one = |file: &Found| {
-            let (state, md5) = known.files.get(&(file.state.dev, file.state.inode))?;
-            (*state == file.state).then_some(*md5)
-        };
-        files.iter().map(one).collect()
+    /// Returns the md5 of each file, or `None` if the file is new or has changed.
+    pub(super) fn look_up(&self, files: &[ListedFile]) -> Vec<Option<[u8; 16]>> {
+        let contents = self.contents();
+        files.iter().map(|file| contents.md5_of(file)).collect()
     }
 
-    pub(super) fn remember(&self, found: impl Iterator<Item = (State, [u8; 16])>) {
+    /// Adds digests that were computed, unless their files changed so recently that the next change
+    /// might leave no trace in their times.
+    pub(super) fn remember(&self, computed: impl Iterator<Item = (FileState, [u8; 16])>) {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |time| time.as_nanos());
-        let before = i128::try_from(now).unwrap_or(i128::MAX) - SETTLED;
-        let mut known = self.known();
+        let settled = i128::try_from(now).unwrap_or(i128::MAX) - SETTLED;
+        let mut contents = self.contents();
         for (state, md5) in
-            found.filter(|(state, _)| state.modified < before && state.changed < before)
+            computed.filter(|(state, _)| state.modified < settled && state.changed < settled)
         {
-            known.files.insert((state.dev, state.inode), (state, md5));
-            known.new.push_str(&line(&state, &md5));
+            contents
+                .files
+                .insert((state.dev, state.inode), (state, md5));
+            contents.unsaved.push_str(&format_line(&state, &md5));
         }
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn contents(&self) -> std::sync::MutexGuard<'_, Contents> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn line(state: &State, md5: &[u8; 16]) -> String {
-    let State {
+fn format_line(state: &FileState, md5: &[u8; 16]) -> String {
+    let FileState {
         dev,
         inode,
         size,
@@ -128,9 +138,9 @@ fn line(state: &State, md5: &[u8; 16]) -> String {
     format!("{dev} {inode} {size} {modified} {changed} {}\n", hex(md5))
 }
 
-fn parse(line: &str) -> Option<(State, [u8; 16])> {
+fn parse_line(line: &str) -> Option<(FileState, [u8; 16])> {
     let mut words = line.split(' ');
-    let state = State {
+    let state = FileState {
         dev: words.next()?.parse().ok()?,
         inode: words.next()?.parse().ok()?,
         size: words.next()?.parse().ok()?,
@@ -175,13 +185,13 @@ mod tests {
         cache.save().unwrap();
 
         let cache = DigestCache::open(&kept);
-        assert_eq!(cache.known().files.len(), 1);
-        let known = *cache.known().files.keys().next().unwrap();
-        cache.known().files.get_mut(&known).unwrap().1 = [7; 16];
+        assert_eq!(cache.contents().files.len(), 1);
+        let key = *cache.contents().files.keys().next().unwrap();
+        cache.contents().files.get_mut(&key).unwrap().1 = [7; 16];
         assert_eq!(
             digest(&file, Some(&cache)).unwrap().md5,
             "07".repeat(16),
-            "it comes from the cache"
+            "the digest comes from the cache"
         );
         fs::write(&file, "other").unwrap();
         let other = digest(&file, Some(&cache)).unwrap();
@@ -195,7 +205,7 @@ mod tests {
         fs::write(dir.path().join("new"), "new").unwrap();
         let cache = DigestCache::default();
         digest(dir.path(), Some(&cache)).unwrap();
-        assert!(cache.known().files.is_empty());
+        assert!(cache.contents().files.is_empty());
     }
 
     #[test]
@@ -208,9 +218,9 @@ mod tests {
             "swath digests 1\n1 2 3\n1 2 3 4 5 é\n1 2 3 4 5 +0000000000000000000000000000000\n",
         ] {
             fs::write(&path, text).unwrap();
-            assert!(DigestCache::open(&path).known().files.len() <= 1);
+            assert!(DigestCache::open(&path).contents().files.len() <= 1);
         }
         fs::write(&path, [0xff; 100]).unwrap();
-        assert!(DigestCache::open(&path).known().files.is_empty());
+        assert!(DigestCache::open(&path).contents().files.is_empty());
     }
 }

@@ -1,10 +1,23 @@
 //! The two ends of a logger: the child's end appends lines, the supervising end records them.
 
-use super::folder::Recorded;
+#[cfg(feature = "supervise")]
 use super::supervised::Supervised;
 use super::wire::Record;
 use super::{Directive, LoggerError, Point};
 use std::path::Path;
+
+/// The results of a logger that `info.yaml` repeats.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Recorded {
+    /// The path and digest of each data set.
+    pub data: Vec<(String, Option<String>)>,
+    /// The path and digest of each model, the last version per path.
+    pub models: Vec<(String, Option<String>)>,
+    /// Number of reports.
+    pub reports: u64,
+    /// Number of warnings, including those that were only counted.
+    pub warnings: u64,
+}
 
 /// An end of a logger. `now` is in microseconds since 1970, `rank` the rank of the worker.
 pub(super) trait End: Send {
@@ -32,6 +45,9 @@ pub(super) trait End: Send {
     /// Writes everything that is in memory, for the last time, and returns what was recorded.
     fn finish(&mut self, now: i64) -> Result<Recorded, LoggerError>;
 
+    /// Records a problem of the trial as a warning or, in a child, as a note.
+    fn warn(&mut self, text: String, rank: u32, now: i64);
+
     /// Returns whether the trial continues.
     fn directive(&self) -> Directive;
 
@@ -39,11 +55,13 @@ pub(super) trait End: Send {
     fn trial(&self) -> &Path;
 
     /// Returns whether the trial waits for an answer. A child does not know.
+    #[cfg(feature = "supervise")]
     fn waits(&self) -> bool {
         false
     }
 
     /// Returns the supervising end; `None` in a child.
+    #[cfg(feature = "supervise")]
     fn supervised(&mut self) -> Option<&mut Supervised> {
         None
     }

@@ -1,11 +1,9 @@
 //! The logger type, with the same methods in a child process and on the supervising side.
 
 use super::appender::Appender;
-use super::end::End;
-use super::folder::Recorded;
-use super::supervised::Supervised;
+use super::end::{End, Recorded};
 use super::wire::{Names, Record, with_rank};
-use super::{Answer, Directive, Dirs, Identity, LoggerError, Point, Sink, rank};
+use super::{Answer, Directive, Identity, LoggerError, Point, rank};
 use crate::space::{Name, Value};
 use crate::study::{Attempt, Datum, Due, Metric, Timestamp, TrialId};
 use std::env;
@@ -61,21 +59,7 @@ impl TrialLogger {
         Ok(Some(Self::new(identity, Box::new(appender), rank)))
     }
 
-    /// Makes the logger of the supervising side, also for closures. It writes the trial's own files
-    /// and forwards the other records to `sink`.
-    ///
-    /// # Errors
-    /// None at present: files are opened when the first record needs them.
-    pub fn in_process(
-        identity: Identity,
-        dirs: Dirs,
-        sink: Box<dyn Sink>,
-    ) -> Result<Self, LoggerError> {
-        let end = Box::new(Supervised::new(dirs, sink));
-        Ok(Self::new(identity, end, 0))
-    }
-
-    fn new(identity: Identity, end: Box<dyn End>, rank: u32) -> Self {
+    pub(super) fn new(identity: Identity, end: Box<dyn End>, rank: u32) -> Self {
         Self {
             identity,
             end,
@@ -278,10 +262,7 @@ impl TrialLogger {
     /// Records a problem on the supervising side: the trial is marked with a warning and continues.
     /// In a child it is recorded as a note.
     pub fn warn(&mut self, text: String) {
-        match self.end.supervised() {
-            Some(supervised) => supervised.warn(text),
-            None => drop(self.put(Record::Note { text })),
-        }
+        self.end.warn(text, self.rank, now());
     }
 
     /// Returns whether the trial continues, without a report.

@@ -4,6 +4,8 @@
 //! Rows are buffered and written together: when the buffer is full, a second after the last write,
 //! and on request.
 
+use super::appender::drain;
+use super::wire::push_seconds;
 use super::yaml;
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
@@ -15,35 +17,34 @@ pub(super) const REPORTS: &str = "report";
 /// The log for a metric that has neither log nor context.
 pub(super) const METRICS: &str = "metrics";
 
+/// Number of buffered bytes of a log, and microseconds since the last write, after which rows are
+/// written.
 const FULL: usize = 1 << 16;
-const SECOND: i64 = 1_000_000;
+const SECOND: u64 = 1_000_000;
 /// Maximum number of bytes that are buffered while rows cannot be written; beyond it the rows are
 /// dropped.
-const PATIENCE: usize = 1 << 23;
+const MOST_BUFFERED: usize = 1 << 23;
 /// Maximum number of logs of a trial, and of log files that stay open.
 const MOST_LOGS: usize = 1000;
 const MOST_OPEN: usize = 16;
+/// Maximum length of a log's name in bytes, as the message of [`check_log`] says.
 const LONGEST_LOG: usize = 100;
 
 /// Returns an error with the reason if `log` cannot be the name of a log. MLXP's Reader splits
 /// names at the first dot and reserves four names.
 pub(super) fn check_log(log: &str) -> Result<(), String> {
-    let shown: String = log.chars().take(40).collect();
-    let refuse = |why: &str| {
-        Err(format!(
-            "`{}` cannot be the name of a log: {why}",
-            shown.escape_debug()
-        ))
+    let why = match log {
+        "" => "it is empty",
+        "info" | "config" | "mlxp" | "mlxpy" | "artifacts" => "it is reserved",
+        REPORTS => "reports are kept there",
+        _ if log.len() > LONGEST_LOG => "it has over 100 bytes",
+        _ if log.contains(['/', '\\', '.']) => "it has a slash or a dot",
+        _ if log.chars().any(char::is_control) => "it has control characters",
+        _ => return Ok(()),
     };
-    match log {
-        "" => refuse("it is empty"),
-        "info" | "config" | "mlxp" | "mlxpy" | "artifacts" => refuse("it is reserved"),
-        REPORTS => refuse("reports are kept there"),
-        _ if log.len() > LONGEST_LOG => refuse(&format!("it has over {LONGEST_LOG} bytes")),
-        _ if log.contains(['/', '\\', '.']) => refuse("it has a slash or a dot"),
-        _ if log.chars().any(char::is_control) => refuse("it has control characters"),
-        _ => Ok(()),
-    }
+    let shown: String = log.chars().take(40).collect();
+    let shown = shown.escape_debug();
+    Err(format!("`{shown}` cannot be the name of a log: {why}"))
 }
 
 /// The metric files of one trial.
@@ -63,10 +64,10 @@ struct Log {
     file: Option<File>,
     rows: Vec<u8>,
     /// The keys of the last row, which the next row nearly always has too.
-    shape: Vec<Box<str>>,
+    last_keys: Vec<Box<str>>,
     /// The lines of the keys file, and those among them that are not written yet.
-    known: HashSet<String>,
-    fresh: String,
+    key_lines: HashSet<String>,
+    new_key_lines: String,
 }
 
 impl MetricFiles {
@@ -90,28 +91,28 @@ impl MetricFiles {
         keys: impl Iterator<Item = &'k str>,
         now: i64,
     ) -> io::Result<()> {
-        let at = self.find(log);
-        let log = &mut self.logs[at];
-        let mut timed = false;
+        let index = self.index_of(log);
+        let log = &mut self.logs[index];
+        let mut has_time = false;
         let mut count = 0;
         for key in keys {
-            timed |= key == "at";
-            log.key(count, key);
+            has_time |= key == "at";
+            log.add_key(count, key);
             count += 1;
         }
         log.rows.push(b'{');
         log.rows.extend_from_slice(row);
-        if !timed {
-            log.key(count, "at");
+        if !has_time {
+            log.add_key(count, "at");
             log.rows.extend_from_slice(b", \"at\": ");
-            seconds(&mut log.rows, now);
+            push_seconds(&mut log.rows, now);
         }
         log.rows.extend_from_slice(b"}\n");
-        let full = log.rows.len() >= FULL;
+        let is_full = log.rows.len() >= FULL;
         if self.flushed == 0 {
             self.flushed = now;
         }
-        if full || now.abs_diff(self.flushed) >= SECOND as u64 {
+        if is_full || now.abs_diff(self.flushed) >= SECOND {
             self.flush(now)
         } else {
             Ok(())
@@ -122,7 +123,7 @@ impl MetricFiles {
     pub(super) fn flush(&mut self, now: i64) -> io::Result<()> {
         self.flushed = now;
         let mut result = Ok(());
-        for (at, log) in self
+        for (index, log) in self
             .logs
             .iter_mut()
             .enumerate()
@@ -131,10 +132,10 @@ impl MetricFiles {
             let written = log.write(&self.dir);
             // Logs beyond the first ones are closed after each write, so that a trial with many
             // logs does not use up the file descriptors.
-            if at >= MOST_OPEN {
+            if index >= MOST_OPEN {
                 log.file = None;
             }
-            if log.rows.len() > PATIENCE {
+            if log.rows.len() > MOST_BUFFERED {
                 log.rows.clear();
             }
             result = result.and(written);
@@ -142,28 +143,17 @@ impl MetricFiles {
         result
     }
 
-    fn find(&mut self, name: &str) -> usize {
+    /// Returns the index of the log with this name, which is added if it is new.
+    fn index_of(&mut self, name: &str) -> usize {
         if self.logs.get(self.last).is_some_and(|log| log.name == name) {
             return self.last;
         }
-        let found = self.logs.iter().position(|log| log.name == name);
-        self.last = found.unwrap_or_else(|| {
+        let index = self.logs.iter().position(|log| log.name == name);
+        self.last = index.unwrap_or_else(|| {
             // Beyond the maximum, further logs share the default one.
-            let name = if self.logs.len() < MOST_LOGS {
-                name
-            } else {
-                METRICS
-            };
-            let known =
-                fs::read_to_string(self.dir.join(format!(".keys/{name}.yaml"))).unwrap_or_default();
-            self.logs.push(Log {
-                name: name.to_owned(),
-                file: None,
-                rows: Vec::new(),
-                shape: Vec::new(),
-                known: known.split_inclusive('\n').map(str::to_owned).collect(),
-                fresh: String::new(),
-            });
+            let is_one_more = self.logs.len() < MOST_LOGS;
+            let log = Log::open(&self.dir, if is_one_more { name } else { METRICS });
+            self.logs.push(log);
             self.logs.len() - 1
         });
         self.last
@@ -178,16 +168,30 @@ impl Drop for MetricFiles {
 }
 
 impl Log {
-    fn key(&mut self, at: usize, key: &str) {
-        if self.shape.get(at).is_some_and(|known| **known == *key) {
+    /// Makes a log with the keys of earlier attempts, which are in its keys file.
+    fn open(dir: &Path, name: &str) -> Self {
+        let keys = fs::read_to_string(dir.join(format!(".keys/{name}.yaml"))).unwrap_or_default();
+        Self {
+            name: name.to_owned(),
+            file: None,
+            rows: Vec::new(),
+            last_keys: Vec::new(),
+            key_lines: keys.split_inclusive('\n').map(str::to_owned).collect(),
+            new_key_lines: String::new(),
+        }
+    }
+
+    /// Takes the key with this index in a row.
+    fn add_key(&mut self, index: usize, key: &str) {
+        if self.last_keys.get(index).is_some_and(|last| **last == *key) {
             return;
         }
-        self.shape.truncate(at);
-        self.shape.push(key.into());
+        self.last_keys.truncate(index);
+        self.last_keys.push(key.into());
         let line = yaml::key_line(key);
-        if !self.known.contains(&line) {
-            self.fresh.push_str(&line);
-            self.known.insert(line);
+        if !self.key_lines.contains(&line) {
+            self.new_key_lines.push_str(&line);
+            self.key_lines.insert(line);
         }
     }
 
@@ -198,46 +202,27 @@ impl Log {
         if let Some(file) = &mut self.file {
             drain(file, &mut self.rows)?;
         }
-        if !self.fresh.is_empty() {
+        if !self.new_key_lines.is_empty() {
             append_to(&dir.join(format!(".keys/{}.yaml", self.name)))?
-                .write_all(self.fresh.as_bytes())?;
-            self.fresh.clear();
+                .write_all(self.new_key_lines.as_bytes())?;
+            self.new_key_lines.clear();
         }
         Ok(())
     }
 }
 
-/// Writes all of `bytes` and removes the written part, so that a retry after an error writes
-/// nothing twice.
-pub(super) fn drain(file: &mut File, bytes: &mut Vec<u8>) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match file.write(bytes) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => drop(bytes.drain(..written)),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
 /// Opens a file for appending. Its folder is created only if the first attempt shows that it is
 /// missing.
 fn append_to(path: &Path) -> io::Result<File> {
-    let open = || OpenOptions::new().create(true).append(true).open(path);
-    match (open(), path.parent()) {
+    let mut options = OpenOptions::new();
+    options.create(true).append(true);
+    match (options.open(path), path.parent()) {
         (Err(error), Some(folder)) if error.kind() == io::ErrorKind::NotFound => {
             fs::create_dir_all(folder)?;
-            open()
+            options.open(path)
         }
         (result, _) => result,
     }
-}
-
-/// Appends a time in seconds with three decimals.
-pub(super) fn seconds(out: &mut Vec<u8>, micros: i64) {
-    let millis = micros.max(0) / 1000;
-    let _ = write!(out, "{}.{:03}", millis / 1000, millis % 1000);
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! when the trial runs and once, in place, at its end. All paths in it are relative, so that a
 //! study can be moved.
 
-use super::{Answer, HELD, Identity, yaml};
+use super::{Answer, HELD, Identity, Recorded, yaml};
 use crate::space::{Params, Value};
 use crate::study::{Exit, Timestamp, Usage};
 use std::fmt::Write as _;
@@ -51,19 +51,6 @@ pub struct Beginning<'a> {
     pub at: Timestamp,
 }
 
-/// The results of a logger that `info.yaml` repeats.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Recorded {
-    /// The path and digest of each data set.
-    pub data: Vec<(String, Option<String>)>,
-    /// The path and digest of each model, the last version per path.
-    pub models: Vec<(String, Option<String>)>,
-    /// Number of reports.
-    pub reports: u64,
-    /// Number of warnings, including those that were only counted.
-    pub warnings: u64,
-}
-
 /// The folder of a running trial.
 #[derive(Debug)]
 pub struct TrialFolder {
@@ -100,7 +87,7 @@ impl TrialFolder {
             Err(_) => fs::create_dir_all(&metadata)?,
         }
         if identity.attempt.0 > 1 {
-            clear(dir, identity.attempt.0 - 1, beginning.resume)?;
+            set_earlier_aside(dir, identity.attempt.0 - 1, beginning.resume)?;
         }
         fs::write(metadata.join("config.yaml"), yaml::params(params))?;
         let mut json = serde_json::to_vec(params).map_err(io::Error::other)?;
@@ -108,9 +95,9 @@ impl TrialFolder {
         fs::write(dir.join("params.json"), json)?;
         Ok(Self {
             dir: dir.to_path_buf(),
-            program: program(beginning.command),
-            about: about(beginning),
-            swath: swath(beginning),
+            program: program_section(beginning.command),
+            about: logger_section(beginning),
+            swath: swath_section(beginning),
             pid: None,
             began: beginning.at,
             info: None,
@@ -123,7 +110,7 @@ impl TrialFolder {
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn placed(&mut self, pid: u32) -> io::Result<()> {
+    pub fn mark_running(&mut self, pid: u32) -> io::Result<()> {
         self.pid = Some(pid);
         self.write("RUNNING", None, "")
     }
@@ -140,25 +127,25 @@ impl TrialFolder {
         recorded: &Recorded,
         at: Timestamp,
     ) -> io::Result<()> {
-        let mut tail = ended(exit, at);
-        line(&mut tail, "  seconds", |out| {
+        let mut end = end_section(exit, at);
+        push_line(&mut end, "  seconds", |out| {
             yaml::float(out, at.since(self.began).as_secs_f64());
         });
-        line(&mut tail, "  cpu_seconds", |out| {
+        push_line(&mut end, "  cpu_seconds", |out| {
             yaml::float(out, usage.cpu_seconds);
         });
-        line(&mut tail, "  peak_mib", |out| {
+        push_line(&mut end, "  peak_mib", |out| {
             yaml::float(out, usage.peak_mib);
         });
-        line(&mut tail, "  reports", |out| {
+        push_line(&mut end, "  reports", |out| {
             out.push_str(&recorded.reports.to_string());
         });
-        line(&mut tail, "  warnings", |out| {
+        push_line(&mut end, "  warnings", |out| {
             out.push_str(&recorded.warnings.to_string());
         });
-        digests(&mut tail, "  data", &recorded.data);
-        digests(&mut tail, "  models", &recorded.models);
-        self.write(status(exit), Some(at), &tail)?;
+        push_digests(&mut end, "  data", &recorded.data);
+        push_digests(&mut end, "  models", &recorded.models);
+        self.write(status(exit), Some(at), &end)?;
         for name in OFTEN_EMPTY {
             let path = self.dir.join(name);
             if fs::symlink_metadata(&path).is_ok_and(|about| about.is_file() && about.len() == 0) {
@@ -189,8 +176,8 @@ impl TrialFolder {
             Err(error) => return Err(error),
         };
         let mut new = String::with_capacity(old.len() + 64);
-        let (date, time) = local(at);
-        let mut told = false;
+        let (date, time) = local_date_and_time(at);
+        let mut has_exit = false;
         // An earlier result is the last section and is written anew.
         let old = old
             .split_once("\n  result:\n")
@@ -201,8 +188,8 @@ impl TrialFolder {
                 "end_date: ''" => new.extend(["end_date: ", &date]),
                 "end_time: ''" => new.extend(["end_time: '", &time, "'"]),
                 _ if row.starts_with("  exit: ") => {
-                    told = true;
-                    line(&mut new, "  exit", |out| yaml::text(out, &exit.to_string()));
+                    has_exit = true;
+                    push_line(&mut new, "  exit", |out| yaml::text(out, &exit.to_string()));
                     continue;
                 }
                 _ => new.push_str(row),
@@ -210,8 +197,8 @@ impl TrialFolder {
             new.push('\n');
         }
         // Only an attempt whose end was not observed lacks the line.
-        if !told {
-            new.push_str(&ended(exit, at));
+        if !has_exit {
+            new.push_str(&end_section(exit, at));
         }
         if !result.is_empty() {
             new.push_str("  result:\n");
@@ -232,8 +219,8 @@ impl TrialFolder {
 
     /// Writes the whole of `info.yaml` in place.
     fn write(&mut self, status: &str, ended: Option<Timestamp>, tail: &str) -> io::Result<()> {
-        let (start_date, start_time) = local(self.began);
-        let (end_date, end_time) = ended.map(local).unwrap_or_default();
+        let (start_date, start_time) = local_date_and_time(self.began);
+        let (end_date, end_time) = ended.map(local_date_and_time).unwrap_or_default();
         let end_date = if end_date.is_empty() { "''" } else { &end_date };
         let pid = self
             .pid
@@ -245,7 +232,9 @@ impl TrialFolder {
             ..
         } = &self;
         let text = format!(
-            "status: {status}\n{program}process_id: {pid}\nstart_date: {start_date}\nstart_time: '{start_time}'\nend_date: {end_date}\nend_time: '{end_time}'\n{about}{swath}{tail}"
+            "status: {status}\n{program}process_id: {pid}\nstart_date: {start_date}\n\
+             start_time: '{start_time}'\nend_date: {end_date}\n\
+             end_time: '{end_time}'\n{about}{swath}{tail}"
         );
         let file = match self.info.take() {
             Some(file) => file,
@@ -268,8 +257,8 @@ impl TrialFolder {
 
 /// Moves the files of earlier attempts away, unless this attempt resumes from it, and removes its
 /// `stop` file and answer.
-fn clear(dir: &Path, last: u32, resume: bool) -> io::Result<()> {
-    remove_if_there(&dir.join("stop"))?;
+fn set_earlier_aside(dir: &Path, last: u32, resume: bool) -> io::Result<()> {
+    remove_if_present(&dir.join("stop"))?;
     Answer::clear(dir)?;
     if resume {
         return end_last_line(&dir.join("records.jsonl"));
@@ -305,7 +294,7 @@ fn end_last_line(path: &Path) -> io::Result<()> {
     }
 }
 
-fn remove_if_there(path: &Path) -> io::Result<()> {
+fn remove_if_present(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
@@ -322,23 +311,25 @@ fn status(exit: &Exit) -> &'static str {
     }
 }
 
-fn program(command: &[String]) -> String {
+/// Returns the program and the host on which it runs.
+fn program_section(command: &[String]) -> String {
     let mut out = String::new();
     let program = command.first().map_or("", String::as_str);
-    line(&mut out, "current_file_path", |out| {
+    push_line(&mut out, "current_file_path", |out| {
         yaml::text(out, program);
     });
-    line(&mut out, "executable", |out| yaml::text(out, program));
+    push_line(&mut out, "executable", |out| yaml::text(out, program));
     let host = rustix::system::uname();
-    line(&mut out, "hostname", |out| {
+    push_line(&mut out, "hostname", |out| {
         yaml::text(out, &host.nodename().to_string_lossy());
     });
     out
 }
 
-fn about(beginning: &Beginning<'_>) -> String {
+/// Returns the workdir and the sections that MLXP has for its logger, scheduler and versions.
+fn logger_section(beginning: &Beginning<'_>) -> String {
     let mut out = String::new();
-    line(&mut out, "work_dir", |out| {
+    push_line(&mut out, "work_dir", |out| {
         yaml::text(out, &work_dir(beginning.workdir, beginning.dir));
     });
     let folder = beginning
@@ -348,7 +339,9 @@ fn about(beginning: &Beginning<'_>) -> String {
     let id = folder.unwrap_or(beginning.identity.trial.0);
     let _ = write!(
         out,
-        "logger:\n  log_id: {id}\n  log_dir: .\n  metrics_dir: metrics\n  metadata_dir: metadata\n  artifacts_dir: artifacts\nscheduler: null\nversion_manager: null\n"
+        "logger:\n  log_id: {id}\n  log_dir: .\n  metrics_dir: metrics\n  \
+         metadata_dir: metadata\n  artifacts_dir: artifacts\n\
+         scheduler: null\nversion_manager: null\n"
     );
     out
 }
@@ -356,7 +349,6 @@ fn about(beginning: &Beginning<'_>) -> String {
 /// Returns the workdir relative to the trial's folder, such as `../../..`, if it contains that
 /// folder, because it then moves with the study. Otherwise returns the absolute path.
 fn work_dir(workdir: &Path, dir: &Path) -> String {
-    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let workdir = absolute(workdir);
     match absolute(dir).strip_prefix(&workdir) {
         Ok(below) => {
@@ -371,7 +363,12 @@ fn work_dir(workdir: &Path, dir: &Path) -> String {
     }
 }
 
-fn swath(beginning: &Beginning<'_>) -> String {
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
+}
+
+/// Returns the section of the attempt's identity and command.
+fn swath_section(beginning: &Beginning<'_>) -> String {
     let Beginning {
         identity,
         seed,
@@ -385,14 +382,14 @@ fn swath(beginning: &Beginning<'_>) -> String {
         ("  pipeline", &identity.pipeline),
         ("  stage", &identity.stage),
     ] {
-        line(&mut out, key, |out| yaml::text(out, word));
+        push_line(&mut out, key, |out| yaml::text(out, word));
     }
     let _ = write!(
         out,
         "  trial: {}\n  attempt: {}\n  seed: {seed}\n",
         identity.trial, identity.attempt
     );
-    line(&mut out, "  command", |out| {
+    push_line(&mut out, "  command", |out| {
         out.push('[');
         for (at, word) in command.iter().enumerate() {
             out.push_str(if at == 0 { "" } else { ", " });
@@ -400,30 +397,31 @@ fn swath(beginning: &Beginning<'_>) -> String {
         }
         out.push(']');
     });
-    line(&mut out, "  started_at", |out| {
+    push_line(&mut out, "  started_at", |out| {
         yaml::text(out, &at.to_string());
     });
     out
 }
 
-fn ended(exit: &Exit, at: Timestamp) -> String {
+/// Returns the lines about the end of the attempt.
+fn end_section(exit: &Exit, at: Timestamp) -> String {
     let mut out = String::new();
-    line(&mut out, "  ended_at", |out| {
+    push_line(&mut out, "  ended_at", |out| {
         yaml::text(out, &at.to_string());
     });
-    line(&mut out, "  exit", |out| yaml::text(out, &exit.to_string()));
+    push_line(&mut out, "  exit", |out| yaml::text(out, &exit.to_string()));
     out
 }
 
-fn digests(out: &mut String, key: &str, found: &[(String, Option<String>)]) {
-    if found.is_empty() {
+fn push_digests(out: &mut String, key: &str, digests: &[(String, Option<String>)]) {
+    if digests.is_empty() {
         return;
     }
     out.push_str(key);
     out.push_str(":\n");
-    for (path, md5) in found {
-        line(out, "  - path", |out| yaml::text(out, path));
-        line(out, "    md5", |out| match md5 {
+    for (path, md5) in digests {
+        push_line(out, "  - path", |out| yaml::text(out, path));
+        push_line(out, "    md5", |out| match md5 {
             Some(md5) => {
                 out.push('\'');
                 out.push_str(md5);
@@ -434,7 +432,7 @@ fn digests(out: &mut String, key: &str, found: &[(String, Option<String>)]) {
     }
 }
 
-fn line(out: &mut String, key: &str, value: impl FnOnce(&mut String)) {
+fn push_line(out: &mut String, key: &str, value: impl FnOnce(&mut String)) {
     out.push_str(key);
     out.push_str(": ");
     value(out);
@@ -442,7 +440,7 @@ fn line(out: &mut String, key: &str, value: impl FnOnce(&mut String)) {
 }
 
 /// Returns date and time in MLXP's format, in this machine's time zone.
-fn local(at: Timestamp) -> (String, String) {
+fn local_date_and_time(at: Timestamp) -> (String, String) {
     let zone = jiff::tz::TimeZone::system();
     let moment = jiff::Timestamp::from_microsecond(at.as_micros())
         .unwrap_or_default()

@@ -27,30 +27,39 @@ pub(super) enum Outside {
     Unreadable { path: String, why: String },
 }
 
-/// Checks that `given` lies in `workdir`, both by its name and by the targets of its links.
-pub(super) fn inside(workdir: &Path, given: &str) -> Result<Inside, Outside> {
-    let path = || given.to_owned();
-    if given.is_empty() {
+impl Outside {
+    fn unreadable(path: &str, error: &io::Error) -> Self {
+        Self::Unreadable {
+            path: path.to_owned(),
+            why: error.to_string(),
+        }
+    }
+}
+
+/// Checks that the path `named` by the trial lies in `workdir`, both by its name and by the targets
+/// of its links.
+pub(super) fn inside(workdir: &Path, named: &str) -> Result<Inside, Outside> {
+    if named.is_empty() {
         return Err(Outside::Empty);
     }
-    if Path::new(given).is_absolute() {
-        let hint = strip(workdir, Path::new(given)).map_or_else(String::new, |relative| {
+    let path = named.to_owned();
+    if Path::new(named).is_absolute() {
+        let hint = relative_to(workdir, Path::new(named)).map_or_else(String::new, |relative| {
             format!(": write `{}`", relative.display())
         });
-        return Err(Outside::Absolute { path: path(), hint });
+        return Err(Outside::Absolute { path, hint });
     }
-    let Some(relative) = plain(Path::new(given)) else {
-        return Err(Outside::Escapes { path: path() });
+    let Some(relative) = without_dots(Path::new(named)) else {
+        return Err(Outside::Escapes { path });
     };
-    let unreadable = |error: io::Error| Outside::Unreadable {
-        path: path(),
-        why: error.to_string(),
-    };
-    let root = workdir.canonicalize().map_err(unreadable)?;
-    let (real, exists) = existing(&root, &relative).map_err(unreadable)?;
+    let root = workdir
+        .canonicalize()
+        .map_err(|error| Outside::unreadable(named, &error))?;
+    let (real, exists) =
+        resolve_existing(&root, &relative).map_err(|error| Outside::unreadable(named, &error))?;
     if !real.starts_with(&root) {
         return Err(Outside::Linked {
-            path: path(),
+            path,
             target: real.display().to_string(),
         });
     }
@@ -67,31 +76,34 @@ pub(super) fn inside(workdir: &Path, given: &str) -> Result<Inside, Outside> {
 
 /// Returns a data set's path as it is recorded (relative inside the workdir, absolute outside), and
 /// the path to read it from.
-pub(super) fn data_dir(workdir: &Path, given: &Path) -> (String, PathBuf) {
-    let found = workdir.join(given);
-    let whole = std::path::absolute(&found)
+pub(super) fn data_dir(workdir: &Path, named: &Path) -> (String, PathBuf) {
+    let readable = workdir.join(named);
+    let absolute = std::path::absolute(&readable)
         .ok()
-        .and_then(|path| plain(&path))
-        .unwrap_or_else(|| found.clone());
-    let recorded = strip(workdir, &whole).unwrap_or(whole);
+        .and_then(|path| without_dots(&path))
+        .unwrap_or_else(|| readable.clone());
+    let recorded = relative_to(workdir, &absolute).unwrap_or(absolute);
     let recorded = if recorded.as_os_str().is_empty() {
         PathBuf::from(".")
     } else {
         recorded
     };
-    (recorded.to_string_lossy().into_owned(), found)
+    (recorded.to_string_lossy().into_owned(), readable)
 }
 
 /// Returns `path` relative to `workdir`, if it lies there by name. Links are not resolved.
-fn strip(workdir: &Path, path: &Path) -> Option<PathBuf> {
+fn relative_to(workdir: &Path, path: &Path) -> Option<PathBuf> {
     let root = std::path::absolute(workdir)
         .ok()
-        .and_then(|root| plain(&root))?;
-    plain(path)?.strip_prefix(root).ok().map(Path::to_path_buf)
+        .and_then(|root| without_dots(&root))?;
+    without_dots(path)?
+        .strip_prefix(root)
+        .ok()
+        .map(Path::to_path_buf)
 }
 
 /// Removes `.` and `..` by name; `None` if `..` leads above the start of the path.
-fn plain(path: &Path) -> Option<PathBuf> {
+fn without_dots(path: &Path) -> Option<PathBuf> {
     let mut out = PathBuf::new();
     let mut depth = 0_usize;
     for component in path.components() {
@@ -113,25 +125,25 @@ fn plain(path: &Path) -> Option<PathBuf> {
 
 /// Resolves the links of the part of `relative` that exists; returns the result and whether all of
 /// it exists.
-fn existing(root: &Path, relative: &Path) -> io::Result<(PathBuf, bool)> {
-    let whole = root.join(relative);
-    let mut at = whole.as_path();
+fn resolve_existing(root: &Path, relative: &Path) -> io::Result<(PathBuf, bool)> {
+    let path = root.join(relative);
+    let mut ancestor = path.as_path();
     loop {
-        match at.canonicalize() {
+        match ancestor.canonicalize() {
             Ok(real) => {
-                let rest = whole.strip_prefix(at).unwrap_or(Path::new(""));
-                let all = rest.as_os_str().is_empty();
-                return Ok((if all { real } else { real.join(rest) }, all));
+                let rest = path.strip_prefix(ancestor).unwrap_or(Path::new(""));
+                let exists = rest.as_os_str().is_empty();
+                return Ok((if exists { real } else { real.join(rest) }, exists));
             }
             // A link to nothing may point anywhere. Its target is the file that would be written,
             // so the target is checked.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if let Ok(target) = at.read_link() {
-                    let from = at.parent().unwrap_or(root);
+                if let Ok(target) = ancestor.read_link() {
+                    let from = ancestor.parent().unwrap_or(root);
                     let target = from.join(target);
-                    return Ok((plain(&target).unwrap_or(target), false));
+                    return Ok((without_dots(&target).unwrap_or(target), false));
                 }
-                at = at.parent().ok_or(error)?;
+                ancestor = ancestor.parent().ok_or(error)?;
             }
             Err(error) => return Err(error),
         }
@@ -155,17 +167,17 @@ mod tests {
     #[test]
     fn a_path_in_the_workdir_is_recorded_without_dots() {
         let dir = world();
-        let found = inside(&dir.path().join("work"), "./models/../models/m.bin").unwrap();
-        assert_eq!(found.relative, "models/m.bin");
-        assert!(found.real.unwrap().ends_with("work/models/m.bin"));
+        let accepted = inside(&dir.path().join("work"), "./models/../models/m.bin").unwrap();
+        assert_eq!(accepted.relative, "models/m.bin");
+        assert!(accepted.real.unwrap().ends_with("work/models/m.bin"));
     }
 
     #[test]
-    fn a_file_that_is_not_there_is_inside_and_absent() {
+    fn a_missing_file_is_inside_without_a_real_path() {
         let dir = world();
-        let found = inside(&dir.path().join("work"), "models/new/m.bin").unwrap();
+        let accepted = inside(&dir.path().join("work"), "models/new/m.bin").unwrap();
         assert_eq!(
-            found,
+            accepted,
             Inside {
                 relative: "models/new/m.bin".into(),
                 real: None

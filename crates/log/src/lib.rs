@@ -1,57 +1,84 @@
 //! The logger of a trial, bound to pipeline, stage and trial id, and the code that turns a trial's
 //! lines into records.
 //!
-//! A logger has two ends. Both take a [`Record`](wire::Record), which also encodes and decodes the
-//! lines of `docs/records.md`. In a child process [`TrialLogger::from_env`] appends lines to
-//! `$SWATH_RECORDS`. The supervising side is a [`TrialLogger::in_process`], which follows these
-//! lines with a [`Tail`]; a Rust closure gets such a logger directly. The supervising end checks
-//! paths, computes the digests of data and models, writes the trial's own files ([`TrialFolder`]
-//! and `metrics/`) and forwards the records that belong in the journal to a [`Sink`]. The module
-//! also compiles without the engine: it is all that a training program needs.
-use swath_model::{space, study};
+//! A logger has two ends, and both take a [`Record`](wire::Record). In a child process
+//! [`TrialLogger::from_env`] appends lines in the format of `docs/records.md` to `$SWATH_RECORDS`.
+//! The supervising end (`TrialLogger::in_process`) follows these lines with a `Tail`; a Rust closure
+//! gets such a logger directly. The supervising end checks paths, computes the digests of data and
+//! models, writes the trial's own files (`TrialFolder` and `metrics/`) and forwards the records that
+//! belong in the journal to a `Sink`.
+//!
+//! Without the feature `supervise` only the child's end is compiled, which is all that a training
+//! program needs.
 
-pub mod digest;
-pub mod digest_cache;
-pub mod folder;
-pub mod models;
-pub mod scrape;
-pub mod tail;
-pub mod wire;
+use swath_model::{space, study};
 
 mod answer;
 mod appender;
-mod artifacts;
-mod copy;
-mod deciding;
 mod end;
 mod facade;
-mod files;
-mod inside;
-mod kinds;
 mod log;
 pub mod rank;
+pub mod wire;
+
+// The side that reads the lines of a trial.
+#[cfg(feature = "supervise")]
+mod artifacts;
+#[cfg(feature = "supervise")]
+mod batch;
+#[cfg(feature = "supervise")]
+mod copy;
+#[cfg(feature = "supervise")]
+mod deciding;
+#[cfg(feature = "supervise")]
+pub mod digest;
+#[cfg(feature = "supervise")]
+pub mod digest_cache;
+#[cfg(feature = "supervise")]
+mod files;
+#[cfg(feature = "supervise")]
+pub mod folder;
+#[cfg(feature = "supervise")]
+mod inside;
+#[cfg(feature = "supervise")]
+mod key_types;
+#[cfg(feature = "supervise")]
+pub mod models;
+#[cfg(feature = "supervise")]
 mod repeats;
+#[cfg(feature = "supervise")]
+pub mod scrape;
+#[cfg(feature = "supervise")]
 mod stamp;
+#[cfg(feature = "supervise")]
 mod steps;
+#[cfg(feature = "supervise")]
 mod supervised;
+#[cfg(feature = "supervise")]
+pub mod tail;
 #[cfg(test)]
 mod tests;
-mod together;
+#[cfg(feature = "supervise")]
 mod yaml;
 
 pub use answer::Answer;
-pub use deciding::DecidingMetrics;
-pub use digest::{Digest, DigestError, LeftOut, digest};
-pub use digest_cache::DigestCache;
+pub use end::Recorded;
 pub use facade::TrialLogger;
-pub use folder::{Beginning, Recorded, TrialFolder};
 pub use log::Item;
-pub use models::{HELD, ModelStore, Models};
-pub use scrape::{Scrape, Stream};
-pub use tail::{Growth, Line, Tail};
-pub use together::OVERWRITTEN;
+#[cfg(feature = "supervise")]
+pub use {
+    batch::OVERWRITTEN,
+    deciding::DecidingMetrics,
+    digest::{Digest, DigestError, LeftOut, digest},
+    digest_cache::DigestCache,
+    folder::{Beginning, TrialFolder},
+    models::{HELD, ModelStore, Models},
+    scrape::{Scrape, Stream},
+    supervised::{Dirs, Sink},
+    tail::{Growth, Line, Tail},
+};
 
-use crate::study::{Attempt, LogRecord, TrialId};
+use crate::study::{Attempt, TrialId};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -71,15 +98,6 @@ pub struct Identity {
     pub attempt: Attempt,
 }
 
-/// The working directory of a trial and the folder of its records.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dirs {
-    /// The working directory of the trial. Relative paths in records start here.
-    pub workdir: PathBuf,
-    /// The trial's own folder, `logs/STUDY/N`.
-    pub trial: PathBuf,
-}
-
 /// The answer to a report: whether the trial continues. Ordered from the mildest to the strictest.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -91,25 +109,6 @@ pub enum Directive {
     Pause,
     /// The trial is to end.
     Stop,
-}
-
-/// The receiver of the records that the journal keeps. The executor's side forwards each record to
-/// the driver as a signal.
-pub trait Sink: Send {
-    /// Receives a record and returns whether the trial continues.
-    fn logged(&mut self, record: LogRecord) -> Directive;
-
-    /// Receives a question of the trial. An [`Answer`] with this `id` is to be written to the
-    /// trial's folder once everything before the question is decided. The default ignores it.
-    fn ask(&mut self, id: String) {
-        drop(id);
-    }
-}
-
-impl<F: FnMut(LogRecord) -> Directive + Send> Sink for F {
-    fn logged(&mut self, record: LogRecord) -> Directive {
-        self(record)
-    }
 }
 
 /// The position of a metric in the course of a trial. Every part is optional.
@@ -189,7 +188,8 @@ pub enum LoggerError {
     },
     /// The trial asked a question and got no answer within this time.
     #[error(
-        "nobody answered within {} s whether the trial may go on: the `swath run` that started it is gone, or its study is stuck",
+        "got no answer within {} s whether the trial may go on: the `swath run` that started it \
+         has ended, or its study is stuck",
         .0.as_secs()
     )]
     NoAnswer(Duration),

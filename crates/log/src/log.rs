@@ -177,8 +177,8 @@ impl Call<'_> {
     }
 
     /// Returns the error that the item has another type than the kind needs.
-    fn needs(&self, wanted: &str) -> LoggerError {
-        self.refused(format!("`{}` needs {wanted}", self.identifier))
+    fn needs(&self, needed_type: &str) -> LoggerError {
+        self.refused(format!("`{}` needs {needed_type}", self.identifier))
     }
 
     /// Returns the item as JSON. NaN and the infinities become texts.

@@ -122,10 +122,12 @@ impl ModelStore {
             .file_name()
             .and_then(|name| name.to_str())
             .unwrap_or("model");
-        let mut reserve = |bytes| self.reserve(trial, budget, bytes);
         // Without room the model is only referred to. That is not a fault of the trial, so there is
         // no warning.
-        let left_out = copy(real, &version.path().join(name), &mut reserve).ok()?;
+        let left_out = copy(real, &version.path().join(name), &mut |bytes| {
+            self.reserve(trial, budget, bytes)
+        })
+        .ok()?;
         let folder = version.keep();
         let version = folder.file_name().unwrap_or_default().to_string_lossy();
         Some(Held {
@@ -148,7 +150,7 @@ impl ModelStore {
             // Another process may release versions: the one that runs the study.
             let study = trial.parent().unwrap_or(trial);
             *used = Used {
-                bytes: held_in(study),
+                bytes: held_bytes(study),
                 measured: Some(Instant::now()),
             };
         }
@@ -168,7 +170,7 @@ pub(super) fn discard(trial: &Path, held: &str) {
 }
 
 /// Returns the number of bytes that all trials of a study hold.
-fn held_in(study: &Path) -> u64 {
+fn held_bytes(study: &Path) -> u64 {
     let trials = fs::read_dir(study)
         .into_iter()
         .flatten()
@@ -189,12 +191,16 @@ fn bytes_below(folder: &Path) -> u64 {
         .into_iter()
         .flatten()
         .filter_map(Result::ok);
-    let size = |entry: fs::DirEntry| match entry.metadata() {
+    entries.map(|entry| bytes_of(&entry)).sum()
+}
+
+fn bytes_of(entry: &fs::DirEntry) -> u64 {
+    match entry.metadata() {
         Ok(about) if about.is_dir() => bytes_below(&entry.path()),
         Ok(about) => about.len(),
+        // A version that was released meanwhile takes no space.
         Err(_) => 0,
-    };
-    entries.map(size).sum()
+    }
 }
 
 /// Returns the free bytes of a file system; without an answer, the maximum.
@@ -250,7 +256,7 @@ mod tests {
         assert_eq!(
             fs::read_dir(trial.join(HELD)).unwrap().count(),
             1,
-            "nothing half done is left"
+            "no incomplete copy remains"
         );
         discard(&trial, &first.path);
         let store = ModelStore::new(Models::Hold { budget: 250 });
@@ -287,7 +293,7 @@ mod tests {
             .unwrap();
         assert!(
             store.hold(&trial, &held).is_none(),
-            "what is held is not held again"
+            "a held model is not held again"
         );
     }
 }

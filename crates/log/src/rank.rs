@@ -1,7 +1,7 @@
 //! The rank of a process among the processes that a launcher started for one trial.
 //!
 //! Launchers pass the rank to each process in a variable. A trial may also inherit such a variable
-//! from the job in which swath itself runs, and that value says nothing about the trial's
+//! from the job in which swath itself runs, and that value does not describe the trial's
 //! processes. swath therefore passes each trial the ranks of its own environment, and a variable
 //! counts only where it differs from them.
 
@@ -30,28 +30,39 @@ pub fn outer(variable: impl Fn(&str) -> Option<OsString>) -> Option<OsString> {
         .into_iter()
         .flat_map(|(rank, size)| [Some(rank), size])
         .flatten();
-    let pairs = names.filter_map(|name| Some(format!("{name}={}", number(variable(name)?)?)));
+    let pairs = names.filter_map(|name| Some(format!("{name}={}", parse_number(variable(name)?)?)));
     let pairs: Vec<_> = pairs.collect();
     (!pairs.is_empty()).then(|| pairs.join(" ").into())
 }
 
 /// Returns the rank of the process with these variables; 0 if no launcher of the trial set one.
 pub(super) fn of_process(variable: &dyn Fn(&str) -> Option<OsString>) -> u32 {
-    let outer = variable(OUTER).unwrap_or_default();
-    let outer = outer.to_string_lossy();
-    let inherited = |name: &str| {
-        let pairs = outer.split(' ').filter_map(|pair| pair.split_once('='));
-        pairs
-            .into_iter()
-            .find(|(key, _)| *key == name)
-            .and_then(|(_, value)| value.parse().ok())
-    };
-    let own = |name: &str| number(variable(name)?);
-    let of_launcher = |(rank, size): (&str, Option<&str>)| {
-        let is_new = |name: &str| own(name).is_some_and(|own| inherited(name) != Some(own));
-        own(rank).filter(|_| is_new(rank) || size.is_some_and(is_new))
-    };
-    LAUNCHERS.into_iter().find_map(of_launcher).unwrap_or(0)
+    let outer_ranks = variable(OUTER).unwrap_or_default();
+    let outer_ranks = outer_ranks.to_string_lossy();
+    for (rank, size) in LAUNCHERS {
+        let Some(own_rank) = variable(rank).and_then(parse_number) else {
+            continue;
+        };
+        let mut names = [Some(rank), size].into_iter().flatten();
+        if names.any(|name| is_own_variable(name, variable, &outer_ranks)) {
+            return own_rank;
+        }
+    }
+    0
+}
+
+/// Returns whether the variable is a number that the trial did not inherit when it was started.
+fn is_own_variable(
+    name: &str,
+    variable: &dyn Fn(&str) -> Option<OsString>,
+    outer_ranks: &str,
+) -> bool {
+    let own = variable(name).and_then(parse_number);
+    let mut outer = outer_ranks
+        .split(' ')
+        .filter_map(|pair| pair.split_once('='));
+    let inherited = outer.find(|(key, _)| *key == name);
+    own.is_some() && own != inherited.and_then(|(_, value)| value.parse().ok())
 }
 
 /// Returns the rank that a number stands for: a whole number above 0. Rank 0 gives `None`, because
@@ -69,7 +80,7 @@ pub fn of_line(line: &serde_json::Map<String, serde_json::Value>) -> u32 {
         .unwrap_or(0)
 }
 
-fn number(value: OsString) -> Option<u32> {
+fn parse_number(value: OsString) -> Option<u32> {
     value.to_str()?.trim().parse().ok()
 }
 
@@ -88,12 +99,12 @@ mod tests {
                 .iter()
                 .map(|(name, value)| (*name, OsString::from(value))),
         );
-        let told = outer(|name| variables.get(name).cloned());
+        let outer_ranks = outer(|name| variables.get(name).cloned());
         variables.extend(
             own.iter()
                 .map(|(name, value)| (*name, OsString::from(value))),
         );
-        variables.extend(told.map(|told| (OUTER, told)));
+        variables.extend(outer_ranks.map(|ranks| (OUTER, ranks)));
         of_process(&|name| variables.get(name).cloned())
     }
 

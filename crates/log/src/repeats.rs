@@ -14,7 +14,7 @@ const MANY: usize = 4096;
 pub(super) struct Repeats {
     /// By the bits of a step and the index of a deciding metric, the value that was reported first.
     values: BTreeMap<(u64, usize), f64>,
-    warned: bool,
+    is_warned: bool,
 }
 
 impl Repeats {
@@ -26,22 +26,23 @@ impl Repeats {
         key: Option<&Name>,
         deciding: &[Name],
     ) -> Option<String> {
-        let key = key.filter(|_| !self.warned)?;
+        let key = key.filter(|_| !self.is_warned)?;
         let step = axis::number(values, key)?;
         if self.values.len() >= MANY {
             self.values.clear();
         }
-        for (at, name) in deciding.iter().enumerate().filter(|(_, name)| *name != key) {
+        for (index, name) in deciding.iter().enumerate().filter(|(_, name)| *name != key) {
             let Some(value) = axis::number(values, name) else {
                 continue;
             };
-            let before = *self.values.entry((step.to_bits(), at)).or_insert(value);
+            let before = *self.values.entry((step.to_bits(), index)).or_insert(value);
             if before != value {
-                self.warned = true;
+                self.is_warned = true;
                 self.values.clear();
                 return Some(format!(
-                    "`{name}` was {before} at {key} {step} and is {value} there now; both reports count. \
-                     If several processes of the trial report, each must say its `rank`: only rank 0 decides"
+                    "`{name}` was {before} at {key} {step} and is {value} there now; both \
+                     reports count. If several processes of the trial report, each must \
+                     report its `rank`: only rank 0 decides"
                 ));
             }
         }
@@ -56,40 +57,40 @@ mod tests {
     use crate::study::{Datum, Metric};
 
     #[test]
-    fn a_step_with_two_values_is_told_once_with_both() {
+    fn a_step_with_two_values_is_warned_of_once_with_both() {
         let mut repeats = Repeats::default();
         let (epoch, deciding) = (Name::from("epoch"), ["loss".into(), "epoch".into()]);
-        let mut look = |values: &[(&str, f64)]| {
+        let mut check = |values: &[(&str, f64)]| {
             let datum =
                 |(name, value): &(&str, f64)| ((*name).into(), Datum::Number(Metric(*value)));
             let values: Vec<_> = values.iter().map(datum).collect();
             repeats.check(&values, Some(&epoch), &deciding)
         };
         assert_eq!(
-            look(&[("epoch", 1.0), ("loss", 0.5), ("seconds", 3.0)]),
+            check(&[("epoch", 1.0), ("loss", 0.5), ("seconds", 3.0)]),
             None
         );
         assert_eq!(
-            look(&[("epoch", 1.0), ("loss", 0.5), ("seconds", 4.0)]),
+            check(&[("epoch", 1.0), ("loss", 0.5), ("seconds", 4.0)]),
             None,
-            "only what decides"
+            "only deciding metrics count"
         );
-        assert_eq!(look(&[("epoch", 2.0), ("seconds", 4.0)]), None);
+        assert_eq!(check(&[("epoch", 2.0), ("seconds", 4.0)]), None);
         assert_eq!(
-            look(&[("epoch", 2.0), ("loss", 0.4)]),
+            check(&[("epoch", 2.0), ("loss", 0.4)]),
             None,
             "a step may be reported in parts"
         );
         assert_eq!(
-            look(&[("loss", 0.3)]),
+            check(&[("loss", 0.3)]),
             None,
             "without a step nothing is repeated"
         );
-        let warning = look(&[("epoch", 1.0), ("loss", 0.25)]).unwrap();
+        let warning = check(&[("epoch", 1.0), ("loss", 0.25)]).unwrap();
         assert!(
             warning.starts_with("`loss` was 0.5 at epoch 1 and is 0.25 there now; "),
             "{warning}"
         );
-        assert_eq!(look(&[("epoch", 2.0), ("loss", 0.2)]), None, "once");
+        assert_eq!(check(&[("epoch", 2.0), ("loss", 0.2)]), None, "once");
     }
 }

@@ -21,7 +21,7 @@ use std::borrow::Cow;
 
 /// Maximum number of bytes of a line that are searched; the rest of a longer line is ignored. The
 /// same as the longest record.
-const LONGEST: usize = super::tail::LONGEST;
+const LONGEST: usize = super::wire::LONGEST_LINE;
 
 /// A stream of a program's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,11 +60,10 @@ impl Scrape {
     /// Returns whether `name` is captured and its expression has not matched so far.
     #[must_use]
     pub fn is_unmatched(&self, name: &str) -> bool {
-        let of_name = |at: usize| self.capture.get(at).is_some_and(|(key, _)| **key == *name);
-        self.matched
+        self.capture
             .iter()
-            .enumerate()
-            .any(|(at, matched)| !matched && of_name(at))
+            .zip(&self.matched)
+            .any(|((key, _), matched)| !matched && **key == *name)
     }
 
     /// Processes the next piece of a stream's output, of any size, and passes each complete report
@@ -91,7 +90,7 @@ impl Scrape {
         for rest in std::mem::take(&mut self.rests) {
             self.line(&rest, each);
         }
-        self.emit(each);
+        self.deliver(each);
     }
 
     fn line(&mut self, bytes: &[u8], each: EachReport<'_>) {
@@ -100,29 +99,29 @@ impl Scrape {
         }
         let text = String::from_utf8_lossy(bytes);
         let text = without_colours(&text);
-        let found: Vec<Option<Datum>> = self
+        let values: Vec<Option<Datum>> = self
             .capture
             .iter()
-            .map(|(_, expression)| first(expression, &text))
+            .map(|(_, expression)| first_value(expression, &text))
             .collect();
         // A second value for a key begins the next report.
-        if found
+        if values
             .iter()
             .zip(&self.pending)
             .any(|(new, old)| new.is_some() && old.is_some())
         {
-            self.emit(each);
+            self.deliver(each);
         }
-        for ((slot, matched), new) in self.pending.iter_mut().zip(&mut self.matched).zip(found) {
+        for ((slot, matched), new) in self.pending.iter_mut().zip(&mut self.matched).zip(values) {
             *matched |= new.is_some();
             *slot = new.or(slot.take());
         }
         if self.pending.iter().all(Option::is_some) {
-            self.emit(each);
+            self.deliver(each);
         }
     }
 
-    fn emit(&mut self, each: EachReport<'_>) {
+    fn deliver(&mut self, each: EachReport<'_>) {
         let values: Vec<(Name, Datum)> = self
             .capture
             .iter()
@@ -136,13 +135,13 @@ impl Scrape {
 }
 
 /// Returns the value that an expression has in a line: its first group, or the whole match.
-pub fn first(expression: &Regex, text: &str) -> Option<Datum> {
-    let found = expression.captures(text)?;
-    Some(datum(found.get(1).or(found.get(0))?.as_str()))
+pub fn first_value(expression: &Regex, text: &str) -> Option<Datum> {
+    let groups = expression.captures(text)?;
+    Some(parse_datum(groups.get(1).or(groups.get(0))?.as_str()))
 }
 
 /// Parses a value: a number, also with punctuation behind it (`0.41,` or `93%`), a flag, or a text.
-fn datum(text: &str) -> Datum {
+fn parse_datum(text: &str) -> Datum {
     let text = text.trim();
     let bare = text.trim_end_matches([',', ';', ':', '.', ')', ']', '}', '%', '|']);
     match (text.parse(), bare.parse()) {
@@ -196,7 +195,7 @@ mod tests {
 
     /// Returns the reports after each of the pieces, and at the end, each report as `name=value
     /// name=value`.
-    fn found(mut scrape: Scrape, pieces: &[&str]) -> Vec<Vec<String>> {
+    fn reports(mut scrape: Scrape, pieces: &[&str]) -> Vec<Vec<String>> {
         let mut all = Vec::new();
         for piece in pieces {
             let mut now = Vec::new();
@@ -212,22 +211,22 @@ mod tests {
     }
 
     fn shown(values: &[(Name, Datum)]) -> String {
-        let one = |(name, datum): &(Name, Datum)| match datum {
+        let values = values.iter().map(|(name, datum)| match datum {
             Datum::Number(Metric(number)) => format!("{name}={number}"),
             Datum::Flag(flag) => format!("{name}={flag}"),
             Datum::Text(text) => format!("{name}={text:?}"),
-        };
-        values.iter().map(one).collect::<Vec<_>>().join(" ")
+        });
+        values.collect::<Vec<_>>().join(" ")
     }
 
     #[test]
     fn keys_on_one_line_are_one_report_at_once() {
-        let found = found(
+        let reports = reports(
             epochs(),
             &["epoch 1 loss: 0.5 val=0.6\n", "epoch 2 loss: 0.4 val=0.5\n"],
         );
         assert_eq!(
-            found,
+            reports,
             [
                 vec!["epoch=1 loss=0.5 val=0.6"],
                 vec!["epoch=2 loss=0.4 val=0.5"],
@@ -238,12 +237,12 @@ mod tests {
 
     #[test]
     fn keys_on_separate_lines_are_one_report_as_soon_as_all_are_there() {
-        let found = found(
+        let reports = reports(
             epochs(),
             &["epoch 1\n", "loss: 0.5\n", "val: 0.6\n", "epoch 2\n"],
         );
         assert_eq!(
-            found,
+            reports,
             [
                 vec![],
                 vec![],
@@ -256,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_key_printed_now_and_then_stays_with_the_report_it_was_printed_in() {
-        let found = found(
+        let reports = reports(
             epochs(),
             &[
                 "epoch 1\nloss: 5\n",
@@ -265,7 +264,7 @@ mod tests {
             ],
         );
         assert_eq!(
-            found,
+            reports,
             [
                 vec![],
                 vec!["epoch=1 loss=5", "epoch=2 loss=4 val=3"],
@@ -277,12 +276,12 @@ mod tests {
 
     #[test]
     fn a_line_cut_anywhere_is_matched_whole() {
-        let found = found(
+        let reports = reports(
             scrape(&[("loss", r"loss=(\S+)")]),
             &["lo", "ss=0.", "25\nlos", "s=nan"],
         );
         assert_eq!(
-            found,
+            reports,
             [vec![], vec![], vec!["loss=0.25"], vec![], vec!["loss=NaN"]]
         );
     }
@@ -306,9 +305,9 @@ mod tests {
     #[test]
     fn progress_bars_colours_and_punctuation_do_not_hide_a_number() {
         let text = "\r10% loss=0.5,\r20% \u{1b}[32mloss\u{1b}[0m=0.4%)\nloss=best\nloss=1e-3.\n";
-        let found = found(scrape(&[("loss", r"loss=(\S+)")]), &[text]);
+        let reports = reports(scrape(&[("loss", r"loss=(\S+)")]), &[text]);
         assert_eq!(
-            found[0],
+            reports[0],
             ["loss=0.5", "loss=0.4", "loss=\"best\"", "loss=0.001"]
         );
     }
@@ -316,7 +315,7 @@ mod tests {
     #[test]
     fn an_expression_without_a_group_gives_its_whole_match() {
         assert_eq!(
-            found(scrape(&[("done", "finished|failed")]), &["it finished\n"])[0],
+            reports(scrape(&[("done", "finished|failed")]), &["it finished\n"])[0],
             ["done=\"finished\""]
         );
     }
@@ -346,13 +345,25 @@ mod tests {
         assert!(scrape.rests[0].len() <= LONGEST);
     }
 
+    /// Makes any byte, and those that matter to the expressions more often.
+    fn any_byte() -> impl Strategy<Value = u8> {
+        prop_oneof![
+            Just(b'\n'),
+            Just(b'a'),
+            Just(b'='),
+            Just(b'1'),
+            Just(0x1b),
+            any::<u8>()
+        ]
+    }
+
     proptest! {
         #[test]
         fn any_bytes_in_any_pieces_give_the_same_reports(
-            bytes in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'a'), Just(b'='), Just(b'1'), Just(0x1b), any::<u8>()], 0..200),
+            bytes in proptest::collection::vec(any_byte(), 0..200),
             cut in 0_usize..200,
         ) {
-            let all = |pieces: &[&[u8]]| {
+            let reports_of = |pieces: &[&[u8]]| {
                 let mut scrape = scrape(&[("a", r"a=?(\S+)"), ("b", r"1(.)")]);
                 let mut reports = Vec::new();
                 for piece in pieces {
@@ -362,7 +373,7 @@ mod tests {
                 reports
             };
             let cut = cut.min(bytes.len());
-            prop_assert_eq!(all(&[&bytes]), all(&[&bytes[..cut], &bytes[cut..]]));
+            prop_assert_eq!(reports_of(&[&bytes]), reports_of(&[&bytes[..cut], &bytes[cut..]]));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The state of a file or folder at one moment. Two stamps show whether it changed in between, and
 //! one shows when it was last written to.
 
-use super::digest::State;
+use super::digest::FileState;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stamp {
     /// The path itself, the entries below it if it is a folder, and every link on the way to it.
-    entries: Vec<(PathBuf, State)>,
+    entries: Vec<(PathBuf, FileState)>,
     /// Total size of the files in bytes.
     pub(super) size: u64,
     /// Whether one of the files is empty. A file that is truncated to be rewritten is empty for a
@@ -30,8 +30,8 @@ impl Stamp {
             has_empty: false,
             is_being_cut: false,
         };
-        stamp.links(workdir, relative);
-        stamp.tree(real)?;
+        stamp.add_links(workdir, relative);
+        stamp.add_tree(real)?;
         stamp.entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         Ok(stamp)
     }
@@ -50,7 +50,7 @@ impl Stamp {
 
     /// Adds the links on the way to the path: a link that is pointed at another target changes what
     /// the path means.
-    fn links(&mut self, workdir: &Path, relative: &str) {
+    fn add_links(&mut self, workdir: &Path, relative: &str) {
         let mut path = workdir.to_path_buf();
         for component in Path::new(relative).components() {
             if let Component::Normal(name) = component {
@@ -59,37 +59,39 @@ impl Stamp {
             if let Ok(about) = fs::symlink_metadata(&path)
                 && about.is_symlink()
             {
-                self.entries.push((path.clone(), State::of(&about)));
+                self.entries.push((path.clone(), FileState::of(&about)));
             }
         }
     }
 
-    fn tree(&mut self, root: &Path) -> io::Result<()> {
-        let mut waiting = vec![root.to_path_buf()];
-        while let Some(path) = waiting.pop() {
+    /// Adds the path and, if it is a folder, everything below it; also the files that links lead
+    /// to.
+    fn add_tree(&mut self, root: &Path) -> io::Result<()> {
+        let mut paths = vec![root.to_path_buf()];
+        while let Some(path) = paths.pop() {
             let about = fs::symlink_metadata(&path)?;
             if about.is_dir() {
                 for entry in fs::read_dir(&path)? {
-                    waiting.push(entry?.path());
+                    paths.push(entry?.path());
                 }
             }
             if about.is_file() {
-                self.file(&about);
+                self.add_file(&about);
             }
             let target = about
                 .is_symlink()
                 .then(|| fs::metadata(&path).ok())
                 .flatten();
             if let Some(target) = target.filter(fs::Metadata::is_file) {
-                self.file(&target);
-                self.entries.push((path.join("."), State::of(&target)));
+                self.add_file(&target);
+                self.entries.push((path.join("."), FileState::of(&target)));
             }
-            self.entries.push((path, State::of(&about)));
+            self.entries.push((path, FileState::of(&about)));
         }
         Ok(())
     }
 
-    fn file(&mut self, about: &fs::Metadata) {
+    fn add_file(&mut self, about: &fs::Metadata) {
         self.size += about.len();
         self.has_empty |= about.len() == 0;
         self.is_being_cut |= about.len() == 0 && about.blocks() > 0;
@@ -102,13 +104,13 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     #[test]
-    fn a_stamp_changes_with_every_way_to_replace_what_a_path_leads_to() {
+    fn a_stamp_changes_with_every_way_to_replace_the_content_of_a_path() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         fs::create_dir_all(path("ck/part")).unwrap();
         fs::write(path("ck/part/w"), "one").unwrap();
         symlink("ck", path("latest")).unwrap();
-        let look = || {
+        let take_stamp = || {
             Stamp::of(
                 dir.path(),
                 "latest",
@@ -116,8 +118,8 @@ mod tests {
             )
             .unwrap()
         };
-        let mut before = look();
-        assert_eq!(before, look());
+        let mut before = take_stamp();
+        assert_eq!(before, take_stamp());
         assert_eq!(before.size, 3);
         let changes: [(&str, &dyn Fn()); 4] = [
             ("in place", &|| fs::write(path("ck/part/w"), "two").unwrap()),
@@ -135,7 +137,7 @@ mod tests {
             std::thread::sleep(std::time::Duration::from_millis(12));
             let newest = before.newest();
             change();
-            let after = look();
+            let after = take_stamp();
             assert_ne!(before, after, "{how}");
             assert!(after.newest() > newest, "{how}");
             before = after;

@@ -6,13 +6,13 @@ const MANY: usize = 200;
 /// The last step of each metric, in the order in which the metrics first appeared.
 #[derive(Default)]
 pub(crate) struct Steps {
-    courses: Vec<Course>,
+    series: Vec<Series>,
     /// The index of the last row's metric, a guess for the next row.
     latest: usize,
 }
 
 /// A metric of one log, in one context, of one worker.
-struct Course {
+struct Series {
     log: String,
     context: String,
     name: String,
@@ -22,64 +22,68 @@ struct Course {
 }
 
 /// The position of a row: its log, context, worker and step.
-pub(super) struct Place<'a> {
+pub(super) struct RowPosition<'a> {
     pub(super) log: &'a str,
     pub(super) context: &'a str,
     pub(super) rank: u64,
     pub(super) step: Option<f64>,
 }
 
-impl Course {
-    fn is_of(&self, name: &str, place: &Place<'_>) -> bool {
+impl Series {
+    fn is_of(&self, name: &str, position: &RowPosition<'_>) -> bool {
         self.name == name
-            && self.log == place.log
-            && self.context == place.context
-            && self.rank == place.rank
+            && self.log == position.log
+            && self.context == position.context
+            && self.rank == position.rank
     }
 }
 
 impl Steps {
     /// Checks the step of a row, which is identified by its first metric. Returns the text of a
     /// warning if the step went backwards.
-    pub(super) fn check(&mut self, first: Option<&str>, place: &Place<'_>) -> Option<String> {
-        let (name, step) = (first?, place.step?);
-        let guess = self.courses.get(self.latest);
-        if !guess.is_some_and(|course| course.is_of(name, place)) {
+    pub(super) fn check(
+        &mut self,
+        first: Option<&str>,
+        position: &RowPosition<'_>,
+    ) -> Option<String> {
+        let (name, step) = (first?, position.step?);
+        let guess = self.series.get(self.latest);
+        if !guess.is_some_and(|series| series.is_of(name, position)) {
             let index = self
-                .courses
+                .series
                 .iter()
-                .position(|course| course.is_of(name, place));
+                .position(|series| series.is_of(name, position));
             let Some(index) = index else {
-                self.add(name, step, place);
+                self.add(name, step, position);
                 return None;
             };
             self.latest = index;
         }
-        let course = &mut self.courses[self.latest];
-        let before = std::mem::replace(&mut course.step, step);
+        let series = &mut self.series[self.latest];
+        let before = std::mem::replace(&mut series.step, step);
         // NaN has no order, so a step that is NaN cannot go backwards.
-        if course.is_warned || step >= before || before.is_nan() || step.is_nan() {
+        if series.is_warned || step >= before || before.is_nan() || step.is_nan() {
             return None;
         }
-        course.is_warned = true;
+        series.is_warned = true;
         Some(format!(
-            "`{name}` in the log `{}` comes at step {step} after step {before}; all is kept as it \
-             came. If the step begins anew in each epoch, give it as `batch` and the epoch as \
+            "`{name}` in the log `{}` comes at step {step} after step {before}; all rows are \
+             kept. If the step begins anew in each epoch, give it as `batch` and the epoch as \
              `step`",
-            place.log
+            position.log
         ))
     }
 
-    fn add(&mut self, name: &str, step: f64, place: &Place<'_>) {
-        if self.courses.len() >= MANY {
+    fn add(&mut self, name: &str, step: f64, position: &RowPosition<'_>) {
+        if self.series.len() >= MANY {
             return;
         }
-        self.latest = self.courses.len();
-        self.courses.push(Course {
-            log: place.log.to_owned(),
-            context: place.context.to_owned(),
+        self.latest = self.series.len();
+        self.series.push(Series {
+            log: position.log.to_owned(),
+            context: position.context.to_owned(),
             name: name.to_owned(),
-            rank: place.rank,
+            rank: position.rank,
             step,
             is_warned: false,
         });
@@ -88,7 +92,7 @@ impl Steps {
 
 #[cfg(test)]
 mod tests {
-    use super::{Place, Steps};
+    use super::{RowPosition, Steps};
 
     #[test]
     fn a_step_that_goes_backwards_is_warned_of_once_a_metric_log_context_and_worker() {
@@ -97,7 +101,7 @@ mod tests {
             steps
                 .check(
                     Some(name),
-                    &Place {
+                    &RowPosition {
                         log,
                         context,
                         rank,

@@ -1,13 +1,11 @@
 //! Reads a file as it grows: in whole lines for records, in bytes for other output.
 
-use super::digest::{State, open_regular};
+use super::digest::{FileState, open_regular};
+use super::wire::LONGEST_LINE;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-
-/// The longest line that is read, in bytes; longer ones are refused with their number.
-pub const LONGEST: usize = 10_000_000;
 
 /// Number of bytes read at a time, at first and at most, and per call. Most files are short, and a
 /// long buffer would cost more than they do. The number per call is bounded, so that a program that
@@ -26,7 +24,7 @@ pub enum Line<'a> {
         /// The line's bytes, without the line break.
         bytes: &'a [u8],
     },
-    /// A line of more than [`LONGEST`] bytes, which was skipped.
+    /// A line of more than [`LONGEST_LINE`] bytes, which was skipped.
     TooLong {
         /// The line's number, from 1.
         number: u64,
@@ -123,20 +121,20 @@ impl Tail {
     }
 
     /// Returns the metadata of the file; `None` if it does not exist.
-    pub(super) fn state(&self) -> Option<State> {
+    pub(super) fn state(&self) -> Option<FileState> {
         let about = match &self.growth.open {
             Some(open) => open.file.metadata(),
             None => fs::metadata(&self.growth.path),
         };
-        about.ok().map(|about| State::of(&about))
+        about.ok().map(|about| FileState::of(&about))
     }
 
     /// Returns the metadata of the file if all of it has been read: every line that was written up
     /// to its time is known then.
-    pub(super) fn state_as_read(&self) -> Option<State> {
+    pub(super) fn state_as_read(&self) -> Option<FileState> {
         let open = self.growth.open.as_ref()?;
         let about = open.file.metadata().ok()?;
-        (about.len() == open.offset).then(|| State::of(&about))
+        (about.len() == open.offset).then(|| FileState::of(&about))
     }
 
     /// Reads to the end, for the last time, and delivers an incomplete last line too.
@@ -177,7 +175,7 @@ fn split(
         let (line, after) = (&bytes[..end], &bytes[end + 1..]);
         *number += 1;
         let length = *skipped + (rest.len() + line.len()) as u64;
-        if length > LONGEST as u64 {
+        if length > LONGEST_LINE as u64 {
             each(Line::TooLong {
                 number: *number,
                 bytes: length,
@@ -200,7 +198,7 @@ fn split(
     }
     rest.extend_from_slice(bytes);
     // The bytes of a line that is too long are counted and dropped, so that memory stays bounded.
-    if *skipped > 0 || rest.len() > LONGEST {
+    if *skipped > 0 || rest.len() > LONGEST_LINE {
         *skipped += rest.len() as u64;
         rest.clear();
     }
@@ -330,6 +328,7 @@ impl Growth {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::vec;
     use proptest::prelude::*;
     use std::fs::OpenOptions;
     use std::io::Write;
@@ -344,13 +343,13 @@ mod tests {
             .unwrap();
     }
 
-    fn polled(tail: &mut Tail) -> Vec<String> {
-        let mut found = Vec::new();
-        tail.poll(&mut |line| found.push(told(line))).unwrap();
-        found
+    fn poll(tail: &mut Tail) -> Vec<String> {
+        let mut lines = Vec::new();
+        tail.poll(&mut |line| lines.push(describe(line))).unwrap();
+        lines
     }
 
-    fn told(line: Line<'_>) -> String {
+    fn describe(line: Line<'_>) -> String {
         match line {
             Line::Whole { number, bytes } => format!("{number} {}", String::from_utf8_lossy(bytes)),
             Line::Torn { number, bytes } => {
@@ -362,17 +361,17 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_told_once_and_only_when_it_is_whole() {
+    fn a_line_is_delivered_once_and_only_when_it_is_complete() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("records.jsonl");
         let mut tail = Tail::new(&path);
-        assert!(polled(&mut tail).is_empty());
+        assert!(poll(&mut tail).is_empty());
         append(&path, b"one\ntw");
-        assert_eq!(polled(&mut tail), ["1 one"]);
+        assert_eq!(poll(&mut tail), ["1 one"]);
         append(&path, b"o\n\nfour");
-        assert_eq!(polled(&mut tail), ["2 two", "3 "]);
+        assert_eq!(poll(&mut tail), ["2 two", "3 "]);
         let mut last = Vec::new();
-        tail.finish(&mut |line| last.push(told(line))).unwrap();
+        tail.finish(&mut |line| last.push(describe(line))).unwrap();
         assert_eq!(last, ["4 torn four"]);
     }
 
@@ -381,14 +380,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("records.jsonl");
         let mut bytes = b"one\n".to_vec();
-        bytes.resize(bytes.len() + LONGEST + 1, b'x');
+        bytes.resize(bytes.len() + LONGEST_LINE + 1, b'x');
         append(&path, &bytes);
         let mut tail = Tail::new(&path);
-        assert_eq!(polled(&mut tail), ["1 one"]);
+        assert_eq!(poll(&mut tail), ["1 one"]);
         append(&path, b"xx\nthree\n");
         assert_eq!(
-            polled(&mut tail),
-            [format!("2 too long: {}", LONGEST + 3), "3 three".to_owned()]
+            poll(&mut tail),
+            [
+                format!("2 too long: {}", LONGEST_LINE + 3),
+                "3 three".to_owned()
+            ]
         );
         assert!(tail.rest.capacity() <= 4 * CHUNK);
     }
@@ -397,7 +399,7 @@ mod tests {
     fn a_line_of_exactly_the_limit_is_read() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("records.jsonl");
-        append(&path, &[vec![b'x'; LONGEST], b"\n".to_vec()].concat());
+        append(&path, &[vec![b'x'; LONGEST_LINE], b"\n".to_vec()].concat());
         let mut sizes = Vec::new();
         Tail::new(&path)
             .poll(&mut |line| {
@@ -406,36 +408,33 @@ mod tests {
                 }
             })
             .unwrap();
-        assert_eq!(sizes, [LONGEST]);
+        assert_eq!(sizes, [LONGEST_LINE]);
     }
 
     #[test]
-    fn a_file_that_was_cut_or_replaced_is_said_and_read_again() {
+    fn a_file_that_was_truncated_or_replaced_is_read_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("records.jsonl");
         append(&path, b"one\ntwo\nthr");
         let mut tail = Tail::new(&path);
-        assert_eq!(polled(&mut tail), ["1 one", "2 two"]);
+        assert_eq!(poll(&mut tail), ["1 one", "2 two"]);
         fs::write(&path, "new\n").unwrap();
-        assert_eq!(polled(&mut tail), ["replaced after 2", "1 new"]);
+        assert_eq!(poll(&mut tail), ["replaced after 2", "1 new"]);
         fs::write(dir.path().join("other"), "other, and longer\n").unwrap();
         fs::rename(dir.path().join("other"), &path).unwrap();
-        assert_eq!(
-            polled(&mut tail),
-            ["replaced after 1", "1 other, and longer"]
-        );
+        assert_eq!(poll(&mut tail), ["replaced after 1", "1 other, and longer"]);
         fs::remove_file(&path).unwrap();
-        assert!(polled(&mut tail).is_empty());
+        assert!(poll(&mut tail).is_empty());
     }
 
     #[test]
-    fn a_resumed_attempt_does_not_hear_the_old_lines_again() {
+    fn a_resumed_attempt_does_not_read_the_old_lines_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("records.jsonl");
         append(&path, b"one\ntwo\n");
         let mut tail = Tail::after_existing(&path).unwrap();
         append(&path, b"three\n");
-        assert_eq!(polled(&mut tail), ["3 three"]);
+        assert_eq!(poll(&mut tail), ["3 three"]);
     }
 
     #[test]
@@ -444,10 +443,10 @@ mod tests {
         let path = dir.path().join("records.jsonl");
         append(&path, b"one\n");
         let mut tail = Tail::new(&path);
-        assert_eq!(polled(&mut tail), ["1 one"]);
+        assert_eq!(poll(&mut tail), ["1 one"]);
         assert_eq!(tail.growth.chunk.len(), FIRST_CHUNK);
         append(&path, "two\n".repeat(CHUNK).as_bytes());
-        assert_eq!(polled(&mut tail).len(), CHUNK);
+        assert_eq!(poll(&mut tail).len(), CHUNK);
         assert_eq!(tail.growth.chunk.len(), CHUNK);
     }
 
@@ -462,21 +461,27 @@ mod tests {
 
     proptest! {
         #[test]
-        fn lines_come_out_whole_however_the_file_grows(
-            pieces in proptest::collection::vec(proptest::collection::vec(prop_oneof![Just(b'\n'), any::<u8>()], 0..40), 0..8)
+        fn lines_are_complete_in_whatever_pieces_the_file_grows(
+            pieces in vec(vec(prop_oneof![Just(b'\n'), any::<u8>()], 0..40), 0..8)
         ) {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("records.jsonl");
             let mut tail = Tail::new(&path);
-            let mut found: Vec<Vec<u8>> = Vec::new();
+            let mut lines: Vec<Vec<u8>> = Vec::new();
             for piece in &pieces {
                 append(&path, piece);
-                tail.poll(&mut |line| if let Line::Whole { bytes, .. } = line { found.push(bytes.to_vec()) }).unwrap();
+                let mut keep = |line: Line<'_>| {
+                    if let Line::Whole { bytes, .. } = line {
+                        lines.push(bytes.to_vec());
+                    }
+                };
+                tail.poll(&mut keep).unwrap();
             }
             let all = pieces.concat();
-            let mut wanted: Vec<Vec<u8>> = all.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
-            wanted.pop();
-            prop_assert_eq!(found, wanted);
+            let split = all.split(|byte| *byte == b'\n');
+            let mut expected: Vec<Vec<u8>> = split.map(<[u8]>::to_vec).collect();
+            expected.pop();
+            prop_assert_eq!(lines, expected);
         }
     }
 }

@@ -29,16 +29,24 @@ pub(super) fn text(out: &mut String, text: &str) {
 /// Returns whether a text may be written without quotes: it begins like a word and contains nothing
 /// that YAML reads as syntax, number or date.
 fn is_plain(text: &str) -> bool {
-    let begins = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '/');
-    let harmless = |c: char| c.is_ascii_alphanumeric() || "_/.-+".contains(c);
-    begins
-        && text.chars().all(harmless)
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '/')
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_/.-+".contains(c))
         && !WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
 /// Returns whether PyYAML accepts the character unescaped inside quotes. Line breaks are excluded.
 fn is_printable(c: char) -> bool {
-    matches!(c, ' '..='~' | '\u{a0}'..='\u{2027}' | '\u{202a}'..='\u{d7ff}' | '\u{e000}'..='\u{fefe}' | '\u{ff00}'..='\u{fffd}' | '\u{10000}'..)
+    matches!(
+        c,
+        ' '..='~'
+            | '\u{a0}'..='\u{2027}'
+            | '\u{202a}'..='\u{d7ff}'
+            | '\u{e000}'..='\u{fefe}'
+            | '\u{ff00}'..='\u{fffd}'
+            | '\u{10000}'..
+    )
 }
 
 fn escaped(out: &mut String, text: &str) {
@@ -93,8 +101,8 @@ pub(super) fn value(out: &mut String, value: &Value) {
         Value::Text(words) => text(out, words),
         Value::List(items) => {
             out.push('[');
-            for (at, item) in items.iter().enumerate() {
-                out.push_str(if at == 0 { "" } else { ", " });
+            for (index, item) in items.iter().enumerate() {
+                out.push_str(if index == 0 { "" } else { ", " });
                 self::value(out, item);
             }
             out.push(']');
@@ -108,15 +116,11 @@ pub(super) fn value(out: &mut String, value: &Value) {
 /// that flattens the mapping sees the same names either way.
 pub(super) fn params(params: &Params) -> String {
     let mut out = String::new();
-    let clash = |name: &str| {
-        name.match_indices('.')
-            .any(|(dot, _)| params.get(&name[..dot]).is_some())
-    };
     let entries: Vec<(Vec<&str>, &Value)> = params
         .iter()
         .map(|(name, value)| {
             (
-                if clash(name) {
+                if is_below_parameter(name, params) {
                     vec![&**name]
                 } else {
                     name.split('.').collect()
@@ -130,6 +134,12 @@ pub(super) fn params(params: &Params) -> String {
     }
     mapping(&mut out, 0, &entries);
     out
+}
+
+/// Returns whether one of the groups of `name` is a parameter itself.
+fn is_below_parameter(name: &str, params: &Params) -> bool {
+    name.match_indices('.')
+        .any(|(dot, _)| params.get(&name[..dot]).is_some())
 }
 
 /// Writes the entries, whose paths agree above `depth`, in the order in which each key first
@@ -203,7 +213,7 @@ mod tests {
         ]
         .map(|number| of(|out| float(out, number)))
         .into();
-        let wanted = [
+        let expected = [
             "1.0e-05",
             "1.0",
             "0.001",
@@ -215,7 +225,7 @@ mod tests {
             ".inf",
             "-.inf",
         ];
-        assert_eq!(shown, wanted);
+        assert_eq!(shown, expected);
     }
 
     #[test]
@@ -236,7 +246,7 @@ mod tests {
         ]
         .map(|words| of(|out| text(out, words)))
         .into();
-        let wanted = [
+        let expected = [
             "adam",
             "'yes'",
             "'1e-5'",
@@ -250,7 +260,7 @@ mod tests {
             "'- a'",
             "\"\\U0000FEFF\"",
         ];
-        assert_eq!(shown, wanted);
+        assert_eq!(shown, expected);
     }
 
     #[test]
@@ -266,8 +276,9 @@ mod tests {
                 Value::List(vec![Value::Int(1), Value::Text("a, b".into())]),
             ),
         ]);
-        let wanted = "model:\n  layers: 2\n  act: relu\nlr: 1.0e-05\nopt: sgd\nopt.momentum: 0.9\nunits: [1, 'a, b']\n";
-        assert_eq!(super::params(&params), wanted);
+        let expected = "model:\n  layers: 2\n  act: relu\nlr: 1.0e-05\nopt: sgd\n\
+                        opt.momentum: 0.9\nunits: [1, 'a, b']\n";
+        assert_eq!(super::params(&params), expected);
         assert_eq!(super::params(&Params::default()), "{}\n");
     }
 }

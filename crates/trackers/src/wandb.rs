@@ -276,7 +276,7 @@ impl Run {
         })?;
         let id = self.id.clone();
         self.append_record(|record| {
-            record.message(17, |run| describe(run, &id, study, trial, labels, at))
+            record.message(17, |run| describe(run, &id, study, trial, labels, at));
         })?;
         self.body = self.total;
         Ok(())

@@ -1,7 +1,7 @@
 //! Search for the line of the output that probably contains a metric, and for a pattern that reads
 //! it.
 
-use crate::logger::scrape::{first, without_colours};
+use crate::logger::scrape::{first_value, without_colours};
 use crate::study::absence::shortened;
 use crate::study::{Datum, Metric};
 use regex::Regex;
@@ -149,7 +149,7 @@ impl Near {
         ["\\S+", "[-+.\\w]+"].into_iter().find_map(|value| {
             let expression = format!("{label}{separator}({value})");
             let regex = Regex::new(&expression).ok()?;
-            let given = first(&regex, &self.line);
+            let given = first_value(&regex, &self.line);
             let is_right = given == Some(Datum::Number(Metric(self.number)));
             (is_right && !expression.contains('\'')).then_some(expression)
         })

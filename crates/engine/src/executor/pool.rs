@@ -8,8 +8,9 @@ use super::checkpoint;
 use super::stop_line::StopLine;
 use super::trainable::{StudyContext, Trainable, TrialContext};
 use super::{Executor, ExecutorError, Launch, Left, Outcome, Signal, Stop, What};
-use crate::logger::folder::Recorded;
-use crate::logger::{Beginning, Directive, Dirs, Identity, Sink, TrialFolder, TrialLogger};
+use crate::logger::{
+    Beginning, Directive, Dirs, Identity, Recorded, Sink, TrialFolder, TrialLogger,
+};
 use crate::study::{Attempt, Exit, Failure, LogRecord, Timestamp, TrialId, Usage};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use rayon::{ThreadPool, ThreadPoolBuilder};

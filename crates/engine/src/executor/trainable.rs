@@ -174,7 +174,7 @@ impl TrialContext {
             .and_then(|folder| folder.as_mut())
         {
             // The same file is written again at the end, and an error then is reported.
-            folder.placed(pid).ok();
+            folder.mark_running(pid).ok();
         }
     }
 

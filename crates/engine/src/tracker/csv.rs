@@ -266,7 +266,7 @@ impl Row {
             None => self.record.push_field(b""),
             Some(Cell::Text(text)) => self.record.push_field(text.as_bytes()),
             Some(Cell::Count(number) | Cell::Seed(number)) => {
-                self.push_formatted(format_args!("{number}"))
+                self.push_formatted(format_args!("{number}"));
             }
             Some(Cell::Step(step)) if step.fract() == 0.0 && step.abs() < 1e15 => {
                 self.push_formatted(format_args!("{}", step as i64));

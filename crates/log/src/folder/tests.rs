@@ -67,7 +67,7 @@ fn has(info: &BTreeSet<String>, lines: &[&str]) {
 }
 
 #[test]
-fn a_trial_leaves_its_parameters_and_what_became_of_it() {
+fn the_folder_has_the_parameters_and_the_end_of_the_attempt() {
     let world = World::new();
     let mut folder = world.begin(1, false);
     assert_eq!(
@@ -78,7 +78,7 @@ fn a_trial_leaves_its_parameters_and_what_became_of_it() {
         world.read("params.json"),
         "{\"lr\":0.00001,\"opt\":\"on\"}\n"
     );
-    folder.placed(99).unwrap();
+    folder.mark_running(99).unwrap();
     has(
         &world.info(),
         &[
@@ -102,7 +102,7 @@ fn a_trial_leaves_its_parameters_and_what_became_of_it() {
     folder
         .end(&Exit::Failed(Failure::Code(2)), &usage, &recorded, at(10))
         .unwrap();
-    let wanted = [
+    let expected = [
         "status: FAILED",
         "executable: python",
         "work_dir: '../../..'",
@@ -116,13 +116,13 @@ fn a_trial_leaves_its_parameters_and_what_became_of_it() {
         "    md5: '0123.dir'",
         "    md5: null",
     ];
-    has(&world.info(), &wanted);
+    has(&world.info(), &expected);
     assert!(!world.info().contains("end_date: ''"));
 }
 
 #[test]
-fn how_an_attempt_ended_is_said_in_the_words_of_mlxp() {
-    for (exit, wanted) in [
+fn the_status_of_an_ended_attempt_is_a_word_of_mlxp() {
+    for (exit, expected) in [
         (Exit::Done, "COMPLETE"),
         (Exit::Stopped, "COMPLETE"),
         (Exit::Paused, "STARTING"),
@@ -137,13 +137,13 @@ fn how_an_attempt_ended_is_said_in_the_words_of_mlxp() {
             .unwrap();
         has(
             &world.info(),
-            &[&format!("status: {wanted}"), "process_id: null"],
+            &[&format!("status: {expected}"), "process_id: null"],
         );
     }
 }
 
 #[test]
-fn what_is_empty_is_removed_and_what_is_not_stays() {
+fn empty_output_is_removed_and_other_output_is_kept() {
     let world = World::new();
     let folder = world.begin(1, false);
     fs::write(world.dir().join("stdout.log"), "").unwrap();
@@ -152,16 +152,16 @@ fn what_is_empty_is_removed_and_what_is_not_stays() {
     folder
         .end(&Exit::Done, &Usage::default(), &Recorded::default(), at(1))
         .unwrap();
-    let mut left: Vec<_> = fs::read_dir(world.dir())
+    let mut names: Vec<_> = fs::read_dir(world.dir())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
-    left.sort();
-    assert_eq!(left, ["metadata", "params.json", "stderr.log"]);
+    names.sort();
+    assert_eq!(names, ["metadata", "params.json", "stderr.log"]);
 }
 
 #[test]
-fn an_attempt_that_starts_anew_finds_nothing_and_loses_nothing() {
+fn an_attempt_that_starts_anew_finds_no_files_and_the_earlier_ones_are_kept() {
     let world = World::new();
     drop(world.begin(1, false));
     fs::create_dir(world.dir().join("checkpoints")).unwrap();
@@ -177,7 +177,7 @@ fn an_attempt_that_starts_anew_finds_nothing_and_loses_nothing() {
 }
 
 #[test]
-fn an_attempt_that_resumes_finds_everything_and_a_line_of_its_own() {
+fn an_attempt_that_resumes_finds_all_files_and_its_first_line_stands_alone() {
     let world = World::new();
     drop(world.begin(1, false));
     fs::write(world.dir().join("records.jsonl"), "{\"a\": 1}\n{\"a\"").unwrap();
@@ -193,7 +193,7 @@ fn an_attempt_that_resumes_finds_everything_and_a_line_of_its_own() {
 fn a_trial_that_nobody_saw_end_does_not_stay_running() {
     let world = World::new();
     let mut folder = world.begin(1, false);
-    folder.placed(99).unwrap();
+    folder.mark_running(99).unwrap();
     drop(folder);
     TrialFolder::amend(&world.dir(), &Exit::Lost, &[], at(60)).unwrap();
     has(
@@ -212,7 +212,7 @@ fn a_trial_that_nobody_saw_end_does_not_stay_running() {
 fn the_result_of_a_trial_stands_at_the_end_once() {
     let world = World::new();
     let mut folder = world.begin(1, false);
-    folder.placed(99).unwrap();
+    folder.mark_running(99).unwrap();
     drop(folder);
     for loss in [0.5, 1e-5] {
         let result = [

@@ -1,14 +1,29 @@
 //! The methods of a logger that only its supervising end has.
 
-use crate::deciding::{DecidingMetrics, Instead};
+use super::Supervised;
+use crate::deciding::{AbsenceReason, DecidingMetrics};
 use crate::facade::now;
 use crate::space::Name;
 use crate::study::Datum;
-use crate::{DigestCache, Line, ModelStore, Tail, TrialLogger};
+use crate::{DigestCache, Dirs, Identity, Line, LoggerError, ModelStore, Sink, Tail, TrialLogger};
 use std::io;
 use std::sync::Arc;
 
 impl TrialLogger {
+    /// Makes the logger of the supervising side, also for closures. It writes the trial's own files
+    /// and forwards the other records to `sink`.
+    ///
+    /// # Errors
+    /// None at present: files are opened when the first record needs them.
+    pub fn in_process(
+        identity: Identity,
+        dirs: Dirs,
+        sink: Box<dyn Sink>,
+    ) -> Result<Self, LoggerError> {
+        let end = Box::new(Supervised::new(dirs, sink));
+        Ok(Self::new(identity, end, 0))
+    }
+
     /// Uses `cache` for the digests of data sets and models. Without effect in a child.
     #[must_use]
     pub fn with_cache(mut self, cache: Arc<DigestCache>) -> Self {
@@ -60,7 +75,7 @@ impl TrialLogger {
     pub fn note_unreported(&mut self, metric: &Name, reason: String) {
         if let Some(supervised) = self.end.supervised() {
             let deciding = supervised.parser.deciding();
-            deciding.note(metric, || Instead::Unreported(reason));
+            deciding.note(metric, || AbsenceReason::Unreported(reason));
         }
     }
 
@@ -113,7 +128,7 @@ impl TrialLogger {
     ) -> Option<T> {
         let rank = self.rank;
         let supervised = self.end.supervised()?;
-        Some(supervised.take_together(modified, ended, |supervised| {
+        Some(supervised.take_batch(modified, ended, |supervised| {
             find(&mut |values| supervised.report_values(values, rank, now()))
         }))
     }
@@ -124,7 +139,7 @@ impl TrialLogger {
         let Some(supervised) = self.end.supervised() else {
             return;
         };
-        supervised.take_together(modified, true, |supervised| {
+        supervised.take_batch(modified, true, |supervised| {
             for (number, bytes) in lines {
                 let number = *number;
                 supervised.tailed(Line::Whole { number, bytes }, now());

@@ -1,8 +1,8 @@
 //! Reads the lines of a program, and the models that they name, in batches.
 
 use super::Supervised;
-use crate::digest::State;
-use crate::together::Source;
+use crate::batch::Source;
+use crate::digest::FileState;
 use crate::{Line, Tail};
 use std::io;
 
@@ -28,7 +28,7 @@ impl Supervised {
         let mut total = 0;
         let mut result = Ok(());
         let mut source = Source::records(None, false);
-        self.reads_together = true;
+        self.reads_batch = true;
         for _ in 0..ROUNDS {
             let (state, read) = self.read_lines(tail, ended, now);
             match read {
@@ -47,7 +47,7 @@ impl Supervised {
         }
         self.settle(ended);
         if ended {
-            // Nothing writes any more, so a second look at the models in doubt is reliable.
+            // The program has ended, so its models do not change any more.
             source.is_buffered = false;
             self.read_last_again(source);
         }
@@ -65,7 +65,7 @@ impl Supervised {
         tail: &mut Tail,
         ended: bool,
         now: fn() -> i64,
-    ) -> (Option<State>, io::Result<usize>) {
+    ) -> (Option<FileState>, io::Result<usize>) {
         let mut total = 0;
         let mut state = None;
         for _ in 0..CATCH_UPS {
@@ -97,13 +97,13 @@ impl Supervised {
     /// last write to the output, in nanoseconds since 1970.
     ///
     /// Programs buffer their output, so the age of a line is unknown.
-    pub(crate) fn take_together<T>(
+    pub(crate) fn take_batch<T>(
         &mut self,
         modified: i128,
         ended: bool,
         feed: impl FnOnce(&mut Self) -> T,
     ) -> T {
-        self.reads_together = true;
+        self.reads_batch = true;
         let fed = feed(self);
         let source = Source {
             modified,

@@ -1,8 +1,8 @@
 //! Forwards records and questions to the sink in their order, and counts the warnings.
 
 use super::label::Label;
+use crate::batch::Waiting;
 use crate::study::LogRecord;
-use crate::together::Waiting;
 use crate::{Directive, Sink};
 
 /// Maximum number of warnings of one trial that are recorded. Further ones are only counted.

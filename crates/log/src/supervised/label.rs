@@ -1,4 +1,4 @@
-//! The place that a warning names.
+//! The subject of a warning: a line or a call.
 
 use std::fmt;
 
@@ -8,7 +8,9 @@ pub(super) enum Label {
     Line(u64),
     /// A call that is neither a report nor a metric.
     Record,
+    /// A report that a call made.
     Report,
+    /// Metrics that a call made.
     Metric,
 }
 

@@ -6,7 +6,7 @@ use super::label::Label;
 use crate::Point;
 use crate::files::{METRICS, MetricFiles, check_log};
 use crate::rank;
-use crate::steps::{Place, Steps};
+use crate::steps::{RowPosition, Steps};
 use crate::wire::{MetricPosition, check_name, push_number, push_position};
 use std::borrow::Cow;
 use std::io;
@@ -108,13 +108,13 @@ impl MetricRows {
                 Err(why) => forwarder.warn(format!("{label}: {why}; it goes to `{METRICS}`")),
             }
         }
-        let place = Place {
+        let position = RowPosition {
             log,
             context: context.unwrap_or_default(),
             rank: position.rank,
             step: position.step,
         };
-        let warning = self.steps.check(keys.clone().next(), &place);
+        let warning = self.steps.check(keys.clone().next(), &position);
         forwarder.warn_about(label, warning);
         self.add(log, row, keys, now, forwarder);
     }

@@ -1,9 +1,10 @@
-//! The supervising end of a logger: checks the records of a trial, writes the trial's own files, and
-//! forwards the records that the journal keeps.
+//! The supervising end of a logger: checks the records of a trial, writes the trial's own files,
+//! and forwards the records that the journal keeps.
 //!
-//! This file takes each record and passes it to the file of its kind: `reports`, `metrics`, `models`
-//! and `stored`. `follow` reads the lines of a program, `reader` the bytes of models, `forward`
-//! passes the results on in their order, and `calls` has the methods of the logger's type.
+//! This file takes each record and passes it to the file of its kind: `reports`, `metrics`,
+//! `models` and `stored`. `follow` reads the lines of a program, `reader` the bytes of models,
+//! `forward` passes the results on in their order, and `calls` has the methods of the logger's
+//! type.
 
 mod calls;
 mod follow;
@@ -15,12 +16,11 @@ mod reader;
 mod reports;
 mod stored;
 
-use super::deciding::Instead;
-use super::end::End;
-use super::folder::Recorded;
-use super::together::LastInDoubt;
-use super::wire::{Content, Parser, Record};
-use super::{Answer, Directive, Dirs, Line, LoggerError, Point, Sink};
+use super::batch::LastInDoubt;
+use super::deciding::AbsenceReason;
+use super::end::{End, Recorded};
+use super::wire::{Content, LONGEST_LINE, Parser, Record};
+use super::{Answer, Directive, Line, LoggerError, Point};
 use crate::study::LogRecord;
 use forward::Forwarder;
 use label::Label;
@@ -30,7 +30,35 @@ use reports::{OtherRanks, ReportChecks};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// The working directory of a trial and the folder of its records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dirs {
+    /// The working directory of the trial. Relative paths in records start here.
+    pub workdir: PathBuf,
+    /// The trial's own folder, `logs/STUDY/N`.
+    pub trial: PathBuf,
+}
+
+/// The receiver of the records that the journal keeps. The executor's side forwards each record to
+/// the driver as a signal.
+pub trait Sink: Send {
+    /// Receives a record and returns whether the trial continues.
+    fn logged(&mut self, record: LogRecord) -> Directive;
+
+    /// Receives a question of the trial. An [`Answer`] with this `id` is to be written to the
+    /// trial's folder once everything before the question is decided. The default ignores it.
+    fn ask(&mut self, id: String) {
+        drop(id);
+    }
+}
+
+impl<F: FnMut(LogRecord) -> Directive + Send> Sink for F {
+    fn logged(&mut self, record: LogRecord) -> Directive {
+        self(record)
+    }
+}
 
 /// The supervising end of a trial's logger.
 pub(super) struct Supervised {
@@ -48,7 +76,7 @@ pub(super) struct Supervised {
     has_asked: bool,
     reader: ModelReader,
     /// Whether a batch of lines is being read, so that a later line may name the same model.
-    reads_together: bool,
+    reads_batch: bool,
     /// Model paths for which the warning about overwriting was given.
     overwritten: BTreeSet<String>,
     /// Models whose last record has no digest because they may have been overwritten, by path.
@@ -68,7 +96,7 @@ impl Supervised {
             waits: false,
             has_asked: false,
             reader: ModelReader::new(dirs.clone()),
-            reads_together: false,
+            reads_batch: false,
             overwritten: BTreeSet::new(),
             in_doubt: BTreeMap::new(),
             dirs,
@@ -83,10 +111,9 @@ impl Supervised {
             Line::Torn { number, bytes } if bytes.trim_ascii().ends_with(b"}") => {
                 self.line(&Label::Line(number), bytes, now);
             }
-            Line::Torn { number, .. } => self.refuse(&Label::Line(number), "it has no end"),
+            Line::Torn { number, .. } => self.refuse(&Label::Line(number), "it is incomplete"),
             Line::TooLong { number, bytes } => {
-                let longest = super::tail::LONGEST;
-                let why = format!("it has {bytes} bytes, {longest} are the most");
+                let why = format!("it has {bytes} bytes, and the limit is {LONGEST_LINE}");
                 self.refuse(&Label::Line(number), &why);
             }
             Line::Replaced { after } => self.warn(format!(
@@ -135,7 +162,7 @@ impl Supervised {
                 for (name, value) in values {
                     self.parser
                         .deciding()
-                        .note_elsewhere(&name, || Instead::Output);
+                        .note_elsewhere(&name, || AbsenceReason::Output);
                     self.forward(LogRecord::Output { name, value });
                 }
             }
@@ -232,6 +259,10 @@ impl End for Supervised {
         self.forwarder.count_omitted_warnings();
         self.recorded.warnings = self.forwarder.warnings();
         Ok(self.recorded.clone())
+    }
+
+    fn warn(&mut self, text: String, _: u32, _: i64) {
+        self.forwarder.warn(text);
     }
 
     /// Returns the strictest directive so far: a trial that was told to stop is never told to

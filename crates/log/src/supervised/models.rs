@@ -3,24 +3,24 @@
 
 use super::Supervised;
 use super::label::Label;
+use crate::batch::{
+    LastInDoubt, NamedAgain, NamedModel, OVERWRITTEN, Source, TICK, Version, Waiting, named_again,
+};
 use crate::inside::inside;
 use crate::space::{Name, Value};
 use crate::study::LogRecord;
-use crate::together::{
-    LastInDoubt, NamedAgain, NamedModel, OVERWRITTEN, Source, TICK, Version, Waiting, named_again,
-};
 
 impl Supervised {
     /// Handles a model that a record names.
     pub(super) fn model(
         &mut self,
-        given: &str,
+        path_in_record: &str,
         step: Option<f64>,
         keep: bool,
         facts: Vec<(Name, Value)>,
         label: &Label,
     ) {
-        let inside = match inside(&self.dirs.workdir, given) {
+        let inside = match inside(&self.dirs.workdir, path_in_record) {
             Ok(inside) => inside,
             Err(outside) => return self.warn(format!("{label}: the model is refused: {outside}")),
         };
@@ -30,7 +30,7 @@ impl Supervised {
             .any(|(name, value)| &**name == "best" && *value == Value::Bool(true));
         let model = NamedModel {
             label: label.to_string(),
-            given: given.to_owned(),
+            path_in_record: path_in_record.to_owned(),
             path: path.clone(),
             real: inside.real,
             step,
@@ -49,7 +49,7 @@ impl Supervised {
             });
         }
         // A call within this process has no later lines: the model is read at once.
-        if !self.reads_together {
+        if !self.reads_batch {
             self.read_models(None, true);
             self.settle(true);
         }
@@ -70,7 +70,7 @@ impl Supervised {
     }
 
     /// Reads the models among the waiting records, which came from `source` or, without one, by a
-    /// call. `ended` tells that nothing writes any more.
+    /// call. `ended` tells that the program has ended.
     pub(super) fn read_models(&mut self, source: Option<Source>, ended: bool) {
         let waiting = self.forwarder.waiting();
         let names = named_again(waiting);
@@ -108,11 +108,11 @@ impl Supervised {
         }
     }
 
-    /// Forwards the records that waited for models. `ended` tells that nothing writes any more.
+    /// Forwards the records that waited for models. `ended` tells that the program has ended.
     pub(super) fn settle(&mut self, ended: bool) {
-        self.reads_together = false;
+        self.reads_batch = false;
         let mut waiting = std::mem::take(self.forwarder.waiting());
-        if !ended && waiting.iter().any(Waiting::needs_second_look) {
+        if !ended && waiting.iter().any(Waiting::needs_recheck) {
             // A program that goes on writing gives its file a new time after the next clock tick.
             std::thread::sleep(TICK);
         }
@@ -120,8 +120,8 @@ impl Supervised {
             let Waiting::Model(model) = waiting else {
                 continue;
             };
-            let is_second_look = !ended && model.is_unsettled();
-            if model.is_overwritten() || (is_second_look && self.reader.has_changed(model)) {
+            let needs_recheck = !ended && model.is_unsettled();
+            if model.is_overwritten() || (needs_recheck && self.reader.has_changed(model)) {
                 self.reader.discard(model);
                 model.version = Some(Version::without(OVERWRITTEN));
             }
@@ -166,7 +166,8 @@ impl Supervised {
         });
     }
 
-    /// Warns if a model is partial or has no digest. That a path was overwritten is said once.
+    /// Warns if a model is partial or has no digest. The warning that a path was overwritten is
+    /// given once.
     fn warn_of_version(&mut self, model: &NamedModel, version: &Version) {
         let NamedModel { label, path, .. } = model;
         if !version.partial.is_empty() {
@@ -183,7 +184,7 @@ impl Supervised {
         } else if self.overwritten.insert(path.clone()) {
             self.warn(format!(
                 "{label}: model `{path}` has no digest: {why}; write each version to a file of \
-                 its own (this is told once, each record says whether it has a digest)"
+                 its own (this warning is given once; every record states whether it has a digest)"
             ));
         }
     }
@@ -204,10 +205,10 @@ impl Supervised {
                 last.reports == self.recorded.reports && last_path.as_ref() == Some(&path);
             let mut model = last.model;
             let version = self.reader.read(&model);
-            let is_known = version.digest.is_ok();
+            let has_digest = version.digest.is_ok();
             model.source = Some(source);
             model.version = Some(version);
-            if is_known && !model.is_overwritten() && is_last {
+            if has_digest && !model.is_overwritten() && is_last {
                 self.record_model(model);
             } else {
                 self.reader.discard(&model);

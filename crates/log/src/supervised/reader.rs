@@ -2,9 +2,9 @@
 //! meanwhile.
 
 use super::with_causes;
+use crate::batch::{NamedModel, OVERWRITTEN, Version, list_left_out};
 use crate::models::discard;
 use crate::stamp::Stamp;
-use crate::together::{NamedModel, OVERWRITTEN, Version, named};
 use crate::{DigestCache, DigestError, Dirs, ModelStore, digest};
 use std::io;
 use std::path::Path;
@@ -30,7 +30,9 @@ impl ModelReader {
     /// digest if it changed meanwhile.
     pub(super) fn read(&self, model: &NamedModel) -> Version {
         let Some(real) = &model.real else {
-            return Version::without(DigestError::Missing(model.given.clone().into()).to_string());
+            return Version::without(
+                DigestError::Missing(model.path_in_record.clone().into()).to_string(),
+            );
         };
         let before = match self.stamp_of(model, real) {
             Ok(before) => before,
@@ -47,8 +49,8 @@ impl ModelReader {
             .stamp_of(model, real)
             .is_ok_and(|after| after == before);
         let partial = match (&held, &digest) {
-            (Some(held), _) => named(&held.left_out),
-            (None, Ok(digest)) => named(&digest.left_out),
+            (Some(held), _) => list_left_out(&held.left_out),
+            (None, Ok(digest)) => list_left_out(&digest.left_out),
             (None, Err(_)) => Vec::new(),
         };
         let digest = match digest {

@@ -5,7 +5,7 @@ use super::Supervised;
 use super::label::Label;
 use crate::files::{METRICS, REPORTS};
 use crate::inside::inside;
-use crate::kinds::Kinds;
+use crate::key_types::KeyTypes;
 use crate::rank;
 use crate::repeats::Repeats;
 use crate::space::Name;
@@ -46,8 +46,8 @@ impl Supervised {
     fn decide(&mut self, mut values: Vec<(Name, Datum)>, label: &Label) {
         self.recorded.reports += 1;
         self.parser.deciding().note_numbers(&values);
-        let [kinds, repeats] = self.checks.check(&values, self.recorded.reports);
-        self.forwarder.warn_about(label, kinds);
+        let [key_types, repeats] = self.checks.check(&values, self.recorded.reports);
+        self.forwarder.warn_about(label, key_types);
         self.forwarder.warn_about(label, repeats);
         let Some(index) = values.iter().position(|(name, _)| &**name == MODEL_PATH) else {
             return self.forward(LogRecord::Report { values });
@@ -85,7 +85,7 @@ pub(super) struct ReportChecks {
     /// The metrics that decide.
     pub(super) deciding: Vec<Name>,
     axis: Axis,
-    kinds: Kinds,
+    key_types: KeyTypes,
     repeats: Repeats,
 }
 
@@ -101,9 +101,9 @@ impl ReportChecks {
             self.axis
                 .place(number, None, |key| axis::number(values, key));
         }
-        let kinds = self.kinds.check(values);
+        let key_types = self.key_types.check(values);
         let repeats = self.repeats.check(values, self.axis.key(), &self.deciding);
-        [kinds, repeats]
+        [key_types, repeats]
     }
 
     /// Returns the position of a report on the axis, if the report has it.

@@ -2,20 +2,21 @@
 
 use super::label::Label;
 use super::{Supervised, with_causes};
+use crate::batch::list_left_out;
 use crate::inside::{data_dir, inside};
 use crate::study::LogRecord;
-use crate::together::named;
 use crate::{Digest, DigestError, artifacts, digest};
 use std::io;
 use std::path::Path;
 
 impl Supervised {
-    pub(super) fn dataset(&mut self, given: &Path, role: String, label: &Label) {
-        let (data_dir, path) = data_dir(&self.dirs.workdir, given);
+    pub(super) fn dataset(&mut self, named: &Path, role: String, label: &Label) {
+        let (data_dir, path) = data_dir(&self.dirs.workdir, named);
         let (mut md5, mut size, mut files, mut partial) = (None, 0, 0, Vec::new());
         match digest(&path, self.reader.cache.as_deref()) {
             Ok(digest) => {
-                (size, files, partial) = (digest.size, digest.files, named(&digest.left_out));
+                (size, files, partial) =
+                    (digest.size, digest.files, list_left_out(&digest.left_out));
                 md5 = Some(digest.md5);
             }
             Err(error) => self.warn(format!(
@@ -41,17 +42,17 @@ impl Supervised {
         });
     }
 
-    pub(super) fn artifact(&mut self, given: &str, folder: Option<&str>, label: &Label) {
-        let (path, digest) = match self.store_artifact(given, folder) {
+    pub(super) fn artifact(&mut self, named: &str, folder: Option<&str>, label: &Label) {
+        let (path, digest) = match self.store_artifact(named, folder) {
             Ok(stored) => stored,
             Err(why) => {
                 return self.warn(format!("{label}: the artifact is not stored: {why}"));
             }
         };
-        let partial = named(&digest.left_out);
+        let partial = list_left_out(&digest.left_out);
         if !partial.is_empty() {
             self.warn(format!(
-                "{label}: the artifact `{given}` is partial: it is stored without {}",
+                "{label}: the artifact `{named}` is partial: it is stored without {}",
                 partial.join(", ")
             ));
         }
@@ -65,13 +66,13 @@ impl Supervised {
 
     fn store_artifact(
         &self,
-        given: &str,
+        named: &str,
         folder: Option<&str>,
     ) -> Result<(String, Digest), String> {
-        let inside = inside(&self.dirs.workdir, given).map_err(|outside| outside.to_string())?;
+        let inside = inside(&self.dirs.workdir, named).map_err(|outside| outside.to_string())?;
         let real = inside
             .real
-            .ok_or_else(|| DigestError::Missing(given.into()).to_string())?;
+            .ok_or_else(|| DigestError::Missing(named.into()).to_string())?;
         let stored = artifacts::store(&self.dirs.trial, &real, &inside.relative, folder)
             .map_err(|error| with_causes(&error))?;
         let mut digest = digest(&self.dirs.trial.join(&stored.path), None)
@@ -97,7 +98,7 @@ impl Supervised {
     }
 
     fn write_text(&self, kind: &str, name: &str, text: &str) -> io::Result<(String, Digest)> {
-        let path = artifacts::keep(&self.dirs.trial, kind, name, text.as_bytes())?;
+        let path = artifacts::store_bytes(&self.dirs.trial, kind, name, text.as_bytes())?;
         let digest = digest(&self.dirs.trial.join(&path), None).map_err(io::Error::other)?;
         Ok((path, digest))
     }

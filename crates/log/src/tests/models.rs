@@ -5,15 +5,8 @@ use super::*;
 /// Returns the records of a model: its step, the content that its digest belongs to or the reason
 /// why there is none, and whether it is held.
 fn models(world: &World, contents: &[&str]) -> Vec<(Option<f64>, String, bool)> {
-    let content = |digest: &str| -> String {
-        let is_of = |content: &&&str| md5_of(content.as_bytes()) == digest;
-        contents
-            .iter()
-            .find(is_of)
-            .map_or("another", |content| content)
-            .to_owned()
-    };
-    let model = |record| match record {
+    let records = world.forwarded().into_iter();
+    let models = records.filter_map(|record| match record {
         LogRecord::Model {
             md5,
             step,
@@ -21,12 +14,18 @@ fn models(world: &World, contents: &[&str]) -> Vec<(Option<f64>, String, bool)> 
             doubt,
             ..
         } => {
-            let what = md5.as_deref().map(content).or(doubt).unwrap_or_default();
-            Some((step, what, held.is_some()))
+            let content = md5.map(|md5| content_with_digest(&md5, contents));
+            Some((step, content.or(doubt).unwrap_or_default(), held.is_some()))
         }
         _ => None,
-    };
-    world.forwarded().into_iter().filter_map(model).collect()
+    });
+    models.collect()
+}
+
+fn content_with_digest(md5: &str, contents: &[&str]) -> String {
+    let mut contents = contents.iter();
+    let content = contents.find(|content| md5_of(content.as_bytes()) == md5);
+    content.map_or("another", |content| content).to_owned()
 }
 
 fn md5_of(bytes: &[u8]) -> String {
@@ -56,7 +55,7 @@ fn wait_a_tick() {
 
 impl World {
     /// Makes a logger that holds models.
-    fn holding(&self) -> TrialLogger {
+    fn logger_that_holds_models(&self) -> TrialLogger {
         self.logger()
             .with_models(Arc::new(ModelStore::new(Models::default())))
     }
@@ -76,7 +75,7 @@ const OVERWRITTEN: &str = "overwritten before it could be read";
 #[test]
 fn each_version_of_a_model_that_is_read_in_time_has_its_own_digest_and_is_held() {
     let world = World::new();
-    let (mut log, mut tail) = (world.holding(), world.tail());
+    let (mut log, mut tail) = (world.logger_that_holds_models(), world.tail());
     world.save(1, "first");
     wait_a_tick();
     log.follow(&mut tail).unwrap();
@@ -109,9 +108,9 @@ fn each_version_of_a_model_that_is_read_in_time_has_its_own_digest_and_is_held()
 }
 
 #[test]
-fn of_lines_read_together_only_the_last_that_names_a_path_has_a_digest() {
+fn in_a_batch_only_the_last_line_that_names_a_path_has_a_digest() {
     let world = World::new();
-    let mut log = world.holding();
+    let mut log = world.logger_that_holds_models();
     for (epoch, content) in ["one", "two", "three"].into_iter().enumerate() {
         world.save(epoch + 1, content);
     }
@@ -168,7 +167,7 @@ fn a_model_that_took_the_place_of_another_with_an_older_time_has_no_digest() {
 }
 
 #[test]
-fn an_empty_file_written_with_the_line_is_not_taken_for_the_model() {
+fn an_empty_file_written_with_the_line_has_no_digest() {
     let world = World::new();
     world.save(1, "first");
     let records = fs::File::options()
@@ -188,7 +187,7 @@ fn an_empty_file_written_with_the_line_is_not_taken_for_the_model() {
 }
 
 #[test]
-fn a_program_that_gathers_its_lines_has_no_digest_of_a_path_that_it_names_again() {
+fn a_program_that_buffers_its_lines_has_no_digest_of_a_path_that_it_names_again() {
     let world = World::new();
     let (mut log, mut tail) = (world.logger(), world.tail());
     world.save(1, "first");
@@ -202,12 +201,12 @@ fn a_program_that_gathers_its_lines_has_no_digest_of_a_path_that_it_names_again(
     assert_eq!(forwarded[0].1, "first");
     assert_eq!(
         forwarded[1].1, OVERWRITTEN,
-        "the third may be there already"
+        "the third may be written already"
     );
 }
 
 #[test]
-fn a_path_of_its_own_for_each_version_is_always_read() {
+fn a_version_with_its_own_path_always_has_a_digest() {
     let world = World::new();
     for epoch in 1..=3 {
         fs::write(
@@ -224,15 +223,15 @@ fn a_path_of_its_own_for_each_version_is_always_read() {
     world.logger().follow(&mut world.tail()).unwrap();
     let contents: Vec<_> = models(&world, &["1", "2", "3"])
         .into_iter()
-        .map(|(_, what, _)| what)
+        .map(|(_, content, _)| content)
         .collect();
     assert_eq!(contents, ["1", "2", "3"]);
 }
 
 #[test]
-fn a_closure_has_the_digest_of_what_it_wrote_at_every_call() {
+fn a_closure_has_the_digest_of_each_version_that_it_records() {
     let world = World::new();
-    let mut log = world.holding();
+    let mut log = world.logger_that_holds_models();
     for (epoch, content) in ["one", "two", "three"].into_iter().enumerate() {
         fs::write(world.dir.path().join("models/m.bin"), content).unwrap();
         log.model_with(
@@ -246,28 +245,15 @@ fn a_closure_has_the_digest_of_what_it_wrote_at_every_call() {
     assert_eq!(
         forwarded
             .iter()
-            .map(|(_, what, held)| (&**what, *held))
+            .map(|(_, content, held)| (&**content, *held))
             .collect::<Vec<_>>(),
         [("one", true), ("two", true), ("three", true)]
     );
-    let kept = |record: &LogRecord| {
-        matches!(
-            record,
-            LogRecord::Model {
-                keep: true,
-                step: Some(1.0),
-                ..
-            }
-        )
-    };
-    assert_eq!(
-        world
-            .forwarded()
-            .iter()
-            .filter(|record| kept(record))
-            .count(),
-        1
+    let records = world.forwarded();
+    let kept = records.iter().filter(
+        |record| matches!(record, LogRecord::Model { keep: true, step, .. } if *step == Some(1.0)),
     );
+    assert_eq!(kept.count(), 1);
     assert!(
         !world
             .forwarded()
@@ -289,7 +275,7 @@ fn a_report_may_ask_to_keep_its_model() {
 }
 
 #[test]
-fn a_folder_as_model_is_held_without_its_dangling_links_which_are_named() {
+fn a_folder_as_model_is_held_without_dangling_links_and_they_are_named() {
     let world = World::new();
     let ck = world.dir.path().join("ck");
     fs::create_dir_all(ck.join("step-1")).unwrap();
@@ -297,7 +283,7 @@ fn a_folder_as_model_is_held_without_its_dangling_links_which_are_named() {
     std::os::unix::fs::symlink("step-2", ck.join("latest")).unwrap();
     append(&world, "{\"kind\": \"model\", \"path\": \"ck\"}\n");
     wait_a_tick();
-    let mut log = world.holding();
+    let mut log = world.logger_that_holds_models();
     log.follow(&mut world.tail()).unwrap();
     let record = world.forwarded().pop().unwrap();
     let LogRecord::Model {
@@ -314,7 +300,7 @@ fn a_folder_as_model_is_held_without_its_dangling_links_which_are_named() {
     assert_eq!(
         md5,
         Some(digest(&ck, None).unwrap().md5),
-        "what is held has the digest of the rest"
+        "the digest is that of the held files"
     );
     assert_eq!(
         fs::read_to_string(world.trial().join(held).join("step-1/w.bin")).unwrap(),
@@ -324,11 +310,11 @@ fn a_folder_as_model_is_held_without_its_dangling_links_which_are_named() {
 }
 
 #[test]
-fn a_named_pipe_is_neither_waited_for_as_a_model_nor_as_data_or_artifact() {
+fn a_named_pipe_as_model_or_data_or_artifact_does_not_block() {
     let world = World::new();
     let pipe = world.dir.path().join("pipe");
     rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, 0o600.into()).unwrap();
-    let mut log = world.holding();
+    let mut log = world.logger_that_holds_models();
     log.model("pipe", None).unwrap();
     log.dataset("pipe", "").unwrap();
     log.artifact("pipe").unwrap();
@@ -372,9 +358,9 @@ fn a_data_set_with_a_dangling_link_has_a_partial_digest_over_the_rest() {
 }
 
 #[test]
-fn a_model_that_is_called_the_best_right_behind_its_report_is_one_version() {
+fn a_model_that_is_called_the_best_right_after_its_report_is_one_version() {
     let world = World::new();
-    let mut log = world.holding();
+    let mut log = world.logger_that_holds_models();
     world.save(1, "first");
     append(
         &world,
@@ -401,7 +387,7 @@ fn a_model_that_is_called_the_best_right_behind_its_report_is_one_version() {
 #[test]
 fn the_last_model_has_its_digest_when_the_program_has_ended() {
     let world = World::new();
-    let (mut log, mut tail) = (world.holding(), world.tail());
+    let (mut log, mut tail) = (world.logger_that_holds_models(), world.tail());
     for epoch in 1..=9 {
         world.save(epoch, &epoch.to_string());
     }
@@ -410,8 +396,8 @@ fn the_last_model_has_its_digest_when_the_program_has_ended() {
     assert!(
         models(&world, &[])
             .iter()
-            .all(|(_, what, _)| what == OVERWRITTEN),
-        "the tenth may be there"
+            .all(|(_, content, _)| content == OVERWRITTEN),
+        "the program may have written the tenth"
     );
     log.follow_to_the_end(&mut tail).unwrap();
     assert_eq!(
@@ -420,7 +406,7 @@ fn the_last_model_has_its_digest_when_the_program_has_ended() {
     );
 
     let world = World::new();
-    let (mut log, mut tail) = (world.holding(), world.tail());
+    let (mut log, mut tail) = (world.logger_that_holds_models(), world.tail());
     for epoch in 1..=9 {
         world.save(epoch, &epoch.to_string());
     }

@@ -33,7 +33,8 @@ pub(crate) enum LineKind {
 
 const WATCH: LineKind = LineKind::Meaningless(
     "watch",
-    "following a model's gradients needs the model itself; record them as metrics, or histograms as a `dict`",
+    "following a model's gradients needs the model itself; record them as metrics, or histograms \
+     as a `dict`",
 );
 const TORCH: LineKind = LineKind::Meaningless(
     "torch",
@@ -45,7 +46,8 @@ const SYSTEM: LineKind = LineKind::Meaningless(
 );
 const CARBON: LineKind = LineKind::Meaningless(
     "carbon",
-    "energy is sampled into `metrics/system.json` where counters are readable; record what you computed as metrics",
+    "energy is sampled into `metrics/system.json` where counters are readable; record what you \
+     computed as metrics",
 );
 const TIME: LineKind = LineKind::Meaningless(
     "execution_time",
@@ -117,7 +119,7 @@ impl LineKind {
         if let Some((_, kind)) = KINDS.iter().find(|(name, _)| *name == word) {
             return Ok(*kind);
         }
-        let found = match word.char_indices().nth(LONGEST_SHOWN) {
+        let kind = match word.char_indices().nth(LONGEST_SHOWN) {
             None => word.to_owned(),
             Some((end, _)) => format!("{}…", &word[..end]),
         };
@@ -129,7 +131,7 @@ impl LineKind {
         let hint = nearest
             .filter(|(distance, name)| *distance <= name.len().div_ceil(3))
             .map(|(_, name)| name);
-        Err(Refused::UnknownKind { found, hint })
+        Err(Refused::UnknownKind { kind, hint })
     }
 }
 

@@ -9,31 +9,31 @@ const MOST: usize = 10_000;
 /// The names seen so far.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
-    known: HashSet<Name>,
+    names: HashSet<Name>,
     /// The names of the last line; the next line nearly always has the same.
     last: Vec<Name>,
 }
 
 impl Names {
-    /// Returns the shared copy of `name`; `at` is its index in the line.
-    pub(crate) fn shared(&mut self, at: usize, name: &str) -> Name {
-        if let Some(guess) = self.last.get(at).filter(|guess| &***guess == name) {
+    /// Returns the shared copy of `name`; `index` is its position in the line.
+    pub(crate) fn shared(&mut self, index: usize, name: &str) -> Name {
+        if let Some(guess) = self.last.get(index).filter(|guess| &***guess == name) {
             return guess.clone();
         }
-        let shared = match self.known.get(name) {
-            Some(known) => known.clone(),
+        let shared = match self.names.get(name) {
+            Some(shared) => shared.clone(),
             None => {
                 let new = Name::from(name);
-                if self.known.len() < MOST {
-                    self.known.insert(new.clone());
+                if self.names.len() < MOST {
+                    self.names.insert(new.clone());
                 }
                 new
             }
         };
-        if at == self.last.len() {
+        if index == self.last.len() {
             self.last.push(shared.clone());
-        } else if let Some(place) = self.last.get_mut(at) {
-            *place = shared.clone();
+        } else if let Some(last) = self.last.get_mut(index) {
+            *last = shared.clone();
         }
         shared
     }

@@ -1,10 +1,10 @@
 //! Writes the values of a report or of metrics: the inside of a JSON object, `"loss": 0.5, "step":
 //! 3`. The lines of a trial and the trial's metric files contain the same rows.
 
-use super::scan::{Raw, special};
 use crate::space::Name;
 use crate::study::{Datum, Metric};
 use crate::{Point, rank};
+use std::io::Write as _;
 
 /// Appends the values of a report. A worker whose `rank` is not 0 adds its rank, in place of a
 /// value of that name.
@@ -22,6 +22,12 @@ pub(crate) fn report(row: &mut Vec<u8>, values: &[(Name, Datum)], rank: u32) {
 /// it is 0.
 pub(super) fn is_kept(name: &str, rank: u32) -> bool {
     rank == 0 || name != rank::KEY
+}
+
+/// Appends a time in seconds with three decimals.
+pub(crate) fn seconds(row: &mut Vec<u8>, micros: i64) {
+    let millis = micros.max(0) / 1000;
+    write!(row, "{}.{:03}", millis / 1000, millis % 1000).expect("a vector takes all bytes");
 }
 
 /// Appends the position of metrics: step, batch, context and rank.
@@ -67,31 +73,7 @@ fn integer(row: &mut Vec<u8>, name: &str, number: u64) {
     serde_json::to_writer(row, &number).expect("a vector takes all bytes");
 }
 
-/// Appends the value of a report. A number of a line keeps the text that the line has for it.
-pub(super) fn reported(row: &mut Vec<u8>, name: &str, raw: &Raw<'_>, datum: &Datum) {
-    begin_pair(row, name);
-    match raw {
-        Raw::Number(_, text) => row.extend_from_slice(text.as_bytes()),
-        _ => push_datum(row, datum),
-    }
-}
-
-/// Appends the value of a metric as the line has it.
-pub(super) fn measured(row: &mut Vec<u8>, name: &str, raw: &Raw<'_>) {
-    begin_pair(row, name);
-    match raw {
-        Raw::Null | Raw::Nested(_) => row.extend_from_slice(b"null"),
-        Raw::Bool(flag) => push_flag(row, *flag),
-        Raw::Number(_, text) => row.extend_from_slice(text.as_bytes()),
-        Raw::Special(number) => json_number(row, *number),
-        Raw::Text(text) => match special(text) {
-            Some(number) => json_number(row, number),
-            None => json_text(row, text),
-        },
-    }
-}
-
-fn push_datum(row: &mut Vec<u8>, datum: &Datum) {
+pub(super) fn push_datum(row: &mut Vec<u8>, datum: &Datum) {
     match datum {
         Datum::Flag(flag) => push_flag(row, *flag),
         Datum::Number(Metric(number)) => json_number(row, *number),
@@ -99,7 +81,7 @@ fn push_datum(row: &mut Vec<u8>, datum: &Datum) {
     }
 }
 
-fn push_flag(row: &mut Vec<u8>, flag: bool) {
+pub(super) fn push_flag(row: &mut Vec<u8>, flag: bool) {
     row.extend_from_slice(if flag { b"true" } else { b"false" });
 }
 

@@ -31,7 +31,7 @@ pub(super) fn object<'a>(
     line: &'a str,
     mut each: impl FnMut(Cow<'a, str>, Raw<'a>),
 ) -> Result<(), Syntax> {
-    let mut scan = Scan { line, at: 0 };
+    let mut scan = Scan { line, offset: 0 };
     scan.expect(b'{', "`{`")?;
     if !scan.take(b'}') {
         loop {
@@ -47,8 +47,8 @@ pub(super) fn object<'a>(
         scan.expect(b'}', "`,` or `}`")?;
     }
     scan.skip_blanks();
-    if scan.at < line.len() {
-        Err(scan.wanted("nothing more"))
+    if scan.offset < line.len() {
+        Err(scan.error("nothing more"))
     } else {
         Ok(())
     }
@@ -72,39 +72,40 @@ pub fn special(word: &str) -> Option<f64> {
 
 struct Scan<'a> {
     line: &'a str,
-    at: usize,
+    /// The byte offset of the next character.
+    offset: usize,
 }
 
 impl<'a> Scan<'a> {
-    fn wanted(&self, expected: &'static str) -> Syntax {
+    fn error(&self, expected: &'static str) -> Syntax {
         Syntax {
             expected,
-            column: self.at + 1,
+            column: self.offset + 1,
         }
     }
 
     fn peek(&self) -> Option<u8> {
-        self.line.as_bytes().get(self.at).copied()
+        self.line.as_bytes().get(self.offset).copied()
     }
 
     fn skip_blanks(&mut self) {
         while let Some(b' ' | b'\t' | b'\r' | b'\n') = self.peek() {
-            self.at += 1;
+            self.offset += 1;
         }
     }
 
     fn take(&mut self, byte: u8) -> bool {
         self.skip_blanks();
-        let found = self.peek() == Some(byte);
-        self.at += usize::from(found);
-        found
+        let is_next = self.peek() == Some(byte);
+        self.offset += usize::from(is_next);
+        is_next
     }
 
-    fn expect(&mut self, byte: u8, what: &'static str) -> Result<(), Syntax> {
+    fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), Syntax> {
         if self.take(byte) {
             Ok(())
         } else {
-            Err(self.wanted(what))
+            Err(self.error(expected))
         }
     }
 
@@ -119,14 +120,14 @@ impl<'a> Scan<'a> {
 
     /// Parses a number or an unquoted word.
     fn word(&mut self) -> Result<Raw<'a>, Syntax> {
-        let bytes = &self.line.as_bytes()[self.at..];
+        let bytes = &self.line.as_bytes()[self.offset..];
         let is_part =
             |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.');
         let length = bytes
             .iter()
             .position(|byte| !is_part(byte))
             .unwrap_or(bytes.len());
-        let word = &self.line[self.at..self.at + length];
+        let word = &self.line[self.offset..self.offset + length];
         let raw = match word {
             "true" => Raw::Bool(true),
             "false" => Raw::Bool(false),
@@ -135,47 +136,47 @@ impl<'a> Scan<'a> {
                 Ok(number) if number.is_finite() => Raw::Number(number, word),
                 // A number such as `1e999` is valid JSON but too large for a float.
                 Ok(number) => Raw::Special(number),
-                Err(_) => return Err(self.wanted("a number")),
+                Err(_) => return Err(self.error("a number")),
             },
-            _ => Raw::Special(special(word).ok_or_else(|| self.wanted("a value"))?),
+            _ => Raw::Special(special(word).ok_or_else(|| self.error("a value"))?),
         };
-        self.at += length;
+        self.offset += length;
         Ok(raw)
     }
 
-    fn text(&mut self, what: &'static str) -> Result<Cow<'a, str>, Syntax> {
+    fn text(&mut self, expected: &'static str) -> Result<Cow<'a, str>, Syntax> {
         if self.peek() != Some(b'"') {
-            return Err(self.wanted(what));
+            return Err(self.error(expected));
         }
-        let start = self.at + 1;
+        let start = self.offset + 1;
         let bytes = &self.line.as_bytes()[start..];
         let Some(stop) = bytes
             .iter()
             .position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f))
         else {
-            self.at = self.line.len();
-            return Err(self.wanted("`\"` to end the text"));
+            self.offset = self.line.len();
+            return Err(self.error("`\"` to end the text"));
         };
         if bytes[stop] == b'"' {
-            self.at = start + stop + 1;
+            self.offset = start + stop + 1;
             return Ok(Cow::Borrowed(&self.line[start..start + stop]));
         }
         // Escapes are rare, so serde_json decodes them.
         let end = self.end_of_text(start)?;
-        let text = serde_json::from_str(&self.line[self.at..end])
-            .map_err(|_| self.wanted("a text without bad escapes"))?;
-        self.at = end;
+        let text = serde_json::from_str(&self.line[self.offset..end])
+            .map_err(|_| self.error("a text without bad escapes"))?;
+        self.offset = end;
         Ok(Cow::Owned(text))
     }
 
     /// Returns the index after the closing quote of a text whose content begins at `start`.
     fn end_of_text(&self, start: usize) -> Result<usize, Syntax> {
         let mut escaped = false;
-        for (at, byte) in self.line.as_bytes().iter().enumerate().skip(start) {
+        for (offset, byte) in self.line.as_bytes().iter().enumerate().skip(start) {
             match byte {
                 _ if escaped => escaped = false,
                 b'\\' => escaped = true,
-                b'"' => return Ok(at + 1),
+                b'"' => return Ok(offset + 1),
                 _ => {}
             }
         }
@@ -187,46 +188,40 @@ impl<'a> Scan<'a> {
 
     /// Finds the end of a list or object of any depth. Its content is not checked.
     fn nested(&mut self) -> Result<Raw<'a>, Syntax> {
-        let start = self.at;
+        let start = self.offset;
         let mut open: Vec<u8> = Vec::new();
         while let Some(byte) = self.peek() {
             match byte {
                 b'"' => {
-                    self.at = self.end_of_text(self.at + 1)?;
+                    self.offset = self.end_of_text(self.offset + 1)?;
                     continue;
                 }
                 b'[' => open.push(b']'),
                 b'{' => open.push(b'}'),
                 b']' | b'}' if open.pop() != Some(byte) => {
-                    return Err(self.wanted("the other bracket"));
+                    return Err(self.error("the other bracket"));
                 }
                 _ => {}
             }
-            self.at += 1;
+            self.offset += 1;
             if open.is_empty() {
-                return Ok(Raw::Nested(&self.line[start..self.at]));
+                return Ok(Raw::Nested(&self.line[start..self.offset]));
             }
         }
-        Err(self.wanted("a closing bracket"))
+        Err(self.error("a closing bracket"))
     }
 }
 
 /// Returns whether the word is a number by JSON's grammar.
 pub fn is_number(word: &[u8]) -> bool {
-    let digits = |bytes: &[u8]| {
-        bytes
-            .iter()
-            .take_while(|byte| byte.is_ascii_digit())
-            .count()
-    };
     let mut rest = word.strip_prefix(b"-").unwrap_or(word);
-    let whole = digits(rest);
-    if whole == 0 || (whole > 1 && rest[0] == b'0') {
+    let integer = count_digits(rest);
+    if integer == 0 || (integer > 1 && rest[0] == b'0') {
         return false;
     }
-    rest = &rest[whole..];
+    rest = &rest[integer..];
     if let [b'.', fraction @ ..] = rest {
-        let count = digits(fraction);
+        let count = count_digits(fraction);
         if count == 0 {
             return false;
         }
@@ -237,9 +232,14 @@ pub fn is_number(word: &[u8]) -> bool {
             .strip_prefix(b"+")
             .or(exponent.strip_prefix(b"-"))
             .unwrap_or(exponent);
-        return !exponent.is_empty() && digits(exponent) == exponent.len();
+        return !exponent.is_empty() && count_digits(exponent) == exponent.len();
     }
     rest.is_empty()
+}
+
+fn count_digits(bytes: &[u8]) -> usize {
+    let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit());
+    digits.count()
 }
 
 #[cfg(test)]
@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn every_kind_of_value_is_read_as_it_was_written() {
         let line = r#" { "a" : 1 ,"b":-2.5e-3, "c":true,"d":null,"e":"x\"\u00e9","f":[1,{"g":"]"}],"h":{} } "#;
-        let wanted = [
+        let expected = [
             ("a", Raw::Number(1.0, "1")),
             ("b", Raw::Number(-2.5e-3, "-2.5e-3")),
             ("c", Raw::Bool(true)),
@@ -268,7 +268,7 @@ mod tests {
         ];
         assert_eq!(
             read(line).unwrap(),
-            wanted.map(|(key, raw)| (key.to_owned(), raw))
+            expected.map(|(key, raw)| (key.to_owned(), raw))
         );
         assert_eq!(read("{}").unwrap(), []);
     }
@@ -298,8 +298,8 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_placed() {
-        for (line, wanted) in [
+    fn an_error_has_its_column() {
+        for (line, expected) in [
             ("", "expected `{` at column 1"),
             ("hello", "expected `{` at column 1"),
             ("[1]", "expected `{` at column 1"),
@@ -321,7 +321,7 @@ mod tests {
         ] {
             assert_eq!(
                 read(line).unwrap_err(),
-                format!("it is not JSON: {wanted}"),
+                format!("it is not JSON: {expected}"),
                 "{line}"
             );
         }
@@ -352,18 +352,18 @@ mod tests {
             let line = serde_json::Value::from(object.clone()).to_string();
             let found = read(&line).unwrap();
             prop_assert_eq!(found.len(), object.len());
-            for ((key, raw), (wanted_key, wanted)) in found.iter().zip(&object) {
+            for ((key, raw), (wanted_key, expected)) in found.iter().zip(&object) {
                 prop_assert_eq!(key, wanted_key);
-                let json = wanted.to_string();
+                let json = expected.to_string();
                 let same = match raw {
-                    Raw::Null => wanted.is_null(),
-                    Raw::Bool(flag) => wanted.as_bool() == Some(*flag),
-                    Raw::Number(number, text) => wanted.as_f64() == Some(*number) && json == *text,
-                    Raw::Text(text) => wanted.as_str() == Some(text),
+                    Raw::Null => expected.is_null(),
+                    Raw::Bool(flag) => expected.as_bool() == Some(*flag),
+                    Raw::Number(number, text) => expected.as_f64() == Some(*number) && json == *text,
+                    Raw::Text(text) => expected.as_str() == Some(text),
                     Raw::Nested(text) => json == *text,
                     Raw::Special(_) => false,
                 };
-                prop_assert!(same, "{raw:?} is not {wanted}");
+                prop_assert!(same, "{raw:?} is not {expected}");
             }
         }
 

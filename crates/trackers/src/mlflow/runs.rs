@@ -129,7 +129,7 @@ impl Projection {
                 self.tag(PARENT, "swath.edited", &changes.join("\n"));
             }
             Event::Created { trial, origin, .. } => {
-                self.create_trial_run(study, *trial, origin, at)
+                self.create_trial_run(study, *trial, origin, at);
             }
             Event::Logged { trial, record, .. } => {
                 if let Some(trial) = study.trial(*trial) {

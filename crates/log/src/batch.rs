@@ -1,12 +1,12 @@
 //! Records of lines that are read in one batch.
 //!
-//! A line says that a model was written before it. By the time the line is read, the program may
+//! A line states that a model was written before it. By the time the line is read, the program may
 //! have overwritten the model with the next one. A model's bytes are therefore read only after all
 //! available lines. If a later line names the path again, the model was overwritten. If the file is
 //! newer than the lines were, it is in doubt. Such a model has no digest, rather than the digest of
 //! another version.
 
-use super::digest::{LeftOut, State};
+use super::digest::{FileState, LeftOut};
 use super::stamp::Stamp;
 use crate::study::LogRecord;
 use std::collections::HashMap;
@@ -25,14 +25,17 @@ const NAMED: usize = 20;
 
 /// A record in its order. Records after a model wait until the model is read.
 pub(super) enum Waiting {
+    /// A record that is ready, but follows a model that is not.
     Record(LogRecord),
+    /// A question of the trial with this id.
     Question(String),
+    /// A model that is read at the end of the batch.
     Model(Box<NamedModel>),
 }
 
 impl Waiting {
-    /// Returns whether only a second look can tell whether a model was overwritten.
-    pub(super) fn needs_second_look(&self) -> bool {
+    /// Returns whether a model must be checked again to tell whether it was overwritten.
+    pub(super) fn needs_recheck(&self) -> bool {
         match self {
             Self::Model(model) => model.is_unsettled() && !model.is_overwritten(),
             _ => false,
@@ -45,7 +48,7 @@ pub(super) struct NamedModel {
     /// The line, for warnings.
     pub(super) label: String,
     /// The path as the trial wrote it.
-    pub(super) given: String,
+    pub(super) path_in_record: String,
     /// The path relative to the workdir.
     pub(super) path: String,
     /// The path with links resolved; `None` if it does not exist.
@@ -75,7 +78,7 @@ pub(super) struct Source {
 
 impl Source {
     /// Makes the state of a records file. `state` is the one up to whose time every line is known.
-    pub(super) fn records(state: Option<State>, is_buffered: bool) -> Self {
+    pub(super) fn records(state: Option<FileState>, is_buffered: bool) -> Self {
         Self {
             modified: state.map_or(i128::MIN, |state| state.modified),
             is_buffered,
@@ -94,7 +97,7 @@ pub(super) struct LastInDoubt {
 
 impl LastInDoubt {
     /// Returns whether `source` is the file that named the model, or a call did. Times of the
-    /// records file say nothing about models that the output named, and vice versa.
+    /// records file do not apply to models that the output named, and vice versa.
     pub(super) fn is_from_file_of(&self, source: Source) -> bool {
         let before = self.model.source;
         before.is_none_or(|before| before.is_output == source.is_output)
@@ -138,7 +141,7 @@ impl NamedModel {
             || (source.is_buffered && self.named_before)
     }
 
-    /// Returns whether only a second look can tell: the model has the same time as the line, or one
+    /// Returns whether the model must be checked again: it has the same time as the line, or one
     /// of its files is empty.
     pub(super) fn is_unsettled(&self) -> bool {
         match (self.source, self.stamp()) {
@@ -176,29 +179,30 @@ pub(super) enum NamedAgain {
 
 /// Returns for each record whether a later one names its path again.
 pub(super) fn named_again(waiting: &[Waiting]) -> Vec<NamedAgain> {
-    let mut times: HashMap<&str, usize> = HashMap::new();
+    let mut counts: HashMap<&str, usize> = HashMap::new();
     for waiting in waiting {
         if let Waiting::Model(model) = waiting {
-            *times.entry(&model.path).or_default() += 1;
+            *counts.entry(&model.path).or_default() += 1;
         }
     }
     let mut reports = 0_usize;
-    let mut later: HashMap<&str, (usize, usize, &NamedModel)> = HashMap::new();
+    let mut later: HashMap<&str, Naming<'_>> = HashMap::new();
     let mut named = vec![NamedAgain::Overwritten; waiting.len()];
     // The search runs backwards, so that `later` contains the next line with the same path.
-    for (at, waiting) in waiting.iter().enumerate().rev() {
+    for (index, waiting) in waiting.iter().enumerate().rev() {
         match waiting {
             Waiting::Record(LogRecord::Report { .. }) => reports += 1,
             Waiting::Model(model) => {
-                let repeats = |(_, reported, later): &(usize, usize, &NamedModel)| {
-                    let same_step = later.step.is_none() || later.step == model.step;
-                    later.is_best && *reported == reports && same_step
+                let next = Naming {
+                    index,
+                    reports,
+                    model,
                 };
-                named[at] = match later.insert(&model.path, (at, reports, model)) {
+                named[index] = match later.insert(&model.path, next) {
                     None => NamedAgain::No {
-                        gathered: times.get(&*model.path) >= Some(&GATHERED),
+                        gathered: counts.get(&*model.path) >= Some(&GATHERED),
                     },
-                    Some(later) if repeats(&later) => NamedAgain::Same(later.0),
+                    Some(later) if later.repeats(model, reports) => NamedAgain::Same(later.index),
                     Some(_) => NamedAgain::Overwritten,
                 };
             }
@@ -208,8 +212,25 @@ pub(super) fn named_again(waiting: &[Waiting]) -> Vec<NamedAgain> {
     named
 }
 
+/// A line that names a model, in the search from the last record to the first.
+struct Naming<'m> {
+    index: usize,
+    /// Number of reports behind the line.
+    reports: usize,
+    model: &'m NamedModel,
+}
+
+impl Naming<'_> {
+    /// Returns whether this line calls the version of an earlier line the trial's best: no report
+    /// lies between the lines, and the steps do not differ.
+    fn repeats(&self, earlier: &NamedModel, reports: usize) -> bool {
+        let step = self.model.step;
+        self.model.is_best && self.reports == reports && (step.is_none() || step == earlier.step)
+    }
+}
+
 /// Lists the entries that a digest leaves out, for a record.
-pub(super) fn named(left_out: &[LeftOut]) -> Vec<String> {
+pub(super) fn list_left_out(left_out: &[LeftOut]) -> Vec<String> {
     let mut named: Vec<String> = left_out
         .iter()
         .take(NAMED)
@@ -228,7 +249,7 @@ mod tests {
     fn model(path: &str, step: Option<f64>, is_best: bool) -> Waiting {
         Waiting::Model(Box::new(NamedModel {
             label: String::new(),
-            given: path.to_owned(),
+            path_in_record: path.to_owned(),
             path: path.to_owned(),
             real: None,
             step,
@@ -241,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_last_line_that_names_a_path_is_trusted_unless_it_says_that_the_same_is_the_best() {
+    fn only_the_last_line_of_a_path_is_trusted_unless_it_calls_the_same_version_the_best() {
         let report = || Waiting::Record(LogRecord::Report { values: Vec::new() });
         let waiting = [
             report(),
@@ -264,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn many_lines_at_once_that_name_one_path_were_gathered() {
+    fn many_lines_with_one_path_in_a_batch_were_buffered_by_the_writer() {
         let waiting: Vec<Waiting> = (0..GATHERED).map(|_| model("m", None, false)).collect();
         assert_eq!(
             named_again(&waiting).pop(),
@@ -277,11 +298,11 @@ mod tests {
     }
 
     #[test]
-    fn a_record_names_some_of_what_is_left_out_and_counts_the_rest() {
+    fn a_record_names_some_of_the_left_out_entries_and_counts_the_others() {
         let left_out: Vec<_> = (0..25)
             .map(|n| LeftOut::new(format!("{n:02}").as_bytes(), "a socket"))
             .collect();
-        let named = named(&left_out);
+        let named = list_left_out(&left_out);
         assert_eq!(
             (named.len(), &*named[0], &*named[20]),
             (21, "00: a socket", "and 5 more")

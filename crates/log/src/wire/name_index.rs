@@ -8,9 +8,9 @@ const FEW: usize = 32;
 
 /// The indices of the names of one line. Each name occurs once.
 #[derive(Debug, Default)]
-pub(super) struct Places(HashMap<Name, usize>);
+pub(super) struct NameIndex(HashMap<Name, usize>);
 
-impl Places {
+impl NameIndex {
     /// Clears the names of the previous line.
     pub(super) fn clear(&mut self) {
         self.0.clear();
@@ -23,8 +23,8 @@ impl Places {
             return entries.iter().position(|(entry, _)| entry == name);
         }
         let hashed = self.0.len();
-        for (at, (entry, _)) in entries.iter().enumerate().skip(hashed) {
-            self.0.insert(entry.clone(), at);
+        for (index, (entry, _)) in entries.iter().enumerate().skip(hashed) {
+            self.0.insert(entry.clone(), index);
         }
         self.0.get(name).copied()
     }

@@ -9,7 +9,7 @@ const MANY: usize = 200;
 
 /// The first type of each key, in the order in which the keys first appeared.
 #[derive(Default)]
-pub(super) struct Kinds(Vec<Key>);
+pub(super) struct KeyTypes(Vec<Key>);
 
 /// A key, and whether the warning about it was given.
 struct Key {
@@ -19,7 +19,7 @@ struct Key {
     is_warned: bool,
 }
 
-impl Kinds {
+impl KeyTypes {
     /// Checks a report against the earlier ones; returns the text of a warning if a key changed its
     /// type.
     pub(super) fn check(&mut self, values: &[(Name, Datum)]) -> Option<String> {
@@ -31,7 +31,7 @@ impl Kinds {
                 self.add(name, datum);
                 continue;
             };
-            let (first, now) = (key.first, word(datum));
+            let (first, now) = (key.first, type_in_words(datum));
             if first != now && !std::mem::replace(&mut key.is_warned, true) {
                 changes.push(format!("`{name}` was {first} and is {now} here"));
             }
@@ -63,14 +63,14 @@ impl Kinds {
         if self.0.len() < MANY {
             self.0.push(Key {
                 name: name.clone(),
-                first: word(datum),
+                first: type_in_words(datum),
                 is_warned: false,
             });
         }
     }
 }
 
-fn word(datum: &Datum) -> &'static str {
+fn type_in_words(datum: &Datum) -> &'static str {
     match datum {
         Datum::Number(_) => "a number",
         Datum::Flag(_) => "true or false",
@@ -83,22 +83,32 @@ mod tests {
     use super::*;
     use crate::study::Metric;
 
+    fn number(name: &str) -> (Name, Datum) {
+        (name.into(), Datum::Number(Metric(0.5)))
+    }
+
+    fn text(name: &str) -> (Name, Datum) {
+        (name.into(), Datum::Text("good".into()))
+    }
+
     #[test]
-    fn two_kinds_under_one_key_are_warned_of_once() {
-        let mut kinds = Kinds::default();
-        let number = |name: &str| (Name::from(name), Datum::Number(Metric(0.5)));
-        let text = |name: &str| (Name::from(name), Datum::Text("good".into()));
-        assert_eq!(kinds.check(&[number("loss"), text("mood")]), None);
+    fn two_types_of_one_key_are_warned_of_once() {
+        let mut key_types = KeyTypes::default();
+        assert_eq!(key_types.check(&[number("loss"), text("mood")]), None);
         assert_eq!(
-            kinds.check(&[text("mood"), number("loss")]),
+            key_types.check(&[text("mood"), number("loss")]),
             None,
             "in another order"
         );
-        let warning = kinds.check(&[number("loss"), number("mood")]).unwrap();
+        let warning = key_types.check(&[number("loss"), number("mood")]).unwrap();
         assert!(
             warning.starts_with("`mood` was a text and is a number here; both are kept"),
             "{warning}"
         );
-        assert_eq!(kinds.check(&[number("loss"), number("mood")]), None, "once");
+        assert_eq!(
+            key_types.check(&[number("loss"), number("mood")]),
+            None,
+            "once"
+        );
     }
 }
