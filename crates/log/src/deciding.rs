@@ -144,7 +144,7 @@ impl DecidingMetrics {
         }
     }
 
-    /// Converts all values of a report, as [`read`](Self::read) does.
+    /// Converts all values of a report, as `read` does.
     pub fn read_all(&mut self, values: &mut [(Name, Datum)], flaws: &mut Vec<String>) {
         for (name, datum) in values {
             let reported = std::mem::replace(datum, Datum::Flag(false));

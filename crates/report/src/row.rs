@@ -1,6 +1,6 @@
 //! Names and their values in a trial: the vocabulary of `--where`, `--sort` and `--cols`.
 //!
-//! A name is resolved in this order: some fields of every trial ([`OWN`]), parameters, reported
+//! A name is resolved in this order: some fields of every trial (`OWN`), parameters, reported
 //! metrics (an objective by its `take` rule, other metrics by their last value), the other
 //! [`TRIAL_FIELDS`], which a name of the user's own hides. The prefixes in `param.x`, `metric.x`,
 //! `best.x` and `at_best.x` select one of these values explicitly, as in the header of

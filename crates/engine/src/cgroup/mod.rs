@@ -1,7 +1,7 @@
 //! Control groups of the kernel (cgroups), version 2: folders that contain processes. A process
 //! stays in its group when it changes its parent, session or environment.
 //!
-//! All operations read or write files. On a machine without this file system, [`Cgroup::own`]
+//! All operations read or write files. On a machine without this file system, `Cgroup::own`
 //! returns `None`.
 
 mod memory;

@@ -29,7 +29,7 @@ pub enum Outcome {
     /// The trial waits or runs, or it is paused and has not reported all objectives: no score yet.
     Pending,
     /// The oriented objectives (smaller is better). The first one is an estimate if the trial is
-    /// stopped or paused; see [`History::estimated_final_score`].
+    /// stopped or paused.
     Scored(Box<[f64]>),
     /// The trial failed, was stopped before it reported all objectives, or is complete without
     /// them.
