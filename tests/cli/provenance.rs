@@ -249,7 +249,7 @@ fn verify_names_what_is_no_longer_as_it_was() {
     assert_eq!(drifted.code, 6);
     let expected = [
         "data set data changed",
-        "model models/1.txt is what trial 2 wrote",
+        "model models/1.txt has the bytes that trial 2 wrote",
         "code.patch is missing or was altered",
         "file train.sh changed",
         "sweep file sweep.toml",
@@ -345,7 +345,7 @@ fn a_trial_without_version_control_is_repeated_in_a_copy() {
     let models = files(&project.path("models"));
     let same = project.swath(&["repro", "s", "1"]);
     assert_eq!(same.code, 0, "{} {}", same.out, same.err);
-    assert!(same.err.contains("in no git repository"), "{}", same.err);
+    assert!(same.err.contains("not in a git repository"), "{}", same.err);
     assert_eq!(files(&project.path("models")), models);
     assert!(
         project

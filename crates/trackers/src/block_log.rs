@@ -24,25 +24,25 @@ pub(super) fn append(out: &mut Vec<u8>, before: u64, record: &[u8]) {
             out.resize(out.len() + room, 0);
             room = BLOCK;
         }
-        let (data, left) = rest.split_at(rest.len().min(room - HEADER));
+        let (data, remainder) = rest.split_at(rest.len().min(room - HEADER));
         // Record types of the format: full, first, middle and last part.
-        let kind = match (first, left.is_empty()) {
+        let kind = match (first, remainder.is_empty()) {
             (true, true) => 1,
             (true, false) => 2,
             (false, false) => 3,
             (false, true) => 4,
         };
-        let mut check = Hasher::new();
-        check.update(&[kind]);
-        check.update(data);
-        out.extend_from_slice(&check.finalize().to_le_bytes());
+        let mut checksum = Hasher::new();
+        checksum.update(&[kind]);
+        checksum.update(data);
+        out.extend_from_slice(&checksum.finalize().to_le_bytes());
         out.extend_from_slice(&(data.len() as u16).to_le_bytes());
         out.push(kind);
         out.extend_from_slice(data);
-        if left.is_empty() {
+        if remainder.is_empty() {
             return;
         }
-        (rest, first) = (left, false);
+        (rest, first) = (remainder, false);
     }
 }
 
@@ -60,13 +60,13 @@ mod tests {
 
     #[test]
     fn a_record_is_the_same_wherever_the_file_was_cut_for_writing() {
-        let mut whole = MAGIC.to_vec();
-        append(&mut whole, 0, &[1; 40_000]);
-        let before = whole.len();
+        let mut file = MAGIC.to_vec();
+        append(&mut file, 0, &[1; 40_000]);
+        let before = file.len();
         let mut rest = Vec::new();
         append(&mut rest, before as u64, &[2; 30_000]);
-        append(&mut whole, 0, &[2; 30_000]);
-        assert_eq!(whole[before..], rest);
+        append(&mut file, 0, &[2; 30_000]);
+        assert_eq!(file[before..], rest);
     }
 
     #[test]

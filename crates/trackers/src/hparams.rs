@@ -25,7 +25,9 @@ const MOST_VALUES: usize = 100;
 /// The outcome of a trial, with the number that the plugin gives it.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum End {
+    /// Occurs when the trial is complete or was stopped.
     Success = 1,
+    /// Occurs when the trial failed.
     Failure = 2,
 }
 
@@ -39,16 +41,18 @@ pub(super) fn experiment(study: &Study) -> Message {
         .iter()
         .map(|objective| &objective.metric)
         .collect();
-    let mut known: BTreeSet<&Name> = metrics.iter().copied().collect();
+    let mut listed: BTreeSet<&Name> = metrics.iter().copied().collect();
     let results = results(study);
     let mut reported = BTreeSet::new();
     for trial in study.trials() {
-        let new = trial.params.iter().map(|(name, _)| name);
-        let new: Vec<_> = new.filter(|name| !params.contains(name)).cloned().collect();
-        params.extend(new);
+        for (name, _) in &trial.params {
+            if !params.contains(name) {
+                params.push(name.clone());
+            }
+        }
         reported.extend(trial.metrics.keys());
     }
-    metrics.extend(reported.into_iter().filter(|name| known.insert(name)));
+    metrics.extend(reported.into_iter().filter(|name| listed.insert(name)));
     Message::of(|plugin| {
         plugin.message(2, |experiment| {
             for name in &params {
@@ -74,7 +78,7 @@ pub(super) fn experiment(study: &Study) -> Message {
 /// the page shows the last value of a metric, never the best.
 fn results(study: &Study) -> Vec<(String, String, String)> {
     let objectives = &study.header().objectives;
-    let known: BTreeSet<String> = study
+    let present: BTreeSet<String> = study
         .trials()
         .iter()
         .flat_map(|trial| study.result(trial))
@@ -93,7 +97,7 @@ fn results(study: &Study) -> Vec<(String, String, String)> {
     );
     let described = values
         .chain([step])
-        .filter(|(name, ..)| known.contains(name));
+        .filter(|(name, ..)| present.contains(name));
     described
         .map(|(name, label, about)| (format!("{RESULT}/{name}"), label, about))
         .collect()
@@ -110,8 +114,8 @@ fn param(info: &mut Message, study: &Study, name: &Name) {
     let numbers: Vec<f64> = values.iter().filter_map(|value| value.as_f64()).collect();
     info.text(1, name);
     // The page offers an interval for numbers, and a list of values for booleans and texts.
-    let all_numbers = numbers.len() == values.len() && !values.is_empty();
-    if all_numbers {
+    let is_numeric = numbers.len() == values.len() && !values.is_empty();
+    if is_numeric {
         info.int(4, 3);
         info.message(6, |interval| {
             interval.double(1, numbers.iter().copied().fold(f64::INFINITY, f64::min));
@@ -119,8 +123,9 @@ fn param(info: &mut Message, study: &Study, name: &Name) {
         });
         return;
     }
-    let switch = !values.is_empty() && values.iter().all(|value| matches!(value, Value::Bool(_)));
-    info.int(4, if switch { 2 } else { 1 });
+    let is_boolean =
+        !values.is_empty() && values.iter().all(|value| matches!(value, Value::Bool(_)));
+    info.int(4, if is_boolean { 2 } else { 1 });
     let distinct: BTreeSet<String> = values.iter().map(ToString::to_string).collect();
     // Without a list of values the page offers a pattern to match.
     if distinct.len() > MOST_VALUES {
@@ -128,7 +133,7 @@ fn param(info: &mut Message, study: &Study, name: &Name) {
     }
     info.message(5, |list| {
         for value in distinct {
-            list.message(1, |item| match switch {
+            list.message(1, |item| match is_boolean {
                 true => item.int(4, i64::from(value == "true")),
                 false => item.text(3, &value),
             });
@@ -138,7 +143,7 @@ fn param(info: &mut Message, study: &Study, name: &Name) {
 
 /// Returns the message for the start of a trial: its parameters, its id and the time in seconds
 /// since 1970.
-pub(super) fn start(trial: &Trial, at: f64) -> Message {
+pub(super) fn start(trial: &Trial, time: f64) -> Message {
     Message::of(|plugin| {
         plugin.message(3, |session| {
             for (name, value) in &trial.params {
@@ -153,17 +158,17 @@ pub(super) fn start(trial: &Trial, at: f64) -> Message {
                 });
             }
             session.text(4, &trial.id.to_string());
-            session.double(5, at);
+            session.double(5, time);
         });
     })
 }
 
 /// Returns the message for the end of a trial, at a time in seconds since 1970.
-pub(super) fn end(end: End, at: f64) -> Message {
+pub(super) fn end(end: End, time: f64) -> Message {
     Message::of(|plugin| {
         plugin.message(4, |session| {
             session.int(1, end as i64);
-            session.double(2, at);
+            session.double(2, time);
         });
     })
 }

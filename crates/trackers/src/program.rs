@@ -7,24 +7,30 @@
 //! records how they ended.
 
 use super::home::{self, Home, failed};
+use super::retry::with_backoff;
 use super::{Tracker, TrackerError, metric_rows};
 use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 use crate::study::{Entry, Kind, Setting, Study};
-use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
-/// Maximum number of lines queued for the program.
-const QUEUE: usize = 1 << 14;
-
-/// Time that the program may leave its full queue unread, and time that it may take to exit after
-/// its input ends. Shorter than the patience at the end of a run.
+/// Time that the program may take to exit after its input ends. Shorter than the patience at the
+/// end of a run.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Time that a write waits for a program whose input is full, before it counts as a failure that
+/// may pass.
+const WRITE_TIMEOUT: Timespec = Timespec {
+    tv_sec: 1,
+    tv_nsec: 0,
+};
 
 pub(super) const KIND: Kind<dyn Tracker> = Kind {
     name: "program",
@@ -50,28 +56,28 @@ const OPTIONS: &[Opt] = &[
 fn build(
     mut section: Section,
     setting: &Setting,
-    said: &mut Diagnostics,
+    diagnostics: &mut Diagnostics,
 ) -> Option<Box<dyn Tracker>> {
-    let before = said.list.len();
-    let command = section.take_texts("command", said);
-    let home = Home::take("program", &mut section, setting, said);
+    let before = diagnostics.list.len();
+    let command = section.take_texts("command", diagnostics);
+    let home = Home::take("program", &mut section, setting, diagnostics);
     let span = section.span.clone();
     match command {
         Some((command, _)) if command.first().is_some_and(|program| !program.is_empty()) => {
-            let fed = Program {
+            let tracker = Program {
                 home,
                 command,
                 running: None,
             };
-            (said.list.len() == before).then(|| Box::new(fed) as Box<dyn Tracker>)
+            (diagnostics.list.len() == before).then(|| Box::new(tracker) as Box<dyn Tracker>)
         }
         // `command` has the wrong type, which is reported already.
-        None if said.list.len() > before => None,
+        None if diagnostics.list.len() > before => None,
         other => {
             let error =
                 Diagnostic::error("missing-command", "the tracker `program` needs a `command`")
                     .at(other.map_or(span, |(_, span)| span), "");
-            said.push(error.hint("such as command = [\"python\", \"tracker.py\"]"));
+            diagnostics.push(error.hint("such as command = [\"python\", \"tracker.py\"]"));
             None
         }
     }
@@ -85,11 +91,10 @@ struct Program {
     running: Option<Running>,
 }
 
-/// A running program, the thread that writes to it, and its log file.
+/// A running program, its input (which does not block), and its log file.
 struct Running {
     child: Child,
-    lines: Sender<Vec<u8>>,
-    writer: JoinHandle<std::io::Result<()>>,
+    input: ChildStdin,
     log: PathBuf,
 }
 
@@ -99,116 +104,103 @@ impl Tracker for Program {
             serde_json::to_vec(entry).map_err(|error| TrackerError::Other(error.to_string()))?;
         line.push(b'\n');
         // Start the program at the first entry: only then is the study known.
-        let running = match self.running.take() {
+        let mut running = match self.running.take() {
             Some(running) => running,
             None => self.start(study)?,
         };
-        match running.lines.send_timeout(line, PATIENCE) {
-            Ok(()) => {
+        let mut unwritten = &line[..];
+        // A program that does not read is waited for like a server that is away.
+        let written = with_backoff(|| match running.write(&mut unwritten) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Err(TrackerError::Away(
+                format!("`{}` does not read its input", self.command[0]),
+            )),
+            result => Ok(result),
+        });
+        match written {
+            Ok(Ok(())) => {
                 self.running = Some(running);
                 Ok(())
             }
-            Err(SendTimeoutError::Timeout(_)) => {
-                let why = format!(
-                    "`{}` took nothing in for {} s",
-                    self.command[0],
-                    PATIENCE.as_secs()
-                );
-                running.kill();
-                Err(TrackerError::Other(why))
+            // The program has closed its input, usually because it has ended.
+            Ok(Err(_)) => Err(self.reason_for_end(running)),
+            Err(error) => {
+                kill(running.child);
+                Err(error)
             }
-            // The writer thread has ended, so a write to the program's input failed.
-            Err(SendTimeoutError::Disconnected(_)) => Err(self.ended(running)),
         }
     }
 
+    /// Does nothing: every line is written at once.
     fn sync(&mut self, _study: &Study) -> Result<(), TrackerError> {
         Ok(())
     }
 
     fn close(&mut self, _study: &Study) -> Result<(), TrackerError> {
-        let Some(running) = self.running.take() else {
+        let Some(Running {
+            mut child,
+            input,
+            log,
+        }) = self.running.take()
+        else {
             return Ok(());
         };
-        let Running {
-            mut child,
-            lines,
-            writer,
-            log,
-        } = running;
-        // Closing the queue ends the writer thread, which closes the program's input.
-        drop(lines);
+        drop(input);
         match wait(&mut child) {
-            Some(status) if status.success() => {
-                let _ = writer.join();
-                Ok(())
-            }
-            Some(status) => Err(self.said(status, &log)),
+            Some(status) if status.success() => Ok(()),
+            Some(status) => Err(self.failure(status, &log)),
             None => {
                 kill(child);
-                let seconds = PATIENCE.as_secs();
-                let why = format!(
-                    "`{}` did not end within {seconds} s of its input",
-                    self.command[0]
-                );
-                Err(TrackerError::Other(why))
+                Err(TrackerError::Other(format!(
+                    "`{}` was killed: it did not exit within {} s after the end of its input",
+                    self.command[0],
+                    PATIENCE.as_secs()
+                )))
             }
         }
     }
 }
 
 impl Program {
-    /// Starts the program with its log file and the thread that writes to it.
+    /// Starts the program with its log file.
     fn start(&self, study: &Study) -> Result<Running, TrackerError> {
         let folder = self.home.root(study)?;
-        let given = self.home.study()?;
-        let given = std::path::absolute(given).map_err(failed(given))?;
+        let study_dir = self.home.study()?;
+        let study_dir = std::path::absolute(study_dir).map_err(failed(study_dir))?;
         let stem = Path::new(&self.command[0]).file_stem().unwrap_or_default();
         let log = folder.join(stem).with_extension("log");
-        let open = || {
-            std::fs::create_dir_all(&folder)?;
-            let out = File::create(&log)?;
-            Ok((out.try_clone()?, out))
-        };
-        let (out, err) = open().map_err(failed(&log))?;
-        let child = Command::new(&self.command[0])
+        let (out, err) = create_log(&folder, &log).map_err(failed(&log))?;
+        let mut child = Command::new(&self.command[0])
             .args(&self.command[1..])
-            .env("SWATH_STUDY_DIR", given)
+            .env("SWATH_STUDY_DIR", study_dir)
             .stdin(Stdio::piped())
             .stdout(out)
             .stderr(err)
             // Ctrl-C signals the foreground process group, which the program must outlive.
             .process_group(0)
-            .spawn();
-        let mut child = child.map_err(|error| {
-            TrackerError::Other(format!(
-                "`{}` could not be started: {error}",
-                self.command[0]
-            ))
-        })?;
-        let (lines, waiting) = bounded(QUEUE);
-        let stdin = child
-            .stdin
-            .take()
-            .ok_or_else(|| TrackerError::Other("it has no input".to_owned()))?;
-        let writer = thread::Builder::new()
-            .name("tracker".to_owned())
-            .spawn(move || feed(stdin, &waiting));
-        let writer = writer.map_err(|error| TrackerError::Other(error.to_string()))?;
-        Ok(Running {
-            child,
-            lines,
-            writer,
-            log,
-        })
+            .spawn()
+            .map_err(|error| self.start_failure(&error))?;
+        match take_input(&mut child) {
+            Ok(input) => Ok(Running { child, input, log }),
+            Err(error) => {
+                kill(child);
+                Err(self.start_failure(&error))
+            }
+        }
+    }
+
+    fn start_failure(&self, error: &io::Error) -> TrackerError {
+        TrackerError::Other(format!(
+            "`{}` could not be started: {error}",
+            self.command[0]
+        ))
     }
 
     /// Returns the reason why the program reads no more: its exit status, or that it closed its
-    /// input.
-    fn ended(&self, running: Running) -> TrackerError {
+    /// input. Kills it if it has not exited.
+    fn reason_for_end(&self, running: Running) -> TrackerError {
         let Running { mut child, log, .. } = running;
         match wait(&mut child) {
-            Some(status) => self.said(status, &log),
+            Some(status) => self.failure(status, &log),
             None => {
                 kill(child);
                 TrackerError::Other(format!("`{}` closed its input", self.command[0]))
@@ -217,27 +209,42 @@ impl Program {
     }
 
     /// Returns an error with the exit status and the last non-empty line of the log.
-    fn said(&self, status: ExitStatus, log: &Path) -> TrackerError {
+    fn failure(&self, status: ExitStatus, log: &Path) -> TrackerError {
         let text = std::fs::read(log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        let last = text
+        let last_line = text
             .lines()
-            .rev()
-            .find(|line| !line.trim().is_empty())
+            .rfind(|line| !line.trim().is_empty())
             .unwrap_or_default();
-        let last: String = last.chars().take(200).collect();
-        let colon = if last.is_empty() { "" } else { ": " };
+        let last_line: String = last_line.chars().take(200).collect();
+        let colon = if last_line.is_empty() { "" } else { ": " };
         TrackerError::Other(format!(
-            "`{}` ended with {status}{colon}{last}",
+            "`{}` ended with {status}{colon}{last_line}",
             self.command[0]
         ))
     }
 }
 
 impl Running {
-    /// Kills the program. The writer thread ends by itself when its next write fails.
-    fn kill(self) {
-        kill(self.child);
+    /// Writes the bytes, and removes those that were written from the slice. Fails with
+    /// [`ErrorKind::WouldBlock`] if the program reads nothing for [`WRITE_TIMEOUT`].
+    fn write(&mut self, bytes: &mut &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.input.write(bytes) {
+                Ok(count) => *bytes = &bytes[count..],
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    let mut pipe = [PollFd::new(&self.input, PollFlags::OUT)];
+                    let ready =
+                        rustix::io::retry_on_intr(|| poll(&mut pipe, Some(&WRITE_TIMEOUT)))?;
+                    if ready == 0 {
+                        return Err(error);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -246,26 +253,27 @@ impl Drop for Program {
     /// to exit.
     fn drop(&mut self) {
         if let Some(Running {
-            mut child, lines, ..
+            mut child, input, ..
         }) = self.running.take()
         {
-            drop(lines);
+            drop(input);
             let _ = child.try_wait();
         }
     }
 }
 
-/// Writes lines to the program until the queue is closed. Flushes whenever the queue is empty.
-fn feed(stdin: ChildStdin, lines: &Receiver<Vec<u8>>) -> std::io::Result<()> {
-    let mut out = BufWriter::with_capacity(1 << 16, stdin);
-    while let Ok(line) = lines.recv() {
-        out.write_all(&line)?;
-        // Batch the writes while lines arrive quickly; deliver at once when they do not.
-        if lines.is_empty() {
-            out.flush()?;
-        }
-    }
-    out.flush()
+/// Creates the log file and its folder. Returns the file twice, for both output streams.
+fn create_log(folder: &Path, log: &Path) -> io::Result<(File, File)> {
+    std::fs::create_dir_all(folder)?;
+    let file = File::create(log)?;
+    Ok((file.try_clone()?, file))
+}
+
+/// Takes the program's input and makes writes to it return instead of block.
+fn take_input(child: &mut Child) -> io::Result<ChildStdin> {
+    let input = child.stdin.take().ok_or(ErrorKind::BrokenPipe)?;
+    fcntl_setfl(&input, fcntl_getfl(&input)? | OFlags::NONBLOCK)?;
+    Ok(input)
 }
 
 /// Polls the program until it exits. Returns `None` if it does not exit in time.

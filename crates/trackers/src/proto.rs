@@ -62,18 +62,18 @@ impl Message {
         self.key(field, 2);
         // Reserve one byte for the length, since most embedded messages are shorter than 128 bytes.
         // Further length bytes are inserted once the length is known.
-        let at = self.0.len();
+        let start = self.0.len();
         self.0.push(0);
         fill(self);
-        let mut length = self.0.len() - at - 1;
-        let mut first = at;
+        let mut length = self.0.len() - start - 1;
+        let mut index = start;
         while length >= 0x80 {
-            self.0[first] = length as u8 | 0x80;
+            self.0[index] = length as u8 | 0x80;
             length >>= 7;
-            first += 1;
-            self.0.insert(first, 0);
+            index += 1;
+            self.0.insert(index, 0);
         }
-        self.0[first] = length as u8;
+        self.0[index] = length as u8;
     }
 
     /// Writes the tag of a field: its number and its wire type.

@@ -37,7 +37,7 @@ pub(super) const KIND: Kind<dyn Tracker> = Kind {
             home,
             began: None,
             stale: BTreeSet::new(),
-            behind: false,
+            is_outdated: false,
         }))
     },
 };
@@ -50,13 +50,13 @@ struct Prov {
     /// Trials that changed since their documents were written.
     stale: BTreeSet<TrialId>,
     /// Whether the study's document is outdated.
-    behind: bool,
+    is_outdated: bool,
 }
 
 impl Tracker for Prov {
     fn record(&mut self, _study: &Study, entry: &Entry) -> Result<(), TrackerError> {
         self.began.get_or_insert(entry.at);
-        self.behind = true;
+        self.is_outdated = true;
         match &entry.event {
             Event::Ended { trial, .. } | Event::Judged { trial, .. } => {
                 self.stale.insert(*trial);
@@ -80,12 +80,12 @@ impl Tracker for Prov {
     fn sync(&mut self, study: &Study) -> Result<(), TrackerError> {
         let root = self.home.root(study)?;
         while let Some(id) = self.stale.first().copied() {
-            let written = study
+            let settled = study
                 .trial(id)
                 // A trial that was requeued and runs again gets its document when this attempt
                 // ends.
                 .filter(|trial| trial.state != TrialState::Running);
-            if let Some(trial) = written {
+            if let Some(trial) = settled {
                 let mut graph = self.begin(study);
                 let folder = self.home.trial(id)?;
                 about_trial(&mut graph, study, trial);
@@ -98,10 +98,10 @@ impl Tracker for Prov {
             // repeats it.
             self.stale.remove(&id);
         }
-        if self.behind {
-            let graph = self.whole(study);
+        if self.is_outdated {
+            let graph = self.study_graph(study);
             save(&graph, &root, "study")?;
-            self.behind = false;
+            self.is_outdated = false;
         }
         Ok(())
     }
@@ -173,7 +173,7 @@ impl Prov {
     }
 
     /// Returns the complete document of the study.
-    fn whole(&self, study: &Study) -> Graph {
+    fn study_graph(&self, study: &Study) -> Graph {
         let mut graph = self.begin(study);
         let collection = typed("prov:Collection", "prov:QUALIFIED_NAME");
         let label = ("prov:label", Some(json!("configurations tried")));
@@ -379,8 +379,8 @@ fn files(graph: &mut Graph, trial: &Trial) {
                 ("prov:label", Some(json!(data_dir))),
                 ("swath:path", Some(json!(data_dir))),
                 ("swath:md5", md5.as_ref().map(|md5| json!(md5))),
-                ("swath:size", Some(whole(*size))),
-                ("swath:files", Some(whole(*files))),
+                ("swath:size", Some(count(*size))),
+                ("swath:files", Some(count(*files))),
             ],
         );
         // A data set that was recorded twice is used once.
@@ -391,7 +391,7 @@ fn files(graph: &mut Graph, trial: &Trial) {
     }
     let mut versions: BTreeMap<&str, u64> = BTreeMap::new();
     let best_model = trial.model_that_counts().map(|model| model.record);
-    for (at, record) in trial.records.iter().enumerate() {
+    for (index, record) in trial.records.iter().enumerate() {
         let (kind, name, md5, size, step) = match record {
             LogRecord::Model {
                 model_path,
@@ -439,7 +439,7 @@ fn files(graph: &mut Graph, trial: &Trial) {
         );
         let prefix = if kind == "Model" { "provml" } else { "swath" };
         // Facts belong to the model version that was recorded directly before them.
-        let facts = match trial.records.get(at + 1) {
+        let facts = match trial.records.get(index + 1) {
             Some(LogRecord::Facts { model_path, facts })
                 if kind == "Model" && model_path == name =>
             {
@@ -450,14 +450,14 @@ fn files(graph: &mut Graph, trial: &Trial) {
         let facts: Vec<_> = facts
             .map(|(fact, value)| (format!("swath:{}", local(fact)), param(value)))
             .collect();
-        let best = (kind == "Model" && best_model == Some(at)).then(|| json!(true));
+        let best = (kind == "Model" && best_model == Some(index)).then(|| json!(true));
         let mut attributes = vec![
             ("prov:type", Some(json!(format!("{prefix}:{kind}")))),
             ("prov:label", Some(json!(name))),
             ("swath:path", Some(json!(name))),
             ("swath:md5", md5.as_ref().map(|md5| json!(md5))),
-            ("swath:size", Some(whole(size))),
-            ("swath:version", Some(whole(*version))),
+            ("swath:size", Some(count(size))),
+            ("swath:version", Some(count(*version))),
             ("swath:step", step.map(double)),
             ("swath:best_of_trial", best),
         ];
@@ -501,11 +501,11 @@ fn metrics(graph: &mut Graph, trial: &Trial, folder: &Path, due: &Due) -> Result
     let mut workers = BTreeSet::new();
     for log in measured.keys() {
         let context = format!("{activity}/{}", local(log));
-        let known = [
+        let attributes = [
             ("prov:type", Some(json!("swath:Context"))),
             ("prov:label", Some(json!(log))),
         ];
-        graph.element(ACTIVITY, &context, &known);
+        graph.element(ACTIVITY, &context, &attributes);
         let worker = log.split_once('/').map(|(worker, _)| worker);
         let Some(worker) = worker else {
             graph.relate(INFORMED, &context, &activity, &[]);
@@ -514,19 +514,19 @@ fn metrics(graph: &mut Graph, trial: &Trial, folder: &Path, due: &Due) -> Result
         // Logs of workers other than the first are nested: trial, worker, log.
         let id = format!("{activity}/{worker}");
         if workers.insert(worker) {
-            let known = [
+            let attributes = [
                 ("prov:type", Some(json!("swath:Worker"))),
                 ("prov:label", Some(json!(worker))),
             ];
-            graph.element(ACTIVITY, &id, &known);
+            graph.element(ACTIVITY, &id, &attributes);
             graph.relate(INFORMED, &id, &activity, &[]);
         }
         graph.relate(INFORMED, &context, &id, &[]);
     }
-    let all = measured
+    let metrics = measured
         .iter()
         .flat_map(|(log, keys)| keys.iter().map(move |(key, measured)| (log, key, measured)));
-    for (log, key, measured) in all {
+    for (log, key, measured) in metrics {
         let context = format!("{activity}/{}", local(log));
         let id = format!(
             "run:trial-{}/metric/{}/{}",
@@ -552,7 +552,7 @@ fn metrics(graph: &mut Graph, trial: &Trial, folder: &Path, due: &Due) -> Result
                 ),
                 ("swath:min", measured.min.map(double)),
                 ("swath:max", measured.max.map(double)),
-                ("swath:count", Some(whole(measured.count))),
+                ("swath:count", Some(count(measured.count))),
             ],
         );
         graph.relate(GENERATED, &id, &context, &[]);
@@ -593,7 +593,7 @@ fn report(graph: &mut Graph, trial: &Trial, name: &str, tally: &Tally) {
             ("prov:value", Some(double(tally.last.0))),
             ("swath:min", tally.min.map(double)),
             ("swath:max", tally.max.map(double)),
-            ("swath:count", Some(whole(tally.count))),
+            ("swath:count", Some(count(tally.count))),
         ],
     );
     graph.relate(GENERATED, &id, &activity(trial.id), &[]);
@@ -604,15 +604,15 @@ fn param(value: &crate::space::Value) -> Value {
     use crate::space::Value as Param;
     match value {
         Param::Bool(flag) => typed(flag, "xsd:boolean"),
-        Param::Int(number) => prov_graph::whole(*number),
+        Param::Int(number) => prov_graph::integer(*number),
         Param::Float(number) => double(*number),
         Param::Text(_) | Param::List(_) => json!(value.to_string()),
     }
 }
 
 /// Returns a count as an integer literal, limited to the largest `i64`.
-fn whole(number: u64) -> Value {
-    prov_graph::whole(i64::try_from(number).unwrap_or(i64::MAX))
+fn count(number: u64) -> Value {
+    prov_graph::integer(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
 /// Returns a time as the ISO 8601 text that PROV-JSON uses.

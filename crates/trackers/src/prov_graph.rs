@@ -68,7 +68,7 @@ impl Graph {
         let section = self.elements.entry(section.0).or_default();
         section
             .entry(id)
-            .or_insert_with(|| Value::Object(known(attributes)));
+            .or_insert_with(|| Value::Object(present(attributes)));
     }
 
     /// Adds a relation from the element `from` to the element `to`.
@@ -79,8 +79,12 @@ impl Graph {
         to: &str,
         attributes: Attributes<'_>,
     ) {
-        self.relations
-            .push((relation, from.to_owned(), to.to_owned(), known(attributes)));
+        self.relations.push((
+            relation,
+            from.to_owned(),
+            to.to_owned(),
+            present(attributes),
+        ));
     }
 
     /// Returns the document as indented PROV-JSON that ends with a newline. Empty sections are left
@@ -99,13 +103,13 @@ impl Graph {
         }
         for Relation(name, from_key, to_key) in RELATIONS {
             let mut section = Map::new();
-            for (at, (relation, from, to, attributes)) in self.relations.iter().enumerate() {
+            for (index, (relation, from, to, attributes)) in self.relations.iter().enumerate() {
                 if relation.0 == name {
                     let mut object = Map::new();
                     object.insert(from_key.to_owned(), json!(from));
                     object.insert(to_key.to_owned(), json!(to));
                     object.extend(attributes.clone());
-                    section.insert(format!("_:r{}", at + 1), object.into());
+                    section.insert(format!("_:r{}", index + 1), object.into());
                 }
             }
             if !section.is_empty() {
@@ -127,7 +131,7 @@ impl Graph {
                     .get("prov:label")
                     .and_then(Value::as_str)
                     .unwrap_or(id);
-                let value = attributes.get("prov:value").map(bare);
+                let value = attributes.get("prov:value").map(without_type);
                 let label =
                     value.map_or_else(|| label.to_owned(), |value| format!("{label} = {value}"));
                 let _ = writeln!(dot, "  {} [label={}, {style}];", quoted(id), quoted(&label));
@@ -148,15 +152,15 @@ impl Graph {
 }
 
 /// Returns the attributes that have a value.
-fn known(attributes: Attributes<'_>) -> Map<String, Value> {
-    let known = attributes
+fn present(attributes: Attributes<'_>) -> Map<String, Value> {
+    attributes
         .iter()
-        .filter_map(|(key, value)| Some(((*key).to_owned(), value.clone()?)));
-    known.collect()
+        .filter_map(|(key, value)| Some(((*key).to_owned(), value.clone()?)))
+        .collect()
 }
 
 /// Returns the text of a value without its type.
-fn bare(value: &Value) -> String {
+fn without_type(value: &Value) -> String {
     match value.get("$").unwrap_or(value) {
         Value::String(text) => text.clone(),
         other => other.to_string(),
@@ -199,7 +203,7 @@ pub(super) fn typed(text: impl ToString, kind: &str) -> Value {
 
 /// Returns an integer as an `xsd:int` or, if it does not fit, as an `xsd:long`: many readers
 /// support only the former.
-pub(super) fn whole(number: i64) -> Value {
+pub(super) fn integer(number: i64) -> Value {
     typed(
         number,
         if i32::try_from(number).is_ok() {

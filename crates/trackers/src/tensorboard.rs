@@ -58,7 +58,7 @@ struct Run {
     path: PathBuf,
     file: TrialFile,
     /// Whether no attempt of the trial has started yet.
-    fresh: bool,
+    is_new: bool,
     /// The exported step of the last report.
     step: i64,
     /// A reusable buffer for the event under construction.
@@ -70,7 +70,7 @@ impl Tracker for TensorBoard {
         // The first entry of this run: the description of an earlier run would hide new values.
         if self.began.is_none() {
             self.began = Some(entry.at);
-            self.forget(study, entry.at)?;
+            self.remove_description(study, entry.at)?;
         }
         match &entry.event {
             Event::Created { trial, origin, .. } => {
@@ -82,7 +82,7 @@ impl Tracker for TensorBoard {
                     ..
                 } = origin
                 {
-                    self.settled(study, *other, entry.at)?;
+                    self.write_outcome(study, *other, entry.at)?;
                 }
             }
             Event::Started { trial, resume, .. } => {
@@ -98,7 +98,7 @@ impl Tracker for TensorBoard {
                 let Some(run) = self.runs.get_mut(trial) else {
                     return Ok(());
                 };
-                run.log(record, entry.at)?;
+                run.append_record(record, entry.at)?;
             }
             Event::Ended { trial, .. } => {
                 let folder = self.home.trial(*trial)?;
@@ -106,18 +106,18 @@ impl Tracker for TensorBoard {
                     return Ok(());
                 };
                 run.file.begin_tail();
-                run.metrics(
+                run.append_rows(
                     (&folder, &self.home.due),
                     study.header().resource.as_ref(),
                     entry.at,
                 )?;
-                self.settled(study, *trial, entry.at)?;
+                self.write_outcome(study, *trial, entry.at)?;
             }
             Event::Judged {
                 trial,
                 verdict: Verdict::Stop,
                 ..
-            } => self.settled(study, *trial, entry.at)?,
+            } => self.write_outcome(study, *trial, entry.at)?,
             _ => {}
         }
         Ok(())
@@ -157,7 +157,7 @@ impl Tracker for TensorBoard {
 
 impl TensorBoard {
     /// Removes the description of the experiment that an earlier run wrote.
-    fn forget(&self, study: &Study, began: Timestamp) -> Result<(), TrackerError> {
+    fn remove_description(&self, study: &Study, began: Timestamp) -> Result<(), TrackerError> {
         let path = self.path(study, None, began)?;
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(&path)(error)),
@@ -199,7 +199,12 @@ impl TensorBoard {
     }
 
     /// Writes the outcome of a trial if its state is final, and flushes its file.
-    fn settled(&mut self, study: &Study, id: TrialId, at: Timestamp) -> Result<(), TrackerError> {
+    fn write_outcome(
+        &mut self,
+        study: &Study,
+        id: TrialId,
+        at: Timestamp,
+    ) -> Result<(), TrackerError> {
         let (Some(run), Some(trial)) = (self.runs.get_mut(&id), study.trial(id)) else {
             return Ok(());
         };
@@ -210,7 +215,7 @@ impl TensorBoard {
         };
         if let Some(end) = end {
             run.file.begin_tail();
-            run.result(&study.result(trial), at)?;
+            run.write_result(&study.result(trial), at)?;
             plugin(
                 &mut run.event,
                 hparams::END,
@@ -220,7 +225,7 @@ impl TensorBoard {
             run.write()?;
         }
         run.file.flush()?;
-        run.file.rest();
+        run.file.release_memory();
         Ok(())
     }
 }
@@ -231,7 +236,7 @@ impl Run {
         Self {
             path,
             file,
-            fresh: true,
+            is_new: true,
             step: 0,
             event: Message::default(),
         }
@@ -250,11 +255,11 @@ impl Run {
         };
         // An attempt that resumes appends to the reports of earlier attempts; one that starts anew
         // replaces them.
-        if resume && !self.fresh {
+        if resume && !self.is_new {
             return self.file.drop_tail();
         }
         *self = Self {
-            fresh: false,
+            is_new: false,
             ..Self::new(std::mem::take(&mut self.path))
         };
         version(&mut self.event, at);
@@ -269,9 +274,9 @@ impl Run {
     }
 
     /// Appends a record: a report as scalars, all others as text.
-    fn log(&mut self, record: &LogRecord, at: Timestamp) -> Result<(), TrackerError> {
+    fn append_record(&mut self, record: &LogRecord, at: Timestamp) -> Result<(), TrackerError> {
         let (tag, text) = match record {
-            LogRecord::Report { values } => return self.report(values, at),
+            LogRecord::Report { values } => return self.append_report(values, at),
             LogRecord::Note { text } => ("note".to_owned(), text.clone()),
             LogRecord::Warning { text } => ("warning".to_owned(), text.clone()),
             LogRecord::Absent { metric, why } => (format!("absent/{metric}"), why.clone()),
@@ -287,14 +292,18 @@ impl Run {
                     format!("{model_path}: {}", facts.join(", ")),
                 )
             }
-            LogRecord::Dataset { data_dir, md5, .. } => {
-                ("dataset".to_owned(), named(data_dir, md5.as_ref()))
-            }
+            LogRecord::Dataset { data_dir, md5, .. } => (
+                "dataset".to_owned(),
+                path_with_digest(data_dir, md5.as_ref()),
+            ),
             LogRecord::Model {
                 model_path, md5, ..
-            } => ("model".to_owned(), named(model_path, md5.as_ref())),
+            } => (
+                "model".to_owned(),
+                path_with_digest(model_path, md5.as_ref()),
+            ),
             LogRecord::Artifact { path, md5, .. } => {
-                ("artifact".to_owned(), named(path, md5.as_ref()))
+                ("artifact".to_owned(), path_with_digest(path, md5.as_ref()))
             }
             // Checkpoints and reports beyond the trial's resource are not part of its results.
             LogRecord::Checkpoint { .. } | LogRecord::Beyond { .. } => return Ok(()),
@@ -307,7 +316,11 @@ impl Run {
     }
 
     /// Appends a report as one event.
-    fn report(&mut self, values: &[(Name, Datum)], at: Timestamp) -> Result<(), TrackerError> {
+    fn append_report(
+        &mut self,
+        values: &[(Name, Datum)],
+        at: Timestamp,
+    ) -> Result<(), TrackerError> {
         let step = self.step;
         summary(&mut self.event, at, step, |summary| {
             for (name, datum) in values {
@@ -323,7 +336,11 @@ impl Run {
 
     /// Writes the trial's result under `result/`, all at step 0: the result is a single value per
     /// name, and its step is one of those values.
-    fn result(&mut self, result: &[(String, Value)], at: Timestamp) -> Result<(), TrackerError> {
+    fn write_result(
+        &mut self,
+        result: &[(String, Value)],
+        at: Timestamp,
+    ) -> Result<(), TrackerError> {
         summary(&mut self.event, at, 0, |summary| {
             for (name, value) in result {
                 let tag = format!("{}/{name}", hparams::RESULT);
@@ -349,7 +366,7 @@ impl Run {
 
     /// Appends the metric rows of the trial's folder. Rows without a time get that of the attempt's
     /// end.
-    fn metrics(
+    fn append_rows(
         &mut self,
         (trial, due): (&Path, &Due),
         resource: Option<&Name>,
@@ -384,7 +401,7 @@ impl Run {
 }
 
 /// Returns a path with its digest, if it has one.
-fn named(path: &str, md5: Option<&String>) -> String {
+fn path_with_digest(path: &str, md5: Option<&String>) -> String {
     md5.map_or_else(|| path.to_owned(), |md5| format!("{path} ({md5})"))
 }
 
@@ -398,9 +415,9 @@ fn seconds(at: Timestamp) -> f64 {
 fn frame(out: &mut Vec<u8>, event: &[u8]) {
     let length = (event.len() as u64).to_le_bytes();
     out.extend_from_slice(&length);
-    out.extend_from_slice(&check(&length).to_le_bytes());
+    out.extend_from_slice(&masked_checksum(&length).to_le_bytes());
     out.extend_from_slice(event);
-    out.extend_from_slice(&check(event).to_le_bytes());
+    out.extend_from_slice(&masked_checksum(event).to_le_bytes());
 }
 
 /// Returns `records` with their steps multiplied by `factor`. Incomplete records at the end are
@@ -412,16 +429,16 @@ fn rescaled(records: &[u8], factor: i64) -> Vec<u8> {
     let mut rest = records;
     while let Some((length, _)) = rest.split_first_chunk::<8>() {
         let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
-        let whole = length.saturating_add(HEAD + CHECK);
-        let Some((record, more)) = rest.split_at_checked(whole) else {
+        let record_length = length.saturating_add(HEAD + CHECK);
+        let Some((record, remainder)) = rest.split_at_checked(record_length) else {
             break;
         };
         let event = &record[HEAD..HEAD + length];
         frame(
             &mut out,
-            &with_step(event, |step| step.saturating_mul(factor)),
+            &with_changed_step(event, |step| step.saturating_mul(factor)),
         );
-        rest = more;
+        rest = remainder;
     }
     out.extend_from_slice(rest);
     out
@@ -429,7 +446,7 @@ fn rescaled(records: &[u8], factor: i64) -> Vec<u8> {
 
 /// Returns `event` with its step changed, if it has one. The step is expected directly after the
 /// time, as this tracker writes it.
-fn with_step(event: &[u8], change: impl FnOnce(i64) -> i64) -> Cow<'_, [u8]> {
+fn with_changed_step(event: &[u8], change: impl FnOnce(i64) -> i64) -> Cow<'_, [u8]> {
     const TIME: usize = 9;
     const STEP: u8 = 2 << 3;
     let Some((time, [STEP, rest @ ..])) = event.split_at_checked(TIME) else {
@@ -444,7 +461,7 @@ fn with_step(event: &[u8], change: impl FnOnce(i64) -> i64) -> Cow<'_, [u8]> {
 
 /// Returns the CRC-32C (Castagnoli) checksum as TFRecord stores it: masked, so that a checksum over
 /// data that contains checksums stays meaningful.
-fn check(bytes: &[u8]) -> u32 {
+fn masked_checksum(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes)
         .rotate_right(15)
         .wrapping_add(0xa282_ead8)
@@ -510,7 +527,7 @@ mod tests {
     use crate::proto::Message;
 
     #[test]
-    fn a_record_has_its_length_and_both_checks() {
+    fn a_record_has_its_length_and_both_checksums() {
         let mut out = Vec::new();
         frame(
             &mut out,

@@ -32,16 +32,16 @@ fn try_build(
     options: &str,
     dir: Option<&Path>,
 ) -> (Option<Box<dyn Tracker>>, Diagnostics) {
-    let mut said = Diagnostics::default();
+    let mut diagnostics = Diagnostics::default();
     let section = Section::new(
         "tracker",
         0..options.len(),
-        Table::parse(options, &mut said),
+        Table::parse(options, &mut diagnostics),
     );
     let built = find(TRACKERS, name)
         .unwrap()
-        .make(section, &setting(dir), &mut said);
-    (built, said)
+        .make(section, &setting(dir), &mut diagnostics);
+    (built, diagnostics)
 }
 
 fn build(name: &str, dir: &Path) -> Box<dyn Tracker> {
@@ -204,21 +204,21 @@ fn folder() -> tempfile::TempDir {
 }
 
 fn written(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut found = BTreeMap::new();
+    let mut files = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             let inside = written(&path).into_iter();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            found.extend(inside.map(|(file, bytes)| (format!("{name}/{file}"), bytes)));
+            files.extend(inside.map(|(file, bytes)| (format!("{name}/{file}"), bytes)));
         } else {
-            found.insert(
+            files.insert(
                 path.file_name().unwrap().to_string_lossy().into_owned(),
                 fs::read(&path).unwrap(),
             );
         }
     }
-    found
+    files
 }
 
 /// Returns all written files, with `ROOT` in place of the absolute path that MLflow needs.
@@ -233,7 +233,7 @@ fn relative(folder: &tempfile::TempDir) -> BTreeMap<String, Vec<u8>> {
 }
 
 #[test]
-fn the_same_entries_leave_the_same_bytes_however_often_the_run_was_cut() {
+fn the_same_entries_leave_the_same_bytes_after_any_number_of_interruptions() {
     let demo = eventful();
     for name in names() {
         let (once, often) = (folder(), folder());
@@ -258,10 +258,14 @@ fn the_same_entries_leave_the_same_bytes_however_often_the_run_was_cut() {
 }
 
 #[test]
-fn a_tracker_says_what_it_does_not_know_and_fails_without_a_folder() {
+fn a_tracker_reports_unknown_options_and_fails_without_a_folder() {
     for name in names() {
-        let (built, said) = try_build(name, "command = ['cat']\ndirr = 'x'", None);
-        let messages: Vec<_> = said.list.iter().map(|said| said.message.clone()).collect();
+        let (built, diagnostics) = try_build(name, "command = ['cat']\ndirr = 'x'", None);
+        let messages: Vec<_> = diagnostics
+            .list
+            .iter()
+            .map(|it| it.message.clone())
+            .collect();
         assert!(
             messages.contains(&"unknown key `dirr` in `[tracker]`".to_owned()),
             "{name}: {messages:?}"
@@ -300,7 +304,7 @@ fn the_option_dir_is_a_folder_of_studies() {
 }
 
 #[test]
-fn a_program_gets_the_lines_of_the_journal() {
+fn a_program_receives_the_lines_of_the_journal() {
     let (folder, demo) = (folder(), eventful());
     feed(
         build("program", folder.path()).as_mut(),
@@ -317,7 +321,7 @@ fn a_program_gets_the_lines_of_the_journal() {
 }
 
 #[test]
-fn a_program_that_fails_is_told_with_its_last_words() {
+fn a_program_that_fails_is_reported_with_its_last_line() {
     for (command, why) in [
         (
             "['sh', '-c', 'cat > /dev/null; echo no luck >&2; exit 3']",
@@ -348,15 +352,34 @@ fn a_program_that_fails_is_told_with_its_last_words() {
 }
 
 #[test]
+fn a_program_that_does_not_read_its_input_is_killed_and_reported() {
+    let folder = folder();
+    let command = "command = ['sh', '-c', 'echo $$ > \"$SWATH_STUDY_DIR/pid\"; exec sleep 600']";
+    let mut tracker = try_build("program", command, Some(folder.path()))
+        .0
+        .unwrap();
+    let (demo, mut study) = (eventful(), Study::default());
+    // The input of a program holds less than this many entries.
+    let mut entries = demo.entries.iter().cycle().take(10_000);
+    let error = entries.find_map(|entry| {
+        let _ = study.apply(entry);
+        tracker.record(&study, entry).err()
+    });
+    assert_eq!(error.unwrap().to_string(), "`sh` does not read its input");
+    let pid = fs::read_to_string(folder.path().join("pid")).unwrap();
+    assert!(!Path::new("/proc").join(pid.trim()).exists());
+}
+
+#[test]
 fn a_program_needs_a_command() {
     for options in ["", "command = []", "command = 'cat'"] {
-        let (built, said) = try_build("program", options, None);
-        assert!(built.is_none() && said.has_errors(), "{options}");
+        let (built, diagnostics) = try_build("program", options, None);
+        assert!(built.is_none() && diagnostics.has_errors(), "{options}");
     }
 }
 
 #[test]
-fn odd_names_two_kinds_of_value_and_steps_that_go_back_harm_no_tracker() {
+fn every_tracker_accepts_odd_names_mixed_types_and_decreasing_steps() {
     let mut demo = Demo::new(&[]);
     let trial = demo.start(&[]);
     let long = "n".repeat(250);
@@ -488,42 +511,51 @@ fn prov_has_the_result_as_attributes_of_the_trial_in_both_documents() {
     }
 }
 
-#[test]
-fn a_best_trial_that_breaks_an_outcome_constraint_is_called_infeasible() {
-    let said = |max| {
-        let mut demo = best_in_the_middle();
-        demo.constrain("val_loss", max);
-        demo.event(Event::Closed {
-            why: Closing::Finished,
-        });
-        let document = &kept_by("prov", &demo)["trackers/prov/study.json"];
-        let document: serde_json::Value = serde_json::from_slice(document).unwrap();
-        let prov = document["entity"]["run:best"]["swath:feasible"]["$"].clone();
-        let mlflow = kept_by("mlflow", &demo);
-        let mlflow = mlflow
-            .iter()
-            .find(|(file, _)| file.ends_with("tags/swath.best_feasible"))
-            .map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned());
-        let folder = tempfile::tempdir().unwrap();
-        feed(
-            build("cmf", folder.path()).as_mut(),
-            &demo,
-            demo.entries.len(),
-        );
-        let store = rusqlite::Connection::open(folder.path().join("trackers/cmf/mlmd")).unwrap();
-        let feasible = "SELECT one.int_value FROM ArtifactProperty AS one JOIN ArtifactProperty AS other \
-                        USING (artifact_id) WHERE one.name = 'feasible' AND other.name = 'best_model'";
-        let cmf: Option<i64> = store.query_row(feasible, [], |row| row.get(0)).ok();
-        (prov.as_str().map(str::to_owned), mlflow, cmf)
-    };
-    let word = |word: &str| Some(word.to_owned());
-    assert_eq!(said(Some(0.2)), (word("false"), word("false"), Some(0)));
-    assert_eq!(said(Some(0.3)), (word("true"), word("true"), Some(1)));
-    assert_eq!(said(None), (None, None, None));
+/// Returns whether the best trial is feasible if `val_loss` may be at most `max`, as written by
+/// PROV, MLflow and CMF.
+fn feasibility(max: Option<f64>) -> (Option<String>, Option<String>, Option<i64>) {
+    let mut demo = best_in_the_middle();
+    demo.constrain("val_loss", max);
+    demo.event(Event::Closed {
+        why: Closing::Finished,
+    });
+    let document = &kept_by("prov", &demo)["trackers/prov/study.json"];
+    let document: serde_json::Value = serde_json::from_slice(document).unwrap();
+    let prov = document["entity"]["run:best"]["swath:feasible"]["$"].clone();
+    let mlflow = kept_by("mlflow", &demo);
+    let mlflow = mlflow
+        .iter()
+        .find(|(file, _)| file.ends_with("tags/swath.best_feasible"))
+        .map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned());
+    let folder = tempfile::tempdir().unwrap();
+    feed(
+        build("cmf", folder.path()).as_mut(),
+        &demo,
+        demo.entries.len(),
+    );
+    let store = rusqlite::Connection::open(folder.path().join("trackers/cmf/mlmd")).unwrap();
+    let feasible = "SELECT one.int_value FROM ArtifactProperty AS one JOIN ArtifactProperty AS other \
+                    USING (artifact_id) WHERE one.name = 'feasible' AND other.name = 'best_model'";
+    let cmf: Option<i64> = store.query_row(feasible, [], |row| row.get(0)).ok();
+    (prov.as_str().map(str::to_owned), mlflow, cmf)
 }
 
 #[test]
-fn the_summary_of_wandb_has_the_result_with_every_dot_a_level() {
+fn a_best_trial_that_breaks_an_outcome_constraint_is_called_infeasible() {
+    let word = |word: &str| Some(word.to_owned());
+    assert_eq!(
+        feasibility(Some(0.2)),
+        (word("false"), word("false"), Some(0))
+    );
+    assert_eq!(
+        feasibility(Some(0.3)),
+        (word("true"), word("true"), Some(1))
+    );
+    assert_eq!(feasibility(None), (None, None, None));
+}
+
+#[test]
+fn the_summary_of_wandb_nests_the_result_at_every_dot() {
     let files = kept_by("wandb", &best_in_the_middle());
     let run = files
         .values()
@@ -535,21 +567,22 @@ fn the_summary_of_wandb_has_the_result_with_every_dot_a_level() {
 }
 
 #[test]
-fn the_columns_of_hparams_begin_with_the_results_and_say_their_rule() {
+fn the_columns_of_hparams_begin_with_the_results_and_name_their_rule() {
     let files = kept_by("tensorboard", &best_in_the_middle());
     let experiment = files
         .iter()
         .find(|(file, _)| file.starts_with("trackers/tensorboard/events"))
         .unwrap();
     let columns = String::from_utf8_lossy(experiment.1);
-    let place = |text: &str| {
+    let position = |text: &str| {
         columns
             .find(text)
             .unwrap_or_else(|| panic!("no `{text}` in {columns}"))
     };
-    let result = place("result/objective.val_loss");
+    let result = position("result/objective.val_loss");
     assert!(
-        result < place("val_loss (best)") && place("val_loss (best)") < place("result/best_step")
+        result < position("val_loss (best)")
+            && position("val_loss (best)") < position("result/best_step")
     );
     assert!(columns.contains("the best of a trial's reports"));
 }
@@ -571,21 +604,21 @@ fn steps_of_events(mut records: &[u8], tag: &str) -> Vec<i64> {
 }
 
 #[test]
-fn the_points_of_all_curves_of_a_study_are_on_one_axis_in_readers_of_whole_steps() {
+fn all_curves_of_a_study_share_one_axis_of_integer_steps() {
     let mut demo = Demo::new(&[]);
-    let whole = demo.start(&[]);
+    let integer = demo.start(&[]);
     for epoch in [1.0, 2.0] {
-        demo.report(whole, &[("val_loss", 0.5), ("epoch", epoch)]);
+        demo.report(integer, &[("val_loss", 0.5), ("epoch", epoch)]);
     }
-    demo.end(whole, Exit::Done);
-    let late = demo.start(&[]);
-    demo.report(late, &[("val_loss", 0.9)]);
-    demo.report(late, &[("val_loss", 0.8)]);
+    demo.end(integer, Exit::Done);
+    let fractional = demo.start(&[]);
+    demo.report(fractional, &[("val_loss", 0.9)]);
+    demo.report(fractional, &[("val_loss", 0.8)]);
     for epoch in [1.0, 1.25] {
-        demo.report(late, &[("val_loss", 0.5), ("epoch", epoch)]);
+        demo.report(fractional, &[("val_loss", 0.5), ("epoch", epoch)]);
     }
-    demo.report(late, &[("val_loss", 0.4)]);
-    demo.end(late, Exit::Done);
+    demo.report(fractional, &[("val_loss", 0.4)]);
+    demo.end(fractional, Exit::Done);
     let folder = folder();
     let expected: [(u32, &[i64]); 2] = [
         (1, &[1_000_000, 2_000_000]),
@@ -614,10 +647,10 @@ fn the_points_of_all_curves_of_a_study_are_on_one_axis_in_readers_of_whole_steps
         let (run, _) = written.iter().find(tag).unwrap();
         let rows = &written[&run.replace("tags/swath.trial", "metrics/val_loss")];
         let rows = String::from_utf8_lossy(rows);
-        let found: Vec<i64> = rows
+        let written_steps: Vec<i64> = rows
             .lines()
             .map(|row| row.rsplit_once(' ').unwrap().1.parse().unwrap())
             .collect();
-        assert_eq!(found, steps);
+        assert_eq!(written_steps, steps);
     }
 }

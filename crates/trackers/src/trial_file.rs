@@ -19,7 +19,7 @@ const FULL: usize = 1 << 16;
 #[derive(Debug)]
 pub(super) struct TrialFile {
     path: PathBuf,
-    waiting: Vec<u8>,
+    buffer: Vec<u8>,
     /// The file offset of the first buffered byte.
     offset: u64,
     /// The length of the body in bytes, once a tail has begun.
@@ -32,7 +32,7 @@ impl TrialFile {
     pub(super) fn new(path: PathBuf) -> Self {
         Self {
             path,
-            waiting: Vec::new(),
+            buffer: Vec::new(),
             offset: 0,
             body: None,
         }
@@ -46,8 +46,8 @@ impl TrialFile {
         &mut self,
         write: impl FnOnce(&mut Vec<u8>, u64),
     ) -> Result<(), TrackerError> {
-        write(&mut self.waiting, self.offset);
-        if self.waiting.len() < FULL {
+        write(&mut self.buffer, self.offset);
+        if self.buffer.len() < FULL {
             Ok(())
         } else {
             self.flush()
@@ -57,7 +57,7 @@ impl TrialFile {
     /// Marks the end of the body: all bytes appended from now on belong to the tail.
     pub(super) fn begin_tail(&mut self) {
         self.body
-            .get_or_insert(self.offset + self.waiting.len() as u64);
+            .get_or_insert(self.offset + self.buffer.len() as u64);
     }
 
     /// Removes the tail, so that the body can grow.
@@ -69,8 +69,8 @@ impl TrialFile {
             return Ok(());
         };
         self.flush()?;
-        // The bytes of the tail stay on disk until the next `flush`, which cuts off whatever
-        // follows the bytes it writes.
+        // The bytes of the tail stay on disk until the next `flush`, which cuts off all
+        // that follows the bytes it writes.
         self.offset = body;
         Ok(())
     }
@@ -98,9 +98,9 @@ impl TrialFile {
             .and_then(|body| usize::try_from(body).ok())
             .unwrap_or(end)
             .min(end);
-        self.waiting = change(&written[..body]);
-        self.body = self.body.map(|_| self.waiting.len() as u64);
-        self.waiting.extend_from_slice(&written[body..end]);
+        self.buffer = change(&written[..body]);
+        self.body = self.body.map(|_| self.buffer.len() as u64);
+        self.buffer.extend_from_slice(&written[body..end]);
         self.offset = 0;
         self.flush()
     }
@@ -111,43 +111,40 @@ impl TrialFile {
     /// # Errors
     /// Returns an error if the file cannot be written.
     pub(super) fn flush(&mut self) -> Result<(), TrackerError> {
-        if self.waiting.is_empty() {
+        if self.buffer.is_empty() {
             return Ok(());
         }
-        let end = self.offset + self.waiting.len() as u64;
+        let end = self.offset + self.buffer.len() as u64;
         with_backoff(|| {
-            let write = || {
-                let file = open(&self.path)?;
-                file.write_all_at(&self.waiting, self.offset)?;
-                file.set_len(end)
-            };
-            write().map_err(failed(&self.path))
+            write_end(&self.path, &self.buffer, self.offset).map_err(failed(&self.path))
         })?;
         self.offset = end;
-        self.waiting.clear();
+        self.buffer.clear();
         Ok(())
     }
 
     /// Releases the unused memory of the buffer. For a file that is unlikely to grow soon.
-    pub(super) fn rest(&mut self) {
-        self.waiting.shrink_to_fit();
+    pub(super) fn release_memory(&mut self) {
+        self.buffer.shrink_to_fit();
     }
+}
+
+/// Writes the last bytes of a file, which begin at `offset`, and truncates the file behind them.
+fn write_end(path: &Path, bytes: &[u8], offset: u64) -> std::io::Result<()> {
+    let file = open(path)?;
+    file.write_all_at(bytes, offset)?;
+    file.set_len(offset + bytes.len() as u64)
 }
 
 /// Opens a file for writing. Creates its folder only if the file cannot be opened without, which
 /// saves a system call in the usual case.
 fn open(path: &Path) -> std::io::Result<File> {
-    let open = || {
-        OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(false)
-            .open(path)
-    };
-    match (open(), path.parent()) {
+    let mut options = OpenOptions::new();
+    options.create(true).write(true).truncate(false);
+    match (options.open(path), path.parent()) {
         (Err(error), Some(folder)) if error.kind() == std::io::ErrorKind::NotFound => {
             fs::create_dir_all(folder)?;
-            open()
+            options.open(path)
         }
         (result, _) => result,
     }

@@ -78,27 +78,20 @@ struct Labels {
 fn build(
     mut section: Section,
     setting: &Setting,
-    said: &mut Diagnostics,
+    diagnostics: &mut Diagnostics,
 ) -> Option<Box<dyn Tracker>> {
-    let before = said.list.len();
-    let mut text = |key, said: &mut Diagnostics| section.take_text(key, said).map(|(text, _)| text);
-    let (project, entity, group) = (
-        text("project", said),
-        text("entity", said),
-        text("group", said),
-    );
-    let tags = section
-        .take_texts("tags", said)
-        .map(|(tags, _)| tags)
-        .unwrap_or_default();
-    let home = Home::take("wandb", &mut section, setting, said);
+    let before = diagnostics.list.len();
     let labels = Labels {
-        project,
-        entity,
-        group,
-        tags,
+        project: take_label(&mut section, "project", diagnostics),
+        entity: take_label(&mut section, "entity", diagnostics),
+        group: take_label(&mut section, "group", diagnostics),
+        tags: section
+            .take_texts("tags", diagnostics)
+            .map(|(tags, _)| tags)
+            .unwrap_or_default(),
     };
-    (said.list.len() == before).then(|| {
+    let home = Home::take("wandb", &mut section, setting, diagnostics);
+    (diagnostics.list.len() == before).then(|| {
         let tracker = Wandb {
             home,
             labels,
@@ -107,6 +100,14 @@ fn build(
         };
         Box::new(tracker) as Box<dyn Tracker>
     })
+}
+
+fn take_label(
+    section: &mut Section,
+    key: &'static str,
+    diagnostics: &mut Diagnostics,
+) -> Option<String> {
+    section.take_text(key, diagnostics).map(|(text, _)| text)
 }
 
 /// The state of the tracker.
@@ -128,7 +129,7 @@ struct Run {
     /// Number of records and history rows in the body.
     body: Counts,
     /// Number of records and history rows in the body and the tail.
-    all: Counts,
+    total: Counts,
     /// Reusable buffers for the record and for the row under construction.
     record: Message,
     items: Items,
@@ -146,7 +147,7 @@ impl Tracker for Wandb {
         match &entry.event {
             Event::Created { trial, origin, .. } => {
                 let id = run_id(study, began, *trial);
-                let folder = format!("offline-run-{}-{id}", compact(entry.at));
+                let folder = format!("offline-run-{}-{id}", compact_time(entry.at));
                 let path = self
                     .home
                     .root(study)?
@@ -159,7 +160,7 @@ impl Tracker for Wandb {
                     ..
                 } = origin
                 {
-                    self.stopped(study, *other, entry.at)?;
+                    self.end_stopped_run(study, *other, entry.at)?;
                 }
             }
             Event::Started { trial, resume, .. } => {
@@ -177,7 +178,7 @@ impl Tracker for Wandb {
                 let Some(run) = self.runs.get_mut(trial) else {
                     return Ok(());
                 };
-                run.history(values, entry.at)?;
+                run.append_report(values, entry.at)?;
             }
             Event::Ended { trial, exit, .. } => {
                 let folder = self.home.trial(*trial)?;
@@ -191,7 +192,7 @@ impl Tracker for Wandb {
                 trial,
                 verdict: Verdict::Stop,
                 ..
-            } => self.stopped(study, *trial, entry.at)?,
+            } => self.end_stopped_run(study, *trial, entry.at)?,
             _ => {}
         }
         Ok(())
@@ -210,12 +211,17 @@ impl Tracker for Wandb {
 impl Wandb {
     /// Ends the run of a paused trial that was stopped while it was paused. Does nothing for a
     /// trial in any other state.
-    fn stopped(&mut self, study: &Study, id: TrialId, at: Timestamp) -> Result<(), TrackerError> {
+    fn end_stopped_run(
+        &mut self,
+        study: &Study,
+        id: TrialId,
+        at: Timestamp,
+    ) -> Result<(), TrackerError> {
         let folder = self.home.trial(id)?;
         match (self.runs.get_mut(&id), study.trial(id)) {
             // A running trial that is stopped gets its end from its own `Ended` entry.
             (Some(run), Some(trial)) if trial.state == TrialState::Stopped => {
-                run.resume()?;
+                run.drop_tail()?;
                 run.end(
                     (trial, study),
                     &Exit::Stopped,
@@ -231,14 +237,14 @@ impl Wandb {
 impl Run {
     fn new(id: String, path: PathBuf) -> Self {
         let file = TrialFile::new(path.clone());
-        let (body, all) = (Counts::default(), Counts::default());
+        let (body, total) = (Counts::default(), Counts::default());
         Self {
             id,
             path,
             file,
             began: None,
             body,
-            all,
+            total,
             record: Message::default(),
             items: Items::default(),
         }
@@ -254,13 +260,13 @@ impl Run {
         at: Timestamp,
     ) -> Result<(), TrackerError> {
         if resume && self.began.is_some() {
-            return self.resume();
+            return self.drop_tail();
         }
         *self = Self::new(std::mem::take(&mut self.id), std::mem::take(&mut self.path));
         self.began = Some(at);
         self.files()?;
         self.file.add(|out, _| out.extend_from_slice(MAGIC))?;
-        self.put(|record| {
+        self.append_record(|record| {
             record.message(21, |header| {
                 header.message(1, |version| {
                     version.text(1, "0.31.0");
@@ -269,8 +275,10 @@ impl Run {
             });
         })?;
         let id = self.id.clone();
-        self.put(|record| record.message(17, |run| describe(run, &id, study, trial, labels, at)))?;
-        self.body = self.all;
+        self.append_record(|record| {
+            record.message(17, |run| describe(run, &id, study, trial, labels, at));
+        })?;
+        self.body = self.total;
         Ok(())
     }
 
@@ -282,13 +290,17 @@ impl Run {
     }
 
     /// Removes the records that were added at the end of the last attempt.
-    fn resume(&mut self) -> Result<(), TrackerError> {
-        self.all = self.body;
+    fn drop_tail(&mut self) -> Result<(), TrackerError> {
+        self.total = self.body;
         self.file.drop_tail()
     }
 
     /// Appends a report to the body as a row of history.
-    fn history(&mut self, values: &[(Name, Datum)], at: Timestamp) -> Result<(), TrackerError> {
+    fn append_report(
+        &mut self,
+        values: &[(Name, Datum)],
+        at: Timestamp,
+    ) -> Result<(), TrackerError> {
         self.items.clear();
         for (name, datum) in values {
             let (key, json) = self.items.add();
@@ -299,18 +311,18 @@ impl Run {
                 Datum::Text(text) => write(json, text),
             }
         }
-        self.row(seconds(at))?;
-        self.body = self.all;
+        self.append_row(seconds(at))?;
+        self.body = self.total;
         Ok(())
     }
 
     /// Appends the items as a row of history, at a time in seconds since 1970.
-    fn row(&mut self, at: f64) -> Result<(), TrackerError> {
-        let step = self.all.rows;
-        self.all.rows += 1;
-        self.clock(step, at);
+    fn append_row(&mut self, at: f64) -> Result<(), TrackerError> {
+        let step = self.total.rows;
+        self.total.rows += 1;
+        self.add_clock_items(step, at);
         let items = std::mem::take(&mut self.items);
-        let written = self.put(|record| {
+        let written = self.append_record(|record| {
             record.message(2, |history| {
                 items.write(history);
                 history.message(2, |number| number.int(1, step));
@@ -322,7 +334,7 @@ impl Run {
 
     /// Adds the items that W&B expects in every row and in the summary: step, time, and run time
     /// since the start, in seconds.
-    fn clock(&mut self, step: i64, at: f64) {
+    fn add_clock_items(&mut self, step: i64, at: f64) {
         let runtime = at - self.began.map_or(at, seconds);
         self.items.put("_step", &step);
         self.items.put("_timestamp", &at);
@@ -342,40 +354,40 @@ impl Run {
         // Rows are part of the tail, since the next attempt may extend or replace the metric files.
         each_row(folder, due, |log, row| {
             self.items.take(log, &row);
-            for (key, json) in self.items.row() {
+            for (key, json) in self.items.items() {
                 match last.get_mut(key) {
                     Some(value) => json.clone_into(value),
                     None => _ = last.insert(key.clone(), json.clone()),
                 }
             }
-            self.row(row.at.unwrap_or_else(|| seconds(at)))
+            self.append_row(row.at.unwrap_or_else(|| seconds(at)))
         })?;
-        let step = (self.all.rows - 1).max(0);
+        let step = (self.total.rows - 1).max(0);
         self.items.clear();
         for (key, value) in summary(trial, study, last) {
             let (item, json) = self.items.add();
             item.push_str(&key);
             json.extend_from_slice(&value);
         }
-        self.clock(step, seconds(at));
+        self.add_clock_items(step, seconds(at));
         let items = std::mem::take(&mut self.items);
-        self.put(|record| record.message(3, |summary| items.write(summary)))?;
-        self.put(|record| {
+        self.append_record(|record| record.message(3, |summary| items.write(summary)))?;
+        self.append_record(|record| {
             record.message(18, |message| {
                 message.int(1, i64::from(exit_code(exit)));
                 message.int(2, trial.seconds as i64);
             });
         })?;
         self.file.flush()?;
-        self.file.rest();
+        self.file.release_memory();
         Ok(())
     }
 
     /// Appends a record with the next number.
-    fn put(&mut self, fill: impl FnOnce(&mut Message)) -> Result<(), TrackerError> {
-        self.all.records += 1;
+    fn append_record(&mut self, fill: impl FnOnce(&mut Message)) -> Result<(), TrackerError> {
+        self.total.records += 1;
         self.record.clear();
-        self.record.int(1, self.all.records);
+        self.record.int(1, self.total.records);
         fill(&mut self.record);
         let record = self.record.bytes();
         self.file
@@ -450,7 +462,7 @@ fn summary(
     for (name, tally) in &trial.metrics {
         last.insert(name.to_string(), number(tally.last.0));
     }
-    let files: Vec<Value> = trial.records.iter().filter_map(file).collect();
+    let files: Vec<Value> = trial.records.iter().filter_map(file_entry).collect();
     let exit = trial.exit.as_ref().map(ToString::to_string);
     let about = json!({
         "state": trial.state.word(), "exit": exit, "attempts": trial.attempts,
@@ -477,7 +489,7 @@ fn result(trial: &Trial, study: &Study) -> Value {
 }
 
 /// Returns a data set, model, fact or artifact as an entry of the summary's list of files.
-fn file(record: &LogRecord) -> Option<Value> {
+fn file_entry(record: &LogRecord) -> Option<Value> {
     match record {
         LogRecord::Dataset {
             data_dir,
@@ -535,7 +547,7 @@ fn run_id(study: &Study, began: Timestamp, trial: TrialId) -> String {
 }
 
 /// Returns a time in the format of run folders, `YYYYMMDD_HHMMSS`.
-fn compact(at: Timestamp) -> String {
+fn compact_time(at: Timestamp) -> String {
     let digits: String = at
         .to_string()
         .chars()
@@ -552,13 +564,13 @@ fn seconds(at: Timestamp) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::compact;
+    use super::compact_time;
     use crate::study::Timestamp;
 
     #[test]
     fn a_folder_is_named_after_the_second() {
         assert_eq!(
-            compact(Timestamp::from_micros(1_767_225_600_250_000)),
+            compact_time(Timestamp::from_micros(1_767_225_600_250_000)),
             "20260101_000000"
         );
     }

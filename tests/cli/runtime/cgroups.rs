@@ -157,7 +157,7 @@ fn what_hides_from_a_killed_guard_too_is_ended_by_the_next_run() {
     );
     let doctor = world.swath(&["doctor", "s"]).out;
     assert!(
-        doctor.contains("of trials that nobody supervises") && doctor.contains(&far.to_string()),
+        doctor.contains("of trials that no run supervises") && doctor.contains(&far.to_string()),
         "{doctor}"
     );
     world.write("go", "");

@@ -70,7 +70,7 @@ fn more_devices_than_there_are_is_an_error_before_anything_starts() {
     assert_eq!(said.code, Some(2));
     assert!(
         said.err
-            .contains("each trial wants 4 of the GPUs (`resources.gpus`), this machine has 2"),
+            .contains("each trial needs 4 GPUs (`resources.gpus`), but this machine has 2"),
         "{}",
         said.err
     );

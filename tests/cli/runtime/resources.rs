@@ -73,13 +73,13 @@ fn what_no_machine_can_give_is_an_error_before_anything_starts() {
     for (resources, said) in [
         (
             "cpus = 100000",
-            "each trial wants 100000 of the cores (`resources.cpus`)",
+            "each trial needs 100000 cores (`resources.cpus`)",
         ),
         (
             "memory = \"900 TiB\"",
-            "each trial wants 900 TiB of memory (`resources.memory`)",
+            "each trial needs 900 TiB of memory (`resources.memory`)",
         ),
-        ("gpus = 1", "the sweep wants GPUs (`resources.gpus`)"),
+        ("gpus = 1", "the sweep needs GPUs (`resources.gpus`)"),
     ] {
         let world = World::new(1, &format!("[resources]\n{resources}"), REPORT);
         let run = world.run();

@@ -6,6 +6,7 @@
 //! written unchanged, even those that a spreadsheet takes for a formula: the table holds exactly
 //! the values that the trial received.
 
+use super::home::failed;
 use super::{Tracker, TrackerError};
 use crate::space::{Name, Value};
 use crate::study::field::{Cell, Field, Place};
@@ -107,13 +108,13 @@ pub enum Column {
 /// in the order of their appearance; metrics are sorted by name.
 pub fn columns(study: &Study) -> Vec<Column> {
     let header = study.header();
-    let objectives = || header.objectives.iter().cloned();
+    let objectives = header.objectives.iter().cloned();
     let mut params = header.params.clone();
-    let mut known: HashSet<Name> = params.iter().cloned().collect();
-    let mut metrics: BTreeSet<Name> = objectives().map(|objective| objective.metric).collect();
+    let mut listed: HashSet<Name> = params.iter().cloned().collect();
+    let mut metrics: BTreeSet<Name> = objectives.clone().map(|it| it.metric).collect();
     for trial in study.trials() {
         for (name, _) in &trial.params {
-            if known.insert(name.clone()) {
+            if listed.insert(name.clone()) {
                 params.push(name.clone());
             }
         }
@@ -126,10 +127,10 @@ pub fn columns(study: &Study) -> Vec<Column> {
     }
     let params = params.into_iter().enumerate();
     fields(Place::First)
-        .chain(objectives().map(Column::Objective))
-        .chain(params.map(|(at, name)| Column::Param(at, name)))
+        .chain(objectives.clone().map(Column::Objective))
+        .chain(params.map(|(index, name)| Column::Param(index, name)))
         .chain(metrics.iter().cloned().map(Column::Metric))
-        .chain(objectives().map(Column::Best))
+        .chain(objectives.map(Column::Best))
         .chain(fields(Place::Middle))
         .chain(metrics.iter().cloned().map(Column::AtBest))
         .chain(fields(Place::Last))
@@ -219,7 +220,7 @@ impl Column {
         match self {
             Self::Field(field) => field.value(study, trial),
             Self::Objective(objective) => trial.objective(objective).map(Cell::Number),
-            Self::Param(at, name) => param(trial, *at, name).map(Cell::Param),
+            Self::Param(index, name) => param(trial, *index, name).map(Cell::Param),
             Self::Metric(name) => match trial.metrics.get(name) {
                 Some(tally) => Some(Cell::Number(tally.last.0)),
                 None => trial.texts.get(name).map(|text| Cell::Text(text.into())),
@@ -242,11 +243,11 @@ impl Column {
     }
 }
 
-/// Returns the parameter `name` of a trial. Looks at position `at` first, where it is if no earlier
-/// parameter is absent, which is usual and saves a search.
-fn param<'a>(trial: &'a Trial, at: usize, name: &Name) -> Option<&'a Value> {
-    match trial.params.iter().nth(at) {
-        Some((found, value)) if found == name => Some(value),
+/// Returns the parameter `name` of a trial. Looks at position `index` first, where it is if no
+/// earlier parameter is absent, which is usual and saves a search.
+fn param<'a>(trial: &'a Trial, index: usize, name: &Name) -> Option<&'a Value> {
+    match trial.params.iter().nth(index) {
+        Some((other, value)) if other == name => Some(value),
         _ => trial.params.get(name),
     }
 }
@@ -264,25 +265,27 @@ impl Row {
         match cell {
             None => self.record.push_field(b""),
             Some(Cell::Text(text)) => self.record.push_field(text.as_bytes()),
-            Some(Cell::Count(number) | Cell::Seed(number)) => self.shown(format_args!("{number}")),
-            Some(Cell::Step(step)) if step.fract() == 0.0 && step.abs() < 1e15 => {
-                self.shown(format_args!("{}", step as i64));
+            Some(Cell::Count(number) | Cell::Seed(number)) => {
+                self.push_formatted(format_args!("{number}"));
             }
-            Some(Cell::Number(number) | Cell::Step(number)) => self.number(number),
-            Some(Cell::Time(time)) => self.shown(format_args!("{time}")),
-            Some(Cell::Flag(flag)) => self.shown(format_args!("{flag}")),
-            Some(Cell::Param(Value::Float(number))) => self.number(*number),
-            Some(Cell::Param(value)) => self.shown(format_args!("{value}")),
+            Some(Cell::Step(step)) if step.fract() == 0.0 && step.abs() < 1e15 => {
+                self.push_formatted(format_args!("{}", step as i64));
+            }
+            Some(Cell::Number(number) | Cell::Step(number)) => self.push_number(number),
+            Some(Cell::Time(time)) => self.push_formatted(format_args!("{time}")),
+            Some(Cell::Flag(flag)) => self.push_formatted(format_args!("{flag}")),
+            Some(Cell::Param(Value::Float(number))) => self.push_number(*number),
+            Some(Cell::Param(value)) => self.push_formatted(format_args!("{value}")),
         }
     }
 
     /// Appends a float in its shortest form.
-    fn number(&mut self, number: f64) {
-        self.shown(format_args!("{}", Metric(number)));
+    fn push_number(&mut self, number: f64) {
+        self.push_formatted(format_args!("{}", Metric(number)));
     }
 
     /// Appends a formatted value.
-    fn shown(&mut self, value: std::fmt::Arguments<'_>) {
+    fn push_formatted(&mut self, value: std::fmt::Arguments<'_>) {
         self.scratch.clear();
         let _ = self.scratch.write_fmt(value);
         self.record.push_field(&self.scratch);
@@ -295,33 +298,32 @@ pub struct Csv {
     path: PathBuf,
     /// Whether entries have been recorded since the table was written. Initially true, so that a
     /// new run always writes the table.
-    behind: bool,
+    is_outdated: bool,
 }
 
 impl Csv {
     /// Returns a tracker that maintains the table at `path`.
     #[must_use]
     pub fn new(path: PathBuf) -> Self {
-        Self { path, behind: true }
+        Self {
+            path,
+            is_outdated: true,
+        }
     }
 }
 
 impl Tracker for Csv {
     fn record(&mut self, _study: &Study, _entry: &Entry) -> Result<(), TrackerError> {
-        self.behind = true;
+        self.is_outdated = true;
         Ok(())
     }
 
     fn sync(&mut self, study: &Study) -> Result<(), TrackerError> {
-        if !self.behind {
+        if !self.is_outdated {
             return Ok(());
         }
-        let failed = |source| TrackerError::Write {
-            path: self.path.display().to_string(),
-            source,
-        };
-        save(study, &self.path).map_err(failed)?;
-        self.behind = false;
+        save(study, &self.path).map_err(failed(&self.path))?;
+        self.is_outdated = false;
         Ok(())
     }
 }

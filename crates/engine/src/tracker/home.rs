@@ -71,10 +71,14 @@ impl Home {
     /// # Errors
     /// Returns an error if the tracker was built without a study folder.
     pub fn study(&self) -> Result<&Path, TrackerError> {
-        self.study
-            .as_deref()
-            .ok_or_else(|| TrackerError::Other("it was given no study's folder".to_owned()))
+        self.study.as_deref().ok_or_else(no_study_folder)
     }
+}
+
+/// Returns the error of a tracker that was built without a study folder and needs one.
+#[must_use]
+pub fn no_study_folder() -> TrackerError {
+    TrackerError::Other("it needs the folder of a study, and has none".to_owned())
 }
 
 /// Returns a function that turns an I/O error into a [`TrackerError::Write`] about `path`.
@@ -91,12 +95,14 @@ pub fn failed(path: &Path) -> impl Fn(io::Error) -> TrackerError {
 /// # Errors
 /// Returns an error if the draft cannot be written or renamed.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), TrackerError> {
+    with_backoff(|| try_replace(path, bytes).map_err(failed(path)))
+}
+
+fn try_replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    let write = || {
-        std::fs::create_dir_all(folder)?;
-        let mut draft = super::csv::draft(folder)?;
-        io::Write::write_all(&mut draft, bytes)?;
-        draft.persist(path).map_err(|error| error.error)
-    };
-    with_backoff(|| write().map(drop).map_err(failed(path)))
+    std::fs::create_dir_all(folder)?;
+    let mut draft = super::csv::draft(folder)?;
+    io::Write::write_all(&mut draft, bytes)?;
+    draft.persist(path).map_err(|error| error.error)?;
+    Ok(())
 }

@@ -24,7 +24,7 @@ const REPORTS: &str = "report";
 const ROWS_A_STEP: u64 = 1024;
 
 /// Keys that locate a row instead of holding a measured value.
-const PLACE: [&str; 5] = ["step", "batch", "context", "rank", "at"];
+const LOCATING_KEYS: [&str; 5] = ["step", "batch", "context", "rank", "at"];
 
 /// One row of metrics. Borrows from the line that it was parsed from.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,26 +36,26 @@ pub struct MetricRow<'a> {
     /// The time in seconds since 1970, if the row has one.
     pub at: Option<f64>,
     /// The step, batch, context, rank and time as given in the row, as far as present.
-    pub place: Vec<(&'static str, Value)>,
+    pub location: Vec<(&'static str, Value)>,
     /// The measured values by key. Nulls, lists and objects are left out.
     pub values: Vec<(Cow<'a, str>, Datum<'a>)>,
 }
 
 impl MetricRow<'_> {
     /// Returns the locating value `key` if it is a non-negative integer.
-    fn whole(&self, key: &str) -> Option<u64> {
-        let (_, value) = self.place.iter().find(|(name, _)| *name == key)?;
-        let whole = |number: &f64| steps::is_whole(*number) && *number >= 0.0;
-        value
-            .as_u64()
-            .or_else(|| value.as_f64().filter(whole).map(|number| number as u64))
+    fn count(&self, key: &str) -> Option<u64> {
+        let (_, value) = self.location.iter().find(|(name, _)| *name == key)?;
+        value.as_u64().or_else(|| match value.as_f64()? {
+            number if steps::is_whole(number) && number >= 0.0 => Some(number as u64),
+            _ => None,
+        })
     }
 
     /// Returns the number under `key`, among the locating keys or the measured values, if it is
     /// finite.
     fn finite(&self, key: &str) -> Option<f64> {
-        let place = self.place.iter().find(|(name, _)| *name == key);
-        let number = match place {
+        let location = self.location.iter().find(|(name, _)| *name == key);
+        let number = match location {
             Some((_, value)) => value.as_f64(),
             None => self.values.iter().find_map(|(name, datum)| match datum {
                 Datum::Number(number) if name == key => Some(*number),
@@ -96,16 +96,6 @@ pub const LOG_ON_WORKERS: Opt = Opt::new(
 /// Default: all rows of all workers.
 pub fn take_due(section: &mut Section, diagnostics: &mut Diagnostics) -> Due {
     let mut due = Due::default();
-    let mut wrong = |key: &str, wanted: &str, node: &Node| {
-        let message = format!("`{key}` must be {wanted}");
-        diagnostics.push(
-            Diagnostic::error("wrong-value", message).at(node.span.clone(), "is something else"),
-        );
-    };
-    let rank = |value: &NodeValue| match value {
-        NodeValue::Int(rank) => u32::try_from(*rank).ok(),
-        _ => None,
-    };
     if let Some(node) = section.take("log_freq") {
         match &node.value {
             NodeValue::Text(word) if word == "batch" => due.freq = LogFreq::Batch,
@@ -116,11 +106,11 @@ pub fn take_due(section: &mut Section, diagnostics: &mut Diagnostics) -> Due {
                     .and_then(std::num::NonZeroU64::new)
                     .map_or(due.freq, LogFreq::Every);
             }
-            _ => wrong(
+            _ => diagnostics.push(wrong_value(
                 "log_freq",
                 "`\"epoch\"`, `\"batch\"`, or a whole number from 1",
                 &node,
-            ),
+            )),
         }
     }
     if let Some(node) = section.take("log_on_workers") {
@@ -135,14 +125,26 @@ pub fn take_due(section: &mut Section, diagnostics: &mut Diagnostics) -> Due {
         };
         match ranks {
             Some(ranks) => due.workers = ranks,
-            None => wrong(
+            None => diagnostics.push(wrong_value(
                 "log_on_workers",
                 "a rank, a list of ranks, or -1 for all",
                 &node,
-            ),
+            )),
         }
     }
     due
+}
+
+fn rank(value: &NodeValue) -> Option<u32> {
+    match value {
+        NodeValue::Int(rank) => u32::try_from(*rank).ok(),
+        _ => None,
+    }
+}
+
+fn wrong_value(key: &str, expected: &str, node: &Node) -> Diagnostic {
+    let message = format!("`{key}` must be {expected}");
+    Diagnostic::error("wrong-value", message).at(node.span.clone(), "is something else")
 }
 
 /// Calls `each` for every row in the trial's folder that `due` selects, log by log in the order of
@@ -168,11 +170,11 @@ pub fn each_row(
             if let Some(row) = row(&quoted(&line), ordinal, bytes) {
                 // A row without a rank comes from the first worker.
                 match row
-                    .whole("rank")
+                    .count("rank")
                     .and_then(|rank| u32::try_from(rank).ok())
                     .unwrap_or(0)
                 {
-                    rank if !due.should_log(rank, row.whole("batch")) => {}
+                    rank if !due.should_log(rank, row.count("batch")) => {}
                     0 => each(&log, row)?,
                     rank => each(&format!("worker_{rank}/{log}"), row)?,
                 }
@@ -225,8 +227,8 @@ impl LogSteps {
                 log.axis = Axis::of(resource);
             }
             log.batches |= row.finite("batch").is_some();
-            let place = log.place(&row);
-            log.fractional |= place.is_some_and(|place| !steps::is_whole(place));
+            let position = log.advance(&row);
+            log.fractional |= position.is_some_and(|position| !steps::is_whole(position));
             Ok(())
         })?;
         // The rows are read again for their steps, from the first.
@@ -240,9 +242,9 @@ impl LogSteps {
         let Some(log) = self.0.get_mut(log).filter(|log| !log.batches) else {
             return number;
         };
-        let place = log.place(row);
+        let position = log.advance(row);
         match log.axis.key() {
-            Some(_) => steps::whole(place.unwrap_or(0.0), log.parts()),
+            Some(_) => steps::scaled(position.unwrap_or(0.0), log.parts()),
             None => number,
         }
     }
@@ -264,7 +266,7 @@ impl LogAxis {
     }
 
     /// Returns the position of the next row on the axis, and remembers it.
-    fn place(&mut self, row: &MetricRow<'_>) -> Option<f64> {
+    fn advance(&mut self, row: &MetricRow<'_>) -> Option<f64> {
         self.before = self
             .axis
             .place(row.number, self.before, |key| row.finite(key));
@@ -291,8 +293,8 @@ fn logs(folder: &Path) -> Result<Vec<String>, TrackerError> {
 
 /// Parses a line. Returns `None` if it is not a JSON object.
 fn row(line: &[u8], number: u64, bytes: Range<u64>) -> Option<MetricRow<'_>> {
-    let Cells { place, values } = serde_json::from_slice(line).ok()?;
-    let at = place
+    let Cells { location, values } = serde_json::from_slice(line).ok()?;
+    let at = location
         .iter()
         .find(|(name, _)| *name == "at")
         .and_then(|(_, value)| value.as_f64());
@@ -300,7 +302,7 @@ fn row(line: &[u8], number: u64, bytes: Range<u64>) -> Option<MetricRow<'_>> {
         number,
         bytes,
         at,
-        place,
+        location,
         values,
     })
 }
@@ -308,7 +310,7 @@ fn row(line: &[u8], number: u64, bytes: Range<u64>) -> Option<MetricRow<'_>> {
 /// A parsed row. Deserialized without an intermediate tree of values, since there may be millions
 /// of rows.
 struct Cells<'a> {
-    place: Vec<(&'static str, Value)>,
+    location: Vec<(&'static str, Value)>,
     values: Vec<(Cow<'a, str>, Datum<'a>)>,
 }
 
@@ -326,11 +328,12 @@ impl<'de> Deserialize<'de> for Cells<'de> {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Cells<'de>, A::Error> {
                 let mut cells = Cells {
-                    place: Vec::with_capacity(4),
+                    location: Vec::with_capacity(4),
                     values: Vec::with_capacity(4),
                 };
                 while let Some(Key(key)) = map.next_key()? {
-                    let Some(key) = PLACE.into_iter().find(|place| *place == key) else {
+                    let Some(key) = LOCATING_KEYS.into_iter().find(|locating| *locating == key)
+                    else {
                         let Cell(datum) = map.next_value()?;
                         cells.values.extend(datum.map(|datum| (key, datum)));
                         continue;
@@ -338,7 +341,7 @@ impl<'de> Deserialize<'de> for Cells<'de> {
                     let value: Value = map.next_value()?;
                     // NaN and the infinities cannot locate a row.
                     if value.as_str().is_none_or(|text| !text.starts_with(BARE)) {
-                        cells.place.push((key, value));
+                        cells.location.push((key, value));
                     }
                 }
                 Ok(cells)
@@ -409,13 +412,13 @@ fn quoted(line: &[u8]) -> Cow<'_, [u8]> {
         return Cow::Borrowed(line);
     }
     let mut out = Vec::with_capacity(line.len() + 16);
-    let (mut rest, mut inside) = (line, false);
+    let (mut rest, mut is_in_string) = (line, false);
     while let Some(first) = rest.first() {
         let bare = ["NaN", "Infinity", "-Infinity"]
             .into_iter()
             .find(|word| rest.starts_with(word.as_bytes()));
-        // `inside` is whether the position is within a string, where an escape takes two bytes.
-        let taken = match (inside, bare, first) {
+        // Within a string an escape takes two bytes.
+        let taken = match (is_in_string, bare, first) {
             (false, Some(word), _) => {
                 out.extend_from_slice(format!("\"\\u0001{word}\"").as_bytes());
                 rest = &rest[word.len()..];
@@ -424,7 +427,7 @@ fn quoted(line: &[u8]) -> Cow<'_, [u8]> {
             (true, _, b'\\') => rest.len().min(2),
             _ => 1,
         };
-        inside ^= taken == 1 && *first == b'"';
+        is_in_string ^= taken == 1 && *first == b'"';
         out.extend_from_slice(&rest[..taken]);
         rest = &rest[taken..];
     }
@@ -449,7 +452,7 @@ mod tests {
 
     /// Returns the batches of the rows that a tracker with these options receives, or the error in
     /// the options.
-    fn told(options: &str) -> Result<String, String> {
+    fn batches(options: &str) -> Result<String, String> {
         let trial = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(trial.path().join("metrics")).unwrap();
         let rows: String = (0..6)
@@ -461,28 +464,28 @@ mod tests {
             .chain(["{\"x\": 1, \"step\": 1}\n".to_owned()])
             .collect();
         std::fs::write(trial.path().join("metrics/train.json"), rows).unwrap();
-        let mut said = Diagnostics::default();
+        let mut diagnostics = Diagnostics::default();
         let mut section = Section::new(
             "tracker",
             0..options.len(),
-            Table::parse(options, &mut said),
+            Table::parse(options, &mut diagnostics),
         );
-        let due = take_due(&mut section, &mut said);
-        if let Some(first) = said.list.first() {
+        let due = take_due(&mut section, &mut diagnostics);
+        if let Some(first) = diagnostics.list.first() {
             return Err(first.message.clone());
         }
-        let mut told = String::new();
+        let mut batches = String::new();
         each_row(trial.path(), &due, |log, row| {
             let batch = row
-                .whole("batch")
+                .count("batch")
                 .map_or("-".to_owned(), |batch| batch.to_string());
-            let whose = if log == "train" { "" } else { "w" };
-            told.extend([whose, &batch, " "]);
+            let prefix = if log == "train" { "" } else { "w" };
+            batches.extend([prefix, &batch, " "]);
             assert!(log == "train" || log == "worker_1/train");
             Ok(())
         })
         .unwrap();
-        Ok(told)
+        Ok(batches)
     }
 
     /// Returns the exported steps of the rows of a log.
@@ -506,13 +509,13 @@ mod tests {
     }
 
     #[test]
-    fn all_rows_of_a_log_stand_on_one_axis() {
-        let whole = [
+    fn all_rows_of_a_log_are_on_one_axis() {
+        let integers = [
             r#"{"x": 1, "step": 50.0}"#,
             r#"{"x": 1}"#,
             r#"{"x": 1, "step": 100}"#,
         ];
-        assert_eq!(steps(None, &whole), [50, 50, 100]);
+        assert_eq!(steps(None, &integers), [50, 50, 100]);
         let fractions = [r#"{"x": 1, "epoch": 1}"#, r#"{"x": NaN, "epoch": 1.25}"#];
         assert_eq!(steps(None, &fractions), [1_000_000, 1_250_000]);
         let numbered = [r#"{"x": 1}"#, r#"{"x": 2}"#];
@@ -530,7 +533,7 @@ mod tests {
         assert_eq!(
             steps(None, &batches),
             [0, 1],
-            "of one log all rows are numbered, or none"
+            "either all rows of a log are numbered, or none"
         );
         let both = [r#"{"x": 1, "step": 10, "rows": 900}"#];
         assert_eq!(
@@ -540,24 +543,26 @@ mod tests {
     }
 
     #[test]
-    fn each_tracker_is_told_what_its_own_options_ask_for() {
-        assert_eq!(told("").unwrap(), "0 w0 1 w1 2 w2 3 w3 4 w4 5 w5 - ");
+    fn each_tracker_gets_the_rows_that_its_options_select() {
+        assert_eq!(batches("").unwrap(), "0 w0 1 w1 2 w2 3 w3 4 w4 5 w5 - ");
         assert_eq!(
-            told("log_freq = 2\nlog_on_workers = 0").unwrap(),
+            batches("log_freq = 2\nlog_on_workers = 0").unwrap(),
             "0 2 4 - "
         );
-        assert_eq!(told("log_freq = 'epoch'").unwrap(), "- ");
+        assert_eq!(batches("log_freq = 'epoch'").unwrap(), "- ");
         assert_eq!(
-            told("log_freq = 'batch'\nlog_on_workers = [1]").unwrap(),
+            batches("log_freq = 'batch'\nlog_on_workers = [1]").unwrap(),
             "w0 w1 w2 w3 w4 w5 "
         );
         assert_eq!(
-            told("log_freq = 5\nlog_on_workers = -1").unwrap(),
+            batches("log_freq = 5\nlog_on_workers = -1").unwrap(),
             "0 w0 5 w5 - "
         );
         for wrong in ["log_freq = 0", "log_freq = 'day'", "log_freq = true"] {
             assert!(
-                told(wrong).unwrap_err().starts_with("`log_freq` must be"),
+                batches(wrong)
+                    .unwrap_err()
+                    .starts_with("`log_freq` must be"),
                 "{wrong}"
             );
         }
@@ -567,7 +572,7 @@ mod tests {
             "log_on_workers = 'all'",
         ] {
             assert!(
-                told(wrong)
+                batches(wrong)
                     .unwrap_err()
                     .starts_with("`log_on_workers` must be"),
                 "{wrong}"
@@ -576,7 +581,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_come_log_by_log_with_their_places_and_values_that_json_does_not_have() {
+    fn rows_are_read_log_by_log_with_their_location_and_with_values_that_json_lacks() {
         let trial = tempfile::tempdir().unwrap();
         let metrics = trial.path().join("metrics");
         std::fs::create_dir_all(metrics.join(".keys")).unwrap();

@@ -107,7 +107,7 @@ impl Heartbeat {
     }
 
     /// Waits on the tracker's thread. The end of the run ends the pause, unless the thread knew of it
-    /// before: `was_ending` is what it last saw.
+    /// before: `was_ending` is the value of [`is_ending`](Self::is_ending) that it last read.
     pub fn pause(&self, duration: Duration, was_ending: bool) {
         let until = Instant::now() + duration;
         while !self.abandoned.load(Relaxed) && self.is_ending() == was_ending {

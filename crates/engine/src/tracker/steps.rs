@@ -18,7 +18,7 @@ pub(super) fn is_whole(step: f64) -> bool {
 }
 
 /// Returns a step multiplied by `parts` and rounded to an integer.
-pub(super) fn whole(step: f64, parts: i64) -> i64 {
+pub(super) fn scaled(step: f64, parts: i64) -> i64 {
     (step * parts as f64).round() as i64
 }
 
@@ -48,7 +48,7 @@ impl Steps {
         let mut changes = Vec::new();
         let earlier = self.axes.insert(trial.id, trial.axis.clone());
         let Some(key) = trial.axis.key() else {
-            return (self.whole(trial, trial.step), changes);
+            return (self.exported(trial, trial.step), changes);
         };
         if earlier.is_some_and(|axis| axis.is_number()) {
             // Reports that were only numbered have no position on the axis: factor 0 moves them to
@@ -66,17 +66,17 @@ impl Steps {
                 factor: PARTS,
             }));
         }
-        (self.whole(trial, trial.step), changes)
+        (self.exported(trial, trial.step), changes)
     }
 
-    /// Returns the exported step for `place` on the axis of the trial's reports, or 0, the start of
-    /// the axis, if `place` is `None`.
-    pub fn whole(&self, trial: &Trial, place: Option<f64>) -> i64 {
+    /// Returns the exported step for `step` on the axis of the trial's reports, or 0, the start of
+    /// the axis, if `step` is `None`.
+    pub fn exported(&self, trial: &Trial, step: Option<f64>) -> i64 {
         let is_scaled = trial
             .axis
             .key()
             .is_some_and(|key| self.fractional.contains(key));
-        whole(place.unwrap_or(0.0), if is_scaled { PARTS } else { 1 })
+        scaled(step.unwrap_or(0.0), if is_scaled { PARTS } else { 1 })
     }
 }
 
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn reports_before_the_first_counter_stand_where_the_axis_begins() {
+    fn reports_before_the_first_counter_are_at_the_start_of_the_axis() {
         let (mut steps, mut demo) = (Steps::default(), Demo::new(&[]));
         let trial = demo.start(&[]);
         assert_eq!(
@@ -145,7 +145,7 @@ mod tests {
             step(&mut steps, &mut demo, trial, &[("val_loss", 0.8)]),
             (2, vec![])
         );
-        let begins = (0, vec![(1, 0)]);
+        let start = (0, vec![(1, 0)]);
         assert_eq!(
             step(
                 &mut steps,
@@ -153,7 +153,7 @@ mod tests {
                 trial,
                 &[("val_loss", 0.7), ("epoch", 0.0)]
             ),
-            begins
+            start
         );
         assert_eq!(
             step(&mut steps, &mut demo, trial, &[("val_loss", 0.6)]),

@@ -28,9 +28,7 @@ use super::{Opened, Options, RunError};
 use crate::driver::{DriverError, Offer, OpenTrial};
 use crate::source::Source;
 use crate::space::{Digits, Name, Params};
-use crate::study::{
-    Closing, Datum, Exit, Failure, Metric, Study, Trial, TrialId, TrialState, Verdict,
-};
+use crate::study::{Closing, Datum, Exit, Failure, Metric, Study, TrialId, TrialState, Verdict};
 use crate::sweep::{Rejected, Sweep, given};
 use std::time::{Duration, Instant};
 
@@ -169,10 +167,9 @@ impl<'a> AskTell<'a> {
                 wanted: objectives.len(),
             });
         }
-        let pair = |(objective, value): (&crate::study::Objective, &f64)| {
-            (objective.metric.clone(), Datum::Number(Metric(*value)))
-        };
-        Ok(objectives.iter().zip(values).map(pair).collect())
+        let metrics = objectives.iter().map(|objective| objective.metric.clone());
+        let values = values.iter().map(|value| Datum::Number(Metric(*value)));
+        Ok(metrics.zip(values).collect())
     }
 
     /// Ends a trial as failed, with a reason, and returns its state.
@@ -212,18 +209,18 @@ impl<'a> AskTell<'a> {
         exit: Exit,
         why: Option<&str>,
     ) -> Result<TrialState, AskTellError> {
-        let found = self
+        let ended = self
             .study()
             .trial(trial)
             .ok_or(AskTellError::NoSuchTrial(trial))?;
         // The verdict on a report has ended the trial already: the caller's end is no error.
-        let ended_by_verdict = match found.state {
-            TrialState::Stopped | TrialState::Paused => found.verdict.is_some(),
-            TrialState::Complete => found.verdict == Some(Verdict::Complete),
+        let ended_by_verdict = match ended.state {
+            TrialState::Stopped | TrialState::Paused => ended.verdict.is_some(),
+            TrialState::Complete => ended.verdict == Some(Verdict::Complete),
             _ => false,
         };
         if !ended_by_verdict {
-            if exit == Exit::Done && values.is_empty() && found.reports == 0 {
+            if exit == Exit::Done && values.is_empty() && ended.reports == 0 {
                 return Err(AskTellError::NothingReported(trial));
             }
             self.take_up(trial)?;
@@ -233,7 +230,7 @@ impl<'a> AskTell<'a> {
         Ok(self
             .study()
             .trial(trial)
-            .map_or(TrialState::Waiting, |found| found.state.clone()))
+            .map_or(TrialState::Waiting, |ended| ended.state.clone()))
     }
 
     /// Commits a report of a running trial and returns the verdict. Any verdict other than
@@ -311,21 +308,20 @@ impl<'a> AskTell<'a> {
 
     /// Makes sure that a trial is open. Starts it again if an earlier process handed it out.
     fn take_up(&mut self, trial: TrialId) -> Result<Option<OpenTrial>, AskTellError> {
-        let found = self
+        let open = self
             .study()
             .trial(trial)
             .ok_or(AskTellError::NoSuchTrial(trial))?;
-        let not_open = |found: &Trial| AskTellError::NotOpen {
-            trial,
-            state: found.state.word(),
-            asked: found.attempts > 0,
-        };
-        match found.state {
+        match open.state {
             TrialState::Running => Ok(None),
-            TrialState::Waiting if found.attempts > 0 => {
+            TrialState::Waiting if open.attempts > 0 => {
                 Ok(Some(self.opened.driver.take_up(trial)?))
             }
-            _ => Err(not_open(found)),
+            _ => Err(AskTellError::NotOpen {
+                trial,
+                state: open.state.word(),
+                asked: open.attempts > 0,
+            }),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 /// Checks a study without changing anything. Returns the findings in the order of the checks.
 #[must_use]
 pub fn checkup(dir: &StudyDir) -> Vec<Finding> {
-    let mut found = vec![match lock::holder(dir) {
+    let mut findings = vec![match lock::holder(dir) {
         Some(holder) => Finding::new(
             "lock",
             State::Good,
@@ -20,11 +20,11 @@ pub fn checkup(dir: &StudyDir) -> Vec<Finding> {
                 holder.pid, holder.user, holder.host, holder.since
             ),
         ),
-        None => Finding::new("lock", State::Good, "nobody runs it"),
+        None => Finding::new("lock", State::Good, "no process runs it"),
     }];
     // Read from the first line, not from the snapshot, so that a damaged line is found anywhere.
-    let (study, error) = whole(dir);
-    found.push(match &error {
+    let (study, error) = replay(dir);
+    findings.push(match &error {
         None => Finding::new(
             "journal",
             State::Good,
@@ -34,18 +34,18 @@ pub fn checkup(dir: &StudyDir) -> Vec<Finding> {
     });
     // Without a readable journal, the other checks have nothing to compare with.
     if error.is_some() {
-        return found;
+        return findings;
     }
-    let held = lock::is_held(dir);
-    found.push(folders(dir, &study));
-    if !held {
-        found.push(survivors(dir));
+    let is_running = lock::is_held(dir);
+    findings.push(folders(dir, &study));
+    if !is_running {
+        findings.push(survivors(dir));
         let leavings = gc::leavings(dir, &study);
         let names: Vec<_> = leavings
             .iter()
             .map(|waste| waste.path.display().to_string())
             .collect();
-        found.push(match names.as_slice() {
+        findings.push(match names.as_slice() {
             [] => Finding::new("leavings", State::Good, "no half-written files"),
             some => Finding::new(
                 "leavings",
@@ -54,29 +54,29 @@ pub fn checkup(dir: &StudyDir) -> Vec<Finding> {
             ),
         });
         if study.running_count() > 0 {
-            let says = format!(
-                "{} were lost with their run and wait to go on",
+            let message = format!(
+                "{} were running when their run was killed; the next `swath run` continues them",
                 study.running_count()
             );
-            found.push(Finding::new("lost trials", State::Without, says));
+            findings.push(Finding::new("lost trials", State::Without, message));
         }
     }
     if rustix::fs::access(dir.root(), rustix::fs::Access::WRITE_OK).is_err() {
-        found.push(Finding::new(
+        findings.push(Finding::new(
             "folder",
             State::Without,
             "it can only be read: it cannot be run, but all reading commands work",
         ));
     }
-    found
+    findings
 }
 
 /// Replays the whole journal. Returns the study up to the first error, and the error in words.
-fn whole(dir: &StudyDir) -> (Study, Option<String>) {
+fn replay(dir: &StudyDir) -> (Study, Option<String>) {
     let mut study = Study::default();
     let mut replay = match journal::Journal::open(dir) {
         Ok(replay) => replay,
-        Err(error) => return (study, Some(said(&error))),
+        Err(error) => return (study, Some(with_hint(&error))),
     };
     while let Some(entry) = replay.next() {
         let applied = entry.and_then(|entry| {
@@ -89,31 +89,31 @@ fn whole(dir: &StudyDir) -> (Study, Option<String>) {
                 })
         });
         if let Err(error) = applied {
-            return (study, Some(said(&error)));
+            return (study, Some(with_hint(&error)));
         }
     }
     (study, None)
 }
 
 /// Returns an error in words, with its cause and a hint.
-fn said(error: &journal::JournalError) -> String {
+fn with_hint(error: &journal::JournalError) -> String {
     let cause = std::error::Error::source(error)
         .map(|cause| format!(": {cause}"))
         .unwrap_or_default();
     // A salvage cannot help an older version of swath with a journal of a newer one.
-    let newer = matches!(
+    let is_newer = matches!(
         error,
         journal::JournalError::Illegal {
             source: IllegalEvent::Newer { .. },
             ..
         }
     );
-    let cure = if newer {
+    let hint = if is_newer {
         ""
     } else {
         "; `swath doctor STUDY --salvage` keeps every good entry"
     };
-    format!("{error}{cause}{cure}")
+    format!("{error}{cause}{hint}")
 }
 
 /// Compares the trial folders with those that the journal requires.
@@ -160,17 +160,17 @@ fn folders(dir: &StudyDir, study: &Study) -> Finding {
 
 /// Looks for processes of trials that outlived their run.
 fn survivors(dir: &StudyDir) -> Finding {
-    let left: Vec<String> = executor::survivors(dir.root())
+    let survivors: Vec<String> = executor::survivors(dir.root())
         .iter()
         .map(ToString::to_string)
         .collect();
-    match left.as_slice() {
+    match survivors.as_slice() {
         [] => Finding::new("processes", State::Good, "none of its trials is alive"),
         some => Finding::new(
             "processes",
             State::Bad,
             format!(
-                "{} of trials that nobody supervises; the next `swath run` ends them",
+                "{} of trials that no run supervises; the next `swath run` ends them",
                 some.join(", ")
             ),
         ),

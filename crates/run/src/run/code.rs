@@ -62,11 +62,11 @@ impl CodeError {
                 "`git init`, `git add`, `git commit`; or leave `code` out of [run]: trials then run in the folder as it is"
             }
             Self::Dirty { .. } => {
-                "commit or stash it; or say `code = \"snapshot\"`, which keeps the difference as a patch"
+                "commit or stash the changes, or write `code = \"snapshot\"`, which keeps the difference as a patch"
             }
-            Self::NotCommitted { .. } => "commit it, or leave `code` out of [run]",
+            Self::NotCommitted { .. } => "commit the folder, or leave `code` out of [run]",
             Self::Clone { .. } => {
-                "no trial was started; mend that and run again, or leave `code` out of [run]"
+                "no trial was started; fix the cause and run again, or leave `code` out of [run]"
             }
         }
     }
@@ -221,57 +221,57 @@ impl<'a> Version<'a> {
 /// # Errors
 /// If git fails, with the last line of its error output.
 pub fn check_out(from: &Path, commit: &str, to: &Path) -> Result<(), CodeError> {
-    let failed = |why: String| CodeError::Clone {
+    try_check_out(from, commit, to).map_err(|why| CodeError::Clone {
         commit: short(commit),
         folder: to.to_owned(),
         why,
-    };
-    let run = |mut command: Command| -> Result<(), CodeError> {
-        let output = command
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .output();
-        let output = output.map_err(|error| failed(error.to_string()))?;
-        let text = String::from_utf8_lossy(&output.stderr);
-        let last = text
-            .lines()
-            .rfind(|line| !line.trim().is_empty())
-            .unwrap_or("git failed");
-        if output.status.success() {
-            Ok(())
-        } else {
-            Err(failed(last.trim().to_owned()))
-        }
-    };
-    let force = |folder: &Path| {
-        run(git(
-            folder,
-            &[
-                "-c",
-                "advice.detachedHead=false",
-                "checkout",
-                "--quiet",
-                "--force",
-                "--detach",
-                commit,
-            ],
-        ))
-    };
+    })
+}
+
+fn try_check_out(from: &Path, commit: &str, to: &Path) -> Result<(), String> {
     // The files of an existing clone may have been changed since: restore them.
     if to.join(".git").exists() {
-        return force(to);
+        return force_checkout(to, commit);
     }
     // Clone into a temporary folder and rename it, so that an interrupted clone is never used.
     let parent = to.parent().unwrap_or(Path::new("."));
-    let made = std::fs::create_dir_all(parent)
-        .and_then(|()| tempfile::Builder::new().prefix(".clone").tempdir_in(parent));
-    let partial = made.map_err(|error| failed(error.to_string()))?;
+    let partial = std::fs::create_dir_all(parent)
+        .and_then(|()| tempfile::Builder::new().prefix(".clone").tempdir_in(parent))
+        .map_err(|error| error.to_string())?;
     let inside = partial.path().join("clone");
     let mut clone = git(from, &["clone", "--quiet", "--shared", "--no-checkout"]);
     clone.arg(from).arg(&inside);
     run(clone)?;
-    force(&inside)?;
-    std::fs::rename(&inside, to).map_err(|error| failed(error.to_string()))
+    force_checkout(&inside, commit)?;
+    std::fs::rename(&inside, to).map_err(|error| error.to_string())
+}
+
+fn force_checkout(folder: &Path, commit: &str) -> Result<(), String> {
+    let arguments = [
+        "-c",
+        "advice.detachedHead=false",
+        "checkout",
+        "--quiet",
+        "--force",
+        "--detach",
+        commit,
+    ];
+    run(git(folder, &arguments))
+}
+
+/// Runs a command. The error is the last line of its error output.
+fn run(mut command: Command) -> Result<(), String> {
+    let output = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .output()
+        .map_err(|error| error.to_string())?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    let last_line = text.lines().rfind(|line| !line.trim().is_empty());
+    Err(last_line.unwrap_or("git failed").trim().to_owned())
 }
 
 /// Abbreviates a commit.

@@ -24,8 +24,8 @@ const GRACE: Duration = Duration::from_millis(100);
 /// Time for the step that a tracker is in when the run has failed.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Interval between two looks at the journal.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+/// Interval between two reads of the journal.
+const BETWEEN_READS: Duration = Duration::from_millis(200);
 
 /// Minimum time between two syncs.
 const BETWEEN_SYNCS: Duration = Duration::from_secs(1);
@@ -53,7 +53,7 @@ pub struct Stale {
 
 impl Stale {
     /// Returns the report of a tracker that has failed, with all causes of the error.
-    pub(super) fn of(name: String, error: &dyn Error) -> Self {
+    pub(super) fn new(name: String, error: &dyn Error) -> Self {
         let why = with_causes(error);
         Self { name, why }
     }
@@ -178,7 +178,7 @@ impl Follower {
     fn outcome(self) -> Option<Stale> {
         match self.thread.join() {
             Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(Stale::of(self.name, &error)),
+            Ok(Err(error)) => Some(Stale::new(self.name, &error)),
             Err(_) => Some(Stale {
                 name: self.name,
                 why: "it panicked".to_owned(),
@@ -251,7 +251,7 @@ pub(super) fn follow(
                 return Ok(with_backoff(|| feed.tracker.close(&feed.study))?);
             }
             feed.sync_if_due()?;
-            heartbeat.pause(BETWEEN_LOOKS, is_ending);
+            heartbeat.pause(BETWEEN_READS, is_ending);
             beat()?;
             journal.look_again()?;
         }
@@ -340,8 +340,10 @@ mod tests {
         }
 
         fn sync(&mut self, _study: &Study) -> Result<(), TrackerError> {
-            let one_less = |failures: u32| failures.checked_sub(1);
-            if self.away.fetch_update(Relaxed, Relaxed, one_less).is_ok() {
+            let failures = self
+                .away
+                .fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1));
+            if failures.is_ok() {
                 return Err(TrackerError::Away("the server is away".into()));
             }
             self.seen.lock().unwrap().push("sync".into());
@@ -395,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tracker_that_fails_is_told_once_and_left_out_while_the_others_go_on() {
+    fn a_tracker_that_fails_is_reported_once_and_the_others_continue() {
         let bad = Memory {
             fails_at: Some(1),
             ..Memory::default()
@@ -412,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tracker_whose_server_is_away_is_tried_again_and_is_not_left_out() {
+    fn a_tracker_whose_server_is_away_is_tried_again() {
         let away = Memory {
             away: Arc::new(1.into()),
             ..Memory::default()
@@ -423,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tracker_that_hangs_is_given_up_at_the_end_and_holds_up_no_other() {
+    fn a_tracker_that_hangs_is_given_up_at_the_end_and_delays_no_other() {
         let hung = Memory {
             hangs: true,
             ..Memory::default()
@@ -440,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tracker_that_reads_for_long_is_waited_for_as_long_as_it_reads() {
+    fn the_end_of_a_run_waits_for_a_tracker_that_makes_progress() {
         let slow = Memory {
             reads_long: true,
             ..Memory::default()

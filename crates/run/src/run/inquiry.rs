@@ -104,18 +104,18 @@ impl Question {
     fn python(&self, words: &[String], path: Option<&OsString>) -> Option<Python> {
         let key = format!("{words:?} {:?} {path:?} {:?}", self.workdir, self.env);
         let key = md5_of(key.as_bytes());
-        let mut known = remembered(&self.interpreters);
-        if let Some(python) = known.get(&key).filter(|python| python.is_current()) {
+        let mut cache = remembered(&self.interpreters);
+        if let Some(python) = cache.get(&key).filter(|python| python.is_current()) {
             return Some(python.clone());
         }
         let python = Python::ask(words, &self.workdir, &self.env)?;
-        known.retain(|_, python| python.is_current());
+        cache.retain(|_, python| python.is_current());
         // There is no record of their last use: start the cache anew.
-        if known.len() >= REMEMBERED {
-            known.clear();
+        if cache.len() >= REMEMBERED {
+            cache.clear();
         }
-        known.insert(key, python.clone());
-        remember(&self.interpreters, &known);
+        cache.insert(key, python.clone());
+        remember(&self.interpreters, &cache);
         Some(python)
     }
 }
@@ -130,10 +130,10 @@ fn remembered(path: &Path) -> BTreeMap<String, Python> {
 
 /// Writes the cache for later runs. Errors are ignored: a later run then asks the interpreter
 /// again.
-fn remember(path: &Path, known: &BTreeMap<String, Python>) {
+fn remember(path: &Path, cache: &BTreeMap<String, Python>) {
     let folder = path.parent().unwrap_or(Path::new("."));
     if let (Ok(text), Ok(file)) = (
-        serde_json::to_vec(known),
+        serde_json::to_vec(cache),
         tempfile::NamedTempFile::new_in(folder),
     ) {
         let written = std::fs::write(file.path(), text);

@@ -33,11 +33,14 @@ pub(super) fn keep(
         .as_ref()
         .map(|git| git.patch.as_slice())
         .unwrap_or_default();
-    let earlier_patch = |version| dir.code_patch_version(version);
     if patch.is_empty() {
-        put_away(&dir.code_patch(), earlier_patch)?;
+        put_away(&dir.code_patch(), |version| dir.code_patch_version(version))?;
     } else {
-        replace(&dir.code_patch(), earlier_patch, patch)?;
+        replace(
+            &dir.code_patch(),
+            |version| dir.code_patch_version(version),
+            patch,
+        )?;
     }
     let mut environment = environment(sweep, options, machine, git, since);
     match read(dir) {

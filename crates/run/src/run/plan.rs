@@ -49,19 +49,19 @@ pub fn plan(sweep: &Sweep, options: &Options, most: usize) -> Result<Vec<Planned
         // The copy has no trial folders, so these fields are set from the study itself.
         launch.dir = dir.trial(launch.trial);
         launch.resume = launch.attempt.0 > 1 && driver::has_entries(&dir.checkpoints(launch.trial));
-        let told = environment(&study, &launch, &launch.dir).into_iter();
-        let told = told.filter_map(|(name, value)| {
+        let own = environment(&study, &launch, &launch.dir).into_iter();
+        let own = own.filter_map(|(name, value)| {
             Some((name.to_owned(), value?.to_string_lossy().into_owned()))
         });
         let slot = launch.slot % u32::try_from(built.shares.slots).unwrap_or(u32::MAX);
-        let given = built
+        let of_slot = built
             .shares
             .allotment
             .variables(slot, |name| std::env::var_os(name).is_some());
-        let environment = given
+        let environment = of_slot
             .into_iter()
             .chain(sweep.run.env.iter().cloned())
-            .chain(told)
+            .chain(own)
             .collect();
         Planned {
             command: argv(&launch),

@@ -73,9 +73,12 @@ fn trackers(
     setting.dir = Some(dir.root().to_owned());
     let mut diagnostics = Diagnostics::default();
     let kind = find(registry.trackers(), name);
-    let build = |section| kind.and_then(|kind| kind.make(section, &setting, &mut diagnostics));
-    let built: Vec<_> = sections.into_iter().map(build).collect();
-    built.into_iter().collect::<Option<_>>().ok_or_else(|| {
+    // Build all of them even after an error, so that all errors are reported.
+    let trackers: Vec<_> = sections
+        .into_iter()
+        .map(|section| kind.and_then(|kind| kind.make(section, &setting, &mut diagnostics)))
+        .collect();
+    trackers.into_iter().collect::<Option<_>>().ok_or_else(|| {
         RebuildError::Rejected(Box::new(Rejected {
             source: sweep.source.clone(),
             diagnostics,

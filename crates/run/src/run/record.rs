@@ -126,11 +126,11 @@ impl Table {
         }
         let error = act(&mut self.csv).err()?;
         self.failed = true;
-        Some(Stale::of("csv".to_owned(), &error))
+        Some(Stale::new("csv".to_owned(), &error))
     }
 }
 
-/// Writes the table and lets the trackers write what they lack. Returns the trackers that could not.
+/// Writes the table and lets the trackers write the entries that they lack. Returns the trackers that could not.
 ///
 /// # Errors
 /// If a thread cannot be started.
@@ -152,7 +152,7 @@ mod tests {
     use swath_model::demo::Demo;
 
     #[test]
-    fn a_table_that_cannot_be_written_is_told_once() {
+    fn a_table_that_cannot_be_written_is_reported_once() {
         let mut table = Table::new(&StudyDir::at("/nonexistent/folder"));
         let study = Demo::new(&[]).study;
         let stale = table.close(&study).unwrap();

@@ -13,11 +13,11 @@ use crate::sweep::units::Bytes;
 #[non_exhaustive]
 pub enum ResourceError {
     /// A trial requests more of a resource than the machine has.
-    #[error("each trial wants {wanted} of {what} (`resources.{key}`), this machine has {there}")]
+    #[error("each trial needs {wanted} {what} (`resources.{key}`), but this machine has {there}")]
     TooMuch {
         /// The key in `[resources]`.
         key: &'static str,
-        /// The name of the resource.
+        /// The unit or name of the resource, after the amount.
         what: &'static str,
         /// The requested amount.
         wanted: String,
@@ -39,7 +39,7 @@ pub enum ResourceError {
         most: usize,
     },
     /// There are no usable GPUs.
-    #[error("the sweep wants GPUs (`resources.gpus`)")]
+    #[error("the sweep needs GPUs (`resources.gpus`)")]
     Gpus(#[source] GpuError),
 }
 
@@ -58,25 +58,25 @@ pub(super) fn share(
     options: &Options,
     machine: &Machine,
 ) -> Result<Shares, ResourceError> {
-    let wanted = sweep.resources;
-    let asked = options.jobs.or(wanted.jobs);
+    let requested = sweep.resources;
+    let jobs = options.jobs.or(requested.jobs);
     // Trials on other machines take nothing of this one.
     if !sweep.executor.can(Capability::Local) {
         return Ok(Shares {
-            slots: asked.unwrap_or_else(|| sweep.slots()),
+            slots: jobs.unwrap_or_else(|| sweep.slots()),
             allotment: Allotment::default(),
         });
     }
-    if let Some(cpus) = wanted.cpus.filter(|cpus| *cpus as usize > machine.cpus) {
+    if let Some(cpus) = requested.cpus.filter(|cpus| *cpus as usize > machine.cpus) {
         let there = machine.cpus.to_string();
         return Err(ResourceError::TooMuch {
             key: "cpus",
-            what: "the cores",
+            what: "cores",
             wanted: cpus.to_string(),
             there,
         });
     }
-    if let Some((memory, there)) = wanted
+    if let Some((memory, there)) = requested
         .memory
         .zip(machine.memory)
         .filter(|(memory, there)| memory > there)
@@ -87,45 +87,45 @@ pub(super) fn share(
         );
         return Err(ResourceError::TooMuch {
             key: "memory",
-            what: "memory",
+            what: "of memory",
             wanted,
             there,
         });
     }
-    let gpus = wanted
+    let gpus = requested
         .gpus
-        .map(|want| gpus(want, asked, options))
+        .map(|each| gpus(each, jobs, options))
         .transpose()?;
     // Without a requested number of trials, the scarcest resource decides.
-    let by_memory = wanted
+    let by_memory = requested
         .memory
         .zip(machine.memory)
         .map_or(usize::MAX, |(each, all)| (all / each.max(1)) as usize);
     // Trials with GPUs and no request for cores are bound by the GPUs alone.
-    let by_cpus = if gpus.is_some() && wanted.cpus.is_none() {
+    let by_cpus = if gpus.is_some() && requested.cpus.is_none() {
         usize::MAX
     } else {
-        machine.cpus / wanted.cpus.unwrap_or(1).max(1) as usize
+        machine.cpus / requested.cpus.unwrap_or(1).max(1) as usize
     };
     let by_gpus = gpus.as_ref().map_or(usize::MAX, GpuShares::slots);
-    let slots = asked
+    let slots = jobs
         .unwrap_or_else(|| by_cpus.min(by_memory).min(by_gpus))
         .max(1);
     Ok(Shares {
         slots,
         allotment: Allotment {
-            cpus: wanted.cpus,
-            memory: wanted.memory,
+            cpus: requested.cpus,
+            memory: requested.memory,
             gpus,
         },
     })
 }
 
-/// Returns the GPUs and their shares for trials that want `want` GPUs each.
-fn gpus(want: f64, asked: Option<usize>, options: &Options) -> Result<GpuShares, ResourceError> {
+/// Returns the GPUs and their shares for trials that need `each` GPUs.
+fn gpus(each: f64, jobs: Option<usize>, options: &Options) -> Result<GpuShares, ResourceError> {
     let shares = GpuShares::new(
         Gpus::find(options.gpus.as_deref()).map_err(ResourceError::Gpus)?,
-        want,
+        each,
     );
     let (most, count) = (shares.slots(), shares.count());
     let plural = if count == 1 { "" } else { "s" };
@@ -133,15 +133,15 @@ fn gpus(want: f64, asked: Option<usize>, options: &Options) -> Result<GpuShares,
         let there = count.to_string();
         return Err(ResourceError::TooMuch {
             key: "gpus",
-            what: "the GPUs",
-            wanted: want.to_string(),
+            what: "GPUs",
+            wanted: each.to_string(),
             there,
         });
     }
-    if let Some(jobs) = asked.filter(|jobs| *jobs > most) {
+    if let Some(jobs) = jobs.filter(|jobs| *jobs > most) {
         return Err(ResourceError::TooManyJobs {
             jobs,
-            gpus: want,
+            gpus: each,
             there: format!("{count} GPU{plural}"),
             most,
         });
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_run_at_a_time_as_the_machine_can_give() {
+    fn the_scarcest_resource_limits_the_number_of_trials_at_a_time() {
         assert_eq!(shared("cpus = 2", 8, None), Ok(4));
         assert_eq!(shared("memory = '3 GiB'", 8, None), Ok(2));
         assert_eq!(shared("jobs = 20\ncpus = 2", 8, None), Ok(20));
@@ -187,19 +187,19 @@ mod tests {
     }
 
     #[test]
-    fn what_the_machine_cannot_give_is_refused() {
+    fn a_request_beyond_the_machine_is_refused() {
         let refused = |resources, gpus| shared(resources, 8, gpus).expect_err("it is refused");
         assert_eq!(
             refused("cpus = 9", None),
-            "each trial wants 9 of the cores (`resources.cpus`), this machine has 8"
+            "each trial needs 9 cores (`resources.cpus`), but this machine has 8"
         );
         assert_eq!(
             refused("memory = '9 GiB'", None),
-            "each trial wants 9 GiB of memory (`resources.memory`), this machine has 8.0 GiB"
+            "each trial needs 9 GiB of memory (`resources.memory`), but this machine has 8.0 GiB"
         );
         assert_eq!(
             refused("gpus = 3", Some(&["a", "b"])),
-            "each trial wants 3 of the GPUs (`resources.gpus`), this machine has 2"
+            "each trial needs 3 GPUs (`resources.gpus`), but this machine has 2"
         );
         assert_eq!(
             refused("gpus = 1\njobs = 3", Some(&["a", "b"])),

@@ -37,16 +37,12 @@ pub(super) fn run(
     let [program, arguments @ ..] = command else {
         return Ok(());
     };
-    let shown = command.join(" ");
-    let start = |source| SetupError::Start {
-        command: shown.clone(),
-        source,
-    };
+    let line = command.join(" ");
     let stderr = std::io::stderr();
     let _ = stderr.lock().flush();
     let streams = rustix::io::dup(&stderr)
         .map(Stdio::from)
-        .map_err(|error| start(error.into()))?;
+        .map_err(|error| start_failed(&line, error.into()))?;
     let status = Command::new(program)
         .args(arguments)
         .envs(env.iter().map(|(name, value)| (name, value)))
@@ -54,13 +50,20 @@ pub(super) fn run(
         .stdin(Stdio::null())
         .stdout(streams)
         .status()
-        .map_err(start)?;
+        .map_err(|error| start_failed(&line, error))?;
     if status.success() {
         Ok(())
     } else {
         Err(SetupError::Failed {
-            command: shown,
+            command: line,
             status,
         })
+    }
+}
+
+fn start_failed(command: &str, source: std::io::Error) -> SetupError {
+    SetupError::Start {
+        command: command.to_owned(),
+        source,
     }
 }

@@ -112,7 +112,7 @@ struct ModelVersion<'a> {
 
 impl ModelVersion<'_> {
     /// Returns the step of the version, in words.
-    fn at(&self) -> String {
+    fn step_text(&self) -> String {
         self.step
             .map_or_else(|| "without a step".to_owned(), |step| format!("at {step}"))
     }
@@ -134,7 +134,6 @@ pub fn verify(
     for trial in trials {
         gathered.of_trial(dir, &record, trial, workdir);
     }
-    let wanted = |subject: Subject| only.is_empty() || only.contains(&subject);
     let mut verified = Verified {
         unchecked: gathered.unchecked.into_iter().collect(),
         ..Verified::default()
@@ -142,7 +141,7 @@ pub fn verify(
     let expected: Vec<_> = gathered
         .files
         .into_iter()
-        .filter(|(expected, _)| wanted(expected.subject))
+        .filter(|(expected, _)| is_selected(expected.subject, only))
         .collect();
     for (expected, _) in &expected {
         *verified.checked.entry(expected.subject).or_default() += 1;
@@ -155,12 +154,12 @@ pub fn verify(
     for gone in gathered
         .gone
         .into_iter()
-        .filter(|gone| wanted(gone.subject))
+        .filter(|gone| is_selected(gone.subject, only))
     {
         *verified.checked.entry(gone.subject).or_default() += 1;
         verified.drift.push(gone);
     }
-    if wanted(Subject::Code) {
+    if is_selected(Subject::Code, only) {
         for ((base, at), trials) in gathered.code {
             let Some(environment) = record.environments.get(at) else {
                 continue;
@@ -171,7 +170,7 @@ pub fn verify(
                 .extend(code(&record, environment, &base, &trials));
         }
     }
-    if wanted(Subject::Sweep) {
+    if is_selected(Subject::Sweep, only) {
         for (md5, trials) in gathered.sweeps {
             *verified.checked.entry(Subject::Sweep).or_default() += 1;
             verified.drift.extend(sweep(dir, &md5, trials));
@@ -181,6 +180,10 @@ pub fn verify(
         .drift
         .sort_by(|a, b| (a.subject, &a.name, &a.trials).cmp(&(b.subject, &b.name, &b.trials)));
     Ok(verified)
+}
+
+fn is_selected(subject: Subject, only: &BTreeSet<Subject>) -> bool {
+    only.is_empty() || only.contains(&subject)
 }
 
 /// The objects to be checked, each of them once, with the trials that it concerns.
@@ -266,9 +269,9 @@ impl Gathered {
             match md5 {
                 Some(md5) => self.file(subject, name, path, md5, trial.id),
                 None => {
-                    let what = subject.name();
+                    let kind = subject.name();
                     self.unchecked.insert(format!(
-                        "the {what} `{name}` of trial {}: it had no digest",
+                        "the {kind} `{name}` of trial {}: it had no digest",
                         trial.id
                     ));
                 }
@@ -333,7 +336,7 @@ impl Gathered {
                         .doubt
                         .map_or(String::new(), |why| format!(": {why}"))
                 );
-                gone.entry(why).or_default().push(version.at());
+                gone.entry(why).or_default().push(version.step_text());
                 continue;
             };
             // Only the last version can still be at the path itself; older ones are checked where
@@ -342,7 +345,7 @@ impl Gathered {
                 self.version(path.to_owned(), base.join(path), md5, held, trial.id);
             } else if let Some(held) = held {
                 self.version(
-                    format!("{path} {}", version.at()),
+                    format!("{path} {}", version.step_text()),
                     held,
                     md5,
                     None,
@@ -353,7 +356,7 @@ impl Gathered {
             } else if version.counts {
                 self.gone.push(Drift {
                     subject: Subject::Model,
-                    name: format!("{path} {}", version.at()),
+                    name: format!("{path} {}", version.step_text()),
                     path: base.join(path),
                     recorded: md5.to_owned(),
                     found: last.md5.map(str::to_owned),
@@ -364,7 +367,7 @@ impl Gathered {
                 });
             } else {
                 let why = "gone, a later version was written over it".to_owned();
-                gone.entry(why).or_default().push(version.at());
+                gone.entry(why).or_default().push(version.step_text());
             }
         }
         for (why, versions) in gone {
@@ -404,28 +407,15 @@ impl Gathered {
             );
             return;
         };
-        let before = Path::new(environment.trials_in());
-        let moved = |path: &Path| match (workdir, path.strip_prefix(before)) {
-            (Some(workdir), Ok(inside)) => workdir.join(inside),
-            _ => path.to_owned(),
-        };
-        for file in &found.files {
-            self.file(
-                Subject::File,
-                &file.name,
-                moved(&file.path),
-                &file.md5,
-                trial,
-            );
-        }
-        for file in &found.locks {
-            self.file(
-                Subject::Lock,
-                &file.name,
-                moved(&file.path),
-                &file.md5,
-                trial,
-            );
+        let former_workdir = Path::new(environment.trials_in());
+        let files = found.files.iter().map(|file| (Subject::File, file));
+        let locks = found.locks.iter().map(|file| (Subject::Lock, file));
+        for (subject, file) in files.chain(locks) {
+            let path = match (workdir, file.path.strip_prefix(former_workdir)) {
+                (Some(workdir), Ok(inside)) => workdir.join(inside),
+                _ => file.path.clone(),
+            };
+            self.file(subject, &file.name, path, &file.md5, trial);
         }
     }
 
@@ -470,17 +460,18 @@ fn drift(
                 .filter(|_| expected.subject == Subject::Model);
             let why = writer.map_or_else(
                 || "changed".to_owned(),
-                |by| format!("is what trial {by} wrote"),
+                |by| format!("has the bytes that trial {by} wrote"),
             );
             (Some(md5), why)
         }
         Err(DigestError::Missing(_)) => (None, "is missing".to_owned()),
         Err(error) => (None, format!("cannot be read: {error}")),
     };
-    let is_held = |held: &&PathBuf| digest(held, None).is_ok_and(|held| held.md5 == expected.md5);
-    let why = match expected.held.as_ref().filter(is_held) {
-        Some(held) => format!("{why} (its bytes are held in `{}`)", held.display()),
-        None => why,
+    let why = match &expected.held {
+        Some(held) if digest(held, None).is_ok_and(|copy| copy.md5 == expected.md5) => {
+            format!("{why} (its bytes are held in `{}`)", held.display())
+        }
+        _ => why,
     };
     Some(Drift {
         subject: expected.subject,
@@ -519,17 +510,16 @@ fn code(record: &Record, environment: &Environment, base: &Path, trials: &[Trial
     let Some(git) = &environment.git else {
         return Vec::new();
     };
-    let told = |name: &str, recorded: String, found: Option<String>, why: String, since| Drift {
+    let commit = Drift {
         subject: Subject::Code,
-        name: name.to_owned(),
+        name: "commit".to_owned(),
         path: base.to_owned(),
-        recorded,
-        found,
-        why,
-        since,
+        recorded: git.commit.clone(),
+        found: None,
+        why: String::new(),
+        since: None,
         trials: trials.to_vec(),
     };
-    let commit = |found, why, since| told("commit", git.commit.clone(), found, why, since);
     let mut drift = Vec::new();
     let kept = git.patch_md5.as_ref().map(|md5| {
         record
@@ -538,23 +528,25 @@ fn code(record: &Record, environment: &Environment, base: &Path, trials: &[Trial
             .and_then(|path| std::fs::read(path).ok())
     });
     if let (Some(None), Some(md5)) = (&kept, &git.patch_md5) {
-        let why = "is missing or was altered: what was uncommitted is lost".to_owned();
-        drift.push(told("code.patch", md5.clone(), None, why, None));
+        drift.push(Drift {
+            name: "code.patch".to_owned(),
+            recorded: md5.clone(),
+            why: "is missing or was altered: the uncommitted changes are lost".to_owned(),
+            ..commit.clone()
+        });
     }
     let Some(checkout) = Checkout::of(base) else {
-        drift.push(commit(
-            None,
-            "cannot be found: this is no git repository now".to_owned(),
-            None,
-        ));
+        drift.push(Drift {
+            why: "cannot be found: the folder is no longer in a git repository".to_owned(),
+            ..commit
+        });
         return drift;
     };
     if !checkout.has(&git.commit) {
-        drift.push(commit(
-            None,
-            "is not in the repository any more".to_owned(),
-            None,
-        ));
+        drift.push(Drift {
+            why: "is no longer in the repository".to_owned(),
+            ..commit
+        });
         return drift;
     }
     // Without the patch, the code that ran is unknown, so it cannot be compared.
@@ -572,7 +564,7 @@ fn code(record: &Record, environment: &Environment, base: &Path, trials: &[Trial
         return drift;
     }
     let (count, moved) = checkout.since(&git.commit);
-    let place = match count {
+    let checked_out = match count {
         _ if checkout.commit == git.commit => String::new(),
         0 => "another commit is checked out, and the code ".to_owned(),
         1 => "the checkout is one commit further, and the code ".to_owned(),
@@ -582,12 +574,12 @@ fn code(record: &Record, environment: &Environment, base: &Path, trials: &[Trial
         .iter()
         .filter_map(|file| last_change(&checkout.root.join(file)))
         .max();
-    let found = Some(checkout.commit.clone()).filter(|now| *now != git.commit);
-    drift.push(commit(
-        found,
-        format!("{place}differs in {}", listed(&files)),
-        moved.or(edited),
-    ));
+    drift.push(Drift {
+        found: Some(checkout.commit).filter(|now| *now != git.commit),
+        why: format!("{checked_out}differs in {}", listed(&files)),
+        since: moved.or(edited),
+        ..commit
+    });
     drift
 }
 

@@ -19,11 +19,17 @@ pub struct Versions {
 #[non_exhaustive]
 pub enum VersionError {
     /// The study has no version with this digest.
-    #[error("the study holds no sweep file with the digest {0}")]
+    #[error("the study has no sweep file with the digest {0}")]
     Missing(String),
     /// This version of swath does not accept the sweep file.
     #[error("the sweep file was rejected")]
     Rejected(Box<Rejected>),
+}
+
+impl From<Rejected> for VersionError {
+    fn from(rejected: Rejected) -> Self {
+        Self::Rejected(Box::new(rejected))
+    }
 }
 
 impl Versions {
@@ -58,7 +64,7 @@ impl Versions {
             }
         }
         Err(match rejected {
-            Some(why) => VersionError::Rejected(Box::new(why)),
+            Some(why) => why.into(),
             None => VersionError::Missing(digest.to_owned()),
         })
     }
@@ -76,23 +82,22 @@ impl Versions {
     /// # Errors
     /// If the version was not kept, or this version of swath does not accept it or one of the
     /// versions before it.
-    pub fn parts(&self, wanted: &Header) -> Result<Parts, VersionError> {
-        let rejected = |rejected| VersionError::Rejected(Box::new(rejected));
+    pub fn parts(&self, recorded: &Header) -> Result<Parts, VersionError> {
         for text in &self.texts {
-            let sweep = self.read(text).map_err(rejected)?;
-            if sweep.digest != wanted.sweep {
+            let sweep = self.read(text)?;
+            if sweep.digest != recorded.sweep {
                 continue;
             }
             let Plan {
                 sampler, scheduler, ..
-            } = sweep.build(wanted.slots as usize, None).map_err(rejected)?;
+            } = sweep.build(recorded.slots as usize, None)?;
             let header = Header {
-                git_commit: wanted.git_commit.clone(),
-                code_patch: wanted.code_patch.clone(),
-                ..header(&sweep, None, wanted.slots as usize)
+                git_commit: recorded.git_commit.clone(),
+                code_patch: recorded.code_patch.clone(),
+                ..header(&sweep, None, recorded.slots as usize)
             };
             return Ok(parts(&sweep, header, sampler, scheduler));
         }
-        Err(VersionError::Missing(wanted.sweep.clone()))
+        Err(VersionError::Missing(recorded.sweep.clone()))
     }
 }

@@ -58,17 +58,17 @@ impl Acceptance {
         let mut measured = Self::default();
         if let Some(cells) = cells(space) {
             measured.whole = true;
-            let mut at = vec![0; cells.len()];
+            let mut indices = vec![0; cells.len()];
             loop {
-                measured.look(
+                measured.test(
                     space,
                     &cells
                         .iter()
-                        .zip(&at)
-                        .map(|(axis, at)| axis[*at])
+                        .zip(&indices)
+                        .map(|(axis, index)| axis[*index])
                         .collect::<Vec<_>>(),
                 );
-                if !advance(&mut at, &cells) || measured.accepted >= enough {
+                if !advance(&mut indices, &cells) || measured.accepted >= enough {
                     return measured;
                 }
             }
@@ -76,13 +76,13 @@ impl Acceptance {
         let mut rng = stream::stream(seed, Purpose::Measure, 0);
         while measured.draws < draws && measured.accepted < enough {
             let unit: Vec<f64> = (0..space.dims()).map(|_| rng.random()).collect();
-            measured.look(space, &unit);
+            measured.test(space, &unit);
         }
         measured
     }
 
     /// Tests one configuration and counts the result.
-    fn look(&mut self, space: &Space, unit: &[f64]) {
+    fn test(&mut self, space: &Space, unit: &[f64]) {
         self.draws += 1;
         match space.admits(&space.decode(unit)) {
             Ok(()) => self.accepted += 1,
@@ -115,13 +115,8 @@ impl Acceptance {
         blamed.sort_by(|a, b| b.1.cmp(a.1));
         for (name, count) in blamed {
             let label = format!("refuses {}", share(*count, self.draws));
-            // The reason for a constraint that cannot be computed is `name: error`.
-            let named = |key: &Key| {
-                name.strip_prefix(&*key.name)
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
-            };
-            let written = raw.constraints.iter().find(|(key, _)| named(key));
-            error = match written {
+            let mut constraints = raw.constraints.iter();
+            error = match constraints.find(|(key, _)| is_about(name, key)) {
                 Some((_, node)) => error.at(node.span.clone(), label),
                 None => error.hint(format!("{name}: {label}")),
             };
@@ -131,6 +126,14 @@ impl Acceptance {
         }
         Some(error)
     }
+}
+
+/// Returns whether a reason for a rejection is about the constraint `key`. The reason is the
+/// constraint's name, or `name: error` if the constraint cannot be computed.
+fn is_about(reason: &str, key: &Key) -> bool {
+    reason
+        .strip_prefix(&*key.name)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
 }
 
 /// Writes a number of rejected configurations in words: `all of them`, or such as `7 of them`.
@@ -165,13 +168,13 @@ fn cells(space: &Space) -> Option<Vec<Vec<f64>>> {
 }
 
 /// Advances a mixed-radix counter, the last axis fastest. Returns false after the last combination.
-fn advance(at: &mut [usize], cells: &[Vec<f64>]) -> bool {
-    for (position, axis) in at.iter_mut().zip(cells).rev() {
-        *position += 1;
-        if *position < axis.len() {
+fn advance(indices: &mut [usize], cells: &[Vec<f64>]) -> bool {
+    for (index, axis) in indices.iter_mut().zip(cells).rev() {
+        *index += 1;
+        if *index < axis.len() {
             return true;
         }
-        *position = 0;
+        *index = 0;
     }
     false
 }

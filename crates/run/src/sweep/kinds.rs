@@ -19,28 +19,28 @@ pub(super) const CSV: Declaration = Declaration {
 /// Finds a kind by the name in the sweep file. Reports an unknown name, with the nearest known name
 /// or all names as a hint.
 pub(super) fn find<'a, T: ?Sized>(
-    what: &str,
+    component: &str,
     kinds: &'a [Kind<T>],
     name: &str,
     span: Span,
     diagnostics: &mut Diagnostics,
 ) -> Option<&'a Kind<T>> {
-    let found = kinds.iter().find(|kind| kind.name == name);
-    if found.is_none() {
+    let kind = kinds.iter().find(|kind| kind.name == name);
+    if kind.is_none() {
         let available: Vec<_> = kinds.iter().map(|kind| kind.name).collect();
-        diagnostics.push(unknown(what, &available, name, span));
+        diagnostics.push(unknown(component, &available, name, span));
     }
-    found
+    kind
 }
 
-fn unknown(what: &str, available: &[&str], name: &str, span: Span) -> Diagnostic {
+fn unknown(component: &str, available: &[&str], name: &str, span: Span) -> Diagnostic {
     let listed: Vec<_> = available.iter().map(|name| format!("`{name}`")).collect();
     let listed = match listed.as_slice() {
         [] => "available now: none".to_owned(),
         some => format!("available now: {}", some.join(", ")),
     };
     let error =
-        Diagnostic::error("unknown-name", format!("there is no {what} `{name}`")).at(span, "");
+        Diagnostic::error("unknown-name", format!("there is no {component} `{name}`")).at(span, "");
     match nearest(name, available.iter().copied()) {
         Some(near) => error.hint(format!("did you mean `{near}`?")),
         None => error.hint(listed),

@@ -68,10 +68,10 @@ fn range(
         return;
     };
     // These keys, even `log = false`, show that the scale is intended.
-    let decided = ["log", "step", "std", "mean"]
+    let is_intended = ["log", "step", "std", "mean"]
         .iter()
-        .any(|known| table.get(known).is_some());
-    if least > 0.0 && most / least >= WIDE && !decided {
+        .any(|key| table.get(key).is_some());
+    if least > 0.0 && most / least >= WIDE && !is_intended {
         let message = format!(
             "`{name}` spans a factor of {} without `log`",
             rounded(most / least)
@@ -102,30 +102,31 @@ fn rounded(factor: f64) -> String {
 }
 
 fn trials(sweep: &Sweep, acceptance: &Acceptance, diagnostics: &mut Diagnostics) {
-    let space = || sweep.places.space.clone();
+    let span = &sweep.places.space;
     let size = sweep.space.size();
     match (&sweep.places.trials, sweep.trials) {
         // After errors `trials` may be present but unreadable.
         (None, Some(trials)) if sweep.space.dims() > 0 && !diagnostics.has_errors() => {
             let message = format!("no `trials`: {trials} are run");
             let warning = Diagnostic::warning("no-trials", message);
-            diagnostics
-                .push(warning.hint(format!("say how many in all: [search] trials = {trials}")));
+            diagnostics.push(warning.hint(format!(
+                "set the total number of trials: [search] trials = {trials}"
+            )));
         }
-        (Some(span), Some(trials))
+        (Some(trials_span), Some(trials))
             if sweep.sampler.can(Capability::Enumerates)
                 && size.is_some_and(|size| size > trials) =>
         {
             let size = size.unwrap_or_default();
             let message = format!("the grid has {size} configurations, of which {trials} are run");
-            let warning = Diagnostic::warning("large-grid", message).at(span.clone(), "");
+            let warning = Diagnostic::warning("large-grid", message).at(trials_span.clone(), "");
             diagnostics.push(warning.hint("leave `trials` out to run the whole grid"));
         }
         _ => {}
     }
     if sweep.space.dims() == 0 && sweep.trials.is_some_and(|trials| trials > 1) {
-        let warning =
-            Diagnostic::warning("nothing-varies", "nothing varies in this space").at(space(), "");
+        let warning = Diagnostic::warning("nothing-varies", "nothing varies in this space")
+            .at(span.clone(), "");
         diagnostics.push(
             warning.hint("give a parameter a range: { min = …, max = … }, or choices: [ … ]"),
         );
@@ -133,7 +134,7 @@ fn trials(sweep: &Sweep, acceptance: &Acceptance, diagnostics: &mut Diagnostics)
     if acceptance.accepted > 0 && acceptance.rate() < 0.01 {
         let percent = acceptance.rate() * 100.0;
         let message = format!("the constraints accept only {percent:.2} % of the space");
-        let warning = Diagnostic::warning("low-acceptance", message).at(space(), "");
+        let warning = Diagnostic::warning("low-acceptance", message).at(span.clone(), "");
         diagnostics.push(
             warning.hint("narrow the ranges, or express it by bounds that depend on each other"),
         );
@@ -145,7 +146,7 @@ fn command(sweep: &Sweep, diagnostics: &mut Diagnostics) {
     if command.is_empty() {
         return;
     }
-    let place = sweep.places.command.first().map_or(0, |first| first.start)
+    let span = sweep.places.command.first().map_or(0, |first| first.start)
         ..sweep.places.command.last().map_or(0, |last| last.end);
     let names = sweep.space.names();
     let missed: Vec<_> = names
@@ -155,7 +156,7 @@ fn command(sweep: &Sweep, diagnostics: &mut Diagnostics) {
     if !missed.is_empty() {
         let listed: Vec<_> = missed.iter().map(|name| format!("`{name}`")).collect();
         let message = format!("the command never receives {}", listed.join(", "));
-        let warning = Diagnostic::warning("unused-parameter", message).at(place.clone(), "");
+        let warning = Diagnostic::warning("unused-parameter", message).at(span.clone(), "");
         diagnostics
             .push(warning.hint(
                 "add \"{args:rest}\" for all that are not named, or \"{params}\" for a file",
@@ -163,7 +164,7 @@ fn command(sweep: &Sweep, diagnostics: &mut Diagnostics) {
     }
     for name in names.iter().filter(|name| template::is_built_in(name)) {
         let message = format!("`{{{name}}}` in the command is not the parameter `{name}`");
-        let warning = Diagnostic::warning("hidden-parameter", message).at(place.clone(), "");
+        let warning = Diagnostic::warning("hidden-parameter", message).at(span.clone(), "");
         diagnostics.push(warning.hint("give the parameter another name"));
     }
 }
@@ -182,22 +183,19 @@ fn reported(sweep: &Sweep, diagnostics: &mut Diagnostics) {
     if sweep.capture.is_empty() {
         return;
     }
-    let captured = |name: &str| {
-        sweep
-            .capture
-            .iter()
-            .any(|(captured, _)| &**captured == name)
-    };
-    let wanted = sweep
+    let needed = sweep
         .objectives
         .iter()
         .map(|objective| &objective.metric)
         .chain(&sweep.resource);
-    for name in wanted.filter(|name| !captured(name)) {
+    for name in needed {
+        if sweep.capture.iter().any(|(captured, _)| captured == name) {
+            continue;
+        }
         let message = format!("`[capture]` has no `{name}`");
         let warning = Diagnostic::warning("not-captured", message);
-        let known = sweep.capture.iter().map(|(name, _)| &**name);
-        let warning = warning.did_you_mean(name, known);
+        let captured = sweep.capture.iter().map(|(name, _)| &**name);
+        let warning = warning.did_you_mean(name, captured);
         diagnostics.push(warning.hint(format!(
             r"unless the program reports it itself, add {name} = '{name}[=:]\s*(\S+)'"
         )));
@@ -234,14 +232,10 @@ fn folds(sweep: &Sweep, diagnostics: &mut Diagnostics) {
     else {
         return;
     };
-    let is_objective = |name: &str| {
-        sweep
-            .objectives
-            .iter()
-            .any(|objective| &*objective.metric == name)
-    };
-    let mut captured = sweep.capture.iter().map(|(name, _)| &**name);
-    let Some(fold) = captured.find(|name| is_fold(name) && !is_objective(name)) else {
+    let mut captured = sweep.capture.iter().map(|(name, _)| name);
+    let Some(fold) = captured
+        .find(|name| is_fold(name) && sweep.objectives.iter().all(|other| other.metric != **name))
+    else {
         return;
     };
     let metric = &objective.metric;
@@ -256,13 +250,11 @@ fn folds(sweep: &Sweep, diagnostics: &mut Diagnostics) {
 /// Returns whether a name counts folds: `fold`, `outer_fold`, `cv-split`, `KFold`.
 fn is_fold(name: &str) -> bool {
     let lower = name.to_lowercase();
-    let words = || {
-        lower
-            .split(|character: char| !character.is_alphanumeric())
-            .filter(|word| !word.is_empty())
-    };
-    words().any(|word| FOLDS.contains(&word))
-        && words().all(|word| FOLDS.contains(&word) || BESIDE_FOLDS.contains(&word))
+    let mut words = lower
+        .split(|character: char| !character.is_alphanumeric())
+        .filter(|word| !word.is_empty());
+    words.clone().any(|word| FOLDS.contains(&word))
+        && words.all(|word| FOLDS.contains(&word) || BESIDE_FOLDS.contains(&word))
 }
 
 /// Warns if `max` is not on the ladder of rungs, which are at min × reductionⁿ. Such a `max` is
@@ -309,33 +301,33 @@ impl Sweep {
     /// Adds warnings that depend on the machine: a missing working directory, missing data sets,
     /// programs that cannot be found.
     pub fn look_around(&mut self, around: &Surroundings) {
-        let mut found = Vec::new();
+        let mut warnings = Vec::new();
         let workdir = match &self.run.workdir {
             Some(workdir) => around.current_dir.join(workdir),
             None => around.current_dir.clone(),
         };
         if !workdir.is_dir() {
             let message = format!("the workdir `{}` does not exist", workdir.display());
-            found.push(
+            warnings.push(
                 Diagnostic::warning("no-workdir", message).at(self.places.workdir.clone(), ""),
             );
         }
         for (path, span) in self.run.data_dir.iter().zip(&self.places.data_dir) {
             if !workdir.join(path).exists() {
                 let message = format!("the data set `{path}` does not exist");
-                found.push(
+                warnings.push(
                     Diagnostic::warning("no-data", message).at(span.clone(), looked_in(&workdir)),
                 );
             }
         }
         // `[run] env` may give trials their own PATH.
-        let given = self
+        let own_path = self
             .run
             .env
             .iter()
             .find(|(name, _)| name == "PATH")
             .map(|(_, value)| OsStr::new(value));
-        let path = given.or(around.path.as_deref());
+        let path = own_path.or(around.path.as_deref());
         let program = self
             .run
             .command
@@ -352,22 +344,22 @@ impl Sweep {
         {
             if !exists(&name, &workdir, path) {
                 let message = format!("the program `{name}` cannot be found");
-                let place = if name.contains('/') {
+                let label = if name.contains('/') {
                     looked_in(&workdir)
                 } else {
                     "not on the PATH".to_owned()
                 };
-                let mut warning = Diagnostic::warning("no-program", message).at(span, place);
+                let mut warning = Diagnostic::warning("no-program", message).at(span, label);
                 if !name.contains('/') && workdir.join(&name).is_file() {
                     warning =
                         warning.hint(format!("there is such a file here: write \"./{name}\""));
                 } else if name == "python" && exists("python3", &workdir, path) {
                     warning = warning.hint("did you mean `python3`?");
                 }
-                found.push(warning);
+                warnings.push(warning);
             }
         }
-        self.warnings.list.extend(found);
+        self.warnings.list.extend(warnings);
     }
 }
 

@@ -87,12 +87,12 @@ fn unreadable(path: &Path, name: &str, error: &io::Error) -> Diagnostic {
     match error.kind() {
         io::ErrorKind::NotFound => missing(path, name),
         io::ErrorKind::IsADirectory => {
-            let found = sweep_files(path);
+            let files = sweep_files(path);
             let refused = Diagnostic::error(
                 "not-a-file",
                 format!("`{name}` is a folder, not a sweep file"),
             );
-            match found.first() {
+            match files.first() {
                 Some(first) => {
                     refused.hint(format!("did you mean `{}`?", path.join(first).display()))
                 }
@@ -113,17 +113,19 @@ fn missing(path: &Path, name: &str) -> Diagnostic {
     if !folder.is_dir() {
         return missing.hint(format!("the folder `{}` does not exist", folder.display()));
     }
-    let shown = |file: &str| path.with_file_name(file).display().to_string();
-    let found = sweep_files(folder);
-    let word = path.file_name().unwrap_or_default().to_string_lossy();
-    match nearest(&word, found.iter().map(String::as_str)) {
-        Some(near) => missing.hint(format!("did you mean `{}`?", shown(near))),
-        None if found.is_empty() => missing.hint("`swath init PROGRAM` writes one to start from"),
+    let files = sweep_files(folder);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    match nearest(&name, files.iter().map(String::as_str)) {
+        Some(near) => missing.hint(format!(
+            "did you mean `{}`?",
+            path.with_file_name(near).display()
+        )),
+        None if files.is_empty() => missing.hint("`swath init PROGRAM` writes one to start from"),
         None => {
-            let some: Vec<_> = found
+            let some: Vec<_> = files
                 .iter()
                 .take(5)
-                .map(|file| format!("`{}`", shown(file)))
+                .map(|file| format!("`{}`", path.with_file_name(file).display()))
                 .collect();
             missing.hint(format!("there is {}", some.join(", ")))
         }

@@ -42,11 +42,11 @@ pub fn fill(text: &str, kinds: &[Declaration]) -> String {
 }
 
 fn directive(line: &str, kinds: &[Declaration]) -> Option<String> {
-    let (what, name) = line
+    let (block, name) = line
         .strip_prefix("<!-- ")?
         .strip_suffix(" -->")?
         .split_once(": ")?;
-    match what {
+    match block {
         "keys" => {
             let section = SECTIONS
                 .iter()
@@ -62,7 +62,7 @@ fn directive(line: &str, kinds: &[Declaration]) -> Option<String> {
             let kind = kinds
                 .iter()
                 .find(|kind| kind.part == part && kind.name == name)?;
-            Some(if what == "kind" {
+            Some(if block == "kind" {
                 describe(kind)
             } else {
                 options_table(kind.options)
@@ -185,17 +185,16 @@ pub fn schema(registry: &Registry) -> Value {
 }
 
 fn section_schema(section: &SectionReference, kinds: &[Declaration]) -> Value {
-    let of_part = |part: &'static str| kinds.iter().filter(move |kind| kind.part == part);
     let table = match section.further {
         Further::OptionsOf(part) => {
-            let branches: Vec<_> = of_part(part)
+            let branches: Vec<_> = kinds_of(part, kinds)
                 .map(|kind| branch(section, kind, kinds))
                 .collect();
             json!({ "type": "object", "description": section.about, "oneOf": branches })
         }
         Further::TablesOf(part) => {
             let mut table = table_schema(section.about, section.options, kinds);
-            for kind in of_part(part) {
+            for kind in kinds_of(part, kinds) {
                 let about = format!("options of the {part} `{}`: {}", kind.name, kind.about);
                 table["properties"][kind.name] = table_schema(&about, kind.options, kinds);
             }
@@ -213,6 +212,13 @@ fn section_schema(section: &SectionReference, kinds: &[Declaration]) -> Value {
             json!({ "description": section.about, "anyOf": [table, { "type": "array", "items": table }] })
         }
     }
+}
+
+fn kinds_of<'a>(
+    part: &'static str,
+    kinds: &'a [Declaration],
+) -> impl Iterator<Item = &'a Declaration> {
+    kinds.iter().filter(move |kind| kind.part == part)
 }
 
 /// Returns the schema of a table that selects a kind. The branch of the default kind may omit the

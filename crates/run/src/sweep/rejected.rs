@@ -44,15 +44,10 @@ impl Rejected {
     }
 
     fn count(&self) -> String {
-        let of = |level| {
-            self.diagnostics
-                .list
-                .iter()
-                .filter(|found| found.level == level)
-                .count()
-        };
-        let counted = |count, what| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
-        match (of(Level::Error), of(Level::Warning)) {
+        let total = self.diagnostics.list.len();
+        let errors = self.diagnostics.list.iter();
+        let errors = errors.filter(|it| it.level == Level::Error).count();
+        match (errors, total - errors) {
             (errors, 0) => counted(errors, "error"),
             (0, warnings) => counted(warnings, "warning"),
             (errors, warnings) => format!(
@@ -64,11 +59,16 @@ impl Rejected {
     }
 }
 
+fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}
+
 /// Renders diagnostics in the order of the file, errors and warnings mixed, with an empty line
 /// after each. Diagnostics without a label come first.
 fn remarks(source: &Source, diagnostics: &Diagnostics, colour: bool) -> String {
     let mut list: Vec<_> = diagnostics.list.iter().collect();
-    list.sort_by_key(|found| found.labels.first().map_or(0, |(span, _)| span.start));
+    list.sort_by_key(|it| it.labels.first().map_or(0, |(span, _)| span.start));
     let mut text = String::new();
     for diagnostic in list.iter().take(SHOWN) {
         text.push_str(&render::text(source, diagnostic, colour));
@@ -86,7 +86,7 @@ fn json(source: &Source, diagnostics: &Diagnostics) -> serde_json::Value {
         .list
         .iter()
         .take(SHOWN)
-        .map(|found| render::json(source, found))
+        .map(|diagnostic| render::json(source, diagnostic))
         .collect()
 }
 

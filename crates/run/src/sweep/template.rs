@@ -159,31 +159,18 @@ impl Template {
     /// Returns the program; `None` if there is no command or the program contains a placeholder.
     #[must_use]
     pub fn program(&self) -> Option<&str> {
-        match self.args.first()? {
-            Arg::Text(pieces) => match pieces.as_slice() {
-                [Piece::Literal(program)] => Some(program),
-                _ => None,
-            },
-            _ => None,
-        }
+        self.args.first()?.literal()
     }
 
     /// Returns the arguments without placeholders, the program first. They are the same for every
     /// trial. Empty if the program contains a placeholder.
     #[must_use]
     pub fn words(&self) -> Vec<String> {
-        let literal = |arg: &Arg| match arg {
-            Arg::Text(pieces) => match pieces.as_slice() {
-                [Piece::Literal(word)] => Some(word.clone()),
-                _ => None,
-            },
-            _ => None,
-        };
         if self.program().is_none() {
-            Vec::new()
-        } else {
-            self.args.iter().filter_map(literal).collect()
+            return Vec::new();
         }
+        let literals = self.args.iter().filter_map(Arg::literal);
+        literals.map(str::to_owned).collect()
     }
 
     /// Replaces the program and keeps the arguments.
@@ -220,7 +207,7 @@ impl Template {
     pub fn render(&self, fill: &Fill<'_>) -> Vec<String> {
         let mut made: Vec<String> = Vec::with_capacity(self.args.len() + fill.params.len());
         let mut after_option = false;
-        for (at, arg) in self.args.iter().enumerate() {
+        for (index, arg) in self.args.iter().enumerate() {
             let before = made.len();
             arg.render(fill, &mut made);
             // The value is of an inactive parameter, so the option before it would lack its
@@ -229,13 +216,24 @@ impl Template {
                 made.pop();
             }
             // The program itself (index 0) is never an option, even if its name begins with a dash.
-            after_option = at > 0 && arg.is_option();
+            after_option = index > 0 && arg.is_option();
         }
         made
     }
 }
 
 impl Arg {
+    /// Returns the text of an argument without placeholders.
+    fn literal(&self) -> Option<&str> {
+        match self {
+            Self::Text(pieces) => match pieces.as_slice() {
+                [Piece::Literal(text)] => Some(text),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     fn has_placeholder(&self) -> bool {
         match self {
             Self::Text(pieces) => pieces
@@ -261,17 +259,9 @@ impl Arg {
 
     /// Returns whether this argument is an option that takes the next argument as its value.
     fn is_option(&self) -> bool {
-        match self {
-            Self::Text(pieces) => match pieces.as_slice() {
-                [Piece::Literal(text)] => {
-                    text.starts_with('-')
-                        && !text.contains('=')
-                        && !text.trim_matches('-').is_empty()
-                }
-                _ => false,
-            },
-            _ => false,
-        }
+        self.literal().is_some_and(|text| {
+            text.starts_with('-') && !text.contains('=') && !text.trim_matches('-').is_empty()
+        })
     }
 
     fn render(&self, fill: &Fill<'_>, made: &mut Vec<String>) {
@@ -287,8 +277,9 @@ impl Arg {
                 Some(value) => made.push(format!("--{name}={value}")),
             },
             Self::Each { style, only } => {
-                let wanted = |name: &Name| only.as_ref().is_none_or(|only| only.contains(name));
-                let params = fill.params.iter().filter(|(name, _)| wanted(name));
+                let params = fill.params.iter();
+                let params =
+                    params.filter(|(name, _)| only.as_ref().is_none_or(|only| only.contains(name)));
                 made.extend(params.map(|(name, value)| match style {
                     Style::Options => format!("--{name}={value}"),
                     Style::Hydra => format!("{name}={}", hydra(value)),
@@ -351,11 +342,14 @@ fn hydra(value: &Value) -> String {
 
 /// Returns whether Hydra reads an unquoted text as the same text.
 fn is_plain_in_hydra(text: &str) -> bool {
-    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "_-./+@%?|".contains(c);
     // Hydra allows `_` between the digits of a number.
     let is_number = text.replace('_', "").parse::<f64>().is_ok();
     let is_word = ["true", "false", "null"].contains(&text.to_ascii_lowercase().as_str());
-    !text.is_empty() && !is_number && !is_word && text.chars().all(is_allowed)
+    !text.is_empty() && !is_number && !is_word && text.chars().all(is_plain_char_in_hydra)
+}
+
+fn is_plain_char_in_hydra(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "_-./+@%?|".contains(c)
 }
 
 /// Puts a text into single quotes in Hydra's grammar.
@@ -385,42 +379,36 @@ struct Fault {
 }
 
 fn parse_arg(text: &str, params: &[Name]) -> Result<Arg, Fault> {
-    let known = |name: &str| params.iter().find(|param| &***param == name);
     // `--{flag}` is a switch only if `flag` is a parameter.
     if let Some(name) = text
         .strip_prefix("--{")
         .and_then(|rest| rest.strip_suffix('}'))
-        && let Some(name) = known(name)
+        && let Some(name) = params.iter().find(|param| &***param == name)
     {
         return Ok(Arg::Switch(name.clone()));
     }
-    let each = |style, rest: bool| {
-        Ok(Arg::Each {
-            style,
-            only: rest.then(Vec::new),
-        })
+    // The names for `rest` are filled in once all arguments are known.
+    let (style, only) = match text {
+        "{args}" => (Style::Options, None),
+        "{args:rest}" => (Style::Options, Some(Vec::new())),
+        "{hydra}" => (Style::Hydra, None),
+        "{hydra:rest}" => (Style::Hydra, Some(Vec::new())),
+        _ => return parse_pieces(text, params).map(Arg::Text),
     };
-    match text {
-        "{args}" => return each(Style::Options, false),
-        "{args:rest}" => return each(Style::Options, true),
-        "{hydra}" => return each(Style::Hydra, false),
-        "{hydra:rest}" => return each(Style::Hydra, true),
-        _ => {}
-    }
-    parse_pieces(text, params).map(Arg::Text)
+    Ok(Arg::Each { style, only })
 }
 
 fn parse_pieces(text: &str, params: &[Name]) -> Result<Vec<Piece>, Fault> {
     let mut pieces = Vec::new();
     let mut literal = String::new();
-    let mut at = 0;
-    while let Some(found) = text[at..].find(['{', '}']) {
-        let brace = at + found;
-        literal.push_str(&text[at..brace]);
+    let mut start = 0;
+    while let Some(distance) = text[start..].find(['{', '}']) {
+        let brace = start + distance;
+        literal.push_str(&text[start..brace]);
         let rest = &text[brace..];
         if rest.starts_with("{{") || rest.starts_with("}}") {
             literal.push_str(&rest[..1]);
-            at = brace + 2;
+            start = brace + 2;
             continue;
         }
         if rest.starts_with('}') {
@@ -449,9 +437,9 @@ fn parse_pieces(text: &str, params: &[Name]) -> Result<Vec<Piece>, Fault> {
             span.len() == text.len(),
             params,
         )?);
-        at = span.end;
+        start = span.end;
     }
-    literal.push_str(&text[at..]);
+    literal.push_str(&text[start..]);
     // An empty argument is kept.
     if !literal.is_empty() || pieces.is_empty() {
         pieces.push(Piece::Literal(literal));
@@ -461,7 +449,7 @@ fn parse_pieces(text: &str, params: &[Name]) -> Result<Vec<Piece>, Fault> {
 
 const BRACES: &str = "write `{{` and `}}` for braces that are meant as such";
 
-fn placeholder(name: &str, span: Span, whole: bool, params: &[Name]) -> Result<Piece, Fault> {
+fn placeholder(name: &str, span: Span, is_alone: bool, params: &[Name]) -> Result<Piece, Fault> {
     match name {
         "params" => return Ok(Piece::Params),
         "trial" => return Ok(Piece::Trial),
@@ -472,7 +460,7 @@ fn placeholder(name: &str, span: Span, whole: bool, params: &[Name]) -> Result<P
     if let Some(param) = params.iter().find(|param| &***param == name) {
         return Ok(Piece::Param(param.clone()));
     }
-    if BUILT_IN.contains(&name) && !whole {
+    if BUILT_IN.contains(&name) && !is_alone {
         let message =
             format!("`{{{name}}}` makes several arguments and must be an argument of its own");
         return Err(Fault {

@@ -14,21 +14,21 @@ const TABLES: &str = include_str!("mlmd_tables.sql");
 const INDEXES: &str = include_str!("mlmd_indexes.sql");
 
 /// The types that the library adds to every store. It cannot open a store read-only without them.
-const BUILT_IN: [(&str, Of); 9] = [
-    ("mlmd.Dataset", Of::Artifact),
-    ("mlmd.Model", Of::Artifact),
-    ("mlmd.Metrics", Of::Artifact),
-    ("mlmd.Statistics", Of::Artifact),
-    ("mlmd.Train", Of::Execution),
-    ("mlmd.Transform", Of::Execution),
-    ("mlmd.Process", Of::Execution),
-    ("mlmd.Evaluate", Of::Execution),
-    ("mlmd.Deploy", Of::Execution),
+const BUILT_IN: [(&str, TypeKind); 9] = [
+    ("mlmd.Dataset", TypeKind::Artifact),
+    ("mlmd.Model", TypeKind::Artifact),
+    ("mlmd.Metrics", TypeKind::Artifact),
+    ("mlmd.Statistics", TypeKind::Artifact),
+    ("mlmd.Train", TypeKind::Execution),
+    ("mlmd.Transform", TypeKind::Execution),
+    ("mlmd.Process", TypeKind::Execution),
+    ("mlmd.Evaluate", TypeKind::Execution),
+    ("mlmd.Deploy", TypeKind::Execution),
 ];
 
 /// The kind of thing that a type describes, with the number the library gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Of {
+pub(super) enum TypeKind {
     /// Describes executions.
     Execution = 0,
     /// Describes artifacts.
@@ -40,7 +40,7 @@ pub(super) enum Of {
 /// The direction of an event between an execution and an artifact, with the number the library
 /// gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum Direction {
     /// Occurs when the execution read the artifact.
     Input = 3,
     /// Occurs when the execution wrote the artifact.
@@ -108,9 +108,9 @@ pub(super) fn create<E: From<rusqlite::Error>>(
     connection.execute_batch(TABLES)?;
     connection.execute_batch("INSERT INTO MLMDEnv VALUES (10);")?;
     let mut store = Store::new(&connection)?;
-    for (name, of) in BUILT_IN {
+    for (name, described) in BUILT_IN {
         // The library adds these types when it creates a store, so they come before all others.
-        store.kind(name, of, &[])?;
+        store.kind(name, described, &[])?;
     }
     fill(&mut store)?;
     drop(store);
@@ -121,27 +121,21 @@ pub(super) fn create<E: From<rusqlite::Error>>(
 
 impl<'c> Store<'c> {
     fn new(connection: &'c Connection) -> Result<Self> {
-        let property = |of: &str| {
-            connection.prepare(&format!(
-                "INSERT OR REPLACE INTO {of}Property ({}_id, name, is_custom_property, int_value, double_value, string_value) VALUES (?, ?, ?, ?, ?, ?)",
-                of.to_lowercase()
-            ))
-        };
         Ok(Self {
             kind: connection.prepare("INSERT INTO Type (name, type_kind) VALUES (?, ?)")?,
             kind_property: connection.prepare("INSERT INTO TypeProperty VALUES (?, ?, ?)")?,
             context: connection.prepare(
                 "INSERT INTO Context (type_id, name, create_time_since_epoch, last_update_time_since_epoch) VALUES (?, ?, ?, ?)",
             )?,
-            context_property: property("Context")?,
+            context_property: insert_property(connection, "Context")?,
             execution: connection.prepare(
                 "INSERT INTO Execution (id, type_id, last_known_state, name, create_time_since_epoch, last_update_time_since_epoch) VALUES (?, ?, ?, ?, ?, ?)",
             )?,
-            execution_property: property("Execution")?,
+            execution_property: insert_property(connection, "Execution")?,
             artifact: connection.prepare(
                 "INSERT INTO Artifact (type_id, uri, name, create_time_since_epoch, last_update_time_since_epoch) VALUES (?, ?, ?, ?, ?)",
             )?,
-            artifact_property: property("Artifact")?,
+            artifact_property: insert_property(connection, "Artifact")?,
             parent: connection.prepare("INSERT INTO ParentContext VALUES (?, ?)")?,
             association: connection.prepare("INSERT INTO Association (context_id, execution_id) VALUES (?, ?)")?,
             attribution: connection.prepare("INSERT INTO Attribution (context_id, artifact_id) VALUES (?, ?)")?,
@@ -154,12 +148,17 @@ impl<'c> Store<'c> {
     }
 
     /// Adds a type and returns its id. A property holds integers if its flag is `true`, else texts.
-    pub(super) fn kind(&mut self, name: &str, of: Of, properties: &[(&str, bool)]) -> Result<i64> {
-        self.kind.execute(params![name, of as i64])?;
+    pub(super) fn kind(
+        &mut self,
+        name: &str,
+        described: TypeKind,
+        properties: &[(&str, bool)],
+    ) -> Result<i64> {
+        self.kind.execute(params![name, described as i64])?;
         let id = self.connection.last_insert_rowid();
-        for (property, whole) in properties {
+        for (property, is_integer) in properties {
             self.kind_property
-                .execute(params![id, property, if *whole { 1 } else { 3 }])?;
+                .execute(params![id, property, if *is_integer { 1 } else { 3 }])?;
         }
         Ok(id)
     }
@@ -174,7 +173,7 @@ impl<'c> Store<'c> {
     ) -> Result<i64> {
         self.context.execute(params![kind, name, at, at])?;
         let id = self.connection.last_insert_rowid();
-        put(&mut self.context_property, id, properties)?;
+        insert_properties(&mut self.context_property, id, properties)?;
         Ok(id)
     }
 
@@ -200,7 +199,7 @@ impl<'c> Store<'c> {
         } = *execution;
         self.execution
             .execute(params![id, kind, state, name, began, changed])?;
-        put(&mut self.execution_property, id, properties)?;
+        insert_properties(&mut self.execution_property, id, properties)?;
         self.association.execute(params![context, id]).map(drop)
     }
 
@@ -219,7 +218,7 @@ impl<'c> Store<'c> {
         } = *artifact;
         self.artifact.execute(params![kind, uri, name, at, at])?;
         let id = self.connection.last_insert_rowid();
-        put(&mut self.artifact_property, id, properties)?;
+        insert_properties(&mut self.artifact_property, id, properties)?;
         self.attribution.execute(params![context, id])?;
         Ok(id)
     }
@@ -230,12 +229,12 @@ impl<'c> Store<'c> {
         &mut self,
         artifact: i64,
         execution: i64,
-        way: Way,
+        direction: Direction,
         at: i64,
         path: Option<&str>,
     ) -> Result<()> {
         self.event
-            .execute(params![artifact, execution, way as i64, at])?;
+            .execute(params![artifact, execution, direction as i64, at])?;
         if let Some(path) = path {
             self.event_path
                 .execute(params![self.connection.last_insert_rowid(), path])?;
@@ -264,8 +263,21 @@ pub(super) struct Artifact<'a> {
     pub(super) at: i64,
 }
 
+/// Prepares the statement that inserts a property of a row in `table`.
+fn insert_property<'c>(connection: &'c Connection, table: &str) -> Result<Statement<'c>> {
+    connection.prepare(&format!(
+        "INSERT OR REPLACE INTO {table}Property ({}_id, name, is_custom_property, int_value, \
+         double_value, string_value) VALUES (?, ?, ?, ?, ?, ?)",
+        table.to_lowercase()
+    ))
+}
+
 /// Inserts the properties of the row `id`.
-fn put(statement: &mut Statement<'_>, id: i64, properties: Properties<'_>) -> Result<()> {
+fn insert_properties(
+    statement: &mut Statement<'_>,
+    id: i64,
+    properties: Properties<'_>,
+) -> Result<()> {
     for (name, custom, value) in properties {
         let none = None::<i64>;
         match value {

@@ -67,18 +67,20 @@ const TOP_N: u64 = 5;
 fn build(
     mut section: Section,
     setting: &Setting,
-    said: &mut Diagnostics,
+    diagnostics: &mut Diagnostics,
 ) -> Option<Box<dyn Tracker>> {
-    let before = said.list.len();
+    let before = diagnostics.list.len();
     let top = section
-        .take_count("top_n", 1, said)
+        .take_count("top_n", 1, diagnostics)
         .map_or(TOP_N, |(count, _)| count);
-    let remote = section.take_text("remote", said).map(|(remote, _)| remote);
+    let remote = section
+        .take_text("remote", diagnostics)
+        .map(|(remote, _)| remote);
     let dvc = section
-        .take_text("dvc", said)
+        .take_text("dvc", diagnostics)
         .map(|(dvc, _)| PathBuf::from(dvc));
-    let home = Home::take("cmf", &mut section, setting, said);
-    (said.list.len() == before).then(|| {
+    let home = Home::take("cmf", &mut section, setting, diagnostics);
+    (diagnostics.list.len() == before).then(|| {
         let tracker = Cmf {
             home,
             options: Options {
@@ -89,8 +91,8 @@ fn build(
             began: None,
             reports: BTreeMap::new(),
             steps: BTreeMap::new(),
-            fresh: BTreeSet::new(),
-            behind: false,
+            without_dvc: BTreeSet::new(),
+            is_outdated: false,
         };
         Box::new(tracker) as Box<dyn Tracker>
     })
@@ -117,15 +119,15 @@ struct Cmf {
     /// The Parquet files written for each trial.
     steps: BTreeMap<TrialId, Vec<StepFile>>,
     /// Trials whose data sets and models have no `.dvc` files yet.
-    fresh: BTreeSet<TrialId>,
+    without_dvc: BTreeSet<TrialId>,
     /// Whether entries have been recorded since the store was written.
-    behind: bool,
+    is_outdated: bool,
 }
 
 impl Tracker for Cmf {
     fn record(&mut self, study: &Study, entry: &Entry) -> Result<(), TrackerError> {
         let began = *self.began.get_or_insert(entry.at);
-        self.behind = true;
+        self.is_outdated = true;
         match &entry.event {
             Event::Started {
                 trial,
@@ -142,7 +144,7 @@ impl Tracker for Cmf {
                 ..
             } => {
                 let lines = self.reports.entry(*trial).or_default();
-                let numbers = values.iter().map(|(name, datum)| (&**name, shown(datum)));
+                let numbers = values.iter().map(|(name, datum)| (&**name, encoded(datum)));
                 serde_json::to_writer(&mut *lines, &numbers.collect::<Vec<_>>())
                     .map_err(|error| TrackerError::Other(error.to_string()))?;
                 lines.push(b'\n');
@@ -155,10 +157,10 @@ impl Tracker for Cmf {
                 let due = &self.home.due;
                 let files =
                     with_backoff(|| steps::write(&root, (&folder, due), &names, *trial, reports))?;
-                // `.dvc` files of data sets and models are written at the next sync, see `fresh`.
+                // `.dvc` files of data sets and models are written at the next sync, see `without_dvc`.
                 if self.options.dvc.is_some() {
                     files.iter().try_for_each(|file| dvc::beside(&root, file))?;
-                    self.fresh.insert(*trial);
+                    self.without_dvc.insert(*trial);
                 }
                 self.steps.insert(*trial, files);
                 if study
@@ -175,7 +177,7 @@ impl Tracker for Cmf {
     }
 
     fn sync(&mut self, study: &Study) -> Result<(), TrackerError> {
-        if !self.behind {
+        if !self.is_outdated {
             return Ok(());
         }
         let root = self.home.root(study)?;
@@ -198,23 +200,23 @@ impl Tracker for Cmf {
             .persist(&path)
             .map_err(|error| failed(&path)(error.error))?;
         if let Some(folder) = &self.options.dvc {
-            while let Some(id) = self.fresh.first().copied() {
+            while let Some(id) = self.without_dvc.first().copied() {
                 study
                     .trial(id)
                     .map_or(Ok(()), |trial| dvc::files(folder, trial))?;
                 // Remove the trial only after its files are written: after an error, the next sync
                 // repeats it.
-                self.fresh.remove(&id);
+                self.without_dvc.remove(&id);
             }
         }
-        self.behind = false;
+        self.is_outdated = false;
         Ok(())
     }
 }
 
 /// Returns a value in the JSON form in which reports are buffered. Numbers are wrapped in a list,
 /// in which [`Metric`] preserves NaN and the infinities.
-fn shown(datum: &Datum) -> serde_json::Value {
+fn encoded(datum: &Datum) -> serde_json::Value {
     match datum {
         Datum::Number(number) => serde_json::json!([number]),
         Datum::Flag(flag) => (*flag).into(),
@@ -222,8 +224,8 @@ fn shown(datum: &Datum) -> serde_json::Value {
     }
 }
 
-/// Returns the value that [`shown`] encoded, `None` if it is malformed.
-fn read(value: serde_json::Value) -> Option<Cell> {
+/// Returns the value that [`encoded`] encoded, `None` if it is malformed.
+fn decoded(value: serde_json::Value) -> Option<Cell> {
     Some(match value {
         serde_json::Value::Bool(flag) => Cell::Flag(flag),
         serde_json::Value::String(text) => Cell::Text(text),

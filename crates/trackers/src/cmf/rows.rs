@@ -2,7 +2,7 @@
 //! for Ray uses.
 
 use super::Options;
-use super::mlmd::{Artifact, Execution, Of, Property, Store, Way};
+use super::mlmd::{Artifact, Direction, Execution, Property, Store, TypeKind};
 use super::steps::StepFile;
 use crate::space::{Params, Value};
 use crate::study::field::Cell;
@@ -34,8 +34,8 @@ impl Names<'_> {
         self.uuid(&[&trial.to_string()])
     }
 
-    /// Returns a UUID derived from the study, the time of its first entry, and `what`.
-    fn uuid(&self, what: &[&str]) -> String {
+    /// Returns a UUID derived from the study, the time of its first entry, and `parts`.
+    fn uuid(&self, parts: &[&str]) -> String {
         let header = self.study.header();
         let mut text = format!(
             "{}\n{}\n{}",
@@ -43,8 +43,8 @@ impl Names<'_> {
             header.seed,
             self.began.as_micros()
         );
-        for word in what {
-            let _ = write!(text, "\n{word}");
+        for part in parts {
+            let _ = write!(text, "\n{part}");
         }
         let mut bytes: [u8; 16] = Md5::digest(text).into();
         // Version 3 (derived from an MD5), variant 1.
@@ -91,7 +91,7 @@ pub(super) fn fill(
     steps: &BTreeMap<TrialId, Vec<StepFile>>,
 ) -> rusqlite::Result<()> {
     let mut filling = Filling {
-        ids: ids(store, names)?,
+        ids: add_types(store, names)?,
         store,
         names,
         options,
@@ -122,11 +122,15 @@ pub(super) fn fill(
 }
 
 /// Adds the types and the two contexts, pipeline and stage, and returns their ids.
-fn ids(store: &mut Store<'_>, names: &Names<'_>) -> rusqlite::Result<Ids> {
+fn add_types(store: &mut Store<'_>, names: &Names<'_>) -> rusqlite::Result<Ids> {
     let (header, stage) = (names.study.header(), names.stage());
     let at = names.began.as_micros().div_euclid(1000);
-    let parent = store.kind("Parent_Context", Of::Context, &[("Pipeline", false)])?;
-    let child = store.kind("Pipeline_Stage", Of::Context, &[("Pipeline_Stage", false)])?;
+    let parent = store.kind("Parent_Context", TypeKind::Context, &[("Pipeline", false)])?;
+    let child = store.kind(
+        "Pipeline_Stage",
+        TypeKind::Context,
+        &[("Pipeline_Stage", false)],
+    )?;
     let execution = [
         ("Pipeline_id", true),
         ("Git_End_Commit", false),
@@ -139,16 +143,16 @@ fn ids(store: &mut Store<'_>, names: &Names<'_>) -> rusqlite::Result<Ids> {
         ("Execution_uuid", false),
         ("Execution", false),
     ];
-    let execution = store.kind(&stage, Of::Execution, &execution)?;
+    let execution = store.kind(&stage, TypeKind::Execution, &execution)?;
     let dataset = store.kind(
         "Dataset",
-        Of::Artifact,
+        TypeKind::Artifact,
         &[("Commit", false), ("git_repo", false), ("url", false)],
     )?;
-    let metrics = store.kind("Metrics", Of::Artifact, &[("metrics_name", false)])?;
+    let metrics = store.kind("Metrics", TypeKind::Artifact, &[("metrics_name", false)])?;
     let step_metrics = store.kind(
         "Step_Metrics",
-        Of::Artifact,
+        TypeKind::Artifact,
         &[("url", false), ("Commit", false)],
     )?;
     let model = [
@@ -158,7 +162,7 @@ fn ids(store: &mut Store<'_>, names: &Names<'_>) -> rusqlite::Result<Ids> {
         ("Commit", false),
         ("model_type", false),
     ];
-    let model = store.kind("Model", Of::Artifact, &model)?;
+    let model = store.kind("Model", TypeKind::Artifact, &model)?;
     let named = [("Pipeline", false, Property::text(&*header.pipeline))];
     let pipeline = store.context(parent, &header.pipeline, at, &named)?;
     let stage_id = store.context(
@@ -190,24 +194,23 @@ struct Filling<'a, 's, 'c> {
 }
 
 impl Filling<'_, '_, '_> {
-    /// Adds the execution of a trial. `best` marks it as one of the best.
-    fn execution(&mut self, trial: &Trial, best: bool) -> rusqlite::Result<()> {
+    /// Adds the execution of a trial. `is_best` marks it as one of the best.
+    fn execution(&mut self, trial: &Trial, is_best: bool) -> rusqlite::Result<()> {
         let study = self.names.study;
         let header = study.header();
         let stage = self.names.stage();
         let commit = header.git_commit.as_deref().unwrap_or_default();
-        let text = |text: &str| Property::text(text);
         let mut properties = vec![
             ("Pipeline_id", false, Property::Int(self.ids.pipeline)),
-            ("Git_End_Commit", false, text("")),
-            ("Pipeline_Type", false, text(&header.pipeline)),
-            ("Context_Type", false, text(&stage)),
-            ("Execution_type_name", false, text(&stage)),
-            ("Git_Repo", false, text("")),
+            ("Git_End_Commit", false, Property::text("")),
+            ("Pipeline_Type", false, Property::text(&header.pipeline)),
+            ("Context_Type", false, Property::text(&stage)),
+            ("Execution_type_name", false, Property::text(&stage)),
+            ("Git_Repo", false, Property::text("")),
             (
                 "Git_Start_Commit",
                 false,
-                text(commit.trim_end_matches("-dirty")),
+                Property::text(commit.trim_end_matches("-dirty")),
             ),
             ("Context_ID", false, Property::Int(self.ids.stage)),
             (
@@ -215,9 +218,9 @@ impl Filling<'_, '_, '_> {
                 false,
                 Property::Text(self.names.execution_uuid(trial.id)),
             ),
-            ("Execution", false, text("['swath', 'run']")),
+            ("Execution", false, Property::text("['swath', 'run']")),
             ("Configuration", true, Property::Text(python(&trial.params))),
-            ("Study", true, text(&header.name)),
+            ("Study", true, Property::text(&header.name)),
         ];
         let fields: Vec<_> = study
             .plain_fields(trial)
@@ -228,7 +231,7 @@ impl Filling<'_, '_, '_> {
                 .iter()
                 .map(|(name, value)| (&**name, true, value.clone())),
         );
-        if best {
+        if is_best {
             properties.push(("in_top_n", true, Property::Int(1)));
         }
         let result = study.result(trial);
@@ -237,30 +240,31 @@ impl Filling<'_, '_, '_> {
                 .iter()
                 .map(|(name, value)| (&**name, true, property(value))),
         );
-        let own: BTreeSet<&str> = properties.iter().map(|(name, ..)| *name).collect();
+        let used: BTreeSet<&str> = properties.iter().map(|(name, ..)| *name).collect();
         let params: Vec<_> = trial
             .params
             .iter()
-            .map(|(name, value)| (free(name, &own), property(value)))
+            .map(|(name, value)| (free_name(name, &used), property(value)))
             .collect();
         properties.extend(
             params
                 .iter()
                 .map(|(name, value)| (&**name, true, value.clone())),
         );
-        let found = trial.records.iter().filter_map(|record| match record {
+        let determined = trial.records.iter().filter_map(|record| match record {
             LogRecord::Param { name, value } if trial.params.get(name).is_none() => {
                 Some((&**name, value))
             }
             _ => None,
         });
-        let found: BTreeMap<&str, &Value> = found.collect();
-        let found: Vec<_> = found
+        // Of several values of one parameter, the last counts.
+        let determined: BTreeMap<&str, &Value> = determined.collect();
+        let determined: Vec<_> = determined
             .iter()
-            .map(|(name, value)| (free(name, &own), property(value)))
+            .map(|(name, value)| (free_name(name, &used), property(value)))
             .collect();
         properties.extend(
-            found
+            determined
                 .iter()
                 .map(|(name, value)| (&**name, true, value.clone())),
         );
@@ -293,11 +297,11 @@ impl Filling<'_, '_, '_> {
                 continue;
             };
             let name = format!("{data_dir}:{md5}");
-            let known = self.shared.get(&(md5.clone(), data_dir.clone())).copied();
-            let id = match known {
+            let earlier_id = self.shared.get(&(md5.clone(), data_dir.clone())).copied();
+            let id = match earlier_id {
                 Some(id) => id,
                 None => {
-                    let mut properties = self.stored(md5);
+                    let mut properties = self.stored_properties(md5);
                     properties.push(("git_repo", false, Property::text("")));
                     properties.push((
                         "Size",
@@ -328,11 +332,11 @@ impl Filling<'_, '_, '_> {
             };
             // A trial that records a data set twice still has a single input event.
             if used.insert(id) {
-                let path = known.map(|_| &*name);
+                let path = earlier_id.map(|_| &*name);
                 self.store.event(
                     id,
                     trial.id.0.into(),
-                    Way::Input,
+                    Direction::Input,
                     millis(trial.started_at),
                     path,
                 )?;
@@ -350,36 +354,36 @@ impl Filling<'_, '_, '_> {
                 continue;
             };
             let key = format!("Best_{}", objective.metric);
-            let own = [
+            let custom = [
                 ("execution_id", true, Property::Int(trial.id.0.into())),
                 (&*key, true, Property::number(value)),
             ];
-            self.metric(trial, &format!("{key}_{execution}"), &own)?;
+            self.metric(trial, &format!("{key}_{execution}"), &custom)?;
         }
-        let mut last: Vec<(String, Property)> = Vec::new();
-        let own = BTreeSet::from(["Result", "execution_id"]);
+        let mut last_values: Vec<(String, Property)> = Vec::new();
+        let used = BTreeSet::from(["Result", "execution_id"]);
         for (name, tally) in &trial.metrics {
-            last.push((free(name, &own), Property::number(tally.last.0)));
+            last_values.push((free_name(name, &used), Property::number(tally.last.0)));
         }
         for (name, text) in trial
             .texts
             .iter()
             .filter(|(name, _)| !trial.metrics.contains_key(*name))
         {
-            last.push((free(name, &own), Property::text(text)));
+            last_values.push((free_name(name, &used), Property::text(text)));
         }
         for record in &trial.records {
             let LogRecord::Output { name, value } = record else {
                 continue;
             };
-            let name = free(name, &own);
-            match last.iter_mut().find(|(found, _)| *found == name) {
-                Some((_, old)) => *old = property(value),
-                None => last.push((name, property(value))),
+            let name = free_name(name, &used);
+            match last_values.iter_mut().find(|(other, _)| *other == name) {
+                Some((_, last_value)) => *last_value = property(value),
+                None => last_values.push((name, property(value))),
             }
         }
-        let failed = trial.state == TrialState::Failed;
-        if last.is_empty() && !failed {
+        let has_failed = trial.state == TrialState::Failed;
+        if last_values.is_empty() && !has_failed {
             return Ok(());
         }
         let exit = trial
@@ -389,7 +393,8 @@ impl Filling<'_, '_, '_> {
         let mut properties = vec![("execution_id", true, Property::Int(trial.id.0.into()))];
         properties.push(("Result", true, Property::Text(exit)));
         properties.extend(
-            last.iter()
+            last_values
+                .iter()
                 .map(|(name, value)| (&**name, true, value.clone())),
         );
         self.metric(trial, &format!("{execution}_Result"), &properties)
@@ -416,14 +421,14 @@ impl Filling<'_, '_, '_> {
             .store
             .artifact(self.ids.stage, &artifact, &properties)?;
         self.store
-            .event(id, trial.id.0.into(), Way::Output, ended(trial), None)
+            .event(id, trial.id.0.into(), Direction::Output, ended(trial), None)
     }
 
     /// Adds a file of step metrics as an artifact of a trial.
     fn steps(&mut self, trial: &Trial, file: &StepFile) -> rusqlite::Result<()> {
         let uuid = self.names.uuid(&[&trial.id.to_string(), &file.path]);
         let name = format!("{}:{}:{}:{uuid}", file.path, file.md5, trial.id);
-        let properties = self.stored(&file.md5);
+        let properties = self.stored_properties(&file.md5);
         let artifact = Artifact {
             kind: self.ids.step_metrics,
             uri: &file.md5,
@@ -434,15 +439,15 @@ impl Filling<'_, '_, '_> {
             .store
             .artifact(self.ids.stage, &artifact, &properties)?;
         self.store
-            .event(id, trial.id.0.into(), Way::Output, ended(trial), None)
+            .event(id, trial.id.0.into(), Direction::Output, ended(trial), None)
     }
 
     /// Adds the models of a trial, each version once, and its stored artifacts.
-    fn outputs(&mut self, trial: &Trial, best: bool) -> rusqlite::Result<()> {
+    fn outputs(&mut self, trial: &Trial, is_incumbent: bool) -> rusqlite::Result<()> {
         let best_model = trial.model_that_counts().map(|model| model.record);
         let mut versions: Vec<Version<'_>> = Vec::new();
         let mut files = BTreeSet::new();
-        for (at, record) in trial.records.iter().enumerate() {
+        for (number, record) in trial.records.iter().enumerate() {
             match record {
                 LogRecord::Model {
                     model_path,
@@ -453,22 +458,22 @@ impl Filling<'_, '_, '_> {
                 } => {
                     // The same content saved again under the same path is the same version at
                     // another step.
-                    let known = versions
+                    let earlier = versions
                         .iter()
                         .position(|other| (other.path, other.md5) == (&**model_path, &**md5));
-                    let place = known.unwrap_or_else(|| {
+                    let index = earlier.unwrap_or_else(|| {
                         versions.push(Version {
                             path: model_path,
                             md5,
                             size: *size,
                             steps: Vec::new(),
                             facts: Params::default(),
-                            best: false,
+                            is_best: false,
                         });
                         versions.len() - 1
                     });
-                    versions[place].steps.extend(step);
-                    versions[place].best |= best_model == Some(at);
+                    versions[index].steps.extend(step);
+                    versions[index].is_best |= best_model == Some(number);
                 }
                 LogRecord::Artifact {
                     path,
@@ -477,7 +482,7 @@ impl Filling<'_, '_, '_> {
                     ..
                 } if files.insert((path, md5)) => {
                     let name = format!("{}/{path}:{md5}:{}", trial.id, trial.id);
-                    let mut properties = self.stored(md5);
+                    let mut properties = self.stored_properties(md5);
                     properties.push(("git_repo", false, Property::text("")));
                     properties.push((
                         "Size",
@@ -493,8 +498,13 @@ impl Filling<'_, '_, '_> {
                     let id = self
                         .store
                         .artifact(self.ids.stage, &artifact, &properties)?;
-                    self.store
-                        .event(id, trial.id.0.into(), Way::Output, ended(trial), None)?;
+                    self.store.event(
+                        id,
+                        trial.id.0.into(),
+                        Direction::Output,
+                        ended(trial),
+                        None,
+                    )?;
                 }
                 LogRecord::Facts { model_path, facts } => {
                     if let Some(version) = versions
@@ -509,13 +519,18 @@ impl Filling<'_, '_, '_> {
             }
         }
         for version in versions {
-            self.model(trial, &version, best)?;
+            self.model(trial, &version, is_incumbent)?;
         }
         Ok(())
     }
 
-    /// Adds a version of a model. `best` is whether the trial is the incumbent.
-    fn model(&mut self, trial: &Trial, version: &Version<'_>, best: bool) -> rusqlite::Result<()> {
+    /// Adds a version of a model.
+    fn model(
+        &mut self,
+        trial: &Trial,
+        version: &Version<'_>,
+        is_incumbent: bool,
+    ) -> rusqlite::Result<()> {
         let Version {
             path,
             md5,
@@ -523,7 +538,7 @@ impl Filling<'_, '_, '_> {
             steps,
             ..
         } = version;
-        let mut properties = self.stored(md5);
+        let mut properties = self.stored_properties(md5);
         properties.push(("model_framework", false, Property::text("Default")));
         properties.push(("model_type", false, Property::text("Default")));
         let name = self.names.execution(trial.id);
@@ -544,19 +559,19 @@ impl Filling<'_, '_, '_> {
                 Property::Text(serde_json::json!(steps).to_string()),
             ));
         }
-        if version.best {
+        if version.is_best {
             properties.push(("best_of_trial", true, Property::Int(1)));
         }
-        if version.best && best {
+        if version.is_best && is_incumbent {
             properties.push(("best_model", true, Property::Int(1)));
             let feasible = self.names.study.feasibility(trial);
             properties.extend(feasible.map(|flag| ("feasible", true, Property::Int(flag.into()))));
         }
-        let own: BTreeSet<&str> = properties.iter().map(|(name, ..)| *name).collect();
+        let used: BTreeSet<&str> = properties.iter().map(|(name, ..)| *name).collect();
         let facts: Vec<_> = version
             .facts
             .iter()
-            .map(|(name, value)| (free(name, &own), property(value)))
+            .map(|(name, value)| (free_name(name, &used), property(value)))
             .collect();
         properties.extend(
             facts
@@ -574,12 +589,12 @@ impl Filling<'_, '_, '_> {
             .store
             .artifact(self.ids.stage, &artifact, &properties)?;
         self.store
-            .event(id, trial.id.0.into(), Way::Output, ended(trial), None)
+            .event(id, trial.id.0.into(), Direction::Output, ended(trial), None)
     }
 
     /// Returns the properties of an artifact with an MD5: the digest itself, and its address in the
     /// DVC remote.
-    fn stored(&self, md5: &str) -> Vec<(&'static str, bool, Property)> {
+    fn stored_properties(&self, md5: &str) -> Vec<(&'static str, bool, Property)> {
         let (folder, file) = md5.split_at_checked(2).unwrap_or((md5, ""));
         let remote = self
             .options
@@ -604,7 +619,8 @@ struct Version<'a> {
     md5: &'a str,
     size: u64,
     steps: Vec<f64>,
-    best: bool,
+    /// Whether it is the model that counts for the trial.
+    is_best: bool,
     facts: Params,
 }
 
@@ -637,9 +653,9 @@ fn property(value: &Value) -> Property {
     }
 }
 
-/// Returns `name`, with `.1` appended if the tracker itself uses the name in `own`.
-fn free(name: &str, own: &BTreeSet<&str>) -> String {
-    if own.contains(name) {
+/// Returns `name`, with `.1` appended if the tracker uses the name itself.
+fn free_name(name: &str, used: &BTreeSet<&str>) -> String {
+    if used.contains(name) {
         format!("{name}.1")
     } else {
         name.to_owned()

@@ -30,9 +30,11 @@ pub(super) struct Columns {
 impl Columns {
     /// Adds a column for `key` if there is none. A key with values of several types becomes a
     /// column of texts.
-    pub(super) fn see(&mut self, key: &str, cell: &Cell) {
+    pub(super) fn add(&mut self, key: &str, cell: &Cell) {
         match self.positions.get(key) {
-            Some(at) if self.kinds[*at].1 != cell.kind() => self.kinds[*at].1 = Kind::Text,
+            Some(index) if self.kinds[*index].1 != cell.kind() => {
+                self.kinds[*index].1 = Kind::Text;
+            }
             Some(_) => {}
             None => {
                 self.positions.insert(key.to_owned(), self.kinds.len());
@@ -58,7 +60,7 @@ impl<W: Write + Send> StepTable<W> {
     /// Begins a table with these columns. With `group`, they become the fields of a struct column
     /// of that name.
     pub(super) fn new(out: W, columns: Columns, group: Option<&str>) -> Result<Self> {
-        let metadata = ("pandas", pandas(&columns, group).to_string());
+        let metadata = ("pandas", pandas_metadata(&columns, group).to_string());
         let mut typed = vec![Column::new(INDEX, Kind::Int).without_repetitions()];
         for (name, kind) in &columns.kinds {
             // A key may have the same name as the index column.
@@ -84,10 +86,10 @@ impl<W: Write + Send> StepTable<W> {
         self.rows += 1;
         self.columns[0].push(Some(Cell::Int(self.rows as i64)));
         for (key, cell) in cells {
-            let Some(at) = self.positions.get(key.as_ref()) else {
+            let Some(position) = self.positions.get(key.as_ref()) else {
                 continue;
             };
-            let column = &mut self.columns[at + 1];
+            let column = &mut self.columns[position + 1];
             if column.len() <= before {
                 column.pad(before);
                 column.push(Some(cell));
@@ -123,17 +125,16 @@ impl<W: Write + Send> StepTable<W> {
 }
 
 /// Returns the metadata that pandas stores with a table, from which it restores its index.
-fn pandas(columns: &Columns, group: Option<&str>) -> serde_json::Value {
-    let column = |name: &str, pandas: &str, numpy: &str| json!({ "name": name, "field_name": name, "pandas_type": pandas, "numpy_type": numpy, "metadata": null });
-    let mut described = vec![column(INDEX, "int64", "int64")];
+fn pandas_metadata(columns: &Columns, group: Option<&str>) -> serde_json::Value {
+    let mut described = vec![pandas_column(INDEX, "int64", "int64")];
     match group {
-        Some(group) => described.push(column(group, "object", "object")),
+        Some(group) => described.push(pandas_column(group, "object", "object")),
         None => {
             let others = columns.kinds.iter().filter(|(name, _)| name != INDEX);
             described.extend(others.map(|(name, kind)| match kind {
-                Kind::Float => column(name, "float64", "float64"),
-                Kind::Flag => column(name, "bool", "object"),
-                _ => column(name, "unicode", "object"),
+                Kind::Float => pandas_column(name, "float64", "float64"),
+                Kind::Flag => pandas_column(name, "bool", "object"),
+                _ => pandas_column(name, "unicode", "object"),
             }));
         }
     }
@@ -148,6 +149,17 @@ fn pandas(columns: &Columns, group: Option<&str>) -> serde_json::Value {
     })
 }
 
+/// Returns the description of a column in the metadata, with its types in pandas and NumPy.
+fn pandas_column(name: &str, pandas_type: &str, numpy_type: &str) -> serde_json::Value {
+    json!({
+        "name": name,
+        "field_name": name,
+        "pandas_type": pandas_type,
+        "numpy_type": numpy_type,
+        "metadata": null,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Cell, Columns, StepTable};
@@ -157,7 +169,7 @@ mod tests {
     fn table(rows: &[&[(&str, Cell)]], group: Option<&str>) -> Vec<String> {
         let mut columns = Columns::default();
         for (key, cell) in rows.iter().copied().flatten() {
-            columns.see(key, cell);
+            columns.add(key, cell);
         }
         let mut bytes = Vec::new();
         let mut writer = StepTable::new(&mut bytes, columns, group).unwrap();
@@ -183,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_come_and_go_are_absent_where_they_are_not() {
+    fn a_row_without_a_key_has_an_absent_value() {
         let rows: &[&[_]] = &[
             &[("loss", Cell::Float(0.5)), ("ok", Cell::Flag(true))],
             &[],
@@ -204,27 +216,27 @@ mod tests {
     }
 
     #[test]
-    fn two_kinds_of_value_under_one_key_are_texts() {
+    fn values_of_two_types_under_one_key_become_texts() {
         let rows: &[&[_]] = &[
             &[("a", Cell::Float(1.5))],
             &[("a", text("x"))],
             &[("a", Cell::Flag(true))],
             &[("a", Cell::Float(f64::NAN))],
         ];
-        let found: Vec<String> = table(rows, None)
+        let values: Vec<String> = table(rows, None)
             .iter()
             .map(|row| row[20..].to_owned())
             .collect();
         assert_eq!(
-            found,
+            values,
             ["a: \"1.5\"}", "a: \"x\"}", "a: \"true\"}", "a: \"nan\"}"]
         );
     }
 
     #[test]
-    fn many_rows_make_several_groups_with_one_count() {
+    fn many_rows_are_written_in_several_groups_and_numbered_throughout() {
         let mut columns = Columns::default();
-        columns.see("a", &Cell::Float(0.0));
+        columns.add("a", &Cell::Float(0.0));
         let mut bytes = Vec::new();
         let mut writer = StepTable::new(&mut bytes, columns, None).unwrap();
         for at in 0..super::CELLS {

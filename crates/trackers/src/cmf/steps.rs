@@ -57,7 +57,7 @@ pub(super) fn write(
             Some(columns) => columns,
             None => logs.entry(log.to_owned()).or_default(),
         };
-        cells(row).for_each(|(key, cell)| columns.see(&key, &cell));
+        cells(row).for_each(|(key, cell)| columns.add(&key, &cell));
         Ok(())
     })?;
     tables.extend(logs.into_iter().map(|(log, columns)| (log, Some(columns))));
@@ -68,19 +68,19 @@ pub(super) fn write(
             fs::create_dir_all(folder).map_err(failed(folder))?;
         }
         let file = fs::File::create(&path).map_err(failed(&path))?;
-        let broken = |error: ParquetError| broken(&path, error);
         match columns {
-            None => output(file, reports).map_err(broken)?,
+            None => output(file, reports).map_err(table_failed(&path))?,
             Some(columns) => {
-                let mut writer = StepTable::new(file, columns, None).map_err(broken)?;
+                let mut writer =
+                    StepTable::new(file, columns, None).map_err(table_failed(&path))?;
                 each_row(trial, due, |log, row| {
                     if log == name {
-                        writer.row(cells(row)).map_err(broken)
+                        writer.row(cells(row)).map_err(table_failed(&path))
                     } else {
                         Ok(())
                     }
                 })?;
-                writer.finish().map_err(broken)?;
+                writer.finish().map_err(table_failed(&path))?;
             }
         }
         let (md5, size) = digest(&path).map_err(failed(&path))?;
@@ -93,10 +93,10 @@ pub(super) fn write(
     Ok(files)
 }
 
-/// Returns the error for a table that could not be written. I/O errors keep their kind, so that a
-/// full disk is recognised.
-fn broken(path: &Path, error: ParquetError) -> TrackerError {
-    match error {
+/// Returns a function that turns the error of a table into one about `path`. I/O errors keep their
+/// kind, so that a full disk is recognised.
+fn table_failed(path: &Path) -> impl Fn(ParquetError) -> TrackerError {
+    move |error| match error {
         ParquetError::External(cause) => match cause.downcast::<io::Error>() {
             Ok(cause) => failed(path)(*cause),
             Err(cause) => {
@@ -109,27 +109,30 @@ fn broken(path: &Path, error: ParquetError) -> TrackerError {
 
 /// Writes the reports as a table with the struct column `Output`.
 fn output(file: fs::File, reports: &[u8]) -> Result<(), ParquetError> {
-    let rows = || {
-        let lines = reports
-            .split(|byte| *byte == b'\n')
-            .filter(|line| !line.is_empty());
-        lines.map(|line| {
-            serde_json::from_slice::<Vec<(String, serde_json::Value)>>(line).unwrap_or_default()
-        })
-    };
-    let cells = |row: Vec<(String, serde_json::Value)>| {
-        row.into_iter()
-            .filter_map(|(key, value)| Some((key, super::read(value)?)))
-    };
     let mut columns = Columns::default();
-    rows()
-        .flat_map(cells)
-        .for_each(|(key, cell)| columns.see(&key, &cell));
+    report_rows(reports)
+        .flatten()
+        .for_each(|(key, cell)| columns.add(&key, &cell));
     let mut writer = StepTable::new(file, columns, Some(OUTPUT))?;
-    for row in rows() {
-        writer.row(cells(row))?;
+    for row in report_rows(reports) {
+        writer.row(row)?;
     }
     writer.finish()
+}
+
+/// Returns the cells of each buffered report.
+fn report_rows(
+    reports: &[u8],
+) -> impl Iterator<Item = impl Iterator<Item = (String, Cell)> + use<>> {
+    let lines = reports
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty());
+    lines.map(|line| {
+        serde_json::from_slice::<Vec<(String, serde_json::Value)>>(line)
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, super::decoded(value)?)))
+    })
 }
 
 /// Returns the cells of a row: the measured values, then the values that locate it.
@@ -138,8 +141,8 @@ fn cells(row: MetricRow<'_>) -> impl Iterator<Item = (Cow<'_, str>, Cell)> {
         Datum::Number(number) => (key, Cell::Float(number)),
         Datum::Text(text) => (key, Cell::Text(text.into_owned())),
     });
-    let place = row
-        .place
+    let location = row
+        .location
         .into_iter()
         .map(|(key, value)| match value.as_f64() {
             Some(number) => (Cow::Borrowed(key), Cell::Float(number)),
@@ -150,7 +153,7 @@ fn cells(row: MetricRow<'_>) -> impl Iterator<Item = (Cow<'_, str>, Cell)> {
                 (Cow::Borrowed(key), Cell::Text(text))
             }
         });
-    values.chain(place)
+    values.chain(location)
 }
 
 /// Returns the MD5 of a file in hexadecimal, and its size in bytes.

@@ -31,41 +31,45 @@ enum Trust {
     #[default]
     Public,
     /// Trusts only these authorities.
-    Given(RootCerts),
+    Custom(RootCerts),
     /// Trusts any certificate, without verification.
-    Anyone,
+    Unverified,
 }
 
 impl Access {
     /// Reads the settings from environment variables, which `variable` looks up. The variables
-    /// about certificates are read only if the connection is to be `secured` with TLS.
+    /// about certificates are read only if the connection uses TLS.
     ///
     /// # Errors
     /// Returns an error if a named certificate file cannot be read or contains no certificate.
-    pub(super) fn of(
-        secured: bool,
+    pub(super) fn from_variables(
+        uses_tls: bool,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, String> {
-        let set = |name: &str| variable(name).filter(|value| !value.is_empty());
-        let authorization = match (set(USER), set(PASSWORD), set(TOKEN)) {
+        // An empty variable counts as unset.
+        let [user, password, token, insecure, path, other_path] =
+            [USER, PASSWORD, TOKEN, INSECURE, BUNDLES[0], BUNDLES[1]]
+                .map(|name| variable(name).filter(|value| !value.is_empty()));
+        let authorization = match (user, password, token) {
             (Some(user), Some(password), _) => Some(basic(user.as_bytes(), password.as_bytes())),
             (_, _, Some(token)) => Some(format!("Bearer {token}")),
             _ => None,
         };
-        let insecure =
-            set(INSECURE).is_some_and(|value| value == "1" || value.eq_ignore_ascii_case("true"));
-        let trust = match BUNDLES
+        let is_insecure =
+            insecure.is_some_and(|value| value == "1" || value.eq_ignore_ascii_case("true"));
+        let bundle = BUNDLES
             .into_iter()
-            .find_map(|name| Some((name, set(name)?)))
-        {
+            .zip([path, other_path])
+            .find_map(|(name, path)| Some((name, path?)));
+        let trust = match bundle {
             // No certificate is needed over `http://`, so a file that cannot be used is not an
             // error.
-            _ if !secured => Trust::Public,
-            _ if insecure => Trust::Anyone,
+            _ if !uses_tls => Trust::Public,
+            _ if is_insecure => Trust::Unverified,
             None => Trust::Public,
-            Some((name, path)) => {
-                Trust::Given(bundle(&path).map_err(|why| format!("{name} names `{path}`, {why}"))?)
-            }
+            Some((name, path)) => Trust::Custom(
+                read_certificates(&path).map_err(|why| format!("{name} names `{path}`, {why}"))?,
+            ),
         };
         Ok(Self {
             authorization,
@@ -78,8 +82,8 @@ impl Access {
         let config = TlsConfig::builder();
         match &self.trust {
             Trust::Public => config,
-            Trust::Given(roots) => config.root_certs(roots.clone()),
-            Trust::Anyone => config.disable_verification(true),
+            Trust::Custom(roots) => config.root_certs(roots.clone()),
+            Trust::Unverified => config.disable_verification(true),
         }
         .build()
     }
@@ -92,18 +96,18 @@ pub(super) fn basic(user: &[u8], password: &[u8]) -> String {
 
 /// Reads all certificates from a PEM file. The error completes the sentence "`VARIABLE` names
 /// `PATH`, …".
-fn bundle(path: &str) -> Result<RootCerts, String> {
+fn read_certificates(path: &str) -> Result<RootCerts, String> {
     let text = fs::read(path).map_err(|error| format!("which cannot be read: {error}"))?;
     let mut roots = Vec::new();
     for item in parse_pem(&text) {
         if let PemItem::Certificate(root) =
-            item.map_err(|error| format!("which is no PEM file: {error}"))?
+            item.map_err(|error| format!("which is not a PEM file: {error}"))?
         {
             roots.push(root);
         }
     }
     if roots.is_empty() {
-        Err("in which there is no certificate".to_owned())
+        Err("which contains no certificate".to_owned())
     } else {
         Ok(RootCerts::from(roots))
     }
@@ -113,11 +117,11 @@ fn bundle(path: &str) -> Result<RootCerts, String> {
 mod tests {
     use super::Access;
 
-    fn access(secured: bool, variables: &[(&str, &str)]) -> Result<Access, String> {
-        Access::of(secured, |name| {
+    fn access(uses_tls: bool, variables: &[(&str, &str)]) -> Result<Access, String> {
+        Access::from_variables(uses_tls, |name| {
             variables
                 .iter()
-                .find(|(known, _)| *known == name)
+                .find(|(other, _)| *other == name)
                 .map(|(_, value)| (*value).to_owned())
         })
     }
@@ -144,17 +148,18 @@ mod tests {
 
     #[test]
     fn a_file_without_certificates_is_named_with_its_variable() {
-        let named =
-            |path: &str, secured| access(secured, &[("MLFLOW_TRACKING_SERVER_CERT_PATH", path)]);
-        let said = |path: &str| named(path, true).err().unwrap();
-        assert!(said("/nowhere/ca.pem").starts_with(
+        let missing = [("MLFLOW_TRACKING_SERVER_CERT_PATH", "/nowhere/ca.pem")];
+        let error = access(true, &missing).err().unwrap();
+        assert!(error.starts_with(
             "MLFLOW_TRACKING_SERVER_CERT_PATH names `/nowhere/ca.pem`, which cannot be read"
         ));
         assert!(
-            named("/nowhere/ca.pem", false).is_ok(),
-            "nobody asks for a certificate over `http://`"
+            access(false, &missing).is_ok(),
+            "`http://` needs no certificate"
         );
         let empty = tempfile::NamedTempFile::new().unwrap();
-        assert!(said(empty.path().to_str().unwrap()).ends_with("in which there is no certificate"));
+        let path = empty.path().to_str().unwrap();
+        let error = access(true, &[("MLFLOW_TRACKING_SERVER_CERT_PATH", path)]).err();
+        assert!(error.unwrap().ends_with("which contains no certificate"));
     }
 }

@@ -69,26 +69,16 @@ impl Log {
 
     /// Returns the JSON body of the call for the run `run_id`.
     pub(super) fn body(&self, run_id: &str) -> Value {
-        let pairs = |map: &BTreeMap<String, String>| -> Vec<Value> {
-            map.iter()
-                .map(|(key, value)| json!({ "key": key, "value": value }))
-                .collect()
-        };
-        let (params, tags) = (pairs(&self.params), pairs(&self.tags));
+        let (params, tags) = (key_values(&self.params), key_values(&self.tags));
         json!({ "run_id": run_id, "metrics": self.metrics, "params": params, "tags": tags })
     }
 
     /// Splits the batch in two, so that the item that the server refuses can be isolated. Returns
     /// `None` if it has a single item.
-    pub(super) fn halves(mut self) -> Option<(Self, Self)> {
+    pub(super) fn split(mut self) -> Option<(Self, Self)> {
         if self.metrics.len() + self.params.len() + self.tags.len() < 2 {
             return None;
         }
-        let half = |map: &mut BTreeMap<String, String>, at: usize| match map.keys().nth(at).cloned()
-        {
-            Some(key) => map.split_off(&key),
-            None => BTreeMap::new(),
-        };
         // Separate the kinds of item first; within one kind, an odd item goes to the first half.
         // Neither half is ever empty.
         let kinds = [self.metrics.len(), self.params.len(), self.tags.len()];
@@ -106,11 +96,10 @@ impl Log {
             }
         } else {
             let metrics = self.metrics.split_off(self.metrics.len().div_ceil(2));
-            let (params, tags) = (self.params.len().div_ceil(2), self.tags.len().div_ceil(2));
             Self {
                 metrics,
-                params: half(&mut self.params, params),
-                tags: half(&mut self.tags, tags),
+                params: second_half(&mut self.params),
+                tags: second_half(&mut self.tags),
                 bytes: 0,
             }
         };
@@ -118,11 +107,27 @@ impl Log {
     }
 }
 
+/// Returns texts as MLflow's list of objects with `key` and `value`.
+fn key_values(texts: &BTreeMap<String, String>) -> Vec<Value> {
+    texts
+        .iter()
+        .map(|(key, value)| json!({ "key": key, "value": value }))
+        .collect()
+}
+
+/// Removes and returns the second half of the texts. The first half gets an odd one.
+fn second_half(texts: &mut BTreeMap<String, String>) -> BTreeMap<String, String> {
+    match texts.keys().nth(texts.len().div_ceil(2)).cloned() {
+        Some(key) => texts.split_off(&key),
+        None => BTreeMap::new(),
+    }
+}
+
 /// Gathers operations into calls. The operations of one run keep their order.
 pub(super) fn gather(ops: impl IntoIterator<Item = Op>) -> VecDeque<Call> {
-    let (mut calls, mut open) = (VecDeque::new(), BTreeMap::<u32, Log>::new());
+    let (mut calls, mut batches) = (VecDeque::new(), BTreeMap::<u32, Log>::new());
     for Op { run, change } in ops {
-        let log = open.entry(run).or_default();
+        let log = batches.entry(run).or_default();
         match change {
             Change::Metric {
                 key,
@@ -148,7 +153,7 @@ pub(super) fn gather(ops: impl IntoIterator<Item = Op>) -> VecDeque<Call> {
             // Every other change is a call of its own. The batch so far goes before it to keep the
             // order.
             other => {
-                close(&mut calls, run, log);
+                push_batch(&mut calls, run, log);
                 calls.push_back(match other {
                     Change::Create { name, at, tags } => Call::Create {
                         run,
@@ -178,17 +183,17 @@ pub(super) fn gather(ops: impl IntoIterator<Item = Op>) -> VecDeque<Call> {
             }
         }
         if log.is_full() {
-            close(&mut calls, run, log);
+            push_batch(&mut calls, run, log);
         }
     }
-    for (run, mut log) in open {
-        close(&mut calls, run, &mut log);
+    for (run, mut log) in batches {
+        push_batch(&mut calls, run, &mut log);
     }
     calls
 }
 
 /// Moves the batch of a run to the end of the calls, unless it is empty.
-fn close(calls: &mut VecDeque<Call>, run: u32, log: &mut Log) {
+fn push_batch(calls: &mut VecDeque<Call>, run: u32, log: &mut Log) {
     if !log.is_empty() {
         calls.push_back(Call::Log {
             run,
@@ -235,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_logged_of_a_run_goes_together_and_before_its_end() {
+    fn the_records_of_a_run_are_batched_and_precede_its_end() {
         let end = Op {
             run: 1,
             change: Change::Status {
@@ -267,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn no_call_is_larger_than_the_server_takes() {
+    fn no_call_exceeds_the_limits_of_the_server() {
         let calls = gather((0..2000).map(|_| metric(1, f64::INFINITY)));
         assert_eq!(calls.len(), 3);
         let long = "x".repeat(5000);
@@ -283,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn halving_ends_at_single_things_and_keeps_all() {
+    fn splitting_ends_at_single_items_and_loses_none() {
         let ops = (0..5)
             .map(|at| tag(1, &at.to_string(), "x"))
             .chain((0..3).map(|_| metric(1, 1.0)));
@@ -291,12 +296,12 @@ mod tests {
         let Some(Call::Log { log, .. }) = calls.pop_front() else {
             panic!("{calls:?}")
         };
-        let (mut left, mut single) = (vec![log], 0);
-        while let Some(log) = left.pop() {
-            match log.clone().halves() {
+        let (mut logs, mut single) = (vec![log], 0);
+        while let Some(log) = logs.pop() {
+            match log.clone().split() {
                 Some((first, second)) => {
                     assert!(!first.is_empty() && !second.is_empty());
-                    left.extend([first, second]);
+                    logs.extend([first, second]);
                 }
                 None => single += 1,
             }

@@ -20,15 +20,16 @@ use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 
 /// Number of operations that are gathered into calls at once.
-const MOST: usize = 1000;
+const BATCH: usize = 1000;
 /// Maximum size of an uploaded file in bytes; larger ones are skipped.
-const UPLOAD: u64 = 64 << 20;
+const LARGEST_UPLOAD: u64 = 64 << 20;
 /// The end of the message about undelivered records.
-const LATER: &str = "the journal has it all, and the next run or export of the study delivers it";
+const LATER: &str =
+    "nothing is lost: the next run or export of the study delivers them from the journal";
 
 /// The id and the artifact location of a run on the server.
 #[derive(Debug, Clone)]
-struct Known {
+struct RemoteRun {
     id: String,
     artifacts: String,
 }
@@ -52,14 +53,14 @@ pub(super) struct Courier {
     cursor: Cursor,
     /// The operations to deliver.
     ops: VecDeque<Op>,
-    /// The entry of the last of them.
-    last: Option<u64>,
+    /// The number of the journal entry from which the last of them comes.
+    last_seq: Option<u64>,
     /// The id of the experiment, once it is known.
     experiment: Option<String>,
     /// The runs found or created so far, by their number.
-    runs: HashMap<u32, Known>,
+    runs: HashMap<u32, RemoteRun>,
     /// The number of refused calls, and the reason for the first of them.
-    refused: (u64, String),
+    refusals: (u64, String),
 }
 
 impl Courier {
@@ -72,10 +73,10 @@ impl Courier {
             experiment_name: experiment,
             cursor: Cursor::default(),
             ops: VecDeque::new(),
-            last: None,
+            last_seq: None,
             experiment: None,
             runs: HashMap::new(),
-            refused: (0, String::new()),
+            refusals: (0, String::new()),
         }
     }
 
@@ -93,7 +94,7 @@ impl Courier {
     }
 
     /// Returns whether an earlier run has delivered the entry `seq`.
-    pub(super) fn has(&self, seq: u64) -> bool {
+    pub(super) fn has_delivered(&self, seq: u64) -> bool {
         self.cursor.position.seq >= Some(seq)
     }
 
@@ -102,9 +103,9 @@ impl Courier {
     pub(super) fn take(&mut self, seq: u64, ops: Vec<Op>) -> bool {
         if !ops.is_empty() {
             self.ops.extend(ops);
-            self.last = Some(seq);
+            self.last_seq = Some(seq);
         }
-        self.ops.len() >= MOST
+        self.ops.len() >= BATCH
     }
 
     /// Delivers all operations, and moves the cursor. `logs` is the end of the rows among them.
@@ -116,39 +117,42 @@ impl Courier {
             return Ok(());
         }
         while !self.ops.is_empty() {
-            let mut calls = gather(self.ops.drain(..self.ops.len().min(MOST)));
+            let mut calls = gather(self.ops.drain(..self.ops.len().min(BATCH)));
             while let Some(call) = calls.pop_front() {
-                match self.make_or_wait(&call)? {
+                match self.call_with_retries(&call)? {
                     None => {}
-                    Some(refusal) => self.refused(call, refusal, &mut calls)?,
+                    Some(refusal) => self.handle_refusal(call, refusal, &mut calls)?,
                 }
                 beat()?;
             }
         }
         // Only now: a run that is killed before this delivers the operations again.
-        self.cursor.move_to(self.last, logs());
+        self.cursor.move_to(self.last_seq, logs());
         Ok(())
     }
 
     /// Returns an error if the server has refused something.
-    pub(super) fn verdict(&self) -> Result<(), TrackerError> {
-        match &self.refused {
+    pub(super) fn check_refusals(&self) -> Result<(), TrackerError> {
+        match &self.refusals {
             (0, _) => Ok(()),
-            (count, why) => Err(TrackerError::Other(format!(
-                "the server did not take {count} records: {why}"
-            ))),
+            (count, why) => {
+                let plural = if *count == 1 { "" } else { "s" };
+                Err(TrackerError::Other(format!(
+                    "the server refused {count} record{plural}; the first reason: {why}"
+                )))
+            }
         }
     }
 
     /// Makes a call, and repeats it while the server is away. Returns the refusal if the server
     /// refuses the call.
-    fn make_or_wait(&mut self, call: &Call) -> Result<Option<Refusal>, TrackerError> {
-        let made = with_backoff(|| match self.make(call) {
+    fn call_with_retries(&mut self, call: &Call) -> Result<Option<Refusal>, TrackerError> {
+        let called = with_backoff(|| match self.call(call) {
             Ok(()) => Ok(None),
             Err(Trouble::Refused { status, code, why }) => Ok(Some(Refusal { status, code, why })),
             Err(Trouble::Away(why)) => Err(TrackerError::Away(why)),
         });
-        made.map_err(|why| {
+        called.map_err(|why| {
             TrackerError::Other(format!(
                 "the last records were not delivered yet: {why}; {LATER}"
             ))
@@ -157,7 +161,7 @@ impl Courier {
 
     /// Handles a refused call. Gives up if the server refuses everything. Otherwise drops as little
     /// as possible: a batch is halved until the refused item is alone.
-    fn refused(
+    fn handle_refusal(
         &mut self,
         call: Call,
         refusal: Refusal,
@@ -167,28 +171,28 @@ impl Courier {
         // There is no point in continuing without MLflow's error code (the reply is not from
         // MLflow), without valid credentials, or without the run that a call should create. A
         // refused upload is never fatal.
-        let hopeless =
+        let is_fatal =
             code.is_empty() || matches!(call, Call::Create { .. }) || matches!(status, 401 | 403);
-        if hopeless && !matches!(call, Call::File { .. }) {
+        if is_fatal && !matches!(call, Call::File { .. }) {
             return Err(TrackerError::Other(format!("{why}; {LATER}")));
         }
-        let halves = match call {
-            Call::Log { run, log } => log.halves().map(|(first, second)| (run, first, second)),
+        let parts = match call {
+            Call::Log { run, log } => log.split().map(|(first, second)| (run, first, second)),
             _ => None,
         };
-        match halves {
+        match parts {
             Some((run, first, second)) => {
                 calls.push_front(Call::Log { run, log: second });
                 calls.push_front(Call::Log { run, log: first });
             }
-            None if self.refused.0 == 0 => self.refused = (1, why),
-            None => self.refused.0 += 1,
+            None if self.refusals.0 == 0 => self.refusals = (1, why),
+            None => self.refusals.0 += 1,
         }
         Ok(())
     }
 
-    /// Makes a call.
-    fn make(&mut self, call: &Call) -> Result<(), Trouble> {
+    /// Makes a call once.
+    fn call(&mut self, call: &Call) -> Result<(), Trouble> {
         match call {
             Call::Create {
                 run,
@@ -197,9 +201,9 @@ impl Courier {
                 tags,
             } => self.create(*run, name, *at, tags),
             Call::Log { run, log } => {
-                let known = self.known(*run)?;
+                let remote = self.existing_run(*run)?;
                 self.server
-                    .post("runs/log-batch", &log.body(&known.id))
+                    .post("runs/log-batch", &log.body(&remote.id))
                     .map(drop)
             }
             Call::Update { run, status, end } => self.update(*run, *status, *end),
@@ -210,7 +214,7 @@ impl Courier {
                 source,
                 context,
             } => {
-                let known = self.known(*run)?;
+                let remote = self.existing_run(*run)?;
                 let source = json!({ "uri": source }).to_string();
                 // A data set that could not be read has no digest.
                 let digest = if digest.is_empty() { "unknown" } else { digest };
@@ -223,7 +227,7 @@ impl Courier {
                 self.server
                     .post(
                         "runs/log-inputs",
-                        &json!({ "run_id": known.id, "datasets": datasets }),
+                        &json!({ "run_id": remote.id, "datasets": datasets }),
                     )
                     .map(drop)
             }
@@ -240,7 +244,7 @@ impl Courier {
         tags: &[(String, String)],
     ) -> Result<(), Trouble> {
         // An earlier call whose reply was lost may have created the run.
-        if self.find(run)?.is_some() {
+        if self.find_run(run)?.is_some() {
             return Ok(());
         }
         let experiment = self.experiment()?;
@@ -249,18 +253,18 @@ impl Courier {
             .map(|(key, value)| json!({ "key": key, "value": value }))
             .collect();
         if run != PARENT {
-            let parent = self.known(PARENT)?;
+            let parent = self.existing_run(PARENT)?;
             tags.push(json!({ "key": "mlflow.parentRunId", "value": parent.id }));
         }
         let body = json!({ "experiment_id": experiment, "start_time": at, "run_name": name, "tags": tags });
         let reply = self.server.post("runs/create", &body)?;
-        self.learn(run, &reply["run"]).map(drop)
+        self.remember_run(run, &reply["run"]).map(drop)
     }
 
     /// Sets the status of a run, and its end time if there is one.
     fn update(&mut self, run: u32, status: Status, end: Option<i64>) -> Result<(), Trouble> {
-        let known = self.known(run)?;
-        let mut body = json!({ "run_id": known.id, "status": status });
+        let remote = self.existing_run(run)?;
+        let mut body = json!({ "run_id": remote.id, "status": status });
         if let Some(end) = end {
             body["end_time"] = end.into();
         }
@@ -271,13 +275,13 @@ impl Courier {
     /// large, or the server does not proxy artifacts.
     fn upload(&mut self, run: u32, trial: u32, path: &str) -> Result<(), Trouble> {
         let from = self.study.join(trial.to_string()).join(path);
-        let small =
-            std::fs::metadata(&from).is_ok_and(|file| file.is_file() && file.len() <= UPLOAD);
-        let known = self.known(run)?;
-        let Some(root) = known
+        let is_small = std::fs::metadata(&from)
+            .is_ok_and(|file| file.is_file() && file.len() <= LARGEST_UPLOAD);
+        let remote = self.existing_run(run)?;
+        let Some(root) = remote
             .artifacts
             .strip_prefix("mlflow-artifacts:")
-            .filter(|_| small)
+            .filter(|_| is_small)
         else {
             return Ok(());
         };
@@ -306,7 +310,7 @@ impl Courier {
         {
             Ok(reply) if reply["experiment"]["lifecycle_stage"] == "deleted" => {
                 let why = format!(
-                    "the experiment `{name}` was deleted on {}: restore it, or choose another",
+                    "the experiment `{name}` was deleted on {}: restore it, or choose another one with `experiment`",
                     self.server.base()
                 );
                 return Err(Trouble::Refused {
@@ -343,16 +347,19 @@ impl Courier {
             Err(trouble) => return Err(trouble),
         };
         self.experiment.clone_from(&id);
-        id.ok_or_else(|| self.strange())
+        id.ok_or_else(|| self.unexpected_reply())
     }
 
     /// Returns a run that was created before. Fails if the server no longer has it.
-    fn known(&mut self, run: u32) -> Result<Known, Trouble> {
-        if let Some(known) = self.find(run)? {
-            return Ok(known);
+    fn existing_run(&mut self, run: u32) -> Result<RemoteRun, Trouble> {
+        if let Some(remote) = self.find_run(run)? {
+            return Ok(remote);
         }
         self.cursor.remove();
-        let why = format!("{} has lost a run that it had", self.server.base());
+        let why = format!(
+            "{} no longer has a run of this study; the next run delivers everything again",
+            self.server.base()
+        );
         Err(Trouble::Refused {
             status: 404,
             code: String::new(),
@@ -361,38 +368,39 @@ impl Courier {
     }
 
     /// Searches for a run by its tag `swath.run`, since an earlier call may have created it.
-    fn find(&mut self, run: u32) -> Result<Option<Known>, Trouble> {
-        if let Some(known) = self.runs.get(&run) {
-            return Ok(Some(known.clone()));
+    fn find_run(&mut self, run: u32) -> Result<Option<RemoteRun>, Trouble> {
+        if let Some(remote) = self.runs.get(&run) {
+            return Ok(Some(remote.clone()));
         }
         let filter = format!("tags.`swath.run` = '{}/{run}'", self.cursor.position.study);
         let body =
             json!({ "experiment_ids": [self.experiment()?], "filter": filter, "max_results": 1 });
         let reply = self.server.post("runs/search", &body)?;
         match reply["runs"].get(0) {
-            Some(found) => self.learn(run, found).map(Some),
+            Some(reply) => self.remember_run(run, reply).map(Some),
             None => Ok(None),
         }
     }
 
     /// Remembers and returns the id and the artifact location of a run from a reply.
-    fn learn(&mut self, run: u32, reply: &Value) -> Result<Known, Trouble> {
-        let text = |key: &str| reply["info"][key].as_str().map(str::to_owned);
-        let Some(id) = text("run_id") else {
-            return Err(self.strange());
+    fn remember_run(&mut self, run: u32, reply: &Value) -> Result<RemoteRun, Trouble> {
+        let info = &reply["info"];
+        let Some(id) = info["run_id"].as_str() else {
+            return Err(self.unexpected_reply());
         };
-        let known = Known {
-            id,
-            artifacts: text("artifact_uri").unwrap_or_default(),
+        let artifacts = info["artifact_uri"].as_str().unwrap_or_default();
+        let remote = RemoteRun {
+            id: id.to_owned(),
+            artifacts: artifacts.to_owned(),
         };
-        self.runs.insert(run, known.clone());
-        Ok(known)
+        self.runs.insert(run, remote.clone());
+        Ok(remote)
     }
 
     /// Returns the error for a reply without an expected field.
-    fn strange(&self) -> Trouble {
+    fn unexpected_reply(&self) -> Trouble {
         Trouble::Away(format!(
-            "{} answers something that is not MLflow's",
+            "{} sent a reply that is not from MLflow",
             self.server.base()
         ))
     }

@@ -1,7 +1,7 @@
 //! The position up to which a server has a study: `trackers/mlflow.cursor`.
 //!
-//! A run that starts reads the journal and the metric files from the beginning, and delivers what
-//! follows the cursor. While the server is away, the cursor stands still.
+//! A run that starts reads the journal and the metric files from the beginning, and delivers the
+//! entries after the cursor. While the server is away, the cursor does not move.
 
 use super::rows::Offsets;
 use serde::{Deserialize, Serialize};
@@ -43,11 +43,10 @@ impl Cursor {
         // Earlier versions kept undelivered operations in files. All of them can be derived from
         // the journal.
         let _ = fs::remove_dir_all(home.join("mlflow.spool"));
-        let read = |path: PathBuf| serde_json::from_slice(&fs::read(path).ok()?).ok();
-        let position = read(file(&home))
-            .or_else(|| read(earlier(&home)))
-            .filter(|kept: &Position| {
-                (&kept.server, &kept.experiment, &kept.study)
+        let position = read(&cursor_file(&home))
+            .or_else(|| read(&former_file(&home)))
+            .filter(|saved| {
+                (&saved.server, &saved.experiment, &saved.study)
                     == (&start.server, &start.experiment, &start.study)
             })
             .unwrap_or(start);
@@ -58,29 +57,34 @@ impl Cursor {
     /// again.
     pub(super) fn move_to(&mut self, seq: Option<u64>, logs: Offsets) {
         (self.position.seq, self.position.logs) = (seq, logs);
-        let draft = file(&self.home).with_extension("cursor.part");
+        let draft = cursor_file(&self.home).with_extension("cursor.part");
         let written = serde_json::to_vec(&self.position)
             .map_err(io::Error::from)
             .and_then(|text| fs::write(&draft, text))
-            .and_then(|()| fs::rename(draft, file(&self.home)));
+            .and_then(|()| fs::rename(draft, cursor_file(&self.home)));
         if written.is_ok() {
-            let _ = fs::remove_file(earlier(&self.home));
+            let _ = fs::remove_file(former_file(&self.home));
         }
     }
 
     /// Removes the cursor, so that the next run delivers everything again.
     pub(super) fn remove(&self) {
-        let _ = fs::remove_file(file(&self.home));
-        let _ = fs::remove_file(earlier(&self.home));
+        let _ = fs::remove_file(cursor_file(&self.home));
+        let _ = fs::remove_file(former_file(&self.home));
     }
 }
 
+/// Returns the position in a file; `None` if it cannot be read.
+fn read(path: &Path) -> Option<Position> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
 /// Returns the path of the cursor.
-fn file(home: &Path) -> PathBuf {
+fn cursor_file(home: &Path) -> PathBuf {
     home.join("mlflow.cursor")
 }
 
 /// Returns the path of the file in which earlier versions kept the position.
-fn earlier(home: &Path) -> PathBuf {
+fn former_file(home: &Path) -> PathBuf {
     home.join("mlflow.json")
 }

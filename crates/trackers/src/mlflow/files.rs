@@ -8,10 +8,11 @@
 use super::names::{self, digest};
 use super::runs::{Change, Op, PARENT, Status};
 use crate::tracker::TrackerError;
+use crate::tracker::home::failed;
 use crate::tracker::retry::{is_full, with_backoff};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Component, Path, PathBuf};
 
@@ -42,7 +43,7 @@ pub(super) struct Files {
     /// The runs by their number, see [`Op`].
     runs: BTreeMap<u32, Run>,
     /// Number of buffered bytes of metric rows.
-    waiting: usize,
+    buffered: usize,
 }
 
 /// The fields of a run's `meta.yaml`, and the buffered rows of its metrics by key.
@@ -69,7 +70,7 @@ impl Files {
             folder,
             id,
             runs: BTreeMap::new(),
-            waiting: 0,
+            buffered: 0,
         }
     }
 
@@ -85,9 +86,9 @@ impl Files {
                 let name = self.experiment.clone().unwrap_or_else(|| study.to_owned());
                 self.open(&name, *at)?;
             }
-            self.change(uid, run, change)?;
+            self.apply(uid, run, change)?;
         }
-        if self.waiting >= FULL {
+        if self.buffered >= FULL {
             self.flush()
         } else {
             Ok(())
@@ -96,11 +97,11 @@ impl Files {
 
     /// Writes the buffered metric rows.
     pub(super) fn flush(&mut self) -> Result<(), TrackerError> {
-        self.waiting = 0;
+        self.buffered = 0;
         for run in self.runs.values_mut() {
             let folder = run.folder.join("metrics");
             while let Some(entry) = run.rows.first_entry() {
-                place(&folder, entry.key(), |path| {
+                write_key(&folder, entry.key(), |path| {
                     append(path, entry.get().as_bytes())
                 })?;
                 entry.remove();
@@ -113,7 +114,7 @@ impl Files {
     fn open(&mut self, name: &str, at: i64) -> Result<(), TrackerError> {
         // MLflow's file store keeps deleted runs in this folder.
         make(&self.root.join(".trash"))?;
-        self.id = find(&self.root, name).unwrap_or_else(|| experiment_id(name));
+        self.id = find_experiment(&self.root, name).unwrap_or_else(|| experiment_id(name));
         self.folder = self.root.join(&self.id);
         let meta = self.folder.join("meta.yaml");
         // The experiment exists already, and may contain runs of other programs: use it as it is.
@@ -131,39 +132,39 @@ impl Files {
         write(&meta, &text)
     }
 
-    /// Carries out one operation on the run with the number `at`.
-    fn change(&mut self, uid: &str, at: u32, change: Change) -> Result<(), TrackerError> {
+    /// Carries out one operation on the run with this number.
+    fn apply(&mut self, uid: &str, number: u32, change: Change) -> Result<(), TrackerError> {
         if let Change::Create {
             name,
             at: start,
             tags,
         } = change
         {
-            let run = self.create(uid, at, name, start)?;
-            if at != PARENT {
+            let run = self.create(uid, number, name, start)?;
+            if number != PARENT {
                 let parent = run_id(uid, PARENT);
                 write(&run.folder.join("tags/mlflow.parentRunId"), &parent)?;
             }
             for (key, value) in tags {
-                place(&run.folder.join("tags"), &key, |path| {
+                write_key(&run.folder.join("tags"), &key, |path| {
                     fs::write(path, &value)
                 })?;
             }
-            self.runs.insert(at, run);
+            self.runs.insert(number, run);
             return Ok(());
         }
-        let Some(run) = self.runs.get_mut(&at) else {
+        let Some(run) = self.runs.get_mut(&number) else {
             return Ok(());
         };
         match change {
             Change::Create { .. } => {}
             Change::Param { key, value } => {
-                place(&run.folder.join("params"), &key, |path| {
+                write_key(&run.folder.join("params"), &key, |path| {
                     fs::write(path, &value)
                 })?;
             }
             Change::Tag { key, value } => {
-                place(&run.folder.join("tags"), &key, |path| {
+                write_key(&run.folder.join("tags"), &key, |path| {
                     fs::write(path, &value)
                 })?;
             }
@@ -173,8 +174,8 @@ impl Files {
                 at,
                 step,
             } => {
-                let row = format!("{at} {} {step}\n", number(value.0));
-                self.waiting += row.len();
+                let row = format!("{at} {} {step}\n", python_number(value.0));
+                self.buffered += row.len();
                 run.rows.entry(key).or_default().push_str(&row);
             }
             Change::Rescale { key, factor } => run.rescale(&key, factor)?,
@@ -196,7 +197,7 @@ impl Files {
                     .as_ref()
                     .map(|study| study.join(trial.to_string()).join(&path));
                 from.map_or(Ok(()), |from| {
-                    keep(&from, &run.folder.join("artifacts").join(artifact(&path)))
+                    add_artifact(&from, &run.folder.join("artifacts").join(artifact(&path)))
                 })?;
             }
         }
@@ -204,8 +205,14 @@ impl Files {
     }
 
     /// Creates an empty run, and removes an earlier version of it.
-    fn create(&self, uid: &str, at: u32, name: String, start: i64) -> Result<Run, TrackerError> {
-        let id = run_id(uid, at);
+    fn create(
+        &self,
+        uid: &str,
+        number: u32,
+        name: String,
+        start: i64,
+    ) -> Result<Run, TrackerError> {
+        let id = run_id(uid, number);
         let folder = self.folder.join(&id);
         match fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -275,8 +282,8 @@ impl Run {
 
 /// Returns the id of the experiment `name` in `root`, if there is one. Its `meta.yaml` may have
 /// been written by MLflow, with other quotes.
-fn find(root: &Path, name: &str) -> Option<String> {
-    let wanted = [
+fn find_experiment(root: &Path, name: &str) -> Option<String> {
+    let lines = [
         format!("name: {name}"),
         format!("name: '{name}'"),
         format!("name: {}", scalar(name)),
@@ -289,7 +296,7 @@ fn find(root: &Path, name: &str) -> Option<String> {
     ids.into_iter().find(|id| {
         let meta = fs::read_to_string(root.join(id).join("meta.yaml")).unwrap_or_default();
         meta.lines()
-            .any(|line| wanted.iter().any(|wanted| line == wanted))
+            .any(|line| lines.iter().any(|other| line == other))
     })
 }
 
@@ -348,9 +355,9 @@ pub(super) fn artifact(path: &str) -> String {
 
 /// Adds a regular file to the artifacts, as a hard link if possible and as a copy otherwise. Other
 /// kinds of file are skipped.
-fn keep(from: &Path, to: &Path) -> Result<(), TrackerError> {
-    let outside = |part: Component<'_>| matches!(part, Component::ParentDir);
-    if !from.is_file() || to.components().any(outside) {
+fn add_artifact(from: &Path, to: &Path) -> Result<(), TrackerError> {
+    // A path with `..` could lead out of the run's folder.
+    if !from.is_file() || to.components().any(|part| part == Component::ParentDir) {
         return Ok(());
     }
     make(to.parent().unwrap_or(to))?;
@@ -366,24 +373,23 @@ fn keep(from: &Path, to: &Path) -> Result<(), TrackerError> {
 
 /// Writes the file of a key. If a file is in the way of the key's folder, or a folder is in the way
 /// of its file, the key is written without slashes.
-fn place(
+fn write_key(
     folder: &Path,
     key: &str,
     mut write: impl FnMut(&Path) -> io::Result<()>,
 ) -> Result<(), TrackerError> {
     let path = folder.join(key);
-    let mut attempt = |path: &Path| {
-        if key.contains('/') {
-            fs::create_dir_all(path.parent().unwrap_or(folder))?;
-        }
-        write(path)
-    };
+    let parent = path.parent().unwrap_or(folder);
     with_backoff(|| {
-        let written = attempt(&path).or_else(|error| match is_full(&error) {
-            true => Err(error),
+        let created = match key.contains('/') {
+            true => fs::create_dir_all(parent),
+            false => Ok(()),
+        };
+        let written = match created.and_then(|()| write(&path)) {
             // Any other error may come from a file and a folder of the same name.
-            false => attempt(&folder.join(names::flat(key))),
-        });
+            Err(error) if !is_full(&error) => write(&folder.join(names::flat(key))),
+            written => written,
+        };
         written.map_err(failed(&path))
     })
 }
@@ -403,26 +409,25 @@ fn append(path: &Path, rows: &[u8]) -> io::Result<()> {
 /// Returns rows of a metric with their steps multiplied by `factor`. Malformed rows are kept
 /// unchanged.
 fn rescaled(rows: &str, factor: i64) -> String {
-    let change = |row: &str| {
-        let (point, step) = row.rsplit_once(' ')?;
-        Some(format!(
-            "{point} {}\n",
-            step.parse::<i64>().ok()?.saturating_mul(factor)
-        ))
-    };
     rows.lines()
-        .map(|row| change(row).unwrap_or_else(|| format!("{row}\n")))
+        .map(|row| rescaled_row(row, factor).unwrap_or_else(|| format!("{row}\n")))
         .collect()
+}
+
+/// Returns a row with its step multiplied by `factor`; `None` if it is malformed.
+fn rescaled_row(row: &str, factor: i64) -> Option<String> {
+    let (point, step) = row.rsplit_once(' ')?;
+    let step = step.parse::<i64>().ok()?.saturating_mul(factor);
+    Some(format!("{point} {step}\n"))
 }
 
 /// Writes a file atomically.
 fn write(path: &Path, text: &str) -> Result<(), TrackerError> {
     let part = path.with_extension("part");
-    let write = || {
-        File::create(&part)?.write_all(text.as_bytes())?;
-        fs::rename(&part, path)
-    };
-    with_backoff(|| write().map_err(failed(path)))
+    with_backoff(|| {
+        let written = fs::write(&part, text).and_then(|()| fs::rename(&part, path));
+        written.map_err(failed(path))
+    })
 }
 
 /// Creates a folder with its parents.
@@ -430,16 +435,8 @@ fn make(folder: &Path) -> Result<(), TrackerError> {
     with_backoff(|| fs::create_dir_all(folder).map_err(failed(folder)))
 }
 
-/// Returns a function that turns an I/O error into a [`TrackerError::Write`] about `path`.
-fn failed(path: &Path) -> impl Fn(io::Error) -> TrackerError {
-    move |source| TrackerError::Write {
-        path: path.display().to_string(),
-        source,
-    }
-}
-
 /// Returns a number in a form that Python's `float` reads.
-fn number(value: f64) -> String {
+fn python_number(value: f64) -> String {
     match value {
         value if value.is_nan() => "nan".to_owned(),
         value if value.is_infinite() => if value > 0.0 { "inf" } else { "-inf" }.to_owned(),
@@ -451,20 +448,17 @@ fn number(value: f64) -> String {
 /// written as `\u` escapes.
 fn scalar(text: &str) -> String {
     let json = serde_json::Value::from(text).to_string();
-    let bare = |c: char| {
-        !matches!(
-            c,
-            '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'
-        )
-    };
-    let escape = |c: char| {
-        if bare(c) {
-            c.to_string()
-        } else {
-            format!("\\u{:04x}", u32::from(c))
-        }
-    };
-    json.chars().map(escape).collect()
+    json.chars()
+        .map(|character| match character {
+            '\u{7f}'..='\u{9f}'
+            | '\u{2028}'
+            | '\u{2029}'
+            | '\u{feff}'
+            | '\u{fffe}'
+            | '\u{ffff}' => format!("\\u{:04x}", u32::from(character)),
+            _ => character.to_string(),
+        })
+        .collect()
 }
 
 /// Returns the percent-encoded `file://` URI of a path.
@@ -483,29 +477,29 @@ mod tests {
     use swath_model::demo::{Demo, text};
 
     fn written(demo: &Demo, root: &Path) -> BTreeMap<String, String> {
-        let mut files = Files::new(root.to_owned(), None, None);
+        let mut store = Files::new(root.to_owned(), None, None);
         let (mut study, mut projection) = (Study::default(), Projection::default());
         for entry in &demo.entries {
             study.apply(entry).unwrap();
-            let ops = projection.of(&study, entry);
-            files
+            let ops = projection.translate(&study, entry);
+            store
                 .take(&projection.uid, &study.header().name, ops)
                 .unwrap();
         }
-        files.flush().unwrap();
-        let mut found = BTreeMap::new();
-        read(root, root, &mut found);
-        found
+        store.flush().unwrap();
+        let mut files = BTreeMap::new();
+        read(root, root, &mut files);
+        files
     }
 
-    fn read(root: &Path, folder: &Path, found: &mut BTreeMap<String, String>) {
+    fn read(root: &Path, folder: &Path, files: &mut BTreeMap<String, String>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                read(root, &path, found);
+                read(root, &path, files);
             } else {
                 let name = path.strip_prefix(root).unwrap().display().to_string();
-                found.insert(name, fs::read_to_string(&path).unwrap());
+                files.insert(name, fs::read_to_string(&path).unwrap());
             }
         }
     }
@@ -541,33 +535,42 @@ mod tests {
     #[test]
     fn a_run_is_laid_out_as_the_file_store_reads_it() {
         let root = tempfile::tempdir().unwrap();
-        let found = written(&demo(), root.path());
+        let files = written(&demo(), root.path());
         let run = format!("{}/{}", experiment_id("digits"), run_id(&uid(), 1));
-        let of = |path: &str| found.get(&format!("{run}/{path}")).map(String::as_str);
+        let content = |path: &str| files.get(&format!("{run}/{path}")).map(String::as_str);
         let (first, second) = (1_767_225_604_000_i64, 1_767_225_605_000_i64);
         assert_eq!(
-            of("metrics/val_loss").unwrap(),
+            content("metrics/val_loss").unwrap(),
             format!("{first} nan 1\n{second} 0.5 2\n")
         );
-        assert_eq!(of("metrics/sub/m").unwrap(), format!("{first} -inf 1\n"));
         assert_eq!(
-            of(&format!("metrics/{}", names::key("../x"))).unwrap(),
+            content("metrics/sub/m").unwrap(),
+            format!("{first} -inf 1\n")
+        );
+        assert_eq!(
+            content(&format!("metrics/{}", names::key("../x"))).unwrap(),
             format!("{first} 1e-7 1\n")
         );
-        assert_eq!((of("params/lr"), of("params/a")), (Some("é"), Some("1")));
-        assert_eq!(of(&format!("params/{}", names::flat("a/b"))), Some("2"));
         assert_eq!(
-            of("tags/mlflow.parentRunId"),
+            (content("params/lr"), content("params/a")),
+            (Some("é"), Some("1"))
+        );
+        assert_eq!(
+            content(&format!("params/{}", names::flat("a/b"))),
+            Some("2")
+        );
+        assert_eq!(
+            content("tags/mlflow.parentRunId"),
             Some(&*run_id(&uid(), PARENT))
         );
-        assert_eq!(of("tags/swath.trial"), Some("digits/1"));
-        let meta = of("meta.yaml").unwrap();
+        assert_eq!(content("tags/swath.trial"), Some("digits/1"));
+        let meta = content("meta.yaml").unwrap();
         assert!(
             meta.contains("\nend_time: 1767225607000\n") && meta.contains("\nstatus: 4\n"),
             "{meta}"
         );
         assert!(
-            found
+            files
                 .keys()
                 .any(|path| path.starts_with(&format!("{run}/inputs/")))
         );
@@ -597,10 +600,10 @@ mod tests {
             "experiment_id: '7'\nname: digits\n",
         )
         .unwrap();
-        let found = written(&demo(), root.path());
-        assert_eq!(found["7/0123/meta.yaml"], "mine");
-        assert!(found.contains_key(&format!("7/{}/meta.yaml", run_id(&uid(), 1))));
-        assert!(!found.contains_key(&format!("{}/meta.yaml", experiment_id("digits"))));
+        let files = written(&demo(), root.path());
+        assert_eq!(files["7/0123/meta.yaml"], "mine");
+        assert!(files.contains_key(&format!("7/{}/meta.yaml", run_id(&uid(), 1))));
+        assert!(!files.contains_key(&format!("{}/meta.yaml", experiment_id("digits"))));
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod runs;
 #[cfg(test)]
 mod tests;
 
+use super::home::no_study_folder;
 use super::{Tracker, TrackerError, metric_rows};
 use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 use crate::study::{Entry, Event, Kind, Setting, Study, TrialState};
@@ -64,10 +65,10 @@ fn build(
         .take_text("experiment", diagnostics)
         .map(|(experiment, _)| experiment);
     let due = metric_rows::take_due(&mut section, diagnostics);
-    let store = match uri {
+    let target = match uri {
         None => None,
-        Some((uri, span)) => match Place::of(&uri) {
-            Ok(place) => Some(place),
+        Some((uri, span)) => match Target::parse(&uri) {
+            Ok(target) => Some(target),
             Err((message, hint)) => {
                 diagnostics.push(
                     Diagnostic::error("bad-uri", message)
@@ -80,9 +81,9 @@ fn build(
     };
     let dir = setting.dir.clone();
     let home = dir.clone().unwrap_or_default().join("trackers");
-    let store = match store.unwrap_or_else(|| Place::Folder(home.join("mlruns"))) {
-        Place::Folder(root) => Store::Files(Files::new(root, dir, experiment)),
-        Place::Server(address) => {
+    let store = match target.unwrap_or_else(|| Target::Folder(home.join("mlruns"))) {
+        Target::Folder(root) => Store::Files(Files::new(root, dir, experiment)),
+        Target::Server(address) => {
             let study = dir.unwrap_or_default();
             Store::Server(Box::new(Courier::new(address, study, experiment)))
         }
@@ -97,35 +98,34 @@ fn build(
 }
 
 /// The store that `uri` names.
-enum Place {
+enum Target {
     Folder(PathBuf),
     Server(Address),
 }
 
-impl Place {
-    fn of(uri: &str) -> Result<Self, (String, &'static str)> {
-        let folder = |path: &str| {
-            percent_encoding::percent_decode_str(path)
-                .decode_utf8_lossy()
-                .into_owned()
-        };
+impl Target {
+    fn parse(uri: &str) -> Result<Self, (String, &'static str)> {
         match uri.split_once(':') {
             Some((scheme @ ("http" | "https"), _)) => {
-                let access = Access::of(scheme == "https", |name| std::env::var(name).ok())
-                    .map_err(|why| {
-                        (
-                            why,
-                            "give a file of certificates in PEM, or unset the variable",
-                        )
-                    })?;
-                match Address::of(uri, access) {
+                let access = Access::from_variables(scheme == "https", |name| {
+                    std::env::var(name).ok()
+                })
+                .map_err(|why| {
+                    (
+                        why,
+                        "name a file with certificates in the PEM format, or unset the variable",
+                    )
+                })?;
+                match Address::parse(uri, access) {
                     Some(address) => Ok(Self::Server(address)),
                     None => Err(("this is not the address of a server".to_owned(), SCHEMES)),
                 }
             }
-            Some(("file", path)) => Ok(Self::Folder(
-                folder(path.strip_prefix("//").unwrap_or(path)).into(),
-            )),
+            Some(("file", path)) => {
+                let path = path.strip_prefix("//").unwrap_or(path);
+                let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
+                Ok(Self::Folder(path.into_owned().into()))
+            }
             // A colon behind a slash is part of a path, not of a scheme.
             Some((scheme, _)) if !scheme.contains('/') => Err((
                 format!("`{scheme}:` is not a kind of MLflow store that swath writes"),
@@ -161,10 +161,10 @@ enum Store {
 impl Store {
     /// Returns whether an earlier run has delivered the entry `seq`. Always `false` for a folder,
     /// which is written anew by every run.
-    fn has(&self, seq: u64) -> bool {
+    fn has_delivered(&self, seq: u64) -> bool {
         match self {
             Self::Files(_) => false,
-            Self::Server(courier) => courier.has(seq),
+            Self::Server(courier) => courier.has_delivered(seq),
         }
     }
 }
@@ -173,15 +173,14 @@ impl Mlflow {
     /// Returns the operations for an entry that was not delivered yet.
     fn ops(&mut self, study: &Study, entry: &Entry) -> Result<Vec<Op>, TrackerError> {
         let Some(dir) = &self.dir else {
-            let why = "it was given no study's folder".to_owned();
-            return Err(TrackerError::Other(why));
+            return Err(no_study_folder());
         };
-        let mut ops = self.projection.of(study, entry);
+        let mut ops = self.projection.translate(study, entry);
         if let (Store::Server(courier), Event::Opened { .. }) = (&mut self.store, &entry.event) {
             let offsets = courier.open(&self.projection.uid, &study.header().name)?;
             self.rows.skip_to(offsets);
         }
-        if self.store.has(entry.seq) {
+        if self.store.has_delivered(entry.seq) {
             return Ok(Vec::new());
         }
         match &entry.event {
@@ -233,7 +232,7 @@ impl Tracker for Mlflow {
         self.sync(study)?;
         match &self.store {
             Store::Files(_) => Ok(()),
-            Store::Server(courier) => courier.verdict(),
+            Store::Server(courier) => courier.check_refusals(),
         }
     }
 }

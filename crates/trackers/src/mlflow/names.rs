@@ -12,23 +12,31 @@ const LONGEST_TAG: usize = 5000;
 /// Returns `name` as a valid key of MLflow: unchanged if possible, else with `_` in place of
 /// forbidden characters and 8 digits of its MD5, so that different names stay different.
 pub(super) fn key(name: &str) -> String {
-    let allowed = |c: char| c.is_alphanumeric() || "_-. /".contains(c);
-    let normal = |part: &str| {
-        !part.is_empty() && part != "." && part != ".." && !part.starts_with(".draft-")
-    };
-    if name.len() <= LONGEST_KEY && name.chars().all(allowed) && name.split('/').all(normal) {
+    if name.len() <= LONGEST_KEY
+        && name.chars().all(is_allowed)
+        && name.split('/').all(is_normal_part)
+    {
         return name.to_owned();
     }
-    let plain = |c: char| {
-        if allowed(c) && c != '/' && c != '.' {
-            c
-        } else {
-            '_'
-        }
-    };
-    let mended: String = name.chars().map(plain).collect();
-    let cut = mended.floor_char_boundary(LONGEST_KEY - 9);
-    format!("{}_{}", &mended[..cut], &digest(name)[..8])
+    let replaced: String = name
+        .chars()
+        .map(|c| match is_allowed(c) && c != '/' && c != '.' {
+            true => c,
+            false => '_',
+        })
+        .collect();
+    let cut = replaced.floor_char_boundary(LONGEST_KEY - 9);
+    format!("{}_{}", &replaced[..cut], &digest(name)[..8])
+}
+
+/// Returns whether MLflow allows a character in a key.
+fn is_allowed(c: char) -> bool {
+    c.is_alphanumeric() || "_-. /".contains(c)
+}
+
+/// Returns whether a part of a key, between two slashes, can be the name of a file.
+fn is_normal_part(part: &str) -> bool {
+    !part.is_empty() && part != "." && part != ".." && !part.starts_with(".draft-")
 }
 
 /// Returns `name` as a key without slashes, for a file store in which `a` and `a/b` cannot both be
@@ -49,12 +57,9 @@ pub(super) fn param(name: &str, value: &str) -> Vec<(String, String)> {
     if parts.is_empty() {
         parts.push(String::new());
     }
-    let names = (1..).map(|at| {
-        if at == 1 {
-            key(name)
-        } else {
-            key(&format!("{name}.{at}"))
-        }
+    let names = (1..).map(|number| match number {
+        1 => key(name),
+        number => key(&format!("{name}.{number}")),
     });
     names.zip(parts).collect()
 }
@@ -80,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_mlflow_takes_stay_as_they_are() {
+    fn names_that_mlflow_accepts_are_unchanged() {
         for name in [
             "lr",
             "model.layers",
@@ -94,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn other_names_are_mended_and_stay_different() {
+    fn other_names_are_changed_and_stay_different() {
         assert_eq!(key("a@5"), format!("a_5_{}", &digest("a@5")[..8]));
         let long = "é".repeat(5000);
         let odd = [
@@ -103,7 +108,7 @@ mod tests {
         let mut keys: Vec<_> = odd.iter().map(|name| key(name)).collect();
         assert!(
             keys.iter()
-                .all(|mended| key(mended) == *mended && mended.len() <= LONGEST_KEY),
+                .all(|valid| key(valid) == *valid && valid.len() <= LONGEST_KEY),
             "{keys:?}"
         );
         keys.sort();
@@ -112,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_parameter_goes_on_under_further_names() {
+    fn a_long_parameter_continues_under_further_names() {
         let value = "é".repeat(LONGEST_PARAM + 1);
         let parts = param("text", &value);
         assert_eq!(

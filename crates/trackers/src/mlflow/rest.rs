@@ -30,7 +30,7 @@ pub(super) struct Address {
 impl Address {
     /// Parses a URI, and separates user and password from it. They take precedence over the
     /// credentials in `access`. Returns `None` if `uri` is not a valid HTTP address of a server.
-    pub(super) fn of(uri: &str, mut access: Access) -> Option<Self> {
+    pub(super) fn parse(uri: &str, mut access: Access) -> Option<Self> {
         let (scheme, rest) = uri.split_once("://")?;
         let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         let (login, host) = authority
@@ -47,8 +47,9 @@ impl Address {
         }
         let login = login.map(|login| login.split_once(':').unwrap_or((login, "")));
         if let Some((user, password)) = login {
-            let plain = |text| percent_decode_str(text).collect::<Vec<u8>>();
-            access.authorization = Some(access::basic(&plain(user), &plain(password)));
+            let user: Vec<u8> = percent_decode_str(user).collect();
+            let password: Vec<u8> = percent_decode_str(password).collect();
+            access.authorization = Some(access::basic(&user, &password));
         }
         Some(Self { base, access })
     }
@@ -153,7 +154,7 @@ impl Server {
         match serde_json::from_slice(&body) {
             Ok(reply @ Value::Object(_)) => Ok(reply),
             _ => Err(Trouble::Away(format!(
-                "{} answers something that is not MLflow's",
+                "{} sent a reply that is not from MLflow",
                 self.base()
             ))),
         }
@@ -164,29 +165,25 @@ impl Server {
         &self,
         sent: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
     ) -> Result<Vec<u8>, Trouble> {
-        let away = |error: ureq::Error| {
-            Trouble::Away(format!(
-                "{} does not answer: {}",
-                self.base(),
-                words(&error)
-            ))
-        };
-        let mut reply = sent.map_err(away)?;
+        let mut reply = sent.map_err(|error| self.unreachable(&error))?;
         let status = reply.status().as_u16();
-        let moved = reply
+        let redirect = reply
             .headers()
             .get("Location")
             .and_then(|to| to.to_str().ok())
             .map(str::to_owned);
         let body = reply.body_mut().with_config().limit(LONGEST).read_to_vec();
         match status {
-            200..=299 => body.map_err(away),
+            200..=299 => body.map_err(|error| self.unreachable(&error)),
             300..=399 => {
-                let to = moved
+                let to = redirect
                     .as_deref()
-                    .and_then(|to| Address::of(to, Access::default()))
+                    .and_then(|to| Address::parse(to, Access::default()))
                     .map_or_else(String::new, |to| format!(" to {}", to.base));
-                let why = format!("{} redirects{to}; write the address itself", self.base());
+                let why = format!(
+                    "{} redirects{to}; set `uri` to the final address",
+                    self.base()
+                );
                 Err(Trouble::Refused {
                     status,
                     code: String::new(),
@@ -200,6 +197,12 @@ impl Server {
             ))),
             _ => Err(self.refusal(status, &body.unwrap_or_default())),
         }
+    }
+
+    /// Returns the error for a call that got no reply.
+    fn unreachable(&self, error: &ureq::Error) -> Trouble {
+        let why = explanation(error);
+        Trouble::Away(format!("{} does not answer: {why}", self.base()))
     }
 
     /// Returns the refusal in a reply, with the first line of MLflow's message.
@@ -230,26 +233,27 @@ impl Server {
 }
 
 /// Returns an explanation for a failed TLS connection, with a remedy where one is known.
-fn untrusted(error: &str) -> String {
-    let what = if error.contains("UnknownIssuer") {
-        "nobody that is trusted has signed its certificate; \
-         MLFLOW_TRACKING_SERVER_CERT_PATH can name a file with the certificate of who has"
+fn tls_explanation(error: &str) -> String {
+    if error.contains("UnknownIssuer") {
+        "no trusted authority has signed its certificate; if you trust the authority that has, set \
+         MLFLOW_TRACKING_SERVER_CERT_PATH to a file with its certificate"
+            .to_owned()
     } else if error.contains("CaUsedAsEndEntity") {
-        "its certificate is an authority's (CA:TRUE), not a server's; sign one for the server with it, \
-         or set MLFLOW_TRACKING_INSECURE_TLS=true"
+        "its certificate is that of an authority (CA:TRUE), not of a server; sign a server \
+         certificate with it, or set MLFLOW_TRACKING_INSECURE_TLS=true"
+            .to_owned()
     } else {
-        return error.to_owned();
-    };
-    what.to_owned()
+        error.to_owned()
+    }
 }
 
 /// Returns the error's message without the address, which may be long and is displayed anyway.
-fn words(error: &ureq::Error) -> String {
+fn explanation(error: &ureq::Error) -> String {
     match error {
         // Errors of rustls arrive as I/O errors.
-        ureq::Error::Io(error) => untrusted(&error.to_string()),
-        ureq::Error::Timeout(_) => "it takes too long".to_owned(),
-        ureq::Error::BadUri(_) => "the address cannot be used".to_owned(),
+        ureq::Error::Io(error) => tls_explanation(&error.to_string()),
+        ureq::Error::Timeout(_) => "the call timed out".to_owned(),
+        ureq::Error::BadUri(_) => "the address is not valid".to_owned(),
         other => other.to_string(),
     }
 }

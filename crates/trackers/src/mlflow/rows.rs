@@ -19,7 +19,7 @@ pub(super) type Offsets = BTreeMap<u32, BTreeMap<String, u64>>;
 pub(super) struct Rows {
     /// The filter for metric rows.
     due: Due,
-    read: BTreeMap<TrialId, BTreeMap<String, Log>>,
+    logs: BTreeMap<TrialId, BTreeMap<String, Log>>,
 }
 
 /// The part of a log that was read.
@@ -36,7 +36,7 @@ impl Rows {
     pub(super) fn new(due: Due) -> Self {
         Self {
             due,
-            read: BTreeMap::new(),
+            logs: BTreeMap::new(),
         }
     }
 
@@ -46,34 +46,32 @@ impl Rows {
             let logs = logs
                 .into_iter()
                 .map(|(log, end)| (log, Log { end, parts: 1 }));
-            self.read.insert(TrialId(trial), logs.collect());
+            self.logs.insert(TrialId(trial), logs.collect());
         }
     }
 
     /// Returns the end of the rows that were read.
     pub(super) fn offsets(&self) -> Offsets {
-        let ends = |logs: &BTreeMap<String, Log>| {
-            logs.iter()
-                .map(|(log, read)| (log.clone(), read.end))
-                .collect()
-        };
-        self.read
+        self.logs
             .iter()
             .filter(|(_, logs)| !logs.is_empty())
-            .map(|(trial, logs)| (trial.0, ends(logs)))
+            .map(|(trial, logs)| {
+                let ends = logs.iter().map(|(name, log)| (name.clone(), log.end));
+                (trial.0, ends.collect())
+            })
             .collect()
     }
 
     /// Begins with the first row again, because the next attempt of the trial writes new files.
     pub(super) fn restart(&mut self, trial: TrialId) {
-        for (_, log) in self.read.get_mut(&trial).into_iter().flatten() {
+        for (_, log) in self.logs.get_mut(&trial).into_iter().flatten() {
             log.end = 0;
         }
     }
 
     /// Forgets a trial that gets no further rows.
     pub(super) fn forget(&mut self, trial: TrialId) {
-        self.read.remove(&trial);
+        self.logs.remove(&trial);
     }
 
     /// Returns operations for the new rows of an attempt that has ended; `dir` is the study folder.
@@ -93,22 +91,22 @@ impl Rows {
         let mut steps = LogSteps::read(&folder, &self.due, resource)?;
         let mut ops = Vec::new();
         let mut rescaled = BTreeSet::new();
-        let read = self.read.entry(trial).or_default();
+        let logs = self.logs.entry(trial).or_default();
         each_row(&folder, &self.due, |log, row| {
             let (step, parts) = (steps.next(log, &row), steps.parts(log));
-            let known = match read.get_mut(log) {
-                Some(known) => known,
-                None => read.entry(log.to_owned()).or_insert(Log { end: 0, parts }),
+            let progress = match logs.get_mut(log) {
+                Some(progress) => progress,
+                None => logs.entry(log.to_owned()).or_insert(Log { end: 0, parts }),
             };
-            if known.parts < parts {
+            if progress.parts < parts {
                 // A fractional step has occurred since: rescale the points that MLflow already has.
                 let keys = row.values.iter();
                 rescaled.extend(keys.map(|(key, _)| names::key(&format!("{log}/{key}"))));
             }
-            if row.bytes.start < known.end {
+            if row.bytes.start < progress.end {
                 return Ok(());
             }
-            known.end = row.bytes.end;
+            progress.end = row.bytes.end;
             let at = row
                 .at
                 .map_or_else(|| millis(at), |seconds| (seconds * 1000.0).round() as i64);
@@ -129,25 +127,25 @@ impl Rows {
             }
             Ok(())
         })?;
-        for (log, known) in read {
-            known.parts = known.parts.max(steps.parts(log));
+        for (log, progress) in logs {
+            progress.parts = progress.parts.max(steps.parts(log));
         }
-        let rescale = |key| Op {
+        let rescales = rescaled.into_iter().map(|key| Op {
             run: trial.0,
             change: Change::Rescale { key, factor: PARTS },
-        };
-        Ok(rescaled.into_iter().map(rescale).chain(ops).collect())
+        });
+        Ok(rescales.chain(ops).collect())
     }
 }
 
 /// Returns the folder with the files of an attempt. They are moved when a later attempt starts anew,
 /// together with those of the attempts that it resumed.
 fn folder_of_attempt(trial: &Path, attempt: Attempt) -> PathBuf {
-    let away = trial.join("attempts");
-    let numbers = std::fs::read_dir(&away).into_iter().flatten();
+    let moved = trial.join("attempts");
+    let numbers = std::fs::read_dir(&moved).into_iter().flatten();
     let numbers = numbers.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    let holding = numbers.filter(|number: &u32| *number >= attempt.0).min();
-    holding.map_or_else(|| trial.to_owned(), |number| away.join(number.to_string()))
+    let number = numbers.filter(|number: &u32| *number >= attempt.0).min();
+    number.map_or_else(|| trial.to_owned(), |number| moved.join(number.to_string()))
 }
 
 #[cfg(test)]
@@ -155,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_told_once_with_their_log_step_and_time() {
+    fn rows_are_sent_once_with_their_log_step_and_time() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("1/metrics/train.json");
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -191,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fraction_in_a_later_attempt_scales_the_rows_that_were_told() {
+    fn a_fraction_in_a_later_attempt_rescales_the_rows_sent_before() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("1/metrics/eval.json");
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -231,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn each_attempt_is_read_in_its_own_files_wherever_they_are_by_now() {
+    fn each_attempt_is_read_from_its_own_files_after_they_were_moved() {
         let dir = tempfile::tempdir().unwrap();
         let trial = dir.path().join("1");
         let write = |folder: &str, losses: &[f64]| {

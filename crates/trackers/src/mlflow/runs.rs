@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 pub(super) const PARENT: u32 = 0;
 
 /// Fields that a run has in MLflow's own form (id, status and times), or by an earlier event.
-const SAID_BEFORE: [&str; 7] = [
+const TAGGED_EARLIER: [&str; 7] = [
     "trial",
     "state",
     "attempts",
@@ -115,7 +115,7 @@ pub(super) struct Projection {
 
 impl Projection {
     /// Returns the operations for an entry. `study` has already applied it.
-    pub(super) fn of(&mut self, study: &Study, entry: &Entry) -> Vec<Op> {
+    pub(super) fn translate(&mut self, study: &Study, entry: &Entry) -> Vec<Op> {
         let at = millis(entry.at);
         // The first entry after a close means that the study is running again.
         if self.closed && !matches!(entry.event, Event::Closed { .. }) {
@@ -123,15 +123,17 @@ impl Projection {
             self.status(PARENT, Status::Running, None);
         }
         match &entry.event {
-            Event::Opened { .. } => self.opened(study, entry.at),
+            Event::Opened { .. } => self.open_study(study, entry.at),
             Event::Edited { changes, .. } => {
                 self.describe(study);
                 self.tag(PARENT, "swath.edited", &changes.join("\n"));
             }
-            Event::Created { trial, origin, .. } => self.created(study, *trial, origin, at),
+            Event::Created { trial, origin, .. } => {
+                self.create_trial_run(study, *trial, origin, at);
+            }
             Event::Logged { trial, record, .. } => {
                 if let Some(trial) = study.trial(*trial) {
-                    self.logged(study, trial, record, at);
+                    self.log_record(study, trial, record, at);
                 }
             }
             Event::Placed { trial, place, .. } => self.tag(trial.0, "swath.host", &place.host),
@@ -141,8 +143,8 @@ impl Projection {
             Event::Judged { why, trial, .. } => self.tag(trial.0, "swath.verdict", why),
             Event::Ended { trial, .. } => {
                 if let Some(trial) = study.trial(*trial) {
-                    self.fields(study, trial);
-                    self.result(study, trial);
+                    self.tag_fields(study, trial);
+                    self.tag_result(study, trial);
                 }
             }
             Event::Requeued { .. } | Event::SlotPaused { .. } | Event::SlotResumed { .. } => {}
@@ -154,7 +156,7 @@ impl Projection {
                     .iter()
                     .for_each(|id| self.tag(id.0, "swath.removed", "false"));
             }
-            Event::Closed { why } => self.closing(study, why, at),
+            Event::Closed { why } => self.close_study(study, why, at),
         }
         // A clone may replace a paused trial, which this event stops: its run changes too.
         let replaced = match &entry.event {
@@ -175,15 +177,15 @@ impl Projection {
             .filter_map(|id| study.trial(id))
         {
             if may_settle && matches!(trial.state, TrialState::Complete | TrialState::Stopped) {
-                self.settled(study, trial, at);
+                self.push_result(study, trial, at);
             }
-            self.follow(trial, at);
+            self.update_status(trial, at);
         }
         std::mem::take(&mut self.ops)
     }
 
     /// Creates the run of the study.
-    fn opened(&mut self, study: &Study, at: Timestamp) {
+    fn open_study(&mut self, study: &Study, at: Timestamp) {
         let name = &study.header().name;
         self.uid = uid(name, at);
         let tags = self.identity(PARENT, name.clone(), name);
@@ -232,7 +234,7 @@ impl Projection {
     }
 
     /// Creates the run of a trial with its parameters.
-    fn created(&mut self, study: &Study, id: TrialId, origin: &Origin, at: i64) {
+    fn create_trial_run(&mut self, study: &Study, id: TrialId, origin: &Origin, at: i64) {
         let Some(trial) = study.trial(id) else { return };
         let header = study.header();
         let name = format!("{}-{id}", header.name);
@@ -255,9 +257,9 @@ impl Projection {
     }
 
     /// Tags the run of a trial whose attempt has ended with its fields.
-    fn fields(&mut self, study: &Study, trial: &Trial) {
+    fn tag_fields(&mut self, study: &Study, trial: &Trial) {
         for (name, cell) in study.plain_fields(trial) {
-            if !SAID_BEFORE.contains(&name) {
+            if !TAGGED_EARLIER.contains(&name) {
                 let value = cell.into_value().to_string();
                 self.tag(trial.id.0, &format!("swath.{name}"), &value);
             }
@@ -265,7 +267,7 @@ impl Projection {
     }
 
     /// Tags the run of a trial with its result so far.
-    fn result(&mut self, study: &Study, trial: &Trial) {
+    fn tag_result(&mut self, study: &Study, trial: &Trial) {
         for (name, value) in study.result(trial) {
             self.tag(trial.id.0, &format!("swath.{name}"), &value.to_string());
         }
@@ -274,12 +276,12 @@ impl Projection {
     /// Writes the result of a trial as a metric of its own. MLflow sorts and plots runs by metrics,
     /// as numbers, and shows the last value of a reported metric instead of the best. Trials that
     /// may still continue get no such metric, since a point cannot be removed later.
-    fn settled(&mut self, study: &Study, trial: &Trial, at: i64) {
+    fn push_result(&mut self, study: &Study, trial: &Trial, at: i64) {
         let counted = trial
             .counted
             .as_ref()
             .map_or(trial.step, |counted| counted.step);
-        let step = self.steps.whole(trial, counted);
+        let step = self.steps.exported(trial, counted);
         for objective in &study.header().objectives {
             if let Some(value) = trial.objective(objective) {
                 let key = result_key(objective);
@@ -297,7 +299,7 @@ impl Projection {
     }
 
     /// Translates a record of a trial.
-    fn logged(&mut self, study: &Study, trial: &Trial, record: &LogRecord, at: i64) {
+    fn log_record(&mut self, study: &Study, trial: &Trial, record: &LogRecord, at: i64) {
         let run = trial.id.0;
         match record {
             LogRecord::Report { values } => {
@@ -346,7 +348,7 @@ impl Projection {
                     },
                 );
             }
-            LogRecord::Model { .. } => self.result(study, trial),
+            LogRecord::Model { .. } => self.tag_result(study, trial),
             LogRecord::Artifact { path, .. } => {
                 self.push(
                     run,
@@ -361,17 +363,17 @@ impl Projection {
                     self.tag(run, &format!("swath.model.{name}"), &value.to_string());
                 }
             }
-            LogRecord::Param { name, value } => self.found(trial, name, value),
+            LogRecord::Param { name, value } => self.determined_param(trial, name, value),
             LogRecord::Output { name, value } => {
                 self.tag(run, &format!("output.{name}"), &value.to_string());
             }
             // MLflow shows a single note per run: write all of them together.
             LogRecord::Note { .. } => {
-                let text = |record: &LogRecord| match record {
-                    LogRecord::Note { text } => Some(text.clone()),
+                let notes = trial.records.iter().filter_map(|record| match record {
+                    LogRecord::Note { text } => Some(text.as_str()),
                     _ => None,
-                };
-                let notes: Vec<String> = trial.records.iter().filter_map(text).collect();
+                });
+                let notes: Vec<_> = notes.collect();
                 self.tag(run, "mlflow.note.content", &notes.join("\n\n"));
             }
             LogRecord::Warning { text } => self.tag(run, "swath.warning", text),
@@ -409,11 +411,11 @@ impl Projection {
     /// Writes a parameter that the trial determined itself. MLflow refuses a second value of a
     /// parameter, so a value that follows an earlier one, or one of the configuration, becomes a
     /// tag.
-    fn found(&mut self, trial: &Trial, name: &Name, value: &Value) {
-        let same = |record: &&LogRecord| matches!(record, LogRecord::Param { name: other, .. } if other == name);
-        let first =
-            trial.params.get(name).is_none() && trial.records.iter().filter(same).count() == 1;
-        if first {
+    fn determined_param(&mut self, trial: &Trial, name: &Name, value: &Value) {
+        let values = trial.records.iter().filter(
+            |record| matches!(record, LogRecord::Param { name: other, .. } if other == name),
+        );
+        if trial.params.get(name).is_none() && values.count() == 1 {
             let (key, value) = (names::key(name), value.to_string());
             self.push(trial.id.0, Change::Param { key, value });
         } else {
@@ -423,7 +425,7 @@ impl Projection {
 
     /// Ends the run of the study, and the runs of paused trials, which do not continue while the
     /// study is closed.
-    fn closing(&mut self, study: &Study, why: &Closing, at: i64) {
+    fn close_study(&mut self, study: &Study, why: &Closing, at: i64) {
         for trial in study
             .trials()
             .iter()
@@ -455,7 +457,7 @@ impl Projection {
     }
 
     /// Sets the status of a trial's run according to the trial's state and last exit.
-    fn follow(&mut self, trial: &Trial, at: i64) {
+    fn update_status(&mut self, trial: &Trial, at: i64) {
         let status = match (&trial.state, &trial.exit) {
             (TrialState::Running, _) => Status::Running,
             (TrialState::Paused, _) | (TrialState::Waiting, None | Some(Exit::Paused)) => {
@@ -467,11 +469,11 @@ impl Projection {
             }
             (TrialState::Stopped | TrialState::Waiting, _) => Status::Killed,
         };
-        let over = matches!(status, Status::Finished | Status::Failed | Status::Killed);
+        let has_ended = matches!(status, Status::Finished | Status::Failed | Status::Killed);
         self.status(
             trial.id.0,
             status,
-            over.then(|| trial.ended_at.map_or(at, millis)),
+            has_ended.then(|| trial.ended_at.map_or(at, millis)),
         );
     }
 
@@ -517,17 +519,17 @@ mod tests {
         let (mut study, mut projection) = (Study::default(), Projection::default());
         let each = demo.entries.iter().flat_map(|entry| {
             study.apply(entry).unwrap();
-            projection.of(&study, entry)
+            projection.translate(&study, entry)
         });
         each.collect()
     }
 
     fn statuses(demo: &Demo, run: u32) -> Vec<(Status, bool)> {
-        let of = |op: Op| match op.change {
+        let statuses = ops(demo).into_iter().filter_map(|op| match op.change {
             Change::Status { status, end } if op.run == run => Some((status, end.is_some())),
             _ => None,
-        };
-        ops(demo).into_iter().filter_map(of).collect()
+        });
+        statuses.collect()
     }
 
     #[test]
@@ -554,7 +556,7 @@ mod tests {
     }
 
     #[test]
-    fn the_run_of_the_study_ends_and_goes_on_with_it() {
+    fn the_run_of_the_study_ends_and_continues_with_the_study() {
         let mut demo = Demo::new(&[]);
         demo.event(Event::Closed {
             why: Closing::Interrupted,
@@ -634,14 +636,14 @@ mod tests {
         let trial = demo.start(&[("lr", text("groß"))]);
         demo.report(trial, &[("val_loss", 0.5)]);
         demo.report(trial, &[("val_loss", f64::NAN)]);
-        let of = |op: Op| match op.change {
+        let changes = ops(&demo).into_iter().filter_map(|op| match op.change {
             Change::Metric {
                 key, value, step, ..
             } => Some(format!("{key} {} {step}", value.0)),
             Change::Param { key, value } => Some(format!("{key}={value}")),
             _ => None,
-        };
-        let told: Vec<_> = ops(&demo).into_iter().filter_map(of).collect();
-        assert_eq!(told, ["lr=groß", "val_loss 0.5 1", "val_loss NaN 2"]);
+        });
+        let changes: Vec<_> = changes.collect();
+        assert_eq!(changes, ["lr=groß", "val_loss 0.5 1", "val_loss NaN 2"]);
     }
 }

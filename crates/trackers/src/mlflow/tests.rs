@@ -6,7 +6,7 @@ use super::courier::Courier;
 use super::rest::Address;
 use super::rows::Rows;
 use super::runs::Projection;
-use super::{Mlflow, Place, SCHEMES, Store};
+use super::{Mlflow, SCHEMES, Store, Target};
 use crate::study::{Attempt, Closing, Event, Exit, Failure, Study};
 use crate::tracker::Tracker;
 use crate::tracker::retry::Heartbeat;
@@ -21,19 +21,19 @@ use swath_model::demo::Demo;
 
 /// The stub's reaction to one call.
 #[derive(Debug, Clone, Copy)]
-enum Mood {
+enum Reaction {
     Status(u16),
     Redirect,
     Garbage,
     /// Carries out the call, but closes the connection without a reply.
-    Deaf,
+    LostReply,
     /// Refuses calls whose body contains this text.
     Refuse(&'static str),
 }
 
 #[derive(Default)]
-struct World {
-    moods: VecDeque<Mood>,
+struct State {
+    reactions: VecDeque<Reaction>,
     /// The calls received: method, path, authorization, body.
     calls: Vec<(String, String, String, Value)>,
     /// The runs created so far, by their tag `swath.run`.
@@ -43,21 +43,21 @@ struct World {
 #[derive(Clone)]
 struct Stub {
     address: String,
-    world: Arc<Mutex<World>>,
+    state: Arc<Mutex<State>>,
 }
 
 impl Stub {
-    fn start(moods: &[Mood]) -> Self {
-        Self::listen(TcpListener::bind("127.0.0.1:0").unwrap(), moods)
+    fn start(reactions: &[Reaction]) -> Self {
+        Self::listen(TcpListener::bind("127.0.0.1:0").unwrap(), reactions)
     }
 
-    fn listen(listener: TcpListener, moods: &[Mood]) -> Self {
+    fn listen(listener: TcpListener, reactions: &[Reaction]) -> Self {
         let address = listener.local_addr().unwrap().to_string();
-        let world = Arc::new(Mutex::new(World {
-            moods: moods.iter().copied().collect(),
-            ..World::default()
+        let state = Arc::new(Mutex::new(State {
+            reactions: reactions.iter().copied().collect(),
+            ..State::default()
         }));
-        let stub = Self { address, world };
+        let stub = Self { address, state };
         let serving = stub.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -75,15 +75,15 @@ impl Stub {
     fn serve(&self, mut stream: TcpStream) {
         let mut reader = BufReader::new(stream.try_clone().unwrap());
         while let Some((head, body)) = request(&mut reader) {
-            let mut words = head
+            let mut parts = head
                 .lines()
                 .next()
                 .unwrap_or_default()
                 .split(' ')
                 .map(str::to_owned);
             let (method, path) = (
-                words.next().unwrap_or_default(),
-                words.next().unwrap_or_default(),
+                parts.next().unwrap_or_default(),
+                parts.next().unwrap_or_default(),
             );
             let login = head.lines().find_map(|line| {
                 line.to_ascii_lowercase()
@@ -91,44 +91,52 @@ impl Stub {
                     .then(|| line[14..].trim().to_owned())
             });
             let value = serde_json::from_slice(&body).unwrap_or_default();
-            let mood = {
-                let mut world = self.world.lock().unwrap();
-                world
+            let reaction = {
+                let mut state = self.state.lock().unwrap();
+                state
                     .calls
                     .push((method, path.clone(), login.unwrap_or_default(), value));
-                world.moods.pop_front()
+                state.reactions.pop_front()
             };
             let value: Value = serde_json::from_slice(&body).unwrap_or_default();
-            let reply = match mood {
-                Some(Mood::Status(status)) => (status, String::new(), "no".to_owned()),
-                Some(Mood::Redirect) => (
+            let reply = match reaction {
+                Some(Reaction::Status(status)) => (status, String::new(), "no".to_owned()),
+                Some(Reaction::Redirect) => (
                     307,
                     "Location: http://u:p@elsewhere.example/\r\n".into(),
                     String::new(),
                 ),
-                Some(Mood::Garbage) => (200, String::new(), "<html>\u{0}".to_owned()),
-                Some(Mood::Refuse(what)) if value.to_string().contains(what) => {
-                    self.world
+                Some(Reaction::Garbage) => (200, String::new(), "<html>\u{0}".to_owned()),
+                Some(Reaction::Refuse(text)) if value.to_string().contains(text) => {
+                    self.state
                         .lock()
                         .unwrap()
-                        .moods
-                        .push_front(Mood::Refuse(what));
-                    let error = json!({ "error_code": "INVALID_PARAMETER_VALUE", "message": "I do not like it" });
+                        .reactions
+                        .push_front(Reaction::Refuse(text));
+                    let error = json!({ "error_code": "INVALID_PARAMETER_VALUE", "message": "no NaN allowed" });
                     (400, String::new(), error.to_string())
                 }
-                Some(Mood::Refuse(what)) => {
-                    self.world
+                Some(Reaction::Refuse(text)) => {
+                    self.state
                         .lock()
                         .unwrap()
-                        .moods
-                        .push_front(Mood::Refuse(what));
-                    (200, String::new(), self.act(&path, &value).to_string())
+                        .reactions
+                        .push_front(Reaction::Refuse(text));
+                    (
+                        200,
+                        String::new(),
+                        self.carry_out(&path, &value).to_string(),
+                    )
                 }
-                Some(Mood::Deaf) => {
-                    self.act(&path, &value);
+                Some(Reaction::LostReply) => {
+                    self.carry_out(&path, &value);
                     return;
                 }
-                None => (200, String::new(), self.act(&path, &value).to_string()),
+                None => (
+                    200,
+                    String::new(),
+                    self.carry_out(&path, &value).to_string(),
+                ),
             };
             let (status, headers, body) = reply;
             let head = format!(
@@ -144,9 +152,8 @@ impl Stub {
         }
     }
 
-    fn act(&self, path: &str, body: &Value) -> Value {
-        let mut world = self.world.lock().unwrap();
-        let run = |id: &str| json!({ "info": { "run_id": id, "artifact_uri": format!("mlflow-artifacts:/1/{id}/artifacts") } });
+    fn carry_out(&self, path: &str, body: &Value) -> Value {
+        let mut state = self.state.lock().unwrap();
         let call = path.strip_prefix("/api/2.0/mlflow/").unwrap_or_default();
         if call.starts_with("experiments/get-by-name") {
             return json!({ "experiment": { "experiment_id": "1", "lifecycle_stage": "active" } });
@@ -157,17 +164,17 @@ impl Stub {
                 let tag = tags.iter().find(|tag| tag["key"] == "swath.run").unwrap()["value"]
                     .as_str()
                     .unwrap();
-                let id = format!("run{}", world.runs.len());
-                world.runs.push((tag.to_owned(), id.clone()));
-                json!({ "run": run(&id) })
+                let id = format!("run{}", state.runs.len());
+                state.runs.push((tag.to_owned(), id.clone()));
+                json!({ "run": run_reply(&id) })
             }
             "runs/search" => {
                 let filter = body["filter"].as_str().unwrap();
-                let found = world
+                let existing = state
                     .runs
                     .iter()
                     .find(|(tag, _)| filter.ends_with(&format!("'{tag}'")));
-                found.map_or(json!({}), |(_, id)| json!({ "runs": [run(id)] }))
+                existing.map_or(json!({}), |(_, id)| json!({ "runs": [run_reply(id)] }))
             }
             _ => json!({}),
         }
@@ -176,23 +183,28 @@ impl Stub {
     /// Returns what was logged: metrics as `key value`, parameters, and the last status of each
     /// run.
     fn logged(&self) -> Vec<String> {
-        let world = self.world.lock().unwrap();
-        let mut told = Vec::new();
-        for (_, path, _, body) in &world.calls {
+        let state = self.state.lock().unwrap();
+        let mut lines = Vec::new();
+        for (_, path, _, body) in &state.calls {
             if path.ends_with("runs/log-batch") {
                 let metrics = body["metrics"].as_array().unwrap().iter();
-                told.extend(metrics.map(|metric| {
+                lines.extend(metrics.map(|metric| {
                     format!("{} {} {}", metric["key"], metric["value"], metric["step"])
                 }));
                 let params = body["params"].as_array().unwrap().iter();
-                told.extend(params.map(|param| format!("{} = {}", param["key"], param["value"])));
+                lines.extend(params.map(|param| format!("{} = {}", param["key"], param["value"])));
             }
             if path.ends_with("runs/update") {
-                told.push(format!("{} {}", body["run_id"], body["status"]));
+                lines.push(format!("{} {}", body["run_id"], body["status"]));
             }
         }
-        told
+        lines
     }
+}
+
+fn run_reply(id: &str) -> Value {
+    let artifact_uri = format!("mlflow-artifacts:/1/{id}/artifacts");
+    json!({ "info": { "run_id": id, "artifact_uri": artifact_uri } })
 }
 
 fn request(reader: &mut impl BufRead) -> Option<(String, Vec<u8>)> {
@@ -239,7 +251,7 @@ const EXPECTED: [&str; 6] = [
 
 /// Returns the tracker of a study in `folder`.
 fn tracker(folder: &Path, uri: &str) -> Mlflow {
-    let address = Address::of(uri, Access::default()).unwrap();
+    let address = Address::parse(uri, Access::default()).unwrap();
     Mlflow {
         projection: Projection::default(),
         rows: Rows::default(),
@@ -264,7 +276,7 @@ fn run(demo: &Demo, folder: &Path, uri: &str, patience: u64) -> Result<(), Strin
     delivered.map_err(|error| error.to_string())
 }
 
-fn everything(stub: &Stub) {
+fn assert_delivered(stub: &Stub) {
     let mut logged = stub.logged();
     logged.retain(|line| line != "\"run1\" \"SCHEDULED\"");
     logged.sort();
@@ -276,43 +288,43 @@ fn everything(stub: &Stub) {
 fn a_study_arrives_and_a_second_delivery_of_it_changes_nothing() {
     let (stub, folder) = (Stub::start(&[]), tempfile::tempdir().unwrap());
     assert_eq!(run(&demo(), folder.path(), &stub.uri(), 10_000), Ok(()));
-    everything(&stub);
-    let calls = stub.world.lock().unwrap().calls.len();
+    assert_delivered(&stub);
+    let calls = stub.state.lock().unwrap().calls.len();
     assert_eq!(run(&demo(), folder.path(), &stub.uri(), 10_000), Ok(()));
     assert_eq!(
-        stub.world.lock().unwrap().calls.len(),
+        stub.state.lock().unwrap().calls.len(),
         calls,
-        "the server had it all"
+        "the server had everything"
     );
     std::fs::remove_file(folder.path().join("trackers/mlflow.cursor")).unwrap();
     assert_eq!(run(&demo(), folder.path(), &stub.uri(), 10_000), Ok(()));
     assert_eq!(
-        stub.world.lock().unwrap().runs.len(),
+        stub.state.lock().unwrap().runs.len(),
         2,
-        "told again, the runs are found again"
+        "a repeated delivery finds the runs"
     );
 }
 
 #[test]
-fn errors_garbage_and_lost_answers_are_tried_again() {
-    let moods = [
-        Mood::Status(500),
-        Mood::Garbage,
-        Mood::Status(429),
-        Mood::Status(503),
+fn calls_with_errors_garbage_and_lost_replies_are_repeated() {
+    let reactions = [
+        Reaction::Status(500),
+        Reaction::Garbage,
+        Reaction::Status(429),
+        Reaction::Status(503),
     ];
-    let (stub, folder) = (Stub::start(&moods), tempfile::tempdir().unwrap());
+    let (stub, folder) = (Stub::start(&reactions), tempfile::tempdir().unwrap());
     assert_eq!(run(&demo(), folder.path(), &stub.uri(), 20_000), Ok(()));
-    everything(&stub);
-    let stub = Stub::start(&[Mood::Deaf; 3]);
+    assert_delivered(&stub);
+    let stub = Stub::start(&[Reaction::LostReply; 3]);
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(run(&demo(), folder.path(), &stub.uri(), 20_000), Ok(()));
-    everything(&stub);
-    assert_eq!(stub.world.lock().unwrap().runs.len(), 2);
+    assert_delivered(&stub);
+    assert_eq!(stub.state.lock().unwrap().runs.len(), 2);
 }
 
 #[test]
-fn nobody_there_is_said_at_the_end_and_the_next_run_delivers() {
+fn an_unreachable_server_is_reported_at_the_end_and_the_next_run_delivers() {
     // Use a separate address, so that no server of another test gets the port while it is free.
     let listener = TcpListener::bind("127.0.0.77:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -323,14 +335,14 @@ fn nobody_there_is_said_at_the_end_and_the_next_run_delivers() {
         why.contains("records were not delivered yet: http://127.0.0.77:"),
         "{why}"
     );
-    assert!(why.ends_with("delivers it"), "{why}");
+    assert!(why.ends_with("delivers them from the journal"), "{why}");
     let stub = Stub::listen(TcpListener::bind(address).unwrap(), &[]);
     assert_eq!(run(&demo(), folder.path(), &uri, 10_000), Ok(()));
-    everything(&stub);
+    assert_delivered(&stub);
 }
 
 #[test]
-fn a_cursor_and_a_spool_of_an_earlier_version_are_taken_over() {
+fn the_cursor_of_an_earlier_version_is_used_and_its_spool_removed() {
     let (stub, folder) = (Stub::start(&[]), tempfile::tempdir().unwrap());
     assert_eq!(run(&demo(), folder.path(), &stub.uri(), 10_000), Ok(()));
     let trackers = folder.path().join("trackers");
@@ -341,14 +353,14 @@ fn a_cursor_and_a_spool_of_an_earlier_version_are_taken_over() {
     std::fs::write(trackers.join("mlflow.json"), earlier.to_string()).unwrap();
     std::fs::create_dir(trackers.join("mlflow.spool")).unwrap();
     std::fs::write(trackers.join("mlflow.spool/0.jsonl"), "{\"seq\": 3").unwrap();
-    let calls = stub.world.lock().unwrap().calls.len();
+    let calls = stub.state.lock().unwrap().calls.len();
     let mut longer = demo();
     longer.event(Event::Closed {
         why: Closing::Interrupted,
     });
     assert_eq!(run(&longer, folder.path(), &stub.uri(), 10_000), Ok(()));
-    let world = stub.world.lock().unwrap();
-    let paths: Vec<_> = world.calls[calls..].iter().map(|call| &call.1).collect();
+    let state = stub.state.lock().unwrap();
+    let paths: Vec<_> = state.calls[calls..].iter().map(|call| &call.1).collect();
     let new = ["experiments/get-by-name", "runs/search", "runs/update"];
     assert!(
         paths
@@ -365,7 +377,7 @@ fn a_cursor_and_a_spool_of_an_earlier_version_are_taken_over() {
 }
 
 #[test]
-fn a_killed_run_loses_no_row_and_the_next_one_sends_none_twice() {
+fn a_killed_run_loses_no_row_and_the_next_run_sends_none_twice() {
     let (stub, folder) = (Stub::start(&[]), tempfile::tempdir().unwrap());
     let file = folder.path().join("1/metrics/train.json");
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -404,21 +416,24 @@ fn a_killed_run_loses_no_row_and_the_next_one_sends_none_twice() {
 
 #[test]
 fn a_redirect_is_not_followed_and_shows_no_password() {
-    let (stub, folder) = (Stub::start(&[Mood::Redirect]), tempfile::tempdir().unwrap());
+    let (stub, folder) = (
+        Stub::start(&[Reaction::Redirect]),
+        tempfile::tempdir().unwrap(),
+    );
     let why = run(&demo(), folder.path(), &stub.uri(), 10_000).unwrap_err();
     assert!(
-        why.contains("redirects to http://elsewhere.example; write the address itself"),
+        why.contains("redirects to http://elsewhere.example; set `uri` to the final address"),
         "{why}"
     );
-    assert_eq!(stub.world.lock().unwrap().calls.len(), 1);
+    assert_eq!(stub.state.lock().unwrap().calls.len(), 1);
 }
 
 #[test]
-fn the_password_is_used_and_written_nowhere() {
+fn the_password_is_sent_and_never_written_or_shown() {
     let (stub, folder) = (Stub::start(&[]), tempfile::tempdir().unwrap());
     let uri = format!("http://us%40er:se%3Acret@{}/", stub.address);
     assert_eq!(run(&demo(), folder.path(), &uri, 10_000), Ok(()));
-    let calls = stub.world.lock().unwrap().calls.clone();
+    let calls = stub.state.lock().unwrap().calls.clone();
     // base64 of us@er:se:cret
     assert!(
         calls
@@ -431,7 +446,7 @@ fn the_password_is_used_and_written_nowhere() {
         !kept.contains("cret") && kept.contains(&stub.uri()),
         "{kept}"
     );
-    let refusing = Stub::start(&[Mood::Status(401)]);
+    let refusing = Stub::start(&[Reaction::Status(401)]);
     let folder = tempfile::tempdir().unwrap();
     let uri = format!("http://user:secret@{}", refusing.address);
     let why = run(&demo(), folder.path(), &uri, 10_000).unwrap_err();
@@ -442,25 +457,25 @@ fn the_password_is_used_and_written_nowhere() {
 }
 
 #[test]
-fn what_a_server_will_never_take_is_left_out_alone_and_told() {
+fn only_the_item_that_a_server_refuses_is_left_out_and_reported() {
     let (stub, folder) = (
-        Stub::start(&[Mood::Refuse("\"NaN\"")]),
+        Stub::start(&[Reaction::Refuse("\"NaN\"")]),
         tempfile::tempdir().unwrap(),
     );
     let why = run(&demo(), folder.path(), &stub.uri(), 10_000).unwrap_err();
     assert!(
-        why.starts_with("the server did not take 1 records: "),
+        why.starts_with("the server refused 1 record; the first reason: "),
         "{why}"
     );
-    assert!(why.ends_with("I do not like it"), "{why}");
-    everything(&stub);
+    assert!(why.ends_with("no NaN allowed"), "{why}");
+    assert_delivered(&stub);
 }
 
 #[test]
-fn only_folders_and_servers_are_taken() {
+fn only_folders_and_http_servers_are_accepted() {
     for uri in ["sqlite:///x.db", "databricks://p", "postgresql://u:p@h/d"] {
-        let Err((message, hint)) = Place::of(uri) else {
-            panic!("{uri} is taken")
+        let Err((message, hint)) = Target::parse(uri) else {
+            panic!("{uri} is accepted")
         };
         assert!(!message.contains("u:p") && hint == SCHEMES, "{message}");
     }
@@ -471,7 +486,7 @@ fn only_folders_and_servers_are_taken() {
         "http://a b/",
         "http://h:99999999/",
     ] {
-        assert!(Place::of(uri).is_err(), "{uri} is taken");
+        assert!(Target::parse(uri).is_err(), "{uri} is accepted");
     }
     for (uri, folder) in [
         ("mlruns", "mlruns"),
@@ -479,8 +494,8 @@ fn only_folders_and_servers_are_taken() {
         ("file:x", "x"),
         ("./a:b", "./a:b"),
     ] {
-        let Ok(Place::Folder(path)) = Place::of(uri) else {
-            panic!("{uri} is no folder")
+        let Ok(Target::Folder(path)) = Target::parse(uri) else {
+            panic!("{uri} is not a folder")
         };
         assert_eq!(path, Path::new(folder));
     }

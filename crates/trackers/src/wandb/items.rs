@@ -8,7 +8,7 @@ use serde::Serialize;
 /// The items of one row. Entries beyond `used` are spare memory.
 #[derive(Debug, Default)]
 pub(super) struct Items {
-    kept: Vec<(String, Vec<u8>)>,
+    slots: Vec<(String, Vec<u8>)>,
     used: usize,
 }
 
@@ -20,10 +20,10 @@ impl Items {
 
     /// Adds an item and returns its empty key and value for the caller to fill.
     pub(super) fn add(&mut self) -> (&mut String, &mut Vec<u8>) {
-        if self.used == self.kept.len() {
-            self.kept.push(Default::default());
+        if self.used == self.slots.len() {
+            self.slots.push(Default::default());
         }
-        let (key, json) = &mut self.kept[self.used];
+        let (key, json) = &mut self.slots[self.used];
         self.used += 1;
         key.clear();
         json.clear();
@@ -49,7 +49,7 @@ impl Items {
                 Datum::Text(text) => write(json, text),
             }
         }
-        for (key, value) in row.place.iter().filter(|(key, _)| *key != "at") {
+        for (key, value) in row.location.iter().filter(|(key, _)| *key != "at") {
             let (name, json) = self.add();
             name.extend([log, "/", key]);
             write(json, value);
@@ -57,13 +57,13 @@ impl Items {
     }
 
     /// Returns the items of the current row.
-    pub(super) fn row(&self) -> &[(String, Vec<u8>)] {
-        &self.kept[..self.used]
+    pub(super) fn items(&self) -> &[(String, Vec<u8>)] {
+        &self.slots[..self.used]
     }
 
     /// Writes all items into `message`.
     pub(super) fn write(&self, message: &mut Message) {
-        for (key, json) in self.row() {
+        for (key, json) in self.items() {
             write_item(message, key, json);
         }
     }
@@ -114,26 +114,28 @@ mod tests {
     use serde_json::json;
 
     fn shown(items: &Items) -> String {
-        let item =
-            |(key, json): &(String, Vec<u8>)| format!("{key}={}", String::from_utf8_lossy(json));
-        items.row().iter().map(item).collect::<Vec<_>>().join(" ")
+        let items = items
+            .items()
+            .iter()
+            .map(|(key, json)| format!("{key}={}", String::from_utf8_lossy(json)));
+        items.collect::<Vec<_>>().join(" ")
     }
 
     #[test]
-    fn a_short_row_has_nothing_of_the_longer_one_before_it() {
+    fn a_short_row_contains_nothing_of_a_longer_row_before_it() {
         let mut items = Items::default();
         let values = vec![
             ("loss".into(), Datum::Number(0.5)),
             ("note".into(), Datum::Text("a \"b\"".into())),
         ];
-        let place = vec![("step", json!(3)), ("at", json!(1.5))];
+        let location = vec![("step", json!(3)), ("at", json!(1.5))];
         items.take(
             "train",
             &MetricRow {
                 number: 3,
                 bytes: 0..0,
                 at: Some(1.5),
-                place,
+                location,
                 values,
             },
         );
@@ -148,7 +150,7 @@ mod tests {
                 number: 0,
                 bytes: 0..0,
                 at: None,
-                place: vec![],
+                location: vec![],
                 values,
             },
         );

@@ -14,17 +14,17 @@ fn table(demo: &Demo) -> String {
 fn cell(demo: &Demo, row: usize, column: &str) -> String {
     let csv = table(demo);
     let mut reader = ::csv::Reader::from_reader(csv.as_bytes());
-    let at = reader
+    let index = reader
         .headers()
         .unwrap()
         .iter()
         .position(|name| name == column)
         .unwrap();
-    reader.records().nth(row).unwrap().unwrap()[at].to_owned()
+    reader.records().nth(row).unwrap().unwrap()[index].to_owned()
 }
 
 #[test]
-fn the_columns_stand_in_the_documented_order() {
+fn the_columns_are_in_the_documented_order() {
     let mut demo = Demo::new(&["lr", "optimizer"]);
     demo.complete(
         &[("lr", Value::Float(1e-5)), ("optimizer", text("sgd"))],
@@ -46,7 +46,7 @@ fn a_study_without_trials_has_a_header() {
 }
 
 #[test]
-fn what_a_trial_does_not_have_is_empty() {
+fn absent_values_are_empty_cells() {
     let mut demo = Demo::new(&["lr", "momentum"]);
     demo.complete(&[("lr", Value::Float(0.1))], &[("val_loss", 1.0)]);
     demo.start(&[
@@ -76,7 +76,7 @@ fn what_a_trial_does_not_have_is_empty() {
 }
 
 #[test]
-fn a_number_that_is_not_finite_keeps_its_name_and_is_never_the_objective() {
+fn numbers_that_are_not_finite_are_written_by_name_and_are_never_the_objective() {
     let mut demo = Demo::new(&[]);
     let trial = demo.start(&[]);
     demo.report(
@@ -104,8 +104,8 @@ fn a_number_that_is_not_finite_keeps_its_name_and_is_never_the_objective() {
 }
 
 #[test]
-fn texts_come_back_as_they_were_whatever_they_hold() {
-    let nasty = [
+fn texts_of_any_content_read_back_unchanged() {
+    let contents = [
         "=1+1",
         "a,b",
         "\"q\"",
@@ -116,23 +116,23 @@ fn texts_come_back_as_they_were_whatever_they_hold() {
         "'",
         "-O2",
     ];
-    for wanted in nasty {
+    for content in contents {
         let mut demo = Demo::new(&["p"]);
-        let trial = demo.start(&[("p", text(wanted))]);
-        let values = vec![("note".into(), Datum::Text(wanted.into()))];
+        let trial = demo.start(&[("p", text(content))]);
+        let values = vec![("note".into(), Datum::Text(content.into()))];
         demo.log(trial, LogRecord::Report { values });
-        demo.end(trial, Exit::Failed(Failure::Error(wanted.into())));
-        assert_eq!(cell(&demo, 0, "param.p"), wanted);
-        assert_eq!(cell(&demo, 0, "metric.note"), wanted);
+        demo.end(trial, Exit::Failed(Failure::Error(content.into())));
+        assert_eq!(cell(&demo, 0, "param.p"), content);
+        assert_eq!(cell(&demo, 0, "metric.note"), content);
         assert_eq!(
             cell(&demo, 0, "exit"),
-            format!("returned an error: {wanted}")
+            format!("returned an error: {content}")
         );
     }
 }
 
 #[test]
-fn an_objective_named_like_a_column_does_not_double_it() {
+fn an_objective_with_the_name_of_a_column_gets_a_prefix() {
     let mut demo = Demo::with(&[], vec![objective("seconds", Goal::Max)]);
     demo.complete(&[], &[("seconds", 4.5)]);
     assert_eq!(cell(&demo, 0, "objective.seconds"), "4.5");
@@ -229,7 +229,7 @@ fn the_row_of_a_trial_shows_the_model_and_all_metrics_of_the_report_that_counts(
 }
 
 #[test]
-fn a_list_is_json_and_a_switch_a_word() {
+fn a_list_is_written_as_json_and_a_boolean_as_a_word() {
     let mut demo = Demo::new(&["units", "bias"]);
     let units = Value::List(vec![Value::Int(128), Value::Float(0.5)]);
     demo.start(&[("units", units), ("bias", Value::Bool(true))]);
@@ -240,7 +240,7 @@ fn a_list_is_json_and_a_switch_a_word() {
 }
 
 #[test]
-fn the_file_is_replaced_as_a_whole_and_only_when_something_happened() {
+fn the_file_is_replaced_only_after_new_entries() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("trials.csv");
     let mut demo = Demo::new(&["lr"]);

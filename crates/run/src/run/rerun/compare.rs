@@ -98,8 +98,8 @@ pub fn compare(
     comparison.reports(&a, &b, cut);
     comparison.metrics(&a, &b, cut);
     if !cut {
-        let ended = |exit: &Option<Exit>| exit.as_ref().map(ToString::to_string);
-        comparison.texts("the end", ended(&a.exit), ended(&b.exit));
+        let [a_exit, b_exit] = [&a, &b].map(|it| it.exit.as_ref().map(ToString::to_string));
+        comparison.texts("the end", a_exit, b_exit);
         for name in a.made.keys().chain(b.made.keys()).collect::<BTreeSet<_>>() {
             if a.in_doubt.contains(name) || b.in_doubt.contains(name) {
                 comparison.compared.ignored.insert(name.clone());
@@ -134,7 +134,7 @@ fn story(dir: &StudyDir, trial: TrialId) -> Result<Story, JournalError> {
         let values = row
             .values
             .into_iter()
-            .map(|(name, datum)| (name.into_owned(), known(datum)));
+            .map(|(name, datum)| (name.into_owned(), study_datum(datum)));
         story.metrics.push((log.to_owned(), values.collect()));
         Ok(())
     });
@@ -146,10 +146,13 @@ fn story(dir: &StudyDir, trial: TrialId) -> Result<Story, JournalError> {
 }
 
 impl Story {
+    /// Returns the rows of a metrics log, in order.
+    fn rows(&self, log: &str) -> Vec<&BTreeMap<String, Datum>> {
+        let rows = self.metrics.iter().filter(|(name, _)| name == log);
+        rows.map(|(_, row)| row).collect()
+    }
+
     fn take(&mut self, record: LogRecord) {
-        let md5 = |md5: Option<String>| {
-            md5.map_or_else(|| "unreadable".to_owned(), |md5| format!("md5 {md5}"))
-        };
         match record {
             LogRecord::Report { values } => self.reports.push(values),
             LogRecord::Model {
@@ -164,12 +167,13 @@ impl Story {
                 } else {
                     self.in_doubt.remove(&name);
                 }
-                self.made.insert(name, md5(digest));
+                self.made.insert(name, digest_text(digest));
             }
             LogRecord::Artifact {
                 path, md5: digest, ..
             } => {
-                self.made.insert(format!("artifact {path}"), md5(digest));
+                self.made
+                    .insert(format!("artifact {path}"), digest_text(digest));
             }
             LogRecord::Output { name, value } => {
                 self.made
@@ -194,20 +198,15 @@ impl Comparison<'_> {
     fn reports(&mut self, a: &Story, b: &Story, cut: bool) {
         let count = a.reports.len().max(if cut { 0 } else { b.reports.len() });
         let none = Vec::new();
-        for at in 0..count {
+        for index in 0..count {
             let (one, other) = (
-                a.reports.get(at).unwrap_or(&none),
-                b.reports.get(at).unwrap_or(&none),
+                a.reports.get(index).unwrap_or(&none),
+                b.reports.get(index).unwrap_or(&none),
             );
             let names: BTreeSet<_> = one.iter().chain(other).map(|(name, _)| name).collect();
             for name in names {
-                let of = |values: &[(Name, Datum)]| {
-                    values
-                        .iter()
-                        .find(|(known, _)| known == name)
-                        .map(|(_, datum)| datum.clone())
-                };
-                self.data(&format!("report {}", at + 1), name, of(one), of(other));
+                let [one, other] = [one, other].map(|values| value_of(values, name));
+                self.data(&format!("report {}", index + 1), name, one, other);
             }
         }
     }
@@ -221,26 +220,18 @@ impl Comparison<'_> {
             .map(|(log, _)| log)
             .collect();
         for log in logs {
-            fn of<'a>(story: &'a Story, log: &str) -> Vec<&'a BTreeMap<String, Datum>> {
-                story
-                    .metrics
-                    .iter()
-                    .filter(|(known, _)| known == log)
-                    .map(|(_, row)| row)
-                    .collect()
-            }
-            let (one, other) = (of(a, log), of(b, log));
+            let (one, other) = (a.rows(log), b.rows(log));
             // The number of rows of a stopped trial depends on the moment of its end.
             let count = if cut {
                 one.len().min(other.len())
             } else {
                 one.len().max(other.len())
             };
-            for at in 0..count {
+            for index in 0..count {
                 self.row(
-                    &format!("{log}, row {}", at + 1),
-                    one.get(at).copied(),
-                    other.get(at).copied(),
+                    &format!("{log}, row {}", index + 1),
+                    one.get(index).copied(),
+                    other.get(index).copied(),
                 );
             }
         }
@@ -271,14 +262,7 @@ impl Comparison<'_> {
             _ => a == b,
         };
         if !same {
-            let shown = |datum: Option<Datum>| {
-                datum.map(|datum| match datum {
-                    Datum::Number(number) => number.0.to_string(),
-                    Datum::Flag(flag) => flag.to_string(),
-                    Datum::Text(text) => text,
-                })
-            };
-            self.differ(format!("{what}: {name}"), shown(a), shown(b));
+            self.differ(format!("{what}: {name}"), a.map(shown), b.map(shown));
         }
     }
 
@@ -310,7 +294,24 @@ impl Comparison<'_> {
     }
 }
 
-fn known(datum: metric_rows::Datum<'_>) -> Datum {
+fn digest_text(md5: Option<String>) -> String {
+    md5.map_or_else(|| "unreadable".to_owned(), |md5| format!("md5 {md5}"))
+}
+
+fn value_of(values: &[(Name, Datum)], name: &Name) -> Option<Datum> {
+    let (_, datum) = values.iter().find(|(other, _)| other == name)?;
+    Some(datum.clone())
+}
+
+fn shown(datum: Datum) -> String {
+    match datum {
+        Datum::Number(number) => number.0.to_string(),
+        Datum::Flag(flag) => flag.to_string(),
+        Datum::Text(text) => text,
+    }
+}
+
+fn study_datum(datum: metric_rows::Datum<'_>) -> Datum {
     match datum {
         metric_rows::Datum::Number(number) => Datum::Number(crate::study::Metric(number)),
         metric_rows::Datum::Text(text) => Datum::Text(text.into_owned()),
@@ -377,7 +378,7 @@ mod tests {
                 &[("val_loss", 0.1)],
             ],
         );
-        let found = |other: &StudyDir, cut: bool, rtol: f64| {
+        let compared = |other: &StudyDir, cut: bool, rtol: f64| {
             let tolerance = Tolerance {
                 rtol,
                 ..Tolerance::default()
@@ -385,7 +386,7 @@ mod tests {
             compare((&a, TrialId(1)), (other, TrialId(1)), cut, &tolerance).unwrap()
         };
         let whats = |other: &StudyDir, cut: bool, rtol: f64| -> Vec<String> {
-            found(other, cut, rtol)
+            compared(other, cut, rtol)
                 .differences
                 .into_iter()
                 .map(|difference| difference.what)
@@ -393,9 +394,9 @@ mod tests {
         };
         assert_eq!(whats(&b, false, 0.0), ["report 2: val_loss"]);
         assert!(whats(&b, false, 0.01).is_empty());
-        assert!((found(&b, false, 0.0).largest - 0.0005 / 0.5005).abs() < 1e-12);
+        assert!((compared(&b, false, 0.0).largest - 0.0005 / 0.5005).abs() < 1e-12);
         assert_eq!(
-            found(&b, false, 0.0)
+            compared(&b, false, 0.0)
                 .ignored
                 .into_iter()
                 .collect::<Vec<_>>(),
@@ -409,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn what_measures_time_is_known_by_its_name() {
+    fn values_that_measure_time_are_recognised_by_name() {
         assert!(
             ["time", "epoch_seconds", "train/elapsed", "step-ms"]
                 .iter()

@@ -65,7 +65,8 @@ impl Copied {
         (self.files, self.bytes) = (self.files + 1, self.bytes + size);
         if self.files > MOST || self.bytes > LARGEST_SUM {
             return Err(io::Error::other(
-                "it holds more than 50,000 files or 1 GiB in small ones; put the code under git, and only the code is copied",
+                "the folder has more than 50,000 files, or more than 1 GiB in small files; put the code \
+                 under git, then only the code is copied",
             ));
         }
         fs::copy(path, target).map(drop)
@@ -79,7 +80,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     #[test]
-    fn a_copy_has_the_code_links_to_what_is_large_and_nothing_of_the_logs() {
+    fn a_copy_contains_the_code_links_to_large_files_and_no_logs() {
         let folder = tempfile::tempdir().unwrap();
         let (from, to) = (folder.path().join("a"), folder.path().join("b"));
         fs::create_dir_all(from.join("logs/s")).unwrap();

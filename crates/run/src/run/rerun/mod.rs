@@ -78,7 +78,7 @@ pub enum RerunError {
         problems: Vec<String>,
     },
     /// A file or folder of the new study could not be created.
-    #[error("`{}` could not be made", .path.display())]
+    #[error("`{}` could not be created", .path.display())]
     Make {
         /// The path of the file or folder.
         path: PathBuf,
@@ -134,10 +134,10 @@ pub fn prepare(request: &Request<'_>, options: Options) -> Result<Prepared, Reru
     if sweep.run.command.is_empty() {
         return Err(RerunError::Function(trial.id));
     }
-    let mut place = Place::new(request, environment, &sweep);
-    place.check_data(request);
+    let mut inputs = Inputs::new(request, environment, &sweep);
+    inputs.check_data(request);
     let dir = fresh(&options.logs, request)?;
-    let workdir = match place.check_out(trial.id, &dir, &record, made, environment) {
+    let workdir = match inputs.check_out(trial.id, &dir, &record, made, environment) {
         Ok(workdir) => workdir,
         // A study that cannot run is of no use: remove its folder.
         Err(error) => {
@@ -145,24 +145,24 @@ pub fn prepare(request: &Request<'_>, options: Options) -> Result<Prepared, Reru
             return Err(error);
         }
     };
-    place.bring_files(&mut sweep, &workdir, environment.found.as_ref());
-    if !request.anyway && !place.problems.is_empty() {
+    inputs.bring_files(&mut sweep, &workdir, environment.found.as_ref());
+    if !request.anyway && !inputs.problems.is_empty() {
         let _ = std::fs::remove_dir_all(dir.root());
         return Err(RerunError::Changed {
             trial: trial.id,
-            problems: place.problems,
+            problems: inputs.problems,
         });
     }
     for path in &mut sweep.run.data_dir {
-        *path = place.home.join(&*path).display().to_string();
+        *path = inputs.home.join(&*path).display().to_string();
     }
     sweep.run.workdir = Some(workdir);
     sweep.run.env = variables_as_they_were(&sweep.run.env, environment);
     sweep.name = name_of(&dir);
-    let git = place.git(environment, &record);
+    let git = inputs.git(environment, &record);
     let opened = open(request, made, sweep, options, dir, git)?;
-    let mut notices = place.notices;
-    notices.extend(place.problems);
+    let mut notices = inputs.notices;
+    notices.extend(inputs.problems);
     Ok(Prepared {
         opened,
         notices,
@@ -210,7 +210,7 @@ fn fresh(logs: &Path, request: &Request<'_>) -> Result<StudyDir, RerunError> {
 /// Returns the environment variables of the sweep file, and the user's variables that influence
 /// computations, as they were recorded.
 fn variables_as_they_were(
-    given: &[(String, String)],
+    of_sweep: &[(String, String)],
     environment: &Environment,
 ) -> Vec<(String, String)> {
     let recorded = environment
@@ -218,15 +218,14 @@ fn variables_as_they_were(
         .iter()
         .filter(|(name, _)| variables::STEERING.contains(&name.as_str()));
     // A variable of the sweep file overrides one of the user.
-    let unset = |(name, _): &(&String, &String)| !given.iter().any(|(known, _)| known == *name);
     let recorded = recorded
-        .filter(unset)
+        .filter(|(name, _)| !of_sweep.iter().any(|(other, _)| other == *name))
         .map(|(name, value)| (name.clone(), value.clone()));
-    given.iter().cloned().chain(recorded).collect()
+    of_sweep.iter().cloned().chain(recorded).collect()
 }
 
 /// The locations of the trial's inputs, and the differences found in them.
-struct Place {
+struct Inputs {
     /// The folder to which the paths in the sweep file are relative.
     home: PathBuf,
     /// The folder in which the trial ran.
@@ -235,7 +234,7 @@ struct Place {
     notices: Vec<String>,
 }
 
-impl Place {
+impl Inputs {
     /// Returns the locations: those of the record, or `project` for all of them.
     fn new(request: &Request<'_>, environment: &Environment, sweep: &Sweep) -> Self {
         let called_in = Path::new(&environment.workdir);
@@ -305,9 +304,10 @@ impl Place {
         let Some(checkout) =
             Checkout::of(&self.ran_in).filter(|checkout| checkout.has(&git.commit))
         else {
-            let (commit, place) = (&git.commit, self.ran_in.display());
+            let (commit, folder) = (&git.commit, self.ran_in.display());
             let problem = format!(
-                "`{place}` is no git repository that has commit {commit}; `--workdir` names another"
+                "`{folder}` is not in a git repository that has commit {commit}; name another one with \
+                 `--workdir`"
             );
             return Err(RerunError::Changed {
                 trial,
@@ -366,7 +366,7 @@ impl Place {
         })?;
         let folder = self.ran_in.display();
         self.notices.push(format!(
-            "the code is in no git repository: what runs is a copy of `{folder}` as it is now"
+            "the code is not in a git repository: the trial runs a copy of `{folder}` as it is now"
         ));
         Ok(to)
     }
@@ -375,19 +375,19 @@ impl Place {
     /// part of the code are used from their original place.
     fn bring_files(&mut self, sweep: &mut Sweep, workdir: &Path, found: Option<&Found>) {
         let Some(found) = found else { return };
-        for (at, file) in found.files.iter().enumerate() {
+        for (index, file) in found.files.iter().enumerate() {
             let here = workdir.join(&file.name);
-            let is_path = file.name.contains('/') || at > 0;
+            let is_path = file.name.contains('/') || index > 0;
             let path = if is_path && here.is_file() {
                 here.clone()
             } else {
                 file.path.clone()
             };
             // The setup may build the program, which then need not exist yet.
-            let built = at == 0 && !sweep.run.setup.is_empty() && is_path;
+            let may_be_built = index == 0 && !sweep.run.setup.is_empty() && is_path;
             match digest(&path, None) {
                 Ok(digest) if digest.md5 == file.md5 => {}
-                _ if built && !here.is_file() => continue,
+                _ if may_be_built && !here.is_file() => continue,
                 Ok(digest) => {
                     self.problems.push(format!(
                         "`{}` was {}, is {}",
@@ -396,10 +396,10 @@ impl Place {
                 }
                 Err(error) => self.problems.push(format!("`{}`: {error}", file.name)),
             }
-            if !is_path || here.exists() || built {
+            if !is_path || here.exists() || may_be_built {
                 continue;
             }
-            if at == 0 {
+            if index == 0 {
                 // Not a link: an interpreter in a virtual environment finds its packages relative
                 // to its own path.
                 sweep

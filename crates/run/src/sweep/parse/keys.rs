@@ -149,7 +149,7 @@ fn unknown_key(section: &Section, name: &str, key: &Key, unknown: &[Key]) -> Dia
     let headings: Vec<_> = homes.iter().map(|home| home.heading()).collect();
     let message = format!("`{}` belongs to {}", key.name, headings.join(" or "));
     let label = if name.is_empty() {
-        "stands at the top"
+        "is at the top of the file"
     } else {
         "not a key of this table"
     };
@@ -166,17 +166,14 @@ fn unknown_key(section: &Section, name: &str, key: &Key, unknown: &[Key]) -> Dia
 /// Returns the tables for which a misplaced key may be meant: the tables that take the key and most
 /// of the other `unknown` keys. Among those, a table with a name similar to `table` wins.
 fn homes(table: &str, key: &Key, unknown: &[Key]) -> Vec<&'static SectionReference> {
-    let takes = |home: &SectionReference, key: &Key| {
-        home.options.iter().any(|option| option.name == key.name)
-    };
     let mut homes: Vec<_> = SECTIONS
         .iter()
-        .filter(|home| home.name != table && takes(home, key))
+        .filter(|home| home.name != table && has_option(home, key))
         .map(|home| (home, 0))
         .collect();
     // Several misplaced keys together identify the table that they come from.
     for (home, count) in &mut homes {
-        *count = unknown.iter().filter(|key| takes(home, key)).count();
+        *count = unknown.iter().filter(|key| has_option(home, key)).count();
     }
     let most = homes.iter().map(|(_, count)| *count).max();
     homes.retain(|(_, count)| Some(*count) == most);
@@ -188,4 +185,8 @@ fn homes(table: &str, key: &Key, unknown: &[Key]) -> Vec<&'static SectionReferen
         homes.retain(|(home, _)| home.name == near || home.former == near);
     }
     homes.into_iter().map(|(home, _)| home).collect()
+}
+
+fn has_option(section: &SectionReference, key: &Key) -> bool {
+    section.options.iter().any(|option| option.name == key.name)
 }

@@ -80,16 +80,16 @@ pub(super) fn function(source: Source, registry: &Registry) -> Result<Sweep, Rej
 fn parse(source: Source, trainee: Trainee, registry: &Registry) -> Result<Sweep, Rejected> {
     let mut diagnostics = Diagnostics::default();
     let table = Table::parse(&source.text, &mut diagnostics);
-    let broken = diagnostics.has_errors();
-    let raw = Raw::of(&table);
+    let has_syntax_errors = diagnostics.has_errors();
+    let raw = Raw::new(&table);
     let mut file = Section::new("", 0..source.text.len(), table);
     keys::refuse_unknown_top(&mut file, &mut diagnostics);
     let sweep = read(file, &source, &raw, (trainee, registry), &mut diagnostics);
-    if broken {
+    if has_syntax_errors {
         // After a syntax error, a missing section may stand in the part that could not be read.
         diagnostics
             .list
-            .retain(|found| !found.code.starts_with("missing"));
+            .retain(|it| !it.code.starts_with("missing"));
     }
     match sweep {
         Some(mut sweep) if !diagnostics.has_errors() => {
@@ -251,20 +251,24 @@ pub(super) struct Raw {
 }
 
 impl Raw {
-    fn of(file: &Table) -> Self {
-        let table = |key| match file.get(key).map(|node| (&node.value, node.span.clone())) {
-            Some((NodeValue::Table(table), span)) => (table.clone(), span),
-            _ => (Table::default(), 0..0),
-        };
-        let (space, space_span) = table("space");
+    fn new(file: &Table) -> Self {
+        let (space, space_span) = raw_table(file, "space");
         let mut names = Vec::new();
         collect_names("", &space, &mut names);
         Self {
             space,
             space_span,
-            constraints: table("constraints").0.entries,
+            constraints: raw_table(file, "constraints").0.entries,
             names,
         }
+    }
+}
+
+/// Returns a table and its span; an empty one if it is absent or not a table.
+fn raw_table(file: &Table, key: &str) -> (Table, Span) {
+    match file.get(key).map(|node| (&node.value, node.span.clone())) {
+        Some((NodeValue::Table(table), span)) => (table.clone(), span),
+        _ => (Table::default(), 0..0),
     }
 }
 
@@ -333,12 +337,8 @@ fn texts(
     diagnostics: &mut Diagnostics,
 ) -> Option<Vec<(String, Span)>> {
     let node = section.take(key)?;
-    let wrong = |found: &NodeValue, span: Span| {
-        Diagnostic::error("wrong-type", format!("`{key}` must be a list of strings"))
-            .at(span, format!("this is {}", found.kind()))
-    };
     let NodeValue::Array(items) = node.value else {
-        let mut error = wrong(&node.value, node.span);
+        let mut error = not_texts(key, &node.value, node.span);
         if let NodeValue::Text(line) = &node.value {
             let words: Vec<_> = line
                 .split_whitespace()
@@ -358,15 +358,15 @@ fn texts(
         match item.value {
             NodeValue::Text(text) if text.contains('\0') => {
                 let error = Diagnostic::error("bad-text", format!("`{key}` has a NUL character"));
-                diagnostics.push(error.at(item.span, "no program can be given it"));
+                diagnostics.push(error.at(item.span, "an argument of a program cannot contain it"));
                 complete = false;
             }
             NodeValue::Text(text) => texts.push((text, item.span)),
             other => {
                 let hint = format!("quote it: \"{}\"", item.written);
-                let error = wrong(&other, item.span);
-                let plain = !matches!(other, NodeValue::Array(_) | NodeValue::Table(_));
-                diagnostics.push(if plain && !item.written.is_empty() {
+                let error = not_texts(key, &other, item.span);
+                let is_plain = !matches!(other, NodeValue::Array(_) | NodeValue::Table(_));
+                diagnostics.push(if is_plain && !item.written.is_empty() {
                     error.hint(hint)
                 } else {
                     error
@@ -376,6 +376,11 @@ fn texts(
         }
     }
     complete.then_some(texts)
+}
+
+fn not_texts(key: &str, value: &NodeValue, span: Span) -> Diagnostic {
+    Diagnostic::error("wrong-type", format!("`{key}` must be a list of strings"))
+        .at(span, format!("this is {}", value.kind()))
 }
 
 /// Returns the span of a part of a string value. The span is exact if the string is written without
@@ -398,7 +403,7 @@ fn within(source: &Source, node: &Span, text: &str, part: &Span) -> Span {
 fn failed_since(diagnostics: &Diagnostics, before: usize) -> bool {
     diagnostics.list[before..]
         .iter()
-        .any(|found| found.level == Level::Error)
+        .any(|it| it.level == Level::Error)
 }
 
 #[cfg(test)]

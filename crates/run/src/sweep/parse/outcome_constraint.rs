@@ -68,7 +68,7 @@ pub(super) fn read(
                 Some(
                     error
                         .at(span, "")
-                        .hint("say what is to be best within it: [objective]"),
+                        .hint("add the metric to optimise: [objective]"),
                 )
             }
             _ if limits.iter().any(|other| *other.metric == *metric) => {

@@ -15,7 +15,7 @@ pub(in crate::sweep) const OPTIONS: &[Opt] = &[
     Opt::new(
         "jobs",
         Takes::Count(1),
-        Preset::Derived("what `cpus`, `gpus` and `memory` leave room for"),
+        Preset::Derived("as many as `cpus`, `gpus` and `memory` allow"),
         "trials at a time",
     ),
     Opt::new(

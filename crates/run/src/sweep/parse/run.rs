@@ -58,14 +58,14 @@ pub(in crate::sweep) const OPTIONS: &[Opt] = &[
         "code",
         Takes::OneOf(CODES),
         Preset::Text(CODES[0]),
-        "run in the folder as it is and keep what is uncommitted; in a clone of its commit; or only if nothing \
+        "run in the folder as it is and keep uncommitted changes; in a clone of its commit; or only if nothing \
          is uncommitted",
     ),
     Opt::new(
         "system",
         Takes::Duration,
         Preset::Duration(SYSTEM),
-        "time between two samples of what a trial uses of the machine, `0s` for none",
+        "time between two samples of a trial's resource usage, `0s` for none",
     ),
     Opt::new(
         "grace",
@@ -145,7 +145,7 @@ pub(super) fn read(
         match Keep::parse(&text) {
             Ok(keep) => run.keep = keep,
             Err(why) => diagnostics.push(Diagnostic::error("bad-keep", why).at(span, "").hint(
-                "say `all`, `complete`, `best`, `best:5`, `last`, `none`, or `best and last`",
+                "write `all`, `complete`, `best`, `best:5`, `last`, `none`, or `best and last`",
             )),
         }
     }
@@ -286,14 +286,14 @@ fn data_dir(
             other => {
                 let error =
                     Diagnostic::error("wrong-type", "`data_dir` must be a path or a list of paths");
-                diagnostics.push(error.at(item.span, format!("this is {}", what(&other))));
+                diagnostics.push(error.at(item.span, format!("this is {}", description(&other))));
             }
         }
     }
     paths
 }
 
-fn what(value: &NodeValue) -> &'static str {
+fn description(value: &NodeValue) -> &'static str {
     match value {
         NodeValue::Text(text) if text.is_empty() => "empty",
         NodeValue::Text(_) => "no path: it has a NUL character",
@@ -337,7 +337,7 @@ fn variables(mut env: Section, diagnostics: &mut Diagnostics) -> Vec<(String, St
             other => {
                 let message = format!("`{}` must be a string", key.name);
                 let error = Diagnostic::error("wrong-type", message)
-                    .at(node.span, format!("this is {}", what(&other)));
+                    .at(node.span, format!("this is {}", description(&other)));
                 diagnostics.push(error);
                 continue;
             }

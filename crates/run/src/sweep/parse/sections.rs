@@ -86,7 +86,7 @@ const TOP: &[Opt] = &[
         "pipeline",
         Takes::Text,
         Preset::Derived("`name`"),
-        "what the study is part of; recorded with every trial",
+        "the pipeline of the study; recorded with every trial",
     ),
     Opt::new(
         "stage",
@@ -108,10 +108,10 @@ pub(super) const FREE_TABLES: &[&str] = &["space", "constraints", "point"];
 /// All tables except `[space]`, `[constraints]` and `[[point]]`, in the order of the documentation.
 pub const SECTIONS: &[SectionReference] = &[
     SectionReference::once("", "the top of the file", TOP),
-    SectionReference::once("run", "what a trial runs", run::OPTIONS),
+    SectionReference::once("run", "the program that a trial runs", run::OPTIONS),
     SectionReference {
         occurs: Occurs::OnceOrMore,
-        ..SectionReference::once("objective", "what is optimised", objective::OPTIONS)
+        ..SectionReference::once("objective", "the metric to optimise", objective::OPTIONS)
     },
     SectionReference {
         occurs: Occurs::Repeatedly,
@@ -141,7 +141,7 @@ pub const SECTIONS: &[SectionReference] = &[
     },
     SectionReference::once(
         "resources",
-        "what a trial takes of the machine",
+        "the resources of each trial",
         resources::OPTIONS,
     ),
     SectionReference {

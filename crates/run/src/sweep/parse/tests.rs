@@ -83,7 +83,7 @@ fn codes(part: &str, by: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn fewer_trials_than_seeds_leave_no_room_for_a_configuration() {
+fn fewer_trials_than_seeds_are_an_error() {
     let seeds = |seeds: &str| codes("[retry]", &format!("[replicate]\nseeds = {seeds}\n[retry]"));
     assert_eq!(seeds("200"), [""; 0]);
     assert_eq!(seeds("201"), ["too-few-trials"]);
@@ -141,7 +141,7 @@ fn every_section_is_read() {
 }
 
 #[test]
-fn what_is_left_out_has_a_default() {
+fn absent_keys_have_defaults() {
     let text = "[run]\ncommand = ['x']\n[objective]\nmetric = 'a'\ngoal = 'max'\n[space]\nlr = [0.1, 0.2]\n";
     let sweep = parse(text).unwrap();
     assert_eq!(
@@ -178,7 +178,7 @@ fn the_bytes_of_models_are_held_within_a_budget_unless_the_file_says_otherwise()
 }
 
 #[test]
-fn a_grid_without_trials_runs_whole_and_a_time_limit_needs_no_count() {
+fn a_grid_and_a_time_limit_need_no_number_of_trials() {
     let head = "[run]\ncommand = ['x']\n[objective]\nmetric = 'a'\ngoal = 'max'\n[space]\nlr = [0.1, 0.2]\n";
     let grid = parse(&format!("{head}[search]\nsampler = 'grid'\n")).unwrap();
     assert_eq!((grid.trials, grid.warnings.list.len()), (None, 0));
@@ -280,13 +280,13 @@ fn each_mistake_has_its_code() {
             "unknown-key",
         ),
     ] {
-        let found = codes(part, by);
-        assert!(found.contains(&expected), "{by}: {found:?}");
+        let reported = codes(part, by);
+        assert!(reported.contains(&expected), "{by}: {reported:?}");
     }
 }
 
 #[test]
-fn each_doubtful_thing_has_its_warning() {
+fn each_doubtful_content_has_its_warning() {
     for (part, by, expected) in [
         (
             "min = 1e-5, max = 1e-1, log = true",
@@ -334,7 +334,7 @@ fn each_doubtful_thing_has_its_warning() {
 }
 
 #[test]
-fn the_best_of_what_looks_like_a_fold_is_warned_about() {
+fn ranking_by_the_best_fold_draws_a_warning() {
     let captured = |key: &str, take: &str, scheduler: &str| {
         let text = format!(
             "[run]\ncommand = ['x']\n[objective]\nmetric = 'loss'\ngoal = 'min'\n{take}\n[search]\n\
@@ -367,7 +367,7 @@ fn the_best_of_what_looks_like_a_fold_is_warned_about() {
 }
 
 #[test]
-fn a_grid_larger_than_trials_is_warned_about() {
+fn a_grid_larger_than_trials_draws_a_warning() {
     let text = "[run]\ncommand = ['x']\n[objective]\nmetric = 'a'\ngoal = 'max'\n[search]\nsampler = 'grid'\ntrials = 3\n\
                 [space]\na = [1, 2]\nb = [1, 2]\n";
     let sweep = parse(text).unwrap();
@@ -384,7 +384,7 @@ fn a_grid_larger_than_trials_is_warned_about() {
 }
 
 #[test]
-fn a_hardly_satisfiable_constraint_is_warned_about() {
+fn a_constraint_that_rejects_nearly_everything_draws_a_warning() {
     assert_eq!(
         codes(
             "layers * lr < 0.2\"\n\n[[point]]\nlr = 3e-4\n",
@@ -413,7 +413,7 @@ fn an_empty_space_names_the_constraint_that_empties_it() {
 }
 
 #[test]
-fn what_an_executor_does_not_understand_is_reported_with_the_rest() {
+fn the_errors_of_an_executor_are_reported_with_all_others() {
     let by = "[executor]\nname = \"slurm\"\npartitoin = \"gpu\"\nwalltime = \"0s\"";
     let rejected = parse(&GOOD.replacen("[resources]\njobs = 4", by, 1)).unwrap_err();
     let messages: Vec<_> = rejected
@@ -441,7 +441,7 @@ fn only_error(lines: &str) -> (String, Vec<String>) {
 }
 
 #[test]
-fn a_key_of_another_table_is_told_its_table() {
+fn the_error_for_a_key_of_another_table_names_that_table() {
     for (lines, message) in [
         (
             "[limits]\nmetric = 'latency'",
@@ -470,7 +470,7 @@ fn a_key_of_another_table_is_told_its_table() {
 }
 
 #[test]
-fn keys_that_were_written_together_belong_together() {
+fn several_misplaced_keys_are_assigned_to_one_table() {
     let text = "[limits]\nmetric = 'latency'\nmax = 20\n[run]\ncommand = ['x']\n[space]\nlr = [0.1, 0.2]\n";
     let found = parse(text).unwrap_err().diagnostics.list;
     let messages: Vec<_> = found
@@ -519,7 +519,7 @@ fn the_earlier_name_of_outcome_constraints_is_read_with_a_warning() {
 }
 
 #[test]
-fn an_option_of_another_kind_is_told_its_kind() {
+fn the_error_for_an_option_of_another_kind_names_that_kind() {
     let (message, hints) = only_error("[scheduler]\nname = 'fifo'\nreduction = 3");
     assert_eq!(message, "unknown key `reduction` in `[scheduler]`");
     assert_eq!(
@@ -590,7 +590,7 @@ fn a_kind_that_a_program_adds_is_named_and_checked_like_any_other() {
 }
 
 #[test]
-fn a_kind_of_an_existing_name_takes_its_place() {
+fn a_kind_of_an_existing_name_replaces_it() {
     let registry = Registry::standard().sampler(Kind {
         name: "grid",
         ..SILENT
@@ -604,7 +604,7 @@ fn a_kind_of_an_existing_name_takes_its_place() {
 }
 
 #[test]
-fn a_capability_counts_and_not_the_name() {
+fn capabilities_decide_and_not_the_name_of_a_kind() {
     let cloning = *find(Registry::standard().schedulers(), "fifo").unwrap();
     let cloning = Kind {
         name: "herd",
@@ -639,7 +639,7 @@ fn all_mistakes_are_shown_at_once_in_the_order_of_the_file() {
 }
 
 #[test]
-fn what_a_broken_line_may_have_said_is_not_called_missing() {
+fn after_a_syntax_error_nothing_is_reported_as_missing() {
     let rejected =
         parse(&GOOD.replacen("metric = \"val_loss\"", "metric = \"val_loss", 1)).unwrap_err();
     let codes: Vec<_> = rejected
@@ -691,7 +691,7 @@ fn duplicate_keys_are_an_error() {
 }
 
 #[test]
-fn files_that_cannot_be_used_say_why() {
+fn an_unusable_file_is_rejected_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     std::fs::write(path("digits.toml"), GOOD).unwrap();
@@ -740,7 +740,7 @@ fn files_that_cannot_be_used_say_why() {
 }
 
 #[test]
-fn what_the_machine_lacks_is_warned_about() {
+fn files_that_the_machine_lacks_draw_warnings() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("train"), "").unwrap();
     let text = GOOD
@@ -837,7 +837,7 @@ proptest! {
     }
 
     #[test]
-    fn words_thrown_together_never_panic(text in babble()) {
+    fn random_words_never_panic(text in babble()) {
         if let Err(rejected) = parse(&text) {
             prop_assert!(!rejected.render(false).is_empty());
         }

@@ -46,7 +46,7 @@ fn fault(arg: &str) -> (Span, String, Option<String>) {
 }
 
 #[test]
-fn a_parameter_is_put_where_it_is_named() {
+fn a_placeholder_is_replaced_by_its_parameter() {
     assert_eq!(
         filled(&["train", "--lr={lr}", "{optimizer}"], &adam()),
         ["train", "--lr=0.001", "adam"]
@@ -67,7 +67,7 @@ fn a_command_without_placeholders_gets_every_parameter() {
 }
 
 #[test]
-fn the_rest_is_what_the_command_does_not_name() {
+fn rest_stands_for_the_parameters_that_the_command_does_not_name() {
     let made = filled(
         &["train", "{args:rest}", "--rate", "{lr}", "--{amp}"],
         &adam(),
@@ -192,7 +192,7 @@ fn every_negative_float_arrives_through_argparse_as_the_same_number() {
 }
 
 #[test]
-fn a_switch_is_there_or_not() {
+fn a_switch_is_given_or_left_out() {
     let off = params(&[("amp", Value::Bool(false)), ("lr", Value::Float(0.1))]);
     assert_eq!(filled(&["t", "--{amp}"], &adam()), ["t", "--amp"]);
     assert_eq!(filled(&["t", "--{amp}"], &off), ["t"]);
@@ -216,7 +216,7 @@ fn an_argument_of_an_absent_parameter_is_left_out_with_its_option() {
 }
 
 #[test]
-fn places_of_the_trial_are_filled_in() {
+fn paths_of_the_trial_are_filled_in() {
     let made = filled(
         &[
             "t",
@@ -278,7 +278,7 @@ fn a_lone_brace_is_an_error() {
 }
 
 #[test]
-fn what_the_command_receives_is_known() {
+fn the_parameters_that_the_command_receives_are_known() {
     let parse =
         |arg: &str| Template::parse(&["t".into(), arg.into()], &names(&["lr", "units"])).unwrap();
     assert!(parse("{lr}").receives("lr") && !parse("{lr}").receives("units"));
