@@ -361,7 +361,7 @@ fn a_study_of_several_objectives_is_replayed_and_its_front_is_complete() {
 fn seeds(study: &Study) -> Vec<usize> {
     let mut counts: BTreeMap<TrialId, usize> = BTreeMap::new();
     for trial in study.trials() {
-        *counts.entry(study.head(trial.id)).or_default() += 1;
+        *counts.entry(study.configuration(trial.id)).or_default() += 1;
     }
     counts.into_values().collect()
 }

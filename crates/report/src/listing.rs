@@ -84,7 +84,9 @@ fn fill(table: &mut Table, study: &Study, trials: &[&Trial], detail: Detail) {
         push_own(table, "objective", &objective.metric, column);
     }
     if study.header().replicate.is_some() {
-        let heads = trials.iter().map(|trial| study.head(trial.id).to_string());
+        let heads = trials
+            .iter()
+            .map(|trial| study.configuration(trial.id).to_string());
         table.push(Column::numbers("configuration", heads));
     }
     table.push(Column::numbers(

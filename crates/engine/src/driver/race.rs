@@ -88,7 +88,7 @@ fn reserved(study: &Study) -> u64 {
                 .as_ref()
                 .is_none_or(|race| !race.drops(study, trial.id))
     };
-    let missing = |trial: &Trial| (wanted - study.members(trial.id).count()) as u64;
+    let missing = |trial: &Trial| (wanted - study.replicates(trial.id).count()) as u64;
     study.trials().iter().filter(goes_on).map(missing).sum()
 }
 
@@ -97,8 +97,10 @@ fn reserved(study: &Study) -> u64 {
 fn wants(study: &Study, head: TrialId, wanted: usize) -> bool {
     let ended_badly =
         |state: &TrialState| matches!(state, TrialState::Failed | TrialState::Stopped);
-    study.members(head).count() < wanted
-        && !study.members(head).any(|trial| ended_badly(&trial.state))
+    study.replicates(head).count() < wanted
+        && !study
+            .replicates(head)
+            .any(|trial| ended_badly(&trial.state))
 }
 
 impl Race {
@@ -113,7 +115,7 @@ impl Race {
         for trial in study
             .trials()
             .iter()
-            .filter(|trial| study.head(trial.id) == trial.id)
+            .filter(|trial| study.configuration(trial.id) == trial.id)
         {
             let scores: Vec<f64> = study
                 .complete(trial.id)

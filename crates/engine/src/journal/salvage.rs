@@ -212,7 +212,7 @@ impl Mending<'_> {
                 };
                 Some((opened, "the opening of the study".to_owned()))
             }
-            IllegalEvent::WrongId { found: id, .. } | IllegalEvent::NoSuchTrial(id) => {
+            IllegalEvent::WrongId { actual: id, .. } | IllegalEvent::NoSuchTrial(id) => {
                 self.created(*id)
             }
             IllegalEvent::WrongState { trial, .. } | IllegalEvent::WrongAttempt { trial, .. } => {

@@ -358,7 +358,7 @@ impl History {
             Event::Ended { trial, .. }
             | Event::Requeued { trial, .. }
             | Event::Judged { trial, .. } => {
-                self.update_outcome(study, study.head(*trial));
+                self.update_outcome(study, study.configuration(*trial));
             }
             _ => {}
         }
@@ -416,7 +416,7 @@ impl History {
         for trial in study
             .trials()
             .iter()
-            .filter(|trial| study.head(trial.id) == trial.id)
+            .filter(|trial| study.configuration(trial.id) == trial.id)
         {
             self.update_outcome(study, trial.id);
         }
@@ -480,8 +480,8 @@ impl History {
                 .iter()
                 .map(|limit| {
                     let value = match &standing {
-                        Some(_) => study.limited(id, limit),
-                        None => trial.limited(limit),
+                        Some(_) => study.constrained_mean(id, limit),
+                        None => trial.constrained_value(limit),
                     };
                     value.map_or(f64::NAN, |value| limit.excess(value))
                 })
