@@ -43,17 +43,16 @@ impl ConstraintModels {
         limit: usize,
     ) -> Vec<Posterior> {
         let prior = Hyper::prior(history.dims());
-        let posterior = |constraint: usize| {
-            let (rows, y) = training_rows(columns, history, constraint, limit);
-            let hyper = self.0.get(constraint).unwrap_or(&prior);
-            if y.iter().all(|y| *y == 0.0) {
-                None
-            } else {
-                Posterior::new(rows, &y, hyper)
-            }
-        };
         (0..history.constraint_count())
-            .filter_map(posterior)
+            .filter_map(|constraint| {
+                let (rows, y) = training_rows(columns, history, constraint, limit);
+                let hyper = self.0.get(constraint).unwrap_or(&prior);
+                // Without any excess the model would only say that the constraint is satisfied.
+                if y.iter().all(|y| *y == 0.0) {
+                    return None;
+                }
+                Posterior::new(rows, &y, hyper)
+            })
             .collect()
     }
 }

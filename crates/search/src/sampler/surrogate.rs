@@ -365,17 +365,16 @@ mod tests {
         let theta = [-0.9, -3.0];
         let mut gradient = [0.0; 2];
         evidence(&rows, &Y, &Hyper(theta.to_vec()), &mut gradient);
-        for at in 0..2 {
-            let value = |step: f64| {
+        for (axis, slope) in gradient.into_iter().enumerate() {
+            let [above, below] = [1e-5, -1e-5].map(|step| {
                 let mut moved = theta;
-                moved[at] += step;
+                moved[axis] += step;
                 evidence(&rows, &Y, &Hyper(moved.to_vec()), &mut [0.0; 2])
-            };
-            let by_difference = (value(1e-5) - value(-1e-5)) / 2e-5;
+            });
+            let by_difference = (above - below) / 2e-5;
             assert!(
-                (gradient[at] - by_difference).abs() < 1e-6,
-                "{} {by_difference}",
-                gradient[at]
+                (slope - by_difference).abs() < 1e-6,
+                "{slope} {by_difference}"
             );
         }
     }

@@ -113,7 +113,7 @@ pub trait TrialScheduler: Send {
 /// A trial that has not reported all its objectives keeps even such a report, so that a program
 /// that seldom reports has a result.
 #[must_use]
-pub fn weighed(
+pub fn mark_beyond_max(
     scheduler: &dyn TrialScheduler,
     study: &Study,
     trial: TrialId,
@@ -206,7 +206,7 @@ fn passes(at: f64, Resource(max): Resource) -> bool {
 /// Returns a warning for a trial that is about to end if it reported, but never with the resource.
 /// The scheduler could not judge such a trial.
 #[must_use]
-pub fn complaint(study: &Study, trial: TrialId) -> Option<String> {
+pub fn missing_resource_warning(study: &Study, trial: TrialId) -> Option<String> {
     let resource = study.header().resource.as_ref()?;
     let trial = study.trial(trial)?;
     (trial.reports > 0 && trial.step.is_none()).then(|| {
@@ -266,7 +266,7 @@ pub fn fresh_while(room: bool, study: &Study) -> Next {
     {
         return Next::Resume {
             trial,
-            why: "goes on: this scheduler pauses nobody".to_owned(),
+            why: "goes on: this scheduler does not pause trials".to_owned(),
         };
     }
     if room {
