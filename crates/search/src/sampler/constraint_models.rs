@@ -115,7 +115,7 @@ mod tests {
     use super::bilogarithm;
 
     #[test]
-    fn the_border_stays_where_it_is_and_what_is_far_comes_near() {
+    fn the_transformation_keeps_the_bound_and_compresses_large_excesses() {
         let y = bilogarithm(vec![-1.0, 0.0, 1.0, 1e300]);
         assert_eq!((y[0], y[1]), (-y[2], 0.0));
         assert!(y[3] < 60.0 && y.is_sorted(), "{y:?}");

@@ -440,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn leaving_out_is_what_refitting_without_the_row_would_say() {
+    fn leaving_a_row_out_equals_refitting_without_it() {
         let hyper = Hyper(vec![-1.0, -3.0]);
         let whole = Posterior::new(line(&X), &Y, &hyper).unwrap();
         let part = Posterior::new(line(&X[1..]), &Y[1..], &hyper).unwrap();

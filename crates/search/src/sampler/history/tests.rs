@@ -39,7 +39,7 @@ fn points_snap_to_where_their_configuration_is_encoded() {
 }
 
 #[test]
-fn a_paused_trial_counts_as_what_others_of_its_rank_became() {
+fn a_paused_trial_gets_the_final_score_of_trials_with_its_rank() {
     use crate::study::{
         Attempt, Datum, Entry, Exit, FORMAT, Goal, Header, LogRecord, Metric, Objective, Take,
         Timestamp, TrialId, Usage, Verdict,

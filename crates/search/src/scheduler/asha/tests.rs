@@ -17,7 +17,7 @@ fn in_stopping_mode_a_trial_goes_on_while_it_is_among_the_best_third() {
 }
 
 #[test]
-fn a_stop_says_what_was_needed() {
+fn the_reason_of_a_stop_names_the_required_score() {
     let mut world = Scenario::new("asha", LADDER, &setting(false));
     world.arrivals(1.0, [0.12345678, 0.3, 0.2]);
     let trial = world.fresh();
@@ -72,7 +72,7 @@ fn the_first_at_a_rung_must_be_no_worse_than_the_median_of_the_rung_below() {
 }
 
 #[test]
-fn what_is_not_a_number_is_never_among_the_best() {
+fn a_score_that_is_not_a_number_is_never_among_the_best() {
     let mut world = Scenario::new("asha", LADDER, &setting(false));
     assert_eq!(
         world.arrivals(1.0, [f64::NAN, f64::INFINITY, 0.5]),
@@ -371,7 +371,7 @@ fn of_several_objectives_none_is_judged_before_it_has_shown_them_all() {
 }
 
 #[test]
-fn the_share_of_a_rung_is_promoted_by_fronts_and_what_none_dominates_when_no_more_can_come() {
+fn a_rung_promotes_by_fronts_and_promotes_non_dominated_trials_when_no_more_can_come() {
     let mut world = several_objectives(true);
     let scores = [
         (0.4, 6.0),
