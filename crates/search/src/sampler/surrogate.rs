@@ -442,9 +442,9 @@ mod tests {
     #[test]
     fn leaving_a_row_out_equals_refitting_without_it() {
         let hyper = Hyper(vec![-1.0, -3.0]);
-        let whole = Posterior::new(line(&X), &Y, &hyper).unwrap();
+        let posterior = Posterior::new(line(&X), &Y, &hyper).unwrap();
         let part = Posterior::new(line(&X[1..]), &Y[1..], &hyper).unwrap();
         let (mean, _) = part.at(&[X[0]], &mut Scratch::default());
-        assert!((whole.left_out(&Y)[0] - mean).abs() < 1e-6);
+        assert!((posterior.left_out(&Y)[0] - mean).abs() < 1e-6);
     }
 }

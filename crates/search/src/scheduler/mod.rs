@@ -168,12 +168,12 @@ pub fn judgement(
         let has_reached = trial
             .step
             .is_some_and(|at| report_reader::reaches(at, max.0));
-        let came = match (is_past(trial, max), asks && has_reached) {
+        let progress = match (is_past(trial, max), asks && has_reached) {
             (true, _) => "went past",
             (false, true) => "reached",
             (false, false) => return scheduler.verdict(study, id),
         };
-        let why = format!("it {came} {resource} {max}, the most that a trial gets");
+        let why = format!("it {progress} {resource} {max}, the maximum of the resource");
         return Judgement {
             verdict: Verdict::Complete,
             why,

@@ -170,10 +170,10 @@ impl Rung {
     pub(super) fn refit(&mut self, study: &Study) {
         let mut all = self.results.take_all();
         all.append(&mut self.outside);
-        for (scores, trial) in all {
-            match study.trial(trial) {
-                Some(found) if found.outside => self.outside.push((scores, trial)),
-                _ => self.results.add(&scores, trial),
+        for (scores, id) in all {
+            match study.trial(id) {
+                Some(trial) if trial.outside => self.outside.push((scores, id)),
+                _ => self.results.add(&scores, id),
             }
         }
     }

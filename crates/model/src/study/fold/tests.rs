@@ -519,7 +519,7 @@ fn the_reason_of_a_missing_mean_names_the_value_that_is_not_finite() {
 #[test]
 fn the_time_between_two_runs_is_not_used_time() {
     let mut study = Study::default();
-    let mut happens = |second: i64, event: Event, away: Option<u64>| {
+    let mut used_after = |second: i64, event: Event, away: Option<u64>| {
         let at = Timestamp::from_micros(second * 1_000_000);
         let entry = Entry {
             seq: study.next_seq(),
@@ -532,15 +532,11 @@ fn the_time_between_two_runs_is_not_used_time() {
     };
     let header = Header::default();
     let format = super::super::FORMAT;
-    let paused = |slot| Event::SlotPaused {
-        slot,
-        why: String::new(),
-    };
-    let closed = || Event::Closed {
+    let closed = Event::Closed {
         why: Closing::Interrupted,
     };
     assert_eq!(
-        happens(
+        used_after(
             100,
             Event::Opened {
                 format,
@@ -551,22 +547,29 @@ fn the_time_between_two_runs_is_not_used_time() {
         0
     );
     assert_eq!(
-        happens(107, paused(0), Some(5_000_000)),
+        used_after(107, slot_paused(0), Some(5_000_000)),
         2,
         "setup took five seconds"
     );
-    assert_eq!(happens(110, closed(), None), 5);
+    assert_eq!(used_after(110, closed.clone(), None), 5);
     // A second run that is killed, and a third that begins with an edit.
-    assert_eq!(happens(1000, paused(1), Some(889_000_000)), 6);
-    assert_eq!(happens(1004, paused(2), None), 10);
+    assert_eq!(used_after(1000, slot_paused(1), Some(889_000_000)), 6);
+    assert_eq!(used_after(1004, slot_paused(2), None), 10);
     let edited = Event::Edited {
         header,
         changes: Vec::new(),
         fill: Params::default(),
         outside: Vec::new(),
     };
-    assert_eq!(happens(5000, edited.clone(), Some(3_996_000_000)), 10);
-    assert_eq!(happens(5003, closed(), None), 13);
+    assert_eq!(used_after(5000, edited.clone(), Some(3_996_000_000)), 10);
+    assert_eq!(used_after(5003, closed, None), 13);
     // Journals of an earlier version do not mark where a run begins.
-    assert_eq!(happens(9000, edited, None), 13);
+    assert_eq!(used_after(9000, edited, None), 13);
+}
+
+fn slot_paused(slot: u32) -> Event {
+    Event::SlotPaused {
+        slot,
+        why: String::new(),
+    }
 }
