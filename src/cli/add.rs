@@ -5,6 +5,8 @@ use super::{Context, studies};
 use crate::driver::{DriverError, amend, inbox, propose};
 use crate::journal::{self, JournalError, StudyDir};
 use crate::provenance::Machine;
+use crate::report::listing;
+use crate::report::text::plain;
 use crate::source::Source;
 use crate::space::{Digits, Params};
 use crate::study::Timestamp;
@@ -15,7 +17,7 @@ use std::path::PathBuf;
 /// Arguments of `swath add`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Parameters that are left out are drawn. Added trials run before the sampler's proposals, and count towards `trials`."
+    after_help = "Parameters that are left out are drawn at random. Added trials run before the sampler's proposals, and count towards `trials`."
 )]
 pub(crate) struct Args {
     /// The study (its name or folder; default: the one that ran last), then values: `lr=0.1
@@ -23,11 +25,11 @@ pub(crate) struct Args {
     #[arg(value_name = "STUDY] [NAME=VALUE")]
     pub(crate) words: Vec<String>,
 
-    /// Read one or more `[[point]]` from a file, or from standard input if it is `-`
+    /// Read one or more `[[point]]` tables from a file, or from standard input if it is `-`
     #[arg(long, value_name = "FILE")]
     pub(crate) toml: Option<PathBuf>,
 
-    /// Add it even if a trial has this configuration already
+    /// Add a configuration even if a trial already has it
     #[arg(long)]
     pub(crate) again: bool,
 }
@@ -35,7 +37,7 @@ pub(crate) struct Args {
 /// Runs `swath add`: checks each configuration against the space, the constraints and the existing
 /// trials, then delivers all of them. One bad configuration refuses the whole request.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let (dir, pairs) = split(args, context)?;
+    let (dir, pairs) = split_words(args, context)?;
     let source = source(args, pairs)?;
     let sweep = sweep_of(&dir, context)?;
     let colour = context.out.paint_err.on;
@@ -44,29 +46,29 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         ..Failure::silent(Code::Usage)
     })?;
     let study = journal::settled(&dir)?;
-    for (at, point) in points.iter().enumerate() {
+    for (index, point) in points.iter().enumerate() {
         if args.again {
             continue;
         }
         let twin = propose::twin(&sweep.space, &study, point).map(|trial| format!("trial {trial}"));
         let twin = twin.or_else(|| {
-            points[..at]
+            points[..index]
                 .contains(point)
-                .then(|| "an earlier one of these".to_owned())
+                .then(|| "an earlier point of this request".to_owned())
         });
         if let Some(twin) = twin {
             return Err(Failure::usage(format!(
-                "{twin} has this configuration already: {}",
-                shown(point)
+                "{twin} already has this configuration: {}",
+                describe(point)
             ))
-            .hint("`--again` adds it all the same"));
+            .hint("`--again` adds it anyway"));
         }
         if propose::added_to(&sweep.space, sweep.seed, &study, point).is_none() {
             return Err(Failure::usage(format!(
-                "the constraints leave nothing of this: {}",
-                shown(point)
+                "the constraints admit no configuration with these values: {}",
+                describe(point)
             ))
-            .hint("change it, or the constraints of the sweep file"));
+            .hint("change the values, or the constraints of the sweep file"));
         }
     }
     deliver(&dir, &sweep, &points, context)
@@ -85,19 +87,19 @@ fn deliver(
     let written = amend::amend(dir, &Machine::here().holder(now), now, |study| {
         // Each point is completed from the study including the points before it, as a run would do
         // it.
-        let mut known = study.clone();
+        let mut preview = study.clone();
         let mut events = Vec::new();
         for point in points {
-            let Some(event) = propose::added_to(&sweep.space, sweep.seed, &known, point) else {
+            let Some(event) = propose::added_to(&sweep.space, sweep.seed, &preview, point) else {
                 continue;
             };
             let entry = crate::study::Entry {
-                seq: known.next_seq(),
+                seq: preview.next_seq(),
                 at: now,
                 event: event.clone(),
                 away: None,
             };
-            if known.apply(&entry).is_ok() {
+            if preview.apply(&entry).is_ok() {
                 events.push(event);
             }
         }
@@ -107,9 +109,9 @@ fn deliver(
         Ok(study) => {
             for trial in &study.trials()[before.min(study.trials().len())..] {
                 context.out.say(format_args!(
-                    "trial {} waits: {}",
+                    "added trial {}: {}",
                     trial.id,
-                    shown(&trial.params)
+                    describe(&trial.params)
                 ));
             }
             context
@@ -121,13 +123,13 @@ fn deliver(
                 inbox::send(dir, point, now)
                     .map_err(|error| Failure::caused(Code::Tool, &error))?;
             }
-            let by = holder.map_or_else(
-                || "the process that runs it".to_owned(),
+            let receiver = holder.map_or_else(
+                || "the process that runs the study".to_owned(),
                 |holder| format!("process {} on {}", holder.pid, holder.host),
             );
             let plural = if points.len() == 1 { "" } else { "s" };
             context.out.say(format_args!(
-                "left {} configuration{plural} for {by}, to run next",
+                "sent {} configuration{plural} to {receiver}, to run next",
                 points.len()
             ));
         }
@@ -138,7 +140,7 @@ fn deliver(
 
 /// Splits the words into the study and the `name=value` pairs. The first word names the study if it
 /// contains no `=`.
-fn split<'a>(args: &'a Args, context: &Context) -> Result<(StudyDir, &'a [String]), Failure> {
+fn split_words<'a>(args: &'a Args, context: &Context) -> Result<(StudyDir, &'a [String]), Failure> {
     match args.words.split_first() {
         Some((word, rest)) if !word.contains('=') => {
             Ok((studies::named(&context.logs, word)?, rest))
@@ -158,7 +160,7 @@ fn source(args: &Args, pairs: &[String]) -> Result<Source, Failure> {
         let read = if path.as_os_str() == "-" {
             std::io::stdin().read_to_string(&mut text).map(drop)
         } else {
-            std::fs::read_to_string(path).map(|found| text = found)
+            std::fs::read_to_string(path).map(|content| text = content)
         };
         let name = path.display().to_string();
         read.map_err(|error| Failure {
@@ -168,19 +170,13 @@ fn source(args: &Args, pairs: &[String]) -> Result<Source, Failure> {
         return Ok(Source { name, text });
     }
     if pairs.is_empty() {
-        return Err(Failure::usage("there is nothing to add")
-            .hint("name the values: swath add STUDY lr=0.1 layers=2"));
+        return Err(Failure::usage("there is no configuration to add")
+            .hint("give its values: swath add STUDY lr=0.1 layers=2"));
     }
-    let pair = |pair: &String| match pair.split_once('=') {
-        Some((name, value)) if !name.is_empty() => {
-            Ok((name.trim_start_matches("--").to_owned(), given::word(value)))
-        }
-        _ => Err(
-            Failure::usage(format!("`{pair}` gives no parameter a value"))
-                .hint("write it as name=value"),
-        ),
-    };
-    let pairs: Vec<(String, String)> = pairs.iter().map(pair).collect::<Result<_, _>>()?;
+    let pairs: Vec<(String, String)> = pairs
+        .iter()
+        .map(|pair| parse_pair(pair))
+        .collect::<Result<_, _>>()?;
     let text = given::lines(
         pairs
             .iter()
@@ -192,6 +188,19 @@ fn source(args: &Args, pairs: &[String]) -> Result<Source, Failure> {
     })
 }
 
+/// Parses `name=value`, also with `--` before the name as `swath best --args` prints it.
+fn parse_pair(pair: &str) -> Result<(String, String), Failure> {
+    match pair.split_once('=') {
+        Some((name, value)) if !name.is_empty() => {
+            Ok((name.trim_start_matches("--").to_owned(), given::word(value)))
+        }
+        _ => Err(
+            Failure::usage(format!("`{pair}` is not a parameter with a value"))
+                .hint("write it as name=value"),
+        ),
+    }
+}
+
 /// Reads the copy of the sweep file that a study keeps.
 pub(super) fn sweep_of(dir: &StudyDir, context: &Context) -> Result<Sweep, Failure> {
     let path = dir.sweep_toml();
@@ -199,9 +208,10 @@ pub(super) fn sweep_of(dir: &StudyDir, context: &Context) -> Result<Sweep, Failu
         .map_err(|error| super::sweeps::rejected(&error, context.out.paint_err.on))
 }
 
-fn shown(params: &Params) -> String {
-    let each = |(name, value): &(crate::space::Name, crate::space::Value)| {
-        format!("{name}={}", crate::report::listing::shown(value))
-    };
-    crate::report::text::plain(&params.iter().map(each).collect::<Vec<_>>().join(" ")).into_owned()
+fn describe(params: &Params) -> String {
+    let pairs: Vec<_> = params
+        .iter()
+        .map(|(name, value)| format!("{name}={}", listing::shown(value)))
+        .collect();
+    plain(&pairs.join(" ")).into_owned()
 }

@@ -12,8 +12,8 @@ use std::path::PathBuf;
     disable_help_subcommand = true
 )]
 #[command(
-    after_help = "Start with `swath init`, then `swath run sweep.toml`. Exit codes: 0 done, 1 the tool failed, 2 bad usage or sweep \
-file, 3 no trial succeeded, 4 failure limit or circuit breaker, 5 another run holds the study, 6 a check found a difference, 130/143 interrupted."
+    after_help = "Start with `swath init`, then `swath run sweep.toml`. Exit codes: 0 done, 1 swath itself failed, 2 bad usage or sweep \
+file, 3 no trial succeeded, 4 failure limit or circuit breaker, 5 another run holds the study, 6 a check found a difference, 130 or 143 interrupted."
 )]
 pub(crate) struct Cli {
     /// The folder of all studies
@@ -41,9 +41,9 @@ pub(crate) enum Command {
     Plan(super::plan::Args),
     /// Run the trials of a sweep, or resume it
     Run(super::run::Args),
-    /// Propose trials and take in results as JSON lines, for a loop of your own
+    /// Propose trials and receive results as JSON lines, for a loop of your own
     AskTell(super::ask_tell::Args),
-    /// Add a configuration to a study, to be tried next
+    /// Add a configuration to a study, which tries it next
     Add(super::add::Args),
     /// Import trials that ran elsewhere: a `trials.csv`, an Optuna file, any CSV
     Import(super::import::Args),
@@ -53,7 +53,7 @@ pub(crate) enum Command {
     Ls(super::ls::Args),
     /// Show a study, or everything recorded about some trials
     Show(super::show::Args),
-    /// Print what a trial wrote to its standard output and error
+    /// Print the standard output and the standard error of a trial
     Logs(super::logs::Args),
     /// Watch a study on the terminal as it runs
     Top(super::top::Args),
@@ -62,19 +62,19 @@ pub(crate) enum Command {
     /// Compare trials of studies and CSV files: groups, means, and whether a difference is more
     /// than noise
     Compare(Box<super::compare::Args>),
-    /// Explain how a trial came to its state
+    /// Explain the state of a trial
     Why(super::why::Args),
     /// Show the differences between two trials: parameters, code, data, environment, metrics
     Diff(super::diff::Args),
     /// Hash data, models and code again, and report differences from the record
     Verify(super::verify::Args),
-    /// Run a trial again, exactly, in a study of its own, and compare
+    /// Repeat a trial exactly, in a study of its own, and compare the results
     Repro(super::repro::Args),
     /// Let trials that failed or were stopped run again
     Retry(super::retry::Args),
-    /// Put trials into the study's trash, or take them out again
+    /// Move trials to the trash of their study, or restore them
     Rm(super::rm::Args),
-    /// Free disk space of a study: old checkpoints by its policy, and remains of crashes
+    /// Free disk space of a study: old checkpoints by its policy, and files that crashed runs left
     Gc(super::gc::Args),
     /// Show what this machine can enforce, check a study, or salvage a damaged journal
     Doctor(super::doctor::Args),
@@ -83,9 +83,9 @@ pub(crate) enum Command {
     /// Show studies in the browser as they run
     Ui(super::ui::Args),
     /// Write the trials of a study, or their reports, as CSV, JSON lines, Parquet or an HTML page,
-    /// or make the files of a tracker again
+    /// or rebuild the files of a tracker
     Export(super::export::Args),
-    /// Estimate what a sweep's scheduler would have saved on trials that already ran
+    /// Estimate how much a sweep's scheduler would have saved on recorded trials
     Simulate(super::simulate::Args),
     /// Recompute every proposal of a study from its journal
     Replay(super::replay::Args),

@@ -2,7 +2,7 @@
 
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
-use super::studies::Which;
+use super::studies::SelectionArgs;
 use super::{Context, paste};
 use crate::report::listing::Detail;
 use crate::report::text::plain;
@@ -14,9 +14,9 @@ use serde_json::json;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    pub(crate) which: Which,
+    pub(crate) selection: SelectionArgs,
 
-    /// Show this many
+    /// Show this many trials
     #[arg(short = 'n', long, value_name = "N")]
     pub(crate) count: Option<usize>,
 
@@ -41,30 +41,32 @@ pub(crate) struct Args {
 /// given and no trial satisfies the outcome constraints, or if `--model` is given and there is no
 /// model.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let found = args.which.find(context)?;
-    let study = &found.study;
-    let several = study.header().objectives.len() > 1;
-    let allowed = found.is_selective().then(|| found.trials()).transpose()?;
-    let mut ranked = if several {
+    let selection = args.selection.read(context)?;
+    let study = &selection.study;
+    let has_several_objectives = study.header().objectives.len() > 1;
+    let selected = selection
+        .is_selective()
+        .then(|| selection.trials())
+        .transpose()?;
+    let mut ranked = if has_several_objectives {
         rank::pareto(study)
     } else {
         rank::best(study, usize::MAX)
     };
     // The ranking covers the whole study; the selection only filters it.
-    if let Some(allowed) = allowed {
-        let ids: std::collections::BTreeSet<_> = allowed.iter().map(|trial| trial.id).collect();
+    if let Some(selected) = selected {
+        let ids: std::collections::BTreeSet<_> = selected.iter().map(|trial| trial.id).collect();
         ranked.retain(|trial| ids.contains(&trial.id));
     }
-    ranked.truncate(
-        args.count
-            .unwrap_or(if several && !args.toml && !args.args && !args.model {
-                usize::MAX
-            } else {
-                1
-            }),
-    );
+    ranked.truncate(args.count.unwrap_or(
+        if has_several_objectives && !args.toml && !args.args && !args.model {
+            usize::MAX
+        } else {
+            1
+        },
+    ));
     if ranked.is_empty() {
-        return Err(none(study));
+        return Err(no_success(study));
     }
     let feasible = ranked
         .iter()
@@ -77,7 +79,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if args.json {
         let rows: Vec<_> = ranked.iter().map(|trial| json::row(study, trial)).collect();
         let volume = front::volume(study)
-            .map(|found| json!({ "volume": found.volume, "reference": found.reference }));
+            .map(|front| json!({ "volume": front.volume, "reference": front.reference }));
         out.json(&json!({
             "version": JSON_VERSION, "study": study.header().name, "best": rows, "feasible": feasible, "hypervolume": volume,
         }))?;
@@ -122,7 +124,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     }
     if !feasible && !args.json {
         context.out.warn(
-            "no trial keeps the outcome constraints: the best of those that break them is shown",
+            "no trial satisfies the outcome constraints; the best of the other trials is shown",
         );
     } else if args.args {
         // Arguments have no room for a remark, so violated constraints are warned about on standard
@@ -151,16 +153,16 @@ fn infeasible(study: &Study, best: Option<&Trial>) -> Failure {
     });
     Failure::new(
         Code::NoSuccess,
-        "no trial keeps the outcome constraints, so there are no arguments to use",
+        "no trial satisfies the outcome constraints, so there are no arguments to print",
     )
     .hint(format!(
-        "the best of those that break them is {best}; `swath best` shows its parameters"
+        "the best of the other trials is {best}; `swath best` shows its parameters"
     ))
 }
 
 /// Returns a trial as a `[[point]]` with a comment that states its origin.
 fn point(study: &Study, trial: &Trial) -> String {
-    let from = format!(
+    let comment = format!(
         "# trial {} of {}: {}",
         trial.id,
         study.header().name,
@@ -168,7 +170,7 @@ fn point(study: &Study, trial: &Trial) -> String {
     );
     format!(
         "[[point]]  {}\n{}",
-        plain(&from),
+        plain(&comment),
         paste::toml(&trial.params)
     )
 }
@@ -179,12 +181,12 @@ fn no_model(trial: &Trial) -> Failure {
     Failure::new(Code::NoSuccess, message).hint(hint)
 }
 
-fn none(study: &Study) -> Failure {
+fn no_success(study: &Study) -> Failure {
     let failure = Failure::new(Code::NoSuccess, "no trial has succeeded");
     match study.counts().failed {
         0 => failure.hint(summary::counts(study)),
         _ => failure.hint(
-            "`swath ls failed` lists what went wrong, `swath logs TRIAL` shows what a trial wrote",
+            "`swath ls failed` lists the causes, `swath logs TRIAL` shows the output of a trial",
         ),
     }
 }
@@ -193,14 +195,14 @@ fn none(study: &Study) -> Failure {
 mod tests {
     use super::{Args, run};
     use crate::cli::exit::{Code, Failure};
-    use crate::cli::studies::{Which, demo};
+    use crate::cli::studies::{SelectionArgs, demo};
     use crate::space::Value;
     use crate::study::{Exit, Goal, LogRecord};
     use swath_model::demo::{Demo, objective, text};
 
     fn args() -> Args {
         Args {
-            which: Which {
+            selection: SelectionArgs {
                 words: Vec::new(),
                 condition: None,
             },
@@ -237,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn it_can_be_pasted_into_a_sweep_file_or_a_command() {
+    fn the_best_trial_can_be_pasted_into_a_sweep_file_or_a_command() {
         let toml = best(
             &world(),
             &Args {
@@ -267,12 +269,12 @@ mod tests {
     #[test]
     fn the_model_of_the_best_report_is_printed_as_a_path() {
         let mut demo = world();
-        let ask = Args {
+        let arguments = Args {
             model: true,
             ..args()
         };
         assert_eq!(
-            best(&demo, &ask).unwrap_err().message,
+            best(&demo, &arguments).unwrap_err().message,
             "trial 2 recorded no model"
         );
         let trial = demo.start(&[]);
@@ -294,19 +296,25 @@ mod tests {
             );
         }
         demo.end(trial, Exit::Done);
-        assert_eq!(best(&demo, &ask).unwrap(), "epoch 1.bin\n");
+        assert_eq!(best(&demo, &arguments).unwrap(), "epoch 1.bin\n");
     }
 
     #[test]
-    fn the_best_among_some_trials_is_found() {
-        let which = Which {
+    fn a_selection_limits_the_trials_among_which_the_best_is_chosen() {
+        let selection = SelectionArgs {
             words: Vec::new(),
             condition: Some("lr > 0.01".into()),
         };
         assert!(
-            best(&world(), &Args { which, ..args() })
-                .unwrap()
-                .starts_with("trial 1:")
+            best(
+                &world(),
+                &Args {
+                    selection,
+                    ..args()
+                }
+            )
+            .unwrap()
+            .starts_with("trial 1:")
         );
     }
 
@@ -326,6 +334,14 @@ mod tests {
         );
     }
 
+    fn best_json(demo: &Demo) -> serde_json::Value {
+        let arguments = Args {
+            json: true,
+            ..args()
+        };
+        serde_json::from_str(&best(demo, &arguments).unwrap()).unwrap()
+    }
+
     fn with_limit(values: &[f64]) -> Demo {
         let mut demo = Demo::new(&["lr"]);
         demo.constrain("mib", Some(2.0));
@@ -339,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_of_a_trial_that_breaks_a_limit_are_refused_and_views_say_so() {
+    fn arguments_of_an_infeasible_trial_are_refused_and_other_output_names_the_constraint() {
         let demo = with_limit(&[4.0, 3.0]);
         let refused = best(
             &demo,
@@ -353,7 +369,7 @@ mod tests {
         assert!(
             refused
                 .message
-                .contains("no trial keeps the outcome constraints"),
+                .contains("no trial satisfies the outcome constraints"),
             "{refused:?}"
         );
         assert!(
@@ -375,27 +391,16 @@ mod tests {
                 "{out}"
             );
             assert!(
-                err.contains("no trial keeps the outcome constraints"),
+                err.contains("no trial satisfies the outcome constraints"),
                 "{err}"
             );
         }
-        let json = |demo: &Demo| -> serde_json::Value {
-            let text = best(
-                demo,
-                &Args {
-                    json: true,
-                    ..args()
-                },
-            )
-            .unwrap();
-            serde_json::from_str(&text).unwrap()
-        };
-        assert_eq!(json(&demo)["feasible"], false);
-        let kept = with_limit(&[4.0, 1.0]);
-        assert_eq!(json(&kept)["feasible"], true);
+        assert_eq!(best_json(&demo)["feasible"], false);
+        let feasible = with_limit(&[4.0, 1.0]);
+        assert_eq!(best_json(&feasible)["feasible"], true);
         assert_eq!(
             best(
-                &kept,
+                &feasible,
                 &Args {
                     args: true,
                     ..args()

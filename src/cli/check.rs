@@ -8,7 +8,7 @@ use crate::journal::StudyDir;
 use crate::report::text::plain;
 use crate::space::{Name, Params};
 use crate::study::{Goal, Objective, TrialId};
-use crate::sweep::units::{Bytes, Span};
+use crate::sweep::units::{Bytes, HumanDuration};
 use crate::sweep::{Acceptance, Fill, Sweep};
 use serde_json::{Value, json};
 use std::io::Write as _;
@@ -39,8 +39,8 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         return run_json(args, context);
     }
     let sweep = sweeps::read_for_either(&args.sweep, args.strict, &mut context.out)?;
-    let facts = Facts::of(&sweep, context);
-    for (label, text) in facts.rows(&sweep) {
+    let overview = Overview::of(&sweep, context);
+    for (label, text) in overview.rows(&sweep) {
         writeln!(context.out.stdout, "{label:<12} {}", plain(&text))?;
     }
     Ok(Code::Done)
@@ -51,8 +51,8 @@ fn run_json(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         Ok(sweep) => {
             // A sweep file that `--strict` refuses is still described, with `ok` set to false.
             let refused = args.strict && !sweep.warnings.list.is_empty();
-            let facts = Facts::of(&sweep, context);
-            context.out.json(&facts.json(&sweep, !refused))?;
+            let overview = Overview::of(&sweep, context);
+            context.out.json(&overview.json(&sweep, !refused))?;
             Ok(if refused { Code::Usage } else { Code::Done })
         }
         Err(rejected) => {
@@ -66,7 +66,7 @@ fn run_json(args: &Args, context: &mut Context) -> Result<Code, Failure> {
 }
 
 /// The properties of a sweep that `swath check` computes.
-struct Facts {
+struct Overview {
     names: Vec<Name>,
     searched: usize,
     size: Option<u64>,
@@ -76,7 +76,7 @@ struct Facts {
     command: Vec<String>,
 }
 
-impl Facts {
+impl Overview {
     fn of(sweep: &Sweep, context: &Context) -> Self {
         let example = example(sweep);
         let folder = StudyDir::new(&context.logs, &sweep.name).trial(TrialId(1));
@@ -116,18 +116,18 @@ impl Facts {
             ("space", self.space()),
         ];
         let trials = sweep.trials.map_or_else(
-            || "until the end of the grid or the time".to_owned(),
+            || "no fixed number: until the grid or the time limit is used up".to_owned(),
             |n| n.to_string(),
         );
         rows.push(("trials", trials));
         if let Some(seeds) = sweep.replicate {
             let configurations = sweep.trials.map(|trials| trials / u64::from(seeds));
-            let least = configurations.map_or_else(String::new, |count| {
+            let minimum = configurations.map_or_else(String::new, |count| {
                 format!(": at least {count} configurations")
             });
             rows.push((
                 "replicates",
-                format!("{seeds} seeds each, which count as trials{least}"),
+                format!("{seeds} seeds each, which count as trials{minimum}"),
             ));
         }
         if !sweep.points.is_empty() {
@@ -139,7 +139,7 @@ impl Facts {
             sweep
                 .objectives
                 .iter()
-                .map(|objective| ("objective", words(objective))),
+                .map(|objective| ("objective", describe_objective(objective))),
         );
         rows.extend(
             sweep
@@ -151,7 +151,7 @@ impl Facts {
             "executor",
             format!("{}, {} at a time", sweep.executor.name, sweep.slots()),
         ));
-        let limits = limits(sweep);
+        let limits = describe_limits(sweep);
         if !limits.is_empty() {
             rows.push(("limits", limits));
         }
@@ -164,7 +164,7 @@ impl Facts {
         rows.push((
             "command",
             match self.command.as_slice() {
-                [] => "none: trials are asked for by `swath ask-tell`; `swath run` needs a `[run]`"
+                [] => "none: this file is for `swath ask-tell`; `swath run` needs `[run] command`"
                     .to_owned(),
                 command => super::quote::line(command),
             },
@@ -226,20 +226,14 @@ impl Facts {
 /// with the first of 1000 lattice points that satisfy the constraints. If none does, the first
 /// completed point is returned.
 fn example(sweep: &Sweep) -> Params {
-    let given = sweep
+    let fixed = sweep
         .points
         .first()
         .cloned()
         .unwrap_or_else(|| sweep.space.defaults());
     let dims = sweep.space.dims();
-    // Multiples of the golden ratio cover each axis evenly, so few points suffice.
-    let point = |at: u32| -> Vec<f64> {
-        (0..dims)
-            .map(|axis| (0.5 + f64::from(at) * 0.618_034 * (axis + 1) as f64).fract())
-            .collect()
-    };
     let mut points = (0..1000)
-        .map(|at| sweep.space.complete(&given, &point(at)))
+        .map(|index| sweep.space.complete(&fixed, &lattice_point(index, dims)))
         .peekable();
     let first = points.peek().cloned().unwrap_or_default();
     points
@@ -247,7 +241,15 @@ fn example(sweep: &Sweep) -> Params {
         .unwrap_or(first)
 }
 
-fn words(objective: &Objective) -> String {
+/// Returns a point of a lattice in the unit cube. Multiples of the golden ratio cover each axis
+/// evenly, so few points suffice.
+fn lattice_point(index: u32, dims: usize) -> Vec<f64> {
+    (0..dims)
+        .map(|axis| (0.5 + f64::from(index) * 0.618_034 * (axis + 1) as f64).fract())
+        .collect()
+}
+
+fn describe_objective(objective: &Objective) -> String {
     let goal = match objective.goal {
         Goal::Min => "smaller is better",
         Goal::Max => "larger is better",
@@ -259,24 +261,28 @@ fn words(objective: &Objective) -> String {
     )
 }
 
-fn limits(sweep: &Sweep) -> String {
+fn describe_limits(sweep: &Sweep) -> String {
     let limits = &sweep.limits;
-    let mut words = Vec::new();
-    words.extend(limits.time.map(|time| format!("{} in all", Span(time))));
-    words.extend(
+    let mut parts = Vec::new();
+    parts.extend(
+        limits
+            .time
+            .map(|time| format!("{} in all", HumanDuration(time))),
+    );
+    parts.extend(
         limits
             .trial_time
-            .map(|time| format!("{} a trial", Span(time))),
+            .map(|time| format!("{} a trial", HumanDuration(time))),
     );
-    words.extend(
+    parts.extend(
         limits
             .failures
             .map(|count| format!("{count} failed trials")),
     );
-    words.extend(
+    parts.extend(
         limits
             .disk
             .map(|bytes| format!("{} free on disk", Bytes(bytes))),
     );
-    words.join(", ")
+    parts.join(", ")
 }

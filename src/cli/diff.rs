@@ -3,7 +3,7 @@
 use super::Context;
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
-use super::studies::{Found, Which};
+use super::studies::{Selection, SelectionArgs};
 use crate::journal::StudyDir;
 use crate::provenance::Record;
 use crate::report::facts::{Fact, Pair, Section, Subject, facts, pairs};
@@ -18,9 +18,9 @@ use std::io::Write as _;
     after_help = "A trial is `12`, `best` or `last` of the study that ran last, or `STUDY/12` of another."
 )]
 pub(crate) struct Args {
-    /// A trial: `12`, `best`, `digits/12`
+    /// The first trial: `12`, `best`, `digits/12`
     a: String,
-    /// Another
+    /// The second trial
     b: String,
     /// Also show equal values
     #[arg(long)]
@@ -32,9 +32,9 @@ pub(crate) struct Args {
 
 /// Runs `swath diff`: prints one table per section, or one JSON document.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let (a, b) = (told(&args.a, context)?, told(&args.b, context)?);
+    let (a, b) = (read(&args.a, context)?, read(&args.b, context)?);
     let mut pairs = pairs(&a.facts, &b.facts);
-    let all = pairs.len();
+    let total = pairs.len();
     pairs.retain(|pair| args.all || pair.a != pair.b);
     let out = &mut context.out;
     if args.json {
@@ -65,20 +65,20 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     }
     if pairs.is_empty() {
         out.say(format_args!(
-            "{} and {} have all {all} facts in common",
+            "{} and {} are the same in all {total} recorded facts",
             plain(&a.name),
             plain(&b.name)
         ));
     } else if !args.all {
         out.hint(format_args!(
-            "{} facts are the same; `--all` shows them",
-            all - pairs.len()
+            "{} equal facts are hidden; `--all` shows them",
+            total - pairs.len()
         ));
     }
     for side in [a, b] {
-        if !side.complete {
+        if !side.has_environment {
             out.warn(format_args!(
-                "of {} the environment is not known, only the journal",
+                "the environment of {} was not recorded, so only its journal was compared",
                 plain(&side.name)
             ));
         }
@@ -87,23 +87,27 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
 }
 
 fn table(rows: &[&Pair], a: &str, b: &str) -> Table {
-    let tone = |pair: &&Pair| {
-        if pair.a == pair.b {
-            Tone::Faint
-        } else {
-            Tone::Usual
-        }
-    };
-    let mut table = Table::new(rows.iter().map(tone).collect());
-    let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
-    table.push(Column::texts("  what", rows.iter().map(|pair| format!("  {}", pair.name))).keep());
-    table.push(Column::texts(a, rows.iter().map(|pair| value(&pair.a))).keep());
-    table.push(Column::texts(b, rows.iter().map(|pair| value(&pair.b))).keep());
+    let mut table = Table::new(rows.iter().map(|pair| tone(pair)).collect());
+    table.push(Column::texts("  fact", rows.iter().map(|pair| format!("  {}", pair.name))).keep());
+    table.push(Column::texts(a, rows.iter().map(|pair| value_or_dash(pair.a.as_ref()))).keep());
+    table.push(Column::texts(b, rows.iter().map(|pair| value_or_dash(pair.b.as_ref()))).keep());
     let change = rows.iter().map(|pair| change(pair).unwrap_or_default());
     if rows.iter().any(|pair| change_is_known(pair)) {
         table.push(Column::numbers("change", change));
     }
     table
+}
+
+fn tone(pair: &Pair) -> Tone {
+    if pair.a == pair.b {
+        Tone::Faint
+    } else {
+        Tone::Usual
+    }
+}
+
+fn value_or_dash(value: Option<&String>) -> String {
+    value.cloned().unwrap_or_else(|| "-".to_owned())
 }
 
 fn change_is_known(pair: &Pair) -> bool {
@@ -113,45 +117,45 @@ fn change_is_known(pair: &Pair) -> bool {
 /// Returns the relative change in percent. `None` unless both values are finite numbers of a metric
 /// or a parameter, differ, and the first is not zero.
 fn change(pair: &Pair) -> Option<String> {
-    let number = |text: &Option<String>| {
-        text.as_ref()?
-            .parse::<f64>()
-            .ok()
-            .filter(|number| number.is_finite())
-    };
     // A seed is a label, so its relative change means nothing.
-    let counts = matches!(pair.section, Section::Metrics | Section::Parameters)
+    let is_comparable = matches!(pair.section, Section::Metrics | Section::Parameters)
         && pair.a != pair.b
         && pair.name != "(seed)";
-    let (a, b) = (number(&pair.a)?, number(&pair.b)?);
-    (counts && a != 0.0).then(|| format!("{:+.1} %", (b - a) / a.abs() * 100.0))
+    let (a, b) = (finite(pair.a.as_ref())?, finite(pair.b.as_ref())?);
+    (is_comparable && a != 0.0).then(|| format!("{:+.1} %", (b - a) / a.abs() * 100.0))
+}
+
+fn finite(text: Option<&String>) -> Option<f64> {
+    let number = text?.parse::<f64>().ok()?;
+    number.is_finite().then_some(number)
 }
 
 /// One of the two trials, with its facts.
 struct Side {
     name: String,
     facts: Vec<Fact>,
-    complete: bool,
+    has_environment: bool,
 }
 
-fn told(word: &str, context: &Context) -> Result<Side, Failure> {
-    let found = find(word, context)?;
-    let trial = found.trial(|study| study.trials().last().filter(|_| study.trials().len() == 1))?;
-    let record = Record::of(&found.dir)?;
+fn read(word: &str, context: &Context) -> Result<Side, Failure> {
+    let selection = find(word, context)?;
+    let trial =
+        selection.trial(|study| study.trials().last().filter(|_| study.trials().len() == 1))?;
+    let record = Record::of(&selection.dir)?;
     let made = record.made(trial.id);
     let patch = patch_of(&record, trial.id);
     let environment = record.environment(trial.id);
     let subject = Subject {
-        study: &found.study,
+        study: &selection.study,
         trial,
         made,
         environment,
         patch: &patch,
     };
     Ok(Side {
-        name: format!("{}/{}", found.study.header().name, trial.id),
+        name: format!("{}/{}", selection.study.header().name, trial.id),
         facts: facts(&subject),
-        complete: environment.is_some(),
+        has_environment: environment.is_some(),
     })
 }
 
@@ -166,8 +170,8 @@ fn patch_of(record: &Record, trial: crate::study::TrialId) -> Vec<u8> {
 
 /// Finds the study and the trial that a word such as `digits/12` names. A word that is itself a
 /// study's folder is taken whole.
-fn find(word: &str, context: &Context) -> Result<Found, Failure> {
-    let whole = Which {
+fn find(word: &str, context: &Context) -> Result<Selection, Failure> {
+    let unsplit = SelectionArgs {
         words: vec![word.to_owned()],
         condition: None,
     };
@@ -175,12 +179,12 @@ fn find(word: &str, context: &Context) -> Result<Found, Failure> {
         .iter()
         .any(StudyDir::exists);
     match word.trim_end_matches('/').rsplit_once('/') {
-        Some((study, trial)) if !is_study && !study.is_empty() => Which {
+        Some((study, trial)) if !is_study && !study.is_empty() => SelectionArgs {
             words: vec![study.to_owned(), trial.to_owned()],
             condition: None,
         }
-        .find(context),
-        _ => whole.find(context),
+        .read(context),
+        _ => unsplit.read(context),
     }
 }
 
@@ -206,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_differs_is_shown_unless_all_is_asked_for() {
+    fn only_differences_are_shown_without_all() {
         let shown = diff("1", "digits/2", false, false).unwrap();
         assert!(
             shown.contains("digits/1") && shown.contains("digits/2") && shown.contains("-50.0 %"),
@@ -225,18 +229,18 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_single_trial_is_refused() {
+    fn a_word_that_names_no_trial_or_several_is_refused() {
         assert_eq!(
             diff("1", "7", false, false).unwrap_err(),
             "there is no trial 7; the last one is 2"
         );
         assert_eq!(
             diff("digits", "1", false, false).unwrap_err(),
-            "no such trial in `digits`"
+            "`digits` has no such trial"
         );
         assert_eq!(
             diff("1-2", "1", false, false).unwrap_err(),
-            "2 trials are meant, but only one can be"
+            "2 trials are selected, but this command takes only one"
         );
         assert!(
             diff("nope/1", "1", false, false)

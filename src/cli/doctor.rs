@@ -18,13 +18,13 @@ use std::io::Write as _;
 /// Arguments of `swath doctor`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Without a study, only the machine is checked. Exit code 6: something is wrong."
+    after_help = "Without a study, only the machine is checked. Exit code 6: a check failed."
 )]
 pub(crate) struct Args {
     /// The study (its name or folder)
     study: Option<String>,
 
-    /// Rebuild the study's journal from its good entries, and keep the damaged journal beside it
+    /// Rebuild the study's journal from its valid entries, and keep the damaged journal beside it
     #[arg(long, requires = "study")]
     salvage: bool,
 
@@ -56,29 +56,33 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             "version": JSON_VERSION,
             "machine": machine,
             "study": study,
-            "salvaged": salvaged.as_ref().map(document),
+            "salvaged": salvaged.as_ref().map(salvage_json),
         });
         context.out.json(&document)?;
     } else {
         if let Some(salvaged) = &salvaged {
-            tell(salvaged, context)?;
+            report_salvage(salvaged, context)?;
         }
         show(&machine, context)?;
-        if let (Some(dir), Some(found)) = (&dir, &study) {
-            let separate = if machine.is_empty() { "" } else { "\n" };
+        if let (Some(dir), Some(findings)) = (&dir, &study) {
+            let separator = if machine.is_empty() { "" } else { "\n" };
             writeln!(
                 context.out.stdout,
-                "{separate}{}",
+                "{separator}{}",
                 plain(&dir.root().display().to_string())
             )?;
-            show(found, context)?;
+            show(findings, context)?;
         }
     }
-    let wrong = machine
+    let has_failed = machine
         .iter()
         .chain(study.iter().flatten())
         .any(|finding| finding.state == State::Bad);
-    Ok(if wrong { Code::Difference } else { Code::Done })
+    Ok(if has_failed {
+        Code::Difference
+    } else {
+        Code::Done
+    })
 }
 
 fn show(findings: &[Finding], context: &mut Context) -> Result<(), Failure> {
@@ -112,23 +116,25 @@ fn from_sweep(dir: &StudyDir) -> Header {
         name: dir.sweep_toml().display().to_string(),
         text,
     };
-    let unknown = || Header {
-        name: dir
-            .root()
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned(),
-        ..Header::default()
-    };
-    Sweep::parse(source).map_or_else(|_| unknown(), |sweep| header(&sweep, None, sweep.slots()))
+    match Sweep::parse(source) {
+        Ok(sweep) => header(&sweep, None, sweep.slots()),
+        Err(_) => Header {
+            name: dir
+                .root()
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
+            ..Header::default()
+        },
+    }
 }
 
-fn tell(salvaged: &Salvaged, context: &mut Context) -> Result<(), Failure> {
+fn report_salvage(salvaged: &Salvaged, context: &mut Context) -> Result<(), Failure> {
     let out = &mut context.out;
     let Some(backup) = &salvaged.backup else {
         out.say(format_args!(
-            "the journal is good: all {} entries are as they were written",
+            "the journal is intact: all {} entries are valid",
             salvaged.kept
         ));
         return Ok(());
@@ -137,8 +143,8 @@ fn tell(salvaged: &Salvaged, context: &mut Context) -> Result<(), Failure> {
     for (line, why) in &salvaged.dropped {
         writeln!(out.stdout, "line {line} was dropped: {}", plain(why))?;
     }
-    for words in &salvaged.filled {
-        writeln!(out.stdout, "made up to fill a gap: {}", plain(words))?;
+    for entry in &salvaged.filled {
+        writeln!(out.stdout, "added to fill a gap: {}", plain(entry))?;
     }
     out.say(format_args!(
         "the damaged journal is now `{}`",
@@ -147,7 +153,7 @@ fn tell(salvaged: &Salvaged, context: &mut Context) -> Result<(), Failure> {
     Ok(())
 }
 
-fn document(salvaged: &Salvaged) -> serde_json::Value {
+fn salvage_json(salvaged: &Salvaged) -> serde_json::Value {
     let dropped: Vec<_> = salvaged
         .dropped
         .iter()

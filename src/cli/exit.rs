@@ -120,13 +120,13 @@ impl From<crate::journal::JournalError> for Failure {
         use crate::journal::JournalError;
         match &error {
             JournalError::Held { .. } => Self::caused(Code::Held, &error)
-                .hint("wait for it, stop it, or read along with `swath ls` and `swath show`"),
+                .hint("wait for that run, end it with `swath stop`, or watch it with `swath ls` and `swath show`"),
             JournalError::NoStudy(_) => Self::caused(Code::Usage, &error),
             JournalError::BadLine { .. } => Self::caused(Code::Tool, &error).hint(
-                "`swath doctor STUDY --salvage` keeps every good entry, and the damaged journal beside it",
+                "`swath doctor STUDY --salvage` rebuilds the journal from its valid entries and keeps the damaged one beside it",
             ),
             full if full.is_full() => Self::caused(Code::Tool, &error)
-                .hint("make room on the disk, then run again: what was recorded is kept"),
+                .hint("free some disk space, then run again; the recorded results are kept"),
             _ => Self::caused(Code::Tool, &error),
         }
     }
@@ -137,7 +137,7 @@ mod tests {
     use super::{Code, Failure};
 
     #[test]
-    fn a_reader_that_has_gone_away_is_no_failure() {
+    fn a_closed_output_pipe_is_not_a_failure() {
         let failure = Failure::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
         assert_eq!(failure, Failure::silent(Code::Done));
     }

@@ -7,7 +7,7 @@
 use super::Context;
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
-use super::studies::{self, Found, Which};
+use super::studies::{self, Selection, SelectionArgs};
 use crate::journal::reports;
 use crate::report::export::{frame, long};
 use crate::report::json;
@@ -30,11 +30,11 @@ const ROWS: usize = 1 << 16;
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "swath export [OPTIONS] [STUDY] [TRIALS]\n       swath export <TRACKER> [STUDY]",
-    after_help = "With the name of a tracker (`swath kinds` lists them), the files of that tracker are made again from the journal."
+    after_help = "With the name of a tracker (`swath kinds` lists them), the files of that tracker are rebuilt from the journal."
 )]
 pub(crate) struct Args {
     #[command(flatten)]
-    pub(crate) which: Which,
+    pub(crate) selection: SelectionArgs,
 
     /// Write CSV, the table of `trials.csv` (the default)
     #[arg(long, conflicts_with_all = ["json", "parquet"])]
@@ -52,11 +52,11 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) parquet: bool,
 
-    /// One row a report instead of one a trial
+    /// Write one row per report instead of one per trial
     #[arg(long)]
     pub(crate) long: bool,
 
-    /// Write to this file instead of standard output; `.jsonl` and `.parquet` say which format
+    /// Write to this file instead of standard output; `.jsonl` and `.parquet` select the format
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }
@@ -102,48 +102,50 @@ impl Args {
 /// Runs `swath export`: writes the table, the HTML page, or the files of a tracker.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if let Some(path) = &args.html {
-        return super::page::export(path, &args.which, context);
+        return super::page::export(path, &args.selection, context);
     }
     if let Some(tracker) = tracker(args) {
         return rebuild(tracker, args, context);
     }
-    let found = args.which.find(context)?;
+    let selection = args.selection.read(context)?;
     let Some(path) = &args.output else {
         // Binary data would garble the terminal.
         if args.format() == Format::Parquet && context.out.width.is_some() {
-            return Err(Failure::usage("Parquet is nothing for a terminal")
-                .hint("name a file with `-o trials.parquet`"));
+            return Err(
+                Failure::usage("Parquet is binary and cannot be printed on a terminal")
+                    .hint("write it to a file with `-o trials.parquet`"),
+            );
         }
-        write(args, &found, &mut context.out.stdout)?;
+        write(args, &selection, &mut context.out.stdout)?;
         return Ok(Code::Done);
     };
-    let rows = save(args, &found, path)?;
-    let what = if args.long { "reports" } else { "trials" };
+    let rows = save(args, &selection, path)?;
+    let unit = if args.long { "reports" } else { "trials" };
     context
         .out
-        .say(format_args!("{rows} {what}: {}", path.display()));
+        .say(format_args!("{rows} {unit}: {}", path.display()));
     Ok(Code::Done)
 }
 
 /// Returns the name of the tracker if the first word is one and no option asks for a table.
 fn tracker(args: &Args) -> Option<&str> {
-    let plain = !args.csv
+    let has_no_option = !args.csv
         && !args.json
         && !args.parquet
         && !args.long
         && args.output.is_none()
-        && args.which.condition.is_none();
+        && args.selection.condition.is_none();
     let first = args
-        .which
+        .selection
         .words
         .first()
         .map(String::as_str)
-        .filter(|_| plain)?;
+        .filter(|_| has_no_option)?;
     find(TRACKERS, first).map(|kind| kind.name)
 }
 
 fn rebuild(tracker: &str, args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let dir = match args.which.words.get(1) {
+    let dir = match args.selection.words.get(1) {
         Some(study) => studies::named(&context.logs, study)?,
         None => studies::latest(&context.logs)?,
     };
@@ -162,16 +164,16 @@ fn rebuild(tracker: &str, args: &Args, context: &mut Context) -> Result<Code, Fa
 }
 
 /// Writes the table. Returns the number of rows.
-fn write(args: &Args, found: &Found, out: &mut dyn Write) -> Result<u64, Failure> {
-    let trials = found.trials()?;
+fn write(args: &Args, selection: &Selection, out: &mut dyn Write) -> Result<u64, Failure> {
+    let trials = selection.trials()?;
     let rows = trials.len() as u64;
     match (args.format(), args.long) {
-        (Format::Csv, false) => csv::write_some(&found.study, trials, out)?,
+        (Format::Csv, false) => csv::write_some(&selection.study, trials, out)?,
         (Format::Json, false) => {
-            let header = found.study.header();
+            let header = selection.study.header();
             for trial in trials {
                 let (study, pipeline, stage) = (&*header.name, &*header.pipeline, &*header.stage);
-                let row = json::row(&found.study, trial);
+                let row = json::row(&selection.study, trial);
                 line(
                     &Line {
                         v: JSON_VERSION,
@@ -185,41 +187,41 @@ fn write(args: &Args, found: &Found, out: &mut dyn Write) -> Result<u64, Failure
             }
         }
         (Format::Csv, true) => {
-            let mut table = long::LongCsv::new(&found.study, out)?;
-            let rows = each_report(found, &mut |report| Ok(table.add(report)?))?;
+            let mut table = long::LongCsv::new(&selection.study, out)?;
+            let rows = each_report(selection, &mut |report| Ok(table.add(report)?))?;
             table.finish()?;
             return Ok(rows);
         }
         (Format::Json, true) => {
-            return each_report(found, &mut |report| {
-                line(&long::line(JSON_VERSION, &found.study, report), out)
+            return each_report(selection, &mut |report| {
+                line(&long::line(JSON_VERSION, &selection.study, report), out)
             });
         }
         (Format::Parquet, false) => {
-            let columns = frame::wide(&found.study, &trials);
+            let columns = frame::wide(&selection.study, &trials);
             columnar(&columns, out, |writer| Ok(writer.add(&columns)?))?;
         }
-        (Format::Parquet, true) => return long_parquet(found, out),
+        (Format::Parquet, true) => return long_parquet(selection, out),
     }
     Ok(rows)
 }
 
-fn long_parquet(found: &Found, out: &mut dyn Write) -> Result<u64, Failure> {
-    let mut batch = long::Batch::new(&found.study);
+fn long_parquet(selection: &Selection, out: &mut dyn Write) -> Result<u64, Failure> {
+    let mut batch = long::Batch::new(&selection.study);
     let (columns, mut rows) = (batch.columns().to_vec(), 0);
     columnar(&columns, out, |writer| {
-        let mut waiting = 0;
-        rows = each_report(found, &mut |report| {
+        let mut buffered = 0;
+        rows = each_report(selection, &mut |report| {
             batch.add(report);
-            waiting += 1;
-            if waiting == ROWS {
+            buffered += 1;
+            if buffered == ROWS {
                 writer.add(batch.columns())?;
                 batch.clear();
-                waiting = 0;
+                buffered = 0;
             }
             Ok(())
         })?;
-        if waiting > 0 {
+        if buffered > 0 {
             writer.add(batch.columns())?;
         }
         Ok(())
@@ -250,14 +252,14 @@ fn line(line: &impl Serialize, out: &mut dyn Write) -> Result<(), Failure> {
 
 /// Calls `each` for every report of the selected trials. Returns the number of reports.
 fn each_report(
-    found: &Found,
+    selection: &Selection,
     each: &mut dyn FnMut(&reports::Report) -> Result<(), Failure>,
 ) -> Result<u64, Failure> {
-    let wanted: std::collections::HashSet<_> =
-        found.trials()?.iter().map(|trial| trial.id).collect();
+    let selected: std::collections::HashSet<_> =
+        selection.trials()?.iter().map(|trial| trial.id).collect();
     let mut rows = 0;
-    reports::each(&found.dir, &found.study, &mut |report| {
-        if !wanted.contains(&report.trial) {
+    reports::each(&selection.dir, &selection.study, &mut |report| {
+        if !selected.contains(&report.trial) {
             return Ok(());
         }
         rows += 1;
@@ -275,43 +277,49 @@ impl From<ParquetError> for Failure {
     }
 }
 
-/// Writes the table to `path`. A regular file is replaced as a whole; a device or a pipe such as
-/// `/dev/stdout` is written to directly.
-fn save(args: &Args, found: &Found, path: &Path) -> Result<u64, Failure> {
-    let failed = |error: io::Error| Failure {
+fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    Failure {
         causes: vec![error.to_string()],
         ..Failure::tool(format!("could not write `{}`", path.display()))
-    };
+    }
+}
+
+/// Writes the table to `path`. A regular file is replaced as a whole; a device or a pipe such as
+/// `/dev/stdout` is written to directly.
+fn save(args: &Args, selection: &Selection, path: &Path) -> Result<u64, Failure> {
     if path.exists() && !path.is_file() {
         let mut file = BufWriter::new(
             std::fs::File::options()
                 .write(true)
                 .open(path)
-                .map_err(failed)?,
+                .map_err(|error| unwritable(path, &error))?,
         );
-        let rows = write(args, found, &mut file)?;
-        return file.flush().map_err(failed).map(|()| rows);
+        let rows = write(args, selection, &mut file)?;
+        return file
+            .flush()
+            .map_err(|error| unwritable(path, &error))
+            .map(|()| rows);
     }
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    let mut draft = csv::draft(folder).map_err(failed)?;
+    let mut draft = csv::draft(folder).map_err(|error| unwritable(path, &error))?;
     let mut file = BufWriter::new(draft.as_file_mut());
-    let rows = write(args, found, &mut file)?;
-    file.flush().map_err(failed)?;
+    let rows = write(args, selection, &mut file)?;
+    file.flush().map_err(|error| unwritable(path, &error))?;
     drop(file);
     draft
         .persist(path)
         .map(|_| rows)
-        .map_err(|error| failed(error.error))
+        .map_err(|error| unwritable(path, &error.error))
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Args, run};
     use crate::cli::exit::Code;
-    use crate::cli::studies::{self, Which, demo};
+    use crate::cli::studies::{self, SelectionArgs, demo};
     use crate::space::Value;
     use crate::study::{Datum, LogRecord};
     use crate::tracker::csv;
@@ -325,12 +333,12 @@ mod tests {
     }
 
     fn args(trials: &[&str]) -> Args {
-        let which = Which {
+        let selection = SelectionArgs {
             words: trials.iter().map(|word| (*word).to_owned()).collect(),
             condition: None,
         };
         Args {
-            which,
+            selection,
             csv: false,
             json: false,
             parquet: false,
@@ -349,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn some_trials_have_the_columns_of_all() {
+    fn a_selection_of_trials_has_the_columns_of_all_trials() {
         let (_, out, _) = demo::run(&world(), None, |context| run(&args(&["failed"]), context));
         assert_eq!(out.lines().count(), 2);
         assert!(
@@ -359,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn json_lines_stand_for_themselves() {
+    fn every_json_line_names_its_study_and_trial() {
         let (_, out, _) = demo::run(&world(), None, |context| {
             run(
                 &Args {
@@ -382,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn long_is_a_row_a_report_as_csv_and_as_json() {
+    fn the_long_table_has_one_row_per_report_as_csv_and_as_json() {
         let mut demo = world();
         let trial = demo.start(&[]);
         demo.log(
@@ -391,12 +399,11 @@ mod tests {
                 values: vec![("note".into(), Datum::Text("a,b".into()))],
             },
         );
-        let long = |json| Args {
+        let mut arguments = Args {
             long: true,
-            json,
             ..args(&[])
         };
-        let (_, out, _) = demo::run(&demo, None, |context| run(&long(false), context));
+        let (_, out, _) = demo::run(&demo, None, |context| run(&arguments, context));
         assert_eq!(
             out,
             "pipeline,stage,trial_id,attempt,report,step,at,metric.note,metric.val_loss\n\
@@ -404,7 +411,8 @@ mod tests {
              digits,train,2,1,1,1,2026-01-01T00:00:08Z,,inf\n\
              digits,train,3,1,1,1,2026-01-01T00:00:12Z,\"a,b\",\n"
         );
-        let (_, out, _) = demo::run(&demo, None, |context| run(&long(true), context));
+        arguments.json = true;
+        let (_, out, _) = demo::run(&demo, None, |context| run(&arguments, context));
         assert_eq!(
             out.lines().nth(1).unwrap(),
             "{\"v\":1,\"study\":\"digits\",\"pipeline\":\"digits\",\"stage\":\"train\",\"trial\":2,\"attempt\":1,\"report\":1,\"step\":1.0,\
@@ -441,12 +449,12 @@ mod tests {
             assert_eq!(result, Ok(Code::Done));
             let reader = SerializedFileReader::new(std::fs::File::open(&path).unwrap()).unwrap();
             let schema = reader.metadata().file_metadata().schema_descr();
-            let found = schema
+            let field = schema
                 .columns()
                 .iter()
-                .find(|found| found.name() == column)
+                .find(|field| field.name() == column)
                 .unwrap();
-            assert_eq!(found.physical_type(), ::parquet::basic::Type::DOUBLE);
+            assert_eq!(field.physical_type(), ::parquet::basic::Type::DOUBLE);
             assert_eq!(reader.metadata().file_metadata().num_rows(), rows);
         }
         let (result, ..) = demo::run(&world(), Some(80), |context| {

@@ -18,9 +18,9 @@ use std::io::Write as _;
 /// Arguments of `swath gc`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Removes checkpoints that `keep` in [run] of the sweep file does not ask for, held models that \
-are neither the one that counts nor the last, and unfinished files of crashed runs. Never removes \
-checkpoints of trials that may be resumed, or checkpoints that the journal calls a model."
+    after_help = "Removes checkpoints that `keep` in [run] of the sweep file does not retain, held models other \
+than the one that counts and the last one, and unfinished files of crashed runs. Never removes checkpoints \
+of trials that may be resumed, or checkpoints that the journal records as a model."
 )]
 pub(crate) struct Args {
     /// The study (its name or folder; default: the one that ran last)
@@ -30,11 +30,11 @@ pub(crate) struct Args {
     #[arg(long)]
     dry_run: bool,
 
-    /// The policy for checkpoints, instead of the sweep file's: `best and last`
+    /// The checkpoint policy, instead of the one in the sweep file: `best and last`
     #[arg(long, value_name = "POLICY", value_parser = Keep::parse)]
     keep: Option<Keep>,
 
-    /// Empty the trash too: trials that `swath rm` removed
+    /// Also empty the trash, where `swath rm` puts trials
     #[arg(long)]
     trash: bool,
 
@@ -57,10 +57,10 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     };
     let study = journal::settled(&dir)?;
     let (keep, clones) = policy(args, &dir, context);
-    let found = gc::waste(&dir, &study, keep, clones, args.trash);
+    let removable = gc::waste(&dir, &study, keep, clones, args.trash);
     let mut freed = 0;
     let mut code = Code::Done;
-    for waste in &found {
+    for waste in &removable {
         match if args.dry_run {
             Ok(())
         } else {
@@ -68,7 +68,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         } {
             Ok(()) => {
                 freed += waste.bytes;
-                tell(waste, args, context)?;
+                report(waste, args, context)?;
             }
             Err(error) => {
                 code = Code::Tool;
@@ -78,27 +78,29 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         }
     }
     if args.json {
-        let rows: Vec<_> = found
+        let rows: Vec<_> = removable
             .iter()
             .map(|waste| json!({ "path": waste.path.display().to_string(), "bytes": waste.bytes, "why": waste.why }))
             .collect();
         let document = json!({ "version": JSON_VERSION, "dry_run": args.dry_run, "freed": freed, "removed": rows });
         context.out.json(&document)?;
     }
-    let would = if args.dry_run {
+    let outcome = if args.dry_run {
         "would be freed"
     } else {
         "freed"
     };
-    context.out.say(format_args!("{} {would}", about(freed)));
+    context
+        .out
+        .say(format_args!("{} {outcome}", rounded(freed)));
     Ok(code)
 }
 
-fn tell(waste: &Waste, args: &Args, context: &mut Context) -> Result<(), Failure> {
+fn report(waste: &Waste, args: &Args, context: &mut Context) -> Result<(), Failure> {
     if !args.json {
         let line = format!(
             "{:>10}  {}  ({})",
-            about(waste.bytes).to_string(),
+            rounded(waste.bytes).to_string(),
             waste.path.display(),
             waste.why
         );
@@ -131,7 +133,7 @@ fn policy(args: &Args, dir: &StudyDir, context: &mut Context) -> (Keep, bool) {
 }
 
 /// Rounds a size down to whole KiB, MiB or GiB once it has at least two digits in that unit.
-pub(super) fn about(bytes: u64) -> Bytes {
+pub(super) fn rounded(bytes: u64) -> Bytes {
     let unit = [30, 20, 10]
         .into_iter()
         .find(|shift| bytes >= 10 << shift)

@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 /// Arguments of `swath import`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Imported trials never count towards `trials`. A parameter that the file lacks gets its `default`. A trial outside of the \
-space is kept, and counts for nothing. A second import of the same file adds only new trials."
+    after_help = "Imported trials never count towards `trials`. A parameter that the file lacks gets its `default`. A trial outside the \
+space is kept but does not count. A second import of the same file adds only new trials."
 )]
 pub(crate) struct Args {
-    /// A sweep file, whose study is created if it does not exist, or a study
+    /// A study, or a sweep file, whose study is created if it does not exist
     #[arg(value_name = "SWEEP|STUDY")]
     target: String,
 
@@ -29,7 +29,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "OURS=THEIRS", value_parser = pair)]
     map: Vec<(String, String)>,
 
-    /// The study, if the file holds several
+    /// The study to import, if the file holds several
     #[arg(long, value_name = "NAME")]
     study: Option<String>,
 }
@@ -61,16 +61,16 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         let sweep = super::add::sweep_of(&dir, context)?;
         (dir, sweep)
     };
-    let wanted = Wanted {
+    let request = Wanted {
         study: args.study.clone(),
         map: args.map.clone(),
     };
-    let told = import(&dir, &sweep, &args.file, &wanted)?;
-    tell(&told, &dir.root().display().to_string(), context);
+    let imported = import(&dir, &sweep, &args.file, &request)?;
+    report(&imported, &dir.root().display().to_string(), context);
     Ok(Code::Done)
 }
 
-fn tell(told: &Imported, study: &str, context: &mut Context) {
+fn report(imported: &Imported, study: &str, context: &mut Context) {
     let Imported {
         from,
         trials,
@@ -78,9 +78,8 @@ fn tell(told: &Imported, study: &str, context: &mut Context) {
         known,
         unfinished,
         ignored,
-    } = told;
+    } = imported;
     let out = &mut context.out;
-    let plural = |count: usize| if count == 1 { "" } else { "s" };
     let count = trials.len();
     let ids = match (trials.first(), trials.last()) {
         (Some(first), Some(last)) if first != last => format!(": {first}-{last}"),
@@ -93,34 +92,39 @@ fn tell(told: &Imported, study: &str, context: &mut Context) {
     )));
     if *known > 0 {
         out.say(format_args!(
-            "{known} trial{} had been imported before",
-            plural(*known)
+            "{known} trial{} {} imported before",
+            plural(*known),
+            if *known == 1 { "was" } else { "were" }
         ));
     }
     if *unfinished > 0 {
         out.say(format_args!(
-            "{unfinished} trial{} had not ended and stay{} behind",
+            "{unfinished} trial{} had not ended and {} not imported",
             plural(*unfinished),
-            if *unfinished == 1 { "s" } else { "" }
+            if *unfinished == 1 { "was" } else { "were" }
         ));
     }
     if !ignored.is_empty() {
         out.warn(plain(&format!(
-            "left out what the sweep does not have: {}",
+            "ignored columns that the sweep file does not define: {}",
             ignored.join(", ")
         )));
     }
     for (trial, why) in outside.iter().take(5) {
         out.warn(plain(&format!(
-            "trial {trial} is outside the space and counts for nothing: {why}"
+            "trial {trial} is outside the space and does not count: {why}"
         )));
     }
     if outside.len() > 5 {
         out.warn(format_args!(
-            "{} more are outside the space",
+            "{} more trials are outside the space",
             outside.len() - 5
         ));
     }
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
 }
 
 impl From<ImportError> for Failure {

@@ -35,8 +35,8 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         Ok(mut file) => file.write_all(text.as_bytes())?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             return Err(
-                Failure::usage(format!("`{shown}` exists already and is left as it is"))
-                    .hint("name another file with `--output`"),
+                Failure::usage(format!("`{shown}` already exists and was not changed"))
+                    .hint("choose another file with `--output`"),
             );
         }
         Err(error) => {
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     }
     context.out.say(format_args!("wrote `{shown}`"));
     context.out.hint(format_args!(
-        "look at `[space]` and `[objective]`, then `swath check {shown}`"
+        "review `[space]` and `[objective]`, then run `swath check {shown}`"
     ));
     Ok(Code::Done)
 }
@@ -71,7 +71,7 @@ fn read(program: &Path) -> Result<String, Failure> {
         Ok(_) => Ok(String::from_utf8(bytes).unwrap_or_default()),
         Err(error) => Err(
             Failure::usage(format!("could not read the program `{shown}`: {error}"))
-                .hint("name the script or executable that trains once"),
+                .hint("give the script or executable that trains one model"),
         ),
     }
 }
@@ -85,15 +85,15 @@ fn starter(program: &Path, script: &str, path: &str) -> String {
     };
     format!(
         r#"# A sweep over `{program}`: `swath check {path}`, then `swath run {path}`.
-# Running it again continues. `trials` is a total: raise it to go on.
+# The same command continues an earlier run. `trials` is a total: raise it to add trials.
 
 [run]
-# One string an argument, no shell. {{args}} becomes --name=value for every parameter of [space].
+# One string per argument; no shell is involved. {{args}} becomes --name=value for every parameter of [space].
 command = [{command}, "{{args}}"]
-# data_dir = "data"            # hashed, and recorded with every trial
+# data_dir = "data"            # hashed and recorded with every trial
 
 [objective]
-metric = "val_loss"            # what the program reports
+metric = "val_loss"            # a value that the program reports
 goal   = "min"                 # min | max
 
 [search]
@@ -117,7 +117,7 @@ trial_time = "1h"
 const EXAMPLES: &str = r#"lr     = { min = 1e-5, max = 1e-1, log = true }
 layers = { min = 1, max = 4 }
 # optimizer = ["sgd", "adam"]                                          # a choice
-# momentum  = { min = 0.0, max = 0.99, when = "optimizer == 'sgd'" }   # only sometimes there
+# momentum  = { min = 0.0, max = 0.99, when = "optimizer == 'sgd'" }   # only with sgd
 # epochs    = 20                                                       # a constant
 "#;
 
@@ -140,8 +140,8 @@ fn command(program: &Path) -> String {
     if interpreter.is_none() && !path.contains('/') {
         path.insert_str(0, "./");
     }
-    let words = interpreter.into_iter().chain([path.as_str()]);
-    words
+    let command = interpreter.into_iter().chain([path.as_str()]);
+    command
         .map(|word| toml::Value::from(word).to_string())
         .collect::<Vec<_>>()
         .join(", ")
@@ -159,7 +159,7 @@ fn options(script: &str) -> String {
         .lines()
         .filter(|line| !line.trim_start().starts_with('#'))
     {
-        let Some(name) = option.captures(line).map(|found| found[1].to_owned()) else {
+        let Some(name) = option.captures(line).map(|groups| groups[1].to_owned()) else {
             continue;
         };
         let Some(guess) = guess(&name, line) else {
@@ -173,39 +173,41 @@ fn options(script: &str) -> String {
     space
 }
 
+/// Returns the first group of a pattern's first match.
+fn capture(pattern: &str, line: &str) -> Option<String> {
+    Some(Regex::new(pattern).ok()?.captures(line)?[1].to_owned())
+}
+
+/// Guesses the value of a parameter from the line of its declaration: a list of choices, a range
+/// around the default, or the default itself.
 fn guess(name: &str, line: &str) -> Option<String> {
-    let find = |pattern: &str| Some(Regex::new(pattern).ok()?.captures(line)?[1].to_owned());
-    if let Some(choices) = find(r"choices\s*=\s*[\[\(]([^\]\)]*)[\]\)]") {
-        let words = choices
+    if let Some(choices) = capture(r"choices\s*=\s*[\[\(]([^\]\)]*)[\]\)]", line) {
+        let choices = choices
             .split(',')
             .map(str::trim)
             .filter(|word| !word.is_empty());
-        let list = format!("[{}]", words.collect::<Vec<_>>().join(", "));
+        let list = format!("[{}]", choices.collect::<Vec<_>>().join(", "));
         // Choices may contain Python names or calls, which are not TOML.
         return toml::from_str::<toml::Table>(&format!("x = {list}"))
             .is_ok()
             .then_some(list);
     }
-    let default = find(r"default\s*=\s*([-+]?[0-9][0-9_]*\.?[0-9_]*(?:[eE][-+]?[0-9]+)?)\s*[,)]")?;
+    let default = capture(
+        r"default\s*=\s*([-+]?[0-9][0-9_]*\.?[0-9_]*(?:[eE][-+]?[0-9]+)?)\s*[,)]",
+        line,
+    )?;
     let lower = name.to_lowercase();
     let fixed = [
         "epoch", "step", "seed", "worker", "device", "port", "rank", "interval", "every",
     ];
     let is_fixed = fixed.iter().any(|word| lower.contains(word));
     if let Ok(number) = default.parse::<i64>() {
-        let range = || {
-            format!(
-                "{{ min = {}, max = {} }}",
-                (number / 2).max(1),
-                number.saturating_mul(2)
-            )
-        };
         // Half and twice a default below 2 make no useful range.
-        return Some(if is_fixed || number < 2 {
-            default
-        } else {
-            range()
-        });
+        if is_fixed || number < 2 {
+            return Some(default);
+        }
+        let (min, max) = (number / 2, number.saturating_mul(2));
+        return Some(format!("{{ min = {min}, max = {max} }}"));
     }
     let number = default
         .parse::<f64>()

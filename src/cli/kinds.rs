@@ -7,7 +7,6 @@ use super::output::JSON_VERSION;
 use crate::report::plots::PLOTS;
 use crate::report::table::{Column, Table, Tone};
 use crate::report::text::Paint;
-use crate::source::Opt;
 use crate::source::diagnostic::nearest;
 use crate::sweep::Registry;
 use crate::sweep::registry::Declaration;
@@ -48,15 +47,12 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         return Ok(Code::Done);
     }
     let mut table = Table::new(vec![Tone::Usual; kinds.len()]);
-    let column = |title: &str, cell: fn(&Declaration) -> String| {
-        Column::texts(title, kinds.iter().map(cell))
-    };
-    table.push(column("part", |kind| kind.part.to_owned()).keep());
-    table.push(column("name", |kind| kind.name.to_owned()).keep());
-    table.push(column("what it is", |kind| kind.about.to_owned()).keep());
+    table.push(column("part", &kinds, |kind| kind.part.to_owned()));
+    table.push(column("name", &kinds, |kind| kind.name.to_owned()));
+    table.push(column("description", &kinds, |kind| kind.about.to_owned()));
     out.stdout
         .write_all(table.render(None, out.paint).text.as_bytes())?;
-    out.hint("`swath kinds NAME` shows the options of one");
+    out.hint("`swath kinds NAME` shows the options of a kind");
     Ok(Code::Done)
 }
 
@@ -70,7 +66,7 @@ fn declarations() -> Vec<Declaration> {
 fn unknown(name: &str, names: &[&str]) -> Failure {
     let failure = Failure::usage(format!("there is no kind `{name}`"));
     match nearest(name, names.iter().copied()) {
-        Some(near) => failure.hint(format!("did you mean `{near}`?")),
+        Some(nearest) => failure.hint(format!("did you mean `{nearest}`?")),
         None => failure.hint("`swath kinds` lists them all"),
     }
 }
@@ -106,14 +102,22 @@ fn describe(kind: &Declaration, paint: Paint, out: &mut dyn Write) -> io::Result
         return writeln!(out, "\nno options");
     }
     let mut table = Table::new(vec![Tone::Usual; kind.options.len()]);
-    let column =
-        |title: &str, cell: fn(&Opt) -> String| Column::texts(title, kind.options.iter().map(cell));
-    table.push(column("option", |option| option.name.to_owned()).keep());
-    table.push(column("takes", |option| plain(&option.takes.to_string())).keep());
-    table.push(column("default", |option| plain(&option.default.to_string())).keep());
-    table.push(column("what it is", |option| plain(option.about)).keep());
+    let options = kind.options;
+    table.push(column("option", options, |option| option.name.to_owned()));
+    table.push(column("takes", options, |option| {
+        plain(&option.takes.to_string())
+    }));
+    table.push(column("default", options, |option| {
+        plain(&option.default.to_string())
+    }));
+    table.push(column("description", options, |option| plain(option.about)));
     writeln!(out)?;
     out.write_all(table.render(None, paint).text.as_bytes())
+}
+
+/// Returns a column that is shown at any width.
+fn column<T>(title: &str, rows: &[T], cell: fn(&T) -> String) -> Column {
+    Column::texts(title, rows.iter().map(cell)).keep()
 }
 
 /// Removes backticks, which a terminal does not render.
@@ -223,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_nearly_right_is_corrected() {
+    fn a_misspelt_kind_gets_a_suggestion() {
         let (result, _) = printed(Some("ahsa"), false);
         let failure = result.unwrap_err();
         assert_eq!(

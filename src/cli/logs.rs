@@ -2,7 +2,7 @@
 
 use super::exit::{Code, Failure};
 use super::output::Output;
-use super::studies::{Found, Which};
+use super::studies::{Selection, SelectionArgs};
 use super::{Context, tail};
 use crate::journal;
 use crate::report::text::{log_line, plain};
@@ -13,16 +13,16 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// The interval between two polls of a followed log.
-const LOOK: Duration = Duration::from_millis(100);
+const POLL: Duration = Duration::from_millis(100);
 
 /// The interval between two checks whether a followed trial still runs.
-const ASK: Duration = Duration::from_secs(1);
+const STATE_POLL: Duration = Duration::from_secs(1);
 
 /// Arguments of `swath logs`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    pub(crate) which: Which,
+    pub(crate) selection: SelectionArgs,
 
     /// Only standard error
     #[arg(long)]
@@ -32,7 +32,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "stderr")]
     pub(crate) stdout: bool,
 
-    /// Go on as the trial writes, until it ends
+    /// Keep printing as the trial writes, until it ends
     #[arg(short, long, conflicts_with = "head")]
     pub(crate) follow: bool,
 
@@ -44,16 +44,16 @@ pub(crate) struct Args {
     #[arg(long, value_name = "LINES", conflicts_with = "head")]
     pub(crate) tail: Option<usize>,
 
-    /// Print escapes as they are, even on a terminal
+    /// Print escape sequences unchanged, even on a terminal
     #[arg(long)]
     pub(crate) raw: bool,
 }
 
 /// Runs `swath logs`: prints the logs of one trial, and with `--follow` until the trial ends.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let found = args.which.find(context)?;
-    let trial = found.trial(|study| default_trial(study, args.follow))?;
-    let folder = found.dir.trial(trial.id);
+    let selection = args.selection.read(context)?;
+    let trial = selection.trial(|study| default_trial(study, args.follow))?;
+    let folder = selection.dir.trial(trial.id);
     let mut logs = open(args, &folder)?;
     let several = logs.len() > 1;
     let out = &mut context.out;
@@ -61,12 +61,12 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     // are.
     let safe = out.width.is_some() && !args.raw;
     if logs.is_empty() {
-        let what = if trial.attempts == 0 {
+        let state = if trial.attempts == 0 {
             "has not started"
         } else {
             "has written nothing"
         };
-        out.say(format_args!("trial {} {what}", trial.id));
+        out.say(format_args!("trial {} {state}", trial.id));
     }
     for log in &mut logs {
         if several {
@@ -83,7 +83,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         }
     }
     if args.follow {
-        follow(args, out, &found, trial, &folder, logs, safe)?;
+        follow(args, out, &selection, trial, &folder, logs, safe)?;
     }
     Ok(Code::Done)
 }
@@ -103,29 +103,26 @@ struct Log {
     path: PathBuf,
     reader: BufReader<File>,
     /// The bytes of a line that is not complete yet.
-    begun: Vec<u8>,
+    unfinished: Vec<u8>,
 }
 
 impl Log {
     /// Opens a log at its start, or at its last `tail` lines. `None` if the file does not exist.
     fn open(path: PathBuf, tail: Option<usize>) -> Result<Option<Self>, Failure> {
-        let failed = |error: std::io::Error| Failure {
-            causes: vec![error.to_string()],
-            ..Failure::tool(format!("could not read `{}`", path.display()))
-        };
         let mut file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed(error)),
+            Err(error) => return Err(unreadable(&path, &error)),
         };
         let start = tail
             .map_or(Ok(0), |count| tail::offset_of_last(&mut file, count))
-            .map_err(failed)?;
-        file.seek(SeekFrom::Start(start)).map_err(failed)?;
+            .map_err(|error| unreadable(&path, &error))?;
+        file.seek(SeekFrom::Start(start))
+            .map_err(|error| unreadable(&path, &error))?;
         Ok(Some(Self {
             path,
             reader: BufReader::new(file),
-            begun: Vec::new(),
+            unfinished: Vec::new(),
         }))
     }
 
@@ -141,7 +138,7 @@ impl Log {
 
     /// Copies the incomplete last line, if there is one.
     fn copy_rest(&mut self, out: &mut Output, safe: bool) -> Result<(), Failure> {
-        if self.begun.is_empty() {
+        if self.unfinished.is_empty() {
             Ok(())
         } else {
             self.write(out, safe)
@@ -149,10 +146,10 @@ impl Log {
     }
 
     /// Copies one complete line. Returns false if there is none; the bytes read so far stay in
-    /// `begun`.
+    /// `unfinished`.
     fn copy_line(&mut self, out: &mut Output, safe: bool) -> Result<bool, Failure> {
-        self.reader.read_until(b'\n', &mut self.begun)?;
-        if !self.begun.ends_with(b"\n") {
+        self.reader.read_until(b'\n', &mut self.unfinished)?;
+        if !self.unfinished.ends_with(b"\n") {
             return Ok(false);
         }
         self.write(out, safe)?;
@@ -160,7 +157,7 @@ impl Log {
     }
 
     fn write(&mut self, out: &mut Output, safe: bool) -> Result<(), Failure> {
-        let line = std::mem::take(&mut self.begun);
+        let line = std::mem::take(&mut self.unfinished);
         if !safe {
             return Ok(out.stdout.write_all(&line)?);
         }
@@ -173,10 +170,17 @@ impl Log {
     }
 }
 
+fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure {
+        causes: vec![error.to_string()],
+        ..Failure::tool(format!("could not read `{}`", path.display()))
+    }
+}
+
 fn open(args: &Args, folder: &Path) -> Result<Vec<Log>, Failure> {
-    let wanted = [("stdout.log", !args.stderr), ("stderr.log", !args.stdout)];
+    let streams = [("stdout.log", !args.stderr), ("stderr.log", !args.stdout)];
     let mut logs = Vec::new();
-    for (name, _) in wanted.into_iter().filter(|(_, wanted)| *wanted) {
+    for (name, _) in streams.into_iter().filter(|(_, selected)| *selected) {
         logs.extend(Log::open(folder.join(name), args.tail)?);
     }
     Ok(logs)
@@ -186,19 +190,19 @@ fn open(args: &Args, folder: &Path) -> Result<Vec<Log>, Failure> {
 fn follow(
     args: &Args,
     out: &mut Output,
-    found: &Found,
+    selection: &Selection,
     trial: &Trial,
     folder: &Path,
     mut logs: Vec<Log>,
     safe: bool,
 ) -> Result<(), Failure> {
     let mut state = trial.state.clone();
-    let mut asked = Instant::now();
+    let mut last_check = Instant::now();
     while matches!(
         state,
         TrialState::Running | TrialState::Waiting | TrialState::Paused
     ) {
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL);
         // A waiting trial has no logs yet; they appear when it starts.
         if logs.is_empty() {
             logs = open(args, folder)?;
@@ -206,18 +210,18 @@ fn follow(
         for log in &mut logs {
             log.copy(out, usize::MAX, safe)?;
         }
-        if asked.elapsed() >= ASK {
-            let study = journal::settled(&found.dir)?;
+        if last_check.elapsed() >= STATE_POLL {
+            let study = journal::settled(&selection.dir)?;
             state = study
                 .trial(trial.id)
                 .map_or(TrialState::Failed, |trial| trial.state.clone());
             // No process holds the study, so nothing will start the trial again.
-            let abandoned =
-                state != TrialState::Running && journal::lock::holder(&found.dir).is_none();
-            if abandoned {
+            let is_abandoned =
+                state != TrialState::Running && journal::lock::holder(&selection.dir).is_none();
+            if is_abandoned {
                 break;
             }
-            asked = Instant::now();
+            last_check = Instant::now();
         }
     }
     // The trial may have written more between the last copy and its end.
@@ -232,17 +236,17 @@ fn follow(
 mod tests {
     use super::{Args, run};
     use crate::cli::exit::{Code, Failure};
-    use crate::cli::studies::{Which, demo};
+    use crate::cli::studies::{SelectionArgs, demo};
     use crate::study::Exit;
     use swath_model::demo::Demo;
 
     fn args() -> Args {
-        let which = Which {
+        let selection = SelectionArgs {
             words: vec!["1".into()],
             condition: None,
         };
         Args {
-            which,
+            selection,
             stderr: false,
             stdout: false,
             follow: false,
@@ -273,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn both_streams_are_printed_and_told_apart_on_standard_error() {
+    fn both_streams_are_printed_with_titles_on_standard_error() {
         let (_, out, err) = logs(&args(), None, b"one\ntwo");
         assert_eq!(out, "one\ntwooops\n");
         assert_eq!(
@@ -307,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_last_line_without_an_end_is_printed_on_a_terminal_too() {
+    fn a_last_line_without_a_newline_is_also_printed_on_a_terminal() {
         let stdout = Args {
             stdout: true,
             ..args()
@@ -330,15 +334,12 @@ mod tests {
     #[test]
     fn head_and_tail_count_lines() {
         let text = b"1\n2\n3\n4\n";
-        let stdout = || Args {
-            stdout: true,
-            ..args()
-        };
         assert_eq!(
             logs(
                 &Args {
                     head: Some(2),
-                    ..stdout()
+                    stdout: true,
+                    ..args()
                 },
                 None,
                 text
@@ -350,7 +351,8 @@ mod tests {
             logs(
                 &Args {
                     tail: Some(1),
-                    ..stdout()
+                    stdout: true,
+                    ..args()
                 },
                 None,
                 text
@@ -373,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_that_wrote_nothing_says_so() {
+    fn a_trial_without_output_gets_a_note() {
         let (result, out, err) = logs(&args(), None, b"");
         assert_eq!(
             (result, out.as_str(), err.as_str()),

@@ -3,7 +3,7 @@
 use super::Context;
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
-use super::studies::{self, Which};
+use super::studies::{self, SelectionArgs};
 use crate::journal::{self, StudyDir};
 use crate::report::formula::{self, Formula, FormulaError, History, Names, TrialCells};
 use crate::report::listing::Detail;
@@ -19,13 +19,13 @@ use std::cmp::Ordering;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    pub(crate) which: Which,
+    pub(crate) selection: SelectionArgs,
 
     /// List all studies instead
     #[arg(long, conflicts_with_all = ["words", "condition", "sort", "cols", "count"])]
     pub(crate) studies: bool,
 
-    /// Sort by a column, the best or smallest first; `-COLUMN` turns it round
+    /// Sort by a column, the best or smallest first; `-COLUMN` reverses the order
     #[arg(long, value_name = "COLUMN", allow_hyphen_values = true)]
     pub(crate) sort: Option<String>,
 
@@ -51,9 +51,9 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if args.studies {
         return list_studies(args, context);
     }
-    let found = args.which.find(context)?;
-    let study = &found.study;
-    let mut trials = found.trials()?;
+    let selection = args.selection.read(context)?;
+    let study = &selection.study;
+    let mut trials = selection.trials()?;
     let names = row::vocabulary(study);
     let cols = args.cols.iter().flat_map(|list| formula::split(list));
     let cols: Vec<Formula> = cols
@@ -65,8 +65,8 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         .map(|text| sorting(text, &names))
         .transpose()?;
     // Only the reports that the requested columns need are read from the journal.
-    let asked: Vec<&Formula> = cols.iter().chain(sort.iter().map(|(by, _)| by)).collect();
-    let history = formula::study::read(&found.dir, study, &names, &asked)?;
+    let requested: Vec<&Formula> = cols.iter().chain(sort.iter().map(|(by, _)| by)).collect();
+    let history = formula::study::read(&selection.dir, study, &names, &requested)?;
     if let Some((by, reverse)) = &sort {
         self::sort(study, &mut trials, by, *reverse, &history);
     }
@@ -94,7 +94,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         cols => listing::columns(study, &trials, cols, &history, detail),
     };
     print(&table, args, context)?;
-    tell(study, context);
+    print_summary(study, context);
     Ok(Code::Done)
 }
 
@@ -113,7 +113,7 @@ fn print(table: &Table, args: &Args, context: &mut Context) -> Result<(), Failur
 }
 
 /// Prints the counts of the study and, for a single objective, the incumbent to standard error.
-fn tell(study: &Study, context: &mut Context) {
+fn print_summary(study: &Study, context: &mut Context) {
     let best = study
         .incumbent()
         .filter(|_| study.header().objectives.len() == 1)
@@ -140,31 +140,34 @@ fn sorting(text: &str, names: &Names) -> Result<(Formula, bool), FormulaError> {
 /// Sorts trials by a column, with the best value of an objective first. Trials without a value come
 /// last.
 fn sort(study: &Study, trials: &mut [&Trial], by: &Formula, reverse: bool, history: &History) {
-    let turned = reverse != (formula::study::goal(by, study) == Some(Goal::Max));
+    let descending = reverse != (formula::study::goal(by, study) == Some(Goal::Max));
     trials.sort_by_cached_key(|trial| Key {
         value: by.value(&TrialCells {
             study,
             trial,
             history,
         }),
-        turned,
+        descending,
     });
 }
 
 struct Key {
     value: Option<Value>,
-    turned: bool,
+    descending: bool,
+}
+
+impl Key {
+    fn directed(&self, ordering: Ordering) -> Ordering {
+        if self.descending {
+            ordering.reverse()
+        } else {
+            ordering
+        }
+    }
 }
 
 impl Ord for Key {
     fn cmp(&self, other: &Self) -> Ordering {
-        let turn = |ordering: Ordering| {
-            if self.turned {
-                ordering.reverse()
-            } else {
-                ordering
-            }
-        };
         match (&self.value, &other.value) {
             // Trials without a value, and then NaN, come last in both directions.
             (None, None) => Ordering::Equal,
@@ -174,8 +177,8 @@ impl Ord for Key {
                 (Some(one), Some(two)) if one.is_nan() || two.is_nan() => {
                     one.is_nan().cmp(&two.is_nan())
                 }
-                (Some(one), Some(two)) => turn(one.total_cmp(&two)),
-                _ => turn(one.to_string().cmp(&two.to_string())),
+                (Some(one), Some(two)) => self.directed(one.total_cmp(&two)),
+                _ => self.directed(one.to_string().cmp(&two.to_string())),
             },
         }
     }
@@ -207,17 +210,17 @@ fn shorten(trials: &mut Vec<&Trial>, args: &Args) {
 }
 
 fn list_studies(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let mut found = Vec::new();
+    let mut listed = Vec::new();
     for (name, _) in studies::all(&context.logs) {
         match journal::settled(&StudyDir::new(&context.logs, &name)) {
-            Ok(study) => found.push((name, study)),
+            Ok(study) => listed.push((name, study)),
             Err(error) => context
                 .out
                 .warn(plain(&format!("`{name}` is left out: {error}"))),
         }
     }
     if args.json {
-        let rows: Vec<_> = found
+        let rows: Vec<_> = listed
             .iter()
             .map(|(name, study)| study_row(name, study))
             .collect();
@@ -227,34 +230,33 @@ fn list_studies(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         return Ok(Code::Done);
     }
     // The error for an empty folder also tells the user how to create a study.
-    if found.is_empty() {
+    if listed.is_empty() {
         studies::latest(&context.logs)?;
     }
-    let column = |title: &str, cell: &dyn Fn(&Study) -> String| {
-        Column::texts(
-            title,
-            found
-                .iter()
-                .map(|(_, study)| cell(study))
-                .collect::<Vec<_>>(),
-        )
-    };
-    let mut table = Table::new(vec![Tone::Usual; found.len()]);
-    table.push(Column::texts("study", found.iter().map(|(name, _)| name.clone())).keep());
-    table.push(column("trials", &summary::counts));
-    table.push(column("best", &|study| {
-        rank::best(study, 1)
-            .first()
-            .map_or_else(String::new, |best| summary::standing(study, best))
-    }));
+    let mut table = Table::new(vec![Tone::Usual; listed.len()]);
+    let names = listed.iter().map(|(name, _)| name.clone());
+    table.push(Column::texts("study", names).keep());
+    let studies = listed.iter().map(|(_, study)| study);
+    table.push(Column::texts(
+        "trials",
+        studies.clone().map(summary::counts),
+    ));
+    table.push(Column::texts("best", studies.clone().map(best_standing)));
     let now = Timestamp::now();
-    table.push(column("last event", &|study| {
+    let ages = studies.map(|study| {
         study.at().map_or_else(String::new, |at| {
             format!("{} ago", number::duration(now.since(at)))
         })
-    }));
+    });
+    table.push(Column::texts("last event", ages));
     print(&table, args, context)?;
     Ok(Code::Done)
+}
+
+fn best_standing(study: &Study) -> String {
+    rank::best(study, 1)
+        .first()
+        .map_or_else(String::new, |best| summary::standing(study, best))
 }
 
 fn study_row(name: &str, study: &Study) -> serde_json::Value {
@@ -278,7 +280,7 @@ fn study_row(name: &str, study: &Study) -> serde_json::Value {
 mod tests {
     use super::{Args, run};
     use crate::cli::exit::{Code, Failure};
-    use crate::cli::studies::{Which, demo};
+    use crate::cli::studies::{SelectionArgs, demo};
     use crate::space::Value;
     use crate::study::{Exit, Failure as Cause};
     use swath_model::demo::{Demo, text};
@@ -297,12 +299,12 @@ mod tests {
     }
 
     fn args() -> Args {
-        let which = Which {
+        let selection = SelectionArgs {
             words: Vec::new(),
             condition: None,
         };
         Args {
-            which,
+            selection,
             studies: false,
             sort: None,
             cols: Vec::new(),
@@ -381,11 +383,17 @@ mod tests {
 
     #[test]
     fn a_condition_leaves_out_what_does_not_fulfil_it() {
-        let which = Which {
+        let selection = SelectionArgs {
             words: Vec::new(),
             condition: Some("optimizer == 'sgd' and val_loss < 0.6".into()),
         };
-        assert_eq!(column(&Args { which, ..args() }), ["1"]);
+        assert_eq!(
+            column(&Args {
+                selection,
+                ..args()
+            }),
+            ["1"]
+        );
     }
 
     /// Two trials with several reports; the best report is in the middle. `latency` has an upper
@@ -468,36 +476,29 @@ mod tests {
 
     #[test]
     fn trials_are_sorted_by_an_expression() {
-        let first = |sort: &str| {
+        for (sort, first) in [
+            ("at_best(val/acc)", "2"),
+            ("-at_best(val/acc)", "1"),
+            ("mean(val_loss)", "1"),
+            ("-val/acc", "1"),
+        ] {
             let out = ls_of(&Args {
                 sort: Some(sort.into()),
                 ..args()
             })
             .unwrap();
-            out.lines()
-                .nth(1)
-                .unwrap()
-                .split_whitespace()
-                .next()
-                .unwrap()
-                .to_owned()
-        };
-        assert_eq!(
-            (first("at_best(val/acc)"), first("-at_best(val/acc)")),
-            ("2".into(), "1".into())
-        );
-        assert_eq!(
-            (first("mean(val_loss)"), first("-val/acc")),
-            ("1".into(), "1".into())
-        );
+            let row = out.lines().nth(1).unwrap();
+            assert_eq!(row.split_whitespace().next(), Some(first), "{sort}");
+        }
+    }
+
+    fn message_and_hint(cols: &str) -> (String, String) {
+        let failure = with_cols(cols).unwrap_err();
+        (failure.message, failure.hints.concat())
     }
 
     #[test]
-    fn a_column_that_can_give_nothing_is_an_error_that_says_what_to_write() {
-        let message_and_hint = |cols: &str| {
-            let failure = with_cols(cols).unwrap_err();
-            (failure.message, failure.hints.concat())
-        };
+    fn a_column_without_values_is_an_error_with_a_correction() {
         let (message, hint) = message_and_hint("best(val/acc)");
         assert!(
             message.ends_with("it is not known whether a small or a large `val/acc` is good"),
@@ -530,7 +531,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_column_is_told() {
+    fn a_misspelt_column_gets_a_suggestion() {
         let (result, ..) = demo::run(&world(), None, |context| {
             run(
                 &Args {

@@ -24,7 +24,6 @@ pub(crate) mod init;
 pub(crate) mod kinds;
 pub(crate) mod logs;
 pub(crate) mod ls;
-mod made;
 pub(crate) mod man;
 pub(crate) mod output;
 mod page;
@@ -33,6 +32,7 @@ pub(crate) mod pilot;
 pub(crate) mod plan;
 pub(crate) mod plot;
 pub(crate) mod progress;
+mod provenance;
 pub(crate) mod quote;
 pub(crate) mod replay;
 pub mod report;
@@ -73,10 +73,10 @@ pub(crate) struct Context {
 /// Runs the program with the arguments and the streams of the process, and returns its exit code.
 #[must_use]
 pub fn main() -> std::process::ExitCode {
-    let mut words = std::env::args_os().skip(1);
+    let mut arguments = std::env::args_os().skip(1);
     // A trial may call `swath report` many times, so it skips the parser of the whole command line.
-    if words.next().is_some_and(|word| word == "report") {
-        return report::run(&words.collect::<Vec<_>>(), &mut std::io::stderr()).into();
+    if arguments.next().is_some_and(|command| command == "report") {
+        return report::run(&arguments.collect::<Vec<_>>(), &mut std::io::stderr()).into();
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -119,7 +119,7 @@ fn dispatch(command: &Command, context: &mut Context) -> Result<Code, Failure> {
         Command::AskTell(args) => ask_tell::run(args, context),
         Command::Guard(args) => guard::run(args, context),
         Command::Pilot(args) => pilot::run(args, context),
-        Command::Report(args) => Ok(report::again(&args.words)),
+        Command::Report(args) => Ok(report::run_parsed(&args.words)),
         Command::Stop(args) => stop::run(args, context),
         Command::Replay(args) => replay::run(args, context),
         Command::Why(args) => why::run(args, context),

@@ -94,12 +94,16 @@ impl Output {
 
 /// Returns the width of the terminal, else the value of `COLUMNS`, else 80.
 fn columns(stream: impl std::os::fd::AsFd) -> usize {
-    let asked = rustix::termios::tcgetwinsize(stream).map_or(0, |size| usize::from(size.ws_col));
-    let told = || std::env::var("COLUMNS").ok()?.parse().ok();
-    Some(asked)
+    let measured = rustix::termios::tcgetwinsize(stream).map_or(0, |size| usize::from(size.ws_col));
+    Some(measured)
+        // A pseudo-terminal that was given no size reports 0.
         .filter(|columns| *columns > 0)
-        .or_else(told)
+        .or_else(columns_variable)
         .unwrap_or(80)
+}
+
+fn columns_variable() -> Option<usize> {
+    std::env::var("COLUMNS").ok()?.parse().ok()
 }
 
 #[cfg(test)]

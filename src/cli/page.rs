@@ -3,7 +3,8 @@
 
 use super::Context;
 use super::exit::{Code, Failure};
-use super::studies::Which;
+use super::studies::SelectionArgs;
+use crate::report::formula::study::ReadError;
 use crate::report::page::Page;
 use crate::report::select::Condition;
 use crate::report::text::plain;
@@ -53,15 +54,16 @@ pub(super) fn write(page: Option<&Page>, title: &str, out: &mut dyn Write) -> io
 }
 
 /// Runs `swath export --html FILE`: writes the page with the selected trials to `path`.
-pub(super) fn export(path: &Path, which: &Which, context: &mut Context) -> Result<Code, Failure> {
-    let views = super::plot::open(&which.words, None, context)?;
-    let condition = |view: &View| {
-        let text = which.condition.as_deref();
-        text.map(|text| Condition::parse(text, &view.study, &view.dir))
-            .transpose()
-    };
-    let conditions: Vec<Option<Condition>> =
-        views.iter().map(condition).collect::<Result<_, _>>()?;
+pub(super) fn export(
+    path: &Path,
+    selection: &SelectionArgs,
+    context: &mut Context,
+) -> Result<Code, Failure> {
+    let views = super::plot::open(&selection.words, None, context)?;
+    let conditions: Vec<Option<Condition>> = views
+        .iter()
+        .map(|view| condition(selection, view))
+        .collect::<Result<_, _>>()?;
     let page = Page::only(&views, &conditions);
     let names: Vec<&str> = views
         .iter()
@@ -78,6 +80,12 @@ pub(super) fn export(path: &Path, which: &Which, context: &mut Context) -> Resul
         .out
         .say(format_args!("page: {}", plain(&path.display().to_string())));
     Ok(Code::Done)
+}
+
+fn condition(selection: &SelectionArgs, view: &View) -> Result<Option<Condition>, ReadError> {
+    let text = selection.condition.as_deref();
+    text.map(|text| Condition::parse(text, &view.study, &view.dir))
+        .transpose()
 }
 
 /// Returns the content security policy of the page. It allows the page's own two scripts and style
@@ -115,7 +123,7 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::{LIBRARY, LIBRARY_VERSION, SCRIPT, STYLE, export, write};
     use crate::cli::exit::Code;
-    use crate::cli::studies::{Which, demo};
+    use crate::cli::studies::{SelectionArgs, demo};
     use crate::report::page::Page;
     use crate::report::view::View;
     use crate::space::Value;
@@ -138,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_built_in_could_end_its_element() {
+    fn no_embedded_script_or_style_contains_an_end_tag() {
         for text in [LIBRARY, SCRIPT, STYLE] {
             let text = text.to_ascii_lowercase();
             assert!(
@@ -151,10 +159,10 @@ mod tests {
     fn no_name_or_value_is_taken_for_html_or_for_a_placeholder() {
         let evil = "</script><script>alert(1)</script><!--{{script}}";
         let mut world = Demo::new(&["x", evil]);
-        for (at, value) in [evil, "b"].into_iter().enumerate() {
+        for (index, value) in [evil, "b"].into_iter().enumerate() {
             world.complete(
                 &[("x", text(value)), (evil, text(value))],
-                &[("val_loss", at as f64), (evil, 1.0)],
+                &[("val_loss", index as f64), (evil, 1.0)],
             );
         }
         let logs = tempfile::tempdir().unwrap();
@@ -178,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_some_trials_holds_no_others_and_none_from_the_trash() {
+    fn a_page_contains_only_the_selected_trials_and_none_from_the_trash() {
         let mut world = Demo::new(&["x"]);
         for x in [1.0, 2.0, 3.0] {
             world.complete(&[("x", Value::Float(x))], &[("val_loss", x)]);
@@ -195,11 +203,11 @@ mod tests {
         };
         let path = logs.path().join("report.html");
         let mut ids = |condition: Option<&str>| {
-            let which = Which {
+            let selection = SelectionArgs {
                 words: vec!["digits".into()],
                 condition: condition.map(str::to_owned),
             };
-            export(&path, &which, &mut context).map(|_| {
+            export(&path, &selection, &mut context).map(|_| {
                 let html = std::fs::read_to_string(&path).unwrap();
                 let data = html
                     .split_once("id=\"data\">")

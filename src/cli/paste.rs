@@ -14,20 +14,21 @@ pub(super) fn toml(params: &Params) -> String {
 
 /// Returns a dotted TOML key. Parts that are not bare keys are quoted.
 fn key(name: &str) -> String {
-    let bare = |part: &str| {
-        !part.is_empty()
-            && part
-                .chars()
-                .all(|char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_'))
-    };
     let parts = name.split('.').map(|part| {
-        if bare(part) {
+        if is_bare(part) {
             part.to_owned()
         } else {
             quoted(part)
         }
     });
     parts.collect::<Vec<_>>().join(".")
+}
+
+fn is_bare(part: &str) -> bool {
+    !part.is_empty()
+        && part
+            .chars()
+            .all(|char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_'))
 }
 
 fn toml_value(value: &Value) -> String {
@@ -50,11 +51,16 @@ fn quoted(text: &str) -> String {
 
 /// Returns `--name=value` for every parameter on one line, quoted for a shell.
 pub(super) fn arguments(params: &Params) -> String {
-    let argument = |(name, value): &(crate::space::Name, Value)| match value {
+    let arguments = params.iter().map(|(name, value)| argument(name, value));
+    quote::line(&arguments.collect::<Vec<_>>())
+}
+
+fn argument(name: &str, value: &Value) -> String {
+    match value {
+        // The debug format keeps the decimal point of a whole number and the exponent of a small one.
         Value::Float(number) => format!("--{name}={number:?}"),
         other => format!("--{name}={other}"),
-    };
-    quote::line(&params.iter().map(argument).collect::<Vec<_>>())
+    }
 }
 
 #[cfg(test)]
@@ -82,7 +88,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_pasted_into_toml_reads_back_as_it_was(text in any::<String>(), number in proptest::num::f64::NORMAL, int in any::<i64>()) {
+        fn pasted_toml_reads_back_as_the_same_values(text in any::<String>(), number in proptest::num::f64::NORMAL, int in any::<i64>()) {
             let list = Value::List(vec![Value::Int(int), Value::Text(text.as_str().into())]);
             let params = params(&[("a b", Value::Text(text.as_str().into())), ("lr", Value::Float(number)), ("l", list)]);
             let read: toml::Table = toml(&params).parse().unwrap();

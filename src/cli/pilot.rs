@@ -18,7 +18,7 @@ pub(crate) struct Args {
 }
 
 /// The variables in which batch systems pass the job id. The first one that is set is used.
-const IDS: [&str; 8] = [
+const JOB_IDS: [&str; 8] = [
     "SLURM_ARRAY_JOB_ID",
     "SLURM_JOB_ID",
     "PBS_JOBID",
@@ -30,25 +30,28 @@ const IDS: [&str; 8] = [
 ];
 
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
-    let number = |name: &str| variable(name)?.parse().ok();
     // All tasks of a Slurm array share one job id; the task number makes the id unique.
     let array = variable("SLURM_ARRAY_TASK_ID").map_or_else(String::new, |task| format!("_{task}"));
     let berth = Berth {
         study: args.study.clone(),
         batch: args.batch.clone(),
         index: args.index,
-        job: IDS
+        job: JOB_IDS
             .iter()
             .find_map(|name| variable(name))
             .map(|id| format!("{id}{array}")),
         node: variable("SLURMD_NODENAME"),
-        began: number("SWATH_JOB_BEGAN"),
-        ends: number("SLURM_JOB_END_TIME"),
+        began: variable("SWATH_JOB_BEGAN").and_then(|time| time.parse().ok()),
+        ends: variable("SLURM_JOB_END_TIME").and_then(|time| time.parse().ok()),
     };
-    let told = Told::on_signals()?;
-    let why = pilot::run(&berth, guard::command(), &told);
-    let why = why.map_err(|error| Failure::caused(Code::Tool, &error))?;
-    context.out.say(format_args!("swath pilot: leaves: {why}"));
+    let signals = Told::on_signals()?;
+    let ending = pilot::run(&berth, guard::command(), &signals)
+        .map_err(|error| Failure::caused(Code::Tool, &error))?;
+    context.out.say(format_args!("swath pilot ended: {ending}"));
     Ok(Code::Done)
+}
+
+/// Returns the value of an environment variable. An empty one counts as unset.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())
 }

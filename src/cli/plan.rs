@@ -17,11 +17,11 @@ pub(crate) struct Args {
     #[arg(value_name = "SWEEP")]
     sweep: PathBuf,
 
-    /// How many trials to show
+    /// The number of trials to show
     #[arg(short = 'n', long, value_name = "N", default_value_t = 5)]
     count: u16,
 
-    /// Show the environment of each trial too
+    /// Also show the environment variables of each trial
     #[arg(long)]
     env: bool,
 
@@ -38,7 +38,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let sweep = sweeps::read_for_either(&args.sweep, args.strict, &mut context.out)?;
     // A sweep without a command is for `swath ask-tell`, which runs one trial at a time by default.
-    let asked = sweep
+    let client_jobs = sweep
         .run
         .command
         .is_empty()
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         gpus: super::run::gpus(None),
         logs: context.logs.clone(),
         workdir: std::env::current_dir()?,
-        jobs: asked,
+        jobs: client_jobs,
         time: None,
         command_line: Vec::new(),
     };
@@ -62,16 +62,14 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     for trial in &planned {
         show(trial, args.env, context)?;
     }
+    let slots = client_jobs.unwrap_or_else(|| sweep.slots());
     if planned.is_empty() {
-        context.out.say("nothing is left to run");
-    } else if planned.len() > asked.unwrap_or_else(|| sweep.slots())
-        && !sweep.sampler.can(Capability::Independent)
-    {
+        context.out.say("no trial is left to run");
+    } else if planned.len() > slots && !sweep.sampler.can(Capability::Independent) {
         // Later proposals depend on the results of the first ones, unless the sampler proposes each
         // trial independently.
-        let slots = asked.unwrap_or_else(|| sweep.slots());
         context.out.hint(format_args!(
-            "trials after the first {slots} may come out differently: they depend on results"
+            "trials after the first {slots} depend on results, so they may differ from these"
         ));
     }
     Ok(Code::Done)

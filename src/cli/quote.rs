@@ -5,17 +5,21 @@ use std::borrow::Cow;
 /// Joins arguments with blanks and quotes them so that a shell reads the same arguments back.
 pub(crate) fn line(args: &[String]) -> String {
     args.iter()
-        .map(|arg| word(arg))
+        .map(|arg| quoted(arg))
         .collect::<Vec<_>>()
         .join(" ")
 }
 
-fn word(arg: &str) -> Cow<'_, str> {
-    let plain = |c: char| c.is_alphanumeric() || "-_./:=,+@%^".contains(c);
-    if !arg.is_empty() && arg.chars().all(plain) {
+fn quoted(arg: &str) -> Cow<'_, str> {
+    if !arg.is_empty() && arg.chars().all(is_literal) {
         return Cow::Borrowed(arg);
     }
     Cow::Owned(format!("'{}'", arg.replace('\'', r"'\''")))
+}
+
+/// Returns whether every shell takes the character literally.
+fn is_literal(char: char) -> bool {
+    char.is_alphanumeric() || "-_./:=,+@%^".contains(char)
 }
 
 #[cfg(test)]

@@ -14,10 +14,10 @@ use std::io::Write as _;
 /// Arguments of `swath replay`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The study (its name or folder; default: the one that ran last)
+    /// The study (its name or folder; default: the difference that ran last)
     study: Option<String>,
 
-    /// Print one JSON document
+    /// Print difference JSON document
     #[arg(long)]
     json: bool,
 }
@@ -28,20 +28,20 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         Some(word) => studies::named(&context.logs, word)?,
         None => studies::latest(&context.logs)?,
     };
-    let found = recompute(&dir)?;
+    let replayed = recompute(&dir)?;
     if args.json {
-        let differences: Vec<_> = found
+        let differences: Vec<_> = replayed
             .differences
             .iter()
-            .map(|one| json!({ "trial": one.trial, "recorded": one.recorded, "recomputed": one.recomputed }))
+            .map(|difference| json!({ "trial": difference.trial, "recorded": difference.recorded, "recomputed": difference.recomputed }))
             .collect();
         context.out.json(&json!({
-            "version": JSON_VERSION, "checked": found.checked, "given": found.given, "differences": differences,
+            "version": JSON_VERSION, "checked": replayed.checked, "given": replayed.given, "differences": differences,
         }))?;
     } else {
-        tell(&found, context)?;
+        print(&replayed, context)?;
     }
-    Ok(if found.differences.is_empty() {
+    Ok(if replayed.differences.is_empty() {
         Code::Done
     } else {
         Code::Difference
@@ -60,30 +60,30 @@ fn recompute(dir: &StudyDir) -> Result<Replayed, Failure> {
     })
 }
 
-fn tell(found: &Replayed, context: &mut Context) -> Result<(), Failure> {
+fn print(replayed: &Replayed, context: &mut Context) -> Result<(), Failure> {
     let out = &mut context.out;
-    for one in &found.differences {
+    for difference in &replayed.differences {
         writeln!(
             out.stdout,
             "trial {} differs\n  recorded    {}\n  recomputed  {}",
-            one.trial, one.recorded, one.recomputed
+            difference.trial, difference.recorded, difference.recomputed
         )?;
     }
-    let same = found.checked - found.differences.len() as u64;
+    let identical = replayed.checked - replayed.differences.len() as u64;
     writeln!(
         out.stdout,
-        "{same} of {} proposals came out the same, bit for bit",
-        found.checked
+        "{identical} of {} proposals are identical, bit for bit",
+        replayed.checked
     )?;
-    if found.given > 0 {
+    if replayed.given > 0 {
         out.say(format_args!(
-            "{} trials were given, not proposed",
-            found.given
+            "{} trials did not come from the sampler",
+            replayed.given
         ));
     }
-    if !found.differences.is_empty() {
+    if !replayed.differences.is_empty() {
         out.hint(
-            "the journal, a kept sweep file or the sampler of this version of swath is not the one that ran",
+            "the journal, a kept sweep file, or the sampler in this version of swath differs from the one that ran",
         );
     }
     Ok(())

@@ -14,12 +14,12 @@ use std::io::Write;
 
 const USAGE: &str = "usage: swath report [--wait] NAME=VALUE...
 
-Reports values of the running trial: numbers (also nan and inf), true, false, texts.
+Reports values of the running trial: numbers (also nan and inf), true, false, strings.
   swath report epoch=3 val_loss=0.41
   swath report val_loss=0.41 model_path=models/m3.bin
   swath report kind=note text='learning rate halved'
-With --wait it returns when the scheduler has decided: it prints `continue`, `pause` or `stop` with the reason,
-and its exit status is 0 if the trial may go on, 10 if it is to save what it needs and end.
+With --wait it waits for the decision of the scheduler and prints `continue`, `pause` or `stop` with the reason.
+The exit status is 0 if the trial may continue, and 10 if it must save its state and end.
   swath report --wait epoch=3 val_loss=0.41 || exit 0
 The other kinds of records are in docs/records.md.
 ";
@@ -27,7 +27,7 @@ The other kinds of records are in docs/records.md.
 /// Arguments of `swath report`, for the help only; [`run`] reads the raw arguments.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// What to report
+    /// The values to report
     #[arg(
         value_name = "NAME=VALUE",
         trailing_var_arg = true,
@@ -37,7 +37,7 @@ pub(crate) struct Args {
 }
 
 /// Runs the command if an option of `swath` itself, such as `--logs`, precedes it.
-pub(crate) fn again(words: &[OsString]) -> Code {
+pub(crate) fn run_parsed(words: &[OsString]) -> Code {
     match run(words, &mut std::io::stderr()) {
         0 => Code::Done,
         1 => Code::Tool,
@@ -84,8 +84,8 @@ pub fn run(args: &[OsString], err: &mut dyn Write) -> u8 {
     });
     match done {
         Ok(None) => 0,
-        Ok(Some(answer)) => decided(&answer),
-        Err(problem) => tell(&problem, err),
+        Ok(Some(answer)) => print_decision(&answer),
+        Err(problem) => print_problem(&problem, err),
     }
 }
 
@@ -93,7 +93,7 @@ pub fn run(args: &[OsString], err: &mut dyn Write) -> u8 {
 const END: u8 = Code::End as u8;
 
 /// Prints the decision of the scheduler and returns the matching exit status.
-fn decided(answer: &Answer) -> u8 {
+fn print_decision(answer: &Answer) -> u8 {
     let (word, status) = match answer.directive {
         Directive::Continue => ("continue", 0),
         Directive::Pause => ("pause", END),
@@ -110,7 +110,7 @@ fn decided(answer: &Answer) -> u8 {
 }
 
 /// Prints the problem with its causes and, where one is known, a hint. Returns the exit status.
-fn tell(problem: &Problem, err: &mut dyn Write) -> u8 {
+fn print_problem(problem: &Problem, err: &mut dyn Write) -> u8 {
     let mut text = format!("error: {problem}");
     let mut cause = problem.source();
     while let Some(error) = cause {
@@ -120,7 +120,7 @@ fn tell(problem: &Problem, err: &mut dyn Write) -> u8 {
     }
     let hint = match problem {
         Problem::Outside => {
-            "swath sets it for the programs it runs; try the program with `swath run`"
+            "swath sets it for the programs that it runs: start the program with `swath run`"
         }
         Problem::Logger(_) => "",
         _ => "write `swath report epoch=3 val_loss=0.41`",
@@ -154,8 +154,7 @@ fn line(args: &[OsString]) -> Result<String, Problem> {
             .split_once('=')
             .ok_or_else(|| Problem::NoValue(arg.to_owned()))?;
         if check_name(name).is_err() {
-            let why =
-                format!("`{arg}` has no name that can be used: it has 1 to {LONGEST_NAME} bytes");
+            let why = format!("the name in `{arg}` must have 1 to {LONGEST_NAME} bytes");
             return Err(Problem::Name(why));
         }
         if names.contains(&name) {
@@ -193,15 +192,15 @@ mod tests {
         args.iter().map(OsString::from).collect()
     }
 
-    fn told(given: &[&str]) -> (u8, String) {
+    fn report(values: &[&str]) -> (u8, String) {
         let mut err = Vec::new();
-        let status = run(&args(given), &mut err);
+        let status = run(&args(values), &mut err);
         (status, String::from_utf8(err).unwrap())
     }
 
     #[test]
-    fn numbers_switches_and_texts_are_told_apart() {
-        let given = [
+    fn numbers_booleans_and_strings_are_distinguished() {
+        let values = [
             "epoch=3",
             "loss=4.1e-1",
             "n=nan",
@@ -212,29 +211,26 @@ mod tests {
             "p=+.5",
             "v=1.2.3",
         ];
-        let wanted = r#"{"epoch": 3, "loss": 4.1e-1, "n": NaN, "i": -Infinity, "b": true, "t": "a=b \"c\"", "e": "", "p": 0.5, "v": "1.2.3"}"#;
-        assert_eq!(line(&args(&given)).unwrap(), wanted);
+        let record = r#"{"epoch": 3, "loss": 4.1e-1, "n": NaN, "i": -Infinity, "b": true, "t": "a=b \"c\"", "e": "", "p": 0.5, "v": "1.2.3"}"#;
+        assert_eq!(line(&args(&values)).unwrap(), record);
     }
 
     #[test]
-    fn what_makes_no_sense_is_said_with_an_example() {
+    fn malformed_arguments_are_refused_with_an_example() {
         let help = "\nhelp: write `swath report epoch=3 val_loss=0.41`\n";
-        for (given, wanted) in [
+        for (values, message) in [
             (&[][..], "error: there is nothing to report"),
             (&["0.41"], "error: `0.41` is not of the form NAME=VALUE"),
             (&["a=1", "a=2"], "error: `a` is given twice"),
-            (
-                &["=1"],
-                "error: `=1` has no name that can be used: it has 1 to 250 bytes",
-            ),
+            (&["=1"], "error: the name in `=1` must have 1 to 250 bytes"),
         ] {
-            assert_eq!(told(given), (2, format!("{wanted}{help}")));
+            assert_eq!(report(values), (2, format!("{message}{help}")));
         }
     }
 
     #[test]
-    fn outside_a_trial_it_says_so() {
-        let (status, text) = told(&["a=1"]);
+    fn a_report_outside_a_trial_is_refused() {
+        let (status, text) = report(&["a=1"]);
         assert_eq!(status, 2);
         assert!(
             text.starts_with("error: `swath report` works only inside a trial"),

@@ -3,11 +3,11 @@
 use super::Context;
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
-use super::studies::Which;
+use super::studies::SelectionArgs;
 use super::{guard, tail};
 use crate::driver::{Interrupt, Urgency};
 use crate::provenance::Record;
-use crate::report::facts::{Section, Subject, facts, pairs};
+use crate::report::facts::{Fact, Pair, Section, Subject, facts, pairs};
 use crate::report::summary;
 use crate::report::text::plain;
 use crate::run::Options;
@@ -21,9 +21,9 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 /// The maximum number of differences to print.
-const SHOWN: usize = 20;
+const MAX_DIFFERENCES: usize = 20;
 /// The number of log lines to print if the repetition failed.
-const LAST_WORDS: usize = 12;
+const LOG_LINES: usize = 12;
 
 /// Arguments of `swath repro`.
 #[derive(Debug, clap::Args)]
@@ -33,13 +33,13 @@ study `STUDY-repro-TRIAL`; the original is only read. Exit code 6: a result diff
 )]
 pub(crate) struct Args {
     #[command(flatten)]
-    pub(crate) which: Which,
+    pub(crate) selection: SelectionArgs,
 
-    /// The largest relative difference of two numbers that count as equal
+    /// The largest relative difference at which two numbers count as equal
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     pub(crate) rtol: f64,
 
-    /// A value that is not compared; times never are
+    /// A value that is not compared; times are never compared
     #[arg(long, value_name = "NAME")]
     pub(crate) ignore: Vec<String>,
 
@@ -61,12 +61,13 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if !(args.rtol >= 0.0 && args.rtol.is_finite()) {
         return Err(Failure::usage(
-            "`--rtol` must be a number from 0 up, such as 1e-6",
+            "`--rtol` must be a number that is not negative, such as 1e-6",
         ));
     }
-    let found = args.which.find(context)?;
+    let selection = args.selection.read(context)?;
     // Without a selection the study must have exactly one trial: a wrong guess could run for hours.
-    let trial = found.trial(|study| study.trials().last().filter(|_| study.trials().len() == 1))?;
+    let trial =
+        selection.trial(|study| study.trials().last().filter(|_| study.trials().len() == 1))?;
     let options = Options {
         logs: context.logs.clone(),
         workdir: std::env::current_dir()?,
@@ -78,8 +79,8 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let registry = Registry::standard();
     let request = Request {
         registry: &registry,
-        dir: &found.dir,
-        study: &found.study,
+        dir: &selection.dir,
+        study: &selection.study,
         trial,
         project: args.workdir.as_deref(),
         anyway: args.anyway,
@@ -88,14 +89,14 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         mut opened,
         notices,
         cut,
-    } = prepare(&request, options).map_err(|error| refused(error, trial))?;
+    } = prepare(&request, options).map_err(|error| rerun_failure(error, trial))?;
     for notice in notices {
         context.out.warn(plain(&notice));
     }
     let dir = opened.dir().clone();
-    let name = found.study.header().name.clone();
+    let name = selection.study.header().name.clone();
     context.out.say(format_args!(
-        "trial {} of `{}` runs again in {}",
+        "running trial {} of `{}` again in {}",
         trial.id,
         plain(&name),
         dir.root().display()
@@ -107,16 +108,21 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     opened.run(&mut *pool, &interrupt)?;
     drop(pool);
     if interrupt.urgency() > Urgency::None {
-        context.out.say("interrupted, nothing was compared");
+        context.out.say("interrupted before the comparison");
         return Ok(super::run::interrupted(&interrupt));
     }
-    let again = opened.study().trials().first().cloned();
+    let repetition = opened.study().trials().first().cloned();
     drop(opened);
     let tolerance = Tolerance {
         rtol: args.rtol,
         ignore: args.ignore.iter().cloned().collect(),
     };
-    let compared = compare((&found.dir, trial.id), (&dir, TrialId(1)), cut, &tolerance)?;
+    let compared = compare(
+        (&selection.dir, trial.id),
+        (&dir, TrialId(1)),
+        cut,
+        &tolerance,
+    )?;
     let document = json!({
         "version": JSON_VERSION, "study": name, "trial": trial.id, "repetition": dir.root().display().to_string(),
         "same": compared.differences.is_empty(), "rtol": args.rtol, "compared": compared,
@@ -125,14 +131,14 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if args.json {
         context.out.json(&document)?;
     } else {
-        tell(&compared, trial, context)?;
-        if let Some(again) = again
+        print(&compared, trial, context)?;
+        if let Some(failed) = repetition
             .as_ref()
-            .filter(|again| matches!(again.exit, Some(Exit::Failed(_))))
+            .filter(|trial| matches!(trial.exit, Some(Exit::Failed(_))))
         {
-            last_words(again, &dir.trial(again.id), context);
+            print_log_tail(failed, &dir.trial(failed.id), context);
         }
-        tell_environment(&found, &request, &dir, context)?;
+        print_environment(&selection, &request, &dir, context)?;
     }
     Ok(if compared.differences.is_empty() {
         Code::Done
@@ -141,18 +147,18 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     })
 }
 
-fn refused(error: RerunError, trial: &Trial) -> Failure {
+fn rerun_failure(error: RerunError, trial: &Trial) -> Failure {
     match error {
         RerunError::Changed { problems, .. } => {
             let mut failure = Failure::new(
                 Code::Difference,
                 format!(
-                    "data or code are not what they were when trial {} ran, so nothing was started",
+                    "data or code have changed since trial {} ran, so it was not repeated",
                     trial.id
                 ),
             );
             failure.causes = problems.iter().map(|problem| plain(problem).into_owned()).collect();
-            failure.hint("`--anyway` runs it nevertheless; `swath verify` tells more")
+            failure.hint("`--anyway` repeats it all the same; `swath verify` lists the changes")
         }
         RerunError::Journal(error) => error.into(),
         RerunError::Run(error) => error.into(),
@@ -161,34 +167,36 @@ fn refused(error: RerunError, trial: &Trial) -> Failure {
         }
         error @ (RerunError::NotStarted(_) | RerunError::Function(_)) => Failure::caused(Code::Usage, &error),
         error @ RerunError::Cloned { .. } => Failure::caused(Code::Usage, &error).hint(
-            "repeat that one; population-based training goes on from whatever its parent had at the time",
+            "repeat its parent instead; population-based training continues from the checkpoint that the parent had at that time",
         ),
         other => Failure::caused(Code::Tool, &other),
     }
 }
 
-fn tell(compared: &Compared, trial: &Trial, context: &mut Context) -> Result<(), Failure> {
+fn print(compared: &Compared, trial: &Trial, context: &mut Context) -> Result<(), Failure> {
     let out = &mut context.out;
     for Difference {
         what,
         recorded,
         now,
-    } in compared.differences.iter().take(SHOWN)
+    } in compared.differences.iter().take(MAX_DIFFERENCES)
     {
-        let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
         writeln!(
             out.stdout,
             "{}",
             plain(&format!(
                 "{what}: was {}, is {}",
-                shown(recorded),
-                shown(now)
+                value_or_absent(recorded.as_ref()),
+                value_or_absent(now.as_ref())
             ))
         )?;
     }
     let count = compared.differences.len();
-    if count > SHOWN {
-        out.say(format_args!("and {} more", count - SHOWN));
+    if count > MAX_DIFFERENCES {
+        out.say(format_args!(
+            "and {} more differences",
+            count - MAX_DIFFERENCES
+        ));
     }
     if !compared.ignored.is_empty() {
         let names: Vec<_> = compared
@@ -200,23 +208,23 @@ fn tell(compared: &Compared, trial: &Trial, context: &mut Context) -> Result<(),
     }
     let (values, reports) = (compared.values, compared.reports);
     if count == 0 {
-        let apart = if compared.largest > 0.0 {
-            format!(", at most {:.1e} apart", compared.largest)
+        let deviation = if compared.largest > 0.0 {
+            format!("; numbers differ by at most {:.1e}", compared.largest)
         } else {
             String::new()
         };
         out.say(format_args!(
-            "trial {} came out the same: {values} values in {reports} reports, metrics and files{apart}",
+            "trial {} was reproduced: {values} values in {reports} reports, metrics and files are the same{deviation}",
             trial.id
         ));
     } else {
         out.say(format_args!(
-            "trial {} came out differently: {count} of {values} values",
+            "trial {} was not reproduced: {count} of {values} values differ",
             trial.id
         ));
         if compared.largest > 0.0 {
             out.hint(format_args!(
-                "numbers are at most {:.1e} apart; `--rtol` tolerates that",
+                "numbers differ by at most {:.1e}; `--rtol` sets a tolerance",
                 compared.largest
             ));
         }
@@ -224,63 +232,75 @@ fn tell(compared: &Compared, trial: &Trial, context: &mut Context) -> Result<(),
     Ok(())
 }
 
-fn last_words(again: &Trial, folder: &std::path::Path, context: &mut Context) {
-    if let Some(cause) = summary::cause(again.exit.as_ref()) {
+fn print_log_tail(failed: &Trial, folder: &std::path::Path, context: &mut Context) {
+    if let Some(cause) = summary::cause(failed.exit.as_ref()) {
         context
             .out
             .say(format_args!("the repetition failed: {}", plain(&cause)));
     }
-    for line in tail::last_words(folder, LAST_WORDS).1 {
+    for line in tail::log_tail(folder, LOG_LINES).1 {
         context.out.say(format_args!("  {line}"));
     }
 }
 
 /// Prints the differences in machine, variables and packages between the two runs, which may
 /// explain different results.
-fn tell_environment(
-    found: &super::studies::Found,
+fn print_environment(
+    selection: &super::studies::Selection,
     request: &Request<'_>,
     dir: &crate::journal::StudyDir,
     context: &mut Context,
 ) -> Result<(), Failure> {
-    let (before, after) = (Record::of(&found.dir)?, Record::of(dir)?);
-    let of = |record: &Record, id: TrialId| {
-        let environment = record.environment(id);
-        facts(&Subject {
-            study: request.study,
-            trial: request.trial,
-            made: record.made(id),
-            environment,
-            patch: &[],
-        })
-    };
-    let pairs = pairs(&of(&before, request.trial.id), &of(&after, TrialId(1)));
-    // A repetition has its own command line, folder and search path by design.
-    let told = ["command line", "folder", "$PATH"];
-    let differs = |section: Section| {
-        let pairs = pairs
-            .iter()
-            .filter(|pair| pair.section == section && pair.a != pair.b);
-        pairs
-            .filter(|pair| !told.contains(&pair.name.as_str()))
-            .collect::<Vec<_>>()
-    };
-    let changed = [differs(Section::Environment), differs(Section::Packages)].concat();
-    for pair in changed.iter().take(SHOWN) {
-        let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
+    let (before, after) = (Record::of(&selection.dir)?, Record::of(dir)?);
+    let pairs = pairs(
+        &record_facts(&before, request, request.trial.id),
+        &record_facts(&after, request, TrialId(1)),
+    );
+    let changed = [
+        changes(&pairs, Section::Environment),
+        changes(&pairs, Section::Packages),
+    ]
+    .concat();
+    for pair in changed.iter().take(MAX_DIFFERENCES) {
         let text = format!(
-            "another environment: {} was {}, is {}",
+            "the environment differs: {} was {}, is {}",
             pair.name,
-            shown(&pair.a),
-            shown(&pair.b)
+            value_or_absent(pair.a.as_ref()),
+            value_or_absent(pair.b.as_ref())
         );
         context.out.warn(plain(&text));
     }
-    if changed.len() > SHOWN {
+    if changed.len() > MAX_DIFFERENCES {
         context.out.say(format_args!(
-            "and {} more; `swath diff` tells them",
-            changed.len() - SHOWN
+            "and {} more differences; `swath diff` lists them",
+            changed.len() - MAX_DIFFERENCES
         ));
     }
     Ok(())
+}
+
+/// Returns the facts on the environment of the original or of the repetition.
+fn record_facts(record: &Record, request: &Request<'_>, id: TrialId) -> Vec<Fact> {
+    facts(&Subject {
+        study: request.study,
+        trial: request.trial,
+        made: record.made(id),
+        environment: record.environment(id),
+        patch: &[],
+    })
+}
+
+/// Returns the facts of a section that differ.
+fn changes(pairs: &[Pair], section: Section) -> Vec<&Pair> {
+    // A repetition has its own command line, folder and search path by design.
+    const BY_DESIGN: [&str; 3] = ["command line", "folder", "$PATH"];
+    pairs
+        .iter()
+        .filter(|pair| pair.section == section && pair.a != pair.b)
+        .filter(|pair| !BY_DESIGN.contains(&pair.name.as_str()))
+        .collect()
+}
+
+fn value_or_absent(value: Option<&String>) -> &str {
+    value.map_or("absent", String::as_str)
 }

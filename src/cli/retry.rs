@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::exit::{Code, Failure};
-use super::studies::Which;
+use super::studies::SelectionArgs;
 use crate::driver::{DriverError, amend};
 use crate::provenance::Machine;
 use crate::study::{Event, Origin, Timestamp, TrialState};
@@ -14,43 +14,44 @@ use crate::study::{Event, Origin, Timestamp, TrialState};
 )]
 pub(crate) struct Args {
     #[command(flatten)]
-    pub(crate) which: Which,
+    pub(crate) selection: SelectionArgs,
 }
 
 /// Runs `swath retry`: requeues the selected trials. Without a selection, only failed trials; a
 /// stopped trial must be selected, because stopping it was a decision and not an error.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let found = args.which.find(context)?;
-    let mut again = Vec::new();
-    for trial in found.trials()? {
+    let selection = args.selection.read(context)?;
+    let mut retried = Vec::new();
+    for trial in selection.trials()? {
         match trial.state {
             // Without a selection, a trial that cannot run again is skipped silently: the user did
             // not name it.
-            _ if matches!(trial.origin, Origin::Imported(_)) && !found.is_selective() => {}
+            _ if matches!(trial.origin, Origin::Imported(_)) && !selection.is_selective() => {}
             _ if matches!(trial.origin, Origin::Imported(_)) => {
                 context.out.warn(format_args!(
-                    "trial {} was imported and is left alone",
+                    "trial {} was imported and was not requeued",
                     trial.id
                 ));
             }
             _ if trial.removed => {
                 context.out.warn(format_args!(
-                    "trial {} is in the trash and is left alone",
+                    "trial {} is in the trash and was not requeued",
                     trial.id
                 ));
             }
-            TrialState::Failed | TrialState::Stopped if trial.outside && !found.is_selective() => {}
+            TrialState::Failed | TrialState::Stopped
+                if trial.outside && !selection.is_selective() => {}
             TrialState::Failed | TrialState::Stopped if trial.outside => {
                 context.out.warn(format_args!(
-                    "trial {} no longer fits the sweep file's space and is left alone",
+                    "the edited sweep file no longer admits trial {}, so it was not requeued",
                     trial.id
                 ));
             }
-            TrialState::Failed => again.push(trial.id),
-            TrialState::Stopped if found.is_selective() => again.push(trial.id),
-            _ if found.is_selective() => {
+            TrialState::Failed => retried.push(trial.id),
+            TrialState::Stopped if selection.is_selective() => retried.push(trial.id),
+            _ if selection.is_selective() => {
                 context.out.warn(format_args!(
-                    "trial {} is {} and is left alone",
+                    "trial {} is {} and was not requeued",
                     trial.id,
                     trial.state.word()
                 ));
@@ -58,18 +59,18 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             _ => {}
         }
     }
-    if again.is_empty() {
-        context.out.say("there is nothing to run again");
+    if retried.is_empty() {
+        context.out.say("no trial was requeued");
         return Ok(Code::Done);
     }
     let now = Timestamp::now();
-    amend::amend(&found.dir, &Machine::here().holder(now), now, |_| {
-        again
+    amend::amend(&selection.dir, &Machine::here().holder(now), now, |_| {
+        retried
             .iter()
             .map(|trial| Event::requeued(*trial, "asked for by `swath retry`"))
             .collect()
     })?;
-    let count = again.len();
+    let count = retried.len();
     context.out.say(format_args!(
         "{count} trial{} will run again",
         if count == 1 { "" } else { "s" }

@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::exit::{Code, Failure};
-use super::studies::Which;
+use super::studies::SelectionArgs;
 use crate::driver::trash;
 use crate::provenance::Machine;
 use crate::report::text::plain;
@@ -11,14 +11,15 @@ use crate::study::{Timestamp, Trial, TrialId, TrialState};
 /// Arguments of `swath rm`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Removed trials count for nothing: `ls`, `compare`, `trials.csv` and the sampler leave them out, and `run` starts others in \
-their place. Their ids are never reused. Their folders lie in `trash/` inside the study; `swath gc --trash` empties it."
+    after_help = "Removed trials do not count: `ls`, `compare`, `trials.csv` and the sampler leave them out, and `run` starts \
+others in their place. Their ids are never reused. Their folders move to `trash/` inside the study; `swath gc --trash` \
+empties it."
 )]
 pub(crate) struct Args {
     #[command(flatten)]
-    which: Which,
+    selection: SelectionArgs,
 
-    /// Take trials out of the trash, those named or all
+    /// Take the named trials out of the trash, or all if none is named
     #[arg(long)]
     restore: bool,
 }
@@ -26,59 +27,59 @@ pub(crate) struct Args {
 /// Runs `swath rm`: records the removal in the journal, moves the folders and rewrites
 /// `trials.csv`. A folder or table that cannot be written is only a warning.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let found = args.which.find(context)?;
-    if !found.is_selective() && !args.restore {
+    let selection = args.selection.read(context)?;
+    if !selection.is_selective() && !args.restore {
         return Err(Failure::usage("no trials are named")
-            .hint("say which, as in `swath rm 3,7-9` or `swath rm failed`"));
+            .hint("name them, as in `swath rm 3,7-9` or `swath rm failed`"));
     }
-    let meant: Vec<&Trial> = match found.is_selective() {
-        true => found.trials()?,
+    let candidates: Vec<&Trial> = match selection.is_selective() {
+        true => selection.trials()?,
         // Only `--restore` works without a selection; it then applies to the whole trash.
-        false => found.study.trials().iter().collect(),
+        false => selection.study.trials().iter().collect(),
     };
-    let (good, bad): (Vec<&Trial>, Vec<&Trial>) = meant
+    let (movable, refused): (Vec<&Trial>, Vec<&Trial>) = candidates
         .into_iter()
-        .partition(|trial| fits(trial, args.restore));
+        .partition(|trial| is_movable(trial, args.restore));
     // Without a selection, trials outside the trash are the normal case and need no warning.
-    if found.is_selective() {
-        for trial in bad {
+    if selection.is_selective() {
+        for trial in refused {
             context.out.warn(format_args!(
                 "trial {} {}",
                 trial.id,
-                why_not(trial, args.restore)
+                refusal(trial, args.restore)
             ));
         }
     }
-    let trials: Vec<TrialId> = good.into_iter().map(|trial| trial.id).collect();
-    let what = if args.restore { "restored" } else { "removed" };
+    let trials: Vec<TrialId> = movable.into_iter().map(|trial| trial.id).collect();
+    let action = if args.restore { "restored" } else { "removed" };
     if trials.is_empty() {
-        context.out.say(format_args!("nothing is {what}"));
+        context.out.say(format_args!("no trial was {action}"));
         return Ok(Code::Done);
     }
     let (now, count) = (Timestamp::now(), trials.len());
     let holder = Machine::here().holder(now);
-    let study = trash::remove(&found.dir, &holder, now, trials, args.restore)?;
-    for (trial, error) in trash::settle(&found.dir, &study) {
+    let study = trash::remove(&selection.dir, &holder, now, trials, args.restore)?;
+    for (trial, error) in trash::settle(&selection.dir, &study) {
         let text = format!("the folder of trial {trial} could not be moved: {error}");
         context.out.warn(plain(&text));
     }
-    if let Err(error) = crate::tracker::csv::save(&study, &found.dir.trials_csv()) {
-        context.out.warn(format_args!(
-            "`trials.csv` could not be written anew: {error}"
-        ));
+    if let Err(error) = crate::tracker::csv::save(&study, &selection.dir.trials_csv()) {
+        context
+            .out
+            .warn(format_args!("`trials.csv` could not be rewritten: {error}"));
     }
     context.out.say(format_args!(
-        "{count} trial{} {what}",
+        "{count} trial{} {action}",
         if count == 1 { "" } else { "s" }
     ));
     if !args.restore {
-        context.out.hint("`swath rm --restore` takes them back");
+        context.out.hint("`swath rm --restore` restores them");
     }
     Ok(Code::Done)
 }
 
-fn fits(trial: &Trial, restore: bool) -> bool {
-    // A running or paused trial may go on in its folder, so the folder must not be moved.
+fn is_movable(trial: &Trial, restore: bool) -> bool {
+    // A running or paused trial may continue in its folder, so the folder must not be moved.
     let ended = trial.state.is_final() || trial.state == TrialState::Waiting;
     if restore {
         trial.removed
@@ -87,25 +88,27 @@ fn fits(trial: &Trial, restore: bool) -> bool {
     }
 }
 
-fn why_not(trial: &Trial, restore: bool) -> String {
+fn refusal(trial: &Trial, restore: bool) -> String {
     match (restore, trial.removed) {
         (true, _) => "is not in the trash".to_owned(),
-        (false, true) => "is in the trash already".to_owned(),
-        (false, false) => format!("is {} and may go on: it is left alone", trial.state.word()),
+        (false, true) => "is already in the trash".to_owned(),
+        (false, false) => format!(
+            "is {} and may still continue, so it was not removed",
+            trial.state.word()
+        ),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::cli::studies::demo;
     use crate::cli::{Context, args::Cli, dispatch};
     use crate::journal::{StudyDir, read};
     use crate::study::TrialId;
     use clap::Parser;
     use swath_model::demo::Demo;
 
-    fn say(context: &mut Context, words: &str) {
-        let cli = Cli::try_parse_from(words.split(' ')).unwrap();
+    fn execute(context: &mut Context, command_line: &str) {
+        let cli = Cli::try_parse_from(command_line.split(' ')).unwrap();
         dispatch(&cli.command, context)
             .map_err(|failure| failure.message)
             .unwrap();
@@ -113,13 +116,13 @@ mod tests {
 
     #[test]
     fn a_removed_trial_is_left_out_and_comes_back_with_its_folder() {
-        let mut study = Demo::new(&[]);
+        let mut demo = Demo::new(&[]);
         for loss in [0.5, 0.1, 0.3] {
-            study.complete(&[], &[("val_loss", loss)]);
+            demo.complete(&[], &[("val_loss", loss)]);
         }
-        study.start(&[]);
+        demo.start(&[]);
         let logs = tempfile::tempdir().unwrap();
-        let dir: StudyDir = demo::write(logs.path(), "digits", &study);
+        let dir: StudyDir = crate::cli::studies::demo::write(logs.path(), "digits", &demo);
         for id in 1..=3 {
             std::fs::create_dir(dir.trial(TrialId(id))).unwrap();
         }
@@ -128,10 +131,10 @@ mod tests {
             logs: logs.path().to_owned(),
             out,
         };
-        say(&mut context, "swath rm 2,4");
-        let after = read(&dir).unwrap();
-        assert_eq!(after.incumbent().map(|trial| trial.id), Some(TrialId(3)));
-        assert_eq!((after.counted(), after.next_id()), (2, TrialId(5)));
+        execute(&mut context, "swath rm 2,4");
+        let study = read(&dir).unwrap();
+        assert_eq!(study.incumbent().map(|trial| trial.id), Some(TrialId(3)));
+        assert_eq!((study.counted(), study.next_id()), (2, TrialId(5)));
         assert!(!dir.trial(TrialId(2)).exists() && dir.trashed(TrialId(2)).exists());
         assert_eq!(
             std::fs::read_to_string(dir.trials_csv())
@@ -140,11 +143,11 @@ mod tests {
                 .count(),
             3
         );
-        say(&mut context, "swath ls --json");
+        execute(&mut context, "swath ls --json");
         assert!(!stdout.text().contains("\"trial\":2"), "{}", stdout.text());
-        say(&mut context, "swath rm --restore");
-        let back = read(&dir).unwrap();
-        assert_eq!(back.incumbent().map(|trial| trial.id), Some(TrialId(2)));
+        execute(&mut context, "swath rm --restore");
+        let restored = read(&dir).unwrap();
+        assert_eq!(restored.incumbent().map(|trial| trial.id), Some(TrialId(2)));
         assert!(dir.trial(TrialId(2)).exists() && !dir.trashed(TrialId(2)).exists());
         assert!(
             stderr.text().contains("2 trials removed"),

@@ -19,8 +19,8 @@ pub(crate) struct Args {
     /// The number of trials to run at a time, instead of the sweep file's
     #[arg(long, short, value_name = "N")]
     jobs: Option<std::num::NonZeroUsize>,
-    /// The GPUs to use, as the driver numbers them, instead of all there are; only for a sweep that
-    /// says `gpus`
+    /// The GPUs to use, as the driver numbers them, instead of all GPUs; only for a sweep that sets
+    /// `gpus`
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     gpus: Option<Vec<String>>,
     /// End this run after a time such as `10m`; the same command resumes it later
@@ -80,19 +80,21 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             .out
             .say("no time is left for this sweep, so no trial is started");
     }
-    let set_up = if is_out_of_time {
+    let setup = if is_out_of_time {
         Ok(())
     } else {
         opened.setup()
     };
-    match set_up {
+    match setup {
         // Ctrl-C reaches the setup command too and makes it fail; that is an interruption, not an
         // error.
         Err(_) if interrupt.urgency() > Urgency::None => {
             context
                 .out
-                .say("interrupted during `[run] setup`, before any trial");
-            context.out.say(format_args!("continue with: {}", again()));
+                .say("interrupted during `[run] setup`, before any trial started");
+            context
+                .out
+                .say(format_args!("continue with: {}", resume_command()));
             return Ok(interrupted(&interrupt));
         }
         other => other?,
@@ -105,7 +107,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
 /// Reports that no trial is left to run, brings the trackers up to date and prints the summary.
 fn finished(opened: &mut Opened<'_>, args: &Args, context: &mut Context) -> Result<Code, Failure> {
     context.out.say(
-        "nothing left to run: the study is finished; raise `trials` in the sweep file to go on",
+        "the study is finished, so no trial is left to run; raise `trials` in the sweep file to add trials",
     );
     let mut progress = progress(opened, args);
     opened.catch_up(|stale| progress.stale(&stale))?;
@@ -116,7 +118,7 @@ fn finished(opened: &mut Opened<'_>, args: &Args, context: &mut Context) -> Resu
 /// Parses the value of `--time`. Zero is an error.
 fn run_time(text: &str) -> Result<Duration, String> {
     match crate::source::units::duration(text) {
-        Ok(time) if time.is_zero() => Err("it leaves no time at all".to_owned()),
+        Ok(time) if time.is_zero() => Err("it must be longer than zero".to_owned()),
         Ok(time) => Ok(time),
         Err(error) => Err(format!("it {error}; write 90s, 45m or 1h30m")),
     }
@@ -124,8 +126,8 @@ fn run_time(text: &str) -> Result<Duration, String> {
 
 fn carry_out(opened: &mut Opened<'_>, interrupt: &Interrupt, args: &Args) -> Result<Code, Failure> {
     let progress = progress(opened, args).shared();
-    let told = progress.clone();
-    opened.record(move |stale| told.with(|progress| progress.stale(&stale)))?;
+    let display = progress.clone();
+    opened.record(move |stale| display.with(|progress| progress.stale(&stale)))?;
     opened.listen(Box::new(progress.clone()));
     let mut executor = opened.programs(guard::command())?;
     let result = opened.run(&mut *executor, interrupt);
@@ -138,7 +140,8 @@ fn carry_out(opened: &mut Opened<'_>, interrupt: &Interrupt, args: &Args) -> Res
         }
         Err(error) => return Err(error.into()),
     };
-    let code = progress.with(|progress| progress.finish(opened.study(), &closing, &again()));
+    let code =
+        progress.with(|progress| progress.finish(opened.study(), &closing, &resume_command()));
     if let Some(failure) = failure {
         return Err(failure.into());
     }
@@ -154,8 +157,8 @@ fn carry_out(opened: &mut Opened<'_>, interrupt: &Interrupt, args: &Args) -> Res
 pub(super) fn interrupted(interrupt: &Interrupt) -> Code {
     use signal_hook::consts::{SIGHUP, SIGTERM, SIGUSR1};
     // Batch systems send these signals; only SIGINT comes from a user at the terminal.
-    let by_the_system = [SIGTERM, SIGHUP, SIGUSR1].contains(&interrupt.signal());
-    if by_the_system {
+    let is_from_batch_system = [SIGTERM, SIGHUP, SIGUSR1].contains(&interrupt.signal());
+    if is_from_batch_system {
         Code::Terminated
     } else {
         Code::Interrupted
@@ -165,12 +168,12 @@ pub(super) fn interrupted(interrupt: &Interrupt) -> Code {
 /// Returns the ids of the GPUs to use: `named`, else the list in `CUDA_VISIBLE_DEVICES` or
 /// `ROCR_VISIBLE_DEVICES`, which a batch system sets. `None` if neither is given.
 pub(super) fn gpus(named: Option<Vec<String>>) -> Option<Vec<String>> {
-    let list = || {
-        ["CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"]
+    let named = named.or_else(|| {
+        let visible = ["CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"]
             .into_iter()
-            .find_map(|name| std::env::var(name).ok())
-    };
-    let named = named.or_else(|| Some(list()?.split(',').map(str::to_owned).collect()))?;
+            .find_map(|name| std::env::var(name).ok())?;
+        Some(visible.split(',').map(str::to_owned).collect())
+    })?;
     // An id of -1 is the convention for "no GPU".
     Some(
         named
@@ -196,7 +199,7 @@ fn progress(opened: &Opened<'_>, args: &Args) -> Progress {
 }
 
 /// Returns the command that continues this run: the command line of this process.
-fn again() -> String {
+fn resume_command() -> String {
     quote::line(&std::env::args().collect::<Vec<_>>())
 }
 
@@ -213,7 +216,7 @@ impl From<RunError> for Failure {
                 _ => Self::caused(Code::Usage, &resources),
             },
             RunError::Setup(_) => {
-                Self::caused(Code::Tool, &error).hint("no trial was started; mend the command and run again")
+                Self::caused(Code::Tool, &error).hint("no trial was started; correct the command and run again")
             }
             RunError::Code(code) => Self::caused(Code::Usage, &code).hint(code.hint()),
             other => Self::caused(Code::Tool, &other),

@@ -2,8 +2,8 @@
 
 use super::exit::{Code, Failure};
 use super::output::{JSON_VERSION, Output};
-use super::studies::{Found, Which};
-use super::{Context, made, tail};
+use super::studies::{Selection, SelectionArgs};
+use super::{Context, provenance, tail};
 use crate::driver::holding::held_path;
 use crate::journal::lock;
 use crate::provenance::Record;
@@ -29,7 +29,7 @@ const IN_WORDS: [&str; 7] = [
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    pub(crate) which: Which,
+    pub(crate) selection: SelectionArgs,
 
     /// Print JSON
     #[arg(long)]
@@ -39,43 +39,47 @@ pub(crate) struct Args {
 /// Runs `swath show`: prints the study without a selection, else each selected trial. Fails with a
 /// usage error if the selection matches no trial.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let found = args.which.find(context)?;
+    let selection = args.selection.read(context)?;
     let out = &mut context.out;
-    if !found.is_selective() {
+    if !selection.is_selective() {
         if args.json {
-            study_json(out, &found)?;
+            study_json(out, &selection)?;
         } else {
-            show_study(out, &found)?;
+            show_study(out, &selection)?;
         }
         return Ok(Code::Done);
     }
-    let trials = found.trials()?;
+    let trials = selection.trials()?;
     if trials.is_empty() {
-        return Err(found.nothing());
+        return Err(selection.nothing());
     }
     if args.json {
-        let record = Record::of(&found.dir)?;
-        let row = |trial: &&Trial| {
-            let mut row = serde_json::to_value(json::row(&found.study, trial)).unwrap_or_default();
-            if let Some(made) = made::json(&record, trial.id) {
-                row["provenance"] = made;
-            }
-            row
-        };
-        let rows: Vec<_> = trials.iter().map(row).collect();
+        let record = Record::of(&selection.dir)?;
+        let rows: Vec<_> = trials
+            .iter()
+            .map(|trial| json_row(&selection.study, &record, trial))
+            .collect();
         out.json(
-            &json!({ "version": JSON_VERSION, "study": found.study.header().name, "trials": rows }),
+            &json!({ "version": JSON_VERSION, "study": selection.study.header().name, "trials": rows }),
         )?;
         return Ok(Code::Done);
     }
-    let record = Record::of(&found.dir)?;
-    for (at, trial) in trials.iter().enumerate() {
-        if at > 0 {
+    let record = Record::of(&selection.dir)?;
+    for (index, trial) in trials.iter().enumerate() {
+        if index > 0 {
             writeln!(out.stdout)?;
         }
-        show_trial(out, &found, &record, trial)?;
+        show_trial(out, &selection, &record, trial)?;
     }
     Ok(Code::Done)
+}
+
+fn json_row(study: &Study, record: &Record, trial: &Trial) -> serde_json::Value {
+    let mut row = serde_json::to_value(json::row(study, trial)).unwrap_or_default();
+    if let Some(provenance) = provenance::json(record, trial.id) {
+        row["provenance"] = provenance;
+    }
+    row
 }
 
 /// Writes a line `name   text`, safe to print on a terminal. Writes nothing if the text is empty.
@@ -92,15 +96,15 @@ fn heading(out: &mut Output, text: &str) -> Result<(), Failure> {
     Ok(writeln!(out.stdout, "\n{}", out.paint.bold(text))?)
 }
 
-fn show_study(out: &mut Output, found: &Found) -> Result<(), Failure> {
-    let (study, header) = (&found.study, found.study.header());
+fn show_study(out: &mut Output, selection: &Selection) -> Result<(), Failure> {
+    let (study, header) = (&selection.study, selection.study.header());
     writeln!(
         out.stdout,
         "{}  {}",
         out.paint.bold(&plain(&header.name)),
         summary::counts(study)
     )?;
-    line(out, "status", status(found))?;
+    line(out, "status", status(selection))?;
     // With several objectives there is a Pareto front instead of one best trial.
     if let Some(best) = study.incumbent().filter(|_| header.objectives.len() == 1) {
         let (objectives, params) = (summary::standing(study, best), summary::params(best));
@@ -133,7 +137,7 @@ fn show_study(out: &mut Output, found: &Found) -> Result<(), Failure> {
         line(
             out,
             "front",
-            format!("{front} trials that no other beats; `swath best` lists them"),
+            format!("{front} trials on the Pareto front; `swath best` lists them"),
         )?;
         line(out, "hypervolume", front::shown(study).unwrap_or_default())?;
     }
@@ -141,7 +145,7 @@ fn show_study(out: &mut Output, found: &Found) -> Result<(), Failure> {
         line(
             out,
             "replicates",
-            format!("{seeds} seeds a configuration, ranked by the mean"),
+            format!("{seeds} seeds for each configuration, ranked by their mean"),
         )?;
     }
     line(out, "parameters", header.params.join(", "))?;
@@ -161,11 +165,11 @@ fn show_study(out: &mut Output, found: &Found) -> Result<(), Failure> {
         "sweep",
         format!(
             "{} (md5 {})",
-            found.dir.sweep_toml().display(),
+            selection.dir.sweep_toml().display(),
             header.sweep
         ),
     )?;
-    line(out, "table", found.dir.trials_csv().display())?;
+    line(out, "table", selection.dir.trials_csv().display())?;
     let seconds: f64 = study.trials().iter().map(|trial| trial.seconds).sum();
     let cpu: f64 = study
         .trials()
@@ -183,31 +187,28 @@ fn show_study(out: &mut Output, found: &Found) -> Result<(), Failure> {
     )
 }
 
-fn status(found: &Found) -> String {
-    let ended = |why| format!("not running: {}", summary::closing(why));
-    match (lock::holder(&found.dir), found.study.closed()) {
+fn status(selection: &Selection) -> String {
+    match (lock::holder(&selection.dir), selection.study.closed()) {
         (Some(holder), _) => {
             format!(
                 "running: process {} on {} since {}",
                 holder.pid, holder.host, holder.since
             )
         }
-        (None, Some(why)) => ended(why),
-        (None, None) if found.study.trials().is_empty() => "not running".to_owned(),
+        (None, Some(why)) => format!("not running: {}", summary::closing(why)),
+        (None, None) if selection.study.trials().is_empty() => "not running".to_owned(),
         // No process holds the study and no entry closed it, so the run was killed.
-        (None, None) => {
-            "not running: the last run was killed; `swath run` goes on where it was".to_owned()
-        }
+        (None, None) => "not running: the last run was killed; `swath run` continues it".to_owned(),
     }
 }
 
-fn study_json(out: &mut Output, found: &Found) -> Result<(), Failure> {
-    let (study, counts) = (&found.study, found.study.counts());
+fn study_json(out: &mut Output, selection: &Selection) -> Result<(), Failure> {
+    let (study, counts) = (&selection.study, selection.study.counts());
     out.json(&json!({
         "version": JSON_VERSION,
         "study": study.header(),
-        "dir": found.dir.root().display().to_string(),
-        "running_by": lock::holder(&found.dir),
+        "dir": selection.dir.root().display().to_string(),
+        "running_by": lock::holder(&selection.dir),
         "closed": study.closed(),
         "trials": study.trials().len(),
         "complete": counts.complete,
@@ -217,17 +218,17 @@ fn study_json(out: &mut Output, found: &Found) -> Result<(), Failure> {
         "running": study.running_count(),
         "waiting": study.waiting().count(),
         "best": study.incumbent().map(|best| json::row(study, best)),
-        "hypervolume": front::volume(study).map(|found| json!({ "volume": found.volume, "reference": found.reference })),
+        "hypervolume": front::volume(study).map(|front| json!({ "volume": front.volume, "reference": front.reference })),
     }))
 }
 
 fn show_trial(
     out: &mut Output,
-    found: &Found,
+    selection: &Selection,
     record: &Record,
     trial: &Trial,
 ) -> Result<(), Failure> {
-    let study = &found.study;
+    let study = &selection.study;
     let state = trial.state.word();
     let state = match trial.state {
         TrialState::Failed => out.paint.red(state),
@@ -263,31 +264,31 @@ fn show_trial(
         line(
             out,
             "removed",
-            "it is in the trash and counts for nothing; `swath rm --restore` takes it out",
+            "it is in the trash and does not count; `swath rm --restore` restores it",
         )?;
     } else if trial.outside {
         line(
             out,
             "outside",
-            "the sweep file has been edited and no longer admits this configuration",
+            "the edited sweep file no longer admits this configuration, so it does not count",
         )?;
     }
     line(out, "origin", origin(&trial.origin))?;
     line(out, "time", times(study, trial))?;
     line(out, "used", used(trial))?;
-    line(out, "ran on", place(trial))?;
+    line(out, "ran on", location(trial))?;
     for (name, cell) in study.plain_fields(trial) {
         if !IN_WORDS.contains(&name) {
             line(out, name, listing::shown(&cell.into_value()))?;
         }
     }
-    line(out, "folder", found.dir.trial(trial.id).display())?;
+    line(out, "folder", selection.dir.trial(trial.id).display())?;
     show_params(out, trial)?;
     show_reports(out, study, trial)?;
-    show_records(out, found, trial)?;
-    made::show(out, record, trial.id)?;
+    show_records(out, selection, trial)?;
+    provenance::show(out, record, trial.id)?;
     if summary::cause(trial.exit.as_ref()).is_some() {
-        tail::show_last_words(out, &found.dir.trial(trial.id), tail::LAST_WORDS)?;
+        tail::show_log_tail(out, &selection.dir.trial(trial.id), tail::LOG_LINES)?;
     }
     Ok(())
 }
@@ -297,9 +298,9 @@ fn origin(origin: &Origin) -> String {
         Origin::Suggested(sampler) => format!("suggested by {sampler}"),
         Origin::Point(at) => format!("[[point]] {} of the sweep file", at + 1),
         Origin::Cloned { from, why, .. } => {
-            format!("made from trial {from}, from whose checkpoint it starts: {why}")
+            format!("cloned from trial {from}, continuing from its checkpoint: {why}")
         }
-        Origin::Replicate(trial) => format!("replicates trial {trial}"),
+        Origin::Replicate(trial) => format!("replicate of trial {trial}"),
         Origin::Imported(from) => format!("imported from {from}"),
         Origin::Added => "added by hand".to_owned(),
     }
@@ -336,7 +337,7 @@ fn used(trial: &Trial) -> String {
     }
 }
 
-fn place(trial: &Trial) -> String {
+fn location(trial: &Trial) -> String {
     let slot = trial.slot.map(|slot| format!("slot {slot}"));
     let host = trial.place.as_ref().map(|place| place.host.clone());
     let process = trial
@@ -392,19 +393,20 @@ fn show_reports(out: &mut Output, study: &Study, trial: &Trial) -> Result<(), Fa
     let plural = if count == 1 { "report" } else { "reports" };
     let beyond = match trial.beyond {
         0 => String::new(),
-        1 => "; one more came past the most that a trial gets and does not count".to_owned(),
-        more => format!("; {more} more came past the most that a trial gets and do not count"),
+        1 => "; one more came past the maximum of the resource and does not count".to_owned(),
+        more => format!("; {more} more came past the maximum of the resource and do not count"),
     };
     let counted = counted_words(study, trial);
     heading(
         out,
         &plain(&format!("{count} {plural}{step}{beyond}{counted}")),
     )?;
-    let tallies = || trial.metrics.values();
+    let tallies = trial.metrics.values();
     let mut table = Table::new(vec![Tone::Usual; trial.metrics.len() + trial.texts.len()]);
     let names = trial.metrics.keys().chain(trial.texts.keys());
     table.push(Column::texts("  metric", names.map(|name| format!("  {name}"))).keep());
-    let last = tallies()
+    let last = tallies
+        .clone()
         .map(|tally| number::short(tally.last.0))
         .chain(trial.texts.values().cloned());
     table.push(Column::numbers("last", last).keep());
@@ -418,22 +420,25 @@ fn show_reports(out: &mut Output, study: &Study, trial: &Trial) -> Result<(), Fa
         });
         table.push(Column::numbers("at best", at_best).keep());
     }
-    let bound = |bound: Option<f64>| bound.map_or_else(String::new, number::short);
     table.push(Column::numbers(
         "smallest",
-        tallies().map(|tally| bound(tally.min)),
+        tallies.clone().map(|tally| short_or_empty(tally.min)),
     ));
     table.push(Column::numbers(
         "largest",
-        tallies().map(|tally| bound(tally.max)),
+        tallies.clone().map(|tally| short_or_empty(tally.max)),
     ));
     table.push(Column::numbers(
         "times",
-        tallies().map(|tally| tally.count.to_string()),
+        tallies.map(|tally| tally.count.to_string()),
     ));
     Ok(out
         .stdout
         .write_all(table.render(out.width, out.paint).text.as_bytes())?)
+}
+
+fn short_or_empty(number: Option<f64>) -> String {
+    number.map_or_else(String::new, number::short)
 }
 
 /// Returns the report that counts, unless it is the last one.
@@ -462,39 +467,41 @@ fn counted_words(study: &Study, trial: &Trial) -> String {
     format!("; report {}{step} is the best and counts", counted.report)
 }
 
-fn show_records(out: &mut Output, found: &Found, trial: &Trial) -> Result<(), Failure> {
-    let study = &found.study;
+fn show_records(out: &mut Output, selection: &Selection, trial: &Trial) -> Result<(), Failure> {
+    let study = &selection.study;
     let counts = trial.model_that_counts().map(|model| model.record);
     let several_models = trial.models.len() > 1;
     // An absent metric that the cause of the failure already mentions is not repeated here.
     let cause = summary::cause(trial.exit.as_ref()).unwrap_or_default();
-    let is_cause = |record: &LogRecord| matches!(record, LogRecord::Absent { why, .. } if cause.contains(why.as_str()));
     let mut shown = trial
         .records
         .iter()
         .enumerate()
-        .filter(|(_, record)| !is_cause(record))
-        .filter_map(|(at, record)| {
+        .filter(|(_, record)| !is_cause(record, &cause))
+        .filter_map(|(index, record)| {
             let (kind, text) = describe_record(record)?;
-            let held = held_path(&found.dir, trial.id, record);
-            let held =
-                held.map_or_else(String::new, |held| format!(", held in {}", held.display()));
-            Some((at, (kind, text + &held)))
+            let copy = held_path(&selection.dir, trial.id, record)
+                .map_or_else(String::new, |path| format!(", held in {}", path.display()));
+            Some((index, (kind, text + &copy)))
         })
         .peekable();
     if shown.peek().is_none() {
         return Ok(());
     }
     heading(out, "records")?;
-    for (at, (kind, text)) in shown {
+    for (index, (kind, text)) in shown {
         let kind = out.paint.dim(&format!("{kind:<10}"));
-        let mark = match several_models && counts == Some(at) {
+        let mark = match several_models && counts == Some(index) {
             true => format!("  <- {}", model_words(study, trial)),
             false => String::new(),
         };
         writeln!(out.stdout, "  {kind} {}{mark}", plain(&text))?;
     }
     Ok(())
+}
+
+fn is_cause(record: &LogRecord, cause: &str) -> bool {
+    matches!(record, LogRecord::Absent { why, .. } if cause.contains(why.as_str()))
 }
 
 /// Returns the reason why a model counts as the result of the trial.
@@ -508,10 +515,6 @@ fn model_words(study: &Study, trial: &Trial) -> &'static str {
 }
 
 fn describe_record(record: &LogRecord) -> Option<(&'static str, String)> {
-    let md5 = |md5: &Option<String>| {
-        md5.clone()
-            .map_or_else(|| "unreadable".to_owned(), |md5| format!("md5 {md5}"))
-    };
     Some(match record {
         LogRecord::Report { .. } | LogRecord::Beyond { .. } => return None,
         LogRecord::Dataset {
@@ -533,7 +536,7 @@ fn describe_record(record: &LogRecord) -> Option<(&'static str, String)> {
                 format!(
                     "{data_dir}{role}  {files} {plural}, {}, {}{}",
                     number::bytes(*size),
-                    md5(digest),
+                    digest_words(digest.as_ref()),
                     partial_digest(partial)
                 ),
             )
@@ -553,7 +556,7 @@ fn describe_record(record: &LogRecord) -> Option<(&'static str, String)> {
                 None => format!(
                     "{}, {}{}",
                     number::bytes(*size),
-                    md5(digest),
+                    digest_words(digest.as_ref()),
                     partial_digest(partial)
                 ),
             };
@@ -568,7 +571,11 @@ fn describe_record(record: &LogRecord) -> Option<(&'static str, String)> {
             let partial = partial_digest(partial);
             (
                 "artifact",
-                format!("{path}  {}, {}{partial}", number::bytes(*size), md5(digest)),
+                format!(
+                    "{path}  {}, {}{partial}",
+                    number::bytes(*size),
+                    digest_words(digest.as_ref())
+                ),
             )
         }
         LogRecord::Facts { model_path, facts } => {
@@ -594,6 +601,10 @@ fn describe_record(record: &LogRecord) -> Option<(&'static str, String)> {
     })
 }
 
+fn digest_words(md5: Option<&String>) -> String {
+    md5.map_or_else(|| "unreadable".to_owned(), |md5| format!("md5 {md5}"))
+}
+
 /// Returns the list of files that a partial digest leaves out, or an empty text for a full digest.
 fn partial_digest(partial: &[String]) -> String {
     if partial.is_empty() {
@@ -607,7 +618,7 @@ fn partial_digest(partial: &[String]) -> String {
 mod tests {
     use super::{Args, run};
     use crate::cli::exit::{Code, Failure};
-    use crate::cli::studies::{Which, demo};
+    use crate::cli::studies::{SelectionArgs, demo};
     use crate::space::Value;
     use crate::study::{Closing, Event, Exit, Failure as Cause, Goal, LogRecord};
     use swath_model::demo::{Demo, objective, text};
@@ -659,12 +670,12 @@ mod tests {
     }
 
     fn show(words: &[&str], json: bool) -> Result<String, Failure> {
-        let which = Which {
+        let selection = SelectionArgs {
             words: words.iter().map(|word| (*word).to_owned()).collect(),
             condition: None,
         };
         let (result, out, _) = demo::run(&world(), Some(80), |context| {
-            run(&Args { which, json }, context)
+            run(&Args { selection, json }, context)
         });
         result.map(|code| {
             assert_eq!(code, Code::Done);
@@ -703,12 +714,18 @@ mod tests {
                 },
             );
         }
-        let which = Which {
+        let selection = SelectionArgs {
             words: vec!["1".into()],
             condition: None,
         };
         let (result, out, _) = demo::run(&demo, None, |context| {
-            run(&Args { which, json: false }, context)
+            run(
+                &Args {
+                    selection,
+                    json: false,
+                },
+                context,
+            )
         });
         result.unwrap();
         assert!(
@@ -754,22 +771,28 @@ mod tests {
     #[test]
     fn metrics_keep_the_case_of_their_names() {
         let demo = Demo::with(&[], vec![objective("val/AR@100", Goal::Max)]);
-        let which = Which {
+        let selection = SelectionArgs {
             words: Vec::new(),
             condition: None,
         };
         let (result, out, _) = demo::run(&demo, None, |context| {
-            run(&Args { which, json: false }, context)
+            run(
+                &Args {
+                    selection,
+                    json: false,
+                },
+                context,
+            )
         });
         assert_eq!(result, Ok(Code::Done));
         assert!(out.contains("val/AR@100 (maximum, the best of"), "{out}");
     }
 
     #[test]
-    fn a_selection_without_trials_is_told() {
+    fn a_selection_that_matches_no_trial_is_an_error() {
         assert_eq!(
             show(&["running"], false).unwrap_err().message,
-            "no such trial in `digits`"
+            "`digits` has no such trial"
         );
     }
 }

@@ -103,28 +103,18 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let order: Vec<usize> = (0..recording.curves.len()).collect();
     let recorded = world.recorded();
     let simulated = world.simulate(&order)?;
-    let winner = recorded.best.map(|(trial, _)| trial);
     let others = (0..args.orders)
         .map(|number| world.simulate(&shuffled(&order, sweep.seed, number)))
         .collect::<Result<Vec<_>, _>>()?;
-    let survived = |outcome: &Outcome| outcome.best.map(|(trial, _)| trial) == winner;
-    let kept = others.iter().filter(|outcome| survived(outcome)).count();
-    let part = |outcome: &Outcome| outcome.resource / recorded.resource.max(f64::MIN_POSITIVE);
-    let mean_part = others.iter().map(part).sum::<f64>() / others.len().max(1) as f64;
+    let survivals = others
+        .iter()
+        .filter(|outcome| outcome.has_best_of(&recorded))
+        .count();
+    let parts = others.iter().map(|outcome| outcome.part_of(&recorded));
+    let mean_part = parts.sum::<f64>() / others.len().max(1) as f64;
 
     let out = &mut context.out;
     if args.json {
-        let told = |outcome: &Outcome| {
-            json!({
-                "resource": outcome.resource,
-                "seconds": outcome.seconds,
-                "best": outcome.best.map(|(_, value)| value),
-                "best_trial": outcome.best.map(|(trial, _)| trial.0),
-                "complete": outcome.complete,
-                "stopped": outcome.stopped,
-                "paused": outcome.paused,
-            })
-        };
         out.json(&json!({
             "version": JSON_VERSION,
             "scheduler": sweep.scheduler.name,
@@ -133,10 +123,10 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             "slots": slots,
             "trials": recording.curves.len(),
             "left_out": recording.left_out,
-            "recorded": told(&recorded),
-            "simulated": told(&simulated),
-            "survived": survived(&simulated),
-            "orders": { "tried": others.len(), "survived": kept, "mean_part": mean_part },
+            "recorded": recorded.json(),
+            "simulated": simulated.json(),
+            "survived": simulated.has_best_of(&recorded),
+            "orders": { "tried": others.len(), "survived": survivals, "mean_part": mean_part },
         }))?;
         return Ok(Code::Done);
     }
@@ -153,18 +143,14 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     )?;
     if recording.left_out > 0 {
         out.warn(format_args!(
-            "{} trials are left out: they did not run to their own end",
+            "{} trials are left out because they did not run to their end",
             recording.left_out
         ));
     }
     let out = &mut context.out;
-    let best = |outcome: &Outcome| match outcome.best {
-        Some((trial, value)) => format!("{} (trial {trial})", short(value)),
-        None => "none".to_owned(),
-    };
     let rows = [
         (
-            format!("{resource} in all"),
+            format!("total {resource}"),
             short(recorded.resource),
             short(simulated.resource),
         ),
@@ -174,31 +160,30 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             seconds(simulated.seconds),
         ),
         (
-            "to the end".to_owned(),
+            "complete".to_owned(),
             recorded.complete.to_string(),
             simulated.complete.to_string(),
         ),
         (
             format!("best {}", objective.metric),
-            best(&recorded),
-            best(&simulated),
+            recorded.describe_best(),
+            simulated.describe_best(),
         ),
     ];
-    let width = |texts: &mut dyn Iterator<Item = &String>| {
-        texts.map(|text| text.chars().count()).max().unwrap_or(0)
-    };
-    let first = width(&mut rows.iter().map(|(name, ..)| name));
-    let second = width(&mut rows.iter().map(|(_, all, _)| all)).max("recorded".len());
+    let first = width(rows.iter().map(|(name, ..)| name));
+    let second = width(rows.iter().map(|(_, recorded, _)| recorded)).max("recorded".len());
     writeln!(
         out.stdout,
         "{:first$}  {:>second$}  {scheduler}",
         "", "recorded"
     )?;
-    for (name, all, now) in &rows {
-        writeln!(out.stdout, "{name:first$}  {all:>second$}  {now}")?;
+    for (name, recorded, simulated) in &rows {
+        writeln!(
+            out.stdout,
+            "{name:first$}  {recorded:>second$}  {simulated}"
+        )?;
     }
-    let percent = |part: f64| format!("{:.1} %", part * 100.0);
-    let fate = if survived(&simulated) {
+    let fate = if simulated.has_best_of(&recorded) {
         "survives"
     } else {
         "would have been stopped"
@@ -206,17 +191,56 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     writeln!(
         out.stdout,
         "{} spent; the best trial {fate}",
-        percent(part(&simulated))
+        percent(simulated.part_of(&recorded))
     )?;
     if !others.is_empty() {
         writeln!(
             out.stdout,
-            "in {} other orders: {} spent on average; it survives in {kept}",
+            "in {} other orders: {} spent on average; it survives in {survivals} of them",
             others.len(),
             percent(mean_part)
         )?;
     }
     Ok(Code::Done)
+}
+
+impl Outcome {
+    fn has_best_of(&self, recorded: &Self) -> bool {
+        self.best.map(|(trial, _)| trial) == recorded.best.map(|(trial, _)| trial)
+    }
+
+    /// Returns the share of the recorded resource that this outcome used.
+    fn part_of(&self, recorded: &Self) -> f64 {
+        self.resource / recorded.resource.max(f64::MIN_POSITIVE)
+    }
+
+    fn describe_best(&self) -> String {
+        match self.best {
+            Some((trial, value)) => format!("{} (trial {trial})", short(value)),
+            None => "none".to_owned(),
+        }
+    }
+
+    fn json(&self) -> serde_json::Value {
+        json!({
+            "resource": self.resource,
+            "seconds": self.seconds,
+            "best": self.best.map(|(_, value)| value),
+            "best_trial": self.best.map(|(trial, _)| trial.0),
+            "complete": self.complete,
+            "stopped": self.stopped,
+            "paused": self.paused,
+        })
+    }
+}
+
+/// Returns the width of the widest text in characters.
+fn width<'a>(texts: impl Iterator<Item = &'a String>) -> usize {
+    texts.map(|text| text.chars().count()).max().unwrap_or(0)
+}
+
+fn percent(part: f64) -> String {
+    format!("{:.1} %", part * 100.0)
 }
 
 /// Returns the resource and the objective of a sweep. Fails with a usage error if either is
@@ -289,45 +313,51 @@ fn recording(sweep: &Sweep, from: &str, context: &Context) -> Result<Recording, 
 impl World<'_> {
     /// Returns the totals of the recorded trials, all of which ran to their end.
     fn recorded(&self) -> Outcome {
-        let curves = || self.recording.curves.iter();
-        let length = |curve: &Curve| curve.points.last().map_or(0.0, |(at, _)| *at);
-        let value = |curve: &Curve| {
-            let mut scores = curve
-                .points
-                .iter()
-                .filter_map(|(_, value)| self.objective.score(*value));
-            let score = match self.objective.take {
-                Take::Best => scores.min_by(|a, b| a.get().total_cmp(&b.get())),
-                Take::Last => scores.next_back(),
-                averaging => {
-                    let values: Vec<_> = curve
-                        .points
-                        .iter()
-                        .map(|(_, value)| Metric(*value))
-                        .collect();
-                    return averaging.average(&values);
-                }
-            };
-            score.map(|score| self.objective.value(score))
-        };
-        let scored = curves().filter_map(|(trial, curve)| Some((*trial, value(curve)?)));
-        let oriented = |value: f64| {
-            self.objective
-                .score(value)
-                .map_or(f64::INFINITY, |score| score.get())
-        };
+        let curves = self.recording.curves.iter();
+        let slot_seconds = curves
+            .clone()
+            .map(|(_, curve)| length(curve) * curve.pace)
+            .sum::<f64>();
+        let scored = curves
+            .clone()
+            .filter_map(|(trial, curve)| Some((*trial, self.value(curve)?)));
         Outcome {
-            resource: curves().map(|(_, curve)| length(curve)).sum(),
             // Assumes that all slots are busy all the time.
-            seconds: curves()
-                .map(|(_, curve)| length(curve) * curve.pace)
-                .sum::<f64>()
-                / self.slots as f64,
-            best: scored.min_by(|a, b| oriented(a.1).total_cmp(&oriented(b.1))),
+            seconds: slot_seconds / self.slots as f64,
+            best: scored.min_by(|a, b| self.score(a.1).total_cmp(&self.score(b.1))),
+            resource: curves.map(|(_, curve)| length(curve)).sum(),
             complete: self.recording.curves.len() as u64,
             stopped: 0,
             paused: 0,
         }
+    }
+
+    /// Returns the objective of a recorded trial, or `None` if no report has a usable value.
+    fn value(&self, curve: &Curve) -> Option<f64> {
+        let mut scores = curve
+            .points
+            .iter()
+            .filter_map(|(_, value)| self.objective.score(*value));
+        let score = match self.objective.take {
+            Take::Best => scores.min_by(|a, b| a.get().total_cmp(&b.get())),
+            Take::Last => scores.next_back(),
+            averaging => {
+                let values: Vec<_> = curve
+                    .points
+                    .iter()
+                    .map(|(_, value)| Metric(*value))
+                    .collect();
+                return averaging.average(&values);
+            }
+        };
+        score.map(|score| self.objective.value(score))
+    }
+
+    /// Returns a value as a score, of which smaller is better. A value without a score is the worst.
+    fn score(&self, value: f64) -> f64 {
+        self.objective
+            .score(value)
+            .map_or(f64::INFINITY, |score| score.get())
     }
 
     /// Simulates the trials in this order under the scheduler of the sweep.
@@ -341,7 +371,7 @@ impl World<'_> {
             .map_err(|rejected| sweeps::rejected(&rejected, colour))?;
         let curves: Vec<Curve> = order
             .iter()
-            .map(|at| self.recording.curves[*at].1.clone())
+            .map(|index| self.recording.curves[*index].1.clone())
             .collect();
         let header = Header {
             objectives: vec![self.objective.clone()],
@@ -349,16 +379,10 @@ impl World<'_> {
             trials: Some(curves.len() as u64),
             ..Header::default()
         };
-        let broken = |_| {
-            Failure::new(
-                Code::Tool,
-                "internal error: the scheduler asked for something impossible",
-            )
-        };
-        let simulation =
-            Simulation::new(header, plan.scheduler, self.slots, &curves).map_err(broken)?;
+        let simulation = Simulation::new(header, plan.scheduler, self.slots, &curves)
+            .map_err(|_| internal_error())?;
         let mut simulation = simulation.with_checkpoints(self.sweep.checkpoint);
-        simulation.run(|_| false).map_err(broken)?;
+        simulation.run(|_| false).map_err(|_| internal_error())?;
         if let Some(failure) = simulation.scheduler().failure() {
             return Err(failure.into());
         }
@@ -383,13 +407,22 @@ impl World<'_> {
     }
 }
 
+/// Returns the resource at the end of a learning curve.
+fn length(curve: &Curve) -> f64 {
+    curve.points.last().map_or(0.0, |(resource, _)| *resource)
+}
+
+fn internal_error() -> Failure {
+    Failure::tool("internal error: the scheduler requested an impossible step")
+}
+
 /// Returns a random permutation by the Fisher-Yates method. Its random stream depends on `seed` and
 /// `number` only.
 fn shuffled(order: &[usize], seed: u64, number: u32) -> Vec<usize> {
     let mut rng = stream(seed, Purpose::Simulate, u64::from(number));
     let mut order = order.to_vec();
-    for at in (1..order.len()).rev() {
-        order.swap(at, rng.random_range(0..=at));
+    for index in (1..order.len()).rev() {
+        order.swap(index, rng.random_range(0..=index));
     }
     order
 }
@@ -439,6 +472,18 @@ mod tests {
         Ok(stdout.text())
     }
 
+    fn stopped(scheduler: &str) -> u64 {
+        let text = simulate(scheduler, CURVES, true).unwrap();
+        let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+        document["simulated"]["stopped"].as_u64().unwrap()
+    }
+
+    fn refusal(scheduler: &str, curves: &str) -> String {
+        let failure = simulate(scheduler, curves, false).unwrap_err();
+        assert_eq!(failure.code, Code::Usage);
+        failure.message
+    }
+
     #[test]
     fn a_scheduler_without_the_option_metric_is_simulated_by_the_first_objective() {
         let program = format!(
@@ -446,59 +491,49 @@ mod tests {
              command = [\"python3\", \"{}/examples/scheduler.py\", \"1.2\"]",
             env!("CARGO_MANIFEST_DIR")
         );
-        let stopped = |scheduler: &str| {
-            let text = simulate(scheduler, CURVES, true).unwrap();
-            let document: serde_json::Value = serde_json::from_str(&text).unwrap();
-            document["simulated"]["stopped"].as_u64().unwrap()
-        };
         assert_eq!(stopped("name = \"fifo\"\nresource = \"epoch\"\nmax = 9"), 0);
         assert!(stopped(&program) >= 5);
     }
 
     #[test]
-    fn it_says_what_was_saved_and_whether_the_best_survives() {
+    fn the_output_shows_the_saving_and_whether_the_best_trial_survives() {
         let stopping =
             "name = \"asha\"\nresource = \"epoch\"\nmin = 1\nmax = 9\nmode = \"stopping\"";
         let text = simulate(stopping, CURVES, false).unwrap();
-        let wanted = "asha over 9 recorded trials, 1 slot
-                    recorded  asha
-epoch in all              81  33
-time                  1m 21s  33s
-to the end                 9  3
-best loss     0.05 (trial 9)  0.05 (trial 9)
+        let expected = "asha over 9 recorded trials, 1 slot
+                   recorded  asha
+total epoch              81  33
+time                 1m 21s  33s
+complete                  9  3
+best loss    0.05 (trial 9)  0.05 (trial 9)
 40.7 % spent; the best trial survives
 ";
-        assert!(text.starts_with(wanted), "{text}");
+        assert!(text.starts_with(expected), "{text}");
     }
 
     #[test]
-    fn a_program_reads_the_same_as_json() {
+    fn the_json_output_has_the_same_numbers() {
         let promotion = "name = \"asha\"\nresource = \"epoch\"\nmin = 1\nmax = 9";
         let text = simulate(promotion, CURVES, true).unwrap();
-        let told: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(told["recorded"]["resource"], 81.0);
-        assert_eq!(told["simulated"]["resource"], 21.0, "{text}");
+        let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(document["recorded"]["resource"], 81.0);
+        assert_eq!(document["simulated"]["resource"], 21.0, "{text}");
         assert_eq!(
-            (&told["survived"], &told["orders"]["tried"]),
+            (&document["survived"], &document["orders"]["tried"]),
             (&true.into(), &3.into())
         );
     }
 
     #[test]
-    fn what_cannot_be_simulated_is_refused_with_the_reason() {
-        let said = |scheduler, curves| {
-            let failure = simulate(scheduler, curves, false).unwrap_err();
-            assert_eq!(failure.code, Code::Usage);
-            failure.message
-        };
+    fn a_sweep_that_cannot_be_simulated_is_refused_with_the_reason() {
         let asha = "name = \"asha\"\nresource = \"epoch\"\nmax = 9";
         assert!(
-            said(asha, "trial,seconds,1\n1,1,x\n")
+            refusal(asha, "trial,seconds,1\n1,1,x\n")
                 .ends_with("line 2, column 3: `x` is not a number")
         );
-        assert!(said(asha, "trial,seconds,1\n").contains("no trial of"));
-        assert!(said("name = \"fifo\"", CURVES).contains("does not name the reported key"));
+        assert!(refusal(asha, "trial,seconds,1\n").contains("no trial of"));
+        assert!(refusal("name = \"fifo\"", CURVES).contains("does not name the reported key"));
         let pbt = "name = \"pbt\"\nresource = \"epoch\"\nmax = 9";
-        assert!(said(pbt, CURVES).contains("recorded curves cannot show"));
+        assert!(refusal(pbt, CURVES).contains("recorded curves cannot show"));
     }
 }

@@ -1,4 +1,4 @@
-//! `swath stop [STUDY]`: tells the process that runs a study to end, also from another terminal or
+//! `swath stop [STUDY]`: asks the process that runs a study to end, also from another terminal or
 //! machine.
 
 use super::exit::{Code, Failure};
@@ -12,7 +12,7 @@ pub(crate) struct Args {
     /// The study (its name or folder; default: the one that ran last)
     study: Option<String>,
 
-    /// Start nothing new and let the running trials end by themselves
+    /// Start no more trials, and let the running ones end by themselves
     #[arg(long, conflicts_with = "now")]
     drain: bool,
 
@@ -34,25 +34,25 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     };
     let shown = dir.root().display().to_string();
     let Some(holder) = lock::holder(&dir) else {
-        return Err(Failure::usage(format!("nobody runs `{shown}`")));
+        return Err(Failure::usage(format!("no process is running `{shown}`")));
     };
-    let (stop, what) = match (args.drain, args.now, args.jobs) {
+    let (urgency, request) = match (args.drain, args.now, args.jobs) {
         (true, ..) => (
             Some(Urgency::Drain),
-            "start nothing new and end when the running trials have ended".to_owned(),
+            "start no more trials and end when the running ones have ended".to_owned(),
         ),
         (_, true, _) => (Some(Urgency::Kill), "kill its trials and end".to_owned()),
-        (.., Some(jobs)) => (None, format!("run {jobs} at a time")),
+        (.., Some(jobs)) => (None, format!("run {jobs} trials at a time")),
         _ => (Some(Urgency::Stop), "stop its trials and end".to_owned()),
     };
-    let sent = Control {
-        stop,
+    Control {
+        stop: urgency,
         jobs: args.jobs.map(usize::from),
     }
-    .send(&dir);
-    sent.map_err(|error| Failure::caused(Code::Tool, &error))?;
+    .send(&dir)
+    .map_err(|error| Failure::caused(Code::Tool, &error))?;
     context.out.say(format_args!(
-        "told process {} on {} to {what}",
+        "asked process {} on {} to {request}",
         holder.pid, holder.host
     ));
     Ok(Code::Done)

@@ -14,7 +14,7 @@ use std::time::SystemTime;
 
 /// Selection of a study and of some of its trials: `[STUDY] [TRIALS]`.
 #[derive(Debug, Clone, clap::Args)]
-pub(crate) struct Which {
+pub(crate) struct SelectionArgs {
     /// The study (its name or folder; default: the one that ran last), then trials: `12`, `3-9`,
     /// `last`, `best:5`, `failed`…
     #[arg(value_name = "STUDY] [TRIALS", num_args = 0..=2)]
@@ -26,17 +26,17 @@ pub(crate) struct Which {
 }
 
 /// A study that was found and read, with the selection of its trials.
-pub(crate) struct Found {
+pub(crate) struct Selection {
     pub(crate) dir: StudyDir,
     pub(crate) study: Study,
     selector: Option<Selector>,
     condition: Option<Condition>,
 }
 
-impl Which {
+impl SelectionArgs {
     /// Finds and reads the study, and parses the selection of trials. Fails with a usage error if
     /// the study does not exist or the selection is malformed.
-    pub(crate) fn find(&self, context: &Context) -> Result<Found, Failure> {
+    pub(crate) fn read(&self, context: &Context) -> Result<Selection, Failure> {
         let (dir, trials) = self.split(&context.logs)?;
         let study = journal::settled(&dir)?;
         let selector = trials.map(Selector::parse).transpose()?;
@@ -45,7 +45,7 @@ impl Which {
             .as_deref()
             .map(|text| Condition::parse(text, &study, &dir))
             .transpose()?;
-        Ok(Found {
+        Ok(Selection {
             dir,
             study,
             selector,
@@ -69,7 +69,7 @@ impl Which {
     }
 }
 
-impl Found {
+impl Selection {
     /// Returns whether the user selected particular trials.
     pub(crate) fn is_selective(&self) -> bool {
         self.selector.is_some() || self.condition.is_some()
@@ -106,17 +106,17 @@ impl Found {
             [trial] => Ok(trial),
             [] => Err(self.nothing()),
             several => Err(Failure::usage(format!(
-                "{} trials are meant, but only one can be",
+                "{} trials are selected, but this command takes only one",
                 several.len()
             ))
-            .hint("name one by its number")),
+            .hint("select one by its number")),
         }
     }
 
     /// Returns the failure for a selection that matches no trial.
     pub(crate) fn nothing(&self) -> Failure {
         let name = plain(&self.study.header().name).into_owned();
-        Failure::usage(format!("no such trial in `{name}`"))
+        Failure::usage(format!("`{name}` has no such trial"))
             .hint(format!("`swath ls {name}` lists its trials"))
     }
 }
@@ -163,28 +163,27 @@ pub(crate) fn named(logs: &Path, word: &str) -> Result<StudyDir, Failure> {
         plain(word),
         logs.display()
     ));
-    let known = all(logs);
-    let names: Vec<_> = known.iter().map(|(name, _)| name.as_str()).collect();
+    let studies = all(logs);
+    let names: Vec<_> = studies.iter().map(|(name, _)| name.as_str()).collect();
     Err(match nearest(word, names.iter().copied()) {
         Some(near) => failure.hint(format!("did you mean `{}`?", plain(near))),
         None if names.is_empty() => {
-            failure.hint("`--logs DIR` or SWATH_LOGS says where the studies are")
+            failure.hint("`--logs DIR` or SWATH_LOGS sets the folder of the studies")
         }
-        None => failure.hint(format!("there are: {}", plain(&names.join(", ")))),
+        None => failure.hint(format!("the studies are: {}", plain(&names.join(", ")))),
     })
 }
 
 /// Finds the study with the most recently written journal.
 pub(crate) fn latest(logs: &Path) -> Result<StudyDir, Failure> {
-    // A repetition by `swath repro` is skipped: users inspect it by its name.
-    let own = |(name, _): &(String, SystemTime)| !StudyDir::new(logs, name).repro().exists();
     let newest = all(logs)
         .into_iter()
-        .filter(own)
+        // A repetition by `swath repro` is skipped: users inspect it by its name.
+        .filter(|(name, _)| !StudyDir::new(logs, name).repro().exists())
         .max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(&a.0)));
     newest.map(|(name, _)| StudyDir::new(logs, &name)).ok_or_else(|| {
         Failure::usage(format!("there is no study in `{}`", plain(&logs.display().to_string())))
-            .hint("`swath run sweep.toml` makes one; `--logs DIR` or SWATH_LOGS says where the studies are")
+            .hint("`swath run sweep.toml` creates one; `--logs DIR` or SWATH_LOGS sets the folder of the studies")
     })
 }
 
@@ -195,7 +194,7 @@ pub(crate) fn all(logs: &Path) -> Vec<(String, SystemTime)> {
         .into_iter()
         .flatten()
         .filter_map(Result::ok);
-    let mut found: Vec<_> = entries
+    let mut studies: Vec<_> = entries
         .filter_map(|entry| {
             let name = entry.file_name().into_string().ok()?;
             let written = std::fs::metadata(StudyDir::new(logs, &name).journal())
@@ -205,8 +204,8 @@ pub(crate) fn all(logs: &Path) -> Vec<(String, SystemTime)> {
             Some((name, written))
         })
         .collect();
-    found.sort();
-    found
+    studies.sort();
+    studies
 }
 
 #[cfg(test)]
@@ -257,13 +256,13 @@ pub(crate) mod demo {
 
 #[cfg(test)]
 mod tests {
-    use super::{Which, demo, latest, named};
+    use super::{SelectionArgs, demo, latest, named};
     use crate::cli::Context;
     use crate::cli::output::captured;
     use swath_model::demo::Demo;
 
-    fn which(words: &[&str]) -> Which {
-        Which {
+    fn selection_args(words: &[&str]) -> SelectionArgs {
+        SelectionArgs {
             words: words.iter().map(|word| (*word).to_owned()).collect(),
             condition: None,
         }
@@ -289,10 +288,10 @@ mod tests {
         (logs, context)
     }
 
-    fn found(words: &[&str]) -> (String, Vec<u32>) {
+    fn select(words: &[&str]) -> (String, Vec<u32>) {
         let (_logs, context) = world();
-        let found = which(words).find(&context).unwrap();
-        let name = found
+        let selection = selection_args(words).read(&context).unwrap();
+        let name = selection
             .dir
             .root()
             .file_name()
@@ -302,7 +301,7 @@ mod tests {
             .to_owned();
         (
             name,
-            found
+            selection
                 .trials()
                 .unwrap()
                 .iter()
@@ -312,11 +311,11 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_a_study_if_there_is_one_and_else_trials_of_the_latest() {
-        assert_eq!(found(&[]), ("digits".into(), vec![1, 2]));
-        assert_eq!(found(&["older"]), ("older".into(), vec![1, 2]));
-        assert_eq!(found(&["best"]), ("digits".into(), vec![2]));
-        assert_eq!(found(&["older", "1"]), ("older".into(), vec![1]));
+    fn a_word_names_a_study_if_one_exists_and_otherwise_trials_of_the_latest() {
+        assert_eq!(select(&[]), ("digits".into(), vec![1, 2]));
+        assert_eq!(select(&["older"]), ("older".into(), vec![1, 2]));
+        assert_eq!(select(&["best"]), ("digits".into(), vec![2]));
+        assert_eq!(select(&["older", "1"]), ("older".into(), vec![1]));
     }
 
     #[test]
@@ -328,9 +327,9 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_study_is_told_with_the_one_that_was_meant() {
+    fn a_misspelt_study_gets_a_suggestion() {
         let (_logs, context) = world();
-        let failure = which(&["digit"]).find(&context).err().unwrap();
+        let failure = selection_args(&["digit"]).read(&context).err().unwrap();
         assert_eq!(failure.hints, ["did you mean `digits`?"]);
         assert!(
             latest(std::path::Path::new("/nowhere"))

@@ -29,13 +29,13 @@ fn accept(read: Result<Sweep, Rejected>, strict: bool, out: &mut Output) -> Resu
     }
     out.say(format_args!("{}\n", sweep.remarks(colour).trim_end()));
     if strict {
-        let what = if sweep.warnings.list.len() == 1 {
+        let count = if sweep.warnings.list.len() == 1 {
             "a warning"
         } else {
             "warnings"
         };
         return Err(Failure::usage(format!(
-            "`{}` has {what}, which `--strict` refuses",
+            "`{}` has {count}, which `--strict` refuses",
             sweep.source.name
         )));
     }

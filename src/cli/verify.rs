@@ -4,7 +4,7 @@
 use super::Context;
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
-use super::studies::Which;
+use super::studies::SelectionArgs;
 use crate::report::text::plain;
 use crate::run::verify::{Drift, Subject, verify};
 use crate::study::TrialId;
@@ -16,11 +16,11 @@ use std::path::PathBuf;
 /// Arguments of `swath verify`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Every recorded file is read again, with all cores. Exit code 6: something has changed. Without trials, the whole study is checked."
+    after_help = "Reads every recorded file again, on all cores. Exit code 6: something has changed. Without trials, the whole study is checked."
 )]
 pub(crate) struct Args {
     #[command(flatten)]
-    pub(crate) which: Which,
+    pub(crate) selection: SelectionArgs,
 
     /// Check only these: data, model, artifact, code, file, lock, sweep
     #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = Subject::ALL.map(|(name, _)| name))]
@@ -37,10 +37,10 @@ pub(crate) struct Args {
 
 /// Runs `swath verify`: returns [`Code::Difference`] if anything differs from the record.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let found = args.which.find(context)?;
-    let trials = found.trials()?;
-    if trials.is_empty() && found.is_selective() {
-        return Err(found.nothing());
+    let selection = args.selection.read(context)?;
+    let trials = selection.trials()?;
+    if trials.is_empty() && selection.is_selective() {
+        return Err(selection.nothing());
     }
     if let Some(workdir) = args.workdir.as_ref().filter(|workdir| !workdir.is_dir()) {
         return Err(Failure::usage(format!(
@@ -48,14 +48,12 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             plain(&workdir.display().to_string())
         )));
     }
-    let subject = |name: &String| {
-        Subject::ALL
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, subject)| *subject)
-    };
-    let only: BTreeSet<Subject> = args.only.iter().filter_map(subject).collect();
-    let verified = verify(&found.dir, &trials, args.workdir.as_deref(), &only)?;
+    let only: BTreeSet<Subject> = Subject::ALL
+        .into_iter()
+        .filter(|(name, _)| args.only.iter().any(|selected| selected == name))
+        .map(|(_, subject)| subject)
+        .collect();
+    let verified = verify(&selection.dir, &trials, args.workdir.as_deref(), &only)?;
     let out = &mut context.out;
     if args.json {
         let checked: serde_json::Map<_, _> = verified
@@ -64,12 +62,12 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             .map(|(subject, count)| (subject.name().to_owned(), json!(count)))
             .collect();
         out.json(&json!({
-            "version": JSON_VERSION, "study": found.study.header().name, "checked": checked, "drift": verified.drift,
+            "version": JSON_VERSION, "study": selection.study.header().name, "checked": checked, "drift": verified.drift,
             "unchecked": verified.unchecked,
         }))?;
     } else {
         for drift in &verified.drift {
-            writeln!(out.stdout, "{}", plain(&told(drift)))?;
+            writeln!(out.stdout, "{}", plain(&describe(drift)))?;
         }
         for unchecked in &verified.unchecked {
             out.say(format_args!("not checked: {}", plain(unchecked)));
@@ -85,12 +83,12 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         } else {
             format!(" ({})", kinds.join(", "))
         };
-        let same = match verified.drift.len() {
+        let outcome = match verified.drift.len() {
             0 => "all as recorded".to_owned(),
             1 => "1 difference".to_owned(),
             several => format!("{several} differences"),
         };
-        out.say(format_args!("{count} things checked{kinds}: {same}"));
+        out.say(format_args!("{count} items checked{kinds}: {outcome}"));
     }
     Ok(if verified.drift.is_empty() {
         Code::Done
@@ -99,7 +97,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     })
 }
 
-fn told(drift: &Drift) -> String {
+fn describe(drift: &Drift) -> String {
     let Drift {
         subject,
         name,
@@ -110,23 +108,15 @@ fn told(drift: &Drift) -> String {
         trials,
         ..
     } = drift;
-    let short = |text: &String| {
-        // Hashes are long and their first characters identify them.
-        if text.len() >= 32 {
-            text.chars().take(12).collect()
-        } else {
-            text.clone()
-        }
-    };
-    let found = found
+    let current = found
         .as_ref()
-        .map(|found| format!(", is {}", short(found)))
+        .map(|digest| format!(", is {}", shorten(digest)))
         .unwrap_or_default();
     let since = since
         .map(|since| format!("; since {since}"))
         .unwrap_or_default();
-    let recorded = short(recorded);
-    let thing = match subject {
+    let recorded = shorten(recorded);
+    let item = match subject {
         Subject::Data => format!("data set {name}"),
         Subject::Code if name == "commit" => {
             return format!("code of {recorded}: {why}{since}; {}", ids(trials));
@@ -137,9 +127,18 @@ fn told(drift: &Drift) -> String {
         other => format!("{} {name}", other.name()),
     };
     format!(
-        "{thing} {why}: was {recorded}{found}{since}; {}",
+        "{item} {why}: was {recorded}{current}{since}; {}",
         ids(trials)
     )
+}
+
+/// Cuts a hash to its first characters, which identify it. Shorter texts stay as they are.
+fn shorten(text: &str) -> String {
+    if text.len() >= 32 {
+        text.chars().take(12).collect()
+    } else {
+        text.to_owned()
+    }
 }
 
 /// Returns the ids of trials with consecutive ids joined, for example `trials 1-4, 7`.
@@ -151,19 +150,20 @@ pub(crate) fn ids(trials: &[TrialId]) -> String {
             _ => ranges.push((*id, *id)),
         }
     }
-    let shown = |(first, last): &(u32, u32)| {
-        if first == last {
-            first.to_string()
-        } else {
-            format!("{first}-{last}")
-        }
-    };
-    let shown: Vec<_> = ranges.iter().map(shown).collect();
+    let ranges: Vec<_> = ranges.into_iter().map(range).collect();
     format!(
         "{} {}",
         if trials.len() == 1 { "trial" } else { "trials" },
-        shown.join(", ")
+        ranges.join(", ")
     )
+}
+
+fn range((first, last): (u32, u32)) -> String {
+    if first == last {
+        first.to_string()
+    } else {
+        format!("{first}-{last}")
+    }
 }
 
 #[cfg(test)]
@@ -172,7 +172,7 @@ mod tests {
     use crate::study::TrialId;
 
     #[test]
-    fn trials_in_a_row_are_named_as_a_range() {
+    fn consecutive_trials_are_written_as_a_range() {
         assert_eq!(ids(&[1, 2, 3, 7].map(TrialId)), "trials 1-3, 7");
         assert_eq!(ids(&[TrialId(5)]), "trial 5");
     }

@@ -1,7 +1,7 @@
 //! `swath why TRIAL`: explains the state of a trial from the journal.
 
 use super::exit::{Code, Failure};
-use super::studies::Which;
+use super::studies::SelectionArgs;
 use super::{Context, tail};
 use crate::driver::race::Race;
 use crate::journal::Journal;
@@ -16,22 +16,22 @@ use std::io::Write as _;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    pub(crate) which: Which,
+    pub(crate) selection: SelectionArgs,
 }
 
 /// Runs `swath why`: prints the reason for the trial's state, then one line for each decisive
 /// event, and the end of the log of a trial that failed.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let found = args.which.find(context)?;
-    let trial = found.trial(|study| study.trials().last())?;
-    let study = &found.study;
+    let selection = args.selection.read(context)?;
+    let trial = selection.trial(|study| study.trials().last())?;
+    let study = &selection.study;
     let out = &mut context.out;
     writeln!(
         out.stdout,
-        "trial {} is {}: {}",
+        "trial {} {}: {}",
         trial.id,
-        trial.state.word(),
-        plain(&reason(found.study.closed(), trial))
+        state_phrase(&trial.state),
+        plain(&reason(selection.study.closed(), trial))
     )?;
     for broken in summary::broken(study, trial) {
         writeln!(
@@ -40,48 +40,61 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             plain(&broken)
         )?;
     }
-    if let Some(line) = raced(study, study.configuration(trial.id)) {
+    if let Some(line) = race_progress(study, study.configuration(trial.id)) {
         writeln!(out.stdout, "  {}", plain(&line))?;
     }
     let mut verdict = None;
     // The study holds only the latest state, so the history is read from the journal.
-    for entry in Journal::open(&found.dir)? {
+    for entry in Journal::open(&selection.dir)? {
         let entry = entry?;
         if entry.event.trial() != Some(trial.id) {
             continue;
         }
         if let Event::Judged {
-            verdict: judged, ..
+            verdict: decision, ..
         } = &entry.event
         {
-            verdict = Some(*judged);
+            verdict = Some(*decision);
         }
-        if let Some(line) = told(&entry.event, trial, verdict) {
+        if let Some(line) = describe(&entry.event, trial, verdict) {
             writeln!(out.stdout, "  {}  {}", entry.at, plain(&line))?;
         }
     }
     if summary::cause(trial.exit.as_ref()).is_some() {
-        tail::show_last_words(out, &found.dir.trial(trial.id), tail::LAST_WORDS)?;
+        tail::show_log_tail(out, &selection.dir.trial(trial.id), tail::LOG_LINES)?;
     }
     Ok(Code::Done)
 }
 
+fn state_phrase(state: &TrialState) -> &'static str {
+    match state {
+        TrialState::Waiting => "is waiting",
+        TrialState::Running => "is running",
+        TrialState::Paused => "is paused",
+        TrialState::Complete => "is complete",
+        TrialState::Stopped => "was stopped",
+        TrialState::Failed => "failed",
+    }
+}
+
 /// Returns one line that explains the state of a trial.
 fn reason(closed: Option<&Closing>, trial: &Trial) -> String {
-    let outside = match (trial.removed, trial.outside) {
-        (true, _) => "; it was removed and counts for nothing (`swath rm --restore`)",
+    let exclusion = match (trial.removed, trial.outside) {
+        (true, _) => "; it was removed and does not count (`swath rm --restore` restores it)",
         (false, true) if trial.state == TrialState::Waiting => {
-            return "it no longer fits the sweep file's space, so it is not started and counts for nothing"
+            return "the edited sweep file no longer admits its parameters, so it is not started and does not count"
                 .to_owned();
         }
-        (false, true) => "; it no longer fits the sweep file's space and counts for nothing",
+        (false, true) => {
+            "; the edited sweep file no longer admits its parameters, so it does not count"
+        }
         _ => "",
     };
     let text = match &trial.origin {
         Origin::Imported(from) => elsewhere(trial, from),
         _ => here(closed, trial),
     };
-    format!("{text}{outside}")
+    format!("{text}{exclusion}")
 }
 
 /// Returns the outcome of an imported trial in the study or file that it comes from.
@@ -98,11 +111,11 @@ fn elsewhere(trial: &Trial, from: &str) -> String {
 /// Returns the reason for the state of a trial that this study created.
 fn here(closed: Option<&Closing>, trial: &Trial) -> String {
     match (&trial.state, &trial.exit) {
-        (TrialState::Waiting, None) => "it waits for a slot; the next run starts it".to_owned(),
+        (TrialState::Waiting, None) => "it waits for a free slot, or for the next run".to_owned(),
         (TrialState::Waiting, Some(exit)) => waiting(closed, trial, exit),
         (TrialState::Running, _) => {
             format!(
-                "attempt {} runs, or did when its run was killed",
+                "attempt {} started, and its end is not recorded",
                 trial.attempts
             )
         }
@@ -112,10 +125,10 @@ fn here(closed: Option<&Closing>, trial: &Trial) -> String {
             .unwrap_or_else(|| "the program that ran it gave it up".to_owned()),
         (TrialState::Complete, _) if trial.verdict == Some(Verdict::Complete) => {
             let why = trial.why.as_deref().unwrap_or_default();
-            format!("{why}: it was ended there, with every objective reported and finite")
+            format!("{why}: the scheduler ended it there, with every objective reported and finite")
         }
         (TrialState::Complete, _) => {
-            "it ended without an error, and every objective was reported and is finite".to_owned()
+            "it ended without an error and reported every objective with a finite value".to_owned()
         }
         (TrialState::Failed, exit) => {
             summary::cause(exit.as_ref()).unwrap_or_else(|| "it failed".to_owned())
@@ -127,34 +140,34 @@ fn here(closed: Option<&Closing>, trial: &Trial) -> String {
 fn waiting(closed: Option<&Closing>, trial: &Trial, exit: &Exit) -> String {
     let last = match exit {
         Exit::Interrupted => "its last attempt was interrupted before it ended".to_owned(),
-        Exit::Lost => "the run or the machine went away during its last attempt".to_owned(),
+        Exit::Lost => "the run or the machine ended during its last attempt".to_owned(),
         other => format!("its last attempt failed: {other}"),
     };
     if closed == Some(&Closing::CircuitBreaker) {
-        let broken = summary::closing(&Closing::CircuitBreaker);
+        let reason = summary::closing(&Closing::CircuitBreaker);
         return format!(
-            "{last}, and {broken}; when the cause is mended, the next `swath run` starts another"
+            "{last}, and {reason}; once the cause is fixed, the next `swath run` starts another attempt"
         );
     }
     match trial.not_before.filter(|until| *until > Timestamp::now()) {
-        Some(until) => format!("{last}; it starts again after {until}"),
-        None => format!("{last}; the next run starts another"),
+        Some(until) => format!("{last}; the next attempt starts after {until}"),
+        None => format!("{last}; the next run starts another attempt"),
     }
 }
 
 /// Returns the progress of a configuration in the race over replicates, and why the race dropped
 /// it. `None` if the study does not use replicates.
-fn raced(study: &Study, head: TrialId) -> Option<String> {
-    let wanted = study.header().replicate? as usize;
+fn race_progress(study: &Study, head: TrialId) -> Option<String> {
+    let planned = study.header().replicate? as usize;
     let standing = study.standing(head)?;
     let so_far = format!(
-        "{} of {wanted} seeds of configuration {head} are complete",
+        "{} of {planned} seeds of configuration {head} are complete",
         standing.seeds
     );
-    let race = Race::of(study).filter(|race| standing.seeds < wanted && race.drops(study, head));
+    let race = Race::of(study).filter(|race| standing.seeds < planned && race.drops(study, head));
     Some(match (race, standing.scores.first()) {
         (Some(race), Some(mean)) => format!(
-            "{so_far}; it gets no more: its mean is worse than that of {} by {}, more than {} of noise",
+            "{so_far}; no more seeds will run: its mean is worse than that of configuration {} by {}, which exceeds the noise of {}",
             race.leader,
             number::short(mean - race.mean),
             number::short(race.margin(standing.seeds)),
@@ -165,14 +178,16 @@ fn raced(study: &Study, head: TrialId) -> Option<String> {
 
 /// Describes an event that decided something about the trial, or returns `None` for any other
 /// event. `verdict` is the scheduler's last verdict before or at this event.
-fn told(event: &Event, trial: &Trial, verdict: Option<Verdict>) -> Option<String> {
+fn describe(event: &Event, trial: &Trial, verdict: Option<Verdict>) -> Option<String> {
     let is_imported = matches!(trial.origin, Origin::Imported(_));
     Some(match event {
         Event::Created { origin, .. } => match origin {
             Origin::Suggested(sampler) => format!("proposed by `{sampler}`"),
-            Origin::Point(at) => format!("given as point {}", at + 1),
+            Origin::Point(index) => format!("taken from point {} of the sweep file", index + 1),
             Origin::Cloned { from, why, .. } => format!("cloned from trial {from}: {why}"),
-            Origin::Replicate(of) => format!("trial {of} again, with another seed"),
+            Origin::Replicate(original) => {
+                format!("replicate of trial {original} with another seed")
+            }
             Origin::Imported(from) => format!("imported from {from}"),
             Origin::Added => "added by hand".to_owned(),
         },
@@ -194,10 +209,10 @@ fn told(event: &Event, trial: &Trial, verdict: Option<Verdict>) -> Option<String
         }
         Event::Judged { verdict, why, .. } => {
             let word = match verdict {
-                Verdict::Continue => "goes on",
-                Verdict::Pause => "is paused",
-                Verdict::Stop => "is stopped",
-                Verdict::Complete => "is ended, complete",
+                Verdict::Continue => "continued",
+                Verdict::Pause => "paused",
+                Verdict::Stop => "stopped",
+                Verdict::Complete => "ended as complete",
             };
             format!("{word}: {why}")
         }
@@ -210,7 +225,7 @@ fn told(event: &Event, trial: &Trial, verdict: Option<Verdict>) -> Option<String
             why, not_before, ..
         } => {
             let until = not_before.map_or_else(String::new, |until| format!(" until {until}"));
-            format!("waits again{until}: {why}")
+            format!("requeued{until}: {why}")
         }
         Event::Logged {
             record: LogRecord::Warning { text },
@@ -227,16 +242,16 @@ fn told(event: &Event, trial: &Trial, verdict: Option<Verdict>) -> Option<String
 #[cfg(test)]
 mod tests {
     use super::{Args, run};
-    use crate::cli::studies::{Which, demo};
+    use crate::cli::studies::{SelectionArgs, demo};
     use crate::study::{Event, Exit, Failure as Cause, LogRecord, Origin, Verdict};
     use swath_model::demo::Demo;
 
     fn why(demo: &Demo) -> String {
-        let which = Which {
+        let selection = SelectionArgs {
             words: Vec::new(),
             condition: None,
         };
-        let (result, out, _) = demo::run(demo, None, |context| run(&Args { which }, context));
+        let (result, out, _) = demo::run(demo, None, |context| run(&Args { selection }, context));
         result.unwrap();
         out
     }
@@ -246,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_trial_is_told_with_the_error_that_it_wrote() {
+    fn the_headline_of_a_failed_trial_is_the_error_that_it_raised() {
         let mut demo = Demo::new(&[]);
         let trial = demo.start(&[]);
         let (error, ended) = (
@@ -255,7 +270,7 @@ mod tests {
         );
         demo.end(trial, Exit::Failed(Cause::Raised { error, ended }));
         let cause = "ValueError: bad shapes (exit status 1)";
-        assert_eq!(headline(&demo), format!("trial 1 is failed: {cause}"));
+        assert_eq!(headline(&demo), format!("trial 1 failed: {cause}"));
         assert!(why(&demo).contains(&format!("attempt 1 ended: {cause}")));
         demo.event(Event::requeued(trial, "retry 1 of 2"));
         let waits =
@@ -264,18 +279,20 @@ mod tests {
     }
 
     #[test]
-    fn an_imported_trial_is_told_as_one_that_ran_elsewhere() {
-        let from = || Origin::Imported("optuna study s of s.db".into());
-        for (exit, wanted) in [
-            (Exit::Stopped, "stopped: it was stopped early where it ran"),
+    fn the_headline_of_an_imported_trial_says_that_it_ran_elsewhere() {
+        for (exit, explanation) in [
+            (
+                Exit::Stopped,
+                "was stopped: it was stopped early where it ran",
+            ),
             (
                 Exit::Failed(Cause::Told("no luck".into())),
                 "failed: it failed where it ran: no luck",
             ),
-            (Exit::Done, "complete: it was complete where it ran"),
+            (Exit::Done, "is complete: it was complete where it ran"),
         ] {
             let mut demo = Demo::new(&[]);
-            let trial = demo.start_from(&[], from());
+            let trial = demo.start_from(&[], Origin::Imported("optuna study s of s.db".into()));
             demo.log(
                 trial,
                 LogRecord::Note {
@@ -284,23 +301,23 @@ mod tests {
             );
             demo.report(trial, &[("val_loss", 0.5)]);
             demo.end(trial, exit);
-            let told = why(&demo);
+            let text = why(&demo);
             let headline =
-                format!("trial 1 is {wanted}; it was imported from optuna study s of s.db\n");
-            assert!(told.starts_with(&headline), "{told}");
+                format!("trial 1 {explanation}; it was imported from optuna study s of s.db\n");
+            assert!(text.starts_with(&headline), "{text}");
             assert!(
-                told.contains("note: trial 7 of s, from 10:00 to 10:05\n"),
-                "{told}"
+                text.contains("note: trial 7 of s, from 10:00 to 10:05\n"),
+                "{text}"
             );
             assert!(
-                !told.contains("attempt"),
-                "nothing was attempted here: {told}"
+                !text.contains("attempt"),
+                "the study made no attempt: {text}"
             );
         }
     }
 
     #[test]
-    fn a_trial_that_a_client_gave_up_is_told_with_the_reason_of_the_client() {
+    fn the_headline_of_a_trial_that_a_client_gave_up_is_the_reason_of_the_client() {
         let mut demo = Demo::new(&[]);
         let trial = demo.start(&[]);
         let why = "the program that ran it gave it up: diverged".to_owned();
@@ -310,8 +327,8 @@ mod tests {
             why,
         });
         demo.end(trial, Exit::Stopped);
-        let wanted = "trial 1 is stopped: the program that ran it gave it up: diverged";
-        assert_eq!(headline(&demo), wanted);
+        let expected = "trial 1 was stopped: the program that ran it gave it up: diverged";
+        assert_eq!(headline(&demo), expected);
         // Journals of an earlier version carry no reason.
         let mut demo = Demo::new(&[]);
         let trial = demo.start(&[]);
@@ -324,7 +341,7 @@ mod tests {
         demo.end(trial, Exit::Stopped);
         assert_eq!(
             headline(&demo),
-            "trial 1 is stopped: the program that ran it gave it up"
+            "trial 1 was stopped: the program that ran it gave it up"
         );
     }
 }

@@ -284,10 +284,10 @@ fn what_a_client_gave_up_is_told_with_its_reason() {
     talk.end();
     let why = |trial| swath(dir.path(), &["why", "bowl", trial]);
     assert!(
-        why("1").starts_with("trial 1 is stopped: the program that ran it gave it up: diverged\n")
+        why("1").starts_with("trial 1 was stopped: the program that ran it gave it up: diverged\n")
     );
     assert!(
-        why("2").starts_with("trial 2 is failed: no memory\n"),
+        why("2").starts_with("trial 2 failed: no memory\n"),
         "{}",
         why("2")
     );

@@ -526,7 +526,10 @@ mod over_the_binary {
         );
         assert!(!why.contains("status 0"), "{why}");
         let shown = said(&swath(dir, &["show", "s", "1"]));
-        assert!(shown.contains("past the most that a trial gets"), "{shown}");
+        assert!(
+            shown.contains("past the maximum of the resource"),
+            "{shown}"
+        );
         let info = std::fs::read_to_string(dir.join("logs/s/1/metadata/info.yaml"));
         let info = info.expect("the folder has it");
         assert!(

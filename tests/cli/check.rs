@@ -117,7 +117,7 @@ fn plan_shows_the_very_trials_that_run_starts() {
     }
     let (code, stdout, stderr) = swath(folder.path(), &["plan", "small.toml"]);
     assert_eq!((code, stdout.as_str()), (0, ""));
-    assert!(stderr.contains("nothing is left to run"), "{stderr}");
+    assert!(stderr.contains("no trial is left to run"), "{stderr}");
     std::fs::write(
         folder.path().join("small.toml"),
         SWEEP.replace("trials = 6", "trials = 8"),
@@ -143,7 +143,7 @@ fn init_writes_a_sweep_that_checks_and_never_overwrites() {
     assert_eq!(code, 0, "{stderr}");
     let (code, _, stderr) = swath(folder.path(), &["init", "fit.sh"]);
     assert_eq!(code, 2);
-    assert!(stderr.contains("exists already"), "{stderr}");
+    assert!(stderr.contains("already exists"), "{stderr}");
     assert_eq!(
         std::fs::read_to_string(folder.path().join("fit.toml")).unwrap(),
         written

@@ -126,7 +126,7 @@ fn a_removed_trial_is_replaced_and_its_id_is_not_given_again() {
     assert!(!more.contains("trial 12 started"), "{more}");
     world.swath("gc --trash");
     assert!(!world.path().join("logs/s/trash").exists());
-    assert!(world.swath("replay s").contains("came out the same"));
+    assert!(world.swath("replay s").contains("proposals are identical"));
 }
 
 #[test]

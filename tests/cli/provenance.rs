@@ -290,7 +290,7 @@ fn a_trial_is_repeated_with_its_own_code_and_the_original_stays_as_it_is() {
     let same = project.swath(&["repro", "s", "2"]);
     assert_eq!(same.code, 0, "{} {}", same.out, same.err);
     assert!(
-        same.err.contains("came out the same") && same.err.contains("wall_seconds"),
+        same.err.contains("was reproduced") && same.err.contains("wall_seconds"),
         "{}",
         same.err
     );

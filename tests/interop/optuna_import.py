@@ -97,7 +97,7 @@ def check_import(swath, folder, name, storage, path):
     assert reported_outside <= outside, (reported_outside, imported.stderr)
     repeated = run("import", sweep, path, "--study", "digits")
     assert "imported 0 trials" in repeated.stderr, repeated.stderr
-    assert "40 trials had been imported before" in repeated.stderr, repeated.stderr
+    assert "40 trials were imported before" in repeated.stderr, repeated.stderr
     feasible = [
         trial
         for trial in study.get_trials()

@@ -274,7 +274,7 @@ fn a_run_in_the_background_ends_like_any_other() {
     let (code, output) = super::world::code_and_output(&output);
     assert_eq!(code, 0, "{output}");
     assert!(
-        output.contains("runs in the background as process"),
+        output.contains("running in the background as process"),
         "{output}"
     );
     world.until("all trials are complete", |study| {

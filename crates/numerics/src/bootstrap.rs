@@ -28,12 +28,12 @@ pub fn mean_interval(numbers: &[f64], confidence: f64) -> Option<(f64, f64)> {
     let up_to = means.partition_point(|mean| *mean <= sample.mean);
     let bias = normal::quantile((below + up_to) as f64 / (2 * RESAMPLES) as f64);
     let acceleration = acceleration(numbers, sample.mean);
-    let end = |share: f64| {
+    let alpha = (1.0 - confidence) / 2.0;
+    let [low, high] = [alpha, 1.0 - alpha].map(|share| {
         let z = bias + normal::quantile(share);
         percentile(&means, normal::cdf(bias + z / (1.0 - acceleration * z)))
-    };
-    let alpha = (1.0 - confidence) / 2.0;
-    Some((end(alpha), end(1.0 - alpha)))
+    });
+    Some((low, high))
 }
 
 /// Returns the acceleration, the rate at which the standard error changes with the mean. For a mean
@@ -47,10 +47,10 @@ fn acceleration(numbers: &[f64], mean: f64) -> f64 {
 /// Returns the value at quantile `share` of the sorted numbers, interpolated linearly between
 /// neighbours.
 fn percentile(sorted: &[f64], share: f64) -> f64 {
-    let place = share.clamp(0.0, 1.0) * (sorted.len() - 1) as f64;
-    let (low, rest) = (place.floor() as usize, place.fract());
+    let rank = share.clamp(0.0, 1.0) * (sorted.len() - 1) as f64;
+    let (low, fraction) = (rank.floor() as usize, rank.fract());
     let next = sorted[(low + 1).min(sorted.len() - 1)];
-    sorted[low] + rest * (next - sorted[low])
+    sorted[low] + fraction * (next - sorted[low])
 }
 
 #[cfg(test)]

@@ -45,18 +45,18 @@ impl Cholesky {
         let start = self.packed.len();
         self.packed.extend_from_slice(row);
         let (done, new) = self.packed.split_at_mut(start);
-        let mut at = 0;
+        let mut offset = 0;
         for j in 0..self.order {
-            let other = &done[at..=at + j];
+            let other = &done[offset..=offset + j];
             new[j] = (new[j] - dot(&new[..j], &other[..j])) / other[j];
-            at += j + 1;
+            offset += j + 1;
         }
-        let left = new[self.order] - dot(&new[..self.order], &new[..self.order]);
-        if left.is_nan() || left <= 1e-14 {
+        let pivot = new[self.order] - dot(&new[..self.order], &new[..self.order]);
+        if pivot.is_nan() || pivot <= 1e-14 {
             self.packed.truncate(start);
             return Err(Singular);
         }
-        new[self.order] = libm::sqrt(left);
+        new[self.order] = libm::sqrt(pivot);
         self.order += 1;
         Ok(())
     }
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn the_factor_is_the_textbooks() {
+    fn the_factor_is_that_of_the_textbook() {
         // Wikipedia, "Cholesky decomposition", example.
         let factor = factor();
         assert_eq!(factor.row(0), [2.0]);
@@ -185,27 +185,20 @@ mod tests {
             .collect();
         factor.solve_lower(&mut b);
         factor.solve_upper(&mut b);
-        for (found, wanted) in b.iter().zip([1.0, -2.0, 0.5]) {
-            assert!((found - wanted).abs() < 1e-12);
+        for (actual, expected) in b.iter().zip([1.0, -2.0, 0.5]) {
+            assert!((actual - expected).abs() < 1e-12);
         }
     }
 
     #[test]
     fn the_inverse_times_the_matrix_is_one() {
         let packed = factor().inverse();
-        let at = |i: usize, j: usize| {
-            if i >= j {
-                packed[i * (i + 1) / 2 + j]
-            } else {
-                packed[j * (j + 1) / 2 + i]
-            }
-        };
         for i in 0..3 {
             for j in 0..3 {
                 let product: f64 = MATRIX
                     .iter()
                     .enumerate()
-                    .map(|(k, row)| at(i, k) * row[j])
+                    .map(|(k, row)| packed[i.max(k) * (i.max(k) + 1) / 2 + i.min(k)] * row[j])
                     .sum();
                 assert!((product - f64::from(u8::from(i == j))).abs() < 1e-9);
             }

@@ -42,11 +42,31 @@ enum Side {
 }
 
 impl Side {
+    /// Returns the whole axis of a column with this number of categories; 0 for a number.
+    fn full(categories: usize) -> Self {
+        match categories {
+            0 => Self::Range(0.0, 1.0),
+            count => Self::Mask(u64::MAX >> (64 - count.clamp(1, 64)), count),
+        }
+    }
+
     /// Returns the extent as a fraction of the whole axis.
     fn length(self) -> f64 {
         match self {
             Self::Range(low, high) => high - low,
             Self::Mask(mask, count) => f64::from(mask.count_ones()) / count as f64,
+        }
+    }
+
+    /// Returns whether the centre of a cell is within the extent, when the axis has `count` cells.
+    /// Each category is a cell of its own.
+    fn contains_cell(self, cell: usize, count: usize) -> bool {
+        match self {
+            Self::Range(low, high) => {
+                let centre = (cell as f64 + 0.5) / count as f64;
+                low <= centre && centre < high
+            }
+            Self::Mask(mask, _) => mask >> cell & 1 == 1,
         }
     }
 }
@@ -55,40 +75,40 @@ impl Side {
 /// are left out; `None` if no tree has any.
 #[must_use]
 pub fn effects(forest: &Forest) -> Option<Effects> {
-    let columns = forest.categories.len();
-    let of_tree = |tree: &Tree| {
-        let regions = regions(tree, &forest.categories);
-        let mean: f64 = regions
-            .iter()
-            .map(|region| region.volume * region.mean)
-            .sum();
-        let total: f64 = regions
-            .iter()
-            .map(|region| region.volume * (region.mean - mean).powi(2))
-            .sum();
-        (total > 0.0).then(|| {
-            (0..columns)
-                .map(|column| alone(&regions, column) / total)
-                .collect::<Vec<f64>>()
-        })
-    };
-    let trees: Vec<Vec<f64>> = forest.trees.par_iter().filter_map(of_tree).collect();
+    let trees: Vec<Vec<f64>> = forest
+        .trees
+        .par_iter()
+        .filter_map(|tree| tree_shares(tree, &forest.categories))
+        .collect();
     if trees.is_empty() {
         return None;
     }
     let count = trees.len() as f64;
-    let mean = |column: usize| trees.iter().map(|tree| tree[column]).sum::<f64>() / count;
-    let shares: Vec<f64> = (0..columns).map(mean).collect();
-    let spread = |column: usize| {
-        let squares: f64 = trees
-            .iter()
-            .map(|tree| (tree[column] - shares[column]).powi(2))
-            .sum();
-        (squares / count).sqrt()
-    };
-    Some(Effects {
-        spreads: (0..columns).map(spread).collect(),
-        shares,
+    let (mut shares, mut spreads) = (Vec::new(), Vec::new());
+    for column in 0..forest.categories.len() {
+        let mean = trees.iter().map(|tree| tree[column]).sum::<f64>() / count;
+        let squares: f64 = trees.iter().map(|tree| (tree[column] - mean).powi(2)).sum();
+        shares.push(mean);
+        spreads.push((squares / count).sqrt());
+    }
+    Some(Effects { shares, spreads })
+}
+
+/// Returns the shares of all columns in one tree, or `None` if its predictions do not vary.
+fn tree_shares(tree: &Tree, categories: &[usize]) -> Option<Vec<f64>> {
+    let regions = regions(tree, categories);
+    let mean: f64 = regions
+        .iter()
+        .map(|region| region.volume * region.mean)
+        .sum();
+    let total: f64 = regions
+        .iter()
+        .map(|region| region.volume * (region.mean - mean).powi(2))
+        .sum();
+    (total > 0.0).then(|| {
+        (0..categories.len())
+            .map(|column| main_effect(&regions, column) / total)
+            .collect()
     })
 }
 
@@ -109,9 +129,8 @@ pub fn surface(
             }
             let (x, y) = (region.sides[first], region.sides[second]);
             let weight = region.volume / (x.length() * y.length());
-            let columns = covered(x, width);
-            for row in covered(y, height) {
-                for column in &columns {
+            for row in (0..height).filter(|row| y.contains_cell(*row, height)) {
+                for column in (0..width).filter(|column| x.contains_cell(*column, width)) {
                     let cell = &mut cells[row * width + column];
                     *cell = (cell.0 + weight * region.mean, cell.1 + weight);
                 }
@@ -120,28 +139,16 @@ pub fn surface(
     }
     // A low weight means that both columns are active there in few leaves only, which happens where
     // a tree could not tell that they are not.
-    let most = cells.iter().map(|(_, weight)| *weight).fold(0.0, f64::max);
+    let largest = cells.iter().map(|(_, weight)| *weight).fold(0.0, f64::max);
     cells
         .into_iter()
-        .map(|(sum, weight)| (weight > 0.3 * most).then(|| sum / weight))
+        .map(|(sum, weight)| (weight > 0.3 * largest).then(|| sum / weight))
         .collect()
-}
-
-/// Returns the cells of a grid whose centres lie within a side. Each category is a cell of its own.
-fn covered(side: Side, count: usize) -> Vec<usize> {
-    let inside = |at: &usize| match side {
-        Side::Range(low, high) => {
-            let centre = (*at as f64 + 0.5) / count as f64;
-            low <= centre && centre < high
-        }
-        Side::Mask(mask, _) => mask >> at & 1 == 1,
-    };
-    (0..count).filter(inside).collect()
 }
 
 /// Returns the variance that a column causes alone where it is active, times the fraction of the
 /// cube where it is.
-fn alone(regions: &[Region<'_>], column: usize) -> f64 {
+fn main_effect(regions: &[Region<'_>], column: usize) -> f64 {
     let parts: Vec<(Side, f64, f64)> = regions
         .iter()
         .filter(|region| region.exists[column] && region.volume > 0.0)
@@ -174,16 +181,15 @@ fn alone(regions: &[Region<'_>], column: usize) -> f64 {
 
 /// Returns a piece per category: (length, weight, weighted sum of means).
 fn categories(parts: &[(Side, f64, f64)], count: usize) -> Vec<(f64, f64, f64)> {
-    let piece = |category: usize| {
-        let (mut weight, mut sum) = (0.0, 0.0);
+    let mut pieces = vec![(1.0 / count as f64, 0.0, 0.0); count];
+    for (category, (_, weight, sum)) in pieces.iter_mut().enumerate() {
         for (side, part, mean) in parts {
-            if matches!(side, Side::Mask(mask, _) if mask >> category & 1 == 1) {
-                (weight, sum) = (weight + part, sum + part * mean);
+            if side.contains_cell(category, count) {
+                (*weight, *sum) = (*weight + part, *sum + part * mean);
             }
         }
-        (1.0 / count as f64, weight, sum)
-    };
-    (0..count).map(piece).collect()
+    }
+    pieces
 }
 
 /// Returns the pieces between neighbouring edges of the leaves: (length, weight, weighted sum of
@@ -210,18 +216,10 @@ fn intervals(parts: &[(Side, f64, f64)]) -> Vec<(f64, f64, f64)> {
 
 /// Returns the leaves of a tree with the parts of the cube that they cover.
 fn regions<'a>(tree: &'a Tree, categories: &[usize]) -> Vec<Region<'a>> {
-    let whole = |count: &usize| match count {
-        0 => Side::Range(0.0, 1.0),
-        count => Side::Mask(u64::MAX >> (64 - count.clamp(&1, &64)), *count),
-    };
-    let mut open: Vec<(usize, Vec<Side>)> = vec![(0, categories.iter().map(whole).collect())];
+    let cube = categories.iter().map(|count| Side::full(*count)).collect();
+    let mut open: Vec<(usize, Vec<Side>)> = vec![(0, cube)];
     let mut leaves = Vec::new();
     while let Some((node, sides)) = open.pop() {
-        let halves = |column: usize, left: Side, right: Side| {
-            let (mut below, mut above) = (sides.clone(), sides.clone());
-            (below[column], above[column]) = (left, right);
-            (below, above)
-        };
         match (&tree.nodes[node], &sides) {
             (Node::Leaf(mean), _) => {
                 let volume = sides.iter().map(|side| side.length()).product();
@@ -244,9 +242,11 @@ fn regions<'a>(tree: &'a Tree, categories: &[usize]) -> Vec<Region<'a>> {
                 let Side::Range(low, high) = sides[*column] else {
                     continue;
                 };
-                let at = threshold.clamp(low, high);
-                let (below, above) = halves(*column, Side::Range(low, at), Side::Range(at, high));
-                open.extend([(*left, below), (*right, above)]);
+                let middle = threshold.clamp(low, high);
+                open.extend([
+                    (*left, with_side(sides, *column, Side::Range(low, middle))),
+                    (*right, with_side(sides, *column, Side::Range(middle, high))),
+                ]);
             }
             (
                 Node::Among {
@@ -260,28 +260,39 @@ fn regions<'a>(tree: &'a Tree, categories: &[usize]) -> Vec<Region<'a>> {
                 let Side::Mask(all, count) = sides[*column] else {
                     continue;
                 };
-                let (below, above) = halves(
-                    *column,
-                    Side::Mask(all & mask, count),
-                    Side::Mask(all & !mask, count),
-                );
-                open.extend([(*left, below), (*right, above)]);
+                open.extend([
+                    (
+                        *left,
+                        with_side(sides, *column, Side::Mask(all & mask, count)),
+                    ),
+                    (
+                        *right,
+                        with_side(sides, *column, Side::Mask(all & !mask, count)),
+                    ),
+                ]);
             }
         }
     }
     leaves
 }
 
+/// Returns the sides with that of one column replaced.
+fn with_side(sides: &[Side], column: usize, side: Side) -> Vec<Side> {
+    let mut sides = sides.to_vec();
+    sides[column] = side;
+    sides
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{effects, surface};
+    use super::surface;
     use crate::forest::{Column, Forest};
 
     /// Returns points that fill the unit interval evenly, one coordinate of a low-discrepancy
     /// sequence.
     fn plane(count: usize, step: f64) -> Vec<f64> {
         (0..count)
-            .map(|at| (0.5 + at as f64 * step).fract())
+            .map(|index| (0.5 + index as f64 * step).fract())
             .collect()
     }
 
@@ -298,41 +309,42 @@ mod tests {
         let [x, z, idle] =
             [0.819_172_513, 0.671_043_607, 0.549_700_478].map(|step| plane(600, step));
         let target: Vec<f64> = x.iter().zip(&z).map(|(x, z)| 2.0 * x + z).collect();
-        let found = effects(&Forest::grow(
+        let effects = super::effects(&Forest::grow(
             &[number(x), number(z), number(idle)],
             &target,
             64,
             0,
         ))
         .unwrap();
-        assert!((found.shares[0] - 0.8).abs() < 0.03, "{:?}", found.shares);
-        assert!((found.shares[1] - 0.2).abs() < 0.03, "{:?}", found.shares);
-        assert!(found.shares[2] < 0.01, "{:?}", found.shares);
+        assert!(
+            (effects.shares[0] - 0.8).abs() < 0.03,
+            "{:?}",
+            effects.shares
+        );
+        assert!(
+            (effects.shares[1] - 0.2).abs() < 0.03,
+            "{:?}",
+            effects.shares
+        );
+        assert!(effects.shares[2] < 0.01, "{:?}", effects.shares);
     }
 
     #[test]
-    fn a_conditional_parameter_counts_by_where_it_exists() {
+    fn a_conditional_parameter_is_weighted_by_the_part_of_the_cube_where_it_is_active() {
         // Only one of two choices has the second parameter, which alone decides its score: 0 or 1.
         // The other choice always scores 1/2.
         let (switch, m) = (plane(800, 0.754_877_666), plane(800, 0.569_840_290));
-        let exists = |at: usize| switch[at] < 0.5;
-        let momentum = (0..800)
-            .map(|at| if exists(at) { m[at] } else { f64::NAN })
-            .collect();
-        let target: Vec<f64> = (0..800)
-            .map(|at| {
-                if !exists(at) {
-                    0.5
-                } else if m[at] < 0.5 {
-                    0.0
-                } else {
-                    1.0
-                }
-            })
-            .collect();
-        let choice = (0..800)
-            .map(|at| f64::from(u8::from(!exists(at))))
-            .collect();
+        let (mut choice, mut momentum, mut target) = (Vec::new(), Vec::new(), Vec::new());
+        for (switch, m) in switch.into_iter().zip(m) {
+            let (case, value, score) = if switch < 0.5 {
+                (0.0, m, if m < 0.5 { 0.0 } else { 1.0 })
+            } else {
+                (1.0, f64::NAN, 0.5)
+            };
+            choice.push(case);
+            momentum.push(value);
+            target.push(score);
+        }
         let columns = [
             Column {
                 values: choice,
@@ -340,19 +352,22 @@ mod tests {
             },
             number(momentum),
         ];
-        let found = effects(&Forest::grow(&columns, &target, 64, 0)).unwrap();
-        assert!(found.shares[0] < 0.02, "{:?}", found.shares);
-        assert!(found.shares[1] > 0.95, "{:?}", found.shares);
+        let effects = super::effects(&Forest::grow(&columns, &target, 64, 0)).unwrap();
+        assert!(effects.shares[0] < 0.02, "{:?}", effects.shares);
+        assert!(effects.shares[1] > 0.95, "{:?}", effects.shares);
     }
 
     #[test]
-    fn the_surface_is_what_the_forest_thinks() {
+    fn the_surface_is_the_mean_prediction_of_the_forest() {
         let (x, z) = (plane(600, 0.754_877_666), plane(600, 0.569_840_290));
         let target: Vec<f64> = x.iter().zip(&z).map(|(x, z)| x * z).collect();
         let forest = Forest::grow(&[number(x), number(z)], &target, 32, 0);
-        let found = surface(&forest, (0, 1), (4, 4));
-        for (at, value) in found.iter().enumerate() {
-            let (x, z) = ((at % 4) as f64 / 4.0 + 0.125, (at / 4) as f64 / 4.0 + 0.125);
+        let cells = surface(&forest, (0, 1), (4, 4));
+        for (cell, value) in cells.iter().enumerate() {
+            let (x, z) = (
+                (cell % 4) as f64 / 4.0 + 0.125,
+                (cell / 4) as f64 / 4.0 + 0.125,
+            );
             assert!((value.unwrap() - x * z).abs() < 0.08, "{x} {z} {value:?}");
         }
     }
@@ -360,7 +375,7 @@ mod tests {
     #[test]
     fn a_constant_has_no_effects() {
         assert_eq!(
-            effects(&Forest::grow(&[number(plane(10, 0.3))], &[1.0; 10], 8, 0)),
+            super::effects(&Forest::grow(&[number(plane(10, 0.3))], &[1.0; 10], 8, 0)),
             None
         );
     }

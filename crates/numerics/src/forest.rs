@@ -11,9 +11,9 @@ use rand::RngExt;
 use rayon::prelude::*;
 
 /// Maximum number of categories of a choice that can be split.
-pub const MOST_CATEGORIES: usize = 64;
+pub const MAX_CATEGORIES: usize = 64;
 /// Maximum depth of a node that is split; the root has depth 0.
-const MOST_DEPTH: usize = 64;
+const MAX_DEPTH: usize = 64;
 
 /// The values of one parameter in all samples.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,7 +60,6 @@ pub(super) struct Tree {
 /// A forest of regression trees.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Forest {
-    /// The trees.
     pub(super) trees: Vec<Tree>,
     /// The number of categories of each column; 0 for a number.
     pub(super) categories: Vec<usize>,
@@ -76,15 +75,15 @@ impl Forest {
     pub fn grow(columns: &[Column], target: &[f64], trees: usize, seed: u64) -> Self {
         let grown: Vec<(Tree, Vec<bool>)> = (0..trees)
             .into_par_iter()
-            .map(|at| {
-                let mut rng = stream(seed, Purpose::Measure, at as u64);
+            .map(|tree| {
+                let mut rng = stream(seed, Purpose::Measure, tree as u64);
                 let count = target.len();
                 let sample: Vec<usize> = (0..count)
                     .map(|_| rng.random_range(0..count.max(1)))
                     .collect();
                 // Samples that are never drawn are out of bag for this tree.
                 let mut drawn = vec![false; count];
-                sample.iter().for_each(|at| drawn[*at] = true);
+                sample.iter().for_each(|index| drawn[*index] = true);
                 (Growth::new(columns, target, &sample).finish(), drawn)
             })
             .collect();
@@ -101,19 +100,9 @@ impl Forest {
 /// Returns 1 − (mean squared error) / variance over the samples that are out of bag in at least one
 /// tree. Each is predicted by those trees only.
 fn explained(grown: &[(Tree, Vec<bool>)], columns: &[Column], target: &[f64]) -> Option<f64> {
-    let unseen = |at: usize| {
-        let mut sum = (0.0, 0u32);
-        for (tree, _) in grown.iter().filter(|(_, drawn)| !drawn[at]) {
-            sum = (
-                sum.0 + tree.predict(0, &|column| columns[column].values[at]),
-                sum.1 + 1,
-            );
-        }
-        (sum.1 > 0).then(|| (target[at], sum.0 / f64::from(sum.1)))
-    };
     let pairs: Vec<(f64, f64)> = (0..target.len())
         .into_par_iter()
-        .filter_map(unseen)
+        .filter_map(|sample| Some((target[sample], out_of_bag(grown, columns, sample)?)))
         .collect();
     if pairs.len() < 4 {
         return None;
@@ -122,54 +111,58 @@ fn explained(grown: &[(Tree, Vec<bool>)], columns: &[Column], target: &[f64]) ->
     let total: f64 = pairs.iter().map(|(value, _)| (value - mean).powi(2)).sum();
     let error: f64 = pairs
         .iter()
-        .map(|(value, guess)| (value - guess).powi(2))
+        .map(|(value, prediction)| (value - prediction).powi(2))
         .sum();
     (total > 0.0).then(|| 1.0 - error / total)
+}
+
+/// Returns the mean prediction of a sample by the trees that were grown without it, or `None` if
+/// every tree was grown with it.
+fn out_of_bag(grown: &[(Tree, Vec<bool>)], columns: &[Column], sample: usize) -> Option<f64> {
+    let (mut sum, mut count) = (0.0, 0u32);
+    for (tree, _) in grown.iter().filter(|(_, drawn)| !drawn[sample]) {
+        sum += tree.predict(0, &|column| columns[column].values[sample]);
+        count += 1;
+    }
+    (count > 0).then(|| sum / f64::from(count))
 }
 
 impl Tree {
     /// Returns the prediction at a point, from `node` down. Where the point lacks the column of a
     /// split, returns the mean of both sides, weighted by their samples.
-    fn predict(&self, node: usize, at: &dyn Fn(usize) -> f64) -> f64 {
-        let both = |left: usize, right: usize| {
-            let (a, b) = (self.counts[left] as f64, self.counts[right] as f64);
-            (self.predict(left, at) * a + self.predict(right, at) * b) / (a + b)
-        };
-        match &self.nodes[node] {
-            Node::Leaf(mean) => *mean,
+    fn predict(&self, node: usize, point: &dyn Fn(usize) -> f64) -> f64 {
+        let (value, goes_left, left, right) = match &self.nodes[node] {
+            Node::Leaf(mean) => return *mean,
             Node::Below {
                 column,
                 threshold,
                 left,
                 right,
-            } => match at(*column) {
-                value if value.is_nan() => both(*left, *right),
-                value => self.predict(if value <= *threshold { *left } else { *right }, at),
-            },
+            } => {
+                let value = point(*column);
+                (value, value <= *threshold, *left, *right)
+            }
             Node::Among {
                 column,
                 mask,
                 left,
                 right,
-            } => match at(*column) {
-                value if value.is_nan() => both(*left, *right),
-                value => self.predict(
-                    if mask >> (value as u64) & 1 == 1 {
-                        *left
-                    } else {
-                        *right
-                    },
-                    at,
-                ),
-            },
+            } => {
+                let value = point(*column);
+                (value, mask >> (value as u64) & 1 == 1, *left, *right)
+            }
+        };
+        if value.is_nan() {
+            let (a, b) = (self.counts[left] as f64, self.counts[right] as f64);
+            return (self.predict(left, point) * a + self.predict(right, point) * b) / (a + b);
         }
+        self.predict(if goes_left { left } else { right }, point)
     }
 }
 
 /// A tree being grown. Each node is a range of positions that is the same in the sorted order of
 /// every column.
 struct Growth<'a> {
-    /// The parameters.
     columns: &'a [Column],
     /// The values to predict.
     target: &'a [f64],
@@ -180,7 +173,7 @@ struct Growth<'a> {
     left: Vec<bool>,
     /// The sample at each position of the bootstrap sample.
     sample: Vec<usize>,
-    /// The nodes so far.
+    /// The tree as far as it is grown. Nodes that can still be split are leaves.
     tree: Tree,
 }
 
@@ -188,7 +181,6 @@ struct Growth<'a> {
 struct Cut {
     /// Σ (sum of targets)² / count over both sides; the larger, the less variance is left.
     gain: f64,
-    /// The column to split.
     column: usize,
     /// The threshold of a number.
     threshold: f64,
@@ -199,19 +191,11 @@ struct Cut {
 impl<'a> Growth<'a> {
     /// Sorts the bootstrap sample by every column.
     fn new(columns: &'a [Column], target: &'a [f64], sample: &[usize]) -> Self {
-        let sorted = |column: &Column| {
-            let mut order: Vec<usize> = (0..sample.len()).collect();
-            let value = |at: usize| column.values[sample[at]];
-            order.sort_by(|a, b| {
-                value(*a)
-                    .is_nan()
-                    .cmp(&value(*b).is_nan())
-                    .then(value(*a).total_cmp(&value(*b)))
-            });
-            order
-        };
         // Without columns one order is still needed, to take the mean over.
-        let mut orders: Vec<Vec<usize>> = columns.iter().map(sorted).collect();
+        let mut orders: Vec<Vec<usize>> = columns
+            .iter()
+            .map(|column| sorted_positions(column, sample))
+            .collect();
         if orders.is_empty() {
             orders.push((0..sample.len()).collect());
         }
@@ -230,7 +214,7 @@ impl<'a> Growth<'a> {
     fn finish(mut self) -> Tree {
         let mut open = vec![(self.node(0, self.sample.len()), 0, self.sample.len(), 0)];
         while let Some((node, from, to, depth)) = open.pop() {
-            let Some(cut) = (depth < MOST_DEPTH).then(|| self.cut(from, to)).flatten() else {
+            let Some(cut) = (depth < MAX_DEPTH).then(|| self.cut(from, to)).flatten() else {
                 continue;
             };
             let middle = self.part(&cut, from, to);
@@ -263,25 +247,28 @@ impl<'a> Growth<'a> {
     }
 
     /// Returns the value of a column at a position of the bootstrap sample.
-    fn value(&self, column: usize, at: usize) -> f64 {
-        self.columns[column].values[self.sample[at]]
+    fn value(&self, column: usize, position: usize) -> f64 {
+        self.columns[column].values[self.sample[position]]
+    }
+
+    /// Returns the value to predict at a position of the bootstrap sample.
+    fn target(&self, position: usize) -> f64 {
+        self.target[self.sample[position]]
     }
 
     /// Appends a leaf for a range of positions and returns its index.
     fn node(&mut self, from: usize, to: usize) -> usize {
         let samples = &self.orders[0][from..to];
-        let mean = samples
-            .iter()
-            .map(|at| self.target[self.sample[*at]])
-            .sum::<f64>()
-            / samples.len().max(1) as f64;
+        let sum: f64 = samples.iter().map(|position| self.target(*position)).sum();
+        let mean = sum / samples.len().max(1) as f64;
         // Inactive samples come last in every order, so the last one decides.
-        let exists = |column: usize| {
-            self.orders[column][from..to]
-                .last()
-                .is_none_or(|at| !self.value(column, *at).is_nan())
-        };
-        let exists = (0..self.columns.len()).map(exists).collect();
+        let exists = (0..self.columns.len())
+            .map(|column| {
+                self.orders[column][from..to]
+                    .last()
+                    .is_none_or(|last| !self.value(column, *last).is_nan())
+            })
+            .collect();
         self.tree.nodes.push(Node::Leaf(mean));
         self.tree.exists.push(exists);
         self.tree.counts.push(to - from);
@@ -295,16 +282,17 @@ impl<'a> Growth<'a> {
             return None;
         }
         let count = (to - from) as f64;
-        let target = |at: usize| self.target[self.sample[at]];
-        let first = target(self.orders[0][from]);
-        if self.orders[0][from..to]
+        let targets = self.orders[0][from..to]
             .iter()
-            .all(|at| target(*at) == first)
+            .map(|position| self.target(*position));
+        if targets
+            .clone()
+            .all(|target| target == self.target(self.orders[0][from]))
         {
             return None;
         }
-        let total: f64 = self.orders[0][from..to].iter().map(|at| target(*at)).sum();
-        let whole = total * total / count;
+        let total: f64 = targets.sum();
+        let unsplit = total * total / count;
         let mut best: Option<Cut> = None;
         for column in 0..self.columns.len() {
             let order = &self.orders[column][from..to];
@@ -317,7 +305,7 @@ impl<'a> Growth<'a> {
                 _ => self.categories(column, order, total),
             };
             // A gain within rounding errors is none.
-            if let Some(cut) = cut.filter(|cut| cut.gain > whole * (1.0 + 1e-14))
+            if let Some(cut) = cut.filter(|cut| cut.gain > unsplit * (1.0 + 1e-14))
                 && best.as_ref().is_none_or(|best| cut.gain > best.gain)
             {
                 best = Some(cut);
@@ -330,7 +318,7 @@ impl<'a> Growth<'a> {
     fn threshold(&self, column: usize, order: &[usize], total: f64) -> Option<Cut> {
         let (mut sum, mut best) = (0.0, None::<Cut>);
         for (seen, pair) in order.windows(2).enumerate() {
-            sum += self.target[self.sample[pair[0]]];
+            sum += self.target(pair[0]);
             let (low, high) = (self.value(column, pair[0]), self.value(column, pair[1]));
             if low == high {
                 continue;
@@ -353,17 +341,26 @@ impl<'a> Growth<'a> {
     /// in the order of their means, the best subset is always a prefix (Breiman et al., CART, 1984,
     /// section 9.4).
     fn categories(&self, column: usize, order: &[usize], total: f64) -> Option<Cut> {
-        let mut sums = [(0.0, 0usize); MOST_CATEGORIES];
-        for at in order {
-            let sum = sums.get_mut(self.value(column, *at) as usize)?;
-            *sum = (sum.0 + self.target[self.sample[*at]], sum.1 + 1);
+        let mut sums = [(0.0, 0usize); MAX_CATEGORIES];
+        for position in order {
+            let sum = sums.get_mut(self.value(column, *position) as usize)?;
+            *sum = (sum.0 + self.target(*position), sum.1 + 1);
         }
-        let mut present: Vec<usize> = (0..MOST_CATEGORIES).filter(|at| sums[*at].1 > 0).collect();
-        let mean = |at: usize| sums[at].0 / sums[at].1 as f64;
-        present.sort_by(|a, b| mean(*a).total_cmp(&mean(*b)));
+        // For each category: mean target, sum of targets, number of samples, index.
+        let mut present: Vec<(f64, f64, usize, usize)> = sums
+            .into_iter()
+            .enumerate()
+            .filter(|(_, (_, count))| *count > 0)
+            .map(|(category, (sum, count))| (sum / count as f64, sum, count, category))
+            .collect();
+        present.sort_by(|a, b| a.0.total_cmp(&b.0));
+        // The last category stays on the right side, which would otherwise be empty.
+        present.pop();
         let (mut sum, mut count, mut mask, mut best) = (0.0, 0, 0u64, None::<Cut>);
-        for at in present.iter().take(present.len().saturating_sub(1)) {
-            (sum, count, mask) = (sum + sums[*at].0, count + sums[*at].1, mask | 1 << at);
+        for (_, sum_of_category, count_of_category, category) in present {
+            sum += sum_of_category;
+            count += count_of_category;
+            mask |= 1 << category;
             let right = (order.len() - count) as f64;
             let gain = sum * sum / count as f64 + (total - sum) * (total - sum) / right;
             if best.as_ref().is_none_or(|best| gain > best.gain) {
@@ -382,9 +379,9 @@ impl<'a> Growth<'a> {
     /// each side. Returns the position at which the right side begins.
     fn part(&mut self, cut: &Cut, from: usize, to: usize) -> usize {
         let numeric = self.columns[cut.column].categories == 0;
-        for &at in &self.orders[cut.column][from..to] {
-            let value = self.columns[cut.column].values[self.sample[at]];
-            self.left[at] = if numeric {
+        for &position in &self.orders[cut.column][from..to] {
+            let value = self.columns[cut.column].values[self.sample[position]];
+            self.left[position] = if numeric {
                 value <= cut.threshold
             } else {
                 cut.mask >> (value as u64) & 1 == 1
@@ -392,8 +389,9 @@ impl<'a> Growth<'a> {
         }
         let mut middle = from;
         for order in &mut self.orders {
-            let (left, right): (Vec<usize>, Vec<usize>) =
-                order[from..to].iter().partition(|at| self.left[**at]);
+            let (left, right): (Vec<usize>, Vec<usize>) = order[from..to]
+                .iter()
+                .partition(|position| self.left[**position]);
             middle = from + left.len();
             order[from..middle].copy_from_slice(&left);
             order[middle..to].copy_from_slice(&right);
@@ -402,13 +400,24 @@ impl<'a> Growth<'a> {
     }
 }
 
+/// Returns the positions in a bootstrap sample, sorted by the value of a column. Inactive ones come
+/// last.
+fn sorted_positions(column: &Column, sample: &[usize]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..sample.len()).collect();
+    order.sort_by(|a, b| {
+        let (a, b) = (column.values[sample[*a]], column.values[sample[*b]]);
+        a.is_nan().cmp(&b.is_nan()).then(a.total_cmp(&b))
+    });
+    order
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Column, Forest};
 
     fn grid() -> (Vec<f64>, Vec<f64>) {
         (0..200)
-            .map(|at| ((at % 20) as f64 / 20.0, (at / 20) as f64 / 10.0))
+            .map(|cell| ((cell % 20) as f64 / 20.0, (cell / 20) as f64 / 10.0))
             .unzip()
     }
 
@@ -429,7 +438,7 @@ mod tests {
         let forest = Forest::grow(&columns, &step, 32, 0);
         assert!(forest.explained.unwrap() > 0.99, "{:?}", forest.explained);
         let noise: Vec<f64> = (0..200)
-            .map(|at| f64::from(at * 7919 % 104_729 % 101))
+            .map(|index| f64::from(index * 7919 % 104_729 % 101))
             .collect();
         assert!(Forest::grow(&columns, &noise, 32, 0).explained.unwrap() < 0.3);
     }
@@ -452,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_learn_from_is_no_trouble() {
+    fn a_forest_without_columns_samples_or_variance_explains_nothing() {
         assert_eq!(Forest::grow(&[], &[1.0, 2.0], 4, 0).explained, None);
         let forest = Forest::grow(
             &[Column {

@@ -9,11 +9,16 @@
 /// O(n log n) for two coordinates, O(n² log n) for three, and a factor n more for each further one.
 #[must_use]
 pub fn hypervolume(points: &[Vec<f64>], reference: &[f64]) -> f64 {
-    let inside = |point: &&Vec<f64>| {
-        point.len() == reference.len() && point.iter().zip(reference).all(|(x, r)| x < r)
-    };
-    let kept: Vec<&[f64]> = points.iter().filter(inside).map(Vec::as_slice).collect();
-    slice(kept, reference)
+    let better = points
+        .iter()
+        .map(Vec::as_slice)
+        .filter(|point| is_better(point, reference));
+    slice(better.collect(), reference)
+}
+
+/// Returns whether a point is better than the reference in every coordinate.
+fn is_better(point: &[f64], reference: &[f64]) -> bool {
+    point.len() == reference.len() && point.iter().zip(reference).all(|(x, r)| x < r)
 }
 
 /// Returns the hypervolume of points that are all better than the reference.
@@ -39,14 +44,17 @@ fn slice(mut points: Vec<&[f64]>, reference: &[f64]) -> f64 {
         return volume;
     }
     let mut volume = 0.0;
-    for at in 0..points.len() {
+    for index in 0..points.len() {
         // Between this point and the next along the last coordinate, only the points up to this one
         // dominate.
-        let height = points.get(at + 1).map_or(*edge, |next| next[last]) - points[at][last];
+        let height = points.get(index + 1).map_or(*edge, |next| next[last]) - points[index][last];
         if height > 0.0 {
             volume += height
                 * slice(
-                    points[..=at].iter().map(|point| &point[..last]).collect(),
+                    points[..=index]
+                        .iter()
+                        .map(|point| &point[..last])
+                        .collect(),
                     rest,
                 );
         }
@@ -86,26 +94,27 @@ mod tests {
             [0.3, 0.5, 0.55],
         ];
         let reference = [1.0, 0.9, 0.95];
-        let mut wanted = 0.0;
+        let mut expected = 0.0;
         for subset in 1..(1u32 << points.len()) {
-            let members = || {
-                points
-                    .iter()
-                    .enumerate()
-                    .filter(|(at, _)| subset >> at & 1 == 1)
-                    .map(|(_, point)| point)
-            };
-            let side = |axis: usize| {
-                reference[axis] - members().map(|point| point[axis]).fold(0.0, f64::max)
-            };
+            // The overlap of the boxes of the subset reaches from its largest coordinates.
+            let mut corner = [0.0_f64; 3];
+            for (index, point) in points.iter().enumerate() {
+                if subset >> index & 1 == 1 {
+                    corner = [0, 1, 2].map(|axis| corner[axis].max(point[axis]));
+                }
+            }
+            let volume: f64 = corner.iter().zip(reference).map(|(x, r)| r - x).product();
             let sign = if subset.count_ones() % 2 == 1 {
                 1.0
             } else {
                 -1.0
             };
-            wanted += sign * side(0) * side(1) * side(2);
+            expected += sign * volume;
         }
-        let found = hypervolume(&points.map(|point| point.to_vec()), &reference);
-        assert!((found - wanted).abs() < 1e-12, "{found} is not {wanted}");
+        let actual = hypervolume(&points.map(|point| point.to_vec()), &reference);
+        assert!(
+            (actual - expected).abs() < 1e-12,
+            "{actual} is not {expected}"
+        );
     }
 }

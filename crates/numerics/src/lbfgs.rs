@@ -33,10 +33,10 @@ pub fn minimise(
     let d = x.len();
     let mut gradient = vec![0.0; d];
     let mut value = f(x, &mut gradient);
-    let mut left = effort.evaluations.saturating_sub(1);
+    let mut remaining = effort.evaluations.saturating_sub(1);
     let mut memory: VecDeque<Pair> = VecDeque::new();
     let (mut trial, mut trial_gradient) = (x.to_vec(), gradient.clone());
-    while left > 0 && value.is_finite() {
+    while remaining > 0 && value.is_finite() {
         // A coordinate at a bound whose descent direction leaves the box stays fixed in this step.
         let free: Vec<bool> = (0..d)
             .map(|i| !(x[i] <= low[i] && gradient[i] > 0.0 || x[i] >= high[i] && gradient[i] < 0.0))
@@ -60,23 +60,23 @@ pub fn minimise(
             1.0
         };
         let before = value;
-        let mut moved = false;
-        while left > 0 && rate > 1e-6 {
+        let mut has_moved = false;
+        while remaining > 0 && rate > 1e-6 {
             for i in 0..d {
                 trial[i] = (x[i] + rate * step[i]).clamp(low[i], high[i]);
             }
-            let found = f(&trial, &mut trial_gradient);
-            left -= 1;
+            let trial_value = f(&trial, &mut trial_gradient);
+            remaining -= 1;
             // Armijo's condition, with the step as projected onto the box.
             let expected: f64 = (0..d).map(|i| gradient[i] * (trial[i] - x[i])).sum();
-            if found.is_finite() && found <= value + 1e-4 * expected {
-                value = found;
-                moved = true;
+            if trial_value.is_finite() && trial_value <= value + 1e-4 * expected {
+                value = trial_value;
+                has_moved = true;
                 break;
             }
             rate *= 0.35;
         }
-        if !moved {
+        if !has_moved {
             break;
         }
         memory.push_back(Pair::new(x, &trial, &gradient, &trial_gradient));
@@ -99,25 +99,25 @@ pub fn minimise(
 /// One step in the memory.
 struct Pair {
     /// The change of the point.
-    moved: Vec<f64>,
-    /// The change of the gradient.
-    turned: Vec<f64>,
+    step: Vec<f64>,
+    /// The change of the gradient over the step.
+    gradient_change: Vec<f64>,
     /// The scalar product of the two.
     curvature: f64,
 }
 
 impl Pair {
     fn new(from: &[f64], to: &[f64], gradient_from: &[f64], gradient_to: &[f64]) -> Self {
-        let moved: Vec<f64> = to.iter().zip(from).map(|(a, b)| a - b).collect();
-        let turned: Vec<f64> = gradient_to
+        let step: Vec<f64> = to.iter().zip(from).map(|(a, b)| a - b).collect();
+        let gradient_change: Vec<f64> = gradient_to
             .iter()
             .zip(gradient_from)
             .map(|(a, b)| a - b)
             .collect();
-        let curvature = dot(&moved, &turned);
+        let curvature = dot(&step, &gradient_change);
         Self {
-            moved,
-            turned,
+            step,
+            gradient_change,
             curvature,
         }
     }
@@ -125,32 +125,34 @@ impl Pair {
 
 /// Returns the descent direction by the two-loop recursion, 0 in coordinates that are not free.
 fn direction(gradient: &[f64], free: &[bool], memory: &VecDeque<Pair>) -> Vec<f64> {
-    let masked = |v: &[f64]| -> Vec<f64> {
-        v.iter()
-            .zip(free)
-            .map(|(x, free)| if *free { *x } else { 0.0 })
-            .collect()
-    };
-    let mut q = masked(gradient);
+    let mut q = masked(gradient, free);
     let mut factors = Vec::with_capacity(memory.len());
     for pair in memory.iter().rev() {
-        let factor = dot(&pair.moved, &q) / pair.curvature;
+        let factor = dot(&pair.step, &q) / pair.curvature;
         q.iter_mut()
-            .zip(&pair.turned)
-            .for_each(|(q, turned)| *q -= factor * turned);
+            .zip(&pair.gradient_change)
+            .for_each(|(q, gradient_change)| *q -= factor * gradient_change);
         factors.push(factor);
     }
     if let Some(last) = memory.back() {
-        let scale = last.curvature / dot(&last.turned, &last.turned);
+        let scale = last.curvature / dot(&last.gradient_change, &last.gradient_change);
         q.iter_mut().for_each(|q| *q *= scale);
     }
     for (pair, factor) in memory.iter().zip(factors.into_iter().rev()) {
-        let back = dot(&pair.turned, &q) / pair.curvature;
+        let back = dot(&pair.gradient_change, &q) / pair.curvature;
         q.iter_mut()
-            .zip(&pair.moved)
-            .for_each(|(q, moved)| *q += (factor - back) * moved);
+            .zip(&pair.step)
+            .for_each(|(q, step)| *q += (factor - back) * step);
     }
-    masked(&q).into_iter().map(|x| -x).collect()
+    masked(&q, free).into_iter().map(|x| -x).collect()
+}
+
+/// Returns the vector with 0 in the coordinates that are not free.
+fn masked(v: &[f64], free: &[bool]) -> Vec<f64> {
+    v.iter()
+        .zip(free)
+        .map(|(x, free)| if *free { *x } else { 0.0 })
+        .collect()
 }
 
 #[cfg(test)]
@@ -180,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn the_box_holds_and_its_wall_is_followed() {
+    fn the_minimum_on_a_wall_of_the_box_is_found() {
         let mut x = [-1.2, 1.0];
         minimise(&mut x, &[-5.0; 2], &[0.5, 5.0], LONG, rosenbrock);
         assert!(

@@ -198,15 +198,15 @@ const FAR_B: [f64; 8] = [
 mod tests {
     use super::*;
 
-    fn near(found: f64, wanted: f64) {
+    fn assert_near(actual: f64, expected: f64) {
         assert!(
-            (found - wanted).abs() <= 2e-13 * wanted.abs().max(1e-300),
-            "{found:e} is not {wanted:e}"
+            (actual - expected).abs() <= 2e-13 * expected.abs().max(1e-300),
+            "{actual:e} is not {expected:e}"
         );
     }
 
     #[test]
-    fn the_distribution_and_its_logarithm_are_scipys() {
+    fn the_distribution_and_its_logarithm_are_those_of_scipy() {
         // scipy 1.17.1, stats.norm.cdf and logcdf.
         for (z, p, ln_p) in [
             (-10.0, 7.61985302416047e-24, -53.23128515051248),
@@ -215,15 +215,15 @@ mod tests {
             (0.5, 0.6914624612740131, -0.36894641528865635),
             (3.0, 0.9986501019683699, -0.0013508099647481925),
         ] {
-            near(cdf(z), p);
-            near(ln_cdf(z), ln_p);
+            assert_near(cdf(z), p);
+            assert_near(ln_cdf(z), ln_p);
         }
-        near(ln_cdf(-40.0), -804.6084420137539);
-        near(ln_cdf(8.0), -6.220960574271742e-16);
+        assert_near(ln_cdf(-40.0), -804.6084420137539);
+        assert_near(ln_cdf(8.0), -6.220960574271742e-16);
     }
 
     #[test]
-    fn the_quantile_is_scipys_and_undoes_the_distribution() {
+    fn the_quantile_is_that_of_scipy_and_inverts_the_distribution() {
         for (p, z) in [
             (1e-300, -37.0470962993612),
             (1e-10, -6.361340902404056),
@@ -233,9 +233,9 @@ mod tests {
             (0.975, 1.959963984540054),
             (0.999999999, 5.997807019601637),
         ] {
-            near(quantile(p), z);
+            assert_near(quantile(p), z);
         }
-        near(cdf(quantile(0.123)), 0.123);
+        assert_near(cdf(quantile(0.123)), 0.123);
         assert_eq!(
             (quantile(0.0), quantile(1.0)),
             (f64::NEG_INFINITY, f64::INFINITY)
@@ -244,22 +244,22 @@ mod tests {
     }
 
     #[test]
-    fn the_scaled_error_function_is_scipys() {
-        for (x, wanted) in [
+    fn the_scaled_error_function_is_that_of_scipy() {
+        for (x, expected) in [
             (0.5, 0.6156903441929258),
             (1.0, 0.427583576155807),
             (5.0, 0.11070463773306861),
             (10.0, 0.05614099274382259),
             (1e4, 5.641895807268084e-05),
         ] {
-            near(erfcx(x), wanted);
+            assert_near(erfcx(x), expected);
         }
     }
 
     #[test]
     fn the_expected_excess_is_right_where_it_is_astronomically_small() {
         // mpmath, 60 digits.
-        for (z, wanted) in [
+        for (z, expected) in [
             (-200.0, -20011.515648259739),
             (-30.0, -457.724653760598),
             (-13.0, -90.56623466202204),
@@ -269,7 +269,7 @@ mod tests {
             (0.0, -0.9189385332046727),
             (4.0, 1.3862961474329033),
         ] {
-            near(ln_expected_excess(z), wanted);
+            assert_near(ln_expected_excess(z), expected);
         }
         for z in [-50.0, -12.5, -3.0, -0.5, 2.0] {
             let by_difference =
@@ -283,8 +283,8 @@ mod tests {
 
     #[test]
     fn the_mass_of_a_range_keeps_its_digits_in_both_tails() {
-        near(mass(-1.0, 1.0), 0.6826894921370859);
-        near(mass(-11.0, -10.0), mass(10.0, 11.0));
+        assert_near(mass(-1.0, 1.0), 0.6826894921370859);
+        assert_near(mass(-11.0, -10.0), mass(10.0, 11.0));
         assert!(mass(10.0, 11.0) > 0.0);
     }
 }

@@ -18,51 +18,55 @@ pub fn dominates(a: &[f64], b: &[f64]) -> bool {
 /// NSGA-II*, IEEE TEC 6(2), 2002. O(m n²).
 #[must_use]
 pub fn order(scores: &[&[f64]], violations: &[f64]) -> Vec<usize> {
-    let (mut left, mut broken): (Vec<usize>, Vec<usize>) =
-        (0..scores.len()).partition(|at| violations[*at] == 0.0);
-    broken.sort_by(|a, b| {
-        let first = |at: &usize| scores[*at].first().copied().unwrap_or(0.0);
+    let (mut feasible, mut infeasible): (Vec<usize>, Vec<usize>) =
+        (0..scores.len()).partition(|point| violations[*point] == 0.0);
+    infeasible.sort_by(|a, b| {
         violations[*a]
             .total_cmp(&violations[*b])
-            .then(first(a).total_cmp(&first(b)))
+            .then(first_score(scores[*a]).total_cmp(&first_score(scores[*b])))
             .then(a.cmp(b))
     });
-    let mut sorted = Vec::with_capacity(left.len());
+    let mut sorted = Vec::with_capacity(scores.len());
     // With one objective a sort gives the same order without the cost of fronts.
     if scores.first().is_some_and(|first| first.len() == 1) {
-        left.sort_by(|a, b| scores[*a][0].total_cmp(&scores[*b][0]).then(a.cmp(b)));
-        left.extend(broken);
-        return left;
+        feasible.sort_by(|a, b| scores[*a][0].total_cmp(&scores[*b][0]).then(a.cmp(b)));
+        feasible.extend(infeasible);
+        return feasible;
     }
-    for front in fronts(scores, left) {
-        let room = crowding(scores, &front);
-        let mut by_room: Vec<usize> = (0..front.len()).collect();
-        by_room.sort_by(|a, b| {
-            room[*b]
-                .total_cmp(&room[*a])
+    for front in fronts(scores, feasible) {
+        let distances = crowding_distances(scores, &front);
+        let mut members: Vec<usize> = (0..front.len()).collect();
+        members.sort_by(|a, b| {
+            distances[*b]
+                .total_cmp(&distances[*a])
                 .then(front[*a].cmp(&front[*b]))
         });
-        sorted.extend(by_room.into_iter().map(|at| front[at]));
+        sorted.extend(members.into_iter().map(|member| front[member]));
     }
-    sorted.extend(broken);
+    sorted.extend(infeasible);
     sorted
 }
 
-/// Splits the indices `left` of `scores` into non-dominated fronts: first the points that no other
+/// Returns the score in the first objective; 0 if there is no objective.
+fn first_score(scores: &[f64]) -> f64 {
+    scores.first().copied().unwrap_or(0.0)
+}
+
+/// Splits the points with these indices into non-dominated fronts: first the points that no other
 /// dominates, then those that only the first front dominates, and so on.
 #[must_use]
-pub fn fronts(scores: &[&[f64]], mut left: Vec<usize>) -> Vec<Vec<usize>> {
-    let mut found = Vec::new();
-    while !left.is_empty() {
-        let beaten = |at: &usize| {
-            left.iter()
-                .any(|other| dominates(scores[*other], scores[*at]))
-        };
-        let (rest, front) = left.iter().partition(|at| beaten(at));
-        found.push(front);
-        left = rest;
+pub fn fronts(scores: &[&[f64]], mut indices: Vec<usize>) -> Vec<Vec<usize>> {
+    let mut fronts = Vec::new();
+    while !indices.is_empty() {
+        let (dominated, front) = indices.iter().partition(|point| {
+            indices
+                .iter()
+                .any(|other| dominates(scores[*other], scores[**point]))
+        });
+        fronts.push(front);
+        indices = dominated;
     }
-    found
+    fronts
 }
 
 /// Scales points into the unit cube, each objective from its lowest to its highest value.
@@ -74,13 +78,11 @@ pub fn scaled(points: &[&[f64]]) -> Vec<Vec<f64>> {
     let mut scaled = vec![Vec::with_capacity(count); points.len()];
     for objective in 0..count {
         // Halves, because the difference of two finite numbers can be infinite.
-        let halves = || points.iter().map(|point| point[objective] / 2.0);
-        let (low, high) = (
-            halves().fold(f64::INFINITY, f64::min),
-            halves().fold(f64::NEG_INFINITY, f64::max),
-        );
+        let halves = points.iter().map(|point| point[objective] / 2.0);
+        let low = halves.clone().fold(f64::INFINITY, f64::min);
+        let high = halves.clone().fold(f64::NEG_INFINITY, f64::max);
         let range = high - low;
-        for (point, x) in scaled.iter_mut().zip(halves()) {
+        for (point, x) in scaled.iter_mut().zip(halves) {
             point.push(if range > 0.0 { (x - low) / range } else { 0.0 });
         }
     }
@@ -92,54 +94,58 @@ pub fn scaled(points: &[&[f64]]) -> Vec<Vec<f64>> {
 pub fn contribution(point: &[f64], others: &[&Vec<f64>]) -> f64 {
     let reference = vec![1.1; point.len()];
     let own: f64 = point.iter().map(|x| 1.1 - x).product();
-    let shadow = |other: &&Vec<f64>| -> Vec<f64> {
-        other.iter().zip(point).map(|(a, b)| a.max(*b)).collect()
-    };
-    let shadows: Vec<Vec<f64>> = others.iter().map(shadow).collect();
-    // Dominated shadows add nothing to the union; without them the exact volume is cheaper.
-    let edge = |at: &usize| {
-        !shadows.iter().enumerate().any(|(other, shadow)| {
-            dominates(shadow, &shadows[*at]) || (other < *at && shadow == &shadows[*at])
-        })
-    };
-    let kept: Vec<Vec<f64>> = (0..shadows.len())
-        .filter(edge)
-        .map(|at| shadows[at].clone())
+    // The overlap of two dominated boxes is again a box, with its corner at the larger coordinates.
+    let overlaps: Vec<Vec<f64>> = others
+        .iter()
+        .map(|other| other.iter().zip(point).map(|(a, b)| a.max(*b)).collect())
         .collect();
-    (own - hypervolume(&kept, &reference)).max(0.0)
+    // Dominated corners add nothing to the union; without them the exact volume is cheaper.
+    let front: Vec<Vec<f64>> = (0..overlaps.len())
+        .filter(|index| is_first_undominated(&overlaps, *index))
+        .map(|index| overlaps[index].clone())
+        .collect();
+    (own - hypervolume(&front, &reference)).max(0.0)
+}
+
+/// Returns whether no other point dominates the point with this index, and no equal point comes
+/// before it.
+fn is_first_undominated(points: &[Vec<f64>], index: usize) -> bool {
+    let point = &points[index];
+    !points.iter().any(|other| dominates(other, point)) && !points[..index].contains(point)
 }
 
 /// Chooses `count` points of large joint hypervolume, greedily: each in turn is the one that adds
 /// most (Guerreiro, Fonseca & Paquete, 2016). Returns their indices in the order of choice.
 #[must_use]
 pub fn widest(points: &[Vec<f64>], count: usize) -> Vec<usize> {
-    let mut adds: Vec<(f64, usize)> = points
+    let mut contributions: Vec<(f64, usize)> = points
         .iter()
         .enumerate()
-        .map(|(at, point)| (contribution(point, &[]), at))
+        .map(|(index, point)| (contribution(point, &[]), index))
         .collect();
     let mut chosen: Vec<usize> = Vec::new();
-    while chosen.len() < count && !adds.is_empty() {
+    while chosen.len() < count {
         // The contribution of a point only falls as others are chosen. A point that is still the
         // first after its contribution was updated is therefore the right choice, and the others
         // need no update.
-        let lead = |adds: &[(f64, usize)]| {
-            let better = |a: &usize, b: &usize| {
-                adds[*a]
-                    .0
-                    .total_cmp(&adds[*b].0)
-                    .then(adds[*b].1.cmp(&adds[*a].1))
-            };
-            (0..adds.len()).max_by(better)
+        let Some(first) = largest_contribution(&contributions) else {
+            break;
         };
-        let Some(first) = lead(&adds) else { break };
-        let others: Vec<&Vec<f64>> = chosen.iter().map(|at| &points[*at]).collect();
-        adds[first].0 = contribution(&points[adds[first].1], &others);
-        if lead(&adds) == Some(first) {
-            chosen.push(adds.swap_remove(first).1);
+        let others: Vec<&Vec<f64>> = chosen.iter().map(|index| &points[*index]).collect();
+        contributions[first].0 = contribution(&points[contributions[first].1], &others);
+        if largest_contribution(&contributions) == Some(first) {
+            chosen.push(contributions.swap_remove(first).1);
         }
     }
     chosen
+}
+
+/// Returns the position of the largest contribution; of equal ones, that of the lowest point index.
+fn largest_contribution(contributions: &[(f64, usize)]) -> Option<usize> {
+    (0..contributions.len()).max_by(|a, b| {
+        let (a, b) = (contributions[*a], contributions[*b]);
+        a.0.total_cmp(&b.0).then(b.1.cmp(&a.1))
+    })
 }
 
 /// Returns the indices of points in an order of which every beginning is spread over all points:
@@ -152,9 +158,9 @@ pub fn widest(points: &[Vec<f64>], count: usize) -> Vec<usize> {
 #[must_use]
 pub fn spread(points: &[&[f64]], count: usize) -> Vec<usize> {
     let points = scaled(points);
-    let sum = |at: &usize| points[*at].iter().sum::<f64>();
+    let sums: Vec<f64> = points.iter().map(|point| point.iter().sum()).collect();
     let mut order: Vec<usize> = (0..points.len())
-        .min_by(|a, b| sum(a).total_cmp(&sum(b)).then(a.cmp(b)))
+        .min_by(|a, b| sums[*a].total_cmp(&sums[*b]).then(a.cmp(b)))
         .into_iter()
         .collect();
     let mut distances = vec![f64::INFINITY; points.len()];
@@ -172,8 +178,9 @@ pub fn spread(points: &[&[f64]], count: usize) -> Vec<usize> {
         }
         // Equal points are at distance 0 from each other, so a chosen point is marked by −1.
         distances[last] = -1.0;
-        let farther = |a: &usize, b: &usize| distances[*a].total_cmp(&distances[*b]).then(b.cmp(a));
-        order.extend((0..points.len()).max_by(farther));
+        order.extend(
+            (0..points.len()).max_by(|a, b| distances[*a].total_cmp(&distances[*b]).then(b.cmp(a))),
+        );
     }
     order.truncate(count);
     order
@@ -201,21 +208,21 @@ impl<K: Copy + Ord> Fronts<K> {
     /// Li, Deb, Zhang & Zhang, *Efficient Nondomination Level Update Method for Steady-State
     /// Evolutionary Multiobjective Optimization*, IEEE Transactions on Cybernetics 47(9), 2017.
     pub fn insert(&mut self, point: Vec<f64>, key: K) {
-        let mut at = self.front(&point);
+        let mut rank = self.front(&point);
         let mut moving = vec![(point, key)];
         while !moving.is_empty() {
-            let Some(front) = self.fronts.get_mut(at) else {
+            let Some(front) = self.fronts.get_mut(rank) else {
                 self.fronts.push(moving);
                 return;
             };
             // Points that a new one dominates move down one front, and push others in turn.
-            let is_pushed =
-                |(point, _): &(Vec<f64>, K)| moving.iter().any(|(new, _)| dominates(new, point));
-            let (pushed, kept) = std::mem::take(front).into_iter().partition(is_pushed);
+            let (pushed, kept) = std::mem::take(front)
+                .into_iter()
+                .partition(|(point, _)| moving.iter().any(|(new, _)| dominates(new, point)));
             *front = kept;
             front.append(&mut moving);
             moving = pushed;
-            at += 1;
+            rank += 1;
         }
     }
 
@@ -252,29 +259,27 @@ impl<K: Copy + Ord> Fronts<K> {
     /// Returns the front that a point is or would be in, from 0 for the non-dominated front.
     #[must_use]
     pub fn front(&self, point: &[f64]) -> usize {
-        let is_dominated =
-            |front: &Vec<(Vec<f64>, K)>| front.iter().any(|(other, _)| dominates(other, point));
         // If a front has a member that dominates the point, every front before it has one too. The
         // fronts can therefore be searched by bisection.
-        self.fronts.partition_point(is_dominated)
+        self.fronts
+            .partition_point(|front| front.iter().any(|(other, _)| dominates(other, point)))
     }
 
     /// Returns the position that a point has or would have in [`ranked`](Self::ranked), from 0.
     #[must_use]
-    pub fn place(&self, point: &[f64], key: K) -> usize {
-        let at = self.front(point);
-        let before: usize = self.fronts[..at].iter().map(Vec::len).sum();
-        let mut front = self.sorted(at);
-        let own = (point, key);
-        if !front.contains(&own) {
-            front.insert(
-                front.partition_point(|other| compare(other, &own).is_lt()),
-                own,
-            );
+    pub fn position(&self, point: &[f64], key: K) -> usize {
+        let rank = self.front(point);
+        let before: usize = self.fronts[..rank].iter().map(Vec::len).sum();
+        let mut front = self.sorted(rank);
+        let member = (point, key);
+        if !front.contains(&member) {
+            let index = front.partition_point(|other| compare(other, &member).is_lt());
+            front.insert(index, member);
         }
         let points: Vec<&[f64]> = front.iter().map(|(point, _)| *point).collect();
         let order = spread(&points, points.len());
-        before + order.iter().position(|at| front[*at].1 == key).unwrap_or(0)
+        let within = order.iter().position(|member| front[*member].1 == key);
+        before + within.unwrap_or(0)
     }
 
     /// Returns the keys of the first `count` points: front by front, and within a front by
@@ -282,13 +287,13 @@ impl<K: Copy + Ord> Fronts<K> {
     #[must_use]
     pub fn ranked(&self, count: usize) -> Vec<K> {
         let mut ranked = Vec::new();
-        for at in 0..self.fronts.len() {
-            let front = self.sorted(at);
+        for rank in 0..self.fronts.len() {
+            let front = self.sorted(rank);
             let points: Vec<&[f64]> = front.iter().map(|(point, _)| *point).collect();
             ranked.extend(
                 spread(&points, count - ranked.len())
                     .into_iter()
-                    .map(|at| front[at].1),
+                    .map(|member| front[member].1),
             );
             if ranked.len() >= count {
                 break;
@@ -305,8 +310,8 @@ impl<K: Copy + Ord> Fronts<K> {
 
     /// Returns the members of a front in an order that does not depend on the insertions: by value,
     /// then by key.
-    fn sorted(&self, at: usize) -> Vec<(&[f64], K)> {
-        let front = self.fronts.get(at).into_iter().flatten();
+    fn sorted(&self, rank: usize) -> Vec<(&[f64], K)> {
+        let front = self.fronts.get(rank).into_iter().flatten();
         let mut front: Vec<(&[f64], K)> = front.map(|(point, key)| (&**point, *key)).collect();
         front.sort_by(compare);
         front
@@ -324,30 +329,29 @@ fn compare<K: Ord>(a: &(&[f64], K), b: &(&[f64], K)) -> std::cmp::Ordering {
 /// Returns the crowding distance of each member of a front (section III B): the sum over the
 /// objectives of the gap between its neighbours, relative to the range. Infinite at the ends of an
 /// objective.
-fn crowding(scores: &[&[f64]], front: &[usize]) -> Vec<f64> {
-    let mut room = vec![0.0; front.len()];
-    let objectives = front.first().map_or(0, |at| scores[*at].len());
-    let column = |objective: usize| {
-        front
-            .iter()
-            .map(|at| scores[*at][objective] / 2.0)
-            .collect::<Vec<f64>>()
-    };
-    for values in (0..objectives).map(column) {
+fn crowding_distances(scores: &[&[f64]], front: &[usize]) -> Vec<f64> {
+    let mut distances = vec![0.0; front.len()];
+    let objectives = front.first().map_or(0, |point| scores[*point].len());
+    // Halves, because the difference of two finite numbers can be infinite.
+    let columns = (0..objectives).map(|objective| -> Vec<f64> {
+        let column = front.iter().map(|point| scores[*point][objective] / 2.0);
+        column.collect()
+    });
+    for values in columns {
         let mut sorted: Vec<usize> = (0..front.len()).collect();
         sorted.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
         let (Some(first), Some(last)) = (sorted.first(), sorted.last()) else {
             continue;
         };
-        room[*first] = f64::INFINITY;
-        room[*last] = f64::INFINITY;
+        distances[*first] = f64::INFINITY;
+        distances[*last] = f64::INFINITY;
         let range = values[*last] - values[*first];
-        for three in sorted.windows(3) {
-            let gap = values[three[2]] - values[three[0]];
-            room[three[1]] += if range > 0.0 { gap / range } else { 0.0 };
+        for neighbours in sorted.windows(3) {
+            let gap = values[neighbours[2]] - values[neighbours[0]];
+            distances[neighbours[1]] += if range > 0.0 { gap / range } else { 0.0 };
         }
     }
-    room
+    distances
 }
 
 #[cfg(test)]
@@ -368,29 +372,29 @@ mod tests {
         assert_eq!(
             order(&scores, &[0.0, 2.0, 0.0, 0.5, 0.0, 0.0]),
             [2, 4, 5, 0, 3, 1],
-            "what breaks a limit comes last"
+            "points with a violation come last"
         );
     }
 
     #[test]
-    fn what_a_point_adds_is_the_difference_of_the_volumes() {
+    fn the_contribution_of_a_point_is_the_difference_of_the_volumes() {
         let points = scaled(&[
             &[0.0, 9.0, 3.0],
             &[5.0, 5.0, 1.0],
             &[9.0, 0.0, 2.0],
             &[4.0, 6.0, 0.0],
         ]);
-        let whole = hypervolume(&points, &[1.1; 3]);
-        for at in 0..points.len() {
+        let total = hypervolume(&points, &[1.1; 3]);
+        for index in 0..points.len() {
             let others: Vec<Vec<f64>> = points
                 .iter()
                 .enumerate()
-                .filter(|(other, _)| *other != at)
+                .filter(|(other, _)| *other != index)
                 .map(|(_, p)| p.clone())
                 .collect();
             let without = hypervolume(&others, &[1.1; 3]);
-            let found = contribution(&points[at], &others.iter().collect::<Vec<_>>());
-            assert!((whole - without - found).abs() < 1e-12, "{at}: {found}");
+            let added = contribution(&points[index], &others.iter().collect::<Vec<_>>());
+            assert!((total - without - added).abs() < 1e-12, "{index}: {added}");
         }
     }
 
@@ -403,15 +407,15 @@ mod tests {
             &[2.2, 1.9],
             &[10.0, 0.0],
         ]);
-        let mut found = widest(&points, 3);
-        assert_eq!(found[0], 2);
-        found.sort_unstable();
-        assert_eq!(found, [0, 2, 4]);
+        let mut chosen = widest(&points, 3);
+        assert_eq!(chosen[0], 2);
+        chosen.sort_unstable();
+        assert_eq!(chosen, [0, 2, 4]);
         assert_eq!(widest(&points, 9).len(), 5);
     }
 
     #[test]
-    fn the_spread_begins_in_the_middle_and_takes_the_ends_before_what_is_crowded() {
+    fn the_spread_begins_in_the_middle_and_takes_the_ends_before_crowded_points() {
         let points: [&[f64]; 6] = [
             &[0.0, 10.0],
             &[1.0, 6.0],
@@ -424,7 +428,7 @@ mod tests {
         assert_eq!(
             spread(&points, 9).last(),
             Some(&3),
-            "its neighbour says the same"
+            "the point beside a chosen one comes last"
         );
         assert_eq!(
             spread(&[&[1.0, 1.0], &[1.0, 1.0], &[1.0, 1.0]], 3),
@@ -444,41 +448,42 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn fronts_that_grow_are_those_that_are_sorted_at_once(points in points()) {
+        fn fronts_built_by_insertion_equal_those_sorted_at_once(points in points()) {
             let mut grown = Fronts::default();
             for (key, point) in points.iter().enumerate() {
                 grown.insert(point.clone(), key);
             }
             let scores: Vec<&[f64]> = points.iter().map(Vec::as_slice).collect();
-            for (at, front) in fronts(&scores, (0..points.len()).collect()).into_iter().enumerate() {
+            let sorted = fronts(&scores, (0..points.len()).collect());
+            for (rank, front) in sorted.into_iter().enumerate() {
                 for key in front {
-                    proptest::prop_assert_eq!(grown.front(&points[key]), at);
+                    proptest::prop_assert_eq!(grown.front(&points[key]), rank);
                 }
             }
         }
 
         #[test]
-        fn ranks_depend_on_the_points_alone(points in points(), gone in 0..40usize) {
+        fn ranks_depend_on_the_points_alone(points in points(), removed in 0..40usize) {
             let mut one = Fronts::default();
             let mut other = Fronts::default();
             for (key, point) in points.iter().enumerate() {
                 one.insert(point.clone(), key);
             }
-            one.remove(gone);
-            for (key, point) in points.iter().enumerate().rev().filter(|(key, _)| *key != gone) {
+            one.remove(removed);
+            for (key, point) in points.iter().enumerate().rev().filter(|(key, _)| *key != removed) {
                 other.insert(point.clone(), key);
             }
             let ranked = one.ranked(points.len());
             proptest::prop_assert_eq!(&ranked, &other.ranked(points.len()));
-            for (place, key) in ranked.iter().enumerate() {
-                proptest::prop_assert_eq!(one.place(&points[*key], *key), place);
+            for (position, key) in ranked.iter().enumerate() {
+                proptest::prop_assert_eq!(one.position(&points[*key], *key), position);
             }
             proptest::prop_assert_eq!(one.ranked(3), &ranked[..ranked.len().min(3)]);
         }
     }
 
     #[test]
-    fn equals_do_not_dominate_each_other() {
+    fn equal_points_do_not_dominate_each_other() {
         assert!(!dominates(&[1.0, 2.0], &[1.0, 2.0]) && dominates(&[1.0, 1.0], &[1.0, 2.0]));
     }
 }

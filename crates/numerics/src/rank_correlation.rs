@@ -9,16 +9,17 @@ pub fn ranks(values: &[f64]) -> Vec<f64> {
     let mut ranks = vec![0.0; values.len()];
     let mut from = 0;
     while from < order.len() {
-        let same = order[from..]
+        // At least one, because NaN is not even equal to itself.
+        let ties = order[from..]
             .iter()
-            .take_while(|at| values[**at] == values[order[from]])
+            .take_while(|index| values[**index] == values[order[from]])
             .count()
             .max(1);
-        let rank = from as f64 + (same as f64 + 1.0) / 2.0;
-        order[from..from + same]
-            .iter()
-            .for_each(|at| ranks[*at] = rank);
-        from += same;
+        let rank = from as f64 + (ties as f64 + 1.0) / 2.0;
+        for index in &order[from..from + ties] {
+            ranks[*index] = rank;
+        }
+        from += ties;
     }
     ranks
 }
@@ -79,14 +80,14 @@ mod tests {
     }
 
     #[test]
-    fn it_agrees_with_scipy() {
+    fn the_rank_correlation_is_that_of_scipy() {
         // scipy.stats.spearmanr([1,2,2,4,7,3],[2,1,5,4,9,3]) of SciPy 1.17.1
-        let found = spearman(
+        let correlation = spearman(
             &[1.0, 2.0, 2.0, 4.0, 7.0, 3.0],
             &[2.0, 1.0, 5.0, 4.0, 9.0, 3.0],
         )
         .unwrap();
-        assert!((found - SCIPY).abs() < 1e-12, "{found}");
+        assert!((correlation - SCIPY).abs() < 1e-12, "{correlation}");
         assert_eq!(spearman(&[1.0, 1.0, 1.0], &[1.0, 2.0, 3.0]), None);
     }
 
@@ -97,16 +98,16 @@ mod tests {
     /// groups, which have ties.
     #[test]
     fn the_ratio_is_that_of_the_kruskal_wallis_test_of_scipy() {
-        let found = ratio(
+        let ratio = super::ratio(
             &[0.0, 0.0, 1.0, 1.0, 2.0, 2.0, 2.0],
             &[2.0, 1.0, 5.0, 4.0, 9.0, 3.0, 4.0],
         )
         .unwrap();
-        assert!((found - 0.802_458_344_052_445_4).abs() < 1e-12, "{found}");
+        assert!((ratio - 0.802_458_344_052_445_4).abs() < 1e-12, "{ratio}");
     }
 
     #[test]
-    fn categories_that_tell_all_apart_have_a_ratio_of_one() {
+    fn categories_that_determine_the_ranks_have_a_ratio_of_one() {
         assert_eq!(
             ratio(&[0.0, 0.0, 1.0, 1.0], &[1.0, 1.0, 5.0, 5.0]),
             Some(1.0)

@@ -65,8 +65,8 @@ pub fn wilcoxon(differences: &[f64]) -> f64 {
         let mut reached = 0;
         for rank in &ranks {
             reached += rank;
-            for at in (*rank..=reached).rev() {
-                counts[at] += counts[at - rank];
+            for sum in (*rank..=reached).rev() {
+                counts[sum] += counts[sum - rank];
             }
         }
         return tails(&counts, sum);
@@ -93,8 +93,8 @@ fn doubled_ranks(numbers: &[f64]) -> Vec<usize> {
     let mut ranks = vec![0; numbers.len()];
     let mut start = 0;
     for run in order.chunk_by(|a, b| numbers[*a] == numbers[*b]) {
-        for &at in run {
-            ranks[at] = 2 * start + run.len() + 1;
+        for &index in run {
+            ranks[index] = 2 * start + run.len() + 1;
         }
         start += run.len();
     }
@@ -142,13 +142,14 @@ mod tests {
     const A: [f64; 5] = [0.412, 0.398, 0.455, 0.431, 0.404];
     const B: [f64; 5] = [0.371, 0.389, 0.362, 0.402, 0.377];
 
-    fn close(found: f64, wanted: f64) {
-        assert!((found - wanted).abs() < 1e-9, "{found} is not {wanted}");
+    fn assert_close(actual: f64, expected: f64) {
+        let difference = (actual - expected).abs();
+        assert!(difference < 1e-9, "{actual} is not {expected}");
     }
 
     fn sawtooth(factor: usize, modulus: usize, count: usize, scale: f64, shift: f64) -> Vec<f64> {
         (0..count)
-            .map(|at| (at * factor % modulus) as f64 / scale + shift)
+            .map(|index| (index * factor % modulus) as f64 / scale + shift)
             .collect()
     }
 
@@ -163,12 +164,12 @@ mod tests {
     /// `PermutationMethod(n_resamples=inf)`, large samples `method="asymptotic"`.
     #[test]
     fn mann_whitney_is_that_of_scipy() {
-        close(mann_whitney(&A, &B), 0.015_873_015_873_015_872);
-        close(
+        assert_close(mann_whitney(&A, &B), 0.015_873_015_873_015_872);
+        assert_close(
             mann_whitney(&A, &[0.44, 0.41, 0.47]),
             0.392_857_142_857_142_85,
         );
-        close(
+        assert_close(
             mann_whitney(&[1.0, 2.0, 2.0, 3.0, 5.0], &[2.0, 4.0, 4.0, 5.0, 6.0, 7.0]),
             0.099_567_099_567_099_57,
         );
@@ -176,8 +177,8 @@ mod tests {
             sawtooth(37, 101, 30, 100.0, 0.0),
             sawtooth(53, 97, 25, 90.0, 0.1),
         );
-        close(mann_whitney(&x, &y), 0.326_838_015_732_951_46);
-        close(
+        assert_close(mann_whitney(&x, &y), 0.326_838_015_732_951_46);
+        assert_close(
             mann_whitney(&tenths(&x), &tenths(&y)),
             0.359_355_573_523_216_56,
         );
@@ -189,14 +190,14 @@ mod tests {
     #[test]
     fn wilcoxon_is_that_of_scipy() {
         let differences: Vec<f64> = A.iter().zip(&B).map(|(a, b)| a - b).collect();
-        close(wilcoxon(&differences), 0.0625);
-        close(
+        assert_close(wilcoxon(&differences), 0.0625);
+        assert_close(
             wilcoxon(&[1.0, -1.0, 2.0, 3.0, 0.0, 2.0, -4.0, 5.0, 5.0]),
             0.164_062_5,
         );
         let many = sawtooth(37, 101, 50, 100.0, -0.35);
-        close(wilcoxon(&many), 0.002_321_818_728_728_949_4);
-        close(wilcoxon(&tenths(&many)), 0.001_500_557_809_158_423_7);
+        assert_close(wilcoxon(&many), 0.002_321_818_728_728_949_4);
+        assert_close(wilcoxon(&tenths(&many)), 0.001_500_557_809_158_423_7);
         assert!(wilcoxon(&[0.0, 0.0]).is_nan());
     }
 }

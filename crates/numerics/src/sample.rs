@@ -53,6 +53,11 @@ impl Sample {
         self.std / (self.n as f64).sqrt()
     }
 
+    /// Returns the sum of the squared deviations from the mean.
+    fn sum_of_squares(&self) -> f64 {
+        (self.n as f64 - 1.0) * self.std * self.std
+    }
+
     /// Returns half the width of Student's confidence interval of the mean at `confidence`, from 0
     /// to 1. Returns `None` for fewer than two numbers.
     #[must_use]
@@ -118,8 +123,7 @@ impl Difference {
 #[must_use]
 pub fn hedges(one: &Sample, other: &Sample) -> Option<f64> {
     let df = (one.n + other.n).checked_sub(2).filter(|df| *df > 0)? as f64;
-    let squares = |sample: &Sample| (sample.n as f64 - 1.0) * sample.std * sample.std;
-    let pooled = ((squares(one) + squares(other)) / df).sqrt();
+    let pooled = ((one.sum_of_squares() + other.sum_of_squares()) / df).sqrt();
     let correction = 1.0 - 3.0 / (4.0 * (df + 2.0) - 9.0);
     (pooled > 0.0).then(|| (one.mean - other.mean) / pooled * correction)
 }
@@ -131,14 +135,15 @@ pub fn hedges(one: &Sample, other: &Sample) -> Option<f64> {
 #[must_use]
 pub fn holm(p_values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p_values.len())
-        .filter(|at| !p_values[*at].is_nan())
+        .filter(|index| !p_values[*index].is_nan())
         .collect();
     order.sort_by(|a, b| p_values[*a].total_cmp(&p_values[*b]));
     let mut corrected = p_values.to_vec();
     let mut least: f64 = 0.0;
-    for (rank, &at) in order.iter().enumerate() {
-        least = least.max((p_values[at] * (order.len() - rank) as f64).min(1.0));
-        corrected[at] = least;
+    for (rank, &index) in order.iter().enumerate() {
+        // The corrected values must not fall where the uncorrected ones rise.
+        least = least.max((p_values[index] * (order.len() - rank) as f64).min(1.0));
+        corrected[index] = least;
     }
     corrected
 }
@@ -151,10 +156,10 @@ mod tests {
     const B: [f64; 5] = [0.371, 0.389, 0.362, 0.402, 0.377];
     const C: [f64; 3] = [0.44, 0.41, 0.47];
 
-    fn close(found: f64, wanted: f64) {
+    fn assert_close(actual: f64, expected: f64) {
         assert!(
-            (found - wanted).abs() < 1e-9 * wanted.abs().max(1e-3),
-            "{found} is not {wanted}"
+            (actual - expected).abs() < 1e-9 * expected.abs().max(1e-3),
+            "{actual} is not {expected}"
         );
     }
 
@@ -166,26 +171,26 @@ mod tests {
     #[test]
     fn the_interval_of_a_mean_is_that_of_scipy() {
         let half = sample(&A).half_width(0.95).unwrap();
-        close(sample(&A).mean - half, 0.391_213_204_452_666_1);
-        close(sample(&A).mean + half, 0.448_786_795_547_334);
+        assert_close(sample(&A).mean - half, 0.391_213_204_452_666_1);
+        assert_close(sample(&A).mean + half, 0.448_786_795_547_334);
         assert_eq!(sample(&[1.0]).half_width(0.95), None);
     }
 
     /// `scipy.stats.ttest_ind(…, equal_var=False)` with its `confidence_interval()`, SciPy 1.17.1.
     #[test]
     fn welch_is_that_of_scipy() {
-        let found = Difference::welch(&sample(&A), &sample(&B)).unwrap();
-        close(found.df, 7.016_792_554_390_491);
-        close(found.p, 0.015_396_885_588_471_635);
-        close(
-            found.mean - found.half_width(0.95),
+        let difference = Difference::welch(&sample(&A), &sample(&B)).unwrap();
+        assert_close(difference.df, 7.016_792_554_390_491);
+        assert_close(difference.p, 0.015_396_885_588_471_635);
+        assert_close(
+            difference.mean - difference.half_width(0.95),
             0.010_238_573_621_946_058,
         );
-        let found = Difference::welch(&sample(&A), &sample(&C)).unwrap();
-        close(found.df, 3.467_519_331_788_966);
-        close(found.p, 0.385_806_584_707_308_9);
-        close(
-            found.mean + found.half_width(0.95),
+        let difference = Difference::welch(&sample(&A), &sample(&C)).unwrap();
+        assert_close(difference.df, 3.467_519_331_788_966);
+        assert_close(difference.p, 0.385_806_584_707_308_9);
+        assert_close(
+            difference.mean + difference.half_width(0.95),
             0.039_610_164_385_451_14,
         );
     }
@@ -194,10 +199,10 @@ mod tests {
     #[test]
     fn the_paired_test_is_that_of_scipy() {
         let differences: Vec<f64> = A.iter().zip(&B).map(|(a, b)| a - b).collect();
-        let found = Difference::paired(&differences).unwrap();
-        close(found.p, 0.049_154_394_730_705_75);
-        close(
-            found.mean - found.half_width(0.95),
+        let difference = Difference::paired(&differences).unwrap();
+        assert_close(difference.p, 0.049_154_394_730_705_75);
+        assert_close(
+            difference.mean - difference.half_width(0.95),
             0.000_237_849_241_999_300_85,
         );
         assert_eq!(Difference::paired(&[1.0]), None);
@@ -206,11 +211,11 @@ mod tests {
     /// `statsmodels.stats.meta_analysis.effectsize_smd`, statsmodels 0.15.0.
     #[test]
     fn the_effect_size_is_that_of_statsmodels() {
-        close(
+        assert_close(
             hedges(&sample(&A), &sample(&B)).unwrap(),
             1.817_755_643_307_59,
         );
-        close(
+        assert_close(
             hedges(&sample(&A), &sample(&C)).unwrap(),
             -0.677_811_967_786_046_5,
         );
@@ -224,18 +229,18 @@ mod tests {
             holm(&[0.01, 0.04, 0.03, 0.005, 0.5]),
             [0.04, 0.09, 0.09, 0.025, 0.5]
         );
-        let found = holm(&[0.01, f64::NAN, 0.04]);
-        assert!(found[1].is_nan());
-        assert_eq!([found[0], found[2]], [0.02, 0.04]);
+        let corrected = holm(&[0.01, f64::NAN, 0.04]);
+        assert!(corrected[1].is_nan());
+        assert_eq!([corrected[0], corrected[2]], [0.02, 0.04]);
     }
 
     #[test]
     fn a_small_spread_beside_a_large_mean_is_kept() {
-        close(sample(&[1e9 + 1.0, 1e9 + 2.0, 1e9 + 3.0]).std, 1.0);
+        assert_close(sample(&[1e9 + 1.0, 1e9 + 2.0, 1e9 + 3.0]).std, 1.0);
     }
 
     #[test]
-    fn samples_that_do_not_vary_differ_for_certain_or_not_at_all() {
+    fn without_variance_the_p_value_is_zero_or_nan() {
         let (one, two) = (sample(&[1.0, 1.0]), sample(&[2.0, 2.0]));
         assert!(Difference::welch(&one, &two).unwrap().p.abs() < f64::MIN_POSITIVE);
         assert!(Difference::welch(&one, &one).unwrap().p.is_nan());

@@ -25,7 +25,7 @@ pub struct Sobol {
     directions: Vec<[u32; BITS]>,
     /// d, the number of dimensions.
     dims: usize,
-    /// The seed of the scrambling; `None` for the bare sequence.
+    /// The seed of the scrambling; `None` for the unscrambled sequence.
     seed: Option<u64>,
 }
 
@@ -67,11 +67,11 @@ impl Sobol {
                 ^ mix(u64::from(index) << 32)));
         };
         let mut digits = 0;
-        let mut left = index;
-        while left != 0 {
-            digits ^= directions[left.trailing_zeros() as usize];
+        let mut remaining = index;
+        while remaining != 0 {
+            digits ^= directions[remaining.trailing_zeros() as usize];
             // Clears the lowest set bit.
-            left &= left - 1;
+            remaining &= remaining - 1;
         }
         let Some(seed) = self.seed else {
             return f64::from(digits) / 2f64.powi(BITS as i32);
@@ -112,19 +112,19 @@ fn fraction(bits: u64) -> f64 {
 /// Returns the direction numbers of the first `dims` dimensions, by the recurrence of their
 /// primitive polynomials.
 fn directions(dims: usize) -> Vec<[u32; BITS]> {
-    let mut words = TABLE
+    let mut numbers = TABLE
         .chunks_exact(2)
         .map(|pair| u32::from(u16::from_le_bytes([pair[0], pair[1]])));
     (0..dims)
         .map(|dim| {
-            let polynomial = words.next().unwrap_or(1);
+            let polynomial = numbers.next().unwrap_or(1);
             let degree = polynomial.ilog2() as usize;
             // The first dimension is the van der Corput sequence, which needs no polynomial.
             if dim == 0 {
                 return std::array::from_fn(|bit| 1 << (BITS - 1 - bit));
             }
             let mut v = [0_u32; BITS];
-            for (bit, (slot, m)) in v.iter_mut().zip(words.by_ref().take(degree)).enumerate() {
+            for (bit, (slot, m)) in v.iter_mut().zip(numbers.by_ref().take(degree)).enumerate() {
                 *slot = m << (BITS - 1 - bit);
             }
             for bit in degree..BITS {
@@ -145,10 +145,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bare_sequence_is_scipys() {
+    fn the_unscrambled_sequence_is_that_of_scipy() {
         // scipy 1.17.1, stats.qmc.Sobol(1111, scramble=False, bits=32); SciPy counts in Gray code.
         let sobol = Sobol::unscrambled(1111);
-        for (row, wanted) in [
+        for (row, expected) in [
             (1_u32, [0.5, 0.5, 0.5, 0.5, 0.5, 0.5]),
             (2, [0.75, 0.25, 0.25, 0.75, 0.75, 0.75]),
             (5, [0.875, 0.875, 0.125, 0.125, 0.375, 0.375]),
@@ -178,7 +178,7 @@ mod tests {
             let point = sobol.point(row ^ (row >> 1));
             assert_eq!(
                 [0, 1, 2, 9, 99, 1110].map(|dim| point[dim]),
-                wanted,
+                expected,
                 "row {row}"
             );
         }

@@ -80,28 +80,31 @@ fn beta(a: f64, b: f64, x: f64) -> f64 {
 
 /// Returns I_x(a, b) by the continued fraction, without the mirroring.
 fn beta_fraction(a: f64, b: f64, x: f64) -> f64 {
-    const TINY: f64 = 1e-300;
-    // Lentz's method divides by intermediate values, which must not be 0.
-    let away = |value: f64| if value.abs() < TINY { TINY } else { value };
     let front = lgamma(a + b) - lgamma(a) - lgamma(b) + a * x.ln() + b * (-x).ln_1p();
     let mut c = 1.0;
-    let mut d = 1.0 / away(1.0 - (a + b) * x / (a + 1.0));
+    let mut d = 1.0 / nonzero(1.0 - (a + b) * x / (a + 1.0));
     let mut fraction = d;
     for m in 1..10_000 {
         let m = f64::from(m);
         let even = m * (b - m) * x / ((a + 2.0 * m - 1.0) * (a + 2.0 * m));
-        d = 1.0 / away(1.0 + even * d);
-        c = away(1.0 + even / c);
+        d = 1.0 / nonzero(1.0 + even * d);
+        c = nonzero(1.0 + even / c);
         fraction *= c * d;
         let odd = -(a + m) * (a + b + m) * x / ((a + 2.0 * m) * (a + 2.0 * m + 1.0));
-        d = 1.0 / away(1.0 + odd * d);
-        c = away(1.0 + odd / c);
+        d = 1.0 / nonzero(1.0 + odd * d);
+        c = nonzero(1.0 + odd / c);
         fraction *= c * d;
         if (c * d - 1.0).abs() < 1e-16 {
             break;
         }
     }
     (front.exp() * fraction / a).clamp(0.0, 1.0)
+}
+
+/// Replaces values near 0 by a tiny number, because Lentz's method divides by them.
+fn nonzero(value: f64) -> f64 {
+    const TINY: f64 = 1e-300;
+    if value.abs() < TINY { TINY } else { value }
 }
 
 #[cfg(test)]
@@ -111,7 +114,7 @@ mod tests {
     /// `2 * scipy.stats.t.sf(abs(t), df)` of SciPy 1.17.1.
     #[test]
     fn p_values_are_those_of_scipy() {
-        for (t, df, wanted) in [
+        for (t, df, expected) in [
             (0.1, 1.0, 0.936_548_965_138_893),
             (2.0, 4.0, 0.116_116_523_516_815_56),
             (2.0, 4.7, 0.105_572_182_203_439_64),
@@ -122,10 +125,10 @@ mod tests {
             (1.96, 1e6, 0.049_996_067_585_269_85),
             (300.0, 2.0, 1.111_092_592_935_521_6e-5),
         ] {
-            let found = two_sided(t, df);
+            let actual = two_sided(t, df);
             assert!(
-                (found / wanted - 1.0).abs() < 1e-9,
-                "{t} {df}: {found} is not {wanted}"
+                (actual / expected - 1.0).abs() < 1e-9,
+                "{t} {df}: {actual} is not {expected}"
             );
         }
     }
@@ -133,7 +136,7 @@ mod tests {
     /// `scipy.stats.t.ppf(0.5 + confidence / 2, df)` of SciPy 1.17.1.
     #[test]
     fn critical_values_are_those_of_scipy() {
-        for (confidence, df, wanted) in [
+        for (confidence, df, expected) in [
             (0.95, 1.0, 12.706_204_736_174_694),
             (0.95, 2.0, 4.302_652_729_749_462),
             (0.95, 4.0, 2.776_445_105_197_793_4),
@@ -143,16 +146,16 @@ mod tests {
             (0.99, 4.0, 4.604_094_871_349_992),
             (0.5, 3.0, 0.764_892_328_404_344_3),
         ] {
-            let found = critical(confidence, df);
+            let actual = critical(confidence, df);
             assert!(
-                (found / wanted - 1.0).abs() < 1e-9,
-                "{confidence} {df}: {found} is not {wanted}"
+                (actual / expected - 1.0).abs() < 1e-9,
+                "{confidence} {df}: {actual} is not {expected}"
             );
         }
     }
 
     #[test]
-    fn what_is_no_number_gives_none() {
+    fn invalid_arguments_give_nan() {
         assert!(two_sided(f64::NAN, 3.0).is_nan() && two_sided(1.0, 0.0).is_nan());
         assert!(critical(0.95, 0.0).is_nan() && critical(1.5, 3.0).is_nan());
         assert!(two_sided(f64::INFINITY, 3.0).abs() < f64::MIN_POSITIVE);

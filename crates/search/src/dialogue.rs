@@ -8,7 +8,7 @@
 //! reaches the trials but not the program, which may still be asked while they end. After the first
 //! failure the program is killed, and every further request has no answer.
 
-use crate::source::units::{Span as Time, duration_of};
+use crate::source::units::{HumanDuration, duration_of};
 use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 use crate::space::{AxisKind, Extent, Space};
 use crate::study::{
@@ -307,7 +307,7 @@ impl Dialogue {
         match program.lines.send_timeout(text, self.timeout) {
             Ok(()) => Ok(()),
             Err(crossbeam_channel::SendTimeoutError::Timeout(_)) => {
-                Err(format!("read nothing for {}", Time(self.timeout)))
+                Err(format!("read nothing for {}", HumanDuration(self.timeout)))
             }
             // The writer thread has ended, so a write to the program's input failed.
             Err(crossbeam_channel::SendTimeoutError::Disconnected(_)) => Err(program.end()),
@@ -321,9 +321,10 @@ impl Dialogue {
                 let line = shortened(&String::from_utf8_lossy(&line));
                 format!("answered `{line}`, which is not a line of JSON")
             }),
-            Err(RecvTimeoutError::Timeout) => {
-                Err(format!("gave no answer within {}", Time(self.timeout)))
-            }
+            Err(RecvTimeoutError::Timeout) => Err(format!(
+                "gave no answer within {}",
+                HumanDuration(self.timeout)
+            )),
             Err(RecvTimeoutError::Disconnected) => Err(program.end()),
         }
     }

@@ -10,25 +10,25 @@ use crate::report::{json, rank};
 use crate::run::{AskTell, AskTellError, Options};
 use crate::study::{Exit, Failure as Cause, TrialId, TrialState, Verdict};
 use crate::sweep::{Surroundings, Sweep};
-use request::{Ending, Request, Tell, Trouble};
+use request::{Ending, Refusal, Request, Tell};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
 use std::io::{self, BufRead, BufReader, Stdin, Write};
 use std::path::PathBuf;
 
 /// The maximum length of a request line in bytes. Longer lines are refused.
-const LONGEST: usize = 1 << 20;
+const MAX_LINE: usize = 1 << 20;
 
 /// Arguments of `swath ask-tell`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Requests and replies are JSON objects, one a line:\n  {\"ask\": 1}                                 → {\"trial\": 7, \"params\": {…}, \"seed\": …}\n  {\"tell\": {\"trial\": 7, \"value\": 0.31}}      → {\"trial\": 7, \"state\": \"complete\"}\n  {\"report\": {\"trial\": 7, \"step\": 1, \"value\": 0.5}} → {\"trial\": 7, \"verdict\": \"continue\"}\nThe end of the input ends it; trials that were not told wait for the next time. docs/ask-tell.md has the rest."
+    after_help = "Requests and replies are JSON objects, one a line:\n  {\"ask\": 1}                                 → {\"trial\": 7, \"params\": {…}, \"seed\": …}\n  {\"tell\": {\"trial\": 7, \"value\": 0.31}}      → {\"trial\": 7, \"state\": \"complete\"}\n  {\"report\": {\"trial\": 7, \"step\": 1, \"value\": 0.5}} → {\"trial\": 7, \"verdict\": \"continue\"}\nThe command ends with its input; trials without a result then wait for the next session. docs/ask-tell.md describes all requests."
 )]
 pub(crate) struct Args {
-    /// The sweep file; it needs no `[run]`
+    /// The sweep file; `[run]` is optional
     #[arg(value_name = "SWEEP")]
     sweep: PathBuf,
-    /// How many trials you run at a time, which samplers take into account (default:
+    /// The number of trials that you run at a time, which samplers take into account (default:
     /// `resources.jobs`, else 1)
     #[arg(long, short, value_name = "N")]
     jobs: Option<std::num::NonZeroUsize>,
@@ -36,25 +36,25 @@ pub(crate) struct Args {
 
 /// The reason why the conversation did not begin, as a failure of the command and as a reply to the
 /// client.
-struct NotBegun {
+struct StartFailure {
     failure: Failure,
-    trouble: Trouble,
+    refusal: Refusal,
 }
 
-impl From<Failure> for Box<NotBegun> {
+impl From<Failure> for Box<StartFailure> {
     fn from(failure: Failure) -> Self {
-        Self::new(NotBegun {
-            trouble: Trouble::of_failure(&failure),
+        Self::new(StartFailure {
+            refusal: Refusal::of_failure(&failure),
             failure,
         })
     }
 }
 
-impl NotBegun {
+impl StartFailure {
     /// Writes the reply, because the client waits for a line, and returns the failure.
     fn reply<T>(self, context: &mut Context) -> Result<T, Failure> {
-        let Trouble { cause, cure } = &self.trouble;
-        let reply = json!({ "error": { "line": 0, "cause": cause, "cure": cure } });
+        let Refusal { cause, help } = &self.refusal;
+        let reply = json!({ "error": { "line": 0, "cause": cause, "cure": help } });
         write_line(&mut context.out.stdout, &reply)?;
         context.out.stdout.flush()?;
         Err(self.failure)
@@ -62,12 +62,12 @@ impl NotBegun {
 }
 
 /// Reads the sweep file and prints its warnings. Fails if the file is rejected or has no objective.
-fn read(args: &Args, context: &mut Context) -> Result<Sweep, Box<NotBegun>> {
+fn read(args: &Args, context: &mut Context) -> Result<Sweep, Box<StartFailure>> {
     let colour = context.out.paint_err.on;
     let mut sweep = Sweep::read_for_function(&args.sweep).map_err(|rejected| {
-        let trouble = Trouble::of_rejected(&rejected, "mend the sweep file");
-        Box::new(NotBegun {
-            trouble,
+        let refusal = Refusal::of_rejected(&rejected, "correct the sweep file");
+        Box::new(StartFailure {
+            refusal,
             failure: super::sweeps::rejected(&rejected, colour),
         })
     })?;
@@ -83,7 +83,7 @@ fn read(args: &Args, context: &mut Context) -> Result<Sweep, Box<NotBegun>> {
     }
     if sweep.objectives.is_empty() {
         let failure =
-            Failure::usage("the sweep file has no `[objective]`, so nothing could be told");
+            Failure::usage("the sweep file has no `[objective]`, so no result could be reported");
         return Err(failure
             .hint("add: [objective]\n      metric = \"loss\"\n      goal = \"min\"")
             .into());
@@ -96,7 +96,7 @@ fn open<'s>(
     sweep: &'s Sweep,
     args: &Args,
     context: &Context,
-) -> Result<AskTell<'s>, Box<NotBegun>> {
+) -> Result<AskTell<'s>, Box<StartFailure>> {
     let options = Options {
         jobs: args.jobs.map(usize::from),
         command_line: std::env::args().collect(),
@@ -115,13 +115,13 @@ fn open<'s>(
 /// Runs `swath ask-tell` until the input ends or a signal arrives. Open trials are then released
 /// and wait for the next process.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let sweep = read(args, context).or_else(|not_begun| not_begun.reply(context))?;
+    let sweep = read(args, context).or_else(|failure| failure.reply(context))?;
     let interrupt = Interrupt::on_signals()?;
-    let study = open(&sweep, args, context).or_else(|not_begun| not_begun.reply(context))?;
+    let study = open(&sweep, args, context).or_else(|failure| failure.reply(context))?;
     context
         .out
         .say(format_args!("{}: ready", study.dir().root().display()));
-    let mut talk = Talk {
+    let mut session = Session {
         study,
         sweep: &sweep,
         line: 0,
@@ -133,8 +133,8 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     };
     let mut interrupted = false;
     loop {
-        match requests.next(|| talk.idle(&interrupt))? {
-            Next::Line(line) => talk.answer(line)?,
+        match requests.next(|| session.idle(&interrupt))? {
+            Next::Line(line) => session.answer(line)?,
             Next::End => break,
             Next::Interrupted => {
                 interrupted = true;
@@ -142,7 +142,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             }
         }
     }
-    talk.study.close().map_err(fatal)?;
+    session.study.close().map_err(fatal)?;
     Ok(match interrupted {
         true if interrupt.signal() == signal_hook::consts::SIGTERM => Code::Terminated,
         true => Code::Interrupted,
@@ -152,7 +152,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
 
 /// The next item on standard input.
 enum Next<'a> {
-    /// A line arrived; `None` if it was longer than [`LONGEST`].
+    /// A line arrived; `None` if it was longer than [`MAX_LINE`].
     Line(Option<&'a [u8]>),
     End,
     Interrupted,
@@ -171,16 +171,16 @@ impl Requests {
         mut idle: impl FnMut() -> Result<bool, Failure>,
     ) -> Result<Next<'_>, Failure> {
         self.line.clear();
-        let mut long = false;
+        let mut is_too_long = false;
         loop {
             // Poll only if the buffer is empty: buffered lines do not make the descriptor readable.
             if self.input.buffer().is_empty() {
                 let mut ready = [PollFd::new(self.input.get_ref(), PollFlags::IN)];
-                let patience = Timespec {
+                let timeout = Timespec {
                     tv_sec: 0,
                     tv_nsec: 200_000_000,
                 };
-                match poll(&mut ready, Some(&patience)) {
+                match poll(&mut ready, Some(&timeout)) {
                     Ok(0) | Err(rustix::io::Errno::INTR) => {
                         if !idle()? {
                             return Ok(Next::Interrupted);
@@ -193,32 +193,32 @@ impl Requests {
             }
             let bytes = self.input.fill_buf()?;
             if bytes.is_empty() {
-                let last = !self.line.is_empty();
-                return Ok(if last {
-                    Next::Line((!long).then_some(&self.line))
+                let is_unfinished = !self.line.is_empty();
+                return Ok(if is_unfinished {
+                    Next::Line((!is_too_long).then_some(&self.line))
                 } else {
                     Next::End
                 });
             }
             let end = bytes.iter().position(|byte| *byte == b'\n');
-            let taken = end.map_or(bytes.len(), |end| end + 1);
-            long |= self.line.len() + taken > LONGEST;
+            let consumed = end.map_or(bytes.len(), |end| end + 1);
+            is_too_long |= self.line.len() + consumed > MAX_LINE;
             // The rest of an overlong line is discarded. One byte stays, so that the end of the
             // input counts it as a line.
-            if long {
+            if is_too_long {
                 self.line.truncate(1);
             } else {
-                self.line.extend_from_slice(&bytes[..taken]);
+                self.line.extend_from_slice(&bytes[..consumed]);
             }
-            self.input.consume(taken);
+            self.input.consume(consumed);
             if end.is_some() {
-                return Ok(Next::Line((!long).then_some(&self.line)));
+                return Ok(Next::Line((!is_too_long).then_some(&self.line)));
             }
         }
     }
 }
 
-struct Talk<'a, 'b> {
+struct Session<'a, 'b> {
     study: AskTell<'a>,
     sweep: &'a Sweep,
     /// The number of the current line, from 1. Errors state it.
@@ -226,7 +226,7 @@ struct Talk<'a, 'b> {
     out: &'b mut Box<dyn Write>,
 }
 
-impl Talk<'_, '_> {
+impl Session<'_, '_> {
     /// Updates the study's files while the client is idle. Returns false once a signal has arrived.
     fn idle(&mut self, interrupt: &Interrupt) -> Result<bool, Failure> {
         self.study.tend().map_err(fatal)?;
@@ -244,30 +244,30 @@ impl Talk<'_, '_> {
             Some(line) => {
                 Request::parse(line, &self.sweep.objectives, self.sweep.resource.as_ref())
             }
-            None => Err(Trouble::new(
-                format!("the line is longer than {} KiB", LONGEST >> 10),
-                "send one request a line",
+            None => Err(Refusal::new(
+                format!("the line is longer than {} KiB", MAX_LINE >> 10),
+                "send one request per line",
             )),
         };
         match request {
-            Err(trouble) => self.refuse(&trouble)?,
-            Ok(request) => match self.carry_out(request) {
+            Err(refusal) => self.refuse(&refusal)?,
+            Ok(request) => match self.execute(request) {
                 Ok(()) => {}
                 Err(AskTellError::Run(error)) => return Err(error.into()),
-                Err(error) => self.refuse(&Trouble::of(&error))?,
+                Err(error) => self.refuse(&Refusal::of(&error))?,
             },
         }
         Ok(self.out.flush()?)
     }
 
-    fn carry_out(&mut self, request: Request) -> Result<(), AskTellError> {
+    fn execute(&mut self, request: Request) -> Result<(), AskTellError> {
         match request {
             Request::Ask(count) => (0..count).try_for_each(|_| self.ask()),
             Request::Tell(tell) => self.tell(tell),
             Request::Report { trial, values } => {
                 let verdict = self.study.report(trial, values)?;
                 self.reply(
-                    &json!({ "trial": trial, "verdict": word(verdict), "why": self.why(trial) }),
+                    &json!({ "trial": trial, "verdict": verdict_word(verdict), "why": self.why(trial) }),
                 )
             }
             Request::Add { point, again } => {
@@ -292,32 +292,31 @@ impl Talk<'_, '_> {
             Request::Open => {
                 let study = self.study.study();
                 // A waiting trial with an attempt was handed out before, and the client may still
-                // tell it.
-                let asked = |id: &TrialId| study.trial(*id).is_some_and(|trial| trial.attempts > 0);
-                let open: Vec<TrialId> = study
-                    .running()
-                    .chain(study.waiting().filter(asked))
-                    .collect();
+                // report its end.
+                let handed_out = study
+                    .waiting()
+                    .filter(|id| study.trial(*id).is_some_and(|trial| trial.attempts > 0));
+                let open: Vec<TrialId> = study.running().chain(handed_out).collect();
                 self.reply(&json!({ "open": open }))
             }
         }
     }
 
     fn ask(&mut self) -> Result<(), AskTellError> {
-        let asked = match self.study.ask()? {
-            Offer::Trial(asked) => asked,
+        let offer = match self.study.ask()? {
+            Offer::Trial(offer) => offer,
             Offer::Wait => return self.reply(&json!({ "trial": null, "why": "wait" })),
             Offer::Over(why) => return self.reply(&json!({ "trial": null, "why": why })),
         };
-        let mut reply = json!({ "trial": asked.trial, "params": asked.params, "seed": asked.seed });
+        let mut reply = json!({ "trial": offer.trial, "params": offer.params, "seed": offer.seed });
         if let Value::Object(reply) = &mut reply {
-            if asked.attempt.0 > 1 {
-                reply.insert("attempt".to_owned(), asked.attempt.0.into());
+            if offer.attempt.0 > 1 {
+                reply.insert("attempt".to_owned(), offer.attempt.0.into());
             }
-            if let Some(until) = asked.until {
+            if let Some(until) = offer.until {
                 reply.insert("until".to_owned(), until.0.into());
             }
-            if asked.resume {
+            if offer.resume {
                 reply.insert("resume".to_owned(), true.into());
             }
         }
@@ -350,7 +349,7 @@ impl Talk<'_, '_> {
             Ending::Failed => {
                 let why = why
                     .clone()
-                    .unwrap_or_else(|| "told that it failed".to_owned());
+                    .unwrap_or_else(|| "the client reported a failure".to_owned());
                 Exit::Failed(Cause::Told(why))
             }
             Ending::Stopped => Exit::Stopped,
@@ -370,25 +369,25 @@ impl Talk<'_, '_> {
         self.study
             .study()
             .trial(trial)
-            .map_or("", |found| found.state.word())
+            .map_or("", |trial| trial.state.word())
     }
 
     /// Returns the reason of the scheduler's decision or of the trial's failure, or null if there
     /// is none.
     fn why(&self, trial: TrialId) -> Value {
-        let Some(found) = self.study.study().trial(trial) else {
+        let Some(trial) = self.study.study().trial(trial) else {
             return Value::Null;
         };
-        match (&found.why, &found.exit) {
+        match (&trial.why, &trial.exit) {
             (Some(why), _) => why.as_str().into(),
             (None, Some(exit @ Exit::Failed(_))) => exit.to_string().into(),
             _ => Value::Null,
         }
     }
 
-    fn refuse(&mut self, trouble: &Trouble) -> Result<(), Failure> {
-        let Trouble { cause, cure } = trouble;
-        let reply = json!({ "error": { "line": self.line, "cause": cause, "cure": cure } });
+    fn refuse(&mut self, refusal: &Refusal) -> Result<(), Failure> {
+        let Refusal { cause, help } = refusal;
+        let reply = json!({ "error": { "line": self.line, "cause": cause, "cure": help } });
         Ok(write_line(&mut self.out, &reply)?)
     }
 
@@ -407,7 +406,7 @@ fn write_line(out: &mut impl Write, reply: &Value) -> io::Result<()> {
     out.write_all(b"\n")
 }
 
-fn word(verdict: Verdict) -> &'static str {
+fn verdict_word(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Continue => "continue",
         Verdict::Pause => "pause",

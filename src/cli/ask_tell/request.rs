@@ -11,7 +11,7 @@ use crate::sweep::{Rejected, given};
 use serde_json::{Map, Value};
 
 /// The maximum number of trials that one request may ask for.
-const MOST: u64 = 10_000;
+const MAX_ASK: u64 = 10_000;
 const REQUESTS: [&str; 6] = ["ask", "tell", "report", "add", "best", "open"];
 
 /// A parsed request.
@@ -64,73 +64,69 @@ pub(super) enum Ending {
 
 /// The reason why a line was refused, and what the client can do about it.
 #[derive(Debug, PartialEq)]
-pub(super) struct Trouble {
+pub(super) struct Refusal {
     pub(super) cause: String,
-    pub(super) cure: String,
+    pub(super) help: String,
 }
 
-impl Trouble {
-    pub(super) fn new(cause: impl Into<String>, cure: impl Into<String>) -> Self {
+impl Refusal {
+    pub(super) fn new(cause: impl Into<String>, help: impl Into<String>) -> Self {
         Self {
             cause: cause.into(),
-            cure: cure.into(),
+            help: help.into(),
         }
     }
 
     pub(super) fn of(error: &AskTellError) -> Self {
-        let cure = match error {
+        let help = match error {
             AskTellError::NoSuchTrial(_) => {
-                "tell a trial that was asked for: {\"ask\": 1}".to_owned()
+                "use the id of a trial that was asked for: {\"ask\": 1}".to_owned()
             }
             AskTellError::NotOpen { asked: false, .. } => {
                 "ask for it first: {\"ask\": 1}".to_owned()
             }
             AskTellError::NotOpen { .. } => {
-                "a trial is told once; {\"open\": true} lists those to tell".to_owned()
+                "a trial ends only once; {\"open\": true} lists the open trials".to_owned()
             }
             AskTellError::NothingReported(_) => {
-                "give its \"value\", or say \"state\": \"failed\"".to_owned()
+                "send its \"value\", or \"state\": \"failed\"".to_owned()
             }
             AskTellError::Count { wanted, .. } => {
                 format!(
-                    "give {wanted}, in the order of the sweep file, or name them: {{\"values\": {{…}}}}"
+                    "send {wanted} values in the order of the sweep file, or name them: {{\"values\": {{…}}}}"
                 )
             }
-            AskTellError::Impossible => "change it, or the constraints".to_owned(),
-            AskTellError::Duplicate(_) => "say \"again\": true to try it once more".to_owned(),
+            AskTellError::Impossible => "change the values, or the constraints".to_owned(),
+            AskTellError::Duplicate(_) => "send \"again\": true to add it anyway".to_owned(),
             AskTellError::Refused(rejected) => {
-                return Self::of_rejected(rejected, "choose values of the space");
+                return Self::of_rejected(rejected, "choose values that the space admits");
             }
             _ => String::new(),
         };
-        Self::new(error.to_string(), cure)
+        Self::new(error.to_string(), help)
     }
 
-    /// Returns all errors of a sweep file or a configuration on one line. `cure` is used if none of
+    /// Returns all errors of a sweep file or a configuration on one line. `help` is used if none of
     /// the errors has a hint.
-    pub(super) fn of_rejected(rejected: &Rejected, cure: &str) -> Self {
-        let errors = || {
-            rejected
-                .diagnostics
-                .list
-                .iter()
-                .filter(|found| found.level == Level::Error)
-        };
-        let message = |found: &Diagnostic| match found.labels.first() {
-            Some((_, label)) if !label.is_empty() => format!("{} ({label})", found.message),
-            _ => found.message.clone(),
-        };
-        let causes: Vec<String> = errors().map(message).collect();
-        let cures: Vec<&str> = errors()
-            .flat_map(|found| &found.hints)
+    pub(super) fn of_rejected(rejected: &Rejected, help: &str) -> Self {
+        let errors: Vec<&Diagnostic> = rejected
+            .diagnostics
+            .list
+            .iter()
+            .filter(|diagnostic| diagnostic.level == Level::Error)
+            .collect();
+        let causes: Vec<String> = errors.iter().map(|error| labelled_message(error)).collect();
+        let hints: Vec<&str> = errors
+            .iter()
+            .flat_map(|error| &error.hints)
             .map(String::as_str)
             .collect();
-        let cure = if cures.is_empty() {
-            cure.to_owned()
+        let help = if hints.is_empty() {
+            help.to_owned()
         } else {
-            cures.join("; ")
+            hints.join("; ")
         };
-        Self::new(causes.join("; "), cure)
+        Self::new(causes.join("; "), help)
     }
 
     /// Returns the failure of the command with its causes on one line.
@@ -141,6 +137,14 @@ impl Trouble {
     }
 }
 
+/// Returns the message of a diagnostic, with the label of its first span in parentheses.
+fn labelled_message(diagnostic: &Diagnostic) -> String {
+    match diagnostic.labels.first() {
+        Some((_, label)) if !label.is_empty() => format!("{} ({label})", diagnostic.message),
+        _ => diagnostic.message.clone(),
+    }
+}
+
 impl Request {
     /// Parses a line. NaN and the infinities are accepted as Python writes them. Fails if the line
     /// is not one JSON object with exactly one request.
@@ -148,39 +152,39 @@ impl Request {
         line: &[u8],
         objectives: &[Objective],
         resource: Option<&Name>,
-    ) -> Result<Self, Trouble> {
+    ) -> Result<Self, Refusal> {
         let mut object = object_of(line)?;
         let again = object.remove("again");
         let mut entries = object.into_iter();
         let (Some((key, value)), rest) = (entries.next(), entries.next()) else {
-            return Err(Trouble::new(
+            return Err(Refusal::new(
                 "the request is empty",
-                "say what is wanted: {\"ask\": 1}",
+                "send a request such as {\"ask\": 1}",
             ));
         };
         if let Some((other, _)) = rest {
-            return Err(Trouble::new(
+            return Err(Refusal::new(
                 format!("`{key}` and `{other}` are two requests"),
-                "send one request a line",
+                "send one request per line",
             ));
         }
-        let reader = Reader {
+        let parser = ValueParser {
             objectives,
             resource,
         };
         match key.as_str() {
             "ask" => match value {
                 Value::Bool(true) | Value::Null => Ok(Self::Ask(1)),
-                other => match other.as_u64().filter(|count| (1..=MOST).contains(count)) {
+                other => match other.as_u64().filter(|count| (1..=MAX_ASK).contains(count)) {
                     Some(count) => Ok(Self::Ask(count)),
-                    None => Err(Trouble::new(
+                    None => Err(Refusal::new(
                         format!("`ask` is {other}"),
-                        format!("it is a number of trials, 1 to {MOST}: {{\"ask\": 1}}"),
+                        format!("send a number of trials from 1 to {MAX_ASK}: {{\"ask\": 1}}"),
                     )),
                 },
             },
-            "tell" => reader.tell(value),
-            "report" => reader.report(value),
+            "tell" => parser.tell(value),
+            "report" => parser.report(value),
             "add" => Ok(Self::Add {
                 point: point(value)?,
                 again: again == Some(Value::Bool(true)),
@@ -196,12 +200,12 @@ impl Request {
     }
 }
 
-fn unknown(what: &str, word: &str, known: &[&str]) -> Trouble {
-    let cure = match nearest(word, known.iter().copied()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("there are {}", known.join(", ")),
+fn unknown(kind: &str, word: &str, known: &[&str]) -> Refusal {
+    let help = match nearest(word, known.iter().copied()) {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => format!("known are {}", known.join(", ")),
     };
-    Trouble::new(format!("there is no {what} `{}`", clipped(word)), cure)
+    Refusal::new(format!("there is no {kind} `{}`", clipped(word)), help)
 }
 
 fn clipped(word: &str) -> String {
@@ -212,10 +216,10 @@ fn clipped(word: &str) -> String {
     }
 }
 
-fn object_of(line: &[u8]) -> Result<Map<String, Value>, Trouble> {
-    let example = "send one JSON object a line: {\"ask\": 1}";
+fn object_of(line: &[u8]) -> Result<Map<String, Value>, Refusal> {
+    let example = "send one JSON object per line: {\"ask\": 1}";
     let Ok(text) = std::str::from_utf8(line) else {
-        return Err(Trouble::new("the line is not UTF-8", example));
+        return Err(Refusal::new("the line is not UTF-8", example));
     };
     // The bare words of Python are quoted only if plain JSON fails. The first error is kept: its
     // column refers to the line as sent.
@@ -223,8 +227,8 @@ fn object_of(line: &[u8]) -> Result<Map<String, Value>, Trouble> {
         .or_else(|error| serde_json::from_str(&quoted_specials(text)).map_err(|_| error));
     match read {
         Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err(Trouble::new("the line is JSON, but not an object", example)),
-        Err(error) => Err(Trouble::new(
+        Ok(_) => Err(Refusal::new("the line is JSON, but not an object", example)),
+        Err(error) => Err(Refusal::new(
             format!("the line is not JSON: {error}"),
             example,
         )),
@@ -262,25 +266,14 @@ fn quoted_specials(text: &str) -> String {
 }
 
 /// Returns a configuration as lines of TOML. Fails if `value` is not an object of parameter values.
-fn point(value: Value) -> Result<String, Trouble> {
-    let wrong = || {
-        Trouble::new(
-            "`add` is not an object of parameters",
-            "name them: {\"add\": {\"lr\": 0.1, \"layers\": 2}}",
-        )
-    };
+fn point(value: Value) -> Result<String, Refusal> {
     let Value::Object(params) = value else {
-        return Err(wrong());
-    };
-    let literal = |value: Value| {
-        let read: Result<crate::space::Value, _> = serde_json::from_value(value);
-        read.map(|value| given::literal(&value))
-            .map_err(|_| wrong())
+        return Err(point_refusal());
     };
     let pairs: Vec<(String, String)> = params
         .into_iter()
-        .map(|(name, value)| Ok((name, literal(value)?)))
-        .collect::<Result<_, Trouble>>()?;
+        .map(|(name, value)| Ok((name, toml_literal(value)?)))
+        .collect::<Result<_, Refusal>>()?;
     Ok(given::lines(
         pairs
             .iter()
@@ -288,7 +281,20 @@ fn point(value: Value) -> Result<String, Trouble> {
     ))
 }
 
-struct Reader<'a> {
+fn toml_literal(value: Value) -> Result<String, Refusal> {
+    let value: crate::space::Value = serde_json::from_value(value).map_err(|_| point_refusal())?;
+    Ok(given::literal(&value))
+}
+
+fn point_refusal() -> Refusal {
+    Refusal::new(
+        "`add` is not an object of parameters",
+        "name them: {\"add\": {\"lr\": 0.1, \"layers\": 2}}",
+    )
+}
+
+/// Parses the values of `tell` and `report` with the names that the sweep file defines.
+struct ValueParser<'a> {
     objectives: &'a [Objective],
     resource: Option<&'a Name>,
 }
@@ -297,14 +303,14 @@ const TELL: [&str; 8] = [
     "trial", "value", "values", "step", "reports", "state", "why", "verdict",
 ];
 
-impl Reader<'_> {
-    fn tell(&self, value: Value) -> Result<Request, Trouble> {
-        let (trial, mut object) = self.about("tell", value)?;
+impl ValueParser<'_> {
+    fn tell(&self, value: Value) -> Result<Request, Refusal> {
+        let (trial, mut object) = self.take_trial("tell", value)?;
         // A step without a state means that the trial goes on, so this is an intermediate report.
         if object.contains_key("step") && !object.contains_key("state") {
             return self.report_of(trial, object);
         }
-        let is_state_given = object.contains_key("state");
+        let has_state = object.contains_key("state");
         let ending = match object.remove("state") {
             None => Ending::Complete,
             Some(Value::String(word)) => match word.as_str() {
@@ -321,9 +327,9 @@ impl Reader<'_> {
                 }
             },
             Some(other) => {
-                return Err(Trouble::new(
+                return Err(Refusal::new(
                     format!("`state` is {other}"),
-                    "it is \"complete\", \"failed\", \"stopped\" or \"waiting\"",
+                    "send \"complete\", \"failed\", \"stopped\" or \"waiting\"",
                 ));
             }
         };
@@ -333,10 +339,10 @@ impl Reader<'_> {
                 .into_iter()
                 .map(|report| match report {
                     Value::Object(report) => named(report),
-                    _ => Err(wrong_reports()),
+                    _ => Err(reports_refusal()),
                 })
                 .collect::<Result<_, _>>()?,
-            Some(_) => return Err(wrong_reports()),
+            Some(_) => return Err(reports_refusal()),
         };
         let step = self.step(&mut object)?;
         let mut values = self.values(&mut object)?;
@@ -346,11 +352,11 @@ impl Reader<'_> {
         let why = object
             .remove("why")
             .map(|why| why.as_str().map_or_else(|| why.to_string(), str::to_owned));
-        self.nothing_else("tell", &object)?;
-        if !is_state_given && reports.is_empty() && values == Values::None {
-            return Err(Trouble::new(
-                format!("nothing is told of trial {trial}"),
-                "give its \"value\", or say \"state\": \"complete\" after its reports, or \"failed\"",
+        self.refuse_other_keys("tell", &object)?;
+        if !has_state && reports.is_empty() && values == Values::None {
+            return Err(Refusal::new(
+                format!("`tell` has no result of trial {trial}"),
+                "send its \"value\", or \"state\": \"complete\" after its reports, or \"state\": \"failed\"",
             ));
         }
         Ok(Request::Tell(Tell {
@@ -362,8 +368,8 @@ impl Reader<'_> {
         }))
     }
 
-    fn report(&self, value: Value) -> Result<Request, Trouble> {
-        let (trial, object) = self.about("report", value)?;
+    fn report(&self, value: Value) -> Result<Request, Refusal> {
+        let (trial, object) = self.take_trial("report", value)?;
         self.report_of(trial, object)
     }
 
@@ -371,31 +377,32 @@ impl Reader<'_> {
         &self,
         trial: TrialId,
         mut object: Map<String, Value>,
-    ) -> Result<Request, Trouble> {
+    ) -> Result<Request, Refusal> {
         let step = self.step(&mut object)?;
         let values = match self.values(&mut object)? {
             Values::None => {
-                return Err(Trouble::new(
+                return Err(Refusal::new(
                     "the report has no values",
-                    "give \"value\", or name them: {\"values\": {…}}",
+                    "send \"value\", or name them: {\"values\": {…}}",
                 ));
             }
             Values::Named(values) => values,
             Values::Objectives(values) if values.len() == self.objectives.len() => {
-                let pair = |(objective, value): (&Objective, f64)| {
-                    (objective.metric.clone(), Datum::Number(Metric(value)))
-                };
-                self.objectives.iter().zip(values).map(pair).collect()
+                let metrics = self.objectives.iter().map(|objective| &objective.metric);
+                metrics
+                    .zip(values)
+                    .map(|(metric, value)| (metric.clone(), Datum::Number(Metric(value))))
+                    .collect()
             }
             Values::Objectives(values) => {
                 let error = AskTellError::Count {
                     given: values.len(),
                     wanted: self.objectives.len(),
                 };
-                return Err(Trouble::of(&error));
+                return Err(Refusal::of(&error));
             }
         };
-        self.nothing_else("report", &object)?;
+        self.refuse_other_keys("report", &object)?;
         Ok(Request::Report {
             trial,
             values: step.into_iter().chain(values).collect(),
@@ -403,20 +410,24 @@ impl Reader<'_> {
     }
 
     /// Removes the trial from the object of a request. Returns its id and the other keys.
-    fn about(&self, what: &str, value: Value) -> Result<(TrialId, Map<String, Value>), Trouble> {
-        let cure = format!("say which and what: {{\"{what}\": {{\"trial\": 7, \"value\": 0.31}}}}");
+    fn take_trial(
+        &self,
+        request: &str,
+        value: Value,
+    ) -> Result<(TrialId, Map<String, Value>), Refusal> {
+        let help = format!("send {{\"{request}\": {{\"trial\": 7, \"value\": 0.31}}}}");
         let Value::Object(mut object) = value else {
-            return Err(Trouble::new(format!("`{what}` is not an object"), cure));
+            return Err(Refusal::new(format!("`{request}` is not an object"), help));
         };
         let trial = match object.remove("trial") {
-            None => return Err(Trouble::new(format!("`{what}` names no trial"), cure)),
-            Some(found) => match found.as_u64().and_then(|id| u32::try_from(id).ok()) {
+            None => return Err(Refusal::new(format!("`{request}` names no trial"), help)),
+            Some(id) => match id.as_u64().and_then(|id| u32::try_from(id).ok()) {
                 Some(id) => TrialId(id),
                 None => {
-                    let cause = format!("`trial` is {}", clipped(&found.to_string()));
-                    return Err(Trouble::new(
+                    let cause = format!("`trial` is {}", clipped(&id.to_string()));
+                    return Err(Refusal::new(
                         cause,
-                        "it is the number that the ask replied with",
+                        "send the number from the reply to `ask`",
                     ));
                 }
             },
@@ -426,40 +437,33 @@ impl Reader<'_> {
 
     /// Removes the step from a report. Returns it under the name of the sweep's resource, or as
     /// `step`.
-    fn step(&self, object: &mut Map<String, Value>) -> Result<Option<(Name, Datum)>, Trouble> {
+    fn step(&self, object: &mut Map<String, Value>) -> Result<Option<(Name, Datum)>, Refusal> {
         let Some(step) = object.remove("step") else {
             return Ok(None);
         };
         let number = number(&step)
-            .ok_or_else(|| Trouble::new(format!("`step` is {step}"), "it is a number"))?;
+            .ok_or_else(|| Refusal::new(format!("`step` is {step}"), "send a number"))?;
         let name = self.resource.cloned().unwrap_or_else(|| "step".into());
         Ok(Some((name, Datum::Number(Metric(number)))))
     }
 
-    fn values(&self, object: &mut Map<String, Value>) -> Result<Values, Trouble> {
-        let wrong = |key: &str, value: &Value| {
-            let cause = format!("`{key}` is {}", clipped(&value.to_string()));
-            Trouble::new(
-                cause,
-                "numbers only; of a trial without one say \"state\": \"failed\"",
-            )
-        };
+    fn values(&self, object: &mut Map<String, Value>) -> Result<Values, Refusal> {
         match (object.remove("value"), object.remove("values")) {
             (None, None) => Ok(Values::None),
-            (Some(_), Some(_)) => Err(Trouble::new(
-                "both `value` and `values` are given",
-                "give one of them",
+            (Some(_), Some(_)) => Err(Refusal::new(
+                "the request has both `value` and `values`",
+                "send one of them",
             )),
             (Some(value), None) => self
                 .in_order(&[value])
-                .map_err(|value| wrong("value", value)),
-            (None, Some(Value::Array(items))) => {
-                self.in_order(&items).map_err(|item| wrong("values", item))
-            }
+                .map_err(|value| value_refusal("value", value)),
+            (None, Some(Value::Array(items))) => self
+                .in_order(&items)
+                .map_err(|item| value_refusal("values", item)),
             (None, Some(Value::Object(values))) => Ok(Values::Named(named(values)?)),
             (None, Some(other)) => self
                 .in_order(&[other])
-                .map_err(|value| wrong("values", value)),
+                .map_err(|value| value_refusal("values", value)),
         }
     }
 
@@ -470,15 +474,9 @@ impl Reader<'_> {
         if let Some(numbers) = items.iter().map(number).collect() {
             return Ok(Values::Objectives(numbers));
         }
-        let is_numeric = |item: &&Value| number(item).is_some() || is_number_in_quotes(item);
-        if let Some(wrong) = items.iter().find(|item| !is_numeric(item)) {
-            return Err(wrong);
+        if let Some(item) = items.iter().find(|item| !is_numeric(item)) {
+            return Err(item);
         }
-        let datum = |item: &Value| match (number(item), item) {
-            (Some(number), _) => Datum::Number(Metric(number)),
-            (None, Value::String(text)) => Datum::Text(text.clone()),
-            (None, other) => Datum::Text(other.to_string()),
-        };
         let names = self
             .objectives
             .iter()
@@ -487,10 +485,12 @@ impl Reader<'_> {
             // The caller checks the count and reports a wrong one before anything else.
             return Ok(Values::Objectives(vec![f64::NAN; items.len()]));
         }
-        Ok(Values::Named(names.zip(items.iter().map(datum)).collect()))
+        Ok(Values::Named(
+            names.zip(items.iter().map(number_or_text)).collect(),
+        ))
     }
 
-    fn nothing_else(&self, what: &str, object: &Map<String, Value>) -> Result<(), Trouble> {
+    fn refuse_other_keys(&self, request: &str, object: &Map<String, Value>) -> Result<(), Refusal> {
         let Some(key) = object.keys().next() else {
             return Ok(());
         };
@@ -499,41 +499,63 @@ impl Reader<'_> {
             .iter()
             .any(|objective| *objective.metric == **key)
         {
-            let cure = format!("put it in `values`: {{\"values\": {{\"{key}\": …}}}}");
-            return Err(Trouble::new(
-                format!("`{key}` stands outside of `values`"),
-                cure,
-            ));
+            let help = format!("move it into `values`: {{\"values\": {{\"{key}\": …}}}}");
+            return Err(Refusal::new(format!("`{key}` is outside `values`"), help));
         }
-        Err(unknown(&format!("key of `{what}`"), key, &TELL[..7]))
+        Err(unknown(&format!("key of `{request}`"), key, &TELL[..7]))
     }
 }
 
-fn wrong_reports() -> Trouble {
-    Trouble::new(
+fn reports_refusal() -> Refusal {
+    Refusal::new(
         "`reports` is not a list of objects",
         "write them as [{\"epoch\": 1, \"loss\": 0.5}, …]",
     )
 }
 
+fn value_refusal(key: &str, value: &Value) -> Refusal {
+    let cause = format!("`{key}` is {}", clipped(&value.to_string()));
+    Refusal::new(
+        cause,
+        "send numbers only; for a trial without a result send \"state\": \"failed\"",
+    )
+}
+
 /// Reads reported values by name: numbers, texts and booleans.
-fn named(values: Map<String, Value>) -> Result<Vec<(Name, Datum)>, Trouble> {
-    let datum = |(key, value): (String, Value)| {
-        let datum = match (number(&value), value) {
-            (Some(number), _) => Datum::Number(Metric(number)),
-            (None, Value::Bool(flag)) => Datum::Flag(flag),
-            (None, Value::String(text)) => Datum::Text(text),
-            (None, other) => {
-                let cause = format!("`{}` is {}", clipped(&key), clipped(&other.to_string()));
-                return Err(Trouble::new(
-                    cause,
-                    "a value is a number, a text or a switch",
-                ));
-            }
-        };
-        Ok((Name::from(key), datum))
-    };
-    values.into_iter().map(datum).collect()
+fn named(values: Map<String, Value>) -> Result<Vec<(Name, Datum)>, Refusal> {
+    values
+        .into_iter()
+        .map(|(key, value)| {
+            let datum = datum(&key, value)?;
+            Ok((Name::from(key), datum))
+        })
+        .collect()
+}
+
+fn datum(key: &str, value: Value) -> Result<Datum, Refusal> {
+    match (number(&value), value) {
+        (Some(number), _) => Ok(Datum::Number(Metric(number))),
+        (None, Value::Bool(flag)) => Ok(Datum::Flag(flag)),
+        (None, Value::String(text)) => Ok(Datum::Text(text)),
+        (None, other) => {
+            let cause = format!("`{}` is {}", clipped(key), clipped(&other.to_string()));
+            let help = "a value must be a number, a string or a boolean";
+            Err(Refusal::new(cause, help))
+        }
+    }
+}
+
+/// Returns a number as such and any other item as a text.
+fn number_or_text(item: &Value) -> Datum {
+    match (number(item), item) {
+        (Some(number), _) => Datum::Number(Metric(number)),
+        (None, Value::String(text)) => Datum::Text(text.clone()),
+        (None, other) => Datum::Text(other.to_string()),
+    }
+}
+
+fn is_numeric(item: &Value) -> bool {
+    number(item).is_some() || is_number_in_quotes(item)
 }
 
 /// Reads a number. Strings such as `NaN` count as numbers, because JSON cannot write them.
@@ -553,7 +575,7 @@ mod tests {
     use super::*;
     use crate::study::{Goal, Take};
 
-    fn parse(line: &str) -> Result<Request, Trouble> {
+    fn parse(line: &str) -> Result<Request, Refusal> {
         let objective = Objective {
             metric: "loss".into(),
             goal: Goal::Min,
@@ -562,24 +584,25 @@ mod tests {
         Request::parse(line.as_bytes(), &[objective], Some(&"epoch".into()))
     }
 
+    fn tell(values: Values, ending: Ending) -> Request {
+        Request::Tell(Tell {
+            trial: TrialId(7),
+            reports: Vec::new(),
+            values,
+            ending,
+            why: None,
+        })
+    }
+
     #[test]
-    fn every_way_to_tell_is_understood() {
-        let told = |values, ending| {
-            Request::Tell(Tell {
-                trial: TrialId(7),
-                reports: Vec::new(),
-                values,
-                ending,
-                why: None,
-            })
-        };
+    fn a_tell_gives_a_result_a_failure_or_a_report() {
         let value = parse(r#"{"tell": {"trial": 7, "value": 0.31}}"#);
         assert_eq!(
             value,
-            Ok(told(Values::Objectives(vec![0.31]), Ending::Complete))
+            Ok(tell(Values::Objectives(vec![0.31]), Ending::Complete))
         );
         let failed = parse(r#"{"tell": {"trial": 7, "state": "failed"}}"#);
-        assert_eq!(failed, Ok(told(Values::None, Ending::Failed)));
+        assert_eq!(failed, Ok(tell(Values::None, Ending::Failed)));
         let reported = parse(r#"{"tell": {"trial": 7, "step": 3, "value": 0.5}}"#);
         let values = vec![
             ("epoch".into(), Datum::Number(Metric(3.0))),
@@ -595,7 +618,7 @@ mod tests {
     }
 
     #[test]
-    fn what_python_writes_for_nan_is_a_number() {
+    fn the_bare_nan_of_python_is_a_number() {
         let Ok(Request::Tell(tell)) =
             parse(r#"{"tell": {"trial": 7, "values": {"a\"NaN": "x", "loss": NaN}}}"#)
         else {
@@ -609,8 +632,8 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_has_a_cause_and_a_cure() {
-        for (line, cause, cure) in [
+    fn every_mistake_has_a_cause_and_a_help() {
+        for (line, cause, help) in [
             ("", "not JSON", "one JSON object"),
             ("[1]", "not an object", "one JSON object"),
             ("{}", "empty", "ask"),
@@ -619,16 +642,16 @@ mod tests {
             (
                 r#"{"ask": 1, "tell": 2}"#,
                 "two requests",
-                "one request a line",
+                "one request per line",
             ),
-            (r#"{"tell": 3}"#, "not an object", "say which"),
-            (r#"{"tell": {"value": 1}}"#, "names no trial", "say which"),
+            (r#"{"tell": 3}"#, "not an object", "send {"),
+            (r#"{"tell": {"value": 1}}"#, "names no trial", "send {"),
             (
                 r#"{"tell": {"trial": -1, "value": 1}}"#,
                 "`trial` is -1",
                 "number",
             ),
-            (r#"{"tell": {"trial": 1}}"#, "nothing is told", "value"),
+            (r#"{"tell": {"trial": 1}}"#, "no result of trial 1", "value"),
             (
                 r#"{"tell": {"trial": 1, "value": "good"}}"#,
                 "`value` is \"good\"",
@@ -641,20 +664,20 @@ mod tests {
             ),
             (
                 r#"{"tell": {"trial": 1, "value": 1, "loss": 1}}"#,
-                "outside of `values`",
-                "put it in",
+                "outside `values`",
+                "move it into",
             ),
             (
                 r#"{"tell": {"trial": 1, "state": "faild"}}"#,
                 "no state `faild`",
                 "did you mean `failed`?",
             ),
-            (r#"{"report": {"trial": 1}}"#, "no values", "give"),
+            (r#"{"report": {"trial": 1}}"#, "no values", "send"),
             (r#"{"add": 3}"#, "not an object", "name them"),
         ] {
-            let trouble = parse(line).expect_err(line);
-            assert!(trouble.cause.contains(cause), "{line}: {trouble:?}");
-            assert!(trouble.cure.contains(cure), "{line}: {trouble:?}");
+            let refusal = parse(line).expect_err(line);
+            assert!(refusal.cause.contains(cause), "{line}: {refusal:?}");
+            assert!(refusal.help.contains(help), "{line}: {refusal:?}");
         }
     }
 }

@@ -1,32 +1,31 @@
 //! `swath compare`: compares trials of one or more studies or CSV files, and tests whether the
 //! differences exceed the noise.
 
-mod asked;
+mod query;
 mod sources;
 
 use super::Context;
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
-use crate::report::compare::{Group, Ranking, Rules, Source, Test, Verdict, record, show};
-use crate::report::formula::Formula;
+use crate::report::compare::{Ranking, Rules, Source, Test, Verdict, record, show};
 use crate::report::listing::Detail;
 use crate::report::text::plain;
 use crate::study::Goal;
-use asked::Asked;
+use query::Query;
 
 /// Arguments of `swath compare`.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(
     after_help = "A column is an expression over a trial: `lr`, `min(val_loss)`, `val_loss@10`, `last(acc) - best(acc)`; over its \
-reports there are at_best, best, last, first, min, max, mean, median, std, count, and `@` for a step. docs/compare.md says how it is computed."
+reports there are at_best, best, last, first, min, max, mean, median, std, count, and `@` for a step. docs/compare.md explains the statistics."
 )]
 pub(crate) struct Args {
     /// Studies by name or folder, and CSV files (default: the study that ran last)
     #[arg(value_name = "STUDY|FILE")]
     pub(crate) sources: Vec<String>,
 
-    /// Compare groups of trials that have this in common: a parameter, `study`, any column; several
-    /// with commas
+    /// Compare groups of trials that share a value of this column: a parameter, `study`, any column;
+    /// separate several with commas
     #[arg(long, value_name = "COLUMN,…")]
     pub(crate) by: Option<String>,
 
@@ -34,11 +33,11 @@ pub(crate) struct Args {
     #[arg(long, short = 'm', value_name = "COLUMN")]
     pub(crate) metric: Option<String>,
 
-    /// Whether small or large values are better (default: that of the objective)
+    /// Whether small or large values are better (default: the goal of the objective)
     #[arg(long, value_name = "min|max", value_parser = ["min", "max"])]
     pub(crate) goal: Option<String>,
 
-    /// Compare everything with the group of this value, instead of with the best
+    /// Compare every group with the group of this value, instead of with the best one
     #[arg(long, value_name = "VALUE")]
     pub(crate) baseline: Option<String>,
 
@@ -46,7 +45,7 @@ pub(crate) struct Args {
     #[arg(long = "where", value_name = "EXPR")]
     pub(crate) condition: Option<String>,
 
-    /// Sort by a column, the smallest first; `-COLUMN` turns it round
+    /// Sort by a column, the smallest first; `-COLUMN` reverses the order
     #[arg(long, value_name = "COLUMN", allow_hyphen_values = true)]
     pub(crate) sort: Option<String>,
 
@@ -54,7 +53,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "COLUMN,…")]
     pub(crate) cols: Option<String>,
 
-    /// Show only so many, after sorting
+    /// Show only this many rows, after sorting
     #[arg(long, short = 'n', value_name = "N")]
     pub(crate) top: Option<usize>,
 
@@ -78,7 +77,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "t|bootstrap", value_parser = ["t", "bootstrap"], default_value = "t")]
     pub(crate) interval: String,
 
-    /// Count trials that are not complete, too
+    /// Include trials that are not complete
     #[arg(long)]
     pub(crate) all: bool,
 
@@ -94,7 +93,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "md")]
     pub(crate) json: bool,
 
-    /// Print a table of Markdown
+    /// Print a Markdown table
     #[arg(long)]
     pub(crate) md: bool,
 
@@ -107,10 +106,10 @@ pub(crate) struct Args {
 /// [`Code::Difference`] if an assertion does not hold.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let loaded = sources::load(args, context)?;
-    let asked = Asked::of(args, &loaded)?;
-    let grouped = asked.grouping.group(&loaded, asked.condition.as_ref());
+    let query = Query::of(args, &loaded)?;
+    let grouped = query.grouping.group(&loaded, query.condition.as_ref());
     let rules = Rules {
-        goal: asked.grouping.goal,
+        goal: query.grouping.goal,
         test: if args.test == "rank" {
             Test::Rank
         } else {
@@ -120,36 +119,34 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         baseline: false,
         leads: true,
     };
-    if let Some(wanted) = &args.baseline
+    if let Some(baseline) = &args.baseline
         && !grouped
             .groups
             .iter()
-            .any(|group| asked::is_baseline(group, wanted))
+            .any(|group| query::is_baseline(group, baseline))
     {
-        let keys: Vec<_> = grouped.groups.iter().take(12).map(asked::label).collect();
-        let failure = Failure::usage(format!("no group is `{}`", plain(wanted)));
-        return Err(failure.hint(format!("there are: {}", plain(&keys.join(", ")))));
+        let keys: Vec<_> = grouped.groups.iter().take(12).map(query::label).collect();
+        let failure = Failure::usage(format!("there is no group `{}`", plain(baseline)));
+        return Err(failure.hint(format!("the groups are: {}", plain(&keys.join(", ")))));
     }
-    let is_baseline = |group: &Group<'_>| {
-        args.baseline
-            .as_ref()
-            .is_some_and(|wanted| asked::is_baseline(group, wanted))
-    };
-    let mut ranking = Ranking::of(&asked.grouping, &loaded, grouped, rules, &is_baseline);
+    let mut ranking = Ranking::of(&query.grouping, &loaded, grouped, rules, &|group| {
+        let baseline = args.baseline.as_ref();
+        baseline.is_some_and(|baseline| query::is_baseline(group, baseline))
+    });
     if ranking.groups.is_empty() {
-        return Err(nothing(&ranking));
+        return Err(no_values(&ranking));
     }
     // The notes describe all groups, so they are made before the table is cut to `--top`.
     let notes = notes(&ranking, args);
-    if let Some((formula, turned)) = &asked.sort {
-        ranking.sort_by(formula, *turned);
+    if let Some((formula, descending)) = &query.sort {
+        ranking.sort_by(formula, *descending);
     }
     ranking.groups.truncate(args.top.unwrap_or(usize::MAX));
-    print(&ranking, &asked, args, &notes, context)?;
-    check(&asked, &loaded, context)
+    print(&ranking, &query, args, &notes, context)?;
+    check(&query, &loaded, context)
 }
 
-fn nothing(ranking: &Ranking<'_>) -> Failure {
+fn no_values(ranking: &Ranking<'_>) -> Failure {
     let failure = Failure::new(
         Code::NoSuccess,
         format!(
@@ -158,25 +155,25 @@ fn nothing(ranking: &Ranking<'_>) -> Failure {
         ),
     );
     if ranking.left_out.is_empty() {
-        return failure.hint("no trial fulfils `--where`, or there is none yet");
+        return failure.hint("no trial satisfies `--where`, or the study has no trials yet");
     }
     failure.hint(plain(&left_out(ranking)))
 }
 
 fn print(
     ranking: &Ranking<'_>,
-    asked: &Asked,
+    query: &Query,
     args: &Args,
     notes: &[String],
     context: &mut Context,
 ) -> Result<(), Failure> {
     let out = &mut context.out;
     if args.csv {
-        record::csv(ranking, &asked.cols, &mut out.stdout)?;
+        record::csv(ranking, &query.cols, &mut out.stdout)?;
         return Ok(());
     }
     if args.json {
-        let mut document = record::document(ranking, &asked.cols, notes);
+        let mut document = record::document(ranking, &query.cols, notes);
         document["version"] = JSON_VERSION.into();
         return out.json(&document);
     }
@@ -185,8 +182,8 @@ fn print(
     let table = show::table(
         ranking,
         &show::Shown {
-            cols: &asked.cols,
-            drop: &asked.drop,
+            cols: &query.cols,
+            drop: &query.drop,
             detail,
         },
     );
@@ -240,13 +237,13 @@ fn notes(ranking: &Ranking<'_>, args: &Args) -> Vec<String> {
             "trials break"
         };
         notes.push(format!(
-            "{breaking} complete {trials} an outcome constraint (`swath ls` says which); here they count, `best` ranks them last"
+            "{breaking} complete {trials} an outcome constraint (`swath ls` shows which); they count here, but `best` ranks them last"
         ));
     }
     let repeated = ranking.is_repeated();
     if !repeated && ranking.groups.len() > 1 {
         notes.push(
-            "one trial each: whether a difference is more than noise cannot be told; run configurations with several seeds, or group with `--by`"
+            "one trial each, so differences cannot be told from noise: run each configuration with several seeds, or group trials with `--by`"
                 .to_owned(),
         );
         return notes;
@@ -273,23 +270,18 @@ fn notes(ranking: &Ranking<'_>, args: &Args) -> Vec<String> {
             .groups
             .iter()
             .any(|(_, against)| against.pairs.is_none() && against.corrected.is_some());
-        let name = |paired: bool| match (ranking.rules.test, paired) {
-            (Test::T, false) => "Welch's t-test",
-            (Test::T, true) => "the paired t-test",
-            (Test::Rank, false) => "the Mann-Whitney test",
-            (Test::Rank, true) => "Wilcoxon's signed-rank test",
-        };
+        let kind = ranking.rules.test;
         let test = match (paired, independent) {
-            (true, true) => format!("{} or {}", name(true), name(false)),
-            (paired, _) => name(paired).to_owned(),
+            (true, true) => format!("{} or {}", test_name(kind, true), test_name(kind, false)),
+            (paired, _) => test_name(kind, paired).to_owned(),
         };
-        let over = if ranking.family == 1 {
+        let comparisons = if ranking.family == 1 {
             "1 comparison".to_owned()
         } else {
             format!("{} comparisons", ranking.family)
         };
         notes.push(format!(
-            "±: 95 % interval ({interval}); p: {test}, corrected for {over} (Holm); g: Hedges' g; ratio and difference: to the {}",
+            "±: 95 % interval ({interval}); p: {test}, corrected for {comparisons} (Holm); g: Hedges' g; ratio and difference: relative to the {}",
             match (ranking.rules.baseline, ranking.rules.leads) {
                 (true, _) => "baseline",
                 (false, true) => "best mean",
@@ -298,12 +290,12 @@ fn notes(ranking: &Ranking<'_>, args: &Args) -> Vec<String> {
         ));
     } else {
         notes.push(format!(
-            "±: 95 % interval ({interval}); no verdict: it takes 3 trials in both groups"
+            "±: 95 % interval ({interval}); no verdict: a test needs 3 trials or more in both groups"
         ));
     }
     if ranking.count(Verdict::NoSpread) > 0 {
         notes.push(
-            "no spread: trials of a group are all equal; does the program use its seed (SWATH_SEED)?"
+            "no spread: all trials of a group are equal; does the program use its seed (SWATH_SEED)?"
                 .to_owned(),
         );
     }
@@ -314,7 +306,7 @@ fn notes(ranking: &Ranking<'_>, args: &Args) -> Vec<String> {
         .any(|formula| formula.text() == "study");
     if !ranking.grouping.by.is_empty() && ranking.sources.len() > 1 && !by_study {
         notes.push(format!(
-            "trials of {} studies or files are pooled; `--by study,…` keeps them apart",
+            "trials of {} studies or files are pooled; `--by study,…` separates them",
             ranking.sources.len()
         ));
     }
@@ -328,13 +320,22 @@ fn notes(ranking: &Ranking<'_>, args: &Args) -> Vec<String> {
         samplers.dedup();
         if !samplers.is_empty() {
             notes.push(format!(
-                "caution: {} chose trials in view of earlier ones, so these groups are no independent samples: take p as a rough \
-                 guide, and repeat what looks good with several seeds",
+                "warning: {} chose trials based on earlier results, so these groups are not independent samples: treat p as a rough \
+                 guide, and repeat promising configurations with several seeds",
                 samplers.join(", ")
             ));
         }
     }
     notes
+}
+
+fn test_name(test: Test, paired: bool) -> &'static str {
+    match (test, paired) {
+        (Test::T, false) => "Welch's t-test",
+        (Test::T, true) => "the paired t-test",
+        (Test::Rank, false) => "the Mann-Whitney test",
+        (Test::Rank, true) => "Wilcoxon's signed-rank test",
+    }
 }
 
 fn left_out(ranking: &Ranking<'_>) -> String {
@@ -350,31 +351,32 @@ fn left_out(ranking: &Ranking<'_>) -> String {
 }
 
 /// Checks every assertion in each source. An assertion whose value is unknown does not hold.
-fn check(asked: &Asked, sources: &[Source], context: &mut Context) -> Result<Code, Failure> {
+fn check(query: &Query, sources: &[Source], context: &mut Context) -> Result<Code, Failure> {
     let mut code = Code::Done;
-    for assertion in &asked.assertions {
+    for assertion in &query.assertions {
         for source in sources {
-            let goal = |formula: &Formula| asked.goal_of(formula, source);
-            let outcome = assertion.check(source, asked.condition.as_ref(), &goal);
+            let outcome = assertion.check(source, query.condition.as_ref(), &|formula| {
+                query.goal_of(formula, source)
+            });
             let parts: Vec<_> = outcome
                 .parts
                 .iter()
                 .map(|(name, number)| match number {
                     Some(number) => format!("{name} = {}", crate::report::number::short(*number)),
-                    None => format!("{name} is not known"),
+                    None => format!("{name} is unknown"),
                 })
                 .collect();
-            let of = format!("{} in `{}`", parts.join(", "), source.name);
+            let values = format!("{} in `{}`", parts.join(", "), source.name);
             if outcome.holds == Some(true) {
                 context
                     .out
-                    .say(plain(&format!("holds: {}  ({of})", assertion.text())));
+                    .say(plain(&format!("holds: {}  ({values})", assertion.text())));
             } else {
                 code = Code::Difference;
                 let label = context.out.paint_err.red("does not hold");
                 context.out.say(format_args!(
                     "{label}: {}",
-                    plain(&format!("{}  ({of})", assertion.text()))
+                    plain(&format!("{}  ({values})", assertion.text()))
                 ));
             }
         }

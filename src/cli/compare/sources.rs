@@ -14,7 +14,8 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-enum Place {
+/// The location of a source.
+enum Location {
     Study(StudyDir),
     File(PathBuf),
 }
@@ -22,25 +23,25 @@ enum Place {
 /// Reads all sources, and of each only the columns and reports that the arguments need. Without
 /// arguments, the study with the most recently written journal is read.
 pub(super) fn load(args: &Args, context: &mut Context) -> Result<Vec<Source>, Failure> {
-    let mut places = Vec::new();
+    let mut locations = Vec::new();
     for word in &args.sources {
-        places.push((word.clone(), find(&context.logs, word)?));
+        locations.push((word.clone(), find(&context.logs, word)?));
     }
-    if places.is_empty() {
+    if locations.is_empty() {
         let dir = studies::latest(&context.logs)?;
         let name = dir
             .root()
             .file_name()
             .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        places.push((name, Place::Study(dir)));
+        locations.push((name, Location::Study(dir)));
     }
-    let names = names(places.iter().map(|(word, _)| word.as_str()).collect());
-    let asked = Texts::of(args);
+    let names = names(locations.iter().map(|(word, _)| word.as_str()).collect());
+    let expressions = Expressions::of(args);
     let mut sources = Vec::new();
-    for ((_, place), name) in places.into_iter().zip(names) {
-        match place {
-            Place::Study(dir) => sources.push(study(&dir, name, &asked)?),
-            Place::File(path) => sources.push(file(&path, name, args, &asked, context)?),
+    for ((_, location), name) in locations.into_iter().zip(names) {
+        match location {
+            Location::Study(dir) => sources.push(study(&dir, name, &expressions)?),
+            Location::File(path) => sources.push(file(&path, name, args, &expressions, context)?),
         }
     }
     Ok(sources)
@@ -48,7 +49,7 @@ pub(super) fn load(args: &Args, context: &mut Context) -> Result<Vec<Source>, Fa
 
 /// Finds the source that a word names: a file if it ends in csv, tsv or txt, else a study, else the
 /// `trials.csv` of a folder without a journal, else a file.
-fn find(logs: &Path, word: &str) -> Result<Place, Failure> {
+fn find(logs: &Path, word: &str) -> Result<Location, Failure> {
     let path = Path::new(word);
     let is_csv = path.extension().is_some_and(|extension| {
         ["csv", "tsv", "txt"]
@@ -62,26 +63,20 @@ fn find(logs: &Path, word: &str) -> Result<Place, Failure> {
                 plain(word)
             )));
         }
-        return Ok(Place::File(path.to_owned()));
+        return Ok(Location::File(path.to_owned()));
     }
     match studies::named(logs, word) {
-        Ok(dir) => Ok(Place::Study(dir)),
-        Err(_) if path.join("trials.csv").is_file() => Ok(Place::File(path.join("trials.csv"))),
-        Err(_) if path.exists() && !path.is_dir() => Ok(Place::File(path.to_owned())),
-        Err(unknown) => Err(unknown.hint("a CSV file is named by its path")),
+        Ok(dir) => Ok(Location::Study(dir)),
+        Err(_) if path.join("trials.csv").is_file() => Ok(Location::File(path.join("trials.csv"))),
+        Err(_) if path.exists() && !path.is_dir() => Ok(Location::File(path.to_owned())),
+        Err(failure) => Err(failure.hint("to compare a CSV file, give its path")),
     }
 }
 
 /// Returns distinct names for the sources: the last parts of the paths if those differ, else the
 /// whole words.
 fn names(words: Vec<&str>) -> Vec<String> {
-    let last = |word: &str| {
-        Path::new(word).file_name().map_or_else(
-            || word.to_owned(),
-            |name| name.to_string_lossy().into_owned(),
-        )
-    };
-    let short: Vec<String> = words.iter().map(|word| last(word)).collect();
+    let short: Vec<String> = words.iter().map(|word| file_name(word)).collect();
     let unique: BTreeSet<&String> = short.iter().collect();
     if unique.len() == short.len() {
         short
@@ -90,15 +85,22 @@ fn names(words: Vec<&str>) -> Vec<String> {
     }
 }
 
+fn file_name(word: &str) -> String {
+    Path::new(word).file_name().map_or_else(
+        || word.to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    )
+}
+
 /// The expressions of the arguments, as the user typed them.
-struct Texts<'a> {
+struct Expressions<'a> {
     /// Expressions over a single trial.
     columns: Vec<&'a str>,
     /// Expressions over all trials of a source.
     assertions: &'a [String],
 }
 
-impl<'a> Texts<'a> {
+impl<'a> Expressions<'a> {
     fn of(args: &'a Args) -> Self {
         let lists = [&args.by, &args.cols]
             .into_iter()
@@ -120,7 +122,7 @@ impl<'a> Texts<'a> {
     }
 
     /// Parses the expressions with the names of one source. Those that fail are skipped here;
-    /// [`Asked::of`](super::asked::Asked::of) reports the errors.
+    /// [`Query::of`](super::query::Query::of) reports the errors.
     fn formulas(&self, names: &Names) -> Vec<Formula> {
         let columns = self
             .columns
@@ -136,9 +138,9 @@ impl<'a> Texts<'a> {
     }
 }
 
-fn study(dir: &StudyDir, name: String, asked: &Texts<'_>) -> Result<Source, Failure> {
+fn study(dir: &StudyDir, name: String, expressions: &Expressions<'_>) -> Result<Source, Failure> {
     let study = journal::settled(dir)?;
-    let formulas = asked.formulas(&row::vocabulary(&study));
+    let formulas = expressions.formulas(&row::vocabulary(&study));
     let history = History::read(dir, &study, &formulas)?;
     Ok(Source::study(name, study, history))
 }
@@ -148,34 +150,26 @@ fn file(
     path: &Path,
     name: String,
     args: &Args,
-    asked: &Texts<'_>,
+    expressions: &Expressions<'_>,
     context: &mut Context,
 ) -> Result<Source, Failure> {
-    let shown = plain(&path.display().to_string()).into_owned();
-    let failed = |error: &dyn std::error::Error| {
-        let failure = Failure::caused(Code::Usage, error);
-        Failure {
-            message: format!("cannot read `{shown}`: {}", failure.message),
-            ..failure
-        }
-    };
     // Without a metric, the objective is the column after `state`, so all columns are needed.
-    let all = args.by.is_none() || args.metric.is_none();
-    let select = |names: &Names| {
+    let needs_all = args.by.is_none() || args.metric.is_none();
+    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+    let table = Table::read(file, &|names| {
         let condition = args.condition.as_deref();
         let condition = condition
             .map(|text| Formula::parse(text, names))
             .transpose()?;
         Ok(Selection {
-            columns: (!all).then(|| columns(asked, args, names)),
+            columns: (!needs_all).then(|| columns(expressions, args, names)),
             condition,
         })
-    };
-    let file = File::open(path).map_err(|error| failed(&error))?;
-    let table = match Table::read(file, &select) {
+    });
+    let table = match table {
         Ok(table) => table,
         Err(TableError::Formula(error)) => return Err(error.into()),
-        Err(error) => return Err(failed(&error)),
+        Err(error) => return Err(unreadable(path, &error)),
     };
     for warning in &table.warnings {
         context
@@ -183,13 +177,13 @@ fn file(
             .warn(plain(&format!("{}: {warning}", path.display())));
     }
     let names = table.vocabulary();
-    let formulas = asked.formulas(&names);
+    let formulas = expressions.formulas(&names);
     // A table has one value per trial, so functions over reports cannot be computed from it.
     let unanswered =
         |(ask, name): &(Ask, &str)| names.contains(name) && !table.can_answer(*ask, name);
     if let Some((ask, name)) = formulas.iter().flat_map(Formula::asks).find(unanswered) {
         context.out.warn(plain(&format!(
-            "{}: a table has one value a trial, so `{}` is absent there",
+            "{}: a CSV file has one value per trial, so `{}` is missing there",
             path.display(),
             ask.of(name)
         )));
@@ -197,14 +191,23 @@ fn file(
     Ok(Source::table(name, table))
 }
 
+fn unreadable(path: &Path, error: &dyn std::error::Error) -> Failure {
+    let failure = Failure::caused(Code::Usage, error);
+    let path = path.display().to_string();
+    Failure {
+        message: format!("cannot read `{}`: {}", plain(&path), failure.message),
+        ..failure
+    }
+}
+
 /// Returns the names of the columns that the arguments need.
-fn columns(asked: &Texts<'_>, args: &Args, names: &Names) -> BTreeSet<String> {
-    let formulas = asked.formulas(names);
+fn columns(expressions: &Expressions<'_>, args: &Args, names: &Names) -> BTreeSet<String> {
+    let formulas = expressions.formulas(names);
     let named = formulas.iter().flat_map(Formula::names);
-    let usual = ["state", "trial_id", "study"];
+    let standard = ["state", "trial_id", "study"];
     named
         .chain(split(&args.pair))
-        .chain(usual)
+        .chain(standard)
         .map(str::to_owned)
         .collect()
 }

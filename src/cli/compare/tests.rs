@@ -22,13 +22,13 @@ fn world() -> Demo {
     for (optimizer, base) in [("adam", 0.30), ("sgd", 0.35), ("adamw", 0.301)] {
         for seed in 0..4 {
             let params = [("optimizer", text(optimizer)), ("seed", Value::Int(seed))];
-            let wobble = noise[(seed as usize + base.to_string().len()) % 4];
+            let shift = noise[(seed as usize + base.to_string().len()) % 4];
             let trial = demo.start(&params);
             demo.report(trial, &[("val_loss", 1.0), ("acc", 0.25)]);
             demo.report(
                 trial,
                 &[
-                    ("val_loss", base + 0.05 * seed as f64 + wobble),
+                    ("val_loss", base + 0.05 * seed as f64 + shift),
                     ("acc", 0.5),
                 ],
             );
@@ -62,7 +62,7 @@ fn json(args: &Args) -> serde_json::Value {
 }
 
 #[test]
-fn trials_that_differ_in_their_seed_only_are_one_row_and_paired_by_it() {
+fn trials_that_differ_only_in_their_seed_are_one_row_and_are_paired_by_seed() {
     let (_, out, err) = compare(&world(), Some(100), &args());
     insta::assert_snapshot!(format!("{out}---\n{err}"));
 }
@@ -96,7 +96,7 @@ fn a_verdict_needs_three_trials_in_both_groups() {
 }
 
 #[test]
-fn unpaired_the_noise_of_the_seeds_hides_the_difference() {
+fn without_pairs_the_noise_of_the_seeds_hides_the_difference() {
     let document = json(&Args {
         by: Some("optimizer".into()),
         unpaired: true,
@@ -107,7 +107,7 @@ fn unpaired_the_noise_of_the_seeds_hides_the_difference() {
 }
 
 #[test]
-fn a_baseline_is_compared_with_and_may_be_beaten() {
+fn groups_are_compared_with_the_baseline_and_can_be_better() {
     let document = json(&Args {
         by: Some("optimizer".into()),
         baseline: Some("sgd".into()),
@@ -160,7 +160,7 @@ fn columns_are_expressions_over_the_reports() {
 }
 
 #[test]
-fn the_report_that_counts_is_a_column_and_what_can_give_nothing_is_an_error() {
+fn the_best_report_is_a_column_and_a_column_without_values_is_an_error() {
     let with = |cols: &str| {
         let cols = Some(cols.to_owned());
         let by = Some("optimizer".to_owned());
@@ -223,7 +223,7 @@ fn an_assertion_holds_or_the_exit_code_is_6() {
     assert_eq!(
         with("best(val_loss@99) < 1").0,
         Ok(Code::Difference),
-        "what is not known does not hold"
+        "an assertion over an unknown value does not hold"
     );
     for wrong in [
         "best(val_loss)",
@@ -237,7 +237,7 @@ fn an_assertion_holds_or_the_exit_code_is_6() {
 }
 
 #[test]
-fn files_of_other_tools_and_studies_stand_side_by_side() {
+fn csv_files_of_other_tools_are_compared_with_studies() {
     let logs = tempfile::tempdir().unwrap();
     demo::write(logs.path(), "digits", &world());
     let path = logs.path().join("theirs.csv");
@@ -329,7 +329,7 @@ fn studies_with_different_objectives_need_a_metric() {
 }
 
 #[test]
-fn trials_of_which_each_ran_once_get_no_verdict() {
+fn groups_of_one_trial_get_no_verdict() {
     let mut demo = Demo::new(&["lr"]);
     for lr in [0.1, 0.2, 0.3] {
         demo.complete(&[("lr", Value::Float(lr))], &[("val_loss", lr)]);
@@ -340,13 +340,13 @@ fn trials_of_which_each_ran_once_get_no_verdict() {
         "trial  val_loss   lr  ratio\n    1       0.1  0.1   1.00\n    2       0.2  0.2   2.00\n    3       0.3  0.3   3.00\n"
     );
     assert!(
-        err.contains("whether a difference is more than noise cannot be told"),
+        err.contains("differences cannot be told from noise"),
         "{err}"
     );
 }
 
 #[test]
-fn values_that_a_terminal_would_obey_are_written_out() {
+fn escape_sequences_in_names_and_values_are_neutralised() {
     let mut demo = Demo::new(&["na\x1b[31mme"]);
     for (value, loss) in [("\x1b[2J\n", 0.1), ("b|c", 0.2)] {
         demo.complete(&[("na\x1b[31mme", text(value))], &[("val_loss", loss)]);
@@ -372,7 +372,7 @@ fn values_that_a_terminal_would_obey_are_written_out() {
 }
 
 #[test]
-fn nothing_complete_is_told_and_so_are_misspelt_names() {
+fn a_study_without_complete_trials_and_a_misspelt_column_are_errors() {
     let mut demo = Demo::new(&["lr"]);
     let trial = demo.start(&[("lr", Value::Float(0.1))]);
     demo.report(trial, &[("val_loss", f64::NAN)]);
@@ -396,7 +396,7 @@ fn nothing_complete_is_told_and_so_are_misspelt_names() {
 }
 
 #[test]
-fn trials_in_the_trash_are_left_out_without_a_word() {
+fn removed_trials_are_left_out_without_a_note() {
     let mut demo = world();
     let trials = (5..=8).map(TrialId).collect();
     demo.event(Event::Removed { trials });
@@ -413,7 +413,7 @@ fn trials_in_the_trash_are_left_out_without_a_word() {
 }
 
 #[test]
-fn replicates_are_one_group_by_themselves_and_by_the_name_of_their_column() {
+fn replicates_form_one_group_by_default_and_by_configuration() {
     let mut demo = Demo::new(&["lr"]);
     for of in 0..2 {
         for seed in 0..3 {
@@ -457,7 +457,7 @@ fn replicates_are_one_group_by_themselves_and_by_the_name_of_their_column() {
 }
 
 #[test]
-fn trials_that_break_a_limit_are_counted_and_told() {
+fn infeasible_trials_are_counted_and_noted() {
     let mut demo = Demo::new(&["lr"]);
     demo.constrain("latency", Some(10.0));
     for (lr, latency) in [(0.1, 5.0), (0.2, 50.0)] {
@@ -474,7 +474,7 @@ fn trials_that_break_a_limit_are_counted_and_told() {
 }
 
 #[test]
-fn a_sampler_that_learns_from_results_is_named_and_an_independent_one_is_not() {
+fn a_warning_names_adaptive_samplers_only() {
     let notes = |origin: fn() -> Origin| {
         let mut demo = Demo::new(&["lr"]);
         for (lr, loss) in [(0.1, 1.0), (0.1, 1.1), (0.2, 2.0), (0.2, 2.1)] {
@@ -492,10 +492,10 @@ fn a_sampler_that_learns_from_results_is_named_and_an_independent_one_is_not() {
         )
         .2
     };
-    assert!(!notes(|| Origin::Suggested("grid".into())).contains("caution"));
+    assert!(!notes(|| Origin::Suggested("grid".into())).contains("warning"));
     let unknown = notes(|| Origin::Suggested("mine".into()));
     assert!(
-        unknown.contains("caution: the sampler `mine` chose trials in view of earlier ones"),
+        unknown.contains("warning: the sampler `mine` chose trials based on earlier results"),
         "{unknown}"
     );
 }

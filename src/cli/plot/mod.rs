@@ -73,7 +73,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             input.trials.retain(|trial| condition.holds(study, trial));
         }
         if let Some(metric) = &args.metric {
-            known(study, metric)?;
+            check_metric(study, metric)?;
             input.metric = Some(metric);
         }
         inputs.push(input);
@@ -85,7 +85,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         context.out.stdout.write_all(text.as_bytes())?;
         return Ok(Code::Done);
     };
-    write(path, &drawn(&figure, format)?)?;
+    write(path, &encode(&figure, format)?)?;
     if figure.is_empty() {
         context.out.warn(plain(&figure.notes.join("; ")));
     }
@@ -118,7 +118,7 @@ fn unknown(word: &str) -> Failure {
     match nearest(word, PLOTS.iter().map(|kind| kind.name)) {
         Some(near) => failure.hint(format!("did you mean `{near}`?")),
         None => failure.hint(format!(
-            "there are: {}",
+            "the kinds are: {}",
             PLOTS
                 .iter()
                 .map(|kind| kind.name)
@@ -128,7 +128,7 @@ fn unknown(word: &str) -> Failure {
     }
 }
 
-fn known(study: &Study, metric: &str) -> Result<(), Failure> {
+fn check_metric(study: &Study, metric: &str) -> Result<(), Failure> {
     let names = crate::report::row::metrics(study);
     if names.contains(metric) {
         return Ok(());
@@ -141,7 +141,7 @@ fn known(study: &Study, metric: &str) -> Result<(), Failure> {
     Err(match nearest(metric, names.iter().map(|name| &**name)) {
         Some(near) => failure.hint(format!("did you mean `{}`?", plain(near))),
         None => failure.hint(format!(
-            "reported are: {}",
+            "the reported metrics are: {}",
             plain(&names.into_iter().collect::<Vec<_>>().join(", "))
         )),
     })
@@ -157,11 +157,11 @@ fn format(path: &Path) -> Result<Format, Failure> {
         "svg" => Ok(Format::Svg),
         "png" => Ok(Format::Png),
         _ => Err(Failure::usage(format!("`{}` is neither an SVG nor a PNG", plain(&path.display().to_string())))
-            .hint("let its name end with `.svg` or `.png`; `swath export --html report.html` writes a page with all plots")),
+            .hint("end the file name with `.svg` or `.png`; `swath export --html report.html` writes a page with all plots")),
     }
 }
 
-fn drawn(figure: &Figure, format: Format) -> Result<Vec<u8>, Failure> {
+fn encode(figure: &Figure, format: Format) -> Result<Vec<u8>, Failure> {
     match format {
         Format::Svg => Ok(svg::render(figure, Theme::Auto).into_bytes()),
         Format::Png => png::render(figure),
@@ -170,24 +170,27 @@ fn drawn(figure: &Figure, format: Format) -> Result<Vec<u8>, Failure> {
 
 /// Writes a file. A regular file is replaced as a whole; a device or a pipe is written to directly.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| Failure {
-        causes: vec![error.to_string()],
-        ..Failure::tool(format!(
-            "could not write `{}`",
-            plain(&path.display().to_string())
-        ))
-    };
     if path.exists() && !path.is_file() {
-        return std::fs::write(path, bytes).map_err(failed);
+        return std::fs::write(path, bytes).map_err(|error| unwritable(path, &error));
     }
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    let draft = crate::tracker::csv::draft(folder).map_err(failed)?;
-    std::fs::write(draft.path(), bytes).map_err(failed)?;
+    let draft = crate::tracker::csv::draft(folder).map_err(|error| unwritable(path, &error))?;
+    std::fs::write(draft.path(), bytes).map_err(|error| unwritable(path, &error))?;
     draft
         .persist(path)
         .map(drop)
-        .map_err(|error| failed(error.error))
+        .map_err(|error| unwritable(path, &error.error))
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure {
+        causes: vec![error.to_string()],
+        ..Failure::tool(format!(
+            "could not write `{}`",
+            plain(&path.display().to_string())
+        ))
+    }
 }

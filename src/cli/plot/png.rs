@@ -31,15 +31,15 @@ pub(super) fn render(figure: &Figure) -> Result<Vec<u8>, Failure> {
                 .collect();
         }
     }
-    let failed = |what: &str| Failure::tool(format!("could not draw the picture: {what}"));
-    let tree = usvg::Tree::from_str(&text, &options).map_err(|error| failed(&error.to_string()))?;
+    let tree = usvg::Tree::from_str(&text, &options)
+        .map_err(|error| drawing_failure(&error.to_string()))?;
     let size = tree
         .size()
         .to_int_size()
         .scale_by(SCALE)
-        .ok_or_else(|| failed("it has no size"))?;
+        .ok_or_else(|| drawing_failure("the figure has no size"))?;
     let mut pixels = tiny_skia::Pixmap::new(size.width(), size.height())
-        .ok_or_else(|| failed("it is too large"))?;
+        .ok_or_else(|| drawing_failure("the figure is too large"))?;
     resvg::render(
         &tree,
         tiny_skia::Transform::from_scale(SCALE, SCALE),
@@ -47,7 +47,11 @@ pub(super) fn render(figure: &Figure) -> Result<Vec<u8>, Failure> {
     );
     pixels
         .encode_png()
-        .map_err(|error| failed(&error.to_string()))
+        .map_err(|error| drawing_failure(&error.to_string()))
+}
+
+fn drawing_failure(reason: &str) -> Failure {
+    Failure::tool(format!("could not draw the plot: {reason}"))
 }
 
 /// Returns whether the built-in font has a character. The ranges are listed in `assets/README.md`.
@@ -63,8 +67,16 @@ mod tests {
     use super::render;
     use crate::report::plots::figure::{Figure, Guide, Mark, Panel, Scale, Shape, Tone};
 
+    /// Counts the dark pixels in some rows.
+    fn dark_pixels(pixels: &resvg::tiny_skia::Pixmap, rows: std::ops::Range<u32>) -> usize {
+        rows.flat_map(|y| (0..pixels.width()).map(move |x| (x, y)))
+            .filter_map(|(x, y)| pixels.pixel(x, y))
+            .filter(|pixel| pixel.green() < 100)
+            .count()
+    }
+
     #[test]
-    fn a_figure_becomes_a_png_that_is_not_blank_whatever_its_names_are() {
+    fn a_figure_with_unusual_names_becomes_a_png_that_is_not_blank() {
         let mut figure = Figure::new("größe 学習率 🚀 <b>");
         figure.panels.push(Panel {
             title: String::new(),
@@ -75,21 +87,16 @@ mod tests {
         let png = render(&figure).unwrap();
         assert!(png.starts_with(b"\x89PNG\r\n"));
         let pixels = resvg::tiny_skia::Pixmap::decode_png(&png).unwrap();
-        let dark = |from: u32, to: u32| {
-            let rows = (from..to).flat_map(|y| (0..pixels.width()).map(move |x| (x, y)));
-            rows.filter(|(x, y)| {
-                pixels
-                    .pixel(*x, *y)
-                    .is_some_and(|pixel| pixel.green() < 100)
-            })
-            .count()
-        };
         // The title, in the built-in font, and the dot.
-        assert!(dark(30, 70) > 300, "{}", dark(30, 70));
         assert!(
-            dark(100, pixels.height() - 60) > 50,
+            dark_pixels(&pixels, 30..70) > 300,
             "{}",
-            dark(100, pixels.height() - 60)
+            dark_pixels(&pixels, 30..70)
+        );
+        assert!(
+            dark_pixels(&pixels, 100..pixels.height() - 60) > 50,
+            "{}",
+            dark_pixels(&pixels, 100..pixels.height() - 60)
         );
     }
 }

@@ -35,9 +35,9 @@ pub(crate) fn colour(tone: Tone) -> Color {
         Tone::Paused => Color::Yellow,
         Tone::Ink => Color::Reset,
         // Shades from the 256-colour palette, from grey to bright cyan.
-        Tone::Heat(place) => {
+        Tone::Heat(heat) => {
             const SHADES: [u8; 6] = [237, 239, 24, 31, 38, 51];
-            Color::Indexed(SHADES[(place.clamp(0.0, 1.0) * 5.0).round() as usize])
+            Color::Indexed(SHADES[(heat.clamp(0.0, 1.0) * 5.0).round() as usize])
         }
     }
 }
@@ -80,7 +80,7 @@ pub(super) fn render(figure: &Figure, columns: usize, colours: bool) -> String {
         text.push('\n');
     }
     if figure.panels.len() > MOST_PANELS {
-        text.push_str("the other panels do not fit here: write them to a file with `-o x.svg`\n");
+        text.push_str("the other panels are not shown; `-o x.svg` writes all of them to a file\n");
     }
     text
 }
@@ -121,7 +121,7 @@ pub(crate) fn draw(panel: &Panel, area: Rect, buffer: &mut Buffer) {
         .max()
         .unwrap_or(0) as u16
         + 1;
-    let place = Rect::new(
+    let frame = Rect::new(
         area.x + gutter,
         area.y + head,
         wide.saturating_sub(gutter),
@@ -129,22 +129,22 @@ pub(crate) fn draw(panel: &Panel, area: Rect, buffer: &mut Buffer) {
     );
     let dim = Style::new().fg(Color::DarkGray);
     for (value, label) in &labels {
-        let Some(at) = panel
+        let Some(position) = panel
             .y
             .scale
             .place(*value)
-            .filter(|at| (0.0..=1.0).contains(at))
+            .filter(|position| (0.0..=1.0).contains(position))
         else {
             continue;
         };
         // Bands run from the top down, numeric scales from the bottom up.
-        let at = if bands { at } else { 1.0 - at };
-        let row = place.y + ((at * f64::from(high)) as u16).min(high - 1);
+        let position = if bands { position } else { 1.0 - position };
+        let row = frame.y + ((position * f64::from(high)) as u16).min(high - 1);
         let column = area.x + gutter - 1 - width(label) as u16;
         buffer.set_stringn(column, row, label, usize::from(gutter), dim);
     }
-    marks(panel, place, buffer);
-    below(&panel.x, place, buffer, dim);
+    marks(panel, frame, buffer);
+    below(&panel.x, frame, buffer, dim);
     let names = [("", &panel.x.label), ("↑ ", &panel.y.label)];
     let names: Vec<String> = names
         .iter()
@@ -152,13 +152,13 @@ pub(crate) fn draw(panel: &Panel, area: Rect, buffer: &mut Buffer) {
         .map(|(mark, name)| format!("{mark}{name}"))
         .collect();
     let names = names.join("   ");
-    let name = elide(&plain(&names), usize::from(place.width)).into_owned();
-    let column = place.x + (place.width.saturating_sub(width(&name) as u16)) / 2;
+    let name = elide(&plain(&names), usize::from(frame.width)).into_owned();
+    let column = frame.x + (frame.width.saturating_sub(width(&name) as u16)) / 2;
     buffer.set_stringn(
         column,
-        place.bottom() + 1,
+        frame.bottom() + 1,
         &name,
-        usize::from(place.width),
+        usize::from(frame.width),
         dim,
     );
 }
@@ -171,63 +171,67 @@ fn shortened(panel: &Panel, rows: usize) -> Option<Panel> {
     if labels.len() <= rows {
         return None;
     }
-    let last = rows as f64;
-    let inside = |mark: &&Mark| match mark {
-        Mark::Block(_, ys, _) => ys.0 < last,
-        Mark::Text(at, ..) => at.1 < last,
-        Mark::Points(points, ..) => points.iter().all(|point| point.1 < last),
-        Mark::Line(..) => true,
-    };
+    let end = rows as f64;
     let y = Guide::new(&*panel.y.label, Scale::Bands(labels[..rows].to_vec()));
     Some(Panel {
         y,
-        marks: panel.marks.iter().filter(inside).cloned().collect(),
+        marks: panel
+            .marks
+            .iter()
+            .filter(|mark| is_above(mark, end))
+            .cloned()
+            .collect(),
         ..panel.clone()
     })
 }
 
+/// Returns whether a mark of a panel with bands starts before the band `end`.
+fn is_above(mark: &Mark, end: f64) -> bool {
+    match mark {
+        Mark::Block(_, ys, _) => ys.0 < end,
+        Mark::Text(at, ..) => at.1 < end,
+        Mark::Points(points, ..) => points.iter().all(|point| point.1 < end),
+        Mark::Line(..) => true,
+    }
+}
+
 /// Writes the horizontal scale below the marks. Labels that would overlap are left out.
-fn below(guide: &Guide, place: Rect, buffer: &mut Buffer, dim: Style) {
-    let mut free = place.x;
+fn below(guide: &Guide, frame: Rect, buffer: &mut Buffer, dim: Style) {
+    let mut free = frame.x;
     let most = match &guide.scale {
-        Scale::Bands(_) => usize::from(place.width / 4),
-        _ => usize::from(place.width / 12).max(2),
+        Scale::Bands(_) => usize::from(frame.width / 4),
+        _ => usize::from(frame.width / 12).max(2),
     };
     let ticks = guide.scale.ticks(most);
-    let room = usize::from(place.width) / ticks.len().max(1);
+    let room = usize::from(frame.width) / ticks.len().max(1);
     for (value, label) in ticks {
-        let Some(at) = guide
+        let Some(position) = guide
             .scale
             .place(value)
-            .filter(|at| (0.0..=1.0).contains(at))
+            .filter(|position| (0.0..=1.0).contains(position))
         else {
             continue;
         };
         let label = elide(&plain(&label), room.saturating_sub(1).max(3)).into_owned();
         let wide = width(&label) as u16;
-        let middle = place.x + (at * f64::from(place.width)) as u16;
+        let middle = frame.x + (position * f64::from(frame.width)) as u16;
         let column = middle
             .saturating_sub(wide / 2)
-            .clamp(place.x, (place.right().saturating_sub(wide)).max(place.x));
+            .clamp(frame.x, (frame.right().saturating_sub(wide)).max(frame.x));
         if column >= free {
-            buffer.set_stringn(column, place.bottom(), &label, usize::from(wide), dim);
+            buffer.set_stringn(column, frame.bottom(), &label, usize::from(wide), dim);
             free = column + wide + 1;
         }
     }
 }
 
 /// Draws the marks: blocks first, lines and points over them, then crosses and texts.
-fn marks(panel: &Panel, place: Rect, buffer: &mut Buffer) {
-    let flip = matches!(panel.y.scale, Scale::Bands(_));
-    let point = |(x, y): (f64, f64)| {
-        let (x, y) = (panel.x.scale.place(x)?, panel.y.scale.place(y)?);
-        Some((x, if flip { 1.0 - y } else { y }))
-    };
+fn marks(panel: &Panel, frame: Rect, buffer: &mut Buffer) {
     for mark in &panel.marks {
         if let Mark::Block(xs, ys, tone) = mark
-            && let (Some(a), Some(b)) = (point((xs.0, ys.0)), point((xs.1, ys.1)))
+            && let (Some(a), Some(b)) = (unit(panel, (xs.0, ys.0)), unit(panel, (xs.1, ys.1)))
         {
-            block(place, buffer, (a, b), colour(*tone));
+            block(frame, buffer, (a, b), colour(*tone));
         }
     }
     let canvas = Canvas::default()
@@ -239,7 +243,8 @@ fn marks(panel: &Panel, place: Rect, buffer: &mut Buffer) {
                 match mark {
                     Mark::Line(points, tone, _) => {
                         for pair in points.windows(2) {
-                            if let (Some(a), Some(b)) = (point(pair[0]), point(pair[1])) {
+                            if let (Some(a), Some(b)) = (unit(panel, pair[0]), unit(panel, pair[1]))
+                            {
                                 context.draw(&Line {
                                     x1: a.0,
                                     y1: a.1,
@@ -252,7 +257,7 @@ fn marks(panel: &Panel, place: Rect, buffer: &mut Buffer) {
                     }
                     Mark::Points(points, tone, shape) if *shape != Shape::Cross => {
                         let coords: Vec<(f64, f64)> =
-                            points.iter().filter_map(|at| point(*at)).collect();
+                            points.iter().filter_map(|at| unit(panel, *at)).collect();
                         context.draw(&Points {
                             coords: &coords,
                             color: colour(*tone),
@@ -262,23 +267,20 @@ fn marks(panel: &Panel, place: Rect, buffer: &mut Buffer) {
                 }
             }
         });
-    canvas.render(place, buffer);
-    let cell = |at: (f64, f64)| {
-        let inside = (0.0..=1.0).contains(&at.0) && (0.0..=1.0).contains(&at.1);
-        let column = ((at.0 * f64::from(place.width)) as u16).min(place.width.saturating_sub(1));
-        let row =
-            (((1.0 - at.1) * f64::from(place.height)) as u16).min(place.height.saturating_sub(1));
-        inside.then_some((place.x + column, place.y + row))
-    };
+    canvas.render(frame, buffer);
     for mark in &panel.marks {
         match mark {
             Mark::Points(points, tone, Shape::Cross) => {
-                for at in points.iter().filter_map(|at| cell(point(*at)?)) {
+                for at in points
+                    .iter()
+                    .filter_map(|at| cell(frame, unit(panel, *at)?))
+                {
                     buffer.set_string(at.0, at.1, "×", Style::new().fg(colour(*tone)));
                 }
             }
             Mark::Text(at, label, side, tone) => {
-                let Some((column, row)) = point(*at).and_then(cell) else {
+                let Some((column, row)) = unit(panel, *at).and_then(|point| cell(frame, point))
+                else {
                     continue;
                 };
                 let label = plain(label).into_owned();
@@ -288,8 +290,8 @@ fn marks(panel: &Panel, place: Rect, buffer: &mut Buffer) {
                     Side::Middle => column.saturating_sub(wide / 2),
                     Side::Left => column.saturating_sub(wide + 1),
                 };
-                let column = column.max(place.x);
-                let room = place.right().saturating_sub(column);
+                let column = column.max(frame.x);
+                let room = frame.right().saturating_sub(column);
                 let label = elide(&label, usize::from(room)).into_owned();
                 buffer.set_stringn(
                     column,
@@ -304,10 +306,27 @@ fn marks(panel: &Panel, place: Rect, buffer: &mut Buffer) {
     }
 }
 
+/// Returns a point of the data in units of the panel: 0 to 1 from the left and from the bottom.
+/// `None` if a scale has no place for it, such as a negative number on a log scale.
+fn unit(panel: &Panel, (x, y): (f64, f64)) -> Option<(f64, f64)> {
+    let (x, y) = (panel.x.scale.place(x)?, panel.y.scale.place(y)?);
+    // Bands run from the top down.
+    let is_flipped = matches!(panel.y.scale, Scale::Bands(_));
+    Some((x, if is_flipped { 1.0 - y } else { y }))
+}
+
+/// Returns the cell of the terminal at a point in units of the panel. `None` if it is outside.
+fn cell(frame: Rect, (x, y): (f64, f64)) -> Option<(u16, u16)> {
+    let is_inside = (0.0..=1.0).contains(&x) && (0.0..=1.0).contains(&y);
+    let column = ((x * f64::from(frame.width)) as u16).min(frame.width.saturating_sub(1));
+    let row = (((1.0 - y) * f64::from(frame.height)) as u16).min(frame.height.saturating_sub(1));
+    is_inside.then_some((frame.x + column, frame.y + row))
+}
+
 /// Fills a rectangle. Its right end is drawn to an eighth of a column.
-fn block(place: Rect, buffer: &mut Buffer, (a, b): ((f64, f64), (f64, f64)), colour: Color) {
+fn block(frame: Rect, buffer: &mut Buffer, (a, b): ((f64, f64), (f64, f64)), colour: Color) {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
-    let (wide, high) = (f64::from(place.width), f64::from(place.height));
+    let (wide, high) = (f64::from(frame.width), f64::from(frame.height));
     let (left, right) = (
         a.0.min(b.0).clamp(0.0, 1.0) * wide,
         a.0.max(b.0).clamp(0.0, 1.0) * wide,
@@ -315,21 +334,21 @@ fn block(place: Rect, buffer: &mut Buffer, (a, b): ((f64, f64), (f64, f64)), col
     let (low, top) = (a.1.min(b.1).clamp(0.0, 1.0), a.1.max(b.1).clamp(0.0, 1.0));
     let first = ((1.0 - top) * high + 0.499) as u16;
     let last = (((1.0 - low) * high - 0.501).max(0.0).round() as u16).max(first);
-    for row in first..=last.min(place.height.saturating_sub(1)) {
+    for row in first..=last.min(frame.height.saturating_sub(1)) {
         let (from, to) = (left.round() as u16, right.floor() as u16);
-        for column in from..to.min(place.width) {
+        for column in from..to.min(frame.width) {
             buffer.set_string(
-                place.x + column,
-                place.y + row,
+                frame.x + column,
+                frame.y + row,
                 "█",
                 Style::new().fg(colour),
             );
         }
         let rest = EIGHTHS[((right.fract() * 8.0) as usize).min(7)];
-        if to < place.width && to >= from && !rest.is_empty() {
-            buffer.set_string(place.x + to, place.y + row, rest, Style::new().fg(colour));
-        } else if to <= from && from < place.width {
-            buffer.set_string(place.x + from, place.y + row, "▏", Style::new().fg(colour));
+        if to < frame.width && to >= from && !rest.is_empty() {
+            buffer.set_string(frame.x + to, frame.y + row, rest, Style::new().fg(colour));
+        } else if to <= from && from < frame.width {
+            buffer.set_string(frame.x + from, frame.y + row, "▏", Style::new().fg(colour));
         }
     }
 }
@@ -384,16 +403,15 @@ mod tests {
     use crate::report::plots::figure::{Figure, Guide, Mark, Panel, Scale, Side, Tone};
 
     #[test]
-    fn bars_are_as_long_as_their_values_and_names_cannot_command_the_terminal() {
+    fn bars_are_as_long_as_their_values_and_escape_sequences_in_names_are_neutralised() {
         let mut figure = Figure::new("evil\x1b[2J");
-        let block = |to: f64, at: f64| Mark::Block((0.0, to), (at + 0.2, at + 0.8), Tone::Usual);
         figure.panels.push(Panel {
             title: String::new(),
             x: Guide::new("", Scale::Linear(0.0, 1.0)),
             y: Guide::new("", Scale::Bands(vec!["a\x07".into(), "größe".into()])),
             marks: vec![
-                block(0.5, 0.0),
-                block(1.0, 1.0),
+                Mark::Block((0.0, 0.5), (0.2, 0.8), Tone::Usual),
+                Mark::Block((0.0, 1.0), (1.2, 1.8), Tone::Usual),
                 Mark::Text((0.5, 0.5), "x\n".into(), Side::Right, Tone::Ink),
             ],
         });

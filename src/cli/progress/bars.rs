@@ -1,7 +1,7 @@
 //! The live display of a run: an overall bar, the incumbent, and one line per running trial.
 
-use super::echo::Hidden;
-use super::words;
+use super::describe;
+use super::echo::EchoOff;
 use crate::report::text::{Paint, elide, plain, width};
 use crate::report::{number, summary};
 use crate::study::{Study, Timestamp};
@@ -15,7 +15,7 @@ const LINES: usize = 12;
 const SPARE: usize = 8;
 
 /// The last line of the display.
-const HINT: &str = "Ctrl-C stops; the same command goes on";
+const HINT: &str = "Ctrl-C stops the run; the same command resumes it";
 
 /// The width of the overall bar in columns.
 const BAR: usize = 24;
@@ -26,7 +26,7 @@ pub(super) struct Bars {
     paint: Paint,
     began: Instant,
     ended_before: u64,
-    _hidden: Option<Hidden>,
+    _echo_off: Option<EchoOff>,
 }
 
 impl Bars {
@@ -39,8 +39,8 @@ impl Bars {
             block,
             paint,
             began: Instant::now(),
-            ended_before: words::finished(study),
-            _hidden: Hidden::new(),
+            ended_before: describe::finished(study),
+            _echo_off: EchoOff::new(),
         }
     }
 
@@ -80,7 +80,7 @@ impl Bars {
         let shown = running.min(rows.saturating_sub(SPARE).clamp(1, LINES));
         let trials = study.running().filter_map(|id| study.trial(id)).take(shown);
         lines.extend(
-            trials.map(|trial| elide(&words::running(study, trial, now), columns).into_owned()),
+            trials.map(|trial| elide(&describe::running(study, trial, now), columns).into_owned()),
         );
         if running > shown {
             lines.push(
@@ -94,49 +94,44 @@ impl Bars {
 
     /// Returns the first line: `digits ━━━━━╸──── 23/60  2 running  1 failed  2m 10s left`.
     fn overall(&self, study: &Study, columns: usize, elapsed: Duration) -> String {
-        let ended = words::finished(study);
+        let ended = describe::finished(study);
         let counts = study.counts();
-        let left = remaining(study, ended, ended - self.ended_before.min(ended), elapsed);
-        let far = match study.header().trials {
-            Some(wanted) => format!("{ended}/{wanted}"),
+        let remaining = remaining(study, ended, ended - self.ended_before.min(ended), elapsed);
+        let progress = match study.header().trials {
+            Some(total) => format!("{ended}/{total}"),
             None => format!("{ended} trials"),
         };
-        let time = match left {
-            Some(left) => format!("{} left", number::duration(left)),
+        let time = match remaining {
+            Some(remaining) => format!("{} left", number::duration(remaining)),
             None => number::duration(elapsed),
         };
-        let count = |count: u64, what: &str| (count > 0).then(|| format!("{count} {what}"));
         let running = count(study.running_count() as u64, "running");
         let failed = count(counts.failed, "failed");
         let stopped = count(counts.stopped, "stopped");
         let name = elide(&plain(&study.header().name), 20).into_owned();
-        let tail = |failed: Option<String>| {
-            let parts = [
-                Some(far.clone()),
-                running.clone(),
-                failed,
-                stopped.clone(),
-                Some(time.clone()),
-            ];
-            parts.into_iter().flatten().collect::<Vec<_>>().join("  ")
-        };
-        // The bar needs a total, and is the first part to go on a narrow terminal.
+        let mut parts = vec![progress];
+        parts.extend(running);
+        let failed_index = parts.len();
+        parts.extend(failed.iter().cloned().chain(stopped).chain([time]));
+        // The width is measured before colours are added.
+        let columns_used = width(&name) + BAR + width(&parts.join("  ")) + 2;
+        // The bar needs a total, and is the first part to be left out on a narrow terminal.
         let bar = match study.header().trials {
-            Some(wanted) if width(&name) + BAR + width(&tail(failed.clone())) + 2 <= columns => {
-                self.bar(ended, wanted) + " "
-            }
+            Some(total) if columns_used <= columns => self.bar(ended, total) + " ",
             _ => String::new(),
         };
-        let tail = tail(failed.map(|failed| self.paint.red(&failed)));
-        format!("{} {bar}{tail}", self.paint.bold(&name))
+        if let Some(failed) = failed {
+            parts[failed_index] = self.paint.red(&failed);
+        }
+        format!("{} {bar}{}", self.paint.bold(&name), parts.join("  "))
     }
 
-    fn bar(&self, ended: u64, wanted: u64) -> String {
-        let filled = (BAR as u64 * ended.min(wanted))
-            .checked_div(wanted)
+    fn bar(&self, ended: u64, total: u64) -> String {
+        let filled = (BAR as u64 * ended.min(total))
+            .checked_div(total)
             .unwrap_or(0) as usize;
-        let (done, to_come) = ("━".repeat(filled), "─".repeat(BAR - filled));
-        self.paint.cyan(&done) + &self.paint.dim(&to_come)
+        let (done, remaining) = ("━".repeat(filled), "─".repeat(BAR - filled));
+        self.paint.cyan(&done) + &self.paint.dim(&remaining)
     }
 
     fn best(&self, study: &Study, columns: usize) -> String {
@@ -157,6 +152,11 @@ impl Drop for Bars {
     }
 }
 
+/// Returns a part such as `2 running`, or `None` for zero.
+fn count(count: u64, state: &str) -> Option<String> {
+    (count > 0).then(|| format!("{count} {state}"))
+}
+
 /// Returns the width and height of the terminal. The width excludes the last column, so that no
 /// line wraps. The default is 79 by 24.
 fn terminal() -> (usize, usize) {
@@ -169,11 +169,11 @@ fn terminal() -> (usize, usize) {
 /// Estimates the remaining time from the pace of this run. `None` if the study has no fixed number
 /// of trials, or if fewer than 2 ended in this run.
 fn remaining(study: &Study, ended: u64, in_this_run: u64, elapsed: Duration) -> Option<Duration> {
-    let to_come = study.header().trials?.checked_sub(ended)?;
+    let remaining = study.header().trials?.checked_sub(ended)?;
     if in_this_run < 2 {
         return None;
     }
-    Duration::try_from_secs_f64(elapsed.as_secs_f64() * to_come as f64 / in_this_run as f64).ok()
+    Duration::try_from_secs_f64(elapsed.as_secs_f64() * remaining as f64 / in_this_run as f64).ok()
 }
 
 #[cfg(test)]
@@ -186,7 +186,7 @@ mod tests {
     use swath_model::demo::{Demo, text};
 
     #[test]
-    fn the_time_left_is_guessed_from_this_run_alone() {
+    fn the_remaining_time_is_estimated_from_this_run_alone() {
         let study = Demo::new(&[]).study;
         let guess =
             |ended, in_this_run| remaining(&study, ended, in_this_run, Duration::from_secs(10));
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bars_tell_how_far_it_is_and_fit_the_terminal() {
+    fn the_bars_show_the_progress_and_fit_the_terminal() {
         let mut demo = Demo::new(&["lr"]);
         let bars = Bars::new(&demo.study, Paint::default());
         demo.complete(&[("lr", Value::Float(0.1))], &[("val_loss", 0.5)]);

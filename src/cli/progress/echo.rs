@@ -7,9 +7,9 @@ use rustix::termios::{self, LocalModes, OptionalActions};
 use std::io::stderr;
 
 /// A guard: while it lives, the terminal does not print typed control characters.
-pub(super) struct Hidden(());
+pub(super) struct EchoOff(());
 
-impl Hidden {
+impl EchoOff {
     /// Turns the echo off. `None` if this process runs in the background, standard error is no
     /// terminal, or the echo is off already.
     pub(super) fn new() -> Option<Self> {
@@ -17,7 +17,7 @@ impl Hidden {
     }
 }
 
-impl Drop for Hidden {
+impl Drop for EchoOff {
     fn drop(&mut self) {
         set(true);
     }

@@ -1,7 +1,7 @@
 //! The summary at the end of a run: the best trial, a short table, the path of the full table, and
 //! how to continue.
 
-use super::words;
+use super::describe;
 use crate::cli::exit::{Code, Failure};
 use crate::cli::output::{JSON_VERSION, Output};
 use crate::journal::StudyDir;
@@ -31,12 +31,12 @@ pub(super) fn code(study: &Study, why: &Closing) -> Code {
 }
 
 /// Prints the summary for a user.
-pub(super) fn tell(
+pub(super) fn print(
     out: &mut Output,
     study: &Study,
     dir: &StudyDir,
     why: &Closing,
-    again: &str,
+    resume: &str,
 ) -> Result<(), Failure> {
     out.say("");
     let several = study.header().objectives.len() > 1;
@@ -70,10 +70,13 @@ pub(super) fn tell(
         out.say(format_args!("\n{}", summary::counts(study)));
     }
     if !matches!(why, Closing::Finished) {
-        out.say(format_args!("ended because {}", summary::closing(why)));
+        out.say(format_args!(
+            "the run ended because {}",
+            summary::closing(why)
+        ));
     }
     if let Some(text) =
-        matches!(why, Closing::CircuitBreaker).then(|| words::broken(study, dir, out.paint_err))
+        matches!(why, Closing::CircuitBreaker).then(|| describe::broken(study, dir, out.paint_err))
     {
         out.say(text.unwrap_or_default());
     }
@@ -85,10 +88,10 @@ pub(super) fn tell(
         Closing::Finished | Closing::Exhausted => {}
         Closing::TimeLimit => out.say(format_args!(
             "all runs together took {}; to go on, raise `time` under `[limits]` in the sweep file, \
-             then: {again}",
+             then: {resume}",
             number::duration(study.used())
         )),
-        _ => out.say(format_args!("continue with: {again}")),
+        _ => out.say(format_args!("continue with: {resume}")),
     }
     Ok(())
 }
@@ -103,12 +106,12 @@ fn headline(study: &Study, several: bool, count: usize) -> String {
                 summary::params(best)
             )
         }
-        _ => format!("{count} trials that no other beats in every objective"),
+        _ => format!("{count} trials on the Pareto front"),
     }
 }
 
 /// Writes the last line of the event stream: a summary with counts and the incumbent.
-pub(super) fn stream(out: &mut Output, study: &Study, dir: &StudyDir) -> Result<(), Failure> {
+pub(super) fn print_json(out: &mut Output, study: &Study, dir: &StudyDir) -> Result<(), Failure> {
     let counts = study.counts();
     let best = study.incumbent().map(|trial| json::row(study, trial));
     out.json(&json!({

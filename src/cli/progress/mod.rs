@@ -1,14 +1,14 @@
 //! The display of a run: progress bars on a terminal, one line per event elsewhere, or events as
 //! JSON.
 //!
-//! [`words`] turns events into lines, [`bars`] draws the progress bars, and [`ending`] writes the
+//! [`describe`] turns events into lines, [`bars`] draws the progress bars, and [`ending`] writes the
 //! summary.
 
 mod bars;
+mod describe;
 mod echo;
 mod ending;
 mod rule;
-mod words;
 
 use super::output::{JSON_VERSION, Output};
 use crate::driver::Listener;
@@ -49,6 +49,7 @@ pub(crate) struct Progress {
     rule: RankingRule,
     failures: u32,
     warnings: u32,
+    /// Whether writing to standard output failed, for example because a pipe was closed.
     broken: bool,
 }
 
@@ -100,7 +101,7 @@ impl Progress {
     /// Warns that a tracker is no longer updated.
     pub(crate) fn stale(&mut self, stale: &Stale) {
         self.warn(&format!(
-            "tracker `{}` is left out from now on: {}",
+            "the tracker `{}` is no longer updated: {}",
             stale.name, stale.why
         ));
     }
@@ -139,7 +140,7 @@ impl Progress {
             }
             event if self.style == Style::Human => {
                 let new_best = study.incumbent().map(|trial| trial.id) != self.best;
-                let line = words::event(study, event, new_best, self.bars.is_some());
+                let line = describe::event(study, event, new_best, self.bars.is_some());
                 match (&self.bars, line) {
                     (Some(bars), Some(line)) => bars.line_above(&line),
                     (None, Some(line)) => self.out.say(line),
@@ -163,11 +164,11 @@ impl Progress {
             return;
         };
         self.failures += 1;
-        let full = self.failures <= FAILURES_IN_FULL;
-        let text = words::failure(trial, &self.dir, full, self.out.paint_err);
+        let in_full = self.failures <= FAILURES_IN_FULL;
+        let text = describe::failure(trial, &self.dir, in_full, self.out.paint_err);
         self.say(&text);
         if self.failures == FAILURES_IN_FULL {
-            self.say("more failures are told in one line each; `swath logs TRIAL` shows what a trial wrote");
+            self.say("further failures take one line each; `swath logs TRIAL` shows the output of a trial");
         }
     }
 
@@ -177,24 +178,24 @@ impl Progress {
             self.warn(&format!("trial {trial}: {text}"));
         }
         if self.warnings == WARNINGS {
-            self.say("more warnings are kept with their trials: `swath show TRIAL`");
+            self.say("further warnings are not printed; `swath show TRIAL` lists those of a trial");
         }
     }
 
-    /// Removes the progress bars and prints the summary. `again` is the command that continues the
-    /// run. Returns the exit code, with [`Interrupted`](super::exit::Code::Interrupted) for any
+    /// Removes the progress bars and prints the summary. `resume` is the command that continues
+    /// the run. Returns the exit code, with [`Interrupted`](super::exit::Code::Interrupted) for any
     /// signal: the caller must tell SIGINT from other signals.
     pub(crate) fn finish(
         &mut self,
         study: &Study,
         why: &Closing,
-        again: &str,
+        resume: &str,
     ) -> super::exit::Code {
         self.bars = None;
         if self.style == Style::Json {
-            self.broken |= ending::stream(&mut self.out, study, &self.dir).is_err();
+            self.broken |= ending::print_json(&mut self.out, study, &self.dir).is_err();
         } else {
-            self.broken |= ending::tell(&mut self.out, study, &self.dir, why, again).is_err();
+            self.broken |= ending::print(&mut self.out, study, &self.dir, why, resume).is_err();
         }
         ending::code(study, why)
     }
@@ -330,14 +331,14 @@ mod tests {
     }
 
     #[test]
-    fn off_a_terminal_every_event_is_a_line_and_a_failure_shows_its_last_words() {
+    fn without_a_terminal_every_event_is_a_line_and_a_failure_shows_the_end_of_its_log() {
         let (code, stdout, stderr) = watch(&demo(), Style::Human);
         assert_eq!(code, Code::Done);
         insta::assert_snapshot!(format!("{stderr}----\n{stdout}"));
     }
 
     #[test]
-    fn quiet_tells_failures_and_the_end() {
+    fn the_quiet_style_prints_failures_warnings_and_the_summary() {
         let (_, _, stderr) = watch(&demo(), Style::Quiet);
         assert!(
             stderr
@@ -362,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupted_run_says_how_to_go_on() {
+    fn the_summary_of_an_interrupted_run_ends_with_the_command_that_continues_it() {
         let mut demo = demo();
         demo.event(Event::Closed {
             why: Closing::Interrupted,
@@ -376,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_in_which_nothing_succeeded_says_so() {
+    fn the_summary_of_a_run_without_a_success_says_so() {
         let mut demo = Demo::new(&[]);
         let failed = demo.start(&[]);
         demo.end(failed, Exit::Failed(Failure::Signal(9)));
@@ -386,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rule_that_ranks_several_reports_is_said_once() {
+    fn the_rule_that_ranks_several_reports_is_printed_once() {
         let mut demo = Demo::new(&[]);
         for _ in 0..2 {
             let trial = demo.start(&[]);
@@ -404,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sixth_failure_is_told_in_one_line() {
+    fn the_sixth_failure_takes_one_line() {
         let mut demo = Demo::new(&[]);
         for _ in 0..6 {
             let failed = demo.start(&[]);
@@ -413,7 +414,7 @@ mod tests {
         let (_, _, stderr) = watch(&demo, Style::Quiet);
         assert_eq!(
             (
-                stderr.matches("all of it").count(),
+                stderr.matches("full log").count(),
                 stderr.matches("its folder").count()
             ),
             (1, 4),

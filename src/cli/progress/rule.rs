@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 /// Watches the reports of a run until a trial without a growing step has ended.
 #[derive(Debug, Default)]
 pub(super) struct RankingRule {
-    said: bool,
+    is_printed: bool,
     axes: BTreeMap<TrialId, Growth>,
 }
 
@@ -17,15 +17,15 @@ pub(super) struct RankingRule {
 #[derive(Debug, Clone, Copy, Default)]
 struct Growth {
     last: Option<f64>,
-    rose: bool,
-    fell: bool,
+    has_risen: bool,
+    has_fallen: bool,
 }
 
 impl RankingRule {
     /// Processes an event. Returns the note at most once per run.
     pub(super) fn observe(&mut self, study: &Study, event: &Event) -> Option<String> {
         // A named resource is a step, so the reports are a learning curve.
-        if self.said || study.header().resource.is_some() {
+        if self.is_printed || study.header().resource.is_some() {
             return None;
         }
         match event {
@@ -51,7 +51,7 @@ impl RankingRule {
                 let growth = self.axes.remove(trial)?;
                 let trial = study.trial(*trial).filter(|trial| trial.state.is_final())?;
                 let message = (!growth.grows()).then(|| describe(study, trial)).flatten();
-                self.said = message.is_some();
+                self.is_printed = message.is_some();
                 return message;
             }
             _ => {}
@@ -62,24 +62,23 @@ impl RankingRule {
 
 impl Growth {
     fn report(&mut self, step: f64) {
-        self.rose |= self.last.is_some_and(|last| step > last);
-        self.fell |= self.last.is_some_and(|last| step < last);
+        self.has_risen |= self.last.is_some_and(|last| step > last);
+        self.has_fallen |= self.last.is_some_and(|last| step < last);
         self.last = Some(step);
     }
 
     fn grows(self) -> bool {
-        self.rose && !self.fell
+        self.has_risen && !self.has_fallen
     }
 }
 
 /// Returns the note for a trial that reported an objective several times, or `None` if it did not.
 fn describe(study: &Study, trial: &Trial) -> Option<String> {
-    let count = |metric| trial.metrics.get(metric).map_or(0, |tally| tally.count);
     let objective = study
         .header()
         .objectives
         .iter()
-        .find(|objective| count(&objective.metric) > 1)?;
+        .find(|objective| report_count(trial, &objective.metric) > 1)?;
     let (id, metric, take) = (trial.id, &objective.metric, objective.take);
     let counts = match take {
         Take::Best => "the best of them counts".to_owned(),
@@ -88,14 +87,18 @@ fn describe(study: &Study, trial: &Trial) -> Option<String> {
         Take::Median => "their median counts".to_owned(),
         Take::LastMean(last) => format!("the mean of the last {last} counts"),
     };
-    let other = match take.averages() {
+    let alternative = match take.averages() {
         true => "",
         false => "; `take = \"mean\"` in [objective] averages them, as for folds",
     };
-    let times = count(metric);
+    let times = report_count(trial, metric);
     Some(format!(
-        "trial {id} reported {metric} {times} times; {counts} (`take = \"{take}\"`){other}"
+        "trial {id} reported {metric} {times} times; {counts} (`take = \"{take}\"`){alternative}"
     ))
+}
+
+fn report_count(trial: &Trial, metric: &str) -> u64 {
+    trial.metrics.get(metric).map_or(0, |tally| tally.count)
 }
 
 #[cfg(test)]
@@ -105,7 +108,7 @@ mod tests {
     use swath_model::demo::Demo;
 
     /// Replays trials with reports. Returns the notes.
-    fn said(take: Take, trials: &[&[&[(&str, f64)]]], exit: &Exit) -> Vec<String> {
+    fn notes(take: Take, trials: &[&[&[(&str, f64)]]], exit: &Exit) -> Vec<String> {
         let mut demo = Demo::with(
             &[],
             vec![Objective {
@@ -120,11 +123,11 @@ mod tests {
             demo.end(trial, exit.clone());
         }
         let (mut study, mut rule) = (Study::default(), RankingRule::default());
-        let said = demo.entries.iter().filter_map(|entry| {
+        let notes = demo.entries.iter().filter_map(|entry| {
             study.apply(entry).unwrap();
             rule.observe(&study, &entry.event)
         });
-        said.collect()
+        notes.collect()
     }
 
     const FOLDS: &[&[(&str, f64)]] = &[
@@ -134,13 +137,13 @@ mod tests {
     ];
 
     #[test]
-    fn the_first_trial_of_several_reports_without_a_step_says_which_rule_ranks_it() {
+    fn the_first_trial_with_several_reports_without_a_step_gets_a_note_on_its_ranking() {
         let best = "trial 1 reported val_loss 3 times; the best of them counts (`take = \"best\"`); \
                     `take = \"mean\"` in [objective] averages them, as for folds";
-        assert_eq!(said(Take::Best, &[FOLDS, FOLDS], &Exit::Done), [best]);
+        assert_eq!(notes(Take::Best, &[FOLDS, FOLDS], &Exit::Done), [best]);
         let mean = "trial 1 reported val_loss 3 times; their mean counts (`take = \"mean\"`)";
-        assert_eq!(said(Take::Mean, &[FOLDS], &Exit::Done), [mean]);
-        let last = said(Take::LastMean(2), &[FOLDS], &Exit::Done);
+        assert_eq!(notes(Take::Mean, &[FOLDS], &Exit::Done), [mean]);
+        let last = notes(Take::LastMean(2), &[FOLDS], &Exit::Done);
         assert!(
             last[0].ends_with("3 times; the mean of the last 2 counts (`take = \"last:2\"`)"),
             "{last:?}"
@@ -148,35 +151,35 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_that_will_run_again_or_reported_once_says_nothing() {
-        assert!(said(Take::Best, &[&FOLDS[..1]], &Exit::Done).is_empty());
-        assert!(said(Take::Best, &[FOLDS], &Exit::Interrupted).is_empty());
-        let after = said(Take::Best, &[&FOLDS[..1], FOLDS], &Exit::Done);
+    fn a_trial_that_will_run_again_or_reported_once_gets_no_note() {
+        assert!(notes(Take::Best, &[&FOLDS[..1]], &Exit::Done).is_empty());
+        assert!(notes(Take::Best, &[FOLDS], &Exit::Interrupted).is_empty());
+        let after = notes(Take::Best, &[&FOLDS[..1], FOLDS], &Exit::Done);
         assert!(after[0].starts_with("trial 2 "), "{after:?}");
         assert_eq!(
-            said(Take::Best, &[FOLDS], &Exit::Failed(Failure::Code(1))).len(),
+            notes(Take::Best, &[FOLDS], &Exit::Failed(Failure::Code(1))).len(),
             1
         );
     }
 
     #[test]
-    fn reports_with_a_growing_step_are_a_curve_and_epochs_that_begin_anew_are_not() {
+    fn reports_with_a_growing_step_are_a_curve_and_epochs_that_start_over_are_not() {
         let epochs: &[&[(&str, f64)]] = &[
             &[("val_loss", 0.5), ("epoch", 1.0)],
             &[("val_loss", 0.2), ("epoch", 2.0)],
         ];
-        assert!(said(Take::Best, &[epochs], &Exit::Done).is_empty());
+        assert!(notes(Take::Best, &[epochs], &Exit::Done).is_empty());
         let last_epoch: &[(&str, f64)] = &[("val_loss", 0.5), ("epoch", 9.0)];
         assert_eq!(
-            said(Take::Best, &[&[last_epoch; 2]], &Exit::Done).len(),
+            notes(Take::Best, &[&[last_epoch; 2]], &Exit::Done).len(),
             1,
             "the last epoch of every fold"
         );
         let folds = [epochs, epochs].concat();
-        let found = said(Take::Best, &[epochs, &folds], &Exit::Done);
+        let notes_of_folds = notes(Take::Best, &[epochs, &folds], &Exit::Done);
         assert!(
-            found[0].starts_with("trial 2 reported val_loss 4 times"),
-            "{found:?}"
+            notes_of_folds[0].starts_with("trial 2 reported val_loss 4 times"),
+            "{notes_of_folds:?}"
         );
     }
 }

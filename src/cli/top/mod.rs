@@ -10,12 +10,12 @@ use crate::journal::lock;
 use crate::report::view::View;
 use crate::study::{Study, Timestamp};
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
-use screen::{List, PICTURES, Screen};
+use screen::{List, PLOT_NAMES, Screen};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 /// The interval between two polls of the journal.
-const LOOK: Duration = Duration::from_millis(500);
+const POLL: Duration = Duration::from_millis(500);
 
 /// Arguments of `swath top`.
 #[derive(Debug, clap::Args)]
@@ -34,11 +34,11 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     };
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
         return Err(Failure::usage("`top` needs a terminal")
-            .hint("`swath ls` and `swath show` print the same once"));
+            .hint("`swath ls` and `swath show` print the current state"));
     }
     let mut terminal = ratatui::try_init().map_err(|error| Failure {
         causes: vec![error.to_string()],
-        ..Failure::tool("could not take over the terminal")
+        ..Failure::tool("could not set up the terminal")
     })?;
     let result = watch(&mut view, &mut terminal);
     ratatui::restore();
@@ -47,39 +47,39 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
 }
 
 fn watch(view: &mut View, terminal: &mut ratatui::DefaultTerminal) -> Result<(), Failure> {
-    let (mut study, mut held) = (view.settled(), lock::is_held(&view.dir));
+    let (mut study, mut is_running) = (view.settled(), lock::is_held(&view.dir));
     let mut screen = Screen::new(&study);
-    let mut looked = Instant::now();
+    let mut last_poll = Instant::now();
     loop {
-        screen.see(view, &study, held);
+        screen.refresh(view, &study, is_running);
         terminal.draw(|frame| screen.draw(frame, view, &study, Timestamp::now()))?;
         // A key press interrupts the wait, so that the screen reacts to keys at once.
-        if event::poll(LOOK.saturating_sub(looked.elapsed()))? {
+        if event::poll(POLL.saturating_sub(last_poll.elapsed()))? {
             match event::read()? {
                 Event::Key(key) if key.kind != KeyEventKind::Release => {
                     let control = key.modifiers.contains(KeyModifiers::CONTROL);
-                    if leaves(key.code, control) {
+                    if is_quit(key.code, control) {
                         return Ok(());
                     }
-                    press(&mut screen, key.code, &study);
+                    handle_key(&mut screen, key.code, &study);
                 }
                 _ => {}
             }
         }
-        if looked.elapsed() >= LOOK {
+        if last_poll.elapsed() >= POLL {
             let changed = view.follow()?;
-            let now_held = lock::is_held(&view.dir);
-            // `held` changes without a journal entry when a run is killed.
-            if changed || now_held != held {
-                (study, held) = (view.settled(), now_held);
-                screen.outdated();
+            let now_running = lock::is_held(&view.dir);
+            // `is_running` changes without a journal entry when a run is killed.
+            if changed || now_running != is_running {
+                (study, is_running) = (view.settled(), now_running);
+                screen.discard_plot();
             }
-            looked = Instant::now();
+            last_poll = Instant::now();
         }
     }
 }
 
-fn leaves(key: KeyCode, control: bool) -> bool {
+fn is_quit(key: KeyCode, control: bool) -> bool {
     matches!(
         (key, control),
         (KeyCode::Char('q') | KeyCode::Esc, _) | (KeyCode::Char('c' | 'd'), true)
@@ -87,7 +87,7 @@ fn leaves(key: KeyCode, control: bool) -> bool {
 }
 
 /// Carries out the command of a key. Unassigned keys do nothing.
-fn press(screen: &mut Screen, key: KeyCode, study: &Study) {
+fn handle_key(screen: &mut Screen, key: KeyCode, study: &Study) {
     match key {
         KeyCode::Up | KeyCode::Char('k') => screen.step(-1, study),
         KeyCode::Down | KeyCode::Char('j') => screen.step(1, study),
@@ -95,16 +95,16 @@ fn press(screen: &mut Screen, key: KeyCode, study: &Study) {
         KeyCode::PageDown => screen.step(10, study),
         KeyCode::Home | KeyCode::Char('g') => screen.step(i64::MIN / 2, study),
         KeyCode::End | KeyCode::Char('G') => screen.step(i64::MAX / 2, study),
-        KeyCode::Tab | KeyCode::Right => screen.turn(1, study),
-        KeyCode::BackTab | KeyCode::Left => screen.turn(List::ALL.len() - 1, study),
-        KeyCode::Char('l') => screen.other_log(),
+        KeyCode::Tab | KeyCode::Right => screen.next_list(1, study),
+        KeyCode::BackTab | KeyCode::Left => screen.next_list(List::ALL.len() - 1, study),
+        KeyCode::Char('l') => screen.switch_log(),
         KeyCode::Char('?' | 'h') => screen.help = !screen.help,
         KeyCode::Char(digit) => {
-            let at = digit
+            let index = digit
                 .to_digit(10)
                 .and_then(|digit| (digit as usize).checked_sub(1));
-            if let Some(at) = at.filter(|at| *at < PICTURES.len()) {
-                screen.show(at);
+            if let Some(index) = index.filter(|index| *index < PLOT_NAMES.len()) {
+                screen.show_plot(index);
             }
         }
         _ => {}

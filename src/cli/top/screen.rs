@@ -17,7 +17,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState};
 
 /// The names of the plots, in the order of their keys 1, 2, 3 and so on.
-pub(super) const PICTURES: [&str; 7] = [
+pub(super) const PLOT_NAMES: [&str; 7] = [
     "curves",
     "history",
     "rungs",
@@ -27,7 +27,7 @@ pub(super) const PICTURES: [&str; 7] = [
     "pareto",
 ];
 /// The number of lines read from the end of a log.
-const TAIL: usize = 200;
+const LOG_LINES: usize = 200;
 
 /// The selection of trials in the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,12 +73,12 @@ impl List {
 pub(super) struct Screen {
     list: List,
     /// Whether the user chose the list. If not, the list follows the state of the run.
-    turned: bool,
-    chosen: Option<TrialId>,
-    picture: usize,
+    is_list_chosen: bool,
+    selected: Option<TrialId>,
+    plot: usize,
     stdout: bool,
     pub(super) help: bool,
-    held: bool,
+    is_running: bool,
     figure: Option<Figure>,
     log: (String, Vec<String>),
 }
@@ -92,12 +92,12 @@ impl Screen {
         };
         let mut screen = Self {
             list,
-            turned: false,
-            chosen: None,
-            picture: 0,
+            is_list_chosen: false,
+            selected: None,
+            plot: 0,
             stdout: false,
             help: false,
-            held: false,
+            is_running: false,
             figure: None,
             log: (String::new(), Vec::new()),
         };
@@ -106,7 +106,7 @@ impl Screen {
     }
 
     /// Discards the plot, because the study has changed.
-    pub(super) fn outdated(&mut self) {
+    pub(super) fn discard_plot(&mut self) {
         self.figure = None;
     }
 
@@ -114,72 +114,72 @@ impl Screen {
     /// the list, the move starts at the first row.
     pub(super) fn step(&mut self, by: i64, study: &Study) {
         let trials = self.list.trials(study);
-        let at = trials
+        let current = trials
             .iter()
-            .position(|trial| Some(trial.id) == self.chosen)
+            .position(|trial| Some(trial.id) == self.selected)
             .unwrap_or(0) as i64;
         let last = trials.len().saturating_sub(1) as i64;
-        let to = at.saturating_add(by).clamp(0, last.max(0)) as usize;
-        self.chosen = trials.get(to).map(|trial| trial.id);
+        let target = current.saturating_add(by).clamp(0, last.max(0)) as usize;
+        self.selected = trials.get(target).map(|trial| trial.id);
     }
 
-    /// Switches to the list `by` places further, and selects its first trial.
-    pub(super) fn turn(&mut self, by: usize, study: &Study) {
-        let at = List::ALL
+    /// Switches to the list that comes `by` positions later, and selects its first trial.
+    pub(super) fn next_list(&mut self, by: usize, study: &Study) {
+        let current = List::ALL
             .iter()
             .position(|list| *list == self.list)
             .unwrap_or(0);
-        self.list = List::ALL[(at + by) % List::ALL.len()];
-        self.turned = true;
-        self.chosen = None;
+        self.list = List::ALL[(current + by) % List::ALL.len()];
+        self.is_list_chosen = true;
+        self.selected = None;
         self.step(0, study);
     }
 
-    pub(super) fn other_log(&mut self) {
+    pub(super) fn switch_log(&mut self) {
         self.stdout = !self.stdout;
     }
 
-    pub(super) fn show(&mut self, picture: usize) {
-        self.picture = picture;
+    pub(super) fn show_plot(&mut self, plot: usize) {
+        self.plot = plot;
         self.figure = None;
     }
 
     /// Updates the parts of the screen that need files: the data of the plot and the end of the
     /// log.
-    pub(super) fn see(&mut self, view: &View, study: &Study, held: bool) {
-        self.held = held;
-        if !self.turned {
+    pub(super) fn refresh(&mut self, view: &View, study: &Study, is_running: bool) {
+        self.is_running = is_running;
+        if !self.is_list_chosen {
             // The list follows the run until the user chooses one: a finished run shows the best
             // trials.
-            self.list = match (study.running_count(), held) {
+            self.list = match (study.running_count(), is_running) {
                 (0, true) => self.list,
                 (0, false) => List::Best,
                 _ => List::Running,
             };
         }
         if self
-            .chosen
+            .selected
             // The selected trial may have left the list, for example because it ended.
             .is_none_or(|id| !self.list.trials(study).iter().any(|trial| trial.id == id))
         {
             self.step(0, study);
         }
         if self.figure.is_none() {
-            let kind = find(PLOTS, PICTURES[self.picture]);
+            let kind = find(PLOTS, PLOT_NAMES[self.plot]);
             let input = Input::all(study, &view.chronicle, view.space.as_deref());
             self.figure = kind.map(|kind| plots::draw(kind, &[input]));
         }
-        let Some(id) = self.chosen else {
+        let Some(id) = self.selected else {
             self.log = (String::new(), Vec::new());
             return;
         };
         let folder = view.dir.trial(id);
         let (path, lines) = if self.stdout {
             let path = folder.join("stdout.log");
-            let lines = tail::last_lines(&path, TAIL).unwrap_or_default();
+            let lines = tail::last_lines(&path, LOG_LINES).unwrap_or_default();
             (path, lines)
         } else {
-            tail::last_words(&folder, TAIL)
+            tail::log_tail(&folder, LOG_LINES)
         };
         let name = path
             .file_name()
@@ -196,9 +196,9 @@ impl Screen {
             frame.render_widget(Paragraph::new(HELP), area);
             return;
         }
-        let high = area.height.saturating_sub(4);
-        let list = (high * 2 / 7).clamp(3, 14).min(high);
-        let log = (high / 4).clamp(2, 12).min(high.saturating_sub(list));
+        let height = area.height.saturating_sub(4);
+        let list = (height * 2 / 7).clamp(3, 14).min(height);
+        let log = (height / 4).clamp(2, 12).min(height.saturating_sub(list));
         let parts = Layout::vertical([
             Constraint::Length(3),
             Constraint::Length(list),
@@ -208,31 +208,31 @@ impl Screen {
         ])
         .split(area);
         frame.render_widget(
-            Paragraph::new(self.head(study, usize::from(area.width), now)),
+            Paragraph::new(self.summary(study, usize::from(area.width), now)),
             parts[0],
         );
         self.draw_list(frame, parts[1], study, now);
-        self.draw_picture(frame, parts[2]);
+        self.draw_plot(frame, parts[2]);
         self.draw_log(frame, parts[3], view);
-        let keys = "q quit  ↑↓ trial  Tab list  1-7 picture  l log  ? help";
+        let keys = "q quit  ↑↓ trial  Tab list  1-7 plot  l log  ? help";
         let keys = elide(keys, usize::from(area.width)).into_owned();
         frame.render_widget(Paragraph::new(keys).style(dim()), parts[4]);
     }
 
-    fn head(&self, study: &Study, columns: usize, now: Timestamp) -> Vec<Line<'static>> {
+    fn summary(&self, study: &Study, columns: usize, now: Timestamp) -> Vec<Line<'static>> {
         let name = elide(&plain(&study.header().name), columns / 3).into_owned();
-        let state = match (self.held, study.closed()) {
+        let state = match (self.is_running, study.closed()) {
             (true, _) => "running".to_owned(),
             (false, Some(why)) => format!("ended: {}", summary::closing(why)),
             (false, None) => "not running".to_owned(),
         };
-        let left = remaining(study, now).filter(|_| self.held);
-        let left = left.map_or_else(String::new, |left| {
-            format!("  about {} left", number::seconds(left.round()))
+        let remaining = remaining(study, now).filter(|_| self.is_running);
+        let remaining = remaining.map_or_else(String::new, |seconds| {
+            format!("  about {} left", number::seconds(seconds.round()))
         });
         let first = Line::from(vec![
             Span::styled(name, Style::new().add_modifier(Modifier::BOLD)),
-            Span::raw(format!("  {state}{left}")),
+            Span::raw(format!("  {state}{remaining}")),
         ]);
         let counts = Line::raw(elide(&plain(&summary::counts(study)), columns).into_owned());
         let best = match study.incumbent() {
@@ -270,17 +270,17 @@ impl Screen {
                 .take(3)
                 .map(|objective| objective.metric.to_string()),
         );
-        titles.push("parameters, or why it ended".to_owned());
+        titles.push("parameters, or the reason of the end".to_owned());
         let titles: Vec<Cell<'_>> = titles
             .iter()
             .map(|title| Cell::from(elide(&plain(title), 30).into_owned()))
             .collect();
         let visible = usize::from(area.height.saturating_sub(1));
-        let at = trials
+        let selected = trials
             .iter()
-            .position(|trial| Some(trial.id) == self.chosen);
+            .position(|trial| Some(trial.id) == self.selected);
         // Only the visible rows are built: a study may have many thousands of trials.
-        let first = at
+        let first = selected
             .unwrap_or(0)
             .saturating_sub(visible / 2)
             .min(trials.len().saturating_sub(visible));
@@ -306,23 +306,23 @@ impl Screen {
         let table = Table::new(rows, widths)
             .header(Row::new(titles).style(dim()))
             .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
-        let mut state = TableState::default().with_selected(at.map(|at| at - first));
+        let mut state = TableState::default().with_selected(selected.map(|index| index - first));
         frame.render_stateful_widget(table, area, &mut state);
     }
 
-    fn draw_picture(&self, frame: &mut Frame<'_>, area: Rect) {
+    fn draw_plot(&self, frame: &mut Frame<'_>, area: Rect) {
         let Some(figure) = &self.figure else { return };
         if area.height == 0 {
             return;
         }
         let title = Rect { height: 1, ..area };
-        let names = PICTURES.iter().enumerate().map(|(at, name)| {
-            let style = if at == self.picture {
+        let names = PLOT_NAMES.iter().enumerate().map(|(index, name)| {
+            let style = if index == self.plot {
                 Style::new().add_modifier(Modifier::BOLD)
             } else {
                 dim()
             };
-            Span::styled(format!("{} {name}  ", at + 1), style)
+            Span::styled(format!("{} {name}  ", index + 1), style)
         });
         frame.render_widget(Paragraph::new(Line::from(names.collect::<Vec<_>>())), title);
         let rest = Rect {
@@ -344,10 +344,10 @@ impl Screen {
 
     fn draw_log(&self, frame: &mut Frame<'_>, area: Rect, _: &View) {
         let (name, lines) = &self.log;
-        let room = usize::from(area.height.saturating_sub(1));
+        let rows = usize::from(area.height.saturating_sub(1));
         let columns = usize::from(area.width);
         let title = if lines.is_empty() {
-            format!("{name}: nothing written")
+            format!("{name}: no output")
         } else {
             name.clone()
         };
@@ -360,7 +360,7 @@ impl Screen {
             elide(&plain(&title), columns).into_owned(),
             dim(),
         )];
-        let last = &lines[lines.len().saturating_sub(room)..];
+        let last = &lines[lines.len().saturating_sub(rows)..];
         shown.extend(
             last.iter()
                 .map(|line| Line::raw(elide(&line.replace('\t', "    "), columns).into_owned())),
@@ -377,7 +377,7 @@ fn row(study: &Study, trial: &Trial, now: Timestamp) -> Row<'static> {
     let running = trial
         .attempt_at
         .filter(|_| trial.state == TrialState::Running);
-    let seconds = trial.seconds + running.map_or(0.0, |began| now.since(began).as_secs_f64());
+    let seconds = trial.seconds + running.map_or(0.0, |start| now.since(start).as_secs_f64());
     let step = trial
         .step
         .map_or_else(String::new, |step| match trial.until {
@@ -426,7 +426,7 @@ fn remaining(study: &Study, now: Timestamp) -> Option<f64> {
         .trials()
         .iter()
         .filter(|trial| trial.counts() && trial.state.is_final());
-    let left = study.header().trials?.checked_sub(counted.count() as u64)?;
+    let remaining = study.header().trials?.checked_sub(counted.count() as u64)?;
     let mut ends: Vec<Timestamp> = study
         .trials()
         .iter()
@@ -436,43 +436,44 @@ fn remaining(study: &Study, now: Timestamp) -> Option<f64> {
     ends.sort();
     let last = &ends[ends.len().saturating_sub(20)..];
     let (first, count) = (last.first()?, last.len() as f64 - 1.0);
-    (count >= 2.0).then(|| now.since(*first).as_secs_f64() / count * left as f64)
+    (count >= 2.0).then(|| now.since(*first).as_secs_f64() / count * remaining as f64)
 }
 
 const HELP: &str = "\
-swath top: a study as it runs. Nothing here changes it.
+swath top: a live view of a study. It never changes the study.
 
   q, Esc, Ctrl-C    quit
-  ↑ ↓, j k          another trial; PgUp PgDn, Home End
-  Tab, ← →          another list: running, best, recent, failed
-  1 … 7             another picture: curves, history, rungs, timeline, failures, importance, pareto
-  l                 the trial's standard output, or its last words (standard error first)
-  ?                 this, and back";
+  ↑ ↓, j k          select another trial; also PgUp PgDn, Home End
+  Tab, ← →          show another list: running, best, recent, failed
+  1 … 7             show another plot: curves, history, rungs, timeline, failures, importance, pareto
+  l                 switch between the trial's standard output and the end of its log (standard error first)
+  ?                 show or hide this help";
 
 #[cfg(test)]
 mod tests {
-    use super::{PICTURES, Screen, remaining};
+    use super::{PLOT_NAMES, Screen, remaining};
     use crate::cli::studies::demo;
     use crate::report::view::View;
     use crate::space::Value;
     use crate::study::{Exit, Failure};
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
+    use ratatui::buffer::Buffer;
     use swath_model::demo::{Demo, text};
 
     fn world() -> Demo {
         let mut demo = Demo::new(&["lr", "name"]);
-        for at in 1..=9 {
+        for number in 1..=9 {
             let params = [
-                ("lr", Value::Float(f64::from(at) * 0.01)),
+                ("lr", Value::Float(f64::from(number) * 0.01)),
                 ("name", text("\x1b[2J\u{202e}größe")),
             ];
             let trial = demo.start(&params);
             for step in 1..=5 {
-                demo.report(trial, &[("val_loss", 1.0 / f64::from(at * step))]);
+                demo.report(trial, &[("val_loss", 1.0 / f64::from(number * step))]);
             }
-            let exit = if at % 3 == 0 {
-                Exit::Failed(Failure::Code(at))
+            let exit = if number % 3 == 0 {
+                Exit::Failed(Failure::Code(number))
             } else {
                 Exit::Done
             };
@@ -495,25 +496,23 @@ mod tests {
         let study = view.settled();
         let mut screen = Screen::new(&study);
         act(&mut screen);
-        screen.see(&view, &study, true);
+        screen.refresh(&view, &study, true);
         let mut terminal = Terminal::new(TestBackend::new(columns, rows)).unwrap();
         let now = world.study.at().unwrap();
         terminal
             .draw(|frame| screen.draw(frame, &view, &study, now))
             .unwrap();
         let buffer = terminal.backend().buffer();
-        let line = |row: u16| {
-            (0..columns)
-                .map(|at| buffer[(at, row)].symbol())
-                .collect::<String>()
-                .trim_end()
-                .to_owned()
-        };
-        (0..rows).map(line).collect()
+        (0..rows).map(|row| line(buffer, columns, row)).collect()
+    }
+
+    fn line(buffer: &Buffer, columns: u16, row: u16) -> String {
+        let cells = (0..columns).map(|column| buffer[(column, row)].symbol());
+        cells.collect::<String>().trim_end().to_owned()
     }
 
     #[test]
-    fn all_that_matters_fits_into_80_by_24() {
+    fn the_screen_fits_into_80_by_24() {
         let lines = drawn(&world(), (80, 24), |_| {});
         let all = lines.join("\n");
         assert!(lines[0].starts_with("digits  running  about"), "{all}");
@@ -533,22 +532,22 @@ mod tests {
     }
 
     #[test]
-    fn every_picture_and_list_survives_every_size() {
+    fn every_plot_and_list_can_be_drawn_at_every_size() {
         let (world, study) = (world(), world().study);
         for size in [(1, 1), (10, 5), (40, 12), (80, 24), (200, 60)] {
-            for picture in 0..PICTURES.len() {
-                drawn(&world, size, |screen| screen.show(picture));
+            for plot in 0..PLOT_NAMES.len() {
+                drawn(&world, size, |screen| screen.show_plot(plot));
             }
-            drawn(&world, size, |screen| screen.turn(3, &study));
+            drawn(&world, size, |screen| screen.next_list(3, &study));
             drawn(&Demo::new(&[]), size, |_| {});
         }
     }
 
     #[test]
-    fn the_time_left_follows_the_pace_of_late() {
+    fn the_remaining_time_follows_the_recent_pace() {
         let world = world();
         // A trial takes 8 seconds: its creation, its start, five reports and its end.
-        let left = remaining(&world.study, world.study.at().unwrap()).unwrap();
-        assert!((left - 11.0 * 8.0).abs() < 1e-9, "{left}");
+        let remaining = remaining(&world.study, world.study.at().unwrap()).unwrap();
+        assert!((remaining - 11.0 * 8.0).abs() < 1e-9, "{remaining}");
     }
 }

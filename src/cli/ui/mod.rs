@@ -10,22 +10,22 @@ use crate::report::page::Page;
 use crate::report::text::plain;
 use crate::report::view::View;
 pub use request::status;
-use request::{Answer, Guard, Wanted};
+use request::{AccessControl, Request, Response};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 /// The maximum number of connections that are read at a time. Further connections are closed.
-const MOST_READERS: usize = 32;
+const MAX_READERS: usize = 32;
 
 /// Arguments of `swath ui`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The studies (names or folders; default: the studies that run now, else the one that ran last)
+    /// The studies (names or folders; default: the running studies, else the one that ran last)
     #[arg(value_name = "STUDY")]
     studies: Vec<String>,
 
-    /// The port to listen on; 0 takes one that is free
+    /// The port to listen on; 0 takes a free one
     #[arg(long, default_value_t = 0, value_name = "N")]
     port: u16,
 }
@@ -44,41 +44,40 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
                 causes: vec![error.to_string()],
                 ..Failure::tool(format!("could not listen on port {}", args.port))
             }
-            .hint("`--port` says which port to use; 0 takes one that is free")
+            .hint("choose another port with `--port`; 0 takes a free one")
         })?;
     let port = listener.local_addr()?.port();
     // The token keeps other users of this machine out: they can reach the port, too.
-    let guard = Guard::new(port, format!("{:032x}", rand::random::<u128>()));
-    writeln!(context.out.stdout, "{}", guard.address())?;
+    let access = AccessControl::new(port, format!("{:032x}", rand::random::<u128>()));
+    writeln!(context.out.stdout, "{}", access.address())?;
     context.out.stdout.flush()?;
     let shown: Vec<_> = views
         .iter()
         .map(|view| plain(&view.study.header().name).into_owned())
         .collect();
     context.out.say(format_args!(
-        "shows {} to this machine until Ctrl-C; anyone with the address can read it",
+        "serving {} on this machine until Ctrl-C; everyone on it who has the address can read it",
         shown.join(", ")
     ));
-    serve(&listener, &guard, &mut views);
+    serve(&listener, &access, &mut views);
     Ok(Code::Done)
 }
 
 /// Returns the names of the studies that a process runs now.
 fn running(context: &Context) -> Vec<String> {
-    let held = |name: &String| lock::holder(&StudyDir::new(&context.logs, name)).is_some();
     studies::all(&context.logs)
         .into_iter()
         .map(|(name, _)| name)
-        .filter(held)
+        .filter(|name| lock::holder(&StudyDir::new(&context.logs, name)).is_some())
         .collect()
 }
 
 /// Answers requests one at a time. Each connection is read by its own thread, so that a client that
 /// sends nothing does not block the others.
-fn serve(listener: &TcpListener, guard: &Guard, views: &mut [View]) {
+fn serve(listener: &TcpListener, access: &AccessControl, views: &mut [View]) {
     let (sender, requests) = channel();
     let connections = listener.try_clone();
-    let reader = guard.clone();
+    let reader = access.clone();
     std::thread::spawn(move || {
         let Ok(listener) = connections else { return };
         let busy = std::sync::Arc::new(());
@@ -89,48 +88,48 @@ fn serve(listener: &TcpListener, guard: &Guard, views: &mut [View]) {
                 std::thread::sleep(Duration::from_millis(50));
                 continue;
             };
-            if std::sync::Arc::strong_count(&busy) > MOST_READERS {
+            if std::sync::Arc::strong_count(&busy) > MAX_READERS {
                 continue;
             }
             // The clone of `busy` counts this connection until its thread ends.
-            let (sender, guard, held) = (sender.clone(), reader.clone(), busy.clone());
+            let (sender, access, slot) = (sender.clone(), reader.clone(), busy.clone());
             std::thread::spawn(move || {
-                read(stream, &guard, &sender);
-                drop(held);
+                read(stream, &access, &sender);
+                drop(slot);
             });
         }
     });
-    for (stream, wanted) in requests {
-        let answer = match wanted {
-            Wanted::Page => page(),
-            Wanted::Data { since } => data(views, &since),
-            Wanted::Nothing(answer) => answer,
+    for (stream, request) in requests {
+        let response = match request {
+            Request::Page => page(),
+            Request::Data { since } => data(views, &since),
+            Request::Refused(response) => response,
         };
         // The error of a client that has disconnected is ignored.
-        let _ = answer.send(stream);
+        let _ = response.send(stream);
     }
 }
 
-fn read(mut stream: TcpStream, guard: &Guard, sender: &Sender<(TcpStream, Wanted)>) {
-    if let Some(wanted) = guard.read(&mut stream) {
-        let _ = sender.send((stream, wanted));
+fn read(mut stream: TcpStream, access: &AccessControl, sender: &Sender<(TcpStream, Request)>) {
+    if let Some(request) = access.read(&mut stream) {
+        let _ = sender.send((stream, request));
     }
 }
 
-fn page() -> Answer {
+fn page() -> Response {
     let mut html = Vec::new();
     match page::write(None, "swath", &mut html) {
-        Ok(()) => Answer::new(200, "text/html; charset=utf-8", html),
-        Err(error) => Answer::text(500, &error.to_string()),
+        Ok(()) => Response::new(200, "text/html; charset=utf-8", html),
+        Err(error) => Response::text(500, &error.to_string()),
     }
 }
 
 /// Returns the data of all studies as JSON, or status 204 if nothing has changed since the mark
 /// `since`.
-fn data(views: &mut [View], since: &str) -> Answer {
+fn data(views: &mut [View], since: &str) -> Response {
     for view in views.iter_mut() {
         if let Err(error) = view.follow() {
-            return Answer::text(500, &error.to_string());
+            return Response::text(500, &error.to_string());
         }
     }
     // The mark also tells whether a process holds the study, because that changes without an entry.
@@ -146,17 +145,17 @@ fn data(views: &mut [View], since: &str) -> Answer {
         .collect();
     let mark = mark.join("-");
     if mark == since {
-        return Answer::new(204, "application/json", Vec::new());
+        return Response::new(204, "application/json", Vec::new());
     }
     match serde_json::to_vec(&Page::of(views)) {
-        Ok(json) => Answer::new(200, "application/json", json).marked(mark),
-        Err(error) => Answer::text(500, &error.to_string()),
+        Ok(json) => Response::new(200, "application/json", json).marked(mark),
+        Err(error) => Response::text(500, &error.to_string()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::request::Guard;
+    use super::request::AccessControl;
     use super::serve;
     use crate::cli::studies::demo;
     use crate::report::view::View;
@@ -173,26 +172,26 @@ mod tests {
         let view = View::open(demo::write(logs.path(), "digits", &world), None).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let guard = Guard::new(port, "secret".to_owned());
-        std::thread::spawn(move || serve(&listener, &guard, &mut [view]));
+        let access = AccessControl::new(port, "secret".to_owned());
+        std::thread::spawn(move || serve(&listener, &access, &mut [view]));
         (port, logs)
     }
 
     fn ask(port: u16, request: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        response
     }
 
     fn status(port: u16, path: &str, headers: &str) -> String {
-        let answer = ask(port, &format!("GET {path} HTTP/1.1\r\n{headers}\r\n\r\n"));
-        answer.split(' ').nth(1).unwrap_or_default().to_owned()
+        let response = ask(port, &format!("GET {path} HTTP/1.1\r\n{headers}\r\n\r\n"));
+        response.split(' ').nth(1).unwrap_or_default().to_owned()
     }
 
     #[test]
-    fn the_page_and_its_data_are_served_to_who_has_the_token() {
+    fn the_page_and_its_data_are_served_with_the_token() {
         let (port, logs) = served();
         let host = format!("Host: 127.0.0.1:{port}");
         let page = ask(port, &format!("GET /secret/ HTTP/1.1\r\n{host}\r\n\r\n"));
@@ -237,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_else_is_told_anything() {
+    fn requests_without_the_token_or_from_other_sites_are_refused() {
         let (port, _logs) = served();
         let host = format!("Host: 127.0.0.1:{port}");
         assert_eq!(

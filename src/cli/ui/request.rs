@@ -5,36 +5,42 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 /// The maximum size of a request head in bytes.
-const HEAD: usize = 16 * 1024;
+const MAX_HEAD: usize = 16 * 1024;
 /// The timeout for reading a request and for writing its response.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Access control of the server: a request needs the token and must not come from another site.
 #[derive(Debug, Clone)]
-pub(super) struct Guard {
+pub(super) struct AccessControl {
     port: u16,
     token: String,
 }
 
 /// A parsed request.
-pub(super) enum Wanted {
+pub(super) enum Request {
     /// The client requests the page.
     Page,
     /// The client requests the data, unless nothing has changed since the mark `since`.
     Data { since: String },
-    /// The request is refused; the answer states the reason.
-    Nothing(Answer),
+    /// The request is refused; the response states the reason.
+    Refused(Response),
+}
+
+impl Request {
+    fn refused(status: u16, reason: &str) -> Self {
+        Self::Refused(Response::text(status, reason))
+    }
 }
 
 /// An HTTP response.
-pub(super) struct Answer {
+pub(super) struct Response {
     status: u16,
     kind: &'static str,
     mark: String,
     body: Vec<u8>,
 }
 
-impl Guard {
+impl AccessControl {
     pub(super) fn new(port: u16, token: String) -> Self {
         Self { port, token }
     }
@@ -45,97 +51,96 @@ impl Guard {
     }
 
     /// Reads a request and parses it. `None` if the connection ends, fails or times out first.
-    pub(super) fn read(&self, stream: &mut TcpStream) -> Option<Wanted> {
-        stream.set_read_timeout(Some(PATIENCE)).ok()?;
-        stream.set_write_timeout(Some(PATIENCE)).ok()?;
+    pub(super) fn read(&self, stream: &mut TcpStream) -> Option<Request> {
+        stream.set_read_timeout(Some(TIMEOUT)).ok()?;
+        stream.set_write_timeout(Some(TIMEOUT)).ok()?;
         let mut head = Vec::new();
         let mut chunk = [0; 2048];
         while !head.windows(4).any(|end| end == b"\r\n\r\n") {
             let count = stream.read(&mut chunk).ok().filter(|count| *count > 0)?;
             head.extend_from_slice(&chunk[..count]);
-            if head.len() > HEAD {
+            if head.len() > MAX_HEAD {
                 // The rest of the request is read, because closing a socket with unread data would
-                // discard the answer.
+                // discard the response.
                 let _ = stream.set_read_timeout(Some(Duration::from_millis(50)));
                 while stream.read(&mut chunk).is_ok_and(|count| count > 0) {}
-                return Some(Wanted::Nothing(Answer::text(
-                    431,
-                    "the request is too long",
-                )));
+                return Some(Request::refused(431, "the request is too long"));
             }
         }
-        Some(self.judge(&head))
+        Some(self.parse(&head))
     }
 
-    fn judge(&self, head: &[u8]) -> Wanted {
-        let refuse = |status, why: &str| Wanted::Nothing(Answer::text(status, why));
+    fn parse(&self, head: &[u8]) -> Request {
         let mut headers = [httparse::EMPTY_HEADER; 64];
         let mut request = httparse::Request::new(&mut headers);
         let (Ok(httparse::Status::Complete(_)), Some(method), Some(path)) =
             (request.parse(head), request.method, request.path)
         else {
-            return refuse(400, "this is no request");
+            return Request::refused(400, "this is not an HTTP request");
         };
-        let header = |name: &str| {
-            let found = request
-                .headers
-                .iter()
-                .find(|header| header.name.eq_ignore_ascii_case(name));
-            found.map(|header| String::from_utf8_lossy(header.value).into_owned())
-        };
+        let headers = &*request.headers;
         // Another host name means DNS rebinding: another site's name that resolves to this address.
         let hosts = [
             format!("127.0.0.1:{}", self.port),
             format!("localhost:{}", self.port),
         ];
-        let Some(host) = header("host").filter(|host| hosts.contains(host)) else {
-            return refuse(403, "the page is only served under 127.0.0.1 and localhost");
+        let Some(host) = header(headers, "host").filter(|host| hosts.contains(host)) else {
+            return Request::refused(403, "the page is served under 127.0.0.1 and localhost only");
         };
         // Browsers add these headers to requests that the page of another site makes.
-        let from_elsewhere = header("origin")
+        let is_cross_site = header(headers, "origin")
             .is_some_and(|origin| origin != format!("http://{host}"))
-            || header("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none");
-        if from_elsewhere {
-            return refuse(403, "another site may not ask");
+            || header(headers, "sec-fetch-site")
+                .is_some_and(|site| site != "same-origin" && site != "none");
+        if is_cross_site {
+            return Request::refused(403, "requests from other sites are refused");
         }
         if method != "GET" {
-            return refuse(405, "the page can only be read");
+            return Request::refused(405, "only GET requests are served");
         }
-        let Some(rest) = self.inside(path) else {
-            return refuse(404, "there is nothing here");
+        let Some(rest) = self.path_behind_token(path) else {
+            return Request::refused(404, "there is no page at this address");
         };
         match rest.split_once('?').unwrap_or((rest, "")) {
-            ("", _) => Wanted::Page,
-            ("data", query) => Wanted::Data {
+            ("", _) => Request::Page,
+            ("data", query) => Request::Data {
                 since: query.strip_prefix("since=").unwrap_or_default().to_owned(),
             },
-            _ => refuse(404, "there is nothing here"),
+            _ => Request::refused(404, "there is no page at this address"),
         }
     }
 
     /// Returns the path behind the token. The comparison takes the same time wherever the tokens
     /// differ, so that timing reveals nothing.
-    fn inside<'a>(&self, path: &'a str) -> Option<&'a str> {
+    fn path_behind_token<'a>(&self, path: &'a str) -> Option<&'a str> {
         let (token, rest) = path.strip_prefix('/')?.split_once('/')?;
-        let same = token.len() == self.token.len();
+        let has_same_length = token.len() == self.token.len();
         let differs = token
             .bytes()
             .zip(self.token.bytes())
             .fold(0, |differs, (a, b)| differs | (a ^ b));
-        (same && differs == 0).then_some(rest)
+        (has_same_length && differs == 0).then_some(rest)
     }
+}
+
+/// Returns the value of a header as text, whatever the case of its name.
+fn header(headers: &[httparse::Header<'_>], name: &str) -> Option<String> {
+    let header = headers
+        .iter()
+        .find(|header| header.name.eq_ignore_ascii_case(name))?;
+    Some(String::from_utf8_lossy(header.value).into_owned())
 }
 
 /// Returns the status that `swath ui` gives to a request. For the fuzz target.
 pub fn status(head: &[u8]) -> u16 {
-    let guard = Guard::new(8080, "token".to_owned());
-    match guard.judge(head) {
-        Wanted::Page | Wanted::Data { .. } => 200,
-        Wanted::Nothing(answer) => answer.status,
+    let access = AccessControl::new(8080, "token".to_owned());
+    match access.parse(head) {
+        Request::Page | Request::Data { .. } => 200,
+        Request::Refused(response) => response.status,
     }
 }
 
-impl Answer {
+impl Response {
     pub(super) fn new(status: u16, kind: &'static str, body: Vec<u8>) -> Self {
         Self {
             status,

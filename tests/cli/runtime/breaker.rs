@@ -99,7 +99,7 @@ fn a_repetition_waits_longer_each_time_while_others_go_on() {
     let said = world.run();
     assert_eq!(said.code, Some(0), "{}", said.err);
     let why = world.swath(&["why", "s", "1"]).out;
-    assert_eq!(why.matches("waits again until").count(), 2, "{why}");
+    assert_eq!(why.matches("requeued until").count(), 2, "{why}");
     let ended: Vec<_> = world.column("ended_at");
     assert!(
         ended[1..].iter().all(|other| *other < ended[0]),

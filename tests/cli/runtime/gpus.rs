@@ -94,7 +94,7 @@ fn a_device_on_which_everything_fails_is_left_alone_and_costs_no_trial() {
     assert_eq!(world.column("state"), vec!["complete"; 20]);
     let why = world.swath(&["why", "s", "2"]).out;
     assert!(
-        why.contains("waits again: slot 1, in which it failed, is paused"),
+        why.contains("requeued: slot 1, in which it failed, is paused"),
         "{why}"
     );
     assert_eq!(world.swath(&["replay", "s"]).code, Some(0));
@@ -122,6 +122,6 @@ fn a_device_that_keeps_its_memory_is_left_alone_until_it_is_free() {
         err.contains("slot 1 is paused: GPU 1 still holds 4990 MiB more than when the run began"),
         "{err}"
     );
-    assert!(err.contains("slot 1 is used again"), "{err}");
+    assert!(err.contains("slot 1 is in use again"), "{err}");
     assert!(on_it() > 1);
 }

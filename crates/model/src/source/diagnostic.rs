@@ -60,26 +60,30 @@ impl Diagnostic {
         self
     }
 
-    /// Adds the hint "did you mean" if a name in `known` is similar to `word`.
+    /// Adds the hint "did you mean" if one of the `candidates` is similar to `word`.
     #[must_use]
-    pub fn did_you_mean<'a>(self, word: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
-        match nearest(word, known) {
+    pub fn did_you_mean<'a>(
+        self,
+        word: &str,
+        candidates: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        match nearest(word, candidates) {
             Some(near) => self.hint(format!("did you mean `{near}`?")),
             None => self,
         }
     }
 }
 
-/// Returns the name in `known` that `word` is most likely a misspelling of, or `None` if none is
+/// Returns the candidate that `word` is most likely a misspelling of, or `None` if none is
 /// similar enough. The last part of a dotted name counts as similar, and so does a single typing
 /// error.
-pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower: String = word.to_lowercase().chars().take(LONGEST_WORD).collect();
     let mut best = (0.8, None);
-    for candidate in known.into_iter().take(MOST_WORDS) {
-        let likeness = likeness(&lower, &candidate.to_lowercase());
-        if likeness > best.0 {
-            best = (likeness, Some(candidate));
+    for candidate in candidates.into_iter().take(MAX_CANDIDATES) {
+        let similarity = similarity(&lower, &candidate.to_lowercase());
+        if similarity > best.0 {
+            best = (similarity, Some(candidate));
         }
     }
     best.1
@@ -89,10 +93,10 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 /// the comparison takes quadratic time.
 const LONGEST_WORD: usize = 100;
 /// Maximum number of candidates that are compared with one word.
-const MOST_WORDS: usize = 10_000;
+const MAX_CANDIDATES: usize = 10_000;
 
 /// Returns the similarity of two lower-case words, from 0 to 1.
-fn likeness(word: &str, candidate: &str) -> f64 {
+fn similarity(word: &str, candidate: &str) -> f64 {
     // The user left out the groups of a dotted name.
     if candidate.rsplit('.').next() == Some(word) {
         return 0.99;
@@ -102,12 +106,13 @@ fn likeness(word: &str, candidate: &str) -> f64 {
     }
     // Jaro-Winkler rates one typing error in a short word below the threshold, so it is raised
     // here.
-    let slip = if strsim::osa_distance(word, candidate) == 1 && word.chars().count() > 2 {
+    let after_one_error = if strsim::osa_distance(word, candidate) == 1 && word.chars().count() > 2
+    {
         0.9
     } else {
         0.0
     };
-    strsim::jaro_winkler(word, candidate).max(slip)
+    strsim::jaro_winkler(word, candidate).max(after_one_error)
 }
 
 /// All diagnostics about one text.
@@ -137,8 +142,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_of_the_fingers_finds_the_word_that_was_meant() {
-        let known = [
+    fn a_typing_error_finds_the_similar_word_and_other_words_find_none() {
+        let candidates = [
             "learning_rate",
             "layers",
             "momentum",
@@ -146,7 +151,7 @@ mod tests {
             "min",
             "max",
         ];
-        for (word, meant) in [
+        for (word, expected) in [
             ("learning-rate", Some("learning_rate")),
             ("layer", Some("layers")),
             ("mometnum", Some("momentum")),
@@ -156,7 +161,7 @@ mod tests {
             ("epochs", None),
             ("", None),
         ] {
-            assert_eq!(nearest(word, known), meant, "{word}");
+            assert_eq!(nearest(word, candidates), expected, "{word}");
         }
     }
 }

@@ -27,7 +27,7 @@ use std::path::Path;
 pub type Span = std::ops::Range<usize>;
 
 /// Maximum size of a sweep file in bytes (4 MiB). A larger file is reported as `too-large`.
-pub const LARGEST: u64 = 4 << 20;
+pub const MAX_BYTES: u64 = 4 << 20;
 
 /// A named text, usually a sweep file.
 #[derive(Debug, Clone)]
@@ -39,7 +39,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// Reads a file of at most [`LARGEST`] bytes. Failures are reported as errors in `diagnostics`.
+    /// Reads a file of at most [`MAX_BYTES`] bytes. Failures are reported as errors in `diagnostics`.
     /// The text is then empty (unreadable, too large) or contains replacement characters (not
     /// UTF-8).
     pub fn read(path: &Path, diagnostics: &mut Diagnostics) -> Self {
@@ -64,8 +64,8 @@ impl Source {
         diagnostics: &mut Diagnostics,
     ) -> Self {
         let name = name.into();
-        if bytes.len() as u64 > LARGEST {
-            let message = format!("`{name}` is larger than {} MiB", LARGEST >> 20);
+        if bytes.len() as u64 > MAX_BYTES {
+            let message = format!("`{name}` is larger than {} MiB", MAX_BYTES >> 20);
             diagnostics
                 .push(Diagnostic::error("too-large", message).hint("is this the right file?"));
             return Self {
@@ -74,16 +74,17 @@ impl Source {
             };
         }
         let text = String::from_utf8(bytes).unwrap_or_else(|error| {
-            let at = error.utf8_error().valid_up_to();
-            let byte = error.as_bytes()[at];
+            let offset = error.utf8_error().valid_up_to();
+            let byte = error.as_bytes()[offset];
             let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
             // The span must cover the replacement character, since labels point into the lossy
             // text.
-            let remark = Diagnostic::error("not-utf-8", format!("`{name}` is not UTF-8 text")).at(
-                at..at + char::REPLACEMENT_CHARACTER.len_utf8(),
-                format!("byte 0x{byte:02x}"),
-            );
-            diagnostics.push(remark.hint("save the file as UTF-8"));
+            let diagnostic = Diagnostic::error("not-utf-8", format!("`{name}` is not UTF-8 text"))
+                .at(
+                    offset..offset + char::REPLACEMENT_CHARACTER.len_utf8(),
+                    format!("byte 0x{byte:02x}"),
+                );
+            diagnostics.push(diagnostic.hint("save the file as UTF-8"));
             text
         });
         Self { name, text }
@@ -98,7 +99,7 @@ impl Source {
             offset -= 1;
         }
         let before = &self.text[..offset];
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         (
             before.matches('\n').count() + 1,
             before[line_start..].chars().count() + 1,
@@ -106,7 +107,7 @@ impl Source {
     }
 }
 
-/// Reads a file, at most one byte more than [`LARGEST`].
+/// Reads a file, at most one byte more than [`MAX_BYTES`].
 fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     // A directory can be opened on Unix, so it is rejected here.
@@ -115,7 +116,7 @@ fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     }
     let mut bytes = Vec::new();
     // One byte over the limit is enough for the caller to see that the file is too large.
-    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -130,17 +131,20 @@ mod tests {
             text: "a\nüb".into(),
         };
         assert_eq!(
-            [0, 2, 4, 5, 99].map(|at| source.position(at)),
+            [0, 2, 4, 5, 99].map(|offset| source.position(offset)),
             [(1, 1), (2, 1), (2, 2), (2, 3), (2, 3)]
         );
         assert_eq!(source.position(3), (2, 1), "within a character");
     }
 
     #[test]
-    fn a_file_that_cannot_be_used_is_reported_not_read() {
+    fn a_file_that_cannot_be_read_or_is_too_large_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let large = dir.path().join("large.toml");
-        File::create(&large).unwrap().set_len(LARGEST + 1).unwrap();
+        File::create(&large)
+            .unwrap()
+            .set_len(MAX_BYTES + 1)
+            .unwrap();
         for (path, code) in [
             (dir.path().to_owned(), "unreadable"),
             (dir.path().join("missing.toml"), "unreadable"),

@@ -3,7 +3,7 @@
 //! The parser accepts the declared keys and no others. The documentation, the JSON schema and
 //! `swath kinds` are printed from the same declarations.
 
-use super::units::{Bytes, Span};
+use super::units::{Bytes, HumanDuration};
 use std::fmt;
 use std::time::Duration;
 
@@ -64,19 +64,19 @@ pub enum Preset {
     Required,
     /// No default: the option has no effect unless it is set.
     Absent,
-    /// `true` or `false`.
+    /// The default of a switch.
     Flag(bool),
-    /// A whole number.
+    /// The default of a whole number.
     Count(u64),
-    /// A number.
+    /// The default of a number.
     Number(f64),
-    /// A string.
+    /// The default of a string.
     Text(&'static str),
-    /// A list of strings.
+    /// The default of a list of strings.
     Texts(&'static [&'static str]),
-    /// A duration.
+    /// The default of a duration.
     Duration(Duration),
-    /// A number of bytes.
+    /// The default of a size, in bytes.
     Size(u64),
     /// The default depends on other options or on the machine. The text describes it.
     Derived(&'static str),
@@ -104,17 +104,17 @@ impl Opt {
 #[must_use]
 pub const fn joined<const N: usize>(first: &[Opt], second: &[Opt]) -> [Opt; N] {
     assert!(first.len() + second.len() == N);
-    let mut all = [Opt::new("", Takes::Text, Preset::Absent, ""); N];
+    let mut options = [Opt::new("", Takes::Text, Preset::Absent, ""); N];
     let mut index = 0;
     while index < N {
-        all[index] = if index < first.len() {
+        options[index] = if index < first.len() {
             first[index]
         } else {
             second[index - first.len()]
         };
         index += 1;
     }
-    all
+    options
 }
 
 impl fmt::Display for Takes {
@@ -136,8 +136,8 @@ impl fmt::Display for Takes {
             Self::List(item) => write!(f, "list of {}", item.plural()),
             Self::Table(value) => write!(f, "table of {}", value.plural()),
             Self::Either(alternatives) => {
-                let words: Vec<_> = alternatives.iter().map(ToString::to_string).collect();
-                f.write_str(&words.join(", or "))
+                let texts: Vec<_> = alternatives.iter().map(ToString::to_string).collect();
+                f.write_str(&texts.join(", or "))
             }
             Self::KindOf(part) => write!(f, "{part} name"),
         }
@@ -177,9 +177,9 @@ impl fmt::Display for Preset {
             Self::Text(text) => write!(f, "`{text}`"),
             Self::Texts([]) => f.write_str("`[]`"),
             Self::Texts(texts) => f.write_str(&quoted(texts)),
-            Self::Duration(duration) => write!(f, "`{}`", Span(*duration)),
+            Self::Duration(duration) => write!(f, "`{}`", HumanDuration(*duration)),
             Self::Size(bytes) => write!(f, "`{}`", Bytes(*bytes)),
-            Self::Derived(words) => f.write_str(words),
+            Self::Derived(description) => f.write_str(description),
         }
     }
 }
@@ -208,14 +208,13 @@ mod tests {
 
     #[test]
     fn an_option_prints_its_values_and_its_default_as_a_sweep_file_writes_them() {
-        let takes = |takes: Takes| takes.to_string();
-        assert_eq!(takes(Takes::Count(2)), "whole number ≥ 2");
+        assert_eq!(Takes::Count(2).to_string(), "whole number ≥ 2");
         assert_eq!(
-            takes(Takes::Either(&[Takes::Text, Takes::List(&Takes::Text)])),
+            Takes::Either(&[Takes::Text, Takes::List(&Takes::Text)]).to_string(),
             "string, or list of strings"
         );
         assert_eq!(
-            takes(Takes::List(&Takes::OneOf(&["a", "b"]))),
+            Takes::List(&Takes::OneOf(&["a", "b"])).to_string(),
             "list of `a`, `b`"
         );
         assert_eq!(

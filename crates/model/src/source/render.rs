@@ -2,7 +2,7 @@
 
 use super::secret::masked;
 use super::{Diagnostic, Level, Source, Span};
-use annotate_snippets::{AnnotationKind, Group, Level as Shown, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level as ShownLevel, Renderer, Snippet};
 use serde_json::{Value, json};
 
 /// Renders one diagnostic with the source lines its labels point at. Passwords in addresses are
@@ -10,26 +10,26 @@ use serde_json::{Value, json};
 #[must_use]
 pub fn text(source: &Source, diagnostic: &Diagnostic, colour: bool) -> String {
     let level = match diagnostic.level {
-        Level::Error => Shown::ERROR,
-        Level::Warning => Shown::WARNING,
+        Level::Error => ShownLevel::ERROR,
+        Level::Warning => ShownLevel::WARNING,
     };
     let title = level
         .primary_title(diagnostic.message.as_str())
         .id(diagnostic.code);
     let mut group = Group::with_title(title);
     // Masking keeps the length in bytes, so the spans remain valid.
-    let shown = masked(&source.text);
+    let masked_text = masked(&source.text);
     if !diagnostic.labels.is_empty() {
-        let mut snippet = Snippet::source(&*shown)
+        let mut snippet = Snippet::source(&*masked_text)
             .path(source.name.as_str())
             .fold(true);
-        for (at, (span, label)) in diagnostic.labels.iter().enumerate() {
-            let kind = if at == 0 {
+        for (index, (span, label)) in diagnostic.labels.iter().enumerate() {
+            let kind = if index == 0 {
                 AnnotationKind::Primary
             } else {
                 AnnotationKind::Context
             };
-            let annotation = kind.span(within(source, span));
+            let annotation = kind.span(clamp_span(source, span));
             snippet = snippet.annotation(if label.is_empty() {
                 annotation
             } else {
@@ -43,7 +43,7 @@ pub fn text(source: &Source, diagnostic: &Diagnostic, colour: bool) -> String {
         diagnostic
             .hints
             .iter()
-            .map(|hint| Group::with_title(Shown::HELP.secondary_title(hint.as_str()))),
+            .map(|hint| Group::with_title(ShownLevel::HELP.secondary_title(hint.as_str()))),
     );
     let renderer = if colour {
         Renderer::styled()
@@ -63,7 +63,11 @@ pub fn json(source: &Source, diagnostic: &Diagnostic) -> Value {
             let (line, column) = source.position(span.start);
             let (end_line, end_column) = source.position(span.end);
             json!({
-                "line": line, "column": column, "end_line": end_line, "end_column": end_column, "label": label,
+                "line": line,
+                "column": column,
+                "end_line": end_line,
+                "end_column": end_column,
+                "label": label,
             })
         })
         .collect();
@@ -82,10 +86,13 @@ pub fn json(source: &Source, diagnostic: &Diagnostic) -> Value {
 }
 
 /// Moves both ends of a span down to character boundaries inside the text.
-fn within(source: &Source, span: &Span) -> Span {
-    let cut = |at: usize| source.text.floor_char_boundary(at.min(source.text.len()));
-    let start = cut(span.start);
-    start..cut(span.end).max(start)
+fn clamp_span(source: &Source, span: &Span) -> Span {
+    let [start, end] = [span.start, span.end].map(|offset| {
+        source
+            .text
+            .floor_char_boundary(offset.min(source.text.len()))
+    });
+    start..end.max(start)
 }
 
 #[cfg(test)]
@@ -94,14 +101,9 @@ mod tests {
 
     fn example() -> (Source, Diagnostic) {
         let text = "name = \"mlp\"\n\n[space]\nlr     = { min = 1e-1, max = 1e-5, log = true }\n";
-        let at = |part: &str| {
-            text.find(part)
-                .map(|start| start..start + part.len())
-                .unwrap()
-        };
         let diagnostic = Diagnostic::error("empty-range", "the range of `lr` is empty")
-            .at(at("1e-1"), "`min` is 1e-1")
-            .at(at("1e-5"), "`max` is 1e-5")
+            .at(span_of(text, "1e-1"), "`min` is 1e-1")
+            .at(span_of(text, "1e-5"), "`max` is 1e-5")
             .hint("swap them: { min = 1e-5, max = 1e-1, log = true }");
         (
             Source {
@@ -110,6 +112,11 @@ mod tests {
             },
             diagnostic,
         )
+    }
+
+    fn span_of(text: &str, part: &str) -> Span {
+        let start = text.find(part).unwrap();
+        start..start + part.len()
     }
 
     #[test]
@@ -143,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_beyond_the_text_or_within_a_character_are_shown_all_the_same() {
+    fn spans_beyond_the_text_or_within_a_character_are_moved_to_the_nearest_boundary() {
         let source = Source {
             name: "x".into(),
             text: "ü = 1".into(),

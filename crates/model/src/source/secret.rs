@@ -8,10 +8,10 @@ use std::borrow::Cow;
 pub fn masked(text: &str) -> Cow<'_, str> {
     let mut masked = String::new();
     let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        let (before, after) = rest.split_at(at + 3);
+    while let Some(colon) = rest.find("://") {
+        let (before, after) = rest.split_at(colon + 3);
         masked.push_str(before);
-        let login = after[..authority(after)].rfind('@').unwrap_or(0);
+        let login = after[..authority_end(after)].rfind('@').unwrap_or(0);
         masked.extend(std::iter::repeat_n('*', login));
         rest = &after[login..];
     }
@@ -24,18 +24,17 @@ pub fn masked(text: &str) -> Cow<'_, str> {
 
 /// Returns the offset at which the authority part (login and host) ends. An apostrophe ends it only
 /// if it can be the closing quote of a TOML string; otherwise it belongs to the password.
-fn authority(text: &str) -> usize {
-    let ends = |(at, c): (usize, char)| match c {
-        '/' | '"' => true,
-        '\'' => text[at + 1..]
-            .chars()
-            .next()
-            .is_none_or(|next| ",]}#".contains(next) || next.is_whitespace()),
-        c => c.is_whitespace(),
-    };
+fn authority_end(text: &str) -> usize {
     text.char_indices()
-        .find(|&(at, c)| ends((at, c)))
-        .map_or(text.len(), |(at, _)| at)
+        .find(|(offset, letter)| match letter {
+            '/' | '"' => true,
+            '\'' => text[offset + 1..]
+                .chars()
+                .next()
+                .is_none_or(|next| ",]}#".contains(next) || next.is_whitespace()),
+            other => other.is_whitespace(),
+        })
+        .map_or(text.len(), |(offset, _)| offset)
 }
 
 #[cfg(test)]

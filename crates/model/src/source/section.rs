@@ -15,8 +15,8 @@ pub struct Section {
     /// Byte range of the table in the file.
     pub span: Span,
     entries: Vec<(Key, Node)>,
-    known: Vec<&'static str>,
-    /// Whether `known` was declared, instead of collected from the keys that were taken.
+    known_keys: Vec<&'static str>,
+    /// Whether `known_keys` was declared, instead of collected from the keys that were taken.
     declared: bool,
     /// Whether unknown keys were found and removed.
     refused: bool,
@@ -29,7 +29,7 @@ impl Section {
             path: path.into(),
             span,
             entries: table.entries,
-            known: Vec::new(),
+            known_keys: Vec::new(),
             declared: false,
             refused: false,
         }
@@ -42,20 +42,20 @@ impl Section {
 
     /// Takes a value of any type together with its key. Returns `None` if the key is absent.
     pub fn take_with_key(&mut self, key: &'static str) -> Option<(Key, Node)> {
-        let known = self.known.contains(&key);
+        let is_known = self.known_keys.contains(&key);
         debug_assert!(
-            known || !self.declared,
+            is_known || !self.declared,
             "`[{}]` reads `{key}`: declare it as an `Opt`",
             self.path
         );
-        if !known {
-            self.known.push(key);
+        if !is_known {
+            self.known_keys.push(key);
         }
-        let at = self
+        let index = self
             .entries
             .iter()
-            .position(|(found, _)| found.name == key)?;
-        Some(self.entries.remove(at))
+            .position(|(entry, _)| entry.name == key)?;
+        Some(self.entries.remove(index))
     }
 
     /// Takes all remaining entries in the order of the file. Used for tables whose keys are chosen
@@ -73,7 +73,7 @@ impl Section {
         let node = self.take(key)?;
         match node.value {
             NodeValue::Text(text) => Some((text, node.span)),
-            other => self.wrong(key, "a string", &other, node.span, diagnostics),
+            other => self.report_wrong_type(key, "a string", &other, node.span, diagnostics),
         }
     }
 
@@ -85,7 +85,7 @@ impl Section {
     ) -> Option<(Vec<String>, Span)> {
         let node = self.take(key)?;
         let NodeValue::Array(items) = node.value else {
-            return self.wrong(
+            return self.report_wrong_type(
                 key,
                 "a list of strings",
                 &node.value,
@@ -98,7 +98,13 @@ impl Section {
             match item.value {
                 NodeValue::Text(text) => texts.push(text),
                 other => {
-                    return self.wrong(key, "a list of strings", &other, item.span, diagnostics);
+                    return self.report_wrong_type(
+                        key,
+                        "a list of strings",
+                        &other,
+                        item.span,
+                        diagnostics,
+                    );
                 }
             }
         }
@@ -114,7 +120,9 @@ impl Section {
         let node = self.take(key)?;
         match node.value {
             NodeValue::Bool(flag) => Some((flag, node.span)),
-            other => self.wrong(key, "`true` or `false`", &other, node.span, diagnostics),
+            other => {
+                self.report_wrong_type(key, "`true` or `false`", &other, node.span, diagnostics)
+            }
         }
     }
 
@@ -128,7 +136,7 @@ impl Section {
         match node.value {
             NodeValue::Float(number) if number.is_finite() => Some((number, node.span)),
             NodeValue::Int(number) => Some((number as f64, node.span)),
-            other => self.wrong(key, "a finite number", &other, node.span, diagnostics),
+            other => self.report_wrong_type(key, "a finite number", &other, node.span, diagnostics),
         }
     }
 
@@ -141,7 +149,13 @@ impl Section {
     ) -> Option<(u64, Span)> {
         let node = self.take(key)?;
         let NodeValue::Int(number) = node.value else {
-            return self.wrong(key, "a whole number", &node.value, node.span, diagnostics);
+            return self.report_wrong_type(
+                key,
+                "a whole number",
+                &node.value,
+                node.span,
+                diagnostics,
+            );
         };
         match u64::try_from(number) {
             Ok(count) if count >= least => Some((count, node.span)),
@@ -170,7 +184,7 @@ impl Section {
         };
         match node.value {
             NodeValue::Table(table) => Some(Self::new(path, node.span, table)),
-            other => self.wrong(key, "a table", &other, node.span, diagnostics),
+            other => self.report_wrong_type(key, "a table", &other, node.span, diagnostics),
         }
     }
 
@@ -178,16 +192,16 @@ impl Section {
     pub fn declare(&mut self, names: impl IntoIterator<Item = &'static str>) {
         self.declared = true;
         for name in names {
-            if !self.known.contains(&name) {
-                self.known.push(name);
+            if !self.known_keys.contains(&name) {
+                self.known_keys.push(name);
             }
         }
     }
 
     /// Returns the names of the keys that were declared or taken so far.
     #[must_use]
-    pub fn known(&self) -> &[&'static str] {
-        &self.known
+    pub fn known_keys(&self) -> &[&'static str] {
+        &self.known_keys
     }
 
     /// Returns whether unknown keys were found. One of them may be a misspelled required key, so
@@ -202,7 +216,7 @@ impl Section {
         let entries = std::mem::take(&mut self.entries);
         let (known, unknown): (Vec<_>, Vec<_>) = entries
             .into_iter()
-            .partition(|(key, _)| self.known.contains(&key.name.as_str()));
+            .partition(|(key, _)| self.known_keys.contains(&key.name.as_str()));
         self.entries = known;
         self.refused |= !unknown.is_empty();
         unknown.into_iter().map(|(key, _)| key).collect()
@@ -227,39 +241,39 @@ impl Section {
     /// them.
     #[must_use]
     pub fn unknown(&self, key: &Key) -> Diagnostic {
-        let place = if self.path.is_empty() {
+        let location = if self.path.is_empty() {
             String::new()
         } else {
             format!(" in `[{}]`", self.path)
         };
-        let message = format!("unknown key `{}`{place}", key.name);
+        let message = format!("unknown key `{}`{location}", key.name);
         let diagnostic = Diagnostic::error("unknown-key", message)
             .at(key.span.clone(), "not a key of this table")
-            .did_you_mean(&key.name, self.known.iter().copied());
+            .did_you_mean(&key.name, self.known_keys.iter().copied());
         // Without a similar name, all known names are listed.
-        if diagnostic.hints.is_empty() && !self.known.is_empty() {
-            let known: Vec<_> = self
-                .known
+        if diagnostic.hints.is_empty() && !self.known_keys.is_empty() {
+            let names: Vec<_> = self
+                .known_keys
                 .iter()
-                .map(|known| format!("`{known}`"))
+                .map(|name| format!("`{name}`"))
                 .collect();
-            return diagnostic.hint(format!("known keys: {}", known.join(", ")));
+            return diagnostic.hint(format!("known keys: {}", names.join(", ")));
         }
         diagnostic
     }
 
     /// Reports a value of the wrong type. Returns `None`.
-    fn wrong<T>(
+    fn report_wrong_type<T>(
         &self,
         key: &str,
-        wanted: &str,
-        found: &NodeValue,
+        expected: &str,
+        value: &NodeValue,
         span: Span,
         diagnostics: &mut Diagnostics,
     ) -> Option<T> {
-        let message = format!("`{key}` must be {wanted}");
+        let message = format!("`{key}` must be {expected}");
         diagnostics.push(
-            Diagnostic::error("wrong-type", message).at(span, format!("this is {}", found.kind())),
+            Diagnostic::error("wrong-type", message).at(span, format!("this is {}", value.kind())),
         );
         None
     }
@@ -277,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_took_is_an_unknown_key_with_the_nearest_known_one() {
+    fn a_key_that_was_not_taken_is_unknown_and_the_nearest_known_one_is_suggested() {
         let mut diagnostics = Diagnostics::default();
         let mut limits = section("failurs = 3\nlog = 1");
         assert_eq!(limits.take_count("failures", 1, &mut diagnostics), None);
@@ -306,7 +320,7 @@ mod tests {
         let hints: Vec<_> = diagnostics
             .list
             .iter()
-            .flat_map(|found| found.hints.clone())
+            .flat_map(|diagnostic| diagnostic.hints.clone())
             .collect();
         assert_eq!(hints, ["did you mean `failures`?"]);
         assert_eq!(

@@ -5,9 +5,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Maximum nesting depth of tables and arrays. Bounds every recursion over a [`Node`].
-const DEEPEST: usize = 64;
+const MAX_DEPTH: usize = 64;
 /// Maximum number of syntax errors reported for one document. More do not help the user.
-const MOST_ERRORS: usize = 100;
+const MAX_ERRORS: usize = 100;
 /// Maximum length in bytes of a value whose spelling is kept in [`Node::written`].
 const LONGEST_QUOTE: usize = 200;
 
@@ -65,11 +65,11 @@ impl Table {
     /// entries that could be read even when there are errors.
     pub fn parse(text: &str, diagnostics: &mut Diagnostics) -> Self {
         let (table, errors) = DeTable::parse_recoverable(text);
-        for error in errors.iter().take(MOST_ERRORS) {
+        for error in errors.iter().take(MAX_ERRORS) {
             let span = error.span().unwrap_or(0..0);
             diagnostics.push(Diagnostic::error("syntax", error.message().to_owned()).at(span, ""));
         }
-        Reader { text, diagnostics }.table(table.get_ref(), false, 0)
+        TreeBuilder { text, diagnostics }.table(table.get_ref(), false, 0)
     }
 
     /// Returns the value of the key `name`, or `None` if the table has no such key.
@@ -99,12 +99,12 @@ impl NodeValue {
 }
 
 /// Converts the tree of the `toml` crate into a [`Table`] and reports numbers that do not fit.
-struct Reader<'a> {
+struct TreeBuilder<'a> {
     text: &'a str,
     diagnostics: &'a mut Diagnostics,
 }
 
-impl Reader<'_> {
+impl TreeBuilder<'_> {
     /// Converts a table with all its entries.
     fn table(&mut self, table: &DeTable<'_>, inline: bool, depth: usize) -> Table {
         let entries = table
@@ -125,10 +125,10 @@ impl Reader<'_> {
         let span = value.span();
         let written = self.text.get(span.clone()).unwrap_or_default();
         // The placeholder keeps the key, so that it is not also reported as missing.
-        if depth > DEEPEST {
-            let what = format!("this is nested more than {DEEPEST} deep");
+        if depth > MAX_DEPTH {
+            let message = format!("this is nested more than {MAX_DEPTH} deep");
             self.diagnostics
-                .push(Diagnostic::error("syntax", what).at(span.clone(), ""));
+                .push(Diagnostic::error("syntax", message).at(span.clone(), ""));
             return Node {
                 span,
                 value: NodeValue::Bool(false),
@@ -143,18 +143,18 @@ impl Reader<'_> {
             DeValue::Integer(digits) => {
                 let parsed = i64::from_str_radix(digits.as_str(), digits.radix());
                 NodeValue::Int(parsed.unwrap_or_else(|_| {
-                    let what = "this integer does not fit in 64 bits";
+                    let message = "this integer does not fit in 64 bits";
                     self.diagnostics
-                        .push(Diagnostic::error("syntax", what).at(span.clone(), "too large"));
+                        .push(Diagnostic::error("syntax", message).at(span.clone(), "too large"));
                     0
                 }))
             }
             DeValue::Float(digits) => {
                 let parsed = digits.as_str().replace('_', "").parse();
                 NodeValue::Float(parsed.unwrap_or_else(|_| {
-                    let what = "this is not a floating point number";
+                    let message = "this is not a floating point number";
                     self.diagnostics
-                        .push(Diagnostic::error("syntax", what).at(span.clone(), ""));
+                        .push(Diagnostic::error("syntax", message).at(span.clone(), ""));
                     0.0
                 }))
             }
@@ -204,8 +204,9 @@ mod tests {
             (b.span.clone(), &*b.written, &b.value),
             (4..8, "1e-1", &NodeValue::Float(0.1))
         );
-        let inline = |name| matches!(&table.get(name).unwrap().value, NodeValue::Table(table) if table.inline);
-        assert!(inline("a") && !inline("c"));
+        let [a, c] = ["a", "c"].map(|name| &table.get(name).unwrap().value);
+        assert!(matches!(a, NodeValue::Table(inner) if inner.inline));
+        assert!(matches!(c, NodeValue::Table(inner) if !inner.inline));
     }
 
     #[test]

@@ -61,7 +61,7 @@ pub enum UnitError {
 
 /// A duration with a `Display` that [`duration`] reads back: `1h30m`, `500ms`, `1.5s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span(pub Duration);
+pub struct HumanDuration(pub Duration);
 
 /// A number of bytes with a `Display` that [`size`] reads back: `64 MiB`, `1500 B`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,15 +75,15 @@ pub fn duration(text: &str) -> Result<Duration, UnitError> {
     let mut seconds = 0.0;
     let mut rest = text.trim();
     // A plain number needs no unit, but a number after another part does: `1h30` is an error.
-    let single = rest.parse::<f64>().is_ok();
+    let is_plain = rest.parse::<f64>().is_ok();
     if rest.is_empty() {
         return Err(UnitError::Empty);
     }
     while !rest.is_empty() {
-        let (number, unit, tail) = part(rest)?;
-        let scale = match lookup(TIMES, unit) {
+        let (number, unit, tail) = split_part(rest)?;
+        let scale = match find_unit(TIMES, unit) {
             Some(scale) => scale,
-            None if unit.is_empty() && single => 1.0,
+            None if unit.is_empty() && is_plain => 1.0,
             None if unit.is_empty() => return Err(UnitError::NoUnit(rest.to_owned())),
             None => return Err(UnitError::UnknownUnit(unit.to_owned())),
         };
@@ -102,11 +102,11 @@ pub fn size(text: &str) -> Result<u64, UnitError> {
     if text.is_empty() {
         return Err(UnitError::Empty);
     }
-    let (number, unit, rest) = part(text)?;
+    let (number, unit, rest) = split_part(text)?;
     if !rest.is_empty() {
         return Err(UnitError::UnknownUnit(format!("{unit}{rest}")));
     }
-    let scale = match lookup(SIZES, unit) {
+    let scale = match find_unit(SIZES, unit) {
         Some(scale) => scale,
         None if unit.is_empty() => 1,
         None => return Err(UnitError::UnknownUnit(unit.to_owned())),
@@ -122,24 +122,26 @@ pub fn size(text: &str) -> Result<u64, UnitError> {
 /// Reads a duration from the sweep file: a text, or a number of seconds. Reports an error and
 /// returns `None` if it is not a duration.
 pub fn duration_of(key: &str, node: &Node, diagnostics: &mut Diagnostics) -> Option<Duration> {
-    let read = match &node.value {
+    let parsed = match &node.value {
         NodeValue::Text(text) => duration(text),
         NodeValue::Int(seconds) if *seconds >= 0 => from_seconds(*seconds as f64),
         NodeValue::Float(seconds) if *seconds >= 0.0 => from_seconds(*seconds),
-        other => return wrong_type(key, "a duration", other, node, DURATION_HINT, diagnostics),
+        other => {
+            return report_wrong_type(key, "a duration", other, node, DURATION_HINT, diagnostics);
+        }
     };
-    reported(key, "a duration", read, node, DURATION_HINT, diagnostics)
+    ok_or_report(key, "a duration", parsed, node, DURATION_HINT, diagnostics)
 }
 
 /// Reads a size from the sweep file: a text, or a whole number of bytes. Reports an error and
 /// returns `None` if it is not a size.
 pub fn size_of(key: &str, node: &Node, diagnostics: &mut Diagnostics) -> Option<u64> {
-    let read = match &node.value {
+    let parsed = match &node.value {
         NodeValue::Text(text) => size(text),
         NodeValue::Int(bytes) if *bytes >= 0 => Ok(bytes.unsigned_abs()),
-        other => return wrong_type(key, "a size", other, node, SIZE_HINT, diagnostics),
+        other => return report_wrong_type(key, "a size", other, node, SIZE_HINT, diagnostics),
     };
-    reported(key, "a size", read, node, SIZE_HINT, diagnostics)
+    ok_or_report(key, "a size", parsed, node, SIZE_HINT, diagnostics)
 }
 
 const DURATION_HINT: &str =
@@ -148,55 +150,46 @@ const SIZE_HINT: &str =
     "write a number and a unit: `512 MiB`, `8 GiB`, `1.5 GB`; a plain number is bytes";
 
 /// Reports a value that is neither a text nor a non-negative number.
-fn wrong_type<T>(
+fn report_wrong_type<T>(
     key: &str,
-    wanted: &str,
-    found: &NodeValue,
+    expected: &str,
+    value: &NodeValue,
     node: &Node,
     hint: &str,
     diagnostics: &mut Diagnostics,
 ) -> Option<T> {
-    let what = match found {
-        NodeValue::Int(_) | NodeValue::Float(_) => "cannot be negative",
-        _ => {
-            return reported_text(
-                key,
-                wanted,
-                &format!("this is {}", found.kind()),
-                node,
-                hint,
-                diagnostics,
-            );
-        }
+    let label = match value {
+        NodeValue::Int(_) | NodeValue::Float(_) => "cannot be negative".to_owned(),
+        other => format!("this is {}", other.kind()),
     };
-    reported_text(key, wanted, what, node, hint, diagnostics)
+    report(key, expected, &label, node, hint, diagnostics)
 }
 
 /// Returns a parsed value, or reports why it could not be parsed.
-fn reported<T>(
+fn ok_or_report<T>(
     key: &str,
-    wanted: &str,
-    read: Result<T, UnitError>,
+    expected: &str,
+    parsed: Result<T, UnitError>,
     node: &Node,
     hint: &str,
     diagnostics: &mut Diagnostics,
 ) -> Option<T> {
-    match read {
+    match parsed {
         Ok(value) => Some(value),
-        Err(why) => reported_text(key, wanted, &why.to_string(), node, hint, diagnostics),
+        Err(error) => report(key, expected, &error.to_string(), node, hint, diagnostics),
     }
 }
 
 /// Reports that a value does not have the wanted form. Returns `None`.
-fn reported_text<T>(
+fn report<T>(
     key: &str,
-    wanted: &str,
+    expected: &str,
     label: &str,
     node: &Node,
     hint: &str,
     diagnostics: &mut Diagnostics,
 ) -> Option<T> {
-    let error = Diagnostic::error("bad-unit", format!("`{key}` is not {wanted}"));
+    let error = Diagnostic::error("bad-unit", format!("`{key}` is not {expected}"));
     diagnostics.push(error.at(node.span.clone(), label).hint(hint));
     None
 }
@@ -211,7 +204,7 @@ fn from_seconds(seconds: f64) -> Result<Duration, UnitError> {
 }
 
 /// Splits the first part off a text: `1.5 h20m` into (1.5, `h`, `20m`).
-fn part(text: &str) -> Result<(f64, &str, &str), UnitError> {
+fn split_part(text: &str) -> Result<(f64, &str, &str), UnitError> {
     let digits = text
         .find(|c: char| !c.is_ascii_digit() && c != '.' && c != '_')
         .unwrap_or(text.len());
@@ -227,7 +220,7 @@ fn part(text: &str) -> Result<(f64, &str, &str), UnitError> {
 }
 
 /// Finds a unit by its name in any case.
-fn lookup<T: Copy>(units: &[(&str, T)], unit: &str) -> Option<T> {
+fn find_unit<T: Copy>(units: &[(&str, T)], unit: &str) -> Option<T> {
     let unit = unit.to_ascii_lowercase();
     units
         .iter()
@@ -235,7 +228,7 @@ fn lookup<T: Copy>(units: &[(&str, T)], unit: &str) -> Option<T> {
         .map(|(_, scale)| *scale)
 }
 
-impl fmt::Display for Span {
+impl fmt::Display for HumanDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.as_secs();
         // Below one second the unit is milliseconds.
@@ -250,12 +243,12 @@ impl fmt::Display for Span {
             (seconds / 60 % 60, "m"),
             (seconds % 60, "s"),
         ];
-        let mut empty = true;
+        let mut is_zero = true;
         for (count, unit) in parts.into_iter().filter(|(count, _)| *count > 0) {
             write!(f, "{count}{unit}")?;
-            empty = false;
+            is_zero = false;
         }
-        if empty { f.write_str("0s") } else { Ok(()) }
+        if is_zero { f.write_str("0s") } else { Ok(()) }
     }
 }
 
@@ -344,10 +337,16 @@ mod tests {
     }
 
     #[test]
-    fn they_are_shown_in_the_largest_unit_that_is_exact() {
-        assert_eq!(Span(Duration::from_secs(5400)).to_string(), "1h30m");
-        assert_eq!(Span(Duration::from_millis(500)).to_string(), "500ms");
-        assert_eq!(Span(Duration::ZERO).to_string(), "0s");
+    fn durations_and_sizes_are_shown_in_the_largest_unit_that_is_exact() {
+        assert_eq!(
+            HumanDuration(Duration::from_secs(5400)).to_string(),
+            "1h30m"
+        );
+        assert_eq!(
+            HumanDuration(Duration::from_millis(500)).to_string(),
+            "500ms"
+        );
+        assert_eq!(HumanDuration(Duration::ZERO).to_string(), "0s");
         assert_eq!(Bytes(64 << 20).to_string(), "64 MiB");
         assert_eq!(Bytes(1_500_000_000).to_string(), "1500 MB");
         assert_eq!(Bytes(7).to_string(), "7 B");
@@ -355,14 +354,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_shown_reads_back(millis in 0_u64..100_000_000_000, bytes in 0_u64..1 << 52) {
-            let span = Span(Duration::from_millis(millis));
-            prop_assert_eq!(duration(&span.to_string()), Ok(span.0));
+        fn shown_durations_and_sizes_are_parsed_to_the_same_value(
+            millis in 0_u64..100_000_000_000, bytes in 0_u64..1 << 52,
+        ) {
+            let shown = HumanDuration(Duration::from_millis(millis));
+            prop_assert_eq!(duration(&shown.to_string()), Ok(shown.0));
             prop_assert_eq!(size(&Bytes(bytes).to_string()), Ok(bytes));
         }
 
         #[test]
-        fn no_text_makes_them_panic(text in "\\PC{0,20}") {
+        fn no_text_makes_the_parsers_panic(text in "\\PC{0,20}") {
             let _ = (duration(&text), size(&text));
         }
     }

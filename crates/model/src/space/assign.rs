@@ -1,8 +1,8 @@
 //! Evaluates the entries of a space in the order of their dependencies, in order to draw, encode or
 //! check a configuration.
 
-use super::param::{Origin, Param, Settled};
-use super::{Params, Refusal, Space, Value};
+use super::param::{Evaluation, Param, ValueSource};
+use super::{Params, Refusal, Space, Value, domain};
 use std::sync::Arc;
 
 /// Values of a configuration by position of the name; `None` for a parameter without a value.
@@ -12,7 +12,7 @@ pub(super) struct Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    pub(super) fn none(space: &'a Space) -> Self {
+    pub(super) fn empty(space: &'a Space) -> Self {
         Self {
             space,
             slots: vec![None; space.names.len()],
@@ -21,12 +21,12 @@ impl<'a> Values<'a> {
 
     /// Makes the slots of a configuration. Names that are not in the space are ignored.
     fn of(space: &'a Space, params: &Params) -> Self {
-        let mut values = Self::none(space);
-        for (at, (name, value)) in params.iter().enumerate() {
+        let mut values = Self::empty(space);
+        for (position, (name, value)) in params.iter().enumerate() {
             // Configurations usually have all names in the order of the space, which saves the
             // lookup.
-            let slot = match space.names.get(at) {
-                Some(expected) if expected == name => Some(at),
+            let slot = match space.names.get(position) {
+                Some(expected) if expected == name => Some(position),
                 _ => space.index.get(name).copied(),
             };
             if let Some(slot) = slot {
@@ -44,8 +44,8 @@ impl<'a> Values<'a> {
     }
 
     /// Evaluates an entry with these values.
-    pub(super) fn settle<'p>(&self, param: &'p Param) -> Result<Settled<'p>, String> {
-        param.settle(&self.slots, &|name| self.get(name))
+    pub(super) fn evaluate<'p>(&self, param: &'p Param) -> Result<Evaluation<'p>, String> {
+        param.evaluate(&self.slots, &|name| self.get(name))
     }
 
     pub(super) fn into_params(self) -> Params {
@@ -57,70 +57,77 @@ impl<'a> Values<'a> {
     }
 }
 
-/// Draws a configuration at a point. A value in `given` replaces the drawn one if its parameter is
+/// Draws a configuration at a point. A value in `fixed` replaces the drawn one if its parameter is
 /// active. Missing coordinates are 0.5.
-pub(super) fn draw(space: &Space, unit: &[f64], given: &Params) -> Params {
-    let given = if given.is_empty() {
+pub(super) fn draw(space: &Space, unit: &[f64], fixed: &Params) -> Params {
+    let fixed = if fixed.is_empty() {
         None
     } else {
-        Some(Values::of(space, given))
+        Some(Values::of(space, fixed))
     };
-    let mut values = Values::none(space);
+    let mut values = Values::empty(space);
     for param in &space.params {
-        let at = |index: usize| unit.get(param.axes.start + index).copied().unwrap_or(0.5);
-        let wish = given
+        let target = param.targets[0];
+        let fixed_value = fixed
             .as_ref()
-            .and_then(|given| given.slots[param.targets[0]].as_ref());
-        match values.settle(param) {
-            Ok(Settled::Value(value)) => values.slots[param.targets[0]] = Some(value.into_owned()),
-            Ok(Settled::Draw(domain)) => {
-                let value = wish.cloned().unwrap_or_else(|| domain.decode(at(0)));
-                values.slots[param.targets[0]] = Some(value);
+            .and_then(|fixed| fixed.slots[target].as_ref());
+        match values.evaluate(param) {
+            Ok(Evaluation::Value(value)) => values.slots[target] = Some(value.into_owned()),
+            Ok(Evaluation::Draw(domain)) => {
+                let value = fixed_value
+                    .cloned()
+                    .unwrap_or_else(|| domain.decode(coordinate(unit, param, 0)));
+                values.slots[target] = Some(value);
             }
-            Ok(Settled::Draws(domain, count)) => {
-                let wishes = if let Some(Value::List(items)) = wish {
+            Ok(Evaluation::Draws(domain, count)) => {
+                let fixed_items = if let Some(Value::List(items)) = fixed_value {
                     items.as_slice()
                 } else {
                     &[]
                 };
-                let one = |index| {
-                    wishes
+                let items = (0..count).map(|index| {
+                    fixed_items
                         .get(index)
                         .cloned()
-                        .unwrap_or_else(|| domain.decode(at(index)))
-                };
-                values.slots[param.targets[0]] = Some(Value::List((0..count).map(one).collect()));
+                        .unwrap_or_else(|| domain.decode(coordinate(unit, param, index)))
+                });
+                values.slots[target] = Some(Value::List(items.collect()));
             }
-            Ok(Settled::Rows(rows, cases)) => {
+            Ok(Evaluation::Rows(rows, cases)) => {
                 // A row is chosen as a whole, because its values belong together.
-                let row = &rows[wished_row(param, rows, given.as_ref())
-                    .unwrap_or_else(|| cases.decode(super::domain::unit(at(0))))];
-                for (target, value) in param.targets.iter().zip(row) {
+                let row = fixed_row(param, rows, fixed.as_ref())
+                    .unwrap_or_else(|| cases.decode(domain::unit(coordinate(unit, param, 0))));
+                for (target, value) in param.targets.iter().zip(&rows[row]) {
                     values.slots[*target] = Some(value.clone());
                 }
             }
             // An impossible entry stays without a value; `admits` reports the reason.
-            Ok(Settled::Absent) | Err(_) => {}
+            Ok(Evaluation::Absent) | Err(_) => {}
         }
     }
     values.into_params()
 }
 
-/// Returns the index of the first row that agrees with the given values. Returns `None` if no value
-/// of the row is given, or no row agrees.
-fn wished_row(param: &Param, rows: &[Vec<Value>], given: Option<&Values<'_>>) -> Option<usize> {
-    let wishes: Vec<_> = param
+/// Returns the coordinate on one axis of an entry.
+fn coordinate(unit: &[f64], param: &Param, axis: usize) -> f64 {
+    unit.get(param.axes.start + axis).copied().unwrap_or(0.5)
+}
+
+/// Returns the index of the first row that agrees with the fixed values. Returns `None` if no value
+/// of the row is fixed, or no row agrees.
+fn fixed_row(param: &Param, rows: &[Vec<Value>], fixed: Option<&Values<'_>>) -> Option<usize> {
+    let fixed_values: Vec<_> = param
         .targets
         .iter()
-        .map(|target| given?.slots[*target].as_ref())
+        .map(|target| fixed?.slots[*target].as_ref())
         .collect();
-    if wishes.iter().all(Option::is_none) {
+    if fixed_values.iter().all(Option::is_none) {
         return None;
     }
     rows.iter().position(|row| {
         row.iter()
-            .zip(&wishes)
-            .all(|(value, wish)| wish.is_none_or(|wish| wish == value))
+            .zip(&fixed_values)
+            .all(|(value, fixed)| fixed.is_none_or(|fixed| fixed == value))
     })
 }
 
@@ -131,14 +138,14 @@ pub(super) fn encode(space: &Space, params: &Params) -> Vec<f64> {
     for param in &space.params {
         let value = values.slots[param.targets[0]].as_ref();
         let coordinates = &mut point[param.axes.clone()];
-        match (values.settle(param), value) {
-            (Ok(Settled::Draw(domain)), Some(value)) => coordinates[0] = domain.encode(value),
-            (Ok(Settled::Draws(domain, count)), Some(Value::List(items))) => {
+        match (values.evaluate(param), value) {
+            (Ok(Evaluation::Draw(domain)), Some(value)) => coordinates[0] = domain.encode(value),
+            (Ok(Evaluation::Draws(domain, count)), Some(Value::List(items))) => {
                 for (coordinate, item) in coordinates.iter_mut().take(count).zip(items) {
                     *coordinate = domain.encode(item);
                 }
             }
-            (Ok(Settled::Rows(rows, cases)), _) => {
+            (Ok(Evaluation::Rows(rows, cases)), _) => {
                 if let Some(row) = row_of(param, rows, &values) {
                     coordinates[0] = cases.encode(row);
                 }
@@ -166,9 +173,9 @@ pub(super) fn active(space: &Space, params: &Params) -> Vec<bool> {
     let mut active = vec![false; space.dims()];
     for param in &space.params {
         let axes = &mut active[param.axes.clone()];
-        let count = match values.settle(param) {
-            Ok(Settled::Draw(_) | Settled::Rows(..)) => 1,
-            Ok(Settled::Draws(_, count)) => count,
+        let count = match values.evaluate(param) {
+            Ok(Evaluation::Draw(_) | Evaluation::Rows(..)) => 1,
+            Ok(Evaluation::Draws(_, count)) => count,
             _ => 0,
         };
         axes[..count].fill(true);
@@ -188,19 +195,19 @@ pub(super) fn admits(space: &Space, params: &Params) -> Result<(), Refusal> {
     {
         return Err(Refusal::Inactive(name.clone()));
     }
-    let mut exists = vec![false; space.names.len()];
+    let mut active = vec![false; space.names.len()];
     for param in &space.params {
-        let settled = values.settle(param).map_err(Refusal::Constraint)?;
-        if matches!(settled, Settled::Absent) {
+        let evaluation = values.evaluate(param).map_err(Refusal::Constraint)?;
+        if matches!(evaluation, Evaluation::Absent) {
             continue;
         }
         for target in &param.targets {
-            exists[*target] = true;
+            active[*target] = true;
             if values.slots[*target].is_none() {
                 return Err(Refusal::Missing(space.names[*target].clone()));
             }
         }
-        if !fits(param, &settled, &values) {
+        if !fits(param, &evaluation, &values) {
             let target = param.targets[0];
             let value = values.slots[target].clone().unwrap_or(Value::Bool(false));
             return Err(Refusal::Outside {
@@ -211,7 +218,7 @@ pub(super) fn admits(space: &Space, params: &Params) -> Result<(), Refusal> {
     }
     // Checked after all entries, because entries in several branches may set the same name.
     for (slot, name) in space.names.iter().enumerate() {
-        if !exists[slot] && values.slots[slot].is_some() {
+        if !active[slot] && values.slots[slot].is_some() {
             return Err(Refusal::Inactive(name.clone()));
         }
     }
@@ -226,16 +233,19 @@ pub(super) fn admits(space: &Space, params: &Params) -> Result<(), Refusal> {
 }
 
 /// Returns whether the values of an entry's targets are possible.
-fn fits(param: &Param, settled: &Settled<'_>, values: &Values<'_>) -> bool {
+fn fits(param: &Param, evaluation: &Evaluation<'_>, values: &Values<'_>) -> bool {
     let value = values.slots[param.targets[0]].as_ref();
-    match settled {
-        Settled::Absent => true,
-        Settled::Value(wanted) => value == Some(wanted),
-        Settled::Draw(domain) => value.is_some_and(|value| domain.admits(value)),
-        Settled::Draws(domain, count) => matches!(
-            value, Some(Value::List(items)) if items.len() == *count && items.iter().all(|item| domain.admits(item))
-        ),
-        Settled::Rows(rows, cases) => {
+    match evaluation {
+        Evaluation::Absent => true,
+        Evaluation::Value(expected) => value == Some(expected),
+        Evaluation::Draw(domain) => value.is_some_and(|value| domain.admits(value)),
+        Evaluation::Draws(domain, count) => {
+            let Some(Value::List(items)) = value else {
+                return false;
+            };
+            items.len() == *count && items.iter().all(|item| domain.admits(item))
+        }
+        Evaluation::Rows(rows, cases) => {
             row_of(param, rows, values).is_some_and(|row| cases.is_possible(row))
         }
     }
@@ -243,30 +253,30 @@ fn fits(param: &Param, settled: &Settled<'_>, values: &Values<'_>) -> bool {
 
 /// Returns the defaults of the parameters that are active when all defaults are taken.
 pub(super) fn defaults(space: &Space) -> Params {
-    let mut values = Values::none(space);
+    let mut values = Values::empty(space);
     let mut defaulted = vec![false; space.names.len()];
     for param in &space.params {
         // A parameter that decides whether others are active may have no default. Entries below it
         // keep their defaults, because their condition is unknown, not false.
-        let absent = param
+        let is_inactive = param
             .conditions
             .iter()
             .any(|condition| condition.fails(&values.slots, &|name| values.get(name)));
-        if absent {
+        if is_inactive {
             continue;
         }
-        if let (Origin::Fixed(_) | Origin::Derived(_), Ok(Settled::Value(value))) =
-            (&param.origin, values.settle(param))
+        if let (ValueSource::Fixed(_) | ValueSource::Derived(_), Ok(Evaluation::Value(value))) =
+            (&param.source, values.evaluate(param))
         {
             values.slots[param.targets[0]] = Some(value.into_owned());
         }
         for (target, default) in param.targets.iter().zip(&param.default) {
-            let value = match (default, values.settle(param)) {
+            let value = match (default, values.evaluate(param)) {
                 // A list default shorter than the current length is filled up with its last item.
-                (Value::List(items), Ok(Settled::Draws(_, count))) if !items.is_empty() => {
+                (Value::List(items), Ok(Evaluation::Draws(_, count))) if !items.is_empty() => {
                     Value::List(
                         (0..count)
-                            .map(|at| items[at.min(items.len() - 1)].clone())
+                            .map(|index| items[index.min(items.len() - 1)].clone())
                             .collect(),
                     )
                 }
@@ -277,8 +287,8 @@ pub(super) fn defaults(space: &Space) -> Params {
         }
     }
     // Constants and derived values were needed for evaluation but are not defaults.
-    for (slot, kept) in defaulted.into_iter().enumerate() {
-        if !kept {
+    for (slot, has_default) in defaulted.into_iter().enumerate() {
+        if !has_default {
             values.slots[slot] = None;
         }
     }

@@ -12,7 +12,7 @@ pub(crate) struct Cases {
 
 impl Cases {
     /// Makes cells of equal size. `count` must be positive.
-    pub(crate) fn even(count: usize) -> Self {
+    pub(crate) fn uniform(count: usize) -> Self {
         Self {
             ends: (1..=count).map(|end| end as f64 / count as f64).collect(),
             probabilities: vec![1.0 / count as f64; count],
@@ -86,9 +86,9 @@ mod tests {
     }
 
     #[test]
-    fn every_case_of_an_even_division_comes_back() {
+    fn every_case_of_an_uniform_division_comes_back() {
         for count in 1..200 {
-            let cases = Cases::even(count);
+            let cases = Cases::uniform(count);
             assert!((0..count).all(|case| cases.decode(cases.encode(case)) == case));
         }
     }

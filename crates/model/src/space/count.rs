@@ -2,11 +2,12 @@
 
 use super::assign::Values;
 use super::domain::Domain;
-use super::param::{Condition, Origin, Param, Settled};
+use super::expr::Expr;
+use super::param::{Condition, Evaluation, Param, ValueSource};
 use super::{Space, Value};
 
 /// Maximum number of combinations of decisive parameters that are enumerated.
-const MOST_CASES: u64 = 100_000;
+const MAX_CASES: u64 = 100_000;
 
 /// Counts the configurations before constraints. Enumerates the combinations of decisive
 /// parameters, on which other parameters depend, and multiplies the counts of the others. Returns
@@ -16,7 +17,7 @@ pub(super) fn size(space: &Space) -> Option<u64> {
     let mut counter = Counter {
         space,
         decisive,
-        values: Values::none(space),
+        values: Values::empty(space),
         cases: 0,
     };
     counter.count(0).filter(|total| *total <= 1 << 63)
@@ -35,23 +36,23 @@ impl Counter<'_> {
     /// before. Recurses once for each value of a decisive entry.
     fn count(&mut self, from: usize) -> Option<u64> {
         self.cases += 1;
-        if self.cases > MOST_CASES {
+        if self.cases > MAX_CASES {
             return None;
         }
         let space = self.space;
         let mut total: u64 = 1;
-        for (at, param) in space.params.iter().enumerate().skip(from) {
+        for (entry, param) in space.params.iter().enumerate().skip(from) {
             let target = param.targets[0];
-            let choices = match self.values.settle(param) {
+            let choices = match self.values.evaluate(param) {
                 // The bounds or values cannot be computed, so this combination has no
                 // configurations.
                 Err(_) => return Some(0),
-                Ok(Settled::Absent) => continue,
-                Ok(Settled::Value(value)) => {
+                Ok(Evaluation::Absent) => continue,
+                Ok(Evaluation::Value(value)) => {
                     self.values.slots[target] = Some(value.into_owned());
                     continue;
                 }
-                Ok(Settled::Draws(domain, count)) => {
+                Ok(Evaluation::Draws(domain, count)) => {
                     // Enumerating all lists of a repeated parameter is not supported.
                     if self.decides(param) {
                         return None;
@@ -59,14 +60,14 @@ impl Counter<'_> {
                     total = total.checked_mul(power(domain.count(), count)?)?;
                     continue;
                 }
-                Ok(Settled::Draw(domain)) => {
+                Ok(Evaluation::Draw(domain)) => {
                     if !self.decides(param) {
                         total = total.checked_mul(domain.count()?)?;
                         continue;
                     }
                     cases(&domain)?
                 }
-                Ok(Settled::Rows(rows, cases)) => {
+                Ok(Evaluation::Rows(rows, cases)) => {
                     let possible = (0..rows.len()).filter(|row| cases.is_possible(*row));
                     if !self.decides(param) {
                         total = total.checked_mul(possible.count() as u64)?;
@@ -81,7 +82,7 @@ impl Counter<'_> {
                 for (target, value) in param.targets.iter().zip(values) {
                     self.values.slots[*target] = Some(value);
                 }
-                sum = sum.checked_add(self.count(at + 1)?)?;
+                sum = sum.checked_add(self.count(entry + 1)?)?;
                 self.values.slots.clone_from(&before);
             }
             return total.checked_mul(sum);
@@ -107,38 +108,43 @@ fn power(base: Option<u64>, count: usize) -> Option<u64> {
 
 /// Returns every value of a finite domain as a row of one value; `None` if there are too many.
 fn cases(domain: &Domain) -> Option<Vec<Vec<Value>>> {
-    let count = domain.count().filter(|count| *count <= MOST_CASES)?;
-    let all = (0..)
-        .map_while(|at| domain.at(at))
+    let count = domain.count().filter(|count| *count <= MAX_CASES)?;
+    let values = (0..)
+        .map_while(|index| domain.value_at(index))
         .filter(|value| domain.contains(value))
         .map(|value| vec![value]);
-    Some(all.take(count as usize).collect())
+    Some(values.take(count as usize).collect())
 }
 
 /// Marks the names on which other entries depend, directly or through derived values.
 fn decisive(space: &Space) -> Vec<bool> {
     let mut decisive = vec![false; space.names.len()];
-    let mark = |name: &str, decisive: &mut Vec<bool>| {
-        if let Some(slot) = space.index.get(name) {
-            decisive[*slot] = true;
-        }
-    };
     // In reverse order, a derived entry is reached after the entries that use it. It matters only
     // if it is decisive itself; then the parameters in its expression are, too.
     for param in space.params.iter().rev() {
-        let is_free = matches!(param.origin, Origin::Drawn { .. } | Origin::Rows { .. });
+        let is_free = matches!(
+            param.source,
+            ValueSource::Drawn { .. } | ValueSource::Rows { .. }
+        );
         if !is_free && !decisive[param.targets[0]] {
             continue;
         }
         for condition in &param.conditions {
             match condition {
                 Condition::Branch { switch, .. } => decisive[*switch] = true,
-                Condition::When(expr) => expr.names().for_each(|name| mark(name, &mut decisive)),
+                Condition::When(expr) => mark_names(expr, space, &mut decisive),
             }
         }
         for expr in param.exprs() {
-            expr.names().for_each(|name| mark(name, &mut decisive));
+            mark_names(expr, space, &mut decisive);
         }
     }
     decisive
+}
+
+/// Marks the names in an expression.
+fn mark_names(expr: &Expr, space: &Space, decisive: &mut [bool]) {
+    for slot in expr.names().filter_map(|name| space.index.get(name)) {
+        decisive[*slot] = true;
+    }
 }

@@ -3,14 +3,14 @@
 /// A set of decimals: bounded number of significant digits and of places after the point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Decimals {
-    /// Number of significant digits, 1 to [`MOST_DIGITS`].
+    /// Number of significant digits, 1 to [`MAX_DIGITS`].
     pub(crate) digits: i32,
     /// Number of places after the point; negative for multiples of ten, a hundred and so on.
     pub(crate) places: i32,
 }
 
 /// Maximum number of significant digits that survive the round trip through the unit cube.
-pub(crate) const MOST_DIGITS: i32 = 12;
+pub(crate) const MAX_DIGITS: i32 = 12;
 
 /// Powers of ten that a float represents exactly.
 const POWERS: [f64; 23] = [
@@ -138,14 +138,15 @@ mod tests {
     proptest! {
         #[test]
         fn a_decimal_is_its_own_nearest_and_has_no_more_digits(
-            mantissa in -10.0..10.0f64, power in -300..300i32, digits in 1..=MOST_DIGITS,
+            mantissa in -10.0..10.0f64, power in -300..300i32, digits in 1..=MAX_DIGITS,
         ) {
             let decimals = Decimals { digits, places: 400 };
             let near = decimals.nearest(mantissa * 10f64.powi(power));
             prop_assert_eq!(decimals.nearest(near), near);
             let printed = format!("{near:e}");
-            let kept = printed.split('e').next().unwrap_or_default().chars().filter(char::is_ascii_digit).count();
-            prop_assert!(kept <= digits as usize, "{} has {} digits", printed, kept);
+            let mantissa = printed.split('e').next().unwrap_or_default();
+            let count = mantissa.chars().filter(char::is_ascii_digit).count();
+            prop_assert!(count <= digits as usize, "{} has {} digits", printed, count);
         }
     }
 }

@@ -1,17 +1,17 @@
 //! Domain of one parameter, and the map between the unit interval and its values.
 
 use super::choice::Cases;
-use super::decimal::{Decimals, MOST_DIGITS};
+use super::decimal::{Decimals, MAX_DIGITS};
+use super::int_range::IntRange;
 use super::log_grid::LogGrid;
-use super::real::Real;
-use super::whole::Whole;
+use super::real_range::RealRange;
 use super::{AxisKind, Value};
 use crate::source::diagnostic;
 
 /// Values of one parameter.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Domain {
-    Whole(Whole),
+    Int(IntRange),
     /// Floats on a regular grid: `count` values from `min`, `step` apart.
     Steps {
         min: f64,
@@ -20,7 +20,7 @@ pub(crate) enum Domain {
         /// The grid in log space if the range is log-uniform.
         log: Option<LogGrid>,
     },
-    Real(Real),
+    Real(RealRange),
     Choice {
         values: Vec<Value>,
         cases: Cases,
@@ -32,17 +32,17 @@ pub(crate) enum Domain {
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct Shape {
     /// Whether the values are integers.
-    pub(crate) whole: bool,
+    pub(crate) integer: bool,
     pub(crate) log: bool,
     pub(crate) step: Option<f64>,
     pub(crate) digits: Option<i32>,
     /// Mean and standard deviation if the range has a normal distribution.
-    pub(crate) bell: Option<(f64, f64)>,
+    pub(crate) normal: Option<(f64, f64)>,
 }
 
-/// Reason why bounds and a shape do not define a range.
+/// Reason reason bounds and a shape do not define a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Fault {
+pub(crate) enum RangeError {
     #[error("the range is empty")]
     Empty,
     #[error("a logarithmic range must be above zero")]
@@ -59,24 +59,24 @@ pub(crate) enum Fault {
     CutAway,
 }
 
-/// Reason why a value is not in the domain.
+/// Reason reason a value is not in the domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Misfit {
+pub(crate) struct Mismatch {
     /// Violated condition: `not between 1 and 4`.
-    pub(crate) why: String,
+    pub(crate) reason: String,
     pub(crate) hint: Option<String>,
 }
 
 /// Largest absolute bound of integers (2^53), up to which they are exact as floats.
-const LARGEST_WHOLE: f64 = 9_007_199_254_740_992.0;
+const LARGEST_INTEGER: f64 = 9_007_199_254_740_992.0;
 /// Maximum number of integers in a range (2^50) that survive the round trip through the unit cube.
-const MOST_WHOLE: f64 = 1_125_899_906_842_624.0;
+const MAX_INTEGERS: f64 = 1_125_899_906_842_624.0;
 /// Largest bound of a logarithmic range of integers (2^40), for the same reason.
-const LARGEST_LOG_WHOLE: f64 = 1_099_511_627_776.0;
+const LARGEST_LOG_INTEGER: f64 = 1_099_511_627_776.0;
 const LARGEST_REAL: f64 = 1e300;
 /// Rounding of values on a grid of steps: to the significant digits that survive the round trip.
 const STEP: Decimals = Decimals {
-    digits: MOST_DIGITS,
+    digits: MAX_DIGITS,
     places: 400,
 };
 
@@ -91,44 +91,48 @@ pub(crate) fn unit(coordinate: f64) -> f64 {
 
 impl Domain {
     /// Makes a range between finite bounds. Only a normal range can lack a bound.
-    pub(crate) fn range(min: Option<f64>, max: Option<f64>, shape: &Shape) -> Result<Self, Fault> {
+    pub(crate) fn range(
+        min: Option<f64>,
+        max: Option<f64>,
+        shape: &Shape,
+    ) -> Result<Self, RangeError> {
         if let (Some(min), Some(max)) = (min, max)
             && min > max
         {
-            return Err(Fault::Empty);
+            return Err(RangeError::Empty);
         }
         if [min, max]
             .into_iter()
             .flatten()
             .any(|bound| bound.abs() > LARGEST_REAL)
         {
-            return Err(Fault::TooLarge);
+            return Err(RangeError::TooLarge);
         }
         if shape.log && [min, max].into_iter().flatten().any(|bound| bound <= 0.0) {
-            return Err(Fault::NotPositive);
+            return Err(RangeError::NotPositive);
         }
-        if let Some(bell) = shape.bell {
-            return Real::bell(bell, (min, max), shape.log, shape.digits).map(Self::Real);
+        if let Some(normal) = shape.normal {
+            return RealRange::normal(normal, (min, max), shape.log, shape.digits).map(Self::Real);
         }
         let (Some(min), Some(max)) = (min, max) else {
-            return Err(Fault::Empty);
+            return Err(RangeError::Empty);
         };
-        if shape.whole {
-            return whole(min.ceil(), max.floor(), shape);
+        if shape.integer {
+            return int_range(min.ceil(), max.floor(), shape);
         }
         if shape.log && min < 1.0 / LARGEST_REAL {
-            return Err(Fault::TooLarge);
+            return Err(RangeError::TooLarge);
         }
         match shape.step {
-            None => Real::even(min, max, shape.log, shape.digits).map(Self::Real),
-            Some(step) if step > max - min => Err(Fault::StepTooLarge),
+            None => RealRange::uniform(min, max, shape.log, shape.digits).map(Self::Real),
+            Some(step) if step > max - min => Err(RangeError::StepTooLarge),
             Some(step) => {
                 // The margin keeps `max` on the grid despite rounding errors in the division.
                 let count = ((max - min) / step + 1e-9).floor() + 1.0;
                 let resolution = step / min.abs().max(max.abs());
                 // A step too small relative to the bounds would vanish in rounding.
                 if count > 1e9 || resolution < 1e-11 {
-                    return Err(Fault::TooMany);
+                    return Err(RangeError::TooMany);
                 }
                 let count = count as u64;
                 let log = shape
@@ -156,7 +160,7 @@ impl Domain {
     /// Returns the type of the axis that a sampler sees.
     pub(crate) fn kind(&self) -> AxisKind {
         match self {
-            Self::Whole(range) => AxisKind::Ordered(range.count()),
+            Self::Int(range) => AxisKind::Ordered(range.count()),
             Self::Steps { count, .. } => AxisKind::Ordered(*count),
             Self::Real(_) => AxisKind::Real,
             Self::Choice {
@@ -172,13 +176,13 @@ impl Domain {
     pub(crate) fn decode(&self, coordinate: f64) -> Value {
         let coordinate = unit(coordinate);
         match self {
-            Self::Whole(range) => Value::Int(range.decode(coordinate)),
+            Self::Int(range) => Value::Int(range.decode(coordinate)),
             Self::Steps { count, log, .. } => {
                 let index = match log {
                     None => ((coordinate * *count as f64) as u64).min(count - 1),
                     Some(grid) => grid.index(coordinate),
                 };
-                self.at(index).unwrap_or(Value::Bool(false))
+                self.value_at(index).unwrap_or(Value::Bool(false))
             }
             Self::Real(range) => Value::Float(range.decode(coordinate)),
             Self::Choice { values, cases, .. } => values[cases.decode(coordinate)].clone(),
@@ -191,9 +195,9 @@ impl Domain {
         match (self, value) {
             (Self::Choice { values, cases, .. }, value) => values
                 .iter()
-                .position(|known| known == value)
+                .position(|choice| choice == value)
                 .map_or(0.5, |case| cases.encode(case)),
-            (Self::Whole(range), Value::Int(number)) => range.encode(*number),
+            (Self::Int(range), Value::Int(number)) => range.encode(*number),
             (
                 Self::Steps {
                     min,
@@ -212,15 +216,15 @@ impl Domain {
                 })
             }),
             (Self::Real(range), value) => value.as_f64().map_or(0.5, |number| range.encode(number)),
-            (Self::Whole(_), _) => 0.5,
+            (Self::Int(_), _) => 0.5,
         }
     }
 
     /// Returns the value with this index in a finite domain; `None` for a real range or an index
     /// out of range.
-    pub(crate) fn at(&self, index: u64) -> Option<Value> {
+    pub(crate) fn value_at(&self, index: u64) -> Option<Value> {
         match self {
-            Self::Whole(range) => (index < range.count()).then(|| Value::Int(range.at(index))),
+            Self::Int(range) => (index < range.count()).then(|| Value::Int(range.value_at(index))),
             Self::Steps {
                 min, step, count, ..
             } => (index < *count).then(|| Value::Float(STEP.nearest(min + step * index as f64))),
@@ -232,7 +236,7 @@ impl Domain {
     /// Returns the number of possible values; `None` for a real range.
     pub(crate) fn count(&self) -> Option<u64> {
         match self {
-            Self::Whole(range) => Some(range.count()),
+            Self::Int(range) => Some(range.count()),
             Self::Steps { count, .. } => Some(*count),
             Self::Real(_) => None,
             Self::Choice { values, cases, .. } => Some(
@@ -246,12 +250,12 @@ impl Domain {
     /// Returns whether a value is in the domain, with exactly its type and digits.
     pub(crate) fn contains(&self, value: &Value) -> bool {
         match (self, value) {
-            (Self::Whole(range), Value::Int(number)) => range.contains(*number),
+            (Self::Int(range), Value::Int(number)) => range.contains(*number),
             (Self::Steps { .. }, Value::Float(_)) => self.decode(self.encode(value)) == *value,
             (Self::Real(range), Value::Float(number)) => range.contains(*number),
             (Self::Choice { values, cases, .. }, value) => values
                 .iter()
-                .position(|known| known == value)
+                .position(|choice| choice == value)
                 .is_some_and(|case| cases.is_possible(case)),
             _ => false,
         }
@@ -271,25 +275,21 @@ impl Domain {
     pub(crate) fn typed(&self, value: &Value) -> Value {
         match (self, value) {
             (Self::Real(_), Value::Int(number)) => Value::Float(*number as f64),
-            (Self::Whole(_), Value::Float(number))
+            (Self::Int(_), Value::Float(number))
                 if number.fract() == 0.0 && number.abs() < 9e15 =>
             {
                 Value::Int(*number as i64)
             }
-            (Self::Choice { values, .. }, value) => {
-                let same = |known: &&Value| {
-                    known
-                        .as_f64()
-                        .is_some_and(|known| Some(known) == value.as_f64())
-                };
-                let alike = |known: &&Value| known.to_string() == value.to_string();
-                values
-                    .iter()
-                    .find(same)
-                    .or_else(|| values.iter().find(alike))
-                    .unwrap_or(value)
-                    .clone()
-            }
+            (Self::Choice { values, .. }, value) => values
+                .iter()
+                .find(|choice| is_same_number(choice, value))
+                .or_else(|| {
+                    values
+                        .iter()
+                        .find(|choice| choice.to_string() == value.to_string())
+                })
+                .unwrap_or(value)
+                .clone(),
             (Self::Steps { .. }, value) => self.accept(value).unwrap_or_else(|_| value.clone()),
             (_, value) => value.clone(),
         }
@@ -307,72 +307,72 @@ impl Domain {
 
     /// Converts a value as the user may write it (`1` for `1.0`) to a value of the domain. Returns
     /// the reason if it is not in the domain.
-    pub(crate) fn accept(&self, value: &Value) -> Result<Value, Misfit> {
+    pub(crate) fn accept(&self, value: &Value) -> Result<Value, Mismatch> {
         let value = match (self, value) {
             // A typed value such as 0.3 may differ from the grid point by rounding errors.
             (Self::Steps { .. }, value) => value.as_f64().map_or_else(
                 || value.clone(),
                 |number| {
-                    let near = self.decode(self.encode(&Value::Float(number)));
-                    let close = near
+                    let grid_point = self.decode(self.encode(&Value::Float(number)));
+                    let is_close = grid_point
                         .as_f64()
-                        .is_some_and(|near| (near - number).abs() <= 1e-11 * near.abs());
-                    if close { near } else { Value::Float(number) }
+                        .is_some_and(|point| (point - number).abs() <= 1e-11 * point.abs());
+                    if is_close {
+                        grid_point
+                    } else {
+                        Value::Float(number)
+                    }
                 },
             ),
             (Self::Real(_), Value::Int(number)) => Value::Float(*number as f64),
-            (Self::Choice { values, .. }, value) => {
-                let same = |known: &&Value| {
-                    known
-                        .as_f64()
-                        .is_some_and(|known| Some(known) == value.as_f64())
-                };
-                values.iter().find(same).unwrap_or(value).clone()
-            }
+            (Self::Choice { values, .. }, value) => values
+                .iter()
+                .find(|choice| is_same_number(choice, value))
+                .unwrap_or(value)
+                .clone(),
             (_, value) => value.clone(),
         };
         if self.contains(&value) {
             Ok(value)
         } else {
-            Err(self.misfit(&value))
+            Err(self.mismatch(&value))
         }
     }
 
-    /// Explains why a value is not in the domain.
-    fn misfit(&self, value: &Value) -> Misfit {
-        let plain = |why: String| Misfit { why, hint: None };
+    /// Explains reason a value is not in the domain.
+    fn mismatch(&self, value: &Value) -> Mismatch {
         match (self, value) {
             (Self::Choice { values, cases, .. }, value) => {
                 if values
                     .iter()
                     .enumerate()
-                    .any(|(case, known)| known == value && !cases.is_possible(case))
+                    .any(|(case, choice)| choice == value && !cases.is_possible(case))
                 {
-                    return plain("has weight 0".into());
+                    return Mismatch::new("has weight 0");
                 }
-                let known: Vec<_> = values.iter().take(12).map(ToString::to_string).collect();
+                let shown: Vec<_> = values.iter().take(12).map(ToString::to_string).collect();
                 let more = if values.len() > 12 { ", …" } else { "" };
                 let near =
-                    diagnostic::nearest(&value.to_string(), known.iter().map(String::as_str));
+                    diagnostic::nearest(&value.to_string(), shown.iter().map(String::as_str));
                 let hint = near.map(|near| format!("did you mean `{near}`?"));
-                Misfit {
-                    why: format!("not one of {}{more}", known.join(", ")),
+                Mismatch {
+                    reason: format!("not one of {}{more}", shown.join(", ")),
                     hint,
                 }
             }
-            (Self::Whole(range), Value::Int(number))
+            (Self::Int(range), Value::Int(number))
                 if *number >= range.min() && *number <= range.max() =>
             {
-                plain(format!(
+                Mismatch::new(format!(
                     "not a multiple of {} from {}",
                     range.step(),
                     range.min()
                 ))
             }
-            (Self::Whole(range), Value::Int(_)) => {
-                plain(format!("not between {} and {}", range.min(), range.max()))
+            (Self::Int(range), Value::Int(_)) => {
+                Mismatch::new(format!("not between {} and {}", range.min(), range.max()))
             }
-            (Self::Whole(_), _) => plain("not an integer".into()),
+            (Self::Int(_), _) => Mismatch::new("not an integer"),
             (
                 Self::Steps {
                     min, step, count, ..
@@ -382,9 +382,9 @@ impl Domain {
                 let max = min + step * (*count - 1) as f64;
                 let (min, step) = (Value::Float(*min), Value::Float(*step));
                 if *number >= min.as_f64().unwrap_or(0.0) && *number <= max {
-                    return plain(format!("not a multiple of {step} from {min}"));
+                    return Mismatch::new(format!("not a multiple of {step} from {min}"));
                 }
-                plain(format!(
+                Mismatch::new(format!(
                     "not between {min} and {}",
                     Value::Float(STEP.nearest(max))
                 ))
@@ -392,40 +392,54 @@ impl Domain {
             (Self::Real(range), Value::Float(number))
                 if *number >= range.low() && *number <= range.high() =>
             {
-                Misfit {
-                    why: format!("more than the {} digits that are kept", range.digits()),
+                Mismatch {
+                    reason: format!("more than the {} digits that are kept", range.digits()),
                     hint: Some(format!(
                         "write {}, or give the parameter `digits`",
                         Value::Float(range.kept(*number))
                     )),
                 }
             }
-            (Self::Real(range), Value::Float(_)) => plain(format!(
+            (Self::Real(range), Value::Float(_)) => Mismatch::new(format!(
                 "not between {} and {}",
                 Value::Float(range.low()),
                 Value::Float(range.high())
             )),
-            _ => plain("not a number".into()),
+            _ => Mismatch::new("not a number"),
         }
     }
 }
 
+impl Mismatch {
+    fn new(reason: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+            hint: None,
+        }
+    }
+}
+
+/// Returns whether both values are numbers and equal, so that 1 and 1.0 are the same.
+pub(super) fn is_same_number(a: &Value, b: &Value) -> bool {
+    a.as_f64().is_some_and(|number| Some(number) == b.as_f64())
+}
+
 /// Makes a range of integers. The bounds are integers already.
-fn whole(min: f64, max: f64, shape: &Shape) -> Result<Domain, Fault> {
+fn int_range(min: f64, max: f64, shape: &Shape) -> Result<Domain, RangeError> {
     let step = shape.step.unwrap_or(1.0);
     if min > max {
-        return Err(Fault::Empty);
+        return Err(RangeError::Empty);
     }
-    if min.abs() > LARGEST_WHOLE || max.abs() > LARGEST_WHOLE {
-        return Err(Fault::TooLarge);
+    if min.abs() > LARGEST_INTEGER || max.abs() > LARGEST_INTEGER {
+        return Err(RangeError::TooLarge);
     }
     if shape.step.is_some() && step > max - min {
-        return Err(Fault::StepTooLarge);
+        return Err(RangeError::StepTooLarge);
     }
-    if (max - min) / step >= MOST_WHOLE || (shape.log && max > LARGEST_LOG_WHOLE) {
-        return Err(Fault::TooMany);
+    if (max - min) / step >= MAX_INTEGERS || (shape.log && max > LARGEST_LOG_INTEGER) {
+        return Err(RangeError::TooMany);
     }
-    Ok(Domain::Whole(Whole::new(
+    Ok(Domain::Int(IntRange::new(
         min as i64,
         max as i64,
         step as i64,
@@ -459,7 +473,7 @@ mod tests {
         };
         let domain = Domain::range(Some(0.1), Some(0.3), &shape).unwrap();
         let values: Vec<_> = (0..domain.count().unwrap())
-            .map(|at| domain.at(at).unwrap().to_string())
+            .map(|index| domain.value_at(index).unwrap().to_string())
             .collect();
         assert_eq!(values, ["0.1", "0.15", "0.2", "0.25", "0.3"]);
         assert_eq!(domain.kind(), AxisKind::Ordered(5));
@@ -468,7 +482,7 @@ mod tests {
             Ok(Value::Float(0.15))
         );
         assert_eq!(
-            domain.accept(&Value::Float(0.12)).unwrap_err().why,
+            domain.accept(&Value::Float(0.12)).unwrap_err().reason,
             "not a multiple of 0.05 from 0.1"
         );
     }
@@ -482,20 +496,21 @@ mod tests {
         };
         let domain = Domain::range(Some(0.05), Some(0.8), &shape).unwrap();
         assert_eq!(domain.kind(), AxisKind::Ordered(16));
-        let drawn = [0.0, 0.25, 0.5, 0.75, 1.0].map(|at| domain.decode(at).to_string());
+        let drawn =
+            [0.0, 0.25, 0.5, 0.75, 1.0].map(|coordinate| domain.decode(coordinate).to_string());
         assert_eq!(drawn, ["0.05", "0.1", "0.2", "0.4", "0.8"]);
-        assert_eq!(domain.at(2), Some(Value::Float(0.15)));
+        assert_eq!(domain.value_at(2), Some(Value::Float(0.15)));
         assert_eq!(
-            domain.accept(&Value::Float(0.12)).unwrap_err().why,
+            domain.accept(&Value::Float(0.12)).unwrap_err().reason,
             "not a multiple of 0.05 from 0.05"
         );
     }
 
     #[test]
-    fn a_value_outside_says_what_would_be_inside() {
+    fn the_error_for_a_value_outside_names_the_range_the_digits_or_the_nearest_choice() {
         let lr = real(1e-5, 0.1, true, None);
         assert_eq!(
-            lr.accept(&Value::Int(1)).unwrap_err().why,
+            lr.accept(&Value::Int(1)).unwrap_err().reason,
             "not between 1e-5 and 0.1"
         );
         let precise = lr.accept(&Value::Float(0.001_234_567)).unwrap_err();
@@ -504,74 +519,46 @@ mod tests {
             Some("write 0.00123457, or give the parameter `digits`")
         );
         let values = vec![Value::Text("sgd".into()), Value::Text("adam".into())];
-        let choice = Domain::choice(values, Cases::even(2), false);
-        let misfit = choice.accept(&Value::Text("adm".into())).unwrap_err();
+        let choice = Domain::choice(values, Cases::uniform(2), false);
+        let mismatch = choice.accept(&Value::Text("adm".into())).unwrap_err();
         assert_eq!(
-            (misfit.why.as_str(), misfit.hint.as_deref()),
+            (mismatch.reason.as_str(), mismatch.hint.as_deref()),
             ("not one of sgd, adam", Some("did you mean `adam`?"))
         );
     }
 
     #[test]
-    fn bounds_that_make_no_range_are_faults() {
-        let range = |min, max, shape| Domain::range(Some(min), Some(max), &shape);
+    fn bounds_that_make_no_range_are_errors() {
         let plain = Shape::default();
-        assert_eq!(range(1.0, 0.0, plain), Err(Fault::Empty));
-        assert_eq!(
-            range(0.0, 1.0, Shape { log: true, ..plain }),
-            Err(Fault::NotPositive)
-        );
-        assert_eq!(
-            range(
-                0.0,
-                1.0,
-                Shape {
-                    step: Some(2.0),
-                    ..plain
-                }
-            ),
-            Err(Fault::StepTooLarge)
-        );
-        assert_eq!(
-            range(
-                0.2,
-                0.8,
-                Shape {
-                    whole: true,
-                    ..plain
-                }
-            ),
-            Err(Fault::Empty)
-        );
-        assert_eq!(
-            range(
-                0.0,
-                9e15,
-                Shape {
-                    whole: true,
-                    ..plain
-                }
-            ),
-            Err(Fault::TooMany)
-        );
-        assert_eq!(
-            range(
-                0.0,
-                1e16,
-                Shape {
-                    whole: true,
-                    ..plain
-                }
-            ),
-            Err(Fault::TooLarge)
-        );
+        let log = Shape { log: true, ..plain };
+        let step = Shape {
+            step: Some(2.0),
+            ..plain
+        };
+        let integer = Shape {
+            integer: true,
+            ..plain
+        };
+        for (min, max, shape, expected) in [
+            (1.0, 0.0, plain, RangeError::Empty),
+            (0.0, 1.0, log, RangeError::NotPositive),
+            (0.0, 1.0, step, RangeError::StepTooLarge),
+            (0.2, 0.8, integer, RangeError::Empty),
+            (0.0, 9e15, integer, RangeError::TooMany),
+            (0.0, 1e16, integer, RangeError::TooLarge),
+        ] {
+            assert_eq!(Domain::range(Some(min), Some(max), &shape), Err(expected));
+        }
+    }
+
+    fn bounds() -> impl Strategy<Value = f64> {
+        prop_oneof![-1e3..1e3f64, -1e9..1e9f64, -1.0..1.0f64, Just(0.0)]
     }
 
     fn domains() -> impl Strategy<Value = Domain> {
-        let bound = || prop_oneof![-1e3..1e3f64, -1e9..1e9f64, -1.0..1.0f64, Just(0.0)];
-        let even = (
-            bound(),
-            bound(),
+        let uniform = (
+            bounds(),
+            bounds(),
             any::<bool>(),
             proptest::option::of(1..=12i32),
         )
@@ -603,8 +590,8 @@ mod tests {
                 },
             )
         });
-        let bell = (
-            bound(),
+        let normal = (
+            bounds(),
             1e-3..50.0f64,
             any::<bool>(),
             proptest::option::of(1..=12i32),
@@ -617,12 +604,12 @@ mod tests {
                     &Shape {
                         log,
                         digits,
-                        bell: Some((mean, std)),
+                        normal: Some((mean, std)),
                         ..Shape::default()
                     },
                 )
             });
-        let steps = (bound(), 1e-3..1e3f64, 1.0..1e4f64, any::<bool>()).prop_map(
+        let steps = (bounds(), 1e-3..1e3f64, 1.0..1e4f64, any::<bool>()).prop_map(
             |(min, step, count, log)| {
                 let min = if log { min.abs() + 1e-7 } else { min };
                 Domain::range(
@@ -636,7 +623,7 @@ mod tests {
                 )
             },
         );
-        let whole = (
+        let integers = (
             -1_000_000..1_000_000i64,
             0..1_000_000_000_000i64,
             any::<bool>(),
@@ -649,7 +636,7 @@ mod tests {
                     Some(min as f64),
                     Some((min + width) as f64),
                     &Shape {
-                        whole: true,
+                        integer: true,
                         log,
                         step,
                         ..Shape::default()
@@ -658,23 +645,27 @@ mod tests {
             });
         let choice =
             proptest::collection::vec(0..1000u32, 1..20).prop_filter_map("all zero", |weights| {
-                let values = (0..weights.len()).map(|at| Value::Int(at as i64)).collect();
+                let values = (0..weights.len())
+                    .map(|index| Value::Int(index as i64))
+                    .collect();
                 let weights: Vec<_> = weights.into_iter().map(f64::from).collect();
                 weights
                     .iter()
                     .any(|weight| *weight > 0.0)
                     .then(|| Ok(Domain::choice(values, Cases::weighted(&weights), false)))
             });
-        prop_oneof![even, wide, bell, steps, whole, choice].prop_filter_map("no range", Result::ok)
+        prop_oneof![uniform, wide, normal, steps, integers, choice]
+            .prop_filter_map("no range", Result::ok)
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
         #[test]
-        fn what_is_drawn_is_contained_and_comes_back(
+        fn drawn_values_are_in_the_domain_and_survive_the_round_trip(
             domain in domains(), coordinates in proptest::collection::vec(0.0..1.0f64, 8),
         ) {
-            for coordinate in coordinates.into_iter().chain([0.0, 1.0 - f64::EPSILON / 2.0, f64::NAN, -1.0, 2.0]) {
+            let extremes = [0.0, 1.0 - f64::EPSILON / 2.0, f64::NAN, -1.0, 2.0];
+            for coordinate in coordinates.into_iter().chain(extremes) {
                 let value = domain.decode(coordinate);
                 prop_assert!(domain.contains(&value), "{:?} at {}", value, coordinate);
                 let centre = domain.encode(&value);

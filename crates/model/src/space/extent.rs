@@ -2,7 +2,7 @@
 //! plots.
 
 use super::domain::Domain;
-use super::param::Origin;
+use super::param::ValueSource;
 use super::{Space, Value};
 
 /// Values that a parameter can have, as far as they are known in advance.
@@ -25,7 +25,7 @@ impl Extent {
     fn of(domain: &Domain) -> Self {
         match domain {
             Domain::Choice { values, .. } => Self::Choice(values.clone()),
-            Domain::Whole(range) => Self::Range {
+            Domain::Int(range) => Self::Range {
                 min: range.min() as f64,
                 max: range.max() as f64,
                 log: range.is_log(),
@@ -83,25 +83,25 @@ impl Extent {
 /// the extent of one draw. Returns `None` if the extent is not known.
 pub(super) fn extent(space: &Space, name: &str) -> Option<Extent> {
     let target = *space.index.get(name)?;
-    let mut found: Option<Extent> = None;
+    let mut union: Option<Extent> = None;
     for param in &space.params {
-        let Some(column) = param.targets.iter().position(|at| *at == target) else {
+        let Some(column) = param.targets.iter().position(|slot| *slot == target) else {
             continue;
         };
-        let one = match &param.origin {
-            Origin::Rows { rows, .. } => {
+        let extent = match &param.source {
+            ValueSource::Rows { rows, .. } => {
                 let rows = rows.iter().filter_map(|row| row.get(column).cloned());
                 rows.map(|value| Extent::Choice(vec![value]))
                     .try_fold(None, merge)??
             }
-            Origin::Fixed(value) => Extent::Choice(vec![value.clone()]),
-            Origin::Drawn { .. } => Extent::of(param.outer()?),
+            ValueSource::Fixed(value) => Extent::Choice(vec![value.clone()]),
+            ValueSource::Drawn { .. } => Extent::of(param.widest_domain()?),
             // The range of a derived value is not known in advance.
-            Origin::Derived(_) => return None,
+            ValueSource::Derived(_) => return None,
         };
-        found = merge(found, one)?;
+        union = merge(union, extent)?;
     }
-    found
+    union
 }
 
 /// Merges two extents. The outer result is `None` if they are of different kinds.

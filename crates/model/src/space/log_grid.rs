@@ -37,14 +37,22 @@ impl LogGrid {
     /// Returns the coordinate of the centre of a cell, (low edge + high edge) / 2 in the unit
     /// interval.
     pub(crate) fn centre(&self, index: u64) -> f64 {
-        let edge = |offset: f64| libm::log(self.min + self.step * (index as f64 + offset));
-        let below = if index == 0 { self.low } else { edge(-0.5) };
+        let below = if index == 0 {
+            self.low
+        } else {
+            self.ln_position(index as f64 - 0.5)
+        };
         let above = if index == self.count - 1 {
             self.high
         } else {
-            edge(0.5)
+            self.ln_position(index as f64 + 0.5)
         };
         (0.5 * (below + above) - self.low) / (self.high - self.low)
+    }
+
+    /// Returns the logarithm of the number at a fractional index.
+    fn ln_position(&self, index: f64) -> f64 {
+        libm::log(self.min + self.step * index)
     }
 }
 

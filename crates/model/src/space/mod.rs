@@ -23,7 +23,9 @@ mod domain;
 pub mod expr;
 #[cfg(feature = "spaces")]
 mod extent;
-pub(crate) mod known;
+#[cfg(feature = "spaces")]
+mod int_range;
+pub(crate) mod intern;
 #[cfg(feature = "spaces")]
 mod log_grid;
 #[cfg(feature = "spaces")]
@@ -33,11 +35,9 @@ mod parse;
 #[cfg(feature = "spaces")]
 mod point;
 #[cfg(feature = "spaces")]
-mod real;
+mod real_range;
 pub mod typed;
 pub mod value;
-#[cfg(feature = "spaces")]
-mod whole;
 
 #[cfg(feature = "spaces")]
 pub use extent::Extent;
@@ -123,7 +123,7 @@ impl Space {
         constraints: Option<Section>,
         d: &mut Diagnostics,
     ) -> Option<Self> {
-        parse::space(space, constraints, d)
+        parse::read_space(space, constraints, d)
     }
 
     /// Reads one `[[point]]`, a partial configuration. Values are checked against ranges,
@@ -160,61 +160,36 @@ impl Space {
     /// Returns whether a parameter is sampled by at least one entry, neither constant nor derived.
     #[must_use]
     pub fn is_drawn(&self, name: &str) -> bool {
-        let drawn = |param: &&Param| !param.axes.is_empty();
-        let sets = |param: &Param| {
-            param
-                .targets
-                .iter()
-                .any(|target| &*self.names[*target] == name)
-        };
-        self.params.iter().filter(drawn).any(sets)
+        self.drawn_params(name).next().is_some()
     }
 
     /// Converts a value recorded by another tool to the type that the parameter has in this space,
     /// wherever a range of the parameter admits it. Otherwise returns the value unchanged.
     #[must_use]
     pub fn typed(&self, name: &str, value: &Value) -> Value {
-        let typed = |param: &Param, value: &Value| match &param.origin {
-            param::Origin::Rows { rows, .. } => {
-                let column = param
-                    .targets
+        self.drawn_params(name)
+            .find_map(|(param, column)| match value {
+                Value::List(items) => items
                     .iter()
-                    .position(|target| &*self.names[*target] == name);
-                let alike = |known: &&Value| {
-                    known
-                        .as_f64()
-                        .zip(value.as_f64())
-                        .map_or_else(|| known.to_string() == value.to_string(), |(a, b)| a == b)
-                };
-                column
-                    .and_then(|at| rows.iter().map(|row| &row[at]).find(alike))
-                    .cloned()
-            }
-            _ => param
-                .outer()
-                .map(|domain| domain.typed(value))
-                .filter(|typed| param.outer().is_some_and(|domain| domain.admits(typed))),
-        };
-        let each = |param: &Param| match value {
-            Value::List(items) => items
-                .iter()
-                .map(|item| typed(param, item))
-                .collect::<Option<_>>()
-                .map(Value::List),
-            single => typed(param, single),
-        };
-        let sets = |param: &&Param| {
-            !param.axes.is_empty()
-                && param
-                    .targets
-                    .iter()
-                    .any(|target| &*self.names[*target] == name)
-        };
+                    .map(|item| param.typed(column, item))
+                    .collect::<Option<_>>()
+                    .map(Value::List),
+                single => param.typed(column, single),
+            })
+            .unwrap_or_else(|| value.clone())
+    }
+
+    /// Returns the sampled entries that set a name, each with the position of the name among its
+    /// targets.
+    fn drawn_params(&self, name: &str) -> impl Iterator<Item = (&Param, usize)> {
         self.params
             .iter()
-            .filter(sets)
-            .find_map(each)
-            .unwrap_or_else(|| value.clone())
+            .filter(|param| !param.axes.is_empty())
+            .filter_map(move |param| {
+                let mut targets = param.targets.iter();
+                let column = targets.position(|target| &*self.names[*target] == name)?;
+                Some((param, column))
+            })
     }
 
     /// Returns the constraints with their names, in the order of the space.
@@ -232,10 +207,10 @@ impl Space {
     }
 
     /// Maps a point to a configuration as [`decode`](Self::decode) does, but uses the values in
-    /// `given` for the active parameters that have one.
+    /// `fixed` for the active parameters that have one.
     #[must_use]
-    pub fn complete(&self, given: &Params, unit: &[f64]) -> Params {
-        assign::draw(self, unit, given)
+    pub fn complete(&self, fixed: &Params, unit: &[f64]) -> Params {
+        assign::draw(self, unit, fixed)
     }
 
     /// Maps a configuration to a point, the inverse of [`decode`](Self::decode): the centre of the
@@ -275,14 +250,14 @@ impl Space {
             .params
             .iter()
             .find(|param| param.axes.contains(&axis))?;
-        if let param::Origin::Rows { rows, cases } = &param.origin {
+        if let param::ValueSource::Rows { rows, cases } = &param.source {
             let case = usize::try_from(index)
                 .ok()
                 .filter(|case| *case < rows.len())?;
             return Some(cases.encode(case));
         }
-        let domain = param.outer()?;
-        domain.at(index).map(|value| domain.encode(&value))
+        let domain = param.widest_domain()?;
+        domain.value_at(index).map(|value| domain.encode(&value))
     }
 
     /// Returns the axes in topological order: each after the axes that decide whether it is active.

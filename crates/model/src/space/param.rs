@@ -19,7 +19,7 @@ pub(crate) struct Param {
     pub(crate) targets: Vec<usize>,
     /// Conditions under which the entry is active. All must hold.
     pub(crate) conditions: Vec<Condition>,
-    pub(crate) origin: Origin,
+    pub(crate) source: ValueSource,
     /// Range of the coordinates that the entry uses; empty for constants and derived values.
     pub(crate) axes: Range<usize>,
     /// Default values, one for each target; empty without a default.
@@ -39,9 +39,9 @@ pub(crate) enum Condition {
     When(Expr),
 }
 
-/// Origin of the values of an entry.
+/// ValueSource of the values of an entry.
 #[derive(Debug, Clone)]
-pub(crate) enum Origin {
+pub(crate) enum ValueSource {
     /// A constant.
     Fixed(Value),
     /// Computed from other parameters by an expression.
@@ -60,13 +60,13 @@ pub(crate) enum Origin {
 pub(crate) enum Bounds {
     /// The domain is known in advance: a choice, or a range between numbers.
     Known(Domain),
-    /// At least one bound depends on other parameters. `outer` covers every range that the bounds
-    /// can produce; it is `None` if that cannot be told in advance.
+    /// At least one bound depends on other parameters. `widest` covers every range that the bounds
+    /// can produce; it is `None` if no such range is known in advance.
     Computed {
         min: Option<Bound>,
         max: Option<Bound>,
         shape: Shape,
-        outer: Option<Domain>,
+        widest: Option<Domain>,
     },
 }
 
@@ -85,11 +85,11 @@ pub(crate) struct Repeat {
     /// Expression for the length of the list.
     pub(crate) count: Expr,
     /// Maximum length, which is the number of axes.
-    pub(crate) most: usize,
+    pub(crate) max_count: usize,
 }
 
 /// Result of evaluating an entry in one configuration.
-pub(crate) enum Settled<'a> {
+pub(crate) enum Evaluation<'a> {
     /// The entry is inactive.
     Absent,
     /// A constant or derived value.
@@ -103,7 +103,7 @@ pub(crate) enum Settled<'a> {
 }
 
 /// Lookup of names during the evaluation of an expression; `None` for an inactive parameter.
-pub(crate) type Scope<'a> = &'a dyn Fn(&str) -> Option<Value>;
+pub(crate) type ValueLookup<'a> = &'a dyn Fn(&str) -> Option<Value>;
 
 impl Param {
     /// Evaluates the entry, given the values of the entries it depends on.
@@ -111,11 +111,11 @@ impl Param {
     /// # Errors
     /// A message that says why the configuration is impossible: a bound, a length or a value that
     /// cannot be computed.
-    pub(crate) fn settle<'a>(
+    pub(crate) fn evaluate<'a>(
         &'a self,
         values: &[Option<Value>],
-        scope: Scope<'_>,
-    ) -> Result<Settled<'a>, String> {
+        scope: ValueLookup<'_>,
+    ) -> Result<Evaluation<'a>, String> {
         for condition in &self.conditions {
             let holds = match condition {
                 Condition::Branch { switch, value, .. } => values[*switch].as_ref() == Some(value),
@@ -123,37 +123,39 @@ impl Param {
                     Ok(value) => value == Value::Bool(true),
                     Err(EvalError::Absent(_)) => false,
                     // Like in a comparison, an inactive parameter makes the condition false.
-                    Err(error) => return Err(self.trouble("when", expr, &error)),
+                    Err(error) => return Err(self.failure("when", expr, &error)),
                 },
             };
             if !holds {
-                return Ok(Settled::Absent);
+                return Ok(Evaluation::Absent);
             }
         }
-        match &self.origin {
-            Origin::Fixed(value) => Ok(Settled::Value(Cow::Borrowed(value))),
-            Origin::Derived(expr) => match expr.eval(scope) {
-                Ok(value) => Ok(Settled::Value(Cow::Owned(value))),
+        match &self.source {
+            ValueSource::Fixed(value) => Ok(Evaluation::Value(Cow::Borrowed(value))),
+            ValueSource::Derived(expr) => match expr.eval(scope) {
+                Ok(value) => Ok(Evaluation::Value(Cow::Owned(value))),
                 // A value derived from an inactive parameter is inactive, too.
-                Err(EvalError::Absent(_)) => Ok(Settled::Absent),
-                Err(error) => Err(self.trouble("expr", expr, &error)),
+                Err(EvalError::Absent(_)) => Ok(Evaluation::Absent),
+                Err(error) => Err(self.failure("expr", expr, &error)),
             },
-            Origin::Rows { rows, cases } => Ok(Settled::Rows(rows, cases)),
-            Origin::Drawn { range, repeat } => {
+            ValueSource::Rows { rows, cases } => Ok(Evaluation::Rows(rows, cases)),
+            ValueSource::Drawn { range, repeat } => {
                 let Some(domain) = self.domain(range, scope)? else {
-                    return Ok(Settled::Absent);
+                    return Ok(Evaluation::Absent);
                 };
                 let Some(repeat) = repeat else {
-                    return Ok(Settled::Draw(domain));
+                    return Ok(Evaluation::Draw(domain));
                 };
                 match repeat.count.eval(scope) {
-                    // There are axes for only `most` draws, so a longer list cannot be decoded.
-                    Ok(Value::Int(count)) if count >= 0 && count as u64 <= repeat.most as u64 => {
-                        Ok(Settled::Draws(domain, count as usize))
+                    // There are axes for `max_count` draws only: a longer list cannot be decoded.
+                    Ok(Value::Int(count))
+                        if count >= 0 && count as u64 <= repeat.max_count as u64 =>
+                    {
+                        Ok(Evaluation::Draws(domain, count as usize))
                     }
                     Ok(other) => Err(format!("{}: `repeat` is {other}", self.name)),
-                    Err(EvalError::Absent(_)) => Ok(Settled::Absent),
-                    Err(error) => Err(self.trouble("repeat", &repeat.count, &error)),
+                    Err(EvalError::Absent(_)) => Ok(Evaluation::Absent),
+                    Err(error) => Err(self.failure("repeat", &repeat.count, &error)),
                 }
             }
         }
@@ -164,7 +166,7 @@ impl Param {
     fn domain<'a>(
         &self,
         range: &'a Bounds,
-        scope: Scope<'_>,
+        scope: ValueLookup<'_>,
     ) -> Result<Option<Cow<'a, Domain>>, String> {
         let (min, max, shape) = match range {
             Bounds::Known(domain) => return Ok(Some(Cow::Borrowed(domain))),
@@ -172,39 +174,56 @@ impl Param {
                 min, max, shape, ..
             } => (min, max, shape),
         };
-        let end = |bound: &Option<Bound>| match bound {
-            None => Ok(Some(None)),
-            Some(Bound::Number(number)) => Ok(Some(Some(*number))),
-            Some(Bound::Expr(expr)) => match expr.eval(scope) {
-                Ok(value) => match value.as_f64() {
-                    Some(number) => Ok(Some(Some(number))),
-                    None => Err(format!(
-                        "{}: the bound `{}` is {value}",
-                        self.name,
-                        expr.text()
-                    )),
-                },
-                Err(EvalError::Absent(_)) => Ok(None),
-                Err(error) => Err(self.trouble("bound", expr, &error)),
-            },
-        };
-        let (Some(min), Some(max)) = (end(min)?, end(max)?) else {
-            return Ok(None);
-        };
-        match Domain::range(min, max, shape) {
+        let mut numbers = [None, None];
+        for (number, bound) in numbers.iter_mut().zip([min, max]) {
+            if let Some(bound) = bound {
+                let Some(evaluated) = self.bound(bound, scope)? else {
+                    return Ok(None);
+                };
+                *number = Some(evaluated);
+            }
+        }
+        match Domain::range(numbers[0], numbers[1], shape) {
             Ok(domain) => Ok(Some(Cow::Owned(domain))),
-            Err(fault) => Err(format!("{}: {fault}", self.name)),
+            Err(error) => Err(format!("{}: {error}", self.name)),
         }
     }
 
-    fn trouble(&self, role: &str, expr: &Expr, error: &EvalError) -> String {
+    /// Evaluates a bound. Returns `None` if it depends on an inactive parameter.
+    fn bound(&self, bound: &Bound, scope: ValueLookup<'_>) -> Result<Option<f64>, String> {
+        let expr = match bound {
+            Bound::Number(number) => return Ok(Some(*number)),
+            Bound::Expr(expr) => expr,
+        };
+        match expr.eval(scope) {
+            Ok(value) => value
+                .as_f64()
+                .map(Some)
+                .ok_or_else(|| format!("{}: the bound `{}` is {value}", self.name, expr.text())),
+            Err(EvalError::Absent(_)) => Ok(None),
+            Err(error) => Err(self.failure("bound", expr, &error)),
+        }
+    }
+
+    fn failure(&self, role: &str, expr: &Expr, error: &EvalError) -> String {
         format!("{}: {role} = {}: {error}", self.name, expr.text())
+    }
+
+    /// Converts a value recorded by another tool to the type of this entry, or of one column of its
+    /// rows. Returns `None` if the entry does not admit it.
+    pub(crate) fn typed(&self, column: usize, value: &Value) -> Option<Value> {
+        if let ValueSource::Rows { rows, .. } = &self.source {
+            let mut values = rows.iter().map(|row| &row[column]);
+            return values.find(|cell| is_alike(cell, value)).cloned();
+        }
+        let domain = self.widest_domain()?;
+        Some(domain.typed(value)).filter(|typed| domain.admits(typed))
     }
 
     /// Returns the expressions that determine the values: bounds, length, derivation.
     pub(crate) fn exprs(&self) -> impl Iterator<Item = &Expr> {
-        let bounds = match &self.origin {
-            Origin::Drawn {
+        let bounds = match &self.source {
+            ValueSource::Drawn {
                 range: Bounds::Computed { min, max, .. },
                 ..
             } => [min.as_ref(), max.as_ref()],
@@ -217,9 +236,9 @@ impl Param {
                 Bound::Expr(expr) => Some(expr),
                 Bound::Number(_) => None,
             });
-        let other = match &self.origin {
-            Origin::Derived(expr) => Some(expr),
-            Origin::Drawn { repeat, .. } => repeat.as_ref().map(|repeat| &repeat.count),
+        let other = match &self.source {
+            ValueSource::Derived(expr) => Some(expr),
+            ValueSource::Drawn { repeat, .. } => repeat.as_ref().map(|repeat| &repeat.count),
             _ => None,
         };
         bounds.chain(other)
@@ -227,27 +246,35 @@ impl Param {
 
     /// Returns the domain if it is known in advance. For computed bounds this is the widest
     /// possible domain.
-    pub(crate) fn outer(&self) -> Option<&Domain> {
-        match &self.origin {
-            Origin::Drawn {
+    pub(crate) fn widest_domain(&self) -> Option<&Domain> {
+        match &self.source {
+            ValueSource::Drawn {
                 range: Bounds::Known(domain),
                 ..
             } => Some(domain),
-            Origin::Drawn {
-                range: Bounds::Computed { outer, .. },
+            ValueSource::Drawn {
+                range: Bounds::Computed { widest, .. },
                 ..
-            } => outer.as_ref(),
+            } => widest.as_ref(),
             _ => None,
         }
     }
 }
 
+/// Returns whether two numbers are equal, or two other values have the same text.
+fn is_alike(a: &Value, b: &Value) -> bool {
+    match (a.as_f64(), b.as_f64()) {
+        (Some(a), Some(b)) => a == b,
+        _ => a.to_string() == b.to_string(),
+    }
+}
+
 impl Condition {
     /// Returns whether the condition is certainly false, given values of which some may be unknown.
-    pub(crate) fn fails(&self, values: &[Option<Value>], scope: Scope<'_>) -> bool {
+    pub(crate) fn fails(&self, values: &[Option<Value>], scope: ValueLookup<'_>) -> bool {
         match self {
             Self::Branch { switch, value, .. } => {
-                values[*switch].as_ref().is_some_and(|found| found != value)
+                values[*switch].as_ref().is_some_and(|other| other != value)
             }
             Self::When(expr) => matches!(expr.holds(scope), Ok(Some(false))),
         }

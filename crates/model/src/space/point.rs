@@ -1,8 +1,9 @@
 //! Reads one `[[point]]`: a configuration to try first, possibly partial.
 
 use super::assign::Values;
-use super::param::{Condition, Origin, Param, Settled};
-use super::parse::{in_order_of_the_file, value_of};
+use super::domain::{Domain, Mismatch, is_same_number};
+use super::param::{Condition, Evaluation, Param, ValueSource};
+use super::parse::{sort_by_position, value_of};
 use super::{Params, Space, Value};
 use crate::source::{Diagnostic, Diagnostics, Key, Node, NodeValue, Section, Span};
 use std::collections::BTreeMap;
@@ -26,25 +27,25 @@ pub(super) fn parse(
     d: &mut Diagnostics,
 ) -> Option<Params> {
     let before = d.list.len();
-    let mut reader = Reader {
+    let mut reader = PointReader {
         space,
         digits,
-        given: BTreeMap::new(),
-        values: Values::none(space),
+        point: BTreeMap::new(),
+        values: Values::empty(space),
     };
     reader.read(point.take_rest(), "", d);
     for param in &space.params {
-        reader.visit(param);
+        reader.check(param);
     }
     reader.report(d);
-    in_order_of_the_file(&mut d.list[before..]);
+    sort_by_position(&mut d.list[before..]);
     if d.list.len() > before {
         return None;
     }
     // Constraints are only checked on valid values, to avoid errors that follow from earlier ones.
     for (name, expr) in space.constraints() {
         if let Ok(Some(false)) = expr.holds(&|name| reader.values.get(name)) {
-            let remark = Diagnostic::error(
+            let diagnostic = Diagnostic::error(
                 "broken-constraint",
                 format!("this point breaks the constraint `{name}`"),
             )
@@ -52,51 +53,54 @@ pub(super) fn parse(
                 point.span.clone(),
                 format!("`{}` does not hold", expr.text()),
             );
-            d.push(remark.hint("change the point, or the constraint"));
+            d.push(diagnostic.hint("change the point, or the constraint"));
         }
     }
     (d.list.len() == before).then(|| {
-        let given = reader.given;
-        let mut params = Vec::new();
-        for (slot, found) in given {
-            if let Verdict::Fits(value) = found.verdict {
-                params.push((space.names[slot].clone(), value));
-            }
-        }
-        params.into_iter().collect()
+        let values = reader.point.into_iter();
+        values
+            .filter_map(|(slot, PointValue { check, .. })| match check {
+                ValueCheck::Fits(value) => Some((space.names[slot].clone(), value)),
+                _ => None,
+            })
+            .collect()
     })
 }
 
-struct Reader<'a> {
+struct PointReader<'a> {
     space: &'a Space,
     digits: Digits,
     /// Values in the point, by position of the name.
-    given: BTreeMap<usize, Given>,
+    point: BTreeMap<usize, PointValue>,
     /// Values that are certain in every configuration that extends the point.
     values: Values<'a>,
 }
 
-struct Given {
+/// A value in the point, with the spans of its key and of itself.
+struct PointValue {
     key: Span,
     span: Span,
     value: Value,
-    verdict: Verdict,
+    check: ValueCheck,
 }
 
 /// Result of checking a value against the entries that set its name.
-enum Verdict {
+enum ValueCheck {
     /// No entry of this name is active in this configuration. Holds the condition that fails, if it
     /// is known.
-    Absent(Option<String>),
+    Inactive(Option<String>),
     /// An entry accepts the value, perhaps after conversion to its number type.
     Fits(Value),
-    /// The value repeats a constant.
-    Same,
+    /// The value repeats a constant, which the configuration has anyway.
+    Redundant,
     /// No entry accepts the value.
-    Refused { why: String, hint: Option<String> },
+    Refused {
+        reason: String,
+        hint: Option<String>,
+    },
 }
 
-impl Reader<'_> {
+impl PointReader<'_> {
     /// Reads the values of the point. Nested tables are groups, whose names are joined with dots.
     fn read(&mut self, entries: Vec<(Key, Node)>, prefix: &str, d: &mut Diagnostics) {
         for (key, node) in entries {
@@ -109,7 +113,7 @@ impl Reader<'_> {
                         .space
                         .names
                         .iter()
-                        .any(|known| known.starts_with(&inner))
+                        .any(|param| param.starts_with(&inner))
                     {
                         self.read(table.entries, &inner, d);
                     } else {
@@ -122,16 +126,16 @@ impl Reader<'_> {
                     let Some(value) = value_of(&name, &node, d) else {
                         continue;
                     };
-                    let given = Given {
+                    let value = PointValue {
                         key: key.span.clone(),
                         span: node.span,
                         value,
-                        verdict: Verdict::Absent(None),
+                        check: ValueCheck::Inactive(None),
                     };
-                    if let Some(earlier) = self.given.insert(*slot, given) {
-                        let remark =
-                            Diagnostic::error("duplicate-name", format!("`{name}` is given twice"));
-                        d.push(remark.at(key.span, "again").at(earlier.key, "first"));
+                    if let Some(earlier) = self.point.insert(*slot, value) {
+                        let diagnostic =
+                            Diagnostic::error("duplicate-name", format!("`{name}` is set twice"));
+                        d.push(diagnostic.at(key.span, "again").at(earlier.key, "first"));
                     }
                 }
             }
@@ -145,41 +149,40 @@ impl Reader<'_> {
     }
 
     /// Checks the values in the point against one entry.
-    fn visit(&mut self, param: &Param) {
+    fn check(&mut self, param: &Param) {
         let failing = param
             .conditions
             .iter()
             .find(|condition| condition.fails(&self.values.slots, &|name| self.values.get(name)));
-        // Another entry may set the same name, so only a name without a verdict gets this reason.
+        // Another entry may set the same name, so only a name without a result gets this reason.
         if let Some(failing) = failing {
             let text = failing.to_string();
             for target in &param.targets {
-                if let Some(Given {
-                    verdict: verdict @ Verdict::Absent(None),
+                if let Some(PointValue {
+                    check: check @ ValueCheck::Inactive(None),
                     ..
-                }) = self.given.get_mut(target)
+                }) = self.point.get_mut(target)
                 {
-                    *verdict = Verdict::Absent(Some(text.clone()));
+                    *check = ValueCheck::Inactive(Some(text.clone()));
                 }
             }
             return;
         }
-        let certain = param
+        let is_active = param
             .conditions
             .iter()
             .all(|condition| self.holds(condition));
-        let verdicts = self.verdicts(param, certain);
-        for (target, verdict) in param.targets.iter().zip(verdicts) {
-            let Some(verdict) = verdict else { continue };
-            let Some(given) = self.given.get_mut(target) else {
+        let checks = self.check_targets(param, is_active);
+        for (target, check) in param.targets.iter().zip(checks) {
+            let (Some(check), Some(in_point)) = (check, self.point.get_mut(target)) else {
                 continue;
             };
-            if let Verdict::Fits(value) = &verdict {
+            if let ValueCheck::Fits(value) = &check {
                 self.values.slots[*target] = Some(value.clone());
             }
             // The entry of another branch may already have accepted the value.
-            if !matches!(given.verdict, Verdict::Fits(_) | Verdict::Same) {
-                given.verdict = verdict;
+            if !matches!(in_point.check, ValueCheck::Fits(_) | ValueCheck::Redundant) {
+                in_point.check = check;
             }
         }
     }
@@ -197,91 +200,82 @@ impl Reader<'_> {
     }
 
     /// Returns for each target whether the value in the point fits, or `None` if the point has
-    /// none. Records the values of constants and derived entries.
-    fn verdicts(&mut self, param: &Param, certain: bool) -> Vec<Option<Verdict>> {
+    /// none. Records the values of constants and derived entries if the entry is certainly active.
+    fn check_targets(&mut self, param: &Param, is_active: bool) -> Vec<Option<ValueCheck>> {
         let target = param.targets[0];
-        let given = self.given.get(&target).map(|given| given.value.clone());
-        match &param.origin {
-            Origin::Fixed(fixed) => {
-                if certain {
+        let value = self.point.get(&target).map(|target| target.value.clone());
+        match &param.source {
+            ValueSource::Fixed(fixed) => {
+                if is_active {
                     self.values.slots[target] = Some(fixed.clone());
                 }
-                vec![given.map(|given| {
-                    if given == *fixed {
-                        Verdict::Same
+                vec![value.map(|value| {
+                    if value == *fixed {
+                        ValueCheck::Redundant
                     } else {
                         refused(format!("it is a constant, {fixed}"), None)
                     }
                 })]
             }
-            Origin::Derived(expr) => {
-                if certain && let Ok(Settled::Value(value)) = self.values.settle(param) {
-                    self.values.slots[target] = Some(value.into_owned());
+            ValueSource::Derived(expr) => {
+                if is_active && let Ok(Evaluation::Value(derived)) = self.values.evaluate(param) {
+                    self.values.slots[target] = Some(derived.into_owned());
                 }
-                let why = format!("it is derived: {}", expr.text());
-                vec![given.map(|_| refused(why, Some("leave it out".into())))]
+                let reason = format!("it is derived: {}", expr.text());
+                vec![value.map(|_| refused(reason, Some("leave it out".into())))]
             }
-            Origin::Rows { rows, .. } => self.row_verdicts(param, rows),
-            Origin::Drawn { repeat, .. } => {
-                vec![given.map(|given| self.drawn(param, &given, repeat.is_some()))]
+            ValueSource::Rows { rows, .. } => self.check_row(param, rows),
+            ValueSource::Drawn { repeat, .. } => {
+                vec![value.map(|value| self.check_drawn(param, &value, repeat.is_some()))]
             }
         }
     }
 
     /// Checks the values for the columns of paired rows. They fit if one row agrees with all of
     /// them.
-    fn row_verdicts(&self, param: &Param, rows: &[Vec<Value>]) -> Vec<Option<Verdict>> {
-        let given: Vec<_> = param
+    fn check_row(&self, param: &Param, rows: &[Vec<Value>]) -> Vec<Option<ValueCheck>> {
+        let values: Vec<_> = param
             .targets
             .iter()
-            .map(|target| self.given.get(target).map(|given| &given.value))
+            .map(|target| self.point.get(target).map(|target| &target.value))
             .collect();
-        let same = |known: &Value, given: &Value| {
-            known == given
-                || known
-                    .as_f64()
-                    .is_some_and(|number| Some(number) == given.as_f64())
-        };
-        let fits = |row: &&Vec<Value>| {
-            row.iter()
-                .zip(&given)
-                .all(|(known, given)| given.is_none_or(|given| same(known, given)))
-        };
-        let row = rows.iter().find(fits);
-        let verdict = |(at, given): (usize, &Option<&Value>)| {
-            given.map(|_| match row {
-                Some(row) => Verdict::Fits(row[at].clone()),
-                None => refused(format!("no row of `{}` has these values", param.name), None),
+        let row = rows.iter().find(|row| {
+            row.iter().zip(&values).all(|(cell, value)| {
+                value.is_none_or(|value| cell == value || is_same_number(cell, value))
             })
-        };
-        given.iter().enumerate().map(verdict).collect()
+        });
+        values
+            .iter()
+            .enumerate()
+            .map(|(column, value)| {
+                value.map(|_| match row {
+                    Some(row) => ValueCheck::Fits(row[column].clone()),
+                    None => refused(format!("no row of `{}` has these values", param.name), None),
+                })
+            })
+            .collect()
     }
 
     /// Checks the value of a drawn parameter, or each item of a list if it is repeated.
-    fn drawn(&self, param: &Param, given: &Value, repeated: bool) -> Verdict {
+    fn check_drawn(&self, param: &Param, value: &Value, is_repeated: bool) -> ValueCheck {
         // If the bounds or the length depend on values missing in the point, the widest range is
         // used.
-        let settled = self.values.settle(param);
-        let domain = match &settled {
-            Ok(Settled::Draw(domain) | Settled::Draws(domain, _)) => Some(&**domain),
-            _ => param.outer(),
+        let evaluation = self.values.evaluate(param);
+        let domain = match &evaluation {
+            Ok(Evaluation::Draw(domain) | Evaluation::Draws(domain, _)) => Some(&**domain),
+            _ => param.widest_domain(),
         };
-        let accept = |value: &Value| match (domain, self.digits) {
-            (None, _) => Ok(value.clone()),
-            (Some(domain), Digits::Exact) => domain.accept(value),
-            (Some(domain), Digits::Rounded) => domain.accept(&domain.rounded(value)),
-        };
-        if !repeated {
-            return match accept(given) {
-                Ok(value) => Verdict::Fits(value),
-                Err(misfit) => refused(misfit.why, misfit.hint),
+        if !is_repeated {
+            return match self.accept(domain, value) {
+                Ok(value) => ValueCheck::Fits(value),
+                Err(mismatch) => refused(mismatch.reason, mismatch.hint),
             };
         }
-        let Value::List(items) = given else {
-            return refused("it is a list".into(), Some(format!("write [{given}]")));
+        let Value::List(items) = value else {
+            return refused("it is a list".into(), Some(format!("write [{value}]")));
         };
-        match &settled {
-            Ok(Settled::Draws(_, count)) if items.len() != *count => {
+        match &evaluation {
+            Ok(Evaluation::Draws(_, count)) if items.len() != *count => {
                 return refused(
                     format!("{} values where {count} are needed", items.len()),
                     None,
@@ -289,41 +283,52 @@ impl Reader<'_> {
             }
             // The length depends on a parameter that the point does not set, so it cannot be
             // checked.
-            Ok(Settled::Absent) => {
-                let hint = "give the parameters that decide over its length, too";
-                return refused("its length is left open".into(), Some(hint.into()));
+            Ok(Evaluation::Absent) => {
+                let hint = "also set the parameters that determine its length";
+                return refused("its length is not determined".into(), Some(hint.into()));
             }
             _ => {}
         }
-        match items.iter().map(accept).collect() {
-            Ok(items) => Verdict::Fits(Value::List(items)),
-            Err(misfit) => refused(misfit.why, misfit.hint),
+        match items.iter().map(|item| self.accept(domain, item)).collect() {
+            Ok(items) => ValueCheck::Fits(Value::List(items)),
+            Err(mismatch) => refused(mismatch.reason, mismatch.hint),
+        }
+    }
+
+    /// Converts a value to one of the domain. Any value is accepted if the domain is not known.
+    fn accept(&self, domain: Option<&Domain>, value: &Value) -> Result<Value, Mismatch> {
+        match (domain, self.digits) {
+            (None, _) => Ok(value.clone()),
+            (Some(domain), Digits::Exact) => domain.accept(value),
+            (Some(domain), Digits::Rounded) => domain.accept(&domain.rounded(value)),
         }
     }
 
     /// Reports every value that no active entry accepts.
     fn report(&self, d: &mut Diagnostics) {
-        for (slot, given) in &self.given {
+        for (slot, in_point) in &self.point {
             let name = &self.space.names[*slot];
-            match &given.verdict {
-                Verdict::Fits(_) | Verdict::Same => {}
-                Verdict::Refused { why, hint } => {
-                    let message = format!("`{name}` cannot be {} here", given.value);
-                    let remark = Diagnostic::error("bad-point", message)
-                        .at(given.span.clone(), why.as_str());
+            match &in_point.check {
+                ValueCheck::Fits(_) | ValueCheck::Redundant => {}
+                ValueCheck::Refused { reason, hint } => {
+                    let message = format!("`{name}` cannot be {} here", in_point.value);
+                    let diagnostic = Diagnostic::error("bad-point", message)
+                        .at(in_point.span.clone(), reason.as_str());
                     d.push(if let Some(hint) = hint {
-                        remark.hint(hint)
+                        diagnostic.hint(hint)
                     } else {
-                        remark
+                        diagnostic
                     });
                 }
-                Verdict::Absent(why) => {
+                ValueCheck::Inactive(condition) => {
                     let message = format!("`{name}` does not exist in this point");
-                    let remark = Diagnostic::error("inactive", message)
-                        .at(given.key.clone(), "leave it out");
-                    d.push(match why {
-                        Some(why) => remark.hint(format!("it exists only when {why}")),
-                        None => remark,
+                    let diagnostic = Diagnostic::error("inactive", message)
+                        .at(in_point.key.clone(), "leave it out");
+                    d.push(match condition {
+                        Some(condition) => {
+                            diagnostic.hint(format!("it exists only when {condition}"))
+                        }
+                        None => diagnostic,
                     });
                 }
             }
@@ -331,6 +336,6 @@ impl Reader<'_> {
     }
 }
 
-fn refused(why: String, hint: Option<String>) -> Verdict {
-    Verdict::Refused { why, hint }
+fn refused(reason: String, hint: Option<String>) -> ValueCheck {
+    ValueCheck::Refused { reason, hint }
 }

@@ -9,22 +9,22 @@ use serde_json::{Map, Value as Json};
 #[non_exhaustive]
 pub enum ParamError {
     /// The configuration has no parameter of this name.
-    #[error("there is no parameter `{name}`; the configuration has {known}")]
+    #[error("there is no parameter `{name}`; the configuration has {names}")]
     Missing {
         /// The name that the caller asks for.
         name: String,
         /// The names of the configuration, separated by commas.
-        known: String,
+        names: String,
     },
     /// The parameter has a value of another type.
-    #[error("parameter `{name}` is {value}, which is not {wanted}")]
+    #[error("parameter `{name}` is {value}, which is not {expected}")]
     WrongType {
         /// The name of the parameter.
         name: String,
         /// The value as it stands in tables.
         value: String,
-        /// The type that the caller asks for, in words.
-        wanted: &'static str,
+        /// The type that the caller asks for, with its article.
+        expected: &'static str,
     },
     /// The configuration does not fit the type that it is read into.
     #[error("the parameters do not fit: {0}")]
@@ -93,20 +93,20 @@ impl Params {
     fn typed<'a, T>(
         &'a self,
         name: &str,
-        wanted: &'static str,
+        expected: &'static str,
         read: impl FnOnce(&'a Value) -> Option<T>,
     ) -> Result<T, ParamError> {
         let Some(value) = self.get(name) else {
-            let known: Vec<_> = self.iter().map(|(name, _)| format!("`{name}`")).collect();
+            let names: Vec<_> = self.iter().map(|(name, _)| format!("`{name}`")).collect();
             return Err(ParamError::Missing {
                 name: name.to_owned(),
-                known: known.join(", "),
+                names: names.join(", "),
             });
         };
         read(value).ok_or_else(|| ParamError::WrongType {
             name: name.to_owned(),
             value: value.to_string(),
-            wanted,
+            expected,
         })
     }
 }
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn each_type_is_read_by_its_name_and_a_mistake_says_what_is_there() {
+    fn parameters_are_read_by_name_and_type_and_an_error_names_those_that_exist() {
         let params = params();
         assert_eq!(
             (params.float("lr"), params.float("model.layers")),

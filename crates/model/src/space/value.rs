@@ -1,6 +1,6 @@
 //! Values of parameters, and configurations as assignments of values.
 
-use super::known::{Known, known};
+use super::intern::{InternedName, intern};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -69,7 +69,7 @@ impl<'de> Visitor<'de> for AnyValue {
         Ok(Value::Float(number))
     }
     fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-        Ok(Value::Text(known(text)))
+        Ok(Value::Text(intern(text)))
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
@@ -106,7 +106,7 @@ impl Params {
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0
             .iter()
-            .find(|(found, _)| &**found == name)
+            .find(|(param, _)| &**param == name)
             .map(|(_, value)| value)
     }
 
@@ -175,20 +175,20 @@ impl Serialize for Params {
 
 impl<'de> Deserialize<'de> for Params {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
-        impl<'de> Visitor<'de> for Entries {
+        struct ParamsVisitor;
+        impl<'de> Visitor<'de> for ParamsVisitor {
             type Value = Params;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object of parameter values")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Params, A::Error> {
                 let mut entries = Vec::with_capacity(16);
-                while let Some((Known(name), value)) = map.next_entry()? {
+                while let Some((InternedName(name), value)) = map.next_entry()? {
                     entries.push((name, value));
                 }
                 Ok(entries.into_iter().collect())
             }
         }
-        deserializer.deserialize_map(Entries)
+        deserializer.deserialize_map(ParamsVisitor)
     }
 }

@@ -173,7 +173,7 @@ pub enum LogRecord {
 pub(super) mod ordered {
     //! Serializes a list of pairs as a JSON object and keeps the order.
     use super::{Datum, Name};
-    use crate::space::known::Known;
+    use crate::space::intern::InternedName;
     use serde::de::{MapAccess, Visitor};
     use serde::{Deserializer, Serializer};
     use std::fmt;
@@ -196,7 +196,7 @@ pub(super) mod ordered {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut pairs = Vec::new();
-                while let Some((Known(name), datum)) = map.next_entry()? {
+                while let Some((InternedName(name), datum)) = map.next_entry()? {
                     pairs.push((name, datum));
                 }
                 Ok(pairs)

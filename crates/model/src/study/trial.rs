@@ -4,7 +4,7 @@ use super::{
     Axis, Counted, Exit, LogRecord, Metric, Objective, Origin, Place, SavedModel, Score, Timestamp,
     Usage,
 };
-use crate::space::known::by_name;
+use crate::space::intern::interned_map;
 use crate::space::{Name, Params};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -123,10 +123,10 @@ pub struct Trial {
     /// The machine and process of the last attempt.
     pub place: Option<Place>,
     /// The running statistics of each reported key that has had a number.
-    #[serde(deserialize_with = "by_name")]
+    #[serde(deserialize_with = "interned_map")]
     pub metrics: BTreeMap<Name, Tally>,
     /// The last value that is not a number, by reported key.
-    #[serde(deserialize_with = "by_name")]
+    #[serde(deserialize_with = "interned_map")]
     pub texts: BTreeMap<Name, String>,
     /// Number of reports that count.
     pub reports: u64,

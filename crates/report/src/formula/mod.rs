@@ -295,7 +295,7 @@ mod tests {
             error("mean(lr * 2)").message,
             "`mean` takes the name of a metric"
         );
-        assert_eq!(error("acc@x").message, "a step should stand behind `@`");
+        assert_eq!(error("acc@x").message, "expected a step after `@`");
         assert_eq!(
             error("mena(acc)").hint.as_deref(),
             Some("did you mean `mean`?")

@@ -6,7 +6,7 @@ use super::figure::{Figure, Guide, Mark, Panel, Scale, Side, Tone, Weight};
 use super::{Input, METRIC, Plot, WHERE, nothing, stacked};
 use crate::number;
 use crate::numerics::fanova;
-use crate::numerics::forest::{Column, Forest, MOST_CATEGORIES};
+use crate::numerics::forest::{Column, Forest, MAX_CATEGORIES};
 use crate::numerics::rank_correlation::{ratio, spearman};
 use crate::study::Kind;
 use serde::Serialize;
@@ -26,7 +26,7 @@ pub(super) const KIND: Kind<dyn Plot> = Kind {
 /// Number of trees in the forest, the same as in Optuna.
 pub const TREES: usize = 64;
 /// Maximum number of trials for the forest. If there are more, an even choice is used.
-const MOST_TRIALS: usize = 1000;
+const MAX_TRIALS: usize = 1000;
 /// Minimum number of complete trials.
 const FEW: usize = 8;
 /// Number of trials for each parameter below which a warning is shown.
@@ -93,7 +93,7 @@ impl Fitted {
         if of < FEW {
             return None;
         }
-        let chosen = super::thinned(&complete, MOST_TRIALS);
+        let chosen = super::thinned(&complete, MAX_TRIALS);
         let (trials, target): (Vec<_>, Vec<f64>) = chosen.into_iter().unzip();
         let axes = input.axes(&trials);
         if axes.is_empty() {
@@ -113,7 +113,7 @@ impl Fitted {
 /// Returns an axis as a column of the unit cube.
 fn column(axis: &Axis) -> Column {
     // The forest cannot split more categories than this, so they are treated as numbers.
-    let choice = axis.is_choice() && axis.labels.len() <= MOST_CATEGORIES;
+    let choice = axis.is_choice() && axis.labels.len() <= MAX_CATEGORIES;
     let place = |value: &Option<f64>| match value {
         None => f64::NAN,
         Some(value) if choice => *value,

@@ -2,7 +2,7 @@
 
 use super::{Registry, Rejected, Sweep};
 use crate::source::diagnostic::nearest;
-use crate::source::{Diagnostic, Diagnostics, LARGEST, Source};
+use crate::source::{Diagnostic, Diagnostics, MAX_BYTES, Source};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -77,7 +77,7 @@ fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {
     }
     let mut bytes = Vec::new();
     File::open(path)?
-        .take(LARGEST + 1)
+        .take(MAX_BYTES + 1)
         .read_to_end(&mut bytes)?;
     Ok(bytes)
 }

@@ -92,7 +92,7 @@ impl Ranking {
                 let own = (first(scores), trial);
                 results.partition_point(|other| is_before(*other, own))
             }
-            Self::Several { fronts, .. } if is_finite(scores) => fronts.place(scores, trial),
+            Self::Several { fronts, .. } if is_finite(scores) => fronts.position(scores, trial),
             Self::Several { fronts, diverged } => {
                 fronts.len() + diverged.iter().filter(|(_, other)| *other < trial).count()
             }

@@ -2,7 +2,7 @@
 
 use super::ExprError;
 use super::function::Function;
-use super::tree::{Comparison, Kind, Node, Operator};
+use super::tree::{Comparison, ExprNode, NodeKind, Operator};
 use crate::space::Value;
 use std::fmt;
 
@@ -39,9 +39,9 @@ impl Type {
         if self == other { self } else { Self::Any }
     }
 
-    /// Returns whether a value of this type may have the type `wanted`.
-    fn fits(self, wanted: Self) -> bool {
-        self == wanted || self == Self::Any || wanted == Self::Any
+    /// Returns whether a value of this type may have the type `expected`.
+    fn fits(self, expected: Self) -> bool {
+        self == expected || self == Self::Any || expected == Self::Any
     }
 }
 
@@ -57,33 +57,37 @@ impl fmt::Display for Type {
     }
 }
 
-type Scope<'a> = &'a dyn Fn(&str) -> Option<Type>;
+type TypeLookup<'a> = &'a dyn Fn(&str) -> Option<Type>;
 
 /// Returns the type of `node`, or its first mistake.
-pub(super) fn check(node: &Node, scope: Scope<'_>) -> Result<Type, ExprError> {
+pub(super) fn check(node: &ExprNode, scope: TypeLookup<'_>) -> Result<Type, ExprError> {
     match &node.kind {
-        Kind::Literal(value) => Ok(Type::of(value)),
-        Kind::Name(name) => {
+        NodeKind::Literal(value) => Ok(Type::of(value)),
+        NodeKind::Name(name) => {
             scope(name).ok_or_else(|| ExprError::new(&node.span, format!("there is no `{name}`")))
         }
-        Kind::Reports(..) | Kind::Trials(..) => Ok(Type::Number),
-        Kind::List(items) => {
+        NodeKind::Reports(..) | NodeKind::Trials(..) => Ok(Type::Number),
+        NodeKind::List(items) => {
             for item in items {
                 check(item, scope)?;
             }
             Ok(Type::List)
         }
-        Kind::Not(operand) => {
-            want(operand, Type::Bool, scope, "`not` needs true or false")?;
+        NodeKind::Not(operand) => {
+            require(operand, Type::Bool, scope, "`not` needs true or false")?;
             Ok(Type::Bool)
         }
-        Kind::All(operands) => truths(operands, scope, "`and` needs true or false on both sides"),
-        Kind::Any(operands) => truths(operands, scope, "`or` needs true or false on both sides"),
-        Kind::Negate(operand) => {
-            want(operand, Type::Number, scope, "`-` needs a number").map(|_| Type::Number)
+        NodeKind::All(operands) => {
+            all_bool(operands, scope, "`and` needs true or false on both sides")
         }
-        Kind::Arithmetic(operator, left, right) => arithmetic(*operator, left, right, scope),
-        Kind::Compare(first, rest) => {
+        NodeKind::Any(operands) => {
+            all_bool(operands, scope, "`or` needs true or false on both sides")
+        }
+        NodeKind::Negate(operand) => {
+            require(operand, Type::Number, scope, "`-` needs a number").map(|_| Type::Number)
+        }
+        NodeKind::Arithmetic(operator, left, right) => arithmetic(*operator, left, right, scope),
+        NodeKind::Compare(first, rest) => {
             let mut left = (&**first, check(first, scope)?);
             for (comparison, operand) in rest {
                 let right = (operand, check(operand, scope)?);
@@ -92,16 +96,16 @@ pub(super) fn check(node: &Node, scope: Scope<'_>) -> Result<Type, ExprError> {
             }
             Ok(Type::Bool)
         }
-        Kind::Call(function, arguments) => call(*function, arguments, scope),
-        Kind::Index(base, index) => {
-            let of = check(base, scope)?;
-            want(index, Type::Number, scope, "an index is a number")?;
-            match of {
+        NodeKind::Call(function, arguments) => call(*function, arguments, scope),
+        NodeKind::Index(base, index) => {
+            let base_type = check(base, scope)?;
+            require(index, Type::Number, scope, "an index is a number")?;
+            match base_type {
                 Type::Text => Ok(Type::Text),
                 Type::List | Type::Any => Ok(Type::Any),
                 _ => Err(ExprError::new(
                     &base.span,
-                    format!("only a list has elements, and this is {of}"),
+                    format!("only a list has elements, and this is {base_type}"),
                 )),
             }
         }
@@ -109,29 +113,34 @@ pub(super) fn check(node: &Node, scope: Scope<'_>) -> Result<Type, ExprError> {
 }
 
 /// Checks a node and requires a type. The error message begins with `rule`.
-fn want(node: &Node, wanted: Type, scope: Scope<'_>, rule: &str) -> Result<Type, ExprError> {
-    let found = check(node, scope)?;
-    if found.fits(wanted) {
-        return Ok(found);
+fn require(
+    node: &ExprNode,
+    expected: Type,
+    scope: TypeLookup<'_>,
+    rule: &str,
+) -> Result<Type, ExprError> {
+    let actual = check(node, scope)?;
+    if actual.fits(expected) {
+        return Ok(actual);
     }
     Err(ExprError::new(
         &node.span,
-        format!("{rule}, and this is {found}"),
+        format!("{rule}, and this is {actual}"),
     ))
 }
 
-fn truths(operands: &[Node], scope: Scope<'_>, rule: &str) -> Result<Type, ExprError> {
+fn all_bool(operands: &[ExprNode], scope: TypeLookup<'_>, rule: &str) -> Result<Type, ExprError> {
     for operand in operands {
-        want(operand, Type::Bool, scope, rule)?;
+        require(operand, Type::Bool, scope, rule)?;
     }
     Ok(Type::Bool)
 }
 
 fn arithmetic(
     operator: Operator,
-    left: &Node,
-    right: &Node,
-    scope: Scope<'_>,
+    left: &ExprNode,
+    right: &ExprNode,
+    scope: TypeLookup<'_>,
 ) -> Result<Type, ExprError> {
     // Between strings, `+` is concatenation.
     if operator == Operator::Add {
@@ -143,15 +152,15 @@ fn arithmetic(
             _ => {}
         }
     }
-    want(left, Type::Number, scope, "arithmetic needs numbers")?;
-    want(right, Type::Number, scope, "arithmetic needs numbers")?;
+    require(left, Type::Number, scope, "arithmetic needs numbers")?;
+    require(right, Type::Number, scope, "arithmetic needs numbers")?;
     Ok(Type::Number)
 }
 
 fn compare(
     comparison: Comparison,
-    left: (&Node, Type),
-    right: (&Node, Type),
+    left: (&ExprNode, Type),
+    right: (&ExprNode, Type),
 ) -> Result<(), ExprError> {
     let span = left.0.span.start..right.0.span.end;
     match comparison {
@@ -173,30 +182,34 @@ fn compare(
             .into_iter()
             .find(|side| matches!(side.1, Type::Bool | Type::List))
         {
-            Some((node, found)) => Err(ExprError::new(
+            Some((node, kind)) => Err(ExprError::new(
                 &node.span,
-                format!("only numbers and strings have an order, and this is {found}"),
+                format!("only numbers and strings have an order, and this is {kind}"),
             )),
             None => Ok(()),
         },
     }
 }
 
-fn call(function: Function, arguments: &[Node], scope: Scope<'_>) -> Result<Type, ExprError> {
+fn call(
+    function: Function,
+    arguments: &[ExprNode],
+    scope: TypeLookup<'_>,
+) -> Result<Type, ExprError> {
     let name = function.name();
     match function {
         Function::Len => {
-            let found = check(&arguments[0], scope)?;
-            if !matches!(found, Type::List | Type::Text | Type::Any) {
-                let message = format!("`len` needs a list or a string, and this is {found}");
+            let kind = check(&arguments[0], scope)?;
+            if !matches!(kind, Type::List | Type::Text | Type::Any) {
+                let message = format!("`len` needs a list or a string, and this is {kind}");
                 return Err(ExprError::new(&arguments[0].span, message));
             }
         }
         Function::Sum => {
-            want(&arguments[0], Type::List, scope, "`sum` needs a list")?;
+            require(&arguments[0], Type::List, scope, "`sum` needs a list")?;
         }
         Function::Min | Function::Max if arguments.len() == 1 => {
-            want(
+            require(
                 &arguments[0],
                 Type::List,
                 scope,
@@ -205,7 +218,7 @@ fn call(function: Function, arguments: &[Node], scope: Scope<'_>) -> Result<Type
         }
         _ => {
             for argument in arguments {
-                want(
+                require(
                     argument,
                     Type::Number,
                     scope,
@@ -240,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn the_type_of_the_result_is_found() {
+    fn the_type_of_the_result_is_inferred() {
         for (text, expected) in [
             ("layers * 64 <= 4096", Type::Bool),
             ("lr * 10", Type::Number),
@@ -259,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_work_is_refused_with_the_reason() {
+    fn a_type_error_names_the_rule_and_the_type() {
         assert_eq!(
             message("lr == 'small'"),
             "this compares a number with a string"

@@ -2,7 +2,7 @@
 
 use super::Cells;
 use super::function::Function;
-use super::tree::{Comparison, Kind, Node, Operator};
+use super::tree::{Comparison, ExprNode, NodeKind, Operator};
 use crate::space::{Name, Value};
 use std::cmp::Ordering;
 
@@ -45,45 +45,44 @@ pub(super) enum Absence {
     IsUnknown,
 }
 
-type Scope<'a> = &'a dyn Cells;
 type Evaluated = Result<Option<Value>, EvalError>;
 
 /// Computes the value of `node`; `None` if it is absent or unknown.
-pub(super) fn eval(node: &Node, scope: Scope<'_>, absence: Absence) -> Evaluated {
+pub(super) fn eval(node: &ExprNode, scope: &dyn Cells, absence: Absence) -> Evaluated {
     match &node.kind {
-        Kind::Literal(value) => Ok(Some(value.clone())),
-        Kind::Name(name) => Ok(scope.value(name)),
-        Kind::Reports(ask, name) => Ok(scope.ask(*ask, name).map(Value::Float)),
-        Kind::Trials(reducer, column) => Ok(scope.over(*reducer, column).map(Value::Float)),
-        Kind::List(items) => {
+        NodeKind::Literal(value) => Ok(Some(value.clone())),
+        NodeKind::Name(name) => Ok(scope.value(name)),
+        NodeKind::Reports(ask, name) => Ok(scope.ask(*ask, name).map(Value::Float)),
+        NodeKind::Trials(reducer, column) => Ok(scope.over(*reducer, column).map(Value::Float)),
+        NodeKind::List(items) => {
             let items: Result<Option<Vec<_>>, _> = items
                 .iter()
                 .map(|item| eval(item, scope, absence))
                 .collect();
             Ok(items?.map(Value::List))
         }
-        Kind::Not(operand) => {
+        NodeKind::Not(operand) => {
             Ok(truth(eval(operand, scope, absence)?, absence)?.map(|flag| Value::Bool(!flag)))
         }
-        Kind::All(operands) => connect(operands, false, scope, absence),
-        Kind::Any(operands) => connect(operands, true, scope, absence),
-        Kind::Negate(operand) => eval(operand, scope, absence)?
+        NodeKind::All(operands) => connect(operands, false, scope, absence),
+        NodeKind::Any(operands) => connect(operands, true, scope, absence),
+        NodeKind::Negate(operand) => eval(operand, scope, absence)?
             .map(|value| negate(&value))
             .transpose(),
-        Kind::Arithmetic(operator, left, right) => {
+        NodeKind::Arithmetic(operator, left, right) => {
             match (eval(left, scope, absence)?, eval(right, scope, absence)?) {
                 (Some(left), Some(right)) => arithmetic(*operator, &left, &right).map(Some),
                 _ => Ok(None),
             }
         }
-        Kind::Compare(first, rest) => {
-            let known = comparisons(first, rest, scope, absence)?;
+        NodeKind::Compare(first, rest) => {
+            let result = comparisons(first, rest, scope, absence)?;
             Ok(match absence {
-                Absence::IsFalse => Some(Value::Bool(known.unwrap_or(false))),
-                Absence::IsUnknown => known.map(Value::Bool),
+                Absence::IsFalse => Some(Value::Bool(result.unwrap_or(false))),
+                Absence::IsUnknown => result.map(Value::Bool),
             })
         }
-        Kind::Call(function, arguments) => {
+        NodeKind::Call(function, arguments) => {
             let arguments: Result<Option<Vec<_>>, _> = arguments
                 .iter()
                 .map(|argument| eval(argument, scope, absence))
@@ -92,7 +91,7 @@ pub(super) fn eval(node: &Node, scope: Scope<'_>, absence: Absence) -> Evaluated
                 .map(|arguments| call(*function, &arguments))
                 .transpose()
         }
-        Kind::Index(base, index) => {
+        NodeKind::Index(base, index) => {
             match (eval(base, scope, absence)?, eval(index, scope, absence)?) {
                 (Some(base), Some(index)) => element(&base, &index).map(Some),
                 _ => Ok(None),
@@ -102,17 +101,22 @@ pub(super) fn eval(node: &Node, scope: Scope<'_>, absence: Absence) -> Evaluated
 }
 
 /// Evaluates `and` (decided by a false operand) or `or` (decided by a true operand).
-fn connect(operands: &[Node], decisive: bool, scope: Scope<'_>, absence: Absence) -> Evaluated {
-    let mut known = true;
+fn connect(
+    operands: &[ExprNode],
+    decisive: bool,
+    scope: &dyn Cells,
+    absence: Absence,
+) -> Evaluated {
+    let mut is_known = true;
     for operand in operands {
         match truth(eval(operand, scope, absence)?, absence)? {
             Some(flag) if flag == decisive => return Ok(Some(Value::Bool(decisive))),
             Some(_) => {}
             // A later operand may still decide, so evaluation continues.
-            None => known = false,
+            None => is_known = false,
         }
     }
-    Ok(known.then_some(Value::Bool(!decisive)))
+    Ok(is_known.then_some(Value::Bool(!decisive)))
 }
 
 /// Converts an operand of `and`, `or` or `not` to a truth value. An absent operand is false or
@@ -129,12 +133,12 @@ fn truth(value: Option<Value>, absence: Absence) -> Result<Option<bool>, EvalErr
 
 /// Evaluates a chain of comparisons. Returns `None` if the result depends on an absent value.
 fn comparisons(
-    first: &Node,
-    rest: &[(Comparison, Node)],
-    scope: Scope<'_>,
+    first: &ExprNode,
+    rest: &[(Comparison, ExprNode)],
+    scope: &dyn Cells,
     absence: Absence,
 ) -> Result<Option<bool>, EvalError> {
-    let mut known = true;
+    let mut is_known = true;
     let mut left = eval(first, scope, absence)?;
     for (comparison, operand) in rest {
         let right = eval(operand, scope, absence)?;
@@ -142,11 +146,11 @@ fn comparisons(
             // A false link decides the whole chain, even after an unknown one.
             (Some(a), Some(b)) if !compare(*comparison, a, b)? => return Ok(Some(false)),
             (Some(_), Some(_)) => {}
-            _ => known = false,
+            _ => is_known = false,
         }
         left = right;
     }
-    Ok(known.then_some(true))
+    Ok(is_known.then_some(true))
 }
 
 fn compare(comparison: Comparison, left: &Value, right: &Value) -> Result<bool, EvalError> {
@@ -196,11 +200,11 @@ fn order(left: &Value, right: &Value) -> Result<Option<Ordering>, EvalError> {
 }
 
 /// Returns whether a list has an element equal to `item`, or a string contains it.
-fn contains(item: &Value, whole: &Value) -> Result<bool, EvalError> {
-    match (whole, item) {
+fn contains(item: &Value, container: &Value) -> Result<bool, EvalError> {
+    match (container, item) {
         (Value::List(items), item) => Ok(items.iter().any(|candidate| equal(candidate, item))),
-        (Value::Text(whole), Value::Text(part)) => Ok(whole.contains(&**part)),
-        _ => Err(EvalError::WrongType(format!("`{whole}` is not a list"))),
+        (Value::Text(text), Value::Text(part)) => Ok(text.contains(&**part)),
+        _ => Err(EvalError::WrongType(format!("`{container}` is not a list"))),
     }
 }
 
@@ -222,7 +226,7 @@ fn finite(result: f64, operation: &'static str) -> Result<Value, EvalError> {
 fn negate(value: &Value) -> Result<Value, EvalError> {
     match value {
         // The negation of the smallest integer does not fit and becomes a float.
-        Value::Int(whole) if *whole != i64::MIN => Ok(Value::Int(-whole)),
+        Value::Int(number) if *number != i64::MIN => Ok(Value::Int(-number)),
         other => finite(-number(other)?, "-"),
     }
 }
@@ -240,17 +244,17 @@ fn arithmetic(operator: Operator, left: &Value, right: &Value) -> Result<Value, 
     }
     // Integer arithmetic is exact as long as the result fits.
     if let (Value::Int(left), Value::Int(right)) = (left, right)
-        && let Some(exact) = whole(operator, *left, *right)?
+        && let Some(exact) = integer_arithmetic(operator, *left, *right)?
     {
         return Ok(Value::Int(exact));
     }
     let (left, right) = (number(left)?, number(right)?);
-    let by_zero = right == 0.0;
+    let is_zero = right == 0.0;
     match operator {
         Operator::Add => finite(left + right, "+"),
         Operator::Subtract => finite(left - right, "-"),
         Operator::Multiply => finite(left * right, "*"),
-        Operator::Divide | Operator::FloorDivide | Operator::Modulo if by_zero => {
+        Operator::Divide | Operator::FloorDivide | Operator::Modulo if is_zero => {
             Err(EvalError::DivisionByZero)
         }
         Operator::Divide => finite(left / right, "/"),
@@ -263,7 +267,7 @@ fn arithmetic(operator: Operator, left: &Value, right: &Value) -> Result<Value, 
 
 /// Computes with integers. Returns `None` if the result is not an integer or does not fit; the
 /// caller then computes with floats.
-fn whole(operator: Operator, left: i64, right: i64) -> Result<Option<i64>, EvalError> {
+fn integer_arithmetic(operator: Operator, left: i64, right: i64) -> Result<Option<i64>, EvalError> {
     Ok(match operator {
         Operator::Add => left.checked_add(right),
         Operator::Subtract => left.checked_sub(right),
@@ -330,10 +334,10 @@ fn call(function: Function, arguments: &[Value]) -> Result<Value, EvalError> {
             Value::Int(number) if *number != i64::MIN => Ok(Value::Int(number.abs())),
             other => finite(number(other)?.abs(), "abs"),
         },
-        Function::Floor => to_whole(first, f64::floor),
-        Function::Ceil => to_whole(first, f64::ceil),
+        Function::Floor => to_integer(first, f64::floor),
+        Function::Ceil => to_integer(first, f64::ceil),
         Function::Round => match arguments.get(1) {
-            None => to_whole(first, f64::round_ties_even),
+            None => to_integer(first, f64::round_ties_even),
             Some(places) => round_to(number(first)?, number(places)?),
         },
         Function::Log => {
@@ -349,7 +353,7 @@ fn call(function: Function, arguments: &[Value]) -> Result<Value, EvalError> {
 }
 
 /// Returns the smallest or largest number of a list.
-fn extreme(items: &[Value], wanted: Ordering) -> Result<Value, EvalError> {
+fn extreme(items: &[Value], direction: Ordering) -> Result<Value, EvalError> {
     let Some((first, rest)) = items.split_first() else {
         return Err(EvalError::WrongType(
             "an empty list has no smallest or largest element".into(),
@@ -360,7 +364,7 @@ fn extreme(items: &[Value], wanted: Ordering) -> Result<Value, EvalError> {
     let mut best = first;
     for item in rest {
         number(item)?;
-        if order(item, best)? == Some(wanted) {
+        if order(item, best)? == Some(direction) {
             best = item;
         }
     }
@@ -368,11 +372,11 @@ fn extreme(items: &[Value], wanted: Ordering) -> Result<Value, EvalError> {
 }
 
 /// Rounds to an integer. A result beyond the range of integers stays a float.
-fn to_whole(value: &Value, rounded: fn(f64) -> f64) -> Result<Value, EvalError> {
+fn to_integer(value: &Value, round: fn(f64) -> f64) -> Result<Value, EvalError> {
     if let Value::Int(_) = value {
         return Ok(value.clone());
     }
-    let result = rounded(number(value)?);
+    let result = round(number(value)?);
     if result.abs() < 9e18 {
         Ok(Value::Int(result as i64))
     } else {
@@ -396,21 +400,24 @@ fn element(base: &Value, index: &Value) -> Result<Value, EvalError> {
             "`{index}` is not a whole number"
         )));
     };
-    let at = |len: usize| {
-        let at = if index < 0 { index + len as i64 } else { index };
-        usize::try_from(at)
-            .ok()
-            .filter(|at| *at < len)
-            .ok_or(EvalError::OutOfBounds { index, len })
-    };
     match base {
-        Value::List(items) => Ok(items[at(items.len())?].clone()),
+        Value::List(items) => Ok(items[offset(index, items.len())?].clone()),
         Value::Text(text) => {
             let letters: Vec<char> = text.chars().collect();
-            Ok(Value::Text(letters[at(letters.len())?].to_string().into()))
+            let letter = letters[offset(index, letters.len())?];
+            Ok(Value::Text(letter.to_string().into()))
         }
         other => Err(EvalError::WrongType(format!("`{other}` has no elements"))),
     }
+}
+
+/// Converts an index, which may count from the end, to a position in a list of `len` elements.
+fn offset(index: i64, len: usize) -> Result<usize, EvalError> {
+    let from_start = if index < 0 { index + len as i64 } else { index };
+    usize::try_from(from_start)
+        .ok()
+        .filter(|offset| *offset < len)
+        .ok_or(EvalError::OutOfBounds { index, len })
 }
 
 #[cfg(test)]
@@ -488,7 +495,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_value_is_an_error_never_an_infinity() {
+    fn an_expression_without_a_finite_value_is_an_error() {
         assert_eq!(eval("1 / 0"), Err(EvalError::DivisionByZero));
         assert_eq!(eval("1 % 0.0"), Err(EvalError::DivisionByZero));
         assert_eq!(eval("0 ** -1"), Err(EvalError::DivisionByZero));
@@ -518,10 +525,17 @@ mod tests {
 
     #[test]
     fn a_constraint_on_an_absent_name_neither_holds_nor_fails() {
-        let holds = |text: &str| Expr::parse(text).unwrap().holds(&scope).unwrap();
-        assert_eq!(holds("momentum > 0.5"), None);
-        assert_eq!(holds("momentum > 0.5 or lr < 1"), Some(true));
-        assert_eq!(holds("momentum > 0.5 and lr > 1"), Some(false));
-        assert_eq!(holds("not momentum > 0.5"), None);
+        for (text, expected) in [
+            ("momentum > 0.5", None),
+            ("momentum > 0.5 or lr < 1", Some(true)),
+            ("momentum > 0.5 and lr > 1", Some(false)),
+            ("not momentum > 0.5", None),
+        ] {
+            assert_eq!(
+                Expr::parse(text).unwrap().holds(&scope),
+                Ok(expected),
+                "{text}"
+            );
+        }
     }
 }

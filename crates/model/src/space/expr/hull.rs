@@ -2,7 +2,7 @@
 //! width of ranges.
 
 use super::function::Function;
-use super::tree::{Kind, Node, Operator};
+use super::tree::{ExprNode, NodeKind, Operator};
 use crate::space::Value;
 
 /// Lower and upper bound of a number, both included.
@@ -10,40 +10,44 @@ pub(crate) type Hull = (f64, f64);
 
 /// Computes bounds on the result of `node`, given bounds on the names. Returns `None` if no finite
 /// bounds can be derived.
-pub(super) fn hull(node: &Node, scope: &dyn Fn(&str) -> Option<Hull>) -> Option<Hull> {
-    let of = |node: &Node| hull(node, scope);
+pub(super) fn hull(node: &ExprNode, scope: &dyn Fn(&str) -> Option<Hull>) -> Option<Hull> {
     let bounds = match &node.kind {
-        Kind::Literal(value) => value.as_f64().map(|number| (number, number)),
-        Kind::Name(name) => scope(name),
-        Kind::Negate(operand) => of(operand).map(|(low, high)| (-high, -low)),
-        Kind::Arithmetic(operator, left, right) => arithmetic(*operator, of(left)?, of(right)?),
-        Kind::Call(Function::Floor, arguments) => {
-            of(&arguments[0]).map(|(low, high)| (low.floor(), high.floor()))
+        NodeKind::Literal(value) => value.as_f64().map(|number| (number, number)),
+        NodeKind::Name(name) => scope(name),
+        NodeKind::Negate(operand) => hull(operand, scope).map(|(low, high)| (-high, -low)),
+        NodeKind::Arithmetic(operator, left, right) => {
+            arithmetic(*operator, hull(left, scope)?, hull(right, scope)?)
         }
-        Kind::Call(Function::Ceil, arguments) => {
-            of(&arguments[0]).map(|(low, high)| (low.ceil(), high.ceil()))
+        NodeKind::Call(Function::Floor, arguments) => {
+            hull(&arguments[0], scope).map(|(low, high)| (low.floor(), high.floor()))
         }
-        Kind::Call(Function::Round, arguments) if arguments.len() == 1 => {
-            of(&arguments[0]).map(|(low, high)| (low.round_ties_even(), high.round_ties_even()))
+        NodeKind::Call(Function::Ceil, arguments) => {
+            hull(&arguments[0], scope).map(|(low, high)| (low.ceil(), high.ceil()))
         }
-        Kind::Call(Function::Abs, arguments) => of(&arguments[0]).map(|(low, high)| {
-            let least = if low <= 0.0 && high >= 0.0 {
-                0.0
-            } else {
-                low.abs().min(high.abs())
-            };
-            (least, low.abs().max(high.abs()))
-        }),
-        Kind::Call(Function::Sqrt, arguments) => {
-            of(&arguments[0]).map(|(low, high)| (low.max(0.0).sqrt(), high.sqrt()))
+        NodeKind::Call(Function::Round, arguments) if arguments.len() == 1 => {
+            hull(&arguments[0], scope)
+                .map(|(low, high)| (low.round_ties_even(), high.round_ties_even()))
         }
-        Kind::Call(Function::Log2, arguments) => {
-            of(&arguments[0]).map(|(low, high)| (libm::log2(low), libm::log2(high)))
+        NodeKind::Call(Function::Abs, arguments) => {
+            hull(&arguments[0], scope).map(|(low, high)| {
+                let least = if low <= 0.0 && high >= 0.0 {
+                    0.0
+                } else {
+                    low.abs().min(high.abs())
+                };
+                (least, low.abs().max(high.abs()))
+            })
         }
-        Kind::Call(Function::Min, arguments) if arguments.len() > 1 => {
+        NodeKind::Call(Function::Sqrt, arguments) => {
+            hull(&arguments[0], scope).map(|(low, high)| (low.max(0.0).sqrt(), high.sqrt()))
+        }
+        NodeKind::Call(Function::Log2, arguments) => {
+            hull(&arguments[0], scope).map(|(low, high)| (libm::log2(low), libm::log2(high)))
+        }
+        NodeKind::Call(Function::Min, arguments) if arguments.len() > 1 => {
             extreme(arguments, scope, f64::min)
         }
-        Kind::Call(Function::Max, arguments) if arguments.len() > 1 => {
+        NodeKind::Call(Function::Max, arguments) if arguments.len() > 1 => {
             extreme(arguments, scope, f64::max)
         }
         _ => None,
@@ -52,7 +56,7 @@ pub(super) fn hull(node: &Node, scope: &dyn Fn(&str) -> Option<Hull>) -> Option<
 }
 
 fn extreme(
-    arguments: &[Node],
+    arguments: &[ExprNode],
     scope: &dyn Fn(&str) -> Option<Hull>,
     pick: fn(f64, f64) -> f64,
 ) -> Option<Hull> {
@@ -66,50 +70,59 @@ fn extreme(
 }
 
 fn arithmetic(operator: Operator, a: Hull, b: Hull) -> Option<Hull> {
-    let corners = |f: fn(f64, f64) -> f64| {
-        let all = [f(a.0, b.0), f(a.0, b.1), f(a.1, b.0), f(a.1, b.1)];
-        (
-            all.iter().copied().fold(f64::INFINITY, f64::min),
-            all.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-        )
-    };
     // An interval that contains zero as a divisor leaves the quotient unbounded.
-    let divisible = b.0 > 0.0 || b.1 < 0.0;
+    let is_divisor = b.0 > 0.0 || b.1 < 0.0;
     match operator {
         Operator::Add => Some((a.0 + b.0, a.1 + b.1)),
         Operator::Subtract => Some((a.0 - b.1, a.1 - b.0)),
-        Operator::Multiply => Some(corners(|x, y| x * y)),
-        Operator::Divide => divisible.then(|| corners(|x, y| x / y)),
-        Operator::FloorDivide => divisible.then(|| corners(|x, y| (x / y).floor())),
-        Operator::Modulo => divisible.then(|| (b.0.min(0.0), b.1.max(0.0))),
-        Operator::Power => (a.0 > 0.0).then(|| corners(libm::pow)),
+        Operator::Multiply => Some(hull_of_corners(a, b, |x, y| x * y)),
+        Operator::Divide => is_divisor.then(|| hull_of_corners(a, b, |x, y| x / y)),
+        Operator::FloorDivide => is_divisor.then(|| hull_of_corners(a, b, |x, y| (x / y).floor())),
+        Operator::Modulo => is_divisor.then(|| (b.0.min(0.0), b.1.max(0.0))),
+        Operator::Power => (a.0 > 0.0).then(|| hull_of_corners(a, b, libm::pow)),
     }
 }
 
-/// Returns whether `node` is an integer, provided that the names for which `whole` returns true
-/// are.
-pub(super) fn is_whole(node: &Node, whole: &dyn Fn(&str) -> bool) -> bool {
-    let all = |nodes: &[Node]| nodes.iter().all(|node| is_whole(node, whole));
+/// Returns the bounds of a function that is monotonic in each argument, from its values at the four
+/// corners.
+fn hull_of_corners(a: Hull, b: Hull, f: fn(f64, f64) -> f64) -> Hull {
+    let corners = [f(a.0, b.0), f(a.0, b.1), f(a.1, b.0), f(a.1, b.1)];
+    (
+        corners.iter().copied().fold(f64::INFINITY, f64::min),
+        corners.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+    )
+}
+
+/// Returns whether `node` is an integer, provided that the names for which `is_integer_name`
+/// returns true are.
+pub(super) fn is_integer(node: &ExprNode, is_integer_name: &dyn Fn(&str) -> bool) -> bool {
     match &node.kind {
-        Kind::Literal(value) => matches!(value, Value::Int(_)),
-        Kind::Name(name) => whole(name),
-        Kind::Negate(operand) => is_whole(operand, whole),
-        Kind::Arithmetic(Operator::Divide, ..) => false,
-        Kind::Arithmetic(_, left, right) => is_whole(left, whole) && is_whole(right, whole),
-        Kind::Call(Function::Floor | Function::Ceil | Function::Len, _) => true,
-        Kind::Call(Function::Round, arguments) => arguments.len() == 1,
-        Kind::Call(Function::Min | Function::Max | Function::Abs, arguments) => all(arguments),
+        NodeKind::Literal(value) => matches!(value, Value::Int(_)),
+        NodeKind::Name(name) => is_integer_name(name),
+        NodeKind::Negate(operand) => is_integer(operand, is_integer_name),
+        NodeKind::Arithmetic(Operator::Divide, ..) => false,
+        NodeKind::Arithmetic(_, left, right) => {
+            is_integer(left, is_integer_name) && is_integer(right, is_integer_name)
+        }
+        NodeKind::Call(Function::Floor | Function::Ceil | Function::Len, _) => true,
+        NodeKind::Call(Function::Round, arguments) => arguments.len() == 1,
+        NodeKind::Call(Function::Min | Function::Max | Function::Abs, arguments) => arguments
+            .iter()
+            .all(|argument| is_integer(argument, is_integer_name)),
         _ => false,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::space::expr::Expr;
+    use crate::space::expr::{Expr, Hull};
+
+    fn layers(name: &str) -> Option<Hull> {
+        (name == "layers").then_some((1.0, 4.0))
+    }
 
     #[test]
     fn the_result_lies_between_the_bounds() {
-        let scope = |name: &str| (name == "layers").then_some((1.0, 4.0));
         for (text, expected) in [
             ("layers", Some((1.0, 4.0))),
             ("layers * 2 - 1", Some((1.0, 7.0))),
@@ -120,13 +133,13 @@ mod tests {
             ("1 / (layers - 2)", None),
             ("depth + 1", None),
         ] {
-            assert_eq!(Expr::parse(text).unwrap().hull(&scope), expected, "{text}");
+            assert_eq!(Expr::parse(text).unwrap().hull(&layers), expected, "{text}");
         }
     }
 
     #[test]
-    fn a_division_is_not_whole_but_a_floor_division_is() {
-        assert!(!Expr::parse("image / 2").unwrap().is_whole(&|_| true));
-        assert!(Expr::parse("image // 2 + 1").unwrap().is_whole(&|_| true));
+    fn a_division_is_no_integer_but_a_floor_division_is() {
+        assert!(!Expr::parse("image / 2").unwrap().is_integer(&|_| true));
+        assert!(Expr::parse("image // 2 + 1").unwrap().is_integer(&|_| true));
     }
 }

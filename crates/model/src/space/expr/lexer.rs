@@ -48,46 +48,53 @@ type Tokens = Vec<(Token, Range<usize>)>;
 /// `@` is an operator.
 pub(super) fn lex(text: &str, names: Option<&Names>) -> Result<Tokens, ExprError> {
     let mut tokens = Vec::new();
-    let mut at = 0;
-    while let Some(first) = text[at..].chars().next() {
+    let mut offset = 0;
+    while let Some(first) = text[offset..].chars().next() {
         if first.is_whitespace() {
-            at += first.len_utf8();
+            offset += first.len_utf8();
             continue;
         }
-        let rest = &text[at..];
-        let (token, length) = match names.map_or(Ok(None), |names| odd_name(rest, at, names))? {
-            Some(name) => (Token::Quoted(name.to_owned()), name.len()),
-            None if first == '@' && names.is_some() => (Token::Symbol("@"), 1),
-            None => plain(rest, at, first)?,
-        };
-        tokens.push((token, at..at + length));
-        at += length;
+        let rest = &text[offset..];
+        let (token, length) =
+            match names.map_or(Ok(None), |names| non_word_name(rest, offset, names))? {
+                Some(name) => (Token::Quoted(name.to_owned()), name.len()),
+                None if first == '@' && names.is_some() => (Token::Symbol("@"), 1),
+                None => read_token(rest, offset, first)?,
+            };
+        tokens.push((token, offset..offset + length));
+        offset += length;
     }
     Ok(tokens)
 }
 
-/// Reads the token at the start of `rest`, which begins at byte `at` of the text.
-fn plain(rest: &str, at: usize, first: char) -> Result<(Token, usize), ExprError> {
+/// Reads the token at the start of `rest`, which begins at byte `offset` of the text.
+fn read_token(rest: &str, offset: usize, first: char) -> Result<(Token, usize), ExprError> {
     Ok(match first {
-        '0'..='9' => number(rest, at)?,
-        '.' if rest[1..].starts_with(|next: char| next.is_ascii_digit()) => number(rest, at)?,
+        '0'..='9' => read_number(rest, offset)?,
+        '.' if rest[1..].starts_with(|next: char| next.is_ascii_digit()) => {
+            read_number(rest, offset)?
+        }
         '\'' | '"' => {
-            let (inner, length) = quoted(rest, first, at)?;
+            let (inner, length) = read_quoted(rest, first, offset)?;
             (Token::Literal(Value::Text(inner.into())), length)
         }
         '`' => {
-            let (inner, length) = quoted(rest, first, at)?;
+            let (inner, length) = read_quoted(rest, first, offset)?;
             (Token::Quoted(inner.to_owned()), length)
         }
-        _ if begins_word(first) => word(rest),
-        _ => symbol(rest, at, first)?,
+        _ if begins_word(first) => read_word(rest),
+        _ => read_symbol(rest, offset, first)?,
     })
 }
 
 /// Returns the name at the start of `rest` that is not a word. Returns an error if it could also be
 /// read as an expression.
-fn odd_name<'a>(rest: &str, at: usize, names: &'a Names) -> Result<Option<&'a str>, ExprError> {
-    let Some(name) = names.odd_at_start_of(rest) else {
+fn non_word_name<'a>(
+    rest: &str,
+    offset: usize,
+    names: &'a Names,
+) -> Result<Option<&'a str>, ExprError> {
+    let Some(name) = names.non_word_prefix(rest) else {
         return Ok(None);
     };
     if !is_expression(name, names) {
@@ -99,10 +106,10 @@ fn odd_name<'a>(rest: &str, at: usize, names: &'a Names) -> Result<Option<&'a st
     }
     let message = format!("`{name}` is a name, and also an expression of other names");
     let hint = format!(
-        "write {} for the name, or blanks between the parts of the expression",
+        "write {} for the name, or spaces between the parts of the expression",
         in_back_quotes(name)
     );
-    Err(ExprError::new(&(at..at + name.len()), message).hint(hint))
+    Err(ExprError::new(&(offset..offset + name.len()), message).hint(hint))
 }
 
 /// Returns whether a name can also be read as an expression in which every word has a meaning.
@@ -113,9 +120,9 @@ fn is_expression(name: &str, names: &Names) -> bool {
     tokens
         .iter()
         .enumerate()
-        .all(|(at, (token, _))| match token {
+        .all(|(index, (token, _))| match token {
             Token::Word(word) => {
-                let is_called = matches!(tokens.get(at + 1), Some((Token::Symbol("("), _)));
+                let is_called = matches!(tokens.get(index + 1), Some((Token::Symbol("("), _)));
                 let is_function = Function::named(word).is_some() || Ask::named(word).is_some();
                 names.contains(word)
                     || KEYWORDS.contains(&word.as_str())
@@ -128,17 +135,22 @@ fn is_expression(name: &str, names: &Names) -> bool {
 
 /// Returns whether a name is a word of the language: letters, digits, `_`, and dots between them.
 pub(super) fn is_word(name: &str) -> bool {
-    name.starts_with(begins_word) && word(name).1 == name.len()
+    name.starts_with(begins_word) && read_word(name).1 == name.len()
 }
 
 fn begins_word(letter: char) -> bool {
     letter.is_alphabetic() || letter == '_'
 }
 
-fn word(rest: &str) -> (Token, usize) {
+/// Returns whether a word goes on with this character.
+pub(super) fn continues_word(letter: char) -> bool {
+    letter.is_alphanumeric() || letter == '_'
+}
+
+fn read_word(rest: &str) -> (Token, usize) {
     let mut end = 0;
     loop {
-        let part = rest[end..].find(|next: char| !(next.is_alphanumeric() || next == '_'));
+        let part = rest[end..].find(|next: char| !continues_word(next));
         end = part.map_or(rest.len(), |length| end + length);
         if !(rest[end..].starts_with('.') && rest[end + 1..].starts_with(begins_word)) {
             return (Token::Word(rest[..end].to_owned()), end);
@@ -147,25 +159,25 @@ fn word(rest: &str) -> (Token, usize) {
     }
 }
 
-fn quoted(rest: &str, quote: char, at: usize) -> Result<(&str, usize), ExprError> {
+fn read_quoted(rest: &str, quote: char, offset: usize) -> Result<(&str, usize), ExprError> {
     match rest[1..].find(quote) {
         Some(length) => Ok((&rest[1..=length], length + 2)),
         None => Err(ExprError::new(
-            &(at..at + rest.len()),
+            &(offset..offset + rest.len()),
             format!("this {quote} is never closed"),
         )),
     }
 }
 
-fn number(rest: &str, at: usize) -> Result<(Token, usize), ExprError> {
+fn read_number(rest: &str, offset: usize) -> Result<(Token, usize), ExprError> {
     let mut end = 0;
     let mut before = ' ';
-    for (offset, next) in rest.char_indices() {
-        let sign_of_exponent = matches!(next, '+' | '-') && matches!(before, 'e' | 'E');
-        if !(next.is_ascii_alphanumeric() || matches!(next, '.' | '_') || sign_of_exponent) {
+    for (position, next) in rest.char_indices() {
+        let is_exponent_sign = matches!(next, '+' | '-') && matches!(before, 'e' | 'E');
+        if !(next.is_ascii_alphanumeric() || matches!(next, '.' | '_') || is_exponent_sign) {
             break;
         }
-        end = offset + 1;
+        end = position + 1;
         before = next;
     }
     let digits = rest[..end].replace('_', "");
@@ -174,15 +186,18 @@ fn number(rest: &str, at: usize) -> Result<(Token, usize), ExprError> {
     }
     match digits.parse::<f64>() {
         Ok(number) if number.is_finite() => Ok((Token::Literal(Value::Float(number)), end)),
-        Ok(_) => Err(ExprError::new(&(at..at + end), "this number is too large")),
+        Ok(_) => Err(ExprError::new(
+            &(offset..offset + end),
+            "this number is too large",
+        )),
         Err(_) => Err(ExprError::new(
-            &(at..at + end),
+            &(offset..offset + end),
             format!("`{}` is not a number", &rest[..end]),
         )),
     }
 }
 
-fn symbol(rest: &str, at: usize, first: char) -> Result<(Token, usize), ExprError> {
+fn read_symbol(rest: &str, offset: usize, first: char) -> Result<(Token, usize), ExprError> {
     if let Some(symbol) = SYMBOLS.iter().find(|symbol| rest.starts_with(**symbol)) {
         return Ok((Token::Symbol(symbol), symbol.len()));
     }
@@ -191,15 +206,15 @@ fn symbol(rest: &str, at: usize, first: char) -> Result<(Token, usize), ExprErro
         .find(|(foreign, _)| rest.starts_with(foreign))
     {
         let error = ExprError::new(
-            &(at..at + foreign.len()),
-            format!("there is no `{foreign}` here"),
+            &(offset..offset + foreign.len()),
+            format!("`{foreign}` is not an operator of expressions"),
         );
         return Err(error.hint(format!("write `{ours}`")));
     }
-    let span = at..at + first.len_utf8();
+    let span = offset..offset + first.len_utf8();
     Err(ExprError::new(
         &span,
-        format!("`{}` means nothing here", first.escape_debug()),
+        format!("unexpected character `{}`", first.escape_debug()),
     ))
 }
 
@@ -207,7 +222,7 @@ fn symbol(rest: &str, at: usize, first: char) -> Result<(Token, usize), ExprErro
 mod tests {
     use super::*;
 
-    fn words(text: &str) -> Vec<Token> {
+    fn tokens(text: &str) -> Vec<Token> {
         lex(text, None)
             .unwrap()
             .into_iter()
@@ -216,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_strings_names_and_operators_are_told_apart() {
+    fn numbers_strings_names_and_operators_are_separate_tokens() {
         let expected = vec![
             Token::Word("model.lr2".into()),
             Token::Symbol("**"),
@@ -227,7 +242,7 @@ mod tests {
             Token::Quoted("weight-decay".into()),
         ];
         assert_eq!(
-            words("model.lr2**1e-3-1_000 \"it's\" `weight-decay`"),
+            tokens("model.lr2**1e-3-1_000 \"it's\" `weight-decay`"),
             expected
         );
     }
@@ -256,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_known_name_is_taken_as_it_stands_whatever_it_is_made_of() {
+    fn a_name_in_the_list_needs_no_backticks_whatever_characters_it_has() {
         for name in [
             "val/AR@100",
             "n-estimators",
@@ -294,7 +309,7 @@ mod tests {
         );
         assert_eq!(
             error.hint.as_deref(),
-            Some("write `a-b` for the name, or blanks between the parts of the expression")
+            Some("write `a-b` for the name, or spaces between the parts of the expression")
         );
         assert_eq!(with_names("a - b", &["a-b", "a", "b"]).unwrap().len(), 3);
         assert_eq!(

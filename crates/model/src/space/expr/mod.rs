@@ -33,7 +33,7 @@ use crate::space::{Name, Value};
 use parser::Dialect;
 use std::ops::Range;
 use std::sync::Arc;
-use tree::{Kind, Node};
+use tree::{ExprNode, NodeKind};
 
 /// A parsed expression with its text. Cloning is cheap.
 #[derive(Debug, Clone)]
@@ -42,7 +42,7 @@ pub struct Expr(Arc<Parsed>);
 #[derive(Debug)]
 struct Parsed {
     text: String,
-    root: Node,
+    root: ExprNode,
     names: Vec<(Name, Range<usize>)>,
     asks: Vec<(Ask, Name)>,
     columns: Vec<(Reducer, Expr)>,
@@ -144,20 +144,20 @@ impl Expr {
     pub fn of_name(name: &str) -> Self {
         Self::of(
             name,
-            Node {
+            ExprNode {
                 span: 0..name.len(),
                 depth: 0,
-                kind: Kind::Name(name.into()),
+                kind: NodeKind::Name(name.into()),
             },
         )
     }
 
-    fn of(text: &str, root: Node) -> Self {
+    fn of(text: &str, root: ExprNode) -> Self {
         let (mut names, mut asks, mut columns) = (Vec::new(), Vec::new(), Vec::new());
         root.visit(&mut |node| match &node.kind {
-            Kind::Name(name) => names.push((Arc::clone(name), node.span.clone())),
-            Kind::Reports(ask, name) => asks.push((*ask, Arc::clone(name))),
-            Kind::Trials(reducer, column) => columns.push((*reducer, column.clone())),
+            NodeKind::Name(name) => names.push((Arc::clone(name), node.span.clone())),
+            NodeKind::Reports(ask, name) => asks.push((*ask, Arc::clone(name))),
+            NodeKind::Trials(reducer, column) => columns.push((*reducer, column.clone())),
             _ => {}
         });
         Self(Arc::new(Parsed {
@@ -221,18 +221,18 @@ impl Expr {
         hull::hull(&self.0.root, scope)
     }
 
-    /// Returns whether the result is an integer, provided that the names for which `whole` returns
-    /// true are integers.
-    pub(crate) fn is_whole(&self, whole: &dyn Fn(&str) -> bool) -> bool {
-        hull::is_whole(&self.0.root, whole)
+    /// Returns whether the result is an integer, provided that the names for which
+    /// `is_integer_name` returns true are integers.
+    pub(crate) fn is_integer(&self, is_integer_name: &dyn Fn(&str) -> bool) -> bool {
+        hull::is_integer(&self.0.root, is_integer_name)
     }
 
     /// Returns the names in the expression, each once, in order of appearance.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let names = &self.0.names;
-        names.iter().enumerate().filter_map(|(at, (name, _))| {
-            let seen = names[..at].iter().any(|(earlier, _)| earlier == name);
-            (!seen).then_some(&**name)
+        names.iter().enumerate().filter_map(|(index, (name, _))| {
+            let is_repeated = names[..index].iter().any(|(earlier, _)| earlier == name);
+            (!is_repeated).then_some(&**name)
         })
     }
 
@@ -252,7 +252,7 @@ impl Expr {
     /// Returns the name if the expression consists of a single name.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
-        if let Kind::Name(name) = &self.0.root.kind {
+        if let NodeKind::Name(name) = &self.0.root.kind {
             Some(name)
         } else {
             None
@@ -263,7 +263,7 @@ impl Expr {
     /// `min(val_loss)`.
     #[must_use]
     pub fn ask(&self) -> Option<(Ask, &str)> {
-        if let Kind::Reports(ask, name) = &self.0.root.kind {
+        if let NodeKind::Reports(ask, name) = &self.0.root.kind {
             Some((*ask, name))
         } else {
             None
@@ -275,7 +275,7 @@ impl Expr {
     pub fn texts(&self) -> Vec<&str> {
         let mut texts = Vec::new();
         self.0.root.visit(&mut |node| {
-            if let Kind::Literal(Value::Text(text)) = &node.kind {
+            if let NodeKind::Literal(Value::Text(text)) = &node.kind {
                 texts.push(&**text);
             }
         });
@@ -320,17 +320,25 @@ mod tests {
         );
     }
 
+    fn extreme_values(name: &str) -> Option<Value> {
+        match name {
+            "a" => Some(Value::Int(i64::MIN)),
+            "b" => Some(Value::List(vec![Value::Int(1), Value::Float(0.5)])),
+            _ => None,
+        }
+    }
+
     proptest! {
         #[test]
-        fn any_text_is_parsed_or_refused_with_a_place_in_it(text in "\\PC*") {
+        fn any_text_is_parsed_or_refused_with_a_span_inside_it(text in "\\PC*") {
             let names = Names::from_iter(["a-b", "é@1", "a"]);
             let parsed = [
                 Expr::parse(&text),
                 Expr::parse_over_trial(&text, &names),
                 Expr::parse_over_trials(&format!("mean( {text} ) > 1"), &names),
             ];
-            for (at, parsed) in parsed.into_iter().enumerate() {
-                let text = if at == 2 { format!("mean( {text} ) > 1") } else { text.clone() };
+            for (index, parsed) in parsed.into_iter().enumerate() {
+                let text = if index == 2 { format!("mean( {text} ) > 1") } else { text.clone() };
                 let Err(ExprError { span, .. }) = parsed else { continue };
                 prop_assert!(span.end <= text.len() && span.start <= span.end);
                 prop_assert!(text.is_char_boundary(span.start) && text.is_char_boundary(span.end));
@@ -341,25 +349,25 @@ mod tests {
         fn any_words_of_the_language_are_parsed_checked_and_computed_without_panic(
             words in proptest::collection::vec(
                 proptest::sample::select(vec![
-                    "1", "0", "2.5", "9223372036854775807", "1e308", "'a'", "a", "b", "c", "(", ")", "[", "]", ",", "+", "-", "*",
-                    "/", "//", "%", "**", "<", "<=", "==", "!=", "in", "not", "and", "or", "min(", "round(", "log(", "len(", "sum(",
-                    "true", "abs(", "sqrt(", "floor(", "mean(", "at_best(", "@", "a-b",
+                    "1", "0", "2.5", "9223372036854775807", "1e308", "'a'", "a", "b", "c",
+                    "(", ")", "[", "]", ",", "+", "-", "*", "/", "//", "%", "**", "<", "<=",
+                    "==", "!=", "in", "not", "and", "or", "min(", "round(", "log(", "len(",
+                    "sum(", "true", "abs(", "sqrt(", "floor(", "mean(", "at_best(", "@", "a-b",
                 ]),
                 0..14,
             ),
         ) {
             let text = words.join(" ");
             let names = Names::from_iter(["a-b", "a", "b"]);
-            let over_trials = [Expr::parse_over_trial(&text, &names), Expr::parse_over_trials(&text, &names)];
-            for expr in over_trials.into_iter().chain([Expr::parse(&text)]).flatten() {
+            let parsed = [
+                Expr::parse(&text),
+                Expr::parse_over_trial(&text, &names),
+                Expr::parse_over_trials(&text, &names),
+            ];
+            for expr in parsed.into_iter().flatten() {
                 let _ = expr.check(&|_| Some(Type::Any));
-                let scope = |name: &str| match name {
-                    "a" => Some(Value::Int(i64::MIN)),
-                    "b" => Some(Value::List(vec![Value::Int(1), Value::Float(0.5)])),
-                    _ => None,
-                };
-                let _ = expr.eval(&scope);
-                let _ = expr.holds(&scope);
+                let _ = expr.eval(&extreme_values);
+                let _ = expr.holds(&extreme_values);
                 let _ = expr.hull(&|_| Some((-1.0, 1.0)));
             }
         }

@@ -12,19 +12,19 @@ use std::collections::BTreeSet;
 pub struct Names {
     all: BTreeSet<String>,
     /// Names that are not words, the longest first, so that the longest match wins.
-    odd: Vec<String>,
+    non_words: Vec<String>,
 }
 
 impl<S: Into<String>> FromIterator<S> for Names {
     fn from_iter<I: IntoIterator<Item = S>>(names: I) -> Self {
         let all: BTreeSet<String> = names.into_iter().map(Into::into).collect();
-        let mut odd: Vec<String> = all
+        let mut non_words: Vec<String> = all
             .iter()
             .filter(|name| !lexer::is_word(name) && !name.is_empty())
             .cloned()
             .collect();
-        odd.sort_by_key(|name| std::cmp::Reverse(name.len()));
-        Self { all, odd }
+        non_words.sort_by_key(|name| std::cmp::Reverse(name.len()));
+        Self { all, non_words }
     }
 }
 
@@ -42,11 +42,13 @@ impl Names {
 
     /// Returns the longest name that is not a word and is a prefix of `text`. The name must not end
     /// in the middle of a word.
-    pub(super) fn odd_at_start_of(&self, text: &str) -> Option<&str> {
-        let in_word = |c: char| c.is_alphanumeric() || c == '_';
-        let ends_there =
-            |name: &str| !(name.ends_with(in_word) && text[name.len()..].starts_with(in_word));
-        let mut names = self.odd.iter().map(String::as_str);
-        names.find(|name| text.starts_with(*name) && ends_there(name))
+    pub(super) fn non_word_prefix(&self, text: &str) -> Option<&str> {
+        let mut names = self.non_words.iter().map(String::as_str);
+        names.find(|name| {
+            let rest = text.strip_prefix(*name);
+            rest.is_some_and(|rest| {
+                !(name.ends_with(lexer::continues_word) && rest.starts_with(lexer::continues_word))
+            })
+        })
     }
 }

@@ -4,7 +4,7 @@ use super::function::Function;
 use super::lexer::{self, KEYWORDS, Token};
 use super::names::Names;
 use super::reducer::Ask;
-use super::tree::{Comparison, Kind, Node, Operator};
+use super::tree::{Comparison, ExprNode, NodeKind, Operator};
 use super::{Expr, ExprError};
 use crate::source::diagnostic;
 use crate::space::Value;
@@ -13,7 +13,7 @@ use std::ops::Range;
 /// Maximum length of an expression in bytes.
 const LONGEST: usize = 4096;
 /// Maximum nesting depth. Bounds the recursion of the parser and of everything that walks the tree.
-const DEEPEST: usize = 100;
+const MAX_DEPTH: usize = 100;
 
 /// Variant of the language, by the subject of the expression.
 #[derive(Clone, Copy)]
@@ -38,7 +38,7 @@ impl<'a> Dialect<'a> {
 }
 
 /// Parses a complete text. Trailing tokens are an error.
-pub(super) fn parse(text: &str, dialect: Dialect<'_>) -> Result<Node, ExprError> {
+pub(super) fn parse(text: &str, dialect: Dialect<'_>) -> Result<ExprNode, ExprError> {
     if text.len() > LONGEST {
         return Err(ExprError::new(
             &(0..0),
@@ -50,13 +50,13 @@ pub(super) fn parse(text: &str, dialect: Dialect<'_>) -> Result<Node, ExprError>
         text,
         dialect,
         tokens,
-        at: 0,
+        position: 0,
         nesting: 0,
     };
-    let root = parser.any()?;
-    match parser.tokens.get(parser.at) {
+    let root = parser.disjunction()?;
+    match parser.tokens.get(parser.position) {
         None => Ok(root),
-        Some((_, span)) => Err(ExprError::new(span, "the expression should end here")),
+        Some((_, span)) => Err(ExprError::new(span, "expected the end of the expression")),
     }
 }
 
@@ -64,51 +64,54 @@ struct Parser<'a> {
     text: &'a str,
     dialect: Dialect<'a>,
     tokens: Vec<(Token, Range<usize>)>,
-    at: usize,
+    position: usize,
     nesting: usize,
 }
 
-type Parsed = Result<Node, ExprError>;
+type ParseResult = Result<ExprNode, ExprError>;
 
 impl Parser<'_> {
-    fn any(&mut self) -> Parsed {
-        self.chain("or", Self::all, Kind::Any)
+    fn disjunction(&mut self) -> ParseResult {
+        self.chain("or", Self::conjunction, NodeKind::Any)
     }
 
-    fn all(&mut self) -> Parsed {
-        self.chain("and", Self::not, Kind::All)
+    fn conjunction(&mut self) -> ParseResult {
+        self.chain("and", Self::negation, NodeKind::All)
     }
 
     /// Parses operands joined by a word, such as `or`.
     fn chain(
         &mut self,
         word: &str,
-        operand: fn(&mut Self) -> Parsed,
-        kind: fn(Vec<Node>) -> Kind,
-    ) -> Parsed {
+        operand: fn(&mut Self) -> ParseResult,
+        kind: fn(Vec<ExprNode>) -> NodeKind,
+    ) -> ParseResult {
         let first = operand(self)?;
         let mut operands = vec![first];
-        while self.word(word).is_some() {
+        while self.take_word(word).is_some() {
             operands.push(operand(self)?);
         }
         match operands.len() {
             1 => Ok(operands.remove(0)),
-            many => {
-                let span = operands[0].span.start..operands[many - 1].span.end;
+            count => {
+                let span = operands[0].span.start..operands[count - 1].span.end;
                 node(span, kind(operands))
             }
         }
     }
 
-    fn not(&mut self) -> Parsed {
-        let Some(span) = self.word("not") else {
+    fn negation(&mut self) -> ParseResult {
+        let Some(span) = self.take_word("not") else {
             return self.comparison();
         };
-        let operand = self.nested(&span, Self::not)?;
-        node(span.start..operand.span.end, Kind::Not(Box::new(operand)))
+        let operand = self.nested(&span, Self::negation)?;
+        node(
+            span.start..operand.span.end,
+            NodeKind::Not(Box::new(operand)),
+        )
     }
 
-    fn comparison(&mut self) -> Parsed {
+    fn comparison(&mut self) -> ParseResult {
         let first = self.sum()?;
         let mut rest = Vec::new();
         while let Some(comparison) = self.comparison_sign()? {
@@ -118,7 +121,7 @@ impl Parser<'_> {
             None => Ok(first),
             Some((_, last)) => node(
                 first.span.start..last.span.end,
-                Kind::Compare(Box::new(first), rest),
+                NodeKind::Compare(Box::new(first), rest),
             ),
         }
     }
@@ -132,11 +135,11 @@ impl Parser<'_> {
             (">=", Comparison::GreaterEqual),
             (">", Comparison::Greater),
         ];
-        if self.word("in").is_some() {
+        if self.take_word("in").is_some() {
             return Ok(Some(Comparison::In));
         }
-        if let Some(span) = self.word("not") {
-            return match self.word("in") {
+        if let Some(span) = self.take_word("not") {
+            return match self.take_word("in") {
                 Some(_) => Ok(Some(Comparison::NotIn)),
                 None => Err(ExprError::new(&span, "`not` stands between two values")
                     .hint("write `not in`, or `and not`")),
@@ -144,16 +147,16 @@ impl Parser<'_> {
         }
         Ok(SIGNS
             .iter()
-            .find(|(sign, _)| self.symbol(sign).is_some())
+            .find(|(sign, _)| self.take_symbol(sign).is_some())
             .map(|(_, comparison)| *comparison))
     }
 
-    fn sum(&mut self) -> Parsed {
+    fn sum(&mut self) -> ParseResult {
         const SIGNS: &[(&str, Operator)] = &[("+", Operator::Add), ("-", Operator::Subtract)];
         self.operators(SIGNS, Self::product)
     }
 
-    fn product(&mut self) -> Parsed {
+    fn product(&mut self) -> ParseResult {
         const SIGNS: &[(&str, Operator)] = &[
             ("*", Operator::Multiply),
             ("//", Operator::FloorDivide),
@@ -166,37 +169,40 @@ impl Parser<'_> {
     fn operators(
         &mut self,
         signs: &[(&str, Operator)],
-        operand: fn(&mut Self) -> Parsed,
-    ) -> Parsed {
+        operand: fn(&mut Self) -> ParseResult,
+    ) -> ParseResult {
         let mut left = operand(self)?;
-        while let Some((_, operator)) = signs.iter().find(|(sign, _)| self.symbol(sign).is_some()) {
+        while let Some((_, operator)) = signs
+            .iter()
+            .find(|(sign, _)| self.take_symbol(sign).is_some())
+        {
             let right = operand(self)?;
             let span = left.span.start..right.span.end;
             left = node(
                 span,
-                Kind::Arithmetic(*operator, Box::new(left), Box::new(right)),
+                NodeKind::Arithmetic(*operator, Box::new(left), Box::new(right)),
             )?;
         }
         Ok(left)
     }
 
-    fn unary(&mut self) -> Parsed {
-        if let Some(span) = self.symbol("-") {
+    fn unary(&mut self) -> ParseResult {
+        if let Some(span) = self.take_symbol("-") {
             let operand = self.nested(&span, Self::unary)?;
             return node(
                 span.start..operand.span.end,
-                Kind::Negate(Box::new(operand)),
+                NodeKind::Negate(Box::new(operand)),
             );
         }
-        if let Some(span) = self.symbol("+") {
+        if let Some(span) = self.take_symbol("+") {
             return self.nested(&span, Self::unary);
         }
         self.power()
     }
 
-    fn power(&mut self) -> Parsed {
+    fn power(&mut self) -> ParseResult {
         let base = self.indexed()?;
-        let Some(span) = self.symbol("**") else {
+        let Some(span) = self.take_symbol("**") else {
             return Ok(base);
         };
         // As in Python, `-2 ** 2` is -4 and `2 ** -1` is 0.5: the exponent may have a sign, the
@@ -205,67 +211,67 @@ impl Parser<'_> {
         let span = base.span.start..exponent.span.end;
         node(
             span,
-            Kind::Arithmetic(Operator::Power, Box::new(base), Box::new(exponent)),
+            NodeKind::Arithmetic(Operator::Power, Box::new(base), Box::new(exponent)),
         )
     }
 
-    fn indexed(&mut self) -> Parsed {
+    fn indexed(&mut self) -> ParseResult {
         let mut base = self.primary()?;
-        while let Some(open) = self.symbol("[") {
-            let index = self.nested(&open, Self::any)?;
-            let close = self.close("]", &open)?;
+        while let Some(open) = self.take_symbol("[") {
+            let index = self.nested(&open, Self::disjunction)?;
+            let close = self.expect_closing("]", &open)?;
             base = node(
                 base.span.start..close.end,
-                Kind::Index(Box::new(base), Box::new(index)),
+                NodeKind::Index(Box::new(base), Box::new(index)),
             )?;
         }
         Ok(base)
     }
 
-    fn primary(&mut self) -> Parsed {
-        let Some((token, span)) = self.tokens.get(self.at).cloned() else {
+    fn primary(&mut self) -> ParseResult {
+        let Some((token, span)) = self.tokens.get(self.position).cloned() else {
             let end = self.text.len();
             return Err(ExprError::new(&(end..end), "a value is missing at the end"));
         };
-        self.at += 1;
+        self.position += 1;
         match token {
-            Token::Literal(value) => node(span, Kind::Literal(value)),
+            Token::Literal(value) => node(span, NodeKind::Literal(value)),
             Token::Quoted(name) => self.name(name, span),
             Token::Symbol("(") => {
-                let inner = self.nested(&span, Self::any)?;
-                self.close(")", &span)?;
+                let inner = self.nested(&span, Self::disjunction)?;
+                self.expect_closing(")", &span)?;
                 Ok(inner)
             }
             Token::Symbol("[") => {
                 let (items, close) = self.items("]", &span)?;
-                node(span.start..close.end, Kind::List(items))
+                node(span.start..close.end, NodeKind::List(items))
             }
             Token::Symbol(symbol) => Err(ExprError::new(
                 &span,
-                format!("a value should stand here, not `{symbol}`"),
+                format!("expected a value, not `{symbol}`"),
             )),
             Token::Word(word) => self.name_or_call(word, span),
         }
     }
 
-    fn name_or_call(&mut self, word: String, span: Range<usize>) -> Parsed {
+    fn name_or_call(&mut self, word: String, span: Range<usize>) -> ParseResult {
         match word.as_str() {
-            "true" | "True" => return node(span, Kind::Literal(Value::Bool(true))),
-            "false" | "False" => return node(span, Kind::Literal(Value::Bool(false))),
+            "true" | "True" => return node(span, NodeKind::Literal(Value::Bool(true))),
+            "false" | "False" => return node(span, NodeKind::Literal(Value::Bool(false))),
             _ if KEYWORDS.contains(&word.as_str()) => {
                 return Err(ExprError::new(
                     &span,
-                    format!("a value should stand here, not `{word}`"),
+                    format!("expected a value, not `{word}`"),
                 ));
             }
             _ => {}
         }
-        let Some(open) = self.symbol("(") else {
+        let Some(open) = self.take_symbol("(") else {
             return self.name(word, span);
         };
         // A function over reports or trials takes precedence, as in `min(val_loss)`.
         if let Some(ask) = Ask::named(&word)
-            && let Some(node) = self.reduced(&word, ask, &span, &open)?
+            && let Some(node) = self.reduction(&word, ask, &span, &open)?
         {
             return Ok(node);
         }
@@ -275,40 +281,46 @@ impl Parser<'_> {
         let (arguments, close) = self.items(")", &open)?;
         let span = span.start..close.end;
         if !function.arity().contains(&arguments.len()) {
-            let found = arguments.len();
-            let message = format!("`{word}` takes {}, not {found}", counted(&function.arity()));
+            let message = format!(
+                "`{word}` takes {}, not {}",
+                argument_count(&function.arity()),
+                arguments.len()
+            );
             return Err(ExprError::new(&span, message));
         }
-        node(span, Kind::Call(function, arguments))
+        node(span, NodeKind::Call(function, arguments))
     }
 
     /// Reads the rest of a name: an optional `@` and a step.
-    fn name(&mut self, name: String, span: Range<usize>) -> Parsed {
-        if self.symbol("@").is_none() {
-            return node(span, Kind::Name(name.into()));
+    fn name(&mut self, name: String, span: Range<usize>) -> ParseResult {
+        if self.take_symbol("@").is_none() {
+            return node(span, NodeKind::Name(name.into()));
         }
-        let step = match self.tokens.get(self.at) {
-            Some((Token::Literal(step), at)) => step.as_f64().map(|step| (step, at.end)),
+        let step = match self.tokens.get(self.position) {
+            Some((Token::Literal(step), span)) => step.as_f64().map(|step| (step, span.end)),
             _ => None,
         };
         let Some((step, end)) = step else {
-            let message = "a step should stand behind `@`";
+            let message = "expected a step after `@`";
             return Err(ExprError::new(&span, message).hint(format!("write `{name}@10`")));
         };
-        self.at += 1;
-        node(span.start..end, Kind::Reports(Ask::At(step), name.into()))
+        self.position += 1;
+        node(
+            span.start..end,
+            NodeKind::Reports(Ask::At(step), name.into()),
+        )
     }
 
     /// Reads the arguments of a function over reports or over trials, after its opening bracket.
     ///
     /// Returns `None` if it can only be a function of the language, as in `min(1, 2)`.
-    fn reduced(
+    fn reduction(
         &mut self,
         word: &str,
         ask: Ask,
         span: &Range<usize>,
         open: &Range<usize>,
-    ) -> Result<Option<Node>, ExprError> {
+    ) -> Result<Option<ExprNode>, ExprError> {
         match self.dialect {
             Dialect::Sweep => Ok(None),
             Dialect::Trial(_) => self.over_reports(word, ask, span),
@@ -321,13 +333,13 @@ impl Parser<'_> {
         word: &str,
         ask: Ask,
         span: &Range<usize>,
-    ) -> Result<Option<Node>, ExprError> {
-        if let Some((Token::Word(name) | Token::Quoted(name), _)) = self.tokens.get(self.at)
-            && let Some((Token::Symbol(")"), close)) = self.tokens.get(self.at + 1)
+    ) -> Result<Option<ExprNode>, ExprError> {
+        if let Some((Token::Word(name) | Token::Quoted(name), _)) = self.tokens.get(self.position)
+            && let Some((Token::Symbol(")"), close)) = self.tokens.get(self.position + 1)
         {
-            let kind = Kind::Reports(ask, name.as_str().into());
+            let kind = NodeKind::Reports(ask, name.as_str().into());
             let span = span.start..close.end;
-            self.at += 2;
+            self.position += 2;
             return node(span, kind).map(Some);
         }
         // The argument is no metric, so this is a function of the language, as in `min(1, 2)`.
@@ -349,13 +361,17 @@ impl Parser<'_> {
 
     /// Returns the text from the current token to the end of a single argument.
     fn argument(&self) -> &str {
-        let token = |at: usize| self.tokens.get(at).map(|(_, span)| span.start);
-        let start = token(self.at).unwrap_or(self.text.len());
+        let start = self.token_start(self.position).unwrap_or(self.text.len());
         let end = self
             .end_of_single_argument()
-            .and_then(token)
+            .and_then(|token| self.token_start(token))
             .unwrap_or(start);
         &self.text[start..end]
+    }
+
+    /// Returns the offset in the text at which a token begins.
+    fn token_start(&self, index: usize) -> Option<usize> {
+        self.tokens.get(index).map(|(_, span)| span.start)
     }
 
     fn over_trials(
@@ -365,13 +381,13 @@ impl Parser<'_> {
         span: &Range<usize>,
         open: &Range<usize>,
         names: &Names,
-    ) -> Result<Option<Node>, ExprError> {
+    ) -> Result<Option<ExprNode>, ExprError> {
         // Several arguments: this is a function of the language, as in `min(1, 2)`.
         let Some(close) = self.end_of_single_argument() else {
             return Ok(None);
         };
         let Ask::Reduce(reducer) = ask else {
-            let message = format!("`{word}` is of one trial");
+            let message = format!("`{word}` applies to one trial");
             return Err(ExprError::new(span, message).hint(format!("write `mean({word}(…))`")));
         };
         let end = self.tokens[close].1.clone();
@@ -381,17 +397,19 @@ impl Parser<'_> {
             span: begin + error.span.start..begin + error.span.end,
             ..error
         })?;
-        self.at = close + 1;
-        node(span.start..end.end, Kind::Trials(reducer, column)).map(Some)
+        self.position = close + 1;
+        node(span.start..end.end, NodeKind::Trials(reducer, column)).map(Some)
     }
 
     /// Returns the index of the token that closes the open bracket, if exactly one argument stands
     /// in it.
     fn end_of_single_argument(&self) -> Option<usize> {
         let mut depth = 0;
-        for (at, (token, _)) in self.tokens.iter().enumerate().skip(self.at) {
+        for (index, (token, _)) in self.tokens.iter().enumerate().skip(self.position) {
             match token {
-                Token::Symbol(")") if depth == 0 => return (at > self.at).then_some(at),
+                Token::Symbol(")") if depth == 0 => {
+                    return (index > self.position).then_some(index);
+                }
                 Token::Symbol(",") if depth == 0 => return None,
                 Token::Symbol("(" | "[") => depth += 1,
                 Token::Symbol(")" | "]") => depth -= 1,
@@ -423,23 +441,23 @@ impl Parser<'_> {
         &mut self,
         close: &'static str,
         open: &Range<usize>,
-    ) -> Result<(Vec<Node>, Range<usize>), ExprError> {
+    ) -> Result<(Vec<ExprNode>, Range<usize>), ExprError> {
         let mut items = Vec::new();
         loop {
-            if let Some(span) = self.symbol(close) {
+            if let Some(span) = self.take_symbol(close) {
                 return Ok((items, span));
             }
-            items.push(self.nested(open, Self::any)?);
-            if self.symbol(",").is_none() {
-                return self.close(close, open).map(|span| (items, span));
+            items.push(self.nested(open, Self::disjunction)?);
+            if self.take_symbol(",").is_none() {
+                return self.expect_closing(close, open).map(|span| (items, span));
             }
         }
     }
 
     /// Parses one nesting level deeper. Fails beyond the maximum depth.
-    fn nested(&mut self, span: &Range<usize>, inner: fn(&mut Self) -> Parsed) -> Parsed {
+    fn nested(&mut self, span: &Range<usize>, inner: fn(&mut Self) -> ParseResult) -> ParseResult {
         self.nesting += 1;
-        if self.nesting > DEEPEST {
+        if self.nesting > MAX_DEPTH {
             return Err(too_deep(span));
         }
         let parsed = inner(self);
@@ -447,45 +465,42 @@ impl Parser<'_> {
         parsed
     }
 
-    fn close(
+    fn expect_closing(
         &mut self,
         symbol: &'static str,
         open: &Range<usize>,
     ) -> Result<Range<usize>, ExprError> {
-        if let Some(span) = self.symbol(symbol) {
+        if let Some(span) = self.take_symbol(symbol) {
             return Ok(span);
         }
-        match self.tokens.get(self.at) {
+        match self.tokens.get(self.position) {
             None => Err(ExprError::new(
                 open,
                 format!("`{symbol}` is missing at the end"),
             )),
-            Some((_, span)) => Err(ExprError::new(
-                span,
-                format!("`{symbol}` should stand here"),
-            )),
+            Some((_, span)) => Err(ExprError::new(span, format!("expected `{symbol}`"))),
         }
     }
 
-    fn symbol(&mut self, symbol: &str) -> Option<Range<usize>> {
-        self.accept(|token| matches!(token, Token::Symbol(found) if *found == symbol))
+    fn take_symbol(&mut self, symbol: &str) -> Option<Range<usize>> {
+        self.take_if(|token| matches!(token, Token::Symbol(other) if *other == symbol))
     }
 
-    fn word(&mut self, word: &str) -> Option<Range<usize>> {
-        self.accept(|token| matches!(token, Token::Word(found) if found == word))
+    fn take_word(&mut self, word: &str) -> Option<Range<usize>> {
+        self.take_if(|token| matches!(token, Token::Word(other) if other == word))
     }
 
-    fn accept(&mut self, wanted: impl Fn(&Token) -> bool) -> Option<Range<usize>> {
-        let (token, span) = self.tokens.get(self.at)?;
-        wanted(token).then(|| {
-            self.at += 1;
+    fn take_if(&mut self, is_expected: impl Fn(&Token) -> bool) -> Option<Range<usize>> {
+        let (token, span) = self.tokens.get(self.position)?;
+        is_expected(token).then(|| {
+            self.position += 1;
             span.clone()
         })
     }
 }
 
-fn node(span: Range<usize>, kind: Kind) -> Parsed {
-    let mut node = Node {
+fn node(span: Range<usize>, kind: NodeKind) -> ParseResult {
+    let mut node = ExprNode {
         span,
         depth: 0,
         kind,
@@ -496,7 +511,7 @@ fn node(span: Range<usize>, kind: Kind) -> Parsed {
         .map(|child| child.depth + 1)
         .max()
         .unwrap_or(0);
-    if node.depth > DEEPEST {
+    if node.depth > MAX_DEPTH {
         Err(too_deep(&node.span))
     } else {
         Ok(node)
@@ -504,11 +519,11 @@ fn node(span: Range<usize>, kind: Kind) -> Parsed {
 }
 
 fn too_deep(span: &Range<usize>) -> ExprError {
-    ExprError::new(span, format!("this is nested more than {DEEPEST} deep"))
+    ExprError::new(span, format!("this is nested more than {MAX_DEPTH} deep"))
         .hint("split it with a derived parameter: { expr = \"…\" }")
 }
 
-fn counted(arity: &std::ops::RangeInclusive<usize>) -> String {
+fn argument_count(arity: &std::ops::RangeInclusive<usize>) -> String {
     match (arity.start(), arity.end()) {
         (1, 1) => "one value".into(),
         (1, 2) => "one or two values".into(),
@@ -520,7 +535,7 @@ fn counted(arity: &std::ops::RangeInclusive<usize>) -> String {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Parsed {
+    fn parse(text: &str) -> ParseResult {
         super::parse(text, Dialect::Sweep)
     }
 
@@ -530,16 +545,16 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_shown_where_they_are() {
+    fn a_syntax_error_has_the_span_of_the_mistake() {
         assert_eq!(error("1 +"), (3..3, "a value is missing at the end".into()));
         assert_eq!(error("(1 + 2"), (0..1, "`)` is missing at the end".into()));
         assert_eq!(
             error("1 2"),
-            (2..3, "the expression should end here".into())
+            (2..3, "expected the end of the expression".into())
         );
         assert_eq!(
             error("a and or b"),
-            (6..8, "a value should stand here, not `or`".into())
+            (6..8, "expected a value, not `or`".into())
         );
         assert_eq!(
             error("sqrt(1, 2)"),
@@ -548,7 +563,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_function_is_answered_with_the_nearest() {
+    fn the_hint_for_an_unknown_function_names_the_nearest() {
         assert_eq!(
             parse("sqr(2)").unwrap_err().hint,
             Some("did you mean `sqrt`?".into())
@@ -575,6 +590,6 @@ mod tests {
 
     #[test]
     fn a_function_name_without_a_call_is_an_ordinary_name() {
-        assert!(matches!(parse("min").unwrap().kind, Kind::Name(_)));
+        assert!(matches!(parse("min").unwrap().kind, NodeKind::Name(_)));
     }
 }

@@ -64,20 +64,19 @@ impl Reducer {
     /// `Best` always returns `None`, because it depends on the goal of the metric.
     #[must_use]
     pub fn of(self, numbers: &[f64]) -> Option<f64> {
-        let finite = || numbers.iter().copied().filter(|number| number.is_finite());
-        let sample = || Sample::of(&finite().collect::<Vec<_>>());
+        let finite = numbers.iter().copied().filter(|number| number.is_finite());
         match self {
-            Self::Min => finite().reduce(f64::min),
-            Self::Max => finite().reduce(f64::max),
+            Self::Min => finite.reduce(f64::min),
+            Self::Max => finite.reduce(f64::max),
             Self::First => numbers.first().copied(),
             Self::Last => numbers.last().copied(),
             Self::Count => Some(numbers.len() as f64),
             Self::Best => None,
-            Self::Mean => sample().map(|sample| sample.mean),
-            Self::Std => sample()
+            Self::Mean => Sample::of(&finite.collect::<Vec<_>>()).map(|sample| sample.mean),
+            Self::Std => Sample::of(&finite.collect::<Vec<_>>())
                 .filter(|sample| sample.n > 1)
                 .map(|sample| sample.std),
-            Self::Median => median(finite().collect()),
+            Self::Median => median(finite.collect()),
         }
     }
 }
@@ -138,7 +137,7 @@ mod tests {
     use super::Reducer;
 
     #[test]
-    fn numbers_that_are_not_finite_are_neither_smallest_nor_in_the_mean() {
+    fn numbers_that_are_not_finite_are_ignored() {
         let numbers = [f64::NAN, 2.0, f64::NEG_INFINITY, 4.0];
         assert_eq!(Reducer::Min.of(&numbers), Some(2.0));
         assert_eq!(Reducer::Mean.of(&numbers), Some(3.0));

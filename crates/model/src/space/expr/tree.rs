@@ -8,30 +8,30 @@ use std::ops::Range;
 
 /// A node of the syntax tree with its byte range in the text.
 #[derive(Debug)]
-pub(super) struct Node {
+pub(super) struct ExprNode {
     pub(super) span: Range<usize>,
     /// Height of the tree below this node; 0 for a leaf. Bounds every recursion over the tree.
     pub(super) depth: usize,
-    pub(super) kind: Kind,
+    pub(super) kind: NodeKind,
 }
 
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(super) enum NodeKind {
     Literal(Value),
     Name(Name),
-    List(Vec<Node>),
-    Not(Box<Node>),
-    Negate(Box<Node>),
+    List(Vec<ExprNode>),
+    Not(Box<ExprNode>),
+    Negate(Box<ExprNode>),
     /// `and` over two or more operands.
-    All(Vec<Node>),
+    All(Vec<ExprNode>),
     /// `or` over two or more operands.
-    Any(Vec<Node>),
-    Arithmetic(Operator, Box<Node>, Box<Node>),
+    Any(Vec<ExprNode>),
+    Arithmetic(Operator, Box<ExprNode>, Box<ExprNode>),
     /// `a < b <= c`: the first operand, then pairs of an operator and an operand. Each operator
     /// compares with the operand before it.
-    Compare(Box<Node>, Vec<(Comparison, Node)>),
-    Call(Function, Vec<Node>),
-    Index(Box<Node>, Box<Node>),
+    Compare(Box<ExprNode>, Vec<(Comparison, ExprNode)>),
+    Call(Function, Vec<ExprNode>),
+    Index(Box<ExprNode>, Box<ExprNode>),
     /// `min(val_loss)`, `val_loss@10`: a number computed from the reports of one trial.
     Reports(Ask, Name),
     /// `mean(lr * 10)`: a number computed from the values of the inner expression in several
@@ -62,25 +62,31 @@ pub(super) enum Comparison {
     NotIn,
 }
 
-impl Node {
-    /// Calls `each` for this node and all its descendants, parents first and from left to right.
-    pub(super) fn visit<'a>(&'a self, each: &mut dyn FnMut(&'a Self)) {
-        each(self);
+impl ExprNode {
+    /// Calls `visitor` for this node and all its descendants, parents first and from left to right.
+    pub(super) fn visit<'a>(&'a self, visitor: &mut dyn FnMut(&'a Self)) {
+        visitor(self);
         for child in self.children() {
-            child.visit(each);
+            child.visit(visitor);
         }
     }
 
     /// Returns the direct children.
     pub(super) fn children(&self) -> Vec<&Self> {
         match &self.kind {
-            Kind::Literal(_) | Kind::Name(_) | Kind::Reports(..) | Kind::Trials(..) => Vec::new(),
-            Kind::Not(one) | Kind::Negate(one) => vec![one],
-            Kind::Arithmetic(_, left, right) | Kind::Index(left, right) => vec![left, right],
-            Kind::List(many) | Kind::All(many) | Kind::Any(many) | Kind::Call(_, many) => {
-                many.iter().collect()
+            NodeKind::Literal(_)
+            | NodeKind::Name(_)
+            | NodeKind::Reports(..)
+            | NodeKind::Trials(..) => Vec::new(),
+            NodeKind::Not(operand) | NodeKind::Negate(operand) => vec![operand],
+            NodeKind::Arithmetic(_, left, right) | NodeKind::Index(left, right) => {
+                vec![left, right]
             }
-            Kind::Compare(first, rest) => std::iter::once(&**first)
+            NodeKind::List(many)
+            | NodeKind::All(many)
+            | NodeKind::Any(many)
+            | NodeKind::Call(_, many) => many.iter().collect(),
+            NodeKind::Compare(first, rest) => std::iter::once(&**first)
                 .chain(rest.iter().map(|(_, operand)| operand))
                 .collect(),
         }
@@ -88,10 +94,10 @@ impl Node {
 }
 
 /// Returns every `name == constant`, `name != constant` and `name in [constants]` in the tree.
-pub(super) fn equalities(root: &Node) -> Vec<(Name, Value, Range<usize>)> {
-    let mut found = Vec::new();
+pub(super) fn equalities(root: &ExprNode) -> Vec<(Name, Value, Range<usize>)> {
+    let mut equalities = Vec::new();
     root.visit(&mut |node| {
-        let Kind::Compare(first, rest) = &node.kind else {
+        let NodeKind::Compare(first, rest) = &node.kind else {
             return;
         };
         let mut left = &**first;
@@ -99,22 +105,26 @@ pub(super) fn equalities(root: &Node) -> Vec<(Name, Value, Range<usize>)> {
             match (comparison, &left.kind, &right.kind) {
                 (
                     Comparison::Equal | Comparison::Unequal,
-                    Kind::Name(name),
-                    Kind::Literal(value),
+                    NodeKind::Name(name),
+                    NodeKind::Literal(value),
                 ) => {
-                    found.push((name.clone(), value.clone(), right.span.clone()));
+                    equalities.push((name.clone(), value.clone(), right.span.clone()));
                 }
                 (
                     Comparison::Equal | Comparison::Unequal,
-                    Kind::Literal(value),
-                    Kind::Name(name),
+                    NodeKind::Literal(value),
+                    NodeKind::Name(name),
                 ) => {
-                    found.push((name.clone(), value.clone(), left.span.clone()));
+                    equalities.push((name.clone(), value.clone(), left.span.clone()));
                 }
-                (Comparison::In | Comparison::NotIn, Kind::Name(name), Kind::List(items)) => {
+                (
+                    Comparison::In | Comparison::NotIn,
+                    NodeKind::Name(name),
+                    NodeKind::List(items),
+                ) => {
                     for item in items {
-                        if let Kind::Literal(value) = &item.kind {
-                            found.push((name.clone(), value.clone(), item.span.clone()));
+                        if let NodeKind::Literal(value) = &item.kind {
+                            equalities.push((name.clone(), value.clone(), item.span.clone()));
                         }
                     }
                 }
@@ -123,5 +133,5 @@ pub(super) fn equalities(root: &Node) -> Vec<(Name, Value, Range<usize>)> {
             left = right;
         }
     });
-    found
+    equalities
 }

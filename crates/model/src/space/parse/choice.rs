@@ -15,9 +15,9 @@ pub(crate) fn value_of(name: &str, node: &Node, d: &mut Diagnostics) -> Option<V
         NodeValue::Float(number) if number.is_finite() => Some(Value::Float(number + 0.0)),
         NodeValue::Float(_) => {
             let message = format!("a value of `{name}` is not finite");
-            let remark = Diagnostic::error("not-finite", message)
+            let diagnostic = Diagnostic::error("not-finite", message)
                 .at(node.span.clone(), format!("this is {}", node.written));
-            d.push(remark.hint("write it as a string if the program understands it: \"inf\""));
+            d.push(diagnostic.hint("write it as a string if the program understands it: \"inf\""));
             None
         }
         NodeValue::Bool(flag) => Some(Value::Bool(*flag)),
@@ -26,16 +26,16 @@ pub(crate) fn value_of(name: &str, node: &Node, d: &mut Diagnostics) -> Option<V
             values.into_iter().collect::<Option<_>>().map(Value::List)
         }
         NodeValue::Datetime(_) | NodeValue::Table(_) => {
-            let remark = super::wrong_type(
+            let diagnostic = super::wrong_type(
                 name,
                 "a number, a string, a boolean or an array of them",
                 node,
             );
             let is_date = matches!(node.value, NodeValue::Datetime(_));
             d.push(if is_date {
-                remark.hint("write it as a string, in quotes")
+                diagnostic.hint("write it as a string, in quotes")
             } else {
-                remark
+                diagnostic
             });
             None
         }
@@ -43,9 +43,14 @@ pub(crate) fn value_of(name: &str, node: &Node, d: &mut Diagnostics) -> Option<V
 }
 
 /// Reads a choice written as an array: `x = [...]`. All values are equally probable.
-pub(super) fn plain(name: &str, items: &[Node], span: &Span, d: &mut Diagnostics) -> Option<Body> {
-    let values = distinct(name, items, span, d)?;
-    let (cases, ordered) = (Cases::even(values.len()), ascending(&values));
+pub(super) fn read_array(
+    name: &str,
+    items: &[Node],
+    span: &Span,
+    d: &mut Diagnostics,
+) -> Option<Body> {
+    let values = read_distinct(name, items, span, d)?;
+    let (cases, ordered) = (Cases::uniform(values.len()), ascending(&values));
     Some(Body::Choice {
         values,
         cases,
@@ -54,7 +59,7 @@ pub(super) fn plain(name: &str, items: &[Node], span: &Span, d: &mut Diagnostics
 }
 
 /// Reads the keys `choice`, `weights` and `ordered`.
-pub(super) fn weighted(name: &str, section: &mut Section, d: &mut Diagnostics) -> Option<Body> {
+pub(super) fn read_choice(name: &str, section: &mut Section, d: &mut Diagnostics) -> Option<Body> {
     let node = section.take("choice");
     let ordered = section.take_bool("ordered", d);
     let weights = section.take("weights");
@@ -65,8 +70,8 @@ pub(super) fn weighted(name: &str, section: &mut Section, d: &mut Diagnostics) -
         );
         return None;
     };
-    let values = distinct(name, items, &node.span, d);
-    let cases = cases(name, items.len(), weights, d);
+    let values = read_distinct(name, items, &node.span, d);
+    let cases = read_weights(name, items.len(), weights, d);
     let values = values?;
     let ordered = ordered.map_or_else(|| ascending(&values), |(ordered, _)| ordered);
     Some(Body::Choice {
@@ -80,7 +85,7 @@ pub(super) fn weighted(name: &str, section: &mut Section, d: &mut Diagnostics) -
 type RowsBody = (Vec<(Name, Span)>, Body);
 
 /// Reads the keys `rows` and `weights`. The first row determines the names.
-pub(super) fn rows(
+pub(super) fn read_rows(
     name: &str,
     prefix: &str,
     section: &mut Section,
@@ -105,7 +110,7 @@ pub(super) fn rows(
             )),
         }
     }
-    let cases = cases(name, items.len(), weights, d);
+    let cases = read_weights(name, items.len(), weights, d);
     let Some((first, _)) = tables
         .first()
         .filter(|(table, _)| !table.entries.is_empty())
@@ -121,7 +126,7 @@ pub(super) fn rows(
     let mut rows: Vec<Vec<Value>> = Vec::new();
     let mut seen = HashMap::new();
     for (table, span) in &tables {
-        let Some(row) = row(name, first, table, span, d) else {
+        let Some(row) = read_row(name, first, table, span, d) else {
             continue;
         };
         let text = serde_json::to_string(&row).unwrap_or_default();
@@ -136,9 +141,9 @@ pub(super) fn rows(
         .map(|(key, _)| (format!("{prefix}{}", key.name).into(), key.span.clone()))
         .collect();
     for (column, _) in &first.entries {
-        if let Some(what) = super::table::unusable(&column.name) {
+        if let Some(reason) = super::table::unusable(&column.name) {
             let message = format!(
-                "`{}` cannot be the name of a parameter: {what}",
+                "`{}` cannot be the name of a parameter: {reason}",
                 column.name.escape_debug()
             );
             d.push(Diagnostic::error("bad-name", message).at(column.span.clone(), "rename it"));
@@ -155,28 +160,19 @@ pub(super) fn rows(
 }
 
 /// Reads one row, which must set the same names as the first.
-fn row(
+fn read_row(
     name: &str,
     first: &Table,
     table: &Table,
     span: &Span,
     d: &mut Diagnostics,
 ) -> Option<Vec<Value>> {
-    let names = |table: &Table| {
-        let mut names: Vec<_> = table
-            .entries
-            .iter()
-            .map(|(key, _)| key.name.clone())
-            .collect();
-        names.sort();
-        names
-    };
-    let (wanted, found) = (names(first), names(table));
-    if wanted != found {
+    let (expected, actual) = (sorted_names(first), sorted_names(table));
+    if expected != actual {
         let message = format!("the rows of `{name}` set different names");
-        let remark = Diagnostic::error("uneven-rows", message)
-            .at(span.clone(), format!("sets {}", found.join(", ")));
-        d.push(remark.hint(format!("the first row sets {}", wanted.join(", "))));
+        let diagnostic = Diagnostic::error("uneven-rows", message)
+            .at(span.clone(), format!("sets {}", actual.join(", ")));
+        d.push(diagnostic.hint(format!("the first row sets {}", expected.join(", "))));
         return None;
     }
     first
@@ -186,16 +182,30 @@ fn row(
         .collect()
 }
 
+fn sorted_names(table: &Table) -> Vec<&str> {
+    let mut names: Vec<_> = table
+        .entries
+        .iter()
+        .map(|(key, _)| key.name.as_str())
+        .collect();
+    names.sort_unstable();
+    names
+}
+
 /// Reads the weights of `count` cases. Without weights all cases are equally probable.
-fn cases(name: &str, count: usize, weights: Option<Node>, d: &mut Diagnostics) -> Option<Cases> {
+fn read_weights(
+    name: &str,
+    count: usize,
+    weights: Option<Node>,
+    d: &mut Diagnostics,
+) -> Option<Cases> {
     let Some(node) = weights else {
-        return (count > 0).then(|| Cases::even(count));
+        return (count > 0).then(|| Cases::uniform(count));
     };
     let NodeValue::Array(items) = &node.value else {
         d.push(super::wrong_type("weights", "an array of numbers", &node));
         return None;
     };
-    let error = |what: &str| Diagnostic::error("bad-weights", format!("{what} of `{name}`"));
     let mut weights = Vec::new();
     for item in items {
         let weight = match item.value {
@@ -204,37 +214,51 @@ fn cases(name: &str, count: usize, weights: Option<Node>, d: &mut Diagnostics) -
             _ => f64::NAN,
         };
         if !(0.0..=1e300).contains(&weight) {
-            d.push(error("bad weight").at(item.span.clone(), "must be a number of at least 0"));
+            d.push(
+                bad_weights("bad weight", name)
+                    .at(item.span.clone(), "must be a number of at least 0"),
+            );
             return None;
         }
         weights.push(weight);
     }
     if weights.len() != count {
         let label = format!("{} weights for {count} choices", weights.len());
-        d.push(error("wrong number of weights").at(node.span.clone(), label));
+        d.push(bad_weights("wrong number of weights", name).at(node.span.clone(), label));
         return None;
     }
     // Scaled down, because the plain sum of weights near 1e300 could overflow.
     let total = weights.iter().map(|weight| weight / 1e3).sum::<f64>() * 1e3;
     if total <= 0.0 {
         d.push(
-            error("all weights are zero").at(node.span.clone(), "at least one must be positive"),
+            bad_weights("all weights are zero", name)
+                .at(node.span.clone(), "at least one must be positive"),
         );
         return None;
     }
-    if let Some(at) = weights
+    if let Some(index) = weights
         .iter()
         .position(|weight| *weight > 0.0 && *weight < 1e-9 * total)
     {
-        let remark = error("too small a weight").at(items[at].span.clone(), "would never be drawn");
-        d.push(remark.hint("write 0, or leave the choice out"));
+        let diagnostic = bad_weights("too small a weight", name)
+            .at(items[index].span.clone(), "would never be drawn");
+        d.push(diagnostic.hint("write 0, or leave the choice out"));
         return None;
     }
     Some(Cases::weighted(&weights))
 }
 
+fn bad_weights(problem: &str, name: &str) -> Diagnostic {
+    Diagnostic::error("bad-weights", format!("{problem} of `{name}`"))
+}
+
 /// Reads values and reports duplicates.
-fn distinct(name: &str, items: &[Node], span: &Span, d: &mut Diagnostics) -> Option<Vec<Value>> {
+fn read_distinct(
+    name: &str,
+    items: &[Node],
+    span: &Span,
+    d: &mut Diagnostics,
+) -> Option<Vec<Value>> {
     if items.is_empty() {
         let message = format!("the choice of `{name}` is empty");
         d.push(
@@ -266,8 +290,8 @@ fn distinct(name: &str, items: &[Node], span: &Span, d: &mut Diagnostics) -> Opt
     (d.list.len() == before).then_some(values)
 }
 
-fn duplicate(what: &str, span: &Span, earlier: Span) -> Diagnostic {
-    Diagnostic::error("duplicate-choice", format!("{what} is there twice"))
+fn duplicate(subject: &str, span: &Span, earlier: Span) -> Diagnostic {
+    Diagnostic::error("duplicate-choice", format!("{subject} is listed twice"))
         .at(span.clone(), "again")
         .at(earlier, "first")
         .hint("leave one out; to draw it more often give `weights`")

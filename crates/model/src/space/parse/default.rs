@@ -2,50 +2,38 @@
 
 use super::choice;
 use super::link::Linker;
-use crate::source::{Diagnostic, Diagnostics, Node, NodeValue, Span};
+use crate::source::{Diagnostic, Diagnostics, Node, NodeValue, Span, Table};
 use crate::space::Value;
-use crate::space::param::{Origin, Param};
+use crate::space::param::{Param, ValueSource};
 
 impl Linker {
     /// Reads the default of a parameter and checks it against the known range. Returns one value
     /// per target, or nothing after reporting a mistake.
-    pub(super) fn default(&self, param: &Param, node: &Node, d: &mut Diagnostics) -> Vec<Value> {
-        if let Origin::Rows { rows, .. } = &param.origin {
-            return self.default_row(param, rows, node, d);
+    pub(super) fn read_default(
+        &self,
+        param: &Param,
+        node: &Node,
+        d: &mut Diagnostics,
+    ) -> Vec<Value> {
+        if let ValueSource::Rows { rows, .. } = &param.source {
+            return self.read_default_row(param, rows, node, d);
         }
         let Some(value) = choice::value_of(&param.name, node, d) else {
             return Vec::new();
         };
         let repeated = matches!(
-            &param.origin,
-            Origin::Drawn {
+            &param.source,
+            ValueSource::Drawn {
                 repeat: Some(_),
                 ..
             }
         );
-        let accept = |value: &Value, span: &Span, d: &mut Diagnostics| match param
-            .outer()
-            .map(|domain| domain.accept(value))
-        {
-            None => Some(value.clone()),
-            Some(Ok(value)) => Some(value),
-            Some(Err(misfit)) => {
-                let message = format!("the default of `{}` is outside its range", param.name);
-                let remark = Diagnostic::error("bad-default", message).at(span.clone(), misfit.why);
-                d.push(if let Some(hint) = misfit.hint {
-                    remark.hint(hint)
-                } else {
-                    remark
-                });
-                None
-            }
-        };
         match (repeated, &value, &node.value) {
             (true, Value::List(items), NodeValue::Array(nodes)) => {
                 let items: Vec<_> = items
                     .iter()
                     .zip(nodes)
-                    .map(|(item, node)| accept(item, &node.span, d))
+                    .map(|(item, node)| accept(param, item, &node.span, d))
                     .collect();
                 items
                     .into_iter()
@@ -55,15 +43,15 @@ impl Linker {
                     .collect()
             }
             // A single value is the default of every draw of a repeated parameter.
-            (true, one, _) => accept(one, &node.span, d)
-                .map(|one| Value::List(vec![one]))
+            (true, item, _) => accept(param, item, &node.span, d)
+                .map(|item| Value::List(vec![item]))
                 .into_iter()
                 .collect(),
-            (false, one, _) => accept(one, &node.span, d).into_iter().collect(),
+            (false, value, _) => accept(param, value, &node.span, d).into_iter().collect(),
         }
     }
 
-    fn default_row(
+    fn read_default_row(
         &self,
         param: &Param,
         rows: &[Vec<Value>],
@@ -78,17 +66,13 @@ impl Linker {
             ));
             return Vec::new();
         };
-        let column = |target: &usize| {
-            let full = &*self.names[*target];
-            table
-                .entries
-                .iter()
-                .find(|(key, _)| full.rsplit('.').next() == Some(&key.name) || full == key.name)
-        };
         let row: Option<Vec<_>> = param
             .targets
             .iter()
-            .map(|target| choice::value_of(&param.name, &column(target)?.1, d))
+            .map(|target| {
+                let node = column(table, &self.names[*target])?;
+                choice::value_of(&param.name, node, d)
+            })
             .collect();
         match row.filter(|row| rows.contains(row)) {
             Some(row) => row,
@@ -101,4 +85,33 @@ impl Linker {
             }
         }
     }
+}
+
+/// Converts a default value to one of the parameter's range. Returns `None` after reporting that it
+/// is outside. Any value is accepted if the range is not known in advance.
+fn accept(param: &Param, value: &Value, span: &Span, d: &mut Diagnostics) -> Option<Value> {
+    let Some(domain) = param.widest_domain() else {
+        return Some(value.clone());
+    };
+    match domain.accept(value) {
+        Ok(value) => Some(value),
+        Err(mismatch) => {
+            let message = format!("the default of `{}` is outside its range", param.name);
+            let error = Diagnostic::error("bad-default", message).at(span.clone(), mismatch.reason);
+            d.push(match mismatch.hint {
+                Some(hint) => error.hint(hint),
+                None => error,
+            });
+            None
+        }
+    }
+}
+
+/// Returns the value of a column in a default row, whose keys may be written without their group.
+fn column<'a>(table: &'a Table, name: &str) -> Option<&'a Node> {
+    table
+        .entries
+        .iter()
+        .find(|(key, _)| name.rsplit('.').next() == Some(&key.name) || name == key.name)
+        .map(|(_, node)| node)
 }

@@ -1,13 +1,13 @@
 //! Reads one parameter that is written as a table, and checks its combination of keys.
 
-use super::quote::Quote;
-use super::table::{self, Place};
-use super::{Body, Draft, Wish, choice, range};
+use super::source_expr::SourceExpr;
+use super::table::{self, TableContext};
+use super::{Body, Draft, DraftCondition, choice, range};
 use crate::source::{
     Diagnostic, Diagnostics, Key, Node, NodeValue, Opt, Preset, Section, Span, Table, Takes,
     diagnostic,
 };
-use crate::space::real::DIGITS;
+use crate::space::real_range::DIGITS;
 use crate::space::{Name, Value};
 
 /// Type of parameter that a table describes.
@@ -200,9 +200,8 @@ pub fn options() -> impl Iterator<Item = Opt> {
 
 /// Returns the family of a table and the key that determines it; `None` for a group.
 pub(super) fn family(table: &Table) -> Option<(Family, &'static str)> {
-    let has = |main: &str| table.get(main).is_some_and(|node| !super::is_table(node));
     MAIN.iter()
-        .find(|(main, _)| has(main))
+        .find(|(main, _)| table.get(main).is_some_and(|node| !super::is_table(node)))
         .map(|(main, family)| (*family, *main))
 }
 
@@ -211,7 +210,7 @@ pub(super) fn is_modifier(key: &str) -> bool {
     key != "when"
         && KEYS
             .iter()
-            .any(|(known, families)| known.name == key && families.len() < 6)
+            .any(|(option, families)| option.name == key && families.len() < 6)
         && !MAIN_KEYS.contains(&key)
 }
 
@@ -221,7 +220,7 @@ pub(super) fn read(
     key: Key,
     (span, table): (Span, Table),
     (family, main): (Family, &'static str),
-    place: &Place,
+    context: &TableContext,
     drafts: &mut Vec<Draft>,
     d: &mut Diagnostics,
 ) {
@@ -234,20 +233,20 @@ pub(super) fn read(
     for (entry, node) in table.entries {
         match KEYS
             .iter()
-            .find(|(known, _)| known.name == entry.name && !is_branch(&node, &entry.name))
+            .find(|(option, _)| option.name == entry.name && !is_branch(&node, &entry.name))
         {
             Some((_, families)) if !families.contains(&family) => {
-                let message = format!("`{}` does not go with `{main}`", entry.name);
-                let remark = Diagnostic::error("mixed-keys", message)
-                    .at(entry.span, "this")
+                let message = format!("`{}` cannot be combined with `{main}`", entry.name);
+                let diagnostic = Diagnostic::error("mixed-keys", message)
+                    .at(entry.span, "remove this key")
                     .at(main_key.clone(), "and this exclude each other");
-                d.push(remark);
+                d.push(diagnostic);
             }
             None if super::is_table(&node) => branches.push((entry, node)),
             _ => own.push((entry, node)),
         }
     }
-    let written = range::Written {
+    let written = range::WrittenTable {
         inline: table.inline,
         entries: own.clone(),
     };
@@ -260,11 +259,11 @@ pub(super) fn read(
             inline: table.inline,
         },
     );
-    let mut draft = table::draft(name.clone(), key.span.clone(), place, Body::Broken);
+    let mut draft = table::draft(name.clone(), key.span.clone(), context, Body::Broken);
     if let Some(node) = section.take("when") {
         draft
             .conditions
-            .extend(Quote::read("when", &node, d).map(Wish::When));
+            .extend(SourceExpr::read("when", &node, d).map(DraftCondition::When));
     }
     let body = match family {
         Family::Value => section
@@ -273,11 +272,11 @@ pub(super) fn read(
             .map(Body::Fixed),
         Family::Expr => section
             .take("expr")
-            .and_then(|node| Quote::read("expr", &node, d))
+            .and_then(|node| SourceExpr::read("expr", &node, d))
             .map(Body::Derived),
-        Family::Choice => choice::weighted(&name, &mut section, d),
+        Family::Choice => choice::read_choice(&name, &mut section, d),
         Family::Rows => {
-            choice::rows(&name, &place.prefix, &mut section, d).map(|(targets, body)| {
+            choice::read_rows(&name, &context.prefix, &mut section, d).map(|(targets, body)| {
                 draft.targets = targets;
                 body
             })
@@ -298,7 +297,7 @@ pub(super) fn read(
     if matches!(family, Family::Range | Family::Normal | Family::Choice) {
         draft.repeat = section
             .take("repeat")
-            .and_then(|node| repeat(&name, &node, d));
+            .and_then(|node| read_repeat(&name, &node, d));
     }
     section.finish(d);
     let values = match &body {
@@ -313,14 +312,14 @@ pub(super) fn read(
     for (entry, node) in branches {
         if family != Family::Choice || repeated {
             let message = format!("`{name}` cannot have branches");
-            let why = if repeated {
-                "a list of choices decides nothing"
+            let label = if repeated {
+                "it is repeated, so there is no single choice to branch on"
             } else {
                 "only a choice has branches"
             };
-            d.push(Diagnostic::error("no-branch", message).at(entry.span, why));
+            d.push(Diagnostic::error("no-branch", message).at(entry.span, label));
         } else {
-            branch(&name, &entry, node, (&values, broken), place, drafts, d);
+            read_branch(&name, &entry, node, (&values, broken), context, drafts, d);
         }
     }
 }
@@ -330,12 +329,12 @@ fn is_branch(node: &Node, key: &str) -> bool {
     super::is_table(node) && key != "default"
 }
 
-fn branch(
+fn read_branch(
     switch: &Name,
     key: &Key,
     node: Node,
     (values, broken): (&[Value], bool),
-    place: &Place,
+    context: &TableContext,
     drafts: &mut Vec<Draft>,
     d: &mut Diagnostics,
 ) {
@@ -348,29 +347,29 @@ fn branch(
         if !broken {
             let texts: Vec<_> = values.iter().map(ToString::to_string).collect();
             let message = format!("`{}` is not one of the choices of `{switch}`", key.name);
-            let remark =
+            let diagnostic =
                 Diagnostic::error("unknown-branch", message).at(key.span.clone(), "no such choice");
             let near = diagnostic::nearest(&key.name, texts.iter().map(String::as_str));
             d.push(match near {
-                Some(near) => remark.hint(format!("did you mean `{near}`?")),
-                None => remark.hint(format!("the choices are {}", texts.join(", "))),
+                Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),
+                None => diagnostic.hint(format!("the choices are {}", texts.join(", "))),
             });
         }
         return;
     };
-    let mut place = place.clone();
-    place.conditions.push(Wish::Branch {
+    let mut context = context.clone();
+    context.conditions.push(DraftCondition::Branch {
         switch: switch.clone(),
         value: value.clone(),
     });
-    let entries = table::take_when(table, &mut place, d);
-    table::parameters(entries, &place, drafts, d);
+    let entries = table::take_when(table, &mut context, d);
+    table::read_params(entries, &context, drafts, d);
 }
 
-fn repeat(name: &str, node: &Node, d: &mut Diagnostics) -> Option<Quote> {
+fn read_repeat(name: &str, node: &Node, d: &mut Diagnostics) -> Option<SourceExpr> {
     match node.value {
-        NodeValue::Int(count) if count >= 0 => Quote::constant(count, &node.span),
-        NodeValue::Text(_) => Quote::read("repeat", node, d),
+        NodeValue::Int(count) if count >= 0 => SourceExpr::constant(count, &node.span),
+        NodeValue::Text(_) => SourceExpr::read("repeat", node, d),
         NodeValue::Int(_) => {
             let message = format!("`{name}` is repeated a negative number of times");
             d.push(

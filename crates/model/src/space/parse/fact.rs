@@ -2,10 +2,10 @@
 
 use super::link::Linker;
 use super::names;
-use super::quote::Quote;
+use super::source_expr::SourceExpr;
 use crate::source::{Diagnostic, Diagnostics};
+use crate::space::Value;
 use crate::space::expr::{Hull, Type};
-use crate::space::{Name, Value};
 
 /// Facts about a name that hold in every configuration.
 #[derive(Debug, Clone, Default)]
@@ -14,7 +14,8 @@ pub(super) struct Fact {
     pub(super) kind: Option<Type>,
     /// Bounds on the value; `None` if it is not a number or no bounds are known.
     pub(super) hull: Option<Hull>,
-    pub(super) whole: bool,
+    /// Whether every value is an integer.
+    pub(super) integer: bool,
     /// All possible values of a choice, row column or constant; `None` for ranges and derived
     /// values.
     pub(super) values: Option<Vec<Value>>,
@@ -36,7 +37,7 @@ impl Fact {
         Self {
             kind: values.iter().map(Type::of).reduce(Type::or),
             hull,
-            whole: values.iter().all(|value| matches!(value, Value::Int(_))),
+            integer: values.iter().all(|value| matches!(value, Value::Int(_))),
             values: Some(values.to_vec()),
             broken: false,
         }
@@ -61,7 +62,7 @@ impl Fact {
             .hull
             .zip(other.hull)
             .map(|(a, b)| (a.0.min(b.0), a.1.max(b.1)));
-        self.whole &= other.whole;
+        self.integer &= other.integer;
         self.broken |= other.broken;
         self.values = self.values.take().zip(other.values).map(|(mut a, b)| {
             a.extend(b);
@@ -75,14 +76,13 @@ impl Linker {
         self.index.get(name).map(|slot| &self.facts[*slot])
     }
 
-    pub(super) fn hull(&self, quote: &Quote) -> Option<Hull> {
-        quote.expr.hull(&|name| self.fact(name)?.hull)
+    pub(super) fn hull(&self, expr: &SourceExpr) -> Option<Hull> {
+        expr.parsed.hull(&|name| self.fact(name)?.hull)
     }
 
-    pub(super) fn is_whole(&self, quote: &Quote) -> bool {
-        quote
-            .expr
-            .is_whole(&|name| self.fact(name).is_some_and(|fact| fact.whole))
+    pub(super) fn is_integer(&self, expr: &SourceExpr) -> bool {
+        expr.parsed
+            .is_integer(&|name| self.fact(name).is_some_and(|fact| fact.integer))
     }
 
     /// Checks an expression and returns its type. Returns `None` after reporting a mistake, or if
@@ -90,41 +90,42 @@ impl Linker {
     pub(super) fn check(
         &self,
         key: &str,
-        quote: &Quote,
-        wanted: Option<Type>,
+        expr: &SourceExpr,
+        expected: Option<Type>,
         d: &mut Diagnostics,
     ) -> Option<Type> {
-        let judged = |(name, _): &(Name, _)| self.fact(name).is_some_and(|fact| !fact.broken);
-        if !quote.expr.mentions().iter().all(judged) {
+        let mut mentions = expr.parsed.mentions().iter();
+        if !mentions.all(|(name, _)| self.fact(name).is_some_and(|fact| !fact.broken)) {
             return None;
         }
-        let scope = |name: &str| self.fact(name).map(|fact| fact.kind.unwrap_or(Type::Any));
-        let found = match quote.expr.check(&scope) {
-            Ok(found) => found,
+        let checked = expr
+            .parsed
+            .check(&|name| self.fact(name).map(|fact| fact.kind.unwrap_or(Type::Any)));
+        let kind = match checked {
+            Ok(kind) => kind,
             Err(error) => {
-                names::report_once(d, quote.remark(&error, key));
+                names::report_once(d, expr.diagnostic(&error, key));
                 return None;
             }
         };
-        if let Some(wanted) = wanted
-            && found != wanted
-            && found != Type::Any
+        if let Some(expected) = expected
+            && kind != expected
+            && kind != Type::Any
         {
-            let message = format!("`{key}` must be {wanted}");
+            let message = format!("`{key}` must be {expected}");
             names::report_once(
                 d,
-                Diagnostic::error("wrong-type", message)
-                    .at(quote.span(), format!("this is {found}")),
+                Diagnostic::error("wrong-type", message).at(expr.span(), format!("this is {kind}")),
             );
             return None;
         }
-        self.check_literals(quote, d);
-        Some(found)
+        self.check_literals(expr, d);
+        Some(kind)
     }
 
     /// Reports comparisons of a choice with a string that is not among its values.
-    fn check_literals(&self, quote: &Quote, d: &mut Diagnostics) {
-        for (name, value, place) in quote.expr.equalities() {
+    fn check_literals(&self, expr: &SourceExpr, d: &mut Diagnostics) {
+        for (name, value, span) in expr.parsed.equalities() {
             let (Value::Text(text), Some(values)) = (
                 &value,
                 self.fact(&name).and_then(|fact| fact.values.as_ref()),
@@ -133,26 +134,23 @@ impl Linker {
             };
             let texts: Vec<&str> = values
                 .iter()
-                .filter_map(|known| {
-                    if let Value::Text(text) = known {
-                        Some(&**text)
-                    } else {
-                        None
-                    }
+                .filter_map(|choice| match choice {
+                    Value::Text(text) => Some(&**text),
+                    _ => None,
                 })
                 .collect();
             if !texts.contains(&&**text) {
-                let remark =
+                let diagnostic =
                     Diagnostic::error("unknown-choice", format!("`{name}` is never `{text}`"))
-                        .at(quote.place(&place), "not one of its choices")
+                        .at(expr.span_of(&span), "not one of its choices")
                         .did_you_mean(text, texts.iter().copied());
                 let listed = format!("it is one of {}", texts.join(", "));
                 names::report_once(
                     d,
-                    if remark.hints.is_empty() {
-                        remark.hint(listed)
+                    if diagnostic.hints.is_empty() {
+                        diagnostic.hint(listed)
                     } else {
-                        remark
+                        diagnostic
                     },
                 );
             }

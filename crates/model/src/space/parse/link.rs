@@ -2,32 +2,32 @@
 //! defaults, and lays out the axes.
 
 use super::fact::Fact;
-use super::quote::Quote;
-use super::range::{End, RangeDraft};
-use super::{Body, Draft, Wish};
+use super::range::{BoundDraft, RangeDraft};
+use super::source_expr::SourceExpr;
+use super::{Body, Draft, DraftCondition};
 use super::{names, order};
 use crate::source::{Diagnostic, Diagnostics};
 use crate::space::domain::Domain;
-use crate::space::expr::Type;
-use crate::space::param::{Bound, Bounds, Condition, Origin, Param, Repeat};
+use crate::space::expr::{Expr, Type};
+use crate::space::param::{Bounds, Condition, Param, Repeat, ValueSource};
 use crate::space::{Axis, AxisKind, Name, Space};
 use std::collections::HashMap;
 
 /// Maximum length of a repeated parameter. A longer list can hardly be searched.
-const MOST_REPEATS: f64 = 1000.0;
+const MAX_REPEATS: f64 = 1000.0;
 /// Maximum number of dimensions of a space. A larger number is a mistake.
-const MOST_AXES: usize = 10_000;
+const MAX_AXES: usize = 10_000;
 
 /// Makes a space from the drafts and constraints. Returns `None` if a draft has a mistake.
 pub(super) fn link(
     mut drafts: Vec<Draft>,
-    constraints: Vec<(Name, Quote)>,
+    constraints: Vec<(Name, SourceExpr)>,
     d: &mut Diagnostics,
 ) -> Option<Space> {
     let names = names::names_of(&drafts);
     let index: HashMap<Name, usize> = names.iter().cloned().zip(0..).collect();
     let setters = names::setters(&drafts, &index);
-    names::find_clashes(&drafts, &names, &setters, d);
+    names::report_clashes(&drafts, &names, &setters, d);
     let needs: Vec<_> = drafts
         .iter()
         .map(|draft| names::needs(draft, &index, &setters, &names, d))
@@ -39,18 +39,18 @@ pub(super) fn link(
         index,
         axes: 0,
     };
-    let mut made: Vec<Option<Param>> = drafts.iter().map(|_| None).collect();
-    for at in &order {
-        made[*at] = linker.param(&mut drafts[*at], d);
+    let mut linked: Vec<Option<Param>> = drafts.iter().map(|_| None).collect();
+    for index in &order {
+        linked[*index] = linker.link_param(&mut drafts[*index], d);
     }
-    let constraints = linker.constraints(constraints, d);
+    let constraints = linker.link_constraints(constraints, d);
     // Axes follow the order of the file, not the order of dependencies.
     let mut axes = Vec::new();
-    for param in made.iter_mut().flatten() {
+    for param in linked.iter_mut().flatten() {
         lay_axes(param, &mut axes);
     }
     let Linker { names, index, .. } = linker;
-    let params: Option<Vec<_>> = order.iter().map(|at| made[*at].take()).collect();
+    let params: Option<Vec<_>> = order.iter().map(|index| linked[*index].take()).collect();
     Some(Space {
         axes,
         names,
@@ -71,12 +71,12 @@ pub(super) struct Linker {
 impl Linker {
     /// Makes a parameter from a draft and records the facts about its names. Returns `None` after
     /// reporting mistakes.
-    fn param(&mut self, draft: &mut Draft, d: &mut Diagnostics) -> Option<Param> {
+    fn link_param(&mut self, draft: &mut Draft, d: &mut Diagnostics) -> Option<Param> {
         let before = d.list.len();
-        let conditions = self.conditions(draft, d);
+        let conditions = self.link_conditions(draft, d);
         let body = std::mem::replace(&mut draft.body, Body::Broken);
-        let (origin, facts) = match self.origin(&draft.name, body, draft.repeat.as_ref(), d) {
-            Some(found) => found,
+        let (source, facts) = match self.link_body(&draft.name, body, draft.repeat.as_ref(), d) {
+            Some(resolved) => resolved,
             // A broken fact keeps expressions that use the name from causing further errors.
             None => (
                 None,
@@ -95,14 +95,14 @@ impl Linker {
             name: draft.name.clone(),
             targets,
             conditions: conditions?,
-            origin: origin?,
+            source: source?,
             axes: 0..0,
             default: Vec::new(),
         };
         self.axes = self.axes.saturating_add(width(&param));
         // Reported only once, by the parameter that crosses the limit.
-        if self.axes > MOST_AXES && self.axes - width(&param) <= MOST_AXES {
-            let message = format!("the space has more than {MOST_AXES} dimensions");
+        if self.axes > MAX_AXES && self.axes - width(&param) <= MAX_AXES {
+            let message = format!("the space has more than {MAX_AXES} dimensions");
             d.push(
                 Diagnostic::error("too-many", message)
                     .at(draft.key.clone(), "beyond here")
@@ -110,62 +110,66 @@ impl Linker {
             );
         }
         if let Some(node) = &draft.default {
-            param.default = self.default(&param, node, d);
+            param.default = self.read_default(&param, node, d);
         }
         (d.list.len() == before).then_some(param)
     }
 
-    fn conditions(&self, draft: &Draft, d: &mut Diagnostics) -> Option<Vec<Condition>> {
+    fn link_conditions(&self, draft: &Draft, d: &mut Diagnostics) -> Option<Vec<Condition>> {
         let conditions: Vec<_> = draft
             .conditions
             .iter()
-            .map(|wish| match wish {
-                Wish::Branch { switch, value } => {
+            .map(|condition| match condition {
+                DraftCondition::Branch { switch, value } => {
                     self.index.get(switch).map(|slot| Condition::Branch {
                         switch: *slot,
                         name: switch.clone(),
                         value: value.clone(),
                     })
                 }
-                Wish::When(quote) => self
-                    .check("when", quote, Some(Type::Bool), d)
-                    .map(|_| Condition::When(quote.expr.clone())),
+                DraftCondition::When(expr) => self
+                    .check("when", expr, Some(Type::Bool), d)
+                    .map(|_| Condition::When(expr.parsed.clone())),
             })
             .collect();
         conditions.into_iter().collect()
     }
 
-    /// Determines the origin of the values, and the facts about each name that the draft sets. The
+    /// Determines the source of the values, and the facts about each name that the draft sets. The
     /// outer result is `None` if nothing is known; the inner if only the facts are.
-    fn origin(
+    fn link_body(
         &self,
         name: &Name,
         body: Body,
-        repeat: Option<&Quote>,
+        repeat: Option<&SourceExpr>,
         d: &mut Diagnostics,
-    ) -> Option<(Option<Origin>, Vec<Fact>)> {
+    ) -> Option<(Option<ValueSource>, Vec<Fact>)> {
         let (range, fact) = match body {
             Body::Broken => return None,
             Body::Fixed(value) => {
                 let fact = Fact::of_values(std::slice::from_ref(&value));
-                return Some((Some(Origin::Fixed(value)), vec![fact]));
+                return Some((Some(ValueSource::Fixed(value)), vec![fact]));
             }
-            Body::Derived(quote) => {
-                let kind = self.check("expr", &quote, None, d)?;
+            Body::Derived(expr) => {
+                let kind = self.check("expr", &expr, None, d)?;
                 let fact = Fact {
                     kind: Some(kind),
-                    hull: self.hull(&quote),
-                    whole: self.is_whole(&quote),
+                    hull: self.hull(&expr),
+                    integer: self.is_integer(&expr),
                     values: None,
                     broken: false,
                 };
-                return Some((Some(Origin::Derived(quote.expr)), vec![fact]));
+                return Some((Some(ValueSource::Derived(expr.parsed)), vec![fact]));
             }
             Body::Rows { rows, cases } => {
                 let width = rows.first().map_or(0, Vec::len);
-                let column = |at: usize| rows.iter().map(|row| row[at].clone()).collect::<Vec<_>>();
-                let facts = (0..width).map(|at| Fact::of_values(&column(at))).collect();
-                return Some((Some(Origin::Rows { rows, cases }), facts));
+                let facts = (0..width)
+                    .map(|column| {
+                        let values: Vec<_> = rows.iter().map(|row| row[column].clone()).collect();
+                        Fact::of_values(&values)
+                    })
+                    .collect();
+                return Some((Some(ValueSource::Rows { rows, cases }), facts));
             }
             Body::Choice {
                 values,
@@ -178,11 +182,11 @@ impl Linker {
                     fact,
                 )
             }
-            Body::Range(range) => self.range(range, d),
+            Body::Range(range) => self.link_range(range, d),
         };
-        let Some(quote) = repeat else {
+        let Some(expr) = repeat else {
             return Some((
-                range.map(|range| Origin::Drawn {
+                range.map(|range| ValueSource::Drawn {
                     range,
                     repeat: None,
                 }),
@@ -193,180 +197,171 @@ impl Linker {
             kind: Some(Type::List),
             ..Fact::default()
         };
-        let repeat = self.repeat(name, quote, d);
-        let origin = range.zip(repeat).map(|(range, repeat)| Origin::Drawn {
+        let repeat = self.link_repeat(name, expr, d);
+        let source = range.zip(repeat).map(|(range, repeat)| ValueSource::Drawn {
             range,
             repeat: Some(repeat),
         });
-        Some((origin, vec![list]))
+        Some((source, vec![list]))
     }
 
     /// Determines the bounds of a range, and the facts about its values.
-    fn range(&self, draft: RangeDraft, d: &mut Diagnostics) -> (Option<Bounds>, Fact) {
+    fn link_range(&self, draft: RangeDraft, d: &mut Diagnostics) -> (Option<Bounds>, Fact) {
         let mut shape = draft.shape;
-        let quoted = |end: &Option<End>| matches!(end, Some(End::Expr(_)));
-        // A bound that is a number has determined `whole` already. Of two expressions, both must be
-        // integers.
-        if shape.whole && quoted(&draft.min) && quoted(&draft.max) {
-            let whole = |end: &Option<End>| {
-                if let Some(End::Expr(quote)) = end {
-                    self.is_whole(quote)
-                } else {
-                    true
-                }
-            };
-            shape.whole = whole(&draft.min) && whole(&draft.max);
+        // A bound that is a number has determined `integer` already. Of two expressions, both must
+        // be integers.
+        if let (Some(BoundDraft::Expr(min)), Some(BoundDraft::Expr(max))) = (&draft.min, &draft.max)
+        {
+            shape.integer &= self.is_integer(min) && self.is_integer(max);
         }
         let mut fact = Fact {
             kind: Some(Type::Number),
             hull: None,
-            whole: shape.whole,
+            integer: shape.integer,
             values: None,
             broken: false,
         };
         if let Some(domain) = draft.domain {
             fact.hull = match &domain {
-                Domain::Whole(range) => Some((range.min() as f64, range.max() as f64)),
+                Domain::Int(range) => Some((range.min() as f64, range.max() as f64)),
                 Domain::Real(range) => Some((range.low(), range.high())),
                 _ => draft
                     .min
                     .as_ref()
-                    .and_then(End::number)
-                    .zip(draft.max.as_ref().and_then(End::number)),
+                    .and_then(BoundDraft::number)
+                    .zip(draft.max.as_ref().and_then(BoundDraft::number)),
             };
             return (Some(Bounds::Known(domain)), fact);
         }
-        let mut sound = true;
-        for (key, end) in [("min", &draft.min), ("max", &draft.max)] {
-            if let Some(End::Expr(quote)) = end {
-                sound &= self.check(key, quote, Some(Type::Number), d).is_some();
+        let mut is_valid = true;
+        for (key, bound) in [("min", &draft.min), ("max", &draft.max)] {
+            if let Some(BoundDraft::Expr(expr)) = bound {
+                is_valid &= self.check(key, expr, Some(Type::Number), d).is_some();
             }
         }
-        let hull_of = |end: &Option<End>| match end {
+        let [min, max] = [&draft.min, &draft.max].map(|bound| match bound {
             None => None,
-            Some(End::Number { number, .. }) => Some((*number, *number)),
-            Some(End::Expr(quote)) => self.hull(quote),
-        };
-        let (min, max) = (hull_of(&draft.min), hull_of(&draft.max));
+            Some(BoundDraft::Number { number, .. }) => Some((*number, *number)),
+            Some(BoundDraft::Expr(expr)) => self.hull(expr),
+        });
         // The widest range: from the smallest possible `min` to the largest possible `max`.
-        let outer = match shape.bell {
+        let widest = match shape.normal {
             None => min
                 .zip(max)
                 .and_then(|(min, max)| Domain::range(Some(min.0), Some(max.1), &shape).ok()),
             Some(_) => Domain::range(min.map(|min| min.0), max.map(|max| max.1), &shape).ok(),
         };
         fact.hull = min.zip(max).map(|(min, max)| (min.0, max.1));
-        let bound = |end: Option<End>| {
-            end.map(|end| match end {
-                End::Number { number, .. } => Bound::Number(number),
-                End::Expr(quote) => Bound::Expr(quote.expr),
-            })
-        };
         let bounds = Bounds::Computed {
-            min: bound(draft.min),
-            max: bound(draft.max),
+            min: draft.min.map(BoundDraft::into_bound),
+            max: draft.max.map(BoundDraft::into_bound),
             shape,
-            outer,
+            widest,
         };
-        (sound.then_some(bounds), fact)
+        (is_valid.then_some(bounds), fact)
     }
 
     /// Checks the length of a repeated parameter. It must be an integer with a known maximum, since
     /// every draw needs an axis.
-    fn repeat(&self, name: &Name, quote: &Quote, d: &mut Diagnostics) -> Option<Repeat> {
-        self.check("repeat", quote, Some(Type::Number), d)?;
-        let error = |message: String, label: &str| {
-            Diagnostic::error("bad-repeat", message).at(quote.span(), label)
-        };
-        if !self.is_whole(quote) {
-            let remark = error(
+    fn link_repeat(&self, name: &Name, expr: &SourceExpr, d: &mut Diagnostics) -> Option<Repeat> {
+        self.check("repeat", expr, Some(Type::Number), d)?;
+        if !self.is_integer(expr) {
+            let error = bad_repeat(
                 format!("`{name}` is not repeated a whole number of times"),
+                expr,
                 "this can be a fraction",
             );
-            d.push(remark.hint("use an integer parameter, or `floor(…)`"));
+            d.push(error.hint("use an integer parameter, or `floor(…)`"));
             return None;
         }
-        let Some((least, most)) = self.hull(quote) else {
-            let remark = error(
-                format!("nobody can tell how often `{name}` may be repeated"),
+        let Some((least, most)) = self.hull(expr) else {
+            let error = bad_repeat(
+                format!("the length of `{name}` has no known maximum"),
+                expr,
                 "this has no known maximum",
             );
-            d.push(remark.hint("bound it: `min(…, 8)`"));
+            d.push(error.hint("bound it: `min(…, 8)`"));
             return None;
         };
         if least < 0.0 {
-            d.push(error(
+            d.push(bad_repeat(
                 format!("`{name}` may be repeated a negative number of times"),
+                expr,
                 &format!("can be {least}"),
             ));
             return None;
         }
-        if most > MOST_REPEATS {
-            d.push(error(
-                format!("`{name}` is repeated more than {MOST_REPEATS} times"),
+        if most > MAX_REPEATS {
+            d.push(bad_repeat(
+                format!("`{name}` is repeated more than {MAX_REPEATS} times"),
+                expr,
                 &format!("can be {most}"),
             ));
             return None;
         }
         Some(Repeat {
-            count: quote.expr.clone(),
-            most: most as usize,
+            count: expr.parsed.clone(),
+            max_count: most as usize,
         })
     }
 
     /// Checks the constraints and returns the valid ones.
-    fn constraints(
+    fn link_constraints(
         &self,
-        constraints: Vec<(Name, Quote)>,
+        constraints: Vec<(Name, SourceExpr)>,
         d: &mut Diagnostics,
-    ) -> Vec<(Name, crate::space::expr::Expr)> {
-        let mut sound = Vec::new();
-        for (name, quote) in constraints {
-            for (mention, place) in quote.expr.mentions() {
+    ) -> Vec<(Name, Expr)> {
+        let mut valid = Vec::new();
+        for (name, expr) in constraints {
+            for (mention, span) in expr.parsed.mentions() {
                 if !self.index.contains_key(mention) {
                     names::report_once(
                         d,
-                        names::unknown_name(mention, quote.place(place), &self.names),
+                        names::unknown_name(mention, expr.span_of(span), &self.names),
                     );
                 }
             }
-            if self.check(&name, &quote, Some(Type::Bool), d).is_some() {
-                sound.push((name, quote.expr));
+            if self.check(&name, &expr, Some(Type::Bool), d).is_some() {
+                valid.push((name, expr.parsed));
             }
         }
-        sound
+        valid
     }
+}
+
+fn bad_repeat(message: String, expr: &SourceExpr, label: &str) -> Diagnostic {
+    Diagnostic::error("bad-repeat", message).at(expr.span(), label)
 }
 
 /// Returns the number of axes that a parameter needs.
 fn width(param: &Param) -> usize {
-    match &param.origin {
-        Origin::Fixed(_) | Origin::Derived(_) => 0,
-        Origin::Rows { .. } | Origin::Drawn { repeat: None, .. } => 1,
-        Origin::Drawn {
+    match &param.source {
+        ValueSource::Fixed(_) | ValueSource::Derived(_) => 0,
+        ValueSource::Rows { .. } | ValueSource::Drawn { repeat: None, .. } => 1,
+        ValueSource::Drawn {
             repeat: Some(repeat),
             ..
-        } => repeat.most,
+        } => repeat.max_count,
     }
 }
 
 /// Appends the axes of a parameter and records their range.
 fn lay_axes(param: &mut Param, axes: &mut Vec<Axis>) {
     let start = axes.len();
-    let kind = match &param.origin {
-        Origin::Rows { cases, .. } => AxisKind::Choice(cases.probabilities().to_vec()),
-        _ => param.outer().map_or(AxisKind::Real, Domain::kind),
+    let kind = match &param.source {
+        ValueSource::Rows { cases, .. } => AxisKind::Choice(cases.probabilities().to_vec()),
+        _ => param.widest_domain().map_or(AxisKind::Real, Domain::kind),
     };
     let repeated = matches!(
-        &param.origin,
-        Origin::Drawn {
+        &param.source,
+        ValueSource::Drawn {
             repeat: Some(_),
             ..
         }
     );
-    for at in 0..width(param) {
+    for draw in 0..width(param) {
         let name = if repeated {
-            format!("{}[{at}]", param.name).into()
+            format!("{}[{draw}]", param.name).into()
         } else {
             param.name.clone()
         };

@@ -11,8 +11,8 @@ mod fact;
 mod link;
 mod names;
 mod order;
-mod quote;
 mod range;
+mod source_expr;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -23,22 +23,22 @@ pub use entry::options;
 use super::choice::Cases;
 use super::{Name, Space, Value};
 use crate::source::{Diagnostic, Diagnostics, Level, Node, NodeValue, Section, Span};
-use quote::Quote;
 use range::RangeDraft;
+use source_expr::SourceExpr;
 
 /// Maximum number of entries in a space. A larger number is a mistake.
-const MOST_PARAMS: usize = 10_000;
+const MAX_PARAMS: usize = 10_000;
 
 /// Reads the complete space. Returns `None` after reporting mistakes.
-pub(super) fn space(
+pub(super) fn read_space(
     space: Section,
     constraints: Option<Section>,
     d: &mut Diagnostics,
 ) -> Option<Space> {
     let before = d.list.len();
     let drafts = table::read(space, d);
-    if let Some(first_beyond) = drafts.get(MOST_PARAMS) {
-        let message = format!("the space has more than {MOST_PARAMS} parameters");
+    if let Some(first_beyond) = drafts.get(MAX_PARAMS) {
+        let message = format!("the space has more than {MAX_PARAMS} parameters");
         d.push(Diagnostic::error("too-many", message).at(first_beyond.key.clone(), "beyond here"));
         return None;
     }
@@ -46,16 +46,17 @@ pub(super) fn space(
         .map(|section| read_constraints(section, d))
         .unwrap_or_default();
     let space = link::link(drafts, constraints, d);
-    in_order_of_the_file(&mut d.list[before..]);
-    let sound = d.list[before..]
+    sort_by_position(&mut d.list[before..]);
+    let is_valid = d.list[before..]
         .iter()
-        .all(|found| found.level != Level::Error);
-    space.filter(|_| sound)
+        .all(|diagnostic| diagnostic.level != Level::Error);
+    space.filter(|_| is_valid)
 }
 
 /// Sorts diagnostics by the position of their primary labels.
-pub(super) fn in_order_of_the_file(remarks: &mut [Diagnostic]) {
-    remarks.sort_by_key(|remark| remark.labels.first().map_or(0, |(span, _)| span.start));
+pub(super) fn sort_by_position(diagnostics: &mut [Diagnostic]) {
+    diagnostics
+        .sort_by_key(|diagnostic| diagnostic.labels.first().map_or(0, |(span, _)| span.start));
 }
 
 /// An entry of the space as read, before the names in it are resolved.
@@ -65,25 +66,25 @@ struct Draft {
     key: Span,
     /// Names that the entry sets, each with its span.
     targets: Vec<(Name, Span)>,
-    conditions: Vec<Wish>,
+    conditions: Vec<DraftCondition>,
     body: Body,
-    repeat: Option<Quote>,
+    repeat: Option<SourceExpr>,
     default: Option<Node>,
 }
 
 /// Condition under which a draft is active, before its names are resolved.
 #[derive(Clone)]
-enum Wish {
+enum DraftCondition {
     Branch { switch: Name, value: Value },
-    When(Quote),
+    When(SourceExpr),
 }
 
-/// Origin of the values of a draft.
+/// ValueSource of the values of a draft.
 enum Body {
     /// The entry has a mistake that was already reported.
     Broken,
     Fixed(Value),
-    Derived(Quote),
+    Derived(SourceExpr),
     Range(RangeDraft),
     Choice {
         values: Vec<Value>,
@@ -96,18 +97,18 @@ enum Body {
     },
 }
 
-fn read_constraints(mut section: Section, d: &mut Diagnostics) -> Vec<(Name, Quote)> {
+fn read_constraints(mut section: Section, d: &mut Diagnostics) -> Vec<(Name, SourceExpr)> {
     let mut constraints = Vec::new();
     for (key, node) in section.take_rest() {
-        if let Some(quote) = Quote::read(&key.name, &node, d) {
-            constraints.push((key.name.into(), quote));
+        if let Some(expr) = SourceExpr::read(&key.name, &node, d) {
+            constraints.push((key.name.into(), expr));
         }
     }
     constraints
 }
 
-fn wrong_type(name: &str, wanted: &str, node: &Node) -> Diagnostic {
-    let message = format!("`{name}` must be {wanted}");
+fn wrong_type(name: &str, expected: &str, node: &Node) -> Diagnostic {
+    let message = format!("`{name}` must be {expected}");
     Diagnostic::error("wrong-type", message)
         .at(node.span.clone(), format!("this is {}", node.value.kind()))
 }

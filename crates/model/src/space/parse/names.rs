@@ -1,8 +1,8 @@
 //! Resolution of names: the entries that set and use them, and unknown names.
 
-use super::quote::Quote;
-use super::range::End;
-use super::{Body, Draft, Wish};
+use super::range::BoundDraft;
+use super::source_expr::SourceExpr;
+use super::{Body, Draft, DraftCondition};
 use crate::source::{Diagnostic, Diagnostics, Span};
 use crate::space::Name;
 use std::collections::{HashMap, HashSet};
@@ -21,40 +21,40 @@ pub(super) fn names_of(drafts: &[Draft]) -> Vec<Name> {
 /// Returns for each name the indices of the drafts that set it.
 pub(super) fn setters(drafts: &[Draft], index: &HashMap<Name, usize>) -> Vec<Vec<usize>> {
     let mut setters = vec![Vec::new(); index.len()];
-    for (at, draft) in drafts.iter().enumerate() {
+    for (number, draft) in drafts.iter().enumerate() {
         for (name, _) in &draft.targets {
-            setters[index[name]].push(at);
+            setters[index[name]].push(number);
         }
     }
     setters
 }
 
 /// Reports names that two entries may set in the same configuration.
-pub(super) fn find_clashes(
+pub(super) fn report_clashes(
     drafts: &[Draft],
     names: &[Name],
     setters: &[Vec<usize>],
     d: &mut Diagnostics,
 ) {
     for (name, setters) in names.iter().zip(setters) {
-        for (at, later) in setters.iter().enumerate() {
-            let Some(earlier) = setters[..at]
+        for (position, later) in setters.iter().enumerate() {
+            let Some(earlier) = setters[..position]
                 .iter()
                 .find(|earlier| !exclude(&drafts[**earlier], &drafts[*later]))
             else {
                 continue;
             };
-            let place = |draft: usize| {
-                drafts[draft]
-                    .targets
-                    .iter()
-                    .find(|(target, _)| target == name)
-                    .map_or(0..0, |(_, span)| span.clone())
-            };
-            let remark = Diagnostic::error("duplicate-name", format!("`{name}` is set twice"))
-                .at(place(*later), "again")
-                .at(place(*earlier), "first");
-            d.push(remark.hint("rename one; only branches of the same choice may share a name"));
+            let [again, first] = [*later, *earlier].map(|draft| {
+                let mut targets = drafts[draft].targets.iter();
+                let target = targets.find(|(target, _)| target == name);
+                target.map_or(0..0, |(_, span)| span.clone())
+            });
+            let diagnostic = Diagnostic::error("duplicate-name", format!("`{name}` is set twice"))
+                .at(again, "again")
+                .at(first, "first");
+            d.push(
+                diagnostic.hint("rename one; only branches of the same choice may share a name"),
+            );
         }
     }
 }
@@ -65,11 +65,11 @@ fn exclude(a: &Draft, b: &Draft) -> bool {
     a.conditions.iter().any(|a| {
         b.conditions.iter().any(|b| match (a, b) {
             (
-                Wish::Branch {
+                DraftCondition::Branch {
                     switch: a,
                     value: x,
                 },
-                Wish::Branch {
+                DraftCondition::Branch {
                     switch: b,
                     value: y,
                 },
@@ -80,26 +80,26 @@ fn exclude(a: &Draft, b: &Draft) -> bool {
 }
 
 /// Returns the expressions of a draft, each with its key.
-fn quotes(draft: &Draft) -> Vec<(&'static str, &Quote)> {
-    let mut quotes = Vec::new();
+fn exprs(draft: &Draft) -> Vec<(&'static str, &SourceExpr)> {
+    let mut exprs = Vec::new();
     for condition in &draft.conditions {
-        if let Wish::When(quote) = condition {
-            quotes.push(("when", quote));
+        if let DraftCondition::When(expr) = condition {
+            exprs.push(("when", expr));
         }
     }
     match &draft.body {
-        Body::Derived(quote) => quotes.push(("expr", quote)),
+        Body::Derived(expr) => exprs.push(("expr", expr)),
         Body::Range(range) => {
-            for (key, end) in [("min", &range.min), ("max", &range.max)] {
-                if let Some(End::Expr(quote)) = end {
-                    quotes.push((key, quote));
+            for (key, bound) in [("min", &range.min), ("max", &range.max)] {
+                if let Some(BoundDraft::Expr(expr)) = bound {
+                    exprs.push((key, expr));
                 }
             }
         }
         _ => {}
     }
-    quotes.extend(draft.repeat.as_ref().map(|quote| ("repeat", quote)));
-    quotes
+    exprs.extend(draft.repeat.as_ref().map(|expr| ("repeat", expr)));
+    exprs
 }
 
 /// Returns the indices of the drafts that a draft depends on, sorted. Reports unknown names.
@@ -115,19 +115,19 @@ pub(super) fn needs(
         .conditions
         .iter()
         .filter_map(|condition| match condition {
-            Wish::Branch { switch, .. } => index.get(switch),
-            Wish::When(_) => None,
+            DraftCondition::Branch { switch, .. } => index.get(switch),
+            DraftCondition::When(_) => None,
         });
     for slot in switches {
         needs.extend(&setters[*slot]);
     }
-    for (_, quote) in quotes(draft) {
-        for (name, place) in quote.expr.mentions() {
+    for (_, expr) in exprs(draft) {
+        for (name, span) in expr.parsed.mentions() {
             match index.get(name) {
                 Some(slot) => needs.extend(&setters[*slot]),
                 None => {
                     let names = if d.list.len() < ENOUGH { names } else { &[] };
-                    report_once(d, unknown_name(name, quote.place(place), names));
+                    report_once(d, unknown_name(name, expr.span_of(span), names));
                 }
             }
         }
@@ -143,29 +143,29 @@ const ENOUGH: usize = 200;
 
 /// Adds a diagnostic unless it is among the recent ones. The `when` of a group is checked once for
 /// each of its parameters, so its mistakes would be repeated.
-pub(super) fn report_once(d: &mut Diagnostics, remark: Diagnostic) {
+pub(super) fn report_once(d: &mut Diagnostics, diagnostic: Diagnostic) {
     if !d
         .list
         .iter()
         .rev()
         .take(ENOUGH)
-        .any(|earlier| *earlier == remark)
+        .any(|earlier| *earlier == diagnostic)
     {
-        d.push(remark);
+        d.push(diagnostic);
     }
 }
 
 pub(super) fn unknown_name(name: &str, span: Span, names: &[Name]) -> Diagnostic {
-    let remark = Diagnostic::error("unknown-name", format!("there is no parameter `{name}`"))
+    let diagnostic = Diagnostic::error("unknown-name", format!("there is no parameter `{name}`"))
         .at(span, "unknown");
     // Without backticks, `weight-decay` reads as `weight` minus `decay`.
     let dashed = names
         .iter()
-        .find(|known| known.contains('-') && known.split('-').next() == Some(name));
+        .find(|other| other.contains('-') && other.split('-').next() == Some(name));
     match dashed {
-        Some(dashed) => remark.hint(format!(
-            "a name with a dash stands in backticks: `{dashed}`"
-        )),
-        None => remark.did_you_mean(name, names.iter().map(|name| &**name)),
+        Some(dashed) => {
+            diagnostic.hint(format!("write a name with a dash in backticks: `{dashed}`"))
+        }
+        None => diagnostic.did_you_mean(name, names.iter().map(|name| &**name)),
     }
 }

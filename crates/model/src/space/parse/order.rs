@@ -28,26 +28,29 @@ pub(super) fn order(drafts: &[Draft], needs: &[Vec<usize>], d: &mut Diagnostics)
         }
     }
     if order.len() < drafts.len() {
-        d.push(circle(drafts, needs, &missing));
+        d.push(cycle(drafts, needs, &missing));
     }
     order
 }
 
 /// Returns the error that describes one cycle among the drafts with unmet dependencies.
-fn circle(drafts: &[Draft], needs: &[Vec<usize>], missing: &[usize]) -> Diagnostic {
+fn cycle(drafts: &[Draft], needs: &[Vec<usize>], missing: &[usize]) -> Diagnostic {
     let mut path: Vec<usize> = Vec::new();
-    let mut at = missing.iter().position(|missing| *missing > 0).unwrap_or(0);
-    while !path.contains(&at) {
-        path.push(at);
+    let mut member = missing.iter().position(|missing| *missing > 0).unwrap_or(0);
+    while !path.contains(&member) {
+        path.push(member);
         // A draft with unmet dependencies needs at least one other such draft, so the walk ends in
         // a cycle.
-        at = needs[at]
+        member = needs[member]
             .iter()
             .copied()
             .find(|need| missing[*need] > 0)
-            .unwrap_or(at);
+            .unwrap_or(member);
     }
-    let start = path.iter().position(|member| *member == at).unwrap_or(0);
+    let start = path
+        .iter()
+        .position(|earlier| *earlier == member)
+        .unwrap_or(0);
     let members = &path[start..];
     let names: Vec<_> = members
         .iter()
@@ -57,15 +60,15 @@ fn circle(drafts: &[Draft], needs: &[Vec<usize>], missing: &[usize]) -> Diagnost
     let message = match members {
         [alone] => format!("`{}` depends on itself", drafts[*alone].name),
         _ => format!(
-            "these parameters depend on each other in a circle: {}",
+            "these parameters depend on each other in a cycle: {}",
             names.join(" needs ")
         ),
     };
-    let mut remark = Diagnostic::error("cycle", message);
+    let mut diagnostic = Diagnostic::error("cycle", message);
     for (member, next) in members.iter().zip(names.iter().skip(1)).take(8) {
-        remark = remark.at(drafts[*member].key.clone(), format!("needs {next}"));
+        diagnostic = diagnostic.at(drafts[*member].key.clone(), format!("needs {next}"));
     }
-    remark.hint(
+    diagnostic.hint(
         "a `when`, bound, `repeat` or `expr` may only use parameters that do not use this one",
     )
 }

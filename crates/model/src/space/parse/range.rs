@@ -1,33 +1,41 @@
 //! Reads ranges: bounds, logarithm, step, digits, mean and standard deviation.
 
-use super::quote::Quote;
+use super::source_expr::SourceExpr;
 use crate::source::{Diagnostic, Diagnostics, Key, Node, NodeValue, Section, Span};
-use crate::space::decimal::MOST_DIGITS;
-use crate::space::domain::{Domain, Fault, Shape};
+use crate::space::decimal::MAX_DIGITS;
+use crate::space::domain::{Domain, RangeError, Shape};
+use crate::space::param::Bound;
 
 /// A range as read. Bounds that are expressions are not evaluated yet.
 pub(super) struct RangeDraft {
-    pub(super) min: Option<End>,
-    pub(super) max: Option<End>,
-    /// If both bounds are expressions, `whole` is determined when names are resolved.
+    pub(super) min: Option<BoundDraft>,
+    pub(super) max: Option<BoundDraft>,
+    /// If both bounds are expressions, `integer` is determined when names are resolved.
     pub(super) shape: Shape,
     /// Domain of the range if no bound is an expression.
     pub(super) domain: Option<Domain>,
 }
 
 /// One bound of a range.
-pub(super) enum End {
-    Number { number: f64, whole: bool },
-    Expr(Quote),
+pub(super) enum BoundDraft {
+    Number { number: f64, integer: bool },
+    Expr(SourceExpr),
 }
 
 /// Entries of the table as written, for hints that quote them.
-pub(super) struct Written {
+pub(super) struct WrittenTable {
     pub(super) inline: bool,
     pub(super) entries: Vec<(Key, Node)>,
 }
 
-impl End {
+impl BoundDraft {
+    pub(super) fn into_bound(self) -> Bound {
+        match self {
+            Self::Number { number, .. } => Bound::Number(number),
+            Self::Expr(expr) => Bound::Expr(expr.parsed),
+        }
+    }
+
     pub(super) fn number(&self) -> Option<f64> {
         match self {
             Self::Number { number, .. } => Some(*number),
@@ -40,38 +48,38 @@ impl End {
 pub(super) fn read(
     name: &str,
     key: &Key,
-    normal: bool,
+    is_normal: bool,
     section: &mut Section,
-    written: &Written,
+    written: &WrittenTable,
     d: &mut Diagnostics,
 ) -> Option<RangeDraft> {
     let before = d.list.len();
     let log = section.take_bool("log", d).is_some_and(|(log, _)| log);
-    let (min, max) = (end("min", section, d), end("max", section, d));
+    let (min, max) = (read_bound("min", section, d), read_bound("max", section, d));
     let step = section.take_with_key("step");
     let digits = section.take_with_key("digits");
-    let bell = if normal {
-        bell(name, key, section, d)
+    let normal = if is_normal {
+        read_normal(name, key, section, d)
     } else {
         None
     };
     let mut shape = Shape {
         log,
-        bell,
+        normal,
         ..Shape::default()
     };
-    if !normal {
-        for (missing, found, other) in [("min", &min, "max"), ("max", &max, "min")] {
-            if matches!(found, Given::Nothing) {
+    if !is_normal {
+        for (missing, bound, other) in [("min", &min, "max"), ("max", &max, "min")] {
+            if matches!(bound, BoundInput::Absent) {
                 let message = format!("the range of `{name}` has no `{missing}`");
-                let remark = Diagnostic::error("no-range", message).at(
+                let diagnostic = Diagnostic::error("no-range", message).at(
                     written.key(other).unwrap_or(key.span.clone()),
-                    format!("only `{other}` is given"),
+                    format!("only `{other}` is set"),
                 );
-                d.push(remark.hint(format!("add `{missing}`")));
+                d.push(diagnostic.hint(format!("add `{missing}`")));
             }
         }
-        shape.whole = is_whole(&min, &max, step.as_ref().map(|(_, node)| node));
+        shape.integer = is_integer_range(&min, &max, step.as_ref().map(|(_, node)| node));
     }
     if let Some((_, node)) = step {
         shape.step = read_step(name, &node, d);
@@ -82,22 +90,22 @@ pub(super) fn read(
     if d.list.len() > before {
         return None;
     }
-    let (min, max) = (min.end(), max.end());
-    let known = [&min, &max]
+    let (min, max) = (min.bound(), max.bound());
+    let numbers = [&min, &max].map(|bound| bound.as_ref().and_then(BoundDraft::number));
+    let is_computed = [&min, &max]
         .into_iter()
         .flatten()
-        .all(|end| end.number().is_some());
-    let domain = if known {
-        let number = |end: &Option<End>| end.as_ref().and_then(End::number);
-        match Domain::range(number(&min), number(&max), &shape) {
+        .any(|bound| bound.number().is_none());
+    let domain = if is_computed {
+        None
+    } else {
+        match Domain::range(numbers[0], numbers[1], &shape) {
             Ok(domain) => Some(domain),
-            Err(fault) => {
-                d.push(remark(name, key, fault, written));
+            Err(error) => {
+                d.push(diagnostic(name, key, error, written));
                 return None;
             }
         }
-    } else {
-        None
     };
     Some(RangeDraft {
         min,
@@ -108,49 +116,55 @@ pub(super) fn read(
 }
 
 /// Result of reading a bound.
-enum Given {
-    Nothing,
+enum BoundInput {
+    /// The table does not have the key.
+    Absent,
     /// The value is not a bound; the mistake was already reported.
-    Wrong,
-    End(End),
+    Invalid,
+    /// The value is a number or an expression.
+    Bound(BoundDraft),
 }
 
-impl Given {
-    fn end(self) -> Option<End> {
+impl BoundInput {
+    fn bound(self) -> Option<BoundDraft> {
         match self {
-            Self::End(end) => Some(end),
-            Self::Nothing | Self::Wrong => None,
+            Self::Bound(bound) => Some(bound),
+            Self::Absent | Self::Invalid => None,
         }
+    }
+
+    fn is_float(&self) -> bool {
+        matches!(self, Self::Bound(BoundDraft::Number { integer: false, .. }))
     }
 }
 
-fn end(key: &'static str, section: &mut Section, d: &mut Diagnostics) -> Given {
+fn read_bound(key: &'static str, section: &mut Section, d: &mut Diagnostics) -> BoundInput {
     let Some(node) = section.take(key) else {
-        return Given::Nothing;
+        return BoundInput::Absent;
     };
     match node.value {
-        NodeValue::Int(number) => Given::End(End::Number {
+        NodeValue::Int(number) => BoundInput::Bound(BoundDraft::Number {
             number: number as f64,
-            whole: true,
+            integer: true,
         }),
-        NodeValue::Float(number) if number.is_finite() => Given::End(End::Number {
+        NodeValue::Float(number) if number.is_finite() => BoundInput::Bound(BoundDraft::Number {
             number,
-            whole: false,
+            integer: false,
         }),
         NodeValue::Float(_) => {
             d.push(not_finite(key, &node));
-            Given::Wrong
+            BoundInput::Invalid
         }
-        NodeValue::Text(_) => {
-            Quote::read(key, &node, d).map_or(Given::Wrong, |quote| Given::End(End::Expr(quote)))
-        }
+        NodeValue::Text(_) => SourceExpr::read(key, &node, d).map_or(BoundInput::Invalid, |expr| {
+            BoundInput::Bound(BoundDraft::Expr(expr))
+        }),
         _ => {
             d.push(super::wrong_type(
                 key,
                 "a number, or an expression in quotes",
                 &node,
             ));
-            Given::Wrong
+            BoundInput::Invalid
         }
     }
 }
@@ -162,38 +176,42 @@ fn not_finite(key: &str, node: &Node) -> Diagnostic {
 
 /// Returns whether a range consists of integers: no bound and no step is a float. If both bounds
 /// are expressions, the result is preliminary.
-fn is_whole(min: &Given, max: &Given, step: Option<&Node>) -> bool {
-    let float = |given: &Given| matches!(given, Given::End(End::Number { whole: false, .. }));
-    !(float(min)
-        || float(max)
+fn is_integer_range(min: &BoundInput, max: &BoundInput, step: Option<&Node>) -> bool {
+    !(min.is_float()
+        || max.is_float()
         || step.is_some_and(|node| matches!(node.value, NodeValue::Float(_))))
 }
 
-fn bell(name: &str, key: &Key, section: &mut Section, d: &mut Diagnostics) -> Option<(f64, f64)> {
+fn read_normal(
+    name: &str,
+    key: &Key,
+    section: &mut Section,
+    d: &mut Diagnostics,
+) -> Option<(f64, f64)> {
     let before = d.list.len();
     let mean = section.take_number("mean", d);
     let std = section.take_number("std", d);
     match (mean, std) {
-        (Some((mean, at)), Some(_)) if mean.abs() > 1e300 => {
+        (Some((mean, span)), Some(_)) if mean.abs() > 1e300 => {
             d.push(
                 Diagnostic::error("too-large", format!("the mean of `{name}` is too large"))
-                    .at(at, "here"),
+                    .at(span, "here"),
             );
             None
         }
         (Some((mean, _)), Some((std, _))) if (1e-300..1e300).contains(&std) => Some((mean, std)),
-        (Some(_), Some((_, at))) => {
+        (Some(_), Some((_, span))) => {
             let message = format!("the standard deviation of `{name}` must be positive");
-            d.push(Diagnostic::error("bad-std", message).at(at, "here"));
+            d.push(Diagnostic::error("bad-std", message).at(span, "here"));
             None
         }
         (mean, _) => {
             if d.list.len() == before {
                 let missing = if mean.is_some() { "std" } else { "mean" };
                 let message = format!("`{name}` has no `{missing}`");
-                let remark = Diagnostic::error("no-range", message)
+                let diagnostic = Diagnostic::error("no-range", message)
                     .at(key.span.clone(), "this is a normal range");
-                d.push(remark.hint(format!("add `{missing}`: {{ mean = 0.0, std = 1.0 }}")));
+                d.push(diagnostic.hint(format!("add `{missing}`: {{ mean = 0.0, std = 1.0 }}")));
             }
             None
         }
@@ -231,8 +249,8 @@ fn read_digits(
     shape: &Shape,
     d: &mut Diagnostics,
 ) -> Option<i32> {
-    if shape.whole || shape.step.is_some() {
-        let (other, hint) = if shape.whole {
+    if shape.integer || shape.step.is_some() {
+        let (other, hint) = if shape.integer {
             (
                 "integers",
                 "for floats write a bound with a dot: `min = 1.0`",
@@ -240,10 +258,10 @@ fn read_digits(
         } else {
             (
                 "a `step`",
-                "leave out `digits`: the step says which numbers there are",
+                "leave out `digits`: the step determines the digits",
             )
         };
-        let message = format!("`digits` of `{name}` does not go with {other}");
+        let message = format!("`digits` of `{name}` cannot be combined with {other}");
         d.push(
             Diagnostic::error("mixed-keys", message)
                 .at(key.span.clone(), "leave it out")
@@ -252,11 +270,11 @@ fn read_digits(
         return None;
     }
     match node.value {
-        NodeValue::Int(digits) if (1..=i64::from(MOST_DIGITS)).contains(&digits) => {
+        NodeValue::Int(digits) if (1..=i64::from(MAX_DIGITS)).contains(&digits) => {
             Some(digits as i32)
         }
         _ => {
-            let message = format!("`digits` of `{name}` must be between 1 and {MOST_DIGITS}");
+            let message = format!("`digits` of `{name}` must be between 1 and {MAX_DIGITS}");
             d.push(
                 Diagnostic::error("bad-digits", message)
                     .at(node.span.clone(), format!("this is {}", node.written)),
@@ -266,7 +284,7 @@ fn read_digits(
     }
 }
 
-impl Written {
+impl WrittenTable {
     fn key(&self, name: &str) -> Option<Span> {
         self.entries
             .iter()
@@ -281,29 +299,31 @@ impl Written {
             .map(|(_, node)| node)
     }
 
+    fn number(&self, name: &str) -> Option<f64> {
+        match self.node(name)?.value {
+            NodeValue::Int(number) => Some(number as f64),
+            NodeValue::Float(number) => Some(number),
+            _ => None,
+        }
+    }
+
     /// Formats the table with `min` and `max` exchanged, for a hint.
     fn swapped(&self) -> String {
-        let write = |(key, node): &(Key, Node)| {
-            let other = match key.name.as_str() {
+        let mut entries = Vec::new();
+        for (key, node) in &self.entries {
+            let other_bound = match key.name.as_str() {
                 "min" => self.node("max"),
                 "max" => self.node("min"),
+                // A table under a header is not quoted as a whole, only its bounds.
+                _ if !self.inline => continue,
                 _ => None,
             };
-            let node = other.unwrap_or(node);
-            format!(
-                "{} = {}",
-                key.name,
-                if node.written.is_empty() {
-                    "…"
-                } else {
-                    &*node.written
-                }
-            )
-        };
-        // A table under a header is not quoted as a whole, only its bounds.
-        let bounds_only =
-            |(key, _): &&(Key, Node)| self.inline || key.name == "min" || key.name == "max";
-        let entries: Vec<_> = self.entries.iter().filter(bounds_only).map(write).collect();
+            let written = match &*other_bound.unwrap_or(node).written {
+                "" => "…",
+                written => written,
+            };
+            entries.push(format!("{} = {written}", key.name));
+        }
         if self.inline {
             format!("{{ {} }}", entries.join(", "))
         } else {
@@ -312,71 +332,77 @@ impl Written {
     }
 }
 
-fn remark(name: &str, key: &Key, fault: Fault, written: &Written) -> Diagnostic {
-    let label = |mut remark: Diagnostic, names: &[&str]| {
-        for name in names {
-            if let Some(node) = written.node(name) {
-                remark = remark.at(node.span.clone(), format!("`{name}` is {}", node.written));
-            }
-        }
-        if remark.labels.is_empty() {
-            remark.at(key.span.clone(), "")
-        } else {
-            remark
-        }
-    };
-    let error =
-        |code, message: String, names: &[&str]| label(Diagnostic::error(code, message), names);
-    match fault {
-        Fault::Empty => {
-            let remark = error(
-                "empty-range",
-                format!("the range of `{name}` is empty"),
-                &["min", "max"],
-            );
-            let number = |key| match written.node(key).map(|node| &node.value) {
-                Some(NodeValue::Int(number)) => Some(*number as f64),
-                Some(NodeValue::Float(number)) => Some(*number),
-                _ => None,
-            };
-            if number("min") > number("max") {
-                remark.hint(format!("swap them: {}", written.swapped()))
-            } else {
-                remark
-            }
-        }
-        Fault::NotPositive => {
-            let message = format!("`{name}` is logarithmic, but its range is not above zero");
-            let example = written.node("step").map_or("1e-6", |step| &*step.written);
-            let hint =
-                format!("give a small positive `min`, such as {example}, or leave out `log`");
-            error("log-of-zero", message, &["min"]).hint(hint)
-        }
-        Fault::StepTooLarge => {
-            let message = format!("the step of `{name}` is larger than its range");
-            error("bad-step", message, &["step", "min", "max"])
-                .hint("make the step smaller or the range wider")
-        }
-        Fault::TooMany => error(
+fn diagnostic(name: &str, key: &Key, error: RangeError, written: &WrittenTable) -> Diagnostic {
+    let (code, message, labelled_keys): (_, _, &[&str]) = match error {
+        RangeError::Empty => (
+            "empty-range",
+            format!("the range of `{name}` is empty"),
+            &["min", "max"],
+        ),
+        RangeError::NotPositive => (
+            "log-of-zero",
+            format!("`{name}` is logarithmic, but its range is not above zero"),
+            &["min"],
+        ),
+        RangeError::StepTooLarge => (
+            "bad-step",
+            format!("the step of `{name}` is larger than its range"),
+            &["step", "min", "max"],
+        ),
+        RangeError::TooMany => (
             "too-many",
             format!("the range of `{name}` has too many values"),
             &["min", "max", "step"],
-        )
-        .hint("make it narrower, or a float: `min = 0.0`"),
-        Fault::TooLarge => error(
+        ),
+        RangeError::TooLarge => (
             "too-large",
             format!("the bounds of `{name}` are too large or too small to compute with"),
             &["min", "max", "mean", "std"],
         ),
-        Fault::NoDecimal => {
-            let message = format!("no number with so few digits lies in the range of `{name}`");
-            error("bad-digits", message, &["digits", "min", "max"]).hint("raise `digits`")
-        }
-        Fault::CutAway => {
-            let message =
-                format!("the bounds of `{name}` leave nothing of its normal distribution");
-            error("empty-range", message, &["min", "max", "mean", "std"])
-                .hint("bounds must lie within 5 deviations of the mean")
+        RangeError::NoDecimal => (
+            "bad-digits",
+            format!("no number with so few digits lies in the range of `{name}`"),
+            &["digits", "min", "max"],
+        ),
+        RangeError::CutAway => (
+            "empty-range",
+            format!("the bounds of `{name}` leave nothing of its normal distribution"),
+            &["min", "max", "mean", "std"],
+        ),
+    };
+    let mut diagnostic = Diagnostic::error(code, message);
+    for name in labelled_keys {
+        if let Some(node) = written.node(name) {
+            let label = format!("`{name}` is {}", node.written);
+            diagnostic = diagnostic.at(node.span.clone(), label);
         }
     }
+    if diagnostic.labels.is_empty() {
+        diagnostic = diagnostic.at(key.span.clone(), "");
+    }
+    match hint(error, written) {
+        Some(hint) => diagnostic.hint(hint),
+        None => diagnostic,
+    }
+}
+
+fn hint(error: RangeError, written: &WrittenTable) -> Option<String> {
+    let hint = match error {
+        // A range can also be empty because no integer lies between its bounds.
+        RangeError::Empty if written.number("min") > written.number("max") => {
+            return Some(format!("swap them: {}", written.swapped()));
+        }
+        RangeError::NotPositive => {
+            let example = written.node("step").map_or("1e-6", |step| &*step.written);
+            return Some(format!(
+                "give a small positive `min`, such as {example}, or leave out `log`"
+            ));
+        }
+        RangeError::StepTooLarge => "make the step smaller or the range wider",
+        RangeError::TooMany => "make it narrower, or a float: `min = 0.0`",
+        RangeError::NoDecimal => "raise `digits`",
+        RangeError::CutAway => "bounds must lie within 5 deviations of the mean",
+        RangeError::Empty | RangeError::TooLarge => return None,
+    };
+    Some(hint.to_owned())
 }

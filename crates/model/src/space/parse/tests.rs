@@ -35,14 +35,14 @@ fn space(text: &str) -> Space {
     let shown: Vec<_> = d
         .list
         .iter()
-        .map(|found| render::text(&source, found, false))
+        .map(|diagnostic| render::text(&source, diagnostic, false))
         .collect();
     assert!(d.list.is_empty(), "{}", shown.join("\n\n"));
     space.unwrap()
 }
 
 /// Returns all diagnostics about a text as a terminal shows them.
-fn complaints(text: &str) -> String {
+fn diagnostics(text: &str) -> String {
     let source = Source {
         name: "sweep.toml".into(),
         text: text.into(),
@@ -50,14 +50,19 @@ fn complaints(text: &str) -> String {
     let (_, _, d) = read(text);
     d.list
         .iter()
-        .map(|found| render::text(&source, found, false))
+        .map(|diagnostic| render::text(&source, diagnostic, false))
         .collect::<Vec<_>>()
         .join("\n\n")
 }
 
 /// Returns the codes of all diagnostics, in order.
 fn codes(text: &str) -> Vec<&'static str> {
-    read(text).2.list.iter().map(|found| found.code).collect()
+    read(text)
+        .2
+        .list
+        .iter()
+        .map(|diagnostic| diagnostic.code)
+        .collect()
 }
 
 fn shown(params: &Params) -> String {
@@ -88,7 +93,7 @@ units = [128, 64]
 "#;
 
 #[test]
-fn the_example_of_the_manual_means_what_it_says() {
+fn the_example_of_the_manual_has_the_axes_and_configurations_it_describes() {
     let space = space(EXAMPLE);
     let axes: Vec<_> = space
         .axes()
@@ -135,7 +140,7 @@ fn the_example_of_the_manual_means_what_it_says() {
 }
 
 #[test]
-fn a_point_is_taken_and_what_it_leaves_out_is_drawn() {
+fn parameters_missing_in_a_point_are_drawn() {
     let (space, point, _) = read(EXAMPLE);
     let (space, point) = (space.unwrap(), point.unwrap());
     assert_eq!(
@@ -176,17 +181,21 @@ bound = { min = 8, max = "top", step = 8, log = true }
     assert_eq!(space.admits(&params), Ok(()));
     let coordinates = space.encode(&params);
     assert_eq!(space.decode(&coordinates), params);
-    let shown = complaints("[space]\nx = { min = 0.0, max = 1.0, step = 0.1, log = true }\n");
+    let shown = diagnostics("[space]\nx = { min = 0.0, max = 1.0, step = 0.1, log = true }\n");
     assert!(
         shown.contains("give a small positive `min`, such as 0.1"),
         "{shown}"
     );
-    let is_log = |name| matches!(space.extent(name), Some(Extent::Range { log: true, .. }));
-    assert!(is_log("lr") && is_log("batch") && !is_log("top"));
+    for (name, is_log) in [("lr", true), ("batch", true), ("top", false)] {
+        assert!(
+            matches!(space.extent(name), Some(Extent::Range { log, .. }) if log == is_log),
+            "{name}"
+        );
+    }
 }
 
 #[test]
-fn every_other_row_of_the_manual_s_table_is_understood() {
+fn every_form_of_parameter_in_the_manual_is_read() {
     let space = space(
         r#"
 [space]
@@ -263,45 +272,49 @@ fn branches_exist_for_their_choice_only_and_may_share_names() {
         names,
         ["batch", "model.layers", "optimizer", "lr", "momentum"]
     );
-    let at = |optimizer| shown(&space.decode(&[0.1, 0.5, optimizer, 0.5, 0.9, 0.5]));
-    assert_eq!(
-        at(0.1),
-        "batch=32 model.layers=2 optimizer=sgd lr=0.505 momentum=0.9"
-    );
-    assert_eq!(at(0.5), "batch=32 model.layers=2 optimizer=adam lr=0.001");
-    assert_eq!(at(0.9), "batch=32 model.layers=2 optimizer=plain");
+    for (optimizer, expected) in [
+        (0.1, "optimizer=sgd lr=0.505 momentum=0.9"),
+        (0.5, "optimizer=adam lr=0.001"),
+        (0.9, "optimizer=plain"),
+    ] {
+        let params = space.decode(&[0.1, 0.5, optimizer, 0.5, 0.9, 0.5]);
+        assert_eq!(
+            shown(&params),
+            format!("batch=32 model.layers=2 {expected}")
+        );
+    }
     let adam = space.decode(&[0.1, 0.5, 0.5, 0.5, 0.9, 0.5]);
     assert_eq!(space.encode(&adam), [0.25, 0.5, 0.5, 0.5, 0.5, 0.5]);
 }
 
 #[test]
-fn what_is_missing_superfluous_or_outside_is_refused() {
+fn missing_inactive_and_outside_values_are_refused() {
     let space = space(BRANCHES);
-    let params = |text: &str| serde_json::from_str::<Params>(text).unwrap();
-    let check = |text: &str| space.admits(&params(text));
-    assert_eq!(
-        check(r#"{"batch":32,"model.layers":1,"optimizer":"plain"}"#),
-        Ok(())
-    );
-    assert_eq!(
-        check(r#"{"batch":32,"optimizer":"plain"}"#),
-        Err(Refusal::Missing("model.layers".into()))
-    );
-    assert_eq!(
-        check(r#"{"batch":32,"model.layers":1,"optimizer":"plain","lr":0.5}"#),
-        Err(Refusal::Inactive("lr".into()))
-    );
-    assert_eq!(
-        check(r#"{"batch":32,"model.layers":1,"optimizer":"adam","lr":0.5}"#),
-        Err(Refusal::Outside {
-            name: "lr".into(),
-            value: Value::Float(0.5)
-        })
-    );
-    assert_eq!(
-        check(r#"{"epochs":1}"#),
-        Err(Refusal::Inactive("epochs".into()))
-    );
+    for (text, expected) in [
+        (
+            r#"{"batch":32,"model.layers":1,"optimizer":"plain"}"#,
+            Ok(()),
+        ),
+        (
+            r#"{"batch":32,"optimizer":"plain"}"#,
+            Err(Refusal::Missing("model.layers".into())),
+        ),
+        (
+            r#"{"batch":32,"model.layers":1,"optimizer":"plain","lr":0.5}"#,
+            Err(Refusal::Inactive("lr".into())),
+        ),
+        (
+            r#"{"batch":32,"model.layers":1,"optimizer":"adam","lr":0.5}"#,
+            Err(Refusal::Outside {
+                name: "lr".into(),
+                value: Value::Float(0.5),
+            }),
+        ),
+        (r#"{"epochs":1}"#, Err(Refusal::Inactive("epochs".into()))),
+    ] {
+        let params: Params = serde_json::from_str(text).unwrap();
+        assert_eq!(space.admits(&params), expected, "{text}");
+    }
 }
 
 #[test]
@@ -336,33 +349,28 @@ fn constraints_refuse_and_are_measured() {
     assert_eq!(
         space.admits(&space.decode(&[0.25, 0.0])),
         Ok(()),
-        "a constraint on what does not exist refuses nothing"
+        "a constraint on an inactive parameter refuses nothing"
     );
     assert!((space.acceptance(1, 1000) - 0.5).abs() < 0.05);
 }
 
 #[test]
-fn what_cannot_be_computed_refuses_the_configuration() {
+fn a_bound_or_value_that_cannot_be_computed_refuses_the_configuration() {
     let text = "[space]\na = { min = 0, max = 2 }\nb = { min = 1.0, max = \"a\" }\nc = { expr = \"1 / (a - 2)\" }";
     let space = space(text);
-    let refusal = |a: f64| {
-        space
-            .admits(&space.decode(&[a, 0.5]))
-            .map_err(|refusal| refusal.to_string())
-    };
-    assert_eq!(
-        refusal(0.1),
-        Err("constraint `b: the range is empty` does not hold".into())
-    );
-    assert_eq!(refusal(0.5), Ok(()));
-    assert_eq!(
-        refusal(0.9),
-        Err("constraint `c: expr = 1 / (a - 2): division by zero` does not hold".into())
-    );
+    for (a, expected) in [
+        (0.1, Err("b: the range is empty")),
+        (0.5, Ok(())),
+        (0.9, Err("c: expr = 1 / (a - 2): division by zero")),
+    ] {
+        let admitted = space.admits(&space.decode(&[a, 0.5]));
+        let expected = expected.map_err(|text| Refusal::Constraint(text.into()));
+        assert_eq!(admitted, expected);
+    }
 }
 
 #[test]
-fn defaults_are_the_first_point_as_far_as_they_go() {
+fn defaults_are_a_partial_configuration() {
     let text = r#"
 [space]
 layers = { min = 1, max = 4, default = 2 }
@@ -384,13 +392,10 @@ fn cells_of_uneven_axes_are_found_by_number() {
     let space = space(
         "[space]\nn = { min = 1, max = 1024, log = true }\nc = { choice = ['a', 'b'], weights = [9, 1] }",
     );
-    let value = |k: u64| {
-        space
-            .decode(&[space.cell(0, k).unwrap(), 0.0])
-            .get("n")
-            .cloned()
-    };
-    assert!((0..1024).all(|k| value(k) == Some(Value::Int(k as i64 + 1))));
+    for k in 0..1024 {
+        let params = space.decode(&[space.cell(0, k).unwrap(), 0.0]);
+        assert_eq!(params.get("n"), Some(&Value::Int(k as i64 + 1)));
+    }
     assert_eq!(
         (space.cell(0, 1024), space.cell(1, 1), space.cell(2, 0)),
         (None, Some(0.95), None)
@@ -404,8 +409,8 @@ mod properties {
 
     /// Returns one entry of a space by its number: every type of entry in the language, some
     /// depending on earlier entries.
-    fn entry(kind: u8, at: usize, width: u8) -> String {
-        let name = format!("p{at}");
+    fn entry(kind: u8, index: usize, width: u8) -> String {
+        let name = format!("p{index}");
         let width = i64::from(width);
         match kind {
             0 => format!("{name} = {{ min = {}, max = {} }}", -width, width),
@@ -450,7 +455,7 @@ mod properties {
             14 => format!("{name} = {{ choice = [1, 2], repeat = 2, when = 'f' }}"),
             15 => format!("{name} = {{ value = [1, {width}] }}"),
             _ => format!(
-                "{name} = {{ choice = ['u', 'v'] }}\n[space.{name}.u]\nc{at} = [1, 2, 3]\n[space.{name}.v]\nc{at} = {{ min = 0.0, max = 1.0 }}\n[space]"
+                "{name} = {{ choice = ['u', 'v'] }}\n[space.{name}.u]\nc{index} = [1, 2, 3]\n[space.{name}.v]\nc{index} = {{ min = 0.0, max = 1.0 }}\n[space]"
             ),
         }
     }
@@ -458,13 +463,13 @@ mod properties {
     fn spaces() -> impl Strategy<Value = Space> {
         proptest::collection::vec((0..17u8, any::<u8>()), 0..12).prop_map(|entries| {
             let (mut plain, mut tables) = (String::new(), String::new());
-            for (at, (kind, width)) in entries.into_iter().enumerate() {
-                let text = entry(kind, at, width);
+            for (index, (kind, width)) in entries.into_iter().enumerate() {
+                let text = entry(kind, index, width);
                 match text.split_once('\n') {
                     None => plain += &(text + "\n"),
                     Some((_, branches)) => {
                         let branches = branches.trim_end_matches("[space]");
-                        tables += &["[space.p", &at.to_string(), "]\nchoice = [\'u\', \'v\']\n", branches, "\n"].concat();
+                        tables += &["[space.p", &index.to_string(), "]\nchoice = [\'u\', \'v\']\n", branches, "\n"].concat();
                     }
                 }
             }
@@ -478,10 +483,10 @@ mod properties {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(400))]
         #[test]
-        fn what_is_drawn_is_admitted_and_comes_back(
+        fn drawn_configurations_are_admitted_and_survive_the_round_trip(
             space in spaces(), seed in proptest::collection::vec(0.0..1.0f64, 16), other in 0.0..1.0f64,
         ) {
-            let unit: Vec<f64> = (0..space.dims()).map(|at| (seed[at % 16] + at as f64 * 0.618) % 1.0).collect();
+            let unit: Vec<f64> = (0..space.dims()).map(|axis| (seed[axis % 16] + axis as f64 * 0.618) % 1.0).collect();
             let params = space.decode(&unit);
             let admitted = space.admits(&params);
             prop_assert!(matches!(admitted, Ok(()) | Err(Refusal::Constraint(_))), "{:?} {:?}", params, admitted);
@@ -495,7 +500,7 @@ mod properties {
             prop_assert_eq!(space.snap(&point), point.clone());
             prop_assert_eq!(space.complete(&params, &vec![other; space.dims()]), params.clone());
             let moved: Vec<f64> = unit.iter().zip(&active).map(|(u, active)| if *active { *u } else { other }).collect();
-            prop_assert_eq!(space.decode(&moved), params, "coordinates of what does not exist are ignored");
+            prop_assert_eq!(space.decode(&moved), params, "coordinates of inactive parameters are ignored");
             prop_assert!(point.iter().zip(&active).all(|(u, active)| *active || *u == 0.5));
         }
     }
@@ -512,15 +517,15 @@ mod properties {
             cuts in proptest::collection::vec((any::<prop::sample::Index>(), 0..4usize, "[ -~]{0,3}"), 1..6),
         ) {
             let mut text = EXAMPLE.to_owned();
-            for (at, length, insert) in cuts {
-                let at = at.index(text.len());
-                let end = (at + length).min(text.len());
-                text.replace_range(at..end, &insert);
+            for (start, length, insert) in cuts {
+                let start = start.index(text.len());
+                let end = (start + length).min(text.len());
+                text.replace_range(start..end, &insert);
             }
             let (space, _, d) = read(&text);
-            for found in &d.list {
+            for diagnostic in &d.list {
                 let source = crate::source::Source { name: "x".into(), text: text.clone() };
-                prop_assert!(!crate::source::render::text(&source, found, false).is_empty());
+                prop_assert!(!crate::source::render::text(&source, diagnostic, false).is_empty());
             }
             if let Some(space) = space {
                 let params = space.decode(&vec![0.3; space.dims()]);
@@ -534,8 +539,8 @@ mod properties {
 #[test]
 fn a_huge_space_is_refused_quickly() {
     let mut text = String::from("[space]\n");
-    for at in 0..10_001 {
-        text += &["p", &at.to_string(), " = { min = 0, max = 'q' }\n"].concat();
+    for index in 0..10_001 {
+        text += &["p", &index.to_string(), " = { min = 0, max = 'q' }\n"].concat();
     }
     assert_eq!(codes(&text), ["too-many"]);
     assert_eq!(

@@ -160,7 +160,7 @@ fn unknown_key(section: &Section, name: &str, key: &Key, unknown: &[Key]) -> Dia
     Diagnostic::error("misplaced-key", message)
         .at(key.span.clone(), label)
         .hint(hint)
-        .did_you_mean(&key.name, section.known().iter().copied())
+        .did_you_mean(&key.name, section.known_keys().iter().copied())
 }
 
 /// Returns the tables for which a misplaced key may be meant: the tables that take the key and most

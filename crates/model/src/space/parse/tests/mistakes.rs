@@ -1,11 +1,11 @@
 //! Tests of the diagnostics for mistakes, as a terminal shows them.
 
-use super::{codes, complaints};
+use super::{codes, diagnostics};
 
 #[test]
 fn an_empty_range_is_shown_with_both_bounds_and_the_remedy() {
     let text = "[space]\nlr     = { min = 1e-1, max = 1e-5, log = true }\n";
-    insta::assert_snapshot!(complaints(text), @r"
+    insta::assert_snapshot!(diagnostics(text), @r"
     error[empty-range]: the range of `lr` is empty
      --> sweep.toml:2:18
       |
@@ -19,9 +19,9 @@ fn an_empty_range_is_shown_with_both_bounds_and_the_remedy() {
 }
 
 #[test]
-fn names_in_expressions_are_pointed_at_within_the_text() {
+fn unknown_names_in_expressions_are_labelled_within_the_text() {
     let text = "[space]\nlayers = [1, 2]\nunits = { min = 1, max = 9, repeat = \"layer\", when = 'layers > 1 and lyers < 3' }\n";
-    insta::assert_snapshot!(complaints(text), @r#"
+    insta::assert_snapshot!(diagnostics(text), @r#"
     error[unknown-name]: there is no parameter `layer`
      --> sweep.toml:3:39
       |
@@ -41,10 +41,10 @@ fn names_in_expressions_are_pointed_at_within_the_text() {
 }
 
 #[test]
-fn parameters_in_a_circle_are_named() {
+fn parameters_in_a_dependency_cycle_are_named() {
     let text = "[space]\na = { min = 0, max = \"b\" }\nb = { min = 0, max = 3, when = \"c > 1\" }\nc = { expr = \"a + 1\" }\n";
-    insta::assert_snapshot!(complaints(text), @r#"
-    error[cycle]: these parameters depend on each other in a circle: `a` needs `b` needs `c` needs `a`
+    insta::assert_snapshot!(diagnostics(text), @r#"
+    error[cycle]: these parameters depend on each other in a cycle: `a` needs `b` needs `c` needs `a`
      --> sweep.toml:2:1
       |
     2 | a = { min = 0, max = "b" }
@@ -167,7 +167,7 @@ units = [16]
 epochs = 30
 twice = 4
 "#;
-    insta::assert_snapshot!(complaints(text), @r#"
+    insta::assert_snapshot!(diagnostics(text), @r#"
     error[bad-point]: `lr` cannot be 0.000123456789 here
       --> sweep.toml:15:6
        |
@@ -196,9 +196,9 @@ twice = 4
       --> sweep.toml:19:9
        |
     19 | units = [16]
-       |         ^^^^ its length is left open
+       |         ^^^^ its length is not determined
        |
-    help: give the parameters that decide over its length, too
+    help: also set the parameters that determine its length
 
     error[bad-point]: `epochs` cannot be 30 here
       --> sweep.toml:20:10

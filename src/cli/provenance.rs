@@ -2,6 +2,7 @@
 
 use super::exit::Failure;
 use super::output::Output;
+use crate::provenance::variables::STEERING;
 use crate::provenance::{Environment, Pinned, Record};
 use crate::report::number;
 use crate::report::text::plain;
@@ -16,21 +17,13 @@ pub(super) fn show(out: &mut Output, record: &Record, trial: TrialId) -> Result<
         return Ok(());
     };
     writeln!(out.stdout, "\n{}", out.paint.bold("provenance"))?;
-    let mut line = |name: &str, text: &dyn Display| -> Result<(), Failure> {
-        let text = text.to_string();
-        if text.is_empty() {
-            return Ok(());
-        }
-        let name = out.paint.dim(&format!("{name:<10}"));
-        Ok(writeln!(out.stdout, "  {name} {}", plain(&text))?)
-    };
-    line("run by", &environment.command_line.join(" "))?;
-    line("in", &environment.trials_in())?;
-    line("sweep file", &format!("md5 {}", made.header.sweep))?;
-    line("code", &code(environment))?;
+    line(out, "run by", &environment.command_line.join(" "))?;
+    line(out, "in", &environment.trials_in())?;
+    line(out, "sweep file", &format!("md5 {}", made.header.sweep))?;
+    line(out, "code", &code(environment))?;
     if let Some(git) = &environment.git {
-        line("origin", &git.remote.as_deref().unwrap_or_default())?;
-        line("left out", &git.left_out.join(", "))?;
+        line(out, "origin", &git.remote.as_deref().unwrap_or_default())?;
+        line(out, "left out", &git.left_out.join(", "))?;
     }
     if let Some(md5) = &made.header.code_patch {
         let path = record
@@ -38,15 +31,16 @@ pub(super) fn show(out: &mut Output, record: &Record, trial: TrialId) -> Result<
             .get(md5)
             .map(|path| path.display().to_string());
         line(
+            out,
             "changes",
-            &path.unwrap_or_else(|| format!("lost: no patch with md5 {md5} is kept")),
+            &path.unwrap_or_else(|| format!("lost: there is no patch with md5 {md5}")),
         )?;
     }
-    line("machine", &machine(environment))?;
-    let Some(found) = &environment.found else {
+    line(out, "machine", &machine(environment))?;
+    let Some(probe) = &environment.found else {
         return Ok(());
     };
-    for gpu in &found.gpus {
+    for gpu in &probe.gpus {
         let memory = gpu
             .memory
             .map(|bytes| format!(", {}", number::bytes(bytes)))
@@ -56,25 +50,18 @@ pub(super) fn show(out: &mut Output, record: &Record, trial: TrialId) -> Result<
             .as_ref()
             .map(|driver| format!(", driver {driver}"))
             .unwrap_or_default();
-        line("gpu", &format!("{}{memory}{driver}", gpu.name))?;
+        line(out, "gpu", &format!("{}{memory}{driver}", gpu.name))?;
     }
-    let pinned = |file: &Pinned| {
-        format!(
-            "{}  {}, md5 {}",
-            file.name,
-            number::bytes(file.size),
-            file.md5
-        )
-    };
-    for file in &found.files {
-        line("file", &pinned(file))?;
+    for file in &probe.files {
+        line(out, "file", &pinned_file(file))?;
     }
-    for file in &found.locks {
-        line("lock file", &pinned(file))?;
+    for file in &probe.locks {
+        line(out, "lock file", &pinned_file(file))?;
     }
-    if let Some(python) = &found.python {
+    if let Some(python) = &probe.python {
         let (count, kind) = (python.packages.len(), &python.environment);
         line(
+            out,
             "python",
             &format!(
                 "{} ({kind}, {count} packages)  {}",
@@ -82,18 +69,33 @@ pub(super) fn show(out: &mut Output, record: &Record, trial: TrialId) -> Result<
             ),
         )?;
     }
-    let steering = |(name, _): &(&String, &String)| {
-        crate::provenance::variables::STEERING.contains(&name.as_str())
-    };
-    let variables: Vec<_> = environment.variables.iter().filter(steering).collect();
+    let variables = environment
+        .variables
+        .iter()
+        .filter(|(name, _)| STEERING.contains(&name.as_str()));
     line(
+        out,
         "variables",
         &variables
-            .iter()
             .map(|(name, value)| format!("{name}={value}"))
             .collect::<Vec<_>>()
             .join(" "),
     )
+}
+
+/// Writes an indented line `name   text`. Writes nothing if the text is empty.
+fn line(out: &mut Output, name: &str, text: &dyn Display) -> Result<(), Failure> {
+    let text = text.to_string();
+    if text.is_empty() {
+        return Ok(());
+    }
+    let name = out.paint.dim(&format!("{name:<10}"));
+    Ok(writeln!(out.stdout, "  {name} {}", plain(&text))?)
+}
+
+fn pinned_file(file: &Pinned) -> String {
+    let size = number::bytes(file.size);
+    format!("{}  {size}, md5 {}", file.name, file.md5)
 }
 
 /// Returns the provenance of a trial as JSON, or `None` if no record of it exists.
@@ -108,7 +110,7 @@ pub(super) fn json(record: &Record, trial: TrialId) -> Option<Value> {
 
 fn code(environment: &Environment) -> String {
     let Some(git) = &environment.git else {
-        return "in no git repository".to_owned();
+        return "not in a git repository".to_owned();
     };
     let branch = git
         .branch

@@ -1,7 +1,7 @@
 //! Ranges of floats: uniform, log-uniform, normal, log-normal.
 
-use super::decimal::{self, Decimals, MOST_DIGITS};
-use super::domain::{Fault, unit};
+use super::decimal::{self, Decimals, MAX_DIGITS};
+use super::domain::{RangeError, unit};
 use crate::numerics::normal;
 
 /// Default number of significant digits.
@@ -12,7 +12,7 @@ const DEVIATIONS: f64 = 5.0;
 
 /// Floats between two bounds, rounded to decimals.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Real {
+pub(crate) struct RealRange {
     /// Smallest and largest decimal in the range.
     low: f64,
     high: f64,
@@ -25,10 +25,10 @@ pub(crate) struct Real {
 #[derive(Debug, Clone, PartialEq)]
 enum Scale {
     /// Uniform: starts at `from` and is `width` wide.
-    Even { from: f64, width: f64 },
+    Uniform { from: f64, width: f64 },
     /// Normal: `from` is the cumulative probability at the lower end, `width` the probability
     /// between the ends.
-    Bell {
+    Normal {
         mean: f64,
         std: f64,
         from: f64,
@@ -36,10 +36,15 @@ enum Scale {
     },
 }
 
-impl Real {
+impl RealRange {
     /// Makes a uniform range, or a log-uniform one if `log` is set. Without `digits`, enough digits
     /// are kept for at least 1000 values if possible.
-    pub(crate) fn even(min: f64, max: f64, log: bool, digits: Option<i32>) -> Result<Self, Fault> {
+    pub(crate) fn uniform(
+        min: f64,
+        max: f64,
+        log: bool,
+        digits: Option<i32>,
+    ) -> Result<Self, RangeError> {
         let (from, to) = if log {
             (libm::log(min), libm::log(max))
         } else {
@@ -54,7 +59,7 @@ impl Real {
             (min, max),
             decimals,
             log,
-            Scale::Even {
+            Scale::Uniform {
                 from,
                 width: to - from,
             },
@@ -63,37 +68,35 @@ impl Real {
 
     /// Makes a range with a normal distribution of mean and standard deviation, truncated at the
     /// bounds. If `log` is set, the logarithms have this distribution.
-    pub(crate) fn bell(
+    pub(crate) fn normal(
         (mean, std): (f64, f64),
         (min, max): (Option<f64>, Option<f64>),
         log: bool,
         digits: Option<i32>,
-    ) -> Result<Self, Fault> {
-        let z = |bound: f64| ((if log { libm::log(bound) } else { bound }) - mean) / std;
-        let (low, high) = (min.map_or(-DEVIATIONS, z), max.map_or(DEVIATIONS, z));
-        let (low, high) = (low.max(-DEVIATIONS), high.min(DEVIATIONS));
+    ) -> Result<Self, RangeError> {
+        let [z_of_min, z_of_max] = [min, max].map(|bound| {
+            let position = bound.map(|bound| if log { libm::log(bound) } else { bound });
+            position.map(|position| (position - mean) / std)
+        });
+        let low = z_of_min.unwrap_or(-DEVIATIONS).max(-DEVIATIONS);
+        let high = z_of_max.unwrap_or(DEVIATIONS).min(DEVIATIONS);
         if low > high {
-            return Err(Fault::CutAway);
+            return Err(RangeError::CutAway);
         }
-        let value = |z: f64| {
-            if log {
-                libm::exp(mean + z * std)
-            } else {
-                mean + z * std
-            }
-        };
+        let [cut_low, cut_high] = [low, high].map(|z| {
+            let position = mean + z * std;
+            if log { libm::exp(position) } else { position }
+        });
         // A bound within the cut-off is used exactly; otherwise the range ends at the cut-off.
         let ends = (
-            min.filter(|_| low > -DEVIATIONS)
-                .unwrap_or_else(|| value(low)),
-            max.filter(|_| high < DEVIATIONS)
-                .unwrap_or_else(|| value(high)),
+            min.filter(|_| low > -DEVIATIONS).unwrap_or(cut_low),
+            max.filter(|_| high < DEVIATIONS).unwrap_or(cut_high),
         );
         if ![ends.0, ends.1]
             .iter()
             .all(|end| end.abs() < 1e300 && (!log || *end > 1e-300))
         {
-            return Err(Fault::TooLarge);
+            return Err(RangeError::TooLarge);
         }
         // Five deviations from the mean, one step of the unit interval is up to 3e-10 deviations.
         // Finer decimals would not survive the round trip through it.
@@ -115,7 +118,7 @@ impl Real {
             ends,
             decimals,
             log,
-            Scale::Bell {
+            Scale::Normal {
                 mean,
                 std,
                 from,
@@ -129,11 +132,11 @@ impl Real {
         decimals: Decimals,
         log: bool,
         scale: Scale,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, RangeError> {
         // The ends move inward to the nearest decimals, so that rounding stays within the range.
         let (low, high) = (decimals.above(min), decimals.below(max));
         if low > high {
-            Err(Fault::NoDecimal)
+            Err(RangeError::NoDecimal)
         } else {
             Ok(Self {
                 low,
@@ -162,16 +165,20 @@ impl Real {
     }
 
     pub(crate) fn decode(&self, coordinate: f64) -> f64 {
-        let place = match &self.scale {
-            Scale::Even { from, width } => from + coordinate * width,
-            Scale::Bell {
+        let position = match &self.scale {
+            Scale::Uniform { from, width } => from + coordinate * width,
+            Scale::Normal {
                 mean,
                 std,
                 from,
                 width,
             } => mean + std * normal::quantile(from + coordinate * width),
         };
-        let value = if self.log { libm::exp(place) } else { place };
+        let value = if self.log {
+            libm::exp(position)
+        } else {
+            position
+        };
         self.decimals
             .nearest(value.clamp(self.low, self.high))
             .clamp(self.low, self.high)
@@ -179,15 +186,15 @@ impl Real {
 
     pub(crate) fn encode(&self, value: f64) -> f64 {
         let value = value.clamp(self.low, self.high);
-        let place = if self.log { libm::log(value) } else { value };
+        let position = if self.log { libm::log(value) } else { value };
         let coordinate = match &self.scale {
-            Scale::Even { from, width } => (place - from) / width,
-            Scale::Bell {
+            Scale::Uniform { from, width } => (position - from) / width,
+            Scale::Normal {
                 mean,
                 std,
                 from,
                 width,
-            } => (normal::cdf((place - mean) / std) - from) / width,
+            } => (normal::cdf((position - mean) / std) - from) / width,
         };
         unit(coordinate)
     }
@@ -216,10 +223,12 @@ impl Real {
 /// than a thousand values.
 fn enough_digits(min: f64, max: f64) -> i32 {
     let size = decimal::exponent(min.abs().max(max.abs()));
-    let values = |digits: &i32| (max - min) / libm::exp10(f64::from(size - digits + 1));
-    (DIGITS..MOST_DIGITS)
-        .find(|digits| min == max || values(digits) >= 1000.0)
-        .unwrap_or(MOST_DIGITS)
+    (DIGITS..MAX_DIGITS)
+        .find(|digits| {
+            let spacing = libm::exp10(f64::from(size - digits + 1));
+            min == max || (max - min) / spacing >= 1000.0
+        })
+        .unwrap_or(MAX_DIGITS)
 }
 
 /// Returns the number of decimal places that survive the round trip through the unit cube.
@@ -233,7 +242,7 @@ mod tests {
 
     #[test]
     fn the_logarithm_is_uniform_and_six_digits_are_kept() {
-        let range = Real::even(1e-5, 1e-1, true, None).unwrap();
+        let range = RealRange::uniform(1e-5, 1e-1, true, None).unwrap();
         assert_eq!(
             [0.0, 0.25, 0.5, 0.6].map(|u| range.decode(u)),
             [1e-5, 1e-4, 1e-3, 2.51189e-3]
@@ -243,19 +252,19 @@ mod tests {
 
     #[test]
     fn a_narrow_range_keeps_as_many_digits_as_it_needs() {
-        let range = Real::even(1.0, 1.000_01, false, None).unwrap();
+        let range = RealRange::uniform(1.0, 1.000_01, false, None).unwrap();
         assert_eq!(range.digits(), 9);
         assert_eq!(range.decode(0.5), 1.000_005);
     }
 
     #[test]
-    fn no_decimal_in_between_is_a_fault() {
+    fn bounds_without_a_decimal_between_them_are_an_error() {
         assert_eq!(
-            Real::even(0.123, 0.127, false, Some(2)),
-            Err(Fault::NoDecimal)
+            RealRange::uniform(0.123, 0.127, false, Some(2)),
+            Err(RangeError::NoDecimal)
         );
         assert_eq!(
-            Real::even(0.121, 0.134, false, Some(2))
+            RealRange::uniform(0.121, 0.134, false, Some(2))
                 .unwrap()
                 .decode(0.99),
             0.13
@@ -264,26 +273,26 @@ mod tests {
 
     #[test]
     fn a_normal_range_has_its_quantiles_and_is_cut_at_its_bounds() {
-        let range = Real::bell((10.0, 2.0), (None, None), false, None).unwrap();
+        let range = RealRange::normal((10.0, 2.0), (None, None), false, None).unwrap();
         assert_eq!(
             [0.5, 0.841_344_75, 0.158_655_25].map(|u| range.decode(u)),
             [10.0, 12.0, 8.0]
         );
-        let cut = Real::bell((0.0, 1.0), (Some(0.0), None), false, None).unwrap();
+        let cut = RealRange::normal((0.0, 1.0), (Some(0.0), None), false, None).unwrap();
         assert_eq!(
             (cut.decode(0.0), cut.decode(0.5)),
             (0.0, 0.674_489),
             "the half-normal's median, cut at 5 deviations"
         );
         assert_eq!(
-            Real::bell((0.0, 1.0), (Some(9.0), None), false, None),
-            Err(Fault::CutAway)
+            RealRange::normal((0.0, 1.0), (Some(9.0), None), false, None),
+            Err(RangeError::CutAway)
         );
     }
 
     #[test]
     fn a_log_normal_range_has_the_exponential_of_its_mean_as_median() {
-        let range = Real::bell((2.0, 1.0), (None, None), true, None).unwrap();
+        let range = RealRange::normal((2.0, 1.0), (None, None), true, None).unwrap();
         assert_eq!(
             [0.5, 0.841_344_75].map(|u| range.decode(u)),
             [7.389_06, 20.0855]

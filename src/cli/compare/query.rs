@@ -12,7 +12,7 @@ use crate::study::Goal;
 use std::collections::BTreeSet;
 
 /// The parsed arguments.
-pub(super) struct Asked {
+pub(super) struct Query {
     pub(super) grouping: Grouping,
     pub(super) condition: Option<Formula>,
     pub(super) cols: Vec<Formula>,
@@ -27,23 +27,20 @@ fn vocabulary(sources: &[Source]) -> Names {
     each.flat_map(Names::iter).collect()
 }
 
-impl Asked {
+impl Query {
     pub(super) fn of(args: &Args, sources: &[Source]) -> Result<Self, Failure> {
         let names = vocabulary(sources);
-        let formula = |text: &str| Formula::parse(text, &names);
-        let list = |list: Option<&str>| {
-            list.map_or_else(Vec::new, split)
-                .into_iter()
-                .map(formula)
-                .collect::<Result<Vec<_>, _>>()
-        };
         let metric = match &args.metric {
-            Some(text) => formula(text)?,
-            None => formula(&default_metric(sources)?)?,
+            Some(text) => Formula::parse(text, &names)?,
+            None => Formula::parse(&default_metric(sources)?, &names)?,
         };
-        let by = list(args.by.as_deref())?;
-        let cols = list(args.cols.as_deref())?;
-        let condition = args.condition.as_deref().map(formula).transpose()?;
+        let by = parse_list(args.by.as_deref(), &names)?;
+        let cols = parse_list(args.cols.as_deref(), &names)?;
+        let condition = args
+            .condition
+            .as_deref()
+            .map(|text| Formula::parse(text, &names))
+            .transpose()?;
         let sort = args
             .sort
             .as_deref()
@@ -72,7 +69,7 @@ impl Asked {
             )
         {
             return Err(Failure::usage(format!(
-                "`--where {}` is neither true nor false",
+                "the value of `--where {}` is not true or false",
                 plain(condition.text())
             )));
         }
@@ -110,6 +107,14 @@ impl Asked {
     }
 }
 
+/// Parses expressions that are separated by commas.
+fn parse_list(list: Option<&str>, names: &Names) -> Result<Vec<Formula>, FormulaError> {
+    list.map_or_else(Vec::new, split)
+        .into_iter()
+        .map(|text| Formula::parse(text, names))
+        .collect()
+}
+
 /// Returns the metric that all sources share. Fails with a usage error if there is none, or if the
 /// sources have different objectives.
 fn default_metric(sources: &[Source]) -> Result<String, Failure> {
@@ -129,7 +134,7 @@ fn default_metric(sources: &[Source]) -> Result<String, Failure> {
                     plain(&metric)
                 ))
                 .hint(format!(
-                    "name another with `--metric`: it has {}",
+                    "name another column with `--metric`: it has {}",
                     plain(&names)
                 )))
             }
@@ -139,14 +144,14 @@ fn default_metric(sources: &[Source]) -> Result<String, Failure> {
             plain(&one),
             plain(&other)
         ))
-        .hint("say with `--metric` which to compare")),
+        .hint("name the column to compare with `--metric`")),
         (None, _) => {
             let names: Vec<String> = sources.iter().flat_map(Source::numeric).collect();
-            let failure = Failure::usage("it is not known which column to compare");
+            let failure = Failure::usage("no objective says which column to compare");
             Err(match names.as_slice() {
                 [] => failure.hint("no column holds a number"),
                 names => failure.hint(format!(
-                    "name one with `--metric`: {}",
+                    "name a column with `--metric`: {}",
                     plain(&names.join(", "))
                 )),
             })
@@ -173,23 +178,20 @@ fn goal(args: &Args, metric: &Formula, sources: &[Source]) -> Result<Goal, Failu
             "one study minimises `{}` and another maximises it",
             plain(metric.text())
         ))
-        .hint("say `--goal min` or `--goal max`")),
-        None => usual(metric.text()).ok_or_else(|| {
+        .hint("add `--goal min` or `--goal max`")),
+        None => usual_goal(metric.text()).ok_or_else(|| {
             Failure::usage(format!(
-                "it is not known whether a small or a large `{}` is good",
+                "it is unknown whether a small or a large `{}` is better",
                 plain(metric.text())
             ))
-            .hint("say `--goal min` or `--goal max`")
+            .hint("add `--goal min` or `--goal max`")
         }),
     }
 }
 
 /// Returns the usual goal of a metric of that name, or `None` if the name is ambiguous.
-fn usual(name: &str) -> Option<Goal> {
-    let name = name.to_lowercase();
-    let words: Vec<&str> = name.split(|char: char| !char.is_alphanumeric()).collect();
-    let is = |known: &[&str]| words.iter().any(|word| known.contains(word));
-    let small = is(&[
+fn usual_goal(name: &str) -> Option<Goal> {
+    const SMALL: [&str; 11] = [
         "loss",
         "error",
         "err",
@@ -201,8 +203,8 @@ fn usual(name: &str) -> Option<Goal> {
         "seconds",
         "time",
         "regret",
-    ]);
-    let large = is(&[
+    ];
+    const LARGE: [&str; 12] = [
         "acc",
         "accuracy",
         "auc",
@@ -215,8 +217,12 @@ fn usual(name: &str) -> Option<Goal> {
         "bleu",
         "iou",
         "map",
-    ]);
-    match (small, large) {
+    ];
+    let name = name.to_lowercase();
+    let words: Vec<&str> = name.split(|char: char| !char.is_alphanumeric()).collect();
+    let has_small = words.iter().any(|word| SMALL.contains(word));
+    let has_large = words.iter().any(|word| LARGE.contains(word));
+    match (has_small, has_large) {
         (true, false) => Some(Goal::Min),
         (false, true) => Some(Goal::Max),
         _ => None,
@@ -243,11 +249,10 @@ fn check_column(
     names: &Names,
     sources: &[Source],
 ) -> Result<Type, FormulaError> {
-    let check_in = |source: &Source| {
+    check(formula, names, sources, &|source| {
         let result = source.check(formula)?;
         source.check_reports(formula).map(|()| result)
-    };
-    check(formula, names, sources, &check_in)
+    })
 }
 
 /// Checks that an expression uses defined names only and passes `check_in` in at least one source.
@@ -265,30 +270,32 @@ fn check(
         let (message, hint) = unknown(name, formula.text(), names);
         return Err(FormulaError::new(formula.text(), message, hint));
     }
-    let mut wrong = None;
+    let mut first_error = None;
     for source in sources {
         match check_in(source) {
             Ok(result) => return Ok(result),
-            Err(error) => wrong = wrong.or(Some(error)),
+            Err(error) => first_error = first_error.or(Some(error)),
         }
     }
-    wrong.map_or(Ok(Type::Any), Err)
+    first_error.map_or(Ok(Type::Any), Err)
 }
 
 /// Returns whether a group matches `--baseline`: by its key or, without a key, by the label or the
 /// source of one of its rows.
-pub(super) fn is_baseline(group: &Group<'_>, wanted: &str) -> bool {
-    let number = |text: &str| text.parse::<f64>().ok();
+pub(super) fn is_baseline(group: &Group<'_>, baseline: &str) -> bool {
     if group.key.is_empty() {
         return group
             .rows
             .iter()
-            .any(|row| row.label() == wanted || row.source.name == wanted);
+            .any(|row| row.label() == baseline || row.source.name == baseline);
     }
     // Numbers match by value, so that `0.10` finds the group `0.1`.
     let keys = label(group);
-    keys == wanted
-        || (group.key.len() == 1 && number(&keys).is_some() && number(&keys) == number(wanted))
+    keys == baseline
+        || (group.key.len() == 1
+            && keys
+                .parse::<f64>()
+                .is_ok_and(|key| baseline.parse::<f64>().is_ok_and(|number| number == key)))
 }
 
 /// Returns the label of a group: its key, or the label of its first row if it has none.
@@ -299,9 +306,9 @@ pub(super) fn label(group: &Group<'_>) -> String {
             .first()
             .map_or_else(String::new, crate::report::compare::Row::label);
     }
-    let words = group
+    let values = group
         .key
         .iter()
         .map(|value| value.as_ref().map_or_else(String::new, ToString::to_string));
-    words.collect::<Vec<_>>().join(",")
+    values.collect::<Vec<_>>().join(",")
 }

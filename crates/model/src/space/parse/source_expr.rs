@@ -7,30 +7,34 @@ use std::ops::Range;
 
 /// An expression with its position in the file.
 #[derive(Clone)]
-pub(super) struct Quote {
-    pub(super) expr: Expr,
+pub(super) struct SourceExpr {
+    pub(super) parsed: Expr,
     span: Span,
     /// Offset of the expression's text in the file. `None` if the text is written with escapes, so
     /// that offsets in it do not correspond to the file.
     start: Option<usize>,
 }
 
-impl Quote {
+impl SourceExpr {
     /// Reads the expression of the option `key`. Returns `None` after reporting a mistake.
     pub(super) fn read(key: &str, node: &Node, d: &mut Diagnostics) -> Option<Self> {
         let NodeValue::Text(text) = &node.value else {
             d.push(wrong_type(key, "an expression in quotes", node));
             return None;
         };
-        let start = start_of(text, node);
+        let start = text_start(text, node);
         match Expr::parse(text) {
-            Ok(expr) => Some(Self {
-                expr,
+            Ok(parsed) => Some(Self {
+                parsed,
                 span: node.span.clone(),
                 start,
             }),
             Err(error) => {
-                d.push(remark(&error, place(start, &node.span, &error.span), key));
+                d.push(diagnostic(
+                    &error,
+                    span_in_file(start, &node.span, &error.span),
+                    key,
+                ));
                 None
             }
         }
@@ -38,17 +42,17 @@ impl Quote {
 
     /// Makes a constant expression from an integer written at `span`.
     pub(super) fn constant(number: i64, span: &Span) -> Option<Self> {
-        let expr = Expr::parse(&number.to_string()).ok()?;
+        let parsed = Expr::parse(&number.to_string()).ok()?;
         Some(Self {
-            expr,
+            parsed,
             span: span.clone(),
             start: None,
         })
     }
 
     /// Returns the span in the file of a part of the expression.
-    pub(super) fn place(&self, part: &Range<usize>) -> Span {
-        place(self.start, &self.span, part)
+    pub(super) fn span_of(&self, part: &Range<usize>) -> Span {
+        span_in_file(self.start, &self.span, part)
     }
 
     /// Returns the span of the whole value.
@@ -57,29 +61,30 @@ impl Quote {
     }
 
     /// Makes the diagnostic for a mistake in the expression.
-    pub(super) fn remark(&self, error: &ExprError, key: &str) -> Diagnostic {
-        remark(error, self.place(&error.span), key)
+    pub(super) fn diagnostic(&self, error: &ExprError, key: &str) -> Diagnostic {
+        diagnostic(error, self.span_of(&error.span), key)
     }
 }
 
-fn remark(error: &ExprError, span: Span, key: &str) -> Diagnostic {
-    let message = format!("the expression of `{key}` does not work: {}", error.message);
-    let remark = Diagnostic::error("bad-expression", message).at(span, "here");
+fn diagnostic(error: &ExprError, span: Span, key: &str) -> Diagnostic {
+    let message = format!("the expression of `{key}` is invalid: {}", error.message);
+    let diagnostic = Diagnostic::error("bad-expression", message).at(span, "here");
     match &error.hint {
-        Some(hint) => remark.hint(hint),
-        None => remark,
+        Some(hint) => diagnostic.hint(hint),
+        None => diagnostic,
     }
 }
 
-fn place(start: Option<usize>, whole: &Span, part: &Range<usize>) -> Span {
+fn span_in_file(start: Option<usize>, value: &Span, part: &Range<usize>) -> Span {
     match start {
         // An empty range at the end is widened to one byte, so that a caret appears after the text.
         Some(start) => start + part.start..start + part.end.max(part.start + 1),
-        None => whole.clone(),
+        None => value.clone(),
     }
 }
 
-fn start_of(text: &str, node: &Node) -> Option<usize> {
+/// Returns the offset in the file at which the text of a string begins, behind its quotes.
+fn text_start(text: &str, node: &Node) -> Option<usize> {
     [1, 3].into_iter().find_map(|quotes| {
         let inner = node
             .written

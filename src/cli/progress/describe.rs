@@ -8,7 +8,7 @@ use crate::study::{Event, Exit, Study, Timestamp, Trial, TrialState};
 use std::time::Duration;
 
 /// The number of log lines shown for a failed trial.
-const LAST_WORDS: usize = 8;
+const LOG_LINES: usize = 8;
 
 /// The maximum width of a log line in columns.
 const LINE: usize = 160;
@@ -26,18 +26,22 @@ pub(super) fn event(study: &Study, event: &Event, new_best: bool, bars: bool) ->
             format!(
                 "{}, the best so far{breaks}{}",
                 ended(study, trial),
-                given(trial)
+                indented_params(trial)
             )
         }
         _ if bars => return None,
         Event::Started { resume, .. } => {
-            let verb = if *resume { "goes on" } else { "started" };
-            let again = if trial.attempts > 1 {
+            let verb = if *resume { "resumed" } else { "started" };
+            let attempt = if trial.attempts > 1 {
                 format!(" (attempt {})", trial.attempts)
             } else {
                 String::new()
             };
-            format!("trial {} {verb}{again}{}", trial.id, given(trial))
+            format!(
+                "trial {} {verb}{attempt}{}",
+                trial.id,
+                indented_params(trial)
+            )
         }
         Event::Ended { .. } => ended(study, trial),
         // The slot or the whole sweep was at fault. One line about the slot, or the summary, covers
@@ -66,7 +70,7 @@ fn slot(event: &Event) -> Option<String> {
         Event::SlotPaused { slot, why } => {
             Some(plain(&format!("slot {slot} is paused: {why}")).into_owned())
         }
-        Event::SlotResumed { slot } => Some(format!("slot {slot} is used again")),
+        Event::SlotResumed { slot } => Some(format!("slot {slot} is in use again")),
         _ => None,
     }
 }
@@ -75,9 +79,9 @@ fn slot(event: &Event) -> Option<String> {
 fn count(study: &Study) -> String {
     let ended = finished(study);
     match study.header().trials {
-        Some(wanted) => format!(
-            "[{ended:>width$}/{wanted}] ",
-            width = wanted.to_string().len()
+        Some(total) => format!(
+            "[{ended:>width$}/{total}] ",
+            width = total.to_string().len()
         ),
         None => format!("[{ended}] "),
     }
@@ -90,22 +94,25 @@ pub(super) fn finished(study: &Study) -> u64 {
 }
 
 fn ended(study: &Study, trial: &Trial) -> String {
-    let took = number::seconds(trial.seconds);
+    let duration = number::seconds(trial.seconds);
     let id = trial.id;
     let why = trial
         .why
         .as_ref()
         .map_or_else(String::new, |why| format!(": {why}"));
-    let at = trial.step.map_or_else(String::new, |step| {
+    let step = trial.step.map_or_else(String::new, |step| {
         format!(" at {} {}", trial.axis.word(), number::short(step))
     });
     match &trial.state {
-        TrialState::Complete => format!("trial {id} complete in {took}: {}", results(study, trial)),
-        TrialState::Stopped => format!("trial {id} stopped{at}{why}"),
-        TrialState::Paused => format!("trial {id} paused{at}{why}"),
+        TrialState::Complete => format!(
+            "trial {id} complete in {duration}: {}",
+            summary::objectives(study, trial)
+        ),
+        TrialState::Stopped => format!("trial {id} stopped{step}{why}"),
+        TrialState::Paused => format!("trial {id} paused{step}{why}"),
         _ => match &trial.exit {
             Some(Exit::Interrupted) => {
-                format!("trial {id} interrupted after {took}; it will go on")
+                format!("trial {id} was interrupted after {duration}; it will run again")
             }
             Some(Exit::Lost) => format!("trial {id} was lost; it will run again"),
             exit => format!(
@@ -116,11 +123,7 @@ fn ended(study: &Study, trial: &Trial) -> String {
     }
 }
 
-fn results(study: &Study, trial: &Trial) -> String {
-    summary::objectives(study, trial)
-}
-
-fn given(trial: &Trial) -> String {
+fn indented_params(trial: &Trial) -> String {
     let params = summary::params(trial);
     if params.is_empty() {
         params
@@ -130,8 +133,8 @@ fn given(trial: &Trial) -> String {
 }
 
 /// Returns the description of a failed trial: the cause, the last lines of its log, and the path of
-/// the log. Without `full`, only the cause.
-pub(super) fn failure(trial: &Trial, dir: &StudyDir, full: bool, paint: Paint) -> String {
+/// the log. Without `in_full`, only the cause.
+pub(super) fn failure(trial: &Trial, dir: &StudyDir, in_full: bool, paint: Paint) -> String {
     let cause = summary::cause(trial.exit.as_ref()).unwrap_or_default();
     let attempt = if trial.attempts > 1 {
         format!(" (attempt {})", trial.attempts)
@@ -141,38 +144,36 @@ pub(super) fn failure(trial: &Trial, dir: &StudyDir, full: bool, paint: Paint) -
     let head = paint.red(&format!("trial {} failed{attempt}", trial.id));
     let (cause, params) = (
         plain(&cause).into_owned(),
-        plain(&given(trial)).into_owned(),
+        plain(&indented_params(trial)).into_owned(),
     );
-    let took = number::seconds(trial.seconds);
-    if !full {
+    let duration = number::seconds(trial.seconds);
+    if !in_full {
         return format!("{head}: {cause}");
     }
     let folder = dir.trial(trial.id);
-    let (log, lines) = tail::last_words(&folder, LAST_WORDS);
-    let said: String = lines
+    let (log, lines) = tail::log_tail(&folder, LOG_LINES);
+    let output: String = lines
         .iter()
         .map(|line| format!("\n    {} {}", paint.dim("|"), elide(line, LINE)))
         .collect();
-    let (wrote, place) = match lines.is_empty() {
-        true => ("it wrote nothing; its folder is", folder),
-        false => ("all of it:", log),
+    let (label, path) = match lines.is_empty() {
+        true => ("it wrote no output; its folder:", folder),
+        false => ("full log:", log),
     };
-    let place = plain(&place.display().to_string()).into_owned();
-    format!("{head}: {cause} after {took}{params}{said}\n    {wrote} {place}")
+    let path = plain(&path.display().to_string()).into_owned();
+    format!("{head}: {cause} after {duration}{params}{output}\n    {label} {path}")
 }
 
 /// Returns the message for a run that the circuit breaker ended: the last failure with the end of
 /// its log, and the available options. `None` if no failed trial is on record.
 pub(super) fn broken(study: &Study, dir: &StudyDir, paint: Paint) -> Option<String> {
-    let failed =
-        |trial: &&Trial| matches!(trial.exit, Some(Exit::Failed(_))) && trial.ended_at.is_some();
     let last = study
         .trials()
         .iter()
-        .filter(failed)
+        .filter(|trial| matches!(trial.exit, Some(Exit::Failed(_))) && trial.ended_at.is_some())
         .max_by_key(|trial| trial.ended_at)?;
     Some(format!(
-        "{}\nno trial is used up: those that failed so wait and run again; if they are meant to fail, set `quick_failures = 0` in [limits]",
+        "{}\nthese failures do not count: the trials wait and will run again; if such failures are expected, set `quick_failures = 0` in [limits]",
         failure(last, dir, true, paint)
     ))
 }
@@ -180,9 +181,9 @@ pub(super) fn broken(study: &Study, dir: &StudyDir, paint: Paint) -> Option<Stri
 /// Returns the line of a running trial: id, time, step, and the last value of each metric. If it
 /// has neither a step nor a metric, its parameters.
 pub(super) fn running(study: &Study, trial: &Trial, now: Timestamp) -> String {
-    let took = trial
+    let duration = trial
         .attempt_at
-        .map_or_else(String::new, |began| number::duration(now.since(began)));
+        .map_or_else(String::new, |start| number::duration(now.since(start)));
     let step = match (trial.step, trial.until) {
         (Some(step), Some(until)) => {
             format!("{} {}/{until}", trial.axis.word(), number::short(step))
@@ -205,16 +206,16 @@ pub(super) fn running(study: &Study, trial: &Trial, now: Timestamp) -> String {
         let tally = trial.metrics.get(name)?;
         Some(format!("{name} {}", number::short(tally.last.0)))
     });
-    let known = std::iter::once(step)
+    let progress: Vec<_> = std::iter::once(step)
         .filter(|step| !step.is_empty())
-        .chain(metrics);
-    let known: Vec<_> = known.collect();
-    let known = if known.is_empty() {
-        given(trial).trim_start().to_owned()
+        .chain(metrics)
+        .collect();
+    let progress = if progress.is_empty() {
+        summary::params(trial)
     } else {
-        known.join("  ")
+        progress.join("  ")
     };
-    plain(&format!("{:>5}  {took:>7}  {known}", trial.id)).into_owned()
+    plain(&format!("{:>5}  {duration:>7}  {progress}", trial.id)).into_owned()
 }
 
 /// Returns whether the step that swath counts equals a value that the trial reports itself, for
@@ -230,7 +231,7 @@ mod tests {
     use swath_model::demo::Demo;
 
     #[test]
-    fn a_running_trial_shows_its_last_report_the_objective_first() {
+    fn the_line_of_a_running_trial_shows_its_last_report_with_the_objective_first() {
         let mut demo = Demo::new(&["lr"]);
         let trial = demo.start(&[("lr", Value::Float(0.1))]);
         let now = demo.study.at().unwrap();

@@ -5,7 +5,7 @@ use super::log_grid::LogGrid;
 
 /// An arithmetic progression of `count` integers from `min`, `step` apart.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Whole {
+pub(crate) struct IntRange {
     min: i64,
     step: i64,
     count: u64,
@@ -13,7 +13,7 @@ pub(crate) struct Whole {
     log: Option<LogGrid>,
 }
 
-impl Whole {
+impl IntRange {
     /// Makes the range from `min` to at most `max`. The caller has checked that the range is not
     /// empty, not too wide, and positive if it is logarithmic.
     ///
@@ -42,7 +42,7 @@ impl Whole {
     }
 
     pub(crate) fn max(&self) -> i64 {
-        self.at(self.count - 1)
+        self.value_at(self.count - 1)
     }
 
     pub(crate) fn is_log(&self) -> bool {
@@ -55,12 +55,12 @@ impl Whole {
 
     /// Returns the integer with this index, counted from `min`. An index beyond the end means the
     /// last.
-    pub(crate) fn at(&self, index: u64) -> i64 {
+    pub(crate) fn value_at(&self, index: u64) -> i64 {
         self.min + self.step * index.min(self.count - 1) as i64
     }
 
     pub(crate) fn decode(&self, coordinate: f64) -> i64 {
-        self.at(match &self.log {
+        self.value_at(match &self.log {
             None => (coordinate * self.count as f64) as u64,
             Some(grid) => grid.index(coordinate),
         })
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn both_ends_are_included_and_cells_are_equal() {
-        let range = Whole::new(1, 4, 1, false);
+        let range = IntRange::new(1, 4, 1, false);
         assert_eq!(
             [0.0, 0.24, 0.25, 0.5, 0.99].map(|u| range.decode(u)),
             [1, 1, 2, 3, 4]
@@ -96,34 +96,34 @@ mod tests {
 
     #[test]
     fn a_step_that_does_not_divide_the_range_ends_before_it() {
-        let range = Whole::new(0, 10, 4, false);
+        let range = IntRange::new(0, 10, 4, false);
         assert_eq!((range.count(), range.max()), (3, 8));
         assert!(range.contains(4) && !range.contains(10) && !range.contains(5));
     }
 
     #[test]
-    fn a_logarithmic_range_gives_each_doubling_the_same_room() {
-        let range = Whole::new(1, 1024, 1, true);
-        let room = |low: f64, high: f64| {
-            let inside = (0..10_000).filter(|k| {
-                let number = range.decode(f64::from(*k) / 10_000.0) as f64;
-                number >= low && number < high
-            });
-            inside.count() as f64 / 10_000.0
-        };
-        assert!((room(8.0, 16.0) - room(256.0, 512.0)).abs() < 0.01);
+    fn a_logarithmic_range_gives_each_doubling_the_same_share() {
+        let range = IntRange::new(1, 1024, 1, true);
+        let [low_share, high_share] = [8..16, 256..512].map(|doubling| {
+            let coordinates = (0..10_000).map(|k| f64::from(k) / 10_000.0);
+            let draws = coordinates.filter(|u| doubling.contains(&range.decode(*u)));
+            draws.count() as f64 / 10_000.0
+        });
+        assert!((low_share - high_share).abs() < 0.01);
     }
 
     #[test]
-    fn a_logarithmic_range_with_steps_holds_its_grid_and_gives_each_doubling_the_same_room() {
-        let range = Whole::new(16, 1024, 16, true);
+    fn a_logarithmic_range_with_steps_holds_its_grid_and_gives_each_doubling_the_same_share() {
+        let range = IntRange::new(16, 1024, 16, true);
         assert_eq!(
             (range.decode(0.0), range.decode(0.5), range.decode(1.0)),
             (16, 128, 1024)
         );
         assert!((range.encode(128) - 0.5).abs() < 0.02);
         assert!(
-            (0..range.count()).all(|at| range.decode(range.encode(range.at(at))) == range.at(at))
+            (0..range.count())
+                .map(|index| range.value_at(index))
+                .all(|number| range.decode(range.encode(number)) == number)
         );
     }
 }
