@@ -132,10 +132,10 @@ fn fifty_readers_do_not_slow_the_writer() {
     // processor.
     assert!(
         beside[0] < alone[0] * 10 + Duration::from_millis(2),
-        "{told}"
+        "{summary}"
     );
     assert!(
         beside[1] < alone[1] * 10 + Duration::from_millis(100),
-        "{told}"
+        "{summary}"
     );
 }
