@@ -31,9 +31,14 @@ fn report(trial: u32, epoch: u32) -> Event {
 }
 
 fn params(trial: u32) -> Params {
-    let draw = |at: u32| Value::Float(f64::from(trial * 31 + at) / 65_536.0);
     (0..10)
-        .map(|at| (Name::from(format!("parameter_{at}")), draw(at)))
+        .map(|index| {
+            let value = f64::from(trial * 31 + index) / 65_536.0;
+            (
+                Name::from(format!("parameter_{index}")),
+                Value::Float(value),
+            )
+        })
         .collect()
 }
 

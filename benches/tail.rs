@@ -13,19 +13,17 @@ const REPORTS: u64 = 100_000;
 
 /// Returns the CPU time of this thread during `work`, which excludes other processes on the
 /// machine. Returns the elapsed time where Linux's `schedstat` is missing.
-fn on_core(mut work: impl FnMut()) -> Duration {
-    let on_core = || {
-        let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-        text.split_whitespace()
-            .next()?
-            .parse()
-            .ok()
-            .map(Duration::from_nanos)
-    };
-    let (cpu, clock) = (on_core(), Instant::now());
+fn measured(mut work: impl FnMut()) -> Duration {
+    let (cpu, clock) = (thread_cpu_time(), Instant::now());
     work();
-    cpu.zip(on_core())
+    cpu.zip(thread_cpu_time())
         .map_or_else(|| clock.elapsed(), |(before, after)| after - before)
+}
+
+fn thread_cpu_time() -> Option<Duration> {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    let nanoseconds = text.split_whitespace().next()?.parse().ok()?;
+    Some(Duration::from_nanos(nanoseconds))
 }
 
 fn logger(dir: &std::path::Path) -> TrialLogger {
@@ -41,11 +39,12 @@ fn logger(dir: &std::path::Path) -> TrialLogger {
         workdir: dir.to_path_buf(),
         trial: dir.to_path_buf(),
     };
-    let sink = |record: LogRecord| {
-        black_box(record);
-        Directive::Continue
-    };
-    TrialLogger::in_process(identity, dirs, Box::new(sink)).expect("it opens nothing yet")
+    TrialLogger::in_process(identity, dirs, Box::new(discard)).expect("it opens nothing yet")
+}
+
+fn discard(record: LogRecord) -> Directive {
+    black_box(record);
+    Directive::Continue
 }
 
 fn ingest(bench: &mut Criterion) {
@@ -69,18 +68,18 @@ fn ingest(bench: &mut Criterion) {
         fs::write(&records, lines).expect("a file");
         group.bench_function(name, |bench| {
             bench.iter_custom(|times| {
-                let mut once = || {
-                    let mut log = logger(dir.path());
-                    let mut tail = Tail::new(&records);
-                    log.follow_to_the_end(&mut tail).expect("the file is there");
-                    log.finish().expect("it flushes");
-                };
-                let clear = || {
-                    fs::remove_dir_all(dir.path().join("metrics")).expect("metrics were written");
-                };
                 (0..times)
-                    .map(|_| (on_core(&mut once), clear()))
-                    .map(|(time, ())| time)
+                    .map(|_| {
+                        let time = measured(|| {
+                            let mut log = logger(dir.path());
+                            let mut tail = Tail::new(&records);
+                            log.follow_to_the_end(&mut tail).expect("the file is there");
+                            log.finish().expect("it flushes");
+                        });
+                        let metrics = dir.path().join("metrics");
+                        fs::remove_dir_all(metrics).expect("metrics were written");
+                        time
+                    })
                     .sum()
             });
         });
@@ -96,19 +95,17 @@ fn metric(bench: &mut Criterion) {
         .sample_size(20)
         .throughput(Throughput::Elements(REPORTS));
     group.bench_function("in process", |bench| {
-        let mut once = || {
-            for step in 1..=REPORTS {
-                log.metric(
-                    "loss",
-                    1.0 / step as f64,
-                    Point::step(step).context("train"),
-                )
-                .expect("it is kept");
-            }
-        };
-        bench.iter_custom(|times| (0..times).map(|_| on_core(&mut once)).sum());
+        bench.iter_custom(|times| (0..times).map(|_| measured(|| log_metrics(&mut log))).sum());
     });
     group.finish();
+}
+
+fn log_metrics(log: &mut TrialLogger) {
+    for step in 1..=REPORTS {
+        let point = Point::step(step).context("train");
+        log.metric("loss", 1.0 / step as f64, point)
+            .expect("the metric is written");
+    }
 }
 
 criterion_group!(benches, ingest, metric);

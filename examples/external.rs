@@ -65,10 +65,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Returns the number given as `--name=value`, `None` if the option is absent.
 fn option(name: &str) -> Result<Option<f64>, std::num::ParseFloatError> {
     let args: Vec<String> = std::env::args().collect();
-    let given = args.iter().find_map(|arg| {
+    let value = args.iter().find_map(|arg| {
         arg.strip_prefix("--")?
             .strip_prefix(name)?
             .strip_prefix('=')
     });
-    given.map(str::parse).transpose()
+    value.map(str::parse).transpose()
 }

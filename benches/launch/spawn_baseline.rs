@@ -24,17 +24,10 @@ fn main() -> io::Result<()> {
     let dir = tempfile::tempdir()?.keep();
     let begun = Instant::now();
     let next = AtomicU32::new(1);
-    let work = || -> io::Result<()> {
-        loop {
-            let trial = next.fetch_add(1, Ordering::Relaxed);
-            if trial > count {
-                return Ok(());
-            }
-            spawn(&program, &dir.join(trial.to_string()))?.wait()?;
-        }
-    };
     std::thread::scope(|threads| {
-        let slots: Vec<_> = (0..slots).map(|_| threads.spawn(work)).collect();
+        let slots: Vec<_> = (0..slots)
+            .map(|_| threads.spawn(|| run_trials(&program, &dir, &next, count)))
+            .collect();
         slots.into_iter().try_for_each(|slot| {
             slot.join()
                 .unwrap_or_else(|_| Err(io::Error::other("a panic")))
@@ -48,19 +41,31 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
+/// Runs trials one after another until `next` exceeds `count`.
+fn run_trials(program: &str, dir: &Path, next: &AtomicU32, count: u32) -> io::Result<()> {
+    loop {
+        let trial = next.fetch_add(1, Ordering::Relaxed);
+        if trial > count {
+            return Ok(());
+        }
+        spawn(program, &dir.join(trial.to_string()))?.wait()?;
+    }
+}
+
 fn spawn(program: &str, dir: &Path) -> io::Result<Child> {
     fs::create_dir(dir)?;
-    let log = |name| -> io::Result<File> {
-        OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(dir.join(name))
-    };
     Command::new(program)
         .stdin(Stdio::null())
-        .stdout(log("stdout.log")?)
-        .stderr(log("stderr.log")?)
+        .stdout(open_log(dir, "stdout.log")?)
+        .stderr(open_log(dir, "stderr.log")?)
         .spawn()
+}
+
+fn open_log(dir: &Path, name: &str) -> io::Result<File> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(dir.join(name))
 }
 
 /// Returns the CPU time of this process and of its reaped children, in seconds.

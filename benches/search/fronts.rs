@@ -32,9 +32,14 @@ fn reals(d: usize, low: f64, high: f64) -> String {
 /// Fonseca & Fleming, IEEE Transactions on Systems, Man and Cybernetics A 28(1), 1998.
 fn fonseca(p: &Params) -> Vec<f64> {
     let x = coordinates(p);
-    let at = 1.0 / (x.len() as f64).sqrt();
-    let one = |sign: f64| 1.0 - (-x.iter().map(|x| (x - sign * at).powi(2)).sum::<f64>()).exp();
-    vec![one(1.0), one(-1.0)]
+    let optimum = 1.0 / (x.len() as f64).sqrt();
+    [optimum, -optimum]
+        .into_iter()
+        .map(|optimum| {
+            let distance: f64 = x.iter().map(|x| (x - optimum).powi(2)).sum();
+            1.0 - (-distance).exp()
+        })
+        .collect()
 }
 
 /// Kursawe, PPSN I, 1991: a disconnected front.

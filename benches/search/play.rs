@@ -18,10 +18,10 @@ pub(crate) fn space(text: &str) -> Arc<Space> {
 /// Parses a `[space]` and a `[constraints]` table. Panics if they have errors.
 pub(crate) fn constrained(text: &str, constraints: &str) -> Arc<Space> {
     let mut diagnostics = Diagnostics::default();
-    let mut section = |path: &str, text: &str| {
-        Section::new(path, 0..text.len(), Table::parse(text, &mut diagnostics))
-    };
-    let (space, constraints) = (section("space", text), section("constraints", constraints));
+    let [space, constraints] =
+        [("space", text), ("constraints", constraints)].map(|(path, text)| {
+            Section::new(path, 0..text.len(), Table::parse(text, &mut diagnostics))
+        });
     let space = Space::parse(space, Some(constraints), &mut diagnostics);
     Arc::new(space.unwrap_or_else(|| panic!("{diagnostics:?}")))
 }

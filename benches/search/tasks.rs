@@ -23,19 +23,21 @@ pub(crate) fn number(params: &Params, name: &str) -> f64 {
 }
 
 fn is(params: &Params, name: &str, text: &str) -> bool {
-    matches!(params.get(name), Some(Value::Text(found)) if &**found == text)
+    matches!(params.get(name), Some(Value::Text(value)) if &**value == text)
 }
 
 /// Returns the coordinates x0, x1 … minus a shift that differs by coordinate.
 fn x(params: &Params) -> Vec<f64> {
-    let shift = |i: usize| 2.6 * ((i as f64 + 1.0) * 1.618).sin() + 0.4;
     (0..)
-        .map_while(|i| params.get(&format!("x{i}"))?.as_f64().map(|x| x - shift(i)))
+        .map_while(|i| {
+            let shift = 2.6 * ((f64::from(i) + 1.0) * 1.618).sin() + 0.4;
+            Some(params.get(&format!("x{i}"))?.as_f64()? - shift)
+        })
         .collect()
 }
 
 /// Rotates the coordinates in the plane of each pair of neighbours.
-fn turned(mut z: Vec<f64>) -> Vec<f64> {
+fn rotated(mut z: Vec<f64>) -> Vec<f64> {
     for i in 1..z.len() {
         let (s, c) = (0.5 + i as f64).sin_cos();
         (z[i - 1], z[i]) = (c * z[i - 1] - s * z[i], s * z[i - 1] + c * z[i]);
@@ -48,7 +50,7 @@ fn sphere(p: &Params) -> f64 {
 }
 
 fn ellipsoid(p: &Params) -> f64 {
-    let z = turned(x(p));
+    let z = rotated(x(p));
     let d = z.len();
     z.iter()
         .enumerate()
@@ -70,7 +72,7 @@ fn rastrigin(p: &Params) -> f64 {
 }
 
 fn ackley(p: &Params) -> f64 {
-    let z = turned(x(p));
+    let z = rotated(x(p));
     let d = z.len() as f64;
     let square = z.iter().map(|z| z * z).sum::<f64>() / d;
     let wave = z.iter().map(|z| (2.0 * PI * z).cos()).sum::<f64>() / d;
@@ -101,7 +103,7 @@ fn griewank(p: &Params) -> f64 {
 }
 
 fn step_ellipsoid(p: &Params) -> f64 {
-    turned(x(p))
+    rotated(x(p))
         .iter()
         .enumerate()
         .map(|(i, z)| 10f64.powf(i as f64 / 3.0) * (z + 0.5).floor().powi(2))
@@ -109,7 +111,7 @@ fn step_ellipsoid(p: &Params) -> f64 {
 }
 
 fn sharp_ridge(p: &Params) -> f64 {
-    let z = turned(x(p));
+    let z = rotated(x(p));
     z[0] * z[0] + 100.0 * z[1..].iter().map(|z| z * z).sum::<f64>().sqrt()
 }
 
@@ -134,18 +136,13 @@ const HARTMANN_P: [[f64; 6]; 4] = [
 
 fn hartmann(p: &Params) -> f64 {
     let z: Vec<f64> = (0..6).map(|i| number(p, &format!("h{i}"))).collect();
-    let bump = |k: usize| {
-        (-(0..6)
+    let hills = [1.0, 1.2, 3.0, 3.2].into_iter().enumerate().map(|(k, c)| {
+        let distance: f64 = (0..6)
             .map(|i| HARTMANN_A[k][i] * (z[i] - HARTMANN_P[k][i]).powi(2))
-            .sum::<f64>())
-        .exp()
-    };
-    3.322_368_011_415_515
-        - [1.0, 1.2, 3.0, 3.2]
-            .iter()
-            .enumerate()
-            .map(|(k, c)| c * bump(k))
-            .sum::<f64>()
+            .sum();
+        c * (-distance).exp()
+    });
+    3.322_368_011_415_515 - hills.sum::<f64>()
 }
 
 /// Resembles the tuning of a small network: log scales, integers, a choice that interacts with
@@ -179,13 +176,11 @@ fn network(p: &Params) -> f64 {
 
 /// Has mostly categorical parameters, with interactions.
 fn choices(p: &Params) -> f64 {
-    let pick = |name: &str| -> f64 {
-        match p.get(name) {
-            Some(Value::Text(t)) => f64::from(t.as_bytes()[0] - b'a'),
-            _ => 0.0,
-        }
-    };
-    let (a, b, c, d) = (pick("a"), pick("b"), pick("c"), pick("d"));
+    // The number of the chosen letter.
+    let [a, b, c, d] = ["a", "b", "c", "d"].map(|name| match p.get(name) {
+        Some(Value::Text(t)) => f64::from(t.as_bytes()[0] - b'a'),
+        _ => 0.0,
+    });
     let table = ((a * 3.0 + b * 5.0 + 1.0) % 7.0) / 7.0 + ((c * 2.0 + d * 3.0) % 5.0) / 5.0;
     table
         + (number(p, "u") - 0.2 - 0.1 * a).powi(2)
@@ -201,19 +196,21 @@ fn lattice(p: &Params) -> f64 {
     z.iter().map(|z| z * z).sum::<f64>() + 0.5 * z.windows(2).map(|w| w[0] * w[1]).sum::<f64>()
 }
 
+/// Grows as a square near 0 and exponentially beyond 1.5.
+fn tail(z: f64) -> f64 {
+    z * z
+        + if z.abs() > 1.5 {
+            (z.abs() - 1.5).exp() - 1.0
+        } else {
+            0.0
+        }
+}
+
 /// Resembles boosting with three boosters, each with its own parameters and a long tail of bad
 /// values.
 fn boosters(p: &Params) -> f64 {
     let depth = number(p, "depth");
     let common = 0.05 * (number(p, "rounds").log10() - 2.3).powi(2);
-    let tail = |z: f64| {
-        z * z
-            + if z.abs() > 1.5 {
-                (z.abs() - 1.5).exp() - 1.0
-            } else {
-                0.0
-            }
-    };
     common
         + if is(p, "booster", "tree") {
             tail(number(p, "eta").log10() + 1.2) * 0.3
@@ -231,12 +228,12 @@ fn boosters(p: &Params) -> f64 {
 
 /// Resembles a network in which every layer has its own size.
 fn tower(p: &Params) -> f64 {
-    let wanted = [7.0, 6.0, 5.0, 4.0];
+    let best_sizes = [7.0, 6.0, 5.0, 4.0];
     let layers = number(p, "layers");
     let sizes: f64 = match p.get("units") {
         Some(Value::List(list)) => list
             .iter()
-            .zip(wanted)
+            .zip(best_sizes)
             .filter_map(|(v, w)| v.as_f64().map(|v| 0.05 * (v.log2() - w).powi(2)))
             .sum(),
         _ => 0.0,
@@ -249,6 +246,14 @@ fn tower(p: &Params) -> f64 {
         } else {
             0.12
         }
+}
+
+fn task(name: &'static str, space: &str, value: fn(&Params) -> f64) -> Task {
+    Task {
+        name,
+        space: space.to_owned(),
+        value,
+    }
 }
 
 /// Returns all tasks.
@@ -275,11 +280,6 @@ pub(crate) fn all() -> Vec<Task> {
     let hartmann_space: String = (0..6)
         .map(|i| format!("h{i} = {{ min = 0.0, max = 1.0 }}\n"))
         .collect();
-    let task = |name, space: &str, value| Task {
-        name,
-        space: space.to_owned(),
-        value,
-    };
     vec![
         task(
             "branin",

@@ -20,23 +20,22 @@ type Failure = Box<dyn std::error::Error>;
 
 /// Runs `work` and returns its result, the CPU time of this thread, and the elapsed time.
 fn measured<T>(work: impl FnOnce() -> T) -> (T, Duration, Duration) {
-    let on_core = || {
-        let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-        text.split_whitespace()
-            .next()?
-            .parse()
-            .ok()
-            .map(Duration::from_nanos)
-    };
-    let (cpu, clock) = (on_core(), Instant::now());
-    let done = work();
+    let (cpu, clock) = (thread_cpu_time(), Instant::now());
+    let result = work();
     let wall = clock.elapsed();
     (
-        done,
-        cpu.zip(on_core())
+        result,
+        cpu.zip(thread_cpu_time())
             .map_or(wall, |(before, after)| after - before),
         wall,
     )
+}
+
+/// Returns the CPU time of this thread, or `None` without Linux's `schedstat`.
+fn thread_cpu_time() -> Option<Duration> {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    let nanoseconds = text.split_whitespace().next()?.parse().ok()?;
+    Some(Duration::from_nanos(nanoseconds))
 }
 
 /// Writes `points` metric points of trial 1 through the logger.
@@ -128,46 +127,52 @@ fn track(study: &std::path::Path, names: &[&str]) -> Result<(Duration, Duration)
         .map_err(|_| format!("{names:?} cannot be built"))?;
     let mut trackers = plan.trackers;
     let entries = entries();
-    let (done, cpu, wall) = measured(|| -> Result<(), Failure> {
-        let mut known = Study::default();
+    let (result, cpu, wall) = measured(|| -> Result<(), Failure> {
+        let mut study = Study::default();
         for entry in &entries {
-            known.apply(entry)?;
+            study.apply(entry)?;
             for (_, tracker) in &mut trackers {
-                tracker.record(&known, entry)?;
+                tracker.record(&study, entry)?;
             }
         }
         for (_, tracker) in &mut trackers {
-            tracker.close(&known)?;
+            tracker.close(&study)?;
         }
         Ok(())
     });
-    done?;
+    result?;
     Ok((cpu, wall))
+}
+
+/// Returns whether this build has a tracker.
+fn is_built_in(tracker: &str) -> bool {
+    swath::trackers::TRACKERS
+        .iter()
+        .any(|kind| kind.name == tracker)
 }
 
 fn main() -> Result<(), Failure> {
     let points: u64 = std::env::args()
         .nth(1)
         .map_or(Ok(200_000), |text| text.parse())?;
-    let there = |name: &&&str| {
-        swath::trackers::TRACKERS
-            .iter()
-            .any(|kind| kind.name == **name)
-    };
-    let names: Vec<&str> = TRACKERS.iter().filter(there).copied().collect();
-    let mut told: BTreeMap<String, [f64; 2]> = BTreeMap::new();
+    let names: Vec<&str> = TRACKERS
+        .iter()
+        .copied()
+        .filter(|name| is_built_in(name))
+        .collect();
+    let mut times: BTreeMap<String, [f64; 2]> = BTreeMap::new();
     let study = tempfile::tempdir()?;
-    let (done, cpu, wall) = measured(|| append(study.path(), points));
-    done?;
-    told.insert("append".to_owned(), [cpu.as_secs_f64(), wall.as_secs_f64()]);
+    let (result, cpu, wall) = measured(|| append(study.path(), points));
+    result?;
+    times.insert("append".to_owned(), [cpu.as_secs_f64(), wall.as_secs_f64()]);
     let mut sets: Vec<(&str, Vec<&str>)> = names.iter().map(|name| (*name, vec![*name])).collect();
     sets.push(("all", names.clone()));
     for (called, set) in sets {
         let _ = fs::remove_dir_all(study.path().join("trackers"));
         let (cpu, wall) = track(study.path(), &set)?;
-        told.insert(called.to_owned(), [cpu.as_secs_f64(), wall.as_secs_f64()]);
+        times.insert(called.to_owned(), [cpu.as_secs_f64(), wall.as_secs_f64()]);
     }
-    let told: Vec<_> = told
+    let times: Vec<_> = times
         .iter()
         .map(|(name, [cpu, wall])| format!("\"{name}\": [{cpu}, {wall}]"))
         .collect();
@@ -175,7 +180,7 @@ fn main() -> Result<(), Failure> {
     writeln!(
         std::io::stdout(),
         "{{\"points\": {points}, {}}}",
-        told.join(", ")
+        times.join(", ")
     )?;
     Ok(())
 }

@@ -55,27 +55,28 @@ impl Trial {
             .filter(|path| self.resume && path.exists())
     }
 
-    /// Returns the path of the model: `said` if the user chose one, else a path for the trial, or
+    /// Returns the path of the model: `chosen` if the user chose one, else a path for the trial, or
     /// `None` for a program started by hand.
     ///
     /// A `model_path` must lie inside the working directory, so a trial whose folder is elsewhere
     /// puts its model under `models/`.
-    pub(crate) fn model_path(&self, said: Option<&Path>) -> Option<PathBuf> {
-        if let Some(path) = said {
+    pub(crate) fn model_path(&self, chosen: Option<&Path>) -> Option<PathBuf> {
+        if let Some(path) = chosen {
             return Some(path.to_owned());
         }
         let folder = self.folder.as_ref()?;
-        let here = env::current_dir().ok()?;
-        Some(match here.join(folder).strip_prefix(&here) {
+        let workdir = env::current_dir().ok()?;
+        Some(match workdir.join(folder).strip_prefix(&workdir) {
             Ok(inside) => inside.join("artifacts/model.bin"),
             Err(_) => {
-                let text = |name| env::var(name).unwrap_or_default();
-                format!("models/{}-{}.bin", text("SWATH_STUDY"), text("SWATH_TRIAL")).into()
+                let [study, trial] =
+                    ["SWATH_STUDY", "SWATH_TRIAL"].map(|name| env::var(name).unwrap_or_default());
+                format!("models/{study}-{trial}.bin").into()
             }
         })
     }
 
-    /// Returns whether this trial should end early, which the file `stop` in its folder tells.
+    /// Returns whether this trial should end early, which the file `stop` in its folder requests.
     pub(crate) fn stopping(&self) -> bool {
         self.folder
             .as_ref()

@@ -249,7 +249,7 @@ fn show_trial(
     line(out, "decision", trial.why.as_deref().unwrap_or_default())?;
     line(out, "constraint", summary::broken(study, trial).join(", "))?;
     if study.header().replicate.is_some() {
-        let head = study.head(trial.id);
+        let head = study.configuration(trial.id);
         let number = study.replicate(trial.id);
         let mean = study
             .trial(head)

@@ -40,7 +40,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             plain(&broken)
         )?;
     }
-    if let Some(line) = race_progress(study, study.head(trial.id)) {
+    if let Some(line) = race_progress(study, study.configuration(trial.id)) {
         writeln!(out.stdout, "  {}", plain(&line))?;
     }
     let mut verdict = None;

@@ -181,7 +181,7 @@ fn a_trial_that_trains_on_is_ended_past_max_and_is_complete_with_what_it_showed_
         );
         assert_eq!(
             first.why.as_deref(),
-            Some("it went past epoch 8, the most that a trial gets")
+            Some("it went past epoch 8, the maximum of the resource")
         );
         assert!(
             study
@@ -213,7 +213,7 @@ fn a_program_that_asks_whether_it_may_go_on_trains_no_epoch_past_max() {
         (trial.state.word(), trial.reports, trial.beyond),
         ("complete", 8, 0)
     );
-    let why = "it reached epoch 8, the most that a trial gets";
+    let why = "it reached epoch 8, the maximum of the resource";
     assert_eq!((trial.why.as_deref(), trial.step), (Some(why), Some(8.0)));
 }
 
@@ -361,7 +361,7 @@ fn a_study_of_several_objectives_is_replayed_and_its_front_is_complete() {
 fn seeds(study: &Study) -> Vec<usize> {
     let mut counts: BTreeMap<TrialId, usize> = BTreeMap::new();
     for trial in study.trials() {
-        *counts.entry(study.head(trial.id)).or_default() += 1;
+        *counts.entry(study.configuration(trial.id)).or_default() += 1;
     }
     counts.into_values().collect()
 }

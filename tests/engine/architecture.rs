@@ -28,21 +28,21 @@ const CRATES: &[(&str, &[&[&str]])] = &[
 
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("the folder can be read");
-    let mut found = Vec::new();
+    let mut paths = Vec::new();
     for entry in entries {
         let path = entry.expect("the entry can be read").path();
         if path.is_dir() {
-            found.extend(files(&path));
+            paths.extend(files(&path));
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
+            paths.push(path);
         }
     }
-    found.sort();
-    found
+    paths.sort();
+    paths
 }
 
 /// Returns the modules that a source text names after `crate::`, also within braces.
-fn used(text: &str) -> Vec<String> {
+fn used_modules(text: &str) -> Vec<String> {
     let mut names = Vec::new();
     for rest in text.split("crate::").skip(1) {
         let group = rest
@@ -93,7 +93,7 @@ fn violations(folder: &str, layers: &[&[&str]]) -> Vec<String> {
             .split("#[cfg(test)]\nmod tests")
             .next()
             .unwrap_or_default();
-        for name in used(code) {
+        for name in used_modules(code) {
             if name != module && layer.get(name.as_str()).is_some_and(|other| other >= own) {
                 let path = path.display();
                 violations.push(format!(

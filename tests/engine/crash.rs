@@ -47,24 +47,27 @@ type Outcome = (TrialId, String, TrialState, Option<f64>, Option<Exit>);
 
 fn outcome(study: &Study) -> Vec<Outcome> {
     let objective = &study.header().objectives[0];
-    let line = |trial: &swath::study::Trial| {
-        (
-            trial.id,
-            trial.params.key(),
-            trial.state.clone(),
-            trial.objective(objective),
-            trial.exit.clone(),
-        )
-    };
-    study.trials().iter().map(line).collect()
+    study
+        .trials()
+        .iter()
+        .map(|trial| {
+            (
+                trial.id,
+                trial.params.key(),
+                trial.state.clone(),
+                trial.objective(objective),
+                trial.exit.clone(),
+            )
+        })
+        .collect()
 }
 
 fn every_prefix_continues_to_the_same_end(sampler: &str, scheduler: &str, slots: usize) {
-    let whole = tempfile::tempdir().expect("a temporary folder");
+    let uncut = tempfile::tempdir().expect("a temporary folder");
     let live = Rc::new(RefCell::new(Vec::new()));
-    let wanted = run(whole.path(), parts(sampler, scheduler, slots), slots, &live);
+    let expected = run(uncut.path(), parts(sampler, scheduler, slots), slots, &live);
     let live = live.borrow();
-    let text = fs::read(StudyDir::at(whole.path()).journal()).expect("the journal is there");
+    let text = fs::read(StudyDir::at(uncut.path()).journal()).expect("the journal is there");
     let ends: Vec<usize> = text
         .iter()
         .enumerate()
@@ -82,9 +85,9 @@ fn every_prefix_continues_to_the_same_end(sampler: &str, scheduler: &str, slots:
         let dir = StudyDir::at(cut.path());
         fs::write(dir.journal(), &text[..end + torn]).expect("it can be written");
         let folded = journal::read(&dir).expect("a prefix can be read");
-        if let Some(at) = lines.checked_sub(1 + text_lines_before_listening()) {
+        if let Some(index) = lines.checked_sub(1 + text_lines_before_listening()) {
             assert!(
-                format!("{folded:?}") == format!("{:?}", live[at]),
+                format!("{folded:?}") == format!("{:?}", live[index]),
                 "after {lines} lines"
             );
         }
@@ -95,14 +98,14 @@ fn every_prefix_continues_to_the_same_end(sampler: &str, scheduler: &str, slots:
             &Rc::default(),
         );
         assert_eq!(end.running_count(), 0);
-        assert_eq!(outcome(&end), outcome(&wanted), "cut after {lines} lines");
+        assert_eq!(outcome(&end), outcome(&expected), "cut after {lines} lines");
         let again = replay::replay(&dir, |_| {
             Ok::<_, Infallible>(parts(sampler, scheduler, slots))
-        });
-        let again = again.expect("it replays");
+        })
+        .expect("the journal replays");
         assert_eq!(
             (again.checked, again.differences),
-            (wanted.trials().len() as u64, vec![])
+            (expected.trials().len() as u64, vec![])
         );
     }
 }
@@ -138,11 +141,11 @@ fn a_study_cut_at_any_line_ends_the_same_under_each_scheduler() {
 
 #[test]
 fn a_study_cut_at_any_byte_is_read_to_its_last_whole_line() {
-    let whole = tempfile::tempdir().expect("a temporary folder");
+    let uncut = tempfile::tempdir().expect("a temporary folder");
     let mut few = parts("random", "fifo", 2);
     few.header.trials = Some(3);
-    run(whole.path(), few, 2, &Rc::default());
-    let text = fs::read(StudyDir::at(whole.path()).journal()).expect("the journal is there");
+    run(uncut.path(), few, 2, &Rc::default());
+    let text = fs::read(StudyDir::at(uncut.path()).journal()).expect("the journal is there");
     let cut = tempfile::tempdir().expect("a temporary folder");
     let dir = StudyDir::at(cut.path());
     for end in 0..text.len() {
@@ -166,9 +169,9 @@ fn running_a_finished_study_again_adds_nothing() {
 }
 
 #[test]
-fn a_clock_that_goes_backwards_loses_nothing_and_lets_nobody_wait_for_ever() {
+fn a_clock_that_goes_backwards_loses_no_event_and_no_trial_waits_for_ever() {
     let straight = tempfile::tempdir().expect("a temporary folder");
-    let wanted = run(
+    let expected = run(
         straight.path(),
         parts("random", "fifo", 2),
         2,
@@ -176,32 +179,33 @@ fn a_clock_that_goes_backwards_loses_nothing_and_lets_nobody_wait_for_ever() {
     );
     let folder = tempfile::tempdir().expect("a temporary folder");
     let dir = StudyDir::at(folder.path());
-    let patient = || {
-        let mut parts = parts("random", "fifo", 2);
-        parts.retry.backoff = vec![(FailureClass::Crash, Duration::from_secs(5))];
-        parts.retry.max_backoff = Duration::from_secs(60);
-        parts
-    };
     let mut executor = Simulated::new(2, script).starting_at(Timestamp::from_micros(7_200_000_000));
     let (clock, hour) = (executor.clock(), 3_600_000_000);
-    let seconds = 7_200_000_000 + 700_000;
+    let time_of_jump = 7_200_000_000 + 700_000;
     // The clock jumps back by an hour, once.
-    let put_back = move || {
+    let jumping_clock = Box::new(move || {
         let now = clock().as_micros();
-        Timestamp::from_micros(if now < seconds { now } else { now - hour })
-    };
-    let mut driver =
-        Driver::open(dir.clone(), patient(), &holder(), Box::new(put_back)).expect("it opens");
+        Timestamp::from_micros(if now < time_of_jump { now } else { now - hour })
+    });
+    let mut driver = Driver::open(dir.clone(), parts_with_backoff(), &holder(), jumping_clock)
+        .expect("the study opens");
     driver
         .run(&mut executor, &Interrupt::default())
         .expect("it runs");
     let end = driver.study().clone();
     drop(driver);
-    assert_eq!(outcome(&end), outcome(&wanted));
+    assert_eq!(outcome(&end), outcome(&expected));
     assert_eq!(
         outcome(&journal::read(&dir).expect("it can be read")),
-        outcome(&wanted)
+        outcome(&expected)
     );
-    let again = replay::replay(&dir, |_| Ok::<_, Infallible>(patient())).expect("it replays");
-    assert_eq!(again.differences, vec![]);
+    let again = replay::replay(&dir, |_| Ok::<_, Infallible>(parts_with_backoff()));
+    assert_eq!(again.expect("the journal replays").differences, vec![]);
+}
+
+fn parts_with_backoff() -> Parts {
+    let mut parts = parts("random", "fifo", 2);
+    parts.retry.backoff = vec![(FailureClass::Crash, Duration::from_secs(5))];
+    parts.retry.max_backoff = Duration::from_secs(60);
+    parts
 }

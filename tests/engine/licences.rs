@@ -102,7 +102,7 @@ fn split_outside_parentheses<'a>(text: &'a str, operator: &str) -> Option<Vec<&'
 #[test]
 fn every_dependency_has_a_licence_that_is_allowed() {
     let allowed = allowed_licences();
-    let is_allowed = |licence: &str| allowed.iter().any(|known| known == licence);
+    let is_allowed = |licence: &str| allowed.iter().any(|allowed| allowed == licence);
     let dependencies = dependencies();
     assert!(
         dependencies.len() > 100,

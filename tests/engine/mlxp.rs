@@ -57,16 +57,20 @@ fn trial(study: &Path, id: u32, params: &Params, exit: &Exit) -> Result<(), Box<
     Ok(())
 }
 
+fn params(entries: &[(&str, Value)]) -> Params {
+    entries
+        .iter()
+        .map(|(name, value)| (Name::from(*name), value.clone()))
+        .collect()
+}
+
+fn text(text: &str) -> Value {
+    Value::Text(text.into())
+}
+
 fn study(root: &Path) -> Result<(), Box<dyn Error>> {
     let study = root.join("s");
     fs::create_dir(&study)?;
-    let params = |entries: &[(&str, Value)]| -> Params {
-        entries
-            .iter()
-            .map(|(name, value)| (Name::from(*name), value.clone()))
-            .collect()
-    };
-    let text = |text: &str| Value::Text(text.into());
     let first = params(&[
         ("lr", Value::Float(1e-5)),
         ("big", Value::Float(1e22)),
@@ -102,15 +106,15 @@ fn the_reader_of_mlxp_reads_every_parameter_metric_and_status() -> Result<(), Bo
     let root = tempfile::tempdir()?;
     study(root.path())?;
     let python = std::env::var("SWATH_MLXP_PYTHON")?;
-    let done = Command::new(python)
+    let output = Command::new(python)
         .arg("tests/interop/mlxp_reader.py")
         .arg(root.path().join("s"))
         .output()?;
     let (out, err) = (
-        String::from_utf8_lossy(&done.stdout),
-        String::from_utf8_lossy(&done.stderr),
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
     );
-    assert!(done.status.success(), "{out}{err}");
+    assert!(output.status.success(), "{out}{err}");
     assert!(
         out.contains("MLXP reads 3 trials, 1 of them complete, and 102 metric points"),
         "{out}"

@@ -116,11 +116,11 @@ impl World {
         self.pool.start(launch).unwrap();
     }
 
-    /// Collects signals until one of them satisfies `enough`.
-    fn until(&mut self, enough: impl Fn(&SignalKind) -> bool) -> Story {
+    /// Collects signals until one of them satisfies `is_last`.
+    fn until(&mut self, is_last: impl Fn(&SignalKind) -> bool) -> Story {
         let begun = Instant::now();
         let mut signals: Vec<Signal> = Vec::new();
-        while !signals.iter().any(|signal| enough(&signal.kind)) {
+        while !signals.iter().any(|signal| is_last(&signal.kind)) {
             assert!(begun.elapsed() < PATIENCE, "only {signals:?}");
             signals.extend(self.pool.wait(Duration::from_millis(100)));
         }
@@ -162,45 +162,52 @@ impl Story {
     }
 
     fn losses(&self) -> Vec<f64> {
-        let loss = |signal: &Signal| match &signal.kind {
-            SignalKind::Logged(LogRecord::Report { values }) => {
-                values.iter().find_map(|(name, datum)| match datum {
-                    Datum::Number(Metric(number)) if &**name == "loss" => Some(*number),
-                    _ => None,
-                })
-            }
-            _ => None,
-        };
         self.signals.iter().filter_map(loss).collect()
     }
 
     fn warnings(&self) -> Vec<String> {
-        let warning = |signal: &Signal| match &signal.kind {
-            SignalKind::Logged(LogRecord::Warning { text }) => Some(text.clone()),
-            _ => None,
-        };
-        self.signals.iter().filter_map(warning).collect()
+        self.signals
+            .iter()
+            .filter_map(|signal| match &signal.kind {
+                SignalKind::Logged(LogRecord::Warning { text }) => Some(text.clone()),
+                _ => None,
+            })
+            .collect()
     }
+}
+
+fn loss(signal: &Signal) -> Option<f64> {
+    let SignalKind::Logged(LogRecord::Report { values }) = &signal.kind else {
+        return None;
+    };
+    values.iter().find_map(|(name, datum)| match datum {
+        Datum::Number(Metric(number)) if &**name == "loss" => Some(*number),
+        _ => None,
+    })
 }
 
 /// Returns the running processes with `mark` in their environment or command line.
 fn marked(mark: &str) -> Vec<u32> {
-    let contains = |path: PathBuf| {
-        fs::read(path).is_ok_and(|all| all.windows(mark.len()).any(|part| part == mark.as_bytes()))
-    };
-    let alive = |dir: &Path| {
-        fs::read_to_string(dir.join("stat"))
-            .is_ok_and(|stat| !stat.contains(") Z ") && !stat.contains(") X "))
-    };
     fs::read_dir("/proc")
         .unwrap()
-        .filter_map(|found| {
-            let dir = found.ok()?.path();
+        .filter_map(|entry| {
+            let dir = entry.ok()?.path();
             let pid = dir.file_name()?.to_str()?.parse().ok()?;
-            let mine = contains(dir.join("environ")) || contains(dir.join("cmdline"));
-            (pid != std::process::id() && mine && alive(&dir)).then_some(pid)
+            let is_marked =
+                contains(&dir.join("environ"), mark) || contains(&dir.join("cmdline"), mark);
+            (pid != std::process::id() && is_marked && is_alive(&dir)).then_some(pid)
         })
         .collect()
+}
+
+fn contains(file: &Path, mark: &str) -> bool {
+    fs::read(file).is_ok_and(|all| all.windows(mark.len()).any(|part| part == mark.as_bytes()))
+}
+
+/// Returns whether the process of a folder of `/proc` is neither a zombie nor dead.
+fn is_alive(process: &Path) -> bool {
+    fs::read_to_string(process.join("stat"))
+        .is_ok_and(|stat| !stat.contains(") Z ") && !stat.contains(") X "))
 }
 
 fn gone_within(mark: &str, patience: Duration) -> bool {
@@ -215,7 +222,7 @@ fn gone_within(mark: &str, patience: Duration) -> bool {
 }
 
 #[test]
-fn every_way_to_end_by_oneself_is_told_apart() {
+fn each_exit_of_a_program_has_its_own_kind() {
     let cases = [
         ("report.sh", Exit::Done),
         ("crash.sh", Exit::Failed(Failure::Code(3))),
@@ -242,43 +249,45 @@ fn the_last_line_of_a_traceback_is_the_cause_of_the_failure() {
 }
 
 #[test]
-fn an_expression_that_matches_nothing_is_told_with_the_nearest_lines() {
-    let auc = || "auc".into();
-    let capture = |pattern: &str| {
-        let capture = vec![(auc(), regex::Regex::new(pattern).unwrap())];
-        settings_with(
-            &[&trainable("prints-auc.sh")],
-            ProgramSpec { capture, ..spec() },
-        )
-    };
-    let why = |settings| {
-        let story = World::deciding(settings, vec![auc()]).run();
-        story
-            .signals
-            .into_iter()
-            .find_map(|signal| match signal.kind {
-                SignalKind::Logged(LogRecord::Absent { why, .. }) => Some(why),
-                _ => None,
-            })
-    };
+fn a_pattern_that_matches_nothing_is_reported_with_the_nearest_lines() {
     let lines = "stdout has `Test AUC: 0.99`, stderr has `auc on the training set: 1.0`";
     assert_eq!(
-        why(capture(r"^auc=(\S+)")).unwrap(),
+        absence_of_auc(Some(r"^auc=(\S+)")).unwrap(),
         format!(
             r"was not found: the pattern of `[capture]` matched nothing; {lines}: try `auc = 'AUC[:=]\s*(\S+)'`"
         )
     );
-    let without = settings(&[&trainable("prints-auc.sh")]);
     let add = r"add `auc = 'AUC[:=]\s*(\S+)'` to `[capture]`";
     assert_eq!(
-        why(without).unwrap(),
+        absence_of_auc(None).unwrap(),
         format!("was never reported; {lines}: {add}")
     );
-    assert_eq!(why(capture(r"AUC: (\S+)")), None, "it was found");
+    assert_eq!(absence_of_auc(Some(r"AUC: (\S+)")), None);
+}
+
+/// Runs a program that prints its AUC, with the metric `auc` captured by a pattern. Returns the
+/// reason why the trial has no number for it.
+fn absence_of_auc(pattern: Option<&str>) -> Option<String> {
+    let pattern = pattern.map(|pattern| ("auc".into(), regex::Regex::new(pattern).unwrap()));
+    let settings = settings_with(
+        &[&trainable("prints-auc.sh")],
+        ProgramSpec {
+            capture: pattern.into_iter().collect(),
+            ..spec()
+        },
+    );
+    let story = World::deciding(settings, vec!["auc".into()]).run();
+    story
+        .signals
+        .into_iter()
+        .find_map(|signal| match signal.kind {
+            SignalKind::Logged(LogRecord::Absent { why, .. }) => Some(why),
+            _ => None,
+        })
 }
 
 #[test]
-fn what_a_program_prints_is_in_the_files_of_its_trial() {
+fn the_output_of_a_program_is_in_the_files_of_its_trial() {
     let mut world = World::running("crash.sh");
     world.run();
     assert_eq!(
@@ -288,7 +297,7 @@ fn what_a_program_prints_is_in_the_files_of_its_trial() {
 }
 
 #[test]
-fn it_is_told_where_it_runs_before_anything_else_and_what_it_used_at_its_end() {
+fn the_place_of_a_trial_is_its_first_signal_and_its_usage_comes_with_the_last() {
     let mut world = World::running("slow.sh");
     let story = world.run();
     let SignalKind::Placed(place) = &story.signals[0].kind else {
@@ -326,7 +335,7 @@ fn lines_that_are_no_records_are_warnings_and_the_good_ones_are_kept() {
 }
 
 #[test]
-fn what_an_unmodified_program_prints_can_be_reports() {
+fn captured_output_of_an_unmodified_program_becomes_reports() {
     let capture = vec![("loss".into(), regex::Regex::new(r"loss=(\S+)").unwrap())];
     let mut world = World::of(settings_with(
         &[&trainable("print.sh")],
@@ -337,7 +346,7 @@ fn what_an_unmodified_program_prints_can_be_reports() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn what_a_trial_uses_is_sampled_for_its_whole_tree_and_never_of_a_short_one() {
+fn the_usage_of_the_whole_process_tree_is_sampled_except_for_a_short_trial() {
     let busy = "sh -c 'while :; do :; done' & sleep 2; kill $!; wait";
     let system = Some(Duration::from_millis(300));
     let mut world = World::of(settings_with(
@@ -348,14 +357,12 @@ fn what_a_trial_uses_is_sampled_for_its_whole_tree_and_never_of_a_short_one() {
     let rows = world.read("metrics/system.json");
     assert!(rows.lines().count() >= 3, "{rows}");
     let last = rows.lines().last().unwrap();
-    let value = |key: &str| -> f64 {
-        let rest = last.split_once(&format!("\"{key}\": ")).unwrap().1;
-        rest.split([',', '}']).next().unwrap().parse().unwrap()
-    };
-    assert!(
-        value("cpu_percent") > 5.0 && value("memory_mib") > 0.5 && value("processes") >= 3.0,
-        "{rows}"
-    );
+    let [cpu, memory, processes] = ["cpu_percent", "memory_mib", "processes"].map(|key| {
+        let value = last.split_once(&format!("\"{key}\": ")).unwrap().1;
+        let value = value.split([',', '}']).next().unwrap();
+        value.parse::<f64>().unwrap()
+    });
+    assert!(cpu > 5.0 && memory > 0.5 && processes >= 3.0, "{rows}");
     let mut short = World::of(settings_with(
         &["/bin/true"],
         ProgramSpec { system, ..spec() },
@@ -365,7 +372,7 @@ fn what_a_trial_uses_is_sampled_for_its_whole_tree_and_never_of_a_short_one() {
 }
 
 #[test]
-fn it_is_given_its_environment_its_arguments_and_its_directory() {
+fn a_program_gets_its_environment_arguments_and_working_directory() {
     let workdir = tempfile::tempdir().unwrap();
     let mut world = World::of(settings_with(
         &[&trainable("environment.sh"), "--lr=0.5", "a b"],
@@ -397,7 +404,7 @@ fn it_is_given_its_environment_its_arguments_and_its_directory() {
 }
 
 #[test]
-fn a_program_that_cannot_be_started_fails_with_the_reason_and_a_cure() {
+fn a_program_that_cannot_be_started_fails_with_the_reason_and_a_remedy() {
     let readme = trainable("../engine/conformance/executor.rs");
     let cases: [(&[&str], &str); 7] = [
         (&["./no-such.sh"], "let `setup` build it"),
@@ -408,13 +415,13 @@ fn a_program_that_cannot_be_started_fails_with_the_reason_and_a_cure() {
         (&["./tests/trainables/no-shebang.sh"], "#!/bin/sh"),
         (&[], "the command is empty"),
     ];
-    for (command, cure) in cases {
+    for (command, remedy) in cases {
         let mut world = World::of(settings(command));
         let story = world.run();
         let Exit::Failed(Failure::Spawn(why)) = story.exit() else {
             panic!("{:?}", story.exit())
         };
-        assert!(why.contains(cure), "{command:?}: {why}");
+        assert!(why.contains(remedy), "{command:?}: {why}");
     }
     let mut world = World::of(settings_with(
         &["/bin/true"],
@@ -431,7 +438,7 @@ fn a_program_that_cannot_be_started_fails_with_the_reason_and_a_cure() {
 }
 
 #[test]
-fn one_who_heeds_sigterm_may_save_and_what_it_says_then_still_counts() {
+fn a_program_may_save_and_report_after_sigterm() {
     let mut world = World::of(settings_with(
         &[&trainable("checkpoint.sh")],
         ProgramSpec {
@@ -449,7 +456,7 @@ fn one_who_heeds_sigterm_may_save_and_what_it_says_then_still_counts() {
 }
 
 #[test]
-fn one_who_polls_the_stop_file_is_heard_too() {
+fn a_program_that_polls_the_stop_file_ends_in_time() {
     let mut world = World::running("poll-stop.sh");
     world.start();
     world.until_reported();
@@ -464,7 +471,7 @@ fn one_who_polls_the_stop_file_is_heard_too() {
 }
 
 #[test]
-fn one_who_ignores_sigterm_is_killed_after_the_grace_with_all_its_group() {
+fn a_program_that_ignores_sigterm_is_killed_with_its_group_after_the_grace_period() {
     let grace = Duration::from_millis(300);
     let mut world = World::of(settings_with(
         &[&trainable("ignore-term.sh")],
@@ -484,7 +491,7 @@ fn one_who_ignores_sigterm_is_killed_after_the_grace_with_all_its_group() {
 }
 
 #[test]
-fn a_kill_takes_effect_at_once_also_within_the_grace() {
+fn a_kill_takes_effect_at_once_even_within_the_grace_period() {
     let mut world = World::running("ignore-term.sh");
     world.start();
     world.until_reported();
@@ -501,7 +508,7 @@ fn a_kill_takes_effect_at_once_also_within_the_grace() {
 }
 
 #[test]
-fn one_that_runs_too_long_is_ended() {
+fn a_program_that_exceeds_the_trial_time_is_ended() {
     let limit = Duration::from_millis(200);
     let mut world = World::of(settings_with(
         &[&trainable("endless.sh")],
@@ -520,7 +527,7 @@ fn one_that_runs_too_long_is_ended() {
 }
 
 #[test]
-fn a_log_that_grows_too_long_is_cut_and_said_to_be() {
+fn a_log_beyond_its_limit_is_cut_with_one_warning() {
     let mut world = World::of(settings_with(
         &[&trainable("flood.sh")],
         ProgramSpec {
@@ -536,16 +543,16 @@ fn a_log_that_grows_too_long_is_cut_and_said_to_be() {
         kept.len()
     );
     assert!(kept.ends_with("x 19\n"));
-    let told = story
+    let warnings = story
         .warnings()
         .iter()
         .filter(|text| text.contains("limits.log"))
         .count();
-    assert_eq!(told, 1);
+    assert_eq!(warnings, 1);
 }
 
 #[test]
-fn nothing_that_a_trial_leaves_behind_survives() {
+fn no_process_of_a_trial_survives_it() {
     // The unusual number in the command line identifies the processes, even those without an
     // environment.
     let seconds = format!("{}", 1_000_000 + std::process::id());
@@ -562,18 +569,18 @@ fn nothing_that_a_trial_leaves_behind_survives() {
     assert_eq!(
         marked(&mark),
         Vec::<u32>::new(),
-        "with its environment, after the trial"
+        "processes with the environment of the trial live after it"
     );
     drop(world);
     assert_eq!(
         marked(&seconds),
         Vec::<u32>::new(),
-        "without, after the run"
+        "processes without it live after the run"
     );
 }
 
 #[test]
-fn dropping_the_pool_ends_programs_that_run() {
+fn dropping_the_pool_ends_the_running_programs() {
     let mut world = World::running("ignore-term.sh");
     world.start();
     world.until_reported();

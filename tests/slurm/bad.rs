@@ -1,6 +1,6 @@
 //! Mistakes of users and sites: the batch system's own message is shown, and nothing is lost.
 
-use super::world::{World, cluster, has, said};
+use super::world::{World, cluster, code_and_output, has};
 use super::{SHORT, STEPS, slurm};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -9,53 +9,53 @@ use std::time::{Duration, Instant};
 fn a_refused_submission_shows_the_words_of_slurm() {
     let Some(_) = cluster() else { return };
     let world = World::new("refused", SHORT, 2, &slurm("partition = \"nowhere\""));
-    let (code, said) = world.run();
-    assert_eq!(code, 1, "{said}");
+    let (code, output) = world.run();
+    assert_eq!(code, 1, "{output}");
     assert!(
-        said.contains("invalid partition specified: nowhere"),
-        "{said}"
+        output.contains("invalid partition specified: nowhere"),
+        "{output}"
     );
     let world = World::new("impossible", SHORT, 2, &slurm("cpus = 20"));
-    let (code, said) = world.run();
-    assert_eq!(code, 1, "{said}");
+    let (code, output) = world.run();
+    assert_eq!(code, 1, "{output}");
     assert!(
-        said.contains("Requested node configuration is not available"),
-        "{said}"
+        output.contains("Requested node configuration is not available"),
+        "{output}"
     );
     assert_eq!(world.study().trials().len(), 0);
 }
 
 #[test]
-fn a_job_that_waits_for_ever_is_told_apart() {
+fn a_job_that_can_never_start_is_reported_with_the_reason_of_slurm() {
     let Some(_) = cluster() else { return };
     // More CPUs than all nodes have together: Slurm accepts the job and lets it wait forever.
     let world = World::new("never", SHORT, 2, &slurm("cpus = 64"));
     let run = world.start();
     let begun = Instant::now();
     while !world
-        .said()
+        .output()
         .contains("PartitionConfig: the job as submitted will never start")
     {
         assert!(
             begun.elapsed() < Duration::from_secs(40),
             "{}",
-            world.said()
+            world.output()
         );
         std::thread::sleep(Duration::from_millis(100));
     }
     assert!(world.swath(&["stop", "never"]).status().unwrap().success());
-    assert_eq!(run.wait(), 130, "{}", world.said());
+    assert_eq!(run.wait(), 130, "{}", world.output());
     world.assert_no_job_is_left();
 }
 
 #[test]
-fn a_machine_without_slurm_is_told_so() {
+fn a_machine_without_slurm_is_an_error() {
     let Some(_) = cluster() else { return };
     let mut world = World::new("none", SHORT, 2, &slurm(""));
     world.env.push(("PATH".into(), "/nowhere".into()));
-    let (code, said) = world.run();
-    assert_eq!(code, 1, "{said}");
-    assert!(said.contains("`sbatch` is not on PATH"), "{said}");
+    let (code, output) = world.run();
+    assert_eq!(code, 1, "{output}");
+    assert!(output.contains("`sbatch` is not on PATH"), "{output}");
 }
 
 #[test]
@@ -74,14 +74,20 @@ fn a_folder_that_the_nodes_do_not_see_is_named() {
         .current_dir(world.folder.path())
         .output();
     std::fs::remove_dir("/tmp/swath-hidden").unwrap();
-    let (code, said) = said(&output.unwrap());
-    assert_eq!(code, 1, "{said}");
-    assert!(said.contains("its node may not see that folder"), "{said}");
-    assert!(said.contains("pilots in a row failed to start"), "{said}");
+    let (code, output) = code_and_output(&output.unwrap());
+    assert_eq!(code, 1, "{output}");
+    assert!(
+        output.contains("its node may not see that folder"),
+        "{output}"
+    );
+    assert!(
+        output.contains("pilots in a row failed to start"),
+        "{output}"
+    );
 }
 
 #[test]
-fn an_older_program_on_the_nodes_is_told_apart() {
+fn an_older_swath_on_the_nodes_is_an_error() {
     let Some(_) = cluster() else { return };
     let world = World::new("older", SHORT, 2, "");
     let old = world.path("old-swath");
@@ -96,9 +102,12 @@ fn an_older_program_on_the_nodes_is_told_apart() {
         "{text}{}",
         slurm(&format!("swath = \"{}\"", old.display()))
     ));
-    let (code, said) = world.run();
-    assert_eq!(code, 1, "{said}");
-    assert!(said.contains("unrecognized subcommand 'pilot'"), "{said}");
+    let (code, output) = world.run();
+    assert_eq!(code, 1, "{output}");
+    assert!(
+        output.contains("unrecognized subcommand 'pilot'"),
+        "{output}"
+    );
 }
 
 #[test]
@@ -110,11 +119,11 @@ fn a_site_that_allows_small_arrays_gets_small_arrays() {
         6,
         &slurm("pilots = 6"),
     );
-    let (code, said) = world.run();
-    assert_eq!(code, 0, "{said}");
+    let (code, output) = world.run();
+    assert_eq!(code, 0, "{output}");
     world.assert_all_complete(6);
     // The test cluster has `MaxArraySize=5`.
-    assert!(world.notes("intent") >= 2, "{said}");
+    assert!(world.notes("intent") >= 2, "{output}");
 }
 
 #[test]
@@ -127,12 +136,12 @@ fn a_node_on_which_trials_only_fail_is_left_out_and_they_run_elsewhere() {
         40,
         &slurm("pilots = 2\nslots = 4\ncpus = 16"),
     );
-    let (code, said) = world.run();
-    assert_eq!(code, 0, "{said}");
+    let (code, output) = world.run();
+    assert_eq!(code, 0, "{output}");
     world.assert_all_complete(40);
     assert!(
-        said.contains("failed within seconds on n2: it gets no more trials"),
-        "{said}"
+        output.contains("failed within seconds on n2: it gets no more trials"),
+        "{output}"
     );
 }
 
@@ -145,10 +154,10 @@ fn a_program_that_fails_everywhere_ends_the_run_before_its_points_are_used_up() 
         40,
         &slurm("pilots = 2\nslots = 2\ncpus = 16"),
     );
-    let (code, said) = world.run();
-    assert_eq!(code, 4, "{said}");
+    let (code, output) = world.run();
+    assert_eq!(code, 4, "{output}");
     let study = world.study();
-    assert!(study.counts().failed < 40, "{said}");
+    assert!(study.counts().failed < 40, "{output}");
     world.assert_no_job_is_left();
 }
 
@@ -159,11 +168,11 @@ fn a_job_that_got_too_few_gpus_says_so_and_shares_none() {
     }
     let executor = slurm("gpus = 1\nslots = 2");
     let world = World::with("too-few", SHORT, 4, &executor, "[resources]\ngpus = 1\n");
-    let (code, said) = world.run();
-    assert_eq!(code, 1, "{said}");
+    let (code, output) = world.run();
+    assert_eq!(code, 1, "{output}");
     assert!(
-        said.contains("gave 1 GPUs to the job, too few for 2 trials at a time"),
-        "{said}"
+        output.contains("gave 1 GPUs to the job, too few for 2 trials at a time"),
+        "{output}"
     );
     assert_eq!(world.study().counts().failed, 0);
 }
@@ -186,12 +195,12 @@ fn clocks_that_differ_are_noticed_and_change_nothing() {
         late.display()
     ));
     world.sweep(&format!("{text}{executor}"));
-    let (code, said) = world.run();
-    assert_eq!(code, 0, "{said}");
+    let (code, output) = world.run();
+    assert_eq!(code, 0, "{output}");
     world.assert_all_complete(4);
     assert!(
-        said.contains("the clock of n") && said.contains(" and this machine's are 36"),
-        "{said}"
+        output.contains("the clock of n") && output.contains(" and this machine's are 36"),
+        "{output}"
     );
 }
 
@@ -215,13 +224,13 @@ fn a_full_quota_loses_nothing() {
     std::thread::sleep(Duration::from_secs(6));
     std::fs::remove_file(&filler).unwrap();
     let code = run.wait();
-    let said = world.said();
+    let output = world.output();
     let (ends, study) = (world.ends(), world.study());
-    assert_eq!(code, 0, "{said}");
-    assert_eq!(study.counts().complete, 4, "{ends:?}\n{said}");
+    assert_eq!(code, 0, "{output}");
+    assert_eq!(study.counts().complete, 4, "{ends:?}\n{output}");
     assert!(
         study.trials().iter().all(|trial| trial.reports >= 40),
-        "{said}"
+        "{output}"
     );
 }
 

@@ -1,6 +1,6 @@
 //! Faults of clusters: no trial is lost and none runs twice.
 
-use super::world::{World, cluster, controller_remembers, has, node, slurm as call};
+use super::world::{World, cluster, has, node, slurm as call, wait_for_saved_state};
 use super::{SHORT, STEPS, slurm};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ fn the_trials_of_a_cancelled_pilot_run_again() {
     });
     let job = world.jobs().remove(0);
     call(&["scancel", job.split(' ').next_back().unwrap()]);
-    assert_eq!(run.wait(), 0, "{}", world.said());
+    assert_eq!(run.wait(), 0, "{}", world.output());
     world.assert_all_complete(4);
     let study = world.study();
     for trial in study.trials() {
@@ -29,7 +29,7 @@ fn the_trials_of_a_cancelled_pilot_run_again() {
         assert!(
             trial.attempts == 2 && (40..=41).contains(&trial.reports),
             "{}",
-            world.said()
+            world.output()
         );
     }
     let first: Vec<_> = world
@@ -73,7 +73,7 @@ fn a_job_that_slurm_starts_again_goes_on_from_checkpoints_as_the_next_attempt() 
         assert!(
             begun.elapsed() < Duration::from_secs(60),
             "{}",
-            world.said()
+            world.output()
         );
         // Slurm itself would wait for two minutes.
         call(&[
@@ -84,16 +84,16 @@ fn a_job_that_slurm_starts_again_goes_on_from_checkpoints_as_the_next_attempt() 
         ]);
         std::thread::sleep(Duration::from_millis(500));
     }
-    assert_eq!(run.wait(), 0, "{}", world.said());
+    assert_eq!(run.wait(), 0, "{}", world.output());
     world.assert_all_complete(2);
     for trial in world.study().trials() {
         assert!(
             trial.attempts == 2 && (40..=41).contains(&trial.reports),
             "{}",
-            world.said()
+            world.output()
         );
     }
-    assert_eq!(world.notes("submitted"), 1, "{}", world.said());
+    assert_eq!(world.notes("submitted"), 1, "{}", world.output());
 }
 
 #[test]
@@ -121,12 +121,12 @@ fn a_pilot_that_hangs_is_given_up_after_a_long_silence() {
             .success()
     );
     world.until("a second attempt", |study| study.trials()[0].attempts == 2);
-    assert_eq!(run.wait(), 0, "{}", world.said());
+    assert_eq!(run.wait(), 0, "{}", world.output());
     world.assert_all_complete(1);
     assert!(
-        world.said().contains("and its job was cancelled"),
+        world.output().contains("and its job was cancelled"),
         "{}",
-        world.said()
+        world.output()
     );
 }
 
@@ -139,8 +139,8 @@ fn pid_of_a_pilot(world: &World) -> String {
     let journal = journals
         .filter(|path| path.to_string_lossy().ends_with(".0.jsonl"))
         .find(|path| path.exists());
-    let said = std::fs::read_to_string(journal.unwrap()).unwrap();
-    let hello: serde_json::Value = serde_json::from_str(said.lines().next().unwrap()).unwrap();
+    let output = std::fs::read_to_string(journal.unwrap()).unwrap();
+    let hello: serde_json::Value = serde_json::from_str(output.lines().next().unwrap()).unwrap();
     hello["word"]["hello"]["place"]["pid"]
         .as_u64()
         .unwrap()
@@ -148,7 +148,7 @@ fn pid_of_a_pilot(world: &World) -> String {
 }
 
 #[test]
-fn a_node_that_is_down_is_given_up_and_what_it_still_says_is_dropped() {
+fn a_node_that_is_down_is_given_up_and_its_late_messages_are_dropped() {
     let Some(_) = cluster() else { return };
     let trial = r#"i=0
 while [ "$i" -lt 120 ]; do
@@ -169,7 +169,7 @@ done"#;
     node(&["down", &host]);
     world.until("a second attempt", |study| study.trials()[0].attempts == 2);
     // The old process is still alive: a node that Slurm considers down is not dead.
-    assert_eq!(run.wait(), 0, "{}", world.said());
+    assert_eq!(run.wait(), 0, "{}", world.output());
     node(&["start", &host]);
     std::thread::sleep(Duration::from_secs(2));
     node(&["up", &host]);
@@ -179,7 +179,7 @@ done"#;
         (trial.state.clone(), trial.attempts),
         (TrialState::Complete, 2),
         "{}",
-        world.said()
+        world.output()
     );
     let loss = trial
         .metrics
@@ -196,28 +196,28 @@ done"#;
         world.ends().first().map(|end| end.2.clone()),
         Some(Exit::Lost)
     );
-    assert!(world.said().contains("is lost"), "{}", world.said());
+    assert!(world.output().contains("is lost"), "{}", world.output());
 }
 
 #[test]
 fn a_controller_that_does_not_answer_is_waited_for() {
     let Some(_) = cluster() else { return };
     let world = World::new("unanswered", SHORT, 3, &slurm(""));
-    controller_remembers();
+    wait_for_saved_state();
     node(&["kill", "slurmctld"]);
     let begun = Instant::now();
     let run = world.start();
-    while !world.said().contains("does not answer") {
+    while !world.output().contains("does not answer") {
         assert!(
             begun.elapsed() < Duration::from_secs(40),
             "{}",
-            world.said()
+            world.output()
         );
         std::thread::sleep(Duration::from_millis(100));
     }
     std::thread::sleep(Duration::from_secs(3));
     node(&["start", "slurmctld"]);
-    assert_eq!(run.wait(), 0, "{}", world.said());
+    assert_eq!(run.wait(), 0, "{}", world.output());
     world.assert_all_complete(3);
 }
 
@@ -234,11 +234,11 @@ fn nothing_is_lost_while_the_controller_is_away() {
     world.until("trials report", |study| {
         study.trials().iter().any(|trial| trial.reports > 5)
     });
-    controller_remembers();
+    wait_for_saved_state();
     node(&["kill", "slurmctld"]);
     std::thread::sleep(Duration::from_secs(15));
     node(&["start", "slurmctld"]);
-    assert_eq!(run.wait(), 0, "{}", world.said());
+    assert_eq!(run.wait(), 0, "{}", world.output());
     world.assert_all_complete(4);
     assert!(
         world
@@ -246,9 +246,13 @@ fn nothing_is_lost_while_the_controller_is_away() {
             .iter()
             .all(|(_, attempt, exit)| (*attempt, exit) == (1, &Exit::Done)),
         "{}",
-        world.said()
+        world.output()
     );
-    assert!(world.said().contains("does not answer"), "{}", world.said());
+    assert!(
+        world.output().contains("does not answer"),
+        "{}",
+        world.output()
+    );
 }
 
 #[test]
@@ -266,23 +270,14 @@ fn a_job_whose_beginning_the_controller_forgot_is_followed_by_its_next_life() {
         assert!(
             begun.elapsed() < Duration::from_secs(60),
             "{}",
-            world.said()
+            world.output()
         );
         std::thread::sleep(Duration::from_millis(50));
     }
-    controller_remembers();
+    wait_for_saved_state();
     let state = cluster.join("state");
     let kept = tempfile::tempdir().unwrap();
-    let copy = |from: &std::path::Path, to: &std::path::Path| {
-        let status = Command::new("cp")
-            .args(["-a", "--"])
-            .arg(from.join("."))
-            .arg(to)
-            .status()
-            .unwrap();
-        assert!(status.success());
-    };
-    copy(&state, kept.path());
+    copy_folder(&state, kept.path());
     let job = world
         .jobs()
         .remove(0)
@@ -300,10 +295,10 @@ fn a_job_whose_beginning_the_controller_forgot_is_followed_by_its_next_life() {
             == 2
     });
     node(&["kill", "slurmctld"]);
-    copy(kept.path(), &state);
+    copy_folder(kept.path(), &state);
     node(&["start", "slurmctld"]);
     call(&["scontrol", "release", &job]);
-    assert_eq!(run.wait(), 0, "{}", world.said());
+    assert_eq!(run.wait(), 0, "{}", world.output());
     world.assert_all_complete(2);
     assert!(
         world
@@ -312,7 +307,7 @@ fn a_job_whose_beginning_the_controller_forgot_is_followed_by_its_next_life() {
             .iter()
             .all(|trial| trial.attempts == 2),
         "{}",
-        world.said()
+        world.output()
     );
     assert!(
         world
@@ -329,7 +324,17 @@ fn a_job_whose_beginning_the_controller_forgot_is_followed_by_its_next_life() {
                     .ends_with(".0r1.jsonl")
             })
     );
-    assert_eq!(world.notes("submitted"), 1, "{}", world.said());
+    assert_eq!(world.notes("submitted"), 1, "{}", world.output());
+}
+
+fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
+    let status = Command::new("cp")
+        .args(["-a", "--"])
+        .arg(from.join("."))
+        .arg(to)
+        .status()
+        .unwrap();
+    assert!(status.success());
 }
 
 /// A small random number generator with a fixed seed, so that a failing run can be repeated.
@@ -360,15 +365,15 @@ fn an_orchestrator_killed_twenty_times_comes_to_the_same_end_with_the_same_pilot
         assert!(
             ended.is_none(),
             "it was over after {kills} kills\n{}",
-            world.said()
+            world.output()
         );
         kills += 1;
     }
-    assert_eq!(world.start().wait(), 0, "{}", world.said());
+    assert_eq!(world.start().wait(), 0, "{}", world.output());
     world.assert_all_complete(24);
     let study = world.study();
     for trial in study.trials() {
-        assert_eq!(trial.reports, 40, "trial {}\n{}", trial.id, world.said());
+        assert_eq!(trial.reports, 40, "trial {}\n{}", trial.id, world.output());
     }
     // Every exit before the last one of a trial belongs to a start that was never sent.
     let lost: Vec<_> = world
@@ -382,13 +387,13 @@ fn an_orchestrator_killed_twenty_times_comes_to_the_same_end_with_the_same_pilot
     assert!(
         submitted == 1 || gone_early,
         "{submitted} submissions\n{}",
-        world.said()
+        world.output()
     );
     world.assert_no_job_is_left();
 }
 
 #[test]
-fn every_end_is_known_where_slurm_forgets_jobs_at_once() {
+fn every_exit_is_known_where_slurm_forgets_jobs_at_once() {
     let Some(_) = cluster() else { return };
     let forgetful = Forgetful::start();
     let mut world = World::new("forgetful", STEPS, 6, &slurm("pilots = 2\nslots = 2"));
@@ -411,14 +416,14 @@ fn every_end_is_known_where_slurm_forgets_jobs_at_once() {
             .unwrap()
             .success()
     );
-    assert_eq!(run.wait(), 0, "{}", world.said());
+    assert_eq!(run.wait(), 0, "{}", world.output());
     world.assert_all_complete(6);
     let lost = world
         .ends()
         .into_iter()
         .filter(|end| end.2 == Exit::Lost)
         .count();
-    assert!((1..=2).contains(&lost), "{lost} lost\n{}", world.said());
+    assert!((1..=2).contains(&lost), "{lost} lost\n{}", world.output());
 }
 
 /// A second cluster, which forgets a job two seconds after its end.
@@ -489,11 +494,11 @@ fn run_with_stale_view(world: &World, seconds: u32) -> (i32, String) {
         .args(["--mount", "bash", "-c", &begin])
         .current_dir(world.folder.path())
         .output();
-    super::world::said(&output.unwrap())
+    super::world::code_and_output(&output.unwrap())
 }
 
 #[test]
-fn a_view_of_the_files_that_is_eight_seconds_old_loses_nothing_and_does_nothing_twice() {
+fn a_file_system_view_eight_seconds_old_loses_no_trial_and_repeats_none() {
     if !has("fuse") {
         return;
     }
@@ -501,10 +506,10 @@ fn a_view_of_the_files_that_is_eight_seconds_old_loses_nothing_and_does_nothing_
     let world = World::new("stale", SHORT, 40, &executor);
     std::fs::create_dir(world.path("logs")).unwrap();
     let begun = Instant::now();
-    let (code, said) = run_with_stale_view(&world, 8);
-    assert_eq!(code, 0, "{said}");
+    let (code, output) = run_with_stale_view(&world, 8);
+    assert_eq!(code, 0, "{output}");
     world.assert_all_complete(40);
-    assert_eq!(world.ends().len(), 40, "{said}");
+    assert_eq!(world.ends().len(), 40, "{output}");
     let reports: u64 = world
         .study()
         .trials()
@@ -513,5 +518,5 @@ fn a_view_of_the_files_that_is_eight_seconds_old_loses_nothing_and_does_nothing_
         .sum();
     assert_eq!(reports, 40);
     // Otherwise the view was not delayed, and this test would prove nothing.
-    assert!(begun.elapsed() > Duration::from_secs(16), "{said}");
+    assert!(begun.elapsed() > Duration::from_secs(16), "{output}");
 }

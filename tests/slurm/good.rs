@@ -23,8 +23,8 @@ fn the_quickstart_with_asha_runs_on_two_nodes_of_sixteen_cores() {
         &format!("{}cpus = 16\npilots = 2\n\n[resources]\n", slurm("")),
     );
     world.sweep(&text);
-    let (code, said) = world.run();
-    assert_eq!(code, 0, "{said}");
+    let (code, output) = world.run();
+    assert_eq!(code, 0, "{output}");
     let study = world.study();
     assert_eq!(study.trials().len(), 24);
     assert!(
@@ -47,10 +47,10 @@ fn the_quickstart_with_asha_runs_on_two_nodes_of_sixteen_cores() {
 fn five_hundred_short_trials_end_exactly_once() {
     let Some(_) = cluster() else { return };
     let world = World::new("short", SHORT, 500, &slurm("pilots = 2\nslots = 8"));
-    let (code, said) = world.run();
-    assert_eq!(code, 0, "{said}");
+    let (code, output) = world.run();
+    assert_eq!(code, 0, "{output}");
     world.assert_all_complete(500);
-    assert_eq!(world.ends().len(), 500, "{said}");
+    assert_eq!(world.ends().len(), 500, "{output}");
     world.assert_no_job_is_left();
 }
 
@@ -58,18 +58,15 @@ fn five_hundred_short_trials_end_exactly_once() {
 fn a_job_can_be_for_one_trial_only() {
     let Some(_) = cluster() else { return };
     let world = World::new("single", SHORT, 4, &slurm("pilots = 2\ntrials_per_job = 1"));
-    let (code, said) = world.run();
-    assert_eq!(code, 0, "{said}");
+    let (code, output) = world.run();
+    assert_eq!(code, 0, "{output}");
     world.assert_all_complete(4);
     let journals = std::fs::read_dir(world.dir().root().join("pilots")).unwrap();
-    let name = |entry: std::io::Result<std::fs::DirEntry>| {
-        entry.unwrap().file_name().into_string().unwrap()
-    };
     let pilots = journals
-        .map(name)
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter(|name| name.ends_with(".log"))
         .count();
-    assert_eq!(pilots, 4, "{said}");
+    assert_eq!(pilots, 4, "{output}");
 }
 
 #[test]
@@ -82,15 +79,18 @@ fn a_walltime_of_a_minute_drains_and_loses_nothing() {
         36,
         &slurm("slots = 3\npilots = 1\nwalltime = \"1m\""),
     );
-    let (code, said) = world.run();
-    assert_eq!(code, 0, "{said}");
+    let (code, output) = world.run();
+    assert_eq!(code, 0, "{output}");
     world.assert_all_complete(36);
-    assert!(world.notes("submitted") >= 2, "{said}");
+    assert!(world.notes("submitted") >= 2, "{output}");
     // No trial ran that could not finish within the walltime. A trial that the pilot gave back at
     // once, because its job had become too short while the order was on its way, lost nothing.
     let study = world.study();
     let ran: Vec<_> = study.trials().iter().map(|trial| trial.seconds).collect();
-    assert!(ran.iter().all(|seconds| *seconds < 8.0), "{ran:?}\n{said}");
+    assert!(
+        ran.iter().all(|seconds| *seconds < 8.0),
+        "{ran:?}\n{output}"
+    );
 }
 
 #[test]
@@ -98,21 +98,21 @@ fn a_trial_longer_than_its_job_goes_on_from_its_checkpoint_in_the_next() {
     let Some(_) = cluster() else { return };
     let trial = STEPS.replace("sleep 0.1", "sleep 2");
     let world = World::new("long", &trial, 1, &slurm("walltime = \"1m\""));
-    let (code, said) = world.run();
-    assert_eq!(code, 0, "{said}");
+    let (code, output) = world.run();
+    assert_eq!(code, 0, "{output}");
     world.assert_all_complete(1);
     let study = world.study();
     let trial = &study.trials()[0];
     assert!(
         trial.attempts >= 2 && (40..=42).contains(&trial.reports),
-        "{} {}\n{said}",
+        "{} {}\n{output}",
         trial.attempts,
         trial.reports
     );
 }
 
 #[test]
-fn a_gpu_is_never_given_to_two_trials_at_a_time() {
+fn no_gpu_is_used_by_two_trials_at_a_time() {
     if !has("gpus") {
         return;
     }
@@ -125,8 +125,8 @@ fn a_gpu_is_never_given_to_two_trials_at_a_time() {
         12,
         &slurm("pilots = 2\ngpus = 1\nslots = 1\nextra = [\"-w\", \"n1\"]"),
     );
-    let (code, said) = world.run();
-    assert_eq!(code, 0, "{said}");
+    let (code, output) = world.run();
+    assert_eq!(code, 0, "{output}");
     world.assert_all_complete(12);
     let seen = std::fs::read_to_string(world.path("seen")).unwrap();
     let seen: std::collections::BTreeSet<_> = seen.lines().collect();
@@ -152,7 +152,7 @@ fn course(world: &World) -> Vec<Event> {
 #[test]
 fn one_slot_makes_the_same_study_as_the_local_pool() {
     let Some(_) = cluster() else { return };
-    let sweep = |executor: &str| {
+    let [local, cluster] = ["", &slurm("")].map(|executor| {
         let world = World::empty("same");
         let script = "#!/bin/sh\nfor e in 1 2 3 4; do echo \"{\\\"epoch\\\": $e, \\\"loss\\\": $(echo \"$1 $e\" | awk '{print ($1 - 0.3) ^ 2 + 1 / $2}')}\" >> \"$SWATH_RECORDS\"; done\n";
         std::fs::write(world.path("trial.sh"), script).unwrap();
@@ -160,12 +160,11 @@ fn one_slot_makes_the_same_study_as_the_local_pool() {
             "name = \"same\"\nseed = 3\n[run]\ncommand = [\"sh\", \"trial.sh\", \"{{x}}\"]\n[objective]\nmetric = \"loss\"\ngoal = \"min\"\n\
              [search]\nsampler = \"tpe\"\ntrials = 25\n[resources]\njobs = 1\n[space]\nx = {{ min = 0.0, max = 1.0 }}\n{executor}"
         ));
-        let (code, said) = world.run();
-        assert_eq!(code, 0, "{said}");
-        world
-    };
-    let (here, there) = (sweep(""), sweep(&slurm("")));
-    assert_eq!(course(&here), course(&there));
+        let (code, output) = world.run();
+        assert_eq!(code, 0, "{output}");
+        course(&world)
+    });
+    assert_eq!(local, cluster);
 }
 
 #[test]
@@ -182,22 +181,22 @@ fn slurm_can_be_driven_by_a_template_too() {
         .unwrap();
     let executor = format!("{template}{QUICK}pilots = 2\nslots = 2\ntrials_per_job = 5\n");
     let world = World::new("template", SHORT, 20, &executor);
-    let (code, said) = world.run();
-    assert_eq!(code, 0, "{said}");
+    let (code, output) = world.run();
+    assert_eq!(code, 0, "{output}");
     world.assert_all_complete(20);
     world.assert_no_job_is_left();
 }
 
-/// Returns the time from `from` until `is` becomes true.
-fn took(from: Instant, mut is: impl FnMut() -> bool) -> Duration {
-    while !is() {
+/// Returns the time from `start` until `has_happened` returns `true`.
+fn took(start: Instant, mut has_happened: impl FnMut() -> bool) -> Duration {
+    while !has_happened() {
         assert!(
-            from.elapsed() < Duration::from_secs(30),
+            start.elapsed() < Duration::from_secs(30),
             "it never happened"
         );
         std::thread::sleep(Duration::from_millis(20));
     }
-    from.elapsed()
+    start.elapsed()
 }
 
 #[test]
@@ -212,15 +211,16 @@ fn a_stop_reaches_a_trial_within_five_seconds() {
     let begun = Instant::now();
     let status = world.swath(&["stop", "stop"]).status().unwrap();
     assert!(status.success());
-    let ended = || world.ends().iter().any(|(trial, ..)| trial.0 == 1);
-    let took = took(begun, ended);
+    let took = took(begun, || {
+        world.ends().iter().any(|(trial, ..)| trial.0 == 1)
+    });
     assert!(took < Duration::from_secs(5), "{took:?}");
-    assert_eq!(run.wait(), 130, "{}", world.said());
+    assert_eq!(run.wait(), 130, "{}", world.output());
     world.assert_no_job_is_left();
 }
 
 #[test]
-fn trials_in_one_job_share_its_gpus_and_never_one_of_them() {
+fn the_trials_of_one_job_use_different_gpus() {
     if !has("gpus") {
         return;
     }
@@ -234,8 +234,8 @@ fn trials_in_one_job_share_its_gpus_and_never_one_of_them() {
         &slurm("gpus = 2"),
         "[resources]\ngpus = 1\ncpus = 3\n",
     );
-    let (code, said) = world.run();
-    assert_eq!(code, 0, "{said}");
+    let (code, output) = world.run();
+    assert_eq!(code, 0, "{output}");
     world.assert_all_complete(12);
     let seen = std::fs::read_to_string(world.path("seen")).unwrap();
     let seen: std::collections::BTreeSet<_> = seen.lines().collect();
@@ -243,7 +243,7 @@ fn trials_in_one_job_share_its_gpus_and_never_one_of_them() {
 }
 
 #[test]
-fn a_trial_that_holds_too_much_memory_is_ended_for_that_in_a_job_too() {
+fn a_trial_in_a_job_that_exceeds_its_memory_is_ended() {
     let Some(_) = cluster() else { return };
     let trial = "exec awk 'BEGIN { s = \"0123456789abcdef\"; while (length(s) < 200000000) s = s s; while (1) { } }'";
     let world = World::with(
@@ -253,9 +253,9 @@ fn a_trial_that_holds_too_much_memory_is_ended_for_that_in_a_job_too() {
         &slurm(""),
         "[resources]\nmemory = \"64 MiB\"\n",
     );
-    let (code, said) = world.run();
-    assert_eq!(code, 3, "{said}");
-    assert_eq!(world.ends()[0].2, Exit::Failed(Failure::Memory), "{said}");
+    let (code, output) = world.run();
+    assert_eq!(code, 3, "{output}");
+    assert_eq!(world.ends()[0].2, Exit::Failed(Failure::Memory), "{output}");
 }
 
 #[test]
@@ -271,11 +271,11 @@ fn a_run_in_the_background_ends_like_any_other() {
         .swath(&["run", "--detach", "sweep.toml"])
         .output()
         .unwrap();
-    let (code, said) = super::world::said(&output);
-    assert_eq!(code, 0, "{said}");
+    let (code, output) = super::world::code_and_output(&output);
+    assert_eq!(code, 0, "{output}");
     assert!(
-        said.contains("running in the background as process"),
-        "{said}"
+        output.contains("running in the background as process"),
+        "{output}"
     );
     world.until("all trials are complete", |study| {
         study.counts().complete == 6
@@ -293,9 +293,9 @@ fn a_scheduler_stops_a_hopeless_trial_in_a_job_within_five_seconds() {
     let trial = "pause=3\n[ \"$n\" = 1 ] && pause=0.1\ne=0\nwhile [ \"$e\" -lt 9 ]; do e=$((e + 1)); echo \"{\\\"epoch\\\": $e, \\\"loss\\\": $n}\" >> \"$SWATH_RECORDS\"; sleep $pause; done";
     let median = "[scheduler]\nname = \"median\"\nresource = \"epoch\"\npeers = 1\n";
     let world = World::with("hopeless", trial, 8, &slurm("slots = 8"), median);
-    let (code, said) = world.run();
-    assert_eq!(code, 0, "{said}");
-    assert_eq!(world.study().counts().stopped, 7, "{said}");
+    let (code, output) = world.run();
+    assert_eq!(code, 0, "{output}");
+    assert_eq!(world.study().counts().stopped, 7, "{output}");
     let mut judged = std::collections::BTreeMap::new();
     let mut late = Vec::new();
     for entry in swath::journal::Journal::open(&world.dir()).unwrap() {

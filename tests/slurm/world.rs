@@ -90,7 +90,7 @@ impl World {
     /// Runs the sweep to its end and returns its exit status and output.
     pub(crate) fn run(&self) -> (i32, String) {
         let output = self.swath(&["run", "sweep.toml"]).output().unwrap();
-        said(&output)
+        code_and_output(&output)
     }
 
     /// Starts the sweep in the background; its output goes to a file.
@@ -98,7 +98,7 @@ impl World {
         let log = fs::OpenOptions::new()
             .create(true)
             .append(true)
-            .open(self.path("said"))
+            .open(self.path("output"))
             .unwrap();
         let child = self
             .swath(&["run", "sweep.toml"])
@@ -108,12 +108,12 @@ impl World {
             .unwrap();
         Running {
             child,
-            log: self.path("said"),
+            log: self.path("output"),
         }
     }
 
-    pub(crate) fn said(&self) -> String {
-        fs::read_to_string(self.path("said")).unwrap_or_default()
+    pub(crate) fn output(&self) -> String {
+        fs::read_to_string(self.path("output")).unwrap_or_default()
     }
 
     pub(crate) fn dir(&self) -> StudyDir {
@@ -154,7 +154,7 @@ impl World {
             .iter()
             .filter(|(_, state)| **state != TrialState::Complete)
             .collect();
-        assert!(bad.is_empty(), "{bad:?}\n{}", self.said());
+        assert!(bad.is_empty(), "{bad:?}\n{}", self.output());
         assert_eq!(states.len(), trials);
         let done = self
             .ends()
@@ -171,7 +171,7 @@ impl World {
             assert!(
                 begun.elapsed() < PATIENCE,
                 "waited in vain until {what}\n{}",
-                self.said()
+                self.output()
             );
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -239,7 +239,7 @@ impl Running {
     }
 }
 
-pub(crate) fn said(output: &Output) -> (i32, String) {
+pub(crate) fn code_and_output(output: &Output) -> (i32, String) {
     (
         output.status.code().unwrap_or(-1),
         String::from_utf8_lossy(&output.stderr).into_owned(),
@@ -272,11 +272,10 @@ pub(crate) fn node(words: &[&str]) {
 
 /// Waits until the controller has saved its state: if it is killed before, it forgets jobs. Waits
 /// for two saves, because the first may have begun before this call.
-pub(crate) fn controller_remembers() {
+pub(crate) fn wait_for_saved_state() {
     let state = cluster().unwrap().join("state/job_state");
-    let written = || fs::metadata(&state).and_then(|facts| facts.modified()).ok();
     for _ in 0..2 {
-        let before = written();
+        let before = modified(&state);
         let job = slurm(&[
             "sbatch",
             "--parsable",
@@ -287,12 +286,16 @@ pub(crate) fn controller_remembers() {
         ]);
         slurm(&["scancel", job.trim()]);
         let begun = Instant::now();
-        while written() == before {
+        while modified(&state) == before {
             assert!(
                 begun.elapsed() < Duration::from_secs(60),
-                "the controller writes nothing"
+                "the controller does not save its state"
             );
             std::thread::sleep(Duration::from_millis(100));
         }
     }
+}
+
+fn modified(file: &Path) -> Option<std::time::SystemTime> {
+    fs::metadata(file).and_then(|facts| facts.modified()).ok()
 }

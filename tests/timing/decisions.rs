@@ -54,16 +54,18 @@ fn run(folder: &Path, script: &str) -> Vec<(String, String)> {
         .output()
         .unwrap();
     let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
-    let text = |trial: &serde_json::Value, key: &str| {
-        trial[key]
-            .as_str()
-            .map_or(trial[key].to_string(), Into::into)
-    };
     let trials = listed["trials"].as_array().unwrap();
     trials
         .iter()
         .map(|trial| (text(trial, "trial"), text(trial, "state")))
         .collect()
+}
+
+/// Returns a value of a trial as text, without the quotes of JSON.
+fn text(trial: &serde_json::Value, key: &str) -> String {
+    trial[key]
+        .as_str()
+        .map_or(trial[key].to_string(), Into::into)
 }
 
 /// Returns the median duration in milliseconds from a file whose lines are pairs of nanoseconds,
@@ -82,17 +84,17 @@ fn median_ms(file: &Path) -> f64 {
 }
 
 #[test]
-fn a_program_that_asks_trains_no_step_past_its_stop() {
+fn a_program_that_waits_for_the_answer_trains_no_step_after_its_stop() {
     let _turn = super::alone();
     let folder = tempfile::tempdir().unwrap();
     let script = r#"
 trap 'echo term >> terminated' TERM
 for epoch in 1 2 3 4 5 6 7 8 9; do
     begun=$(date +%s%N)
-    "$SWATH" report --wait epoch=$epoch loss=$1 > said
+    "$SWATH" report --wait epoch=$epoch loss=$1 > answer
     status=$?
     echo "$begun $(date +%s%N)" >> times
-    cat said >> "said.$1"
+    cat answer >> "answer.$1"
     if [ $status = 10 ]; then echo "$epoch" > "ended.$1"; exit 0; fi
     [ $status = 0 ] || exit 9
 done
@@ -103,15 +105,15 @@ done
         assert_eq!(state, "stopped", "trial {trial}: {states:?}");
         let ended = fs::read_to_string(folder.path().join(format!("ended.{trial}"))).unwrap();
         assert_eq!(ended.trim(), "1", "trial {trial} went on after its stop");
-        let said = fs::read_to_string(folder.path().join(format!("said.{trial}"))).unwrap();
-        assert!(said.starts_with("stop: epoch 1: "), "{said}");
+        let answer = fs::read_to_string(folder.path().join(format!("answer.{trial}"))).unwrap();
+        assert!(answer.starts_with("stop: epoch 1: "), "{answer}");
     }
     assert!(
         !folder.path().join("terminated").exists(),
-        "who hears by the answer gets no SIGTERM"
+        "a program that gets the answer also gets SIGTERM"
     );
-    let left = folder.path().join("logs/decisions/9/answer");
-    assert!(!left.exists(), "the answer is left behind");
+    let answer = folder.path().join("logs/decisions/9/answer");
+    assert!(!answer.exists(), "the answer file remains");
     let median = median_ms(&folder.path().join("times"));
     eprintln!("report --wait: median {median:.1} ms, two processes started included");
     assert!(

@@ -122,20 +122,20 @@ fn fifty_readers_do_not_slow_the_writer() {
         assert!(ls.wait().unwrap().success());
         beside
     });
-    let told = format!(
+    let summary = format!(
         "flush alone {alone:?}, beside {READERS} readers {beside:?}, {} reads\n",
         reads.load(Relaxed)
     );
-    std::io::stderr().write_all(told.as_bytes()).unwrap();
+    std::io::stderr().write_all(summary.as_bytes()).unwrap();
     assert!(reads.load(Relaxed) > 100);
     // Readers and writer share the processors but no lock, so a delay is only the wait for a
     // processor.
     assert!(
         beside[0] < alone[0] * 10 + Duration::from_millis(2),
-        "{told}"
+        "{summary}"
     );
     assert!(
         beside[1] < alone[1] * 10 + Duration::from_millis(100),
-        "{told}"
+        "{summary}"
     );
 }

@@ -75,7 +75,7 @@ fn x(study: &Study, at: usize) -> Option<f64> {
 
 /// Checks that every trial is complete with its reported values, and that the journal has each of
 /// its events exactly once.
-fn nothing_is_lost(study: &Study, dir: &Path, trials: u64) {
+fn assert_no_event_is_lost(study: &Study, dir: &Path, trials: u64) {
     assert_eq!(study.trials().len() as u64, trials);
     for (at, trial) in study.trials().iter().enumerate() {
         assert_eq!(
@@ -101,7 +101,7 @@ fn nothing_is_lost(study: &Study, dir: &Path, trials: u64) {
 
 /// A single test, because descriptors and memory belong to the whole process.
 #[test]
-fn ten_thousand_trials_and_two_hundred_at_a_time_lose_nothing_and_leak_nothing() {
+fn ten_thousand_trials_two_hundred_at_a_time_lose_no_event_and_leak_no_descriptor() {
     let _turn = super::alone();
     let trials: u64 = std::env::var("SWATH_SCALE")
         .ok()
@@ -142,8 +142,12 @@ fn ten_thousand_trials_and_two_hundred_at_a_time_lose_nothing_and_leak_nothing()
         Closing::Finished
     );
     drop(pool);
-    nothing_is_lost(opened.study(), opened.dir().root(), trials);
-    assert_eq!(most.load(Ordering::SeqCst), SLOTS, "so many ran at a time");
+    assert_no_event_is_lost(opened.study(), opened.dir().root(), trials);
+    assert_eq!(
+        most.load(Ordering::SeqCst),
+        SLOTS,
+        "the number of trials that ran at the same time"
+    );
     drop(opened);
     let functions_took = begun.elapsed();
     assert_eq!(descriptors(), descriptors_before);
@@ -166,9 +170,9 @@ command = ["sh", "-c", "echo \"{{\\\"loss\\\": $1}}\" >> $SWATH_RECORDS; sleep 0
     assert_eq!(
         children.unwrap_or_default().trim(),
         "",
-        "no child is left, not even a dead one"
+        "a child or a zombie remains"
     );
-    every_report_is_there(opened.study(), count);
+    assert_every_report_is_recorded(opened.study(), count);
     drop(opened);
     assert_eq!(descriptors(), descriptors_before);
 
@@ -180,7 +184,7 @@ command = ["sh", "-c", "echo \"{{\\\"loss\\\": $1}}\" >> $SWATH_RECORDS; sleep 0
     assert!(grown < 150, "{grown} MiB");
 }
 
-fn every_report_is_there(study: &Study, trials: u64) {
+fn assert_every_report_is_recorded(study: &Study, trials: u64) {
     assert_eq!(study.counts().complete, trials);
     for at in 0..study.trials().len() {
         assert_eq!(

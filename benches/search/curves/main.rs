@@ -104,9 +104,9 @@ fn build(
         checkpoint,
         dir: None,
     };
-    let mut said = Diagnostics::default();
-    let section = Section::new("scheduler", 0..0, Table::parse(options, &mut said));
+    let mut diagnostics = Diagnostics::default();
+    let section = Section::new("scheduler", 0..0, Table::parse(options, &mut diagnostics));
     let kind = kind::find(SCHEDULERS, name).ok_or("no such scheduler")?;
-    kind.make(section, &setting, &mut said)
-        .ok_or_else(|| format!("{said:?}").into())
+    kind.make(section, &setting, &mut diagnostics)
+        .ok_or_else(|| format!("{diagnostics:?}").into())
 }

@@ -10,7 +10,8 @@ use crate::study::{
 pub struct Demo {
     pub study: Study,
     pub entries: Vec<Entry>,
-    at: i64,
+    /// Microseconds since 1970 at the last event.
+    now: i64,
 }
 
 /// Returns an objective that counts the best report of a trial.
@@ -38,7 +39,7 @@ impl Demo {
         let mut demo = Self {
             study: Study::default(),
             entries: Vec::new(),
-            at: 1_767_225_600_000_000,
+            now: 1_767_225_600_000_000,
         };
         let header = Header {
             name: "digits".into(),
@@ -58,10 +59,10 @@ impl Demo {
 
     /// Applies and stores an event one second after the last one.
     pub fn event(&mut self, event: Event) {
-        self.at += 1_000_000;
+        self.now += 1_000_000;
         let entry = Entry {
             seq: self.study.next_seq(),
-            at: Timestamp::from_micros(self.at),
+            at: Timestamp::from_micros(self.now),
             event,
             away: None,
         };
@@ -120,14 +121,11 @@ impl Demo {
 
     /// Logs a report of numbers for a running trial.
     pub fn report(&mut self, trial: TrialId, values: &[(&str, f64)]) {
-        let datum =
-            |(name, value): &(&str, f64)| (Name::from(*name), Datum::Number(Metric(*value)));
-        self.log(
-            trial,
-            LogRecord::Report {
-                values: values.iter().map(datum).collect(),
-            },
-        );
+        let values = values
+            .iter()
+            .map(|(name, value)| (Name::from(*name), Datum::Number(Metric(*value))))
+            .collect();
+        self.log(trial, LogRecord::Report { values });
     }
 
     /// Logs a record for a running trial.

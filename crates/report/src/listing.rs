@@ -87,7 +87,9 @@ fn fill(table: &mut Table, study: &Study, trials: &[&Trial], detail: Detail) {
         push_own(table, "objective", &objective.metric, column);
     }
     if study.header().replicate.is_some() {
-        let configurations = trials.iter().map(|trial| study.head(trial.id).to_string());
+        let configurations = trials
+            .iter()
+            .map(|trial| study.configuration(trial.id).to_string());
         table.push(Column::numbers("configuration", configurations));
     }
     table.push(Column::numbers(

@@ -234,8 +234,12 @@ impl Trials {
             seconds: trials.iter().map(|trial| seconds(study, trial)).collect(),
             step: trials.iter().map(|trial| trial.step).collect(),
             exit: trials.iter().map(|trial| exit(study, trial)).collect(),
-            configuration: (study.header().replicate)
-                .map(|_| trials.iter().map(|trial| study.head(trial.id).0).collect()),
+            configuration: (study.header().replicate).map(|_| {
+                trials
+                    .iter()
+                    .map(|trial| study.configuration(trial.id).0)
+                    .collect()
+            }),
             outside: (0..trials.len())
                 .filter(|row| trials[*row].outside)
                 .collect(),

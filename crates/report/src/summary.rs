@@ -93,7 +93,7 @@ pub fn standing(study: &Study, trial: &Trial) -> String {
     let seeds = study.complete(trial.id).count();
     let mut text = objectives(study, trial);
     // Only the first trial represents its whole configuration. A replicate shows its own result.
-    if study.head(trial.id) == trial.id && study.header().replicate.is_some() {
+    if study.configuration(trial.id) == trial.id && study.header().replicate.is_some() {
         let shown = study.header().objectives.iter().filter_map(|objective| {
             let sample = means(study, trial, objective)?;
             let margin = sample
@@ -170,7 +170,7 @@ pub fn kind_of_cause(exit: Option<&Exit>) -> Option<String> {
 #[must_use]
 pub fn broken(study: &Study, trial: &Trial) -> Vec<String> {
     if trial.state == TrialState::Complete {
-        trial.broken(&study.header().limits)
+        trial.violations(&study.header().limits)
     } else {
         Vec::new()
     }

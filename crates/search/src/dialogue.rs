@@ -54,7 +54,7 @@ pub(crate) const OPTIONS: [Opt; 2] = [
         "timeout",
         Takes::Duration,
         Preset::Duration(TIMEOUT),
-        "how long the program may take for one answer, its start included",
+        "time that the program may take for one answer, its start included",
     ),
 ];
 
@@ -176,8 +176,11 @@ impl Dialogue {
     ) -> Option<T> {
         let state = &mut *self.state.borrow_mut();
         state.is_asked = true;
-        let known = state.answered.iter().find(|(asked, _)| asked == request);
-        let (answer, is_new) = match known {
+        let earlier = state
+            .answered
+            .iter()
+            .find(|(earlier, _)| earlier == request);
+        let (answer, is_new) = match earlier {
             Some((_, answer)) => (Ok(answer.clone()), false),
             None => (self.answer(state, request), true),
         };
@@ -363,11 +366,10 @@ impl Program {
         let (answered, answers) = bounded(1);
         let last_error = Arc::new(Mutex::new(String::new()));
         let shared = last_error.clone();
-        let thread = |name: &str| thread::Builder::new().name(name.to_owned());
-        thread("program-input").spawn(move || write_lines(stdin, &queue))?;
-        thread("program-output").spawn(move || read_answers(stdout, &answered))?;
+        named_thread("program-input").spawn(move || write_lines(stdin, &queue))?;
+        named_thread("program-output").spawn(move || read_answers(stdout, &answered))?;
         let error_reader =
-            thread("program-errors").spawn(move || keep_last_line(stderr, &shared))?;
+            named_thread("program-errors").spawn(move || keep_last_line(stderr, &shared))?;
         Ok(Self {
             child,
             lines,
@@ -395,6 +397,10 @@ impl Program {
         let colon = if last.is_empty() { "" } else { ": " };
         format!("ended with {status}{colon}{}", shortened(&last))
     }
+}
+
+fn named_thread(name: &str) -> thread::Builder {
+    thread::Builder::new().name(name.to_owned())
 }
 
 impl Drop for Program {

@@ -157,28 +157,28 @@ fn ended(signals: &[Signal]) -> usize {
 }
 
 /// Returns the signals of each trial, without times, places and resource use.
-fn told(signals: &[Signal]) -> BTreeMap<TrialId, Vec<SignalKind>> {
-    let mut told: BTreeMap<TrialId, Vec<SignalKind>> = BTreeMap::new();
+fn by_trial(signals: &[Signal]) -> BTreeMap<TrialId, Vec<SignalKind>> {
+    let mut by_trial: BTreeMap<TrialId, Vec<SignalKind>> = BTreeMap::new();
     for signal in signals {
         let what = match &signal.kind {
             SignalKind::Placed(_) => continue,
             SignalKind::Ended(exit, _) => SignalKind::Ended(exit.clone(), Usage::default()),
             logged => logged.clone(),
         };
-        told.entry(signal.trial).or_default().push(what);
+        by_trial.entry(signal.trial).or_default().push(what);
     }
-    told
+    by_trial
 }
 
 #[test]
 fn every_attempt_ends_once_and_its_signals_are_in_order() {
     for (name, make) in EXECUTORS {
         let mut world = make(2, Behaviour::Reports);
-        let mut told_all = BTreeMap::new();
+        let mut all_signals = BTreeMap::new();
         for round in 0..5 {
             world.start(2 * round + 1, 0);
             world.start(2 * round + 2, 1);
-            told_all.extend(told(&world.until_ended(2)));
+            all_signals.extend(by_trial(&world.until_ended(2)));
         }
         let expected = [
             report(0.0),
@@ -189,12 +189,12 @@ fn every_attempt_ends_once_and_its_signals_are_in_order() {
         let expected: BTreeMap<_, _> = (1..=10)
             .map(|trial| (TrialId(trial), expected.to_vec()))
             .collect();
-        assert_eq!(told_all, expected, "{name}");
+        assert_eq!(all_signals, expected, "{name}");
     }
 }
 
 #[test]
-fn a_stopped_trial_ends_once_as_it_was_asked_first() {
+fn a_stopped_trial_ends_once_and_the_first_stop_decides_how() {
     let cases = [
         (Stop::Pause, Exit::Paused),
         (Stop::Verdict, Exit::Stopped),
@@ -217,13 +217,13 @@ fn a_stopped_trial_ends_once_as_it_was_asked_first() {
             );
             let expected =
                 BTreeMap::from([(TrialId(1), vec![SignalKind::Ended(exit, Usage::default())])]);
-            assert_eq!(told(&signals), expected, "{name}, {how:?}");
+            assert_eq!(by_trial(&signals), expected, "{name}, {how:?}");
         }
     }
 }
 
 #[test]
-fn stopping_who_does_not_run_changes_nothing() {
+fn stopping_a_trial_that_does_not_run_changes_nothing() {
     for (name, make) in EXECUTORS {
         let mut world = make(1, Behaviour::Reports);
         world.executor.stop(TrialId(1), Stop::Kill);
@@ -234,12 +234,12 @@ fn stopping_who_does_not_run_changes_nothing() {
         world.start(2, 0);
         let signals = [signals, world.until_ended(1)].concat();
         assert_eq!(
-            told(&signals).get(&TrialId(1)).map(Vec::len),
+            by_trial(&signals).get(&TrialId(1)).map(Vec::len),
             Some(4),
             "{name}"
         );
         assert_eq!(
-            told(&signals).get(&TrialId(2)).map(Vec::len),
+            by_trial(&signals).get(&TrialId(2)).map(Vec::len),
             Some(4),
             "{name}"
         );
@@ -261,7 +261,7 @@ fn a_slot_runs_one_trial_at_a_time() {
 }
 
 #[test]
-fn dropping_an_executor_ends_what_runs() {
+fn dropping_an_executor_ends_its_attempts() {
     for (name, make) in EXECUTORS {
         let mut world = make(2, Behaviour::Endless);
         world.start(1, 0);
@@ -290,15 +290,14 @@ fn a_panic_ends_the_trial_and_not_the_slot() {
     let mut signals = world.until_ended(1);
     world.start(2, 0);
     signals.extend(world.until_ended(1));
-    let failed = |failure| vec![SignalKind::Ended(Exit::Failed(failure), Usage::default())];
-    let expected = BTreeMap::from([
-        (
-            TrialId(1),
-            failed(Failure::Panic("index 7 is out of range".into())),
-        ),
-        (TrialId(2), failed(Failure::Error("no data".into()))),
-    ]);
-    assert_eq!(told(&signals), expected);
+    let failures = [
+        Failure::Panic("index 7 is out of range".into()),
+        Failure::Error("no data".into()),
+    ];
+    let ends =
+        failures.map(|failure| vec![SignalKind::Ended(Exit::Failed(failure), Usage::default())]);
+    let expected: BTreeMap<_, _> = (1..).map(TrialId).zip(ends).collect();
+    assert_eq!(by_trial(&signals), expected);
 }
 
 #[test]
@@ -316,9 +315,12 @@ fn the_index_of_a_worker_is_its_slot() {
     for slot in (0..4).rev() {
         world.start(slot + 1, slot);
     }
-    let told = told(&world.until_ended(4));
-    assert_eq!(told.len(), 4);
-    assert!(told.values().all(|said| said[0] == report(0.0)), "{told:?}");
+    let signals = by_trial(&world.until_ended(4));
+    assert_eq!(signals.len(), 4);
+    assert!(
+        signals.values().all(|of_trial| of_trial[0] == report(0.0)),
+        "{signals:?}"
+    );
 }
 
 #[test]
@@ -336,11 +338,11 @@ fn more_signals_than_the_channel_holds_all_arrive() {
     };
     world.start(1, 0);
     std::thread::sleep(Duration::from_millis(50));
-    assert_eq!(told(&world.until_ended(1))[&TrialId(1)].len(), 5_001);
+    assert_eq!(by_trial(&world.until_ended(1))[&TrialId(1)].len(), 5_001);
 }
 
 #[test]
-fn the_virtual_clock_stands_where_the_signals_are() {
+fn the_virtual_clock_shows_the_times_of_the_signals() {
     let mut world = simulated(1, Behaviour::Reports);
     world.start(1, 0);
     let times: Vec<i64> = world

@@ -62,7 +62,7 @@ fn build(
     options: &str,
     checkpoint: bool,
     count: usize,
-    said: &mut Diagnostics,
+    diagnostics: &mut Diagnostics,
 ) -> Option<Box<dyn TrialScheduler>> {
     let setting = Setting {
         space: Arc::new(Space::default()),
@@ -74,23 +74,27 @@ fn build(
         checkpoint,
         dir: None,
     };
-    let section = Section::new("scheduler", 0..options.len(), Table::parse(options, said));
+    let section = Section::new(
+        "scheduler",
+        0..options.len(),
+        Table::parse(options, diagnostics),
+    );
     let kind = kind::find(SCHEDULERS, name).expect("it is in the registry");
-    kind.make(section, &setting, said)
+    kind.make(section, &setting, diagnostics)
 }
 
-fn made(subject: (&str, &str, bool)) -> Box<dyn TrialScheduler> {
-    made_for(subject, 1)
+fn scheduler_of(subject: (&str, &str, bool)) -> Box<dyn TrialScheduler> {
+    scheduler_for(subject, 1)
 }
 
-fn made_for(
+fn scheduler_for(
     (name, options, checkpoint): (&str, &str, bool),
     objectives: usize,
 ) -> Box<dyn TrialScheduler> {
-    let mut said = Diagnostics::default();
-    let built = build(name, options, checkpoint, objectives, &mut said);
-    assert_eq!(said.list, vec![], "{name}");
-    built.expect("nothing was wrong with it")
+    let mut diagnostics = Diagnostics::default();
+    let built = build(name, options, checkpoint, objectives, &mut diagnostics);
+    assert_eq!(diagnostics.list, vec![], "{name}");
+    built.expect("the options are valid")
 }
 
 /// Returns good and bad learning curves in no particular order. The fifth diverges, the seventh
@@ -100,20 +104,21 @@ fn curves() -> Vec<Curve> {
         .map(|trial| {
             let end = f64::from(trial * 7 % 11) / 11.0;
             let epochs = if trial == 7 { 4 } else { 9 };
-            let loss = |epoch: f64| {
-                if trial == 5 && epoch > 2.0 {
-                    f64::NAN
-                } else {
-                    end + 1.0 / epoch
-                }
-            };
             let speed = f64::from(trial * 5 % 13);
             Curve {
                 others: (1..=epochs)
                     .map(|epoch| vec![speed + f64::from(epoch)])
                     .collect(),
                 points: (1..=epochs)
-                    .map(|epoch| (f64::from(epoch), loss(f64::from(epoch))))
+                    .map(|epoch| {
+                        let has_diverged = trial == 5 && epoch > 2;
+                        let loss = if has_diverged {
+                            f64::NAN
+                        } else {
+                            end + 1.0 / f64::from(epoch)
+                        };
+                        (f64::from(epoch), loss)
+                    })
                     .collect(),
                 pace: if trial % 3 == 0 { 2.5 } else { 1.0 },
             }
@@ -131,11 +136,11 @@ fn mishap(TrialId(trial): TrialId, Attempt(attempt): Attempt) -> Mishap {
     }
 }
 
-fn live(subject: (&str, &str, bool), slots: usize, check: impl FnOnce(&Simulation<'_>)) {
-    live_for(subject, 1, slots, check);
+fn simulate(subject: (&str, &str, bool), slots: usize, check: impl FnOnce(&Simulation<'_>)) {
+    simulate_for(subject, 1, slots, check);
 }
 
-fn live_for(
+fn simulate_for(
     subject: (&str, &str, bool),
     count: usize,
     slots: usize,
@@ -148,35 +153,36 @@ fn live_for(
         ..Header::default()
     };
     let curves = curves();
-    let mut simulation = Simulation::new(header, made_for(subject, count), slots, &curves)
+    let mut simulation = Simulation::new(header, scheduler_for(subject, count), slots, &curves)
         .expect("the header is good")
         .with_checkpoints(subject.2)
         .with_mishaps(&mishap)
         .with_entries();
-    let bounded = |simulation: &Simulation<'_>| {
-        assert!(simulation.study.running_count() <= slots);
-        assert!(simulation.entries.len() < 10_000, "{subject:?} never ends");
-        false
-    };
     simulation
-        .run(bounded)
-        .expect("nothing impossible is asked for");
+        .run(|simulation| {
+            assert!(simulation.study.running_count() <= slots);
+            assert!(simulation.entries.len() < 10_000, "{subject:?} never ends");
+            false
+        })
+        .expect("the scheduler requests nothing impossible");
     check(&simulation);
 }
 
 /// Returns all answers that the scheduler would give now, as text.
 fn answers(scheduler: &dyn TrialScheduler, study: &Study) -> String {
-    let about = |trial| {
-        (
-            scheduler.verdict(study, trial),
-            scheduler.until(study, trial),
-            scheduler.finished(study, trial),
-        )
-    };
     let trials: Vec<_> = study
         .trials()
         .iter()
-        .map(|trial| (trial.id, about(trial.id)))
+        .map(|trial| {
+            (
+                trial.id,
+                (
+                    scheduler.verdict(study, trial.id),
+                    scheduler.until(study, trial.id),
+                    scheduler.finished(study, trial.id),
+                ),
+            )
+        })
         .collect();
     format!(
         "{:?} {:?} {trials:?}",
@@ -192,10 +198,10 @@ fn every_scheduler_of_the_registry_is_a_subject() {
 }
 
 #[test]
-fn every_study_ends_with_its_budget_spent_and_its_best_complete() {
+fn every_study_ends_with_its_budget_used_and_an_incumbent() {
     for subject in SUBJECTS {
         for slots in [1, 3, 50] {
-            live(*subject, slots, |simulation| {
+            simulate(*subject, slots, |simulation| {
                 let study = &simulation.study;
                 assert_eq!(
                     study.running_count() + study.waiting().count(),
@@ -215,10 +221,10 @@ fn every_study_ends_with_its_budget_spent_and_its_best_complete() {
 }
 
 #[test]
-fn the_same_events_give_the_same_answers_from_any_prefix_on_and_questions_change_nothing() {
+fn the_same_events_give_the_same_answers_and_queries_change_nothing() {
     for subject in SUBJECTS {
-        live(*subject, 3, |simulation| {
-            let mut questioned = made(*subject);
+        simulate(*subject, 3, |simulation| {
+            let mut questioned = scheduler_of(*subject);
             let mut study = Study::default();
             for (at, entry) in simulation.entries.iter().enumerate() {
                 study.apply(entry).expect("it was legal once");
@@ -228,7 +234,7 @@ fn the_same_events_give_the_same_answers_from_any_prefix_on_and_questions_change
                 if at % 7 > 0 {
                     continue;
                 }
-                let mut replayed = made(*subject);
+                let mut replayed = scheduler_of(*subject);
                 let mut again = Study::default();
                 for entry in &simulation.entries[..=at] {
                     again.apply(entry).expect("it was legal once");
@@ -243,7 +249,7 @@ fn the_same_events_give_the_same_answers_from_any_prefix_on_and_questions_change
 #[test]
 fn every_decision_has_a_reason_and_is_taken_once() {
     for subject in SUBJECTS {
-        live(*subject, 3, |simulation| {
+        simulate(*subject, 3, |simulation| {
             for pair in simulation.entries.windows(2) {
                 if let Event::Judged {
                     trial,
@@ -256,7 +262,7 @@ fn every_decision_has_a_reason_and_is_taken_once() {
                     assert!(!again, "{subject:?}: {verdict:?} of {trial} is repeated");
                 }
             }
-            let stops = |entry: &&swath::study::Entry| {
+            let has_decided = simulation.entries.iter().any(|entry| {
                 matches!(
                     entry.event,
                     Event::Judged {
@@ -264,22 +270,17 @@ fn every_decision_has_a_reason_and_is_taken_once() {
                         ..
                     }
                 )
-            };
-            let decided = simulation.entries.iter().filter(stops).count();
-            assert_eq!(
-                decided > 0,
-                subject.0 != "fifo",
-                "{subject:?} decides something"
-            );
+            });
+            assert_eq!(has_decided, subject.0 != "fifo", "{subject:?}");
         });
     }
 }
 
 #[test]
-fn without_room_nothing_new_is_asked_for() {
+fn without_room_no_new_trial_is_requested() {
     for subject in SUBJECTS {
-        live(*subject, 3, |simulation| {
-            let mut scheduler = made(*subject);
+        simulate(*subject, 3, |simulation| {
+            let mut scheduler = scheduler_of(*subject);
             let mut study = Study::default();
             for entry in &simulation.entries {
                 study.apply(entry).expect("it was legal once");
@@ -302,18 +303,22 @@ fn without_room_nothing_new_is_asked_for() {
 }
 
 #[test]
-fn a_key_that_means_nothing_is_a_mistake() {
+fn an_unknown_key_is_an_error() {
     for (name, options, checkpoint) in SUBJECTS {
-        let mut said = Diagnostics::default();
+        let mut diagnostics = Diagnostics::default();
         build(
             name,
             &format!("{options}\nnonsense = 1"),
             *checkpoint,
             1,
-            &mut said,
+            &mut diagnostics,
         );
-        let said: Vec<_> = said.list.iter().map(|diagnostic| diagnostic.code).collect();
-        assert_eq!(said, ["unknown-key"], "{name}");
+        let codes: Vec<_> = diagnostics
+            .list
+            .iter()
+            .map(|diagnostic| diagnostic.code)
+            .collect();
+        assert_eq!(codes, ["unknown-key"], "{name}");
     }
 }
 
@@ -330,23 +335,19 @@ fn shown(curve: &Curve, epoch: f64) -> Vec<f64> {
 }
 
 #[test]
-fn of_several_objectives_a_trial_that_is_ended_early_is_dominated_by_one_that_got_as_far() {
+fn with_several_objectives_only_dominated_trials_end_early() {
     let curves = curves();
     let mut ended = 0;
     for (subject, slots) in SEVERAL
         .iter()
         .flat_map(|subject| [(subject, 1), (subject, 4)])
     {
-        live_for(*subject, 2, slots, |simulation| {
+        simulate_for(*subject, 2, slots, |simulation| {
             let study = &simulation.study;
             let steps = study
                 .trials()
                 .iter()
                 .filter_map(|trial| Some((trial, trial.step?)));
-            let got_to = |epoch: f64| {
-                let there = steps.clone().filter(move |(_, step)| *step >= epoch);
-                there.map(|(trial, _)| &curves[trial.id.0 as usize - 1])
-            };
             for (trial, step) in steps.clone() {
                 // Skip trial 5, which diverges in one objective: it may be ended even if no trial
                 // dominates it.
@@ -356,8 +357,11 @@ fn of_several_objectives_a_trial_that_is_ended_early_is_dominated_by_one_that_go
                 }
                 ended += 1;
                 let own = shown(&curves[trial.id.0 as usize - 1], step);
+                let mut as_far = steps.clone().filter(|(_, other)| *other >= step);
                 assert!(
-                    got_to(step).any(|curve| dominates(&shown(curve, step), &own)),
+                    as_far.any(|(trial, _)| {
+                        dominates(&shown(&curves[trial.id.0 as usize - 1], step), &own)
+                    }),
                     "{subject:?}: no trial dominates trial {} at epoch {step}",
                     trial.id
                 );
@@ -371,10 +375,10 @@ fn of_several_objectives_a_trial_that_is_ended_early_is_dominated_by_one_that_go
 }
 
 #[test]
-fn of_several_objectives_the_same_events_give_the_same_answers() {
+fn with_several_objectives_the_same_events_give_the_same_answers() {
     for subject in SEVERAL {
-        live_for(*subject, 2, 3, |simulation| {
-            let mut scheduler = made_for(*subject, 2);
+        simulate_for(*subject, 2, 3, |simulation| {
+            let mut scheduler = scheduler_for(*subject, 2);
             let mut study = Study::default();
             for entry in &simulation.entries {
                 study.apply(entry).expect("it was legal once");

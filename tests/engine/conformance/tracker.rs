@@ -54,13 +54,6 @@ fn build(trackers: &[&str], dir: Option<&Path>) -> Vec<Named> {
 /// infinities, a trial that never reports, one that is stopped, one that fails and is retried, one
 /// that is lost.
 fn eventful() -> Vec<Entry> {
-    let number = |value: f64| Datum::Number(Metric(value));
-    let report = |values: &[(&str, Datum)]| LogRecord::Report {
-        values: values
-            .iter()
-            .map(|(name, datum)| ((*name).into(), datum.clone()))
-            .collect(),
-    };
     let header = Header {
         swath: "0.1.0".into(),
         name: "digits".into(),
@@ -80,14 +73,6 @@ fn eventful() -> Vec<Entry> {
         git_commit: Some("0123456789012345678901234567890123456789-dirty".into()),
         ..Header::default()
     };
-    let params = |lr: f64| -> Params {
-        [
-            ("lr".into(), Value::Float(lr)),
-            ("größe".into(), Value::Text("très \"grand\"\n".into())),
-        ]
-        .into_iter()
-        .collect()
-    };
     let md5 = Some("46b516c475aa0517f33ba9e09bfbf39b.dir".to_owned());
     let place = Place {
         host: "knoten".into(),
@@ -96,38 +81,10 @@ fn eventful() -> Vec<Entry> {
         boot_id: None,
         job: Some("4_1".into()),
     };
-    let usage = Usage {
-        cpu_seconds: 1.5,
-        peak_mib: 20.25,
-    };
     let mut events = vec![Event::Opened {
         format: FORMAT,
         header: header.clone(),
     }];
-    let created = |trial: u32, origin: Origin| Event::Created {
-        trial: TrialId(trial),
-        params: params(0.1 / f64::from(trial)),
-        origin,
-        seed: u64::from(trial),
-    };
-    let started = |trial: u32, attempt: u32, resume: bool| Event::Started {
-        trial: TrialId(trial),
-        attempt: Attempt(attempt),
-        until: Some(Resource(9)),
-        slot: 0,
-        resume,
-    };
-    let logged = |trial: u32, attempt: u32, record: LogRecord| Event::Logged {
-        trial: TrialId(trial),
-        attempt: Attempt(attempt),
-        record,
-    };
-    let ended = |trial: u32, attempt: u32, exit: Exit| Event::Ended {
-        trial: TrialId(trial),
-        attempt: Attempt(attempt),
-        exit,
-        usage,
-    };
     events.extend([
         created(1, Origin::Suggested("tpe".into())),
         started(1, 1, false),
@@ -302,18 +259,78 @@ fn eventful() -> Vec<Entry> {
             why: Closing::Finished,
         },
     ]);
-    let at = |seq: u64| {
-        Timestamp::from_micros(1_767_225_600_000_000 + i64::try_from(seq).unwrap() * 1_250_000)
-    };
     (0..)
         .zip(events)
         .map(|(seq, event)| Entry {
             seq,
-            at: at(seq),
+            at: Timestamp::from_micros(
+                1_767_225_600_000_000 + i64::try_from(seq).unwrap() * 1_250_000,
+            ),
             event,
             away: None,
         })
         .collect()
+}
+
+fn number(value: f64) -> Datum {
+    Datum::Number(Metric(value))
+}
+
+fn report(values: &[(&str, Datum)]) -> LogRecord {
+    LogRecord::Report {
+        values: values
+            .iter()
+            .map(|(name, datum)| ((*name).into(), datum.clone()))
+            .collect(),
+    }
+}
+
+fn params(lr: f64) -> Params {
+    [
+        ("lr".into(), Value::Float(lr)),
+        ("größe".into(), Value::Text("très \"grand\"\n".into())),
+    ]
+    .into_iter()
+    .collect()
+}
+
+fn created(trial: u32, origin: Origin) -> Event {
+    Event::Created {
+        trial: TrialId(trial),
+        params: params(0.1 / f64::from(trial)),
+        origin,
+        seed: u64::from(trial),
+    }
+}
+
+fn started(trial: u32, attempt: u32, resume: bool) -> Event {
+    Event::Started {
+        trial: TrialId(trial),
+        attempt: Attempt(attempt),
+        until: Some(Resource(9)),
+        slot: 0,
+        resume,
+    }
+}
+
+fn logged(trial: u32, attempt: u32, record: LogRecord) -> Event {
+    Event::Logged {
+        trial: TrialId(trial),
+        attempt: Attempt(attempt),
+        record,
+    }
+}
+
+fn ended(trial: u32, attempt: u32, exit: Exit) -> Event {
+    Event::Ended {
+        trial: TrialId(trial),
+        attempt: Attempt(attempt),
+        exit,
+        usage: Usage {
+            cpu_seconds: 1.5,
+            peak_mib: 20.25,
+        },
+    }
 }
 
 /// A study on disk that has run without trackers.
@@ -370,45 +387,52 @@ impl World {
     }
 
     fn written(&self) -> BTreeMap<PathBuf, Vec<u8>> {
-        let mut found = BTreeMap::new();
-        gather(&self.dir.trackers(), &mut found);
+        let mut files = BTreeMap::new();
+        gather(&self.dir.trackers(), &mut files);
         let root = self.dir.root();
-        found
+        files
             .into_iter()
             .map(|(path, bytes)| (path.strip_prefix(root).unwrap().to_owned(), bytes))
             .collect()
     }
 
-    fn forget(&self) {
+    fn remove_output(&self) {
         fs::remove_dir_all(self.dir.trackers()).unwrap();
     }
 }
 
-fn gather(folder: &Path, found: &mut BTreeMap<PathBuf, Vec<u8>>) {
+fn gather(folder: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
     for entry in fs::read_dir(folder).into_iter().flatten() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            gather(&path, found);
+            gather(&path, files);
         } else {
-            found.insert(path.clone(), fs::read(path).unwrap());
+            files.insert(path.clone(), fs::read(path).unwrap());
         }
     }
 }
 
-fn same(name: &str, found: &BTreeMap<PathBuf, Vec<u8>>, wanted: &BTreeMap<PathBuf, Vec<u8>>) {
-    let paths = |files: &BTreeMap<PathBuf, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
-    assert_eq!(paths(found), paths(wanted), "{name}");
-    for (path, bytes) in wanted {
+fn assert_same_files(
+    name: &str,
+    actual: &BTreeMap<PathBuf, Vec<u8>>,
+    expected: &BTreeMap<PathBuf, Vec<u8>>,
+) {
+    assert!(
+        actual.keys().eq(expected.keys()),
+        "{name}: {:?}",
+        actual.keys()
+    );
+    for (path, bytes) in expected {
         assert!(
-            found[path] == *bytes,
-            "{name} writes `{}` otherwise",
+            actual[path] == *bytes,
+            "{name} writes another `{}`",
             path.display()
         );
     }
 }
 
 #[test]
-fn what_is_written_while_a_study_runs_is_what_export_makes_again() {
+fn the_live_output_of_a_tracker_equals_its_export() {
     for name in names() {
         let world = World::new(&[name]);
         assert_eq!(
@@ -418,21 +442,21 @@ fn what_is_written_while_a_study_runs_is_what_export_makes_again() {
         );
         let live = world.written();
         assert!(!live.is_empty(), "{name} writes nothing");
-        world.forget();
+        world.remove_output();
         assert_eq!(
             rebuild(&Registry::standard(), &world.dir, name).unwrap(),
             1,
             "{name}"
         );
-        same(name, &world.written(), &live);
+        assert_same_files(name, &world.written(), &live);
         // Export again over the files that exist already.
         rebuild(&Registry::standard(), &world.dir, name).unwrap();
-        same(name, &world.written(), &live);
+        assert_same_files(name, &world.written(), &live);
     }
 }
 
 #[test]
-fn several_at_once_write_what_each_writes_alone() {
+fn trackers_that_run_together_write_the_same_as_alone() {
     let names = names();
     let together = World::new(&names);
     assert_eq!(
@@ -440,17 +464,17 @@ fn several_at_once_write_what_each_writes_alone() {
         []
     );
     let together_wrote = together.written();
-    together.forget();
+    together.remove_output();
     let mut alone = BTreeMap::new();
     for name in names {
         rebuild(&Registry::standard(), &together.dir, name).unwrap();
         alone.extend(together.written());
     }
-    same("all", &together_wrote, &alone);
+    assert_same_files("all", &together_wrote, &alone);
 }
 
 #[test]
-fn one_that_fails_is_told_once_and_harms_no_other() {
+fn a_tracker_that_fails_is_reported_once_and_affects_no_other() {
     let names = names();
     for victim in &names {
         let world = World::new(&names);
@@ -472,16 +496,16 @@ fn one_that_fails_is_told_once_and_harms_no_other() {
         );
         assert!(!stale[0].why.is_empty());
         let wrote = world.written();
-        world.forget();
+        world.remove_output();
         for other in others {
             rebuild(&Registry::standard(), &world.dir, other).unwrap();
         }
-        same(victim, &wrote, &world.written());
+        assert_same_files(victim, &wrote, &world.written());
     }
 }
 
 #[test]
-fn every_beginning_of_a_study_can_be_written() {
+fn every_prefix_of_a_study_can_be_exported() {
     for name in names() {
         let world = World::new(&[name]);
         for count in 1..=world.entries.len() {
@@ -491,9 +515,9 @@ fn every_beginning_of_a_study_can_be_written() {
             }
         }
         let step_by_step = world.written();
-        world.forget();
+        world.remove_output();
         rebuild(&Registry::standard(), &world.dir, name).unwrap();
-        same(name, &step_by_step, &world.written());
+        assert_same_files(name, &step_by_step, &world.written());
     }
 }
 
@@ -513,7 +537,7 @@ impl Tracker for Counting {
 }
 
 #[test]
-fn a_tracker_of_ones_own_hears_everything_beside_those_of_the_registry() {
+fn a_user_defined_tracker_receives_every_entry_beside_those_of_the_registry() {
     let names = names();
     let world = World::new(&names);
     let count = std::sync::Arc::default();

@@ -27,9 +27,7 @@ use swath::executor::{
     DiskSpace, Executor, ExecutorError, Launch, Signal, SignalKind, Simulated, Stop,
 };
 use swath::journal::{self, Journal, Medium, StudyDir};
-use swath::study::{
-    Attempt, Entry, Event, Exit, Study, Timestamp, Trial, TrialId, TrialState, Usage,
-};
+use swath::study::{Attempt, Entry, Event, Exit, Study, Timestamp, TrialId, TrialState, Usage};
 
 const TRIALS: u64 = 10;
 /// Seeds that have found a bug before.
@@ -217,13 +215,16 @@ impl Listener for Watch {
 /// left out too: how much it reports between the decision to stop it and its end depends on time.
 fn outcome(study: &Study) -> Vec<(TrialId, String, TrialState, Option<f64>)> {
     let objective = &study.header().objectives[0];
-    let line = |trial: &Trial| {
-        let value = trial
-            .objective(objective)
-            .filter(|_| trial.state != TrialState::Stopped);
-        (trial.id, trial.params.key(), trial.state.clone(), value)
-    };
-    study.trials().iter().map(line).collect()
+    study
+        .trials()
+        .iter()
+        .map(|trial| {
+            let value = trial
+                .objective(objective)
+                .filter(|_| trial.state != TrialState::Stopped);
+            (trial.id, trial.params.key(), trial.state.clone(), value)
+        })
+        .collect()
 }
 
 struct World {
@@ -324,7 +325,7 @@ impl World {
                 return (study, faults);
             }
         }
-        panic!("the study came to no end in {LIVES} lives");
+        panic!("the study did not end within {LIVES} lives");
     }
 
     /// Runs one process until it ends or is killed. Returns the study if the run ended regularly.
@@ -386,36 +387,35 @@ impl World {
         drop(driver);
         // Entries passed to listeners equal those in the journal.
         let written = entries(dir);
-        let told = &witness.lock().unwrap().entries;
-        let same = |entry: &Entry| {
-            written
-                .get(entry.seq as usize)
-                .is_none_or(|found| found == entry)
-        };
+        let passed_on = &witness.lock().unwrap().entries;
         assert!(
-            told.iter().all(same),
-            "something else was told than written"
+            passed_on.iter().all(|entry| {
+                let written = written.get(entry.seq as usize);
+                written.is_none_or(|written| written == entry)
+            }),
+            "a listener received an entry that differs from the journal's"
         );
-        let known = |(trial, attempt): &(TrialId, Attempt)| {
-            written.iter().any(|entry| match &entry.event {
-                Event::Started {
-                    trial: of,
-                    attempt: nth,
-                    ..
-                } => (of, nth) == (trial, attempt),
-                _ => false,
-            })
-        };
-        let acted = executor.started.iter().all(known);
+        let are_recorded = executor
+            .started
+            .iter()
+            .all(|attempt| is_started(&written, attempt));
         assert!(
-            acted || fate.lock().unwrap().unsynced,
-            "an attempt was started that the journal does not know"
+            are_recorded || fate.lock().unwrap().unsynced,
+            "an attempt was started that the journal does not contain"
         );
         match ended {
             Ok(_) => Some(study),
             Err(error) => died(&error),
         }
     }
+}
+
+/// Returns whether the journal has the start of an attempt.
+fn is_started(entries: &[Entry], started: &(TrialId, Attempt)) -> bool {
+    entries.iter().any(|entry| match entry.event {
+        Event::Started { trial, attempt, .. } => (trial, attempt) == *started,
+        _ => false,
+    })
 }
 
 /// Checks the invariants between two lives.
@@ -445,7 +445,7 @@ fn check(dir: &StudyDir, acknowledged: &mut Vec<Entry>) {
     assert_eq!(
         shown.running_count(),
         0,
-        "a trial is shown running that nobody runs"
+        "a trial is shown as running, but no process runs it"
     );
     *acknowledged = now;
 }
@@ -462,16 +462,16 @@ fn entries(dir: &StudyDir) -> Vec<Entry> {
 /// a bug of swath.
 fn died(error: &DriverError) -> Option<Study> {
     let mut cause: Option<&dyn std::error::Error> = Some(error);
-    while let Some(found) = cause {
-        let text = found.to_string();
+    while let Some(error) = cause {
+        let text = error.to_string();
         if text == "killed"
-            || found
+            || error
                 .downcast_ref::<io::Error>()
                 .is_some_and(swath::journal::is_full)
         {
             return None;
         }
-        cause = found.source();
+        cause = error.source();
     }
     panic!("{error:?}")
 }
@@ -481,41 +481,46 @@ fn number(name: &str) -> Option<u64> {
 }
 
 #[test]
-fn whatever_goes_wrong_every_study_comes_to_the_end_it_has_without_faults() {
+fn every_study_with_faults_ends_as_it_does_without_faults() {
     let seeds = match number("SWATH_SEED") {
         Some(seed) => vec![seed],
         None => (0..number("SWATH_SEEDS").unwrap_or(300))
             .chain(FAILED_ONCE)
             .collect(),
     };
-    let wanted: Vec<_> = WORLDS
+    let without_faults: Vec<_> = WORLDS
         .iter()
         .map(|world| outcome(&world.live(0, 0).0))
         .collect();
-    assert!(wanted.iter().all(|trials| trials.len() as u64 == TRIALS));
+    assert!(
+        without_faults
+            .iter()
+            .all(|trials| trials.len() as u64 == TRIALS)
+    );
     let mut faults: BTreeMap<&str, u64> = BTreeMap::new();
     for seed in seeds.iter().copied() {
-        let at = usize::try_from(seed).unwrap() % WORLDS.len();
-        let lived = std::panic::catch_unwind(|| {
-            let (study, faults) = WORLDS[at].live(seed, 5 + u32::try_from(seed % 7).unwrap() * 10);
-            assert_eq!(outcome(&study), wanted[at]);
+        let index = usize::try_from(seed).unwrap() % WORLDS.len();
+        let result = std::panic::catch_unwind(|| {
+            let (study, faults) =
+                WORLDS[index].live(seed, 5 + u32::try_from(seed % 7).unwrap() * 10);
+            assert_eq!(outcome(&study), without_faults[index]);
             faults
         });
-        match lived {
+        match result {
             Ok(seen) => seen
                 .into_iter()
                 .for_each(|(what, count)| *faults.entry(what).or_default() += count),
             Err(panic) => {
-                let words = format!(
+                let message = format!(
                     "seed {seed} failed; again with: SWATH_SEED={seed} cargo test --test engine simulator::\n"
                 );
-                io::Write::write_all(&mut io::stderr(), words.as_bytes()).unwrap();
+                io::Write::write_all(&mut io::stderr(), message.as_bytes()).unwrap();
                 std::panic::resume_unwind(panic);
             }
         }
     }
-    let told = format!("{} studies: {faults:?}\n", seeds.len());
-    io::Write::write_all(&mut io::stderr(), told.as_bytes()).unwrap();
+    let summary = format!("{} studies: {faults:?}\n", seeds.len());
+    io::Write::write_all(&mut io::stderr(), summary.as_bytes()).unwrap();
     if seeds.len() >= 300 {
         assert!(faults.len() >= 10, "some faults never happened: {faults:?}");
     }

@@ -98,23 +98,23 @@ impl Moods {
         }
     }
 
-    fn look(&self, last: u64) {
+    fn check_seen_entries(&self, last: u64) {
         for (name, seen) in &self.seen {
             let seen = seen.lock().unwrap();
             assert!(
                 seen.iter().copied().eq(0..seen.len() as u64),
                 "`{name}` saw {seen:?}"
             );
-            let whole = seen.len() as u64 == last + 1;
-            let told = self.left_out.iter().any(|out| out == name);
+            let is_complete = seen.len() as u64 == last + 1;
+            let is_stale = self.left_out.iter().any(|out| out == name);
             // If a sync lost data, a tracker may have read it before.
-            let excused = self.fate.lock().unwrap().unsynced;
+            let has_lost_data = self.fate.lock().unwrap().unsynced;
             assert!(
-                whole || told || excused,
-                "`{name}` lacks entries and nobody says so: {seen:?} of {last}"
+                is_complete || is_stale || has_lost_data,
+                "`{name}` lacks entries without being stale: {seen:?} of {last}"
             );
             assert!(
-                !told || *name == "broken",
+                !is_stale || *name == "broken",
                 "a tracker that is slow or without room is waited for"
             );
         }
@@ -134,7 +134,7 @@ impl Listener for Moods {
             let stale = followers.finish(|| false);
             self.left_out
                 .extend(stale.into_iter().map(|stale| stale.name));
-            self.look(last);
+            self.check_seen_entries(last);
             let mut fate = self.fate.lock().unwrap();
             for _ in &self.left_out {
                 fate.count("a tracker that broke");

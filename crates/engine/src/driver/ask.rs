@@ -253,7 +253,7 @@ impl Driver<'_> {
         Err(IllegalEvent::WrongState {
             trial,
             state: open.state.word(),
-            what: "told",
+            action: "told",
         }
         .into())
     }

@@ -31,7 +31,7 @@ impl Driver<'_> {
             .map_or(Duration::ZERO, |began| now.since(began));
         let exit_of_process = exit.clone();
         let exit = self.exit_as_judged(trial, exit);
-        if let Some(text) = scheduler::complaint(&self.study, trial) {
+        if let Some(text) = scheduler::missing_resource_warning(&self.study, trial) {
             self.warn(trial, attempt, text)?;
         }
         let trial_warnings = &mut self.components.trial_warnings;

@@ -69,7 +69,7 @@ impl Driver<'_> {
     /// Returns a record of a running trial as it is written to the journal; see
     /// [`scheduler::weighed`].
     pub(super) fn weighed(&self, trial: TrialId, record: LogRecord) -> LogRecord {
-        scheduler::weighed(&*self.parts.scheduler, &self.study, trial, record)
+        scheduler::mark_beyond_max(&*self.parts.scheduler, &self.study, trial, record)
     }
 
     /// Asks the scheduler for a verdict on a running trial, and commits it unless it is `Continue`

@@ -90,16 +90,16 @@ fn reserved(study: &Study) -> u64 {
                     .as_ref()
                     .is_none_or(|race| !race.drops(study, trial.id))
         })
-        .map(|trial| (seeds - study.members(trial.id).count()) as u64)
+        .map(|trial| (seeds - study.replicates(trial.id).count()) as u64)
         .sum()
 }
 
 /// Returns whether a configuration has fewer than `seeds` trials and none of them failed or was
 /// stopped.
 fn wants(study: &Study, head: TrialId, seeds: usize) -> bool {
-    study.members(head).count() < seeds
+    study.replicates(head).count() < seeds
         && !study
-            .members(head)
+            .replicates(head)
             .any(|trial| matches!(trial.state, TrialState::Failed | TrialState::Stopped))
 }
 
@@ -115,7 +115,7 @@ impl Race {
         for trial in study
             .trials()
             .iter()
-            .filter(|trial| study.head(trial.id) == trial.id)
+            .filter(|trial| study.configuration(trial.id) == trial.id)
         {
             let scores: Vec<f64> = study
                 .complete(trial.id)

@@ -216,7 +216,7 @@ impl Repair<'_> {
                 };
                 Some((opened, "the opening of the study".to_owned()))
             }
-            IllegalEvent::WrongId { found: id, .. } | IllegalEvent::NoSuchTrial(id) => {
+            IllegalEvent::WrongId { actual: id, .. } | IllegalEvent::NoSuchTrial(id) => {
                 self.missing_trial(*id)
             }
             IllegalEvent::WrongState { trial, .. } | IllegalEvent::WrongAttempt { trial, .. } => {

@@ -35,14 +35,14 @@ impl Trial {
         }
         // The last attempt's own explanation is the most precise one. It comes from the logger,
         // which has seen the raw lines.
-        let absent = self.records.iter().rev().find_map(|record| match record {
+        let explanation = self.records.iter().rev().find_map(|record| match record {
             LogRecord::Absent {
                 metric: absent,
                 why,
             } if absent == metric => Some(why),
             _ => None,
         });
-        if let Some(why) = absent {
+        if let Some(why) = explanation {
             return why.clone();
         }
         match self.texts.get(metric) {
@@ -99,6 +99,7 @@ impl Trial {
 #[must_use]
 pub fn not_a_number(text: &str) -> String {
     let shown = shortened(text);
+    // No remedy: a flag is a deliberate value, not a number printed in the wrong form.
     if matches!(text, "true" | "false") {
         return format!("was `{shown}`, not a number");
     }
@@ -134,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_text_in_place_of_a_number_is_shown_with_the_remedy() {
-        for (text, wanted) in [
+        for (text, expected) in [
             (
                 "tensor(0.33)",
                 "was a text (`tensor(0.33)`), not a number: print `.item()`",
@@ -157,7 +158,7 @@ mod tests {
             ),
             ("true", "was `true`, not a number"),
         ] {
-            assert_eq!(not_a_number(text), wanted);
+            assert_eq!(not_a_number(text), expected);
         }
         assert_eq!(shortened(&"é".repeat(80)), format!("{}…", "é".repeat(60)));
         assert_eq!(shortened("two\nlines"), "two…");

@@ -45,12 +45,12 @@ impl Axis {
     }
 
     /// Returns the position of the next row: `number` if rows are numbered, else the value of the
-    /// key, or `before` if the row lacks it. `value` returns the finite number that the row has for
+    /// key, or `previous` if the row lacks it. `value` returns the finite number that the row has for
     /// a key. The first row with a counter fixes the axis.
     pub fn place(
         &mut self,
         number: u64,
-        before: Option<f64>,
+        previous: Option<f64>,
         value: impl Fn(&str) -> Option<f64>,
     ) -> Option<f64> {
         if self.0.is_none() {
@@ -60,13 +60,13 @@ impl Axis {
                 .map(Name::from);
         }
         match &self.0 {
-            Some(key) => value(key).or(before),
+            Some(key) => value(key).or(previous),
             None => Some(number as f64),
         }
     }
 }
 
-/// Returns the finite number that a report has for a key; of several the last.
+/// Returns the finite number that a report has for a key; the last one if there are several.
 #[must_use]
 pub fn number(values: &[(Name, Datum)], key: &str) -> Option<f64> {
     values.iter().rev().find_map(|(name, datum)| match datum {
@@ -80,51 +80,54 @@ mod tests {
     use super::{Axis, number};
     use crate::study::{Datum, Metric};
 
-    /// Returns the positions of some reports.
-    fn places(resource: Option<&str>, reports: &[&[(&str, f64)]]) -> Vec<Option<f64>> {
+    fn positions(resource: Option<&str>, reports: &[&[(&str, f64)]]) -> Vec<Option<f64>> {
         let mut axis = Axis::of(resource.map(Into::into).as_ref());
-        let mut before = None;
-        let mut place = |(at, report): (usize, &&[(&str, f64)])| {
-            let datum =
-                |(name, value): &(&str, f64)| ((*name).into(), Datum::Number(Metric(*value)));
-            let values: Vec<_> = report.iter().map(datum).collect();
-            before = axis.place(at as u64 + 1, before, |key| number(&values, key));
-            before
-        };
-        reports.iter().enumerate().map(&mut place).collect()
+        let mut position = None;
+        let mut positions = Vec::new();
+        for (row, report) in (1..).zip(reports) {
+            let values: Vec<_> = report
+                .iter()
+                .map(|(name, value)| ((*name).into(), Datum::Number(Metric(*value))))
+                .collect();
+            position = axis.place(row, position, |key| number(&values, key));
+            positions.push(position);
+        }
+        positions
     }
 
     #[test]
-    fn the_resource_counts_before_the_usual_counters_and_those_before_the_number_of_the_row() {
+    fn the_resource_precedes_the_usual_counters_and_they_precede_row_numbers() {
         let report: &[(&str, f64)] = &[("loss", 0.5), ("epoch", 3.0), ("rows", 7.0), ("step", 0.5)];
-        assert_eq!(places(Some("rows"), &[report]), [Some(7.0)]);
-        assert_eq!(places(None, &[report]), [Some(0.5)]);
-        assert_eq!(places(None, &[&report[..2]]), [Some(3.0)]);
+        assert_eq!(positions(Some("rows"), &[report]), [Some(7.0)]);
+        assert_eq!(positions(None, &[report]), [Some(0.5)]);
+        assert_eq!(positions(None, &[&report[..2]]), [Some(3.0)]);
         assert_eq!(
-            places(None, &[&report[..1], &report[..1]]),
+            positions(None, &[&report[..1], &report[..1]]),
             [Some(1.0), Some(2.0)]
         );
     }
 
     #[test]
-    fn a_row_that_lacks_the_key_stands_where_the_row_before_it_stood() {
-        let epoch = |epoch: f64| [("epoch", epoch)];
+    fn a_row_without_the_key_has_the_position_of_the_row_before_it() {
         let reports: [&[(&str, f64)]; 4] = [
-            &epoch(0.5),
+            &[("epoch", 0.5)],
             &[("step", 90.0)],
-            &epoch(f64::NAN),
-            &epoch(0.75),
+            &[("epoch", f64::NAN)],
+            &[("epoch", 0.75)],
         ];
         assert_eq!(
-            places(None, &reports),
+            positions(None, &reports),
             [Some(0.5), Some(0.5), Some(0.5), Some(0.75)]
         );
-        assert_eq!(places(Some("rows"), &reports[..2]), [None, None]);
+        assert_eq!(positions(Some("rows"), &reports[..2]), [None, None]);
     }
 
     #[test]
-    fn a_row_before_the_first_counter_is_numbered_and_no_row_after_it() {
+    fn only_rows_before_the_first_counter_are_numbered() {
         let reports: [&[(&str, f64)]; 3] = [&[("loss", 9.0)], &[("step", 50.0)], &[("loss", 1.0)]];
-        assert_eq!(places(None, &reports), [Some(1.0), Some(50.0), Some(50.0)]);
+        assert_eq!(
+            positions(None, &reports),
+            [Some(1.0), Some(50.0), Some(50.0)]
+        );
     }
 }

@@ -34,105 +34,37 @@ impl Study {
     }
 }
 
+#[cfg(feature = "spaces")]
 #[cfg(test)]
 mod tests {
-    use crate::study::{
-        Attempt, Datum, Entry, Event, Exit, FORMAT, Goal, Header, LogRecord, Metric, Objective,
-        Origin, Study, Take, Timestamp, TrialId, Usage,
-    };
+    use crate::demo::Demo;
+    use crate::study::{Exit, Goal, Objective, Take};
 
-    fn study(goal: Goal, take: Take, trials: &[&[f64]]) -> Study {
-        let mut study = Study::default();
-        let mut event = |event| {
-            let entry = Entry {
-                seq: study.next_seq(),
-                at: Timestamp::from_micros(0),
-                event,
-                away: None,
-            };
-            study.apply(&entry).unwrap();
-        };
-        let objectives = vec![Objective {
+    /// Returns the ids of the best `count` trials, each of which reported these losses.
+    fn best(goal: Goal, take: Take, trials: &[&[f64]], count: usize) -> Vec<u32> {
+        let objective = Objective {
             metric: "loss".into(),
             goal,
             take,
-        }];
-        event(Event::Opened {
-            format: FORMAT,
-            header: Header {
-                objectives,
-                ..Header::default()
-            },
-        });
-        for (at, reports) in trials.iter().enumerate() {
-            let (trial, attempt) = (TrialId(u32::try_from(at + 1).unwrap()), Attempt(1));
-            let (params, origin) = ([].into_iter().collect(), Origin::Added);
-            event(Event::Created {
-                trial,
-                params,
-                origin,
-                seed: 0,
-            });
-            event(Event::Started {
-                trial,
-                attempt,
-                until: None,
-                slot: 0,
-                resume: false,
-            });
-            for (at, loss) in reports.iter().enumerate() {
-                let values = vec![("loss".into(), Datum::Number(Metric(*loss)))];
-                event(Event::Logged {
-                    trial,
-                    attempt,
-                    record: LogRecord::Report { values },
-                });
-                let model_path = format!("m{at}");
-                let record = LogRecord::Model {
-                    model_path,
-                    md5: None,
-                    size: 0,
-                    step: None,
-                    held: None,
-                    keep: false,
-                    doubt: None,
-                    partial: Vec::new(),
-                };
-                event(Event::Logged {
-                    trial,
-                    attempt,
-                    record,
-                });
+        };
+        let mut demo = Demo::with(&[], vec![objective]);
+        for losses in trials {
+            let trial = demo.start(&[]);
+            for loss in *losses {
+                demo.report(trial, &[("loss", *loss)]);
             }
-            event(Event::Ended {
-                trial,
-                attempt,
-                exit: Exit::Done,
-                usage: Usage::default(),
-            });
+            demo.end(trial, Exit::Done);
         }
-        study
+        let ranked = demo.study.best(count);
+        ranked.iter().map(|trial| trial.id.0).collect()
     }
 
     #[test]
     fn the_best_follow_the_goal_and_a_trial_without_a_finite_value_is_never_one() {
         let trials: &[&[f64]] = &[&[0.5], &[f64::NAN], &[0.1, 0.9], &[], &[0.5]];
-        let ids = |goal| {
-            study(goal, Take::Best, trials)
-                .best(2)
-                .iter()
-                .map(|trial| trial.id.0)
-                .collect::<Vec<_>>()
-        };
-        assert_eq!((ids(Goal::Min), ids(Goal::Max)), (vec![3, 1], vec![3, 1]));
-        let worst = study(Goal::Max, Take::Last, &[&[0.1], &[0.2], &[0.3]]);
-        assert_eq!(
-            worst
-                .best(2)
-                .iter()
-                .map(|trial| trial.id.0)
-                .collect::<Vec<_>>(),
-            [3, 2]
-        );
+        assert_eq!(best(Goal::Min, Take::Best, trials, 2), [3, 1]);
+        assert_eq!(best(Goal::Max, Take::Best, trials, 2), [3, 1]);
+        let rising: &[&[f64]] = &[&[0.1], &[0.2], &[0.3]];
+        assert_eq!(best(Goal::Max, Take::Last, rising, 2), [3, 2]);
     }
 }

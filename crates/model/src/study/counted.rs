@@ -88,29 +88,13 @@ impl Trial {
     #[must_use]
     pub fn model_that_counts(&self) -> Option<TrialModel<'_>> {
         let models = self.placed_models();
-        let called_best = |placed: &&Placed| self.is_called_best(placed.record);
         let chosen = match &self.counted {
             // Averaging rules count no single report, so the trial's own choice decides.
-            None => models.iter().rev().find(called_best).or(models.last()),
-            Some(counted) => {
-                let with_it = || {
-                    models
-                        .iter()
-                        .rev()
-                        .filter(|placed| placed.report == counted.report)
-                };
-                let before = || {
-                    models
-                        .iter()
-                        .filter(|placed| placed.report < counted.report)
-                        .max_by_key(|placed| (placed.report, placed.record))
-                };
-                with_it()
-                    .find(called_best)
-                    .or_else(|| with_it().next())
-                    .or_else(before)
-                    .or(models.first())
-            }
+            None => self.preferred_model(models.iter()),
+            Some(Counted { report, .. }) => self
+                .preferred_model(models.iter().filter(|placed| placed.report == *report))
+                .or_else(|| last_model_before(&models, *report))
+                .or(models.first()),
         }?;
         match self.records.get(chosen.record) {
             Some(LogRecord::Model {
@@ -131,6 +115,18 @@ impl Trial {
         self.counted.as_ref()?.value(name)
     }
 
+    /// Returns the last of `models` that the trial called its best, else the last one.
+    fn preferred_model<'m>(
+        &self,
+        models: impl DoubleEndedIterator<Item = &'m Placed> + Clone,
+    ) -> Option<&'m Placed> {
+        let mut newest_first = models.rev();
+        newest_first
+            .clone()
+            .find(|placed| self.is_called_best(placed.record))
+            .or_else(|| newest_first.next())
+    }
+
     /// Assigns each model to a report. A model with a step of its own belongs to the report of that
     /// step; any other model belongs to the report before it. A program that saves first and
     /// reports afterwards has a model before its first report and no more models than reports. In
@@ -138,57 +134,62 @@ impl Trial {
     fn placed_models(&self) -> Vec<Placed> {
         let saves_first = self.models.first().is_some_and(|model| model.after == 0)
             && self.models.len() as u64 <= self.reports;
-        let step_of = |model: &SavedModel| match self.records.get(model.record as usize)? {
-            LogRecord::Model { step, .. } => *step,
-            _ => None,
-        };
-        let is_near = |model: &SavedModel, step: f64| {
-            model.step == Some(step) || model.next_step == Some(step)
-        };
         // Steps that match reports are on the trial's axis; others may count something else.
-        let is_on_axis =
-            |model: &SavedModel| step_of(model).is_some_and(|step| is_near(model, step));
-        let steps_are_on_axis = self.models.iter().any(is_on_axis);
-        let placed = |model: &SavedModel| {
-            let record = model.record as usize;
-            let own_step = match self.records.get(record)? {
-                LogRecord::Model { step, .. } => *step,
-                _ => return None,
-            };
+        let steps_are_on_axis = self.models.iter().any(|model| {
+            self.own_step(model)
+                .is_some_and(|step| model.is_beside(step))
+        });
+        self.models
+            .iter()
+            .map(|model| self.place_model(model, saves_first, steps_are_on_axis))
+            .collect()
+    }
+
+    fn place_model(
+        &self,
+        model: &SavedModel,
+        saves_first: bool,
+        steps_are_on_axis: bool,
+    ) -> Placed {
+        let own_step = self.own_step(model);
+        let (report, step) = match own_step {
             // A model that is recorded late, such as one whose digest is known only at the end,
             // still belongs to the report of its step.
-            if let Some(step) = own_step.filter(|step| steps_are_on_axis && !is_near(model, *step))
-            {
-                let counted = self.counted.as_ref();
-                let report = match counted.and_then(|counted| Some((counted.report, counted.step?)))
-                {
-                    Some((report, at)) if at == step => report,
-                    Some((_, at)) if at < step => u64::MAX,
-                    _ => 0,
-                };
-                return Some(Placed {
-                    record,
-                    report,
-                    step: own_step,
-                });
+            Some(step) if steps_are_on_axis && !model.is_beside(step) => {
+                (self.report_at(step), None)
             }
-            let belongs_to_next = match own_step {
-                // An explicit step points at the next report only if it matches that report and not
-                // the previous one.
-                Some(step) => model.step != Some(step) && model.next_step == Some(step),
-                None => saves_first,
-            };
-            let (report, step) = match belongs_to_next {
-                true => (model.after + 1, model.next_step),
-                false => (model.after, model.step),
-            };
-            Some(Placed {
-                record,
-                report,
-                step: own_step.or(step),
-            })
+            // An explicit step points at the next report only if it matches that report and not
+            // the previous one.
+            Some(step) if model.step != Some(step) && model.next_step == Some(step) => {
+                (model.after + 1, None)
+            }
+            None if saves_first => (model.after + 1, model.next_step),
+            _ => (model.after, model.step),
         };
-        self.models.iter().filter_map(placed).collect()
+        Placed {
+            record: model.record as usize,
+            report,
+            step: own_step.or(step),
+        }
+    }
+
+    /// Returns the step that the trial recorded with a model.
+    fn own_step(&self, model: &SavedModel) -> Option<f64> {
+        match self.records.get(model.record as usize)? {
+            LogRecord::Model { step, .. } => *step,
+            _ => None,
+        }
+    }
+
+    /// Returns the number of the report at `step`. Only the step of the counted report is kept, so
+    /// the number is 0 for all steps before it, and `u64::MAX` for all steps after it.
+    fn report_at(&self, step: f64) -> u64 {
+        let counted = self.counted.as_ref();
+        match counted.and_then(|counted| Some((counted.report, counted.step?))) {
+            Some((report, counted_step)) if counted_step == step => report,
+            Some((_, counted_step)) if counted_step < step => u64::MAX,
+            _ => 0,
+        }
     }
 
     /// Returns whether the facts recorded directly after a model call it the trial's best.
@@ -216,13 +217,13 @@ impl Trial {
     }
 
     /// Updates the counted report with a report that [`Trial::reports`], [`Trial::step`] and
-    /// [`Trial::metrics`] already include. `before` is the value of the first objective before this
-    /// report.
+    /// [`Trial::metrics`] already include. `previous_best` is the value of the first objective
+    /// before this report.
     pub(super) fn count_report(
         &mut self,
         values: &[(Name, Datum)],
         objectives: &[Objective],
-        before: Option<f64>,
+        previous_best: Option<f64>,
     ) {
         // Models saved since the previous report now learn the step of the report after them.
         let since_last = self
@@ -253,7 +254,7 @@ impl Trial {
             Take::Last => true,
             // The comparison is strict, so that the first of several equal reports counts.
             Take::Best => first.score(number).is_some_and(|score| {
-                let best = before.and_then(|before| first.score(before));
+                let best = previous_best.and_then(|value| first.score(value));
                 best.is_none_or(|best| score < best)
             }),
             Take::Mean | Take::Median | Take::LastMean(_) => false,
@@ -267,6 +268,20 @@ impl Trial {
             });
         }
     }
+}
+
+impl SavedModel {
+    /// Returns whether a report directly before or after the model is at `step`.
+    fn is_beside(&self, step: f64) -> bool {
+        self.step == Some(step) || self.next_step == Some(step)
+    }
+}
+
+fn last_model_before(models: &[Placed], report: u64) -> Option<&Placed> {
+    models
+        .iter()
+        .filter(|placed| placed.report < report)
+        .max_by_key(|placed| (placed.report, placed.record))
 }
 
 fn number_of(values: &[(Name, Datum)], metric: &Name) -> Option<f64> {
@@ -305,25 +320,12 @@ mod tests {
         };
         let mut demo = Demo::with(&[], vec![objective]);
         let trial = demo.start(&[]);
-        let model = |path: &str, step| {
-            let model_path = path.to_owned();
-            LogRecord::Model {
-                model_path,
-                md5: None,
-                size: 0,
-                step,
-                held: None,
-                keep: false,
-                doubt: None,
-                partial: Vec::new(),
-            }
-        };
         for step in steps {
             match step {
                 Loss(loss) => demo.report(trial, &[("loss", *loss)]),
                 Epoch(epoch, loss) => demo.report(trial, &[("epoch", *epoch), ("loss", *loss)]),
-                Model(path) => demo.log(trial, model(path, None)),
-                ModelAt(path, step) => demo.log(trial, model(path, Some(*step))),
+                Model(path) => demo.log(trial, model_record(path, None)),
+                ModelAt(path, step) => demo.log(trial, model_record(path, Some(*step))),
                 Best(path) => {
                     let facts = [("best".into(), Value::Bool(true))].into_iter().collect();
                     demo.log(
@@ -338,6 +340,19 @@ mod tests {
         }
         demo.end(trial, Exit::Done);
         demo.study.trial(trial).unwrap().clone()
+    }
+
+    fn model_record(path: &str, step: Option<f64>) -> LogRecord {
+        LogRecord::Model {
+            model_path: path.to_owned(),
+            md5: None,
+            size: 0,
+            step,
+            held: None,
+            keep: false,
+            doubt: None,
+            partial: Vec::new(),
+        }
     }
 
     fn model(take: Take, steps: &[Step<'_>]) -> Option<(String, Option<f64>)> {
@@ -470,7 +485,7 @@ mod tests {
     }
 
     #[test]
-    fn all_values_of_the_report_that_counts_are_known_with_its_step() {
+    fn the_counted_report_has_its_step_and_all_its_values() {
         let objective = Objective {
             metric: "loss".into(),
             goal: Goal::Min,
@@ -496,7 +511,7 @@ mod tests {
     }
 
     #[test]
-    fn the_result_says_whether_the_report_that_counts_keeps_the_constraints() {
+    fn a_result_is_feasible_if_the_counted_report_satisfies_the_constraints() {
         let objective = Objective {
             metric: "loss".into(),
             goal: Goal::Min,
@@ -510,8 +525,8 @@ mod tests {
         let mut feasible = |most: Option<f64>| {
             demo.constrain("latency", most);
             let result = demo.study.result(demo.study.trial(trial).unwrap());
-            let found = result.into_iter().find(|(name, _)| name == "feasible");
-            found.map(|(_, value)| value)
+            let feasible = result.into_iter().find(|(name, _)| name == "feasible");
+            feasible.map(|(_, value)| value)
         };
         assert_eq!(
             feasible(Some(2.0)),
@@ -523,7 +538,7 @@ mod tests {
     }
 
     #[test]
-    fn mean_median_and_the_mean_of_the_last_reports_rank_folds() {
+    fn an_averaging_rule_combines_the_reports_of_all_folds() {
         let folds = [Loss(0.9), Loss(0.1), Loss(0.2), Loss(0.4)];
         let value = |take| {
             let objective = Objective {

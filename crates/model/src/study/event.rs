@@ -15,7 +15,7 @@ pub struct Entry {
     pub seq: u64,
     /// The time at which the entry was written.
     pub at: Timestamp,
-    /// The event.
+    /// The change of the study that the entry records.
     pub event: Event,
     /// Microseconds since the previous entry that do not count as time of the sweep, because no run
     /// was active or the run was suspended. The first entry of each writer sets it.
@@ -36,9 +36,9 @@ pub enum Event {
     },
     /// The sweep file changed between two runs.
     Edited {
-        /// The header after the edit.
+        /// The header after the edit. It replaces the earlier one.
         header: Header,
-        /// The changes in words.
+        /// The changes of the sweep file in words, one per element.
         changes: Vec<String>,
         /// Values for new parameters, which older trials receive.
         fill: Params,
@@ -49,16 +49,16 @@ pub enum Event {
     Created {
         /// The trial's id, dense from 1.
         trial: TrialId,
-        /// The trial's configuration.
+        /// The value of each parameter that is active in the configuration.
         params: Params,
-        /// The origin of the configuration.
+        /// The sampler, user or trial that the configuration comes from.
         origin: Origin,
         /// The value of `SWATH_SEED` for the trial.
         seed: u64,
     },
     /// An attempt is about to start. The event is written before the process is launched.
     Started {
-        /// The id of the trial.
+        /// The trial, which was waiting or paused.
         trial: TrialId,
         /// The attempt's number within the trial, dense from 1.
         attempt: Attempt,
@@ -72,38 +72,38 @@ pub enum Event {
     },
     /// The executor placed the attempt on a machine.
     Placed {
-        /// The id of the trial.
+        /// The running trial.
         trial: TrialId,
-        /// The attempt's number.
+        /// The running attempt of the trial.
         attempt: Attempt,
         /// The machine, process or batch job that runs the attempt.
         place: Place,
     },
     /// The trial wrote a record.
     Logged {
-        /// The id of the trial.
+        /// The running trial.
         trial: TrialId,
-        /// The attempt that wrote it.
+        /// The running attempt, whose process wrote the record.
         attempt: Attempt,
-        /// The record.
+        /// The content of the record, never a metric: metrics stay in the trial's folder.
         record: LogRecord,
     },
     /// The scheduler decided about a running or paused trial.
     Judged {
-        /// The id of the trial.
+        /// The running or paused trial.
         trial: TrialId,
-        /// The decision.
+        /// The decision. It takes effect when the attempt ends, for a paused trial at once.
         verdict: Verdict,
         /// The reason in words.
         why: String,
     },
     /// An attempt ended.
     Ended {
-        /// The id of the trial.
+        /// The trial, which was running.
         trial: TrialId,
-        /// The attempt's number.
+        /// The attempt that ended, always the trial's last one.
         attempt: Attempt,
-        /// The way the attempt ended.
+        /// The way the process ended. A verdict of the scheduler takes precedence over it.
         exit: Exit,
         /// The CPU time and memory that the attempt used. Absent in older journals, then zero.
         #[serde(default)]
@@ -111,7 +111,7 @@ pub enum Event {
     },
     /// A failed, stopped or paused trial is to run again.
     Requeued {
-        /// The id of the trial.
+        /// The trial, which waits for a slot from now on.
         trial: TrialId,
         /// The reason in words.
         why: String,
@@ -133,23 +133,23 @@ pub enum Event {
     },
     /// A paused slot may be used again.
     SlotResumed {
-        /// The slot, or the machine.
+        /// The number that the matching `SlotPaused` has.
         slot: u32,
     },
     /// Trials were moved to the trash. They no longer count for anything, and their ids are not
     /// reused.
     Removed {
-        /// The ids of the trials.
+        /// The trials, none of which runs or is paused.
         trials: Vec<TrialId>,
     },
     /// Trials were restored from the trash.
     Restored {
-        /// The ids of the trials.
+        /// The trials, all of which are in the trash.
         trials: Vec<TrialId>,
     },
     /// A run of the study ended.
     Closed {
-        /// The reason why it ended.
+        /// The condition that ended the run.
         why: Closing,
     },
 }

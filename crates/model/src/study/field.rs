@@ -197,7 +197,7 @@ pub const TRIAL_FIELDS: &[Field] = &[
     ),
     own(
         "configuration",
-        Getter::Count(|study, trial| study.head(trial.id).0.into()),
+        Getter::Count(|study, trial| study.configuration(trial.id).0.into()),
         "the first trial of the configuration; the trial itself unless it is a replicate",
     ),
     own(
@@ -366,13 +366,15 @@ impl Study {
             let name = format!("objective.{}", objective.metric);
             Some((name, Value::Float(trial.objective(objective)?)))
         });
-        let is_said = |field: &&Field| {
-            field.form == Form::Result && (field.name != "feasible" || !header.limits.is_empty())
-        };
-        let fields = TRIAL_FIELDS.iter().filter(is_said).filter_map(|field| {
-            let value = field.value(self, trial)?.into_value();
-            Some((field.name.to_owned(), value))
-        });
+        // Without constraints `feasible` is true of every trial, so the result leaves it out.
+        let fields = TRIAL_FIELDS
+            .iter()
+            .filter(|field| field.form == Form::Result)
+            .filter(|field| field.name != "feasible" || !header.limits.is_empty())
+            .filter_map(|field| {
+                let value = field.value(self, trial)?.into_value();
+                Some((field.name.to_owned(), value))
+            });
         objectives.chain(fields).collect()
     }
 }
@@ -383,8 +385,14 @@ mod tests {
     use super::{Form, Place, TRIAL_FIELDS};
     use crate::demo::Demo;
     use crate::space::Value;
-    use crate::study::Exit;
+    use crate::study::{Exit, TrialId};
     use std::collections::BTreeSet;
+
+    fn plain_fields(demo: &Demo, trial: TrialId) -> String {
+        let fields = demo.study.plain_fields(demo.study.trial(trial).unwrap());
+        let pairs = fields.map(|(name, cell)| format!("{name}={}", cell.into_value()));
+        pairs.collect::<Vec<_>>().join(" ")
+    }
 
     #[test]
     fn every_field_has_a_name_of_its_own_and_a_description_that_fits_a_table() {
@@ -396,19 +404,16 @@ mod tests {
     }
 
     #[test]
-    fn the_use_of_a_trial_is_absent_until_an_attempt_has_ended() {
+    fn usage_fields_are_absent_until_an_attempt_has_ended() {
         let mut demo = Demo::new(&[]);
         let trial = demo.start(&[]);
-        let plain = |demo: &Demo| {
-            let trial = demo.study.trial(trial).unwrap();
-            let fields = demo.study.plain_fields(trial);
-            let shown = fields.map(|(name, cell)| format!("{name}={}", cell.into_value()));
-            shown.collect::<Vec<_>>().join(" ")
-        };
-        assert_eq!(plain(&demo), "trial=1 state=running attempts=1 seed=7");
+        assert_eq!(
+            plain_fields(&demo, trial),
+            "trial=1 state=running attempts=1 seed=7"
+        );
         demo.end(trial, Exit::Paused);
         assert_eq!(
-            plain(&demo),
+            plain_fields(&demo, trial),
             "trial=1 state=paused attempts=1 seconds=1.0 cpu_seconds=0.5 peak_mib=12.25 exit=paused seed=7"
         );
     }
@@ -422,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fields_of_the_result_stand_in_the_order_of_the_trackers() {
+    fn result_fields_come_in_the_order_in_which_trackers_show_them() {
         let result = TRIAL_FIELDS
             .iter()
             .filter(|field| field.form == Form::Result);

@@ -13,54 +13,56 @@ use std::time::Duration;
 #[non_exhaustive]
 pub enum IllegalEvent {
     /// The sequence numbers of the entries are not dense.
-    #[error("entry {found} stands where {wanted} belongs")]
+    #[error("entry {actual} is out of order: expected entry {expected}")]
     OutOfOrder {
-        /// The sequence number that the entry must have.
-        wanted: u64,
+        /// The sequence number after that of the last entry.
+        expected: u64,
         /// The sequence number that the entry has.
-        found: u64,
+        actual: u64,
     },
     /// The first entry does not open the study, or a later one does.
     #[error("the study must be opened exactly once, by the first entry")]
     Opening,
     /// A newer version of swath wrote the journal.
-    #[error("the journal has format {found}, this swath reads up to {known}; use a newer swath")]
+    #[error(
+        "the journal has format {format}, but this swath reads formats up to {newest}; use a newer swath"
+    )]
     Newer {
-        /// The journal's format version.
-        found: u32,
-        /// The newest format version that this program reads.
-        known: u32,
+        /// The version of the format that the journal has.
+        format: u32,
+        /// The newest version that this program reads: [`FORMAT`](super::FORMAT).
+        newest: u32,
     },
     /// The ids of the created trials are not dense.
-    #[error("trial {found} is created where {wanted} belongs")]
+    #[error("trial {actual} is created out of order: expected trial {expected}")]
     WrongId {
-        /// The id that the trial must have.
-        wanted: TrialId,
+        /// The id after that of the last created trial.
+        expected: TrialId,
         /// The id that the trial has.
-        found: TrialId,
+        actual: TrialId,
     },
     /// The entry names a trial that was never created.
     #[error("trial {0} does not exist")]
     NoSuchTrial(TrialId),
     /// The trial's state does not allow the event.
-    #[error("trial {trial} is {state} and cannot be {what}")]
+    #[error("trial {trial} cannot be {action}: its state is `{state}`")]
     WrongState {
-        /// The trial's id.
+        /// The trial that the entry names.
         trial: TrialId,
-        /// The trial's state in words.
+        /// The word for the trial's state, or `removed`.
         state: &'static str,
-        /// The event in words.
-        what: &'static str,
+        /// The past participle of the action, such as `requeued`.
+        action: &'static str,
     },
     /// The entry names an attempt other than the running one.
-    #[error("trial {trial} runs attempt {running}, not {found}")]
+    #[error("attempt {actual} of trial {trial} is out of order: expected attempt {expected}")]
     WrongAttempt {
-        /// The trial's id.
+        /// The trial that the entry names.
         trial: TrialId,
         /// The running attempt, or the next one if the event starts an attempt.
-        running: Attempt,
+        expected: Attempt,
         /// The attempt that the entry names.
-        found: Attempt,
+        actual: Attempt,
     },
 }
 
@@ -73,8 +75,8 @@ impl Study {
     pub fn apply(&mut self, entry: &Entry) -> Result<(), IllegalEvent> {
         if entry.seq != self.next_seq {
             return Err(IllegalEvent::OutOfOrder {
-                wanted: self.next_seq,
-                found: entry.seq,
+                expected: self.next_seq,
+                actual: entry.seq,
             });
         }
         if matches!(entry.event, Event::Opened { .. }) != (entry.seq == 0) {
@@ -83,21 +85,23 @@ impl Study {
         self.fold(entry)?;
         // The counters change last, so that a rejected entry leaves the study as it was.
         self.next_seq += 1;
-        self.tell_time(entry);
+        self.add_elapsed(entry);
         Ok(())
     }
 
     /// Adds the time since the previous entry to the time that the runs have used, unless it does
     /// not count.
-    fn tell_time(&mut self, entry: &Entry) {
-        let since = self
+    fn add_elapsed(&mut self, entry: &Entry) {
+        let elapsed = self
             .at
-            .map_or(Duration::ZERO, |before| entry.at.since(before));
+            .map_or(Duration::ZERO, |previous| entry.at.since(previous));
         self.used += match entry.away {
-            Some(away) => since.saturating_sub(Duration::from_micros(away)),
+            // The clock may have been set back between the two entries, so nothing is ever
+            // subtracted from the total.
+            Some(away) => elapsed.saturating_sub(Duration::from_micros(away)),
             // Journals of earlier versions do not mark where a run begins. An edit is the first
             // entry of a run there, so the time before it lies between two runs.
-            None if self.is_timed && !matches!(entry.event, Event::Edited { .. }) => since,
+            None if self.is_timed && !matches!(entry.event, Event::Edited { .. }) => elapsed,
             None => Duration::ZERO,
         };
         self.is_timed = match entry.event {
@@ -115,8 +119,8 @@ impl Study {
             Event::Opened { format, header } => {
                 if *format > super::FORMAT {
                     return Err(IllegalEvent::Newer {
-                        found: *format,
-                        known: super::FORMAT,
+                        format: *format,
+                        newest: super::FORMAT,
                     });
                 }
                 self.header = header.clone();
@@ -128,7 +132,7 @@ impl Study {
                 ..
             } => {
                 self.header = header.clone();
-                self.refit(fill, outside);
+                self.fit_to_edit(fill, outside);
             }
             Event::Created {
                 trial,
@@ -138,57 +142,58 @@ impl Study {
             } => {
                 if *trial != self.next_id() {
                     return Err(IllegalEvent::WrongId {
-                        wanted: self.next_id(),
-                        found: *trial,
+                        expected: self.next_id(),
+                        actual: *trial,
                     });
                 }
                 let created = Trial::new(*trial, params.clone(), origin.clone(), *seed);
                 // Replicates refer to the first trial of a configuration, never to another
-                // replicate, because `head` follows one reference only.
-                if let super::Origin::Replicate(of) = origin
-                    && (self.trial(*of).is_none() || self.head(*of) != *of)
+                // replicate, because `configuration` follows one reference only.
+                if let super::Origin::Replicate(first) = origin
+                    && (self.trial(*first).is_none() || self.configuration(*first) != *first)
                 {
-                    return Err(IllegalEvent::NoSuchTrial(*of));
+                    return Err(IllegalEvent::NoSuchTrial(*first));
                 }
                 // A clone replaces a paused trial in the same event, so that a crash between the
                 // two cannot leave both or neither.
                 if let super::Origin::Cloned {
-                    instead: Some(other),
+                    instead: Some(replaced),
                     why,
                     ..
                 } = origin
                 {
-                    self.expect(*other, &[TrialState::Paused], "replaced")?.why = Some(why.clone());
-                    self.enter(*other, TrialState::Stopped);
+                    self.require_state(*replaced, &[TrialState::Paused], "replaced")?
+                        .why = Some(why.clone());
+                    self.change_state(*replaced, TrialState::Stopped);
                 }
+                // An imported trial used no slot of this sweep, so it does not count towards
+                // `trials`.
                 self.counted += u64::from(created.counts());
                 self.imported += u64::from(matches!(origin, super::Origin::Imported(_)));
-                self.enrol(*trial, origin);
+                self.register_replicate(*trial, origin);
                 self.trials.push(created);
                 self.waiting.insert(*trial);
             }
             Event::Started {
-                trial,
+                trial: id,
                 attempt,
                 until,
                 slot,
                 resume,
             } => {
-                let found = self.expect(
-                    *trial,
-                    &[TrialState::Waiting, TrialState::Paused],
-                    "started",
-                )?;
-                let next = Attempt(found.attempts + 1);
+                // A scheduler may resume a paused trial directly, without requeueing it.
+                let trial =
+                    self.require_state(*id, &[TrialState::Waiting, TrialState::Paused], "started")?;
+                let next = Attempt(trial.attempts + 1);
                 if *attempt != next {
                     return Err(IllegalEvent::WrongAttempt {
-                        trial: *trial,
-                        running: next,
-                        found: *attempt,
+                        trial: *id,
+                        expected: next,
+                        actual: *attempt,
                     });
                 }
-                found.start(entry.at, *until, *slot, *resume);
-                self.enter(*trial, TrialState::Running);
+                trial.start(entry.at, *until, *slot, *resume);
+                self.change_state(*id, TrialState::Running);
                 // A new attempt reopens the study: a run is active again.
                 self.closed = None;
             }
@@ -197,60 +202,62 @@ impl Study {
                 attempt,
                 place,
             } => {
-                self.expect_attempt(*trial, *attempt, "placed")?.place = Some(place.clone());
+                self.require_attempt(*trial, *attempt, "placed")?.place = Some(place.clone());
             }
             Event::Logged {
                 trial,
                 attempt,
                 record,
             } => {
-                self.expect_attempt(*trial, *attempt, "logged")?;
-                find(&mut self.trials, *trial)?.log(record, &self.header);
+                self.require_attempt(*trial, *attempt, "logged")?;
+                // A free function, because the trial changes while the header is read.
+                trial_by_id(&mut self.trials, *trial)?.log(record, &self.header);
             }
             Event::Judged {
-                trial,
+                trial: id,
                 verdict,
                 why,
             } => {
-                let found =
-                    self.expect(*trial, &[TrialState::Running, TrialState::Paused], "judged")?;
-                found.why = Some(why.clone());
-                found.verdict = Some(*verdict);
+                let trial =
+                    self.require_state(*id, &[TrialState::Running, TrialState::Paused], "judged")?;
+                trial.why = Some(why.clone());
+                trial.verdict = Some(*verdict);
                 // A running trial stops when its attempt ends. A paused trial has no attempt whose
                 // end could stop it.
-                if *verdict == Verdict::Stop && found.state == TrialState::Paused {
-                    self.enter(*trial, TrialState::Stopped);
+                if *verdict == Verdict::Stop && trial.state == TrialState::Paused {
+                    self.change_state(*id, TrialState::Stopped);
                 }
             }
             Event::Ended {
-                trial,
+                trial: id,
                 attempt,
                 exit,
                 usage,
             } => {
                 // The objective is looked up before the trial is borrowed to be changed.
-                let missing = self.missing_objective(*trial);
-                let found = self.expect_attempt(*trial, *attempt, "ended")?;
-                let state = found.end(entry.at, exit, *usage, missing);
-                self.enter(*trial, state);
+                let missing = self.missing_objective(*id);
+                let trial = self.require_attempt(*id, *attempt, "ended")?;
+                let state = trial.end(entry.at, exit, *usage, missing);
+                self.change_state(*id, state);
                 // A trial's result counts from its end on, so the incumbent may change here.
-                self.challenge(*trial);
+                self.update_incumbent(*id);
             }
             Event::Requeued {
-                trial,
+                trial: id,
                 not_before,
                 forgiven,
                 ..
             } => {
-                let found = self.expect(
-                    *trial,
+                // A complete trial has its result, and a waiting one is in the queue already.
+                let trial = self.require_state(
+                    *id,
                     &[TrialState::Failed, TrialState::Stopped, TrialState::Paused],
                     "requeued",
                 )?;
-                found.not_before = *not_before;
+                trial.not_before = *not_before;
                 // A forgiven failure does not use up one of the trial's retries.
-                found.failures = found.failures.saturating_sub(u32::from(*forgiven));
-                self.enter(*trial, TrialState::Waiting);
+                trial.failures = trial.failures.saturating_sub(u32::from(*forgiven));
+                self.change_state(*id, TrialState::Waiting);
             }
             Event::Removed { trials } => self.remove(trials)?,
             Event::Restored { trials } => self.restore(trials)?,
@@ -262,21 +269,25 @@ impl Study {
     }
 
     pub(super) fn trial_mut(&mut self, id: TrialId) -> Result<&mut Trial, IllegalEvent> {
-        find(&mut self.trials, id)
+        trial_by_id(&mut self.trials, id)
     }
 
-    pub(super) fn expect(
+    /// Returns the trial if it is in one of `states` and not in the trash. `action` is for the
+    /// error message.
+    pub(super) fn require_state(
         &mut self,
         id: TrialId,
         states: &[TrialState],
-        what: &'static str,
+        action: &'static str,
     ) -> Result<&mut Trial, IllegalEvent> {
         let trial = self.trial_mut(id)?;
+        // A trial in the trash keeps its state for the day it is restored, so the state alone does
+        // not tell that nothing may happen to it.
         if trial.removed {
             return Err(IllegalEvent::WrongState {
                 trial: id,
                 state: "removed",
-                what,
+                action,
             });
         }
         if states.contains(&trial.state) {
@@ -285,46 +296,48 @@ impl Study {
         Err(IllegalEvent::WrongState {
             trial: id,
             state: trial.state.word(),
-            what,
+            action,
         })
     }
 
-    fn expect_attempt(
+    /// Returns the trial if `attempt` is its running attempt. A late message of an earlier attempt
+    /// must not be taken for one of the running attempt.
+    fn require_attempt(
         &mut self,
         id: TrialId,
         attempt: Attempt,
-        what: &'static str,
+        action: &'static str,
     ) -> Result<&mut Trial, IllegalEvent> {
-        let trial = self.expect(id, &[TrialState::Running], what)?;
+        let trial = self.require_state(id, &[TrialState::Running], action)?;
         if trial.attempts == attempt.0 {
             return Ok(trial);
         }
         Err(IllegalEvent::WrongAttempt {
             trial: id,
-            running: Attempt(trial.attempts),
-            found: attempt,
+            expected: Attempt(trial.attempts),
+            actual: attempt,
         })
     }
 
     /// Moves a trial to a state and updates the sets and counts that depend on it.
-    fn enter(&mut self, id: TrialId, state: TrialState) {
+    fn change_state(&mut self, id: TrialId, state: TrialState) {
         // Every caller has checked that the trial exists, so there is nothing to report here.
         let Ok(trial) = self.trial_mut(id) else {
             return;
         };
-        let left = std::mem::replace(&mut trial.state, state.clone());
+        let old_state = std::mem::replace(&mut trial.state, state.clone());
         let outside = trial.outside;
-        match left {
+        match old_state {
             TrialState::Waiting => drop(self.waiting.remove(&id)),
             TrialState::Running => drop(self.running.remove(&id)),
-            other => *self.counts.of(&other) -= 1,
+            counted => *self.counts.in_state(&counted) -= 1,
         }
         match state {
             // A trial outside the space stays waiting but is never offered to a slot.
             TrialState::Waiting if outside => {}
             TrialState::Waiting => drop(self.waiting.insert(id)),
             TrialState::Running => drop(self.running.insert(id)),
-            other => *self.counts.of(&other) += 1,
+            counted => *self.counts.in_state(&counted) += 1,
         }
     }
 
@@ -346,11 +359,12 @@ impl Study {
 
     /// Fits older trials to an edited sweep file: new parameters get their `fill` values, and the
     /// trials in `outside`, which is sorted, no longer count.
-    fn refit(&mut self, fill: &crate::space::Params, outside: &[TrialId]) {
+    fn fit_to_edit(&mut self, fill: &crate::space::Params, outside: &[TrialId]) {
         // `outside` is decided anew by each edit: a trial that fits the space again counts again.
         for trial in &mut self.trials {
             trial.misfit = outside.binary_search(&trial.id).is_ok();
             trial.outside = trial.misfit || trial.removed;
+            // A value that the trial ran with is never replaced.
             let missing: Vec<_> = fill
                 .iter()
                 .filter(|(name, _)| trial.params.get(name).is_none())
@@ -362,11 +376,10 @@ impl Study {
         }
         // An edit may both exclude waiting trials and bring back excluded ones, so the set is
         // rebuilt.
-        let waits = |trial: &&Trial| trial.state == TrialState::Waiting && !trial.outside;
         self.waiting = self
             .trials
             .iter()
-            .filter(waits)
+            .filter(|trial| trial.state == TrialState::Waiting && !trial.outside)
             .map(|trial| trial.id)
             .collect();
         self.recount();
@@ -375,12 +388,12 @@ impl Study {
     /// Recomputes the number of trials that count, and the incumbent.
     pub(super) fn recount(&mut self) {
         self.counted = self.trials.iter().filter(|trial| trial.counts()).count() as u64;
-        self.elect();
+        self.recompute_incumbent();
     }
 }
 
 impl super::Counts {
-    pub(super) fn of(&mut self, state: &TrialState) -> &mut u64 {
+    pub(super) fn in_state(&mut self, state: &TrialState) -> &mut u64 {
         match state {
             TrialState::Complete => &mut self.complete,
             TrialState::Stopped => &mut self.stopped,
@@ -392,10 +405,11 @@ impl super::Counts {
     }
 }
 
-/// Returns the trial with this id.
-fn find(trials: &mut [Trial], id: TrialId) -> Result<&mut Trial, IllegalEvent> {
-    let at = (id.0 as usize).checked_sub(1);
-    at.and_then(|at| trials.get_mut(at))
+fn trial_by_id(trials: &mut [Trial], id: TrialId) -> Result<&mut Trial, IllegalEvent> {
+    // Ids are dense from 1, and id 0 of a damaged journal is no index at all.
+    let index = (id.0 as usize).checked_sub(1);
+    index
+        .and_then(|index| trials.get_mut(index))
         .ok_or(IllegalEvent::NoSuchTrial(id))
 }
 
@@ -439,7 +453,7 @@ impl Trial {
 
     fn start(
         &mut self,
-        at: super::Timestamp,
+        time: super::Timestamp,
         until: Option<super::Resource>,
         slot: u32,
         resume: bool,
@@ -447,12 +461,13 @@ impl Trial {
         self.attempts += 1;
         self.until = until;
         self.slot = Some(slot);
+        // The place, exit and verdict of the last attempt do not describe the new one.
         self.place = None;
         self.not_before = None;
         self.exit = None;
         self.verdict = None;
-        self.started_at = self.started_at.or(Some(at));
-        self.attempt_at = Some(at);
+        self.started_at = self.started_at.or(Some(time));
+        self.attempt_at = Some(time);
         // A fresh attempt starts from the beginning, so the reports of earlier attempts would
         // distort its result.
         if !resume {
@@ -475,6 +490,8 @@ impl Trial {
             self.beyond += 1;
             return;
         }
+        // A record that is no report decides nothing. It is kept in its order, because the facts of
+        // a model follow the model.
         let LogRecord::Report { values } = record else {
             if matches!(record, LogRecord::Model { .. }) {
                 self.note_model();
@@ -485,7 +502,7 @@ impl Trial {
         let objectives = &header.objectives;
         // The value before this report decides whether this report is the best one so far, so it is
         // read before the metrics are updated. Averages of all reports are not needed for that.
-        let before = objectives
+        let previous_best = objectives
             .first()
             .filter(|objective| objective.take == Take::Best)
             .and_then(|objective| self.objective(objective));
@@ -494,8 +511,9 @@ impl Trial {
         if header.resource.is_some() {
             self.axis = Axis::of(header.resource.as_ref());
         }
-        let value = |key: &str| axis::number(values, key);
-        self.step = self.axis.place(self.reports, self.step, value);
+        self.step = self
+            .axis
+            .place(self.reports, self.step, |key| axis::number(values, key));
         for (name, datum) in values {
             match datum {
                 Datum::Number(Metric(number)) => {
@@ -504,29 +522,31 @@ impl Trial {
                         .or_insert(Tally::EMPTY)
                         .add(*number);
                 }
+                // Flags and texts have no statistics; the last one is kept for the tables.
                 Datum::Flag(flag) => drop(self.texts.insert(name.clone(), flag.to_string())),
                 Datum::Text(text) => drop(self.texts.insert(name.clone(), text.clone())),
             }
         }
-        self.count_report(values, objectives, before);
+        self.count_report(values, objectives, previous_best);
     }
 
     fn end(
         &mut self,
-        at: super::Timestamp,
+        time: super::Timestamp,
         exit: &Exit,
         usage: Usage,
         missing_objective: Option<String>,
     ) -> TrialState {
-        self.ended_at = Some(at);
-        let ran = self
+        self.ended_at = Some(time);
+        let run_time = self
             .attempt_at
-            .map_or(0.0, |began| at.since(began).as_secs_f64());
-        self.seconds = to_the_microsecond(self.seconds + ran);
-        self.usage.cpu_seconds = to_the_microsecond(self.usage.cpu_seconds + usage.cpu_seconds);
+            .map_or(0.0, |start| time.since(start).as_secs_f64());
+        self.seconds = round_to_microseconds(self.seconds + run_time);
+        self.usage.cpu_seconds = round_to_microseconds(self.usage.cpu_seconds + usage.cpu_seconds);
         self.usage.peak_mib = self.usage.peak_mib.max(usage.peak_mib);
         let (exit, state) = match (self.verdict, exit, missing_objective) {
-            // The trial has used all of its resource, whichever way the process then ended.
+            // The trial has used all of its resource, whichever way the process then ended. It is
+            // still no result without its objectives.
             (Some(Verdict::Complete), _, None) => (Exit::Done, TrialState::Complete),
             (Some(Verdict::Complete), _, Some(why)) => {
                 (Exit::Failed(Failure::NoObjective(why)), TrialState::Failed)
@@ -537,9 +557,10 @@ impl Trial {
                 (Exit::Stopped, TrialState::Stopped)
             }
             (Some(Verdict::Pause), ..) | (_, Exit::Paused, _) => (Exit::Paused, TrialState::Paused),
-            // Neither is the trial's fault: it waits and runs again.
+            // Neither is the trial's fault: it waits and runs again, and no failure is counted.
             (_, Exit::Lost | Exit::Interrupted, _) => (exit.clone(), TrialState::Waiting),
             (_, Exit::Done, None) => (Exit::Done, TrialState::Complete),
+            // A script that exits with status 0 may have reported under another name, or NaN.
             (_, Exit::Done, Some(why)) => {
                 (Exit::Failed(Failure::NoObjective(why)), TrialState::Failed)
             }
@@ -553,7 +574,7 @@ impl Trial {
 
 /// Removes rounding errors of the addition beyond the clock's resolution: 5.133, not
 /// 5.132999999999999.
-fn to_the_microsecond(seconds: f64) -> f64 {
+fn round_to_microseconds(seconds: f64) -> f64 {
     let micros = seconds * 1e6;
     // Beyond 2^53 microseconds a float has no such digit to round to.
     if micros.abs() < 9e15 {
@@ -574,6 +595,7 @@ impl Tally {
     fn add(&mut self, number: f64) {
         self.last = Metric(number);
         self.count += 1;
+        // NaN and infinities are never the best value, so the range leaves them out.
         if number.is_finite() {
             self.min = Some(self.min.map_or(number, |min| min.min(number)));
             self.max = Some(self.max.map_or(number, |max| max.max(number)));

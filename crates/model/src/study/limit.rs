@@ -35,11 +35,20 @@ impl Limit {
     /// is 0. Returns 0 if the value satisfies the constraint.
     #[must_use]
     pub fn violation(&self, value: f64) -> f64 {
-        let share = |beyond: f64, bound: f64| beyond / if bound == 0.0 { 1.0 } else { bound.abs() };
-        let over = self.max.map_or(0.0, |max| share(value - max, max));
-        let under = self.min.map_or(0.0, |min| share(min - value, min));
+        let over = self.max.map_or(0.0, |max| relative(value - max, max));
+        let under = self.min.map_or(0.0, |min| relative(min - value, min));
         over.max(under).max(0.0)
     }
+
+    /// Returns the [violation](Self::violation) of a value; infinite without a value, so that a
+    /// trial cannot satisfy a constraint by not reporting the metric.
+    pub(super) fn violation_of(&self, value: Option<f64>) -> f64 {
+        value.map_or(f64::INFINITY, |value| self.violation(value))
+    }
+}
+
+fn relative(excess: f64, bound: f64) -> f64 {
+    excess / if bound == 0.0 { 1.0 } else { bound.abs() }
 }
 
 impl fmt::Display for Limit {
@@ -57,13 +66,12 @@ impl Trial {
     /// report, else the last one (for a metric that is reported separately, such as once at the
     /// end).
     #[must_use]
-    pub fn limited(&self, limit: &Limit) -> Option<f64> {
-        let at_best = self
-            .counted
+    pub fn constrained_value(&self, limit: &Limit) -> Option<f64> {
+        self.counted
             .as_ref()
-            .and_then(|counted| counted.number(&limit.metric));
-        let last = || self.metrics.get(&limit.metric).map(|tally| tally.last.0);
-        at_best.or_else(last).filter(|value| value.is_finite())
+            .and_then(|counted| counted.number(&limit.metric))
+            .or_else(|| self.metrics.get(&limit.metric).map(|tally| tally.last.0))
+            .filter(|value| value.is_finite())
     }
 
     /// Returns whether the trial satisfies all constraints; `None` before its first report.
@@ -76,26 +84,31 @@ impl Trial {
     /// constrained metric has no finite value.
     #[must_use]
     pub fn violation(&self, limits: &[Limit]) -> f64 {
-        let each = |limit| {
-            self.limited(limit)
-                .map_or(f64::INFINITY, |value| limit.violation(value))
-        };
-        limits.iter().map(each).sum()
+        limits
+            .iter()
+            .map(|limit| limit.violation_of(self.constrained_value(limit)))
+            .sum()
     }
 
     /// Describes the violated constraints in words: `latency is 31, the limit is latency <= 20`.
     #[must_use]
-    pub fn broken(&self, limits: &[Limit]) -> Vec<String> {
-        let broken = |limit: &Limit| match self.limited(limit) {
+    pub fn violations(&self, limits: &[Limit]) -> Vec<String> {
+        limits
+            .iter()
+            .filter_map(|limit| self.describe_violation(limit))
+            .collect()
+    }
+
+    fn describe_violation(&self, limit: &Limit) -> Option<String> {
+        let metric = &limit.metric;
+        match self.constrained_value(limit) {
             Some(value) if limit.violation(value) == 0.0 => None,
-            Some(value) => Some(format!("{} is {value}, the limit is {limit}", limit.metric)),
+            Some(value) => Some(format!("{metric} is {value}, the limit is {limit}")),
             None => Some(format!(
-                "{} {}; the limit is {limit}",
-                limit.metric,
-                self.absence(&limit.metric)
+                "{metric} {}; the limit is {limit}",
+                self.absence(metric)
             )),
-        };
-        limits.iter().filter_map(broken).collect()
+        }
     }
 }
 
@@ -124,23 +137,21 @@ impl Standing {
     /// configurations that ran with all their seeds, then by the first objective.
     #[must_use]
     pub fn compare(&self, other: &Self) -> Ordering {
-        let key = |standing: &Self| {
-            (
-                standing.violation,
-                f64::from(u8::from(!standing.proven)),
-                standing.scores.first().copied(),
-            )
-        };
-        let ((a, b, c), (x, y, z)) = (key(self), key(other));
-        let (c, z) = (c.unwrap_or(f64::INFINITY), z.unwrap_or(f64::INFINITY));
-        a.total_cmp(&x).then(b.total_cmp(&y)).then(c.total_cmp(&z))
+        self.violation
+            .total_cmp(&other.violation)
+            .then(other.proven.cmp(&self.proven))
+            .then(self.first_score().total_cmp(&other.first_score()))
     }
 
-    /// Returns the mean of objective number `at`, from 0, in the units of the report.
+    fn first_score(&self) -> f64 {
+        self.scores.first().copied().unwrap_or(f64::INFINITY)
+    }
+
+    /// Returns the mean of objective number `index`, from 0, in the units of the report.
     #[must_use]
-    pub fn value(&self, at: usize, objective: &Objective) -> Option<f64> {
+    pub fn value(&self, index: usize, objective: &Objective) -> Option<f64> {
         self.scores
-            .get(at)
+            .get(index)
             .map(|score| objective.value(Score::of(*score)))
     }
 }

@@ -77,26 +77,22 @@ impl Take {
             Self::LastMean(count) => reported.len().min(count as usize),
             _ => reported.len(),
         };
-        let taken = reported
-            .get(reported.len() - count..)?
-            .iter()
-            .map(|metric| metric.0);
-        let mut taken: Vec<f64> = taken.collect();
-        if taken.is_empty() || !taken.iter().all(|number| number.is_finite()) {
+        let last_reports = reported.get(reported.len() - count..)?;
+        let mut values: Vec<f64> = last_reports.iter().map(|metric| metric.0).collect();
+        if values.is_empty() || !values.iter().all(|number| number.is_finite()) {
             return None;
         }
         if self == Self::Median {
-            taken.sort_by(f64::total_cmp);
-            let middle = taken.len() / 2;
-            let halves = || f64::midpoint(taken[middle - 1], taken[middle]);
-            return Some(if taken.len() % 2 == 1 {
-                taken[middle]
+            values.sort_by(f64::total_cmp);
+            let middle = values.len() / 2;
+            return Some(if values.len() % 2 == 1 {
+                values[middle]
             } else {
-                halves()
+                f64::midpoint(values[middle - 1], values[middle])
             });
         }
         // A running mean, because a sum could overflow.
-        let mean = taken.iter().zip(1..).fold(0.0, |mean, (number, n)| {
+        let mean = values.iter().zip(1..).fold(0.0, |mean, (number, n)| {
             mean + (number - mean) / f64::from(n)
         });
         Some(mean)
@@ -124,8 +120,9 @@ impl Serialize for Take {
 impl<'de> Deserialize<'de> for Take {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let word = String::deserialize(deserializer)?;
-        let unknown = || serde::de::Error::custom(format!("there is no rule `{word}` for `take`"));
-        Self::parse(&word).ok_or_else(unknown)
+        Self::parse(&word).ok_or_else(|| {
+            serde::de::Error::custom(format!("there is no rule `{word}` for `take`"))
+        })
     }
 }
 

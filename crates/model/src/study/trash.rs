@@ -14,7 +14,7 @@ impl Study {
         // All trials are checked before the first one changes, so that an illegal event leaves the
         // study as it was.
         for id in trials {
-            self.expect(*id, &REMOVABLE, "removed")?;
+            self.require_state(*id, &REMOVABLE, "removed")?;
         }
         for id in trials {
             let trial = self.trial_mut(*id)?;
@@ -26,7 +26,7 @@ impl Study {
             let state = trial.state.clone();
             match state {
                 TrialState::Waiting => drop(self.waiting.remove(id)),
-                state => *self.counts.of(&state) -= 1,
+                state => *self.counts.in_state(&state) -= 1,
             }
         }
         self.recount();
@@ -42,7 +42,7 @@ impl Study {
                 return Err(IllegalEvent::WrongState {
                     trial: *id,
                     state,
-                    what: "restored",
+                    action: "restored",
                 });
             }
         }
@@ -58,7 +58,7 @@ impl Study {
             match trial.state.clone() {
                 TrialState::Waiting if misfit => {}
                 TrialState::Waiting => drop(self.waiting.insert(*id)),
-                state => *self.counts.of(&state) += 1,
+                state => *self.counts.in_state(&state) += 1,
             }
         }
         self.recount();

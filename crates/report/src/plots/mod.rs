@@ -185,7 +185,7 @@ impl<'a> Input<'a> {
     pub fn configurations(&self) -> Vec<(TrialId, f64)> {
         let mut means: BTreeMap<TrialId, (f64, f64)> = BTreeMap::new();
         for (trial, value) in self.complete() {
-            let (mean, count) = means.entry(self.study.head(trial.id)).or_default();
+            let (mean, count) = means.entry(self.study.configuration(trial.id)).or_default();
             *count += 1.0;
             *mean += (value - *mean) / *count;
         }

@@ -44,7 +44,7 @@ impl Pareto {
             let Some(values) = values else {
                 continue;
             };
-            let head = input.study.head(trial.id).0;
+            let head = input.study.configuration(trial.id).0;
             let (mean, count) = means
                 .entry(head)
                 .or_insert_with(|| (vec![0.0; values.len()], 0.0));

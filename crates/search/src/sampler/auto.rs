@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 
 pub(super) const KIND: Kind<dyn Sampler> = Kind {
     name: "auto",
-    about: "the default: a Gaussian process, TPE and more, by the space and by what works",
+    about: "the default: a Gaussian process, TPE and others, by the space and by their results",
     paper: None,
     options: &[],
     capabilities: &[],

@@ -208,7 +208,6 @@ mod tests {
     #[test]
     fn it_finds_the_bottom_of_a_narrow_rotated_valley() {
         let mut rng = stream(3, Purpose::Suggest, 0);
-        let valley = |x: &[f64]| (x[0] + x[1] - 0.7).powi(2) + 1e3 * (x[0] - x[1] + 0.1).powi(2);
         let mut evolution = Evolution::new(vec![0.8, 0.9], 0.25, vec![0.0; 2], None);
         for _ in 0..150 {
             let mut samples: Vec<Vec<f64>> = (0..evolution.population())
@@ -221,7 +220,11 @@ mod tests {
             samples.sort_by(|a, b| valley(a).total_cmp(&valley(b)));
             evolution.learn(&samples, false);
         }
-        let found = valley(evolution.m.as_slice());
-        assert!(found < 1e-8, "{found}");
+        let value = valley(evolution.m.as_slice());
+        assert!(value < 1e-8, "{value}");
+    }
+
+    fn valley(x: &[f64]) -> f64 {
+        (x[0] + x[1] - 0.7).powi(2) + 1e3 * (x[0] - x[1] + 0.1).powi(2)
     }
 }

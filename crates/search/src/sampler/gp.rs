@@ -113,7 +113,7 @@ pub(super) struct Model {
     /// The trust region around the incumbent.
     region: TrustRegion,
     /// Number of trials that had ended at the last call of [`Model::observe`].
-    known: usize,
+    last_ended: usize,
 }
 
 /// The transformations that alternate with a single objective.
@@ -143,7 +143,7 @@ impl Model {
             fits: 0,
             constraints,
             region,
-            known: 0,
+            last_ended: 0,
         }
     }
 
@@ -152,11 +152,11 @@ impl Model {
     pub(super) fn observe(&mut self, history: &History) {
         let ended = history.ranked().len() + history.failed().len();
         // No further trial has ended. After an edit or a retry the number may even fall.
-        if ended <= self.known {
-            self.known = ended;
+        if ended <= self.last_ended {
+            self.last_ended = ended;
             return;
         }
-        self.known = ended;
+        self.last_ended = ended;
         self.region.observe(history);
         // A fit costs O(n³). Up to 60 trials every result counts, later every 3rd, then every 5 %.
         let due = self.fitted + (self.fitted / 20).max(if self.fitted < 60 { 1 } else { 3 });

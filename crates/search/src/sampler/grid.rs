@@ -35,7 +35,7 @@ const OPTIONS: &[Opt] = &[
         "order",
         Takes::OneOf(&["file", "random"]),
         Preset::Text("file"),
-        "in which order the combinations are tried: in that of the file, or a random one",
+        "order of the combinations: as in the file, or random",
     ),
 ];
 
@@ -121,11 +121,11 @@ impl Points {
                     if !axes.iter().any(|axis| parameter(&axis.name) == key.name) {
                         let message =
                             format!("`points` names `{}`, which is not searched", key.name);
-                        let known = axes.iter().map(|axis| parameter(&axis.name));
+                        let parameters = axes.iter().map(|axis| parameter(&axis.name));
                         diagnostics.push(
                             Diagnostic::error("unknown-name", message)
                                 .at(key.span, "")
-                                .did_you_mean(&key.name, known),
+                                .did_you_mean(&key.name, parameters),
                         );
                         return None;
                     }

@@ -189,10 +189,14 @@ impl History {
     /// constraints. If no row does, returns the row of the smallest violation.
     #[must_use]
     pub fn incumbent(&self) -> Option<u32> {
-        let rows = || self.ranked.iter().map(|(_, row)| *row);
-        let violation = |row: u32| self.row(row).violation;
-        let feasible = rows().find(|row| violation(*row) == 0.0);
-        feasible.or_else(|| rows().min_by(|a, b| violation(*a).total_cmp(&violation(*b))))
+        let violations = self
+            .ranked
+            .iter()
+            .map(|(_, row)| (*row, self.row(*row).violation));
+        let feasible = violations.clone().find(|(_, violation)| *violation == 0.0);
+        feasible
+            .or_else(|| violations.min_by(|(_, a), (_, b)| a.total_cmp(b)))
+            .map(|(row, _)| row)
     }
 
     /// Returns `rows` ordered from best to worst over all objectives, by non-dominated front and
@@ -327,12 +331,12 @@ impl History {
             }
             Event::Created {
                 params,
-                origin: Origin::Replicate(of),
+                origin: Origin::Replicate(first),
                 ..
             } => {
                 // A replicate gets a row, so that rows stay indexed by trial id, but it is never
                 // scored itself.
-                let original = Some(of.0.saturating_sub(1));
+                let original = Some(first.0.saturating_sub(1));
                 self.rows.push(Row {
                     outcome: Outcome::Replicate,
                     original,
@@ -358,7 +362,7 @@ impl History {
             Event::Ended { trial, .. }
             | Event::Requeued { trial, .. }
             | Event::Judged { trial, .. } => {
-                self.update_outcome(study, study.head(*trial));
+                self.update_outcome(study, study.configuration(*trial));
             }
             _ => {}
         }
@@ -403,9 +407,9 @@ impl History {
         self.replicates = 0;
         for (at, trial) in study.trials().iter().enumerate() {
             let mut row = self.pending_row(&trial.params);
-            if let Origin::Replicate(of) = trial.origin {
+            if let Origin::Replicate(first) = trial.origin {
                 row.outcome = Outcome::Replicate;
-                row.original = Some(of.0.saturating_sub(1));
+                row.original = Some(first.0.saturating_sub(1));
                 self.replicates += 1;
             }
             // Curves are kept: each was collected report by report and cannot be rebuilt here.
@@ -416,7 +420,7 @@ impl History {
         for trial in study
             .trials()
             .iter()
-            .filter(|trial| study.head(trial.id) == trial.id)
+            .filter(|trial| study.configuration(trial.id) == trial.id)
         {
             self.update_outcome(study, trial.id);
         }
@@ -480,8 +484,8 @@ impl History {
                 .iter()
                 .map(|limit| {
                     let value = match &standing {
-                        Some(_) => study.limited(id, limit),
-                        None => trial.limited(limit),
+                        Some(_) => study.constrained_mean(id, limit),
+                        None => trial.constrained_value(limit),
                     };
                     value.map_or(f64::NAN, |value| limit.excess(value))
                 })

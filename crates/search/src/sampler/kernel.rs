@@ -163,15 +163,15 @@ mod tests {
     fn the_kernel_is_the_closed_formula_of_matern_five_halves() {
         // (1 + √5 r + 5/3 r²) exp(−√5 r) at distances 0, 0.5, 1 and 3: Rasmussen & Williams (2006),
         // equation 4.17.
-        for (r, wanted) in [
+        for (r, expected) in [
             (0.0, 1.0),
             (0.5, 0.828_649_142_418_125_9),
             (1.0, 0.523_994_108_831_820_3),
             (3.0, 0.027_723_421_914_625_8),
         ] {
             assert!(
-                (matern(r * r) - wanted).abs() < 1e-9,
-                "{} is not {wanted}",
+                (matern(r * r) - expected).abs() < 1e-9,
+                "{} is not {expected}",
                 matern(r * r)
             );
         }

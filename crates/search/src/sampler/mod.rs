@@ -29,9 +29,11 @@
 //!         let mut rng = ask.rng();
 //!         let incumbent = self.0.incumbent().map(|row| &self.0.row(row).unit);
 //!         ask.draw_unseen(self.0.seen(), || {
-//!             let around = |at| incumbent.map_or(0.5, |unit: &Box<[f64]>| unit[at]);
 //!             (0..ask.space.dims())
-//!                 .map(|at| (around(at) + rng.random_range(-0.1..0.1f64)).clamp(0.0, 0.999))
+//!                 .map(|axis| {
+//!                     let center = incumbent.map_or(0.5, |unit| unit[axis]);
+//!                     (center + rng.random_range(-0.1..0.1f64)).clamp(0.0, 0.999)
+//!                 })
 //!                 .collect()
 //!         })
 //!     }

@@ -43,7 +43,7 @@ const OPTIONS: &[Opt] = &[Opt::new(
     "population",
     Takes::Count(LEAST),
     Preset::Derived("`trials` / 16, from 12 to 50"),
-    "how many of the best trials breed",
+    "number of the best trials that serve as parents",
 )];
 
 /// The NSGA-II sampler.

@@ -51,8 +51,10 @@ impl Sampler for Program {
         for repetition in 0..TRIES {
             let request =
                 json!({ "suggest": { "trial": ask.trial, "seed": seed, "try": repetition } });
-            let read = |answer: &Value| proposal(ask.space, answer);
-            match self.dialogue.ask(&request, read)? {
+            match self
+                .dialogue
+                .ask(&request, |answer| proposal(ask.space, answer))?
+            {
                 Proposal::Configuration(params) => return Some(params),
                 Proposal::Exhausted => return None,
                 Proposal::Refused(refusal) => last_refusal = refusal,
@@ -74,7 +76,7 @@ impl Sampler for Program {
 /// Reads an answer to `suggest`.
 fn proposal(space: &Space, answer: &Value) -> Result<Proposal, String> {
     let params = match (&answer["params"], &answer["unit"], &answer["done"]) {
-        (given @ Value::Object(_), Value::Null, Value::Null) => natural(space, given)?,
+        (params @ Value::Object(_), Value::Null, Value::Null) => natural(space, params)?,
         (Value::Null, Value::Array(unit), Value::Null) => space.decode(&coordinates(space, unit)?),
         (Value::Null, Value::Null, Value::Bool(true)) => return Ok(Proposal::Exhausted),
         _ => {
@@ -90,19 +92,20 @@ fn proposal(space: &Space, answer: &Value) -> Result<Proposal, String> {
 }
 
 /// Reads a configuration of natural values. Constants and derived values may be absent.
-fn natural(space: &Space, given: &Value) -> Result<Params, String> {
-    let given: Params = serde_json::from_value(given.clone()).map_err(|error| error.to_string())?;
+fn natural(space: &Space, answered: &Value) -> Result<Params, String> {
+    let answered: Params =
+        serde_json::from_value(answered.clone()).map_err(|error| error.to_string())?;
     let names = space.names();
-    if let Some((name, _)) = given.iter().find(|(name, _)| !names.contains(name)) {
+    if let Some((name, _)) = answered.iter().find(|(name, _)| !names.contains(name)) {
         return Err(format!("the space has no parameter `{name}`"));
     }
-    let given: Params = given
+    let answered: Params = answered
         .iter()
         .map(|(name, value)| (name.clone(), space.typed(name, value)))
         .collect();
-    let params = space.complete(&given, &vec![0.5; space.dims()]);
+    let params = space.complete(&answered, &vec![0.5; space.dims()]);
     for (name, value) in &params {
-        match given.get(name) {
+        match answered.get(name) {
             None if space.is_drawn(name) => return Err(format!("`{name}` is missing")),
             Some(other) if other != value => {
                 return Err(format!("`{name}` = {other}, but it is always {value} here"));
@@ -110,7 +113,7 @@ fn natural(space: &Space, given: &Value) -> Result<Params, String> {
             _ => {}
         }
     }
-    match given.iter().find(|(name, _)| params.get(name).is_none()) {
+    match answered.iter().find(|(name, _)| params.get(name).is_none()) {
         Some((name, _)) => Err(Refusal::Inactive(name.clone()).to_string()),
         None => Ok(params),
     }
@@ -125,14 +128,15 @@ fn coordinates(space: &Space, unit: &[Value]) -> Result<Vec<f64>, String> {
             unit.len()
         ));
     }
-    let coordinate = |value: &Value| {
-        value
-            .as_f64()
-            .filter(|x| (0.0..=1.0).contains(x))
-            .map(|x| x.min(1.0 - f64::EPSILON / 2.0))
-            .ok_or_else(|| format!("`unit` contains {value}, which is no number from 0 to 1"))
-    };
     unit.iter().map(coordinate).collect()
+}
+
+fn coordinate(value: &Value) -> Result<f64, String> {
+    value
+        .as_f64()
+        .filter(|x| (0.0..=1.0).contains(x))
+        .map(|x| x.min(1.0 - f64::EPSILON / 2.0))
+        .ok_or_else(|| format!("`unit` contains {value}, which is no number from 0 to 1"))
 }
 
 /// Describes why a configuration is not in the space, with the range of a value outside it.
@@ -181,34 +185,36 @@ mod tests {
         assert_eq!(read(&json!({ "done": true })), Ok(None));
     }
 
+    /// Returns the error about a valid configuration after some changes.
+    fn refusal(changes: &Value) -> String {
+        let mut params = json!({ "kind": "adam", "lr": 0.01, "layers": 2 });
+        for (name, value) in changes.as_object().unwrap() {
+            params[name] = value.clone();
+        }
+        read(&json!({ "params": params })).unwrap_err()
+    }
+
     #[test]
-    fn an_answer_that_is_no_configuration_says_what_is_wrong() {
-        let params = |changes: Value| {
-            let mut params = json!({ "kind": "adam", "lr": 0.01, "layers": 2 });
-            for (name, value) in changes.as_object().unwrap() {
-                params[name] = value.clone();
-            }
-            read(&json!({ "params": params })).unwrap_err()
-        };
+    fn an_answer_that_is_no_configuration_is_refused_with_the_reason() {
         assert_eq!(
-            params(json!({ "lr": 3 })),
+            refusal(&json!({ "lr": 3 })),
             "`lr` = 3 is outside its range, from 0.0001 to 0.1"
         );
         assert_eq!(
-            params(json!({ "layers": 2.5 })),
+            refusal(&json!({ "layers": 2.5 })),
             "`layers` = 2.5 is outside its range, from 1 to 4"
         );
-        assert_eq!(params(json!({ "kind": "sgd" })), "`momentum` is missing");
+        assert_eq!(refusal(&json!({ "kind": "sgd" })), "`momentum` is missing");
         assert_eq!(
-            params(json!({ "momentum": 0.5 })),
+            refusal(&json!({ "momentum": 0.5 })),
             "`momentum` does not exist in this configuration"
         );
         assert_eq!(
-            params(json!({ "epochs": 3 })),
+            refusal(&json!({ "epochs": 3 })),
             "`epochs` = 3, but it is always 9 here"
         );
         assert_eq!(
-            params(json!({ "rate": 3 })),
+            refusal(&json!({ "rate": 3 })),
             "the space has no parameter `rate`"
         );
         for answer in [json!({}), json!([1]), json!({ "params": {}, "done": true })] {

@@ -365,17 +365,16 @@ mod tests {
         let theta = [-0.9, -3.0];
         let mut gradient = [0.0; 2];
         evidence(&rows, &Y, &Hyper(theta.to_vec()), &mut gradient);
-        for at in 0..2 {
-            let value = |step: f64| {
+        for (axis, slope) in gradient.into_iter().enumerate() {
+            let [above, below] = [1e-5, -1e-5].map(|step| {
                 let mut moved = theta;
-                moved[at] += step;
+                moved[axis] += step;
                 evidence(&rows, &Y, &Hyper(moved.to_vec()), &mut [0.0; 2])
-            };
-            let by_difference = (value(1e-5) - value(-1e-5)) / 2e-5;
+            });
+            let by_difference = (above - below) / 2e-5;
             assert!(
-                (gradient[at] - by_difference).abs() < 1e-6,
-                "{} {by_difference}",
-                gradient[at]
+                (slope - by_difference).abs() < 1e-6,
+                "{slope} {by_difference}"
             );
         }
     }
@@ -441,11 +440,11 @@ mod tests {
     }
 
     #[test]
-    fn leaving_out_is_what_refitting_without_the_row_would_say() {
+    fn leaving_a_row_out_equals_refitting_without_it() {
         let hyper = Hyper(vec![-1.0, -3.0]);
-        let whole = Posterior::new(line(&X), &Y, &hyper).unwrap();
+        let posterior = Posterior::new(line(&X), &Y, &hyper).unwrap();
         let part = Posterior::new(line(&X[1..]), &Y[1..], &hyper).unwrap();
         let (mean, _) = part.at(&[X[0]], &mut Scratch::default());
-        assert!((whole.left_out(&Y)[0] - mean).abs() < 1e-6);
+        assert!((posterior.left_out(&Y)[0] - mean).abs() < 1e-6);
     }
 }

@@ -305,30 +305,29 @@ mod tests {
 
     #[test]
     fn the_mean_square_of_the_reach_is_the_dominated_area() {
-        let reach = |mix: u64| {
-            let parts = [0.3, 0.6].into_iter().zip(direction(2, mix));
-            parts
-                .map(|(part, direction)| -distance_beyond_reference(part, direction))
-                .fold(f64::INFINITY, f64::min)
-        };
         let mean = (0..20_000).map(|mix| reach(mix).powi(2)).sum::<f64>() / 20_000.0;
         // In polar coordinates: half the integral of the squared reach over a quarter of a turn.
         let area = mean * std::f64::consts::FRAC_PI_4;
         assert!((area - 0.8 * 0.5).abs() < 0.01, "{area}");
     }
 
+    /// Returns the distance from the origin to the border of the box in a random direction.
+    fn reach(mix: u64) -> f64 {
+        let parts = [0.3, 0.6].into_iter().zip(direction(2, mix));
+        parts
+            .map(|(part, direction)| -distance_beyond_reference(part, direction))
+            .fold(f64::INFINITY, f64::min)
+    }
+
     #[test]
     fn only_the_warped_transformation_spreads_out_the_good_end() {
         let raw: Vec<f64> = (0..30).map(|at| libm::exp(f64::from(at) / 4.0)).collect();
-        let share = |transform| {
-            let y = transform_scores(&raw, transform);
-            (y[10] - y[0]) / (y[29] - y[0])
-        };
-        let (warped, plain) = (
-            share(OutcomeTransform::Warped),
-            share(OutcomeTransform::Clipped),
-        );
-        assert!(warped > 0.1 && plain < 0.02, "{warped} {plain}");
+        let [warped, clipped] =
+            [OutcomeTransform::Warped, OutcomeTransform::Clipped].map(|transform| {
+                let y = transform_scores(&raw, transform);
+                (y[10] - y[0]) / (y[29] - y[0])
+            });
+        assert!(warped > 0.1 && clipped < 0.02, "{warped} {clipped}");
     }
 
     #[test]

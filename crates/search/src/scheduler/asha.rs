@@ -24,7 +24,7 @@ use std::collections::BTreeSet;
 
 pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
     name: "asha",
-    about: "asynchronous successive halving: the best 1/reduction of each rung go on",
+    about: "asynchronous successive halving: the best 1/reduction of each rung continue",
     paper: Some(
         "Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020 (arXiv 1810.05934)",
     ),
@@ -590,7 +590,7 @@ fn last_hope(study: &Study) -> bool {
     let spent = study
         .header()
         .trials
-        .is_some_and(|wanted| study.counted() + seeds > wanted);
+        .is_some_and(|requested| study.counted() + seeds > requested);
     spent
         && study.counts().complete == 0
         && study.counts().paused == 0
@@ -618,7 +618,7 @@ impl Mode {
             "stopping" => Some(Self::Stopping),
             "promotion" if setting.checkpoint => Some(Self::Promotion),
             "promotion" => {
-                let message = "`mode = \"promotion\"` needs trials that can go on from a checkpoint; stopping is used";
+                let message = "`mode = \"promotion\"` needs trials that can continue from a checkpoint; stopping is used";
                 diagnostics.push(
                     Diagnostic::warning("no-checkpoint", message)
                         .at(span, "pauses trials and resumes the best, which would begin at zero again")
@@ -627,12 +627,12 @@ impl Mode {
                 Some(Self::Stopping)
             }
             other => {
-                let known = ["stopping", "promotion"];
+                let modes = ["stopping", "promotion"];
                 let message = format!("`{other}` is not a mode");
                 diagnostics.push(
                     Diagnostic::error("unknown-mode", message)
                         .at(span, "must be \"stopping\" or \"promotion\"")
-                        .did_you_mean(other, known),
+                        .did_you_mean(other, modes),
                 );
                 None
             }

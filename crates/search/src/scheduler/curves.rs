@@ -5,6 +5,7 @@ use super::simulation::Curve;
 use crate::space::Name;
 use crate::study::{Entry, Event, LogRecord, Study, Timestamp, TrialId, TrialState};
 use std::fmt::Write as _;
+use std::str::FromStr;
 
 /// The learning curves of complete trials.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -33,13 +34,13 @@ struct Draft {
     /// Pairs of resource and metric, ascending by resource.
     points: Vec<(f64, f64)>,
     /// The resource reported last.
-    at: Option<f64>,
+    resource: Option<f64>,
     /// The time of the attempt's start or of its last progress, and the resource at that time.
-    since: Option<(Timestamp, f64)>,
+    last_progress: Option<(Timestamp, f64)>,
     /// Time spent on progress, in seconds, over all attempts.
     seconds: f64,
     /// Resource gained in that time.
-    used: f64,
+    gained: f64,
 }
 
 impl Collector {
@@ -63,9 +64,9 @@ impl Collector {
                 };
                 // An attempt without a checkpoint starts from zero: its curve replaces the old one.
                 if !resume {
-                    (draft.at, draft.points) = (None, Vec::new());
+                    (draft.resource, draft.points) = (None, Vec::new());
                 }
-                draft.since = Some((*at, draft.at.unwrap_or(0.0)));
+                draft.last_progress = Some((*at, draft.resource.unwrap_or(0.0)));
             }
             Event::Logged {
                 trial,
@@ -94,8 +95,8 @@ impl Collector {
         let mut recording = Recording::default();
         for (trial, draft) in study.trials().iter().zip(self.drafts) {
             if trial.state == TrialState::Complete && !draft.points.is_empty() {
-                let pace = if draft.used > 0.0 {
-                    draft.seconds / draft.used
+                let pace = if draft.gained > 0.0 {
+                    draft.seconds / draft.gained
                 } else {
                     0.0
                 };
@@ -117,27 +118,27 @@ impl Collector {
 
 impl Draft {
     /// Adds one report: the resource (if it was reported) and the metric (if it was).
-    fn report(&mut self, now: Timestamp, shown: Option<f64>, value: Option<f64>) {
+    fn report(&mut self, now: Timestamp, resource: Option<f64>, value: Option<f64>) {
         // Only progress counts towards the pace; a repeated step uses none of the resource.
-        if let (Some(shown), Some((then, from))) = (shown, self.since)
-            && shown > from
+        if let (Some(resource), Some((then, before))) = (resource, self.last_progress)
+            && resource > before
         {
             self.seconds += now.since(then).as_secs_f64();
-            self.used += shown - from;
-            self.since = Some((now, shown));
+            self.gained += resource - before;
+            self.last_progress = Some((now, resource));
         }
-        self.at = shown.or(self.at);
-        let (Some(at), Some(value)) = (self.at, value) else {
+        self.resource = resource.or(self.resource);
+        let (Some(resource), Some(value)) = (self.resource, value) else {
             return;
         };
         match self.points.last_mut() {
-            Some(last) if last.0 >= at => {
+            Some(last) if last.0 >= resource => {
                 // Reported again or out of order: a curve ascends by resource.
-                if last.0 == at {
+                if last.0 == resource {
                     last.1 = value;
                 }
             }
-            _ => self.points.push((at, value)),
+            _ => self.points.push((resource, value)),
         }
     }
 }
@@ -147,27 +148,27 @@ impl Draft {
 #[non_exhaustive]
 pub enum TableError {
     /// The text is not valid CSV.
-    #[error("not a table: {0}")]
+    #[error("the table is not valid CSV: {0}")]
     Csv(String),
     /// The header is not `trial,seconds` followed by ascending amounts of the resource.
     #[error(
-        "the header must be `trial,seconds` and then rising amounts of the resource, but column {column} is `{found}`"
+        "the header must be `trial,seconds` and then rising amounts of the resource, but column {column} is `{text}`"
     )]
     Header {
         /// The column, from 1.
         column: usize,
         /// The text of the column's header.
-        found: String,
+        text: String,
     },
     /// A cell is not a number.
-    #[error("line {line}, column {column}: `{found}` is not a number")]
+    #[error("line {line}, column {column}: `{text}` is not a number")]
     Cell {
         /// The line, from 1.
         line: usize,
         /// The column, from 1.
         column: usize,
         /// The text of the cell.
-        found: String,
+        text: String,
     },
 }
 
@@ -187,34 +188,28 @@ impl Recording {
             .map_err(|error| TableError::Csv(error.to_string()))?
             .clone();
         let mut levels = Vec::new();
-        for (at, found) in header.iter().enumerate() {
-            let wrong = || TableError::Header {
-                column: at + 1,
-                found: found.to_owned(),
-            };
-            match (at, found.trim()) {
-                (0, "trial") | (1, "seconds") => {}
-                (0 | 1, _) => return Err(wrong()),
-                (_, text) => {
-                    let level: f64 = text.parse().map_err(|_| wrong())?;
+        for (column, text) in (1..).zip(&header) {
+            match (column, text.trim()) {
+                (1, "trial") | (2, "seconds") => {}
+                (1 | 2, _) => return Err(header_error(column, text)),
+                (_, number) => {
+                    let level: f64 = number.parse().map_err(|_| header_error(column, text))?;
                     if !level.is_finite() || levels.last().is_some_and(|last| *last >= level) {
-                        return Err(wrong());
+                        return Err(header_error(column, text));
                     }
                     levels.push(level);
                 }
             }
         }
         if header.len() < 3 {
-            let found = header.iter().next_back().unwrap_or_default().to_owned();
-            return Err(TableError::Header {
-                column: header.len(),
-                found,
-            });
+            let text = header.iter().next_back().unwrap_or_default();
+            return Err(header_error(header.len(), text));
         }
         let mut recording = Self::default();
-        for (at, row) in reader.records().enumerate() {
+        // The header is line 1.
+        for (line, row) in (2..).zip(reader.records()) {
             let row = row.map_err(|error| TableError::Csv(error.to_string()))?;
-            recording.curves.push(curve(&row, &levels, at + 2)?);
+            recording.curves.push(parse_row(&row, &levels, line)?);
         }
         Ok(recording)
     }
@@ -230,8 +225,8 @@ impl Recording {
             .collect();
         levels.sort_by(f64::total_cmp);
         levels.dedup();
-        let heads = levels.iter().map(|level| format!(",{level}"));
-        let mut text = format!("trial,seconds{}\n", heads.collect::<String>());
+        let level_columns: String = levels.iter().map(|level| format!(",{level}")).collect();
+        let mut text = format!("trial,seconds{level_columns}\n");
         for (trial, curve) in &self.curves {
             let _ = write!(text, "{trial},{}", rounded(curve.pace, digits));
             let mut points = curve.points.iter().peekable();
@@ -247,38 +242,53 @@ impl Recording {
     }
 }
 
+fn header_error(column: usize, text: &str) -> TableError {
+    TableError::Header {
+        column,
+        text: text.to_owned(),
+    }
+}
+
 /// Parses one row of a table. `line` is its line in the text, from 1.
-fn curve(
+fn parse_row(
     row: &csv::StringRecord,
     levels: &[f64],
     line: usize,
 ) -> Result<(TrialId, Curve), TableError> {
-    let wrong = |column: usize, found: &str| TableError::Cell {
-        line,
-        column,
-        found: found.to_owned(),
-    };
-    let number = |column: usize| {
-        let found = row.get(column).unwrap_or_default().trim();
-        found.parse::<f64>().map_err(|_| wrong(column + 1, found))
-    };
-    let id = row.get(0).unwrap_or_default();
-    let trial = id.trim().parse().map(TrialId).map_err(|_| wrong(1, id))?;
-    let pace = number(1)?;
+    let id: u32 = parse_cell(row, line, 1)?;
+    let pace: f64 = parse_cell(row, line, 2)?;
     let mut points = Vec::new();
-    for (at, level) in levels.iter().enumerate() {
-        if !row.get(at + 2).unwrap_or_default().trim().is_empty() {
-            points.push((*level, number(at + 2)?));
+    for (column, level) in (3..).zip(levels) {
+        if !cell(row, column).is_empty() {
+            points.push((*level, parse_cell(row, line, column)?));
         }
     }
     Ok((
-        trial,
+        TrialId(id),
         Curve {
             points,
             pace: pace.max(0.0),
             ..Curve::default()
         },
     ))
+}
+
+/// Returns the text of a cell without the spaces around it. `column` counts from 1.
+fn cell(row: &csv::StringRecord, column: usize) -> &str {
+    row.get(column - 1).unwrap_or_default().trim()
+}
+
+fn parse_cell<T: FromStr>(
+    row: &csv::StringRecord,
+    line: usize,
+    column: usize,
+) -> Result<T, TableError> {
+    let text = cell(row, column);
+    text.parse().map_err(|_| TableError::Cell {
+        line,
+        column,
+        text: text.to_owned(),
+    })
 }
 
 /// Returns a number rounded to `digits` significant digits, at least one.
@@ -316,19 +326,13 @@ mod tests {
     }
 
     #[test]
-    fn what_a_study_reported_is_read_out_of_its_entries() {
+    fn curves_are_collected_from_the_entries_of_a_study() {
         let setting = setting(false);
-        let curve = |end: f64, pace| Curve {
+        let curves = [(0.5, 2.0), (0.25, 1.0), (0.75, 1.0), (0.5, 1.0)].map(|(end, pace)| Curve {
             points: vec![(1.0, 0.9), (2.0, end), (3.0, end)],
             pace,
             ..Curve::default()
-        };
-        let curves = vec![
-            curve(0.5, 2.0),
-            curve(0.25, 1.0),
-            curve(0.75, 1.0),
-            curve(0.5, 1.0),
-        ];
+        });
         let header = Header {
             objectives: setting.objectives.clone(),
             resource: setting.resource.clone(),
@@ -336,13 +340,13 @@ mod tests {
         };
         // The first trial is lost once and starts anew. The third is stopped, so its further progress
         // is unknown.
-        let mishap = |trial, attempt| Mishap {
+        let lose_first_attempt = |trial, attempt| Mishap {
             lost_before: (trial == TrialId(1) && attempt == Attempt(1)).then_some(2),
             ..Mishap::default()
         };
         let scheduler = build("asha", "min = 2\nmax = 9\nreduction = 2", &setting);
         let mut simulation = Simulation::new(header, scheduler, 1, &curves).expect("a good header");
-        simulation = simulation.with_mishaps(&mishap).with_entries();
+        simulation = simulation.with_mishaps(&lose_first_attempt).with_entries();
         simulation.run(|_| false).expect("nothing impossible");
         let mut collector = Collector::new("epoch".into(), "loss".into());
         simulation
@@ -351,29 +355,31 @@ mod tests {
             .for_each(|entry| collector.observe(entry));
         let recording = collector.finish(&simulation.study);
         assert_eq!(recording.left_out, 1, "the third was stopped");
-        let wanted = [0, 1, 3].map(|at| (TrialId(at + 1), curves[at as usize].clone()));
-        assert_eq!(recording.curves, wanted);
+        let complete = [0, 1, 3].map(|index| (TrialId(index + 1), curves[index as usize].clone()));
+        assert_eq!(recording.curves, complete);
     }
 
     #[test]
-    fn what_is_wrong_with_a_table_is_said_with_its_place() {
-        let said = |text: &str| {
-            Recording::parse(text)
-                .map_err(|error| error.to_string())
-                .unwrap_err()
-        };
+    fn an_error_in_a_table_names_its_line_and_column() {
         assert_eq!(
-            said("trial,seconds,1\n1,1,x\n"),
+            parse_error("trial,seconds,1\n1,1,x\n"),
             "line 2, column 3: `x` is not a number"
         );
         let header = "the header must be `trial,seconds` and then rising amounts of the resource, but column";
-        assert_eq!(said("trial,seconds,3,1\n"), format!("{header} 4 is `1`"));
-        assert_eq!(said(""), format!("{header} 0 is ``"));
+        assert_eq!(
+            parse_error("trial,seconds,3,1\n"),
+            format!("{header} 4 is `1`")
+        );
+        assert_eq!(parse_error(""), format!("{header} 0 is ``"));
+    }
+
+    fn parse_error(text: &str) -> String {
+        Recording::parse(text).unwrap_err().to_string()
     }
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in "(trial,seconds,1,2\n)?[0-9a,.\n\"]{0,60}") {
+        fn no_text_makes_the_parser_panic(text in "(trial,seconds,1,2\n)?[0-9a,.\n\"]{0,60}") {
             if let Ok(recording) = Recording::parse(&text) {
                 let _ = recording.table(4);
             }

@@ -39,7 +39,7 @@ const BRACKETS: Opt = Opt::new(
     "brackets",
     Takes::Count(1),
     Preset::Derived("one for each rung"),
-    "how many rungs trials begin at; fewer bet more on early reports",
+    "number of rungs at which trials may first be compared; fewer rely more on early reports",
 );
 
 /// The scheduler: brackets over the rungs of one ASHA.

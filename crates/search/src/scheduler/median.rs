@@ -145,12 +145,13 @@ impl Median {
             let is_worse = scores.first().is_some_and(|score| *score > median);
             return is_worse.then(|| format!("{bar}, the median of {count} complete trials"));
         }
-        let (front, place) = (peers.front(scores), peers.place(scores, trial));
-        let is_worse = front != Some(0) && place > count / 2;
+        let (front, rank) = (peers.front(scores), peers.place(scores, trial));
+        let is_worse = front != Some(0) && rank > count / 2;
         is_worse.then(|| {
             format!(
-                "dominated, and in place {} beside {count} complete trials",
-                place + 1
+                "dominated, rank {} of {} among the complete trials",
+                rank + 1,
+                count + 1
             )
         })
     }
@@ -199,7 +200,7 @@ impl TrialScheduler for Median {
             Event::Ended { trial, .. } => {
                 let complete = study
                     .trial(*trial)
-                    .is_some_and(|found| found.state == TrialState::Complete);
+                    .is_some_and(|trial| trial.state == TrialState::Complete);
                 self.ended(*trial, complete);
             }
             Event::Judged { trial, verdict, .. } => {
@@ -282,36 +283,38 @@ mod tests {
         );
     }
 
+    /// Starts a trial and reports its loss and speed at epoch 1.
+    fn report_fresh(world: &mut Scenario, loss: f64, speed: f64) -> (TrialId, Judgement) {
+        let trial = world.fresh();
+        let values = [("epoch", 1.0), ("loss", loss), ("speed", speed)];
+        (trial, world.report_values(trial, &values))
+    }
+
     #[test]
-    fn of_several_objectives_one_is_stopped_that_is_dominated_and_in_the_worse_half() {
+    fn with_several_objectives_a_dominated_trial_in_the_worse_half_is_stopped() {
         let objectives = super::super::scenario::several();
         let setting = Setting {
             objectives,
             ..setting(false)
         };
         let mut world = Scenario::new("median", "peers = 3", &setting);
-        let shows = |world: &mut Scenario, loss: f64, speed: f64| {
-            let trial = world.fresh();
-            let values = [("epoch", 1.0), ("loss", loss), ("speed", speed)];
-            (trial, world.report_values(trial, &values))
-        };
         for (loss, speed) in [(0.1, 1.0), (0.2, 2.0), (0.3, 3.0)] {
-            let (trial, _) = shows(&mut world, loss, speed);
+            let (trial, _) = report_fresh(&mut world, loss, speed);
             world.end(trial, Exit::Done);
         }
         assert_eq!(
-            shows(&mut world, 0.9, 3.5).1.verdict,
+            report_fresh(&mut world, 0.9, 3.5).1.verdict,
             Continue,
             "none is as fast"
         );
-        let (_, judgement) = shows(&mut world, 0.25, 1.5);
+        let (_, judgement) = report_fresh(&mut world, 0.25, 1.5);
         assert_eq!(
             judgement.verdict, Stop,
             "its loss alone is as good as the median"
         );
         assert_eq!(
             judgement.why,
-            "epoch 1: loss 0.25, speed 1.5, dominated, and in place 4 beside 3 complete trials"
+            "epoch 1: loss 0.25, speed 1.5, dominated, rank 4 of 4 among the complete trials"
         );
     }
 }

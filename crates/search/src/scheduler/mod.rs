@@ -113,7 +113,7 @@ pub trait TrialScheduler: Send {
 /// A trial that has not reported all its objectives keeps even such a report, so that a program
 /// that seldom reports has a result.
 #[must_use]
-pub fn weighed(
+pub fn mark_beyond_max(
     scheduler: &dyn TrialScheduler,
     study: &Study,
     trial: TrialId,
@@ -168,12 +168,12 @@ pub fn judgement(
         let has_reached = trial
             .step
             .is_some_and(|at| report_reader::reaches(at, max.0));
-        let came = match (is_past(trial, max), asks && has_reached) {
+        let progress = match (is_past(trial, max), asks && has_reached) {
             (true, _) => "went past",
             (false, true) => "reached",
             (false, false) => return scheduler.verdict(study, id),
         };
-        let why = format!("it {came} {resource} {max}, the most that a trial gets");
+        let why = format!("it {progress} {resource} {max}, the maximum of the resource");
         return Judgement {
             verdict: Verdict::Complete,
             why,
@@ -206,7 +206,7 @@ fn passes(at: f64, Resource(max): Resource) -> bool {
 /// Returns a warning for a trial that is about to end if it reported, but never with the resource.
 /// The scheduler could not judge such a trial.
 #[must_use]
-pub fn complaint(study: &Study, trial: TrialId) -> Option<String> {
+pub fn missing_resource_warning(study: &Study, trial: TrialId) -> Option<String> {
     let resource = study.header().resource.as_ref()?;
     let trial = study.trial(trial)?;
     (trial.reports > 0 && trial.step.is_none()).then(|| {
@@ -266,7 +266,7 @@ pub fn fresh_while(room: bool, study: &Study) -> Next {
     {
         return Next::Resume {
             trial,
-            why: "goes on: this scheduler pauses nobody".to_owned(),
+            why: "goes on: this scheduler does not pause trials".to_owned(),
         };
     }
     if room {

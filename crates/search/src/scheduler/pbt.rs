@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
     name: "pbt",
-    about: "population-based training: the worst continue as changed copies of the best; needs checkpoints",
+    about: "population-based training: modified copies of the best trials replace the worst; needs checkpoints",
     paper: Some(
         "Jaderberg et al., Population Based Training of Neural Networks, 2017 (arXiv 1711.09846)",
     ),
@@ -69,31 +69,31 @@ const OPTIONS: &[Opt] = &[
         "population",
         Takes::Count(2),
         Preset::Derived("trials at a time, at least 8"),
-        "how many lineages train beside each other",
+        "number of lineages that train at the same time",
     ),
     Opt::new(
         "quantile",
         Takes::Between(0.0, LARGEST_QUANTILE),
         Preset::Number(QUANTILE),
-        "which part of the population gives way, and which part is copied",
+        "fraction of the population that is replaced, and fraction that is copied",
     ),
     Opt::new(
         "resample",
         Takes::Between(0.0, 1.0),
         Preset::Number(RESAMPLE),
-        "how often a parameter of a copy is drawn anew rather than moved",
+        "probability that a parameter of a clone is drawn anew instead of moved",
     ),
     Opt::new(
         "perturb",
         Takes::Between(0.0, 1.0),
         Preset::Number(PERTURB),
-        "how far a parameter of a copy is moved, as a part of its range",
+        "distance by which a parameter of a clone is moved, as a fraction of its range",
     ),
     Opt::new(
         "explore",
         Takes::List(&Takes::Text),
         Preset::Derived("all"),
-        "the parameters that a copy may change; the others must fit the parent's checkpoint",
+        "the parameters that a clone may change; the others must fit the parent's checkpoint",
     ),
     report_reader::METRIC,
 ];
@@ -129,7 +129,7 @@ struct Pbt {
     members: Vec<Member>,
     /// The paused members, those of the earliest interval first, so that the population advances
     /// together.
-    resting: BTreeSet<(u64, TrialId)>,
+    paused: BTreeSet<(u64, TrialId)>,
 }
 
 /// The position of a member.
@@ -162,32 +162,32 @@ impl Pbt {
         let population = section
             .take_count("population", 2, diagnostics)
             .map(|(population, _)| population);
-        let quantile = share(section, "quantile", QUANTILE, LARGEST_QUANTILE, diagnostics);
-        let resample = share(section, "resample", RESAMPLE, 1.0, diagnostics);
-        let perturb = share(section, "perturb", PERTURB, 1.0, diagnostics);
-        let explored = names(section, setting, diagnostics);
+        let quantile = fraction(section, "quantile", QUANTILE, LARGEST_QUANTILE, diagnostics);
+        let resample = fraction(section, "resample", RESAMPLE, 1.0, diagnostics);
+        let perturb = fraction(section, "perturb", PERTURB, 1.0, diagnostics);
+        let explored = explored(section, setting, diagnostics);
         let reader = ReportReader::take(section, setting, diagnostics);
         if !setting.checkpoint {
             diagnostics.push(
-                Diagnostic::error("no-checkpoint", "`pbt` needs trials that can go on from a checkpoint")
+                Diagnostic::error("no-checkpoint", "`pbt` needs trials that can continue from a checkpoint")
                     .at(section.span.clone(), "clones start from a copy of another trial's checkpoint")
                     .hint("if the program resumes from SWATH_CHECKPOINT_DIR when SWATH_RESUME is set, write `checkpoint = true` in `[run]`")
                     .hint("without checkpoints, `asha` in its stopping mode saves the most"),
             );
         }
         let Some((max, _)) = max else {
-            let message = "`pbt` does not know how long a lineage is to train";
+            let message = "`pbt` needs `max`, the resource of a full run";
             diagnostics.push(
                 Diagnostic::error("no-max", message)
                     .at(section.span.clone(), "no valid `max` here")
-                    .hint("give the resource of a whole training: max = 100"),
+                    .hint("give the resource of a full run, clones included: max = 100"),
             );
             return None;
         };
         let interval = match interval {
             Some((interval, at)) if interval >= max => {
                 let message =
-                    "`interval` is not smaller than `max`, so nobody would ever be compared";
+                    "`interval` is not smaller than `max`, so no two trials would ever be compared";
                 diagnostics.push(
                     Diagnostic::error("empty-range", message)
                         .at(at, format!("`interval` is {interval}, `max` is {max}"))
@@ -214,7 +214,7 @@ impl Pbt {
             results: BTreeMap::new(),
             explored: explored?,
             members: Vec::new(),
-            resting: BTreeSet::new(),
+            paused: BTreeSet::new(),
         })
     }
 
@@ -280,44 +280,46 @@ impl Pbt {
             .member(trial)
             .map_or((0, &[][..]), |member| (member.seen, &*member.scores));
         let until = self.reader.describe_resource(self.level(seen + 1));
-        let as_itself = |words: String| Next::Resume {
-            trial,
-            why: format!("{words}goes on to {until}"),
-        };
+        // A member that was interrupted before the end of its first interval has no rank.
         let Some(Rung { results, .. }) = self.results.get(&seen) else {
-            return as_itself(String::new());
+            let why = format!("goes on to {until}");
+            return Next::Resume { trial, why };
         };
-        let place = results.place(scores, trial);
-        let here = self.reader.describe(self.level(seen) as f64, scores);
-        let here = format!("{here}, rank {} of {}", place + 1, results.len());
-        let few = (results.len() as f64 * self.quantile).floor() as usize;
+        let rank = results.place(scores, trial);
+        let result = self.reader.describe(self.level(seen) as f64, scores);
+        let result = format!("{result}, rank {} of {}", rank + 1, results.len());
+        let as_itself = Next::Resume {
+            trial,
+            why: format!("{result}, goes on to {until}"),
+        };
+        let replaced_count = (results.len() as f64 * self.quantile).floor() as usize;
         // The rank among a few members says little: at least half of the population must have
         // arrived.
-        let enough = results.len() as u64 * 2 >= self.population;
+        let has_arrived = results.len() as u64 * 2 >= self.population;
         // A non-dominated member is never replaced.
-        let is_last = place >= results.len() - few && results.front(scores) != Some(0);
-        if !(room && enough && few > 0 && is_last) {
-            return as_itself(format!("{here}, "));
+        let is_last = rank >= results.len() - replaced_count && results.front(scores) != Some(0);
+        if !(room && has_arrived && replaced_count > 0 && is_last) {
+            return as_itself;
         }
         // The stream belongs to the trial that would be created, so that asking twice gives the
         // same clone.
         let mut rng = stream(self.seed, Purpose::Schedule, u64::from(study.next_id().0));
         let best: Vec<TrialId> = results
-            .best(few)
+            .best(replaced_count)
             .filter(|id| *id != trial && self.has_more_to_train(study, *id))
             .collect();
         if best.is_empty() {
-            return as_itself(format!("{here}, "));
+            return as_itself;
         }
         let from = best[rng.random_range(0..best.len())];
         let Some(parent) = study.trial(from) else {
-            return as_itself(String::new());
+            return as_itself;
         };
         Next::Given {
             params: self.explore(&parent.params, &mut rng),
             from: Some(from),
             instead: Some(trial),
-            why: format!("{here}: gives way to a changed copy of trial {from}"),
+            why: format!("{result}, replaced by a modified copy of trial {from}"),
         }
     }
 
@@ -414,7 +416,7 @@ impl TrialScheduler for Pbt {
                 if let Origin::Cloned { from, .. } = origin {
                     parent = self.member(*from).map_or(0, |parent| parent.seen);
                     // The clone takes the place of the member that was to continue next.
-                    self.resting.pop_first();
+                    self.paused.pop_first();
                 }
                 self.members.push(Member {
                     target: parent + 1,
@@ -422,14 +424,14 @@ impl TrialScheduler for Pbt {
                 });
             }
             Event::Started { trial, resume, .. } => {
-                self.rise(*trial);
+                self.leave_pause(*trial);
                 let Some(member) = self.member_mut(*trial) else {
                     return;
                 };
                 (member.uncommitted, member.ending) = (None, false);
                 member.crossed = if *resume { member.crossed } else { 0 };
             }
-            Event::Requeued { trial, .. } => self.rise(*trial),
+            Event::Requeued { trial, .. } => self.leave_pause(*trial),
             Event::Judged { trial, verdict, .. } => {
                 if let Some(member) = self.member_mut(*trial) {
                     member.uncommitted = None;
@@ -437,13 +439,13 @@ impl TrialScheduler for Pbt {
                     let seen = member.seen;
                     // A stopped member does not continue; as a rule a clone has replaced it.
                     if *verdict == Verdict::Stop {
-                        self.resting.remove(&(seen, *trial));
+                        self.paused.remove(&(seen, *trial));
                     }
                 }
             }
-            Event::Ended { trial, .. } if paused(study, *trial) => {
+            Event::Ended { trial, .. } if is_paused(study, *trial) => {
                 let seen = self.member(*trial).map_or(0, |member| member.seen);
-                self.resting.insert((seen, *trial));
+                self.paused.insert((seen, *trial));
             }
             _ => {}
         }
@@ -456,7 +458,7 @@ impl TrialScheduler for Pbt {
         if room && lineages < self.population {
             return Next::Fresh;
         }
-        match self.resting.first() {
+        match self.paused.first() {
             Some((_, trial)) => self.next_for(study, *trial, room),
             None => wait_or_done(study),
         }
@@ -480,10 +482,10 @@ impl TrialScheduler for Pbt {
 
     fn until(&self, _: &Study, trial: TrialId) -> Option<Resource> {
         let member = self.member(trial)?;
-        let rests = self.resting.contains(&(member.seen, trial));
+        let is_paused = self.paused.contains(&(member.seen, trial));
         // The next interval is counted only once the attempt starts; until then the target is the
         // interval that has just ended.
-        let interval = if rests && member.seen == member.target {
+        let interval = if is_paused && member.seen == member.target {
             member.target + 1
         } else {
             member.target
@@ -502,14 +504,14 @@ impl TrialScheduler for Pbt {
 }
 
 impl Pbt {
-    /// Ends the rest of a member and moves its target to the next interval. A member that was
+    /// Ends the pause of a member and moves its target to the next interval. A member that was
     /// interrupted before the end of its interval keeps its target.
-    fn rise(&mut self, trial: TrialId) {
+    fn leave_pause(&mut self, trial: TrialId) {
         let Some(member) = self.members.get_mut((trial.0 as usize).wrapping_sub(1)) else {
             return;
         };
-        let rested = self.resting.remove(&(member.seen, trial));
-        if rested && member.seen == member.target {
+        let was_paused = self.paused.remove(&(member.seen, trial));
+        if was_paused && member.seen == member.target {
             member.target += 1;
         }
     }
@@ -521,7 +523,7 @@ impl Pbt {
     clippy::option_option,
     reason = "the outer one says whether the key is right, the inner one whether it is there"
 )]
-fn names(
+fn explored(
     section: &mut Section,
     setting: &Setting,
     diagnostics: &mut Diagnostics,
@@ -529,7 +531,7 @@ fn names(
     let Some(node) = section.take("explore") else {
         return Some(None);
     };
-    let known = setting.space.names();
+    let parameters = setting.space.names();
     let mut names = Vec::new();
     let NodeValue::Array(items) = node.value else {
         let message = "`explore` must be a list of parameters";
@@ -538,14 +540,16 @@ fn names(
     };
     for item in items {
         match item.value {
-            NodeValue::Text(name) if known.iter().any(|known| **known == *name) => names.push(name),
+            NodeValue::Text(name) if parameters.iter().any(|parameter| **parameter == *name) => {
+                names.push(name);
+            }
             NodeValue::Text(name) => {
                 let message = format!("there is no parameter `{name}`");
-                let known = known.iter().map(|known| &**known);
+                let parameters = parameters.iter().map(|parameter| &**parameter);
                 diagnostics.push(
                     Diagnostic::error("unknown-name", message)
                         .at(item.span, "")
-                        .did_you_mean(&name, known),
+                        .did_you_mean(&name, parameters),
                 );
                 return None;
             }
@@ -559,8 +563,7 @@ fn names(
     Some(Some(names))
 }
 
-/// Returns whether a trial is paused.
-fn paused(study: &Study, trial: TrialId) -> bool {
+fn is_paused(study: &Study, trial: TrialId) -> bool {
     study
         .trial(trial)
         .is_some_and(|trial| trial.state == TrialState::Paused)
@@ -568,7 +571,7 @@ fn paused(study: &Study, trial: TrialId) -> bool {
 
 /// Takes an option that is a number from 0 to `most`. Returns `None`, with a diagnostic, if it is
 /// outside that range.
-fn share(
+fn fraction(
     section: &mut Section,
     key: &'static str,
     default: f64,
@@ -594,7 +597,7 @@ mod tests {
     const POPULATION: &str = "max = 20\ninterval = 5\npopulation = 4";
 
     #[test]
-    fn the_worst_gives_way_to_a_clone_of_the_best() {
+    fn a_clone_of_the_best_member_replaces_the_worst() {
         let mut world = Scenario::new("pbt", POPULATION, &setting(true));
         for loss in [0.9, 0.1, 0.5, 0.3] {
             assert_eq!(world.next(), Next::Fresh);
@@ -612,12 +615,12 @@ mod tests {
         assert_eq!((from, instead), (Some(TrialId(2)), Some(TrialId(1))));
         assert_eq!(
             why,
-            "epoch 5: 0.9, rank 4 of 4: gives way to a changed copy of trial 2"
+            "epoch 5: 0.9, rank 4 of 4, replaced by a modified copy of trial 2"
         );
         assert_eq!(
             resumed(&world.next_without_room()),
             Some(1),
-            "nobody gives way without room for a clone"
+            "no member is replaced without room for a clone"
         );
 
         let (trial, origin) = (
@@ -637,7 +640,7 @@ mod tests {
         assert_eq!(
             resumed(&world.next()),
             Some(2),
-            "even if the run is killed before the next line"
+            "even if the run is killed before the member is judged"
         );
         world.happens(Event::Judged {
             trial: TrialId(1),
@@ -647,7 +650,7 @@ mod tests {
         assert_eq!(
             world.until(trial),
             Some(10),
-            "it goes on from where its parent is"
+            "the clone starts from the checkpoint of its parent"
         );
         world.start(trial, true);
         assert_eq!(resumed(&world.next()), Some(2));
@@ -655,7 +658,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_becomes_a_copy_of_a_member_that_has_nothing_left_to_train() {
+    fn no_clone_starts_from_a_member_that_has_nothing_left_to_train() {
         let mut world = Scenario::new("pbt", POPULATION, &setting(true));
         for loss in [0.9, 0.1, 0.5, 0.3] {
             let trial = world.fresh();
@@ -687,7 +690,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lineage_runs_to_its_own_end_after_the_last_comparison() {
+    fn a_lineage_runs_to_the_end_after_its_last_comparison() {
         let mut world = Scenario::new("pbt", POPULATION, &setting(true));
         let trial = world.fresh();
         for epoch in [5.0, 10.0, 15.0] {
@@ -699,74 +702,59 @@ mod tests {
     }
 
     #[test]
-    fn a_clone_changes_only_what_it_may() {
+    fn a_clone_changes_only_the_parameters_of_explore() {
         let text = "lr = { min = 1e-4, max = 0.1, log = true }\nlayers = { min = 1, max = 4 }\nact = [\"a\", \"b\"]";
-        let mut said = Diagnostics::default();
-        let section = Section::new(
-            "space",
-            0..text.len(),
-            crate::source::Table::parse(text, &mut said),
-        );
-        let space = Space::parse(section, None, &mut said).expect("the space is good");
+        let mut diagnostics = Diagnostics::default();
+        let table = crate::source::Table::parse(text, &mut diagnostics);
+        let section = Section::new("space", 0..text.len(), table);
+        let space = Space::parse(section, None, &mut diagnostics).expect("the space is valid");
         let setting = Setting {
             space: Arc::new(space),
             ..setting(true)
         };
         let params = setting.space.decode(&[0.4, 0.6, 0.7]);
-        let mut section_of = |options: &str| {
-            let table = crate::source::Table::parse(options, &mut said);
-            Pbt::take(
-                &mut Section::new("scheduler", 0..9, table),
-                &setting,
-                &mut said,
-            )
-        };
-        let pbt = section_of("max = 9\nexplore = [\"lr\"]").expect("the options are good");
-        let free = section_of("max = 9").expect("the options are good");
-        let clones = |pbt: &Pbt| -> Vec<Params> {
-            (0..20)
-                .map(|number| pbt.explore(&params, &mut stream(1, Purpose::Schedule, number)))
-                .collect()
-        };
-        let same = |name: &str, clones: &[Params]| {
-            clones
+        let [lr, layers, act] = unchanged("max = 9\nexplore = [\"lr\"]", &setting, &params);
+        assert_eq!((lr, layers, act), (0, 20, 20));
+        let [lr, layers, act] = unchanged("max = 9", &setting, &params);
+        assert!(lr == 0 && layers < 20 && act < 20, "{lr} {layers} {act}");
+        assert!(pbt("max = 9\nexplore = [\"layer\"]", &setting).is_none());
+    }
+
+    fn pbt(options: &str, setting: &Setting) -> Option<Pbt> {
+        let mut diagnostics = Diagnostics::default();
+        let table = crate::source::Table::parse(options, &mut diagnostics);
+        let mut section = Section::new("scheduler", 0..9, table);
+        Pbt::take(&mut section, setting, &mut diagnostics)
+    }
+
+    /// Returns the number of clones, of 20, in which `lr`, `layers` and `act` have the values of
+    /// their parent.
+    fn unchanged(options: &str, setting: &Setting, parent: &Params) -> [usize; 3] {
+        let pbt = pbt(options, setting).expect("the options are valid");
+        let clones: Vec<Params> = (0..20)
+            .map(|number| pbt.explore(parent, &mut stream(1, Purpose::Schedule, number)))
+            .collect();
+        ["lr", "layers", "act"].map(|name| {
+            let same = clones
                 .iter()
-                .filter(|clone| clone.get(name) == params.get(name))
-                .count()
-        };
-        let (bound, free) = (clones(&pbt), clones(&free));
-        assert_eq!(
-            (
-                same("lr", &bound),
-                same("layers", &bound),
-                same("act", &bound)
-            ),
-            (0, 20, 20)
-        );
-        assert_eq!(
-            (
-                same("lr", &free),
-                same("layers", &free) < 20,
-                same("act", &free) < 20
-            ),
-            (0, true, true)
-        );
-        assert!(section_of("max = 9\nexplore = [\"layer\"]").is_none());
+                .filter(|clone| clone.get(name) == parent.get(name));
+            same.count()
+        })
     }
 
     #[test]
-    fn without_checkpoints_it_is_refused_with_the_reason() {
-        let (_, said) = try_build(
+    fn wrong_options_and_missing_checkpoints_are_reported_together() {
+        let (_, messages) = try_build(
             "pbt",
             "max = 20\ninterval = 20\nquantile = 0.7",
             &setting(false),
         );
         assert_eq!(
-            said,
+            messages,
             [
                 "`quantile` must be between 0 and 0.5",
-                "`pbt` needs trials that can go on from a checkpoint",
-                "`interval` is not smaller than `max`, so nobody would ever be compared",
+                "`pbt` needs trials that can continue from a checkpoint",
+                "`interval` is not smaller than `max`, so no two trials would ever be compared",
             ]
         );
     }

@@ -170,10 +170,10 @@ impl Rung {
     pub(super) fn refit(&mut self, study: &Study) {
         let mut all = self.results.take_all();
         all.append(&mut self.outside);
-        for (scores, trial) in all {
-            match study.trial(trial) {
-                Some(found) if found.outside => self.outside.push((scores, trial)),
-                _ => self.results.add(&scores, trial),
+        for (scores, id) in all {
+            match study.trial(id) {
+                Some(trial) if trial.outside => self.outside.push((scores, id)),
+                _ => self.results.add(&scores, id),
             }
         }
     }
@@ -204,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_finite_comes_last() {
+    fn a_score_that_is_not_finite_ranks_last() {
         let mut ranking = Ranking::of(1);
         for (id, score) in [(1, f64::INFINITY), (2, 0.5), (3, -1.0)] {
             ranking.add(&[score], TrialId(id));
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_objectives_the_fronts_come_first_and_what_has_diverged_last() {
+    fn several_objectives_rank_by_fronts_and_diverged_trials_last() {
         let mut ranking = Ranking::of(2);
         let scores = [
             [1.5, 1.5],

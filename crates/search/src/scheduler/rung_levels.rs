@@ -29,7 +29,7 @@ pub(super) const REDUCTION: Opt = Opt::new(
     "reduction",
     Takes::Count(2),
     Preset::Count(FACTOR),
-    "one in so many goes on from each rung; the next rung is so many times as far",
+    "factor between the resources of two rungs; the best 1/`reduction` of the trials at a rung continue",
 );
 
 /// The resources of the rungs, growing by the factor `reduction` from `min` to `max`. The last step

@@ -2,7 +2,7 @@
 //! simulated studies with faults.
 
 use super::simulation::{Curve, Mishap, Simulation};
-use super::{Judgement, Next, SCHEDULERS, TrialScheduler, judgement, weighed};
+use super::{Judgement, Next, SCHEDULERS, TrialScheduler, judgement, mark_beyond_max};
 use crate::source::{Diagnostics, Section, Table};
 use crate::space::Space;
 use crate::study::kind::find;
@@ -11,6 +11,7 @@ use crate::study::{
     Setting, Study, Take, Timestamp, TrialId, TrialState, Usage, Verdict,
 };
 use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Returns the setting of the tests: the objective `loss` over the resource `epoch`.
@@ -76,8 +77,8 @@ pub(super) fn try_build(
 
 /// Builds a scheduler from the text of its section. Panics on any diagnostic.
 pub(super) fn build(name: &str, options: &str, setting: &Setting) -> Box<dyn TrialScheduler> {
-    let (built, said) = try_build(name, options, setting);
-    assert_eq!(said, Vec::<String>::new());
+    let (built, messages) = try_build(name, options, setting);
+    assert_eq!(messages, Vec::<String>::new());
     built.expect("a scheduler")
 }
 
@@ -154,7 +155,7 @@ impl Scenario {
             .map(|(name, number)| ((*name).into(), Datum::Number(Metric(*number))))
             .collect();
         let attempt = Attempt(self.study.trial(trial).expect("a trial").attempts);
-        let record = weighed(
+        let record = mark_beyond_max(
             &*self.scheduler,
             &self.study,
             trial,
@@ -278,19 +279,14 @@ fn curve() -> impl Strategy<Value = Curve> {
     );
     (shape, odd).prop_map(|((end, drop, rate, stride), (last, diverges, pace))| {
         let steps = last.unwrap_or((30.0 / stride) as usize);
-        let point = |step: usize| {
-            let at = stride * (step + 1) as f64;
-            let value = end + drop * (-rate * at).exp();
-            (
-                at,
-                if diverges.is_some_and(|from| step >= from) {
-                    f64::NAN
-                } else {
-                    value
-                },
-            )
-        };
-        let points: Vec<(f64, f64)> = (0..steps).map(point).collect();
+        let points: Vec<(f64, f64)> = (0..steps)
+            .map(|step| {
+                let at = stride * (step + 1) as f64;
+                let value = end + drop * (-rate * at).exp();
+                let has_diverged = diverges.is_some_and(|from| step >= from);
+                (at, if has_diverged { f64::NAN } else { value })
+            })
+            .collect();
         // A second objective, used only by studies with several.
         let others = points
             .iter()
@@ -403,7 +399,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_study_comes_to_its_end_and_nobody_is_left_behind(world in world()) {
+    fn every_study_ends_without_a_running_or_forgotten_trial(world in world()) {
         world.run(|simulation| {
             let study = &simulation.study;
             assert_eq!(study.running_count() + study.waiting().count(), 0);
@@ -415,15 +411,15 @@ proptest! {
                 let promoted = trial.state == TrialState::Paused && trial.verdict == Some(Verdict::Continue);
                 assert!(!promoted, "trial {} was promoted and forgotten", trial.id);
             }
-            let finite = |curve: &Curve| curve.points.iter().all(|(_, value)| value.is_finite());
-            if world.curves.iter().all(finite) {
-                assert!(study.counts().complete > 0, "somebody gets to the end");
+            let mut points = world.curves.iter().flat_map(|curve| &curve.points);
+            if points.all(|(_, value)| value.is_finite()) {
+                assert!(study.counts().complete > 0, "a trial reaches the end of its curve");
             }
         });
     }
 
     #[test]
-    fn a_scheduler_that_has_seen_a_prefix_answers_like_the_one_that_lived_through_it(world in world(), cut in 0.0..1.0f64) {
+    fn a_replayed_scheduler_answers_like_a_live_one(world in world(), cut in 0.0..1.0f64) {
         world.run(|simulation| {
             let cut = (simulation.entries.len() as f64 * cut) as usize;
             let (mut live, mut replayed) = (world.build(), world.build());
@@ -447,12 +443,12 @@ proptest! {
     }
 
     #[test]
-    fn nobody_climbs_twice_and_a_rung_promotes_no_more_than_its_share(world in world_of(PROMOTING)) {
+    fn a_rung_promotes_each_trial_once_and_no_more_trials_than_its_share(world in world_of(PROMOTING)) {
         world.run(|simulation| {
             let reduction = if world.scheduler.1.contains("reduction") { 2 } else { 3 };
-            let mut climbs = std::collections::BTreeMap::<u64, Vec<TrialId>>::new();
+            let mut promotions = BTreeMap::<u64, Vec<TrialId>>::new();
             let mut exempt = 0;
-            let mut until = std::collections::BTreeMap::new();
+            let mut until = BTreeMap::new();
             for entry in &simulation.entries {
                 match &entry.event {
                     Event::Judged { trial, verdict: Verdict::Continue, why } | Event::Requeued { trial, why, .. } => {
@@ -461,7 +457,7 @@ proptest! {
                         }
                         if why.contains("rank") && !why.starts_with("goes on") {
                             let rung = why.split([' ', ':']).nth(1).expect("epoch n").parse::<u64>().expect("n");
-                            climbs.entry(rung).or_default().push(*trial);
+                            promotions.entry(rung).or_default().push(*trial);
                         }
                     }
                     Event::Started { trial, until: now, .. } => {
@@ -472,22 +468,20 @@ proptest! {
                     _ => {}
                 }
             }
-            for (rung, positions) in climbs {
-                let mut once = positions.clone();
-                once.sort();
-                once.dedup();
-                assert_eq!(once.len(), positions.len(), "nobody climbs from rung {rung} twice");
+            for (rung, promoted) in promotions {
+                let distinct: BTreeSet<TrialId> = promoted.iter().copied().collect();
+                assert_eq!(distinct.len(), promoted.len(), "a trial is promoted from rung {rung} twice");
                 let seen = simulation.study.trials().iter().filter(|trial| trial.metrics.get("epoch").is_some_and(|epoch| epoch.max.is_some_and(|at| at >= rung as f64))).count();
-                assert!(positions.len() <= seen / reduction + exempt, "{} of {seen} promotions from {rung}", positions.len());
+                assert!(promoted.len() <= seen / reduction + exempt, "{} of {seen} promotions from {rung}", promoted.len());
             }
         });
     }
 
     #[test]
-    fn brackets_keep_to_their_shares(world in world_of(&PROMOTING[2..])) {
+    fn each_bracket_gets_its_share_of_the_trials(world in world_of(&PROMOTING[2..])) {
         world.run(|simulation| {
             // Two of four brackets: 27 and ceil(4 / 3 · 9) = 12 trials of 39.
-            let mut first = std::collections::BTreeMap::new();
+            let mut first = BTreeMap::new();
             for entry in &simulation.entries {
                 if let Event::Started { trial, attempt: Attempt(1), until, .. } = &entry.event {
                     first.insert(*trial, until.expect("promotion always says how far").0);

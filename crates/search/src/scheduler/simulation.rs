@@ -4,7 +4,7 @@
 //! through the same events, the same fold and the same scheduler queries as a real study. Only the
 //! trials are replaced by a list of curves.
 
-use super::{Next, TrialScheduler, judgement, weighed};
+use super::{Next, TrialScheduler, judgement, mark_beyond_max};
 use crate::space::Params;
 use crate::study::{
     Attempt, Datum, Entry, Event, Exit, Header, IllegalEvent, LogRecord, Metric, Origin, Resource,
@@ -130,19 +130,19 @@ impl<'a> Simulation<'a> {
         self
     }
 
-    /// Runs until no attempt is left, or until `enough` returns `true`.
+    /// Runs until no attempt is running any more, or until `is_done` returns `true`.
     ///
     /// # Errors
     /// Returns an [`IllegalEvent`] if the scheduler asks for an impossible action, such as the
     /// resumption of a running trial.
-    pub fn run(&mut self, enough: impl Fn(&Self) -> bool) -> Result<(), IllegalEvent> {
-        self.fill()?;
-        while let Some(slot) = self.soonest() {
-            if enough(self) {
+    pub fn run(&mut self, is_done: impl Fn(&Self) -> bool) -> Result<(), IllegalEvent> {
+        self.fill_slots()?;
+        while let Some(slot) = self.next_slot() {
+            if is_done(self) {
                 break;
             }
             self.step(slot)?;
-            self.fill()?;
+            self.fill_slots()?;
         }
         Ok(())
     }
@@ -180,21 +180,23 @@ impl<'a> Simulation<'a> {
     }
 
     /// Returns the slot whose attempt acts next; `None` if no attempt runs.
-    fn soonest(&self) -> Option<usize> {
-        let due = |slot: &usize| self.slots[*slot].map_or(f64::INFINITY, |runner| runner.due);
-        (0..self.slots.len())
-            .filter(|slot| self.slots[*slot].is_some())
-            .min_by(|a, b| due(a).total_cmp(&due(b)))
+    fn next_slot(&self) -> Option<usize> {
+        self.slots
+            .iter()
+            .enumerate()
+            .filter_map(|(slot, attempt)| Some((slot, attempt.as_ref()?.due)))
+            .min_by(|(_, a), (_, b)| a.total_cmp(b))
+            .map(|(slot, _)| slot)
     }
 
     /// Starts a trial in every free slot, until the scheduler has none.
-    fn fill(&mut self) -> Result<(), IllegalEvent> {
+    fn fill_slots(&mut self) -> Result<(), IllegalEvent> {
         while let Some(slot) = self.slots.iter().position(Option::is_none) {
             // The scheduler is asked only when no trial waits, as in a real study.
             let waiting = self.study.waiting().next();
             let trial = match waiting {
                 Some(trial) => trial,
-                None => match self.ask()? {
+                None => match self.ask_scheduler()? {
                     Some(trial) => trial,
                     None => return Ok(()),
                 },
@@ -206,7 +208,7 @@ impl<'a> Simulation<'a> {
 
     /// Asks the scheduler for a trial to start, and creates it if it is new. Returns `None` if the
     /// slot stays free.
-    fn ask(&mut self) -> Result<Option<TrialId>, IllegalEvent> {
+    fn ask_scheduler(&mut self) -> Result<Option<TrialId>, IllegalEvent> {
         let room = self.room();
         let id = self.study.next_id();
         match self.scheduler.next(&self.study, room) {
@@ -325,7 +327,7 @@ impl<'a> Simulation<'a> {
             return self.end(runner, Exit::Lost);
         }
         let Some(&(at, value)) = self.curve(runner.trial).points.get(runner.next) else {
-            return self.leave(runner);
+            return self.exit_by_itself(runner);
         };
         self.spent += (at - runner.at).max(0.0);
         runner.at = at;
@@ -343,13 +345,13 @@ impl<'a> Simulation<'a> {
             Verdict::Stop | Verdict::Complete => self.end(runner, Exit::Stopped),
             Verdict::Pause => self.end(runner, Exit::Paused),
             Verdict::Continue => {
-                let told = runner
+                let has_reached_until = runner
                     .until
                     .is_some_and(|Resource(until)| runner.at >= until as f64);
-                if told && !mishap.ignores_until
+                if has_reached_until && !mishap.ignores_until
                     || runner.next >= self.curve(runner.trial).points.len()
                 {
-                    return self.leave(runner);
+                    return self.exit_by_itself(runner);
                 }
                 runner.due = self.due(runner.trial, runner.next, runner.at);
                 self.slots[slot] = Some(runner);
@@ -370,11 +372,11 @@ impl<'a> Simulation<'a> {
                 .iter()
                 .map(|objective| (objective.metric.clone(), Datum::Number(Metric(value)))),
         );
-        let at = runner.next.saturating_sub(1);
+        let point = runner.next.saturating_sub(1);
         let others = self
             .curve(runner.trial)
             .others
-            .get(at)
+            .get(point)
             .into_iter()
             .flatten();
         let further = header.objectives.iter().skip(1).zip(others);
@@ -394,7 +396,7 @@ impl<'a> Simulation<'a> {
             }
         }
         let report = LogRecord::Report { values };
-        let record = weighed(&*self.scheduler, &self.study, runner.trial, report);
+        let record = mark_beyond_max(&*self.scheduler, &self.study, runner.trial, report);
         self.commit(Event::Logged {
             trial: runner.trial,
             attempt: runner.attempt,
@@ -403,7 +405,7 @@ impl<'a> Simulation<'a> {
     }
 
     /// Ends an attempt whose program exited by itself with status 0.
-    fn leave(&mut self, runner: Runner) -> Result<(), IllegalEvent> {
+    fn exit_by_itself(&mut self, runner: Runner) -> Result<(), IllegalEvent> {
         let complete = self.scheduler.finished(&self.study, runner.trial);
         self.end(runner, if complete { Exit::Done } else { Exit::Paused })
     }

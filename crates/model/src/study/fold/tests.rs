@@ -1,6 +1,6 @@
 use super::super::{Closing, Goal, Objective, Origin, Resource, Timestamp};
 use super::*;
-use crate::space::Params;
+use crate::space::{Name, Params};
 use crate::study::FailureClass;
 
 struct World {
@@ -24,42 +24,65 @@ impl World {
             resource: Some("epoch".into()),
             ..Header::default()
         };
-        world.happens(Event::Opened {
+        world.apply(Event::Opened {
             format: super::super::FORMAT,
             header,
         });
         world
     }
 
-    fn happens(&mut self, event: Event) {
-        assert_eq!(self.tries(event), Ok(()));
+    fn apply(&mut self, event: Event) {
+        assert_eq!(self.try_apply(event), Ok(()));
     }
 
-    fn tries(&mut self, event: Event) -> Result<(), IllegalEvent> {
+    fn try_apply(&mut self, event: Event) -> Result<(), IllegalEvent> {
         let at = Timestamp::from_micros(i64::try_from(self.seq).expect("small") * 1_000_000);
-        let done = self.study.apply(&Entry {
+        let result = self.study.apply(&Entry {
             seq: self.seq,
             at,
             event,
             away: None,
         });
-        self.seq += u64::from(done.is_ok());
-        done
+        self.seq += u64::from(result.is_ok());
+        result
     }
 
-    fn starts(&mut self, id: u32) {
+    fn edit(&mut self, outside: Vec<TrialId>) {
+        self.apply(Event::Edited {
+            header: self.study.header().clone(),
+            changes: Vec::new(),
+            fill: Params::default(),
+            outside,
+        });
+    }
+
+    fn attempt(&self, id: u32) -> Attempt {
+        Attempt(self.trial(id).attempts)
+    }
+
+    fn trial(&self, id: u32) -> &Trial {
+        self.study
+            .trial(TrialId(id))
+            .expect("the trial was created")
+    }
+
+    fn exit(&self, id: u32) -> Option<Exit> {
+        self.trial(id).exit.clone()
+    }
+
+    fn start(&mut self, id: u32) {
         let trial = TrialId(id);
         if self.study.trial(trial).is_none() {
             let origin = Origin::Suggested("random".into());
-            self.happens(Event::Created {
+            self.apply(Event::Created {
                 trial,
                 params: Params::default(),
                 origin,
                 seed: 0,
             });
         }
-        let attempt = Attempt(self.study.trial(trial).expect("it was created").attempts + 1);
-        self.happens(Event::Started {
+        let attempt = Attempt(self.attempt(id).0 + 1);
+        self.apply(Event::Started {
             trial,
             attempt,
             until: Some(Resource(9)),
@@ -68,87 +91,66 @@ impl World {
         });
     }
 
-    fn reports(&mut self, id: u32, epoch: f64, loss: f64) {
+    fn report(&mut self, id: u32, epoch: f64, loss: f64) {
         let values = vec![
             ("epoch".into(), Datum::Number(Metric(epoch))),
             ("loss".into(), Datum::Number(Metric(loss))),
         ];
-        let attempt = Attempt(
-            self.study
-                .trial(TrialId(id))
-                .expect("it was created")
-                .attempts,
-        );
-        self.happens(Event::Logged {
+        self.log(id, LogRecord::Report { values });
+    }
+
+    fn log(&mut self, id: u32, record: LogRecord) {
+        self.apply(Event::Logged {
             trial: TrialId(id),
-            attempt,
-            record: LogRecord::Report { values },
+            attempt: self.attempt(id),
+            record,
         });
     }
 
-    fn ends(&mut self, id: u32, exit: Exit) -> TrialState {
-        let attempt = Attempt(
-            self.study
-                .trial(TrialId(id))
-                .expect("it was created")
-                .attempts,
-        );
-        self.happens(Event::Ended {
+    fn end(&mut self, id: u32, exit: Exit) -> TrialState {
+        self.apply(Event::Ended {
             trial: TrialId(id),
-            attempt,
+            attempt: self.attempt(id),
             exit,
             usage: Usage::default(),
         });
-        self.study
-            .trial(TrialId(id))
-            .expect("it was created")
-            .state
-            .clone()
+        self.trial(id).state.clone()
     }
 }
 
 #[test]
-fn a_trial_that_no_longer_fits_does_not_wait_until_it_fits_again() {
+fn a_trial_that_no_longer_fits_waits_for_no_slot_until_it_fits_again() {
     let mut world = World::new(Goal::Min, Take::Last);
     for id in 1..=3 {
-        world.starts(id);
+        world.start(id);
     }
-    world.ends(1, Exit::Interrupted);
-    let edit = |world: &mut World, outside: Vec<TrialId>| {
-        let header = world.study.header().clone();
-        world.happens(Event::Edited {
-            header,
-            changes: Vec::new(),
-            fill: Params::default(),
-            outside,
-        });
-    };
-    edit(&mut world, vec![TrialId(1), TrialId(2)]);
-    world.ends(2, Exit::Lost);
-    world.ends(3, Exit::Lost);
+    world.end(1, Exit::Interrupted);
+    world.edit(vec![TrialId(1), TrialId(2)]);
+    world.end(2, Exit::Lost);
+    world.end(3, Exit::Lost);
     assert_eq!(world.study.waiting().collect::<Vec<_>>(), [TrialId(3)]);
-    world.happens(Event::Removed {
+    world.apply(Event::Removed {
         trials: vec![TrialId(1)],
     });
-    world.happens(Event::Restored {
+    world.apply(Event::Restored {
         trials: vec![TrialId(1)],
     });
     assert_eq!(world.study.waiting().collect::<Vec<_>>(), [TrialId(3)]);
-    edit(&mut world, Vec::new());
+    world.edit(Vec::new());
     assert_eq!(world.study.waiting().count(), 3);
 }
 
 #[test]
-fn a_removed_trial_counts_for_nothing_keeps_its_id_and_can_be_restored() {
+fn a_removed_trial_does_not_count_keeps_its_id_and_can_be_restored() {
     let mut world = World::new(Goal::Min, Take::Last);
     for id in 1..=2 {
-        world.starts(id);
-        world.reports(id, 1.0, f64::from(id));
-        world.ends(id, Exit::Done);
+        world.start(id);
+        world.report(id, 1.0, f64::from(id));
+        world.end(id, Exit::Done);
     }
     let before = world.study.clone();
     let trials = vec![TrialId(1)];
-    world.happens(Event::Removed {
+    world.apply(Event::Removed {
         trials: trials.clone(),
     });
     let study = &world.study;
@@ -158,7 +160,7 @@ fn a_removed_trial_counts_for_nothing_keeps_its_id_and_can_be_restored() {
         (Some(TrialId(2)), 1, 1)
     );
     assert_eq!(study.next_id(), TrialId(3));
-    let again = world.tries(Event::Removed {
+    let again = world.try_apply(Event::Removed {
         trials: trials.clone(),
     });
     assert!(
@@ -171,7 +173,7 @@ fn a_removed_trial_counts_for_nothing_keeps_its_id_and_can_be_restored() {
         ),
         "{again:?}"
     );
-    world.happens(Event::Restored {
+    world.apply(Event::Restored {
         trials: trials.clone(),
     });
     let after = &world.study;
@@ -180,24 +182,24 @@ fn a_removed_trial_counts_for_nothing_keeps_its_id_and_can_be_restored() {
         (before.trials(), before.counts(), 2)
     );
     assert_eq!(after.incumbent().map(|trial| trial.id), Some(TrialId(1)));
-    assert!(world.tries(Event::Restored { trials }).is_err());
+    assert!(world.try_apply(Event::Restored { trials }).is_err());
 }
 
 #[test]
 fn a_trial_is_complete_only_with_status_0_and_a_finite_objective() {
     let mut world = World::new(Goal::Min, Take::Last);
-    world.starts(1);
-    world.reports(1, 1.0, 0.5);
-    assert_eq!(world.ends(1, Exit::Done), TrialState::Complete);
-    world.starts(2);
-    assert_eq!(world.ends(2, Exit::Done), TrialState::Failed);
-    world.starts(3);
-    world.reports(3, 1.0, f64::NAN);
-    assert_eq!(world.ends(3, Exit::Done), TrialState::Failed);
-    world.starts(4);
-    world.reports(4, 1.0, 0.1);
+    world.start(1);
+    world.report(1, 1.0, 0.5);
+    assert_eq!(world.end(1, Exit::Done), TrialState::Complete);
+    world.start(2);
+    assert_eq!(world.end(2, Exit::Done), TrialState::Failed);
+    world.start(3);
+    world.report(3, 1.0, f64::NAN);
+    assert_eq!(world.end(3, Exit::Done), TrialState::Failed);
+    world.start(4);
+    world.report(4, 1.0, 0.1);
     assert_eq!(
-        world.ends(4, Exit::Failed(Failure::Code(1))),
+        world.end(4, Exit::Failed(Failure::Code(1))),
         TrialState::Failed
     );
     assert_eq!(
@@ -208,31 +210,31 @@ fn a_trial_is_complete_only_with_status_0_and_a_finite_objective() {
 
 #[test]
 fn nan_is_never_best_and_take_decides_between_best_and_last() {
-    for (take, wanted) in [(Take::Best, 0.9), (Take::Last, 0.2)] {
+    for (take, expected) in [(Take::Best, 0.9), (Take::Last, 0.2)] {
         let mut world = World::new(Goal::Max, take);
-        world.starts(1);
+        world.start(1);
         for (epoch, loss) in [(1.0, 0.9), (2.0, f64::NAN), (3.0, 0.2)] {
-            world.reports(1, epoch, loss);
+            world.report(1, epoch, loss);
         }
-        world.ends(1, Exit::Done);
+        world.end(1, Exit::Done);
         let best = world.study.incumbent().expect("one is complete");
         assert_eq!(
             best.objective(&world.study.header().objectives[0]),
-            Some(wanted)
+            Some(expected)
         );
     }
 }
 
 #[test]
-fn a_lost_or_interrupted_trial_waits_again_and_a_new_attempt_counts_anew() {
+fn a_lost_trial_waits_again_and_its_next_attempt_starts_new_statistics() {
     let mut world = World::new(Goal::Min, Take::Best);
-    world.starts(1);
-    world.reports(1, 1.0, 0.1);
-    assert_eq!(world.ends(1, Exit::Lost), TrialState::Waiting);
+    world.start(1);
+    world.report(1, 1.0, 0.1);
+    assert_eq!(world.end(1, Exit::Lost), TrialState::Waiting);
     assert_eq!(world.study.waiting().collect::<Vec<_>>(), [TrialId(1)]);
-    world.starts(1);
-    world.reports(1, 1.0, 0.7);
-    world.ends(1, Exit::Done);
+    world.start(1);
+    world.report(1, 1.0, 0.7);
+    world.end(1, Exit::Done);
     let trial = world.study.trial(TrialId(1)).expect("it was created");
     assert_eq!(
         (trial.attempts, trial.reports, trial.metrics["loss"].min),
@@ -241,35 +243,28 @@ fn a_lost_or_interrupted_trial_waits_again_and_a_new_attempt_counts_anew() {
 }
 
 #[test]
-fn seconds_of_several_attempts_add_up_without_noise_behind_the_microsecond() {
+fn the_seconds_of_several_attempts_are_added_without_rounding_errors() {
     let mut world = World::new(Goal::Min, Take::Best);
-    world.starts(1);
+    world.start(1);
     for used in [0.1, 0.2] {
         let usage = Usage {
             cpu_seconds: used,
             peak_mib: 0.0,
         };
-        let attempt = Attempt(
-            world
-                .study
-                .trial(TrialId(1))
-                .expect("it was created")
-                .attempts,
-        );
-        world.happens(Event::Ended {
+        world.apply(Event::Ended {
             trial: TrialId(1),
-            attempt,
+            attempt: world.attempt(1),
             exit: Exit::Lost,
             usage,
         });
-        world.starts(1);
+        world.start(1);
     }
     let trial = world.study.trial(TrialId(1)).expect("it was created");
     assert_eq!((trial.usage.cpu_seconds, trial.seconds), (0.3, 2.0));
 }
 
 #[test]
-fn a_judged_attempt_ends_as_judged_however_the_process_took_it() {
+fn the_verdict_decides_how_an_attempt_ends_whatever_the_exit_of_its_process() {
     for exit in [
         Exit::Done,
         Exit::Stopped,
@@ -277,14 +272,14 @@ fn a_judged_attempt_ends_as_judged_however_the_process_took_it() {
         Exit::Failed(Failure::Signal(15)),
     ] {
         let mut world = World::new(Goal::Min, Take::Best);
-        world.starts(1);
-        world.reports(1, 3.0, 0.1);
-        world.happens(Event::Judged {
+        world.start(1);
+        world.report(1, 3.0, 0.1);
+        world.apply(Event::Judged {
             trial: TrialId(1),
             verdict: Verdict::Stop,
             why: "rank 8 of 9".into(),
         });
-        assert_eq!(world.ends(1, exit), TrialState::Stopped);
+        assert_eq!(world.end(1, exit), TrialState::Stopped);
         assert_eq!(world.study.incumbent(), None);
         assert_eq!(world.study.counts().stopped, 1);
     }
@@ -293,11 +288,11 @@ fn a_judged_attempt_ends_as_judged_however_the_process_took_it() {
 #[test]
 fn the_earlier_of_equally_good_trials_stays_the_incumbent() {
     let mut world = World::new(Goal::Min, Take::Best);
-    world.starts(1);
-    world.starts(2);
+    world.start(1);
+    world.start(2);
     for id in [2, 1] {
-        world.reports(id, 1.0, 0.5);
-        world.ends(id, Exit::Done);
+        world.report(id, 1.0, 0.5);
+        world.end(id, Exit::Done);
     }
     assert_eq!(
         world.study.incumbent().map(|trial| trial.id),
@@ -306,9 +301,9 @@ fn the_earlier_of_equally_good_trials_stays_the_incumbent() {
 }
 
 #[test]
-fn what_cannot_follow_is_refused_and_changes_nothing() {
+fn an_illegal_event_is_refused_and_changes_nothing() {
     let mut world = World::new(Goal::Min, Take::Best);
-    world.starts(1);
+    world.start(1);
     let before = world.study.clone();
     let stale = Event::Ended {
         trial: TrialId(1),
@@ -317,10 +312,13 @@ fn what_cannot_follow_is_refused_and_changes_nothing() {
         usage: Usage::default(),
     };
     let refused = [
-        (stale, "trial 1 runs attempt 1, not 2"),
+        (
+            stale,
+            "attempt 2 of trial 1 is out of order: expected attempt 1",
+        ),
         (
             Event::requeued(TrialId(1), ""),
-            "trial 1 is running and cannot be requeued",
+            "trial 1 cannot be requeued: its state is `running`",
         ),
         (Event::requeued(TrialId(7), ""), "trial 7 does not exist"),
         (
@@ -330,7 +328,7 @@ fn what_cannot_follow_is_refused_and_changes_nothing() {
                 origin: Origin::Added,
                 seed: 0,
             },
-            "trial 3 is created where 2 belongs",
+            "trial 3 is created out of order: expected trial 2",
         ),
         (
             Event::Opened {
@@ -342,29 +340,29 @@ fn what_cannot_follow_is_refused_and_changes_nothing() {
     ];
     for (event, message) in refused {
         assert_eq!(
-            world.tries(event).map_err(|error| error.to_string()),
+            world.try_apply(event).map_err(|error| error.to_string()),
             Err(message.to_owned())
         );
         assert_eq!(world.study, before);
     }
-    world.happens(Event::Closed {
+    world.apply(Event::Closed {
         why: Closing::Finished,
     });
 }
 
 #[test]
-fn an_edit_puts_trials_outside_and_fills_new_parameters() {
+fn an_edit_excludes_trials_and_fills_new_parameters() {
     let mut world = World::new(Goal::Min, Take::Best);
     for (id, loss) in [(1, 0.1), (2, 0.2)] {
-        world.starts(id);
-        world.reports(id, 1.0, loss);
-        world.ends(id, Exit::Done);
+        world.start(id);
+        world.report(id, 1.0, loss);
+        world.end(id, Exit::Done);
     }
     let header = world.study.header().clone();
     let fill: Params = [("depth".into(), crate::space::Value::Int(3))]
         .into_iter()
         .collect();
-    world.happens(Event::Edited {
+    world.apply(Event::Edited {
         header,
         changes: vec![],
         fill,
@@ -383,7 +381,7 @@ fn an_edit_puts_trials_outside_and_fills_new_parameters() {
 }
 
 #[test]
-fn every_entry_comes_back_from_json_as_it_was() {
+fn an_entry_survives_a_round_trip_through_json() {
     let values = vec![
         ("loss".into(), Datum::Number(Metric(f64::NEG_INFINITY))),
         ("note".into(), Datum::Text("n/a".into())),
@@ -403,30 +401,23 @@ fn every_entry_comes_back_from_json_as_it_was() {
         away: None,
     };
     let text = serde_json::to_string(&entry).expect("it can be written");
-    let wanted = concat!(
+    let expected = concat!(
         r#"{"seq":7,"at":"2023-11-14T22:13:20.123456Z","event":{"logged":{"trial":1,"attempt":1,"record":"#,
         r#"{"report":{"values":{"loss":"-inf","note":"n/a","ok":true,"x":0.30000000000000004}}}}}}"#
     );
-    assert_eq!(text, wanted);
+    assert_eq!(text, expected);
     assert_eq!(
         serde_json::from_str::<Entry>(&text).expect("it can be read"),
         entry
     );
 }
 
-fn told(world: &mut World, id: u32, record: LogRecord) {
-    let trial = TrialId(id);
-    let attempt = Attempt(world.study.trial(trial).expect("it was created").attempts);
-    world.happens(Event::Logged {
-        trial,
-        attempt,
-        record,
-    });
+fn text(name: &str, text: &str) -> (Name, Datum) {
+    (name.into(), Datum::Text(text.to_owned()))
 }
 
 #[test]
 fn a_trial_without_its_objective_fails_with_the_reason() {
-    let text = |name: &str, text: &str| (name.into(), Datum::Text(text.to_owned()));
     let absent = LogRecord::Absent {
         metric: "loss".into(),
         why: "was `null`, not a number".into(),
@@ -435,7 +426,7 @@ fn a_trial_without_its_objective_fails_with_the_reason() {
         metric: "acc".into(),
         why: "was `null`, not a number".into(),
     };
-    for (records, wanted) in [
+    for (records, expected) in [
         (vec![], "`loss` was never reported"),
         (
             vec![LogRecord::Report {
@@ -452,18 +443,14 @@ fn a_trial_without_its_objective_fails_with_the_reason() {
         (vec![absent, other], "`loss` was `null`, not a number"),
     ] {
         let mut world = World::new(Goal::Min, Take::Best);
-        world.starts(1);
+        world.start(1);
         for record in records {
-            told(&mut world, 1, record);
+            world.log(1, record);
         }
-        assert_eq!(world.ends(1, Exit::Done), TrialState::Failed);
-        let exit = world
-            .study
-            .trial(TrialId(1))
-            .and_then(|trial| trial.exit.clone());
+        assert_eq!(world.end(1, Exit::Done), TrialState::Failed);
         assert_eq!(
-            exit,
-            Some(Exit::Failed(Failure::NoObjective(wanted.to_owned())))
+            world.exit(1),
+            Some(Exit::Failed(Failure::NoObjective(expected.to_owned())))
         );
     }
 }
@@ -476,20 +463,16 @@ fn a_constrained_metric_that_was_a_text_is_not_called_unreported() {
         max: Some(2.0),
     };
     let mut world = World::new(Goal::Min, Take::Best);
-    world.starts(1);
+    world.start(1);
     let values = vec![("mib".into(), Datum::Text("3 MiB".into()))];
-    told(&mut world, 1, LogRecord::Report { values });
-    let broken = world
-        .study
-        .trial(TrialId(1))
-        .map(|trial| trial.broken(&[limit]));
-    let wanted =
+    world.log(1, LogRecord::Report { values });
+    let expected =
         "mib was a text (`3 MiB`), not a number: report the number alone; the limit is mib <= 2";
-    assert_eq!(broken, Some(vec![wanted.to_owned()]));
+    assert_eq!(world.trial(1).violations(&[limit]), [expected]);
 }
 
 #[test]
-fn old_and_new_failures_are_read_back() {
+fn failures_of_every_journal_version_are_read_back() {
     let ended = Box::new(Failure::Code(1));
     for failure in [
         Failure::Code(3),
@@ -519,28 +502,24 @@ fn old_and_new_failures_are_read_back() {
 }
 
 #[test]
-fn of_a_mean_the_reason_names_the_value_that_is_not_finite() {
+fn the_reason_of_a_missing_mean_names_the_value_that_is_not_finite() {
     let mut world = World::new(Goal::Min, Take::Mean);
-    world.starts(1);
+    world.start(1);
     for (fold, loss) in [(1.0, 0.5), (2.0, f64::NAN), (3.0, 0.5)] {
-        world.reports(1, fold, loss);
+        world.report(1, fold, loss);
     }
-    assert_eq!(world.ends(1, Exit::Done), TrialState::Failed);
-    let exit = world
-        .study
-        .trial(TrialId(1))
-        .and_then(|trial| trial.exit.clone());
+    assert_eq!(world.end(1, Exit::Done), TrialState::Failed);
     let why = "`loss` was reported, but is NaN in one of the reports that count";
     assert_eq!(
-        exit,
+        world.exit(1),
         Some(Exit::Failed(Failure::NoObjective(why.to_owned())))
     );
 }
 
 #[test]
-fn the_time_of_the_runs_is_used_and_not_the_time_between_them() {
+fn the_time_between_two_runs_is_not_used_time() {
     let mut study = Study::default();
-    let mut happens = |second: i64, event: Event, away: Option<u64>| {
+    let mut used_after = |second: i64, event: Event, away: Option<u64>| {
         let at = Timestamp::from_micros(second * 1_000_000);
         let entry = Entry {
             seq: study.next_seq(),
@@ -553,15 +532,11 @@ fn the_time_of_the_runs_is_used_and_not_the_time_between_them() {
     };
     let header = Header::default();
     let format = super::super::FORMAT;
-    let paused = |slot| Event::SlotPaused {
-        slot,
-        why: String::new(),
-    };
-    let closed = || Event::Closed {
+    let closed = Event::Closed {
         why: Closing::Interrupted,
     };
     assert_eq!(
-        happens(
+        used_after(
             100,
             Event::Opened {
                 format,
@@ -572,22 +547,29 @@ fn the_time_of_the_runs_is_used_and_not_the_time_between_them() {
         0
     );
     assert_eq!(
-        happens(107, paused(0), Some(5_000_000)),
+        used_after(107, slot_paused(0), Some(5_000_000)),
         2,
         "setup took five seconds"
     );
-    assert_eq!(happens(110, closed(), None), 5);
+    assert_eq!(used_after(110, closed.clone(), None), 5);
     // A second run that is killed, and a third that begins with an edit.
-    assert_eq!(happens(1000, paused(1), Some(889_000_000)), 6);
-    assert_eq!(happens(1004, paused(2), None), 10);
+    assert_eq!(used_after(1000, slot_paused(1), Some(889_000_000)), 6);
+    assert_eq!(used_after(1004, slot_paused(2), None), 10);
     let edited = Event::Edited {
         header,
         changes: Vec::new(),
         fill: Params::default(),
         outside: Vec::new(),
     };
-    assert_eq!(happens(5000, edited.clone(), Some(3_996_000_000)), 10);
-    assert_eq!(happens(5003, closed(), None), 13);
+    assert_eq!(used_after(5000, edited.clone(), Some(3_996_000_000)), 10);
+    assert_eq!(used_after(5003, closed, None), 13);
     // Journals of an earlier version do not mark where a run begins.
-    assert_eq!(happens(9000, edited, None), 13);
+    assert_eq!(used_after(9000, edited, None), 13);
+}
+
+fn slot_paused(slot: u32) -> Event {
+    Event::SlotPaused {
+        slot,
+        why: String::new(),
+    }
 }

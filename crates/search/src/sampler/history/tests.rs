@@ -29,9 +29,9 @@ fn points_snap_to_where_their_configuration_is_encoded() {
         let unit = crate::numerics::sobol::Sobol::new(3, 1).point(at);
         let mut snapped = unit.clone();
         history.snap(&mut snapped);
-        for (found, wanted) in snapped.iter().zip(space.snap(&unit)) {
+        for (actual, expected) in snapped.iter().zip(space.snap(&unit)) {
             assert!(
-                (found - wanted).abs() < 1e-9,
+                (actual - expected).abs() < 1e-9,
                 "{unit:?} snaps to {snapped:?}"
             );
         }
@@ -39,7 +39,7 @@ fn points_snap_to_where_their_configuration_is_encoded() {
 }
 
 #[test]
-fn a_paused_trial_counts_as_what_others_of_its_rank_became() {
+fn a_paused_trial_gets_the_final_score_of_trials_with_its_rank() {
     use crate::study::{
         Attempt, Datum, Entry, Exit, FORMAT, Goal, Header, LogRecord, Metric, Objective, Take,
         Timestamp, TrialId, Usage, Verdict,

@@ -17,7 +17,7 @@ fn in_stopping_mode_a_trial_goes_on_while_it_is_among_the_best_third() {
 }
 
 #[test]
-fn a_stop_says_what_was_needed() {
+fn the_reason_of_a_stop_names_the_required_score() {
     let mut world = Scenario::new("asha", LADDER, &setting(false));
     world.arrivals(1.0, [0.12345678, 0.3, 0.2]);
     let trial = world.fresh();
@@ -72,7 +72,7 @@ fn the_first_at_a_rung_must_be_no_worse_than_the_median_of_the_rung_below() {
 }
 
 #[test]
-fn what_is_not_a_number_is_never_among_the_best() {
+fn a_score_that_is_not_a_number_is_never_among_the_best() {
     let mut world = Scenario::new("asha", LADDER, &setting(false));
     assert_eq!(
         world.arrivals(1.0, [f64::NAN, f64::INFINITY, 0.5]),
@@ -104,7 +104,7 @@ fn a_rung_is_reached_at_it_or_beyond_and_once() {
     assert_eq!(
         world.report(trial, 1.0, 9.0).verdict,
         Continue,
-        "nobody was seen at the first rung"
+        "no trial has reached the first rung"
     );
     assert_eq!(world.report(trial, 0.5, 9.0).verdict, Continue, "backwards");
     assert_eq!(world.report(trial, 1.7, 9.0).verdict, Continue);
@@ -149,7 +149,7 @@ fn the_only_trial_left_is_not_stopped_when_none_has_completed() {
 }
 
 #[test]
-fn the_best_third_of_a_rung_is_promoted_and_nobody_else() {
+fn only_the_best_third_of_a_rung_is_promoted() {
     let mut world = Scenario::new("asha", LADDER, &setting(true));
     assert_eq!(world.arrivals(1.0, [0.9, 0.1]), [Pause, Pause]);
     assert_eq!(world.next(), Next::Fresh);
@@ -256,15 +256,13 @@ fn a_person_may_let_a_stopped_trial_go_on() {
 }
 
 #[test]
-fn mistakes_in_the_options_are_all_found() {
-    let said = |name: &str, options: &str, setting: &Setting| try_build(name, options, setting).1;
-    let nothing = Setting {
+fn all_mistakes_in_the_options_are_reported() {
+    let without_resource = Setting {
         resource: None,
         ..setting(false)
     };
     assert_eq!(
-        said(
-            "asha",
+        messages(
             "min = 9\nmax = 3\nreduction = 1\nmode = \"stoping\"\nmetric = \"los\"\nbrakets = 1",
             &setting(false)
         ),
@@ -277,26 +275,38 @@ fn mistakes_in_the_options_are_all_found() {
         ]
     );
     assert_eq!(
-        said("asha", "", &nothing),
+        messages("", &without_resource),
         [
             "the scheduler does not know how long a trial may run",
             "the scheduler does not know which reported key counts the resource",
         ]
     );
-    let (built, said) = try_build("asha", "max = 9\nmode = \"promotion\"", &setting(false));
+    let (built, warnings) = try_build("asha", "max = 9\nmode = \"promotion\"", &setting(false));
     assert!(built.is_some());
     assert_eq!(
-        said,
-        ["`mode = \"promotion\"` needs trials that can go on from a checkpoint; stopping is used"]
+        warnings,
+        [
+            "`mode = \"promotion\"` needs trials that can continue from a checkpoint; stopping is used"
+        ]
     );
 }
 
+fn messages(options: &str, setting: &Setting) -> Vec<String> {
+    try_build("asha", options, setting).1
+}
+
 /// Reports `loss` and `speed` of a trial and carries out the verdict.
-fn shows(world: &mut Scenario, trial: TrialId, epoch: f64, loss: f64, speed: f64) -> Judgement {
+fn report_both(
+    world: &mut Scenario,
+    trial: TrialId,
+    epoch: f64,
+    loss: f64,
+    speed: f64,
+) -> Judgement {
     world.report_values(trial, &[("epoch", epoch), ("loss", loss), ("speed", speed)])
 }
 
-fn of_several(checkpoint: bool) -> Scenario {
+fn several_objectives(checkpoint: bool) -> Scenario {
     let objectives = super::super::scenario::several();
     Scenario::new(
         "asha",
@@ -310,7 +320,7 @@ fn of_several(checkpoint: bool) -> Scenario {
 
 #[test]
 fn of_several_objectives_a_trial_that_no_other_dominates_is_never_stopped() {
-    let mut world = of_several(false);
+    let mut world = several_objectives(false);
     // Each trial has a worse loss than the ones before, and is faster.
     for (loss, speed) in [
         (0.1, 1.0),
@@ -321,11 +331,11 @@ fn of_several_objectives_a_trial_that_no_other_dominates_is_never_stopped() {
         (0.6, 6.0),
     ] {
         let trial = world.fresh();
-        let judgement = shows(&mut world, trial, 1.0, loss, speed);
+        let judgement = report_both(&mut world, trial, 1.0, loss, speed);
         assert_eq!(judgement.verdict, Continue, "{}", judgement.why);
     }
     let trial = world.fresh();
-    let judgement = shows(&mut world, trial, 1.0, 0.15, 0.5);
+    let judgement = report_both(&mut world, trial, 1.0, 0.15, 0.5);
     assert_eq!(
         judgement.verdict, Stop,
         "the second best loss, but a better one is also faster"
@@ -335,14 +345,14 @@ fn of_several_objectives_a_trial_that_no_other_dominates_is_never_stopped() {
         "epoch 1: loss 0.15, speed 0.5, in front 2, needed front 1 or rank 2, rank 7 of 7"
     );
     let trial = world.fresh();
-    let judgement = shows(&mut world, trial, 1.0, 0.9, 7.0);
+    let judgement = report_both(&mut world, trial, 1.0, 0.9, 7.0);
     assert_eq!(
         judgement.why,
         "epoch 1: loss 0.9, speed 7, dominated by none, rank 4 of 8"
     );
     let trial = world.fresh();
     assert_eq!(
-        shows(&mut world, trial, 1.0, f64::NAN, 99.0).verdict,
+        report_both(&mut world, trial, 1.0, f64::NAN, 99.0).verdict,
         Stop,
         "it has diverged"
     );
@@ -350,10 +360,10 @@ fn of_several_objectives_a_trial_that_no_other_dominates_is_never_stopped() {
 
 #[test]
 fn of_several_objectives_none_is_judged_before_it_has_shown_them_all() {
-    let mut world = of_several(false);
+    let mut world = several_objectives(false);
     for (loss, speed) in [(0.1, 3.0), (0.2, 2.0), (0.3, 1.0)] {
         let trial = world.fresh();
-        shows(&mut world, trial, 1.0, loss, speed);
+        report_both(&mut world, trial, 1.0, loss, speed);
     }
     let trial = world.fresh();
     assert_eq!(world.report(trial, 1.0, 0.9).verdict, Continue);
@@ -361,8 +371,8 @@ fn of_several_objectives_none_is_judged_before_it_has_shown_them_all() {
 }
 
 #[test]
-fn the_share_of_a_rung_is_promoted_by_fronts_and_what_none_dominates_when_no_more_can_come() {
-    let mut world = of_several(true);
+fn a_rung_promotes_by_fronts_and_promotes_non_dominated_trials_when_no_more_can_come() {
+    let mut world = several_objectives(true);
     let scores = [
         (0.4, 6.0),
         (0.1, 1.0),
@@ -373,12 +383,12 @@ fn the_share_of_a_rung_is_promoted_by_fronts_and_what_none_dominates_when_no_mor
     ];
     for (loss, speed) in scores {
         let trial = world.fresh();
-        shows(&mut world, trial, 1.0, loss, speed);
+        report_both(&mut world, trial, 1.0, loss, speed);
     }
     // Two of six pass: the trial in the middle of the front, then one at its ends.
-    for wanted in [1, 2] {
-        assert_eq!(resumed(&world.next()), Some(wanted));
-        world.start(TrialId(wanted), true);
+    for id in [1, 2] {
+        assert_eq!(resumed(&world.next()), Some(id));
+        world.start(TrialId(id), true);
     }
     assert_eq!(world.next(), Next::Fresh, "the rung's share is used up");
     let next = world.next_without_room();
