@@ -1,11 +1,8 @@
 //! Execution of trials on clusters: a pilot in each job of a batch system starts trials for an
 //! orchestrator that may come and go.
 
-use swath_engine::executor;
 use swath_engine::executor::{Executor, ExecutorError, Share, Site, Work};
-use swath_log as logger;
 use swath_model::study::Kind;
-use swath_model::{source, space, study};
 
 mod command;
 pub mod pilot;

@@ -3,9 +3,9 @@
 //! Under every setting, checkpoints are kept of a trial that may be resumed, retried or cloned, and
 //! of a trial whose journal names a model in its checkpoint folder.
 
-use crate::study::{LogRecord, Origin, Score, Study, Trial, TrialId, TrialState};
 use std::collections::BTreeSet;
 use std::path::{Component, Path};
+use swath_model::study::{LogRecord, Origin, Score, Study, Trial, TrialId, TrialState};
 
 /// Retention policy for checkpoints. The default keeps all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -217,8 +217,8 @@ fn names(path: &Path) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study::Exit;
     use swath_model::demo::Demo;
+    use swath_model::study::Exit;
 
     fn expendable(keep: &str, demo: &Demo) -> Vec<u32> {
         let all = demo.study.trials().iter().map(|trial| trial.id).collect();
@@ -238,7 +238,10 @@ mod tests {
         let mut demo = Demo::new(&[]);
         demo.complete(&[], &[("val_loss", 0.5)]);
         demo.complete(&[], &[("val_loss", 0.1)]);
-        for exit in [Exit::Stopped, Exit::Failed(crate::study::Failure::Code(1))] {
+        for exit in [
+            Exit::Stopped,
+            Exit::Failed(swath_model::study::Failure::Code(1)),
+        ] {
             let trial = demo.start(&[]);
             demo.report(trial, &[("val_loss", 0.2)]);
             demo.end(trial, exit);

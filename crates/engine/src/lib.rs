@@ -1,11 +1,6 @@
 //! The engine: the journal on disk, the driver that is its single writer, and the execution of
 //! trials on this machine.
 
-use swath_log as logger;
-use swath_model::{source, space, study};
-use swath_numerics as numerics;
-use swath_search::{sampler, scheduler};
-
 pub mod cgroup;
 pub mod driver;
 pub mod executor;

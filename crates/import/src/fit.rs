@@ -1,7 +1,7 @@
 //! Fits foreign parameters to the space of the sweep: values get its types, missing ones its
 //! `default`, and misfits are kept as trials outside the space.
 
-use crate::space::{Params, Space, Value};
+use swath_model::space::{Params, Space, Value};
 
 /// Returns the configuration, and the reason if it is not in the space.
 pub(super) fn fit(space: &Space, foreign: &[(String, Value)]) -> (Params, Option<String>) {

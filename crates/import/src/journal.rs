@@ -212,7 +212,7 @@ fn index(operation: &Json, key: &str) -> Option<usize> {
 /// Returns a number, also one that `plain` has quoted.
 fn number(value: &Json) -> Option<f64> {
     match value {
-        Json::String(word) => crate::logger::wire::special(word),
+        Json::String(word) => swath_log::wire::special(word),
         other => other.as_f64(),
     }
 }

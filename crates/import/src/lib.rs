@@ -1,9 +1,5 @@
 //! Import of trials that ran elsewhere: they are read from another tool's file, fitted to the
 //! space, and appended to the journal as ended trials.
-use swath_engine::{driver, provenance};
-use swath_log as logger;
-use swath_model::{space, study};
-use swath_run::sweep;
 
 mod fit;
 mod journal;
@@ -11,19 +7,19 @@ mod optuna;
 mod sqlite;
 mod table;
 
-use crate::driver::{DriverError, amend};
-use crate::provenance::Machine;
-use crate::space::{Name, Params, Value};
-use crate::study::{
-    Attempt, Closing, Datum, Event, Exit, LogRecord, Metric, Objective, Origin, Study, Timestamp,
-    TrialId, Usage,
-};
-use crate::sweep::Sweep;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use swath_engine::driver::{DriverError, amend};
 use swath_engine::journal::StudyDir;
+use swath_engine::provenance::Machine;
+use swath_model::space::{Name, Params, Value};
+use swath_model::study::{
+    Attempt, Closing, Datum, Event, Exit, LogRecord, Metric, Objective, Origin, Study, Timestamp,
+    TrialId, Usage,
+};
+use swath_run::sweep::Sweep;
 
 /// Maximum size of a file to import, in bytes.
 const LARGEST: u64 = 2 << 30;
@@ -365,7 +361,7 @@ fn life(
     let exit = match end {
         End::Complete => Exit::Done,
         End::Stopped => Exit::Stopped,
-        End::Failed(reason) => Exit::Failed(crate::study::Failure::Told(reason.clone())),
+        End::Failed(reason) => Exit::Failed(swath_model::study::Failure::Told(reason.clone())),
     };
     events.push(Event::Ended {
         trial,
@@ -387,7 +383,7 @@ fn curve<'a>(
         .and_then(|value| score(objective, value));
     // Without a finite final value the trial is not complete: its reports must not make it so.
     let misleads = *end == End::Complete
-        && objective.take == crate::study::Take::Best
+        && objective.take == swath_model::study::Take::Best
         && foreign.curve.iter().any(|(_, value)| {
             score(objective, *value).is_some_and(|score| result.is_none_or(|result| score < result))
         });
@@ -396,7 +392,7 @@ fn curve<'a>(
 
 /// Returns the oriented value of an objective; `None` if it is not finite.
 fn score(objective: &Objective, value: f64) -> Option<f64> {
-    objective.score(value).map(crate::study::Score::get)
+    objective.score(value).map(swath_model::study::Score::get)
 }
 
 fn number(value: f64) -> Datum {

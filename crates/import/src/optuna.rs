@@ -1,11 +1,11 @@
 //! Converts an Optuna study, from either kind of file, to trials of a sweep.
 
 use super::{Contents, End, FileSelection, Foreign, ImportError, number, renamed};
-use crate::space::{Name, Value};
-use crate::study::{Datum, Goal};
-use crate::sweep::Sweep;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
+use swath_model::space::{Name, Value};
+use swath_model::study::{Datum, Goal};
+use swath_run::sweep::Sweep;
 
 /// A study of Optuna.
 #[derive(Debug, Default)]

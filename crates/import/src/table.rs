@@ -1,11 +1,11 @@
 //! Reads a table of trials: a `trials.csv` of swath, or any CSV with one row per trial.
 
 use super::{Contents, End, FileSelection, Foreign, ImportError, theirs};
-use crate::logger::wire::special;
-use crate::space::{Name, Value};
-use crate::study::{Datum, Metric};
-use crate::sweep::Sweep;
 use std::collections::BTreeMap;
+use swath_log::wire::special;
+use swath_model::space::{Name, Value};
+use swath_model::study::{Datum, Metric};
+use swath_run::sweep::Sweep;
 
 /// Columns by which a table of swath is recognised. In other tables, these names mean nothing.
 const OURS: [&str; 3] = ["pipeline", "trial_id", "state"];

@@ -8,10 +8,10 @@
 
 use super::digest::{FileState, LeftOut};
 use super::stamp::Stamp;
-use crate::study::LogRecord;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
+use swath_model::study::LogRecord;
 
 /// The reason recorded for a model without a digest whose bytes may be those of another version.
 pub const OVERWRITTEN: &str = "overwritten before it could be read";

@@ -3,9 +3,9 @@
 //! A quoted number counts as the number, with one warning. Any other value is remembered, so that a
 //! trial without its objective fails with the reason and not with "never reported".
 
-use crate::space::Name;
-use crate::study::absence::{not_a_number, shortened};
-use crate::study::{Datum, LogRecord, Metric};
+use swath_model::space::Name;
+use swath_model::study::absence::{not_a_number, shortened};
+use swath_model::study::{Datum, LogRecord, Metric};
 
 /// The deciding metrics of a study: the objectives, the resource and the metrics of the outcome
 /// constraints.

@@ -4,12 +4,12 @@ use super::appender::Appender;
 use super::end::{End, Recorded};
 use super::wire::{Names, Record, with_rank};
 use super::{Answer, Directive, Identity, LoggerError, Point, rank};
-use crate::space::{Name, Value};
-use crate::study::{Attempt, Datum, Due, Metric, Timestamp, TrialId};
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use swath_model::space::{Name, Value};
+use swath_model::study::{Attempt, Datum, Due, Metric, Timestamp, TrialId};
 
 /// Maximum time that a trial waits for an answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);

@@ -6,13 +6,13 @@
 //! study can be moved.
 
 use super::{Answer, HELD, Identity, Recorded, yaml};
-use crate::space::{Params, Value};
-use crate::study::{Exit, Timestamp, Usage};
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use swath_model::space::{Params, Value};
+use swath_model::study::{Exit, Timestamp, Usage};
 
 /// The entries of the trial's folder that an attempt leaves behind. An attempt that does not resume
 /// must not find them.

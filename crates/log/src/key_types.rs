@@ -1,8 +1,8 @@
 //! Detects reported keys that are a number in one report and another type in a later one; warns
 //! once per key.
 
-use crate::space::Name;
-use crate::study::Datum;
+use swath_model::space::Name;
+use swath_model::study::Datum;
 
 /// Maximum number of keys that are checked. Further keys are not checked.
 const MANY: usize = 200;
@@ -81,7 +81,7 @@ fn type_in_words(datum: &Datum) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study::Metric;
+    use swath_model::study::Metric;
 
     fn number(name: &str) -> (Name, Datum) {
         (name.into(), Datum::Number(Metric(0.5)))

@@ -11,8 +11,6 @@
 //! Without the feature `supervise` only the child's end is compiled, which is all that a training
 //! program needs.
 
-use swath_model::{space, study};
-
 mod answer;
 mod appender;
 mod end;
@@ -78,10 +76,10 @@ pub use {
     tail::{Growth, Line, Tail},
 };
 
-use crate::study::{Attempt, TrialId};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
+use swath_model::study::{Attempt, TrialId};
 
 /// The attempt that a logger is bound to.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,9 +5,9 @@
 
 use super::wire::{LineKind, Refused};
 use super::{LoggerError, Point, TrialLogger};
-use crate::study::Due;
 use serde_json::{Value as Json, json};
 use std::path::Path;
+use swath_model::study::Due;
 
 /// An item to log.
 #[derive(Debug, Clone, PartialEq)]

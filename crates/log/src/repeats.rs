@@ -1,9 +1,9 @@
 //! Detects a step that is reported again with another value. This happens when several processes of
 //! one trial report without their ranks.
 
-use crate::space::Name;
-use crate::study::{Datum, axis};
 use std::collections::BTreeMap;
+use swath_model::space::Name;
+use swath_model::study::{Datum, axis};
 
 /// Maximum number of remembered values. Beyond it all are forgotten, because the processes of a
 /// trial are never far apart.
@@ -53,8 +53,8 @@ impl Repeats {
 #[cfg(test)]
 mod tests {
     use super::Repeats;
-    use crate::space::Name;
-    use crate::study::{Datum, Metric};
+    use swath_model::space::Name;
+    use swath_model::study::{Datum, Metric};
 
     #[test]
     fn a_step_with_two_values_is_warned_of_once_with_both() {

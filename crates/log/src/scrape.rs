@@ -14,10 +14,10 @@
 //! the next one begins. The shape of earlier reports is never used to guess that a report is
 //! complete.
 
-use crate::space::Name;
-use crate::study::{Datum, Metric};
 use regex::Regex;
 use std::borrow::Cow;
+use swath_model::space::Name;
+use swath_model::study::{Datum, Metric};
 
 /// Maximum number of bytes of a line that are searched; the rest of a longer line is ignored. The
 /// same as the longest record.

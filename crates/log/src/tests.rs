@@ -3,12 +3,12 @@
 mod models;
 
 use super::*;
-use crate::space::{Name, Value};
-use crate::study::{Attempt, Datum, LogRecord, Metric, TrialId};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use swath_model::space::{Name, Value};
+use swath_model::study::{Attempt, Datum, LogRecord, Metric, TrialId};
 use tempfile::TempDir;
 
 /// A workdir with a model, a trial's folder, and the records that the sink received.
@@ -383,7 +383,7 @@ fn a_kind_without_meaning_outside_the_program_is_refused_with_the_reason() {
 
 #[test]
 fn a_logger_records_due_items_only_and_adds_its_rank() {
-    use crate::study::{Due, LogFreq, LogOnWorkers};
+    use swath_model::study::{Due, LogFreq, LogOnWorkers};
     let every = Due {
         freq: LogFreq::Every(std::num::NonZeroU64::new(2).unwrap()),
         workers: LogOnWorkers::All,

@@ -1,7 +1,7 @@
 //! Writes YAML 1.1 for PyYAML: a text is read back as a text, a number as a number.
 
-use crate::space::{Params, Value};
 use std::fmt::Write as _;
+use swath_model::space::{Params, Value};
 
 /// Words that a YAML 1.1 reader does not take for texts.
 const WORDS: [&str; 10] = [
@@ -183,7 +183,7 @@ pub(super) fn key_line(key: &str) -> String {
 pub(super) fn named(entries: &[(&str, Value)]) -> Params {
     entries
         .iter()
-        .map(|(name, value)| (crate::space::Name::from(*name), value.clone()))
+        .map(|(name, value)| (swath_model::space::Name::from(*name), value.clone()))
         .collect()
 }
 

@@ -2,9 +2,6 @@
 //! spaces, and studies as folds over events. Nothing here does input or output, except for
 //! [`source::Source::read`].
 
-#[cfg(feature = "spaces")]
-use swath_numerics as numerics;
-
 #[cfg(any(test, feature = "demo"))]
 #[doc(hidden)]
 pub mod demo;

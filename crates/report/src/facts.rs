@@ -3,10 +3,10 @@
 
 use super::listing;
 use super::number;
-use crate::provenance::git::md5_of;
-use crate::provenance::{Environment, Made, patch};
-use crate::study::{LogRecord, Study, Trial};
 use std::collections::BTreeSet;
+use swath_engine::provenance::git::md5_of;
+use swath_engine::provenance::{Environment, Made, patch};
+use swath_model::study::{LogRecord, Study, Trial};
 
 /// Subject of a fact; the facts of a trial are grouped by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -363,8 +363,8 @@ impl Facts {
 #[cfg(test)]
 mod tests {
     use super::{Fact, Section, Subject, facts, pairs};
-    use crate::space::Value;
     use swath_model::demo::Demo;
+    use swath_model::space::Value;
 
     fn facts_of(demo: &Demo, index: usize, patch: &[u8]) -> Vec<Fact> {
         facts(&Subject {

@@ -1,8 +1,8 @@
 //! Quality of a whole Pareto front, as one number: the hypervolume.
 
 use super::{number, rank};
-use crate::numerics::hypervolume::hypervolume;
-use crate::study::{Score, Study};
+use swath_model::study::{Score, Study};
+use swath_numerics::hypervolume::hypervolume;
 
 /// Maximum number of objectives. The exact computation takes too long for more.
 const MOST: usize = 3;
@@ -78,8 +78,8 @@ pub fn shown(study: &Study) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::shown;
-    use crate::study::Goal;
     use swath_model::demo::{Demo, objective};
+    use swath_model::study::Goal;
 
     #[test]
     fn the_front_of_two_objectives_has_an_area() {

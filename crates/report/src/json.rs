@@ -4,12 +4,12 @@
 //! `"nan"`, `"inf"` or `"-inf"`.
 
 use super::formula::{Formula, ReportHistory, TrialCells};
-use crate::space::{Name, Params, Value};
-use crate::study::field::{Cell, Field, Form, Place};
-use crate::study::{Datum, LogRecord, Metric, Origin, Study, TRIAL_FIELDS, Tally, Trial};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
+use swath_model::space::{Name, Params, Value};
+use swath_model::study::field::{Cell, Field, Form, Place};
+use swath_model::study::{Datum, LogRecord, Metric, Origin, Study, TRIAL_FIELDS, Tally, Trial};
 
 /// Fields that a row has in another form (`records`, `origin`), or that are a matter of the study.
 const ELSEWHERE: [&str; 6] = [
@@ -145,9 +145,9 @@ fn value(value: &Value) -> Json {
 mod tests {
     use super::{columns, row};
     use crate::formula::{Formula, ReportHistory};
-    use crate::space::Value;
     use serde_json::json;
     use swath_model::demo::Demo;
+    use swath_model::space::Value;
 
     #[test]
     fn a_running_trial_is_a_row_of_its_values_so_far() {

@@ -1,14 +1,8 @@
 //! Reports on a study for people and for other programs: tables, selections, summaries, plots and
 //! exports.
 //!
-//! The modules read a [`Study`](crate::study::Study) that was already replayed. No module takes the
+//! The modules read a [`Study`](swath_model::study::Study) that was already replayed. No module takes the
 //! lock of the study, and only [`view`] and [`formula`] read its journal.
-use swath_engine::{journal, provenance, tracker};
-use swath_model::{source, space, study};
-use swath_numerics as numerics;
-use swath_run::sweep;
-use swath_search::sampler;
-
 pub mod compare;
 pub mod export;
 pub mod facts;

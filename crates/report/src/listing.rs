@@ -3,10 +3,10 @@
 use super::formula::{Formula, ReportHistory, TrialCells};
 use super::table::{Column, RowTone, Table};
 use super::{number, row, summary};
-use crate::numerics::sample::Sample;
-use crate::space::{Name, Value};
-use crate::study::{Exit, Origin, Study, Trial, TrialState};
 use rayon::prelude::*;
+use swath_model::space::{Name, Value};
+use swath_model::study::{Exit, Origin, Study, Trial, TrialState};
+use swath_numerics::sample::Sample;
 
 /// Precision of the values in a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -434,10 +434,10 @@ pub fn note(study: &Study, trial: &Trial) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Detail, Formula, ReportHistory, columns, row, shown, trials, varying};
-    use crate::space::Value;
-    use crate::study::{Exit, Failure, Trial};
     use crate::text::Paint;
     use swath_model::demo::{Demo, text};
+    use swath_model::space::Value;
+    use swath_model::study::{Exit, Failure, Trial};
 
     fn all(demo: &Demo) -> Vec<&Trial> {
         demo.study.trials().iter().collect()

@@ -10,12 +10,12 @@ use super::plots::rungs::Rungs;
 use super::plots::timeline::Timeline;
 use super::plots::{Input, axis::Axis};
 use super::{listing, number, row, summary};
-use crate::journal::lock;
 use crate::select::Condition;
-use crate::space::{Name, Value};
-use crate::study::{Goal, Study, Trial};
 use crate::view::View;
 use serde::Serialize;
+use swath_engine::journal::lock;
+use swath_model::space::{Name, Value};
+use swath_model::study::{Goal, Study, Trial};
 
 /// Version of the data format. The page and its data are always written together.
 const VERSION: u32 = 1;

@@ -1,6 +1,6 @@
 //! Ranking of trials: by the first objective, or by non-domination in all objectives.
 
-use crate::study::{Standing, Study, Trial};
+use swath_model::study::{Standing, Study, Trial};
 
 /// Returns the `count` best trials by the first objective, the best first. Among equals the earlier
 /// trial comes first. A configuration with several seeds is represented by its first trial and
@@ -52,8 +52,8 @@ fn dominates(one: &[f64], other: &[f64]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{best, pareto};
-    use crate::study::{Exit, Goal, Trial};
     use swath_model::demo::{Demo, objective};
+    use swath_model::study::{Exit, Goal, Trial};
 
     fn ids(trials: &[&Trial]) -> Vec<u32> {
         trials.iter().map(|trial| trial.id.0).collect()

@@ -6,11 +6,11 @@
 //! `best.x` and `at_best.x` select one of these values explicitly, as in the header of
 //! `trials.csv`.
 
-use crate::space::expr::Names;
-use crate::space::{Name, Value};
-use crate::study::field::Field;
-use crate::study::{Datum, Goal, Objective, Study, TRIAL_FIELDS, Trial};
 use std::collections::BTreeSet;
+use swath_model::space::expr::Names;
+use swath_model::space::{Name, Value};
+use swath_model::study::field::Field;
+use swath_model::study::{Datum, Goal, Objective, Study, TRIAL_FIELDS, Trial};
 
 /// Fields that take precedence over parameters and metrics of the same name. A field that is added
 /// later does not, since a sweep file may use its name already.
@@ -242,9 +242,9 @@ fn names(params: &[Name], metrics: &BTreeSet<Name>) -> Vec<Name> {
 #[cfg(test)]
 mod tests {
     use super::{value, vocabulary};
-    use crate::space::Value;
-    use crate::study::{Exit, TRIAL_FIELDS, Trial};
     use swath_model::demo::Demo;
+    use swath_model::space::Value;
+    use swath_model::study::{Exit, TRIAL_FIELDS, Trial};
 
     fn text_of(demo: &Demo, trial: &Trial, name: &str) -> Option<String> {
         value(&demo.study, trial, name).map(|value| value.to_string())

@@ -4,12 +4,12 @@
 use super::formula::study::ReadError;
 use super::formula::{self, Formula, FormulaError, ReportHistory, TrialCells};
 use super::{rank, row};
-use crate::journal::StudyDir;
-use crate::source::diagnostic::nearest;
-use crate::space::expr::Type;
-use crate::study::{Study, Trial, TrialId, TrialState};
 use std::collections::BTreeSet;
 use std::str::FromStr;
+use swath_engine::journal::StudyDir;
+use swath_model::source::diagnostic::nearest;
+use swath_model::space::expr::Type;
+use swath_model::study::{Study, Trial, TrialId, TrialState};
 
 /// All states that a selector can name.
 const STATES: [TrialState; 6] = [
@@ -223,10 +223,10 @@ fn in_where(error: FormulaError) -> ReadError {
 #[cfg(test)]
 mod tests {
     use super::{Condition, FormulaError, ReadError, SelectError, Selector};
-    use crate::journal::StudyDir;
-    use crate::space::Value;
-    use crate::study::{Exit, Failure};
+    use swath_engine::journal::StudyDir;
     use swath_model::demo::{Demo, text};
+    use swath_model::space::Value;
+    use swath_model::study::{Exit, Failure};
 
     /// Six trials: three complete ones with losses 0.5, 0.2 and 0.9, one failed, one with a NaN
     /// loss, one running.

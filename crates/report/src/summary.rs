@@ -1,9 +1,9 @@
 //! Summaries of a study in one or two lines.
 
 use super::{listing, number};
-use crate::numerics::sample::Sample;
-use crate::study::{Closing, Exit, Failure, Objective, Origin, Study, Trial, TrialState};
 use std::fmt::Write as _;
+use swath_model::study::{Closing, Exit, Failure, Objective, Origin, Study, Trial, TrialState};
+use swath_numerics::sample::Sample;
 
 /// All states, in the order in which [`counts`] lists them.
 const STATES: [TrialState; 6] = [
@@ -208,9 +208,9 @@ pub fn closing(reason: &Closing) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::{counts, objectives, params};
-    use crate::space::{Params, Value};
-    use crate::study::{Event, Exit};
     use swath_model::demo::Demo;
+    use swath_model::space::{Params, Value};
+    use swath_model::study::{Event, Exit};
 
     #[test]
     fn a_study_is_counted_in_one_line() {

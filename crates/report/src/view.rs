@@ -3,14 +3,14 @@
 
 use super::plots::chronicle::Chronicle;
 use super::row;
-use crate::journal::{self, JournalError, StudyDir};
-use crate::space::{Name, Space};
-use crate::study::{Entry, Study};
-use crate::sweep::Sweep;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
+use swath_engine::journal::{self, JournalError, StudyDir};
+use swath_model::space::{Name, Space};
+use swath_model::study::{Entry, Study};
+use swath_run::sweep::Sweep;
 
 /// Maximum number of metrics with reports in memory, unless the study has more objectives.
 const MOST_METRICS: usize = 6;
@@ -179,9 +179,9 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::View;
-    use crate::journal::StudyDir;
-    use crate::study::{Exit, TrialId};
+    use swath_engine::journal::StudyDir;
     use swath_model::demo::Demo;
+    use swath_model::study::{Exit, TrialId};
 
     /// Writes the journal of a study, followed by the beginning of a torn line.
     fn write(dir: &StudyDir, demo: &Demo, torn: &str) {

@@ -8,12 +8,6 @@
 //! reaches the trials but not the program, which may still be asked while they end. After the first
 //! failure the program is killed, and every further request has no answer.
 
-use crate::source::units::{HumanDuration, duration_of};
-use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
-use crate::space::{AxisKind, Extent, Space};
-use crate::study::{
-    Event, Metric, Origin, SearchError, Setting, Study, Trial, TrialId, TrialState,
-};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use serde_json::{Map, Value, json};
 use std::cell::RefCell;
@@ -23,6 +17,12 @@ use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitSta
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
+use swath_model::source::units::{HumanDuration, duration_of};
+use swath_model::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
+use swath_model::space::{AxisKind, Extent, Space};
+use swath_model::study::{
+    Event, Metric, Origin, SearchError, Setting, Study, Trial, TrialId, TrialState,
+};
 
 /// The version of the protocol. It changes when an old program would misunderstand a line.
 const PROTOCOL: u64 = 1;
@@ -70,7 +70,7 @@ pub(crate) struct Dialogue {
     /// The first line for the program.
     greeting: Value,
     space: Arc<Space>,
-    objectives: Vec<crate::study::Objective>,
+    objectives: Vec<swath_model::study::Objective>,
     /// Requests take `&self`, as the queries of samplers and schedulers do.
     state: RefCell<State>,
 }

@@ -4,9 +4,9 @@
 //! <https://github.com/tensorflow/tensorboard/blob/master/tensorboard/plugins/hparams/plugin_data.proto>
 
 use super::proto::Message;
-use crate::space::{Name, Value};
-use crate::study::{Study, Trial};
 use std::collections::BTreeSet;
+use swath_model::space::{Name, Value};
+use swath_model::study::{Study, Trial};
 
 /// The tag of the description of the experiment.
 pub(super) const EXPERIMENT: &str = "_hparams_/experiment";

@@ -3,10 +3,8 @@
 //!
 //! To add a tracker, write a module here with its `KIND` and list it in [`TRACKERS`].
 
-use swath_engine::tracker;
 use swath_engine::tracker::{Tracker, TrackerError, home, metric_rows, retry, steps};
 use swath_model::study::Kind;
-use swath_model::{source, space, study};
 
 mod block_log;
 mod cmf;

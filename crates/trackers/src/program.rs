@@ -9,8 +9,6 @@
 use super::home::{self, Home, failed};
 use super::retry::with_backoff;
 use super::{Tracker, TrackerError, metric_rows};
-use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
-use crate::study::{Entry, Kind, Setting, Study};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use std::fs::File;
@@ -20,6 +18,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
+use swath_model::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
+use swath_model::study::{Entry, Kind, Setting, Study};
 
 /// Time that the program may take to exit after its input ends. Shorter than the patience at the
 /// end of a run.

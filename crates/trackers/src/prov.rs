@@ -13,13 +13,13 @@ use super::prov_graph::{
     local, typed,
 };
 use super::{Tracker, TrackerError, prov_graph};
-use crate::study::field::Cell;
-use crate::study::{
-    Due, Entry, Event, Kind, LogRecord, Origin, Study, Tally, Timestamp, Trial, TrialId, TrialState,
-};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use swath_model::study::field::Cell;
+use swath_model::study::{
+    Due, Entry, Event, Kind, LogRecord, Origin, Study, Tally, Timestamp, Trial, TrialId, TrialState,
+};
 
 pub(super) const KIND: Kind<dyn Tracker> = Kind {
     name: "prov",
@@ -600,8 +600,8 @@ fn report(graph: &mut Graph, trial: &Trial, name: &str, tally: &Tally) {
 }
 
 /// Returns a parameter value as a literal; texts and lists are untyped.
-fn param(value: &crate::space::Value) -> Value {
-    use crate::space::Value as Param;
+fn param(value: &swath_model::space::Value) -> Value {
+    use swath_model::space::Value as Param;
     match value {
         Param::Bool(flag) => typed(flag, "xsd:boolean"),
         Param::Int(number) => prov_graph::integer(*number),

@@ -13,15 +13,15 @@ use super::proto::{self, Message};
 use super::steps::{Rescale, Steps};
 use super::trial_file::TrialFile;
 use super::{Tracker, TrackerError};
-use crate::space::{Name, Value};
-use crate::study::{
-    Datum, Due, Entry, Event, Kind, LogRecord, Origin, Study, Timestamp, TrialId, TrialState,
-    Verdict,
-};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use swath_model::space::{Name, Value};
+use swath_model::study::{
+    Datum, Due, Entry, Event, Kind, LogRecord, Origin, Study, Timestamp, TrialId, TrialState,
+    Verdict,
+};
 
 pub(super) const KIND: Kind<dyn Tracker> = Kind {
     name: "tensorboard",

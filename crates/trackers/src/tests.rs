@@ -1,18 +1,18 @@
 //! Tests that every tracker in the registry must pass.
 
 use super::{TRACKERS, Tracker};
-use crate::source::{Diagnostics, Section, Table};
-use crate::space::{Space, Value};
-use crate::study::kind::find;
-use crate::study::{
-    Attempt, Closing, Datum, Event, Exit, Failure, LogRecord, Origin, Setting, Study, TrialId,
-    Verdict,
-};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use swath_model::demo::Demo;
+use swath_model::source::{Diagnostics, Section, Table};
+use swath_model::space::{Space, Value};
+use swath_model::study::kind::find;
+use swath_model::study::{
+    Attempt, Closing, Datum, Event, Exit, Failure, LogRecord, Origin, Setting, Study, TrialId,
+    Verdict,
+};
 
 fn setting(dir: Option<&Path>) -> Setting {
     Setting {

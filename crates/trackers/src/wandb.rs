@@ -14,17 +14,17 @@ use super::proto::Message;
 use super::retry::with_backoff;
 use super::trial_file::TrialFile;
 use super::{Tracker, TrackerError};
-use crate::source::{Diagnostics, Opt, Preset, Section, Takes};
-use crate::space::Name;
-use crate::study::{
-    Datum, Due, Entry, Event, Exit, Failure, Kind, LogRecord, Origin, Setting, Study, Timestamp,
-    Trial, TrialId, TrialState, Verdict,
-};
 use md5::{Digest, Md5};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use swath_model::source::{Diagnostics, Opt, Preset, Section, Takes};
+use swath_model::space::Name;
+use swath_model::study::{
+    Datum, Due, Entry, Event, Exit, Failure, Kind, LogRecord, Origin, Setting, Study, Timestamp,
+    Trial, TrialId, TrialState, Verdict,
+};
 
 pub(super) const KIND: Kind<dyn Tracker> = Kind {
     name: "wandb",
@@ -565,7 +565,7 @@ fn seconds(at: Timestamp) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::compact_time;
-    use crate::study::Timestamp;
+    use swath_model::study::Timestamp;
 
     #[test]
     fn a_folder_is_named_after_the_second() {

@@ -6,11 +6,11 @@ use super::pilot::engine::{
 };
 use super::pilot::{self, Fleet, Options};
 use super::{Executor, ExecutorError, Share, Site, Work};
-use crate::source::opt::joined;
-use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
-use crate::study::Kind;
 use regex::Regex;
 use std::time::Duration;
+use swath_model::source::opt::joined;
+use swath_model::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
+use swath_model::study::Kind;
 
 pub(super) const KIND: Kind<dyn Site> = Kind {
     name: "command",
@@ -433,7 +433,7 @@ impl Engine for Template {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::Table;
+    use swath_model::source::Table;
 
     fn lines(text: &str) -> (Option<Lines>, Vec<String>) {
         let mut diagnostics = Diagnostics::default();

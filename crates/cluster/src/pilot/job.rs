@@ -2,11 +2,6 @@
 
 use super::wire::Spec;
 use super::{PROTOCOL, PilotDir};
-use crate::executor::{
-    Allotment, ExecutorError, GpuShares, Gpus, Pool, Program, ProgramSettings, Share, StudyContext,
-};
-use crate::logger::{DigestCache, ModelStore};
-use crate::study::{Attempt, Place, TrialId};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,6 +9,11 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use swath_engine::executor::{
+    Allotment, ExecutorError, GpuShares, Gpus, Pool, Program, ProgramSettings, Share, StudyContext,
+};
+use swath_log::{DigestCache, ModelStore};
+use swath_model::study::{Attempt, Place, TrialId};
 
 /// The job that a pilot runs in.
 #[derive(Debug, Clone)]

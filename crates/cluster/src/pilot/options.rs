@@ -1,10 +1,10 @@
 //! The options of `[executor]` that all executors with pilots share, and the resources of a job
 //! that follow from them.
 
-use crate::executor::Share;
-use crate::source::units::{duration_of, size_of};
-use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 use std::time::Duration;
+use swath_engine::executor::Share;
+use swath_model::source::units::{duration_of, size_of};
+use swath_model::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 
 /// Default interval between two calls to the batch system.
 pub(crate) const POLL: Duration = Duration::from_secs(25);
@@ -236,7 +236,7 @@ fn time(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::Table;
+    use swath_model::source::Table;
 
     fn options(text: &str) -> Options {
         let mut diagnostics = Diagnostics::default();

@@ -1,12 +1,12 @@
 //! The contents of the files between an orchestrator and its pilots: JSON, one object per line.
 
-use crate::executor::{Launch, ProgramSpec, Share, Stop};
-use crate::logger::Models;
-use crate::space::{Name, Params};
-use crate::study::{Attempt, Exit, LogRecord, Place, Resource, Timestamp, TrialId, Usage};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use swath_engine::executor::{Launch, ProgramSpec, Share, Stop};
+use swath_log::Models;
+use swath_model::space::{Name, Params};
+use swath_model::study::{Attempt, Exit, LogRecord, Place, Resource, Timestamp, TrialId, Usage};
 
 /// Version of the format of these files. A pilot of another version reports that and leaves.
 pub const PROTOCOL: u32 = 1;

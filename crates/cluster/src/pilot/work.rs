@@ -11,14 +11,14 @@ use super::job::{
 use super::lines::{Reader, Writer};
 use super::wire::{Assignment, Beat, Hello, Message, MessageKind, Order, Spec};
 use super::{PROTOCOL, PilotDir, pilot_name};
-use crate::executor::{Executor, Pool, SignalKind, Stop, processes};
-use crate::study::{Attempt, Exit, Failure, Timestamp, TrialId, Usage};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+use swath_engine::executor::{Executor, Pool, SignalKind, Stop, processes};
+use swath_model::study::{Attempt, Exit, Failure, Timestamp, TrialId, Usage};
 
 /// Interval between two polls of the orders right after an event; each following interval is twice
 /// as long.

@@ -5,10 +5,10 @@ mod calls;
 
 use super::pilot::{self, Fleet, Options};
 use super::{Executor, ExecutorError, Share, Site, Work};
-use crate::source::opt::joined;
-use crate::source::{Diagnostics, Opt, Preset, Section, Takes};
-use crate::study::Kind;
 use calls::Slurm;
+use swath_model::source::opt::joined;
+use swath_model::source::{Diagnostics, Opt, Preset, Section, Takes};
+use swath_model::study::Kind;
 
 pub(super) const KIND: Kind<dyn Site> = Kind {
     name: "slurm",

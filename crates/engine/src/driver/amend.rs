@@ -2,7 +2,7 @@
 
 use super::DriverError;
 use crate::journal::{Holder, Journal, JournalError, Lock, StudyDir, snapshot};
-use crate::study::{Event, Study, Timestamp};
+use swath_model::study::{Event, Study, Timestamp};
 
 /// Appends the events that `decide` returns for a study, as a run of the study would, and returns
 /// the changed study. Holds the lock meanwhile. Nothing is written unless the study accepts all the

@@ -2,9 +2,9 @@
 //! results. The events and the study are the same as in a run; no executor is involved.
 
 use super::{Driver, DriverError, propose};
-use crate::logger::DecidingMetrics;
-use crate::space::{Name, Params};
-use crate::study::{
+use swath_log::DecidingMetrics;
+use swath_model::space::{Name, Params};
+use swath_model::study::{
     Attempt, Closing, Datum, Event, Exit, IllegalEvent, LogRecord, Resource, TrialId, TrialState,
     Usage, Verdict,
 };

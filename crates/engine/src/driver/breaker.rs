@@ -5,9 +5,9 @@
 //! are paused, the whole sweep is at fault. The breaker only counts; the driver commits the
 //! resulting events. On a cluster, the breaker's slots are machines.
 
-use crate::study::{Event, Exit, FailureClass, Study, Timestamp, Trial, TrialId, TrialState};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use swath_model::study::{Event, Exit, FailureClass, Study, Timestamp, Trial, TrialId, TrialState};
 
 /// An attempt that fails sooner than this counts as a quick failure.
 const QUICK: Duration = Duration::from_secs(10);
@@ -266,8 +266,8 @@ pub(super) fn requeue(study: &Study, trials: &[TrialId], why: &str) -> Vec<Event
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study::{Attempt, Failure, Usage};
     use swath_model::demo::Demo;
+    use swath_model::study::{Attempt, Failure, Usage};
 
     const SLOTS: usize = 4;
 

@@ -1,7 +1,7 @@
 //! The time that a run has used.
 
-use crate::study::{Study, Timestamp};
 use std::time::Duration;
+use swath_model::study::{Study, Timestamp};
 
 /// Returns the current time. The simulator passes a virtual clock.
 pub type Clock = Box<dyn Fn() -> Timestamp>;

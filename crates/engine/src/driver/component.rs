@@ -16,7 +16,7 @@ use super::slots::Slots;
 use super::tidy::Tidy;
 use super::trial_warnings::TrialWarnings;
 use crate::journal::StudyDir;
-use crate::study::{Event, LogRecord, Study, TrialId};
+use swath_model::study::{Event, LogRecord, Study, TrialId};
 
 /// A part of the driver that keeps its state by following the events of the run.
 pub(super) trait Component {

@@ -1,7 +1,7 @@
 //! Detects data sets that change between two trials of one study.
 
-use crate::study::{LogRecord, Study, TrialId};
 use std::collections::BTreeMap;
+use swath_model::study::{LogRecord, Study, TrialId};
 
 /// By data folder, the digest that was read last and the trial that read it; `None` until the first
 /// record of a data set.

@@ -4,9 +4,9 @@ use super::component::Component;
 use super::room::EndLeftovers;
 use crate::executor::EarlierAttempt;
 use crate::journal::StudyDir;
-use crate::study::{Attempt, Event, LogRecord, Study, TrialId};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use swath_model::study::{Attempt, Event, LogRecord, Study, TrialId};
 
 /// The earlier run, as its journal shows it.
 pub(super) struct EarlierRun {

@@ -1,8 +1,8 @@
 //! The effects of a sweep file that changed between two runs on the existing trials.
 
 use super::Parts;
-use crate::space::Params;
-use crate::study::{Event, Study};
+use swath_model::space::Params;
+use swath_model::study::{Event, Study};
 
 /// Returns the event that describes the changes. Trials that lack a new parameter get its default.
 /// Trials outside the space even then are kept, and no longer count.

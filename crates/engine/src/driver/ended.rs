@@ -4,10 +4,10 @@
 use super::breaker::{self, End, Trip};
 use super::{Driver, DriverError, trial_warnings};
 use crate::executor::Executor;
-use crate::logger::TrialFolder;
-use crate::scheduler;
-use crate::study::{Attempt, Event, Exit, TrialId, Usage, Verdict};
 use std::time::Duration;
+use swath_log::TrialFolder;
+use swath_model::study::{Attempt, Event, Exit, TrialId, Usage, Verdict};
+use swath_search::scheduler;
 
 /// An attempt that ran at least this long is synced to the disk as soon as it ends. Shorter
 /// attempts share the sync that `settle` does once a second.

@@ -2,9 +2,9 @@
 
 use super::component::Component;
 use crate::executor::Stop;
-use crate::logger::Directive;
-use crate::study::{Event, Study, TrialId, Verdict};
 use std::collections::BTreeMap;
+use swath_log::Directive;
+use swath_model::study::{Event, Study, TrialId, Verdict};
 
 /// Running trials that were asked to end, and how. They are not judged again, and asked again only
 /// with more urgency.

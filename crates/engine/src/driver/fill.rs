@@ -3,8 +3,8 @@
 
 use super::{Driver, DriverError, has_entries, propose, race};
 use crate::executor::{Executor, Launch};
-use crate::scheduler::Next;
-use crate::study::{Attempt, Event, IllegalEvent, Origin, TrialId, Verdict};
+use swath_model::study::{Attempt, Event, IllegalEvent, Origin, TrialId, Verdict};
+use swath_search::scheduler::Next;
 
 impl Driver<'_> {
     /// Launches a trial in each free slot. All `Started` events are flushed before the first

@@ -4,10 +4,10 @@
 use super::{has_entries, holding, size, tidy};
 use crate::journal::StudyDir;
 use crate::keep::{self, Keep};
-use crate::logger::HELD;
-use crate::study::{Closing, Study, TrialState};
 use std::io;
 use std::path::{Path, PathBuf};
+use swath_log::HELD;
+use swath_model::study::{Closing, Study, TrialState};
 
 /// A file or folder that can be removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct Waste {
     pub bytes: u64,
     /// The reason why it can be removed, in words.
     pub why: &'static str,
-    checkpoints: Option<crate::study::TrialId>,
+    checkpoints: Option<swath_model::study::TrialId>,
 }
 
 /// Returns everything that can be removed from a study while no process runs it. `clones`: the
@@ -156,9 +156,9 @@ impl Waste {
 mod tests {
     use super::leavings;
     use crate::journal::StudyDir;
-    use crate::study::LogRecord;
     use std::fs;
     use swath_model::demo::Demo;
+    use swath_model::study::LogRecord;
 
     #[test]
     fn a_model_is_not_waste_under_any_name() {

@@ -3,10 +3,10 @@
 
 use super::component::Component;
 use crate::journal::StudyDir;
-use crate::logger::HELD;
-use crate::study::{Event, Exit, LogRecord, Study, Trial, TrialId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use swath_log::HELD;
+use swath_model::study::{Event, Exit, LogRecord, Study, Trial, TrialId};
 
 /// The held model versions that may have to be released.
 pub(super) struct Holding {
@@ -156,8 +156,8 @@ pub fn held_path(dir: &StudyDir, trial: TrialId, record: &LogRecord) -> Option<P
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study::{Attempt, Usage};
     use swath_model::demo::Demo;
+    use swath_model::study::{Attempt, Usage};
 
     fn model(held: &str, keep: bool) -> LogRecord {
         LogRecord::Model {

@@ -3,10 +3,10 @@
 
 use super::{Control, Urgency};
 use crate::journal::StudyDir;
-use crate::space::Params;
-use crate::study::Timestamp;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use swath_model::space::Params;
+use swath_model::study::Timestamp;
 
 /// The messages to a run.
 pub(super) struct Inbox {
@@ -113,7 +113,7 @@ fn take_file(path: &Path) -> Option<Params> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::space::Value;
+    use swath_model::space::Value;
 
     fn params(x: i64) -> Params {
         Params::from_iter([("x".into(), Value::Int(x))])

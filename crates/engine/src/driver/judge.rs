@@ -2,9 +2,9 @@
 
 use super::{Driver, DriverError, endings};
 use crate::executor::{Executor, Signal, SignalKind, Stop};
-use crate::logger::Answer;
-use crate::scheduler;
-use crate::study::{Attempt, Event, LogRecord, TrialId, Verdict};
+use swath_log::Answer;
+use swath_model::study::{Attempt, Event, LogRecord, TrialId, Verdict};
+use swath_search::scheduler;
 
 impl Driver<'_> {
     /// Judges a trial that has reported, or that `asks` whether it may continue. Asks the executor

@@ -1,7 +1,7 @@
 //! The budgets of a sweep, and the rule for trying failed trials again.
 
-use crate::study::FailureClass;
 use std::time::Duration;
+use swath_model::study::FailureClass;
 
 /// Budgets after which the sweep or a trial ends: `[limits]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

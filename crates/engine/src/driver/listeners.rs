@@ -1,6 +1,6 @@
 //! The receivers of everything that a run does.
 
-use crate::study::{Entry, Study};
+use swath_model::study::{Entry, Study};
 
 /// A receiver of everything that the run does: a progress display, an event stream, or the writer
 /// of the table.

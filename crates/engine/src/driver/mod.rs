@@ -58,11 +58,11 @@ use listeners::Listeners;
 
 use crate::executor::{Executor, ExecutorError, Signal, SignalKind, Stop};
 use crate::journal::{Journal, JournalError, Lock, StudyDir, snapshot};
-use crate::scheduler::Next;
-use crate::study::{
+use std::time::{Duration, Instant};
+use swath_model::study::{
     Attempt, Closing, Event, IllegalEvent, LogRecord, SearchError, Study, TrialId, TrialState,
 };
-use std::time::{Duration, Instant};
+use swath_search::scheduler::Next;
 
 /// The single writer of a study: it holds the lock, the journal and the state of the run.
 pub struct Driver<'a> {

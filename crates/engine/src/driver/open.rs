@@ -8,7 +8,9 @@ use super::listeners::Listeners;
 use super::{Clock, Driver, DriverError, MachineAccess, Parts};
 use crate::executor::Executor;
 use crate::journal::{Holder, Journal, JournalError, Lock, StudyDir};
-use crate::study::{Attempt, Event, Exit, FORMAT, LogRecord, Study, TrialId, TrialState, Usage};
+use swath_model::study::{
+    Attempt, Event, Exit, FORMAT, LogRecord, Study, TrialId, TrialState, Usage,
+};
 
 impl<'a> Driver<'a> {
     /// Opens the study in `dir`, creating it if there is none, and absorbs its journal. Attempts

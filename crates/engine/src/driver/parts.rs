@@ -2,14 +2,14 @@
 
 use super::{Limits, Retry};
 use crate::keep::Keep;
-use crate::logger::Models;
-use crate::sampler::Sampler;
-use crate::scheduler::TrialScheduler;
-use crate::space::{Params, Space};
-use crate::study::{Event, Header, Study};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use swath_log::Models;
+use swath_model::space::{Params, Space};
+use swath_model::study::{Event, Header, Study};
+use swath_search::sampler::Sampler;
+use swath_search::scheduler::TrialScheduler;
 
 /// The parts that a sweep file describes, built.
 pub struct Parts {

@@ -2,8 +2,8 @@
 
 use super::{Driver, DriverError};
 use crate::executor::{Executor, ExecutorError, Launch, Signal, Stop};
-use crate::study::TrialId;
 use std::time::Duration;
+use swath_model::study::TrialId;
 
 impl Driver<'_> {
     /// Fills `slots` slots and returns the launches, without starting any. The `Started` events are

@@ -3,12 +3,12 @@
 //! `run`, `plan` and `replay` all call this module, so that their proposals are identical.
 
 use super::{Parts, race};
-use crate::numerics::stream::{self, Purpose};
-use crate::sampler::Ask;
-use crate::space::{Params, Space};
-use crate::study::{Event, Origin, Study, TrialId};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use swath_model::space::{Params, Space};
+use swath_model::study::{Event, Origin, Study, TrialId};
+use swath_numerics::stream::{self, Purpose};
+use swath_search::sampler::Ask;
 
 /// Returns the event that creates the next trial; `None` if no proposal is left. Replicates come
 /// first, then the points of the sweep file, then the sampler's proposals.

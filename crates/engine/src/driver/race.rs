@@ -10,8 +10,8 @@
 //! trial can be judged. Nothing is dropped without [`LEAST`] degrees of freedom, with several
 //! objectives, or while no configuration is proven.
 
-use crate::numerics::student;
-use crate::study::{Origin, Study, TrialId, TrialState};
+use swath_model::study::{Origin, Study, TrialId, TrialState};
+use swath_numerics::student;
 
 /// The level of the test: the probability of dropping, in one test, a configuration that is as good
 /// as the leader.

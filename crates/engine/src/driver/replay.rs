@@ -2,8 +2,8 @@
 
 use super::{Parts, propose};
 use crate::journal::{Journal, JournalError, StudyDir};
-use crate::scheduler::Next;
-use crate::study::{Event, Header, Origin, SearchError, Study, TrialId};
+use swath_model::study::{Event, Header, Origin, SearchError, Study, TrialId};
+use swath_search::scheduler::Next;
 
 /// The result of a replay.
 #[derive(Debug, Clone, Default, PartialEq)]

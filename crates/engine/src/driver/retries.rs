@@ -3,8 +3,8 @@
 use super::Retry;
 use super::breaker::is_due;
 use super::component::Component;
-use crate::study::{Event, Exit, Origin, Study, Timestamp, Trial, TrialId, TrialState};
 use std::collections::BTreeSet;
+use swath_model::study::{Event, Exit, Origin, Study, Timestamp, Trial, TrialId, TrialState};
 
 /// The rule of `[retry]`, and the failures of this run.
 pub(super) struct Retries {
@@ -74,9 +74,9 @@ impl Retries {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study::{Attempt, Failure, FailureClass, Usage};
     use std::time::Duration;
     use swath_model::demo::Demo;
+    use swath_model::study::{Attempt, Failure, FailureClass, Usage};
 
     /// Ends the running attempt of a trial with an exit code, and lets `retries` follow.
     fn crash(demo: &mut Demo, retries: &mut Retries, trial: TrialId) {

@@ -7,10 +7,10 @@
 use super::{Driver, DriverError};
 use crate::executor::{DiskSpace, Executor, Launch, Signal};
 use crate::journal::{JournalError, Medium};
-use crate::study::{Event, Exit, FailureClass, Place, Study, Timestamp, TrialId, Usage};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use swath_model::study::{Event, Exit, FailureClass, Place, Study, Timestamp, TrialId, Usage};
 
 /// Number of times that a trial is requeued after it failed on a full disk.
 const TRIES: u32 = 3;
@@ -243,10 +243,10 @@ impl Driver<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study::{Attempt, Failure};
     use std::cell::Cell;
     use std::rc::Rc;
     use swath_model::demo::Demo;
+    use swath_model::study::{Attempt, Failure};
 
     #[test]
     fn a_crash_while_the_disk_was_full_is_requeued_also_when_there_is_room_again() {

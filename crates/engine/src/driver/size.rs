@@ -2,10 +2,10 @@
 
 use super::component::Component;
 use crate::journal::StudyDir;
-use crate::study::{Event, Study, TrialId};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use swath_model::study::{Event, Study, TrialId};
 
 /// Running trials and other files are measured at this interval, or less often if that takes long:
 /// at most 1/100 of the time is spent on it.

@@ -1,8 +1,8 @@
 //! The slots of a run: which are in use, and which cannot be used now.
 
 use super::component::Component;
-use crate::study::{Event, Study};
 use std::collections::{BTreeMap, BTreeSet};
+use swath_model::study::{Event, Study};
 
 /// The slots that run an attempt, and those in which none can be started.
 #[derive(Default)]
@@ -70,8 +70,8 @@ fn has_reason(unusable: &BTreeMap<u32, String>, slot: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study::{Attempt, Exit, Usage};
     use swath_model::demo::Demo;
+    use swath_model::study::{Attempt, Exit, Usage};
 
     /// Shows the last event of a study to the slots.
     fn follow(slots: &mut Slots, demo: &Demo) {

@@ -4,11 +4,11 @@ use super::component::Component;
 use super::has_entries;
 use crate::journal::StudyDir;
 use crate::keep::{self, Keep};
-use crate::study::{Event, Study, TrialId};
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
+use swath_model::study::{Event, Study, TrialId};
 
 /// The existing checkpoints, and the removals in progress.
 pub(super) struct Tidy {
@@ -134,8 +134,8 @@ impl Tidy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study::{Attempt, Exit, Failure, Usage};
     use swath_model::demo::Demo;
+    use swath_model::study::{Attempt, Exit, Failure, Usage};
 
     #[test]
     fn a_complete_trial_loses_its_checkpoint_and_a_failed_one_keeps_it() {

@@ -3,8 +3,8 @@
 
 use super::{DriverError, amend};
 use crate::journal::{Holder, StudyDir};
-use crate::study::{Attempt, Event, Exit, Study, Timestamp, TrialId, TrialState, Usage};
 use std::io;
+use swath_model::study::{Attempt, Event, Exit, Study, Timestamp, TrialId, TrialState, Usage};
 
 /// Marks trials as removed or restored. The journal is written first: if a crash follows, the next
 /// call of [`settle`] moves the folders.

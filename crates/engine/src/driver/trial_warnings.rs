@@ -2,12 +2,12 @@
 //! decrease of the resource is recorded once per attempt.
 
 use crate::journal::StudyDir;
-use crate::space::Name;
-use crate::study::{
+use std::collections::{BTreeMap, BTreeSet};
+use swath_model::space::Name;
+use swath_model::study::{
     Attempt, Datum, Event, Exit, FailureClass, LogRecord, Metric, Origin, Study, Trial, TrialId,
     TrialState,
 };
-use std::collections::{BTreeMap, BTreeSet};
 
 /// Number of failures after which a trial no longer starts anew because of a checkpoint that seems
 /// broken.
@@ -131,9 +131,9 @@ pub(super) fn requeue(trial: TrialId) -> Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::space::Params;
-    use crate::study::{Failure, Header};
     use swath_model::demo::Demo;
+    use swath_model::space::Params;
+    use swath_model::study::{Failure, Header};
 
     fn at_epoch(
         trial_warnings: &mut TrialWarnings,

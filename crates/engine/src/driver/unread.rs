@@ -1,11 +1,11 @@
 //! Records that a trial had written when its orchestrator was killed, and that no driver had read.
 
 use crate::journal::StudyDir;
-use crate::logger::{Directive, Dirs, Identity, Line, ModelStore, Models, Tail, TrialLogger, rank};
-use crate::study::{LogRecord, Study, Trial};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use swath_log::{Directive, Dirs, Identity, Line, ModelStore, Models, Tail, TrialLogger, rank};
+use swath_model::study::{LogRecord, Study, Trial};
 
 /// Returns the records in a trial's `records.jsonl` that follow the last report known to the study,
 /// and writes them to the trial's own files, as its supervisor would have done. A file that cannot
@@ -67,7 +67,7 @@ fn log_lines(
         pipeline: header.pipeline.clone(),
         stage: header.stage.clone(),
         trial: trial.id,
-        attempt: crate::study::Attempt(trial.attempts),
+        attempt: swath_model::study::Attempt(trial.attempts),
     };
     let records = Arc::new(Mutex::new(Vec::new()));
     let collected = Arc::clone(&records);

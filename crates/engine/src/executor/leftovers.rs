@@ -3,11 +3,11 @@
 
 use super::cgroups;
 use super::processes::{self, as_pid};
-use crate::study::Place;
 use rustix::process::{Signal, kill_process_group};
 use std::collections::BTreeSet;
 use std::path::{Path, absolute};
 use std::time::Duration;
+use swath_model::study::Place;
 
 /// Ends the trials of the study in `root` that no process supervises any more; returns the number
 /// of processes found.

@@ -40,12 +40,14 @@ pub use site::{Share, Site, Work, here};
 pub use system::SYSTEM;
 pub use trainable::{Closure, Outcome, StudyContext, Trainable, TrialContext, TrialError};
 
-use crate::logger::Directive;
-use crate::space::Params;
-use crate::study::{Attempt, Exit, Kind, LogRecord, Place, Resource, Timestamp, TrialId, Usage};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
+use swath_log::Directive;
+use swath_model::space::Params;
+use swath_model::study::{
+    Attempt, Exit, Kind, LogRecord, Place, Resource, Timestamp, TrialId, Usage,
+};
 
 /// All executors that `[executor]` in a sweep file can name.
 pub const EXECUTORS: &[Kind<dyn Site>] = &[site::POOL];

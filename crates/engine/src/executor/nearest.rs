@@ -1,11 +1,11 @@
 //! Search for the line of the output that probably contains a metric, and for a pattern that reads
 //! it.
 
-use crate::logger::scrape::{first_value, without_colours};
-use crate::study::absence::shortened;
-use crate::study::{Datum, Metric};
 use regex::Regex;
 use std::sync::LazyLock;
+use swath_log::scrape::{first_value, without_colours};
+use swath_model::study::absence::shortened;
+use swath_model::study::{Datum, Metric};
 
 /// A number, also with sign, fraction and exponent.
 static NUMBER: LazyLock<Regex> = LazyLock::new(|| {

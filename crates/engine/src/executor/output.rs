@@ -2,14 +2,14 @@
 //! searched for metrics.
 
 use super::{nearest, traceback};
-use crate::logger::{Scrape, Stream};
-use crate::space::Name;
-use crate::study::Datum;
 use regex::Regex;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use swath_log::{Scrape, Stream};
+use swath_model::space::Name;
+use swath_model::study::Datum;
 
 /// Lower bound of the cap on a log. A smaller cap leaves no room for the head, the tail and the
 /// line between them.

@@ -8,10 +8,6 @@ use super::checkpoint;
 use super::stop_line::StopLine;
 use super::trainable::{StudyContext, Trainable, TrialContext};
 use super::{DiskSpace, Executor, ExecutorError, Launch, Outcome, Signal, SignalKind, Stop};
-use crate::logger::{
-    Beginning, Directive, Dirs, Identity, Recorded, Sink, TrialFolder, TrialLogger,
-};
-use crate::study::{Attempt, Exit, Failure, LogRecord, Timestamp, TrialId, Usage};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::any::Any;
@@ -19,6 +15,8 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use swath_log::{Beginning, Directive, Dirs, Identity, Recorded, Sink, TrialFolder, TrialLogger};
+use swath_model::study::{Attempt, Exit, Failure, LogRecord, Timestamp, TrialId, Usage};
 
 /// Capacity of the channel to the driver. When it is full, a function blocks in `report`, and the
 /// records of a program wait in its file.

@@ -3,12 +3,12 @@
 //!
 //! Without `/proc`, every query returns an empty result.
 
-use crate::study::Place;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, test_kill_process, waitpid};
 use std::collections::BTreeSet;
 use std::fs;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+use swath_model::study::Place;
 
 /// Time for a process to be gone after SIGKILL. One in uninterruptible sleep may never be.
 const KILLED_WITHIN: Duration = Duration::from_secs(5);

@@ -11,9 +11,6 @@ use super::{
     Allotment, ExecutorError, Exit, Launch, Outcome, StudyContext, Trainable, TrialContext,
     processes, usage,
 };
-use crate::logger::{TrialLogger, rank};
-use crate::space::Name;
-use crate::study::{Failure, Usage};
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, OnceCell};
@@ -26,6 +23,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use swath_log::{TrialLogger, rank};
+use swath_model::space::Name;
+use swath_model::study::{Failure, Usage};
 
 /// Number of retries when the program file is busy: another process is still writing it, or a child
 /// of another thread still holds it open for writing.
@@ -109,10 +109,10 @@ impl ProgramSpec {
 
 /// The patterns of `[capture]` in a file: as their texts.
 mod patterns {
-    use crate::space::Name;
     use regex::Regex;
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serializer};
+    use swath_model::space::Name;
 
     pub(super) fn serialize<S: Serializer>(
         capture: &[(Name, Regex)],

@@ -2,11 +2,11 @@
 //! simulate`. The same calls give the same signals.
 
 use super::{Executor, ExecutorError, Launch, Signal, SignalKind, Stop};
-use crate::study::{Attempt, Exit, Timestamp, TrialId, Usage};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
+use swath_model::study::{Attempt, Exit, Timestamp, TrialId, Usage};
 
 /// Plan of an attempt: events with their times since its start.
 type Script = Box<dyn FnMut(&Launch) -> Vec<(Duration, SignalKind)> + Send>;

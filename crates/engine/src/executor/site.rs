@@ -2,11 +2,11 @@
 //! the executor made from it once a study is open.
 
 use super::{Executor, ExecutorError, Pool, Program, ProgramSettings, StudyContext};
-use crate::logger::DigestCache;
-use crate::study::Kind;
-use crate::study::kind::Capability;
 use std::path::PathBuf;
 use std::sync::Arc;
+use swath_log::DigestCache;
+use swath_model::study::Kind;
+use swath_model::study::kind::Capability;
 
 /// A place where trials can run: this machine or a batch system.
 pub trait Site: Send + Sync {

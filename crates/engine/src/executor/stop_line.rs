@@ -2,11 +2,11 @@
 //! and on Linux an eventfd that wakes the sleeping supervisor.
 
 use super::{Exit, Launch, Stop};
-use crate::study::{Attempt, TrialId};
 #[cfg(target_os = "linux")]
 use std::os::fd::OwnedFd;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use swath_model::study::{Attempt, TrialId};
 
 /// The state that the thread of one slot shares with the executor.
 ///

@@ -13,9 +13,6 @@ use super::system::{SYSTEM, Sampler};
 use super::usage::Meter;
 use super::watch::Watch;
 use super::{Exit, Outcome, TrialContext, processes};
-use crate::logger::{Point, Tail, TrialLogger};
-use crate::space::Name;
-use crate::study::{Failure, Usage};
 use rustix::io::Errno;
 use rustix::process::{
     Pid, Signal, WaitOptions, kill_process_group, test_kill_process_group, waitpgid,
@@ -26,6 +23,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
+use swath_log::{Point, Tail, TrialLogger};
+use swath_model::space::Name;
+use swath_model::study::{Failure, Usage};
 use wait4::Wait4;
 
 /// First interval between two polls; each following interval is twice as long.

@@ -4,9 +4,9 @@
 //! Only forms that interpreters, compilers and argument parsers use for errors are recognised. A
 //! progress bar or a logged number therefore never becomes the reason of a failure.
 
-use crate::logger::scrape::without_colours;
 use regex::Regex;
 use std::sync::LazyLock;
+use swath_log::scrape::without_colours;
 
 /// Number of last lines that are searched for an error message; stack frames and advice may follow
 /// it.

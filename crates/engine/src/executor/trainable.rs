@@ -3,14 +3,14 @@
 
 use super::stop_line::{StopLine, StopRequest};
 use super::{Exit, Launch, Signal, SignalKind};
-use crate::logger::{DigestCache, ModelStore, TrialFolder, TrialLogger};
-use crate::space::{Name, ParamError, Params};
-use crate::study::{Failure, Place, Timestamp, TrialId, Usage};
 use crossbeam_channel::Sender;
 use std::error::Error;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use swath_log::{DigestCache, ModelStore, TrialFolder, TrialLogger};
+use swath_model::space::{Name, ParamError, Params};
+use swath_model::study::{Failure, Place, Timestamp, TrialId, Usage};
 
 /// Runs one attempt from start to end in the thread of its slot.
 ///
@@ -251,7 +251,7 @@ where
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::study::{Attempt, TrialId};
+    use swath_model::study::{Attempt, TrialId};
 
     pub(in crate::executor) fn launch(trial: u32) -> Launch {
         Launch {

@@ -6,9 +6,9 @@
 //! measured at intervals. Without `/proc`, only the kernel's sum is available.
 
 use super::processes;
-use crate::study::Usage;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use swath_model::study::Usage;
 use wait4::ResourceUsage;
 
 pub(super) const MIB: f64 = (1u64 << 20) as f64;

@@ -1,8 +1,8 @@
 //! The paths of all files of a study. All of them are relative to the study's folder, so that it
 //! can be moved.
 
-use crate::study::TrialId;
 use std::path::{Path, PathBuf};
+use swath_model::study::TrialId;
 
 /// The folder of a study.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,9 +3,9 @@
 //! A flipped bit often leaves valid JSON with another number in it; the checksum detects that.
 //! Lines without a checksum were written by earlier versions.
 
-use crate::study::{Entry, Event, Timestamp};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use swath_model::study::{Entry, Event, Timestamp};
 
 /// The bytes between entry and checksum, the number of hexadecimal digits, and the bytes after
 /// them.

@@ -2,11 +2,11 @@
 //! there are no stale locks.
 
 use super::{JournalError, StudyDir};
-use crate::study::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::time::Duration;
+use swath_model::study::Timestamp;
 
 /// The right to write a study. Dropping it releases the lock.
 #[derive(Debug)]

@@ -20,9 +20,9 @@ pub use replay::Replay;
 pub use salvage::{Salvaged, salvage};
 pub use snapshot::{read, settle, settled};
 
-use crate::study::{Entry, Event, IllegalEvent, Timestamp};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use swath_model::study::{Entry, Event, IllegalEvent, Timestamp};
 
 /// The writer of a journal.
 ///
@@ -248,13 +248,13 @@ fn run_elsewhere(study: &Path, holder: Option<&Holder>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study::{Closing, FORMAT, Header, Origin, Study, TrialId};
     use std::fs;
+    use swath_model::study::{Closing, FORMAT, Header, Origin, Study, TrialId};
 
     fn created(id: u32) -> Event {
         Event::Created {
             trial: TrialId(id),
-            params: [("größe".into(), crate::space::Value::Float(0.1))]
+            params: [("größe".into(), swath_model::space::Value::Float(0.1))]
                 .into_iter()
                 .collect(),
             origin: Origin::Suggested("random".into()),
@@ -570,7 +570,7 @@ mod tests {
             let origin = Origin::Suggested("random".into());
             let event = Event::Created {
                 trial: TrialId(id),
-                params: crate::space::Params::default(),
+                params: swath_model::space::Params::default(),
                 origin,
                 seed: 1,
             };

@@ -1,10 +1,10 @@
 //! Reading a journal from beginning to end, after which it can be written.
 
 use super::{Journal, JournalError, Medium, StudyDir, is_full, line};
-use crate::study::{Entry, Study};
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use swath_model::study::{Entry, Study};
 
 /// A reader of a journal, which iterates over its entries. A torn last line, one without a newline,
 /// is not an entry.

@@ -2,11 +2,11 @@
 //! by one when curves are needed.
 
 use super::{JournalError, StudyDir};
-use crate::space::Name;
-use crate::study::{Axis, Datum, LogRecord, Study, Timestamp, TrialId, axis};
 use serde::Deserialize;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
+use swath_model::space::Name;
+use swath_model::study::{Axis, Datum, LogRecord, Study, Timestamp, TrialId, axis};
 
 /// One report of a trial that counts.
 #[derive(Debug, Clone, PartialEq)]
@@ -168,8 +168,8 @@ fn each_entry<E: From<JournalError>>(
 mod tests {
     use super::{JournalError, Report, each};
     use crate::journal::StudyDir;
-    use crate::study::{Attempt, Event, Exit, Resource, TrialId, Usage};
     use swath_model::demo::Demo;
+    use swath_model::study::{Attempt, Event, Exit, Resource, TrialId, Usage};
 
     fn reports(demo: &Demo) -> Vec<(u32, u32, u64, Option<f64>)> {
         let folder = tempfile::tempdir().unwrap();

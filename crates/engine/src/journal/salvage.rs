@@ -5,15 +5,15 @@
 //! happened, taken from the trial's folder where possible. The damaged journal is kept as a backup.
 
 use super::{JournalError, StudyDir, line};
-use crate::space::Params;
-use crate::study::{
-    Attempt, Entry, Event, Exit, FORMAT, Header, IllegalEvent, Origin, Study, Timestamp, TrialId,
-    TrialState, Usage,
-};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use swath_model::space::Params;
+use swath_model::study::{
+    Attempt, Entry, Event, Exit, FORMAT, Header, IllegalEvent, Origin, Study, Timestamp, TrialId,
+    TrialState, Usage,
+};
 
 /// The result of a repair.
 #[derive(Debug, Clone, PartialEq)]
@@ -356,7 +356,7 @@ fn lost_end(trial: TrialId, attempt: Attempt) -> (Event, String) {
 mod tests {
     use super::*;
     use crate::journal::{Journal, Replay, read};
-    use crate::study::{Closing, Datum, LogRecord, Metric};
+    use swath_model::study::{Closing, Datum, LogRecord, Metric};
 
     fn events() -> Vec<Event> {
         let mut events = vec![Event::Opened {
@@ -368,7 +368,7 @@ mod tests {
         }];
         for id in 1..=2 {
             let trial = TrialId(id);
-            let params = [("x".into(), crate::space::Value::Float(0.5))]
+            let params = [("x".into(), swath_model::space::Value::Float(0.5))]
                 .into_iter()
                 .collect();
             events.push(Event::Created {

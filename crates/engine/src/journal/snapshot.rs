@@ -6,12 +6,12 @@
 //! trials; every further line is an array of some trials, so that all cores can parse them.
 
 use super::{JournalError, Replay, StudyDir, lock};
-use crate::study::{Attempt, Entry, Event, Exit, Study, Timestamp, Trial, Usage};
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, Permissions};
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
+use swath_model::study::{Attempt, Entry, Event, Exit, Study, Timestamp, Trial, Usage};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The version of the snapshot's format. It increases when the stored state of a trial changes; a

@@ -1,10 +1,10 @@
 //! The files that a command runs and the lock files of its dependencies, with their digests.
 
-use crate::logger::{DigestCache, digest};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use swath_log::{DigestCache, digest};
 
 /// Maximum size in bytes of a file that counts as part of a command.
 const LARGEST: u64 = 4 << 30;

@@ -1,13 +1,13 @@
 //! The version of the code, as the `git` command reports it.
 
 use super::untracked;
-use crate::study::Timestamp;
 use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use swath_model::study::Timestamp;
 
 /// Options for diffs that `git apply` accepts, independent of the user's configuration. Uncommitted
 /// changes inside a submodule cannot be part of such a diff.

@@ -1,8 +1,8 @@
 //! The machine that a study runs on.
 
 use crate::journal::Holder;
-use crate::study::Timestamp;
 use serde::{Deserialize, Serialize};
+use swath_model::study::Timestamp;
 
 /// The recorded facts about a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

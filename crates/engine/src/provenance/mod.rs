@@ -24,9 +24,9 @@ pub use machine::Machine;
 pub use python::Python;
 pub use record::{Made, Record};
 
-use crate::study::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use swath_model::study::Timestamp;
 
 /// The content of `environment.json`. The facts that are collected beside the first trials are
 /// added once they are known.

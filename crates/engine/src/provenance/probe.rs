@@ -2,11 +2,11 @@
 //! where that does no harm.
 
 use super::cgroup_check;
-use crate::study::Timestamp;
 use serde::Serialize;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
+use swath_model::study::Timestamp;
 
 /// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -3,9 +3,9 @@
 use super::Environment;
 use super::git::md5_of;
 use crate::journal::{Journal, JournalError, StudyDir};
-use crate::study::{Event, Header, Timestamp, TrialId};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use swath_model::study::{Event, Header, Timestamp, TrialId};
 
 /// The provenance of a trial: the state when its last attempt started.
 #[derive(Debug, Clone, Default)]
@@ -17,7 +17,7 @@ pub struct Made {
     /// The time at which the attempt started.
     pub at: Option<Timestamp>,
     /// The resource at which the attempt was to pause or end.
-    pub until: Option<crate::study::Resource>,
+    pub until: Option<swath_model::study::Resource>,
     /// Whether the attempt resumed from a checkpoint.
     pub resumed: bool,
 }

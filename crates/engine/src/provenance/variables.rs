@@ -1,8 +1,8 @@
 //! The environment variables that are recorded: those of two lists, and no others, because the
 //! environment may contain secrets.
 
-use crate::source::secret::masked;
 use std::collections::BTreeMap;
+use swath_model::source::secret::masked;
 
 /// Variables that change the results of a program; `repro` sets them to their recorded values.
 pub const STEERING: &[&str] = &[

@@ -8,15 +8,15 @@
 
 use super::home::failed;
 use super::{Tracker, TrackerError};
-use crate::space::{Name, Value};
-use crate::study::field::{Cell, Field, Place};
-use crate::study::{Datum, Entry, Goal, Metric, Objective, Study, TRIAL_FIELDS, Trial};
 use ::csv::{ByteRecord, Writer};
 use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use swath_model::space::{Name, Value};
+use swath_model::study::field::{Cell, Field, Place};
+use swath_model::study::{Datum, Entry, Goal, Metric, Objective, Study, TRIAL_FIELDS, Trial};
 
 /// Reported keys that get no `metric.` column: a model has the column `model_path`, and both are
 /// recorded as files.

@@ -3,10 +3,10 @@
 use super::TrackerError;
 use super::metric_rows::take_due;
 use super::retry::with_backoff;
-use crate::source::{Diagnostics, Opt, Preset, Section, Takes};
-use crate::study::{Due, Setting, Study, TrialId};
 use std::io;
 use std::path::{Path, PathBuf};
+use swath_model::source::{Diagnostics, Opt, Preset, Section, Takes};
+use swath_model::study::{Due, Setting, Study, TrialId};
 
 /// The option `dir`: the folder that a file-based tracker writes to.
 pub const DIR: Opt = Opt::new(

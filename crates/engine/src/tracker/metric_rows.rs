@@ -3,9 +3,6 @@
 
 use super::home::failed;
 use super::{TrackerError, steps};
-use crate::source::{Diagnostic, Diagnostics, Node, NodeValue, Opt, Preset, Section, Takes};
-use crate::space::Name;
-use crate::study::{Axis, Due, LogFreq, LogOnWorkers};
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -16,6 +13,9 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::ops::Range;
 use std::path::Path;
+use swath_model::source::{Diagnostic, Diagnostics, Node, NodeValue, Opt, Preset, Section, Takes};
+use swath_model::space::Name;
+use swath_model::study::{Axis, Due, LogFreq, LogOnWorkers};
 
 /// The name of the log that holds the reports.
 const REPORTS: &str = "report";
@@ -447,8 +447,8 @@ fn datum(text: Cow<'_, str>) -> Datum<'_> {
 #[cfg(test)]
 mod tests {
     use super::{Datum, LogSteps, MetricRow, each_row, take_due};
-    use crate::source::{Diagnostics, Section, Table};
-    use crate::study::Due;
+    use swath_model::source::{Diagnostics, Section, Table};
+    use swath_model::study::Due;
 
     /// Returns the batches of the rows that a tracker with these options receives, or the error in
     /// the options.
@@ -497,7 +497,7 @@ mod tests {
             rows.join("\n") + "\n",
         )
         .unwrap();
-        let (due, resource) = (Due::default(), resource.map(crate::space::Name::from));
+        let (due, resource) = (Due::default(), resource.map(swath_model::space::Name::from));
         let mut axes = LogSteps::read(trial.path(), &due, resource.as_ref()).unwrap();
         let mut steps = Vec::new();
         each_row(trial.path(), &due, |log, row| {

@@ -10,7 +10,7 @@ pub mod metric_rows;
 pub mod retry;
 pub mod steps;
 
-use crate::study::{Entry, Study};
+use swath_model::study::{Entry, Study};
 
 /// A tracker: a writer of one export format.
 ///

@@ -4,9 +4,9 @@
 //! a fractional step occurs, all steps on that axis are scaled, so that their order stays the order
 //! of the points. A tracker must then change the steps that it has already written.
 
-use crate::space::Name;
-use crate::study::{Axis, Trial, TrialId};
 use std::collections::{BTreeMap, BTreeSet};
+use swath_model::space::Name;
+use swath_model::study::{Axis, Trial, TrialId};
 
 /// The scale of an axis with fractional steps: exported steps per unit. Fine enough to separate the
 /// batches of an epoch.
@@ -83,8 +83,8 @@ impl Steps {
 #[cfg(test)]
 mod tests {
     use super::{Rescale, Steps};
-    use crate::study::TrialId;
     use swath_model::demo::Demo;
+    use swath_model::study::TrialId;
 
     /// Reports `values` for a trial. Returns its step, and the trials whose earlier steps change
     /// with their factors.

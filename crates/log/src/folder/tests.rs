@@ -1,7 +1,7 @@
 use super::*;
-use crate::space::Value;
-use crate::study::{Attempt, Failure, TrialId};
 use std::collections::BTreeSet;
+use swath_model::space::Value;
+use swath_model::study::{Attempt, Failure, TrialId};
 
 struct World {
     work: tempfile::TempDir,

@@ -3,11 +3,11 @@
 use super::Supervised;
 use crate::deciding::{AbsenceReason, DecidingMetrics};
 use crate::facade::now;
-use crate::space::Name;
-use crate::study::Datum;
 use crate::{DigestCache, Dirs, Identity, Line, LoggerError, ModelStore, Sink, Tail, TrialLogger};
 use std::io;
 use std::sync::Arc;
+use swath_model::space::Name;
+use swath_model::study::Datum;
 
 impl TrialLogger {
     /// Makes the logger of the supervising side, also for closures. It writes the trial's own files

@@ -2,8 +2,8 @@
 
 use super::label::Label;
 use crate::batch::Waiting;
-use crate::study::LogRecord;
 use crate::{Directive, Sink};
+use swath_model::study::LogRecord;
 
 /// Maximum number of warnings of one trial that are recorded. Further ones are only counted.
 const MOST_WARNINGS: u64 = 100;

@@ -21,7 +21,6 @@ use super::deciding::AbsenceReason;
 use super::end::{End, Recorded};
 use super::wire::{Content, LONGEST_LINE, Parser, Record};
 use super::{Answer, Directive, Line, LoggerError, Point};
-use crate::study::LogRecord;
 use forward::Forwarder;
 use label::Label;
 use metrics::MetricRows;
@@ -31,6 +30,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::path::{Path, PathBuf};
+use swath_model::study::LogRecord;
 
 /// The working directory of a trial and the folder of its records.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use crate::batch::{
     LastInDoubt, NamedAgain, NamedModel, OVERWRITTEN, Source, TICK, Version, Waiting, named_again,
 };
 use crate::inside::inside;
-use crate::space::{Name, Value};
-use crate::study::LogRecord;
+use swath_model::space::{Name, Value};
+use swath_model::study::LogRecord;
 
 impl Supervised {
     /// Handles a model that a record names.

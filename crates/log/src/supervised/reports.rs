@@ -8,9 +8,9 @@ use crate::inside::inside;
 use crate::key_types::KeyTypes;
 use crate::rank;
 use crate::repeats::Repeats;
-use crate::space::Name;
-use crate::study::{Axis, Datum, LogRecord, axis};
 use std::collections::BTreeSet;
+use swath_model::space::Name;
+use swath_model::study::{Axis, Datum, LogRecord, axis};
 
 /// Maximum number of ranks that a warning lists.
 const MOST_RANKS: usize = 8;

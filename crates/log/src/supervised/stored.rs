@@ -4,10 +4,10 @@ use super::label::Label;
 use super::{Supervised, with_causes};
 use crate::batch::list_left_out;
 use crate::inside::{data_dir, inside};
-use crate::study::LogRecord;
 use crate::{Digest, DigestError, artifacts, digest};
 use std::io;
 use std::path::Path;
+use swath_model::study::LogRecord;
 
 impl Supervised {
     pub(super) fn dataset(&mut self, named: &Path, role: String, label: &Label) {

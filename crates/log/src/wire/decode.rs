@@ -3,8 +3,8 @@
 use super::parser::{Entries, take, text_of};
 use super::scan::Raw;
 use super::{LineKind, Record, Refused, VERSION};
-use crate::space::{Name, Value};
 use std::borrow::Cow;
+use swath_model::space::{Name, Value};
 
 /// Makes a record from the entries of a line. Reports are decoded by the parser itself.
 pub(super) fn record(

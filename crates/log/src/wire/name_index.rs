@@ -1,7 +1,7 @@
 //! Finds a name among the values of one line, at the same cost for any number of values.
 
-use crate::space::Name;
 use std::collections::HashMap;
+use swath_model::space::Name;
 
 /// Up to this number of names are compared one by one, which is cheaper than hashing them.
 const FEW: usize = 32;

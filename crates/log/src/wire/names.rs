@@ -1,7 +1,7 @@
 //! Keeps one shared copy of each name, however often a trial uses it.
 
-use crate::space::Name;
 use std::collections::HashSet;
+use swath_model::space::Name;
 
 /// Maximum number of shared names. Further names get a copy per use.
 const MOST: usize = 10_000;

@@ -9,9 +9,9 @@ use super::scan::{self, Raw, special};
 use super::{LineKind, Names, Record, Refused, decode, row};
 use crate::deciding::{AbsenceReason, DecidingMetrics};
 use crate::rank;
-use crate::space::Name;
-use crate::study::{Datum, Metric};
 use std::borrow::Cow;
+use swath_model::space::Name;
+use swath_model::study::{Datum, Metric};
 
 /// The maximum length of a value's name, in bytes.
 pub const LONGEST_NAME: usize = 250;

@@ -6,13 +6,13 @@
 
 use super::{VERSION, row};
 use crate::Point;
-use crate::space::{Name, Value};
-use crate::study::Datum;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::path::PathBuf;
+use swath_model::space::{Name, Value};
+use swath_model::study::Datum;
 
 /// A record as the trial makes it. The supervising side adds digests and stores files, and makes
-/// a [`LogRecord`](crate::study::LogRecord) of it.
+/// a [`LogRecord`](swath_model::study::LogRecord) of it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Record {
     /// A report, whose values decide.

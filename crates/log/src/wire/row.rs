@@ -1,10 +1,10 @@
 //! Writes the values of a report or of metrics: the inside of a JSON object, `"loss": 0.5, "step":
 //! 3`. The lines of a trial and the trial's metric files contain the same rows.
 
-use crate::space::Name;
-use crate::study::{Datum, Metric};
 use crate::{Point, rank};
 use std::io::Write as _;
+use swath_model::space::Name;
+use swath_model::study::{Datum, Metric};
 
 /// Appends the values of a report. A worker whose `rank` is not 0 adds its rank, in place of a
 /// value of that name.

@@ -50,12 +50,12 @@ pub use value::{Name, Params, Value};
 
 #[cfg(feature = "spaces")]
 use {
-    crate::numerics::stream::{self, Purpose},
     crate::source::{Diagnostics, Section},
     expr::Expr,
     param::Param,
     rand::RngExt,
     std::collections::HashMap,
+    swath_numerics::stream::{self, Purpose},
 };
 
 /// One dimension of the unit cube.

@@ -2,7 +2,7 @@
 
 use super::decimal::{self, Decimals, MAX_DIGITS};
 use super::domain::{RangeError, unit};
-use crate::numerics::normal;
+use swath_numerics::normal;
 
 /// Default number of significant digits.
 pub(super) const DIGITS: i32 = 6;

@@ -5,9 +5,9 @@
 
 use super::source::{Row, Source};
 use crate::formula::{Cells, Formula, FormulaError, Names, Reducer};
-use crate::space::Value;
-use crate::space::expr::{Expr, Type};
-use crate::study::Goal;
+use swath_model::space::Value;
+use swath_model::space::expr::{Expr, Type};
+use swath_model::study::Goal;
 
 /// Names of the counts that an assertion can use.
 const COUNTS: [&str; 5] = ["trials", "complete", "stopped", "failed", "running"];

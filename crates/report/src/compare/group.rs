@@ -3,12 +3,12 @@
 
 use super::source::{Row, Source};
 use crate::formula::{Cells, Formula};
-use crate::numerics::bootstrap;
-use crate::numerics::sample::Sample;
-use crate::space::Value;
-use crate::study::Goal;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
+use swath_model::space::Value;
+use swath_model::study::Goal;
+use swath_numerics::bootstrap;
+use swath_numerics::sample::Sample;
 
 /// Confidence level of the intervals.
 pub const CONFIDENCE: f64 = 0.95;

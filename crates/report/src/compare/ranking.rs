@@ -4,10 +4,10 @@ use super::group::{Group, Grouped, Grouping};
 use super::source::Source;
 use super::verdict::{self, Against, Rules, Verdict};
 use crate::formula::Formula;
-use crate::space::Value;
-use crate::study::Goal;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use swath_model::space::Value;
+use swath_model::study::Goal;
 
 /// A complete comparison, ready to be shown.
 pub struct Ranking<'a> {

@@ -5,10 +5,10 @@ use super::ranking::Ranking;
 use super::show::varying;
 use super::verdict::{Against, Test};
 use crate::formula::Formula;
-use crate::space::Value;
-use crate::study::{Goal, Metric};
 use serde_json::{Map, Value as Json, json};
 use std::io;
+use swath_model::space::Value;
+use swath_model::study::{Goal, Metric};
 
 /// Writes the ranking as CSV, one row for each group. Without groups nothing is written, not even a
 /// header.

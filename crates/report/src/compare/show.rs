@@ -7,9 +7,9 @@ use super::verdict::Verdict;
 use crate::formula::{Cells, Formula};
 use crate::listing::{Detail, values_column};
 use crate::number;
-use crate::space::Value;
 use crate::table::{Column, RowTone, Table};
 use std::collections::BTreeSet;
+use swath_model::space::Value;
 
 /// Options of the table, apart from the comparison itself.
 pub struct Shown<'a> {

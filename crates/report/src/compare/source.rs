@@ -2,12 +2,12 @@
 
 use super::table::{Table, TableRow};
 use crate::formula::{self, Ask, Cells, Formula, FormulaError, Names, ReportHistory, TrialCells};
-use crate::sampler::SAMPLERS;
-use crate::space::Value;
-use crate::space::expr::Type;
-use crate::study::kind::{Capability, find};
-use crate::study::{Goal, Objective, Origin, Study, TrialState};
 use crate::{row, summary};
+use swath_model::space::Value;
+use swath_model::space::expr::Type;
+use swath_model::study::kind::{Capability, find};
+use swath_model::study::{Goal, Objective, Origin, Study, TrialState};
+use swath_search::sampler::SAMPLERS;
 
 /// A study or a table, with its display name.
 pub struct Source {

@@ -2,11 +2,11 @@
 //! effect size, and a verdict in words that claim no more than the test supports.
 
 use super::group::{CONFIDENCE, Group};
-use crate::numerics::rank_test;
-use crate::numerics::sample::{Difference, Sample, hedges, holm};
-use crate::numerics::student;
-use crate::study::Goal;
 use std::collections::{BTreeMap, HashMap};
+use swath_model::study::Goal;
+use swath_numerics::rank_test;
+use swath_numerics::sample::{Difference, Sample, hedges, holm};
+use swath_numerics::student;
 
 /// Minimum number of trials, or of pairs, for a verdict.
 pub const FEWEST: usize = 3;

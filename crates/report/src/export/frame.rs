@@ -1,9 +1,9 @@
 //! The table of trials with typed columns.
 
-use crate::space::Value;
-use crate::study::field::{Cell as FieldCell, Getter};
-use crate::study::{Study, Trial};
-use crate::tracker::csv;
+use swath_engine::tracker::csv;
+use swath_model::space::Value;
+use swath_model::study::field::{Cell as FieldCell, Getter};
+use swath_model::study::{Study, Trial};
 use swath_table::{Cell, Column, Kind};
 
 /// Returns the table of `trials.csv` for some trials, with a type for each column.
@@ -68,9 +68,9 @@ fn kind(column: &csv::Column, cells: &[Option<Cell>]) -> Kind {
 #[cfg(test)]
 mod tests {
     use super::{cell, kind};
-    use crate::space::Value;
-    use crate::tracker::csv;
+    use swath_engine::tracker::csv;
     use swath_model::demo::{Demo, text};
+    use swath_model::space::Value;
     use swath_table::Kind;
 
     fn kinds(demo: &Demo, names: &[&str]) -> Vec<Kind> {

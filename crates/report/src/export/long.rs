@@ -1,11 +1,11 @@
 //! Reports as a table, one row for each report: its trial, its step and its values.
 
-use crate::journal::reports::Report;
-use crate::space::Name;
-use crate::study::{Datum, Metric, Study};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
+use swath_engine::journal::reports::Report;
+use swath_model::space::Name;
+use swath_model::study::{Datum, Metric, Study};
 use swath_table::{Cell, Column, Kind};
 
 /// The columns before those of the metrics, with their types.

@@ -1,7 +1,7 @@
 //! Tables for other programs: one row for each trial (wide) or for each report (long).
 //! `docs/export.md` is their specification.
 //!
-//! The wide CSV is written by [`tracker::csv`](crate::tracker::csv). Every study has it as
+//! The wide CSV is written by [`tracker::csv`](swath_engine::tracker::csv). Every study has it as
 //! `trials.csv`.
 
 pub mod frame;

@@ -1,12 +1,12 @@
 //! The reports that expressions need, and the values of names and questions in one trial.
 
 use super::{Ask, Cells, Formula, Reducer};
-use crate::journal::reports::{self, Report};
-use crate::journal::{JournalError, StudyDir};
 use crate::row;
-use crate::space::Value;
-use crate::study::{Datum, Goal, Metric, Study, Trial, TrialId};
 use std::collections::BTreeMap;
+use swath_engine::journal::reports::{self, Report};
+use swath_engine::journal::{JournalError, StudyDir};
+use swath_model::space::Value;
+use swath_model::study::{Datum, Goal, Metric, Study, Trial, TrialId};
 
 /// Steps and values of all reports, by metric and trial, for the metrics that expressions ask
 /// about.

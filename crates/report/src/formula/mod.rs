@@ -1,18 +1,18 @@
 //! Columns and conditions: expressions over one trial, such as `lr * 10`, `min(val_loss)`,
 //! `val_loss@10`, `best(acc) - last(acc)`.
 //!
-//! The language is defined in [`crate::space::expr`]. `study` resolves names in a study and rejects
+//! The language is defined in [`swath_model::space::expr`]. `study` resolves names in a study and rejects
 //! expressions that cannot have a value there. `history` holds the reports that an expression
 //! needs.
 
 mod history;
 pub mod study;
 
-pub use crate::space::expr::{Ask, Cells, Names, Reducer};
 pub use history::{ReportHistory, TrialCells};
+pub use swath_model::space::expr::{Ask, Cells, Names, Reducer};
 
-use crate::space::Value;
-use crate::space::expr::{EvalError, Expr, ExprError, Type, in_back_quotes};
+use swath_model::space::Value;
+use swath_model::space::expr::{EvalError, Expr, ExprError, Type, in_back_quotes};
 
 /// A parsed column or condition, with its text.
 #[derive(Debug, Clone, PartialEq)]
@@ -207,9 +207,9 @@ pub fn split(list: &str) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::{Ask, Cells, Formula, FormulaError, Names, Reducer, split};
-    use crate::space::Value;
-    use crate::space::expr::Type;
     use proptest::prelude::*;
+    use swath_model::space::Value;
+    use swath_model::space::expr::Type;
 
     struct One;
 

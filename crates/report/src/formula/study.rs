@@ -1,12 +1,12 @@
 //! Resolution of names in a study, and checks for expressions that cannot have a value there.
 
 use super::{Ask, Formula, FormulaError, Names, Reducer, ReportHistory, TrialCells};
-use crate::journal::{JournalError, StudyDir};
 use crate::row;
-use crate::source::diagnostic::nearest;
-use crate::space::Value;
-use crate::space::expr::{EvalError, Type};
-use crate::study::{Goal, Study};
+use swath_engine::journal::{JournalError, StudyDir};
+use swath_model::source::diagnostic::nearest;
+use swath_model::space::Value;
+use swath_model::space::expr::{EvalError, Type};
+use swath_model::study::{Goal, Study};
 
 /// Maximum number of names that a message lists.
 const LISTED: usize = 40;

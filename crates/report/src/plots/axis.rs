@@ -1,11 +1,11 @@
 //! A parameter as the axis of a plot, with the position of each trial on it.
 
 use super::figure::{Scale, bounds};
-use crate::space::{Extent, Name, Space, Value};
-use crate::study::{Study, Trial};
 use crate::{listing, row};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use swath_model::space::{Extent, Name, Space, Value};
+use swath_model::study::{Study, Trial};
 
 /// Maximum number of draws of a repeated parameter that get an axis of their own.
 const MOST_DRAWS: usize = 8;
@@ -243,8 +243,8 @@ fn looks_logarithmic(values: &[Option<f64>]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::axes;
-    use crate::space::Value;
     use swath_model::demo::{Demo, text};
+    use swath_model::space::Value;
 
     #[test]
     fn a_parameter_becomes_an_axis_and_a_repeated_one_several() {

@@ -4,13 +4,13 @@
 //! Most lines of a journal are reports. They are parsed directly into numbers, without the events
 //! that a replay would need.
 
-use crate::space::Name;
-use crate::study::axis::{self, COUNTERS};
-use crate::study::{Axis, Datum, Entry, Event, Exit, LogRecord, Timestamp, TrialId, Verdict};
 use rayon::prelude::*;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use std::collections::BTreeMap;
 use std::fmt;
+use swath_model::space::Name;
+use swath_model::study::axis::{self, COUNTERS};
+use swath_model::study::{Axis, Datum, Entry, Event, Exit, LogRecord, Timestamp, TrialId, Verdict};
 
 /// Minimum number of bytes that one thread parses at a time.
 const BLOCK: usize = 1 << 20;
@@ -394,9 +394,9 @@ impl<'de> Visitor<'de> for Number {
 #[cfg(test)]
 mod tests {
     use super::Chronicle;
-    use crate::space::Value;
-    use crate::study::{Datum, Exit, LogRecord, TrialId};
     use swath_model::demo::Demo;
+    use swath_model::space::Value;
+    use swath_model::study::{Datum, Exit, LogRecord, TrialId};
 
     fn demo() -> Demo {
         let mut demo = Demo::new(&["lr"]);

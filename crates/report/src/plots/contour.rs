@@ -5,9 +5,9 @@ use super::axis::Axis;
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Shape, Tone, bounds};
 use super::importance::{Fitted, Importance};
 use super::{Input, METRIC, Plot, WHERE, nothing, stacked};
-use crate::numerics::fanova;
-use crate::study::{Goal, Kind};
 use serde::Serialize;
+use swath_model::study::{Goal, Kind};
+use swath_numerics::fanova;
 
 pub(super) const KIND: Kind<dyn Plot> = Kind {
     name: "contour",

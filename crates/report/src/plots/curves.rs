@@ -4,8 +4,8 @@ use super::chronicle::{Chronicle, Curve};
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Shape, Tone, Weight};
 use super::{Input, METRIC, Plot, WHERE, nothing, stacked, thinned, tone};
 use crate::number;
-use crate::study::{Goal, Kind, Trial, TrialState};
 use serde::Serialize;
+use swath_model::study::{Goal, Kind, Trial, TrialState};
 
 pub(super) const KIND: Kind<dyn Plot> = Kind {
     name: "curves",

@@ -2,11 +2,11 @@
 
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Side, Tone};
 use super::{Input, Plot, WHERE, nothing, stacked};
-use crate::study::{Exit, Kind, TrialId};
 use crate::summary;
 use crate::text::elide;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
+use swath_model::study::{Exit, Kind, TrialId};
 
 pub(super) const KIND: Kind<dyn Plot> = Kind {
     name: "failures",

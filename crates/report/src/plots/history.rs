@@ -2,9 +2,9 @@
 
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Shape, Tone, Weight, quantile};
 use super::{Input, METRIC, Plot, WHERE, nothing, stacked, tone};
-use crate::study::{Goal, Kind, TrialState};
 use serde::Serialize;
 use std::collections::BTreeSet;
+use swath_model::study::{Goal, Kind, TrialState};
 
 pub(super) const KIND: Kind<dyn Plot> = Kind {
     name: "history",

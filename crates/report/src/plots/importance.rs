@@ -5,11 +5,11 @@ use super::axis::Axis;
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Side, Tone, Weight};
 use super::{Input, METRIC, Plot, WHERE, nothing, stacked};
 use crate::number;
-use crate::numerics::fanova;
-use crate::numerics::forest::{Column, Forest, MAX_CATEGORIES};
-use crate::numerics::rank_correlation::{ratio, spearman};
-use crate::study::Kind;
 use serde::Serialize;
+use swath_model::study::Kind;
+use swath_numerics::fanova;
+use swath_numerics::forest::{Column, Forest, MAX_CATEGORIES};
+use swath_numerics::rank_correlation::{ratio, spearman};
 
 pub(super) const KIND: Kind<dyn Plot> = Kind {
     name: "importance",

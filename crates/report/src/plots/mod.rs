@@ -20,14 +20,14 @@ pub mod svg;
 mod tests;
 pub mod timeline;
 
-use crate::source::{Diagnostics, Opt, Preset, Section, Table, Takes};
-use crate::space::Space;
-use crate::study::{Kind, Objective, Origin, Setting, Study, Trial, TrialId, TrialState};
 use axis::Axis;
 use chronicle::Chronicle;
 use figure::{Figure, Tone};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use swath_model::source::{Diagnostics, Opt, Preset, Section, Table, Takes};
+use swath_model::space::Space;
+use swath_model::study::{Kind, Objective, Origin, Setting, Study, Trial, TrialId, TrialState};
 
 /// A study and the selection of it that is plotted.
 pub struct Input<'a> {

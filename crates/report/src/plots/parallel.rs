@@ -4,9 +4,9 @@ use super::axis::Axis;
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Side, Tone, Weight};
 use super::{Input, METRIC, Plot, WHERE, nothing, stacked};
 use crate::number;
-use crate::study::{Goal, Kind, Trial};
 use crate::text::elide;
 use serde::Serialize;
+use swath_model::study::{Goal, Kind, Trial};
 
 pub(super) const KIND: Kind<dyn Plot> = Kind {
     name: "parallel",

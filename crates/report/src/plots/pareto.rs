@@ -4,9 +4,9 @@
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Shape, Tone, Weight};
 use super::{Input, Plot, WHERE, nothing, stacked};
 use crate::rank;
-use crate::study::{Goal, Kind};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
+use swath_model::study::{Goal, Kind};
 
 pub(super) const KIND: Kind<dyn Plot> = Kind {
     name: "pareto",

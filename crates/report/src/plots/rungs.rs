@@ -5,8 +5,8 @@ use super::chronicle::Chronicle;
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Side, Tone};
 use super::{Input, Plot, WHERE, nothing, stacked};
 use crate::number;
-use crate::study::{Kind, TrialId, TrialState};
 use serde::Serialize;
+use swath_model::study::{Kind, TrialId, TrialState};
 
 pub(super) const KIND: Kind<dyn Plot> = Kind {
     name: "rungs",

@@ -4,7 +4,7 @@ use super::axis::Axis;
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Shape, Tone};
 use super::parallel::Parallel;
 use super::{Input, METRIC, Plot, WHERE, nothing, stacked};
-use crate::study::Kind;
+use swath_model::study::Kind;
 
 pub(super) const KIND: Kind<dyn Plot> = Kind {
     name: "slice",

@@ -10,12 +10,12 @@ use super::rungs::{Rung, Rungs};
 use super::svg::{self, Theme};
 use super::timeline::Timeline;
 use super::{Input, PLOTS, draw};
-use crate::space::{Params, Value};
-use crate::study::kind::find;
-use crate::study::{
+use swath_model::demo::{Demo, objective, text};
+use swath_model::space::{Params, Value};
+use swath_model::study::kind::find;
+use swath_model::study::{
     Datum, Event, Exit, Failure, Goal, Header, Limit, LogRecord, Origin, TrialId, Verdict,
 };
-use swath_model::demo::{Demo, objective, text};
 
 fn chronicle(demo: &Demo) -> Chronicle {
     let header = demo.study.header();
@@ -244,7 +244,7 @@ fn the_timeline_leaves_out_time_in_which_nothing_ran() {
     run_trial(&mut demo, 40);
     (0..100).for_each(|_| {
         demo.event(Event::Closed {
-            why: crate::study::Closing::Interrupted,
+            why: swath_model::study::Closing::Interrupted,
         });
     });
     run_trial(&mut demo, 10);

@@ -3,9 +3,9 @@
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Side, Tone, Weight};
 use super::{Input, Plot, WHERE, nothing, stacked};
 use crate::number;
-use crate::study::{Exit, Kind, TrialId, TrialState};
 use serde::Serialize;
 use std::collections::BTreeSet;
+use swath_model::study::{Exit, Kind, TrialId, TrialState};
 
 pub(super) const KIND: Kind<dyn Plot> = Kind {
     name: "timeline",

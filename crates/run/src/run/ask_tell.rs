@@ -25,12 +25,14 @@
 
 use super::follow::Stale;
 use super::{Opened, Options, RunError};
-use crate::driver::{DriverError, Offer, OpenTrial};
-use crate::source::Source;
-use crate::space::{Digits, Name, Params};
-use crate::study::{Closing, Datum, Exit, Failure, Metric, Study, TrialId, TrialState, Verdict};
 use crate::sweep::{Rejected, Sweep, given};
 use std::time::{Duration, Instant};
+use swath_engine::driver::{DriverError, Offer, OpenTrial};
+use swath_model::source::Source;
+use swath_model::space::{Digits, Name, Params};
+use swath_model::study::{
+    Closing, Datum, Exit, Failure, Metric, Study, TrialId, TrialState, Verdict,
+};
 
 /// Maximum delay of the sync, the table and the listeners, if the caller makes calls.
 const LAG: Duration = Duration::from_millis(200);
@@ -131,7 +133,7 @@ impl<'a> AskTell<'a> {
 
     /// Returns the paths of the study.
     #[must_use]
-    pub fn dir(&self) -> &crate::journal::StudyDir {
+    pub fn dir(&self) -> &swath_engine::journal::StudyDir {
         self.opened.dir()
     }
 
@@ -278,7 +280,7 @@ impl<'a> AskTell<'a> {
 
     /// Returns the trial of the same configuration, if `point` determines all parameters.
     fn twin(&self, point: &Params) -> Option<TrialId> {
-        crate::driver::propose::twin(&self.opened.sweep.space, self.study(), point)
+        swath_engine::driver::propose::twin(&self.opened.sweep.space, self.study(), point)
     }
 
     /// Syncs the journal and updates the table, for callers that make no call for a long time.

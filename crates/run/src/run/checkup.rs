@@ -1,12 +1,12 @@
 //! The checkup of a study: its journal, its folders, and the processes and files that its trials
 //! left behind.
 
-use crate::driver::gc;
-use crate::executor;
-use crate::journal::{self, StudyDir, lock};
-use crate::provenance::probe::{Finding, State};
-use crate::study::{IllegalEvent, Study};
 use std::collections::BTreeSet;
+use swath_engine::driver::gc;
+use swath_engine::executor;
+use swath_engine::journal::{self, StudyDir, lock};
+use swath_engine::provenance::probe::{Finding, State};
+use swath_model::study::{IllegalEvent, Study};
 
 /// Checks a study without changing anything. Returns the findings in the order of the checks.
 #[must_use]

@@ -2,13 +2,13 @@
 //! may have to be clean, or in a clone of its commit.
 
 use super::Options;
-use crate::journal::StudyDir;
-use crate::provenance::git::git;
-use crate::provenance::{Checkout, Git, patch};
 use crate::sweep::{Code, Sweep};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf, absolute};
 use std::process::{Command, Stdio};
+use swath_engine::journal::StudyDir;
+use swath_engine::provenance::git::git;
+use swath_engine::provenance::{Checkout, Git, patch};
 
 /// Maximum number of changed files in a message.
 const NAMED: usize = 5;

@@ -5,15 +5,15 @@
 //! away, falls behind. At the end of the run it gets the time to catch up, as long as it makes
 //! progress.
 
-use crate::journal::{Journal, JournalError, StudyDir};
-use crate::study::{Entry, IllegalEvent, Study};
-use crate::tracker::retry::{Heartbeat, beat, with_backoff, with_causes};
-use crate::tracker::{Tracker, TrackerError};
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use swath_engine::journal::{Journal, JournalError, StudyDir};
+use swath_engine::tracker::retry::{Heartbeat, beat, with_backoff, with_causes};
+use swath_engine::tracker::{Tracker, TrackerError};
+use swath_model::study::{Entry, IllegalEvent, Study};
 
 /// Time without progress after which the end of a run no longer waits for a tracker.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -293,15 +293,15 @@ pub(super) fn after_sync(began: Instant) -> Instant {
 #[cfg(test)]
 mod tests {
     use super::{Followers, Named, Stale};
-    use crate::journal::StudyDir;
-    use crate::study::{Entry, Study};
-    use crate::tracker::retry::beat;
-    use crate::tracker::{Tracker, TrackerError};
     use std::io::Write;
     use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
     use std::sync::{Arc, Mutex};
     use std::time::{Duration, Instant};
+    use swath_engine::journal::StudyDir;
+    use swath_engine::tracker::retry::beat;
+    use swath_engine::tracker::{Tracker, TrackerError};
     use swath_model::demo::Demo;
+    use swath_model::study::{Entry, Study};
 
     /// A tracker that stores the sequence numbers it receives. It can fail at an entry or hang.
     #[derive(Clone, Default)]

@@ -2,17 +2,17 @@
 //! its lock files, the GPUs, the packages of the interpreter.
 
 use super::{Options, keep};
-use crate::journal::StudyDir;
-use crate::logger::DigestCache;
-use crate::provenance::files::{find_program, is_rust, locks, of_command};
-use crate::provenance::git::md5_of;
-use crate::provenance::{Checkout, Environment, Found, Python, gpu, python};
 use crate::sweep::Sweep;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
+use swath_engine::journal::StudyDir;
+use swath_engine::provenance::files::{find_program, is_rust, locks, of_command};
+use swath_engine::provenance::git::md5_of;
+use swath_engine::provenance::{Checkout, Environment, Found, Python, gpu, python};
+use swath_log::DigestCache;
 
 /// The longest wait for the inquiry at the end of a run.
 const PATIENCE: Duration = Duration::from_secs(10);

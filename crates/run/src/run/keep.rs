@@ -2,15 +2,15 @@
 //! differ are kept beside the last one.
 
 use super::{Options, RunError};
-use crate::journal::StudyDir;
-use crate::provenance::{Environment, Found, Git, Machine, variables};
-use crate::source::secret::masked;
-use crate::study::Timestamp;
 use crate::sweep::Sweep;
 use std::fs::Permissions;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use swath_engine::journal::StudyDir;
+use swath_engine::provenance::{Environment, Found, Git, Machine, variables};
+use swath_model::source::secret::masked;
+use swath_model::study::Timestamp;
 
 /// Writes `sweep.toml` (with secrets masked), `environment.json` and `code.patch`. Earlier contents
 /// that differ are kept as `sweep.1.toml`, `environment.1.json`, `code.1.patch`… Returns the

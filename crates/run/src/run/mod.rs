@@ -30,16 +30,6 @@ pub use resources::ResourceError;
 pub use setup::SetupError;
 pub use versions::{VersionError, Versions};
 
-use crate::cluster::pilot::pilots_left;
-use crate::driver::{Driver, DriverError, Interrupt, Listener, Parts};
-use crate::executor::{Executor, ExecutorError, Pool, Trainable};
-use crate::journal::StudyDir;
-use crate::provenance::{Environment, Git, Machine};
-use crate::sampler::Sampler;
-use crate::scheduler::TrialScheduler;
-use crate::space::Params;
-use crate::study::kind::Capability;
-use crate::study::{Closing, Header, Study, Timestamp, TrialId};
 use crate::sweep::{Plan, Rejected, Sweep};
 use code::Version;
 use follow::{Named, Stale};
@@ -52,6 +42,16 @@ use std::process::Command;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use swath_cluster::pilot::pilots_left;
+use swath_engine::driver::{Driver, DriverError, Interrupt, Listener, Parts};
+use swath_engine::executor::{Executor, ExecutorError, Pool, Trainable};
+use swath_engine::journal::StudyDir;
+use swath_engine::provenance::{Environment, Git, Machine};
+use swath_model::space::Params;
+use swath_model::study::kind::Capability;
+use swath_model::study::{Closing, Header, Study, Timestamp, TrialId};
+use swath_search::sampler::Sampler;
+use swath_search::scheduler::TrialScheduler;
 
 /// Options of a run that the sweep file does not contain.
 #[derive(Debug, Clone, Default)]
@@ -327,7 +327,7 @@ impl<'a> Opened<'a> {
         );
         // Repeats always run on this machine, wherever the original ran.
         let site = match self.stands_for {
-            Some(_) => Some(crate::executor::here()),
+            Some(_) => Some(swath_engine::executor::here()),
             None => self.sweep.site(),
         };
         Ok(site.ok_or(ExecutorError::NoSite)?.open(work)?)
@@ -463,16 +463,16 @@ pub fn programs(sweep: &Sweep, options: Options) -> Result<Study, RunError> {
 pub fn closure<F>(sweep: &Sweep, options: Options, function: F) -> Result<Study, RunError>
 where
     F: Fn(
-            &crate::executor::TrialContext,
-            &mut crate::logger::TrialLogger,
-        ) -> Result<(), crate::executor::TrialError>
+            &swath_engine::executor::TrialContext,
+            &mut swath_log::TrialLogger,
+        ) -> Result<(), swath_engine::executor::TrialError>
         + Send
         + Sync
         + 'static,
 {
     let mut opened = open(sweep, options)?;
     opened.record(drop)?;
-    let mut pool = opened.functions(Arc::new(crate::executor::Closure(function)))?;
+    let mut pool = opened.functions(Arc::new(swath_engine::executor::Closure(function)))?;
     opened.run(&mut pool, &Interrupt::default())?;
     Ok(opened.study().clone())
 }

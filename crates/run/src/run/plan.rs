@@ -2,14 +2,14 @@
 
 use super::code::Version;
 use super::{Options, RunError, build, pool, workdir};
-use crate::driver::{self, Driver, DriverError};
-use crate::executor::{Launch, environment};
-use crate::journal::{JournalError, StudyDir};
-use crate::provenance::Machine;
-use crate::study::Timestamp;
 use crate::sweep::Sweep;
 use std::io;
 use std::path::Path;
+use swath_engine::driver::{self, Driver, DriverError};
+use swath_engine::executor::{Launch, environment};
+use swath_engine::journal::{JournalError, StudyDir};
+use swath_engine::provenance::Machine;
+use swath_model::study::Timestamp;
 
 /// An attempt that a run would start.
 #[derive(Debug, Clone)]

@@ -2,16 +2,16 @@
 //! a pool of threads on this machine.
 
 use super::resources::Shares;
-use crate::executor::{
-    Argv, ExecutorError, Pool, ProgramSettings, ProgramSpec, StudyContext, Trainable, Work,
-};
-use crate::journal::StudyDir;
-use crate::logger::{DigestCache, ModelStore};
-use crate::study::TrialId;
 use crate::sweep::{Fill, Sweep};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use swath_engine::executor::{
+    Argv, ExecutorError, Pool, ProgramSettings, ProgramSpec, StudyContext, Trainable, Work,
+};
+use swath_engine::journal::StudyDir;
+use swath_log::{DigestCache, ModelStore};
+use swath_model::study::TrialId;
 
 /// Returns the description of the sweep's command that an executor needs to run it.
 pub(super) fn work(

@@ -1,15 +1,15 @@
 //! Rebuilding a tracker's files from the journal and the trial folders.
 
 use super::follow::{FollowError, follow};
-use crate::journal::{self, JournalError, Lock, StudyDir};
-use crate::provenance::Machine;
-use crate::source::{Diagnostics, Section, Source, Table};
-use crate::study::Timestamp;
-use crate::study::kind::find;
 use crate::sweep::{Registry, Rejected};
-use crate::tracker::Tracker;
-use crate::tracker::retry::Heartbeat;
 use std::sync::Arc;
+use swath_engine::journal::{self, JournalError, Lock, StudyDir};
+use swath_engine::provenance::Machine;
+use swath_engine::tracker::Tracker;
+use swath_engine::tracker::retry::Heartbeat;
+use swath_model::source::{Diagnostics, Section, Source, Table};
+use swath_model::study::Timestamp;
+use swath_model::study::kind::find;
 
 /// An error that prevents rebuilding a tracker's files.
 #[derive(Debug, thiserror::Error)]

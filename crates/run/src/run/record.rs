@@ -1,14 +1,14 @@
 //! The table and the trackers of a run, as a listener of its driver.
 
 use super::follow::{Followers, Named, Stale, after_sync};
-use crate::driver::{Interrupt, Listener, Urgency};
-use crate::journal::StudyDir;
-use crate::study::{Entry, Event, Study};
-use crate::tracker::csv::Csv;
-use crate::tracker::{Tracker, TrackerError};
 use std::cell::OnceCell;
 use std::rc::Rc;
 use std::time::Instant;
+use swath_engine::driver::{Interrupt, Listener, Urgency};
+use swath_engine::journal::StudyDir;
+use swath_engine::tracker::csv::Csv;
+use swath_engine::tracker::{Tracker, TrackerError};
+use swath_model::study::{Entry, Event, Study};
 
 /// Writes `trials.csv`, and ends the threads of the trackers with the run. Reports each tracker once
 /// when it becomes stale.
@@ -148,7 +148,7 @@ pub(super) fn catch_up(
 #[cfg(test)]
 mod tests {
     use super::Table;
-    use crate::journal::StudyDir;
+    use swath_engine::journal::StudyDir;
     use swath_model::demo::Demo;
 
     #[test]

@@ -2,11 +2,11 @@
 //! A request that the machine cannot meet ends the run before it begins.
 
 use super::Options;
-use crate::executor::{Allotment, GpuError, GpuShares, Gpus};
-use crate::provenance::Machine;
-use crate::study::kind::Capability;
 use crate::sweep::Sweep;
 use crate::sweep::units::Bytes;
+use swath_engine::executor::{Allotment, GpuError, GpuShares, Gpus};
+use swath_engine::provenance::Machine;
+use swath_model::study::kind::Capability;
 
 /// An error about resources that this machine does not have.
 #[derive(Debug, thiserror::Error)]
@@ -152,7 +152,7 @@ fn gpus(each: f64, jobs: Option<usize>, options: &Options) -> Result<GpuShares, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::Source;
+    use swath_model::source::Source;
 
     fn shared(resources: &str, cpus: usize, gpus: Option<&[&str]>) -> Result<usize, String> {
         let text =

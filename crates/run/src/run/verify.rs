@@ -1,16 +1,16 @@
 //! Verification of a study: digests again the files that trials read, ran and wrote, and reports
 //! differences from the record.
 
-use crate::driver::holding::{model_that_counts, needed};
-use crate::journal::{JournalError, StudyDir};
-use crate::logger::{Digest, DigestError, digest};
-use crate::provenance::git::md5_of;
-use crate::provenance::{Checkout, Environment, Made, Record, patch};
-use crate::study::{LogRecord, Timestamp, Trial, TrialId};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use swath_engine::driver::holding::{model_that_counts, needed};
+use swath_engine::journal::{JournalError, StudyDir};
+use swath_engine::provenance::git::md5_of;
+use swath_engine::provenance::{Checkout, Environment, Made, Record, patch};
+use swath_log::{Digest, DigestError, digest};
+use swath_model::study::{LogRecord, Timestamp, Trial, TrialId};
 
 /// The kind of an object that is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

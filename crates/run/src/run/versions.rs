@@ -1,11 +1,11 @@
 //! The versions of a study's sweep file, by their digests.
 
 use super::{header, parts};
-use crate::driver::Parts;
-use crate::journal::StudyDir;
-use crate::source::Source;
-use crate::study::Header;
 use crate::sweep::{Plan, Registry, Rejected, Sweep};
+use swath_engine::driver::Parts;
+use swath_engine::journal::StudyDir;
+use swath_model::source::Source;
+use swath_model::study::Header;
 
 /// All versions of the sweep file that a study has kept.
 pub struct Versions {

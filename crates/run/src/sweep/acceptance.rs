@@ -1,11 +1,11 @@
 //! Acceptance rate of a space under its constraints, and the constraints that reject most.
 
 use super::parse::Raw;
-use crate::numerics::stream::{self, Purpose};
-use crate::source::{Diagnostic, Key};
-use crate::space::{AxisKind, Refusal, Space};
 use rand::RngExt;
 use std::collections::BTreeMap;
+use swath_model::source::{Diagnostic, Key};
+use swath_model::space::{AxisKind, Refusal, Space};
+use swath_numerics::stream::{self, Purpose};
 
 /// Number of draws after which a space without an accepted configuration is called empty.
 const MOST_DRAWS: u32 = 20_000;

@@ -1,8 +1,8 @@
 //! Configurations given by the user while a study runs. They are checked like a `[[point]]`.
 
 use super::Rejected;
-use crate::source::{Diagnostics, Section, Source, Table};
-use crate::space::{Digits, Params, Space, Value};
+use swath_model::source::{Diagnostics, Section, Source, Table};
+use swath_model::space::{Digits, Params, Space, Value};
 
 /// Reads one configuration as the lines of a `[[point]]`, or a document with one or more
 /// `[[point]]` tables. Each is checked as far as its values determine it.

@@ -1,9 +1,9 @@
 //! Lookup of kinds by name, with errors for unknown names.
 
 use super::registry::Declaration;
-use crate::source::diagnostic::nearest;
-use crate::source::{Diagnostic, Diagnostics, Span};
-use crate::study::Kind;
+use swath_model::source::diagnostic::nearest;
+use swath_model::source::{Diagnostic, Diagnostics, Span};
+use swath_model::study::Kind;
 
 /// Declaration of the tracker `csv`, which every study has. Naming it in the sweep file changes
 /// nothing.

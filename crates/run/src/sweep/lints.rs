@@ -2,12 +2,12 @@
 
 use super::acceptance::Acceptance;
 use super::{Sweep, template};
-use crate::scheduler::RUNG_FACTOR;
-use crate::source::{Diagnostic, Diagnostics, Key, Node, NodeValue, Span, Table};
-use crate::study::Take;
-use crate::study::kind::Capability;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use swath_model::source::{Diagnostic, Diagnostics, Key, Node, NodeValue, Span, Table};
+use swath_model::study::Take;
+use swath_model::study::kind::Capability;
+use swath_search::scheduler::RUNG_FACTOR;
 
 /// Ratio of bounds from which a range without `log` draws a warning.
 const WIDE: f64 = 100.0;

@@ -30,16 +30,16 @@ pub use swath_engine::driver::{Limits, Retry};
 pub use swath_engine::keep::{self, Keep};
 pub use template::{Fill, Template};
 
-use crate::executor::{Share, Site};
-use crate::logger::Models;
-pub use crate::source::units;
-use crate::source::{Diagnostics, Section, Source, Span};
-use crate::space::{Name, Params, Space};
-use crate::study::kind::Capability;
-use crate::study::{Limit, Objective};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use swath_engine::executor::{Share, Site};
+use swath_log::Models;
+pub use swath_model::source::units;
+use swath_model::source::{Diagnostics, Section, Source, Span};
+use swath_model::space::{Name, Params, Space};
+use swath_model::study::kind::Capability;
+use swath_model::study::{Limit, Objective};
 
 /// A checked sweep file.
 #[derive(Debug, Clone)]

@@ -1,13 +1,13 @@
 //! Builds the components of a sweep from the registries.
 
 use super::{Choice, Rejected, Sweep};
-use crate::sampler::Sampler;
-use crate::scheduler::TrialScheduler;
-use crate::source::Diagnostics;
-use crate::study::Setting;
-use crate::study::kind::{Kind, find};
-use crate::tracker::Tracker;
 use std::path::Path;
+use swath_engine::tracker::Tracker;
+use swath_model::source::Diagnostics;
+use swath_model::study::Setting;
+use swath_model::study::kind::{Kind, find};
+use swath_search::sampler::Sampler;
+use swath_search::scheduler::TrialScheduler;
 
 /// The built components of a sweep.
 pub struct Plan {

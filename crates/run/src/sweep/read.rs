@@ -1,11 +1,11 @@
 //! Reads a sweep file from disk. A file that is not readable text is rejected with the reason.
 
 use super::{Registry, Rejected, Sweep};
-use crate::source::diagnostic::nearest;
-use crate::source::{Diagnostic, Diagnostics, MAX_BYTES, Source};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use swath_model::source::diagnostic::nearest;
+use swath_model::source::{Diagnostic, Diagnostics, MAX_BYTES, Source};
 
 /// UTF-8 byte order mark, which some editors put at the start of a file.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();

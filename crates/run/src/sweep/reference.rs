@@ -9,11 +9,11 @@ pub use super::parse::{Further, Occurs, SECTIONS, SectionReference};
 
 use super::parse::FAILURE_CLASSES;
 use super::registry::{Declaration, Registry};
-use crate::source::{Opt, Preset, Takes};
-use crate::space;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 use swath_engine::tracker::csv;
+use swath_model::source::{Opt, Preset, Takes};
+use swath_model::space;
 
 /// Replaces the block between each directive and `<!-- end -->` with the generated text. `kinds` are
 /// the kinds that a directive can name. Returns the whole page.

@@ -3,16 +3,15 @@
 
 use super::kinds::CSV;
 use super::{Rejected, Sweep};
-use crate::cluster;
-use crate::executor::{self, Site};
-use crate::sampler::{SAMPLERS, Sampler};
-use crate::scheduler::{SCHEDULERS, TrialScheduler};
-use crate::source::{Opt, Source};
-use crate::study::Kind;
-use crate::study::kind::{Capability, find};
-use crate::tracker::Tracker;
-use crate::trackers::TRACKERS;
 use std::path::Path;
+use swath_engine::executor::{self, Site};
+use swath_engine::tracker::Tracker;
+use swath_model::source::{Opt, Source};
+use swath_model::study::Kind;
+use swath_model::study::kind::{Capability, find};
+use swath_search::sampler::{SAMPLERS, Sampler};
+use swath_search::scheduler::{SCHEDULERS, TrialScheduler};
+use swath_trackers::TRACKERS;
 
 /// The kinds that a sweep file can name.
 ///
@@ -66,7 +65,7 @@ impl Registry {
         Self {
             samplers: SAMPLERS.to_vec(),
             schedulers: SCHEDULERS.to_vec(),
-            executors: [executor::EXECUTORS, cluster::EXECUTORS].concat(),
+            executors: [executor::EXECUTORS, swath_cluster::EXECUTORS].concat(),
             trackers: TRACKERS.to_vec(),
         }
     }

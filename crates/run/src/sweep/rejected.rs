@@ -1,8 +1,8 @@
 //! A sweep file that cannot be used, with all its diagnostics.
 
 use super::Sweep;
-use crate::source::{Diagnostics, Level, Source, render};
 use std::fmt::{self, Write as _};
+use swath_model::source::{Diagnostics, Level, Source, render};
 
 /// Maximum number of diagnostics shown. More of them usually have one cause.
 const SHOWN: usize = 50;

@@ -16,11 +16,11 @@
 //! parameter is left out, together with an option before it (`--momentum` in
 //! `["--momentum", "{momentum}"]`).
 
-use crate::source::Span;
-use crate::source::diagnostic::nearest;
-use crate::space::{Name, Params, Value};
-use crate::study::TrialId;
 use std::path::Path;
+use swath_model::source::Span;
+use swath_model::source::diagnostic::nearest;
+use swath_model::space::{Name, Params, Value};
+use swath_model::study::TrialId;
 
 /// A checked command. Its first argument is the program.
 #[derive(Debug, Clone, Default, PartialEq)]

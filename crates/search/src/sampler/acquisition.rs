@@ -10,11 +10,11 @@ use super::history::History;
 use super::kernel::{ColumnKind, Columns};
 use super::perturbation::perturb;
 use super::surrogate::{Posterior, Scratch};
-use crate::numerics::lbfgs::{self, Effort};
-use crate::numerics::normal::{ln_cdf, ln_expected_excess, ln_expected_excess_slope, ln_pdf};
-use crate::space::AxisKind;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use swath_model::space::AxisKind;
+use swath_numerics::lbfgs::{self, Effort};
+use swath_numerics::normal::{ln_cdf, ln_expected_excess, ln_expected_excess_slope, ln_pdf};
 
 /// A candidate: a point and its acquisition value.
 #[derive(Debug, Clone)]

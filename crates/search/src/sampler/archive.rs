@@ -2,7 +2,7 @@
 //! sort all trials.
 
 use super::history::History;
-use crate::study::Event;
+use swath_model::study::Event;
 
 /// A bounded list of history rows, best first. With several objectives they are ordered by front
 /// and crowding distance.

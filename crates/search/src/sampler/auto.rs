@@ -18,10 +18,10 @@ use super::history::History;
 use super::initial_design::InitialDesign;
 use super::nsga2::Population;
 use super::{Ask, Sampler, tpe};
-use crate::numerics::sobol::mix;
-use crate::space::Params;
-use crate::study::{Event, Kind, Origin, Study};
 use std::collections::BTreeMap;
+use swath_model::space::Params;
+use swath_model::study::{Event, Kind, Origin, Study};
+use swath_numerics::sobol::mix;
 
 pub(super) const KIND: Kind<dyn Sampler> = Kind {
     name: "auto",

@@ -12,13 +12,13 @@ use super::evolution::Evolution;
 use super::history::{History, Outcome, category, centre};
 use super::initial_design::InitialDesign;
 use super::{Ask, Sampler};
-use crate::numerics::normal;
-use crate::numerics::sobol::mix;
-use crate::source::{Diagnostic, Diagnostics, Section};
-use crate::space::{AxisKind, Params};
-use crate::study::{Event, Kind, Setting, Study};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use swath_model::source::{Diagnostic, Diagnostics, Section};
+use swath_model::space::{AxisKind, Params};
+use swath_model::study::{Event, Kind, Setting, Study};
+use swath_numerics::normal;
+use swath_numerics::sobol::mix;
 
 pub(super) const KIND: Kind<dyn Sampler> = Kind {
     name: "cmaes",
@@ -189,7 +189,7 @@ impl Strategy {
         seed: u64,
         trial: u32,
     ) -> Option<(Vec<f64>, Params)> {
-        use crate::numerics::stream::{Purpose, stream};
+        use swath_numerics::stream::{Purpose, stream};
         let mut rng = stream(seed, Purpose::Suggest, u64::from(trial));
         for _ in 0..50 {
             let unit = self.draw(history, &mut rng);

@@ -201,9 +201,9 @@ impl Evolution {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::numerics::normal;
-    use crate::numerics::stream::{Purpose, stream};
     use rand::RngExt;
+    use swath_numerics::normal;
+    use swath_numerics::stream::{Purpose, stream};
 
     #[test]
     fn it_finds_the_bottom_of_a_narrow_rotated_valley() {

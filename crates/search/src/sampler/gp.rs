@@ -19,9 +19,9 @@ use super::kernel::Columns;
 use super::surrogate::{Hyper, Posterior, Rows, Scratch, fit};
 use super::training_set::{OutcomeTransform, TrainingSet};
 use super::{Ask, Sampler, tpe};
-use crate::numerics::sobol::mix;
-use crate::space::{AxisKind, Params};
-use crate::study::{Event, Kind, Study};
+use swath_model::space::{AxisKind, Params};
+use swath_model::study::{Event, Kind, Study};
+use swath_numerics::sobol::mix;
 
 pub(super) const KIND: Kind<dyn Sampler> = Kind {
     name: "gp",

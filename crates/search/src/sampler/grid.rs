@@ -6,13 +6,13 @@
 
 use super::seen::Seen;
 use super::{Ask, Sampler};
-use crate::numerics::sobol::mix;
-use crate::source::section::Section;
-use crate::source::{Diagnostic, Diagnostics, NodeValue, Opt, Preset, Takes};
-use crate::space::{Axis, AxisKind, Name, Params, Space};
-use crate::study::kind::Capability;
-use crate::study::{Event, Kind, Setting, Study};
 use std::sync::Arc;
+use swath_model::source::section::Section;
+use swath_model::source::{Diagnostic, Diagnostics, NodeValue, Opt, Preset, Takes};
+use swath_model::space::{Axis, AxisKind, Name, Params, Space};
+use swath_model::study::kind::Capability;
+use swath_model::study::{Event, Kind, Setting, Study};
+use swath_numerics::sobol::mix;
 
 pub(super) const KIND: Kind<dyn Sampler> = Kind {
     name: "grid",

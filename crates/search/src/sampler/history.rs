@@ -6,10 +6,10 @@
 
 use super::archive::Archive;
 use super::seen::Seen;
-use crate::space::{AxisKind, Params, Space};
-use crate::study::{Event, Objective, Origin, Setting, Study, Trial, TrialId, TrialState};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use swath_model::space::{AxisKind, Params, Space};
+use swath_model::study::{Event, Objective, Origin, Setting, Study, Trial, TrialId, TrialState};
 
 /// Number of rows in the archive. It exceeds every population of `nsga2` and every set of good
 /// trials of `tpe`.
@@ -209,7 +209,7 @@ impl History {
     pub fn order(&self, rows: &[u32]) -> Vec<u32> {
         let scores: Vec<&[f64]> = rows.iter().map(|row| self.scores(*row)).collect();
         let violations: Vec<f64> = rows.iter().map(|row| self.row(*row).violation).collect();
-        crate::numerics::pareto::order(&scores, &violations)
+        swath_numerics::pareto::order(&scores, &violations)
             .into_iter()
             .map(|at| rows[at])
             .collect()
@@ -578,7 +578,7 @@ fn before(a: (f64, u32), b: (f64, u32)) -> bool {
 
 /// Returns, of shape (d), whether each coordinate is inactive in any of 128 probe configurations.
 fn sometimes_absent(space: &Space) -> Vec<bool> {
-    let points = crate::numerics::sobol::Sobol::new(space.dims(), 1);
+    let points = swath_numerics::sobol::Sobol::new(space.dims(), 1);
     let mut absent = vec![false; space.dims()];
     for at in 0..128 {
         let active = space.active(&space.decode(&points.point(at)));

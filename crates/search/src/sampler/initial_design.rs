@@ -5,8 +5,8 @@
 
 use super::history::History;
 use super::sobol::Sequence;
-use crate::space::Params;
-use crate::study::{Event, Setting};
+use swath_model::space::Params;
+use swath_model::study::{Event, Setting};
 
 /// A initial design: a Sobol sequence and the number of configurations to take from it.
 pub(super) struct InitialDesign {

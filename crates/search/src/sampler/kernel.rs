@@ -5,8 +5,8 @@
 //! [`ABSENT`] along a dimension of its own. Two configurations that both lack the number agree in
 //! it.
 
-use crate::numerics::exp::exp;
-use crate::space::AxisKind;
+use swath_model::space::AxisKind;
+use swath_numerics::exp::exp;
 
 use super::history::{History, category};
 

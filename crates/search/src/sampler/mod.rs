@@ -40,10 +40,10 @@
 //! }
 //! ```
 
-use crate::numerics::stream::{self, Purpose};
-use crate::space::{Params, Space};
-use crate::study::{Event, Kind, SearchError, Study, TrialId};
 use rand_chacha::ChaCha8Rng;
+use swath_model::space::{Params, Space};
+use swath_model::study::{Event, Kind, SearchError, Study, TrialId};
+use swath_numerics::stream::{self, Purpose};
 
 mod acquisition;
 mod archive;

@@ -9,11 +9,11 @@ use super::archive::Archive;
 use super::history::History;
 use super::initial_design::InitialDesign;
 use super::{Ask, Sampler};
-use crate::source::{Opt, Preset, Takes};
-use crate::space::{AxisKind, Params};
-use crate::study::{Event, Kind, Study};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use swath_model::source::{Opt, Preset, Takes};
+use swath_model::space::{AxisKind, Params};
+use swath_model::study::{Event, Kind, Study};
 
 pub(super) const KIND: Kind<dyn Sampler> = Kind {
     name: "nsga2",
@@ -180,7 +180,7 @@ fn shift(u: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::numerics::stream::{Purpose, stream};
+    use swath_numerics::stream::{Purpose, stream};
 
     #[test]
     fn a_child_has_something_of_both_parents() {

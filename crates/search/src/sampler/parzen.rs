@@ -7,11 +7,11 @@
 //! the prior.
 
 use super::history::{category, centre};
-use crate::numerics::exp::{exp, ln_sum_exp};
-use crate::numerics::normal;
-use crate::space::AxisKind;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use swath_model::space::AxisKind;
+use swath_numerics::exp::{exp, ln_sum_exp};
+use swath_numerics::normal;
 
 /// The centre of a kernel: a point and its active coordinates.
 pub(super) struct Centre<'a> {
@@ -258,7 +258,7 @@ fn ln_norm(x: f64, width: f64, kind: &AxisKind) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::numerics::stream::{Purpose, stream};
+    use swath_numerics::stream::{Purpose, stream};
 
     const WIDTH: Width = Width {
         scale: 0.2,

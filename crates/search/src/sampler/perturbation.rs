@@ -3,9 +3,9 @@
 //! Papenmeier, Poloczek & Nardi, 2025 (arXiv 2502.09198): in many dimensions such candidates
 //! account for much of the gain of Bayesian optimisation.
 
-use crate::numerics::normal;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use swath_numerics::normal;
 
 /// Returns a perturbed copy of a point of the unit cube. A random share of the coordinates moves,
 /// and always at least one; a tenth of the moved coordinates are drawn anew.

@@ -5,10 +5,10 @@
 
 use super::{Ask, Sampler};
 use crate::dialogue::{self, Dialogue};
-use crate::space::{Extent, Params, Refusal, Space};
-use crate::study::{Event, Kind, SearchError, Study};
 use rand::RngExt;
 use serde_json::{Value, json};
+use swath_model::space::{Extent, Params, Refusal, Space};
+use swath_model::study::{Event, Kind, SearchError, Study};
 
 pub(super) const KIND: Kind<dyn Sampler> = Kind {
     name: "program",
@@ -160,9 +160,9 @@ mod tests {
         let text = "kind = [\"sgd\", \"adam\"]\nlr = { min = 1e-4, max = 1e-1, log = true }\n\
                     momentum = { min = 0.0, max = 0.9, when = \"kind == 'sgd'\" }\n\
                     layers = { min = 1, max = 4 }\nepochs = 9\nunits = { expr = \"layers * 16\" }\n";
-        let mut diagnostics = crate::source::Diagnostics::default();
-        let table = crate::source::Table::parse(text, &mut diagnostics);
-        let section = crate::source::Section::new("space", 0..0, table);
+        let mut diagnostics = swath_model::source::Diagnostics::default();
+        let table = swath_model::source::Table::parse(text, &mut diagnostics);
+        let section = swath_model::source::Section::new("space", 0..0, table);
         let space = Space::parse(section, None, &mut diagnostics).unwrap();
         match proposal(&space, answer)? {
             Proposal::Configuration(params) => Ok(Some(params.key())),

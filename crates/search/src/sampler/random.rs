@@ -4,10 +4,10 @@
 
 use super::seen::Seen;
 use super::{Ask, Sampler};
-use crate::space::Params;
-use crate::study::kind::Capability;
-use crate::study::{Event, Kind, Study};
 use rand::RngExt;
+use swath_model::space::Params;
+use swath_model::study::kind::Capability;
+use swath_model::study::{Event, Kind, Study};
 
 pub(super) const KIND: Kind<dyn Sampler> = Kind {
     name: "random",

@@ -1,9 +1,9 @@
 //! The set of configurations that a study already has, compared by value.
 
-use crate::space::{Params, Space, Value};
-use crate::study::{Event, Study};
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use swath_model::space::{Params, Space, Value};
+use swath_model::study::{Event, Study};
 
 /// The set of configurations that the trials of a study have, in whatever state the trials are.
 ///

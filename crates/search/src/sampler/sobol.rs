@@ -3,13 +3,13 @@
 
 use super::seen::Seen;
 use super::{Ask, Sampler};
-use crate::numerics::sobol::Sobol;
-use crate::numerics::stream::{Purpose, stream};
-use crate::space::{Params, Space};
-use crate::study::kind::Capability;
-use crate::study::{Event, Kind, Origin, Study};
 use rand::Rng;
 use std::sync::Arc;
+use swath_model::space::{Params, Space};
+use swath_model::study::kind::Capability;
+use swath_model::study::{Event, Kind, Origin, Study};
+use swath_numerics::sobol::Sobol;
+use swath_numerics::stream::{Purpose, stream};
 
 pub(super) const KIND: Kind<dyn Sampler> = Kind {
     name: "sobol",

@@ -7,7 +7,7 @@
 //! alone contributes.
 
 use super::history::History;
-use crate::numerics::pareto::{contribution, fronts, scaled, widest};
+use swath_numerics::pareto::{contribution, fronts, scaled, widest};
 
 /// A row and its weight.
 pub(super) type WeightedRow = (u32, f64);
@@ -143,16 +143,17 @@ fn with_weights(rows: &[u32], weights: Vec<f64>) -> Vec<WeightedRow> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::space::{Params, Space, Value};
-    use crate::study::{Event, Goal, Limit, Setting, Study};
     use std::sync::Arc;
     use swath_model::demo::{Demo, objective};
+    use swath_model::space::{Params, Space, Value};
+    use swath_model::study::{Event, Goal, Limit, Setting, Study};
 
     #[test]
     fn no_weight_is_negative_where_a_row_of_less_violation_scores_worse() {
-        let mut diagnostics = crate::source::Diagnostics::default();
-        let table = crate::source::Table::parse("x = { min = 0.0, max = 1.0 }\n", &mut diagnostics);
-        let section = crate::source::Section::new("space", 0..0, table);
+        let mut diagnostics = swath_model::source::Diagnostics::default();
+        let table =
+            swath_model::source::Table::parse("x = { min = 0.0, max = 1.0 }\n", &mut diagnostics);
+        let section = swath_model::source::Section::new("space", 0..0, table);
         let space = Arc::new(Space::parse(section, None, &mut diagnostics).unwrap());
         let mut demo = Demo::with(&["x"], vec![objective("loss", Goal::Min)]);
         let mut header = demo.study.header().clone();

@@ -7,8 +7,8 @@
 //! but are shorter and tighter; noise ~ LogNormal(−6, 2).
 
 use super::kernel::{Column, ColumnKind, add_squares, matern, matern_slope, sum_squares};
-use crate::numerics::cholesky::{Cholesky, dot};
-use crate::numerics::lbfgs::{self, Effort};
+use swath_numerics::cholesky::{Cholesky, dot};
+use swath_numerics::lbfgs::{self, Effort};
 
 /// The hyperparameters, of shape (d + 1): the logarithm of each lengthscale, then that of the ratio
 /// of noise to signal variance.

@@ -14,9 +14,9 @@ use super::parzen::{Centre, Parzen, Width};
 use super::perturbation::perturb;
 use super::split::{self, WeightedRow};
 use super::{Ask, Sampler};
-use crate::space::Params;
-use crate::study::{Event, Kind, Study};
 use rand::RngExt;
+use swath_model::space::Params;
+use swath_model::study::{Event, Kind, Study};
 
 pub(super) const KIND: Kind<dyn Sampler> = Kind {
     name: "tpe",

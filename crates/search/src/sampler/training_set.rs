@@ -2,7 +2,7 @@
 //! scores are spread out and outliers do no harm.
 
 use super::history::History;
-use crate::numerics::{sobol, yeo_johnson};
+use swath_numerics::{sobol, yeo_johnson};
 
 /// The weight of the sum in the augmented Chebyshev norm: ρ in Knowles, 2006, equation 2.
 const AUGMENTATION: f64 = 0.05;

@@ -17,10 +17,10 @@ use super::ranking::{Ranking, Rung};
 use super::report_reader::{self, Reading, ReportReader};
 use super::rung_levels::{self, RungLevels};
 use super::{Judgement, Next, TrialScheduler};
-use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
-use crate::study::kind::Capability;
-use crate::study::{Event, Kind, Resource, Setting, Study, TrialId, TrialState, Verdict};
 use std::collections::BTreeSet;
+use swath_model::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
+use swath_model::study::kind::Capability;
+use swath_model::study::{Event, Kind, Resource, Setting, Study, TrialId, TrialState, Verdict};
 
 pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
     name: "asha",

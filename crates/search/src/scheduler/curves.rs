@@ -2,10 +2,10 @@
 
 use super::reported_number;
 use super::simulation::Curve;
-use crate::space::Name;
-use crate::study::{Entry, Event, LogRecord, Study, Timestamp, TrialId, TrialState};
 use std::fmt::Write as _;
 use std::str::FromStr;
+use swath_model::space::Name;
+use swath_model::study::{Entry, Event, LogRecord, Study, Timestamp, TrialId, TrialState};
 
 /// The learning curves of complete trials.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -304,8 +304,8 @@ mod tests {
     use super::super::scenario::{build, setting};
     use super::super::simulation::{Mishap, Simulation};
     use super::*;
-    use crate::study::{Attempt, Header};
     use proptest::prelude::*;
+    use swath_model::study::{Attempt, Header};
 
     #[test]
     fn a_table_reads_back() {

@@ -1,8 +1,8 @@
 //! First in, first out: every trial runs until it exits by itself or reaches `max`.
 
 use super::{MAX, Next, TrialScheduler};
-use crate::source::{Diagnostic, Diagnostics, Section};
-use crate::study::{Kind, Resource, Setting, Study, TrialId};
+use swath_model::source::{Diagnostic, Diagnostics, Section};
+use swath_model::study::{Kind, Resource, Setting, Study, TrialId};
 
 pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
     name: "fifo",

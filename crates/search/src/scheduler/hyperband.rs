@@ -8,9 +8,9 @@
 
 use super::asha::{self, Asha};
 use super::{Judgement, Next, TrialScheduler, report_reader, rung_levels};
-use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
-use crate::study::kind::Capability;
-use crate::study::{Event, Kind, Resource, Setting, Study, TrialId};
+use swath_model::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
+use swath_model::study::kind::Capability;
+use swath_model::study::{Event, Kind, Resource, Setting, Study, TrialId};
 
 pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
     name: "hyperband",

@@ -11,9 +11,9 @@
 use super::ranking::Ranking;
 use super::report_reader::{self, Reading, ReportReader};
 use super::{Judgement, MAX, Next, TrialScheduler};
-use crate::source::{Opt, Preset, Takes};
-use crate::study::{Event, Kind, Resource, Study, TrialId, TrialState, Verdict};
 use std::collections::BTreeMap;
+use swath_model::source::{Opt, Preset, Takes};
+use swath_model::study::{Event, Kind, Resource, Study, TrialId, TrialState, Verdict};
 
 pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
     name: "median",
@@ -246,8 +246,8 @@ impl TrialScheduler for Median {
 mod tests {
     use super::super::scenario::{Scenario, setting};
     use super::*;
-    use crate::study::{Exit, Setting};
     use Verdict::{Continue, Stop};
+    use swath_model::study::{Exit, Setting};
 
     #[test]
     fn a_trial_is_stopped_when_it_is_worse_than_the_median() {

@@ -5,9 +5,9 @@
 //! [`observe`](TrialScheduler::observe). To add a scheduler, create a file here with its `KIND` and
 //! add a line to [`SCHEDULERS`].
 
-use crate::source::{Opt, Preset, Takes};
-use crate::space::{Name, Params};
-use crate::study::{
+use swath_model::source::{Opt, Preset, Takes};
+use swath_model::space::{Name, Params};
+use swath_model::study::{
     Datum, Event, Kind, LogRecord, Metric, Resource, SearchError, Study, Trial, TrialId,
     TrialState, Verdict,
 };

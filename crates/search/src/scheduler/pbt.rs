@@ -10,14 +10,16 @@
 use super::ranking::Rung;
 use super::report_reader::{self, Reading, ReportReader, reaches};
 use super::{Judgement, Next, TrialScheduler, wait_or_done};
-use crate::numerics::stream::{Purpose, stream};
-use crate::source::{Diagnostic, Diagnostics, NodeValue, Opt, Preset, Section, Takes};
-use crate::space::{AxisKind, Params, Space};
-use crate::study::kind::Capability;
-use crate::study::{Event, Kind, Origin, Resource, Setting, Study, TrialId, TrialState, Verdict};
 use rand::{Rng, RngExt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use swath_model::source::{Diagnostic, Diagnostics, NodeValue, Opt, Preset, Section, Takes};
+use swath_model::space::{AxisKind, Params, Space};
+use swath_model::study::kind::Capability;
+use swath_model::study::{
+    Event, Kind, Origin, Resource, Setting, Study, TrialId, TrialState, Verdict,
+};
+use swath_numerics::stream::{Purpose, stream};
 
 pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
     name: "pbt",
@@ -705,7 +707,7 @@ mod tests {
     fn a_clone_changes_only_the_parameters_of_explore() {
         let text = "lr = { min = 1e-4, max = 0.1, log = true }\nlayers = { min = 1, max = 4 }\nact = [\"a\", \"b\"]";
         let mut diagnostics = Diagnostics::default();
-        let table = crate::source::Table::parse(text, &mut diagnostics);
+        let table = swath_model::source::Table::parse(text, &mut diagnostics);
         let section = Section::new("space", 0..text.len(), table);
         let space = Space::parse(section, None, &mut diagnostics).expect("the space is valid");
         let setting = Setting {
@@ -722,7 +724,7 @@ mod tests {
 
     fn pbt(options: &str, setting: &Setting) -> Option<Pbt> {
         let mut diagnostics = Diagnostics::default();
-        let table = crate::source::Table::parse(options, &mut diagnostics);
+        let table = swath_model::source::Table::parse(options, &mut diagnostics);
         let mut section = Section::new("scheduler", 0..9, table);
         Pbt::take(&mut section, setting, &mut diagnostics)
     }

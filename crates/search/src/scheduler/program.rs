@@ -5,10 +5,10 @@
 
 use super::{Judgement, MAX, Next, TrialScheduler, fresh_while, wait_or_done};
 use crate::dialogue::{self, Dialogue, paused_trial};
-use crate::source::Opt;
-use crate::source::opt::joined;
-use crate::study::{Event, Kind, Resource, SearchError, Study, TrialId, Verdict};
 use serde_json::{Value, json};
+use swath_model::source::Opt;
+use swath_model::source::opt::joined;
+use swath_model::study::{Event, Kind, Resource, SearchError, Study, TrialId, Verdict};
 
 pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
     name: "program",

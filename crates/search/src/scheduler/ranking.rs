@@ -4,8 +4,8 @@
 //! Donini, Zafar, Salinas & Archambeau, *Multi-objective Asynchronous Successive Halving*, 2021
 //! (arXiv 2106.12639).
 
-use crate::numerics::pareto::Fronts;
-use crate::study::{Study, TrialId};
+use swath_model::study::{Study, TrialId};
+use swath_numerics::pareto::Fronts;
 
 /// A ranking of trials. Diverged trials, which have an infinite score, come last.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,9 +1,9 @@
 //! Reads the progress of a trial out of its reports: the resource used and the scores there.
 
 use super::{ranking, reported_number};
-use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
-use crate::space::Name;
-use crate::study::{Event, Goal, LogRecord, Objective, Score, Setting, Study, TrialId};
+use swath_model::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
+use swath_model::space::Name;
+use swath_model::study::{Event, Goal, LogRecord, Objective, Score, Setting, Study, TrialId};
 
 /// The option `metric`: the only objective to compare trials by.
 pub(super) const METRIC: Opt = Opt::new(
@@ -227,6 +227,6 @@ fn short(number: f64) -> String {
     if rounded.fract() == 0.0 && rounded.abs() < 1e15 {
         format!("{rounded:.0}")
     } else {
-        format!("{}", crate::space::Value::Float(rounded))
+        format!("{}", swath_model::space::Value::Float(rounded))
     }
 }

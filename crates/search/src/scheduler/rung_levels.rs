@@ -1,7 +1,7 @@
 //! The rung levels of a multi-fidelity scheduler: the resources at which trials are compared.
 
 use super::report_reader::reaches;
-use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
+use swath_model::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 
 /// The default factor between the resources of two rungs, η. Li et al. suggest 3 or 4 (*Hyperband*,
 /// JMLR 18, 2018).

@@ -3,16 +3,16 @@
 
 use super::simulation::{Curve, Mishap, Simulation};
 use super::{Judgement, Next, SCHEDULERS, TrialScheduler, judgement, mark_beyond_max};
-use crate::source::{Diagnostics, Section, Table};
-use crate::space::Space;
-use crate::study::kind::find;
-use crate::study::{
-    Attempt, Datum, Entry, Event, Exit, FORMAT, Goal, Header, LogRecord, Metric, Objective, Origin,
-    Setting, Study, Take, Timestamp, TrialId, TrialState, Usage, Verdict,
-};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use swath_model::source::{Diagnostics, Section, Table};
+use swath_model::space::Space;
+use swath_model::study::kind::find;
+use swath_model::study::{
+    Attempt, Datum, Entry, Event, Exit, FORMAT, Goal, Header, LogRecord, Metric, Objective, Origin,
+    Setting, Study, Take, Timestamp, TrialId, TrialState, Usage, Verdict,
+};
 
 /// Returns the setting of the tests: the objective `loss` over the resource `epoch`.
 pub(super) fn setting(checkpoint: bool) -> Setting {
@@ -124,7 +124,7 @@ impl Scenario {
         let origin = Origin::Suggested("test".to_owned());
         self.happens(Event::Created {
             trial,
-            params: crate::space::Params::default(),
+            params: swath_model::space::Params::default(),
             origin,
             seed: 0,
         });

@@ -5,8 +5,8 @@
 //! trials are replaced by a list of curves.
 
 use super::{Next, TrialScheduler, judgement, mark_beyond_max};
-use crate::space::Params;
-use crate::study::{
+use swath_model::space::Params;
+use swath_model::study::{
     Attempt, Datum, Entry, Event, Exit, Header, IllegalEvent, LogRecord, Metric, Origin, Resource,
     Study, Timestamp, TrialId, Usage, Verdict,
 };
@@ -102,7 +102,7 @@ impl<'a> Simulation<'a> {
             checkpointing: false,
         };
         simulation.commit(Event::Opened {
-            format: crate::study::FORMAT,
+            format: swath_model::study::FORMAT,
             header,
         })?;
         Ok(simulation)

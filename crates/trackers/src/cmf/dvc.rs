@@ -2,12 +2,12 @@
 //! models of trials.
 
 use super::steps::StepFile;
-use crate::study::{LogRecord, Trial};
-use crate::tracker::TrackerError;
-use crate::tracker::home::replace;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Component, Path};
+use swath_engine::tracker::TrackerError;
+use swath_engine::tracker::home::replace;
+use swath_model::study::{LogRecord, Trial};
 
 /// Writes a `.dvc` file for every data set and model of a trial that has a digest and lies inside
 /// the workdir. The files go into `folder`, at the paths where they would be beside the data if
@@ -99,9 +99,9 @@ fn document(path: &Path, md5: &str, size: u64, files: Option<u64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::{document, files};
-    use crate::study::{Exit, LogRecord};
     use std::path::Path;
     use swath_model::demo::Demo;
+    use swath_model::study::{Exit, LogRecord};
 
     #[test]
     fn no_file_is_written_into_a_data_set_nor_outside_the_folder() {

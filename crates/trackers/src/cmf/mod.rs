@@ -15,14 +15,14 @@ use super::home::{self, Home, failed};
 use super::metric_rows;
 use super::retry::with_backoff;
 use super::{Tracker, TrackerError};
-use crate::source::{Diagnostics, Opt, Preset, Section, Takes};
-use crate::study::{
-    Datum, Entry, Event, Kind, LogRecord, Metric, Setting, Study, Timestamp, TrialId, TrialState,
-};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use steps::StepFile;
+use swath_model::source::{Diagnostics, Opt, Preset, Section, Takes};
+use swath_model::study::{
+    Datum, Entry, Event, Kind, LogRecord, Metric, Setting, Study, Timestamp, TrialId, TrialState,
+};
 use swath_table::Cell;
 
 pub(super) const KIND: Kind<dyn Tracker> = Kind {
@@ -186,7 +186,7 @@ impl Tracker for Cmf {
         };
         std::fs::create_dir_all(&root).map_err(failed(&root))?;
         let path = root.join(FILE);
-        let draft = crate::tracker::csv::draft(&root).map_err(failed(&root))?;
+        let draft = swath_engine::tracker::csv::draft(&root).map_err(failed(&root))?;
         let names = rows::Names { study, began };
         mlmd::create(draft.path(), |store| {
             rows::fill(store, &names, &self.options, &self.steps)

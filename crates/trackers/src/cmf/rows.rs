@@ -4,12 +4,12 @@
 use super::Options;
 use super::mlmd::{Artifact, Direction, Execution, Property, Store, TypeKind};
 use super::steps::StepFile;
-use crate::space::{Params, Value};
-use crate::study::field::Cell;
-use crate::study::{LogRecord, Study, Timestamp, Trial, TrialId, TrialState};
 use md5::{Digest, Md5};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use swath_model::space::{Params, Value};
+use swath_model::study::field::Cell;
+use swath_model::study::{LogRecord, Study, Timestamp, Trial, TrialId, TrialState};
 
 /// The names and ids that derive from a study and the time of its first entry.
 pub(super) struct Names<'s> {
@@ -727,8 +727,8 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Names, python};
-    use crate::space::{Params, Value};
     use swath_model::demo::{Demo, text};
+    use swath_model::space::{Params, Value};
 
     #[test]
     fn a_configuration_is_a_literal_of_python() {

@@ -3,16 +3,16 @@
 
 use super::rows::Names;
 use super::step_table::{Columns, StepTable};
-use crate::study::{Due, TrialId};
-use crate::tracker::TrackerError;
-use crate::tracker::home::failed;
-use crate::tracker::metric_rows::{Datum, MetricRow, each_row};
 use md5::{Digest, Md5};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
+use swath_engine::tracker::TrackerError;
+use swath_engine::tracker::home::failed;
+use swath_engine::tracker::metric_rows::{Datum, MetricRow, each_row};
+use swath_model::study::{Due, TrialId};
 use swath_table::{Cell, ParquetError};
 
 /// The name of the struct column that holds the reports.

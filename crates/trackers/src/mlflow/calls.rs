@@ -215,7 +215,7 @@ fn number(value: f64) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study::Metric;
+    use swath_model::study::Metric;
 
     fn metric(run: u32, value: f64) -> Op {
         Op {

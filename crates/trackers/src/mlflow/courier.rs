@@ -11,13 +11,13 @@ use super::files::{PATH, artifact};
 use super::rest::{Address, Server, Trouble};
 use super::rows::Offsets;
 use super::runs::{Op, PARENT, Status};
-use crate::tracker::TrackerError;
-use crate::tracker::home::failed;
-use crate::tracker::retry::{beat, with_backoff};
 use percent_encoding::utf8_percent_encode;
 use serde_json::{Value, json};
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
+use swath_engine::tracker::TrackerError;
+use swath_engine::tracker::home::failed;
+use swath_engine::tracker::retry::{beat, with_backoff};
 
 /// Number of operations that are gathered into calls at once.
 const BATCH: usize = 1000;

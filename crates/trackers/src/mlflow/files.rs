@@ -7,14 +7,14 @@
 
 use super::names::{self, digest};
 use super::runs::{Change, Op, PARENT, Status};
-use crate::tracker::TrackerError;
-use crate::tracker::home::failed;
-use crate::tracker::retry::{is_full, with_backoff};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Component, Path, PathBuf};
+use swath_engine::tracker::TrackerError;
+use swath_engine::tracker::home::failed;
+use swath_engine::tracker::retry::{is_full, with_backoff};
 
 /// Number of buffered bytes of metric rows from which on they are written.
 const FULL: usize = 1 << 20;
@@ -473,8 +473,8 @@ fn file_uri(path: &Path) -> String {
 mod tests {
     use super::*;
     use crate::mlflow::runs::Projection;
-    use crate::study::{Exit, Failure, LogRecord, Study};
     use swath_model::demo::{Demo, text};
+    use swath_model::study::{Exit, Failure, LogRecord, Study};
 
     fn written(demo: &Demo, root: &Path) -> BTreeMap<String, String> {
         let mut store = Files::new(root.to_owned(), None, None);

@@ -19,8 +19,6 @@ mod tests;
 
 use super::home::no_study_folder;
 use super::{Tracker, TrackerError, metric_rows};
-use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
-use crate::study::{Entry, Event, Kind, Setting, Study, TrialState};
 use access::Access;
 use courier::Courier;
 use files::Files;
@@ -28,6 +26,8 @@ use rest::Address;
 use rows::Rows;
 use runs::{Op, Projection};
 use std::path::PathBuf;
+use swath_model::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
+use swath_model::study::{Entry, Event, Kind, Setting, Study, TrialState};
 
 pub(super) const KIND: Kind<dyn Tracker> = Kind {
     name: "mlflow",

@@ -3,13 +3,13 @@
 
 use super::names;
 use super::runs::{Change, Op, millis};
-use crate::space::Name;
-use crate::study::{Attempt, Due, Metric, Timestamp, TrialId};
-use crate::tracker::TrackerError;
-use crate::tracker::metric_rows::{Datum, LogSteps, each_row};
-use crate::tracker::steps::PARTS;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use swath_engine::tracker::TrackerError;
+use swath_engine::tracker::metric_rows::{Datum, LogSteps, each_row};
+use swath_engine::tracker::steps::PARTS;
+use swath_model::space::Name;
+use swath_model::study::{Attempt, Due, Metric, Timestamp, TrialId};
 
 /// The end of the rows that were read, in bytes, for each trial and log.
 pub(super) type Offsets = BTreeMap<u32, BTreeMap<String, u64>>;

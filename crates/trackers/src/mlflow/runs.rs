@@ -5,14 +5,14 @@
 //! metric rows in the trials' folders, so they can be derived again at any time.
 
 use super::names::{self, digest};
-use crate::space::{Name, Value};
-use crate::study::{
+use serde::Serialize;
+use std::collections::BTreeMap;
+use swath_engine::tracker::steps::{Rescale, Steps};
+use swath_model::space::{Name, Value};
+use swath_model::study::{
     Closing, Datum, Entry, Event, Exit, LogRecord, Metric, Objective, Origin, Study, Timestamp,
     Trial, TrialId, TrialState,
 };
-use crate::tracker::steps::{Rescale, Steps};
-use serde::Serialize;
-use std::collections::BTreeMap;
 
 /// The number of the study's own run. The runs of trials have the trials' ids, which start at 1.
 pub(super) const PARENT: u32 = 0;
@@ -512,8 +512,8 @@ pub(super) fn millis(at: Timestamp) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study::Failure;
     use swath_model::demo::{Demo, text};
+    use swath_model::study::Failure;
 
     fn ops(demo: &Demo) -> Vec<Op> {
         let (mut study, mut projection) = (Study::default(), Projection::default());

@@ -7,9 +7,6 @@ use super::rest::Address;
 use super::rows::Rows;
 use super::runs::Projection;
 use super::{Mlflow, SCHEMES, Store, Target};
-use crate::study::{Attempt, Closing, Event, Exit, Failure, Study};
-use crate::tracker::Tracker;
-use crate::tracker::retry::Heartbeat;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
@@ -17,7 +14,10 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use swath_engine::tracker::Tracker;
+use swath_engine::tracker::retry::Heartbeat;
 use swath_model::demo::Demo;
+use swath_model::study::{Attempt, Closing, Event, Exit, Failure, Study};
 
 /// The stub's reaction to one call.
 #[derive(Debug, Clone, Copy)]

@@ -2,8 +2,8 @@
 //! row to row, since there may be millions.
 
 use crate::proto::Message;
-use crate::tracker::metric_rows::{Datum, MetricRow};
 use serde::Serialize;
+use swath_engine::tracker::metric_rows::{Datum, MetricRow};
 
 /// The items of one row. Entries beyond `used` are spare memory.
 #[derive(Debug, Default)]
@@ -110,8 +110,8 @@ pub(super) fn write_number(out: &mut Vec<u8>, value: f64) {
 #[cfg(test)]
 mod tests {
     use super::{Items, number};
-    use crate::tracker::metric_rows::{Datum, MetricRow};
     use serde_json::json;
+    use swath_engine::tracker::metric_rows::{Datum, MetricRow};
 
     fn shown(items: &Items) -> String {
         let items = items

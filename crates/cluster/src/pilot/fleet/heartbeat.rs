@@ -7,9 +7,9 @@
 
 use super::super::PilotDir;
 use super::super::wire::Beat;
-use crate::executor::{ExecutorError, processes};
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
+use swath_engine::executor::{ExecutorError, processes};
 
 /// The heartbeat of this process.
 pub(super) struct Heartbeat {
@@ -103,7 +103,9 @@ pub(super) fn nonce() -> String {
     let mut bytes = [0; 4];
     let read = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
     if read.is_err() {
-        let now = crate::study::Timestamp::now().as_micros().unsigned_abs();
+        let now = swath_model::study::Timestamp::now()
+            .as_micros()
+            .unsigned_abs();
         bytes = ((now as u32) ^ std::process::id().rotate_left(16)).to_ne_bytes();
     }
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

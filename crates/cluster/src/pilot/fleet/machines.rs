@@ -2,8 +2,8 @@
 
 use super::super::wire::Order;
 use super::Fleet;
-use crate::study::{Exit, TrialId};
 use std::collections::{BTreeMap, BTreeSet};
+use swath_model::study::{Exit, TrialId};
 
 /// The nodes seen so far.
 #[derive(Debug, Default)]
@@ -101,7 +101,7 @@ impl Fleet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study::Failure;
+    use swath_model::study::Failure;
 
     #[test]
     fn nodes_are_numbered_and_the_last_failure_of_a_trial_names_its_node() {

@@ -3,9 +3,9 @@
 use super::super::PROTOCOL;
 use super::super::wire::{Message, MessageKind, Order};
 use super::Fleet;
-use crate::executor::{Signal, SignalKind};
-use crate::study::{Exit, LogRecord, Timestamp, Usage};
 use std::time::{Duration, Instant};
+use swath_engine::executor::{Signal, SignalKind};
+use swath_model::study::{Exit, LogRecord, Timestamp, Usage};
 
 /// Tolerated difference between two clocks before the user is warned.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(120);

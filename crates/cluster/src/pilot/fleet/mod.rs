@@ -19,11 +19,6 @@ use super::options::{IDLE, LEASE, ORPHAN, Options, POLL};
 use super::script::Script;
 use super::wire::{Assignment, Order, Spec};
 use super::{PROTOCOL, PilotDir};
-use crate::executor::{
-    Argv, EarlierAttempt, Executor, ExecutorError, Launch, ProgramSpec, Signal, SignalKind, Stop,
-    Work,
-};
-use crate::study::{Attempt, Exit, Timestamp, TrialId, Usage};
 use heartbeat::Heartbeat;
 use machines::Machines;
 use pilot_state::{AssignedAttempt, PilotState};
@@ -32,6 +27,11 @@ use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use submissions::{JobResources, Submissions};
+use swath_engine::executor::{
+    Argv, EarlierAttempt, Executor, ExecutorError, Launch, ProgramSpec, Signal, SignalKind, Stop,
+    Work,
+};
+use swath_model::study::{Attempt, Exit, Timestamp, TrialId, Usage};
 
 /// Most signals that [`Fleet::wait`] returns at once.
 const SIGNALS_AT_ONCE: usize = 1024;

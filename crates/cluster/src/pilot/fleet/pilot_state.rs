@@ -4,11 +4,11 @@ use super::super::ledger::LedgerLine;
 use super::super::lines::{Reader, Writer};
 use super::super::wire::{Hello, Order};
 use super::super::{PilotDir, pilot_name};
-use crate::study::{Attempt, TrialId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+use swath_model::study::{Attempt, TrialId};
 
 /// Interval between two polls of a pilot's journal right after a message; it doubles while there is
 /// none.

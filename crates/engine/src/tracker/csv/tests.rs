@@ -1,9 +1,9 @@
 use super::{Csv, write};
-use crate::space::Value;
-use crate::study::{Datum, Exit, Failure, Goal, LogRecord, Metric};
 use crate::tracker::Tracker;
 use proptest::prelude::*;
 use swath_model::demo::{Demo, objective, text};
+use swath_model::space::Value;
+use swath_model::study::{Datum, Exit, Failure, Goal, LogRecord, Metric};
 
 fn table(demo: &Demo) -> String {
     let mut bytes = Vec::new();

@@ -1,8 +1,8 @@
 use super::*;
 use crate::Point;
-use crate::space::Value;
 use crate::wire::{encode_metrics, push_number, push_position};
 use proptest::prelude::*;
+use swath_model::space::Value;
 
 fn number(name: &str, value: f64) -> (Name, Datum) {
     (name.into(), Datum::Number(Metric(value)))

@@ -1,6 +1,6 @@
 //! Numbers computed from the reports of a trial: `min(val_loss)`, `at_best(acc)`, `acc@10`.
 
-use crate::numerics::sample::Sample;
+use swath_numerics::sample::Sample;
 
 /// A function that reduces several numbers to one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

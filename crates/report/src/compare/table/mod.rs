@@ -7,12 +7,12 @@
 
 use crate::formula::study::unknown;
 use crate::formula::{Ask, Cells, Formula, FormulaError, Names, Reducer};
-use crate::space::Value;
-use crate::space::expr::Type;
 use csv::{ByteRecord, ReaderBuilder};
 use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Cursor, Read};
+use swath_model::space::Value;
+use swath_model::space::expr::Type;
 
 /// Number of bytes that are inspected to detect the separator and the decimal mark.
 const SNIFFED: u64 = 1 << 18;

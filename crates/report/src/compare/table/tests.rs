@@ -1,7 +1,7 @@
 use super::{Selection, Table, TableError, TableRow};
 use crate::formula::{Ask, Cells, Formula, FormulaError, Names, Reducer};
-use crate::space::expr::Type;
 use proptest::prelude::*;
+use swath_model::space::expr::Type;
 
 fn read(text: &str) -> Table {
     read_all(text.as_bytes()).unwrap()
@@ -93,7 +93,10 @@ fn a_cell_is_absent_or_a_number_a_boolean_or_a_text() {
             Some("-7".into())
         ]
     );
-    assert_eq!(table.value(1, "y"), Some(crate::space::Value::Bool(false)));
+    assert_eq!(
+        table.value(1, "y"),
+        Some(swath_model::space::Value::Bool(false))
+    );
 }
 
 #[test]

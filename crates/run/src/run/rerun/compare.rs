@@ -1,13 +1,13 @@
 //! Compares the reports and results of a trial with those of its repetition.
 
-use crate::executor::SYSTEM;
-use crate::journal::{Journal, JournalError, StudyDir};
-use crate::logger::OVERWRITTEN;
-use crate::space::Name;
-use crate::study::{Datum, Due, Event, Exit, LogRecord, TrialId};
-use crate::tracker::metric_rows::{self, each_row};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
+use swath_engine::executor::SYSTEM;
+use swath_engine::journal::{Journal, JournalError, StudyDir};
+use swath_engine::tracker::metric_rows::{self, each_row};
+use swath_log::OVERWRITTEN;
+use swath_model::space::Name;
+use swath_model::study::{Datum, Due, Event, Exit, LogRecord, TrialId};
 
 /// Words in the name of a value that measures time. Such values differ in each run.
 const TIMES: &[&str] = &[
@@ -313,7 +313,7 @@ fn shown(datum: Datum) -> String {
 
 fn study_datum(datum: metric_rows::Datum<'_>) -> Datum {
     match datum {
-        metric_rows::Datum::Number(number) => Datum::Number(crate::study::Metric(number)),
+        metric_rows::Datum::Number(number) => Datum::Number(swath_model::study::Metric(number)),
         metric_rows::Datum::Text(text) => Datum::Text(text.into_owned()),
     }
 }
@@ -329,9 +329,9 @@ fn is_time(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{Tolerance, compare, is_time};
-    use crate::journal::StudyDir;
-    use crate::study::TrialId;
+    use swath_engine::journal::StudyDir;
     use swath_model::demo::Demo;
+    use swath_model::study::TrialId;
 
     fn dir(root: &std::path::Path, name: &str, reports: &[&[(&str, f64)]]) -> StudyDir {
         let mut demo = Demo::new(&[]);
@@ -339,7 +339,7 @@ mod tests {
         for report in reports {
             demo.report(trial, report);
         }
-        demo.end(trial, crate::study::Exit::Done);
+        demo.end(trial, swath_model::study::Exit::Done);
         let dir = StudyDir::new(root, name);
         std::fs::create_dir_all(dir.root()).unwrap();
         let lines = demo

@@ -10,20 +10,22 @@ pub use compare::{Compared, Difference, Tolerance, compare};
 use super::code::{CodeError, check_out};
 use super::resources;
 use super::{Opened, Options, RunError, Versions, keep, parts, workdir};
-use crate::driver::{Driver, Parts};
-use crate::journal::{Journal, JournalError, StudyDir};
-use crate::logger::{DigestCache, digest};
-use crate::provenance::git::git;
-use crate::provenance::{Checkout, Environment, Found, Git, Machine, Made, Record, variables};
-use crate::study::{
-    Event, FORMAT, Header, LogRecord, Origin, Study, Timestamp, Trial, TrialId, TrialState, Verdict,
-};
 use crate::sweep::{Keep, Limits, Registry, Retry, Sweep};
 use repeat::{AsFar, Nothing};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::rc::Rc;
+use swath_engine::driver::{Driver, Parts};
+use swath_engine::journal::{Journal, JournalError, StudyDir};
+use swath_engine::provenance::git::git;
+use swath_engine::provenance::{
+    Checkout, Environment, Found, Git, Machine, Made, Record, variables,
+};
+use swath_log::{DigestCache, digest};
+use swath_model::study::{
+    Event, FORMAT, Header, LogRecord, Origin, Study, Timestamp, Trial, TrialId, TrialState, Verdict,
+};
 
 /// A request to repeat a trial.
 #[derive(Debug, Clone)]

@@ -1,10 +1,10 @@
 //! The sampler and the scheduler of a study that repeats one trial: nothing is proposed, and the
 //! trial ends where the original ended.
 
-use crate::sampler::{Ask, Sampler};
-use crate::scheduler::{Judgement, Next, TrialScheduler};
-use crate::space::Params;
-use crate::study::{Resource, Study, TrialId, Verdict};
+use swath_model::space::Params;
+use swath_model::study::{Resource, Study, TrialId, Verdict};
+use swath_search::sampler::{Ask, Sampler};
+use swath_search::scheduler::{Judgement, Next, TrialScheduler};
 
 /// A sampler that never proposes a configuration.
 pub(super) struct Nothing;

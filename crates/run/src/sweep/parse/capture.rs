@@ -1,9 +1,9 @@
 //! `[capture]`: regular expressions that extract metrics from the program's output.
 
 use super::within;
-use crate::source::{Diagnostic, Diagnostics, NodeValue, Section, Source};
-use crate::space::Name;
 use regex::Regex;
+use swath_model::source::{Diagnostic, Diagnostics, NodeValue, Section, Source};
+use swath_model::space::Name;
 
 pub(super) fn read(
     file: &mut Section,

@@ -2,9 +2,9 @@
 
 use super::super::{Choice, kinds};
 use super::keys;
-use crate::executor::Site;
-use crate::source::{Diagnostics, Opt, Preset, Section, Table, Takes};
-use crate::study::Kind;
+use swath_engine::executor::Site;
+use swath_model::source::{Diagnostics, Opt, Preset, Section, Table, Takes};
+use swath_model::study::Kind;
 
 /// Executor of a sweep that names none.
 const DEFAULT: &str = "pool";

@@ -1,9 +1,9 @@
 //! Takes tables out of the sweep file and reports the keys that they do not take.
 
 use super::sections::{FREE_TABLES, SECTIONS, SectionReference};
-use crate::source::diagnostic::nearest;
-use crate::source::{Diagnostic, Diagnostics, Key, NodeValue, Section};
-use crate::study::Kind;
+use swath_model::source::diagnostic::nearest;
+use swath_model::source::{Diagnostic, Diagnostics, Key, NodeValue, Section};
+use swath_model::study::Kind;
 
 /// Maximum number of tables named in a hint. A key that more tables take is too common to guess.
 const MOST_HOMES: usize = 2;

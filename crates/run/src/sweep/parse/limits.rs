@@ -2,9 +2,9 @@
 
 use super::super::Limits;
 use super::keys::table;
-use crate::source::units::{duration_of, size_of};
-use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 use std::time::Duration;
+use swath_model::source::units::{duration_of, size_of};
+use swath_model::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 
 pub(in crate::sweep) const OPTIONS: &[Opt] = &[
     Opt::new(

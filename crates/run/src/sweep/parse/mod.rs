@@ -20,15 +20,15 @@ pub use sections::{Further, Occurs, SECTIONS, SectionReference};
 
 use super::plan::Tried;
 use super::{Acceptance, Places, Registry, Rejected, Sweep, lints};
-use crate::source::secret::masked;
-use crate::source::{
-    Diagnostic, Diagnostics, Key, Level, Node, NodeValue, Section, Source, Span, Table,
-};
-use crate::space::{Digits, Name, Params, Space};
-use crate::study::kind::Capability;
 use md5::{Digest, Md5};
 use std::path::Path;
 use std::sync::Arc;
+use swath_model::source::secret::masked;
+use swath_model::source::{
+    Diagnostic, Diagnostics, Key, Level, Node, NodeValue, Section, Source, Span, Table,
+};
+use swath_model::space::{Digits, Name, Params, Space};
+use swath_model::study::kind::Capability;
 
 /// Type of the trainable that the sweep file is read for.
 #[derive(Clone, Copy, PartialEq)]

@@ -1,8 +1,8 @@
 //! `[objective]`: the metrics to optimise.
 
 use super::keys::tables;
-use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
-use crate::study::{Goal, Objective, Take};
+use swath_model::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
+use swath_model::study::{Goal, Objective, Take};
 
 /// Parts of metric names for which larger is better. Used only to suggest a missing goal.
 const LARGER: &[&str] = &[

@@ -1,8 +1,8 @@
 //! `[[outcome_constraint]]`: bounds on reported metrics that a good configuration satisfies.
 
 use super::keys::tables;
-use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
-use crate::study::{Limit, Objective};
+use swath_model::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
+use swath_model::study::{Limit, Objective};
 
 pub(in crate::sweep) const OPTIONS: &[Opt] = &[
     Opt::new("metric", Takes::Text, Preset::Required, "the reported name"),

@@ -2,8 +2,8 @@
 
 use super::super::Choice;
 use super::keys::table;
-use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
-use crate::study::kind::Capability;
+use swath_model::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
+use swath_model::study::kind::Capability;
 
 /// Maximum number of seeds of a configuration. More add no information.
 const MOST: u64 = 1000;

@@ -1,9 +1,9 @@
 //! `[resources]`: the share of the machine that each trial takes.
 
 use super::keys::table;
-use crate::executor::Share;
-use crate::source::units::size_of;
-use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
+use swath_engine::executor::Share;
+use swath_model::source::units::size_of;
+use swath_model::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 
 /// Maximum of `jobs`. A larger number on one machine is a typing error.
 const MOST_JOBS: u64 = 4096;

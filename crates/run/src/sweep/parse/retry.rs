@@ -4,9 +4,11 @@ use super::super::Retry;
 use super::super::units::duration_of;
 use super::keys::table;
 use super::texts;
-use crate::source::{Diagnostic, Diagnostics, NodeValue, Opt, Preset, Section, Span, Table, Takes};
-use crate::study::FailureClass;
 use std::time::Duration;
+use swath_model::source::{
+    Diagnostic, Diagnostics, NodeValue, Opt, Preset, Section, Span, Table, Takes,
+};
+use swath_model::study::FailureClass;
 
 /// Classes of failure: name in the sweep file, class, description.
 pub(in crate::sweep) const CLASSES: &[(&str, FailureClass, &str)] = &[

@@ -3,16 +3,16 @@
 use super::super::{Code, Keep, Places, Run, Template};
 use super::keys::table;
 use super::{Trainee, failed_since, texts, within};
-use crate::logger::Models;
-use crate::logger::models::BUDGET;
-use crate::source::diagnostic::nearest;
-use crate::source::units::{duration_of, size_of};
-use crate::source::{
-    Diagnostic, Diagnostics, NodeValue, Opt, Preset, Section, Source, Span, Takes,
-};
-use crate::space::Name;
 use std::path::PathBuf;
 use std::time::Duration;
+use swath_log::Models;
+use swath_log::models::BUDGET;
+use swath_model::source::diagnostic::nearest;
+use swath_model::source::units::{duration_of, size_of};
+use swath_model::source::{
+    Diagnostic, Diagnostics, NodeValue, Opt, Preset, Section, Source, Span, Takes,
+};
+use swath_model::space::Name;
 
 const GRACE: Duration = Duration::from_secs(10);
 const SYSTEM: Duration = Duration::from_secs(10);

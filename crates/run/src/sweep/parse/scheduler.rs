@@ -3,10 +3,10 @@
 
 use super::super::{Choice, kinds};
 use super::keys;
-use crate::scheduler::TrialScheduler;
-use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Table, Takes};
-use crate::space::Name;
-use crate::study::Kind;
+use swath_model::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Table, Takes};
+use swath_model::space::Name;
+use swath_model::study::Kind;
+use swath_search::scheduler::TrialScheduler;
 
 /// Default scheduler.
 const DEFAULT: &str = "fifo";

@@ -2,10 +2,10 @@
 
 use super::super::{Choice, kinds};
 use super::keys;
-use crate::sampler::Sampler;
-use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Span, Table, Takes};
-use crate::study::Kind;
-use crate::study::kind::find;
+use swath_model::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Span, Table, Takes};
+use swath_model::study::Kind;
+use swath_model::study::kind::find;
+use swath_search::sampler::Sampler;
 
 /// Default number of trials when neither a number nor a time limit is given.
 pub(super) const DEFAULT_TRIALS: u64 = 100;

@@ -4,7 +4,7 @@ use super::{
     executor, limits, objective, outcome_constraint, replicate, resources, retry, run, scheduler,
     search, tracker,
 };
-use crate::source::{Opt, Preset, Takes};
+use swath_model::source::{Opt, Preset, Takes};
 
 /// Description of a table of the sweep file.
 pub struct SectionReference {

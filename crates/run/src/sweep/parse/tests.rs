@@ -1,13 +1,13 @@
 //! Tests of complete sweep files, valid and invalid.
 
-use crate::logger::Models;
-use crate::source::Source;
-use crate::source::{Opt, Preset, Takes};
-use crate::study::kind::{Capability, find};
-use crate::study::{FailureClass, Kind};
 use crate::sweep::{Registry, Rejected, Sweep};
 use proptest::prelude::*;
 use std::time::Duration;
+use swath_log::Models;
+use swath_model::source::Source;
+use swath_model::source::{Opt, Preset, Takes};
+use swath_model::study::kind::{Capability, find};
+use swath_model::study::{FailureClass, Kind};
 
 const GOOD: &str = r#"name = "digits"
 pipeline = "vision"
@@ -435,7 +435,7 @@ fn the_errors_of_an_executor_are_reported_with_all_others() {
 fn only_error(lines: &str) -> (String, Vec<String>) {
     let text = format!("{lines}\n[run]\ncommand = ['x']\n[space]\nlr = [0.1, 0.2]\n");
     let mut errors = parse(&text).unwrap_err().diagnostics.list;
-    errors.retain(|found| found.level == crate::source::Level::Error);
+    errors.retain(|found| found.level == swath_model::source::Level::Error);
     assert_eq!(errors.len(), 1, "{errors:?}");
     (errors[0].message.clone(), errors[0].hints.clone())
 }
@@ -531,13 +531,13 @@ fn the_error_for_an_option_of_another_kind_names_that_kind() {
 /// A sampler that proposes nothing.
 struct Silent;
 
-impl crate::sampler::Sampler for Silent {
-    fn suggest(&self, _: &crate::sampler::Ask<'_>) -> Option<crate::space::Params> {
+impl swath_search::sampler::Sampler for Silent {
+    fn suggest(&self, _: &swath_search::sampler::Ask<'_>) -> Option<swath_model::space::Params> {
         None
     }
 }
 
-const SILENT: Kind<dyn crate::sampler::Sampler> = Kind {
+const SILENT: Kind<dyn swath_search::sampler::Sampler> = Kind {
     name: "silent",
     about: "proposes nothing",
     paper: None,

@@ -2,10 +2,10 @@
 
 use super::super::{Choice, kinds};
 use super::keys;
-use crate::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
-use crate::study::Kind;
-use crate::study::kind::find;
-use crate::tracker::Tracker;
+use swath_engine::tracker::Tracker;
+use swath_model::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
+use swath_model::study::Kind;
+use swath_model::study::kind::find;
 
 pub(in crate::sweep) const OPTIONS: &[Opt] = &[Opt::new(
     "name",

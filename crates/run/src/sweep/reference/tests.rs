@@ -1,6 +1,6 @@
 use super::*;
-use crate::source::Source;
 use crate::sweep::{Rejected, Sweep};
+use swath_model::source::Source;
 
 fn page(name: &str) -> (String, String) {
     let path = format!("{}/../../docs/{name}", env!("CARGO_MANIFEST_DIR"));

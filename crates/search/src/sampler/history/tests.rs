@@ -10,9 +10,9 @@ fn choices_own_their_share_of_the_interval() {
 #[test]
 fn points_snap_to_where_their_configuration_is_encoded() {
     let text = "a = { min = 1, max = 9, log = true }\nb = [\"x\", \"y\", \"z\"]\nc = { min = 0.0, max = 1.0, step = 0.25 }\n";
-    let mut diagnostics = crate::source::Diagnostics::default();
-    let table = crate::source::Table::parse(text, &mut diagnostics);
-    let section = crate::source::Section::new("space", 0..0, table);
+    let mut diagnostics = swath_model::source::Diagnostics::default();
+    let table = swath_model::source::Table::parse(text, &mut diagnostics);
+    let section = swath_model::source::Section::new("space", 0..0, table);
     let space = Arc::new(Space::parse(section, None, &mut diagnostics).unwrap());
     let setting = Setting {
         space: space.clone(),
@@ -26,7 +26,7 @@ fn points_snap_to_where_their_configuration_is_encoded() {
     };
     let history = History::new(&setting);
     for at in 0..200 {
-        let unit = crate::numerics::sobol::Sobol::new(3, 1).point(at);
+        let unit = swath_numerics::sobol::Sobol::new(3, 1).point(at);
         let mut snapped = unit.clone();
         history.snap(&mut snapped);
         for (actual, expected) in snapped.iter().zip(space.snap(&unit)) {
@@ -40,13 +40,14 @@ fn points_snap_to_where_their_configuration_is_encoded() {
 
 #[test]
 fn a_paused_trial_gets_the_final_score_of_trials_with_its_rank() {
-    use crate::study::{
+    use swath_model::study::{
         Attempt, Datum, Entry, Exit, FORMAT, Goal, Header, LogRecord, Metric, Objective, Take,
         Timestamp, TrialId, Usage, Verdict,
     };
-    let mut diagnostics = crate::source::Diagnostics::default();
-    let table = crate::source::Table::parse("x = { min = 0.0, max = 1.0 }\n", &mut diagnostics);
-    let section = crate::source::Section::new("space", 0..0, table);
+    let mut diagnostics = swath_model::source::Diagnostics::default();
+    let table =
+        swath_model::source::Table::parse("x = { min = 0.0, max = 1.0 }\n", &mut diagnostics);
+    let section = swath_model::source::Section::new("space", 0..0, table);
     let space = Arc::new(Space::parse(section, None, &mut diagnostics).unwrap());
     let objectives = vec![Objective {
         metric: "loss".into(),
@@ -89,7 +90,7 @@ fn a_paused_trial_gets_the_final_score_of_trials_with_its_rank() {
     // 1.25.
     for (id, first) in [(1, 1.1), (2, 1.2), (3, 1.3), (4, 1.4), (5, 1.25)] {
         let trial = TrialId(id);
-        let params = [("x".into(), crate::space::Value::Float(first - 1.0))]
+        let params = [("x".into(), swath_model::space::Value::Float(first - 1.0))]
             .into_iter()
             .collect();
         tell(Event::Created {

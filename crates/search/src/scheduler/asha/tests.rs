@@ -1,7 +1,7 @@
 use super::super::scenario::{Scenario, resumed, setting, try_build};
 use super::*;
-use crate::study::{Exit, Failure, Goal, Objective, Take};
 use Verdict::{Continue, Pause, Stop};
+use swath_model::study::{Exit, Failure, Goal, Objective, Take};
 
 const LADDER: &str = "min = 1\nmax = 9\nreduction = 3";
 
