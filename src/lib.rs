@@ -144,10 +144,16 @@ pub use swath_model::source;
 pub use swath_model::{space, study};
 #[cfg(feature = "engine")]
 pub use {
-    swath_cluster as cluster,
-    swath_engine::{driver, executor, journal, provenance, tracker},
-    swath_import as import, swath_numerics as numerics, swath_report as report,
+    swath_engine::{executor, journal, tracker},
+    swath_import as import, swath_report as report,
     swath_run::{run, sweep},
     swath_search::{sampler, scheduler},
-    swath_trackers as trackers,
+};
+// What the commands, tests and benchmarks need beyond that. Nothing here is promised to others.
+#[cfg(feature = "engine")]
+#[doc(hidden)]
+pub use {
+    swath_cluster as cluster,
+    swath_engine::{driver, provenance},
+    swath_numerics as numerics, swath_trackers as trackers,
 };

@@ -167,3 +167,38 @@ fn a_training_program_compiles_at_most_twenty_packages() {
     let packages: BTreeSet<&str> = text.lines().collect();
     assert!((2..=20).contains(&packages.len()), "{packages:#?}");
 }
+
+/// Returns the names of Rust files in backquotes, such as `driver/fill.rs`. Files of examples are
+/// called `foo` or `yours`.
+fn rust_files_named_in(text: &str) -> Vec<&str> {
+    text.split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|name| name.ends_with(".rs") && !name.contains(char::is_whitespace))
+        .filter(|name| !name.ends_with("foo.rs") && !name.ends_with("yours.rs"))
+        .collect()
+}
+
+#[test]
+fn every_rust_file_that_a_document_names_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut existing = Vec::new();
+    for folder in ["src", "crates", "tests", "benches", "examples"] {
+        existing.extend(files(&root.join(folder)));
+    }
+    let mut missing = Vec::new();
+    for document in [
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "RELIABILITY.md",
+        "docs/internals.md",
+    ] {
+        let text = fs::read_to_string(root.join(document)).expect("the document can be read");
+        for name in rust_files_named_in(&text) {
+            if !existing.iter().any(|path| path.ends_with(name)) {
+                missing.push(format!("{document}: `{name}`"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
