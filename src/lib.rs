@@ -69,7 +69,29 @@
 //!
 //! # Own the loop: ask and tell
 //!
-//! See `run::ask_tell`. Any other language speaks the same by `swath ask-tell`.
+//! A program that has a loop of its own asks for configurations and tells the results. Any other
+//! language speaks the same by `swath ask-tell`.
+//!
+#![cfg_attr(feature = "engine", doc = "```")]
+#![cfg_attr(not(feature = "engine"), doc = "```ignore")]
+//! use swath::prelude::*;
+//!
+//! let text = "name = \"bowl\"\nobjective = { metric = \"loss\", goal = \"min\" }\n\
+//!             search = { trials = 10 }\n[space]\nx = { min = -1.0, max = 1.0 }\n";
+//! let source = Source { name: "bowl.toml".into(), text: text.into() };
+//! let sweep = Sweep::parse_for_function(source)?;
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let logs = folder.path();
+//! let mut study = AskTell::open(&sweep, Options::at(logs))?;
+//! while let Offer::Trial(trial) = study.ask()? {
+//!     let x = trial.params.get("x").and_then(Value::as_f64).unwrap_or(0.0);
+//!     study.tell(trial.trial, &[x * x])?;
+//! }
+//! assert_eq!(study.study().trials().len(), 10);
+//! study.close()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! # Log from a program that swath starts
 //!
@@ -119,6 +141,46 @@
 //! assert_eq!(sweep.sampler.name, "middle");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! A tracker receives every entry of the journal, after the study has applied it:
+//!
+#![cfg_attr(feature = "engine", doc = "```")]
+#![cfg_attr(not(feature = "engine"), doc = "```ignore")]
+//! use swath::prelude::*;
+//! use swath::study::{Entry, Kind};
+//! use swath::tracker::{Tracker, TrackerError};
+//!
+//! /// Counts the entries of the journal.
+//! #[derive(Default)]
+//! struct Count(u64);
+//!
+//! impl Tracker for Count {
+//!     fn record(&mut self, _: &Study, _: &Entry) -> Result<(), TrackerError> {
+//!         self.0 += 1;
+//!         Ok(())
+//!     }
+//!
+//!     fn sync(&mut self, study: &Study) -> Result<(), TrackerError> {
+//!         println!("{}: {} entries", study.header().name, self.0);
+//!         Ok(())
+//!     }
+//! }
+//!
+//! const COUNT: Kind<dyn Tracker> = Kind {
+//!     name: "count",
+//!     about: "prints the number of journal entries",
+//!     paper: None,
+//!     options: &[],
+//!     capabilities: &[],
+//!     build: |_, _, _| Some(Box::new(Count::default())),
+//! };
+//!
+//! let text = "objective = { metric = \"loss\", goal = \"min\" }\nsearch = { trials = 1 }\n\
+//!             tracker = [{ name = \"count\" }]\n[space]\nx = { min = 0.0, max = 1.0 }\n";
+//! let source = Source { name: "counted.toml".into(), text: text.into() };
+//! Registry::standard().tracker(COUNT).parse_for_function(source)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 /// The types and modules that most programs need: `use swath::prelude::*;`.
 pub mod prelude {
@@ -126,7 +188,7 @@ pub mod prelude {
     pub use crate::journal::{self, JournalError, StudyDir};
     pub use crate::logger::{Directive, Point, TrialLogger};
     #[cfg(feature = "engine")]
-    pub use crate::run::{self, AskTell, Options};
+    pub use crate::run::{self, AskTell, Offer, Options};
     #[cfg(feature = "engine")]
     pub use crate::source::Source;
     pub use crate::space::{Params, Value};

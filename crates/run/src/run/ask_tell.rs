@@ -2,10 +2,9 @@
 //! proposes configurations, records results and judges trials.
 //!
 //! ```
-//! use swath::driver::Offer;
-//! use swath::run::{AskTell, Options};
-//! use swath::source::Source;
-//! use swath::sweep::Sweep;
+//! use swath_model::source::Source;
+//! use swath_run::run::{AskTell, Offer, Options};
+//! use swath_run::sweep::Sweep;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let text = "name = 'bowl'\n[objective]\nmetric = 'loss'\ngoal = 'min'\n[search]\ntrials = 20\n[space]\nx = { min = -1.0, max = 1.0 }\n";

@@ -28,6 +28,7 @@ pub use plan::{Planned, plan};
 pub use rebuild::{RebuildError, rebuild};
 pub use resources::ResourceError;
 pub use setup::SetupError;
+pub use swath_engine::driver::{Offer, OpenTrial};
 pub use versions::{VersionError, Versions};
 
 use crate::sweep::{Plan, Rejected, Sweep};
