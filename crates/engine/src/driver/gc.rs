@@ -45,7 +45,7 @@ pub fn waste(dir: &StudyDir, study: &Study, policy: Keep, clones: bool, trash: b
             )
         })
         .collect();
-    waste.extend(leavings(dir, study));
+    waste.extend(leftovers(dir, study));
     if trash && dir.trash().exists() {
         waste.push(Waste::new(dir.trash(), "removed trials"));
     }
@@ -54,7 +54,7 @@ pub fn waste(dir: &StudyDir, study: &Study, policy: Keep, clones: bool, trash: b
 
 /// Returns the files that crashes left half written, and held models that are not needed.
 #[must_use]
-pub fn leavings(dir: &StudyDir, study: &Study) -> Vec<Waste> {
+pub fn leftovers(dir: &StudyDir, study: &Study) -> Vec<Waste> {
     let mut waste = Vec::new();
     if dir.torn().exists() {
         waste.push(Waste::new(
@@ -154,7 +154,7 @@ impl Waste {
 
 #[cfg(test)]
 mod tests {
-    use super::leavings;
+    use super::leftovers;
     use crate::journal::StudyDir;
     use std::fs;
     use swath_model::demo::Demo;
@@ -192,7 +192,7 @@ mod tests {
                 },
             );
         }
-        let waste = leavings(&dir, &demo.study);
+        let waste = leftovers(&dir, &demo.study);
         let names = waste
             .iter()
             .map(|waste| waste.path.file_name().unwrap().to_str().unwrap());

@@ -40,15 +40,15 @@ pub fn checkup(dir: &StudyDir) -> Vec<Finding> {
     findings.push(folders(dir, &study));
     if !is_running {
         findings.push(survivors(dir));
-        let leavings = gc::leavings(dir, &study);
-        let names: Vec<_> = leavings
+        let leftovers = gc::leftovers(dir, &study);
+        let names: Vec<_> = leftovers
             .iter()
             .map(|waste| waste.path.display().to_string())
             .collect();
         findings.push(match names.as_slice() {
-            [] => Finding::new("leavings", State::Good, "no half-written files"),
+            [] => Finding::new("leftovers", State::Good, "no half-written files"),
             some => Finding::new(
-                "leavings",
+                "leftovers",
                 State::Without,
                 format!("{}; `swath gc` removes them", some.join(", ")),
             ),

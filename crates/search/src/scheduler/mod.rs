@@ -34,7 +34,7 @@ const MAX: Opt = Opt::new(
     "max",
     Takes::Count(1),
     Preset::Absent,
-    "the most of the resource that a trial gets: it is ended there, complete",
+    "the maximum of the resource: a trial that reaches it is ended and complete",
 );
 
 /// The schedulers that a sweep file can name.
