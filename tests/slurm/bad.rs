@@ -199,7 +199,7 @@ fn clocks_that_differ_are_noticed_and_change_nothing() {
     assert_eq!(code, 0, "{output}");
     world.assert_all_complete(4);
     assert!(
-        output.contains("the clock of n") && output.contains(" and this machine's are 36"),
+        output.contains("the clocks of n") && output.contains(" and of this machine differ by 36"),
         "{output}"
     );
 }

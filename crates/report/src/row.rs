@@ -34,9 +34,13 @@ fn fields(takes_precedence: bool) -> impl Iterator<Item = &'static Field> {
         .filter(move |field| OWN.contains(&field.key()) == takes_precedence)
 }
 
-/// Returns the field with that name.
+/// Returns the field with that name, if it is one of [`OWN`] or one of the others, as asked.
 fn field(takes_precedence: bool, name: &str) -> Option<&'static Field> {
-    fields(takes_precedence).find(|field| field.key() == name || field.name == name)
+    // Called for each cell of a table, so the name is compared before the precedence.
+    TRIAL_FIELDS
+        .iter()
+        .find(|field| field.key() == name || field.name == name)
+        .filter(|field| OWN.contains(&field.key()) == takes_precedence)
 }
 
 /// Returns the value of `name` in a trial; `None` if the trial has none.

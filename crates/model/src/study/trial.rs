@@ -113,20 +113,29 @@ pub struct Trial {
     /// Number of attempts that have started.
     pub attempts: u32,
     /// Number of attempts that have failed, without forgiven ones.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub failures: u32,
     /// The scheduler's decision about the running attempt, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<super::Verdict>,
     /// The resource at which the last attempt pauses or ends, if it has such a bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<super::Resource>,
     /// The slot of the last attempt; `None` before the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot: Option<u32>,
     /// The machine and process of the last attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
     /// The running statistics of each reported key that has had a number.
     #[serde(deserialize_with = "interned_map")]
     pub metrics: BTreeMap<Name, Tally>,
     /// The last value that is not a number, by reported key.
-    #[serde(deserialize_with = "interned_map")]
+    #[serde(
+        default,
+        deserialize_with = "interned_map",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub texts: BTreeMap<Name, String>,
     /// Number of reports that count.
     pub reports: u64,
@@ -134,12 +143,14 @@ pub struct Trial {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub beyond: u64,
     /// The position of the last report on the axis, in units of the axis key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<f64>,
     /// The axis of the trial's reports: the reported key that gives their steps.
     #[serde(default, skip_serializing_if = "Axis::is_number")]
     pub axis: Axis,
     /// Data sets, models, artifacts, outputs, checkpoints, notes and warnings, in the order of
     /// recording.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub records: Vec<LogRecord>,
     /// The report whose values are the trial's result so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -151,14 +162,19 @@ pub struct Trial {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub series: BTreeMap<Name, Vec<Metric>>,
     /// The way the last attempt ended; `None` before the first one ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<Exit>,
     /// The scheduler's last reason for a decision about the trial, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
     /// The time at which the first attempt started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
     /// The time at which the last attempt started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt_at: Option<Timestamp>,
     /// The time at which the last attempt ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
     /// Sum of the run times of all ended attempts, in seconds.
     pub seconds: f64,
@@ -168,6 +184,7 @@ pub struct Trial {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
     /// The trial counts for nothing, because it no longer fits the edited space or was removed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub outside: bool,
     /// The trial no longer fits the edited space.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -177,8 +194,8 @@ pub struct Trial {
     pub removed: bool,
 }
 
-fn is_zero(count: &u64) -> bool {
-    *count == 0
+fn is_zero<T: Default + PartialEq>(count: &T) -> bool {
+    *count == T::default()
 }
 
 impl Trial {
