@@ -129,8 +129,12 @@ pub fn surface(
             }
             let (x, y) = (region.sides[first], region.sides[second]);
             let weight = region.volume / (x.length() * y.length());
+            // The same columns are covered in each row.
+            let columns: Vec<usize> = (0..width)
+                .filter(|column| x.contains_cell(*column, width))
+                .collect();
             for row in (0..height).filter(|row| y.contains_cell(*row, height)) {
-                for column in (0..width).filter(|column| x.contains_cell(*column, width)) {
+                for column in &columns {
                     let cell = &mut cells[row * width + column];
                     *cell = (cell.0 + weight * region.mean, cell.1 + weight);
                 }

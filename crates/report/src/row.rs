@@ -36,11 +36,12 @@ fn fields(takes_precedence: bool) -> impl Iterator<Item = &'static Field> {
 
 /// Returns the field with that name, if it is one of [`OWN`] or one of the others, as asked.
 fn field(takes_precedence: bool, name: &str) -> Option<&'static Field> {
-    // Called for each cell of a table, so the name is compared before the precedence.
-    TRIAL_FIELDS
-        .iter()
-        .find(|field| field.key() == name || field.name == name)
-        .filter(|field| OWN.contains(&field.key()) == takes_precedence)
+    let key = if name == "trial_id" { "trial" } else { name };
+    // Called for each cell of a table, so most names are settled by the short list.
+    if OWN.contains(&key) != takes_precedence {
+        return None;
+    }
+    TRIAL_FIELDS.iter().find(|field| field.key() == key)
 }
 
 /// Returns the value of `name` in a trial; `None` if the trial has none.
