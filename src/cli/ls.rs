@@ -5,15 +5,14 @@ use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
 use super::studies::{self, SelectionArgs};
 use crate::journal::{self, StudyDir};
+use crate::report::compare::ranking::Key;
 use crate::report::formula::{self, Formula, FormulaError, Names, ReportHistory, TrialCells};
 use crate::report::listing::Detail;
 use crate::report::table::{Column, RowTone, Table};
 use crate::report::text::plain;
 use crate::report::{json, listing, number, rank, row, summary};
-use crate::space::Value;
 use crate::study::{Goal, Study, Timestamp, Trial};
 use serde_json::json;
-use std::cmp::Ordering;
 
 /// Arguments of `swath ls`.
 #[derive(Debug, clap::Args)]
@@ -156,53 +155,6 @@ fn sort(
         descending,
     });
 }
-
-struct Key {
-    value: Option<Value>,
-    descending: bool,
-}
-
-impl Key {
-    fn directed(&self, ordering: Ordering) -> Ordering {
-        if self.descending {
-            ordering.reverse()
-        } else {
-            ordering
-        }
-    }
-}
-
-impl Ord for Key {
-    fn cmp(&self, other: &Self) -> Ordering {
-        match (&self.value, &other.value) {
-            // Trials without a value, and then NaN, come last in both directions.
-            (None, None) => Ordering::Equal,
-            (None, Some(_)) => Ordering::Greater,
-            (Some(_), None) => Ordering::Less,
-            (Some(one), Some(two)) => match (one.as_f64(), two.as_f64()) {
-                (Some(one), Some(two)) if one.is_nan() || two.is_nan() => {
-                    one.is_nan().cmp(&two.is_nan())
-                }
-                (Some(one), Some(two)) => self.directed(one.total_cmp(&two)),
-                _ => self.directed(one.to_string().cmp(&two.to_string())),
-            },
-        }
-    }
-}
-
-impl PartialOrd for Key {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Key {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Key {}
 
 fn shorten(trials: &mut Vec<&Trial>, args: &Args) {
     let Some(count) = args.count else { return };
@@ -496,6 +448,23 @@ mod tests {
             let row = out.lines().nth(1).unwrap();
             assert_eq!(row.split_whitespace().next(), Some(first), "{sort}");
         }
+    }
+
+    #[test]
+    fn numbers_come_before_texts_in_a_column_that_has_both() {
+        let mut world = Demo::new(&["x"]);
+        for x in [Value::Int(10), text("1a"), Value::Int(9)] {
+            world.complete(&[("x", x)], &[("val_loss", 0.5)]);
+        }
+        let args = Args {
+            sort: Some("x".into()),
+            ..args()
+        };
+        let (_, out, _) = demo::run(&world, None, |context| run(&args, context));
+        let order: Vec<_> = (out.lines().skip(1))
+            .filter_map(|row| row.split_whitespace().next())
+            .collect();
+        assert_eq!(order, ["3", "1", "2"]);
     }
 
     fn message_and_hint(cols: &str) -> (String, String) {
