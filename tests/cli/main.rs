@@ -13,6 +13,7 @@ mod provenance;
 mod readme;
 mod runtime;
 mod search_programs;
+mod setup;
 mod sweeps;
 mod trackers;
 mod ui_requests;

@@ -3,7 +3,7 @@
 
 use super::{nearest, traceback};
 use regex::Regex;
-use rustix::fs::{fcntl_getfl, fcntl_setfl};
+use rustix::fs::fcntl_setfl;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
@@ -52,7 +52,7 @@ impl Output {
         if !file.metadata()?.is_file() {
             return Err(io::Error::other("it is no regular file"));
         }
-        fcntl_setfl(&file, fcntl_getfl(&file)? - rustix::fs::OFlags::NONBLOCK)?;
+        fcntl_setfl(&file, rustix::fs::OFlags::APPEND)?;
         Ok(file)
     }
 

@@ -71,7 +71,7 @@ pub(super) enum SlotEvent {
     /// The program has ended.
     Exited(ExitStatus, ResourceUsage),
     /// The processes that it left have ended too; `false` if one of them cannot be ended. The slot
-    /// is free again. The duration is the processor time of all of them, zero if it is not known.
+    /// is free again. The duration is their processor time; zero if there were none, or in a thread.
     Ended(bool, Duration),
     /// The slot process has died.
     Gone,
