@@ -84,11 +84,7 @@ fn running(context: &Context) -> Vec<String> {
 
 /// Prepares the responses one at a time. Each connection is read and written by its own thread, so
 /// that a client that sends or takes nothing does not block the others.
-fn serve(
-    listeners: impl Iterator<Item = TcpListener>,
-    access: &AccessControl,
-    views: &mut [View],
-) {
+fn serve(listeners: impl Iterator<Item = TcpListener>, access: &AccessControl, views: &mut [View]) {
     let (sender, requests) = channel();
     let places = Arc::new(Places::default());
     for listener in listeners {
