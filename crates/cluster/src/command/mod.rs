@@ -1,6 +1,8 @@
 //! Any batch system, called by the command lines in the sweep file: submit, list, cancel, and a
 //! pattern for its job ids.
 
+mod templates;
+
 use super::pilot::engine::{
     CallError, Engine, Job, ListedJob, Phase, SubmitError, Submitted, call, one_line,
 };
@@ -9,7 +11,7 @@ use super::{Executor, ExecutorError, Share, Site, Work};
 use regex::Regex;
 use std::time::Duration;
 use swath_model::source::opt::joined;
-use swath_model::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
+use swath_model::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Span, Takes};
 use swath_model::study::Kind;
 
 pub(super) const KIND: Kind<dyn Site> = Kind {
@@ -32,24 +34,39 @@ const ID: &str = r"\d+(?:\.[\w.-]+)?";
 
 const OPTIONS: [Opt; pilot::OPTIONS.len() + OWN.len()] = joined(pilot::OPTIONS, OWN);
 
+/// The default of an option that must be set without a template.
+const REQUIRED: Preset = Preset::Derived("required without a template");
+
 /// The command lines, and the patterns that read their output.
 const OWN: &[Opt] = &[
     Opt::new(
+        "template",
+        Takes::OneOf(templates::NAMES),
+        Preset::Absent,
+        "a batch system whose command lines are the defaults of the options below",
+    ),
+    Opt::new(
+        "extra",
+        Takes::List(&Takes::Text),
+        Preset::Texts(&[]),
+        "further words for `submit`, in place of its word `{extra}`",
+    ),
+    Opt::new(
         "submit",
         Takes::List(&Takes::Text),
-        Preset::Required,
+        REQUIRED,
         "submits a job: a program and its arguments, with placeholders",
     ),
     Opt::new(
         "list",
         Takes::List(&Takes::Text),
-        Preset::Required,
+        REQUIRED,
         "prints the jobs that are not over, one a line",
     ),
     Opt::new(
         "cancel",
         Takes::List(&Takes::Text),
-        Preset::Required,
+        REQUIRED,
         "cancels the job `{id}`",
     ),
     Opt::new(
@@ -93,8 +110,12 @@ const INDEX: &[&str] = &[
     "HQ_TASK_ID",
 ];
 
+/// Word of `submit` that is replaced by the words of the option `extra`.
+const EXTRA: &str = "{extra}";
+
 /// Placeholders that are allowed in command lines.
 const PLACEHOLDERS: &[&str] = &[
+    "extra",
     "script",
     "name",
     "log",
@@ -129,6 +150,8 @@ struct Lines {
 impl Lines {
     fn take(section: &mut Section, diagnostics: &mut Diagnostics) -> Option<Self> {
         let span = section.span.clone();
+        templates::take(section, diagnostics)?;
+        let extra = section.take_texts("extra", diagnostics);
         let submit = command(section, "submit", true, diagnostics);
         let list = command(section, "list", true, diagnostics);
         let cancel = command(section, "cancel", true, diagnostics);
@@ -149,7 +172,7 @@ impl Lines {
             );
             return None;
         }
-        let submit = submit?;
+        let submit = with_extra(submit?, extra, diagnostics)?;
         let stdin = !submit.iter().any(|word| word.contains("{script}"));
         Some(Self {
             submit,
@@ -163,6 +186,32 @@ impl Lines {
             stdin,
         })
     }
+}
+
+/// Replaces the word `{extra}` by the words of the option `extra`, which needs such a place.
+fn with_extra(
+    submit: Vec<String>,
+    extra: Option<(Vec<String>, Span)>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<String>> {
+    let Some(index) = submit.iter().position(|word| word == EXTRA) else {
+        let Some((_, span)) = extra else {
+            return Some(submit);
+        };
+        let error = Diagnostic::error("no-place", "`submit` has no word `{extra}`");
+        diagnostics.push(
+            error
+                .at(span, "")
+                .hint("add these words to `submit` itself"),
+        );
+        return None;
+    };
+    let mut words = submit;
+    words.splice(
+        index..=index,
+        extra.map(|(words, _)| words).unwrap_or_default(),
+    );
+    Some(words)
 }
 
 fn texts(section: &mut Section, key: &'static str, diagnostics: &mut Diagnostics) -> Vec<String> {
@@ -187,9 +236,10 @@ fn command(
                 "missing-key",
                 format!("the executor `command` needs `{key}`"),
             );
-            diagnostics.push(error.at(span, "").hint(
-                "docs/clusters.md has templates for PBS, LSF, Grid Engine, OAR, HTCondor and HyperQueue",
-            ));
+            diagnostics.push(error.at(span, "").hint(format!(
+                "or set `template` to one of {}",
+                templates::NAMES.join(", ")
+            )));
         }
         return None;
     };
@@ -495,97 +545,106 @@ mod tests {
         assert_eq!(messages, expected);
     }
 
-    /// Templates of the manual: the heading, the output of the batch system after a submission, and
-    /// its lists of a waiting and of a running job.
-    const PRINTED: [(&str, &str, &str, &str); 7] = [
+    /// Templates: the name, the output of the batch system after a submission, and its lists of a
+    /// waiting and of a running job.
+    const PRINTED: [(&str, &str, &str, &str); 8] = [
         (
-            "<!-- template: slurm -->",
+            "slurm",
             "77\n",
             "  77 swath-a-1 PENDING",
             "  77 swath-a-1 RUNNING",
         ),
         (
-            "PBS:",
+            "pbs",
             "77.pbs.site.org\n",
             "77.pbs            swath-a-*        me                       0 Q workq",
             "77.pbs            swath-a-*        me                00:00:01 R workq",
         ),
         (
-            "LSF:",
+            "lsf",
             "Job <77> is submitted to default queue <normal>.\n",
             "77      me      PEND  normal     login       -           swath-a-1  Nov 21 14:23",
             "77      me      RUN   normal     login       node1       swath-a-1  Nov 21 14:23",
         ),
         (
-            "Grid Engine:",
+            "gridengine",
             "Your job 77 (\"swath-a-1\") has been submitted\n",
             "     77 0.00000 swath-a-1  me           qw    11/21/2026 11:53:52                                    1",
             "     77 0.55500 swath-a-1  me           r     11/21/2026 11:53:59 all.q@node1                        1",
         ),
         (
-            "OAR:",
+            "oar",
             "[ADMISSION RULE] Modify resource description\nOAR_JOB_ID=77\n",
             "77         swath-a-1      me             2026-11-21 12:40:12 W default",
             "77         swath-a-1      me             2026-11-21 12:40:12 R default",
         ),
         (
-            "HTCondor (",
+            "htcondor",
             "77.0 - 77.0\n",
             "77 swath-a-1 1",
             "77 swath-a-1 2",
         ),
+        ("hyperqueue", "77\n", "77 WAITING", "77 RUNNING"),
         (
-            "HyperQueue:",
-            "77\n",
-            "|  77 | swath-a-1 | WAITING | 1     |",
-            "|  77 | swath-a-1 | RUNNING | 1     |",
+            "ray",
+            "Job '77' submitted successfully\n",
+            " JobDetails(type=<JobType.SUBMISSION: 'SUBMISSION'>, job_id=None, submission_id='77', \
+             driver_info=None, status=<JobStatus.PENDING: 'PENDING'>, entrypoint='sh -c true',",
+            " JobDetails(type=<JobType.SUBMISSION: 'SUBMISSION'>, job_id=None, submission_id='77', \
+             driver_info=None, status=<JobStatus.RUNNING: 'RUNNING'>, entrypoint='sh -c true',",
         ),
     ];
 
     #[test]
-    fn the_templates_of_the_manual_parse_the_output_of_their_batch_systems() {
-        let page = include_str!("../../../../docs/clusters.md");
-        for (heading, submitted, waiting, running) in PRINTED {
-            let template = page
-                .split(heading)
-                .nth(1)
-                .and_then(|rest| rest.split("```").nth(1))
-                .unwrap();
-            let text: String = template
-                .lines()
-                .skip(1)
-                .filter(|line| !line.starts_with('[') && !line.starts_with("name ="))
-                .map(|line| format!("{line}\n"))
-                .collect();
-            let (lines, messages) = lines(&text);
-            assert_eq!(messages, [] as [&str; 0], "{heading}");
+    fn the_templates_parse_the_output_of_their_batch_systems() {
+        let names = PRINTED.map(|(name, ..)| name);
+        assert_eq!(names, templates::NAMES);
+        for (name, submitted, waiting, running) in PRINTED {
+            let (lines, messages) = lines(&format!("template = '{name}'"));
+            assert_eq!(messages, [] as [&str; 0], "{name}");
             let engine = Template {
                 lines: lines.unwrap(),
             };
             let id = first(&engine.lines.id, submitted);
-            assert_eq!(id.as_deref(), Some("77"), "{heading}");
+            assert_eq!(id.as_deref(), Some("77"), "{name}");
             let batches = [Submitted {
                 name: "swath-a-1".into(),
                 id,
                 count: 1,
             }];
-            let waiting = engine.parse_line(waiting, &batches);
-            assert!(waiting.is_some(), "{heading}");
-            // Two templates do not name the column of the state, so no job is known to wait.
-            if engine.lines.listed.is_some() {
-                assert!(
-                    waiting.is_some_and(|job| matches!(job.phase, Phase::Waiting(_))),
-                    "{heading}"
-                );
-            }
+            let waiting = engine.parse_line(waiting, &batches).unwrap();
+            assert!(matches!(waiting.phase, Phase::Waiting(_)), "{name}");
             let other = running.replace("77", "78").replace("swath-a-1", "another");
             let running = engine.parse_line(running, &batches).unwrap();
             assert_eq!(
                 (running.id.as_str(), running.phase),
                 ("77", Phase::Running),
-                "{heading}"
+                "{name}"
             );
-            assert_eq!(engine.parse_line(&other, &batches), None, "{heading}");
+            assert_eq!(engine.parse_line(&other, &batches), None, "{name}");
         }
+    }
+
+    #[test]
+    fn a_key_of_the_sweep_replaces_that_of_the_template() {
+        let text = "template = 'pbs'\nlist = ['qstat', '-u', 'me']\nextra = ['-q', 'long']";
+        let (lines, messages) = lines(text);
+        assert_eq!(messages, [] as [&str; 0]);
+        let lines = lines.unwrap();
+        assert_eq!(lines.list, ["qstat", "-u", "me"]);
+        assert_eq!(lines.cancel, ["qdel", "{id}"]);
+        assert!(
+            lines
+                .submit
+                .ends_with(&["-q", "long", "{script}"].map(str::to_owned))
+        );
+    }
+
+    #[test]
+    fn an_unknown_template_and_extra_words_without_a_place_are_errors() {
+        assert_eq!(lines("template = 'pbz'").1, ["there is no template `pbz`"]);
+        let text =
+            "submit = ['q', '{script}']\nlist = ['q']\ncancel = ['q', '{id}']\nextra = ['-q']";
+        assert_eq!(lines(text).1, ["`submit` has no word `{extra}`"]);
     }
 }
