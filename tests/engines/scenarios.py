@@ -91,7 +91,8 @@ class World:
             return subprocess.Popen(
                 [self.swath, *arguments],
                 cwd=self.folder,
-                env=self.environment,
+                # OAR takes the folder of a job from PWD, which a shell sets.
+                env={**self.environment, "PWD": self.folder},
                 user=USER,
                 group=USER,
                 extra_groups=[],
