@@ -143,7 +143,9 @@ def make_python(folder, *requirements):
     marker = os.path.join(folder, "installed")
     if not os.path.exists(marker):
         shutil.rmtree(folder, ignore_errors=True)
-        subprocess.run(["python3", "-m", "venv", folder], check=True)
+        # Another Python may be in a home that the user of the test cannot read.
+        install_packages("python3-venv")
+        subprocess.run(["/usr/bin/python3", "-m", "venv", folder], check=True)
         subprocess.run(
             [
                 os.path.join(programs, "pip"),
