@@ -229,6 +229,12 @@ impl JournalError {
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Io { source, .. } if is_full(source))
     }
+
+    /// Returns whether the error is that a file has reached the limit on its size.
+    #[must_use]
+    pub fn is_file_too_large(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == std::io::ErrorKind::FileTooLarge)
+    }
 }
 
 /// Returns the message for a study that is run by another process.
