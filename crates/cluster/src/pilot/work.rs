@@ -442,16 +442,20 @@ impl Pilot {
                         place,
                     });
                 }
-                SignalKind::Logged(record) => self.journal.push(MessageKind::Logged {
+                SignalKind::Logged(record, line_end) => self.journal.push(MessageKind::Logged {
                     trial,
                     attempt,
                     record,
+                    line_end,
                 }),
                 SignalKind::Asked(id) => {
                     self.journal.push(MessageKind::Asked { trial, attempt, id });
                 }
                 SignalKind::Ended(exit, usage) => self.handle_end(trial, attempt, exit, usage),
             }
+        }
+        for text in self.pool.take_messages() {
+            self.journal.push(MessageKind::Note { text });
         }
         // The batch system did not end this pilot within the delay, so these trials were killed by
         // others; or it did, and they count as interrupted by now.

@@ -23,7 +23,7 @@
 //! ```
 
 pub use super::folders::Room;
-use super::folders::{End, Folders};
+use super::folders::{End, Folders, TakenRecord};
 use super::follow::Stale;
 use super::{Opened, Options, RunError};
 use crate::sweep::{Rejected, Sweep, given};
@@ -277,7 +277,7 @@ impl<'a> AskTell<'a> {
     ) -> Result<Verdict, AskTellError> {
         self.take_up(trial)?;
         self.take_records(trial)?;
-        let verdict = self.opened.driver.report(trial, values)?;
+        let verdict = self.opened.driver.report(trial, values, None)?;
         if verdict != Verdict::Continue {
             let folder = self.take_last_records(trial)?;
             let exit = match verdict {
@@ -390,15 +390,15 @@ impl<'a> AskTell<'a> {
     fn commit_records(
         &mut self,
         trial: TrialId,
-        records: Vec<LogRecord>,
+        records: Vec<TakenRecord>,
     ) -> Result<(), AskTellError> {
-        for record in records {
+        for (record, line_end) in records {
             match record {
                 LogRecord::Report { values } if self.is_running(trial) => {
-                    self.opened.driver.report(trial, values)?;
+                    self.opened.driver.report(trial, values, line_end)?;
                 }
                 LogRecord::Report { .. } => {}
-                record => self.opened.driver.record(trial, record)?,
+                record => self.opened.driver.record(trial, record, line_end)?,
             }
         }
         Ok(())
