@@ -5,11 +5,11 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
-use swath::journal::{self, StudyDir};
+use swath::journal::{self, Journal, StudyDir};
 use swath::provenance::Record;
-use swath::study::{Study, TrialId, TrialState};
+use swath::study::{Event, Exit, Study, TrialId, TrialState};
 
 /// Maximum time that a test waits.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -107,10 +107,10 @@ impl World {
         text.into_owned()
     }
 
-    /// Starts the sweep, and kills the orchestrator once both trials run.
-    fn run_and_kill(&self) {
+    /// Starts the sweep, and waits until both trials run.
+    fn start(&self) -> Child {
         let mut run = self.swath(&["run", "far.toml"]);
-        let mut run = run
+        let run = run
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -128,6 +128,31 @@ impl World {
             assert!(begun.elapsed() < PATIENCE, "the trials do not start");
             std::thread::sleep(Duration::from_millis(20));
         }
+        run
+    }
+
+    /// Sends a signal to the pilot.
+    fn signal_pilot(&self, signal: &str) {
+        let jobs = fs::read_to_string(self.path("jobs")).unwrap();
+        let pid = jobs.lines().next().unwrap();
+        let sent = Command::new("kill").args([signal, pid]).status().unwrap();
+        assert!(sent.success(), "{signal} {pid}");
+    }
+
+    /// Returns the exits of all attempts of the study.
+    fn exits(&self) -> Vec<Exit> {
+        let entries = Journal::open(&self.dir()).unwrap();
+        entries
+            .filter_map(|entry| match entry.unwrap().event {
+                Event::Ended { exit, .. } => Some(exit),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Starts the sweep, and kills the orchestrator once both trials run.
+    fn run_and_kill(&self) {
+        let mut run = self.start();
         // The orchestrator has read the places of the trials by now, or it reads them later.
         std::thread::sleep(Duration::from_millis(300));
         run.kill().unwrap();
@@ -209,4 +234,42 @@ fn trials_get_the_environment_of_the_caller_and_the_record_is_that_of_their_mach
         let name = entry.unwrap().file_name();
         !name.to_string_lossy().ends_with(".env")
     }));
+}
+
+/// A trial whose first attempt takes very long.
+const LONG_AT_FIRST: &str = "[ -f started.$1 ] || { touch started.$1; sleep 300; }\n\
+                             echo '{\"loss\": 0.5}' >>\"$SWATH_RECORDS\"";
+
+#[test]
+fn a_pilot_that_gets_the_warning_of_grid_engine_hands_its_trials_on() {
+    let world = World::new(LONG_AT_FIRST, "walltime = \"1h\"");
+    let sweep = fs::read_to_string(world.path("far.toml")).unwrap();
+    let sweep = sweep.replace("\"{log}\"]", "\"{log}\", [\"{walltime}\"]]");
+    fs::write(world.path("far.toml"), sweep).unwrap();
+    let mut run = world.start();
+    std::thread::sleep(Duration::from_millis(300));
+    world.signal_pilot("-USR2");
+    assert!(run.wait().unwrap().success());
+    let interrupted = |exit: &&Exit| **exit == Exit::Interrupted;
+    let exits = world.exits();
+    assert_eq!(exits.len(), 4, "{exits:?}");
+    assert_eq!(exits.iter().filter(interrupted).count(), 2, "{exits:?}");
+}
+
+#[test]
+fn a_pilot_whose_job_is_no_longer_listed_is_given_up_before_its_lease_is_over() {
+    let world = World::new(LONG_AT_FIRST, "");
+    let sweep = fs::read_to_string(world.path("far.toml")).unwrap();
+    let sweep = sweep.replace("lease = \"4s\"", "lease = \"10m\"");
+    fs::write(world.path("far.toml"), sweep).unwrap();
+    let mut run = world.start();
+    let begun = Instant::now();
+    world.signal_pilot("-KILL");
+    assert!(run.wait().unwrap().success());
+    // Two missed heartbeats, of 10 s each.
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(120), "{took:?}");
+    let exits = world.exits();
+    let lost = exits.iter().filter(|exit| **exit == Exit::Lost);
+    assert_eq!((lost.count(), exits.len()), (2, 4), "{exits:?}");
 }

@@ -295,7 +295,11 @@ impl Fleet {
             why: why.to_owned(),
         };
         self.append_to_ledger(&line);
-        for path in [self.dir.spec(batch), self.dir.script(batch)] {
+        for path in [
+            self.dir.spec(batch),
+            self.dir.script(batch),
+            self.dir.variables(batch),
+        ] {
             std::fs::remove_file(path).ok();
         }
     }
