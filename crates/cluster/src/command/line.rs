@@ -16,10 +16,15 @@ const PLACEHOLDERS: &[&str] = &[
     "cpus",
     "gpus",
     "memory_mib",
+    "memory_bytes",
     "walltime",
     "walltime_seconds",
     "walltime_minutes",
+    "extra",
 ];
+
+/// A word that is replaced by the words of the option `extra`.
+const EXTRA: &str = "{extra}";
 
 /// Start of an optional part of a word, which ends with the matching `}`.
 const OPTIONAL: &str = "{?";
@@ -74,9 +79,9 @@ impl CommandLine {
                 "missing-key",
                 format!("the executor `command` needs `{key}`"),
             );
-            diagnostics.push(error.at(section.span.clone(), "").hint(
-                "docs/clusters.md has templates for PBS, LSF, Grid Engine, OAR, HTCondor and HyperQueue",
-            ));
+            let names = super::templates::NAMES.join(", ");
+            let hint = format!("or set `template` to one of {names}");
+            diagnostics.push(error.at(section.span.clone(), "").hint(hint));
             return None;
         };
         let Some(elements) = words_of(&node.value) else {
@@ -111,6 +116,21 @@ impl CommandLine {
             return None;
         }
         Some(line)
+    }
+
+    /// Puts further words in place of the word `{extra}`. Returns them if there is no such word.
+    pub(super) fn insert_extra(
+        &mut self,
+        extra: Option<(Vec<String>, Span)>,
+    ) -> Option<(Vec<String>, Span)> {
+        let is_place = |words: &Words| matches!(words, Words::One(word) if word == EXTRA);
+        let Some(index) = self.elements.iter().position(is_place) else {
+            return extra;
+        };
+        let words = extra.map(|(words, _)| words).unwrap_or_default();
+        self.elements
+            .splice(index..=index, words.into_iter().map(Words::One));
+        None
     }
 
     fn words(&self) -> impl Iterator<Item = &str> {

@@ -2,6 +2,7 @@
 //! pattern for its job ids.
 
 mod line;
+mod templates;
 
 use super::pilot::engine::{
     CallError, Engine, Job, ListedJob, Phase, SubmitError, Submitted, call, one_line,
@@ -35,26 +36,36 @@ const ID: &str = r"\d+(?:\.[\w.-]+)?";
 
 const OPTIONS: [Opt; pilot::OPTIONS.len() + OWN.len()] = joined(pilot::OPTIONS, OWN);
 
+/// The default of an option that must be set without a template.
+const REQUIRED: Preset = Preset::Derived("required without a template");
+
 /// The command lines, and the patterns that read their output.
 const OWN: &[Opt] = &[
     Opt::new(
+        "template",
+        Takes::OneOf(templates::NAMES),
+        Preset::Absent,
+        "a batch system whose command lines are the defaults of the options below",
+    ),
+    Opt::new(
+        "extra",
+        Takes::List(&Takes::Text),
+        Preset::Texts(&[]),
+        "further words for `submit`, in place of its word `{extra}`",
+    ),
+    Opt::new(
         "submit",
         line::TAKES,
-        Preset::Required,
+        REQUIRED,
         "submits a job: a program and its arguments, with placeholders; a list within the list falls away if the job has no value for one of its placeholders",
     ),
     Opt::new(
         "list",
         line::TAKES,
-        Preset::Required,
+        REQUIRED,
         "prints the jobs that are not over, one a line",
     ),
-    Opt::new(
-        "cancel",
-        line::TAKES,
-        Preset::Required,
-        "cancels the job `{id}`",
-    ),
+    Opt::new("cancel", line::TAKES, REQUIRED, "cancels the job `{id}`"),
     Opt::new(
         "id",
         Takes::Pattern,
@@ -126,6 +137,8 @@ struct Lines {
 impl Lines {
     fn take(section: &mut Section, diagnostics: &mut Diagnostics) -> Option<Self> {
         let span = section.span.clone();
+        templates::take(section, diagnostics)?;
+        let extra = section.take_texts("extra", diagnostics);
         let submit = CommandLine::take(section, "submit", diagnostics);
         let list = CommandLine::take(section, "list", diagnostics);
         let cancel = CommandLine::take(section, "cancel", diagnostics);
@@ -147,7 +160,13 @@ impl Lines {
             );
             return None;
         }
-        let submit = submit?;
+        let mut submit = submit?;
+        if let Some((_, span)) = submit.insert_extra(extra) {
+            let error = Diagnostic::error("no-place", "`submit` has no word `{extra}`");
+            let hint = "add these words to `submit` itself";
+            diagnostics.push(error.at(span, "").hint(hint));
+            return None;
+        }
         let stdin = !submit.has_placeholder(&["script"]);
         Some(Self {
             submit,
@@ -276,7 +295,7 @@ impl Site for ByCommand {
         );
         self.lines.check_resource(
             memory.map(|bytes| format!("{} of memory", Bytes(bytes))),
-            &["memory_mib"],
+            &["memory_mib", "memory_bytes"],
             diagnostics,
         );
         let walltime = self.options.walltime;
@@ -317,6 +336,11 @@ fn values(job: &Job) -> Vec<Value> {
     for (placeholder, text, substitute) in [
         ("gpus", gpus.map(|gpus| gpus.to_string()), "0"),
         ("memory_mib", memory_mib.map(|mib| mib.to_string()), "0"),
+        (
+            "memory_bytes",
+            job.memory.map(|bytes| bytes.to_string()),
+            "0",
+        ),
         ("walltime", seconds.map(clock), "24:00:00"),
         (
             "walltime_seconds",
@@ -634,96 +658,104 @@ mod tests {
         assert_eq!(messages, expected);
     }
 
-    /// Templates of the manual: the heading, the output of the batch system after a submission, and
-    /// its lists of a waiting and of a running job.
-    const PRINTED: [(&str, &str, &str, &str); 7] = [
+    /// Templates: the name, the output of the batch system after a submission, and its lists of a
+    /// waiting and of a running job.
+    const PRINTED: [(&str, &str, &str, &str); 8] = [
         (
-            "<!-- template: slurm -->",
+            "slurm",
             "77\n",
             "  77 swath-a-1 PENDING",
             "  77 swath-a-1 RUNNING",
         ),
         (
-            "PBS:",
+            "pbs",
             "77.pbs.site.org\n",
             "77.pbs            swath-a-*        me                       0 Q workq",
             "77.pbs            swath-a-*        me                00:00:01 R workq",
         ),
         (
-            "LSF:",
+            "lsf",
             "Job <77> is submitted to default queue <normal>.\n",
             "77      me      PEND  normal     login       -           swath-a-1  Nov 21 14:23",
             "77      me      RUN   normal     login       node1       swath-a-1  Nov 21 14:23",
         ),
         (
-            "Grid Engine:",
+            "gridengine",
             "Your job 77 (\"swath-a-1\") has been submitted\n",
             "     77 0.00000 swath-a-1  me           qw    11/21/2026 11:53:52                                    1",
             "     77 0.55500 swath-a-1  me           r     11/21/2026 11:53:59 all.q@node1                        1",
         ),
         (
-            "OAR:",
+            "oar",
             "[ADMISSION RULE] Modify resource description\nOAR_JOB_ID=77\n",
-            "77         swath-a-1      me             2026-11-21 12:40:12 W default",
-            "77         swath-a-1      me             2026-11-21 12:40:12 R default",
+            "77        W me            0:00:00 R=2,W=0:10:0,J=B,N=swath-a-1",
+            "77        R me            0:00:01 R=2,W=0:10:0,J=B,N=swath-a-1 (Karma=0.000)",
         ),
         (
-            "HTCondor (",
+            "htcondor",
             "77.0 - 77.0\n",
             "77 swath-a-1 1",
             "77 swath-a-1 2",
         ),
-        ("HyperQueue:", "77\n", "77 WAITING", "77 RUNNING"),
+        ("hyperqueue", "77\n", "77 WAITING", "77 RUNNING"),
+        (
+            "ray",
+            "Job '77' submitted successfully\n",
+            " JobDetails(type=<JobType.SUBMISSION: 'SUBMISSION'>, job_id=None, submission_id='77', \
+             driver_info=None, status=<JobStatus.PENDING: 'PENDING'>, entrypoint='sh -c true',",
+            " JobDetails(type=<JobType.SUBMISSION: 'SUBMISSION'>, job_id=None, submission_id='77', \
+             driver_info=None, status=<JobStatus.RUNNING: 'RUNNING'>, entrypoint='sh -c true',",
+        ),
     ];
 
     #[test]
-    fn the_templates_of_the_manual_parse_the_output_of_their_batch_systems() {
-        let page = include_str!("../../../../docs/clusters.md");
-        for (heading, submitted, waiting, running) in PRINTED {
-            let template = page
-                .split(heading)
-                .nth(1)
-                .and_then(|rest| rest.split("```").nth(1))
-                .unwrap();
-            let text: String = template
-                .lines()
-                .skip(1)
-                .filter(|line| !line.starts_with('[') && !line.starts_with("name ="))
-                .map(|line| format!("{line}\n"))
-                .collect();
-            let (lines, messages) = lines(&text);
-            assert_eq!(messages, [] as [&str; 0], "{heading}");
-            let checked = lines.clone().map(|lines| check(lines, EVERYTHING));
-            assert_eq!(checked, Some(Vec::new()), "{heading}");
-            let checked = lines.clone().map(|lines| check(lines, ""));
-            assert_eq!(checked, Some(Vec::new()), "{heading}");
-            let engine = Template {
-                lines: lines.unwrap(),
-            };
+    fn the_templates_parse_the_output_of_their_batch_systems() {
+        let names = PRINTED.map(|(name, ..)| name);
+        assert_eq!(names, templates::NAMES);
+        for (name, submitted, waiting, running) in PRINTED {
+            let (lines, messages) = lines(&format!("template = '{name}'"));
+            assert_eq!(messages, [] as [&str; 0], "{name}");
+            let lines = lines.unwrap();
+            assert_eq!(check(lines.clone(), EVERYTHING), [] as [&str; 0], "{name}");
+            assert_eq!(check(lines.clone(), ""), [] as [&str; 0], "{name}");
+            let engine = Template { lines };
             let id = first(&engine.lines.id, submitted);
-            assert_eq!(id.as_deref(), Some("77"), "{heading}");
+            assert_eq!(id.as_deref(), Some("77"), "{name}");
             let batches = [Submitted {
                 name: "swath-a-1".into(),
                 id,
                 count: 1,
             }];
-            let waiting = engine.parse_line(waiting, &batches);
-            assert!(waiting.is_some(), "{heading}");
-            // Two templates do not name the column of the state, so no job is known to wait.
-            if engine.lines.listed.is_some() {
-                assert!(
-                    waiting.is_some_and(|job| matches!(job.phase, Phase::Waiting(_))),
-                    "{heading}"
-                );
-            }
+            let waiting = engine.parse_line(waiting, &batches).unwrap();
+            assert!(matches!(waiting.phase, Phase::Waiting(_)), "{name}");
             let other = running.replace("77", "78").replace("swath-a-1", "another");
             let running = engine.parse_line(running, &batches).unwrap();
             assert_eq!(
                 (running.id.as_str(), running.phase),
                 ("77", Phase::Running),
-                "{heading}"
+                "{name}"
             );
-            assert_eq!(engine.parse_line(&other, &batches), None, "{heading}");
+            assert_eq!(engine.parse_line(&other, &batches), None, "{name}");
         }
+    }
+
+    #[test]
+    fn a_key_of_the_sweep_replaces_that_of_the_template() {
+        let text = "template = 'pbs'\nlist = ['qstat', '-u', 'me']\nextra = ['-q', 'long']";
+        let (lines, messages) = lines(text);
+        assert_eq!(messages, [] as [&str; 0]);
+        let lines = lines.unwrap();
+        assert_eq!(lines.list.fill(&[]), ["qstat", "-u", "me"]);
+        assert_eq!(lines.cancel.fill(&[]), ["qdel", "{id}"]);
+        let submit = lines.submit.fill(&[]);
+        assert!(submit.ends_with(&["-q", "long", "{script}"].map(str::to_owned)));
+    }
+
+    #[test]
+    fn an_unknown_template_and_extra_words_without_a_place_are_errors() {
+        assert_eq!(lines("template = 'pbz'").1, ["there is no template `pbz`"]);
+        let text =
+            "submit = ['q', '{script}']\nlist = ['q']\ncancel = ['q', '{id}']\nextra = ['-q']";
+        assert_eq!(lines(text).1, ["`submit` has no word `{extra}`"]);
     }
 }

@@ -8,6 +8,7 @@
 pub mod ask_tell;
 mod checkup;
 mod code;
+mod folders;
 pub mod follow;
 mod inquiry;
 mod keep;
