@@ -281,6 +281,7 @@ fn show_trial(
     line(out, "time", times(study, trial))?;
     line(out, "used", used(trial))?;
     line(out, "ran on", location(trial))?;
+    line(out, "pilot", study.annotation(trial.id).unwrap_or_default())?;
     for (name, cell) in study.plain_fields(trial) {
         if !IN_WORDS.contains(&name) {
             line(out, name, listing::shown(&cell.into_value()))?;
