@@ -4,7 +4,8 @@ use super::Context;
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
 use super::studies::{self, SelectionArgs};
-use crate::journal::{self, StudyDir};
+use crate::cluster::pilot;
+use crate::journal::StudyDir;
 use crate::report::compare::ranking::Key;
 use crate::report::formula::{self, Formula, FormulaError, Names, ReportHistory, TrialCells};
 use crate::report::listing::Detail;
@@ -172,7 +173,7 @@ fn list_studies(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     for (name, _) in studies::all(&context.logs) {
         let dir = StudyDir::new(&context.logs, &name);
         studies::warn_if_short(&dir, &mut context.out);
-        match journal::settled(&dir) {
+        match pilot::settled(&dir) {
             Ok(study) => listed.push((name, study)),
             Err(error) => context
                 .out

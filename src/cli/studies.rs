@@ -3,6 +3,7 @@
 use super::Context;
 use super::exit::Failure;
 use super::output::Output;
+use crate::cluster::pilot;
 use crate::journal::{self, StudyDir};
 use crate::report::formula::FormulaError;
 use crate::report::formula::study::ReadError;
@@ -39,7 +40,7 @@ impl SelectionArgs {
     /// the study does not exist or the selection is malformed.
     pub(crate) fn read(&self, context: &Context) -> Result<Selection, Failure> {
         let (dir, trials) = self.split(&context.logs)?;
-        let study = journal::settled(&dir)?;
+        let study = pilot::settled(&dir)?;
         let selector = trials.map(Selector::parse).transpose()?;
         let condition = self
             .condition

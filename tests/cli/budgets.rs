@@ -10,7 +10,8 @@ use swath::journal::{self, Holder, StudyDir};
 use swath::run::Versions;
 use swath::source::Source;
 use swath::study::{
-    Closing, Datum, Exit, LogRecord, Metric, Study, Timestamp, Trial, TrialId, TrialState, Usage,
+    Closing, Datum, Exit, Failure, LogRecord, Metric, Study, Timestamp, Trial, TrialId, TrialState,
+    Usage,
 };
 use swath::sweep::{Plan, Registry, Sweep};
 
@@ -536,5 +537,23 @@ mod over_the_binary {
             info.contains("COMPLETE") && !info.contains("stopped"),
             "{info}"
         );
+    }
+}
+
+#[test]
+fn failures_count_as_quick_by_the_time_that_they_took_not_by_the_time_of_their_news() {
+    for (measured, arrival, expected) in [
+        (0.5, 3600, Closing::CircuitBreaker),
+        (3600.0, 1, Closing::Finished),
+    ] {
+        let mut world = World::new(1, "[search]\nsampler = 'random'\ntrials = 12\n");
+        let (study, closing) = world.run(move |_| {
+            let exit = Exit::Failed(Failure::Code(1));
+            let ended = SignalKind::Ended(exit, Usage::of_seconds(measured));
+            vec![(SECOND * arrival, ended)]
+        });
+        assert_eq!(closing, expected, "{measured}");
+        let first = study.trial(TrialId(1)).expect("it was created");
+        assert_eq!(first.seconds, measured);
     }
 }

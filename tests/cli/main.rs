@@ -10,6 +10,7 @@ mod foreign;
 mod full_disk;
 mod kill;
 mod models;
+mod pilots;
 mod provenance;
 mod readme;
 mod runtime;

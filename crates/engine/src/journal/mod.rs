@@ -27,7 +27,7 @@ pub use ownership::{
 pub use replay::Replay;
 pub use rescue::Rescued;
 pub use salvage::{Salvaged, salvage};
-pub use snapshot::{read, settle, settled};
+pub use snapshot::{read, settle, settle_except, settled};
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
