@@ -32,6 +32,22 @@ impl Listener for Memory {
     }
 }
 
+/// A listener that looks for every entry in the journal's file.
+struct Reader {
+    dir: StudyDir,
+    seen: Rc<RefCell<u64>>,
+}
+
+impl Listener for Reader {
+    fn entry(&mut self, _: &Study, entry: &Entry) {
+        let index = usize::try_from(entry.seq).expect("small");
+        let written = Journal::open(&self.dir).expect("it opens").nth(index);
+        let written = written.expect("the file has it").expect("it is good");
+        assert_eq!(&written, entry);
+        *self.seen.borrow_mut() += 1;
+    }
+}
+
 fn run(folder: &Path, parts: Parts, slots: usize, memory: &Rc<RefCell<Vec<Study>>>) -> Study {
     let mut executor = Simulated::new(slots, script);
     let clock = Box::new(executor.clock());
@@ -160,6 +176,28 @@ fn a_study_cut_at_any_byte_is_read_to_its_last_whole_line() {
             text[..end].iter().filter(|byte| **byte == b'\n').count()
         );
     }
+}
+
+#[test]
+fn a_listener_sees_an_entry_only_once_the_file_has_it() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (dir, seen) = (StudyDir::at(folder.path()), Rc::new(RefCell::new(0)));
+    let mut executor = Simulated::new(3, script);
+    let clock = Box::new(executor.clock());
+    let parts = parts("random", "fifo", 3);
+    let mut driver = Driver::open(dir.clone(), parts, &holder(), clock).expect("the study opens");
+    driver.listen(Box::new(Reader {
+        dir,
+        seen: Rc::clone(&seen),
+    }));
+    driver
+        .run(&mut executor, &Interrupt::default())
+        .expect("the study runs");
+    let written = driver.study().next_seq();
+    assert_eq!(
+        *seen.borrow() + text_lines_before_listening() as u64,
+        written
+    );
 }
 
 #[test]

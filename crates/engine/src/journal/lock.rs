@@ -43,7 +43,8 @@ struct Written {
     /// The start of the process in clock ticks since boot. Absent in files of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     start_ticks: Option<u64>,
-    /// The kernel's id of the boot.
+    /// The kernel's id of the boot, and that of the namespace in which the process has its id: each
+    /// container has one of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     boot: Option<String>,
 }
@@ -58,10 +59,11 @@ impl Written {
         serde_json::from_str(&text).ok()
     }
 
-    /// Returns whether the process is known to have ended. That of another machine never is.
+    /// Returns whether the process is known to have ended. That of another machine or container never
+    /// is.
     fn has_ended(&self) -> bool {
         match (&self.boot, self.start_ticks) {
-            (Some(boot), Some(_)) if boot_id().as_ref() == Some(boot) => {
+            (Some(boot), Some(_)) if boot_and_namespace().as_ref() == Some(boot) => {
                 start_ticks(self.holder.pid) != self.start_ticks
             }
             _ => false,
@@ -69,10 +71,12 @@ impl Written {
     }
 }
 
-/// Returns the kernel's id of this boot, which differs on every machine.
-fn boot_id() -> Option<String> {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    Some(text.trim().to_owned())
+/// Returns the kernel's id of this boot, which differs on every machine, and the namespace of this
+/// process.
+fn boot_and_namespace() -> Option<String> {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let namespace = std::fs::read_link("/proc/self/ns/pid").ok()?;
+    Some(format!("{} {}", boot.trim(), namespace.display()))
 }
 
 /// Returns the start of a process in clock ticks since boot; `None` if it has ended, also if its
@@ -121,7 +125,7 @@ impl Lock {
         let written = Written {
             holder: holder.clone(),
             start_ticks: start_ticks(holder.pid),
-            boot: boot_id(),
+            boot: boot_and_namespace(),
         };
         let line = serde_json::to_vec(&written).unwrap_or_default();
         file.set_len(0)
