@@ -164,7 +164,7 @@ mod tests {
 
     fn settle(path: &Path) {
         let past = SystemTime::now() - Duration::from_secs(10);
-        File::options()
+        fs::File::options()
             .write(true)
             .open(path)
             .unwrap()
