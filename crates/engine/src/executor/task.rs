@@ -14,6 +14,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
+use swath_log::regular;
 
 /// Interval between two looks at the log and at the requests to end.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -69,7 +70,7 @@ impl Task<'_> {
             }
         });
         // The log holds the output of the last run of the task only.
-        File::create(&log)?;
+        regular::create(&log)?;
         let leaf = cgroups.as_ref().and_then(|cgroups| cgroups.leaf(self.name));
         let mut order = self.order(&log, &run)?;
         order.cgroup = leaf
