@@ -205,6 +205,12 @@ impl Journal {
         })
     }
 
+    /// Returns the number of bytes of the buffered entries.
+    #[must_use]
+    pub fn pending_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Returns the length of the journal in bytes, without buffered entries.
     #[must_use]
     pub fn offset(&self) -> u64 {

@@ -540,7 +540,7 @@ impl Trial {
                 Datum::Number(Metric(number)) => {
                     self.metrics
                         .entry(name.clone())
-                        .or_insert(Tally::EMPTY)
+                        .or_insert_with(|| Box::new(Tally::EMPTY))
                         .add(*number);
                 }
                 // Flags and texts have no statistics; the last one is kept for the tables.
@@ -588,6 +588,8 @@ impl Trial {
         };
         self.failures += u32::from(state == TrialState::Failed);
         self.exit = Some(exit);
+        // Most trials have no further records, and a list that grows takes room for four at once.
+        self.records.shrink_to_fit();
         state
     }
 }

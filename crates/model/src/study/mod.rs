@@ -146,7 +146,10 @@ impl Study {
     /// Appends trials that were stored separately. They must come in the order of their ids.
     #[must_use]
     pub fn with_trials(mut self, trials: impl IntoIterator<Item = Trial>) -> Self {
-        self.trials.extend(trials);
+        self.trials.extend(trials.into_iter().map(|mut trial| {
+            trial.records.shrink_to_fit();
+            trial
+        }));
         self
     }
 
