@@ -41,13 +41,14 @@ trials = {trials}
 n = {{ min = 1, max = {trials} }}
 [executor]
 name = "command"
-{template}
+template = "{template}"
 pilots = 2
 slots = 2
 walltime = "10m"
 poll = "1s"
 lease = "3s"
 orphan = "30s"
+{memory}
 """
 
 
@@ -75,15 +76,18 @@ class World:
         self.trials = trials
         self.folder = f"{self.home}/{name}"
         os.mkdir(self.folder)
-        text = SWEEP.format(name=name, trials=trials, nap=nap, template=self.template())
+        text = SWEEP.format(
+            name=name,
+            trials=trials,
+            nap=nap,
+            template=self.engine.template,
+            memory='memory = "200 MiB"' if getattr(self.engine, "has_memory", True) else "",
+        )
         for file, content in [("trial.sh", TRIAL), ("sweep.toml", text)]:
             with open(f"{self.folder}/{file}", "w") as out:
                 out.write(content)
         os.chmod(f"{self.folder}/trial.sh", 0o755)
         shutil.chown(self.folder, USER, USER)
-
-    def template(self):
-        return f'template = "{self.engine.template}"'
 
     def start(self, *arguments):
         """Starts `swath` as the user; its messages go to a file."""
