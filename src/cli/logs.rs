@@ -4,6 +4,7 @@ use super::exit::{Code, Failure};
 use super::output::Output;
 use super::studies::{Selection, SelectionArgs};
 use super::{Context, tail};
+use crate::cluster::pilot;
 use crate::journal;
 use crate::report::text::{log_line, plain};
 use crate::study::{Study, Trial, TrialState};
@@ -211,7 +212,7 @@ fn follow(
             log.copy(out, usize::MAX, safe)?;
         }
         if last_check.elapsed() >= STATE_POLL {
-            let study = journal::settled(&selection.dir)?;
+            let study = pilot::settled(&selection.dir)?;
             state = study
                 .trial(trial.id)
                 .map_or(TrialState::Failed, |trial| trial.state.clone());

@@ -197,6 +197,10 @@ fn status(selection: &Selection) -> String {
         }
         (None, Some(why)) => format!("not running: {}", summary::closing(why)),
         (None, None) if selection.study.trials().is_empty() => "not running".to_owned(),
+        (None, None) if selection.study.has_annotations() => {
+            "not running: the last run was killed; its pilots go on without it, and `swath run` continues"
+                .to_owned()
+        }
         // No process holds the study and no entry closed it, so the run was killed.
         (None, None) => "not running: the last run was killed; `swath run` continues it".to_owned(),
     }

@@ -2,7 +2,8 @@
 
 use super::Context;
 use super::exit::Failure;
-use crate::journal::{self, StudyDir};
+use crate::cluster::pilot;
+use crate::journal::StudyDir;
 use crate::report::formula::FormulaError;
 use crate::report::formula::study::ReadError;
 use crate::report::select::{Condition, SelectError, Selector};
@@ -38,7 +39,7 @@ impl SelectionArgs {
     /// the study does not exist or the selection is malformed.
     pub(crate) fn read(&self, context: &Context) -> Result<Selection, Failure> {
         let (dir, trials) = self.split(&context.logs)?;
-        let study = journal::settled(&dir)?;
+        let study = pilot::settled(&dir)?;
         let selector = trials.map(Selector::parse).transpose()?;
         let condition = self
             .condition

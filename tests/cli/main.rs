@@ -8,6 +8,7 @@ mod documents;
 mod full_disk;
 mod kill;
 mod models;
+mod pilots;
 mod provenance;
 mod readme;
 mod runtime;

@@ -142,6 +142,7 @@ impl Demo {
         let usage = Usage {
             cpu_seconds: 0.5,
             peak_mib: 12.25,
+            seconds: None,
         };
         self.event(Event::Ended {
             trial,

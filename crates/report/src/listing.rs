@@ -399,8 +399,8 @@ fn counts(name: &Name, trials: &[&Trial]) -> bool {
     })
 }
 
-/// Returns a note on a trial: its failure or interruption, an import, the outcome constraints it
-/// violates, or that it no longer counts. Empty if there is nothing to remark.
+/// Returns a note on a trial: its failure or interruption, the pilot that runs it without an
+/// orchestrator, an import, the outcome constraints it violates, or that it no longer counts. Empty if there is nothing to remark.
 #[must_use]
 pub fn note(study: &Study, trial: &Trial) -> String {
     let imported = match &trial.origin {
@@ -425,6 +425,7 @@ pub fn note(study: &Study, trial: &Trial) -> String {
     outside
         .into_iter()
         .chain(ended)
+        .chain(study.annotation(trial.id).map(str::to_owned))
         .chain(imported)
         .chain(broken)
         .collect::<Vec<_>>()

@@ -24,11 +24,13 @@ impl Driver<'_> {
         usage: Usage,
     ) -> Result<Duration, DriverError> {
         let now = self.clock.now();
+        // An attempt in a pilot may have ended long before its end was read.
         let ran = self
             .study
             .trial(trial)
             .and_then(|trial| trial.attempt_at)
-            .map_or(Duration::ZERO, |began| now.since(began));
+            .map_or(0.0, |started| usage.run_time(started, now));
+        let ran = Duration::try_from_secs_f64(ran).unwrap_or_default();
         let exit_of_process = exit.clone();
         let exit = self.exit_as_judged(trial, exit);
         if let Some(text) = scheduler::missing_resource_warning(&self.study, trial) {

@@ -62,6 +62,7 @@ pub fn place(pid: u32) -> Place {
         start_ticks: start_ticks(pid),
         boot_id: boot_id.clone(),
         job: None,
+        since: None,
     }
 }
 

@@ -111,6 +111,20 @@ impl StudyDir {
         self.root.join("environment.json")
     }
 
+    /// Returns the paths of the descriptions that pilots have written of their machines.
+    #[must_use]
+    pub fn node_environments(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.root.join("pilots"));
+        let mut paths: Vec<PathBuf> = entries
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.to_string_lossy().ends_with(".environment.json"))
+            .collect();
+        paths.sort();
+        paths
+    }
+
     /// Returns the path of the result of repeating a trial of another study.
     #[must_use]
     pub fn repro(&self) -> PathBuf {

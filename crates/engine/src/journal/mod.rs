@@ -18,7 +18,7 @@ pub use lock::{Holder, Lock};
 pub use medium::{Medium, is_full};
 pub use replay::Replay;
 pub use salvage::{Salvaged, salvage};
-pub use snapshot::{read, settle, settled};
+pub use snapshot::{read, settle, settle_except, settled};
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -8,10 +8,11 @@
 use super::{JournalError, Replay, StudyDir, lock};
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fs::{File, Permissions};
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
-use swath_model::study::{Attempt, Entry, Event, Exit, Study, Timestamp, Trial, Usage};
+use swath_model::study::{Attempt, Entry, Event, Exit, Study, Timestamp, Trial, TrialId, Usage};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The version of the snapshot's format. It increases when the stored state of a trial changes; a
@@ -77,6 +78,12 @@ pub fn settled(dir: &StudyDir) -> Result<Study, JournalError> {
 /// Ends the running trials of a study as lost, if no process runs the study. The next run will do
 /// the same.
 pub fn settle(dir: &StudyDir, study: &mut Study) {
+    settle_except(dir, study, &BTreeSet::new());
+}
+
+/// Ends the running trials as [`settle`] does, except those that are known to run elsewhere without
+/// a process that runs the study.
+pub fn settle_except(dir: &StudyDir, study: &mut Study, elsewhere: &BTreeSet<TrialId>) {
     // With a run active, its running trials are not lost.
     if study.running_count() == 0 || lock::is_held(dir) {
         return;
@@ -84,6 +91,7 @@ pub fn settle(dir: &StudyDir, study: &mut Study) {
     let at = study.at().unwrap_or(Timestamp::from_micros(0));
     let lost: Vec<_> = study
         .running()
+        .filter(|id| !elsewhere.contains(id))
         .filter_map(|id| study.trial(id))
         .map(|trial| (trial.id, trial.attempts))
         .collect();

@@ -202,7 +202,8 @@ impl Study {
                 attempt,
                 place,
             } => {
-                self.require_attempt(*trial, *attempt, "placed")?.place = Some(place.clone());
+                self.require_attempt(*trial, *attempt, "placed")?
+                    .place_at(place, entry.at);
             }
             Event::Logged {
                 trial,
@@ -483,6 +484,18 @@ impl Trial {
         }
     }
 
+    fn place_at(&mut self, place: &super::Place, recorded: super::Timestamp) {
+        if let Some(ordered) = self.attempt_at {
+            let started = place.started_at(ordered, recorded);
+            // Before the first attempt has its place, the start of the trial is that of its order.
+            if self.started_at == self.attempt_at {
+                self.started_at = Some(started);
+            }
+            self.attempt_at = Some(started);
+        }
+        self.place = Some(place.clone());
+    }
+
     fn log(&mut self, record: &LogRecord, header: &Header) {
         // This report came after the trial had used all of its resource. It is counted, and changes
         // no result.
@@ -537,10 +550,9 @@ impl Trial {
         usage: Usage,
         missing_objective: Option<String>,
     ) -> TrialState {
-        self.ended_at = Some(time);
-        let run_time = self
-            .attempt_at
-            .map_or(0.0, |start| time.since(start).as_secs_f64());
+        let started = self.attempt_at.unwrap_or(time);
+        self.ended_at = Some(usage.ended_at(started, time));
+        let run_time = usage.run_time(started, time);
         self.seconds = round_to_microseconds(self.seconds + run_time);
         self.usage.cpu_seconds = round_to_microseconds(self.usage.cpu_seconds + usage.cpu_seconds);
         self.usage.peak_mib = self.usage.peak_mib.max(usage.peak_mib);

@@ -78,6 +78,9 @@ pub struct Study {
     /// Whether the sweep's time is running: a run has started and was not closed.
     #[serde(default)]
     is_timed: bool,
+    /// Remarks of a reader on trials of which it knows more than the journal does.
+    #[serde(skip)]
+    annotations: BTreeMap<TrialId, String>,
 }
 
 /// The number of trials in each state other than waiting and running.
@@ -117,8 +120,27 @@ impl Study {
             running: self.running.clone(),
             closed: self.closed.clone(),
             replicas: self.replicas.clone(),
+            annotations: BTreeMap::new(),
             ..*self
         }
+    }
+
+    /// Adds a reader's remark on a trial. No journal holds it.
+    pub fn annotate(&mut self, trial: TrialId, remark: String) {
+        self.annotations.insert(trial, remark);
+    }
+
+    /// Returns the reader's remark on a trial, such as the place of an attempt that goes on without
+    /// an orchestrator.
+    #[must_use]
+    pub fn annotation(&self, trial: TrialId) -> Option<&str> {
+        self.annotations.get(&trial).map(String::as_str)
+    }
+
+    /// Returns whether some trials have remarks.
+    #[must_use]
+    pub fn has_annotations(&self) -> bool {
+        !self.annotations.is_empty()
     }
 
     /// Appends trials that were stored separately. They must come in the order of their ids.
