@@ -23,6 +23,8 @@ NEGOTIATOR_INTERVAL = 2
 NEGOTIATOR_CYCLE_DELAY = 1
 SCHEDD_INTERVAL = 2
 UPDATE_INTERVAL = 2
+# The folder of the test is in /tmp, which jobs otherwise have for themselves.
+MOUNT_UNDER_SCRATCH =
 START = True
 SUSPEND = False
 PREEMPT = False
@@ -42,8 +44,10 @@ def start(folder, _cache):
     for path in ["/var/lib/condor", "/var/log/condor", "/var/spool"]:
         if os.path.exists(path):
             make_private(path)
-    for path in ["/run/condor", "/var/lock"]:
-        os.makedirs(path, exist_ok=True)
+    # The package's folders in /run are made by systemd, which this machine lacks.
+    for path in ["/run/condor", "/run/lock/condor"]:
+        os.makedirs(path)
+        subprocess.run(["chown", "condor:condor", path], check=True)
     with open("/etc/condor/config.d/90-test", "w") as file:
         file.write(CONFIGURATION)
     subprocess.run(["condor_master"], check=True)

@@ -49,6 +49,8 @@ def enter(arguments, limit):
 def enter_root(root, folder, program):
     """Runs this program again in the tree `root` of another Debian, which sees `folder`, the folder
     of this program, and the program under test."""
+    # The new root must be a mount, which HTCondor makes private for each job.
+    subprocess.run(["mount", "--bind", root, root], check=True)
     for path in ["/dev", folder, os.path.dirname(os.path.abspath(sys.argv[0]))]:
         os.makedirs(f"{root}{path}", exist_ok=True)
         subprocess.run(["mount", "--rbind", path, f"{root}{path}"], check=True)

@@ -11,7 +11,7 @@ import subprocess
 from sandbox import HOST, USER, kill, processes, wait_until
 
 # Value of an environment variable of the user who calls `swath`; every trial must see it.
-FROM_CALLER = 0
+FROM_CALLER = 7
 
 # Each trial reports five times and resumes from its checkpoint. It takes `$2` seconds a step.
 TRIAL = """#!/bin/sh
