@@ -5,10 +5,10 @@ import glob
 import os
 import pwd
 import shutil
-import signal
 import subprocess
+import time
 
-from sandbox import HOST, USER, kill, processes, wait_until
+from sandbox import USER, kill, processes, wait_until
 
 # Value of an environment variable of the user who calls `swath`; every trial must see it.
 FROM_CALLER = 7
@@ -216,9 +216,13 @@ def killed_orchestrator(world):
     run.wait()
     wait_until("the pilots have ended their trials", lambda: not world.running_trials())
     assert len(world.pilots()) == 2
+    # The time without an orchestrator must not count as time of the trials.
+    absence = 8
+    time.sleep(absence)
     world.run()
     rows = world.assert_complete()
     assert [row["attempts"] for row in rows] == ["1"] * 6, rows
+    assert all(float(row["seconds"]) < absence for row in rows), rows
     world.assert_nothing_is_left()
 
 
