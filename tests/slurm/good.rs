@@ -170,16 +170,9 @@ fn one_slot_makes_the_same_study_as_the_local_pool() {
 #[test]
 fn slurm_can_be_driven_by_a_template_too() {
     let Some(_) = cluster() else { return };
-    let page =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/clusters.md")).unwrap();
-    let template = page
-        .split("<!-- template: slurm -->\n```toml\n")
-        .nth(1)
-        .unwrap()
-        .split("```")
-        .next()
-        .unwrap();
-    let executor = format!("{template}{QUICK}pilots = 2\nslots = 2\ntrials_per_job = 5\n");
+    let executor = format!(
+        "[executor]\nname = \"command\"\ntemplate = \"slurm\"\n{QUICK}pilots = 2\nslots = 2\ntrials_per_job = 5\n"
+    );
     let world = World::new("template", SHORT, 20, &executor);
     let (code, output) = world.run();
     assert_eq!(code, 0, "{output}");

@@ -664,8 +664,8 @@ mod tests {
         (
             "slurm",
             "77\n",
-            "  77 swath-a-1 PENDING",
-            "  77 swath-a-1 RUNNING",
+            "  77 swath-a-1 PENDING Resources",
+            "  77 swath-a-1 RUNNING None",
         ),
         (
             "pbs",
@@ -694,8 +694,8 @@ mod tests {
         (
             "htcondor",
             "77.0 - 77.0\n",
-            "77 swath-a-1 1",
-            "77 swath-a-1 2",
+            "77 swath-a-1 1 undefined",
+            "77 swath-a-1 2 undefined",
         ),
         ("hyperqueue", "77\n", "77 WAITING", "77 RUNNING"),
         (
