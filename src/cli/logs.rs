@@ -4,7 +4,9 @@ use super::exit::{Code, Failure};
 use super::output::Output;
 use super::studies::{Selection, SelectionArgs};
 use super::{Context, tail};
+use crate::cluster::pilot;
 use crate::journal;
+use crate::logger::regular;
 use crate::report::text::{log_line, plain};
 use crate::study::{Study, Trial, TrialState};
 use std::fs::File;
@@ -53,7 +55,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let selection = args.selection.read(context)?;
     let trial = selection.trial(|study| default_trial(study, args.follow))?;
-    let folder = selection.dir.trial(trial.id);
+    let folder = selection.folder(trial.id);
     let mut logs = open(args, &folder)?;
     let several = logs.len() > 1;
     let out = &mut context.out;
@@ -109,7 +111,7 @@ struct Log {
 impl Log {
     /// Opens a log at its start, or at its last `tail` lines. `None` if the file does not exist.
     fn open(path: PathBuf, tail: Option<usize>) -> Result<Option<Self>, Failure> {
-        let mut file = match File::open(&path) {
+        let mut file = match regular::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(unreadable(&path, &error)),
@@ -211,7 +213,7 @@ fn follow(
             log.copy(out, usize::MAX, safe)?;
         }
         if last_check.elapsed() >= STATE_POLL {
-            let study = journal::settled(&selection.dir)?;
+            let study = pilot::settled(&selection.dir)?;
             state = study
                 .trial(trial.id)
                 .map_or(TrialState::Failed, |trial| trial.state.clone());

@@ -109,6 +109,25 @@ fn a_setup_that_ignores_sigterm_is_killed_by_a_second_ctrl_c() {
 }
 
 #[test]
+fn ctrl_z_stops_the_setup_until_the_run_goes_on() {
+    let world = world("echo $$ > main\nwhile [ ! -e go ]; do echo . >> ticks; sleep 0.02; done\n");
+    let mut run = start(&world);
+    signal(&run, "-TSTP");
+    world.until("the run is stopped", || state(run.id()) == Some('T'));
+    let pid = world.read("main").trim().parse().unwrap();
+    world.until("the setup is stopped", || state(pid) == Some('T'));
+    world.write("go", "");
+    signal(&run, "-CONT");
+    assert_eq!(run.code(), Some(0));
+}
+
+/// Returns the state of a process as `/proc` names it, `T` if it is stopped.
+fn state(pid: u32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.trim().chars().next()
+}
+
+#[test]
 fn swath_stop_ends_the_setup_and_no_trial_starts() {
     let world = world(&endless(""));
     let mut run = start(&world);

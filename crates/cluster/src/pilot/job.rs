@@ -2,7 +2,7 @@
 
 use super::wire::Spec;
 use super::{PROTOCOL, PilotDir};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -49,27 +49,32 @@ impl PilotJob {
 #[derive(Debug, Clone, Default)]
 pub struct JobSignals {
     pub(super) end: Arc<AtomicUsize>,
+    /// Warnings that the walltime of the job is nearly over.
     pub(super) warned: Arc<AtomicUsize>,
+    /// Warnings that the job will be killed, whatever its walltime.
+    pub(super) doomed: Arc<AtomicUsize>,
 }
 
 impl JobSignals {
-    /// Starts a thread that counts signals: SIGTERM, SIGINT and SIGHUP end the pilot, SIGUSR1 warns
-    /// that the walltime of the job is nearly over.
+    /// Starts a thread that counts signals: SIGTERM, SIGINT and SIGHUP end the pilot. SIGUSR1 warns
+    /// that the walltime of the job is nearly over, and SIGUSR2 (of Grid Engine) that the job will
+    /// be killed.
     ///
     /// # Errors
     /// Fails if a handler cannot be installed.
     pub fn on_signals() -> std::io::Result<Self> {
         let received = Self::default();
         let counters = received.clone();
-        let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])?;
+        let mut signals =
+            signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])?;
         std::thread::Builder::new()
             .name("signals".to_owned())
             .spawn(move || {
                 for signal in signals.forever() {
-                    let count = if signal == SIGUSR1 {
-                        &counters.warned
-                    } else {
-                        &counters.end
+                    let count = match signal {
+                        SIGUSR1 => &counters.warned,
+                        SIGUSR2 => &counters.doomed,
+                        _ => &counters.end,
                     };
                     count.fetch_add(1, Ordering::SeqCst);
                 }

@@ -9,6 +9,7 @@ use crate::journal::StudyDir;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::PathBuf;
+use swath_log::regular;
 
 /// A request to a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +54,7 @@ impl Control {
     /// parsed is removed too, and yields `None`.
     pub(super) fn receive(dir: &StudyDir) -> Option<Self> {
         let path = path(dir);
-        let text = std::fs::read(&path).ok()?;
+        let text = regular::read(&path).ok()?;
         let _ = std::fs::remove_file(&path);
         serde_json::from_slice(&text).ok()
     }

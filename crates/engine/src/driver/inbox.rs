@@ -5,6 +5,7 @@ use super::{Control, Urgency};
 use crate::journal::StudyDir;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use swath_log::regular;
 use swath_model::space::Params;
 use swath_model::study::Timestamp;
 
@@ -102,7 +103,7 @@ fn receive(dir: &StudyDir) -> Vec<Params> {
 }
 
 fn take_file(path: &Path) -> Option<Params> {
-    let text = std::fs::read(path).ok()?;
+    let text = regular::read(path).ok()?;
     // Removed before it is used: a file that stayed would create a trial again and again.
     std::fs::remove_file(path).ok()?;
     serde_json::from_slice(&text).ok()

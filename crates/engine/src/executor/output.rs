@@ -6,9 +6,9 @@ use regex::Regex;
 use rustix::fs::fcntl_setfl;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use swath_log::{Scrape, Stream};
+use swath_log::{Scrape, Stream, regular};
 use swath_model::space::Name;
 use swath_model::study::Datum;
 
@@ -43,25 +43,15 @@ impl Output {
 
     /// Opens a log for a child to append to; creates it if it does not exist.
     pub(super) fn open(path: &Path) -> io::Result<File> {
-        let file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            // A pipe in the place of the log must not block the slot.
-            .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
-            .open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("it is no regular file"));
-        }
+        let file = regular::append(path)?;
+        // The program inherits the file, and expects writes to wait.
         fcntl_setfl(&file, rustix::fs::OFlags::APPEND)?;
         Ok(file)
     }
 
     /// Opens a log to read it.
     pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
-        OpenOptions::new()
-            .read(true)
-            .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
-            .open(path)
+        regular::open(path)
     }
 
     /// Returns the files whose growth should wake the supervisor: both logs if there is a pattern,
@@ -202,7 +192,7 @@ impl LogFile {
     }
 
     fn read_end(&self) -> io::Result<Vec<u8>> {
-        let mut file = File::open(&self.path)?;
+        let mut file = regular::open(&self.path)?;
         let length = file.metadata()?.len();
         // A file shorter than `begin` was truncated by the program; all of it is the attempt's own
         // output.
@@ -223,7 +213,9 @@ impl LogFile {
     /// not allow.
     fn file(&mut self) -> io::Result<&File> {
         if self.file.is_none() {
-            self.file = Some(OpenOptions::new().read(true).write(true).open(&self.path)?);
+            let mut options = OpenOptions::new();
+            let file = regular::open_with(options.read(true).write(true), &self.path)?;
+            self.file = Some(file);
         }
         self.file
             .as_ref()

@@ -34,6 +34,9 @@ const MOST_SLOTS_LOST: u32 = 5;
 /// gets a cgroup only once it has lived through its first poll interval.
 const TOO_SHORT_FOR_CGROUP: Duration = Duration::from_millis(50);
 
+/// The `PATH` of a process that has none, as `execvp` of the C library takes it.
+const DEFAULT_PATH: &str = "/bin:/usr/bin";
+
 /// Distinguishes several runs of one process, so that no run ends the trials of another.
 static RUNS: AtomicU32 = AtomicU32::new(1);
 
@@ -75,20 +78,19 @@ pub struct ProgramSpec {
     /// Metrics to search in the output, each with its pattern.
     #[serde(with = "patterns")]
     pub capture: Vec<(Name, Regex)>,
-    /// Whether the program writes checkpoints. If so, their folder is created before every attempt,
-    /// otherwise only for attempts that may pause or that resume.
+    /// Whether the program writes checkpoints.
     pub checkpoint: bool,
 }
 
 impl ProgramSpec {
-    /// Returns the `PATH` on which programs are searched: that of the sweep file, or the inherited
-    /// one.
+    /// Returns the `PATH` on which programs are searched: that of the sweep file, the inherited one,
+    /// or the default of the system.
     fn search_path(&self) -> OsString {
         let entry = self.env.iter().find(|(name, _)| name == "PATH");
         entry
             .map(|(_, value)| OsString::from(value))
             .or_else(|| std::env::var_os("PATH"))
-            .unwrap_or_default()
+            .unwrap_or_else(|| DEFAULT_PATH.into())
     }
 
     /// Returns the distributed-training ranks that a trial inherits from this process or from the
@@ -271,6 +273,7 @@ impl Program {
         let mut slot = self
             .slots
             .take()
+            .inspect_err(|error| trial.note_shortage(error))
             .map_err(|error| format!("the process of its slot could not be started: {error}"))?;
         let must_end = || trial.stop_request().is_some_and(|request| request.kill);
         match slot.start(order, must_end) {
@@ -283,10 +286,12 @@ impl Program {
             }
             Err(StartError::Log(file, error)) => {
                 self.slots.give_back(slot);
+                trial.note_shortage(&error);
                 Err(format!("`{file}`: {error}"))
             }
             Err(StartError::Spawn(error)) => {
                 self.slots.give_back(slot);
+                trial.note_shortage(&error);
                 let name = trial.command.first().map_or("", String::as_str);
                 Err(self.why_not(name, &order.program, &error))
             }
@@ -386,13 +391,14 @@ impl Program {
         }
     }
 
-    /// Prepares the folder for an attempt: creates the checkpoint folder if needed and removes a
-    /// `stop` file of earlier attempts.
-    fn prepare(&self, launch: &Launch, dir: &Path) -> Result<(), String> {
-        if self.spec.checkpoint || launch.resume || launch.until.is_some() {
-            std::fs::create_dir_all(dir.join("checkpoints"))
-                .map_err(|error| format!("could not create the checkpoint folder: {error}"))?;
-        }
+    /// Prepares the folder for an attempt: creates the checkpoint folder, which
+    /// `SWATH_CHECKPOINT_DIR` names, and removes a `stop` file of earlier attempts.
+    fn prepare(&self, trial: &TrialContext, dir: &Path) -> Result<(), String> {
+        let launch = &trial.launch;
+        std::fs::create_dir_all(dir.join("checkpoints")).map_err(|error| {
+            trial.note_shortage(&error);
+            format!("could not create the checkpoint folder: {error}")
+        })?;
         // A first attempt has a fresh folder. Spare it the system call.
         if launch.attempt.0 > 1 {
             std::fs::remove_file(stop_file(dir)).ok();
@@ -407,9 +413,11 @@ impl Program {
         dir: &Path,
     ) -> Result<Outcome, String> {
         let resumes = trial.launch.resume;
-        self.prepare(&trial.launch, dir)?;
-        let records = Records::new(dir, resumes)
-            .map_err(|error| format!("could not read its earlier records: {error}"))?;
+        self.prepare(trial, dir)?;
+        let records = Records::new(dir, resumes).map_err(|error| {
+            trial.note_shortage(&error);
+            format!("could not read its earlier records: {error}")
+        })?;
         let output = Output::new(dir, &self.spec.capture, self.spec.log, resumes);
         // The cgroup is created before the program starts, to keep the time between the start and
         // the move into the cgroup short.

@@ -8,6 +8,7 @@
 //! an inotify watch.
 
 use super::output::Output;
+use super::shortage::Shortage;
 use super::sleeper::{self, LONGEST_BLIND_NAP};
 use super::slot::{Slot, SlotEvent};
 use super::stop_line::StopRequest;
@@ -22,7 +23,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
-use swath_log::{Point, Tail, TrialLogger};
+use swath_log::{Point, Tail, TrialLogger, regular};
 use swath_model::space::Name;
 use swath_model::study::{Failure, Usage};
 use wait4::ResourceUsage;
@@ -158,6 +159,7 @@ impl<'a> Supervision<'a> {
         orphans: &'a dyn Fn() -> Vec<u32>,
     ) -> Self {
         let begun = Instant::now();
+        log.begin_to_follow(&records.tail);
         Self {
             trial,
             log,
@@ -475,7 +477,7 @@ impl<'a> Supervision<'a> {
             } else {
                 ""
             };
-            std::fs::write(stop_file(&self.trial.launch.dir), word).ok();
+            regular::write(&stop_file(&self.trial.launch.dir), word.as_bytes()).ok();
             // The trial waits for the answer to a report, and that answer tells it to stop. SIGTERM
             // follows only if it has not ended after one grace period, and SIGKILL after a second
             // one.
@@ -550,7 +552,18 @@ impl<'a> Supervision<'a> {
     }
 
     fn read_to_the_end(&mut self) {
-        let read = self.log.follow_to_the_end(&mut self.records.tail);
+        let mut read = self.log.follow_to_the_end(&mut self.records.tail);
+        // Without a free descriptor the records are read later, not lost.
+        while let Err(error) = &read
+            && Shortage::of(error).is_some()
+            && self
+                .trial
+                .stop_request()
+                .is_none_or(|request| !request.kill)
+        {
+            std::thread::sleep(LONGEST_NAP);
+            read = self.log.follow_to_the_end(&mut self.records.tail);
+        }
         let searched = match self.output.written_at() {
             Some(modified) => self
                 .log

@@ -300,7 +300,7 @@ impl Executor for Fleet {
             self.send(
                 key.0,
                 key.1,
-                SignalKind::Ended(Exit::Interrupted, Usage::default()),
+                SignalKind::Ended(Exit::Interrupted, Usage::of_seconds(0.0)),
             );
             return Ok(());
         };
