@@ -12,6 +12,7 @@ mod provenance;
 mod readme;
 mod runtime;
 mod search_programs;
+mod secrets;
 mod sweeps;
 mod trackers;
 mod ui_requests;

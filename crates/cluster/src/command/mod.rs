@@ -182,7 +182,7 @@ fn command(
     let span = section.span.clone();
     let before = diagnostics.list.len();
     let Some((words, span)) = section.take_texts(key, diagnostics) else {
-        if is_required && diagnostics.list.len() == before {
+        if is_required && diagnostics.list.len() == before && !section.has_misspelled(key) {
             let error = Diagnostic::error(
                 "missing-key",
                 format!("the executor `command` needs `{key}`"),

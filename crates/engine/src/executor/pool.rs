@@ -374,6 +374,10 @@ impl Worker {
             exit: Exit::Failed(Failure::Panic(message(&*panic))),
             usage: Usage::default(),
         });
+        let outcome = Outcome {
+            exit: outcome.exit.redacted(&self.study.secrets),
+            ..outcome
+        };
         wait_for_disk_space(trial);
         close(trial, log, &outcome);
         outcome
@@ -431,6 +435,7 @@ impl Worker {
             launch: trial.launch.clone(),
             line: Arc::clone(&self.line),
             signals: self.signals.clone(),
+            study: Arc::clone(&self.study),
         })
     }
 }
@@ -441,6 +446,7 @@ struct Forward {
     launch: Launch,
     line: Arc<StopLine>,
     signals: Sender<Signal>,
+    study: Arc<StudyContext>,
 }
 
 impl Sink for Forward {
@@ -450,7 +456,7 @@ impl Sink for Forward {
             trial,
             attempt,
             at: Timestamp::now(),
-            kind: SignalKind::Logged(record),
+            kind: SignalKind::Logged(record.redacted(&self.study.secrets)),
         };
         // The receiver is gone: the pool is being dropped, so the trial is to stop.
         if self.signals.send(signal).is_err() {

@@ -46,6 +46,8 @@ pub struct ProgramSettings {
     /// Command line. A first word with a slash is a path, relative to the workdir; a word without a
     /// slash is searched on `PATH`.
     pub argv: Argv,
+    /// Command line as it is recorded: without secrets.
+    pub recorded: Argv,
     /// Environment and limits of the program.
     pub spec: ProgramSpec,
     /// Command line of the [guard](super::guard::run); `None` to run without a guard.
@@ -141,6 +143,7 @@ mod patterns {
 /// Trainable that runs a program for each trial.
 pub struct Program {
     argv: Argv,
+    recorded: Argv,
     spec: ProgramSpec,
     limits: SupervisionLimits,
     /// Mark of this run in the environment of its processes, `PID-STARTTICKS-COUNT`.
@@ -208,6 +211,7 @@ impl Program {
     pub fn new(settings: ProgramSettings) -> Result<Self, ExecutorError> {
         let ProgramSettings {
             argv,
+            recorded,
             mut spec,
             guard,
             allotment,
@@ -226,6 +230,7 @@ impl Program {
             .map_err(prepare_error)?;
         Ok(Self {
             argv,
+            recorded,
             limits: SupervisionLimits {
                 run_time: spec.trial_time,
                 grace: spec.grace,
@@ -249,7 +254,8 @@ impl Program {
 
     /// Starts the program of an attempt; the error says why it cannot be started.
     fn spawn(&self, trial: &TrialContext, dir: &Path) -> Result<Child, String> {
-        let mut words = trial.command.iter();
+        let argv = (self.argv)(&trial.launch);
+        let mut words = argv.iter();
         let name = words.next().ok_or("the command is empty")?;
         let program = self.find(name)?;
         let mut command = Command::new(&program);
@@ -575,7 +581,7 @@ impl Program {
 
 impl Trainable for Program {
     fn command(&self, launch: &Launch) -> Vec<String> {
-        (self.argv)(launch)
+        (self.recorded)(launch)
     }
 
     fn train(&self, trial: &TrialContext, log: &mut TrialLogger) -> Outcome {

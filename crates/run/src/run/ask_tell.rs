@@ -29,6 +29,7 @@ use std::time::{Duration, Instant};
 use swath_engine::driver::{DriverError, Offer, OpenTrial};
 use swath_model::source::Source;
 use swath_model::space::{Digits, Name, Params};
+use swath_model::study::redacted::redact_values;
 use swath_model::study::{
     Closing, Datum, Exit, Failure, Metric, Study, TrialId, TrialState, Verdict,
 };
@@ -206,10 +207,14 @@ impl<'a> AskTell<'a> {
     pub fn end_because(
         &mut self,
         trial: TrialId,
-        values: Vec<(Name, Datum)>,
+        mut values: Vec<(Name, Datum)>,
         exit: Exit,
         why: Option<&str>,
     ) -> Result<TrialState, AskTellError> {
+        let secrets = &self.opened.secrets;
+        redact_values(&mut values, secrets);
+        let exit = exit.redacted(secrets);
+        let why = why.map(|why| secrets.redact(why).into_owned());
         let ended = self
             .study()
             .trial(trial)
@@ -225,7 +230,9 @@ impl<'a> AskTell<'a> {
                 return Err(AskTellError::NothingReported(trial));
             }
             self.take_up(trial)?;
-            self.opened.driver.tell(trial, values, exit, why)?;
+            self.opened
+                .driver
+                .tell(trial, values, exit, why.as_deref())?;
         }
         self.tend_if_due()?;
         Ok(self
@@ -242,8 +249,9 @@ impl<'a> AskTell<'a> {
     pub fn report(
         &mut self,
         trial: TrialId,
-        values: Vec<(Name, Datum)>,
+        mut values: Vec<(Name, Datum)>,
     ) -> Result<Verdict, AskTellError> {
+        redact_values(&mut values, &self.opened.secrets);
         self.take_up(trial)?;
         let verdict = self.opened.driver.report(trial, values)?;
         self.tend_if_due()?;

@@ -123,7 +123,11 @@ impl Fleet {
                     assigned.records_to_skip -=
                         u64::from(!matches!(record, LogRecord::Warning { .. }));
                 }
-                Some(_) => self.send(trial, attempt, SignalKind::Logged(record)),
+                Some(_) => self.send(
+                    trial,
+                    attempt,
+                    SignalKind::Logged(record.redacted(&self.secrets)),
+                ),
                 // The attempt was taken from this pilot: another one may run it, so its records
                 // must not count.
                 None => self.dropped += u64::from(pilot.revoked.contains(&(trial, attempt))),
@@ -153,6 +157,7 @@ impl Fleet {
                             .map_or(seconds, |mean| 0.9 * mean + 0.1 * seconds),
                     );
                 }
+                let exit = exit.redacted(&self.secrets);
                 self.send(trial, attempt, SignalKind::Ended(exit, usage));
             }
             MessageKind::Returned { trial, attempt } => {
