@@ -5,6 +5,7 @@ mod budgets;
 mod check;
 mod disk;
 mod documents;
+mod escapes;
 mod full_disk;
 mod kill;
 mod models;

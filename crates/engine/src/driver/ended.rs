@@ -86,7 +86,7 @@ impl Driver<'_> {
     /// slot the attempt ran in: the exit, which a verdict may have changed, and which of several
     /// reports and models is the result. Errors are ignored, because the journal has the same
     /// facts.
-    pub(super) fn amend_folder(&self, trial: TrialId, exit_of_process: Option<&Exit>) {
+    pub fn amend_folder(&self, trial: TrialId, exit_of_process: Option<&Exit>) {
         let Some(ended) = self.study.trial(trial) else {
             return;
         };
