@@ -205,9 +205,8 @@ fn no_planted_secret_is_in_the_study_its_exports_or_its_page() {
         &["export", "s", "--json"],
         &["export", "s", "--csv", "--long"],
         &["export", "prov", "s"],
-        &["show", "s", "2"],
+        &["show", "s", "1"],
         &["show", "s", "1", "--json"],
-        &["why", "s", "2"],
         &["verify", "s"],
         &["replay", "s"],
         &["plan", "s.toml"],
@@ -351,6 +350,8 @@ fn output_that_cannot_be_written_is_a_failure_of_every_command() {
         project.swath(&["run", "s.toml", "-q"]).status.code(),
         Some(0)
     );
+    let sweep = fs::read_to_string(project.dir.path().join("s.toml")).unwrap();
+    project.write("new.toml", &sweep.replace("\"s\"", "\"new\""));
     for words in [
         &["verify", "s"][..],
         &["replay", "s"],
@@ -364,7 +365,7 @@ fn output_that_cannot_be_written_is_a_failure_of_every_command() {
         &["export", "s"],
         &["logs", "s", "2"],
         &["plot", "history", "s"],
-        &["plan", "s.toml"],
+        &["plan", "new.toml"],
         &["check", "s.toml"],
         &["kinds"],
         &["schema"],

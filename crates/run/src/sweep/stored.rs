@@ -10,8 +10,11 @@ const PARAMETERS: &[&str] = &["space", "constraints", "point"];
 /// Returns the text with each secret replaced by `{env:NAME}`, and logins in addresses by stars. A
 /// text without secrets is returned as it is, and so is one that this function has returned.
 pub(super) fn stored(text: &str) -> String {
-    let text = masked(text);
-    let table = Table::parse(&text, &mut Diagnostics::default());
+    stored_of(text, &Table::parse(text, &mut Diagnostics::default()))
+}
+
+/// Does the same as [`stored`] for a text that is parsed already.
+pub(super) fn stored_of(text: &str, table: &Table) -> String {
     let run = table.get("run").and_then(table_of);
     let env = run.and_then(|run| run.get("env")).and_then(table_of);
     let declared = run
@@ -28,8 +31,8 @@ pub(super) fn stored(text: &str) -> String {
         declared,
         texts: Vec::new(),
     };
-    redaction.table(&table, Position::Top);
-    redaction.apply(&text)
+    redaction.table(table, Position::Top);
+    redaction.apply(text)
 }
 
 fn table_of(node: &Node) -> Option<&Table> {
@@ -75,13 +78,23 @@ impl Position {
     }
 }
 
+/// Replacement of a value.
+enum Replacement {
+    /// The value is a parameter and stays as it is.
+    Parameter,
+    /// Only a login in an address becomes stars.
+    Masked,
+    /// The new value in TOML.
+    New(String),
+}
+
 /// The replacements in one sweep file.
 struct Redaction {
     secrets: Secrets,
     /// Names of `secret_env`.
     declared: Vec<String>,
-    /// Spans of values, with their replacement. `None` keeps a value as it is.
-    texts: Vec<(Span, Option<String>)>,
+    /// Spans of values, with their replacements.
+    texts: Vec<(Span, Replacement)>,
 }
 
 impl Redaction {
@@ -96,11 +109,11 @@ impl Redaction {
             NodeValue::Table(table) => self.table(table, position.below(key)),
             NodeValue::Array(items) => self.items(key, items, position),
             NodeValue::Text(text) => {
-                let redacted = self.text(key, text, position);
-                self.replace(node, text, redacted);
+                let redacted = self.text(key, &masked(text), position);
+                self.replace(node, text, redacted, position);
             }
             _ if position == Position::Env && self.is_secret_variable(key) => {
-                self.replace(node, "", placeholder(key));
+                self.replace(node, "", placeholder(key), position);
             }
             _ => {}
         }
@@ -110,7 +123,7 @@ impl Redaction {
         let texts: Vec<String> = items
             .iter()
             .map(|item| match &item.value {
-                NodeValue::Text(text) => text.clone(),
+                NodeValue::Text(text) => masked(text).into_owned(),
                 _ => String::new(),
             })
             .collect();
@@ -119,9 +132,9 @@ impl Redaction {
         } else {
             self.secrets.redact_args(&texts)
         };
-        for ((item, text), redacted) in items.iter().zip(&texts).zip(redacted) {
+        for (item, redacted) in items.iter().zip(redacted) {
             match &item.value {
-                NodeValue::Text(_) => self.replace(item, text, redacted),
+                NodeValue::Text(text) => self.replace(item, text, redacted, position),
                 _ => self.value(key, item, position),
             }
         }
@@ -147,10 +160,12 @@ impl Redaction {
             || self.declared.iter().any(|it| it == name)
     }
 
-    fn replace(&mut self, node: &Node, text: &str, redacted: String) {
-        let replacement = (redacted != text)
-            .then(|| serde_json::to_string(&redacted).ok())
-            .flatten();
+    fn replace(&mut self, node: &Node, text: &str, redacted: String, position: Position) {
+        let replacement = match serde_json::to_string(&redacted) {
+            _ if position == Position::Parameters => Replacement::Parameter,
+            Ok(value) if redacted != masked(text) => Replacement::New(value),
+            _ => Replacement::Masked,
+        };
         self.texts.push((node.span.clone(), replacement));
     }
 
@@ -166,11 +181,16 @@ impl Redaction {
             else {
                 continue;
             };
-            stored.push_str(&self.secrets.redact(between));
-            stored.push_str(replacement.as_deref().unwrap_or(value));
+            stored.push_str(&self.secrets.redact(&masked(between)));
+            match replacement {
+                Replacement::Parameter => stored.push_str(value),
+                Replacement::Masked => stored.push_str(&masked(value)),
+                Replacement::New(value) => stored.push_str(value),
+            }
             copied = span.end;
         }
-        stored.push_str(&self.secrets.redact(text.get(copied..).unwrap_or_default()));
+        let rest = masked(text.get(copied..).unwrap_or_default());
+        stored.push_str(&self.secrets.redact(&rest));
         stored
     }
 }
