@@ -362,6 +362,7 @@ impl Worker {
                 return not_started(format!("could not create the trial's records: {error}"));
             }
         };
+        log = log.with_secrets(self.study.secrets.clone());
         log = log.with_models(Arc::clone(&self.study.models));
         if let Some(digests) = &self.study.digests {
             log = log.with_cache(Arc::clone(digests));

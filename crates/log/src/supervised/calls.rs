@@ -6,6 +6,7 @@ use crate::facade::now;
 use crate::{DigestCache, Dirs, Identity, Line, LoggerError, ModelStore, Sink, Tail, TrialLogger};
 use std::io;
 use std::sync::Arc;
+use swath_model::source::secret::Secrets;
 use swath_model::space::Name;
 use swath_model::study::Datum;
 
@@ -50,6 +51,15 @@ impl TrialLogger {
     pub fn with_models(mut self, models: Arc<ModelStore>) -> Self {
         if let Some(supervised) = self.end.supervised() {
             supervised.reader.store = models;
+        }
+        self
+    }
+
+    /// Sets the secrets that the trial's metric files do not show. Without effect in a child.
+    #[must_use]
+    pub fn with_secrets(mut self, secrets: Secrets) -> Self {
+        if let Some(supervised) = self.end.supervised() {
+            supervised.rows.secrets = secrets;
         }
         self
     }

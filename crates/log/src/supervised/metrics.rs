@@ -11,6 +11,7 @@ use crate::wire::{MetricPosition, check_name, push_number, push_position};
 use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
+use swath_model::source::secret::Secrets;
 
 impl Supervised {
     /// Handles metrics of a line. Their row is in the parser.
@@ -74,6 +75,8 @@ pub(super) struct MetricRows {
     dir: PathBuf,
     files: MetricFiles,
     steps: Steps,
+    /// Secrets that no row shows.
+    pub(super) secrets: Secrets,
     /// Whether the warning that the files cannot be written was given.
     is_unwritable: bool,
 }
@@ -85,6 +88,7 @@ impl MetricRows {
             dir: trial.join("metrics"),
             files: MetricFiles::new(trial),
             steps: Steps::default(),
+            secrets: Secrets::default(),
             is_unwritable: false,
         }
     }
@@ -128,7 +132,8 @@ impl MetricRows {
         now: i64,
         forwarder: &mut Forwarder,
     ) {
-        let written = self.files.row(log, row, keys, now);
+        let row = self.secrets.redact_bytes(row);
+        let written = self.files.row(log, &row, keys, now);
         self.note(written, forwarder);
     }
 
