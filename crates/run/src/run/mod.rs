@@ -446,6 +446,8 @@ fn workdir(sweep: &Sweep, options: &Options) -> PathBuf {
 pub fn header(sweep: &Sweep, git: Option<&Git>, slots: usize) -> Header {
     Header {
         swath: env!("CARGO_PKG_VERSION").to_owned(),
+        // The journal gives the study its id when it begins.
+        id: None,
         name: sweep.name.clone(),
         pipeline: sweep.pipeline.clone(),
         stage: sweep.stage.clone(),
