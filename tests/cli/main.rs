@@ -15,6 +15,7 @@ mod provenance;
 mod readme;
 mod runtime;
 mod search_programs;
+mod secrets;
 mod shortage;
 mod sweeps;
 mod trackers;

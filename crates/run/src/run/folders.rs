@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use swath_engine::driver::OpenTrial;
 use swath_engine::executor::{Launch, StudyContext, environment};
-use swath_log::{Beginning, Directive, Dirs, Identity, Recorded, Sink, Tail, TrialFolder, TrialLogger};
+use swath_log::{
+    Beginning, Directive, Dirs, Identity, Recorded, Sink, Tail, TrialFolder, TrialLogger,
+};
 use swath_model::study::{Exit, LogRecord, Timestamp, TrialId, Usage};
 
 /// The folders of the open trials.
@@ -95,6 +97,7 @@ impl Folders {
         };
         let log = TrialLogger::in_process(identity, dirs, Box::new(Collector(sender)))
             .map_err(io::Error::other)?
+            .with_secrets(context.secrets.clone())
             .with_models(context.models.clone())
             .with_deciding_metrics(&context.deciding)
             .with_resource(context.resource.as_ref());
