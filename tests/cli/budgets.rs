@@ -111,9 +111,8 @@ impl World {
 
 fn report(values: &[(&str, f64)]) -> SignalKind {
     let datum = |(name, value): &(&str, f64)| ((*name).into(), Datum::Number(Metric(*value)));
-    SignalKind::Logged(LogRecord::Report {
-        values: values.iter().map(datum).collect(),
-    })
+    let values = values.iter().map(datum).collect();
+    SignalKind::Logged(LogRecord::Report { values }, None)
 }
 
 /// Signals of a program that trains until it is stopped, one epoch a second, and improves all the

@@ -131,7 +131,7 @@ impl World {
     }
 
     fn until_reported(&mut self) -> Story {
-        self.until(|what| matches!(what, SignalKind::Logged(LogRecord::Report { .. })))
+        self.until(|what| matches!(what, SignalKind::Logged(LogRecord::Report { .. }, _)))
     }
 
     fn until_ended(&mut self) -> Story {
@@ -169,7 +169,7 @@ impl Story {
         self.signals
             .iter()
             .filter_map(|signal| match &signal.kind {
-                SignalKind::Logged(LogRecord::Warning { text }) => Some(text.clone()),
+                SignalKind::Logged(LogRecord::Warning { text }, _) => Some(text.clone()),
                 _ => None,
             })
             .collect()
@@ -177,7 +177,7 @@ impl Story {
 }
 
 fn loss(signal: &Signal) -> Option<f64> {
-    let SignalKind::Logged(LogRecord::Report { values }) = &signal.kind else {
+    let SignalKind::Logged(LogRecord::Report { values }, _) = &signal.kind else {
         return None;
     };
     values.iter().find_map(|(name, datum)| match datum {
@@ -281,7 +281,7 @@ fn absence_of_auc(pattern: Option<&str>) -> Option<String> {
         .signals
         .into_iter()
         .find_map(|signal| match signal.kind {
-            SignalKind::Logged(LogRecord::Absent { why, .. }) => Some(why),
+            SignalKind::Logged(LogRecord::Absent { why, .. }, _) => Some(why),
             _ => None,
         })
 }

@@ -357,6 +357,7 @@ fn life(
         trial,
         attempt,
         record,
+        line_end: None,
     }));
     let exit = match end {
         End::Complete => Exit::Done,

@@ -3,6 +3,7 @@
 use super::copy::copy;
 use super::digest::LeftOut;
 use super::files::check_log;
+use super::regular;
 use super::yaml;
 use std::collections::BTreeMap;
 use std::fs;
@@ -166,7 +167,7 @@ fn write_list(artifacts: &Path) -> io::Result<()> {
         }
     }
     fs::create_dir_all(artifacts.join(".keys"))?;
-    fs::write(artifacts.join(".keys/artifacts.yaml"), text)
+    regular::write(&artifacts.join(".keys/artifacts.yaml"), text.as_bytes())
 }
 
 fn quoted(text: &str) -> String {

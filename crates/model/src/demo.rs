@@ -134,6 +134,7 @@ impl Demo {
             trial,
             attempt: self.attempt(trial),
             record,
+            line_end: None,
         });
     }
 

@@ -112,9 +112,8 @@ fn simulated(slots: usize, behaviour: Behaviour) -> World {
 }
 
 fn report(loss: f64) -> SignalKind {
-    SignalKind::Logged(LogRecord::Report {
-        values: vec![("loss".into(), Datum::Number(Metric(loss)))],
-    })
+    let values = vec![("loss".into(), Datum::Number(Metric(loss)))];
+    SignalKind::Logged(LogRecord::Report { values }, None)
 }
 
 impl World {

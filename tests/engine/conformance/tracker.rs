@@ -318,6 +318,7 @@ fn logged(trial: u32, attempt: u32, record: LogRecord) -> Event {
         trial: TrialId(trial),
         attempt: Attempt(attempt),
         record,
+        line_end: None,
     }
 }
 

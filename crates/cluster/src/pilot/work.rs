@@ -442,10 +442,11 @@ impl Pilot {
                         place,
                     });
                 }
-                SignalKind::Logged(record) => self.journal.push(MessageKind::Logged {
+                SignalKind::Logged(record, line_end) => self.journal.push(MessageKind::Logged {
                     trial,
                     attempt,
                     record,
+                    line_end,
                 }),
                 SignalKind::Asked(id) => {
                     self.journal.push(MessageKind::Asked { trial, attempt, id });

@@ -226,6 +226,7 @@ impl Driver<'_> {
             trial,
             attempt,
             record,
+            line_end: None,
         })?;
         for text in flaws {
             // A program that reports in quotes does so in each report: one warning is enough.

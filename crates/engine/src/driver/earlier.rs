@@ -20,9 +20,10 @@ impl Component for EarlierRun {
         match event {
             Event::Started { trial, .. } => drop(self.recorded.insert(*trial, 0)),
             // Some warnings come from the driver itself: the executor never sent them, so it must
-            // not count them when it resumes its streams.
+            // not count them when it resumes its streams. A warning about a line is not of that kind.
             Event::Logged {
                 record: LogRecord::Warning { .. },
+                line_end: None,
                 ..
             } => {}
             Event::Logged { trial, .. } => *self.recorded.entry(*trial).or_default() += 1,

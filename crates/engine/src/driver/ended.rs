@@ -30,6 +30,10 @@ impl Driver<'_> {
             .and_then(|trial| trial.attempt_at)
             .map_or(Duration::ZERO, |began| now.since(began));
         let exit_of_process = exit.clone();
+        // Its supervisor, such as a pilot, is gone, and may not have read all of its records.
+        if exit == Exit::Lost {
+            self.take_unread(trial, attempt)?;
+        }
         let exit = self.exit_as_judged(trial, exit);
         if let Some(text) = scheduler::missing_resource_warning(&self.study, trial) {
             self.warn(trial, attempt, text)?;

@@ -270,6 +270,7 @@ impl<'a> Driver<'a> {
             trial,
             attempt,
             record: LogRecord::Warning { text },
+            line_end: None,
         })
     }
 
@@ -370,7 +371,7 @@ impl<'a> Driver<'a> {
                 attempt,
                 place,
             }),
-            SignalKind::Logged(record) => {
+            SignalKind::Logged(record, line_end) => {
                 let record = self.weighed(trial, record);
                 let is_report =
                     matches!(record, LogRecord::Report { .. } | LogRecord::Beyond { .. });
@@ -381,6 +382,7 @@ impl<'a> Driver<'a> {
                     trial,
                     attempt,
                     record,
+                    line_end,
                 })?;
                 if let Some(text) = warning {
                     self.warn(trial, attempt, text)?;

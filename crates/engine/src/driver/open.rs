@@ -5,12 +5,11 @@ use super::clock::RunClock;
 use super::component::{Component, Components};
 use super::earlier::EarlierRun;
 use super::listeners::Listeners;
+use super::unread::UnreadRecord;
 use super::{Clock, Driver, DriverError, MachineAccess, Parts};
 use crate::executor::Executor;
 use crate::journal::{Holder, Journal, JournalError, Lock, StudyDir};
-use swath_model::study::{
-    Attempt, Event, Exit, FORMAT, LogRecord, Study, TrialId, TrialState, Usage,
-};
+use swath_model::study::{Attempt, Event, Exit, FORMAT, Study, TrialId, TrialState, Usage};
 
 impl<'a> Driver<'a> {
     /// Opens the study in `dir`, creating it if there is none, and absorbs its journal. Attempts
@@ -69,7 +68,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Returns the records that a lost attempt had written to its file and no driver had read.
-    fn unread(&self, id: TrialId) -> Vec<LogRecord> {
+    fn unread(&self, id: TrialId) -> Vec<UnreadRecord> {
         let Some(trial) = self.study.trial(id) else {
             return Vec::new();
         };
@@ -80,6 +79,24 @@ impl<'a> Driver<'a> {
             trial,
             self.parts.models,
         )
+    }
+
+    /// Commits the records that a lost attempt had written to its file and no driver had read.
+    pub(super) fn take_unread(
+        &mut self,
+        trial: TrialId,
+        attempt: Attempt,
+    ) -> Result<(), DriverError> {
+        for (record, line_end) in self.unread(trial) {
+            let record = self.weighed(trial, record);
+            self.commit(Event::Logged {
+                trial,
+                attempt,
+                record,
+                line_end,
+            })?;
+        }
+        Ok(())
     }
 
     /// Commits the events that precede the first attempt of this run: the opening or the edit of
@@ -125,14 +142,7 @@ impl<'a> Driver<'a> {
     /// trials wait again.
     fn lose(&mut self, orphans: &[(TrialId, Attempt)]) -> Result<(), DriverError> {
         for (trial, attempt) in orphans.iter().copied() {
-            for record in self.unread(trial) {
-                let record = self.weighed(trial, record);
-                self.commit(Event::Logged {
-                    trial,
-                    attempt,
-                    record,
-                })?;
-            }
+            self.take_unread(trial, attempt)?;
             self.commit(Event::Ended {
                 trial,
                 attempt,

@@ -445,12 +445,16 @@ struct Forward {
 
 impl Sink for Forward {
     fn logged(&mut self, record: LogRecord) -> Directive {
+        self.logged_from(record, None)
+    }
+
+    fn logged_from(&mut self, record: LogRecord, line_end: Option<u64>) -> Directive {
         let Launch { trial, attempt, .. } = self.launch;
         let signal = Signal {
             trial,
             attempt,
             at: Timestamp::now(),
-            kind: SignalKind::Logged(record),
+            kind: SignalKind::Logged(record, line_end),
         };
         // The receiver is gone: the pool is being dropped, so the trial is to stop.
         if self.signals.send(signal).is_err() {

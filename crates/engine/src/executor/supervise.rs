@@ -150,6 +150,7 @@ impl<'a> Supervision<'a> {
     ) -> Self {
         let group = Pid::from_child(&child);
         let begun = Instant::now();
+        log.begin_to_follow(&records.tail);
         Self {
             trial,
             log,

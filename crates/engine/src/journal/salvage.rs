@@ -390,6 +390,7 @@ mod tests {
                     trial,
                     attempt,
                     record: LogRecord::Report { values },
+                    line_end: None,
                 });
                 let exit = if attempt.0 == 1 {
                     Exit::Lost

@@ -76,6 +76,8 @@ pub(super) struct MetricRows {
     steps: Steps,
     /// Whether the warning that the files cannot be written was given.
     is_unwritable: bool,
+    /// Whether the row of the current line is in its file already.
+    pub(super) is_row_written: bool,
 }
 
 impl MetricRows {
@@ -86,7 +88,24 @@ impl MetricRows {
             files: MetricFiles::new(trial),
             steps: Steps::default(),
             is_unwritable: false,
+            is_row_written: false,
         }
+    }
+
+    /// Marks the rows of a records file from now on (`mark.rs`), from the offset `records`.
+    pub(super) fn begin_marks(&mut self, records: u64, forwarder: &mut Forwarder) {
+        let marked = self.files.begin_marks(records);
+        self.note(marked, forwarder);
+    }
+
+    /// Cuts the files to their mark, and returns its offset.
+    pub(super) fn cut_to_mark(&mut self) -> io::Result<u64> {
+        self.files.cut_to_mark()
+    }
+
+    /// Notes the offset behind the line whose row may come next; `None` after the last line.
+    pub(super) fn begin_line(&mut self, line_end: Option<u64>) {
+        self.files.begin_line(line_end);
     }
 
     /// Adds a row of metrics to the log that their position names. A log whose name is invalid is
@@ -128,6 +147,9 @@ impl MetricRows {
         now: i64,
         forwarder: &mut Forwarder,
     ) {
+        if self.is_row_written {
+            return;
+        }
         let written = self.files.row(log, row, keys, now);
         self.note(written, forwarder);
     }
@@ -135,6 +157,12 @@ impl MetricRows {
     /// Writes the rows that are in memory.
     pub(super) fn flush(&mut self, now: i64, forwarder: &mut Forwarder) {
         let written = self.files.flush(now);
+        self.note(written, forwarder);
+    }
+
+    /// Writes the rows that are in memory, for the last time.
+    pub(super) fn finish(&mut self, now: i64, forwarder: &mut Forwarder) {
+        let written = self.files.finish(now);
         self.note(written, forwarder);
     }
 

@@ -87,6 +87,10 @@ pub enum Event {
         attempt: Attempt,
         /// The content of the record, never a metric: metrics stay in the trial's folder.
         record: LogRecord,
+        /// The offset behind the line of `records.jsonl` that the record comes from. `None` if it
+        /// comes from elsewhere, and in older journals.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        line_end: Option<u64>,
     },
     /// The scheduler decided about a running or paused trial.
     Judged {

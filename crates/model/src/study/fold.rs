@@ -208,10 +208,15 @@ impl Study {
                 trial,
                 attempt,
                 record,
+                line_end,
             } => {
                 self.require_attempt(*trial, *attempt, "logged")?;
                 // A free function, because the trial changes while the header is read.
-                trial_by_id(&mut self.trials, *trial)?.log(record, &self.header);
+                let trial = trial_by_id(&mut self.trials, *trial)?;
+                if let Some(end) = line_end {
+                    trial.taken.get_or_insert_default().add(*end, record);
+                }
+                trial.log(record, &self.header);
             }
             Event::Judged {
                 trial: id,
@@ -433,6 +438,7 @@ impl Trial {
             beyond: 0,
             step: None,
             axis: Axis::default(),
+            taken: None,
             records: Vec::new(),
             counted: None,
             models: Vec::new(),
@@ -478,6 +484,8 @@ impl Trial {
             self.models.clear();
             self.series.clear();
             (self.reports, self.beyond) = (0, 0);
+            // It also writes a new `records.jsonl`.
+            self.taken = None;
             self.step = None;
             self.axis = Axis::default();
         }

@@ -40,7 +40,7 @@ pub use kind::Kind;
 pub use limit::{Limit, Standing};
 pub use metric::Metric;
 pub use objective::{Goal, Objective, Score, Take};
-pub use record::{Datum, LogRecord};
+pub use record::{Datum, LogRecord, TakenLines};
 pub use search_error::SearchError;
 #[cfg(feature = "spaces")]
 pub use setting::Setting;

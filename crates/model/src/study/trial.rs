@@ -152,6 +152,9 @@ pub struct Trial {
     /// recording.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub records: Vec<LogRecord>,
+    /// The lines of `records.jsonl` of which there are records; `None` if no record names its line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken: Option<super::TakenLines>,
     /// The report whose values are the trial's result so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counted: Option<Counted>,

@@ -116,14 +116,17 @@ impl Fleet {
                 trial,
                 attempt,
                 record,
+                line_end,
             } => match pilot.assigned.get_mut(&(trial, attempt)) {
                 // The journal of the study already has these records from an earlier run. Warnings
-                // are not counted, because some of those in the journal are the driver's own.
+                // that are not about a line are not counted, because some of those in the journal
+                // are the driver's own.
                 Some(assigned) if assigned.records_to_skip > 0 => {
-                    assigned.records_to_skip -=
-                        u64::from(!matches!(record, LogRecord::Warning { .. }));
+                    let is_counted =
+                        line_end.is_some() || !matches!(record, LogRecord::Warning { .. });
+                    assigned.records_to_skip -= u64::from(is_counted);
                 }
-                Some(_) => self.send(trial, attempt, SignalKind::Logged(record)),
+                Some(_) => self.send(trial, attempt, SignalKind::Logged(record, line_end)),
                 // The attempt was taken from this pilot: another one may run it, so its records
                 // must not count.
                 None => self.dropped += u64::from(pilot.revoked.contains(&(trial, attempt))),

@@ -104,6 +104,7 @@ impl World {
             trial: TrialId(id),
             attempt: self.attempt(id),
             record,
+            line_end: None,
         });
     }
 
@@ -393,6 +394,7 @@ fn an_entry_survives_a_round_trip_through_json() {
         trial: TrialId(1),
         attempt: Attempt(1),
         record,
+        line_end: None,
     };
     let entry = Entry {
         seq: 7,
