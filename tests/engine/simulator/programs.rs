@@ -17,7 +17,7 @@ use std::time::Duration;
 use swath::executor::{Launch, Signal, SignalKind};
 use swath::journal::StudyDir;
 use swath::logger::{
-    Beginning, Directive, Dirs, Identity, ModelStore, Models, Tail, TrialFolder, TrialLogger,
+    Beginning, Directive, Dirs, Identity, ModelStore, Models, Sink, Tail, TrialFolder, TrialLogger,
 };
 use swath::space;
 use swath::study::{
@@ -79,7 +79,7 @@ pub(crate) fn script(launch: &Launch) -> Vec<(Duration, SignalKind)> {
         false => 0,
     };
     let is_after = |kind: &SignalKind| match kind {
-        SignalKind::Logged(LogRecord::Report { values }) => epoch_of(values) > done,
+        SignalKind::Logged(LogRecord::Report { values }, _) => epoch_of(values) > done,
         _ => true,
     };
     crate::virtual_study::script(launch)
@@ -127,9 +127,24 @@ struct Running {
     log: TrialLogger,
     tail: Tail,
     folder: TrialFolder,
-    records: Arc<Mutex<Vec<LogRecord>>>,
+    records: Records,
     /// The lengths of the metric files before rows were kept in memory.
     lengths: Option<BTreeMap<PathBuf, u64>>,
+}
+
+/// A sink that keeps the records, each with the offset behind its line.
+#[derive(Clone, Default)]
+struct Records(Arc<Mutex<Vec<(LogRecord, Option<u64>)>>>);
+
+impl Sink for Records {
+    fn logged(&mut self, record: LogRecord) -> Directive {
+        self.logged_from(record, None)
+    }
+
+    fn logged_from(&mut self, record: LogRecord, line_end: Option<u64>) -> Directive {
+        self.0.lock().unwrap().push((record, line_end));
+        Directive::Continue
+    }
 }
 
 /// The programs that run on the simulated machine.
@@ -180,24 +195,17 @@ impl Programs {
             true => Tail::after_existing(path).unwrap(),
             false => Tail::new(path),
         };
-        let records = Arc::new(Mutex::new(Vec::new()));
-        let sink = Arc::clone(&records);
+        let records = Records::default();
         let dirs = Dirs {
             workdir: self.workdir.clone(),
             trial: launch.dir.clone(),
         };
-        let log = TrialLogger::in_process(
-            identity,
-            dirs,
-            Box::new(move |record: LogRecord| {
-                sink.lock().unwrap().push(record);
-                Directive::Continue
-            }),
-        )
-        .unwrap()
-        .with_deciding_metrics(&self.header.deciding_metrics())
-        .with_resource(self.header.resource.as_ref())
-        .with_models(Arc::new(ModelStore::new(Models::Refer)));
+        let mut log = TrialLogger::in_process(identity, dirs, Box::new(records.clone()))
+            .unwrap()
+            .with_deciding_metrics(&self.header.deciding_metrics())
+            .with_resource(self.header.resource.as_ref())
+            .with_models(Arc::new(ModelStore::new(Models::Refer)));
+        log.begin_to_follow(&tail);
         let running = Running {
             attempt: launch.attempt,
             dir: launch.dir.clone(),
@@ -216,7 +224,7 @@ impl Programs {
         let mut passed = Vec::new();
         for signal in signals {
             match signal.kind.clone() {
-                SignalKind::Logged(LogRecord::Report { values }) => {
+                SignalKind::Logged(LogRecord::Report { values }, _) => {
                     self.write_epoch(signal.trial, &values);
                     self.read(&signal, reading, &mut passed);
                 }
@@ -331,12 +339,12 @@ impl Programs {
 
 impl Running {
     fn forward(&self, signal: &Signal, passed: &mut Vec<Signal>) {
-        for record in self.records.lock().unwrap().drain(..) {
+        for (record, line_end) in self.records.0.lock().unwrap().drain(..) {
             passed.push(Signal {
                 trial: signal.trial,
                 attempt: self.attempt,
                 at: signal.at,
-                kind: SignalKind::Logged(record),
+                kind: SignalKind::Logged(record, line_end),
             });
         }
     }
@@ -412,6 +420,7 @@ pub(crate) fn check(
             trial,
             attempt,
             record,
+            ..
         } = &entry.event
         else {
             continue;
