@@ -119,6 +119,8 @@ fn run_page(page: &Path) {
             .current_dir(place.path())
             .envs([
                 ("PATH", path.as_str()),
+                // The Python module of this repository, as if it were installed.
+                ("PYTHONPATH", concat!(env!("CARGO_MANIFEST_DIR"), "/python")),
                 ("NO_COLOR", "1"),
                 ("COLUMNS", "120"),
             ])

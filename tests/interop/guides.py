@@ -63,6 +63,7 @@ def run_page(page, env):
 def main():
     env = {name: value for name, value in os.environ.items() if not name.startswith("SWATH_")}
     paths = [Path(sys.executable).parent, Path(os.environ["SWATH"]).resolve().parent, env["PATH"]]
+    env["PYTHONPATH"] = str(DOCS.parent / "python")
     env.update(PATH=os.pathsep.join(map(str, paths)), NO_COLOR="1", COLUMNS="120")
     for name in ["python.md", "hydra.md"]:
         run_page(DOCS / name, env)

@@ -8,11 +8,12 @@ use super::exit::{Code, Failure};
 use crate::driver::{Interrupt, Offer, Urgency};
 use crate::report::{json, rank};
 use crate::run::{AskTell, AskTellError, Options};
+use crate::source::Source;
 use crate::study::{Exit, Failure as Cause, TrialId, TrialState, Verdict};
 use crate::sweep::{Surroundings, Sweep};
 use request::{Ending, Refusal, Request, Tell};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::io::{self, BufRead, BufReader, Stdin, Write};
 use std::path::PathBuf;
 
@@ -25,7 +26,7 @@ const MAX_LINE: usize = 1 << 20;
     after_help = "Requests and replies are JSON objects, one a line:\n  {\"ask\": 1}                                 → {\"trial\": 7, \"params\": {…}, \"seed\": …}\n  {\"tell\": {\"trial\": 7, \"value\": 0.31}}      → {\"trial\": 7, \"state\": \"complete\"}\n  {\"report\": {\"trial\": 7, \"step\": 1, \"value\": 0.5}} → {\"trial\": 7, \"verdict\": \"continue\"}\nThe command ends with its input; trials without a result then wait for the next session. docs/ask-tell.md describes all requests."
 )]
 pub(crate) struct Args {
-    /// The sweep file; `[run]` is optional
+    /// The sweep file; `[run]` is optional. `-`: the first line names it, or holds it
     #[arg(value_name = "SWEEP")]
     sweep: PathBuf,
     /// The number of trials that you run at a time, which samplers take into account (default:
@@ -61,10 +62,32 @@ impl StartFailure {
     }
 }
 
-/// Reads the sweep file and prints its warnings. Fails if the file is rejected or has no objective.
-fn read(args: &Args, context: &mut Context) -> Result<Sweep, Box<StartFailure>> {
+/// The sweep of a client that sends it in its first line.
+enum FirstLine {
+    /// The path of a sweep file.
+    File(PathBuf),
+    /// The text of a sweep file.
+    Text(String),
+}
+
+/// Reads the sweep. Fails if it is rejected or has no objective.
+fn read(
+    args: &Args,
+    requests: &mut Requests,
+    context: &Context,
+) -> Result<Sweep, Box<StartFailure>> {
     let colour = context.out.paint_err.on;
-    let mut sweep = Sweep::read_for_function(&args.sweep).map_err(|rejected| {
+    let sweep = match args.sweep.as_os_str() == "-" {
+        false => Sweep::read_for_function(&args.sweep),
+        true => match first_line(requests)? {
+            FirstLine::File(path) => Sweep::read_for_function(&path),
+            FirstLine::Text(text) => Sweep::parse_for_function(Source {
+                name: "the sweep".to_owned(),
+                text,
+            }),
+        },
+    };
+    let mut sweep = sweep.map_err(|rejected| {
         let refusal = Refusal::of_rejected(&rejected, "correct the sweep file");
         Box::new(StartFailure {
             refusal,
@@ -76,11 +99,6 @@ fn read(args: &Args, context: &mut Context) -> Result<Sweep, Box<StartFailure>> 
         current_dir,
         path: None,
     });
-    if !sweep.warnings.list.is_empty() {
-        context
-            .out
-            .say(format_args!("{}\n", sweep.remarks(colour).trim_end()));
-    }
     if sweep.objectives.is_empty() {
         let failure =
             Failure::usage("the sweep file has no `[objective]`, so no result could be reported");
@@ -89,6 +107,57 @@ fn read(args: &Args, context: &mut Context) -> Result<Sweep, Box<StartFailure>> 
             .into());
     }
     Ok(sweep)
+}
+
+/// Reads the first line of a client that sends its sweep.
+fn first_line(requests: &mut Requests) -> Result<FirstLine, Box<StartFailure>> {
+    let line = match requests.next(|| Ok(true))? {
+        Next::Line(line) => line.unwrap_or_default(),
+        Next::End | Next::Interrupted => b"",
+    };
+    let object = serde_json::from_slice(line).unwrap_or(Value::Null);
+    match (&object["file"], &object["sweep"]) {
+        (Value::String(path), Value::Null) => Ok(FirstLine::File(path.into())),
+        (Value::Null, Value::String(text)) => Ok(FirstLine::Text(text.clone())),
+        (Value::Null, sweep @ Value::Object(_)) => toml::to_string(sweep)
+            .map(FirstLine::Text)
+            .map_err(|error| no_sweep(&format!("the sweep cannot be written as TOML: {error}"))),
+        _ => Err(no_sweep("the first line has no sweep")),
+    }
+}
+
+fn no_sweep(message: &str) -> Box<StartFailure> {
+    Failure::usage(message)
+        .hint(
+            "send {\"file\": \"sweep.toml\"}, {\"sweep\": \"the text of a sweep file\"} or \
+             {\"sweep\": {\"name\": …, \"objective\": …, \"space\": …}}",
+        )
+        .into()
+}
+
+/// Tells that the study is open: on standard error, or as the reply to a first line.
+fn tell_ready(
+    args: &Args,
+    study: &AskTell<'_>,
+    sweep: &Sweep,
+    context: &mut Context,
+) -> io::Result<()> {
+    let root = study.dir().root();
+    if args.sweep.as_os_str() != "-" {
+        if !sweep.warnings.list.is_empty() {
+            let remarks = sweep.remarks(context.out.paint_err.on);
+            context.out.say(format_args!("{}\n", remarks.trim_end()));
+        }
+        context.out.say(format_args!("{}: ready", root.display()));
+        return Ok(());
+    }
+    let warnings = sweep.warnings.list.iter().map(request::labelled_message);
+    let reply = json!({
+        "study": std::path::absolute(root)?,
+        "warnings": warnings.collect::<Vec<_>>(),
+    });
+    write_line(&mut context.out.stdout, &reply)?;
+    context.out.stdout.flush()
 }
 
 /// Opens the study and starts its trackers.
@@ -115,21 +184,20 @@ fn open<'s>(
 /// Runs `swath ask-tell` until the input ends or a signal arrives. Open trials are then released
 /// and wait for the next process.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let sweep = read(args, context).or_else(|failure| failure.reply(context))?;
-    let interrupt = Interrupt::on_signals()?;
-    let study = open(&sweep, args, context).or_else(|failure| failure.reply(context))?;
-    context
-        .out
-        .say(format_args!("{}: ready", study.dir().root().display()));
-    let mut session = Session {
-        study,
-        sweep: &sweep,
-        line: 0,
-        out: &mut context.out.stdout,
-    };
     let mut requests = Requests {
         input: BufReader::with_capacity(1 << 16, io::stdin()),
         line: Vec::new(),
+    };
+    let sweep = read(args, &mut requests, context).or_else(|failure| failure.reply(context))?;
+    let interrupt = Interrupt::on_signals()?;
+    let study = open(&sweep, args, context).or_else(|failure| failure.reply(context))?;
+    tell_ready(args, &study, &sweep, context)?;
+    let mut session = Session {
+        study,
+        sweep: &sweep,
+        // Errors name lines of the input, and a first line with the sweep is one of them.
+        line: u64::from(args.sweep.as_os_str() == "-"),
+        out: &mut context.out.stdout,
     };
     let mut interrupted = false;
     loop {
@@ -262,7 +330,7 @@ impl Session<'_, '_> {
 
     fn execute(&mut self, request: Request) -> Result<(), AskTellError> {
         match request {
-            Request::Ask(count) => (0..count).try_for_each(|_| self.ask()),
+            Request::Ask { count, folder } => (0..count).try_for_each(|_| self.ask(folder)),
             Request::Tell(tell) => self.tell(tell),
             Request::Report { trial, values } => {
                 let verdict = self.study.report(trial, values)?;
@@ -302,11 +370,15 @@ impl Session<'_, '_> {
         }
     }
 
-    fn ask(&mut self) -> Result<(), AskTellError> {
+    fn ask(&mut self, folder: bool) -> Result<(), AskTellError> {
         let offer = match self.study.ask()? {
             Offer::Trial(offer) => offer,
             Offer::Wait => return self.reply(&json!({ "trial": null, "why": "wait" })),
             Offer::Over(why) => return self.reply(&json!({ "trial": null, "why": why })),
+        };
+        let room = match folder {
+            true => Some(self.study.make_folder(&offer)?),
+            false => None,
         };
         let mut reply = json!({ "trial": offer.trial, "params": offer.params, "seed": offer.seed });
         if let Value::Object(reply) = &mut reply {
@@ -318,6 +390,14 @@ impl Session<'_, '_> {
             }
             if offer.resume {
                 reply.insert("resume".to_owned(), true.into());
+            }
+            if let Some(room) = room {
+                let variables = room.variables.iter();
+                let variables: Map<String, Value> = variables
+                    .map(|(name, value)| ((*name).to_owned(), value.to_string_lossy().into()))
+                    .collect();
+                reply.insert("folder".to_owned(), room.dir.to_string_lossy().into());
+                reply.insert("env".to_owned(), variables.into());
             }
         }
         self.reply(&reply)

@@ -17,8 +17,9 @@ const REQUESTS: [&str; 6] = ["ask", "tell", "report", "add", "best", "open"];
 /// A parsed request.
 #[derive(Debug, PartialEq)]
 pub(super) enum Request {
-    /// The client asks for this many trials. The reply has one line for each.
-    Ask(u64),
+    /// The client asks for this many trials. The reply has one line for each. With `folder`, each
+    /// trial gets a folder.
+    Ask { count: u64, folder: bool },
     /// The client reports the end of a trial.
     Tell(Tell),
     /// The client reports values of a trial that goes on.
@@ -138,7 +139,7 @@ impl Refusal {
 }
 
 /// Returns the message of a diagnostic, with the label of its first span in parentheses.
-fn labelled_message(diagnostic: &Diagnostic) -> String {
+pub(super) fn labelled_message(diagnostic: &Diagnostic) -> String {
     match diagnostic.labels.first() {
         Some((_, label)) if !label.is_empty() => format!("{} ({label})", diagnostic.message),
         _ => diagnostic.message.clone(),
@@ -155,6 +156,10 @@ impl Request {
     ) -> Result<Self, Refusal> {
         let mut object = object_of(line)?;
         let again = object.remove("again");
+        let folder = match object.contains_key("ask") {
+            true => object.remove("folder") == Some(Value::Bool(true)),
+            false => false,
+        };
         let mut entries = object.into_iter();
         let (Some((key, value)), rest) = (entries.next(), entries.next()) else {
             return Err(Refusal::new(
@@ -174,9 +179,9 @@ impl Request {
         };
         match key.as_str() {
             "ask" => match value {
-                Value::Bool(true) | Value::Null => Ok(Self::Ask(1)),
+                Value::Bool(true) | Value::Null => Ok(Self::Ask { count: 1, folder }),
                 other => match other.as_u64().filter(|count| (1..=MAX_ASK).contains(count)) {
-                    Some(count) => Ok(Self::Ask(count)),
+                    Some(count) => Ok(Self::Ask { count, folder }),
                     None => Err(Refusal::new(
                         format!("`ask` is {other}"),
                         format!("send a number of trials from 1 to {MAX_ASK}: {{\"ask\": 1}}"),

@@ -11,12 +11,16 @@ use crate::report::text::plain;
 use crate::report::view::View;
 pub use request::status;
 use request::{AccessControl, Request, Response};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc::{Sender, channel};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-/// The maximum number of connections that are read at a time. Further connections are closed.
-const MAX_READERS: usize = 32;
+/// The maximum number of connections that are served at a time. Further ones wait in the queue of
+/// the kernel. A slow client is dropped after seconds, so a place becomes free soon.
+const MAX_CONNECTIONS: usize = 512;
+/// The stack size of a connection's thread in bytes. It only parses a short request.
+const STACK: usize = 256 * 1024;
 
 /// Arguments of `swath ui`.
 #[derive(Debug, clap::Args)]
@@ -38,15 +42,17 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         args.studies.clone()
     };
     let mut views = plot::open(&names, None, context)?;
-    let listener =
-        TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, args.port))).map_err(|error| {
-            Failure {
-                causes: vec![error.to_string()],
-                ..Failure::tool(format!("could not listen on port {}", args.port))
-            }
-            .hint("choose another port with `--port`; 0 takes a free one")
-        })?;
+    let listener = listen(Ipv4Addr::LOCALHOST, args.port).map_err(|error| {
+        Failure {
+            causes: vec![error.to_string()],
+            ..Failure::tool(format!("could not listen on port {}", args.port))
+        }
+        .hint("choose another port with `--port`; 0 takes a free one")
+    })?;
     let port = listener.local_addr()?.port();
+    // A browser may resolve `localhost` to the address of IPv6 only. The machine may have no IPv6,
+    // and the port may be taken there; then the page is served under 127.0.0.1 alone.
+    let listeners = [Some(listener), listen(Ipv6Addr::LOCALHOST, port).ok()];
     // The token keeps other users of this machine out: they can reach the port, too.
     let access = AccessControl::new(port, format!("{:032x}", rand::random::<u128>()));
     writeln!(context.out.stdout, "{}", access.address())?;
@@ -59,8 +65,12 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         "serving {} on this machine until Ctrl-C; everyone on it who has the address can read it",
         shown.join(", ")
     ));
-    serve(&listener, &access, &mut views);
+    serve(listeners.into_iter().flatten(), &access, &mut views);
     Ok(Code::Done)
+}
+
+fn listen(address: impl Into<IpAddr>, port: u16) -> std::io::Result<TcpListener> {
+    TcpListener::bind(SocketAddr::new(address.into(), port))
 }
 
 /// Returns the names of the studies that a process runs now.
@@ -72,47 +82,101 @@ fn running(context: &Context) -> Vec<String> {
         .collect()
 }
 
-/// Answers requests one at a time. Each connection is read by its own thread, so that a client that
-/// sends nothing does not block the others.
-fn serve(listener: &TcpListener, access: &AccessControl, views: &mut [View]) {
+/// Prepares the responses one at a time. Each connection is read and written by its own thread, so
+/// that a client that sends or takes nothing does not block the others.
+fn serve(listeners: impl Iterator<Item = TcpListener>, access: &AccessControl, views: &mut [View]) {
     let (sender, requests) = channel();
-    let connections = listener.try_clone();
-    let reader = access.clone();
-    std::thread::spawn(move || {
-        let Ok(listener) = connections else { return };
-        let busy = std::sync::Arc::new(());
-        for stream in listener.incoming() {
-            let Ok(stream) = stream else {
-                // The process may be out of file descriptors; wait until other connections are
-                // closed.
-                std::thread::sleep(Duration::from_millis(50));
-                continue;
-            };
-            if std::sync::Arc::strong_count(&busy) > MAX_READERS {
-                continue;
-            }
-            // The clone of `busy` counts this connection until its thread ends.
-            let (sender, access, slot) = (sender.clone(), reader.clone(), busy.clone());
-            std::thread::spawn(move || {
-                read(stream, &access, &sender);
-                drop(slot);
-            });
-        }
-    });
-    for (stream, request) in requests {
+    let places = Arc::new(Places::default());
+    for listener in listeners {
+        let (access, sender, places) = (access.clone(), sender.clone(), Arc::clone(&places));
+        std::thread::spawn(move || accept(&listener, &access, &sender, &places));
+    }
+    // The loop below ends once every accepting thread has ended.
+    drop(sender);
+    let mut last = LastData::default();
+    for PendingRequest { request, client } in requests {
         let response = match request {
             Request::Page => page(),
-            Request::Data { since } => data(views, &since),
+            Request::Data { since } => last.response(views, &since),
             Request::Refused(response) => response,
         };
-        // The error of a client that has disconnected is ignored.
-        let _ = response.send(stream);
+        // A client that has disconnected takes no response.
+        let _ = client.send(response);
     }
 }
 
-fn read(mut stream: TcpStream, access: &AccessControl, sender: &Sender<(TcpStream, Request)>) {
-    if let Some(request) = access.read(&mut stream) {
-        let _ = sender.send((stream, request));
+/// A request, and the thread of the connection that waits for its response.
+struct PendingRequest {
+    request: Request,
+    client: SyncSender<Response>,
+}
+
+/// The connections that are served now.
+#[derive(Default)]
+struct Places {
+    taken: Mutex<usize>,
+    freed: Condvar,
+}
+
+/// One of the connections in [`Places`], which frees its place when it is dropped.
+struct TakenPlace(Arc<Places>);
+
+impl Places {
+    /// Waits until fewer than [`MAX_CONNECTIONS`] are served, and takes a place.
+    fn take(places: &Arc<Self>) -> TakenPlace {
+        let taken = places.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = places
+            .freed
+            .wait_while(taken, |taken| *taken >= MAX_CONNECTIONS)
+            .unwrap_or_else(PoisonError::into_inner);
+        *taken += 1;
+        TakenPlace(Arc::clone(places))
+    }
+}
+
+impl Drop for TakenPlace {
+    fn drop(&mut self) {
+        *self.0.taken.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.freed.notify_one();
+    }
+}
+
+/// Accepts connections and starts a thread for each.
+fn accept(
+    listener: &TcpListener,
+    access: &AccessControl,
+    sender: &Sender<PendingRequest>,
+    places: &Arc<Places>,
+) {
+    loop {
+        let place = Places::take(places);
+        let Ok((stream, _)) = listener.accept() else {
+            // The process may be out of file descriptors; wait until other connections are closed.
+            drop(place);
+            std::thread::sleep(Duration::from_millis(50));
+            continue;
+        };
+        let (access, sender) = (access.clone(), sender.clone());
+        let thread = std::thread::Builder::new().stack_size(STACK);
+        // Without a thread for it, the connection is closed.
+        let _ = thread.spawn(move || {
+            converse(stream, &access, &sender);
+            drop(place);
+        });
+    }
+}
+
+/// Reads the request of a connection, waits for its response and writes it.
+fn converse(mut stream: TcpStream, access: &AccessControl, sender: &Sender<PendingRequest>) {
+    let Some(request) = access.read(&mut stream) else {
+        return;
+    };
+    let (client, response) = sync_channel(1);
+    if sender.send(PendingRequest { request, client }).is_ok()
+        && let Ok(response) = response.recv()
+    {
+        // The error of a client that has disconnected is ignored.
+        let _ = response.send(stream);
     }
 }
 
@@ -124,16 +188,41 @@ fn page() -> Response {
     }
 }
 
-/// Returns the data of all studies as JSON, or status 204 if nothing has changed since the mark
-/// `since`.
-fn data(views: &mut [View], since: &str) -> Response {
-    for view in views.iter_mut() {
-        if let Err(error) = view.follow() {
-            return Response::text(500, &error.to_string());
+/// The data that was last sent, which clients that ask at the same time share.
+#[derive(Default)]
+struct LastData {
+    mark: String,
+    json: Arc<Vec<u8>>,
+}
+
+impl LastData {
+    /// Returns the data of all studies as JSON, or status 204 if nothing has changed since the mark
+    /// `since`.
+    fn response(&mut self, views: &mut [View], since: &str) -> Response {
+        for view in views.iter_mut() {
+            if let Err(error) = view.follow() {
+                return Response::text(500, &error.to_string());
+            }
         }
+        let mark = mark(views);
+        if mark == since {
+            return Response::new(204, "application/json", Vec::new());
+        }
+        if mark != self.mark {
+            self.json = match serde_json::to_vec(&Page::of(views)) {
+                Ok(json) => Arc::new(json),
+                Err(error) => return Response::text(500, &error.to_string()),
+            };
+            self.mark.clone_from(&mark);
+        }
+        Response::new(200, "application/json", Arc::clone(&self.json)).marked(mark)
     }
-    // The mark also tells whether a process holds the study, because that changes without an entry.
-    let mark: Vec<String> = views
+}
+
+/// Returns the text that identifies the present state of the studies. It also tells whether a
+/// process holds each study, because that changes without an entry.
+fn mark(views: &[View]) -> String {
+    let marks: Vec<String> = views
         .iter()
         .map(|view| {
             format!(
@@ -143,14 +232,7 @@ fn data(views: &mut [View], since: &str) -> Response {
             )
         })
         .collect();
-    let mark = mark.join("-");
-    if mark == since {
-        return Response::new(204, "application/json", Vec::new());
-    }
-    match serde_json::to_vec(&Page::of(views)) {
-        Ok(json) => Response::new(200, "application/json", json).marked(mark),
-        Err(error) => Response::text(500, &error.to_string()),
-    }
+    marks.join("-")
 }
 
 #[cfg(test)]
@@ -173,7 +255,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let access = AccessControl::new(port, "secret".to_owned());
-        std::thread::spawn(move || serve(&listener, &access, &mut [view]));
+        std::thread::spawn(move || serve([listener].into_iter(), &access, &mut [view]));
         (port, logs)
     }
 
@@ -277,5 +359,55 @@ mod tests {
         assert!(ask(port, "garbage\r\n\r\n").starts_with("HTTP/1.1 400 "));
         let long = format!("GET /{} HTTP/1.1\r\n{host}\r\n\r\n", "a".repeat(20_000));
         assert!(ask(port, &long).starts_with("HTTP/1.1 431 "));
+    }
+
+    #[test]
+    fn the_page_is_served_under_every_name_of_this_machine() {
+        let (port, _logs) = served();
+        for host in ["[::1]", "LOCALHOST", "LocalHost", "127.0.0.1"] {
+            let header = format!("Host: {host}:{port}");
+            assert_eq!(status(port, "/secret/", &header), "200", "{host}");
+        }
+        for host in ["[::2]", "localhost.evil.example", "::1", "127.0.0.11"] {
+            let header = format!("Host: {host}:{port}");
+            assert_eq!(status(port, "/secret/", &header), "403", "{host}");
+        }
+        let other_port = format!("Host: localhost:{}", port.wrapping_add(1));
+        assert_eq!(status(port, "/secret/", &other_port), "403");
+        let same_origin = format!("Host: [::1]:{port}\r\nOrigin: http://[::1]:{port}");
+        assert_eq!(status(port, "/secret/", &same_origin), "200");
+    }
+
+    #[test]
+    fn two_hundred_clients_at_once_are_served_while_others_send_nothing() {
+        let (port, _logs) = served();
+        let _silent: Vec<_> = (0..100)
+            .map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap())
+            .collect();
+        let clients: Vec<_> = (0..200)
+            .map(|_| {
+                std::thread::spawn(move || {
+                    status(port, "/secret/data", &format!("Host: 127.0.0.1:{port}"))
+                })
+            })
+            .collect();
+        for client in clients {
+            assert_eq!(client.join().unwrap(), "200");
+        }
+    }
+
+    #[test]
+    fn a_client_that_sends_a_byte_at_a_time_is_dropped_once_its_time_is_up() {
+        let (port, _logs) = served();
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let started = std::time::Instant::now();
+        // A server that waits for each byte anew would keep the connection for a minute.
+        let sent = (0..120)
+            .take_while(|_| {
+                std::thread::sleep(std::time::Duration::from_millis(500));
+                stream.write_all(b"G").is_ok()
+            })
+            .count();
+        assert!(sent < 60, "{sent} bytes in {:?}", started.elapsed());
     }
 }

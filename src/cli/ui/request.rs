@@ -2,12 +2,18 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// The maximum size of a request head in bytes.
 const MAX_HEAD: usize = 16 * 1024;
-/// The timeout for reading a request and for writing its response.
-const TIMEOUT: Duration = Duration::from_secs(5);
+/// The time in which a client must have sent its whole request.
+const REQUEST_TIME: Duration = Duration::from_secs(5);
+/// The time for which a client may take nothing of a response.
+const STALL_TIME: Duration = Duration::from_secs(5);
+/// The time in which a client must have taken the whole response. The page of a large study takes
+/// its time through a tunnel to another machine.
+const RESPONSE_TIME: Duration = Duration::from_secs(60);
 
 /// Access control of the server: a request needs the token and must not come from another site.
 #[derive(Debug, Clone)]
@@ -37,7 +43,7 @@ pub(super) struct Response {
     status: u16,
     kind: &'static str,
     mark: String,
-    body: Vec<u8>,
+    body: Arc<Vec<u8>>,
 }
 
 impl AccessControl {
@@ -52,18 +58,26 @@ impl AccessControl {
 
     /// Reads a request and parses it. `None` if the connection ends, fails or times out first.
     pub(super) fn read(&self, stream: &mut TcpStream) -> Option<Request> {
-        stream.set_read_timeout(Some(TIMEOUT)).ok()?;
-        stream.set_write_timeout(Some(TIMEOUT)).ok()?;
+        let deadline = Instant::now() + REQUEST_TIME;
         let mut head = Vec::new();
         let mut chunk = [0; 2048];
         while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+            // The time counts for the whole request: a client that sends a byte now and then would
+            // otherwise keep the connection for ever.
+            let rest = deadline.saturating_duration_since(Instant::now());
+            if rest.is_zero() {
+                return None;
+            }
+            stream.set_read_timeout(Some(rest)).ok()?;
             let count = stream.read(&mut chunk).ok().filter(|count| *count > 0)?;
             head.extend_from_slice(&chunk[..count]);
             if head.len() > MAX_HEAD {
                 // The rest of the request is read, because closing a socket with unread data would
                 // discard the response.
                 let _ = stream.set_read_timeout(Some(Duration::from_millis(50)));
-                while stream.read(&mut chunk).is_ok_and(|count| count > 0) {}
+                while Instant::now() < deadline
+                    && stream.read(&mut chunk).is_ok_and(|count| count > 0)
+                {}
                 return Some(Request::refused(431, "the request is too long"));
             }
         }
@@ -80,16 +94,13 @@ impl AccessControl {
         };
         let headers = &*request.headers;
         // Another host name means DNS rebinding: another site's name that resolves to this address.
-        let hosts = [
-            format!("127.0.0.1:{}", self.port),
-            format!("localhost:{}", self.port),
-        ];
-        let Some(host) = header(headers, "host").filter(|host| hosts.contains(host)) else {
-            return Request::refused(403, "the page is served under 127.0.0.1 and localhost only");
+        let Some(host) = header(headers, "host").filter(|host| self.is_own_host(host)) else {
+            let reason = "the page is served under 127.0.0.1, [::1] and localhost only";
+            return Request::refused(403, reason);
         };
         // Browsers add these headers to requests that the page of another site makes.
         let is_cross_site = header(headers, "origin")
-            .is_some_and(|origin| origin != format!("http://{host}"))
+            .is_some_and(|origin| !origin.eq_ignore_ascii_case(&format!("http://{host}")))
             || header(headers, "sec-fetch-site")
                 .is_some_and(|site| site != "same-origin" && site != "none");
         if is_cross_site {
@@ -108,6 +119,17 @@ impl AccessControl {
             },
             _ => Request::refused(404, "there is no page at this address"),
         }
+    }
+
+    /// Returns whether a `Host` header names this machine and the port of this server.
+    fn is_own_host(&self, host: &str) -> bool {
+        let Some((name, port)) = host.rsplit_once(':') else {
+            return false;
+        };
+        port == self.port.to_string()
+            && ["127.0.0.1", "[::1]", "localhost"]
+                .iter()
+                .any(|own| name.eq_ignore_ascii_case(own))
     }
 
     /// Returns the path behind the token. The comparison takes the same time wherever the tokens
@@ -141,12 +163,12 @@ pub fn status(head: &[u8]) -> u16 {
 }
 
 impl Response {
-    pub(super) fn new(status: u16, kind: &'static str, body: Vec<u8>) -> Self {
+    pub(super) fn new(status: u16, kind: &'static str, body: impl Into<Arc<Vec<u8>>>) -> Self {
         Self {
             status,
             kind,
             mark: String::new(),
-            body,
+            body: body.into(),
         }
     }
 
@@ -189,8 +211,28 @@ impl Response {
             self.body.len(),
             crate::cli::page::policy(),
         );
-        stream.write_all(head.as_bytes())?;
-        stream.write_all(&self.body)?;
+        let deadline = Instant::now() + RESPONSE_TIME;
+        write_all(&mut stream, head.as_bytes(), deadline)?;
+        write_all(&mut stream, &self.body, deadline)?;
         stream.flush()
     }
+}
+
+/// Writes all bytes. Fails if the client takes nothing for [`STALL_TIME`], or not all of them until
+/// the deadline.
+fn write_all(stream: &mut TcpStream, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let rest = deadline.saturating_duration_since(Instant::now());
+        if rest.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        stream.set_write_timeout(Some(rest.min(STALL_TIME)))?;
+        match stream.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => bytes = &bytes[count..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }

@@ -1,14 +1,19 @@
 //! Any batch system, called by the command lines in the sweep file: submit, list, cancel, and a
 //! pattern for its job ids.
 
+mod line;
+mod templates;
+
 use super::pilot::engine::{
     CallError, Engine, Job, ListedJob, Phase, SubmitError, Submitted, call, one_line,
 };
 use super::pilot::{self, Fleet, Options};
 use super::{Executor, ExecutorError, Share, Site, Work};
+use line::{CommandLine, Value};
 use regex::Regex;
 use std::time::Duration;
 use swath_model::source::opt::joined;
+use swath_model::source::units::{Bytes, HumanDuration};
 use swath_model::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 use swath_model::study::Kind;
 
@@ -32,26 +37,36 @@ const ID: &str = r"\d+(?:\.[\w.-]+)?";
 
 const OPTIONS: [Opt; pilot::OPTIONS.len() + OWN.len()] = joined(pilot::OPTIONS, OWN);
 
+/// The default of an option that must be set without a template.
+const REQUIRED: Preset = Preset::Derived("required without a template");
+
 /// The command lines, and the patterns that read their output.
 const OWN: &[Opt] = &[
     Opt::new(
-        "submit",
+        "template",
+        Takes::OneOf(templates::NAMES),
+        Preset::Absent,
+        "a batch system whose command lines are the defaults of the options below",
+    ),
+    Opt::new(
+        "extra",
         Takes::List(&Takes::Text),
-        Preset::Required,
-        "submits a job: a program and its arguments, with placeholders",
+        Preset::Texts(&[]),
+        "further words for `submit`, in place of its word `{extra}`",
+    ),
+    Opt::new(
+        "submit",
+        line::TAKES,
+        REQUIRED,
+        "submits a job: a program and its arguments, with placeholders; a list within the list falls away if the job has no value for one of its placeholders",
     ),
     Opt::new(
         "list",
-        Takes::List(&Takes::Text),
-        Preset::Required,
+        line::TAKES,
+        REQUIRED,
         "prints the jobs that are not over, one a line",
     ),
-    Opt::new(
-        "cancel",
-        Takes::List(&Takes::Text),
-        Preset::Required,
-        "cancels the job `{id}`",
-    ),
+    Opt::new("cancel", line::TAKES, REQUIRED, "cancels the job `{id}`"),
     Opt::new(
         "id",
         Takes::Pattern,
@@ -93,26 +108,12 @@ const INDEX: &[&str] = &[
     "HQ_TASK_ID",
 ];
 
-/// Placeholders that are allowed in command lines.
-const PLACEHOLDERS: &[&str] = &[
-    "script",
-    "name",
-    "log",
-    "id",
-    "cpus",
-    "gpus",
-    "memory_mib",
-    "walltime",
-    "walltime_seconds",
-    "walltime_minutes",
-];
-
 /// The command lines and the patterns that read their output.
 #[derive(Debug, Clone)]
 struct Lines {
-    submit: Vec<String>,
-    list: Vec<String>,
-    cancel: Vec<String>,
+    submit: CommandLine,
+    list: CommandLine,
+    cancel: CommandLine,
     /// Pattern for the id in the output of `submit`; its first group, if it has one.
     id: Regex,
     /// Pattern for a line of `list`, with the group `id` and optionally the groups `name` and
@@ -129,9 +130,11 @@ struct Lines {
 impl Lines {
     fn take(section: &mut Section, diagnostics: &mut Diagnostics) -> Option<Self> {
         let span = section.span.clone();
-        let submit = command(section, "submit", true, diagnostics);
-        let list = command(section, "list", true, diagnostics);
-        let cancel = command(section, "cancel", true, diagnostics);
+        templates::take(section, diagnostics)?;
+        let extra = section.take_texts("extra", diagnostics);
+        let submit = CommandLine::take(section, "submit", diagnostics);
+        let list = CommandLine::take(section, "list", diagnostics);
+        let cancel = CommandLine::take(section, "cancel", diagnostics);
         let id = pattern(section, "id", diagnostics);
         let listed = pattern(section, "listed", diagnostics);
         let later = pattern(section, "later", diagnostics);
@@ -149,8 +152,14 @@ impl Lines {
             );
             return None;
         }
-        let submit = submit?;
-        let stdin = !submit.iter().any(|word| word.contains("{script}"));
+        let mut submit = submit?;
+        if let Some((_, span)) = submit.insert_extra(extra) {
+            let error = Diagnostic::error("no-place", "`submit` has no word `{extra}`");
+            let hint = "add these words to `submit` itself";
+            diagnostics.push(error.at(span, "").hint(hint));
+            return None;
+        }
+        let stdin = !submit.has_placeholder(&["script"]);
         Some(Self {
             submit,
             list: list?,
@@ -165,50 +174,64 @@ impl Lines {
     }
 }
 
+impl Lines {
+    /// Reports an error if jobs ask for a resource that `submit` does not pass, and a warning if
+    /// `submit` passes it although jobs do not ask for it. `amount` describes the request, if there
+    /// is one; `placeholders` are the ones that pass it.
+    fn check_resource(
+        &self,
+        amount: Option<String>,
+        placeholders: &[&'static str],
+        diagnostics: &mut Diagnostics,
+    ) {
+        let Some(first) = placeholders.first() else {
+            return;
+        };
+        if let Some(amount) = amount {
+            if !self.submit.has_placeholder(placeholders) {
+                let message = format!("a job asks for {amount}, but `submit` does not pass it");
+                let hint = format!(
+                    "add `{{{first}}}` to `submit`, in the words of your batch system: {}",
+                    example(first)
+                );
+                let error = Diagnostic::error("resource-not-passed", message);
+                diagnostics.push(error.at(self.submit.span.clone(), "").hint(hint));
+            }
+        } else if ["memory_mib", "walltime"].contains(first)
+            && self.submit.always_passes(placeholders)
+        {
+            let (option, substitute) = match *first {
+                "walltime" => ("walltime", "24 hours"),
+                _ => ("memory", "0 MiB"),
+            };
+            let message = format!(
+                "`submit` passes `{{{first}}}`, but no `{option}` is set: jobs ask for {substitute}"
+            );
+            let hint = format!(
+                "set `{option}` in [executor], or put the words into a list of their own, which falls away: {}",
+                example(first)
+            );
+            let warning = Diagnostic::warning("no-value", message);
+            diagnostics.push(warning.at(self.submit.span.clone(), "").hint(hint));
+        }
+    }
+}
+
+/// Returns words of PBS that pass a resource.
+fn example(placeholder: &str) -> &'static str {
+    match placeholder {
+        "cpus" => r#""-l", "ncpus={cpus}""#,
+        "gpus" => r#"["-l", "ngpus={gpus}"]"#,
+        "memory_mib" => r#"["-l", "mem={memory_mib}mb"]"#,
+        _ => r#"["-l", "walltime={walltime}"]"#,
+    }
+}
+
 fn texts(section: &mut Section, key: &'static str, diagnostics: &mut Diagnostics) -> Vec<String> {
     section
         .take_texts(key, diagnostics)
         .map(|(words, _)| words)
         .unwrap_or_default()
-}
-
-/// Takes a command line and reports an error if it is missing, empty or has unknown placeholders.
-fn command(
-    section: &mut Section,
-    key: &'static str,
-    is_required: bool,
-    diagnostics: &mut Diagnostics,
-) -> Option<Vec<String>> {
-    let span = section.span.clone();
-    let before = diagnostics.list.len();
-    let Some((words, span)) = section.take_texts(key, diagnostics) else {
-        if is_required && diagnostics.list.len() == before {
-            let error = Diagnostic::error(
-                "missing-key",
-                format!("the executor `command` needs `{key}`"),
-            );
-            diagnostics.push(error.at(span, "").hint(
-                "docs/clusters.md has templates for PBS, LSF, Grid Engine, OAR, HTCondor and HyperQueue",
-            ));
-        }
-        return None;
-    };
-    if words.first().is_none_or(String::is_empty) {
-        diagnostics
-            .push(Diagnostic::error("missing-command", format!("`{key}` is empty")).at(span, ""));
-        return None;
-    }
-    for word in &words {
-        for placeholder in placeholders(word) {
-            if !PLACEHOLDERS.contains(&placeholder) {
-                let message = format!("`{{{placeholder}}}` is not a placeholder of `{key}`");
-                let error = Diagnostic::error("bad-placeholder", message).at(span.clone(), "");
-                diagnostics.push(error.did_you_mean(placeholder, PLACEHOLDERS.iter().copied()));
-                return None;
-            }
-        }
-    }
-    Some(words)
 }
 
 /// Takes a regular expression; `id` has a default.
@@ -232,20 +255,6 @@ fn pattern(
     }
 }
 
-/// Returns the placeholders in a word. Only lower-case letters and `_` form one, so that braces of
-/// a shell or a pattern do not.
-fn placeholders(word: &str) -> impl Iterator<Item = &str> {
-    word.split('{')
-        .skip(1)
-        .filter_map(|part| Some(part.split_once('}')?.0))
-        .filter(|name| {
-            !name.is_empty()
-                && name
-                    .bytes()
-                    .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
-        })
-}
-
 struct ByCommand {
     options: Options,
     lines: Lines,
@@ -258,6 +267,32 @@ impl Site for ByCommand {
 
     fn outlives(&self) -> bool {
         true
+    }
+
+    fn check(&self, share: &Share, diagnostics: &mut Diagnostics) {
+        let slots = self.options.slots_per_job(share);
+        let (cpus, gpus, memory) = self.options.of_job(share, slots);
+        self.lines.check_resource(
+            (cpus > 1).then(|| format!("{cpus} cores")),
+            &["cpus"],
+            diagnostics,
+        );
+        self.lines.check_resource(
+            (gpus > 0).then(|| format!("{gpus} GPU{}", if gpus == 1 { "" } else { "s" })),
+            &["gpus"],
+            diagnostics,
+        );
+        self.lines.check_resource(
+            memory.map(|bytes| format!("{} of memory", Bytes(bytes))),
+            &["memory_mib", "memory_bytes"],
+            diagnostics,
+        );
+        let walltime = self.options.walltime;
+        self.lines.check_resource(
+            walltime.map(|walltime| format!("a walltime of {}", HumanDuration(walltime))),
+            &["walltime", "walltime_seconds", "walltime_minutes"],
+            diagnostics,
+        );
     }
 
     fn open(&self, work: Work) -> Result<Box<dyn Executor>, ExecutorError> {
@@ -274,44 +309,56 @@ struct Template {
     lines: Lines,
 }
 
-/// Replaces the placeholders in a command line by their values.
-fn filled(words: &[String], values: &[(&str, String)]) -> Vec<String> {
-    words.iter().map(|word| fill(word, values)).collect()
-}
-
-fn fill(word: &str, values: &[(&str, String)]) -> String {
-    values.iter().fold(word.to_owned(), |word, (name, value)| {
-        word.replace(&format!("{{{name}}}"), value)
-    })
-}
-
-fn values(job: &Job) -> Vec<(&'static str, String)> {
-    let walltime = job.walltime.unwrap_or(Duration::from_secs(24 * 3600));
-    let seconds = walltime.as_secs();
-    vec![
-        ("script", job.path.display().to_string()),
-        ("name", job.name.clone()),
-        ("log", job.log.replace("{index}", "0")),
-        ("cpus", job.cpus.to_string()),
-        ("gpus", job.gpus.to_string()),
+/// Returns the values of the placeholders of `submit`.
+fn values(job: &Job) -> Vec<Value> {
+    let seconds = job.walltime.map(|walltime| walltime.as_secs());
+    let mut values = vec![
+        Value::known("script", job.path.display().to_string()),
+        Value::known("name", job.name.clone()),
+        Value::known("log", job.log.replace("{index}", "0")),
+        Value::known("cpus", job.cpus.to_string()),
+    ];
+    let gpus = Some(job.gpus).filter(|gpus| *gpus > 0);
+    let memory_mib = job.memory.map(|bytes| bytes.div_ceil(1 << 20));
+    // The substitutes are for words that are passed even without a value, as templates did before
+    // words could be optional.
+    for (placeholder, text, substitute) in [
+        ("gpus", gpus.map(|gpus| gpus.to_string()), "0"),
+        ("memory_mib", memory_mib.map(|mib| mib.to_string()), "0"),
         (
-            "memory_mib",
-            job.memory
-                .map_or(0, |bytes| bytes.div_ceil(1 << 20))
-                .to_string(),
+            "memory_bytes",
+            job.memory.map(|bytes| bytes.to_string()),
+            "0",
+        ),
+        ("walltime", seconds.map(clock), "24:00:00"),
+        (
+            "walltime_seconds",
+            seconds.map(|seconds| seconds.to_string()),
+            "86400",
         ),
         (
-            "walltime",
-            format!(
-                "{:02}:{:02}:{:02}",
-                seconds / 3600,
-                seconds / 60 % 60,
-                seconds % 60
-            ),
+            "walltime_minutes",
+            seconds.map(|seconds| seconds.div_ceil(60).to_string()),
+            "1440",
         ),
-        ("walltime_seconds", seconds.to_string()),
-        ("walltime_minutes", seconds.div_ceil(60).to_string()),
-    ]
+    ] {
+        values.push(Value {
+            placeholder,
+            text,
+            substitute,
+        });
+    }
+    values
+}
+
+/// Returns a number of seconds as `HH:MM:SS`.
+fn clock(seconds: u64) -> String {
+    format!(
+        "{:02}:{:02}:{:02}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    )
 }
 
 impl Template {
@@ -379,7 +426,7 @@ impl Engine for Template {
     }
 
     fn submit(&mut self, job: &Job) -> Result<String, SubmitError> {
-        let words = filled(&self.lines.submit, &values(job));
+        let words = self.lines.submit.fill(&values(job));
         match call(&words, if self.lines.stdin { &job.script } else { "" }) {
             Err(CallError::NoProgram(words)) => Err(SubmitError::Refused(words)),
             // The program was killed after its time limit: the job may exist.
@@ -407,7 +454,7 @@ impl Engine for Template {
     }
 
     fn list(&mut self, batches: &[Submitted]) -> Result<Vec<ListedJob>, String> {
-        let answer = call(&self.lines.list, "").map_err(CallError::message)?;
+        let answer = call(&self.lines.list.fill(&[]), "").map_err(CallError::message)?;
         if !answer.success {
             return Err(one_line(&answer.err));
         }
@@ -420,8 +467,8 @@ impl Engine for Template {
 
     fn cancel(&mut self, ids: &[String]) -> Result<(), String> {
         for id in ids {
-            let answer = call(&filled(&self.lines.cancel, &[("id", id.clone())]), "")
-                .map_err(CallError::message)?;
+            let words = self.lines.cancel.fill(&[Value::known("id", id)]);
+            let answer = call(&words, "").map_err(CallError::message)?;
             if !answer.success {
                 return Err(one_line(&answer.err));
             }
@@ -482,6 +529,67 @@ mod tests {
         }
     }
 
+    /// Options of `[executor]` that ask for every resource of a job.
+    const EVERYTHING: &str = "cpus = 4\ngpus = 1\nmemory = '8 GiB'\nwalltime = '1h'";
+
+    /// Returns the messages about resources that the command lines do not pass.
+    fn check(lines: Lines, options: &str) -> Vec<String> {
+        let mut diagnostics = Diagnostics::default();
+        let table = Table::parse(options, &mut diagnostics);
+        let mut section = Section::new("executor", 0..0, table);
+        let options = Options::take(&mut section, &mut diagnostics);
+        ByCommand { options, lines }.check(&Share::default(), &mut diagnostics);
+        diagnostics.list.into_iter().map(|it| it.message).collect()
+    }
+
+    #[test]
+    fn a_resource_that_a_job_asks_for_and_submit_does_not_pass_is_an_error() {
+        let rest = "list = ['qstat']\ncancel = ['qdel', '{id}']\n";
+        let bare = lines(&format!("submit = ['qsub', '{{script}}']\n{rest}")).0;
+        let expected = [
+            "a job asks for 4 cores, but `submit` does not pass it",
+            "a job asks for 1 GPU, but `submit` does not pass it",
+            "a job asks for 8 GiB of memory, but `submit` does not pass it",
+            "a job asks for a walltime of 1h, but `submit` does not pass it",
+        ];
+        assert_eq!(check(bare.clone().unwrap(), EVERYTHING), expected);
+        assert_eq!(check(bare.unwrap(), ""), [] as [&str; 0]);
+        let always = lines(&format!(
+            "submit = ['qsub', '{{walltime_minutes}}']\n{rest}"
+        ))
+        .0;
+        assert_eq!(
+            check(always.unwrap(), ""),
+            ["`submit` passes `{walltime}`, but no `walltime` is set: jobs ask for 24 hours"]
+        );
+    }
+
+    #[test]
+    fn a_job_without_a_walltime_gets_the_one_of_the_site() {
+        let text = "submit = ['qsub', ['-l', 'walltime={walltime}'], '{script}']\n\
+                    list = ['qstat']\ncancel = ['qdel', '{id}']\n";
+        let submit = lines(text).0.unwrap().submit;
+        let mut job = Job {
+            name: "a".into(),
+            count: 1,
+            script: String::new(),
+            path: "/a.sh".into(),
+            log: "/a.log".into(),
+            cpus: 1,
+            gpus: 0,
+            memory: None,
+            walltime: None,
+            avoid: Vec::new(),
+            warning: Duration::ZERO,
+        };
+        assert_eq!(submit.fill(&values(&job)), ["qsub", "/a.sh"]);
+        job.walltime = Some(Duration::from_secs(5400));
+        assert_eq!(
+            submit.fill(&values(&job)),
+            ["qsub", "-l", "walltime=01:30:00", "/a.sh"]
+        );
+    }
+
     #[test]
     fn missing_and_wrong_keys_of_a_template_are_reported() {
         let (none, messages) = lines("submit = ['qsub', '{scirpt}']\nlist = []\nid = '('");
@@ -495,97 +603,104 @@ mod tests {
         assert_eq!(messages, expected);
     }
 
-    /// Templates of the manual: the heading, the output of the batch system after a submission, and
-    /// its lists of a waiting and of a running job.
-    const PRINTED: [(&str, &str, &str, &str); 7] = [
+    /// Templates: the name, the output of the batch system after a submission, and its lists of a
+    /// waiting and of a running job.
+    const PRINTED: [(&str, &str, &str, &str); 8] = [
         (
-            "<!-- template: slurm -->",
+            "slurm",
             "77\n",
             "  77 swath-a-1 PENDING",
             "  77 swath-a-1 RUNNING",
         ),
         (
-            "PBS:",
+            "pbs",
             "77.pbs.site.org\n",
             "77.pbs            swath-a-*        me                       0 Q workq",
             "77.pbs            swath-a-*        me                00:00:01 R workq",
         ),
         (
-            "LSF:",
+            "lsf",
             "Job <77> is submitted to default queue <normal>.\n",
             "77      me      PEND  normal     login       -           swath-a-1  Nov 21 14:23",
             "77      me      RUN   normal     login       node1       swath-a-1  Nov 21 14:23",
         ),
         (
-            "Grid Engine:",
+            "gridengine",
             "Your job 77 (\"swath-a-1\") has been submitted\n",
             "     77 0.00000 swath-a-1  me           qw    11/21/2026 11:53:52                                    1",
             "     77 0.55500 swath-a-1  me           r     11/21/2026 11:53:59 all.q@node1                        1",
         ),
         (
-            "OAR:",
+            "oar",
             "[ADMISSION RULE] Modify resource description\nOAR_JOB_ID=77\n",
-            "77         swath-a-1      me             2026-11-21 12:40:12 W default",
-            "77         swath-a-1      me             2026-11-21 12:40:12 R default",
+            "77        W me            0:00:00 R=2,W=0:10:0,J=B,N=swath-a-1",
+            "77        R me            0:00:01 R=2,W=0:10:0,J=B,N=swath-a-1 (Karma=0.000)",
         ),
         (
-            "HTCondor (",
+            "htcondor",
             "77.0 - 77.0\n",
             "77 swath-a-1 1",
             "77 swath-a-1 2",
         ),
+        ("hyperqueue", "77\n", "77 WAITING", "77 RUNNING"),
         (
-            "HyperQueue:",
-            "77\n",
-            "|  77 | swath-a-1 | WAITING | 1     |",
-            "|  77 | swath-a-1 | RUNNING | 1     |",
+            "ray",
+            "Job '77' submitted successfully\n",
+            " JobDetails(type=<JobType.SUBMISSION: 'SUBMISSION'>, job_id=None, submission_id='77', \
+             driver_info=None, status=<JobStatus.PENDING: 'PENDING'>, entrypoint='sh -c true',",
+            " JobDetails(type=<JobType.SUBMISSION: 'SUBMISSION'>, job_id=None, submission_id='77', \
+             driver_info=None, status=<JobStatus.RUNNING: 'RUNNING'>, entrypoint='sh -c true',",
         ),
     ];
 
     #[test]
-    fn the_templates_of_the_manual_parse_the_output_of_their_batch_systems() {
-        let page = include_str!("../../../../docs/clusters.md");
-        for (heading, submitted, waiting, running) in PRINTED {
-            let template = page
-                .split(heading)
-                .nth(1)
-                .and_then(|rest| rest.split("```").nth(1))
-                .unwrap();
-            let text: String = template
-                .lines()
-                .skip(1)
-                .filter(|line| !line.starts_with('[') && !line.starts_with("name ="))
-                .map(|line| format!("{line}\n"))
-                .collect();
-            let (lines, messages) = lines(&text);
-            assert_eq!(messages, [] as [&str; 0], "{heading}");
-            let engine = Template {
-                lines: lines.unwrap(),
-            };
+    fn the_templates_parse_the_output_of_their_batch_systems() {
+        let names = PRINTED.map(|(name, ..)| name);
+        assert_eq!(names, templates::NAMES);
+        for (name, submitted, waiting, running) in PRINTED {
+            let (lines, messages) = lines(&format!("template = '{name}'"));
+            assert_eq!(messages, [] as [&str; 0], "{name}");
+            let lines = lines.unwrap();
+            assert_eq!(check(lines.clone(), EVERYTHING), [] as [&str; 0], "{name}");
+            assert_eq!(check(lines.clone(), ""), [] as [&str; 0], "{name}");
+            let engine = Template { lines };
             let id = first(&engine.lines.id, submitted);
-            assert_eq!(id.as_deref(), Some("77"), "{heading}");
+            assert_eq!(id.as_deref(), Some("77"), "{name}");
             let batches = [Submitted {
                 name: "swath-a-1".into(),
                 id,
                 count: 1,
             }];
-            let waiting = engine.parse_line(waiting, &batches);
-            assert!(waiting.is_some(), "{heading}");
-            // Two templates do not name the column of the state, so no job is known to wait.
-            if engine.lines.listed.is_some() {
-                assert!(
-                    waiting.is_some_and(|job| matches!(job.phase, Phase::Waiting(_))),
-                    "{heading}"
-                );
-            }
+            let waiting = engine.parse_line(waiting, &batches).unwrap();
+            assert!(matches!(waiting.phase, Phase::Waiting(_)), "{name}");
             let other = running.replace("77", "78").replace("swath-a-1", "another");
             let running = engine.parse_line(running, &batches).unwrap();
             assert_eq!(
                 (running.id.as_str(), running.phase),
                 ("77", Phase::Running),
-                "{heading}"
+                "{name}"
             );
-            assert_eq!(engine.parse_line(&other, &batches), None, "{heading}");
+            assert_eq!(engine.parse_line(&other, &batches), None, "{name}");
         }
+    }
+
+    #[test]
+    fn a_key_of_the_sweep_replaces_that_of_the_template() {
+        let text = "template = 'pbs'\nlist = ['qstat', '-u', 'me']\nextra = ['-q', 'long']";
+        let (lines, messages) = lines(text);
+        assert_eq!(messages, [] as [&str; 0]);
+        let lines = lines.unwrap();
+        assert_eq!(lines.list.fill(&[]), ["qstat", "-u", "me"]);
+        assert_eq!(lines.cancel.fill(&[]), ["qdel", "{id}"]);
+        let submit = lines.submit.fill(&[]);
+        assert!(submit.ends_with(&["-q", "long", "{script}"].map(str::to_owned)));
+    }
+
+    #[test]
+    fn an_unknown_template_and_extra_words_without_a_place_are_errors() {
+        assert_eq!(lines("template = 'pbz'").1, ["there is no template `pbz`"]);
+        let text =
+            "submit = ['q', '{script}']\nlist = ['q']\ncancel = ['q', '{id}']\nextra = ['-q']";
+        assert_eq!(lines(text).1, ["`submit` has no word `{extra}`"]);
     }
 }

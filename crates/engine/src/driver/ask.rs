@@ -133,6 +133,26 @@ impl Driver<'_> {
         Ok(verdict)
     }
 
+    /// Commits a record of an open trial that is no report. Does nothing if the trial is not open.
+    ///
+    /// # Errors
+    /// If the journal cannot be written.
+    pub fn record(&mut self, trial: TrialId, record: LogRecord) -> Result<(), DriverError> {
+        let Ok(attempt) = self.open_attempt(trial) else {
+            return Ok(());
+        };
+        let warning = self.components.warning(&self.study, trial, &record);
+        self.commit(Event::Logged {
+            trial,
+            attempt,
+            record,
+        })?;
+        match warning {
+            Some(text) => self.warn(trial, attempt, text),
+            None => Ok(()),
+        }
+    }
+
     /// Ends an open trial, after a last report unless `values` is empty. `why` is the reason of the
     /// program that ran it for giving the trial up or giving it back; a failure carries its own
     /// reason in `exit`.

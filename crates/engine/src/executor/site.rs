@@ -5,6 +5,7 @@ use super::{Executor, ExecutorError, Pool, Program, ProgramSettings, StudyContex
 use std::path::PathBuf;
 use std::sync::Arc;
 use swath_log::DigestCache;
+use swath_model::source::Diagnostics;
 use swath_model::study::Kind;
 use swath_model::study::kind::Capability;
 
@@ -19,6 +20,9 @@ pub trait Site: Send + Sync {
     fn outlives(&self) -> bool {
         false
     }
+
+    /// Reports options that do not fit the share of a machine that each trial takes.
+    fn check(&self, _share: &Share, _diagnostics: &mut Diagnostics) {}
 
     /// Creates the executor that runs the sweep's command at this place.
     ///

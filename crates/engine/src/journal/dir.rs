@@ -48,6 +48,12 @@ impl StudyDir {
         self.root.join("journal.torn")
     }
 
+    /// Returns the path of the journal's high-water mark: its length when it was last synced.
+    #[must_use]
+    pub fn mark(&self) -> PathBuf {
+        self.root.join("journal.mark")
+    }
+
     /// Returns the path of the file whose kernel lock is held by the process that runs the study.
     #[must_use]
     pub fn lock(&self) -> PathBuf {
@@ -145,6 +151,12 @@ impl StudyDir {
     #[must_use]
     pub fn trashed(&self, id: TrialId) -> PathBuf {
         self.trash().join(id.to_string())
+    }
+
+    /// Returns the path of the folder for everything that was found here and is not of this study.
+    #[must_use]
+    pub fn orphaned(&self) -> PathBuf {
+        self.root.join("orphaned")
     }
 
     /// Returns the path of a trial's checkpoint folder.

@@ -188,6 +188,23 @@ impl Section {
         }
     }
 
+    /// Adds the entries of `defaults` whose keys this table does not have. Diagnostics about them
+    /// point at `span`, because their text is not in the file.
+    pub fn add_defaults(&mut self, defaults: Table, span: &Span) {
+        for (key, node) in defaults.entries {
+            if self.entries.iter().all(|(entry, _)| entry.name != key.name) {
+                let (name, span) = (key.name, span.clone());
+                self.entries.push((
+                    Key {
+                        name,
+                        span: span.clone(),
+                    },
+                    Node { span, ..node },
+                ));
+            }
+        }
+    }
+
     /// Declares the names of keys that this table takes. May be called more than once.
     pub fn declare(&mut self, names: impl IntoIterator<Item = &'static str>) {
         self.declared = true;
@@ -334,6 +351,22 @@ mod tests {
             diagnostics.list.len(),
             1,
             "a refused key is not reported again"
+        );
+    }
+
+    #[test]
+    fn a_default_counts_only_for_a_key_that_the_table_does_not_have() {
+        let mut diagnostics = Diagnostics::default();
+        let mut executor = section("a = 1");
+        let defaults = Table::parse("a = 2\nb = 3", &mut diagnostics);
+        executor.add_defaults(defaults, &(7..9));
+        assert_eq!(
+            executor.take_count("a", 1, &mut diagnostics),
+            Some((1, 4..5))
+        );
+        assert_eq!(
+            executor.take_count("b", 1, &mut diagnostics),
+            Some((3, 7..9))
         );
     }
 

@@ -1,6 +1,7 @@
 //! Evaluates the entries of a space in the order of their dependencies, in order to draw, encode or
 //! check a configuration.
 
+use super::lookup::Rows;
 use super::param::{Evaluation, Param, ValueSource};
 use super::{Params, Refusal, Space, Value, domain};
 use std::sync::Arc;
@@ -93,11 +94,11 @@ pub(super) fn draw(space: &Space, unit: &[f64], fixed: &Params) -> Params {
                 });
                 values.slots[target] = Some(Value::List(items.collect()));
             }
-            Ok(Evaluation::Rows(rows, cases)) => {
+            Ok(Evaluation::Rows(rows)) => {
                 // A row is chosen as a whole, because its values belong together.
                 let row = fixed_row(param, rows, fixed.as_ref())
-                    .unwrap_or_else(|| cases.decode(domain::unit(coordinate(unit, param, 0))));
-                for (target, value) in param.targets.iter().zip(&rows[row]) {
+                    .unwrap_or_else(|| rows.cases.decode(domain::unit(coordinate(unit, param, 0))));
+                for (target, value) in param.targets.iter().zip(&rows.rows[row]) {
                     values.slots[*target] = Some(value.clone());
                 }
             }
@@ -115,7 +116,7 @@ fn coordinate(unit: &[f64], param: &Param, axis: usize) -> f64 {
 
 /// Returns the index of the first row that agrees with the fixed values. Returns `None` if no value
 /// of the row is fixed, or no row agrees.
-fn fixed_row(param: &Param, rows: &[Vec<Value>], fixed: Option<&Values<'_>>) -> Option<usize> {
+fn fixed_row(param: &Param, rows: &Rows, fixed: Option<&Values<'_>>) -> Option<usize> {
     let fixed_values: Vec<_> = param
         .targets
         .iter()
@@ -124,11 +125,7 @@ fn fixed_row(param: &Param, rows: &[Vec<Value>], fixed: Option<&Values<'_>>) -> 
     if fixed_values.iter().all(Option::is_none) {
         return None;
     }
-    rows.iter().position(|row| {
-        row.iter()
-            .zip(&fixed_values)
-            .all(|(value, fixed)| fixed.is_none_or(|fixed| fixed == value))
-    })
+    rows.position(&fixed_values, |cell, value| cell == value)
 }
 
 /// Returns the point of a configuration. Coordinates of inactive parameters are 0.5.
@@ -145,9 +142,9 @@ pub(super) fn encode(space: &Space, params: &Params) -> Vec<f64> {
                     *coordinate = domain.encode(item);
                 }
             }
-            (Ok(Evaluation::Rows(rows, cases)), _) => {
+            (Ok(Evaluation::Rows(rows)), _) => {
                 if let Some(row) = row_of(param, rows, &values) {
-                    coordinates[0] = cases.encode(row);
+                    coordinates[0] = rows.cases.encode(row);
                 }
             }
             _ => {}
@@ -157,14 +154,13 @@ pub(super) fn encode(space: &Space, params: &Params) -> Vec<f64> {
 }
 
 /// Returns the index of the row that equals the values of a configuration.
-fn row_of(param: &Param, rows: &[Vec<Value>], values: &Values<'_>) -> Option<usize> {
-    rows.iter().position(|row| {
-        param
-            .targets
-            .iter()
-            .zip(row)
-            .all(|(target, value)| values.slots[*target].as_ref() == Some(value))
-    })
+fn row_of(param: &Param, rows: &Rows, values: &Values<'_>) -> Option<usize> {
+    let row: Option<Vec<_>> = param
+        .targets
+        .iter()
+        .map(|target| values.slots[*target].as_ref().map(Some))
+        .collect();
+    rows.position(&row?, |cell, value| cell == value)
 }
 
 /// Returns which axes are active in a configuration.
@@ -245,8 +241,8 @@ fn fits(param: &Param, evaluation: &Evaluation<'_>, values: &Values<'_>) -> bool
             };
             items.len() == *count && items.iter().all(|item| domain.admits(item))
         }
-        Evaluation::Rows(rows, cases) => {
-            row_of(param, rows, values).is_some_and(|row| cases.is_possible(row))
+        Evaluation::Rows(rows) => {
+            row_of(param, rows, values).is_some_and(|row| rows.cases.is_possible(row))
         }
     }
 }

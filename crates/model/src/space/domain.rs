@@ -4,6 +4,7 @@ use super::choice::Cases;
 use super::decimal::{Decimals, MAX_DIGITS};
 use super::int_range::IntRange;
 use super::log_grid::LogGrid;
+use super::lookup::HashIndex;
 use super::real_range::RealRange;
 use super::{AxisKind, Value};
 use crate::source::diagnostic;
@@ -25,6 +26,7 @@ pub(crate) enum Domain {
         values: Vec<Value>,
         cases: Cases,
         ordered: bool,
+        index: HashIndex,
     },
 }
 
@@ -150,10 +152,12 @@ impl Domain {
 
     /// Makes a choice among values with the probabilities of `cases`.
     pub(crate) fn choice(values: Vec<Value>, cases: Cases, ordered: bool) -> Self {
+        let index = HashIndex::of_values(&values);
         Self::Choice {
             values,
             cases,
             ordered,
+            index,
         }
     }
 
@@ -193,10 +197,9 @@ impl Domain {
     /// the choices.
     pub(crate) fn encode(&self, value: &Value) -> f64 {
         match (self, value) {
-            (Self::Choice { values, cases, .. }, value) => values
-                .iter()
-                .position(|choice| choice == value)
-                .map_or(0.5, |case| cases.encode(case)),
+            (Self::Choice { cases, .. }, value) => {
+                self.choice_of(value).map_or(0.5, |case| cases.encode(case))
+            }
             (Self::Int(range), Value::Int(number)) => range.encode(*number),
             (
                 Self::Steps {
@@ -253,9 +256,8 @@ impl Domain {
             (Self::Int(range), Value::Int(number)) => range.contains(*number),
             (Self::Steps { .. }, Value::Float(_)) => self.decode(self.encode(value)) == *value,
             (Self::Real(range), Value::Float(number)) => range.contains(*number),
-            (Self::Choice { values, cases, .. }, value) => values
-                .iter()
-                .position(|choice| choice == value)
+            (Self::Choice { cases, .. }, value) => self
+                .choice_of(value)
                 .is_some_and(|case| cases.is_possible(case)),
             _ => false,
         }
@@ -280,13 +282,12 @@ impl Domain {
             {
                 Value::Int(*number as i64)
             }
-            (Self::Choice { values, .. }, value) => values
-                .iter()
-                .find(|choice| is_same_number(choice, value))
+            (Self::Choice { values, .. }, value) => self
+                .same_number(value)
+                .or_else(|| self.choice_of(value).map(|case| &values[case]))
                 .or_else(|| {
-                    values
-                        .iter()
-                        .find(|choice| choice.to_string() == value.to_string())
+                    let text = value.to_string();
+                    values.iter().find(|choice| choice.to_string() == text)
                 })
                 .unwrap_or(value)
                 .clone(),
@@ -325,17 +326,33 @@ impl Domain {
                 },
             ),
             (Self::Real(_), Value::Int(number)) => Value::Float(*number as f64),
-            (Self::Choice { values, .. }, value) => values
-                .iter()
-                .find(|choice| is_same_number(choice, value))
-                .unwrap_or(value)
-                .clone(),
+            (Self::Choice { .. }, value) => self.same_number(value).unwrap_or(value).clone(),
             (_, value) => value.clone(),
         };
         if self.contains(&value) {
             Ok(value)
         } else {
             Err(self.mismatch(&value))
+        }
+    }
+
+    /// Returns the index of a choice among all; `None` if the value is not one of them.
+    fn choice_of(&self, value: &Value) -> Option<usize> {
+        match self {
+            Self::Choice { values, index, .. } => {
+                index.position(values, value, |choice| choice == value)
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns the choice that is the same number as a value, perhaps of the other number type.
+    fn same_number(&self, value: &Value) -> Option<&Value> {
+        match self {
+            Self::Choice { values, index, .. } => index
+                .position(values, value, |choice| is_same_number(choice, value))
+                .map(|position| &values[position]),
+            _ => None,
         }
     }
 

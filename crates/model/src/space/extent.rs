@@ -2,8 +2,10 @@
 //! plots.
 
 use super::domain::Domain;
+use super::lookup::hash_of;
 use super::param::ValueSource;
 use super::{Space, Value};
+use std::collections::HashMap;
 
 /// Values that a parameter can have, as far as they are known in advance.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,15 +68,31 @@ impl Extent {
                 max: max.max(high),
                 log: log && other,
             }),
-            (Self::Choice(mut values), Self::Choice(others)) => {
-                for value in others {
-                    if !values.contains(&value) {
-                        values.push(value);
-                    }
-                }
-                Some(Self::Choice(values))
+            (Self::Choice(values), Self::Choice(others)) => {
+                let mut distinct = DistinctValues::default();
+                distinct.extend(values.into_iter().chain(others));
+                Some(Self::Choice(distinct.values))
             }
             _ => None,
+        }
+    }
+}
+
+/// Values without repetitions, in the order of their first occurrence.
+#[derive(Default)]
+struct DistinctValues {
+    values: Vec<Value>,
+    positions: HashMap<u64, Vec<usize>>,
+}
+
+impl DistinctValues {
+    fn extend(&mut self, values: impl Iterator<Item = Value>) {
+        for value in values {
+            let alike = self.positions.entry(hash_of(&value)).or_default();
+            if !alike.iter().any(|position| self.values[*position] == value) {
+                alike.push(self.values.len());
+                self.values.push(value);
+            }
         }
     }
 }
@@ -89,10 +107,11 @@ pub(super) fn extent(space: &Space, name: &str) -> Option<Extent> {
             continue;
         };
         let extent = match &param.source {
-            ValueSource::Rows { rows, .. } => {
-                let rows = rows.iter().filter_map(|row| row.get(column).cloned());
-                rows.map(|value| Extent::Choice(vec![value]))
-                    .try_fold(None, merge)??
+            ValueSource::Rows(rows) => {
+                let mut values = DistinctValues::default();
+                let cells = rows.rows.iter().filter_map(|row| row.get(column));
+                values.extend(cells.cloned());
+                Extent::Choice(values.values)
             }
             ValueSource::Fixed(value) => Extent::Choice(vec![value.clone()]),
             ValueSource::Drawn { .. } => Extent::of(param.widest_domain()?),

@@ -29,6 +29,8 @@ pub(crate) mod intern;
 #[cfg(feature = "spaces")]
 mod log_grid;
 #[cfg(feature = "spaces")]
+mod lookup;
+#[cfg(feature = "spaces")]
 mod param;
 #[cfg(feature = "spaces")]
 mod parse;
@@ -250,11 +252,11 @@ impl Space {
             .params
             .iter()
             .find(|param| param.axes.contains(&axis))?;
-        if let param::ValueSource::Rows { rows, cases } = &param.source {
+        if let param::ValueSource::Rows(rows) = &param.source {
             let case = usize::try_from(index)
                 .ok()
-                .filter(|case| *case < rows.len())?;
-            return Some(cases.encode(case));
+                .filter(|case| *case < rows.rows.len())?;
+            return Some(rows.cases.encode(case));
         }
         let domain = param.widest_domain()?;
         domain.value_at(index).map(|value| domain.encode(&value))

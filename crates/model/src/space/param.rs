@@ -1,9 +1,9 @@
 //! One entry of the space: the names it sets, the conditions under which it is active, and the
 //! origin of its values.
 
-use super::choice::Cases;
 use super::domain::{Domain, Shape};
 use super::expr::{EvalError, Expr};
+use super::lookup::Rows;
 use super::{Name, Value};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -52,7 +52,7 @@ pub(crate) enum ValueSource {
         repeat: Option<Repeat>,
     },
     /// One of several rows, each of which sets all targets.
-    Rows { rows: Vec<Vec<Value>>, cases: Cases },
+    Rows(Rows),
 }
 
 /// A domain, or the expressions from which it is computed.
@@ -99,7 +99,7 @@ pub(crate) enum Evaluation<'a> {
     /// A list with this many draws from the domain.
     Draws(Cow<'a, Domain>, usize),
     /// One of the rows, with the probabilities of the cases.
-    Rows(&'a [Vec<Value>], &'a Cases),
+    Rows(&'a Rows),
 }
 
 /// Lookup of names during the evaluation of an expression; `None` for an inactive parameter.
@@ -138,7 +138,7 @@ impl Param {
                 Err(EvalError::Absent(_)) => Ok(Evaluation::Absent),
                 Err(error) => Err(self.failure("expr", expr, &error)),
             },
-            ValueSource::Rows { rows, cases } => Ok(Evaluation::Rows(rows, cases)),
+            ValueSource::Rows(rows) => Ok(Evaluation::Rows(rows)),
             ValueSource::Drawn { range, repeat } => {
                 let Some(domain) = self.domain(range, scope)? else {
                     return Ok(Evaluation::Absent);
@@ -212,8 +212,8 @@ impl Param {
     /// Converts a value recorded by another tool to the type of this entry, or of one column of its
     /// rows. Returns `None` if the entry does not admit it.
     pub(crate) fn typed(&self, column: usize, value: &Value) -> Option<Value> {
-        if let ValueSource::Rows { rows, .. } = &self.source {
-            let mut values = rows.iter().map(|row| &row[column]);
+        if let ValueSource::Rows(rows) = &self.source {
+            let mut values = rows.rows.iter().map(|row| &row[column]);
             return values.find(|cell| is_alike(cell, value)).cloned();
         }
         let domain = self.widest_domain()?;

@@ -2,6 +2,7 @@
 
 use super::assign::Values;
 use super::domain::{Domain, Mismatch, is_same_number};
+use super::lookup::Rows;
 use super::param::{Condition, Evaluation, Param, ValueSource};
 use super::parse::{sort_by_position, value_of};
 use super::{Params, Space, Value};
@@ -224,7 +225,7 @@ impl PointReader<'_> {
                 let reason = format!("it is derived: {}", expr.text());
                 vec![value.map(|_| refused(reason, Some("leave it out".into())))]
             }
-            ValueSource::Rows { rows, .. } => self.check_row(param, rows),
+            ValueSource::Rows(rows) => self.check_row(param, rows),
             ValueSource::Drawn { repeat, .. } => {
                 vec![value.map(|value| self.check_drawn(param, &value, repeat.is_some()))]
             }
@@ -233,17 +234,17 @@ impl PointReader<'_> {
 
     /// Checks the values for the columns of paired rows. They fit if one row agrees with all of
     /// them.
-    fn check_row(&self, param: &Param, rows: &[Vec<Value>]) -> Vec<Option<ValueCheck>> {
+    fn check_row(&self, param: &Param, rows: &Rows) -> Vec<Option<ValueCheck>> {
         let values: Vec<_> = param
             .targets
             .iter()
             .map(|target| self.point.get(target).map(|target| &target.value))
             .collect();
-        let row = rows.iter().find(|row| {
-            row.iter().zip(&values).all(|(cell, value)| {
-                value.is_none_or(|value| cell == value || is_same_number(cell, value))
+        let row = rows
+            .position(&values, |cell, value| {
+                cell == value || is_same_number(cell, value)
             })
-        });
+            .map(|row| &rows.rows[row]);
         values
             .iter()
             .enumerate()

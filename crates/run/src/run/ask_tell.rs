@@ -22,15 +22,20 @@
 //! # }
 //! ```
 
+pub use super::folders::Room;
+use super::folders::{End, Folders};
 use super::follow::Stale;
 use super::{Opened, Options, RunError};
 use crate::sweep::{Rejected, Sweep, given};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use swath_engine::driver::{DriverError, Offer, OpenTrial};
+use swath_engine::executor::StudyContext;
+use swath_log::DigestCache;
 use swath_model::source::Source;
 use swath_model::space::{Digits, Name, Params};
 use swath_model::study::{
-    Closing, Datum, Exit, Failure, Metric, Study, TrialId, TrialState, Verdict,
+    Closing, Datum, Exit, Failure, LogRecord, Metric, Study, TrialId, TrialState, Verdict,
 };
 
 /// Maximum delay of the sync, the table and the listeners, if the caller makes calls.
@@ -41,6 +46,8 @@ const LAG: Duration = Duration::from_millis(200);
 pub struct AskTell<'a> {
     opened: Opened<'a>,
     tended: Instant,
+    context: StudyContext,
+    folders: Folders,
 }
 
 /// An error of a call. The study is unchanged and can be used further, unless the error is
@@ -118,9 +125,16 @@ impl<'a> AskTell<'a> {
         options.jobs = options.jobs.or(sweep.resources.jobs).or(Some(1));
         let mut opened = super::open(sweep, options)?;
         opened.record(stale)?;
+        let workdir = opened.options.workdir.clone();
+        let context = StudyContext {
+            digests: Some(Arc::new(DigestCache::open(&opened.dir().digests()))),
+            ..super::pool::context(sweep, workdir)
+        };
         Ok(Self {
             opened,
             tended: Instant::now(),
+            context,
+            folders: Folders::default(),
         })
     }
 
@@ -144,6 +158,18 @@ impl<'a> AskTell<'a> {
         let offer = self.opened.driver.ask()?;
         self.tend_if_due()?;
         Ok(offer)
+    }
+
+    /// Makes the folder of a trial that was handed out, as swath makes it for the trials that it
+    /// runs itself. From then on the records that the trial's process appends there are taken in at
+    /// each report, at the end of the trial, and by [`tend`](Self::tend).
+    ///
+    /// # Errors
+    /// If the folder cannot be written.
+    pub fn make_folder(&mut self, trial: &OpenTrial) -> Result<Room, AskTellError> {
+        let dir = self.opened.dir().trial(trial.trial);
+        let room = self.folders.begin(trial, dir.clone(), &self.context);
+        room.map_err(|source| RunError::Keep { path: dir, source }.into())
     }
 
     /// Ends a trial with the values of its objectives, in the order of the sweep file, and returns
@@ -225,7 +251,12 @@ impl<'a> AskTell<'a> {
                 return Err(AskTellError::NothingReported(trial));
             }
             self.take_up(trial)?;
-            self.opened.driver.tell(trial, values, exit, why)?;
+            let folder = self.take_last_records(trial)?;
+            // A report among the last records may have ended the trial.
+            if self.is_running(trial) {
+                self.opened.driver.tell(trial, values, exit.clone(), why)?;
+            }
+            self.complete_folder(trial, folder, &exit)?;
         }
         self.tend_if_due()?;
         Ok(self
@@ -245,7 +276,16 @@ impl<'a> AskTell<'a> {
         values: Vec<(Name, Datum)>,
     ) -> Result<Verdict, AskTellError> {
         self.take_up(trial)?;
+        self.take_records(trial)?;
         let verdict = self.opened.driver.report(trial, values)?;
+        if verdict != Verdict::Continue {
+            let folder = self.take_last_records(trial)?;
+            let exit = match verdict {
+                Verdict::Pause => Exit::Paused,
+                _ => Exit::Stopped,
+            };
+            self.complete_folder(trial, folder, &exit)?;
+        }
         self.tend_if_due()?;
         Ok(verdict)
     }
@@ -288,6 +328,9 @@ impl<'a> AskTell<'a> {
     /// If the journal cannot be written.
     pub fn tend(&mut self) -> Result<(), AskTellError> {
         self.tended = Instant::now();
+        for trial in self.folders.trials() {
+            self.take_records(trial)?;
+        }
         Ok(self.opened.driver.tend()?)
     }
 
@@ -296,7 +339,74 @@ impl<'a> AskTell<'a> {
     /// # Errors
     /// If the journal cannot be written.
     pub fn close(mut self) -> Result<Closing, AskTellError> {
+        for trial in self.folders.trials() {
+            let folder = self.take_last_records(trial)?;
+            self.complete_folder(trial, folder, &Exit::Interrupted)?;
+        }
         Ok(self.opened.driver.leave()?)
+    }
+
+    fn is_running(&self, trial: TrialId) -> bool {
+        let open = self.study().trial(trial);
+        open.is_some_and(|open| open.state == TrialState::Running)
+    }
+
+    /// Takes in the records that the process of a trial has appended to its folder.
+    fn take_records(&mut self, trial: TrialId) -> Result<(), AskTellError> {
+        let records = self.folders.records(trial);
+        self.commit_records(
+            trial,
+            records.map_err(|source| self.unreadable(trial, source))?,
+        )
+    }
+
+    /// Takes in the last records of a trial whose attempt ends.
+    fn take_last_records(&mut self, trial: TrialId) -> Result<Option<End>, AskTellError> {
+        let last = self.folders.last_records(trial);
+        let Some((records, end)) = last.map_err(|source| self.unreadable(trial, source))? else {
+            return Ok(None);
+        };
+        self.commit_records(trial, records)?;
+        Ok(Some(end))
+    }
+
+    fn complete_folder(
+        &self,
+        trial: TrialId,
+        folder: Option<End>,
+        exit: &Exit,
+    ) -> Result<(), AskTellError> {
+        let Some(folder) = folder else {
+            return Ok(());
+        };
+        let written = folder.write(exit);
+        written.map_err(|source| self.unreadable(trial, source))?;
+        self.opened.driver.amend_folder(trial, Some(exit));
+        Ok(())
+    }
+
+    /// Commits records of a running trial. Its reports are judged; records that come after the end
+    /// of the trial are dropped, as those of any attempt that has ended.
+    fn commit_records(
+        &mut self,
+        trial: TrialId,
+        records: Vec<LogRecord>,
+    ) -> Result<(), AskTellError> {
+        for record in records {
+            match record {
+                LogRecord::Report { values } if self.is_running(trial) => {
+                    self.opened.driver.report(trial, values)?;
+                }
+                LogRecord::Report { .. } => {}
+                record => self.opened.driver.record(trial, record)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn unreadable(&self, trial: TrialId, source: std::io::Error) -> RunError {
+        let path = self.opened.dir().trial(trial);
+        RunError::Keep { path, source }
     }
 
     fn tend_if_due(&mut self) -> Result<(), AskTellError> {

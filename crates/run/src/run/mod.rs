@@ -8,6 +8,7 @@
 pub mod ask_tell;
 mod checkup;
 mod code;
+mod folders;
 pub mod follow;
 mod inquiry;
 mod keep;
@@ -424,6 +425,8 @@ fn workdir(sweep: &Sweep, options: &Options) -> PathBuf {
 pub fn header(sweep: &Sweep, git: Option<&Git>, slots: usize) -> Header {
     Header {
         swath: env!("CARGO_PKG_VERSION").to_owned(),
+        // The journal gives the study its id when it begins.
+        id: None,
         name: sweep.name.clone(),
         pipeline: sweep.pipeline.clone(),
         stage: sweep.stage.clone(),

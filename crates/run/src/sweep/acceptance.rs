@@ -13,6 +13,11 @@ const MOST_DRAWS: u32 = 20_000;
 const WHOLE: u64 = 20_000;
 /// Number of accepted draws at which the quick estimate stops.
 const ENOUGH: u32 = 100;
+/// Number of parameters and constraints that all draws together may evaluate. A space of thousands
+/// of parameters is drawn from less often, so that its check takes no longer.
+const MOST_EVALUATIONS: u64 = 10_000_000;
+/// Number of draws that even the largest space gets.
+const FEWEST_DRAWS: u32 = 1000;
 
 /// Acceptance rate of a space: the share of configurations that satisfy the constraints.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -73,6 +78,9 @@ impl Acceptance {
                 }
             }
         }
+        let size = (space.names().len() + space.constraints().count()).max(1) as u64;
+        let affordable = u32::try_from(MOST_EVALUATIONS / size).unwrap_or(u32::MAX);
+        let draws = draws.min(affordable.max(FEWEST_DRAWS));
         let mut rng = stream::stream(seed, Purpose::Measure, 0);
         while measured.draws < draws && measured.accepted < enough {
             let unit: Vec<f64> = (0..space.dims()).map(|_| rng.random()).collect();

@@ -97,13 +97,14 @@ impl Sweep {
                 Some((choice.name.clone(), tracker))
             })
             .collect();
-        // The executor is built only to check its options and is discarded.
-        build(
+        // The site is built only to check its options and is discarded.
+        let site = build(
             self.registry.executors(),
             &self.executor,
             setting,
             diagnostics,
         )?;
+        site.check(&self.resources, diagnostics);
         Some(Plan {
             sampler: sampler?,
             scheduler: scheduler?,

@@ -4,6 +4,7 @@ use super::choice;
 use super::link::Linker;
 use crate::source::{Diagnostic, Diagnostics, Node, NodeValue, Span, Table};
 use crate::space::Value;
+use crate::space::lookup::Rows;
 use crate::space::param::{Param, ValueSource};
 
 impl Linker {
@@ -15,7 +16,7 @@ impl Linker {
         node: &Node,
         d: &mut Diagnostics,
     ) -> Vec<Value> {
-        if let ValueSource::Rows { rows, .. } = &param.source {
+        if let ValueSource::Rows(rows) = &param.source {
             return self.read_default_row(param, rows, node, d);
         }
         let Some(value) = choice::value_of(&param.name, node, d) else {
@@ -54,7 +55,7 @@ impl Linker {
     fn read_default_row(
         &self,
         param: &Param,
-        rows: &[Vec<Value>],
+        rows: &Rows,
         node: &Node,
         d: &mut Diagnostics,
     ) -> Vec<Value> {
@@ -74,7 +75,7 @@ impl Linker {
                 choice::value_of(&param.name, node, d)
             })
             .collect();
-        match row.filter(|row| rows.contains(row)) {
+        match row.filter(|row| rows.rows.contains(row)) {
             Some(row) => row,
             None => {
                 let message = format!("the default of `{}` is not one of its rows", param.name);

@@ -2,13 +2,14 @@
 
 use super::source_expr::SourceExpr;
 use super::table::{self, TableContext};
-use super::{Body, Draft, DraftCondition, choice, range};
+use super::{Body, Draft, DraftCondition, choice, names, range};
 use crate::source::{
     Diagnostic, Diagnostics, Key, Node, NodeValue, Opt, Preset, Section, Span, Table, Takes,
     diagnostic,
 };
 use crate::space::real_range::DIGITS;
 use crate::space::{Name, Value};
+use std::collections::HashMap;
 
 /// Type of parameter that a table describes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -300,9 +301,9 @@ pub(super) fn read(
             .and_then(|node| read_repeat(&name, &node, d));
     }
     section.finish(d);
-    let values = match &body {
-        Some(Body::Choice { values, .. }) => values.clone(),
-        _ => Vec::new(),
+    let choices = match &body {
+        Some(Body::Choice { values, .. }) if !branches.is_empty() => Choices::new(values),
+        _ => Choices::default(),
     };
     let repeated = draft.repeat.is_some();
     let broken = body.is_none();
@@ -319,7 +320,26 @@ pub(super) fn read(
             };
             d.push(Diagnostic::error("no-branch", message).at(entry.span, label));
         } else {
-            read_branch(&name, &entry, node, (&values, broken), context, drafts, d);
+            read_branch(&name, &entry, node, (&choices, broken), context, drafts, d);
+        }
+    }
+}
+
+/// The values of a choice by their texts, which are the keys of its branches.
+#[derive(Default)]
+struct Choices {
+    texts: Vec<String>,
+    by_text: HashMap<String, Value>,
+}
+
+impl Choices {
+    fn new(values: &[Value]) -> Self {
+        let texts: Vec<String> = values.iter().map(ToString::to_string).collect();
+        // In reverse order, the first of two values with the same text remains.
+        let by_text = texts.iter().cloned().zip(values.iter().cloned()).rev();
+        Self {
+            by_text: by_text.collect(),
+            texts,
         }
     }
 }
@@ -333,7 +353,7 @@ fn read_branch(
     switch: &Name,
     key: &Key,
     node: Node,
-    (values, broken): (&[Value], bool),
+    (choices, broken): (&Choices, bool),
     context: &TableContext,
     drafts: &mut Vec<Draft>,
     d: &mut Diagnostics,
@@ -341,14 +361,18 @@ fn read_branch(
     let NodeValue::Table(table) = node.value else {
         return;
     };
-    let value = values.iter().find(|value| value.to_string() == key.name);
-    let Some(value) = value else {
+    let Some(value) = choices.by_text.get(&key.name) else {
         // After a mistake in the choice its values are unknown, so the branch cannot be judged.
         if !broken {
-            let texts: Vec<_> = values.iter().map(ToString::to_string).collect();
             let message = format!("`{}` is not one of the choices of `{switch}`", key.name);
             let diagnostic =
                 Diagnostic::error("unknown-branch", message).at(key.span.clone(), "no such choice");
+            let texts = &choices.texts;
+            // After many mistakes a hint helps no more, and each compares all choices.
+            if d.list.len() >= names::ENOUGH {
+                d.push(diagnostic);
+                return;
+            }
             let near = diagnostic::nearest(&key.name, texts.iter().map(String::as_str));
             d.push(match near {
                 Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),

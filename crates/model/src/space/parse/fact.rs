@@ -6,6 +6,8 @@ use super::source_expr::SourceExpr;
 use crate::source::{Diagnostic, Diagnostics};
 use crate::space::Value;
 use crate::space::expr::{Hull, Type};
+use std::collections::HashSet;
+use std::sync::Arc;
 
 /// Facts about a name that hold in every configuration.
 #[derive(Debug, Clone, Default)]
@@ -16,12 +18,29 @@ pub(super) struct Fact {
     pub(super) hull: Option<Hull>,
     /// Whether every value is an integer.
     pub(super) integer: bool,
-    /// All possible values of a choice, row column or constant; `None` for ranges and derived
+    /// All possible texts of a choice, row column or constant; `None` for ranges and derived
     /// values.
-    pub(super) values: Option<Vec<Value>>,
+    pub(super) texts: Option<Texts>,
     /// Whether an entry of this name has a reported mistake. Expressions that use the name are then
     /// not checked.
     pub(super) broken: bool,
+}
+
+/// Texts in the order of the file.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Texts {
+    listed: Vec<Arc<str>>,
+    known: HashSet<Arc<str>>,
+}
+
+impl Texts {
+    fn extend(&mut self, texts: impl IntoIterator<Item = Arc<str>>) {
+        for text in texts {
+            if self.known.insert(Arc::clone(&text)) {
+                self.listed.push(text);
+            }
+        }
+    }
 }
 
 impl Fact {
@@ -34,11 +53,16 @@ impl Fact {
                     (low.min(number), high.max(number))
                 })
         });
+        let mut texts = Texts::default();
+        texts.extend(values.iter().filter_map(|value| match value {
+            Value::Text(text) => Some(Arc::clone(text)),
+            _ => None,
+        }));
         Self {
             kind: values.iter().map(Type::of).reduce(Type::or),
             hull,
             integer: values.iter().all(|value| matches!(value, Value::Int(_))),
-            values: Some(values.to_vec()),
+            texts: Some(texts),
             broken: false,
         }
     }
@@ -64,8 +88,8 @@ impl Fact {
             .map(|(a, b)| (a.0.min(b.0), a.1.max(b.1)));
         self.integer &= other.integer;
         self.broken |= other.broken;
-        self.values = self.values.take().zip(other.values).map(|(mut a, b)| {
-            a.extend(b);
+        self.texts = self.texts.take().zip(other.texts).map(|(mut a, b)| {
+            a.extend(b.listed);
             a
         });
     }
@@ -126,20 +150,14 @@ impl Linker {
     /// Reports comparisons of a choice with a string that is not among its values.
     fn check_literals(&self, expr: &SourceExpr, d: &mut Diagnostics) {
         for (name, value, span) in expr.parsed.equalities() {
-            let (Value::Text(text), Some(values)) = (
+            let (Value::Text(text), Some(texts)) = (
                 &value,
-                self.fact(&name).and_then(|fact| fact.values.as_ref()),
+                self.fact(&name).and_then(|fact| fact.texts.as_ref()),
             ) else {
                 continue;
             };
-            let texts: Vec<&str> = values
-                .iter()
-                .filter_map(|choice| match choice {
-                    Value::Text(text) => Some(&**text),
-                    _ => None,
-                })
-                .collect();
-            if !texts.contains(&&**text) {
+            if !texts.known.contains(text) {
+                let texts: Vec<&str> = texts.listed.iter().map(|text| &**text).collect();
                 let diagnostic =
                     Diagnostic::error("unknown-choice", format!("`{name}` is never `{text}`"))
                         .at(expr.span_of(&span), "not one of its choices")

@@ -9,6 +9,7 @@ use super::{names, order};
 use crate::source::{Diagnostic, Diagnostics};
 use crate::space::domain::Domain;
 use crate::space::expr::{Expr, Type};
+use crate::space::lookup::Rows;
 use crate::space::param::{Bounds, Condition, Param, Repeat, ValueSource};
 use crate::space::{Axis, AxisKind, Name, Space};
 use std::collections::HashMap;
@@ -30,9 +31,9 @@ pub(super) fn link(
     names::report_clashes(&drafts, &names, &setters, d);
     let needs: Vec<_> = drafts
         .iter()
-        .map(|draft| names::needs(draft, &index, &setters, &names, d))
+        .map(|draft| names::needs(draft, &index, &names, d))
         .collect();
-    let order = order::order(&drafts, &needs, d);
+    let order = order::order(&drafts, &needs, &setters, &index, d);
     let mut linker = Linker {
         facts: vec![Fact::default(); names.len()],
         names,
@@ -156,7 +157,7 @@ impl Linker {
                     kind: Some(kind),
                     hull: self.hull(&expr),
                     integer: self.is_integer(&expr),
-                    values: None,
+                    texts: None,
                     broken: false,
                 };
                 return Some((Some(ValueSource::Derived(expr.parsed)), vec![fact]));
@@ -169,7 +170,8 @@ impl Linker {
                         Fact::of_values(&values)
                     })
                     .collect();
-                return Some((Some(ValueSource::Rows { rows, cases }), facts));
+                let rows = Rows::new(rows, cases);
+                return Some((Some(ValueSource::Rows(rows)), facts));
             }
             Body::Choice {
                 values,
@@ -218,7 +220,7 @@ impl Linker {
             kind: Some(Type::Number),
             hull: None,
             integer: shape.integer,
-            values: None,
+            texts: None,
             broken: false,
         };
         if let Some(domain) = draft.domain {
@@ -337,7 +339,7 @@ fn bad_repeat(message: String, expr: &SourceExpr, label: &str) -> Diagnostic {
 fn width(param: &Param) -> usize {
     match &param.source {
         ValueSource::Fixed(_) | ValueSource::Derived(_) => 0,
-        ValueSource::Rows { .. } | ValueSource::Drawn { repeat: None, .. } => 1,
+        ValueSource::Rows(_) | ValueSource::Drawn { repeat: None, .. } => 1,
         ValueSource::Drawn {
             repeat: Some(repeat),
             ..
@@ -349,7 +351,7 @@ fn width(param: &Param) -> usize {
 fn lay_axes(param: &mut Param, axes: &mut Vec<Axis>) {
     let start = axes.len();
     let kind = match &param.source {
-        ValueSource::Rows { cases, .. } => AxisKind::Choice(cases.probabilities().to_vec()),
+        ValueSource::Rows(rows) => AxisKind::Choice(rows.cases.probabilities().to_vec()),
         _ => param.widest_domain().map_or(AxisKind::Real, Domain::kind),
     };
     let repeated = matches!(

@@ -4,8 +4,9 @@ use super::range::BoundDraft;
 use super::source_expr::SourceExpr;
 use super::{Body, Draft, DraftCondition};
 use crate::source::{Diagnostic, Diagnostics, Span};
-use crate::space::Name;
-use std::collections::{HashMap, HashSet};
+use crate::space::lookup::hash_of;
+use crate::space::{Name, Value};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Returns all names that entries set, each once, in the order of the file.
 pub(super) fn names_of(drafts: &[Draft]) -> Vec<Name> {
@@ -37,14 +38,8 @@ pub(super) fn report_clashes(
     d: &mut Diagnostics,
 ) {
     for (name, setters) in names.iter().zip(setters) {
-        for (position, later) in setters.iter().enumerate() {
-            let Some(earlier) = setters[..position]
-                .iter()
-                .find(|earlier| !exclude(&drafts[**earlier], &drafts[*later]))
-            else {
-                continue;
-            };
-            let [again, first] = [*later, *earlier].map(|draft| {
+        for (earlier, later) in clashes(drafts, setters, 0) {
+            let [again, first] = [later, earlier].map(|draft| {
                 let mut targets = drafts[draft].targets.iter();
                 let target = targets.find(|(target, _)| target == name);
                 target.map_or(0..0, |(_, span)| span.clone())
@@ -57,6 +52,63 @@ pub(super) fn report_clashes(
             );
         }
     }
+}
+
+/// Returns each of the drafts that sets a name in the same configuration as an earlier one, after
+/// the first such draft. All of them stand in the same branches up to depth `depth`.
+fn clashes(drafts: &[Draft], setters: &[usize], depth: usize) -> Vec<(usize, usize)> {
+    if setters.len() < 2 {
+        return Vec::new();
+    }
+    // Drafts in different branches of one choice exclude each other, so only those in the same
+    // branch are compared: a choice with thousands of branches has millions of pairs.
+    if let Some(groups) = by_branch(drafts, setters, depth) {
+        return groups
+            .values()
+            .flat_map(|group| clashes(drafts, group, depth + 1))
+            .collect();
+    }
+    setters
+        .iter()
+        .enumerate()
+        .filter_map(|(position, later)| {
+            let earlier = setters[..position]
+                .iter()
+                .find(|earlier| !exclude(&drafts[**earlier], &drafts[*later]))?;
+            Some((*earlier, *later))
+        })
+        .collect()
+}
+
+/// Groups drafts by the hash of the value of their branch at a depth. Returns `None` if not all of
+/// them stand in branches of the same choice there.
+fn by_branch(
+    drafts: &[Draft],
+    setters: &[usize],
+    depth: usize,
+) -> Option<BTreeMap<u64, Vec<usize>>> {
+    let (common_switch, _) = branch_at(&drafts[*setters.first()?], depth)?;
+    let mut groups: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+    for setter in setters {
+        let (switch, value) = branch_at(&drafts[*setter], depth)?;
+        if switch != common_switch {
+            return None;
+        }
+        groups.entry(hash_of(value)).or_default().push(*setter);
+    }
+    Some(groups)
+}
+
+/// Returns the choice and its value of the branch at a depth in which a draft stands.
+fn branch_at(draft: &Draft, depth: usize) -> Option<(&Name, &Value)> {
+    draft
+        .conditions
+        .iter()
+        .filter_map(|condition| match condition {
+            DraftCondition::Branch { switch, value } => Some((switch, value)),
+            DraftCondition::When(_) => None,
+        })
+        .nth(depth)
 }
 
 /// Returns whether two drafts stand in different branches of one choice, so that they exclude each
@@ -102,15 +154,13 @@ fn exprs(draft: &Draft) -> Vec<(&'static str, &SourceExpr)> {
     exprs
 }
 
-/// Returns the indices of the drafts that a draft depends on, sorted. Reports unknown names.
+/// Returns the positions of the names that a draft depends on, sorted. Reports unknown names.
 pub(super) fn needs(
     draft: &Draft,
     index: &HashMap<Name, usize>,
-    setters: &[Vec<usize>],
     names: &[Name],
     d: &mut Diagnostics,
 ) -> Vec<usize> {
-    let mut needs = Vec::new();
     let switches = draft
         .conditions
         .iter()
@@ -118,13 +168,11 @@ pub(super) fn needs(
             DraftCondition::Branch { switch, .. } => index.get(switch),
             DraftCondition::When(_) => None,
         });
-    for slot in switches {
-        needs.extend(&setters[*slot]);
-    }
+    let mut needs: Vec<usize> = switches.copied().collect();
     for (_, expr) in exprs(draft) {
         for (name, span) in expr.parsed.mentions() {
             match index.get(name) {
-                Some(slot) => needs.extend(&setters[*slot]),
+                Some(slot) => needs.push(*slot),
                 None => {
                     let names = if d.list.len() < ENOUGH { names } else { &[] };
                     report_once(d, unknown_name(name, expr.span_of(span), names));
@@ -139,7 +187,7 @@ pub(super) fn needs(
 
 /// Number of diagnostics after which unknown names get no "did you mean", and number of recent
 /// diagnostics searched for duplicates. Bounds the time for files with many mistakes.
-const ENOUGH: usize = 200;
+pub(super) const ENOUGH: usize = 200;
 
 /// Adds a diagnostic unless it is among the recent ones. The `when` of a group is checked once for
 /// each of its parameters, so its mistakes would be repeated.

@@ -2,13 +2,22 @@
 
 use super::Draft;
 use crate::source::{Diagnostic, Diagnostics};
-use std::collections::BTreeSet;
+use crate::space::Name;
+use std::collections::{BTreeSet, HashMap};
 
-/// Sorts drafts topologically by `needs`, otherwise in the order of the file. Drafts in a
-/// dependency cycle, and drafts that depend on one, are left out; one cycle is reported.
-pub(super) fn order(drafts: &[Draft], needs: &[Vec<usize>], d: &mut Diagnostics) -> Vec<usize> {
+/// Sorts drafts topologically by the names that each `needs`, otherwise in the order of the file. A
+/// name is set once all its `setters` were placed. Drafts in a dependency cycle, and drafts that
+/// depend on one, are left out; one cycle is reported.
+pub(super) fn order(
+    drafts: &[Draft],
+    needs: &[Vec<usize>],
+    setters: &[Vec<usize>],
+    index: &HashMap<Name, usize>,
+    d: &mut Diagnostics,
+) -> Vec<usize> {
     let mut missing: Vec<usize> = needs.iter().map(Vec::len).collect();
-    let mut needed_by = vec![Vec::new(); drafts.len()];
+    let mut unplaced_setters: Vec<usize> = setters.iter().map(Vec::len).collect();
+    let mut needed_by = vec![Vec::new(); setters.len()];
     for (draft, needs) in needs.iter().enumerate() {
         for need in needs {
             needed_by[*need].push(draft);
@@ -20,21 +29,32 @@ pub(super) fn order(drafts: &[Draft], needs: &[Vec<usize>], d: &mut Diagnostics)
     let mut order = Vec::with_capacity(drafts.len());
     while let Some(draft) = ready.pop_first() {
         order.push(draft);
-        for next in &needed_by[draft] {
-            missing[*next] -= 1;
-            if missing[*next] == 0 {
-                ready.insert(*next);
+        for slot in drafts[draft].targets.iter().map(|(name, _)| index[name]) {
+            unplaced_setters[slot] -= 1;
+            if unplaced_setters[slot] > 0 {
+                continue;
+            }
+            for next in &needed_by[slot] {
+                missing[*next] -= 1;
+                if missing[*next] == 0 {
+                    ready.insert(*next);
+                }
             }
         }
     }
     if order.len() < drafts.len() {
-        d.push(cycle(drafts, needs, &missing));
+        d.push(cycle(drafts, needs, setters, &missing));
     }
     order
 }
 
 /// Returns the error that describes one cycle among the drafts with unmet dependencies.
-fn cycle(drafts: &[Draft], needs: &[Vec<usize>], missing: &[usize]) -> Diagnostic {
+fn cycle(
+    drafts: &[Draft],
+    needs: &[Vec<usize>],
+    setters: &[Vec<usize>],
+    missing: &[usize],
+) -> Diagnostic {
     let mut path: Vec<usize> = Vec::new();
     let mut member = missing.iter().position(|missing| *missing > 0).unwrap_or(0);
     while !path.contains(&member) {
@@ -43,8 +63,10 @@ fn cycle(drafts: &[Draft], needs: &[Vec<usize>], missing: &[usize]) -> Diagnosti
         // a cycle.
         member = needs[member]
             .iter()
+            .flat_map(|slot| &setters[*slot])
             .copied()
-            .find(|need| missing[*need] > 0)
+            .filter(|need| missing[*need] > 0)
+            .min()
             .unwrap_or(member);
     }
     let start = path

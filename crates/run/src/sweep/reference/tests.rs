@@ -126,6 +126,8 @@ fn table(heading: &str, options: &[Opt], option: &Opt, value: &str) -> String {
 fn required_value(option: &Opt) -> String {
     match option.name {
         "max" => "9".to_owned(),
+        // The command line passes every resource, whichever of the options asks for one.
+        "submit" => "['x', '{cpus}', ['{gpus}'], ['{memory_mib}'], ['{walltime}']]".to_owned(),
         _ => good(option.takes),
     }
 }

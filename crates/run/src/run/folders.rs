@@ -1,0 +1,174 @@
+//! The folders of trials that the caller of ask and tell runs: such a trial has the same folder as
+//! one that swath runs, and the records that its process appends are taken in at each call.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, channel};
+use swath_engine::driver::OpenTrial;
+use swath_engine::executor::{Launch, StudyContext, environment};
+use swath_log::{Beginning, Directive, Dirs, Identity, Recorded, Tail, TrialFolder, TrialLogger};
+use swath_model::study::{Exit, LogRecord, Timestamp, TrialId, Usage};
+
+/// The folders of the open trials.
+#[derive(Default)]
+pub(super) struct Folders(BTreeMap<TrialId, Folder>);
+
+struct Folder {
+    folder: TrialFolder,
+    log: TrialLogger,
+    tail: Tail,
+    records: Receiver<LogRecord>,
+}
+
+/// The folder of a trial, for the process that runs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Room {
+    /// The absolute path of the folder.
+    pub dir: PathBuf,
+    /// The variables with which a process records into this trial, as for a program that swath
+    /// starts.
+    pub variables: Vec<(&'static str, OsString)>,
+}
+
+impl Folders {
+    /// Makes the folder of a trial that was handed out.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(super) fn begin(
+        &mut self,
+        trial: &OpenTrial,
+        dir: PathBuf,
+        context: &StudyContext,
+    ) -> io::Result<Room> {
+        let dir = std::path::absolute(dir)?;
+        let identity = Identity {
+            study: context.name.clone(),
+            pipeline: context.pipeline.clone(),
+            stage: context.stage.clone(),
+            trial: trial.trial,
+            attempt: trial.attempt,
+        };
+        let mut folder = TrialFolder::begin(&Beginning {
+            dir: &dir,
+            identity: &identity,
+            params: &trial.params,
+            seed: trial.seed,
+            workdir: &context.workdir,
+            command: &[],
+            resume: trial.resume,
+            at: Timestamp::now(),
+        })?;
+        folder.mark_running(std::process::id())?;
+        std::fs::create_dir_all(dir.join("checkpoints"))?;
+        let path = dir.join("records.jsonl");
+        // A resumed attempt appends to the lines of the attempt before it, which are taken in
+        // already.
+        let tail = match trial.resume && path.exists() {
+            true => Tail::after_existing(&path)?,
+            false => Tail::new(&path),
+        };
+        let (sender, records) = channel();
+        let dirs = Dirs {
+            workdir: context.workdir.clone(),
+            trial: dir.clone(),
+        };
+        let sink = move |record: LogRecord| {
+            // The receiver lives as long as the logger.
+            sender.send(record).ok();
+            Directive::Continue
+        };
+        let log = TrialLogger::in_process(identity, dirs, Box::new(sink))
+            .map_err(io::Error::other)?
+            .with_models(context.models.clone())
+            .with_deciding_metrics(&context.deciding)
+            .with_resource(context.resource.as_ref());
+        let log = match &context.digests {
+            Some(digests) => log.with_cache(digests.clone()),
+            None => log,
+        };
+        let open = Folder {
+            folder,
+            log,
+            tail,
+            records,
+        };
+        self.0.insert(trial.trial, open);
+        let launch = Launch {
+            trial: trial.trial,
+            attempt: trial.attempt,
+            params: trial.params.clone(),
+            seed: trial.seed,
+            slot: 0,
+            dir: dir.clone(),
+            until: trial.until,
+            resume: trial.resume,
+            from: None,
+        };
+        let variables = environment(context, &launch, &dir);
+        let variables = variables
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect();
+        Ok(Room { dir, variables })
+    }
+
+    /// Returns the trials that have a folder.
+    pub(super) fn trials(&self) -> Vec<TrialId> {
+        self.0.keys().copied().collect()
+    }
+
+    /// Returns the records that the process of a trial has appended since the last call; none for a
+    /// trial without a folder.
+    ///
+    /// # Errors
+    /// If the records cannot be read.
+    pub(super) fn records(&mut self, trial: TrialId) -> io::Result<Vec<LogRecord>> {
+        let Some(open) = self.0.get_mut(&trial) else {
+            return Ok(Vec::new());
+        };
+        open.log.follow(&mut open.tail)?;
+        Ok(open.records.try_iter().collect())
+    }
+
+    /// Takes in the last records of a trial whose attempt ends. Returns them, and the rest of the
+    /// folder, which [`End::write`] completes.
+    ///
+    /// # Errors
+    /// If the records cannot be read.
+    pub(super) fn last_records(
+        &mut self,
+        trial: TrialId,
+    ) -> io::Result<Option<(Vec<LogRecord>, End)>> {
+        let Some(mut open) = self.0.remove(&trial) else {
+            return Ok(None);
+        };
+        open.log.follow_to_the_end(&mut open.tail)?;
+        let recorded = open.log.finish().map_err(io::Error::other)?;
+        let records = open.records.try_iter().collect();
+        let end = End {
+            folder: open.folder,
+            recorded,
+        };
+        Ok(Some((records, end)))
+    }
+}
+
+/// The folder of a trial whose records have been taken in.
+pub(super) struct End {
+    folder: TrialFolder,
+    recorded: Recorded,
+}
+
+impl End {
+    /// Completes the trial's `info.yaml`.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(super) fn write(self, exit: &Exit) -> io::Result<()> {
+        self.folder
+            .end(exit, &Usage::default(), &self.recorded, Timestamp::now())
+    }
+}
