@@ -323,7 +323,8 @@ impl World {
         let folder = tempfile::tempdir_in("/dev/shm")
             .or_else(|_| tempfile::tempdir())
             .unwrap();
-        let dir = StudyDir::at(folder.path());
+        let dir = StudyDir::at(folder.path().join("study"));
+        std::fs::create_dir(dir.root()).unwrap();
         if number("SWATH_KEEP").is_some() && often > 0 {
             let _ = std::fs::remove_dir_all("/tmp/proof/kept");
             std::os::unix::fs::symlink(folder.path(), "/tmp/proof/link").ok();

@@ -350,9 +350,9 @@ impl Running {
     }
 }
 
-/// Returns the working directory of the programs.
+/// Returns the working directory of the programs, beside the study.
 pub(crate) fn workdir(dir: &StudyDir) -> PathBuf {
-    dir.root().join("work")
+    dir.root().with_file_name("work")
 }
 
 fn append(trial: &Path, bytes: &[u8]) {

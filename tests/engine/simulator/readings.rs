@@ -72,7 +72,8 @@ fn copy_files(dir: &StudyDir, copy: &StudyDir) {
 /// refused.
 pub(crate) fn shorten(world: &World, dir: &StudyDir, fate: &Shared) {
     let folder = tempfile::tempdir().unwrap();
-    let copy = StudyDir::at(folder.path());
+    let copy = StudyDir::at(folder.path().join("study"));
+    fs::create_dir(copy.root()).unwrap();
     copy_files(dir, &copy);
     let bytes = fs::read(copy.journal()).unwrap();
     let count = entries(dir).len();
@@ -121,7 +122,8 @@ pub(crate) fn begin_anew(world: &World, dir: &StudyDir, fate: &Shared, ledger: &
 /// entries, and the study must continue from there.
 pub(crate) fn damage_and_salvage(world: &World, dir: &StudyDir, fate: &Shared) {
     let folder = tempfile::tempdir().unwrap();
-    let copy = StudyDir::at(folder.path());
+    let copy = StudyDir::at(folder.path().join("study"));
+    fs::create_dir(copy.root()).unwrap();
     let mut bytes = fs::read(dir.journal()).unwrap();
     let count = entries(dir).len() as u64;
     {
