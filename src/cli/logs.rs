@@ -5,6 +5,7 @@ use super::output::Output;
 use super::studies::{Selection, SelectionArgs};
 use super::{Context, tail};
 use crate::journal;
+use crate::logger::regular;
 use crate::report::text::{log_line, plain};
 use crate::study::{Study, Trial, TrialState};
 use std::fs::File;
@@ -109,7 +110,7 @@ struct Log {
 impl Log {
     /// Opens a log at its start, or at its last `tail` lines. `None` if the file does not exist.
     fn open(path: PathBuf, tail: Option<usize>) -> Result<Option<Self>, Failure> {
-        let mut file = match File::open(&path) {
+        let mut file = match regular::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(unreadable(&path, &error)),

@@ -78,6 +78,9 @@ pub fn main() -> std::process::ExitCode {
     if arguments.next().is_some_and(|command| command == "report") {
         return report::run(&arguments.collect::<Vec<_>>(), &mut std::io::stderr()).into();
     }
+    // Without the handler a limit on the size of files would kill the process. If it cannot be set,
+    // the command works all the same.
+    let _ = crate::driver::interrupt::survive_file_size_limit();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -7,8 +7,12 @@ use super::{Context, guard, quote};
 use crate::driver::{DriverError, Interrupt, Urgency};
 use crate::run::{Opened, Options, ResourceError, RunError};
 use crate::study::Closing;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// Time after the second request to stop within which the run ends in order. Then it is abandoned.
+const LAST_RESORT: Duration = Duration::from_millis(800);
 
 /// Run the trials of a sweep, or resume it
 #[derive(Debug, clap::Args)]
@@ -71,7 +75,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if let Some(notice) = opened.notice() {
         context.out.warn(notice);
     }
-    let interrupt = Interrupt::on_signals()?;
+    let interrupt = Interrupt::on_signals_or(LAST_RESORT, abandon)?;
     // Without time left the run still goes ahead: before it ends, it stops trials that an earlier
     // run may have left running.
     let is_out_of_time = opened.is_out_of_time();
@@ -150,6 +154,23 @@ fn carry_out(opened: &mut Opened<'_>, interrupt: &Interrupt, args: &Args) -> Res
     } else {
         code
     })
+}
+
+/// Ends this process after the second request to stop, whatever its threads wait for. Its guard ends
+/// the trials, and the next run takes in the records that this one has not read.
+fn abandon(interrupt: &Interrupt) {
+    let message = format!(
+        "warning: the run did not end by itself, so it was abandoned; nothing that trials recorded is \
+         lost\nwarning: continue with: {}",
+        resume_command()
+    );
+    // The terminal may be stopped, so the message has a thread of its own and is not waited for.
+    let write = move || drop(writeln!(std::io::stderr(), "{message}"));
+    let writer = std::thread::Builder::new().spawn(write);
+    if writer.is_ok() {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    std::process::exit(i32::from(interrupted(interrupt) as u8));
 }
 
 /// Returns the exit code of a run that a signal ended: 143 for SIGTERM, SIGHUP and SIGUSR1, else

@@ -14,6 +14,7 @@ mod provenance;
 mod readme;
 mod runtime;
 mod search_programs;
+mod shortage;
 mod sweeps;
 mod trackers;
 mod ui_requests;

@@ -90,8 +90,24 @@ pub fn create(path: &Path) -> io::Result<File> {
     }
 }
 
-fn is_special(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|about| special_type(about.file_type()).is_some())
+/// Copies a regular file with its permissions, and replaces an existing one.
+///
+/// # Errors
+/// If the file cannot be read, or the copy cannot be written.
+pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let mut original = open(from)?;
+    let mut copy = create(to)?;
+    io::copy(&mut original, &mut copy)?;
+    copy.set_permissions(original.metadata()?.permissions())
+}
+
+/// Returns whether a path is a named pipe, a socket or a device, and no link.
+#[must_use]
+pub fn is_special(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|about| {
+        let kind = about.file_type();
+        !kind.is_dir() && !kind.is_symlink() && special_type(kind).is_some()
+    })
 }
 
 #[cfg(test)]

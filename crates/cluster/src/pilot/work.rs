@@ -454,6 +454,9 @@ impl Pilot {
                 SignalKind::Ended(exit, usage) => self.handle_end(trial, attempt, exit, usage),
             }
         }
+        for text in self.pool.take_messages() {
+            self.journal.push(MessageKind::Note { text });
+        }
         // The batch system did not end this pilot within the delay, so these trials were killed by
         // others; or it did, and they count as interrupted by now.
         let (due, withheld): (Vec<_>, Vec<_>) = std::mem::take(&mut self.withheld_ends)

@@ -55,6 +55,15 @@ impl Default for MachineAccess {
     }
 }
 
+/// The limit that a write has reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Limit {
+    /// The disk is full, or the quota is exhausted.
+    Disk,
+    /// The file may not become longer.
+    FileSize,
+}
+
 /// The state of the disk, and the things that wait for room on it.
 pub(super) struct Room {
     root: PathBuf,
@@ -89,12 +98,18 @@ impl Room {
     }
 
     /// Pauses the run. Returns the message for the user, unless the run was paused already.
-    pub(super) fn pause(&mut self) -> Option<String> {
+    pub(super) fn pause(&mut self, limit: Limit) -> Option<String> {
         let was_full = std::mem::replace(&mut self.is_full, true);
+        let root = self.root.display();
+        let problem = match limit {
+            Limit::Disk => format!("the disk with `{root}` is full"),
+            Limit::FileSize => {
+                format!("the journal in `{root}` has the size that a file may have (`ulimit -f`)")
+            }
+        };
         (!was_full).then(|| {
             format!(
-                "the disk with `{}` is full: the run waits, nothing is lost, and it goes on by itself when there is room",
-                self.root.display()
+                "{problem}: the run waits, nothing is lost, and it goes on by itself when there is room"
             )
         })
     }
@@ -186,7 +201,11 @@ impl Driver<'_> {
                 Ok(true)
             }
             Err(error) if error.is_full() => {
-                self.pause();
+                self.pause(if error.is_file_too_large() {
+                    Limit::FileSize
+                } else {
+                    Limit::Disk
+                });
                 Ok(false)
             }
             Err(error) => Err(error.into()),
@@ -194,8 +213,8 @@ impl Driver<'_> {
     }
 
     /// Pauses the run and notifies the listeners, unless it is paused already.
-    pub(super) fn pause(&mut self) {
-        if let Some(text) = self.components.room.pause() {
+    fn pause(&mut self, limit: Limit) {
+        if let Some(text) = self.components.room.pause(limit) {
             self.listeners.notice(&text);
         }
     }
@@ -223,7 +242,7 @@ impl Driver<'_> {
     pub(super) fn may_launch(&mut self) -> bool {
         let room = &self.components.room;
         if !room.is_full() && !room.is_enough_to_start() {
-            self.pause();
+            self.pause(Limit::Disk);
         }
         !self.components.room.is_full()
     }
@@ -232,7 +251,7 @@ impl Driver<'_> {
     pub(super) fn look_for_room(&mut self) {
         let room = &self.components.room;
         if !room.is_full() && !room.is_enough_to_end() {
-            self.pause();
+            self.pause(Limit::Disk);
         }
     }
 
@@ -334,7 +353,7 @@ mod tests {
         free.set(0);
         assert!(room.requeue(&demo.study, trial).is_some());
         assert!(
-            room.pause().is_some() && room.pause().is_none(),
+            room.pause(Limit::Disk).is_some() && room.pause(Limit::FileSize).is_none(),
             "said once"
         );
         free.set(1 << 30);

@@ -18,6 +18,7 @@ mod pool;
 pub mod processes;
 mod program;
 mod room;
+mod shortage;
 mod simulated;
 mod site;
 mod sleeper;

@@ -7,7 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use swath_log::{Scrape, Stream};
+use swath_log::{Scrape, Stream, regular};
 use swath_model::space::Name;
 use swath_model::study::Datum;
 
@@ -42,10 +42,7 @@ impl Output {
 
     /// Opens a log for a child to append to; creates it if it does not exist.
     pub(super) fn open(dir: &Path, name: &str) -> io::Result<File> {
-        OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(dir.join(name))
+        regular::append(&dir.join(name))
     }
 
     /// Returns the files whose growth should wake the supervisor: both logs if there is a pattern,
@@ -186,7 +183,7 @@ impl LogFile {
     }
 
     fn read_end(&self) -> io::Result<Vec<u8>> {
-        let mut file = File::open(&self.path)?;
+        let mut file = regular::open(&self.path)?;
         let length = file.metadata()?.len();
         // A file shorter than `begin` was truncated by the program; all of it is the attempt's own
         // output.
@@ -207,7 +204,9 @@ impl LogFile {
     /// not allow.
     fn file(&mut self) -> io::Result<&File> {
         if self.file.is_none() {
-            self.file = Some(OpenOptions::new().read(true).write(true).open(&self.path)?);
+            let mut options = OpenOptions::new();
+            let file = regular::open_with(options.read(true).write(true), &self.path)?;
+            self.file = Some(file);
         }
         self.file
             .as_ref()

@@ -35,6 +35,9 @@ const BUSY_TRIES: u32 = 20;
 /// gets a cgroup only once it has lived through its first poll interval.
 const TOO_SHORT_FOR_CGROUP: Duration = Duration::from_millis(50);
 
+/// The `PATH` of a process that has none, as `execvp` of the C library takes it.
+const DEFAULT_PATH: &str = "/bin:/usr/bin";
+
 /// Distinguishes several runs of one process, so that no run ends the trials of another.
 static RUNS: AtomicU32 = AtomicU32::new(1);
 
@@ -76,20 +79,19 @@ pub struct ProgramSpec {
     /// Metrics to search in the output, each with its pattern.
     #[serde(with = "patterns")]
     pub capture: Vec<(Name, Regex)>,
-    /// Whether the program writes checkpoints. If so, their folder is created before every attempt,
-    /// otherwise only for attempts that may pause or that resume.
+    /// Whether the program writes checkpoints.
     pub checkpoint: bool,
 }
 
 impl ProgramSpec {
-    /// Returns the `PATH` on which programs are searched: that of the sweep file, or the inherited
-    /// one.
+    /// Returns the `PATH` on which programs are searched: that of the sweep file, the inherited one,
+    /// or the default of the system.
     fn search_path(&self) -> OsString {
         let entry = self.env.iter().find(|(name, _)| name == "PATH");
         entry
             .map(|(_, value)| OsString::from(value))
             .or_else(|| std::env::var_os("PATH"))
-            .unwrap_or_default()
+            .unwrap_or_else(|| DEFAULT_PATH.into())
     }
 
     /// Returns the distributed-training ranks that a trial inherits from this process or from the
@@ -263,8 +265,8 @@ impl Program {
                     .try_clone()
                     .map_or_else(|_| Stdio::null(), Stdio::from),
             )
-            .stdout(open_log(dir, "stdout.log")?)
-            .stderr(open_log(dir, "stderr.log")?);
+            .stdout(open_log(trial, dir, "stdout.log")?)
+            .stderr(open_log(trial, dir, "stderr.log")?);
         self.set_environment(&mut command, trial, dir);
         let mut tries = 0;
         loop {
@@ -275,7 +277,12 @@ impl Program {
                     tries += 1;
                     std::thread::sleep(Duration::from_millis(10));
                 }
-                spawned => return spawned.map_err(|error| self.why_not(name, &program, &error)),
+                spawned => {
+                    return spawned.map_err(|error| {
+                        trial.note_shortage(&error);
+                        self.why_not(name, &program, &error)
+                    });
+                }
             }
         }
     }
@@ -367,13 +374,14 @@ impl Program {
         }
     }
 
-    /// Prepares the folder for an attempt: creates the checkpoint folder if needed and removes a
-    /// `stop` file of earlier attempts.
-    fn prepare(&self, launch: &Launch, dir: &Path) -> Result<(), String> {
-        if self.spec.checkpoint || launch.resume || launch.until.is_some() {
-            std::fs::create_dir_all(dir.join("checkpoints"))
-                .map_err(|error| format!("could not create the checkpoint folder: {error}"))?;
-        }
+    /// Prepares the folder for an attempt: creates the checkpoint folder, which
+    /// `SWATH_CHECKPOINT_DIR` names, and removes a `stop` file of earlier attempts.
+    fn prepare(&self, trial: &TrialContext, dir: &Path) -> Result<(), String> {
+        let launch = &trial.launch;
+        std::fs::create_dir_all(dir.join("checkpoints")).map_err(|error| {
+            trial.note_shortage(&error);
+            format!("could not create the checkpoint folder: {error}")
+        })?;
         // A first attempt has a fresh folder. Spare it the system call.
         if launch.attempt.0 > 1 {
             std::fs::remove_file(stop_file(dir)).ok();
@@ -388,9 +396,11 @@ impl Program {
         dir: &Path,
     ) -> Result<Outcome, String> {
         let resumes = trial.launch.resume;
-        self.prepare(&trial.launch, dir)?;
-        let records = Records::new(dir, resumes)
-            .map_err(|error| format!("could not read its earlier records: {error}"))?;
+        self.prepare(trial, dir)?;
+        let records = Records::new(dir, resumes).map_err(|error| {
+            trial.note_shortage(&error);
+            format!("could not read its earlier records: {error}")
+        })?;
         let output = Output::new(dir, &self.spec.capture, self.spec.log, resumes);
         // The cgroup is created before the program starts, to keep the time between the start and
         // the move into the cgroup short.
@@ -610,8 +620,11 @@ impl Trainable for Program {
     }
 }
 
-fn open_log(dir: &Path, file: &str) -> Result<File, String> {
-    Output::open(dir, file).map_err(|error| format!("`{file}`: {error}"))
+fn open_log(trial: &TrialContext, dir: &Path, file: &str) -> Result<File, String> {
+    Output::open(dir, file).map_err(|error| {
+        trial.note_shortage(&error);
+        format!("`{file}`: {error}")
+    })
 }
 
 fn prepare_error(source: io::Error) -> ExecutorError {

@@ -7,6 +7,7 @@
 //! an inotify watch.
 
 use super::output::Output;
+use super::shortage::Shortage;
 use super::sleeper::{LONGEST_BLIND_NAP, Sleeper};
 use super::stop_line::StopRequest;
 use super::system::{SYSTEM, Sampler};
@@ -23,7 +24,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
-use swath_log::{Point, Tail, TrialLogger};
+use swath_log::{Point, Tail, TrialLogger, regular};
 use swath_model::space::Name;
 use swath_model::study::{Failure, Usage};
 use wait4::Wait4;
@@ -441,7 +442,7 @@ impl<'a> Supervision<'a> {
             } else {
                 ""
             };
-            std::fs::write(stop_file(&self.trial.launch.dir), word).ok();
+            regular::write(&stop_file(&self.trial.launch.dir), word.as_bytes()).ok();
             // The trial waits for the answer to a report, and that answer tells it to stop. SIGTERM
             // follows only if it has not ended after one grace period, and SIGKILL after a second
             // one.
@@ -522,7 +523,18 @@ impl<'a> Supervision<'a> {
     }
 
     fn read_to_the_end(&mut self) {
-        let read = self.log.follow_to_the_end(&mut self.records.tail);
+        let mut read = self.log.follow_to_the_end(&mut self.records.tail);
+        // Without a free descriptor the records are read later, not lost.
+        while let Err(error) = &read
+            && Shortage::of(error).is_some()
+            && self
+                .trial
+                .stop_request()
+                .is_none_or(|request| !request.kill)
+        {
+            std::thread::sleep(LONGEST_NAP);
+            read = self.log.follow_to_the_end(&mut self.records.tail);
+        }
         let searched = match self.output.written_at() {
             Some(modified) => self
                 .log

@@ -105,11 +105,12 @@ impl Medium for File {
     }
 }
 
-/// Returns whether an error was caused by a full disk or an exhausted quota.
+/// Returns whether an error was caused by a full disk, an exhausted quota, or the limit on the size
+/// of a file (`ulimit -f`).
 #[must_use]
 pub fn is_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
     )
 }

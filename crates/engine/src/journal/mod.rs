@@ -314,6 +314,12 @@ impl JournalError {
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Io { source, .. } if is_full(source))
     }
+
+    /// Returns whether the error is that a file has reached the limit on its size.
+    #[must_use]
+    pub fn is_file_too_large(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == std::io::ErrorKind::FileTooLarge)
+    }
 }
 
 /// Returns the part of a message that names the place of rescued data.

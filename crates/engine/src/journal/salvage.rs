@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use swath_log::regular;
 use swath_model::space::Params;
 use swath_model::study::{
     Attempt, Entry, Event, Exit, FORMAT, Header, IllegalEvent, Origin, Study, Timestamp, TrialId,
@@ -296,9 +297,9 @@ impl Repair<'_> {
             return None;
         }
         let folder = self.dir.trial(trial);
-        let params = fs::read(folder.join("params.json")).ok();
+        let params = regular::read(&folder.join("params.json")).ok();
         let params: Option<Params> = params.and_then(|text| serde_json::from_slice(&text).ok());
-        let info = fs::read_to_string(folder.join("metadata/info.yaml")).unwrap_or_default();
+        let info = regular::read_to_string(&folder.join("metadata/info.yaml")).unwrap_or_default();
         let seed = info
             .lines()
             .find_map(|line| line.strip_prefix("  seed: ")?.parse().ok())

@@ -162,6 +162,27 @@ fn no_line_counts_twice_and_none_is_lost_wherever_the_supervisor_is_killed() {
 }
 
 #[test]
+fn sixty_four_thousand_logs_cost_linear_time() {
+    let world = world();
+    let line = |n: u32| format!("{{\"kind\": \"metric\", \"log\": \"l{n}\", \"err\": {n}}}\n");
+    let mut logger = world.logger_of(&Journal::default());
+    let mut tail = world.tail();
+    logger.begin_to_follow(&tail);
+    let begun = std::time::Instant::now();
+    for count in [32_000, 64_000] {
+        world.records((0..count).map(line).collect::<String>().as_bytes());
+        logger.follow(&mut tail).unwrap();
+        logger.flush().unwrap();
+    }
+    logger.finish().unwrap();
+    // It takes less than a second; with quadratic cost it took minutes.
+    assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+    let own = fs::read_dir(world.trial().join("metrics")).unwrap().count();
+    assert!((1000..1010).contains(&own), "{own} files");
+    assert!(world.metrics("metrics").lines().count() > 62_000);
+}
+
+#[test]
 fn a_line_without_its_line_break_is_taken_in_once() {
     let (world, journal) = (world(), Journal::default());
     world.records(br#"{"loss": 1}"#);
