@@ -146,6 +146,7 @@ impl Driver<'_> {
             trial,
             attempt,
             record,
+            line_end: None,
         })?;
         match warning {
             Some(text) => self.warn(trial, attempt, text),

@@ -280,7 +280,7 @@ impl Driver<'_> {
         let is_new = launch.attempt.0 == 1;
         let moved = match claim_trial(&self.dir, &self.study, launch.trial, is_new) {
             Err(error) if is_full(&error) => {
-                self.pause();
+                self.pause(Limit::Disk);
                 return Ok(false);
             }
             // The executor meets the same error, and the attempt fails with it, unless only the mark
