@@ -325,11 +325,6 @@ impl World {
             .unwrap();
         let dir = StudyDir::at(folder.path().join("study"));
         std::fs::create_dir(dir.root()).unwrap();
-        if number("SWATH_KEEP").is_some() && often > 0 {
-            let _ = std::fs::remove_dir_all("/tmp/proof/kept");
-            std::os::unix::fs::symlink(folder.path(), "/tmp/proof/link").ok();
-            let _ = folder.keep();
-        }
         let rng = ChaCha8Rng::seed_from_u64(seed);
         let fate = Arc::new(Mutex::new(Fate {
             rng,
@@ -346,7 +341,7 @@ impl World {
         let mut acknowledged: Vec<Entry> = Vec::new();
         let now = Arc::new(AtomicI64::new(0));
         let ledger = SharedLedger::default();
-        let has_power_cuts = often > 0 && seed.is_multiple_of(2);
+        let has_power_cuts = often > 0 && has_power_cuts(seed);
         for life in 0..LIVES {
             // After 60 lives no more faults occur, so that every study ends.
             if life > 60 {
@@ -494,6 +489,19 @@ impl World {
     }
 }
 
+/// Returns whether the power is cut in the study of a seed. Whatever was not synced may then be
+/// lost, so fewer invariants hold.
+fn has_power_cuts(seed: u64) -> bool {
+    seed.is_multiple_of(2)
+}
+
+/// Returns whether all trials of a study have ended.
+fn has_ended(study: &Study) -> bool {
+    let is_open = |state: &TrialState| matches!(state, TrialState::Waiting | TrialState::Running);
+    let trials = study.trials();
+    trials.len() as u64 == TRIALS && !trials.iter().any(|trial| is_open(&trial.state))
+}
+
 /// The end of a study that went through faults.
 struct Lived {
     study: Study,
@@ -614,7 +622,12 @@ fn every_study_with_faults_ends_as_it_does_without_faults() {
         let often = 5 + u32::try_from(seed % 7).unwrap() * 10;
         let result = std::panic::catch_unwind(|| {
             let mut lived = WORLDS[index].live(seed, often);
-            if outcome(&lived.study) != without_faults[index] {
+            let is_same = match has_power_cuts(seed) {
+                // Reports of the last second may be lost, and with them the reason to stop a trial.
+                true => has_ended(&lived.study),
+                false => outcome(&lived.study) == without_faults[index],
+            };
+            if !is_same {
                 lived.broken.insert("the study ended in another way than without faults");
                 if seeds.len() == 1 {
                     // A single seed is repeated to be looked at.
