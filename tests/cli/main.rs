@@ -6,6 +6,7 @@ mod check;
 mod damaged_files;
 mod disk;
 mod documents;
+mod escapes;
 mod foreign;
 mod full_disk;
 mod kill;

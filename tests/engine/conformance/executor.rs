@@ -162,7 +162,9 @@ fn by_trial(signals: &[Signal]) -> BTreeMap<TrialId, Vec<SignalKind>> {
         let what = match &signal.kind {
             SignalKind::Placed(_) => continue,
             SignalKind::Ended(exit, _) => SignalKind::Ended(exit.clone(), Usage::default()),
-            logged => logged.clone(),
+            // Only a program has lines with offsets.
+            SignalKind::Logged(record, _) => SignalKind::Logged(record.clone(), None),
+            other => other.clone(),
         };
         by_trial.entry(signal.trial).or_default().push(what);
     }

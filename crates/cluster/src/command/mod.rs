@@ -11,7 +11,6 @@ use super::pilot::{self, Fleet, Options};
 use super::{Executor, ExecutorError, Share, Site, Work};
 use line::{CommandLine, Value};
 use regex::Regex;
-use std::time::Duration;
 use swath_model::source::opt::joined;
 use swath_model::source::units::{Bytes, HumanDuration};
 use swath_model::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};

@@ -5,6 +5,7 @@ use super::breaker::{self, End, Trip};
 use super::{Driver, DriverError, trial_warnings};
 use crate::executor::Executor;
 use crate::journal::{has_foreign_trial, has_own_trial};
+use crate::tracker::csv::too_many_metrics_warning;
 use std::time::Duration;
 use swath_log::TrialFolder;
 use swath_model::study::{Attempt, Event, Exit, TrialId, Usage, Verdict};
@@ -37,6 +38,10 @@ impl Driver<'_> {
         }
         let exit = self.exit_as_judged(trial, exit);
         if let Some(text) = scheduler::missing_resource_warning(&self.study, trial) {
+            self.warn(trial, attempt, text)?;
+        }
+        let ended = self.study.trial(trial);
+        if let Some(text) = ended.and_then(too_many_metrics_warning) {
             self.warn(trial, attempt, text)?;
         }
         let trial_warnings = &mut self.components.trial_warnings;

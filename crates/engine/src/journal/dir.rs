@@ -129,6 +129,12 @@ impl StudyDir {
         self.root.join("digests")
     }
 
+    /// Returns the path of the log of `[run] setup`: the output of its last run.
+    #[must_use]
+    pub fn setup_log(&self) -> PathBuf {
+        self.root.join("setup.log")
+    }
+
     /// Returns the path of the folder in which file-based trackers write.
     #[must_use]
     pub fn trackers(&self) -> PathBuf {

@@ -9,7 +9,8 @@
 use super::home::failed;
 use super::{Tracker, TrackerError};
 use ::csv::{ByteRecord, Writer};
-use std::collections::{BTreeSet, HashSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -104,6 +105,48 @@ pub enum Column {
     AtBest(Name),
 }
 
+/// Maximum number of reported keys that have columns in a table of trials. The journal has all of
+/// them.
+pub const MOST_METRICS: usize = 1000;
+
+/// Returns the reported keys that have columns: the objectives, and those that most trials reported.
+/// At most [`MOST_METRICS`], in the order of their names.
+fn with_columns(study: &Study, metrics: BTreeSet<Name>) -> BTreeSet<Name> {
+    if metrics.len() <= MOST_METRICS {
+        return metrics;
+    }
+    let mut counts: HashMap<&Name, usize> = HashMap::new();
+    for trial in study.trials() {
+        for name in trial.metrics.keys().chain(trial.texts.keys()) {
+            *counts.entry(name).or_default() += 1;
+        }
+    }
+    let objectives = &study.header().objectives;
+    let mut ranked: Vec<_> = metrics
+        .iter()
+        .map(|name| {
+            let is_objective = objectives.iter().any(|objective| objective.metric == *name);
+            let count = counts.get(name).copied().unwrap_or(0);
+            (Reverse((is_objective, count)), name)
+        })
+        .collect();
+    ranked.sort_unstable();
+    let kept = ranked.into_iter().take(MOST_METRICS);
+    kept.map(|(_, name)| name.clone()).collect()
+}
+
+/// Returns the warning that a trial reported more keys than a table has columns for; `None` if it
+/// did not.
+pub(crate) fn too_many_metrics_warning(trial: &Trial) -> Option<String> {
+    let count = trial.metrics.len() + trial.texts.len();
+    (count > MOST_METRICS).then(|| {
+        format!(
+            "it reported {count} different keys, and tables have columns for {MOST_METRICS} of them; \
+             give a key one name and tell its values apart by `step`, or record them as metrics"
+        )
+    })
+}
+
 /// Returns the columns of a study's table. Parameters come in the order of the header, then others
 /// in the order of their appearance; metrics are sorted by name.
 pub fn columns(study: &Study) -> Vec<Column> {
@@ -125,6 +168,7 @@ pub fn columns(study: &Study) -> Vec<Column> {
             }
         }
     }
+    let metrics = with_columns(study, metrics);
     let params = params.into_iter().enumerate();
     fields(Place::First)
         .chain(objectives.clone().map(Column::Objective))
