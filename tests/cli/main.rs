@@ -3,6 +3,7 @@
 mod ask_tell;
 mod budgets;
 mod check;
+mod damaged_files;
 mod disk;
 mod documents;
 mod escapes;
