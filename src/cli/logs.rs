@@ -54,7 +54,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let selection = args.selection.read(context)?;
     let trial = selection.trial(|study| default_trial(study, args.follow))?;
-    let folder = selection.dir.trial(trial.id);
+    let folder = selection.folder(trial.id);
     let mut logs = open(args, &folder)?;
     let several = logs.len() > 1;
     let out = &mut context.out;

@@ -171,7 +171,9 @@ fn shorten(trials: &mut Vec<&Trial>, args: &Args) {
 fn list_studies(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let mut listed = Vec::new();
     for (name, _) in studies::all(&context.logs) {
-        match pilot::settled(&StudyDir::new(&context.logs, &name)) {
+        let dir = StudyDir::new(&context.logs, &name);
+        studies::warn_if_short(&dir, &mut context.out);
+        match pilot::settled(&dir) {
             Ok(study) => listed.push((name, study)),
             Err(error) => context
                 .out

@@ -73,7 +73,11 @@ pub(crate) struct Context {
 /// Runs the program with the arguments and the streams of the process, and returns its exit code.
 #[must_use]
 pub fn main() -> std::process::ExitCode {
-    let mut arguments = std::env::args_os().skip(1);
+    let mut arguments = std::env::args_os().skip(1).peekable();
+    let helper = arguments.peek().and_then(|name| guard::Helper::named(name));
+    if let Some(helper) = helper {
+        return guard::run(helper).into();
+    }
     // A trial may call `swath report` many times, so it skips the parser of the whole command line.
     if arguments.next().is_some_and(|command| command == "report") {
         return report::run(&arguments.collect::<Vec<_>>(), &mut std::io::stderr()).into();
@@ -117,7 +121,8 @@ fn dispatch(command: &Command, context: &mut Context) -> Result<Code, Failure> {
         Command::Add(args) => add::run(args, context),
         Command::Import(args) => import::run(args, context),
         Command::AskTell(args) => ask_tell::run(args, context),
-        Command::Guard(args) => guard::run(args, context),
+        Command::Guard(_) => Ok(guard::run(guard::Helper::Guard)),
+        Command::Slot(_) => Ok(guard::run(guard::Helper::Slot)),
         Command::Pilot(args) => pilot::run(args, context),
         Command::Report(args) => Ok(report::run_parsed(&args.words)),
         Command::Stop(args) => stop::run(args, context),

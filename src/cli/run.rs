@@ -4,8 +4,8 @@ use super::exit::{Code, Failure};
 use super::output::Output;
 use super::progress::{Progress, Style};
 use super::{Context, guard, quote};
-use crate::driver::{DriverError, Interrupt, Urgency};
-use crate::run::{Opened, Options, ResourceError, RunError};
+use crate::driver::{DriverError, Interrupt};
+use crate::run::{Opened, Options, ResourceError, RunError, SetupEnd};
 use crate::study::Closing;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -80,24 +80,14 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             .out
             .say("no time is left for this sweep, so no trial is started");
     }
-    let setup = if is_out_of_time {
-        Ok(())
-    } else {
-        opened.setup()
-    };
-    match setup {
-        // Ctrl-C reaches the setup command too and makes it fail; that is an interruption, not an
-        // error.
-        Err(_) if interrupt.urgency() > Urgency::None => {
-            context
-                .out
-                .say("interrupted during `[run] setup`, before any trial started");
-            context
-                .out
-                .say(format_args!("continue with: {}", resume_command()));
-            return Ok(interrupted(&interrupt));
-        }
-        other => other?,
+    if !is_out_of_time && opened.setup(guard::command(), &interrupt)? == SetupEnd::Interrupted {
+        context
+            .out
+            .say("interrupted during `[run] setup`, before any trial started");
+        context
+            .out
+            .say(format_args!("continue with: {}", resume_command()));
+        return Ok(interrupted(&interrupt));
     }
     // SIGTSTP is handled only from here on: nothing acts on it before the driver runs.
     interrupt.halt_on_signals()?;

@@ -293,7 +293,7 @@ fn show_trial(
     show_records(out, selection, trial)?;
     provenance::show(out, record, trial.id)?;
     if summary::cause(trial.exit.as_ref()).is_some() {
-        tail::show_log_tail(out, &selection.dir.trial(trial.id), tail::LOG_LINES)?;
+        tail::show_log_tail(out, &selection.folder(trial.id), tail::LOG_LINES)?;
     }
     Ok(())
 }

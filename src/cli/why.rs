@@ -61,7 +61,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         }
     }
     if summary::cause(trial.exit.as_ref()).is_some() {
-        tail::show_log_tail(out, &selection.dir.trial(trial.id), tail::LOG_LINES)?;
+        tail::show_log_tail(out, &selection.folder(trial.id), tail::LOG_LINES)?;
     }
     Ok(Code::Done)
 }

@@ -286,6 +286,7 @@ fn a_run_that_was_killed_counts_up_to_its_last_entry() {
     let line_end = until + text[until..].find('\n').expect("a whole line") + 1;
     std::fs::write(&path, &text[..line_end]).expect("it can be written");
     std::fs::remove_file(world.dir().snapshot()).expect("it is there");
+    std::fs::remove_file(world.dir().mark()).expect("it is there");
     assert_eq!(
         journal::read(&world.dir()).expect("it can be read").used(),
         2 * SECOND

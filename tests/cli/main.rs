@@ -5,6 +5,8 @@ mod budgets;
 mod check;
 mod disk;
 mod documents;
+mod escapes;
+mod foreign;
 mod full_disk;
 mod kill;
 mod models;

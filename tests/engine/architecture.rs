@@ -18,7 +18,8 @@ const CRATES: &[(&str, &[&[&str]])] = &[
         "crates/engine",
         &[
             &["cgroup"],
-            &["journal", "tracker", "keep"],
+            &["journal"],
+            &["tracker", "keep"],
             &["provenance", "executor"],
             &["driver"],
         ],

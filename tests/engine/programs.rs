@@ -4,13 +4,14 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use swath::executor::{
     Allotment, Executor, Launch, Pool, Program, ProgramSettings, ProgramSpec, Signal, SignalKind,
-    Stop, StudyContext, guard,
+    Stop, StudyContext, guard, slot,
 };
 use swath::space::{Name, Params, Value};
 use swath::study::{Attempt, Datum, Exit, Failure, LogRecord, Metric, Resource, TrialId, Usage};
@@ -645,7 +646,17 @@ fn this_program(role: &str) -> Command {
 #[ignore = "is a process that another test starts"]
 fn guard_process() {
     if std::env::var(ROLE).is_ok_and(|role| role == "guard_process") {
-        guard::run(std::io::stdin()).unwrap();
+        let socket = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
+        guard::run(socket, this_program("slot_process")).unwrap();
+    }
+}
+
+#[test]
+#[ignore = "is a process that another test starts"]
+fn slot_process() {
+    if std::env::var(ROLE).is_ok_and(|role| role == "slot_process") {
+        let socket = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
+        slot::run(socket).unwrap();
     }
 }
 

@@ -359,6 +359,7 @@ impl World {
                     synced,
                 })
             }),
+            mark: Box::new(|file| Box::new(file)),
             end_leftovers: Box::new(|_, _, _| {}),
             disk_space: Box::new(move |_| {
                 looks.fetch_add(1, Relaxed);

@@ -42,6 +42,13 @@ impl Control {
         Ok(())
     }
 
+    /// Returns the pending request, if there is one, and leaves it to the run.
+    #[must_use]
+    pub fn pending(dir: &StudyDir) -> Option<Self> {
+        let text = std::fs::read(path(dir)).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
     /// Reads the pending request, if there is one, and removes its file. A file that cannot be
     /// parsed is removed too, and yields `None`.
     pub(super) fn receive(dir: &StudyDir) -> Option<Self> {
@@ -65,6 +72,7 @@ mod tests {
             jobs: Some(3),
         };
         request.send(&dir).expect("it can be sent");
+        assert_eq!(Control::pending(&dir), Some(request));
         assert_eq!(Control::receive(&dir), Some(request));
         assert_eq!(Control::receive(&dir), None);
         std::fs::write(path(&dir), "{\"stop\":1}").expect("it can be written");

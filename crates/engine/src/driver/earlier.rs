@@ -64,7 +64,8 @@ impl EarlierRun {
         orphans: &[(TrialId, Attempt)],
         grace: Duration,
     ) {
-        if orphans.is_empty() {
+        // A setup has no entry in the journal, so its processes are searched whenever there was one.
+        if orphans.is_empty() && !dir.setup_log().exists() {
             return;
         }
         let places = orphans

@@ -4,6 +4,7 @@
 use super::breaker::{self, End, Trip};
 use super::{Driver, DriverError, trial_warnings};
 use crate::executor::Executor;
+use crate::journal::{has_foreign_trial, has_own_trial};
 use std::time::Duration;
 use swath_log::TrialFolder;
 use swath_model::study::{Attempt, Event, Exit, TrialId, Usage, Verdict};
@@ -44,6 +45,11 @@ impl Driver<'_> {
         let is_broken = broken.is_some();
         if let Some(text) = broken {
             self.warn(trial, attempt, text)?;
+        }
+        if self.claimed.remove(&trial) && !has_own_trial(&self.dir, &self.study, trial) {
+            let text = "its folder was removed or replaced while it ran, so its logs, its metrics \
+                        and what it recorded after that are lost";
+            self.warn(trial, attempt, text.to_owned())?;
         }
         self.commit(Event::Ended {
             trial,
@@ -96,7 +102,8 @@ impl Driver<'_> {
         // The only report of a trial without a model is its result already, so short trials are
         // spared this write.
         let has_result = ended.reports > 1 || !ended.models.is_empty();
-        if exit_of_process != Some(exit) || has_result {
+        let is_due = exit_of_process != Some(exit) || has_result;
+        if is_due && !has_foreign_trial(&self.dir, &self.study, trial) {
             let result = self.study.result(ended);
             let _ = TrialFolder::amend(&self.dir.trial(trial), exit, &result, self.clock.now());
         }

@@ -16,7 +16,10 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
+    /// Opens the inbox under the lock of the study. A request that is there already was meant for an
+    /// earlier run, and is discarded.
     pub(super) fn new(dir: StudyDir) -> Self {
+        let _ = Control::receive(&dir);
         let requests = Control::default();
         Self { dir, requests }
     }
@@ -35,11 +38,6 @@ impl Inbox {
                 jobs: request.jobs.or(self.requests.jobs),
             };
         }
-    }
-
-    /// Discards a request that was sent before this run began: it was meant for an earlier one.
-    pub(super) fn discard_requests(&self) {
-        let _ = Control::receive(&self.dir);
     }
 
     /// Returns the urgency of the requests to stop.

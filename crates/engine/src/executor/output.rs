@@ -3,9 +3,10 @@
 
 use super::{nearest, traceback};
 use regex::Regex;
+use rustix::fs::{fcntl_getfl, fcntl_setfl};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use swath_log::{Scrape, Stream};
 use swath_model::space::Name;
@@ -41,11 +42,26 @@ impl Output {
     }
 
     /// Opens a log for a child to append to; creates it if it does not exist.
-    pub(super) fn open(dir: &Path, name: &str) -> io::Result<File> {
-        OpenOptions::new()
+    pub(super) fn open(path: &Path) -> io::Result<File> {
+        let file = OpenOptions::new()
             .append(true)
             .create(true)
-            .open(dir.join(name))
+            // A pipe in the place of the log must not block the slot.
+            .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
+            .open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("it is no regular file"));
+        }
+        fcntl_setfl(&file, fcntl_getfl(&file)? - rustix::fs::OFlags::NONBLOCK)?;
+        Ok(file)
+    }
+
+    /// Opens a log to read it.
+    pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
+        OpenOptions::new()
+            .read(true)
+            .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
+            .open(path)
     }
 
     /// Returns the files whose growth should wake the supervisor: both logs if there is a pattern,
@@ -301,8 +317,8 @@ mod tests {
     #[test]
     fn a_long_log_keeps_its_head_and_its_tail_and_says_what_is_missing() {
         let dir = tempfile::tempdir().unwrap();
-        let mut child = Output::open(dir.path(), "stdout.log").unwrap();
-        Output::open(dir.path(), "stderr.log").unwrap();
+        let mut child = Output::open(&dir.path().join("stdout.log")).unwrap();
+        Output::open(&dir.path().join("stderr.log")).unwrap();
         let mut output = Output::new(dir.path(), &[], 8192, false);
         let mut written = String::new();
         let mut cuts = Vec::new();
@@ -327,8 +343,8 @@ mod tests {
     #[test]
     fn output_is_searched_before_it_is_cut_and_never_twice() {
         let dir = tempfile::tempdir().unwrap();
-        let mut child = Output::open(dir.path(), "stdout.log").unwrap();
-        Output::open(dir.path(), "stderr.log").unwrap();
+        let mut child = Output::open(&dir.path().join("stdout.log")).unwrap();
+        Output::open(&dir.path().join("stderr.log")).unwrap();
         let mut output = Output::new(dir.path(), &[], 4096, false);
         let mut read = Vec::new();
         let mut written = String::new();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// The version of the journal format that this program writes. It reads this version and all older
 /// ones.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// One line of the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -193,6 +193,10 @@ impl Event {
 pub struct Header {
     /// The version of swath that wrote the header.
     pub swath: String,
+    /// A random id that the study got when it began. The folders of its trials carry it, so that
+    /// none of another study is read. `None` in a study that an earlier version began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
     /// The study's name.
     pub name: String,
     /// The pipeline that the study belongs to.

@@ -28,7 +28,7 @@ pub use code::{CodeError, check_out};
 pub use plan::{Planned, plan};
 pub use rebuild::{RebuildError, rebuild};
 pub use resources::ResourceError;
-pub use setup::SetupError;
+pub use setup::{SetupEnd, SetupError};
 pub use swath_engine::driver::{Offer, OpenTrial};
 pub use versions::{VersionError, Versions};
 
@@ -261,16 +261,24 @@ impl<'a> Opened<'a> {
         workdir(&self.sweep, &self.options)
     }
 
-    /// Runs the command in `[run] setup`, if there is one. Its output goes to the standard error of
-    /// this process.
+    /// Runs the command in `[run] setup`, if there is one. Its output goes to `setup.log` in the
+    /// study's folder and to the standard error of this process. `interrupt` and `swath stop` end
+    /// it. `guard` is the command of the process that ends it if this process is killed.
     ///
     /// # Errors
     /// If the command cannot be started or fails.
-    pub fn setup(&self) -> Result<(), RunError> {
+    pub fn setup(
+        &self,
+        guard: Option<Command>,
+        interrupt: &Interrupt,
+    ) -> Result<SetupEnd, RunError> {
+        let workdir = self.workdir();
         Ok(setup::run(
-            &self.sweep.run.setup,
-            &self.sweep.run.env,
-            &self.workdir(),
+            &self.sweep,
+            &self.dir,
+            &workdir,
+            guard,
+            interrupt,
         )?)
     }
 
@@ -425,6 +433,8 @@ fn workdir(sweep: &Sweep, options: &Options) -> PathBuf {
 pub fn header(sweep: &Sweep, git: Option<&Git>, slots: usize) -> Header {
     Header {
         swath: env!("CARGO_PKG_VERSION").to_owned(),
+        // The journal gives the study its id when it begins.
+        id: None,
         name: sweep.name.clone(),
         pipeline: sweep.pipeline.clone(),
         stage: sweep.stage.clone(),
@@ -450,10 +460,13 @@ pub fn header(sweep: &Sweep, git: Option<&Git>, slots: usize) -> Header {
 /// As [`open`], [`Opened::setup`] and [`Opened::run`].
 pub fn programs(sweep: &Sweep, options: Options) -> Result<Study, RunError> {
     let mut opened = open(sweep, options)?;
-    opened.setup()?;
+    let interrupt = Interrupt::default();
+    if opened.setup(None, &interrupt)? == SetupEnd::Interrupted {
+        return Ok(opened.study().clone());
+    }
     opened.record(drop)?;
     let mut executor = opened.programs(None)?;
-    opened.run(&mut *executor, &Interrupt::default())?;
+    opened.run(&mut *executor, &interrupt)?;
     Ok(opened.study().clone())
 }
 

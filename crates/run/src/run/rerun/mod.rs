@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::rc::Rc;
 use swath_engine::driver::{Driver, Parts};
-use swath_engine::journal::{Journal, JournalError, StudyDir};
+use swath_engine::journal::{Journal, JournalError, StudyDir, new_id};
 use swath_engine::provenance::git::git;
 use swath_engine::provenance::{
     Checkout, Environment, Found, Git, Machine, Made, Record, variables,
@@ -447,6 +447,7 @@ fn open(
     let trial = request.trial;
     let header = Header {
         swath: env!("CARGO_PKG_VERSION").to_owned(),
+        id: Some(new_id()),
         name: sweep.name.clone(),
         trials: Some(1),
         slots: 1,
