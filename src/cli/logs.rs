@@ -7,7 +7,7 @@ use super::{Context, tail};
 use crate::cluster::pilot;
 use crate::journal;
 use crate::logger::regular;
-use crate::report::text::{log_line, plain};
+use crate::report::text::{Escapes, log_line, plain};
 use crate::study::{Study, Trial, TrialState};
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Seek, SeekFrom};
@@ -46,7 +46,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "LINES", conflicts_with = "head")]
     pub(crate) tail: Option<usize>,
 
-    /// Print escape sequences unchanged, even on a terminal
+    /// Print lines with colours and overwritten text as they are; a terminal shows escape
+    /// sequences as text
     #[arg(long)]
     pub(crate) raw: bool,
 }
@@ -161,7 +162,7 @@ impl Log {
     fn write(&mut self, out: &mut Output, safe: bool) -> Result<(), Failure> {
         let line = std::mem::take(&mut self.unfinished);
         if !safe {
-            return Ok(out.stdout.write_all(&line)?);
+            return Ok(out.foreign(Escapes::Text).write_all(&line)?);
         }
         let text = String::from_utf8_lossy(&line);
         Ok(writeln!(
@@ -308,7 +309,7 @@ mod tests {
             )
             .1
             .as_bytes(),
-            bytes
+            b"\\x1b[31mred\\x1b[0m\\r 9%\\r10%\n\\x07bell\n"
         );
     }
 

@@ -47,6 +47,7 @@ pub(crate) mod stop;
 pub(crate) mod studies;
 mod sweeps;
 mod tail;
+mod terminal_text;
 pub(crate) mod top;
 pub(crate) mod ui;
 pub(crate) mod verify;
@@ -88,13 +89,13 @@ pub fn main() -> std::process::ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            let _ = error.print();
+            let printed = error.print();
             // `--help` and `--version` arrive as errors too, but clap prints them to standard
             // output.
-            return if error.use_stderr() {
-                Code::Usage
-            } else {
-                Code::Done
+            return match printed {
+                _ if error.use_stderr() => Code::Usage,
+                Err(_) => Code::Tool,
+                Ok(()) => Code::Done,
             }
             .into();
         }

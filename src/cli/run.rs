@@ -228,6 +228,10 @@ impl From<RunError> for Failure {
                 Self::caused(Code::Tool, &error).hint("no trial was started; correct the command and run again")
             }
             RunError::Code(code) => Self::caused(Code::Usage, &code).hint(code.hint()),
+            RunError::Unset(unset) => Self::caused(Code::Usage, &unset).hint(format!(
+                "set `{name}` where you call swath, or give a default: `{{env:{name}:-default}}`",
+                name = unset.name
+            )),
             other => Self::caused(Code::Tool, &other),
         }
     }

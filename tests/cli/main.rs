@@ -3,6 +3,7 @@
 mod ask_tell;
 mod budgets;
 mod check;
+mod damaged_files;
 mod disk;
 mod documents;
 mod escapes;
@@ -15,6 +16,7 @@ mod provenance;
 mod readme;
 mod runtime;
 mod search_programs;
+mod secrets;
 mod setup;
 mod shortage;
 mod sweeps;

@@ -32,8 +32,10 @@ fn settings(command: &[&str]) -> ProgramSettings {
 
 fn settings_with(command: &[&str], spec: ProgramSpec) -> ProgramSettings {
     let command: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
+    let recorded = command.clone();
     ProgramSettings {
         argv: Box::new(move |_| command.clone()),
+        recorded: Box::new(move |_| recorded.clone()),
         spec,
         guard: None,
         allotment: Allotment::default(),

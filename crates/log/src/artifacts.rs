@@ -102,12 +102,10 @@ pub(crate) fn store_bytes(
     fs::create_dir_all(parent)?;
     let mut draft = tempfile::Builder::new()
         .prefix(".copy")
+        // The mode of any new file: the umask decides who may read it.
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
         .tempfile_in(parent)?;
     io::Write::write_all(&mut draft, bytes)?;
-    // Temporary files are created for the owner only.
-    draft
-        .as_file()
-        .set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
     draft.persist(&target).map_err(|error| error.error)?;
     write_list(&artifacts)?;
     Ok(format!("artifacts/{folder}/{name}"))

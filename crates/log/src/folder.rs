@@ -262,7 +262,15 @@ fn set_earlier_aside(dir: &Path, last: u32, resume: bool) -> io::Result<()> {
     if resume {
         return end_last_line(&dir.join("records.jsonl"));
     }
-    let away = dir.join("attempts").join(last.to_string());
+    // A power failure may have taken the start of an attempt from the journal, but not its files.
+    // The attempt has the number of the lost one then, and finds the files that it set aside.
+    let attempts = dir.join("attempts");
+    let mut away = attempts.join(last.to_string());
+    let mut number = 1;
+    while away.symlink_metadata().is_ok() {
+        away = attempts.join(format!("{last}.{number}"));
+        number += 1;
+    }
     for name in LEFT_BY_ATTEMPT {
         let from = dir.join(name);
         if from.symlink_metadata().is_ok() {

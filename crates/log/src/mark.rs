@@ -30,10 +30,11 @@ pub(super) struct Mark {
 }
 
 impl Mark {
-    /// Reads the mark in a `metrics` folder; `None` if there is none.
+    /// Reads the mark in a `metrics` folder; `None` if there is none. A power failure may leave an
+    /// empty file in its place, which is no mark: all rows are then made again.
     pub(super) fn read(metrics: &Path) -> io::Result<Option<Self>> {
         match regular::read(&metrics.join(FILE)) {
-            Ok(json) => Ok(Some(serde_json::from_slice(&json)?)),
+            Ok(json) => Ok(serde_json::from_slice(&json).ok()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }

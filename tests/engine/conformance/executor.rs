@@ -72,6 +72,7 @@ fn programs(slots: usize, behaviour: Behaviour) -> World {
     let path = format!("{}/tests/trainables/{script}", env!("CARGO_MANIFEST_DIR"));
     let program = Program::new(ProgramSettings {
         argv: Box::new(move |_| vec![path.clone()]),
+        recorded: Box::new(|_| vec!["program".to_owned()]),
         spec: ProgramSpec {
             env: Vec::new(),
             workdir: PathBuf::from("."),

@@ -12,6 +12,7 @@ use std::time::Duration;
 use swath_engine::executor::{
     Allotment, ExecutorError, GpuShares, Gpus, Pool, Program, ProgramSettings, Share, StudyContext,
 };
+use swath_engine::provenance::variables;
 use swath_log::{DigestCache, ModelStore};
 use swath_model::study::{Attempt, Place, TrialId};
 
@@ -174,12 +175,20 @@ pub(super) fn make_pool(
     commands: Commands,
     guard: Option<Command>,
 ) -> Result<Pool, PilotError> {
+    let secrets = variables::secrets(&spec.program.env, &[]);
+    let (of_record, hidden) = (Arc::clone(&commands), secrets.clone());
     let program = Program::new(ProgramSettings {
         argv: Box::new(move |launch| {
             lock(&commands)
                 .get(&(launch.trial, launch.attempt))
                 .cloned()
                 .unwrap_or_default()
+        }),
+        recorded: Box::new(move |launch| {
+            let argv = lock(&of_record)
+                .get(&(launch.trial, launch.attempt))
+                .cloned();
+            hidden.redact_args(&argv.unwrap_or_default())
         }),
         spec: spec.program.clone(),
         // The guard is this very program, so its folder contains `swath`.
@@ -200,6 +209,7 @@ pub(super) fn make_pool(
         deciding: spec.deciding.clone(),
         resource: spec.resource.clone(),
         models: Arc::new(ModelStore::new(spec.models)),
+        secrets,
         stands_for: None,
     };
     Ok(Pool::new(Arc::new(program), spec.slots, study)?)

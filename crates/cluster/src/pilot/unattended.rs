@@ -58,7 +58,7 @@ pub fn settle(dir: &StudyDir, study: &mut Study) {
 struct Story {
     host: String,
     place: Option<(Timestamp, Place)>,
-    records: Vec<(Timestamp, LogRecord)>,
+    records: Vec<(Timestamp, LogRecord, Option<u64>)>,
     exit: Option<(Timestamp, Exit, Usage)>,
     /// Time since the last message of the pilot.
     silence: Duration,
@@ -85,10 +85,12 @@ impl Story {
             );
         }
         let mut skipped = skipped;
-        for (at, record) in self.records {
-            // Warnings are not counted: some of those in the journal are the driver's own.
+        for (at, record, line_end) in self.records {
+            // Warnings that are not about a line are not counted: some of those in the journal are
+            // the driver's own.
             if skipped > 0 {
-                skipped -= u64::from(!matches!(record, LogRecord::Warning { .. }));
+                let is_counted = line_end.is_some() || !matches!(record, LogRecord::Warning { .. });
+                skipped -= u64::from(is_counted);
                 continue;
             }
             apply(
@@ -98,6 +100,7 @@ impl Story {
                     trial,
                     attempt,
                     record,
+                    line_end,
                 },
             );
         }
@@ -210,9 +213,10 @@ fn attempts_of(dir: &PilotDir, name: &str, running: &BTreeSet<Key>) -> BTreeMap<
                 trial,
                 attempt,
                 record,
+                line_end,
             } => {
                 if let Some(story) = attempts.get_mut(&(trial, attempt)) {
-                    story.records.push((at, record));
+                    story.records.push((at, record, line_end));
                 }
             }
             MessageKind::Ended {
@@ -339,11 +343,13 @@ mod tests {
                 trial: first,
                 attempt,
                 record: report(0.9),
+                line_end: None,
             },
             MessageKind::Logged {
                 trial: first,
                 attempt,
                 record: report(0.5),
+                line_end: None,
             },
             MessageKind::Placed {
                 trial: second,

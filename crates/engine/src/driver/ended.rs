@@ -36,7 +36,7 @@ impl Driver<'_> {
         let exit_of_process = exit.clone();
         // Its supervisor, such as a pilot, is gone, and may not have read all of its records.
         if exit == Exit::Lost {
-            self.take_unread(trial, attempt)?;
+            self.take_unread(trial, attempt, false)?;
         }
         let exit = self.exit_as_judged(trial, exit);
         if let Some(text) = scheduler::missing_resource_warning(&self.study, trial) {

@@ -13,7 +13,9 @@ use crate::journal::{
     shortfall,
 };
 use std::collections::BTreeSet;
-use swath_model::study::{Attempt, Event, Exit, FORMAT, Study, TrialId, TrialState, Usage};
+use swath_model::study::{
+    Attempt, Event, Exit, FORMAT, LogRecord, Study, TrialId, TrialState, Usage, Verdict,
+};
 
 impl<'a> Driver<'a> {
     /// Opens the study in `dir`, creating it if there is none, and absorbs its journal. Attempts
@@ -108,19 +110,31 @@ impl<'a> Driver<'a> {
     }
 
     /// Commits the records that a lost attempt had written to its file and no driver had read.
+    /// `is_unjudged`: the journal has a report of the attempt whose verdict was not written.
     pub(super) fn take_unread(
         &mut self,
         trial: TrialId,
         attempt: Attempt,
+        is_unjudged: bool,
     ) -> Result<(), DriverError> {
+        // A report is judged as it would have been if it had been read in time: a trial that was to
+        // stop must not go on because its orchestrator was killed.
+        let mut verdict = match is_unjudged {
+            true => self.judged(trial, false)?,
+            false => Verdict::Continue,
+        };
         for (record, line_end) in self.unread(trial) {
             let record = self.weighed(trial, record);
+            let is_report = matches!(record, LogRecord::Report { .. } | LogRecord::Beyond { .. });
             self.commit(Event::Logged {
                 trial,
                 attempt,
                 record,
                 line_end,
             })?;
+            if is_report && verdict == Verdict::Continue {
+                verdict = self.judged(trial, false)?;
+            }
         }
         Ok(())
     }
@@ -173,8 +187,10 @@ impl<'a> Driver<'a> {
     /// Ends attempts of an earlier run as lost. Their unread records are committed first; their
     /// trials wait again.
     fn lose(&mut self, orphans: &[(TrialId, Attempt)]) -> Result<(), DriverError> {
+        // Found before the loop, whose own entries follow that report.
+        let unjudged = self.components.earlier.unjudged();
         for (trial, attempt) in orphans.iter().copied() {
-            self.take_unread(trial, attempt)?;
+            self.take_unread(trial, attempt, unjudged == Some(trial))?;
             self.commit(Event::Ended {
                 trial,
                 attempt,

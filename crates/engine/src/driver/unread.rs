@@ -1,6 +1,7 @@
 //! Records that a trial had written when its orchestrator was killed, and that no driver had read.
 
 use crate::journal::StudyDir;
+use crate::provenance::variables;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -120,12 +121,22 @@ fn take(
     let log = TrialLogger::in_process(identity, dirs, Box::new(collected.clone())).ok()?;
     let log = log.with_deciding_metrics(&header.deciding_metrics());
     let log = log.with_resource(header.resource.as_ref());
-    let mut log = log.with_models(Arc::new(ModelStore::new(models)));
+    // The run that started the trial may have had other variables; forms of tokens are the same.
+    let secrets = variables::secrets(&[], &[]);
+    let mut log = log
+        .with_secrets(secrets.clone())
+        .with_models(Arc::new(ModelStore::new(models)));
     log.take_unread(path, unread, modified).ok()?;
     log.finish().ok()?;
     drop(log);
     let mut records = collected.0.lock().unwrap_or_else(PoisonError::into_inner);
-    Some(std::mem::take(&mut *records))
+    let records = std::mem::take(&mut *records);
+    Some(
+        records
+            .into_iter()
+            .map(|(record, line_end)| (record.redacted(&secrets), line_end))
+            .collect(),
+    )
 }
 
 /// A sink that collects the records.

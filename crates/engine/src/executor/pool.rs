@@ -377,6 +377,7 @@ impl Worker {
                 return not_started(format!("could not create the trial's records: {error}"));
             }
         };
+        log = log.with_secrets(self.study.secrets.clone());
         log = log.with_models(Arc::clone(&self.study.models));
         if let Some(digests) = &self.study.digests {
             log = log.with_cache(Arc::clone(digests));
@@ -389,6 +390,10 @@ impl Worker {
             exit: Exit::Failed(Failure::Panic(message(&*panic))),
             usage: Usage::default(),
         });
+        let outcome = Outcome {
+            exit: outcome.exit.redacted(&self.study.secrets),
+            ..outcome
+        };
         wait_for_room(trial);
         close(trial, log, &outcome);
         outcome
@@ -484,6 +489,7 @@ impl Worker {
             launch: trial.launch.clone(),
             line: Arc::clone(&self.line),
             signals: self.signals.clone(),
+            study: Arc::clone(&self.study),
         })
     }
 }
@@ -494,6 +500,7 @@ struct Forward {
     launch: Launch,
     line: Arc<StopLine>,
     signals: Sender<Signal>,
+    study: Arc<StudyContext>,
 }
 
 impl Sink for Forward {
@@ -507,7 +514,7 @@ impl Sink for Forward {
             trial,
             attempt,
             at: Timestamp::now(),
-            kind: SignalKind::Logged(record, line_end),
+            kind: SignalKind::Logged(record.redacted(&self.study.secrets), line_end),
         };
         // The receiver is gone: the pool is being dropped, so the trial is to stop.
         if self.signals.send(signal).is_err() {

@@ -48,6 +48,8 @@ pub struct ProgramSettings {
     /// Command line. A first word with a slash is a path, relative to the workdir; a word without a
     /// slash is searched on `PATH`.
     pub argv: Argv,
+    /// Command line as it is recorded: without secrets.
+    pub recorded: Argv,
     /// Environment and limits of the program.
     pub spec: ProgramSpec,
     /// Command line of the [guard](super::guard::run); `None` to run without a guard.
@@ -142,6 +144,7 @@ mod patterns {
 /// Trainable that runs a program for each trial.
 pub struct Program {
     argv: Argv,
+    recorded: Argv,
     spec: ProgramSpec,
     limits: SupervisionLimits,
     /// Mark of this run in the environment of its processes, `PID-STARTTICKS-COUNT`.
@@ -207,6 +210,7 @@ impl Program {
     pub fn new(settings: ProgramSettings) -> Result<Self, ExecutorError> {
         let ProgramSettings {
             argv,
+            recorded,
             mut spec,
             guard,
             allotment,
@@ -220,6 +224,7 @@ impl Program {
         let slots = Slots::new(guard, &run).map_err(prepare_error)?;
         Ok(Self {
             argv,
+            recorded,
             limits: SupervisionLimits {
                 run_time: spec.trial_time,
                 grace: spec.grace,
@@ -247,11 +252,12 @@ impl Program {
         dir: &Path,
         leaf: Option<&Leaf>,
     ) -> Result<Order, String> {
-        let name = trial.command.first().ok_or("the command is empty")?;
+        let argv = (self.argv)(&trial.launch);
+        let name = argv.first().ok_or("the command is empty")?;
         let cgroups = self.cgroups.get().and_then(Option::as_ref);
         Ok(Order {
             program: self.find(name)?,
-            argv: trial.command.iter().map(OsString::from).collect(),
+            argv: argv.iter().map(OsString::from).collect(),
             env: self.environment(trial, dir),
             workdir: self.spec.workdir.clone(),
             logs: [dir.join("stdout.log"), dir.join("stderr.log")],
@@ -636,7 +642,7 @@ impl Program {
 
 impl Trainable for Program {
     fn command(&self, launch: &Launch) -> Vec<String> {
-        (self.argv)(launch)
+        (self.recorded)(launch)
     }
 
     fn train(&self, trial: &TrialContext, log: &mut TrialLogger) -> Outcome {

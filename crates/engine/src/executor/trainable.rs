@@ -11,6 +11,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use swath_log::{DigestCache, ModelStore, TrialFolder, TrialLogger};
+use swath_model::source::secret::Secrets;
 use swath_model::space::{Name, ParamError, Params};
 use swath_model::study::{Failure, Place, Timestamp, TrialId, Usage};
 
@@ -72,6 +73,8 @@ pub struct StudyContext {
     pub resource: Option<Name>,
     /// Store for the bytes of models.
     pub models: Arc<ModelStore>,
+    /// Secrets that no record shows.
+    pub secrets: Secrets,
     /// Trial of another study that the trials of this study repeat. Programs see its number as
     /// `SWATH_TRIAL`.
     pub stands_for: Option<TrialId>,

@@ -4,11 +4,12 @@
 //! column order, empty cells for absent values, LF line ends and quotes only where needed. Floats
 //! have the shortest form that reads back as the same number (`1e-5`, `1.0`, `nan`). Texts are
 //! written unchanged, even those that a spreadsheet takes for a formula: the table holds exactly
-//! the values that the trial received.
+//! the values that the trial received. Only [`Cells::Safe`] changes such texts.
 
 use super::home::failed;
 use super::{Tracker, TrackerError};
 use ::csv::{ByteRecord, Writer};
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
@@ -31,8 +32,33 @@ pub fn write(study: &Study, out: impl Write) -> io::Result<()> {
     write_some(
         study,
         study.trials().iter().filter(|trial| !trial.removed),
+        Cells::Exact,
         out,
     )
+}
+
+/// Form of the cells of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Cells {
+    /// Exactly the recorded values.
+    #[default]
+    Exact,
+    /// Texts that a spreadsheet would take for a formula begin with an apostrophe.
+    Safe,
+}
+
+impl Cells {
+    /// Returns the content of a cell with this text. A number stays a number.
+    #[must_use]
+    pub fn of(self, text: &str) -> Cow<'_, str> {
+        let begins_formula =
+            text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
+        if self == Self::Safe && begins_formula && text.parse::<f64>().is_err() {
+            format!("'{text}").into()
+        } else {
+            text.into()
+        }
+    }
 }
 
 /// Writes the table of `trials`. The columns are those of the whole study, so that tables of
@@ -43,12 +69,17 @@ pub fn write(study: &Study, out: impl Write) -> io::Result<()> {
 pub fn write_some<'a>(
     study: &Study,
     trials: impl IntoIterator<Item = &'a Trial>,
+    cells: Cells,
     out: impl Write,
 ) -> io::Result<()> {
     let columns = columns(study);
     let mut writer = Writer::from_writer(out);
-    writer.write_record(columns.iter().map(Column::name))?;
-    let mut row = Row::default();
+    let mut row = Row::new(cells);
+    for column in &columns {
+        row.push(Some(Cell::Text(column.name().into())));
+    }
+    writer.write_byte_record(&row.record)?;
+    row.record.clear();
     for trial in trials {
         for column in &columns {
             row.push(column.cell(study, trial));
@@ -297,18 +328,26 @@ fn param<'a>(trial: &'a Trial, index: usize, name: &Name) -> Option<&'a Value> {
 }
 
 /// One row under construction. Its memory is reused for the next row.
-#[derive(Default)]
 struct Row {
+    cells: Cells,
     record: ByteRecord,
     scratch: Vec<u8>,
 }
 
 impl Row {
+    fn new(cells: Cells) -> Self {
+        Self {
+            cells,
+            record: ByteRecord::new(),
+            scratch: Vec::new(),
+        }
+    }
+
     /// Appends a cell.
     fn push(&mut self, cell: Option<Cell<'_>>) {
         match cell {
             None => self.record.push_field(b""),
-            Some(Cell::Text(text)) => self.record.push_field(text.as_bytes()),
+            Some(Cell::Text(text)) => self.push_text(&text),
             Some(Cell::Count(number) | Cell::Seed(number)) => {
                 self.push_formatted(format_args!("{number}"));
             }
@@ -319,8 +358,14 @@ impl Row {
             Some(Cell::Time(time)) => self.push_formatted(format_args!("{time}")),
             Some(Cell::Flag(flag)) => self.push_formatted(format_args!("{flag}")),
             Some(Cell::Param(Value::Float(number))) => self.push_number(*number),
+            Some(Cell::Param(Value::Text(text))) => self.push_text(text),
             Some(Cell::Param(value)) => self.push_formatted(format_args!("{value}")),
         }
+    }
+
+    /// Appends a text.
+    fn push_text(&mut self, text: &str) {
+        self.record.push_field(self.cells.of(text).as_bytes());
     }
 
     /// Appends a float in its shortest form.

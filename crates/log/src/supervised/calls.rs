@@ -9,6 +9,7 @@ use crate::{
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use swath_model::source::secret::Secrets;
 use swath_model::space::Name;
 use swath_model::study::Datum;
 
@@ -53,6 +54,15 @@ impl TrialLogger {
     pub fn with_models(mut self, models: Arc<ModelStore>) -> Self {
         if let Some(supervised) = self.end.supervised() {
             supervised.reader.store = models;
+        }
+        self
+    }
+
+    /// Sets the secrets that the trial's metric files do not show. Without effect in a child.
+    #[must_use]
+    pub fn with_secrets(mut self, secrets: Secrets) -> Self {
+        if let Some(supervised) = self.end.supervised() {
+            supervised.rows.secrets = secrets;
         }
         self
     }

@@ -11,6 +11,7 @@ use crate::wire::{MetricPosition, check_name, push_number, push_position};
 use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
+use swath_model::source::secret::Secrets;
 
 impl Supervised {
     /// Handles metrics of a line. Their row is in the parser.
@@ -74,6 +75,8 @@ pub(super) struct MetricRows {
     dir: PathBuf,
     files: MetricFiles,
     steps: Steps,
+    /// Secrets that no row shows.
+    pub(super) secrets: Secrets,
     /// Whether the warning that the files cannot be written was given.
     is_unwritable: bool,
     /// Whether the row of the current line is in its file already.
@@ -87,6 +90,7 @@ impl MetricRows {
             dir: trial.join("metrics"),
             files: MetricFiles::new(trial),
             steps: Steps::default(),
+            secrets: Secrets::default(),
             is_unwritable: false,
             is_row_written: false,
         }
@@ -150,7 +154,8 @@ impl MetricRows {
         if self.is_row_written {
             return;
         }
-        let written = self.files.row(log, row, keys, now);
+        let row = self.secrets.redact_bytes(row);
+        let written = self.files.row(log, &row, keys, now);
         self.note(written, forwarder);
     }
 

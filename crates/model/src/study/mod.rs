@@ -19,6 +19,8 @@ pub mod limit;
 pub mod metric;
 pub mod objective;
 pub mod record;
+#[cfg(feature = "spaces")]
+pub mod redacted;
 pub mod replicate;
 mod search_error;
 #[cfg(feature = "spaces")]

@@ -97,6 +97,7 @@ impl Folders {
         };
         let log = TrialLogger::in_process(identity, dirs, Box::new(Collector(sender)))
             .map_err(io::Error::other)?
+            .with_secrets(context.secrets.clone())
             .with_models(context.models.clone())
             .with_deciding_metrics(&context.deciding)
             .with_resource(context.resource.as_ref());

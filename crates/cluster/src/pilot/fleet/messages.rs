@@ -132,7 +132,11 @@ impl Fleet {
                         line_end.is_some() || !matches!(record, LogRecord::Warning { .. });
                     assigned.records_to_skip -= u64::from(is_counted);
                 }
-                Some(_) => self.send(trial, attempt, SignalKind::Logged(record, line_end)),
+                Some(_) => self.send(
+                    trial,
+                    attempt,
+                    SignalKind::Logged(record.redacted(&self.secrets), line_end),
+                ),
                 // The attempt was taken from this pilot: another one may run it, so its records
                 // must not count.
                 None => self.dropped += u64::from(pilot.revoked.contains(&(trial, attempt))),
@@ -180,6 +184,7 @@ impl Fleet {
                     seconds: Some(seconds),
                     ..usage
                 };
+                let exit = exit.redacted(&self.secrets);
                 self.send(trial, attempt, SignalKind::Ended(exit, usage));
             }
             MessageKind::Returned { trial, attempt } => {
