@@ -84,6 +84,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             .out
             .say("no time is left for this sweep, so no trial is started");
     }
+    // SIGTSTP is handled only from here on: nothing acts on it before the setup and the driver run.
+    interrupt.halt_on_signals()?;
     if !is_out_of_time && opened.setup(guard::command(), &interrupt)? == SetupEnd::Interrupted {
         context
             .out
