@@ -219,7 +219,14 @@ fn every_link_of_the_documents_leads_to_a_file_and_a_heading() {
 
 /// Folders of the project, whose files documents name in code spans.
 const FOLDERS: [&str; 8] = [
-    "tests/", "crates/", "src/", "benches/", "examples/", "fuzz/", "docs/", "sweeps/",
+    "tests/",
+    "crates/",
+    "src/",
+    "benches/",
+    "examples/",
+    "fuzz/",
+    "docs/",
+    "sweeps/",
 ];
 
 #[test]
@@ -230,7 +237,11 @@ fn every_file_of_the_project_that_the_promises_name_exists() {
         let absent: Vec<&&str> = spans
             .iter()
             .filter(|span| FOLDERS.iter().any(|folder| span.starts_with(folder)))
-            .filter(|span| !span.contains(char::is_whitespace) && !span.contains("yours") && !span.contains('*'))
+            .filter(|span| {
+                !span.contains(char::is_whitespace)
+                    && !span.contains("yours")
+                    && !span.contains('*')
+            })
             .filter(|span| !root().join(span).exists())
             .collect();
         assert!(absent.is_empty(), "{page} names {absent:?}");

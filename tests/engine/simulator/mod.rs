@@ -475,9 +475,7 @@ impl World {
             }),
             "a listener received an entry that differs from the journal's"
         );
-        let are_recorded = started
-            .iter()
-            .all(|attempt| is_started(&written, attempt));
+        let are_recorded = started.iter().all(|attempt| is_started(&written, attempt));
         assert!(
             are_recorded || fate.lock().unwrap().unsynced,
             "an attempt was started that the journal does not contain"
@@ -628,7 +626,9 @@ fn every_study_with_faults_ends_as_it_does_without_faults() {
                 false => outcome(&lived.study) == without_faults[index],
             };
             if !is_same {
-                lived.broken.insert("the study ended in another way than without faults");
+                lived
+                    .broken
+                    .insert("the study ended in another way than without faults");
                 if seeds.len() == 1 {
                     // A single seed is repeated to be looked at.
                     assert_eq!(outcome(&lived.study), without_faults[index]);

@@ -468,7 +468,9 @@ pub(crate) fn check(
             if line.kind != "metric" && !counted.contains(&serial) {
                 faults.insert("a line of a complete trial is not in the journal");
             }
-            let in_file = rows.get(line.kind).is_some_and(|rows| rows.contains(&serial));
+            let in_file = rows
+                .get(line.kind)
+                .is_some_and(|rows| rows.contains(&serial));
             if matches!(line.kind, "metric" | "report") && !in_file {
                 faults.insert("a line of a complete trial is not in its metric file");
             }
