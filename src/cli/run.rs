@@ -93,8 +93,6 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             .say(format_args!("continue with: {}", resume_command()));
         return Ok(interrupted(&interrupt));
     }
-    // SIGTSTP is handled only from here on: nothing acts on it before the driver runs.
-    interrupt.halt_on_signals()?;
     carry_out(&mut opened, &interrupt, args)
 }
 

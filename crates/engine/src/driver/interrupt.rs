@@ -71,8 +71,8 @@ impl Interrupt {
     }
 
     /// Also records SIGTSTP and SIGCONT from now on. Only a process that runs a study may call
-    /// this: once the signal is caught, only [`Driver::run`](super::Driver::run) suspends the
-    /// process.
+    /// this: once the signal is caught, only [`Driver::run`](super::Driver::run) and the setup
+    /// before it suspend the process.
     ///
     /// # Errors
     /// If a handler cannot be set.
@@ -94,13 +94,14 @@ impl Interrupt {
     }
 
     /// Returns whether a SIGTSTP is pending, and clears it.
-    pub(super) fn take_halt(&self) -> bool {
+    #[must_use]
+    pub fn take_halt(&self) -> bool {
         self.halt.swap(false, Ordering::SeqCst)
     }
 
     /// Stops this process, as an uncaught SIGTSTP would. Returns after SIGCONT, with the time spent
     /// stopped.
-    pub(super) fn suspend_process(&self) -> Duration {
+    pub fn suspend_process(&self) -> Duration {
         use rustix::process::{Signal, getpid, kill_process};
         let begun = Instant::now();
         self.is_continued.store(false, Ordering::SeqCst);

@@ -41,7 +41,7 @@ pub use room::DiskSpace;
 pub use simulated::Simulated;
 pub use site::{Share, Site, Work, here};
 pub use system::SYSTEM;
-pub use task::{Task, TaskEnd};
+pub use task::{Task, TaskEnd, TaskRequest};
 pub use trainable::{Closure, Outcome, StudyContext, Trainable, TrialContext, TrialError};
 
 use std::collections::BTreeMap;

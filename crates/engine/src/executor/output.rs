@@ -3,7 +3,7 @@
 
 use super::{nearest, traceback};
 use regex::Regex;
-use rustix::fs::{fcntl_getfl, fcntl_setfl};
+use rustix::fs::fcntl_setfl;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -45,7 +45,7 @@ impl Output {
     pub(super) fn open(path: &Path) -> io::Result<File> {
         let file = regular::append(path)?;
         // The program inherits the file, and expects writes to wait.
-        fcntl_setfl(&file, fcntl_getfl(&file)? - rustix::fs::OFlags::NONBLOCK)?;
+        fcntl_setfl(&file, rustix::fs::OFlags::APPEND)?;
         Ok(file)
     }
 

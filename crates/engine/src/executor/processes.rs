@@ -268,13 +268,22 @@ fn until_none(
 ) -> bool {
     let begun = Instant::now();
     let mut nap = Duration::from_micros(500);
+    let mut known_dead = BTreeSet::new();
     loop {
-        let alive: BTreeSet<u32> = find().into_iter().filter(|pid| !reap(*pid)).collect();
-        if alive.is_empty() {
+        let (dead, alive): (BTreeSet<u32>, BTreeSet<u32>) =
+            find().into_iter().partition(|pid| reap(*pid));
+        // The children of a process that has just died may have been given to another parent after
+        // that parent was looked at. They are found by another look.
+        let is_new = !dead.is_subset(&known_dead);
+        if alive.is_empty() && !is_new {
             return true;
         }
+        known_dead.extend(dead);
         if begun.elapsed() > within {
             return false;
+        }
+        if alive.is_empty() {
+            continue;
         }
         alive.into_iter().for_each(&mut act);
         std::thread::sleep(nap);

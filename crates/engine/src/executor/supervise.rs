@@ -205,9 +205,13 @@ impl<'a> Supervision<'a> {
         if exit == Exit::Done {
             self.note_unreported();
         }
+        let usage_of_leader = exited
+            .as_ref()
+            .map_or(0.0, |(_, usage)| (usage.utime + usage.stime).as_secs_f64());
         let mut usage = exited.map_or_else(Usage::default, |(_, usage)| self.meter.usage(&usage));
         if let Some((_, cpu)) = ended {
-            usage.cpu_seconds = usage.cpu_seconds.max(cpu.as_secs_f64());
+            let reaped = usage_of_leader + cpu.as_secs_f64();
+            usage.cpu_seconds = usage.cpu_seconds.max(reaped);
         }
         Supervised {
             outcome: Outcome {

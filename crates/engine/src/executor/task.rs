@@ -1,6 +1,5 @@
 //! A single program in a slot of its own, before or beside the trials: `[run] setup`.
 
-use super::Stop;
 use super::cgroups::Cgroups;
 use super::orphans::RUN;
 use super::output::Output;
@@ -36,6 +35,19 @@ pub struct Task<'a> {
     pub grace: Duration,
 }
 
+/// A request to a running task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TaskRequest {
+    /// SIGTERM, the grace period, then SIGKILL.
+    Stop,
+    /// SIGKILL at once.
+    Kill,
+    /// Stand still until [`Resume`](Self::Resume).
+    Suspend,
+    /// Go on.
+    Resume,
+}
+
 /// The way a task ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TaskEnd {
@@ -49,15 +61,15 @@ pub enum TaskEnd {
 
 impl Task<'_> {
     /// Runs the program until it and all that it leaves have ended. `guard` is the command of the
-    /// [guard](super::guard). `stop` says whether the program is to end; `output` receives what it
-    /// writes.
+    /// [guard](super::guard). `next_request` is polled for requests; `output` receives what the
+    /// program writes.
     ///
     /// # Errors
     /// Fails if the program cannot be started.
     pub fn run(
         &self,
         guard: Option<Command>,
-        stop: &mut dyn FnMut() -> Option<Stop>,
+        next_request: &mut dyn FnMut() -> Option<TaskRequest>,
         output: &mut dyn FnMut(&[u8]),
     ) -> io::Result<TaskEnd> {
         let study = std::path::absolute(self.study)?;
@@ -81,7 +93,7 @@ impl Task<'_> {
         let mut slot = slots.take()?;
         let must_end = || false;
         let end = match slot.start(&order, must_end) {
-            Ok(_) => follow(&mut slot, self.grace, stop, &mut || {
+            Ok(_) => follow(&mut slot, self.grace, next_request, &mut || {
                 pass_on(&mut reader, output);
             }),
             Err(StartError::Log(_, error) | StartError::Spawn(error) | StartError::Slot(error)) => {
@@ -127,7 +139,7 @@ impl Task<'_> {
 fn follow(
     slot: &mut Slot,
     grace: Duration,
-    stop: &mut dyn FnMut() -> Option<Stop>,
+    next_request: &mut dyn FnMut() -> Option<TaskRequest>,
     read: &mut dyn FnMut(),
 ) -> TaskEnd {
     let mut status = None;
@@ -141,14 +153,19 @@ fn follow(
             None => {}
         }
         read();
-        let request = stop();
-        if request.is_some() && stopped.is_none() && status.is_none() {
-            stopped = Some(Instant::now());
-            slot.signal(Signal::TERM);
-            slot.signal(Signal::CONT);
+        let request = next_request();
+        match request {
+            Some(TaskRequest::Suspend) => slot.signal_all(Signal::STOP),
+            Some(TaskRequest::Resume) => slot.signal_all(Signal::CONT),
+            Some(TaskRequest::Stop) if stopped.is_none() && status.is_none() => {
+                stopped = Some(Instant::now());
+                slot.signal(Signal::TERM);
+                slot.signal(Signal::CONT);
+            }
+            _ => {}
         }
         let is_late = stopped.is_some_and(|since| since.elapsed() >= grace);
-        if !is_killed && (request == Some(Stop::Kill) || is_late) {
+        if !is_killed && (request == Some(TaskRequest::Kill) || is_late) {
             is_killed = true;
             slot.kill();
         }
@@ -169,11 +186,15 @@ fn pass_on(log: &mut File, output: &mut dyn FnMut(&[u8])) {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(target_os = "linux")]
+#[cfg(test)]
 mod tests {
     use super::*;
 
-    fn run(script: &str, stop: &mut dyn FnMut() -> Option<Stop>) -> (TaskEnd, String) {
+    fn run(
+        script: &str,
+        next_request: &mut dyn FnMut() -> Option<TaskRequest>,
+    ) -> (TaskEnd, String) {
         let dir = tempfile::tempdir().unwrap();
         let command = ["sh".to_owned(), "-c".to_owned(), script.to_owned()];
         let task = Task {
@@ -186,7 +207,9 @@ mod tests {
         };
         let mut text = Vec::new();
         let end = task
-            .run(None, stop, &mut |bytes| text.extend_from_slice(bytes))
+            .run(None, next_request, &mut |bytes| {
+                text.extend_from_slice(bytes);
+            })
             .unwrap();
         let log = std::fs::read(dir.path().join("setup.log")).unwrap();
         assert_eq!(log, text);
@@ -206,7 +229,7 @@ mod tests {
     fn a_task_that_ignores_sigterm_is_killed_after_the_grace_period() {
         let begun = Instant::now();
         let script = "trap '' TERM; echo ready; sleep 60 & wait; sleep 60";
-        let (end, _) = run(script, &mut || Some(Stop::Interrupt));
+        let (end, _) = run(script, &mut || Some(TaskRequest::Stop));
         assert_eq!(end, TaskEnd::Stopped);
         assert!(begun.elapsed() < Duration::from_secs(30));
     }

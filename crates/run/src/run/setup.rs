@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, ExitStatus};
 use swath_engine::driver::{Control, Interrupt, Urgency};
-use swath_engine::executor::{Stop, Task, TaskEnd};
+use swath_engine::executor::{Task, TaskEnd, TaskRequest};
 use swath_engine::journal::StudyDir;
 
 use crate::sweep::Sweep;
@@ -70,8 +70,21 @@ pub(super) fn run(
         name: "setup",
         grace: sweep.run.grace,
     };
+    let mut is_suspended = false;
+    let mut next_request = || {
+        if is_suspended {
+            interrupt.suspend_process();
+            is_suspended = false;
+            return Some(TaskRequest::Resume);
+        }
+        is_suspended = interrupt.take_halt();
+        if is_suspended {
+            return Some(TaskRequest::Suspend);
+        }
+        stop_request(dir, interrupt)
+    };
     let end = task
-        .run(guard, &mut || stop_request(dir, interrupt), &mut |bytes| {
+        .run(guard, &mut next_request, &mut |bytes| {
             // The log has the output too.
             let _ = std::io::stderr().lock().write_all(bytes);
         })
@@ -94,12 +107,12 @@ pub(super) fn run(
 }
 
 /// Returns how the setup is to end, by a signal or by `swath stop`; `None` if it may go on.
-fn stop_request(dir: &StudyDir, interrupt: &Interrupt) -> Option<Stop> {
+fn stop_request(dir: &StudyDir, interrupt: &Interrupt) -> Option<TaskRequest> {
     let request = Control::pending(dir).and_then(|request| request.stop);
     match request.unwrap_or(Urgency::None).max(interrupt.urgency()) {
         // After a request to drain, the setup may end; the run then starts no trial.
         Urgency::None | Urgency::Drain => None,
-        Urgency::Stop => Some(Stop::Interrupt),
-        Urgency::Kill => Some(Stop::Kill),
+        Urgency::Stop => Some(TaskRequest::Stop),
+        Urgency::Kill => Some(TaskRequest::Kill),
     }
 }

@@ -30,6 +30,9 @@ use wait4::ResourceUsage;
 /// has left.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Number of attempts to start a slot process while such processes are being killed.
+const START_TRIES: u32 = 5;
+
 /// Interval between two checks whether the start of a program is to be given up.
 const START_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -71,7 +74,7 @@ pub(super) enum SlotEvent {
     /// The program has ended.
     Exited(ExitStatus, ResourceUsage),
     /// The processes that it left have ended too; `false` if one of them cannot be ended. The slot
-    /// is free again. The duration is the processor time of all of them, zero if it is not known.
+    /// is free again. The duration is their processor time; zero if there were none, or in a thread.
     Ended(bool, Duration),
     /// The slot process has died.
     Gone,
@@ -114,11 +117,14 @@ impl Slots {
     }
 
     fn start(&self) -> io::Result<Slot> {
-        match self.start_once() {
-            // The guard died before it had started the slot. The next attempt notices that and
-            // starts another guard.
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => self.start_once(),
-            started => started,
+        let mut tries = 1;
+        loop {
+            match self.start_once() {
+                // The slot process was killed, or the guard before it had started the slot. The
+                // next attempt starts another guard if it has to.
+                Err(error) if is_closed(&error) && tries < START_TRIES => tries += 1,
+                started => return started,
+            }
         }
     }
 
@@ -163,6 +169,12 @@ impl Slots {
     pub(super) fn close(&self) {
         lock(&self.idle).clear();
     }
+}
+
+/// Returns whether the other end of a socket was closed.
+fn is_closed(error: &io::Error) -> bool {
+    use ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), UnexpectedEof | BrokenPipe | ConnectionReset)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

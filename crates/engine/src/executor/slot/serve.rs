@@ -31,6 +31,10 @@ use wait4::Wait4 as _;
 /// of another thread still holds it open for writing.
 const BUSY_TRIES: u32 = 20;
 
+/// Time after which the start of a program is reported, if the program has not ended before. It is
+/// shorter than the first interval of the supervisor, who needs to know of the start only then.
+const ANNOUNCE_AFTER: Duration = Duration::from_millis(2);
+
 /// Time between two checks for dead orphans while a program runs.
 const REAP_EVERY: Duration = Duration::from_secs(5);
 
@@ -63,6 +67,7 @@ pub fn run(socket: impl Into<OwnedFd>) -> io::Result<()> {
         wire: Wire::new(socket),
         kin: Kin::Process,
         running: None,
+        reported_time: Duration::ZERO,
     }
     .serve()
 }
@@ -73,6 +78,7 @@ pub(super) fn run_in_thread(socket: OwnedFd, finder: Arc<OrphanFinder>) {
         wire: Wire::new(socket),
         kin: Kin::Thread(finder),
         running: None,
+        reported_time: Duration::ZERO,
     };
     // The other end sees the closed socket.
     slot.serve().ok();
@@ -90,6 +96,8 @@ struct Slot {
     wire: Wire,
     kin: Kin,
     running: Option<Running>,
+    /// Processor time of the reaped children that was reported.
+    reported_time: Duration,
 }
 
 /// A program that was started and whose processes have not all ended.
@@ -99,8 +107,9 @@ struct Running {
     /// Readable once the program has ended; `None` if the kernel or a sandbox refuses it.
     pidfd: Option<OwnedFd>,
     order: Order,
-    /// Processor time of the reaped children before the program started.
-    reaped_before: Duration,
+    since: Instant,
+    /// Whether the program has left processes.
+    had_orphans: bool,
     /// State after the end of the program.
     rest: Option<Rest>,
 }
@@ -111,8 +120,6 @@ struct Rest {
     nap: Duration,
     is_first: bool,
     is_killed: bool,
-    /// Whether there were any.
-    had_some: bool,
 }
 
 /// An error of a start, with the step that failed.
@@ -132,6 +139,9 @@ impl Slot {
         let pid = std::process::id().to_string();
         self.wire.send(&["hello", &pid])?;
         loop {
+            if self.announcement_due().is_none() {
+                self.wire.flush()?;
+            }
             self.wait()?;
             loop {
                 match self.wire.receive()? {
@@ -142,6 +152,16 @@ impl Slot {
             }
             self.follow()?;
         }
+    }
+
+    /// Returns the time until the start of the program is reported; `None` if it is time, or if the
+    /// program has ended. The end of a short program is thus reported together with its start.
+    fn announcement_due(&self) -> Option<Duration> {
+        let running = self
+            .running
+            .as_ref()
+            .filter(|running| running.rest.is_none())?;
+        ANNOUNCE_AFTER.checked_sub(running.since.elapsed())
     }
 
     /// Waits for a message, for the end of the program, or until the next check is due.
@@ -156,7 +176,7 @@ impl Slot {
                 pidfd: Some(pidfd), ..
             }) => {
                 fds.push(PollFd::new(pidfd, PollFlags::IN));
-                Some(REAP_EVERY)
+                Some(self.announcement_due().unwrap_or(REAP_EVERY))
             }
             Some(_) => Some(BLIND_NAP),
         };
@@ -200,7 +220,6 @@ impl Slot {
     }
 
     fn start(&mut self, order: Order) -> io::Result<()> {
-        let reaped_before = self.reaped_time();
         let (spawned, is_in_cgroup) = self.spawn_in_cgroup(&order);
         match spawned {
             Ok(child) => {
@@ -215,15 +234,16 @@ impl Slot {
                     child,
                     group,
                     order,
-                    reaped_before,
+                    since: Instant::now(),
+                    had_orphans: false,
                     rest: None,
                 });
-                self.wire.send(&fields)
+                self.wire.queue(&fields)
             }
             Err(NotStarted { step, error }) => {
                 let errno = error.raw_os_error().unwrap_or(0).to_string();
                 self.wire
-                    .send(&["failed", step, &errno, &error.to_string()])
+                    .queue(&["failed", step, &errno, &error.to_string()])
             }
         }
     }
@@ -262,14 +282,14 @@ impl Slot {
                 nap: FIRST_NAP,
                 is_first: true,
                 is_killed: false,
-                had_some: false,
             });
-            let usage = &reaped.rusage;
-            self.wire.send(&[
+            let time = reaped.rusage.utime + reaped.rusage.stime;
+            self.reported_time += time;
+            self.wire.queue(&[
                 "exited".to_owned(),
                 reaped.status.into_raw().to_string(),
-                (usage.utime + usage.stime).as_micros().to_string(),
-                usage.maxrss.to_string(),
+                time.as_micros().to_string(),
+                reaped.rusage.maxrss.to_string(),
             ])?;
         }
         self.end_rest()
@@ -277,11 +297,19 @@ impl Slot {
 
     /// Ends the processes that the program left: SIGTERM, the grace period, SIGKILL.
     fn end_rest(&mut self) -> io::Result<()> {
+        if matches!(self.kin, Kin::Process) {
+            let (has_reaped, has_others) = reap_children();
+            self.note_orphans(has_reaped);
+            if !has_others {
+                return self.finish(true);
+            }
+        }
         let remaining = self.remaining();
         let Some(Running {
             group,
             order,
             rest: Some(rest),
+            had_orphans,
             ..
         }) = &mut self.running
         else {
@@ -293,10 +321,9 @@ impl Slot {
             rest.since.elapsed(),
         );
         if is_ended || passed > order.grace + KILLED_WITHIN {
-            let had_some = rest.had_some;
-            return self.finish(is_ended, had_some);
+            return self.finish(is_ended);
         }
-        rest.had_some = true;
+        *had_orphans = true;
         let must_kill = rest.is_killed || passed >= order.grace;
         if must_kill {
             rest.is_killed = true;
@@ -315,20 +342,19 @@ impl Slot {
     }
 
     /// Reports that no process is left, or that one cannot be ended, and becomes free.
-    fn finish(&mut self, is_ended: bool, had_some: bool) -> io::Result<()> {
-        let Some(running) = self.running.take() else {
-            return Ok(());
-        };
-        // The kernel shows the sum in clock ticks, so it only says more if orphans were reaped.
-        let cpu = if had_some {
-            self.reaped_time().saturating_sub(running.reaped_before)
-        } else {
-            Duration::ZERO
-        };
-        self.wire.send(&[
+    fn finish(&mut self, is_ended: bool) -> io::Result<()> {
+        let running = self.running.take();
+        let mut of_orphans = Duration::ZERO;
+        // Without orphans, the time of the program itself is all.
+        if running.is_some_and(|running| running.had_orphans) {
+            let reaped = self.reaped_time();
+            of_orphans = reaped.saturating_sub(self.reported_time);
+            self.reported_time = self.reported_time.max(reaped);
+        }
+        self.wire.queue(&[
             "ended".to_owned(),
             u8::from(is_ended).to_string(),
-            cpu.as_micros().to_string(),
+            of_orphans.as_micros().to_string(),
         ])
     }
 
@@ -361,9 +387,17 @@ impl Slot {
     }
 
     /// Reaps the orphans that have died while their program runs.
-    fn reap_orphans(&self) {
-        for orphan in self.orphans() {
+    fn reap_orphans(&mut self) {
+        let orphans = self.orphans();
+        self.note_orphans(!orphans.is_empty());
+        for orphan in orphans {
             processes::reap(orphan);
+        }
+    }
+
+    fn note_orphans(&mut self, are_there: bool) {
+        if let Some(running) = &mut self.running {
+            running.had_orphans |= are_there;
         }
     }
 
@@ -405,6 +439,20 @@ impl Slot {
         }
         if matches!(self.kin, Kin::Process) {
             processes::end_below(&BTreeSet::new());
+        }
+    }
+}
+
+/// Reaps the dead children of this process. Returns whether there were any, and whether others
+/// live.
+fn reap_children() -> (bool, bool) {
+    let mut has_reaped = false;
+    loop {
+        match rustix::process::wait(WaitOptions::NOHANG) {
+            Ok(Some(_)) => has_reaped = true,
+            Err(Errno::INTR) => {}
+            Ok(None) => return (has_reaped, true),
+            Err(_) => return (has_reaped, false),
         }
     }
 }

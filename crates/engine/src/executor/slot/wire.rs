@@ -34,6 +34,8 @@ pub(in crate::executor) struct Wire {
     socket: UnixStream,
     /// Bytes that were read and belong to no complete message yet.
     buffer: Vec<u8>,
+    /// Messages that were not sent yet.
+    queued: Vec<u8>,
     /// Descriptors that were received and not taken yet.
     fds: VecDeque<OwnedFd>,
 }
@@ -74,6 +76,7 @@ impl Wire {
         Self {
             socket: socket.into().into(),
             buffer: Vec::new(),
+            queued: Vec::new(),
             fds: VecDeque::new(),
         }
     }
@@ -86,6 +89,21 @@ impl Wire {
 
     pub(in crate::executor) fn fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+
+    /// Adds a message to those that [`flush`](Self::flush) sends together.
+    pub(in crate::executor) fn queue<F: AsRef<[u8]>>(&mut self, fields: &[F]) -> io::Result<()> {
+        let bytes = encode(fields.iter().map(AsRef::as_ref))?;
+        self.queued.extend(bytes);
+        Ok(())
+    }
+
+    /// Sends the queued messages.
+    pub(in crate::executor) fn flush(&mut self) -> io::Result<()> {
+        if self.queued.is_empty() {
+            return Ok(());
+        }
+        self.socket.write_all(&std::mem::take(&mut self.queued))
     }
 
     /// Sends a message.
