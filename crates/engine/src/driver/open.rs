@@ -14,7 +14,7 @@ use crate::journal::{
 };
 use std::collections::BTreeSet;
 use swath_model::study::{
-    Attempt, Event, Exit, FORMAT, Study, TrialId, TrialState, Usage, Verdict,
+    Attempt, Event, Exit, FORMAT, LogRecord, Study, TrialId, TrialState, Usage, Verdict,
 };
 
 impl<'a> Driver<'a> {
