@@ -660,7 +660,8 @@ fn every_study_with_faults_ends_as_it_does_without_faults() {
     let mut report = String::new();
     for (which, seeds) in &broken {
         let some: Vec<_> = seeds.iter().take(10).collect();
-        report.push_str(&format!("{} seeds: {which}: {some:?}\n", seeds.len()));
+        let line = format!("{} seeds: {which}: {some:?}\n", seeds.len());
+        report.push_str(&line);
     }
     assert!(
         broken.is_empty(),
