@@ -479,6 +479,7 @@ impl Engine for Template {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
     use swath_model::source::Table;
 
     fn lines(text: &str) -> (Option<Lines>, Vec<String>) {
