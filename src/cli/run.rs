@@ -160,7 +160,8 @@ fn abandon(interrupt: &Interrupt) {
     if writer.is_ok() {
         std::thread::sleep(Duration::from_millis(50));
     }
-    std::process::exit(i32::from(interrupted(interrupt) as u8));
+    // Destructors would wait for the threads that do not end.
+    signal_hook::low_level::exit(i32::from(interrupted(interrupt) as u8))
 }
 
 /// Returns the exit code of a run that a signal ended: 143 for SIGTERM, SIGHUP and SIGUSR1, else

@@ -49,8 +49,8 @@ const READERS: [&[&str]; 5] = [
     &["export", "s", "--csv"],
 ];
 
-/// Exit codes that a reader may have: done, failed, refused, different.
-const READER_CODES: [i32; 4] = [0, 1, 2, 6];
+/// Exit codes that a reader may have: done, failed, refused, nothing succeeded, different.
+const READER_CODES: [i32; 5] = [0, 1, 2, 3, 6];
 
 /// Runs the binary with at most ten seconds of processor time and 2 GiB of memory.
 fn swath(folder: &Path, words: &[&str]) -> Output {

@@ -9,6 +9,7 @@
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -195,13 +196,18 @@ struct Run {
 impl Run {
     /// Starts the run and waits for its first slot.
     fn start(world: &World) -> Self {
-        let child = world.command().spawn().unwrap();
+        let mut run = Self {
+            child: world.command().spawn().unwrap(),
+            guard: 0,
+            slot: 0,
+        };
         let begun = Instant::now();
         loop {
-            let guard = helper_below(child.id(), "guard");
+            let guard = helper_below(run.child.id(), "guard");
             let slot = guard.and_then(|guard| helper_below(guard, "slot"));
             if let (Some(guard), Some(slot)) = (guard, slot) {
-                return Self { child, guard, slot };
+                (run.guard, run.slot) = (guard, slot);
+                return run;
             }
             assert!(begun.elapsed() < PATIENCE, "no slot was started");
             std::thread::sleep(Duration::from_millis(1));
@@ -271,7 +277,12 @@ fn escape_all(is_hidden: bool) {
         let took = escape(roles, is_hidden, delay);
         longest = longest.max(took);
     }
-    println!("hidden groups: {is_hidden}; the longest time was {longest:?}");
+    let mut stderr = std::io::stderr();
+    writeln!(
+        stderr,
+        "hidden groups: {is_hidden}; the longest time was {longest:?}"
+    )
+    .unwrap();
 }
 
 /// A small random number generator with a fixed seed, so that a failing run can be repeated.

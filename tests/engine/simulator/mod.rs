@@ -1,7 +1,9 @@
 //! Simulates a whole study on a virtual clock, with a fault possible at every event: crashes, torn
 //! writes, lost children, a full disk, a clock that jumps, trackers that fail or are slow, outdated
-//! snapshots, and at the end a flipped bit. Whatever happens, the study reaches the same end as
-//! without faults.
+//! or damaged snapshots, and at the end a flipped bit, a shortened or a deleted journal. Programs
+//! write the files of their trials, and no line of theirs counts twice, is lost, or counts for
+//! another trial. Whatever happens, the study reaches the same end as without faults; after a power
+//! cut, it reaches an end.
 //!
 //! `SWATH_SEEDS=5000 cargo test --test engine simulator::` runs the long form; `SWATH_SEED=17`
 //! repeats a single seed.
@@ -599,7 +601,7 @@ fn number(name: &str) -> Option<u64> {
 fn every_study_with_faults_ends_as_it_does_without_faults() {
     let seeds = match number("SWATH_SEED") {
         Some(seed) => vec![seed],
-        None => (0..number("SWATH_SEEDS").unwrap_or(300))
+        None => (0..number("SWATH_SEEDS").unwrap_or(150))
             .chain(FAILED_ONCE)
             .collect(),
     };
@@ -658,13 +660,14 @@ fn every_study_with_faults_ends_as_it_does_without_faults() {
     let mut report = String::new();
     for (which, seeds) in &broken {
         let some: Vec<_> = seeds.iter().take(10).collect();
-        report.push_str(&format!("{} seeds: {which}: {some:?}\n", seeds.len()));
+        let line = format!("{} seeds: {which}: {some:?}\n", seeds.len());
+        report.push_str(&line);
     }
     assert!(
         broken.is_empty(),
         "{report}once more: SWATH_SEED=17 cargo test --test engine simulator::"
     );
-    if seeds.len() >= 300 {
+    if seeds.len() >= 150 {
         assert!(faults.len() >= 15, "some faults never happened: {faults:?}");
     }
 }

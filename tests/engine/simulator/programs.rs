@@ -134,7 +134,10 @@ struct Running {
 
 /// A sink that keeps the records, each with the offset behind its line.
 #[derive(Clone, Default)]
-struct Records(Arc<Mutex<Vec<(LogRecord, Option<u64>)>>>);
+struct Records(Arc<Mutex<Vec<TakenRecord>>>);
+
+/// A record with the offset behind its line.
+type TakenRecord = (LogRecord, Option<u64>);
 
 impl Sink for Records {
     fn logged(&mut self, record: LogRecord) -> Directive {
@@ -266,7 +269,7 @@ impl Programs {
                     json!({"epoch": epoch, "loss": loss, "serial": serial})
                 }
             };
-            lines.push_str(&format!("{line}\n"));
+            lines.extend([line.to_string().as_str(), "\n"]);
         }
         append(&running.dir, lines.as_bytes());
         keep_checkpoint(&running.dir, epoch).unwrap();
@@ -327,7 +330,7 @@ impl Programs {
             for _ in 0..more {
                 let serial = self.ledger.lock().unwrap().write(trial, "metric");
                 let line = json!({"kind": "metric", "log": "train", "m": 2.5, "serial": serial});
-                lines.push_str(&format!("{line}\n"));
+                lines.extend([line.to_string().as_str(), "\n"]);
             }
             if is_torn {
                 lines.push_str(r#"{"kind": "note", "te"#);

@@ -355,7 +355,9 @@ impl Worker {
     fn run(&self, trial: &TrialContext) -> Outcome {
         let identity = self.identity(&trial.launch);
         let created = self.try_until_possible(trial, || {
-            self.folder(trial, &identity)
+            let may_begin = self.waits.check_descriptors();
+            may_begin
+                .and_then(|()| self.folder(trial, &identity))
                 .inspect_err(|error| trial.note_shortage(error))
         });
         match (created, trial.folder.lock()) {

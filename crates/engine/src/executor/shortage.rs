@@ -17,6 +17,17 @@ pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// Number of descriptors that an attempt needs to write its last files.
 const TO_END: usize = 4;
 
+/// Number of descriptors that must be free when an attempt begins. It keeps fewer of them; the rest
+/// is for other attempts that have just begun.
+const TO_BEGIN: usize = 20;
+
+/// From this limit on, descriptors are taken for plentiful.
+const PLENTY: u64 = 1024;
+
+/// Time that an attempt has to open its files before the next one may begin, while descriptors are
+/// few.
+const PACE: Duration = Duration::from_millis(30);
+
 /// Something that the machine lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shortage {
@@ -58,7 +69,11 @@ impl Shortage {
 
 /// Returns whether an ended attempt can open its last files.
 pub(super) fn has_descriptors() -> bool {
-    let files: Vec<_> = (0..TO_END).map(|_| File::open("/dev/null")).collect();
+    are_free(TO_END)
+}
+
+fn are_free(count: usize) -> bool {
+    let files: Vec<_> = (0..count).map(|_| File::open("/dev/null")).collect();
     // Other errors say nothing about descriptors.
     !files.iter().any(|file| {
         file.as_ref()
@@ -68,7 +83,11 @@ pub(super) fn has_descriptors() -> bool {
 
 /// The waits of all slots of a pool, and the messages about them.
 #[derive(Debug, Default)]
-pub(super) struct Waits(Mutex<State>);
+pub(super) struct Waits {
+    state: Mutex<State>,
+    /// Held by the attempt that begins, while descriptors are few.
+    turn: Mutex<()>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -78,9 +97,24 @@ struct State {
 }
 
 impl Waits {
+    /// Checks that an attempt which begins now leaves descriptors to those that are to end. Otherwise
+    /// all could wait for each other.
+    pub(super) fn check_descriptors(&self) -> io::Result<()> {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        if limit.is_none_or(|limit| limit >= PLENTY) {
+            return Ok(());
+        }
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if !are_free(TO_BEGIN) {
+            return Err(Errno::MFILE.into());
+        }
+        std::thread::sleep(PACE);
+        Ok(())
+    }
+
     /// Adds an attempt that begins to wait. The first one is announced.
     pub(super) fn begin(&self, shortage: Shortage) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.waiting == 0 {
             state.messages.push(format!(
                 "the machine is short of {}; trials wait for it, nothing is lost, and they start by \
@@ -93,7 +127,7 @@ impl Waits {
 
     /// Removes an attempt that waits no longer.
     pub(super) fn end(&self) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.waiting = state.waiting.saturating_sub(1);
         if state.waiting == 0 {
             state
@@ -104,7 +138,7 @@ impl Waits {
 
     /// Returns the messages since the last call.
     pub(super) fn take_messages(&self) -> Vec<String> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut state.messages)
     }
 }

@@ -24,7 +24,10 @@ const LINES: [&str; 14] = [
 
 /// A sink that takes records up to a number, as a journal whose writer was killed.
 #[derive(Clone, Default)]
-struct Journal(Arc<Mutex<Vec<(LogRecord, Option<u64>)>>>);
+struct Journal(Arc<Mutex<Vec<TakenRecord>>>);
+
+/// A record with the offset behind its line.
+type TakenRecord = (LogRecord, Option<u64>);
 
 impl Sink for Journal {
     fn logged(&mut self, record: LogRecord) -> Directive {

@@ -122,9 +122,8 @@ fn nested_branches_are_counted_with_a_constant_that_all_of_them_use() {
 /// Appends a tree of choices, each with a choice in both of its branches.
 fn branch(text: &mut String, path: &str, number: u32, depth: u32) {
     let path = format!("{path}.c{number}");
-    text.push_str(&format!(
-        "[{path}]\nchoice = [\"a\", \"b\"]\nwhen = \"one == 1\"\n"
-    ));
+    let table = format!("[{path}]\nchoice = [\"a\", \"b\"]\nwhen = \"one == 1\"\n");
+    text.push_str(&table);
     if depth > 1 {
         branch(text, &format!("{path}.a"), 2 * number, depth - 1);
         branch(text, &format!("{path}.b"), 2 * number + 1, depth - 1);
