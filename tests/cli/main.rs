@@ -17,7 +17,6 @@ mod readme;
 mod runtime;
 mod search_programs;
 mod secrets;
-mod setup;
 mod shortage;
 mod sweeps;
 mod trackers;

@@ -8,5 +8,6 @@ mod cgroups;
 mod gpus;
 mod input;
 mod resources;
+mod setup;
 mod signals;
-pub(crate) mod world;
+mod world;

@@ -46,7 +46,7 @@ impl Control {
     /// Returns the pending request, if there is one, and leaves it to the run.
     #[must_use]
     pub fn pending(dir: &StudyDir) -> Option<Self> {
-        let text = std::fs::read(path(dir)).ok()?;
+        let text = regular::read(&path(dir)).ok()?;
         serde_json::from_slice(&text).ok()
     }
 

@@ -1,8 +1,6 @@
 //! `[run] setup` is supervised, logged and ended as a trial is.
-#![cfg(target_os = "linux")]
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use crate::runtime::world::{Running, World};
+use super::world::{Running, World};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
