@@ -657,11 +657,11 @@ fn every_study_with_faults_ends_as_it_does_without_faults() {
     }
     let summary = format!("{} studies: {faults:?}\n", seeds.len());
     io::Write::write_all(&mut io::stderr(), summary.as_bytes()).unwrap();
-    let mut report = String::new();
-    for (which, seeds) in &broken {
+    let lines = broken.iter().map(|(which, seeds)| {
         let some: Vec<_> = seeds.iter().take(10).collect();
-        report.push_str(&format!("{} seeds: {which}: {some:?}\n", seeds.len()));
-    }
+        format!("{} seeds: {which}: {some:?}\n", seeds.len())
+    });
+    let report: String = lines.collect();
     assert!(
         broken.is_empty(),
         "{report}once more: SWATH_SEED=17 cargo test --test engine simulator::"

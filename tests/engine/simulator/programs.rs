@@ -132,9 +132,12 @@ struct Running {
     lengths: Option<BTreeMap<PathBuf, u64>>,
 }
 
-/// A sink that keeps the records, each with the offset behind its line.
+/// A record, and the offset behind its line.
+type ReadRecord = (LogRecord, Option<u64>);
+
+/// A sink that keeps the records.
 #[derive(Clone, Default)]
-struct Records(Arc<Mutex<Vec<(LogRecord, Option<u64>)>>>);
+struct Records(Arc<Mutex<Vec<ReadRecord>>>);
 
 impl Sink for Records {
     fn logged(&mut self, record: LogRecord) -> Directive {
@@ -266,7 +269,7 @@ impl Programs {
                     json!({"epoch": epoch, "loss": loss, "serial": serial})
                 }
             };
-            lines.push_str(&format!("{line}\n"));
+            lines.extend([line.to_string().as_str(), "\n"]);
         }
         append(&running.dir, lines.as_bytes());
         keep_checkpoint(&running.dir, epoch).unwrap();
@@ -327,7 +330,7 @@ impl Programs {
             for _ in 0..more {
                 let serial = self.ledger.lock().unwrap().write(trial, "metric");
                 let line = json!({"kind": "metric", "log": "train", "m": 2.5, "serial": serial});
-                lines.push_str(&format!("{line}\n"));
+                lines.extend([line.to_string().as_str(), "\n"]);
             }
             if is_torn {
                 lines.push_str(r#"{"kind": "note", "te"#);
