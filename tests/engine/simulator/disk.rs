@@ -70,9 +70,6 @@ pub(crate) fn cut_power(dir: &StudyDir, before: &Files, synced: u64, fate: &Shar
     let mut journal = fs::read(dir.journal()).unwrap_or_default();
     let kept = rng.random_range(synced as usize..=journal.len());
     journal.truncate(kept);
-    if rng.random_range(0..4) == 0 {
-        journal.resize(kept + rng.random_range(1..64), 0);
-    }
     fs::write(dir.journal(), &journal).unwrap();
     for path in files(dir).keys() {
         match before.get(path) {

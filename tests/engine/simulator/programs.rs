@@ -132,12 +132,12 @@ struct Running {
     lengths: Option<BTreeMap<PathBuf, u64>>,
 }
 
-/// A sink that keeps the records, each with the offset behind its line.
-#[derive(Clone, Default)]
-struct Records(Arc<Mutex<Vec<TakenRecord>>>);
+/// A record, and the offset behind its line.
+type ReadRecord = (LogRecord, Option<u64>);
 
-/// A record with the offset behind its line.
-type TakenRecord = (LogRecord, Option<u64>);
+/// A sink that keeps the records.
+#[derive(Clone, Default)]
+struct Records(Arc<Mutex<Vec<ReadRecord>>>);
 
 impl Sink for Records {
     fn logged(&mut self, record: LogRecord) -> Directive {
