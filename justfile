@@ -33,6 +33,11 @@ bench *names:
     for name in {{ if names == "" { "curves journal suggest tail" } else { names } }}; do \
         cargo bench --bench "$name"; done
 
+# Runs everything at the same time and breaks it, for so many minutes: tests/soak/soak.py
+soak minutes="60":
+    cargo build --release
+    python3 tests/soak/soak.py target/release/swath {{ minutes }}
+
 # Checks licences, sources and known vulnerabilities; needs cargo-deny and the network
 audit:
     cargo deny check

@@ -27,6 +27,7 @@ fn report(trial: u32, epoch: u32) -> Event {
         trial: TrialId(trial),
         attempt: Attempt(1),
         record: LogRecord::Report { values },
+        line_end: None,
     }
 }
 

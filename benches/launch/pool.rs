@@ -26,6 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let program = words.next().unwrap_or_else(|| "/bin/true".to_owned());
     let dir = tempfile::tempdir()?.keep();
     let program = Program::new(ProgramSettings {
+        recorded: Box::new(|_| vec!["program".to_owned()]),
         argv: Box::new(move |_| vec![program.clone()]),
         spec: ProgramSpec {
             env: Vec::new(),

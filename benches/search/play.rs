@@ -147,6 +147,7 @@ impl Game {
             trial,
             attempt: Attempt(1),
             record,
+            line_end: None,
         });
     }
 

@@ -14,6 +14,8 @@ pub const HTTP_REQUEST: Target = targets::http_request;
 pub const IMPORT: Target = targets::import_file;
 /// Journals, and their salvage.
 pub const JOURNAL: Target = targets::journal;
+/// The records file of a trial, read by its supervisor.
+pub const RECORDS_FILE: Target = targets::records_file;
 /// Lines of `$SWATH_RECORDS`.
 pub const RECORD_LINES: Target = targets::record_lines;
 /// Sweep files.

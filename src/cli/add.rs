@@ -2,8 +2,9 @@
 
 use super::exit::{Code, Failure};
 use super::{Context, studies};
+use crate::cluster::pilot;
 use crate::driver::{DriverError, amend, inbox, propose};
-use crate::journal::{self, JournalError, StudyDir};
+use crate::journal::{JournalError, StudyDir};
 use crate::provenance::Machine;
 use crate::report::listing;
 use crate::report::text::plain;
@@ -45,7 +46,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         rendered: rejected.remarks(colour).trim_end().to_owned(),
         ..Failure::silent(Code::Usage)
     })?;
-    let study = journal::settled(&dir)?;
+    let study = pilot::settled(&dir)?;
     for (index, point) in points.iter().enumerate() {
         if args.again {
             continue;
@@ -83,7 +84,7 @@ fn deliver(
     context: &mut Context,
 ) -> Result<Code, Failure> {
     let now = Timestamp::now();
-    let before = journal::settled(dir)?.trials().len();
+    let before = pilot::settled(dir)?.trials().len();
     let written = amend::amend(dir, &Machine::here().holder(now), now, |study| {
         // Each point is completed from the study including the points before it, as a run would do
         // it.

@@ -103,5 +103,7 @@ pub(crate) enum Command {
     #[command(hide = true)]
     Guard(super::guard::Args),
     #[command(hide = true)]
+    Slot(super::guard::Args),
+    #[command(hide = true)]
     Pilot(super::pilot::Args),
 }

@@ -132,7 +132,18 @@ fn from_sweep(dir: &StudyDir) -> Header {
 
 fn report_salvage(salvaged: &Salvaged, context: &mut Context) -> Result<(), Failure> {
     let out = &mut context.out;
+    if let Some(short) = &salvaged.short {
+        writeln!(out.stdout, "{short}")?;
+        writeln!(
+            out.stdout,
+            "{} entries were kept, and the study goes on from them",
+            salvaged.kept
+        )?;
+    }
     let Some(backup) = &salvaged.backup else {
+        if salvaged.short.is_some() {
+            return Ok(());
+        }
         out.say(format_args!(
             "the journal is intact: all {} entries are valid",
             salvaged.kept
@@ -163,6 +174,7 @@ fn salvage_json(salvaged: &Salvaged) -> serde_json::Value {
         "kept": salvaged.kept,
         "dropped": dropped,
         "filled": salvaged.filled,
+        "missing": salvaged.short.map(|short| short.expected.saturating_sub(short.present)),
         "backup": salvaged.backup.as_ref().map(|path| path.display().to_string()),
     })
 }

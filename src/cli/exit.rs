@@ -121,6 +121,14 @@ impl From<crate::journal::JournalError> for Failure {
         match &error {
             JournalError::Held { .. } => Self::caused(Code::Held, &error)
                 .hint("wait for that run, end it with `swath stop`, or watch it with `swath ls` and `swath show`"),
+            JournalError::HeldByEnded { .. } => Self::caused(Code::Held, &error)
+                .hint("wait a moment and try again; if that does not help, a child of it still has `lock` open: `fuser` on that file names it"),
+            JournalError::Short { shortfall, .. } => Self::caused(Code::Tool, &error)
+                .hint("it was cut, or it is a copy that was made while the study ran; if there is a longer one, put that back")
+                .hint(format!(
+                    "`swath doctor STUDY --salvage` keeps the {} entries that are there, and the study goes on from them",
+                    shortfall.present
+                )),
             JournalError::NoStudy(_) => Self::caused(Code::Usage, &error),
             JournalError::BadLine { .. } => Self::caused(Code::Tool, &error).hint(
                 "`swath doctor STUDY --salvage` rebuilds the journal from its valid entries and keeps the damaged one beside it",

@@ -11,11 +11,12 @@ use super::studies::{self, Selection, SelectionArgs};
 use crate::journal::reports;
 use crate::report::export::{frame, long};
 use crate::report::json;
+use crate::report::text::Escapes;
 use crate::run::RebuildError;
 use crate::run::follow::FollowError;
 use crate::study::kind::find;
 use crate::sweep::Registry;
-use crate::tracker::csv;
+use crate::tracker::csv::{self, Cells};
 use crate::trackers::TRACKERS;
 use serde::Serialize;
 use std::fs::File;
@@ -39,6 +40,10 @@ pub(crate) struct Args {
     /// Write CSV, the table of `trials.csv` (the default)
     #[arg(long, conflicts_with_all = ["json", "parquet"])]
     pub(crate) csv: bool,
+
+    /// In CSV, put an apostrophe before texts that a spreadsheet would take for a formula
+    #[arg(long, conflicts_with_all = ["json", "parquet", "html"])]
+    pub(crate) safe: bool,
 
     /// Write JSON lines
     #[arg(long, conflicts_with = "parquet")]
@@ -81,6 +86,11 @@ enum Format {
 }
 
 impl Args {
+    /// Returns the form of the cells of CSV.
+    fn cells(&self) -> Cells {
+        if self.safe { Cells::Safe } else { Cells::Exact }
+    }
+
     /// Returns the format: from the options, else from the extension of the output file, else CSV.
     fn format(&self) -> Format {
         let extension = self
@@ -116,7 +126,11 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
                     .hint("write it to a file with `-o trials.parquet`"),
             );
         }
-        write(args, &selection, &mut context.out.stdout)?;
+        let escapes = match args.format() {
+            Format::Json => Escapes::Json,
+            Format::Csv | Format::Parquet => Escapes::Text,
+        };
+        write(args, &selection, &mut *context.out.foreign(escapes))?;
         return Ok(Code::Done);
     };
     let rows = save(args, &selection, path)?;
@@ -130,6 +144,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
 /// Returns the name of the tracker if the first word is one and no option asks for a table.
 fn tracker(args: &Args) -> Option<&str> {
     let has_no_option = !args.csv
+        && !args.safe
         && !args.json
         && !args.parquet
         && !args.long
@@ -168,7 +183,7 @@ fn write(args: &Args, selection: &Selection, out: &mut dyn Write) -> Result<u64,
     let trials = selection.trials()?;
     let rows = trials.len() as u64;
     match (args.format(), args.long) {
-        (Format::Csv, false) => csv::write_some(&selection.study, trials, out)?,
+        (Format::Csv, false) => csv::write_some(&selection.study, trials, args.cells(), out)?,
         (Format::Json, false) => {
             let header = selection.study.header();
             for trial in trials {
@@ -187,7 +202,7 @@ fn write(args: &Args, selection: &Selection, out: &mut dyn Write) -> Result<u64,
             }
         }
         (Format::Csv, true) => {
-            let mut table = long::LongCsv::new(&selection.study, out)?;
+            let mut table = long::LongCsv::new(&selection.study, args.cells(), out)?;
             let rows = each_report(selection, &mut |report| Ok(table.add(report)?))?;
             table.finish()?;
             return Ok(rows);
@@ -340,6 +355,7 @@ mod tests {
         Args {
             selection,
             csv: false,
+            safe: false,
             json: false,
             parquet: false,
             long: false,
@@ -364,6 +380,64 @@ mod tests {
             out.starts_with("pipeline,stage,trial_id,state,val_loss,param.lr,"),
             "{out}"
         );
+    }
+
+    #[test]
+    fn texts_that_look_like_formulas_are_neutralised_on_request_and_numbers_stay() {
+        let mut demo = Demo::new(&["lr", "=name"]);
+        demo.complete(
+            &[
+                ("lr", Value::Float(-0.1)),
+                ("=name", Value::Text("@SUM(A1)".into())),
+            ],
+            &[("val_loss", f64::NEG_INFINITY)],
+        );
+        let trial = demo.start(&[
+            ("lr", Value::Float(0.2)),
+            ("=name", Value::Text("+5".into())),
+        ]);
+        let note = |text: &str| LogRecord::Report {
+            values: vec![("note".into(), Datum::Text(text.into()))],
+        };
+        demo.log(trial, note("=cmd|' /C calc'!A0"));
+        let safe = |long: bool| Args {
+            safe: true,
+            long,
+            ..args(&[])
+        };
+        let (_, out, _) = demo::run(&demo, None, |context| run(&safe(false), context));
+        assert!(
+            out.contains(",-0.1,'@SUM(A1),") && out.contains(",0.2,+5,"),
+            "{out}"
+        );
+        assert!(
+            out.contains(",-inf,") && out.contains(",'=cmd|' /C calc'!A0,"),
+            "{out}"
+        );
+        let (_, out, _) = demo::run(&demo, None, |context| run(&safe(true), context));
+        assert!(out.contains(",'=cmd|' /C calc'!A0,"), "{out}");
+        let (_, out, _) = demo::run(&demo, None, |context| run(&args(&[]), context));
+        assert!(out.contains(",@SUM(A1),"), "{out}");
+    }
+
+    #[test]
+    fn a_terminal_receives_no_escape_sequence_of_a_table() {
+        let mut demo = Demo::new(&["name"]);
+        let name = Value::Text("\x1b]0;t\x07\u{202e}\u{9b}2J".into());
+        demo.complete(&[("name", name)], &[("val_loss", 1.0)]);
+        let json = Args {
+            json: true,
+            ..args(&[])
+        };
+        for (args, shown) in [
+            (args(&[]), "\\x1b]0;t\\x07\\u{202e}\\x9b2J"),
+            (json, "\\u001b]0;t\\u0007\\u202e\\u009b2J"),
+        ] {
+            let (_, out, _) = demo::run(&demo, Some(80), |context| run(&args, context));
+            assert!(out.contains(shown), "{out}");
+        }
+        let (_, out, _) = demo::run(&demo, None, |context| run(&args(&[]), context));
+        assert!(out.contains("\x1b]0;t\x07\u{202e}\u{9b}2J"), "{out}");
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
 use super::{Context, studies};
+use crate::cluster::pilot;
 use crate::driver::gc::{self, Waste};
-use crate::journal::{self, Lock, StudyDir};
+use crate::journal::{Lock, StudyDir};
 use crate::provenance::Machine;
 use crate::report::text::plain;
 use crate::source::Source;
@@ -55,7 +56,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         true => None,
         false => Some(Lock::take(&dir, &Machine::here().holder(Timestamp::now()))?),
     };
-    let study = journal::settled(&dir)?;
+    let study = pilot::settled(&dir)?;
     let (keep, clones) = policy(args, &dir, context);
     let removable = gc::waste(&dir, &study, keep, clones, args.trash);
     let mut freed = 0;

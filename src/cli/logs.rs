@@ -4,8 +4,10 @@ use super::exit::{Code, Failure};
 use super::output::Output;
 use super::studies::{Selection, SelectionArgs};
 use super::{Context, tail};
+use crate::cluster::pilot;
 use crate::journal;
-use crate::report::text::{log_line, plain};
+use crate::logger::regular;
+use crate::report::text::{Escapes, log_line, plain};
 use crate::study::{Study, Trial, TrialState};
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Seek, SeekFrom};
@@ -44,7 +46,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "LINES", conflicts_with = "head")]
     pub(crate) tail: Option<usize>,
 
-    /// Print escape sequences unchanged, even on a terminal
+    /// Print lines with colours and overwritten text as they are; a terminal shows escape
+    /// sequences as text
     #[arg(long)]
     pub(crate) raw: bool,
 }
@@ -53,7 +56,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let selection = args.selection.read(context)?;
     let trial = selection.trial(|study| default_trial(study, args.follow))?;
-    let folder = selection.dir.trial(trial.id);
+    let folder = selection.folder(trial.id);
     let mut logs = open(args, &folder)?;
     let several = logs.len() > 1;
     let out = &mut context.out;
@@ -109,7 +112,7 @@ struct Log {
 impl Log {
     /// Opens a log at its start, or at its last `tail` lines. `None` if the file does not exist.
     fn open(path: PathBuf, tail: Option<usize>) -> Result<Option<Self>, Failure> {
-        let mut file = match File::open(&path) {
+        let mut file = match regular::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(unreadable(&path, &error)),
@@ -159,7 +162,7 @@ impl Log {
     fn write(&mut self, out: &mut Output, safe: bool) -> Result<(), Failure> {
         let line = std::mem::take(&mut self.unfinished);
         if !safe {
-            return Ok(out.stdout.write_all(&line)?);
+            return Ok(out.foreign(Escapes::Text).write_all(&line)?);
         }
         let text = String::from_utf8_lossy(&line);
         Ok(writeln!(
@@ -211,7 +214,7 @@ fn follow(
             log.copy(out, usize::MAX, safe)?;
         }
         if last_check.elapsed() >= STATE_POLL {
-            let study = journal::settled(&selection.dir)?;
+            let study = pilot::settled(&selection.dir)?;
             state = study
                 .trial(trial.id)
                 .map_or(TrialState::Failed, |trial| trial.state.clone());
@@ -306,7 +309,7 @@ mod tests {
             )
             .1
             .as_bytes(),
-            bytes
+            b"\\x1b[31mred\\x1b[0m\\r 9%\\r10%\n\\x07bell\n"
         );
     }
 

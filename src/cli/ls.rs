@@ -4,7 +4,8 @@ use super::Context;
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
 use super::studies::{self, SelectionArgs};
-use crate::journal::{self, StudyDir};
+use crate::cluster::pilot;
+use crate::journal::StudyDir;
 use crate::report::compare::ranking::Key;
 use crate::report::formula::{self, Formula, FormulaError, Names, ReportHistory, TrialCells};
 use crate::report::listing::Detail;
@@ -170,7 +171,9 @@ fn shorten(trials: &mut Vec<&Trial>, args: &Args) {
 fn list_studies(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let mut listed = Vec::new();
     for (name, _) in studies::all(&context.logs) {
-        match journal::settled(&StudyDir::new(&context.logs, &name)) {
+        let dir = StudyDir::new(&context.logs, &name);
+        studies::warn_if_short(&dir, &mut context.out);
+        match pilot::settled(&dir) {
             Ok(study) => listed.push((name, study)),
             Err(error) => context
                 .out

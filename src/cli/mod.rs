@@ -47,6 +47,7 @@ pub(crate) mod stop;
 pub(crate) mod studies;
 mod sweeps;
 mod tail;
+mod terminal_text;
 pub(crate) mod top;
 pub(crate) mod ui;
 pub(crate) mod verify;
@@ -73,21 +74,28 @@ pub(crate) struct Context {
 /// Runs the program with the arguments and the streams of the process, and returns its exit code.
 #[must_use]
 pub fn main() -> std::process::ExitCode {
-    let mut arguments = std::env::args_os().skip(1);
+    let mut arguments = std::env::args_os().skip(1).peekable();
+    let helper = arguments.peek().and_then(|name| guard::Helper::named(name));
+    if let Some(helper) = helper {
+        return guard::run(helper).into();
+    }
     // A trial may call `swath report` many times, so it skips the parser of the whole command line.
     if arguments.next().is_some_and(|command| command == "report") {
         return report::run(&arguments.collect::<Vec<_>>(), &mut std::io::stderr()).into();
     }
+    // Without the handler a limit on the size of files would kill the process. If it cannot be set,
+    // the command works all the same.
+    let _ = crate::driver::interrupt::survive_file_size_limit();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            let _ = error.print();
+            let printed = error.print();
             // `--help` and `--version` arrive as errors too, but clap prints them to standard
             // output.
-            return if error.use_stderr() {
-                Code::Usage
-            } else {
-                Code::Done
+            return match printed {
+                _ if error.use_stderr() => Code::Usage,
+                Err(_) => Code::Tool,
+                Ok(()) => Code::Done,
             }
             .into();
         }
@@ -117,7 +125,8 @@ fn dispatch(command: &Command, context: &mut Context) -> Result<Code, Failure> {
         Command::Add(args) => add::run(args, context),
         Command::Import(args) => import::run(args, context),
         Command::AskTell(args) => ask_tell::run(args, context),
-        Command::Guard(args) => guard::run(args, context),
+        Command::Guard(_) => Ok(guard::run(guard::Helper::Guard)),
+        Command::Slot(_) => Ok(guard::run(guard::Helper::Slot)),
         Command::Pilot(args) => pilot::run(args, context),
         Command::Report(args) => Ok(report::run_parsed(&args.words)),
         Command::Stop(args) => stop::run(args, context),

@@ -2,7 +2,8 @@
 //! error.
 
 use super::exit::Failure;
-use crate::report::text::Paint;
+use super::terminal_text::TerminalText;
+use crate::report::text::{Escapes, Paint};
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, Write};
 
@@ -35,8 +36,8 @@ impl Output {
         let colourless = dumb || std::env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty());
         let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
         Self {
-            stdout: Box::new(BufWriter::new(io::stdout())),
-            stderr: Box::new(io::stderr()),
+            stdout: for_stream(BufWriter::new(io::stdout()), out),
+            stderr: for_stream(io::stderr(), err),
             width: out.then(|| columns(io::stdout())),
             paint: Paint {
                 on: out && !colourless,
@@ -45,6 +46,16 @@ impl Output {
                 on: err && !colourless,
             },
             live: err && !dumb,
+        }
+    }
+
+    /// Returns standard output for the texts of a study. On a terminal escape sequences are shown;
+    /// a file or a pipe receives the bytes as they are.
+    pub(crate) fn foreign(&mut self, escapes: Escapes) -> Box<dyn Write + '_> {
+        if self.width.is_some() {
+            Box::new(TerminalText::plain(&mut self.stdout, escapes))
+        } else {
+            Box::new(&mut self.stdout)
         }
     }
 
@@ -87,8 +98,18 @@ impl Output {
 
     /// Writes one JSON document and a newline to standard output.
     pub(crate) fn json(&mut self, document: &impl serde::Serialize) -> Result<(), Failure> {
-        serde_json::to_writer(&mut self.stdout, document).map_err(io::Error::from)?;
-        Ok(self.stdout.write_all(b"\n")?)
+        let mut out = self.foreign(Escapes::Json);
+        serde_json::to_writer(&mut out, document).map_err(io::Error::from)?;
+        Ok(out.write_all(b"\n")?)
+    }
+}
+
+/// Returns a stream behind a [`TerminalText`] if it is a terminal.
+fn for_stream(stream: impl Write + 'static, is_terminal: bool) -> Box<dyn Write> {
+    if is_terminal {
+        Box::new(TerminalText::coloured(stream))
+    } else {
+        Box::new(stream)
     }
 }
 

@@ -10,10 +10,10 @@ use crate::provenance::Record;
 use crate::report::facts::{Fact, Pair, Section, Subject, facts, pairs};
 use crate::report::summary;
 use crate::report::text::plain;
-use crate::run::Options;
 use crate::run::rerun::{
     Compared, Difference, Prepared, Request, RerunError, Tolerance, compare, prepare,
 };
+use crate::run::{Options, SetupEnd};
 use crate::study::{Exit, Trial, TrialId};
 use crate::sweep::Registry;
 use serde_json::json;
@@ -102,7 +102,10 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         dir.root().display()
     ));
     let interrupt = Interrupt::on_signals()?;
-    opened.setup()?;
+    if opened.setup(guard::command(), &interrupt)? == SetupEnd::Interrupted {
+        context.out.say("interrupted during `[run] setup`");
+        return Ok(super::run::interrupted(&interrupt));
+    }
     opened.record(drop)?;
     let mut pool = opened.programs(guard::command())?;
     opened.run(&mut *pool, &interrupt)?;

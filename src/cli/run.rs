@@ -4,11 +4,15 @@ use super::exit::{Code, Failure};
 use super::output::Output;
 use super::progress::{Progress, Style};
 use super::{Context, guard, quote};
-use crate::driver::{DriverError, Interrupt, Urgency};
-use crate::run::{Opened, Options, ResourceError, RunError};
+use crate::driver::{DriverError, Interrupt};
+use crate::run::{Opened, Options, ResourceError, RunError, SetupEnd};
 use crate::study::Closing;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// Time after the second request to stop within which the run ends in order. Then it is abandoned.
+const LAST_RESORT: Duration = Duration::from_millis(800);
 
 /// Run the trials of a sweep, or resume it
 #[derive(Debug, clap::Args)]
@@ -71,7 +75,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if let Some(notice) = opened.notice() {
         context.out.warn(notice);
     }
-    let interrupt = Interrupt::on_signals()?;
+    let interrupt = Interrupt::on_signals_or(LAST_RESORT, abandon)?;
     // Without time left the run still goes ahead: before it ends, it stops trials that an earlier
     // run may have left running.
     let is_out_of_time = opened.is_out_of_time();
@@ -80,27 +84,15 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             .out
             .say("no time is left for this sweep, so no trial is started");
     }
-    let setup = if is_out_of_time {
-        Ok(())
-    } else {
-        opened.setup()
-    };
-    match setup {
-        // Ctrl-C reaches the setup command too and makes it fail; that is an interruption, not an
-        // error.
-        Err(_) if interrupt.urgency() > Urgency::None => {
-            context
-                .out
-                .say("interrupted during `[run] setup`, before any trial started");
-            context
-                .out
-                .say(format_args!("continue with: {}", resume_command()));
-            return Ok(interrupted(&interrupt));
-        }
-        other => other?,
+    if !is_out_of_time && opened.setup(guard::command(), &interrupt)? == SetupEnd::Interrupted {
+        context
+            .out
+            .say("interrupted during `[run] setup`, before any trial started");
+        context
+            .out
+            .say(format_args!("continue with: {}", resume_command()));
+        return Ok(interrupted(&interrupt));
     }
-    // SIGTSTP is handled only from here on: nothing acts on it before the driver runs.
-    interrupt.halt_on_signals()?;
     carry_out(&mut opened, &interrupt, args)
 }
 
@@ -150,6 +142,24 @@ fn carry_out(opened: &mut Opened<'_>, interrupt: &Interrupt, args: &Args) -> Res
     } else {
         code
     })
+}
+
+/// Ends this process after the second request to stop, whatever its threads wait for. Its guard ends
+/// the trials, and the next run takes in the records that this one has not read.
+fn abandon(interrupt: &Interrupt) {
+    let message = format!(
+        "warning: the run did not end by itself, so it was abandoned; nothing that trials recorded is \
+         lost\nwarning: continue with: {}",
+        resume_command()
+    );
+    // The terminal may be stopped, so the message has a thread of its own and is not waited for.
+    let write = move || drop(writeln!(std::io::stderr(), "{message}"));
+    let writer = std::thread::Builder::new().spawn(write);
+    if writer.is_ok() {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // Destructors would wait for the threads that do not end.
+    signal_hook::low_level::exit(i32::from(interrupted(interrupt) as u8))
 }
 
 /// Returns the exit code of a run that a signal ended: 143 for SIGTERM, SIGHUP and SIGUSR1, else
@@ -219,6 +229,10 @@ impl From<RunError> for Failure {
                 Self::caused(Code::Tool, &error).hint("no trial was started; correct the command and run again")
             }
             RunError::Code(code) => Self::caused(Code::Usage, &code).hint(code.hint()),
+            RunError::Unset(unset) => Self::caused(Code::Usage, &unset).hint(format!(
+                "set `{name}` where you call swath, or give a default: `{{env:{name}:-default}}`",
+                name = unset.name
+            )),
             other => Self::caused(Code::Tool, &other),
         }
     }

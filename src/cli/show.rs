@@ -197,6 +197,10 @@ fn status(selection: &Selection) -> String {
         }
         (None, Some(why)) => format!("not running: {}", summary::closing(why)),
         (None, None) if selection.study.trials().is_empty() => "not running".to_owned(),
+        (None, None) if selection.study.has_annotations() => {
+            "not running: the last run was killed; its pilots go on without it, and `swath run` continues"
+                .to_owned()
+        }
         // No process holds the study and no entry closed it, so the run was killed.
         (None, None) => "not running: the last run was killed; `swath run` continues it".to_owned(),
     }
@@ -277,6 +281,7 @@ fn show_trial(
     line(out, "time", times(study, trial))?;
     line(out, "used", used(trial))?;
     line(out, "ran on", location(trial))?;
+    line(out, "pilot", study.annotation(trial.id).unwrap_or_default())?;
     for (name, cell) in study.plain_fields(trial) {
         if !IN_WORDS.contains(&name) {
             line(out, name, listing::shown(&cell.into_value()))?;
@@ -288,7 +293,7 @@ fn show_trial(
     show_records(out, selection, trial)?;
     provenance::show(out, record, trial.id)?;
     if summary::cause(trial.exit.as_ref()).is_some() {
-        tail::show_log_tail(out, &selection.dir.trial(trial.id), tail::LOG_LINES)?;
+        tail::show_log_tail(out, &selection.folder(trial.id), tail::LOG_LINES)?;
     }
     Ok(())
 }

@@ -2,14 +2,16 @@
 
 use super::Context;
 use super::exit::Failure;
+use super::output::Output;
+use crate::cluster::pilot;
 use crate::journal::{self, StudyDir};
 use crate::report::formula::FormulaError;
 use crate::report::formula::study::ReadError;
 use crate::report::select::{Condition, SelectError, Selector};
 use crate::report::text::plain;
 use crate::source::diagnostic::nearest;
-use crate::study::{Study, Trial};
-use std::path::Path;
+use crate::study::{Study, Trial, TrialId};
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// Selection of a study and of some of its trials: `[STUDY] [TRIALS]`.
@@ -38,7 +40,7 @@ impl SelectionArgs {
     /// the study does not exist or the selection is malformed.
     pub(crate) fn read(&self, context: &Context) -> Result<Selection, Failure> {
         let (dir, trials) = self.split(&context.logs)?;
-        let study = journal::settled(&dir)?;
+        let study = pilot::settled(&dir)?;
         let selector = trials.map(Selector::parse).transpose()?;
         let condition = self
             .condition
@@ -70,6 +72,11 @@ impl SelectionArgs {
 }
 
 impl Selection {
+    /// Returns the folder of a trial for reading.
+    pub(crate) fn folder(&self, trial: TrialId) -> PathBuf {
+        journal::readable_trial(&self.dir, &self.study, trial)
+    }
+
     /// Returns whether the user selected particular trials.
     pub(crate) fn is_selective(&self) -> bool {
         self.selector.is_some() || self.condition.is_some()
@@ -156,6 +163,7 @@ impl From<ReadError> for Failure {
 pub(crate) fn named(logs: &Path, word: &str) -> Result<StudyDir, Failure> {
     let candidates = [StudyDir::new(logs, word), StudyDir::at(word)];
     if let Some(dir) = candidates.into_iter().find(StudyDir::exists) {
+        warn_if_short(&dir, &mut Output::of_process());
         return Ok(dir);
     }
     let failure = Failure::usage(format!(
@@ -181,10 +189,23 @@ pub(crate) fn latest(logs: &Path) -> Result<StudyDir, Failure> {
         // A repetition by `swath repro` is skipped: users inspect it by its name.
         .filter(|(name, _)| !StudyDir::new(logs, name).repro().exists())
         .max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(&a.0)));
-    newest.map(|(name, _)| StudyDir::new(logs, &name)).ok_or_else(|| {
+    if let Some((name, _)) = newest {
+        let dir = StudyDir::new(logs, &name);
+        warn_if_short(&dir, &mut Output::of_process());
+        return Ok(dir);
+    }
+    Err(
         Failure::usage(format!("there is no study in `{}`", plain(&logs.display().to_string())))
-            .hint("`swath run sweep.toml` creates one; `--logs DIR` or SWATH_LOGS sets the folder of the studies")
-    })
+            .hint("`swath run sweep.toml` creates one; `--logs DIR` or SWATH_LOGS sets the folder of the studies"),
+    )
+}
+
+/// Warns if the journal of a study has lost entries, so that what is shown is not all of it.
+pub(crate) fn warn_if_short(dir: &StudyDir, out: &mut Output) {
+    if let Some(shortfall) = journal::shortfall(dir) {
+        let name = dir.root().file_name().unwrap_or_default().to_string_lossy();
+        out.warn(format_args!("`{}`: {shortfall}", plain(&name)));
+    }
 }
 
 /// Returns the names of all studies with the time of the last write to their journal, sorted by

@@ -2,6 +2,7 @@
 
 use super::exit::Failure;
 use super::output::Output;
+use crate::logger::regular;
 use crate::report::text::{elide, log_line, plain};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write as _};
@@ -46,7 +47,7 @@ pub(super) fn show_log_tail(out: &mut Output, folder: &Path, count: usize) -> Re
 /// Returns the last `count` non-empty lines within the last 16 KiB of a file, safe to print on a
 /// terminal.
 pub(super) fn last_lines(path: &Path, count: usize) -> io::Result<Vec<String>> {
-    let mut file = File::open(path)?;
+    let mut file = regular::open(path)?;
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
     let mut bytes = Vec::new();

@@ -88,7 +88,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             1 => "1 difference".to_owned(),
             several => format!("{several} differences"),
         };
-        out.say(format_args!("{count} items checked{kinds}: {outcome}"));
+        writeln!(out.stdout, "{count} items checked{kinds}: {outcome}")?;
     }
     Ok(if verified.drift.is_empty() {
         Code::Done

@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         "trial {} {}: {}",
         trial.id,
         state_phrase(&trial.state),
-        plain(&reason(selection.study.closed(), trial))
+        plain(&reason(study, trial))
     )?;
     for broken in summary::broken(study, trial) {
         writeln!(
@@ -61,7 +61,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         }
     }
     if summary::cause(trial.exit.as_ref()).is_some() {
-        tail::show_log_tail(out, &selection.dir.trial(trial.id), tail::LOG_LINES)?;
+        tail::show_log_tail(out, &selection.folder(trial.id), tail::LOG_LINES)?;
     }
     Ok(Code::Done)
 }
@@ -78,7 +78,8 @@ fn state_phrase(state: &TrialState) -> &'static str {
 }
 
 /// Returns one line that explains the state of a trial.
-fn reason(closed: Option<&Closing>, trial: &Trial) -> String {
+fn reason(study: &Study, trial: &Trial) -> String {
+    let closed = study.closed();
     let exclusion = match (trial.removed, trial.outside) {
         (true, _) => "; it was removed and does not count (`swath rm --restore` restores it)",
         (false, true) if trial.state == TrialState::Waiting => {
@@ -92,7 +93,11 @@ fn reason(closed: Option<&Closing>, trial: &Trial) -> String {
     };
     let text = match &trial.origin {
         Origin::Imported(from) => elsewhere(trial, from),
-        _ => here(closed, trial),
+        _ => match (&trial.state, study.annotation(trial.id)) {
+            (TrialState::Running, Some(remark)) => format!("it {remark}"),
+            (_, Some(remark)) => format!("{}; it {remark}", here(closed, trial)),
+            (_, None) => here(closed, trial),
+        },
     };
     format!("{text}{exclusion}")
 }
@@ -113,12 +118,7 @@ fn here(closed: Option<&Closing>, trial: &Trial) -> String {
     match (&trial.state, &trial.exit) {
         (TrialState::Waiting, None) => "it waits for a free slot, or for the next run".to_owned(),
         (TrialState::Waiting, Some(exit)) => waiting(closed, trial, exit),
-        (TrialState::Running, _) => {
-            format!(
-                "attempt {} started, and its end is not recorded",
-                trial.attempts
-            )
-        }
+        (TrialState::Running, _) => format!("attempt {} runs", trial.attempts),
         (TrialState::Paused | TrialState::Stopped, _) => trial
             .why
             .clone()

@@ -10,7 +10,8 @@ use swath::journal::{self, Holder, StudyDir};
 use swath::run::Versions;
 use swath::source::Source;
 use swath::study::{
-    Closing, Datum, Exit, LogRecord, Metric, Study, Timestamp, Trial, TrialId, TrialState, Usage,
+    Closing, Datum, Exit, Failure, LogRecord, Metric, Study, Timestamp, Trial, TrialId, TrialState,
+    Usage,
 };
 use swath::sweep::{Plan, Registry, Sweep};
 
@@ -111,9 +112,8 @@ impl World {
 
 fn report(values: &[(&str, f64)]) -> SignalKind {
     let datum = |(name, value): &(&str, f64)| ((*name).into(), Datum::Number(Metric(*value)));
-    SignalKind::Logged(LogRecord::Report {
-        values: values.iter().map(datum).collect(),
-    })
+    let values = values.iter().map(datum).collect();
+    SignalKind::Logged(LogRecord::Report { values }, None)
 }
 
 /// Signals of a program that trains until it is stopped, one epoch a second, and improves all the
@@ -285,6 +285,7 @@ fn a_run_that_was_killed_counts_up_to_its_last_entry() {
     let line_end = until + text[until..].find('\n').expect("a whole line") + 1;
     std::fs::write(&path, &text[..line_end]).expect("it can be written");
     std::fs::remove_file(world.dir().snapshot()).expect("it is there");
+    std::fs::remove_file(world.dir().mark()).expect("it is there");
     assert_eq!(
         journal::read(&world.dir()).expect("it can be read").used(),
         2 * SECOND
@@ -536,5 +537,23 @@ mod over_the_binary {
             info.contains("COMPLETE") && !info.contains("stopped"),
             "{info}"
         );
+    }
+}
+
+#[test]
+fn failures_count_as_quick_by_the_time_that_they_took_not_by_the_time_of_their_news() {
+    for (measured, arrival, expected) in [
+        (0.5, 3600, Closing::CircuitBreaker),
+        (3600.0, 1, Closing::Finished),
+    ] {
+        let mut world = World::new(1, "[search]\nsampler = 'random'\ntrials = 12\n");
+        let (study, closing) = world.run(move |_| {
+            let exit = Exit::Failed(Failure::Code(1));
+            let ended = SignalKind::Ended(exit, Usage::of_seconds(measured));
+            vec![(SECOND * arrival, ended)]
+        });
+        assert_eq!(closing, expected, "{measured}");
+        let first = study.trial(TrialId(1)).expect("it was created");
+        assert_eq!(first.seconds, measured);
     }
 }

@@ -202,6 +202,19 @@ fn a_read_only_study_is_read_but_not_run_and_a_newer_one_is_left_alone() {
 }
 
 #[test]
+fn a_study_that_was_moved_is_read_as_before_and_goes_on() {
+    let world = World::new();
+    world.run(&sweep("", "").replace("trials = 9", "trials = 8"));
+    let before = world.swath("ls s");
+    fs::rename(world.path().join("logs"), world.path().join("elsewhere")).unwrap();
+    assert_eq!(world.swath("--logs elsewhere ls s"), before);
+    fs::write(world.path().join("s.toml"), sweep("", "")).unwrap();
+    world.swath("--logs elsewhere run s.toml");
+    let after = world.swath("--logs elsewhere ls s");
+    assert!(after.contains("9 trials, all complete"), "{after}");
+}
+
+#[test]
 fn a_broken_checkpoint_is_put_aside_and_a_resource_that_goes_back_is_told() {
     let world = World::new();
     // The program pauses at every promotion. When it resumes, the checkpoint of trial 1 is damaged

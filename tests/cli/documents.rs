@@ -217,6 +217,37 @@ fn every_link_of_the_documents_leads_to_a_file_and_a_heading() {
     assert!(dead.is_empty(), "{dead:#?}");
 }
 
+/// Folders of the project, whose files documents name in code spans.
+const FOLDERS: [&str; 8] = [
+    "tests/",
+    "crates/",
+    "src/",
+    "benches/",
+    "examples/",
+    "fuzz/",
+    "docs/",
+    "sweeps/",
+];
+
+#[test]
+fn every_file_of_the_project_that_the_promises_name_exists() {
+    for page in ["docs/promises.md", "RELIABILITY.md", "CONTRIBUTING.md"] {
+        let text = read(page);
+        let spans: Vec<&str> = text.split('`').skip(1).step_by(2).collect();
+        let absent: Vec<&&str> = spans
+            .iter()
+            .filter(|span| FOLDERS.iter().any(|folder| span.starts_with(folder)))
+            .filter(|span| {
+                !span.contains(char::is_whitespace)
+                    && !span.contains("yours")
+                    && !span.contains('*')
+            })
+            .filter(|span| !root().join(span).exists())
+            .collect();
+        assert!(absent.is_empty(), "{page} names {absent:?}");
+    }
+}
+
 /// Adds the quoted names that begin with `SWATH_` in the code of a folder to `names`.
 fn variables_in(folder: &Path, names: &mut BTreeSet<String>) {
     for entry in fs::read_dir(folder).expect("the folder can be read") {

@@ -12,13 +12,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use swath::journal::{self, Journal, StudyDir};
-use swath::study::{Event, LogRecord, Study, TrialState};
+use swath::study::{Event, LogRecord, Study, Trial, TrialState};
 
 /// Maximum time that processes may survive a killed orchestrator.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A trial that reports, forks a daemon into a session of its own, ignores SIGTERM in every third
-/// trial, and keeps a checkpoint.
+/// A trial that writes every kind of record, forks a daemon into a session of its own, ignores
+/// SIGTERM in every third trial, and keeps a checkpoint.
 const TRIAL: &str = r#"#!/bin/sh
 n=$1
 [ $((n % 3)) -eq 0 ] && trap '' TERM
@@ -27,7 +27,20 @@ step=0
 [ -f "$SWATH_CHECKPOINT_DIR/step" ] && read -r step < "$SWATH_CHECKPOINT_DIR/step"
 while [ "$step" -lt 6 ]; do
     step=$((step + 1))
-    echo "{\"step\": $step, \"loss\": 0.$((n * 7 % 90 + 10 - step))}" >> "$SWATH_RECORDS"
+    echo "$n" > "model-$n-$step"
+    cat >> "$SWATH_RECORDS" <<END
+{"kind": "metric", "log": "train", "step": $step, "error": 0.$step}
+{"kind": "note", "text": "step $step"}
+{"kind": "dataset", "path": "trial.sh"}
+{"step": $step, "loss": 0.$((n * 7 % 90 + 10 - step)), "model_path": "model-$n-$step"}
+{"kind": "artifact", "path": "model-$n-$step"}
+{"kind": "text", "name": "t$step.txt", "text": "$step"}
+{"kind": "output", "size": $step, "rows": $n}
+{"kind": "param", "depth": $step}
+{"kind": "metric", "step": $step, "error": 0.$step}
+{"kind": "model", "path": "model-$n-$step", "step": $step, "parameters": 7}
+{"kind": "checkpoint", "step": $step}
+END
     echo "$step" > "$SWATH_CHECKPOINT_DIR/half" && mv "$SWATH_CHECKPOINT_DIR/half" "$SWATH_CHECKPOINT_DIR/step"
     sleep 0.01
 done
@@ -124,12 +137,86 @@ impl World {
                 trial,
                 attempt,
                 record: LogRecord::Report { .. },
+                ..
             } = entry.unwrap().event
             {
                 *reports.entry((trial.0, attempt.0)).or_default() += 1;
             }
         }
         reports
+    }
+}
+
+impl World {
+    /// Checks that the journal and the metric files have the records of every line once: of no line
+    /// twice, and of none not at all.
+    fn assert_each_line_counts_once(&self, trial: &Trial) {
+        let folder = self.dir().trial(trial.id);
+        let lines = fs::read_to_string(folder.join("records.jsonl")).unwrap();
+        let lines_with = |text: &str| lines.lines().filter(|line| line.contains(text)).count();
+        let records_of = |kind: fn(&LogRecord) -> bool| {
+            trial.records.iter().filter(|record| kind(record)).count()
+        };
+        let rows_of = |log: &str| {
+            let rows = fs::read_to_string(folder.join(format!("metrics/{log}.json")));
+            rows.unwrap_or_default().lines().count()
+        };
+        let reports = lines_with("model_path");
+        let models = reports + lines_with("\"model\"");
+        let stored = lines_with("artifact") + lines_with("\"text\",");
+        let counts = [
+            ("reports", trial.reports as usize, reports),
+            ("rows of reports", rows_of("report"), reports),
+            ("rows of `train`", rows_of("train"), lines_with("\"train\"")),
+            (
+                "rows of `metrics`",
+                rows_of("metrics"),
+                lines_with("metric\", \"step"),
+            ),
+            (
+                "notes",
+                records_of(|record| matches!(record, LogRecord::Note { .. })),
+                lines_with("note"),
+            ),
+            (
+                "data sets",
+                records_of(|record| matches!(record, LogRecord::Dataset { .. })),
+                lines_with("dataset"),
+            ),
+            (
+                "models",
+                records_of(|record| matches!(record, LogRecord::Model { .. })),
+                models,
+            ),
+            (
+                "facts",
+                records_of(|record| matches!(record, LogRecord::Facts { .. })),
+                lines_with("parameters"),
+            ),
+            (
+                "artifacts",
+                records_of(|record| matches!(record, LogRecord::Artifact { .. })),
+                stored,
+            ),
+            (
+                "outputs",
+                records_of(|record| matches!(record, LogRecord::Output { .. })),
+                2 * lines_with("output"),
+            ),
+            (
+                "parameters",
+                records_of(|record| matches!(record, LogRecord::Param { .. })),
+                lines_with("param\""),
+            ),
+            (
+                "checkpoints",
+                records_of(|record| matches!(record, LogRecord::Checkpoint { .. })),
+                lines_with("checkpoint"),
+            ),
+        ];
+        for (subject, counted, written) in counts {
+            assert_eq!(counted, written, "{subject} of trial {}", trial.id);
+        }
     }
 }
 
@@ -200,5 +287,8 @@ fn an_orchestrator_killed_at_random_instants_loses_and_strands_nothing() {
         }
         let end = journal::read(&world.dir()).unwrap();
         assert_eq!(outcome(&end), wanted, "after {done} kills");
+        for trial in end.trials() {
+            world.assert_each_line_counts_once(trial);
+        }
     }
 }

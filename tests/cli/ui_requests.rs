@@ -118,11 +118,9 @@ fn no_request_stops_the_server_of_the_page() {
             .into_bytes(),
         b"GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\nCookie: a=b; c=\"d\"\r\n\r\n".to_vec(),
     ];
-    let changes = std::env::var("SWATH_FUZZ")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(400);
-    for seed in 0..changes {
+    let mut count = 0;
+    for seed in mutation::seeds(400) {
+        count += 1;
         let request = mutation::changed(&corpus, seed);
         let answer = server.answer(&request);
         assert!(
@@ -137,5 +135,6 @@ fn no_request_stops_the_server_of_the_page() {
             server.said()
         );
     }
+    mutation::print_count("ui", count);
     assert!(server.answer(&page).starts_with(b"HTTP/1.1 200 "));
 }

@@ -171,6 +171,54 @@ fn what_cannot_be_imported_is_said_with_what_to_do() {
 }
 
 #[test]
+fn only_regular_files_are_imported() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    sweep(dir, 4, REPORT, "");
+    fs::create_dir(dir.join("folder")).unwrap();
+    assert!(
+        Command::new("mkfifo")
+            .arg(dir.join("pipe"))
+            .status()
+            .unwrap()
+            .success()
+    );
+    for (path, kind) in [
+        ("folder", "a folder"),
+        ("pipe", "a pipe"),
+        ("/dev/zero", "a device"),
+    ] {
+        let started = Instant::now();
+        let said = refused(dir, &["import", "s.toml", path]);
+        assert!(said.contains(&format!("is {kind}, not a file")), "{said}");
+        assert!(said.contains("write its contents into a file"), "{said}");
+        assert!(started.elapsed() < Duration::from_secs(20));
+    }
+}
+
+#[test]
+fn a_table_that_is_too_large_for_one_write_is_imported_with_its_misfits_marked() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    sweep(dir, 4, REPORT, "");
+    // Each text is 40 kB long, so that the events of 500 trials are more than one write.
+    let long = "y".repeat(40_000);
+    let rows: String = (0..500)
+        .map(|row| format!("0.{row:03},0.{row:03},{}\n", ["a", &long][row % 2]))
+        .collect();
+    fs::write(dir.join("large.csv"), format!("\u{feff}loss,x,k\n{rows}")).unwrap();
+    let (_, said) = swath(dir, &["import", "s.toml", "large.csv"]);
+    assert!(said.contains("imported 500 trials"), "{said}");
+    let (_, said) = swath(dir, &["import", "s.toml", "large.csv"]);
+    assert!(said.contains("500 trials were imported before"), "{said}");
+    let (_, run) = swath(dir, &["run", "s.toml"]);
+    assert!(run.contains("250 outside the space"), "{run}");
+    fs::write(dir.join("later.csv"), "loss,x,k\n0.5,0.25,a\nbad,0.5,a\n").unwrap();
+    refused(dir, &["import", "s.toml", "later.csv"]);
+    assert_eq!(column(dir, "trial_id").len(), 504, "nothing was imported");
+}
+
+#[test]
 fn configurations_are_added_to_a_study_that_runs_and_to_one_that_does_not() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();

@@ -18,7 +18,8 @@ const CRATES: &[(&str, &[&[&str]])] = &[
         "crates/engine",
         &[
             &["cgroup"],
-            &["journal", "tracker", "keep"],
+            &["journal"],
+            &["tracker", "keep"],
             &["provenance", "executor"],
             &["driver"],
         ],
@@ -201,4 +202,85 @@ fn every_rust_file_that_a_document_names_exists() {
         }
     }
     assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
+/// The folders whose code opens files of a trial or of its study.
+const OPENERS: &[&str] = &[
+    "crates/log/src",
+    "crates/engine/src/driver",
+    "crates/engine/src/executor",
+    "crates/engine/src/tracker",
+];
+
+/// The files of these folders that open other files: the child's end opens the files of its own
+/// trial, the table syncs its folder, and the others read files of the kernel.
+const OTHER_OPENERS: &[&str] = &[
+    "crates/log/src/answer.rs",
+    "crates/log/src/appender.rs",
+    "crates/engine/src/executor/processes.rs",
+    "crates/engine/src/executor/system.rs",
+    "crates/engine/src/tracker/csv.rs",
+];
+
+/// Calls that open a file, and wait if it is a named pipe.
+const OPENING_CALLS: &[&str] = &[
+    "File::open(",
+    "File::create(",
+    "fs::copy(",
+    "fs::read(",
+    "fs::read_to_string(",
+    "fs::write(",
+    "OpenOptions::new(",
+];
+
+/// Returns the lines of a source text that open a file otherwise than by `regular.rs` of
+/// `swath-log`. Files of the kernel, and files that must not exist, cannot be named pipes.
+fn lines_that_may_wait(text: &str) -> Vec<usize> {
+    let code = text.split("#[cfg(test)]\nmod tests").next();
+    let lines: Vec<&str> = code.unwrap_or_default().lines().collect();
+    let may_wait = |number: &usize| {
+        let line = lines[*number];
+        let opens = OPENING_CALLS.iter().any(|call| line.contains(call));
+        let is_of_kernel = ["\"/proc/", "\"/dev/null\""];
+        let statement = lines[*number..lines.len().min(number + 5)].join("\n");
+        let has_options = line.contains("OpenOptions::new(");
+        let is_safe = has_options
+            && (statement.contains("regular::open_with(")
+                || statement.contains("open_with(&mut options, ")
+                || line.contains("open_with(OpenOptions")
+                || statement.contains("create_new(true)"));
+        opens && !is_safe && !is_of_kernel.iter().any(|word| line.contains(word))
+    };
+    (0..lines.len())
+        .filter(may_wait)
+        .map(|number| number + 1)
+        .collect()
+}
+
+#[test]
+fn files_that_a_trial_can_reach_are_opened_without_waiting() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut opened = Vec::new();
+    for folder in OPENERS {
+        for path in files(&root.join(folder)) {
+            let name = path
+                .strip_prefix(root)
+                .expect("it lies in the project")
+                .display();
+            let name = name.to_string();
+            if OTHER_OPENERS.contains(&name.as_str()) || name.contains("tests") {
+                continue;
+            }
+            let text = fs::read_to_string(&path).expect("the file can be read");
+            for line in lines_that_may_wait(&text) {
+                opened.push(format!("{name}:{line}"));
+            }
+        }
+    }
+    assert!(
+        opened.is_empty(),
+        "use `regular` of `swath-log`, which does not wait for a named pipe: {opened:#?}"
+    );
+    let waiting = "fn f() {\n    let text = fs::read(path)?;\n}\n";
+    assert_eq!(lines_that_may_wait(waiting), [2], "the check itself works");
 }

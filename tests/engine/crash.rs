@@ -9,9 +9,12 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 use swath::driver::{Driver, Interrupt, Listener, Parts, replay};
-use swath::executor::Simulated;
+use swath::executor::{Launch, SignalKind, Simulated};
 use swath::journal::{self, Journal, StudyDir};
-use swath::study::{Entry, Exit, FailureClass, Study, Timestamp, TrialId, TrialState};
+use swath::space::Value;
+use swath::study::{
+    Datum, Entry, Exit, FailureClass, LogRecord, Metric, Study, Timestamp, TrialId, TrialState,
+};
 
 const TRIALS: u64 = 14;
 
@@ -26,6 +29,22 @@ struct Memory(Rc<RefCell<Vec<Study>>>);
 impl Listener for Memory {
     fn entry(&mut self, study: &Study, _: &Entry) {
         self.0.borrow_mut().push(study.clone());
+    }
+}
+
+/// A listener that looks for every entry in the journal's file.
+struct Reader {
+    dir: StudyDir,
+    seen: Rc<RefCell<u64>>,
+}
+
+impl Listener for Reader {
+    fn entry(&mut self, _: &Study, entry: &Entry) {
+        let index = usize::try_from(entry.seq).expect("small");
+        let written = Journal::open(&self.dir).expect("it opens").nth(index);
+        let written = written.expect("the file has it").expect("it is good");
+        assert_eq!(&written, entry);
+        *self.seen.borrow_mut() += 1;
     }
 }
 
@@ -160,6 +179,28 @@ fn a_study_cut_at_any_byte_is_read_to_its_last_whole_line() {
 }
 
 #[test]
+fn a_listener_sees_an_entry_only_once_the_file_has_it() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (dir, seen) = (StudyDir::at(folder.path()), Rc::new(RefCell::new(0)));
+    let mut executor = Simulated::new(3, script);
+    let clock = Box::new(executor.clock());
+    let parts = parts("random", "fifo", 3);
+    let mut driver = Driver::open(dir.clone(), parts, &holder(), clock).expect("the study opens");
+    driver.listen(Box::new(Reader {
+        dir,
+        seen: Rc::clone(&seen),
+    }));
+    driver
+        .run(&mut executor, &Interrupt::default())
+        .expect("the study runs");
+    let written = driver.study().next_seq();
+    assert_eq!(
+        *seen.borrow() + text_lines_before_listening() as u64,
+        written
+    );
+}
+
+#[test]
 fn running_a_finished_study_again_adds_nothing() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let first = run(folder.path(), parts("random", "fifo", 2), 2, &Rc::default());
@@ -208,4 +249,107 @@ fn parts_with_backoff() -> Parts {
     parts.retry.backoff = vec![(FailureClass::Crash, Duration::from_secs(5))];
     parts.retry.max_backoff = Duration::from_secs(60);
     parts
+}
+
+/// The lines that each trial of the next test writes, and the record that each becomes.
+fn lines() -> Vec<(&'static str, LogRecord)> {
+    let number = |number: f64| Datum::Number(Metric(number));
+    let report = |loss, epoch| LogRecord::Report {
+        values: vec![
+            ("loss".into(), number(loss)),
+            ("epoch".into(), number(epoch)),
+        ],
+    };
+    let note = |text: &str| LogRecord::Note { text: text.into() };
+    let (name, value) = ("size".into(), Value::Int(3));
+    let output = LogRecord::Output { name, value };
+    let (name, value) = ("depth".into(), Value::Int(4));
+    let param = LogRecord::Param { name, value };
+    let artifact = LogRecord::Artifact {
+        path: "artifacts/text/a.txt".into(),
+        md5: Some("0cc175b9c0f1b6a831c399e269772661".into()),
+        size: 1,
+        partial: vec![],
+    };
+    vec![
+        (r#"{"kind": "note", "text": "begun"}"#, note("begun")),
+        (r#"{"loss": 0.5, "epoch": 1}"#, report(0.5, 1.0)),
+        (r#"{"kind": "output", "size": 3}"#, output),
+        (r#"{"kind": "param", "depth": 4}"#, param),
+        (
+            r#"{"kind": "text", "name": "a.txt", "text": "a"}"#,
+            artifact,
+        ),
+        (
+            r#"{"kind": "checkpoint", "step": 1}"#,
+            LogRecord::Checkpoint { step: Some(1.0) },
+        ),
+        (r#"{"loss": 0.25, "epoch": 2}"#, report(0.25, 2.0)),
+        (r#"{"kind": "note", "text": "over"}"#, note("over")),
+    ]
+}
+
+/// Writes all lines into the trial's folder at once, and sends their records one after the other.
+fn script_with_records(launch: &Launch) -> Vec<(Duration, SignalKind)> {
+    fs::create_dir_all(&launch.dir).expect("it can be made");
+    let lines = lines();
+    let text: String = lines.iter().map(|(line, _)| format!("{line}\n")).collect();
+    fs::write(launch.dir.join("records.jsonl"), text).expect("it can be written");
+    let mut end = 0;
+    let send = |(number, (line, record)): (u32, (&str, LogRecord))| {
+        end += line.len() as u64 + 1;
+        let signal = SignalKind::Logged(record, Some(end));
+        (Duration::from_millis(10) * number, signal)
+    };
+    (1..).zip(lines).map(send).collect()
+}
+
+#[test]
+fn a_study_cut_at_any_line_takes_in_each_record_of_its_trials_once() {
+    let mut few = parts("random", "fifo", 1);
+    few.header.trials = Some(2);
+    let uncut = tempfile::tempdir().expect("a temporary folder");
+    let dir = StudyDir::at(uncut.path());
+    let mut executor = Simulated::new(1, script_with_records);
+    let clock = Box::new(executor.clock());
+    let mut driver = Driver::open(dir.clone(), few, &holder(), clock).expect("the study opens");
+    driver
+        .run(&mut executor, &Interrupt::default())
+        .expect("the study runs");
+    let counts = |study: &Study| -> Vec<(u64, Vec<LogRecord>)> {
+        let trials = study.trials().iter();
+        trials
+            .map(|trial| (trial.reports, trial.records.clone()))
+            .collect()
+    };
+    let expected = counts(driver.study());
+    drop(driver);
+    assert_eq!((expected[0].0, expected[0].1.len()), (2, lines().len() - 2));
+    let text = fs::read_to_string(dir.journal()).expect("the journal is there");
+    let entries: Vec<&str> = text.split_inclusive('\n').collect();
+    for count in 1..=entries.len() {
+        let cut = tempfile::tempdir().expect("a temporary folder");
+        let dir = StudyDir::at(cut.path());
+        fs::write(dir.journal(), entries[..count].concat()).expect("it can be written");
+        let before = journal::read(&dir).expect("a prefix can be read");
+        for trial in before.trials().iter().filter(|trial| trial.attempts > 0) {
+            let (from, to) = (uncut.path(), dir.trial(trial.id));
+            fs::create_dir_all(&to).expect("it can be made");
+            let records = from.join(trial.id.to_string()).join("records.jsonl");
+            fs::copy(records, to.join("records.jsonl")).expect("it can be copied");
+        }
+        let clock = Box::new(|| Timestamp::from_micros(0));
+        let mut parts = parts("random", "fifo", 1);
+        parts.header.trials = Some(2);
+        let driver = Driver::open(dir, parts, &holder(), clock).expect("the study opens");
+        for (trial, found) in driver.study().trials().iter().zip(counts(driver.study())) {
+            if trial.attempts > 0 {
+                assert_eq!(
+                    found, expected[0],
+                    "trial {} after {count} entries",
+                    trial.id
+                );
+            }
+        }
+    }
 }

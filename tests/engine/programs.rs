@@ -4,13 +4,14 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use swath::executor::{
     Allotment, Executor, Launch, Pool, Program, ProgramSettings, ProgramSpec, Signal, SignalKind,
-    Stop, StudyContext, guard,
+    Stop, StudyContext, guard, slot,
 };
 use swath::space::{Name, Params, Value};
 use swath::study::{Attempt, Datum, Exit, Failure, LogRecord, Metric, Resource, TrialId, Usage};
@@ -31,8 +32,10 @@ fn settings(command: &[&str]) -> ProgramSettings {
 
 fn settings_with(command: &[&str], spec: ProgramSpec) -> ProgramSettings {
     let command: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
+    let recorded = command.clone();
     ProgramSettings {
         argv: Box::new(move |_| command.clone()),
+        recorded: Box::new(move |_| recorded.clone()),
         spec,
         guard: None,
         allotment: Allotment::default(),
@@ -131,7 +134,7 @@ impl World {
     }
 
     fn until_reported(&mut self) -> Story {
-        self.until(|what| matches!(what, SignalKind::Logged(LogRecord::Report { .. })))
+        self.until(|what| matches!(what, SignalKind::Logged(LogRecord::Report { .. }, _)))
     }
 
     fn until_ended(&mut self) -> Story {
@@ -169,7 +172,7 @@ impl Story {
         self.signals
             .iter()
             .filter_map(|signal| match &signal.kind {
-                SignalKind::Logged(LogRecord::Warning { text }) => Some(text.clone()),
+                SignalKind::Logged(LogRecord::Warning { text }, _) => Some(text.clone()),
                 _ => None,
             })
             .collect()
@@ -177,7 +180,7 @@ impl Story {
 }
 
 fn loss(signal: &Signal) -> Option<f64> {
-    let SignalKind::Logged(LogRecord::Report { values }) = &signal.kind else {
+    let SignalKind::Logged(LogRecord::Report { values }, _) = &signal.kind else {
         return None;
     };
     values.iter().find_map(|(name, datum)| match datum {
@@ -281,7 +284,7 @@ fn absence_of_auc(pattern: Option<&str>) -> Option<String> {
         .signals
         .into_iter()
         .find_map(|signal| match signal.kind {
-            SignalKind::Logged(LogRecord::Absent { why, .. }) => Some(why),
+            SignalKind::Logged(LogRecord::Absent { why, .. }, _) => Some(why),
             _ => None,
         })
 }
@@ -645,7 +648,17 @@ fn this_program(role: &str) -> Command {
 #[ignore = "is a process that another test starts"]
 fn guard_process() {
     if std::env::var(ROLE).is_ok_and(|role| role == "guard_process") {
-        guard::run(std::io::stdin()).unwrap();
+        let socket = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
+        guard::run(socket, this_program("slot_process")).unwrap();
+    }
+}
+
+#[test]
+#[ignore = "is a process that another test starts"]
+fn slot_process() {
+    if std::env::var(ROLE).is_ok_and(|role| role == "slot_process") {
+        let socket = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
+        slot::run(socket).unwrap();
     }
 }
 

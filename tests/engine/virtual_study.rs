@@ -62,7 +62,7 @@ pub(crate) fn script(launch: &Launch) -> Vec<(Duration, SignalKind)> {
             ];
             (
                 pace * u32::try_from(epoch).expect("small"),
-                SignalKind::Logged(LogRecord::Report { values }),
+                SignalKind::Logged(LogRecord::Report { values }, None),
             )
         })
         .collect();

@@ -9,6 +9,8 @@ from sandbox import HOST, USER, install_packages, make_private, wait_until
 
 template = "oar"
 SLOTS = 4
+# A plain installation has no property for the memory of a node.
+has_memory = False
 OPTIONS = {
     "DB_BASE_PASSWD": "oar",
     "DB_BASE_PASSWD_RO": "oar",

@@ -12,6 +12,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import time
 
 HOST = "engine"
@@ -43,6 +44,47 @@ def enter(arguments, limit):
     finally:
         child.kill()
         child.wait()
+
+
+def enter_root(root, folder, program):
+    """Runs this program again in the tree `root` of another Debian, which sees `folder`, the folder
+    of this program, and the program under test."""
+    # The new root must be a mount, which HTCondor makes private for each job.
+    subprocess.run(["mount", "--bind", root, root], check=True)
+    for path in ["/dev", folder, os.path.dirname(os.path.abspath(sys.argv[0]))]:
+        os.makedirs(f"{root}{path}", exist_ok=True)
+        subprocess.run(["mount", "--rbind", path, f"{root}{path}"], check=True)
+    os.environ["SWATH"] = "/opt/swath"
+    open(f"{root}/opt/swath", "w").close()
+    subprocess.run(["mount", "--bind", program, f"{root}/opt/swath"], check=True)
+    subprocess.run(["mount", "-t", "proc", "proc", f"{root}/proc"], check=True)
+    os.chroot(root)
+    os.chdir("/")
+    python = "/usr/bin/python3"
+    os.execv(python, [python, os.path.abspath(sys.argv[0]), *sys.argv[1:], "--in-root"])
+
+
+def make_root(root, release, *packages):
+    """Creates the tree of another Debian release with these packages."""
+    marker = f"{root}/installed"
+    if os.path.exists(marker):
+        return
+    install_packages("debootstrap")
+    shutil.rmtree(root, ignore_errors=True)
+    basis = ["debootstrap", "--variant=minbase", "--include=python3,procps", release, root]
+    mirror = "http://deb.debian.org/debian"
+    subprocess.run([*basis, mirror], check=True, stdout=subprocess.DEVNULL, timeout=500)
+    with open(f"{root}/usr/sbin/policy-rc.d", "w") as policy:
+        policy.write("#!/bin/sh\nexit 101\n")
+    os.chmod(f"{root}/usr/sbin/policy-rc.d", 0o755)
+    install = ["apt-get", "install", "-qy", "--no-install-recommends", *packages]
+    subprocess.run(
+        ["chroot", root, "env", "DEBIAN_FRONTEND=noninteractive", *install],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        timeout=500,
+    )
+    open(marker, "w").close()
 
 
 def run_as_child(test):

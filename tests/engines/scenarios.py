@@ -5,13 +5,13 @@ import glob
 import os
 import pwd
 import shutil
-import signal
 import subprocess
+import time
 
-from sandbox import HOST, USER, kill, processes, wait_until
+from sandbox import USER, kill, processes, wait_until
 
 # Value of an environment variable of the user who calls `swath`; every trial must see it.
-FROM_CALLER = 0
+FROM_CALLER = 7
 
 # Each trial reports five times and resumes from its checkpoint. It takes `$2` seconds a step.
 TRIAL = """#!/bin/sh
@@ -41,13 +41,14 @@ trials = {trials}
 n = {{ min = 1, max = {trials} }}
 [executor]
 name = "command"
-{template}
+template = "{template}"
 pilots = 2
 slots = 2
 walltime = "10m"
 poll = "1s"
 lease = "3s"
 orphan = "30s"
+{memory}
 """
 
 
@@ -75,15 +76,18 @@ class World:
         self.trials = trials
         self.folder = f"{self.home}/{name}"
         os.mkdir(self.folder)
-        text = SWEEP.format(name=name, trials=trials, nap=nap, template=self.template())
+        text = SWEEP.format(
+            name=name,
+            trials=trials,
+            nap=nap,
+            template=self.engine.template,
+            memory='memory = "200 MiB"' if getattr(self.engine, "has_memory", True) else "",
+        )
         for file, content in [("trial.sh", TRIAL), ("sweep.toml", text)]:
             with open(f"{self.folder}/{file}", "w") as out:
                 out.write(content)
         os.chmod(f"{self.folder}/trial.sh", 0o755)
         shutil.chown(self.folder, USER, USER)
-
-    def template(self):
-        return f'template = "{self.engine.template}"'
 
     def start(self, *arguments):
         """Starts `swath` as the user; its messages go to a file."""
@@ -212,9 +216,13 @@ def killed_orchestrator(world):
     run.wait()
     wait_until("the pilots have ended their trials", lambda: not world.running_trials())
     assert len(world.pilots()) == 2
+    # The time without an orchestrator must not count as time of the trials.
+    absence = 8
+    time.sleep(absence)
     world.run()
     rows = world.assert_complete()
     assert [row["attempts"] for row in rows] == ["1"] * 6, rows
+    assert all(float(row["seconds"]) < absence for row in rows), rows
     world.assert_nothing_is_left()
 
 

@@ -170,16 +170,9 @@ fn one_slot_makes_the_same_study_as_the_local_pool() {
 #[test]
 fn slurm_can_be_driven_by_a_template_too() {
     let Some(_) = cluster() else { return };
-    let page =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/clusters.md")).unwrap();
-    let template = page
-        .split("<!-- template: slurm -->\n```toml\n")
-        .nth(1)
-        .unwrap()
-        .split("```")
-        .next()
-        .unwrap();
-    let executor = format!("{template}{QUICK}pilots = 2\nslots = 2\ntrials_per_job = 5\n");
+    let executor = format!(
+        "[executor]\nname = \"command\"\ntemplate = \"slurm\"\n{QUICK}pilots = 2\nslots = 2\ntrials_per_job = 5\n"
+    );
     let world = World::new("template", SHORT, 20, &executor);
     let (code, output) = world.run();
     assert_eq!(code, 0, "{output}");
@@ -318,4 +311,65 @@ fn a_scheduler_stops_a_hopeless_trial_in_a_job_within_five_seconds() {
         !late.is_empty() && late.iter().all(|took| *took < Duration::from_secs(5)),
         "{late:?}"
     );
+}
+
+#[test]
+fn trials_that_end_without_their_orchestrator_keep_their_times_and_are_never_called_lost() {
+    let Some(_) = cluster() else { return };
+    let trial = "sleep 3\necho \"{\\\"loss\\\": 0.$n}\" >> \"$SWATH_RECORDS\"";
+    let world = World::new("away", trial, 4, &slurm("pilots = 2\nslots = 2"));
+    let mut run = world.start();
+    world.until("all trials run", |study| {
+        study.trials().len() == 4 && study.trials().iter().all(|trial| trial.place.is_some())
+    });
+    run.child.kill().unwrap();
+    run.child.wait().unwrap();
+    let listed = world.swath(&["ls", "away"]).output().unwrap().stdout;
+    let listed = String::from_utf8_lossy(&listed);
+    assert_eq!(
+        listed.matches("runs in a pilot on n").count(),
+        4,
+        "{listed}"
+    );
+    assert!(!listed.contains("lost"), "{listed}");
+    std::thread::sleep(Duration::from_secs(12));
+    let why = world.swath(&["why", "away", "3"]).output().unwrap().stdout;
+    let why = String::from_utf8_lossy(&why);
+    assert!(why.starts_with("trial 3 is complete"), "{why}");
+    assert!(why.contains("it ended in a pilot on n"), "{why}");
+    assert_eq!(world.start().wait(), 0, "{}", world.output());
+    world.assert_all_complete(4);
+    for trial in world.study().trials() {
+        assert!((3.0..6.0).contains(&trial.seconds), "{trial:?}");
+        let between = trial.ended_at.unwrap().since(trial.started_at.unwrap());
+        assert!((3.0..6.0).contains(&between.as_secs_f64()), "{trial:?}");
+    }
+    world.assert_no_job_is_left();
+}
+
+#[test]
+fn trials_get_the_environment_of_the_caller_where_slurm_passes_none() {
+    let Some(_) = cluster() else { return };
+    let trial = "echo \"{\\\"loss\\\": ${FOO:-0}, \\\"threads\\\": ${OMP_NUM_THREADS:-0}, \\\"job\\\": $SLURM_JOB_ID}\" >> \"$SWATH_RECORDS\"";
+    let executor = slurm("prelude = [\"export OMP_NUM_THREADS=5\"]");
+    let mut world = World::new("variables", trial, 2, &executor);
+    for (name, value) in [
+        ("SBATCH_EXPORT", "NONE"),
+        ("FOO", "7"),
+        ("OMP_NUM_THREADS", "3"),
+        ("SLURM_JOB_ID", "0"),
+    ] {
+        world.env.push((name.to_owned(), value.to_owned()));
+    }
+    let (code, output) = world.run();
+    assert_eq!(code, 0, "{output}");
+    let record = swath::provenance::Record::of(&world.dir()).unwrap();
+    for trial in world.study().trials() {
+        let last = |name: &str| trial.metrics.get(name).map(|tally| tally.last.0);
+        assert_eq!((last("loss"), last("threads")), (Some(7.0), Some(5.0)));
+        assert!(last("job") > Some(0.0), "{trial:?}");
+        let environment = record.environment(trial.id).unwrap();
+        assert_eq!(environment.variables["OMP_NUM_THREADS"], "5");
+    }
+    assert_eq!(record.environments[0].variables["OMP_NUM_THREADS"], "3");
 }

@@ -67,6 +67,7 @@ fn write(journal: &mut Journal) -> Vec<Duration> {
                 trial: TrialId(1),
                 attempt: Attempt(1),
                 record,
+                line_end: None,
             };
             journal.append(event, Timestamp::from_micros(1)).unwrap();
             let began = Instant::now();

@@ -4,17 +4,36 @@ use super::optuna::{State, Study, Trial, choose, value};
 use super::{FileSelection, ImportError};
 use serde_json::Value as Json;
 use std::borrow::Cow;
+use std::io::{BufRead, Read};
+use std::path::Path;
+
+/// Maximum length of a line in bytes.
+const LONGEST_LINE: u64 = 64 << 20;
 
 /// Reads the selected study. A torn last line is skipped, as by Optuna.
 pub(super) fn read(
-    text: &str,
+    mut file: impl BufRead,
     path: &str,
     selection: &FileSelection,
 ) -> Result<Study, ImportError> {
     let mut log = Log::default();
-    let complete_lines = text.rfind('\n').map_or(0, |end| end + 1);
-    for (index, line) in text[..complete_lines].lines().enumerate() {
-        if line.trim().is_empty() {
+    let mut bytes = Vec::new();
+    for index in 0.. {
+        bytes.clear();
+        let mut limited = (&mut file).take(LONGEST_LINE);
+        limited
+            .read_until(b'\n', &mut bytes)
+            .map_err(|error| ImportError::read(Path::new(path), error))?;
+        if bytes.len() as u64 == LONGEST_LINE {
+            return Err(unfit_line(path, index, "it is longer than 64 MiB"));
+        }
+        // The last line is torn if it has no end.
+        let Some(line) = bytes.strip_suffix(b"\n") else {
+            break;
+        };
+        let line = str::from_utf8(line).map_err(|_| super::not_text(path))?;
+        let line = line.trim_start_matches('\u{feff}').trim();
+        if line.is_empty() {
             continue;
         }
         let operation: Json = serde_json::from_str(&plain(line))

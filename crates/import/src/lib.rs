@@ -7,16 +7,20 @@ mod optuna;
 mod sqlite;
 mod table;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::Read;
+use fit::Fitter;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fs::{File, FileType};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{BufReader, Read, Seek};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
-use swath_engine::driver::{DriverError, amend};
+use swath_engine::driver::DriverError;
+use swath_engine::driver::amend::Amendment;
 use swath_engine::journal::StudyDir;
 use swath_engine::provenance::Machine;
 use swath_model::space::{Name, Params, Value};
 use swath_model::study::{
-    Attempt, Closing, Datum, Event, Exit, LogRecord, Metric, Objective, Origin, Study, Timestamp,
+    Attempt, Closing, Datum, Event, Exit, Header, LogRecord, Metric, Objective, Origin, Timestamp,
     TrialId, Usage,
 };
 use swath_run::sweep::Sweep;
@@ -125,118 +129,191 @@ pub(crate) enum End {
     Failed(String),
 }
 
-/// The contents of a file.
-pub(crate) struct Contents {
-    /// A short description of the file, recorded as the origin of the trials.
-    from: String,
-    trials: Vec<Foreign>,
+/// A file whose trials can be read several times, one after the other, so that they need not fit
+/// into memory.
+pub(crate) trait TrialSource {
+    /// Returns a short description of the file, recorded as the origin of the trials.
+    fn description(&self) -> &str;
+
+    /// Calls `take` for each trial of the file.
+    ///
+    /// # Errors
+    /// The error of `take`, or if the file does not fit.
+    fn each(
+        &mut self,
+        take: &mut dyn FnMut(Foreign) -> Result<(), ImportError>,
+    ) -> Result<(), ImportError>;
 }
 
 /// Imports the trials of a file into a study that no process runs.
 ///
 /// # Errors
 /// If the file cannot be read or does not match the sweep, or the study cannot be written. Nothing
-/// is imported then.
+/// is imported then, except if the study cannot be written in the middle of a large file.
 pub fn import(
     dir: &StudyDir,
     sweep: &Sweep,
     path: &Path,
     selection: &FileSelection,
 ) -> Result<Imported, ImportError> {
-    let contents = read(path, sweep, selection)?;
-    let now = Timestamp::now();
-    let mut imported = Imported {
-        from: contents.from.clone(),
-        ..Imported::default()
-    };
-    amend::amend(dir, &Machine::here().holder(now), now, |study| {
-        let events;
-        (events, imported) = self::events(sweep, study, &contents);
-        events
+    let mut source = open(path, sweep, selection)?;
+    let names: BTreeSet<Name> = sweep.space.names().into_iter().collect();
+    let mut ignored = BTreeSet::new();
+    // The whole file is read before anything is written, because a later trial may not fit.
+    source.each(&mut |foreign| {
+        for (name, _) in foreign.params {
+            if !names.contains(name.as_str()) {
+                ignored.insert(name);
+            }
+        }
+        Ok(())
     })?;
-    Ok(imported)
+    let now = Timestamp::now();
+    let amendment = Amendment::open(dir, &Machine::here().holder(now), now)?;
+    let mut importer = Importer::new(amendment, sweep, source.description().to_owned());
+    source.each(&mut |foreign| importer.take(&foreign))?;
+    let imported = importer.close()?;
+    Ok(Imported {
+        ignored: ignored.into_iter().collect(),
+        ..imported
+    })
 }
 
-/// Reads a file of any known format.
-fn read(path: &Path, sweep: &Sweep, selection: &FileSelection) -> Result<Contents, ImportError> {
+/// Opens a file of any known format.
+fn open(
+    path: &Path,
+    sweep: &Sweep,
+    selection: &FileSelection,
+) -> Result<Box<dyn TrialSource>, ImportError> {
     let shown = path.display().to_string();
     let file_name = path
         .file_name()
         .map_or_else(|| shown.clone(), |name| name.to_string_lossy().into_owned());
-    let (head, length) = head(path).map_err(|error| ImportError::read(path, error))?;
-    if length > LARGEST {
+    let metadata = std::fs::metadata(path).map_err(|error| ImportError::read(path, error))?;
+    // Opening a pipe would wait for its writer, and a device may be endless.
+    if let Some(kind) = irregular(metadata.file_type()) {
+        return Err(ImportError::unfit(
+            format!("`{shown}` is {kind}, not a file"),
+            "write its contents into a file, and import that",
+        ));
+    }
+    if metadata.len() > LARGEST {
         return Err(ImportError::unfit(
             format!("`{shown}` is larger than 2 GiB"),
             "is this the right file?",
         ));
     }
-    // The formats are imported apart by their first bytes.
+    let mut file = File::open(path).map_err(|error| ImportError::read(path, error))?;
+    let head = head(&mut file).map_err(|error| ImportError::read(path, error))?;
+    // The formats are told apart by their first bytes.
     if head.starts_with(b"SQLite format 3\0") {
         let study = sqlite::read(path, selection)?;
-        return optuna::contents(study, &file_name, sweep, selection);
+        return optuna::OptunaTrials::boxed(study, &file_name, sweep, selection);
     }
-    let text = std::fs::read(path).map_err(|error| ImportError::read(path, error))?;
-    let text = String::from_utf8(text).map_err(|_| {
-        ImportError::unfit(
-            format!("`{shown}` is not a text file in UTF-8"),
-            "a `trials.csv`, a CSV, an Optuna SQLite file or an Optuna journal can be imported",
-        )
-    })?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    if text.trim_start().starts_with('{') {
-        let study = journal::read(text, &shown, selection)?;
-        return optuna::contents(study, &file_name, sweep, selection);
+    let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&head);
+    if text.trim_ascii_start().starts_with(b"{") {
+        let study = journal::read(BufReader::new(file), &shown, selection)?;
+        return optuna::OptunaTrials::boxed(study, &file_name, sweep, selection);
     }
-    table::read(text, &file_name, sweep, selection)
+    Ok(Box::new(table::Table::open(
+        file, &file_name, sweep, selection,
+    )?))
 }
 
-/// Returns the first bytes of a file, and its length.
-fn head(path: &Path) -> std::io::Result<(Vec<u8>, u64)> {
-    let mut file = File::open(path)?;
-    let length = file.metadata()?.len();
-    let mut head = vec![0; 16];
-    let count = file.read(&mut head)?;
-    head.truncate(count);
-    Ok((head, length))
+/// Returns the kind of a file in words, if it is not a regular one.
+fn irregular(kind: FileType) -> Option<&'static str> {
+    if kind.is_file() {
+        None
+    } else if kind.is_dir() {
+        Some("a folder")
+    } else if kind.is_fifo() {
+        Some("a pipe")
+    } else if kind.is_socket() {
+        Some("a socket")
+    } else {
+        Some("a device")
+    }
 }
 
-/// Returns the events that create the trials, and the result of the import.
-fn events(sweep: &Sweep, study: &Study, contents: &Contents) -> (Vec<Event>, Imported) {
-    let mut imported = Imported {
-        from: contents.from.clone(),
-        ..Imported::default()
-    };
-    let mut events = Vec::new();
-    let mut imported_keys: BTreeSet<String> = study
-        .trials()
-        .iter()
-        .filter(|trial| matches!(trial.origin, Origin::Imported(_)))
-        .map(|trial| {
-            let values = sweep
-                .objectives
-                .iter()
-                .map(|objective| trial.objective(objective));
-            key(&trial.params, values, trial.state.word())
-        })
-        .collect();
-    let names: BTreeSet<Name> = sweep.space.names().into_iter().collect();
-    let ignored = contents
-        .trials
-        .iter()
-        .flat_map(|trial| &trial.params)
-        .map(|(name, _)| name);
-    let ignored: BTreeSet<&String> = ignored
-        .filter(|name| !names.contains(name.as_str()))
-        .collect();
-    imported.ignored = ignored.into_iter().cloned().collect();
-    let mut next = study.next_id();
-    for foreign in &contents.trials {
+/// Returns the first bytes of a file, and goes back to its start.
+fn head(file: &mut File) -> std::io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    file.take(4096).read_to_end(&mut head)?;
+    file.rewind()?;
+    Ok(head)
+}
+
+/// Returns the error for bytes that are not text.
+pub(crate) fn not_text(path: &str) -> ImportError {
+    ImportError::unfit(
+        format!("`{path}` is not a text file in UTF-8"),
+        "a `trials.csv`, a CSV, an Optuna SQLite file or an Optuna journal can be imported",
+    )
+}
+
+/// Number of bytes of events after which they are written.
+const CHUNK: usize = 16 << 20;
+
+/// Writes trials into a study.
+struct Importer<'a> {
+    amendment: Amendment,
+    sweep: &'a Sweep,
+    fitter: Fitter<'a>,
+    /// The hashes of the imported trials that the study has, by [`key`].
+    keys: HashSet<u128>,
+    imported: Imported,
+    /// The study's trials outside the space, and those of this import that are marked so.
+    outside: Vec<TrialId>,
+    /// Number of [`Imported::outside`] that are not marked.
+    unmarked: usize,
+    header: Header,
+    closed: Closing,
+    next: TrialId,
+}
+
+impl<'a> Importer<'a> {
+    fn new(amendment: Amendment, sweep: &'a Sweep, from: String) -> Self {
+        let study = amendment.study();
+        let keys = study
+            .trials()
+            .iter()
+            .filter(|trial| matches!(trial.origin, Origin::Imported(_)))
+            .map(|trial| {
+                let values = sweep
+                    .objectives
+                    .iter()
+                    .map(|objective| trial.objective(objective));
+                key(&trial.params, values, trial.state.word())
+            })
+            .collect();
+        let outside = study.trials().iter().filter(|trial| trial.outside);
+        Self {
+            outside: outside.map(|trial| trial.id).collect(),
+            unmarked: 0,
+            header: study.header().clone(),
+            // An import does not change how the last run ended.
+            closed: study.closed().cloned().unwrap_or(Closing::Interrupted),
+            next: study.next_id(),
+            fitter: Fitter::new(&sweep.space),
+            imported: Imported {
+                from,
+                ..Imported::default()
+            },
+            amendment,
+            sweep,
+            keys,
+        }
+    }
+
+    /// Imports a trial, unless it has not ended or the study has it already.
+    fn take(&mut self, foreign: &Foreign) -> Result<(), ImportError> {
         let Some(end) = &foreign.end else {
-            imported.unfinished += 1;
-            continue;
+            self.imported.unfinished += 1;
+            return Ok(());
         };
-        let (params, misfit) = fit::fit(&sweep.space, &foreign.params);
-        let values = sweep
+        let (params, misfit) = self.fitter.fit(&foreign.params);
+        let values = self
+            .sweep
             .objectives
             .iter()
             .map(|objective| foreign.number(&objective.metric));
@@ -248,66 +325,82 @@ fn events(sweep: &Sweep, study: &Study, contents: &Contents) -> (Vec<Event>, Imp
             End::Failed(_) => "failed",
         };
         // A repeated import of the same file adds only the trials that are new in it.
-        if !imported_keys.insert(key(&params, values, state)) {
-            imported.duplicates += 1;
-            continue;
+        if !self.keys.insert(key(&params, values, state)) {
+            self.imported.duplicates += 1;
+            return Ok(());
         }
-        life(
-            sweep,
-            next,
-            params,
-            foreign,
-            end,
-            &contents.from,
-            &mut events,
-        );
-        imported.trials.push(next);
-        imported.outside.extend(misfit.map(|reason| (next, reason)));
-        next = TrialId(next.0.saturating_add(1));
+        let trial = self.next;
+        let from = &self.imported.from;
+        for event in life(self.sweep, trial, params, foreign, end, from) {
+            self.amendment.append(event)?;
+        }
+        self.imported.trials.push(trial);
+        if let Some(reason) = misfit {
+            self.imported.outside.push((trial, reason));
+            self.unmarked += 1;
+        }
+        self.next = TrialId(trial.0.saturating_add(1));
+        if self.amendment.pending_bytes() > CHUNK {
+            self.mark_outside()?;
+            self.amendment.flush()?;
+        }
+        Ok(())
     }
-    // Trials outside the space are marked by an `Edited` event, which lists all of them.
-    if !imported.outside.is_empty() {
-        let before = study
-            .trials()
-            .iter()
-            .filter(|trial| trial.outside)
-            .map(|trial| trial.id);
-        let outside = before
-            .chain(imported.outside.iter().map(|(trial, _)| *trial))
-            .collect();
-        let changes = vec![format!(
-            "{} trials imported from {}",
-            imported.trials.len(),
-            imported.from
-        )];
-        events.push(Event::Edited {
-            header: study.header().clone(),
-            changes,
+
+    /// Marks the trials outside the space by an `Edited` event, which lists all of them.
+    fn mark_outside(&mut self) -> Result<(), ImportError> {
+        let marked = self.imported.outside.len() - self.unmarked;
+        if self.unmarked == 0 {
+            return Ok(());
+        }
+        let unmarked = &self.imported.outside[marked..];
+        self.outside
+            .extend(unmarked.iter().map(|(trial, _)| *trial));
+        self.unmarked = 0;
+        self.amendment.append(Event::Edited {
+            header: self.header.clone(),
+            changes: vec![format!(
+                "{} trials imported from {}",
+                self.imported.trials.len(),
+                self.imported.from
+            )],
             fill: Params::default(),
-            outside,
-        });
+            outside: self.outside.clone(),
+        })?;
+        Ok(())
     }
-    // An import does not change how the last run ended.
-    if !events.is_empty() {
-        events.push(Event::Closed {
-            why: study.closed().cloned().unwrap_or(Closing::Interrupted),
-        });
+
+    fn close(mut self) -> Result<Imported, ImportError> {
+        self.mark_outside()?;
+        if !self.imported.trials.is_empty() {
+            let why = self.closed;
+            self.amendment.append(Event::Closed { why })?;
+        }
+        self.amendment.close()?;
+        Ok(self.imported)
     }
-    (events, imported)
 }
 
-/// Returns a key that is equal for two imports of the same trial.
-fn key(params: &Params, values: impl Iterator<Item = Option<f64>>, state: &str) -> String {
+/// Returns a key that is equal for two imports of the same trial. It is a hash, because the texts of
+/// a million trials would take more memory than anything else.
+fn key(params: &Params, values: impl Iterator<Item = Option<f64>>, state: &str) -> u128 {
     // The values of a trial that is not complete do not count, whatever it reported.
     let values: Vec<Option<f64>> = if state == "complete" {
         values.collect()
     } else {
         Vec::new()
     };
-    format!("{} {values:?} {state}", params.key())
+    let text = format!("{} {values:?} {state}", params.key());
+    hash(0, &text) << 64 | hash(1, &text)
 }
 
-/// Appends the events of a trial's life, from its creation to its end.
+fn hash(salt: u8, text: &str) -> u128 {
+    let mut hasher = DefaultHasher::new();
+    (salt, text).hash(&mut hasher);
+    u128::from(hasher.finish())
+}
+
+/// Returns the events of a trial's life, from its creation to its end.
 fn life(
     sweep: &Sweep,
     trial: TrialId,
@@ -315,9 +408,9 @@ fn life(
     foreign: &Foreign,
     end: &End,
     from: &str,
-    events: &mut Vec<Event>,
-) {
+) -> Vec<Event> {
     let attempt = Attempt(1);
+    let mut events = Vec::new();
     events.push(Event::Created {
         trial,
         params,
@@ -357,6 +450,7 @@ fn life(
         trial,
         attempt,
         record,
+        line_end: None,
     }));
     let exit = match end {
         End::Complete => Exit::Done,
@@ -369,6 +463,7 @@ fn life(
         exit,
         usage: Usage::default(),
     });
+    events
 }
 
 /// Returns the intermediate reports of a trial. Returns none if one of them would count as its

@@ -1,6 +1,6 @@
 //! Converts an Optuna study, from either kind of file, to trials of a sweep.
 
-use super::{Contents, End, FileSelection, Foreign, ImportError, number, renamed};
+use super::{End, FileSelection, Foreign, ImportError, TrialSource, number, renamed};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use swath_model::space::{Name, Value};
@@ -104,13 +104,53 @@ fn choice(choice: &Json) -> Value {
     }
 }
 
-/// Converts the trials of a study, after checking that its objectives match the sweep's.
-pub(super) fn contents(
-    study: Study,
-    path: &str,
-    sweep: &Sweep,
-    selection: &FileSelection,
-) -> Result<Contents, ImportError> {
+/// The trials of a study of Optuna, to be converted.
+pub(super) struct OptunaTrials {
+    description: String,
+    trials: Vec<Trial>,
+    metrics: Vec<Name>,
+    selection: FileSelection,
+}
+
+impl OptunaTrials {
+    /// Returns the trials of a study, after checking that its objectives match the sweep's.
+    pub(super) fn boxed(
+        study: Study,
+        path: &str,
+        sweep: &Sweep,
+        selection: &FileSelection,
+    ) -> Result<Box<dyn TrialSource>, ImportError> {
+        check_objectives(&study, sweep)?;
+        let metrics = sweep
+            .objectives
+            .iter()
+            .map(|objective| objective.metric.clone());
+        Ok(Box::new(Self {
+            description: format!("optuna study {} of {path}", study.name),
+            trials: study.trials,
+            metrics: metrics.collect(),
+            selection: selection.clone(),
+        }))
+    }
+}
+
+impl TrialSource for OptunaTrials {
+    fn description(&self) -> &str {
+        &self.description
+    }
+
+    fn each(
+        &mut self,
+        take: &mut dyn FnMut(Foreign) -> Result<(), ImportError>,
+    ) -> Result<(), ImportError> {
+        for trial in &self.trials {
+            take(foreign(trial, &self.metrics, &self.selection))?;
+        }
+        Ok(())
+    }
+}
+
+fn check_objectives(study: &Study, sweep: &Sweep) -> Result<(), ImportError> {
     let objectives = &sweep.objectives;
     if objectives.len() != study.minimised.len() {
         let message = format!(
@@ -142,25 +182,17 @@ pub(super) fn contents(
             ));
         }
     }
-    let from = format!("optuna study {} of {path}", study.name);
-    let trials = study
-        .trials
-        .into_iter()
-        .map(|trial| foreign(trial, sweep, selection))
-        .collect();
-    Ok(Contents { from, trials })
+    Ok(())
 }
 
 /// Converts a trial. Numeric user attributes become metrics.
-fn foreign(trial: Trial, sweep: &Sweep, selection: &FileSelection) -> Foreign {
-    let metrics = sweep
-        .objectives
-        .iter()
-        .map(|objective| objective.metric.clone());
+fn foreign(trial: &Trial, metrics: &[Name], selection: &FileSelection) -> Foreign {
     let complete = trial.state == State::Complete;
     // A pruned trial has its last report as its value: that is no final value.
     let mut values: Vec<(Name, Datum)> = if complete {
         metrics
+            .iter()
+            .cloned()
             .zip(trial.values.iter().map(|value| number(*value)))
             .collect()
     } else {
@@ -179,20 +211,20 @@ fn foreign(trial: Trial, sweep: &Sweep, selection: &FileSelection) -> Foreign {
         State::Failed => Some(End::Failed("it failed in Optuna".to_owned())),
         State::Running | State::Waiting => None,
     };
-    let when = match (trial.started, trial.ended) {
+    let when = match (&trial.started, &trial.ended) {
         (Some(started), Some(ended)) => Some(format!("from {started} to {ended}")),
         (Some(started), None) => Some(format!("from {started}")),
         _ => None,
     };
     let params = trial
         .params
-        .into_iter()
-        .map(|(name, value)| (renamed(&selection.map, name), value))
+        .iter()
+        .map(|(name, value)| (renamed(&selection.map, name.clone()), value.clone()))
         .collect();
     let curve = trial
         .intermediate
-        .into_iter()
-        .map(|(step, value)| (step as f64, value))
+        .iter()
+        .map(|(step, value)| (*step as f64, *value))
         .collect();
     Foreign {
         id: trial.number.to_string(),

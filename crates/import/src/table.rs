@@ -1,7 +1,9 @@
 //! Reads a table of trials: a `trials.csv` of swath, or any CSV with one row per trial.
 
-use super::{Contents, End, FileSelection, Foreign, ImportError, theirs};
+use super::{End, FileSelection, Foreign, ImportError, TrialSource, not_text, theirs};
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 use swath_log::wire::special;
 use swath_model::space::{Name, Value};
 use swath_model::study::{Datum, Metric};
@@ -10,47 +12,112 @@ use swath_run::sweep::Sweep;
 /// Columns by which a table of swath is recognised. In other tables, these names mean nothing.
 const OURS: [&str; 3] = ["pipeline", "trial_id", "state"];
 
-/// Reads a table.
-pub(super) fn read(
-    text: &str,
-    path: &str,
-    sweep: &Sweep,
-    selection: &FileSelection,
-) -> Result<Contents, ImportError> {
-    let mut reader = csv::ReaderBuilder::new()
-        .flexible(false)
-        .from_reader(text.as_bytes());
+/// Maximum length of a row in bytes. A quote that is never closed makes one row of all that follows.
+const LONGEST_ROW: u64 = 64 << 20;
 
-    let header: Vec<String> = reader
-        .headers()
-        .map_err(|error| unfit_table(path, &error))?
-        .iter()
-        .map(str::to_owned)
-        .collect();
-    let columns = Columns::find(&header, path, sweep, selection)?;
-    let mut trials = Vec::new();
-    for (row, record) in reader.records().enumerate() {
-        let record = record.map_err(|error| unfit_table(path, &error))?;
-        trials.push(columns.trial(row, &record, path)?);
+/// A table of trials.
+pub(super) struct Table {
+    file: File,
+    path: String,
+    description: String,
+    columns: Columns,
+}
+
+impl Table {
+    /// Reads the header of a table.
+    pub(super) fn open(
+        file: File,
+        path: &str,
+        sweep: &Sweep,
+        selection: &FileSelection,
+    ) -> Result<Self, ImportError> {
+        let header: Vec<String> = rows(&file, path)?
+            .headers()
+            .map_err(|error| unfit_table(path, &error))?
+            .iter()
+            .map(str::to_owned)
+            .collect();
+        let columns = Columns::find(&header, path, sweep, selection)?;
+        let description = if is_of_swath(&header) {
+            format!("swath table {path}")
+        } else {
+            path.to_owned()
+        };
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            description,
+            columns,
+        })
     }
-    let name = record_name(&header, text, path);
-    Ok(Contents { from: name, trials })
+}
+
+impl TrialSource for Table {
+    fn description(&self) -> &str {
+        &self.description
+    }
+
+    fn each(
+        &mut self,
+        take: &mut dyn FnMut(Foreign) -> Result<(), ImportError>,
+    ) -> Result<(), ImportError> {
+        let mut rows = rows(&self.file, &self.path)?;
+        let mut record = csv::StringRecord::new();
+        for row in 0.. {
+            let is_row = rows
+                .read_record(&mut record)
+                .map_err(|error| unfit_table(&self.path, &error))?;
+            if !is_row {
+                break;
+            }
+            take(self.columns.trial(row, &record, &self.path)?)?;
+            rows.get_mut().rest = LONGEST_ROW;
+        }
+        Ok(())
+    }
+}
+
+/// Returns a reader of the rows of a file from its start.
+fn rows<'a>(file: &'a File, path: &str) -> Result<csv::Reader<RowReader<'a>>, ImportError> {
+    let mut start: &File = file;
+    start
+        .seek(SeekFrom::Start(0))
+        .map_err(|error| unfit_table(path, &error.into()))?;
+    Ok(csv::ReaderBuilder::new()
+        .flexible(false)
+        .from_reader(RowReader {
+            file,
+            rest: LONGEST_ROW,
+        }))
+}
+
+/// A file of which only so much is read for one row.
+struct RowReader<'a> {
+    file: &'a File,
+    rest: u64,
+}
+
+impl Read for RowReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.rest == 0 {
+            let reason = "a row is longer than 64 MiB; is a quote not closed?";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+        }
+        let count = self.file.read(buffer)?;
+        self.rest = self.rest.saturating_sub(count as u64);
+        Ok(count)
+    }
 }
 
 /// Returns the error for a text that is not CSV.
 fn unfit_table(path: &str, error: &csv::Error) -> ImportError {
+    if matches!(error.kind(), csv::ErrorKind::Utf8 { .. }) {
+        return not_text(path);
+    }
     ImportError::unfit(
         format!("`{path}` is not a table: {error}"),
         "a CSV file has a header, and every row has as many fields as the header",
     )
-}
-
-/// Returns the description of a table: tables of swath are marked as such.
-fn record_name(header: &[String], text: &str, path: &str) -> String {
-    if is_of_swath(header) && text.lines().nth(1).is_some() {
-        return format!("swath table {path}");
-    }
-    path.to_owned()
 }
 
 /// Returns whether a header is that of a `trials.csv`.

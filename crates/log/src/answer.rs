@@ -62,7 +62,7 @@ impl Answer {
         // Written beside the target and renamed, so that the waiting trial never reads half an
         // answer.
         let part = trial.join("answer.part");
-        fs::write(&part, serde_json::to_vec(self)?)?;
+        crate::regular::write(&part, &serde_json::to_vec(self)?)?;
         fs::rename(part, trial.join(FILE))
     }
 

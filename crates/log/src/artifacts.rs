@@ -3,6 +3,7 @@
 use super::copy::copy;
 use super::digest::LeftOut;
 use super::files::check_log;
+use super::regular;
 use super::yaml;
 use std::collections::BTreeMap;
 use std::fs;
@@ -101,12 +102,10 @@ pub(crate) fn store_bytes(
     fs::create_dir_all(parent)?;
     let mut draft = tempfile::Builder::new()
         .prefix(".copy")
+        // The mode of any new file: the umask decides who may read it.
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
         .tempfile_in(parent)?;
     io::Write::write_all(&mut draft, bytes)?;
-    // Temporary files are created for the owner only.
-    draft
-        .as_file()
-        .set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
     draft.persist(&target).map_err(|error| error.error)?;
     write_list(&artifacts)?;
     Ok(format!("artifacts/{folder}/{name}"))
@@ -166,7 +165,7 @@ fn write_list(artifacts: &Path) -> io::Result<()> {
         }
     }
     fs::create_dir_all(artifacts.join(".keys"))?;
-    fs::write(artifacts.join(".keys/artifacts.yaml"), text)
+    regular::write(&artifacts.join(".keys/artifacts.yaml"), text.as_bytes())
 }
 
 fn quoted(text: &str) -> String {

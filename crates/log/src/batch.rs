@@ -25,8 +25,8 @@ const NAMED: usize = 20;
 
 /// A record in its order. Records after a model wait until the model is read.
 pub(super) enum Waiting {
-    /// A record that is ready, but follows a model that is not.
-    Record(LogRecord),
+    /// A record that is ready, but follows a model that is not; and the offset behind its line.
+    Record(LogRecord, Option<u64>),
     /// A question of the trial with this id.
     Question(String),
     /// A model that is read at the end of the batch.
@@ -47,6 +47,8 @@ impl Waiting {
 pub(super) struct NamedModel {
     /// The line, for warnings.
     pub(super) label: String,
+    /// The offset behind the line; `None` for a call within this process.
+    pub(super) line_end: Option<u64>,
     /// The path as the trial wrote it.
     pub(super) path_in_record: String,
     /// The path relative to the workdir.
@@ -191,7 +193,7 @@ pub(super) fn named_again(waiting: &[Waiting]) -> Vec<NamedAgain> {
     // The search runs backwards, so that `later` contains the next line with the same path.
     for (index, waiting) in waiting.iter().enumerate().rev() {
         match waiting {
-            Waiting::Record(LogRecord::Report { .. }) => reports += 1,
+            Waiting::Record(LogRecord::Report { .. }, _) => reports += 1,
             Waiting::Model(model) => {
                 let next = Naming {
                     index,
@@ -249,6 +251,7 @@ mod tests {
     fn model(path: &str, step: Option<f64>, is_best: bool) -> Waiting {
         Waiting::Model(Box::new(NamedModel {
             label: String::new(),
+            line_end: None,
             path_in_record: path.to_owned(),
             path: path.to_owned(),
             real: None,
@@ -263,7 +266,7 @@ mod tests {
 
     #[test]
     fn only_the_last_line_of_a_path_is_trusted_unless_it_calls_the_same_version_the_best() {
-        let report = || Waiting::Record(LogRecord::Report { values: Vec::new() });
+        let report = || Waiting::Record(LogRecord::Report { values: Vec::new() }, None);
         let waiting = [
             report(),
             model("m", Some(1.0), false),

@@ -1,7 +1,8 @@
 //! Copies files and folders into a trial's folder, and shares blocks with the original where the
 //! file system can.
 
-use super::digest::{LeftOut, open_regular, reason_to_leave_out};
+use super::digest::{LeftOut, reason_to_leave_out};
+use super::regular;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
@@ -28,7 +29,7 @@ pub(super) fn copy(
             let why = format!("`{path}` is {kind}, neither a file nor a folder");
             return Err(io::Error::other(why));
         }
-        let original = open_regular(from)?;
+        let original = regular::open(from)?;
         copy_file(&original, to, reserve)?;
         return Ok(Vec::new());
     }
@@ -54,7 +55,7 @@ pub(super) fn copy(
             } else if let Some(kind) = reason_to_leave_out(&from, &about) {
                 left_out.push(LeftOut::new(&relative, kind));
             } else {
-                match open_regular(&from) {
+                match regular::open(&from) {
                     Ok(original) => copy_file(&original, &to, reserve)?,
                     Err(error) => left_out.push(LeftOut::new(&relative, error.to_string())),
                 }

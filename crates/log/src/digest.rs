@@ -6,13 +6,13 @@
 //! pipes and unreadable files are left out too, where DVC fails. The digest names all entries that
 //! it leaves out.
 
-use super::DigestCache;
+use super::{DigestCache, regular};
 use md5::{Digest as _, Md5};
 use std::fmt;
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, Metadata};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -229,7 +229,7 @@ fn regular_state(path: &Path, about: &Metadata) -> Result<FileState, DigestError
 }
 
 /// Returns the type, in words, of an entry that has no content to hash; `None` for a regular file.
-fn special_type(kind: fs::FileType) -> Option<&'static str> {
+pub(super) fn special_type(kind: fs::FileType) -> Option<&'static str> {
     match () {
         () if kind.is_file() => None,
         () if kind.is_fifo() => Some("a named pipe"),
@@ -253,20 +253,6 @@ pub(super) fn reason_to_leave_out(path: &Path, about: &Metadata) -> Option<Strin
             special_type(target.file_type()).map(|kind| format!("a symbolic link to {kind}"))
         }
         Err(error) => Some(read_error(path, error).reason()),
-    }
-}
-
-/// Opens a regular file for reading. If the path has become a pipe or device by now, the call fails
-/// instead of blocking.
-pub(super) fn open_regular(path: &Path) -> io::Result<File> {
-    let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(nonblocking)
-        .open(path)?;
-    match special_type(file.metadata()?.file_type()) {
-        Some(kind) => Err(io::Error::other(format!("it is {kind}"))),
-        None => Ok(file),
     }
 }
 
@@ -428,7 +414,7 @@ fn hash_next(
 
 fn hash_file(listed: &ListedFile, buffer: &mut [u8]) -> Result<[u8; 16], DigestError> {
     let path = &listed.path;
-    let mut file = open_regular(path).map_err(|error| read_error(path, error))?;
+    let mut file = regular::open(path).map_err(|error| read_error(path, error))?;
     let mut md5 = Md5::new();
     let mut size = 0;
     loop {

@@ -1,8 +1,9 @@
 //! A cache of digests, so that unchanged data costs one stat call per file.
 
 use super::digest::{FileState, ListedFile, hex};
+use super::regular;
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -43,7 +44,7 @@ impl DigestCache {
     #[must_use]
     pub fn open(path: &Path) -> Self {
         let mut contents = Contents::default();
-        if let Ok(file) = File::open(path) {
+        if let Ok(file) = regular::open(path) {
             let mut lines = BufReader::new(file).lines().map_while(Result::ok);
             if lines.next().as_deref() == Some(HEADING) {
                 for line in lines {
@@ -88,9 +89,7 @@ impl DigestCache {
             file.persist(&self.path)?;
             contents.lines = states.len();
         } else {
-            fs::OpenOptions::new()
-                .append(true)
-                .open(&self.path)?
+            regular::open_with(fs::OpenOptions::new().append(true), &self.path)?
                 .write_all(contents.unsaved.as_bytes())?;
             contents.lines += contents.unsaved.lines().count();
         }
@@ -165,7 +164,7 @@ mod tests {
 
     fn settle(path: &Path) {
         let past = SystemTime::now() - Duration::from_secs(10);
-        File::options()
+        fs::File::options()
             .write(true)
             .open(path)
             .unwrap()

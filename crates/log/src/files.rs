@@ -2,13 +2,14 @@
 //! `metrics/.keys/<log>.yaml` with the keys of the log.
 //!
 //! Rows are buffered and written together: when the buffer is full, a second after the last write,
-//! and on request.
+//! and on request. The rows of a records file are marked (`mark.rs`), so that none is written twice.
 
 use super::appender::drain;
+use super::mark::Mark;
 use super::wire::push_seconds;
-use super::yaml;
-use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
+use super::{regular, yaml};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -52,16 +53,40 @@ pub(super) fn check_log(log: &str) -> Result<(), String> {
 pub(super) struct MetricFiles {
     dir: PathBuf,
     logs: Vec<Log>,
+    /// The index of each log by its name. Beyond the maximum, further names are not added.
+    indices: HashMap<String, usize>,
     /// The index of the last row's log, a guess for the next row.
     last: usize,
+    /// The indices of the logs with rows that are not written.
+    dirty: Vec<usize>,
+    marking: Option<Marking>,
     /// The time of the last write in microseconds since 1970; 0 before the first row.
     flushed: i64,
+}
+
+/// The state of the mark, once rows come from a records file.
+#[derive(Debug)]
+struct Marking {
+    /// The offset behind the line whose row comes next, or came last.
+    records: u64,
+    /// Whether the row that comes next is that of a line.
+    is_in_line: bool,
+    /// Whether there is a mark on disk.
+    is_written: bool,
+    /// Whether the next write of rows is marked at once.
+    is_urgent: bool,
+    /// The time of the last mark, or of the first row, in microseconds since 1970.
+    at: i64,
+    /// The length of each log's file that no row was added to, from earlier attempts.
+    lengths: BTreeMap<String, u64>,
 }
 
 #[derive(Debug)]
 struct Log {
     name: String,
     file: Option<File>,
+    /// The length of the file in bytes; `None` before the first write.
+    length: Option<u64>,
     rows: Vec<u8>,
     /// The keys of the last row, which the next row nearly always has too.
     last_keys: Vec<Box<str>>,
@@ -77,8 +102,50 @@ impl MetricFiles {
         Self {
             dir: trial.join("metrics"),
             logs: Vec::new(),
+            indices: HashMap::new(),
             last: 0,
+            dirty: Vec::new(),
+            marking: None,
             flushed: 0,
+        }
+    }
+
+    /// Marks the files from now on. The lines of the records file before the offset `records` have
+    /// no rows, or rows that are in the files already.
+    pub(super) fn begin_marks(&mut self, records: u64) -> io::Result<()> {
+        let existing = Mark::of_existing(&self.dir, records)?;
+        // An attempt that begins anew needs no mark: without one, all files are cut to nothing and
+        // all lines are read again.
+        let is_resumed = records > 0 || !existing.lengths.is_empty();
+        let written = if is_resumed {
+            existing.write(&self.dir)
+        } else {
+            Ok(())
+        };
+        self.marking = Some(Marking {
+            records,
+            is_in_line: false,
+            is_written: is_resumed,
+            is_urgent: written.is_err(),
+            at: 0,
+            lengths: existing.lengths,
+        });
+        written
+    }
+
+    /// Cuts the files to their mark. Returns the offset of the mark, which is 0 without one.
+    pub(super) fn cut_to_mark(&mut self) -> io::Result<u64> {
+        let mark = Mark::read(&self.dir)?.unwrap_or_default();
+        mark.cut(&self.dir)?;
+        Ok(mark.records)
+    }
+
+    /// Notes the offset behind the line whose row may come next; `None` if the next row comes from
+    /// elsewhere.
+    pub(super) fn begin_line(&mut self, line_end: Option<u64>) {
+        if let Some(marking) = &mut self.marking {
+            marking.is_in_line = line_end.is_some();
+            marking.records = line_end.unwrap_or(marking.records);
         }
     }
 
@@ -92,7 +159,11 @@ impl MetricFiles {
         now: i64,
     ) -> io::Result<()> {
         let index = self.index_of(log);
+        self.note_source(now);
         let log = &mut self.logs[index];
+        if log.rows.is_empty() {
+            self.dirty.push(index);
+        }
         let mut has_time = false;
         let mut count = 0;
         for key in keys {
@@ -111,6 +182,7 @@ impl MetricFiles {
         let is_full = log.rows.len() >= FULL;
         if self.flushed == 0 {
             self.flushed = now;
+            self.marking.iter_mut().for_each(|marking| marking.at = now);
         }
         if is_full || now.abs_diff(self.flushed) >= SECOND {
             self.flush(now)
@@ -119,16 +191,74 @@ impl MetricFiles {
         }
     }
 
+    /// Notes whether the row that comes next is that of a line.
+    fn note_source(&mut self, now: i64) {
+        let Some(marking) = &mut self.marking else {
+            return;
+        };
+        if marking.is_in_line {
+            return;
+        }
+        marking.is_urgent = true;
+        // A row from elsewhere cannot be read again, so it is never in a file without a mark. After
+        // an error the next write is marked.
+        if !marking.is_written && self.write_rows(now).is_ok() {
+            self.write_mark(now).ok();
+            self.marking
+                .iter_mut()
+                .for_each(|marking| marking.is_urgent = true);
+        }
+    }
+
     /// Writes all buffered rows. An error in one log does not keep the others from being written.
     pub(super) fn flush(&mut self, now: i64) -> io::Result<()> {
+        self.write_rows(now)?;
+        let is_due = self.marking.as_ref().is_some_and(|marking| {
+            marking.is_urgent || (marking.at > 0 && now.abs_diff(marking.at) >= SECOND)
+        });
+        if is_due { self.write_mark(now) } else { Ok(()) }
+    }
+
+    /// Writes all buffered rows and, if there is a mark, brings it up to date.
+    pub(super) fn finish(&mut self, now: i64) -> io::Result<()> {
+        self.write_rows(now)?;
+        let has_mark = |marking: &Marking| marking.is_written || marking.is_urgent;
+        if self.marking.as_ref().is_some_and(has_mark) {
+            self.write_mark(now)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Marks the offset of the last line, and the lengths of the files. All rows are written.
+    fn write_mark(&mut self, now: i64) -> io::Result<()> {
+        let Some(marking) = &mut self.marking else {
+            return Ok(());
+        };
+        for log in &self.logs {
+            if let Some(length) = log.length {
+                marking.lengths.insert(log.name.clone(), length);
+            }
+        }
+        let mark = Mark {
+            records: marking.records,
+            lengths: std::mem::take(&mut marking.lengths),
+        };
+        let written = mark.write(&self.dir);
+        marking.lengths = mark.lengths;
+        marking.at = now;
+        marking.is_written |= written.is_ok();
+        marking.is_urgent = written.is_err();
+        written
+    }
+
+    fn write_rows(&mut self, now: i64) -> io::Result<()> {
         self.flushed = now;
         let mut result = Ok(());
-        for (index, log) in self
-            .logs
-            .iter_mut()
-            .enumerate()
-            .filter(|(_, log)| !log.rows.is_empty())
-        {
+        for index in std::mem::take(&mut self.dirty) {
+            let Some(log) = self.logs.get_mut(index) else {
+                continue;
+            };
             let written = log.write(&self.dir);
             // Logs beyond the first ones are closed after each write, so that a trial with many
             // logs does not use up the file descriptors.
@@ -137,6 +267,9 @@ impl MetricFiles {
             }
             if log.rows.len() > MOST_BUFFERED {
                 log.rows.clear();
+            }
+            if !log.rows.is_empty() {
+                self.dirty.push(index);
             }
             result = result.and(written);
         }
@@ -148,14 +281,22 @@ impl MetricFiles {
         if self.logs.get(self.last).is_some_and(|log| log.name == name) {
             return self.last;
         }
-        let index = self.logs.iter().position(|log| log.name == name);
-        self.last = index.unwrap_or_else(|| {
-            // Beyond the maximum, further logs share the default one.
-            let is_one_more = self.logs.len() < MOST_LOGS;
-            let log = Log::open(&self.dir, if is_one_more { name } else { METRICS });
-            self.logs.push(log);
-            self.logs.len() - 1
-        });
+        // Beyond the maximum, further logs share the default one.
+        let known = self.indices.get(name).copied();
+        let is_one_more = self.logs.len() < MOST_LOGS;
+        let name = if known.is_some() || is_one_more {
+            name
+        } else {
+            METRICS
+        };
+        self.last = match known.or_else(|| self.indices.get(name).copied()) {
+            Some(index) => index,
+            None => {
+                self.logs.push(Log::open(&self.dir, name));
+                self.indices.insert(name.to_owned(), self.logs.len() - 1);
+                self.logs.len() - 1
+            }
+        };
         self.last
     }
 }
@@ -170,10 +311,12 @@ impl Drop for MetricFiles {
 impl Log {
     /// Makes a log with the keys of earlier attempts, which are in its keys file.
     fn open(dir: &Path, name: &str) -> Self {
-        let keys = fs::read_to_string(dir.join(format!(".keys/{name}.yaml"))).unwrap_or_default();
+        let keys =
+            regular::read_to_string(&dir.join(format!(".keys/{name}.yaml"))).unwrap_or_default();
         Self {
             name: name.to_owned(),
             file: None,
+            length: None,
             rows: Vec::new(),
             last_keys: Vec::new(),
             key_lines: keys.split_inclusive('\n').map(str::to_owned).collect(),
@@ -197,10 +340,18 @@ impl Log {
 
     fn write(&mut self, dir: &Path) -> io::Result<()> {
         if self.file.is_none() {
-            self.file = Some(append_to(&dir.join(format!("{}.json", self.name)))?);
+            let file = append_to(&dir.join(format!("{}.json", self.name)))?;
+            if self.length.is_none() {
+                self.length = Some(file.metadata()?.len());
+            }
+            self.file = Some(file);
         }
         if let Some(file) = &mut self.file {
-            drain(file, &mut self.rows)?;
+            let before = self.rows.len();
+            let drained = drain(file, &mut self.rows);
+            let written = (before - self.rows.len()) as u64;
+            self.length = self.length.map(|length| length + written);
+            drained?;
         }
         if !self.new_key_lines.is_empty() {
             append_to(&dir.join(format!(".keys/{}.yaml", self.name)))?
@@ -214,12 +365,10 @@ impl Log {
 /// Opens a file for appending. Its folder is created only if the first attempt shows that it is
 /// missing.
 fn append_to(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.create(true).append(true);
-    match (options.open(path), path.parent()) {
+    match (regular::append(path), path.parent()) {
         (Err(error), Some(folder)) if error.kind() == io::ErrorKind::NotFound => {
             fs::create_dir_all(folder)?;
-            options.open(path)
+            regular::append(path)
         }
         (result, _) => result,
     }

@@ -5,7 +5,7 @@
 //! when the trial runs and once, in place, at its end. All paths in it are relative, so that a
 //! study can be moved.
 
-use super::{Answer, HELD, Identity, Recorded, yaml};
+use super::{Answer, HELD, Identity, Recorded, regular, yaml};
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
@@ -89,10 +89,13 @@ impl TrialFolder {
         if identity.attempt.0 > 1 {
             set_earlier_aside(dir, identity.attempt.0 - 1, beginning.resume)?;
         }
-        fs::write(metadata.join("config.yaml"), yaml::params(params))?;
+        regular::write(
+            &metadata.join("config.yaml"),
+            yaml::params(params).as_bytes(),
+        )?;
         let mut json = serde_json::to_vec(params).map_err(io::Error::other)?;
         json.push(b'\n');
-        fs::write(dir.join("params.json"), json)?;
+        regular::write(&dir.join("params.json"), &json)?;
         Ok(Self {
             dir: dir.to_path_buf(),
             program: program_section(beginning.command),
@@ -170,7 +173,7 @@ impl TrialFolder {
         at: Timestamp,
     ) -> io::Result<()> {
         let path = dir.join("metadata/info.yaml");
-        let old = match fs::read_to_string(&path) {
+        let old = match regular::read_to_string(&path) {
             Ok(old) => old,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
@@ -238,11 +241,7 @@ impl TrialFolder {
         );
         let file = match self.info.take() {
             Some(file) => file,
-            None => OpenOptions::new()
-                .create(true)
-                .truncate(true)
-                .write(true)
-                .open(self.dir.join("metadata/info.yaml"))?,
+            None => regular::create(&self.dir.join("metadata/info.yaml"))?,
         };
         file.write_all_at(text.as_bytes(), 0)?;
         // The file still has the end of the longer text that it held before.
@@ -263,7 +262,15 @@ fn set_earlier_aside(dir: &Path, last: u32, resume: bool) -> io::Result<()> {
     if resume {
         return end_last_line(&dir.join("records.jsonl"));
     }
-    let away = dir.join("attempts").join(last.to_string());
+    // A power failure may have taken the start of an attempt from the journal, but not its files.
+    // The attempt has the number of the lost one then, and finds the files that it set aside.
+    let attempts = dir.join("attempts");
+    let mut away = attempts.join(last.to_string());
+    let mut number = 1;
+    while away.symlink_metadata().is_ok() {
+        away = attempts.join(format!("{last}.{number}"));
+        number += 1;
+    }
     for name in LEFT_BY_ATTEMPT {
         let from = dir.join(name);
         if from.symlink_metadata().is_ok() {
@@ -277,7 +284,8 @@ fn set_earlier_aside(dir: &Path, last: u32, resume: bool) -> io::Result<()> {
 /// Ends an unfinished last line of a killed attempt, so that the first line of the next attempt
 /// stands alone.
 fn end_last_line(path: &Path) -> io::Result<()> {
-    let file = match OpenOptions::new().read(true).append(true).open(path) {
+    let mut options = OpenOptions::new();
+    let file = match regular::open_with(options.read(true).append(true), path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),

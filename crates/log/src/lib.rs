@@ -41,7 +41,11 @@ mod inside;
 #[cfg(feature = "supervise")]
 mod key_types;
 #[cfg(feature = "supervise")]
+mod mark;
+#[cfg(feature = "supervise")]
 pub mod models;
+#[cfg(feature = "supervise")]
+pub mod regular;
 #[cfg(feature = "supervise")]
 mod repeats;
 #[cfg(feature = "supervise")]
@@ -70,9 +74,10 @@ pub use {
     digest::{Digest, DigestError, LeftOut, digest},
     digest_cache::DigestCache,
     folder::{Beginning, TrialFolder},
+    mark::has_mark,
     models::{HELD, ModelStore, Models},
     scrape::{Scrape, Stream},
-    supervised::{Dirs, Sink},
+    supervised::{Dirs, Sink, Unread},
     tail::{Growth, Line, Tail},
 };
 

@@ -1,6 +1,7 @@
 //! Reads a file as it grows: in whole lines for records, in bytes for other output.
 
-use super::digest::{FileState, open_regular};
+use super::digest::FileState;
+use super::regular;
 use super::wire::LONGEST_LINE;
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -21,6 +22,8 @@ pub enum Line<'a> {
     Whole {
         /// The line's number, from 1.
         number: u64,
+        /// The offset in the file behind the line and its line break.
+        end: u64,
         /// The line's bytes, without the line break.
         bytes: &'a [u8],
     },
@@ -28,6 +31,8 @@ pub enum Line<'a> {
     TooLong {
         /// The line's number, from 1.
         number: u64,
+        /// The offset in the file behind the line and its line break.
+        end: u64,
         /// The line's length in bytes.
         bytes: u64,
     },
@@ -35,6 +40,8 @@ pub enum Line<'a> {
     Torn {
         /// The line's number, from 1.
         number: u64,
+        /// The offset behind the line and the line break that it still lacks.
+        end: u64,
         /// The bytes of the line that exist.
         bytes: &'a [u8],
     },
@@ -46,15 +53,37 @@ pub enum Line<'a> {
     },
 }
 
+impl Line<'_> {
+    /// Returns the offset in the file behind the line; `None` if the file was replaced.
+    #[must_use]
+    pub fn end(&self) -> Option<u64> {
+        match self {
+            Self::Whole { end, .. } | Self::TooLong { end, .. } | Self::Torn { end, .. } => {
+                Some(*end)
+            }
+            Self::Replaced { .. } => None,
+        }
+    }
+}
+
 /// Reads whole lines from a file as it grows.
 #[derive(Debug)]
 pub struct Tail {
     growth: Growth,
+    splitter: Splitter,
+}
+
+/// Splits the bytes of a file into lines.
+#[derive(Debug, Default)]
+struct Splitter {
     /// The beginning of a line whose end has not been read.
     rest: Vec<u8>,
     /// Number of skipped bytes of a line that is too long.
     skipped: u64,
+    /// Number of the last whole line.
     number: u64,
+    /// The offset behind the last whole line.
+    end: u64,
 }
 
 impl Tail {
@@ -63,9 +92,7 @@ impl Tail {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             growth: Growth::new(path),
-            rest: Vec::new(),
-            skipped: 0,
-            number: 0,
+            splitter: Splitter::default(),
         }
     }
 
@@ -88,25 +115,28 @@ impl Tail {
     /// # Errors
     /// If the file cannot be read. A file that does not exist yet is no error.
     pub fn poll(&mut self, each: &mut dyn FnMut(Line<'_>)) -> io::Result<usize> {
-        let Self {
-            growth,
-            rest,
-            skipped,
-            number,
-        } = self;
+        let Self { growth, splitter } = self;
         let read = growth.follow(&mut |piece| match piece {
-            Piece::Bytes(bytes) => split(bytes, rest, skipped, number, each),
+            Piece::Bytes(bytes) => splitter.split(bytes, each),
             Piece::Restart => {
-                each(Line::Replaced { after: *number });
-                rest.clear();
-                (*skipped, *number) = (0, 0);
+                each(Line::Replaced {
+                    after: splitter.number,
+                });
+                *splitter = Splitter::default();
             }
         })?;
         // One long line must not occupy its memory for the rest of the run.
+        let rest = &mut splitter.rest;
         if rest.capacity() > 4 * CHUNK && rest.len() < CHUNK {
             rest.shrink_to(CHUNK);
         }
         Ok(read)
+    }
+
+    /// Returns the offset behind the last whole line that was read.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.splitter.end
     }
 
     /// Returns whether the last call stopped before the end of the file.
@@ -117,7 +147,7 @@ impl Tail {
 
     /// Returns whether the last line that was read is not complete yet.
     pub(super) fn is_torn(&self) -> bool {
-        !self.rest.is_empty() || self.skipped > 0
+        !self.splitter.rest.is_empty() || self.splitter.skipped > 0
     }
 
     /// Returns the metadata of the file; `None` if it does not exist.
@@ -146,61 +176,65 @@ impl Tail {
         while self.behind() {
             read += self.poll(each)?;
         }
-        if self.skipped > 0 {
-            each(Line::TooLong {
-                number: self.number + 1,
-                bytes: self.skipped + self.rest.len() as u64,
-            });
-        } else if !self.rest.is_empty() {
-            each(Line::Torn {
-                number: self.number + 1,
-                bytes: &self.rest,
-            });
-        }
-        self.rest.clear();
-        self.skipped = 0;
+        self.splitter.finish(each);
         Ok(read)
     }
 }
 
-/// Splits the bytes into lines. The beginning of the first line may be in `rest`.
-fn split(
-    mut bytes: &[u8],
-    rest: &mut Vec<u8>,
-    skipped: &mut u64,
-    number: &mut u64,
-    each: &mut dyn FnMut(Line<'_>),
-) {
-    while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
-        let (line, after) = (&bytes[..end], &bytes[end + 1..]);
-        *number += 1;
-        let length = *skipped + (rest.len() + line.len()) as u64;
-        if length > LONGEST_LINE as u64 {
-            each(Line::TooLong {
-                number: *number,
-                bytes: length,
-            });
-        } else if rest.is_empty() {
-            each(Line::Whole {
-                number: *number,
-                bytes: line,
-            });
-        } else {
-            rest.extend_from_slice(line);
-            each(Line::Whole {
-                number: *number,
-                bytes: rest,
-            });
+impl Splitter {
+    /// Passes each line that these bytes complete to `each`.
+    fn split(&mut self, mut bytes: &[u8], each: &mut dyn FnMut(Line<'_>)) {
+        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+            let (line, after) = (&bytes[..end], &bytes[end + 1..]);
+            let length = self.skipped + (self.rest.len() + line.len()) as u64;
+            self.number += 1;
+            self.end += length + 1;
+            let (number, end) = (self.number, self.end);
+            if length > LONGEST_LINE as u64 {
+                each(Line::TooLong {
+                    number,
+                    end,
+                    bytes: length,
+                });
+            } else if self.rest.is_empty() {
+                each(Line::Whole {
+                    number,
+                    end,
+                    bytes: line,
+                });
+            } else {
+                self.rest.extend_from_slice(line);
+                each(Line::Whole {
+                    number,
+                    end,
+                    bytes: &self.rest,
+                });
+            }
+            self.rest.clear();
+            self.skipped = 0;
+            bytes = after;
         }
-        rest.clear();
-        *skipped = 0;
-        bytes = after;
+        self.rest.extend_from_slice(bytes);
+        // The bytes of a line that is too long are counted and dropped, so that memory stays
+        // bounded.
+        if self.skipped > 0 || self.rest.len() > LONGEST_LINE {
+            self.skipped += self.rest.len() as u64;
+            self.rest.clear();
+        }
     }
-    rest.extend_from_slice(bytes);
-    // The bytes of a line that is too long are counted and dropped, so that memory stays bounded.
-    if *skipped > 0 || rest.len() > LONGEST_LINE {
-        *skipped += rest.len() as u64;
-        rest.clear();
+
+    /// Passes the last line to `each` if it has no line break.
+    fn finish(&mut self, each: &mut dyn FnMut(Line<'_>)) {
+        let bytes = self.skipped + self.rest.len() as u64;
+        let (number, end) = (self.number + 1, self.end + bytes + 1);
+        if self.skipped > 0 {
+            each(Line::TooLong { number, end, bytes });
+        } else if !self.rest.is_empty() {
+            let bytes = &self.rest;
+            each(Line::Torn { number, end, bytes });
+        }
+        self.rest.clear();
+        self.skipped = 0;
     }
 }
 
@@ -272,7 +306,7 @@ impl Growth {
     fn read_on(&mut self, each: &mut dyn FnMut(Piece<'_>)) -> io::Result<usize> {
         self.behind = false;
         if self.open.is_none() {
-            let file = match open_regular(&self.path) {
+            let file = match regular::open(&self.path) {
                 Ok(file) => file,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
                 Err(error) => return Err(error),
@@ -351,11 +385,13 @@ mod tests {
 
     fn describe(line: Line<'_>) -> String {
         match line {
-            Line::Whole { number, bytes } => format!("{number} {}", String::from_utf8_lossy(bytes)),
-            Line::Torn { number, bytes } => {
+            Line::Whole { number, bytes, .. } => {
+                format!("{number} {}", String::from_utf8_lossy(bytes))
+            }
+            Line::Torn { number, bytes, .. } => {
                 format!("{number} torn {}", String::from_utf8_lossy(bytes))
             }
-            Line::TooLong { number, bytes } => format!("{number} too long: {bytes}"),
+            Line::TooLong { number, bytes, .. } => format!("{number} too long: {bytes}"),
             Line::Replaced { after } => format!("replaced after {after}"),
         }
     }
@@ -392,7 +428,7 @@ mod tests {
                 "3 three".to_owned()
             ]
         );
-        assert!(tail.rest.capacity() <= 4 * CHUNK);
+        assert!(tail.splitter.rest.capacity() <= 4 * CHUNK);
     }
 
     #[test]
@@ -435,6 +471,21 @@ mod tests {
         let mut tail = Tail::after_existing(&path).unwrap();
         append(&path, b"three\n");
         assert_eq!(poll(&mut tail), ["3 three"]);
+    }
+
+    #[test]
+    fn every_line_knows_the_offset_behind_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("records.jsonl");
+        let mut tail = Tail::new(&path);
+        append(&path, b"one\ntw");
+        let mut ends = Vec::new();
+        tail.poll(&mut |line| ends.push(line.end())).unwrap();
+        append(&path, b"o\n\nfour");
+        tail.finish(&mut |line| ends.push(line.end())).unwrap();
+        // The last line still lacks its line break, which the next attempt writes.
+        assert_eq!(ends, [Some(4), Some(8), Some(9), Some(14)]);
+        assert_eq!(tail.end(), 9);
     }
 
     #[test]

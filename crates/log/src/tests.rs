@@ -1,6 +1,7 @@
 //! Tests of both ends of the logger together: from the lines of a trial to the records and files.
 
 mod models;
+mod unread;
 
 use super::*;
 use std::collections::BTreeMap;

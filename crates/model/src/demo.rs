@@ -134,6 +134,7 @@ impl Demo {
             trial,
             attempt: self.attempt(trial),
             record,
+            line_end: None,
         });
     }
 
@@ -142,6 +143,7 @@ impl Demo {
         let usage = Usage {
             cpu_seconds: 0.5,
             peak_mib: 12.25,
+            seconds: None,
         };
         self.event(Event::Ended {
             trial,

@@ -28,7 +28,7 @@ pub struct TrialRow<'a> {
     first: Fields<'a>,
     objectives: BTreeMap<&'a str, f64>,
     params: &'a Params,
-    metrics: &'a BTreeMap<Name, Tally>,
+    metrics: &'a BTreeMap<Name, Box<Tally>>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     texts: &'a BTreeMap<Name, String>,
     reports: u64,

@@ -373,8 +373,11 @@ fn last_value(trial: &Trial, name: &Name) -> Option<f64> {
     trial.metrics.get(name).map(|tally| tally.last.0)
 }
 
-/// Returns the metrics that are neither an objective nor the resource. Keys without a number in any
-/// of the trials are left out.
+/// Maximum number of metrics with a column of their own. No terminal is that wide.
+const MOST_METRICS: usize = 100;
+
+/// Returns the first metrics that are neither an objective nor the resource. Keys without a number
+/// in any of the trials are left out.
 fn others(study: &Study, trials: &[&Trial]) -> Vec<Name> {
     let header = study.header();
     let mut names = row::metrics(study);
@@ -386,7 +389,7 @@ fn others(study: &Study, trials: &[&Trial]) -> Vec<Name> {
                 .any(|objective| objective.metric == *name)
             && trials.iter().any(|trial| trial.metrics.contains_key(name))
     });
-    names.into_iter().collect()
+    names.into_iter().take(MOST_METRICS).collect()
 }
 
 /// Returns whether a metric is the step counter itself, as `epoch` often is: its last value equals
@@ -399,8 +402,8 @@ fn counts(name: &Name, trials: &[&Trial]) -> bool {
     })
 }
 
-/// Returns a note on a trial: its failure or interruption, an import, the outcome constraints it
-/// violates, or that it no longer counts. Empty if there is nothing to remark.
+/// Returns a note on a trial: its failure or interruption, the pilot that runs it without an
+/// orchestrator, an import, the outcome constraints it violates, or that it no longer counts. Empty if there is nothing to remark.
 #[must_use]
 pub fn note(study: &Study, trial: &Trial) -> String {
     let imported = match &trial.origin {
@@ -425,6 +428,7 @@ pub fn note(study: &Study, trial: &Trial) -> String {
     outside
         .into_iter()
         .chain(ended)
+        .chain(study.annotation(trial.id).map(str::to_owned))
         .chain(imported)
         .chain(broken)
         .collect::<Vec<_>>()

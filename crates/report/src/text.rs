@@ -10,6 +10,21 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 /// All text from a trial or a sweep file passes through here before it reaches a terminal.
 #[must_use]
 pub fn plain(text: &str) -> Cow<'_, str> {
+    escaped(text, Escapes::Text)
+}
+
+/// Form of the escapes of interpreted characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Escapes {
+    /// `\x1b` and `\u{202e}`, for people.
+    Text,
+    /// `\u001b`, which is valid in a JSON string.
+    Json,
+}
+
+/// Returns the text with every character that a terminal would interpret escaped in this form.
+#[must_use]
+pub fn escaped(text: &str, escapes: Escapes) -> Cow<'_, str> {
     // Nearly all texts are printable ASCII and need no decoding.
     let is_printable_ascii = text.bytes().all(|byte| (b' '..0x7f).contains(&byte));
     if is_printable_ascii || !text.chars().any(is_interpreted) {
@@ -21,6 +36,9 @@ pub fn plain(text: &str) -> Cow<'_, str> {
             '\n' => safe.push_str("\\n"),
             '\r' => safe.push_str("\\r"),
             '\t' => safe.push_str("\\t"),
+            _ if is_interpreted(char) && escapes == Escapes::Json => {
+                let _ = write!(safe, "\\u{:04x}", u32::from(char));
+            }
             _ if is_interpreted(char) && u32::from(char) < 0x100 => {
                 let _ = write!(safe, "\\x{:02x}", u32::from(char));
             }

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
+use swath_cluster::pilot;
 use swath_engine::journal::{self, JournalError, StudyDir};
 use swath_model::space::{Name, Space};
 use swath_model::study::{Entry, Study};
@@ -97,11 +98,11 @@ impl View {
     }
 
     /// Returns the study as the next run will find it: if no run holds the study, its running
-    /// trials are lost.
+    /// trials are lost, except those in pilots.
     #[must_use]
     pub fn settled(&self) -> Study {
         let mut study = self.study.clone();
-        journal::settle(&self.dir, &mut study);
+        pilot::settle(&self.dir, &mut study);
         study
     }
 }

@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 use swath_model::source::units::{HumanDuration, duration_of};
+use swath_model::source::variables::fill_all;
 use swath_model::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 use swath_model::space::{AxisKind, Extent, Space};
 use swath_model::study::{
@@ -133,7 +134,9 @@ impl Dialogue {
                 })
             }
             // `command` has the wrong type, which is reported already.
-            None if diagnostics.list.len() > errors_before => None,
+            None if diagnostics.list.len() > errors_before || section.has_misspelled("command") => {
+                None
+            }
             other => {
                 let message = format!("the {part} `program` needs a `command`");
                 let span = other.map_or_else(|| section.span.clone(), |(_, span)| span);
@@ -292,7 +295,8 @@ impl Dialogue {
             return Err(failure.message.clone());
         }
         if state.program.is_none() {
-            let program = Program::start(&self.command)
+            let command = fill_all(&self.command).map_err(|unset| unset.to_string())?;
+            let program = Program::start(&command)
                 .map_err(|error| format!("could not be started: {error}"))?;
             let program = state.program.insert(program);
             self.send(program, &self.greeting)?;

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
+use swath_model::source::variables::fill_all;
 use swath_model::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 use swath_model::study::{Entry, Kind, Setting, Study};
 
@@ -46,7 +47,7 @@ const OPTIONS: &[Opt] = &[
         "command",
         Takes::List(&Takes::Text),
         Preset::Required,
-        "the program and its arguments",
+        "the program and its arguments; `{env:NAME}` is a variable of the caller",
     ),
     home::DIR,
     metric_rows::LOG_FREQ,
@@ -72,7 +73,7 @@ fn build(
             (diagnostics.list.len() == before).then(|| Box::new(tracker) as Box<dyn Tracker>)
         }
         // `command` has the wrong type, which is reported already.
-        None if diagnostics.list.len() > before => None,
+        None if diagnostics.list.len() > before || section.has_misspelled("command") => None,
         other => {
             let error =
                 Diagnostic::error("missing-command", "the tracker `program` needs a `command`")
@@ -169,8 +170,10 @@ impl Program {
         let stem = Path::new(&self.command[0]).file_stem().unwrap_or_default();
         let log = folder.join(stem).with_extension("log");
         let (out, err) = create_log(&folder, &log).map_err(failed(&log))?;
-        let mut child = Command::new(&self.command[0])
-            .args(&self.command[1..])
+        let command =
+            fill_all(&self.command).map_err(|unset| TrackerError::Other(unset.to_string()))?;
+        let mut child = Command::new(&command[0])
+            .args(&command[1..])
             .env("SWATH_STUDY_DIR", study_dir)
             .stdin(Stdio::piped())
             .stdout(out)

@@ -87,7 +87,7 @@ impl Tracker for Prov {
                 .filter(|trial| trial.state != TrialState::Running);
             if let Some(trial) = settled {
                 let mut graph = self.begin(study);
-                let folder = self.home.trial(id)?;
+                let folder = self.home.trial(study, id)?;
                 about_trial(&mut graph, study, trial);
                 parameters(&mut graph, trial);
                 files(&mut graph, trial);

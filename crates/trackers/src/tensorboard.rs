@@ -101,7 +101,7 @@ impl Tracker for TensorBoard {
                 run.append_record(record, entry.at)?;
             }
             Event::Ended { trial, .. } => {
-                let folder = self.home.trial(*trial)?;
+                let folder = self.home.trial(study, *trial)?;
                 let Some(run) = self.runs.get_mut(trial) else {
                     return Ok(());
                 };

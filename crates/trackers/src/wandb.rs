@@ -181,7 +181,7 @@ impl Tracker for Wandb {
                 run.append_report(values, entry.at)?;
             }
             Event::Ended { trial, exit, .. } => {
-                let folder = self.home.trial(*trial)?;
+                let folder = self.home.trial(study, *trial)?;
                 let (Some(run), Some(about)) = (self.runs.get_mut(trial), study.trial(*trial))
                 else {
                     return Ok(());
@@ -217,7 +217,7 @@ impl Wandb {
         id: TrialId,
         at: Timestamp,
     ) -> Result<(), TrackerError> {
-        let folder = self.home.trial(id)?;
+        let folder = self.home.trial(study, id)?;
         match (self.runs.get_mut(&id), study.trial(id)) {
             // A running trial that is stopped gets its end from its own `Ended` entry.
             (Some(run), Some(trial)) if trial.state == TrialState::Stopped => {

@@ -3,7 +3,8 @@
 use super::Args;
 use crate::cli::exit::{Code, Failure};
 use crate::cli::{Context, studies};
-use crate::journal::{self, StudyDir};
+use crate::cluster::pilot;
+use crate::journal::StudyDir;
 use crate::report::compare::Source;
 use crate::report::compare::assertion::Assertion;
 use crate::report::compare::table::{Selection, Table, TableError};
@@ -139,7 +140,7 @@ impl<'a> Expressions<'a> {
 }
 
 fn study(dir: &StudyDir, name: String, expressions: &Expressions<'_>) -> Result<Source, Failure> {
-    let study = journal::settled(dir)?;
+    let study = pilot::settled(dir)?;
     let formulas = expressions.formulas(&row::vocabulary(&study));
     let history = ReportHistory::read(dir, &study, &formulas)?;
     Ok(Source::study(name, study, history))

@@ -46,10 +46,14 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     result.map(|()| Code::Done)
 }
 
+/// Interval between two looks into the journals of pilots that go on without an orchestrator.
+const PILOT_POLL: Duration = Duration::from_secs(5);
+
 fn watch(view: &mut View, terminal: &mut ratatui::DefaultTerminal) -> Result<(), Failure> {
     let (mut study, mut is_running) = (view.settled(), lock::is_held(&view.dir));
     let mut screen = Screen::new(&study);
     let mut last_poll = Instant::now();
+    let mut last_settled = last_poll;
     loop {
         screen.refresh(view, &study, is_running);
         terminal.draw(|frame| screen.draw(frame, view, &study, Timestamp::now()))?;
@@ -69,9 +73,12 @@ fn watch(view: &mut View, terminal: &mut ratatui::DefaultTerminal) -> Result<(),
         if last_poll.elapsed() >= POLL {
             let changed = view.follow()?;
             let now_running = lock::is_held(&view.dir);
+            // Pilots without an orchestrator write into journals of their own.
+            let is_due = study.has_annotations() && last_settled.elapsed() >= PILOT_POLL;
             // `is_running` changes without a journal entry when a run is killed.
-            if changed || now_running != is_running {
+            if changed || now_running != is_running || is_due {
                 (study, is_running) = (view.settled(), now_running);
+                last_settled = Instant::now();
                 screen.discard_plot();
             }
             last_poll = Instant::now();

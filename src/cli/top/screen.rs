@@ -3,6 +3,7 @@
 
 use crate::cli::plot::terminal::draw as draw_panel;
 use crate::cli::tail;
+use crate::journal::readable_trial;
 use crate::report::plots::figure::Figure;
 use crate::report::plots::{self, Input, PLOTS};
 use crate::report::text::{elide, plain};
@@ -173,7 +174,7 @@ impl Screen {
             self.log = (String::new(), Vec::new());
             return;
         };
-        let folder = view.dir.trial(id);
+        let folder = readable_trial(&view.dir, &view.study, id);
         let (path, lines) = if self.stdout {
             let path = folder.join("stdout.log");
             let lines = tail::last_lines(&path, LOG_LINES).unwrap_or_default();

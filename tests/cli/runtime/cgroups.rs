@@ -67,9 +67,13 @@ fn start(world: &World) -> Running {
 }
 
 fn kill(pid: u32) {
+    signal("-KILL", pid);
+}
+
+fn signal(name: &str, pid: u32) {
     assert!(
         std::process::Command::new("kill")
-            .args(["-KILL", &pid.to_string()])
+            .args([name, &pid.to_string()])
             .status()
             .unwrap()
             .success()
@@ -88,16 +92,22 @@ fn is_alive(pid: u32) -> bool {
 
 /// Returns the process id of a run's guard.
 fn guard_of(run: u32) -> u32 {
-    let children = std::fs::read_to_string(format!("/proc/{run}/task/{run}/children")).unwrap();
-    let is_guard = |pid: &u32| {
+    helper_below(run, "guard")
+}
+
+/// Returns the child of a process that is the hidden command `name`.
+fn helper_below(parent: u32, name: &str) -> u32 {
+    let children =
+        std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap();
+    let is_helper = |pid: &u32| {
         std::fs::read_to_string(format!("/proc/{pid}/cmdline"))
             .unwrap_or_default()
-            .ends_with("\0guard\0")
+            .ends_with(&format!("\0{name}\0"))
     };
     children
         .split_ascii_whitespace()
         .map(|pid| pid.parse().unwrap())
-        .find(is_guard)
+        .find(is_helper)
         .unwrap()
 }
 
@@ -137,7 +147,7 @@ fn what_hides_from_a_killed_orchestrator_is_ended_by_its_guard_which_removes_the
 }
 
 #[test]
-fn what_hides_from_a_killed_guard_too_is_ended_by_the_next_run() {
+fn what_hides_from_a_killed_guard_and_slot_too_is_ended_by_the_next_run() {
     let own = own_group_or_skip!();
     let world = World::new(
         1,
@@ -147,8 +157,14 @@ fn what_hides_from_a_killed_guard_too_is_ended_by_the_next_run() {
     let mut run = start(&world);
     world.until("it hides", || !world.read("far").is_empty());
     let far = pid_in(&world, "far");
-    kill(guard_of(run.id()));
-    kill(run.id());
+    let guard = guard_of(run.id());
+    let slot = helper_below(guard, "slot");
+    // Each of them would end what the others leave, so none may act while they are killed.
+    for name in ["-STOP", "-KILL"] {
+        for pid in [slot, guard, run.id()] {
+            signal(name, pid);
+        }
+    }
     run.code();
     std::thread::sleep(Duration::from_millis(300));
     assert!(

@@ -9,4 +9,4 @@ mod gpus;
 mod input;
 mod resources;
 mod signals;
-mod world;
+pub(crate) mod world;

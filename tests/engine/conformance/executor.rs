@@ -72,6 +72,7 @@ fn programs(slots: usize, behaviour: Behaviour) -> World {
     let path = format!("{}/tests/trainables/{script}", env!("CARGO_MANIFEST_DIR"));
     let program = Program::new(ProgramSettings {
         argv: Box::new(move |_| vec![path.clone()]),
+        recorded: Box::new(|_| vec!["program".to_owned()]),
         spec: ProgramSpec {
             env: Vec::new(),
             workdir: PathBuf::from("."),
@@ -112,9 +113,8 @@ fn simulated(slots: usize, behaviour: Behaviour) -> World {
 }
 
 fn report(loss: f64) -> SignalKind {
-    SignalKind::Logged(LogRecord::Report {
-        values: vec![("loss".into(), Datum::Number(Metric(loss)))],
-    })
+    let values = vec![("loss".into(), Datum::Number(Metric(loss)))];
+    SignalKind::Logged(LogRecord::Report { values }, None)
 }
 
 impl World {
@@ -163,7 +163,9 @@ fn by_trial(signals: &[Signal]) -> BTreeMap<TrialId, Vec<SignalKind>> {
         let what = match &signal.kind {
             SignalKind::Placed(_) => continue,
             SignalKind::Ended(exit, _) => SignalKind::Ended(exit.clone(), Usage::default()),
-            logged => logged.clone(),
+            // Only a program has lines with offsets.
+            SignalKind::Logged(record, _) => SignalKind::Logged(record.clone(), None),
+            other => other.clone(),
         };
         by_trial.entry(signal.trial).or_default().push(what);
     }

@@ -35,6 +35,7 @@ fn tell(game: &mut Game, trial: TrialId, value: f64, constrained: Option<f64>) {
         trial,
         attempt: Attempt(1),
         record: LogRecord::Report { values },
+        line_end: None,
     });
     game.commit(Event::Ended {
         trial,

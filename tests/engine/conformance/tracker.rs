@@ -80,6 +80,7 @@ fn eventful() -> Vec<Entry> {
         start_ticks: Some(1),
         boot_id: None,
         job: Some("4_1".into()),
+        since: None,
     };
     let mut events = vec![Event::Opened {
         format: FORMAT,
@@ -318,6 +319,7 @@ fn logged(trial: u32, attempt: u32, record: LogRecord) -> Event {
         trial: TrialId(trial),
         attempt: Attempt(attempt),
         record,
+        line_end: None,
     }
 }
 
@@ -329,6 +331,7 @@ fn ended(trial: u32, attempt: u32, exit: Exit) -> Event {
         usage: Usage {
             cpu_seconds: 1.5,
             peak_mib: 20.25,
+            seconds: None,
         },
     }
 }

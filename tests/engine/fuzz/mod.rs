@@ -1,8 +1,9 @@
 //! Feeds every input of `corpus/` and many mutations of it to each target. None may panic.
 //!
-//! `SWATH_FUZZ=100000 cargo test --release --test engine fuzz::` runs the long form. `cargo fuzz`,
-//! which is guided by coverage, uses the same targets: see `fuzz/`. An input that has failed once
-//! is added to `corpus/`.
+//! `SWATH_FUZZ_SECONDS=600 cargo test --release --test engine fuzz::` runs the long form, each target
+//! for ten minutes; `SWATH_FUZZ=100000` gives each as many inputs. `cargo fuzz`, which is guided by
+//! coverage, uses the same targets: see `fuzz/`. An input that has failed once is added to
+//! `corpus/`.
 
 mod mutation;
 mod targets;
@@ -24,7 +25,11 @@ fn files_in(folder: &Path) -> Vec<PathBuf> {
 /// Returns the corpus of a target.
 fn corpus(target: &str) -> Vec<Vec<u8>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut files = files_in(&root.join("tests/engine/fuzz/corpus").join(target));
+    let folder = match target {
+        "records_file" => "record_lines",
+        _ => target,
+    };
+    let mut files = files_in(&root.join("tests/engine/fuzz/corpus").join(folder));
     if target == "sweep_file" {
         files.extend(files_in(&root.join("sweeps")));
     }
@@ -40,11 +45,9 @@ fn assert_never_panics(name: &str, target: fn(&[u8]), changes: u64) {
     for input in &corpus {
         target(input);
     }
-    let changes = std::env::var("SWATH_FUZZ")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(changes);
-    for seed in 0..changes {
+    let mut count = 0;
+    for seed in mutation::seeds(changes) {
+        count += 1;
         let input = mutation::changed(&corpus, seed);
         if catch_unwind(|| target(&input)).is_err() {
             panic!(
@@ -53,6 +56,7 @@ fn assert_never_panics(name: &str, target: fn(&[u8]), changes: u64) {
             );
         }
     }
+    mutation::print_count(name, count);
 }
 
 #[test]
@@ -74,6 +78,11 @@ fn no_expression_panics() {
 #[test]
 fn no_record_line_panics() {
     assert_never_panics("record_lines", targets::record_lines, 5000);
+}
+
+#[test]
+fn no_records_file_panics_or_writes_outside_of_its_trial() {
+    assert_never_panics("records_file", targets::records_file, 1500);
 }
 
 #[test]

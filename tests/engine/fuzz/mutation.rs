@@ -2,6 +2,7 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use std::time::{Duration, Instant};
 
 /// Fragments of the formats under test that rarely arise by chance.
 const WORDS: [&[u8]; 27] = [
@@ -36,6 +37,30 @@ const WORDS: [&[u8]; 27] = [
 
 /// Maximum length of a mutated input in bytes.
 const LONGEST: usize = 64 * 1024;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Returns the seeds of a target: `count` of them, `SWATH_FUZZ` of them, or as many as
+/// `SWATH_FUZZ_SECONDS` give time for.
+pub(crate) fn seeds(count: u64) -> impl Iterator<Item = u64> {
+    let seconds = number("SWATH_FUZZ_SECONDS");
+    let count = match seconds {
+        Some(_) => u64::MAX,
+        None => number("SWATH_FUZZ").unwrap_or(count),
+    };
+    let begun = Instant::now();
+    (0..count).take_while(move |_| {
+        seconds.is_none_or(|seconds| begun.elapsed() < Duration::from_secs(seconds))
+    })
+}
+
+/// Prints how many inputs a target got, for the figures of the long form.
+pub(crate) fn print_count(target: &str, count: u64) {
+    let line = format!("{target}: {count} inputs\n");
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
+}
 
 /// Returns an input of `corpus` after a few mutations.
 pub(crate) fn changed(corpus: &[Vec<u8>], seed: u64) -> Vec<u8> {

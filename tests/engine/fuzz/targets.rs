@@ -5,17 +5,18 @@
 //! `fuzz/` call them too.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use swath::import::{FileSelection, import};
 use swath::journal::{self, Journal, StudyDir, salvage};
 use swath::logger::wire::Parser;
+use swath::logger::{Directive, Dirs, Identity, Tail, TrialLogger};
 use swath::report::formula::{Ask, Cells, Formula, Names};
 use swath::run::{self, Options};
 use swath::source::{Diagnostics, Source};
 use swath::space::Value;
 use swath::space::expr::{Expr, Type};
-use swath::study::Header;
+use swath::study::{Attempt, Header, LogRecord, TrialId};
 use swath::sweep::{Rejected, Sweep};
 use tempfile::TempDir;
 
@@ -119,6 +120,75 @@ pub(crate) fn record_lines(bytes: &[u8]) {
             !was_read || serde_json::from_str::<serde_json::Value>(&json).is_ok(),
             "{json}"
         );
+    }
+}
+
+/// Returns the paths below a folder, sorted, without what is below `except`.
+fn paths_below(folder: &Path, except: &Path) -> Vec<PathBuf> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.expect("an entry").path();
+        if path != except && path.is_dir() {
+            paths.extend(paths_below(&path, except));
+        }
+        paths.push(path);
+    }
+    paths.sort();
+    paths
+}
+
+/// Target: the whole `records.jsonl` of a trial, read by its supervisor in two attempts. Whatever
+/// it says, nothing is written outside of the trial's folder, and metric files have JSON lines.
+pub(crate) fn records_file(bytes: &[u8]) {
+    let folder = folder();
+    let trial = folder.path().join("study/1");
+    fs::create_dir_all(&trial).expect("a new folder");
+    // What hostile records may name: a model, data, and a file outside of the workdir.
+    let workdir = folder.path().join("work");
+    fs::create_dir_all(workdir.join("models")).expect("a new folder");
+    fs::write(workdir.join("models/m3.bin"), b"model").expect("a file");
+    fs::write(workdir.join("a.txt"), b"text").expect("a file");
+    fs::write(folder.path().join("secret"), b"secret").expect("a file");
+    let before = paths_below(folder.path(), &trial);
+    let records = trial.join("records.jsonl");
+    for attempt in 1..=2 {
+        let half = bytes.len() / 2;
+        let piece = if attempt == 1 { &bytes[..half] } else { bytes };
+        fs::write(&records, piece).expect("the records can be written");
+        let identity = Identity {
+            study: "fuzz".into(),
+            pipeline: "fuzz".into(),
+            stage: "tune".into(),
+            trial: TrialId(1),
+            attempt: Attempt(attempt),
+        };
+        let dirs = Dirs {
+            workdir: workdir.clone(),
+            trial: trial.clone(),
+        };
+        let sink = Box::new(|_: LogRecord| Directive::Continue);
+        let log = TrialLogger::in_process(identity, dirs, sink).expect("a logger");
+        let mut log = log.with_deciding_metrics(&["loss".into()]);
+        let mut tail = Tail::new(&records);
+        log.follow(&mut tail).expect("the records can be read");
+        log.follow_to_the_end(&mut tail)
+            .expect("the records can be read");
+        log.finish().expect("the records can be completed");
+    }
+    assert_eq!(
+        paths_below(folder.path(), &trial),
+        before,
+        "written outside of the trial's folder"
+    );
+    for path in paths_below(&trial.join("metrics"), Path::new("")) {
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).expect("UTF-8");
+        for row in text.lines() {
+            let row = row.replace("NaN", "null").replace("Infinity", "1");
+            serde_json::from_str::<serde_json::Value>(&row).expect("a row is JSON");
+        }
     }
 }
 

@@ -1,14 +1,18 @@
 //! Readers and the salvage of a study that has been through all these faults.
 
-use super::{Shared, World, entries};
+use super::{Shared, SharedLedger, World, check_lines, entries};
 use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
 use std::fs;
 use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use swath::driver::Driver;
 use swath::journal::{self, StudyDir, snapshot};
-use swath::study::{Entry, Study};
+use swath::study::{Entry, Study, Timestamp};
 
 /// Returns the study that results from folding `entries`.
-fn fold(entries: &[Entry]) -> Study {
+pub(crate) fn fold(entries: &[Entry]) -> Study {
     let mut study = Study::default();
     entries.iter().for_each(|entry| study.apply(entry).unwrap());
     study
@@ -32,13 +36,94 @@ pub(crate) fn compare_with_snapshot(dir: &StudyDir, fate: &Shared) {
     let lines = bytes.split_inclusive(|byte| *byte == b'\n').take(kept);
     let offset: usize = lines.map(<[u8]>::len).sum();
     snapshot::write(dir, &fold(&now[..kept]), offset as u64).unwrap();
+    let mut fate = fate.lock().unwrap();
+    if fate.often > 0 && change_a_digit(dir, &mut fate.aside) {
+        fate.count("a changed digit of the snapshot");
+        let read = journal::read(dir).unwrap();
+        if format!("{read:?}") != format!("{folded:?}") {
+            fate.break_invariant("a changed digit of the snapshot is shown");
+            // Later readings would only find the same again.
+            fs::remove_file(dir.snapshot()).unwrap();
+        }
+    }
+}
+
+/// Changes a digit of the snapshot. Returns false if the byte that was drawn is no digit.
+fn change_a_digit(dir: &StudyDir, rng: &mut ChaCha8Rng) -> bool {
+    let mut bytes = fs::read(dir.snapshot()).unwrap();
+    let at = rng.random_range(0..bytes.len());
+    if !bytes[at].is_ascii_digit() {
+        return false;
+    }
+    bytes[at] = b'0' + (bytes[at] - b'0' + rng.random_range(1..10)) % 10;
+    fs::write(dir.snapshot(), bytes).unwrap();
+    true
+}
+
+/// Copies the study's own files, without the folders of its trials.
+fn copy_files(dir: &StudyDir, copy: &StudyDir) {
+    for (path, bytes) in super::disk::files(dir) {
+        fs::write(copy.root().join(path.file_name().unwrap()), bytes).unwrap();
+    }
+    fs::copy(dir.journal(), copy.journal()).unwrap();
+}
+
+/// Takes whole lines off the end of a copy of the journal. They were synced, so the copy must be
+/// refused.
+pub(crate) fn shorten(world: &World, dir: &StudyDir, fate: &Shared) {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = StudyDir::at(folder.path().join("study"));
+    fs::create_dir(copy.root()).unwrap();
+    copy_files(dir, &copy);
+    let bytes = fs::read(copy.journal()).unwrap();
+    let count = entries(dir).len();
+    let kept = {
+        let mut fate = fate.lock().unwrap();
+        (fate.often, fate.full, fate.dead) = (0, 0, false);
+        fate.count("a shortened journal");
+        fate.aside.random_range(1..count)
+    };
+    let lines = bytes.split_inclusive(|byte| *byte == b'\n').take(kept);
+    let length: usize = lines.map(<[u8]>::len).sum();
+    fs::write(copy.journal(), &bytes[..length]).unwrap();
+    let opened = Driver::open(
+        copy.clone(),
+        world.parts(&copy),
+        &crate::virtual_study::holder(),
+        Box::new(Timestamp::now),
+    );
+    if opened.is_ok() {
+        let mut fate = fate.lock().unwrap();
+        fate.break_invariant("a journal that became shorter was not noticed");
+    }
+}
+
+/// Deletes the journal and what was made of it, and runs the study anew beside the folders of the
+/// old trials. None of their lines may count.
+pub(crate) fn begin_anew(world: &World, dir: &StudyDir, fate: &Shared, ledger: &SharedLedger) {
+    {
+        let mut fate = fate.lock().unwrap();
+        (fate.often, fate.full, fate.dead) = (0, 0, false);
+        fate.count("a deleted journal");
+    }
+    for path in super::disk::files(dir).keys() {
+        fs::remove_file(path).unwrap();
+    }
+    fs::remove_file(dir.journal()).unwrap();
+    let now = Arc::new(AtomicI64::new(0));
+    assert!(
+        world.life(dir, fate, &now, ledger).is_some(),
+        "a study cannot begin beside old folders"
+    );
+    check_lines(dir, fate, ledger, true);
 }
 
 /// Flips a bit in a copy of the journal. The copy must be refused, the salvage must keep all other
 /// entries, and the study must continue from there.
 pub(crate) fn damage_and_salvage(world: &World, dir: &StudyDir, fate: &Shared) {
     let folder = tempfile::tempdir().unwrap();
-    let copy = StudyDir::at(folder.path());
+    let copy = StudyDir::at(folder.path().join("study"));
+    fs::create_dir(copy.root()).unwrap();
     let mut bytes = fs::read(dir.journal()).unwrap();
     let count = entries(dir).len() as u64;
     {
@@ -56,14 +141,16 @@ pub(crate) fn damage_and_salvage(world: &World, dir: &StudyDir, fate: &Shared) {
         journal::read(&copy).is_err(),
         "a flipped bit was not noticed"
     );
-    let salvaged = journal::salvage(&copy, world.parts().header).unwrap();
+    let salvaged = journal::salvage(&copy, world.parts(&copy).header).unwrap();
     assert!(
         salvaged.kept + 2 >= count && salvaged.backup.is_some(),
         "{salvaged:?} of {count}"
     );
-    let now = std::sync::Arc::new(std::sync::atomic::AtomicI64::new(0));
+    let now = Arc::new(AtomicI64::new(0));
     assert!(
-        world.life(&copy, fate, &now).is_some(),
+        world
+            .life(&copy, fate, &now, &SharedLedger::default())
+            .is_some(),
         "a salvaged study does not go on"
     );
 }

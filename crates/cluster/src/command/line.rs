@@ -75,6 +75,9 @@ impl CommandLine {
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
         let Some(node) = section.take(key) else {
+            if section.has_misspelled(key) {
+                return None;
+            }
             let error = Diagnostic::error(
                 "missing-key",
                 format!("the executor `command` needs `{key}`"),

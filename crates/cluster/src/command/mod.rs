@@ -11,7 +11,6 @@ use super::pilot::{self, Fleet, Options};
 use super::{Executor, ExecutorError, Share, Site, Work};
 use line::{CommandLine, Value};
 use regex::Regex;
-use std::time::Duration;
 use swath_model::source::opt::joined;
 use swath_model::source::units::{Bytes, HumanDuration};
 use swath_model::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
@@ -77,7 +76,7 @@ const OWN: &[Opt] = &[
         "listed",
         Takes::Pattern,
         Preset::Derived("the id or name as a word of a line"),
-        "finds a job in a line of `list`, in groups `id` and, if wanted, `name` and `state`",
+        "finds a job in a line of `list`, in groups `id` and, if wanted, `name`, `state` and `reason`",
     ),
     Opt::new(
         "waiting",
@@ -90,6 +89,12 @@ const OWN: &[Opt] = &[
         Takes::List(&Takes::Text),
         Preset::Texts(&[]),
         "the values of `state` of jobs that are over",
+    ),
+    Opt::new(
+        "never",
+        Takes::Pattern,
+        Preset::Absent,
+        "finds in the `state` and `reason` of a job that waits that it can never start",
     ),
     Opt::new(
         "later",
@@ -116,11 +121,13 @@ struct Lines {
     cancel: CommandLine,
     /// Pattern for the id in the output of `submit`; its first group, if it has one.
     id: Regex,
-    /// Pattern for a line of `list`, with the group `id` and optionally the groups `name` and
-    /// `state`.
+    /// Pattern for a line of `list`, with the group `id` and optionally the groups `name`, `state`
+    /// and `reason`.
     listed: Option<Regex>,
     waiting: Vec<String>,
     over: Vec<String>,
+    /// Pattern for the state and reason of a waiting job that can never start.
+    never: Option<Regex>,
     /// Pattern for the output of a refused `submit` if a limit of the site is reached.
     later: Option<Regex>,
     /// Whether `submit` gets the script on its standard input.
@@ -137,6 +144,7 @@ impl Lines {
         let cancel = CommandLine::take(section, "cancel", diagnostics);
         let id = pattern(section, "id", diagnostics);
         let listed = pattern(section, "listed", diagnostics);
+        let never = pattern(section, "never", diagnostics);
         let later = pattern(section, "later", diagnostics);
         let waiting = texts(section, "waiting", diagnostics);
         let over = texts(section, "over", diagnostics);
@@ -168,6 +176,7 @@ impl Lines {
             listed,
             waiting,
             over,
+            never,
             later,
             stdin,
         })
@@ -272,8 +281,10 @@ impl Site for ByCommand {
     fn check(&self, share: &Share, diagnostics: &mut Diagnostics) {
         let slots = self.options.slots_per_job(share);
         let (cpus, gpus, memory) = self.options.of_job(share, slots);
+        // Without a number in the sweep file, the cores only follow from the slots.
+        let has_cpus = share.cpus.is_some() || self.options.has_cpus();
         self.lines.check_resource(
-            (cpus > 1).then(|| format!("{cpus} cores")),
+            (has_cpus && cpus > 1).then(|| format!("{cpus} cores")),
             &["cpus"],
             diagnostics,
         );
@@ -364,7 +375,7 @@ fn clock(seconds: u64) -> String {
 impl Template {
     /// Parses a line of `list`; `None` if it contains no job of these submissions.
     fn parse_line(&self, line: &str, batches: &[Submitted]) -> Option<ListedJob> {
-        let (batch, id, state) = match &self.lines.listed {
+        let (batch, id, state, reason) = match &self.lines.listed {
             Some(regex) => {
                 let groups = regex.captures(line)?;
                 let id = groups.name("id")?.as_str();
@@ -372,8 +383,8 @@ impl Template {
                     .name("name")
                     .and_then(|name| named(batches, name.as_str()))
                     .or_else(|| batches.iter().find(|batch| batch.id.as_deref() == Some(id)))?;
-                let state = groups.name("state").map(|state| state.as_str());
-                (batch, id.to_owned(), state.unwrap_or_default().to_owned())
+                let text = |group| groups.name(group).map_or("", |text| text.as_str().trim());
+                (batch, id.to_owned(), text("state"), text("reason"))
             }
             None => {
                 // Without a pattern, the name or the id of a submission is searched among the words
@@ -388,13 +399,13 @@ impl Template {
                         })
                     })?;
                 let id = batch.id.clone().or_else(|| first(&self.lines.id, line))?;
-                (batch, id, String::new())
+                (batch, id, "", "")
             }
         };
-        let phase = if self.lines.over.contains(&state) {
+        let phase = if self.lines.over.iter().any(|over| over == state) {
             Phase::Over(format!("the batch system says {state}"))
-        } else if self.lines.waiting.contains(&state) {
-            Phase::Waiting(state)
+        } else if self.lines.waiting.iter().any(|waiting| waiting == state) {
+            Phase::Waiting(self.lines.queue_reason(state, reason))
         } else {
             Phase::Running
         };
@@ -404,6 +415,23 @@ impl Template {
             id,
             phase,
         })
+    }
+}
+
+impl Lines {
+    /// Returns why a job waits, and whether it will do so for ever.
+    fn queue_reason(&self, state: &str, reason: &str) -> String {
+        let words: Vec<&str> = [state, reason]
+            .into_iter()
+            .filter(|words| !words.is_empty())
+            .collect();
+        let words = words.join(", ");
+        match &self.never {
+            Some(never) if never.is_match(&words) => {
+                format!("{words}: the job as submitted will never start")
+            }
+            _ => words,
+        }
     }
 }
 
@@ -480,6 +508,7 @@ impl Engine for Template {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
     use swath_model::source::Table;
 
     fn lines(text: &str) -> (Option<Lines>, Vec<String>) {
@@ -526,6 +555,32 @@ mod tests {
             ("7.host me C", Phase::Over("the batch system says C".into())),
         ] {
             assert_eq!(engine.parse_line(line, &batches).unwrap().phase, phase);
+        }
+    }
+
+    #[test]
+    fn a_job_that_can_never_start_is_said_to_be_so_with_its_reason() {
+        let text = "submit = ['s', '{script}']\nlist = ['l']\ncancel = ['c', '{id}']\n\
+                    listed = '^(?<id>\\d+) (?<state>\\w)(?<reason>.*)'\nwaiting = ['Q']\n\
+                    never = 'Can Never Run'";
+        let engine = Template {
+            lines: lines(text).0.unwrap(),
+        };
+        let batches = [Submitted {
+            name: "a".into(),
+            id: Some("7".into()),
+            count: 1,
+        }];
+        for (line, reason) in [
+            ("7 Q", "Q"),
+            ("7 Q Not enough cores", "Q, Not enough cores"),
+            (
+                "7 Q Can Never Run: ncpus",
+                "Q, Can Never Run: ncpus: the job as submitted will never start",
+            ),
+        ] {
+            let job = engine.parse_line(line, &batches).unwrap();
+            assert_eq!(job.phase, Phase::Waiting(reason.into()));
         }
     }
 
@@ -609,8 +664,8 @@ mod tests {
         (
             "slurm",
             "77\n",
-            "  77 swath-a-1 PENDING",
-            "  77 swath-a-1 RUNNING",
+            "  77 swath-a-1 PENDING Resources",
+            "  77 swath-a-1 RUNNING None",
         ),
         (
             "pbs",
@@ -639,8 +694,8 @@ mod tests {
         (
             "htcondor",
             "77.0 - 77.0\n",
-            "77 swath-a-1 1",
-            "77 swath-a-1 2",
+            "77 swath-a-1 1 undefined",
+            "77 swath-a-1 2 undefined",
         ),
         ("hyperqueue", "77\n", "77 WAITING", "77 RUNNING"),
         (

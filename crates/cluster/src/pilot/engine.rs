@@ -4,13 +4,18 @@
 //! No call concerns a single trial. Each call has a time limit and is made in a thread of its own
 //! (`engine_thread`), because an unreachable controller blocks its client programs for many seconds.
 
+use super::job::lock;
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Time limit of one call.
 pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(20);
+
+/// Time for the end of a program's output after the end of the program.
+const END_OF_OUTPUT: Duration = Duration::from_secs(1);
 
 /// A batch system.
 pub(crate) trait Engine: Send {
@@ -144,8 +149,8 @@ fn call_within(words: &[String], input: &str, limit: Duration) -> Result<CallOut
         // A program that does not read its input gives the reason in its output.
         stdin.write_all(input.as_bytes()).ok();
     }
-    let out = drain(child.stdout.take());
-    let err = drain(child.stderr.take());
+    let out = Drain::start(child.stdout.take());
+    let err = Drain::start(child.stderr.take());
     let begun = Instant::now();
     let mut nap = Duration::from_millis(1);
     let status = loop {
@@ -167,8 +172,8 @@ fn call_within(words: &[String], input: &str, limit: Duration) -> Result<CallOut
     };
     Ok(CallOutput {
         success: status.success(),
-        out: received_text(&out),
-        err: received_text(&err),
+        out: out.text(),
+        err: err.text(),
     })
 }
 
@@ -181,25 +186,45 @@ fn start_error(program: &str, error: &io::Error) -> CallError {
     })
 }
 
-fn received_text(output: &crossbeam_channel::Receiver<Vec<u8>>) -> String {
-    // A child of the program may hold the pipe open after the program has ended.
-    let bytes = output
-        .recv_timeout(Duration::from_secs(2))
-        .unwrap_or_default();
-    String::from_utf8_lossy(&bytes).into_owned()
+/// The output of a program, read in a thread so that a program with much output does not block.
+struct Drain {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    ended: crossbeam_channel::Receiver<()>,
 }
 
-/// Reads a pipe to its end in a thread, so that a program with much output does not block.
-fn drain(pipe: Option<impl Read + Send + 'static>) -> crossbeam_channel::Receiver<Vec<u8>> {
-    let (sender, receiver) = crossbeam_channel::bounded(1);
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(mut pipe) = pipe {
-            pipe.read_to_end(&mut bytes).ok();
+impl Drain {
+    fn start(pipe: Option<impl Read + Send + 'static>) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let (sender, ended) = crossbeam_channel::bounded(1);
+        let written = Arc::clone(&bytes);
+        std::thread::spawn(move || {
+            if let Some(pipe) = pipe {
+                read_into(pipe, &written);
+            }
+            sender.send(()).ok();
+        });
+        Self { bytes, ended }
+    }
+
+    /// Returns the output of a program that has ended. A child that it left behind may hold the pipe
+    /// open for as long as it likes: after a moment, the output so far counts.
+    fn text(&self) -> String {
+        self.ended.recv_timeout(END_OF_OUTPUT).ok();
+        String::from_utf8_lossy(&lock(&self.bytes)).into_owned()
+    }
+}
+
+/// Reads a pipe to its end. An error ends the output, too.
+fn read_into(mut pipe: impl Read, bytes: &Mutex<Vec<u8>>) {
+    let mut buffer = [0; 4096];
+    loop {
+        match pipe.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(count) => lock(bytes).extend_from_slice(&buffer[..count]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return,
         }
-        sender.send(bytes).ok();
-    });
-    receiver
+    }
 }
 
 /// Returns the non-empty lines of a text, trimmed and joined by `; `.
@@ -226,6 +251,12 @@ mod tests {
             (answer.success, answer.out.as_str(), answer.err.as_str()),
             (false, "hello", "oops\n")
         );
+    }
+
+    #[test]
+    fn the_output_of_a_program_counts_though_a_child_of_it_holds_the_pipe() {
+        let answer = call(&words(&["sh", "-c", "echo 42; sleep 30 & exit 0"]), "").unwrap();
+        assert_eq!((answer.success, answer.out.as_str()), (true, "42\n"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::wire::Spec;
 use super::{PROTOCOL, PilotDir};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,6 +12,7 @@ use std::time::Duration;
 use swath_engine::executor::{
     Allotment, ExecutorError, GpuShares, Gpus, Pool, Program, ProgramSettings, Share, StudyContext,
 };
+use swath_engine::provenance::variables;
 use swath_log::{DigestCache, ModelStore};
 use swath_model::study::{Attempt, Place, TrialId};
 
@@ -49,27 +50,32 @@ impl PilotJob {
 #[derive(Debug, Clone, Default)]
 pub struct JobSignals {
     pub(super) end: Arc<AtomicUsize>,
+    /// Warnings that the walltime of the job is nearly over.
     pub(super) warned: Arc<AtomicUsize>,
+    /// Warnings that the job will be killed, whatever its walltime.
+    pub(super) doomed: Arc<AtomicUsize>,
 }
 
 impl JobSignals {
-    /// Starts a thread that counts signals: SIGTERM, SIGINT and SIGHUP end the pilot, SIGUSR1 warns
-    /// that the walltime of the job is nearly over.
+    /// Starts a thread that counts signals: SIGTERM, SIGINT and SIGHUP end the pilot. SIGUSR1 warns
+    /// that the walltime of the job is nearly over, and SIGUSR2 (of Grid Engine) that the job will
+    /// be killed.
     ///
     /// # Errors
     /// Fails if a handler cannot be installed.
     pub fn on_signals() -> std::io::Result<Self> {
         let received = Self::default();
         let counters = received.clone();
-        let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])?;
+        let mut signals =
+            signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])?;
         std::thread::Builder::new()
             .name("signals".to_owned())
             .spawn(move || {
                 for signal in signals.forever() {
-                    let count = if signal == SIGUSR1 {
-                        &counters.warned
-                    } else {
-                        &counters.end
+                    let count = match signal {
+                        SIGUSR1 => &counters.warned,
+                        SIGUSR2 => &counters.doomed,
+                        _ => &counters.end,
                     };
                     count.fetch_add(1, Ordering::SeqCst);
                 }
@@ -169,12 +175,20 @@ pub(super) fn make_pool(
     commands: Commands,
     guard: Option<Command>,
 ) -> Result<Pool, PilotError> {
+    let secrets = variables::secrets(&spec.program.env, &[]);
+    let (of_record, hidden) = (Arc::clone(&commands), secrets.clone());
     let program = Program::new(ProgramSettings {
         argv: Box::new(move |launch| {
             lock(&commands)
                 .get(&(launch.trial, launch.attempt))
                 .cloned()
                 .unwrap_or_default()
+        }),
+        recorded: Box::new(move |launch| {
+            let argv = lock(&of_record)
+                .get(&(launch.trial, launch.attempt))
+                .cloned();
+            hidden.redact_args(&argv.unwrap_or_default())
         }),
         spec: spec.program.clone(),
         // The guard is this very program, so its folder contains `swath`.
@@ -195,6 +209,7 @@ pub(super) fn make_pool(
         deciding: spec.deciding.clone(),
         resource: spec.resource.clone(),
         models: Arc::new(ModelStore::new(spec.models)),
+        secrets,
         stands_for: None,
     };
     Ok(Pool::new(Arc::new(program), spec.slots, study)?)

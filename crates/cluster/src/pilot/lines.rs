@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 /// Most bytes that one read takes, so that one long file does not block the caller.
@@ -90,12 +91,13 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Opens a file for appending, or creates it. A line that an earlier writer left open is ended
-    /// first.
+    /// first. Only the user may read a new file, because orders contain the commands of trials.
     pub(super) fn resume(path: PathBuf) -> io::Result<Self> {
         let mut file = OpenOptions::new()
             .create(true)
             .read(true)
             .append(true)
+            .mode(0o600)
             .open(&path)?;
         if file.seek(SeekFrom::End(0))? > 0 {
             file.seek(SeekFrom::End(-1))?;

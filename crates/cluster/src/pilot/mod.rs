@@ -10,18 +10,21 @@
 
 pub mod engine;
 mod engine_thread;
+mod environment;
 mod fleet;
 mod job;
 mod ledger;
 mod lines;
 mod options;
 mod script;
+mod unattended;
 mod wire;
 mod work;
 
 pub(super) use fleet::Fleet;
 pub use job::{JobSignals, PilotError, PilotJob};
 pub(super) use options::{OPTIONS, Options};
+pub use unattended::{settle, settled};
 pub use wire::{PROTOCOL, Spec};
 pub use work::run;
 
@@ -55,6 +58,16 @@ impl PilotDir {
     /// Returns the path of the settings that all pilots of a batch read at their start.
     pub(super) fn spec(&self, batch: &str) -> PathBuf {
         self.0.join(format!("{batch}.json"))
+    }
+
+    /// Returns the path of the caller's environment variables, which the jobs of a batch read.
+    pub(super) fn variables(&self, batch: &str) -> PathBuf {
+        self.0.join(format!("{batch}.env"))
+    }
+
+    /// Returns the path of the record of a pilot's machine and environment.
+    pub(super) fn environment(&self, pilot: &str) -> PathBuf {
+        self.0.join(format!("{pilot}.environment.json"))
     }
 
     /// Returns the path of the job script of a batch.

@@ -84,7 +84,7 @@ pub(crate) const OPTIONS: &[Opt] = &[
         "lease",
         Takes::Duration,
         Preset::Duration(LEASE),
-        "how long a pilot without a sign of life keeps its trials after its job is over",
+        "how long a pilot may be silent until it gets no more trials; its heartbeats come four times as often, at least every 10 s",
     ),
     Opt::new(
         "idle",
@@ -152,6 +152,11 @@ impl Options {
             .take_text("swath", diagnostics)
             .map(|(path, _)| path);
         options
+    }
+
+    /// Returns whether the sweep file sets the cores of a job.
+    pub(crate) fn has_cpus(&self) -> bool {
+        self.cpus.is_some()
     }
 
     /// Returns the number of trials at the same time in a job, at least 1.

@@ -1,5 +1,5 @@
 //! The script of a job: change to the directory in which the run was called, check that the study's
-//! folder is visible from the node, start the pilot.
+//! folder is visible from the node, take over the caller's environment, start the pilot.
 
 use super::PilotDir;
 use std::path::Path;
@@ -39,6 +39,7 @@ pub(super) fn script(script: &Script<'_>) -> String {
         .rev()
         .fold("0".to_owned(), |rest, name| format!("${{{name}:-{rest}}}"));
     let spec = quoted(&dir.spec(batch).display().to_string());
+    let variables = quoted(&dir.variables(batch).display().to_string());
     let prelude: String = prelude.iter().map(|line| format!("{line}\n")).collect();
     format!(
         r#"#!/bin/sh
@@ -49,7 +50,7 @@ cd {called} || {{
     exit {FOLDER_NOT_VISIBLE}
 }}
 tries=0
-while [ ! -r {spec} ]; do
+while [ ! -r {spec} ] || [ ! -r {variables} ]; do
     tries=$((tries + 1))
     if [ "$tries" -gt 60 ]; then
         echo "swath: $(hostname) does not see "{spec}"; the study's folder has to be on a file system that all nodes share (--logs)" >&2
@@ -57,6 +58,7 @@ while [ ! -r {spec} ]; do
     fi
     sleep 1
 done
+. {variables}
 {prelude}exec {} pilot --study {} --batch {} --index "{index}"
 "#,
         quoted(swath),

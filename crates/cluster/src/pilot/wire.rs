@@ -87,6 +87,9 @@ pub(super) enum MessageKind {
         trial: TrialId,
         attempt: Attempt,
         record: LogRecord,
+        /// The offset behind the record's line in `records.jsonl`, if it comes from one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        line_end: Option<u64>,
     },
     /// An attempt asks whether it may continue. The answer is a file in its folder.
     Asked {

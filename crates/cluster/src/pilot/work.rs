@@ -5,6 +5,7 @@
 //! no trial that cannot end within the remaining walltime, and asks running trials to end before
 //! the walltime is over.
 
+use super::environment;
 use super::job::{
     Commands, JobSignals, PilotError, PilotJob, deadline, lock, log_error, make_pool, read_spec,
 };
@@ -99,6 +100,8 @@ struct Pilot {
     is_dismissed: bool,
     /// Whether the trials of this pilot now belong to other pilots.
     is_abandoned: bool,
+    /// Whether the batch system has warned of the end of the job.
+    is_warned: bool,
     /// Number of handled signals that end the pilot.
     end_signals: usize,
     idle_since: Instant,
@@ -129,6 +132,7 @@ impl Pilot {
             place: job.in_job(processes::place(std::process::id())),
             slots,
         };
+        environment::record(&dir, &name, hello.place.clone());
         journal.push(MessageKind::Hello(hello));
         let (pool, spec) = match prepared {
             Ok(prepared) => prepared,
@@ -163,6 +167,7 @@ impl Pilot {
             full: None,
             is_dismissed: false,
             is_abandoned: false,
+            is_warned: false,
             end_signals: 0,
             idle_since: now,
             last_beat: now,
@@ -185,16 +190,17 @@ impl Pilot {
                 Stop::Interrupt
             };
             self.stop_all(how);
-            // The signal reached the trials too, so their ends were interruptions.
-            for (_, message) in &mut self.withheld_ends {
-                if let MessageKind::Ended { exit, .. } = message {
-                    *exit = Exit::Interrupted;
-                }
-            }
+            self.interrupt_withheld_ends();
         }
-        // The walltime is not known here: SIGUSR1 means that the end is one margin away.
-        if signals.warned.load(Ordering::SeqCst) > 0 && self.deadline.is_none() {
-            self.deadline = Some(Instant::now() + self.spec.margin);
+        // The end is one margin away. A warning of the walltime says nothing new where the walltime
+        // is known.
+        let is_warned = signals.doomed.load(Ordering::SeqCst) > 0
+            || signals.warned.load(Ordering::SeqCst) > 0 && self.deadline.is_none();
+        if is_warned && !self.is_warned {
+            self.is_warned = true;
+            let end = Instant::now() + self.spec.margin;
+            self.deadline = Some(self.deadline.map_or(end, |deadline| deadline.min(end)));
+            self.interrupt_withheld_ends();
         }
         let is_over = self
             .time_left()
@@ -205,6 +211,16 @@ impl Pilot {
             // this reason.
             self.full = Some(WALLTIME.to_owned());
             self.stop_all(Stop::Interrupt);
+        }
+    }
+
+    /// Records the withheld ends as interruptions: the signal of the batch system reached the
+    /// trials, too.
+    fn interrupt_withheld_ends(&mut self) {
+        for (_, message) in &mut self.withheld_ends {
+            if let MessageKind::Ended { exit, .. } = message {
+                *exit = Exit::Interrupted;
+            }
         }
     }
 
@@ -360,6 +376,7 @@ impl Pilot {
         let key = (next.trial, next.attempt);
         let launch = next.launch(&self.study, slot);
         lock(&self.commands).insert(key, next.command.clone());
+        let begun = Instant::now();
         if let Err(error) = self.pool.start(launch) {
             let exit = Exit::Failed(Failure::Spawn(error.to_string()));
             let usage = Usage::default();
@@ -373,13 +390,7 @@ impl Pilot {
             return;
         }
         self.free_slots.remove(&slot);
-        self.running.insert(
-            key,
-            Running {
-                slot,
-                begun: Instant::now(),
-            },
-        );
+        self.running.insert(key, Running { slot, begun });
     }
 
     /// Returns the reason why no more trials may be started; `None` if they may.
@@ -442,10 +453,11 @@ impl Pilot {
                         place,
                     });
                 }
-                SignalKind::Logged(record) => self.journal.push(MessageKind::Logged {
+                SignalKind::Logged(record, line_end) => self.journal.push(MessageKind::Logged {
                     trial,
                     attempt,
                     record,
+                    line_end,
                 }),
                 SignalKind::Asked(id) => {
                     self.journal.push(MessageKind::Asked { trial, attempt, id });
@@ -453,11 +465,14 @@ impl Pilot {
                 SignalKind::Ended(exit, usage) => self.handle_end(trial, attempt, exit, usage),
             }
         }
+        for text in self.pool.take_messages() {
+            self.journal.push(MessageKind::Note { text });
+        }
         // The batch system did not end this pilot within the delay, so these trials were killed by
         // others; or it did, and they count as interrupted by now.
         let (due, withheld): (Vec<_>, Vec<_>) = std::mem::take(&mut self.withheld_ends)
             .into_iter()
-            .partition(|(due, _)| *due <= Instant::now() || self.end_signals > 0);
+            .partition(|(due, _)| *due <= Instant::now() || self.end_signals > 0 || self.is_warned);
         self.withheld_ends = withheld;
         for (_, message) in due {
             self.journal.push(message);
@@ -490,14 +505,17 @@ impl Pilot {
         // Signals by which a batch system ends a job, directly or as the exit code of a shell.
         let is_killed = matches!(&exit, Exit::Failed(failure) if matches!(
             failure.ended(),
-            Failure::Signal(1 | 2 | 9 | 15) | Failure::Code(129 | 130 | 137 | 143)
+            Failure::Signal(1 | 2 | 9 | 10 | 12 | 15)
+                | Failure::Code(129 | 130 | 137 | 138 | 140 | 143)
         ));
-        let exit = if is_killed && self.end_signals > 0 {
+        // A warning may reach the trials, too, and end those that do not handle it.
+        let is_job_ending = self.end_signals > 0 || self.is_warned;
+        let exit = if is_killed && is_job_ending {
             Exit::Interrupted
         } else {
             exit
         };
-        let is_doubtful = is_killed && self.end_signals == 0;
+        let is_doubtful = is_killed && !is_job_ending;
         let message = MessageKind::Ended {
             trial,
             attempt,

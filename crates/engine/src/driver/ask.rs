@@ -110,7 +110,8 @@ impl Driver<'_> {
     }
 
     /// Commits a report of an open trial and returns the verdict on it. Any verdict other than
-    /// `Continue` ends the trial's attempt.
+    /// `Continue` ends the trial's attempt. `line_end` is the offset behind the line of the trial's
+    /// records that the report comes from, if it comes from there.
     ///
     /// # Errors
     /// If the trial is not open or the journal cannot be written.
@@ -118,9 +119,10 @@ impl Driver<'_> {
         &mut self,
         trial: TrialId,
         values: Vec<(Name, Datum)>,
+        line_end: Option<u64>,
     ) -> Result<Verdict, DriverError> {
         let attempt = self.open_attempt(trial)?;
-        self.log_report(trial, attempt, values)?;
+        self.log_report(trial, attempt, values, line_end)?;
         let verdict = self.judged(trial, false)?;
         match verdict {
             Verdict::Continue => {}
@@ -137,7 +139,12 @@ impl Driver<'_> {
     ///
     /// # Errors
     /// If the journal cannot be written.
-    pub fn record(&mut self, trial: TrialId, record: LogRecord) -> Result<(), DriverError> {
+    pub fn record(
+        &mut self,
+        trial: TrialId,
+        record: LogRecord,
+        line_end: Option<u64>,
+    ) -> Result<(), DriverError> {
         let Ok(attempt) = self.open_attempt(trial) else {
             return Ok(());
         };
@@ -146,6 +153,7 @@ impl Driver<'_> {
             trial,
             attempt,
             record,
+            line_end,
         })?;
         match warning {
             Some(text) => self.warn(trial, attempt, text),
@@ -168,7 +176,7 @@ impl Driver<'_> {
     ) -> Result<(), DriverError> {
         let attempt = self.open_attempt(trial)?;
         if !values.is_empty() {
-            self.log_report(trial, attempt, values)?;
+            self.log_report(trial, attempt, values, None)?;
         }
         let reason = why.map_or_else(String::new, |why| format!(": {why}"));
         if exit == Exit::Stopped {
@@ -237,6 +245,7 @@ impl Driver<'_> {
         trial: TrialId,
         attempt: Attempt,
         mut values: Vec<(Name, Datum)>,
+        line_end: Option<u64>,
     ) -> Result<(), DriverError> {
         let mut flaws = Vec::new();
         DecidingMetrics::new(&self.study.header().deciding_metrics())
@@ -246,6 +255,7 @@ impl Driver<'_> {
             trial,
             attempt,
             record,
+            line_end,
         })?;
         for text in flaws {
             // A program that reports in quotes does so in each report: one warning is enough.

@@ -83,7 +83,8 @@ impl Components {
     /// Begins a run: measures the study's folder and removes checkpoints that the policy does not
     /// keep.
     pub(super) fn begin(&mut self, dir: &StudyDir, disk: Option<u64>, study: &Study) {
-        self.inbox.discard_requests();
+        // A request may have arrived while the setup ran.
+        self.inbox.read_requests();
         self.size = disk.map(|most| Size::measure(dir, most, study));
         self.tidy.begin(study);
         self.tidy_up(study, false);

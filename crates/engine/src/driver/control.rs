@@ -9,6 +9,7 @@ use crate::journal::StudyDir;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::PathBuf;
+use swath_log::regular;
 
 /// A request to a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,11 +43,18 @@ impl Control {
         Ok(())
     }
 
+    /// Returns the pending request, if there is one, and leaves it to the run.
+    #[must_use]
+    pub fn pending(dir: &StudyDir) -> Option<Self> {
+        let text = std::fs::read(path(dir)).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
     /// Reads the pending request, if there is one, and removes its file. A file that cannot be
     /// parsed is removed too, and yields `None`.
     pub(super) fn receive(dir: &StudyDir) -> Option<Self> {
         let path = path(dir);
-        let text = std::fs::read(&path).ok()?;
+        let text = regular::read(&path).ok()?;
         let _ = std::fs::remove_file(&path);
         serde_json::from_slice(&text).ok()
     }
@@ -65,6 +73,7 @@ mod tests {
             jobs: Some(3),
         };
         request.send(&dir).expect("it can be sent");
+        assert_eq!(Control::pending(&dir), Some(request));
         assert_eq!(Control::receive(&dir), Some(request));
         assert_eq!(Control::receive(&dir), None);
         std::fs::write(path(&dir), "{\"stop\":1}").expect("it can be written");

@@ -12,17 +12,33 @@ use swath_model::study::{Attempt, Event, LogRecord, Study, TrialId};
 pub(super) struct EarlierRun {
     /// By trial, the number of records of its running attempt that the journal contains.
     recorded: BTreeMap<TrialId, u64>,
+    /// The trial whose report is the last entry but for warnings: the run was killed before it
+    /// wrote the verdict.
+    unjudged: Option<TrialId>,
     end_leftovers: EndLeftovers,
 }
 
 impl Component for EarlierRun {
     fn on(&mut self, _: &Study, event: &Event) {
+        self.unjudged = match event {
+            Event::Logged {
+                trial,
+                record: LogRecord::Report { .. } | LogRecord::Beyond { .. },
+                ..
+            } => Some(*trial),
+            Event::Logged {
+                record: LogRecord::Warning { .. },
+                ..
+            } => self.unjudged,
+            _ => None,
+        };
         match event {
             Event::Started { trial, .. } => drop(self.recorded.insert(*trial, 0)),
             // Some warnings come from the driver itself: the executor never sent them, so it must
-            // not count them when it resumes its streams.
+            // not count them when it resumes its streams. A warning about a line is not of that kind.
             Event::Logged {
                 record: LogRecord::Warning { .. },
+                line_end: None,
                 ..
             } => {}
             Event::Logged { trial, .. } => *self.recorded.entry(*trial).or_default() += 1,
@@ -36,8 +52,14 @@ impl EarlierRun {
     pub(super) fn new(end_leftovers: EndLeftovers) -> Self {
         Self {
             recorded: BTreeMap::new(),
+            unjudged: None,
             end_leftovers,
         }
+    }
+
+    /// Returns the trial whose last report the run did not judge before it was killed.
+    pub(super) fn unjudged(&self) -> Option<TrialId> {
+        self.unjudged
     }
 
     /// Returns the attempts that are still running according to the journal.
@@ -64,7 +86,8 @@ impl EarlierRun {
         orphans: &[(TrialId, Attempt)],
         grace: Duration,
     ) {
-        if orphans.is_empty() {
+        // A setup has no entry in the journal, so its processes are searched whenever there was one.
+        if orphans.is_empty() && !dir.setup_log().exists() {
             return;
         }
         let places = orphans

@@ -4,6 +4,8 @@
 use super::breaker::{self, End, Trip};
 use super::{Driver, DriverError, trial_warnings};
 use crate::executor::Executor;
+use crate::journal::{has_foreign_trial, has_own_trial};
+use crate::tracker::csv::too_many_metrics_warning;
 use std::time::Duration;
 use swath_log::TrialFolder;
 use swath_model::study::{Attempt, Event, Exit, TrialId, Usage, Verdict};
@@ -24,14 +26,24 @@ impl Driver<'_> {
         usage: Usage,
     ) -> Result<Duration, DriverError> {
         let now = self.clock.now();
+        // An attempt in a pilot may have ended long before its end was read.
         let ran = self
             .study
             .trial(trial)
             .and_then(|trial| trial.attempt_at)
-            .map_or(Duration::ZERO, |began| now.since(began));
+            .map_or(0.0, |started| usage.run_time(started, now));
+        let ran = Duration::try_from_secs_f64(ran).unwrap_or_default();
         let exit_of_process = exit.clone();
+        // Its supervisor, such as a pilot, is gone, and may not have read all of its records.
+        if exit == Exit::Lost {
+            self.take_unread(trial, attempt, false)?;
+        }
         let exit = self.exit_as_judged(trial, exit);
         if let Some(text) = scheduler::missing_resource_warning(&self.study, trial) {
+            self.warn(trial, attempt, text)?;
+        }
+        let ended = self.study.trial(trial);
+        if let Some(text) = ended.and_then(too_many_metrics_warning) {
             self.warn(trial, attempt, text)?;
         }
         let trial_warnings = &mut self.components.trial_warnings;
@@ -42,6 +54,11 @@ impl Driver<'_> {
         let is_broken = broken.is_some();
         if let Some(text) = broken {
             self.warn(trial, attempt, text)?;
+        }
+        if self.claimed.remove(&trial) && !has_own_trial(&self.dir, &self.study, trial) {
+            let text = "its folder was removed or replaced while it ran, so its logs, its metrics \
+                        and what it recorded after that are lost";
+            self.warn(trial, attempt, text.to_owned())?;
         }
         self.commit(Event::Ended {
             trial,
@@ -94,7 +111,8 @@ impl Driver<'_> {
         // The only report of a trial without a model is its result already, so short trials are
         // spared this write.
         let has_result = ended.reports > 1 || !ended.models.is_empty();
-        if exit_of_process != Some(exit) || has_result {
+        let is_due = exit_of_process != Some(exit) || has_result;
+        if is_due && !has_foreign_trial(&self.dir, &self.study, trial) {
             let result = self.study.result(ended);
             let _ = TrialFolder::amend(&self.dir.trial(trial), exit, &result, self.clock.now());
         }

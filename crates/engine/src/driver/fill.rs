@@ -3,6 +3,7 @@
 
 use super::{Driver, DriverError, has_entries, propose, race};
 use crate::executor::{Executor, Launch};
+use crate::journal::has_foreign_trial;
 use swath_model::study::{Attempt, Event, IllegalEvent, Origin, TrialId, Verdict};
 use swath_search::scheduler::Next;
 
@@ -128,6 +129,11 @@ impl Driver<'_> {
         !self.exhausted && race::has_room(&self.study, self.parts.header.trials)
     }
 
+    /// Returns whether a trial has a checkpoint of this study.
+    fn has_checkpoint(&self, id: TrialId) -> bool {
+        has_entries(&self.dir.checkpoints(id)) && !has_foreign_trial(&self.dir, &self.study, id)
+    }
+
     /// Commits the start of a trial's next attempt in a slot, and returns the launch. The attempt
     /// is started only after a flush.
     fn launch(&mut self, id: TrialId, slot: u32) -> Result<Launch, DriverError> {
@@ -139,10 +145,10 @@ impl Driver<'_> {
             trial.seed,
         );
         // The trial's own checkpoint is newer than its parent's.
-        let has_own = trial.attempts > 0 && has_entries(&self.dir.checkpoints(id));
+        let has_own = trial.attempts > 0 && self.has_checkpoint(id);
         let from = match trial.origin {
-            Origin::Cloned { from: parent, .. } if !has_own => {
-                Some(self.dir.checkpoints(parent)).filter(|path| has_entries(path))
+            Origin::Cloned { from: parent, .. } if !has_own && self.has_checkpoint(parent) => {
+                Some(self.dir.checkpoints(parent))
             }
             _ => None,
         };

@@ -5,6 +5,7 @@ use super::{Control, Urgency};
 use crate::journal::StudyDir;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use swath_log::regular;
 use swath_model::space::Params;
 use swath_model::study::Timestamp;
 
@@ -16,7 +17,10 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
+    /// Opens the inbox under the lock of the study. A request that is there already was meant for an
+    /// earlier run, and is discarded.
     pub(super) fn new(dir: StudyDir) -> Self {
+        let _ = Control::receive(&dir);
         let requests = Control::default();
         Self { dir, requests }
     }
@@ -35,11 +39,6 @@ impl Inbox {
                 jobs: request.jobs.or(self.requests.jobs),
             };
         }
-    }
-
-    /// Discards a request that was sent before this run began: it was meant for an earlier one.
-    pub(super) fn discard_requests(&self) {
-        let _ = Control::receive(&self.dir);
     }
 
     /// Returns the urgency of the requests to stop.
@@ -104,7 +103,7 @@ fn receive(dir: &StudyDir) -> Vec<Params> {
 }
 
 fn take_file(path: &Path) -> Option<Params> {
-    let text = std::fs::read(path).ok()?;
+    let text = regular::read(path).ok()?;
     // Removed before it is used: a file that stayed would create a trial again and again.
     std::fs::remove_file(path).ok()?;
     serde_json::from_slice(&text).ok()

@@ -1,7 +1,7 @@
 //! Requests to stop: the first one stops the run gently, the second one kills it at once.
 
 use serde::{Deserialize, Serialize};
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGUSR1};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGUSR1, SIGXFSZ};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -40,6 +40,19 @@ impl Interrupt {
     /// # Errors
     /// If a handler cannot be set.
     pub fn on_signals() -> std::io::Result<Self> {
+        Self::on_signals_or(Duration::ZERO, |_| {})
+    }
+
+    /// Returns an interrupt as [`on_signals`](Self::on_signals) does. If this process still lives
+    /// `patience` after the second request, `abandon` is called in the thread of the signals: it is
+    /// to end the process, whatever its other threads wait for.
+    ///
+    /// # Errors
+    /// If a handler cannot be set.
+    pub fn on_signals_or(
+        patience: Duration,
+        abandon: impl Fn(&Self) + Send + 'static,
+    ) -> std::io::Result<Self> {
         let interrupt = Self::default();
         let shared = interrupt.clone();
         let hangup = (!is_ignored(SIGHUP)).then_some(SIGHUP);
@@ -48,14 +61,18 @@ impl Interrupt {
             move |signal| {
                 shared.signal.store(signal, Ordering::SeqCst);
                 shared.ask();
+                if shared.urgency() == Urgency::Kill {
+                    std::thread::sleep(patience);
+                    abandon(&shared);
+                }
             },
         )?;
         Ok(interrupt)
     }
 
     /// Also records SIGTSTP and SIGCONT from now on. Only a process that runs a study may call
-    /// this: once the signal is caught, only [`Driver::run`](super::Driver::run) suspends the
-    /// process.
+    /// this: once the signal is caught, only [`Driver::run`](super::Driver::run) and the setup
+    /// before it suspend the process.
     ///
     /// # Errors
     /// If a handler cannot be set.
@@ -77,13 +94,14 @@ impl Interrupt {
     }
 
     /// Returns whether a SIGTSTP is pending, and clears it.
-    pub(super) fn take_halt(&self) -> bool {
+    #[must_use]
+    pub fn take_halt(&self) -> bool {
         self.halt.swap(false, Ordering::SeqCst)
     }
 
     /// Stops this process, as an uncaught SIGTSTP would. Returns after SIGCONT, with the time spent
     /// stopped.
-    pub(super) fn suspend_process(&self) -> Duration {
+    pub fn suspend_process(&self) -> Duration {
         use rustix::process::{Signal, getpid, kill_process};
         let begun = Instant::now();
         self.is_continued.store(false, Ordering::SeqCst);
@@ -112,6 +130,16 @@ impl Interrupt {
     pub fn signal(&self) -> i32 {
         self.signal.load(Ordering::SeqCst)
     }
+}
+
+/// Lets a write that would exceed the limit on the size of a file (`ulimit -f`) fail, instead of
+/// killing this process. A signal that is caught, unlike one that is ignored, has its usual effect
+/// in the programs that this process starts.
+///
+/// # Errors
+/// If the handler cannot be set.
+pub fn survive_file_size_limit() -> std::io::Result<()> {
+    signal_hook::flag::register(SIGXFSZ, Arc::default()).map(drop)
 }
 
 /// Calls `each` for every received signal of `signals`, in a thread of its own.

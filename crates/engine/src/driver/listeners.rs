@@ -5,7 +5,8 @@ use swath_model::study::{Entry, Study};
 /// A receiver of everything that the run does: a progress display, an event stream, or the writer
 /// of the table.
 pub trait Listener {
-    /// Called after the study has applied `entry`. The journal contains the entry already.
+    /// Called once the kernel has `entry`, so that a SIGKILL cannot undo it. `study` has applied it;
+    /// after a wait for room on the disk, it may have applied later ones, too.
     fn entry(&mut self, study: &Study, entry: &Entry);
 
     /// Called with a progress message of the executor (for example of the batch system). Not part
@@ -31,29 +32,60 @@ pub trait Listener {
 #[derive(Default)]
 pub(super) struct Listeners<'a> {
     all: Vec<Box<dyn Listener + 'a>>,
-    /// A message about opening the study. It is kept because no listener is registered yet at that
-    /// time.
-    opening: Option<String>,
+    /// Messages about opening the study. They are kept because no listener is registered yet at
+    /// that time.
+    opening: Vec<Opening>,
+    /// Entries that the kernel does not have yet, because the disk is full.
+    held: Vec<Entry>,
+}
+
+/// A message about opening the study.
+enum Opening {
+    News(String),
+    Notice(String),
 }
 
 impl<'a> Listeners<'a> {
     /// Keeps a message for all listeners that are registered later.
-    pub(super) fn keep(&mut self, opening: String) {
-        self.opening = Some(opening);
+    pub(super) fn keep(&mut self, news: String) {
+        self.opening.push(Opening::News(news));
     }
 
-    /// Registers a listener. It first receives the kept message.
+    /// Keeps a warning for all listeners that are registered later.
+    pub(super) fn keep_notice(&mut self, notice: String) {
+        self.opening.push(Opening::Notice(notice));
+    }
+
+    /// Returns whether there is no listener.
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Registers a listener. It first receives the kept messages.
     pub(super) fn add(&mut self, mut listener: Box<dyn Listener + 'a>) {
-        if let Some(text) = &self.opening {
-            listener.news(text);
+        for opening in &self.opening {
+            match opening {
+                Opening::News(text) => listener.news(text),
+                Opening::Notice(text) => listener.notice(text),
+            }
         }
         self.all.push(listener);
     }
 
-    pub(super) fn entry(&mut self, study: &Study, entry: &Entry) {
-        self.all
-            .iter_mut()
-            .for_each(|listener| listener.entry(study, entry));
+    /// Holds an entry until [`deliver`](Self::deliver).
+    pub(super) fn hold(&mut self, entry: Entry) {
+        if !self.is_empty() {
+            self.held.push(entry);
+        }
+    }
+
+    /// Shows the held entries, which the kernel has now.
+    pub(super) fn deliver(&mut self, study: &Study) {
+        for entry in std::mem::take(&mut self.held) {
+            self.all
+                .iter_mut()
+                .for_each(|listener| listener.entry(study, &entry));
+        }
     }
 
     pub(super) fn news(&mut self, text: &str) {

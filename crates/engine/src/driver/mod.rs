@@ -58,6 +58,7 @@ use listeners::Listeners;
 
 use crate::executor::{Executor, ExecutorError, Signal, SignalKind, Stop};
 use crate::journal::{Journal, JournalError, Lock, StudyDir, snapshot};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use swath_model::study::{
     Attempt, Closing, Event, IllegalEvent, LogRecord, SearchError, Study, TrialId, TrialState,
@@ -77,6 +78,8 @@ pub struct Driver<'a> {
     clock: RunClock,
     components: Components,
     listeners: Listeners<'a>,
+    /// The trials whose folder this run has made or taken over for the attempt that runs.
+    claimed: BTreeSet<TrialId>,
 }
 
 /// An error that ends a run.
@@ -253,14 +256,22 @@ impl<'a> Driver<'a> {
     }
 
     /// Appends `event` to the journal, applies it to the study, and shows it to the sampler, the
-    /// scheduler, the components and the listeners. All changes of the study go through here.
+    /// scheduler, the components and, once the kernel has it, to the listeners. All changes of the
+    /// study go through here.
     fn commit(&mut self, event: Event) -> Result<(), DriverError> {
         let (away, now) = (self.clock.take_away(), self.clock.now());
         let entry = self.journal.append_after(away, event, now)?;
         self.study.apply(&entry)?;
         self.parts.observe(&self.study, &entry.event);
         self.components.on(&self.study, &entry.event);
-        self.listeners.entry(&self.study, &entry);
+        if self.listeners.is_empty() {
+            return Ok(());
+        }
+        self.listeners.hold(entry);
+        // While the disk is full, the listeners hear of the entry when it can be written.
+        if !self.components.room.is_full() {
+            self.save()?;
+        }
         Ok(())
     }
 
@@ -270,6 +281,7 @@ impl<'a> Driver<'a> {
             trial,
             attempt,
             record: LogRecord::Warning { text },
+            line_end: None,
         })
     }
 
@@ -370,7 +382,7 @@ impl<'a> Driver<'a> {
                 attempt,
                 place,
             }),
-            SignalKind::Logged(record) => {
+            SignalKind::Logged(record, line_end) => {
                 let record = self.weighed(trial, record);
                 let is_report =
                     matches!(record, LogRecord::Report { .. } | LogRecord::Beyond { .. });
@@ -381,6 +393,7 @@ impl<'a> Driver<'a> {
                     trial,
                     attempt,
                     record,
+                    line_end,
                 })?;
                 if let Some(text) = warning {
                     self.warn(trial, attempt, text)?;
@@ -451,7 +464,9 @@ impl<'a> Driver<'a> {
     /// the snapshot.
     fn close(&mut self, why: Closing) -> Result<Closing, DriverError> {
         self.commit(Event::Closed { why: why.clone() })?;
+        self.check_journal()?;
         self.journal.sync()?;
+        self.listeners.deliver(&self.study);
         // After the end of the sweep, no trial can be cloned any more.
         let over = matches!(why, Closing::Finished | Closing::Exhausted);
         self.components.finish(&self.study, over);

@@ -5,11 +5,16 @@ use super::clock::RunClock;
 use super::component::{Component, Components};
 use super::earlier::EarlierRun;
 use super::listeners::Listeners;
+use super::unread::UnreadRecord;
 use super::{Clock, Driver, DriverError, MachineAccess, Parts};
 use crate::executor::Executor;
-use crate::journal::{Holder, Journal, JournalError, Lock, StudyDir};
+use crate::journal::{
+    Holder, Journal, JournalError, Lock, StudyDir, has_own_trial, new_id, set_study_aside,
+    shortfall,
+};
+use std::collections::BTreeSet;
 use swath_model::study::{
-    Attempt, Event, Exit, FORMAT, LogRecord, Study, TrialId, TrialState, Usage,
+    Attempt, Event, Exit, FORMAT, LogRecord, Study, TrialId, TrialState, Usage, Verdict,
 };
 
 impl<'a> Driver<'a> {
@@ -53,9 +58,19 @@ impl<'a> Driver<'a> {
             parts.observe(study, &entry.event);
             earlier.on(study, &entry.event);
         })?;
+        // A study without any entry is a new one: what lies in its folder is not its own.
+        let aside = match study.next_seq() {
+            0 if shortfall(&dir).is_none() => {
+                set_study_aside(&dir).map_err(|source| JournalError::Io {
+                    path: dir.root().to_owned(),
+                    source,
+                })?
+            }
+            _ => Vec::new(),
+        };
         let mut driver = Self {
             components: Components::new(&dir, &parts, earlier, machine.disk_space),
-            journal: replay.into_writer_on(machine.medium)?,
+            journal: replay.into_writer_on(machine.medium, machine.mark)?,
             dir,
             _lock: lock,
             clock: RunClock::begin(clock, study.at()),
@@ -63,16 +78,28 @@ impl<'a> Driver<'a> {
             parts,
             listeners: Listeners::default(),
             exhausted: false,
+            claimed: BTreeSet::new(),
         };
+        if !aside.is_empty() {
+            driver.listeners.keep_notice(format!(
+                "`{}` had files of an earlier study, whose journal is gone: they are in `{}` now ({})",
+                driver.dir.root().display(),
+                driver.dir.orphaned().display(),
+                listed(&aside)
+            ));
+        }
         driver.begin()?;
         Ok(driver)
     }
 
     /// Returns the records that a lost attempt had written to its file and no driver had read.
-    fn unread(&self, id: TrialId) -> Vec<LogRecord> {
+    fn unread(&self, id: TrialId) -> Vec<UnreadRecord> {
         let Some(trial) = self.study.trial(id) else {
             return Vec::new();
         };
+        if !has_own_trial(&self.dir, &self.study, id) {
+            return Vec::new();
+        }
         super::unread::records(
             &self.dir,
             &self.parts.workdir,
@@ -82,9 +109,45 @@ impl<'a> Driver<'a> {
         )
     }
 
+    /// Commits the records that a lost attempt had written to its file and no driver had read.
+    /// `is_unjudged`: the journal has a report of the attempt whose verdict was not written.
+    pub(super) fn take_unread(
+        &mut self,
+        trial: TrialId,
+        attempt: Attempt,
+        is_unjudged: bool,
+    ) -> Result<(), DriverError> {
+        // A report is judged as it would have been if it had been read in time: a trial that was to
+        // stop must not go on because its orchestrator was killed.
+        let mut verdict = match is_unjudged {
+            true => self.judged(trial, false)?,
+            false => Verdict::Continue,
+        };
+        for (record, line_end) in self.unread(trial) {
+            let record = self.weighed(trial, record);
+            let is_report = matches!(record, LogRecord::Report { .. } | LogRecord::Beyond { .. });
+            self.commit(Event::Logged {
+                trial,
+                attempt,
+                record,
+                line_end,
+            })?;
+            if is_report && verdict == Verdict::Continue {
+                verdict = self.judged(trial, false)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Commits the events that precede the first attempt of this run: the opening or the edit of
     /// the study, the lost attempts, pending retries, and configurations from the inbox.
     fn begin(&mut self) -> Result<(), DriverError> {
+        // The sweep file knows nothing of the id. A study without one was begun by an earlier
+        // version and stays without: the folders of its trials do not have it either.
+        self.parts.header.id = match self.study.next_seq() {
+            0 => Some(new_id()),
+            _ => self.study.header().id.clone(),
+        };
         if self.study.next_seq() == 0 {
             let header = self.parts.header.clone();
             self.commit(Event::Opened {
@@ -124,15 +187,10 @@ impl<'a> Driver<'a> {
     /// Ends attempts of an earlier run as lost. Their unread records are committed first; their
     /// trials wait again.
     fn lose(&mut self, orphans: &[(TrialId, Attempt)]) -> Result<(), DriverError> {
+        // Found before the loop, whose own entries follow that report.
+        let unjudged = self.components.earlier.unjudged();
         for (trial, attempt) in orphans.iter().copied() {
-            for record in self.unread(trial) {
-                let record = self.weighed(trial, record);
-                self.commit(Event::Logged {
-                    trial,
-                    attempt,
-                    record,
-                })?;
-            }
+            self.take_unread(trial, attempt, unjudged == Some(trial))?;
             self.commit(Event::Ended {
                 trial,
                 attempt,
@@ -162,5 +220,16 @@ impl<'a> Driver<'a> {
         }
         self.deliver_verdicts(executor);
         Ok(())
+    }
+}
+
+/// Returns the names of files as a phrase that does not become long.
+fn listed(names: &[String]) -> String {
+    const MOST: usize = 5;
+    let shown = names.iter().take(MOST).map(String::as_str);
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(MOST) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }

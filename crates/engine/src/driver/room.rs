@@ -6,7 +6,8 @@
 
 use super::{Driver, DriverError};
 use crate::executor::{DiskSpace, Executor, Launch, Signal};
-use crate::journal::{JournalError, Medium};
+use crate::journal::{JournalError, Medium, Rescued, claim_trial, is_full};
+use crate::tracker::csv;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -31,6 +32,8 @@ pub type EndLeftovers = Box<dyn Fn(&Path, &[Place], Duration)>;
 pub struct MachineAccess {
     /// Wraps the journal's file in the [`Medium`] that it is written to.
     pub medium: Box<dyn FnOnce(File) -> Box<dyn Medium>>,
+    /// Wraps the file of the journal's high-water mark in the [`Medium`] that it is written to.
+    pub mark: Box<dyn FnOnce(File) -> Box<dyn Medium>>,
     /// Returns the free space of the file system that contains a folder; `None` if unknown.
     pub disk_space: DiskProbe,
     /// Ends the surviving processes of attempts of a killed run.
@@ -41,6 +44,7 @@ impl Default for MachineAccess {
     fn default() -> Self {
         Self {
             medium: Box::new(|file| Box::new(file)),
+            mark: Box::new(|file| Box::new(file)),
             disk_space: Box::new(DiskSpace::at),
             // An error is ignored: processes that cannot be looked up cannot be ended, and a new
             // attempt has a record file of its own in any case.
@@ -49,6 +53,15 @@ impl Default for MachineAccess {
             }),
         }
     }
+}
+
+/// The limit that a write has reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Limit {
+    /// The disk is full, or the quota is exhausted.
+    Disk,
+    /// The file may not become longer.
+    FileSize,
 }
 
 /// The state of the disk, and the things that wait for room on it.
@@ -85,12 +98,18 @@ impl Room {
     }
 
     /// Pauses the run. Returns the message for the user, unless the run was paused already.
-    pub(super) fn pause(&mut self) -> Option<String> {
+    pub(super) fn pause(&mut self, limit: Limit) -> Option<String> {
         let was_full = std::mem::replace(&mut self.is_full, true);
+        let root = self.root.display();
+        let problem = match limit {
+            Limit::Disk => format!("the disk with `{root}` is full"),
+            Limit::FileSize => {
+                format!("the journal in `{root}` has the size that a file may have (`ulimit -f`)")
+            }
+        };
         (!was_full).then(|| {
             format!(
-                "the disk with `{}` is full: the run waits, nothing is lost, and it goes on by itself when there is room",
-                self.root.display()
+                "{problem}: the run waits, nothing is lost, and it goes on by itself when there is room"
             )
         })
     }
@@ -152,17 +171,41 @@ impl Driver<'_> {
 
     /// Syncs the journal to the disk. Returns `false`, and pauses the run, if the disk is full.
     pub(super) fn save_to_disk(&mut self) -> Result<bool, DriverError> {
+        self.check_journal()?;
         let written = self.journal.sync();
         self.had_room(written)
+    }
+
+    /// Checks that the journal is still this run's. If not, keeps everything that the run knows in
+    /// another place; the error names it.
+    pub(super) fn check_journal(&self) -> Result<(), DriverError> {
+        let Err(mut error) = self.journal.check() else {
+            return Ok(());
+        };
+        if let JournalError::Disturbed { rescued, .. } = &mut error {
+            *rescued = self.journal.rescue(&self.dir, &self.study);
+            if let Some(Rescued { folder, .. }) = rescued {
+                // The table is for people; the file beside it has all of it.
+                let _ = csv::save(&self.study, &folder.join("trials.csv"));
+            }
+        }
+        Err(error.into())
     }
 
     /// Returns whether a write succeeded. Pauses the run if the disk was full; other errors are
     /// passed on.
     fn had_room(&mut self, written: Result<(), JournalError>) -> Result<bool, DriverError> {
         match written {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                self.listeners.deliver(&self.study);
+                Ok(true)
+            }
             Err(error) if error.is_full() => {
-                self.pause();
+                self.pause(if error.is_file_too_large() {
+                    Limit::FileSize
+                } else {
+                    Limit::Disk
+                });
                 Ok(false)
             }
             Err(error) => Err(error.into()),
@@ -170,8 +213,8 @@ impl Driver<'_> {
     }
 
     /// Pauses the run and notifies the listeners, unless it is paused already.
-    pub(super) fn pause(&mut self) {
-        if let Some(text) = self.components.room.pause() {
+    fn pause(&mut self, limit: Limit) {
+        if let Some(text) = self.components.room.pause(limit) {
             self.listeners.notice(&text);
         }
     }
@@ -199,7 +242,7 @@ impl Driver<'_> {
     pub(super) fn may_launch(&mut self) -> bool {
         let room = &self.components.room;
         if !room.is_full() && !room.is_enough_to_start() {
-            self.pause();
+            self.pause(Limit::Disk);
         }
         !self.components.room.is_full()
     }
@@ -208,7 +251,7 @@ impl Driver<'_> {
     pub(super) fn look_for_room(&mut self) {
         let room = &self.components.room;
         if !room.is_full() && !room.is_enough_to_end() {
-            self.pause();
+            self.pause(Limit::Disk);
         }
     }
 
@@ -220,10 +263,46 @@ impl Driver<'_> {
         if self.components.room.launches.is_empty() || !self.save()? {
             return Ok(());
         }
-        for launch in std::mem::take(&mut self.components.room.launches) {
+        let mut launches = std::mem::take(&mut self.components.room.launches).into_iter();
+        while let Some(launch) = launches.next() {
+            if !self.claim(&launch)? {
+                self.components.room.launches = [launch].into_iter().chain(launches).collect();
+                break;
+            }
             executor.start(launch)?;
         }
         Ok(())
+    }
+
+    /// Makes the folder of a trial that is about to start one of this study, and warns about a folder
+    /// that was moved away. Returns `false`, and pauses the run, if there is no room for that.
+    fn claim(&mut self, launch: &Launch) -> Result<bool, DriverError> {
+        let is_new = launch.attempt.0 == 1;
+        let moved = match claim_trial(&self.dir, &self.study, launch.trial, is_new) {
+            Err(error) if is_full(&error) => {
+                self.pause(Limit::Disk);
+                return Ok(false);
+            }
+            // The executor meets the same error, and the attempt fails with it, unless only the mark
+            // could not be made.
+            Err(error) => {
+                let text = format!(
+                    "its folder could not be made or marked as one of this study, so its files may not be read: {error}"
+                );
+                self.warn(launch.trial, launch.attempt, text)?;
+                return Ok(true);
+            }
+            Ok(moved) => moved,
+        };
+        self.claimed.insert(launch.trial);
+        if let Some(moved) = moved {
+            let text = format!(
+                "its folder was there already, and not of this study: it is now `{}`",
+                moved.display()
+            );
+            self.warn(launch.trial, launch.attempt, text)?;
+        }
+        Ok(true)
     }
 
     /// Ends the launches that were committed but not started, as interrupted.
@@ -274,7 +353,7 @@ mod tests {
         free.set(0);
         assert!(room.requeue(&demo.study, trial).is_some());
         assert!(
-            room.pause().is_some() && room.pause().is_none(),
+            room.pause(Limit::Disk).is_some() && room.pause(Limit::FileSize).is_none(),
             "said once"
         );
         free.set(1 << 30);

@@ -1,44 +1,89 @@
 //! Records that a trial had written when its orchestrator was killed, and that no driver had read.
 
 use crate::journal::StudyDir;
+use crate::provenance::variables;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use swath_log::{Directive, Dirs, Identity, Line, ModelStore, Models, Tail, TrialLogger, rank};
-use swath_model::study::{LogRecord, Study, Trial};
+use swath_log::{
+    Directive, Dirs, Identity, Line, ModelStore, Models, Sink, Tail, TrialLogger, Unread, has_mark,
+    rank,
+};
+use swath_model::study::{LogRecord, Study, TakenLines, Trial};
 
-/// Returns the records in a trial's `records.jsonl` that follow the last report known to the study,
-/// and writes them to the trial's own files, as its supervisor would have done. A file that cannot
-/// be read yields no records.
+/// A record, and the offset behind the line of `records.jsonl` that it comes from.
+pub(super) type UnreadRecord = (LogRecord, Option<u64>);
+
+/// Returns the records in a trial's `records.jsonl` that the study does not have, and writes the
+/// trial's own files, as its supervisor would have done. A file that cannot be read yields no
+/// records.
 pub(super) fn records(
     dir: &StudyDir,
     workdir: &Path,
     study: &Study,
     trial: &Trial,
     models: Models,
-) -> Vec<LogRecord> {
-    let folder = dir.trial(trial.id);
-    let mut lines = Vec::new();
+) -> Vec<UnreadRecord> {
+    let dirs = Dirs {
+        workdir: workdir.to_owned(),
+        trial: dir.trial(trial.id),
+    };
+    let path = dirs.trial.join("records.jsonl");
+    let Some(unread) = unread(&path, &dirs.trial, study, trial) else {
+        return Vec::new();
+    };
+    take(dirs, &path, study, trial, models, &unread).unwrap_or_default()
+}
+
+/// Returns the position of the study in a trial's records file; `None` if the file cannot be read.
+fn unread(path: &Path, folder: &Path, study: &Study, trial: &Trial) -> Option<Unread> {
+    if !path.is_file() {
+        return None;
+    }
+    // The study has no record of any line yet, whatever version wrote it.
+    let is_first = trial.reports + trial.beyond == 0 && trial.records.iter().all(is_warning);
+    let taken = match trial.taken {
+        None if is_first || has_mark(folder) => Some(TakenLines::default()),
+        taken => taken,
+    };
+    Some(match taken {
+        Some(taken) => Unread {
+            taken,
+            is_marked: true,
+        },
+        None => Unread {
+            taken: last_report(path, study, trial)?,
+            is_marked: false,
+        },
+    })
+}
+
+fn is_warning(record: &LogRecord) -> bool {
+    matches!(record, LogRecord::Warning { .. })
+}
+
+/// Returns the lines up to the last report that the study has, for a journal of an older version,
+/// which does not name the lines of its records. `None` if the file cannot be read.
+fn last_report(path: &Path, study: &Study, trial: &Trial) -> Option<TakenLines> {
     let mut recorded = trial.reports + trial.beyond;
     let deciding = study.header().deciding_metrics();
     let is_rank = !deciding.iter().any(|name| &**name == rank::KEY);
-    let read = Tail::new(folder.join("records.jsonl")).poll(&mut |line| {
-        if let Line::Whole { number, bytes } = line {
-            // Reports that the study has already are counted down; the rest is new.
-            if recorded == 0 {
-                lines.push((number, bytes.to_vec()));
-            }
-            recorded = recorded.saturating_sub(u64::from(decides(bytes, is_rank)));
-        }
-    });
-    if read.is_err() || lines.is_empty() {
-        return Vec::new();
-    }
-    let dirs = Dirs {
-        workdir: workdir.to_owned(),
-        trial: folder,
+    let mut taken = TakenLines {
+        end: 0,
+        records: u32::MAX,
     };
-    log_lines(dirs, study, trial, models, &lines).unwrap_or_default()
+    let mut tail = Tail::new(path);
+    tail.finish(&mut |line| {
+        if let Line::Whole { end, bytes, .. } = line
+            && recorded > 0
+        {
+            // Reports that the study has already are counted down; the rest is new.
+            taken.end = end;
+            recorded -= u64::from(decides(bytes, is_rank));
+        }
+    })
+    .ok()?;
+    Some(taken)
 }
 
 /// Returns whether a line is a report that counts: a JSON object without a kind or of kind
@@ -52,15 +97,16 @@ fn decides(line: &[u8], is_rank: bool) -> bool {
     })
 }
 
-/// Feeds lines to a logger of the trial, as its supervisor would have done, and returns the
-/// resulting records.
-fn log_lines(
+/// Feeds the lines that the study does not have to a logger of the trial, as its supervisor would
+/// have done, and returns the resulting records.
+fn take(
     dirs: Dirs,
+    path: &Path,
     study: &Study,
     trial: &Trial,
     models: Models,
-    lines: &[(u64, Vec<u8>)],
-) -> Option<Vec<LogRecord>> {
+    unread: &Unread,
+) -> Option<Vec<UnreadRecord>> {
     let header = study.header();
     let identity = Identity {
         study: header.name.clone(),
@@ -69,30 +115,44 @@ fn log_lines(
         trial: trial.id,
         attempt: swath_model::study::Attempt(trial.attempts),
     };
-    let records = Arc::new(Mutex::new(Vec::new()));
-    let collected = Arc::clone(&records);
-    let metadata = dirs.trial.join("records.jsonl").metadata().ok()?;
+    let collected = Collected::default();
+    let metadata = path.metadata().ok()?;
     let modified = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
-    let log = TrialLogger::in_process(
-        identity,
-        dirs,
-        Box::new(move |record: LogRecord| {
-            collected
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(record);
-            Directive::Continue
-        }),
-    )
-    .ok()?;
+    let log = TrialLogger::in_process(identity, dirs, Box::new(collected.clone())).ok()?;
     let log = log.with_deciding_metrics(&header.deciding_metrics());
     let log = log.with_resource(header.resource.as_ref());
-    let mut log = log.with_models(Arc::new(ModelStore::new(models)));
-    log.take_lines(modified, lines);
+    // The run that started the trial may have had other variables; forms of tokens are the same.
+    let secrets = variables::secrets(&[], &[]);
+    let mut log = log
+        .with_secrets(secrets.clone())
+        .with_models(Arc::new(ModelStore::new(models)));
+    log.take_unread(path, unread, modified).ok()?;
     log.finish().ok()?;
     drop(log);
-    let mut records = records.lock().unwrap_or_else(PoisonError::into_inner);
-    Some(std::mem::take(&mut *records))
+    let mut records = collected.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let records = std::mem::take(&mut *records);
+    Some(
+        records
+            .into_iter()
+            .map(|(record, line_end)| (record.redacted(&secrets), line_end))
+            .collect(),
+    )
+}
+
+/// A sink that collects the records.
+#[derive(Clone, Default)]
+struct Collected(Arc<Mutex<Vec<UnreadRecord>>>);
+
+impl Sink for Collected {
+    fn logged(&mut self, record: LogRecord) -> Directive {
+        self.logged_from(record, None)
+    }
+
+    fn logged_from(&mut self, record: LogRecord, line_end: Option<u64>) -> Directive {
+        let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        records.push((record, line_end));
+        Directive::Continue
+    }
 }
 
 #[cfg(test)]

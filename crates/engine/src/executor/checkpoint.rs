@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use swath_log::regular;
 
 /// Copies the folder `from` to `to` and replaces the existing one. The copy is made beside `to` and
 /// then renamed, so that a crash leaves no partial copy.
@@ -24,7 +25,8 @@ pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Copies files and folders; symbolic links are copied as links.
+/// Copies files and folders; symbolic links are copied as links. Named pipes, sockets and devices
+/// hold nothing that could be copied.
 fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir(to)?;
     for entry in fs::read_dir(from)? {
@@ -34,8 +36,8 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
             copy_folder(&entry.path(), &target)?;
         } else if kind.is_symlink() {
             std::os::unix::fs::symlink(fs::read_link(entry.path())?, target)?;
-        } else {
-            fs::copy(entry.path(), target)?;
+        } else if !regular::is_special(&entry.path()) {
+            regular::copy(&entry.path(), &target)?;
         }
     }
     Ok(())
@@ -54,6 +56,8 @@ mod tests {
         );
         fs::create_dir_all(from.join("deep")).expect("it can be made");
         fs::write(from.join("deep/weights"), "new").expect("it can be written");
+        let pipe = from.join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, pipe, 0o600.into()).expect("it can be made");
         fs::create_dir_all(&to).expect("it can be made");
         fs::write(to.join("old"), "old").expect("it can be written");
         copy(&from, &to).expect("it can be copied");

@@ -1,212 +1,295 @@
-//! The guard: a process that ends the trials if the orchestrator is killed before it can end them
-//! itself.
+//! The guard: the parent of the slot processes. It ends the trials if the orchestrator, or one of
+//! the slots, is killed before it can end them itself.
 //!
-//! The kernel can send a signal when a parent dies, but requesting it needs code between fork and
-//! exec, which safe Rust cannot run. The orchestrator therefore starts one small guard process per
-//! run and reports the process groups it starts over a pipe. If the pipe closes without a farewell,
-//! the orchestrator is dead. The guard then kills those groups, all processes in the run's cgroup,
-//! and every process with the run's mark in its environment.
+//! The orchestrator starts one guard for each run, and is connected to its standard input. The
+//! guard starts a [slot process](super::slot) when the orchestrator asks for one. It is a subreaper,
+//! so all that a killed slot leaves falls to it, whatever its session, environment and parents.
+//! If the socket closes without a farewell, the orchestrator is dead. The guard then kills
+//! everything below it, all processes in the run's cgroup, and every process with the run's mark in
+//! its environment.
 //!
-//! The guard reads the pipe at intervals only, so that a trial costs it no wake-up. It leads its
-//! own session, so signals to the process group or the terminal of the orchestrator do not reach
-//! it.
+//! The guard leads its own session, so signals to the process group or the terminal of the
+//! orchestrator do not reach it.
 
 use super::cgroups;
 use super::orphans::RUN;
-use super::processes::{self, as_pid};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use rustix::process::{Signal, kill_process_group, setsid};
-use std::collections::BTreeMap;
-use std::io::{self, ErrorKind, PipeWriter, Read};
-use std::os::fd::AsFd;
+use super::processes;
+use super::slot::{self, Message, Received, Wire};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::process::{WaitOptions, setsid, wait};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+use std::collections::BTreeSet;
+use std::io::{self, Read as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
-
-/// Requested capacity of the pipe, large enough that the orchestrator never has to wait for the
-/// guard.
-#[cfg(target_os = "linux")]
-const PIPE_BYTES: usize = 1 << 20;
-
-/// Interval between two reads of a pipe in use.
-const READ_EVERY: Timespec = Timespec {
-    tv_sec: 1,
-    tv_nsec: 0,
-};
+use std::time::{Duration, Instant};
 
 /// Number of searches for survivors, and the time between two of them.
 const SEARCHES: u32 = 5;
 const SEARCH_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The orchestrator's end of the pipe.
+/// Time for idle slots to end by themselves after a farewell.
+const IDLE_ENDS_WITHIN: Duration = Duration::from_secs(1);
+
+/// The orchestrator's end of the connection.
 pub(super) struct Guard {
-    pipe: PipeWriter,
+    command: Command,
+    wire: Wire,
+    pid: u32,
+    run: String,
+    /// Cgroup in which all trials run; `None` as long as there is none.
+    cgroup: Option<PathBuf>,
 }
 
 impl Guard {
     /// Starts `command`, which must call [`run`] with its standard input.
     pub(super) fn start(mut command: Command, run: &str) -> io::Result<Self> {
-        let (stdin, pipe) = io::pipe()?;
-        #[cfg(target_os = "linux")]
-        // If the kernel refuses, the pipe has the default capacity, which suffices too.
-        rustix::pipe::fcntl_setpipe_size(&pipe, PIPE_BYTES).ok();
-        fcntl_setfl(&pipe, fcntl_getfl(&pipe)? | OFlags::NONBLOCK)?;
         command
             .current_dir("/")
-            .stdin(stdin)
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        // The guard is not waited for: it ends after the farewell or after the death of this
-        // process.
-        drop(command.spawn()?);
-        let guard = Self { pipe };
-        guard.send_line(&format!("run {run}\n"));
+        let (wire, pid) = start_process(&mut command)?;
+        let mut guard = Self {
+            command,
+            wire,
+            pid,
+            run: run.to_owned(),
+            cgroup: None,
+        };
+        guard.introduce();
         Ok(guard)
     }
 
-    /// Reports a process group that has started.
-    pub(super) fn add(&self, group: u32, start_ticks: Option<u64>) {
-        self.send_line(&format!("+{group} {}\n", start_ticks.unwrap_or(0)));
+    /// Starts another guard in place of one that is dead. The slots of the dead one go on as
+    /// children of this process.
+    fn restart(&mut self) -> io::Result<()> {
+        processes::reap(self.pid);
+        (self.wire, self.pid) = start_process(&mut self.command)?;
+        self.introduce();
+        Ok(())
     }
 
-    /// Reports a process group that has ended.
-    pub(super) fn remove(&self, group: u32) {
-        self.send_line(&format!("-{group}\n"));
+    fn introduce(&mut self) {
+        // A guard that is dead already is noticed when it is needed.
+        self.wire.send(&["run", &self.run]).ok();
+        if let Some(cgroup) = &self.cgroup {
+            let path = cgroup.as_os_str().as_encoded_bytes();
+            self.wire.send(&[b"cgroup".as_slice(), path]).ok();
+        }
+    }
+
+    /// Has a slot process started whose standard input is `socket`.
+    ///
+    /// # Errors
+    /// Fails if the guard is dead and no other can be started.
+    pub(super) fn start_slot(&mut self, socket: &OwnedFd) -> io::Result<()> {
+        let fds = [std::os::fd::AsFd::as_fd(socket)];
+        if self.wire.send_with(&["slot"], &fds).is_err() {
+            self.restart()?;
+            self.wire.send_with(&["slot"], &fds)?;
+        }
+        Ok(())
     }
 
     /// Reports the cgroup in which all trials will run.
-    pub(super) fn add_cgroup(&self, path: &Path) {
-        self.send_line(&format!("cgroup {}\n", path.display()));
+    pub(super) fn add_cgroup(&mut self, path: &Path) {
+        self.cgroup = Some(path.to_owned());
+        let path = path.as_os_str().as_encoded_bytes();
+        self.wire.send(&[b"cgroup".as_slice(), path]).ok();
     }
 
-    /// Writes one line, whole or not at all. A failed write means that the guard is dead or
-    /// delayed; the mark in the environment is the second way to find the processes.
-    fn send_line(&self, line: &str) {
-        rustix::io::write(&self.pipe, line.as_bytes()).ok();
+    /// Waits until the guard has ended everything that dead slots have left. Returns whether it
+    /// has; a dead guard has not.
+    pub(super) fn sweep(&mut self, timeout: Duration) -> bool {
+        self.wire.send(&["sweep"]).is_ok() && self.wire.wait(timeout).is_ok()
     }
+}
+
+fn start_process(command: &mut Command) -> io::Result<(Wire, u32)> {
+    let (wire, socket) = Wire::pair()?;
+    // The guard is not waited for: it ends after the farewell or after the death of this process.
+    let pid = command.stdin(socket).spawn()?.id();
+    // The command would keep the guard's end open.
+    command.stdin(Stdio::null());
+    Ok((wire, pid))
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.send_line("bye\n");
+        self.wire.send(&["bye"]).ok();
     }
 }
 
 /// Runs the guard. Returns after the farewell of the orchestrator, or after the orchestrator has
 /// died and its trials were killed.
 ///
-/// `pipe` is the standard input with which the orchestrator started this process.
+/// `socket` is the standard input with which the orchestrator started this process. `slot` is the
+/// command of a slot process, which must call [`slot::run`] with its standard input.
 ///
 /// # Errors
-/// Fails if the pipe cannot be read or the signals cannot be ignored.
-pub fn run(mut pipe: impl Read + AsFd) -> io::Result<()> {
+/// Fails if the socket cannot be read or the signals cannot be ignored.
+pub fn run(socket: impl Into<OwnedFd>, mut slot: Command) -> io::Result<()> {
     // Fails only for a process that is the leader of a session or group already.
     setsid().ok();
+    #[cfg(target_os = "linux")]
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).ok();
     ignore_signals()?;
-    fcntl_setfl(&pipe, fcntl_getfl(&pipe)? | OFlags::NONBLOCK)?;
-    let mut ledger = Ledger::default();
-    loop {
-        wait(&pipe, PollFlags::IN, None)?;
-        if ledger.read_from(&mut pipe)? {
-            break;
-        }
-        // Lets lines accumulate; returns early when the other end is closed.
-        wait(&pipe, PollFlags::empty(), Some(&READ_EVERY))?;
-    }
-    if !ledger.has_farewell {
-        ledger.kill_all();
-    }
-    Ok(())
+    slot.current_dir("/")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let (deaths, death) = UnixStream::pair()?;
+    deaths.set_nonblocking(true)?;
+    signal_hook::low_level::pipe::register(SIGCHLD, death)?;
+    let mut guarding = Guarding {
+        wire: Wire::new(socket),
+        deaths,
+        slot,
+        slots: BTreeSet::new(),
+        run: String::new(),
+        cgroup: None,
+        has_farewell: false,
+    };
+    let guarded = guarding.serve();
+    guarding.end_all();
+    guarded
 }
 
-fn wait(pipe: &impl AsFd, events: PollFlags, timeout: Option<&Timespec>) -> io::Result<()> {
-    match poll(&mut [PollFd::new(pipe, events)], timeout) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Ignores the signals that end the orchestrator: the guard ends when the orchestrator does.
-fn ignore_signals() -> io::Result<()> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    for signal in [SIGHUP, SIGINT, SIGTERM] {
+/// Ignores the signals that end the orchestrator, or that a batch system sends to all processes of
+/// a job: guard and slots end when the orchestrator does. Programs that they start get the default
+/// reactions back.
+pub(super) fn ignore_signals() -> io::Result<()> {
+    for signal in [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2] {
         signal_hook::flag::register(signal, std::sync::Arc::default())?;
     }
     Ok(())
 }
 
-/// The reports that the guard has received.
-#[derive(Debug, Default, PartialEq)]
-struct Ledger {
+/// The state of the guard.
+struct Guarding {
+    wire: Wire,
+    /// Readable once a child has died.
+    deaths: UnixStream,
+    /// Command of a slot process.
+    slot: Command,
+    /// Living slot processes.
+    slots: BTreeSet<u32>,
     run: String,
     /// Cgroup of the run; `None` if it has none.
     cgroup: Option<PathBuf>,
-    /// Running process groups with the start times of their leaders in clock ticks; 0 if unknown.
-    groups: BTreeMap<u32, u64>,
     /// Whether the orchestrator ended in order, after its trials.
     has_farewell: bool,
-    /// Incomplete last line.
-    partial_line: Vec<u8>,
 }
 
-impl Ledger {
-    /// Reads all bytes in the pipe; returns whether the other end is closed.
-    fn read_from(&mut self, pipe: &mut impl Read) -> io::Result<bool> {
-        let mut buffer = [0; 16 * 1024];
+impl Guarding {
+    /// Works until the other end of the socket is closed.
+    fn serve(&mut self) -> io::Result<()> {
         loop {
-            match pipe.read(&mut buffer) {
-                Ok(0) => return Ok(true),
-                Ok(count) => self.add_bytes(&buffer[..count]),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+            self.wait()?;
+            self.reap_slots();
+            loop {
+                match self.wire.receive()? {
+                    Received::Message(message) => self.carry_out(&message)?,
+                    Received::Nothing => break,
+                    Received::Closed => return Ok(()),
+                }
             }
         }
     }
 
-    fn add_bytes(&mut self, bytes: &[u8]) {
-        self.partial_line.extend_from_slice(bytes);
-        let last_break = self.partial_line.iter().rposition(|byte| *byte == b'\n');
-        let Some(end) = last_break else {
+    fn wait(&mut self) -> io::Result<()> {
+        let mut fds = [
+            PollFd::from_borrowed_fd(self.wire.fd(), PollFlags::IN),
+            PollFd::new(&self.deaths, PollFlags::IN),
+        ];
+        match poll(&mut fds, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        while matches!(self.deaths.read(&mut [0; 64]), Ok(1..)) {}
+        Ok(())
+    }
+
+    fn carry_out(&mut self, message: &Message) -> io::Result<()> {
+        match message.kind() {
+            "run" => self.run = String::from_utf8_lossy(message.field(1)).into_owned(),
+            "cgroup" => {
+                use std::os::unix::ffi::OsStrExt as _;
+                let path = std::ffi::OsStr::from_bytes(message.field(1));
+                self.cgroup = Some(path.into());
+            }
+            "slot" => self.start_slot(),
+            "sweep" => {
+                self.reap_slots();
+                self.end_strays();
+                self.wire.send(&["swept"])?;
+            }
+            "bye" => self.has_farewell = true,
+            // A message of another version.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn start_slot(&mut self) {
+        let Some(socket) = self.wire.take_fd() else {
             return;
         };
-        let lines: Vec<u8> = self.partial_line.drain(..=end).collect();
-        for line in String::from_utf8_lossy(&lines).lines() {
-            self.add_line(line);
+        let started = socket
+            .try_clone()
+            .and_then(|input| self.slot.stdin(input).spawn());
+        // The command would keep the slot's end open.
+        self.slot.stdin(Stdio::null());
+        match started {
+            Ok(child) => {
+                self.slots.insert(child.id());
+            }
+            Err(error) => slot::refuse(socket, &error),
         }
     }
 
-    /// Handles one line. Lines of an unknown form are ignored.
-    fn add_line(&mut self, line: &str) {
-        if let Some((group, ticks)) = line.strip_prefix('+').and_then(|rest| rest.split_once(' ')) {
-            if let (Ok(group), Ok(ticks)) = (group.parse(), ticks.parse()) {
-                self.groups.insert(group, ticks);
-            }
-        } else if let Some(Ok(group)) = line.strip_prefix('-').map(str::parse) {
-            self.groups.remove(&group);
-        } else if let Some(run) = line.strip_prefix("run ") {
-            run.clone_into(&mut self.run);
-        } else if let Some(path) = line.strip_prefix("cgroup ") {
-            self.cgroup = Some(path.into());
-        } else if line == "bye" {
-            self.has_farewell = true;
+    /// Reaps dead children. If one of them was a slot, everything that it left has fallen to this
+    /// process, and is killed.
+    fn reap_slots(&mut self) {
+        let mut is_slot_dead = false;
+        while let Ok(Some((pid, _))) = wait(WaitOptions::NOHANG) {
+            is_slot_dead |= self
+                .slots
+                .remove(&pid.as_raw_nonzero().get().unsigned_abs());
+        }
+        if is_slot_dead {
+            self.end_strays();
         }
     }
 
-    /// Kills the groups whose leaders are unchanged, the processes in the run's cgroup, and then
-    /// the processes with the run's mark.
-    fn kill_all(&self) {
-        for (group, ticks) in &self.groups {
-            // While a group exists, its number is not reused, even if its leader is gone.
-            let is_unchanged = processes::start_ticks(*group).is_none_or(|now| now == *ticks);
-            if let Some(id) = as_pid(*group).filter(|_| is_unchanged) {
-                kill_process_group(id, Signal::KILL).ok();
-            }
+    /// Kills all processes below this one that are below none of its slots.
+    fn end_strays(&self) {
+        processes::end_below(&self.slots);
+    }
+
+    /// Ends the slots, and after the death of the orchestrator all processes of the run.
+    fn end_all(&mut self) {
+        let begun = Instant::now();
+        // The slots end by themselves, since their sockets are closed too.
+        while self.has_farewell && !self.slots.is_empty() && begun.elapsed() < IDLE_ENDS_WITHIN {
+            self.reap_slots();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        processes::end_below(&BTreeSet::new());
+        if self.has_farewell {
+            return;
         }
         if let Some(cgroup) = &self.cgroup {
             cgroups::end_run(cgroup);
         }
+        self.end_marked();
+    }
+
+    /// Kills the processes with the run's mark that are not below this process: those of an earlier
+    /// guard that was killed.
+    fn end_marked(&self) {
         if self.run.is_empty() {
             return;
         }
@@ -220,41 +303,5 @@ impl Ledger {
             );
             std::thread::sleep(SEARCH_INTERVAL);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ledger_of(pieces: &[&str]) -> Ledger {
-        let mut ledger = Ledger::default();
-        for piece in pieces {
-            ledger.add_bytes(piece.as_bytes());
-        }
-        ledger
-    }
-
-    #[test]
-    fn the_ledger_holds_the_groups_that_began_and_did_not_end() {
-        let ledger = ledger_of(&["run a-1\ncgroup /x/a b\n+10 5\n+1", "1 6\n-10\n+12 7\n"]);
-        assert_eq!(
-            (&*ledger.run, ledger.cgroup),
-            ("a-1", Some("/x/a b".into()))
-        );
-        assert_eq!(ledger.groups, BTreeMap::from([(11, 6), (12, 7)]));
-        assert!(!ledger.has_farewell && ledger.partial_line.is_empty());
-    }
-
-    #[test]
-    fn a_line_of_an_unknown_form_is_ignored() {
-        let ledger = ledger_of(&["+x 1\n-\n+7\nnonsense\n\u{fffd}\n+7 1\nby"]);
-        assert_eq!(ledger.groups, BTreeMap::from([(7, 1)]));
-        assert!(!ledger.has_farewell);
-    }
-
-    #[test]
-    fn the_ledger_holds_the_farewell() {
-        assert!(ledger_of(&["run x\n", "bye\n"]).has_farewell);
     }
 }

@@ -5,6 +5,7 @@ use super::{cgroups, processes};
 use crate::cgroup::Cgroup;
 use std::collections::BTreeSet;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 /// The cgroup of an attempt. Dropping it removes the cgroup if it is empty.
@@ -59,6 +60,11 @@ impl Leaf {
                 self.cgroup.take(pid).ok();
             }
         }
+    }
+
+    /// Returns the folder of the cgroup.
+    pub(super) fn path(&self) -> &Path {
+        self.cgroup.path()
     }
 
     /// Returns whether the kernel enforces the memory limit.

@@ -9,18 +9,21 @@ use std::path::{Path, absolute};
 use std::time::Duration;
 use swath_model::study::Place;
 
+/// Logs to which only programs that swath started append.
+const LOGS: [&str; 3] = ["stdout.log", "stderr.log", "setup.log"];
+
 /// Ends the trials of the study in `root` that no process supervises any more; returns the number
 /// of processes found.
 ///
 /// The caller must hold the lock of the study. A process is ended only with proof. Either its
-/// environment names a trial folder of this study, or it is in a cgroup that a dead orchestrator
-/// created for this study, or it is the process that one of `places` names by number, start time
-/// and boot. `grace` is the time between SIGTERM and SIGKILL.
+/// environment names a trial folder of this study, or it appends its output to a log of the study,
+/// or it is in a cgroup that a dead orchestrator created for this study, or it is the process that
+/// one of `places` names by number, start time and boot. `grace` is the time between SIGTERM and SIGKILL.
 ///
 /// # Errors
 /// Fails if the path of the study cannot be made absolute.
 pub fn end_leftovers(root: &Path, places: &[Place], grace: Duration) -> std::io::Result<usize> {
-    let prefix = format!("SWATH_TRIAL_DIR={}/", absolute(root)?.display());
+    let study = absolute(root)?;
     let spared = lineage();
     let mut seen = BTreeSet::new();
     for leader in places.iter().filter_map(proven) {
@@ -35,7 +38,7 @@ pub fn end_leftovers(root: &Path, places: &[Place], grace: Duration) -> std::io:
     // The search is repeated until it finds none, because a process may start others meanwhile.
     processes::end(
         || {
-            let marked = processes::with_environment(|entry| entry.starts_with(prefix.as_bytes()));
+            let marked = marked(&study);
             let leaders = places.iter().filter_map(proven);
             // Spared processes are not roots of trees either, because their other children do not
             // belong to the study.
@@ -57,23 +60,34 @@ pub fn end_leftovers(root: &Path, places: &[Place], grace: Duration) -> std::io:
     Ok(seen.len())
 }
 
-/// Returns the processes whose environment names a trial folder of the study in `root`, or that are
-/// in a cgroup that a dead orchestrator created for it. This process and its ancestors are left
+/// Returns the processes whose environment names a trial folder of the study in `root`, that append
+/// their output to one of its logs, or that are in a cgroup that a dead orchestrator created for it. This process and its ancestors are left
 /// out.
 #[must_use]
 pub fn survivors(root: &Path) -> BTreeSet<u32> {
     let Ok(root) = absolute(root) else {
         return BTreeSet::new();
     };
-    let prefix = format!("SWATH_TRIAL_DIR={}/", root.display());
-    let marked = processes::with_environment(|entry| entry.starts_with(prefix.as_bytes()));
     let in_cgroups = cgroups::abandoned_processes(&cgroups::abandoned_by(&root));
     let spared = lineage();
-    marked
+    marked(&root)
         .into_iter()
         .chain(in_cgroups)
         .filter(|pid| !spared.contains(pid))
         .collect()
+}
+
+/// Returns the processes that belong to a trial of the study in `root` by their environment or by
+/// their output. A daemon that has cleared its environment often keeps its output.
+fn marked(root: &Path) -> BTreeSet<u32> {
+    let prefix = format!("SWATH_TRIAL_DIR={}/", root.display());
+    let mut marked = processes::with_environment(|entry| entry.starts_with(prefix.as_bytes()));
+    // The links to open files have no symbolic links in them.
+    let real = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+    marked.extend(processes::with_output(|path| {
+        path.starts_with(&real) && LOGS.iter().any(|name| path.ends_with(name))
+    }));
+    marked
 }
 
 /// Returns the process id in `place` if that process still exists, with the same start time and

@@ -18,12 +18,15 @@ mod pool;
 pub mod processes;
 mod program;
 mod room;
+mod shortage;
 mod simulated;
 mod site;
 mod sleeper;
+pub mod slot;
 mod stop_line;
 mod supervise;
 mod system;
+mod task;
 mod traceback;
 mod trainable;
 mod usage;
@@ -38,6 +41,7 @@ pub use room::DiskSpace;
 pub use simulated::Simulated;
 pub use site::{Share, Site, Work, here};
 pub use system::SYSTEM;
+pub use task::{Task, TaskEnd, TaskRequest};
 pub use trainable::{Closure, Outcome, StudyContext, Trainable, TrialContext, TrialError};
 
 use std::collections::BTreeMap;
@@ -148,7 +152,8 @@ pub struct EarlierAttempt {
     pub attempt: Attempt,
     /// Slot in which the earlier run started it.
     pub slot: u32,
-    /// Number of its records that are in the journal already, warnings not counted.
+    /// Number of its records that are in the journal already. Warnings count if they come from a
+    /// line of `records.jsonl`.
     pub recorded: u64,
     /// Whether the journal already has the place where it runs.
     pub is_placed: bool,
@@ -230,8 +235,9 @@ pub struct Signal {
 pub enum SignalKind {
     /// The attempt runs at this place (host, process, job).
     Placed(Place),
-    /// The trial recorded something, for example a metric or a warning.
-    Logged(LogRecord),
+    /// The trial recorded something, for example a report or a warning. The number is the offset
+    /// behind the line of `records.jsonl` that the record comes from, if it comes from one.
+    Logged(LogRecord, Option<u64>),
     /// The trial asks whether it may continue after its last report and waits for the answer with
     /// this id.
     Asked(String),

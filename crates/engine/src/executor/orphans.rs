@@ -10,7 +10,7 @@
 use super::processes;
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::Duration;
 
 /// Environment variable that marks every process of a run.
@@ -104,6 +104,27 @@ impl OrphanFinder {
             .filter(|pid| !self.own.contains(pid) && processes::is_foreign(*pid))
             .collect()
     }
+}
+
+/// Returns the children of this process, with their descendants, that a dead slot process and a dead
+/// guard have left. Programs in a slot have another session than this process, and its other
+/// children have the same. Guards and slots are this very executable.
+pub(super) fn strays() -> BTreeSet<u32> {
+    let children = processes::children(std::process::id());
+    processes::trees(
+        children
+            .into_iter()
+            .filter(|pid| processes::is_in_other_session(*pid) && !is_helper(*pid)),
+    )
+}
+
+/// Returns whether a process runs the executable of this process.
+fn is_helper(pid: u32) -> bool {
+    let own = std::fs::metadata("/proc/self/exe");
+    let other = std::fs::metadata(format!("/proc/{pid}/exe"));
+    own.is_ok_and(|own| {
+        other.is_ok_and(|other| (own.dev(), own.ino()) == (other.dev(), other.ino()))
+    })
 }
 
 fn is_marked(pid: u32, mark: &str) -> bool {

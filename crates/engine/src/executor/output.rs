@@ -3,11 +3,12 @@
 
 use super::{nearest, traceback};
 use regex::Regex;
+use rustix::fs::fcntl_setfl;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use swath_log::{Scrape, Stream};
+use swath_log::{Scrape, Stream, regular};
 use swath_model::space::Name;
 use swath_model::study::Datum;
 
@@ -41,11 +42,16 @@ impl Output {
     }
 
     /// Opens a log for a child to append to; creates it if it does not exist.
-    pub(super) fn open(dir: &Path, name: &str) -> io::Result<File> {
-        OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(dir.join(name))
+    pub(super) fn open(path: &Path) -> io::Result<File> {
+        let file = regular::append(path)?;
+        // The program inherits the file, and expects writes to wait.
+        fcntl_setfl(&file, rustix::fs::OFlags::APPEND)?;
+        Ok(file)
+    }
+
+    /// Opens a log to read it.
+    pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
+        regular::open(path)
     }
 
     /// Returns the files whose growth should wake the supervisor: both logs if there is a pattern,
@@ -186,7 +192,7 @@ impl LogFile {
     }
 
     fn read_end(&self) -> io::Result<Vec<u8>> {
-        let mut file = File::open(&self.path)?;
+        let mut file = regular::open(&self.path)?;
         let length = file.metadata()?.len();
         // A file shorter than `begin` was truncated by the program; all of it is the attempt's own
         // output.
@@ -207,7 +213,9 @@ impl LogFile {
     /// not allow.
     fn file(&mut self) -> io::Result<&File> {
         if self.file.is_none() {
-            self.file = Some(OpenOptions::new().read(true).write(true).open(&self.path)?);
+            let mut options = OpenOptions::new();
+            let file = regular::open_with(options.read(true).write(true), &self.path)?;
+            self.file = Some(file);
         }
         self.file
             .as_ref()
@@ -301,8 +309,8 @@ mod tests {
     #[test]
     fn a_long_log_keeps_its_head_and_its_tail_and_says_what_is_missing() {
         let dir = tempfile::tempdir().unwrap();
-        let mut child = Output::open(dir.path(), "stdout.log").unwrap();
-        Output::open(dir.path(), "stderr.log").unwrap();
+        let mut child = Output::open(&dir.path().join("stdout.log")).unwrap();
+        Output::open(&dir.path().join("stderr.log")).unwrap();
         let mut output = Output::new(dir.path(), &[], 8192, false);
         let mut written = String::new();
         let mut cuts = Vec::new();
@@ -327,8 +335,8 @@ mod tests {
     #[test]
     fn output_is_searched_before_it_is_cut_and_never_twice() {
         let dir = tempfile::tempdir().unwrap();
-        let mut child = Output::open(dir.path(), "stdout.log").unwrap();
-        Output::open(dir.path(), "stderr.log").unwrap();
+        let mut child = Output::open(&dir.path().join("stdout.log")).unwrap();
+        Output::open(&dir.path().join("stderr.log")).unwrap();
         let mut output = Output::new(dir.path(), &[], 4096, false);
         let mut read = Vec::new();
         let mut written = String::new();

@@ -5,7 +5,8 @@
 //! index of the worker is the number of the slot.
 
 use super::checkpoint;
-use super::stop_line::StopLine;
+use super::shortage::{FIRST_WAIT, LONGEST_WAIT, Waits, has_descriptors};
+use super::stop_line::{StopLine, StopRequest};
 use super::trainable::{StudyContext, Trainable, TrialContext};
 use super::{DiskSpace, Executor, ExecutorError, Launch, Outcome, Signal, SignalKind, Stop};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
@@ -63,6 +64,7 @@ pub struct Pool {
 /// Values that all workers share. Dropped when no more workers will be added.
 struct SharedByWorkers {
     study: Arc<StudyContext>,
+    waits: Arc<Waits>,
     signals: Sender<Signal>,
     alive: Option<Sender<()>>,
 }
@@ -100,6 +102,7 @@ impl Pool {
             trainable,
             shared: SharedByWorkers {
                 study: Arc::new(study),
+                waits: Arc::default(),
                 signals,
                 alive: Some(alive),
             },
@@ -143,6 +146,7 @@ impl Pool {
                 line: Arc::clone(&line),
                 unusable: Arc::clone(&unusable),
                 study: Arc::clone(&self.shared.study),
+                waits: Arc::clone(&self.shared.waits),
                 signals: self.shared.signals.clone(),
                 trainable: Arc::clone(&self.trainable),
                 _alive: alive.clone(),
@@ -237,6 +241,10 @@ impl Executor for Pool {
             .collect()
     }
 
+    fn take_messages(&mut self) -> Vec<String> {
+        self.shared.waits.take_messages()
+    }
+
     fn halt(&mut self, halt: bool) {
         for slot in &self.slots {
             slot.line.halt(halt);
@@ -283,6 +291,7 @@ struct Worker {
     line: Arc<StopLine>,
     unusable: UnusableReason,
     study: Arc<StudyContext>,
+    waits: Arc<Waits>,
     signals: Sender<Signal>,
     trainable: Arc<dyn Trainable>,
     _alive: Sender<()>,
@@ -303,6 +312,7 @@ impl Worker {
                 line: Arc::clone(&self.line),
                 signals: self.signals.clone(),
                 folder: Mutex::default(),
+                shortage: Mutex::default(),
             };
             let Outcome { exit, usage } = self.run(&trial);
             let slot = trial.launch.slot;
@@ -344,9 +354,16 @@ impl Worker {
     /// Creates the trial's folder, runs the trial and records its exit there.
     fn run(&self, trial: &TrialContext) -> Outcome {
         let identity = self.identity(&trial.launch);
-        match (self.folder(trial, &identity), trial.folder.lock()) {
-            (Ok(created), Ok(mut folder)) => *folder = Some(created),
-            (Err(error), _) => {
+        let created = self.try_until_possible(trial, || {
+            let may_begin = self.waits.check_descriptors();
+            may_begin
+                .and_then(|()| self.folder(trial, &identity))
+                .inspect_err(|error| trial.note_shortage(error))
+        });
+        match (created, trial.folder.lock()) {
+            (Ok(Ok(created)), Ok(mut folder)) => *folder = Some(created),
+            (Err(request), _) => return ended_early(request),
+            (Ok(Err(error)), _) => {
                 return not_started(format!("could not create the trial's folder: {error}"));
             }
             // Poisoned: a panic of an earlier user of this context. Only `info.yaml` is lost.
@@ -362,6 +379,7 @@ impl Worker {
                 return not_started(format!("could not create the trial's records: {error}"));
             }
         };
+        log = log.with_secrets(self.study.secrets.clone());
         log = log.with_models(Arc::clone(&self.study.models));
         if let Some(digests) = &self.study.digests {
             log = log.with_cache(Arc::clone(digests));
@@ -374,7 +392,11 @@ impl Worker {
             exit: Exit::Failed(Failure::Panic(message(&*panic))),
             usage: Usage::default(),
         });
-        wait_for_disk_space(trial);
+        let outcome = Outcome {
+            exit: outcome.exit.redacted(&self.study.secrets),
+            ..outcome
+        };
+        wait_for_room(trial);
         close(trial, log, &outcome);
         outcome
     }
@@ -385,13 +407,21 @@ impl Worker {
         if trial.command.is_empty() {
             trial.note_running(std::process::id());
         }
-        if let Some(from) = &trial.launch.from
-            && let Err(error) = checkpoint::copy(from, &trial.launch.dir.join("checkpoints"))
-        {
-            return not_started(format!(
-                "could not copy the checkpoint in `{}`: {error}",
-                from.display()
-            ));
+        if let Some(from) = &trial.launch.from {
+            let copied = self.try_until_possible(trial, || {
+                checkpoint::copy(from, &trial.launch.dir.join("checkpoints"))
+                    .inspect_err(|error| trial.note_shortage(error))
+            });
+            match copied {
+                Ok(Ok(())) => {}
+                Err(request) => return ended_early(request),
+                Ok(Err(error)) => {
+                    return not_started(format!(
+                        "could not copy the checkpoint in `{}`: {error}",
+                        from.display()
+                    ));
+                }
+            }
         }
         for data_dir in &self.study.data_dir {
             if let Err(error) = log.dataset(data_dir, "") {
@@ -400,7 +430,37 @@ impl Worker {
                 ));
             }
         }
-        self.trainable.train(trial, log)
+        self.try_until_possible(trial, || self.trainable.train(trial, log))
+            .unwrap_or_else(ended_early)
+    }
+
+    /// Repeats a step of the start while the machine lacks something that it needs, which the step
+    /// has noted in the trial's context. Ends early if the trial is to stop.
+    fn try_until_possible<T>(
+        &self,
+        trial: &TrialContext,
+        mut step: impl FnMut() -> T,
+    ) -> Result<T, StopRequest> {
+        let mut wait = FIRST_WAIT;
+        let mut is_waiting = false;
+        let result = loop {
+            let result = step();
+            let Some(shortage) = trial.take_shortage() else {
+                break Ok(result);
+            };
+            if !is_waiting {
+                self.waits.begin(shortage);
+                is_waiting = true;
+            }
+            if let Some(request) = pause(trial, wait) {
+                break Err(request);
+            }
+            wait = (wait * 2).min(LONGEST_WAIT);
+        };
+        if is_waiting {
+            self.waits.end();
+        }
+        result
     }
 
     fn folder(&self, trial: &TrialContext, identity: &Identity) -> std::io::Result<TrialFolder> {
@@ -431,6 +491,7 @@ impl Worker {
             launch: trial.launch.clone(),
             line: Arc::clone(&self.line),
             signals: self.signals.clone(),
+            study: Arc::clone(&self.study),
         })
     }
 }
@@ -441,16 +502,21 @@ struct Forward {
     launch: Launch,
     line: Arc<StopLine>,
     signals: Sender<Signal>,
+    study: Arc<StudyContext>,
 }
 
 impl Sink for Forward {
     fn logged(&mut self, record: LogRecord) -> Directive {
+        self.logged_from(record, None)
+    }
+
+    fn logged_from(&mut self, record: LogRecord, line_end: Option<u64>) -> Directive {
         let Launch { trial, attempt, .. } = self.launch;
         let signal = Signal {
             trial,
             attempt,
             at: Timestamp::now(),
-            kind: SignalKind::Logged(record),
+            kind: SignalKind::Logged(record.redacted(&self.study.secrets), line_end),
         };
         // The receiver is gone: the pool is being dropped, so the trial is to stop.
         if self.signals.send(signal).is_err() {
@@ -482,12 +548,32 @@ fn not_started(why: String) -> Outcome {
     }
 }
 
-/// Waits while the disk is so full that the trial's last files would be lost. Returns early if the
-/// run is to end.
-fn wait_for_disk_space(trial: &TrialContext) {
-    while DiskSpace::at(&trial.launch.dir).is_some_and(|space| !space.is_enough_to_end())
-        && !is_run_ending(trial)
-    {
+/// Returns the outcome of an attempt that was to stop before it had started.
+fn ended_early(request: StopRequest) -> Outcome {
+    Outcome {
+        exit: request.exit(),
+        usage: Usage::default(),
+    }
+}
+
+/// Waits for `duration`. Returns early, with the request, if the trial is to stop.
+fn pause(trial: &TrialContext, duration: Duration) -> Option<StopRequest> {
+    let begun = Instant::now();
+    loop {
+        let request = trial.stop_request();
+        if request.is_some() || begun.elapsed() >= duration {
+            return request;
+        }
+        std::thread::sleep(DISK_CHECK_INTERVAL.min(duration));
+    }
+}
+
+/// Waits while the disk is so full, or so many files are open, that the trial's last files would be
+/// lost. Returns early if the run is to end.
+fn wait_for_room(trial: &TrialContext) {
+    let is_full =
+        || DiskSpace::at(&trial.launch.dir).is_some_and(|space| !space.is_enough_to_end());
+    while (is_full() || !has_descriptors()) && !is_run_ending(trial) {
         std::thread::sleep(DISK_CHECK_INTERVAL);
     }
 }

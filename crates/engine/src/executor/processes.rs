@@ -6,6 +6,7 @@
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, test_kill_process, waitpid};
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use swath_model::study::Place;
@@ -62,6 +63,7 @@ pub fn place(pid: u32) -> Place {
         start_ticks: start_ticks(pid),
         boot_id: boot_id.clone(),
         job: None,
+        since: None,
     }
 }
 
@@ -79,13 +81,39 @@ pub(super) fn environment_holds(pid: u32, predicate: impl Fn(&[u8]) -> bool) -> 
 
 /// Returns all processes, except this one, with an entry that satisfies `predicate`.
 pub(super) fn with_environment(predicate: impl Fn(&[u8]) -> bool) -> BTreeSet<u32> {
-    let Ok(listed) = fs::read_dir("/proc") else {
-        return BTreeSet::new();
-    };
+    others()
+        .filter(|pid| environment_holds(*pid, &predicate))
+        .collect()
+}
+
+/// Returns all processes, except this one, that append their standard output or standard error to
+/// a file whose path satisfies `predicate`.
+pub(super) fn with_output(predicate: impl Fn(&Path) -> bool) -> BTreeSet<u32> {
+    others()
+        .filter(|pid| [1, 2].iter().any(|fd| appends_to(*pid, *fd, &predicate)))
+        .collect()
+}
+
+/// Returns all processes except this one.
+fn others() -> impl Iterator<Item = u32> {
+    let listed = fs::read_dir("/proc").into_iter().flatten();
     listed
         .filter_map(|process| process.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|pid| *pid != std::process::id() && environment_holds(*pid, &predicate))
-        .collect()
+        .filter(|pid| *pid != std::process::id())
+}
+
+/// Returns whether a process has opened a file that satisfies `predicate` to append to it. One that
+/// only reads the file, such as `tail -f`, has not.
+fn appends_to(pid: u32, fd: u32, predicate: impl Fn(&Path) -> bool) -> bool {
+    const APPEND: u32 = 0o2000;
+    if !fs::read_link(format!("/proc/{pid}/fd/{fd}")).is_ok_and(|path| predicate(&path)) {
+        return false;
+    }
+    let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).unwrap_or_default();
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+    flags.is_some_and(|flags| {
+        u32::from_str_radix(flags.trim(), 8).is_ok_and(|flags| flags & APPEND != 0)
+    })
 }
 
 /// Returns the children of a process, including zombies.
@@ -126,6 +154,18 @@ pub(super) fn cpu_time(pid: u32) -> Option<Duration> {
     let stat = stat_fields(pid, 14)?;
     let mut ticks = 0;
     for field in stat.split_ascii_whitespace().take(4) {
+        ticks += field.parse::<u64>().ok()?;
+    }
+    Some(Duration::from_secs_f64(
+        ticks as f64 / rustix::param::clock_ticks_per_second() as f64,
+    ))
+}
+
+/// Returns the processor time of the children that a process has reaped, in whole clock ticks.
+pub(super) fn reaped_time(pid: u32) -> Option<Duration> {
+    let times = stat_fields(pid, 16)?;
+    let mut ticks = 0;
+    for field in times.split_ascii_whitespace().take(2) {
         ticks += field.parse::<u64>().ok()?;
     }
     Some(Duration::from_secs_f64(
@@ -175,6 +215,23 @@ pub(super) fn is_foreign(pid: u32) -> bool {
     stat_field(pid, 5).is_some_and(|group| own.is_some_and(|own| own != group))
 }
 
+/// Returns whether a process is in another session than this one.
+pub(super) fn is_in_other_session(pid: u32) -> bool {
+    let own = stat_field(std::process::id(), 6);
+    stat_field(pid, 6).is_some_and(|session| own.is_some_and(|own| own != session))
+}
+
+/// Kills the children of this process, except those in `spared`, with all their descendants. The
+/// orphans among these become children of this process if it is a subreaper. Returns whether none
+/// is left.
+pub(super) fn end_below(spared: &BTreeSet<u32>) -> bool {
+    let own = std::process::id();
+    end(
+        || trees(children(own).difference(spared).copied()),
+        Duration::ZERO,
+    )
+}
+
 /// Ends processes and those that they start meanwhile: SIGTERM, a grace period, SIGKILL. Reaps
 /// those that are children of this process.
 ///
@@ -211,13 +268,22 @@ fn until_none(
 ) -> bool {
     let begun = Instant::now();
     let mut nap = Duration::from_micros(500);
+    let mut known_dead = BTreeSet::new();
     loop {
-        let alive: BTreeSet<u32> = find().into_iter().filter(|pid| !reap(*pid)).collect();
-        if alive.is_empty() {
+        let (dead, alive): (BTreeSet<u32>, BTreeSet<u32>) =
+            find().into_iter().partition(|pid| reap(*pid));
+        // The children of a process that has just died may have been given to another parent after
+        // that parent was looked at. They are found by another look.
+        let is_new = !dead.is_subset(&known_dead);
+        if alive.is_empty() && !is_new {
             return true;
         }
+        known_dead.extend(dead);
         if begun.elapsed() > within {
             return false;
+        }
+        if alive.is_empty() {
+            continue;
         }
         alive.into_iter().for_each(&mut act);
         std::thread::sleep(nap);

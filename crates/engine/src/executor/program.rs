@@ -2,10 +2,11 @@
 //! group.
 
 use super::cgroups::Cgroups;
-use super::guard::Guard;
 use super::leaf::Leaf;
-use super::orphans::{OrphanFinder, RUN};
+use super::orphans::RUN;
 use super::output::Output;
+use super::slot::{Order, Slot, Slots, StartError, Started};
+use super::stop_line::StopRequest;
 use super::supervise::{ORPHAN_GRACE, Records, Supervision, SupervisionLimits, stop_file};
 use super::{
     Allotment, ExecutorError, Exit, Launch, Outcome, StudyContext, Trainable, TrialContext,
@@ -13,13 +14,11 @@ use super::{
 };
 use regex::Regex;
 use serde::{Deserialize, Serialize};
-use std::cell::{Cell, OnceCell};
+use std::cell::OnceCell;
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf, absolute};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -27,13 +26,16 @@ use swath_log::{TrialLogger, rank};
 use swath_model::space::Name;
 use swath_model::study::{Failure, Usage};
 
-/// Number of retries when the program file is busy: another process is still writing it, or a child
-/// of another thread still holds it open for writing.
-const BUSY_TRIES: u32 = 20;
+/// Number of slot processes in a row that may be killed under their trials. A trial that kills its
+/// slot itself would otherwise run for ever.
+const MOST_SLOTS_LOST: u32 = 5;
 
 /// Run time below which creating a cgroup is too expensive. After such a short trial, the next one
 /// gets a cgroup only once it has lived through its first poll interval.
 const TOO_SHORT_FOR_CGROUP: Duration = Duration::from_millis(50);
+
+/// The `PATH` of a process that has none, as `execvp` of the C library takes it.
+const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
 /// Distinguishes several runs of one process, so that no run ends the trials of another.
 static RUNS: AtomicU32 = AtomicU32::new(1);
@@ -46,6 +48,8 @@ pub struct ProgramSettings {
     /// Command line. A first word with a slash is a path, relative to the workdir; a word without a
     /// slash is searched on `PATH`.
     pub argv: Argv,
+    /// Command line as it is recorded: without secrets.
+    pub recorded: Argv,
     /// Environment and limits of the program.
     pub spec: ProgramSpec,
     /// Command line of the [guard](super::guard::run); `None` to run without a guard.
@@ -76,20 +80,19 @@ pub struct ProgramSpec {
     /// Metrics to search in the output, each with its pattern.
     #[serde(with = "patterns")]
     pub capture: Vec<(Name, Regex)>,
-    /// Whether the program writes checkpoints. If so, their folder is created before every attempt,
-    /// otherwise only for attempts that may pause or that resume.
+    /// Whether the program writes checkpoints.
     pub checkpoint: bool,
 }
 
 impl ProgramSpec {
-    /// Returns the `PATH` on which programs are searched: that of the sweep file, or the inherited
-    /// one.
+    /// Returns the `PATH` on which programs are searched: that of the sweep file, the inherited one,
+    /// or the default of the system.
     fn search_path(&self) -> OsString {
         let entry = self.env.iter().find(|(name, _)| name == "PATH");
         entry
             .map(|(_, value)| OsString::from(value))
             .or_else(|| std::env::var_os("PATH"))
-            .unwrap_or_default()
+            .unwrap_or_else(|| DEFAULT_PATH.into())
     }
 
     /// Returns the distributed-training ranks that a trial inherits from this process or from the
@@ -141,6 +144,7 @@ mod patterns {
 /// Trainable that runs a program for each trial.
 pub struct Program {
     argv: Argv,
+    recorded: Argv,
     spec: ProgramSpec,
     limits: SupervisionLimits,
     /// Mark of this run in the environment of its processes, `PID-STARTTICKS-COUNT`.
@@ -150,10 +154,9 @@ pub struct Program {
     /// Whether the last trial was so short that the next one gets no cgroup before its first poll
     /// interval is over.
     last_was_short: AtomicBool,
-    guard: Option<Guard>,
-    orphans: OrphanFinder,
-    /// `/dev/null`, the standard input of every trial.
-    dev_null: File,
+    slots: Slots,
+    /// Number of slot processes that were killed under their trials since a trial last ended.
+    slots_lost: AtomicU32,
     allotment: Allotment,
     /// `PATH` of the trials, if it differs from the inherited one.
     longer_path: Option<OsString>,
@@ -203,29 +206,25 @@ impl Program {
     /// the guard, if there is one.
     ///
     /// # Errors
-    /// Fails if the workdir cannot be made absolute, the guard cannot be started or `/dev/null`
-    /// cannot be opened.
+    /// Fails if the workdir cannot be made absolute or the guard cannot be started.
     pub fn new(settings: ProgramSettings) -> Result<Self, ExecutorError> {
         let ProgramSettings {
             argv,
+            recorded,
             mut spec,
             guard,
             allotment,
             tools,
         } = settings;
-        let pid = std::process::id();
-        let count = RUNS.fetch_add(1, Ordering::Relaxed);
-        let run = format!("{pid}-{}-{count}", processes::start_ticks(pid).unwrap_or(0));
+        let run = run_mark();
         spec.workdir = absolute(spec.workdir).map_err(prepare_error)?;
         let longer_path =
             tools.and_then(|tools| with_tools(&spec.search_path(), tools, &spec.workdir));
         let outer_ranks = spec.outer_ranks();
-        let guard = guard
-            .map(|command| Guard::start(command, &run))
-            .transpose()
-            .map_err(prepare_error)?;
+        let slots = Slots::new(guard, &run).map_err(prepare_error)?;
         Ok(Self {
             argv,
+            recorded,
             limits: SupervisionLimits {
                 run_time: spec.trial_time,
                 grace: spec.grace,
@@ -237,70 +236,101 @@ impl Program {
             longer_path,
             outer_ranks,
             memory_kills: AtomicU64::new(usage::out_of_memory_kills()),
-            orphans: OrphanFinder::new(&run),
+            slots,
+            slots_lost: AtomicU32::new(0),
             run,
             cgroups: OnceLock::new(),
             last_was_short: AtomicBool::new(false),
-            guard,
-            dev_null: File::open("/dev/null").map_err(prepare_error)?,
             program_path: OnceLock::new(),
         })
     }
 
-    /// Starts the program of an attempt; the error says why it cannot be started.
-    fn spawn(&self, trial: &TrialContext, dir: &Path) -> Result<Child, String> {
-        let mut words = trial.command.iter();
-        let name = words.next().ok_or("the command is empty")?;
-        let program = self.find(name)?;
-        let mut command = Command::new(&program);
-        command
-            .arg0(name)
-            .args(words)
-            .current_dir(&self.spec.workdir)
-            .process_group(0)
-            .stdin(
-                self.dev_null
-                    .try_clone()
-                    .map_or_else(|_| Stdio::null(), Stdio::from),
-            )
-            .stdout(open_log(dir, "stdout.log")?)
-            .stderr(open_log(dir, "stderr.log")?);
-        self.set_environment(&mut command, trial, dir);
-        let mut tries = 0;
-        loop {
-            match command.spawn() {
-                Err(error)
-                    if error.kind() == ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES =>
-                {
-                    tries += 1;
-                    std::thread::sleep(Duration::from_millis(10));
-                }
-                spawned => return spawned.map_err(|error| self.why_not(name, &program, &error)),
+    /// Returns the order to start the program of an attempt; the error says why it cannot be started.
+    fn order(
+        &self,
+        trial: &TrialContext,
+        dir: &Path,
+        leaf: Option<&Leaf>,
+    ) -> Result<Order, String> {
+        let argv = (self.argv)(&trial.launch);
+        let name = argv.first().ok_or("the command is empty")?;
+        let cgroups = self.cgroups.get().and_then(Option::as_ref);
+        Ok(Order {
+            program: self.find(name)?,
+            argv: argv.iter().map(OsString::from).collect(),
+            env: self.environment(trial, dir),
+            workdir: self.spec.workdir.clone(),
+            logs: [dir.join("stdout.log"), dir.join("stderr.log")],
+            cgroup: leaf
+                .zip(cgroups)
+                .map(|(leaf, cgroups)| (leaf.path().to_owned(), cgroups.home().to_owned())),
+            grace: self.limits.grace.min(ORPHAN_GRACE),
+            mark: mark(dir),
+        })
+    }
+
+    /// Starts the program of an attempt in a slot; `None` if the slot process was killed meanwhile.
+    /// The error says why the program cannot be started.
+    fn start(
+        &self,
+        trial: &TrialContext,
+        order: &Order,
+    ) -> Result<Option<(Slot, Started)>, String> {
+        let mut slot = self
+            .slots
+            .take()
+            .inspect_err(|error| trial.note_shortage(error))
+            .map_err(|error| format!("the process of its slot could not be started: {error}"))?;
+        let must_end = || trial.stop_request().is_some_and(|request| request.kill);
+        match slot.start(order, must_end) {
+            Ok(started) => Ok(Some((slot, started))),
+            Err(StartError::Slot(_)) => {
+                // The program may have been started before.
+                drop(slot);
+                self.slots.end_strays();
+                Ok(None)
+            }
+            Err(StartError::Log(file, error)) => {
+                self.slots.give_back(slot);
+                trial.note_shortage(&error);
+                Err(format!("`{file}`: {error}"))
+            }
+            Err(StartError::Spawn(error)) => {
+                self.slots.give_back(slot);
+                trial.note_shortage(&error);
+                let name = trial.command.first().map_or("", String::as_str);
+                Err(self.why_not(name, &order.program, &error))
             }
         }
     }
 
-    fn set_environment(&self, command: &mut Command, trial: &TrialContext, dir: &Path) {
-        command.envs(
-            self.allotment
-                .variables(trial.launch.slot, |name| std::env::var_os(name).is_some()),
+    /// Returns the changes of the inherited environment for an attempt.
+    fn environment(&self, trial: &TrialContext, dir: &Path) -> Vec<(OsString, Option<OsString>)> {
+        let mut changes: Vec<(OsString, Option<OsString>)> = Vec::new();
+        let shares = self
+            .allotment
+            .variables(trial.launch.slot, |name| std::env::var_os(name).is_some());
+        changes.extend(
+            shares
+                .into_iter()
+                .map(|(name, value)| (name.into(), Some(value.into()))),
         );
-        command
-            .envs(self.spec.env.iter().map(|(name, value)| (name, value)))
-            .env(RUN, &self.run);
+        let of_sweep = self.spec.env.iter();
+        changes.extend(of_sweep.map(|(name, value)| (name.into(), Some(value.into()))));
+        changes.push((RUN.into(), Some(self.run.clone().into())));
         if let Some(path) = &self.longer_path {
-            command.env("PATH", path);
+            changes.push(("PATH".into(), Some(path.clone())));
         }
-        let variables = environment(&trial.study, &trial.launch, dir);
-        let outer_ranks = (rank::OUTER, self.outer_ranks.clone());
-        for (name, value) in variables.into_iter().chain([outer_ranks]) {
-            match value {
-                Some(value) => command.env(name, value),
-                // This process may itself run inside a trial. The variables of that outer trial
-                // must not reach its own trials.
-                None => command.env_remove(name),
-            };
-        }
+        // This process may itself run inside a trial. The variables of that outer trial must not
+        // reach its own trials, so those without a value are removed.
+        let of_trial = environment(&trial.study, &trial.launch, dir);
+        changes.extend(
+            of_trial
+                .into_iter()
+                .map(|(name, value)| (name.into(), value)),
+        );
+        changes.push((rank::OUTER.into(), self.outer_ranks.clone()));
+        changes
     }
 
     /// Returns the path of a program: below the workdir if the name has a slash, otherwise found on
@@ -367,13 +397,14 @@ impl Program {
         }
     }
 
-    /// Prepares the folder for an attempt: creates the checkpoint folder if needed and removes a
-    /// `stop` file of earlier attempts.
-    fn prepare(&self, launch: &Launch, dir: &Path) -> Result<(), String> {
-        if self.spec.checkpoint || launch.resume || launch.until.is_some() {
-            std::fs::create_dir_all(dir.join("checkpoints"))
-                .map_err(|error| format!("could not create the checkpoint folder: {error}"))?;
-        }
+    /// Prepares the folder for an attempt: creates the checkpoint folder, which
+    /// `SWATH_CHECKPOINT_DIR` names, and removes a `stop` file of earlier attempts.
+    fn prepare(&self, trial: &TrialContext, dir: &Path) -> Result<(), String> {
+        let launch = &trial.launch;
+        std::fs::create_dir_all(dir.join("checkpoints")).map_err(|error| {
+            trial.note_shortage(&error);
+            format!("could not create the checkpoint folder: {error}")
+        })?;
         // A first attempt has a fresh folder. Spare it the system call.
         if launch.attempt.0 > 1 {
             std::fs::remove_file(stop_file(dir)).ok();
@@ -388,9 +419,11 @@ impl Program {
         dir: &Path,
     ) -> Result<Outcome, String> {
         let resumes = trial.launch.resume;
-        self.prepare(&trial.launch, dir)?;
-        let records = Records::new(dir, resumes)
-            .map_err(|error| format!("could not read its earlier records: {error}"))?;
+        self.prepare(trial, dir)?;
+        let records = Records::new(dir, resumes).map_err(|error| {
+            trial.note_shortage(&error);
+            format!("could not read its earlier records: {error}")
+        })?;
         let output = Output::new(dir, &self.spec.capture, self.spec.log, resumes);
         // The cgroup is created before the program starts, to keep the time between the start and
         // the move into the cgroup short.
@@ -401,17 +434,27 @@ impl Program {
             None
         };
         let begun = Instant::now();
-        let child = self.spawn(trial, dir)?;
+        let order = self.order(trial, dir, leaf.as_ref())?;
+        let Some((mut slot, started)) = self.start(trial, &order)? else {
+            let mut outcome = Outcome {
+                exit: trial.stop_request().map_or(Exit::Lost, StopRequest::exit),
+                usage: Usage::default(),
+            };
+            self.note_lost_slot(&mut outcome, log);
+            return Ok(outcome);
+        };
         let processes = AttemptProcesses {
             program: self,
             trial,
             dir,
-            leader: child.id(),
-            mark: format!("SWATH_TRIAL_DIR={}", dir.display()),
+            leader: started.pid,
+            slot: slot.pid(),
+            mark: order.mark.to_string_lossy().into_owned(),
             leaf: OnceCell::new(),
-            is_registered: Cell::new(false),
         };
-        if at_once {
+        if started.is_in_cgroup {
+            processes.leaf.set(leaf).ok();
+        } else if at_once {
             processes.enter(leaf);
         }
         let is_walled = processes.leaf().is_some_and(Leaf::is_walled);
@@ -421,8 +464,10 @@ impl Program {
             ..self.limits
         };
         let orphans = &|| processes.orphans();
-        let supervision = Supervision::new(child, trial, log, &limits, records, output, orphans);
-        let mut outcome = supervision.run(|| processes.register());
+        let place = (&mut slot, started.pid);
+        let supervision = Supervision::new(place, trial, log, &limits, records, output, orphans);
+        let supervised = supervision.run(|| processes.register(), || self.slots.end_strays());
+        let mut outcome = supervised.outcome;
         self.last_was_short
             .store(begun.elapsed() < TOO_SHORT_FOR_CGROUP, Ordering::Relaxed);
         // This SIGKILL was not sent by swath. It may come from the kernel's out-of-memory killer.
@@ -432,10 +477,29 @@ impl Program {
             log.warn(warning);
             outcome.exit = Exit::Failed(Failure::Memory);
         }
-        if !processes.end(&mut outcome) {
+        let is_ended = processes.end(&mut outcome);
+        if !is_ended || supervised.rest == Some(false) {
             log.warn("a process that the trial started could not be ended".to_owned());
         }
+        if supervised.rest.is_some() {
+            self.slots_lost.store(0, Ordering::Relaxed);
+            self.slots.give_back(slot);
+        } else {
+            self.note_lost_slot(&mut outcome, log);
+        }
         Ok(outcome)
+    }
+
+    /// Warns that the slot process was killed. The trial waits and runs again, unless slots are
+    /// killed again and again.
+    fn note_lost_slot(&self, outcome: &mut Outcome, log: &mut TrialLogger) {
+        log.warn("the process of its slot was killed".to_owned());
+        let lost = self.slots_lost.fetch_add(1, Ordering::Relaxed) + 1;
+        if outcome.exit == Exit::Lost && lost >= MOST_SLOTS_LOST {
+            let why =
+                format!("the processes of {lost} slots in a row were killed under their trials");
+            outcome.exit = Exit::Failed(Failure::Error(why));
+        }
     }
 }
 
@@ -446,32 +510,26 @@ struct AttemptProcesses<'a> {
     trial: &'a TrialContext,
     dir: &'a Path,
     leader: u32,
+    /// Slot process, above which nothing of the attempt can get; `None` for a slot in a thread.
+    slot: Option<u32>,
     /// Entry in the environment of the attempt's processes that no other trial has.
     mark: String,
     /// Cgroup of the attempt once it was decided upon; `None` inside if there is none.
     leaf: OnceCell<Option<Leaf>>,
-    /// Whether the guard has an entry of the process group.
-    is_registered: Cell<bool>,
 }
 
 impl AttemptProcesses<'_> {
     /// Moves the attempt into its cgroup. Without its leader a cgroup is of no use: it is dropped
     /// and so removed.
     fn enter(&self, leaf: Option<Leaf>) {
-        let moved = leaf.filter(|leaf| leaf.take(self.leader, || self.marked_orphans()).is_ok());
+        let moved = leaf.filter(|leaf| leaf.take(self.leader, || self.outside_tree()).is_ok());
         self.leaf.set(moved).ok();
     }
 
-    /// Registers an attempt that has lived through its first poll interval: with the guard, in the
-    /// journal and, if that was delayed after a short trial, with a cgroup. A shorter attempt needs
-    /// none of these.
+    /// Registers an attempt that has lived through its first poll interval: in the journal and, if
+    /// that was delayed after a short trial, with a cgroup. A shorter attempt needs neither.
     fn register(&self) {
-        let place = processes::place(self.leader);
-        if let Some(guard) = &self.program.guard {
-            guard.add(self.leader, place.start_ticks);
-        }
-        self.trial.placed(place);
-        self.is_registered.set(true);
+        self.trial.placed(processes::place(self.leader));
         if self.leaf.get().is_none() {
             self.enter(self.program.leaf(&self.trial.launch, self.dir));
         }
@@ -481,34 +539,40 @@ impl AttemptProcesses<'_> {
         self.leaf.get().and_then(Option::as_ref)
     }
 
-    fn marked_orphans(&self) -> Vec<u32> {
-        self.program.orphans.of_trial(&self.mark, self.leader)
+    /// Returns the processes of the attempt that are no descendants of its leader: all other
+    /// children of its slot, or those that are found by their mark.
+    fn outside_tree(&self) -> Vec<u32> {
+        match self.slot {
+            Some(slot) => processes::children(slot)
+                .into_iter()
+                .filter(|pid| *pid != self.leader)
+                .collect(),
+            None => self
+                .program
+                .slots
+                .finder()
+                .of_trial(&self.mark, self.leader),
+        }
     }
 
-    /// Returns the orphans of the attempt. They are found by their mark; those that cleared their
-    /// environment are still in the cgroup.
+    /// Returns the orphans of the attempt. A slot in a thread misses those that have cleared their
+    /// environment; they are still in the cgroup.
     fn orphans(&self) -> Vec<u32> {
-        let in_cgroup = self.leaf().map(Leaf::processes).unwrap_or_default();
-        self.marked_orphans()
-            .into_iter()
-            .chain(in_cgroup.into_iter().filter(|pid| *pid != self.leader))
-            .collect()
+        let mut orphans = self.outside_tree();
+        if self.slot.is_none() {
+            let in_cgroup = self.leaf().map(Leaf::processes).unwrap_or_default();
+            orphans.extend(in_cgroup.into_iter().filter(|pid| *pid != self.leader));
+        }
+        orphans
     }
 
-    /// Ends the processes that outlived the leader, adds their usage to the outcome and removes the
-    /// attempt from the guard. Returns whether no process is left.
+    /// Ends the processes that outlived the leader and adds their usage to the outcome. Returns
+    /// whether no process is left.
     fn end(self, outcome: &mut Outcome) -> bool {
         let leaf = self.leaf.into_inner().flatten();
-        let is_ended = self.program.end_rest(&self.mark, leaf, outcome);
-        if let Some(guard) = self
-            .program
-            .guard
-            .as_ref()
-            .filter(|_| self.is_registered.get())
-        {
-            guard.remove(self.leader);
-        }
-        is_ended
+        // The processes of a slot process have ended when it says so.
+        let mark = self.slot.is_none().then_some(&*self.mark);
+        self.program.end_rest(mark, leaf, outcome)
     }
 }
 
@@ -518,16 +582,18 @@ impl Program {
         self.cgroups
             .get_or_init(|| {
                 Cgroups::open(dir.parent()?, &self.run, self.limits.memory, |path| {
-                    self.guard.iter().for_each(|guard| guard.add_cgroup(path));
+                    if let Some(mut guard) = self.slots.guard() {
+                        guard.add_cgroup(path);
+                    }
                 })
             })
             .as_ref()?
-            .leaf(launch)
+            .leaf(&format!("{}-{}", launch.trial, launch.attempt))
     }
 
     /// Ends the processes that an attempt left behind and adds their usage to the outcome. Returns
     /// whether none is left.
-    fn end_rest(&self, mark: &str, leaf: Option<Leaf>, outcome: &mut Outcome) -> bool {
+    fn end_rest(&self, mark: Option<&str>, leaf: Option<Leaf>, outcome: &mut Outcome) -> bool {
         let grace = self.limits.grace.min(ORPHAN_GRACE);
         let tally = leaf.map(|leaf| leaf.end(grace));
         if let Some((tally, _)) = &tally {
@@ -542,7 +608,8 @@ impl Program {
             }
         }
         // Processes started before the move into the cgroup may not be in it.
-        self.orphans.end_of_trial(mark, grace) && tally.is_none_or(|(_, ended)| ended)
+        mark.is_none_or(|mark| self.slots.finder().end_of_trial(mark, grace))
+            && tally.is_none_or(|(_, ended)| ended)
     }
 
     /// Returns the warning for an attempt that the kernel killed for lack of memory; `None` if it
@@ -575,7 +642,7 @@ impl Program {
 
 impl Trainable for Program {
     fn command(&self, launch: &Launch) -> Vec<String> {
-        (self.argv)(launch)
+        (self.recorded)(launch)
     }
 
     fn train(&self, trial: &TrialContext, log: &mut TrialLogger) -> Outcome {
@@ -603,15 +670,26 @@ impl Trainable for Program {
 
     fn close(&self) {
         let grace = self.limits.grace.min(ORPHAN_GRACE);
+        self.slots.close();
         if let Some(Some(cgroups)) = self.cgroups.get() {
             cgroups.close(grace);
         }
-        self.orphans.end_of_run(grace);
+        self.slots.end_unassigned(grace);
     }
 }
 
-fn open_log(dir: &Path, file: &str) -> Result<File, String> {
-    Output::open(dir, file).map_err(|error| format!("`{file}`: {error}"))
+/// Returns the mark of another run of this process.
+pub(super) fn run_mark() -> String {
+    let pid = std::process::id();
+    let count = RUNS.fetch_add(1, Ordering::Relaxed);
+    format!("{pid}-{}-{count}", processes::start_ticks(pid).unwrap_or(0))
+}
+
+/// Returns the entry in the environment that only the processes of this trial have.
+fn mark(dir: &Path) -> OsString {
+    let mut mark = OsString::from("SWATH_TRIAL_DIR=");
+    mark.push(dir);
+    mark
 }
 
 fn prepare_error(source: io::Error) -> ExecutorError {

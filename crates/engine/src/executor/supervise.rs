@@ -1,32 +1,32 @@
-//! Supervises one child process: reads its records and output, enforces its time and memory limits,
-//! passes on stop requests, reaps it and ends the processes it leaves in its process group.
+//! Supervises one program in its slot: reads its records and output, enforces its time and memory
+//! limits, and passes on stop requests. The slot starts it, signals and reaps it, and ends the
+//! processes that it leaves.
 //!
-//! One thread supervises one child. On Linux it sleeps in a single `poll` over the child's pidfd,
+//! One thread supervises one child. On Linux it sleeps in a single `poll` over the slot's socket,
 //! the eventfd for stop requests and an inotify watch of the files the child writes; on other
 //! systems it sleeps for short intervals. A child that ends within the first interval never costs
 //! an inotify watch.
 
 use super::output::Output;
-use super::sleeper::{LONGEST_BLIND_NAP, Sleeper};
+use super::shortage::Shortage;
+use super::sleeper::{self, LONGEST_BLIND_NAP};
+use super::slot::{Slot, SlotEvent};
 use super::stop_line::StopRequest;
 use super::system::{SYSTEM, Sampler};
 use super::usage::Meter;
 use super::watch::Watch;
-use super::{Exit, Outcome, TrialContext, processes};
-use rustix::io::Errno;
-use rustix::process::{
-    Pid, Signal, WaitOptions, kill_process_group, test_kill_process_group, waitpgid,
-};
+use super::{Exit, Outcome, TrialContext};
+use rustix::process::Signal;
 use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
-use swath_log::{Point, Tail, TrialLogger};
+use swath_log::{Point, Tail, TrialLogger, regular};
 use swath_model::space::Name;
 use swath_model::study::{Failure, Usage};
-use wait4::Wait4;
+use wait4::ResourceUsage;
 
 /// First interval between two polls; each following interval is twice as long.
 const FIRST_NAP: Duration = Duration::from_millis(5);
@@ -41,6 +41,9 @@ const MIN_LIFETIME_TO_WATCH: Duration = Duration::from_millis(20);
 /// Intervals of the measurements of memory and processor time: with a memory limit, and without.
 const MEASURE_EVERY_WITH_LIMIT: Duration = Duration::from_millis(100);
 const MEASURE_EVERY: Duration = Duration::from_millis(500);
+
+/// Interval between two checks for a `Kill` request while the slot ends the rest.
+const REST_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Longest grace period, between SIGTERM and SIGKILL, for processes that the leader of a group
 /// leaves behind.
@@ -68,8 +71,7 @@ const TERM: i32 = 15;
 pub(super) struct Supervision<'a> {
     trial: &'a TrialContext,
     log: &'a mut TrialLogger,
-    child: Child,
-    group: Pid,
+    slot: &'a mut Slot,
     limits: &'a SupervisionLimits,
     begun: Instant,
     records: Records,
@@ -118,6 +120,14 @@ impl Records {
     }
 }
 
+/// The result of a supervision.
+pub(super) struct Supervised {
+    pub(super) outcome: Outcome,
+    /// Whether all processes of the child have ended; `None` if the slot process is gone, which was
+    /// to end them.
+    pub(super) rest: Option<bool>,
+}
+
 /// A termination that is under way.
 struct Ending {
     reason: EndReason,
@@ -138,9 +148,9 @@ enum EndReason {
 }
 
 impl<'a> Supervision<'a> {
-    /// Takes over the supervision of a child that leads its own process group.
+    /// Takes over the supervision of the program `leader`, which runs in `slot`.
     pub(super) fn new(
-        child: Child,
+        (slot, leader): (&'a mut Slot, u32),
         trial: &'a TrialContext,
         log: &'a mut TrialLogger,
         limits: &'a SupervisionLimits,
@@ -148,18 +158,17 @@ impl<'a> Supervision<'a> {
         output: Output,
         orphans: &'a dyn Fn() -> Vec<u32>,
     ) -> Self {
-        let group = Pid::from_child(&child);
         let begun = Instant::now();
+        log.begin_to_follow(&records.tail);
         Self {
             trial,
             log,
             orphans,
-            meter: Meter::new(child.id()),
+            meter: Meter::new(leader),
             last_measured: begun,
             suspended_since: None,
             suspended_for: Duration::ZERO,
-            child,
-            group,
+            slot,
             limits,
             begun,
             records,
@@ -167,46 +176,73 @@ impl<'a> Supervision<'a> {
             watch: None,
             sampler: limits
                 .sample_interval
-                .map(|every| Sampler::new(group.as_raw_nonzero().get().unsigned_abs(), every)),
+                .map(|every| Sampler::new(leader, every)),
             ending: None,
             warned_of: BTreeSet::new(),
         }
     }
 
-    /// Supervises the child until it has ended and its process group is empty. Calls `register`
-    /// once if the child still runs after the first interval.
-    pub(super) fn run(mut self, register: impl FnOnce()) -> Outcome {
-        let (exit, usage) = match self.wait_for_exit(register) {
-            Ok((status, usage)) => (self.exit(status), usage),
-            Err(error) => (supervision_failed(&error), Usage::default()),
+    /// Supervises the child until it and all that it leaves have ended. Calls `register` once if the
+    /// child still runs after the first interval, and `end_strays` if the slot process is gone.
+    pub(super) fn run(mut self, register: impl FnOnce(), end_strays: impl FnOnce()) -> Supervised {
+        let exited = self.wait_for_exit(register);
+        // The processes that the child left are ended before the last read, so that none can append
+        // records after it.
+        let ended = exited.as_ref().and_then(|_| self.wait_for_rest());
+        if ended.is_none() {
+            end_strays();
+        }
+        let exit = match &exited {
+            Some((status, _)) => self.exit(*status),
+            // A trial that was to end has ended.
+            None => self
+                .trial
+                .stop_request()
+                .map_or(Exit::Lost, StopRequest::exit),
         };
-        // The group is ended before the last read, so that no process can append records after it.
-        self.end_group();
         self.read_to_the_end();
         // An attempt that did not complete is not expected to have reported every metric.
         if exit == Exit::Done {
             self.note_unreported();
         }
-        Outcome {
-            exit: self.with_error(exit),
-            usage,
+        let usage_of_leader = exited
+            .as_ref()
+            .map_or(0.0, |(_, usage)| (usage.utime + usage.stime).as_secs_f64());
+        let mut usage = exited.map_or_else(Usage::default, |(_, usage)| self.meter.usage(&usage));
+        if let Some((_, cpu)) = ended {
+            let reaped = usage_of_leader + cpu.as_secs_f64();
+            usage.cpu_seconds = usage.cpu_seconds.max(reaped);
+        }
+        Supervised {
+            outcome: Outcome {
+                exit: self.with_error(exit),
+                usage,
+            },
+            rest: ended.map(|(is_ended, _)| is_ended),
         }
     }
 
-    fn wait_for_exit(&mut self, register: impl FnOnce()) -> io::Result<(ExitStatus, Usage)> {
-        let sleeper = Sleeper::new(self.group);
+    /// Waits for the end of the child; `None` if the slot process is gone.
+    fn wait_for_exit(&mut self, register: impl FnOnce()) -> Option<(ExitStatus, ResourceUsage)> {
         let mut nap = FIRST_NAP;
         let mut last_read = None;
         let mut register = Some(register);
         loop {
             let line = &self.trial.line;
             let timeout = self.until_next_deadline(nap);
-            let woken = sleeper.sleep(line, self.watch.as_ref(), timeout, last_read);
-            if woken.exited {
-                return self.reap();
+            let watch = self.watch.as_ref();
+            // The end may have arrived together with the start, and then nothing wakes the sleeper.
+            match self.slot.wait(Duration::ZERO) {
+                Some(SlotEvent::Exited(status, usage)) => return Some((status, usage)),
+                Some(_) => return None,
+                None => {}
             }
-            // The child has lived through its first interval. Only now is it worth an entry with
-            // the guard, a place in the journal and, if it has none yet, a cgroup.
+            let woken = sleeper::sleep(self.slot.fd(), line, watch, timeout, last_read);
+            if woken.has_news {
+                continue;
+            }
+            // The child has lived through its first interval. Only now is it worth a place in the
+            // journal and, if it has none yet, a cgroup.
             if let Some(register) = register.take() {
                 register();
             }
@@ -238,16 +274,24 @@ impl<'a> Supervision<'a> {
         }
     }
 
-    /// Reaps the child. Its orphans are measured first: the rusage of the child does not include
-    /// them, and they are ended next.
-    fn reap(&mut self) -> io::Result<(ExitStatus, Usage)> {
-        let orphans = (self.orphans)();
-        // Without orphans the rusage is complete, and the measurement would only cost time.
-        if !orphans.is_empty() {
-            self.meter.measure(&orphans, None);
+    /// Waits until the slot has ended the processes that the child left. Returns whether none is
+    /// left, and their processor time; `None` if the slot process is gone.
+    fn wait_for_rest(&mut self) -> Option<(bool, Duration)> {
+        loop {
+            // A `Kill` request leaves no time for a grace period.
+            if self
+                .trial
+                .stop_request()
+                .is_some_and(|request| request.kill)
+            {
+                self.slot.kill();
+            }
+            match self.slot.wait(REST_CHECK_INTERVAL) {
+                Some(SlotEvent::Ended(is_ended, cpu)) => return Some((is_ended, cpu)),
+                Some(SlotEvent::Gone) => return None,
+                Some(SlotEvent::Exited(..)) | None => {}
+            }
         }
-        let reaped = self.child.wait4()?;
-        Ok((reaped.status, self.meter.usage(&reaped.rusage)))
     }
 
     /// Suspends the child when the orchestrator is suspended, and resumes it with the orchestrator.
@@ -255,12 +299,12 @@ impl<'a> Supervision<'a> {
     fn follow_suspension(&mut self) {
         match (self.trial.line.is_halt_requested(), self.suspended_since) {
             (true, None) => {
-                self.signal_all(Signal::STOP);
+                self.slot.signal_all(Signal::STOP);
                 self.suspended_since = Some(Instant::now());
                 self.trial.line.note_halted(true);
             }
             (false, Some(since)) => {
-                self.signal_all(Signal::CONT);
+                self.slot.signal_all(Signal::CONT);
                 let suspension = since.elapsed();
                 self.suspended_for += suspension;
                 // The grace period is time in which the child can act, so it starts again where it
@@ -279,13 +323,6 @@ impl<'a> Supervision<'a> {
             }
             (true, Some(_)) | (false, None) => {}
         }
-    }
-
-    /// Signals the process group, and the descendants that have left the group.
-    fn signal_all(&self, signal: Signal) {
-        self.signal(signal);
-        let (leader, orphans) = (self.child.id(), (self.orphans)());
-        processes::signal_outside(orphans.into_iter().chain([leader]), leader, signal);
     }
 
     /// Measures the memory and processor time of the child's processes, once the child has lived
@@ -327,7 +364,7 @@ impl<'a> Supervision<'a> {
             limit.div_ceil(1 << 20),
         ));
         // Kill at once: a grace period would let the processes allocate more.
-        self.signal_all(Signal::KILL);
+        self.slot.signal_all(Signal::KILL);
         self.ending = Some(Ending {
             reason: EndReason::MemoryLimit,
             term_at: None,
@@ -390,7 +427,7 @@ impl<'a> Supervision<'a> {
                 }),
             ) => {
                 (*term_at, *kill_at) = (None, None);
-                self.signal(Signal::KILL);
+                self.slot.signal(Signal::KILL);
             }
             // The termination that this request asks for is under way.
             (Some(_), Some(_)) => {}
@@ -413,7 +450,7 @@ impl<'a> Supervision<'a> {
                     self.terminate();
                 } else if kill_at.is_some_and(|due| now >= due) {
                     *kill_at = None;
-                    self.signal(Signal::KILL);
+                    self.slot.signal(Signal::KILL);
                 }
             }
             (None, Some(limit)) if run_time >= limit => {
@@ -431,7 +468,7 @@ impl<'a> Supervision<'a> {
     fn begin_ending(&mut self, reason: EndReason, request: StopRequest) {
         let (now, grace) = (Instant::now(), self.limits.grace);
         let (term_at, kill_at) = if request.kill {
-            self.signal(Signal::KILL);
+            self.slot.signal(Signal::KILL);
             (None, None)
         } else {
             // The `stop` file is for programs that poll; others get SIGTERM.
@@ -440,7 +477,7 @@ impl<'a> Supervision<'a> {
             } else {
                 ""
             };
-            std::fs::write(stop_file(&self.trial.launch.dir), word).ok();
+            regular::write(&stop_file(&self.trial.launch.dir), word.as_bytes()).ok();
             // The trial waits for the answer to a report, and that answer tells it to stop. SIGTERM
             // follows only if it has not ended after one grace period, and SIGKILL after a second
             // one.
@@ -459,16 +496,10 @@ impl<'a> Supervision<'a> {
         });
     }
 
-    fn terminate(&self) {
+    fn terminate(&mut self) {
         // A process that is suspended handles SIGTERM only after SIGCONT.
-        self.signal(Signal::TERM);
-        self.signal(Signal::CONT);
-    }
-
-    fn signal(&self, signal: Signal) {
-        // The leader is not reaped yet, so the id still belongs to this group. The group may be
-        // dead, and then there is nothing to signal.
-        kill_process_group(self.group, signal).ok();
+        self.slot.signal(Signal::TERM);
+        self.slot.signal(Signal::CONT);
     }
 
     /// Records a sample of the system usage if one is due.
@@ -521,7 +552,18 @@ impl<'a> Supervision<'a> {
     }
 
     fn read_to_the_end(&mut self) {
-        let read = self.log.follow_to_the_end(&mut self.records.tail);
+        let mut read = self.log.follow_to_the_end(&mut self.records.tail);
+        // Without a free descriptor the records are read later, not lost.
+        while let Err(error) = &read
+            && Shortage::of(error).is_some()
+            && self
+                .trial
+                .stop_request()
+                .is_none_or(|request| !request.kill)
+        {
+            std::thread::sleep(LONGEST_NAP);
+            read = self.log.follow_to_the_end(&mut self.records.tail);
+        }
         let searched = match self.output.written_at() {
             Some(modified) => self
                 .log
@@ -624,55 +666,9 @@ impl<'a> Supervision<'a> {
             (None, None, signal) => Exit::Failed(Failure::Signal(signal.unwrap_or(0))),
         }
     }
-
-    /// Ends the processes that the leader left in its group: SIGTERM, a short grace period,
-    /// SIGKILL.
-    fn end_group(&mut self) {
-        // A `Kill` request leaves no time for a grace period.
-        let must_kill = self
-            .trial
-            .stop_request()
-            .is_some_and(|request| request.kill);
-        let first = if must_kill {
-            Signal::KILL
-        } else {
-            Signal::TERM
-        };
-        // The usual case: the leader was the last process of its group.
-        if kill_process_group(self.group, first) == Err(Errno::SRCH) {
-            return;
-        }
-        let begun = Instant::now();
-        let grace = self.limits.grace.min(ORPHAN_GRACE);
-        let mut is_killed = must_kill;
-        let mut nap = Duration::from_micros(500);
-        // A process in uninterruptible sleep may never die: give up five seconds after the grace
-        // period.
-        while self.is_group_alive() && begun.elapsed() < grace + Duration::from_secs(5) {
-            if !is_killed && begun.elapsed() >= grace {
-                kill_process_group(self.group, Signal::KILL).ok();
-                is_killed = true;
-            }
-            std::thread::sleep(nap);
-            nap = (nap * 2).min(Duration::from_millis(20));
-        }
-    }
-
-    /// Returns whether a process of the group is alive. Reaps the dead ones that were reparented to
-    /// this process.
-    fn is_group_alive(&self) -> bool {
-        while matches!(waitpgid(self.group, WaitOptions::NOHANG), Ok(Some(_))) {}
-        test_kill_process_group(self.group).is_ok()
-    }
 }
 
 /// Returns the path of the `stop` file, which says the same as SIGTERM.
 pub(super) fn stop_file(dir: &Path) -> PathBuf {
     dir.join("stop")
-}
-
-fn supervision_failed(error: &io::Error) -> Exit {
-    Exit::Failed(Failure::Error(format!(
-        "its exit status could not be read: {error}"
-    )))
 }

@@ -1,14 +1,17 @@
 //! The interface to the code that runs inside a slot: a Rust function or a program. Everything
 //! above this file treats both alike.
 
+use super::shortage::Shortage;
 use super::stop_line::{StopLine, StopRequest};
 use super::{Exit, Launch, Signal, SignalKind};
 use crossbeam_channel::Sender;
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use swath_log::{DigestCache, ModelStore, TrialFolder, TrialLogger};
+use swath_model::source::secret::Secrets;
 use swath_model::space::{Name, ParamError, Params};
 use swath_model::study::{Failure, Place, Timestamp, TrialId, Usage};
 
@@ -70,6 +73,8 @@ pub struct StudyContext {
     pub resource: Option<Name>,
     /// Store for the bytes of models.
     pub models: Arc<ModelStore>,
+    /// Secrets that no record shows.
+    pub secrets: Secrets,
     /// Trial of another study that the trials of this study repeat. Programs see its number as
     /// `SWATH_TRIAL`.
     pub stands_for: Option<TrialId>,
@@ -88,9 +93,24 @@ pub struct TrialContext {
     /// Used only by the trial's own thread. The lock makes the context `Sync`, so that a function
     /// can share it with its own threads.
     pub(super) folder: Mutex<Option<TrialFolder>>,
+    /// The shortage of the machine that kept the attempt from starting.
+    pub(super) shortage: Mutex<Option<Shortage>>,
 }
 
 impl TrialContext {
+    /// Notes that the attempt could not start because of this error, if the machine is short of
+    /// something. The attempt is then tried again.
+    pub(super) fn note_shortage(&self, error: &io::Error) {
+        if let (Some(shortage), Ok(mut noted)) = (Shortage::of(error), self.shortage.lock()) {
+            *noted = Some(shortage);
+        }
+    }
+
+    /// Returns the shortage that was noted since the last call.
+    pub(super) fn take_shortage(&self) -> Option<Shortage> {
+        self.shortage.lock().ok()?.take()
+    }
+
     /// Returns the configuration of the trial.
     #[must_use]
     pub fn params(&self) -> &Params {

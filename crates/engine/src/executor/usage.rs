@@ -91,6 +91,7 @@ impl Meter {
         Usage {
             cpu_seconds: (counted.utime + counted.stime + of_orphans).as_secs_f64(),
             peak_mib: (counted.maxrss.max(self.peak)) as f64 / MIB,
+            seconds: None,
         }
     }
 }

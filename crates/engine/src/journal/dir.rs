@@ -48,6 +48,12 @@ impl StudyDir {
         self.root.join("journal.torn")
     }
 
+    /// Returns the path of the journal's high-water mark: its length when it was last synced.
+    #[must_use]
+    pub fn mark(&self) -> PathBuf {
+        self.root.join("journal.mark")
+    }
+
     /// Returns the path of the file whose kernel lock is held by the process that runs the study.
     #[must_use]
     pub fn lock(&self) -> PathBuf {
@@ -111,6 +117,20 @@ impl StudyDir {
         self.root.join("environment.json")
     }
 
+    /// Returns the paths of the descriptions that pilots have written of their machines.
+    #[must_use]
+    pub fn node_environments(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.root.join("pilots"));
+        let mut paths: Vec<PathBuf> = entries
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.to_string_lossy().ends_with(".environment.json"))
+            .collect();
+        paths.sort();
+        paths
+    }
+
     /// Returns the path of the result of repeating a trial of another study.
     #[must_use]
     pub fn repro(&self) -> PathBuf {
@@ -121,6 +141,12 @@ impl StudyDir {
     #[must_use]
     pub fn digests(&self) -> PathBuf {
         self.root.join("digests")
+    }
+
+    /// Returns the path of the log of `[run] setup`: the output of its last run.
+    #[must_use]
+    pub fn setup_log(&self) -> PathBuf {
+        self.root.join("setup.log")
     }
 
     /// Returns the path of the folder in which file-based trackers write.
@@ -145,6 +171,12 @@ impl StudyDir {
     #[must_use]
     pub fn trashed(&self, id: TrialId) -> PathBuf {
         self.trash().join(id.to_string())
+    }
+
+    /// Returns the path of the folder for everything that was found here and is not of this study.
+    #[must_use]
+    pub fn orphaned(&self) -> PathBuf {
+        self.root.join("orphaned")
     }
 
     /// Returns the path of a trial's checkpoint folder.

@@ -7,18 +7,27 @@
 pub mod dir;
 mod line;
 pub mod lock;
+pub mod mark;
 pub mod medium;
+mod ownership;
 pub mod replay;
 pub mod reports;
+mod rescue;
 pub mod salvage;
 pub mod snapshot;
 
 pub use dir::StudyDir;
 pub use lock::{Holder, Lock};
-pub use medium::{Medium, is_full};
+pub use mark::{Mark, Shortfall, shortfall};
+pub use medium::{Condition, Medium, is_full};
+pub use ownership::{
+    claim_trial, has_foreign_trial, has_own_trial, new_id, readable_trial, set_aside,
+    set_study_aside,
+};
 pub use replay::Replay;
+pub use rescue::Rescued;
 pub use salvage::{Salvaged, salvage};
-pub use snapshot::{read, settle, settled};
+pub use snapshot::{read, settle, settle_except, settled};
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -43,6 +52,10 @@ pub struct Journal {
     offset: u64,
     /// The sequence number of the next entry.
     next_seq: u64,
+    /// The checksum of the last entry, which the next one repeats; `None` before the first.
+    link: Option<line::Link>,
+    /// The file of the high-water mark; `None` if it cannot be written.
+    mark: Option<Box<dyn Medium>>,
     /// Whether a part of a line may follow `offset` in the file, after a failed write.
     torn: bool,
 }
@@ -87,9 +100,12 @@ impl Journal {
             away,
         };
         let start = self.buffer.len();
-        if let Err(source) = line::write(&mut self.buffer, &entry) {
-            self.buffer.truncate(start);
-            return Err(self.failed(source.into()));
+        match line::write(&mut self.buffer, &entry, self.link) {
+            Ok(link) => self.link = Some(link),
+            Err(source) => {
+                self.buffer.truncate(start);
+                return Err(self.failed(source.into()));
+            }
         }
         self.next_seq += 1;
         Ok(entry)
@@ -146,7 +162,53 @@ impl Journal {
             return Err(self.failed(source));
         }
         self.unsynced.clear();
+        self.set_mark();
         Ok(())
+    }
+
+    /// Writes the high-water mark, after the sync that covers it. An error is ignored: without a
+    /// mark, only a journal that becomes shorter goes unnoticed.
+    fn set_mark(&mut self) {
+        if let (Some(file), Some(last)) = (&mut self.mark, self.link) {
+            let mark = Mark {
+                length: self.offset,
+                entries: self.next_seq,
+                last,
+            };
+            let _ = file.overwrite(&mark.to_bytes());
+        }
+    }
+
+    /// Checks that the file at the journal's path is still the one that this process writes, with
+    /// nothing in it but its entries. To be called about once a second.
+    ///
+    /// # Errors
+    /// [`JournalError::Disturbed`] if it was removed, replaced, cut or appended to by another.
+    pub fn check(&self) -> Result<(), JournalError> {
+        let what = match self.medium.condition(&self.path) {
+            Ok(Condition::Gone) => "was removed",
+            Ok(Condition::Replaced) => "was replaced by another file",
+            // A failed write may have left a part of a line behind.
+            Ok(Condition::InPlace(Some(length))) if !self.torn && length < self.offset => {
+                "was cut to a part of its length"
+            }
+            Ok(Condition::InPlace(Some(length))) if !self.torn && length > self.offset => {
+                "was written to by another process"
+            }
+            // A file system that does not answer now may do so the next time.
+            Ok(Condition::InPlace(_)) | Err(_) => return Ok(()),
+        };
+        Err(JournalError::Disturbed {
+            path: self.path.clone(),
+            what,
+            rescued: None,
+        })
+    }
+
+    /// Returns the number of bytes of the buffered entries.
+    #[must_use]
+    pub fn pending_bytes(&self) -> usize {
+        self.buffer.len()
     }
 
     /// Returns the length of the journal in bytes, without buffered entries.
@@ -202,6 +264,35 @@ pub enum JournalError {
         #[source]
         source: IllegalEvent,
     },
+    /// The journal has lost entries that were on the disk, or is not the one that was written here.
+    #[error("`{path}` is not complete: {shortfall}")]
+    Short {
+        /// The path of the journal.
+        path: PathBuf,
+        /// The difference between the journal and its mark.
+        shortfall: Shortfall,
+    },
+    /// The journal was removed, replaced, cut or written to by another while this process wrote it.
+    #[error("`{path}` {what} while this run was writing it, so the run was ended{}", place(rescued.as_ref()))]
+    Disturbed {
+        /// The path of the journal.
+        path: PathBuf,
+        /// The change, as the end of a sentence about the journal.
+        what: &'static str,
+        /// The place of everything that the run knew; `None` if it could not be kept.
+        rescued: Option<Rescued>,
+    },
+    /// The lock is held although the process that took it has ended: a child of it that has not yet
+    /// begun another program, or a process that is still being torn down, has it.
+    #[error(
+        "the lock of `{study}` is not free yet, although process {pid}, which ran it, has ended"
+    )]
+    HeldByEnded {
+        /// The study's folder.
+        study: PathBuf,
+        /// The process that took the lock.
+        pid: u32,
+    },
     /// The folder contains no journal, so there is no study.
     #[error("there is no study at `{0}`")]
     NoStudy(PathBuf),
@@ -228,6 +319,28 @@ impl JournalError {
     #[must_use]
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Io { source, .. } if is_full(source))
+    }
+
+    /// Returns whether the error is that a file has reached the limit on its size.
+    #[must_use]
+    pub fn is_file_too_large(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == std::io::ErrorKind::FileTooLarge)
+    }
+}
+
+/// Returns the part of a message that names the place of rescued data.
+fn place(rescued: Option<&Rescued>) -> String {
+    match rescued {
+        None => "; nothing could be kept".to_owned(),
+        Some(Rescued { folder, is_whole }) => format!(
+            "; {} is in `{}`",
+            match is_whole {
+                true => "the whole study",
+                false =>
+                    "the state of all trials (`snapshot.json`, `trials.csv`), with the entries that were left,",
+            },
+            folder.display()
+        ),
     }
 }
 
@@ -338,6 +451,8 @@ mod tests {
             .collect();
         for cut in 0..contents.len() {
             let _ = fs::remove_file(dir.torn());
+            // As after a power failure before the first sync: otherwise the mark tells of more.
+            let _ = fs::remove_file(dir.mark());
             fs::write(dir.journal(), &contents[..cut]).expect("it can be written");
             let entries = Journal::open(&dir)
                 .expect("it opens")
@@ -428,6 +543,7 @@ mod tests {
             .map(|entry| serde_json::to_string(entry).expect("it is JSON") + "\n")
             .collect();
         fs::write(dir.journal(), plain).expect("it can be written");
+        fs::remove_file(dir.mark()).expect("it is there");
         let mut journal = Journal::open(&dir)
             .and_then(Replay::into_writer)
             .expect("it becomes a writer");
@@ -444,6 +560,177 @@ mod tests {
             read_all(&dir),
             entries.into_iter().chain([more]).collect::<Vec<_>>()
         );
+    }
+
+    /// Writes a journal whose study has the id `id`.
+    fn written_with_id(id: &str) -> (tempfile::TempDir, StudyDir, Journal) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dir = StudyDir::at(folder.path());
+        let mut journal = Journal::open(&dir)
+            .and_then(Replay::into_writer)
+            .expect("a new journal");
+        for mut event in events() {
+            if let Event::Opened { header, .. } = &mut event {
+                header.id = Some(id.to_owned());
+            }
+            journal
+                .append(event, Timestamp::from_micros(0))
+                .expect("it can be appended");
+        }
+        journal.sync().expect("it can be written");
+        (folder, dir, journal)
+    }
+
+    #[test]
+    fn a_line_behind_another_history_is_an_error_and_salvage_drops_it() {
+        let (_one, dir, _) = written_with_id("1111");
+        let (_two, other, _) = written_with_id("2222");
+        let (own, foreign) = [&dir, &other]
+            .map(|dir| fs::read_to_string(dir.journal()).expect("it can be read"))
+            .into();
+        let spliced: String = own
+            .split_inclusive('\n')
+            .take(2)
+            .chain(foreign.split_inclusive('\n').skip(2))
+            .collect();
+        fs::remove_file(dir.mark()).expect("it is there");
+        fs::write(dir.journal(), spliced).expect("it can be written");
+        let error = read(&dir).expect_err("a line is foreign");
+        assert!(
+            matches!(error, JournalError::BadLine { line: 3, .. }),
+            "{error}"
+        );
+        let salvaged = salvage(&dir, Header::default()).expect("it can be salvaged");
+        assert_eq!((salvaged.kept, salvaged.dropped.len()), (3, 1));
+        assert_eq!(read(&dir).expect("it can be read").trials().len(), 1);
+    }
+
+    #[test]
+    fn a_journal_that_became_shorter_is_shown_with_what_is_missing_and_is_not_written() {
+        let (_folder, dir, _) = written_with_id("1111");
+        let contents = fs::read(dir.journal()).expect("it can be read");
+        assert_eq!(shortfall(&dir), None);
+        let mut entries = 0;
+        for (index, byte) in contents.iter().enumerate() {
+            fs::write(dir.journal(), &contents[..index]).expect("it can be written");
+            let expected = Shortfall {
+                expected: 4,
+                present: entries,
+                is_other: false,
+            };
+            assert_eq!(shortfall(&dir), Some(expected));
+            assert_eq!(read_all(&dir).len() as u64, entries);
+            let refused = Journal::open(&dir).and_then(Replay::into_writer);
+            assert!(matches!(refused, Err(JournalError::Short { .. })));
+            entries += u64::from(*byte == b'\n');
+        }
+        let in_last_line = &contents[..contents.len() - 20];
+        fs::write(dir.journal(), in_last_line).expect("it can be written");
+        let salvaged = salvage(&dir, Header::default()).expect("it can be salvaged");
+        assert_eq!((salvaged.kept, salvaged.backup), (3, None));
+        assert_eq!(salvaged.short.map(|short| short.expected), Some(4));
+        let journal = Journal::open(&dir).and_then(Replay::into_writer);
+        assert_eq!(journal.expect("it goes on").next_seq, 3);
+    }
+
+    #[test]
+    fn a_journal_of_another_study_is_not_taken_for_the_one_that_was_written_here() {
+        let (_one, dir, _) = written_with_id("1111");
+        let (_two, other, _) = written_with_id("2222");
+        fs::copy(other.journal(), dir.journal()).expect("it can be copied");
+        assert!(shortfall(&dir).is_some_and(|short| short.is_other));
+    }
+
+    #[test]
+    fn a_journal_that_lost_what_was_never_synced_is_whole() {
+        let (_folder, dir, mut journal) = written_with_id("1111");
+        let synced = journal.offset();
+        for id in 3..6 {
+            journal
+                .append(created(id), Timestamp::from_micros(0))
+                .expect("it can be appended");
+            journal.flush().expect("it can be written");
+        }
+        drop(journal);
+        let file = fs::File::options().write(true).open(dir.journal());
+        for length in (synced..=fs::metadata(dir.journal()).expect("it is there").len()).rev() {
+            let file = file.as_ref().expect("it can be opened");
+            file.set_len(length).expect("it can be cut");
+            assert_eq!(shortfall(&dir), None, "{length}");
+        }
+        Journal::open(&dir)
+            .and_then(Replay::into_writer)
+            .expect("it goes on");
+    }
+
+    #[test]
+    fn a_torn_or_damaged_mark_raises_no_alarm() {
+        let (_folder, dir, _) = written_with_id("1111");
+        let mark = fs::read(dir.mark()).expect("it is there");
+        for length in 0..mark.len() {
+            fs::write(dir.mark(), &mark[..length]).expect("it can be written");
+            assert_eq!(shortfall(&dir), None, "cut to {length}");
+            for bit in 0..8 {
+                let mut flipped = mark.clone();
+                flipped[length] ^= 1 << bit;
+                fs::write(dir.mark(), flipped).expect("it can be written");
+                assert_eq!(shortfall(&dir), None, "bit {bit} of byte {length}");
+            }
+        }
+    }
+
+    /// Disturbs the journal of a study that is being written. Returns the error, whether the journal
+    /// was rescued whole, and the number of trials in the rescued study.
+    fn disturb(disturbance: impl FnOnce(&StudyDir)) -> (String, bool, usize) {
+        let logs = tempfile::tempdir().expect("a temporary folder");
+        let dir = StudyDir::new(logs.path(), "digits");
+        fs::create_dir(dir.root()).expect("it can be created");
+        let mut journal = Journal::open(&dir)
+            .and_then(Replay::into_writer)
+            .expect("a new journal");
+        let mut study = Study::default();
+        for event in events() {
+            let entry = journal.append(event, Timestamp::from_micros(0));
+            study
+                .apply(&entry.expect("it can be appended"))
+                .expect("it is allowed");
+            journal.sync().expect("it can be written");
+            journal.check().expect("nothing has happened");
+        }
+        disturbance(&dir);
+        let error = journal.check().expect_err("it is noticed").to_string();
+        let rescued = journal.rescue(&dir, &study).expect("it can be kept");
+        let trials = if rescued.is_whole {
+            read(&StudyDir::at(&rescued.folder)).expect("it is a study")
+        } else {
+            let text = fs::read(rescued.folder.join("study.json")).expect("it is there");
+            serde_json::from_slice(&text).expect("it is a study")
+        };
+        (error, rescued.is_whole, trials.trials().len())
+    }
+
+    #[test]
+    fn a_journal_that_others_remove_replace_cut_or_extend_is_noticed_and_kept() {
+        let removed = disturb(|dir| fs::remove_dir_all(dir.root()).expect("it can be removed"));
+        assert!(removed.0.contains("was removed"), "{}", removed.0);
+        let replaced = disturb(|dir| {
+            fs::copy(dir.journal(), dir.torn()).expect("it can be copied");
+            fs::rename(dir.torn(), dir.journal()).expect("it can be renamed");
+        });
+        assert!(replaced.0.contains("was replaced"), "{}", replaced.0);
+        let extended = disturb(|dir| {
+            let (_other, other, _) = written_with_id("2222");
+            let lines = fs::read(other.journal()).expect("it can be read");
+            let mut file = fs::File::options().append(true).open(dir.journal());
+            let file = file.as_mut().expect("it can be opened");
+            std::io::Write::write_all(file, &lines).expect("it can be written");
+        });
+        assert!(extended.0.contains("another process"), "{}", extended.0);
+        let cut = disturb(|dir| fs::write(dir.journal(), "").expect("it can be written"));
+        assert!(cut.0.contains("was cut"), "{}", cut.0);
+        let kept =
+            [removed, replaced, extended, cut].map(|(_, is_whole, trials)| (is_whole, trials));
+        assert_eq!(kept, [(true, 2), (true, 2), (true, 2), (false, 2)]);
     }
 
     /// A medium with room for a given number of bytes. It writes a part of an append that does not
@@ -497,13 +784,16 @@ mod tests {
         let room_of_disk = std::sync::Arc::clone(&room);
         let mut journal = Journal::open(&dir)
             .expect("it opens")
-            .into_writer_on(|file| {
-                Box::new(SmallDisk {
-                    file,
-                    room: room_of_disk,
-                    fails_to_sync: true,
-                })
-            })
+            .into_writer_on(
+                |file| {
+                    Box::new(SmallDisk {
+                        file,
+                        room: room_of_disk,
+                        fails_to_sync: true,
+                    })
+                },
+                |file| Box::new(file),
+            )
             .expect("a new journal");
         let mut refused = 0;
         for event in events() {
@@ -550,7 +840,7 @@ mod tests {
             if let Event::Closed { why } = &mut entry.event {
                 *why = Closing::Exhausted;
             }
-            line::write(&mut text, &entry).expect("it can be written as JSON");
+            line::write(&mut text, &entry, None).expect("it can be written as JSON");
         }
         fs::write(dir.journal(), text).expect("it can be written");
         let other = read(&dir).expect("it can be read");
@@ -582,15 +872,18 @@ mod tests {
         let study = read(&dir).expect("it can be read");
         snapshot::write(&dir, &study, journal.offset()).expect("it can be written");
         let text = fs::read_to_string(dir.snapshot()).expect("it can be read");
-        assert_eq!(text.lines().count(), 4);
+        assert_eq!(text.lines().count(), 5);
         assert_eq!(read(&dir).expect("it can be read"), study);
-        // The snapshot is changed: a value that only it contains proves that it was read.
-        fs::write(dir.snapshot(), text.replacen("\"seed\":1", "\"seed\":2", 1))
-            .expect("it can be written");
-        assert_ne!(read(&dir).expect("it can be read"), study);
-        let (head, _) = text.rsplit_once('\n').expect("it has lines");
-        fs::write(dir.snapshot(), head).expect("it can be written");
-        assert_eq!(read(&dir).expect("it can be read"), study);
+        assert_eq!(snapshot::stored(&dir), Some(study.clone()));
+        // A changed value, a missing line and a missing checksum each make it one that is ignored.
+        let changed = text.replacen("\"seed\":1", "\"seed\":2", 1);
+        let short = text.replacen(text.lines().nth(2).expect("it has four"), "", 1);
+        let (without, _) = text.trim_end().rsplit_once('\n').expect("it has lines");
+        for damaged in [&*changed, &*short, without] {
+            fs::write(dir.snapshot(), damaged).expect("it can be written");
+            assert_eq!(snapshot::stored(&dir), None);
+            assert_eq!(read(&dir).expect("it can be read"), study);
+        }
     }
 
     #[test]

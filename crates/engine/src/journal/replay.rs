@@ -1,6 +1,7 @@
 //! Reading a journal from beginning to end, after which it can be written.
 
-use super::{Journal, JournalError, Medium, StudyDir, is_full, line};
+use super::line::{Line, Link};
+use super::{Journal, JournalError, Medium, StudyDir, is_full, line, mark};
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -10,9 +11,8 @@ use swath_model::study::{Entry, Study};
 /// is not an entry.
 #[derive(Debug)]
 pub struct Replay {
+    dir: StudyDir,
     path: PathBuf,
-    /// The path of the file for torn ends.
-    torn: PathBuf,
     /// The reader of the file; `None` if the journal does not exist.
     reader: Option<BufReader<File>>,
     /// The buffer for a line.
@@ -23,6 +23,10 @@ pub struct Replay {
     lines: u64,
     /// The sequence number that follows the last entry read.
     next_seq: u64,
+    /// The checksum of the last line read; `None` before the first line, or if it is unknown.
+    link: Option<Link>,
+    /// Whether the last line read repeats the checksum of the line before, so all later ones do.
+    is_chained: bool,
     /// Whether the end was reached, or an error was returned.
     is_done: bool,
 }
@@ -31,27 +35,35 @@ impl Replay {
     pub(super) fn open(dir: &StudyDir) -> Result<Self, JournalError> {
         let path = dir.journal();
         let reader = open_if_there(&path)?;
-        let torn = dir.torn();
         Ok(Self {
+            dir: dir.clone(),
             path,
-            torn,
             reader,
             line: Vec::new(),
             offset: 0,
             lines: 0,
             next_seq: 0,
+            link: None,
+            is_chained: false,
             is_done: false,
         })
     }
 
-    /// Continues at byte `offset`, which must be the start of the line of entry `seq`.
-    pub(super) fn skip_to(&mut self, offset: u64, seq: u64) -> Result<(), JournalError> {
+    /// Continues at byte `offset`, which must be the start of the line of entry `seq`. `link`: the
+    /// checksum of the line before, if it is known.
+    pub(super) fn skip_to(
+        &mut self,
+        offset: u64,
+        seq: u64,
+        link: Option<Link>,
+    ) -> Result<(), JournalError> {
         if let Some(reader) = &mut self.reader {
             reader
                 .seek(SeekFrom::Start(offset))
                 .map_err(|source| JournalError::io(&self.path, source))?;
         }
         (self.offset, self.lines, self.next_seq) = (offset, seq, seq);
+        self.link = link;
         Ok(())
     }
 
@@ -65,7 +77,7 @@ impl Replay {
             self.reader = open_if_there(&self.path)?;
         }
         self.is_done = false;
-        self.skip_to(self.offset, self.next_seq)
+        self.skip_to(self.offset, self.next_seq, self.link)
     }
 
     /// Returns the total length of the whole lines read so far, in bytes.
@@ -105,11 +117,14 @@ impl Replay {
             return Ok(None);
         };
         self.lines += 1;
-        let entry =
-            line::read(line).map_err(|why| JournalError::bad_line(&self.path, self.lines, why))?;
+        let line = line::read(line)
+            .and_then(|line| continues(line, self.link, self.is_chained))
+            .map_err(|why| JournalError::bad_line(&self.path, self.lines, why))?;
         self.offset += self.line.len() as u64;
-        self.next_seq = entry.seq + 1;
-        Ok(Some(entry))
+        self.next_seq = line.entry.seq + 1;
+        self.link = Some(line.link);
+        self.is_chained = line.previous.is_some();
+        Ok(Some(line.entry))
     }
 
     /// Applies all remaining entries to `study`, and calls `each` after each of them.
@@ -139,23 +154,31 @@ impl Replay {
     /// `journal.torn` and cut off.
     ///
     /// # Errors
-    /// If one of the remaining entries cannot be read, or the file cannot be written.
+    /// If one of the remaining entries cannot be read, the file cannot be written, or entries are
+    /// missing at the end that were on the disk before.
     pub fn into_writer(self) -> Result<Journal, JournalError> {
-        self.into_writer_on(|file| Box::new(file))
+        self.into_writer_on(|file| Box::new(file), |file| Box::new(file))
     }
 
-    /// Returns the writer as [`into_writer`](Self::into_writer) does, writing to the medium that
-    /// `medium` makes of the file.
+    /// Returns the writer as [`into_writer`](Self::into_writer) does, writing to the media that
+    /// `medium` makes of the journal's file and `mark` of that of its mark.
     ///
     /// # Errors
     /// As for [`into_writer`](Self::into_writer).
     pub fn into_writer_on(
         mut self,
         medium: impl FnOnce(File) -> Box<dyn Medium>,
+        mark: impl FnOnce(File) -> Box<dyn Medium>,
     ) -> Result<Journal, JournalError> {
         // The end of the journal is only known once every entry was read and verified.
         while !self.is_done {
             self.next().transpose()?;
+        }
+        if let Some(shortfall) = mark::shortfall(&self.dir) {
+            return Err(JournalError::Short {
+                path: self.path,
+                shortfall,
+            });
         }
         let mut file = OpenOptions::new()
             .read(true)
@@ -166,6 +189,9 @@ impl Replay {
         self.prepare(&mut file)
             .map_err(|source| JournalError::io(&self.path, source))?;
         Ok(Journal {
+            // The mark is an aid: without it, only a journal that becomes shorter goes unnoticed.
+            mark: mark::open(&self.dir).ok().map(mark),
+            link: self.link,
             path: self.path,
             medium: medium(file),
             buffer: Vec::new(),
@@ -186,7 +212,7 @@ impl Replay {
             let mut torn = OpenOptions::new()
                 .append(true)
                 .create(true)
-                .open(&self.torn)?;
+                .open(self.dir.torn())?;
             torn_bytes.push(b'\n');
             // On a full disk, the torn bytes are given up: they were never committed.
             match torn.write_all(&torn_bytes) {
@@ -203,6 +229,26 @@ impl Replay {
         }
         Ok(())
     }
+}
+
+/// Returns a line that continues the one with the checksum `last`. `is_chained`: that line is part
+/// of the chain already, so the next one must be, too.
+///
+/// # Errors
+/// If the line does not continue it; the reason in words.
+fn continues(line: Line, last: Option<Link>, is_chained: bool) -> Result<Line, String> {
+    let follows = match (line.previous, last) {
+        (Some(previous), Some(last)) => previous == last,
+        (Some(_), None) => line.entry.seq > 0,
+        (None, _) => !is_chained,
+    };
+    if follows {
+        return Ok(line);
+    }
+    Err(
+        "it does not continue the line before it: lines are missing, or it is of another journal"
+            .to_owned(),
+    )
 }
 
 /// Opens a journal for reading; `None` if it does not exist.

@@ -4,11 +4,13 @@
 //! created, an attempt that never started), the gap is filled with the minimum that must have
 //! happened, taken from the trial's folder where possible. The damaged journal is kept as a backup.
 
-use super::{JournalError, StudyDir, line};
+use super::line::{self, Line};
+use super::{JournalError, Shortfall, StudyDir, mark, ownership};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use swath_log::regular;
 use swath_model::space::Params;
 use swath_model::study::{
     Attempt, Entry, Event, Exit, FORMAT, Header, IllegalEvent, Origin, Study, Timestamp, TrialId,
@@ -26,6 +28,9 @@ pub struct Salvaged {
     pub filled: Vec<String>,
     /// The path of the damaged journal's backup; `None` if nothing was wrong with the journal.
     pub backup: Option<PathBuf>,
+    /// The entries that the journal has lost at its end, or the sign that it is another copy. What
+    /// is there counts from now on. `None` if nothing is missing.
+    pub short: Option<Shortfall>,
 }
 
 /// Rewrites the journal from all its good entries, if any line is damaged or missing. Only the
@@ -49,7 +54,10 @@ pub fn salvage(dir: &StudyDir, header: Header) -> Result<Salvaged, JournalError>
             dropped: Vec::new(),
             filled: Vec::new(),
             backup: None,
+            short: mark::shortfall(dir),
         },
+        last: None,
+        last_read: None,
     };
     let mut number = 0;
     let mut has_broken_end = false;
@@ -74,6 +82,11 @@ pub fn salvage(dir: &StudyDir, header: Header) -> Result<Salvaged, JournalError>
         && !repair.has_gap
         && !repair.has_split_lines(&bytes)
     {
+        if repair.result.short.is_some() {
+            repair
+                .accept()
+                .map_err(|source| JournalError::io(&path, source))?;
+        }
         return Ok(repair.result);
     }
     repair.remove_trials_without_params();
@@ -82,8 +95,9 @@ pub fn salvage(dir: &StudyDir, header: Header) -> Result<Salvaged, JournalError>
         return Ok(repair.result);
     };
     replace_journal(dir, &backup, &repair.out).map_err(|source| JournalError::io(&path, source))?;
-    // The snapshot was made from the damaged journal, whose offsets are no longer valid.
-    let _ = fs::remove_file(dir.snapshot());
+    repair
+        .accept()
+        .map_err(|source| JournalError::io(&path, source))?;
     repair.result.backup = Some(backup);
     Ok(repair.result)
 }
@@ -113,6 +127,10 @@ struct Repair<'a> {
     out: Vec<u8>,
     /// Trials without any known parameters. They are removed at the end.
     without_params: BTreeSet<TrialId>,
+    /// The checksum of the last line of the new journal.
+    last: Option<line::Link>,
+    /// The last line of the old journal that was kept; `None` after a damaged one.
+    last_read: Option<Line>,
     /// Whether whole lines are missing before a good one, so that the sequence numbers have a gap
     /// and the entries must be renumbered.
     has_gap: bool,
@@ -123,16 +141,18 @@ impl Repair<'_> {
     /// Reads a line, or two lines that were joined because the break between them was damaged.
     fn add_line(&mut self, number: u64, bytes: &[u8]) -> Result<(), JournalError> {
         let why = match line::read(bytes) {
-            Ok(entry) => return self.add_entry(number, entry),
+            Ok(line) => return self.add_good_line(number, line),
             Err(why) => why,
         };
+        // The line before the next one is unknown.
+        self.last_read = None;
         let Some(end) = line::complete_entry(bytes) else {
             self.result.dropped.push((number, why));
             return Ok(());
         };
         let (first, rest) = bytes.split_at(end);
-        if let Ok(entry) = line::read(first) {
-            self.add_entry(number, entry)?;
+        if let Ok(line) = line::read(first) {
+            self.add_good_line(number, line)?;
         }
         // Skips the damaged line break itself, which is one byte.
         match rest.get(1..) {
@@ -141,10 +161,52 @@ impl Repair<'_> {
         }
     }
 
+    /// Makes the journal, as it is now, the one that counts: removes its mark, and what was made from
+    /// the earlier one.
+    fn accept(&self) -> std::io::Result<()> {
+        // The snapshot was made from the earlier journal, whose offsets are no longer valid.
+        let _ = fs::remove_file(self.dir.snapshot());
+        // Pilots have recorded the results of attempts that this journal may give to other trials.
+        let pilots = self.dir.root().join("pilots");
+        if self.result.short.is_some() && pilots.exists() {
+            ownership::set_aside(self.dir, &pilots)?;
+        }
+        // The next run sets a new mark with its first sync.
+        match fs::remove_file(self.dir.mark()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns whether a line does not continue the line before it, because another history of the
+    /// study was written behind it.
+    fn is_of_other_history(&self, line: &Line) -> bool {
+        let Some(before) = &self.last_read else {
+            return false;
+        };
+        match line.previous {
+            Some(previous) => line.entry.seq == before.entry.seq + 1 && previous != before.link,
+            // A line without a link cannot follow one that has it.
+            None => before.previous.is_some(),
+        }
+    }
+
     /// Returns whether lines were split that had been joined.
     fn has_split_lines(&self, bytes: &[u8]) -> bool {
         let lines = bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
         self.result.kept > lines
+    }
+
+    /// Keeps the entry of a line that is not damaged, unless the line is of another history.
+    fn add_good_line(&mut self, number: u64, line: Line) -> Result<(), JournalError> {
+        if self.is_of_other_history(&line) {
+            let why = "it does not continue the line before it".to_owned();
+            self.result.dropped.push((number, why));
+            return Ok(());
+        }
+        let entry = line.entry.clone();
+        self.last_read = Some(line);
+        self.add_entry(number, entry)
     }
 
     /// Keeps an entry, after filling the gap before it.
@@ -201,7 +263,7 @@ impl Repair<'_> {
         };
         self.study.apply(&entry)?;
         // This cannot fail: the event was parsed from JSON before.
-        line::write(&mut self.out, &entry).ok();
+        self.last = line::write(&mut self.out, &entry, self.last).ok();
         Ok(())
     }
 
@@ -235,9 +297,9 @@ impl Repair<'_> {
             return None;
         }
         let folder = self.dir.trial(trial);
-        let params = fs::read(folder.join("params.json")).ok();
+        let params = regular::read(&folder.join("params.json")).ok();
         let params: Option<Params> = params.and_then(|text| serde_json::from_slice(&text).ok());
-        let info = fs::read_to_string(folder.join("metadata/info.yaml")).unwrap_or_default();
+        let info = regular::read_to_string(&folder.join("metadata/info.yaml")).unwrap_or_default();
         let seed = info
             .lines()
             .find_map(|line| line.strip_prefix("  seed: ")?.parse().ok())
@@ -390,6 +452,7 @@ mod tests {
                     trial,
                     attempt,
                     record: LogRecord::Report { values },
+                    line_end: None,
                 });
                 let exit = if attempt.0 == 1 {
                     Exit::Lost

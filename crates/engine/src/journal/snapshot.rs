@@ -2,21 +2,23 @@
 //! later entries.
 //!
 //! The snapshot is a projection: it can be deleted at any time, and it is ignored if another
-//! version wrote it or it belongs to another journal. The first line is the study without its
-//! trials; every further line is an array of some trials, so that all cores can parse them.
+//! version wrote it, it belongs to another journal, or its checksum does not match. The first line is
+//! the study without its trials; every further line is an array of some trials, so that all cores can
+//! parse them; the last line is the checksum of all lines before it.
 
 use super::{JournalError, Replay, StudyDir, lock};
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fs::{File, Permissions};
-use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
-use swath_model::study::{Attempt, Entry, Event, Exit, Study, Timestamp, Trial, Usage};
+use swath_model::study::{Attempt, Entry, Event, Exit, Study, Timestamp, Trial, TrialId, Usage};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The version of the snapshot's format. It increases when the stored state of a trial changes; a
 /// snapshot of another format is ignored.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// Number of trials per line.
 const TRIALS_PER_LINE: usize = 256;
 /// Number of bytes of the journal before the offset that must match for a snapshot to belong to it.
@@ -56,7 +58,8 @@ pub fn read(dir: &StudyDir) -> Result<Study, JournalError> {
     let mut replay = Replay::open(dir)?;
     let mut study = Study::default();
     if let Some(snapshot) = load(dir) {
-        replay.skip_to(snapshot.offset, snapshot.study.next_seq())?;
+        let link = super::line::link_at_end(snapshot.witness.as_bytes());
+        replay.skip_to(snapshot.offset, snapshot.study.next_seq(), link)?;
         study = snapshot.study;
     }
     replay.fold_into(&mut study, &mut |_, _| {})?;
@@ -77,6 +80,12 @@ pub fn settled(dir: &StudyDir) -> Result<Study, JournalError> {
 /// Ends the running trials of a study as lost, if no process runs the study. The next run will do
 /// the same.
 pub fn settle(dir: &StudyDir, study: &mut Study) {
+    settle_except(dir, study, &BTreeSet::new());
+}
+
+/// Ends the running trials as [`settle`] does, except those that are known to run elsewhere without
+/// a process that runs the study.
+pub fn settle_except(dir: &StudyDir, study: &mut Study, elsewhere: &BTreeSet<TrialId>) {
     // With a run active, its running trials are not lost.
     if study.running_count() == 0 || lock::is_held(dir) {
         return;
@@ -84,6 +93,7 @@ pub fn settle(dir: &StudyDir, study: &mut Study) {
     let at = study.at().unwrap_or(Timestamp::from_micros(0));
     let lost: Vec<_> = study
         .running()
+        .filter(|id| !elsewhere.contains(id))
         .filter_map(|id| study.trial(id))
         .map(|trial| (trial.id, trial.attempts))
         .collect();
@@ -118,7 +128,11 @@ pub fn write(dir: &StudyDir, study: &Study, offset: u64) -> std::io::Result<()> 
         .prefix(".snapshot")
         .permissions(mode)
         .tempfile_in(dir.root())?;
-    let mut out = BufWriter::with_capacity(1 << 18, file);
+    let summed = Summed {
+        file,
+        sum: crc32fast::Hasher::new(),
+    };
+    let mut out = BufWriter::with_capacity(1 << 18, summed);
     // The trials follow on lines of their own.
     let without_trials = study.without_trials();
     serde_json::to_writer(
@@ -136,17 +150,51 @@ pub fn write(dir: &StudyDir, study: &Study, offset: u64) -> std::io::Result<()> 
         out.write_all(b"\n")?;
         serde_json::to_writer(&mut out, trials)?;
     }
-    out.flush()?;
-    out.into_inner()
-        .map_err(std::io::IntoInnerError::into_error)?
-        .persist(dir.snapshot())?;
+    let summed = out
+        .into_inner()
+        .map_err(std::io::IntoInnerError::into_error)?;
+    let Summed { mut file, sum } = summed;
+    write!(file, "\n{:08x}\n", sum.finalize())?;
+    file.persist(dir.snapshot())?;
     Ok(())
+}
+
+/// A writer that computes the checksum of everything that is written.
+struct Summed<W: Write> {
+    file: W,
+    sum: crc32fast::Hasher,
+}
+
+impl<W: Write> Write for Summed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.sum.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Returns the lines of a snapshot without its checksum; `None` if that is missing or does not
+/// match.
+fn verified(text: &[u8]) -> Option<&[u8]> {
+    let (lines, sum) = text.split_at_checked(text.len().checked_sub(10)?)?;
+    let expected = format!("\n{:08x}\n", crc32fast::hash(lines));
+    (sum == expected.as_bytes()).then_some(lines)
+}
+
+/// Returns the study as the snapshot has it; `None` if readers ignore the snapshot.
+#[must_use]
+pub fn stored(dir: &StudyDir) -> Option<Study> {
+    load(dir).map(|snapshot| snapshot.study)
 }
 
 /// Returns the snapshot of the present journal; `None` if there is no valid one.
 fn load(dir: &StudyDir) -> Option<StoredHeader> {
     let text = std::fs::read(dir.snapshot()).ok()?;
-    let mut lines = text.split(|byte| *byte == b'\n');
+    let mut lines = verified(&text)?.split(|byte| *byte == b'\n');
     let mut header: StoredHeader = serde_json::from_slice(lines.next()?).ok()?;
     // The snapshot of another version of swath, or of another journal, is ignored.
     if header.version != VERSION

@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use swath_model::source::secret::Secrets;
 use swath_model::study::Timestamp;
 
 /// Options for diffs that `git apply` accepts, independent of the user's configuration. Uncommitted
@@ -143,14 +144,15 @@ impl Checkout {
     }
 
     /// Returns the differences between a commit and the working tree: a patch, and the untracked
-    /// code that the patch omits. Untracked code is part of the patch within bounds, except below
-    /// the folders `besides`. The files `named` count as code whatever their names are.
+    /// code that the patch omits. The patch shows no secrets. Untracked code is part of it within
+    /// bounds, except below the folders `besides`. The files `named` count as code whatever their names are.
     #[must_use]
     pub fn changes(
         &self,
         commit: &str,
         besides: &[PathBuf],
         named: &[PathBuf],
+        secrets: &Secrets,
     ) -> (Vec<u8>, Vec<String>) {
         let untracked::Untracked { index, left_out } = untracked::find(self, besides, named);
         let mut words = DIFF.to_vec();
@@ -159,7 +161,8 @@ impl Checkout {
         if let Some(index) = &index {
             command.env("GIT_INDEX_FILE", index.path());
         }
-        (answer(&mut command).unwrap_or_default(), left_out)
+        let patch = answer(&mut command).unwrap_or_default();
+        (secrets.redact_bytes(&patch).into_owned(), left_out)
     }
 }
 
@@ -168,9 +171,14 @@ impl Git {
     /// commit, or without git. The folders `besides` contain no code; the files `named` count as
     /// code whatever their names are.
     #[must_use]
-    pub fn of(folder: &Path, besides: &[PathBuf], named: &[PathBuf]) -> Option<Self> {
+    pub fn of(
+        folder: &Path,
+        besides: &[PathBuf],
+        named: &[PathBuf],
+        secrets: &Secrets,
+    ) -> Option<Self> {
         let checkout = Checkout::of(folder)?;
-        let (patch, left_out) = checkout.changes(&checkout.commit, besides, named);
+        let (patch, left_out) = checkout.changes(&checkout.commit, besides, named, secrets);
         let remote = ask(folder, &["remote", "get-url", "origin"]);
         let remote = remote.map(|url| String::from_utf8_lossy(&url).trim().to_owned());
         Some(Self {
@@ -180,7 +188,7 @@ impl Git {
             branch: checkout.branch,
             remote: remote
                 .filter(|url| !url.is_empty())
-                .map(|url| without_credentials(&url)),
+                .map(|url| secrets.redact(&without_credentials(&url)).into_owned()),
             left_out,
             besides: besides.to_vec(),
             named: named
@@ -285,7 +293,7 @@ mod tests {
     #[test]
     fn a_folder_outside_of_any_checkout_has_no_version() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        assert_eq!(Git::of(folder.path(), &[], &[]), None);
+        assert_eq!(Git::of(folder.path(), &[], &[], &Secrets::default()), None);
     }
 
     /// A repository with one commit of `train.py`.
@@ -324,7 +332,7 @@ mod tests {
     #[test]
     fn a_clean_checkout_is_described_without_credentials_or_patch() {
         let folder = repository();
-        let version = Git::of(&folder.path().join("src"), &[], &[]).unwrap();
+        let version = Git::of(&folder.path().join("src"), &[], &[], &Secrets::default()).unwrap();
         assert_eq!(
             (version.branch.as_deref(), version.dirty),
             (Some("trunk"), false)
@@ -353,7 +361,7 @@ mod tests {
         set_modified(&file, then);
         set_modified(&folder.path().join(".git/index"), then);
         fs::write(folder.path().join("new.py"), "a = 1\n").unwrap();
-        let version = Git::of(folder.path(), &[], &[]).unwrap();
+        let version = Git::of(folder.path(), &[], &[], &Secrets::default()).unwrap();
         let patch = String::from_utf8(version.patch).unwrap();
         assert!(
             patch.contains("+lr = 2") && patch.contains("+a = 1"),
@@ -378,7 +386,7 @@ mod tests {
         fs::write(root.join("huge.py"), vec![b'#'; 2 << 20]).unwrap();
         let before = fs::read(root.join(".git/index")).unwrap();
         let (besides, named) = ([root.join("logs")], [root.join("conf.json")]);
-        let version = Git::of(&root.join("src"), &besides, &named).unwrap();
+        let version = Git::of(&root.join("src"), &besides, &named, &Secrets::default()).unwrap();
         assert_eq!(version.left_out, ["huge.py"]);
         assert_eq!(version.patch_md5, Some(md5_of(&version.patch)));
         assert!(version.describe().ends_with("-dirty"));
@@ -412,7 +420,9 @@ mod tests {
             assert_eq!(text.as_deref(), expected, "{name}");
         }
         assert_eq!(
-            Git::of(root, &besides, &named).unwrap().patch_md5,
+            Git::of(root, &besides, &named, &Secrets::default())
+                .unwrap()
+                .patch_md5,
             version.patch_md5
         );
     }

@@ -1,7 +1,9 @@
 //! The machine that a study runs on.
 
+use super::Gpu;
 use crate::journal::Holder;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use swath_model::study::Timestamp;
 
 /// The recorded facts about a machine.
@@ -21,6 +23,26 @@ pub struct Machine {
     pub cpus: usize,
     /// Memory in bytes.
     pub memory: Option<u64>,
+}
+
+/// The machine and environment of the trials in a pilot, recorded by the pilot itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeEnvironment {
+    /// The host name, as in the places of the pilot's trials.
+    pub host: String,
+    /// The id of the pilot's job, as in these places.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
+    /// The start of the pilot by the clock of its machine.
+    pub at: Timestamp,
+    /// The machine.
+    pub machine: Machine,
+    /// The recorded environment variables.
+    #[serde(default)]
+    pub variables: BTreeMap<String, String>,
+    /// The GPUs.
+    #[serde(default)]
+    pub gpus: Vec<Gpu>,
 }
 
 impl Machine {

@@ -20,7 +20,7 @@ pub mod variables;
 pub use files::Pinned;
 pub use git::{Checkout, Git};
 pub use gpu::Gpu;
-pub use machine::Machine;
+pub use machine::{Machine, NodeEnvironment};
 pub use python::Python;
 pub use record::{Made, Record};
 

@@ -1,7 +1,7 @@
 //! Reads back the provenance of a study: for each trial the code and machine at its start.
 
-use super::Environment;
 use super::git::md5_of;
+use super::{Environment, Found, NodeEnvironment};
 use crate::journal::{Journal, JournalError, StudyDir};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,6 +14,8 @@ pub struct Made {
     pub header: Header,
     /// The index of its environment in [`Record::environments`], if one was recorded.
     pub environment: Option<usize>,
+    /// The environment on the machine of its pilot, if it ran in one.
+    on_node: Option<Environment>,
     /// The time at which the attempt started.
     pub at: Option<Timestamp>,
     /// The resource at which the attempt was to pause or end.
@@ -40,6 +42,7 @@ impl Record {
     /// If the journal cannot be read.
     pub fn of(dir: &StudyDir) -> Result<Self, JournalError> {
         let environments = environments(dir);
+        let nodes = node_environments(dir);
         let mut record = Self {
             patches: patches(dir),
             environments,
@@ -63,16 +66,43 @@ impl Record {
                     let made = Made {
                         header: current.clone(),
                         environment,
+                        on_node: None,
                         at: Some(entry.at),
                         until,
                         resumed: resume,
                     };
                     record.trials.insert(trial, made);
                 }
+                Event::Placed { trial, place, .. } => {
+                    // The pilot of a later job on the same machine has a later record.
+                    let node = nodes
+                        .iter()
+                        .rfind(|node| (&node.host, &node.job) == (&place.host, &place.job));
+                    record.set_node(trial, node);
+                }
                 _ => {}
             }
         }
         Ok(record)
+    }
+
+    /// Replaces the facts about the orchestrator's machine by those about the machine of the trial.
+    fn set_node(&mut self, trial: TrialId, node: Option<&NodeEnvironment>) {
+        let environment = self.environment(trial).cloned();
+        let Some(made) = self.trials.get_mut(&trial) else {
+            return;
+        };
+        made.on_node = environment
+            .zip(node)
+            .map(|(environment, node)| Environment {
+                machine: node.machine.clone(),
+                variables: node.variables.clone(),
+                found: environment.found.map(|found| Found {
+                    gpus: node.gpus.clone(),
+                    ..found
+                }),
+                ..environment
+            });
     }
 
     /// Returns the provenance of a trial; `None` if it has not started.
@@ -82,9 +112,13 @@ impl Record {
     }
 
     /// Returns the machine and code of a trial; `None` if it has not started or none was recorded.
+    /// The machine of a trial in a pilot is that of the pilot.
     #[must_use]
     pub fn environment(&self, trial: TrialId) -> Option<&Environment> {
-        self.environments.get(self.made(trial)?.environment?)
+        let made = self.made(trial)?;
+        made.on_node
+            .as_ref()
+            .or_else(|| self.environments.get(made.environment?))
     }
 }
 
@@ -97,6 +131,17 @@ fn environments(dir: &StudyDir) -> Vec<Environment> {
         .chain([dir.environment()])
         .filter_map(|path| serde_json::from_slice(&std::fs::read(path).ok()?).ok())
         .collect()
+}
+
+/// Reads the descriptions of the machines of pilots, the oldest first.
+fn node_environments(dir: &StudyDir) -> Vec<NodeEnvironment> {
+    let mut nodes: Vec<NodeEnvironment> = dir
+        .node_environments()
+        .iter()
+        .filter_map(|path| serde_json::from_slice(&std::fs::read(path).ok()?).ok())
+        .collect();
+    nodes.sort_by_key(|node| node.at);
+    nodes
 }
 
 fn patches(dir: &StudyDir) -> BTreeMap<String, PathBuf> {

@@ -2,7 +2,7 @@
 //! environment may contain secrets.
 
 use std::collections::BTreeMap;
-use swath_model::source::secret::masked;
+use swath_model::source::secret::{Secrets, masked};
 
 /// Variables that change the results of a program; `repro` sets them to their recorded values.
 pub const STEERING: &[&str] = &[
@@ -61,6 +61,15 @@ pub fn recorded() -> BTreeMap<String, String> {
             Some(((*name).to_owned(), masked(&value).into_owned()))
         })
         .collect()
+}
+
+/// Returns the secrets among the variables of this process and of the sweep file: those that
+/// `declared` names, and those whose names say so.
+#[must_use]
+pub fn secrets(of_sweep: &[(String, String)], declared: &[String]) -> Secrets {
+    let own = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Secrets::of_variables(own.chain(of_sweep.iter().cloned()), declared)
 }
 
 #[cfg(test)]

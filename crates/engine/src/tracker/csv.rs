@@ -4,12 +4,14 @@
 //! column order, empty cells for absent values, LF line ends and quotes only where needed. Floats
 //! have the shortest form that reads back as the same number (`1e-5`, `1.0`, `nan`). Texts are
 //! written unchanged, even those that a spreadsheet takes for a formula: the table holds exactly
-//! the values that the trial received.
+//! the values that the trial received. Only [`Cells::Safe`] changes such texts.
 
 use super::home::failed;
 use super::{Tracker, TrackerError};
 use ::csv::{ByteRecord, Writer};
-use std::collections::{BTreeSet, HashSet};
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -30,8 +32,33 @@ pub fn write(study: &Study, out: impl Write) -> io::Result<()> {
     write_some(
         study,
         study.trials().iter().filter(|trial| !trial.removed),
+        Cells::Exact,
         out,
     )
+}
+
+/// Form of the cells of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Cells {
+    /// Exactly the recorded values.
+    #[default]
+    Exact,
+    /// Texts that a spreadsheet would take for a formula begin with an apostrophe.
+    Safe,
+}
+
+impl Cells {
+    /// Returns the content of a cell with this text. A number stays a number.
+    #[must_use]
+    pub fn of(self, text: &str) -> Cow<'_, str> {
+        let begins_formula =
+            text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
+        if self == Self::Safe && begins_formula && text.parse::<f64>().is_err() {
+            format!("'{text}").into()
+        } else {
+            text.into()
+        }
+    }
 }
 
 /// Writes the table of `trials`. The columns are those of the whole study, so that tables of
@@ -42,12 +69,17 @@ pub fn write(study: &Study, out: impl Write) -> io::Result<()> {
 pub fn write_some<'a>(
     study: &Study,
     trials: impl IntoIterator<Item = &'a Trial>,
+    cells: Cells,
     out: impl Write,
 ) -> io::Result<()> {
     let columns = columns(study);
     let mut writer = Writer::from_writer(out);
-    writer.write_record(columns.iter().map(Column::name))?;
-    let mut row = Row::default();
+    let mut row = Row::new(cells);
+    for column in &columns {
+        row.push(Some(Cell::Text(column.name().into())));
+    }
+    writer.write_byte_record(&row.record)?;
+    row.record.clear();
     for trial in trials {
         for column in &columns {
             row.push(column.cell(study, trial));
@@ -104,6 +136,48 @@ pub enum Column {
     AtBest(Name),
 }
 
+/// Maximum number of reported keys that have columns in a table of trials. The journal has all of
+/// them.
+pub const MOST_METRICS: usize = 1000;
+
+/// Returns the reported keys that have columns: the objectives, and those that most trials reported.
+/// At most [`MOST_METRICS`], in the order of their names.
+fn with_columns(study: &Study, metrics: BTreeSet<Name>) -> BTreeSet<Name> {
+    if metrics.len() <= MOST_METRICS {
+        return metrics;
+    }
+    let mut counts: HashMap<&Name, usize> = HashMap::new();
+    for trial in study.trials() {
+        for name in trial.metrics.keys().chain(trial.texts.keys()) {
+            *counts.entry(name).or_default() += 1;
+        }
+    }
+    let objectives = &study.header().objectives;
+    let mut ranked: Vec<_> = metrics
+        .iter()
+        .map(|name| {
+            let is_objective = objectives.iter().any(|objective| objective.metric == *name);
+            let count = counts.get(name).copied().unwrap_or(0);
+            (Reverse((is_objective, count)), name)
+        })
+        .collect();
+    ranked.sort_unstable();
+    let kept = ranked.into_iter().take(MOST_METRICS);
+    kept.map(|(_, name)| name.clone()).collect()
+}
+
+/// Returns the warning that a trial reported more keys than a table has columns for; `None` if it
+/// did not.
+pub(crate) fn too_many_metrics_warning(trial: &Trial) -> Option<String> {
+    let count = trial.metrics.len() + trial.texts.len();
+    (count > MOST_METRICS).then(|| {
+        format!(
+            "it reported {count} different keys, and tables have columns for {MOST_METRICS} of them; \
+             give a key one name and tell its values apart by `step`, or record them as metrics"
+        )
+    })
+}
+
 /// Returns the columns of a study's table. Parameters come in the order of the header, then others
 /// in the order of their appearance; metrics are sorted by name.
 pub fn columns(study: &Study) -> Vec<Column> {
@@ -125,6 +199,7 @@ pub fn columns(study: &Study) -> Vec<Column> {
             }
         }
     }
+    let metrics = with_columns(study, metrics);
     let params = params.into_iter().enumerate();
     fields(Place::First)
         .chain(objectives.clone().map(Column::Objective))
@@ -253,18 +328,26 @@ fn param<'a>(trial: &'a Trial, index: usize, name: &Name) -> Option<&'a Value> {
 }
 
 /// One row under construction. Its memory is reused for the next row.
-#[derive(Default)]
 struct Row {
+    cells: Cells,
     record: ByteRecord,
     scratch: Vec<u8>,
 }
 
 impl Row {
+    fn new(cells: Cells) -> Self {
+        Self {
+            cells,
+            record: ByteRecord::new(),
+            scratch: Vec::new(),
+        }
+    }
+
     /// Appends a cell.
     fn push(&mut self, cell: Option<Cell<'_>>) {
         match cell {
             None => self.record.push_field(b""),
-            Some(Cell::Text(text)) => self.record.push_field(text.as_bytes()),
+            Some(Cell::Text(text)) => self.push_text(&text),
             Some(Cell::Count(number) | Cell::Seed(number)) => {
                 self.push_formatted(format_args!("{number}"));
             }
@@ -275,8 +358,14 @@ impl Row {
             Some(Cell::Time(time)) => self.push_formatted(format_args!("{time}")),
             Some(Cell::Flag(flag)) => self.push_formatted(format_args!("{flag}")),
             Some(Cell::Param(Value::Float(number))) => self.push_number(*number),
+            Some(Cell::Param(Value::Text(text))) => self.push_text(text),
             Some(Cell::Param(value)) => self.push_formatted(format_args!("{value}")),
         }
+    }
+
+    /// Appends a text.
+    fn push_text(&mut self, text: &str) {
+        self.record.push_field(self.cells.of(text).as_bytes());
     }
 
     /// Appends a float in its shortest form.

@@ -3,6 +3,7 @@
 use super::TrackerError;
 use super::metric_rows::take_due;
 use super::retry::with_backoff;
+use crate::journal::{StudyDir, readable_trial};
 use std::io;
 use std::path::{Path, PathBuf};
 use swath_model::source::{Diagnostics, Opt, Preset, Section, Takes};
@@ -58,12 +59,13 @@ impl Home {
         }
     }
 
-    /// Returns the folder of a trial inside the study folder. Trackers read metric files from it.
+    /// Returns the folder of a trial inside the study folder. Trackers read metric files from it. A
+    /// folder of another study reads like an empty one.
     ///
     /// # Errors
     /// Returns an error if the tracker was built without a study folder and needs one.
-    pub fn trial(&self, id: TrialId) -> Result<PathBuf, TrackerError> {
-        Ok(self.study()?.join(id.to_string()))
+    pub fn trial(&self, study: &Study, id: TrialId) -> Result<PathBuf, TrackerError> {
+        Ok(readable_trial(&StudyDir::at(self.study()?), study, id))
     }
 
     /// Returns the study folder.

@@ -9,10 +9,10 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::ops::Range;
 use std::path::Path;
+use swath_log::regular;
 use swath_model::source::{Diagnostic, Diagnostics, Node, NodeValue, Opt, Preset, Section, Takes};
 use swath_model::space::Name;
 use swath_model::study::{Axis, Due, LogFreq, LogOnWorkers};
@@ -162,7 +162,7 @@ pub fn each_row(
     for log in logs(&folder)? {
         let path = folder.join(format!("{log}.json"));
         let mut reader =
-            BufReader::with_capacity(1 << 16, File::open(&path).map_err(failed(&path))?);
+            BufReader::with_capacity(1 << 16, regular::open(&path).map_err(failed(&path))?);
         let (mut line, mut ordinal, mut offset) = (Vec::new(), 0_u64, 0_u64);
         while reader.read_until(b'\n', &mut line).map_err(failed(&path))? > 0 {
             let bytes = offset..offset + line.len() as u64;

@@ -10,6 +10,9 @@ pub mod metric_rows;
 pub mod retry;
 pub mod steps;
 
+/// Opens files that a trial can reach, without waiting for a pipe's other end.
+pub use swath_log::regular;
+
 use swath_model::study::{Entry, Study};
 
 /// A tracker: a writer of one export format.

@@ -98,6 +98,7 @@ fn the_folder_has_the_parameters_and_the_end_of_the_attempt() {
     let usage = Usage {
         cpu_seconds: 1.25,
         peak_mib: 30.0,
+        seconds: None,
     };
     folder
         .end(&Exit::Failed(Failure::Code(2)), &usage, &recorded, at(10))

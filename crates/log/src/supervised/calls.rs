@@ -3,9 +3,13 @@
 use super::Supervised;
 use crate::deciding::{AbsenceReason, DecidingMetrics};
 use crate::facade::now;
-use crate::{DigestCache, Dirs, Identity, Line, LoggerError, ModelStore, Sink, Tail, TrialLogger};
+use crate::{
+    DigestCache, Dirs, Identity, LoggerError, ModelStore, Sink, Tail, TrialLogger, Unread,
+};
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
+use swath_model::source::secret::Secrets;
 use swath_model::space::Name;
 use swath_model::study::Datum;
 
@@ -50,6 +54,15 @@ impl TrialLogger {
     pub fn with_models(mut self, models: Arc<ModelStore>) -> Self {
         if let Some(supervised) = self.end.supervised() {
             supervised.reader.store = models;
+        }
+        self
+    }
+
+    /// Sets the secrets that the trial's metric files do not show. Without effect in a child.
+    #[must_use]
+    pub fn with_secrets(mut self, secrets: Secrets) -> Self {
+        if let Some(supervised) = self.end.supervised() {
+            supervised.rows.secrets = secrets;
         }
         self
     }
@@ -133,18 +146,25 @@ impl TrialLogger {
         }))
     }
 
-    /// Records lines that a program left in a records file before it ended, with their line
-    /// numbers. `modified` is the time of the last write to the file, in nanoseconds since 1970.
-    pub fn take_lines(&mut self, modified: i128, lines: &[(u64, Vec<u8>)]) {
-        let Some(supervised) = self.end.supervised() else {
-            return;
-        };
-        supervised.take_batch(modified, true, |supervised| {
-            for (number, bytes) in lines {
-                let number = *number;
-                supervised.tailed(Line::Whole { number, bytes }, now());
-            }
-        });
+    /// Prepares to [`follow`](Self::follow) the lines that `tail` has not read yet. From now on the
+    /// metric files are marked, so that the run after a kill can tell which rows they have.
+    pub fn begin_to_follow(&mut self, tail: &Tail) {
+        if let Some(supervised) = self.end.supervised() {
+            let forwarder = &mut supervised.forwarder;
+            supervised.rows.begin_marks(tail.end(), forwarder);
+        }
+    }
+
+    /// Records the lines of a killed attempt that its supervisor had not taken in. `modified` is the
+    /// time of the last write to the file, in nanoseconds since 1970.
+    ///
+    /// # Errors
+    /// If the records file cannot be read, or the metric files cannot be cut to their marks.
+    pub fn take_unread(&mut self, path: &Path, unread: &Unread, modified: i128) -> io::Result<()> {
+        match self.end.supervised() {
+            Some(supervised) => supervised.take_unread(path, unread, modified, now),
+            None => Ok(()),
+        }
     }
 
     /// Returns whether the trial asked a question after its last report, so that the answer will

@@ -1,10 +1,12 @@
 //! Reads the lines of a program, and the models that they name, in batches.
 
-use super::Supervised;
+use super::{EarlierLines, Supervised};
 use crate::batch::Source;
 use crate::digest::FileState;
-use crate::{Line, Tail};
+use crate::{Line, Tail, Unread};
 use std::io;
+use std::path::Path;
+use swath_model::study::TakenLines;
 
 /// Maximum number of rounds in which lines that arrive while a model is read are read too, before
 /// the results are recorded.
@@ -91,6 +93,40 @@ impl Supervised {
             }
         }
         (state, Ok(total))
+    }
+
+    /// Takes in the lines of a killed attempt that its supervisor had not taken in.
+    pub(crate) fn take_unread(
+        &mut self,
+        path: &Path,
+        unread: &Unread,
+        modified: i128,
+        now: fn() -> i64,
+    ) -> io::Result<()> {
+        let taken = unread.taken;
+        let mut rows = if unread.is_marked {
+            self.rows.cut_to_mark()?
+        } else {
+            taken.end
+        };
+        // The program has replaced the file by a shorter one: none of its lines was taken in. A
+        // line break at its end may be missing.
+        let length = path.metadata()?.len() + 1;
+        let is_replaced = length < taken.end.max(rows);
+        let taken = if is_replaced {
+            TakenLines::default()
+        } else {
+            taken
+        };
+        rows = if is_replaced { 0 } else { rows };
+        self.rows.begin_marks(rows, &mut self.forwarder);
+        self.forwarder.skip(taken);
+        self.earlier = Some(EarlierLines { rows, taken });
+        let mut tail = Tail::new(path);
+        self.take_batch(modified, true, |supervised| {
+            tail.finish(&mut |line| supervised.tailed(line, now()))
+        })
+        .map(drop)
     }
 
     /// Records the reports that `feed` finds in a program's output. `modified` is the time of the

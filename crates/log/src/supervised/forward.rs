@@ -3,7 +3,8 @@
 use super::label::Label;
 use crate::batch::Waiting;
 use crate::{Directive, Sink};
-use swath_model::study::LogRecord;
+use std::cmp::Ordering;
+use swath_model::study::{LogRecord, TakenLines};
 
 /// Maximum number of warnings of one trial that are recorded. Further ones are only counted.
 const MOST_WARNINGS: u64 = 100;
@@ -16,6 +17,16 @@ pub(super) struct Forwarder {
     waiting: Vec<Waiting>,
     directive: Directive,
     warnings: u64,
+    /// The offset behind the line of `records.jsonl` that the records come from; `None` for a call.
+    pub(super) line_end: Option<u64>,
+    repeated: Option<Repeated>,
+}
+
+/// The records that the journal has from the lines that a killed supervisor has taken in.
+struct Repeated {
+    taken: TakenLines,
+    /// Number of records of the last taken line that are still to be made again.
+    missing: u32,
 }
 
 impl Forwarder {
@@ -25,14 +36,46 @@ impl Forwarder {
             waiting: Vec::new(),
             directive: Directive::Continue,
             warnings: 0,
+            line_end: None,
+            repeated: None,
         }
     }
 
     pub(super) fn record(&mut self, record: LogRecord) {
         if self.waiting.is_empty() {
-            self.directive = self.directive.max(self.sink.logged(record));
+            if !self.is_repeated(&record) {
+                let directive = self.sink.logged_from(record, self.line_end);
+                self.directive = self.directive.max(directive);
+            }
         } else {
-            self.waiting.push(Waiting::Record(record));
+            self.waiting.push(Waiting::Record(record, self.line_end));
+        }
+    }
+
+    /// Drops the records of lines that were taken in before.
+    pub(super) fn skip(&mut self, taken: TakenLines) {
+        self.repeated = Some(Repeated {
+            taken,
+            missing: taken.records,
+        });
+    }
+
+    /// Returns whether the journal has a record already that is made again from its line.
+    fn is_repeated(&mut self, record: &LogRecord) -> bool {
+        let Some((repeated, end)) = self.repeated.as_mut().zip(self.line_end) else {
+            return false;
+        };
+        match end.cmp(&repeated.taken.end) {
+            Ordering::Less => true,
+            Ordering::Greater => false,
+            // A warning of this line may be in the journal or not. It is the line's first record,
+            // so it most likely is.
+            Ordering::Equal if matches!(record, LogRecord::Warning { .. }) => true,
+            Ordering::Equal => {
+                let is_repeated = repeated.missing > 0;
+                repeated.missing = repeated.missing.saturating_sub(1);
+                is_repeated
+            }
         }
     }
 

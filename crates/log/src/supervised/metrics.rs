@@ -11,6 +11,7 @@ use crate::wire::{MetricPosition, check_name, push_number, push_position};
 use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
+use swath_model::source::secret::Secrets;
 
 impl Supervised {
     /// Handles metrics of a line. Their row is in the parser.
@@ -74,8 +75,12 @@ pub(super) struct MetricRows {
     dir: PathBuf,
     files: MetricFiles,
     steps: Steps,
+    /// Secrets that no row shows.
+    pub(super) secrets: Secrets,
     /// Whether the warning that the files cannot be written was given.
     is_unwritable: bool,
+    /// Whether the row of the current line is in its file already.
+    pub(super) is_row_written: bool,
 }
 
 impl MetricRows {
@@ -85,8 +90,26 @@ impl MetricRows {
             dir: trial.join("metrics"),
             files: MetricFiles::new(trial),
             steps: Steps::default(),
+            secrets: Secrets::default(),
             is_unwritable: false,
+            is_row_written: false,
         }
+    }
+
+    /// Marks the rows of a records file from now on (`mark.rs`), from the offset `records`.
+    pub(super) fn begin_marks(&mut self, records: u64, forwarder: &mut Forwarder) {
+        let marked = self.files.begin_marks(records);
+        self.note(marked, forwarder);
+    }
+
+    /// Cuts the files to their mark, and returns its offset.
+    pub(super) fn cut_to_mark(&mut self) -> io::Result<u64> {
+        self.files.cut_to_mark()
+    }
+
+    /// Notes the offset behind the line whose row may come next; `None` after the last line.
+    pub(super) fn begin_line(&mut self, line_end: Option<u64>) {
+        self.files.begin_line(line_end);
     }
 
     /// Adds a row of metrics to the log that their position names. A log whose name is invalid is
@@ -128,13 +151,23 @@ impl MetricRows {
         now: i64,
         forwarder: &mut Forwarder,
     ) {
-        let written = self.files.row(log, row, keys, now);
+        if self.is_row_written {
+            return;
+        }
+        let row = self.secrets.redact_bytes(row);
+        let written = self.files.row(log, &row, keys, now);
         self.note(written, forwarder);
     }
 
     /// Writes the rows that are in memory.
     pub(super) fn flush(&mut self, now: i64, forwarder: &mut Forwarder) {
         let written = self.files.flush(now);
+        self.note(written, forwarder);
+    }
+
+    /// Writes the rows that are in memory, for the last time.
+    pub(super) fn finish(&mut self, now: i64, forwarder: &mut Forwarder) {
+        let written = self.files.finish(now);
         self.note(written, forwarder);
     }
 

@@ -27,10 +27,11 @@ use metrics::MetricRows;
 use reader::ModelReader;
 use reports::{OtherRanks, ReportChecks};
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::path::{Path, PathBuf};
-use swath_model::study::LogRecord;
+use swath_model::study::{LogRecord, TakenLines};
 
 /// The working directory of a trial and the folder of its records.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,11 +42,29 @@ pub struct Dirs {
     pub trial: PathBuf,
 }
 
+/// The lines of a records file that no supervisor has taken in, because it was killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unread {
+    /// The lines of which the journal has records.
+    pub taken: TakenLines,
+    /// Whether the metric files are marked. If not, as in the folders of older versions, they
+    /// have the rows of exactly the lines in `taken`.
+    pub is_marked: bool,
+}
+
 /// The receiver of the records that the journal keeps. The executor's side forwards each record to
 /// the driver as a signal.
 pub trait Sink: Send {
     /// Receives a record and returns whether the trial continues.
     fn logged(&mut self, record: LogRecord) -> Directive;
+
+    /// Receives a record with the offset behind the line of `records.jsonl` that it comes from, or
+    /// `None` if it comes from elsewhere: a call within this process, or the program's output. The
+    /// default ignores the offset.
+    fn logged_from(&mut self, record: LogRecord, line_end: Option<u64>) -> Directive {
+        let _ = line_end;
+        self.logged(record)
+    }
 
     /// Receives a question of the trial. An [`Answer`] with this `id` is to be written to the
     /// trial's folder once everything before the question is decided. The default ignores it.
@@ -60,6 +79,13 @@ impl<F: FnMut(LogRecord) -> Directive + Send> Sink for F {
     }
 }
 
+/// The lines that a killed supervisor has taken in.
+struct EarlierLines {
+    /// The offset behind the last line whose row is in its metric file.
+    rows: u64,
+    taken: TakenLines,
+}
+
 /// The supervising end of a trial's logger.
 pub(super) struct Supervised {
     dirs: Dirs,
@@ -67,6 +93,8 @@ pub(super) struct Supervised {
     forwarder: Forwarder,
     recorded: Recorded,
     rows: MetricRows,
+    /// The lines that an earlier supervisor has taken in; `None` while a trial runs.
+    earlier: Option<EarlierLines>,
     /// The row of metrics that a call made.
     row: Vec<u8>,
     checks: ReportChecks,
@@ -90,6 +118,7 @@ impl Supervised {
             forwarder: Forwarder::new(sink),
             recorded: Recorded::default(),
             rows: MetricRows::new(&dirs.trial),
+            earlier: None,
             row: Vec::new(),
             checks: ReportChecks::default(),
             other_ranks: OtherRanks::default(),
@@ -105,14 +134,30 @@ impl Supervised {
 
     /// Handles a line that the tail of the records file delivered.
     pub(super) fn tailed(&mut self, line: Line<'_>, now: i64) {
+        let line_end = line.end();
+        if let (Some(earlier), Some(end)) = (&self.earlier, line_end) {
+            let (has_row, has_records) = (end <= earlier.rows, end < earlier.taken.end);
+            if has_row && has_records {
+                return;
+            }
+            self.rows.is_row_written = has_row;
+        }
+        self.forwarder.line_end = line_end;
+        self.rows.begin_line(line_end);
+        self.line_or_gap(line, now);
+        self.forwarder.line_end = None;
+        self.rows.begin_line(None);
+    }
+
+    fn line_or_gap(&mut self, line: Line<'_>, now: i64) {
         match line {
-            Line::Whole { number, bytes } => self.line(&Label::Line(number), bytes, now),
+            Line::Whole { number, bytes, .. } => self.line(&Label::Line(number), bytes, now),
             // The program ended without a line break, but the object is complete.
-            Line::Torn { number, bytes } if bytes.trim_ascii().ends_with(b"}") => {
+            Line::Torn { number, bytes, .. } if bytes.trim_ascii().ends_with(b"}") => {
                 self.line(&Label::Line(number), bytes, now);
             }
             Line::Torn { number, .. } => self.refuse(&Label::Line(number), "it is incomplete"),
-            Line::TooLong { number, bytes } => {
+            Line::TooLong { number, bytes, .. } => {
                 let why = format!("it has {bytes} bytes, and the limit is {LONGEST_LINE}");
                 self.refuse(&Label::Line(number), &why);
             }
@@ -130,9 +175,26 @@ impl Supervised {
         let is_replaced = matches!(text, Cow::Owned(_));
         self.warn_of_flaws(label, is_replaced);
         match content {
+            Ok(Content::Record(record)) if self.is_recorded(&record) => {
+                if let Record::Report { values } = record {
+                    self.add_row(&values, now);
+                }
+            }
             Ok(Content::Record(record)) => self.record(record, label, now),
             Ok(Content::Metrics(position)) => self.parsed_metrics(&position, label, now),
             Err(refused) => self.refuse(label, &refused.to_string()),
+        }
+    }
+
+    /// Returns whether the journal has all records that a line makes, so that none is made again.
+    fn is_recorded(&self, record: &Record) -> bool {
+        let Some((earlier, end)) = self.earlier.as_ref().zip(self.forwarder.line_end) else {
+            return false;
+        };
+        match end.cmp(&earlier.taken.end) {
+            Ordering::Less => true,
+            Ordering::Equal => earlier.taken.records >= record.most_log_records(),
+            Ordering::Greater => false,
         }
     }
 
@@ -248,7 +310,7 @@ impl End for Supervised {
     }
 
     fn finish(&mut self, now: i64) -> Result<Recorded, LoggerError> {
-        self.flush(now)?;
+        self.rows.finish(now, &mut self.forwarder);
         if self.has_asked {
             // The next attempt would remove the answer as well, so an error here does no harm.
             let _ = Answer::clear(&self.dirs.trial);

@@ -30,6 +30,7 @@ impl Supervised {
             .any(|(name, value)| &**name == "best" && *value == Value::Bool(true));
         let model = NamedModel {
             label: label.to_string(),
+            line_end: self.forwarder.line_end,
             path_in_record: path_in_record.to_owned(),
             path: path.clone(),
             real: inside.real,
@@ -128,11 +129,18 @@ impl Supervised {
         }
         for waiting in waiting {
             match waiting {
-                Waiting::Record(record) => self.forward(record),
+                Waiting::Record(record, line_end) => {
+                    self.forwarder.line_end = line_end;
+                    self.forward(record);
+                }
                 Waiting::Question(id) => self.forwarder.ask(id),
-                Waiting::Model(model) => self.record_model(*model),
+                Waiting::Model(model) => {
+                    self.forwarder.line_end = model.line_end;
+                    self.record_model(*model);
+                }
             }
         }
+        self.forwarder.line_end = None;
     }
 
     fn record_model(&mut self, mut model: NamedModel) {

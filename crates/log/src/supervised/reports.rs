@@ -8,15 +8,13 @@ use crate::inside::inside;
 use crate::key_types::KeyTypes;
 use crate::rank;
 use crate::repeats::Repeats;
+use crate::wire::MODEL_PATH;
 use std::collections::BTreeSet;
 use swath_model::space::Name;
 use swath_model::study::{Axis, Datum, LogRecord, axis};
 
 /// Maximum number of ranks that a warning lists.
 const MOST_RANKS: usize = 8;
-
-/// The key of a report that names a model.
-const MODEL_PATH: &str = "model_path";
 
 impl Supervised {
     /// Handles a report that a call made, or that was found in the program's output.
@@ -30,17 +28,23 @@ impl Supervised {
 
     /// Handles a report whose row is in the parser.
     pub(super) fn report(&mut self, values: Vec<(Name, Datum)>, label: &Label, now: i64) {
-        let rank = self.checks.rank_of(&values);
-        let log = if rank == 0 { REPORTS } else { METRICS };
-        let keys = values.iter().map(|(name, _)| &**name);
-        let row = self.parser.row();
-        self.rows.add(log, row, keys, now, &mut self.forwarder);
+        let rank = self.add_row(&values, now);
         if rank == 0 {
             return self.decide(values, label);
         }
         self.other_ranks.note(rank);
         let names = values.iter().map(|(name, _)| name);
         self.parser.deciding().note_other_rank(names, rank);
+    }
+
+    /// Adds the row of a report to its log. Returns the rank of the worker that made the report.
+    pub(super) fn add_row(&mut self, values: &[(Name, Datum)], now: i64) -> u32 {
+        let rank = self.checks.rank_of(values);
+        let log = if rank == 0 { REPORTS } else { METRICS };
+        let keys = values.iter().map(|(name, _)| &**name);
+        let row = self.parser.row();
+        self.rows.add(log, row, keys, now, &mut self.forwarder);
+        rank
     }
 
     fn decide(&mut self, mut values: Vec<(Name, Datum)>, label: &Label) {

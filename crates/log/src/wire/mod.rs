@@ -18,6 +18,8 @@ pub(super) use kind::LineKind;
 pub(super) use names::Names;
 #[cfg(feature = "supervise")]
 pub use parser::{Content, LONGEST_NAME, MetricPosition, Parser, check_name};
+#[cfg(feature = "supervise")]
+pub(super) use record::MODEL_PATH;
 pub use record::Record;
 pub(super) use record::encode_metrics;
 pub use row::{begin_pair, json_number, json_text};

@@ -11,6 +11,10 @@ use std::path::PathBuf;
 use swath_model::space::{Name, Value};
 use swath_model::study::Datum;
 
+/// The key of a report that names a model.
+#[cfg(feature = "supervise")]
+pub(crate) const MODEL_PATH: &str = "model_path";
+
 /// A record as the trial makes it. The supervising side adds digests and stores files, and makes
 /// a [`LogRecord`](swath_model::study::LogRecord) of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,6 +87,22 @@ pub enum Record {
 }
 
 impl Record {
+    /// Returns the maximum number of records that the journal gets from the line, warnings not
+    /// counted.
+    #[cfg(feature = "supervise")]
+    pub(crate) fn most_log_records(&self) -> u32 {
+        let count = match self {
+            Self::Report { values } => {
+                1 + usize::from(values.iter().any(|(name, _)| &**name == MODEL_PATH))
+            }
+            Self::Model { facts, .. } => 1 + usize::from(!facts.is_empty()),
+            Self::Outputs(values) | Self::Params(values) => values.len(),
+            Self::Ask { .. } | Self::Nothing => 0,
+            _ => 1,
+        };
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
     /// Writes the record to `line` as one line, without a line break. `rank` is the rank of the
     /// process, which its reports contain unless it is 0.
     pub(crate) fn encode(&self, line: &mut Vec<u8>, rank: u32) {

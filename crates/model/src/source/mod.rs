@@ -4,7 +4,7 @@
 //! in which every key and value keeps its span. [`section`] reads one table of that tree key by
 //! key, and [`opt`] declares the keys that a table takes. [`diagnostic`] holds errors and warnings
 //! about a text, and [`render`] prints them on a terminal. [`units`] parses durations and sizes,
-//! and [`secret`] masks passwords. Nothing in this module knows the schema of a sweep file.
+//! [`secret`] keeps secrets out of texts, and [`variables`] fills in `{env:NAME}`. Nothing in this module knows the schema of a sweep file.
 
 pub mod diagnostic;
 pub mod opt;
@@ -12,7 +12,9 @@ pub mod render;
 pub mod secret;
 pub mod section;
 pub mod tree;
+mod unclosed;
 pub mod units;
+pub mod variables;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Level};
 pub use opt::{Opt, Preset, Takes};

@@ -155,6 +155,7 @@ impl Takes {
             Self::Number => "numbers".to_owned(),
             Self::Duration => "durations".to_owned(),
             Self::Size => "sizes".to_owned(),
+            Self::List(item) => format!("lists of {}", item.plural()),
             Self::Either(alternatives) => alternatives
                 .iter()
                 .map(Self::plural)

@@ -1,5 +1,6 @@
 //! A table that is read key by key, so that the keys left over can be reported as unknown.
 
+use super::diagnostic::nearest;
 use super::{Diagnostic, Diagnostics, Key, Node, NodeValue, Opt, Span, Table};
 
 /// A table of the sweep file while it is being read.
@@ -18,8 +19,8 @@ pub struct Section {
     known_keys: Vec<&'static str>,
     /// Whether `known_keys` was declared, instead of collected from the keys that were taken.
     declared: bool,
-    /// Whether unknown keys were found and removed.
-    refused: bool,
+    /// Unknown keys that were found and removed.
+    refused: Vec<String>,
 }
 
 impl Section {
@@ -31,7 +32,7 @@ impl Section {
             entries: table.entries,
             known_keys: Vec::new(),
             declared: false,
-            refused: false,
+            refused: Vec::new(),
         }
     }
 
@@ -225,7 +226,16 @@ impl Section {
     /// callers should not also report that key as missing.
     #[must_use]
     pub fn has_refused(&self) -> bool {
+        !self.refused.is_empty()
+    }
+
+    /// Returns whether an unknown key was probably meant to be `key`. The error about it says so,
+    /// and `key` should not also be reported as missing.
+    #[must_use]
+    pub fn has_misspelled(&self, key: &str) -> bool {
         self.refused
+            .iter()
+            .any(|refused| nearest(refused, self.known_keys.iter().copied()) == Some(key))
     }
 
     /// Removes the keys that are neither declared nor taken so far, and returns them.
@@ -235,7 +245,8 @@ impl Section {
             .into_iter()
             .partition(|(key, _)| self.known_keys.contains(&key.name.as_str()));
         self.entries = known;
-        self.refused |= !unknown.is_empty();
+        self.refused
+            .extend(unknown.iter().map(|(key, _)| key.name.clone()));
         unknown.into_iter().map(|(key, _)| key).collect()
     }
 

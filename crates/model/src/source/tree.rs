@@ -1,6 +1,8 @@
 //! A TOML document as an owned tree in which every key and value keeps its span.
 
+use super::unclosed::{self, Unclosed};
 use super::{Diagnostic, Diagnostics, Span};
+use std::collections::HashSet;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -64,12 +66,28 @@ impl Table {
     /// Parses a document and adds its syntax errors, at most 100, to `diagnostics`. Returns the
     /// entries that could be read even when there are errors.
     pub fn parse(text: &str, diagnostics: &mut Diagnostics) -> Self {
-        let (table, errors) = DeTable::parse_recoverable(text);
+        let before = diagnostics.list.len();
+        if let Ok(table) = DeTable::parse(text) {
+            return TreeBuilder { text, diagnostics }.table(table.get_ref(), false, 0);
+        }
+        let unclosed = unclosed::find(text);
+        for Unclosed { span, .. } in unclosed.iter().take(MAX_ERRORS) {
+            let message = format!("`{}` is never closed", &text[span.clone()]);
+            diagnostics.push(Diagnostic::error("syntax", message).at(span.clone(), ""));
+        }
+        let readable = unclosed::without(text, &unclosed);
+        let (table, errors) = DeTable::parse_recoverable(&readable);
         for error in errors.iter().take(MAX_ERRORS) {
             let span = error.span().unwrap_or(0..0);
             diagnostics.push(Diagnostic::error("syntax", error.message().to_owned()).at(span, ""));
         }
-        TreeBuilder { text, diagnostics }.table(table.get_ref(), false, 0)
+        let mut builder = TreeBuilder {
+            text: &readable,
+            diagnostics,
+        };
+        let table = builder.table(table.get_ref(), false, 0);
+        keep_first_of_each_line(text, before, diagnostics);
+        table
     }
 
     /// Returns the value of the key `name`, or `None` if the table has no such key.
@@ -80,6 +98,19 @@ impl Table {
             .find(|(key, _)| key.name == name)
             .map(|(_, node)| node)
     }
+}
+
+/// Removes all but the first error of each line from the diagnostics after the first `before`. The
+/// parser reports one mistake several times as it tries to go on behind it.
+fn keep_first_of_each_line(text: &str, before: usize, diagnostics: &mut Diagnostics) {
+    let mut lines = HashSet::new();
+    let mut index = 0;
+    diagnostics.list.retain(|diagnostic| {
+        index += 1;
+        let start = diagnostic.labels.first().map_or(0, |(span, _)| span.start);
+        let before_start = text.get(..start).unwrap_or(text);
+        index <= before || lines.insert(before_start.rfind('\n'))
+    });
 }
 
 impl NodeValue {
@@ -217,6 +248,62 @@ mod tests {
             table.get("b").map(|node| &node.value),
             Some(&NodeValue::Int(2))
         );
+    }
+
+    #[test]
+    fn one_mistake_of_syntax_is_one_error_where_it_was_made() {
+        let before = "[run]\ngrace = \"1s\"\n";
+        let after = "\nsetup = [\"a\"]\n\n[space] # ]\nx = [1, 2]\ny = \"]\"\n";
+        for (line, position) in [
+            ("command = [\"python\", \"t.py\"", 10),
+            ("command = [\"python\",\n  \"t.py\",\n", 10),
+            ("rows = [[1, 2], [3]", 7),
+            ("rows = [[1, 2], [3", 16),
+            ("x = { min = 1, max = 2", 4),
+            ("x = { a = [1, 2 }", 10),
+            ("command = [\"a]", 11),
+            ("name = \"a", 7),
+            ("name = 'a", 7),
+            ("name = \"\"\"a\n b", 7),
+            ("name = '''a", 7),
+            ("x = [1, 2]]", 10),
+            ("x = { min = 1 max = 2 log = true }", 18),
+            ("name \"a\"", 5),
+            ("name =", 6),
+            ("grace = 3", 0),
+            ("x = 3 y = 2", 8),
+            ("x = [adam, sgd]", 5),
+            ("x = 1e", 6),
+            ("[limits", 7),
+        ] {
+            let text = format!("{before}{line}{after}");
+            let (table, diagnostics) = parse(&text);
+            let spans: Vec<_> = diagnostics
+                .list
+                .iter()
+                .map(|error| error.labels[0].0.start - before.len())
+                .collect();
+            assert_eq!(spans, [position], "{line}\n{diagnostics:#?}");
+            if diagnostics.list[0].message.ends_with("never closed") {
+                let Some(NodeValue::Table(space)) = table.get("space").map(|node| &node.value)
+                else {
+                    panic!("{line}: the other tables are read");
+                };
+                assert_eq!(space.entries.len(), 2, "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn closed_brackets_and_quotes_are_no_mistake() {
+        for text in [
+            "a = [\n  \"x = [\", # [\n  'y',\n]\nb = 1",
+            "a = { b = 1,\n  c = [\n[1],\n[true],\n] }",
+            "a = \"\"\"\nb = [\n[c]\n\"\"\"\"\"\nd = '''\n\"'''",
+            "a = \"\\\"[\"\nb = ''\nc = \"\"",
+        ] {
+            assert_eq!(parse(text).1, Diagnostics::default(), "{text}");
+        }
     }
 
     #[test]

@@ -114,6 +114,9 @@ pub struct Space {
     index: HashMap<Name, usize>,
     /// In topological order: every entry stands after the entries it depends on.
     params: Vec<Param>,
+    /// For each name, the entries that set it, each with the position of the name among its
+    /// targets.
+    setters: Vec<Vec<(usize, usize)>>,
     constraints: Vec<(Name, Expr)>,
 }
 
@@ -184,14 +187,11 @@ impl Space {
     /// Returns the sampled entries that set a name, each with the position of the name among its
     /// targets.
     fn drawn_params(&self, name: &str) -> impl Iterator<Item = (&Param, usize)> {
-        self.params
-            .iter()
-            .filter(|param| !param.axes.is_empty())
-            .filter_map(move |param| {
-                let mut targets = param.targets.iter();
-                let column = targets.position(|target| &*self.names[*target] == name)?;
-                Some((param, column))
-            })
+        let slot = self.index.get(name).copied();
+        slot.into_iter()
+            .flat_map(|slot| &self.setters[slot])
+            .map(|(param, column)| (&self.params[*param], *column))
+            .filter(|(param, _)| !param.axes.is_empty())
     }
 
     /// Returns the constraints with their names, in the order of the space.

@@ -3,10 +3,11 @@
 use super::{Attempt, Exit, Limit, LogRecord, Objective, Resource, Timestamp, TrialId, Verdict};
 use crate::space::{Name, Params};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// The version of the journal format that this program writes. It reads this version and all older
 /// ones.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// One line of the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -87,6 +88,10 @@ pub enum Event {
         attempt: Attempt,
         /// The content of the record, never a metric: metrics stay in the trial's folder.
         record: LogRecord,
+        /// The offset behind the line of `records.jsonl` that the record comes from. `None` if it
+        /// comes from elsewhere, and in older journals.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        line_end: Option<u64>,
     },
     /// The scheduler decided about a running or paused trial.
     Judged {
@@ -192,6 +197,10 @@ impl Event {
 pub struct Header {
     /// The version of swath that wrote the header.
     pub swath: String,
+    /// A random id that the study got when it began. The folders of its trials carry it, so that
+    /// none of another study is read. `None` in a study that an earlier version began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
     /// The study's name.
     pub name: String,
     /// The pipeline that the study belongs to.
@@ -289,6 +298,21 @@ pub struct Place {
     /// The id of the batch system's job, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<String>,
+    /// The start of the attempt by the clock of its machine, if that may be long before the entry
+    /// was written, as in a pilot whose orchestrator was away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+}
+
+impl Place {
+    /// Returns the start of an attempt by the clock of the journal. `ordered` is the time of its
+    /// `Started` entry, `recorded` that of its `Placed` entry: clocks of machines may differ, and an
+    /// attempt can start neither before its order nor after the report of its start.
+    #[must_use]
+    pub fn started_at(&self, ordered: Timestamp, recorded: Timestamp) -> Timestamp {
+        self.since
+            .map_or(ordered, |since| since.max(ordered).min(recorded))
+    }
 }
 
 /// The resources that an attempt used.
@@ -298,6 +322,38 @@ pub struct Usage {
     pub cpu_seconds: f64,
     /// Peak resident memory, in MiB.
     pub peak_mib: f64,
+    /// Run time of the attempt in seconds as its machine measured it; `None` if the times of its
+    /// entries tell it, because the orchestrator was there at its start and end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+}
+
+impl Usage {
+    /// Returns the usage of an attempt of which nothing but the run time is known.
+    #[must_use]
+    pub fn of_seconds(seconds: f64) -> Self {
+        Self {
+            seconds: Some(seconds),
+            ..Self::default()
+        }
+    }
+
+    /// Returns the run time in seconds of an attempt that started at `started` and whose end was
+    /// recorded at `recorded`.
+    #[must_use]
+    pub fn run_time(&self, started: Timestamp, recorded: Timestamp) -> f64 {
+        self.seconds
+            .unwrap_or_else(|| recorded.since(started).as_secs_f64())
+    }
+
+    /// Returns the end of that attempt: it may have been recorded long afterwards.
+    #[must_use]
+    pub fn ended_at(&self, started: Timestamp, recorded: Timestamp) -> Timestamp {
+        let run_time = self
+            .seconds
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        run_time.map_or(recorded, |run_time| started.after(run_time).min(recorded))
+    }
 }
 
 /// The reason why a run of a study ended.

@@ -202,16 +202,22 @@ impl Study {
                 attempt,
                 place,
             } => {
-                self.require_attempt(*trial, *attempt, "placed")?.place = Some(place.clone());
+                self.require_attempt(*trial, *attempt, "placed")?
+                    .place_at(place, entry.at);
             }
             Event::Logged {
                 trial,
                 attempt,
                 record,
+                line_end,
             } => {
                 self.require_attempt(*trial, *attempt, "logged")?;
                 // A free function, because the trial changes while the header is read.
-                trial_by_id(&mut self.trials, *trial)?.log(record, &self.header);
+                let trial = trial_by_id(&mut self.trials, *trial)?;
+                if let Some(end) = line_end {
+                    trial.taken.get_or_insert_default().add(*end, record);
+                }
+                trial.log(record, &self.header);
             }
             Event::Judged {
                 trial: id,
@@ -433,6 +439,7 @@ impl Trial {
             beyond: 0,
             step: None,
             axis: Axis::default(),
+            taken: None,
             records: Vec::new(),
             counted: None,
             models: Vec::new(),
@@ -478,9 +485,23 @@ impl Trial {
             self.models.clear();
             self.series.clear();
             (self.reports, self.beyond) = (0, 0);
+            // It also writes a new `records.jsonl`.
+            self.taken = None;
             self.step = None;
             self.axis = Axis::default();
         }
+    }
+
+    fn place_at(&mut self, place: &super::Place, recorded: super::Timestamp) {
+        if let Some(ordered) = self.attempt_at {
+            let started = place.started_at(ordered, recorded);
+            // Before the first attempt has its place, the start of the trial is that of its order.
+            if self.started_at == self.attempt_at {
+                self.started_at = Some(started);
+            }
+            self.attempt_at = Some(started);
+        }
+        self.place = Some(place.clone());
     }
 
     fn log(&mut self, record: &LogRecord, header: &Header) {
@@ -519,7 +540,7 @@ impl Trial {
                 Datum::Number(Metric(number)) => {
                     self.metrics
                         .entry(name.clone())
-                        .or_insert(Tally::EMPTY)
+                        .or_insert_with(|| Box::new(Tally::EMPTY))
                         .add(*number);
                 }
                 // Flags and texts have no statistics; the last one is kept for the tables.
@@ -537,10 +558,9 @@ impl Trial {
         usage: Usage,
         missing_objective: Option<String>,
     ) -> TrialState {
-        self.ended_at = Some(time);
-        let run_time = self
-            .attempt_at
-            .map_or(0.0, |start| time.since(start).as_secs_f64());
+        let started = self.attempt_at.unwrap_or(time);
+        self.ended_at = Some(usage.ended_at(started, time));
+        let run_time = usage.run_time(started, time);
         self.seconds = round_to_microseconds(self.seconds + run_time);
         self.usage.cpu_seconds = round_to_microseconds(self.usage.cpu_seconds + usage.cpu_seconds);
         self.usage.peak_mib = self.usage.peak_mib.max(usage.peak_mib);
@@ -568,6 +588,8 @@ impl Trial {
         };
         self.failures += u32::from(state == TrialState::Failed);
         self.exit = Some(exit);
+        // Most trials have no further records, and a list that grows takes room for four at once.
+        self.records.shrink_to_fit();
         state
     }
 }

@@ -19,6 +19,8 @@ pub mod limit;
 pub mod metric;
 pub mod objective;
 pub mod record;
+#[cfg(feature = "spaces")]
+pub mod redacted;
 pub mod replicate;
 mod search_error;
 #[cfg(feature = "spaces")]
@@ -40,7 +42,7 @@ pub use kind::Kind;
 pub use limit::{Limit, Standing};
 pub use metric::Metric;
 pub use objective::{Goal, Objective, Score, Take};
-pub use record::{Datum, LogRecord};
+pub use record::{Datum, LogRecord, TakenLines};
 pub use search_error::SearchError;
 #[cfg(feature = "spaces")]
 pub use setting::Setting;
@@ -78,6 +80,9 @@ pub struct Study {
     /// Whether the sweep's time is running: a run has started and was not closed.
     #[serde(default)]
     is_timed: bool,
+    /// Remarks of a reader on trials of which it knows more than the journal does.
+    #[serde(skip)]
+    annotations: BTreeMap<TrialId, String>,
 }
 
 /// The number of trials in each state other than waiting and running.
@@ -117,14 +122,36 @@ impl Study {
             running: self.running.clone(),
             closed: self.closed.clone(),
             replicas: self.replicas.clone(),
+            annotations: BTreeMap::new(),
             ..*self
         }
+    }
+
+    /// Adds a reader's remark on a trial. No journal holds it.
+    pub fn annotate(&mut self, trial: TrialId, remark: String) {
+        self.annotations.insert(trial, remark);
+    }
+
+    /// Returns the reader's remark on a trial, such as the place of an attempt that goes on without
+    /// an orchestrator.
+    #[must_use]
+    pub fn annotation(&self, trial: TrialId) -> Option<&str> {
+        self.annotations.get(&trial).map(String::as_str)
+    }
+
+    /// Returns whether some trials have remarks.
+    #[must_use]
+    pub fn has_annotations(&self) -> bool {
+        !self.annotations.is_empty()
     }
 
     /// Appends trials that were stored separately. They must come in the order of their ids.
     #[must_use]
     pub fn with_trials(mut self, trials: impl IntoIterator<Item = Trial>) -> Self {
-        self.trials.extend(trials);
+        self.trials.extend(trials.into_iter().map(|mut trial| {
+            trial.records.shrink_to_fit();
+            trial
+        }));
         self
     }
 

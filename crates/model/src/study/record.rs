@@ -170,6 +170,26 @@ pub enum LogRecord {
     },
 }
 
+/// The lines of a trial's `records.jsonl` of which the journal has records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakenLines {
+    /// The offset behind the last one of these lines.
+    pub end: u64,
+    /// Number of records of this last line, warnings not counted. A line may have several, and the
+    /// journal may lack the others.
+    pub records: u32,
+}
+
+impl TakenLines {
+    /// Adds a record of the line before the offset `end`.
+    pub fn add(&mut self, end: u64, record: &LogRecord) {
+        if self.end != end {
+            *self = Self { end, records: 0 };
+        }
+        self.records += u32::from(!matches!(record, LogRecord::Warning { .. }));
+    }
+}
+
 pub(super) mod ordered {
     //! Serializes a list of pairs as a JSON object and keeps the order.
     use super::{Datum, Name};

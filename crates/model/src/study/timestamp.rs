@@ -40,6 +40,14 @@ impl Timestamp {
         Self::from_micros(self.as_micros().saturating_add(wait))
     }
 
+    /// Returns the time this many seconds earlier.
+    #[must_use]
+    pub fn before(self, seconds: f64) -> Self {
+        let wait = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        let wait = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
+        Self::from_micros(self.as_micros().saturating_sub(wait))
+    }
+
     /// Returns the time since `earlier`, or zero if the clock went backwards.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

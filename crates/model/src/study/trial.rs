@@ -127,9 +127,10 @@ pub struct Trial {
     /// The machine and process of the last attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
-    /// The running statistics of each reported key that has had a number.
+    /// The running statistics of each reported key that has had a number. They are boxed because a
+    /// map has room for eleven values even if it has one, and a study may have 100,000 trials.
     #[serde(deserialize_with = "interned_map")]
-    pub metrics: BTreeMap<Name, Tally>,
+    pub metrics: BTreeMap<Name, Box<Tally>>,
     /// The last value that is not a number, by reported key.
     #[serde(
         default,
@@ -152,6 +153,9 @@ pub struct Trial {
     /// recording.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub records: Vec<LogRecord>,
+    /// The lines of `records.jsonl` of which there are records; `None` if no record names its line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken: Option<super::TakenLines>,
     /// The report whose values are the trial's result so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counted: Option<Counted>,

@@ -4,6 +4,7 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use swath_engine::journal::reports::Report;
+use swath_engine::tracker::csv::Cells;
 use swath_model::space::Name;
 use swath_model::study::{Datum, Metric, Study};
 use swath_table::{Cell, Column, Kind};
@@ -52,6 +53,7 @@ pub struct LongCsv<W: Write> {
     pipeline: String,
     stage: String,
     keys: Vec<(Name, bool)>,
+    cells: Cells,
 }
 
 impl<W: Write> LongCsv<W> {
@@ -59,22 +61,22 @@ impl<W: Write> LongCsv<W> {
     ///
     /// # Errors
     /// If `out` cannot be written.
-    pub fn new(study: &Study, out: W) -> io::Result<Self> {
+    pub fn new(study: &Study, cells: Cells, out: W) -> io::Result<Self> {
         let mut writer = csv::Writer::from_writer(out);
         let keys = keys(study);
         let metrics = keys.iter().map(|(name, _)| format!("metric.{name}"));
-        writer.write_record(
-            FIRST
-                .iter()
-                .map(|(name, _)| (*name).to_owned())
-                .chain(metrics),
-        )?;
+        let first = FIRST.iter().map(|(name, _)| (*name).to_owned());
+        for name in first.chain(metrics) {
+            writer.write_field(&*cells.of(&name))?;
+        }
+        writer.write_record(None::<&[u8]>)?;
         let header = study.header();
         Ok(Self {
             writer,
             pipeline: header.pipeline.clone(),
             stage: header.stage.clone(),
             keys,
+            cells,
         })
     }
 
@@ -83,8 +85,8 @@ impl<W: Write> LongCsv<W> {
     /// # Errors
     /// If the output cannot be written.
     pub fn add(&mut self, report: &Report) -> io::Result<()> {
-        self.writer.write_field(&self.pipeline)?;
-        self.writer.write_field(&self.stage)?;
+        self.writer.write_field(&*self.cells.of(&self.pipeline))?;
+        self.writer.write_field(&*self.cells.of(&self.stage))?;
         for count in [
             u64::from(report.trial.0),
             u64::from(report.attempt),
@@ -96,8 +98,8 @@ impl<W: Write> LongCsv<W> {
             .write_field(report.step.map_or_else(String::new, step))?;
         self.writer.write_field(report.at.to_string())?;
         for (name, _) in &self.keys {
-            self.writer
-                .write_field(value_of(report, name).map_or_else(String::new, text))?;
+            let value = value_of(report, name).map_or_else(String::new, text);
+            self.writer.write_field(&*self.cells.of(&value))?;
         }
         Ok(self.writer.write_record(None::<&[u8]>)?)
     }

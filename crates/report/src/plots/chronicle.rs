@@ -218,6 +218,11 @@ impl Chronicle {
                 };
                 self.attempts.push(span);
             }
+            Event::Placed { trial, place, .. } => {
+                if let Some(span) = self.span_of(*trial) {
+                    span.start = place.started_at(span.start, entry.at);
+                }
+            }
             Event::Judged { trial, verdict, .. } => {
                 let step = self
                     .curves
@@ -230,17 +235,23 @@ impl Chronicle {
                     step: step.unwrap_or(0.0),
                 });
             }
-            Event::Ended { trial, exit, .. } => {
-                let span = self
-                    .running
-                    .remove(trial)
-                    .and_then(|index| self.attempts.get_mut(index));
-                if let Some(span) = span {
-                    (span.end, span.exit) = (Some(entry.at), Some(exit.clone()));
+            Event::Ended {
+                trial, exit, usage, ..
+            } => {
+                if let Some(span) = self.span_of(*trial) {
+                    span.end = Some(usage.ended_at(span.start, entry.at));
+                    span.exit = Some(exit.clone());
                 }
+                self.running.remove(trial);
             }
             _ => {}
         }
+    }
+
+    /// Returns the attempt of a trial that runs.
+    fn span_of(&mut self, trial: TrialId) -> Option<&mut Span> {
+        let index = *self.running.get(&trial)?;
+        self.attempts.get_mut(index)
     }
 
     /// Appends a report to the curve of its trial.

@@ -23,7 +23,7 @@
 //! ```
 
 pub use super::folders::Room;
-use super::folders::{End, Folders};
+use super::folders::{End, Folders, TakenRecord};
 use super::follow::Stale;
 use super::{Opened, Options, RunError};
 use crate::sweep::{Rejected, Sweep, given};
@@ -34,6 +34,7 @@ use swath_engine::executor::StudyContext;
 use swath_log::DigestCache;
 use swath_model::source::Source;
 use swath_model::space::{Digits, Name, Params};
+use swath_model::study::redacted::redact_values;
 use swath_model::study::{
     Closing, Datum, Exit, Failure, LogRecord, Metric, Study, TrialId, TrialState, Verdict,
 };
@@ -232,10 +233,14 @@ impl<'a> AskTell<'a> {
     pub fn end_because(
         &mut self,
         trial: TrialId,
-        values: Vec<(Name, Datum)>,
+        mut values: Vec<(Name, Datum)>,
         exit: Exit,
         why: Option<&str>,
     ) -> Result<TrialState, AskTellError> {
+        let secrets = &self.opened.secrets;
+        redact_values(&mut values, secrets);
+        let exit = exit.redacted(secrets);
+        let why = why.map(|why| secrets.redact(why).into_owned());
         let ended = self
             .study()
             .trial(trial)
@@ -254,7 +259,9 @@ impl<'a> AskTell<'a> {
             let folder = self.take_last_records(trial)?;
             // A report among the last records may have ended the trial.
             if self.is_running(trial) {
-                self.opened.driver.tell(trial, values, exit.clone(), why)?;
+                self.opened
+                    .driver
+                    .tell(trial, values, exit.clone(), why.as_deref())?;
             }
             self.complete_folder(trial, folder, &exit)?;
         }
@@ -273,11 +280,12 @@ impl<'a> AskTell<'a> {
     pub fn report(
         &mut self,
         trial: TrialId,
-        values: Vec<(Name, Datum)>,
+        mut values: Vec<(Name, Datum)>,
     ) -> Result<Verdict, AskTellError> {
+        redact_values(&mut values, &self.opened.secrets);
         self.take_up(trial)?;
         self.take_records(trial)?;
-        let verdict = self.opened.driver.report(trial, values)?;
+        let verdict = self.opened.driver.report(trial, values, None)?;
         if verdict != Verdict::Continue {
             let folder = self.take_last_records(trial)?;
             let exit = match verdict {
@@ -390,15 +398,15 @@ impl<'a> AskTell<'a> {
     fn commit_records(
         &mut self,
         trial: TrialId,
-        records: Vec<LogRecord>,
+        records: Vec<TakenRecord>,
     ) -> Result<(), AskTellError> {
-        for record in records {
-            match record {
+        for (record, line_end) in records {
+            match record.redacted(&self.opened.secrets) {
                 LogRecord::Report { values } if self.is_running(trial) => {
-                    self.opened.driver.report(trial, values)?;
+                    self.opened.driver.report(trial, values, line_end)?;
                 }
                 LogRecord::Report { .. } => {}
-                record => self.opened.driver.record(trial, record)?,
+                record => self.opened.driver.record(trial, record, line_end)?,
             }
         }
         Ok(())

@@ -6,7 +6,9 @@ use swath_engine::driver::gc;
 use swath_engine::executor;
 use swath_engine::journal::{self, StudyDir, lock};
 use swath_engine::provenance::probe::{Finding, State};
-use swath_model::study::{IllegalEvent, Study};
+use swath_engine::tracker::csv;
+use swath_model::space::Params;
+use swath_model::study::{IllegalEvent, Study, Trial, TrialState};
 
 /// Checks a study without changing anything. Returns the findings in the order of the checks.
 #[must_use]
@@ -37,6 +39,22 @@ pub fn checkup(dir: &StudyDir) -> Vec<Finding> {
         return findings;
     }
     let is_running = lock::is_held(dir);
+    if let Some(shortfall) = journal::shortfall(dir) {
+        findings.push(Finding::new(
+            "journal's end",
+            State::Bad,
+            format!(
+                "{shortfall}; `swath doctor STUDY --salvage` keeps the {} entries that are there",
+                shortfall.present
+            ),
+        ));
+    }
+    findings.push(snapshot(dir, &study));
+    // A run writes the table and the folders of its trials while it goes on.
+    if !is_running {
+        findings.push(table(dir, &study));
+        findings.push(descriptions(dir, &study));
+    }
     findings.push(folders(dir, &study));
     if !is_running {
         findings.push(survivors(dir));
@@ -69,6 +87,155 @@ pub fn checkup(dir: &StudyDir) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// Compares the snapshot with the journal. Readers ignore one that they cannot use.
+fn snapshot(dir: &StudyDir, study: &Study) -> Finding {
+    if !dir.snapshot().exists() {
+        return Finding::new("snapshot", State::Good, "none, so the journal is read");
+    }
+    let Some(stored) = journal::snapshot::stored(dir) else {
+        let message = "it is damaged, of another version or of another journal, so it is ignored; \
+                       the next run writes it anew";
+        return Finding::new("snapshot", State::Without, message);
+    };
+    // The snapshot of a killed run is older than the end of the journal.
+    match up_to(dir, stored.next_seq()) {
+        Some(expected) if expected == stored => Finding::new(
+            "snapshot",
+            State::Good,
+            format!(
+                "{} of {} entries, as in the journal",
+                stored.next_seq(),
+                study.next_seq()
+            ),
+        ),
+        _ => Finding::new(
+            "snapshot",
+            State::Bad,
+            "it differs from the journal, and commands that only read show it; remove `snapshot.json`",
+        ),
+    }
+}
+
+/// Returns the study after the first `entries` entries of its journal.
+fn up_to(dir: &StudyDir, entries: u64) -> Option<Study> {
+    let mut study = Study::default();
+    for entry in journal::Journal::open(dir).ok()? {
+        if study.next_seq() == entries {
+            break;
+        }
+        study.apply(&entry.ok()?).ok()?;
+    }
+    Some(study)
+}
+
+/// Compares `trials.csv` with the journal.
+fn table(dir: &StudyDir, study: &Study) -> Finding {
+    let mut expected = Vec::new();
+    let written = std::fs::read(dir.trials_csv());
+    match (written, csv::write(study, &mut expected)) {
+        (Ok(written), Ok(())) if written == expected => {
+            Finding::new("trials.csv", State::Good, "as the journal says")
+        }
+        // A run that was killed had no time to write the table.
+        (Ok(_), Ok(())) if study.closed().is_none() => Finding::new(
+            "trials.csv",
+            State::Without,
+            "older than the journal; the next run writes it anew",
+        ),
+        (Ok(_), Ok(())) => Finding::new(
+            "trials.csv",
+            State::Bad,
+            "it differs from the journal, or another version wrote it; remove it, and the next run writes it anew",
+        ),
+        (Err(error), _) if error.kind() == std::io::ErrorKind::NotFound => {
+            Finding::new("trials.csv", State::Without, "there is none")
+        }
+        (Err(error), _) | (_, Err(error)) => Finding::new(
+            "trials.csv",
+            State::Bad,
+            format!("it cannot be compared: {error}"),
+        ),
+    }
+}
+
+/// Compares `params.json` and `metadata/info.yaml` in the folders of trials with the journal.
+fn descriptions(dir: &StudyDir, study: &Study) -> Finding {
+    let mut odd = Vec::new();
+    let mut count = 0;
+    let trials = study.trials().iter();
+    for trial in trials.filter(|trial| trial.attempts > 0 && !trial.removed) {
+        let folder = dir.trial(trial.id);
+        if !folder.is_dir() {
+            continue;
+        }
+        count += 1;
+        if journal::has_foreign_trial(dir, study, trial.id) {
+            odd.push(format!(
+                "the folder `{}` is not of this study, so it is not read",
+                trial.id
+            ));
+            continue;
+        }
+        // A trial that waits may run with other facts the next time.
+        if trial.state == TrialState::Waiting {
+            continue;
+        }
+        let params: Option<Params> = std::fs::read(folder.join("params.json"))
+            .ok()
+            .and_then(|text| serde_json::from_slice(&text).ok());
+        // A parameter that came later with an edit of the sweep file is in the journal only.
+        let agrees = |params: &Params| {
+            let mut each = params.iter();
+            each.all(|(name, value)| trial.params.get(name) == Some(value))
+        };
+        if !params.as_ref().is_none_or(agrees) {
+            odd.push(format!("`{}/params.json` has other parameters", trial.id));
+        }
+        let info = std::fs::read_to_string(folder.join("metadata/info.yaml")).unwrap_or_default();
+        if !is_description_of(&info, study, trial) {
+            odd.push(format!(
+                "`{}/metadata/info.yaml` has another seed or objective",
+                trial.id
+            ));
+        }
+    }
+    match shortened(odd) {
+        None => Finding::new(
+            "trial files",
+            State::Good,
+            format!("{count}, as the journal says"),
+        ),
+        Some(text) => Finding::new("trial files", State::Bad, text),
+    }
+}
+
+/// Returns whether the seed and the objectives in an `info.yaml` are those of the journal. One that
+/// is missing does not count as different.
+fn is_description_of(info: &str, study: &Study, trial: &Trial) -> bool {
+    let seed = info.lines().find_map(|line| line.strip_prefix("  seed: "));
+    let has_seed = seed.is_none_or(|seed| seed == trial.seed.to_string());
+    has_seed
+        && study.header().objectives.iter().all(|objective| {
+            let key = format!("    objective.{}: ", objective.metric);
+            let written = info.lines().find_map(|line| line.strip_prefix(&key));
+            let written: Option<f64> = written.and_then(|text| text.parse().ok());
+            match (written, trial.objective(objective)) {
+                (Some(written), Some(value)) => written.to_bits() == value.to_bits(),
+                _ => true,
+            }
+        })
+}
+
+/// Returns descriptions as one text that does not become long; `None` if there are none.
+fn shortened(mut odd: Vec<String>) -> Option<String> {
+    let more = odd.len().saturating_sub(5);
+    odd.truncate(5);
+    if more > 0 {
+        odd.push(format!("and {more} more"));
+    }
+    (!odd.is_empty()).then(|| odd.join("; "))
 }
 
 /// Replays the whole journal. Returns the study up to the first error, and the error in words.
@@ -143,18 +310,13 @@ fn folders(dir: &StudyDir, study: &Study) -> Finding {
         .iter()
         .filter(|id| **id == 0 || **id >= study.next_id().0);
     odd.extend(unknown.map(|id| format!("the folder `{id}` belongs to no trial")));
-    let more = odd.len().saturating_sub(5);
-    odd.truncate(5);
-    if more > 0 {
-        odd.push(format!("and {more} more"));
-    }
-    match odd.as_slice() {
-        [] => Finding::new(
+    match shortened(odd) {
+        None => Finding::new(
             "trial folders",
             State::Good,
             format!("{}, as the journal says", there.len()),
         ),
-        some => Finding::new("trial folders", State::Bad, some.join("; ")),
+        Some(text) => Finding::new("trial folders", State::Bad, text),
     }
 }
 

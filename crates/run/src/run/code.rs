@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use swath_engine::journal::StudyDir;
 use swath_engine::provenance::git::git;
 use swath_engine::provenance::{Checkout, Git, patch};
+use swath_model::source::secret::Secrets;
 
 /// Maximum number of changed files in a message.
 const NAMED: usize = 5;
@@ -110,9 +111,10 @@ impl<'a> Version<'a> {
     /// Determines the version of the code for the trials of a sweep. Fails if `[run] code` cannot
     /// be met.
     pub(super) fn of(
-        sweep: &'a Sweep,
+        sweep: Cow<'a, Sweep>,
         options: &Options,
         dir: &StudyDir,
+        secrets: &Secrets,
     ) -> Result<Self, CodeError> {
         let workdir = options
             .workdir
@@ -129,11 +131,11 @@ impl<'a> Version<'a> {
             .iter()
             .map(|word| workdir.join(word))
             .collect();
-        let git = Git::of(&workdir, &besides, &named);
+        let git = Git::of(&workdir, &besides, &named, secrets);
         let code = sweep.run.code;
         if code == Code::Snapshot {
             return Ok(Self {
-                sweep: Cow::Borrowed(sweep),
+                sweep,
                 git,
                 clone: None,
             });
@@ -153,7 +155,7 @@ impl<'a> Version<'a> {
         if code == Code::Clean {
             return match files.is_empty() {
                 true => Ok(Self {
-                    sweep: Cow::Borrowed(sweep),
+                    sweep,
                     git: Some(git),
                     clone: None,
                 }),
@@ -170,7 +172,7 @@ impl<'a> Version<'a> {
             });
         }
         let to = absolute(dir.clone_of(&git.commit)).unwrap_or_else(|_| dir.clone_of(&git.commit));
-        let mut sweep = sweep.clone();
+        let mut sweep = sweep.into_owned();
         // Data sets are not part of the clone: they stay where they are.
         for path in &mut sweep.run.data_dir {
             *path = workdir.join(&*path).display().to_string();

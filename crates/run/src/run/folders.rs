@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use swath_engine::driver::OpenTrial;
 use swath_engine::executor::{Launch, StudyContext, environment};
-use swath_log::{Beginning, Directive, Dirs, Identity, Recorded, Tail, TrialFolder, TrialLogger};
+use swath_log::{
+    Beginning, Directive, Dirs, Identity, Recorded, Sink, Tail, TrialFolder, TrialLogger,
+};
 use swath_model::study::{Exit, LogRecord, Timestamp, TrialId, Usage};
 
 /// The folders of the open trials.
@@ -19,7 +21,25 @@ struct Folder {
     folder: TrialFolder,
     log: TrialLogger,
     tail: Tail,
-    records: Receiver<LogRecord>,
+    records: Receiver<TakenRecord>,
+}
+
+/// A record with the offset behind its line in `records.jsonl`, if it comes from there.
+pub(super) type TakenRecord = (LogRecord, Option<u64>);
+
+/// Collects the records of a trial until they are asked for.
+struct Collector(Sender<TakenRecord>);
+
+impl Sink for Collector {
+    fn logged(&mut self, record: LogRecord) -> Directive {
+        self.logged_from(record, None)
+    }
+
+    fn logged_from(&mut self, record: LogRecord, line_end: Option<u64>) -> Directive {
+        // The receiver lives as long as the logger.
+        self.0.send((record, line_end)).ok();
+        Directive::Continue
+    }
 }
 
 /// The folder of a trial, for the process that runs it.
@@ -75,13 +95,9 @@ impl Folders {
             workdir: context.workdir.clone(),
             trial: dir.clone(),
         };
-        let sink = move |record: LogRecord| {
-            // The receiver lives as long as the logger.
-            sender.send(record).ok();
-            Directive::Continue
-        };
-        let log = TrialLogger::in_process(identity, dirs, Box::new(sink))
+        let log = TrialLogger::in_process(identity, dirs, Box::new(Collector(sender)))
             .map_err(io::Error::other)?
+            .with_secrets(context.secrets.clone())
             .with_models(context.models.clone())
             .with_deciding_metrics(&context.deciding)
             .with_resource(context.resource.as_ref());
@@ -89,6 +105,8 @@ impl Folders {
             Some(digests) => log.with_cache(digests.clone()),
             None => log,
         };
+        let mut log = log;
+        log.begin_to_follow(&tail);
         let open = Folder {
             folder,
             log,
@@ -125,7 +143,7 @@ impl Folders {
     ///
     /// # Errors
     /// If the records cannot be read.
-    pub(super) fn records(&mut self, trial: TrialId) -> io::Result<Vec<LogRecord>> {
+    pub(super) fn records(&mut self, trial: TrialId) -> io::Result<Vec<TakenRecord>> {
         let Some(open) = self.0.get_mut(&trial) else {
             return Ok(Vec::new());
         };
@@ -141,7 +159,7 @@ impl Folders {
     pub(super) fn last_records(
         &mut self,
         trial: TrialId,
-    ) -> io::Result<Option<(Vec<LogRecord>, End)>> {
+    ) -> io::Result<Option<(Vec<TakenRecord>, End)>> {
         let Some(mut open) = self.0.remove(&trial) else {
             return Ok(None);
         };

@@ -5,11 +5,10 @@ use super::{Options, RunError};
 use crate::sweep::Sweep;
 use std::fs::Permissions;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use swath_engine::journal::StudyDir;
 use swath_engine::provenance::{Environment, Found, Git, Machine, variables};
-use swath_model::source::secret::masked;
 use swath_model::study::Timestamp;
 
 /// Writes `sweep.toml` (with secrets masked), `environment.json` and `code.patch`. Earlier contents
@@ -23,7 +22,7 @@ pub(super) fn keep(
     git: Option<Git>,
     since: u64,
 ) -> Result<Environment, RunError> {
-    let sweep_text = masked(&sweep.source.text);
+    let sweep_text = sweep.stored_text();
     replace(
         &dir.sweep_toml(),
         |version| dir.sweep_version(version),
@@ -90,6 +89,26 @@ pub(super) fn complete(
     write(&dir.environment(), &text(&now))
 }
 
+/// Makes the folder of a study readable by its owner only, and creates it if it does not exist.
+pub(super) fn make_private(dir: &StudyDir) -> Result<(), RunError> {
+    let root = dir.root();
+    let parent = root.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(parent)
+        .and_then(|()| {
+            // Created with this mode, the folder is never readable by others.
+            match std::fs::DirBuilder::new().mode(0o700).create(root) {
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                    std::fs::set_permissions(root, Permissions::from_mode(0o700))
+                }
+                created => created,
+            }
+        })
+        .map_err(|source| RunError::Keep {
+            path: root.to_owned(),
+            source,
+        })
+}
+
 /// Returns the description of this run, without the results of the inquiry.
 fn environment(
     sweep: &Sweep,
@@ -112,11 +131,8 @@ fn environment(
         swath: env!("CARGO_PKG_VERSION").to_owned(),
         since,
         at: Some(Timestamp::now()),
-        command_line: options
-            .command_line
-            .iter()
-            .map(|word| masked(word).into_owned())
-            .collect(),
+        command_line: variables::secrets(&sweep.run.env, &sweep.run.secret_env)
+            .redact_args(&options.command_line),
         trials_in: Some(trials_in).filter(|path| *path != workdir),
         workdir,
         sweep_md5: sweep.digest.clone(),

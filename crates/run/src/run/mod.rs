@@ -10,6 +10,7 @@ mod checkup;
 mod code;
 mod folders;
 pub mod follow;
+mod hidden;
 mod inquiry;
 mod keep;
 mod plan;
@@ -28,7 +29,7 @@ pub use code::{CodeError, check_out};
 pub use plan::{Planned, plan};
 pub use rebuild::{RebuildError, rebuild};
 pub use resources::ResourceError;
-pub use setup::SetupError;
+pub use setup::{SetupEnd, SetupError};
 pub use swath_engine::driver::{Offer, OpenTrial};
 pub use versions::{VersionError, Versions};
 
@@ -49,6 +50,8 @@ use swath_engine::driver::{Driver, DriverError, Interrupt, Listener, Parts};
 use swath_engine::executor::{Executor, ExecutorError, Pool, Trainable};
 use swath_engine::journal::StudyDir;
 use swath_engine::provenance::{Environment, Git, Machine};
+use swath_model::source::secret::Secrets;
+use swath_model::source::variables::Unset;
 use swath_model::space::Params;
 use swath_model::study::kind::Capability;
 use swath_model::study::{Closing, Header, Study, Timestamp, TrialId};
@@ -80,6 +83,8 @@ pub struct Opened<'a> {
     options: Options,
     environment: Environment,
     notice: Option<String>,
+    /// Secrets that no record shows.
+    secrets: Secrets,
     /// The trial of another study that the trial of this study repeats; `None` in an ordinary
     /// study.
     stands_for: Option<TrialId>,
@@ -107,6 +112,9 @@ pub enum RunError {
     /// The command in `[run] setup` failed.
     #[error(transparent)]
     Setup(#[from] SetupError),
+    /// A variable of the caller that the sweep file names is not set.
+    #[error(transparent)]
+    Unset(#[from] Unset),
     /// Trials cannot run the version of the code that `[run] code` demands.
     #[error(transparent)]
     Code(#[from] CodeError),
@@ -132,7 +140,8 @@ pub enum RunError {
 pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
     let dir = StudyDir::new(&options.logs, &sweep.name);
     let machine = Machine::here();
-    let version = Version::of(sweep, &options, &dir)?;
+    let (sweep, secrets) = hidden::fill(Cow::Borrowed(sweep))?;
+    let version = Version::of(sweep, &options, &dir, &secrets)?;
     let Built {
         parts,
         trackers,
@@ -143,6 +152,9 @@ pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
         && let Some(left) = pilots_left(dir.root())
     {
         return Err(left.into());
+    }
+    if version.sweep.run.private {
+        keep::make_private(&dir)?;
     }
     let holder = machine.holder(Timestamp::now());
     let driver = Driver::open(dir.clone(), parts, &holder, Box::new(Timestamp::now))?;
@@ -162,6 +174,7 @@ pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
         options,
         environment,
         notice,
+        secrets,
         stands_for: None,
         dir,
         driver,
@@ -261,16 +274,24 @@ impl<'a> Opened<'a> {
         workdir(&self.sweep, &self.options)
     }
 
-    /// Runs the command in `[run] setup`, if there is one. Its output goes to the standard error of
-    /// this process.
+    /// Runs the command in `[run] setup`, if there is one. Its output goes to `setup.log` in the
+    /// study's folder and to the standard error of this process. `interrupt` and `swath stop` end
+    /// it. `guard` is the command of the process that ends it if this process is killed.
     ///
     /// # Errors
     /// If the command cannot be started or fails.
-    pub fn setup(&self) -> Result<(), RunError> {
+    pub fn setup(
+        &self,
+        guard: Option<Command>,
+        interrupt: &Interrupt,
+    ) -> Result<SetupEnd, RunError> {
+        let workdir = self.workdir();
         Ok(setup::run(
-            &self.sweep.run.setup,
-            &self.sweep.run.env,
-            &self.workdir(),
+            &self.sweep,
+            &self.dir,
+            &workdir,
+            guard,
+            interrupt,
         )?)
     }
 
@@ -425,6 +446,8 @@ fn workdir(sweep: &Sweep, options: &Options) -> PathBuf {
 pub fn header(sweep: &Sweep, git: Option<&Git>, slots: usize) -> Header {
     Header {
         swath: env!("CARGO_PKG_VERSION").to_owned(),
+        // The journal gives the study its id when it begins.
+        id: None,
         name: sweep.name.clone(),
         pipeline: sweep.pipeline.clone(),
         stage: sweep.stage.clone(),
@@ -450,10 +473,13 @@ pub fn header(sweep: &Sweep, git: Option<&Git>, slots: usize) -> Header {
 /// As [`open`], [`Opened::setup`] and [`Opened::run`].
 pub fn programs(sweep: &Sweep, options: Options) -> Result<Study, RunError> {
     let mut opened = open(sweep, options)?;
-    opened.setup()?;
+    let interrupt = Interrupt::default();
+    if opened.setup(None, &interrupt)? == SetupEnd::Interrupted {
+        return Ok(opened.study().clone());
+    }
     opened.record(drop)?;
     let mut executor = opened.programs(None)?;
-    opened.run(&mut *executor, &Interrupt::default())?;
+    opened.run(&mut *executor, &interrupt)?;
     Ok(opened.study().clone())
 }
 

@@ -1,8 +1,9 @@
 //! The attempts that a run would start next, found without starting or writing anything.
 
 use super::code::Version;
-use super::{Options, RunError, build, pool, workdir};
+use super::{Options, RunError, build, hidden, pool, workdir};
 use crate::sweep::Sweep;
+use std::borrow::Cow;
 use std::io;
 use std::path::Path;
 use swath_engine::driver::{self, Driver, DriverError};
@@ -37,14 +38,15 @@ pub fn plan(sweep: &Sweep, options: &Options, most: usize) -> Result<Vec<Planned
     let copy = StudyDir::at(scratch.path());
     copy_journal(&dir.journal(), &copy.journal())?;
     let machine = Machine::here();
-    let version = Version::of(sweep, options, &dir)?;
+    let (sweep, secrets) = hidden::fill(Cow::Borrowed(sweep))?;
+    let version = Version::of(sweep, options, &dir, &secrets)?;
     let built = build(&version, options, &dir, &machine)?;
     let sweep = &*version.sweep;
     let holder = machine.holder(Timestamp::now());
     let mut driver = Driver::open(copy, built.parts, &holder, Box::new(Timestamp::now))?;
     let launches = driver.ahead(most)?;
     let study = pool::context(sweep, workdir(sweep, options));
-    let argv = pool::argv(sweep, None);
+    let recorded = pool::recorded(sweep, None);
     let planned = launches.into_iter().map(|mut launch| {
         // The copy has no trial folders, so these fields are set from the study itself.
         launch.dir = dir.trial(launch.trial);
@@ -60,11 +62,17 @@ pub fn plan(sweep: &Sweep, options: &Options, most: usize) -> Result<Vec<Planned
             .variables(slot, |name| std::env::var_os(name).is_some());
         let environment = of_slot
             .into_iter()
-            .chain(sweep.run.env.iter().cloned())
+            .chain(
+                sweep
+                    .run
+                    .env
+                    .iter()
+                    .map(|(name, value)| (name.clone(), secrets.redact(value).into_owned())),
+            )
             .chain(own)
             .collect();
         Planned {
-            command: argv(&launch),
+            command: recorded(&launch),
             environment,
             launch,
         }

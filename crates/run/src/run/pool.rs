@@ -2,7 +2,7 @@
 //! a pool of threads on this machine.
 
 use super::resources::Shares;
-use crate::sweep::{Fill, Sweep};
+use crate::sweep::{Fill, Sweep, Template};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use swath_engine::executor::{
     Argv, ExecutorError, Pool, ProgramSettings, ProgramSpec, StudyContext, Trainable, Work,
 };
 use swath_engine::journal::StudyDir;
+use swath_engine::provenance::variables;
 use swath_log::{DigestCache, ModelStore};
 use swath_model::study::TrialId;
 
@@ -25,6 +26,7 @@ pub(super) fn work(
 ) -> Work {
     let program = ProgramSettings {
         argv: argv(sweep, stands_for),
+        recorded: recorded(sweep, stands_for),
         spec: ProgramSpec {
             env: sweep.run.env.clone(),
             workdir: workdir.clone(),
@@ -83,21 +85,36 @@ pub(super) fn context(sweep: &Sweep, workdir: PathBuf) -> StudyContext {
         digests: None,
         deciding: super::header(sweep, None, 0).deciding_metrics(),
         resource: sweep.resource.clone(),
+        secrets: variables::secrets(&sweep.run.env, &sweep.run.secret_env),
         stands_for: None,
     }
 }
 
 /// Returns the function that renders the command of an attempt. `stands_for` is the trial whose
 /// number the command gets instead of its own.
-pub(super) fn argv(sweep: &Sweep, stands_for: Option<TrialId>) -> Argv {
+fn argv(sweep: &Sweep, stands_for: Option<TrialId>) -> Argv {
+    rendered(sweep, stands_for, Template::render)
+}
+
+/// Returns the function that renders the command of an attempt as it is recorded.
+pub(super) fn recorded(sweep: &Sweep, stands_for: Option<TrialId>) -> Argv {
+    rendered(sweep, stands_for, Template::render_recorded)
+}
+
+fn rendered(
+    sweep: &Sweep,
+    stands_for: Option<TrialId>,
+    render: fn(&Template, &Fill<'_>) -> Vec<String>,
+) -> Argv {
     let (template, data_dir) = (sweep.run.command.clone(), sweep.run.data_dir.clone());
     Box::new(move |launch| {
-        template.render(&Fill {
+        let fill = Fill {
             params: &launch.params,
             trial: stands_for.unwrap_or(launch.trial),
             trial_dir: &launch.dir,
             params_file: &launch.dir.join("params.json"),
             data_dir: &data_dir,
-        })
+        };
+        render(&template, &fill)
     })
 }

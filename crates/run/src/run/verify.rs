@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use swath_engine::driver::holding::{model_that_counts, needed};
 use swath_engine::journal::{JournalError, StudyDir};
 use swath_engine::provenance::git::md5_of;
-use swath_engine::provenance::{Checkout, Environment, Made, Record, patch};
+use swath_engine::provenance::{Checkout, Environment, Made, Record, patch, variables};
 use swath_log::{Digest, DigestError, digest};
 use swath_model::study::{LogRecord, Timestamp, Trial, TrialId};
 
@@ -556,9 +556,12 @@ fn code(record: &Record, environment: &Environment, base: &Path, trials: &[Trial
     // Compares with the commit that ran: if the same changes were committed since, the code is the
     // same.
     let recorded = kept.flatten().unwrap_or_default();
+    let secrets = variables::secrets(&[], &[]);
     let files = patch::differing(
         &recorded,
-        &checkout.changes(&git.commit, &git.besides, &git.named).0,
+        &checkout
+            .changes(&git.commit, &git.besides, &git.named, &secrets)
+            .0,
     );
     if files.is_empty() {
         return drift;

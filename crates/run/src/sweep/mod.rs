@@ -18,6 +18,7 @@ mod read;
 pub mod reference;
 pub mod registry;
 mod rejected;
+mod stored;
 pub mod template;
 
 pub use acceptance::Acceptance;
@@ -46,7 +47,7 @@ use swath_model::study::{Limit, Objective};
 pub struct Sweep {
     /// Name and text of the sweep file.
     pub source: Source,
-    /// MD5 digest of the text in hexadecimal, with passwords masked.
+    /// MD5 digest of the [stored text](Self::stored_text) in hexadecimal.
     pub digest: String,
     /// Name of the study and of its folder `logs/<name>/`. Default: the name of the file without
     /// `.toml`.
@@ -130,6 +131,10 @@ pub struct Run {
     pub setup: Vec<String>,
     /// Variables added to the environment of trials and setup.
     pub env: Vec<(String, String)>,
+    /// Names of variables whose values are secret, besides those whose names say so.
+    pub secret_env: Vec<String>,
+    /// Whether only the user may read the study's folder.
+    pub private: bool,
     /// Working directory of trials and setup; `None` for the directory where `swath run` was
     /// called.
     pub workdir: Option<PathBuf>,
@@ -159,6 +164,12 @@ struct Places {
 }
 
 impl Sweep {
+    /// Returns the text of the sweep file without secrets, as a study stores it.
+    #[must_use]
+    pub fn stored_text(&self) -> String {
+        stored::stored(&self.source.text)
+    }
+
     /// Returns how many trials run at the same time on the executor of the sweep file; at least 1.
     #[must_use]
     pub fn slots(&self) -> usize {

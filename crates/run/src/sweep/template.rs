@@ -16,15 +16,18 @@
 //! | `{hydra}`, `{hydra:rest}` | `name=value`, quoted as Hydra's override grammar asks |
 //! | `{params}` | the path of the trial's `params.json` |
 //! | `{trial}`, `{trial_dir}`, `{data_dir}` | the trial's number, its folder, the data set |
+//! | `{env:NAME}`, `{env:NAME:-default}` | the caller's variable `NAME`, which the records do not show |
 //! | `{{`, `}}` | a brace |
 //!
-//! A command without any placeholder gets `{args}` appended. An argument that names an inactive
+//! A command without any placeholder but `{env:…}` gets `{args}` appended. An argument that names an inactive
 //! parameter is left out, together with an option before it (`--momentum` in
 //! `["--momentum", "{momentum}"]`).
 
 use std::path::Path;
 use swath_model::source::Span;
 use swath_model::source::diagnostic::nearest;
+use swath_model::source::secret::{Secrets, placeholder as placeholder_of};
+use swath_model::source::variables::{Unset, Variable};
 use swath_model::space::{Name, Params, Value};
 use swath_model::study::TrialId;
 
@@ -32,6 +35,8 @@ use swath_model::study::TrialId;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Template {
     args: Vec<Arg>,
+    /// The arguments as they are recorded, once the variables are filled in.
+    recorded: Option<Vec<Arg>>,
 }
 
 /// Values that fill the placeholders of a template for one trial.
@@ -99,6 +104,8 @@ enum Piece {
     TrialDir,
     /// Paths of the data sets, joined with colons.
     DataDir,
+    /// Variable of the caller.
+    Env(Variable),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -170,7 +177,10 @@ impl Template {
                 only.clone_from(&rest);
             }
         }
-        Ok(Self { args: read })
+        Ok(Self {
+            args: read,
+            recorded: None,
+        })
     }
 
     /// Returns whether there is no command, as in a sweep over a function.
@@ -225,24 +235,82 @@ impl Template {
             .any(|arg| matches!(arg, Arg::Text(pieces) if pieces.contains(&Piece::DataDir)))
     }
 
+    /// Fills in the variables of the caller. Records go on to show their placeholders, and
+    /// `{env:NAME}` in place of secrets.
+    ///
+    /// # Errors
+    /// If a variable is not set and has no default.
+    pub fn fill(
+        &mut self,
+        secrets: &Secrets,
+        lookup: impl Fn(&str) -> Option<String>,
+    ) -> Result<(), Unset> {
+        let mut filled = self.args.clone();
+        for arg in &mut filled {
+            let Arg::Text(pieces) = arg else { continue };
+            for piece in pieces {
+                if let Piece::Env(variable) = piece {
+                    *piece = Piece::Literal(variable.value(&lookup)?);
+                }
+            }
+        }
+        self.recorded = Some(redacted(&self.args, secrets));
+        self.args = filled;
+        Ok(())
+    }
+
     /// Returns the arguments of one trial, the program first.
     #[must_use]
     pub fn render(&self, fill: &Fill<'_>) -> Vec<String> {
-        let mut made: Vec<String> = Vec::with_capacity(self.args.len() + fill.params.len());
-        let mut after_option = false;
-        for (index, arg) in self.args.iter().enumerate() {
-            let before = made.len();
-            arg.render(fill, &mut made);
-            // The value is of an inactive parameter, so the option before it would lack its
-            // argument.
-            if made.len() == before && arg.is_value() && after_option {
-                made.pop();
-            }
-            // The program itself (index 0) is never an option, even if its name begins with a dash.
-            after_option = index > 0 && arg.is_option();
-        }
-        made
+        render(&self.args, fill)
     }
+
+    /// Returns the arguments of one trial as they are recorded: without secrets.
+    #[must_use]
+    pub fn render_recorded(&self, fill: &Fill<'_>) -> Vec<String> {
+        render(self.recorded.as_ref().unwrap_or(&self.args), fill)
+    }
+}
+
+/// Replaces secrets in the fixed texts of a command. Parameters are no secrets.
+fn redacted(args: &[Arg], secrets: &Secrets) -> Vec<Arg> {
+    let texts: Vec<String> = args
+        .iter()
+        .map(|arg| arg.literal().unwrap_or_default().to_owned())
+        .collect();
+    let redacted = secrets.redact_args(&texts);
+    let mut args = args.to_vec();
+    for (arg, text) in args.iter_mut().zip(redacted) {
+        let Arg::Text(pieces) = arg else { continue };
+        if let [Piece::Literal(whole)] = pieces.as_mut_slice() {
+            *whole = text;
+            continue;
+        }
+        for piece in pieces {
+            if let Piece::Literal(part) = piece {
+                *part = secrets.redact(part).into_owned();
+            }
+        }
+    }
+    args
+}
+
+/// Returns the arguments of one trial.
+fn render(args: &[Arg], fill: &Fill<'_>) -> Vec<String> {
+    let mut made: Vec<String> = Vec::with_capacity(args.len() + fill.params.len());
+    let mut after_option = false;
+    for (index, arg) in args.iter().enumerate() {
+        let before = made.len();
+        arg.render(fill, &mut made);
+        // The value is of an inactive parameter, so the option before it would lack its
+        // argument.
+        if made.len() == before && arg.is_value() && after_option {
+            made.pop();
+        }
+        // The program itself (index 0) is never an option, even if its name begins with a dash.
+        after_option = index > 0 && arg.is_option();
+    }
+    made
 }
 
 impl Arg {
@@ -261,7 +329,7 @@ impl Arg {
         match self {
             Self::Text(pieces) => pieces
                 .iter()
-                .any(|piece| !matches!(piece, Piece::Literal(_))),
+                .any(|piece| !matches!(piece, Piece::Literal(_) | Piece::Env(_))),
             Self::Flag { .. } | Self::Elements { .. } | Self::Each { .. } => true,
         }
     }
@@ -381,6 +449,8 @@ fn text_of(pieces: &[Piece], fill: &Fill<'_>) -> Option<String> {
             Piece::Trial => text.push_str(&fill.trial.0.to_string()),
             Piece::TrialDir => text.push_str(&fill.trial_dir.to_string_lossy()),
             Piece::DataDir => text.push_str(&fill.data_dir.join(":")),
+            // Filled in before a trial starts; here it is shown.
+            Piece::Env(variable) => text.push_str(&placeholder_of(&variable.name)),
         }
     }
     Some(text)
@@ -597,6 +667,9 @@ fn placeholder(name: &str, span: Span, is_alone: bool, params: &[Name]) -> Resul
         "trial_dir" => return Ok(Piece::TrialDir),
         "data_dir" => return Ok(Piece::DataDir),
         _ => {}
+    }
+    if let Some(variable) = Variable::parse(name) {
+        return Ok(Piece::Env(variable));
     }
     if let Some(param) = params.iter().find(|param| &***param == name) {
         return Ok(Piece::Param(param.clone()));

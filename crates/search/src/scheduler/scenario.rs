@@ -165,6 +165,7 @@ impl Scenario {
             trial,
             attempt,
             record,
+            line_end: None,
         });
         let judgement = judgement(&*self.scheduler, &self.study, trial, false);
         if !judgement.why.is_empty() {

@@ -401,6 +401,7 @@ impl<'a> Simulation<'a> {
             trial: runner.trial,
             attempt: runner.attempt,
             record,
+            line_end: None,
         })
     }
 

@@ -151,7 +151,7 @@ impl Tracker for Cmf {
             }
             Event::Ended { trial, .. } => {
                 let root = self.home.root(study)?;
-                let folder = self.home.trial(*trial)?;
+                let folder = self.home.trial(study, *trial)?;
                 let reports = self.reports.get(trial).map_or(&[][..], Vec::as_slice);
                 let names = rows::Names { study, began };
                 let due = &self.home.due;

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
-use swath_engine::tracker::TrackerError;
 use swath_engine::tracker::home::failed;
 use swath_engine::tracker::metric_rows::{Datum, MetricRow, each_row};
+use swath_engine::tracker::{TrackerError, regular};
 use swath_model::study::{Due, TrialId};
 use swath_table::{Cell, ParquetError};
 
@@ -159,7 +159,7 @@ fn cells(row: MetricRow<'_>) -> impl Iterator<Item = (Cow<'_, str>, Cell)> {
 /// Returns the MD5 of a file in hexadecimal, and its size in bytes.
 fn digest(path: &Path) -> io::Result<(String, u64)> {
     let (mut hash, mut size, mut block) = (Md5::new(), 0, vec![0; 1 << 16]);
-    let mut file = BufReader::with_capacity(1 << 16, fs::File::open(path)?);
+    let mut file = BufReader::with_capacity(1 << 16, regular::open(path)?);
     loop {
         match file.read(&mut block)? {
             0 => break,

@@ -15,9 +15,9 @@ use percent_encoding::utf8_percent_encode;
 use serde_json::{Value, json};
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
-use swath_engine::tracker::TrackerError;
 use swath_engine::tracker::home::failed;
 use swath_engine::tracker::retry::{beat, with_backoff};
+use swath_engine::tracker::{TrackerError, regular};
 
 /// Number of operations that are gathered into calls at once.
 const BATCH: usize = 1000;
@@ -290,7 +290,7 @@ impl Courier {
             Some(rest) => rest.split_once('/').map_or("", |(_, path)| path),
             None => root,
         };
-        let Ok(bytes) = std::fs::read(&from) else {
+        let Ok(bytes) = regular::read(&from) else {
             return Ok(());
         };
         let to = format!("{}/{}", root.trim_matches('/'), artifact(path));

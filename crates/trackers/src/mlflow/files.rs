@@ -12,9 +12,9 @@ use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Component, Path, PathBuf};
-use swath_engine::tracker::TrackerError;
 use swath_engine::tracker::home::failed;
 use swath_engine::tracker::retry::{is_full, with_backoff};
+use swath_engine::tracker::{TrackerError, regular};
 
 /// Number of buffered bytes of metric rows from which on they are written.
 const FULL: usize = 1 << 20;
@@ -366,7 +366,7 @@ fn add_artifact(from: &Path, to: &Path) -> Result<(), TrackerError> {
     let _ = fs::remove_file(to);
     with_backoff(|| {
         fs::hard_link(from, to)
-            .or_else(|_| fs::copy(from, to).map(drop))
+            .or_else(|_| regular::copy(from, to))
             .map_err(failed(to))
     })
 }

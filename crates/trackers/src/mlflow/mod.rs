@@ -26,6 +26,7 @@ use rest::Address;
 use rows::Rows;
 use runs::{Op, Projection};
 use std::path::PathBuf;
+use swath_engine::journal::{StudyDir, has_foreign_trial};
 use swath_model::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 use swath_model::study::{Entry, Event, Kind, Setting, Study, TrialState};
 
@@ -190,7 +191,9 @@ impl Mlflow {
                 resume: false,
                 ..
             } => self.rows.restart(*trial),
-            Event::Ended { trial, attempt, .. } => {
+            Event::Ended { trial, attempt, .. }
+                if !has_foreign_trial(&StudyDir::at(dir), study, *trial) =>
+            {
                 let resource = study.header().resource.as_ref();
                 let rows = self.rows.read(dir, *trial, *attempt, resource, entry.at)?;
                 // Rows go before the status change, so that a run is complete once it has ended.

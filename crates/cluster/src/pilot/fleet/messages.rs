@@ -5,7 +5,7 @@ use super::super::wire::{Message, MessageKind, Order};
 use super::Fleet;
 use std::time::{Duration, Instant};
 use swath_engine::executor::{Signal, SignalKind};
-use swath_model::study::{Exit, LogRecord, Timestamp, Usage};
+use swath_model::study::{Exit, LogRecord, Place, Timestamp, Usage};
 
 /// Tolerated difference between two clocks before the user is warned.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(120);
@@ -52,6 +52,7 @@ impl Fleet {
         }
         pilot.seq = message.seq;
         pilot.last_message = Instant::now();
+        pilot.last_message_at = Some(message.at);
         match message.kind {
             MessageKind::Hello(hello) => {
                 let difference = Timestamp::now()
@@ -107,8 +108,13 @@ impl Fleet {
                 let Some(assigned) = pilot.assigned.get_mut(&(trial, attempt)) else {
                     return;
                 };
+                assigned.started_at = Some(message.at);
                 // An earlier run may have recorded the place already.
                 if !std::mem::replace(&mut assigned.is_placed, true) {
+                    let place = Place {
+                        since: Some(message.at),
+                        ..place
+                    };
                     self.send(trial, attempt, SignalKind::Placed(place));
                 }
             }
@@ -116,14 +122,21 @@ impl Fleet {
                 trial,
                 attempt,
                 record,
+                line_end,
             } => match pilot.assigned.get_mut(&(trial, attempt)) {
                 // The journal of the study already has these records from an earlier run. Warnings
-                // are not counted, because some of those in the journal are the driver's own.
+                // that are not about a line are not counted, because some of those in the journal
+                // are the driver's own.
                 Some(assigned) if assigned.records_to_skip > 0 => {
-                    assigned.records_to_skip -=
-                        u64::from(!matches!(record, LogRecord::Warning { .. }));
+                    let is_counted =
+                        line_end.is_some() || !matches!(record, LogRecord::Warning { .. });
+                    assigned.records_to_skip -= u64::from(is_counted);
                 }
-                Some(_) => self.send(trial, attempt, SignalKind::Logged(record)),
+                Some(_) => self.send(
+                    trial,
+                    attempt,
+                    SignalKind::Logged(record.redacted(&self.secrets), line_end),
+                ),
                 // The attempt was taken from this pilot: another one may run it, so its records
                 // must not count.
                 None => self.dropped += u64::from(pilot.revoked.contains(&(trial, attempt))),
@@ -141,11 +154,25 @@ impl Fleet {
                 usage,
                 seconds,
             } => {
-                if pilot.assigned.remove(&(trial, attempt)).is_none() {
+                let Some(assigned) = pilot.assigned.remove(&(trial, attempt)) else {
                     self.dropped += u64::from(pilot.revoked.contains(&(trial, attempt)));
                     return;
-                }
+                };
+                // The pool reports no process of a short trial, but its machine and start matter.
+                let place = pilot
+                    .hello
+                    .as_ref()
+                    .filter(|_| !assigned.is_placed && seconds > 0.0)
+                    .map(|hello| Place {
+                        pid: None,
+                        start_ticks: None,
+                        since: Some(message.at.before(seconds)),
+                        ..hello.place.clone()
+                    });
                 self.machines.note_end(trial, pilot.host(), &exit);
+                if let Some(place) = place {
+                    self.send(trial, attempt, SignalKind::Placed(place));
+                }
                 // Attempts that were ended early say nothing about the run time of a whole trial.
                 if matches!(exit, Exit::Done | Exit::Failed(_)) {
                     self.mean_seconds = Some(
@@ -153,6 +180,11 @@ impl Fleet {
                             .map_or(seconds, |mean| 0.9 * mean + 0.1 * seconds),
                     );
                 }
+                let usage = Usage {
+                    seconds: Some(seconds),
+                    ..usage
+                };
+                let exit = exit.redacted(&self.secrets);
                 self.send(trial, attempt, SignalKind::Ended(exit, usage));
             }
             MessageKind::Returned { trial, attempt } => {
@@ -160,7 +192,7 @@ impl Fleet {
                     self.send(
                         trial,
                         attempt,
-                        SignalKind::Ended(Exit::Interrupted, Usage::default()),
+                        SignalKind::Ended(Exit::Interrupted, Usage::of_seconds(0.0)),
                     );
                 }
             }
@@ -209,13 +241,15 @@ impl Fleet {
         // before the trials are queued again, so that it has read the order to abandon them.
         let may_be_alive = pilot.last_message.elapsed() < self.lease;
         let line = pilot.gone_line(why);
+        let batch = pilot.batch.clone();
         self.append_to_ledger(&line);
-        for (trial, attempt) in revoked {
+        self.forget_variables(&batch);
+        for ((trial, attempt), seconds) in revoked {
             let signal = Signal {
                 trial,
                 attempt,
                 at: Timestamp::now(),
-                kind: SignalKind::Ended(Exit::Lost, Usage::default()),
+                kind: SignalKind::Ended(Exit::Lost, Usage::of_seconds(seconds)),
             };
             if may_be_alive {
                 self.delayed
@@ -223,6 +257,17 @@ impl Fleet {
             } else {
                 self.signals.push_back(signal);
             }
+        }
+    }
+
+    /// Removes the environment variables of a batch once no job of it can start any more.
+    pub(super) fn forget_variables(&self, batch: &str) {
+        let is_over = self
+            .pilots
+            .iter()
+            .all(|pilot| pilot.batch != batch || pilot.gone.is_some());
+        if is_over {
+            std::fs::remove_file(self.dir.variables(batch)).ok();
         }
     }
 

@@ -31,6 +31,7 @@ use swath_engine::executor::{
     Argv, EarlierAttempt, Executor, ExecutorError, Launch, ProgramSpec, Signal, SignalKind, Stop,
     Work,
 };
+use swath_model::source::secret::Secrets;
 use swath_model::study::{Attempt, Exit, Timestamp, TrialId, Usage};
 
 /// Most signals that [`Fleet::wait`] returns at once.
@@ -46,6 +47,8 @@ pub(crate) struct Fleet {
     study: PathBuf,
     called: PathBuf,
     argv: Argv,
+    /// Secrets that no record shows.
+    secrets: Secrets,
     spec: Spec,
     prelude: Vec<String>,
     swath: String,
@@ -119,6 +122,7 @@ impl Fleet {
             study,
             called: work.called,
             argv: work.program.argv,
+            secrets: work.study.secrets,
             prelude: options.prelude.clone(),
             swath,
             index,
@@ -300,7 +304,7 @@ impl Executor for Fleet {
             self.send(
                 key.0,
                 key.1,
-                SignalKind::Ended(Exit::Interrupted, Usage::default()),
+                SignalKind::Ended(Exit::Interrupted, Usage::of_seconds(0.0)),
             );
             return Ok(());
         };

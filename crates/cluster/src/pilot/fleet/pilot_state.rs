@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use swath_model::study::{Attempt, TrialId};
+use swath_model::study::{Attempt, Timestamp, TrialId};
 
 /// Interval between two polls of a pilot's journal right after a message; it doubles while there is
 /// none.
@@ -44,6 +44,8 @@ pub(super) struct PilotState {
     pub(super) is_new: bool,
     pub(super) seq: u64,
     pub(super) last_message: Instant,
+    /// Time of the last message by the pilot's own clock.
+    pub(super) last_message_at: Option<Timestamp>,
     pub(super) assigned: BTreeMap<Key, AssignedAttempt>,
     /// Attempts that earlier runs ordered from this pilot.
     pub(super) earlier_orders: BTreeSet<Key>,
@@ -71,6 +73,8 @@ pub(super) struct AssignedAttempt {
     pub(super) records_to_skip: u64,
     /// Whether the journal already has the place where it runs.
     pub(super) is_placed: bool,
+    /// Its start by the pilot's own clock.
+    pub(super) started_at: Option<Timestamp>,
     /// Time at which the pilot was told to kill it.
     pub(super) kill_ordered: Option<Instant>,
 }
@@ -82,11 +86,19 @@ impl AssignedAttempt {
             .is_some_and(|since| since.elapsed() > KILL_TIMEOUT)
     }
 
+    /// Returns the seconds that the attempt ran until this time by the pilot's clock.
+    fn run_time(&self, until: Option<Timestamp>) -> f64 {
+        until
+            .zip(self.started_at)
+            .map_or(0.0, |(until, started)| until.since(started).as_secs_f64())
+    }
+
     pub(super) fn new(slot: u32) -> Self {
         Self {
             slot,
             records_to_skip: 0,
             is_placed: false,
+            started_at: None,
             kill_ordered: None,
         }
     }
@@ -112,6 +124,7 @@ impl PilotState {
             is_new: true,
             seq: 0,
             last_message: now,
+            last_message_at: None,
             assigned: BTreeMap::new(),
             earlier_orders: BTreeSet::new(),
             revoked: BTreeSet::new(),
@@ -236,11 +249,15 @@ impl PilotState {
         }
     }
 
-    /// Takes all its attempts from the pilot, and returns them.
-    pub(super) fn revoke_assigned(&mut self) -> Vec<Key> {
-        let revoked: Vec<Key> = std::mem::take(&mut self.assigned).into_keys().collect();
-        self.revoked.extend(&revoked);
-        revoked
+    /// Takes all its attempts from the pilot, and returns them with the seconds that each ran
+    /// until the last message of the pilot.
+    pub(super) fn revoke_assigned(&mut self) -> Vec<(Key, f64)> {
+        let assigned = std::mem::take(&mut self.assigned);
+        self.revoked.extend(assigned.keys());
+        assigned
+            .iter()
+            .map(|(key, attempt)| (*key, attempt.run_time(self.last_message_at)))
+            .collect()
     }
 
     /// Buffers an order until the next [`flush`](Self::flush).

@@ -1,7 +1,8 @@
 //! The state of the jobs according to the batch system, polled rarely and for all jobs in one call.
 //!
 //! A failed call implies nothing. A pilot whose job is over and that did not say good-bye is lost
-//! after the lease, because what it wrote last may still become visible until then.
+//! after two lists and some missed heartbeats, because what it wrote last may still become visible
+//! until then.
 
 use super::super::engine::{ListedJob, Phase};
 use super::super::engine_thread::{Request, Response};
@@ -10,6 +11,12 @@ use std::time::{Duration, Instant};
 
 /// Number of leases after which a silent pilot is lost, whether or not the batch system answers.
 const SILENT_LEASES: u32 = 15;
+
+/// Time in the queue after which a hint is given if no job has started yet.
+const LONG_WAIT: Duration = Duration::from_secs(600);
+
+/// Number of heartbeats that a pilot must have missed to be lost once its job is over.
+const MISSED_BEATS: u32 = 2;
 
 /// Number of consecutive lists that have to report a job as over.
 const LISTS_TO_CONFIRM: u32 = 2;
@@ -21,6 +28,9 @@ pub(super) struct Polling {
     is_call_pending: bool,
     /// Time since which the batch system has not answered.
     unanswered_since: Option<Instant>,
+    /// Time since which jobs wait and none has started; `None` before the first one waits.
+    waiting_since: Option<Instant>,
+    has_hinted: bool,
 }
 
 impl Polling {
@@ -30,6 +40,8 @@ impl Polling {
             next_call: Instant::now() + interval,
             is_call_pending: false,
             unanswered_since: None,
+            waiting_since: None,
+            has_hinted: false,
         }
     }
 
@@ -160,6 +172,7 @@ impl Fleet {
                     let text = format!("a pilot waits{}: {reason}", pilot.job_suffix());
                     self.report_queue_reason(position, reason, text);
                 }
+                self.hint_at_long_wait();
             }
             Some(Phase::Running) => {
                 // It may have been reported as over by mistake.
@@ -203,6 +216,22 @@ impl Fleet {
         }
     }
 
+    /// Tells once what the jobs ask for if none of them has started for a long time. Not all batch
+    /// systems refuse a job that no node can ever run.
+    fn hint_at_long_wait(&mut self) {
+        let since = *self.polling.waiting_since.get_or_insert_with(Instant::now);
+        let has_started = self.pilots.iter().any(|pilot| pilot.hello.is_some());
+        if has_started || self.polling.has_hinted || since.elapsed() < LONG_WAIT {
+            return;
+        }
+        self.polling.has_hinted = true;
+        self.messages.push(format!(
+            "no job has started for {} minutes; each asks for {}, and one that asks for more than a node has never starts",
+            LONG_WAIT.as_secs() / 60,
+            self.job.describe(self.spec.walltime),
+        ));
+    }
+
     /// Handles a job that the batch system restarts: the trials of its pilot are queued again, and
     /// the next life of the pilot is added.
     fn handle_restart(&mut self, position: usize) {
@@ -221,11 +250,11 @@ impl Fleet {
         let revoked = pilot.revoke_assigned();
         pilot.gone = Some("its job is restarted".to_owned());
         // The job does not run now, so these attempts are certainly over and need no delay.
-        for (trial, attempt) in revoked {
+        for ((trial, attempt), seconds) in revoked {
             self.send(
                 trial,
                 attempt,
-                super::SignalKind::Ended(super::Exit::Lost, super::Usage::default()),
+                super::SignalKind::Ended(super::Exit::Lost, super::Usage::of_seconds(seconds)),
             );
         }
         if !is_known {
@@ -264,10 +293,14 @@ impl Fleet {
             self.count_failed_launch(&message);
             return;
         }
-        // Its last messages may still be on their way through the file system. A job that is no
-        // longer listed may also have been forgotten by the controller and still run.
+        // Its last messages may still be on their way through the file system, and a job that the
+        // controller has forgotten may still run. A pilot that lives writes heartbeats, so silence
+        // for the time of several of them settles that it does not; one that is heard keeps its
+        // lease.
+        let silence = (self.spec.beat * MISSED_BEATS).min(lease);
+        let is_heard = is_unlisted && pilot.last_message > since;
         let must_wait =
-            since.elapsed() < lease || is_unlisted && pilot.last_message.elapsed() < lease;
+            since.elapsed() < silence || is_heard && pilot.last_message.elapsed() < lease;
         if !must_wait {
             self.lose_pilot(position, &how);
         }

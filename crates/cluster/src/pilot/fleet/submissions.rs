@@ -2,6 +2,7 @@
 
 use super::super::engine::{Job, SubmitError, Submitted};
 use super::super::engine_thread::Request;
+use super::super::environment;
 use super::super::ledger::LedgerLine;
 use super::super::script;
 use super::super::wire::Order;
@@ -10,6 +11,7 @@ use super::{ExecutorError, Fleet, PilotState, Script, pilots_of, polling};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
+use swath_model::source::units::{Bytes, HumanDuration};
 
 /// Number of failed launches in a row after which no more pilots are submitted.
 const MAX_FAILED_LAUNCHES: u32 = 3;
@@ -26,6 +28,25 @@ pub(super) struct JobResources {
     pub(super) cpus: u32,
     pub(super) gpus: u32,
     pub(super) memory: Option<u64>,
+}
+
+impl JobResources {
+    /// Returns the request in words: `4 cores, 1 GPU, 8 GiB of memory, 2h`.
+    pub(super) fn describe(&self, walltime: Option<Duration>) -> String {
+        let cores = counted(self.cpus, "core");
+        let gpus = (self.gpus > 0).then(|| counted(self.gpus, "GPU"));
+        let memory = self
+            .memory
+            .map(|bytes| format!("{} of memory", Bytes(bytes)));
+        let walltime = walltime.map(|walltime| HumanDuration(walltime).to_string());
+        let parts = [Some(cores), gpus, memory, walltime];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn counted(count: u32, unit: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {unit}{plural}")
 }
 
 /// The state of submissions.
@@ -154,6 +175,8 @@ impl Fleet {
             index: self.index,
         });
         let path = self.dir.script(&batch);
+        // These may contain secrets, as the settings may.
+        write_new(&self.dir.variables(&batch), &environment::exports(), 0o600)?;
         write_new(
             &self.dir.spec(&batch),
             &serde_json::to_vec_pretty(&self.spec)?,
@@ -272,7 +295,11 @@ impl Fleet {
             why: why.to_owned(),
         };
         self.append_to_ledger(&line);
-        for path in [self.dir.spec(batch), self.dir.script(batch)] {
+        for path in [
+            self.dir.spec(batch),
+            self.dir.script(batch),
+            self.dir.variables(batch),
+        ] {
             std::fs::remove_file(path).ok();
         }
     }
@@ -393,4 +420,25 @@ fn write_new(path: &std::path::Path, bytes: &[u8], mode: u32) -> std::io::Result
         .open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_request_of_a_job_is_described_in_words() {
+        let mut job = JobResources {
+            cpus: 4,
+            gpus: 1,
+            memory: Some(8 << 30),
+        };
+        let walltime = Some(Duration::from_secs(7200));
+        assert_eq!(
+            job.describe(walltime),
+            "4 cores, 1 GPU, 8 GiB of memory, 2h"
+        );
+        (job.cpus, job.gpus, job.memory) = (1, 0, None);
+        assert_eq!(job.describe(None), "1 core");
+    }
 }

@@ -1,4 +1,4 @@
-use super::{Csv, write};
+use super::{Column, Csv, MOST_METRICS, columns, too_many_metrics_warning, write};
 use crate::tracker::Tracker;
 use proptest::prelude::*;
 use swath_model::demo::{Demo, objective, text};
@@ -268,4 +268,29 @@ proptest! {
             prop_assert_eq!(read.to_bits(), number.to_bits());
         }
     }
+}
+
+#[test]
+fn a_million_reported_keys_make_a_thousand_columns_and_a_warning() {
+    let mut demo = Demo::new(&[]);
+    let trial = demo.start(&[]);
+    let names: Vec<String> = (0..MOST_METRICS + 50).map(|n| format!("m{n:07}")).collect();
+    let mut values: Vec<(&str, f64)> = names.iter().map(|name| (name.as_str(), 1.0)).collect();
+    values.push(("val_loss", 0.5));
+    demo.report(trial, &values);
+    let other = demo.start(&[]);
+    demo.report(other, &[("m0001049", 1.0), ("val_loss", 0.25)]);
+    let names: Vec<String> = columns(&demo.study).iter().map(Column::name).collect();
+    let has = |name: &str| names.iter().any(|column| column == name);
+    let metrics = names
+        .iter()
+        .filter(|name| name.starts_with("metric."))
+        .count();
+    assert_eq!(metrics, MOST_METRICS);
+    assert!(has("metric.val_loss"), "objectives come first");
+    assert!(has("metric.m0001049"), "then keys of several trials");
+    assert!(!has("metric.m0001048"));
+    let warning = |id| too_many_metrics_warning(demo.study.trial(id).unwrap());
+    assert!(warning(trial).is_some_and(|text| text.contains("1051 different keys")));
+    assert_eq!(warning(other), None);
 }

@@ -52,11 +52,19 @@ pub(super) fn link(
     }
     let Linker { names, index, .. } = linker;
     let params: Option<Vec<_>> = order.iter().map(|index| linked[*index].take()).collect();
+    let params = params.filter(|params| params.len() == drafts.len())?;
+    let mut setters = vec![Vec::new(); names.len()];
+    for (position, param) in params.iter().enumerate() {
+        for (column, target) in param.targets.iter().enumerate() {
+            setters[*target].push((position, column));
+        }
+    }
     Some(Space {
         axes,
         names,
         index,
-        params: params.filter(|params| params.len() == drafts.len())?,
+        params,
+        setters,
         constraints,
     })
 }

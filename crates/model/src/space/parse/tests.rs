@@ -1,5 +1,6 @@
 //! Tests of the meaning of the space language.
 
+mod growth;
 mod mistakes;
 
 use crate::source::{Diagnostics, NodeValue, Section, Source, Table, render};

@@ -1,4 +1,4 @@
-use super::super::{Closing, Goal, Objective, Origin, Resource, Timestamp};
+use super::super::{Closing, Goal, Objective, Origin, Place, Resource, Timestamp};
 use super::*;
 use crate::space::{Name, Params};
 use crate::study::FailureClass;
@@ -104,6 +104,7 @@ impl World {
             trial: TrialId(id),
             attempt: self.attempt(id),
             record,
+            line_end: None,
         });
     }
 
@@ -249,7 +250,7 @@ fn the_seconds_of_several_attempts_are_added_without_rounding_errors() {
     for used in [0.1, 0.2] {
         let usage = Usage {
             cpu_seconds: used,
-            peak_mib: 0.0,
+            ..Usage::default()
         };
         world.apply(Event::Ended {
             trial: TrialId(1),
@@ -261,6 +262,59 @@ fn the_seconds_of_several_attempts_are_added_without_rounding_errors() {
     }
     let trial = world.study.trial(TrialId(1)).expect("it was created");
     assert_eq!((trial.usage.cpu_seconds, trial.seconds), (0.3, 2.0));
+}
+
+/// The microseconds of a time.
+fn micros(time: Option<Timestamp>) -> Option<i64> {
+    time.map(Timestamp::as_micros)
+}
+
+#[test]
+fn an_attempt_lasts_as_long_as_its_machine_measured_whenever_its_end_was_read() {
+    let second = 1_000_000;
+    let mut world = World::new(Goal::Min, Take::Best);
+    world.start(1);
+    let ordered = micros(world.trial(1).attempt_at).unwrap();
+    let mut place = Place {
+        host: "n1".into(),
+        pid: None,
+        start_ticks: None,
+        boot_id: None,
+        job: None,
+        since: Some(Timestamp::from_micros(ordered + second / 4)),
+    };
+    let placed = |place: &Place, attempt| Event::Placed {
+        trial: TrialId(1),
+        attempt,
+        place: place.clone(),
+    };
+    let ended = |seconds, exit, attempt| Event::Ended {
+        trial: TrialId(1),
+        attempt,
+        exit,
+        usage: Usage::of_seconds(seconds),
+    };
+    world.apply(placed(&place, Attempt(1)));
+    // The orchestrator is away until long after the end.
+    for _ in 0..50 {
+        world.log(1, LogRecord::Warning { text: "w".into() });
+    }
+    world.apply(ended(0.5, Exit::Interrupted, Attempt(1)));
+    let trial = world.trial(1);
+    assert_eq!(trial.seconds, 0.5);
+    assert_eq!(micros(trial.started_at), Some(ordered + second / 4));
+    assert_eq!(micros(trial.ended_at), Some(ordered + second * 3 / 4));
+    // The clock of the next machine is years behind: the order of the events is kept all the same.
+    world.start(1);
+    let ordered = micros(world.trial(1).attempt_at).unwrap();
+    place.since = Some(Timestamp::from_micros(1));
+    world.apply(placed(&place, Attempt(2)));
+    assert_eq!(micros(world.trial(1).attempt_at), Some(ordered));
+    world.report(1, 1.0, 0.5);
+    world.apply(ended(3600.0, Exit::Done, Attempt(2)));
+    let trial = world.trial(1);
+    assert_eq!(trial.seconds, 3600.5);
+    assert_eq!(trial.ended_at, world.study.at());
 }
 
 #[test]
@@ -393,6 +447,7 @@ fn an_entry_survives_a_round_trip_through_json() {
         trial: TrialId(1),
         attempt: Attempt(1),
         record,
+        line_end: None,
     };
     let entry = Entry {
         seq: 7,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use swath_engine::executor::SYSTEM;
-use swath_engine::journal::{Journal, JournalError, StudyDir};
+use swath_engine::journal::{self, Journal, JournalError, StudyDir, readable_trial};
 use swath_engine::tracker::metric_rows::{self, each_row};
 use swath_log::OVERWRITTEN;
 use swath_model::space::Name;
@@ -126,7 +126,8 @@ fn story(dir: &StudyDir, trial: TrialId) -> Result<Story, JournalError> {
             _ => {}
         }
     }
-    let rows = each_row(&dir.trial(trial), &Due::default(), |log, row| {
+    let folder = readable_trial(dir, &journal::read(dir)?, trial);
+    let rows = each_row(&folder, &Due::default(), |log, row| {
         // Usage of the machine differs in each run.
         if log == SYSTEM {
             return Ok(());
@@ -139,7 +140,7 @@ fn story(dir: &StudyDir, trial: TrialId) -> Result<Story, JournalError> {
         Ok(())
     });
     rows.map_err(|error| JournalError::Io {
-        path: dir.trial(trial),
+        path: folder,
         source: std::io::Error::other(error),
     })?;
     Ok(story)

@@ -9,7 +9,7 @@ pub use compare::{Compared, Difference, Tolerance, compare};
 
 use super::code::{CodeError, check_out};
 use super::resources;
-use super::{Opened, Options, RunError, Versions, keep, parts, workdir};
+use super::{Opened, Options, RunError, Versions, hidden, keep, parts, workdir};
 use crate::sweep::{Keep, Limits, Registry, Retry, Sweep};
 use repeat::{AsFar, Nothing};
 use std::borrow::Cow;
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::rc::Rc;
 use swath_engine::driver::{Driver, Parts};
-use swath_engine::journal::{Journal, JournalError, StudyDir};
+use swath_engine::journal::{Journal, JournalError, StudyDir, new_id};
 use swath_engine::provenance::git::git;
 use swath_engine::provenance::{
     Checkout, Environment, Found, Git, Machine, Made, Record, variables,
@@ -139,6 +139,9 @@ pub fn prepare(request: &Request<'_>, options: Options) -> Result<Prepared, Reru
     let mut inputs = Inputs::new(request, environment, &sweep);
     inputs.check_data(request);
     let dir = fresh(&options.logs, request)?;
+    if sweep.run.private {
+        keep::make_private(&dir)?;
+    }
     let workdir = match inputs.check_out(trial.id, &dir, &record, made, environment) {
         Ok(workdir) => workdir,
         // A study that cannot run is of no use: remove its folder.
@@ -159,6 +162,8 @@ pub fn prepare(request: &Request<'_>, options: Options) -> Result<Prepared, Reru
         *path = inputs.home.join(&*path).display().to_string();
     }
     sweep.run.workdir = Some(workdir);
+    let (filled, _) = hidden::fill(Cow::Owned(sweep)).map_err(RunError::from)?;
+    let mut sweep = filled.into_owned();
     sweep.run.env = variables_as_they_were(&sweep.run.env, environment);
     sweep.name = name_of(&dir);
     let git = inputs.git(environment, &record);
@@ -447,6 +452,7 @@ fn open(
     let trial = request.trial;
     let header = Header {
         swath: env!("CARGO_PKG_VERSION").to_owned(),
+        id: Some(new_id()),
         name: sweep.name.clone(),
         trials: Some(1),
         slots: 1,
@@ -498,6 +504,7 @@ fn open(
     let holder = machine.holder(now);
     let driver = Driver::open(dir.clone(), parts, &holder, Box::new(Timestamp::now))
         .map_err(RunError::from)?;
+    let secrets = variables::secrets(&sweep.run.env, &sweep.run.secret_env);
     let environment = keep::keep(
         &dir,
         &sweep,
@@ -511,6 +518,7 @@ fn open(
         options,
         environment,
         notice: None,
+        secrets,
         stands_for: Some(trial.id),
         dir,
         driver,

@@ -19,11 +19,11 @@ pub(super) use retry::CLASSES as FAILURE_CLASSES;
 pub use sections::{Further, Occurs, SECTIONS, SectionReference};
 
 use super::plan::Tried;
+use super::stored::stored_of;
 use super::{Acceptance, Places, Registry, Rejected, Sweep, lints};
 use md5::{Digest, Md5};
 use std::path::Path;
 use std::sync::Arc;
-use swath_model::source::secret::masked;
 use swath_model::source::{
     Diagnostic, Diagnostics, Key, Level, Node, NodeValue, Section, Source, Span, Table,
 };
@@ -81,15 +81,12 @@ fn parse(source: Source, trainee: Trainee, registry: &Registry) -> Result<Sweep,
     let mut diagnostics = Diagnostics::default();
     let table = Table::parse(&source.text, &mut diagnostics);
     let has_syntax_errors = diagnostics.has_errors();
-    let raw = Raw::new(&table);
+    let raw = Raw::new(&table, digest(&stored_of(&source.text, &table)));
     let mut file = Section::new("", 0..source.text.len(), table);
     keys::refuse_unknown_top(&mut file, &mut diagnostics);
     let sweep = read(file, &source, &raw, (trainee, registry), &mut diagnostics);
     if has_syntax_errors {
-        // After a syntax error, a missing section may stand in the part that could not be read.
-        diagnostics
-            .list
-            .retain(|it| !it.code.starts_with("missing"));
+        drop_consequences(&source, &mut diagnostics);
     }
     match sweep {
         Some(mut sweep) if !diagnostics.has_errors() => {
@@ -101,6 +98,29 @@ fn parse(source: Source, trainee: Trainee, registry: &Registry) -> Result<Sweep,
             diagnostics,
         }),
     }
+}
+
+/// Drops the errors that only follow from an error of syntax: about something missing or unknown,
+/// which may stand in the part that could not be read, and about another value of the same line.
+fn drop_consequences(source: &Source, diagnostics: &mut Diagnostics) {
+    let broken_lines: Vec<usize> = diagnostics
+        .list
+        .iter()
+        .filter(|error| error.code == "syntax")
+        .filter_map(|error| line_of(source, error))
+        .collect();
+    diagnostics.list.retain(|error| {
+        let is_consequence = error.code.starts_with("missing")
+            || ["bad-placeholder", "unknown-name"].contains(&error.code)
+            || line_of(source, error).is_some_and(|line| broken_lines.contains(&line));
+        error.code == "syntax" || !is_consequence
+    });
+}
+
+/// Returns the line at which a diagnostic points.
+fn line_of(source: &Source, diagnostic: &Diagnostic) -> Option<usize> {
+    let (span, _) = diagnostic.labels.first()?;
+    Some(source.position(span.start).0)
 }
 
 /// Reads every section, even after errors in others, so that all mistakes are reported at once.
@@ -150,7 +170,7 @@ fn read(
         .or((!endless).then_some(search::DEFAULT_TRIALS));
     let sweep = Sweep {
         source: source.clone(),
-        digest: digest(&masked(&source.text)),
+        digest: raw.digest.clone(),
         name,
         pipeline,
         stage,
@@ -199,7 +219,7 @@ fn read_space(file: &mut Section, diagnostics: &mut Diagnostics) -> Option<Space
     let constraints = file.take_section("constraints", diagnostics);
     let before = diagnostics.list.len();
     let Some(section) = file.take_section("space", diagnostics) else {
-        if diagnostics.list.len() == before {
+        if diagnostics.list.len() == before && !file.has_misspelled("space") {
             let missing =
                 Diagnostic::error("missing-space", "there is nothing to search: no `[space]`");
             diagnostics.push(
@@ -248,10 +268,12 @@ pub(super) struct Raw {
     /// All keys in `[space]`, also those of nested tables. They stand in for the parameters if the
     /// space could not be read, so that placeholders are not reported as unknown.
     names: Vec<Name>,
+    /// Digest of the stored text of the file.
+    digest: String,
 }
 
 impl Raw {
-    fn new(file: &Table) -> Self {
+    fn new(file: &Table, digest: String) -> Self {
         let (space, space_span) = raw_table(file, "space");
         let mut names = Vec::new();
         collect_names("", &space, &mut names);
@@ -260,6 +282,7 @@ impl Raw {
             space_span,
             constraints: raw_table(file, "constraints").0.entries,
             names,
+            digest,
         }
     }
 }

@@ -50,6 +50,9 @@ pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> Vec<Obj
         );
         let take = take(&mut section, diagnostics);
         let Some((metric, at)) = metric else {
+            if section.has_misspelled("metric") {
+                continue;
+            }
             let error =
                 Diagnostic::error("missing-metric", "an objective needs a `metric`").at(span, "");
             diagnostics.push(error.hint("name what your program reports: metric = \"val_loss\""));
@@ -88,7 +91,7 @@ fn goal(section: &mut Section, metric: Option<&str>, diagnostics: &mut Diagnosti
             };
             diagnostics.push(error.hint(meant));
         }
-        None if diagnostics.list.len() == before => {
+        None if diagnostics.list.len() == before && !section.has_misspelled("goal") => {
             let lower = metric.unwrap_or_default().to_lowercase();
             let guess = if LARGER.iter().any(|name| lower.contains(name)) {
                 "max"

@@ -46,7 +46,20 @@ pub(in crate::sweep) const OPTIONS: &[Opt] = &[
         "env",
         Takes::Table(&Takes::Either(&[Takes::Text, Takes::Number, Takes::Switch])),
         Preset::Absent,
-        "environment variables for trials and setup",
+        "environment variables for trials and setup; `{env:NAME}` is a variable of the caller",
+    ),
+    Opt::new(
+        "secret_env",
+        Takes::List(&Takes::Text),
+        Preset::Absent,
+        "variables whose values are secret, besides those that end in `_KEY`, `_TOKEN`, `_SECRET` or `_PASSWORD`: \
+         no file of the study shows them",
+    ),
+    Opt::new(
+        "private",
+        Takes::Switch,
+        Preset::Flag(false),
+        "whether only you may read the study's folder (mode 0700)",
     ),
     Opt::new(
         "workdir",
@@ -116,7 +129,10 @@ pub(super) fn read(
     };
     let before = diagnostics.list.len();
     let Some(mut section) = table(file, "run", diagnostics) else {
-        if trainee == Trainee::Program && !failed_since(diagnostics, before) {
+        if trainee == Trainee::Program
+            && !failed_since(diagnostics, before)
+            && !file.has_misspelled("run")
+        {
             diagnostics.push(no_command("there is nothing to run: no `[run]`"));
         }
         return (run, false);
@@ -127,6 +143,12 @@ pub(super) fn read(
         .take_section("env", diagnostics)
         .map(|env| variables(env, diagnostics))
         .unwrap_or_default();
+    if let Some((names, _)) = section.take_texts("secret_env", diagnostics) {
+        run.secret_env = names;
+    }
+    run.private = section
+        .take_bool("private", diagnostics)
+        .is_some_and(|(flag, _)| flag);
     if let Some((workdir, span)) = section.take_text("workdir", diagnostics) {
         run.workdir = Some(PathBuf::from(workdir));
         places.workdir = span;
@@ -158,7 +180,10 @@ pub(super) fn read(
         Some(args) => {
             run.command = command(&args, source, names, &run.data_dir, places, diagnostics);
         }
-        None if trainee != Trainee::Function && !failed_since(diagnostics, before) => {
+        None if trainee != Trainee::Function
+            && !failed_since(diagnostics, before)
+            && !section.has_misspelled("command") =>
+        {
             diagnostics.push(no_command("`[run]` has no `command`").at(span, ""));
         }
         None => {}

@@ -100,6 +100,36 @@ fn the_longest_training_needs_a_resource_to_count_it_in() {
 }
 
 #[test]
+fn one_missing_bracket_is_one_error() {
+    for (part, by) in [
+        ("\"{args:rest}\"]", "\"{args:rest}\""),
+        ("log = true }", "log = true"),
+        ("\"data/extra\"]", "\"data/extra]"),
+        ("[\"sgd\", \"adam\"]", "[\"sgd\", \"adam\""),
+        (
+            "layers = { min = 1, max = 4 }",
+            "layers { min = 1, max = 4 }",
+        ),
+        ("lr = { min = 1e-5", "lr = { min = 1e-5 1e-3"),
+        ("jobs = 4", "jobs = 4 \n jobs = 5"),
+    ] {
+        assert_eq!(codes(part, by), ["syntax"], "{by}");
+    }
+}
+
+#[test]
+fn a_misspelled_key_is_not_also_missing() {
+    for (part, by) in [
+        ("command", "comand"),
+        ("[run]", "[rnu]"),
+        ("metric =", "metrik ="),
+        ("goal =", "gaol ="),
+    ] {
+        assert_eq!(codes(part, by), ["unknown-key"], "{by}");
+    }
+}
+
+#[test]
 fn every_section_is_read() {
     let sweep = parse(GOOD)
         .map_err(|rejected| rejected.to_string())

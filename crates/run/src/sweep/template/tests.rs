@@ -343,3 +343,37 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn variables_of_the_caller_are_passed_and_not_recorded() {
+    let command = ["p", "--token", "secret", "{env:A}", "-{env:B:-b}{lr}"].map(str::to_owned);
+    let mut template = Template::parse(&command[..4], &names(&["lr"])).unwrap();
+    let params = params(&[("lr", Value::Text("{env:A}".into()))]);
+    let fill = Fill {
+        params: &params,
+        trial: TrialId(1),
+        trial_dir: Path::new(""),
+        params_file: Path::new(""),
+        data_dir: &[],
+    };
+    let lookup = |name: &str| (name == "A").then(|| "a".to_owned());
+    template.fill(&Secrets::default(), lookup).unwrap();
+    // A variable is no placeholder for parameters, so they are appended.
+    assert_eq!(
+        template.render(&fill),
+        ["p", "--token", "secret", "a", "--lr={env:A}"]
+    );
+    assert_eq!(
+        template.render_recorded(&fill),
+        ["p", "--token", "{env:TOKEN}", "{env:A}", "--lr={env:A}"]
+    );
+    let mut template = Template::parse(&command, &names(&["lr"])).unwrap();
+    template.fill(&Secrets::default(), lookup).unwrap();
+    assert_eq!(template.render(&fill)[4], "-b{env:A}");
+    let unset = template_of_unset().fill(&Secrets::default(), |_| None);
+    assert_eq!(unset.unwrap_err().name, "C");
+}
+
+fn template_of_unset() -> Template {
+    Template::parse(&["{env:C}".to_owned()], &[]).unwrap()
+}

@@ -116,6 +116,7 @@ fn a_paused_trial_gets_the_final_score_of_trials_with_its_rank() {
                 trial,
                 attempt,
                 record: LogRecord::Report { values },
+                line_end: None,
             }
         };
         tell(report(1.0, first));

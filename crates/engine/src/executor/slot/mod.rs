@@ -1,0 +1,308 @@
+//! Slots: small processes that start programs and end all that the programs leave.
+//!
+//! The orchestrator starts the [guard](super::guard), and the guard starts one process for each
+//! slot when the slot is first used. Each is the subreaper of what is below it. If the orchestrator
+//! dies, the sockets of the slots close, and each slot ends everything below it. If a slot dies, its
+//! processes fall to the guard, which ends them; if the guard is dead too, they fall to the
+//! orchestrator.
+
+mod order;
+mod serve;
+mod wire;
+
+pub(super) use order::Order;
+pub use serve::run;
+pub(super) use wire::{Message, Received, Wire, timespec};
+
+use super::guard::Guard;
+use super::orphans::OrphanFinder;
+use super::processes;
+use rustix::process::Signal;
+use std::io::{self, ErrorKind};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Command, ExitStatus};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use wait4::ResourceUsage;
+
+/// Longest time for a new slot process to introduce itself, and for the guard to end what a slot
+/// has left.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Number of attempts to start a slot process while such processes are being killed.
+const START_TRIES: u32 = 5;
+
+/// Interval between two checks whether the start of a program is to be given up.
+const START_CHECK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The slots of this process that run no program now, and the guard that starts more of them.
+pub(super) struct Slots {
+    /// `None` in a program without a guard, whose slots are threads.
+    guard: Option<Mutex<Guard>>,
+    idle: Mutex<Vec<Slot>>,
+    finder: Arc<OrphanFinder>,
+}
+
+/// The orchestrator's end of a slot.
+pub(super) struct Slot {
+    wire: Wire,
+    pid: u32,
+    is_process: bool,
+}
+
+/// A program that was started in a slot.
+pub(super) struct Started {
+    /// Process id of the program, which leads its own process group.
+    pub(super) pid: u32,
+    /// Whether it was born in the cgroup of its order.
+    pub(super) is_in_cgroup: bool,
+}
+
+/// The reason why a program was not started.
+pub(super) enum StartError {
+    /// A log file could not be opened.
+    Log(String, io::Error),
+    /// The program could not be started.
+    Spawn(io::Error),
+    /// There is no slot: its process could not be started, or was killed.
+    Slot(io::Error),
+}
+
+/// News of the program in a slot.
+pub(super) enum SlotEvent {
+    /// The program has ended.
+    Exited(ExitStatus, ResourceUsage),
+    /// The processes that it left have ended too; `false` if one of them cannot be ended. The slot
+    /// is free again. The duration is their processor time; zero if there were none, or in a thread.
+    Ended(bool, Duration),
+    /// The slot process has died.
+    Gone,
+}
+
+impl Slots {
+    /// Starts the guard with `command`, if there is one, for the run with this mark.
+    pub(super) fn new(command: Option<Command>, run: &str) -> io::Result<Self> {
+        let guard = command
+            .map(|command| Guard::start(command, run))
+            .transpose()?;
+        Ok(Self {
+            guard: guard.map(Mutex::new),
+            idle: Mutex::default(),
+            finder: Arc::new(OrphanFinder::new(run)),
+        })
+    }
+
+    /// Returns the finder of orphans in this process.
+    pub(super) fn finder(&self) -> &OrphanFinder {
+        &self.finder
+    }
+
+    pub(super) fn guard(&self) -> Option<MutexGuard<'_, Guard>> {
+        Some(lock(self.guard.as_ref()?))
+    }
+
+    /// Returns a free slot, which is started if there is none.
+    pub(super) fn take(&self) -> io::Result<Slot> {
+        loop {
+            let idle = lock(&self.idle).pop();
+            let Some(mut slot) = idle else {
+                return self.start();
+            };
+            // A slot process may have been killed while it was free.
+            if !slot.is_gone() {
+                return Ok(slot);
+            }
+        }
+    }
+
+    fn start(&self) -> io::Result<Slot> {
+        let mut tries = 1;
+        loop {
+            match self.start_once() {
+                // The slot process was killed, or the guard before it had started the slot. The
+                // next attempt starts another guard if it has to.
+                Err(error) if is_closed(&error) && tries < START_TRIES => tries += 1,
+                started => return started,
+            }
+        }
+    }
+
+    fn start_once(&self) -> io::Result<Slot> {
+        let (wire, socket) = Wire::pair()?;
+        if let Some(guard) = &self.guard {
+            lock(guard).start_slot(&socket)?;
+            drop(socket);
+        } else {
+            let finder = Arc::clone(&self.finder);
+            std::thread::Builder::new()
+                .name("slot-processes".to_owned())
+                .spawn(move || serve::run_in_thread(socket, finder))?;
+        }
+        Slot::greet(wire, self.guard.is_some())
+    }
+
+    /// Takes back a slot whose program has ended.
+    pub(super) fn give_back(&self, slot: Slot) {
+        lock(&self.idle).push(slot);
+    }
+
+    /// Ends the processes that a dead slot has left. They have fallen to the guard; or to this
+    /// process if the guard is dead too.
+    pub(super) fn end_strays(&self) {
+        if let Some(guard) = &self.guard {
+            let is_swept = lock(guard).sweep(START_TIMEOUT);
+            if !is_swept {
+                processes::end(super::orphans::strays, Duration::ZERO);
+            }
+        }
+    }
+
+    /// Ends the processes that cannot be assigned to a slot, at the end of a run without a guard.
+    pub(super) fn end_unassigned(&self, grace: Duration) {
+        if self.guard.is_none() {
+            self.finder.end_of_run(grace);
+        }
+    }
+
+    /// Ends all free slots.
+    pub(super) fn close(&self) {
+        lock(&self.idle).clear();
+    }
+}
+
+/// Returns whether the other end of a socket was closed.
+fn is_closed(error: &io::Error) -> bool {
+    use ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), UnexpectedEof | BrokenPipe | ConnectionReset)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Slot {
+    fn greet(mut wire: Wire, is_process: bool) -> io::Result<Self> {
+        let message = wire.wait(START_TIMEOUT)?;
+        match message.kind() {
+            "hello" => Ok(Self {
+                wire,
+                pid: u32::try_from(message.number(1)).unwrap_or(0),
+                is_process,
+            }),
+            _ => Err(error_of(&message)),
+        }
+    }
+
+    /// Starts a program and waits until it runs, or until `must_end` returns `true`.
+    pub(super) fn start(
+        &mut self,
+        order: &Order,
+        must_end: impl Fn() -> bool,
+    ) -> Result<Started, StartError> {
+        self.wire.send(&order.fields()).map_err(StartError::Slot)?;
+        // No time limit: the program may be on a file system that has to wake up.
+        let message = loop {
+            match self.wire.wait(START_CHECK_INTERVAL) {
+                Err(error) if error.kind() == ErrorKind::TimedOut && !must_end() => {}
+                message => break message.map_err(StartError::Slot)?,
+            }
+        };
+        match (message.kind(), message.field(1)) {
+            ("started", _) => Ok(Started {
+                pid: u32::try_from(message.number(1)).unwrap_or(0),
+                is_in_cgroup: message.number(2) == 1,
+            }),
+            (_, b"spawn") => Err(StartError::Spawn(error_of(&message))),
+            (_, step) => {
+                let file = String::from_utf8_lossy(step).into_owned();
+                Err(StartError::Log(file, error_of(&message)))
+            }
+        }
+    }
+
+    /// Signals the process group of the program.
+    pub(super) fn signal(&mut self, signal: Signal) {
+        self.send_signal("signal", signal);
+    }
+
+    /// Signals all processes of the program.
+    pub(super) fn signal_all(&mut self, signal: Signal) {
+        self.send_signal("signal_all", signal);
+    }
+
+    fn send_signal(&mut self, kind: &str, signal: Signal) {
+        // A slot that is gone is noticed when it is read.
+        self.wire.send(&[kind, &signal.as_raw().to_string()]).ok();
+    }
+
+    /// Kills all processes of the program, without a grace period for those that it leaves.
+    pub(super) fn kill(&mut self) {
+        self.wire.send(&["kill"]).ok();
+    }
+
+    /// Returns a descriptor that becomes readable when there is an event.
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.wire.fd()
+    }
+
+    /// Waits for an event, for at most `timeout`.
+    pub(super) fn wait(&mut self, timeout: Duration) -> Option<SlotEvent> {
+        let message = match self.wire.wait(timeout) {
+            Ok(message) => message,
+            Err(error) if error.kind() == ErrorKind::TimedOut => return None,
+            Err(_) => return Some(SlotEvent::Gone),
+        };
+        match message.kind() {
+            "exited" => {
+                let status = i32::try_from(message.number(1)).unwrap_or(0);
+                let usage = ResourceUsage {
+                    utime: Duration::from_micros(message.number(2)),
+                    stime: Duration::ZERO,
+                    maxrss: message.number(3),
+                };
+                Some(SlotEvent::Exited(ExitStatus::from_raw(status), usage))
+            }
+            "ended" => Some(SlotEvent::Ended(
+                message.number(1) == 1,
+                Duration::from_micros(message.number(2)),
+            )),
+            _ => None,
+        }
+    }
+
+    /// Returns the process id of the slot; `None` for a slot in a thread.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.is_process.then_some(self.pid)
+    }
+
+    fn is_gone(&mut self) -> bool {
+        !matches!(self.wire.receive(), Ok(Received::Nothing))
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        // If the guard is dead, the slot has become a child of this process. It may still be
+        // ending, and is then reaped with this process.
+        if self.is_process && self.is_gone() {
+            processes::reap(self.pid);
+        }
+    }
+}
+
+/// Sends the error that prevents a slot from being started to those who wait for it.
+pub(super) fn refuse(socket: OwnedFd, error: &io::Error) {
+    let errno = error.raw_os_error().unwrap_or(0).to_string();
+    let message = ["failed", "slot", &errno, &error.to_string()];
+    // Without the message, the closed socket tells.
+    Wire::new(socket).send(&message).ok();
+}
+
+/// Returns the error in a message `failed`: its number, or else its text.
+fn error_of(message: &Message) -> io::Error {
+    match i32::try_from(message.number(2)) {
+        Ok(errno @ 1..) => io::Error::from_raw_os_error(errno),
+        _ => io::Error::other(String::from_utf8_lossy(message.field(3)).into_owned()),
+    }
+}

@@ -1,0 +1,123 @@
+//! The order to start a program: everything that a slot has to know about it.
+
+use super::wire::Message;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A program to start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::executor) struct Order {
+    /// Path of the program.
+    pub(in crate::executor) program: PathBuf,
+    /// Arguments; the first is the name under which the program is called.
+    pub(in crate::executor) argv: Vec<OsString>,
+    /// Changes of the inherited environment; `None` removes a variable.
+    pub(in crate::executor) env: Vec<(OsString, Option<OsString>)>,
+    /// Working directory.
+    pub(in crate::executor) workdir: PathBuf,
+    /// Files to which standard output and standard error are appended. Two equal paths are opened
+    /// once.
+    pub(in crate::executor) logs: [PathBuf; 2],
+    /// Cgroup in which the program is born, and the cgroup to which the slot then returns.
+    pub(in crate::executor) cgroup: Option<(PathBuf, PathBuf)>,
+    /// Time between SIGTERM and SIGKILL for the processes that the program leaves behind.
+    pub(in crate::executor) grace: Duration,
+    /// Entry of the environment that no other program has.
+    pub(in crate::executor) mark: OsString,
+}
+
+impl Order {
+    /// Returns the fields of the message that starts the program.
+    pub(super) fn fields(&self) -> Vec<Vec<u8>> {
+        let (leaf, home) = self.cgroup.clone().unwrap_or_default();
+        let (grace, count) = (
+            self.grace.as_millis().to_string(),
+            self.argv.len().to_string(),
+        );
+        let [stdout, stderr] = &self.logs;
+        let texts: [&OsStr; 10] = [
+            OsStr::new("start"),
+            self.program.as_os_str(),
+            self.workdir.as_os_str(),
+            stdout.as_os_str(),
+            stderr.as_os_str(),
+            leaf.as_os_str(),
+            home.as_os_str(),
+            OsStr::new(&grace),
+            &self.mark,
+            OsStr::new(&count),
+        ];
+        let mut fields: Vec<Vec<u8>> = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
+        fields.extend(self.argv.iter().map(|word| word.as_bytes().to_vec()));
+        for (name, value) in &self.env {
+            let mut entry = name.as_bytes().to_vec();
+            if let Some(value) = value {
+                entry.push(b'=');
+                entry.extend_from_slice(value.as_bytes());
+            }
+            fields.push(entry);
+        }
+        fields
+    }
+
+    /// Reads the fields of a message.
+    pub(super) fn of(message: &Message) -> Self {
+        let path = |index| PathBuf::from(text(message.field(index)));
+        let count = usize::try_from(message.number(9)).unwrap_or(0);
+        let mut rest = message.0.iter().skip(10).map(Vec::as_slice);
+        let argv = rest.by_ref().take(count).map(text).collect();
+        let leaf = path(5);
+        Self {
+            program: path(1),
+            argv,
+            env: rest.map(entry).collect(),
+            workdir: path(2),
+            logs: [path(3), path(4)],
+            cgroup: (!leaf.as_os_str().is_empty()).then(|| (leaf, path(6))),
+            grace: Duration::from_millis(message.number(7)),
+            mark: text(message.field(8)),
+        }
+    }
+}
+
+fn text(bytes: &[u8]) -> OsString {
+    OsString::from_vec(bytes.to_vec())
+}
+
+fn entry(bytes: &[u8]) -> (OsString, Option<OsString>) {
+    match bytes.iter().position(|byte| *byte == b'=') {
+        Some(end) => (text(&bytes[..end]), Some(text(&bytes[end + 1..]))),
+        None => (text(bytes), None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_is_read_as_it_was_written_whatever_its_bytes() {
+        let order = Order {
+            program: "/bin/a b".into(),
+            argv: vec!["a b".into(), "".into(), text(&[0xff, b'='])],
+            env: vec![
+                ("A".into(), Some("x=y".into())),
+                ("B".into(), None),
+                ("C".into(), Some(text(&[0xfe]))),
+            ],
+            workdir: "/tmp".into(),
+            logs: ["/l/stdout.log".into(), "/l/stderr.log".into()],
+            cgroup: Some(("/c/leaf".into(), "/c".into())),
+            grace: Duration::from_millis(1500),
+            mark: "M=1".into(),
+        };
+        assert_eq!(Order::of(&Message(order.fields())), order);
+        let plain = Order {
+            cgroup: None,
+            ..order
+        };
+        assert_eq!(Order::of(&Message(plain.fields())), plain);
+    }
+}

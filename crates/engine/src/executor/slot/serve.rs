@@ -1,0 +1,536 @@
+//! The slot's own end: starts programs, waits for them and ends all that they leave.
+//!
+//! A slot process is the subreaper of its programs: whatever they start stays below it, also a
+//! daemon that has changed its session and cleared its environment. In a program without a guard,
+//! a thread does the same work. It finds orphans by their marks, since they are reparented to the
+//! whole process and not to the thread.
+
+use super::order::Order;
+use super::wire::{Message, Received, Wire};
+use crate::cgroup::Cgroup;
+use crate::executor::orphans::OrphanFinder;
+use crate::executor::output::Output;
+use crate::executor::processes::{self, as_pid};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process_group, setsid,
+    test_kill_process_group, waitid, waitpgid,
+};
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use wait4::Wait4 as _;
+
+/// Number of retries when the program file is busy: another process is still writing it, or a child
+/// of another thread still holds it open for writing.
+const BUSY_TRIES: u32 = 20;
+
+/// Time after which the start of a program is reported, if the program has not ended before. It is
+/// shorter than the first interval of the supervisor, who needs to know of the start only then.
+const ANNOUNCE_AFTER: Duration = Duration::from_millis(2);
+
+/// Time between two checks for dead orphans while a program runs.
+const REAP_EVERY: Duration = Duration::from_secs(5);
+
+/// Time between two checks whether the program has ended, where the kernel offers no descriptor of
+/// a process.
+const BLIND_NAP: Duration = Duration::from_millis(10);
+
+/// First and longest interval between two checks of the processes that a program left.
+const FIRST_NAP: Duration = Duration::from_micros(500);
+const LONGEST_NAP: Duration = Duration::from_millis(20);
+
+/// Time after the grace period in which killed processes must be gone. A process in uninterruptible
+/// sleep may never be.
+const KILLED_WITHIN: Duration = Duration::from_secs(5);
+
+/// Runs a slot process until the other end of its standard input is closed.
+///
+/// `socket` is the standard input with which the guard started this process.
+///
+/// # Errors
+/// Fails if the signals cannot be ignored or the socket cannot be read.
+pub fn run(socket: impl Into<OwnedFd>) -> io::Result<()> {
+    // A session of its own without a terminal: a program that asks on /dev/tty fails at once, and
+    // no signal of the terminal reaches it. Fails only for the leader of a group.
+    setsid().ok();
+    #[cfg(target_os = "linux")]
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).ok();
+    crate::executor::guard::ignore_signals()?;
+    Slot {
+        wire: Wire::new(socket),
+        kin: Kin::Process,
+        running: None,
+        reported_time: Duration::ZERO,
+    }
+    .serve()
+}
+
+/// Runs a slot in this thread of a program without a guard.
+pub(super) fn run_in_thread(socket: OwnedFd, finder: Arc<OrphanFinder>) {
+    let slot = Slot {
+        wire: Wire::new(socket),
+        kin: Kin::Thread(finder),
+        running: None,
+        reported_time: Duration::ZERO,
+    };
+    // The other end sees the closed socket.
+    slot.serve().ok();
+}
+
+/// The way to find the processes of a slot.
+enum Kin {
+    /// All descendants of this process.
+    Process,
+    /// Those of this process that bear a mark.
+    Thread(Arc<OrphanFinder>),
+}
+
+struct Slot {
+    wire: Wire,
+    kin: Kin,
+    running: Option<Running>,
+    /// Processor time of the reaped children that was reported.
+    reported_time: Duration,
+}
+
+/// A program that was started and whose processes have not all ended.
+struct Running {
+    child: Child,
+    group: Pid,
+    /// Readable once the program has ended; `None` if the kernel or a sandbox refuses it.
+    pidfd: Option<OwnedFd>,
+    order: Order,
+    since: Instant,
+    /// Whether the program has left processes.
+    had_orphans: bool,
+    /// State after the end of the program.
+    rest: Option<Rest>,
+}
+
+/// The end of the processes that a program left.
+struct Rest {
+    since: Instant,
+    nap: Duration,
+    is_first: bool,
+    is_killed: bool,
+}
+
+/// An error of a start, with the step that failed.
+struct NotStarted {
+    step: &'static str,
+    error: io::Error,
+}
+
+impl Slot {
+    fn serve(mut self) -> io::Result<()> {
+        let served = self.serve_until_closed();
+        self.end_all();
+        served
+    }
+
+    fn serve_until_closed(&mut self) -> io::Result<()> {
+        let pid = std::process::id().to_string();
+        self.wire.send(&["hello", &pid])?;
+        loop {
+            if self.announcement_due().is_none() {
+                self.wire.flush()?;
+            }
+            self.wait()?;
+            loop {
+                match self.wire.receive()? {
+                    Received::Message(message) => self.carry_out(&message)?,
+                    Received::Nothing => break,
+                    Received::Closed => return Ok(()),
+                }
+            }
+            self.follow()?;
+        }
+    }
+
+    /// Returns the time until the start of the program is reported; `None` if it is time, or if the
+    /// program has ended. The end of a short program is thus reported together with its start.
+    fn announcement_due(&self) -> Option<Duration> {
+        let running = self
+            .running
+            .as_ref()
+            .filter(|running| running.rest.is_none())?;
+        ANNOUNCE_AFTER.checked_sub(running.since.elapsed())
+    }
+
+    /// Waits for a message, for the end of the program, or until the next check is due.
+    fn wait(&self) -> io::Result<()> {
+        let mut fds = vec![PollFd::from_borrowed_fd(self.wire.fd(), PollFlags::IN)];
+        let timeout = match &self.running {
+            None => None,
+            Some(Running {
+                rest: Some(rest), ..
+            }) => Some(rest.nap),
+            Some(Running {
+                pidfd: Some(pidfd), ..
+            }) => {
+                fds.push(PollFd::new(pidfd, PollFlags::IN));
+                Some(self.announcement_due().unwrap_or(REAP_EVERY))
+            }
+            Some(_) => Some(BLIND_NAP),
+        };
+        match poll(&mut fds, timeout.map(super::wire::timespec).as_ref()) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn carry_out(&mut self, message: &Message) -> io::Result<()> {
+        let signal = i32::try_from(message.number(1))
+            .ok()
+            .and_then(Signal::from_named_raw);
+        match (message.kind(), &mut self.running) {
+            ("start", None) => self.start(Order::of(message)),
+            ("signal", Some(running)) => {
+                if let (Some(signal), None) = (signal, &running.rest) {
+                    // The leader is not reaped yet, so the id still belongs to this group.
+                    kill_process_group(running.group, signal).ok();
+                }
+                Ok(())
+            }
+            ("signal_all", Some(_)) => {
+                if let Some(signal) = signal {
+                    self.signal_all(signal);
+                }
+                Ok(())
+            }
+            ("kill", Some(_)) => {
+                self.signal_all(Signal::KILL);
+                if let Some(rest) = self.running.as_mut().and_then(|it| it.rest.as_mut()) {
+                    rest.is_killed = true;
+                } else if let Some(running) = &mut self.running {
+                    running.order.grace = Duration::ZERO;
+                }
+                Ok(())
+            }
+            // A message about a program that has ended meanwhile.
+            _ => Ok(()),
+        }
+    }
+
+    fn start(&mut self, order: Order) -> io::Result<()> {
+        let (spawned, is_in_cgroup) = self.spawn_in_cgroup(&order);
+        match spawned {
+            Ok(child) => {
+                let group = Pid::from_child(&child);
+                let fields = [
+                    "started".to_owned(),
+                    child.id().to_string(),
+                    u8::from(is_in_cgroup).to_string(),
+                ];
+                self.running = Some(Running {
+                    pidfd: pidfd(group),
+                    child,
+                    group,
+                    order,
+                    since: Instant::now(),
+                    had_orphans: false,
+                    rest: None,
+                });
+                self.wire.queue(&fields)
+            }
+            Err(NotStarted { step, error }) => {
+                let errno = error.raw_os_error().unwrap_or(0).to_string();
+                self.wire
+                    .queue(&["failed", step, &errno, &error.to_string()])
+            }
+        }
+    }
+
+    /// Starts the program from inside of its cgroup, so that it and all its children are born
+    /// there. Returns also whether that was possible.
+    fn spawn_in_cgroup(&self, order: &Order) -> (Result<Child, NotStarted>, bool) {
+        // A thread cannot be in another cgroup than its process.
+        let cgroup = order
+            .cgroup
+            .as_ref()
+            .filter(|_| matches!(self.kin, Kin::Process));
+        let pid = std::process::id();
+        let is_inside = cgroup.is_some_and(|(leaf, _)| Cgroup::at(leaf).take(pid).is_ok());
+        let spawned = spawn(order);
+        if is_inside && let Some((_, home)) = cgroup {
+            // If this fails, the slot ends with its program, and the next one gets a new slot.
+            Cgroup::at(home).take(pid).ok();
+        }
+        (spawned, is_inside)
+    }
+
+    /// Reaps the program if it has ended, and then ends the processes that it left, step by step.
+    fn follow(&mut self) -> io::Result<()> {
+        let Some(running) = &mut self.running else {
+            return Ok(());
+        };
+        if running.rest.is_none() {
+            if !has_exited(running.group) {
+                self.reap_orphans();
+                return Ok(());
+            }
+            let reaped = running.child.wait4()?;
+            running.rest = Some(Rest {
+                since: Instant::now(),
+                nap: FIRST_NAP,
+                is_first: true,
+                is_killed: false,
+            });
+            let time = reaped.rusage.utime + reaped.rusage.stime;
+            self.reported_time += time;
+            self.wire.queue(&[
+                "exited".to_owned(),
+                reaped.status.into_raw().to_string(),
+                time.as_micros().to_string(),
+                reaped.rusage.maxrss.to_string(),
+            ])?;
+        }
+        self.end_rest()
+    }
+
+    /// Ends the processes that the program left: SIGTERM, the grace period, SIGKILL.
+    fn end_rest(&mut self) -> io::Result<()> {
+        if matches!(self.kin, Kin::Process) {
+            let (has_reaped, has_others) = reap_children();
+            self.note_orphans(has_reaped);
+            if !has_others {
+                return self.finish(true);
+            }
+        }
+        let remaining = self.remaining();
+        let Some(Running {
+            group,
+            order,
+            rest: Some(rest),
+            had_orphans,
+            ..
+        }) = &mut self.running
+        else {
+            return Ok(());
+        };
+        let is_group_alive = test_kill_process_group(*group).is_ok();
+        let (is_ended, passed) = (
+            remaining.is_empty() && !is_group_alive,
+            rest.since.elapsed(),
+        );
+        if is_ended || passed > order.grace + KILLED_WITHIN {
+            return self.finish(is_ended);
+        }
+        *had_orphans = true;
+        let must_kill = rest.is_killed || passed >= order.grace;
+        if must_kill {
+            rest.is_killed = true;
+            kill_process_group(*group, Signal::KILL).ok();
+            signal_each(&remaining, Signal::KILL);
+        } else if rest.is_first {
+            // A process that is suspended handles SIGTERM only after SIGCONT.
+            for signal in [Signal::TERM, Signal::CONT] {
+                kill_process_group(*group, signal).ok();
+                signal_each(&remaining, signal);
+            }
+        }
+        rest.is_first = false;
+        rest.nap = (rest.nap * 2).min(LONGEST_NAP);
+        Ok(())
+    }
+
+    /// Reports that no process is left, or that one cannot be ended, and becomes free.
+    fn finish(&mut self, is_ended: bool) -> io::Result<()> {
+        let running = self.running.take();
+        let mut of_orphans = Duration::ZERO;
+        // Without orphans, the time of the program itself is all.
+        if running.is_some_and(|running| running.had_orphans) {
+            let reaped = self.reaped_time();
+            of_orphans = reaped.saturating_sub(self.reported_time);
+            self.reported_time = self.reported_time.max(reaped);
+        }
+        self.wire.queue(&[
+            "ended".to_owned(),
+            u8::from(is_ended).to_string(),
+            of_orphans.as_micros().to_string(),
+        ])
+    }
+
+    /// Returns the processes that the program left and that live; reaps the dead ones.
+    fn remaining(&self) -> BTreeSet<u32> {
+        let Some(running) = &self.running else {
+            return BTreeSet::new();
+        };
+        while matches!(waitpgid(running.group, WaitOptions::NOHANG), Ok(Some(_))) {}
+        let alive = self
+            .orphans()
+            .into_iter()
+            .filter(|pid| !processes::reap(*pid));
+        processes::trees(alive.collect::<Vec<_>>())
+    }
+
+    /// Returns the processes of the program that are no descendants of its leader.
+    fn orphans(&self) -> Vec<u32> {
+        let Some(running) = &self.running else {
+            return Vec::new();
+        };
+        let leader = running.child.id();
+        match &self.kin {
+            Kin::Process => processes::children(std::process::id())
+                .into_iter()
+                .filter(|pid| *pid != leader || running.rest.is_some())
+                .collect(),
+            Kin::Thread(finder) => finder.of_trial(&running.order.mark.to_string_lossy(), leader),
+        }
+    }
+
+    /// Reaps the orphans that have died while their program runs.
+    fn reap_orphans(&mut self) {
+        let orphans = self.orphans();
+        self.note_orphans(!orphans.is_empty());
+        for orphan in orphans {
+            processes::reap(orphan);
+        }
+    }
+
+    fn note_orphans(&mut self, are_there: bool) {
+        if let Some(running) = &mut self.running {
+            running.had_orphans |= are_there;
+        }
+    }
+
+    /// Signals the process group of the program, and its processes outside of the group.
+    fn signal_all(&self, signal: Signal) {
+        let Some(running) = &self.running else {
+            return;
+        };
+        let group = running.group;
+        kill_process_group(group, signal).ok();
+        let leader = running.child.id();
+        let roots = self.orphans().into_iter().chain([leader]);
+        processes::signal_outside(roots, leader, signal);
+    }
+
+    /// Returns the processor time of the children that this process has reaped; zero in a thread,
+    /// whose process has other children.
+    fn reaped_time(&self) -> Duration {
+        match self.kin {
+            Kin::Process => processes::reaped_time(std::process::id()).unwrap_or_default(),
+            Kin::Thread(_) => Duration::ZERO,
+        }
+    }
+
+    /// Kills everything that is left when nobody waits for it any more.
+    fn end_all(&mut self) {
+        if let Some(running) = &self.running {
+            if running.rest.is_none() {
+                kill_process_group(running.group, Signal::KILL).ok();
+            }
+            let leader = running.child.id();
+            processes::end(
+                || {
+                    let roots = self.orphans().into_iter().chain([leader]);
+                    roots.filter(|pid| !processes::reap(*pid)).collect()
+                },
+                Duration::ZERO,
+            );
+        }
+        if matches!(self.kin, Kin::Process) {
+            processes::end_below(&BTreeSet::new());
+        }
+    }
+}
+
+/// Reaps the dead children of this process. Returns whether there were any, and whether others
+/// live.
+fn reap_children() -> (bool, bool) {
+    let mut has_reaped = false;
+    loop {
+        match rustix::process::wait(WaitOptions::NOHANG) {
+            Ok(Some(_)) => has_reaped = true,
+            Err(Errno::INTR) => {}
+            Ok(None) => return (has_reaped, true),
+            Err(_) => return (has_reaped, false),
+        }
+    }
+}
+
+fn signal_each(pids: &BTreeSet<u32>, signal: Signal) {
+    for pid in pids.iter().filter_map(|pid| as_pid(*pid)) {
+        // The process may have ended meanwhile.
+        rustix::process::kill_process(pid, signal).ok();
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn pidfd(leader: Pid) -> Option<OwnedFd> {
+    rustix::process::pidfd_open(leader, rustix::process::PidfdFlags::empty()).ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn pidfd(_: Pid) -> Option<OwnedFd> {
+    None
+}
+
+/// Returns whether the program has ended, without reaping it.
+fn has_exited(leader: Pid) -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    !matches!(waitid(WaitId::Pid(leader), options), Ok(None))
+}
+
+fn spawn(order: &Order) -> Result<Child, NotStarted> {
+    let [stdout, stderr] = open_logs(order)?;
+    let mut command = Command::new(&order.program);
+    let mut words = order.argv.iter();
+    if let Some(name) = words.next() {
+        command.arg0(name);
+    }
+    command
+        .args(words)
+        .current_dir(&order.workdir)
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(stdout)
+        .stderr(stderr);
+    for (name, value) in &order.env {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let mut tries = 0;
+    loop {
+        match command.spawn() {
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES => {
+                tries += 1;
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            spawned => {
+                return spawned.map_err(|error| NotStarted {
+                    step: "spawn",
+                    error,
+                });
+            }
+        }
+    }
+}
+
+fn open_logs(order: &Order) -> Result<[File; 2], NotStarted> {
+    let [stdout, stderr] = &order.logs;
+    let out = Output::open(stdout).map_err(|error| NotStarted {
+        step: "stdout.log",
+        error,
+    })?;
+    let err = if stdout == stderr {
+        out.try_clone()
+    } else {
+        Output::open(stderr)
+    };
+    let err = err.map_err(|error| NotStarted {
+        step: "stderr.log",
+        error,
+    })?;
+    Ok([out, err])
+}

@@ -1,0 +1,347 @@
+//! Trials that try to get away: daemons that leave their process group and session, lose their
+//! parent and clear their environment as their first act. The orchestrator, the guard, the slot
+//! process, or several of them are killed, and no process of the trial may be left.
+//!
+//! `SWATH_ESCAPES=1000 cargo test --test cli escapes::` runs the long form, with kills at random
+//! instants. RELIABILITY.md has the figures.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// Maximum time that processes may survive a kill. RELIABILITY.md has the times that were seen;
+/// a busy machine needs longer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A trial that starts a daemon at once, one by a double fork, one in a session of its own, and one
+/// without an environment. The argument of `sleep` identifies the processes.
+const TRIAL: &str = r#"#!/bin/sh
+[ -e go ] && { echo '{"loss": 1}' >> "$SWATH_RECORDS"; exit 0; }
+(sleep MARK &)
+sh -c '(sh -c "sleep MARK" &) & exit 0'
+setsid sleep MARK &
+env -i setsid /bin/sh -c 'sleep MARK & exit 0'
+trap '' TERM
+sleep MARK
+"#;
+
+/// Number of processes with the mark once the trial sleeps.
+const PROCESSES: usize = 5;
+
+const SWEEP: &str = "name = \"e\"\n[run]\ncommand = [\"./trial.sh\"]\ngrace = \"50ms\"\n\
+    [objective]\nmetric = \"loss\"\ngoal = \"min\"\n[search]\nsampler = \"random\"\ntrials = 1\n\
+    [space]\nx = { min = 0, max = 1 }\n";
+
+/// The processes that a test kills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Orchestrator,
+    Guard,
+    Slot,
+}
+
+use Role::{Guard, Orchestrator, Slot};
+
+/// Each of them, each pair in both orders, and all three.
+const KILLS: [&[Role]; 10] = [
+    &[Orchestrator],
+    &[Guard],
+    &[Slot],
+    &[Orchestrator, Guard],
+    &[Guard, Orchestrator],
+    &[Orchestrator, Slot],
+    &[Slot, Orchestrator],
+    &[Guard, Slot],
+    &[Slot, Guard],
+    &[Slot, Guard, Orchestrator],
+];
+
+/// Distinguishes the marks of this process.
+static WORLDS: AtomicU32 = AtomicU32::new(0);
+
+struct World {
+    dir: tempfile::TempDir,
+    mark: String,
+    /// Whether control groups are hidden from the run.
+    is_hidden: bool,
+}
+
+impl World {
+    fn new(is_hidden: bool) -> Self {
+        let number = WORLDS.fetch_add(1, Ordering::Relaxed);
+        let world = Self {
+            dir: tempfile::tempdir().unwrap(),
+            mark: format!("7{:07}.{number:05}", std::process::id()),
+            is_hidden,
+        };
+        let script = world.dir.path().join("trial.sh");
+        fs::write(&script, TRIAL.replace("MARK", &world.mark)).unwrap();
+        fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        fs::write(world.dir.path().join("e.toml"), SWEEP).unwrap();
+        world
+    }
+
+    fn command(&self) -> Command {
+        let swath = env!("CARGO_BIN_EXE_swath");
+        let mut command = if self.is_hidden {
+            without_groups(swath)
+        } else {
+            Command::new(swath)
+        };
+        command
+            .args(["run", "e.toml", "-q"])
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command
+    }
+
+    /// Returns the living processes with the mark, by their command lines.
+    fn alive(&self) -> Vec<u32> {
+        let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+        let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.filter(|pid| words(*pid).get(1).is_some_and(|word| *word == self.mark))
+            .collect()
+    }
+
+    /// Returns the time after which no process with the mark lived.
+    fn until_none(&self, killed: &[Role]) -> Duration {
+        let begun = Instant::now();
+        loop {
+            let alive = self.alive();
+            if alive.is_empty() {
+                return begun.elapsed();
+            }
+            let hidden = self.is_hidden;
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "after {killed:?} with hidden groups: {hidden}, alive: {alive:?}"
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for World {
+    /// Ends what a failed test has left.
+    fn drop(&mut self) {
+        for pid in self.alive() {
+            kill(pid);
+        }
+    }
+}
+
+/// Returns the command line of a process.
+fn words(pid: u32) -> Vec<String> {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words = line.split(|byte| *byte == 0);
+    words
+        .map(|word| String::from_utf8_lossy(word).into_owned())
+        .collect()
+}
+
+/// Returns a command that runs `program` where no control group can be made.
+fn without_groups(program: &str) -> Command {
+    let mut command = Command::new("unshare");
+    let script = "umount -R /sys/fs/cgroup 2> /dev/null; exec \"$@\"";
+    command.args(["-m", "sh", "-c", script, "sh", program]);
+    command
+}
+
+/// Returns whether this test may hide the control groups from a run.
+fn can_hide_groups() -> bool {
+    let script = "umount -R /sys/fs/cgroup 2> /dev/null; ! grep -q cgroup2 /proc/self/mounts";
+    let status = Command::new("unshare")
+        .args(["-m", "sh", "-c", script])
+        .stderr(Stdio::null())
+        .status();
+    status.is_ok_and(|status| status.success())
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let listed = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let pids = listed.split_ascii_whitespace();
+    pids.filter_map(|pid| pid.parse().ok()).collect()
+}
+
+/// Returns the child of a process whose command line says `role`.
+fn helper_below(pid: u32, role: &str) -> Option<u32> {
+    let is_it = |pid: &u32| words(*pid).get(1).is_some_and(|word| word == role);
+    children(pid).into_iter().find(is_it)
+}
+
+fn kill(pid: u32) {
+    signal(pid, Signal::KILL);
+}
+
+fn signal(pid: u32, signal: Signal) {
+    let pid = Pid::from_raw(pid.cast_signed()).unwrap();
+    kill_process(pid, signal).ok();
+}
+
+/// A run whose processes are known.
+struct Run {
+    child: Child,
+    guard: u32,
+    slot: u32,
+}
+
+impl Run {
+    /// Starts the run and waits for its first slot.
+    fn start(world: &World) -> Self {
+        let mut run = Self {
+            child: world.command().spawn().unwrap(),
+            guard: 0,
+            slot: 0,
+        };
+        let begun = Instant::now();
+        loop {
+            let guard = helper_below(run.child.id(), "guard");
+            let slot = guard.and_then(|guard| helper_below(guard, "slot"));
+            if let (Some(guard), Some(slot)) = (guard, slot) {
+                (run.guard, run.slot) = (guard, slot);
+                return run;
+            }
+            assert!(begun.elapsed() < PATIENCE, "no slot was started");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn kill(&self, roles: &[Role]) {
+        let pids = roles.iter().map(|role| match role {
+            Orchestrator => self.child.id(),
+            Guard => self.guard,
+            Slot => self.slot,
+        });
+        // While the others are killed, the last of all three could still act.
+        if roles.len() == 3 {
+            pids.clone().for_each(|pid| signal(pid, Signal::STOP));
+        }
+        pids.for_each(kill);
+    }
+}
+
+/// Runs the trial, kills `roles`, and returns the time until none of its processes lived. With all
+/// three killed, the next run ends the rest.
+fn escape(roles: &[Role], is_hidden: bool, delay: Option<Duration>) -> Duration {
+    let world = World::new(is_hidden);
+    let mut run = Run::start(&world);
+    match delay {
+        Some(delay) => std::thread::sleep(delay),
+        None => {
+            let begun = Instant::now();
+            while world.alive().len() < PROCESSES {
+                assert!(begun.elapsed() < PATIENCE, "it never sleeps");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    }
+    // An attempt that follows reports and ends.
+    fs::write(world.dir.path().join("go"), "").unwrap();
+    run.kill(roles);
+    let is_orchestrator_killed = roles.contains(&Orchestrator);
+    if is_orchestrator_killed {
+        run.child.wait().unwrap();
+    }
+    if roles.len() == 3 {
+        let status = world.command().status().unwrap();
+        assert_eq!(status.code(), Some(0), "the next run");
+        return world.until_none(roles);
+    }
+    let took = world.until_none(roles);
+    if !is_orchestrator_killed {
+        let status = run.child.wait().unwrap();
+        assert_eq!(status.code(), Some(0), "the run after {roles:?}");
+    }
+    took
+}
+
+fn escape_all(is_hidden: bool) {
+    let rounds = std::env::var("SWATH_ESCAPES").ok();
+    let rounds: Option<usize> = rounds.and_then(|text| text.parse().ok());
+    let (mut longest, mut seed) = (Duration::ZERO, 0x9e37_79b9_7f4a_7c15_u64);
+    for round in 0..rounds.unwrap_or(KILLS.len()) {
+        let roles = KILLS[round % KILLS.len()];
+        // Without its guard alone, a trial goes on.
+        if roles == [Guard] {
+            continue;
+        }
+        let delay = rounds.map(|_| Duration::from_millis(next(&mut seed) % 60));
+        let took = escape(roles, is_hidden, delay);
+        longest = longest.max(took);
+    }
+    let mut stderr = std::io::stderr();
+    writeln!(
+        stderr,
+        "hidden groups: {is_hidden}; the longest time was {longest:?}"
+    )
+    .unwrap();
+}
+
+/// A small random number generator with a fixed seed, so that a failing run can be repeated.
+fn next(state: &mut u64) -> u64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state
+}
+
+#[test]
+fn no_daemon_outlives_the_processes_above_it_whichever_are_killed() {
+    escape_all(false);
+}
+
+#[test]
+fn no_daemon_outlives_the_processes_above_it_where_no_control_group_can_be_made() {
+    if can_hide_groups() {
+        escape_all(true);
+    } else {
+        println!("skipped: control groups cannot be hidden here");
+    }
+}
+
+#[test]
+fn a_trial_goes_on_without_its_guard_and_its_slot_ends_what_it_leaves() {
+    let world = World::new(false);
+    let mut run = Run::start(&world);
+    let begun = Instant::now();
+    while world.alive().len() < PROCESSES {
+        assert!(begun.elapsed() < PATIENCE, "it never sleeps");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    kill(run.guard);
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(world.alive().len(), PROCESSES, "the trial goes on");
+    signal(run.child.id(), Signal::INT);
+    assert_eq!(run.child.wait().unwrap().code(), Some(130));
+    assert_eq!(world.alive(), Vec::<u32>::new());
+}
+
+#[test]
+fn a_trial_has_no_terminal() {
+    let world = World::new(false);
+    let script = "#!/bin/sh\n(: < /dev/tty) 2> /dev/null && echo terminal > tty || echo none > tty\n\
+        cut -d' ' -f7 /proc/self/stat >> tty\necho '{\"loss\": 1}' >> \"$SWATH_RECORDS\"\n";
+    fs::write(world.dir.path().join("trial.sh"), script).unwrap();
+    let line = format!("{} run e.toml -q; tty", env!("CARGO_BIN_EXE_swath"));
+    // `script` gives the run a terminal, which the trial must not have.
+    let said = Command::new("script")
+        .args(["-qec", &line, "/dev/null"])
+        .current_dir(world.dir.path())
+        .stdin(Stdio::null())
+        .output();
+    let Some(said) = said.ok().filter(|said| said.status.success()) else {
+        println!("skipped: `script` is not installed");
+        return;
+    };
+    assert!(String::from_utf8_lossy(&said.stdout).contains("/dev/"));
+    let tty = fs::read_to_string(PathBuf::from(world.dir.path()).join("tty")).unwrap();
+    assert_eq!(tty, "none\n0\n");
+}

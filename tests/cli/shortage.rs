@@ -1,0 +1,171 @@
+//! The machine lacks something, or a trial puts something in the way: the run waits or goes on, and
+//! no trial is blamed for it.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use swath::journal::{self, StudyDir};
+use swath::study::{Study, TrialState};
+
+/// Longest time that a run of these tests may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct World(tempfile::TempDir);
+
+impl World {
+    /// Makes a sweep of `trials` trials, each of which runs a script.
+    fn new(script: &str, trials: u32, jobs: u32) -> Self {
+        let world = Self(tempfile::tempdir().unwrap());
+        fs::write(world.0.path().join("trial.sh"), script).unwrap();
+        let command = "command = [\"sh\", \"trial.sh\"]";
+        let sweep = format!(
+            "name = \"s\"\n[run]\n{command}\ngrace = \"50ms\"\n[objective]\nmetric = \"loss\"\n\
+             goal = \"min\"\n[search]\nsampler = \"random\"\ntrials = {trials}\n\
+             [resources]\njobs = {jobs}\n[limits]\nfailures = 1\n[space]\nx = {{ min = 0.0, max = 1.0 }}\n"
+        );
+        fs::write(world.0.path().join("s.toml"), sweep).unwrap();
+        world
+    }
+
+    /// Returns a shell that sets limits and then becomes `swath run`.
+    fn limited(&self, limits: &str) -> Command {
+        let swath = env!("CARGO_BIN_EXE_swath");
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", &format!("{limits}\nexec {swath} run s.toml")])
+            .current_dir(self.0.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        shell
+    }
+
+    fn study(&self) -> Study {
+        journal::read(&StudyDir::at(self.0.path().join("logs/s"))).unwrap()
+    }
+
+    fn assert_all_complete(&self, output: &Output, trials: usize) {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let study = self.study();
+        let complete = |state: &TrialState| *state == TrialState::Complete;
+        let count = study
+            .trials()
+            .iter()
+            .filter(|trial| complete(&trial.state))
+            .count();
+        assert_eq!((count, output.status.code()), (trials, Some(0)), "{said}");
+    }
+}
+
+#[test]
+fn trials_wait_for_open_files_and_none_fails() {
+    let world = World::new("echo '{\"loss\": 1}' >> $SWATH_RECORDS; sleep 0.2", 40, 30);
+    let output = world.limited("ulimit -n 100").output().unwrap();
+    world.assert_all_complete(&output, 40);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let lines = said
+        .lines()
+        .filter(|line| line.contains("short of open files"))
+        .count();
+    assert!(lines >= 1, "{said}");
+    let study = world.study();
+    assert!(
+        study.trials().iter().all(|trial| trial.attempts == 1),
+        "no attempt is used up"
+    );
+}
+
+#[test]
+fn a_program_is_found_without_any_path_and_its_checkpoint_folder_exists() {
+    let world = World::new(
+        "echo 1 > $SWATH_CHECKPOINT_DIR/c && echo '{\"loss\": 1}' >> $SWATH_RECORDS",
+        2,
+        1,
+    );
+    let output = Command::new(env!("CARGO_BIN_EXE_swath"))
+        .args(["run", "s.toml"])
+        .current_dir(world.0.path())
+        .env_clear()
+        .output()
+        .unwrap();
+    world.assert_all_complete(&output, 2);
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_makes_the_run_wait_instead_of_killing_it() {
+    let world = World::new("echo '{\"loss\": 1}' >> $SWATH_RECORDS", 60, 1);
+    let mut run = world.limited("ulimit -f 8").spawn().unwrap();
+    let begun = Instant::now();
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(run.try_wait().unwrap(), None, "it waits");
+    let pid = rustix::process::Pid::from_child(&run);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let output = run.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("`ulimit -f`"), "{said}");
+    assert!(begun.elapsed() < PATIENCE);
+    // Without the limit the run goes on where it was.
+    let output = world.limited("").output().unwrap();
+    world.assert_all_complete(&output, 60);
+}
+
+#[test]
+fn a_named_pipe_in_place_of_any_file_of_a_trial_does_not_hold_the_run() {
+    let script = "swap() { rm -rf $1; mkfifo $1; }; cd $SWATH_TRIAL_DIR; \
+                  echo '{\"loss\": 1}' >> records.jsonl; sleep 0.1; \
+                  swap records.jsonl; swap stdout.log; swap stderr.log; swap params.json; swap stop; \
+                  swap metadata/info.yaml; swap metrics/report.json; swap metrics/.mark.json; \
+                  mkfifo checkpoints/pipe";
+    let world = World::new(script, 2, 1);
+    let begun = Instant::now();
+    let run = world.limited("").spawn().unwrap();
+    let output = run.wait_with_output().unwrap();
+    assert!(begun.elapsed() < PATIENCE);
+    world.assert_all_complete(&output, 2);
+    for words in [
+        ["logs", "s"],
+        ["show", "s"],
+        ["doctor", "s"],
+        ["export", "s"],
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_swath"));
+        let mut child = command
+            .args(words)
+            .current_dir(world.0.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let begun = Instant::now();
+        while child.try_wait().unwrap().is_none() {
+            assert!(begun.elapsed() < PATIENCE, "{words:?} hangs");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+#[test]
+fn a_second_request_to_stop_ends_the_run_within_a_second_whatever_a_slot_does() {
+    // The digest of such a data set takes minutes, and the slot's thread computes it.
+    let script = "truncate -s 400G $SWATH_TRIAL_DIR/zeros; \
+                  echo '{\"kind\": \"note\", \"text\": \"before\"}' >> $SWATH_RECORDS; sleep 0.3; \
+                  echo \"{\\\"kind\\\": \\\"dataset\\\", \\\"path\\\": \\\"$SWATH_TRIAL_DIR/zeros\\\"}\" >> $SWATH_RECORDS; \
+                  sleep 60";
+    let world = World::new(script, 2, 1);
+    let run = world.limited("").spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    let pid = rustix::process::Pid::from_child(&run);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let begun = Instant::now();
+    let output = run.wait_with_output().unwrap();
+    let took = begun.elapsed();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(took < Duration::from_millis(2500), "{took:?}: {said}");
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(world.study().trials().len() == 1);
+}
