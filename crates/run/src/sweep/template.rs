@@ -4,8 +4,14 @@
 //! | placeholder | becomes |
 //! |---|---|
 //! | `{lr}` | the value of the parameter `lr`; a negative number that begins an argument without exponent |
-//! | `--{flag}` | for a switch: `--flag` if true, nothing if false |
+//! | `{units[0]}` | the first element of a list |
+//! | `--{amp}` | for a switch: `--amp` if true, nothing if false |
+//! | `{amp:flag}` | `--amp` if true, `--no-amp` if false; `{amp:flag=--amp/--fp32}` names the two |
+//! | `{units:each}` | each element of a list, one argument each |
+//! | `{units:repeat}` | the same, each after the option before it: `--units 64 --units 32` |
 //! | `{args}` | `--name=value` for every parameter, one argument each |
+//! | `{args:argparse}` | `--name=value`; lists as `--name 1 2`, booleans as `--name` or nothing |
+//! | `{args:click}` | `--name=value`; lists as repeated options, booleans as `--name` or `--no-name` |
 //! | `{args:rest}` | the same for the parameters that the command does not name elsewhere |
 //! | `{hydra}`, `{hydra:rest}` | `name=value`, quoted as Hydra's override grammar asks |
 //! | `{params}` | the path of the trial's `params.json` |
@@ -66,8 +72,15 @@ pub struct TemplateError {
 enum Arg {
     /// Text and placeholders that together make one argument.
     Text(Vec<Piece>),
-    /// `--{name}`: a switch that is given or left out.
-    Switch(Name),
+    /// `--{name}` or `{name:flag}`: a switch. `off` stands for false; without it, false is left out.
+    Flag {
+        name: Name,
+        on: String,
+        off: Option<String>,
+    },
+    /// `{name:each}` or `{name:repeat}`: an argument for each element of a list; with `repeat`, each
+    /// after the option before.
+    Elements { name: Name, repeat: bool },
     /// `{args}` or a similar placeholder, which makes one argument for each parameter.
     Each {
         style: Style,
@@ -81,6 +94,8 @@ enum Piece {
     Literal(String),
     /// Value of a parameter.
     Param(Name),
+    /// Element of a list, from 0.
+    Element(Name, usize),
     /// Path of the JSON file with the trial's parameters.
     Params,
     /// Id of the trial.
@@ -97,6 +112,11 @@ enum Piece {
 enum Style {
     /// `--name=value`
     Options,
+    /// As argparse usually declares options: `--name=value`, lists as `--name 1 2`, true as
+    /// `--name`, false as nothing.
+    Argparse,
+    /// As click does: `--name=value`, lists as repeated options, `--name` or `--no-name`.
+    Click,
     /// `name=value`
     Hydra,
 }
@@ -104,6 +124,8 @@ enum Style {
 const BUILT_IN: &[&str] = &[
     "args",
     "args:rest",
+    "args:argparse",
+    "args:click",
     "hydra",
     "hydra:rest",
     "params",
@@ -119,9 +141,10 @@ impl Template {
     /// All mistakes in the arguments.
     pub fn parse(args: &[String], params: &[Name]) -> Result<Self, Vec<TemplateError>> {
         let mut errors = Vec::new();
-        let mut read = Vec::new();
+        let mut read: Vec<Arg> = Vec::new();
         for (argument, text) in args.iter().enumerate() {
-            match parse_arg(text, params) {
+            let has_option = argument > 1 && read.last().is_some_and(Arg::is_option);
+            match parse_arg(text, params, has_option) {
                 Ok(arg) => read.push(arg),
                 Err(fault) => errors.push(TemplateError {
                     argument,
@@ -281,7 +304,7 @@ fn render(args: &[Arg], fill: &Fill<'_>) -> Vec<String> {
         arg.render(fill, &mut made);
         // The value is of an inactive parameter, so the option before it would lack its
         // argument.
-        if made.len() == before && arg.is_lone_param() && after_option {
+        if made.len() == before && arg.is_value() && after_option {
             made.pop();
         }
         // The program itself (index 0) is never an option, even if its name begins with a dash.
@@ -307,22 +330,29 @@ impl Arg {
             Self::Text(pieces) => pieces
                 .iter()
                 .any(|piece| !matches!(piece, Piece::Literal(_) | Piece::Env(_))),
-            Self::Switch(_) | Self::Each { .. } => true,
+            Self::Flag { .. } | Self::Elements { .. } | Self::Each { .. } => true,
         }
     }
 
     fn names(&self, name: &str) -> bool {
         match self {
-            Self::Text(pieces) => pieces
-                .iter()
-                .any(|piece| matches!(piece, Piece::Param(other) if &**other == name)),
-            Self::Switch(other) => &**other == name,
+            Self::Text(pieces) => pieces.iter().any(|piece| {
+                matches!(piece, Piece::Param(other) | Piece::Element(other, _) if &**other == name)
+            }),
+            Self::Flag { name: other, .. } | Self::Elements { name: other, .. } => &**other == name,
             Self::Each { .. } => false,
         }
     }
 
-    fn is_lone_param(&self) -> bool {
-        matches!(self, Self::Text(pieces) if matches!(pieces.as_slice(), [Piece::Param(_)]))
+    /// Returns whether this argument is the value of a parameter and nothing else.
+    fn is_value(&self) -> bool {
+        match self {
+            Self::Text(pieces) => {
+                matches!(pieces.as_slice(), [Piece::Param(_) | Piece::Element(_, _)])
+            }
+            Self::Elements { .. } => true,
+            _ => false,
+        }
     }
 
     /// Returns whether this argument is an option that takes the next argument as its value.
@@ -339,21 +369,69 @@ impl Arg {
                 made.extend_from_slice(fill.data_dir);
             }
             Self::Text(pieces) => made.extend(text_of(pieces, fill)),
-            Self::Switch(name) => match fill.params.get(name) {
-                None | Some(Value::Bool(false)) => {}
-                Some(Value::Bool(true)) => made.push(format!("--{name}")),
-                Some(value) => made.push(format!("--{name}={value}")),
+            Self::Flag { name, on, off } => match fill.params.get(name) {
+                None => {}
+                Some(Value::Bool(false)) => made.extend(off.clone()),
+                Some(Value::Bool(true)) => made.push(on.clone()),
+                Some(value) => made.push(format!("{on}={value}")),
             },
+            Self::Elements { name, repeat } => {
+                let Some(value) = fill.params.get(name) else {
+                    return;
+                };
+                // The option before is made anew for each element.
+                let option = if *repeat { made.pop() } else { None };
+                for element in elements(value) {
+                    made.extend(option.clone());
+                    made.push(argument_of(element));
+                }
+            }
             Self::Each { style, only } => {
                 let params = fill.params.iter();
                 let params =
                     params.filter(|(name, _)| only.as_ref().is_none_or(|only| only.contains(name)));
-                made.extend(params.map(|(name, value)| match style {
-                    Style::Options => format!("--{name}={value}"),
-                    Style::Hydra => format!("{name}={}", hydra(value)),
-                }));
+                for (name, value) in params {
+                    style.render(name, value, made);
+                }
             }
         }
+    }
+}
+
+impl Style {
+    /// Adds the arguments of one parameter.
+    fn render(self, name: &str, value: &Value, made: &mut Vec<String>) {
+        match (self, value) {
+            (Self::Hydra, value) => made.push(format!("{name}={}", hydra(value))),
+            (Self::Argparse | Self::Click, Value::Bool(true)) => made.push(format!("--{name}")),
+            (Self::Argparse, Value::Bool(false)) => {}
+            (Self::Click, Value::Bool(false)) => made.push(format!("--no-{name}")),
+            (Self::Argparse, Value::List(items)) => {
+                made.push(format!("--{name}"));
+                made.extend(items.iter().map(argument_of));
+            }
+            (Self::Click, Value::List(items)) => {
+                made.extend(items.iter().map(|item| format!("--{name}={item}")));
+            }
+            (_, value) => made.push(format!("--{name}={value}")),
+        }
+    }
+}
+
+/// Returns the elements of a list; any other value is its own only element.
+fn elements(value: &Value) -> &[Value] {
+    match value {
+        Value::List(items) => items,
+        other => std::slice::from_ref(other),
+    }
+}
+
+/// Writes a value as an argument of its own. Only at the start of an argument can a minus sign be
+/// taken for an option.
+fn argument_of(value: &Value) -> String {
+    match value {
+        Value::Float(number) if *number < 0.0 => without_exponent(*number),
+        value => value.to_string(),
     }
 }
 
@@ -363,13 +441,10 @@ fn text_of(pieces: &[Piece], fill: &Fill<'_>) -> Option<String> {
     for piece in pieces {
         match piece {
             Piece::Literal(literal) => text.push_str(literal),
-            Piece::Param(name) => match fill.params.get(name)? {
-                // Only at the start of an argument can a minus sign be taken for an option.
-                Value::Float(number) if text.is_empty() && *number < 0.0 => {
-                    text.push_str(&without_exponent(*number));
-                }
-                value => text.push_str(&value.to_string()),
-            },
+            Piece::Param(name) => push_value(&mut text, fill.params.get(name)?),
+            Piece::Element(name, index) => {
+                push_value(&mut text, elements(fill.params.get(name)?).get(*index)?);
+            }
             Piece::Params => text.push_str(&fill.params_file.to_string_lossy()),
             Piece::Trial => text.push_str(&fill.trial.0.to_string()),
             Piece::TrialDir => text.push_str(&fill.trial_dir.to_string_lossy()),
@@ -379,6 +454,14 @@ fn text_of(pieces: &[Piece], fill: &Fill<'_>) -> Option<String> {
         }
     }
     Some(text)
+}
+
+fn push_value(text: &mut String, value: &Value) {
+    if text.is_empty() {
+        *text = argument_of(value);
+    } else {
+        text.push_str(&value.to_string());
+    }
 }
 
 /// Writes a number without exponent: `-0.0000053` for -5.3e-6. It parses back to the same number.
@@ -448,24 +531,82 @@ struct Fault {
     hint: Option<String>,
 }
 
-fn parse_arg(text: &str, params: &[Name]) -> Result<Arg, Fault> {
+/// Parses an argument. `has_option` tells whether an option such as `--units` is before it.
+fn parse_arg(text: &str, params: &[Name], has_option: bool) -> Result<Arg, Fault> {
     // `--{flag}` is a switch only if `flag` is a parameter.
     if let Some(name) = text
         .strip_prefix("--{")
         .and_then(|rest| rest.strip_suffix('}'))
         && let Some(name) = params.iter().find(|param| &***param == name)
     {
-        return Ok(Arg::Switch(name.clone()));
+        return Ok(Arg::Flag {
+            name: name.clone(),
+            on: format!("--{name}"),
+            off: None,
+        });
     }
     // The names for `rest` are filled in once all arguments are known.
     let (style, only) = match text {
         "{args}" => (Style::Options, None),
         "{args:rest}" => (Style::Options, Some(Vec::new())),
+        "{args:argparse}" => (Style::Argparse, None),
+        "{args:click}" => (Style::Click, None),
         "{hydra}" => (Style::Hydra, None),
         "{hydra:rest}" => (Style::Hydra, Some(Vec::new())),
-        _ => return parse_pieces(text, params).map(Arg::Text),
+        _ => match form_of_param(text, params) {
+            Some((name, form)) => return arg_in_form(text, name, form, has_option),
+            None => return parse_pieces(text, params).map(Arg::Text),
+        },
     };
     Ok(Arg::Each { style, only })
+}
+
+/// Splits `{name:form}` into the parameter and the form; `None` if `name` is no parameter, or if
+/// the text is a parameter as a whole.
+fn form_of_param<'a>(text: &'a str, params: &'a [Name]) -> Option<(&'a Name, &'a str)> {
+    let inner = text.strip_prefix('{')?.strip_suffix('}')?;
+    if params.iter().any(|param| &**param == inner) {
+        return None;
+    }
+    params.iter().find_map(|param| {
+        let form = inner.strip_prefix(&**param)?.strip_prefix(':')?;
+        Some((param, form))
+    })
+}
+
+fn arg_in_form(text: &str, name: &Name, form: &str, has_option: bool) -> Result<Arg, Fault> {
+    let name = name.clone();
+    let words = form.strip_prefix("flag=").and_then(|on| on.split_once('/'));
+    match (form, words) {
+        ("flag", _) => Ok(Arg::Flag {
+            on: format!("--{name}"),
+            off: Some(format!("--no-{name}")),
+            name,
+        }),
+        (_, Some((on, off))) => Ok(Arg::Flag {
+            name,
+            on: on.to_owned(),
+            off: Some(off.to_owned()).filter(|off| !off.is_empty()),
+        }),
+        ("each", _) => Ok(Arg::Elements {
+            name,
+            repeat: false,
+        }),
+        ("repeat", _) if has_option => Ok(Arg::Elements { name, repeat: true }),
+        ("repeat", _) => Err(Fault {
+            span: 0..text.len(),
+            message: format!("`{text}` has no option before it to repeat"),
+            hint: Some(format!("write \"--{name}\", \"{{{name}:repeat}}\"")),
+        }),
+        _ => Err(Fault {
+            span: 0..text.len(),
+            message: format!("`{name}` has no form `{form}`"),
+            hint: Some(format!(
+                "there are `{{{name}}}`, `{{{name}:flag}}`, `{{{name}:flag=--on/--off}}`, \
+                 `{{{name}:each}}`, `{{{name}:repeat}}` and `{{{name}[0]}}`"
+            )),
+        }),
+    }
 }
 
 fn parse_pieces(text: &str, params: &[Name]) -> Result<Vec<Piece>, Fault> {
@@ -533,6 +674,18 @@ fn placeholder(name: &str, span: Span, is_alone: bool, params: &[Name]) -> Resul
     if let Some(param) = params.iter().find(|param| &***param == name) {
         return Ok(Piece::Param(param.clone()));
     }
+    if let Some((list, index)) = element_of(name, params) {
+        return Ok(Piece::Element(list.clone(), index));
+    }
+    if let Some((param, form)) = name.rsplit_once(':')
+        && params.iter().any(|name| &**name == param)
+    {
+        return Err(Fault {
+            span,
+            message: format!("`{{{param}:{form}}}` must be an argument of its own"),
+            hint: None,
+        });
+    }
     if BUILT_IN.contains(&name) && !is_alone {
         let message =
             format!("`{{{name}}}` makes several arguments and must be an argument of its own");
@@ -563,6 +716,13 @@ fn placeholder(name: &str, span: Span, is_alone: bool, params: &[Name]) -> Resul
         message: format!("unknown placeholder `{{{name}}}`"),
         hint: Some(hint),
     })
+}
+
+/// Splits `name[3]` into the parameter and the index.
+fn element_of<'a>(text: &str, params: &'a [Name]) -> Option<(&'a Name, usize)> {
+    let (name, index) = text.strip_suffix(']')?.rsplit_once('[')?;
+    let name = params.iter().find(|param| &***param == name)?;
+    Some((name, index.parse().ok()?))
 }
 
 fn listed(names: &[&str]) -> String {

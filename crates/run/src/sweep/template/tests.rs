@@ -67,6 +67,53 @@ fn a_command_without_placeholders_gets_every_parameter() {
 }
 
 #[test]
+fn switches_and_lists_have_the_forms_of_python_libraries() {
+    let no_amp = params(&[("amp", Value::Bool(false))]);
+    for (command, params, expected) in [
+        ("{amp:flag}", &adam(), "--amp"),
+        ("{amp:flag}", &no_amp, "--no-amp"),
+        ("--{amp}", &no_amp, ""),
+        ("{amp:flag=--fp16/--fp32}", &no_amp, "--fp32"),
+        ("--units {units:each}", &adam(), "--units 128 64"),
+        ("--units {units:repeat}", &adam(), "--units 128 --units 64"),
+        ("--units {units:repeat}", &no_amp, ""),
+        (
+            "--first={units[0]} {units[1]} {units[2]}",
+            &adam(),
+            "--first=128 64",
+        ),
+        ("{args:argparse}", &no_amp, ""),
+        ("{args:click}", &no_amp, "--no-amp"),
+        (
+            "{args:argparse}",
+            &adam(),
+            "--lr=0.001 --optimizer=adam --amp --units 128 64",
+        ),
+        (
+            "{args:click}",
+            &adam(),
+            "--lr=0.001 --optimizer=adam --amp --units=128 --units=64",
+        ),
+    ] {
+        let words: Vec<&str> = std::iter::once("x").chain(command.split(' ')).collect();
+        assert_eq!(filled(&words, params)[1..].join(" "), expected, "{command}");
+    }
+}
+
+#[test]
+fn a_form_that_does_not_exist_is_an_error_that_names_the_forms() {
+    for (arg, message, hint) in [
+        ("{units:all}", "no form `all`", "{units:each}"),
+        ("{units:repeat}", "no option before it", "\"--units\""),
+    ] {
+        let (_, said, help) = fault(arg);
+        assert!(said.contains(message), "{said}");
+        assert!(help.unwrap().contains(hint), "{arg}");
+    }
+    assert!(fault("a{units:each}").1.contains("an argument of its own"));
+}
+
+#[test]
 fn rest_stands_for_the_parameters_that_the_command_does_not_name() {
     let made = filled(
         &["train", "{args:rest}", "--rate", "{lr}", "--{amp}"],
