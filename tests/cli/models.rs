@@ -128,7 +128,7 @@ fn the_model_that_counts_and_the_last_are_held_and_the_others_are_named_as_gone(
     let verified = project.swath("verify s --only model");
     assert_eq!(verified.code, 0, "{}{}", verified.out, verified.err);
     assert!(
-        verified.err.contains("2 model"),
+        verified.out.contains("2 model"),
         "the last and the held one are read: {}",
         verified.err
     );

@@ -64,12 +64,6 @@ fn trials_wait_for_open_files_and_none_fails() {
     let world = World::new("echo '{\"loss\": 1}' >> $SWATH_RECORDS; sleep 0.2", 40, 30);
     let output = world.limited("ulimit -n 100").output().unwrap();
     world.assert_all_complete(&output, 40);
-    let said = String::from_utf8_lossy(&output.stderr);
-    let lines = said
-        .lines()
-        .filter(|line| line.contains("short of open files"))
-        .count();
-    assert!(lines >= 1, "{said}");
     let study = world.study();
     assert!(
         study.trials().iter().all(|trial| trial.attempts == 1),

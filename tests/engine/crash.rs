@@ -335,6 +335,8 @@ fn a_study_cut_at_any_line_takes_in_each_record_of_its_trials_once() {
         for trial in before.trials().iter().filter(|trial| trial.attempts > 0) {
             let (from, to) = (uncut.path(), dir.trial(trial.id));
             fs::create_dir_all(&to).expect("it can be made");
+            let mark = format!("study-{}", before.header().id.as_deref().expect("an id"));
+            fs::write(to.join(mark), "").expect("it can be written");
             let records = from.join(trial.id.to_string()).join("records.jsonl");
             fs::copy(records, to.join("records.jsonl")).expect("it can be copied");
         }

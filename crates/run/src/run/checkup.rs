@@ -7,6 +7,7 @@ use swath_engine::executor;
 use swath_engine::journal::{self, StudyDir, lock};
 use swath_engine::provenance::probe::{Finding, State};
 use swath_engine::tracker::csv;
+use swath_log::regular;
 use swath_model::space::Params;
 use swath_model::study::{IllegalEvent, Study, Trial, TrialState};
 
@@ -133,7 +134,7 @@ fn up_to(dir: &StudyDir, entries: u64) -> Option<Study> {
 /// Compares `trials.csv` with the journal.
 fn table(dir: &StudyDir, study: &Study) -> Finding {
     let mut expected = Vec::new();
-    let written = std::fs::read(dir.trials_csv());
+    let written = regular::read(&dir.trials_csv());
     match (written, csv::write(study, &mut expected)) {
         (Ok(written), Ok(())) if written == expected => {
             Finding::new("trials.csv", State::Good, "as the journal says")
@@ -182,7 +183,7 @@ fn descriptions(dir: &StudyDir, study: &Study) -> Finding {
         if trial.state == TrialState::Waiting {
             continue;
         }
-        let params: Option<Params> = std::fs::read(folder.join("params.json"))
+        let params: Option<Params> = regular::read(&folder.join("params.json"))
             .ok()
             .and_then(|text| serde_json::from_slice(&text).ok());
         // A parameter that came later with an edit of the sweep file is in the journal only.
@@ -193,7 +194,7 @@ fn descriptions(dir: &StudyDir, study: &Study) -> Finding {
         if !params.as_ref().is_none_or(agrees) {
             odd.push(format!("`{}/params.json` has other parameters", trial.id));
         }
-        let info = std::fs::read_to_string(folder.join("metadata/info.yaml")).unwrap_or_default();
+        let info = regular::read_to_string(&folder.join("metadata/info.yaml")).unwrap_or_default();
         if !is_description_of(&info, study, trial) {
             odd.push(format!(
                 "`{}/metadata/info.yaml` has another seed or objective",
