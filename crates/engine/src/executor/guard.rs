@@ -31,8 +31,8 @@ use std::time::{Duration, Instant};
 const SEARCHES: u32 = 5;
 const SEARCH_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Time for idle slots to end by themselves after a farewell.
-const IDLE_ENDS_WITHIN: Duration = Duration::from_secs(1);
+/// Time for slots to end by themselves after the end of the orchestrator.
+const SLOTS_END_WITHIN: Duration = Duration::from_secs(1);
 
 /// The orchestrator's end of the connection.
 pub(super) struct Guard {
@@ -272,8 +272,10 @@ impl Guarding {
     /// Ends the slots, and after the death of the orchestrator all processes of the run.
     fn end_all(&mut self) {
         let begun = Instant::now();
-        // The slots end by themselves, since their sockets are closed too.
-        while self.has_farewell && !self.slots.is_empty() && begun.elapsed() < IDLE_ENDS_WITHIN {
+        // The slots end their programs and themselves, since their sockets are closed too. Killing
+        // them here would give what they have not ended yet to this process, which may be killed at
+        // the same moment.
+        while !self.slots.is_empty() && begun.elapsed() < SLOTS_END_WITHIN {
             self.reap_slots();
             std::thread::sleep(Duration::from_millis(1));
         }
