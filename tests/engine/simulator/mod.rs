@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::fs::File;
 use std::io;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use swath::driver::{
@@ -253,7 +253,10 @@ impl Listener for Watch {
 
 /// Returns everything about the trials except attempts and times. The value of a stopped trial is
 /// left out too: how much it reports between the decision to stop it and its end depends on time.
-fn outcome(study: &Study) -> Vec<(TrialId, String, TrialState, Option<f64>)> {
+/// The end of a trial: its id, configuration, state and result.
+type TrialEnd = (TrialId, String, TrialState, Option<f64>);
+
+fn outcome(study: &Study) -> Vec<TrialEnd> {
     let objective = &study.header().objectives[0];
     study
         .trials()
@@ -601,11 +604,68 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
+/// Number of studies that live at the same time.
+const STUDIES_AT_A_TIME: usize = 8;
+
+/// The faults that happened, and the seeds by the invariant that they broke, so that one run shows
+/// all kinds of defects.
+#[derive(Default)]
+struct Results {
+    faults: BTreeMap<&'static str, u64>,
+    broken: BTreeMap<String, Vec<u64>>,
+}
+
+impl Results {
+    fn add(&mut self, seed: u64, lived: Result<Lived, String>) {
+        match lived {
+            Ok(lived) => {
+                for (what, count) in lived.faults {
+                    *self.faults.entry(what).or_default() += count;
+                }
+                for which in lived.broken {
+                    self.broken.entry(which.to_owned()).or_default().push(seed);
+                }
+            }
+            Err(text) => self.broken.entry(text).or_default().push(seed),
+        }
+    }
+}
+
+/// Lets a study live with faults, and compares its end with the one without. Returns the message of
+/// a panic as the error.
+fn live_with_faults(seed: u64, expected: &[TrialEnd], is_alone: bool) -> Result<Lived, String> {
+    let index = usize::try_from(seed).unwrap() % WORLDS.len();
+    let often = 5 + u32::try_from(seed % 7).unwrap() * 10;
+    let result = std::panic::catch_unwind(|| {
+        let mut lived = WORLDS[index].live(seed, often);
+        let is_same = match has_power_cuts(seed) {
+            // Reports of the last second may be lost, and with them the reason to stop a trial.
+            true => has_ended(&lived.study),
+            false => outcome(&lived.study) == *expected,
+        };
+        if !is_same {
+            lived
+                .broken
+                .insert("the study ended in another way than without faults");
+            if is_alone {
+                // A single seed is repeated to be looked at.
+                assert_eq!(outcome(&lived.study), *expected);
+            }
+        }
+        lived
+    });
+    result.map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|t| (*t).to_owned()));
+        text.unwrap_or_default().chars().take(300).collect()
+    })
+}
+
 #[test]
 fn every_study_with_faults_ends_as_it_does_without_faults() {
     let seeds = match number("SWATH_SEED") {
         Some(seed) => vec![seed],
-        None => (0..number("SWATH_SEEDS").unwrap_or(100))
+        None => (0..number("SWATH_SEEDS").unwrap_or(36))
             .chain(FAILED_ONCE)
             .collect(),
     };
@@ -618,47 +678,21 @@ fn every_study_with_faults_ends_as_it_does_without_faults() {
             .iter()
             .all(|trials| trials.len() as u64 == TRIALS)
     );
-    let mut faults: BTreeMap<&str, u64> = BTreeMap::new();
-    // Seeds by the invariant that they broke, so that one run shows all kinds of defects.
-    let mut broken: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    for seed in seeds.iter().copied() {
-        let index = usize::try_from(seed).unwrap() % WORLDS.len();
-        let often = 5 + u32::try_from(seed % 7).unwrap() * 10;
-        let result = std::panic::catch_unwind(|| {
-            let mut lived = WORLDS[index].live(seed, often);
-            let is_same = match has_power_cuts(seed) {
-                // Reports of the last second may be lost, and with them the reason to stop a trial.
-                true => has_ended(&lived.study),
-                false => outcome(&lived.study) == without_faults[index],
-            };
-            if !is_same {
-                lived
-                    .broken
-                    .insert("the study ended in another way than without faults");
-                if seeds.len() == 1 {
-                    // A single seed is repeated to be looked at.
-                    assert_eq!(outcome(&lived.study), without_faults[index]);
+    // Restarts wait for locks and files, so several studies run at a time.
+    let (next, results) = (AtomicUsize::new(0), Mutex::new(Results::default()));
+    std::thread::scope(|scope| {
+        for _ in 0..STUDIES_AT_A_TIME {
+            scope.spawn(|| {
+                while let Some(seed) = seeds.get(next.fetch_add(1, Relaxed)) {
+                    let index = usize::try_from(*seed).unwrap() % WORLDS.len();
+                    let lived = live_with_faults(*seed, &without_faults[index], seeds.len() == 1);
+                    results.lock().unwrap().add(*seed, lived);
                 }
-            }
-            lived
-        });
-        match result {
-            Ok(lived) => {
-                for (what, count) in lived.faults {
-                    *faults.entry(what).or_default() += count;
-                }
-                for which in lived.broken {
-                    broken.entry(which.to_owned()).or_default().push(seed);
-                }
-            }
-            Err(panic) => {
-                let text = panic.downcast_ref::<String>().cloned();
-                let text = text.or_else(|| panic.downcast_ref::<&str>().map(|t| (*t).to_owned()));
-                let text = text.unwrap_or_default().chars().take(300).collect();
-                broken.entry(text).or_default().push(seed);
-            }
+            });
         }
-    }
+    });
+    let Results { faults, mut broken } = results.into_inner().unwrap();
+    broken.values_mut().for_each(|seeds| seeds.sort_unstable());
     let summary = format!("{} studies: {faults:?}\n", seeds.len());
     io::Write::write_all(&mut io::stderr(), summary.as_bytes()).unwrap();
     let lines = broken.iter().map(|(which, seeds)| {
