@@ -108,7 +108,7 @@ class World:
     def start_run(self):
         return self.start("run", "sweep.toml")
 
-    def run(self, limit=60):
+    def run(self, limit=120):
         """Runs the sweep, which must end well."""
         status = self.start_run().wait(timeout=limit)
         assert status == 0, f"`swath run` ended with {status}"
@@ -126,8 +126,9 @@ class World:
 
     def wait_for_trials(self):
         """Waits until trials have run for a step, so that they have something to lose."""
-        wait_until("two pilots run", lambda: len(self.pilots()) == 2)
-        wait_until("four trials run", lambda: len(self.running_trials()) == 4)
+        # A batch system may start the second job much later than the first one.
+        wait_until("a pilot runs", lambda: self.pilots())
+        wait_until("two trials run", lambda: len(self.running_trials()) >= 2)
         wait_until("a trial has reported", lambda: self.checkpoints() > 0)
 
     def checkpoints(self):
@@ -202,7 +203,7 @@ def cancelled_job(world):
     run = world.start_run()
     world.wait_for_trials()
     world.engine.cancel(world.engine.jobs()[0])
-    assert run.wait(timeout=60) == 0
+    assert run.wait(timeout=120) == 0
     world.assert_complete()
     world.assert_nothing_is_left()
 
@@ -215,7 +216,7 @@ def killed_orchestrator(world):
     run.kill()
     run.wait()
     wait_until("the pilots have ended their trials", lambda: not world.running_trials())
-    assert len(world.pilots()) == 2
+    assert world.pilots()
     # The time without an orchestrator must not count as time of the trials.
     absence = 8
     time.sleep(absence)
@@ -232,7 +233,7 @@ def killed_pilot(world):
     run = world.start_run()
     world.wait_for_trials()
     kill(world.pilots()[0])
-    assert run.wait(timeout=60) == 0
+    assert run.wait(timeout=120) == 0
     world.assert_complete()
     world.assert_nothing_is_left()
 
