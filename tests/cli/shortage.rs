@@ -110,7 +110,7 @@ fn a_named_pipe_in_place_of_any_file_of_a_trial_does_not_hold_the_run() {
     let script = "swap() { rm -rf $1; mkfifo $1; }; cd $SWATH_TRIAL_DIR; \
                   echo '{\"loss\": 1}' >> records.jsonl; sleep 0.1; \
                   swap records.jsonl; swap stdout.log; swap stderr.log; swap params.json; swap stop; \
-                  swap metadata/info.yaml; swap metrics/report.json; swap metrics/.mark.json; \
+                  swap metadata/info.yaml; swap metrics/report.json; swap metrics/.mark; \
                   mkfifo checkpoints/pipe";
     let world = World::new(script, 2, 1);
     let begun = Instant::now();

@@ -12,7 +12,7 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::Path;
 
-const FILE: &str = ".mark.json";
+const FILE: &str = ".mark";
 
 /// Returns whether the metric files of a trial are marked.
 #[must_use]
