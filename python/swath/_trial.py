@@ -56,7 +56,7 @@ class Params(dict):
     def get(self, key: str, default: Any = None) -> Any:
         return self[key] if key in self else default
 
-    # Whoever goes over all parameters has read all of them.
+    # Iterating over the parameters reads all of them.
     def _all_are_read(self) -> None:
         if self._read is not None:
             self._read.update(dict.keys(self))
@@ -81,39 +81,26 @@ class Params(dict):
 def params(**defaults: Any) -> Params:
     """Returns the parameters of the trial, over the defaults that are given.
 
-    By hand the defaults hold. Under swath a warning names a default that the search space does not
-    have, and at the end of the program a parameter that was never read.
+    By hand the defaults hold. Under swath a warning at the end of the program names a parameter that
+    was never read.
     """
     path = os.environ.get("SWATH_PARAMS")
     if not path:
         return Params(defaults)
     with open(path, encoding="utf-8") as file:
         given = json.load(file)
-    names = os.environ.get("SWATH_PARAM_NAMES")
-    if names and defaults:
-        known = json.loads(names)
-        unknown = [name for name in defaults if name not in known and name not in given]
-        if unknown:
-            _warn(
-                f"the search space has no parameter {_quoted(unknown)}, so the default holds in "
-                f"every trial; it has {_quoted(known)}"
-            )
     result = Params({**defaults, **given})
     result._read = set()
     atexit.register(_warn_of_unread, result, given)
     return result
 
 
-def _quoted(names: "list[str]") -> str:
-    return ", ".join(f"`{name}`" for name in names)
-
-
 def _warn_of_unread(result: Params, given: dict) -> None:
     read = result._read or set()
-    unread = [name for name in given if name not in read]
+    unread = [f"`{name}`" for name in given if name not in read]
     if unread:
         _warn(
-            f"the parameter {_quoted(unread)} was never read, so it had no effect in this trial"
+            f"the parameter {', '.join(unread)} was never read, so it had no effect in this trial"
         )
 
 

@@ -601,9 +601,11 @@ def printed_metrics(script, call):
                 if isinstance(piece, ast.Constant):
                     before += str(piece.value)
                 elif isinstance(piece, ast.FormattedValue):
-                    label = LABEL.search(re.split(r"[,;|\n\t]", before)[-1])
+                    # A number or a comma ends what belongs to the value before.
+                    own = re.split(r"[,;|\n\t]|\d+\s+", before)[-1]
+                    label = LABEL.search(own)
                     if label:
-                        metric(script, label.group(1), "printed", call.lineno, before)
+                        metric(script, label.group(1), "printed", call.lineno, own)
                     before = ""
         elif isinstance(argument, ast.Constant) and isinstance(argument.value, str):
             label = LABEL.search(argument.value)

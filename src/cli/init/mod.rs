@@ -393,6 +393,16 @@ print(f"Epoch {1}: train loss={0.1:.3f}, Test AUC: {0.2}")
     }
 
     #[test]
+    fn a_number_in_a_printed_text_is_no_part_of_the_name_behind_it() {
+        let text = written("print(f'Epoch 1 val_loss: {0.1:.4f}')\n");
+        assert!(text.contains("metric = \"val_loss\""), "{text}");
+        assert!(
+            text.contains(r"val_loss = 'val_loss:\s*([-+\w.]+)'"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn executables_get_a_path() {
         let none = Declared::default();
         assert_eq!(

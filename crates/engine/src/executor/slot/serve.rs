@@ -422,7 +422,7 @@ impl Slot {
         }
     }
 
-    /// Kills everything that is left when nobody waits for it any more.
+    /// Kills everything that is left once the orchestrator's end of the socket is closed.
     fn end_all(&mut self) {
         if let Some(running) = &self.running {
             if running.rest.is_none() {

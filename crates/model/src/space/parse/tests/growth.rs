@@ -98,7 +98,7 @@ fn independent_conditions_are_counted_apart_from_each_other() {
         });
         format!("[space]\n{pairs}")
     };
-    // Together they are 3^20 combinations, which nobody could enumerate.
+    // Together they are 3^20 combinations, which cannot be enumerated.
     assert_eq!(use_space(&pairs(20)).1, Some(3_u64.pow(20)));
     assert_linear("independent conditions", 100, pairs);
 }
