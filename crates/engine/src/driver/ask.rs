@@ -145,19 +145,9 @@ impl Driver<'_> {
         record: LogRecord,
         line_end: Option<u64>,
     ) -> Result<(), DriverError> {
-        let Ok(attempt) = self.open_attempt(trial) else {
-            return Ok(());
-        };
-        let warning = self.components.warning(&self.study, trial, &record);
-        self.commit(Event::Logged {
-            trial,
-            attempt,
-            record,
-            line_end,
-        })?;
-        match warning {
-            Some(text) => self.warn(trial, attempt, text),
-            None => Ok(()),
+        match self.open_attempt(trial) {
+            Ok(attempt) => self.log_record(trial, attempt, record, line_end),
+            Err(_) => Ok(()),
         }
     }
 

@@ -386,18 +386,7 @@ impl<'a> Driver<'a> {
                 let record = self.weighed(trial, record);
                 let is_report =
                     matches!(record, LogRecord::Report { .. } | LogRecord::Beyond { .. });
-                // The warning is found before the commit: it compares the record with the study
-                // before it.
-                let warning = self.components.warning(&self.study, trial, &record);
-                self.commit(Event::Logged {
-                    trial,
-                    attempt,
-                    record,
-                    line_end,
-                })?;
-                if let Some(text) = warning {
-                    self.warn(trial, attempt, text)?;
-                }
+                self.log_record(trial, attempt, record, line_end)?;
                 // Only reports carry values of the objective, so only reports are judged.
                 if !is_report {
                     return Ok(());
@@ -415,6 +404,28 @@ impl<'a> Driver<'a> {
                 self.judge(trial, true, executor)?;
                 self.answer(trial, attempt, id)
             }
+        }
+    }
+
+    /// Commits a record of a running attempt, and the warning about it.
+    fn log_record(
+        &mut self,
+        trial: TrialId,
+        attempt: Attempt,
+        record: LogRecord,
+        line_end: Option<u64>,
+    ) -> Result<(), DriverError> {
+        // The warning is found before the commit: it compares the record with the study before it.
+        let warning = self.components.warning(&self.study, trial, &record);
+        self.commit(Event::Logged {
+            trial,
+            attempt,
+            record,
+            line_end,
+        })?;
+        match warning {
+            Some(text) => self.warn(trial, attempt, text),
+            None => Ok(()),
         }
     }
 
