@@ -23,8 +23,8 @@ use std::convert::Infallible;
 use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
 use swath::driver::{
     Clock, Driver, DriverError, Interrupt, Listener, MachineAccess, Parts, replay,
 };
@@ -32,13 +32,19 @@ use swath::executor::{
     DiskSpace, Executor, ExecutorError, Launch, Signal, SignalKind, Simulated, Stop,
 };
 use swath::journal::{self, Journal, Medium, StudyDir};
-use swath::study::{Attempt, Entry, Event, Exit, Study, Timestamp, TrialId, TrialState, Usage};
+use swath::study::{
+    Attempt, Entry, Event, Exit, LogRecord, Study, Timestamp, TrialId, TrialState, Usage,
+};
 
 const TRIALS: u64 = 10;
 /// Seeds that have found a bug before.
 const FAILED_ONCE: [u64; 1] = [1245];
 /// Maximum number of processes (lives) in which a study must end.
 const LIVES: u32 = 400;
+
+/// Maximum number of times that a process waits for signals before it ends. The longest lives wait
+/// for a few hundred.
+const MAX_POLLS: u32 = 20_000;
 
 /// A fault of a write to the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,6 +189,25 @@ struct Frail {
     /// Whether the process dies at the next event: what it has read is in the journal then, and
     /// what it has in memory is lost.
     is_doomed: bool,
+    /// Number of times that the driver has waited for signals.
+    polls: u32,
+}
+
+impl Frail {
+    /// Returns the signals of a dead process: one that it writes down, which ends it. A process
+    /// with nothing to write would wait for its next signal for ever.
+    fn last_signals(&self) -> Vec<Signal> {
+        let text = "written by a dead process".to_owned();
+        let attempts = self.started.iter();
+        attempts
+            .map(|(trial, attempt)| Signal {
+                trial: *trial,
+                attempt: *attempt,
+                at: self.inner.now(),
+                kind: SignalKind::Logged(LogRecord::Note { text: text.clone() }, None),
+            })
+            .collect()
+    }
 }
 
 impl Executor for Frail {
@@ -201,12 +226,13 @@ impl Executor for Frail {
     }
 
     fn wait(&mut self, at_most: Duration) -> Vec<Signal> {
+        self.polls += 1;
+        assert!(self.polls < MAX_POLLS, "a life did not end");
         let mut signals = self.inner.wait(at_most);
         let mut fate = self.fate.lock().unwrap();
         fate.full = fate.full.saturating_sub(1);
-        // A dead process only waits for its next write, which fails.
         if fate.dead {
-            return Vec::new();
+            return self.last_signals();
         }
         let mut reading = Reading::Whole;
         if self.is_doomed || fate.strikes() {
@@ -424,6 +450,7 @@ impl World {
             started: Vec::new(),
             programs: Programs::new(dir, self.parts(dir).header, ledger),
             is_doomed: false,
+            polls: 0,
         };
         let (of_journal, of_disk) = (Arc::clone(fate), Arc::clone(fate));
         let looks = AtomicU64::new(0);
@@ -661,6 +688,56 @@ fn live_with_faults(seed: u64, expected: &[TrialEnd], is_alone: bool) -> Result<
     })
 }
 
+/// The longest time that a seed may take. It takes some tenths of a second on a machine with nothing
+/// else to do.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The progress of a thread: a seed that it begins, or one that has ended.
+type Progress = (u64, Option<Result<Lived, String>>);
+
+/// Lets the studies of all seeds live, several at a time, since their restarts wait for locks and
+/// files. `expected` has the end of each world without faults. A seed that misses its deadline ends
+/// the test, whatever its thread waits for.
+fn live_at_the_same_time(seeds: Vec<u64>, expected: Vec<Vec<TrialEnd>>) -> Results {
+    let (count, is_alone) = (seeds.len(), seeds.len() == 1);
+    let queue = Arc::new((seeds, expected, AtomicUsize::new(0)));
+    let (sender, receiver) = mpsc::channel::<Progress>();
+    for _ in 0..STUDIES_AT_A_TIME {
+        let (queue, sender) = (Arc::clone(&queue), sender.clone());
+        // The thread is not joined: one that never ends must not keep the test from failing.
+        std::thread::spawn(move || {
+            let (seeds, expected, next) = &*queue;
+            while let Some(seed) = seeds.get(next.fetch_add(1, Relaxed)) {
+                let index = usize::try_from(*seed).unwrap() % WORLDS.len();
+                let _ = sender.send((*seed, None));
+                let lived = live_with_faults(*seed, &expected[index], is_alone);
+                let _ = sender.send((*seed, Some(lived)));
+            }
+        });
+    }
+    let (mut results, mut ended) = (Results::default(), 0);
+    let mut begun: BTreeMap<u64, Instant> = BTreeMap::new();
+    while ended < count {
+        match receiver.recv_timeout(Duration::from_secs(1)) {
+            Ok((seed, None)) => drop(begun.insert(seed, Instant::now())),
+            Ok((seed, Some(lived))) => {
+                results.add(seed, lived);
+                begun.remove(&seed);
+                ended += 1;
+            }
+            Err(_) => {}
+        }
+        let overdue = begun.iter().filter(|(_, began)| began.elapsed() > DEADLINE);
+        let overdue: Vec<u64> = overdue.map(|(seed, _)| *seed).collect();
+        if !overdue.is_empty() {
+            let text = format!("the study did not end within {} s", DEADLINE.as_secs());
+            results.broken.insert(text, overdue);
+            break;
+        }
+    }
+    results
+}
+
 #[test]
 fn every_study_with_faults_ends_as_it_does_without_faults() {
     let seeds = match number("SWATH_SEED") {
@@ -678,22 +755,11 @@ fn every_study_with_faults_ends_as_it_does_without_faults() {
             .iter()
             .all(|trials| trials.len() as u64 == TRIALS)
     );
-    // Restarts wait for locks and files, so several studies run at a time.
-    let (next, results) = (AtomicUsize::new(0), Mutex::new(Results::default()));
-    std::thread::scope(|scope| {
-        for _ in 0..STUDIES_AT_A_TIME {
-            scope.spawn(|| {
-                while let Some(seed) = seeds.get(next.fetch_add(1, Relaxed)) {
-                    let index = usize::try_from(*seed).unwrap() % WORLDS.len();
-                    let lived = live_with_faults(*seed, &without_faults[index], seeds.len() == 1);
-                    results.lock().unwrap().add(*seed, lived);
-                }
-            });
-        }
-    });
-    let Results { faults, mut broken } = results.into_inner().unwrap();
+    let count = seeds.len();
+    let results = live_at_the_same_time(seeds, without_faults);
+    let Results { faults, mut broken } = results;
     broken.values_mut().for_each(|seeds| seeds.sort_unstable());
-    let summary = format!("{} studies: {faults:?}\n", seeds.len());
+    let summary = format!("{count} studies: {faults:?}\n");
     io::Write::write_all(&mut io::stderr(), summary.as_bytes()).unwrap();
     let lines = broken.iter().map(|(which, seeds)| {
         let some: Vec<_> = seeds.iter().take(10).collect();
@@ -704,7 +770,7 @@ fn every_study_with_faults_ends_as_it_does_without_faults() {
         broken.is_empty(),
         "{report}once more: SWATH_SEED=17 cargo test --test engine simulator::"
     );
-    if seeds.len() >= 100 {
+    if count >= 100 {
         assert!(faults.len() >= 15, "some faults never happened: {faults:?}");
     }
 }
