@@ -182,6 +182,7 @@ impl Medium for Faulty {
 
 /// An executor whose children may be lost and whose process may be killed at any moment.
 struct Frail {
+    dir: StudyDir,
     inner: Simulated,
     fate: Shared,
     started: Vec<(TrialId, Attempt)>,
@@ -194,6 +195,14 @@ struct Frail {
 }
 
 impl Frail {
+    /// Returns the entries of the journal that no power cut can take away.
+    fn synced_entries(&self) -> Vec<Entry> {
+        let mut entries = entries(&self.dir);
+        let synced = self.fate.lock().unwrap().synced;
+        entries.truncate(lines_within(&self.dir, synced));
+        entries
+    }
+
     /// Returns the signals of a dead process: one that it writes down, which ends it. A process
     /// with nothing to write would wait for its next signal for ever.
     fn last_signals(&self) -> Vec<Signal> {
@@ -216,7 +225,14 @@ impl Executor for Frail {
     }
 
     fn start(&mut self, launch: Launch) -> Result<(), ExecutorError> {
-        self.started.push((launch.trial, launch.attempt));
+        let attempt = (launch.trial, launch.attempt);
+        // The files of a trial may only change under a further attempt once no power cut can take
+        // its start from the journal.
+        if launch.attempt.0 > 1 && !is_started(&self.synced_entries(), &attempt) {
+            let mut fate = self.fate.lock().unwrap();
+            fate.break_invariant("an attempt was started whose start a power cut can undo");
+        }
+        self.started.push(attempt);
         self.programs.start(&launch);
         self.inner.start(launch)
     }
@@ -434,7 +450,7 @@ impl World {
         };
         let started = Timestamp::from_micros((now.load(Relaxed) + jump).max(0));
         let inner = Simulated::new(self.slots, programs::script).starting_at(started);
-        let read = inner.clock();
+        let (read, ticks) = (inner.clock(), inner.clock());
         let last = Arc::clone(now);
         let of_clock = Arc::clone(fate);
         let clock: Clock = Box::new(move || {
@@ -445,6 +461,7 @@ impl World {
         });
         fate.lock().unwrap().skew = 0;
         let mut executor = Frail {
+            dir: dir.clone(),
             inner,
             fate: Arc::clone(fate),
             started: Vec::new(),
@@ -465,6 +482,7 @@ impl World {
             }),
             mark: Box::new(|file| Box::new(file)),
             end_leftovers: Box::new(|_, _, _| {}),
+            ticks: Box::new(move || Duration::from_micros(ticks().as_micros().unsigned_abs())),
             disk_space: Box::new(move |_| {
                 looks.fetch_add(1, Relaxed);
                 let free = if of_disk.lock().unwrap().full > 0 {
