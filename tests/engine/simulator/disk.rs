@@ -69,11 +69,21 @@ pub(crate) fn cut_power(dir: &StudyDir, before: &Files, synced: u64, fate: &Shar
     let rng = &mut fate.aside;
     let mut journal = fs::read(dir.journal()).unwrap_or_default();
     let kept = rng.random_range(synced as usize..=journal.len());
-    journal.truncate(kept);
+    // The file may have its new length already, with zeros in place of any part of what is lost.
+    match rng.random_range(0..3) {
+        0 => journal[kept..].fill(0),
+        1 => {
+            let end = rng.random_range(kept..=journal.len());
+            journal[kept..end].fill(0);
+        }
+        _ => journal.truncate(kept),
+    }
     fs::write(dir.journal(), &journal).unwrap();
     for path in files(dir).keys() {
         match before.get(path) {
             Some(old) if rng.random_range(0..3) == 0 => fs::write(path, old).unwrap(),
+            // The mark is overwritten in place, and was synced when it was made.
+            _ if *path == dir.mark() => {}
             None if rng.random_range(0..3) == 0 => fs::remove_file(path).unwrap(),
             _ => spoil(path, rng),
         }

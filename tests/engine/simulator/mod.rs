@@ -283,8 +283,9 @@ struct Watch {
 
 impl Listener for Watch {
     fn entry(&mut self, _: &Study, entry: &Entry) {
-        let journal = std::fs::read(self.dir.journal()).unwrap_or_default();
-        let lines = journal.iter().filter(|byte| **byte == b'\n').count() as u64;
+        // Counting bytes one by one would take a fifth of the simulator's time in a debug build.
+        let journal = std::fs::read_to_string(self.dir.journal()).unwrap_or_default();
+        let lines = journal.matches('\n').count() as u64;
         if lines <= entry.seq {
             let mut fate = self.fate.lock().unwrap();
             fate.break_invariant("a listener was shown an entry before the journal had it");
