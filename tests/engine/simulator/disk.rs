@@ -100,15 +100,9 @@ pub(crate) fn cut_power(dir: &StudyDir, before: &Files, synced: u64, fate: &Shar
         let mut paths = Vec::new();
         files_below(&folder, &mut paths);
         for path in paths {
-            // The programs sync their records before they keep a checkpoint, see below. A file of
-            // records that became shorter counts as one that the program wrote anew.
-            let is_records = path.ends_with("records.jsonl");
-            match is_records || path.starts_with(folder.join("checkpoints")) {
-                true if is_records && rng.random_range(0..10) == 0 => {
-                    fs::remove_file(&path).unwrap();
-                }
-                true => {}
-                false => spoil(&path, rng),
+            // The programs sync their records before they keep a checkpoint, see below.
+            if !path.starts_with(folder.join("checkpoints")) {
+                spoil(&path, rng);
             }
         }
         let checkpoints = folder.join("checkpoints");
