@@ -4,7 +4,9 @@
 use super::{Driver, DriverError, has_entries, propose, race};
 use crate::executor::{Executor, Launch};
 use crate::journal::has_foreign_trial;
-use swath_model::study::{Attempt, Event, IllegalEvent, LogRecord, Origin, TrialId, Verdict};
+use swath_model::study::{
+    Attempt, Event, IllegalEvent, LogRecord, Origin, Trial, TrialId, Verdict,
+};
 use swath_search::scheduler::Next;
 
 impl Driver<'_> {
@@ -186,6 +188,11 @@ impl Driver<'_> {
             _ => None,
         };
         let resume = has_own || from.is_some();
+        let resume_step = match trial.origin {
+            Origin::Cloned { from: parent, .. } if from.is_some() => self.study.trial(parent),
+            _ => Some(trial).filter(|_| has_own),
+        }
+        .and_then(last_checkpoint_step);
         let warning = self.components.trial_warnings.begin(trial, resume);
         self.commit(Event::Started {
             trial: id,
@@ -209,7 +216,16 @@ impl Driver<'_> {
             dir: self.dir.trial(id),
             until,
             resume,
+            resume_step,
             from,
         })
     }
+}
+
+/// Returns the step of the last checkpoint that a trial recorded with its step.
+fn last_checkpoint_step(trial: &Trial) -> Option<f64> {
+    trial.records.iter().rev().find_map(|record| match record {
+        LogRecord::Checkpoint { step } => *step,
+        _ => None,
+    })
 }
