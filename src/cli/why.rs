@@ -74,6 +74,7 @@ fn state_phrase(state: &TrialState) -> &'static str {
         TrialState::Complete => "is complete",
         TrialState::Stopped => "was stopped",
         TrialState::Failed => "failed",
+        TrialState::Invalid => "is invalid",
     }
 }
 
@@ -130,7 +131,7 @@ fn here(closed: Option<&Closing>, trial: &Trial) -> String {
         (TrialState::Complete, _) => {
             "it ended without an error and reported every objective with a finite value".to_owned()
         }
-        (TrialState::Failed, exit) => {
+        (TrialState::Failed | TrialState::Invalid, exit) => {
             summary::cause(exit.as_ref()).unwrap_or_else(|| "it failed".to_owned())
         }
     }

@@ -54,6 +54,7 @@ fn spec() -> ProgramSpec {
         log: 1 << 20,
         capture: Vec::new(),
         checkpoint: false,
+        invalid: Vec::new(),
     }
 }
 

@@ -5,10 +5,15 @@ use crate::journal::StudyDir;
 use crate::report::text::{Paint, elide, plain};
 use crate::report::{number, summary};
 use crate::study::{Event, Exit, Study, Timestamp, Trial, TrialState};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 /// The number of log lines shown for a failed trial.
 const LOG_LINES: usize = 8;
+
+/// The number of reasons shown for invalid trials.
+const REASONS: usize = 5;
 
 /// The maximum width of a log line in columns.
 const LINE: usize = 160;
@@ -176,6 +181,26 @@ pub(super) fn broken(study: &Study, dir: &StudyDir, paint: Paint) -> Option<Stri
         "{}\nthese failures do not count: the trials wait and will run again; if such failures are expected, set `quick_failures = 0` in [limits]",
         failure(last, dir, true, paint)
     ))
+}
+
+/// Returns the reasons of the invalid trials, the most frequent first, and the available options.
+pub(super) fn invalid(study: &Study) -> String {
+    let mut reasons: BTreeMap<String, u32> = BTreeMap::new();
+    let invalid = study
+        .trials()
+        .iter()
+        .filter(|trial| trial.state == TrialState::Invalid);
+    for reason in invalid.filter_map(|trial| summary::cause(trial.exit.as_ref())) {
+        *reasons.entry(reason).or_default() += 1;
+    }
+    let mut reasons: Vec<_> = reasons.into_iter().collect();
+    reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let mut text = String::new();
+    for (reason, count) in reasons.iter().take(REASONS) {
+        let _ = writeln!(text, "  {count} × {}", plain(reason));
+    }
+    text + "narrow the space, or exclude such configurations by `[constraints]`; if the program is at \
+            fault, correct it"
 }
 
 /// Returns the line of a running trial: id, time, step, and the last value of each metric. If it

@@ -24,6 +24,7 @@ pub(super) fn code(study: &Study, why: &Closing) -> Code {
         _ if study.counts().complete == 0 && !study.trials().is_empty() => Code::NoSuccess,
         Closing::Finished
         | Closing::Exhausted
+        | Closing::AllInvalid
         | Closing::TimeLimit
         | Closing::RunTime
         | Closing::DiskLimit => Code::Done,
@@ -80,6 +81,9 @@ pub(super) fn print(
     {
         out.say(text.unwrap_or_default());
     }
+    if matches!(why, Closing::AllInvalid) {
+        out.say(describe::invalid(study));
+    }
     out.say(format_args!(
         "table: {}",
         plain(&dir.trials_csv().display().to_string())
@@ -122,6 +126,7 @@ pub(super) fn print_json(out: &mut Output, study: &Study, dir: &StudyDir) -> Res
             "complete": counts.complete,
             "stopped": counts.stopped,
             "failed": counts.failed,
+            "invalid": counts.invalid,
             "paused": counts.paused,
             "waiting": study.waiting().count(),
             "best": best,

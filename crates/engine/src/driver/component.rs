@@ -6,6 +6,7 @@ use super::breaker::Breaker;
 use super::data::DataSets;
 use super::earlier::EarlierRun;
 use super::endings::Endings;
+use super::first_trials::FirstTrials;
 use super::holding::Holding;
 use super::inbox::Inbox;
 use super::retries::Retries;
@@ -35,6 +36,8 @@ pub(super) struct Components {
     pub(super) breaker: Breaker,
     /// Decides whether a failed trial is tried again, and when.
     pub(super) retries: Retries,
+    /// Decides whether the first trials show that the sweep cannot work.
+    pub(super) first_trials: FirstTrials,
     /// Decides whether the run waits for room on the disk.
     pub(super) room: Room,
     /// The slots that are in use or cannot be used.
@@ -68,6 +71,7 @@ impl Components {
             data_sets: DataSets::default(),
             breaker: Breaker::new(parts.limits.quick_failures),
             retries: Retries::new(parts.retry.clone()),
+            first_trials: FirstTrials::default(),
             room: Room::new(dir.root().to_owned(), disk_space),
             slots: Slots::default(),
             endings: Endings::default(),
@@ -92,8 +96,9 @@ impl Components {
 
     /// Shows an event of this run to the components that follow it.
     pub(super) fn on(&mut self, study: &Study, event: &Event) {
-        let followers: [&mut dyn Component; 5] = [
+        let followers: [&mut dyn Component; 6] = [
             &mut self.retries,
+            &mut self.first_trials,
             &mut self.slots,
             &mut self.endings,
             &mut self.tidy,

@@ -20,6 +20,7 @@ mod edit;
 mod ended;
 mod endings;
 mod fill;
+mod first_trials;
 pub mod gc;
 pub mod holding;
 pub mod inbox;
@@ -317,6 +318,8 @@ impl<'a> Driver<'a> {
             Some(Closing::FailureLimit)
         } else if self.components.breaker.is_tripped() {
             Some(Closing::CircuitBreaker)
+        } else if self.components.first_trials.are_invalid(&self.study) {
+            Some(Closing::AllInvalid)
         } else if self.search_failure().is_some() {
             Some(Closing::SearchFailed)
         } else if self.is_out_of_time() {

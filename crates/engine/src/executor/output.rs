@@ -107,6 +107,15 @@ impl Output {
         traceback::error(&stderr.end()).or_else(|| traceback::error_of_traceback(&stdout.end()))
     }
 
+    /// Returns the last line that is not blank: of standard error if it has one, else of standard
+    /// output.
+    pub(super) fn last_line(&self) -> Option<String> {
+        self.streams
+            .iter()
+            .rev()
+            .find_map(|stream| traceback::last_line(&stream.end()))
+    }
+
     /// Returns the end of the output of each stream, with its name.
     pub(super) fn printed(&self) -> [(&'static str, String); 2] {
         let [stdout, stderr] = &self.streams;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// The version of the journal format that this program writes. It reads this version and all older
 /// ones.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// One line of the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -217,6 +217,9 @@ pub struct Header {
     pub params: Vec<Name>,
     /// Total number of trials the sweep requests; `None` if it sets no number.
     pub trials: Option<u64>,
+    /// Whether trials whose configuration cannot work do not count towards `trials`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub exempts_invalid: bool,
     /// Number of trials that run at the same time, which samplers may take into account.
     #[serde(default)]
     pub slots: u32,
@@ -374,6 +377,8 @@ pub enum Closing {
     FailureLimit,
     /// The budget `limits.disk` was reached.
     DiskLimit,
+    /// The first trials of the run were all invalid.
+    AllInvalid,
     /// Several trials in a row failed within seconds (`limits.quick_failures`). They wait to run
     /// again.
     CircuitBreaker,

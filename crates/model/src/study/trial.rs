@@ -42,8 +42,8 @@ impl fmt::Display for Resource {
 
 /// The state of a trial.
 ///
-/// Waiting → Running → Complete | Stopped | Failed | Paused. A lost or interrupted trial is Waiting
-/// again, and so is a Failed, Stopped or Paused trial that is requeued. A Paused trial may also run
+/// Waiting → Running → Complete | Stopped | Failed | Invalid | Paused. A lost or interrupted trial is
+/// Waiting again, and so is a Failed, Invalid, Stopped or Paused trial that is requeued. A Paused trial may also run
 /// again directly, or be Stopped.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -61,6 +61,8 @@ pub enum TrialState {
     Stopped,
     /// The last attempt of the trial failed.
     Failed,
+    /// The program said that the trial's configuration cannot work.
+    Invalid,
 }
 
 impl TrialState {
@@ -74,13 +76,24 @@ impl TrialState {
             Self::Complete => "complete",
             Self::Stopped => "stopped",
             Self::Failed => "failed",
+            Self::Invalid => "invalid",
         }
     }
 
     /// Returns whether the trial stays in this state unless it is requeued.
     #[must_use]
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::Complete | Self::Stopped | Self::Failed)
+        matches!(
+            self,
+            Self::Complete | Self::Stopped | Self::Failed | Self::Invalid
+        )
+    }
+
+    /// Returns whether the trial ended without a result: it failed, or its configuration cannot
+    /// work.
+    #[must_use]
+    pub fn is_without_result(&self) -> bool {
+        matches!(self, Self::Failed | Self::Invalid)
     }
 }
 

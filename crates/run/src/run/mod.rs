@@ -456,6 +456,7 @@ pub fn header(sweep: &Sweep, git: Option<&Git>, slots: usize) -> Header {
         objectives: sweep.objectives.clone(),
         params: sweep.space.names(),
         trials: sweep.trials,
+        exempts_invalid: !sweep.count_invalid,
         slots: u32::try_from(slots).unwrap_or(u32::MAX),
         resource: sweep.resource.clone(),
         limits: sweep.outcome_limits.clone(),

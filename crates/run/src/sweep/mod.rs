@@ -72,6 +72,8 @@ pub struct Sweep {
     pub sampler: Choice,
     /// Number of trials in all; `None` if only the sampler or a time limit ends the sweep.
     pub trials: Option<u64>,
+    /// Whether invalid trials count towards `trials`. Default: true.
+    pub count_invalid: bool,
     /// Scheduler, which stops, pauses and promotes trials.
     pub scheduler: Choice,
     /// Reported key that measures the resource of a trial, such as `epoch`.
@@ -146,6 +148,8 @@ pub struct Run {
     /// Interval between two samples of a trial's resource usage, at least 100 ms; `None` for no
     /// sampling. It is 10 s unless the sweep file sets it.
     pub system: Option<Duration>,
+    /// Exit statuses with which the program says that its configuration cannot work.
+    pub invalid: Vec<i32>,
     /// Checkpoints that are kept after trials have ended.
     pub keep: Keep,
     /// Whether the bytes of models are held in the study's folder, or only their paths recorded.

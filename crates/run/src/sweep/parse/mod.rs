@@ -182,6 +182,7 @@ fn read(
         points,
         sampler: search.sampler,
         trials,
+        count_invalid: search.count_invalid,
         scheduler,
         resource,
         resources,
