@@ -126,7 +126,7 @@ fn here(closed: Option<&Closing>, trial: &Trial) -> String {
             .unwrap_or_else(|| "the program that ran it gave it up".to_owned()),
         (TrialState::Complete, _) if trial.verdict == Some(Verdict::Complete) => {
             let why = trial.why.as_deref().unwrap_or_default();
-            format!("{why}: the scheduler ended it there, with every objective reported and finite")
+            format!("{why}: it was ended there, with every objective reported and finite")
         }
         (TrialState::Complete, _) => {
             "it ended without an error and reported every objective with a finite value".to_owned()

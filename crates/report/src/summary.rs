@@ -201,6 +201,12 @@ pub fn closing(reason: &Closing) -> &'static str {
             "the study's folder takes more than `limits.disk`; `swath gc` deletes files that are \
              no longer needed"
         }
+        Closing::CostLimit => "the cost of the whole sweep (`limits.cost`) is used up",
+        Closing::GpuLimit => "the GPU hours of the whole sweep (`limits.gpu_hours`) are used up",
+        Closing::TargetReached => "the `target` of the objective was reached",
+        Closing::Patience => {
+            "as many trials as `patience` in [search] allows brought nothing better"
+        }
         Closing::AllInvalid => {
             "its first trials were all invalid: their programs say that the configurations cannot work"
         }

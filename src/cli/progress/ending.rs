@@ -25,6 +25,10 @@ pub(super) fn code(study: &Study, why: &Closing) -> Code {
         Closing::Finished
         | Closing::Exhausted
         | Closing::AllInvalid
+        | Closing::TargetReached
+        | Closing::Patience
+        | Closing::CostLimit
+        | Closing::GpuLimit
         | Closing::TimeLimit
         | Closing::RunTime
         | Closing::DiskLimit => Code::Done,
@@ -90,6 +94,12 @@ pub(super) fn print(
     ));
     match why {
         Closing::Finished | Closing::Exhausted => {}
+        Closing::TargetReached | Closing::Patience => out.say(
+            "to go on, change `target` or `patience` in the sweep file, and run it again",
+        ),
+        Closing::CostLimit | Closing::GpuLimit => out.say(format_args!(
+            "to go on, raise `cost` or `gpu_hours` under `[limits]` in the sweep file, then: {resume}"
+        )),
         Closing::TimeLimit => out.say(format_args!(
             "all runs together took {}; to go on, raise `time` under `[limits]` in the sweep file, \
              then: {resume}",

@@ -229,6 +229,9 @@ pub struct Header {
     /// The outcome constraints of the sweep.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<Limit>,
+    /// The reported metric whose last value is the cost of a trial, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Name>,
     /// Number of seeds per configuration; `None` if each configuration runs once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicate: Option<u32>,
@@ -377,6 +380,14 @@ pub enum Closing {
     FailureLimit,
     /// The budget `limits.disk` was reached.
     DiskLimit,
+    /// The budget `limits.cost` was reached.
+    CostLimit,
+    /// The budget `limits.gpu_hours` was reached.
+    GpuLimit,
+    /// A configuration reached the `target` of each objective that has one.
+    TargetReached,
+    /// As many trials as `search.patience` brought nothing better.
+    Patience,
     /// The first trials of the run were all invalid.
     AllInvalid,
     /// Several trials in a row failed within seconds (`limits.quick_failures`). They wait to run

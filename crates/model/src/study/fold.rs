@@ -181,6 +181,7 @@ impl Study {
                 slot,
                 resume,
             } => {
+                let price = self.header.price.clone();
                 // A scheduler may resume a paused trial directly, without requeueing it.
                 let trial =
                     self.require_state(*id, &[TrialState::Waiting, TrialState::Paused], "started")?;
@@ -192,6 +193,12 @@ impl Study {
                         actual: *attempt,
                     });
                 }
+                // What an attempt cost stays paid if its reports no longer count.
+                let spent = price
+                    .as_ref()
+                    .filter(|_| !*resume)
+                    .map(|price| trial.cost(price));
+                trial.spent = spent.unwrap_or(trial.spent);
                 trial.start(entry.at, *until, *slot, *resume);
                 self.change_state(*id, TrialState::Running);
                 // A new attempt reopens the study: a run is active again.
@@ -474,6 +481,7 @@ impl Trial {
             ended_at: None,
             seconds: 0.0,
             usage: Usage::default(),
+            spent: 0.0,
             not_before: None,
             outside: false,
             misfit: false,

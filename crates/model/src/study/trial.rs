@@ -197,6 +197,9 @@ pub struct Trial {
     pub seconds: f64,
     /// The usage of all ended attempts: the sum of the CPU times, the maximum of the memory peaks.
     pub usage: Usage,
+    /// Cost that attempts reported after which the trial started anew.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub spent: f64,
     /// The earliest time at which a waiting trial may run again; `None` if it may start at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
@@ -220,6 +223,13 @@ impl Trial {
     #[must_use]
     pub fn counts(&self) -> bool {
         !self.outside && !matches!(self.origin, Origin::Imported(_))
+    }
+
+    /// Returns the cost of all attempts, of which `price` is the reported metric.
+    #[must_use]
+    pub fn cost(&self, price: &Name) -> f64 {
+        let last = self.metrics.get(price).map(|tally| tally.last.0);
+        self.spent + last.filter(|cost| cost.is_finite()).unwrap_or_default()
     }
 
     /// Returns whether the trial may be ranked: it is complete and inside the space.

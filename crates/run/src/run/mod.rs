@@ -26,7 +26,7 @@ mod versions;
 pub use ask_tell::{AskTell, AskTellError};
 pub use checkup::checkup;
 pub use code::{CodeError, check_out};
-pub use plan::{Planned, plan};
+pub use plan::{Estimate, Outlook, Planned, Use, plan};
 pub use rebuild::{RebuildError, rebuild};
 pub use resources::ResourceError;
 pub use setup::{SetupEnd, SetupError};
@@ -46,7 +46,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use swath_cluster::pilot::pilots_left;
-use swath_engine::driver::{Driver, DriverError, Interrupt, Listener, Parts};
+use swath_engine::driver::{Driver, DriverError, Goals, Interrupt, Listener, Parts, Spending};
 use swath_engine::executor::{Executor, ExecutorError, Pool, Trainable};
 use swath_engine::journal::StudyDir;
 use swath_engine::provenance::{Environment, Git, Machine};
@@ -257,10 +257,11 @@ impl<'a> Opened<'a> {
         self.driver.used()
     }
 
-    /// Returns whether `limits.time` is used up. A run would then start no trial.
+    /// Returns the reason why a run would start no trial: a budget of the sweep is used up, or a
+    /// goal is reached.
     #[must_use]
-    pub fn is_out_of_time(&self) -> bool {
-        self.driver.is_out_of_time()
+    pub fn spent_budget(&self) -> Option<Closing> {
+        self.driver.spent_budget()
     }
 
     /// Registers `listener` for all further entries and messages.
@@ -413,6 +414,14 @@ pub fn parts(
         sampler,
         scheduler,
         limits: sweep.limits,
+        goals: Goals {
+            targets: sweep.targets.clone(),
+            patience: sweep.patience,
+        },
+        spending: Spending {
+            gpus: sweep.resources.gpus.unwrap_or_default(),
+            ..sweep.spending
+        },
         run_time: None,
         retry: sweep.retry.clone(),
         workdir: sweep.run.workdir.clone().unwrap_or_default(),
@@ -460,6 +469,7 @@ pub fn header(sweep: &Sweep, git: Option<&Git>, slots: usize) -> Header {
         slots: u32::try_from(slots).unwrap_or(u32::MAX),
         resource: sweep.resource.clone(),
         limits: sweep.outcome_limits.clone(),
+        price: sweep.price.clone(),
         replicate: sweep.replicate,
         git_commit: git.map(Git::describe),
         code_patch: git.and_then(|git| git.patch_md5.clone()),

@@ -445,10 +445,15 @@ impl Projection {
             }
         }
         let status = match why {
-            Closing::Finished | Closing::Exhausted => Status::Finished,
-            Closing::Interrupted | Closing::TimeLimit | Closing::RunTime | Closing::DiskLimit => {
-                Status::Killed
+            Closing::Finished | Closing::Exhausted | Closing::TargetReached | Closing::Patience => {
+                Status::Finished
             }
+            Closing::Interrupted
+            | Closing::TimeLimit
+            | Closing::RunTime
+            | Closing::CostLimit
+            | Closing::GpuLimit
+            | Closing::DiskLimit => Status::Killed,
             Closing::FailureLimit
             | Closing::AllInvalid
             | Closing::CircuitBreaker
