@@ -109,8 +109,8 @@ fn finished(opened: &mut Opened<'_>, args: &Args, context: &mut Context) -> Resu
     );
     let mut progress = progress(opened, args);
     opened.catch_up(|stale| progress.stale(&stale))?;
-    progress.finish(opened.study(), &Closing::Finished, "");
-    Ok(Code::Done)
+    // A study in which no trial succeeded is not done, however often it is run.
+    Ok(progress.finish(opened.study(), &Closing::Finished, &resume_command()))
 }
 
 /// Parses the value of `--time`. Zero is an error.

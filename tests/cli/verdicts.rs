@@ -82,3 +82,87 @@ fn ten_first_trials_that_are_all_invalid_end_the_sweep_with_their_reasons() {
         said.err
     );
 }
+
+/// A program that prints its result under another name than the sweep file expects.
+const PRINTS: &str = "echo starting\necho \"Test Loss: $1\"\n";
+
+#[test]
+fn a_first_trial_without_its_objective_starts_no_other_and_its_output_can_be_read_again() {
+    let capture = "[capture]\nloss = 'loss=(\\S+)'\n[resources]\njobs = 1\n";
+    let world = World::new(12, capture, PRINTS);
+    let said = world.run();
+    assert_eq!(said.code, Some(3), "{}", said.err);
+    assert_eq!(world.column("state"), ["failed"]);
+    assert!(said.err.contains("stdout has `Test Loss: "), "{}", said.err);
+    assert!(said.err.contains("swath recapture s"), "{}", said.err);
+    assert!(said.err.contains("swath retry s"), "{}", said.err);
+
+    world.sweep(
+        12,
+        "[capture]\nloss = 'Test Loss: (\\S+)'\n[resources]\njobs = 1\n",
+    );
+    let recaptured = world.swath(&["recapture", "s"]);
+    assert_eq!(recaptured.code, Some(0), "{}", recaptured.err);
+    assert!(
+        recaptured.err.contains("trial 1 complete: loss 0."),
+        "{}",
+        recaptured.err
+    );
+    assert_eq!(world.column("state"), ["complete"]);
+    assert_eq!(world.column("loss"), world.column("param.x"));
+    let said = world.run();
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert_eq!(world.column("state"), vec!["complete"; 12]);
+    assert_eq!(world.swath(&["replay", "s"]).code, Some(0));
+    let metrics = world.read("logs/s/1/metrics/report.json");
+    assert_eq!(metrics.lines().count(), 1, "{metrics}");
+}
+
+#[test]
+fn reports_under_another_name_are_recorded_again_and_a_cut_output_is_named() {
+    let script = "swath report Loss=$1 epoch=1\nyes 'a long output' | head -c 3000000\necho end\n";
+    let world = World::new(
+        4,
+        "[resources]\njobs = 1\n[limits]\nlog = '64 KiB'\n",
+        script,
+    );
+    let said = world.run();
+    assert_eq!(said.code, Some(3), "{}", said.err);
+    let sweep = world.read("s.toml").replace("\"loss\"", "\"Loss\"");
+    world.write("s.toml", &sweep);
+    let recaptured = world.swath(&["recapture", "s.toml"]);
+    assert_eq!(recaptured.code, Some(0), "{}", recaptured.err);
+    assert!(
+        recaptured
+            .err
+            .contains("the middle of stdout.log was cut out"),
+        "{}",
+        recaptured.err
+    );
+    assert_eq!(world.column("Loss"), world.column("param.x"));
+    assert_eq!(world.swath(&["replay", "s"]).code, Some(0));
+}
+
+#[test]
+fn one_silent_trial_does_not_hold_up_a_sweep_in_which_another_reports() {
+    let script = format!("case $SWATH_TRIAL in 1) exit 0;; esac\nsleep 0.5\n{GOOD}");
+    let world = World::new(8, "[resources]\njobs = 2\n", &script);
+    let said = world.run();
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let states = world.column("state");
+    assert_eq!(
+        states.iter().filter(|state| *state == "complete").count(),
+        7
+    );
+    assert!(said.err.contains("trial 1 failed"), "{}", said.err);
+}
+
+#[test]
+fn a_finished_study_without_success_is_not_done_when_it_is_run_again() {
+    let script = format!("{GOOD}exit 1\n");
+    let world = World::new(3, "[resources]\njobs = 1\n", &script);
+    assert_eq!(world.run().code, Some(3));
+    let said = world.run();
+    assert_eq!(said.code, Some(3), "{}", said.err);
+    assert!(said.err.contains("swath retry s"), "{}", said.err);
+}

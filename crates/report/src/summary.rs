@@ -207,6 +207,9 @@ pub fn closing(reason: &Closing) -> &'static str {
         Closing::Patience => {
             "as many trials as `patience` in [search] allows brought nothing better"
         }
+        Closing::NoObjective => {
+            "a trial ended with status 0 and without its objective, and no trial has reported one yet"
+        }
         Closing::AllInvalid => {
             "its first trials were all invalid: their programs say that the configurations cannot work"
         }

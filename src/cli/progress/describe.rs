@@ -4,7 +4,7 @@ use crate::cli::tail;
 use crate::journal::StudyDir;
 use crate::report::text::{Paint, elide, plain};
 use crate::report::{number, summary};
-use crate::study::{Event, Exit, Study, Timestamp, Trial, TrialState};
+use crate::study::{Closing, Event, Exit, Failure, Study, Timestamp, Trial, TrialState};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -180,6 +180,39 @@ pub(super) fn broken(study: &Study, dir: &StudyDir, paint: Paint) -> Option<Stri
     Some(format!(
         "{}\nthese failures do not count: the trials wait and will run again; if such failures are expected, set `quick_failures = 0` in [limits]",
         failure(last, dir, true, paint)
+    ))
+}
+
+/// Returns the ways to go on after trials have failed; `None` if none has.
+pub(super) fn advice(study: &Study, why: &Closing) -> Option<String> {
+    // These ends describe their failures and the ways to go on themselves.
+    if matches!(why, Closing::CircuitBreaker | Closing::Interrupted) {
+        return None;
+    }
+    let failed = || {
+        let trials = study.trials().iter();
+        trials.filter(|trial| trial.state == TrialState::Failed && !trial.outside)
+    };
+    let first = failed().next()?;
+    let study_name = plain(&study.header().name);
+    let silent = failed().find_map(|trial| match &trial.exit {
+        Some(Exit::Failed(Failure::NoObjective(reason))) => Some((trial.id, reason)),
+        _ => None,
+    });
+    let count = match failed().count() {
+        1 => format!("trial {} failed", first.id),
+        count => format!("{count} trials failed (`swath ls {study_name} failed`)"),
+    };
+    let recapture = silent.map_or_else(String::new, |(id, reason)| {
+        let reason = plain(reason);
+        format!(
+            "\n  trial {id} ended with status 0, but {reason}\n  if the output has the value, correct \
+             `[capture]` or `[objective]` in the sweep file and read the outputs again, without \
+             training again: swath recapture {study_name}"
+        )
+    });
+    Some(format!(
+        "{count}{recapture}\n  to run failed trials again: swath retry {study_name}, then the command below"
     ))
 }
 

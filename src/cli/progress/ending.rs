@@ -25,6 +25,7 @@ pub(super) fn code(study: &Study, why: &Closing) -> Code {
         Closing::Finished
         | Closing::Exhausted
         | Closing::AllInvalid
+        | Closing::NoObjective
         | Closing::TargetReached
         | Closing::Patience
         | Closing::CostLimit
@@ -85,6 +86,9 @@ pub(super) fn print(
     {
         out.say(text.unwrap_or_default());
     }
+    if let Some(advice) = describe::advice(study, why) {
+        out.say(advice);
+    }
     if matches!(why, Closing::AllInvalid) {
         out.say(describe::invalid(study));
     }
@@ -93,7 +97,8 @@ pub(super) fn print(
         plain(&dir.trials_csv().display().to_string())
     ));
     match why {
-        Closing::Finished | Closing::Exhausted => {}
+        Closing::Finished | Closing::Exhausted if study.counts().failed == 0 => {}
+        Closing::Finished | Closing::Exhausted => out.say(format_args!("run again with: {resume}")),
         Closing::TargetReached | Closing::Patience => out.say(
             "to go on, change `target` or `patience` in the sweep file, and run it again",
         ),

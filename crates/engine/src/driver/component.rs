@@ -105,6 +105,7 @@ impl Components {
         parts: &Parts,
         study: &Study,
     ) {
+        self.first_trials.begin(study);
         self.goals = GoalWatch::of(parts.goals.clone(), study);
         self.spent = Spent::of(parts.spending, study);
         // A request may have arrived while the setup ran.

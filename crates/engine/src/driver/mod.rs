@@ -34,6 +34,7 @@ pub mod parts;
 mod plan;
 pub mod propose;
 pub mod race;
+mod recapture;
 pub mod replay;
 mod retries;
 pub mod room;
@@ -54,6 +55,7 @@ pub use interrupt::{Interrupt, Urgency};
 pub use limits::{Goals, Limits, Retry, Spending, TrialBudget};
 pub use listeners::Listener;
 pub use parts::Parts;
+pub use recapture::{Outcome, Recaptured};
 pub use room::MachineAccess;
 
 use clock::RunClock;
@@ -198,8 +200,12 @@ impl<'a> Driver<'a> {
             Closing::Interrupted => self.drain(executor, urgency),
             // A full budget of disk space and a failed sampler or scheduler stop new trials only:
             // running trials may end by themselves. When patience ends, one of them may still
-            // bring something better, and the run goes on.
-            Closing::DiskLimit | Closing::SearchFailed | Closing::Patience => {}
+            // bring something better, and the run goes on. In the same way, one may still report
+            // the objective.
+            Closing::DiskLimit
+            | Closing::SearchFailed
+            | Closing::Patience
+            | Closing::NoObjective => {}
             _ => self.drain(executor, Urgency::Stop),
         }
         Ok(())
@@ -344,6 +350,8 @@ impl<'a> Driver<'a> {
             Some(Closing::CircuitBreaker)
         } else if self.components.first_trials.are_invalid(&self.study) {
             Some(Closing::AllInvalid)
+        } else if self.components.first_trials.silent().is_some() {
+            Some(Closing::NoObjective)
         } else if self.search_failure().is_some() {
             Some(Closing::SearchFailed)
         } else if self.is_out_of_time() {
@@ -426,7 +434,11 @@ impl<'a> Driver<'a> {
                 self.judge(trial, false, executor)
             }
             SignalKind::Ended(exit, usage) => {
+                let was_silent = self.components.first_trials.silent().is_some();
                 let ran = self.ended(trial, attempt, exit, usage)?;
+                if !was_silent && self.components.first_trials.silent().is_some() {
+                    self.announce_silence(trial);
+                }
                 self.watch_failures(trial, ran, executor)
             }
             SignalKind::Asked(id) => {
@@ -435,6 +447,16 @@ impl<'a> Driver<'a> {
                 self.judge(trial, true, executor)?;
                 self.answer(trial, attempt, id)
             }
+        }
+    }
+
+    /// Says why no further trial is started after the first one without its objective.
+    fn announce_silence(&mut self, trial: TrialId) {
+        if self.study.running_count() > 0 {
+            self.listeners.news(&format!(
+                "no further trial is started, since trial {trial} ended without its objective; those \
+                 that run may still report it"
+            ));
         }
     }
 

@@ -388,6 +388,8 @@ pub enum Closing {
     TargetReached,
     /// As many trials as `search.patience` brought nothing better.
     Patience,
+    /// A trial ended well without its objective, and no trial has ever reported one.
+    NoObjective,
     /// The first trials of the run were all invalid.
     AllInvalid,
     /// Several trials in a row failed within seconds (`limits.quick_failures`). They wait to run

@@ -46,7 +46,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use swath_cluster::pilot::pilots_left;
-use swath_engine::driver::{Driver, DriverError, Goals, Interrupt, Listener, Parts, Spending};
+use swath_engine::driver::{
+    Driver, DriverError, Goals, Interrupt, Listener, Parts, Recaptured, Spending,
+};
 use swath_engine::executor::{Executor, ExecutorError, Pool, Trainable};
 use swath_engine::journal::StudyDir;
 use swath_engine::provenance::{Environment, Git, Machine};
@@ -262,6 +264,17 @@ impl<'a> Opened<'a> {
     #[must_use]
     pub fn spent_budget(&self) -> Option<Closing> {
         self.driver.spent_budget()
+    }
+
+    /// Reads the outputs of trials again that ended well without an objective, with the patterns and
+    /// the objectives of the sweep file, and ends this use of the study.
+    ///
+    /// # Errors
+    /// If the journal cannot be read or written.
+    pub fn recapture(&mut self, trials: &[TrialId]) -> Result<Vec<Recaptured>, RunError> {
+        let recaptured = self.driver.recapture(trials, &self.sweep.capture)?;
+        self.driver.leave()?;
+        Ok(recaptured)
     }
 
     /// Registers `listener` for all further entries and messages.

@@ -456,6 +456,7 @@ impl Projection {
             | Closing::DiskLimit => Status::Killed,
             Closing::FailureLimit
             | Closing::AllInvalid
+            | Closing::NoObjective
             | Closing::CircuitBreaker
             | Closing::SearchFailed => Status::Failed,
         };
