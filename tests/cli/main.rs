@@ -21,6 +21,7 @@ mod shortage;
 mod sweeps;
 mod trackers;
 mod ui_requests;
+mod verdicts;
 mod warm_start;
 
 #[path = "../engine/fuzz/mutation.rs"]
