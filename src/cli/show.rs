@@ -308,7 +308,7 @@ fn origin(origin: &Origin) -> String {
         }
         Origin::Replicate(trial) => format!("replicate of trial {trial}"),
         Origin::Imported(from) => format!("imported from {from}"),
-        Origin::Added => "added by hand".to_owned(),
+        Origin::Added | Origin::Sent(_) => "added by hand".to_owned(),
     }
 }
 

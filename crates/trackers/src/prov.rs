@@ -320,7 +320,7 @@ fn origin(origin: &Origin) -> String {
         Origin::Cloned { why, .. } => why.clone(),
         Origin::Replicate(from) => format!("replicate of trial {from}"),
         Origin::Imported(from) => format!("imported from {from}"),
-        Origin::Added => "added by hand".to_owned(),
+        Origin::Added | Origin::Sent(_) => "added by hand".to_owned(),
     }
 }
 

@@ -269,6 +269,9 @@ pub enum Origin {
     Imported(String),
     /// A user added the configuration.
     Added,
+    /// A user sent the configuration to the run. The text is the name of the message, which tells
+    /// whether one that is found again has been taken already.
+    Sent(String),
 }
 
 impl Origin {
@@ -281,7 +284,7 @@ impl Origin {
             Self::Point(_) => "point",
             Self::Cloned { .. } => "cloned",
             Self::Replicate(_) => "replicate",
-            Self::Added => "added",
+            Self::Added | Self::Sent(_) => "added",
         }
     }
 }
