@@ -10,6 +10,7 @@ use std::time::Duration;
 use swath_log::Models;
 use swath_log::models::BUDGET;
 use swath_model::source::diagnostic::nearest;
+use swath_model::source::secret::is_secret_name;
 use swath_model::source::units::{duration_of, size_of};
 use swath_model::source::{
     Diagnostic, Diagnostics, NodeValue, Opt, Preset, Section, Source, Span, Takes,
@@ -163,7 +164,11 @@ pub(super) fn read(
                 span: &span,
                 source,
             };
-            let text = written.read(names, diagnostics);
+            // A warning would show a part of a secret.
+            let text = match is_secret_name(&name) {
+                true => written.read(names, &mut Diagnostics::default()),
+                false => written.read(names, diagnostics),
+            };
             if text.is_of_trial() && !is_static(&text, &run) {
                 run.of_trial.env.push((name, text));
             } else {
