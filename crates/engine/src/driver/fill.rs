@@ -136,10 +136,45 @@ impl Driver<'_> {
         has_entries(&self.dir.checkpoints(id)) && !has_foreign_trial(&self.dir, &self.study, id)
     }
 
+    /// Commits a warning if a trial that goes on has lost a part of its records file in a power cut.
+    /// It makes the journal's offset in the file that of the shorter file, so that the lines that the
+    /// attempt appends are not taken for those that are lost.
+    fn note_shorter_records(
+        &mut self,
+        trial: TrialId,
+        attempt: Attempt,
+    ) -> Result<(), DriverError> {
+        let taken = self.study.trial(trial).and_then(|trial| trial.taken);
+        // The records of attempts elsewhere are counted when a run takes them over.
+        let Some(taken) = taken.filter(|_| !self.parts.elsewhere) else {
+            return Ok(());
+        };
+        let path = self.dir.trial(trial).join("records.jsonl");
+        let length = path.symlink_metadata().map_or(0, |about| about.len());
+        // The line break at the end may be missing, and is then added when the attempt begins.
+        if length + 1 >= taken.end {
+            return Ok(());
+        }
+        let missing = taken.end - length;
+        self.commit(Event::Logged {
+            trial,
+            attempt,
+            record: LogRecord::Warning {
+                text: format!(
+                    "`records.jsonl` has lost its last {missing} bytes, as after a power failure; \
+                     what was read from them is kept"
+                ),
+            },
+            line_end: Some(length + 2),
+        })
+    }
+
     /// Commits the start of a trial's next attempt in a slot, and returns the launch. The attempt
     /// is started only after a flush.
     fn launch(&mut self, id: TrialId, slot: u32) -> Result<Launch, DriverError> {
         let until = self.parts.scheduler.until(&self.study, id);
+        let budget = self.parts.limits.resource_budget();
+        let until = until.into_iter().chain(budget).min();
         let trial = self.study.trial(id).ok_or(IllegalEvent::NoSuchTrial(id))?;
         let (attempt, params, seed) = (
             Attempt(trial.attempts + 1),
@@ -170,6 +205,9 @@ impl Driver<'_> {
         })?;
         if let Some(text) = warning {
             self.warn(id, attempt, text)?;
+        }
+        if has_own {
+            self.note_shorter_records(id, attempt)?;
         }
         Ok(Launch {
             trial: id,
