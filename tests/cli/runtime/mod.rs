@@ -12,4 +12,4 @@ mod resources;
 mod setup;
 mod signals;
 mod templates;
-mod world;
+pub(crate) mod world;
