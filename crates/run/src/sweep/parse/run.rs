@@ -160,6 +160,13 @@ pub(super) fn read(
         configs: run.config_keys(),
     };
     read_data_dir(&mut section, source, names, &mut run, places, diagnostics);
+    if trainee == Trainee::Function && run.of_trial.data_dir.is_some() {
+        let message = "the data sets of a function are the same for all trials";
+        diagnostics.push(
+            Diagnostic::error("value-of-trial", message)
+                .hint("record the others from the function itself, with `dataset` of its logger"),
+        );
+    }
     let has_data = run.of_trial.data_dir.is_none();
     run.setup = setup(&mut section, source, names, has_data, places, diagnostics);
     if let Some(env) = section.take_section("env", diagnostics) {
