@@ -5,9 +5,11 @@
 
 mod breaker;
 mod cgroups;
+mod configs;
 mod gpus;
 mod input;
 mod resources;
 mod setup;
 mod signals;
+mod templates;
 pub(crate) mod world;
