@@ -10,4 +10,6 @@ mod input;
 mod resources;
 mod setup;
 mod signals;
-pub(crate) mod world;
+mod world;
+
+pub(crate) use world::World;
