@@ -116,7 +116,7 @@ fn finished(opened: &mut Opened<'_>, args: &Args, context: &mut Context) -> Resu
 }
 
 /// Parses the value of `--time`. Zero is an error.
-fn run_time(text: &str) -> Result<Duration, String> {
+pub(super) fn run_time(text: &str) -> Result<Duration, String> {
     match crate::source::units::duration(text) {
         Ok(time) if time.is_zero() => Err("it must be longer than zero".to_owned()),
         Ok(time) => Ok(time),

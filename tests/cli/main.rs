@@ -9,6 +9,7 @@ mod documents;
 mod escapes;
 mod foreign;
 mod full_disk;
+mod init;
 mod kill;
 mod models;
 mod pilots;
