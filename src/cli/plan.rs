@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         workdir: std::env::current_dir()?,
         jobs: client_jobs,
         time: None,
-        command_line: Vec::new(),
+        ..Options::default()
     };
     let Outlook {
         attempts: planned,

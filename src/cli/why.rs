@@ -189,6 +189,9 @@ fn describe(event: &Event, trial: &Trial, verdict: Option<Verdict>) -> Option<St
             Origin::Replicate(original) => {
                 format!("replicate of trial {original} with another seed")
             }
+            Origin::Rerun(original) => {
+                format!("further seed of trial {original}, asked for by `swath rerun`")
+            }
             Origin::Imported(from) => format!("imported from {from}"),
             Origin::Added | Origin::Sent(_) => "added by hand".to_owned(),
         },
