@@ -4,14 +4,16 @@ use super::Context;
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
 use super::sweeps::{Accepts, SweepArgs};
+use crate::executor::Launch;
 use crate::journal::StudyDir;
 use crate::report::text::plain;
 use crate::space::{Name, Params};
 use crate::study::{Goal, Objective, TrialId};
 use crate::sweep::units::{Bytes, HumanDuration};
-use crate::sweep::{Acceptance, Fill, Sweep};
+use crate::sweep::{Acceptance, Sweep, TrialBudget};
 use serde_json::{Value, json};
 use std::io::Write as _;
+use std::path::Path;
 
 /// Arguments of `swath check`.
 #[derive(Debug, clap::Args)]
@@ -36,8 +38,8 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if args.json {
         return run_json(args, context);
     }
-    let (sweep, _) = args.sweep.read(Accepts::Either, args.strict, context)?;
-    let overview = Overview::of(&sweep, context);
+    let (sweep, workdir) = args.sweep.read(Accepts::Either, args.strict, context)?;
+    let overview = Overview::of(&sweep, &workdir, context);
     for (label, text) in overview.rows(&sweep) {
         writeln!(context.out.stdout, "{label:<12} {}", plain(&text))?;
     }
@@ -54,7 +56,7 @@ fn run_json(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     };
     // A sweep file that `--strict` refuses is still described, with `ok` set to false.
     let refused = args.strict && !sweep.warnings.list.is_empty();
-    let overview = Overview::of(sweep, context);
+    let overview = Overview::of(sweep, &located.workdir, context);
     let diagnostics = located.diagnostics();
     context
         .out
@@ -74,16 +76,14 @@ struct Overview {
 }
 
 impl Overview {
-    fn of(sweep: &Sweep, context: &Context) -> Self {
+    fn of(sweep: &Sweep, called: &Path, context: &Context) -> Self {
         let example = example(sweep);
         let folder = StudyDir::new(&context.logs, &sweep.name).trial(TrialId(1));
-        let command = sweep.run.command.render(&Fill {
-            params: &example,
-            trial: TrialId(1),
-            trial_dir: &folder,
-            params_file: &folder.join("params.json"),
-            data_dir: &sweep.run.data_dir,
-        });
+        let launch = Launch {
+            seed: sweep.seed,
+            ..crate::sweep::launch(example.clone(), folder)
+        };
+        let command = crate::run::example_command(sweep, &launch, called);
         // The axes of one parameter are named `name[0]`, `name[1]` and so on, and count once.
         let mut searched: Vec<_> = sweep
             .space
@@ -271,6 +271,16 @@ fn describe_limits(sweep: &Sweep) -> String {
             .trial_time
             .map(|time| format!("{} a trial", HumanDuration(time))),
     );
+    parts.extend(limits.trial_budget.map(|budget| match budget {
+        TrialBudget::Time(time) => format!("a budget of {} a trial", HumanDuration(time)),
+        TrialBudget::Resource(most) => format!(
+            "a budget of {} {most} a trial",
+            sweep.resource.as_deref().unwrap_or_default()
+        ),
+    }));
+    let spending = &sweep.spending;
+    parts.extend(spending.cost.map(|cost| format!("a cost of {cost}")));
+    parts.extend(spending.gpu_hours.map(|hours| format!("{hours} GPU hours")));
     parts.extend(
         limits
             .failures

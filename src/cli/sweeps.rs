@@ -107,7 +107,7 @@ impl SweepArgs {
             Accepts::Either => Sweep::parse_for_either(source),
         };
         Ok(Located {
-            sweep: sweep.map(|sweep| look_around(sweep, workdir.clone())),
+            sweep: sweep.and_then(|sweep| look_around(sweep, workdir.clone())),
             overridden,
             workdir,
         })
@@ -256,12 +256,12 @@ impl From<OverrideError> for Failure {
     }
 }
 
-fn look_around(mut sweep: Sweep, current_dir: PathBuf) -> Sweep {
+fn look_around(mut sweep: Sweep, current_dir: PathBuf) -> Result<Sweep, Rejected> {
     sweep.look_around(&Surroundings {
         current_dir,
         path: std::env::var_os("PATH"),
-    });
-    sweep
+    })?;
+    Ok(sweep)
 }
 
 /// Returns a failure that prints the diagnostics of a rejected sweep file and exits with

@@ -23,6 +23,7 @@ mod studies;
 mod sweeps;
 mod trackers;
 mod ui_requests;
+mod verdicts;
 mod warm_start;
 
 #[path = "../engine/fuzz/mutation.rs"]

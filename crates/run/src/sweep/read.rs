@@ -27,6 +27,15 @@ impl Sweep {
     pub fn read_for_function(path: &Path) -> Result<Self, Rejected> {
         Registry::standard().read_for_function(path)
     }
+
+    /// Reads and checks a sweep file that runs a program, or that has no `[run]` and is meant for
+    /// `swath ask-tell`.
+    ///
+    /// # Errors
+    /// All mistakes in the file, or the reason why it cannot be read.
+    pub fn read_for_either(path: &Path) -> Result<Self, Rejected> {
+        Self::parse_for_either(load(path)?)
+    }
 }
 
 /// Reads the text of a sweep file without its byte order mark.
