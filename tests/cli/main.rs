@@ -22,6 +22,7 @@ mod sweeps;
 mod trackers;
 mod ui_requests;
 mod warm_start;
+mod workdir;
 
 #[path = "../engine/fuzz/mutation.rs"]
 mod mutation;

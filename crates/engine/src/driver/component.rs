@@ -11,6 +11,7 @@ use super::inbox::Inbox;
 use super::retries::Retries;
 use super::room::Room;
 use super::saves::Saves;
+use super::shared_files::SharedFiles;
 use super::size::Size;
 use super::slots::Slots;
 use super::tidy::Tidy;
@@ -47,6 +48,8 @@ pub(super) struct Components {
     pub(super) tidy: Tidy,
     /// Releases held models.
     pub(super) holding: Holding,
+    /// Warns about files that several trials use.
+    pub(super) shared_files: SharedFiles,
     /// Configurations and requests of `swath` processes in other terminals.
     pub(super) inbox: Inbox,
     /// The attempts that an earlier run left running.
@@ -74,6 +77,7 @@ impl Components {
             size: None,
             tidy: Tidy::new(dir.clone(), parts.keep, parts.clones),
             holding: Holding::new(dir.clone()),
+            shared_files: SharedFiles::new(parts.watched.clone()),
             inbox: Inbox::new(dir.clone()),
             earlier,
             saves: Saves::new(),
@@ -87,17 +91,19 @@ impl Components {
         self.inbox.read_requests();
         self.size = disk.map(|most| Size::measure(dir, most, study));
         self.tidy.begin(study);
+        self.shared_files.begin(study);
         self.tidy_up(study, false);
     }
 
     /// Shows an event of this run to the components that follow it.
     pub(super) fn on(&mut self, study: &Study, event: &Event) {
-        let followers: [&mut dyn Component; 5] = [
+        let followers: [&mut dyn Component; 6] = [
             &mut self.retries,
             &mut self.slots,
             &mut self.endings,
             &mut self.tidy,
             &mut self.holding,
+            &mut self.shared_files,
         ];
         for follower in followers {
             follower.on(study, event);
@@ -131,6 +137,7 @@ impl Components {
             size.refresh(study);
         }
         self.inbox.read_requests();
+        self.shared_files.drain();
     }
 
     /// Applies the policy for checkpoints for the last time, and waits for all removals. `over`:

@@ -36,6 +36,7 @@ pub mod replay;
 mod retries;
 pub mod room;
 mod saves;
+mod shared_files;
 pub mod size;
 mod slots;
 pub mod tidy;
@@ -51,6 +52,7 @@ pub use limits::{Limits, Retry};
 pub use listeners::Listener;
 pub use parts::Parts;
 pub use room::MachineAccess;
+pub use shared_files::{Watched, shared_files_warning};
 
 use clock::RunClock;
 use component::Components;

@@ -31,6 +31,7 @@ mod traceback;
 mod trainable;
 mod usage;
 mod watch;
+mod work_files;
 
 pub use allotment::Allotment;
 pub use gpus::{GpuError, GpuShares, Gpus};
@@ -43,6 +44,7 @@ pub use site::{Share, Site, Work, here};
 pub use system::SYSTEM;
 pub use task::{Task, TaskEnd, TaskRequest};
 pub use trainable::{Closure, Outcome, StudyContext, Trainable, TrialContext, TrialError};
+pub use work_files::{LARGEST_COPY, WorkFile, WorkFiles};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -256,10 +256,10 @@ impl Program {
         let name = argv.first().ok_or("the command is empty")?;
         let cgroups = self.cgroups.get().and_then(Option::as_ref);
         Ok(Order {
-            program: self.find(name)?,
+            program: self.find(name, &trial.workdir())?,
             argv: argv.iter().map(OsString::from).collect(),
             env: self.environment(trial, dir),
-            workdir: self.spec.workdir.clone(),
+            workdir: absolute(trial.workdir()).map_err(|error| error.to_string())?,
             logs: [dir.join("stdout.log"), dir.join("stderr.log")],
             cgroup: leaf
                 .zip(cgroups)
@@ -334,10 +334,15 @@ impl Program {
     }
 
     /// Returns the path of a program: below the workdir if the name has a slash, otherwise found on
-    /// `PATH`.
-    fn find(&self, name: &str) -> Result<PathBuf, String> {
+    /// `PATH`. A private workdir may lack a program that the project has.
+    fn find(&self, name: &str, workdir: &Path) -> Result<PathBuf, String> {
         if name.contains('/') {
-            return Ok(self.spec.workdir.join(name));
+            let path = absolute(workdir.join(name)).map_err(|error| error.to_string())?;
+            return Ok(if path.exists() {
+                path
+            } else {
+                self.spec.workdir.join(name)
+            });
         }
         let cached = self.program_path.get();
         if let Some((_, path)) = cached.filter(|(cached_name, _)| cached_name == name) {

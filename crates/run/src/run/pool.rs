@@ -8,6 +8,7 @@ use std::process::Command;
 use std::sync::Arc;
 use swath_engine::executor::{
     Argv, ExecutorError, Pool, ProgramSettings, ProgramSpec, StudyContext, Trainable, Work,
+    WorkFiles,
 };
 use swath_engine::journal::StudyDir;
 use swath_engine::provenance::variables;
@@ -20,6 +21,7 @@ pub(super) fn work(
     dir: &StudyDir,
     called: PathBuf,
     workdir: PathBuf,
+    work_files: Option<WorkFiles>,
     shares: &Shares,
     stands_for: Option<TrialId>,
     guard: Option<Command>,
@@ -46,6 +48,7 @@ pub(super) fn work(
     };
     let study = StudyContext {
         stands_for,
+        work_files: work_files.map(Arc::new),
         ..context(sweep, workdir)
     };
     Work {
@@ -80,6 +83,7 @@ pub(super) fn context(sweep: &Sweep, workdir: PathBuf) -> StudyContext {
         pipeline: sweep.pipeline.clone(),
         stage: sweep.stage.clone(),
         workdir,
+        work_files: None,
         data_dir: sweep.run.data_dir.clone(),
         models: Arc::new(ModelStore::new(sweep.run.models)),
         digests: None,

@@ -1,6 +1,6 @@
 //! `[run]`: the program that a trial runs, and its environment.
 
-use super::super::{Code, Keep, Places, Run, Template};
+use super::super::{Code, Keep, OwnWorkdir, Places, Run, Template};
 use super::keys::table;
 use super::{Trainee, failed_since, texts, within};
 use std::path::PathBuf;
@@ -19,6 +19,9 @@ const SYSTEM: Duration = Duration::from_secs(10);
 
 /// Shortest interval between two samples of resource usage.
 const SHORTEST: Duration = Duration::from_millis(100);
+
+/// Value of `workdir` that gives each trial a folder of its own.
+const PRIVATE: &str = "private";
 
 /// Names of the variants of [`Code`], the default first.
 const CODES: &[&str] = &[Code::ALL[0].0, Code::ALL[1].0, Code::ALL[2].0];
@@ -65,7 +68,19 @@ pub(in crate::sweep) const OPTIONS: &[Opt] = &[
         "workdir",
         Takes::Text,
         Preset::Derived("where `swath` is called"),
-        "where trials and setup run",
+        "where trials and setup run; `private`: a folder for each trial, in which the project stands",
+    ),
+    Opt::new(
+        "link",
+        Takes::List(&Takes::Text),
+        Preset::Derived("data, packages, builds"),
+        "with a private workdir: untracked folders and files that trials reach by links",
+    ),
+    Opt::new(
+        "copy",
+        Takes::List(&Takes::Text),
+        Preset::Derived("untracked code"),
+        "with a private workdir: untracked folders and files that each trial has as copies",
     ),
     Opt::new(
         "code",
@@ -96,7 +111,7 @@ pub(in crate::sweep) const OPTIONS: &[Opt] = &[
         "keep",
         Takes::Text,
         Preset::Text("all"),
-        "whose checkpoints are kept once trials have ended: `all`, `complete`, `best`, `best:5`, `last`, \
+        "whose checkpoints and private workdirs are kept once trials have ended: `all`, `complete`, `best`, `best:5`, `last`, \
          `none`, and with `and` between them, as in `best and last`",
     ),
     Opt::new(
@@ -149,9 +164,18 @@ pub(super) fn read(
     run.private = section
         .take_bool("private", diagnostics)
         .is_some_and(|(flag, _)| flag);
+    let own = own_workdir(&mut section, diagnostics);
     if let Some((workdir, span)) = section.take_text("workdir", diagnostics) {
-        run.workdir = Some(PathBuf::from(workdir));
+        match &*workdir {
+            PRIVATE => run.own_workdir = Some(own),
+            _ => {
+                without_effect(&own, &span, diagnostics);
+                run.workdir = Some(PathBuf::from(workdir));
+            }
+        }
         places.workdir = span;
+    } else {
+        without_effect(&own, &section.span, diagnostics);
     }
     run.code = code(&mut section, diagnostics);
     if let Some(grace) = section.take("grace") {
@@ -189,6 +213,24 @@ pub(super) fn read(
         None => {}
     }
     (run, checkpoint)
+}
+
+fn own_workdir(section: &mut Section, diagnostics: &mut Diagnostics) -> OwnWorkdir {
+    let mut paths = |key| Some(section.take_texts(key, diagnostics)?.0);
+    OwnWorkdir {
+        link: paths("link"),
+        copy: paths("copy"),
+        project: None,
+    }
+}
+
+/// Warns about `link` and `copy` beside a workdir that all trials share.
+fn without_effect(own: &OwnWorkdir, span: &Span, diagnostics: &mut Diagnostics) {
+    if *own != OwnWorkdir::default() {
+        let message = "`link` and `copy` have no effect: all trials run in the same folder";
+        let warning = Diagnostic::warning("no-private-workdir", message).at(span.clone(), "");
+        diagnostics.push(warning.hint("for a folder for each trial add workdir = \"private\""));
+    }
 }
 
 fn code(section: &mut Section, diagnostics: &mut Diagnostics) -> Code {
