@@ -4,13 +4,14 @@ use super::Context;
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
 use super::sweeps;
+use crate::executor::Launch;
 use crate::journal::StudyDir;
 use crate::report::text::plain;
 use crate::run::{Options, work_plan};
 use crate::space::{Name, Params};
 use crate::study::{Goal, Objective, TrialId};
 use crate::sweep::units::{Bytes, HumanDuration};
-use crate::sweep::{Acceptance, Fill, Sweep};
+use crate::sweep::{Acceptance, Sweep};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -96,13 +97,12 @@ impl Overview {
     fn of(sweep: &Sweep, context: &Context) -> Self {
         let example = example(sweep);
         let folder = StudyDir::new(&context.logs, &sweep.name).trial(TrialId(1));
-        let command = sweep.run.command.render(&Fill {
-            params: &example,
-            trial: TrialId(1),
-            trial_dir: &folder,
-            params_file: &folder.join("params.json"),
-            data_dir: &sweep.run.data_dir,
-        });
+        let launch = Launch {
+            seed: sweep.seed,
+            ..crate::sweep::launch(example.clone(), folder)
+        };
+        let called = std::env::current_dir().unwrap_or_default();
+        let command = crate::run::example_command(sweep, &launch, &called);
         // The axes of one parameter are named `name[0]`, `name[1]` and so on, and count once.
         let mut searched: Vec<_> = sweep
             .space

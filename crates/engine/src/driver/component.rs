@@ -65,6 +65,7 @@ impl Components {
         parts: &Parts,
         earlier: EarlierRun,
         disk_space: super::room::DiskProbe,
+        ticks: super::Ticks,
     ) -> Self {
         Self {
             trial_warnings: TrialWarnings::default(),
@@ -80,7 +81,7 @@ impl Components {
             shared_files: SharedFiles::new(parts.watched.clone()),
             inbox: Inbox::new(dir.clone()),
             earlier,
-            saves: Saves::new(),
+            saves: Saves::new(ticks),
         }
     }
 

@@ -52,6 +52,7 @@ pub use limits::{Limits, Retry};
 pub use listeners::Listener;
 pub use parts::Parts;
 pub use room::MachineAccess;
+pub use saves::Ticks;
 pub use shared_files::{Watched, shared_files_warning};
 
 use clock::RunClock;
@@ -61,7 +62,7 @@ use listeners::Listeners;
 use crate::executor::{Executor, ExecutorError, Signal, SignalKind, Stop};
 use crate::journal::{Journal, JournalError, Lock, StudyDir, snapshot};
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use swath_model::study::{
     Attempt, Closing, Event, IllegalEvent, LogRecord, SearchError, Study, TrialId, TrialState,
 };
@@ -457,7 +458,7 @@ impl<'a> Driver<'a> {
     /// least 5 s later, so that snapshots take at most 1/100 of the time. Errors are ignored: the
     /// journal alone is enough to restore the study.
     fn keep_snapshot(&mut self) {
-        let began = Instant::now();
+        let began = self.components.saves.now();
         let _ = snapshot::write(&self.dir, &self.study, self.journal.offset());
         self.components.saves.wrote_snapshot(began);
     }

@@ -52,6 +52,20 @@ impl WorkFiles {
         Path::new(WORK).join(&self.below).components().collect()
     }
 
+    /// Returns whether a path relative to the working directory is that of a file or folder in it.
+    #[must_use]
+    pub fn holds(&self, path: &Path) -> bool {
+        let is_plain = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+        if !path.components().all(is_plain) {
+            return false;
+        }
+        let path: PathBuf = self.below.join(path).components().collect();
+        let mut further = self.copies.iter();
+        self.links.iter().any(|link| path.starts_with(&link.path))
+            || self.tracked.iter().any(|file| file.starts_with(&path))
+            || further.any(|file| file.path.starts_with(&path))
+    }
+
     /// Places the files in a trial's folder. An attempt that resumes gets the folder of the attempt
     /// before it, in which files of the project that have changed since are replaced.
     ///
@@ -262,6 +276,9 @@ mod tests {
             "1,2\n"
         );
         assert!(!trial.join("work/gone.py").exists());
+        let held = ["data", "./data/x.csv", "lib"].map(|path| files.holds(Path::new(path)));
+        let others = ["../data", "absent", "/data"].map(|path| files.holds(Path::new(path)));
+        assert_eq!((held, others), ([true; 3], [false; 3]));
         let entries = fs::read_dir(&trial).unwrap().count();
         assert_eq!(entries, 1, "nothing else stays in the trial's folder");
     }

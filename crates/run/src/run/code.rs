@@ -132,6 +132,7 @@ impl<'a> Version<'a> {
             .command
             .words()
             .iter()
+            .chain(sweep.run.configs.iter().map(|file| &file.path))
             .map(|word| workdir.join(word))
             .collect();
         let git = Git::of(&workdir, &besides, &named, secrets);
@@ -180,10 +181,8 @@ impl<'a> Version<'a> {
         for path in &mut sweep.run.data_dir {
             *path = workdir.join(&*path).display().to_string();
         }
+        sweep.run.data_home = Some(workdir);
         sweep.run.workdir = Some(to.join(&checkout.prefix));
-        if let Some(own) = &mut sweep.run.own_workdir {
-            own.project = Some(workdir.clone());
-        }
         let missing = missing_in_clone(&checkout, &sweep.run.command.words());
         let clone = Cloned {
             missing,

@@ -177,7 +177,7 @@ pub fn work_plan(sweep: &Sweep, options: &Options) -> Result<Option<WorkPlan>, W
     let base = super::workdir(sweep, options);
     let base = std::path::absolute(&base).unwrap_or(base);
     let logs = std::path::absolute(&options.logs).unwrap_or_else(|_| options.logs.clone());
-    let mut planner = Planner::new(&base, own, &logs);
+    let mut planner = Planner::new(&base, sweep.run.data_home.as_deref(), &logs);
     planner.place_own(own, &sweep.run.data_dir, &sweep.run.command.words())?;
     planner.place_tracked();
     planner.finish().map(Some)
@@ -246,9 +246,8 @@ struct Planner {
 }
 
 impl Planner {
-    fn new(base: &Path, own: &OwnWorkdir, logs: &Path) -> Self {
+    fn new(base: &Path, project: Option<&Path>, logs: &Path) -> Self {
         // A clone may not have been made yet, but its folders are those of the project.
-        let project = own.project.as_deref();
         let checkout = Checkout::of(base).or_else(|| Checkout::of(project?));
         let tracked = checkout.as_ref().and_then(|checkout| {
             let tracked = listed(&checkout.root, &["--recurse-submodules"])?;
@@ -263,12 +262,9 @@ impl Planner {
             _ => (base.to_owned(), None),
         };
         let below = below.unwrap_or_default();
-        let home = own.project.as_deref().unwrap_or(base);
         let depth = below.components().count();
-        let home = match own.project {
-            Some(_) => home.ancestors().nth(depth).unwrap_or(home).to_owned(),
-            None => root.clone(),
-        };
+        let home = project.and_then(|project| project.ancestors().nth(depth));
+        let home = home.map_or_else(|| root.clone(), Path::to_owned);
         let sample = tracked
             .iter()
             .flatten()
@@ -295,7 +291,7 @@ impl Planner {
         data_dir: &[String],
         words: &[String],
     ) -> Result<(), WorkError> {
-        let is_clone = own.project.is_some();
+        let is_clone = self.home != self.root;
         for path in own.copy.iter().flatten() {
             let inside = self.inside("copy", path)?;
             self.copy_all(&inside)?;
