@@ -82,6 +82,9 @@ pub struct ProgramSpec {
     pub capture: Vec<(Name, Regex)>,
     /// Whether the program writes checkpoints.
     pub checkpoint: bool,
+    /// Exit statuses with which the program says that its configuration cannot work.
+    #[serde(default)]
+    pub invalid: Vec<i32>,
 }
 
 impl ProgramSpec {
@@ -199,6 +202,7 @@ impl Program {
                 grace: spec.grace,
                 memory: allotment.memory,
                 sample_interval: spec.system,
+                invalid: spec.invalid.clone(),
             },
             spec,
             allotment,
@@ -442,7 +446,7 @@ impl Program {
         // If the kernel enforces the limit of the cgroup, the supervisor need not measure memory.
         let limits = SupervisionLimits {
             memory: self.limits.memory.filter(|_| !is_walled),
-            ..self.limits
+            ..self.limits.clone()
         };
         let orphans = &|| processes.orphans();
         let place = (&mut slot, started.pid);

@@ -43,6 +43,7 @@ pub(super) fn work(
             log: sweep.limits.log,
             capture: sweep.capture.clone(),
             checkpoint: sweep.checkpoint,
+            invalid: sweep.run.invalid.clone(),
         },
         // The guard is the `swath` program itself, whose folder holds the tools.
         tools: guard
