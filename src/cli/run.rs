@@ -76,6 +76,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         context.out.warn(notice);
     }
     let interrupt = Interrupt::on_signals_or(LAST_RESORT, abandon)?;
+    // `swath stop --now` is as urgent as the second signal.
+    interrupt.watch(opened.dir())?;
     // Without time left the run still goes ahead: before it ends, it stops trials that an earlier
     // run may have left running.
     let is_out_of_time = opened.is_out_of_time();
@@ -146,7 +148,7 @@ fn carry_out(opened: &mut Opened<'_>, interrupt: &Interrupt, args: &Args) -> Res
     })
 }
 
-/// Ends this process after the second request to stop, whatever its threads wait for. Its guard ends
+/// Ends this process after the second request to stop, or after `swath stop --now`, whatever its threads wait for. Its guard ends
 /// the trials, and the next run takes in the records that this one has not read.
 fn abandon(interrupt: &Interrupt) {
     let message = format!(

@@ -18,6 +18,7 @@ mod runtime;
 mod search_programs;
 mod secrets;
 mod shortage;
+mod stopping;
 mod sweeps;
 mod trackers;
 mod ui_requests;

@@ -13,7 +13,7 @@ const CRATES: &[(&str, &[&[&str]])] = &[
         "crates/model",
         &[&["source"], &["space"], &["study"], &["demo"]],
     ),
-    ("crates/search", &[&["dialogue"], &["sampler", "scheduler"]]),
+    ("crates/search", &[&["companion"], &["dialogue"], &["sampler", "scheduler"]]),
     (
         "crates/engine",
         &[

@@ -7,6 +7,7 @@
 mod allotment;
 mod cgroups;
 mod checkpoint;
+mod companions;
 mod gpus;
 pub mod guard;
 mod leaf;
@@ -24,15 +25,18 @@ mod site;
 mod sleeper;
 pub mod slot;
 mod stop_line;
+mod stop_signal;
 mod supervise;
 mod system;
 mod task;
 mod traceback;
 mod trainable;
+mod ulimit;
 mod usage;
 mod watch;
 
 pub use allotment::Allotment;
+pub use companions::SlotLauncher;
 pub use gpus::{GpuError, GpuShares, Gpus};
 pub use leftovers::{end_leftovers, survivors};
 pub use pool::Pool;
@@ -40,6 +44,7 @@ pub use program::{Argv, Program, ProgramSettings, ProgramSpec, environment};
 pub use room::DiskSpace;
 pub use simulated::Simulated;
 pub use site::{Share, Site, Work, here};
+pub use stop_signal::{StopSignal, StopTarget};
 pub use system::SYSTEM;
 pub use task::{Task, TaskEnd, TaskRequest};
 pub use trainable::{Closure, Outcome, StudyContext, Trainable, TrialContext, TrialError};
@@ -185,8 +190,8 @@ pub struct Launch {
 /// Reason why a trial is to end, and with it the way it is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stop {
-    /// The scheduler pauses the trial: SIGTERM, the grace period, then SIGKILL. The attempt ends as
-    /// `Paused`.
+    /// The scheduler pauses the trial: the stop signal, the grace period, then SIGKILL. The attempt
+    /// ends as `Paused`.
     Pause,
     /// The scheduler stops the trial, with the same signals. The attempt ends as `Stopped`.
     Verdict,
@@ -265,6 +270,9 @@ pub enum ExecutorError {
         #[source]
         source: std::io::Error,
     },
+    /// A limit of this process leaves no room for a trial; holds the limit.
+    #[error("no trial can run: {0}")]
+    NoRoom(String),
     /// An attempt was to start in a slot that is not free.
     #[error("slot {0} still runs a trial")]
     SlotBusy(u32),

@@ -32,6 +32,7 @@ pub(super) fn work(
             workdir: workdir.clone(),
             trial_time: sweep.limits.trial_time,
             grace: sweep.run.grace,
+            stop: sweep.run.stop,
             system: sweep.run.system,
             log: sweep.limits.log,
             capture: sweep.capture.clone(),
