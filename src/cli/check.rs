@@ -4,12 +4,13 @@ use super::Context;
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
 use super::sweeps;
+use crate::executor::Launch;
 use crate::journal::StudyDir;
 use crate::report::text::plain;
 use crate::space::{Name, Params};
 use crate::study::{Goal, Objective, TrialId};
 use crate::sweep::units::{Bytes, HumanDuration};
-use crate::sweep::{Acceptance, Fill, Sweep};
+use crate::sweep::{Acceptance, Sweep, TrialBudget};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -80,13 +81,12 @@ impl Overview {
     fn of(sweep: &Sweep, context: &Context) -> Self {
         let example = example(sweep);
         let folder = StudyDir::new(&context.logs, &sweep.name).trial(TrialId(1));
-        let command = sweep.run.command.render(&Fill {
-            params: &example,
-            trial: TrialId(1),
-            trial_dir: &folder,
-            params_file: &folder.join("params.json"),
-            data_dir: &sweep.run.data_dir,
-        });
+        let launch = Launch {
+            seed: sweep.seed,
+            ..crate::sweep::launch(example.clone(), folder)
+        };
+        let called = std::env::current_dir().unwrap_or_default();
+        let command = crate::run::example_command(sweep, &launch, &called);
         // The axes of one parameter are named `name[0]`, `name[1]` and so on, and count once.
         let mut searched: Vec<_> = sweep
             .space
@@ -274,6 +274,16 @@ fn describe_limits(sweep: &Sweep) -> String {
             .trial_time
             .map(|time| format!("{} a trial", HumanDuration(time))),
     );
+    parts.extend(limits.trial_budget.map(|budget| match budget {
+        TrialBudget::Time(time) => format!("a budget of {} a trial", HumanDuration(time)),
+        TrialBudget::Resource(most) => format!(
+            "a budget of {} {most} a trial",
+            sweep.resource.as_deref().unwrap_or_default()
+        ),
+    }));
+    let spending = &sweep.spending;
+    parts.extend(spending.cost.map(|cost| format!("a cost of {cost}")));
+    parts.extend(spending.gpu_hours.map(|hours| format!("{hours} GPU hours")));
     parts.extend(
         limits
             .failures

@@ -79,7 +79,7 @@ pub use {
     mark::has_mark,
     models::{HELD, ModelStore, Models},
     scrape::{Scrape, Stream},
-    seal::{Resumption, remove_seal, resume_from_seal},
+    seal::{remove_seal, resume_from_seal},
     supervised::{Dirs, Sink, Unread},
     tail::{Growth, Line, Tail},
 };

@@ -52,15 +52,6 @@ impl SealedFile {
     }
 }
 
-/// The state of a checkpoint folder before an attempt that resumes.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Resumption {
-    /// The step of the checkpoint that is whole; `None` if it is not known.
-    pub step: Option<f64>,
-    /// A message about files that were set aside or may be torn.
-    pub warning: Option<String>,
-}
-
 /// Seals the checkpoint of a trial, unless the trial has written to the folder since it recorded
 /// that the checkpoint is complete.
 pub(super) fn seal(trial: &Path, step: Option<f64>, records: Option<u64>) -> io::Result<()> {
@@ -97,34 +88,31 @@ pub fn remove_seal(trial: &Path) -> io::Result<()> {
 
 /// Prepares the checkpoint folder of a trial for an attempt that resumes. Files that are newer than
 /// the seal are moved to `attempts/<last>/checkpoints/`. Without a seal the folder stays as it is.
+/// Returns a warning about files that were moved or may be torn.
 ///
 /// # Errors
 /// If the folder cannot be read, or a file cannot be moved.
-pub fn resume_from_seal(trial: &Path, last: u32) -> io::Result<Resumption> {
+pub fn resume_from_seal(trial: &Path, last: u32) -> io::Result<Option<String>> {
     let text = match regular::read(&trial.join(FILE)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Resumption::default()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         text => text?,
     };
     // A power failure may leave half a seal, which is none.
     let Ok(seal) = serde_json::from_slice::<Seal>(&text) else {
-        return Ok(Resumption::default());
+        return Ok(None);
     };
     if has_later_checkpoint(trial, seal.records)? {
-        return Ok(Resumption::default());
+        return Ok(None);
     }
     let folder = trial.join("checkpoints");
     let mut files = Vec::new();
     list(&folder, Path::new(""), &mut files)?;
     if let Some(changed) = seal.files.iter().find(|file| !file.is_intact(&files)) {
-        let warning = format!(
+        return Ok(Some(format!(
             "`checkpoints/{}` was changed after the checkpoint{} was recorded, and may be incomplete",
             changed.path.display(),
             of_step(seal.step)
-        );
-        return Ok(Resumption {
-            step: None,
-            warning: Some(warning),
-        });
+        )));
     }
     let newer: Vec<&SealedFile> = files.iter().filter(|file| !seal.has(file)).collect();
     for file in &newer {
@@ -137,10 +125,7 @@ pub fn resume_from_seal(trial: &Path, last: u32) -> io::Result<Resumption> {
     }
     remove_empty_folders(&folder, &newer);
     restore_links(&folder, &seal.files, &files)?;
-    Ok(Resumption {
-        step: seal.step,
-        warning: set_aside_warning(&newer, last, seal.step),
-    })
+    Ok(set_aside_warning(&newer, last, seal.step))
 }
 
 /// Returns the warning about files that were set aside; `None` if there are none.
@@ -278,7 +263,7 @@ mod tests {
             seal(self.0.path(), Some(3.0), Some(length.len())).unwrap();
         }
 
-        fn resume(&self) -> Resumption {
+        fn resume(&self) -> Option<String> {
             resume_from_seal(self.0.path(), 1).unwrap()
         }
 
@@ -288,18 +273,15 @@ mod tests {
     }
 
     #[test]
-    fn a_file_newer_than_the_sealed_checkpoint_is_set_aside_and_the_step_is_known() {
+    fn a_file_newer_than_the_sealed_checkpoint_is_set_aside_once() {
         let trial = Trial::with_files(&["step3/weights", "config"]);
         trial.seal();
         trial.write("step4/weights", "tor");
-        let resumption = trial.resume();
-        assert_eq!(resumption.step, Some(3.0));
-        let warning = resumption.warning.unwrap();
+        let warning = trial.resume().unwrap();
         assert!(warning.contains("`checkpoints/step4/weights`"), "{warning}");
         assert!(!trial.has("checkpoints/step4") && trial.has("checkpoints/step3/weights"));
         assert!(trial.has("attempts/1/checkpoints/step4/weights"));
-        let again = trial.resume();
-        assert_eq!((again.step, again.warning), (Some(3.0), None));
+        assert_eq!(trial.resume(), None);
     }
 
     #[test]
@@ -308,13 +290,10 @@ mod tests {
         trial.seal();
         trial.write("weights", "tor");
         trial.write("other", "x");
-        let resumption = trial.resume();
-        assert_eq!(resumption.step, None);
+        let warning = trial.resume().unwrap();
         assert!(
-            resumption
-                .warning
-                .unwrap()
-                .contains("`checkpoints/weights` was changed")
+            warning.contains("`checkpoints/weights` was changed"),
+            "{warning}"
         );
         assert!(trial.has("checkpoints/other"));
     }
@@ -329,7 +308,7 @@ mod tests {
         trial.write("4", "tor");
         fs::remove_file(&latest).unwrap();
         std::os::unix::fs::symlink("4", &latest).unwrap();
-        assert_eq!(trial.resume().step, Some(3.0));
+        assert!(trial.resume().is_some());
         assert_eq!(fs::read_link(&latest).unwrap(), Path::new("3"));
     }
 
@@ -340,7 +319,7 @@ mod tests {
         trial.write("4", "tor");
         trial.seal();
         assert!(!trial.has(FILE));
-        assert_eq!(trial.resume(), Resumption::default());
+        assert_eq!(trial.resume(), None);
     }
 
     #[test]
@@ -351,7 +330,7 @@ mod tests {
         let records = trial.0.path().join("records.jsonl");
         let text = fs::read_to_string(&records).unwrap();
         fs::write(&records, text.clone() + &text).unwrap();
-        assert_eq!(trial.resume(), Resumption::default());
+        assert_eq!(trial.resume(), None);
         assert!(trial.has("checkpoints/4"));
     }
 }

@@ -10,4 +10,4 @@ mod input;
 mod resources;
 mod setup;
 mod signals;
-mod world;
+pub(crate) mod world;

@@ -226,6 +226,7 @@ impl Supervised {
                 self.forward(LogRecord::Checkpoint { step });
             }
             Record::Note { text } => self.forward(LogRecord::Note { text }),
+            Record::Invalid { why } => self.forward(LogRecord::Invalid { why }),
             Record::Outputs(values) => {
                 for (name, value) in values {
                     self.parser

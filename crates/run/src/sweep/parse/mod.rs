@@ -20,6 +20,7 @@ pub use sections::{Further, Occurs, SECTIONS, SectionReference};
 
 use super::plan::Tried;
 use super::stored::stored_of;
+use super::template::Names;
 use super::{Acceptance, Places, Registry, Rejected, Sweep, lints};
 use md5::{Digest, Md5};
 use std::path::Path;
@@ -139,11 +140,12 @@ fn read(
     let seed = file
         .take_count("seed", 0, diagnostics)
         .map_or(sections::SEED, |(seed, _)| seed);
-    let objectives = objective::read(&mut file, diagnostics);
+    let (objectives, targets) = objective::read(&mut file, diagnostics);
     let space = read_space(&mut file, diagnostics);
     let names = space
         .as_ref()
         .map_or_else(|| raw.names.clone(), Space::names);
+    let sweep_names = names.clone();
     let readable = space.is_some();
     let points = read_points(&mut file, space.as_ref(), diagnostics);
     let mut places = Places {
@@ -152,10 +154,25 @@ fn read(
     };
     let (run, checkpoint) = run::read(&mut file, source, &names, trainee, &mut places, diagnostics);
     let search = search::read(&mut file, registry.samplers(), diagnostics);
-    let (scheduler, resource) = scheduler::read(&mut file, registry.schedulers(), diagnostics);
+    let (scheduler, mut resource) = scheduler::read(&mut file, registry.schedulers(), diagnostics);
     let resources = resources::read(&mut file, diagnostics);
-    let executor = executor::read(&mut file, registry.executors(), diagnostics);
-    let limits = limits::read(&mut file, diagnostics);
+    let mut executor = executor::read(&mut file, registry.executors(), diagnostics);
+    let has_data = run.of_trial.data_dir.is_none();
+    let names = Names {
+        params: sweep_names,
+        configs: run.config_keys(),
+    };
+    executor::check_prelude(&mut executor, has_data, source, &names, diagnostics);
+    let limits::Budgets {
+        limits,
+        spending,
+        price,
+    } = limits::read(
+        &mut file,
+        &mut resource,
+        resources.gpus.is_some(),
+        diagnostics,
+    );
     let retry = retry::read(&mut file, diagnostics);
     let replicate = replicate::read(&mut file, &scheduler, search.trials, diagnostics);
     let capture = capture::read(&mut file, source, diagnostics);
@@ -177,22 +194,28 @@ fn read(
         seed,
         run,
         objectives,
+        targets,
         outcome_limits,
         space: Arc::new(space.unwrap_or_default()),
         points,
         sampler: search.sampler,
         trials,
+        count_invalid: search.count_invalid,
+        patience: search.patience,
         scheduler,
         resource,
         resources,
         executor,
         limits,
+        spending,
+        price,
         retry,
         replicate,
         checkpoint,
         capture,
         trackers,
         warnings: Diagnostics::default(),
+        configs: None,
         registry: Arc::new(registry.clone()),
         places,
     };
@@ -408,7 +431,7 @@ fn not_texts(key: &str, value: &NodeValue, span: Span) -> Diagnostic {
 
 /// Returns the span of a part of a string value. The span is exact if the string is written without
 /// escapes; otherwise it is the whole string.
-fn within(source: &Source, node: &Span, text: &str, part: &Span) -> Span {
+pub(super) fn within(source: &Source, node: &Span, text: &str, part: &Span) -> Span {
     let written = source.text.get(node.clone()).unwrap_or_default();
     for quotes in ["\"\"\"", "'''", "\"", "'"] {
         let inner = written
