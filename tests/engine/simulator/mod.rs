@@ -261,6 +261,14 @@ impl Executor for Frail {
             fate.break_invariant("an attempt was started whose start a power cut can undo");
         }
         self.started.push(attempt);
+        {
+            let mut fate = self.fate.lock().unwrap();
+            if fate.often > 0 && fate.aside.random_range(0..40) == 0 {
+                fate.count("killed before a start");
+                fate.dead = true;
+                return Ok(());
+            }
+        }
         self.programs.start(&launch);
         self.inner.start(launch)
     }
