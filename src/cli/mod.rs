@@ -34,9 +34,11 @@ pub(crate) mod plot;
 pub(crate) mod progress;
 mod provenance;
 pub(crate) mod quote;
+pub(crate) mod recapture;
 pub(crate) mod replay;
 pub mod report;
 pub(crate) mod repro;
+pub(crate) mod rerun;
 pub(crate) mod retry;
 pub(crate) mod rm;
 pub(crate) mod run;
@@ -86,6 +88,7 @@ pub fn main() -> std::process::ExitCode {
     // Without the handler a limit on the size of files would kill the process. If it cannot be set,
     // the command works all the same.
     let _ = crate::driver::interrupt::survive_file_size_limit();
+    swath_search::companion::set_launcher(crate::executor::SlotLauncher::new(guard::command));
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -135,6 +138,8 @@ fn dispatch(command: &Command, context: &mut Context) -> Result<Code, Failure> {
         Command::Diff(args) => diff::run(args, context),
         Command::Repro(args) => repro::run(args, context),
         Command::Verify(args) => verify::run(args, context),
+        Command::Recapture(args) => recapture::run(args, context),
+        Command::Rerun(args) => rerun::run(args, context),
         Command::Retry(args) => retry::run(args, context),
         Command::Rm(args) => rm::run(args, context),
         Command::Gc(args) => gc::run(args, context),

@@ -13,7 +13,10 @@ const CRATES: &[(&str, &[&[&str]])] = &[
         "crates/model",
         &[&["source"], &["space"], &["study"], &["demo"]],
     ),
-    ("crates/search", &[&["dialogue"], &["sampler", "scheduler"]]),
+    (
+        "crates/search",
+        &[&["companion"], &["dialogue"], &["sampler", "scheduler"]],
+    ),
     (
         "crates/engine",
         &[
@@ -137,7 +140,9 @@ fn belongs_to_a_test_program(path: &Path) -> bool {
     };
     ["main.rs", "mod.rs"].iter().any(|name| {
         let text = fs::read_to_string(owner.join(name)).unwrap_or_default();
-        text.lines().any(|line| line == format!("mod {module};"))
+        let declaration = format!("mod {module};");
+        text.lines()
+            .any(|line| line.trim_start_matches("pub(crate) ") == declaration)
     })
 }
 

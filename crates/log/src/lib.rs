@@ -51,6 +51,8 @@ mod repeats;
 #[cfg(feature = "supervise")]
 pub mod scrape;
 #[cfg(feature = "supervise")]
+mod seal;
+#[cfg(feature = "supervise")]
 mod stamp;
 #[cfg(feature = "supervise")]
 mod steps;
@@ -70,13 +72,15 @@ pub use log::Item;
 #[cfg(feature = "supervise")]
 pub use {
     batch::OVERWRITTEN,
+    copy::share_blocks,
     deciding::DecidingMetrics,
     digest::{Digest, DigestError, LeftOut, digest},
     digest_cache::DigestCache,
-    folder::{Beginning, TrialFolder},
+    folder::{Beginning, TrialFolder, WORK},
     mark::has_mark,
     models::{HELD, ModelStore, Models},
     scrape::{Scrape, Stream},
+    seal::{remove_seal, resume_from_seal},
     supervised::{Dirs, Sink, Unread},
     tail::{Growth, Line, Tail},
 };

@@ -5,7 +5,9 @@ use super::{Driver, DriverError, has_entries, propose, race};
 use crate::executor::{Executor, Launch};
 use crate::journal::{has_foreign_trial, has_own_trial};
 use swath_log::TrialFolder;
-use swath_model::study::{Attempt, Event, IllegalEvent, LogRecord, Origin, TrialId, Verdict};
+use swath_model::study::{
+    Attempt, Event, IllegalEvent, LogRecord, Origin, Trial, TrialId, Verdict,
+};
 use swath_search::scheduler::Next;
 
 impl Driver<'_> {
@@ -52,10 +54,19 @@ impl Driver<'_> {
             .free(slots, |slot| breaker.is_paused(slot))
     }
 
+    /// Returns the waiting trials that this run may start, lowest first.
+    pub(super) fn open_trials(&self) -> impl Iterator<Item = TrialId> {
+        self.study.waiting().filter(|id| {
+            let trial = self.study.trial(*id);
+            !self.parts.only_reruns
+                || trial.is_some_and(|trial| matches!(trial.origin, Origin::Rerun(_)))
+        })
+    }
+
     /// Returns whether work is left that only needs time: a trial waits for its backoff, or all
     /// slots are busy or paused.
     pub(super) fn waits(&self, executor: &dyn Executor) -> bool {
-        self.study.waiting().next().is_some()
+        self.open_trials().next().is_some()
             || self.free_slot(self.slots(executor)).is_none() && !self.is_finished()
     }
 
@@ -77,12 +88,12 @@ impl Driver<'_> {
         let now = self.clock.now();
         // Waiting trials come first, because they were created earlier.
         let retries = &self.components.retries;
-        let startable = self.study.waiting().find(|id| {
+        let startable = self.open_trials().find(|id| {
             self.study
                 .trial(*id)
                 .is_some_and(|trial| retries.may_start(trial, now))
         });
-        if startable.is_some() {
+        if startable.is_some() || self.parts.only_reruns {
             return Ok(startable);
         }
         match self.parts.scheduler.next(&self.study, self.budget_left()) {
@@ -127,7 +138,9 @@ impl Driver<'_> {
 
     /// Returns whether the budget of trials has room for another one.
     pub(super) fn budget_left(&self) -> bool {
-        !self.exhausted && race::has_room(&self.study, self.parts.header.trials)
+        !self.exhausted
+            && !self.parts.only_reruns
+            && race::has_room(&self.study, self.parts.header.trials)
     }
 
     /// Returns whether a trial has a checkpoint of this study.
@@ -172,6 +185,8 @@ impl Driver<'_> {
     /// is started only after a flush.
     fn launch(&mut self, id: TrialId, slot: u32) -> Result<Launch, DriverError> {
         let until = self.parts.scheduler.until(&self.study, id);
+        let budget = self.parts.limits.resource_budget();
+        let until = until.into_iter().chain(budget).min();
         let trial = self.study.trial(id).ok_or(IllegalEvent::NoSuchTrial(id))?;
         let (attempt, params, seed) = (
             Attempt(trial.attempts + 1),
@@ -193,6 +208,11 @@ impl Driver<'_> {
             // The executor meets the same error, and the attempt fails with it.
             let _ = TrialFolder::set_aside(&self.dir.trial(id), trial.attempts);
         }
+        let resume_step = match trial.origin {
+            Origin::Cloned { from: parent, .. } if from.is_some() => self.study.trial(parent),
+            _ => Some(trial).filter(|_| has_own),
+        }
+        .and_then(last_checkpoint_step);
         let warning = self.components.trial_warnings.begin(trial, resume);
         self.commit(Event::Started {
             trial: id,
@@ -216,7 +236,16 @@ impl Driver<'_> {
             dir: self.dir.trial(id),
             until,
             resume,
+            resume_step,
             from,
         })
     }
+}
+
+/// Returns the step of the last checkpoint that a trial recorded with its step.
+fn last_checkpoint_step(trial: &Trial) -> Option<f64> {
+    trial.records.iter().rev().find_map(|record| match record {
+        LogRecord::Checkpoint { step } => *step,
+        _ => None,
+    })
 }

@@ -5,18 +5,23 @@
 //! file here with its `KIND` and add a line to `EXECUTORS`.
 
 mod allotment;
+mod built_in;
 mod cgroups;
 mod checkpoint;
+mod companions;
 mod gpus;
 pub mod guard;
+mod invocation;
 mod leaf;
 mod leftovers;
 mod nearest;
 mod orphans;
 mod output;
 mod pool;
+mod port;
 pub mod processes;
 mod program;
+mod reread;
 mod room;
 mod shortage;
 mod simulated;
@@ -24,25 +29,34 @@ mod site;
 mod sleeper;
 pub mod slot;
 mod stop_line;
+mod stop_signal;
 mod supervise;
 mod system;
 mod task;
 mod traceback;
 mod trainable;
+mod ulimit;
 mod usage;
 mod watch;
+mod work_files;
 
 pub use allotment::Allotment;
+pub use built_in::{BUILT_INS, BuiltIn, Facts, RESUME, Scope, environment};
+pub use companions::SlotLauncher;
 pub use gpus::{GpuError, GpuShares, Gpus};
+pub use invocation::{Invocation, Text};
 pub use leftovers::{end_leftovers, survivors};
 pub use pool::Pool;
-pub use program::{Argv, Program, ProgramSettings, ProgramSpec, environment};
+pub use program::{Invoke, Program, ProgramSettings, ProgramSpec};
+pub(crate) use reread::{Reread, reread};
 pub use room::DiskSpace;
 pub use simulated::Simulated;
 pub use site::{Share, Site, Work, here};
+pub use stop_signal::{StopSignal, StopTarget};
 pub use system::SYSTEM;
 pub use task::{Task, TaskEnd, TaskRequest};
 pub use trainable::{Closure, Outcome, StudyContext, Trainable, TrialContext, TrialError};
+pub use work_files::{LARGEST_COPY, WorkFile, WorkFiles};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -178,6 +192,8 @@ pub struct Launch {
     pub until: Option<Resource>,
     /// Whether the trial resumes from its checkpoint folder.
     pub resume: bool,
+    /// Step of the checkpoint that the trial resumes from, if the program recorded it.
+    pub resume_step: Option<f64>,
     /// Checkpoint folder of another trial, copied into this trial's own folder before the start.
     pub from: Option<PathBuf>,
 }
@@ -185,8 +201,8 @@ pub struct Launch {
 /// Reason why a trial is to end, and with it the way it is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stop {
-    /// The scheduler pauses the trial: SIGTERM, the grace period, then SIGKILL. The attempt ends as
-    /// `Paused`.
+    /// The scheduler pauses the trial: the stop signal, the grace period, then SIGKILL. The attempt
+    /// ends as `Paused`.
     Pause,
     /// The scheduler stops the trial, with the same signals. The attempt ends as `Stopped`.
     Verdict,
@@ -265,6 +281,9 @@ pub enum ExecutorError {
         #[source]
         source: std::io::Error,
     },
+    /// A limit of this process leaves no room for a trial; holds the limit.
+    #[error("no trial can run: {0}")]
+    NoRoom(String),
     /// An attempt was to start in a slot that is not free.
     #[error("slot {0} still runs a trial")]
     SlotBusy(u32),
