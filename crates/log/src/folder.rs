@@ -164,6 +164,16 @@ impl TrialFolder {
         Ok(())
     }
 
+    /// Moves the files of earlier attempts to `attempts/<last>/`, before an attempt that begins anew.
+    /// The move is on the disk when this returns.
+    ///
+    /// # Errors
+    /// If a file cannot be moved.
+    pub fn set_aside(dir: &Path, last: u32) -> io::Result<()> {
+        set_earlier_aside(dir, last, false)?;
+        File::open(dir)?.sync_all()
+    }
+
     /// Completes `info.yaml` of an attempt that has ended with facts that only the study has: the
     /// trial's result, and the exit that the study recorded. The latter differs if no process
     /// observed the end, or if an objective was never reported. Does nothing if there is no

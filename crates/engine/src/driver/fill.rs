@@ -3,7 +3,8 @@
 
 use super::{Driver, DriverError, has_entries, propose, race};
 use crate::executor::{Executor, Launch};
-use crate::journal::has_foreign_trial;
+use crate::journal::{has_foreign_trial, has_own_trial};
+use swath_log::TrialFolder;
 use swath_model::study::{
     Attempt, Event, IllegalEvent, LogRecord, Origin, Trial, TrialId, Verdict,
 };
@@ -201,6 +202,12 @@ impl Driver<'_> {
             _ => None,
         };
         let resume = has_own || from.is_some();
+        // The earlier files go before the journal has the start: if this process were killed between
+        // the two, the next run would take their lines for those of the new attempt.
+        if trial.attempts > 0 && !resume && has_own_trial(&self.dir, &self.study, id) {
+            // The executor meets the same error, and the attempt fails with it.
+            let _ = TrialFolder::set_aside(&self.dir.trial(id), trial.attempts);
+        }
         let resume_step = match trial.origin {
             Origin::Cloned { from: parent, .. } if from.is_some() => self.study.trial(parent),
             _ => Some(trial).filter(|_| has_own),
