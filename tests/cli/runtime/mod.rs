@@ -13,3 +13,5 @@ mod setup;
 mod signals;
 mod templates;
 pub(crate) mod world;
+
+pub(crate) use world::World;
