@@ -4,7 +4,8 @@ use super::compare;
 use super::exit::{Code, Failure};
 use super::output::Output;
 use super::progress::{Progress, Style};
-use super::{Context, guard, quote, recapture, sweeps};
+use super::sweeps::{Accepts, SweepArgs};
+use super::{Context, guard, quote, recapture};
 use crate::driver::Interrupt;
 use crate::report::select::Selector;
 use crate::report::text::plain;
@@ -43,7 +44,11 @@ pub(crate) struct Args {
 /// Runs `swath rerun`.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let (path, workdir) = recapture::sweep_file(&args.study, context)?;
-    let sweep = sweeps::read(&path, false, &mut context.out)?;
+    let sweep_file = SweepArgs {
+        sweep: path.clone(),
+        overrides: Vec::new(),
+    };
+    let (sweep, _) = sweep_file.read(Accepts::Program, false, context)?;
     let options = Options {
         logs: context.logs.clone(),
         workdir,
