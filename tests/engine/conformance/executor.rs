@@ -71,7 +71,7 @@ fn programs(slots: usize, behaviour: Behaviour) -> World {
     };
     let path = format!("{}/tests/trainables/{script}", env!("CARGO_MANIFEST_DIR"));
     let program = Program::new(ProgramSettings {
-        invoke: Box::new(move |_| Invocation::of(&[path.clone()])),
+        invoke: Box::new(move |_| Invocation::of(std::slice::from_ref(&path))),
         spec: ProgramSpec {
             env: Vec::new(),
             workdir: PathBuf::from("."),

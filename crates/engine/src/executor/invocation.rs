@@ -94,6 +94,10 @@ impl Text {
     }
 }
 
+fn resolved(texts: &[Text], facts: &Facts<'_>) -> Vec<String> {
+    texts.iter().map(|text| text.resolve(facts)).collect()
+}
+
 impl Invocation {
     /// Writes the files of the attempt into the trial's folder. An attempt that resumes keeps those
     /// that its trial began with.
@@ -161,15 +165,9 @@ impl Invocation<Text> {
     /// Fills in the facts that were open.
     #[must_use]
     pub fn resolve(&self, facts: &Facts<'_>) -> Invocation {
-        let resolve_all = |texts: &[Text]| {
-            texts
-                .iter()
-                .map(|text| text.resolve(facts))
-                .collect::<Vec<_>>()
-        };
         Invocation {
-            argv: resolve_all(&self.argv),
-            recorded: resolve_all(&self.recorded),
+            argv: resolved(&self.argv, facts),
+            recorded: resolved(&self.recorded, facts),
             env: self
                 .env
                 .iter()

@@ -16,11 +16,7 @@ pub(super) fn of_command(
     names: &Names,
     diagnostics: &mut Diagnostics,
 ) {
-    let is_shell = |(text, _): &(String, Span)| {
-        let name = Path::new(text).file_name().unwrap_or_default();
-        SHELLS.iter().any(|shell| name == *shell)
-    };
-    if args.iter().any(is_shell) {
+    if args.iter().any(|(text, _)| is_shell(text)) {
         return;
     }
     let mut is_script = false;
@@ -31,6 +27,11 @@ pub(super) fn of_command(
         }
         is_script = ["-c", "-e", "--eval", "--execute"].contains(&text.as_str());
     }
+}
+
+fn is_shell(program: &str) -> bool {
+    let name = Path::new(program).file_name().unwrap_or_default();
+    SHELLS.iter().any(|shell| name == *shell)
 }
 
 /// Warns of shell syntax in a text that no shell reads.

@@ -29,26 +29,20 @@ pub(super) fn of_switches(sweep: &Sweep, workdir: &Path, span: &Span) -> Vec<Dia
         .filter(|word| word.ends_with(".py"))
         .filter_map(|word| source_of(&workdir.join(word)))
         .collect();
-    let switches = || {
-        sweep
-            .space
-            .names()
-            .into_iter()
-            .filter(|name| is_switch(sweep, name))
-    };
     if scripts.is_empty() {
         return Vec::new();
     }
     let mut warnings = Vec::new();
-    for name in switches() {
-        for (option, is_value) in command.one_sided_options(&name) {
+    let names = sweep.space.names();
+    for name in names.iter().filter(|name| is_switch(sweep, name)) {
+        for (option, is_value) in command.one_sided_options(name) {
             let declared = scripts.iter().find_map(|source| declared(source, &option));
             // `--{amp}` passes no text that `type=bool` could misread.
             let Some(declared) = declared.filter(|it| is_value || *it == Declared::TwoOptions)
             else {
                 continue;
             };
-            warnings.push(warning(&name, &option, declared, span));
+            warnings.push(warning(name, &option, declared, span));
         }
     }
     warnings

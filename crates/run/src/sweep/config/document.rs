@@ -38,6 +38,9 @@ pub(super) enum Target {
     Fixed(String),
 }
 
+/// Reason why a table cannot be set.
+const WHOLE_TABLE: &str = "it is a whole table";
+
 impl Document {
     /// Parses a file by the ending of its name.
     ///
@@ -71,14 +74,15 @@ impl Document {
 
     /// Returns whether a path can be set.
     pub(super) fn target(&self, path: &str) -> Target {
-        let whole_table = || Target::Fixed("it is a whole table".to_owned());
         match self {
             Self::Text { root, .. } => match root.look_up(path) {
                 Lookup::Missing(node, _) if node.kind == NodeKind::Alias => {
                     Target::Fixed("it is in a table that the file repeats by an alias".to_owned())
                 }
                 Lookup::Missing(..) => Target::Missing,
-                Lookup::Found(node) if matches!(node.kind, NodeKind::Map { .. }) => whole_table(),
+                Lookup::Found(node) if matches!(node.kind, NodeKind::Map { .. }) => {
+                    Target::Fixed(WHOLE_TABLE.to_owned())
+                }
                 Lookup::Found(node) if node.is_repeated => Target::Fixed(
                     "the file repeats it by an alias, so other values would change too".to_owned(),
                 ),
@@ -89,7 +93,7 @@ impl Document {
                 match toml::keys_of(item, path) {
                     None => Target::Missing,
                     Some(keys) => match toml::is_table(item, &keys) {
-                        true => whole_table(),
+                        true => Target::Fixed(WHOLE_TABLE.to_owned()),
                         false => Target::Value,
                     },
                 }

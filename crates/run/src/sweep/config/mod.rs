@@ -169,16 +169,13 @@ impl Sweep {
             .filter(|index| address.file.is_none_or(|file| file == *index))
             .map(|index| (index, files[index].document.target(address.path)))
             .collect();
-        let error = |message: String| {
-            Diagnostic::error("no-place", message).at(self.span_of_parameter(name), "")
-        };
         if let Some((index, why)) = places.iter().find_map(|(index, place)| match place {
             Target::Fixed(why) => Some((index, why)),
             _ => None,
         }) {
             let file = &self.run.configs[*index].path;
             let message = format!("`{}` of `{file}` cannot be set: {why}", address.path);
-            return Err(error(message));
+            return Err(self.no_place(name, message));
         }
         let mut found = places
             .iter()
@@ -191,7 +188,7 @@ impl Sweep {
                 let [first, second] = [first, second].map(|index| &self.run.configs[index].key);
                 let message = format!("`{name}` is in several files: `{first}` and `{second}`");
                 let hint = format!("name the file: \"{first}:{}\"", address.path);
-                return Err(error(message).hint(hint));
+                return Err(self.no_place(name, message).hint(hint));
             }
             (None, _) if address.adds => match (address.file, files) {
                 (Some(index), files) => files[index].settings.push(setting),
@@ -200,21 +197,17 @@ impl Sweep {
                     let message = format!("`{name}` names no file to which it is added");
                     let key = &self.run.configs[0].key;
                     let hint = format!("name the file: \"{key}:+{}\"", address.path);
-                    return Err(error(message).hint(hint));
+                    return Err(self.no_place(name, message).hint(hint));
                 }
             },
             (None, _) if self.run.receives(name) || self.space.is_needed_by_others(name) => {}
-            (None, _) => return Err(self.unknown_path(&address, files, error)),
+            (None, _) => return Err(self.unknown_path(name, &address, files)),
         }
         Ok(())
     }
 
-    fn unknown_path(
-        &self,
-        address: &Address<'_>,
-        files: &[LoadedFile],
-        error: impl Fn(String) -> Diagnostic,
-    ) -> Diagnostic {
+    /// Returns the error about a parameter that no file has a place for.
+    fn unknown_path(&self, name: &Name, address: &Address<'_>, files: &[LoadedFile]) -> Diagnostic {
         let searched: Vec<usize> = (0..files.len())
             .filter(|index| address.file.is_none_or(|file| file == *index))
             .collect();
@@ -226,11 +219,8 @@ impl Sweep {
             .iter()
             .flat_map(|index| files[*index].document.paths())
             .collect();
-        let error = error(format!(
-            "`{}` is not in {}",
-            address.path,
-            names.join(" or ")
-        ));
+        let message = format!("`{}` is not in {}", address.path, names.join(" or "));
+        let error = self.no_place(name, message);
         match similar(address.path, &paths) {
             Some(near) => error.hint(format!("did you mean `{near}`?")),
             None => error.hint(format!(
@@ -284,6 +274,10 @@ impl Sweep {
                     .hint("only tables can get further values"),
             );
         }
+    }
+
+    fn no_place(&self, name: &str, message: String) -> Diagnostic {
+        Diagnostic::error("no-place", message).at(self.span_of_parameter(name), "")
     }
 
     /// Returns the span of a parameter's key in the sweep file, or of `[space]`.

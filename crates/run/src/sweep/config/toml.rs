@@ -1,6 +1,6 @@
 //! Changes values of a TOML document, and keeps its comments and layout.
 
-use super::tree::splits;
+use super::tree::{below, splits};
 use swath_model::space::Value;
 use toml_edit::{Array, DocumentMut, InlineTable, Item, TableLike, Value as TomlValue};
 
@@ -42,18 +42,14 @@ fn child<'a>(item: &'a Item, key: &str) -> Option<&'a Item> {
 
 /// Collects the paths of all values.
 pub(super) fn paths(item: &Item, prefix: &str, paths: &mut Vec<String>) {
-    let below = |key: &str| match prefix {
-        "" => key.to_owned(),
-        prefix => format!("{prefix}.{key}"),
-    };
     if let Some(table) = item.as_table_like() {
         for (key, item) in table.iter() {
-            self::paths(item, &below(key), paths);
+            self::paths(item, &below(prefix, key), paths);
         }
     } else if let Some(tables) = item.as_array_of_tables() {
         for (index, table) in tables.iter().enumerate() {
             for (key, item) in table.iter() {
-                self::paths(item, &below(&format!("{index}.{key}")), paths);
+                self::paths(item, &below(prefix, &format!("{index}.{key}")), paths);
             }
         }
     } else {

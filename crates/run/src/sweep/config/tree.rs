@@ -74,22 +74,26 @@ impl Node {
 
     /// Collects the paths of all values that a parameter can set.
     pub(super) fn paths(&self, prefix: &str, paths: &mut Vec<String>) {
-        let below = |key: &str| match prefix {
-            "" => key.to_owned(),
-            prefix => format!("{prefix}.{key}"),
-        };
         match &self.kind {
             NodeKind::Map { entries, .. } => entries
                 .iter()
-                .for_each(|entry| entry.value.paths(&below(&entry.key), paths)),
+                .for_each(|entry| entry.value.paths(&below(prefix, &entry.key), paths)),
             NodeKind::List(items) => {
                 paths.push(prefix.to_owned());
                 for (index, item) in items.iter().enumerate() {
-                    item.paths(&below(&index.to_string()), paths);
+                    item.paths(&below(prefix, &index.to_string()), paths);
                 }
             }
             NodeKind::Scalar | NodeKind::Alias => paths.push(prefix.to_owned()),
         }
+    }
+}
+
+/// Returns the path of a key below another path.
+pub(super) fn below(prefix: &str, key: &str) -> String {
+    match prefix {
+        "" => key.to_owned(),
+        prefix => format!("{prefix}.{key}"),
     }
 }
 

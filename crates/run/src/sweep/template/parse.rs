@@ -108,13 +108,10 @@ fn form_of<'a>(inside: &'a str, names: &Names) -> Option<(&'a str, Piece, &'a st
         return None;
     }
     // The name of a parameter may have colons of its own.
-    inside
-        .match_indices(':')
-        .filter_map(|(colon, _)| {
-            let (name, value) = switch(&inside[..colon], names)?;
-            Some((name, value, &inside[colon + 1..]))
-        })
-        .last()
+    inside.rmatch_indices(':').find_map(|(colon, _)| {
+        let (name, value) = switch(&inside[..colon], names)?;
+        Some((name, value, &inside[colon + 1..]))
+    })
 }
 
 fn arg_in_form(
@@ -170,16 +167,11 @@ fn parse_pieces(text: &str, names: &Names) -> Result<Vec<Piece>, Fault> {
             start = brace + 2;
             continue;
         }
-        let lone_brace = |message: &str| Fault {
-            span: brace..brace + 1,
-            message: message.to_owned(),
-            hint: Some(BRACES.to_owned()),
-        };
         if rest.starts_with('}') {
-            return Err(lone_brace("`}` closes nothing"));
+            return Err(lone_brace(brace, "`}` closes nothing"));
         }
         let Some(end) = rest.find('}') else {
-            return Err(lone_brace("`{` is never closed"));
+            return Err(lone_brace(brace, "`{` is never closed"));
         };
         if !literal.is_empty() {
             pieces.push(Piece::Literal(std::mem::take(&mut literal)));
@@ -208,6 +200,15 @@ fn parse_pieces(text: &str, names: &Names) -> Result<Vec<Piece>, Fault> {
         pieces.push(Piece::Literal(literal));
     }
     Ok(pieces)
+}
+
+/// Returns the error about a brace without its counterpart.
+fn lone_brace(position: usize, message: &str) -> Fault {
+    Fault {
+        span: position..position + 1,
+        message: message.to_owned(),
+        hint: Some(BRACES.to_owned()),
+    }
 }
 
 /// Returns the error about `${NAME}`, which only a shell would understand.
@@ -273,14 +274,17 @@ fn config_name(key: &str) -> String {
     }
 }
 
+/// Returns the names of all placeholders that are no parameters.
+fn built_ins() -> impl Iterator<Item = &'static str> {
+    let facts = BUILT_INS.iter().map(|built_in| built_in.name);
+    facts.chain(PLACEHOLDERS.iter().copied())
+}
+
 /// Returns a hint for a placeholder that does not exist.
 pub(in crate::sweep) fn suggestion(name: &str, names: &Names) -> String {
-    let built_ins = || {
-        let facts = BUILT_INS.iter().map(|built_in| built_in.name);
-        facts.chain(PLACEHOLDERS.iter().copied())
-    };
-    let candidates = names.params.iter().map(|name| &**name).chain(built_ins());
-    match nearest(name, candidates) {
+    let params = names.params.iter().map(|name| &**name);
+    let near = nearest(name, params).or_else(|| nearest(name, built_ins()));
+    match near {
         Some(near) if is_word(name) => format!("did you mean `{{{near}}}`?"),
         _ if is_word(name) => format!(
             "it is neither a parameter of `[space]` nor one of {}",
