@@ -3,7 +3,9 @@
 use super::exit::{Code, Failure};
 use super::progress::{Progress, Style};
 use super::{Context, output::Output, studies, sweeps};
+use crate::cluster::pilot;
 use crate::driver::{Outcome, Recaptured};
+use crate::executor::Share;
 use crate::journal::StudyDir;
 use crate::provenance::Environment;
 use crate::report::select::Selector;
@@ -32,7 +34,7 @@ pub(crate) struct Args {
 /// Runs `swath recapture`.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let (path, workdir) = sweep_file(&args.study, context)?;
-    let sweep = sweeps::read_for_either(&path, false, &mut context.out)?;
+    let mut sweep = sweeps::read_for_either(&path, false, &mut context.out)?;
     let dir = StudyDir::new(&context.logs, &sweep.name);
     if !dir.exists() {
         return Err(
@@ -40,10 +42,14 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
                 .hint("`swath run` with the sweep file makes it"),
         );
     }
+    // No program runs, so this machine need not have what trials take. The number of trials at a
+    // time is that of the study, since a different one would be recorded as a change.
+    sweep.resources = Share::default();
+    let jobs = pilot::settled(&dir)?.header().slots.max(1);
     let options = Options {
         logs: context.logs.clone(),
         workdir,
-        gpus: super::run::gpus(None),
+        jobs: usize::try_from(jobs).ok(),
         command_line: std::env::args().collect(),
         ..Options::default()
     };
