@@ -2,7 +2,8 @@
 
 use super::exit::{Code, Failure};
 use super::progress::{Progress, Style};
-use super::{Context, output::Output, studies, sweeps};
+use super::sweeps::{Accepts, SweepArgs};
+use super::{Context, output::Output, studies};
 use crate::cluster::pilot;
 use crate::driver::{Outcome, Recaptured};
 use crate::executor::Share;
@@ -34,7 +35,11 @@ pub(crate) struct Args {
 /// Runs `swath recapture`.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let (path, workdir) = sweep_file(&args.study, context)?;
-    let mut sweep = sweeps::read_for_either(&path, false, &mut context.out)?;
+    let sweep_file = SweepArgs {
+        sweep: path,
+        overrides: Vec::new(),
+    };
+    let (mut sweep, _) = sweep_file.read(Accepts::Either, false, context)?;
     let dir = StudyDir::new(&context.logs, &sweep.name);
     if !dir.exists() {
         return Err(

@@ -3,13 +3,13 @@
 use super::exit::{Code, Failure};
 use super::output::Output;
 use super::progress::{Progress, Style};
+use super::sweeps::{Accepts, SweepArgs};
 use super::{Context, guard, quote};
 use crate::driver::{DriverError, Interrupt};
 use crate::report::summary;
 use crate::run::{Opened, Options, ResourceError, RunError, SetupEnd};
 use crate::study::Closing;
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// Time after the second request to stop within which the run ends in order. Then it is abandoned.
@@ -18,9 +18,8 @@ const LAST_RESORT: Duration = Duration::from_millis(800);
 /// Run the trials of a sweep, or resume it
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The sweep file
-    #[arg(value_name = "SWEEP")]
-    sweep: PathBuf,
+    #[command(flatten)]
+    sweep: SweepArgs,
     /// The number of trials to run at a time, instead of the sweep file's
     #[arg(long, short, value_name = "N")]
     jobs: Option<std::num::NonZeroUsize>,
@@ -49,7 +48,7 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let sweep = super::sweeps::read(&args.sweep, args.strict, &mut context.out)?;
+    let (sweep, workdir) = args.sweep.read(Accepts::Program, args.strict, context)?;
     if sweep.run.command.is_empty() {
         return Err(Failure::usage(
             "the sweep file has no `[run] command`, so there is nothing to run",
@@ -58,7 +57,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     }
     let options = Options {
         logs: context.logs.clone(),
-        workdir: std::env::current_dir()?,
+        workdir,
         jobs: args.jobs.map(usize::from),
         gpus: gpus(args.gpus.clone()),
         time: args.time,

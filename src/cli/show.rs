@@ -311,7 +311,7 @@ fn origin(origin: &Origin) -> String {
             format!("further seed of trial {trial}, asked for by `swath rerun`")
         }
         Origin::Imported(from) => format!("imported from {from}"),
-        Origin::Added => "added by hand".to_owned(),
+        Origin::Added | Origin::Sent(_) => "added by hand".to_owned(),
     }
 }
 

@@ -323,7 +323,7 @@ fn origin(origin: &Origin) -> String {
         Origin::Replicate(from) => format!("replicate of trial {from}"),
         Origin::Rerun(from) => format!("further seed of trial {from}, asked for by `swath rerun`"),
         Origin::Imported(from) => format!("imported from {from}"),
-        Origin::Added => "added by hand".to_owned(),
+        Origin::Added | Origin::Sent(_) => "added by hand".to_owned(),
     }
 }
 

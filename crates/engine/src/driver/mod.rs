@@ -523,10 +523,19 @@ impl<'a> Driver<'a> {
     /// Creates a trial from each configuration in the inbox. A configuration that no completion
     /// makes feasible is dropped.
     fn take_added(&mut self) -> Result<(), DriverError> {
-        for given in self.components.inbox.configurations() {
-            if let Some(event) = propose::added(&self.parts, &self.study, &given) {
-                self.create(event)?;
+        let messages = self.components.inbox.messages();
+        for message in &messages {
+            // Its file is there again after a kill, or after a power cut that undid its removal.
+            if message.is_taken(&self.study) {
+                continue;
             }
+            if let Some(event) = propose::added(&self.parts, &self.study, &message.given) {
+                self.create(message.named_in(event))?;
+            }
+        }
+        // A message goes once no power cut can take its trial.
+        if !messages.is_empty() && self.save_to_disk()? {
+            self.components.inbox.remove(&messages);
         }
         Ok(())
     }

@@ -272,6 +272,9 @@ pub enum Origin {
     Imported(String),
     /// A user added the configuration.
     Added,
+    /// A user sent the configuration to the run. The text is the name of the message, which tells
+    /// whether one that is found again has been taken already.
+    Sent(String),
 }
 
 impl Origin {
@@ -294,7 +297,7 @@ impl Origin {
             Self::Cloned { .. } => "cloned",
             Self::Replicate(_) => "replicate",
             Self::Rerun(_) => "rerun",
-            Self::Added => "added",
+            Self::Added | Self::Sent(_) => "added",
         }
     }
 }

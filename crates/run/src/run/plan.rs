@@ -146,7 +146,7 @@ pub fn plan(sweep: &Sweep, options: &Options, most: usize) -> Result<Outlook, Ru
     let estimate = estimate(sweep, driver.study(), built.shares.slots);
     let launches = driver.ahead(most)?;
     let study = pool::context(sweep, workdir(sweep, options));
-    let invoke = pool::invoke(sweep, study.clone(), &options.workdir);
+    let invoke = pool::invoke(sweep, study.clone(), &study.workdir);
     let planned = launches.into_iter().map(|mut launch| {
         // The copy has no trial folders, so these fields are set from the study itself.
         launch.dir = dir.trial(launch.trial);
