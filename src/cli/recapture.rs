@@ -4,7 +4,9 @@ use super::exit::{Code, Failure};
 use super::progress::{Progress, Style};
 use super::sweeps::{Accepts, SweepArgs};
 use super::{Context, output::Output, studies};
+use crate::cluster::pilot;
 use crate::driver::{Outcome, Recaptured};
+use crate::executor::Share;
 use crate::journal::StudyDir;
 use crate::provenance::Environment;
 use crate::report::select::Selector;
@@ -37,7 +39,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         sweep: path,
         overrides: Vec::new(),
     };
-    let (sweep, _) = sweep_file.read(Accepts::Either, false, context)?;
+    let (mut sweep, _) = sweep_file.read(Accepts::Either, false, context)?;
     let dir = StudyDir::new(&context.logs, &sweep.name);
     if !dir.exists() {
         return Err(
@@ -45,10 +47,14 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
                 .hint("`swath run` with the sweep file makes it"),
         );
     }
+    // No program runs, so this machine need not have what trials take. The number of trials at a
+    // time is that of the study, since a different one would be recorded as a change.
+    sweep.resources = Share::default();
+    let jobs = pilot::settled(&dir)?.header().slots.max(1);
     let options = Options {
         logs: context.logs.clone(),
         workdir,
-        gpus: super::run::gpus(None),
+        jobs: usize::try_from(jobs).ok(),
         command_line: std::env::args().collect(),
         ..Options::default()
     };

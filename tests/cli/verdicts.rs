@@ -1,7 +1,6 @@
 //! Verdicts on trials and sweeps, tested through the binary: invalid configurations, first trials
 //! without an objective, outputs that are read again, and further seeds.
 #![cfg(target_os = "linux")]
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::runtime::World;
 

@@ -95,6 +95,10 @@ mod tests {
         first
     }
 
+    fn too_deep() -> Exit {
+        Exit::Failed(Failure::Invalid("too deep".to_owned()))
+    }
+
     #[test]
     fn a_trial_without_objective_is_a_warning_until_one_has_reported_it() {
         let mut demo = Demo::new(&[]);
@@ -122,17 +126,16 @@ mod tests {
 
     #[test]
     fn ten_first_trials_that_are_all_invalid_end_the_run_and_one_that_still_runs_does_not() {
-        let invalid = || Exit::Failed(Failure::Invalid("too deep".to_owned()));
         let mut demo = Demo::new(&[]);
         let slow = demo.start(&[]);
         for _ in 0..9 {
             let trial = demo.start(&[]);
-            demo.end(trial, invalid());
+            demo.end(trial, too_deep());
         }
         let later = demo.start(&[]);
-        demo.end(later, invalid());
+        demo.end(later, too_deep());
         assert!(!follow(&demo).are_invalid(&demo.study), "one still runs");
-        demo.end(slow, invalid());
+        demo.end(slow, too_deep());
         assert!(follow(&demo).are_invalid(&demo.study));
         let trial = demo.start(&[]);
         demo.report(trial, &[("val_loss", 1.0)]);

@@ -553,7 +553,7 @@ impl<'a> Driver<'a> {
         self.journal.sync()?;
         self.listeners.deliver(&self.study);
         // After the end of the sweep, no trial can be cloned any more.
-        let over = matches!(why, Closing::Finished | Closing::Exhausted);
+        let over = matches!(why, Closing::Finished | Closing::Exhausted) && !self.parts.only_reruns;
         self.components.finish(&self.study, over);
         self.keep_snapshot();
         self.listeners.tick(&self.study);

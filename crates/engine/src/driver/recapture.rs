@@ -255,8 +255,7 @@ fn records_of(
     let mut records: BTreeMap<TrialId, Vec<Recorded>> =
         trials.iter().map(|id| (*id, Vec::new())).collect();
     let mut deciding = Vec::new();
-    let mut journal = Journal::open(dir)?;
-    while let Some(entry) = journal.next() {
+    for entry in Journal::open(dir)? {
         match entry?.event {
             Event::Opened { header, .. } | Event::Edited { header, .. } => {
                 deciding = header.deciding_metrics();

@@ -601,7 +601,8 @@ impl<'a> Supervision<'a> {
     }
 
     /// Adds the error message that the program wrote to a failure. A program killed from outside
-    /// (SIGKILL, SIGTERM) wrote none about that. A status of `[run] invalid` makes the attempt invalid.
+    /// (SIGKILL, SIGTERM) wrote none about that. A status of `[run] invalid` makes the attempt
+    /// invalid.
     fn with_error(&self, exit: Exit) -> Exit {
         match exit {
             Exit::Failed(Failure::Code(code)) if self.limits.invalid.contains(&code) => {

@@ -42,9 +42,9 @@ impl fmt::Display for Resource {
 
 /// The state of a trial.
 ///
-/// Waiting → Running → Complete | Stopped | Failed | Invalid | Paused. A lost or interrupted trial is
-/// Waiting again, and so is a Failed, Invalid, Stopped or Paused trial that is requeued. A Paused trial may also run
-/// again directly, or be Stopped.
+/// Waiting → Running → Complete | Stopped | Failed | Invalid | Paused. A lost or interrupted trial
+/// is Waiting again, and so is a Failed, Invalid, Stopped or Paused trial that is requeued. A Paused
+/// trial may also run again directly, or be Stopped.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TrialState {

@@ -121,9 +121,10 @@ pub(super) fn estimate(sweep: &Sweep, study: &Study, slots: usize) -> Option<Est
     })
 }
 
-/// Returns the attempts that a run would start first, at most `most`, and an estimate of the rest. They are found by opening a
-/// copy of the study's journal, so that neither its lock nor its files are touched. Attempts beyond
-/// the number of slots may turn out otherwise, depending on reports of the earlier ones.
+/// Returns the attempts that a run would start first, at most `most`, and an estimate of the rest.
+/// They are found by opening a copy of the study's journal, so that neither its lock nor its files
+/// are touched. Attempts beyond the number of slots may turn out otherwise, depending on reports of
+/// the earlier ones.
 ///
 /// # Errors
 /// If the journal cannot be read, or no copy of it can be made.

@@ -631,9 +631,6 @@ fn slot_paused(slot: u32) -> Event {
 
 #[test]
 fn a_trial_that_says_its_configuration_cannot_work_is_invalid_however_its_process_ends() {
-    let invalid = || LogRecord::Invalid {
-        why: "too deep".into(),
-    };
     for exit in [
         Exit::Done,
         Exit::Failed(Failure::Code(1)),
@@ -643,7 +640,8 @@ fn a_trial_that_says_its_configuration_cannot_work_is_invalid_however_its_proces
         let mut world = World::new(Goal::Min, Take::Best);
         world.start(1);
         world.report(1, 1.0, 0.5);
-        world.log(1, invalid());
+        let why = "too deep".to_owned();
+        world.log(1, LogRecord::Invalid { why });
         assert_eq!(world.end(1, exit.clone()), TrialState::Invalid, "{exit:?}");
         let failure = Failure::Invalid("too deep".into());
         assert_eq!(world.exit(1), Some(Exit::Failed(failure)));

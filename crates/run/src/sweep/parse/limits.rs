@@ -98,6 +98,16 @@ pub(super) fn read(
     limits.time = time(&mut section, "time", diagnostics);
     limits.trial_time = time(&mut section, "trial_time", diagnostics);
     limits.trial_budget = trial_budget(&mut section, resource, diagnostics);
+    if let (Some(TrialBudget::Time(budget)), Some(trial_time)) =
+        (limits.trial_budget, limits.trial_time)
+        && budget >= trial_time
+    {
+        let message =
+            "every trial would fail at `trial_time` before it has used its `trial_budget`";
+        let error = Diagnostic::error("budget-too-large", message).at(section.span.clone(), "");
+        diagnostics
+            .push(error.hint("make `trial_time` longer than `trial_budget`, or leave it out"));
+    }
     limits.failures = section
         .take_count("failures", 1, diagnostics)
         .map(|(count, _)| count);

@@ -1,13 +1,13 @@
 //! Tests of complete sweep files, valid and invalid.
 
-use crate::sweep::{Registry, Rejected, Sweep};
+use crate::sweep::{Registry, Rejected, Sweep, TrialBudget};
 use proptest::prelude::*;
 use std::time::Duration;
 use swath_log::Models;
 use swath_model::source::Source;
 use swath_model::source::{Opt, Preset, Takes};
 use swath_model::study::kind::{Capability, find};
-use swath_model::study::{FailureClass, Kind};
+use swath_model::study::{FailureClass, Kind, Resource};
 
 const GOOD: &str = r#"name = "digits"
 pipeline = "vision"
@@ -205,6 +205,35 @@ fn the_bytes_of_models_are_held_within_a_budget_unless_the_file_says_otherwise()
     assert_eq!(models("models = \"refer\"").unwrap(), Models::Refer);
     assert!(models("models = \"link\"").is_err());
     assert!(models("models_budget = \"much\"").is_err());
+}
+
+#[test]
+fn budgets_of_a_trial_and_of_money_are_read_and_their_mistakes_are_named() {
+    let limits = "[limits]\ntime = \"8h\"\ntrial_time = \"45m\"";
+    let with = |lines: &str| format!("{limits}\n{lines}");
+    let text = GOOD.replace(
+        limits,
+        &with("trial_budget = { epoch = 20 }\ncost = 50\nprice = \"usd\""),
+    );
+    let sweep = parse(&text).unwrap();
+    let budget = TrialBudget::Resource(Resource(20));
+    assert_eq!(sweep.limits.trial_budget, Some(budget));
+    assert_eq!(sweep.spending.cost, Some(50.0));
+    assert_eq!(sweep.price.as_deref(), Some("usd"));
+    for (lines, expected) in [
+        ("trial_budget = \"45m\"", "budget-too-large"),
+        ("trial_budget = { step = 20 }", "two-resources"),
+        ("trial_budget = { epoch = 0 }", "wrong-type"),
+        ("trial_budget = \"0s\"", "too-small"),
+        ("cost = 50", "missing-price"),
+        ("cost = -1\nprice = 2", "too-small"),
+        ("price = -2", "wrong-type"),
+        ("gpu_hours = 5", "missing-gpus"),
+    ] {
+        assert_eq!(codes(limits, &with(lines)), [expected], "{lines}");
+    }
+    let invalid = "[run]\ninvalid = [0]";
+    assert_eq!(codes("[run]", invalid), ["wrong-type"]);
 }
 
 #[test]
