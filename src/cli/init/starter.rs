@@ -286,20 +286,22 @@ fn captures<'a>(entries: impl Iterator<Item = (&'a str, &'a str)>) -> String {
 /// Returns the metric that is probably the objective: one of held-out data before one of training
 /// data, and the last one that the script mentions.
 fn likely_objective(declared: &Declared) -> Option<&DeclaredMetric> {
-    let rank = |metric: &&DeclaredMetric| {
-        let name = metric.name.to_lowercase();
-        let is_of_results = words::is_held_out(&name) || words::is_summary(&name);
-        (
-            is_of_results,
-            !name.contains("train"),
-            metric.how != "logged",
-        )
-    };
     declared
         .metrics
         .iter()
         .filter(|metric| !words::is_counter(&metric.name) && !words::is_of_the_run(&metric.name))
-        .max_by_key(rank)
+        .max_by_key(|metric| rank(metric))
+}
+
+/// Ranks a metric of the source as an objective.
+fn rank(metric: &DeclaredMetric) -> (bool, bool, bool) {
+    let name = metric.name.to_lowercase();
+    let is_of_results = words::is_held_out(&name) || words::is_summary(&name);
+    (
+        is_of_results,
+        !name.contains("train"),
+        metric.how != "logged",
+    )
 }
 
 /// Returns the name of a metric as a key of `[capture]` and `[objective]`.
@@ -361,7 +363,8 @@ fn quoted_key(name: &str) -> String {
     }
 }
 
-const EXAMPLES: &str = r#"lr     = { min = 1e-5, max = 1e-1, log = true }
+const EXAMPLES: &str = r#"# No options were found in the program. These are examples:
+lr     = { min = 1e-5, max = 1e-1, log = true }
 layers = { min = 1, max = 4 }
 # optimizer = ["sgd", "adam"]                                          # a choice
 # momentum  = { min = 0.0, max = 0.99, when = "optimizer == 'sgd'" }   # only with sgd
