@@ -49,7 +49,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         workdir,
         jobs: client_jobs,
         time: None,
-        command_line: Vec::new(),
+        ..Options::default()
     };
     let Outlook {
         attempts: planned,

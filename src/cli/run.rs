@@ -62,6 +62,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         gpus: gpus(args.gpus.clone()),
         time: args.time,
         command_line: std::env::args().collect(),
+        ..Options::default()
     };
     // The sweep file is checked before the process detaches, so that its errors appear on the
     // terminal.
@@ -98,7 +99,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             .say(format_args!("continue with: {}", resume_command()));
         return Ok(interrupted(&interrupt));
     }
-    carry_out(&mut opened, &interrupt, args)
+    let progress = progress(&opened, args);
+    carry_out(&mut opened, &interrupt, progress, &resume_command())
 }
 
 /// Reports that no trial is left to run, brings the trackers up to date and prints the summary.
@@ -121,8 +123,15 @@ pub(super) fn run_time(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn carry_out(opened: &mut Opened<'_>, interrupt: &Interrupt, args: &Args) -> Result<Code, Failure> {
-    let progress = progress(opened, args).shared();
+/// Runs the trials of an opened study and prints the summary. `resume` is the command that continues
+/// the run.
+pub(super) fn carry_out(
+    opened: &mut Opened<'_>,
+    interrupt: &Interrupt,
+    progress: Progress,
+    resume: &str,
+) -> Result<Code, Failure> {
+    let progress = progress.shared();
     let display = progress.clone();
     opened.record(move |stale| display.with(|progress| progress.stale(&stale)))?;
     opened.listen(Box::new(progress.clone()));
@@ -137,8 +146,7 @@ fn carry_out(opened: &mut Opened<'_>, interrupt: &Interrupt, args: &Args) -> Res
         }
         Err(error) => return Err(error.into()),
     };
-    let code =
-        progress.with(|progress| progress.finish(opened.study(), &closing, &resume_command()));
+    let code = progress.with(|progress| progress.finish(opened.study(), &closing, resume));
     if let Some(failure) = failure {
         return Err(failure.into());
     }

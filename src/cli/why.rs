@@ -221,8 +221,11 @@ fn describe(event: &Event, trial: &Trial, verdict: Option<Verdict>) -> Option<St
             Origin::Replicate(original) => {
                 format!("replicate of trial {original} with another seed")
             }
+            Origin::Rerun(original) => {
+                format!("further seed of trial {original}, asked for by `swath rerun`")
+            }
             Origin::Imported(from) => format!("imported from {from}"),
-            Origin::Added => "added by hand".to_owned(),
+            Origin::Added | Origin::Sent(_) => "added by hand".to_owned(),
         },
         // The journal time of an imported trial is the time of the import, not of its execution.
         Event::Started { .. } | Event::Ended { .. } if is_imported => return None,

@@ -62,8 +62,8 @@ impl Mark {
     /// and not another file in its place.
     pub(super) fn is_of_part(&self, records: &Path) -> bool {
         let first_lines = first_lines(records);
-        let pairs = first_lines.iter().zip(&self.first_lines);
-        !self.first_lines.is_empty() && pairs.last().is_none_or(|(now, then)| now == then)
+        let mut pairs = first_lines.iter().zip(&self.first_lines);
+        !self.first_lines.is_empty() && pairs.next_back().is_none_or(|(now, then)| now == then)
     }
 
     /// Reads the mark in a `metrics` folder; `None` if there is none. A power failure may leave an
