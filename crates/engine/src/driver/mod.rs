@@ -39,6 +39,7 @@ pub mod replay;
 mod retries;
 pub mod room;
 mod saves;
+mod shared_files;
 pub mod size;
 mod slots;
 mod spent;
@@ -58,6 +59,7 @@ pub use parts::Parts;
 pub use recapture::{Outcome, Recaptured};
 pub use room::MachineAccess;
 pub use saves::Ticks;
+pub use shared_files::{Watched, shared_files_warning};
 
 use clock::RunClock;
 use component::Components;

@@ -167,6 +167,9 @@ pub struct Run {
     /// Working directory of trials and setup; `None` for the directory where `swath run` was
     /// called, or if it differs between trials.
     pub workdir: Option<PathBuf>,
+    /// Files of the private working directory that each trial has; `None` if all trials run in
+    /// `workdir`. The tracked files are those of `workdir`.
+    pub own_workdir: Option<OwnWorkdir>,
     /// Version of the code that trials run.
     pub code: Code,
     /// Time between SIGTERM and SIGKILL when a trial is stopped; 10 s unless the sweep file sets
@@ -181,6 +184,15 @@ pub struct Run {
     pub keep: Keep,
     /// Whether the bytes of models are held in the study's folder, or only their paths recorded.
     pub models: Models,
+}
+
+/// Untracked files in private working directories: `[run] workdir = "private"`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OwnWorkdir {
+    /// Folders and files that are linked; `None` for the default.
+    pub link: Option<Vec<String>>,
+    /// Folders and files that are copied; `None` for the default.
+    pub copy: Option<Vec<String>>,
 }
 
 /// Spans of values that are checked again once the space or the machine is known.
