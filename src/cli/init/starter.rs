@@ -472,6 +472,56 @@ print(f"Epoch {1}: train loss={0.1:.3f}, Test AUC: {0.2}")
     }
 
     #[test]
+    fn each_library_gets_its_form_of_lists_switches_and_subcommands() {
+        for (script, lines) in [
+            (
+                "import argparse\np = argparse.ArgumentParser()\ns = p.add_subparsers()\n\
+                 e = s.add_parser('eval')\ne.add_argument('--k', type=int, default=3)\n\
+                 t = s.add_parser('train')\nt.add_argument('--lr', type=float, default=0.1)\n",
+                vec![
+                    r#""train.py", "train", "{args:rest}"]"#,
+                    "lr = { min",
+                    "# k (line 5): it belongs to the subcommand `eval`",
+                ],
+            ),
+            (
+                "bias = False\nlr = 6e-4\nout = 'out'\nexec(open('configurator.py').read())\nn = 3\n",
+                vec![
+                    r#"bias = ["True", "False"]"#,
+                    "lr = { min = 6e-5",
+                    "# out (line 3): it is a text",
+                ],
+            ),
+            (
+                "import fire\ndef train(units=[64, 32], fast=False): pass\nfire.Fire(train)\n",
+                vec![
+                    r#"fast = ["True", "False"]"#,
+                    r#""train.py", "{args:rest}"]"#,
+                ],
+            ),
+            (
+                "import tyro\nimport enum\nfrom dataclasses import dataclass\nclass Kind(enum.Enum):\n    A = 1\n    \
+                 B = enum.auto()\n@dataclass\nclass Args:\n    kind: Kind = Kind.A\n    units: list[int] = (3, 4)\n\
+                 tyro.cli(Args)\n",
+                vec![r#"kind = ["A", "B"]"#, r#""--units", "{units:each}""#],
+            ),
+            (
+                "import click\n@click.command()\n@click.option('--knots', multiple=True, default=[1.0, 2.0])\n\
+                 @click.option('--shuffle/--ordered', default=True)\ndef main(): pass\n",
+                vec![
+                    r#""--knots", "{knots:repeat}""#,
+                    r#""{shuffle:flag=--shuffle/--ordered}""#,
+                ],
+            ),
+        ] {
+            let text = written(script);
+            for line in lines {
+                assert!(text.contains(line), "{line}\n{text}");
+            }
+        }
+    }
+
+    #[test]
     fn a_number_in_a_printed_text_is_no_part_of_the_name_behind_it() {
         let text = written("print(f'Epoch 1 val_loss: {0.1:.4f}')\n");
         assert!(text.contains("metric = \"val_loss\""), "{text}");
