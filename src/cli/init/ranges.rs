@@ -5,7 +5,7 @@ use serde_json::Value;
 
 /// Words in the names of options that are kept at their defaults: they set the cost of a trial, its
 /// repetition or its machine.
-const FIXED: [&str; 20] = [
+const FIXED: [&str; 24] = [
     "epoch",
     "steps",
     "iters",
@@ -26,6 +26,10 @@ const FIXED: [&str; 20] = [
     "debug",
     "save",
     "compile",
+    "test",
+    "val",
+    "valid",
+    "validation",
 ];
 
 /// Words in the names of choices that are kept at their defaults: they say what is trained, and
@@ -85,7 +89,7 @@ const BELOW_ONE: [&str; 6] = [
 ];
 
 /// Words in the names of options that are shares of something, up to 1.
-const SHARES: [&str; 8] = [
+const SHARES: [&str; 15] = [
     "subsample",
     "colsample",
     "fraction",
@@ -94,6 +98,13 @@ const SHARES: [&str; 8] = [
     "proportion",
     "smoothing",
     "percent",
+    "features",
+    "samples",
+    "size",
+    "split",
+    "prob",
+    "threshold",
+    "quantile",
 ];
 
 /// Returns the entry of `[space]` for an option, as TOML; a constant is its own value.
@@ -291,6 +302,13 @@ mod tests {
                 json!(0.8),
                 Some("{ min = 0.3, max = 1.0 }"),
             ),
+            (
+                "max-features",
+                Float,
+                json!(0.5),
+                Some("{ min = 0.3, max = 1.0 }"),
+            ),
+            ("test_size", Float, json!(0.2), Some("0.2")),
             (
                 "feature_fraction",
                 Float,

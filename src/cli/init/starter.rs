@@ -286,20 +286,22 @@ fn captures<'a>(entries: impl Iterator<Item = (&'a str, &'a str)>) -> String {
 /// Returns the metric that is probably the objective: one of held-out data before one of training
 /// data, and the last one that the script mentions.
 fn likely_objective(declared: &Declared) -> Option<&DeclaredMetric> {
-    let rank = |metric: &&DeclaredMetric| {
-        let name = metric.name.to_lowercase();
-        let is_of_results = words::is_held_out(&name) || words::is_summary(&name);
-        (
-            is_of_results,
-            !name.contains("train"),
-            metric.how != "logged",
-        )
-    };
     declared
         .metrics
         .iter()
         .filter(|metric| !words::is_counter(&metric.name) && !words::is_of_the_run(&metric.name))
-        .max_by_key(rank)
+        .max_by_key(|metric| rank(metric))
+}
+
+/// Ranks a metric of the source as an objective.
+fn rank(metric: &DeclaredMetric) -> (bool, bool, bool) {
+    let name = metric.name.to_lowercase();
+    let is_of_results = words::is_held_out(&name) || words::is_summary(&name);
+    (
+        is_of_results,
+        !name.contains("train"),
+        metric.how != "logged",
+    )
 }
 
 /// Returns the name of a metric as a key of `[capture]` and `[objective]`.
@@ -361,7 +363,8 @@ fn quoted_key(name: &str) -> String {
     }
 }
 
-const EXAMPLES: &str = r#"lr     = { min = 1e-5, max = 1e-1, log = true }
+const EXAMPLES: &str = r#"# No options were found in the program. These are examples:
+lr     = { min = 1e-5, max = 1e-1, log = true }
 layers = { min = 1, max = 4 }
 # optimizer = ["sgd", "adam"]                                          # a choice
 # momentum  = { min = 0.0, max = 0.99, when = "optimizer == 'sgd'" }   # only with sgd
@@ -465,6 +468,56 @@ print(f"Epoch {1}: train loss={0.1:.3f}, Test AUC: {0.2}")
                 Ok(crate::source::Diagnostics::default()),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn each_library_gets_its_form_of_lists_switches_and_subcommands() {
+        for (script, lines) in [
+            (
+                "import argparse\np = argparse.ArgumentParser()\ns = p.add_subparsers()\n\
+                 e = s.add_parser('eval')\ne.add_argument('--k', type=int, default=3)\n\
+                 t = s.add_parser('train')\nt.add_argument('--lr', type=float, default=0.1)\n",
+                vec![
+                    r#""train.py", "train", "{args:rest}"]"#,
+                    "lr = { min",
+                    "# k (line 5): it belongs to the subcommand `eval`",
+                ],
+            ),
+            (
+                "bias = False\nlr = 6e-4\nout = 'out'\nexec(open('configurator.py').read())\nn = 3\n",
+                vec![
+                    r#"bias = ["True", "False"]"#,
+                    "lr = { min = 6e-5",
+                    "# out (line 3): it is a text",
+                ],
+            ),
+            (
+                "import fire\ndef train(units=[64, 32], fast=False): pass\nfire.Fire(train)\n",
+                vec![
+                    r#"fast = ["True", "False"]"#,
+                    r#""train.py", "{args:rest}"]"#,
+                ],
+            ),
+            (
+                "import tyro\nimport enum\nfrom dataclasses import dataclass\nclass Kind(enum.Enum):\n    A = 1\n    \
+                 B = enum.auto()\n@dataclass\nclass Args:\n    kind: Kind = Kind.A\n    units: list[int] = (3, 4)\n\
+                 tyro.cli(Args)\n",
+                vec![r#"kind = ["A", "B"]"#, r#""--units", "{units:each}""#],
+            ),
+            (
+                "import click\n@click.command()\n@click.option('--knots', multiple=True, default=[1.0, 2.0])\n\
+                 @click.option('--shuffle/--ordered', default=True)\ndef main(): pass\n",
+                vec![
+                    r#""--knots", "{knots:repeat}""#,
+                    r#""{shuffle:flag=--shuffle/--ordered}""#,
+                ],
+            ),
+        ] {
+            let text = written(script);
+            for line in lines {
+                assert!(text.contains(line), "{line}\n{text}");
+            }
         }
     }
 
