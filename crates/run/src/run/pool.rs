@@ -33,7 +33,7 @@ pub(super) fn work(
         ..context(sweep, workdir.clone())
     };
     let program = ProgramSettings {
-        invoke: invoke(sweep, study.clone(), &called),
+        invoke: invoke(sweep, study.clone(), &workdir),
         spec: ProgramSpec {
             env: sweep.run.env.clone(),
             workdir,
@@ -101,8 +101,8 @@ struct Templates {
     of_trial: TrialTexts,
     space: Arc<Space>,
     study: StudyContext,
-    /// Folder in which swath was called.
-    called: PathBuf,
+    /// Working directory of the study: where swath was called, unless the sweep file names another.
+    workdir: PathBuf,
     /// Folder to which the paths of data sets are relative, if it is not the working directory.
     data_home: Option<PathBuf>,
     config_files: Vec<ConfigFile>,
@@ -111,14 +111,14 @@ struct Templates {
 }
 
 impl Templates {
-    fn of(sweep: &Sweep, study: StudyContext, called: &Path) -> Self {
+    fn of(sweep: &Sweep, study: StudyContext, workdir: &Path) -> Self {
         let texts = &sweep.run.of_trial;
         Self {
             command: sweep.run.command.clone(),
             of_trial: texts.clone(),
             space: Arc::clone(&sweep.space),
             study,
-            called: absolute(called),
+            workdir: absolute(workdir),
             data_home: sweep.run.data_home.clone(),
             config_files: sweep.run.configs.clone(),
             configs: sweep.configs.clone(),
@@ -179,7 +179,7 @@ impl Templates {
         let home = self
             .data_home
             .as_ref()
-            .or(self.of_trial.workdir.as_ref().map(|_| &self.called))
+            .or(self.of_trial.workdir.as_ref().map(|_| &self.workdir))
             .or(has_files.then_some(&self.study.workdir));
         let paths: Vec<String> = match &self.of_trial.data_dir {
             Some(texts) => texts
@@ -215,7 +215,7 @@ impl Templates {
         if own.is_absolute() {
             return Some(own);
         }
-        let mut workdir = Text::from(format!("{}/", self.called.display()));
+        let mut workdir = Text::from(format!("{}/", self.workdir.display()));
         workdir.append(own);
         Some(workdir)
     }
@@ -223,10 +223,10 @@ impl Templates {
 
 const PORT: &str = "port";
 
-/// Returns the function that renders what an attempt starts. `called` is the folder in which swath
-/// was called.
-pub(super) fn invoke(sweep: &Sweep, study: StudyContext, called: &Path) -> Invoke {
-    let templates = Templates::of(sweep, study, called);
+/// Returns the function that renders what an attempt starts. `workdir` is the working directory of
+/// the study.
+pub(super) fn invoke(sweep: &Sweep, study: StudyContext, workdir: &Path) -> Invoke {
+    let templates = Templates::of(sweep, study, workdir);
     Box::new(move |launch| templates.invocation(launch))
 }
 
@@ -234,11 +234,18 @@ pub(super) fn invoke(sweep: &Sweep, study: StudyContext, called: &Path) -> Invok
 /// attempt starts is shown as its placeholder.
 #[must_use]
 pub fn example_command(sweep: &Sweep, launch: &Launch, called: &Path) -> Vec<String> {
-    let study = context(sweep, called.to_owned());
-    let invocation = Templates::of(sweep, study, called).invocation(launch);
+    let workdir = called.join(sweep.run.workdir.clone().unwrap_or_default());
+    let study = context(sweep, workdir.clone());
+    let invocation = Templates::of(sweep, study, &workdir).invocation(launch);
     invocation.recorded.iter().map(Text::to_string).collect()
 }
 
 fn absolute(path: &Path) -> PathBuf {
+    // A program that uses swath as a library may leave its workdir empty.
+    let path = if path.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        path
+    };
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
