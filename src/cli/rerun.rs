@@ -74,7 +74,12 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     };
     let dir = opened.dir().clone();
     let progress = Progress::new(style, dir.clone(), Output::of_process(), opened.study());
-    let code = super::run::carry_out(&mut opened, &interrupt, progress, &resume_command(&args.study))?;
+    let code = super::run::carry_out(
+        &mut opened,
+        &interrupt,
+        progress,
+        &resume_command(&args.study),
+    )?;
     drop(opened);
     if code != Code::Done {
         return Ok(code);

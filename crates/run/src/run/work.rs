@@ -171,7 +171,9 @@ fn shortened(names: &[String]) -> String {
 /// # Errors
 /// If the project has too many files, or the sweep file names files outside of it.
 pub fn work_plan(sweep: &Sweep, options: &Options) -> Result<Option<WorkPlan>, WorkError> {
-    let Some(own) = &sweep.run.own_workdir else {
+    // A function runs in this process, whose folder all trials share.
+    let own = sweep.run.own_workdir.as_ref();
+    let Some(own) = own.filter(|_| !sweep.run.command.is_empty()) else {
         return Ok(None);
     };
     let base = super::workdir(sweep, options);
