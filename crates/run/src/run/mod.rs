@@ -388,8 +388,7 @@ impl<'a> Opened<'a> {
         let work = pool::work(
             &self.sweep,
             &self.dir,
-            called,
-            self.workdir(),
+            (called, self.workdir()),
             plan.map(|plan| plan.files),
             &self.shares,
             self.stands_for,
