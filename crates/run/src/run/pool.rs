@@ -39,6 +39,7 @@ pub(super) fn work(
             workdir,
             trial_time: sweep.limits.trial_time,
             grace: sweep.run.grace,
+            stop: sweep.run.stop,
             system: sweep.run.system,
             log: sweep.limits.log,
             capture: sweep.capture.clone(),
