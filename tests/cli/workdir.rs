@@ -205,6 +205,15 @@ fn files_that_trials_share_by_mistake_are_named_with_the_remedy() {
 }
 
 #[test]
+fn trials_that_share_nothing_have_no_warning_in_their_first_run() {
+    let project = Project::new(&SWEEP.replace("workdir = \"private\"\n", ""));
+    let script = "mkdir -p out; echo $1 > out/$SWATH_TRIAL; echo epoch=1 loss=1; cat data/x.csv";
+    project.write("train.sh", script);
+    let run = project.swath(&["run", "s.toml"]);
+    assert!(!run.err.contains("warning"), "{}", run.err);
+}
+
+#[test]
 fn a_trial_that_resumes_gets_its_folder_back_and_one_that_starts_anew_does_not() {
     let project = Project::new(&SWEEP.replace("[run]\n", "[run]\ncheckpoint = true\n"));
     project.write("pause", "");
@@ -347,4 +356,37 @@ fn a_clone_stands_in_each_private_folder_and_files_that_it_lacks_are_listed_firs
     );
     assert_eq!(project.read("logs/s/1/work/train.sh"), TRAIN);
     assert!(!project.path("logs/s/1/work/local.cfg").exists());
+}
+
+#[test]
+fn the_file_that_init_writes_gives_each_trial_a_folder_and_names_what_the_program_reads() {
+    let project = Project::new("");
+    let script = "import json\nwords = json.load(open('vocab.json'))\nopen('state.json', 'w').write('1')\n\
+                  print(f'loss: {len(words)}')\n";
+    project.write("train.py", script);
+    project.write("vocab.json", "[1, 2]");
+    project.write("state.json", "0");
+    for file in ["train.sh", "s.toml"] {
+        fs::remove_file(project.path(file)).unwrap();
+    }
+    let init = project.swath(&["init", "train.py"]);
+    assert_eq!(init.code, Some(0), "{}", init.err);
+    let text = project.read("train.toml");
+    assert!(
+        text.contains("\nworkdir = \"private\" ") && !text.contains("link"),
+        "{text}"
+    );
+    fs::remove_file(project.path("train.toml")).unwrap();
+    let init = project.swath(&["init", "--try", "train.py"]);
+    assert_eq!(init.code, Some(0), "{}", init.err);
+    let text = project.read("train.toml");
+    assert!(
+        text.contains("\nlink    = [\"data\", \"vocab.json\"]\n"),
+        "{text}"
+    );
+    project.write("train.toml", &text.replace("trials = 50", "trials = 2"));
+    let run = project.swath(&["run", "train.toml"]);
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    assert_eq!(project.read("state.json"), "0");
+    assert_eq!(project.losses("train"), ["2.0", "2.0"]);
 }

@@ -10,6 +10,7 @@ mod words;
 
 use super::Context;
 use super::exit::{Code, Failure};
+use crate::run::default_work_plan;
 use attempt::Observed;
 use script::Declared;
 use starter::{Starter, describe_written};
@@ -81,12 +82,15 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         declared: &declared,
         observed: None,
         path: &shown,
+        workdir: "",
     };
     let observed = match args.time {
         Some(limit) => Some(try_once(&starter, limit, context)?),
         None => None,
     };
     starter.observed = observed.as_ref();
+    let workdir = workdir(&args.program, observed.as_ref(), &context.logs);
+    starter.workdir = &workdir;
     write_new(&path, &starter.text())?;
     context.out.say(format_args!("wrote `{shown}`"));
     if observed.is_none() {
@@ -141,6 +145,37 @@ fn try_once(
         }
     }
     Ok(observed)
+}
+
+/// Returns the lines that give each trial a folder of its own; none if the project is huge.
+fn workdir(program: &Path, observed: Option<&Observed>, logs: &Path) -> String {
+    let plan = std::env::current_dir()
+        .ok()
+        .and_then(|folder| default_work_plan(&folder, logs).ok());
+    let Some(plan) = plan.filter(|plan| !plan.is_huge()) else {
+        return String::new();
+    };
+    let line =
+        "workdir = \"private\"            # a folder for each trial, in which the project stands\n";
+    // The run has shown what the program writes. What it names and does not write, it reads.
+    let Some(observed) = observed else {
+        return line.to_owned();
+    };
+    let source = std::fs::read_to_string(program).unwrap_or_default();
+    let is_read = |name: &&String| {
+        let top = name.split('/').next().unwrap_or_default();
+        source.contains(top) && observed.written.iter().all(|written| written.name != top)
+    };
+    let read: Vec<_> = plan.absent.iter().filter(is_read).collect();
+    if read.is_empty() {
+        return line.to_owned();
+    }
+    let linked = plan.linked.iter().chain(read);
+    let names = linked.map(|name| toml::Value::from(name.trim_end_matches('/')).to_string());
+    format!(
+        "{line}link    = [{}]\n",
+        names.collect::<Vec<_>>().join(", ")
+    )
 }
 
 /// Writes a file that does not exist yet.

@@ -20,6 +20,8 @@ pub(super) struct Starter<'a> {
     pub(super) observed: Option<&'a Observed>,
     /// The path of the sweep file.
     pub(super) path: &'a str,
+    /// The lines about the folders in which trials run.
+    pub(super) workdir: &'a str,
 }
 
 impl Starter<'_> {
@@ -38,6 +40,7 @@ impl Starter<'_> {
         if let Some(observed) = self.observed {
             text.push_str(&written(&observed.written));
         }
+        text.push_str(self.workdir);
         text.push_str(
             "# data_dir = \"data\"            # hashed and recorded with every trial\n\n",
         );
@@ -411,6 +414,7 @@ mod tests {
             declared,
             observed: None,
             path: "train.toml",
+            workdir: "",
         };
         starter.text()
     }

@@ -35,7 +35,7 @@ pub use resources::ResourceError;
 pub use setup::{SetupEnd, SetupError};
 pub use swath_engine::driver::{Offer, OpenTrial};
 pub use versions::{VersionError, Versions};
-pub use work::{WorkError, WorkPlan, work_plan};
+pub use work::{WorkError, WorkPlan, default_work_plan, work_plan};
 
 use crate::sweep::{Plan, Rejected, Sweep};
 use code::Version;
@@ -388,8 +388,7 @@ impl<'a> Opened<'a> {
         let work = pool::work(
             &self.sweep,
             &self.dir,
-            called,
-            self.workdir(),
+            (called, self.workdir()),
             plan.map(|plan| plan.files),
             &self.shares,
             self.stands_for,

@@ -16,12 +16,12 @@ use swath_log::{DigestCache, ModelStore};
 use swath_model::space::Space;
 use swath_model::study::TrialId;
 
-/// Returns the description of the sweep's command that an executor needs to run it.
+/// Returns the description of the sweep's command that an executor needs to run it: from the folder
+/// in which swath was called, and the one in which trials run.
 pub(super) fn work(
     sweep: &Sweep,
     dir: &StudyDir,
-    called: PathBuf,
-    workdir: PathBuf,
+    (called, workdir): (PathBuf, PathBuf),
     work_files: Option<WorkFiles>,
     shares: &Shares,
     stands_for: Option<TrialId>,

@@ -171,7 +171,9 @@ fn shortened(names: &[String]) -> String {
 /// # Errors
 /// If the project has too many files, or the sweep file names files outside of it.
 pub fn work_plan(sweep: &Sweep, options: &Options) -> Result<Option<WorkPlan>, WorkError> {
-    let Some(own) = &sweep.run.own_workdir else {
+    // A function runs in this process, whose folder all trials share.
+    let own = sweep.run.own_workdir.as_ref();
+    let Some(own) = own.filter(|_| !sweep.run.command.is_empty()) else {
         return Ok(None);
     };
     let base = super::workdir(sweep, options);
@@ -181,6 +183,21 @@ pub fn work_plan(sweep: &Sweep, options: &Options) -> Result<Option<WorkPlan>, W
     planner.place_own(own, &sweep.run.data_dir, &sweep.run.command.words())?;
     planner.place_tracked();
     planner.finish().map(Some)
+}
+
+/// Returns the files that private working directories would have in a project of which nothing but
+/// its folder is known. Output of earlier runs is not named as absent.
+///
+/// # Errors
+/// If the project has too many files.
+pub fn default_work_plan(project: &Path, logs: &Path) -> Result<WorkPlan, WorkError> {
+    let logs = std::path::absolute(logs).unwrap_or_else(|_| logs.to_owned());
+    let mut planner = Planner::new(project, None, &logs);
+    planner.place_own(&OwnWorkdir::default(), &[], &[])?;
+    planner.place_tracked();
+    let mut plan = planner.finish()?;
+    plan.absent.retain(|path| !is_output(Path::new(path)));
+    Ok(plan)
 }
 
 /// Returns the files that trials of a sweep may share by mistake: those in the folder in which they
@@ -196,7 +213,7 @@ pub(super) fn watched(
     }
     let workdir = super::workdir(sweep, options);
     let workdir = workdir.canonicalize().ok()?;
-    let mut besides: Vec<_> = options.logs.canonicalize().into_iter().collect();
+    let mut besides = vec![resolved(&options.logs)];
     let Some(plan) = plan else {
         let data = sweep.run.data_dir.iter();
         besides.extend(data.filter_map(|data| workdir.join(data).canonicalize().ok()));
@@ -277,7 +294,7 @@ impl Planner {
             home,
             tracked,
             // Git resolves links, so the logs have to be compared as they are.
-            logs: logs.canonicalize().unwrap_or_else(|_| logs.to_owned()),
+            logs: resolved(logs),
             placed: BTreeMap::new(),
             untracked: BTreeSet::new(),
             bytes: 0,
@@ -339,14 +356,14 @@ impl Planner {
                 if !path.is_file() || self.is_tracked(&inside) {
                     continue;
                 }
-                if index == 0 && !is_code(&inside) {
+                let environment = inside
+                    .ancestors()
+                    .take(3)
+                    .find(|folder| self.home.join(folder).join("pyvenv.cfg").is_file());
+                if let Some(environment) = environment {
                     // An interpreter finds its packages from its place in its environment.
-                    let environment = inside.ancestors().take(3);
-                    let mut environment = environment
-                        .filter(|folder| self.home.join(folder).join("pyvenv.cfg").is_file());
-                    let environment = environment.next().map(Path::to_owned);
-                    self.link(environment.unwrap_or(inside));
-                } else if !is_output(&inside) {
+                    self.link(environment.to_owned());
+                } else if index == 0 || !is_output(&inside) {
                     self.place_file(inside, true);
                 }
             }
@@ -650,6 +667,17 @@ fn listed(folder: &Path, words: &[&str]) -> Option<BTreeSet<PathBuf>> {
         .filter(|name| !name.is_empty());
     let paths = names.map(|name| PathBuf::from(OsString::from_vec(name.to_vec())));
     output.status.success().then(|| paths.collect())
+}
+
+/// Returns a path without links, although its last folders may not exist yet.
+fn resolved(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let existing = path.ancestors().find_map(|folder| {
+        let inside = path.strip_prefix(folder).ok()?;
+        Some(folder.canonicalize().ok()?.join(inside))
+    });
+    // Joining an empty path leaves a slash at the end.
+    existing.unwrap_or(path).components().collect()
 }
 
 fn first_file(folder: &Path) -> Option<PathBuf> {
