@@ -20,11 +20,13 @@ mod search_programs;
 mod secrets;
 mod shortage;
 mod stopping;
+mod studies;
 mod sweeps;
 mod trackers;
 mod ui_requests;
 mod verdicts;
 mod warm_start;
+mod workdir;
 
 #[path = "../engine/fuzz/mutation.rs"]
 mod mutation;

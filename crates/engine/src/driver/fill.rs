@@ -53,10 +53,19 @@ impl Driver<'_> {
             .free(slots, |slot| breaker.is_paused(slot))
     }
 
+    /// Returns the waiting trials that this run may start, lowest first.
+    pub(super) fn open_trials(&self) -> impl Iterator<Item = TrialId> {
+        self.study.waiting().filter(|id| {
+            let trial = self.study.trial(*id);
+            !self.parts.only_reruns
+                || trial.is_some_and(|trial| matches!(trial.origin, Origin::Rerun(_)))
+        })
+    }
+
     /// Returns whether work is left that only needs time: a trial waits for its backoff, or all
     /// slots are busy or paused.
     pub(super) fn waits(&self, executor: &dyn Executor) -> bool {
-        self.study.waiting().next().is_some()
+        self.open_trials().next().is_some()
             || self.free_slot(self.slots(executor)).is_none() && !self.is_finished()
     }
 
@@ -78,12 +87,12 @@ impl Driver<'_> {
         let now = self.clock.now();
         // Waiting trials come first, because they were created earlier.
         let retries = &self.components.retries;
-        let startable = self.study.waiting().find(|id| {
+        let startable = self.open_trials().find(|id| {
             self.study
                 .trial(*id)
                 .is_some_and(|trial| retries.may_start(trial, now))
         });
-        if startable.is_some() {
+        if startable.is_some() || self.parts.only_reruns {
             return Ok(startable);
         }
         match self.parts.scheduler.next(&self.study, self.budget_left()) {
@@ -128,7 +137,9 @@ impl Driver<'_> {
 
     /// Returns whether the budget of trials has room for another one.
     pub(super) fn budget_left(&self) -> bool {
-        !self.exhausted && race::has_room(&self.study, self.parts.header.trials)
+        !self.exhausted
+            && !self.parts.only_reruns
+            && race::has_room(&self.study, self.parts.header.trials)
     }
 
     /// Returns whether a trial has a checkpoint of this study.

@@ -38,6 +38,7 @@ mod trainable;
 mod ulimit;
 mod usage;
 mod watch;
+mod work_files;
 
 pub use allotment::Allotment;
 pub use built_in::{BUILT_INS, BuiltIn, Facts, RESUME, Scope, environment};
@@ -55,6 +56,7 @@ pub use stop_signal::{StopSignal, StopTarget};
 pub use system::SYSTEM;
 pub use task::{Task, TaskEnd, TaskRequest};
 pub use trainable::{Closure, Outcome, StudyContext, Trainable, TrialContext, TrialError};
+pub use work_files::{LARGEST_COPY, WorkFile, WorkFiles};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::Arc;
 use swath_engine::executor::{
     ExecutorError, Facts, Invocation, Invoke, Launch, Pool, ProgramSettings, ProgramSpec,
-    StudyContext, Text, Trainable, Work,
+    StudyContext, Text, Trainable, Work, WorkFiles,
 };
 use swath_engine::journal::StudyDir;
 use swath_engine::provenance::variables;
@@ -22,16 +22,18 @@ pub(super) fn work(
     dir: &StudyDir,
     called: PathBuf,
     workdir: PathBuf,
+    work_files: Option<WorkFiles>,
     shares: &Shares,
     stands_for: Option<TrialId>,
     guard: Option<Command>,
 ) -> Work {
     let study = StudyContext {
         stands_for,
+        work_files: work_files.map(Arc::new),
         ..context(sweep, workdir.clone())
     };
     let program = ProgramSettings {
-        invoke: invoke(sweep, study.clone(), &called),
+        invoke: invoke(sweep, study.clone(), &workdir),
         spec: ProgramSpec {
             env: sweep.run.env.clone(),
             workdir,
@@ -83,6 +85,7 @@ pub(super) fn context(sweep: &Sweep, workdir: PathBuf) -> StudyContext {
         pipeline: sweep.pipeline.clone(),
         stage: sweep.stage.clone(),
         workdir,
+        work_files: None,
         data_dir: sweep.run.data_dir.clone(),
         models: Arc::new(ModelStore::new(sweep.run.models)),
         digests: None,
@@ -99,8 +102,8 @@ struct Templates {
     of_trial: TrialTexts,
     space: Arc<Space>,
     study: StudyContext,
-    /// Folder in which swath was called.
-    called: PathBuf,
+    /// Working directory of the study: where swath was called, unless the sweep file names another.
+    workdir: PathBuf,
     /// Folder to which the paths of data sets are relative, if it is not the working directory.
     data_home: Option<PathBuf>,
     config_files: Vec<ConfigFile>,
@@ -109,14 +112,14 @@ struct Templates {
 }
 
 impl Templates {
-    fn of(sweep: &Sweep, study: StudyContext, called: &Path) -> Self {
+    fn of(sweep: &Sweep, study: StudyContext, workdir: &Path) -> Self {
         let texts = &sweep.run.of_trial;
         Self {
             command: sweep.run.command.clone(),
             of_trial: texts.clone(),
             space: Arc::clone(&sweep.space),
             study,
-            called: absolute(called),
+            workdir: absolute(workdir),
             data_home: sweep.run.data_home.clone(),
             config_files: sweep.run.configs.clone(),
             configs: sweep.configs.clone(),
@@ -173,10 +176,12 @@ impl Templates {
     /// Returns the data sets of a trial; `None` if they are those of the study.
     fn data_dir(&self, fill: &Fill<'_>) -> Option<Vec<String>> {
         // Where each trial has a folder of its own, a relative path would lead into it.
+        let has_files = self.study.work_files.is_some();
         let home = self
             .data_home
             .as_ref()
-            .or(self.of_trial.workdir.as_ref().map(|_| &self.called));
+            .or(self.of_trial.workdir.as_ref().map(|_| &self.workdir))
+            .or(has_files.then_some(&self.study.workdir));
         let paths: Vec<String> = match &self.of_trial.data_dir {
             Some(texts) => texts
                 .iter()
@@ -189,11 +194,20 @@ impl Templates {
         };
         Some(match home {
             Some(home) => paths
-                .iter()
-                .map(|path| home.join(path).display().to_string())
+                .into_iter()
+                .map(|path| match self.stands_in_workdir(&path) {
+                    true => path,
+                    false => home.join(path).display().to_string(),
+                })
                 .collect(),
             None => paths,
         })
+    }
+
+    /// Returns whether a data set is at its relative path in the private workdirs of trials.
+    fn stands_in_workdir(&self, path: &str) -> bool {
+        let files = self.study.work_files.as_ref();
+        self.data_home.is_none() && files.is_some_and(|files| files.holds(Path::new(path)))
     }
 
     /// Returns the absolute working directory of a trial; `None` if it is that of the study.
@@ -202,7 +216,7 @@ impl Templates {
         if own.is_absolute() {
             return Some(own);
         }
-        let mut workdir = Text::from(format!("{}/", self.called.display()));
+        let mut workdir = Text::from(format!("{}/", self.workdir.display()));
         workdir.append(own);
         Some(workdir)
     }
@@ -210,10 +224,10 @@ impl Templates {
 
 const PORT: &str = "port";
 
-/// Returns the function that renders what an attempt starts. `called` is the folder in which swath
-/// was called.
-pub(super) fn invoke(sweep: &Sweep, study: StudyContext, called: &Path) -> Invoke {
-    let templates = Templates::of(sweep, study, called);
+/// Returns the function that renders what an attempt starts. `workdir` is the working directory of
+/// the study.
+pub(super) fn invoke(sweep: &Sweep, study: StudyContext, workdir: &Path) -> Invoke {
+    let templates = Templates::of(sweep, study, workdir);
     Box::new(move |launch| templates.invocation(launch))
 }
 
@@ -221,11 +235,18 @@ pub(super) fn invoke(sweep: &Sweep, study: StudyContext, called: &Path) -> Invok
 /// attempt starts is shown as its placeholder.
 #[must_use]
 pub fn example_command(sweep: &Sweep, launch: &Launch, called: &Path) -> Vec<String> {
-    let study = context(sweep, called.to_owned());
-    let invocation = Templates::of(sweep, study, called).invocation(launch);
+    let workdir = called.join(sweep.run.workdir.clone().unwrap_or_default());
+    let study = context(sweep, workdir.clone());
+    let invocation = Templates::of(sweep, study, &workdir).invocation(launch);
     invocation.recorded.iter().map(Text::to_string).collect()
 }
 
 fn absolute(path: &Path) -> PathBuf {
+    // A program that uses swath as a library may leave its workdir empty.
+    let path = if path.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        path
+    };
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

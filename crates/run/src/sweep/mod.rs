@@ -14,6 +14,7 @@ pub mod given;
 mod fill;
 mod kinds;
 mod lints;
+pub mod overrides;
 mod parse;
 mod plan;
 mod read;
@@ -31,7 +32,9 @@ pub use code::Code;
 pub use config::{ConfigFile, Configs};
 pub use fill::launch;
 pub use lints::Surroundings;
+pub(crate) use parse::digest as digest_of;
 pub use plan::Plan;
+pub use read::load;
 pub use registry::Registry;
 pub use rejected::Rejected;
 pub use swath_engine::driver::{Limits, Retry, Spending, TrialBudget};
@@ -164,6 +167,9 @@ pub struct Run {
     /// Working directory of trials and setup; `None` for the directory where `swath run` was
     /// called, or if it differs between trials.
     pub workdir: Option<PathBuf>,
+    /// Files of the private working directory that each trial has; `None` if all trials run in
+    /// `workdir`. The tracked files are those of `workdir`.
+    pub own_workdir: Option<OwnWorkdir>,
     /// Version of the code that trials run.
     pub code: Code,
     /// Time between the stop signal and SIGKILL when a trial is stopped; 10 s unless the sweep file
@@ -182,6 +188,15 @@ pub struct Run {
     pub models: Models,
 }
 
+/// Untracked files in private working directories: `[run] workdir = "private"`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OwnWorkdir {
+    /// Folders and files that are linked; `None` for the default.
+    pub link: Option<Vec<String>>,
+    /// Folders and files that are copied; `None` for the default.
+    pub copy: Option<Vec<String>>,
+}
+
 /// Spans of values that are checked again once the space or the machine is known.
 #[derive(Debug, Clone, Default)]
 struct Places {
@@ -194,10 +209,11 @@ struct Places {
 }
 
 impl Sweep {
-    /// Returns the text of the sweep file without secrets, as a study stores it.
+    /// Returns the text of the sweep file as a study stores it: without secrets, and with the name
+    /// of the study, so that the copy names the same study in any folder.
     #[must_use]
     pub fn stored_text(&self) -> String {
-        stored::stored(&self.source.text)
+        stored::named(stored::stored(&self.source.text), &self.name)
     }
 
     /// Returns how many trials run at the same time on the executor of the sweep file; at least 1.
