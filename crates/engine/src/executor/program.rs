@@ -274,7 +274,7 @@ impl Program {
                 trial.note_shortage(&error);
                 let name = trial.invocation.recorded.first();
                 let name = name.map_or("", String::as_str);
-                Err(why_not(name, &order, &error))
+                Err(why_not(name, order, &error))
             }
         }
     }
