@@ -391,6 +391,10 @@ fn escape_from_companion(section: &str, roles: &[Role]) {
             Slot => slot,
         });
     }
+    // Without slot and guard, the run ends the rest when it notices, at the latest at its end.
+    if roles == [Slot, Guard] {
+        signal(run.id(), Signal::INT);
+    }
     world.until_none(roles);
     // It may wait for a sampler that is gone.
     run.kill().ok();

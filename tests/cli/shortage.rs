@@ -116,6 +116,39 @@ fn the_run_raises_its_soft_limit_of_open_files_and_trials_keep_that_of_the_calle
 }
 
 #[test]
+fn fewer_trials_run_at_a_time_where_the_user_may_have_few_processes() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = World::new("echo '{\"loss\": 1}' >> $SWATH_RECORDS; sleep 0.1", 12, 30);
+    let folder = world.0.path();
+    let copy = folder.join("swath");
+    fs::copy(env!("CARGO_BIN_EXE_swath"), &copy).unwrap();
+    for path in [folder, &copy] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    // The limit does not hold for the superuser, and counts the processes of the user elsewhere.
+    let line = "ulimit -u 60 && exec ./swath run s.toml";
+    let user = ["--reuid", "61234", "--regid", "61234", "--clear-groups"];
+    let mut command = Command::new("setpriv");
+    command
+        .args(user)
+        .args(["bash", "-c", line])
+        .current_dir(folder)
+        .env("HOME", folder)
+        .stdin(Stdio::null());
+    let Ok(output) = command.output() else {
+        println!("skipped: there is no `setpriv`");
+        return;
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    if said.contains("setpriv:") {
+        println!("skipped: {said}");
+        return;
+    }
+    world.assert_all_complete(&output, 12);
+    assert!(said.contains("may have 60 processes"), "{said}");
+}
+
+#[test]
 fn a_program_is_found_without_any_path_and_its_checkpoint_folder_exists() {
     let world = World::new(
         "echo 1 > $SWATH_CHECKPOINT_DIR/c && echo '{\"loss\": 1}' >> $SWATH_RECORDS",

@@ -49,7 +49,7 @@ impl Launcher for SlotLauncher {
         match slot.start_with_stdio(&order, &stdio) {
             Ok(_) => Ok(Box::new(SlotCompanion {
                 slot,
-                _slots: slots,
+                slots,
                 status: None,
             })),
             Err(StartError::Log(_, error) | StartError::Spawn(error) | StartError::Slot(error)) => {
@@ -84,7 +84,7 @@ fn order(command: &[String], env: &[(&str, OsString)], run: &str) -> io::Result<
 /// A program in a slot of its own. The slot is dropped before its guard.
 struct SlotCompanion {
     slot: Slot,
-    _slots: Slots,
+    slots: Slots,
     status: Option<ExitStatus>,
 }
 
@@ -93,7 +93,10 @@ impl SlotCompanion {
     fn follow(&mut self, timeout: Duration) {
         match self.slot.wait(timeout) {
             Some(SlotEvent::Exited(status, _)) => self.status = Some(status),
-            Some(SlotEvent::Gone) => self.status = Some(ExitStatus::from_raw(SIGKILL)),
+            Some(SlotEvent::Gone) => {
+                self.status = Some(ExitStatus::from_raw(SIGKILL));
+                self.slots.end_strays();
+            }
             // The end of what the program has left says nothing about the program.
             Some(SlotEvent::Ended(_)) | None => {}
         }
