@@ -320,6 +320,8 @@ mod tests {
             until: None,
             resume: false,
             from: None,
+            prepared: Vec::new(),
+            preparation: None,
         };
         Order::Start(Box::new(Assignment::of(&launch, Vec::new())))
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use swath_engine::executor::{Launch, ProgramSpec, Share, Stop};
+use swath_engine::executor::{Launch, PreparedFolder, ProgramSpec, Share, Stop};
 use swath_log::Models;
 use swath_model::space::{Name, Params};
 use swath_model::study::{Attempt, Exit, LogRecord, Place, Resource, Timestamp, TrialId, Usage};
@@ -162,6 +162,9 @@ pub(super) struct Assignment {
     pub(super) resume: bool,
     pub(super) from: Option<PathBuf>,
     pub(super) command: Vec<String>,
+    /// Absent in the orders of an earlier version.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) prepared: Vec<PreparedFolder>,
 }
 
 impl Assignment {
@@ -174,6 +177,7 @@ impl Assignment {
             until,
             resume,
             ref from,
+            ref prepared,
             ..
         } = *launch;
         let from = from
@@ -188,6 +192,7 @@ impl Assignment {
             resume,
             from,
             command,
+            prepared: prepared.clone(),
         }
     }
 
@@ -202,6 +207,8 @@ impl Assignment {
             until: self.until,
             resume: self.resume,
             from: self.from.clone(),
+            prepared: self.prepared.clone(),
+            preparation: None,
         }
     }
 }

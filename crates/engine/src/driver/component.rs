@@ -8,6 +8,7 @@ use super::earlier::EarlierRun;
 use super::endings::Endings;
 use super::holding::Holding;
 use super::inbox::Inbox;
+use super::prepare::Preparations;
 use super::retries::Retries;
 use super::room::Room;
 use super::saves::Saves;
@@ -35,6 +36,8 @@ pub(super) struct Components {
     pub(super) breaker: Breaker,
     /// Decides whether a failed trial is tried again, and when.
     pub(super) retries: Retries,
+    /// Decides what a waiting trial still needs, and which preparation is next.
+    pub(super) preparations: Preparations,
     /// Decides whether the run waits for room on the disk.
     pub(super) room: Room,
     /// The slots that are in use or cannot be used.
@@ -68,8 +71,9 @@ impl Components {
             data_sets: DataSets::default(),
             breaker: Breaker::new(parts.limits.quick_failures),
             retries: Retries::new(parts.retry.clone()),
+            preparations: Preparations::new(parts.retry.clone()),
             room: Room::new(dir.root().to_owned(), disk_space),
-            slots: Slots::default(),
+            slots: Slots::new(parts.elsewhere),
             endings: Endings::default(),
             size: None,
             tidy: Tidy::new(dir.clone(), parts.keep, parts.clones),
@@ -92,8 +96,9 @@ impl Components {
 
     /// Shows an event of this run to the components that follow it.
     pub(super) fn on(&mut self, study: &Study, event: &Event) {
-        let followers: [&mut dyn Component; 5] = [
+        let followers: [&mut dyn Component; 6] = [
             &mut self.retries,
+            &mut self.preparations,
             &mut self.slots,
             &mut self.endings,
             &mut self.tidy,

@@ -1,6 +1,6 @@
 //! The inputs of a driver: the parts of a sweep file, built.
 
-use super::{Limits, Retry};
+use super::{Limits, PreparationPlan, Retry};
 use crate::keep::Keep;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,6 +31,8 @@ pub struct Parts {
     pub run_time: Option<Duration>,
     /// The failures after which a trial is tried again.
     pub retry: Retry,
+    /// The preparations that trials share, those that others read first.
+    pub preparations: Vec<PreparationPlan>,
     /// The working directory of the trials.
     pub workdir: PathBuf,
     /// The policy for keeping checkpoints.

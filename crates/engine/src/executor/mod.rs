@@ -15,6 +15,7 @@ mod nearest;
 mod orphans;
 mod output;
 mod pool;
+mod preparing;
 pub mod processes;
 mod program;
 mod room;
@@ -36,6 +37,7 @@ pub use allotment::Allotment;
 pub use gpus::{GpuError, GpuShares, Gpus};
 pub use leftovers::{end_leftovers, survivors};
 pub use pool::Pool;
+pub use preparing::{PreparationLaunch, PreparedFolder, Preparing};
 pub use program::{Argv, Program, ProgramSettings, ProgramSpec, environment};
 pub use room::DiskSpace;
 pub use simulated::Simulated;
@@ -180,6 +182,10 @@ pub struct Launch {
     pub resume: bool,
     /// Checkpoint folder of another trial, copied into this trial's own folder before the start.
     pub from: Option<PathBuf>,
+    /// Outputs of preparations that the program reads.
+    pub prepared: Vec<PreparedFolder>,
+    /// The preparation that the attempt runs; `None` for a trial.
+    pub preparation: Option<PreparationLaunch>,
 }
 
 /// Reason why a trial is to end, and with it the way it is ended.

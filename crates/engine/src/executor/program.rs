@@ -178,20 +178,23 @@ pub fn environment(
     launch: &Launch,
     dir: &Path,
 ) -> Vec<(&'static str, Option<OsString>)> {
+    let preparation = launch.preparation.as_ref();
+    let data_dir = preparation.map_or(&study.data_dir, |preparation| &preparation.data_dir);
+    let trial = study.stands_for.unwrap_or(launch.trial);
     vec![
         ("SWATH_STUDY", Some(study.name.clone().into())),
         ("SWATH_PIPELINE", Some(study.pipeline.clone().into())),
-        ("SWATH_STAGE", Some(study.stage.clone().into())),
+        ("SWATH_STAGE", Some(launch.stage(study).into())),
         (
             "SWATH_TRIAL",
-            Some(study.stands_for.unwrap_or(launch.trial).to_string().into()),
+            preparation.is_none().then(|| trial.to_string().into()),
         ),
         ("SWATH_ATTEMPT", Some(launch.attempt.to_string().into())),
         ("SWATH_TRIAL_DIR", Some(dir.into())),
         ("SWATH_PARAMS", Some(dir.join("params.json").into())),
         ("SWATH_RECORDS", Some(dir.join("records.jsonl").into())),
         ("SWATH_CHECKPOINT_DIR", Some(dir.join("checkpoints").into())),
-        ("SWATH_DATA_DIR", Some(study.data_dir.join(":").into())),
+        ("SWATH_DATA_DIR", Some(data_dir.join(":").into())),
         ("SWATH_SEED", Some(launch.seed.to_string().into())),
         (
             "SWATH_UNTIL",
@@ -329,6 +332,11 @@ impl Program {
                 .into_iter()
                 .map(|(name, value)| (name.into(), value)),
         );
+        let prepared = trial.launch.prepared_folders().into_iter();
+        changes.extend(prepared.map(|prepared| {
+            let variable = prepared.variable().into();
+            (variable, Some(prepared.folder.into_os_string()))
+        }));
         changes.push((rank::OUTER.into(), self.outer_ranks.clone()));
         changes
     }
@@ -459,8 +467,10 @@ impl Program {
         }
         let is_walled = processes.leaf().is_some_and(Leaf::is_walled);
         // If the kernel enforces the limit of the cgroup, the supervisor need not measure memory.
+        let preparation = trial.launch.preparation.as_ref();
         let limits = SupervisionLimits {
             memory: self.limits.memory.filter(|_| !is_walled),
+            run_time: preparation.map_or(self.limits.run_time, |preparation| preparation.time),
             ..self.limits
         };
         let orphans = &|| processes.orphans();

@@ -284,6 +284,8 @@ pub(super) mod tests {
             until: None,
             resume: false,
             from: None,
+            prepared: Vec::new(),
+            preparation: None,
         }
     }
 

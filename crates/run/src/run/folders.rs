@@ -124,6 +124,8 @@ impl Folders {
             until: trial.until,
             resume: trial.resume,
             from: None,
+            prepared: Vec::new(),
+            preparation: None,
         };
         let variables = environment(context, &launch, &dir);
         let variables = variables
