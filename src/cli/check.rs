@@ -79,13 +79,15 @@ struct Overview {
 impl Overview {
     fn of(sweep: &Sweep, context: &Context) -> Self {
         let example = example(sweep);
-        let folder = StudyDir::new(&context.logs, &sweep.name).trial(TrialId(1));
+        let dir = &StudyDir::new(&context.logs, &sweep.name);
+        let folder = dir.trial(TrialId(1));
         let command = sweep.run.command.render(&Fill {
             params: &example,
             trial: TrialId(1),
             trial_dir: &folder,
             params_file: &folder.join("params.json"),
             data_dir: &sweep.run.data_dir,
+            prepared: &prepared_folders(dir, sweep, &example),
         });
         // The axes of one parameter are named `name[0]`, `name[1]` and so on, and count once.
         let mut searched: Vec<_> = sweep

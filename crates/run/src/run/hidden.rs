@@ -12,11 +12,14 @@ use swath_model::source::variables::{Unset, fill as fill_text, fill_all};
 /// # Errors
 /// If a variable is not set and has no default.
 pub(super) fn fill(mut sweep: Cow<'_, Sweep>) -> Result<(Cow<'_, Sweep>, Secrets), Unset> {
-    if sweep.run.command.is_empty() && sweep.run.env.is_empty() && sweep.run.setup.is_empty() {
+    let sweep_has_command = !sweep.run.command.is_empty() || !sweep.preparations.is_empty();
+    if !sweep_has_command && sweep.run.env.is_empty() && sweep.run.setup.is_empty() {
         let secrets = variables::secrets(&[], &sweep.run.secret_env);
         return Ok((sweep, secrets));
     }
-    let run = &mut sweep.to_mut().run;
+    let Sweep {
+        run, preparations, ..
+    } = sweep.to_mut();
     for (_, value) in &mut run.env {
         if let Cow::Owned(filled) = fill_text(value, variable)? {
             *value = filled;
@@ -25,6 +28,9 @@ pub(super) fn fill(mut sweep: Cow<'_, Sweep>) -> Result<(Cow<'_, Sweep>, Secrets
     run.setup = fill_all(&run.setup)?;
     let secrets = variables::secrets(&run.env, &run.secret_env);
     run.command.fill(&secrets, variable)?;
+    for preparation in preparations {
+        preparation.command.fill(&secrets, variable)?;
+    }
     Ok((sweep, secrets))
 }
 

@@ -3,15 +3,18 @@
 
 use super::resources::Shares;
 use crate::sweep::{Fill, Sweep, Template};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use swath_engine::executor::{
-    Argv, ExecutorError, Pool, ProgramSettings, ProgramSpec, StudyContext, Trainable, Work,
+    Argv, ExecutorError, Launch, Pool, Preparing, Program, ProgramSettings, ProgramSpec,
+    StudyContext, Trainable, Work,
 };
 use swath_engine::journal::StudyDir;
 use swath_engine::provenance::variables;
 use swath_log::{DigestCache, ModelStore};
+use swath_model::space::Name;
 use swath_model::study::TrialId;
 
 /// Returns the description of the sweep's command that an executor needs to run it.
@@ -24,12 +27,42 @@ pub(super) fn work(
     stands_for: Option<TrialId>,
     guard: Option<Command>,
 ) -> Work {
-    let program = ProgramSettings {
-        argv: argv(sweep, stands_for),
-        recorded: recorded(sweep, stands_for),
+    let program = settings(
+        sweep,
+        workdir.clone(),
+        shares,
+        (argv(sweep, stands_for), recorded(sweep, stands_for)),
+        guard,
+    );
+    let study = StudyContext {
+        stands_for,
+        ..context(sweep, workdir)
+    };
+    Work {
+        program,
+        study,
+        dir: dir.root().to_owned(),
+        called,
+        slots: shares.slots,
+        share: sweep.resources,
+    }
+}
+
+/// Returns the settings of programs: of trials, or of preparations. `argv` are the functions that
+/// render a command and its record.
+fn settings(
+    sweep: &Sweep,
+    workdir: PathBuf,
+    shares: &Shares,
+    (argv, recorded): (Argv, Argv),
+    guard: Option<Command>,
+) -> ProgramSettings {
+    ProgramSettings {
+        argv,
+        recorded,
         spec: ProgramSpec {
             env: sweep.run.env.clone(),
-            workdir: workdir.clone(),
+            workdir,
             trial_time: sweep.limits.trial_time,
             grace: sweep.run.grace,
             system: sweep.run.system,
@@ -43,19 +76,56 @@ pub(super) fn work(
             .and_then(|guard| Some(Path::new(guard.get_program()).parent()?.to_owned())),
         guard,
         allotment: shares.allotment.clone(),
-    };
-    let study = StudyContext {
-        stands_for,
+    }
+}
+
+/// Returns the executor of the sweep's preparations, on this machine; `None` if there are none.
+pub(super) fn preparer(
+    sweep: &Sweep,
+    dir: &StudyDir,
+    workdir: PathBuf,
+    shares: &Shares,
+    guard: Option<Command>,
+) -> Result<Option<Pool>, ExecutorError> {
+    if sweep.preparations.is_empty() {
+        return Ok(None);
+    }
+    let argv = (
+        rendered_preparations(sweep, Template::render),
+        rendered_preparations(sweep, Template::render_recorded),
+    );
+    let settings = settings(sweep, workdir.clone(), shares, argv, guard);
+    let context = StudyContext {
+        digests: Some(Arc::new(DigestCache::open(&dir.digests()))),
+        // Each preparation has data sets of its own, and none has an objective.
+        data_dir: Vec::new(),
+        deciding: Vec::new(),
+        resource: None,
         ..context(sweep, workdir)
     };
-    Work {
-        program,
-        study,
-        dir: dir.root().to_owned(),
-        called,
-        slots: shares.slots,
-        share: sweep.resources,
-    }
+    // The driver adds further slots when it needs them.
+    let preparing = Preparing(Program::new(settings)?);
+    Pool::new(Arc::new(preparing), 1, context).map(Some)
+}
+
+fn rendered_preparations(
+    sweep: &Sweep,
+    render: fn(&Template, &Fill<'_>) -> Vec<String>,
+) -> Argv {
+    let commands: BTreeMap<Name, Template> = sweep
+        .preparations
+        .iter()
+        .map(|preparation| (preparation.plan.name.clone(), preparation.command.clone()))
+        .collect();
+    Box::new(move |launch| {
+        let Some(preparation) = &launch.preparation else {
+            return Vec::new();
+        };
+        let Some(command) = commands.get(&preparation.name) else {
+            return Vec::new();
+        };
+        render_launch(command, launch, launch.trial, &preparation.data_dir, render)
+    })
 }
 
 /// Returns a pool of threads that runs any trainable.
@@ -108,13 +178,26 @@ fn rendered(
 ) -> Argv {
     let (template, data_dir) = (sweep.run.command.clone(), sweep.run.data_dir.clone());
     Box::new(move |launch| {
-        let fill = Fill {
-            params: &launch.params,
-            trial: stands_for.unwrap_or(launch.trial),
-            trial_dir: &launch.dir,
-            params_file: &launch.dir.join("params.json"),
-            data_dir: &data_dir,
-        };
-        render(&template, &fill)
+        let trial = stands_for.unwrap_or(launch.trial);
+        render_launch(&template, launch, trial, &data_dir, render)
     })
+}
+
+/// Returns the command of an attempt.
+fn render_launch(
+    template: &Template,
+    launch: &Launch,
+    trial: TrialId,
+    data_dir: &[String],
+    render: fn(&Template, &Fill<'_>) -> Vec<String>,
+) -> Vec<String> {
+    let fill = Fill {
+        params: &launch.params,
+        trial,
+        trial_dir: &launch.dir,
+        params_file: &launch.dir.join("params.json"),
+        data_dir,
+        prepared: &launch.prepared_folders(),
+    };
+    render(template, &fill)
 }

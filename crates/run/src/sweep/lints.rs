@@ -1,10 +1,11 @@
 //! Warnings about content that is allowed but probably not meant. `--strict` treats them as errors.
 
 use super::acceptance::Acceptance;
-use super::{Sweep, template};
+use super::{Preparation, Sweep, template};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use swath_model::source::{Diagnostic, Diagnostics, Key, Node, NodeValue, Span, Table};
+use swath_model::space::Name;
 use swath_model::study::Take;
 use swath_model::study::kind::Capability;
 use swath_search::scheduler::RUNG_FACTOR;
@@ -146,12 +147,13 @@ fn command(sweep: &Sweep, diagnostics: &mut Diagnostics) {
     if command.is_empty() {
         return;
     }
-    let span = sweep.places.command.first().map_or(0, |first| first.start)
-        ..sweep.places.command.last().map_or(0, |last| last.end);
+    let words = &sweep.places.command;
+    let span = words.first().map_or(0, |(_, first)| first.start)
+        ..words.last().map_or(0, |(_, last)| last.end);
     let names = sweep.space.names();
     let missed: Vec<_> = names
         .iter()
-        .filter(|name| !command.receives(name))
+        .filter(|name| !command.receives(name) && !is_prepared(sweep, name))
         .collect();
     if !missed.is_empty() {
         let listed: Vec<_> = missed.iter().map(|name| format!("`{name}`")).collect();
@@ -166,6 +168,22 @@ fn command(sweep: &Sweep, diagnostics: &mut Diagnostics) {
         let message = format!("`{{{name}}}` in the command is not the parameter `{name}`");
         let warning = Diagnostic::warning("hidden-parameter", message).at(span.clone(), "");
         diagnostics.push(warning.hint("give the parameter another name"));
+    }
+}
+
+/// Returns whether a parameter reaches a preparation, whose output the trial reads.
+fn is_prepared(sweep: &Sweep, name: &Name) -> bool {
+    let mut preparations = sweep.preparations.iter();
+    preparations.any(|preparation| preparation.plan.depends.contains(name))
+}
+
+impl Preparation {
+    /// Returns the program with its span, unless it is a path or has a placeholder: `setup` or
+    /// another preparation may make it.
+    fn program(&self) -> Option<(String, Span)> {
+        let program = self.command.program()?;
+        let (_, span) = self.words.first()?;
+        (!program.contains('/')).then(|| (program.to_owned(), span.clone()))
     }
 }
 
@@ -333,7 +351,7 @@ impl Sweep {
             .command
             .program()
             .map(str::to_owned)
-            .zip(self.places.command.first().cloned());
+            .zip(self.places.command.first().map(|(_, span)| span.clone()));
         // A program given by path may be built by setup and need not exist yet.
         let built = self.places.setup.is_some()
             && program.as_ref().is_some_and(|(name, _)| name.contains('/'));
@@ -341,6 +359,7 @@ impl Sweep {
             .into_iter()
             .filter(|_| !built)
             .chain(self.places.setup.clone())
+            .chain(self.preparations.iter().filter_map(Preparation::program))
         {
             if !exists(&name, &workdir, path) {
                 let message = format!("the program `{name}` cannot be found");

@@ -27,7 +27,7 @@ pub use lints::Surroundings;
 pub use plan::Plan;
 pub use registry::Registry;
 pub use rejected::Rejected;
-pub use swath_engine::driver::{Limits, Retry};
+pub use swath_engine::driver::{Limits, PreparationPlan, Retry};
 pub use swath_engine::keep::{self, Keep};
 pub use template::{Fill, Template};
 
@@ -60,6 +60,8 @@ pub struct Sweep {
     pub seed: u64,
     /// Program that a trial runs, and its environment.
     pub run: Run,
+    /// Preparations that trials share, those that others read first.
+    pub preparations: Vec<Preparation>,
     /// Objectives to optimise; empty if trials are only recorded.
     pub objectives: Vec<Objective>,
     /// Outcome constraints: bounds on metrics that a good configuration satisfies.
@@ -152,10 +154,24 @@ pub struct Run {
     pub models: Models,
 }
 
+/// Work that several trials share: `[[prepare]]`.
+#[derive(Debug, Clone)]
+pub struct Preparation {
+    /// Name, dependencies and limits.
+    pub plan: PreparationPlan,
+    /// Template of the program and its arguments.
+    pub command: Template,
+    /// Words of the command as written, with their spans.
+    words: Vec<(String, Span)>,
+    /// Span of the table.
+    span: Span,
+}
+
 /// Spans of values that are checked again once the space or the machine is known.
 #[derive(Debug, Clone, Default)]
 struct Places {
-    command: Vec<Span>,
+    /// Words of the command as written, with their spans.
+    command: Vec<(String, Span)>,
     data_dir: Vec<Span>,
     workdir: Span,
     setup: Option<(String, Span)>,

@@ -16,6 +16,7 @@
 //! | `{hydra}`, `{hydra:rest}` | `name=value`, quoted as Hydra's override grammar asks |
 //! | `{params}` | the path of the trial's `params.json` |
 //! | `{trial}`, `{trial_dir}`, `{data_dir}` | the trial's number, its folder, the data set |
+//! | `{prepare.NAME}` | the output folder of the `[[prepare]]` of that name |
 //! | `{env:NAME}`, `{env:NAME:-default}` | the caller's variable `NAME`, which the records do not show |
 //! | `{{`, `}}` | a brace |
 //!
@@ -24,6 +25,7 @@
 //! `["--momentum", "{momentum}"]`).
 
 use std::path::Path;
+use swath_engine::executor::PreparedFolder;
 use swath_model::source::Span;
 use swath_model::source::diagnostic::nearest;
 use swath_model::source::secret::{Secrets, placeholder as placeholder_of};
@@ -52,6 +54,8 @@ pub struct Fill<'a> {
     pub params_file: &'a Path,
     /// Paths of the data sets of the sweep.
     pub data_dir: &'a [String],
+    /// Outputs of preparations.
+    pub prepared: &'a [PreparedFolder],
 }
 
 /// A mistake in one argument of a command.
@@ -104,6 +108,8 @@ enum Piece {
     TrialDir,
     /// Paths of the data sets, joined with colons.
     DataDir,
+    /// Output of the preparation of this name.
+    Prepared(Name),
     /// Variable of the caller.
     Env(Variable),
 }
@@ -183,6 +189,19 @@ impl Template {
         })
     }
 
+    /// Parses the command of a preparation, which gets only the parameters that it names.
+    ///
+    /// # Errors
+    /// All mistakes in the arguments.
+    pub fn parse_preparation(
+        args: &[String],
+        params: &[Name],
+    ) -> Result<Self, Vec<TemplateError>> {
+        let mut template = Self::parse(args, params)?;
+        template.args.truncate(args.len());
+        Ok(template)
+    }
+
     /// Returns whether there is no command, as in a sweep over a function.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -233,6 +252,29 @@ impl Template {
         self.args
             .iter()
             .any(|arg| matches!(arg, Arg::Text(pieces) if pieces.contains(&Piece::DataDir)))
+    }
+
+    /// Returns the names of the preparations whose outputs the command names, each once.
+    #[must_use]
+    pub fn prepared(&self) -> Vec<Name> {
+        let mut names = Vec::new();
+        for arg in &self.args {
+            let Arg::Text(pieces) = arg else { continue };
+            for piece in pieces {
+                if let Piece::Prepared(name) = piece
+                    && !names.contains(name)
+                {
+                    names.push(name.clone());
+                }
+            }
+        }
+        names
+    }
+
+    /// Returns whether a placeholder of the command is this parameter, or a part of it.
+    #[must_use]
+    pub fn names(&self, name: &str) -> bool {
+        self.args.iter().any(|arg| arg.names(name))
     }
 
     /// Fills in the variables of the caller. Records go on to show their placeholders, and
@@ -449,6 +491,11 @@ fn text_of(pieces: &[Piece], fill: &Fill<'_>) -> Option<String> {
             Piece::Trial => text.push_str(&fill.trial.0.to_string()),
             Piece::TrialDir => text.push_str(&fill.trial_dir.to_string_lossy()),
             Piece::DataDir => text.push_str(&fill.data_dir.join(":")),
+            Piece::Prepared(name) => {
+                let mut prepared = fill.prepared.iter();
+                let prepared = prepared.find(|prepared| prepared.name == *name)?;
+                text.push_str(&prepared.folder.to_string_lossy());
+            }
             // Filled in before a trial starts; here it is shown.
             Piece::Env(variable) => text.push_str(&placeholder_of(&variable.name)),
         }
@@ -673,6 +720,10 @@ fn placeholder(name: &str, span: Span, is_alone: bool, params: &[Name]) -> Resul
     }
     if let Some(param) = params.iter().find(|param| &***param == name) {
         return Ok(Piece::Param(param.clone()));
+    }
+    // Whether there is such a preparation is checked once all of them are read.
+    if let Some(name) = name.strip_prefix("prepare.").filter(|name| !name.is_empty()) {
+        return Ok(Piece::Prepared(name.into()));
     }
     if let Some((list, index)) = element_of(name, params) {
         return Ok(Piece::Element(list.clone(), index));

@@ -6,6 +6,7 @@ mod keys;
 mod limits;
 mod objective;
 mod outcome_constraint;
+mod prepare;
 mod replicate;
 mod resources;
 mod retry;
@@ -151,6 +152,19 @@ fn read(
         ..Places::default()
     };
     let (run, checkpoint) = run::read(&mut file, source, &names, trainee, &mut places, diagnostics);
+    let surrounding = prepare::Surrounding {
+        source,
+        names: &names,
+        data_dir: &run.data_dir,
+        trainee,
+    };
+    let preparations = prepare::read(&mut file, &surrounding, diagnostics);
+    let prepared: Vec<Name> = preparations
+        .iter()
+        .map(|preparation| preparation.plan.name.clone())
+        .collect();
+    let words = (&run.command, &*places.command);
+    prepare::check_names(words, &prepared, source, diagnostics);
     let search = search::read(&mut file, registry.samplers(), diagnostics);
     let (scheduler, resource) = scheduler::read(&mut file, registry.schedulers(), diagnostics);
     let resources = resources::read(&mut file, diagnostics);
@@ -176,6 +190,7 @@ fn read(
         stage,
         seed,
         run,
+        preparations,
         objectives,
         outcome_limits,
         space: Arc::new(space.unwrap_or_default()),

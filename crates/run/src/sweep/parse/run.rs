@@ -1,5 +1,6 @@
 //! `[run]`: the program that a trial runs, and its environment.
 
+use super::super::template::TemplateError;
 use super::super::{Code, Keep, Places, Run, Template};
 use super::keys::table;
 use super::{Trainee, failed_since, texts, within};
@@ -245,21 +246,18 @@ fn command(
     places: &mut Places,
     diagnostics: &mut Diagnostics,
 ) -> Template {
-    places.command = args.iter().map(|(_, span)| span.clone()).collect();
-    let texts: Vec<String> = args.iter().map(|(text, _)| text.clone()).collect();
-    if texts.first().is_none_or(String::is_empty) {
-        diagnostics.push(
-            no_command("the command is empty")
-                .at(places.command.first().cloned().unwrap_or(0..0), ""),
-        );
+    places.command = args.to_vec();
+    if args.first().is_none_or(|(program, _)| program.is_empty()) {
+        let span = args.first().map_or(0..0, |(_, span)| span.clone());
+        diagnostics.push(no_command("the command is empty").at(span, ""));
         return Template::default();
     }
-    match Template::parse(&texts, names) {
-        Ok(template) => {
+    match checked(Template::parse(&texts_of(args), names), args, source, diagnostics) {
+        Some(template) => {
             if template.uses_data_dir() && data_dir.is_empty() {
-                let at = texts
+                let at = args
                     .iter()
-                    .position(|text| text.contains("{data_dir}"))
+                    .position(|(text, _)| text.contains("{data_dir}"))
                     .unwrap_or(0);
                 let error = Diagnostic::error(
                     "missing-data-dir",
@@ -273,19 +271,36 @@ fn command(
             }
             template
         }
-        Err(errors) => {
-            for error in errors {
-                let (text, span) = &args[error.argument];
-                let place = within(source, span, text, &error.span);
-                let diagnostic = Diagnostic::error("bad-placeholder", error.message).at(place, "");
-                diagnostics.push(match error.hint {
-                    Some(hint) => diagnostic.hint(hint),
-                    None => diagnostic,
-                });
-            }
-            Template::default()
-        }
+        None => Template::default(),
     }
+}
+
+/// Returns the words of a command without their spans.
+pub(super) fn texts_of(args: &[(String, Span)]) -> Vec<String> {
+    args.iter().map(|(text, _)| text.clone()).collect()
+}
+
+/// Returns a template that was parsed from the words of a command. Reports all mistakes in them.
+pub(super) fn checked(
+    parsed: Result<Template, Vec<TemplateError>>,
+    args: &[(String, Span)],
+    source: &Source,
+    diagnostics: &mut Diagnostics,
+) -> Option<Template> {
+    let errors = match parsed {
+        Ok(template) => return Some(template),
+        Err(errors) => errors,
+    };
+    for error in errors {
+        let (text, span) = &args[error.argument];
+        let place = within(source, span, text, &error.span);
+        let diagnostic = Diagnostic::error("bad-placeholder", error.message).at(place, "");
+        diagnostics.push(match error.hint {
+            Some(hint) => diagnostic.hint(hint),
+            None => diagnostic,
+        });
+    }
+    None
 }
 
 fn data_dir(
@@ -293,9 +308,19 @@ fn data_dir(
     places: &mut Places,
     diagnostics: &mut Diagnostics,
 ) -> Vec<String> {
-    let Some(node) = section.take("data_dir") else {
-        return Vec::new();
-    };
+    let paths = paths(section, "data_dir", diagnostics).unwrap_or_default();
+    let (paths, spans) = paths.into_iter().unzip();
+    places.data_dir = spans;
+    paths
+}
+
+/// Takes a path or a list of paths, with their spans.
+pub(super) fn paths(
+    section: &mut Section,
+    key: &'static str,
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<(String, Span)>> {
+    let node = section.take(key)?;
     // A single path is a list of one.
     let items = match node.value {
         NodeValue::Array(items) => items,
@@ -305,17 +330,16 @@ fn data_dir(
     for item in items {
         match item.value {
             NodeValue::Text(path) if !path.is_empty() && !path.contains('\0') => {
-                paths.push(path);
-                places.data_dir.push(item.span);
+                paths.push((path, item.span));
             }
             other => {
-                let error =
-                    Diagnostic::error("wrong-type", "`data_dir` must be a path or a list of paths");
+                let message = format!("`{key}` must be a path or a list of paths");
+                let error = Diagnostic::error("wrong-type", message);
                 diagnostics.push(error.at(item.span, format!("this is {}", description(&other))));
             }
         }
     }
-    paths
+    Some(paths)
 }
 
 fn description(value: &NodeValue) -> &'static str {

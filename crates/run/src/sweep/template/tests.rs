@@ -31,6 +31,10 @@ fn filled(command: &[&str], params: &Params) -> Vec<String> {
         trial_dir: Path::new("logs/digits/7"),
         params_file: Path::new("logs/digits/7/params.json"),
         data_dir: &["data/a".to_owned(), "data/b".to_owned()],
+        prepared: &[PreparedFolder {
+            name: "tokens".into(),
+            folder: "/logs/digits/prepared/ab/output".into(),
+        }],
     })
 }
 
@@ -339,7 +343,7 @@ proptest! {
         if let Ok(template) = Template::parse(&args, &names(&["a", "lr"])) {
             let params = params(&[("a", Value::Int(1))]);
             let path = Path::new("x");
-            let _ = template.render(&Fill { params: &params, trial: TrialId(1), trial_dir: path, params_file: path, data_dir: &[] });
+            let _ = template.render(&Fill { params: &params, trial: TrialId(1), trial_dir: path, params_file: path, data_dir: &[], prepared: &[] });
         }
     }
 }
@@ -355,6 +359,7 @@ fn variables_of_the_caller_are_passed_and_not_recorded() {
         trial_dir: Path::new(""),
         params_file: Path::new(""),
         data_dir: &[],
+        prepared: &[],
     };
     let lookup = |name: &str| (name == "A").then(|| "a".to_owned());
     template.fill(&Secrets::default(), lookup).unwrap();
@@ -376,4 +381,19 @@ fn variables_of_the_caller_are_passed_and_not_recorded() {
 
 fn template_of_unset() -> Template {
     Template::parse(&["{env:C}".to_owned()], &[]).unwrap()
+}
+
+#[test]
+fn the_output_of_a_preparation_is_part_of_an_argument() {
+    let params = params(&[]);
+    assert_eq!(
+        filled(&["train", "--data={prepare.tokens}/train"], &params),
+        ["train", "--data=/logs/digits/prepared/ab/output/train"]
+    );
+    let command = ["tokenize".to_owned(), "{lr}".to_owned(), "{prepare.a}{prepare.a}".to_owned()];
+    let template = Template::parse_preparation(&command, &names(&["lr", "amp"])).unwrap();
+    assert_eq!(template.prepared(), names(&["a"]));
+    assert!(template.names("lr") && !template.receives("amp"));
+    let bare = Template::parse_preparation(&command[..1], &names(&["lr"])).unwrap();
+    assert!(!bare.receives("lr"), "a preparation gets what it names only");
 }
