@@ -4,12 +4,13 @@ use super::Context;
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
 use super::sweeps;
+use crate::driver::prepare::prepared_folders;
 use crate::journal::StudyDir;
 use crate::report::text::plain;
 use crate::space::{Name, Params};
 use crate::study::{Goal, Objective, TrialId};
 use crate::sweep::units::{Bytes, HumanDuration};
-use crate::sweep::{Acceptance, Fill, Sweep};
+use crate::sweep::{Acceptance, Fill, Preparation, PreparationPlan, Sweep};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -32,6 +33,23 @@ pub(crate) struct Args {
 
 /// The number of random draws that estimate the acceptance rate of the constraints.
 const DRAWS: u32 = 10_000;
+
+/// Returns the preparations of a sweep as a run needs them.
+fn plans(sweep: &Sweep) -> Vec<PreparationPlan> {
+    let preparations = sweep.preparations.iter();
+    preparations.map(|preparation| preparation.plan.clone()).collect()
+}
+
+/// Returns the name of a preparation and what makes its output another one.
+fn describe_preparation(preparation: &Preparation) -> String {
+    let plan = &preparation.plan;
+    let inputs = plan.inputs.iter().map(|input| format!("{{prepare.{input}}}"));
+    let depends: Vec<_> = plan.depends.iter().map(ToString::to_string).chain(inputs).collect();
+    match depends.as_slice() {
+        [] => format!("{}, once", plan.name),
+        _ => format!("{}, once for each {}", plan.name, depends.join(", ")),
+    }
+}
 
 /// Runs `swath check`: prints a table, or one JSON document with `--json`.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
@@ -81,13 +99,14 @@ impl Overview {
         let example = example(sweep);
         let dir = &StudyDir::new(&context.logs, &sweep.name);
         let folder = dir.trial(TrialId(1));
+        let plans = plans(sweep);
         let command = sweep.run.command.render(&Fill {
             params: &example,
             trial: TrialId(1),
             trial_dir: &folder,
             params_file: &folder.join("params.json"),
             data_dir: &sweep.run.data_dir,
-            prepared: &prepared_folders(dir, sweep, &example),
+            prepared: &prepared_folders(dir, &plans, &example),
         });
         // The axes of one parameter are named `name[0]`, `name[1]` and so on, and count once.
         let mut searched: Vec<_> = sweep
@@ -163,6 +182,12 @@ impl Overview {
                 .iter()
                 .map(|tracker| ("tracker", tracker.name.clone())),
         );
+        rows.extend(
+            sweep
+                .preparations
+                .iter()
+                .map(|preparation| ("prepare", describe_preparation(preparation))),
+        );
         rows.push((
             "command",
             match self.command.as_slice() {
@@ -198,8 +223,17 @@ impl Overview {
     }
 
     fn json(&self, sweep: &Sweep, ok: bool) -> Value {
+        let preparations: Vec<_> = sweep
+            .preparations
+            .iter()
+            .map(|preparation| {
+                let plan = &preparation.plan;
+                json!({ "name": plan.name, "depends": plan.depends, "inputs": plan.inputs })
+            })
+            .collect();
         json!({
             "version": JSON_VERSION,
+            "preparations": preparations,
             "ok": ok,
             "file": sweep.source.name,
             "study": sweep.name,

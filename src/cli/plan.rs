@@ -3,10 +3,13 @@
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
 use super::{Context, quote, sweeps};
+use crate::driver::prepare::Assignment;
+use crate::journal::StudyDir;
 use crate::report::text::plain;
 use crate::run::{Options, Planned};
 use crate::study::kind::Capability;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::PathBuf;
 
@@ -59,7 +62,14 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             .json(&json!({ "version": JSON_VERSION, "study": sweep.name, "trials": trials }))?;
         return Ok(Code::Done);
     }
+    let dir = StudyDir::new(&context.logs, &sweep.name);
+    let mut shown = BTreeSet::new();
     for trial in &planned {
+        for assignment in &trial.needs {
+            if shown.insert(&assignment.digest) {
+                show_preparation(assignment, &dir, context)?;
+            }
+        }
         show(trial, args.env, context)?;
     }
     let slots = client_jobs.unwrap_or_else(|| sweep.slots());
@@ -73,6 +83,28 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         ));
     }
     Ok(Code::Done)
+}
+
+/// Prints a preparation before the first trial that needs it.
+fn show_preparation(
+    assignment: &Assignment,
+    dir: &StudyDir,
+    context: &mut Context,
+) -> Result<(), Failure> {
+    let is_there = match dir.prepared(&assignment.digest).exists() {
+        true => ", is there",
+        false => "",
+    };
+    let params = assignment.params.iter();
+    let params = params.map(|(name, value)| format!("{name}={value}"));
+    let (name, digest) = (&assignment.name, &assignment.digest);
+    let out = &mut context.out.stdout;
+    writeln!(out, "prepare {} ({digest}){is_there}", plain(name))?;
+    let params = params.collect::<Vec<_>>().join("  ");
+    if !params.is_empty() {
+        writeln!(out, "  {}", plain(&params))?;
+    }
+    Ok(())
 }
 
 fn show(planned: &Planned, env: bool, context: &mut Context) -> Result<(), Failure> {
@@ -120,5 +152,9 @@ fn document(planned: &Planned) -> Value {
         "resume": launch.resume,
         "command": planned.command,
         "environment": environment,
+        "preparations": planned.needs.iter().map(|assignment| {
+            let Assignment { name, digest, params, .. } = assignment;
+            json!({ "name": name, "digest": digest, "params": params })
+        }).collect::<Vec<_>>(),
     })
 }

@@ -15,7 +15,7 @@ use crate::driver::Listener;
 use crate::journal::StudyDir;
 use crate::report::text::plain;
 use crate::run::follow::Stale;
-use crate::study::{Closing, Entry, Event, Exit, LogRecord, Study, TrialId};
+use crate::study::{Closing, Entry, Event, Exit, LogRecord, PreparationChange, Study, TrialId};
 use bars::Bars;
 use rule::RankingRule;
 use serde::Serialize;
@@ -137,6 +137,20 @@ impl Progress {
             // trial failed.
             Event::Ended { trial, .. } if self.failed(study, *trial) => {
                 self.show_failure(study, *trial);
+            }
+            Event::Preparation {
+                preparation,
+                change:
+                    PreparationChange::Ended {
+                        exit: Exit::Failed(_),
+                        ..
+                    },
+            } => {
+                if let Some(failed) = study.preparation(*preparation) {
+                    let paint = self.out.paint_err;
+                    let text = describe::failed_preparation(failed, &self.dir, paint);
+                    self.say(&text);
+                }
             }
             event if self.style == Style::Human => {
                 let new_best = study.incumbent().map(|trial| trial.id) != self.best;

@@ -94,7 +94,8 @@ fn hexadecimal(bytes: &[u8]) -> String {
 }
 
 /// Returns the outputs that a trial with these parameters reads.
-pub(super) fn prepared_folders(
+#[must_use]
+pub fn prepared_folders(
     dir: &StudyDir,
     plans: &[PreparationPlan],
     params: &Params,

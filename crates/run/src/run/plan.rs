@@ -7,7 +7,8 @@ use std::borrow::Cow;
 use std::io;
 use std::path::Path;
 use swath_engine::driver::{self, Driver, DriverError};
-use swath_engine::executor::{Launch, environment};
+use swath_engine::driver::prepare::{Assignment, assignments, prepared_folders};
+use swath_engine::executor::{Launch, PreparedFolder, environment};
 use swath_engine::journal::{JournalError, StudyDir};
 use swath_engine::provenance::Machine;
 use swath_model::study::Timestamp;
@@ -21,6 +22,14 @@ pub struct Planned {
     pub command: Vec<String>,
     /// The variables that are added to the environment.
     pub environment: Vec<(String, String)>,
+    /// The preparations whose outputs it reads.
+    pub needs: Vec<Assignment>,
+}
+
+/// Returns the variable that has the path of an output.
+fn of_prepared(prepared: &PreparedFolder) -> (String, String) {
+    let folder = prepared.folder.to_string_lossy();
+    (prepared.variable(), folder.into_owned())
 }
 
 /// Returns the attempts that a run would start first, at most `most`. They are found by opening a
@@ -43,6 +52,7 @@ pub fn plan(sweep: &Sweep, options: &Options, most: usize) -> Result<Vec<Planned
     let built = build(&version, options, &dir, &machine)?;
     let sweep = &*version.sweep;
     let holder = machine.holder(Timestamp::now());
+    let plans = built.parts.preparations.clone();
     let mut driver = Driver::open(copy, built.parts, &holder, Box::new(Timestamp::now))?;
     let launches = driver.ahead(most)?;
     let study = pool::context(sweep, workdir(sweep, options));
@@ -50,6 +60,9 @@ pub fn plan(sweep: &Sweep, options: &Options, most: usize) -> Result<Vec<Planned
     let planned = launches.into_iter().map(|mut launch| {
         // The copy has no trial folders, so these fields are set from the study itself.
         launch.dir = dir.trial(launch.trial);
+        launch.prepared = prepared_folders(&dir, &plans, &launch.params);
+        let needs = assignments(&plans, &launch.params);
+        let prepared: Vec<_> = launch.prepared.iter().map(of_prepared).collect();
         launch.resume = launch.attempt.0 > 1 && driver::has_entries(&dir.checkpoints(launch.trial));
         let own = environment(&study, &launch, &launch.dir).into_iter();
         let own = own.filter_map(|(name, value)| {
@@ -70,10 +83,12 @@ pub fn plan(sweep: &Sweep, options: &Options, most: usize) -> Result<Vec<Planned
                     .map(|(name, value)| (name.clone(), secrets.redact(value).into_owned())),
             )
             .chain(own)
+            .chain(prepared)
             .collect();
         Planned {
             command: recorded(&launch),
             environment,
+            needs,
             launch,
         }
     });
