@@ -37,14 +37,24 @@ const DRAWS: u32 = 10_000;
 /// Returns the preparations of a sweep as a run needs them.
 fn plans(sweep: &Sweep) -> Vec<PreparationPlan> {
     let preparations = sweep.preparations.iter();
-    preparations.map(|preparation| preparation.plan.clone()).collect()
+    preparations
+        .map(|preparation| preparation.plan.clone())
+        .collect()
 }
 
 /// Returns the name of a preparation and what makes its output another one.
 fn describe_preparation(preparation: &Preparation) -> String {
     let plan = &preparation.plan;
-    let inputs = plan.inputs.iter().map(|input| format!("{{prepare.{input}}}"));
-    let depends: Vec<_> = plan.depends.iter().map(ToString::to_string).chain(inputs).collect();
+    let inputs = plan
+        .inputs
+        .iter()
+        .map(|input| format!("{{prepare.{input}}}"));
+    let depends: Vec<_> = plan
+        .depends
+        .iter()
+        .map(ToString::to_string)
+        .chain(inputs)
+        .collect();
     match depends.as_slice() {
         [] => format!("{}, once", plan.name),
         _ => format!("{}, once for each {}", plan.name, depends.join(", ")),

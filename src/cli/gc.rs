@@ -67,7 +67,9 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if args.prepared {
         let outputs = gc::prepared(&dir, &study);
         if outputs.is_empty() && !study.preparations().is_empty() {
-            context.out.say("outputs of preparations are kept while trials may need them");
+            context
+                .out
+                .say("outputs of preparations are kept while trials may need them");
         }
         removable.extend(outputs);
     }

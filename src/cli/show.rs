@@ -80,7 +80,10 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
 
 fn json_row(study: &Study, record: &Record, trial: &Trial) -> serde_json::Value {
     let mut row = serde_json::to_value(json::row(study, trial)).unwrap_or_default();
-    let mut prepared = study.preparations_of(trial.id).map(json::preparation).peekable();
+    let mut prepared = study
+        .preparations_of(trial.id)
+        .map(json::preparation)
+        .peekable();
     if prepared.peek().is_some() {
         row["preparations"] = prepared.collect();
     }
@@ -178,7 +181,11 @@ fn show_study(out: &mut Output, selection: &Selection) -> Result<(), Failure> {
         ),
     )?;
     for preparation in study.preparations() {
-        line(out, "prepared", preparation_words(preparation, &selection.dir))?;
+        line(
+            out,
+            "prepared",
+            preparation_words(preparation, &selection.dir),
+        )?;
     }
     line(out, "table", selection.dir.trials_csv().display())?;
     let seconds: f64 = study.trials().iter().map(|trial| trial.seconds).sum();
@@ -301,7 +308,11 @@ fn show_trial(
     }
     line(out, "folder", selection.dir.trial(trial.id).display())?;
     for preparation in study.preparations_of(trial.id) {
-        line(out, "prepared", preparation_words(preparation, &selection.dir))?;
+        line(
+            out,
+            "prepared",
+            preparation_words(preparation, &selection.dir),
+        )?;
     }
     show_params(out, trial)?;
     show_reports(out, study, trial)?;
@@ -334,7 +345,10 @@ fn preparation_words(preparation: &Preparation, dir: &StudyDir) -> String {
     };
     let params = summary::params(execution);
     let trials = preparation.trials.len();
-    let (separator, plural) = (if params.is_empty() { "" } else { "  " }, if trials == 1 { "" } else { "s" });
+    let (separator, plural) = (
+        if params.is_empty() { "" } else { "  " },
+        if trials == 1 { "" } else { "s" },
+    );
     format!(
         "{}: {state}{time}{digest}, used by {trials} trial{plural}{separator}{params}  {}",
         preparation.name,

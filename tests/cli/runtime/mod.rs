@@ -7,6 +7,7 @@ mod breaker;
 mod cgroups;
 mod gpus;
 mod input;
+mod prepare;
 mod resources;
 mod setup;
 mod signals;

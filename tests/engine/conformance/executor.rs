@@ -129,6 +129,8 @@ impl World {
             until: None,
             resume: false,
             from: None,
+            prepared: Vec::new(),
+            preparation: None,
         }
     }
 

@@ -54,8 +54,8 @@ pub use parts::Parts;
 pub use prepare::PreparationPlan;
 pub use room::MachineAccess;
 
-use clock::RunClock;
 use breaker::is_due;
+use clock::RunClock;
 use component::Components;
 use listeners::Listeners;
 
@@ -367,12 +367,16 @@ impl<'a> Driver<'a> {
         interrupt: &Interrupt,
     ) -> Result<(), DriverError> {
         executor.halt(true);
-        self.preparer.iter_mut().for_each(|preparer| preparer.halt(true));
+        self.preparer
+            .iter_mut()
+            .for_each(|preparer| preparer.halt(true));
         // Nothing is written while the process is suspended, and it may never be resumed.
         self.save_to_disk()?;
         self.clock.was_suspended(interrupt.suspend_process());
         executor.halt(false);
-        self.preparer.iter_mut().for_each(|preparer| preparer.halt(false));
+        self.preparer
+            .iter_mut()
+            .for_each(|preparer| preparer.halt(false));
         Ok(())
     }
 

@@ -117,7 +117,8 @@ fn prepared_folder(dir: &StudyDir, name: Name, digest: &str) -> PreparedFolder {
 /// Returns whether the output of a preparation is there.
 #[must_use]
 pub fn is_prepared(dir: &StudyDir, preparation: &Preparation) -> bool {
-    preparation.execution.state == TrialState::Complete && dir.prepared(&preparation.digest).exists()
+    preparation.execution.state == TrialState::Complete
+        && dir.prepared(&preparation.digest).exists()
 }
 
 /// The preparations of a run.
@@ -331,7 +332,11 @@ impl Driver<'_> {
         if let Some(needs) = self.components.preparations.needs.get(&trial) {
             return Ok(needs.clone());
         }
-        let params = &self.study.trial(trial).ok_or(IllegalEvent::NoSuchTrial(trial))?.params;
+        let params = &self
+            .study
+            .trial(trial)
+            .ok_or(IllegalEvent::NoSuchTrial(trial))?
+            .params;
         let mut needs = Vec::new();
         for assignment in assignments(&self.parts.preparations, params) {
             let earlier = self.study.preparation_of_digest(&assignment.digest);
@@ -385,7 +390,10 @@ impl Driver<'_> {
                 && execution
                     .not_before
                     .is_none_or(|until| is_due(until, now, preparations.rule.max_backoff))
-                && preparation.inputs.iter().all(|input| self.has_output(*input))
+                && preparation
+                    .inputs
+                    .iter()
+                    .all(|input| self.has_output(*input))
         };
         let needed = preparations.needed(&self.study);
         let mut candidates = needed.iter().filter_map(|id| self.study.preparation(*id));
@@ -513,7 +521,8 @@ impl Driver<'_> {
             ran: Duration::ZERO,
             at: self.clock.now(),
         };
-        if let Some(Trip::Sweep { trials }) = self.components.breaker.record_end(&self.study, &end) {
+        if let Some(Trip::Sweep { trials }) = self.components.breaker.record_end(&self.study, &end)
+        {
             let why = "the preparations of several trials in a row failed, so the run was ended";
             self.give_back(&trials, why)?;
         }
@@ -626,7 +635,10 @@ impl Driver<'_> {
         if lost.is_empty() {
             return Ok(());
         }
-        let places: Vec<_> = lost.iter().filter_map(|(.., place)| place.clone()).collect();
+        let places: Vec<_> = lost
+            .iter()
+            .filter_map(|(.., place)| place.clone())
+            .collect();
         // Only below the folder of the preparations: attempts in pilots may go on.
         let earlier = &self.components.earlier;
         earlier.end_processes_of(&self.dir.preparations(), &places, self.parts.grace);
@@ -653,12 +665,9 @@ mod tests {
     }
 
     fn params(n: i64, lr: f64) -> Params {
-        [
-            ("n".into(), Value::Int(n)),
-            ("lr".into(), Value::Float(lr)),
-        ]
-        .into_iter()
-        .collect()
+        [("n".into(), Value::Int(n)), ("lr".into(), Value::Float(lr))]
+            .into_iter()
+            .collect()
     }
 
     fn digests(plans: &[PreparationPlan], params: &Params) -> Vec<String> {

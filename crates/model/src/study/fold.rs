@@ -432,7 +432,12 @@ fn trial_by_id(trials: &mut [Trial], id: TrialId) -> Result<&mut Trial, IllegalE
 }
 
 impl Trial {
-    pub(super) fn new(id: TrialId, params: crate::space::Params, origin: super::Origin, seed: u64) -> Self {
+    pub(super) fn new(
+        id: TrialId,
+        params: crate::space::Params,
+        origin: super::Origin,
+        seed: u64,
+    ) -> Self {
         Self {
             id,
             params,

@@ -208,7 +208,9 @@ impl Study {
                 params,
                 inputs,
             } => {
-                let is_known = inputs.iter().all(|input| self.preparation(*input).is_some());
+                let is_known = inputs
+                    .iter()
+                    .all(|input| self.preparation(*input).is_some());
                 if id != self.next_preparation_id() || !is_known {
                     return Err(illegal(id, "created"));
                 }
@@ -287,8 +289,7 @@ impl Study {
         action: &'static str,
     ) -> Result<&mut Trial, IllegalEvent> {
         let execution = &mut self.preparation_mut(id)?.execution;
-        let is_current =
-            execution.state == TrialState::Running && execution.attempts == attempt.0;
+        let is_current = execution.state == TrialState::Running && execution.attempts == attempt.0;
         is_current.then_some(execution).ok_or(illegal(id, action))
     }
 }
@@ -387,7 +388,11 @@ mod tests {
         assert_eq!(demo.study.preparations()[0].state_word(), "failed");
         let why = "retry".to_owned();
         let not_before = None;
-        change(&mut demo, 1, PreparationChange::Requeued { why, not_before });
+        change(
+            &mut demo,
+            1,
+            PreparationChange::Requeued { why, not_before },
+        );
         assert_eq!(demo.study.preparations()[0].state_word(), "waiting");
     }
 

@@ -130,7 +130,11 @@ fn preparations(dir: &StudyDir, study: &Study) -> Option<Finding> {
     }
     let missing = outputs.find(|it| it.output().is_some() && !is_prepared(dir, it));
     Some(match missing {
-        None => Finding::new("prepared", State::Good, format!("{count} outputs, all there")),
+        None => Finding::new(
+            "prepared",
+            State::Good,
+            format!("{count} outputs, all there"),
+        ),
         Some(missing) => Finding::new(
             "prepared",
             State::Without,

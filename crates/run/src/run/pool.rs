@@ -108,10 +108,7 @@ pub(super) fn preparer(
     Pool::new(Arc::new(preparing), 1, context).map(Some)
 }
 
-fn rendered_preparations(
-    sweep: &Sweep,
-    render: fn(&Template, &Fill<'_>) -> Vec<String>,
-) -> Argv {
+fn rendered_preparations(sweep: &Sweep, render: fn(&Template, &Fill<'_>) -> Vec<String>) -> Argv {
     let commands: BTreeMap<Name, Template> = sweep
         .preparations
         .iter()

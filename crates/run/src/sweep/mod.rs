@@ -180,6 +180,13 @@ struct Places {
 }
 
 impl Sweep {
+    /// Returns the paths of all data sets, those of preparations included, to be changed.
+    pub(crate) fn data_paths_mut(&mut self) -> impl Iterator<Item = &mut String> {
+        let preparations = self.preparations.iter_mut();
+        let prepared = preparations.flat_map(|preparation| &mut preparation.plan.data_dir);
+        self.run.data_dir.iter_mut().chain(prepared)
+    }
+
     /// Returns the text of the sweep file without secrets, as a study stores it.
     #[must_use]
     pub fn stored_text(&self) -> String {

@@ -193,10 +193,7 @@ impl Template {
     ///
     /// # Errors
     /// All mistakes in the arguments.
-    pub fn parse_preparation(
-        args: &[String],
-        params: &[Name],
-    ) -> Result<Self, Vec<TemplateError>> {
+    pub fn parse_preparation(args: &[String], params: &[Name]) -> Result<Self, Vec<TemplateError>> {
         let mut template = Self::parse(args, params)?;
         template.args.truncate(args.len());
         Ok(template)
@@ -722,7 +719,10 @@ fn placeholder(name: &str, span: Span, is_alone: bool, params: &[Name]) -> Resul
         return Ok(Piece::Param(param.clone()));
     }
     // Whether there is such a preparation is checked once all of them are read.
-    if let Some(name) = name.strip_prefix("prepare.").filter(|name| !name.is_empty()) {
+    if let Some(name) = name
+        .strip_prefix("prepare.")
+        .filter(|name| !name.is_empty())
+    {
         return Ok(Piece::Prepared(name.into()));
     }
     if let Some((list, index)) = element_of(name, params) {

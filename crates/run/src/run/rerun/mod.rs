@@ -23,6 +23,7 @@ use swath_engine::provenance::{
     Checkout, Environment, Found, Git, Machine, Made, Record, variables,
 };
 use swath_log::{DigestCache, digest};
+use swath_model::study::preparation::is_input;
 use swath_model::study::{
     Event, FORMAT, Header, LogRecord, Origin, Study, Timestamp, Trial, TrialId, TrialState, Verdict,
 };
@@ -158,7 +159,7 @@ pub fn prepare(request: &Request<'_>, options: Options) -> Result<Prepared, Reru
             problems: inputs.problems,
         });
     }
-    for path in &mut sweep.run.data_dir {
+    for path in sweep.data_paths_mut() {
         *path = inputs.home.join(&*path).display().to_string();
     }
     sweep.run.workdir = Some(workdir);
@@ -269,7 +270,9 @@ impl Inputs {
     /// Compares the data sets that the trial read with their recorded digests.
     fn check_data(&mut self, request: &Request<'_>) {
         let cache = DigestCache::open(&request.dir.digests());
-        for record in &request.trial.records {
+        // The repetition prepares anew what the trial read of preparations.
+        let records = request.trial.records.iter();
+        for record in records.filter(|record| !is_input(record)) {
             let LogRecord::Dataset {
                 data_dir,
                 md5: Some(md5),

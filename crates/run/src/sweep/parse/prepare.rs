@@ -6,9 +6,7 @@ use std::collections::BTreeSet;
 use swath_engine::driver::PreparationPlan;
 use swath_model::source::diagnostic::nearest;
 use swath_model::source::units::duration_of;
-use swath_model::source::{
-    Diagnostic, Diagnostics, Opt, Preset, Section, Source, Span, Takes,
-};
+use swath_model::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Source, Span, Takes};
 use swath_model::space::Name;
 
 pub(in crate::sweep) const OPTIONS: &[Opt] = &[
@@ -115,7 +113,11 @@ fn preparation(
     };
     if !is_name(&name) {
         let error = Diagnostic::error("bad-name", "this cannot be the name of a preparation");
-        diagnostics.push(error.at(name_span, "").hint("use letters, digits, `-` and `_`"));
+        diagnostics.push(
+            error
+                .at(name_span, "")
+                .hint("use letters, digits, `-` and `_`"),
+        );
         return None;
     }
     let words = words.unwrap_or_default();
@@ -248,7 +250,10 @@ fn ordered(mut rest: Vec<Preparation>, diagnostics: &mut Diagnostics) -> Vec<Pre
         }
     }
     let circle = circle(&rest);
-    let listed: Vec<_> = circle.iter().map(|it| format!("`{}`", it.plan.name)).collect();
+    let listed: Vec<_> = circle
+        .iter()
+        .map(|it| format!("`{}`", it.plan.name))
+        .collect();
     let message = format!("the preparations {} need each other", listed.join(", "));
     let mut error = Diagnostic::error("circular-preparations", message);
     for preparation in circle {

@@ -252,7 +252,12 @@ fn command(
         diagnostics.push(no_command("the command is empty").at(span, ""));
         return Template::default();
     }
-    match checked(Template::parse(&texts_of(args), names), args, source, diagnostics) {
+    match checked(
+        Template::parse(&texts_of(args), names),
+        args,
+        source,
+        diagnostics,
+    ) {
         Some(template) => {
             if template.uses_data_dir() && data_dir.is_empty() {
                 let at = args

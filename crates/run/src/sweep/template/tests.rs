@@ -390,10 +390,17 @@ fn the_output_of_a_preparation_is_part_of_an_argument() {
         filled(&["train", "--data={prepare.tokens}/train"], &params),
         ["train", "--data=/logs/digits/prepared/ab/output/train"]
     );
-    let command = ["tokenize".to_owned(), "{lr}".to_owned(), "{prepare.a}{prepare.a}".to_owned()];
+    let command = [
+        "tokenize".to_owned(),
+        "{lr}".to_owned(),
+        "{prepare.a}{prepare.a}".to_owned(),
+    ];
     let template = Template::parse_preparation(&command, &names(&["lr", "amp"])).unwrap();
     assert_eq!(template.prepared(), names(&["a"]));
     assert!(template.names("lr") && !template.receives("amp"));
     let bare = Template::parse_preparation(&command[..1], &names(&["lr"])).unwrap();
-    assert!(!bare.receives("lr"), "a preparation gets what it names only");
+    assert!(
+        !bare.receives("lr"),
+        "a preparation gets what it names only"
+    );
 }
