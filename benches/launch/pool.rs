@@ -11,7 +11,8 @@ use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use swath::executor::{
-    Executor, Launch, Pool, Program, ProgramSettings, ProgramSpec, SignalKind, StudyContext,
+    Executor, Invocation, Launch, Pool, Program, ProgramSettings, ProgramSpec, SignalKind,
+    StudyContext,
 };
 use swath::space::{Params, Value};
 use swath::study::{Attempt, Exit, TrialId};
@@ -26,8 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let program = words.next().unwrap_or_else(|| "/bin/true".to_owned());
     let dir = tempfile::tempdir()?.keep();
     let program = Program::new(ProgramSettings {
-        recorded: Box::new(|_| vec!["program".to_owned()]),
-        argv: Box::new(move |_| vec![program.clone()]),
+        invoke: Box::new(move |_| Invocation::of(std::slice::from_ref(&program))),
         spec: ProgramSpec {
             env: Vec::new(),
             workdir: dir.clone(),

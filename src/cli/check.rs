@@ -5,12 +5,13 @@ use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
 use super::sweeps;
 use crate::driver::prepare::prepared_folders;
+use crate::executor::Launch;
 use crate::journal::StudyDir;
 use crate::report::text::plain;
 use crate::space::{Name, Params};
 use crate::study::{Goal, Objective, TrialId};
 use crate::sweep::units::{Bytes, HumanDuration};
-use crate::sweep::{Acceptance, Fill, Preparation, PreparationPlan, Sweep};
+use crate::sweep::{Acceptance, Preparation, PreparationPlan, Sweep};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -45,16 +46,10 @@ fn plans(sweep: &Sweep) -> Vec<PreparationPlan> {
 /// Returns the name of a preparation and what makes its output another one.
 fn describe_preparation(preparation: &Preparation) -> String {
     let plan = &preparation.plan;
-    let inputs = plan
-        .inputs
-        .iter()
-        .map(|input| format!("{{prepare.{input}}}"));
-    let depends: Vec<_> = plan
-        .depends
-        .iter()
-        .map(ToString::to_string)
-        .chain(inputs)
-        .collect();
+    let inputs = plan.inputs.iter();
+    let inputs = inputs.map(|input| format!("{{prepare.{input}}}"));
+    let depends = plan.depends.iter().map(ToString::to_string);
+    let depends: Vec<_> = depends.chain(inputs).collect();
     match depends.as_slice() {
         [] => format!("{}, once", plan.name),
         _ => format!("{}, once for each {}", plan.name, depends.join(", ")),
@@ -107,17 +102,15 @@ struct Overview {
 impl Overview {
     fn of(sweep: &Sweep, context: &Context) -> Self {
         let example = example(sweep);
-        let dir = &StudyDir::new(&context.logs, &sweep.name);
+        let dir = StudyDir::new(&context.logs, &sweep.name);
         let folder = dir.trial(TrialId(1));
-        let plans = plans(sweep);
-        let command = sweep.run.command.render(&Fill {
-            params: &example,
-            trial: TrialId(1),
-            trial_dir: &folder,
-            params_file: &folder.join("params.json"),
-            data_dir: &sweep.run.data_dir,
-            prepared: &prepared_folders(dir, &plans, &example),
-        });
+        let launch = Launch {
+            seed: sweep.seed,
+            prepared: prepared_folders(&dir, &plans(sweep), &example),
+            ..crate::sweep::launch(example.clone(), folder)
+        };
+        let called = std::env::current_dir().unwrap_or_default();
+        let command = crate::run::example_command(sweep, &launch, &called);
         // The axes of one parameter are named `name[0]`, `name[1]` and so on, and count once.
         let mut searched: Vec<_> = sweep
             .space

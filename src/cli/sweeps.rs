@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Reads a sweep file that runs a program, checks it against this machine and prints the warnings.
 /// With `strict`, a warning makes the command fail.
 pub(super) fn read(path: &Path, strict: bool, out: &mut Output) -> Result<Sweep, Failure> {
-    accept(Sweep::read(path).map(look_around), strict, out)
+    accept(Sweep::read(path).and_then(look_around), strict, out)
 }
 
 /// Reads a sweep file as [`read`] does, but also accepts one without `[run]`, which is meant for
@@ -45,16 +45,16 @@ fn accept(read: Result<Sweep, Rejected>, strict: bool, out: &mut Output) -> Resu
 /// Reads a sweep file and checks it against this machine without printing anything. A `[run]`
 /// section is not required.
 pub(super) fn read_quietly(path: &Path) -> Result<Sweep, Rejected> {
-    Sweep::read_for_either(path).map(look_around)
+    Sweep::read_for_either(path).and_then(look_around)
 }
 
-fn look_around(mut sweep: Sweep) -> Sweep {
+fn look_around(mut sweep: Sweep) -> Result<Sweep, Rejected> {
     let current_dir = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
     sweep.look_around(&Surroundings {
         current_dir,
         path: std::env::var_os("PATH"),
-    });
-    sweep
+    })?;
+    Ok(sweep)
 }
 
 /// Returns a failure that prints the diagnostics of a rejected sweep file and exits with

@@ -69,11 +69,21 @@ pub(crate) fn cut_power(dir: &StudyDir, before: &Files, synced: u64, fate: &Shar
     let rng = &mut fate.aside;
     let mut journal = fs::read(dir.journal()).unwrap_or_default();
     let kept = rng.random_range(synced as usize..=journal.len());
-    journal.truncate(kept);
+    // The file may have its new length already, with zeros in place of any part of what is lost.
+    match rng.random_range(0..3) {
+        0 => journal[kept..].fill(0),
+        1 => {
+            let end = rng.random_range(kept..=journal.len());
+            journal[kept..end].fill(0);
+        }
+        _ => journal.truncate(kept),
+    }
     fs::write(dir.journal(), &journal).unwrap();
     for path in files(dir).keys() {
         match before.get(path) {
             Some(old) if rng.random_range(0..3) == 0 => fs::write(path, old).unwrap(),
+            // The mark is overwritten in place, and was synced when it was made.
+            _ if *path == dir.mark() => {}
             None if rng.random_range(0..3) == 0 => fs::remove_file(path).unwrap(),
             _ => spoil(path, rng),
         }
@@ -90,15 +100,9 @@ pub(crate) fn cut_power(dir: &StudyDir, before: &Files, synced: u64, fate: &Shar
         let mut paths = Vec::new();
         files_below(&folder, &mut paths);
         for path in paths {
-            // The programs sync their records before they keep a checkpoint, see below. A file of
-            // records that became shorter counts as one that the program wrote anew.
-            let is_records = path.ends_with("records.jsonl");
-            match is_records || path.starts_with(folder.join("checkpoints")) {
-                true if is_records && rng.random_range(0..10) == 0 => {
-                    fs::remove_file(&path).unwrap();
-                }
-                true => {}
-                false => spoil(&path, rng),
+            // The programs sync their records before they keep a checkpoint, see below.
+            if !path.starts_with(folder.join("checkpoints")) {
+                spoil(&path, rng);
             }
         }
         let checkpoints = folder.join("checkpoints");

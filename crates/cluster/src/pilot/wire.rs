@@ -3,13 +3,13 @@
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use swath_engine::executor::{Launch, PreparedFolder, ProgramSpec, Share, Stop};
+use swath_engine::executor::{Invocation, Launch, PreparedFolder, ProgramSpec, Share, Stop, Text};
 use swath_log::Models;
 use swath_model::space::{Name, Params};
 use swath_model::study::{Attempt, Exit, LogRecord, Place, Resource, Timestamp, TrialId, Usage};
 
 /// Version of the format of these files. A pilot of another version reports that and leaves.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// Settings that all pilots of a batch read at their start.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -160,15 +160,17 @@ pub(super) struct Assignment {
     pub(super) seed: u64,
     pub(super) until: Option<Resource>,
     pub(super) resume: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) resume_step: Option<f64>,
     pub(super) from: Option<PathBuf>,
-    pub(super) command: Vec<String>,
+    pub(super) invocation: Invocation<Text>,
     /// Absent in the orders of an earlier version.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) prepared: Vec<PreparedFolder>,
 }
 
 impl Assignment {
-    pub(super) fn of(launch: &Launch, command: Vec<String>) -> Self {
+    pub(super) fn of(launch: &Launch, invocation: Invocation<Text>) -> Self {
         let Launch {
             trial,
             attempt,
@@ -176,6 +178,7 @@ impl Assignment {
             seed,
             until,
             resume,
+            resume_step,
             ref from,
             ref prepared,
             ..
@@ -190,8 +193,9 @@ impl Assignment {
             seed,
             until,
             resume,
+            resume_step,
             from,
-            command,
+            invocation,
             prepared: prepared.clone(),
         }
     }
@@ -206,6 +210,7 @@ impl Assignment {
             dir: study.join(self.trial.to_string()),
             until: self.until,
             resume: self.resume,
+            resume_step: self.resume_step,
             from: self.from.clone(),
             prepared: self.prepared.clone(),
             preparation: None,

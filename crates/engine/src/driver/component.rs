@@ -65,6 +65,7 @@ impl Components {
         parts: &Parts,
         earlier: EarlierRun,
         disk_space: super::room::DiskProbe,
+        ticks: super::Ticks,
     ) -> Self {
         Self {
             trial_warnings: TrialWarnings::default(),
@@ -80,7 +81,7 @@ impl Components {
             holding: Holding::new(dir.clone()),
             inbox: Inbox::new(dir.clone()),
             earlier,
-            saves: Saves::new(),
+            saves: Saves::new(ticks),
         }
     }
 

@@ -5,7 +5,9 @@ use super::prepare::{Step, prepared_folders};
 use super::{Driver, DriverError, has_entries, propose, race};
 use crate::executor::{Executor, Launch};
 use crate::journal::has_foreign_trial;
-use swath_model::study::{Attempt, Event, IllegalEvent, Origin, TrialId, Verdict};
+use swath_model::study::{
+    Attempt, Event, IllegalEvent, LogRecord, Origin, Trial, TrialId, Verdict,
+};
 use swath_search::scheduler::Next;
 
 impl Driver<'_> {
@@ -153,6 +155,39 @@ impl Driver<'_> {
         has_entries(&self.dir.checkpoints(id)) && !has_foreign_trial(&self.dir, &self.study, id)
     }
 
+    /// Commits a warning if a trial that goes on has lost a part of its records file in a power cut.
+    /// It makes the journal's offset in the file that of the shorter file, so that the lines that the
+    /// attempt appends are not taken for those that are lost.
+    fn note_shorter_records(
+        &mut self,
+        trial: TrialId,
+        attempt: Attempt,
+    ) -> Result<(), DriverError> {
+        let taken = self.study.trial(trial).and_then(|trial| trial.taken);
+        // The records of attempts elsewhere are counted when a run takes them over.
+        let Some(taken) = taken.filter(|_| !self.parts.elsewhere) else {
+            return Ok(());
+        };
+        let path = self.dir.trial(trial).join("records.jsonl");
+        let length = path.symlink_metadata().map_or(0, |about| about.len());
+        // The line break at the end may be missing, and is then added when the attempt begins.
+        if length + 1 >= taken.end {
+            return Ok(());
+        }
+        let missing = taken.end - length;
+        self.commit(Event::Logged {
+            trial,
+            attempt,
+            record: LogRecord::Warning {
+                text: format!(
+                    "`records.jsonl` has lost its last {missing} bytes, as after a power failure; \
+                     what was read from them is kept"
+                ),
+            },
+            line_end: Some(length + 2),
+        })
+    }
+
     /// Commits the start of a trial's next attempt in a slot, and returns the launch. The attempt
     /// is started only after a flush.
     fn launch(&mut self, id: TrialId, slot: u32) -> Result<Launch, DriverError> {
@@ -172,6 +207,11 @@ impl Driver<'_> {
             _ => None,
         };
         let resume = has_own || from.is_some();
+        let resume_step = match trial.origin {
+            Origin::Cloned { from: parent, .. } if from.is_some() => self.study.trial(parent),
+            _ => Some(trial).filter(|_| has_own),
+        }
+        .and_then(last_checkpoint_step);
         let warning = self.components.trial_warnings.begin(trial, resume);
         self.commit(Event::Started {
             trial: id,
@@ -184,6 +224,9 @@ impl Driver<'_> {
             self.warn(id, attempt, text)?;
         }
         self.note_inputs(id, attempt)?;
+        if has_own {
+            self.note_shorter_records(id, attempt)?;
+        }
         Ok(Launch {
             prepared: prepared_folders(&self.dir, &self.parts.preparations, &params),
             preparation: None,
@@ -195,7 +238,16 @@ impl Driver<'_> {
             dir: self.dir.trial(id),
             until,
             resume,
+            resume_step,
             from,
         })
     }
+}
+
+/// Returns the step of the last checkpoint that a trial recorded with its step.
+fn last_checkpoint_step(trial: &Trial) -> Option<f64> {
+    trial.records.iter().rev().find_map(|record| match record {
+        LogRecord::Checkpoint { step } => *step,
+        _ => None,
+    })
 }

@@ -53,6 +53,7 @@ pub use listeners::Listener;
 pub use parts::Parts;
 pub use prepare::PreparationPlan;
 pub use room::MachineAccess;
+pub use saves::Ticks;
 
 use breaker::is_due;
 use clock::RunClock;
@@ -62,7 +63,7 @@ use listeners::Listeners;
 use crate::executor::{Executor, ExecutorError, Signal, SignalKind, Stop};
 use crate::journal::{Journal, JournalError, Lock, StudyDir, snapshot};
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use swath_model::study::{
     Attempt, Closing, Event, IllegalEvent, LogRecord, SearchError, Study, TrialId, TrialState,
 };
@@ -475,7 +476,7 @@ impl<'a> Driver<'a> {
     /// least 5 s later, so that snapshots take at most 1/100 of the time. Errors are ignored: the
     /// journal alone is enough to restore the study.
     fn keep_snapshot(&mut self) {
-        let began = Instant::now();
+        let began = self.components.saves.now();
         let _ = snapshot::write(&self.dir, &self.study, self.journal.offset());
         self.components.saves.wrote_snapshot(began);
     }

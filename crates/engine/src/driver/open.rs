@@ -69,7 +69,7 @@ impl<'a> Driver<'a> {
             _ => Vec::new(),
         };
         let mut driver = Self {
-            components: Components::new(&dir, &parts, earlier, machine.disk_space),
+            components: Components::new(&dir, &parts, earlier, machine.disk_space, machine.ticks),
             journal: replay.into_writer_on(machine.medium, machine.mark)?,
             dir,
             _lock: lock,

@@ -443,11 +443,11 @@ impl Driver<'_> {
             dir,
             until: None,
             resume,
+            resume_step: None,
             from: None,
             prepared: prepared.collect(),
             preparation: Some(PreparationLaunch {
                 name: preparation.name,
-                data_dir: plan.data_dir,
                 time: plan.time,
             }),
         };

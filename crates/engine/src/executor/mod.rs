@@ -5,16 +5,19 @@
 //! file here with its `KIND` and add a line to `EXECUTORS`.
 
 mod allotment;
+mod built_in;
 mod cgroups;
 mod checkpoint;
 mod gpus;
 pub mod guard;
+mod invocation;
 mod leaf;
 mod leftovers;
 mod nearest;
 mod orphans;
 mod output;
 mod pool;
+mod port;
 mod preparing;
 pub mod processes;
 mod program;
@@ -34,11 +37,13 @@ mod usage;
 mod watch;
 
 pub use allotment::Allotment;
+pub use built_in::{BUILT_INS, BuiltIn, Facts, RESUME, Scope, environment};
 pub use gpus::{GpuError, GpuShares, Gpus};
+pub use invocation::{Invocation, Text};
 pub use leftovers::{end_leftovers, survivors};
 pub use pool::Pool;
 pub use preparing::{PreparationLaunch, PreparedFolder, Preparing};
-pub use program::{Argv, Program, ProgramSettings, ProgramSpec, environment};
+pub use program::{Invoke, Program, ProgramSettings, ProgramSpec};
 pub use room::DiskSpace;
 pub use simulated::Simulated;
 pub use site::{Share, Site, Work, here};
@@ -180,6 +185,8 @@ pub struct Launch {
     pub until: Option<Resource>,
     /// Whether the trial resumes from its checkpoint folder.
     pub resume: bool,
+    /// Step of the checkpoint that the trial resumes from, if the program recorded it.
+    pub resume_step: Option<f64>,
     /// Checkpoint folder of another trial, copied into this trial's own folder before the start.
     pub from: Option<PathBuf>,
     /// Outputs of preparations that the program reads.

@@ -303,10 +303,12 @@ impl Worker {
         for launch in &self.jobs {
             self.line.begin();
             let trial = TrialContext {
-                // If `command` panics the command is empty, and the start of the program fails with
-                // that reason.
-                command: catch_unwind(AssertUnwindSafe(|| self.trainable.command(&launch)))
-                    .unwrap_or_default(),
+                // If `invocation` panics the command is empty, and the start of the program fails
+                // with that reason.
+                invocation: catch_unwind(AssertUnwindSafe(|| {
+                    self.trainable.invocation(&launch, &self.study)
+                }))
+                .unwrap_or_default(),
                 launch,
                 study: Arc::clone(&self.study),
                 line: Arc::clone(&self.line),
@@ -370,7 +372,7 @@ impl Worker {
             (_, Err(_)) => {}
         }
         let dirs = Dirs {
-            workdir: self.study.workdir.clone(),
+            workdir: trial.workdir().to_owned(),
             trial: trial.launch.dir.clone(),
         };
         let mut log = match TrialLogger::in_process(identity, dirs, self.sink(trial)) {
@@ -404,7 +406,7 @@ impl Worker {
     fn train(&self, trial: &TrialContext, log: &mut TrialLogger) -> Outcome {
         // A trial without a command is a function in this process; a program reports its own
         // process id.
-        if trial.command.is_empty() {
+        if trial.invocation.argv.is_empty() {
             trial.note_running(std::process::id());
         }
         if let Some(from) = &trial.launch.from {
@@ -423,7 +425,7 @@ impl Worker {
                 }
             }
         }
-        for data_dir in &self.study.data_dir {
+        for data_dir in trial.data_dir() {
             if let Err(error) = log.dataset(data_dir, "") {
                 log.warn(format!(
                     "could not record the data set `{data_dir}`: {error}"
@@ -469,8 +471,8 @@ impl Worker {
             identity,
             params: &trial.launch.params,
             seed: trial.launch.seed,
-            workdir: &self.study.workdir,
-            command: &trial.command,
+            workdir: trial.workdir(),
+            command: &trial.invocation.recorded,
             resume: trial.launch.resume,
             at: Timestamp::now(),
         })

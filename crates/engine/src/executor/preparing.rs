@@ -1,7 +1,7 @@
 //! Preparations as a trainable: each runs as a trial does, and its output gets its name only when it
 //! is whole.
 
-use super::{Launch, Outcome, Program, StudyContext, Trainable, TrialContext};
+use super::{Invocation, Launch, Outcome, Program, StudyContext, Trainable, TrialContext};
 use crate::journal::{HALF_PREPARED, PREPARED};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
@@ -40,8 +40,6 @@ impl PreparedFolder {
 pub struct PreparationLaunch {
     /// Name of the preparation in the sweep file.
     pub name: Name,
-    /// Data sets that it reads, recorded at its start.
-    pub data_dir: Vec<String>,
     /// Longest run time of an attempt; `None` for no limit.
     pub time: Option<Duration>,
 }
@@ -75,8 +73,8 @@ impl Launch {
 pub struct Preparing(pub Program);
 
 impl Trainable for Preparing {
-    fn command(&self, launch: &Launch) -> Vec<String> {
-        self.0.command(launch)
+    fn invocation(&self, launch: &Launch, study: &StudyContext) -> Invocation {
+        self.0.invocation(launch, study)
     }
 
     fn train(&self, trial: &TrialContext, log: &mut TrialLogger) -> Outcome {
@@ -86,14 +84,6 @@ impl Trainable for Preparing {
             trial.note_shortage(&error);
             let why = format!("could not make its output folder: {error}");
             return failed(Failure::Spawn(why));
-        }
-        let data_sets = trial.launch.preparation.iter();
-        for data_dir in data_sets.flat_map(|preparation| &preparation.data_dir) {
-            if let Err(error) = log.dataset(data_dir, "") {
-                log.warn(format!(
-                    "could not record the data set `{data_dir}`: {error}"
-                ));
-            }
         }
         let outcome = self.0.train(trial, log);
         if outcome.exit != Exit::Done {

@@ -56,6 +56,8 @@ pub struct Journal {
     link: Option<line::Link>,
     /// The file of the high-water mark; `None` if it cannot be written.
     mark: Option<Box<dyn Medium>>,
+    /// Whether this process has synced a mark.
+    is_mark_synced: bool,
     /// Whether a part of a line may follow `offset` in the file, after a failed write.
     torn: bool,
 }
@@ -175,7 +177,11 @@ impl Journal {
                 entries: self.next_seq,
                 last,
             };
-            let _ = file.overwrite(&mark.to_bytes());
+            let written = file.overwrite(&mark.to_bytes());
+            // Once it is on the disk it is there after each power cut, perhaps an earlier one.
+            if !self.is_mark_synced {
+                self.is_mark_synced = written.and_then(|()| file.sync()).is_ok();
+            }
         }
     }
 
@@ -661,6 +667,38 @@ mod tests {
         Journal::open(&dir)
             .and_then(Replay::into_writer)
             .expect("it goes on");
+    }
+
+    #[test]
+    fn zeros_that_a_power_cut_left_in_place_of_unsynced_lines_are_a_torn_end() {
+        let (_folder, dir, mut journal) = written_with_id("1111");
+        let synced = journal.offset() as usize;
+        for id in 3..6 {
+            journal
+                .append(created(id), Timestamp::from_micros(0))
+                .expect("it can be appended");
+        }
+        journal.flush().expect("it can be written");
+        drop(journal);
+        let contents = fs::read(dir.journal()).expect("it can be read");
+        for start in synced..contents.len() {
+            for end in [contents.len(), (start + 9).min(contents.len())] {
+                let mut zeroed = contents.clone();
+                zeroed[start..end].fill(0);
+                fs::write(dir.journal(), &zeroed).expect("it can be written");
+                let whole = zeroed[..start].iter().filter(|b| **b == b'\n').count();
+                assert_eq!(read_all(&dir).len(), whole, "{start}..{end}");
+                let journal = Journal::open(&dir).and_then(Replay::into_writer);
+                let journal = journal.expect("it goes on");
+                assert_eq!(journal.next_seq as usize, whole);
+                let kept = fs::read(dir.journal()).expect("it can be read");
+                assert!(contents.starts_with(&kept) && kept.ends_with(b"\n"));
+            }
+        }
+        let mut zeroed = contents;
+        zeroed[synced - 9..synced].fill(0);
+        fs::write(dir.journal(), &zeroed).expect("it can be written");
+        assert!(matches!(read(&dir), Err(JournalError::BadLine { .. })));
     }
 
     #[test]

@@ -132,6 +132,7 @@ impl<'a> Version<'a> {
             .command
             .words()
             .iter()
+            .chain(sweep.run.configs.iter().map(|file| &file.path))
             .map(|word| workdir.join(word))
             .collect();
         let git = Git::of(&workdir, &besides, &named, secrets);
@@ -180,6 +181,7 @@ impl<'a> Version<'a> {
         for path in sweep.data_paths_mut() {
             *path = workdir.join(&*path).display().to_string();
         }
+        sweep.run.data_home = Some(workdir);
         sweep.run.workdir = Some(to.join(&checkout.prefix));
         let clone = Cloned {
             from: checkout.root,

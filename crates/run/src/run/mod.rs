@@ -27,6 +27,7 @@ pub use ask_tell::{AskTell, AskTellError};
 pub use checkup::checkup;
 pub use code::{CodeError, check_out};
 pub use plan::{Planned, plan};
+pub use pool::example_command;
 pub use rebuild::{RebuildError, rebuild};
 pub use resources::ResourceError;
 pub use setup::{SetupEnd, SetupError};
@@ -161,6 +162,7 @@ pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
     // The clone is made only under the lock.
     let notice = version.make()?;
     let Version { sweep, git, .. } = version;
+    let sweep = with_configs(sweep, &options)?;
     let environment = keep::keep(
         &dir,
         &sweep,
@@ -342,6 +344,7 @@ impl<'a> Opened<'a> {
         let preparer = pool::preparer(
             &self.sweep,
             &self.dir,
+            &self.options.workdir,
             self.workdir(),
             &self.shares,
             guard.as_ref().map(copy_of),
@@ -462,6 +465,21 @@ fn workdir(sweep: &Sweep, options: &Options) -> PathBuf {
     options
         .workdir
         .join(sweep.run.workdir.clone().unwrap_or_default())
+}
+
+/// Reads the configuration files of a sweep, from the folder in which its trials run.
+fn with_configs<'a>(
+    mut sweep: Cow<'a, Sweep>,
+    options: &Options,
+) -> Result<Cow<'a, Sweep>, RunError> {
+    if !sweep.run.configs.is_empty() {
+        let folder = workdir(&sweep, options);
+        sweep
+            .to_mut()
+            .read_configs(&folder)
+            .map_err(|rejected| RunError::Rejected(Box::new(rejected)))?;
+    }
+    Ok(sweep)
 }
 
 /// Returns the facts about a sweep that readers of its journal need.

@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 use swath_engine::driver::prepare::{Assignment, assignments, prepared_folders};
 use swath_engine::driver::{self, Driver, DriverError};
-use swath_engine::executor::{Launch, PreparedFolder, environment};
+use swath_engine::executor::{Facts, Launch, PreparedFolder, Text, environment};
 use swath_engine::journal::{JournalError, StudyDir};
 use swath_engine::provenance::Machine;
 use swath_model::study::Timestamp;
@@ -56,7 +56,7 @@ pub fn plan(sweep: &Sweep, options: &Options, most: usize) -> Result<Vec<Planned
     let mut driver = Driver::open(copy, built.parts, &holder, Box::new(Timestamp::now))?;
     let launches = driver.ahead(most)?;
     let study = pool::context(sweep, workdir(sweep, options));
-    let recorded = pool::recorded(sweep, None);
+    let invoke = pool::invoke(sweep, study.clone(), &options.workdir);
     let planned = launches.into_iter().map(|mut launch| {
         // The copy has no trial folders, so these fields are set from the study itself.
         launch.dir = dir.trial(launch.trial);
@@ -64,7 +64,19 @@ pub fn plan(sweep: &Sweep, options: &Options, most: usize) -> Result<Vec<Planned
         let needs = assignments(&plans, &launch.params);
         let prepared: Vec<_> = launch.prepared.iter().map(of_prepared).collect();
         launch.resume = launch.attempt.0 > 1 && driver::has_entries(&dir.checkpoints(launch.trial));
-        let own = environment(&study, &launch, &launch.dir).into_iter();
+        let invocation = invoke(&launch);
+        let facts = Facts {
+            study: &study,
+            launch: &launch,
+            dir: &launch.dir,
+            data_dir: invocation.data_dir.as_deref().unwrap_or(&study.data_dir),
+            port: None,
+        };
+        let of_trial = invocation
+            .env
+            .iter()
+            .map(|(name, text)| (name.clone(), secrets.redact(&text.to_string()).into_owned()));
+        let own = environment(&facts).into_iter();
         let own = own.filter_map(|(name, value)| {
             Some((name.to_owned(), value?.to_string_lossy().into_owned()))
         });
@@ -82,11 +94,12 @@ pub fn plan(sweep: &Sweep, options: &Options, most: usize) -> Result<Vec<Planned
                     .iter()
                     .map(|(name, value)| (name.clone(), secrets.redact(value).into_owned())),
             )
+            .chain(of_trial)
             .chain(own)
             .chain(prepared)
             .collect();
         Planned {
-            command: recorded(&launch),
+            command: invocation.recorded.iter().map(Text::to_string).collect(),
             environment,
             needs,
             launch,

@@ -2,19 +2,19 @@
 //! a pool of threads on this machine.
 
 use super::resources::Shares;
-use crate::sweep::{Fill, Sweep, Template};
+use crate::sweep::{ConfigFile, Configs, Fill, Sweep, Template, TrialTexts};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use swath_engine::executor::{
-    Argv, ExecutorError, Launch, Pool, Preparing, Program, ProgramSettings, ProgramSpec,
-    StudyContext, Trainable, Work,
+    ExecutorError, Facts, Invocation, Invoke, Launch, Pool, Preparing, Program, ProgramSettings,
+    ProgramSpec, StudyContext, Text, Trainable, Work,
 };
 use swath_engine::journal::StudyDir;
 use swath_engine::provenance::variables;
 use swath_log::{DigestCache, ModelStore};
-use swath_model::space::Name;
+use swath_model::space::{Name, Space};
 use swath_model::study::TrialId;
 
 /// Returns the description of the sweep's command that an executor needs to run it.
@@ -27,19 +27,13 @@ pub(super) fn work(
     stands_for: Option<TrialId>,
     guard: Option<Command>,
 ) -> Work {
-    let program = settings(
-        sweep,
-        workdir.clone(),
-        shares,
-        (argv(sweep, stands_for), recorded(sweep, stands_for)),
-        guard,
-    );
     let study = StudyContext {
         stands_for,
-        ..context(sweep, workdir)
+        ..context(sweep, workdir.clone())
     };
+    let invoke = invoke(sweep, study.clone(), &called);
     Work {
-        program,
+        program: settings(sweep, workdir, shares, invoke, guard),
         study,
         dir: dir.root().to_owned(),
         called,
@@ -48,18 +42,16 @@ pub(super) fn work(
     }
 }
 
-/// Returns the settings of programs: of trials, or of preparations. `argv` are the functions that
-/// render a command and its record.
+/// Returns the settings of programs: of trials, or of preparations.
 fn settings(
     sweep: &Sweep,
     workdir: PathBuf,
     shares: &Shares,
-    (argv, recorded): (Argv, Argv),
+    invoke: Invoke,
     guard: Option<Command>,
 ) -> ProgramSettings {
     ProgramSettings {
-        argv,
-        recorded,
+        invoke,
         spec: ProgramSpec {
             env: sweep.run.env.clone(),
             workdir,
@@ -83,6 +75,7 @@ fn settings(
 pub(super) fn preparer(
     sweep: &Sweep,
     dir: &StudyDir,
+    called: &Path,
     workdir: PathBuf,
     shares: &Shares,
     guard: Option<Command>,
@@ -90,38 +83,51 @@ pub(super) fn preparer(
     if sweep.preparations.is_empty() {
         return Ok(None);
     }
-    let argv = (
-        rendered_preparations(sweep, Template::render),
-        rendered_preparations(sweep, Template::render_recorded),
-    );
-    let settings = settings(sweep, workdir.clone(), shares, argv, guard);
-    let context = StudyContext {
+    let study = StudyContext {
         digests: Some(Arc::new(DigestCache::open(&dir.digests()))),
         // Each preparation has data sets of its own, and none has an objective.
         data_dir: Vec::new(),
         deciding: Vec::new(),
         resource: None,
-        ..context(sweep, workdir)
+        ..context(sweep, workdir.clone())
     };
+    let invoke = invoke_preparations(sweep, &study, called);
+    let settings = settings(sweep, workdir, shares, invoke, guard);
     // The driver adds further slots when it needs them.
     let preparing = Preparing(Program::new(settings)?);
-    Pool::new(Arc::new(preparing), 1, context).map(Some)
+    Pool::new(Arc::new(preparing), 1, study).map(Some)
 }
 
-fn rendered_preparations(sweep: &Sweep, render: fn(&Template, &Fill<'_>) -> Vec<String>) -> Argv {
-    let commands: BTreeMap<Name, Template> = sweep
+/// Returns the function that renders what a preparation starts.
+fn invoke_preparations(sweep: &Sweep, study: &StudyContext, called: &Path) -> Invoke {
+    let templates: BTreeMap<Name, Templates> = sweep
         .preparations
         .iter()
-        .map(|preparation| (preparation.plan.name.clone(), preparation.command.clone()))
+        .map(|preparation| {
+            let study = StudyContext {
+                data_dir: preparation.plan.data_dir.clone(),
+                ..study.clone()
+            };
+            let mut templates = Templates::of(sweep, study, called);
+            templates.command = preparation.command.clone();
+            // It has no copy of a configuration file, and no data set of a single trial.
+            (templates.configs, templates.of_trial.data_dir) = (None, None);
+            templates.needs_port = preparation.command.uses(PORT);
+            (preparation.plan.name.clone(), templates)
+        })
         .collect();
     Box::new(move |launch| {
-        let Some(preparation) = &launch.preparation else {
-            return Vec::new();
+        let name = launch
+            .preparation
+            .as_ref()
+            .map(|preparation| &preparation.name);
+        let Some(templates) = name.and_then(|name| templates.get(name)) else {
+            return Invocation::default();
         };
-        let Some(command) = commands.get(&preparation.name) else {
-            return Vec::new();
-        };
-        render_launch(command, launch, launch.trial, &preparation.data_dir, render)
+        let mut invocation = templates.invocation(launch);
+        let data_dir = &templates.study.data_dir;
+        invocation.data_dir.get_or_insert_with(|| data_dir.clone());
+        invocation
     })
 }
 
@@ -157,44 +163,139 @@ pub(super) fn context(sweep: &Sweep, workdir: PathBuf) -> StudyContext {
     }
 }
 
-/// Returns the function that renders the command of an attempt. `stands_for` is the trial whose
-/// number the command gets instead of its own.
-fn argv(sweep: &Sweep, stands_for: Option<TrialId>) -> Argv {
-    rendered(sweep, stands_for, Template::render)
+/// The templates of a sweep, and what their values are computed from.
+struct Templates {
+    command: Template,
+    of_trial: TrialTexts,
+    space: Arc<Space>,
+    study: StudyContext,
+    /// Folder in which swath was called.
+    called: PathBuf,
+    /// Folder to which the paths of data sets are relative, if it is not the working directory.
+    data_home: Option<PathBuf>,
+    config_files: Vec<ConfigFile>,
+    configs: Option<Arc<Configs>>,
+    needs_port: bool,
 }
 
-/// Returns the function that renders the command of an attempt as it is recorded.
-pub(super) fn recorded(sweep: &Sweep, stands_for: Option<TrialId>) -> Argv {
-    rendered(sweep, stands_for, Template::render_recorded)
+impl Templates {
+    fn of(sweep: &Sweep, study: StudyContext, called: &Path) -> Self {
+        let texts = &sweep.run.of_trial;
+        Self {
+            command: sweep.run.command.clone(),
+            of_trial: texts.clone(),
+            space: Arc::clone(&sweep.space),
+            study,
+            called: absolute(called),
+            data_home: sweep.run.data_home.clone(),
+            config_files: sweep.run.configs.clone(),
+            configs: sweep.configs.clone(),
+            needs_port: sweep.run.command.uses(PORT) || texts.iter().any(|text| text.uses(PORT)),
+        }
+    }
+
+    /// Returns what an attempt starts.
+    fn invocation(&self, launch: &Launch) -> Invocation<Text> {
+        let dir = absolute(&launch.dir);
+        let copies = self.config_files.iter();
+        let configs: Vec<_> = copies
+            .map(|file| (file.key.clone(), dir.join(file.copy())))
+            .collect();
+        let facts = Facts {
+            study: &self.study,
+            launch,
+            dir: &dir,
+            data_dir: &self.study.data_dir,
+            port: None,
+        };
+        let fill = Fill {
+            facts,
+            space: &self.space,
+            configs: &configs,
+        };
+        let data_dir = self.data_dir(&fill);
+        let fill = Fill {
+            facts: Facts {
+                data_dir: data_dir.as_deref().unwrap_or(facts.data_dir),
+                ..facts
+            },
+            ..fill
+        };
+        Invocation {
+            argv: self.command.render(&fill),
+            recorded: self.command.render_recorded(&fill),
+            env: self
+                .of_trial
+                .env
+                .iter()
+                .filter_map(|(name, text)| Some((name.clone(), text.render(&fill)?)))
+                .collect(),
+            workdir: self.workdir(&fill),
+            data_dir,
+            files: self
+                .configs
+                .as_ref()
+                .map_or_else(Vec::new, |configs| configs.copies(&launch.params)),
+            needs_port: self.needs_port,
+        }
+    }
+
+    /// Returns the data sets of a trial; `None` if they are those of the study.
+    fn data_dir(&self, fill: &Fill<'_>) -> Option<Vec<String>> {
+        // Where each trial has a folder of its own, a relative path would lead into it.
+        let home = self
+            .data_home
+            .as_ref()
+            .or(self.of_trial.workdir.as_ref().map(|_| &self.called));
+        let paths: Vec<String> = match &self.of_trial.data_dir {
+            Some(texts) => texts
+                .iter()
+                .filter_map(|text| Some(text.render(fill)?.resolve(&fill.facts)))
+                .collect(),
+            None => {
+                home?;
+                fill.facts.data_dir.to_vec()
+            }
+        };
+        Some(match home {
+            Some(home) => paths
+                .iter()
+                .map(|path| home.join(path).display().to_string())
+                .collect(),
+            None => paths,
+        })
+    }
+
+    /// Returns the absolute working directory of a trial; `None` if it is that of the study.
+    fn workdir(&self, fill: &Fill<'_>) -> Option<Text> {
+        let own = self.of_trial.workdir.as_ref()?.render(fill)?;
+        if own.is_absolute() {
+            return Some(own);
+        }
+        let mut workdir = Text::from(format!("{}/", self.called.display()));
+        workdir.append(own);
+        Some(workdir)
+    }
 }
 
-fn rendered(
-    sweep: &Sweep,
-    stands_for: Option<TrialId>,
-    render: fn(&Template, &Fill<'_>) -> Vec<String>,
-) -> Argv {
-    let (template, data_dir) = (sweep.run.command.clone(), sweep.run.data_dir.clone());
-    Box::new(move |launch| {
-        let trial = stands_for.unwrap_or(launch.trial);
-        render_launch(&template, launch, trial, &data_dir, render)
-    })
+const PORT: &str = "port";
+
+/// Returns the function that renders what an attempt starts. `called` is the folder in which swath
+/// was called.
+pub(super) fn invoke(sweep: &Sweep, study: StudyContext, called: &Path) -> Invoke {
+    let templates = Templates::of(sweep, study, called);
+    Box::new(move |launch| templates.invocation(launch))
 }
 
-/// Returns the command of an attempt.
-fn render_launch(
-    template: &Template,
-    launch: &Launch,
-    trial: TrialId,
-    data_dir: &[String],
-    render: fn(&Template, &Fill<'_>) -> Vec<String>,
-) -> Vec<String> {
-    let fill = Fill {
-        params: &launch.params,
-        trial,
-        trial_dir: &launch.dir,
-        params_file: &launch.dir.join("params.json"),
-        data_dir,
-        prepared: &launch.prepared_folders(),
-    };
-    render(template, &fill)
+/// Returns the command of a launch as it would be recorded, for people. What is known only where the
+/// attempt starts is shown as its placeholder.
+#[must_use]
+pub fn example_command(sweep: &Sweep, launch: &Launch, called: &Path) -> Vec<String> {
+    let study = context(sweep, called.to_owned());
+    let invocation = Templates::of(sweep, study, called).invocation(launch);
+    invocation.recorded.iter().map(Text::to_string).collect()
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

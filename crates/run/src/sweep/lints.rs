@@ -1,7 +1,8 @@
 //! Warnings about content that is allowed but probably not meant. `--strict` treats them as errors.
 
 use super::acceptance::Acceptance;
-use super::{Preparation, Sweep, template};
+use super::switch_lints::of_switches;
+use super::{Preparation, Rejected, Sweep};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use swath_model::source::{Diagnostic, Diagnostics, Key, Node, NodeValue, Span, Table};
@@ -147,15 +148,15 @@ fn command(sweep: &Sweep, diagnostics: &mut Diagnostics) {
     if command.is_empty() {
         return;
     }
-    let words = &sweep.places.command;
-    let span = words.first().map_or(0, |(_, first)| first.start)
-        ..words.last().map_or(0, |(_, last)| last.end);
+    let span = span_of(&sweep.places.command);
     let names = sweep.space.names();
     let missed: Vec<_> = names
         .iter()
-        .filter(|name| !command.receives(name) && !is_prepared(sweep, name))
+        .filter(|name| !sweep.run.receives(name) && !sweep.space.is_needed_by_others(name))
+        .filter(|name| !is_prepared(sweep, name))
         .collect();
-    if !missed.is_empty() {
+    // Parameters may reach the program through its configuration file, which is read later.
+    if !missed.is_empty() && sweep.run.configs.is_empty() {
         let listed: Vec<_> = missed.iter().map(|name| format!("`{name}`")).collect();
         let message = format!("the command never receives {}", listed.join(", "));
         let warning = Diagnostic::warning("unused-parameter", message).at(span.clone(), "");
@@ -164,10 +165,15 @@ fn command(sweep: &Sweep, diagnostics: &mut Diagnostics) {
                 "add \"{args:rest}\" for all that are not named, or \"{params}\" for a file",
             ));
     }
-    for name in names.iter().filter(|name| template::is_built_in(name)) {
-        let message = format!("`{{{name}}}` in the command is not the parameter `{name}`");
-        let warning = Diagnostic::warning("hidden-parameter", message).at(span.clone(), "");
-        diagnostics.push(warning.hint("give the parameter another name"));
+    // Earlier versions took these placeholders for the built-ins, even beside such a parameter.
+    let were_hidden = ["params", "trial", "trial_dir", "data_dir"];
+    let named = |name: &&&str| names.iter().any(|param| **param == ***name) && command.names(name);
+    for name in were_hidden.iter().filter(named) {
+        let message = format!("`{{{name}}}` in the command is the parameter `{name}`");
+        let warning = Diagnostic::warning("hidden-built-in", message).at(span.clone(), "");
+        diagnostics.push(warning.hint(format!(
+            "write `{{swath.{name}}}` for the built-in, or give the parameter another name"
+        )));
     }
 }
 
@@ -185,6 +191,12 @@ impl Preparation {
         let (_, span) = self.words.first()?;
         (!program.contains('/')).then(|| (program.to_owned(), span.clone()))
     }
+}
+
+/// Returns the span from the first to the last of some spans.
+fn span_of(spans: &[Span]) -> Span {
+    let start = spans.first().map_or(0, |first| first.start);
+    start..spans.last().map_or(0, |last| last.end)
 }
 
 fn reported(sweep: &Sweep, diagnostics: &mut Diagnostics) {
@@ -316,11 +328,19 @@ pub struct Surroundings {
 }
 
 impl Sweep {
-    /// Adds warnings that depend on the machine: a missing working directory, missing data sets,
-    /// programs that cannot be found.
-    pub fn look_around(&mut self, around: &Surroundings) {
+    /// Reads the configuration files, and adds warnings that depend on the machine: a missing working
+    /// directory, missing data sets, programs that cannot be found.
+    ///
+    /// # Errors
+    /// If a configuration file cannot be used.
+    pub fn look_around(&mut self, around: &Surroundings) -> Result<(), Rejected> {
         let mut warnings = Vec::new();
-        let workdir = match &self.run.workdir {
+        let mut filled = self.clone();
+        // A variable that is not set is an error of the run, not of the file.
+        if filled.fill(&|name| std::env::var(name).ok()).is_err() {
+            return Ok(());
+        }
+        let workdir = match &filled.run.workdir {
             Some(workdir) => around.current_dir.join(workdir),
             None => around.current_dir.clone(),
         };
@@ -330,7 +350,7 @@ impl Sweep {
                 Diagnostic::warning("no-workdir", message).at(self.places.workdir.clone(), ""),
             );
         }
-        for (path, span) in self.run.data_dir.iter().zip(&self.places.data_dir) {
+        for (path, span) in filled.run.data_dir.iter().zip(&self.places.data_dir) {
             if !workdir.join(path).exists() {
                 let message = format!("the data set `{path}` does not exist");
                 warnings.push(
@@ -339,7 +359,7 @@ impl Sweep {
             }
         }
         // `[run] env` may give trials their own PATH.
-        let own_path = self
+        let own_path = filled
             .run
             .env
             .iter()
@@ -351,10 +371,12 @@ impl Sweep {
             .command
             .program()
             .map(str::to_owned)
-            .zip(self.places.command.first().map(|(_, span)| span.clone()));
+            .zip(self.places.command.first().cloned());
         // A program given by path may be built by setup and need not exist yet.
         let built = self.places.setup.is_some()
             && program.as_ref().is_some_and(|(name, _)| name.contains('/'));
+        let command_span = span_of(&self.places.command);
+        warnings.extend(of_switches(&filled, &workdir, &command_span));
         for (name, span) in program
             .into_iter()
             .filter(|_| !built)
@@ -379,6 +401,7 @@ impl Sweep {
             }
         }
         self.warnings.list.extend(warnings);
+        self.read_configs(&workdir)
     }
 }
 

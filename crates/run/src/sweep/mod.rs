@@ -8,8 +8,10 @@
 
 mod acceptance;
 mod code;
+pub mod config;
 pub mod given;
 
+mod fill;
 mod kinds;
 mod lints;
 mod parse;
@@ -18,18 +20,24 @@ mod read;
 pub mod reference;
 pub mod registry;
 mod rejected;
+mod shell_lints;
 mod stored;
+mod switch_lints;
 pub mod template;
+mod texts;
 
 pub use acceptance::Acceptance;
 pub use code::Code;
+pub use config::{ConfigFile, Configs};
+pub use fill::launch;
 pub use lints::Surroundings;
 pub use plan::Plan;
 pub use registry::Registry;
 pub use rejected::Rejected;
 pub use swath_engine::driver::{Limits, PreparationPlan, Retry};
 pub use swath_engine::keep::{self, Keep};
-pub use template::{Fill, Template};
+pub use template::{Fill, FreeText, Names, Template};
+pub use texts::TrialTexts;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -96,6 +104,8 @@ pub struct Sweep {
     pub trackers: Vec<Choice>,
     /// Warnings about content that is allowed but probably not meant.
     pub warnings: Diagnostics,
+    /// The configuration files with their contents, once they were read.
+    pub configs: Option<Arc<Configs>>,
     registry: Arc<Registry>,
     places: Places,
 }
@@ -133,12 +143,18 @@ pub struct Run {
     pub setup: Vec<String>,
     /// Variables added to the environment of trials and setup.
     pub env: Vec<(String, String)>,
+    /// Texts that differ between trials.
+    pub of_trial: TrialTexts,
+    /// Configuration files, of which each trial gets copies with its values.
+    pub configs: Vec<ConfigFile>,
+    /// Folder to which the paths of data sets are relative, if it is not the working directory.
+    pub data_home: Option<PathBuf>,
     /// Names of variables whose values are secret, besides those whose names say so.
     pub secret_env: Vec<String>,
     /// Whether only the user may read the study's folder.
     pub private: bool,
     /// Working directory of trials and setup; `None` for the directory where `swath run` was
-    /// called.
+    /// called, or if it differs between trials.
     pub workdir: Option<PathBuf>,
     /// Version of the code that trials run.
     pub code: Code,
@@ -170,8 +186,7 @@ pub struct Preparation {
 /// Spans of values that are checked again once the space or the machine is known.
 #[derive(Debug, Clone, Default)]
 struct Places {
-    /// Words of the command as written, with their spans.
-    command: Vec<(String, Span)>,
+    command: Vec<Span>,
     data_dir: Vec<Span>,
     workdir: Span,
     setup: Option<(String, Span)>,

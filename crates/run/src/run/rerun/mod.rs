@@ -10,12 +10,13 @@ pub use compare::{Compared, Difference, Tolerance, compare};
 use super::code::{CodeError, check_out};
 use super::resources;
 use super::{Opened, Options, RunError, Versions, hidden, keep, parts, workdir};
-use crate::sweep::{Keep, Limits, Registry, Retry, Sweep};
+use crate::sweep::{Configs, Keep, Limits, Registry, Retry, Sweep};
 use repeat::{AsFar, Nothing};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::rc::Rc;
+use std::sync::Arc;
 use swath_engine::driver::{Driver, Parts};
 use swath_engine::journal::{Journal, JournalError, StudyDir, new_id};
 use swath_engine::provenance::git::git;
@@ -133,12 +134,15 @@ pub fn prepare(request: &Request<'_>, options: Options) -> Result<Prepared, Reru
     let environment = record
         .environment(trial.id)
         .ok_or(RerunError::NoEnvironment(trial.id))?;
-    let mut sweep = Versions::of(request.registry, request.dir).sweep(&made.header.sweep)?;
+    let sweep = Versions::of(request.registry, request.dir).sweep(&made.header.sweep)?;
     if sweep.run.command.is_empty() {
         return Err(RerunError::Function(trial.id));
     }
+    let (filled, _) = hidden::fill(Cow::Owned(sweep)).map_err(RunError::from)?;
+    let mut sweep = filled.into_owned();
     let mut inputs = Inputs::new(request, environment, &sweep);
     inputs.check_data(request);
+    inputs.take_configs(request, &mut sweep);
     let dir = fresh(&options.logs, request)?;
     if sweep.run.private {
         keep::make_private(&dir)?;
@@ -162,9 +166,8 @@ pub fn prepare(request: &Request<'_>, options: Options) -> Result<Prepared, Reru
     for path in sweep.data_paths_mut() {
         *path = inputs.home.join(&*path).display().to_string();
     }
+    sweep.run.data_home = Some(inputs.home.clone());
     sweep.run.workdir = Some(workdir);
-    let (filled, _) = hidden::fill(Cow::Owned(sweep)).map_err(RunError::from)?;
-    let mut sweep = filled.into_owned();
     sweep.run.env = variables_as_they_were(&sweep.run.env, environment);
     sweep.name = name_of(&dir);
     let git = inputs.git(environment, &record);
@@ -296,6 +299,26 @@ impl Inputs {
         }
     }
 
+    /// Gives the repetition the copies of the configuration files that the trial itself had. The
+    /// files from which they were made may have changed since.
+    fn take_configs(&mut self, request: &Request<'_>, sweep: &mut Sweep) {
+        if sweep.run.configs.is_empty() {
+            return;
+        }
+        let folder = request.dir.trial(request.trial.id);
+        let mut copies = Vec::new();
+        for file in &sweep.run.configs {
+            let copy = file.copy();
+            match std::fs::read_to_string(folder.join(&copy)) {
+                Ok(text) => copies.push((copy, text)),
+                Err(error) => self.problems.push(format!(
+                    "`{copy}` in the folder of the trial cannot be read: {error}"
+                )),
+            }
+        }
+        sweep.configs = Some(Arc::new(Configs::fixed(copies)));
+    }
+
     /// Checks out the recorded code in a folder of the new study. Returns the folder within it in
     /// which the trial runs.
     fn check_out(
@@ -385,7 +408,17 @@ impl Inputs {
     /// part of the code are used from their original place.
     fn bring_files(&mut self, sweep: &mut Sweep, workdir: &Path, found: Option<&Found>) {
         let Some(found) = found else { return };
+        let configs: Vec<String> = sweep
+            .run
+            .configs
+            .iter()
+            .map(|file| file.path.clone())
+            .collect();
         for (index, file) in found.files.iter().enumerate() {
+            // The repetition gets the trial's own copy.
+            if index > 0 && configs.contains(&file.name) {
+                continue;
+            }
             let here = workdir.join(&file.name);
             let is_path = file.name.contains('/') || index > 0;
             let path = if is_path && here.is_file() {

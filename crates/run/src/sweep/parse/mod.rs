@@ -21,6 +21,7 @@ pub use sections::{Further, Occurs, SECTIONS, SectionReference};
 
 use super::plan::Tried;
 use super::stored::stored_of;
+use super::template::Names;
 use super::{Acceptance, Places, Registry, Rejected, Sweep, lints};
 use md5::{Digest, Md5};
 use std::path::Path;
@@ -145,30 +146,38 @@ fn read(
     let names = space
         .as_ref()
         .map_or_else(|| raw.names.clone(), Space::names);
+    let sweep_names = names.clone();
     let readable = space.is_some();
     let points = read_points(&mut file, space.as_ref(), diagnostics);
     let mut places = Places {
         space: raw.space_span.clone(),
         ..Places::default()
     };
-    let (run, checkpoint) = run::read(&mut file, source, &names, trainee, &mut places, diagnostics);
+    let prepared = raw.prepared.clone();
+    let given = (&*names, &*prepared);
+    let (run, checkpoint) = run::read(&mut file, source, given, trainee, &mut places, diagnostics);
     let surrounding = prepare::Surrounding {
         source,
-        names: &names,
+        names: Names {
+            params: names.clone(),
+            configs: Vec::new(),
+            prepared: prepared.clone(),
+        },
         data_dir: &run.data_dir,
         trainee,
     };
     let preparations = prepare::read(&mut file, &surrounding, diagnostics);
-    let prepared: Vec<Name> = preparations
-        .iter()
-        .map(|preparation| preparation.plan.name.clone())
-        .collect();
-    let words = (&run.command, &*places.command);
-    prepare::check_names(words, &prepared, source, diagnostics);
     let search = search::read(&mut file, registry.samplers(), diagnostics);
     let (scheduler, resource) = scheduler::read(&mut file, registry.schedulers(), diagnostics);
     let resources = resources::read(&mut file, diagnostics);
-    let executor = executor::read(&mut file, registry.executors(), diagnostics);
+    let mut executor = executor::read(&mut file, registry.executors(), diagnostics);
+    let has_data = run.of_trial.data_dir.is_none();
+    let names = Names {
+        params: sweep_names,
+        configs: run.config_keys(),
+        prepared,
+    };
+    executor::check_prelude(&mut executor, has_data, source, &names, diagnostics);
     let limits = limits::read(&mut file, diagnostics);
     let retry = retry::read(&mut file, diagnostics);
     let replicate = replicate::read(&mut file, &scheduler, search.trials, diagnostics);
@@ -208,6 +217,7 @@ fn read(
         capture,
         trackers,
         warnings: Diagnostics::default(),
+        configs: None,
         registry: Arc::new(registry.clone()),
         places,
     };
@@ -278,6 +288,8 @@ pub(super) struct Raw {
     /// Entries of `[space]`, nested tables included.
     pub(super) space: Table,
     pub(super) space_span: Span,
+    /// Names of the `[[prepare]]` tables.
+    pub(super) prepared: Vec<Name>,
     /// Names and expressions of the constraints.
     pub(super) constraints: Vec<(Key, Node)>,
     /// All keys in `[space]`, also those of nested tables. They stand in for the parameters if the
@@ -295,6 +307,7 @@ impl Raw {
         Self {
             space,
             space_span,
+            prepared: prepare::raw_names(file),
             constraints: raw_table(file, "constraints").0.entries,
             names,
             digest,
@@ -423,7 +436,7 @@ fn not_texts(key: &str, value: &NodeValue, span: Span) -> Diagnostic {
 
 /// Returns the span of a part of a string value. The span is exact if the string is written without
 /// escapes; otherwise it is the whole string.
-fn within(source: &Source, node: &Span, text: &str, part: &Span) -> Span {
+pub(super) fn within(source: &Source, node: &Span, text: &str, part: &Span) -> Span {
     let written = source.text.get(node.clone()).unwrap_or_default();
     for quotes in ["\"\"\"", "'''", "\"", "'"] {
         let inner = written

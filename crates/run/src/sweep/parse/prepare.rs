@@ -1,12 +1,14 @@
 //! `[[prepare]]`: work that several trials share, such as tokenizing a data set.
 
+use super::super::template::Names;
 use super::super::{Preparation, Template};
 use super::{Trainee, failed_since, keys, run, texts};
 use std::collections::BTreeSet;
 use swath_engine::driver::PreparationPlan;
-use swath_model::source::diagnostic::nearest;
 use swath_model::source::units::duration_of;
-use swath_model::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Source, Span, Takes};
+use swath_model::source::{
+    Diagnostic, Diagnostics, NodeValue, Opt, Preset, Section, Source, Span, Table, Takes,
+};
 use swath_model::space::Name;
 
 pub(in crate::sweep) const OPTIONS: &[Opt] = &[
@@ -45,8 +47,8 @@ pub(in crate::sweep) const OPTIONS: &[Opt] = &[
 /// Facts of the rest of the file that preparations refer to.
 pub(super) struct Surrounding<'a> {
     pub(super) source: &'a Source,
-    /// The parameters of the space.
-    pub(super) names: &'a [Name],
+    /// The parameters of the space and the preparations.
+    pub(super) names: Names,
     /// The data sets of `[run]`.
     pub(super) data_dir: &'a [String],
     pub(super) trainee: Trainee,
@@ -77,14 +79,6 @@ pub(super) fn read(
             continue;
         }
         preparations.push(preparation);
-    }
-    let known: Vec<Name> = preparations
-        .iter()
-        .map(|preparation| preparation.plan.name.clone())
-        .collect();
-    for preparation in &preparations {
-        let words = (&preparation.command, &*preparation.words);
-        check_names(words, &known, surrounding.source, diagnostics);
     }
     ordered(preparations, diagnostics)
 }
@@ -130,15 +124,21 @@ fn preparation(
     }
     let depends = match depends {
         Some((depends, list_span)) => {
-            let names = surrounding.names;
+            let names = &surrounding.names.params;
             Some(known_names(&depends, &list_span, names, diagnostics)?)
         }
         None => None,
     };
-    let parsed = Template::parse_preparation(&run::texts_of(&words), surrounding.names);
+    let parsed = Template::parse_preparation(&texts_of(&words), &surrounding.names);
     let command = run::checked(parsed, &words, surrounding.source, diagnostics)?;
     let named = |name: &&Name| command.receives(name);
-    let named: Vec<Name> = surrounding.names.iter().filter(named).cloned().collect();
+    let named: Vec<Name> = surrounding
+        .names
+        .params
+        .iter()
+        .filter(named)
+        .cloned()
+        .collect();
     let depends = depends.unwrap_or_else(|| named.clone());
     // `{args}` stands for the parameters that the preparation depends on.
     let missed = named
@@ -158,7 +158,7 @@ fn preparation(
     Some(Preparation {
         plan: PreparationPlan {
             inputs: command.prepared(),
-            command: run::texts_of(&words),
+            command: texts_of(&words),
             name: name.as_str().into(),
             depends,
             data_dir,
@@ -168,6 +168,29 @@ fn preparation(
         words,
         span,
     })
+}
+
+/// Returns the words of a command without their spans.
+fn texts_of(words: &[(String, Span)]) -> Vec<String> {
+    words.iter().map(|(text, _)| text.clone()).collect()
+}
+
+/// Returns the names of the preparations of a file, which placeholders everywhere may name, also if
+/// a table has other mistakes.
+pub(super) fn raw_names(file: &Table) -> Vec<Name> {
+    let tables = match file.get("prepare").map(|node| &node.value) {
+        Some(NodeValue::Array(nodes)) => nodes.iter().map(|node| &node.value).collect(),
+        Some(value) => vec![value],
+        None => Vec::new(),
+    };
+    let name = |table: &NodeValue| match table {
+        NodeValue::Table(table) => match &table.get("name")?.value {
+            NodeValue::Text(name) => Some(Name::from(name.as_str())),
+            _ => None,
+        },
+        _ => None,
+    };
+    tables.into_iter().filter_map(name).collect()
 }
 
 /// Returns whether a text can name a preparation: it is part of a placeholder and of a variable.
@@ -199,33 +222,6 @@ fn known_names(
 fn span_of(words: &[(String, Span)]) -> Span {
     let start = words.first().map_or(0, |(_, span)| span.start);
     start..words.last().map_or(start, |(_, span)| span.end)
-}
-
-/// Reports placeholders of a command that name no preparation.
-pub(super) fn check_names(
-    (command, words): (&Template, &[(String, Span)]),
-    known: &[Name],
-    source: &Source,
-    diagnostics: &mut Diagnostics,
-) {
-    for name in command.prepared() {
-        if known.contains(&name) {
-            continue;
-        }
-        let placeholder = format!("{{prepare.{name}}}");
-        let message = format!("`{placeholder}` names no `[[prepare]]`");
-        let mut error = Diagnostic::error("unknown-name", message);
-        let holder = words.iter().find(|(word, _)| word.contains(&placeholder));
-        if let Some((word, span)) = holder {
-            let start = word.find(&placeholder).unwrap_or(0);
-            let part = start..start + placeholder.len();
-            error = error.at(super::within(source, span, word, &part), "");
-        }
-        diagnostics.push(match nearest(&name, known.iter().map(|name| &**name)) {
-            Some(near) => error.hint(format!("did you mean `{{prepare.{near}}}`?")),
-            None => error.hint(format!("add [[prepare]] with name = \"{name}\"")),
-        });
-    }
 }
 
 /// Puts preparations into an order in which each comes after those whose outputs it reads. Reports

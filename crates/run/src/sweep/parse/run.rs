@@ -1,7 +1,8 @@
 //! `[run]`: the program that a trial runs, and its environment.
 
-use super::super::template::TemplateError;
-use super::super::{Code, Keep, Places, Run, Template};
+use super::super::template::{FreeText, Names, TemplateError};
+use super::super::texts::Written;
+use super::super::{Code, ConfigFile, Keep, Places, Run, Template, shell_lints};
 use super::keys::table;
 use super::{Trainee, failed_since, texts, within};
 use std::path::PathBuf;
@@ -32,22 +33,29 @@ pub(in crate::sweep) const OPTIONS: &[Opt] = &[
         "the program and its arguments, with placeholders",
     ),
     Opt::new(
+        "config",
+        Takes::Either(&[Takes::Text, Takes::Table(&Takes::Text)]),
+        Preset::Absent,
+        "a YAML, TOML or JSON file whose values the parameters set, or a table of several: each trial gets \
+         a copy, `{config}`",
+    ),
+    Opt::new(
         "data_dir",
         Takes::Either(&[Takes::Text, Takes::List(&Takes::Text)]),
         Preset::Absent,
-        "data sets: hashed and recorded when a trial starts",
+        "data sets, with placeholders: hashed and recorded when a trial starts",
     ),
     Opt::new(
         "setup",
         Takes::List(&Takes::Text),
         Preset::Absent,
-        "a command that runs once, before the first trial",
+        "a command that runs once, before the first trial; with placeholders that do not depend on a trial",
     ),
     Opt::new(
         "env",
         Takes::Table(&Takes::Either(&[Takes::Text, Takes::Number, Takes::Switch])),
         Preset::Absent,
-        "environment variables for trials and setup; `{env:NAME}` is a variable of the caller",
+        "environment variables for trials and setup, with placeholders",
     ),
     Opt::new(
         "secret_env",
@@ -66,7 +74,7 @@ pub(in crate::sweep) const OPTIONS: &[Opt] = &[
         "workdir",
         Takes::Text,
         Preset::Derived("where `swath` is called"),
-        "where trials and setup run",
+        "where trials and setup run, with placeholders",
     ),
     Opt::new(
         "code",
@@ -118,7 +126,7 @@ pub(in crate::sweep) const OPTIONS: &[Opt] = &[
 pub(super) fn read(
     file: &mut Section,
     source: &Source,
-    names: &[Name],
+    (params, prepared): (&[Name], &[Name]),
     trainee: Trainee,
     places: &mut Places,
     diagnostics: &mut Diagnostics,
@@ -138,12 +146,32 @@ pub(super) fn read(
         }
         return (run, false);
     };
-    run.data_dir = data_dir(&mut section, places, diagnostics);
-    run.setup = setup(&mut section, places, diagnostics);
-    run.env = section
-        .take_section("env", diagnostics)
-        .map(|env| variables(env, diagnostics))
-        .unwrap_or_default();
+    run.configs = configs(&mut section, diagnostics);
+    let names = &Names {
+        params: params.to_vec(),
+        configs: run.config_keys(),
+        prepared: prepared.to_vec(),
+    };
+    read_data_dir(&mut section, source, names, &mut run, places, diagnostics);
+    let has_data = run.of_trial.data_dir.is_none();
+    run.setup = setup(&mut section, source, names, has_data, places, diagnostics);
+    if let Some(env) = section.take_section("env", diagnostics) {
+        for (name, value, span) in variables(env, diagnostics) {
+            let key = format!("env.{name}");
+            let written = Written {
+                key: &key,
+                text: &value,
+                span: &span,
+                source,
+            };
+            let text = written.read(names, diagnostics);
+            if text.is_of_trial() && !is_static(&text, &run) {
+                run.of_trial.env.push((name, text));
+            } else {
+                run.env.push((name, value));
+            }
+        }
+    }
     if let Some((names, _)) = section.take_texts("secret_env", diagnostics) {
         run.secret_env = names;
     }
@@ -151,7 +179,18 @@ pub(super) fn read(
         .take_bool("private", diagnostics)
         .is_some_and(|(flag, _)| flag);
     if let Some((workdir, span)) = section.take_text("workdir", diagnostics) {
-        run.workdir = Some(PathBuf::from(workdir));
+        let written = Written {
+            key: "workdir",
+            text: &workdir,
+            span: &span,
+            source,
+        };
+        let text = written.read(names, diagnostics);
+        if text.is_of_trial() && !is_static(&text, &run) {
+            run.of_trial.workdir = Some(text);
+        } else {
+            run.workdir = Some(PathBuf::from(workdir));
+        }
         places.workdir = span;
     }
     run.code = code(&mut section, diagnostics);
@@ -179,7 +218,8 @@ pub(super) fn read(
     let span = section.span.clone();
     match texts(&mut section, "command", diagnostics) {
         Some(args) => {
-            run.command = command(&args, source, names, &run.data_dir, places, diagnostics);
+            let has_data = !run.data_dir.is_empty() || run.of_trial.data_dir.is_some();
+            run.command = command(&args, source, names, has_data, places, diagnostics);
         }
         None if trainee != Trainee::Function
             && !failed_since(diagnostics, before)
@@ -189,7 +229,65 @@ pub(super) fn read(
         }
         None => {}
     }
+    if !diagnostics.has_errors() {
+        refuse_unused_configs(&run, diagnostics);
+    }
     (run, checkpoint)
+}
+
+/// Reads the configuration files: one path, or a table of several.
+fn configs(section: &mut Section, diagnostics: &mut Diagnostics) -> Vec<ConfigFile> {
+    let Some(node) = section.take("config") else {
+        return Vec::new();
+    };
+    let entries = match node.value {
+        NodeValue::Table(table) => table
+            .entries
+            .into_iter()
+            .map(|(key, node)| (key.name, node))
+            .collect(),
+        _ => vec![(String::new(), node)],
+    };
+    let mut files = Vec::new();
+    for (key, node) in entries {
+        match node.value {
+            NodeValue::Text(path) if !path.is_empty() && !path.contains('\0') => {
+                files.push(ConfigFile {
+                    key,
+                    path,
+                    span: node.span,
+                });
+            }
+            other => {
+                let error =
+                    Diagnostic::error("wrong-type", "`config` must be a path, or a table of paths");
+                diagnostics.push(error.at(node.span, format!("this is {}", description(&other))));
+            }
+        }
+    }
+    files
+}
+
+/// Reports a configuration file whose copy no text names.
+fn refuse_unused_configs(run: &Run, diagnostics: &mut Diagnostics) {
+    for file in &run.configs {
+        let by_text = run.of_trial.iter().any(|text| text.uses_config(&file.key));
+        if run.command.uses_config(&file.key) || by_text {
+            continue;
+        }
+        let placeholder = match file.key.as_str() {
+            "" => "{config}".to_owned(),
+            key => format!("{{config.{key}}}"),
+        };
+        let message = format!("the program never gets its path: no text has `{placeholder}`");
+        diagnostics.push(
+            Diagnostic::error("unused-config", message)
+                .at(file.span.clone(), "")
+                .hint(format!(
+                    "pass it in `command`: [\"python\", \"train.py\", \"--config\", \"{placeholder}\"]"
+                )),
+        );
+    }
 }
 
 fn code(section: &mut Section, diagnostics: &mut Diagnostics) -> Code {
@@ -241,28 +339,27 @@ fn no_command(message: &str) -> Diagnostic {
 fn command(
     args: &[(String, Span)],
     source: &Source,
-    names: &[Name],
-    data_dir: &[String],
+    names: &Names,
+    has_data: bool,
     places: &mut Places,
     diagnostics: &mut Diagnostics,
 ) -> Template {
-    places.command = args.to_vec();
-    if args.first().is_none_or(|(program, _)| program.is_empty()) {
-        let span = args.first().map_or(0..0, |(_, span)| span.clone());
-        diagnostics.push(no_command("the command is empty").at(span, ""));
+    places.command = args.iter().map(|(_, span)| span.clone()).collect();
+    let texts: Vec<String> = args.iter().map(|(text, _)| text.clone()).collect();
+    if texts.first().is_none_or(String::is_empty) {
+        diagnostics.push(
+            no_command("the command is empty")
+                .at(places.command.first().cloned().unwrap_or(0..0), ""),
+        );
         return Template::default();
     }
-    match checked(
-        Template::parse(&texts_of(args), names),
-        args,
-        source,
-        diagnostics,
-    ) {
+    match checked(Template::parse(&texts, names), args, source, diagnostics) {
         Some(template) => {
-            if template.uses_data_dir() && data_dir.is_empty() {
-                let at = args
+            shell_lints::of_command(args, source, names, diagnostics);
+            if template.uses("data_dir") && !has_data {
+                let at = texts
                     .iter()
-                    .position(|(text, _)| text.contains("{data_dir}"))
+                    .position(|text| text.contains("{data_dir}"))
                     .unwrap_or(0);
                 let error = Diagnostic::error(
                     "missing-data-dir",
@@ -278,11 +375,6 @@ fn command(
         }
         None => Template::default(),
     }
-}
-
-/// Returns the words of a command without their spans.
-pub(super) fn texts_of(args: &[(String, Span)]) -> Vec<String> {
-    args.iter().map(|(text, _)| text.clone()).collect()
 }
 
 /// Returns a template that was parsed from the words of a command. Reports all mistakes in them.
@@ -347,6 +439,54 @@ pub(super) fn paths(
     Some(paths)
 }
 
+/// Reads the data sets. If one of them differs between trials, all are filled in for each trial.
+fn read_data_dir(
+    section: &mut Section,
+    source: &Source,
+    names: &Names,
+    run: &mut Run,
+    places: &mut Places,
+    diagnostics: &mut Diagnostics,
+) {
+    let paths = data_dir(section, places, diagnostics);
+    let mut texts = Vec::new();
+    for (path, span) in paths.iter().zip(&places.data_dir) {
+        let written = Written {
+            key: "data_dir",
+            text: path,
+            span,
+            source,
+        };
+        let text = written.read(names, diagnostics);
+        let own = text.uses("data_dir").then_some("data_dir");
+        let at_start = text.needs_slot().then_some("slot` or `port");
+        if let Some(name) = own.or(at_start) {
+            let message = format!("`data_dir` cannot contain `{{{name}}}`");
+            diagnostics.push(
+                Diagnostic::error("bad-placeholder", message)
+                    .at(span.clone(), "")
+                    .hint("the data sets of a trial are recorded before it has a place to run"),
+            );
+        }
+        texts.push(text);
+    }
+    if texts.iter().any(FreeText::is_of_trial) {
+        run.of_trial.data_dir = Some(texts);
+        places.data_dir.clear();
+    } else {
+        run.data_dir = paths;
+    }
+}
+
+/// Returns whether the only value of a trial in a text is `{data_dir}`, and all trials have the same
+/// data sets.
+fn is_static(text: &FreeText, run: &Run) -> bool {
+    run.of_trial.data_dir.is_none() && text.has_only("data_dir")
+}
+
+/// Reason why `setup` has no values of trials.
+const SETUP_IS_EARLY: &str = "it runs once, before the first trial";
+
 fn description(value: &NodeValue) -> &'static str {
     match value {
         NodeValue::Text(text) if text.is_empty() => "empty",
@@ -355,13 +495,31 @@ fn description(value: &NodeValue) -> &'static str {
     }
 }
 
-fn setup(section: &mut Section, places: &mut Places, diagnostics: &mut Diagnostics) -> Vec<String> {
+fn setup(
+    section: &mut Section,
+    source: &Source,
+    names: &Names,
+    has_data: bool,
+    places: &mut Places,
+    diagnostics: &mut Diagnostics,
+) -> Vec<String> {
     let setup = texts(section, "setup", diagnostics).unwrap_or_default();
+    shell_lints::of_command(&setup, source, names, diagnostics);
     places.setup = setup.first().cloned();
+    for (text, span) in &setup {
+        let written = Written {
+            key: "setup",
+            text,
+            span,
+            source,
+        };
+        written.read_for_all(names, (SETUP_IS_EARLY, has_data), diagnostics);
+    }
     setup.into_iter().map(|(text, _)| text).collect()
 }
 
-fn variables(mut env: Section, diagnostics: &mut Diagnostics) -> Vec<(String, String)> {
+/// Returns the variables of `[run] env`, each with the span of its value.
+fn variables(mut env: Section, diagnostics: &mut Diagnostics) -> Vec<(String, String, Span)> {
     let mut variables = Vec::new();
     for (key, node) in env.take_rest() {
         if key.name.is_empty() || key.name.contains(['=', '\0']) {
@@ -396,7 +554,7 @@ fn variables(mut env: Section, diagnostics: &mut Diagnostics) -> Vec<(String, St
                 continue;
             }
         };
-        variables.push((key.name, value));
+        variables.push((key.name, value, node.span));
     }
     variables
 }

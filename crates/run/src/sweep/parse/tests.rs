@@ -339,7 +339,7 @@ fn each_doubtful_content_has_its_warning() {
         (
             "optimizer = [",
             "trial = 3\noptimizer = [",
-            "hidden-parameter",
+            "hidden-built-in",
         ),
     ] {
         let text = match expected {
@@ -353,6 +353,10 @@ fn each_doubtful_content_has_its_warning() {
                 &format!("trials = 200\n{by}"),
                 1,
             ),
+            "hidden-built-in" => {
+                let text = GOOD.replacen(part, by, 1);
+                text.replacen("\"{args:rest}\"", "\"{trial}\", \"{args:rest}\"", 1)
+            }
             _ => GOOD.replacen(part, by, 1),
         };
         let sweep = parse(&text)
@@ -777,10 +781,11 @@ fn files_that_the_machine_lacks_draw_warnings() {
         .replace("\"sh\", \"train.sh\"", "\"train\"")
         .replace("setup = [\"make\"]\n", "");
     let mut sweep = parse(&text).unwrap();
-    sweep.look_around(&crate::sweep::Surroundings {
+    let surroundings = crate::sweep::Surroundings {
         current_dir: folder.path().to_owned(),
         path: None,
-    });
+    };
+    sweep.look_around(&surroundings).unwrap();
     let found: Vec<_> = sweep
         .warnings
         .list
