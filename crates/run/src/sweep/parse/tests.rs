@@ -931,7 +931,7 @@ fn mistakes_in_preparations_are_found_before_anything_runs() {
         ),
         (
             table("a", "command = ['a', '{prepare.bb}']"),
-            "unknown-name",
+            "bad-placeholder",
         ),
         (
             table("a", "command = ['a', '{lr}']\ndepends = ['layers']"),
