@@ -37,6 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             log: 64 << 20,
             capture: Vec::new(),
             checkpoint: false,
+            invalid: Vec::new(),
         },
         guard: None,
         allotment: swath::executor::Allotment::default(),
@@ -62,6 +63,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 dir: dir.join(started.to_string()),
                 until: None,
                 resume: false,
+                resume_step: None,
                 from: None,
             })?;
         }

@@ -72,6 +72,7 @@ pub(crate) enum Command {
     Repro(super::repro::Args),
     /// Let trials that failed or were stopped run again
     Retry(super::retry::Args),
+    Recapture(super::recapture::Args),
     /// Move trials to the trash of their study, or restore them
     Rm(super::rm::Args),
     /// Free disk space of a study: old checkpoints by its policy, and files that crashed runs left

@@ -11,7 +11,7 @@ use crate::report::text::plain;
 use crate::space::{Name, Params};
 use crate::study::{Goal, Objective, TrialId};
 use crate::sweep::units::{Bytes, HumanDuration};
-use crate::sweep::{Acceptance, Preparation, PreparationPlan, Sweep};
+use crate::sweep::{Acceptance, Preparation, PreparationPlan, Sweep, TrialBudget};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -313,6 +313,16 @@ fn describe_limits(sweep: &Sweep) -> String {
             .trial_time
             .map(|time| format!("{} a trial", HumanDuration(time))),
     );
+    parts.extend(limits.trial_budget.map(|budget| match budget {
+        TrialBudget::Time(time) => format!("a budget of {} a trial", HumanDuration(time)),
+        TrialBudget::Resource(most) => format!(
+            "a budget of {} {most} a trial",
+            sweep.resource.as_deref().unwrap_or_default()
+        ),
+    }));
+    let spending = &sweep.spending;
+    parts.extend(spending.cost.map(|cost| format!("a cost of {cost}")));
+    parts.extend(spending.gpu_hours.map(|hours| format!("{hours} GPU hours")));
     parts.extend(
         limits
             .failures

@@ -5,8 +5,9 @@ use super::output::JSON_VERSION;
 use super::{Context, quote, sweeps};
 use crate::driver::prepare::Assignment;
 use crate::journal::StudyDir;
+use crate::report::number;
 use crate::report::text::plain;
-use crate::run::{Options, Planned};
+use crate::run::{Estimate, Options, Outlook, Planned};
 use crate::study::kind::Capability;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -54,12 +55,18 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         time: None,
         command_line: Vec::new(),
     };
-    let planned = crate::run::plan(&sweep, &options, usize::from(args.count))?;
+    let Outlook {
+        attempts: planned,
+        estimate,
+    } = crate::run::plan(&sweep, &options, usize::from(args.count))?;
     if args.json {
         let trials: Vec<_> = planned.iter().map(document).collect();
-        context
-            .out
-            .json(&json!({ "version": JSON_VERSION, "study": sweep.name, "trials": trials }))?;
+        context.out.json(&json!({
+            "version": JSON_VERSION,
+            "study": sweep.name,
+            "trials": trials,
+            "estimate": estimate,
+        }))?;
         return Ok(Code::Done);
     }
     let dir = StudyDir::new(&context.logs, &sweep.name);
@@ -81,6 +88,9 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         context.out.hint(format_args!(
             "trials after the first {slots} depend on results, so they may differ from these"
         ));
+    }
+    if let Some(estimate) = estimate {
+        context.out.say(outlook(&estimate, slots));
     }
     Ok(Code::Done)
 }
@@ -105,6 +115,35 @@ fn show_preparation(
         writeln!(out, "  {}", plain(&params))?;
     }
     Ok(())
+}
+
+/// Returns what the rest of the sweep will take, as one line.
+fn outlook(estimate: &Estimate, slots: usize) -> String {
+    let each = format!(
+        "the {} that ended took {} each on average",
+        estimate.ended,
+        number::seconds(estimate.seconds_per_trial)
+    );
+    let time = match (estimate.remaining, estimate.seconds) {
+        (Some(0), _) => format!("no trial remains; {each}"),
+        (Some(remaining), Some(seconds)) => format!(
+            "about {} for {remaining} more trials, {slots} at a time: {each}",
+            number::seconds(seconds)
+        ),
+        _ => each,
+    };
+    let uses = [("cost", estimate.cost), ("GPU hours", estimate.gpu_hours)];
+    let uses = uses.into_iter().filter_map(|(name, amount)| {
+        let amount = amount?;
+        let rest = amount.remaining.map_or_else(String::new, |rest| {
+            format!(", about {} more", number::short(rest))
+        });
+        Some(format!(
+            "; {name}: {} so far{rest}",
+            number::short(amount.so_far)
+        ))
+    });
+    time + &uses.collect::<String>()
 }
 
 fn show(planned: &Planned, env: bool, context: &mut Context) -> Result<(), Failure> {

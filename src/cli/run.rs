@@ -5,6 +5,7 @@ use super::output::Output;
 use super::progress::{Progress, Style};
 use super::{Context, guard, quote};
 use crate::driver::{DriverError, Interrupt};
+use crate::report::summary;
 use crate::run::{Opened, Options, ResourceError, RunError, SetupEnd};
 use crate::study::Closing;
 use std::io::Write as _;
@@ -76,17 +77,20 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         context.out.warn(notice);
     }
     let interrupt = Interrupt::on_signals_or(LAST_RESORT, abandon)?;
-    // Without time left the run still goes ahead: before it ends, it stops trials that an earlier
+    // Without a budget left the run still goes ahead: before it ends, it stops trials that an earlier
     // run may have left running.
-    let is_out_of_time = opened.is_out_of_time();
-    if is_out_of_time {
-        context
-            .out
-            .say("no time is left for this sweep, so no trial is started");
+    let spent_budget = opened.spent_budget();
+    if let Some(why) = &spent_budget {
+        context.out.say(format_args!(
+            "no trial is started: {}",
+            summary::closing(why)
+        ));
     }
     // SIGTSTP is handled only from here on: nothing acts on it before the setup and the driver run.
     interrupt.halt_on_signals()?;
-    if !is_out_of_time && opened.setup(guard::command(), &interrupt)? == SetupEnd::Interrupted {
+    if spent_budget.is_none()
+        && opened.setup(guard::command(), &interrupt)? == SetupEnd::Interrupted
+    {
         context
             .out
             .say("interrupted during `[run] setup`, before any trial started");
@@ -105,12 +109,12 @@ fn finished(opened: &mut Opened<'_>, args: &Args, context: &mut Context) -> Resu
     );
     let mut progress = progress(opened, args);
     opened.catch_up(|stale| progress.stale(&stale))?;
-    progress.finish(opened.study(), &Closing::Finished, "");
-    Ok(Code::Done)
+    // A study in which no trial succeeded is not done, however often it is run.
+    Ok(progress.finish(opened.study(), &Closing::Finished, &resume_command()))
 }
 
 /// Parses the value of `--time`. Zero is an error.
-fn run_time(text: &str) -> Result<Duration, String> {
+pub(super) fn run_time(text: &str) -> Result<Duration, String> {
     match crate::source::units::duration(text) {
         Ok(time) if time.is_zero() => Err("it must be longer than zero".to_owned()),
         Ok(time) => Ok(time),

@@ -236,6 +236,7 @@ fn study_json(out: &mut Output, selection: &Selection) -> Result<(), Failure> {
         "complete": counts.complete,
         "stopped": counts.stopped,
         "failed": counts.failed,
+        "invalid": counts.invalid,
         "paused": counts.paused,
         "running": study.running_count(),
         "waiting": study.waiting().count(),
@@ -662,6 +663,7 @@ fn describe_record(record: &LogRecord) -> Option<(&'static str, String)> {
             step.map_or_else(String::new, |step| format!("at {}", number::short(step))),
         ),
         LogRecord::Note { text } => ("note", text.clone()),
+        LogRecord::Invalid { why } => ("invalid", why.clone()),
         LogRecord::Warning { text } => ("warning", text.clone()),
         LogRecord::Absent { metric, why } => ("absent", format!("{metric} {why}")),
     })

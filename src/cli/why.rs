@@ -74,6 +74,7 @@ fn state_phrase(state: &TrialState) -> &'static str {
         TrialState::Complete => "is complete",
         TrialState::Stopped => "was stopped",
         TrialState::Failed => "failed",
+        TrialState::Invalid => "is invalid",
     }
 }
 
@@ -125,12 +126,12 @@ fn here(closed: Option<&Closing>, trial: &Trial) -> String {
             .unwrap_or_else(|| "the program that ran it gave it up".to_owned()),
         (TrialState::Complete, _) if trial.verdict == Some(Verdict::Complete) => {
             let why = trial.why.as_deref().unwrap_or_default();
-            format!("{why}: the scheduler ended it there, with every objective reported and finite")
+            format!("{why}: it was ended there, with every objective reported and finite")
         }
         (TrialState::Complete, _) => {
             "it ended without an error and reported every objective with a finite value".to_owned()
         }
-        (TrialState::Failed, exit) => {
+        (TrialState::Failed | TrialState::Invalid, exit) => {
             summary::cause(exit.as_ref()).unwrap_or_else(|| "it failed".to_owned())
         }
     }

@@ -9,6 +9,7 @@ mod documents;
 mod escapes;
 mod foreign;
 mod full_disk;
+mod init;
 mod kill;
 mod models;
 mod pilots;
@@ -21,6 +22,7 @@ mod shortage;
 mod sweeps;
 mod trackers;
 mod ui_requests;
+mod verdicts;
 mod warm_start;
 
 #[path = "../engine/fuzz/mutation.rs"]

@@ -52,6 +52,7 @@ fn spec() -> ProgramSpec {
         log: 1 << 20,
         capture: Vec::new(),
         checkpoint: false,
+        invalid: Vec::new(),
     }
 }
 

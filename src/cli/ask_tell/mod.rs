@@ -437,6 +437,10 @@ impl Session<'_, '_> {
                     .unwrap_or_else(|| "the client reported a failure".to_owned());
                 Exit::Failed(Cause::Told(why))
             }
+            Ending::Invalid => Exit::Failed(Cause::Invalid(
+                why.clone()
+                    .unwrap_or_else(|| "the client gave no reason".to_owned()),
+            )),
             Ending::Stopped => Exit::Stopped,
             Ending::Waiting => Exit::Interrupted,
         };

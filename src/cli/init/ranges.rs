@@ -71,6 +71,19 @@ pub(super) fn entry(option: &DeclaredOption) -> Option<String> {
     }
 }
 
+/// Returns the entry of `[space]` that gives an option its default. `None` if the default is not
+/// known, so that the program uses it by itself.
+pub(super) fn default(option: &DeclaredOption) -> Option<String> {
+    match &option.default {
+        Value::Null | Value::Object(_) => None,
+        Value::Array(items) => Some(format!("{{ value = {} }}", list(items))),
+        Value::Number(number) if option.kind == OptionKind::Float => {
+            Some(format!("{:?}", number.as_f64()?))
+        }
+        other => Some(literal(other)),
+    }
+}
+
 fn list(values: &[Value]) -> String {
     let values: Vec<String> = values.iter().map(literal).collect();
     format!("[{}]", values.join(", "))

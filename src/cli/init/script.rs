@@ -22,6 +22,25 @@ pub(super) struct Declared {
     pub(super) error: Option<String>,
 }
 
+impl Declared {
+    /// Drops the options that the arguments set.
+    pub(super) fn drop_given(&mut self, arguments: &[String]) {
+        self.options
+            .retain(|option| !is_given(&option.flag, arguments));
+        self.left_out
+            .retain(|option| !is_given(&format!("--{}", option.name), arguments));
+    }
+}
+
+/// Returns whether one of the arguments is `flag` or `flag=…`. Hydra's overrides have no dashes.
+fn is_given(flag: &str, arguments: &[String]) -> bool {
+    arguments.iter().any(|argument| {
+        argument
+            .strip_prefix(flag)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+    })
+}
+
 /// An option that becomes a parameter.
 #[derive(Debug, serde::Deserialize)]
 pub(super) struct DeclaredOption {

@@ -24,6 +24,12 @@ pub(super) fn code(study: &Study, why: &Closing) -> Code {
         _ if study.counts().complete == 0 && !study.trials().is_empty() => Code::NoSuccess,
         Closing::Finished
         | Closing::Exhausted
+        | Closing::AllInvalid
+        | Closing::NoObjective
+        | Closing::TargetReached
+        | Closing::Patience
+        | Closing::CostLimit
+        | Closing::GpuLimit
         | Closing::TimeLimit
         | Closing::RunTime
         | Closing::DiskLimit => Code::Done,
@@ -80,12 +86,25 @@ pub(super) fn print(
     {
         out.say(text.unwrap_or_default());
     }
+    if let Some(advice) = describe::advice(study, why) {
+        out.say(advice);
+    }
+    if matches!(why, Closing::AllInvalid) {
+        out.say(describe::invalid(study));
+    }
     out.say(format_args!(
         "table: {}",
         plain(&dir.trials_csv().display().to_string())
     ));
     match why {
-        Closing::Finished | Closing::Exhausted => {}
+        Closing::Finished | Closing::Exhausted if study.counts().failed == 0 => {}
+        Closing::Finished | Closing::Exhausted => out.say(format_args!("run again with: {resume}")),
+        Closing::TargetReached | Closing::Patience => out.say(
+            "to go on, change `target` or `patience` in the sweep file, and run it again",
+        ),
+        Closing::CostLimit | Closing::GpuLimit => out.say(format_args!(
+            "to go on, raise `cost` or `gpu_hours` under `[limits]` in the sweep file, then: {resume}"
+        )),
         Closing::TimeLimit => out.say(format_args!(
             "all runs together took {}; to go on, raise `time` under `[limits]` in the sweep file, \
              then: {resume}",
@@ -122,6 +141,7 @@ pub(super) fn print_json(out: &mut Output, study: &Study, dir: &StudyDir) -> Res
             "complete": counts.complete,
             "stopped": counts.stopped,
             "failed": counts.failed,
+            "invalid": counts.invalid,
             "paused": counts.paused,
             "waiting": study.waiting().count(),
             "best": best,

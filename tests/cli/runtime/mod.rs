@@ -11,4 +11,4 @@ mod prepare;
 mod resources;
 mod setup;
 mod signals;
-mod world;
+pub(crate) mod world;

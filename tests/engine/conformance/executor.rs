@@ -81,6 +81,7 @@ fn programs(slots: usize, behaviour: Behaviour) -> World {
             log: 1 << 20,
             capture: Vec::new(),
             checkpoint: false,
+            invalid: Vec::new(),
         },
         guard: None,
         allotment: Allotment::default(),

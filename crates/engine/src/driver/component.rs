@@ -6,6 +6,8 @@ use super::breaker::Breaker;
 use super::data::DataSets;
 use super::earlier::EarlierRun;
 use super::endings::Endings;
+use super::first_trials::FirstTrials;
+use super::goals::GoalWatch;
 use super::holding::Holding;
 use super::inbox::Inbox;
 use super::prepare::Preparations;
@@ -14,7 +16,9 @@ use super::room::Room;
 use super::saves::Saves;
 use super::size::Size;
 use super::slots::Slots;
+use super::spent::Spent;
 use super::tidy::Tidy;
+use super::trial_budgets::TrialBudgets;
 use super::trial_warnings::TrialWarnings;
 use crate::journal::StudyDir;
 use swath_model::study::{Event, LogRecord, Study, TrialId};
@@ -38,6 +42,14 @@ pub(super) struct Components {
     pub(super) retries: Retries,
     /// Decides what a waiting trial still needs, and which preparation is next.
     pub(super) preparations: Preparations,
+    /// Decides whether the first trials show that the sweep cannot work.
+    pub(super) first_trials: FirstTrials,
+    /// The time that running trials have used of their budget.
+    pub(super) trial_budgets: TrialBudgets,
+    /// Decides whether the sweep has reached its goals.
+    pub(super) goals: GoalWatch,
+    /// Decides whether the budget of money or of GPU time is used up.
+    pub(super) spent: Spent,
     /// Decides whether the run waits for room on the disk.
     pub(super) room: Room,
     /// The slots that are in use or cannot be used.
@@ -73,6 +85,10 @@ impl Components {
             breaker: Breaker::new(parts.limits.quick_failures),
             retries: Retries::new(parts.retry.clone()),
             preparations: Preparations::new(parts.retry.clone()),
+            first_trials: FirstTrials::default(),
+            trial_budgets: TrialBudgets::new(&parts.limits),
+            goals: GoalWatch::default(),
+            spent: Spent::default(),
             room: Room::new(dir.root().to_owned(), disk_space),
             slots: Slots::new(parts.elsewhere),
             endings: Endings::default(),
@@ -87,7 +103,16 @@ impl Components {
 
     /// Begins a run: measures the study's folder and removes checkpoints that the policy does not
     /// keep.
-    pub(super) fn begin(&mut self, dir: &StudyDir, disk: Option<u64>, study: &Study) {
+    pub(super) fn begin(
+        &mut self,
+        dir: &StudyDir,
+        disk: Option<u64>,
+        parts: &Parts,
+        study: &Study,
+    ) {
+        self.first_trials.begin(study);
+        self.goals = GoalWatch::of(parts.goals.clone(), study);
+        self.spent = Spent::of(parts.spending, study);
         // A request may have arrived while the setup ran.
         self.inbox.read_requests();
         self.size = disk.map(|most| Size::measure(dir, most, study));
@@ -97,9 +122,13 @@ impl Components {
 
     /// Shows an event of this run to the components that follow it.
     pub(super) fn on(&mut self, study: &Study, event: &Event) {
-        let followers: [&mut dyn Component; 6] = [
+        let followers: [&mut dyn Component; 10] = [
             &mut self.retries,
             &mut self.preparations,
+            &mut self.goals,
+            &mut self.spent,
+            &mut self.trial_budgets,
+            &mut self.first_trials,
             &mut self.slots,
             &mut self.endings,
             &mut self.tidy,

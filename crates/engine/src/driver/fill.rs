@@ -192,6 +192,8 @@ impl Driver<'_> {
     /// is started only after a flush.
     fn launch(&mut self, id: TrialId, slot: u32) -> Result<Launch, DriverError> {
         let until = self.parts.scheduler.until(&self.study, id);
+        let budget = self.parts.limits.resource_budget();
+        let until = until.into_iter().chain(budget).min();
         let trial = self.study.trial(id).ok_or(IllegalEvent::NoSuchTrial(id))?;
         let (attempt, params, seed) = (
             Attempt(trial.attempts + 1),

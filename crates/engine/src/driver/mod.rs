@@ -20,7 +20,9 @@ mod edit;
 mod ended;
 mod endings;
 mod fill;
+mod first_trials;
 pub mod gc;
+mod goals;
 pub mod holding;
 pub mod inbox;
 pub mod interrupt;
@@ -33,14 +35,17 @@ mod plan;
 pub mod prepare;
 pub mod propose;
 pub mod race;
+mod recapture;
 pub mod replay;
 mod retries;
 pub mod room;
 mod saves;
 pub mod size;
 mod slots;
+mod spent;
 pub mod tidy;
 pub mod trash;
+mod trial_budgets;
 mod trial_warnings;
 mod unread;
 
@@ -48,17 +53,20 @@ pub use ask::{Offer, OpenTrial};
 pub use clock::Clock;
 pub use control::Control;
 pub use interrupt::{Interrupt, Urgency};
-pub use limits::{Limits, Retry};
+pub use limits::{Goals, Limits, Retry, Spending, TrialBudget};
 pub use listeners::Listener;
 pub use parts::Parts;
 pub use prepare::PreparationPlan;
+pub use recapture::{Outcome, Recaptured};
 pub use room::MachineAccess;
 pub use saves::Ticks;
 
 use breaker::is_due;
 use clock::RunClock;
 use component::Components;
+use goals::GoalWatch;
 use listeners::Listeners;
+use spent::Spent;
 
 use crate::executor::{Executor, ExecutorError, Signal, SignalKind, Stop};
 use crate::journal::{Journal, JournalError, Lock, StudyDir, snapshot};
@@ -135,7 +143,8 @@ impl<'a> Driver<'a> {
     ) -> Result<Closing, DriverError> {
         self.clock.restart(self.study.at());
         let disk = self.parts.limits.disk;
-        self.components.begin(&self.dir, disk, &self.study);
+        self.components
+            .begin(&self.dir, disk, &self.parts, &self.study);
         self.take_over(executor)?;
         loop {
             if interrupt.take_halt() {
@@ -144,6 +153,9 @@ impl<'a> Driver<'a> {
             let urgency = interrupt.urgency().max(self.components.inbox.urgency());
             let ending = self.reason_to_end(urgency);
             let may_act = self.has_room(executor)?;
+            if may_act {
+                self.end_spent_trials(executor)?;
+            }
             self.begin_or_end_attempts(ending.as_ref(), urgency, may_act, executor)?;
             // The sampler or the scheduler may have failed while slots were filled.
             let failure = self.search_failure();
@@ -196,8 +208,13 @@ impl<'a> Driver<'a> {
         match ending {
             Closing::Interrupted => self.drain(executor, urgency),
             // A full budget of disk space and a failed sampler or scheduler stop new trials only:
-            // running trials may end by themselves.
-            Closing::DiskLimit | Closing::SearchFailed => {}
+            // running trials may end by themselves. When patience ends, one of them may still
+            // bring something better, and the run goes on. In the same way, one may still report
+            // the objective.
+            Closing::DiskLimit
+            | Closing::SearchFailed
+            | Closing::Patience
+            | Closing::NoObjective => {}
             _ => self.drain(executor, Urgency::Stop),
         }
         Ok(())
@@ -306,9 +323,23 @@ impl<'a> Driver<'a> {
         self.clock.used(&self.study)
     }
 
-    /// Returns whether `limits.time` is used up. A run would then start no trial.
+    /// Returns the reason why a run would start no trial: a budget of the sweep is used up, or a
+    /// goal is reached.
     #[must_use]
-    pub fn is_out_of_time(&self) -> bool {
+    pub fn spent_budget(&self) -> Option<Closing> {
+        let spent = Spent::of(self.parts.spending, &self.study);
+        let goals = GoalWatch::of(self.parts.goals.clone(), &self.study);
+        if self.is_out_of_time() {
+            Some(Closing::TimeLimit)
+        } else {
+            goals
+                .closing()
+                .or_else(|| spent.closing(&self.study, self.clock.now()))
+        }
+    }
+
+    /// Returns whether `limits.time` is used up. A run would then start no trial.
+    fn is_out_of_time(&self) -> bool {
         self.parts
             .limits
             .time
@@ -331,6 +362,10 @@ impl<'a> Driver<'a> {
             Some(Closing::FailureLimit)
         } else if self.components.breaker.is_tripped() {
             Some(Closing::CircuitBreaker)
+        } else if self.components.first_trials.are_invalid(&self.study) {
+            Some(Closing::AllInvalid)
+        } else if self.components.first_trials.silent().is_some() {
+            Some(Closing::NoObjective)
         } else if self.search_failure().is_some() {
             Some(Closing::SearchFailed)
         } else if self.is_out_of_time() {
@@ -342,7 +377,9 @@ impl<'a> Driver<'a> {
         {
             Some(Closing::DiskLimit)
         } else {
-            None
+            let spent = &self.components.spent;
+            let goal = self.components.goals.closing();
+            goal.or_else(|| spent.closing(&self.study, self.clock.now()))
         }
     }
 
@@ -373,7 +410,9 @@ impl<'a> Driver<'a> {
             .for_each(|preparer| preparer.halt(true));
         // Nothing is written while the process is suspended, and it may never be resumed.
         self.save_to_disk()?;
-        self.clock.was_suspended(interrupt.suspend_process());
+        let suspension = interrupt.suspend_process();
+        self.clock.was_suspended(suspension);
+        self.components.trial_budgets.extend(suspension);
         executor.halt(false);
         self.preparer
             .iter_mut()
@@ -416,7 +455,11 @@ impl<'a> Driver<'a> {
                 self.judge(trial, false, executor)
             }
             SignalKind::Ended(exit, usage) => {
+                let was_silent = self.components.first_trials.silent().is_some();
                 let ran = self.ended(trial, attempt, exit, usage)?;
+                if !was_silent && self.components.first_trials.silent().is_some() {
+                    self.announce_silence(trial);
+                }
                 self.watch_failures(trial, ran, executor)
             }
             SignalKind::Asked(id) => {
@@ -425,6 +468,16 @@ impl<'a> Driver<'a> {
                 self.judge(trial, true, executor)?;
                 self.answer(trial, attempt, id)
             }
+        }
+    }
+
+    /// Says why no further trial is started after the first one without its objective.
+    fn announce_silence(&mut self, trial: TrialId) {
+        if self.study.running_count() > 0 {
+            self.listeners.news(&format!(
+                "no further trial is started, since trial {trial} ended without its objective; those \
+                 that run may still report it"
+            ));
         }
     }
 

@@ -1,6 +1,6 @@
 //! The inputs of a driver: the parts of a sweep file, built.
 
-use super::{Limits, PreparationPlan, Retry};
+use super::{Goals, Limits, PreparationPlan, Retry, Spending};
 use crate::keep::Keep;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,6 +27,10 @@ pub struct Parts {
     pub scheduler: Box<dyn TrialScheduler>,
     /// The budgets of the study.
     pub limits: Limits,
+    /// The goals after which the sweep ends.
+    pub goals: Goals,
+    /// The budget of money and GPU time.
+    pub spending: Spending,
     /// The maximum duration of this run alone; `None` for no limit.
     pub run_time: Option<Duration>,
     /// The failures after which a trial is tried again.

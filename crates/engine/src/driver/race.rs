@@ -100,7 +100,7 @@ fn wants(study: &Study, head: TrialId, seeds: usize) -> bool {
     study.replicates(head).count() < seeds
         && !study
             .replicates(head)
-            .any(|trial| matches!(trial.state, TrialState::Failed | TrialState::Stopped))
+            .any(|trial| trial.state.is_without_result() || trial.state == TrialState::Stopped)
 }
 
 impl Race {

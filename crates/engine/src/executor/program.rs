@@ -82,6 +82,9 @@ pub struct ProgramSpec {
     pub capture: Vec<(Name, Regex)>,
     /// Whether the program writes checkpoints.
     pub checkpoint: bool,
+    /// Exit statuses with which the program says that its configuration cannot work.
+    #[serde(default)]
+    pub invalid: Vec<i32>,
 }
 
 impl ProgramSpec {
@@ -199,6 +202,7 @@ impl Program {
                 grace: spec.grace,
                 memory: allotment.memory,
                 sample_interval: spec.system,
+                invalid: spec.invalid.clone(),
             },
             spec,
             allotment,
@@ -444,7 +448,7 @@ impl Program {
         let limits = SupervisionLimits {
             memory: self.limits.memory.filter(|_| !is_walled),
             run_time: preparation.map_or(self.limits.run_time, |preparation| preparation.time),
-            ..self.limits
+            ..self.limits.clone()
         };
         let orphans = &|| processes.orphans();
         let place = (&mut slot, started.pid);

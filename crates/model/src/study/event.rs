@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// The version of the journal format that this program writes. It reads this version and all older
 /// ones.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// One line of the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -228,6 +228,9 @@ pub struct Header {
     pub params: Vec<Name>,
     /// Total number of trials the sweep requests; `None` if it sets no number.
     pub trials: Option<u64>,
+    /// Whether trials whose configuration cannot work do not count towards `trials`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub exempts_invalid: bool,
     /// Number of trials that run at the same time, which samplers may take into account.
     #[serde(default)]
     pub slots: u32,
@@ -237,6 +240,9 @@ pub struct Header {
     /// The outcome constraints of the sweep.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<Limit>,
+    /// The reported metric whose last value is the cost of a trial, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Name>,
     /// Number of seeds per configuration; `None` if each configuration runs once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicate: Option<u32>,
@@ -385,6 +391,18 @@ pub enum Closing {
     FailureLimit,
     /// The budget `limits.disk` was reached.
     DiskLimit,
+    /// The budget `limits.cost` was reached.
+    CostLimit,
+    /// The budget `limits.gpu_hours` was reached.
+    GpuLimit,
+    /// A configuration reached the `target` of each objective that has one.
+    TargetReached,
+    /// As many trials as `search.patience` brought nothing better.
+    Patience,
+    /// A trial ended well without its objective, and no trial has ever reported one.
+    NoObjective,
+    /// The first trials of the run were all invalid.
+    AllInvalid,
     /// Several trials in a row failed within seconds (`limits.quick_failures`). They wait to run
     /// again.
     CircuitBreaker,

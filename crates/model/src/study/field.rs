@@ -110,7 +110,7 @@ pub const TRIAL_FIELDS: &[Field] = &[
     plain(
         "state",
         Getter::Text(|_, trial| Some(trial.state.word().into())),
-        "`waiting` `running` `paused` `complete` `stopped` `failed`",
+        "`waiting` `running` `paused` `complete` `stopped` `failed` `invalid`",
     )
     .at(Place::First),
     own(

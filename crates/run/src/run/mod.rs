@@ -26,7 +26,7 @@ mod versions;
 pub use ask_tell::{AskTell, AskTellError};
 pub use checkup::checkup;
 pub use code::{CodeError, check_out};
-pub use plan::{Planned, plan};
+pub use plan::{Estimate, Outlook, Planned, Use, plan};
 pub use pool::example_command;
 pub use rebuild::{RebuildError, rebuild};
 pub use resources::ResourceError;
@@ -47,7 +47,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use swath_cluster::pilot::pilots_left;
-use swath_engine::driver::{Driver, DriverError, Interrupt, Listener, Parts};
+use swath_engine::driver::{
+    Driver, DriverError, Goals, Interrupt, Listener, Parts, Recaptured, Spending,
+};
 use swath_engine::executor::{Executor, ExecutorError, Pool, Trainable};
 use swath_engine::journal::StudyDir;
 use swath_engine::provenance::{Environment, Git, Machine};
@@ -259,10 +261,22 @@ impl<'a> Opened<'a> {
         self.driver.used()
     }
 
-    /// Returns whether `limits.time` is used up. A run would then start no trial.
+    /// Returns the reason why a run would start no trial: a budget of the sweep is used up, or a
+    /// goal is reached.
     #[must_use]
-    pub fn is_out_of_time(&self) -> bool {
-        self.driver.is_out_of_time()
+    pub fn spent_budget(&self) -> Option<Closing> {
+        self.driver.spent_budget()
+    }
+
+    /// Reads the outputs of trials again that ended well without an objective, with the patterns and
+    /// the objectives of the sweep file, and ends this use of the study.
+    ///
+    /// # Errors
+    /// If the journal cannot be read or written.
+    pub fn recapture(&mut self, trials: &[TrialId]) -> Result<Vec<Recaptured>, RunError> {
+        let recaptured = self.driver.recapture(trials, &self.sweep.capture)?;
+        self.driver.leave()?;
+        Ok(recaptured)
     }
 
     /// Registers `listener` for all further entries and messages.
@@ -434,6 +448,14 @@ pub fn parts(
         sampler,
         scheduler,
         limits: sweep.limits,
+        goals: Goals {
+            targets: sweep.targets.clone(),
+            patience: sweep.patience,
+        },
+        spending: Spending {
+            gpus: sweep.resources.gpus.unwrap_or_default(),
+            ..sweep.spending
+        },
         run_time: None,
         retry: sweep.retry.clone(),
         preparations: sweep
@@ -497,9 +519,11 @@ pub fn header(sweep: &Sweep, git: Option<&Git>, slots: usize) -> Header {
         objectives: sweep.objectives.clone(),
         params: sweep.space.names(),
         trials: sweep.trials,
+        exempts_invalid: !sweep.count_invalid,
         slots: u32::try_from(slots).unwrap_or(u32::MAX),
         resource: sweep.resource.clone(),
         limits: sweep.outcome_limits.clone(),
+        price: sweep.price.clone(),
         replicate: sweep.replicate,
         git_commit: git.map(Git::describe),
         code_patch: git.and_then(|git| git.patch_md5.clone()),

@@ -3,6 +3,7 @@
 use super::code::Version;
 use super::{Options, RunError, build, hidden, pool, workdir};
 use crate::sweep::Sweep;
+use serde::Serialize;
 use std::borrow::Cow;
 use std::io;
 use std::path::Path;
@@ -11,7 +12,8 @@ use swath_engine::driver::{self, Driver, DriverError};
 use swath_engine::executor::{Facts, Launch, PreparedFolder, Text, environment};
 use swath_engine::journal::{JournalError, StudyDir};
 use swath_engine::provenance::Machine;
-use swath_model::study::Timestamp;
+use swath_model::study::kind::Capability;
+use swath_model::study::{Origin, Study, Timestamp, Trial};
 
 /// An attempt that a run would start.
 #[derive(Debug, Clone)]
@@ -32,13 +34,96 @@ fn of_prepared(prepared: &PreparedFolder) -> (String, String) {
     (prepared.variable(), folder.into_owned())
 }
 
-/// Returns the attempts that a run would start first, at most `most`. They are found by opening a
+/// The attempts that a run would start first, and what the rest of the sweep will take.
+#[derive(Debug, Clone)]
+pub struct Outlook {
+    /// The attempts, in the order of their start.
+    pub attempts: Vec<Planned>,
+    /// The use of time and money; `None` before a trial has ended.
+    pub estimate: Option<Estimate>,
+}
+
+/// The use of time and money that the trials of a study so far suggest. Times are in seconds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Estimate {
+    /// Number of trials that have ended here.
+    pub ended: u64,
+    /// Run time of one of them on average.
+    pub seconds_per_trial: f64,
+    /// Number of trials that are still to end; `None` if only a budget ends the sweep.
+    pub remaining: Option<u64>,
+    /// Time that these trials take in the slots of the sweep.
+    pub seconds: Option<f64>,
+    /// Money and GPU hours that have been used, and that these trials will use.
+    pub cost: Option<Use>,
+    /// GPU hours that have been used, and that these trials will use.
+    pub gpu_hours: Option<Use>,
+}
+
+/// An amount that trials use.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Use {
+    /// The amount that the trials so far have used.
+    pub so_far: f64,
+    /// The amount that the remaining trials will use.
+    pub remaining: Option<f64>,
+}
+
+/// Returns the use of time and money that the trials of a study suggest for the rest of the sweep in
+/// `slots` slots; `None` before a trial has ended.
+#[must_use]
+pub(super) fn estimate(sweep: &Sweep, study: &Study, slots: usize) -> Option<Estimate> {
+    let is_own = |trial: &&Trial| !matches!(trial.origin, Origin::Imported(_));
+    let own: Vec<&Trial> = study.trials().iter().filter(is_own).collect();
+    let has_ended = |trial: &&&Trial| trial.state.is_final() && trial.attempts > 0;
+    let ended = own.iter().filter(has_ended).count() as u64;
+    if ended == 0 {
+        return None;
+    }
+    let seconds: f64 = own.iter().map(|trial| trial.seconds).sum();
+    let seconds_per_trial = seconds / ended as f64;
+    let open = own
+        .iter()
+        .filter(|trial| trial.counts() && !trial.state.is_final());
+    let total = sweep.trials.or_else(|| {
+        let enumerates = sweep.sampler.can(Capability::Enumerates);
+        sweep.space.size().filter(|_| enumerates)
+    });
+    let remaining = total.map(|total| total.saturating_sub(study.counted()) + open.count() as u64);
+    let share = remaining.map(|remaining| remaining as f64 / ended as f64);
+    let amount = |so_far: f64| Use {
+        so_far,
+        remaining: share.map(|share| so_far * share),
+    };
+    let hours = seconds / 3600.0;
+    let reported = sweep
+        .price
+        .as_ref()
+        .map(|price| own.iter().map(|trial| trial.cost(price)).sum());
+    Some(Estimate {
+        ended,
+        seconds_per_trial,
+        remaining,
+        // The last trials do not end all at once.
+        seconds: remaining
+            .map(|remaining| remaining.div_ceil(slots.max(1) as u64) as f64 * seconds_per_trial),
+        cost: sweep
+            .spending
+            .hourly
+            .map(|price| price * hours)
+            .or(reported)
+            .map(amount),
+        gpu_hours: sweep.resources.gpus.map(|gpus| amount(gpus * hours)),
+    })
+}
+
+/// Returns the attempts that a run would start first, at most `most`, and an estimate of the rest. They are found by opening a
 /// copy of the study's journal, so that neither its lock nor its files are touched. Attempts beyond
 /// the number of slots may turn out otherwise, depending on reports of the earlier ones.
 ///
 /// # Errors
 /// If the journal cannot be read, or no copy of it can be made.
-pub fn plan(sweep: &Sweep, options: &Options, most: usize) -> Result<Vec<Planned>, RunError> {
+pub fn plan(sweep: &Sweep, options: &Options, most: usize) -> Result<Outlook, RunError> {
     let dir = StudyDir::new(&options.logs, &sweep.name);
     let scratch = tempfile::tempdir().map_err(|source| RunError::Keep {
         path: std::env::temp_dir(),
@@ -54,6 +139,7 @@ pub fn plan(sweep: &Sweep, options: &Options, most: usize) -> Result<Vec<Planned
     let holder = machine.holder(Timestamp::now());
     let plans = built.parts.preparations.clone();
     let mut driver = Driver::open(copy, built.parts, &holder, Box::new(Timestamp::now))?;
+    let estimate = estimate(sweep, driver.study(), built.shares.slots);
     let launches = driver.ahead(most)?;
     let study = pool::context(sweep, workdir(sweep, options));
     let invoke = pool::invoke(sweep, study.clone(), &options.workdir);
@@ -105,7 +191,10 @@ pub fn plan(sweep: &Sweep, options: &Options, most: usize) -> Result<Vec<Planned
             launch,
         }
     });
-    Ok(planned.collect())
+    Ok(Outlook {
+        attempts: planned.collect(),
+        estimate,
+    })
 }
 
 /// Copies the journal of the study. A missing journal is no error: the study has not begun.

@@ -61,6 +61,7 @@ fn settings(
             log: sweep.limits.log,
             capture: sweep.capture.clone(),
             checkpoint: sweep.checkpoint,
+            invalid: sweep.run.invalid.clone(),
         },
         // The guard is the `swath` program itself, whose folder holds the tools.
         tools: guard

@@ -34,7 +34,7 @@ pub use lints::Surroundings;
 pub use plan::Plan;
 pub use registry::Registry;
 pub use rejected::Rejected;
-pub use swath_engine::driver::{Limits, PreparationPlan, Retry};
+pub use swath_engine::driver::{Limits, PreparationPlan, Retry, Spending, TrialBudget};
 pub use swath_engine::keep::{self, Keep};
 pub use template::{Fill, FreeText, Names, Template};
 pub use texts::TrialTexts;
@@ -72,6 +72,8 @@ pub struct Sweep {
     pub preparations: Vec<Preparation>,
     /// Objectives to optimise; empty if trials are only recorded.
     pub objectives: Vec<Objective>,
+    /// The value of each objective that ends the sweep, in the order of `objectives`.
+    pub targets: Vec<Option<f64>>,
     /// Outcome constraints: bounds on metrics that a good configuration satisfies.
     pub outcome_limits: Vec<Limit>,
     /// The search space.
@@ -82,6 +84,10 @@ pub struct Sweep {
     pub sampler: Choice,
     /// Number of trials in all; `None` if only the sampler or a time limit ends the sweep.
     pub trials: Option<u64>,
+    /// Whether invalid trials count towards `trials`. Default: true.
+    pub count_invalid: bool,
+    /// Number of trials in a row that bring nothing better, after which the sweep ends.
+    pub patience: Option<u64>,
     /// Scheduler, which stops, pauses and promotes trials.
     pub scheduler: Choice,
     /// Reported key that measures the resource of a trial, such as `epoch`.
@@ -92,6 +98,10 @@ pub struct Sweep {
     pub executor: Choice,
     /// Budgets of the sweep and of each trial.
     pub limits: Limits,
+    /// Budget of money and GPU time, without the number of GPUs.
+    pub spending: Spending,
+    /// Reported metric that is the cost of a trial, if `price` names one.
+    pub price: Option<Name>,
     /// Failures after which a trial is tried again.
     pub retry: Retry,
     /// Number of seeds of each configuration; `None` for one.
@@ -164,6 +174,8 @@ pub struct Run {
     /// Interval between two samples of a trial's resource usage, at least 100 ms; `None` for no
     /// sampling. It is 10 s unless the sweep file sets it.
     pub system: Option<Duration>,
+    /// Exit statuses with which the program says that its configuration cannot work.
+    pub invalid: Vec<i32>,
     /// Checkpoints that are kept after trials have ended.
     pub keep: Keep,
     /// Whether the bytes of models are held in the study's folder, or only their paths recorded.

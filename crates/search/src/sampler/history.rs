@@ -513,7 +513,8 @@ impl History {
         }
         match trial.state {
             TrialState::Waiting | TrialState::Running => Outcome::Pending,
-            TrialState::Failed => Outcome::Failed,
+            // A configuration that cannot work is to be avoided as one that failed.
+            TrialState::Failed | TrialState::Invalid => Outcome::Failed,
             TrialState::Complete => {
                 let standing = study.standing(trial.id).map(|standing| standing.scores);
                 standing.map_or(Outcome::Failed, |scores| Outcome::Scored(scores.into()))

@@ -141,7 +141,7 @@ fn read(
     let seed = file
         .take_count("seed", 0, diagnostics)
         .map_or(sections::SEED, |(seed, _)| seed);
-    let objectives = objective::read(&mut file, diagnostics);
+    let (objectives, targets) = objective::read(&mut file, diagnostics);
     let space = read_space(&mut file, diagnostics);
     let names = space
         .as_ref()
@@ -168,7 +168,7 @@ fn read(
     };
     let preparations = prepare::read(&mut file, &surrounding, diagnostics);
     let search = search::read(&mut file, registry.samplers(), diagnostics);
-    let (scheduler, resource) = scheduler::read(&mut file, registry.schedulers(), diagnostics);
+    let (scheduler, mut resource) = scheduler::read(&mut file, registry.schedulers(), diagnostics);
     let resources = resources::read(&mut file, diagnostics);
     let mut executor = executor::read(&mut file, registry.executors(), diagnostics);
     let has_data = run.of_trial.data_dir.is_none();
@@ -178,7 +178,16 @@ fn read(
         prepared,
     };
     executor::check_prelude(&mut executor, has_data, source, &names, diagnostics);
-    let limits = limits::read(&mut file, diagnostics);
+    let limits::Budgets {
+        limits,
+        spending,
+        price,
+    } = limits::read(
+        &mut file,
+        &mut resource,
+        resources.gpus.is_some(),
+        diagnostics,
+    );
     let retry = retry::read(&mut file, diagnostics);
     let replicate = replicate::read(&mut file, &scheduler, search.trials, diagnostics);
     let capture = capture::read(&mut file, source, diagnostics);
@@ -201,16 +210,21 @@ fn read(
         run,
         preparations,
         objectives,
+        targets,
         outcome_limits,
         space: Arc::new(space.unwrap_or_default()),
         points,
         sampler: search.sampler,
         trials,
+        count_invalid: search.count_invalid,
+        patience: search.patience,
         scheduler,
         resource,
         resources,
         executor,
         limits,
+        spending,
+        price,
         retry,
         replicate,
         checkpoint,

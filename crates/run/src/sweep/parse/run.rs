@@ -12,7 +12,7 @@ use swath_log::models::BUDGET;
 use swath_model::source::diagnostic::nearest;
 use swath_model::source::units::{duration_of, size_of};
 use swath_model::source::{
-    Diagnostic, Diagnostics, NodeValue, Opt, Preset, Section, Source, Span, Takes,
+    Diagnostic, Diagnostics, Node, NodeValue, Opt, Preset, Section, Source, Span, Takes,
 };
 use swath_model::space::Name;
 
@@ -100,6 +100,13 @@ pub(in crate::sweep) const OPTIONS: &[Opt] = &[
         Takes::Switch,
         Preset::Flag(false),
         "whether the program can go on from `SWATH_CHECKPOINT_DIR`",
+    ),
+    Opt::new(
+        "invalid",
+        Takes::List(&Takes::Count(1)),
+        Preset::Absent,
+        "exit statuses with which the program says that its configuration cannot work, as `[2]`: such a trial \
+         is `invalid`, not failed, and is not tried again",
     ),
     Opt::new(
         "keep",
@@ -203,6 +210,7 @@ pub(super) fn read(
         run.system = Some(every.max(SHORTEST)).filter(|_| !every.is_zero());
     }
     run.models = models(&mut section, diagnostics);
+    run.invalid = invalid(&mut section, diagnostics);
     if let Some((text, span)) = section.take_text("keep", diagnostics) {
         match Keep::parse(&text) {
             Ok(keep) => run.keep = keep,
@@ -287,6 +295,38 @@ fn refuse_unused_configs(run: &Run, diagnostics: &mut Diagnostics) {
                     "pass it in `command`: [\"python\", \"train.py\", \"--config\", \"{placeholder}\"]"
                 )),
         );
+    }
+}
+
+/// Takes the exit statuses of invalid configurations. Status 0 is that of success.
+fn invalid(section: &mut Section, diagnostics: &mut Diagnostics) -> Vec<i32> {
+    let Some(node) = section.take("invalid") else {
+        return Vec::new();
+    };
+    let statuses = match &node.value {
+        NodeValue::Array(items) => items.iter().map(exit_status).collect(),
+        _ => None,
+    };
+    statuses.unwrap_or_else(|| {
+        let error = Diagnostic::error(
+            "wrong-type",
+            "`invalid` must be a list of exit statuses from 1 to 255",
+        );
+        diagnostics.push(
+            error
+                .at(node.span.clone(), "")
+                .hint("write `invalid = [2]`"),
+        );
+        Vec::new()
+    })
+}
+
+fn exit_status(node: &Node) -> Option<i32> {
+    match node.value {
+        NodeValue::Int(status) => i32::try_from(status)
+            .ok()
+            .filter(|it| (1..=255).contains(it)),
+        _ => None,
     }
 }
 
