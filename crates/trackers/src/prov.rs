@@ -393,10 +393,10 @@ fn about_preparation(graph: &mut Graph, study: &Study, preparation: &Preparation
     for record in run.records.iter().filter(|record| !is_output(record)) {
         use_dataset(graph, &activity, record, &mut sources);
     }
-    if let Some((output, _)) = preparation
-        .output()
-        .and_then(|record| dataset(graph, record))
-    {
+    for record in preparation.outputs() {
+        let Some((output, _)) = dataset(graph, &record) else {
+            continue;
+        };
         graph.relate(GENERATED, &output, &activity, &[]);
         for source in &sources {
             graph.relate(DERIVED, &output, source, &[]);

@@ -121,6 +121,12 @@ pub fn is_prepared(dir: &StudyDir, preparation: &Preparation) -> bool {
         && dir.prepared(&preparation.digest).exists()
 }
 
+/// Returns whether a preparation ended without an output, and does not wait to run again.
+fn has_failed(preparation: &Preparation) -> bool {
+    let state = &preparation.execution.state;
+    state.is_final() && *state != TrialState::Complete
+}
+
 /// The preparations of a run.
 pub(super) struct Preparations {
     rule: Retry,
@@ -142,7 +148,7 @@ impl Component for Preparations {
         match change {
             PreparationChange::Ended { .. } => {
                 let ended = study.preparation(*preparation);
-                if ended.is_some_and(|ended| ended.execution.state == TrialState::Failed) {
+                if ended.is_some_and(has_failed) {
                     self.failed.insert(*preparation);
                 }
             }
@@ -291,10 +297,10 @@ impl Driver<'_> {
         Ok(())
     }
 
+    /// Returns a free number among those of the preparations that run beside a cluster.
     fn slot_beside_cluster(&self) -> Option<u32> {
-        let mut running = self.study.running_preparations();
+        let running = self.study.running_preparations();
         let busy: BTreeSet<_> = running
-            .by_ref()
             .filter_map(|preparation| preparation.execution.slot)
             .collect();
         (0..MOST_BESIDE_A_CLUSTER).find(|slot| !busy.contains(slot))
@@ -410,9 +416,9 @@ impl Driver<'_> {
         let Some(preparation) = self.study.preparation(id).cloned() else {
             return Ok(());
         };
-        let plans = self.parts.preparations.iter();
-        let plan = plans.clone().find(|plan| plan.name == preparation.name);
-        let plan = plan.cloned().unwrap_or_default();
+        let mut plans = self.parts.preparations.iter();
+        let plan = plans.find(|plan| plan.name == preparation.name);
+        let time = plan.and_then(|plan| plan.time);
         let dir = self.dir.preparation(&preparation.digest);
         // An error recurs when the executor makes its files, and the attempt fails with it.
         let _ = std::fs::create_dir_all(&dir);
@@ -448,7 +454,7 @@ impl Driver<'_> {
             prepared: prepared.collect(),
             preparation: Some(PreparationLaunch {
                 name: preparation.name,
-                time: plan.time,
+                time,
             }),
         };
         self.components.room.launches.push(launch);

@@ -132,6 +132,36 @@ impl Preparation {
         output.filter(|_| self.execution.state == TrialState::Complete)
     }
 
+    /// Returns everything that a done preparation has written, as data sets: its output, and the
+    /// artifacts that its program recorded.
+    #[must_use]
+    pub fn outputs(&self) -> Vec<LogRecord> {
+        let Some(output) = self.output() else {
+            return Vec::new();
+        };
+        let artifacts = self
+            .execution
+            .records
+            .iter()
+            .filter_map(|record| match record {
+                LogRecord::Artifact {
+                    path,
+                    md5,
+                    size,
+                    partial,
+                } => Some(LogRecord::Dataset {
+                    data_dir: format!("prepared/{}/{path}", self.digest),
+                    role: "artifact".to_owned(),
+                    md5: md5.clone(),
+                    size: *size,
+                    files: 1,
+                    partial: partial.clone(),
+                }),
+                _ => None,
+            });
+        std::iter::once(output.clone()).chain(artifacts).collect()
+    }
+
     /// Returns the record of the output as an input of a trial or of another preparation.
     #[must_use]
     pub fn as_input(&self) -> Option<LogRecord> {

@@ -289,12 +289,11 @@ impl Filling<'_, '_, '_> {
         self.store
             .execution(stage.context, &execution, &properties)?;
         self.inputs(run, stage, id)?;
-        let Some(output) = preparation.output() else {
-            return Ok(());
-        };
-        if let Some((artifact, _)) = self.dataset(output, stage, ended(run))? {
-            self.store
-                .event(artifact, id, Direction::Output, ended(run), None)?;
+        for output in preparation.outputs() {
+            if let Some((artifact, _)) = self.dataset(&output, stage, ended(run))? {
+                self.store
+                    .event(artifact, id, Direction::Output, ended(run), None)?;
+            }
         }
         Ok(())
     }
