@@ -164,7 +164,6 @@ fn read(
             prepared: prepared.clone(),
         },
         data_dir: &run.data_dir,
-        trainee,
     };
     let preparations = prepare::read(&mut file, &surrounding, diagnostics);
     let search = search::read(&mut file, registry.samplers(), diagnostics);

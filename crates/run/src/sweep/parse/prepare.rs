@@ -2,7 +2,7 @@
 
 use super::super::template::Names;
 use super::super::{Preparation, Template};
-use super::{Trainee, failed_since, keys, run, texts};
+use super::{failed_since, keys, run, texts};
 use std::collections::BTreeSet;
 use swath_engine::driver::PreparationPlan;
 use swath_model::source::units::duration_of;
@@ -51,7 +51,6 @@ pub(super) struct Surrounding<'a> {
     pub(super) names: Names,
     /// The data sets of `[run]`.
     pub(super) data_dir: &'a [String],
-    pub(super) trainee: Trainee,
 }
 
 /// Reads the preparations. They are returned in an order in which each comes after those whose
@@ -63,12 +62,6 @@ pub(super) fn read(
 ) -> Vec<Preparation> {
     let mut preparations: Vec<Preparation> = Vec::new();
     for mut section in keys::tables(file, "prepare", diagnostics) {
-        if surrounding.trainee == Trainee::Function {
-            let message = "`[[prepare]]` works for programs only: functions share their own work";
-            let error = Diagnostic::error("misplaced-table", message);
-            diagnostics.push(error.at(section.span.clone(), ""));
-            return Vec::new();
-        }
         let Some(preparation) = preparation(&mut section, surrounding, diagnostics) else {
             continue;
         };
