@@ -3,7 +3,7 @@
 use super::Context;
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
-use super::sweeps;
+use super::sweeps::{Accepts, SweepArgs};
 use crate::driver::prepare::prepared_folders;
 use crate::executor::Launch;
 use crate::journal::StudyDir;
@@ -14,14 +14,13 @@ use crate::sweep::units::{Bytes, HumanDuration};
 use crate::sweep::{Acceptance, Preparation, PreparationPlan, Sweep, TrialBudget};
 use serde_json::{Value, json};
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::Path;
 
 /// Arguments of `swath check`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The sweep file
-    #[arg(value_name = "SWEEP")]
-    sweep: PathBuf,
+    #[command(flatten)]
+    sweep: SweepArgs,
 
     /// Refuse a sweep file that has warnings
     #[arg(long)]
@@ -61,8 +60,8 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if args.json {
         return run_json(args, context);
     }
-    let sweep = sweeps::read_for_either(&args.sweep, args.strict, &mut context.out)?;
-    let overview = Overview::of(&sweep, context);
+    let (sweep, workdir) = args.sweep.read(Accepts::Either, args.strict, context)?;
+    let overview = Overview::of(&sweep, &workdir, context);
     for (label, text) in overview.rows(&sweep) {
         writeln!(context.out.stdout, "{label:<12} {}", plain(&text))?;
     }
@@ -70,22 +69,21 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
 }
 
 fn run_json(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    match sweeps::read_quietly(&args.sweep) {
-        Ok(sweep) => {
-            // A sweep file that `--strict` refuses is still described, with `ok` set to false.
-            let refused = args.strict && !sweep.warnings.list.is_empty();
-            let overview = Overview::of(&sweep, context);
-            context.out.json(&overview.json(&sweep, !refused))?;
-            Ok(if refused { Code::Usage } else { Code::Done })
-        }
-        Err(rejected) => {
-            let diagnostics = rejected.json();
-            context.out.json(
-                &json!({ "version": JSON_VERSION, "ok": false, "diagnostics": diagnostics }),
-            )?;
-            Ok(Code::Usage)
-        }
-    }
+    let located = args.sweep.read_quietly(Accepts::Either, context)?;
+    let Ok(sweep) = &located.sweep else {
+        let diagnostics = located.diagnostics();
+        let document = json!({ "version": JSON_VERSION, "ok": false, "diagnostics": diagnostics });
+        context.out.json(&document)?;
+        return Ok(Code::Usage);
+    };
+    // A sweep file that `--strict` refuses is still described, with `ok` set to false.
+    let refused = args.strict && !sweep.warnings.list.is_empty();
+    let overview = Overview::of(sweep, &located.workdir, context);
+    let diagnostics = located.diagnostics();
+    context
+        .out
+        .json(&overview.json(sweep, !refused, &diagnostics))?;
+    Ok(if refused { Code::Usage } else { Code::Done })
 }
 
 /// The properties of a sweep that `swath check` computes.
@@ -100,7 +98,7 @@ struct Overview {
 }
 
 impl Overview {
-    fn of(sweep: &Sweep, context: &Context) -> Self {
+    fn of(sweep: &Sweep, called: &Path, context: &Context) -> Self {
         let example = example(sweep);
         let dir = StudyDir::new(&context.logs, &sweep.name);
         let folder = dir.trial(TrialId(1));
@@ -109,8 +107,7 @@ impl Overview {
             prepared: prepared_folders(&dir, &plans(sweep), &example),
             ..crate::sweep::launch(example.clone(), folder)
         };
-        let called = std::env::current_dir().unwrap_or_default();
-        let command = crate::run::example_command(sweep, &launch, &called);
+        let command = crate::run::example_command(sweep, &launch, called);
         // The axes of one parameter are named `name[0]`, `name[1]` and so on, and count once.
         let mut searched: Vec<_> = sweep
             .space
@@ -225,7 +222,7 @@ impl Overview {
         }
     }
 
-    fn json(&self, sweep: &Sweep, ok: bool) -> Value {
+    fn json(&self, sweep: &Sweep, ok: bool, diagnostics: &Value) -> Value {
         let preparations: Vec<_> = sweep
             .preparations
             .iter()
@@ -256,7 +253,7 @@ impl Overview {
             "slots": sweep.slots(),
             "trackers": sweep.trackers.iter().map(|tracker| &tracker.name).collect::<Vec<_>>(),
             "example": { "params": self.example, "command": self.command },
-            "diagnostics": sweep.remarks_json(),
+            "diagnostics": diagnostics,
         })
     }
 }

@@ -38,6 +38,7 @@ pub(crate) mod recapture;
 pub(crate) mod replay;
 pub mod report;
 pub(crate) mod repro;
+pub(crate) mod rerun;
 pub(crate) mod retry;
 pub(crate) mod rm;
 pub(crate) mod run;
@@ -137,6 +138,7 @@ fn dispatch(command: &Command, context: &mut Context) -> Result<Code, Failure> {
         Command::Repro(args) => repro::run(args, context),
         Command::Verify(args) => verify::run(args, context),
         Command::Recapture(args) => recapture::run(args, context),
+        Command::Rerun(args) => rerun::run(args, context),
         Command::Retry(args) => retry::run(args, context),
         Command::Rm(args) => rm::run(args, context),
         Command::Gc(args) => gc::run(args, context),

@@ -2,7 +2,8 @@
 
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
-use super::{Context, quote, sweeps};
+use super::sweeps::{Accepts, SweepArgs};
+use super::{Context, quote};
 use crate::driver::prepare::Assignment;
 use crate::journal::StudyDir;
 use crate::report::number;
@@ -12,14 +13,12 @@ use crate::study::kind::Capability;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::io::Write as _;
-use std::path::PathBuf;
 
 /// Arguments of `swath plan`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The sweep file
-    #[arg(value_name = "SWEEP")]
-    sweep: PathBuf,
+    #[command(flatten)]
+    sweep: SweepArgs,
 
     /// The number of trials to show
     #[arg(short = 'n', long, value_name = "N", default_value_t = 5)]
@@ -40,7 +39,7 @@ pub(crate) struct Args {
 
 /// Runs `swath plan`: prints up to `count` trials as text, or as one JSON document.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let sweep = sweeps::read_for_either(&args.sweep, args.strict, &mut context.out)?;
+    let (sweep, workdir) = args.sweep.read(Accepts::Either, args.strict, context)?;
     // A sweep without a command is for `swath ask-tell`, which runs one trial at a time by default.
     let client_jobs = sweep
         .run
@@ -50,10 +49,10 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let options = Options {
         gpus: super::run::gpus(None),
         logs: context.logs.clone(),
-        workdir: std::env::current_dir()?,
+        workdir,
         jobs: client_jobs,
         time: None,
-        command_line: Vec::new(),
+        ..Options::default()
     };
     let Outlook {
         attempts: planned,

@@ -2,7 +2,8 @@
 
 use super::exit::{Code, Failure};
 use super::progress::{Progress, Style};
-use super::{Context, output::Output, studies, sweeps};
+use super::sweeps::{Accepts, SweepArgs};
+use super::{Context, output::Output, studies};
 use crate::driver::{Outcome, Recaptured};
 use crate::journal::StudyDir;
 use crate::provenance::Environment;
@@ -32,7 +33,11 @@ pub(crate) struct Args {
 /// Runs `swath recapture`.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let (path, workdir) = sweep_file(&args.study, context)?;
-    let sweep = sweeps::read_for_either(&path, false, &mut context.out)?;
+    let sweep_file = SweepArgs {
+        sweep: path,
+        overrides: Vec::new(),
+    };
+    let (sweep, _) = sweep_file.read(Accepts::Either, false, context)?;
     let dir = StudyDir::new(&context.logs, &sweep.name);
     if !dir.exists() {
         return Err(
@@ -77,7 +82,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         recaptured.len(),
         summary::counts(opened.study())
     ));
-    Ok(if recorded == recaptured.len() {
+    Ok(if recorded > 0 {
         Code::Done
     } else {
         Code::NoSuccess
@@ -124,20 +129,20 @@ fn describe(study: &Study, recaptured: &Recaptured) -> String {
 
 /// Returns the sweep file, and the folder in which trials run: the given file, or the one with which
 /// the last run of a study was started.
-fn sweep_file(given: &Path, context: &Context) -> Result<(PathBuf, PathBuf), Failure> {
+pub(super) fn sweep_file(given: &Path, context: &Context) -> Result<(PathBuf, PathBuf), Failure> {
     if given.is_file() {
         return Ok((given.to_owned(), std::env::current_dir()?));
     }
     let dir = studies::named(&context.logs, &given.to_string_lossy())?;
     last_sweep_file(&dir).ok_or_else(|| {
         Failure::usage("the sweep file with which the study was run is not there any more")
-            .hint("name the corrected sweep file: swath recapture sweep.toml")
+            .hint("name the sweep file instead of the study")
     })
 }
 
 /// Returns the sweep file with which the last run of a study was started, and the folder of that
 /// call.
-pub(super) fn last_sweep_file(dir: &StudyDir) -> Option<(PathBuf, PathBuf)> {
+fn last_sweep_file(dir: &StudyDir) -> Option<(PathBuf, PathBuf)> {
     let text = std::fs::read(dir.environment()).ok()?;
     let environment: Environment = serde_json::from_slice(&text).ok()?;
     let workdir = PathBuf::from(&environment.workdir);

@@ -3,13 +3,13 @@
 use super::exit::{Code, Failure};
 use super::output::Output;
 use super::progress::{Progress, Style};
+use super::sweeps::{Accepts, SweepArgs};
 use super::{Context, guard, quote};
 use crate::driver::{DriverError, Interrupt};
 use crate::report::summary;
 use crate::run::{Opened, Options, ResourceError, RunError, SetupEnd};
 use crate::study::Closing;
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// Time after the second request to stop within which the run ends in order. Then it is abandoned.
@@ -18,9 +18,8 @@ const LAST_RESORT: Duration = Duration::from_millis(800);
 /// Run the trials of a sweep, or resume it
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The sweep file
-    #[arg(value_name = "SWEEP")]
-    sweep: PathBuf,
+    #[command(flatten)]
+    sweep: SweepArgs,
     /// The number of trials to run at a time, instead of the sweep file's
     #[arg(long, short, value_name = "N")]
     jobs: Option<std::num::NonZeroUsize>,
@@ -49,7 +48,7 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let sweep = super::sweeps::read(&args.sweep, args.strict, &mut context.out)?;
+    let (sweep, workdir) = args.sweep.read(Accepts::Program, args.strict, context)?;
     if sweep.run.command.is_empty() {
         return Err(Failure::usage(
             "the sweep file has no `[run] command`, so there is nothing to run",
@@ -58,11 +57,12 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     }
     let options = Options {
         logs: context.logs.clone(),
-        workdir: std::env::current_dir()?,
+        workdir,
         jobs: args.jobs.map(usize::from),
         gpus: gpus(args.gpus.clone()),
         time: args.time,
         command_line: std::env::args().collect(),
+        ..Options::default()
     };
     // The sweep file is checked before the process detaches, so that its errors appear on the
     // terminal.
@@ -99,7 +99,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             .say(format_args!("continue with: {}", resume_command()));
         return Ok(interrupted(&interrupt));
     }
-    carry_out(&mut opened, &interrupt, args)
+    let progress = progress(&opened, args);
+    carry_out(&mut opened, &interrupt, progress, &resume_command())
 }
 
 /// Reports that no trial is left to run, brings the trackers up to date and prints the summary.
@@ -122,8 +123,15 @@ pub(super) fn run_time(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn carry_out(opened: &mut Opened<'_>, interrupt: &Interrupt, args: &Args) -> Result<Code, Failure> {
-    let progress = progress(opened, args).shared();
+/// Runs the trials of an opened study and prints the summary. `resume` is the command that continues
+/// the run.
+pub(super) fn carry_out(
+    opened: &mut Opened<'_>,
+    interrupt: &Interrupt,
+    progress: Progress,
+    resume: &str,
+) -> Result<Code, Failure> {
+    let progress = progress.shared();
     let display = progress.clone();
     opened.record(move |stale| display.with(|progress| progress.stale(&stale)))?;
     opened.listen(Box::new(progress.clone()));
@@ -138,8 +146,7 @@ fn carry_out(opened: &mut Opened<'_>, interrupt: &Interrupt, args: &Args) -> Res
         }
         Err(error) => return Err(error.into()),
     };
-    let code =
-        progress.with(|progress| progress.finish(opened.study(), &closing, &resume_command()));
+    let code = progress.with(|progress| progress.finish(opened.study(), &closing, resume));
     if let Some(failure) = failure {
         return Err(failure.into());
     }

@@ -365,8 +365,11 @@ fn origin(origin: &Origin) -> String {
             format!("cloned from trial {from}, continuing from its checkpoint: {why}")
         }
         Origin::Replicate(trial) => format!("replicate of trial {trial}"),
+        Origin::Rerun(trial) => {
+            format!("further seed of trial {trial}, asked for by `swath rerun`")
+        }
         Origin::Imported(from) => format!("imported from {from}"),
-        Origin::Added => "added by hand".to_owned(),
+        Origin::Added | Origin::Sent(_) => "added by hand".to_owned(),
     }
 }
 

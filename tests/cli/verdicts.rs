@@ -3,7 +3,7 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use crate::runtime::world::World;
+use crate::runtime::World;
 
 const GOOD: &str = "echo \"{\\\"loss\\\": $1}\" >> $SWATH_RECORDS\n";
 
@@ -165,4 +165,64 @@ fn a_finished_study_without_success_is_not_done_when_it_is_run_again() {
     let said = world.run();
     assert_eq!(said.code, Some(3), "{}", said.err);
     assert!(said.err.contains("swath retry s"), "{}", said.err);
+}
+
+/// A program whose result has noise that depends on its seed.
+const NOISY: &str = "awk -v x=$1 -v seed=$SWATH_SEED 'BEGIN { srand(seed); print \"{\\\"loss\\\": \" x + \
+                     rand() / 1000 \"}\" }' >> $SWATH_RECORDS\n";
+
+#[test]
+fn the_best_configurations_run_again_with_further_seeds_and_are_compared() {
+    let world = World::new(6, "[resources]\njobs = 2\n", NOISY);
+    assert_eq!(world.run().code, Some(0));
+    let said = world.swath(&["rerun", "s", "best:2", "--seeds", "3"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(said.out.contains("lowest mean"), "{}{}", said.out, said.err);
+    assert_eq!(world.column("state"), vec!["complete"; 12]);
+    let (origins, configurations) = (world.column("origin"), world.column("configuration"));
+    assert_eq!(origins[6..], vec!["rerun"; 6]);
+    let seeds = world.column("seed");
+    assert_eq!(seeds[6..9], seeds[9..12], "further trials are pairs");
+    assert_eq!(configurations[6..9], vec![configurations[6].clone(); 3]);
+    assert_eq!(world.swath(&["replay", "s"]).code, Some(0));
+    let again = world.run();
+    assert!(
+        again.err.contains("no trial is left to run"),
+        "{}",
+        again.err
+    );
+    world.sweep(8, "[resources]\njobs = 2\n");
+    assert_eq!(world.run().code, Some(0));
+    assert_eq!(
+        world.column("state").len(),
+        14,
+        "further trials do not count"
+    );
+    assert_eq!(world.swath(&["replay", "s"]).code, Some(0));
+}
+
+#[test]
+fn plan_says_how_long_the_rest_takes_and_what_it_costs() {
+    let limits = "[resources]\njobs = 2\n[limits]\nprice = 'usd'\n";
+    let script = "swath report loss=$1 usd=0.25\n";
+    let world = World::new(4, limits, script);
+    let plan = world.swath(&["plan", "s.toml"]);
+    assert!(
+        !plan.err.contains("about"),
+        "no trial has ended: {}",
+        plan.err
+    );
+    assert_eq!(world.run().code, Some(0));
+    world.sweep(12, limits);
+    let plan = world.swath(&["plan", "s.toml"]).err;
+    assert!(
+        plan.contains("for 8 more trials, 2 at a time: the 4 that ended took"),
+        "{plan}"
+    );
+    assert!(plan.contains("cost: 1 so far, about 2 more"), "{plan}");
+    let json = world.swath(&["plan", "s.toml", "--json"]).out;
+    assert!(
+        json.contains("\"remaining\":8") || json.contains("\"remaining\": 8"),
+        "{json}"
+    );
 }

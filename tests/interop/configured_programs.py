@@ -144,21 +144,21 @@ def check_trainer(folder, base, original):
     assert len({row["loss"] for row in rows}) == len(rows), "each trial has its own result"
     expected = parsed(folder / base)
     for row in rows:
-        copy = folder / "logs" / name / row["trial"] / "config" / base
+        copy = folder / "logs" / name / row["trial_id"] / "config" / base
         values = parsed(copy)
-        rate, size = float(row["optimizer.lr"]), int(row["model.layers.1.size"])
+        rate, size = float(row["param.optimizer.lr"]), int(row["param.model.layers.1.size"])
         assert math.isclose(float(row["loss"]), rate * size), row
         changed = json.loads(json.dumps(expected))
-        changed["optimizer"].update(lr=rate, name=row["optimizer.name"])
+        changed["optimizer"].update(lr=rate, name=row["param.optimizer.name"])
         changed["model"]["layers"][1]["size"] = size
         changed["trainer"]["clip"] = 1.0
         assert values == changed, (values, changed)
         comments = [line.split("#")[1] for line in original.splitlines() if "#" in line]
         assert all(comment in copy.read_text() for comment in comments)
     swath(folder, "verify", name)
-    repeated = swath(folder, "repro", name, rows[0]["trial"])
+    repeated = swath(folder, "repro", name, rows[0]["trial_id"])
     copies = list((folder / "logs").glob(f"{name}-repro-*/1/config/{base}"))
-    first = folder / "logs" / name / rows[0]["trial"] / "config" / base
+    first = folder / "logs" / name / rows[0]["trial_id"] / "config" / base
     assert copies and copies[0].read_text() == first.read_text(), repeated
 
 
@@ -169,16 +169,16 @@ def check_hydra(folder):
     (folder / "hydra.toml").write_text(text.replace('"python3"', json.dumps(sys.executable)))
     swath(folder, "run", "hydra.toml", "--quiet")
     rows = trials(folder, "hydra")
-    assert {row["model"] for row in rows} == {"svm", "tree"}
+    assert {row["param.model"] for row in rows} == {"svm", "tree"}
     for row in rows:
         configured = yaml.safe_load(
-            (folder / "logs/hydra" / row["trial"] / "hydra/.hydra/config.yaml").read_text()
+            (folder / "logs/hydra" / row["trial_id"] / "hydra/.hydra/config.yaml").read_text()
         )
         model = configured["model"]
-        assert model["name"] == row["model"], (model, row)
+        assert model["name"] == row["param.model"], (model, row)
         for name in ("C", "gamma", "depth"):
-            assert (name in model) == (row[name] != ""), (model, row)
-            assert name not in model or math.isclose(float(model[name]), float(row[name]))
+            assert (name in model) == (row[f"param.{name}"] != ""), (model, row)
+            assert name not in model or math.isclose(float(model[name]), float(row[f"param.{name}"]))
     assert not (folder / "outputs").exists(), "the app writes into the folder of the trial"
 
 

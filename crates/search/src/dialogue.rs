@@ -246,10 +246,7 @@ impl Dialogue {
             .map(|(name, tally)| (name.to_string(), json!(tally.last)))
             .collect();
         let is_inside = self.space.admits(&trial.params).is_ok();
-        let replicate_of = match trial.origin {
-            Origin::Replicate(first) => Some(first),
-            _ => None,
-        };
+        let replicate_of = trial.origin.first_of_configuration();
         json!({
             "id": trial.id,
             "state": trial.state.word(),

@@ -65,7 +65,7 @@ pub(super) fn run(text: String, declared: &Declared, limit: Duration) -> Result<
         jobs: Some(1),
         gpus: crate::cli::run::gpus(None),
         time: Some(limit),
-        command_line: Vec::new(),
+        ..Options::default()
     };
     let mut opened = crate::run::open(&sweep, options)?;
     let folder = opened.dir().trial(TrialId(1));

@@ -56,7 +56,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     check(&args.program)?;
     let mut declared = match is_python(&args.program) {
-        true => script::read(&args.program).unwrap_or_else(|why| {
+        true => script::read(&args.program, &args.arguments).unwrap_or_else(|why| {
             let shown = args.program.display();
             context.out.warn(format_args!(
                 "the options of `{shown}` could not be read: {why}"

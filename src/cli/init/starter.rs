@@ -3,7 +3,7 @@
 use super::attempt::{Objective, Observed};
 use super::place::Written;
 use super::ranges;
-use super::script::{self, Declared, DeclaredMetric, DeclaredOption, OptionKind};
+use super::script::{self, Declared, DeclaredMetric, DeclaredOption, LeftOut, OptionKind};
 use super::words;
 use crate::report::number;
 use crate::sweep::units::{Bytes, HumanDuration};
@@ -49,7 +49,11 @@ impl Starter<'_> {
         }
         text.push_str(&self.capture());
         text.push_str("[space]\n");
-        text.push_str(&space(self.declared));
+        let left_out = self.declared.left_out.iter();
+        let left_out: Vec<&LeftOut> = left_out
+            .filter(|option| self.own_output(option).is_none())
+            .collect();
+        text.push_str(&space(&self.declared.options, &left_out));
         text
     }
 
@@ -66,6 +70,19 @@ impl Starter<'_> {
             }
         }
         text
+    }
+
+    /// Returns the word that gives each trial a file or folder of its own, for an option whose
+    /// default was written in the first run.
+    fn own_output(&self, option: &LeftOut) -> Option<String> {
+        let (flag, default) = (option.flag.as_ref()?, option.default.as_ref()?);
+        let first = default.trim_start_matches("./").split('/').next()?;
+        let observed = self.observed?;
+        let is_written = observed.written.iter().any(|it| it.name == first);
+        is_written.then(|| {
+            let rest = default.trim_start_matches("./").trim_end_matches('/');
+            format!("{flag}={{trial_dir}}/{}", escaped(rest))
+        })
     }
 
     fn objective(&self) -> String {
@@ -135,11 +152,16 @@ impl Starter<'_> {
             false => path,
         });
         words.extend(self.arguments.iter().map(|word| escaped(word)));
+        words.extend(declared.subcommand.clone());
         if declared.style.as_deref() == Some("hydra") {
             words.push("{hydra:rest}".to_owned());
             words.push("hydra.run.dir={trial_dir}/hydra".to_owned());
         } else {
-            words.extend(declared.options.iter().filter_map(switch));
+            let options = declared.options.iter();
+            let options = options.filter(|option| ranges::entry(option).is_some());
+            words.extend(options.flat_map(placeholder));
+            let outputs = declared.left_out.iter();
+            words.extend(outputs.filter_map(|option| self.own_output(option)));
             if declared
                 .left_out
                 .iter()
@@ -161,17 +183,19 @@ fn escaped(argument: &str) -> String {
     argument.replace('{', "{{").replace('}', "}}")
 }
 
-/// Returns the placeholder of an option without a value.
-fn switch(option: &DeclaredOption) -> Option<String> {
-    match option.kind {
-        OptionKind::Switch => Some(format!("--{{{}}}", option.name)),
-        OptionKind::Pair => Some(match &option.off {
-            Some(off) if *off != format!("--no-{}", option.name) => {
-                format!("{{{}:flag={}/{off}}}", option.name, option.flag)
-            }
-            _ => format!("{{{}:flag}}", option.name),
-        }),
-        _ => None,
+/// Returns the words of an option that is not passed as `--name=value`; none for others.
+fn placeholder(option: &DeclaredOption) -> Vec<String> {
+    let name = &option.name;
+    match (option.kind, &option.form, &option.off) {
+        (OptionKind::Switch, ..) => vec![format!("--{{{name}}}")],
+        (OptionKind::Pair, _, Some(off)) if *off != format!("--no-{name}") => {
+            vec![format!("{{{name}:flag={}/{off}}}", option.flag)]
+        }
+        (OptionKind::Pair, ..) => vec![format!("{{{name}:flag}}")],
+        (OptionKind::List, Some(form), _) => {
+            vec![option.flag.clone(), format!("{{{name}:{form}}}")]
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -345,9 +369,9 @@ layers = { min = 1, max = 4 }
 "#;
 
 /// Returns the lines of `[space]`, and as comments the options that are not in it.
-fn space(declared: &Declared) -> String {
+fn space(options: &[DeclaredOption], left_out: &[&LeftOut]) -> String {
     let mut text = String::new();
-    for option in &declared.options {
+    for option in options {
         let Some(entry) = ranges::entry(option) else {
             let why = format!("its default is {}; give it a range", option.default);
             let _ = writeln!(text, "# {}: {why}", option.name);
@@ -358,10 +382,10 @@ fn space(declared: &Declared) -> String {
     if text.is_empty() {
         text.push_str(EXAMPLES);
     }
-    if !declared.left_out.is_empty() {
+    if !left_out.is_empty() {
         text.push_str("\n# Left out:\n");
     }
-    for option in &declared.left_out {
+    for option in left_out {
         let _ = writeln!(
             text,
             "# {} (line {}): {}",
@@ -392,7 +416,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("train.py");
         std::fs::write(&path, script).unwrap();
-        let declared = script::read(&path).unwrap();
+        let declared = script::read(&path, &[]).unwrap();
         starter("train.py", &declared)
     }
 

@@ -247,17 +247,13 @@ pub(super) fn advice(study: &Study, why: &Closing) -> Option<String> {
     if matches!(why, Closing::CircuitBreaker | Closing::Interrupted) {
         return None;
     }
-    let failed = || {
-        let trials = study.trials().iter();
-        trials.filter(|trial| trial.state == TrialState::Failed && !trial.outside)
-    };
-    let first = failed().next()?;
+    let first = failed_trials(study).next()?;
     let study_name = plain(&study.header().name);
-    let silent = failed().find_map(|trial| match &trial.exit {
+    let silent = failed_trials(study).find_map(|trial| match &trial.exit {
         Some(Exit::Failed(Failure::NoObjective(reason))) => Some((trial.id, reason)),
         _ => None,
     });
-    let count = match failed().count() {
+    let count = match failed_trials(study).count() {
         1 => format!("trial {} failed", first.id),
         count => format!("{count} trials failed (`swath ls {study_name} failed`)"),
     };
@@ -272,6 +268,11 @@ pub(super) fn advice(study: &Study, why: &Closing) -> Option<String> {
     Some(format!(
         "{count}{recapture}\n  to run failed trials again: swath retry {study_name}, then the command below"
     ))
+}
+
+fn failed_trials(study: &Study) -> impl Iterator<Item = &Trial> {
+    let trials = study.trials().iter();
+    trials.filter(|trial| trial.state == TrialState::Failed && !trial.outside)
 }
 
 /// Returns the reasons of the invalid trials, the most frequent first, and the available options.

@@ -5,10 +5,14 @@
 
 mod breaker;
 mod cgroups;
+mod configs;
 mod gpus;
 mod input;
 mod prepare;
 mod resources;
 mod setup;
 mod signals;
+mod templates;
 pub(crate) mod world;
+
+pub(crate) use world::World;

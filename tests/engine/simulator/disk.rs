@@ -14,7 +14,16 @@ pub(crate) type Files = BTreeMap<PathBuf, Vec<u8>>;
 
 /// Returns the study's own files as they are now.
 pub(crate) fn files(dir: &StudyDir) -> Files {
-    let entries = fs::read_dir(dir.root()).unwrap();
+    files_in(dir, dir.root())
+}
+
+/// Returns the messages in the study's inbox as they are now.
+pub(crate) fn messages(dir: &StudyDir) -> Files {
+    files_in(dir, &dir.root().join("inbox"))
+}
+
+fn files_in(dir: &StudyDir, folder: &Path) -> Files {
+    let entries = fs::read_dir(folder).into_iter().flatten();
     entries
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.is_file() && *path != dir.journal() && *path != dir.lock())
@@ -63,7 +72,12 @@ fn last_reported_epoch(trial: &Path) -> u64 {
 
 /// Cuts the power. `before` are the study's files as an earlier moment had them, `synced` is the
 /// length of the journal that is certain. Returns the new length of the journal.
-pub(crate) fn cut_power(dir: &StudyDir, before: &Files, synced: u64, fate: &Shared) -> u64 {
+pub(crate) fn cut_power(
+    dir: &StudyDir,
+    (before, messages): (&Files, &Files),
+    synced: u64,
+    fate: &Shared,
+) -> u64 {
     let mut fate = fate.lock().unwrap();
     fate.count("a power cut");
     let rng = &mut fate.aside;
@@ -86,6 +100,13 @@ pub(crate) fn cut_power(dir: &StudyDir, before: &Files, synced: u64, fate: &Shar
             _ if *path == dir.mark() => {}
             None if rng.random_range(0..3) == 0 => fs::remove_file(path).unwrap(),
             _ => spoil(path, rng),
+        }
+    }
+    // A message was synced before its sender went on. Its removal was not.
+    for (path, message) in messages {
+        if !path.exists() && rng.random_range(0..3) == 0 {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, message).unwrap();
         }
     }
     for trial in (1..=super::TRIALS as u32 + 1).map(swath::study::TrialId) {

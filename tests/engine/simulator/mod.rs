@@ -13,6 +13,7 @@ mod disk;
 mod moods;
 mod programs;
 mod readings;
+mod requests;
 
 use crate::virtual_study::{self, holder};
 use programs::{Programs, Reading, SharedLedger};
@@ -22,6 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
@@ -31,9 +33,9 @@ use swath::driver::{
 use swath::executor::{
     DiskSpace, Executor, ExecutorError, Launch, Signal, SignalKind, Simulated, Stop,
 };
-use swath::journal::{self, Journal, Medium, StudyDir};
+use swath::journal::{self, Condition, Journal, JournalError, Medium, StudyDir};
 use swath::study::{
-    Attempt, Entry, Event, Exit, LogRecord, Study, Timestamp, TrialId, TrialState, Usage,
+    Attempt, Closing, Entry, Event, Exit, LogRecord, Study, Timestamp, TrialId, TrialState, Usage,
 };
 
 const TRIALS: u64 = 10;
@@ -73,6 +75,8 @@ struct Fate {
     synced: u64,
     /// The difference of the machine's clock from the true time, in microseconds.
     skew: i64,
+    /// The poll at which another process changes the journal.
+    disturbed_at: Option<u32>,
     /// Invariants that did not hold.
     broken: BTreeSet<&'static str>,
     /// A separate random stream for choices that are not events of the study, so that a seed keeps
@@ -178,6 +182,14 @@ impl Medium for Faulty {
         fate.synced = self.synced;
         Ok(())
     }
+
+    fn condition(&self, path: &Path) -> io::Result<Condition> {
+        self.file.condition(path)
+    }
+
+    fn contents(&self) -> io::Result<Vec<u8>> {
+        self.file.contents()
+    }
 }
 
 /// An executor whose children may be lost and whose process may be killed at any moment.
@@ -195,6 +207,21 @@ struct Frail {
 }
 
 impl Frail {
+    /// Removes, replaces, cuts or extends the journal, as another process may.
+    fn disturb_journal(&self) {
+        let path = self.dir.journal();
+        let journal = std::fs::read(&path).unwrap();
+        match self.fate.lock().unwrap().aside.random_range(0..4) {
+            0 => std::fs::remove_file(path).unwrap(),
+            1 => {
+                std::fs::remove_file(&path).unwrap();
+                std::fs::write(path, journal).unwrap();
+            }
+            2 => std::fs::write(path, &journal[..journal.len() / 2]).unwrap(),
+            _ => std::fs::write(path, [&*journal, b"x"].concat()).unwrap(),
+        }
+    }
+
     /// Returns the entries of the journal that no power cut can take away.
     fn synced_entries(&self) -> Vec<Entry> {
         let mut entries = entries(&self.dir);
@@ -243,6 +270,9 @@ impl Executor for Frail {
 
     fn wait(&mut self, at_most: Duration) -> Vec<Signal> {
         self.polls += 1;
+        if self.fate.lock().unwrap().disturbed_at == Some(self.polls) {
+            self.disturb_journal();
+        }
         assert!(self.polls < MAX_POLLS, "a life did not end");
         let mut signals = self.inner.wait(at_most);
         let mut fate = self.fate.lock().unwrap();
@@ -269,6 +299,10 @@ impl Executor for Frail {
             fate.count("a clock that jumped");
             fate.skew = [-5_000_000, 86_400_000_000][fate.aside.random_range(0..2)];
         }
+        if fate.often > 0 && fate.aside.random_range(0..200) == 0 {
+            fate.count("a request");
+            requests::send(&self.dir, &mut fate.aside);
+        }
         drop(fate);
         self.programs.pass(signals, reading)
     }
@@ -286,8 +320,8 @@ impl Listener for Watch {
         // Counting bytes one by one would take a fifth of the simulator's time in a debug build.
         let journal = std::fs::read_to_string(self.dir.journal()).unwrap_or_default();
         let lines = journal.matches('\n').count() as u64;
-        if lines <= entry.seq {
-            let mut fate = self.fate.lock().unwrap();
+        let mut fate = self.fate.lock().unwrap();
+        if lines <= entry.seq && fate.disturbed_at.is_none() {
             fate.break_invariant("a listener was shown an entry before the journal had it");
         }
         self.entries.lock().unwrap().push(entry.clone());
@@ -383,9 +417,12 @@ impl World {
             faults: BTreeMap::new(),
             synced: 0,
             skew: 0,
+            disturbed_at: None,
             broken: BTreeSet::new(),
             aside: ChaCha8Rng::seed_from_u64(seed ^ 0x5eed),
         }));
+        self.create(&dir, &fate);
+        requests::add_configuration(&dir);
         let mut acknowledged: Vec<Entry> = Vec::new();
         let now = Arc::new(AtomicI64::new(0));
         let ledger = SharedLedger::default();
@@ -402,7 +439,7 @@ impl World {
                 fate.unsynced = false;
                 fate.full = fate.full.saturating_sub(1);
             }
-            let before = disk::files(&dir);
+            let (before, messages) = (disk::files(&dir), disk::messages(&dir));
             let ended = self.life(&dir, &fate, &now, &ledger);
             check(&dir, &mut acknowledged);
             check_lines(&dir, &fate, &ledger, ended.is_some() && !has_power_cuts);
@@ -411,9 +448,14 @@ impl World {
                 let again =
                     replay::replay(&dir, |_| Ok::<_, Infallible>(self.parts(&dir))).unwrap();
                 assert_eq!(
-                    (again.checked, again.differences),
+                    (again.checked + again.given, again.differences),
                     (study.trials().len() as u64, vec![])
                 );
+                if requests::count_added(&study) != 1 {
+                    let mut fate = fate.lock().unwrap();
+                    fate.break_invariant("a configuration that was added is lost, or counts twice");
+                }
+                readings::disturb(self, &fate);
                 match seed % 3 {
                     0 => readings::damage_and_salvage(self, &dir, &fate),
                     1 => readings::shorten(self, &dir, &fate),
@@ -428,12 +470,20 @@ impl World {
             }
             if has_power_cuts && life <= 60 && fate.lock().unwrap().aside.random_range(0..3) == 0 {
                 let synced = fate.lock().unwrap().synced;
-                let kept = disk::cut_power(&dir, &before, synced, &fate);
+                let kept = disk::cut_power(&dir, (&before, &messages), synced, &fate);
                 acknowledged.truncate(lines_within(&dir, kept));
                 readings::compare_with_snapshot(&dir, &fate);
             }
         }
         panic!("the study did not end within {LIVES} lives");
+    }
+
+    /// Creates the study without faults, so that there is one to which a configuration can be added.
+    fn create(&self, dir: &StudyDir, fate: &Shared) {
+        let clock: Clock = Box::new(|| Timestamp::from_micros(0));
+        let driver = Driver::open(dir.clone(), self.parts(dir), &holder(), clock);
+        drop(driver.unwrap());
+        fate.lock().unwrap().synced = std::fs::metadata(dir.journal()).unwrap().len();
     }
 
     /// Runs one process until it ends or is killed. Returns the study if the run ended regularly.
@@ -513,6 +563,22 @@ impl World {
         let ended = driver.run(&mut executor, &Interrupt::default());
         let study = driver.study().clone();
         drop(driver);
+        if fate.lock().unwrap().disturbed_at.is_some() {
+            let is_noticed = matches!(
+                &ended,
+                Err(DriverError::Journal(JournalError::Disturbed {
+                    rescued: Some(_),
+                    ..
+                }))
+            );
+            if !is_noticed {
+                let mut fate = fate.lock().unwrap();
+                fate.break_invariant(
+                    "a journal that others changed during the run was not noticed",
+                );
+            }
+            return None;
+        }
         let Frail {
             started, programs, ..
         } = executor;
@@ -532,6 +598,8 @@ impl World {
             "an attempt was started that the journal does not contain"
         );
         match ended {
+            // The next life goes on.
+            Ok(Closing::Interrupted) => None,
             Ok(_) => Some(study),
             Err(error) => died(&error),
         }

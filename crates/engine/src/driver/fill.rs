@@ -58,10 +58,19 @@ impl Driver<'_> {
             .free(slots, |slot| breaker.is_paused(slot))
     }
 
+    /// Returns the waiting trials that this run may start, lowest first.
+    pub(super) fn open_trials(&self) -> impl Iterator<Item = TrialId> {
+        self.study.waiting().filter(|id| {
+            let trial = self.study.trial(*id);
+            !self.parts.only_reruns
+                || trial.is_some_and(|trial| matches!(trial.origin, Origin::Rerun(_)))
+        })
+    }
+
     /// Returns whether work is left that only needs time: a trial waits for its backoff, or all
     /// slots are busy or paused.
     pub(super) fn waits(&self, executor: &dyn Executor) -> bool {
-        self.study.waiting().next().is_some()
+        self.open_trials().next().is_some()
             || self.free_slot(self.slots(executor)).is_none() && !self.is_finished()
     }
 
@@ -96,7 +105,7 @@ impl Driver<'_> {
     /// Returns the waiting trials whose backoff is over, lowest first.
     pub(super) fn startable_trials(&self) -> impl Iterator<Item = TrialId> {
         let (now, retries) = (self.clock.now(), &self.components.retries);
-        self.study.waiting().filter(move |id| {
+        self.open_trials().filter(move |id| {
             self.study
                 .trial(*id)
                 .is_some_and(|trial| retries.may_start(trial, now))
@@ -105,6 +114,9 @@ impl Driver<'_> {
 
     /// Returns the trial that the scheduler wants next: a new one, which is created, or a paused one.
     pub(super) fn proposed_trial(&mut self) -> Result<Option<TrialId>, DriverError> {
+        if self.parts.only_reruns {
+            return Ok(None);
+        }
         match self.parts.scheduler.next(&self.study, self.budget_left()) {
             Next::Fresh => match propose::propose(&self.parts, &self.study) {
                 Some(created) => self.create(created).map(Some),
@@ -147,7 +159,9 @@ impl Driver<'_> {
 
     /// Returns whether the budget of trials has room for another one.
     pub(super) fn budget_left(&self) -> bool {
-        !self.exhausted && race::has_room(&self.study, self.parts.header.trials)
+        !self.exhausted
+            && !self.parts.only_reruns
+            && race::has_room(&self.study, self.parts.header.trials)
     }
 
     /// Returns whether a trial has a checkpoint of this study.

@@ -3,11 +3,13 @@
 
 use super::{Control, Urgency};
 use crate::journal::StudyDir;
+use std::borrow::Cow;
+use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use swath_log::regular;
 use swath_model::space::Params;
-use swath_model::study::Timestamp;
+use swath_model::study::{Event, Origin, Study, Timestamp};
 
 /// The messages to a run.
 pub(super) struct Inbox {
@@ -25,9 +27,29 @@ impl Inbox {
         Self { dir, requests }
     }
 
-    /// Returns the configurations sent since the last call.
-    pub(super) fn configurations(&self) -> Vec<Params> {
-        receive(&self.dir)
+    /// Returns the messages in the inbox, in the order of sending. They stay there until they are
+    /// removed. A file that cannot be parsed is removed.
+    pub(super) fn messages(&self) -> Vec<Message> {
+        let Ok(entries) = std::fs::read_dir(folder(&self.dir)) else {
+            return Vec::new();
+        };
+        let mut paths: Vec<PathBuf> = entries
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|name| name == "json"))
+            .collect();
+        paths.sort();
+        paths.into_iter().filter_map(Message::read).collect()
+    }
+
+    /// Removes messages that were taken.
+    pub(super) fn remove(&self, messages: &[Message]) {
+        for message in messages {
+            // One that stays is not taken again.
+            let _ = std::fs::remove_file(&message.path);
+        }
+        // Removing the folder fails if a file arrived meanwhile; the next call reads it.
+        let _ = std::fs::remove_dir(folder(&self.dir));
     }
 
     /// Reads a new request, if there is one. A stop request can only become more urgent; a number of
@@ -70,11 +92,13 @@ pub fn send(dir: &StudyDir, given: &Params, now: Timestamp) -> std::io::Result<(
         .prefix(".new")
         .tempfile_in(&folder)?;
     file.write_all(&serde_json::to_vec(given)?)?;
+    // A power cut must not take a configuration whose sender has been told that it is there.
+    file.as_file().sync_all()?;
     // Another process may send at the same microsecond: count up until the name is free.
     for number in 0..1000 {
         let path = folder.join(format!("{:020}.{number:03}.json", now.as_micros()));
         match file.persist_noclobber(path) {
-            Ok(_) => return Ok(()),
+            Ok(_) => return File::open(&folder)?.sync_all(),
             Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => {
                 file = error.file;
             }
@@ -84,34 +108,50 @@ pub fn send(dir: &StudyDir, given: &Params, now: Timestamp) -> std::io::Result<(
     Err(std::io::ErrorKind::AlreadyExists.into())
 }
 
-/// Reads and removes all files of the inbox. A file that cannot be parsed is removed too. A file
-/// that cannot be removed is not used, because it would be read again.
-fn receive(dir: &StudyDir) -> Vec<Params> {
-    let Ok(entries) = std::fs::read_dir(folder(dir)) else {
-        return Vec::new();
-    };
-    let mut paths: Vec<PathBuf> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|name| name == "json"))
-        .collect();
-    paths.sort();
-    let configurations = paths.iter().filter_map(|path| take_file(path)).collect();
-    // Removing the folder fails if a file arrived meanwhile; the next call reads it.
-    let _ = std::fs::remove_dir(folder(dir));
-    configurations
+/// A configuration that was sent to the run, and its file.
+pub(super) struct Message {
+    path: PathBuf,
+    pub(super) given: Params,
 }
 
-fn take_file(path: &Path) -> Option<Params> {
-    let text = regular::read(path).ok()?;
-    // Removed before it is used: a file that stayed would create a trial again and again.
-    std::fs::remove_file(path).ok()?;
-    serde_json::from_slice(&text).ok()
+impl Message {
+    fn read(path: PathBuf) -> Option<Self> {
+        let text = regular::read(&path).ok()?;
+        match serde_json::from_slice(&text) {
+            Ok(given) => Some(Self { path, given }),
+            Err(_) => {
+                let _ = std::fs::remove_file(path);
+                None
+            }
+        }
+    }
+
+    /// Returns the name of the message, which no other message of the study has.
+    fn name(&self) -> Cow<'_, str> {
+        let stem = self.path.file_stem().unwrap_or_default();
+        stem.to_string_lossy()
+    }
+
+    /// Returns whether the study has a trial of this message.
+    pub(super) fn is_taken(&self, study: &Study) -> bool {
+        let name = self.name();
+        let mut trials = study.trials().iter();
+        trials.any(|trial| matches!(&trial.origin, Origin::Sent(other) if *other == name))
+    }
+
+    /// Returns the event that creates the trial of this message, with the name of the message.
+    pub(super) fn named_in(&self, mut created: Event) -> Event {
+        if let Event::Created { origin, .. } = &mut created {
+            *origin = Origin::Sent(self.name().into_owned());
+        }
+        created
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use swath_model::demo::Demo;
     use swath_model::space::Value;
 
     fn params(x: i64) -> Params {
@@ -136,14 +176,31 @@ mod tests {
     }
 
     #[test]
-    fn configurations_are_received_once_and_in_order() {
+    fn configurations_are_received_in_order_and_each_message_is_taken_once() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let dir = StudyDir::at(folder.path());
         for x in 0..5 {
             send(&dir, &params(x), Timestamp::from_micros(7)).expect("it can be sent");
         }
         std::fs::write(super::folder(&dir).join("9.json"), "{").expect("it can be written");
-        assert_eq!(receive(&dir), (0..5).map(params).collect::<Vec<_>>());
-        assert!(receive(&dir).is_empty() && !super::folder(&dir).exists());
+        let inbox = Inbox::new(dir.clone());
+        let messages = inbox.messages();
+        let given = messages.iter().map(|message| message.given.clone());
+        assert!(given.eq((0..5).map(params)));
+        let mut demo = Demo::new(&[]);
+        let created = Event::Created {
+            trial: demo.study.next_id(),
+            params: params(0),
+            origin: Origin::Added,
+            seed: 1,
+        };
+        demo.event(messages[0].named_in(created));
+        let taken = messages.iter().map(|message| message.is_taken(&demo.study));
+        assert_eq!(
+            taken.collect::<Vec<_>>(),
+            [true, false, false, false, false]
+        );
+        inbox.remove(&messages);
+        assert!(inbox.messages().is_empty() && !super::folder(&dir).exists());
     }
 }

@@ -240,6 +240,9 @@ impl<'a> Driver<'a> {
     /// sampler may run out of proposals earlier.
     fn more(&self) -> usize {
         let waiting = self.waiting_count();
+        if self.parts.only_reruns {
+            return waiting;
+        }
         let counted = self.study.counted();
         let most = self
             .parts
@@ -272,8 +275,11 @@ impl<'a> Driver<'a> {
     /// A failed sampler or scheduler leaves this open: a run then returns the error.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        if self.study.waiting().next().is_some() || self.study.running_count() > 0 {
+        if self.open_trials().next().is_some() || self.study.running_count() > 0 {
             return false;
+        }
+        if self.parts.only_reruns {
+            return true;
         }
         let room = self.budget_left() && propose::propose(&self.parts, &self.study).is_some();
         let next = self.parts.scheduler.next(&self.study, room);
@@ -537,10 +543,19 @@ impl<'a> Driver<'a> {
     /// Creates a trial from each configuration in the inbox. A configuration that no completion
     /// makes feasible is dropped.
     fn take_added(&mut self) -> Result<(), DriverError> {
-        for given in self.components.inbox.configurations() {
-            if let Some(event) = propose::added(&self.parts, &self.study, &given) {
-                self.create(event)?;
+        let messages = self.components.inbox.messages();
+        for message in &messages {
+            // Its file is there again after a kill, or after a power cut that undid its removal.
+            if message.is_taken(&self.study) {
+                continue;
             }
+            if let Some(event) = propose::added(&self.parts, &self.study, &message.given) {
+                self.create(message.named_in(event))?;
+            }
+        }
+        // A message goes once no power cut can take its trial.
+        if !messages.is_empty() && self.save_to_disk()? {
+            self.components.inbox.remove(&messages);
         }
         Ok(())
     }

@@ -31,6 +31,8 @@ pub struct Parts {
     pub goals: Goals,
     /// The budget of money and GPU time.
     pub spending: Spending,
+    /// Whether this run starts no trials but the further seeds that a user asked for.
+    pub only_reruns: bool,
     /// The maximum duration of this run alone; `None` for no limit.
     pub run_time: Option<Duration>,
     /// The failures after which a trial is tried again.

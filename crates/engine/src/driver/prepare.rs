@@ -274,8 +274,8 @@ impl Driver<'_> {
             needs.is_none_or(|needs| needs.iter().all(|id| self.has_output(*id)))
         };
         match self.has_preparations() {
-            true => self.study.waiting().filter(is_ready).count(),
-            false => self.study.waiting().count(),
+            true => self.open_trials().filter(is_ready).count(),
+            false => self.open_trials().count(),
         }
     }
 

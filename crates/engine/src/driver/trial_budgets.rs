@@ -65,22 +65,29 @@ impl TrialBudgets {
         let Some(budget) = self.budget else {
             return Vec::new();
         };
-        let used = |id: TrialId| {
-            let started = study.trial(id)?.attempt_at?;
-            // An attempt that an earlier run began has no correction.
-            let (earlier, suspended) = self
-                .running
-                .get(&id)
-                .map_or_else(Default::default, |it| (it.earlier, it.suspended));
-            Some(now.since(started).saturating_sub(suspended) + earlier)
-        };
         study
             .running()
-            .filter(|id| used(*id).is_some_and(|used| used >= budget))
+            .filter(|id| {
+                self.used(study, *id, now)
+                    .is_some_and(|used| used >= budget)
+            })
             .map(|id| {
                 let seconds = budget.as_secs_f64();
                 (id, format!("it ran for {seconds} s, its `trial_budget`"))
             })
             .collect()
+    }
+
+    /// Returns the time that a running trial has used.
+    fn used(&self, study: &Study, id: TrialId, now: Timestamp) -> Option<Duration> {
+        let since_start = now.since(study.trial(id)?.attempt_at?);
+        // An attempt that an earlier run began has no correction.
+        let used = match self.running.get(&id) {
+            Some(correction) => {
+                since_start.saturating_sub(correction.suspended) + correction.earlier
+            }
+            None => since_start,
+        };
+        Some(used)
     }
 }

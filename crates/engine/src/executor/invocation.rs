@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io;
 use std::path::Path;
+use swath_log::regular;
 
 /// A text in which the facts that only the place of the attempt knows may still be open.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,7 +106,7 @@ impl Invocation {
             if let Some(folder) = path.parent() {
                 std::fs::create_dir_all(folder)?;
             }
-            std::fs::write(path, contents)?;
+            regular::write(&path, contents.as_bytes())?;
         }
         Ok(())
     }

@@ -276,13 +276,28 @@ pub enum Origin {
     },
     /// The trial is a replicate: it has the configuration of this trial and another seed.
     Replicate(TrialId),
+    /// A user asked for a further seed of the configuration that this trial identifies. It does
+    /// not count towards `trials`.
+    Rerun(TrialId),
     /// The trial ran elsewhere and was imported. The text names the source.
     Imported(String),
     /// A user added the configuration.
     Added,
+    /// A user sent the configuration to the run. The text is the name of the message, which tells
+    /// whether one that is found again has been taken already.
+    Sent(String),
 }
 
 impl Origin {
+    /// Returns the first trial of the configuration, if this is a further seed of it.
+    #[must_use]
+    pub fn first_of_configuration(&self) -> Option<TrialId> {
+        match self {
+            Self::Replicate(first) | Self::Rerun(first) => Some(*first),
+            _ => None,
+        }
+    }
+
     /// Returns the origin as one word: the name of the sampler or of the import source, or how else
     /// the configuration was made.
     #[must_use]
@@ -292,7 +307,8 @@ impl Origin {
             Self::Point(_) => "point",
             Self::Cloned { .. } => "cloned",
             Self::Replicate(_) => "replicate",
-            Self::Added => "added",
+            Self::Rerun(_) => "rerun",
+            Self::Added | Self::Sent(_) => "added",
         }
     }
 }

@@ -157,10 +157,10 @@ impl Study {
                 let created = Trial::new(*trial, params.clone(), origin.clone(), *seed);
                 // Replicates refer to the first trial of a configuration, never to another
                 // replicate, because `configuration` follows one reference only.
-                if let super::Origin::Replicate(first) = origin
-                    && (self.trial(*first).is_none() || self.configuration(*first) != *first)
+                if let Some(first) = origin.first_of_configuration()
+                    && (self.trial(first).is_none() || self.configuration(first) != first)
                 {
-                    return Err(IllegalEvent::NoSuchTrial(*first));
+                    return Err(IllegalEvent::NoSuchTrial(first));
                 }
                 // A clone replaces a paused trial in the same event, so that a crash between the
                 // two cannot leave both or neither.

@@ -204,7 +204,7 @@ impl Study {
     }
 
     /// Returns the number of trials that count towards `trials` of the sweep file: all except
-    /// imported trials, trials outside the space and, with `count_invalid = false`, invalid ones.
+    /// imported trials, further seeds that a user asked for, trials outside the space and, with `count_invalid = false`, invalid ones.
     #[must_use]
     pub fn counted(&self) -> u64 {
         self.counted

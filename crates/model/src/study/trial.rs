@@ -222,7 +222,7 @@ impl Trial {
     /// Returns whether the trial counts towards `trials` of the sweep file.
     #[must_use]
     pub fn counts(&self) -> bool {
-        !self.outside && !matches!(self.origin, Origin::Imported(_))
+        !self.outside && !matches!(self.origin, Origin::Imported(_) | Origin::Rerun(_))
     }
 
     /// Returns the cost of all attempts, of which `price` is the reported metric.

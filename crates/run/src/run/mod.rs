@@ -76,6 +76,9 @@ pub struct Options {
     /// The maximum duration of this run; a new run continues. `None`: no limit other than those of
     /// the sweep file.
     pub time: Option<Duration>,
+    /// Whether to start no trials but the further seeds that a user asked for. The goals of the
+    /// sweep do not end such a run.
+    pub only_reruns: bool,
     /// The command line, to be recorded.
     pub command_line: Vec<String>,
 }
@@ -213,10 +216,17 @@ fn build(
         .build(slots, Some(dir.root()))
         .map_err(|rejected| RunError::Rejected(Box::new(rejected)))?;
     let header = header(sweep, version.git.as_ref(), slots);
+    let parts = parts(sweep, header, sampler, scheduler);
     let parts = Parts {
         run_time: options.time,
         workdir: workdir(sweep, options),
-        ..parts(sweep, header, sampler, scheduler)
+        only_reruns: options.only_reruns,
+        goals: if options.only_reruns {
+            Goals::default()
+        } else {
+            parts.goals
+        },
+        ..parts
     };
     let trackers = trackers
         .into_iter()
@@ -277,6 +287,14 @@ impl<'a> Opened<'a> {
         let recaptured = self.driver.recapture(trials, &self.sweep.capture)?;
         self.driver.leave()?;
         Ok(recaptured)
+    }
+
+    /// Creates `seeds` further trials of each of some configurations, which the next run starts.
+    ///
+    /// # Errors
+    /// If the journal cannot be written.
+    pub fn rerun(&mut self, configurations: &[TrialId], seeds: u32) -> Result<(), RunError> {
+        Ok(self.driver.rerun(configurations, seeds)?)
     }
 
     /// Registers `listener` for all further entries and messages.
@@ -358,7 +376,6 @@ impl<'a> Opened<'a> {
         let preparer = pool::preparer(
             &self.sweep,
             &self.dir,
-            &self.options.workdir,
             self.workdir(),
             &self.shares,
             guard.as_ref().map(copy_of),
@@ -456,6 +473,7 @@ pub fn parts(
             gpus: sweep.resources.gpus.unwrap_or_default(),
             ..sweep.spending
         },
+        only_reruns: false,
         run_time: None,
         retry: sweep.retry.clone(),
         preparations: sweep

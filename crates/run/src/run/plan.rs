@@ -69,14 +69,28 @@ pub struct Use {
     pub remaining: Option<f64>,
 }
 
+impl Use {
+    /// Returns a use whose rest is to the use so far as `share`.
+    fn extended(so_far: f64, share: Option<f64>) -> Self {
+        Self {
+            so_far,
+            remaining: share.map(|share| so_far * share),
+        }
+    }
+}
+
 /// Returns the use of time and money that the trials of a study suggest for the rest of the sweep in
 /// `slots` slots; `None` before a trial has ended.
 #[must_use]
 pub(super) fn estimate(sweep: &Sweep, study: &Study, slots: usize) -> Option<Estimate> {
-    let is_own = |trial: &&Trial| !matches!(trial.origin, Origin::Imported(_));
-    let own: Vec<&Trial> = study.trials().iter().filter(is_own).collect();
-    let has_ended = |trial: &&&Trial| trial.state.is_final() && trial.attempts > 0;
-    let ended = own.iter().filter(has_ended).count() as u64;
+    let trials = study.trials().iter();
+    let own: Vec<&Trial> = trials
+        .filter(|trial| !matches!(trial.origin, Origin::Imported(_)))
+        .collect();
+    let ended = own
+        .iter()
+        .filter(|trial| trial.state.is_final() && trial.attempts > 0)
+        .count() as u64;
     if ended == 0 {
         return None;
     }
@@ -91,10 +105,6 @@ pub(super) fn estimate(sweep: &Sweep, study: &Study, slots: usize) -> Option<Est
     });
     let remaining = total.map(|total| total.saturating_sub(study.counted()) + open.count() as u64);
     let share = remaining.map(|remaining| remaining as f64 / ended as f64);
-    let amount = |so_far: f64| Use {
-        so_far,
-        remaining: share.map(|share| so_far * share),
-    };
     let hours = seconds / 3600.0;
     let reported = sweep
         .price
@@ -112,8 +122,11 @@ pub(super) fn estimate(sweep: &Sweep, study: &Study, slots: usize) -> Option<Est
             .hourly
             .map(|price| price * hours)
             .or(reported)
-            .map(amount),
-        gpu_hours: sweep.resources.gpus.map(|gpus| amount(gpus * hours)),
+            .map(|so_far| Use::extended(so_far, share)),
+        gpu_hours: sweep
+            .resources
+            .gpus
+            .map(|gpus| Use::extended(gpus * hours, share)),
     })
 }
 
@@ -142,7 +155,7 @@ pub fn plan(sweep: &Sweep, options: &Options, most: usize) -> Result<Outlook, Ru
     let estimate = estimate(sweep, driver.study(), built.shares.slots);
     let launches = driver.ahead(most)?;
     let study = pool::context(sweep, workdir(sweep, options));
-    let invoke = pool::invoke(sweep, study.clone(), &options.workdir);
+    let invoke = pool::invoke(sweep, study.clone(), &study.workdir);
     let planned = launches.into_iter().map(|mut launch| {
         // The copy has no trial folders, so these fields are set from the study itself.
         launch.dir = dir.trial(launch.trial);

@@ -31,7 +31,7 @@ pub(super) fn work(
         stands_for,
         ..context(sweep, workdir.clone())
     };
-    let invoke = invoke(sweep, study.clone(), &called);
+    let invoke = invoke(sweep, study.clone(), &workdir);
     Work {
         program: settings(sweep, workdir, shares, invoke, guard),
         study,
@@ -76,7 +76,6 @@ fn settings(
 pub(super) fn preparer(
     sweep: &Sweep,
     dir: &StudyDir,
-    called: &Path,
     workdir: PathBuf,
     shares: &Shares,
     guard: Option<Command>,
@@ -92,7 +91,7 @@ pub(super) fn preparer(
         resource: None,
         ..context(sweep, workdir.clone())
     };
-    let invoke = invoke_preparations(sweep, &study, called);
+    let invoke = invoke_preparations(sweep, &study, &workdir);
     let settings = settings(sweep, workdir, shares, invoke, guard);
     // The driver adds further slots when it needs them.
     let preparing = Preparing(Program::new(settings)?);
@@ -100,7 +99,7 @@ pub(super) fn preparer(
 }
 
 /// Returns the function that renders what a preparation starts.
-fn invoke_preparations(sweep: &Sweep, study: &StudyContext, called: &Path) -> Invoke {
+fn invoke_preparations(sweep: &Sweep, study: &StudyContext, workdir: &Path) -> Invoke {
     let templates: BTreeMap<Name, Templates> = sweep
         .preparations
         .iter()
@@ -109,7 +108,7 @@ fn invoke_preparations(sweep: &Sweep, study: &StudyContext, called: &Path) -> In
                 data_dir: preparation.plan.data_dir.clone(),
                 ..study.clone()
             };
-            let mut templates = Templates::of(sweep, study, called);
+            let mut templates = Templates::of(sweep, study, workdir);
             templates.command = preparation.command.clone();
             // It has no copy of a configuration file, and no data set of a single trial.
             (templates.configs, templates.of_trial.data_dir) = (None, None);
@@ -170,8 +169,8 @@ struct Templates {
     of_trial: TrialTexts,
     space: Arc<Space>,
     study: StudyContext,
-    /// Folder in which swath was called.
-    called: PathBuf,
+    /// Working directory of the study: where swath was called, unless the sweep file names another.
+    workdir: PathBuf,
     /// Folder to which the paths of data sets are relative, if it is not the working directory.
     data_home: Option<PathBuf>,
     config_files: Vec<ConfigFile>,
@@ -180,14 +179,14 @@ struct Templates {
 }
 
 impl Templates {
-    fn of(sweep: &Sweep, study: StudyContext, called: &Path) -> Self {
+    fn of(sweep: &Sweep, study: StudyContext, workdir: &Path) -> Self {
         let texts = &sweep.run.of_trial;
         Self {
             command: sweep.run.command.clone(),
             of_trial: texts.clone(),
             space: Arc::clone(&sweep.space),
             study,
-            called: absolute(called),
+            workdir: absolute(workdir),
             data_home: sweep.run.data_home.clone(),
             config_files: sweep.run.configs.clone(),
             configs: sweep.configs.clone(),
@@ -244,10 +243,10 @@ impl Templates {
     /// Returns the data sets of a trial; `None` if they are those of the study.
     fn data_dir(&self, fill: &Fill<'_>) -> Option<Vec<String>> {
         // Where each trial has a folder of its own, a relative path would lead into it.
-        let home = self
-            .data_home
-            .as_ref()
-            .or(self.of_trial.workdir.as_ref().map(|_| &self.called));
+        let home =
+            self.data_home
+                .as_ref()
+                .or(self.of_trial.workdir.as_ref().map(|_| &self.workdir));
         let paths: Vec<String> = match &self.of_trial.data_dir {
             Some(texts) => texts
                 .iter()
@@ -273,7 +272,7 @@ impl Templates {
         if own.is_absolute() {
             return Some(own);
         }
-        let mut workdir = Text::from(format!("{}/", self.called.display()));
+        let mut workdir = Text::from(format!("{}/", self.workdir.display()));
         workdir.append(own);
         Some(workdir)
     }
@@ -281,10 +280,10 @@ impl Templates {
 
 const PORT: &str = "port";
 
-/// Returns the function that renders what an attempt starts. `called` is the folder in which swath
-/// was called.
-pub(super) fn invoke(sweep: &Sweep, study: StudyContext, called: &Path) -> Invoke {
-    let templates = Templates::of(sweep, study, called);
+/// Returns the function that renders what an attempt starts. `workdir` is the working directory of
+/// the study.
+pub(super) fn invoke(sweep: &Sweep, study: StudyContext, workdir: &Path) -> Invoke {
+    let templates = Templates::of(sweep, study, workdir);
     Box::new(move |launch| templates.invocation(launch))
 }
 
@@ -292,11 +291,18 @@ pub(super) fn invoke(sweep: &Sweep, study: StudyContext, called: &Path) -> Invok
 /// attempt starts is shown as its placeholder.
 #[must_use]
 pub fn example_command(sweep: &Sweep, launch: &Launch, called: &Path) -> Vec<String> {
-    let study = context(sweep, called.to_owned());
-    let invocation = Templates::of(sweep, study, called).invocation(launch);
+    let workdir = called.join(sweep.run.workdir.clone().unwrap_or_default());
+    let study = context(sweep, workdir.clone());
+    let invocation = Templates::of(sweep, study, &workdir).invocation(launch);
     invocation.recorded.iter().map(Text::to_string).collect()
 }
 
 fn absolute(path: &Path) -> PathBuf {
+    // A program that uses swath as a library may leave its workdir empty.
+    let path = if path.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        path
+    };
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

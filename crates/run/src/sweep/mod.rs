@@ -14,6 +14,7 @@ pub mod given;
 mod fill;
 mod kinds;
 mod lints;
+pub mod overrides;
 mod parse;
 mod plan;
 mod read;
@@ -31,7 +32,9 @@ pub use code::Code;
 pub use config::{ConfigFile, Configs};
 pub use fill::launch;
 pub use lints::Surroundings;
+pub(crate) use parse::digest as digest_of;
 pub use plan::Plan;
+pub use read::load;
 pub use registry::Registry;
 pub use rejected::Rejected;
 pub use swath_engine::driver::{Limits, PreparationPlan, Retry, Spending, TrialBudget};
@@ -214,10 +217,11 @@ impl Sweep {
         self.run.data_dir.iter_mut().chain(prepared)
     }
 
-    /// Returns the text of the sweep file without secrets, as a study stores it.
+    /// Returns the text of the sweep file as a study stores it: without secrets, and with the name
+    /// of the study, so that the copy names the same study in any folder.
     #[must_use]
     pub fn stored_text(&self) -> String {
-        stored::stored(&self.source.text)
+        stored::named(stored::stored(&self.source.text), &self.name)
     }
 
     /// Returns how many trials run at the same time on the executor of the sweep file; at least 1.

@@ -23,7 +23,7 @@ use swath_engine::provenance::git::git;
 use swath_engine::provenance::{
     Checkout, Environment, Found, Git, Machine, Made, Record, variables,
 };
-use swath_log::{DigestCache, digest};
+use swath_log::{DigestCache, digest, regular};
 use swath_model::study::preparation::is_input;
 use swath_model::study::{
     Event, FORMAT, Header, LogRecord, Origin, Study, Timestamp, Trial, TrialId, TrialState, Verdict,
@@ -309,7 +309,7 @@ impl Inputs {
         let mut copies = Vec::new();
         for file in &sweep.run.configs {
             let copy = file.copy();
-            match std::fs::read_to_string(folder.join(&copy)) {
+            match regular::read_to_string(&folder.join(&copy)) {
                 Ok(text) => copies.push((copy, text)),
                 Err(error) => self.problems.push(format!(
                     "`{copy}` in the folder of the trial cannot be read: {error}"

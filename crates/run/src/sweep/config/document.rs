@@ -29,7 +29,7 @@ pub(super) struct Change<'a> {
 
 /// Answer to the question whether a path can be set.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Target {
     /// It holds a value that can be replaced.
     Value,
     /// It does not exist.
@@ -70,27 +70,27 @@ impl Document {
     }
 
     /// Returns whether a path can be set.
-    pub(super) fn place(&self, path: &str) -> Place {
-        let whole_table = || Place::Fixed("it is a whole table".to_owned());
+    pub(super) fn target(&self, path: &str) -> Target {
+        let whole_table = || Target::Fixed("it is a whole table".to_owned());
         match self {
             Self::Text { root, .. } => match root.look_up(path) {
                 Lookup::Missing(node, _) if node.kind == NodeKind::Alias => {
-                    Place::Fixed("it is in a table that the file repeats by an alias".to_owned())
+                    Target::Fixed("it is in a table that the file repeats by an alias".to_owned())
                 }
-                Lookup::Missing(..) => Place::Missing,
+                Lookup::Missing(..) => Target::Missing,
                 Lookup::Found(node) if matches!(node.kind, NodeKind::Map { .. }) => whole_table(),
-                Lookup::Found(node) if node.is_repeated => Place::Fixed(
+                Lookup::Found(node) if node.is_repeated => Target::Fixed(
                     "the file repeats it by an alias, so other values would change too".to_owned(),
                 ),
-                Lookup::Found(_) => Place::Value,
+                Lookup::Found(_) => Target::Value,
             },
             Self::Toml(document) => {
                 let item = document.as_item();
                 match toml::keys_of(item, path) {
-                    None => Place::Missing,
+                    None => Target::Missing,
                     Some(keys) => match toml::is_table(item, &keys) {
                         true => whole_table(),
-                        false => Place::Value,
+                        false => Target::Value,
                     },
                 }
             }

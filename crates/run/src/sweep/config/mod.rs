@@ -12,15 +12,15 @@ mod value;
 mod yaml;
 
 use super::{Rejected, Run, Span, Sweep};
-use document::{Change, Document, Place};
+use document::{Change, Document, Target};
 use std::path::Path;
 use std::sync::Arc;
 use swath_model::source::diagnostic::nearest;
 use swath_model::source::{Diagnostic, Diagnostics, NodeValue, Table};
-use swath_model::space::{Name, Params};
+use swath_model::space::{Name, Params, Value};
 
 /// Largest configuration file, in bytes.
-const LARGEST: u64 = 4 << 20;
+const LARGEST: u64 = 1 << 20;
 
 /// Folder for the copies in the folder of a trial.
 pub const FOLDER: &str = "config";
@@ -93,8 +93,9 @@ impl Configs {
                     })
                 })
                 .collect();
-            // Every path was checked when the file was read.
-            let text = file.document.with(&changes).unwrap_or_default();
+            // Every path was tried when the file was read. No program takes this text for settings.
+            let text = file.document.with(&changes);
+            let text = text.unwrap_or_else(|path| format!("[`{path}` could not be set"));
             (file.copy.clone(), text)
         });
         copies.collect()
@@ -149,6 +150,7 @@ impl Sweep {
                 }
             }
             self.refuse_overlaps(&files, &mut diagnostics);
+            self.refuse_impossible(&files, &mut diagnostics);
         }
         if diagnostics.has_errors() {
             return Err(Rejected {
@@ -163,15 +165,15 @@ impl Sweep {
     /// Finds the value that a parameter sets, and notes it in its file.
     fn place(&self, name: &Name, files: &mut [LoadedFile]) -> Result<(), Diagnostic> {
         let address = Address::of(name, &self.run.configs);
-        let places: Vec<(usize, Place)> = (0..files.len())
+        let places: Vec<(usize, Target)> = (0..files.len())
             .filter(|index| address.file.is_none_or(|file| file == *index))
-            .map(|index| (index, files[index].document.place(address.path)))
+            .map(|index| (index, files[index].document.target(address.path)))
             .collect();
         let error = |message: String| {
             Diagnostic::error("no-place", message).at(self.span_of_parameter(name), "")
         };
         if let Some((index, why)) = places.iter().find_map(|(index, place)| match place {
-            Place::Fixed(why) => Some((index, why)),
+            Target::Fixed(why) => Some((index, why)),
             _ => None,
         }) {
             let file = &self.run.configs[*index].path;
@@ -180,7 +182,7 @@ impl Sweep {
         }
         let mut found = places
             .iter()
-            .filter(|(_, place)| *place == Place::Value)
+            .filter(|(_, place)| *place == Target::Value)
             .map(|(index, _)| *index);
         let setting = (name.clone(), address.path.to_owned());
         match (found.next(), found.next()) {
@@ -256,6 +258,31 @@ impl Sweep {
                     );
                 }
             }
+        }
+    }
+
+    /// Reports a value that cannot be added where its path leads.
+    fn refuse_impossible(&self, files: &[LoadedFile], diagnostics: &mut Diagnostics) {
+        for (file, config) in files.iter().zip(&self.run.configs) {
+            let value = Value::Int(0);
+            let settings = file.settings.iter();
+            let changes: Vec<Change<'_>> = settings
+                .map(|(_, path)| Change {
+                    path,
+                    value: &value,
+                })
+                .collect();
+            let Err(path) = file.document.with(&changes) else {
+                continue;
+            };
+            let message = format!("`{path}` cannot be added to `{}`", config.path);
+            let name = file.settings.iter().find(|(_, other)| other == path);
+            let span = name.map_or(0..0, |(name, _)| self.span_of_parameter(name));
+            diagnostics.push(
+                Diagnostic::error("no-place", message)
+                    .at(span, "")
+                    .hint("only tables can get further values"),
+            );
         }
     }
 

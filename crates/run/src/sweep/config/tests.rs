@@ -67,6 +67,11 @@ fn a_path_that_the_base_lacks_is_an_error_with_a_suggestion() {
             "write \"+xyzzy\" to add it",
         ),
         ("optimizer = [1, 2]", "it is a whole table", ""),
+        (
+            "\"+epochs.x\" = [1, 2]",
+            "`epochs.x` cannot be added",
+            "only tables",
+        ),
     ] {
         let error = read(space, ONE).unwrap_err();
         assert!(error.contains(message) && error.contains(hint), "{error}");

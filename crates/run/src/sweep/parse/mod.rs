@@ -20,7 +20,7 @@ pub(super) use retry::CLASSES as FAILURE_CLASSES;
 pub use sections::{Further, Occurs, SECTIONS, SectionReference};
 
 use super::plan::Tried;
-use super::stored::stored_of;
+use super::stored::{named, stored_of};
 use super::template::Names;
 use super::{Acceptance, Places, Registry, Rejected, Sweep, lints};
 use md5::{Digest, Md5};
@@ -83,7 +83,7 @@ fn parse(source: Source, trainee: Trainee, registry: &Registry) -> Result<Sweep,
     let mut diagnostics = Diagnostics::default();
     let table = Table::parse(&source.text, &mut diagnostics);
     let has_syntax_errors = diagnostics.has_errors();
-    let raw = Raw::new(&table, digest(&stored_of(&source.text, &table)));
+    let raw = Raw::new(&table, stored_of(&source.text, &table));
     let mut file = Section::new("", 0..source.text.len(), table);
     keys::refuse_unknown_top(&mut file, &mut diagnostics);
     let sweep = read(file, &source, &raw, (trainee, registry), &mut diagnostics);
@@ -201,7 +201,7 @@ fn read(
         .or((!endless).then_some(search::DEFAULT_TRIALS));
     let sweep = Sweep {
         source: source.clone(),
-        digest: raw.digest.clone(),
+        digest: digest(&named(raw.stored.clone(), &name)),
         name,
         pipeline,
         stage,
@@ -308,12 +308,12 @@ pub(super) struct Raw {
     /// All keys in `[space]`, also those of nested tables. They stand in for the parameters if the
     /// space could not be read, so that placeholders are not reported as unknown.
     names: Vec<Name>,
-    /// Digest of the stored text of the file.
-    digest: String,
+    /// Text of the file without secrets.
+    stored: String,
 }
 
 impl Raw {
-    fn new(file: &Table, digest: String) -> Self {
+    fn new(file: &Table, stored: String) -> Self {
         let (space, space_span) = raw_table(file, "space");
         let mut names = Vec::new();
         collect_names("", &space, &mut names);
@@ -323,7 +323,7 @@ impl Raw {
             prepared: prepare::raw_names(file),
             constraints: raw_table(file, "constraints").0.entries,
             names,
-            digest,
+            stored,
         }
     }
 }
@@ -387,7 +387,7 @@ fn default_name(path: &str) -> String {
         .unwrap_or_else(|| "sweep".to_owned())
 }
 
-fn digest(text: &str) -> String {
+pub(crate) fn digest(text: &str) -> String {
     Md5::digest(text.as_bytes())
         .iter()
         .map(|byte| format!("{byte:02x}"))

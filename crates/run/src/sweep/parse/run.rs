@@ -10,6 +10,7 @@ use std::time::Duration;
 use swath_log::Models;
 use swath_log::models::BUDGET;
 use swath_model::source::diagnostic::nearest;
+use swath_model::source::secret::is_secret_name;
 use swath_model::source::units::{duration_of, size_of};
 use swath_model::source::{
     Diagnostic, Diagnostics, Node, NodeValue, Opt, Preset, Section, Source, Span, Takes,
@@ -160,6 +161,13 @@ pub(super) fn read(
         prepared: prepared.to_vec(),
     };
     read_data_dir(&mut section, source, names, &mut run, places, diagnostics);
+    if trainee == Trainee::Function && run.of_trial.data_dir.is_some() {
+        let message = "the data sets of a function are the same for all trials";
+        diagnostics.push(
+            Diagnostic::error("value-of-trial", message)
+                .hint("record the others from the function itself, with `dataset` of its logger"),
+        );
+    }
     let has_data = run.of_trial.data_dir.is_none();
     run.setup = setup(&mut section, source, names, has_data, places, diagnostics);
     if let Some(env) = section.take_section("env", diagnostics) {
@@ -171,7 +179,11 @@ pub(super) fn read(
                 span: &span,
                 source,
             };
-            let text = written.read(names, diagnostics);
+            // A warning would show a part of a secret.
+            let text = match is_secret_name(&name) {
+                true => written.read(names, &mut Diagnostics::default()),
+                false => written.read(names, diagnostics),
+            };
             if text.is_of_trial() && !is_static(&text, &run) {
                 run.of_trial.env.push((name, text));
             } else {

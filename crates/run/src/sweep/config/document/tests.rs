@@ -133,12 +133,12 @@ fn a_value_that_cannot_be_set_alone_is_refused() {
     let text = "a: &a 1\nb: *a\nc: &c {d: 1}\ne: *c\nf: &f 2\n";
     let document = Document::parse(Path::new("a.yaml"), text.to_owned()).unwrap();
     for path in ["a", "c", "c.d", "e.d"] {
-        assert!(matches!(document.place(path), Place::Fixed(_)), "{path}");
+        assert!(matches!(document.target(path), Target::Fixed(_)), "{path}");
     }
     for path in ["b", "f"] {
-        assert_eq!(document.place(path), Place::Value, "{path}");
+        assert_eq!(document.target(path), Target::Value, "{path}");
     }
-    assert_eq!(document.place("g"), Place::Missing);
+    assert_eq!(document.target("g"), Target::Missing);
     assert_eq!(
         changed(
             "a.yaml",
