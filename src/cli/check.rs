@@ -8,6 +8,7 @@ use crate::driver::prepare::prepared_folders;
 use crate::executor::Launch;
 use crate::journal::StudyDir;
 use crate::report::text::plain;
+use crate::run::{Options, work_plan};
 use crate::space::{Name, Params};
 use crate::study::{Goal, Objective, TrialId};
 use crate::sweep::units::{Bytes, HumanDuration};
@@ -55,6 +56,19 @@ fn describe_preparation(preparation: &Preparation) -> String {
     }
 }
 
+/// Returns the files that stand in private working directories, in words.
+fn describe_workdir(sweep: &Sweep, context: &Context) -> Option<String> {
+    let options = Options {
+        logs: context.logs.clone(),
+        workdir: std::env::current_dir().unwrap_or_default(),
+        ..Options::default()
+    };
+    match work_plan(sweep, &options) {
+        Ok(plan) => Some(plan?.summary()),
+        Err(error) => Some(format!("{error}; {}", error.hint())),
+    }
+}
+
 /// Runs `swath check`: prints a table, or one JSON document with `--json`.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if args.json {
@@ -95,6 +109,8 @@ struct Overview {
     /// A configuration of the space, as an example for the command line.
     example: Params,
     command: Vec<String>,
+    /// The private working directories of trials, in words; `None` if there are none.
+    workdir: Option<String>,
 }
 
 impl Overview {
@@ -124,6 +140,7 @@ impl Overview {
             acceptance: Acceptance::measure(&sweep.space, sweep.seed, DRAWS),
             example,
             command,
+            workdir: describe_workdir(sweep, context),
         }
     }
 
@@ -172,6 +189,9 @@ impl Overview {
             "executor",
             format!("{}, {} at a time", sweep.executor.name, sweep.slots()),
         ));
+        if let Some(workdir) = &self.workdir {
+            rows.push(("workdir", workdir.clone()));
+        }
         let limits = describe_limits(sweep);
         if !limits.is_empty() {
             rows.push(("limits", limits));

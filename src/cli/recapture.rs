@@ -129,7 +129,7 @@ fn describe(study: &Study, recaptured: &Recaptured) -> String {
 
 /// Returns the sweep file, and the folder in which trials run: the given file, or the one with which
 /// the last run of a study was started.
-pub(super) fn sweep_file(given: &Path, context: &Context) -> Result<(PathBuf, PathBuf), Failure> {
+fn sweep_file(given: &Path, context: &Context) -> Result<(PathBuf, PathBuf), Failure> {
     if given.is_file() {
         return Ok((given.to_owned(), std::env::current_dir()?));
     }

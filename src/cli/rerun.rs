@@ -4,7 +4,8 @@ use super::compare;
 use super::exit::{Code, Failure};
 use super::output::Output;
 use super::progress::{Progress, Style};
-use super::{Context, guard, quote, recapture, sweeps};
+use super::sweeps::{Accepts, SweepArgs};
+use super::{Context, guard, quote};
 use crate::driver::Interrupt;
 use crate::report::select::Selector;
 use crate::report::text::plain;
@@ -42,8 +43,11 @@ pub(crate) struct Args {
 
 /// Runs `swath rerun`.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let (path, workdir) = recapture::sweep_file(&args.study, context)?;
-    let sweep = sweeps::read(&path, false, &mut context.out)?;
+    let named = SweepArgs {
+        sweep: args.study.clone(),
+        overrides: Vec::new(),
+    };
+    let (sweep, workdir) = named.read(Accepts::Program, false, context)?;
     let options = Options {
         logs: context.logs.clone(),
         workdir,
@@ -70,7 +74,12 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     };
     let dir = opened.dir().clone();
     let progress = Progress::new(style, dir.clone(), Output::of_process(), opened.study());
-    let code = super::run::carry_out(&mut opened, &interrupt, progress, &resume_command(&path))?;
+    let code = super::run::carry_out(
+        &mut opened,
+        &interrupt,
+        progress,
+        &resume_command(&args.study),
+    )?;
     drop(opened);
     if code != Code::Done {
         return Ok(code);

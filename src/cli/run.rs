@@ -7,6 +7,7 @@ use super::sweeps::{Accepts, SweepArgs};
 use super::{Context, guard, quote};
 use crate::driver::{DriverError, Interrupt};
 use crate::report::summary;
+use crate::report::text::plain;
 use crate::run::{Opened, Options, ResourceError, RunError, SetupEnd};
 use crate::study::Closing;
 use std::io::Write as _;
@@ -73,8 +74,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if opened.is_finished() {
         return finished(&mut opened, args, context);
     }
-    if let Some(notice) = opened.notice() {
-        context.out.warn(notice);
+    for notice in opened.notice().into_iter().flat_map(str::lines) {
+        context.out.warn(plain(notice));
     }
     let interrupt = Interrupt::on_signals_or(LAST_RESORT, abandon)?;
     // Without a budget left the run still goes ahead: before it ends, it stops trials that an earlier
@@ -242,6 +243,7 @@ impl From<RunError> for Failure {
                 Self::caused(Code::Tool, &error).hint("no trial was started; correct the command and run again")
             }
             RunError::Code(code) => Self::caused(Code::Usage, &code).hint(code.hint()),
+            RunError::Work(work) => Self::caused(Code::Usage, &work).hint(work.hint()),
             RunError::Unset(unset) => Self::caused(Code::Usage, &unset).hint(format!(
                 "set `{name}` where you call swath, or give a default: `{{env:{name}:-default}}`",
                 name = unset.name

@@ -25,6 +25,7 @@ mod trackers;
 mod ui_requests;
 mod verdicts;
 mod warm_start;
+mod workdir;
 
 #[path = "../engine/fuzz/mutation.rs"]
 mod mutation;

@@ -4,6 +4,7 @@
 use super::describe;
 use crate::cli::exit::{Code, Failure};
 use crate::cli::output::{JSON_VERSION, Output};
+use crate::driver::shared_files_warning;
 use crate::journal::StudyDir;
 use crate::report::listing::Detail;
 use crate::report::text::plain;
@@ -74,6 +75,10 @@ pub(super) fn print(
         out.stdout.write_all(rendered.text.as_bytes())?;
         out.stdout.flush()?;
         out.say(format_args!("\n{}", summary::counts(study)));
+    }
+    // Results of trials that went on from each other are wrong, so this stands beside the results.
+    if let Some((trial, warning)) = shared_files_warning(study) {
+        out.warn(plain(&format!("trial {trial}: {warning}")));
     }
     if !matches!(why, Closing::Finished) {
         out.say(format_args!(

@@ -197,6 +197,7 @@ pub(super) fn make_pool(
         pipeline: spec.pipeline.clone(),
         stage: spec.stage.clone(),
         workdir: spec.program.workdir.clone(),
+        work_files: spec.work_files.clone().map(Arc::new),
         data_dir: spec.data_dir.clone(),
         // Each cache file has one writer, so the pilot keeps its digests in memory.
         digests: Some(Arc::new(DigestCache::default())),

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use swath_engine::executor::{Invocation, Launch, PreparedFolder, ProgramSpec, Share, Stop, Text};
+use swath_engine::executor::{
+    Invocation, Launch, PreparedFolder, ProgramSpec, Share, Stop, Text, WorkFiles,
+};
 use swath_log::Models;
 use swath_model::space::{Name, Params};
 use swath_model::study::{Attempt, Exit, LogRecord, Place, Resource, Timestamp, TrialId, Usage};
@@ -32,6 +34,9 @@ pub struct Spec {
     /// Environment and limits of the program that trials run.
     #[serde(flatten)]
     pub program: ProgramSpec,
+    /// Files in a private working directory of each trial; `None` if all run in the same folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work_files: Option<WorkFiles>,
     /// Share of a machine that each trial takes.
     #[serde(default)]
     pub share: Share,

@@ -14,6 +14,7 @@ use super::prepare::Preparations;
 use super::retries::Retries;
 use super::room::Room;
 use super::saves::Saves;
+use super::shared_files::SharedFiles;
 use super::size::Size;
 use super::slots::Slots;
 use super::spent::Spent;
@@ -62,6 +63,8 @@ pub(super) struct Components {
     pub(super) tidy: Tidy,
     /// Releases held models.
     pub(super) holding: Holding,
+    /// Warns about files that several trials use.
+    pub(super) shared_files: SharedFiles,
     /// Configurations and requests of `swath` processes in other terminals.
     pub(super) inbox: Inbox,
     /// The attempts that an earlier run left running.
@@ -95,6 +98,7 @@ impl Components {
             size: None,
             tidy: Tidy::new(dir.clone(), parts.keep, parts.clones),
             holding: Holding::new(dir.clone()),
+            shared_files: SharedFiles::new(parts.watched.clone()),
             inbox: Inbox::new(dir.clone()),
             earlier,
             saves: Saves::new(ticks),
@@ -117,12 +121,13 @@ impl Components {
         self.inbox.read_requests();
         self.size = disk.map(|most| Size::measure(dir, most, study));
         self.tidy.begin(study);
+        self.shared_files.begin(study);
         self.tidy_up(study, false);
     }
 
     /// Shows an event of this run to the components that follow it.
     pub(super) fn on(&mut self, study: &Study, event: &Event) {
-        let followers: [&mut dyn Component; 10] = [
+        let followers: [&mut dyn Component; 11] = [
             &mut self.retries,
             &mut self.preparations,
             &mut self.goals,
@@ -133,6 +138,7 @@ impl Components {
             &mut self.endings,
             &mut self.tidy,
             &mut self.holding,
+            &mut self.shared_files,
         ];
         for follower in followers {
             follower.on(study, event);
@@ -166,6 +172,7 @@ impl Components {
             size.refresh(study);
         }
         self.inbox.read_requests();
+        self.shared_files.drain();
     }
 
     /// Applies the policy for checkpoints for the last time, and waits for all removals. `over`:

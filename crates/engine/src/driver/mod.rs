@@ -40,6 +40,7 @@ pub mod replay;
 mod retries;
 pub mod room;
 mod saves;
+mod shared_files;
 pub mod size;
 mod slots;
 mod spent;
@@ -60,6 +61,7 @@ pub use prepare::PreparationPlan;
 pub use recapture::{Outcome, Recaptured};
 pub use room::MachineAccess;
 pub use saves::Ticks;
+pub use shared_files::{Watched, shared_files_warning};
 
 use breaker::is_due;
 use clock::RunClock;

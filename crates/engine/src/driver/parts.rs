@@ -1,6 +1,6 @@
 //! The inputs of a driver: the parts of a sweep file, built.
 
-use super::{Goals, Limits, PreparationPlan, Retry, Spending};
+use super::{Goals, Limits, PreparationPlan, Retry, Spending, Watched};
 use crate::keep::Keep;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,6 +41,10 @@ pub struct Parts {
     pub preparations: Vec<PreparationPlan>,
     /// The working directory of the trials.
     pub workdir: PathBuf,
+    /// The working directory of each trial relative to the trial's folder, if it has its own.
+    pub own_workdir: Option<PathBuf>,
+    /// The files that trials may share by mistake; `None` if they are not watched.
+    pub watched: Option<Watched>,
     /// The policy for keeping checkpoints.
     pub keep: Keep,
     /// Whether swath holds copies of models.

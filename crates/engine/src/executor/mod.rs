@@ -36,6 +36,7 @@ mod traceback;
 mod trainable;
 mod usage;
 mod watch;
+mod work_files;
 
 pub use allotment::Allotment;
 pub use built_in::{BUILT_INS, BuiltIn, Facts, RESUME, Scope, environment};
@@ -52,6 +53,7 @@ pub use site::{Share, Site, Work, here};
 pub use system::SYSTEM;
 pub use task::{Task, TaskEnd, TaskRequest};
 pub use trainable::{Closure, Outcome, StudyContext, Trainable, TrialContext, TrialError};
+pub use work_files::{LARGEST_COPY, WorkFile, WorkFiles};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

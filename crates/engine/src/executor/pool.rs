@@ -425,6 +425,21 @@ impl Worker {
                 }
             }
         }
+        if let Some(files) = &self.study.work_files {
+            let launch = &trial.launch;
+            let placed = self.try_until_possible(trial, || {
+                files
+                    .place(&launch.dir, launch.resume)
+                    .inspect_err(|error| trial.note_shortage(error))
+            });
+            match placed {
+                Ok(Ok(())) => {}
+                Err(request) => return ended_early(request),
+                Ok(Err(error)) => {
+                    return not_started(format!("could not make its private workdir: {error}"));
+                }
+            }
+        }
         for data_dir in trial.data_dir() {
             if let Err(error) = log.dataset(data_dir, "") {
                 log.warn(format!(
@@ -432,8 +447,20 @@ impl Worker {
                 ));
             }
         }
-        self.try_until_possible(trial, || self.trainable.train(trial, log))
-            .unwrap_or_else(ended_early)
+        let outcome = self
+            .try_until_possible(trial, || self.trainable.train(trial, log))
+            .unwrap_or_else(ended_early);
+        if let (Exit::Failed(Failure::Code(_)), Some(files)) =
+            (&outcome.exit, &self.study.work_files)
+        {
+            for file in files.missing(&trial.launch.dir) {
+                log.warn(format!(
+                    "`{file}` is in the project but not in the private workdir of the trial: name it in \
+                     `link` or `copy` in [run]"
+                ));
+            }
+        }
+        outcome
     }
 
     /// Repeats a step of the start while the machine lacks something that it needs, which the step

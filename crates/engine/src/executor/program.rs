@@ -342,10 +342,15 @@ impl Program {
     }
 
     /// Returns the path of a program: below the workdir if the name has a slash, otherwise found on
-    /// `PATH`.
+    /// `PATH`. A private workdir may lack a program that the project has.
     fn find(&self, name: &str, workdir: &Path) -> Result<PathBuf, String> {
         if name.contains('/') {
-            return Ok(workdir.join(name));
+            let path = workdir.join(name);
+            return Ok(if path.exists() {
+                path
+            } else {
+                self.spec.workdir.join(name)
+            });
         }
         let cached = self.program_path.get();
         if let Some((_, path)) = cached.filter(|(cached_name, _)| cached_name == name) {
@@ -632,13 +637,17 @@ impl Trainable for Program {
         let invocation = (self.invoke)(launch);
         let dir = absolute(&launch.dir).unwrap_or_else(|_| launch.dir.clone());
         let port = self.reserve_port(launch.slot, invocation.needs_port);
-        invocation.resolve(&Facts {
+        let mut invocation = invocation.resolve(&Facts {
             study,
             launch,
             dir: &dir,
             data_dir: &study.data_dir,
             port,
-        })
+        });
+        if let Some(files) = &study.work_files {
+            invocation.workdir = Some(dir.join(files.workdir()).to_string_lossy().into_owned());
+        }
+        invocation
     }
 
     fn train(&self, trial: &TrialContext, log: &mut TrialLogger) -> Outcome {

@@ -3,7 +3,7 @@
 
 use super::shortage::Shortage;
 use super::stop_line::{StopLine, StopRequest};
-use super::{Exit, Facts, Invocation, Launch, Signal, SignalKind};
+use super::{Exit, Facts, Invocation, Launch, Signal, SignalKind, WorkFiles};
 use crossbeam_channel::Sender;
 use std::error::Error;
 use std::fmt;
@@ -62,6 +62,9 @@ pub struct StudyContext {
     pub stage: String,
     /// Working directory of the trials; `model_path` and similar paths are relative to it.
     pub workdir: PathBuf,
+    /// Files that stand in a private working directory of each trial; `None` if all trials run in
+    /// `workdir`.
+    pub work_files: Option<Arc<WorkFiles>>,
     /// Data sets that every trial reads; recorded at the start of each.
     pub data_dir: Vec<String>,
     /// Cache of digests of data sets and models; `None` for no cache.

@@ -11,6 +11,7 @@ mod code;
 mod folders;
 pub mod follow;
 mod hidden;
+mod imports;
 mod inquiry;
 mod keep;
 mod plan;
@@ -22,6 +23,7 @@ mod resources;
 mod setup;
 pub mod verify;
 mod versions;
+mod work;
 
 pub use ask_tell::{AskTell, AskTellError};
 pub use checkup::checkup;
@@ -33,6 +35,7 @@ pub use resources::ResourceError;
 pub use setup::{SetupEnd, SetupError};
 pub use swath_engine::driver::{Offer, OpenTrial};
 pub use versions::{VersionError, Versions};
+pub use work::{WorkError, WorkPlan, work_plan};
 
 use crate::sweep::{Plan, Rejected, Sweep};
 use code::Version;
@@ -124,6 +127,9 @@ pub enum RunError {
     /// Trials cannot run the version of the code that `[run] code` demands.
     #[error(transparent)]
     Code(#[from] CodeError),
+    /// Trials cannot have private working directories.
+    #[error(transparent)]
+    Work(#[from] WorkError),
     /// The executor could not be created.
     #[error(transparent)]
     Executor(#[from] ExecutorError),
@@ -163,6 +169,7 @@ pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
         keep::make_private(&dir)?;
     }
     let holder = machine.holder(Timestamp::now());
+    let own_workdir = parts.own_workdir.clone();
     let driver = Driver::open(dir.clone(), parts, &holder, Box::new(Timestamp::now))?;
     // The clone is made only under the lock.
     let notice = version.make()?;
@@ -173,7 +180,7 @@ pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
         &sweep,
         &options,
         machine,
-        git,
+        (git, own_workdir),
         driver.study().next_seq(),
     )?;
     Ok(Opened {
@@ -216,10 +223,13 @@ fn build(
         .build(slots, Some(dir.root()))
         .map_err(|rejected| RunError::Rejected(Box::new(rejected)))?;
     let header = header(sweep, version.git.as_ref(), slots);
+    let plan = work_plan(sweep, options)?;
     let parts = parts(sweep, header, sampler, scheduler);
     let parts = Parts {
         run_time: options.time,
         workdir: workdir(sweep, options),
+        own_workdir: plan.as_ref().map(|plan| plan.files.workdir()),
+        watched: work::watched(sweep, options, plan.as_ref()),
         only_reruns: options.only_reruns,
         goals: if options.only_reruns {
             Goals::default()
@@ -384,11 +394,14 @@ impl<'a> Opened<'a> {
             self.driver.prepare_with(Box::new(preparer));
         }
         let called = self.options.workdir.clone();
+        // The setup may have built what the command names, so the files are found only now.
+        let plan = work_plan(&self.sweep, &self.options)?;
         let work = pool::work(
             &self.sweep,
             &self.dir,
             called,
             self.workdir(),
+            plan.map(|plan| plan.files),
             &self.shares,
             self.stands_for,
             guard,
@@ -482,6 +495,8 @@ pub fn parts(
             .map(|preparation| preparation.plan.clone())
             .collect(),
         workdir: sweep.run.workdir.clone().unwrap_or_default(),
+        own_workdir: None,
+        watched: None,
         keep: sweep.run.keep,
         models: sweep.run.models,
         clones: sweep.scheduler.can(Capability::Clones),

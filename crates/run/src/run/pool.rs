@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 use swath_engine::executor::{
     ExecutorError, Facts, Invocation, Invoke, Launch, Pool, Preparing, Program, ProgramSettings,
-    ProgramSpec, StudyContext, Text, Trainable, Work,
+    ProgramSpec, StudyContext, Text, Trainable, Work, WorkFiles,
 };
 use swath_engine::journal::StudyDir;
 use swath_engine::provenance::variables;
@@ -23,12 +23,14 @@ pub(super) fn work(
     dir: &StudyDir,
     called: PathBuf,
     workdir: PathBuf,
+    work_files: Option<WorkFiles>,
     shares: &Shares,
     stands_for: Option<TrialId>,
     guard: Option<Command>,
 ) -> Work {
     let study = StudyContext {
         stands_for,
+        work_files: work_files.map(Arc::new),
         ..context(sweep, workdir.clone())
     };
     let invoke = invoke(sweep, study.clone(), &workdir);
@@ -153,6 +155,7 @@ pub(super) fn context(sweep: &Sweep, workdir: PathBuf) -> StudyContext {
         pipeline: sweep.pipeline.clone(),
         stage: sweep.stage.clone(),
         workdir,
+        work_files: None,
         data_dir: sweep.run.data_dir.clone(),
         models: Arc::new(ModelStore::new(sweep.run.models)),
         digests: None,
@@ -243,10 +246,12 @@ impl Templates {
     /// Returns the data sets of a trial; `None` if they are those of the study.
     fn data_dir(&self, fill: &Fill<'_>) -> Option<Vec<String>> {
         // Where each trial has a folder of its own, a relative path would lead into it.
-        let home =
-            self.data_home
-                .as_ref()
-                .or(self.of_trial.workdir.as_ref().map(|_| &self.workdir));
+        let has_files = self.study.work_files.is_some();
+        let home = self
+            .data_home
+            .as_ref()
+            .or(self.of_trial.workdir.as_ref().map(|_| &self.workdir))
+            .or(has_files.then_some(&self.study.workdir));
         let paths: Vec<String> = match &self.of_trial.data_dir {
             Some(texts) => texts
                 .iter()
@@ -259,11 +264,20 @@ impl Templates {
         };
         Some(match home {
             Some(home) => paths
-                .iter()
-                .map(|path| home.join(path).display().to_string())
+                .into_iter()
+                .map(|path| match self.stands_in_workdir(&path) {
+                    true => path,
+                    false => home.join(path).display().to_string(),
+                })
                 .collect(),
             None => paths,
         })
+    }
+
+    /// Returns whether a data set is at its relative path in the private workdirs of trials.
+    fn stands_in_workdir(&self, path: &str) -> bool {
+        let files = self.study.work_files.as_ref();
+        self.data_home.is_none() && files.is_some_and(|files| files.holds(Path::new(path)))
     }
 
     /// Returns the absolute working directory of a trial; `None` if it is that of the study.

@@ -211,7 +211,8 @@ impl Gathered {
         let environment = record.environment(trial.id);
         let here = environment.map(|environment| PathBuf::from(environment.trials_in()));
         let base = workdir.map(Path::to_owned).or(here).unwrap_or_default();
-        self.records(dir, trial, &base);
+        let own = environment.and_then(|environment| environment.own_workdir(&dir.trial(trial.id)));
+        self.records(dir, trial, &base, own.as_deref());
         match (environment, made.environment) {
             (Some(environment), Some(at)) => {
                 self.made_with(environment, trial.id, workdir);
@@ -240,8 +241,8 @@ impl Gathered {
         }
     }
 
-    /// Adds the data sets, artifacts and models of a trial.
-    fn records(&mut self, dir: &StudyDir, trial: &Trial, base: &Path) {
+    /// Adds the data sets, artifacts and models of a trial. `own` is its private working directory.
+    fn records(&mut self, dir: &StudyDir, trial: &Trial, base: &Path, own: Option<&Path>) {
         let mut last: BTreeMap<(Subject, &str), (PathBuf, &Option<String>)> = BTreeMap::new();
         for record in &trial.records {
             // A path that was recorded several times has the contents of its last record.
@@ -257,6 +258,10 @@ impl Gathered {
                         self.unchecked
                             .insert(format!("of the data `{data_dir}`: {left_out}"));
                     }
+                    // The folder may be gone, but the data of the project are still there.
+                    let within = own
+                        .map(|own| own.join(data_dir))
+                        .filter(|path| path.exists());
                     let path = match prepared(dir, record) {
                         Some(path) if !path.exists() => {
                             self.unchecked
@@ -264,7 +269,7 @@ impl Gathered {
                             continue;
                         }
                         Some(path) => path,
-                        None => base.join(data_dir),
+                        None => within.unwrap_or_else(|| base.join(data_dir)),
                     };
                     last.insert((Subject::Data, data_dir), (path, md5))
                 }
@@ -310,7 +315,7 @@ impl Gathered {
             }
         }
         for (path, versions) in models {
-            self.model(dir, trial, base, path, &versions);
+            self.model(dir, trial, own.unwrap_or(base), path, &versions);
         }
     }
 
@@ -352,7 +357,12 @@ impl Gathered {
             // Only the last version can still be at the path itself; older ones are checked where
             // they are held.
             if is_last {
-                self.version(path.to_owned(), base.join(path), md5, held, trial.id);
+                // `keep` may have removed the folder in which the trial ran.
+                let place = match &held {
+                    Some(held) if !base.exists() => held.clone(),
+                    _ => base.join(path),
+                };
+                self.version(path.to_owned(), place, md5, held, trial.id);
             } else if let Some(held) = held {
                 self.version(
                     format!("{path} {}", version.step_text()),

@@ -350,6 +350,15 @@ impl Sweep {
                 Diagnostic::warning("no-workdir", message).at(self.places.workdir.clone(), ""),
             );
         }
+        if self.run.own_workdir.is_some() && around.current_dir.join("private").is_dir() {
+            let message = "`workdir` gives each trial a folder of its own, although there is a folder `private`";
+            let warning = Diagnostic::warning("private-folder", message);
+            warnings.push(
+                warning
+                    .at(self.places.workdir.clone(), "")
+                    .hint("if trials should run in that folder, write \"./private\""),
+            );
+        }
         for (path, span) in filled.run.data_dir.iter().zip(&self.places.data_dir) {
             if !workdir.join(path).exists() {
                 let message = format!("the data set `{path}` does not exist");

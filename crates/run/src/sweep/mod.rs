@@ -169,6 +169,9 @@ pub struct Run {
     /// Working directory of trials and setup; `None` for the directory where `swath run` was
     /// called, or if it differs between trials.
     pub workdir: Option<PathBuf>,
+    /// Files of the private working directory that each trial has; `None` if all trials run in
+    /// `workdir`. The tracked files are those of `workdir`.
+    pub own_workdir: Option<OwnWorkdir>,
     /// Version of the code that trials run.
     pub code: Code,
     /// Time between SIGTERM and SIGKILL when a trial is stopped; 10 s unless the sweep file sets
@@ -196,6 +199,15 @@ pub struct Preparation {
     words: Vec<(String, Span)>,
     /// Span of the table.
     span: Span,
+}
+
+/// Untracked files in private working directories: `[run] workdir = "private"`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OwnWorkdir {
+    /// Folders and files that are linked; `None` for the default.
+    pub link: Option<Vec<String>>,
+    /// Folders and files that are copied; `None` for the default.
+    pub copy: Option<Vec<String>>,
 }
 
 /// Spans of values that are checked again once the space or the machine is known.

@@ -479,6 +479,7 @@ fn spec(
             workdir,
             ..program.clone()
         },
+        work_files: work.study.work_files.as_deref().cloned(),
         share: work.share,
         deciding: work.study.deciding.clone(),
         resource: work.study.resource.clone(),

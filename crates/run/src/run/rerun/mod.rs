@@ -9,7 +9,7 @@ pub use compare::{Compared, Difference, Tolerance, compare};
 
 use super::code::{CodeError, check_out};
 use super::resources;
-use super::{Opened, Options, RunError, Versions, hidden, keep, parts, workdir};
+use super::{Opened, Options, RunError, Versions, hidden, keep, parts, work_plan, workdir};
 use crate::sweep::{Configs, Keep, Limits, Registry, Retry, Sweep};
 use repeat::{AsFar, Nothing};
 use std::borrow::Cow;
@@ -141,7 +141,7 @@ pub fn prepare(request: &Request<'_>, options: Options) -> Result<Prepared, Reru
     let (filled, _) = hidden::fill(Cow::Owned(sweep)).map_err(RunError::from)?;
     let mut sweep = filled.into_owned();
     let mut inputs = Inputs::new(request, environment, &sweep);
-    inputs.check_data(request);
+    inputs.check_data(request, environment);
     inputs.take_configs(request, &mut sweep);
     let dir = fresh(&options.logs, request)?;
     if sweep.run.private {
@@ -271,7 +271,8 @@ impl Inputs {
     }
 
     /// Compares the data sets that the trial read with their recorded digests.
-    fn check_data(&mut self, request: &Request<'_>) {
+    fn check_data(&mut self, request: &Request<'_>, environment: &Environment) {
+        let own_workdir = environment.own_workdir(&request.dir.trial(request.trial.id));
         let cache = DigestCache::open(&request.dir.digests());
         // The repetition prepares anew what the trial read of preparations.
         let records = request.trial.records.iter();
@@ -284,7 +285,13 @@ impl Inputs {
             else {
                 continue;
             };
-            match digest(&self.ran_in.join(data_dir), Some(&cache)) {
+            // A trial may have made the data set in its own folder.
+            let own = own_workdir.as_ref().map(|own| own.join(data_dir));
+            let path = match own {
+                Some(own) if own.exists() => own,
+                _ => self.ran_in.join(data_dir),
+            };
+            match digest(&path, Some(&cache)) {
                 Ok(found) if found.md5 == *md5 => {}
                 Ok(found) => {
                     self.problems.push(format!(
@@ -523,6 +530,8 @@ fn open(
         reports: is_cut(trial).then_some(trial.reports),
         until: made.until,
     };
+    let plan = work_plan(&sweep, &options).map_err(RunError::from)?;
+    let own_workdir = plan.map(|plan| plan.files.workdir());
     // The repetition is one attempt: it has no budget, is not retried, and keeps all it makes.
     let parts = Parts {
         limits: Limits {
@@ -532,6 +541,7 @@ fn open(
         retry: Retry::default(),
         keep: Keep::default(),
         workdir: workdir(&sweep, &options),
+        own_workdir: own_workdir.clone(),
         elsewhere: false,
         ..parts(&sweep, header, Box::new(Nothing), Box::new(scheduler))
     };
@@ -546,7 +556,7 @@ fn open(
         &sweep,
         &options,
         machine,
-        git,
+        (git, own_workdir),
         driver.study().next_seq(),
     )?;
     Ok(Opened {

@@ -2,7 +2,7 @@
 
 use super::super::template::{FreeText, Names, TemplateError};
 use super::super::texts::Written;
-use super::super::{Code, ConfigFile, Keep, Places, Run, Template, shell_lints};
+use super::super::{Code, ConfigFile, Keep, OwnWorkdir, Places, Run, Template, shell_lints};
 use super::keys::table;
 use super::{Trainee, failed_since, texts, within};
 use std::path::PathBuf;
@@ -22,6 +22,9 @@ const SYSTEM: Duration = Duration::from_secs(10);
 
 /// Shortest interval between two samples of resource usage.
 const SHORTEST: Duration = Duration::from_millis(100);
+
+/// Value of `workdir` that gives each trial a folder of its own.
+const PRIVATE: &str = "private";
 
 /// Names of the variants of [`Code`], the default first.
 const CODES: &[&str] = &[Code::ALL[0].0, Code::ALL[1].0, Code::ALL[2].0];
@@ -75,7 +78,19 @@ pub(in crate::sweep) const OPTIONS: &[Opt] = &[
         "workdir",
         Takes::Text,
         Preset::Derived("where `swath` is called"),
-        "where trials and setup run, with placeholders",
+        "where trials and setup run, with placeholders; `private`: a folder for each trial, in which the project stands",
+    ),
+    Opt::new(
+        "link",
+        Takes::List(&Takes::Text),
+        Preset::Derived("data, packages, builds"),
+        "with a private workdir: untracked folders and files that trials reach by links",
+    ),
+    Opt::new(
+        "copy",
+        Takes::List(&Takes::Text),
+        Preset::Derived("untracked code"),
+        "with a private workdir: untracked folders and files that each trial has as copies",
     ),
     Opt::new(
         "code",
@@ -113,7 +128,7 @@ pub(in crate::sweep) const OPTIONS: &[Opt] = &[
         "keep",
         Takes::Text,
         Preset::Text("all"),
-        "whose checkpoints are kept once trials have ended: `all`, `complete`, `best`, `best:5`, `last`, \
+        "whose checkpoints and private workdirs are kept once trials have ended: `all`, `complete`, `best`, `best:5`, `last`, \
          `none`, and with `and` between them, as in `best and last`",
     ),
     Opt::new(
@@ -197,20 +212,28 @@ pub(super) fn read(
     run.private = section
         .take_bool("private", diagnostics)
         .is_some_and(|(flag, _)| flag);
+    let own = own_workdir(&mut section, diagnostics);
     if let Some((workdir, span)) = section.take_text("workdir", diagnostics) {
-        let written = Written {
-            key: "workdir",
-            text: &workdir,
-            span: &span,
-            source,
-        };
-        let text = written.read(names, diagnostics);
-        if text.is_of_trial() && !is_static(&text, &run) {
-            run.of_trial.workdir = Some(text);
+        if workdir == PRIVATE {
+            run.own_workdir = Some(own);
         } else {
-            run.workdir = Some(PathBuf::from(workdir));
+            without_effect(&own, &span, diagnostics);
+            let written = Written {
+                key: "workdir",
+                text: &workdir,
+                span: &span,
+                source,
+            };
+            let text = written.read(names, diagnostics);
+            if text.is_of_trial() && !is_static(&text, &run) {
+                run.of_trial.workdir = Some(text);
+            } else {
+                run.workdir = Some(PathBuf::from(workdir));
+            }
         }
         places.workdir = span;
+    } else {
+        without_effect(&own, &section.span, diagnostics);
     }
     run.code = code(&mut section, diagnostics);
     if let Some(grace) = section.take("grace") {
@@ -253,6 +276,23 @@ pub(super) fn read(
         refuse_unused_configs(&run, diagnostics);
     }
     (run, checkpoint)
+}
+
+fn own_workdir(section: &mut Section, diagnostics: &mut Diagnostics) -> OwnWorkdir {
+    let mut paths = |key| Some(section.take_texts(key, diagnostics)?.0);
+    OwnWorkdir {
+        link: paths("link"),
+        copy: paths("copy"),
+    }
+}
+
+/// Warns about `link` and `copy` beside a workdir that all trials share.
+fn without_effect(own: &OwnWorkdir, span: &Span, diagnostics: &mut Diagnostics) {
+    if *own != OwnWorkdir::default() {
+        let message = "`link` and `copy` have no effect: all trials run in the same folder";
+        let warning = Diagnostic::warning("no-private-workdir", message).at(span.clone(), "");
+        diagnostics.push(warning.hint("for a folder for each trial add workdir = \"private\""));
+    }
 }
 
 /// Reads the configuration files: one path, or a table of several.

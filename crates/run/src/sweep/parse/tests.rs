@@ -803,6 +803,47 @@ fn files_that_the_machine_lacks_draw_warnings() {
     );
 }
 
+#[test]
+fn a_workdir_called_private_is_one_of_each_trial_and_any_other_is_a_folder() {
+    let private = GOOD.replacen(
+        "workdir = \".\"",
+        "workdir = \"private\"\nlink = [\"store\"]",
+        1,
+    );
+    let mut sweep = parse(&private).unwrap();
+    let own = sweep.run.own_workdir.clone().unwrap();
+    assert_eq!((sweep.run.workdir.clone(), own.copy), (None, None));
+    assert_eq!(own.link, Some(vec!["store".to_owned()]));
+    assert!(sweep.warnings.list.is_empty());
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("private")).unwrap();
+    let looked = sweep.look_around(&crate::sweep::Surroundings {
+        current_dir: folder.path().to_owned(),
+        path: None,
+    });
+    assert!(looked.is_ok());
+    let codes = |sweep: &Sweep| {
+        sweep
+            .warnings
+            .list
+            .iter()
+            .map(|found| found.code)
+            .collect::<Vec<_>>()
+    };
+    assert!(codes(&sweep).contains(&"private-folder"));
+    let folder = GOOD.replacen(
+        "workdir = \".\"",
+        "workdir = \"./private\"\ncopy = [\"store\"]",
+        1,
+    );
+    let sweep = parse(&folder).unwrap();
+    assert_eq!(sweep.run.workdir, Some("./private".into()));
+    assert_eq!(
+        (sweep.run.own_workdir.is_none(), codes(&sweep)),
+        (true, vec!["no-private-workdir"])
+    );
+}
+
 fn damaged() -> impl Strategy<Value = Vec<u8>> {
     let cut = (
         0..GOOD.len(),
