@@ -13,6 +13,9 @@ use swath_model::space::Name;
 use swath_model::study::preparation::OUTPUT_ROLE;
 use swath_model::study::{Exit, Failure, Usage};
 
+/// Beginning of the environment variables that have the paths of outputs.
+const PREFIX: &str = "SWATH_PREPARE_";
+
 /// The output of a preparation, as a program that reads it finds it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PreparedFolder {
@@ -23,7 +26,7 @@ pub struct PreparedFolder {
 }
 
 impl PreparedFolder {
-    /// Returns the environment variable that has the path: `SWATH_PREPARE_` and the name in capital
+    /// Returns the environment variable that has the path: the prefix, and the name in capital
     /// letters.
     #[must_use]
     pub fn variable(&self) -> String {
@@ -31,7 +34,7 @@ impl PreparedFolder {
             letter if letter.is_ascii_alphanumeric() => letter.to_ascii_uppercase(),
             _ => '_',
         });
-        format!("SWATH_PREPARE_{}", name.collect::<String>())
+        format!("{PREFIX}{}", name.collect::<String>())
     }
 }
 
@@ -191,6 +194,6 @@ mod tests {
         let name = "tokens.bpe-2".into();
         let folder = PathBuf::new();
         let prepared = PreparedFolder { name, folder };
-        assert_eq!(prepared.variable(), "SWATH_PREPARE_TOKENS_BPE_2");
+        assert_eq!(prepared.variable(), format!("{PREFIX}TOKENS_BPE_2"));
     }
 }
