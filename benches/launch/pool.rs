@@ -34,6 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             trial_time: None,
             system: Some(Duration::from_secs(10)),
             grace: Duration::from_secs(10),
+            stop: swath::executor::StopSignal::default(),
             log: 64 << 20,
             capture: Vec::new(),
             checkpoint: false,

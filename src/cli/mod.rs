@@ -88,6 +88,7 @@ pub fn main() -> std::process::ExitCode {
     // Without the handler a limit on the size of files would kill the process. If it cannot be set,
     // the command works all the same.
     let _ = crate::driver::interrupt::survive_file_size_limit();
+    swath_search::companion::set_launcher(crate::executor::SlotLauncher::new(guard::command));
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -78,6 +78,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         context.out.warn(plain(notice));
     }
     let interrupt = Interrupt::on_signals_or(LAST_RESORT, abandon)?;
+    // `swath stop --now` is as urgent as the second signal.
+    interrupt.watch(opened.dir())?;
     // Without a budget left the run still goes ahead: before it ends, it stops trials that an earlier
     // run may have left running.
     let spent_budget = opened.spent_budget();
@@ -158,7 +160,7 @@ pub(super) fn carry_out(
     })
 }
 
-/// Ends this process after the second request to stop, whatever its threads wait for. Its guard ends
+/// Ends this process after the second request to stop, or after `swath stop --now`, whatever its threads wait for. Its guard ends
 /// the trials, and the next run takes in the records that this one has not read.
 fn abandon(interrupt: &Interrupt) {
     let message = format!(

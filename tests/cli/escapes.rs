@@ -345,3 +345,80 @@ fn a_trial_has_no_terminal() {
     let tty = fs::read_to_string(PathBuf::from(world.dir.path()).join("tty")).unwrap();
     assert_eq!(tty, "none\n0\n");
 }
+
+/// A tracker and a sampler that start daemons and then read their input to its end.
+const COMPANION: &str = "setsid sleep MARK &\nenv -i setsid /bin/sh -c 'sleep MARK & exit 0'\n\
+    read greeting\necho '{\"protocol\": 1}'\ncat > /dev/null\n";
+
+/// Number of the daemons of a companion.
+const COMPANIONS: usize = 2;
+
+/// Runs a sweep with a companion, kills `roles` (the slot and the guard are those of the companion),
+/// and waits until none of its processes lives.
+fn escape_from_companion(section: &str, roles: &[Role]) {
+    let world = World::new(false);
+    let script = COMPANION.replace("MARK", &world.mark);
+    fs::write(world.dir.path().join("companion.sh"), script).unwrap();
+    fs::write(world.dir.path().join("trial.sh"), "#!/bin/sh\nsleep 60\n").unwrap();
+    let command = "command = [\"sh\", \"companion.sh\"]\n";
+    let sweep = match section {
+        "tracker" => format!("{SWEEP}[[tracker]]\nname = \"program\"\n{command}"),
+        _ => SWEEP
+            .replace("\"random\"", "\"program\"")
+            .replace("[space]", &format!("[search.program]\n{command}[space]")),
+    };
+    fs::write(world.dir.path().join("e.toml"), sweep).unwrap();
+    let mut run = world.command().spawn().unwrap();
+    let begun = Instant::now();
+    while world.alive().len() < COMPANIONS {
+        assert!(begun.elapsed() < PATIENCE, "the {section} never starts");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // A daemon is a child of the slot once its parents have ended.
+    let slot = loop {
+        let parents = world.alive().into_iter().map(parent);
+        if let Some(slot) = parents.into_iter().find(|pid| is_slot(*pid)) {
+            break slot;
+        }
+        assert!(begun.elapsed() < PATIENCE, "the {section} is in no slot");
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let guard = parent(slot);
+    for role in roles {
+        kill(match role {
+            Orchestrator => run.id(),
+            Guard => guard,
+            Slot => slot,
+        });
+    }
+    world.until_none(roles);
+    // It may wait for a sampler that is gone.
+    run.kill().ok();
+    run.wait().unwrap();
+}
+
+fn is_slot(pid: u32) -> bool {
+    words(pid).get(1).is_some_and(|word| word == "slot")
+}
+
+/// Returns the parent of a process; 0 for one that is gone.
+fn parent(pid: u32) -> u32 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+    line.map_or(0, |pid| pid.trim().parse().unwrap())
+}
+
+#[test]
+fn nothing_that_a_tracker_or_a_sampler_starts_outlives_the_processes_above_it() {
+    for section in ["tracker", "sampler"] {
+        for roles in [
+            &[Orchestrator][..],
+            &[Slot],
+            &[Orchestrator, Guard],
+            &[Orchestrator, Slot],
+            &[Slot, Guard],
+        ] {
+            escape_from_companion(section, roles);
+        }
+    }
+}

@@ -19,6 +19,7 @@ mod runtime;
 mod search_programs;
 mod secrets;
 mod shortage;
+mod stopping;
 mod studies;
 mod sweeps;
 mod trackers;

@@ -72,6 +72,50 @@ fn trials_wait_for_open_files_and_none_fails() {
 }
 
 #[test]
+fn as_many_trials_run_at_a_time_as_the_hard_limit_of_open_files_leaves_room_for() {
+    for limit in [40, 60] {
+        let world = World::new("echo '{\"loss\": 1}' >> $SWATH_RECORDS; sleep 0.1", 12, 30);
+        let output = world
+            .limited(&format!("ulimit -n {limit}"))
+            .output()
+            .unwrap();
+        world.assert_all_complete(&output, 12);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            said.contains(&format!("may have {limit} open files")),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_limit_of_open_files_with_no_room_for_a_trial_is_an_error_and_no_trial_is_lost() {
+    let world = World::new("echo '{\"loss\": 1}' >> $SWATH_RECORDS", 2, 2);
+    let output = world.limited("ulimit -n 16").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("raise the limit with `ulimit -n`"), "{said}");
+    let output = world.limited("").output().unwrap();
+    world.assert_all_complete(&output, 2);
+}
+
+#[test]
+fn the_run_raises_its_soft_limit_of_open_files_and_trials_keep_that_of_the_caller() {
+    let script = "ulimit -Sn > $SWATH_TRIAL_DIR/soft; ulimit -Hn > $SWATH_TRIAL_DIR/hard; \
+                  echo '{\"loss\": 1}' >> $SWATH_RECORDS; sleep 0.2";
+    let world = World::new(script, 20, 20);
+    let output = world
+        .limited("ulimit -Sn 50; ulimit -Hn 500")
+        .output()
+        .unwrap();
+    world.assert_all_complete(&output, 20);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!said.contains("open files"), "{said}");
+    let trial = world.0.path().join("logs/s/1");
+    let limits = ["soft", "hard"].map(|name| fs::read_to_string(trial.join(name)).unwrap());
+    assert_eq!(limits, ["50\n", "500\n"]);
+}
+
+#[test]
 fn a_program_is_found_without_any_path_and_its_checkpoint_folder_exists() {
     let world = World::new(
         "echo 1 > $SWATH_CHECKPOINT_DIR/c && echo '{\"loss\": 1}' >> $SWATH_RECORDS",
@@ -148,13 +192,26 @@ fn a_second_request_to_stop_ends_the_run_within_a_second_whatever_a_slot_does() 
                   echo '{\"kind\": \"note\", \"text\": \"before\"}' >> $SWATH_RECORDS; sleep 0.3; \
                   echo \"{\\\"kind\\\": \\\"dataset\\\", \\\"path\\\": \\\"$SWATH_TRIAL_DIR/zeros\\\"}\" >> $SWATH_RECORDS; \
                   sleep 60";
-    let world = World::new(script, 2, 1);
-    let run = world.limited("").spawn().unwrap();
-    std::thread::sleep(Duration::from_secs(3));
-    let pid = rustix::process::Pid::from_child(&run);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    std::thread::sleep(Duration::from_millis(300));
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    for by_signals in [true, false] {
+        let world = World::new(script, 2, 1);
+        let run = world.limited("").spawn().unwrap();
+        std::thread::sleep(Duration::from_secs(3));
+        if by_signals {
+            let pid = rustix::process::Pid::from_child(&run);
+            rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+            std::thread::sleep(Duration::from_millis(300));
+            rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        } else {
+            let mut stop = Command::new(env!("CARGO_BIN_EXE_swath"));
+            stop.args(["stop", "s", "--now"])
+                .current_dir(world.0.path());
+            assert!(stop.output().unwrap().status.success());
+        }
+        assert_ends_within_moments(&world, run);
+    }
+}
+
+fn assert_ends_within_moments(world: &World, run: std::process::Child) {
     let begun = Instant::now();
     let output = run.wait_with_output().unwrap();
     let took = begun.elapsed();

@@ -13,7 +13,10 @@ const CRATES: &[(&str, &[&[&str]])] = &[
         "crates/model",
         &[&["source"], &["space"], &["study"], &["demo"]],
     ),
-    ("crates/search", &[&["dialogue"], &["sampler", "scheduler"]]),
+    (
+        "crates/search",
+        &[&["companion"], &["dialogue"], &["sampler", "scheduler"]],
+    ),
     (
         "crates/engine",
         &[

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use swath::executor::{
     Allotment, Executor, Invocation, Launch, Pool, Program, ProgramSettings, ProgramSpec, Signal,
-    SignalKind, Stop, StudyContext, guard, slot,
+    SignalKind, Stop, StopSignal, StudyContext, guard, slot,
 };
 use swath::space::{Name, Params, Value};
 use swath::study::{Attempt, Datum, Exit, Failure, LogRecord, Metric, Resource, TrialId, Usage};
@@ -48,6 +48,7 @@ fn spec() -> ProgramSpec {
         workdir: PathBuf::from(env!("CARGO_MANIFEST_DIR")),
         trial_time: None,
         grace: Duration::from_secs(10),
+        stop: StopSignal::default(),
         system: None,
         log: 1 << 20,
         capture: Vec::new(),

@@ -8,3 +8,5 @@ pub mod journal;
 pub mod keep;
 pub mod provenance;
 pub mod tracker;
+
+pub use swath_search::companion;

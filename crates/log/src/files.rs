@@ -27,7 +27,7 @@ const SECOND: u64 = 1_000_000;
 const MOST_BUFFERED: usize = 1 << 23;
 /// Maximum number of logs of a trial, and of log files that stay open.
 const MOST_LOGS: usize = 1000;
-const MOST_OPEN: usize = 16;
+const MOST_OPEN: usize = 2;
 /// Maximum length of a log's name in bytes, as the message of [`check_log`] says.
 const LONGEST_LOG: usize = 100;
 

@@ -5,7 +5,7 @@
 //! when the trial runs and once, in place, at its end. All paths in it are relative, so that a
 //! study can be moved.
 
-use super::{Answer, HELD, Identity, Recorded, regular, yaml};
+use super::{Answer, HELD, Identity, Recorded, regular, seal, yaml};
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
@@ -19,11 +19,12 @@ pub const WORK: &str = "work";
 
 /// The entries of the trial's folder that an attempt leaves behind. An attempt that does not resume
 /// must not find them.
-const LEFT_BY_ATTEMPT: [&str; 8] = [
+const LEFT_BY_ATTEMPT: [&str; 9] = [
     WORK,
     "metrics",
     "artifacts",
     "checkpoints",
+    seal::FILE,
     HELD,
     "records.jsonl",
     "stdout.log",

@@ -51,6 +51,8 @@ mod repeats;
 #[cfg(feature = "supervise")]
 pub mod scrape;
 #[cfg(feature = "supervise")]
+mod seal;
+#[cfg(feature = "supervise")]
 mod stamp;
 #[cfg(feature = "supervise")]
 mod steps;
@@ -78,6 +80,7 @@ pub use {
     mark::has_mark,
     models::{HELD, ModelStore, Models},
     scrape::{Scrape, Stream},
+    seal::{remove_seal, resume_from_seal},
     supervised::{Dirs, Sink, Unread},
     tail::{Growth, Line, Tail},
 };

@@ -4,16 +4,15 @@
 //! study, and requests. The program answers the greeting and each request with one JSON line on its
 //! standard output. `docs/search-programs.md` describes the protocol.
 //!
-//! The program starts with the first line for it. It runs in its own process group, so that Ctrl-C
+//! The program starts with the first line for it. It is a [companion](super::companion), so Ctrl-C
 //! reaches the trials but not the program, which may still be asked while they end. After the first
 //! failure the program is killed, and every further request has no answer.
 
+use super::companion::{self, Companion};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use serde_json::{Map, Value, json};
 use std::cell::RefCell;
-use std::io::{BufRead, BufReader, BufWriter, Read, Write};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::io::{BufRead, BufReader, BufWriter, PipeReader, PipeWriter, Read, Write, pipe};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -94,7 +93,7 @@ struct State {
 
 /// The running program and its pipes.
 struct Program {
-    child: Child,
+    process: Box<dyn Companion>,
     /// Lines for its standard input.
     lines: Sender<Vec<u8>>,
     /// Lines of its standard output.
@@ -350,19 +349,11 @@ impl Dialogue {
 
 impl Program {
     fn start(command: &[String]) -> std::io::Result<Self> {
-        let mut child = Command::new(&command[0])
-            .args(&command[1..])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            // Ctrl-C signals the foreground process group.
-            .process_group(0)
-            .spawn()?;
-        let (Some(stdin), Some(stdout), Some(stderr)) =
-            (child.stdin.take(), child.stdout.take(), child.stderr.take())
-        else {
-            return Err(std::io::Error::other("it has no pipes"));
-        };
+        let (input, stdin) = pipe()?;
+        let (stdout, output) = pipe()?;
+        let (stderr, errors) = pipe()?;
+        let stdio = [input.into(), output.into(), errors.into()];
+        let process = companion::start(command, &[], stdio)?;
         let (lines, queue) = bounded(QUEUE);
         let (answered, answers) = bounded(1);
         let last_error = Arc::new(Mutex::new(String::new()));
@@ -372,7 +363,7 @@ impl Program {
         let error_reader =
             named_thread("program-errors").spawn(move || keep_last_line(stderr, &shared))?;
         Ok(Self {
-            child,
+            process,
             lines,
             answers,
             last_error,
@@ -383,7 +374,7 @@ impl Program {
     /// Describes the end of a program that has closed a pipe: its exit status and the last line of
     /// its standard error.
     fn end(&mut self) -> String {
-        let Some(status) = wait(&mut self.child, GRACE) else {
+        let Some(status) = companion::wait(&mut *self.process, GRACE) else {
             return "closed its standard input or output".to_owned();
         };
         // The last line may still be on its way through the pipe.
@@ -410,15 +401,14 @@ impl Drop for Program {
         // Dropping the only sender ends the writer thread, which closes the pipe.
         let (closed, _) = bounded(0);
         drop(std::mem::replace(&mut self.lines, closed));
-        if wait(&mut self.child, GRACE).is_none() {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
+        if companion::wait(&mut *self.process, GRACE).is_none() {
+            self.process.kill();
         }
     }
 }
 
 /// Writes lines to the program until the queue is closed. Flushes whenever the queue is empty.
-fn write_lines(stdin: ChildStdin, queue: &Receiver<Vec<u8>>) {
+fn write_lines(stdin: PipeWriter, queue: &Receiver<Vec<u8>>) {
     let mut out = BufWriter::with_capacity(1 << 16, stdin);
     while let Ok(line) = queue.recv() {
         let written = out.write_all(&line).and_then(|()| {
@@ -436,7 +426,7 @@ fn write_lines(stdin: ChildStdin, queue: &Receiver<Vec<u8>>) {
 }
 
 /// Passes on each line of the program's standard output until it ends or a line is too long.
-fn read_answers(stdout: ChildStdout, answers: &Sender<Vec<u8>>) {
+fn read_answers(stdout: PipeReader, answers: &Sender<Vec<u8>>) {
     let mut reader = BufReader::new(stdout);
     loop {
         let mut line = Vec::new();
@@ -452,7 +442,7 @@ fn read_answers(stdout: ChildStdout, answers: &Sender<Vec<u8>>) {
 }
 
 /// Keeps the last line that is not empty of the program's standard error.
-fn keep_last_line(stderr: ChildStderr, last: &Mutex<String>) {
+fn keep_last_line(stderr: PipeReader, last: &Mutex<String>) {
     let mut reader = BufReader::new(stderr);
     let mut line = Vec::new();
     while matches!(reader.by_ref().take(LONGEST_ANSWER).read_until(b'\n', &mut line), Ok(length) if length > 0)
@@ -463,18 +453,6 @@ fn keep_last_line(stderr: ChildStderr, last: &Mutex<String>) {
                 .clone_into(&mut last.lock().unwrap_or_else(PoisonError::into_inner));
         }
         line.clear();
-    }
-}
-
-/// Polls a process until it exits. Returns `None` if it does not exit in time.
-fn wait(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
-    let began = Instant::now();
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) => return Some(status),
-            Ok(None) if began.elapsed() < patience => thread::sleep(Duration::from_millis(2)),
-            _ => return None,
-        }
     }
 }
 

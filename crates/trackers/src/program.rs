@@ -3,8 +3,8 @@
 //!
 //! The program receives every entry from the first one, also when a run resumes, each exactly as in
 //! the journal. It must exit when its input ends. Its standard output and error go to a log file.
-//! It runs in its own process group, so that Ctrl-C reaches the trials but not the program that
-//! records how they ended.
+//! It is a companion of the run, so Ctrl-C reaches the trials but not the program that records how
+//! they ended.
 
 use super::home::{self, Home, failed};
 use super::retry::with_backoff;
@@ -12,12 +12,11 @@ use super::{Tracker, TrackerError, metric_rows};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use std::fs::File;
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::process::CommandExt;
+use std::io::{self, ErrorKind, PipeWriter, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::ExitStatus;
+use std::time::Duration;
+use swath_engine::companion::{self, Companion};
 use swath_model::source::variables::fill_all;
 use swath_model::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 use swath_model::study::{Entry, Kind, Setting, Study};
@@ -94,8 +93,8 @@ struct Program {
 
 /// A running program, its input (which does not block), and its log file.
 struct Running {
-    child: Child,
-    input: ChildStdin,
+    process: Box<dyn Companion>,
+    input: PipeWriter,
     log: PathBuf,
 }
 
@@ -125,7 +124,7 @@ impl Tracker for Program {
             // The program has closed its input, usually because it has ended.
             Ok(Err(_)) => Err(self.reason_for_end(running)),
             Err(error) => {
-                kill(running.child);
+                running.process.kill();
                 Err(error)
             }
         }
@@ -138,7 +137,7 @@ impl Tracker for Program {
 
     fn close(&mut self, _study: &Study) -> Result<(), TrackerError> {
         let Some(Running {
-            mut child,
+            mut process,
             input,
             log,
         }) = self.running.take()
@@ -146,11 +145,11 @@ impl Tracker for Program {
             return Ok(());
         };
         drop(input);
-        match wait(&mut child) {
+        match companion::wait(&mut *process, PATIENCE) {
             Some(status) if status.success() => Ok(()),
             Some(status) => Err(self.failure(status, &log)),
             None => {
-                kill(child);
+                process.kill();
                 Err(TrackerError::Other(format!(
                     "`{}` was killed: it did not exit within {} s after the end of its input",
                     self.command[0],
@@ -172,23 +171,19 @@ impl Program {
         let (out, err) = create_log(&folder, &log).map_err(failed(&log))?;
         let command =
             fill_all(&self.command).map_err(|unset| TrackerError::Other(unset.to_string()))?;
-        let mut child = Command::new(&command[0])
-            .args(&command[1..])
-            .env("SWATH_STUDY_DIR", study_dir)
-            .stdin(Stdio::piped())
-            .stdout(out)
-            .stderr(err)
-            // Ctrl-C signals the foreground process group, which the program must outlive.
-            .process_group(0)
-            .spawn()
-            .map_err(|error| self.start_failure(&error))?;
-        match take_input(&mut child) {
-            Ok(input) => Ok(Running { child, input, log }),
-            Err(error) => {
-                kill(child);
-                Err(self.start_failure(&error))
-            }
-        }
+        let env = [("SWATH_STUDY_DIR", study_dir.into())];
+        let started = io::pipe().and_then(|(stdin, input)| {
+            // Writes return instead of block.
+            fcntl_setfl(&input, fcntl_getfl(&input)? | OFlags::NONBLOCK)?;
+            let stdio = [stdin.into(), out.into(), err.into()];
+            Ok((companion::start(&command, &env, stdio)?, input))
+        });
+        let (process, input) = started.map_err(|error| self.start_failure(&error))?;
+        Ok(Running {
+            process,
+            input,
+            log,
+        })
     }
 
     fn start_failure(&self, error: &io::Error) -> TrackerError {
@@ -201,11 +196,13 @@ impl Program {
     /// Returns the reason why the program reads no more: its exit status, or that it closed its
     /// input. Kills it if it has not exited.
     fn reason_for_end(&self, running: Running) -> TrackerError {
-        let Running { mut child, log, .. } = running;
-        match wait(&mut child) {
+        let Running {
+            mut process, log, ..
+        } = running;
+        match companion::wait(&mut *process, PATIENCE) {
             Some(status) => self.failure(status, &log),
             None => {
-                kill(child);
+                process.kill();
                 TrackerError::Other(format!("`{}` closed its input", self.command[0]))
             }
         }
@@ -256,11 +253,11 @@ impl Drop for Program {
     /// to exit.
     fn drop(&mut self) {
         if let Some(Running {
-            mut child, input, ..
+            mut process, input, ..
         }) = self.running.take()
         {
             drop(input);
-            let _ = child.try_wait();
+            let _ = process.try_wait();
         }
     }
 }
@@ -270,29 +267,4 @@ fn create_log(folder: &Path, log: &Path) -> io::Result<(File, File)> {
     std::fs::create_dir_all(folder)?;
     let file = File::create(log)?;
     Ok((file.try_clone()?, file))
-}
-
-/// Takes the program's input and makes writes to it return instead of block.
-fn take_input(child: &mut Child) -> io::Result<ChildStdin> {
-    let input = child.stdin.take().ok_or(ErrorKind::BrokenPipe)?;
-    fcntl_setfl(&input, fcntl_getfl(&input)? | OFlags::NONBLOCK)?;
-    Ok(input)
-}
-
-/// Polls the program until it exits. Returns `None` if it does not exit in time.
-fn wait(child: &mut Child) -> Option<ExitStatus> {
-    let began = Instant::now();
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) => return Some(status),
-            Ok(None) if began.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(2)),
-            _ => return None,
-        }
-    }
-}
-
-/// Kills the program and reaps it.
-fn kill(mut child: Child) {
-    let _ = child.kill();
-    let _ = child.wait();
 }

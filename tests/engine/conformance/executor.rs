@@ -78,6 +78,7 @@ fn programs(slots: usize, behaviour: Behaviour) -> World {
             trial_time: None,
             system: None,
             grace: Duration::from_secs(5),
+            stop: swath::executor::StopSignal::default(),
             log: 1 << 20,
             capture: Vec::new(),
             checkpoint: false,

@@ -33,6 +33,9 @@ const GATHER: Duration = Duration::from_millis(20);
 /// was interrupted.
 const END_DELAY: Duration = Duration::from_millis(400);
 
+/// Time after which a pilot leaves whose trials were killed, whatever its slots still do.
+const LAST_RESORT: Duration = Duration::from_millis(800);
+
 /// Runs a pilot until there is no more work for it; returns the reason why it left.
 ///
 /// `guard` is the command line of the process that ends the trials if this process is killed.
@@ -48,6 +51,14 @@ pub fn run(
     loop {
         pilot.handle_signals(signals);
         pilot.read_orders();
+        let is_late = pilot.leave_by.is_some_and(|due| Instant::now() >= due);
+        if is_late && pilot.is_busy() {
+            let why = pilot.full.clone().unwrap_or_default();
+            pilot.say_goodbye(signals, &why)?;
+            // A dropped pool would wait for slots that do not end. The guard kills the processes.
+            std::mem::forget(pilot);
+            return Ok(why);
+        }
         if pilot.is_abandoned {
             // The pool must not be dropped, because that would write to the folders of the trials,
             // which now belong to other pilots. The guard sees the pipe close without a farewell
@@ -60,11 +71,7 @@ pub fn run(
         pilot.beat();
         pilot.journal.flush_if_due();
         if let Some(why) = pilot.reason_to_leave(signals) {
-            pilot.journal.push(MessageKind::Bye {
-                why: why.clone(),
-                told: signals.end.load(Ordering::SeqCst) > 0,
-            });
-            pilot.journal.close()?;
+            pilot.say_goodbye(signals, &why)?;
             return Ok(why);
         }
     }
@@ -105,6 +112,8 @@ struct Pilot {
     /// Number of handled signals that end the pilot.
     end_signals: usize,
     idle_since: Instant,
+    /// Time at which the pilot leaves, whatever its slots still do; `None` before its end.
+    leave_by: Option<Instant>,
     last_beat: Instant,
     /// Last heartbeat of the orchestrator, and the time at which it was first read.
     orchestrator: Option<Beat>,
@@ -170,6 +179,7 @@ impl Pilot {
             is_warned: false,
             end_signals: 0,
             idle_since: now,
+            leave_by: None,
             last_beat: now,
             orchestrator: None,
             orchestrator_seen: now,
@@ -225,6 +235,12 @@ impl Pilot {
     }
 
     fn stop_all(&mut self, how: Stop) {
+        let time = match how {
+            Stop::Kill => LAST_RESORT,
+            _ => self.spec.program.grace + LAST_RESORT,
+        };
+        let due = Instant::now() + time;
+        self.leave_by = Some(self.leave_by.map_or(due, |earlier| earlier.min(due)));
         for (trial, _) in self.running.keys() {
             self.pool.stop(*trial, how);
         }
@@ -550,6 +566,20 @@ impl Pilot {
         }
     }
 
+    /// Writes the last message of the journal.
+    fn say_goodbye(&mut self, signals: &JobSignals, why: &str) -> Result<(), PilotError> {
+        self.journal.push(MessageKind::Bye {
+            why: why.to_owned(),
+            told: signals.end.load(Ordering::SeqCst) > 0,
+        });
+        self.journal.close()
+    }
+
+    /// Returns whether running trials, queued ones or withheld ends must still be reported.
+    fn is_busy(&self) -> bool {
+        !self.running.is_empty() || !self.queue.is_empty() || !self.withheld_ends.is_empty()
+    }
+
     fn reason_to_leave(&self, signals: &JobSignals) -> Option<String> {
         if self
             .journal
@@ -558,10 +588,7 @@ impl Pilot {
         {
             return Some("it could not write its journal".to_owned());
         }
-        // Running trials, queued ones and withheld ends must be reported first.
-        let is_busy =
-            !self.running.is_empty() || !self.queue.is_empty() || !self.withheld_ends.is_empty();
-        if is_busy {
+        if self.is_busy() {
             return None;
         }
         if let Some(why) = &self.full {

@@ -1,10 +1,15 @@
 //! Requests to stop: the first one stops the run gently, the second one kills it at once.
 
+use super::control::Control;
+use crate::journal::StudyDir;
 use serde::{Deserialize, Serialize};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGUSR1, SIGXFSZ};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+
+/// Interval between two looks for a request of `swath stop --now`.
+const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The number of requests to stop this run. Clones share it, so that signal handlers and threads
 /// can add to it.
@@ -16,6 +21,21 @@ pub struct Interrupt {
     halt: Arc<AtomicBool>,
     /// Whether SIGCONT was received since the process last stopped.
     is_continued: Arc<AtomicBool>,
+    /// Called some time after the second request; absent if nothing is to be called.
+    last_resort: Arc<OnceLock<LastResort>>,
+}
+
+/// The end of a process that does not end in order.
+struct LastResort {
+    patience: Duration,
+    abandon: Box<dyn Fn(&Interrupt) + Send + Sync>,
+    is_due: AtomicBool,
+}
+
+impl std::fmt::Debug for LastResort {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("LastResort").field(&self.patience).finish()
+    }
 }
 
 /// The urgency of a request to stop, in ascending order.
@@ -44,16 +64,21 @@ impl Interrupt {
     }
 
     /// Returns an interrupt as [`on_signals`](Self::on_signals) does. If this process still lives
-    /// `patience` after the second request, `abandon` is called in the thread of the signals: it is
-    /// to end the process, whatever its other threads wait for.
+    /// `patience` after the second request, `abandon` is called in a thread of its own: it is to end
+    /// the process, whatever the other threads wait for.
     ///
     /// # Errors
     /// If a handler cannot be set.
     pub fn on_signals_or(
         patience: Duration,
-        abandon: impl Fn(&Self) + Send + 'static,
+        abandon: impl Fn(&Self) + Send + Sync + 'static,
     ) -> std::io::Result<Self> {
         let interrupt = Self::default();
+        interrupt.last_resort.get_or_init(|| LastResort {
+            patience,
+            abandon: Box::new(abandon),
+            is_due: AtomicBool::new(false),
+        });
         let shared = interrupt.clone();
         let hangup = (!is_ignored(SIGHUP)).then_some(SIGHUP);
         call_on_signals(
@@ -61,10 +86,6 @@ impl Interrupt {
             move |signal| {
                 shared.signal.store(signal, Ordering::SeqCst);
                 shared.ask();
-                if shared.urgency() == Urgency::Kill {
-                    std::thread::sleep(patience);
-                    abandon(&shared);
-                }
             },
         )?;
         Ok(interrupt)
@@ -91,6 +112,51 @@ impl Interrupt {
     /// Adds one request to stop.
     pub fn ask(&self) {
         self.requests.fetch_add(1, Ordering::SeqCst);
+        if self.urgency() == Urgency::Kill {
+            self.begin_last_resort();
+        }
+    }
+
+    /// Raises the urgency to `Kill`.
+    pub fn kill(&self) {
+        self.requests.fetch_max(2, Ordering::SeqCst);
+        self.begin_last_resort();
+    }
+
+    /// Watches for a request of `swath stop --now` to the run of the study in `dir`, which the
+    /// driver does not read while it waits for something else. Ends with this process.
+    ///
+    /// # Errors
+    /// If no thread can be started.
+    pub fn watch(&self, dir: &StudyDir) -> std::io::Result<()> {
+        let (shared, dir) = (self.clone(), dir.clone());
+        let thread = std::thread::Builder::new().name("stop-requests".to_owned());
+        let watcher = thread.spawn(move || {
+            while Control::pending(&dir).and_then(|request| request.stop) != Some(Urgency::Kill) {
+                std::thread::sleep(WATCH_INTERVAL);
+            }
+            shared.kill();
+        });
+        watcher.map(drop)
+    }
+
+    /// Starts the thread that abandons this process if it does not end in order; once.
+    fn begin_last_resort(&self) {
+        let Some(last_resort) = self.last_resort.get() else {
+            return;
+        };
+        if last_resort.is_due.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let shared = self.clone();
+        let thread = std::thread::Builder::new().name("last-resort".to_owned());
+        // Without a thread the run ends in order, or not at all.
+        let _ = thread.spawn(move || {
+            if let Some(last_resort) = shared.last_resort.get() {
+                std::thread::sleep(last_resort.patience);
+                (last_resort.abandon)(&shared);
+            }
+        });
     }
 
     /// Returns whether a SIGTSTP is pending, and clears it.

@@ -153,6 +153,9 @@ impl<'a> Driver<'a> {
                 self.halt(executor, interrupt)?;
             }
             let urgency = interrupt.urgency().max(self.components.inbox.urgency());
+            if urgency == Urgency::Kill {
+                interrupt.kill();
+            }
             let ending = self.reason_to_end(urgency);
             let may_act = self.has_room(executor)?;
             if may_act {

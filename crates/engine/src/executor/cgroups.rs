@@ -1,4 +1,4 @@
-//! The cgroup of a run, with a [`Leaf`] for every attempt below it, and the removal of cgroups of
+//! The cgroup of a run, with a [`Leaf`] for every slot below it, and the removal of cgroups of
 //! killed runs.
 //!
 //! The name of the cgroup contains the study and the process that created it, so that a later run
@@ -26,8 +26,6 @@ pub(super) struct Cgroups {
     run: Cgroup,
     /// Memory limit of each leaf in bytes; `None` if the kernel does not enforce one.
     memory: Option<u64>,
-    /// Cgroup of this process, to which a slot returns after it has started a program.
-    home: Cgroup,
     /// Loan of the memory controller, returned when this value is dropped.
     _loan: Option<Loan>,
 }
@@ -54,25 +52,18 @@ impl Cgroups {
         report_path(run.path());
         run.make().ok()?;
         let shelter = own.child(&format!("{prefix}{mark}{SHELTER}"));
-        let loan = memory.and_then(|_| own.borrow_memory(shelter.clone(), is_ours).ok());
-        let has_moved = shelter.path().is_dir();
+        let loan = memory.and_then(|_| own.borrow_memory(shelter, is_ours).ok());
         let memory = memory.filter(|_| loan.is_some() && run.enable_memory().is_ok());
         Some(Self {
             run,
             memory,
-            home: if has_moved { shelter } else { own },
             _loan: loan,
         })
     }
 
-    /// Creates the leaf of an attempt or of a task.
+    /// Creates the leaf of a slot or of an attempt.
     pub(super) fn leaf(&self, name: &str) -> Option<Leaf> {
         Leaf::new(self.run.child(name), self.memory).ok()
-    }
-
-    /// Returns the folder of the cgroup of this process.
-    pub(super) fn home(&self) -> &Path {
-        self.home.path()
     }
 
     /// Ends all remaining processes of the run and removes its cgroup.

@@ -15,6 +15,7 @@ use super::cgroups;
 use super::orphans::RUN;
 use super::processes;
 use super::slot::{self, Message, Received, Wire};
+use super::ulimit;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{WaitOptions, setsid, wait};
@@ -75,6 +76,9 @@ impl Guard {
     fn introduce(&mut self) {
         // A guard that is dead already is noticed when it is needed.
         self.wire.send(&["run", &self.run]).ok();
+        if let Some(limit) = ulimit::callers_files() {
+            self.wire.send(&["files", &limit.to_string()]).ok();
+        }
         if let Some(cgroup) = &self.cgroup {
             let path = cgroup.as_os_str().as_encoded_bytes();
             self.wire.send(&[b"cgroup".as_slice(), path]).ok();
@@ -214,6 +218,8 @@ impl Guarding {
 
     fn carry_out(&mut self, message: &Message) -> io::Result<()> {
         match message.kind() {
+            // The slots and their programs inherit the limit of the caller.
+            "files" => ulimit::set_files(message.number(1)),
             "run" => self.run = String::from_utf8_lossy(message.field(1)).into_owned(),
             "cgroup" => {
                 use std::os::unix::ffi::OsStrExt as _;

@@ -1,14 +1,13 @@
-//! The cgroup of one attempt. Processes stay in the cgroup in which they were started, so that they
-//! can be measured, limited and ended together.
+//! The cgroup of one slot process, or of one attempt in a slot that is a thread. Processes stay in
+//! the cgroup in which they were started, so that they can be measured, limited and ended together.
 
 use super::{cgroups, processes};
 use crate::cgroup::Cgroup;
 use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
-/// The cgroup of an attempt. Dropping it removes the cgroup if it is empty.
+/// The cgroup of a slot process or of an attempt. Dropping it removes the cgroup if it is empty.
 pub(super) struct Leaf {
     cgroup: Cgroup,
     /// Whether the kernel enforces the memory limit.
@@ -36,6 +35,14 @@ impl Leaf {
         Ok(Self { cgroup, is_walled })
     }
 
+    /// Moves a process without children into the cgroup.
+    ///
+    /// # Errors
+    /// Fails if the process cannot be moved.
+    pub(super) fn adopt(&self, pid: u32) -> io::Result<()> {
+        self.cgroup.take(pid)
+    }
+
     /// Moves the leader of a new trial into the cgroup, with all processes that it has started
     /// meanwhile. `others` returns the processes that are no longer its descendants.
     ///
@@ -60,11 +67,6 @@ impl Leaf {
                 self.cgroup.take(pid).ok();
             }
         }
-    }
-
-    /// Returns the folder of the cgroup.
-    pub(super) fn path(&self) -> &Path {
-        self.cgroup.path()
     }
 
     /// Returns whether the kernel enforces the memory limit.
@@ -101,7 +103,8 @@ impl Leaf {
         (tally, ended)
     }
 
-    fn tally(&self) -> Tally {
+    /// Returns the usage of all processes that were in the cgroup.
+    pub(super) fn tally(&self) -> Tally {
         Tally {
             cpu: Duration::from_micros(self.cgroup.number("cpu.stat", "usage_usec").unwrap_or(0)),
             peak: self.cgroup.value("memory.peak").unwrap_or(0),

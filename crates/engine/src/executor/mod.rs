@@ -8,6 +8,7 @@ mod allotment;
 mod built_in;
 mod cgroups;
 mod checkpoint;
+mod companions;
 mod gpus;
 pub mod guard;
 mod invocation;
@@ -29,17 +30,20 @@ mod site;
 mod sleeper;
 pub mod slot;
 mod stop_line;
+mod stop_signal;
 mod supervise;
 mod system;
 mod task;
 mod traceback;
 mod trainable;
+mod ulimit;
 mod usage;
 mod watch;
 mod work_files;
 
 pub use allotment::Allotment;
 pub use built_in::{BUILT_INS, BuiltIn, Facts, RESUME, Scope, environment};
+pub use companions::SlotLauncher;
 pub use gpus::{GpuError, GpuShares, Gpus};
 pub use invocation::{Invocation, Text};
 pub use leftovers::{end_leftovers, survivors};
@@ -50,6 +54,7 @@ pub(crate) use reread::{Reread, reread};
 pub use room::DiskSpace;
 pub use simulated::Simulated;
 pub use site::{Share, Site, Work, here};
+pub use stop_signal::{StopSignal, StopTarget};
 pub use system::SYSTEM;
 pub use task::{Task, TaskEnd, TaskRequest};
 pub use trainable::{Closure, Outcome, StudyContext, Trainable, TrialContext, TrialError};
@@ -202,8 +207,8 @@ pub struct Launch {
 /// Reason why a trial is to end, and with it the way it is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stop {
-    /// The scheduler pauses the trial: SIGTERM, the grace period, then SIGKILL. The attempt ends as
-    /// `Paused`.
+    /// The scheduler pauses the trial: the stop signal, the grace period, then SIGKILL. The attempt
+    /// ends as `Paused`.
     Pause,
     /// The scheduler stops the trial, with the same signals. The attempt ends as `Stopped`.
     Verdict,
@@ -282,6 +287,9 @@ pub enum ExecutorError {
         #[source]
         source: std::io::Error,
     },
+    /// A limit of this process leaves no room for a trial; holds the limit.
+    #[error("no trial can run: {0}")]
+    NoRoom(String),
     /// An attempt was to start in a slot that is not free.
     #[error("slot {0} still runs a trial")]
     SlotBusy(u32),

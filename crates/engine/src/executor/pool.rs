@@ -8,6 +8,7 @@ use super::checkpoint;
 use super::shortage::{FIRST_WAIT, LONGEST_WAIT, Waits, has_descriptors};
 use super::stop_line::{StopLine, StopRequest};
 use super::trainable::{StudyContext, Trainable, TrialContext};
+use super::ulimit::{self, Room};
 use super::{DiskSpace, Executor, ExecutorError, Launch, Outcome, Signal, SignalKind, Stop};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -85,10 +86,11 @@ fn set_unusable(slot: &UnusableReason, reason: Option<String>) {
 }
 
 impl Pool {
-    /// Creates a pool of `slots` slots, at least one, that run `trainable`.
+    /// Creates a pool of `slots` slots, at least one, that run `trainable`. There are fewer, and a
+    /// message says so, if the machine allows fewer open files or threads.
     ///
     /// # Errors
-    /// Fails if the threads cannot be started.
+    /// Fails if no thread can be started.
     pub fn new(
         trainable: Arc<dyn Trainable>,
         slots: usize,
@@ -96,6 +98,8 @@ impl Pool {
     ) -> Result<Self, ExecutorError> {
         let (signals, received) = bounded(WAITING_SIGNALS);
         let (alive, workers) = bounded(0);
+        let requested = slots.clamp(1, MOST_SLOTS);
+        let room = ulimit::room().map_err(ExecutorError::NoRoom)?;
         let mut pool = Self {
             slots: Vec::new(),
             signals: received,
@@ -106,19 +110,53 @@ impl Pool {
                 signals,
                 alive: Some(alive),
             },
-            max_slots: MOST_SLOTS,
+            max_slots: room
+                .as_ref()
+                .map_or(MOST_SLOTS, |room| room.trials.min(MOST_SLOTS)),
             workers,
             threads: Vec::new(),
         };
-        pool.add(slots.max(1))?;
+        if let Some(room) = room.filter(|room| room.trials < requested) {
+            let Room { trials, limit } = room;
+            pool.shared.waits.tell(format!(
+                "only {trials} of {requested} trials run at a time: {limit}"
+            ));
+        }
+        pool.grow(requested)?;
         Ok(pool)
     }
 
     /// Bounds the number of slots; later calls of `resize` cannot exceed it.
     #[must_use]
     pub fn at_most(mut self, slots: usize) -> Self {
-        self.max_slots = slots.max(self.slots.len());
+        self.max_slots = self.max_slots.min(slots.max(self.slots.len()));
         self
+    }
+
+    /// Adds slots until there are `slots`, or as many as possible.
+    ///
+    /// # Errors
+    /// Fails if there is no slot, and none can be added.
+    fn grow(&mut self, slots: usize) -> Result<(), ExecutorError> {
+        let slots = slots.min(self.max_slots);
+        let mut count = slots.saturating_sub(self.slots.len());
+        while count > 0 {
+            match self.add(count.min(slots - self.slots.len())) {
+                Ok(()) => count = slots - self.slots.len(),
+                // The machine is short of threads. Some may still be possible.
+                Err(_) if count > 1 => count /= 2,
+                Err(error) if self.slots.is_empty() => return Err(error),
+                Err(_) => {
+                    let most = self.slots.len();
+                    self.shared.waits.tell(format!(
+                        "only {most} of {slots} trials run at a time: no more threads may be \
+                         started (see `ulimit -u` and `pids.max` of the control group)"
+                    ));
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Adds `count` slots, each with its own thread.
@@ -227,9 +265,9 @@ impl Executor for Pool {
 
     fn resize(&mut self, slots: usize) -> usize {
         let requested = slots.min(self.max_slots);
-        if let Some(more @ 1..) = requested.checked_sub(self.slots.len()) {
+        if requested > self.slots.len() {
             // If no threads can be added, the pool keeps the slots it has.
-            self.add(more).ok();
+            self.grow(requested).ok();
         }
         requested.min(self.slots.len())
     }
@@ -357,9 +395,7 @@ impl Worker {
     fn run(&self, trial: &TrialContext) -> Outcome {
         let identity = self.identity(&trial.launch);
         let created = self.try_until_possible(trial, || {
-            let may_begin = self.waits.check_descriptors();
-            may_begin
-                .and_then(|()| self.folder(trial, &identity))
+            self.folder(trial, &identity)
                 .inspect_err(|error| trial.note_shortage(error))
         });
         match (created, trial.folder.lock()) {
@@ -412,6 +448,7 @@ impl Worker {
         if let Some(from) = &trial.launch.from {
             let copied = self.try_until_possible(trial, || {
                 checkpoint::copy(from, &trial.launch.dir.join("checkpoints"))
+                    .and_then(|()| swath_log::remove_seal(&trial.launch.dir))
                     .inspect_err(|error| trial.note_shortage(error))
             });
             match copied {

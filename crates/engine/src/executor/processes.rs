@@ -67,6 +67,12 @@ pub fn place(pid: u32) -> Place {
     }
 }
 
+/// Returns the name of a process, of at most 15 bytes; `None` for one that is gone.
+pub(super) fn name(pid: u32) -> Option<String> {
+    let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
+    Some(String::from_utf8_lossy(&name).trim_end().to_owned())
+}
+
 /// Returns the parent of a process.
 pub(super) fn parent(pid: u32) -> Option<u32> {
     stat_field(pid, 4)?.parse().ok()
@@ -114,6 +120,23 @@ fn appends_to(pid: u32, fd: u32, predicate: impl Fn(&Path) -> bool) -> bool {
     flags.is_some_and(|flags| {
         u32::from_str_radix(flags.trim(), 8).is_ok_and(|flags| flags & APPEND != 0)
     })
+}
+
+/// Returns the number of processes and threads of a user that this process can see.
+pub(super) fn count_of_user(user: u32) -> u64 {
+    let statuses = others()
+        .chain([std::process::id()])
+        .filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/status")).ok());
+    statuses
+        .filter(|status| status_number(status, "Uid:") == Some(u64::from(user)))
+        .filter_map(|status| status_number(&status, "Threads:"))
+        .sum()
+}
+
+/// Returns the first number after `key` in a text like `/proc/PID/status`.
+fn status_number(status: &str, key: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// Returns the children of a process, including zombies.

@@ -2,27 +2,27 @@
 //! group.
 
 use super::cgroups::Cgroups;
-use super::leaf::Leaf;
+use super::leaf::{Leaf, Tally};
 use super::orphans::RUN;
 use super::output::Output;
 use super::port::Port;
-use super::slot::{Order, Slot, Slots, StartError, Started};
+use super::slot::{Order, Slot, Slots, StartError};
 use super::stop_line::StopRequest;
 use super::supervise::{ORPHAN_GRACE, Records, Supervision, SupervisionLimits, stop_file};
 use super::{
-    Allotment, ExecutorError, Exit, Facts, Invocation, Launch, Outcome, StudyContext, Text,
-    Trainable, TrialContext, environment, processes, usage,
+    Allotment, ExecutorError, Exit, Facts, Invocation, Launch, Outcome, StopSignal, StudyContext,
+    Text, Trainable, TrialContext, environment, processes, ulimit, usage,
 };
 use regex::Regex;
 use serde::{Deserialize, Serialize};
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf, absolute};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use swath_log::{TrialLogger, rank};
 use swath_model::space::Name;
@@ -32,8 +32,8 @@ use swath_model::study::{Failure, Usage};
 /// slot itself would otherwise run for ever.
 const MOST_SLOTS_LOST: u32 = 5;
 
-/// Run time below which creating a cgroup is too expensive. After such a short trial, the next one
-/// gets a cgroup only once it has lived through its first poll interval.
+/// Run time below which creating a cgroup is too expensive, for a slot in a thread. After such a
+/// short trial, the next one gets a cgroup only once it has lived through its first poll interval.
 const TOO_SHORT_FOR_CGROUP: Duration = Duration::from_millis(50);
 
 /// The `PATH` of a process that has none, as `execvp` of the C library takes it.
@@ -70,8 +70,11 @@ pub struct ProgramSpec {
     pub workdir: PathBuf,
     /// Longest run time of an attempt; `None` for no limit.
     pub trial_time: Option<Duration>,
-    /// Grace period between SIGTERM and SIGKILL.
+    /// Grace period between the stop signal and SIGKILL.
     pub grace: Duration,
+    /// Signal that asks the program to end.
+    #[serde(default)]
+    pub stop: StopSignal,
     /// Interval between two samples of system usage; `None` for no samples.
     #[serde(default)]
     pub system: Option<Duration>,
@@ -193,6 +196,10 @@ impl Program {
         let longer_path =
             tools.and_then(|tools| with_tools(&spec.search_path(), tools, &spec.workdir));
         let outer_ranks = spec.outer_ranks();
+        // Without a guard, the trials would inherit the raised limit.
+        if guard.is_some() {
+            ulimit::raise_files();
+        }
         let slots = Slots::new(guard, &run).map_err(prepare_error)?;
         Ok(Self {
             invoke,
@@ -200,6 +207,7 @@ impl Program {
             limits: SupervisionLimits {
                 run_time: spec.trial_time,
                 grace: spec.grace,
+                stop: spec.stop,
                 memory: allotment.memory,
                 sample_interval: spec.system,
                 invalid: spec.invalid.clone(),
@@ -219,41 +227,34 @@ impl Program {
     }
 
     /// Returns the order to start the program of an attempt; the error says why it cannot be started.
-    fn order(
-        &self,
-        trial: &TrialContext,
-        dir: &Path,
-        leaf: Option<&Leaf>,
-    ) -> Result<Order, String> {
+    fn order(&self, trial: &TrialContext, dir: &Path) -> Result<Order, String> {
         let argv = &trial.invocation.argv;
         let name = argv.first().ok_or("the command is empty")?;
-        let cgroups = self.cgroups.get().and_then(Option::as_ref);
         Ok(Order {
             program: self.find(name, self.workdir(trial))?,
             argv: argv.iter().map(OsString::from).collect(),
             env: self.environment(trial, dir),
             workdir: self.workdir(trial).to_owned(),
             logs: [dir.join("stdout.log"), dir.join("stderr.log")],
-            cgroup: leaf
-                .zip(cgroups)
-                .map(|(leaf, cgroups)| (leaf.path().to_owned(), cgroups.home().to_owned())),
             grace: self.limits.grace.min(ORPHAN_GRACE),
             mark: mark(dir),
         })
     }
 
-    /// Starts the program of an attempt in a slot; `None` if the slot process was killed meanwhile.
+    /// Starts the program of an attempt in a slot, and returns its process id; `None` if the slot process was killed meanwhile.
     /// The error says why the program cannot be started.
     fn start(
         &self,
         trial: &TrialContext,
         order: &Order,
-    ) -> Result<Option<(Slot, Started)>, String> {
+        dir: &Path,
+    ) -> Result<Option<(Slot, u32)>, String> {
         let mut slot = self
             .slots
             .take()
             .inspect_err(|error| trial.note_shortage(error))
             .map_err(|error| format!("the process of its slot could not be started: {error}"))?;
+        slot.enter(self.cgroups(dir));
         let must_end = || trial.stop_request().is_some_and(|request| request.kill);
         match slot.start(order, must_end) {
             Ok(started) => Ok(Some((slot, started))),
@@ -415,17 +416,12 @@ impl Program {
             format!("could not read its earlier records: {error}")
         })?;
         let output = Output::new(dir, &self.spec.capture, self.spec.log, resumes);
-        // The cgroup is created before the program starts, to keep the time between the start and
-        // the move into the cgroup short.
-        let at_once = self.limits.memory.is_some() || !self.last_was_short.load(Ordering::Relaxed);
-        let leaf = if at_once {
-            self.leaf(&trial.launch, dir)
-        } else {
-            None
-        };
         let begun = Instant::now();
-        let order = self.order(trial, dir, leaf.as_ref())?;
-        let Some((mut slot, started)) = self.start(trial, &order)? else {
+        if resumes {
+            set_newer_files_aside(trial, dir, log)?;
+        }
+        let order = self.order(trial, dir)?;
+        let Some((mut slot, leader)) = self.start(trial, &order, dir)? else {
             let mut outcome = Outcome {
                 exit: trial.stop_request().map_or(Exit::Lost, StopRequest::exit),
                 usage: Usage::default(),
@@ -437,15 +433,16 @@ impl Program {
             program: self,
             trial,
             dir,
-            leader: started.pid,
+            leader,
             slot: slot.pid(),
+            slot_leaf: slot.leaf(),
+            earlier: Cell::new(None),
             mark: order.mark.to_string_lossy().into_owned(),
             leaf: OnceCell::new(),
         };
-        if started.is_in_cgroup {
-            processes.leaf.set(leaf).ok();
-        } else if at_once {
-            processes.enter(leaf);
+        let at_once = self.limits.memory.is_some() || !self.last_was_short.load(Ordering::Relaxed);
+        if at_once {
+            processes.enter();
         }
         let is_walled = processes.leaf().is_some_and(Leaf::is_walled);
         // If the kernel enforces the limit of the cgroup, the supervisor need not measure memory.
@@ -456,7 +453,7 @@ impl Program {
             ..self.limits.clone()
         };
         let orphans = &|| processes.orphans();
-        let place = (&mut slot, started.pid);
+        let place = (&mut slot, leader);
         let supervision = Supervision::new(place, trial, log, &limits, records, output, orphans);
         let supervised = supervision.run(|| processes.register(), || self.slots.end_strays());
         let mut outcome = supervised.outcome;
@@ -504,31 +501,42 @@ struct AttemptProcesses<'a> {
     leader: u32,
     /// Slot process, above which nothing of the attempt can get; `None` for a slot in a thread.
     slot: Option<u32>,
+    /// Cgroup of the slot process; `None` if there is none.
+    slot_leaf: Option<Arc<Leaf>>,
+    /// Processor time in that cgroup when the attempt was registered.
+    earlier: Cell<Option<Duration>>,
     /// Entry in the environment of the attempt's processes that no other trial has.
     mark: String,
-    /// Cgroup of the attempt once it was decided upon; `None` inside if there is none.
+    /// Cgroup of an attempt in a thread's slot, once it was decided upon; `None` inside if there is
+    /// none.
     leaf: OnceCell<Option<Leaf>>,
 }
 
 impl AttemptProcesses<'_> {
-    /// Moves the attempt into its cgroup. Without its leader a cgroup is of no use: it is dropped
-    /// and so removed.
-    fn enter(&self, leaf: Option<Leaf>) {
-        let moved = leaf.filter(|leaf| leaf.take(self.leader, || self.outside_tree()).is_ok());
-        self.leaf.set(moved).ok();
+    /// Moves an attempt in the slot of a thread into a cgroup; one in a slot process is in the cgroup
+    /// of the slot. Without its leader a cgroup is of no use: it is dropped and so removed.
+    fn enter(&self) {
+        if self.slot.is_none() {
+            let leaf = self.program.leaf(&self.trial.launch, self.dir);
+            let moved = leaf.filter(|leaf| leaf.take(self.leader, || self.outside_tree()).is_ok());
+            self.leaf.set(moved).ok();
+        }
     }
 
     /// Registers an attempt that has lived through its first poll interval: in the journal and, if
-    /// that was delayed after a short trial, with a cgroup. A shorter attempt needs neither.
+    /// that was delayed after a short trial, in a cgroup. A shorter attempt needs neither.
     fn register(&self) {
         self.trial.placed(processes::place(self.leader));
+        self.earlier
+            .set(self.slot_leaf.as_ref().map(|leaf| leaf.tally().cpu));
         if self.leaf.get().is_none() {
-            self.enter(self.program.leaf(&self.trial.launch, self.dir));
+            self.enter();
         }
     }
 
     fn leaf(&self) -> Option<&Leaf> {
-        self.leaf.get().and_then(Option::as_ref)
+        let own = self.leaf.get().and_then(Option::as_ref);
+        own.or(self.slot_leaf.as_deref())
     }
 
     /// Returns the processes of the attempt that are no descendants of its leader: all other
@@ -561,6 +569,12 @@ impl AttemptProcesses<'_> {
     /// Ends the processes that outlived the leader and adds their usage to the outcome. Returns
     /// whether no process is left.
     fn end(self, outcome: &mut Outcome) -> bool {
+        // The processor time of a shorter attempt is all in the rusage of its processes.
+        if let (Some(leaf), Some(earlier)) = (&self.slot_leaf, self.earlier.get()) {
+            let tally = leaf.tally();
+            let cpu = tally.cpu.saturating_sub(earlier);
+            add_usage(outcome, Tally { cpu, ..tally });
+        }
         let leaf = self.leaf.into_inner().flatten();
         // The processes of a slot process have ended when it says so.
         let mark = self.slot.is_none().then_some(&*self.mark);
@@ -569,17 +583,21 @@ impl AttemptProcesses<'_> {
 }
 
 impl Program {
-    /// Creates the cgroup of an attempt; `None` if cgroups cannot be used here.
-    fn leaf(&self, launch: &Launch, dir: &Path) -> Option<Leaf> {
-        self.cgroups
-            .get_or_init(|| {
-                Cgroups::open(dir.parent()?, &self.run, self.limits.memory, |path| {
-                    if let Some(mut guard) = self.slots.guard() {
-                        guard.add_cgroup(path);
-                    }
-                })
+    /// Returns the cgroup of the run; `None` if cgroups cannot be used here.
+    fn cgroups(&self, dir: &Path) -> Option<&Cgroups> {
+        let cgroups = self.cgroups.get_or_init(|| {
+            Cgroups::open(dir.parent()?, &self.run, self.limits.memory, |path| {
+                if let Some(mut guard) = self.slots.guard() {
+                    guard.add_cgroup(path);
+                }
             })
-            .as_ref()?
+        });
+        cgroups.as_ref()
+    }
+
+    /// Creates the cgroup of an attempt in the slot of a thread.
+    fn leaf(&self, launch: &Launch, dir: &Path) -> Option<Leaf> {
+        self.cgroups(dir)?
             .leaf(&format!("{}-{}", launch.trial, launch.attempt))
     }
 
@@ -588,16 +606,8 @@ impl Program {
     fn end_rest(&self, mark: Option<&str>, leaf: Option<Leaf>, outcome: &mut Outcome) -> bool {
         let grace = self.limits.grace.min(ORPHAN_GRACE);
         let tally = leaf.map(|leaf| leaf.end(grace));
-        if let Some((tally, _)) = &tally {
-            let usage = &mut outcome.usage;
-            // Neither count is complete: the cgroup misses processor time used before it existed;
-            // rusage misses children that were never waited for. Take the larger.
-            usage.cpu_seconds = usage.cpu_seconds.max(tally.cpu.as_secs_f64());
-            if outcome.exit == Exit::Failed(Failure::Memory) {
-                // In other cases the peak of the cgroup does not measure need: it includes the page
-                // cache, which the kernel keeps until memory is short.
-                usage.peak_mib = usage.peak_mib.max(tally.peak as f64 / usage::MIB);
-            }
+        if let Some((tally, _)) = tally {
+            add_usage(outcome, tally);
         }
         // Processes started before the move into the cgroup may not be in it.
         mark.is_none_or(|mark| self.slots.finder().end_of_trial(mark, grace))
@@ -680,6 +690,36 @@ impl Trainable for Program {
             cgroups.close(grace);
         }
         self.slots.end_unassigned(grace);
+    }
+}
+
+/// Sets files aside that are newer than the last complete checkpoint, and may be half of another.
+fn set_newer_files_aside(
+    trial: &TrialContext,
+    dir: &Path,
+    log: &mut TrialLogger,
+) -> Result<(), String> {
+    let last = trial.launch.attempt.0.saturating_sub(1);
+    let warning = swath_log::resume_from_seal(dir, last).map_err(|error| {
+        trial.note_shortage(&error);
+        format!("could not prepare its checkpoint folder: {error}")
+    })?;
+    if let Some(warning) = warning {
+        log.warn(warning);
+    }
+    Ok(())
+}
+
+/// Adds the usage that a cgroup has counted to an outcome.
+fn add_usage(outcome: &mut Outcome, tally: Tally) {
+    let usage = &mut outcome.usage;
+    // Neither count is complete: the cgroup misses processor time used before it existed; rusage
+    // misses children that were never waited for. Take the larger.
+    usage.cpu_seconds = usage.cpu_seconds.max(tally.cpu.as_secs_f64());
+    if outcome.exit == Exit::Failed(Failure::Memory) {
+        // In other cases the peak of the cgroup does not measure need: it includes the page cache,
+        // which the kernel keeps until memory is short.
+        usage.peak_mib = usage.peak_mib.max(tally.peak as f64 / usage::MIB);
     }
 }
 

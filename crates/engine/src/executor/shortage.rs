@@ -14,20 +14,6 @@ use std::time::Duration;
 pub(super) const FIRST_WAIT: Duration = Duration::from_millis(50);
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
-/// Number of descriptors that an attempt needs to write its last files.
-const TO_END: usize = 4;
-
-/// Number of descriptors that must be free when an attempt begins. It keeps fewer of them; the rest
-/// is for other attempts that have just begun.
-const TO_BEGIN: usize = 20;
-
-/// From this limit on, descriptors are taken for plentiful.
-const PLENTY: u64 = 1024;
-
-/// Time that an attempt has to open its files before the next one may begin, while descriptors are
-/// few.
-const PACE: Duration = Duration::from_millis(30);
-
 /// Something that the machine lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shortage {
@@ -67,26 +53,16 @@ impl Shortage {
     }
 }
 
-/// Returns whether an ended attempt can open its last files.
+/// Returns whether a file can be opened.
 pub(super) fn has_descriptors() -> bool {
-    are_free(TO_END)
-}
-
-fn are_free(count: usize) -> bool {
-    let files: Vec<_> = (0..count).map(|_| File::open("/dev/null")).collect();
     // Other errors say nothing about descriptors.
-    !files.iter().any(|file| {
-        file.as_ref()
-            .is_err_and(|error| Shortage::of(error).is_some())
-    })
+    !File::open("/dev/null").is_err_and(|error| Shortage::of(&error).is_some())
 }
 
 /// The waits of all slots of a pool, and the messages about them.
 #[derive(Debug, Default)]
 pub(super) struct Waits {
     state: Mutex<State>,
-    /// Held by the attempt that begins, while descriptors are few.
-    turn: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -97,19 +73,10 @@ struct State {
 }
 
 impl Waits {
-    /// Checks that an attempt which begins now leaves descriptors to those that are to end. Otherwise
-    /// all could wait for each other.
-    pub(super) fn check_descriptors(&self) -> io::Result<()> {
-        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-        if limit.is_none_or(|limit| limit >= PLENTY) {
-            return Ok(());
-        }
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        if !are_free(TO_BEGIN) {
-            return Err(Errno::MFILE.into());
-        }
-        std::thread::sleep(PACE);
-        Ok(())
+    /// Adds a message.
+    pub(super) fn tell(&self, message: String) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.messages.push(message);
     }
 
     /// Adds an attempt that begins to wait. The first one is announced.

@@ -1,7 +1,7 @@
 //! Sleeps until a slot has news of a child, the child writes, a stop request arrives, or the interval is over.
 
 use super::slot::timespec;
-use super::stop_line::StopLine;
+use super::stop_line::Waker;
 use super::watch::Watch;
 use rustix::event::{PollFd, PollFlags, poll};
 use std::os::fd::BorrowedFd;
@@ -27,7 +27,7 @@ pub(super) struct Woken {
 #[cfg(target_os = "linux")]
 pub(super) fn sleep(
     slot: BorrowedFd<'_>,
-    line: &StopLine,
+    waker: &Waker<'_>,
     watch: Option<&Watch>,
     nap: Duration,
     last_read: Option<Instant>,
@@ -35,12 +35,7 @@ pub(super) fn sleep(
     // While the pause after a read lasts, the inotify descriptor is left out of the poll.
     let pause = last_read.and_then(|last_read| READ_PAUSE.checked_sub(last_read.elapsed()));
     let mut fds = vec![PollFd::from_borrowed_fd(slot, PollFlags::IN)];
-    let waker = line.waker();
-    fds.extend(
-        waker
-            .as_ref()
-            .map(|waker| PollFd::new(waker, PollFlags::IN)),
-    );
+    fds.extend(waker.fd().map(|fd| PollFd::new(fd, PollFlags::IN)));
     let growth = watch.filter(|_| pause.is_none()).map(Watch::fd);
     fds.extend(
         growth
@@ -55,8 +50,8 @@ pub(super) fn sleep(
         // After a pause the files are read without asking: it was made to collect writes.
         grown: pause.is_some() || growth.is_some() && is_ready(fds.last()),
     };
-    if waker.is_some() && is_ready(fds.get(1)) {
-        line.drain();
+    if waker.fd().is_some() && is_ready(fds.get(1)) {
+        waker.drain();
     }
     if let Some(watch) = watch.filter(|_| woken.grown) {
         watch.drain();
@@ -72,7 +67,7 @@ fn is_ready(fd: Option<&PollFd<'_>>) -> bool {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn sleep(
     slot: BorrowedFd<'_>,
-    _: &StopLine,
+    _: &Waker<'_>,
     _: Option<&Watch>,
     nap: Duration,
     _: Option<Instant>,

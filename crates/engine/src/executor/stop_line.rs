@@ -1,11 +1,10 @@
 //! The channel over which the executor asks a slot to stop its trial: an atomic with the request,
-//! and on Linux an eventfd that wakes the sleeping supervisor.
+//! and on Linux an eventfd that wakes the sleeping supervisor of a program.
 
 use super::{Exit, Launch, Stop};
-#[cfg(target_os = "linux")]
 use std::os::fd::OwnedFd;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use swath_model::study::{Attempt, TrialId};
 
 /// The state that the thread of one slot shares with the executor.
@@ -20,8 +19,8 @@ pub(super) struct StopLine {
     halt: AtomicBool,
     /// Whether the trial is suspended.
     halted: AtomicBool,
-    #[cfg(target_os = "linux")]
-    wake: Option<OwnedFd>,
+    /// Wakes the supervisor of the running program; `None` while there is none.
+    waker: Mutex<Option<Arc<OwnedFd>>>,
 }
 
 /// A stop request: the reason, and whether SIGKILL follows at once.
@@ -93,11 +92,7 @@ impl StopLine {
             noticed: AtomicBool::new(false),
             halt: AtomicBool::new(false),
             halted: AtomicBool::new(false),
-            #[cfg(target_os = "linux")]
-            wake: {
-                use rustix::event::{EventfdFlags, eventfd};
-                eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok()
-            },
+            waker: Mutex::default(),
         }
     }
 
@@ -165,31 +160,61 @@ impl StopLine {
         self.halted.load(Ordering::Acquire)
     }
 
-    #[cfg(target_os = "linux")]
     fn wake(&self) {
-        if let Some(wake) = &self.wake {
+        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(waker) = &*waker {
             // The counter cannot overflow: the supervisor reads it whenever it is not zero.
-            rustix::io::write(wake, &1u64.to_ne_bytes()).ok();
+            rustix::io::write(waker, &1u64.to_ne_bytes()).ok();
         }
     }
 
-    #[cfg(not(target_os = "linux"))]
-    fn wake(&self) {}
+    /// Returns a descriptor that becomes readable when a request arrives, until the returned value
+    /// is dropped.
+    pub(super) fn open_waker(&self) -> Waker<'_> {
+        let waker = eventfd().map(Arc::new);
+        let mut shared = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.clone_from(&waker);
+        Waker { line: self, waker }
+    }
+}
 
-    /// Returns a descriptor that becomes readable when a request arrives; `None` if the kernel gave
-    /// no eventfd, and then the supervisor polls.
-    #[cfg(target_os = "linux")]
-    pub(super) fn waker(&self) -> Option<BorrowedFd<'_>> {
-        self.wake.as_ref().map(AsFd::as_fd)
+/// The descriptor that wakes a supervisor. It is open only while a program runs, since a slot that
+/// waits for its turn needs none.
+pub(super) struct Waker<'a> {
+    line: &'a StopLine,
+    waker: Option<Arc<OwnedFd>>,
+}
+
+impl Waker<'_> {
+    /// Returns the descriptor; `None` if the kernel gave none, and then the supervisor polls.
+    pub(super) fn fd(&self) -> Option<&OwnedFd> {
+        self.waker.as_deref()
     }
 
-    /// Resets [`waker`](Self::waker) after a wake-up.
-    #[cfg(target_os = "linux")]
+    /// Resets the descriptor after a wake-up.
     pub(super) fn drain(&self) {
-        if let Some(wake) = &self.wake {
-            rustix::io::read(wake, &mut [0u8; 8]).ok();
+        if let Some(waker) = &self.waker {
+            rustix::io::read(waker, &mut [0u8; 8]).ok();
         }
     }
+}
+
+impl Drop for Waker<'_> {
+    fn drop(&mut self) {
+        let shared = self.line.waker.lock();
+        *shared.unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn eventfd() -> Option<OwnedFd> {
+    use rustix::event::{EventfdFlags, eventfd};
+    eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn eventfd() -> Option<OwnedFd> {
+    None
 }
 
 #[cfg(test)]

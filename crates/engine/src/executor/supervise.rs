@@ -10,14 +10,14 @@
 use super::output::Output;
 use super::shortage::Shortage;
 use super::sleeper::{self, LONGEST_BLIND_NAP};
-use super::slot::{Slot, SlotEvent};
+use super::slot::{OrphansEnd, Slot, SlotEvent};
 use super::stop_line::StopRequest;
 use super::system::{SYSTEM, Sampler};
 use super::usage::Meter;
 use super::watch::Watch;
-use super::{Exit, Outcome, TrialContext};
+use super::{Exit, Outcome, StopSignal, TrialContext};
 use rustix::process::Signal;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -54,8 +54,10 @@ pub(super) const ORPHAN_GRACE: Duration = Duration::from_secs(2);
 pub(super) struct SupervisionLimits {
     /// Longest run time; `None` for no limit.
     pub(super) run_time: Option<Duration>,
-    /// Grace period between SIGTERM and SIGKILL.
+    /// Grace period between the stop signal and SIGKILL.
     pub(super) grace: Duration,
+    /// Signal that asks the program to end.
+    pub(super) stop: StopSignal,
     /// Most bytes of memory its processes may hold together; `None` if the supervisor need not
     /// check.
     pub(super) memory: Option<u64>,
@@ -64,6 +66,10 @@ pub(super) struct SupervisionLimits {
     /// Exit statuses with which the child says that its configuration cannot work.
     pub(super) invalid: Vec<i32>,
 }
+
+/// Reason why a program that exited with status 0 has reported nothing, if it left processes.
+const WENT_INTO_BACKGROUND: &str = "was never reported: the program went into the background, and the \
+     processes that it left were ended; run it in the foreground, without `&`, `nohup` or a daemon";
 
 /// Signals with which other processes usually end a program.
 const KILL: i32 = 9;
@@ -203,16 +209,20 @@ impl<'a> Supervision<'a> {
                 .map_or(Exit::Lost, StopRequest::exit),
         };
         self.read_to_the_end();
+        let ended_names = ended.as_ref().map_or(&[][..], |ended| &ended.names);
+        if let Some(warning) = ended_warning(ended_names) {
+            self.log.warn(warning);
+        }
         // An attempt that did not complete is not expected to have reported every metric.
         if exit == Exit::Done {
-            self.note_unreported();
+            self.note_unreported(!ended_names.is_empty());
         }
         let usage_of_leader = exited
             .as_ref()
             .map_or(0.0, |(_, usage)| (usage.utime + usage.stime).as_secs_f64());
         let mut usage = exited.map_or_else(Usage::default, |(_, usage)| self.meter.usage(&usage));
-        if let Some((_, cpu)) = ended {
-            let reaped = usage_of_leader + cpu.as_secs_f64();
+        if let Some(ended) = &ended {
+            let reaped = usage_of_leader + ended.cpu.as_secs_f64();
             usage.cpu_seconds = usage.cpu_seconds.max(reaped);
         }
         Supervised {
@@ -220,7 +230,7 @@ impl<'a> Supervision<'a> {
                 exit: self.with_error(exit),
                 usage,
             },
-            rest: ended.map(|(is_ended, _)| is_ended),
+            rest: ended.map(|ended| ended.is_complete),
         }
     }
 
@@ -229,8 +239,8 @@ impl<'a> Supervision<'a> {
         let mut nap = FIRST_NAP;
         let mut last_read = None;
         let mut register = Some(register);
+        let waker = self.trial.line.open_waker();
         loop {
-            let line = &self.trial.line;
             let timeout = self.until_next_deadline(nap);
             let watch = self.watch.as_ref();
             // The end may have arrived together with the start, and then nothing wakes the sleeper.
@@ -239,7 +249,7 @@ impl<'a> Supervision<'a> {
                 Some(_) => return None,
                 None => {}
             }
-            let woken = sleeper::sleep(self.slot.fd(), line, watch, timeout, last_read);
+            let woken = sleeper::sleep(self.slot.fd(), &waker, watch, timeout, last_read);
             if woken.has_news {
                 continue;
             }
@@ -276,9 +286,9 @@ impl<'a> Supervision<'a> {
         }
     }
 
-    /// Waits until the slot has ended the processes that the child left. Returns whether none is
-    /// left, and their processor time; `None` if the slot process is gone.
-    fn wait_for_rest(&mut self) -> Option<(bool, Duration)> {
+    /// Waits until the slot has ended the processes that the child left; `None` if the slot process
+    /// is gone.
+    fn wait_for_rest(&mut self) -> Option<OrphansEnd> {
         loop {
             // A `Kill` request leaves no time for a grace period.
             if self
@@ -289,7 +299,7 @@ impl<'a> Supervision<'a> {
                 self.slot.kill();
             }
             match self.slot.wait(REST_CHECK_INTERVAL) {
-                Some(SlotEvent::Ended(is_ended, cpu)) => return Some((is_ended, cpu)),
+                Some(SlotEvent::Ended(ended)) => return Some(ended),
                 Some(SlotEvent::Gone) => return None,
                 Some(SlotEvent::Exited(..)) | None => {}
             }
@@ -436,8 +446,8 @@ impl<'a> Supervision<'a> {
         }
     }
 
-    /// Sends the signals that are due: SIGTERM to a child that runs too long, SIGKILL to one that
-    /// ignored SIGTERM.
+    /// Sends the signals that are due: the stop signal to a child that runs too long, SIGKILL to one
+    /// that has ignored it.
     fn send_due_signals(&mut self) {
         let (now, run_time) = (Instant::now(), self.run_time());
         match (&mut self.ending, self.limits.run_time) {
@@ -449,7 +459,7 @@ impl<'a> Supervision<'a> {
             ) => {
                 if term_at.is_some_and(|due| now >= due) {
                     *term_at = None;
-                    self.terminate();
+                    self.slot.stop(self.limits.stop, self.limits.grace);
                 } else if kill_at.is_some_and(|due| now >= due) {
                     *kill_at = None;
                     self.slot.signal(Signal::KILL);
@@ -473,21 +483,21 @@ impl<'a> Supervision<'a> {
             self.slot.signal(Signal::KILL);
             (None, None)
         } else {
-            // The `stop` file is for programs that poll; others get SIGTERM.
+            // The `stop` file is for programs that poll; others get the signal.
             let word = if request.reason == super::Stop::Pause {
                 "pause\n"
             } else {
                 ""
             };
             regular::write(&stop_file(&self.trial.launch.dir), word.as_bytes()).ok();
-            // The trial waits for the answer to a report, and that answer tells it to stop. SIGTERM
+            // The trial waits for the answer to a report, and that answer tells it to stop. The signal
             // follows only if it has not ended after one grace period, and SIGKILL after a second
             // one.
             let is_answered = matches!(request.reason, super::Stop::Pause | super::Stop::Verdict);
             if self.log.waits() && is_answered {
                 (Some(now + grace), Some(now + grace * 2))
             } else {
-                self.terminate();
+                self.slot.stop(self.limits.stop, grace);
                 (None, Some(now + grace))
             }
         };
@@ -496,12 +506,6 @@ impl<'a> Supervision<'a> {
             term_at,
             kill_at,
         });
-    }
-
-    fn terminate(&mut self) {
-        // A process that is suspended handles SIGTERM only after SIGCONT.
-        self.slot.signal(Signal::TERM);
-        self.slot.signal(Signal::CONT);
     }
 
     /// Records a sample of the system usage if one is due.
@@ -577,9 +581,9 @@ impl<'a> Supervision<'a> {
         self.trim();
     }
 
-    /// Records, for each deciding metric that was never reported, the clue that the output gives
-    /// for it.
-    fn note_unreported(&mut self) {
+    /// Records, for each deciding metric that was never reported, the probable reason: that the
+    /// program `has_left` processes, or the clue that the output gives for it.
+    fn note_unreported(&mut self, has_left: bool) {
         let deciding = self.trial.study.deciding.iter();
         let silent: Vec<&Name> = deciding.filter(|name| self.log.is_silent(name)).collect();
         if silent.is_empty() {
@@ -587,7 +591,10 @@ impl<'a> Supervision<'a> {
         }
         let printed = self.output.printed();
         for name in silent {
-            if let Some(reason) = self.output.why_unreported(name, &printed) {
+            if has_left {
+                self.log
+                    .note_unreported(name, WENT_INTO_BACKGROUND.to_owned());
+            } else if let Some(reason) = self.output.why_unreported(name, &printed) {
                 self.log.note_unreported(name, reason);
             }
         }
@@ -674,6 +681,31 @@ impl<'a> Supervision<'a> {
             (None, None, signal) => Exit::Failed(Failure::Signal(signal.unwrap_or(0))),
         }
     }
+}
+
+/// Returns the warning about processes that were ended after a program that ended by itself; `None`
+/// if there were none.
+fn ended_warning(names: &[String]) -> Option<String> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for name in names {
+        *counts.entry(name).or_default() += 1;
+    }
+    let listed: Vec<String> = counts
+        .iter()
+        .map(|(name, count)| match count {
+            1 => (*name).to_owned(),
+            _ => format!("{name} ({count})"),
+        })
+        .collect();
+    let subject = match names.len() {
+        0 => return None,
+        1 => "1 process was".to_owned(),
+        count => format!("{count} processes were"),
+    };
+    let listed = listed.join(", ");
+    Some(format!(
+        "{subject} still running when the program ended, and ended with it: {listed}"
+    ))
 }
 
 /// Returns the path of the `stop` file, which says the same as SIGTERM.

@@ -83,14 +83,10 @@ impl Task<'_> {
         });
         // The log holds the output of the last run of the task only.
         regular::create(&log)?;
-        let leaf = cgroups.as_ref().and_then(|cgroups| cgroups.leaf(self.name));
-        let mut order = self.order(&log, &run)?;
-        order.cgroup = leaf
-            .as_ref()
-            .zip(cgroups.as_ref())
-            .map(|(leaf, cgroups)| (leaf.path().to_owned(), cgroups.home().to_owned()));
+        let order = self.order(&log, &run)?;
         let mut reader = Output::open_to_read(&log)?;
         let mut slot = slots.take()?;
+        slot.enter(cgroups.as_ref());
         let must_end = || false;
         let end = match slot.start(&order, must_end) {
             Ok(_) => follow(&mut slot, self.grace, next_request, &mut || {
@@ -105,9 +101,6 @@ impl Task<'_> {
         }
         pass_on(&mut reader, output);
         drop(slot);
-        if let Some(leaf) = leaf {
-            leaf.end(Duration::ZERO);
-        }
         if let Some(cgroups) = &cgroups {
             cgroups.close(Duration::ZERO);
         }
@@ -128,7 +121,6 @@ impl Task<'_> {
             env,
             workdir: std::path::absolute(self.workdir)?,
             logs: [log.to_owned(), log.to_owned()],
-            cgroup: None,
             grace: self.grace.min(ORPHAN_GRACE),
             mark: format!("{RUN}={run}").into(),
         })

@@ -48,6 +48,7 @@ impl Supervised {
             }
         }
         self.settle(ended);
+        self.seal_checkpoint();
         if ended {
             // The program has ended, so its models do not change any more.
             source.is_buffered = false;

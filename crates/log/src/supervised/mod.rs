@@ -20,7 +20,7 @@ use super::batch::LastInDoubt;
 use super::deciding::AbsenceReason;
 use super::end::{End, Recorded};
 use super::wire::{Content, LONGEST_LINE, Parser, Record};
-use super::{Answer, Directive, Line, LoggerError, Point};
+use super::{Answer, Directive, Line, LoggerError, Point, seal};
 use forward::Forwarder;
 use label::Label;
 use metrics::MetricRows;
@@ -105,6 +105,8 @@ pub(super) struct Supervised {
     reader: ModelReader,
     /// Whether a batch of lines is being read, so that a later line may name the same model.
     reads_batch: bool,
+    /// Step and line end of the last record of a checkpoint that is not sealed yet.
+    unsealed: Option<(Option<f64>, Option<u64>)>,
     /// Model paths for which the warning about overwriting was given.
     overwritten: BTreeSet<String>,
     /// Models whose last record has no digest because they may have been overwritten, by path.
@@ -126,6 +128,7 @@ impl Supervised {
             has_asked: false,
             reader: ModelReader::new(dirs.clone()),
             reads_batch: false,
+            unsealed: None,
             overwritten: BTreeSet::new(),
             in_doubt: BTreeMap::new(),
             dirs,
@@ -218,7 +221,10 @@ impl Supervised {
             }
             Record::Text { name, text } => self.store_text("text", &name, &text, label),
             Record::Artifact { path, folder } => self.artifact(&path, folder.as_deref(), label),
-            Record::Checkpoint { step } => self.forward(LogRecord::Checkpoint { step }),
+            Record::Checkpoint { step } => {
+                self.unsealed = Some((step, self.forwarder.line_end));
+                self.forward(LogRecord::Checkpoint { step });
+            }
             Record::Note { text } => self.forward(LogRecord::Note { text }),
             Record::Invalid { why } => self.forward(LogRecord::Invalid { why }),
             Record::Outputs(values) => {
@@ -238,6 +244,19 @@ impl Supervised {
                 (self.waits, self.has_asked) = (true, true);
                 self.forwarder.ask(id);
             }
+        }
+    }
+
+    /// Lists the files of a checkpoint that was just recorded. Lines that an earlier supervisor has
+    /// not read are too old: the files may have changed since.
+    fn seal_checkpoint(&mut self) {
+        if let Some((step, line_end)) = self.unsealed.take()
+            && self.earlier.is_none()
+            && let Err(error) = seal::seal(&self.dirs.trial, step, line_end)
+        {
+            self.warn(format!(
+                "could not list the files of its checkpoint: {error}"
+            ));
         }
     }
 
@@ -278,6 +297,7 @@ impl End for Supervised {
             Record::Report { values } => self.report_values(values, rank, now),
             record => self.record(record, &Label::Record, now),
         }
+        self.seal_checkpoint();
         Ok(())
     }
 

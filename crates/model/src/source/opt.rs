@@ -51,6 +51,8 @@ pub enum Takes {
     List(&'static Self),
     /// A table whose keys are chosen by the user and whose values have this type.
     Table(&'static Self),
+    /// A table with these options.
+    Options(&'static [Opt]),
     /// A value of any of these types.
     Either(&'static [Self]),
     /// The name of a kind of this component: `sampler`, `scheduler`, `executor` or `tracker`.
@@ -135,6 +137,13 @@ impl fmt::Display for Takes {
             Self::OneOf(words) => f.write_str(&quoted(words)),
             Self::List(item) => write!(f, "list of {}", item.plural()),
             Self::Table(value) => write!(f, "table of {}", value.plural()),
+            Self::Options(options) => {
+                let entries: Vec<_> = options
+                    .iter()
+                    .map(|option| format!("`{}` ({})", option.name, option.takes))
+                    .collect();
+                write!(f, "table of {}", entries.join(" and "))
+            }
             Self::Either(alternatives) => {
                 let texts: Vec<_> = alternatives.iter().map(ToString::to_string).collect();
                 f.write_str(&texts.join(", or "))

@@ -59,6 +59,7 @@ fn settings(
             workdir,
             trial_time: sweep.limits.trial_time,
             grace: sweep.run.grace,
+            stop: sweep.run.stop,
             system: sweep.run.system,
             log: sweep.limits.log,
             capture: sweep.capture.clone(),

@@ -45,7 +45,7 @@ pub use texts::TrialTexts;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use swath_engine::executor::{Share, Site};
+use swath_engine::executor::{Share, Site, StopSignal};
 use swath_log::Models;
 pub use swath_model::source::units;
 use swath_model::source::{Diagnostics, Section, Source, Span};
@@ -174,9 +174,11 @@ pub struct Run {
     pub own_workdir: Option<OwnWorkdir>,
     /// Version of the code that trials run.
     pub code: Code,
-    /// Time between SIGTERM and SIGKILL when a trial is stopped; 10 s unless the sweep file sets
-    /// it.
+    /// Time between the stop signal and SIGKILL when a trial is stopped; 10 s unless the sweep file
+    /// sets it.
     pub grace: Duration,
+    /// Signal that asks a trial to end.
+    pub stop: StopSignal,
     /// Interval between two samples of a trial's resource usage, at least 100 ms; `None` for no
     /// sampling. It is 10 s unless the sweep file sets it.
     pub system: Option<Duration>,

@@ -309,6 +309,13 @@ fn values_schema(takes: Takes, kinds: &[Declaration]) -> Value {
         Takes::Table(value) => {
             json!({ "type": "object", "additionalProperties": values_schema(*value, kinds) })
         }
+        Takes::Options(options) => {
+            let mut schema = table_schema("", options, kinds);
+            if let Some(schema) = schema.as_object_mut() {
+                schema.remove("description");
+            }
+            schema
+        }
         Takes::Either(alternatives) => {
             let alternatives: Vec<_> = alternatives
                 .iter()

@@ -10,16 +10,19 @@ mod order;
 mod serve;
 mod wire;
 
-pub(super) use order::Order;
+pub(super) use order::{Order, STDIO};
 pub use serve::run;
 pub(super) use wire::{Message, Received, Wire, timespec};
 
+use super::cgroups::Cgroups;
 use super::guard::Guard;
+use super::leaf::Leaf;
 use super::orphans::OrphanFinder;
 use super::processes;
+use super::{StopSignal, StopTarget};
 use rustix::process::Signal;
 use std::io::{self, ErrorKind};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, ExitStatus};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -49,14 +52,11 @@ pub(super) struct Slot {
     wire: Wire,
     pid: u32,
     is_process: bool,
-}
-
-/// A program that was started in a slot.
-pub(super) struct Started {
-    /// Process id of the program, which leads its own process group.
-    pub(super) pid: u32,
-    /// Whether it was born in the cgroup of its order.
-    pub(super) is_in_cgroup: bool,
+    /// Cgroup in which the slot process is, and in which its programs are born; `None` for a slot in
+    /// a thread, or if there is none.
+    leaf: Option<Arc<Leaf>>,
+    /// Number of cgroups that it was to enter.
+    entered: u32,
 }
 
 /// The reason why a program was not started.
@@ -73,11 +73,21 @@ pub(super) enum StartError {
 pub(super) enum SlotEvent {
     /// The program has ended.
     Exited(ExitStatus, ResourceUsage),
-    /// The processes that it left have ended too; `false` if one of them cannot be ended. The slot
-    /// is free again. The duration is their processor time; zero if there were none, or in a thread.
-    Ended(bool, Duration),
+    /// The processes that it left have ended too. The slot is free again.
+    Ended(OrphansEnd),
     /// The slot process has died.
     Gone,
+}
+
+/// The end of the processes that a program left.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct OrphansEnd {
+    /// Whether they have ended. A process in uninterruptible sleep may not have.
+    pub(super) is_complete: bool,
+    /// Their processor time; zero if there were none, or in a thread.
+    pub(super) cpu: Duration,
+    /// Names of those that did not end by themselves, after a program that ended by itself.
+    pub(super) names: Vec<String>,
 }
 
 impl Slots {
@@ -189,18 +199,61 @@ impl Slot {
                 wire,
                 pid: u32::try_from(message.number(1)).unwrap_or(0),
                 is_process,
+                leaf: None,
+                entered: 0,
             }),
             _ => Err(error_of(&message)),
         }
     }
 
-    /// Starts a program and waits until it runs, or until `must_end` returns `true`.
+    /// Moves the slot process into a cgroup of its own, unless it is in one already, or in a thread.
+    ///
+    /// A move makes the whole kernel wait for milliseconds, so a slot stays in its cgroup for many
+    /// programs. Only a limit on memory needs a new one for each: what an earlier program left in
+    /// memory, such as files in `/dev/shm`, would count against the next.
+    pub(super) fn enter(&mut self, cgroups: Option<&Cgroups>) {
+        if !self.is_process || self.leaf.as_ref().is_some_and(|leaf| !leaf.is_walled()) {
+            return;
+        }
+        self.entered += 1;
+        let name = format!("slot-{}-{}", self.pid, self.entered);
+        let leaf = cgroups.and_then(|cgroups| cgroups.leaf(&name));
+        // The former cgroup is empty after the move, and removed when it is dropped.
+        self.leaf = leaf
+            .filter(|leaf| leaf.adopt(self.pid).is_ok())
+            .map(Arc::new);
+    }
+
+    /// Returns the cgroup of the slot process.
+    pub(super) fn leaf(&self) -> Option<Arc<Leaf>> {
+        self.leaf.clone()
+    }
+
+    /// Starts a program and waits until it runs, or until `must_end` returns `true`. Returns its
+    /// process id, which is that of its process group too.
     pub(super) fn start(
         &mut self,
         order: &Order,
         must_end: impl Fn() -> bool,
-    ) -> Result<Started, StartError> {
+    ) -> Result<u32, StartError> {
         self.wire.send(&order.fields()).map_err(StartError::Slot)?;
+        self.wait_for_start(must_end)
+    }
+
+    /// Starts a program with its standard input, output and error in place of logs. When the
+    /// orchestrator ends, the program has a moment to end by itself.
+    pub(super) fn start_with_stdio(
+        &mut self,
+        order: &Order,
+        stdio: &[OwnedFd; STDIO],
+    ) -> Result<u32, StartError> {
+        let fds = stdio.each_ref().map(AsFd::as_fd);
+        let sent = self.wire.send_with(&order.fields(), &fds);
+        sent.map_err(StartError::Slot)?;
+        self.wait_for_start(|| false)
+    }
+
+    fn wait_for_start(&mut self, must_end: impl Fn() -> bool) -> Result<u32, StartError> {
         // No time limit: the program may be on a file system that has to wake up.
         let message = loop {
             match self.wire.wait(START_CHECK_INTERVAL) {
@@ -209,16 +262,27 @@ impl Slot {
             }
         };
         match (message.kind(), message.field(1)) {
-            ("started", _) => Ok(Started {
-                pid: u32::try_from(message.number(1)).unwrap_or(0),
-                is_in_cgroup: message.number(2) == 1,
-            }),
+            ("started", _) => Ok(u32::try_from(message.number(1)).unwrap_or(0)),
             (_, b"spawn") => Err(StartError::Spawn(error_of(&message))),
             (_, step) => {
                 let file = String::from_utf8_lossy(step).into_owned();
                 Err(StartError::Log(file, error_of(&message)))
             }
         }
+    }
+
+    /// Asks the program to end within `grace`: sends the stop signal, with SIGCONT, to its first
+    /// receivers. The slot passes it on to the others in time, and kills what the program has left
+    /// when the time is over.
+    pub(super) fn stop(&mut self, stop: StopSignal, grace: Duration) {
+        let signal = stop.signal().as_raw().to_string();
+        let to = match stop.to {
+            StopTarget::Main => "main",
+            StopTarget::Group => "group",
+        };
+        // A slot that is gone is noticed when it is read.
+        let fields = ["stop", &signal, to, &grace.as_millis().to_string()];
+        self.wire.send(&fields).ok();
     }
 
     /// Signals the process group of the program.
@@ -263,10 +327,11 @@ impl Slot {
                 };
                 Some(SlotEvent::Exited(ExitStatus::from_raw(status), usage))
             }
-            "ended" => Some(SlotEvent::Ended(
-                message.number(1) == 1,
-                Duration::from_micros(message.number(2)),
-            )),
+            "ended" => Some(SlotEvent::Ended(OrphansEnd {
+                is_complete: message.number(1) == 1,
+                cpu: Duration::from_micros(message.number(2)),
+                names: message.texts(3),
+            })),
             _ => None,
         }
     }

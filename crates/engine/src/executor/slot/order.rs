@@ -6,6 +6,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Number of the standard streams of a program.
+pub(in crate::executor) const STDIO: usize = 3;
+
 /// A program to start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::executor) struct Order {
@@ -18,10 +21,8 @@ pub(in crate::executor) struct Order {
     /// Working directory.
     pub(in crate::executor) workdir: PathBuf,
     /// Files to which standard output and standard error are appended. Two equal paths are opened
-    /// once.
+    /// once. Empty if descriptors come with the order.
     pub(in crate::executor) logs: [PathBuf; 2],
-    /// Cgroup in which the program is born, and the cgroup to which the slot then returns.
-    pub(in crate::executor) cgroup: Option<(PathBuf, PathBuf)>,
     /// Time between SIGTERM and SIGKILL for the processes that the program leaves behind.
     pub(in crate::executor) grace: Duration,
     /// Entry of the environment that no other program has.
@@ -29,22 +30,25 @@ pub(in crate::executor) struct Order {
 }
 
 impl Order {
+    /// Returns whether the standard streams of the program come with the order.
+    pub(super) fn has_stdio(&self) -> bool {
+        let [stdout, _] = &self.logs;
+        stdout.as_os_str().is_empty()
+    }
+
     /// Returns the fields of the message that starts the program.
     pub(super) fn fields(&self) -> Vec<Vec<u8>> {
-        let (leaf, home) = self.cgroup.clone().unwrap_or_default();
         let (grace, count) = (
             self.grace.as_millis().to_string(),
             self.argv.len().to_string(),
         );
         let [stdout, stderr] = &self.logs;
-        let texts: [&OsStr; 10] = [
+        let texts: [&OsStr; 8] = [
             OsStr::new("start"),
             self.program.as_os_str(),
             self.workdir.as_os_str(),
             stdout.as_os_str(),
             stderr.as_os_str(),
-            leaf.as_os_str(),
-            home.as_os_str(),
             OsStr::new(&grace),
             &self.mark,
             OsStr::new(&count),
@@ -65,19 +69,17 @@ impl Order {
     /// Reads the fields of a message.
     pub(super) fn of(message: &Message) -> Self {
         let path = |index| PathBuf::from(text(message.field(index)));
-        let count = usize::try_from(message.number(9)).unwrap_or(0);
-        let mut rest = message.0.iter().skip(10).map(Vec::as_slice);
+        let count = usize::try_from(message.number(7)).unwrap_or(0);
+        let mut rest = message.0.iter().skip(8).map(Vec::as_slice);
         let argv = rest.by_ref().take(count).map(text).collect();
-        let leaf = path(5);
         Self {
             program: path(1),
             argv,
             env: rest.map(entry).collect(),
             workdir: path(2),
             logs: [path(3), path(4)],
-            cgroup: (!leaf.as_os_str().is_empty()).then(|| (leaf, path(6))),
-            grace: Duration::from_millis(message.number(7)),
-            mark: text(message.field(8)),
+            grace: Duration::from_millis(message.number(5)),
+            mark: text(message.field(6)),
         }
     }
 }
@@ -109,15 +111,9 @@ mod tests {
             ],
             workdir: "/tmp".into(),
             logs: ["/l/stdout.log".into(), "/l/stderr.log".into()],
-            cgroup: Some(("/c/leaf".into(), "/c".into())),
             grace: Duration::from_millis(1500),
             mark: "M=1".into(),
         };
         assert_eq!(Order::of(&Message(order.fields())), order);
-        let plain = Order {
-            cgroup: None,
-            ..order
-        };
-        assert_eq!(Order::of(&Message(plain.fields())), plain);
     }
 }

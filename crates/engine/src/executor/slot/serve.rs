@@ -5,16 +5,15 @@
 //! a thread does the same work. It finds orphans by their marks, since they are reparented to the
 //! whole process and not to the thread.
 
-use super::order::Order;
+use super::order::{Order, STDIO};
 use super::wire::{Message, Received, Wire};
-use crate::cgroup::Cgroup;
 use crate::executor::orphans::OrphanFinder;
 use crate::executor::output::Output;
 use crate::executor::processes::{self, as_pid};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process_group, setsid,
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, kill_process_group, setsid,
     test_kill_process_group, waitid, waitpgid,
 };
 use std::collections::BTreeSet;
@@ -35,6 +34,10 @@ const BUSY_TRIES: u32 = 20;
 /// shorter than the first interval of the supervisor, who needs to know of the start only then.
 const ANNOUNCE_AFTER: Duration = Duration::from_millis(2);
 
+/// Time that a program with standard streams has to end by itself when the orchestrator has ended.
+/// The guard waits a little longer for its slots.
+const COMPANION_GRACE: Duration = Duration::from_millis(700);
+
 /// Time between two checks for dead orphans while a program runs.
 const REAP_EVERY: Duration = Duration::from_secs(5);
 
@@ -45,6 +48,10 @@ const BLIND_NAP: Duration = Duration::from_millis(10);
 /// First and longest interval between two checks of the processes that a program left.
 const FIRST_NAP: Duration = Duration::from_micros(500);
 const LONGEST_NAP: Duration = Duration::from_millis(20);
+
+/// Time in which the processes that a program left may end by themselves, such as a `tee` that reads
+/// the last of its output.
+const SETTLE: Duration = Duration::from_millis(50);
 
 /// Time after the grace period in which killed processes must be gone. A process in uninterruptible
 /// sleep may never be.
@@ -110,16 +117,29 @@ struct Running {
     since: Instant,
     /// Whether the program has left processes.
     had_orphans: bool,
+    /// The request to end, if there is one.
+    stopping: Option<Stopping>,
+    /// Whether what the program leaves is to be killed without a grace period.
+    is_killed: bool,
     /// State after the end of the program.
     rest: Option<Rest>,
+}
+
+/// A request to end a program.
+struct Stopping {
+    signal: Signal,
+    /// Time at which the process group gets the signal; `None` once it has it.
+    group_at: Option<Instant>,
+    /// Time at which what the program left is killed.
+    until: Instant,
 }
 
 /// The end of the processes that a program left.
 struct Rest {
     since: Instant,
     nap: Duration,
-    is_first: bool,
-    is_killed: bool,
+    /// Names of the processes that were asked to end; `None` before.
+    names: Option<Vec<String>>,
 }
 
 /// An error of a start, with the step that failed.
@@ -143,6 +163,7 @@ impl Slot {
                 self.wire.flush()?;
             }
             self.wait()?;
+            self.signal_group_if_due();
             loop {
                 match self.wire.receive()? {
                     Received::Message(message) => self.carry_out(&message)?,
@@ -151,6 +172,23 @@ impl Slot {
                 }
             }
             self.follow()?;
+        }
+    }
+
+    /// Returns the time until the process group gets the stop signal; `None` if it does not.
+    fn group_signal_due(&self) -> Option<Duration> {
+        let stopping = self.running.as_ref()?.stopping.as_ref()?;
+        let due = stopping.group_at?;
+        Some(due.saturating_duration_since(Instant::now()))
+    }
+
+    fn signal_group_if_due(&mut self) {
+        if self.group_signal_due() == Some(Duration::ZERO)
+            && let Some(running) = &mut self.running
+            && let (Some(stopping), None) = (&mut running.stopping, &running.rest)
+        {
+            stopping.group_at = None;
+            kill_process_group(running.group, stopping.signal).ok();
         }
     }
 
@@ -176,7 +214,8 @@ impl Slot {
                 pidfd: Some(pidfd), ..
             }) => {
                 fds.push(PollFd::new(pidfd, PollFlags::IN));
-                Some(self.announcement_due().unwrap_or(REAP_EVERY))
+                let due = self.announcement_due().unwrap_or(REAP_EVERY);
+                Some(due.min(self.group_signal_due().unwrap_or(due)))
             }
             Some(_) => Some(BLIND_NAP),
         };
@@ -192,6 +231,13 @@ impl Slot {
             .and_then(Signal::from_named_raw);
         match (message.kind(), &mut self.running) {
             ("start", None) => self.start(Order::of(message)),
+            ("stop", Some(running)) => {
+                if let (Some(signal), None) = (signal, &running.rest) {
+                    let grace = Duration::from_millis(message.number(3));
+                    running.stop(signal, message.field(2) == b"main", grace);
+                }
+                Ok(())
+            }
             ("signal", Some(running)) => {
                 if let (Some(signal), None) = (signal, &running.rest) {
                     // The leader is not reaped yet, so the id still belongs to this group.
@@ -207,10 +253,8 @@ impl Slot {
             }
             ("kill", Some(_)) => {
                 self.signal_all(Signal::KILL);
-                if let Some(rest) = self.running.as_mut().and_then(|it| it.rest.as_mut()) {
-                    rest.is_killed = true;
-                } else if let Some(running) = &mut self.running {
-                    running.order.grace = Duration::ZERO;
+                if let Some(running) = &mut self.running {
+                    running.is_killed = true;
                 }
                 Ok(())
             }
@@ -220,15 +264,11 @@ impl Slot {
     }
 
     fn start(&mut self, order: Order) -> io::Result<()> {
-        let (spawned, is_in_cgroup) = self.spawn_in_cgroup(&order);
-        match spawned {
+        let stdio = order.has_stdio().then(|| self.take_stdio());
+        match stdio.transpose().and_then(|stdio| spawn(&order, stdio)) {
             Ok(child) => {
                 let group = Pid::from_child(&child);
-                let fields = [
-                    "started".to_owned(),
-                    child.id().to_string(),
-                    u8::from(is_in_cgroup).to_string(),
-                ];
+                let fields = ["started".to_owned(), child.id().to_string()];
                 self.running = Some(Running {
                     pidfd: pidfd(group),
                     child,
@@ -236,6 +276,8 @@ impl Slot {
                     order,
                     since: Instant::now(),
                     had_orphans: false,
+                    stopping: None,
+                    is_killed: false,
                     rest: None,
                 });
                 self.wire.queue(&fields)
@@ -248,22 +290,15 @@ impl Slot {
         }
     }
 
-    /// Starts the program from inside of its cgroup, so that it and all its children are born
-    /// there. Returns also whether that was possible.
-    fn spawn_in_cgroup(&self, order: &Order) -> (Result<Child, NotStarted>, bool) {
-        // A thread cannot be in another cgroup than its process.
-        let cgroup = order
-            .cgroup
-            .as_ref()
-            .filter(|_| matches!(self.kin, Kin::Process));
-        let pid = std::process::id();
-        let is_inside = cgroup.is_some_and(|(leaf, _)| Cgroup::at(leaf).take(pid).is_ok());
-        let spawned = spawn(order);
-        if is_inside && let Some((_, home)) = cgroup {
-            // If this fails, the slot ends with its program, and the next one gets a new slot.
-            Cgroup::at(home).take(pid).ok();
-        }
-        (spawned, is_inside)
+    /// Takes the descriptors that came with an order.
+    fn take_stdio(&mut self) -> Result<[OwnedFd; STDIO], NotStarted> {
+        let fds: Vec<OwnedFd> = std::iter::from_fn(|| self.wire.take_fd())
+            .take(STDIO)
+            .collect();
+        fds.try_into().map_err(|_| NotStarted {
+            step: "spawn",
+            error: ErrorKind::InvalidInput.into(),
+        })
     }
 
     /// Reaps the program if it has ended, and then ends the processes that it left, step by step.
@@ -280,8 +315,7 @@ impl Slot {
             running.rest = Some(Rest {
                 since: Instant::now(),
                 nap: FIRST_NAP,
-                is_first: true,
-                is_killed: false,
+                names: None,
             });
             let time = reaped.rusage.utime + reaped.rusage.stime;
             self.reported_time += time;
@@ -295,7 +329,8 @@ impl Slot {
         self.end_rest()
     }
 
-    /// Ends the processes that the program left: SIGTERM, the grace period, SIGKILL.
+    /// Ends the processes that the program left: a moment in which they may end by themselves,
+    /// SIGTERM or the stop signal, the grace period, SIGKILL.
     fn end_rest(&mut self) -> io::Result<()> {
         if matches!(self.kin, Kin::Process) {
             let (has_reaped, has_others) = reap_children();
@@ -310,52 +345,66 @@ impl Slot {
             order,
             rest: Some(rest),
             had_orphans,
+            stopping,
+            is_killed,
             ..
         }) = &mut self.running
         else {
             return Ok(());
         };
         let is_group_alive = test_kill_process_group(*group).is_ok();
-        let (is_ended, passed) = (
-            remaining.is_empty() && !is_group_alive,
-            rest.since.elapsed(),
-        );
-        if is_ended || passed > order.grace + KILLED_WITHIN {
+        let is_ended = remaining.is_empty() && !is_group_alive;
+        let until = match stopping {
+            Some(stopping) => stopping.until,
+            None => rest.since + order.grace,
+        };
+        let now = Instant::now();
+        if is_ended || now > until.max(rest.since) + KILLED_WITHIN {
             return self.finish(is_ended);
         }
         *had_orphans = true;
-        let must_kill = rest.is_killed || passed >= order.grace;
-        if must_kill {
-            rest.is_killed = true;
-            kill_process_group(*group, Signal::KILL).ok();
-            signal_each(&remaining, Signal::KILL);
-        } else if rest.is_first {
-            // A process that is suspended handles SIGTERM only after SIGCONT.
-            for signal in [Signal::TERM, Signal::CONT] {
+        let is_settled =
+            stopping.is_some() || *is_killed || now >= rest.since + SETTLE.min(order.grace);
+        if is_settled && rest.names.is_none() {
+            let names = remaining.iter().filter_map(|pid| processes::name(*pid));
+            rest.names = Some(names.collect());
+            let signal = stopping.as_ref().map_or(Signal::TERM, |it| it.signal);
+            // A process that is suspended handles the signal only after SIGCONT.
+            for signal in [signal, Signal::CONT] {
                 kill_process_group(*group, signal).ok();
                 signal_each(&remaining, signal);
             }
         }
-        rest.is_first = false;
+        if *is_killed || now >= until {
+            kill_process_group(*group, Signal::KILL).ok();
+            signal_each(&remaining, Signal::KILL);
+        }
         rest.nap = (rest.nap * 2).min(LONGEST_NAP);
         Ok(())
     }
 
     /// Reports that no process is left, or that one cannot be ended, and becomes free.
     fn finish(&mut self, is_ended: bool) -> io::Result<()> {
-        let running = self.running.take();
+        let Some(running) = self.running.take() else {
+            return Ok(());
+        };
         let mut of_orphans = Duration::ZERO;
         // Without orphans, the time of the program itself is all.
-        if running.is_some_and(|running| running.had_orphans) {
+        if running.had_orphans {
             let reaped = self.reaped_time();
             of_orphans = reaped.saturating_sub(self.reported_time);
             self.reported_time = self.reported_time.max(reaped);
         }
-        self.wire.queue(&[
+        let mut fields = vec![
             "ended".to_owned(),
             u8::from(is_ended).to_string(),
             of_orphans.as_micros().to_string(),
-        ])
+        ];
+        // After a request to end, everything has to be ended.
+        if running.stopping.is_none() && !running.is_killed {
+            fields.extend(running.rest.and_then(|rest| rest.names).unwrap_or_default());
+        }
+        self.wire.queue(&fields)
     }
 
     /// Returns the processes that the program left and that live; reaps the dead ones.
@@ -425,6 +474,15 @@ impl Slot {
     /// Kills everything that is left once the orchestrator's end of the socket is closed.
     fn end_all(&mut self) {
         if let Some(running) = &self.running {
+            let begun = Instant::now();
+            // Its input has ended too.
+            while running.order.has_stdio()
+                && running.rest.is_none()
+                && !has_exited(running.group)
+                && begun.elapsed() < COMPANION_GRACE
+            {
+                std::thread::sleep(BLIND_NAP);
+            }
             if running.rest.is_none() {
                 kill_process_group(running.group, Signal::KILL).ok();
             }
@@ -440,6 +498,27 @@ impl Slot {
         if matches!(self.kin, Kin::Process) {
             processes::end_below(&BTreeSet::new());
         }
+    }
+}
+
+impl Running {
+    /// Asks the program to end within `grace`. If it is the main process that gets the signal, its
+    /// group follows when half of the time is over, and the rest when the main process has ended.
+    fn stop(&mut self, signal: Signal, is_main_first: bool, grace: Duration) {
+        let now = Instant::now();
+        self.stopping = Some(Stopping {
+            signal,
+            group_at: is_main_first.then_some(now + grace / 2),
+            until: now + grace,
+        });
+        // The leader is not reaped yet, so the id still belongs to it and to its group.
+        if is_main_first {
+            kill_process(self.group, signal).ok();
+        } else {
+            kill_process_group(self.group, signal).ok();
+        }
+        // A process that is suspended handles the signal only after SIGCONT.
+        kill_process_group(self.group, Signal::CONT).ok();
     }
 }
 
@@ -480,8 +559,14 @@ fn has_exited(leader: Pid) -> bool {
     !matches!(waitid(WaitId::Pid(leader), options), Ok(None))
 }
 
-fn spawn(order: &Order) -> Result<Child, NotStarted> {
-    let [stdout, stderr] = open_logs(order)?;
+fn spawn(order: &Order, stdio: Option<[OwnedFd; STDIO]>) -> Result<Child, NotStarted> {
+    let [stdin, stdout, stderr] = match stdio {
+        Some(stdio) => stdio.map(Stdio::from),
+        None => {
+            let [stdout, stderr] = open_logs(order)?;
+            [Stdio::null(), stdout.into(), stderr.into()]
+        }
+    };
     let mut command = Command::new(&order.program);
     let mut words = order.argv.iter();
     if let Some(name) = words.next() {
@@ -491,7 +576,7 @@ fn spawn(order: &Order) -> Result<Child, NotStarted> {
         .args(words)
         .current_dir(&order.workdir)
         .process_group(0)
-        .stdin(Stdio::null())
+        .stdin(stdin)
         .stdout(stdout)
         .stderr(stderr);
     for (name, value) in &order.env {

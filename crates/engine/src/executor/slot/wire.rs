@@ -64,6 +64,14 @@ impl Message {
         self.0.get(index).map_or(&[], Vec::as_slice)
     }
 
+    /// Returns the texts in the fields from `first` on.
+    pub(in crate::executor) fn texts(&self, first: usize) -> Vec<String> {
+        let fields = self.0.iter().skip(first);
+        fields
+            .map(|field| String::from_utf8_lossy(field).into_owned())
+            .collect()
+    }
+
     /// Returns the number in a field; 0 if it holds none.
     pub(in crate::executor) fn number(&self, index: usize) -> u64 {
         let text = std::str::from_utf8(self.field(index)).unwrap_or_default();

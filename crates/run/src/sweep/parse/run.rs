@@ -7,6 +7,7 @@ use super::keys::table;
 use super::{Trainee, failed_since, texts, within};
 use std::path::PathBuf;
 use std::time::Duration;
+use swath_engine::executor::{StopSignal, StopTarget};
 use swath_log::Models;
 use swath_log::models::BUDGET;
 use swath_model::source::diagnostic::nearest;
@@ -28,6 +29,22 @@ const PRIVATE: &str = "private";
 
 /// Names of the variants of [`Code`], the default first.
 const CODES: &[&str] = &[Code::ALL[0].0, Code::ALL[1].0, Code::ALL[2].0];
+
+/// The options of `stop`.
+const STOP: &[Opt] = &[
+    Opt::new(
+        "signal",
+        Takes::OneOf(StopSignal::NAMES),
+        Preset::Text(StopSignal::NAMES[0]),
+        "the signal",
+    ),
+    Opt::new(
+        "to",
+        Takes::OneOf(StopTarget::NAMES),
+        Preset::Text(StopTarget::NAMES[0]),
+        "the main process, or its whole process group",
+    ),
+];
 
 pub(in crate::sweep) const OPTIONS: &[Opt] = &[
     Opt::new(
@@ -109,7 +126,13 @@ pub(in crate::sweep) const OPTIONS: &[Opt] = &[
         "grace",
         Takes::Duration,
         Preset::Duration(GRACE),
-        "time between SIGTERM and SIGKILL when a trial is stopped",
+        "time between the stop signal and SIGKILL when a trial is stopped",
+    ),
+    Opt::new(
+        "stop",
+        Takes::Options(STOP),
+        Preset::Absent,
+        "the signal that asks a trial to end, and who gets it first",
     ),
     Opt::new(
         "checkpoint",
@@ -238,6 +261,9 @@ pub(super) fn read(
     run.code = code(&mut section, diagnostics);
     if let Some(grace) = section.take("grace") {
         run.grace = duration_of("grace", &grace, diagnostics).unwrap_or(GRACE);
+    }
+    if let Some(stop) = section.take_section("stop", diagnostics) {
+        run.stop = stop_signal(stop, diagnostics);
     }
     if let Some(system) = section.take("system") {
         let every = duration_of("system", &system, diagnostics).unwrap_or(SYSTEM);
@@ -396,6 +422,32 @@ fn code(section: &mut Section, diagnostics: &mut Diagnostics) -> Code {
         None => error.hint("it is `snapshot` (the folder as it is), `clone` (a clone of the commit) or `clean` (refuse uncommitted changes)"),
     });
     Code::default()
+}
+
+fn stop_signal(mut section: Section, diagnostics: &mut Diagnostics) -> StopSignal {
+    section.refuse_unknown(STOP, diagnostics);
+    let mut stop = StopSignal::default();
+    if let Some((given, span)) = section.take_text("signal", diagnostics) {
+        match StopSignal::number(&given) {
+            Some(signal) => stop.signal = signal,
+            None => diagnostics.push(unknown_word("signal", &given, span, StopSignal::NAMES)),
+        }
+    }
+    if let Some((given, span)) = section.take_text("to", diagnostics) {
+        match StopTarget::named(&given) {
+            Some(to) => stop.to = to,
+            None => diagnostics.push(unknown_word("to", &given, span, StopTarget::NAMES)),
+        }
+    }
+    stop
+}
+
+fn unknown_word(key: &str, given: &str, span: Span, words: &[&str]) -> Diagnostic {
+    let message = format!("`{key}` of `stop` cannot be `{given}`");
+    let listed: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
+    Diagnostic::error("unknown-name", message)
+        .at(span, "")
+        .hint(format!("it is one of {}", listed.join(", ")))
 }
 
 fn models(section: &mut Section, diagnostics: &mut Diagnostics) -> Models {

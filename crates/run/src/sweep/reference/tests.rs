@@ -54,6 +54,12 @@ fn good(takes: Takes) -> String {
         Takes::OneOf(words) => format!("'{}'", words[0]),
         Takes::List(item) => format!("[{}]", good(*item)),
         Takes::Table(value) => format!("{{ crash = {} }}", good(*value)),
+        Takes::Options(options) => {
+            let entries = options
+                .iter()
+                .map(|option| format!("{} = {}", option.name, good(option.takes)));
+            format!("{{ {} }}", entries.collect::<Vec<_>>().join(", "))
+        }
         Takes::Either(alternatives) => good(alternatives[0]),
         Takes::KindOf(part) => {
             let kinds = Registry::standard().declarations();
