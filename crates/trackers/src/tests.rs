@@ -714,14 +714,14 @@ fn the_lineage_of_a_model_in_cmf_goes_back_to_the_raw_data_through_the_preparati
         [
             row("index", "Trial_digits_1", "digits/train"),
             row(
-                "tokens",
-                "Prepare_digits_index_index-digest",
-                "digits/index"
-            ),
-            row(
                 "raw",
                 "Prepare_digits_tokens_tokens-digest",
                 "digits/tokens"
+            ),
+            row(
+                "tokens",
+                "Prepare_digits_index_index-digest",
+                "digits/index"
             ),
         ]
     );
