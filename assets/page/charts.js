@@ -34,6 +34,7 @@ function palette() {
     failed: colours.failed,
     invalid: colours.failed,
     lost: colours.faint,
+    prepared: colours.stopped,
   };
   return colours;
 }
@@ -838,7 +839,7 @@ const charts = {
     const length = data.bars.reduce((latest, bar) => Math.max(latest, bar.to), 0);
     const [unit, unitName] =
       length < 180 ? [1, "seconds"] : length < 10800 ? [60, "minutes"] : [3600, "hours"];
-    const states = ["complete", "running", "paused", "stopped", "failed", "lost"];
+    const states = ["complete", "running", "paused", "stopped", "failed", "lost", "prepared"];
     return baseOption(colours, {
       xAxis: stepAxis(colours, unitName + " since the first trial", {
         min: 0,
@@ -858,7 +859,8 @@ const charts = {
         ...baseOption(colours).tooltip,
         formatter: (item) => {
           const bar = data.bars[item.dataIndex];
-          return tooltipNode(`trial ${bar.trial}: ${bar.state}`, [
+          const what = bar.preparation ? `preparation ${bar.preparation}` : `trial ${bar.trial}`;
+          return tooltipNode(`${what}: ${bar.state}`, [
             ["from", formatNumber(bar.from / unit, 4)],
             ["to", formatNumber(bar.to / unit, 4)],
             ["duration", formatNumber(bar.to - bar.from, 4) + " s"],
@@ -894,7 +896,7 @@ const charts = {
                 width: Math.max(1, right - left - 0.5),
                 height,
               },
-              style: { fill: study.isVisible(id) ? colour : colours.faint },
+              style: { fill: id === 0 || study.isVisible(id) ? colour : colours.faint },
             };
           },
         },

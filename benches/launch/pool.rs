@@ -66,6 +66,8 @@ fn main() -> Result<(), Box<dyn Error>> {
                 resume: false,
                 resume_step: None,
                 from: None,
+                prepared: Vec::new(),
+                preparation: None,
             })?;
         }
         for signal in pool.wait(Duration::from_secs(1)) {

@@ -4,6 +4,7 @@ use super::Context;
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
 use super::sweeps::{Accepts, SweepArgs};
+use crate::driver::prepare::prepared_folders;
 use crate::executor::Launch;
 use crate::journal::StudyDir;
 use crate::report::text::plain;
@@ -11,7 +12,7 @@ use crate::run::{Options, work_plan};
 use crate::space::{Name, Params};
 use crate::study::{Goal, Objective, TrialId};
 use crate::sweep::units::{Bytes, HumanDuration};
-use crate::sweep::{Acceptance, Sweep, TrialBudget};
+use crate::sweep::{Acceptance, Preparation, PreparationPlan, Sweep, TrialBudget};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::Path;
@@ -33,6 +34,27 @@ pub(crate) struct Args {
 
 /// The number of random draws that estimate the acceptance rate of the constraints.
 const DRAWS: u32 = 10_000;
+
+/// Returns the preparations of a sweep as a run needs them.
+fn plans(sweep: &Sweep) -> Vec<PreparationPlan> {
+    let preparations = sweep.preparations.iter();
+    preparations
+        .map(|preparation| preparation.plan.clone())
+        .collect()
+}
+
+/// Returns the name of a preparation and what makes its output another one.
+fn describe_preparation(preparation: &Preparation) -> String {
+    let plan = &preparation.plan;
+    let inputs = plan.inputs.iter();
+    let inputs = inputs.map(|input| format!("{{prepare.{input}}}"));
+    let depends = plan.depends.iter().map(ToString::to_string);
+    let depends: Vec<_> = depends.chain(inputs).collect();
+    match depends.as_slice() {
+        [] => format!("{}, once", plan.name),
+        _ => format!("{}, once for each {}", plan.name, depends.join(", ")),
+    }
+}
 
 /// Returns the files that stand in private working directories, in words.
 fn describe_workdir(sweep: &Sweep, context: &Context) -> Option<String> {
@@ -94,9 +116,11 @@ struct Overview {
 impl Overview {
     fn of(sweep: &Sweep, called: &Path, context: &Context) -> Self {
         let example = example(sweep);
-        let folder = StudyDir::new(&context.logs, &sweep.name).trial(TrialId(1));
+        let dir = StudyDir::new(&context.logs, &sweep.name);
+        let folder = dir.trial(TrialId(1));
         let launch = Launch {
             seed: sweep.seed,
+            prepared: prepared_folders(&dir, &plans(sweep), &example),
             ..crate::sweep::launch(example.clone(), folder)
         };
         let command = crate::run::example_command(sweep, &launch, called);
@@ -178,6 +202,12 @@ impl Overview {
                 .iter()
                 .map(|tracker| ("tracker", tracker.name.clone())),
         );
+        rows.extend(
+            sweep
+                .preparations
+                .iter()
+                .map(|preparation| ("prepare", describe_preparation(preparation))),
+        );
         rows.push((
             "command",
             match self.command.as_slice() {
@@ -213,8 +243,17 @@ impl Overview {
     }
 
     fn json(&self, sweep: &Sweep, ok: bool, diagnostics: &Value) -> Value {
+        let preparations: Vec<_> = sweep
+            .preparations
+            .iter()
+            .map(|preparation| {
+                let plan = &preparation.plan;
+                json!({ "name": plan.name, "depends": plan.depends, "inputs": plan.inputs })
+            })
+            .collect();
         json!({
             "version": JSON_VERSION,
+            "preparations": preparations,
             "ok": ok,
             "file": sweep.source.name,
             "study": sweep.name,

@@ -20,7 +20,8 @@ use std::io::Write as _;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Removes checkpoints and private workdirs that `keep` in [run] of the sweep file does not retain, held models other \
-than the one that counts and the last one, and unfinished files of crashed runs. Never removes those \
+than the one that counts and the last one, and unfinished files of crashed runs. With `--prepared` it also \
+removes the outputs of preparations; they are made again when a trial needs them. Never removes those \
 of trials that may be resumed, or with a model that the journal records and swath does not hold."
 )]
 pub(crate) struct Args {
@@ -38,6 +39,10 @@ pub(crate) struct Args {
     /// Also empty the trash, where `swath rm` puts trials
     #[arg(long)]
     trash: bool,
+
+    /// Also delete the outputs of preparations, once no trial is left to run
+    #[arg(long)]
+    prepared: bool,
 
     /// Write JSON
     #[arg(long)]
@@ -58,7 +63,16 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     };
     let study = pilot::settled(&dir)?;
     let (keep, clones) = policy(args, &dir, context);
-    let removable = gc::waste(&dir, &study, keep, clones, args.trash);
+    let mut removable = gc::waste(&dir, &study, keep, clones, args.trash);
+    if args.prepared {
+        let outputs = gc::prepared(&dir, &study);
+        if outputs.is_empty() && !study.preparations().is_empty() {
+            context
+                .out
+                .say("outputs of preparations are kept while trials may need them");
+        }
+        removable.extend(outputs);
+    }
     let mut freed = 0;
     let mut code = Code::Done;
     for waste in &removable {

@@ -119,9 +119,10 @@ fn print_summary(study: &Study, context: &mut Context) {
         .filter(|_| study.header().objectives.len() == 1)
         .map(|best| format!("; best {}: {}", best.id, summary::standing(study, best)));
     let line = format!(
-        "{}: {}{}",
+        "{}: {}{}{}",
         study.header().name,
         summary::counts(study),
+        summary::preparations(study),
         best.unwrap_or_default()
     );
     let line = context.out.paint_err.dim(&plain(&line));

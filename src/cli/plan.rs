@@ -4,11 +4,14 @@ use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
 use super::sweeps::{Accepts, SweepArgs};
 use super::{Context, quote};
+use crate::driver::prepare::Assignment;
+use crate::journal::StudyDir;
 use crate::report::number;
 use crate::report::text::plain;
 use crate::run::{Estimate, Options, Outlook, Planned};
 use crate::study::kind::Capability;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use std::io::Write as _;
 
 /// Arguments of `swath plan`.
@@ -65,7 +68,14 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         }))?;
         return Ok(Code::Done);
     }
+    let dir = StudyDir::new(&context.logs, &sweep.name);
+    let mut shown = BTreeSet::new();
     for trial in &planned {
+        for assignment in &trial.needs {
+            if shown.insert(&assignment.digest) {
+                show_preparation(assignment, &dir, context)?;
+            }
+        }
         show(trial, args.env, context)?;
     }
     let slots = client_jobs.unwrap_or_else(|| sweep.slots());
@@ -82,6 +92,28 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         context.out.say(outlook(&estimate, slots));
     }
     Ok(Code::Done)
+}
+
+/// Prints a preparation before the first trial that needs it.
+fn show_preparation(
+    assignment: &Assignment,
+    dir: &StudyDir,
+    context: &mut Context,
+) -> Result<(), Failure> {
+    let is_there = match dir.prepared(&assignment.digest).exists() {
+        true => ", is there",
+        false => "",
+    };
+    let params = assignment.params.iter();
+    let params = params.map(|(name, value)| format!("{name}={value}"));
+    let (name, digest) = (&assignment.name, &assignment.digest);
+    let out = &mut context.out.stdout;
+    writeln!(out, "prepare {} ({digest}){is_there}", plain(name))?;
+    let params = params.collect::<Vec<_>>().join("  ");
+    if !params.is_empty() {
+        writeln!(out, "  {}", plain(&params))?;
+    }
+    Ok(())
 }
 
 /// Returns what the rest of the sweep will take, as one line.
@@ -158,5 +190,9 @@ fn document(planned: &Planned) -> Value {
         "resume": launch.resume,
         "command": planned.command,
         "environment": environment,
+        "preparations": planned.needs.iter().map(|assignment| {
+            let Assignment { name, digest, params, .. } = assignment;
+            json!({ "name": name, "digest": digest, "params": params })
+        }).collect::<Vec<_>>(),
     })
 }

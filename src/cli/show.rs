@@ -5,12 +5,16 @@ use super::output::{JSON_VERSION, Output};
 use super::studies::{Selection, SelectionArgs};
 use super::{Context, provenance, tail};
 use crate::driver::holding::held_path;
-use crate::journal::lock;
+use crate::driver::prepare::is_prepared;
+use crate::journal::{StudyDir, lock};
 use crate::provenance::Record;
 use crate::report::table::{Column, RowTone, Table};
 use crate::report::text::plain;
 use crate::report::{front, json, listing, number, rank, summary};
-use crate::study::{Counted, Datum, Goal, LogRecord, Origin, Study, Take, Trial, TrialState};
+use crate::study::{
+    Counted, Datum, Exit, Goal, LogRecord, Origin, Preparation, Study, Take, Trial, TrialState,
+};
+use crate::sweep::units::Bytes;
 use serde_json::json;
 use std::fmt::Display;
 
@@ -76,6 +80,13 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
 
 fn json_row(study: &Study, record: &Record, trial: &Trial) -> serde_json::Value {
     let mut row = serde_json::to_value(json::row(study, trial)).unwrap_or_default();
+    let mut prepared = study
+        .preparations_of(trial.id)
+        .map(json::preparation)
+        .peekable();
+    if prepared.peek().is_some() {
+        row["preparations"] = prepared.collect();
+    }
     if let Some(provenance) = provenance::json(record, trial.id) {
         row["provenance"] = provenance;
     }
@@ -169,6 +180,13 @@ fn show_study(out: &mut Output, selection: &Selection) -> Result<(), Failure> {
             header.sweep
         ),
     )?;
+    for preparation in study.preparations() {
+        line(
+            out,
+            "prepared",
+            preparation_words(preparation, &selection.dir),
+        )?;
+    }
     line(out, "table", selection.dir.trials_csv().display())?;
     let seconds: f64 = study.trials().iter().map(|trial| trial.seconds).sum();
     let cpu: f64 = study
@@ -222,6 +240,7 @@ fn study_json(out: &mut Output, selection: &Selection) -> Result<(), Failure> {
         "paused": counts.paused,
         "running": study.running_count(),
         "waiting": study.waiting().count(),
+        "preparations": study.preparations().iter().map(json::preparation).collect::<Vec<_>>(),
         "best": study.incumbent().map(|best| json::row(study, best)),
         "hypervolume": front::volume(study).map(|front| json!({ "volume": front.volume, "reference": front.reference })),
     }))
@@ -289,6 +308,13 @@ fn show_trial(
         }
     }
     line(out, "folder", selection.dir.trial(trial.id).display())?;
+    for preparation in study.preparations_of(trial.id) {
+        line(
+            out,
+            "prepared",
+            preparation_words(preparation, &selection.dir),
+        )?;
+    }
     show_params(out, trial)?;
     show_reports(out, study, trial)?;
     show_records(out, selection, trial)?;
@@ -297,6 +323,38 @@ fn show_trial(
         tail::show_log_tail(out, &selection.folder(trial.id), tail::LOG_LINES)?;
     }
     Ok(())
+}
+
+/// Returns what is known of a preparation: its state, its parameters, its folder and its trials.
+fn preparation_words(preparation: &Preparation, dir: &StudyDir) -> String {
+    let execution = &preparation.execution;
+    let folder = dir.preparation(&preparation.digest);
+    let state = match (preparation.output(), execution.exit.as_ref()) {
+        (Some(_), _) if !is_prepared(dir, preparation) => "done, output deleted".to_owned(),
+        (None, Some(Exit::Failed(failure))) => format!("failed: {failure}"),
+        _ => preparation.state_word().to_owned(),
+    };
+    let time = match execution.seconds {
+        0.0 => String::new(),
+        seconds => format!(" in {}", number::seconds(seconds)),
+    };
+    let digest = match preparation.output() {
+        Some(LogRecord::Dataset { md5, size, .. }) => {
+            format!(", {} ({})", Bytes(*size), digest_words(md5.as_ref()))
+        }
+        _ => String::new(),
+    };
+    let params = summary::params(execution);
+    let trials = preparation.trials.len();
+    let (separator, plural) = (
+        if params.is_empty() { "" } else { "  " },
+        if trials == 1 { "" } else { "s" },
+    );
+    format!(
+        "{}: {state}{time}{digest}, used by {trials} trial{plural}{separator}{params}  {}",
+        preparation.name,
+        folder.display()
+    )
 }
 
 fn origin(origin: &Origin) -> String {

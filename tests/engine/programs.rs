@@ -112,6 +112,8 @@ impl World {
             resume: false,
             resume_step: None,
             from: None,
+            prepared: Vec::new(),
+            preparation: None,
         }
     }
 

@@ -1,9 +1,10 @@
 //! Small studies for tests, built from the events that a run would write.
 
 use crate::space::{Name, Params, Value};
+use crate::study::preparation::OUTPUT_ROLE;
 use crate::study::{
     Attempt, Datum, Entry, Event, Exit, FORMAT, Goal, Header, Limit, LogRecord, Metric, Objective,
-    Origin, Study, Take, Timestamp, TrialId, Usage,
+    Origin, Preparation, PreparationChange, PreparationId, Study, Take, Timestamp, TrialId, Usage,
 };
 
 /// A study built event by event. The events are one second apart, from 2026-01-01.
@@ -161,6 +162,67 @@ impl Demo {
         trial
     }
 
+    /// Runs a preparation of two seconds in slot 0 that reads these data sets and outputs. Its output
+    /// is the data set `prepared/NAME`, whose digest is the name.
+    pub fn prepare(
+        &mut self,
+        name: &str,
+        reads: &[&str],
+        inputs: &[PreparationId],
+    ) -> PreparationId {
+        let preparation = self.study.next_preparation_id();
+        let attempt = Attempt(1);
+        let mut records: Vec<_> = reads.iter().map(|path| dataset(path, "")).collect();
+        let outputs = inputs
+            .iter()
+            .filter_map(|input| self.study.preparation(*input));
+        records.extend(outputs.filter_map(Preparation::as_input));
+        let mut output = dataset(&format!("prepared/{name}"), OUTPUT_ROLE);
+        if let LogRecord::Dataset { md5, .. } = &mut output {
+            *md5 = Some(name.to_owned());
+        }
+        records.push(output);
+        let mut changes = vec![
+            PreparationChange::Created {
+                name: name.into(),
+                digest: format!("{name}-digest"),
+                params: Params::default(),
+                inputs: inputs.to_vec(),
+            },
+            PreparationChange::Started {
+                attempt,
+                slot: 0,
+                resume: false,
+            },
+        ];
+        let records = records.into_iter();
+        changes.extend(records.map(|record| PreparationChange::Logged { attempt, record }));
+        changes.push(PreparationChange::Ended {
+            attempt,
+            exit: Exit::Done,
+            usage: Usage::default(),
+        });
+        for change in changes {
+            self.event(Event::Preparation {
+                preparation,
+                change,
+            });
+        }
+        preparation
+    }
+
+    /// Records that a running trial reads the output of a preparation.
+    pub fn read_prepared(&mut self, trial: TrialId, preparation: PreparationId) {
+        self.event(Event::Preparation {
+            preparation,
+            change: PreparationChange::Used { trial },
+        });
+        let read = self.study.preparation(preparation);
+        if let Some(record) = read.and_then(Preparation::as_input) {
+            self.log(trial, record);
+        }
+    }
+
     fn attempt(&self, trial: TrialId) -> Attempt {
         Attempt(
             self.study
@@ -168,5 +230,17 @@ impl Demo {
                 .expect("the trial was created")
                 .attempts,
         )
+    }
+}
+
+/// Returns a data set whose digest is its path.
+fn dataset(path: &str, role: &str) -> LogRecord {
+    LogRecord::Dataset {
+        data_dir: path.to_owned(),
+        role: role.to_owned(),
+        md5: Some(path.to_owned()),
+        size: 5,
+        files: 1,
+        partial: Vec::new(),
     }
 }

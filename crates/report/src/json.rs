@@ -5,11 +5,13 @@
 
 use super::formula::{Formula, ReportHistory, TrialCells};
 use serde::{Serialize, Serializer};
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
 use swath_model::space::{Name, Params, Value};
 use swath_model::study::field::{Cell, Field, Form, Place};
-use swath_model::study::{Datum, LogRecord, Metric, Origin, Study, TRIAL_FIELDS, Tally, Trial};
+use swath_model::study::{
+    Datum, LogRecord, Metric, Origin, Preparation, Study, TRIAL_FIELDS, Tally, Trial,
+};
 
 /// Fields that a row has in another form (`records`, `origin`), or that are a matter of the study.
 const ELSEWHERE: [&str; 6] = [
@@ -139,6 +141,41 @@ fn value(value: &Value) -> Json {
         Value::Float(number) => serde_json::json!(Metric(*number)),
         value => serde_json::json!(value),
     }
+}
+
+/// Returns a preparation as a JSON object: state, parameters, digests, inputs and trials.
+#[must_use]
+pub fn preparation(preparation: &Preparation) -> Json {
+    let execution = &preparation.execution;
+    let output = match preparation.output() {
+        Some(LogRecord::Dataset {
+            data_dir,
+            md5,
+            size,
+            files,
+            ..
+        }) => json!({ "path": data_dir, "md5": md5, "size": size, "files": files }),
+        _ => Json::Null,
+    };
+    let mut row = json!({
+        "preparation": preparation.id,
+        "name": preparation.name,
+        "digest": preparation.digest,
+        "state": preparation.state_word(),
+        "params": execution.params,
+        "inputs": preparation.inputs,
+        "trials": preparation.trials,
+        "attempts": execution.attempts,
+        "seconds": execution.seconds,
+        "started_at": execution.started_at,
+        "ended_at": execution.ended_at,
+        "exit": execution.exit.as_ref().map(ToString::to_string),
+        "output": output,
+    });
+    if let Some(row) = row.as_object_mut() {
+        row.retain(|_, value| !value.is_null());
+    }
+    row
 }
 
 #[cfg(test)]

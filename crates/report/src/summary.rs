@@ -75,6 +75,22 @@ pub fn counts(study: &Study) -> String {
     format!("{shown}{of_planned} {plural}{detail}{outside}")
 }
 
+/// Returns the number of preparations in each state as the rest of a sentence, such as
+/// `; preparations: 2 done, 1 running`. Empty if there are none.
+#[must_use]
+pub fn preparations(study: &Study) -> String {
+    let counts = ["done", "running", "waiting", "failed"].map(|word| {
+        let preparations = study.preparations().iter();
+        let count = preparations.filter(|it| it.state_word() == word).count();
+        (count > 0).then(|| format!("{count} {word}"))
+    });
+    let counts: Vec<_> = counts.into_iter().flatten().collect();
+    match counts.as_slice() {
+        [] => String::new(),
+        counts => format!("; preparations: {}", counts.join(", ")),
+    }
+}
+
 /// Returns the objectives of a trial: `val_loss 0.04123, speed 12`. Objectives without a finite
 /// value are left out.
 #[must_use]

@@ -17,8 +17,10 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use swath_model::study::field::Cell;
+use swath_model::study::preparation::OUTPUT_ROLE;
 use swath_model::study::{
-    Due, Entry, Event, Kind, LogRecord, Origin, Study, Tally, Timestamp, Trial, TrialId, TrialState,
+    Due, Entry, Event, Kind, LogRecord, Origin, Preparation, Study, Tally, Timestamp, Trial,
+    TrialId, TrialState,
 };
 
 pub(super) const KIND: Kind<dyn Tracker> = Kind {
@@ -89,6 +91,9 @@ impl Tracker for Prov {
                 let mut graph = self.begin(study);
                 let folder = self.home.trial(study, id)?;
                 about_trial(&mut graph, study, trial);
+                for preparation in study.preparations_of(id) {
+                    about_preparation(&mut graph, study, preparation);
+                }
                 parameters(&mut graph, trial);
                 files(&mut graph, trial);
                 metrics(&mut graph, trial, &folder, &self.home.due)?;
@@ -183,6 +188,9 @@ impl Prov {
             &[("prov:type", Some(collection)), label],
         );
         graph.relate(GENERATED, "run:configurations", "run:study", &[]);
+        for preparation in study.preparations() {
+            about_preparation(&mut graph, study, preparation);
+        }
         for trial in study.trials() {
             about_trial(&mut graph, study, trial);
             let config = config(trial.id);
@@ -352,45 +360,122 @@ fn parameters(graph: &mut Graph, trial: &Trial) {
     }
 }
 
+/// Adds a preparation, the data sets that it used, and its output, which derives from them.
+fn about_preparation(graph: &mut Graph, study: &Study, preparation: &Preparation) {
+    let run = &preparation.execution;
+    if run.started_at.is_none() {
+        return;
+    }
+    let activity = format!("run:prepare-{}", preparation.id);
+    let host = run.place.as_ref().and_then(|place| text(&place.host));
+    let names: Vec<_> = run
+        .params
+        .iter()
+        .map(|(name, value)| (format!("run:{}", local(name)), param(value)))
+        .collect();
+    let mut attributes = vec![
+        ("prov:startTime", run.started_at.map(time)),
+        ("prov:endTime", run.ended_at.map(time)),
+        ("prov:type", Some(json!("swath:Preparation"))),
+        (
+            "prov:label",
+            Some(json!(format!("preparation {}", preparation.name))),
+        ),
+        ("swath:host", host),
+        ("swath:name", Some(json!(preparation.name))),
+        ("swath:digest", Some(json!(preparation.digest))),
+        ("swath:state", Some(json!(preparation.state_word()))),
+        ("swath:seconds", Some(double(run.seconds))),
+    ];
+    let params = names.iter();
+    attributes.extend(params.map(|(name, value)| (name.as_str(), Some(value.clone()))));
+    graph.element(ACTIVITY, &activity, &attributes);
+    graph.relate(ASSOCIATED, &activity, "run:swath", &[]);
+    graph.relate(INFORMED, &activity, "run:study", &[]);
+    let mut sources = Vec::new();
+    for record in run.records.iter().filter(|record| !is_output(record)) {
+        use_dataset(graph, &activity, record, &mut sources);
+    }
+    for record in preparation.outputs() {
+        let Some((output, _)) = dataset(graph, &record) else {
+            continue;
+        };
+        graph.relate(GENERATED, &output, &activity, &[]);
+        for source in &sources {
+            graph.relate(DERIVED, &output, source, &[]);
+        }
+    }
+    for input in preparation
+        .inputs
+        .iter()
+        .filter_map(|id| study.preparation(*id))
+    {
+        graph.relate(
+            INFORMED,
+            &activity,
+            &format!("run:prepare-{}", input.id),
+            &[],
+        );
+    }
+}
+
+/// Returns whether a record is the output of its own preparation.
+fn is_output(record: &LogRecord) -> bool {
+    matches!(record, LogRecord::Dataset { role, .. } if role == OUTPUT_ROLE)
+}
+
+/// Adds a data set, and returns its identifier and its role; `None` for other records.
+fn dataset<'r>(graph: &mut Graph, record: &'r LogRecord) -> Option<(String, &'r str)> {
+    let LogRecord::Dataset {
+        data_dir,
+        role,
+        md5,
+        size,
+        files,
+        ..
+    } = record
+    else {
+        return None;
+    };
+    let id = format!(
+        "run:data/{}/{}",
+        md5.as_deref().unwrap_or("unknown"),
+        local(data_dir)
+    );
+    graph.element(
+        ENTITY,
+        &id,
+        &[
+            ("prov:type", Some(json!("swath:Dataset"))),
+            ("prov:label", Some(json!(data_dir))),
+            ("swath:path", Some(json!(data_dir))),
+            ("swath:md5", md5.as_ref().map(|md5| json!(md5))),
+            ("swath:size", Some(count(*size))),
+            ("swath:files", Some(count(*files))),
+        ],
+    );
+    Some((id, role))
+}
+
+/// Adds a data set that an activity used, unless it is one of `sources` already.
+fn use_dataset(graph: &mut Graph, activity: &str, record: &LogRecord, sources: &mut Vec<String>) {
+    let Some((id, role)) = dataset(graph, record) else {
+        return;
+    };
+    // A data set that was recorded twice is used once.
+    if !sources.contains(&id) {
+        graph.relate(USED, activity, &id, &[("prov:role", text(role))]);
+        sources.push(id);
+    }
+}
+
 /// Adds the data sets, models, artifacts and outputs of a trial. A model is derived from the
 /// configuration and the data sets recorded for the trial.
 fn files(graph: &mut Graph, trial: &Trial) {
     let activity = activity(trial.id);
     let mut sources = vec![config(trial.id)];
     for record in &trial.records {
-        let LogRecord::Dataset {
-            data_dir,
-            role,
-            md5,
-            size,
-            files,
-            ..
-        } = record
-        else {
-            continue;
-        };
-        let id = format!(
-            "run:data/{}/{}",
-            md5.as_deref().unwrap_or("unknown"),
-            local(data_dir)
-        );
-        graph.element(
-            ENTITY,
-            &id,
-            &[
-                ("prov:type", Some(json!("swath:Dataset"))),
-                ("prov:label", Some(json!(data_dir))),
-                ("swath:path", Some(json!(data_dir))),
-                ("swath:md5", md5.as_ref().map(|md5| json!(md5))),
-                ("swath:size", Some(count(*size))),
-                ("swath:files", Some(count(*files))),
-            ],
-        );
-        // A data set that was recorded twice is used once.
-        if !sources.contains(&id) {
-            graph.relate(USED, &activity, &id, &[("prov:role", text(role))]);
-            sources.push(id);
-        }
+        use_dataset(graph, &activity, record, &mut sources);
     }
     let mut versions: BTreeMap<&str, u64> = BTreeMap::new();
     let best_model = trial.model_that_counts().map(|model| model.record);

@@ -70,7 +70,9 @@ fn eventful() -> Demo {
             ("on", Value::Bool(true)),
         ]
     };
+    let tokens = demo.prepare("tokens", &["data/é"], &[]);
     let first = demo.start(&params(0.1));
+    demo.read_prepared(first, tokens);
     let data = LogRecord::Dataset {
         data_dir: "data/é".into(),
         role: "train".into(),
@@ -653,4 +655,103 @@ fn all_curves_of_a_study_share_one_axis_of_integer_steps() {
             .collect();
         assert_eq!(written_steps, steps);
     }
+}
+
+/// Returns a study whose trial reads the output of a preparation, which reads that of another, and
+/// writes a model.
+fn prepared() -> Demo {
+    let mut demo = Demo::new(&[]);
+    let tokens = demo.prepare("tokens", &["raw"], &[]);
+    let index = demo.prepare("index", &[], &[tokens]);
+    let trial = demo.start(&[]);
+    demo.read_prepared(trial, index);
+    demo.report(trial, &[("val_loss", 0.5)]);
+    demo.log(
+        trial,
+        LogRecord::Model {
+            model_path: "m.bin".into(),
+            md5: Some("model".into()),
+            size: 1,
+            step: None,
+            held: None,
+            keep: false,
+            doubt: None,
+            partial: Vec::new(),
+        },
+    );
+    demo.end(trial, Exit::Done);
+    demo
+}
+
+#[test]
+fn the_lineage_of_a_model_in_cmf_goes_back_to_the_raw_data_through_the_preparations() {
+    let (demo, folder) = (prepared(), tempfile::tempdir().unwrap());
+    feed(
+        build("cmf", folder.path()).as_mut(),
+        &demo,
+        demo.entries.len(),
+    );
+    let store = rusqlite::Connection::open(folder.path().join("trackers/cmf/mlmd")).unwrap();
+    // As cmf does: from an artifact to the execution that wrote it, and to what that one has read.
+    let lineage = "WITH RECURSIVE lineage(artifact, execution) AS (
+        SELECT id, CAST(NULL AS INTEGER) FROM Artifact WHERE uri = 'model'
+        UNION
+        SELECT read.artifact_id, wrote.execution_id FROM lineage
+            JOIN Event AS wrote ON wrote.artifact_id = lineage.artifact AND wrote.type = 4
+            JOIN Event AS read ON read.execution_id = wrote.execution_id AND read.type = 3)
+        SELECT Artifact.uri, Execution.name, Type.name FROM lineage
+            JOIN Artifact ON Artifact.id = artifact
+            JOIN Execution ON Execution.id = execution
+            JOIN Type ON Type.id = Execution.type_id ORDER BY uri";
+    let mut query = store.prepare(lineage).unwrap();
+    let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+    let rows: Vec<(String, String, String)> = rows.unwrap().map(Result::unwrap).collect();
+    let row = |data: &str, execution: &str, stage: &str| {
+        (data.to_owned(), execution.to_owned(), stage.to_owned())
+    };
+    assert_eq!(
+        rows,
+        [
+            row("index", "Trial_digits_1", "digits/train"),
+            row(
+                "raw",
+                "Prepare_digits_tokens_tokens-digest",
+                "digits/tokens"
+            ),
+            row(
+                "tokens",
+                "Prepare_digits_index_index-digest",
+                "digits/index"
+            ),
+        ]
+    );
+}
+
+#[test]
+fn the_lineage_of_a_model_in_prov_goes_back_to_the_raw_data_through_the_preparations() {
+    let files = kept_by("prov", &prepared());
+    let document = &files["trackers/prov/study.json"];
+    let document: serde_json::Value = serde_json::from_slice(document).unwrap();
+    let pairs = |relation: &str, from: &str, to: &str| -> Vec<(String, String)> {
+        let relations = document[relation].as_object().unwrap().values();
+        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+        relations
+            .map(|pair| (text(&pair[from]), text(&pair[to])))
+            .collect()
+    };
+    let derived = pairs("wasDerivedFrom", "prov:generatedEntity", "prov:usedEntity");
+    let mut lineage = vec!["run:trial-1/model/m.bin/1".to_owned()];
+    let mut next = 0;
+    while let Some(entity) = lineage.get(next).cloned() {
+        let sources = derived.iter().filter(|(from, _)| *from == entity);
+        lineage.extend(sources.map(|(_, to)| to.clone()));
+        next += 1;
+    }
+    assert_eq!(lineage.last().unwrap(), "run:data/raw/raw", "{lineage:?}");
+    let generated = pairs("wasGeneratedBy", "prov:entity", "prov:activity");
+    let mut outputs = generated.iter();
+    let by = outputs.find(|(entity, _)| entity.starts_with("run:data/index/"));
+    assert_eq!(by.unwrap().1, "run:prepare-2", "{generated:?}");
+    let label = &document["activity"]["run:prepare-2"]["prov:label"];
+    assert_eq!(label, "preparation index");
 }

@@ -4,9 +4,13 @@ use crate::cli::tail;
 use crate::journal::StudyDir;
 use crate::report::text::{Paint, elide, plain};
 use crate::report::{number, summary};
-use crate::study::{Closing, Event, Exit, Failure, Study, Timestamp, Trial, TrialState};
+use crate::study::{
+    Closing, Event, Exit, Failure, LogRecord, Preparation, PreparationChange, Study, Timestamp,
+    Trial, TrialState,
+};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The number of log lines shown for a failed trial.
@@ -21,7 +25,7 @@ const LINE: usize = 160;
 /// Returns the line for an event, or `None` if it is not worth one. With `bars`, only a new
 /// incumbent gets a line, because the bars show everything else.
 pub(super) fn event(study: &Study, event: &Event, new_best: bool, bars: bool) -> Option<String> {
-    if let Some(line) = slot(event) {
+    if let Some(line) = slot(event).or_else(|| preparation(study, event)) {
         return Some(line);
     }
     let trial = study.trial(event.trial()?)?;
@@ -78,6 +82,40 @@ fn slot(event: &Event) -> Option<String> {
         Event::SlotResumed { slot } => Some(format!("slot {slot} is in use again")),
         _ => None,
     }
+}
+
+/// Returns the line for an event of a preparation. It is also printed above the bars, which show
+/// trials only.
+fn preparation(study: &Study, event: &Event) -> Option<String> {
+    let Event::Preparation {
+        preparation,
+        change,
+    } = event
+    else {
+        return None;
+    };
+    let preparation = study.preparation(*preparation)?;
+    let execution = &preparation.execution;
+    let name = format!("preparation {} ({})", preparation.name, preparation.digest);
+    let line = match change {
+        PreparationChange::Started { resume, .. } => {
+            let verb = if *resume { "resumed" } else { "started" };
+            format!("{name} {verb}{}", indented_params(execution))
+        }
+        PreparationChange::Ended { exit, .. } => match exit {
+            Exit::Done => format!("{name} done in {}", number::seconds(execution.seconds)),
+            // It is shown with its log.
+            Exit::Failed(_) => return None,
+            other => format!("{name} was {other}; it will run again"),
+        },
+        PreparationChange::Logged {
+            record: LogRecord::Warning { text },
+            ..
+        } => format!("{name}: {text}"),
+        PreparationChange::Requeued { why, .. } => format!("{name} will run again: {why}"),
+        _ => return None,
+    };
+    Some(plain(&line).into_owned())
 }
 
 /// Returns the progress of the study as a prefix such as `[ 3/20] `.
@@ -155,7 +193,27 @@ pub(super) fn failure(trial: &Trial, dir: &StudyDir, in_full: bool, paint: Paint
     if !in_full {
         return format!("{head}: {cause}");
     }
-    let folder = dir.trial(trial.id);
+    let output = output(dir.trial(trial.id), paint);
+    format!("{head}: {cause} after {duration}{params}{output}")
+}
+
+/// Returns the description of a failed preparation, with the end of its log.
+pub(super) fn failed_preparation(
+    preparation: &Preparation,
+    dir: &StudyDir,
+    paint: Paint,
+) -> String {
+    let execution = &preparation.execution;
+    let cause = summary::cause(execution.exit.as_ref()).unwrap_or_default();
+    let name = plain(&preparation.name).into_owned();
+    let head = paint.red(&format!("preparation {name} failed"));
+    let cause = plain(&format!("{cause}{}", indented_params(execution))).into_owned();
+    let output = output(dir.preparation(&preparation.digest), paint);
+    format!("{head}: {cause}{output}")
+}
+
+/// Returns the last lines of a log, each on a line of its own, and the path of the whole log.
+fn output(folder: PathBuf, paint: Paint) -> String {
     let (log, lines) = tail::log_tail(&folder, LOG_LINES);
     let output: String = lines
         .iter()
@@ -166,7 +224,7 @@ pub(super) fn failure(trial: &Trial, dir: &StudyDir, in_full: bool, paint: Paint
         false => ("full log:", log),
     };
     let path = plain(&path.display().to_string()).into_owned();
-    format!("{head}: {cause} after {duration}{params}{output}\n    {label} {path}")
+    format!("{output}\n    {label} {path}")
 }
 
 /// Returns the message for a run that the circuit breaker ended: the last failure with the end of

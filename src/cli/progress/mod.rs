@@ -15,7 +15,9 @@ use crate::driver::Listener;
 use crate::journal::StudyDir;
 use crate::report::text::plain;
 use crate::run::follow::Stale;
-use crate::study::{Closing, Entry, Event, LogRecord, Study, TrialId, TrialState};
+use crate::study::{
+    Closing, Entry, Event, Exit, LogRecord, PreparationChange, Study, TrialId, TrialState,
+};
 use bars::Bars;
 use rule::RankingRule;
 use serde::Serialize;
@@ -131,6 +133,20 @@ impl Progress {
             // The study decides: a program may exit with success although an objective is missing.
             Event::Ended { trial, .. } if self.failed(study, *trial) => {
                 self.show_failure(study, *trial);
+            }
+            Event::Preparation {
+                preparation,
+                change:
+                    PreparationChange::Ended {
+                        exit: Exit::Failed(_),
+                        ..
+                    },
+            } => {
+                if let Some(failed) = study.preparation(*preparation) {
+                    let paint = self.out.paint_err;
+                    let text = describe::failed_preparation(failed, &self.dir, paint);
+                    self.say(&text);
+                }
             }
             event if self.style == Style::Human => {
                 let new_best = study.incumbent().map(|trial| trial.id) != self.best;

@@ -8,6 +8,7 @@ mod cgroups;
 mod configs;
 mod gpus;
 mod input;
+mod prepare;
 mod resources;
 mod setup;
 mod signals;

@@ -131,6 +131,8 @@ impl World {
             resume: false,
             resume_step: None,
             from: None,
+            prepared: Vec::new(),
+            preparation: None,
         }
     }
 

@@ -321,6 +321,8 @@ mod tests {
             resume: false,
             resume_step: None,
             from: None,
+            prepared: Vec::new(),
+            preparation: None,
         };
         Order::Start(Box::new(Assignment::of(&launch, Invocation::default())))
     }

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use swath_engine::executor::{Invocation, Launch, ProgramSpec, Share, Stop, Text, WorkFiles};
+use swath_engine::executor::{
+    Invocation, Launch, PreparedFolder, ProgramSpec, Share, Stop, Text, WorkFiles,
+};
 use swath_log::Models;
 use swath_model::space::{Name, Params};
 use swath_model::study::{Attempt, Exit, LogRecord, Place, Resource, Timestamp, TrialId, Usage};
@@ -167,6 +169,9 @@ pub(super) struct Assignment {
     pub(super) resume_step: Option<f64>,
     pub(super) from: Option<PathBuf>,
     pub(super) invocation: Invocation<Text>,
+    /// Absent in the orders of an earlier version.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) prepared: Vec<PreparedFolder>,
 }
 
 impl Assignment {
@@ -180,6 +185,7 @@ impl Assignment {
             resume,
             resume_step,
             ref from,
+            ref prepared,
             ..
         } = *launch;
         let from = from
@@ -195,6 +201,7 @@ impl Assignment {
             resume_step,
             from,
             invocation,
+            prepared: prepared.clone(),
         }
     }
 
@@ -210,6 +217,8 @@ impl Assignment {
             resume: self.resume,
             resume_step: self.resume_step,
             from: self.from.clone(),
+            prepared: self.prepared.clone(),
+            preparation: None,
         }
     }
 }

@@ -10,6 +10,7 @@ use super::first_trials::FirstTrials;
 use super::goals::GoalWatch;
 use super::holding::Holding;
 use super::inbox::Inbox;
+use super::prepare::Preparations;
 use super::retries::Retries;
 use super::room::Room;
 use super::saves::Saves;
@@ -40,6 +41,8 @@ pub(super) struct Components {
     pub(super) breaker: Breaker,
     /// Decides whether a failed trial is tried again, and when.
     pub(super) retries: Retries,
+    /// Decides what a waiting trial still needs, and which preparation is next.
+    pub(super) preparations: Preparations,
     /// Decides whether the first trials show that the sweep cannot work.
     pub(super) first_trials: FirstTrials,
     /// The time that running trials have used of their budget.
@@ -84,12 +87,13 @@ impl Components {
             data_sets: DataSets::default(),
             breaker: Breaker::new(parts.limits.quick_failures),
             retries: Retries::new(parts.retry.clone()),
+            preparations: Preparations::new(parts.retry.clone()),
             first_trials: FirstTrials::default(),
             trial_budgets: TrialBudgets::new(&parts.limits),
             goals: GoalWatch::default(),
             spent: Spent::default(),
             room: Room::new(dir.root().to_owned(), disk_space),
-            slots: Slots::default(),
+            slots: Slots::new(parts.elsewhere),
             endings: Endings::default(),
             size: None,
             tidy: Tidy::new(dir.clone(), parts.keep, parts.clones),
@@ -123,8 +127,9 @@ impl Components {
 
     /// Shows an event of this run to the components that follow it.
     pub(super) fn on(&mut self, study: &Study, event: &Event) {
-        let followers: [&mut dyn Component; 10] = [
+        let followers: [&mut dyn Component; 11] = [
             &mut self.retries,
+            &mut self.preparations,
             &mut self.goals,
             &mut self.spent,
             &mut self.trial_budgets,

@@ -5,8 +5,10 @@ use super::room::EndLeftovers;
 use crate::executor::EarlierAttempt;
 use crate::journal::StudyDir;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
-use swath_model::study::{Attempt, Event, LogRecord, Study, TrialId};
+use swath_model::study::preparation::is_input;
+use swath_model::study::{Attempt, Event, LogRecord, Place, Study, TrialId};
 
 /// The earlier run, as its journal shows it.
 pub(super) struct EarlierRun {
@@ -41,6 +43,12 @@ impl Component for EarlierRun {
                 line_end: None,
                 ..
             } => {}
+            // Nor the outputs of preparations that the trial reads.
+            Event::Logged {
+                record,
+                line_end: None,
+                ..
+            } if is_input(record) => {}
             Event::Logged { trial, .. } => *self.recorded.entry(*trial).or_default() += 1,
             Event::Ended { trial, .. } => drop(self.recorded.remove(trial)),
             _ => {}
@@ -94,6 +102,11 @@ impl EarlierRun {
             .iter()
             .filter_map(|(id, _)| study.trial(*id)?.place.clone());
         (self.end_leftovers)(dir.root(), &places.collect::<Vec<_>>(), grace);
+    }
+
+    /// Ends the surviving processes at these places and those whose trial folder is in `folder`.
+    pub(super) fn end_processes_of(&self, folder: &Path, places: &[Place], grace: Duration) {
+        (self.end_leftovers)(folder, places, grace);
     }
 }
 

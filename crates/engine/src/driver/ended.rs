@@ -191,7 +191,7 @@ impl Driver<'_> {
     }
 
     /// Requeues trials whose slot, machine or sweep was at fault.
-    fn give_back(&mut self, trials: &[TrialId], why: &str) -> Result<(), DriverError> {
+    pub(super) fn give_back(&mut self, trials: &[TrialId], why: &str) -> Result<(), DriverError> {
         for event in breaker::requeue(&self.study, trials, why) {
             self.commit(event)?;
         }

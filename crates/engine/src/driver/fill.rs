@@ -1,6 +1,7 @@
 //! Filling free slots: with a waiting trial, else with the trial that the scheduler wants, else
 //! with none.
 
+use super::prepare::{Step, prepared_folders};
 use super::{Driver, DriverError, has_entries, propose, race};
 use crate::executor::{Executor, Launch};
 use crate::journal::{has_foreign_trial, has_own_trial};
@@ -19,16 +20,20 @@ impl Driver<'_> {
             Some(jobs) => executor.resize(jobs),
             None => executor.slots(),
         };
+        self.prepare_beside_cluster()?;
         while let Some(slot) = self.free_slot(slots) {
             // On a full disk no new trial is created: it could not be written.
             if !self.may_launch() {
                 break;
             }
-            let Some(trial) = self.next_trial()? else {
-                break;
-            };
-            let launch = self.launch(trial, slot)?;
-            self.components.room.launches.push(launch);
+            match self.next_step(slot, slots)? {
+                Some(Step::Trial(trial)) => {
+                    let launch = self.launch(trial, slot)?;
+                    self.components.room.launches.push(launch);
+                }
+                Some(Step::Preparation(id)) => self.launch_preparation(id, slot)?,
+                None => break,
+            }
         }
         // One flush covers all launches of this round.
         self.start_launches(executor)?;
@@ -76,7 +81,12 @@ impl Driver<'_> {
         for slot in self.components.breaker.end_pauses(self.clock.now()) {
             self.commit(Event::SlotResumed { slot })?;
         }
-        for event in self.components.slots.update(executor.unusable()) {
+        let mut unusable = executor.unusable();
+        // A preparation in a slot of this machine may not have released its resources yet.
+        if let Some(preparer) = self.preparer.as_ref().filter(|_| !self.parts.elsewhere) {
+            unusable.extend(preparer.unusable());
+        }
+        for event in self.components.slots.update(unusable) {
             self.commit(event)?;
         }
         Ok(())
@@ -85,16 +95,28 @@ impl Driver<'_> {
     /// Returns the trial that a free slot should run: a waiting one, else the one the scheduler
     /// wants.
     pub(super) fn next_trial(&mut self) -> Result<Option<TrialId>, DriverError> {
-        let now = self.clock.now();
         // Waiting trials come first, because they were created earlier.
-        let retries = &self.components.retries;
-        let startable = self.open_trials().find(|id| {
+        let startable = self.startable_trials().next();
+        match startable {
+            Some(_) => Ok(startable),
+            None => self.proposed_trial(),
+        }
+    }
+
+    /// Returns the waiting trials whose backoff is over, lowest first.
+    pub(super) fn startable_trials(&self) -> impl Iterator<Item = TrialId> {
+        let (now, retries) = (self.clock.now(), &self.components.retries);
+        self.open_trials().filter(move |id| {
             self.study
                 .trial(*id)
                 .is_some_and(|trial| retries.may_start(trial, now))
-        });
-        if startable.is_some() || self.parts.only_reruns {
-            return Ok(startable);
+        })
+    }
+
+    /// Returns the trial that the scheduler wants next: a new one, which is created, or a paused one.
+    pub(super) fn proposed_trial(&mut self) -> Result<Option<TrialId>, DriverError> {
+        if self.parts.only_reruns {
+            return Ok(None);
         }
         match self.parts.scheduler.next(&self.study, self.budget_left()) {
             Next::Fresh => match propose::propose(&self.parts, &self.study) {
@@ -105,7 +127,7 @@ impl Driver<'_> {
                     // The sampler has no further proposal. Without a budget the scheduler may still
                     // resume paused trials, so ask it again.
                     self.exhausted = true;
-                    self.next_trial()
+                    self.proposed_trial()
                 }
             },
             Next::Given {
@@ -224,10 +246,13 @@ impl Driver<'_> {
         if let Some(text) = warning {
             self.warn(id, attempt, text)?;
         }
+        self.note_inputs(id, attempt)?;
         if has_own {
             self.note_shorter_records(id, attempt)?;
         }
         Ok(Launch {
+            prepared: prepared_folders(&self.dir, &self.parts.preparations, &params),
+            preparation: None,
             trial: id,
             attempt,
             params,

@@ -2,12 +2,12 @@
 //! crashes left half written.
 
 use super::{holding, size, tidy};
-use crate::journal::StudyDir;
+use crate::journal::{HALF_PREPARED, StudyDir};
 use crate::keep::{self, Keep};
 use std::io;
 use std::path::{Path, PathBuf};
 use swath_log::{HELD, WORK};
-use swath_model::study::{Closing, Study, TrialState};
+use swath_model::study::{Closing, Study, Trial, TrialState};
 
 /// A file or folder that can be removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +59,23 @@ pub fn waste(dir: &StudyDir, study: &Study, policy: Keep, clones: bool, trash: b
     waste
 }
 
+/// Returns the outputs of preparations, if the sweep is over and no trial is left that may read
+/// them. One is made again when a trial needs it.
+#[must_use]
+pub fn prepared(dir: &StudyDir, study: &Study) -> Vec<Waste> {
+    let is_over = matches!(study.closed(), Some(Closing::Finished | Closing::Exhausted));
+    let is_open = |trial: &Trial| !trial.outside && !trial.state.is_final();
+    if !is_over || study.trials().iter().any(is_open) {
+        return Vec::new();
+    }
+    let outputs = study.preparations().iter();
+    let outputs = outputs.map(|preparation| dir.prepared(&preparation.digest));
+    outputs
+        .filter(|output| output.exists())
+        .map(|output| Waste::new(output, "the output of a preparation"))
+        .collect()
+}
+
 /// Returns the files that crashes left half written, and held models that are not needed.
 #[must_use]
 pub fn leftovers(dir: &StudyDir, study: &Study) -> Vec<Waste> {
@@ -70,6 +87,12 @@ pub fn leftovers(dir: &StudyDir, study: &Study) -> Vec<Waste> {
         ));
     }
     waste.extend(half_written(dir.root()));
+    for preparation in study.preparations() {
+        let partial = dir.preparation(&preparation.digest).join(HALF_PREPARED);
+        if preparation.execution.state != TrialState::Running && partial.exists() {
+            waste.push(Waste::new(partial, "an unfinished output of a preparation"));
+        }
+    }
     for trial in study.trials() {
         waste.extend(half_written(&dir.trial(trial.id)));
         waste.extend(half_written(&dir.trial(trial.id).join("metadata")));

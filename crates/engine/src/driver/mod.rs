@@ -32,6 +32,7 @@ mod listeners;
 pub mod open;
 pub mod parts;
 mod plan;
+pub mod prepare;
 pub mod propose;
 pub mod race;
 mod recapture;
@@ -56,11 +57,13 @@ pub use interrupt::{Interrupt, Urgency};
 pub use limits::{Goals, Limits, Retry, Spending, TrialBudget};
 pub use listeners::Listener;
 pub use parts::Parts;
+pub use prepare::PreparationPlan;
 pub use recapture::{Outcome, Recaptured};
 pub use room::MachineAccess;
 pub use saves::Ticks;
 pub use shared_files::{Watched, shared_files_warning};
 
+use breaker::is_due;
 use clock::RunClock;
 use component::Components;
 use goals::GoalWatch;
@@ -89,6 +92,8 @@ pub struct Driver<'a> {
     clock: RunClock,
     components: Components,
     listeners: Listeners<'a>,
+    /// Runs the preparations that trials share; `None` if nothing runs them.
+    preparer: Option<Box<dyn Executor + 'a>>,
     /// The trials whose folder this run has made or taken over for the attempt that runs.
     claimed: BTreeSet<TrialId>,
 }
@@ -165,6 +170,8 @@ impl<'a> Driver<'a> {
             if !waits && let Some(why) = self.closing(ending, executor) {
                 executor.finish();
                 self.pass_on(executor);
+                // Ends its slot processes.
+                drop(self.preparer.take());
                 let closed = self.close(why)?;
                 return match failure {
                     Some(failure) if closed == Closing::SearchFailed => Err(failure.into()),
@@ -183,6 +190,7 @@ impl<'a> Driver<'a> {
                 for signal in std::mem::take(&mut self.components.room.backlog) {
                     self.take(signal, executor)?;
                 }
+                self.take_preparation_signals()?;
             }
             self.pass_on(executor);
             self.settle()?;
@@ -220,7 +228,8 @@ impl<'a> Driver<'a> {
     /// Returns the reason with which the run closes now; `None` if a trial runs or is still to run.
     fn closing(&self, ending: Option<Closing>, executor: &dyn Executor) -> Option<Closing> {
         let is_over = ending.is_some() || !self.waits(executor);
-        if self.study.running_count() > 0 || !is_over {
+        let is_preparing = self.study.running_preparations().next().is_some();
+        if self.study.running_count() > 0 || is_preparing || !is_over {
             return None;
         }
         // A study that is done anyway is finished, even if it also fills its budget of disk space.
@@ -235,7 +244,7 @@ impl<'a> Driver<'a> {
     /// Returns how many trials could start now if slots were free. This is an upper bound: the
     /// sampler may run out of proposals earlier.
     fn more(&self) -> usize {
-        let waiting = self.open_trials().count();
+        let waiting = self.waiting_count();
         if self.parts.only_reruns {
             return waiting;
         }
@@ -256,7 +265,11 @@ impl<'a> Driver<'a> {
 
     /// Passes the executor's progress messages on to the listeners.
     fn pass_on(&mut self, executor: &mut dyn Executor) {
-        for text in executor.take_messages() {
+        let mut messages = executor.take_messages();
+        if let Some(preparer) = &mut self.preparer {
+            messages.extend(preparer.take_messages());
+        }
+        for text in messages {
             self.listeners.news(&text);
         }
     }
@@ -393,6 +406,7 @@ impl<'a> Driver<'a> {
         for trial in running {
             self.end(trial, how, executor);
         }
+        self.stop_preparations(how);
     }
 
     /// Suspends this process and all running attempts (SIGTSTP) until SIGCONT arrives.
@@ -402,12 +416,18 @@ impl<'a> Driver<'a> {
         interrupt: &Interrupt,
     ) -> Result<(), DriverError> {
         executor.halt(true);
+        self.preparer
+            .iter_mut()
+            .for_each(|preparer| preparer.halt(true));
         // Nothing is written while the process is suspended, and it may never be resumed.
         self.save_to_disk()?;
         let suspension = interrupt.suspend_process();
         self.clock.was_suspended(suspension);
         self.components.trial_budgets.extend(suspension);
         executor.halt(false);
+        self.preparer
+            .iter_mut()
+            .for_each(|preparer| preparer.halt(false));
         Ok(())
     }
 

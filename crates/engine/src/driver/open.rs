@@ -78,6 +78,7 @@ impl<'a> Driver<'a> {
             parts,
             listeners: Listeners::default(),
             exhausted: false,
+            preparer: None,
             claimed: BTreeSet::new(),
         };
         if !aside.is_empty() {
@@ -164,6 +165,7 @@ impl<'a> Driver<'a> {
             self.listeners.keep(super::edit::summary(&edited));
             self.commit(edited)?;
         }
+        self.lose_preparations()?;
         // Attempts on a cluster may still run: `take_over` asks the executor about them first.
         if !self.parts.elsewhere {
             let earlier = &self.components.earlier;

@@ -1,6 +1,6 @@
 //! The inputs of a driver: the parts of a sweep file, built.
 
-use super::{Goals, Limits, Retry, Spending, Watched};
+use super::{Goals, Limits, PreparationPlan, Retry, Spending, Watched};
 use crate::keep::Keep;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,6 +37,8 @@ pub struct Parts {
     pub run_time: Option<Duration>,
     /// The failures after which a trial is tried again.
     pub retry: Retry,
+    /// The preparations that trials share, those that others read first.
+    pub preparations: Vec<PreparationPlan>,
     /// The working directory of the trials.
     pub workdir: PathBuf,
     /// The working directory of each trial relative to the trial's folder, if it has its own.

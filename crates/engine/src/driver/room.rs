@@ -11,7 +11,9 @@ use crate::tracker::csv;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use swath_model::study::{Event, Exit, FailureClass, Place, Study, Timestamp, TrialId, Usage};
+use swath_model::study::{
+    Event, Exit, FailureClass, Place, PreparationId, Study, Timestamp, TrialId, Usage,
+};
 
 /// Number of times that a trial is requeued after it failed on a full disk.
 const TRIES: u32 = 3;
@@ -280,6 +282,12 @@ impl Driver<'_> {
         }
         let mut launches = std::mem::take(&mut self.components.room.launches).into_iter();
         while let Some(launch) = launches.next() {
+            if let (Some(_), Some(preparer)) = (&launch.preparation, &mut self.preparer) {
+                // Slots are added when more are asked for than the run began with.
+                preparer.resize((launch.slot as usize + 1).max(preparer.slots()));
+                preparer.start(launch)?;
+                continue;
+            }
             if !self.claim(&launch)? {
                 self.components.room.launches = [launch].into_iter().chain(launches).collect();
                 break;
@@ -323,6 +331,12 @@ impl Driver<'_> {
     /// Ends the launches that were committed but not started, as interrupted.
     pub(super) fn drop_launches(&mut self) -> Result<(), DriverError> {
         for launch in std::mem::take(&mut self.components.room.launches) {
+            if launch.preparation.is_some() {
+                let id = PreparationId(launch.trial.0);
+                let (exit, usage) = (Exit::Interrupted, Usage::default());
+                self.end_preparation(id, launch.attempt, exit, usage)?;
+                continue;
+            }
             self.commit(Event::Ended {
                 trial: launch.trial,
                 attempt: launch.attempt,

@@ -2,7 +2,7 @@
 
 use super::component::Component;
 use std::collections::{BTreeMap, BTreeSet};
-use swath_model::study::{Event, Study};
+use swath_model::study::{Event, PreparationChange, Study};
 
 /// The slots that run an attempt, and those in which none can be started.
 #[derive(Default)]
@@ -12,6 +12,8 @@ pub(super) struct Slots {
     /// Free slots in which nothing can be started now, each with the reason; an empty reason means
     /// a delay of moments.
     unusable: BTreeMap<u32, String>,
+    /// Whether preparations take no slots, because trials run on other machines.
+    prepares_elsewhere: bool,
 }
 
 impl Component for Slots {
@@ -23,12 +25,33 @@ impl Component for Slots {
                     self.busy.remove(&slot);
                 }
             }
+            Event::Preparation {
+                preparation,
+                change,
+            } if !self.prepares_elsewhere => match change {
+                PreparationChange::Started { slot, .. } => self.occupy(*slot),
+                PreparationChange::Ended { .. } => {
+                    let ended = study.preparation(*preparation);
+                    if let Some(slot) = ended.and_then(|ended| ended.execution.slot) {
+                        self.busy.remove(&slot);
+                    }
+                }
+                _ => {}
+            },
             _ => {}
         }
     }
 }
 
 impl Slots {
+    /// Returns the slots of a run in which nothing runs yet.
+    pub(super) fn new(prepares_elsewhere: bool) -> Self {
+        Self {
+            prepares_elsewhere,
+            ..Self::default()
+        }
+    }
+
     /// Marks a slot as in use.
     pub(super) fn occupy(&mut self, slot: u32) {
         self.busy.insert(slot);

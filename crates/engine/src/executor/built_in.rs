@@ -67,9 +67,9 @@ pub const BUILT_INS: &[BuiltIn] = &[
     BuiltIn {
         name: "stage",
         variable: "SWATH_STAGE",
-        about: "the stage of the pipeline",
+        about: "the stage of the pipeline; for a preparation its name",
         scope: Scope::Study,
-        value: |facts| Some(facts.study.stage.clone().into()),
+        value: |facts| Some(facts.launch.stage(facts.study).into()),
     },
     BuiltIn {
         name: "trial",
@@ -78,7 +78,9 @@ pub const BUILT_INS: &[BuiltIn] = &[
         scope: Scope::Attempt,
         value: |facts| {
             let trial = facts.study.stands_for.unwrap_or(facts.launch.trial);
-            Some(trial.to_string().into())
+            // A preparation belongs to no trial.
+            let is_trial = facts.launch.preparation.is_none();
+            is_trial.then(|| trial.to_string().into())
         },
     },
     BuiltIn {

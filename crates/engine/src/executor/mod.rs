@@ -19,6 +19,7 @@ mod orphans;
 mod output;
 mod pool;
 mod port;
+mod preparing;
 pub mod processes;
 mod program;
 mod reread;
@@ -47,6 +48,7 @@ pub use gpus::{GpuError, GpuShares, Gpus};
 pub use invocation::{Invocation, Text};
 pub use leftovers::{end_leftovers, survivors};
 pub use pool::Pool;
+pub use preparing::{PreparationLaunch, PreparedFolder, Preparing};
 pub use program::{Invoke, Program, ProgramSettings, ProgramSpec};
 pub(crate) use reread::{Reread, reread};
 pub use room::DiskSpace;
@@ -196,6 +198,10 @@ pub struct Launch {
     pub resume_step: Option<f64>,
     /// Checkpoint folder of another trial, copied into this trial's own folder before the start.
     pub from: Option<PathBuf>,
+    /// Outputs of preparations that the program reads.
+    pub prepared: Vec<PreparedFolder>,
+    /// The preparation that the attempt runs; `None` for a trial.
+    pub preparation: Option<PreparationLaunch>,
 }
 
 /// Reason why a trial is to end, and with it the way it is ended.

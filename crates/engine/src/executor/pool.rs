@@ -546,7 +546,7 @@ impl Worker {
         Identity {
             study: self.study.name.clone(),
             pipeline: self.study.pipeline.clone(),
-            stage: self.study.stage.clone(),
+            stage: launch.stage(&self.study),
             trial: launch.trial,
             attempt: launch.attempt,
         }

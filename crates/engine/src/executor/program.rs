@@ -327,6 +327,11 @@ impl Program {
                 .into_iter()
                 .map(|(name, value)| (name.into(), value)),
         );
+        let prepared = trial.launch.prepared_folders().into_iter();
+        changes.extend(prepared.map(|prepared| {
+            let variable = prepared.variable().into();
+            (variable, Some(prepared.folder.into_os_string()))
+        }));
         changes.push((rank::OUTER.into(), self.outer_ranks.clone()));
         changes
     }
@@ -441,8 +446,10 @@ impl Program {
         }
         let is_walled = processes.leaf().is_some_and(Leaf::is_walled);
         // If the kernel enforces the limit of the cgroup, the supervisor need not measure memory.
+        let preparation = trial.launch.preparation.as_ref();
         let limits = SupervisionLimits {
             memory: self.limits.memory.filter(|_| !is_walled),
+            run_time: preparation.map_or(self.limits.run_time, |preparation| preparation.time),
             ..self.limits.clone()
         };
         let orphans = &|| processes.orphans();

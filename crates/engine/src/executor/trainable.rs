@@ -313,6 +313,8 @@ pub(super) mod tests {
             resume: false,
             resume_step: None,
             from: None,
+            prepared: Vec::new(),
+            preparation: None,
         }
     }
 

@@ -4,6 +4,12 @@
 use std::path::{Path, PathBuf};
 use swath_model::study::TrialId;
 
+/// The name of the output in the folder of a preparation.
+pub const PREPARED: &str = "output";
+
+/// The name of an output that is not whole yet.
+pub const HALF_PREPARED: &str = "output.partial";
+
 /// The folder of a study.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StudyDir {
@@ -147,6 +153,26 @@ impl StudyDir {
     #[must_use]
     pub fn setup_log(&self) -> PathBuf {
         self.root.join("setup.log")
+    }
+
+    /// Returns the path of the folder that contains the preparations that trials share.
+    #[must_use]
+    pub fn preparations(&self) -> PathBuf {
+        self.root.join("prepared")
+    }
+
+    /// Returns the path of the folder of the preparation with this digest: its logs, its records
+    /// and its output.
+    #[must_use]
+    pub fn preparation(&self, digest: &str) -> PathBuf {
+        self.preparations().join(digest)
+    }
+
+    /// Returns the path of the output of the preparation with this digest. It exists only while it
+    /// is whole.
+    #[must_use]
+    pub fn prepared(&self, digest: &str) -> PathBuf {
+        self.preparation(digest).join(PREPARED)
     }
 
     /// Returns the path of the folder in which file-based trackers write.

@@ -16,7 +16,7 @@ mod rescue;
 pub mod salvage;
 pub mod snapshot;
 
-pub use dir::StudyDir;
+pub use dir::{HALF_PREPARED, PREPARED, StudyDir};
 pub use lock::{Holder, Lock};
 pub use mark::{Mark, Shortfall, shortfall};
 pub use medium::{Condition, Medium, is_full};

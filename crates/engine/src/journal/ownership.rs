@@ -15,13 +15,14 @@ use swath_model::study::{Study, TrialId};
 
 /// The files and folders of a study, beside the folders of its trials, that a new study in the same
 /// folder must not read. Copies of code and digests of files are the same for every study.
-const OF_ONE_STUDY: [&str; 9] = [
+const OF_ONE_STUDY: [&str; 10] = [
     "journal.mark",
     "snapshot.json",
     "trials.csv",
     "control.json",
     "inbox",
     "pilots",
+    "prepared",
     "trackers",
     "trash",
     "repro.json",

@@ -1,6 +1,9 @@
 //! The events of a study. A study is the fold of its events, and of nothing else.
 
-use super::{Attempt, Exit, Limit, LogRecord, Objective, Resource, Timestamp, TrialId, Verdict};
+use super::{
+    Attempt, Exit, Limit, LogRecord, Objective, PreparationChange, PreparationId, Resource,
+    Timestamp, TrialId, Verdict,
+};
 use crate::space::{Name, Params};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -152,6 +155,13 @@ pub enum Event {
         /// The trials, all of which are in the trash.
         trials: Vec<TrialId>,
     },
+    /// A preparation that trials share changed. Absent in journals of sweeps without one.
+    Preparation {
+        /// The number of the preparation, dense from 1.
+        preparation: PreparationId,
+        /// The change.
+        change: PreparationChange,
+    },
     /// A run of the study ended.
     Closed {
         /// The condition that ended the run.
@@ -180,6 +190,7 @@ impl Event {
             | Self::Restored { .. }
             | Self::SlotPaused { .. }
             | Self::SlotResumed { .. }
+            | Self::Preparation { .. }
             | Self::Closed { .. } => None,
             Self::Created { trial, .. }
             | Self::Started { trial, .. }

@@ -44,6 +44,14 @@ pub enum IllegalEvent {
     /// The entry names a trial that was never created.
     #[error("trial {0} does not exist")]
     NoSuchTrial(TrialId),
+    /// The state of a preparation does not allow the event, or there is no such preparation.
+    #[error("preparation {preparation} cannot be {action}")]
+    Preparation {
+        /// The preparation that the entry names.
+        preparation: super::PreparationId,
+        /// The past participle of the action, such as `started`.
+        action: &'static str,
+    },
     /// The trial's state does not allow the event.
     #[error("trial {trial} cannot be {action}: its state is `{state}`")]
     WrongState {
@@ -281,6 +289,10 @@ impl Study {
             Event::Restored { trials } => self.restore(trials)?,
             // These entries explain why nothing started in a slot. They change no trial.
             Event::SlotPaused { .. } | Event::SlotResumed { .. } => {}
+            Event::Preparation {
+                preparation,
+                change,
+            } => self.change_preparation(*preparation, change, entry.at)?,
             Event::Closed { why } => self.closed = Some(why.clone()),
         }
         Ok(())
@@ -450,7 +462,12 @@ fn trial_by_id(trials: &mut [Trial], id: TrialId) -> Result<&mut Trial, IllegalE
 }
 
 impl Trial {
-    fn new(id: TrialId, params: crate::space::Params, origin: super::Origin, seed: u64) -> Self {
+    pub(super) fn new(
+        id: TrialId,
+        params: crate::space::Params,
+        origin: super::Origin,
+        seed: u64,
+    ) -> Self {
         Self {
             id,
             params,
@@ -489,7 +506,7 @@ impl Trial {
         }
     }
 
-    fn start(
+    pub(super) fn start(
         &mut self,
         time: super::Timestamp,
         until: Option<super::Resource>,
@@ -526,7 +543,7 @@ impl Trial {
         }
     }
 
-    fn place_at(&mut self, place: &super::Place, recorded: super::Timestamp) {
+    pub(super) fn place_at(&mut self, place: &super::Place, recorded: super::Timestamp) {
         if let Some(ordered) = self.attempt_at {
             let started = place.started_at(ordered, recorded);
             // Before the first attempt has its place, the start of the trial is that of its order.
@@ -538,7 +555,7 @@ impl Trial {
         self.place = Some(place.clone());
     }
 
-    fn log(&mut self, record: &LogRecord, header: &Header) {
+    pub(super) fn log(&mut self, record: &LogRecord, header: &Header) {
         // This report came after the trial had used all of its resource. It is counted, and changes
         // no result.
         if matches!(record, LogRecord::Beyond { .. }) {
@@ -585,7 +602,7 @@ impl Trial {
         self.count_report(values, objectives, previous_best);
     }
 
-    fn end(
+    pub(super) fn end(
         &mut self,
         time: super::Timestamp,
         exit: &Exit,

@@ -18,6 +18,7 @@ pub mod kind;
 pub mod limit;
 pub mod metric;
 pub mod objective;
+pub mod preparation;
 pub mod record;
 #[cfg(feature = "spaces")]
 pub mod redacted;
@@ -42,6 +43,7 @@ pub use kind::Kind;
 pub use limit::{Limit, Standing};
 pub use metric::Metric;
 pub use objective::{Goal, Objective, Score, Take};
+pub use preparation::{Preparation, PreparationChange, PreparationId};
 pub use record::{Datum, LogRecord, TakenLines};
 pub use search_error::SearchError;
 #[cfg(feature = "spaces")]
@@ -68,6 +70,9 @@ pub struct Study {
     #[serde(default)]
     imported: u64,
     closed: Option<Closing>,
+    /// The preparations that trials share, in the order of their numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    preparations: Vec<Preparation>,
     /// For each configuration that runs with several seeds: the ids of its replicates after the
     /// first one, by the id of the first one.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -125,6 +130,7 @@ impl Study {
             waiting: self.waiting.clone(),
             running: self.running.clone(),
             closed: self.closed.clone(),
+            preparations: self.preparations.clone(),
             replicas: self.replicas.clone(),
             annotations: BTreeMap::new(),
             ..*self

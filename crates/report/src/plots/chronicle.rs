@@ -10,7 +10,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use swath_model::space::Name;
 use swath_model::study::axis::{self, COUNTERS};
-use swath_model::study::{Axis, Datum, Entry, Event, Exit, LogRecord, Timestamp, TrialId, Verdict};
+use swath_model::study::{
+    Axis, Datum, Entry, Event, Exit, LogRecord, PreparationChange, PreparationId, Timestamp,
+    TrialId, Verdict,
+};
 
 /// Minimum number of bytes that one thread parses at a time.
 const BLOCK: usize = 1 << 20;
@@ -27,10 +30,14 @@ pub struct Chronicle {
     pub curves: BTreeMap<TrialId, Curve>,
     /// All attempts, in the order of their starts.
     pub attempts: Vec<Span>,
+    /// All attempts of preparations, in the order of their starts, each with the name.
+    pub preparations: Vec<(Name, Span)>,
     /// All decisions of the scheduler, in order.
     pub verdicts: Vec<Judgement>,
     /// The index in `attempts` of each running attempt.
     running: BTreeMap<TrialId, usize>,
+    /// The names of the preparations, in the order of their numbers.
+    names: Vec<Name>,
 }
 
 /// The reports of one trial since it last started anew.
@@ -45,10 +52,10 @@ pub struct Curve {
     pub values: Vec<Vec<f64>>,
 }
 
-/// One attempt of a trial.
+/// One attempt of a trial, or of a preparation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Span {
-    /// The id of the trial.
+    /// The id of the trial, or the number of the preparation.
     pub trial: TrialId,
     /// The slot of the executor, from 0.
     pub slot: u32,
@@ -243,6 +250,37 @@ impl Chronicle {
                     span.exit = Some(exit.clone());
                 }
                 self.running.remove(trial);
+            }
+            Event::Preparation {
+                preparation,
+                change,
+            } => self.prepare(*preparation, change, entry.at),
+            _ => {}
+        }
+    }
+
+    /// Applies a change of a preparation.
+    fn prepare(&mut self, id: PreparationId, change: &PreparationChange, at: Timestamp) {
+        match change {
+            PreparationChange::Created { name, .. } => self.names.push(name.clone()),
+            PreparationChange::Started { slot, .. } => {
+                let index = (id.0 as usize).saturating_sub(1);
+                let name = self.names.get(index).cloned().unwrap_or_default();
+                let span = Span {
+                    trial: TrialId(id.0),
+                    slot: *slot,
+                    start: at,
+                    end: None,
+                    exit: None,
+                };
+                self.preparations.push((name, span));
+            }
+            PreparationChange::Ended { exit, .. } => {
+                let mut spans = self.preparations.iter_mut().rev();
+                if let Some((_, span)) = spans.find(|(_, span)| span.trial.0 == id.0) {
+                    span.end = Some(at);
+                    span.exit = Some(exit.clone());
+                }
             }
             _ => {}
         }

@@ -255,6 +255,27 @@ fn the_timeline_leaves_out_time_in_which_nothing_ran() {
 }
 
 #[test]
+fn the_timeline_has_a_bar_for_each_preparation() {
+    let mut demo = Demo::new(&[]);
+    let tokens = demo.prepare("tokens", &["raw"], &[]);
+    let trial = demo.start(&[]);
+    demo.read_prepared(trial, tokens);
+    demo.end(trial, Exit::Done);
+    let timeline = with(&demo, |input| Timeline::of(input, 100));
+    let bars = timeline.bars.iter();
+    let bars: Vec<_> = bars
+        .map(|bar| (bar.preparation.as_deref(), bar.trial, bar.from, bar.state))
+        .collect();
+    assert_eq!(
+        bars,
+        [
+            (Some("tokens"), 0, 0.0, "prepared"),
+            (None, 1, 5.0, "complete")
+        ]
+    );
+}
+
+#[test]
 fn the_front_is_computed_over_all_objectives() {
     let mut demo = Demo::with(
         &[],

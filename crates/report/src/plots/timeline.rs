@@ -1,4 +1,4 @@
-//! Timeline: the attempts in each slot over time, and their exits. Long idle periods are cut out.
+//! Timeline: the attempts and the preparations in each slot over time, and their exits. Long idle periods are cut out.
 
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Side, Tone, Weight};
 use super::{Input, Plot, WHERE, nothing, stacked};
@@ -39,15 +39,19 @@ pub struct Timeline {
 /// One attempt as a bar in the row of its slot.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Bar {
-    /// The id of the trial.
+    /// The id of the trial; 0 for a preparation.
     pub trial: u32,
+    /// The name of the preparation; `None` for a trial.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preparation: Option<String>,
     /// The slot, from 0.
     pub slot: u32,
     /// Start in seconds since the beginning, without cut periods.
     pub from: f64,
     /// End in seconds since the beginning, without cut periods.
     pub to: f64,
-    /// The word for the exit of the attempt; `running` if it still runs.
+    /// The word for the exit of the attempt; `running` if it still runs, `prepared` after a
+    /// preparation.
     pub state: &'static str,
 }
 
@@ -61,22 +65,30 @@ impl Timeline {
             .attempts
             .iter()
             .filter(|span| trials.contains(&span.trial))
+            .map(|span| (None, span))
             .collect();
+        let preparations = input.chronicle.preparations.iter();
+        spans.extend(preparations.map(|(name, span)| (Some(name), span)));
+        spans.sort_by_key(|(_, span)| span.start);
         spans.drain(..spans.len().saturating_sub(most));
         let now = input.study.at();
-        let began = spans.first().map_or(0, |span| span.start.as_micros());
+        let began = spans.first().map_or(0, |(_, span)| span.start.as_micros());
 
         let mut bars: Vec<Bar> = spans
             .iter()
-            .map(|span| {
+            .map(|(preparation, span)| {
                 // A running attempt is drawn up to the last event of the study.
                 let end = span.end.or(now).unwrap_or(span.start);
                 Bar {
-                    trial: span.trial.0,
+                    trial: preparation.map_or(span.trial.0, |_| 0),
+                    preparation: preparation.map(ToString::to_string),
                     slot: span.slot,
                     from: (span.start.as_micros() - began) as f64 / 1e6,
                     to: (end.as_micros().max(span.start.as_micros()) - began) as f64 / 1e6,
-                    state: state(span.exit.as_ref()),
+                    state: match (preparation, span.exit.as_ref()) {
+                        (Some(_), Some(Exit::Done)) => "prepared",
+                        (_, exit) => state(exit),
+                    },
                 }
             })
             .collect();
@@ -95,6 +107,16 @@ impl Timeline {
             gaps,
             slots,
             busy,
+        }
+    }
+}
+
+impl Bar {
+    /// Returns the text in the bar.
+    fn label(&self) -> String {
+        match &self.preparation {
+            Some(name) => name.clone(),
+            None => self.trial.to_string(),
         }
     }
 }
@@ -173,6 +195,7 @@ fn study_figure(input: &Input<'_>) -> Figure {
         ("stopped", Tone::Stopped),
         ("failed", Tone::Bad),
         ("lost", Tone::Faint),
+        ("prepared", Tone::Usual),
     ];
     let mut marks = Vec::new();
     let wide = length / 40.0;
@@ -191,7 +214,7 @@ fn study_figure(input: &Input<'_>) -> Figure {
             let middle = f64::midpoint(bar.from, bar.to) / unit;
             marks.push(Mark::Text(
                 (middle, slot + 0.5),
-                bar.trial.to_string(),
+                bar.label(),
                 Side::Middle,
                 Tone::Ink,
             ));

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use swath_engine::driver::gc;
+use swath_engine::driver::prepare::is_prepared;
 use swath_engine::executor;
 use swath_engine::journal::{self, StudyDir, lock};
 use swath_engine::provenance::probe::{Finding, State};
@@ -57,6 +58,7 @@ pub fn checkup(dir: &StudyDir) -> Vec<Finding> {
         findings.push(descriptions(dir, &study));
     }
     findings.push(folders(dir, &study));
+    findings.extend(preparations(dir, &study));
     if !is_running {
         findings.push(survivors(dir));
         let leftovers = gc::leftovers(dir, &study);
@@ -117,6 +119,31 @@ fn snapshot(dir: &StudyDir, study: &Study) -> Finding {
             "it differs from the journal, and commands that only read show it; remove `snapshot.json`",
         ),
     }
+}
+
+/// Looks for the outputs of preparations. `None` if the study has none.
+fn preparations(dir: &StudyDir, study: &Study) -> Option<Finding> {
+    let mut outputs = study.preparations().iter();
+    let count = outputs.clone().filter(|it| it.output().is_some()).count();
+    if study.preparations().is_empty() {
+        return None;
+    }
+    let missing = outputs.find(|it| it.output().is_some() && !is_prepared(dir, it));
+    Some(match missing {
+        None => Finding::new(
+            "prepared",
+            State::Good,
+            format!("{count} outputs, all there"),
+        ),
+        Some(missing) => Finding::new(
+            "prepared",
+            State::Without,
+            format!(
+                "the output of `{}` ({}) was deleted; it is made again when a trial needs it",
+                missing.name, missing.digest
+            ),
+        ),
+    })
 }
 
 /// Returns the study after the first `entries` entries of its journal.

@@ -126,7 +126,10 @@ impl<'a> Version<'a> {
             options.logs.clone(),
             options.workdir.join(&sweep.source.name),
         ];
-        besides.extend(sweep.run.data_dir.iter().map(|path| workdir.join(path)));
+        let preparations = sweep.preparations.iter();
+        let data = preparations.flat_map(|preparation| &preparation.plan.data_dir);
+        let data = data.chain(&sweep.run.data_dir);
+        besides.extend(data.map(|path| workdir.join(path)));
         let named: Vec<_> = sweep
             .run
             .command
@@ -178,7 +181,7 @@ impl<'a> Version<'a> {
         let to = absolute(dir.clone_of(&git.commit)).unwrap_or_else(|_| dir.clone_of(&git.commit));
         let mut sweep = sweep.into_owned();
         // Data sets are not part of the clone: they stay where they are.
-        for path in &mut sweep.run.data_dir {
+        for path in sweep.data_paths_mut() {
             *path = workdir.join(&*path).display().to_string();
         }
         sweep.run.data_home = Some(workdir);

@@ -125,6 +125,8 @@ impl Folders {
             resume: trial.resume,
             resume_step: None,
             from: None,
+            prepared: Vec::new(),
+            preparation: None,
         };
         let variables = environment(&Facts {
             study: context,

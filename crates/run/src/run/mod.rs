@@ -376,12 +376,23 @@ impl<'a> Opened<'a> {
         Ok(())
     }
 
-    /// Returns the executor that runs the sweep's command. `guard` is the command of the process
+    /// Returns the executor that runs the sweep's command, and lets the driver run the preparations
+    /// that trials share. `guard` is the command of the process
     /// that ends the trials if this process is killed.
     ///
     /// # Errors
     /// If the executor cannot be created.
-    pub fn programs(&self, guard: Option<Command>) -> Result<Box<dyn Executor>, RunError> {
+    pub fn programs(&mut self, guard: Option<Command>) -> Result<Box<dyn Executor>, RunError> {
+        let preparer = pool::preparer(
+            &self.sweep,
+            &self.dir,
+            self.workdir(),
+            &self.shares,
+            guard.as_ref().map(copy_of),
+        )?;
+        if let Some(preparer) = preparer {
+            self.driver.prepare_with(Box::new(preparer));
+        }
         let called = self.options.workdir.clone();
         // The setup may have built what the command names, so the files are found only now.
         let plan = work_plan(&self.sweep, &self.options)?;
@@ -442,6 +453,13 @@ impl<'a> Opened<'a> {
     }
 }
 
+/// Returns a command with the same program and arguments.
+fn copy_of(command: &Command) -> Command {
+    let mut copy = Command::new(command.get_program());
+    copy.args(command.get_args());
+    copy
+}
+
 /// Returns the parts of a sweep with its built sampler and scheduler. The run has no limit of
 /// its own, and trials run in the workdir as the sweep file writes it.
 #[must_use]
@@ -470,6 +488,11 @@ pub fn parts(
         only_reruns: false,
         run_time: None,
         retry: sweep.retry.clone(),
+        preparations: sweep
+            .preparations
+            .iter()
+            .map(|preparation| preparation.plan.clone())
+            .collect(),
         workdir: sweep.run.workdir.clone().unwrap_or_default(),
         own_workdir: None,
         watched: None,

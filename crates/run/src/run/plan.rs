@@ -7,8 +7,9 @@ use serde::Serialize;
 use std::borrow::Cow;
 use std::io;
 use std::path::Path;
+use swath_engine::driver::prepare::{Assignment, assignments, prepared_folders};
 use swath_engine::driver::{self, Driver, DriverError};
-use swath_engine::executor::{Facts, Launch, Text, environment};
+use swath_engine::executor::{Facts, Launch, PreparedFolder, Text, environment};
 use swath_engine::journal::{JournalError, StudyDir};
 use swath_engine::provenance::Machine;
 use swath_model::study::kind::Capability;
@@ -23,6 +24,14 @@ pub struct Planned {
     pub command: Vec<String>,
     /// The variables that are added to the environment.
     pub environment: Vec<(String, String)>,
+    /// The preparations whose outputs it reads.
+    pub needs: Vec<Assignment>,
+}
+
+/// Returns the variable that has the path of an output.
+fn of_prepared(prepared: &PreparedFolder) -> (String, String) {
+    let folder = prepared.folder.to_string_lossy();
+    (prepared.variable(), folder.into_owned())
 }
 
 /// The attempts that a run would start first, and what the rest of the sweep will take.
@@ -142,6 +151,7 @@ pub fn plan(sweep: &Sweep, options: &Options, most: usize) -> Result<Outlook, Ru
     let built = build(&version, options, &dir, &machine)?;
     let sweep = &*version.sweep;
     let holder = machine.holder(Timestamp::now());
+    let plans = built.parts.preparations.clone();
     let mut driver = Driver::open(copy, built.parts, &holder, Box::new(Timestamp::now))?;
     let estimate = estimate(sweep, driver.study(), built.shares.slots);
     let launches = driver.ahead(most)?;
@@ -150,6 +160,9 @@ pub fn plan(sweep: &Sweep, options: &Options, most: usize) -> Result<Outlook, Ru
     let planned = launches.into_iter().map(|mut launch| {
         // The copy has no trial folders, so these fields are set from the study itself.
         launch.dir = dir.trial(launch.trial);
+        launch.prepared = prepared_folders(&dir, &plans, &launch.params);
+        let needs = assignments(&plans, &launch.params);
+        let prepared: Vec<_> = launch.prepared.iter().map(of_prepared).collect();
         launch.resume = launch.attempt.0 > 1 && driver::has_entries(&dir.checkpoints(launch.trial));
         let invocation = invoke(&launch);
         let facts = Facts {
@@ -183,10 +196,12 @@ pub fn plan(sweep: &Sweep, options: &Options, most: usize) -> Result<Outlook, Ru
             )
             .chain(of_trial)
             .chain(own)
+            .chain(prepared)
             .collect();
         Planned {
             command: invocation.recorded.iter().map(Text::to_string).collect(),
             environment,
+            needs,
             launch,
         }
     });

@@ -3,17 +3,18 @@
 
 use super::resources::Shares;
 use crate::sweep::{ConfigFile, Configs, Fill, Sweep, Template, TrialTexts};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use swath_engine::executor::{
-    ExecutorError, Facts, Invocation, Invoke, Launch, Pool, ProgramSettings, ProgramSpec,
-    StudyContext, Text, Trainable, Work, WorkFiles,
+    ExecutorError, Facts, Invocation, Invoke, Launch, Pool, Preparing, Program, ProgramSettings,
+    ProgramSpec, StudyContext, Text, Trainable, Work, WorkFiles,
 };
 use swath_engine::journal::StudyDir;
 use swath_engine::provenance::variables;
 use swath_log::{DigestCache, ModelStore};
-use swath_model::space::Space;
+use swath_model::space::{Name, Space};
 use swath_model::study::TrialId;
 
 /// Returns the description of the sweep's command that an executor needs to run it: from the folder
@@ -32,8 +33,27 @@ pub(super) fn work(
         work_files: work_files.map(Arc::new),
         ..context(sweep, workdir.clone())
     };
-    let program = ProgramSettings {
-        invoke: invoke(sweep, study.clone(), &workdir),
+    let invoke = invoke(sweep, study.clone(), &workdir);
+    Work {
+        program: settings(sweep, workdir, shares, invoke, guard),
+        study,
+        dir: dir.root().to_owned(),
+        called,
+        slots: shares.slots,
+        share: sweep.resources,
+    }
+}
+
+/// Returns the settings of programs: of trials, or of preparations.
+fn settings(
+    sweep: &Sweep,
+    workdir: PathBuf,
+    shares: &Shares,
+    invoke: Invoke,
+    guard: Option<Command>,
+) -> ProgramSettings {
+    ProgramSettings {
+        invoke,
         spec: ProgramSpec {
             env: sweep.run.env.clone(),
             workdir,
@@ -52,15 +72,66 @@ pub(super) fn work(
             .and_then(|guard| Some(Path::new(guard.get_program()).parent()?.to_owned())),
         guard,
         allotment: shares.allotment.clone(),
-    };
-    Work {
-        program,
-        study,
-        dir: dir.root().to_owned(),
-        called,
-        slots: shares.slots,
-        share: sweep.resources,
     }
+}
+
+/// Returns the executor of the sweep's preparations, on this machine; `None` if there are none.
+pub(super) fn preparer(
+    sweep: &Sweep,
+    dir: &StudyDir,
+    workdir: PathBuf,
+    shares: &Shares,
+    guard: Option<Command>,
+) -> Result<Option<Pool>, ExecutorError> {
+    if sweep.preparations.is_empty() {
+        return Ok(None);
+    }
+    let study = StudyContext {
+        digests: Some(Arc::new(DigestCache::open(&dir.digests()))),
+        // Each preparation has data sets of its own, and none has an objective.
+        data_dir: Vec::new(),
+        deciding: Vec::new(),
+        resource: None,
+        ..context(sweep, workdir.clone())
+    };
+    let invoke = invoke_preparations(sweep, &study, &workdir);
+    let settings = settings(sweep, workdir, shares, invoke, guard);
+    // The driver adds further slots when it needs them.
+    let preparing = Preparing(Program::new(settings)?);
+    Pool::new(Arc::new(preparing), 1, study).map(Some)
+}
+
+/// Returns the function that renders what a preparation starts.
+fn invoke_preparations(sweep: &Sweep, study: &StudyContext, workdir: &Path) -> Invoke {
+    let templates: BTreeMap<Name, Templates> = sweep
+        .preparations
+        .iter()
+        .map(|preparation| {
+            let study = StudyContext {
+                data_dir: preparation.plan.data_dir.clone(),
+                ..study.clone()
+            };
+            let mut templates = Templates::of(sweep, study, workdir);
+            templates.command = preparation.command.clone();
+            // It has no copy of a configuration file, and no data set of a single trial.
+            (templates.configs, templates.of_trial.data_dir) = (None, None);
+            templates.needs_port = preparation.command.uses(PORT);
+            (preparation.plan.name.clone(), templates)
+        })
+        .collect();
+    Box::new(move |launch| {
+        let name = launch
+            .preparation
+            .as_ref()
+            .map(|preparation| &preparation.name);
+        let Some(templates) = name.and_then(|name| templates.get(name)) else {
+            return Invocation::default();
+        };
+        let mut invocation = templates.invocation(launch);
+        let data_dir = &templates.study.data_dir;
+        invocation.data_dir.get_or_insert_with(|| data_dir.clone());
+        invocation
+    })
 }
 
 /// Returns a pool of threads that runs any trainable.

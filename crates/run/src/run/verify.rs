@@ -10,6 +10,7 @@ use swath_engine::journal::{JournalError, StudyDir};
 use swath_engine::provenance::git::md5_of;
 use swath_engine::provenance::{Checkout, Environment, Made, Record, patch, variables};
 use swath_log::{Digest, DigestError, digest};
+use swath_model::study::preparation::is_input;
 use swath_model::study::{LogRecord, Timestamp, Trial, TrialId};
 
 /// The kind of an object that is checked.
@@ -261,7 +262,15 @@ impl Gathered {
                     let within = own
                         .map(|own| own.join(data_dir))
                         .filter(|path| path.exists());
-                    let path = within.unwrap_or_else(|| base.join(data_dir));
+                    let path = match prepared(dir, record) {
+                        Some(path) if !path.exists() => {
+                            self.unchecked
+                                .insert(format!("the prepared `{data_dir}`: it was deleted"));
+                            continue;
+                        }
+                        Some(path) => path,
+                        None => within.unwrap_or_else(|| base.join(data_dir)),
+                    };
                     last.insert((Subject::Data, data_dir), (path, md5))
                 }
                 LogRecord::Artifact { path, md5, .. } => last.insert(
@@ -637,4 +646,14 @@ fn sweep(dir: &StudyDir, md5: &str, trials: Vec<TrialId>) -> Option<Drift> {
         since: last_change(&dir.sweep_toml()),
         trials,
     })
+}
+
+/// Returns the path of the output of a preparation that a record names, wherever the study is now;
+/// `None` for other records.
+fn prepared(dir: &StudyDir, record: &LogRecord) -> Option<PathBuf> {
+    let LogRecord::Dataset { data_dir, .. } = record else {
+        return None;
+    };
+    let digest = Path::new(data_dir).parent()?.file_name()?.to_str()?;
+    is_input(record).then(|| dir.prepared(digest))
 }

@@ -2,7 +2,7 @@
 //! and the names of study, pipeline and stage.
 
 use super::template::{Fill, FreeText, Names};
-use super::{Run, Sweep};
+use super::{Preparation, Run, Sweep};
 use std::path::{Path, PathBuf};
 use swath_engine::executor::{Facts, Launch, StudyContext};
 use swath_engine::provenance::variables;
@@ -22,6 +22,10 @@ impl Sweep {
         let filled = self.fill_run(&mut run, lookup);
         self.run = run;
         let secrets = filled?;
+        let mut preparations = std::mem::take(&mut self.preparations);
+        let filled = self.fill_preparations(&mut preparations, &secrets, lookup);
+        self.preparations = preparations;
+        filled?;
         let mut failure = None;
         let mut executor = self.executor.section.clone();
         executor.edit_texts("prelude", &mut |text, _| match self.filled(
@@ -59,6 +63,21 @@ impl Sweep {
         run.of_trial.fill(lookup)?;
         run.command.fill(&secrets, lookup)?;
         Ok(secrets)
+    }
+
+    fn fill_preparations(
+        &self,
+        preparations: &mut [Preparation],
+        secrets: &Secrets,
+        lookup: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<(), Unset> {
+        for preparation in preparations {
+            for path in &mut preparation.plan.data_dir {
+                *path = self.filled(path, &[], lookup)?;
+            }
+            preparation.command.fill(secrets, lookup)?;
+        }
+        Ok(())
     }
 
     /// Returns a text that is the same for every trial with its placeholders filled in.
@@ -100,6 +119,11 @@ impl Sweep {
         Names {
             params: self.space.names(),
             configs: self.run.config_keys(),
+            prepared: self
+                .preparations
+                .iter()
+                .map(|preparation| preparation.plan.name.clone())
+                .collect(),
         }
     }
 }
@@ -118,5 +142,7 @@ pub fn launch(params: Params, dir: PathBuf) -> Launch {
         resume: false,
         resume_step: None,
         from: None,
+        prepared: Vec::new(),
+        preparation: None,
     }
 }

@@ -2,10 +2,11 @@
 
 use super::acceptance::Acceptance;
 use super::switch_lints::of_switches;
-use super::{Rejected, Sweep};
+use super::{Preparation, Rejected, Sweep};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use swath_model::source::{Diagnostic, Diagnostics, Key, Node, NodeValue, Span, Table};
+use swath_model::space::Name;
 use swath_model::study::Take;
 use swath_model::study::kind::Capability;
 use swath_search::scheduler::RUNG_FACTOR;
@@ -152,6 +153,7 @@ fn command(sweep: &Sweep, diagnostics: &mut Diagnostics) {
     let missed: Vec<_> = names
         .iter()
         .filter(|name| !sweep.run.receives(name) && !sweep.space.is_needed_by_others(name))
+        .filter(|name| !is_prepared(sweep, name))
         .collect();
     // Parameters may reach the program through its configuration file, which is read later.
     if !missed.is_empty() && sweep.run.configs.is_empty() {
@@ -172,6 +174,22 @@ fn command(sweep: &Sweep, diagnostics: &mut Diagnostics) {
         diagnostics.push(warning.hint(format!(
             "write `{{swath.{name}}}` for the built-in, or give the parameter another name"
         )));
+    }
+}
+
+/// Returns whether a parameter reaches a preparation, whose output the trial reads.
+fn is_prepared(sweep: &Sweep, name: &Name) -> bool {
+    let mut preparations = sweep.preparations.iter();
+    preparations.any(|preparation| preparation.plan.depends.contains(name))
+}
+
+impl Preparation {
+    /// Returns the program with its span, unless it is a path or has a placeholder: `setup` or
+    /// another preparation may make it.
+    fn program(&self) -> Option<(String, Span)> {
+        let program = self.command.program()?;
+        let (_, span) = self.words.first()?;
+        (!program.contains('/')).then(|| (program.to_owned(), span.clone()))
     }
 }
 
@@ -372,6 +390,7 @@ impl Sweep {
             .into_iter()
             .filter(|_| !built)
             .chain(self.places.setup.clone())
+            .chain(self.preparations.iter().filter_map(Preparation::program))
         {
             if !exists(&name, &workdir, path) {
                 let message = format!("the program `{name}` cannot be found");

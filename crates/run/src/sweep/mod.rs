@@ -37,7 +37,7 @@ pub use plan::Plan;
 pub use read::load;
 pub use registry::Registry;
 pub use rejected::Rejected;
-pub use swath_engine::driver::{Limits, Retry, Spending, TrialBudget};
+pub use swath_engine::driver::{Limits, PreparationPlan, Retry, Spending, TrialBudget};
 pub use swath_engine::keep::{self, Keep};
 pub use template::{Fill, FreeText, Names, Template};
 pub use texts::TrialTexts;
@@ -71,6 +71,8 @@ pub struct Sweep {
     pub seed: u64,
     /// Program that a trial runs, and its environment.
     pub run: Run,
+    /// Preparations that trials share, those that others read first.
+    pub preparations: Vec<Preparation>,
     /// Objectives to optimise; empty if trials are only recorded.
     pub objectives: Vec<Objective>,
     /// The value of each objective that ends the sweep, in the order of `objectives`.
@@ -188,6 +190,19 @@ pub struct Run {
     pub models: Models,
 }
 
+/// Work that several trials share: `[[prepare]]`.
+#[derive(Debug, Clone)]
+pub struct Preparation {
+    /// Name, dependencies and limits.
+    pub plan: PreparationPlan,
+    /// Template of the program and its arguments.
+    pub command: Template,
+    /// Words of the command as written, with their spans.
+    words: Vec<(String, Span)>,
+    /// Span of the table.
+    span: Span,
+}
+
 /// Untracked files in private working directories: `[run] workdir = "private"`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OwnWorkdir {
@@ -209,6 +224,13 @@ struct Places {
 }
 
 impl Sweep {
+    /// Returns the paths of all data sets, those of preparations included, to be changed.
+    pub(crate) fn data_paths_mut(&mut self) -> impl Iterator<Item = &mut String> {
+        let preparations = self.preparations.iter_mut();
+        let prepared = preparations.flat_map(|preparation| &mut preparation.plan.data_dir);
+        self.run.data_dir.iter_mut().chain(prepared)
+    }
+
     /// Returns the text of the sweep file as a study stores it: without secrets, and with the name
     /// of the study, so that the copy names the same study in any folder.
     #[must_use]

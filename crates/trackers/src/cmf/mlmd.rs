@@ -223,6 +223,13 @@ impl<'c> Store<'c> {
         Ok(id)
     }
 
+    /// Adds an artifact of another context to a context.
+    pub(super) fn attribute(&mut self, context: i64, artifact: i64) -> Result<()> {
+        self.attribution
+            .execute(params![context, artifact])
+            .map(drop)
+    }
+
     /// Records that an execution read or wrote an artifact, at a time in milliseconds since 1970.
     /// `path` names the artifact if it existed before.
     pub(super) fn event(

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use swath_model::space::{Params, Value};
 use swath_model::study::field::Cell;
-use swath_model::study::{LogRecord, Study, Timestamp, Trial, TrialId, TrialState};
+use swath_model::study::preparation::OUTPUT_ROLE;
+use swath_model::study::{LogRecord, Preparation, Study, Timestamp, Trial, TrialId, TrialState};
 
 /// The names and ids that derive from a study and the time of its first entry.
 pub(super) struct Names<'s> {
@@ -25,8 +26,12 @@ impl Names<'_> {
 
     /// Returns the qualified name of the stage, `<pipeline>/<stage>`.
     fn stage(&self) -> String {
-        let header = self.study.header();
-        format!("{}/{}", header.pipeline, header.stage)
+        self.qualified(&self.study.header().stage)
+    }
+
+    /// Returns the qualified name of a stage of the pipeline.
+    fn qualified(&self, stage: &str) -> String {
+        format!("{}/{stage}", self.study.header().pipeline)
     }
 
     /// Returns the UUID of a trial's execution, which also names the folder of its step metrics.
@@ -72,11 +77,25 @@ pub(super) fn hexadecimal(bytes: &[u8]) -> String {
         })
 }
 
+/// The first id of the executions of preparations. Those of trials are the ids of the trials.
+const PREPARATIONS: i64 = 1 << 32;
+
+/// A stage of the pipeline: that of the study, or a preparation.
+#[derive(Debug, Clone, Copy)]
+struct Stage {
+    /// The id of its context.
+    context: i64,
+    /// The id of the type of its executions.
+    execution: i64,
+}
+
 /// The ids of the contexts and types that all rows refer to.
 struct Ids {
     pipeline: i64,
     stage: i64,
     execution: i64,
+    /// The stages of the preparations, by name.
+    preparations: BTreeMap<String, Stage>,
     dataset: i64,
     metrics: i64,
     step_metrics: i64,
@@ -96,7 +115,14 @@ pub(super) fn fill(
         names,
         options,
         shared: BTreeMap::new(),
+        attributed: BTreeSet::new(),
     };
+    // Each comes after those whose outputs it reads, and before the trials.
+    for preparation in names.study.preparations() {
+        if preparation.execution.started_at.is_some() {
+            filling.preparation(preparation)?;
+        }
+    }
     let best: BTreeSet<TrialId> = names
         .study
         .best(options.top)
@@ -111,7 +137,7 @@ pub(super) fn fill(
         .filter(|trial| trial.started_at.is_some())
     {
         filling.execution(trial, best.contains(&trial.id))?;
-        filling.inputs(trial)?;
+        filling.inputs(trial, filling.stage(), trial.id.0.into())?;
         filling.metrics(trial)?;
         for file in steps.get(&trial.id).into_iter().flatten() {
             filling.steps(trial, file)?;
@@ -131,7 +157,7 @@ fn add_types(store: &mut Store<'_>, names: &Names<'_>) -> rusqlite::Result<Ids> 
         TypeKind::Context,
         &[("Pipeline_Stage", false)],
     )?;
-    let execution = [
+    let execution_properties = [
         ("Pipeline_id", true),
         ("Git_End_Commit", false),
         ("Pipeline_Type", false),
@@ -143,7 +169,7 @@ fn add_types(store: &mut Store<'_>, names: &Names<'_>) -> rusqlite::Result<Ids> 
         ("Execution_uuid", false),
         ("Execution", false),
     ];
-    let execution = store.kind(&stage, TypeKind::Execution, &execution)?;
+    let execution = store.kind(&stage, TypeKind::Execution, &execution_properties)?;
     let dataset = store.kind(
         "Dataset",
         TypeKind::Artifact,
@@ -172,10 +198,28 @@ fn add_types(store: &mut Store<'_>, names: &Names<'_>) -> rusqlite::Result<Ids> 
         &[("Pipeline_Stage", false, Property::text(&*stage))],
     )?;
     store.parent(stage_id, pipeline)?;
+    let own = Stage {
+        context: stage_id,
+        execution,
+    };
+    let mut preparations = BTreeMap::from([(header.stage.clone(), own)]);
+    for preparation in names.study.preparations() {
+        if preparations.contains_key(&*preparation.name) {
+            continue;
+        }
+        let stage = names.qualified(&preparation.name);
+        let execution = store.kind(&stage, TypeKind::Execution, &execution_properties)?;
+        let named = [("Pipeline_Stage", false, Property::text(&*stage))];
+        let context = store.context(child, &stage, at, &named)?;
+        store.parent(context, pipeline)?;
+        let stage = Stage { context, execution };
+        preparations.insert(preparation.name.to_string(), stage);
+    }
     Ok(Ids {
         pipeline,
         stage: stage_id,
         execution,
+        preparations,
         dataset,
         metrics,
         step_metrics,
@@ -191,37 +235,101 @@ struct Filling<'a, 's, 'c> {
     options: &'a Options,
     /// The ids of the data sets added so far, by digest and path.
     shared: BTreeMap<(String, String), i64>,
+    /// The data sets that were added to a context, as pairs of context and artifact.
+    attributed: BTreeSet<(i64, i64)>,
 }
 
 impl Filling<'_, '_, '_> {
-    /// Adds the execution of a trial. `is_best` marks it as one of the best.
-    fn execution(&mut self, trial: &Trial, is_best: bool) -> rusqlite::Result<()> {
-        let study = self.names.study;
-        let header = study.header();
-        let stage = self.names.stage();
+    /// Returns the stage of the study, that of its trials.
+    fn stage(&self) -> Stage {
+        Stage {
+            context: self.ids.stage,
+            execution: self.ids.execution,
+        }
+    }
+
+    /// Adds the execution of a preparation with its inputs and its output.
+    fn preparation(&mut self, preparation: &Preparation) -> rusqlite::Result<()> {
+        let Some(stage) = self.ids.preparations.get(&*preparation.name).copied() else {
+            return Ok(());
+        };
+        let (header, run) = (self.names.study.header(), &preparation.execution);
+        let qualified = self.names.qualified(&preparation.name);
+        let id = PREPARATIONS + i64::from(preparation.id.0);
+        let name = format!(
+            "Prepare_{}_{}_{}",
+            header.name, preparation.name, preparation.digest
+        );
+        let uuid = self.names.uuid(&["prepare", &preparation.digest]);
+        let mut properties = self.context_properties(stage, &qualified, uuid);
+        properties.push(("Configuration", true, Property::Text(python(&run.params))));
+        properties.push(("Study", true, Property::text(&header.name)));
+        properties.push(("Digest", true, Property::text(&preparation.digest)));
+        properties.push(("State", true, Property::text(preparation.state_word())));
+        properties.push(("Seconds", true, Property::number(run.seconds)));
+        let used: BTreeSet<&str> = properties.iter().map(|(name, ..)| *name).collect();
+        let params: Vec<_> = run
+            .params
+            .iter()
+            .map(|(name, value)| (free_name(name, &used), property(value)))
+            .collect();
+        properties.extend(
+            params
+                .iter()
+                .map(|(name, value)| (&**name, true, value.clone())),
+        );
+        let execution = Execution {
+            id,
+            kind: stage.execution,
+            name: &name,
+            state: state(&run.state),
+            began: millis(run.started_at),
+            changed: ended(run),
+        };
+        self.store
+            .execution(stage.context, &execution, &properties)?;
+        self.inputs(run, stage, id)?;
+        for output in preparation.outputs() {
+            if let Some((artifact, _)) = self.dataset(&output, stage, ended(run))? {
+                self.store
+                    .event(artifact, id, Direction::Output, ended(run), None)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the properties that every execution of a stage has.
+    fn context_properties(
+        &self,
+        stage: Stage,
+        qualified: &str,
+        uuid: String,
+    ) -> Vec<(&'static str, bool, Property)> {
+        let header = self.names.study.header();
         let commit = header.git_commit.as_deref().unwrap_or_default();
-        let mut properties = vec![
+        let commit = commit.trim_end_matches("-dirty");
+        vec![
             ("Pipeline_id", false, Property::Int(self.ids.pipeline)),
             ("Git_End_Commit", false, Property::text("")),
             ("Pipeline_Type", false, Property::text(&header.pipeline)),
-            ("Context_Type", false, Property::text(&stage)),
-            ("Execution_type_name", false, Property::text(&stage)),
+            ("Context_Type", false, Property::text(qualified)),
+            ("Execution_type_name", false, Property::text(qualified)),
             ("Git_Repo", false, Property::text("")),
-            (
-                "Git_Start_Commit",
-                false,
-                Property::text(commit.trim_end_matches("-dirty")),
-            ),
-            ("Context_ID", false, Property::Int(self.ids.stage)),
-            (
-                "Execution_uuid",
-                false,
-                Property::Text(self.names.execution_uuid(trial.id)),
-            ),
+            ("Git_Start_Commit", false, Property::text(commit)),
+            ("Context_ID", false, Property::Int(stage.context)),
+            ("Execution_uuid", false, Property::Text(uuid)),
             ("Execution", false, Property::text("['swath', 'run']")),
-            ("Configuration", true, Property::Text(python(&trial.params))),
-            ("Study", true, Property::text(&header.name)),
-        ];
+        ]
+    }
+
+    /// Adds the execution of a trial. `is_best` marks it as one of the best.
+    fn execution(&mut self, trial: &Trial, is_best: bool) -> rusqlite::Result<()> {
+        let study = self.names.study;
+        let uuid = self.names.execution_uuid(trial.id);
+        let mut properties: Vec<(&str, bool, Property)> =
+            self.context_properties(self.stage(), &self.names.stage(), uuid);
+        properties.push(("Configuration", true, Property::Text(python(&trial.params))));
+        properties.push(("Study", true, Property::text(&study.header().name)));
         let fields: Vec<_> = study
             .plain_fields(trial)
             .map(|(name, cell)| (title(name), cell_property(cell)))
@@ -280,69 +388,69 @@ impl Filling<'_, '_, '_> {
             .execution(self.ids.stage, &execution, &properties)
     }
 
-    /// Adds the data sets that a trial read. A data set that several trials read is a single
-    /// artifact.
-    fn inputs(&mut self, trial: &Trial) -> rusqlite::Result<()> {
+    /// Adds the data sets that an execution of a trial or of a preparation read.
+    fn inputs(&mut self, run: &Trial, stage: Stage, execution: i64) -> rusqlite::Result<()> {
+        let at = millis(run.started_at);
         let mut used = BTreeSet::new();
-        for record in &trial.records {
-            let LogRecord::Dataset {
-                data_dir,
-                role,
-                md5: Some(md5),
-                size,
-                files,
-                ..
-            } = record
-            else {
+        let is_input = |record: &&LogRecord| !matches!(record, LogRecord::Dataset { role, .. } if role == OUTPUT_ROLE);
+        for record in run.records.iter().filter(is_input) {
+            let Some((id, earlier)) = self.dataset(record, stage, at)? else {
                 continue;
             };
-            let name = format!("{data_dir}:{md5}");
-            let earlier_id = self.shared.get(&(md5.clone(), data_dir.clone())).copied();
-            let id = match earlier_id {
-                Some(id) => id,
-                None => {
-                    let mut properties = self.stored_properties(md5);
-                    properties.push(("git_repo", false, Property::text("")));
-                    properties.push((
-                        "Size",
-                        true,
-                        Property::Int(i64::try_from(*size).unwrap_or(i64::MAX)),
-                    ));
-                    properties.push((
-                        "Files",
-                        true,
-                        Property::Int(i64::try_from(*files).unwrap_or(i64::MAX)),
-                    ));
-                    if !role.is_empty() {
-                        properties.push(("Role", true, Property::text(role)));
-                    }
-                    let at = millis(trial.started_at);
-                    let artifact = Artifact {
-                        kind: self.ids.dataset,
-                        uri: md5,
-                        name: &name,
-                        at,
-                    };
-                    let id = self
-                        .store
-                        .artifact(self.ids.stage, &artifact, &properties)?;
-                    self.shared.insert((md5.clone(), data_dir.clone()), id);
-                    id
-                }
-            };
-            // A trial that records a data set twice still has a single input event.
+            // An execution that records a data set twice still has a single input event.
             if used.insert(id) {
-                let path = earlier_id.map(|_| &*name);
-                self.store.event(
-                    id,
-                    trial.id.0.into(),
-                    Direction::Input,
-                    millis(trial.started_at),
-                    path,
-                )?;
+                let path = earlier.as_deref();
+                self.store
+                    .event(id, execution, Direction::Input, at, path)?;
             }
         }
         Ok(())
+    }
+
+    /// Adds a data set, which several executions may share as a single artifact. Returns its id, and
+    /// its name if it was added before; `None` for other records and data sets without digest.
+    fn dataset(
+        &mut self,
+        record: &LogRecord,
+        stage: Stage,
+        at: i64,
+    ) -> rusqlite::Result<Option<(i64, Option<String>)>> {
+        let LogRecord::Dataset {
+            data_dir,
+            role,
+            md5: Some(md5),
+            size,
+            files,
+            ..
+        } = record
+        else {
+            return Ok(None);
+        };
+        let name = format!("{data_dir}:{md5}");
+        let key = (md5.clone(), data_dir.clone());
+        if let Some(id) = self.shared.get(&key).copied() {
+            if self.attributed.insert((stage.context, id)) {
+                self.store.attribute(stage.context, id)?;
+            }
+            return Ok(Some((id, Some(name))));
+        }
+        let mut properties = self.stored_properties(md5);
+        properties.push(("git_repo", false, Property::text("")));
+        properties.push(("Size", true, count(*size)));
+        properties.push(("Files", true, count(*files)));
+        if !role.is_empty() {
+            properties.push(("Role", true, Property::text(role)));
+        }
+        let artifact = Artifact {
+            kind: self.ids.dataset,
+            uri: md5,
+            name: &name,
+            at,
+        };
+        let id = self.store.artifact(stage.context, &artifact, &properties)?;
+        self.attributed.insert((stage.context, id));
+        self.shared.insert(key, id);
+        Ok(Some((id, None)))
     }
 
     /// Adds the trial's values of the objectives, and a result with the last values of all metrics,
@@ -641,6 +749,11 @@ fn cell_property(cell: Cell<'_>) -> Property {
         Cell::Seed(seed) => Property::Text(seed.to_string()),
         cell => property(&cell.into_value()),
     }
+}
+
+/// Returns a count as a property.
+fn count(number: u64) -> Property {
+    Property::Int(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
 /// Returns a parameter value as a property; lists become text.

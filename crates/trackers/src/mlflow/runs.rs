@@ -147,7 +147,11 @@ impl Projection {
                     self.tag_result(study, trial);
                 }
             }
-            Event::Requeued { .. } | Event::SlotPaused { .. } | Event::SlotResumed { .. } => {}
+            // The output of a preparation is a data set of the trials that read it.
+            Event::Preparation { .. }
+            | Event::Requeued { .. }
+            | Event::SlotPaused { .. }
+            | Event::SlotResumed { .. } => {}
             Event::Removed { trials } => trials
                 .iter()
                 .for_each(|id| self.tag(id.0, "swath.removed", "true")),

@@ -24,6 +24,7 @@ use swath_engine::provenance::{
     Checkout, Environment, Found, Git, Machine, Made, Record, variables,
 };
 use swath_log::{DigestCache, digest, regular};
+use swath_model::study::preparation::is_input;
 use swath_model::study::{
     Event, FORMAT, Header, LogRecord, Origin, Study, Timestamp, Trial, TrialId, TrialState, Verdict,
 };
@@ -162,7 +163,7 @@ pub fn prepare(request: &Request<'_>, options: Options) -> Result<Prepared, Reru
             problems: inputs.problems,
         });
     }
-    for path in &mut sweep.run.data_dir {
+    for path in sweep.data_paths_mut() {
         *path = inputs.home.join(&*path).display().to_string();
     }
     sweep.run.data_home = Some(inputs.home.clone());
@@ -273,7 +274,9 @@ impl Inputs {
     fn check_data(&mut self, request: &Request<'_>, environment: &Environment) {
         let own_workdir = environment.own_workdir(&request.dir.trial(request.trial.id));
         let cache = DigestCache::open(&request.dir.digests());
-        for record in &request.trial.records {
+        // The repetition prepares anew what the trial read of preparations.
+        let records = request.trial.records.iter();
+        for record in records.filter(|record| !is_input(record)) {
             let LogRecord::Dataset {
                 data_dir,
                 md5: Some(md5),

@@ -6,6 +6,7 @@ mod keys;
 mod limits;
 mod objective;
 mod outcome_constraint;
+mod prepare;
 mod replicate;
 mod resources;
 mod retry;
@@ -152,7 +153,19 @@ fn read(
         space: raw.space_span.clone(),
         ..Places::default()
     };
-    let (run, checkpoint) = run::read(&mut file, source, &names, trainee, &mut places, diagnostics);
+    let prepared = raw.prepared.clone();
+    let given = (&*names, &*prepared);
+    let (run, checkpoint) = run::read(&mut file, source, given, trainee, &mut places, diagnostics);
+    let surrounding = prepare::Surrounding {
+        source,
+        names: Names {
+            params: names.clone(),
+            configs: Vec::new(),
+            prepared: prepared.clone(),
+        },
+        data_dir: &run.data_dir,
+    };
+    let preparations = prepare::read(&mut file, &surrounding, diagnostics);
     let search = search::read(&mut file, registry.samplers(), diagnostics);
     let (scheduler, mut resource) = scheduler::read(&mut file, registry.schedulers(), diagnostics);
     let resources = resources::read(&mut file, diagnostics);
@@ -161,6 +174,7 @@ fn read(
     let names = Names {
         params: sweep_names,
         configs: run.config_keys(),
+        prepared,
     };
     executor::check_prelude(&mut executor, has_data, source, &names, diagnostics);
     let limits::Budgets {
@@ -193,6 +207,7 @@ fn read(
         stage,
         seed,
         run,
+        preparations,
         objectives,
         targets,
         outcome_limits,
@@ -286,6 +301,8 @@ pub(super) struct Raw {
     /// Entries of `[space]`, nested tables included.
     pub(super) space: Table,
     pub(super) space_span: Span,
+    /// Names of the `[[prepare]]` tables.
+    pub(super) prepared: Vec<Name>,
     /// Names and expressions of the constraints.
     pub(super) constraints: Vec<(Key, Node)>,
     /// All keys in `[space]`, also those of nested tables. They stand in for the parameters if the
@@ -303,6 +320,7 @@ impl Raw {
         Self {
             space,
             space_span,
+            prepared: prepare::raw_names(file),
             constraints: raw_table(file, "constraints").0.entries,
             names,
             stored,

@@ -1,6 +1,6 @@
 //! `[run]`: the program that a trial runs, and its environment.
 
-use super::super::template::{FreeText, Names};
+use super::super::template::{FreeText, Names, TemplateError};
 use super::super::texts::Written;
 use super::super::{Code, ConfigFile, Keep, OwnWorkdir, Places, Run, Template, shell_lints};
 use super::keys::table;
@@ -172,7 +172,7 @@ pub(in crate::sweep) const OPTIONS: &[Opt] = &[
 pub(super) fn read(
     file: &mut Section,
     source: &Source,
-    params: &[Name],
+    (params, prepared): (&[Name], &[Name]),
     trainee: Trainee,
     places: &mut Places,
     diagnostics: &mut Diagnostics,
@@ -196,6 +196,7 @@ pub(super) fn read(
     let names = &Names {
         params: params.to_vec(),
         configs: run.config_keys(),
+        prepared: prepared.to_vec(),
     };
     read_data_dir(&mut section, source, names, &mut run, places, diagnostics);
     if trainee == Trainee::Function && run.of_trial.data_dir.is_some() {
@@ -496,8 +497,8 @@ fn command(
         );
         return Template::default();
     }
-    match Template::parse(&texts, names) {
-        Ok(template) => {
+    match checked(Template::parse(&texts, names), args, source, diagnostics) {
+        Some(template) => {
             shell_lints::of_command(args, source, names, diagnostics);
             if template.uses("data_dir") && !has_data {
                 let at = texts
@@ -516,19 +517,31 @@ fn command(
             }
             template
         }
-        Err(errors) => {
-            for error in errors {
-                let (text, span) = &args[error.argument];
-                let place = within(source, span, text, &error.span);
-                let diagnostic = Diagnostic::error("bad-placeholder", error.message).at(place, "");
-                diagnostics.push(match error.hint {
-                    Some(hint) => diagnostic.hint(hint),
-                    None => diagnostic,
-                });
-            }
-            Template::default()
-        }
+        None => Template::default(),
     }
+}
+
+/// Returns a template that was parsed from the words of a command. Reports all mistakes in them.
+pub(super) fn checked(
+    parsed: Result<Template, Vec<TemplateError>>,
+    args: &[(String, Span)],
+    source: &Source,
+    diagnostics: &mut Diagnostics,
+) -> Option<Template> {
+    let errors = match parsed {
+        Ok(template) => return Some(template),
+        Err(errors) => errors,
+    };
+    for error in errors {
+        let (text, span) = &args[error.argument];
+        let place = within(source, span, text, &error.span);
+        let diagnostic = Diagnostic::error("bad-placeholder", error.message).at(place, "");
+        diagnostics.push(match error.hint {
+            Some(hint) => diagnostic.hint(hint),
+            None => diagnostic,
+        });
+    }
+    None
 }
 
 fn data_dir(
@@ -536,9 +549,19 @@ fn data_dir(
     places: &mut Places,
     diagnostics: &mut Diagnostics,
 ) -> Vec<String> {
-    let Some(node) = section.take("data_dir") else {
-        return Vec::new();
-    };
+    let paths = paths(section, "data_dir", diagnostics).unwrap_or_default();
+    let (paths, spans) = paths.into_iter().unzip();
+    places.data_dir = spans;
+    paths
+}
+
+/// Takes a path or a list of paths, with their spans.
+pub(super) fn paths(
+    section: &mut Section,
+    key: &'static str,
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<(String, Span)>> {
+    let node = section.take(key)?;
     // A single path is a list of one.
     let items = match node.value {
         NodeValue::Array(items) => items,
@@ -548,17 +571,16 @@ fn data_dir(
     for item in items {
         match item.value {
             NodeValue::Text(path) if !path.is_empty() && !path.contains('\0') => {
-                paths.push(path);
-                places.data_dir.push(item.span);
+                paths.push((path, item.span));
             }
             other => {
-                let error =
-                    Diagnostic::error("wrong-type", "`data_dir` must be a path or a list of paths");
+                let message = format!("`{key}` must be a path or a list of paths");
+                let error = Diagnostic::error("wrong-type", message);
                 diagnostics.push(error.at(item.span, format!("this is {}", description(&other))));
             }
         }
     }
-    paths
+    Some(paths)
 }
 
 /// Reads the data sets. If one of them differs between trials, all are filled in for each trial.

@@ -1,8 +1,8 @@
 //! All tables of the sweep file with their declared options.
 
 use super::{
-    executor, limits, objective, outcome_constraint, replicate, resources, retry, run, scheduler,
-    search, tracker,
+    executor, limits, objective, outcome_constraint, prepare, replicate, resources, retry, run,
+    scheduler, search, tracker,
 };
 use swath_model::source::{Opt, Preset, Takes};
 
@@ -109,6 +109,15 @@ pub(super) const FREE_TABLES: &[&str] = &["space", "constraints", "point"];
 pub const SECTIONS: &[SectionReference] = &[
     SectionReference::once("", "the top of the file", TOP),
     SectionReference::once("run", "the program that a trial runs", run::OPTIONS),
+    SectionReference {
+        occurs: Occurs::Repeatedly,
+        ..SectionReference::once(
+            "prepare",
+            "work that several trials share: it runs once for each distinct assignment of the \
+             parameters that it depends on",
+            prepare::OPTIONS,
+        )
+    },
     SectionReference {
         occurs: Occurs::OnceOrMore,
         ..SectionReference::once("objective", "the metric to optimise", objective::OPTIONS)

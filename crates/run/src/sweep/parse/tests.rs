@@ -953,3 +953,80 @@ proptest! {
         let _ = parse(&String::from_utf8_lossy(&bytes));
     }
 }
+
+/// Parses the good file with these tables before `[run]`.
+fn with_preparations(tables: &str) -> Result<Sweep, Rejected> {
+    parse(&GOOD.replacen("[run]", &format!("{tables}\n[run]"), 1))
+}
+
+#[test]
+fn preparations_come_after_those_whose_outputs_they_read() {
+    let sweep = with_preparations(
+        "[[prepare]]\nname = 'index'\ncommand = ['index', '{prepare.tokens}', '{prepare.index}']\n\
+         data_dir = []\ntime = '2h'\n\
+         [[prepare]]\nname = 'tokens'\ncommand = ['tokenize', '{layers}', '{prepare.tokens}']\n",
+    )
+    .unwrap();
+    let plans: Vec<_> = sweep.preparations.iter().map(|it| &it.plan).collect();
+    let names: Vec<_> = plans.iter().map(|plan| &*plan.name).collect();
+    assert_eq!(names, ["tokens", "index"]);
+    // Without `depends`, it depends on what the command names.
+    assert_eq!(plans[0].depends, ["layers".into()]);
+    assert_eq!(plans[0].data_dir, ["data/digits", "data/extra"]);
+    assert_eq!(plans[1].inputs, ["tokens".into()]);
+    assert!(plans[1].data_dir.is_empty() && plans[1].depends.is_empty());
+    assert_eq!(plans[1].time, Some(Duration::from_secs(7200)));
+}
+
+#[test]
+fn a_parameter_that_only_a_preparation_gets_is_used() {
+    let text = GOOD.replacen(
+        "\"{args:rest}\"",
+        "\"{layers}\", \"{optimizer}\", \"{prepare.a}\"",
+        1,
+    );
+    let prepare = "[[prepare]]\nname = 'a'\ncommand = ['a', '{momentum}']\n[run]";
+    let sweep = parse(&text.replacen("[run]", prepare, 1)).unwrap();
+    assert!(sweep.warnings.list.is_empty(), "{:?}", sweep.warnings);
+}
+
+#[test]
+fn mistakes_in_preparations_are_found_before_anything_runs() {
+    let table = |name: &str, more: &str| format!("[[prepare]]\nname = '{name}'\n{more}\n");
+    let cases = [
+        (
+            table("a", "command = ['a', '{prepare.b}']")
+                + &table("b", "command = ['b', '{prepare.a}']"),
+            "circular-preparations",
+        ),
+        (
+            table("a", "command = ['a', '{prepare.bb}']"),
+            "bad-placeholder",
+        ),
+        (
+            table("a", "command = ['a', '{lr}']\ndepends = ['layers']"),
+            "missing-dependency",
+        ),
+        (
+            table("a", "command = ['a']\ndepends = ['lrr']"),
+            "unknown-name",
+        ),
+        (
+            table("a", "command = ['a']") + &table("a", "command = ['b']"),
+            "duplicate-name",
+        ),
+        (table("a b", "command = ['a']"), "bad-name"),
+        (table("a", ""), "missing-command"),
+        ("[[prepare]]\ncommand = ['a']\n".to_owned(), "missing-name"),
+        (table("a", "command = ['a', '{lrr}']"), "bad-placeholder"),
+        (table("a", "command = ['a']\nlimit = 3"), "unknown-key"),
+    ];
+    for (tables, code) in cases {
+        let rejected = with_preparations(&tables).unwrap_err();
+        let codes: Vec<_> = rejected.diagnostics.list.iter().map(|it| it.code).collect();
+        assert_eq!(codes, [code], "{tables}\n{}", rejected.render(false));
+    }
+    let text = GOOD.replacen("--lr={lr}", "{prepare.tokens}", 1);
+    let rejected = parse(&text).unwrap_err();
+    assert!(rejected.render(false).contains("names no `[[prepare]]`"));
+}

@@ -81,6 +81,7 @@ impl FreeText {
             .map(|piece| match piece {
                 Piece::Param(name) | Piece::Element(name, _) => &**name,
                 Piece::BuiltIn(built_in) => built_in.name,
+                Piece::Prepared(_) => "prepare",
                 _ => "config",
             })
     }

@@ -7,6 +7,7 @@
 //! | `{units[0]}` | the first element of a list |
 //! | `{seed}`, `{swath.seed}` | a fact about the attempt, of those in `BUILT_INS`; the longer form even if a parameter has the name |
 //! | `{config}`, `{config.main}` | the trial's copy of a configuration file |
+//! | `{prepare.NAME}` | the output folder of the `[[prepare]]` of that name |
 //! | `{env:NAME}`, `{env:NAME:-default}` | the caller's variable `NAME`, which the records do not show |
 //! | `{{`, `}}` | a brace |
 //!
@@ -70,6 +71,8 @@ pub struct Names {
     pub params: Vec<Name>,
     /// Keys of the configuration files; a single file has the empty key.
     pub configs: Vec<String>,
+    /// Names of the preparations.
+    pub prepared: Vec<Name>,
 }
 
 /// Values that fill the placeholders for one attempt.
@@ -154,6 +157,30 @@ impl Template {
             args: read,
             recorded: None,
         })
+    }
+
+    /// Parses the command of a preparation, which gets only the parameters that it names.
+    ///
+    /// # Errors
+    /// All mistakes in the arguments.
+    pub fn parse_preparation(args: &[String], names: &Names) -> Result<Self, Vec<TemplateError>> {
+        let mut template = Self::parse(args, names)?;
+        template.args.truncate(args.len());
+        Ok(template)
+    }
+
+    /// Returns the names of the preparations whose outputs the command names, each once.
+    #[must_use]
+    pub fn prepared(&self) -> Vec<Name> {
+        let mut names = Vec::new();
+        for piece in self.pieces() {
+            if let Piece::Prepared(name) = piece
+                && !names.contains(name)
+            {
+                names.push(name.clone());
+            }
+        }
+        names
     }
 
     /// Returns whether there is no command, as in a sweep over a function.

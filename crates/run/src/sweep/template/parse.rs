@@ -1,7 +1,7 @@
 //! Parses the arguments of a command. A brace that is no placeholder is an error.
 
 use super::arg::Arg;
-use super::piece::{NAMESPACE, Piece};
+use super::piece::{NAMESPACE, PREPARE, Piece};
 use super::style::Style;
 use super::{Names, TemplateError};
 use crate::sweep::shell_lints::placeholder_of;
@@ -233,6 +233,9 @@ fn unknown(name: &str, span: Span, is_alone: bool, names: &Names) -> Fault {
         };
     }
     let plain = name.strip_prefix(NAMESPACE).unwrap_or(name);
+    if let Some(preparation) = plain.strip_prefix(PREPARE) {
+        return unknown_preparation(name, preparation, span, names);
+    }
     if plain == "config" || plain.starts_with("config.") {
         return unknown_config(name, span, names);
     }
@@ -262,6 +265,19 @@ fn unknown_config(name: &str, span: Span, names: &Names) -> Fault {
             "add the file: [run] config = \"base.yaml\"".to_owned()
         } else {
             format!("there is {}", listed(known.iter().map(String::as_str)))
+        }),
+    }
+}
+
+/// Returns the error about a preparation that the sweep file does not have.
+fn unknown_preparation(name: &str, preparation: &str, span: Span, names: &Names) -> Fault {
+    let near = nearest(preparation, names.prepared.iter().map(|name| &**name));
+    Fault {
+        span,
+        message: format!("`{{{name}}}` names no `[[prepare]]`"),
+        hint: Some(match near {
+            Some(near) => format!("did you mean `{{{PREPARE}{near}}}`?"),
+            None => format!("add [[prepare]] with name = \"{preparation}\""),
         }),
     }
 }

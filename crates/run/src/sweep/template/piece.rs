@@ -20,6 +20,8 @@ pub(super) enum Piece {
     BuiltIn(&'static BuiltIn),
     /// Path of the trial's copy of a configuration file, by its key.
     Config(String),
+    /// Output of the preparation of this name.
+    Prepared(Name),
     /// Variable of the caller.
     Env(Variable),
 }
@@ -41,6 +43,10 @@ impl Piece {
         if let Some(built_in) = BuiltIn::named(inside) {
             return Some(Self::BuiltIn(built_in));
         }
+        if let Some(name) = inside.strip_prefix(PREPARE) {
+            let prepared = names.prepared.iter().find(|prepared| &***prepared == name);
+            return prepared.cloned().map(Self::Prepared);
+        }
         let config = inside.strip_prefix("config")?;
         let key = match config.strip_prefix('.') {
             Some(key) => key,
@@ -56,7 +62,7 @@ impl Piece {
         match self {
             Self::Literal(_) | Self::Env(_) => false,
             Self::BuiltIn(built_in) => built_in.scope != Scope::Study,
-            Self::Param(_) | Self::Element(..) | Self::Config(_) => true,
+            Self::Param(_) | Self::Element(..) | Self::Config(_) | Self::Prepared(_) => true,
         }
     }
 
@@ -94,12 +100,20 @@ impl Piece {
                 text.push(&built_in.value(&fill.facts)?.to_string_lossy());
             }
             Self::Config(key) => text.push(&fill.config(key)?.to_string_lossy()),
+            Self::Prepared(name) => {
+                let prepared = fill.facts.launch.prepared_folders();
+                let folder = prepared.into_iter().find(|it| it.name == *name)?.folder;
+                text.push(&folder.to_string_lossy());
+            }
             // Filled in before a trial starts; here it is shown.
             Self::Env(variable) => text.push(&placeholder(&variable.name)),
         }
         Some(())
     }
 }
+
+/// Prefix of the placeholder of a preparation.
+pub(super) const PREPARE: &str = "prepare.";
 
 /// Prefix that names a built-in even if a parameter has its name.
 pub(super) const NAMESPACE: &str = "swath.";

@@ -1,7 +1,7 @@
 use super::parse::BRACES;
 use super::*;
 use proptest::prelude::*;
-use swath_engine::executor::{Launch, StudyContext};
+use swath_engine::executor::{Launch, PreparedFolder, StudyContext};
 use swath_model::source::{Diagnostics, Section, Table};
 use swath_model::space::Params;
 use swath_model::study::TrialId;
@@ -9,6 +9,7 @@ use swath_model::study::TrialId;
 fn names(names: &[&str]) -> Names {
     Names {
         params: names.iter().map(|name| Name::from(*name)).collect(),
+        prepared: vec!["tokens".into()],
         configs: vec!["main".to_owned()],
     }
 }
@@ -48,6 +49,10 @@ fn with_fill<T>(params: &Params, space: &Space, use_fill: impl FnOnce(&Fill<'_>)
         trial: TrialId(7),
         seed: 41,
         slot: 3,
+        prepared: vec![PreparedFolder {
+            name: "tokens".into(),
+            folder: "/logs/digits/prepared/ab/output".into(),
+        }],
         ..crate::sweep::launch(params.clone(), "logs/digits/7".into())
     };
     use_fill(&Fill {
@@ -566,4 +571,24 @@ proptest! {
         });
         prop_assert_eq!(made.unwrap(), text);
     }
+}
+
+#[test]
+fn the_output_of_a_preparation_is_part_of_an_argument() {
+    let command = ["tokenize", "{lr}", "{prepare.tokens}{prepare.tokens}"].map(str::to_owned);
+    let template = Template::parse_preparation(&command, &names(&["lr", "amp"])).unwrap();
+    assert_eq!(template.prepared(), ["tokens".into()]);
+    assert!(template.names("lr") && !template.receives("amp"));
+    let bare = Template::parse_preparation(&command[..1], &names(&["lr"])).unwrap();
+    assert!(
+        !bare.receives("lr"),
+        "a preparation gets what it names only"
+    );
+    assert_eq!(
+        filled(&["t", "--data={prepare.tokens}/train"], &params(&[])),
+        ["t", "--data=/logs/digits/prepared/ab/output/train"]
+    );
+    let (_, message, hint) = fault("{prepare.token}");
+    assert_eq!(message, "`{prepare.token}` names no `[[prepare]]`");
+    assert_eq!(hint.unwrap(), "did you mean `{prepare.tokens}`?");
 }
