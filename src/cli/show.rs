@@ -440,9 +440,7 @@ fn show_reports(out: &mut Output, study: &Study, trial: &Trial) -> Result<(), Fa
         "times",
         tallies.map(|tally| tally.count.to_string()),
     ));
-    Ok(out
-        .stdout
-        .write_all(table.render(out.width, out.paint).text.as_bytes())?)
+    Ok(table.render(out.width, out.paint).write(&mut out.stdout)?)
 }
 
 fn short_or_empty(number: Option<f64>) -> String {

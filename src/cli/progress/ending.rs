@@ -64,8 +64,9 @@ pub(super) fn print(
                 .bold(&plain(&headline(study, several, front.len())))
         )?;
         let shown = &front[..front.len().min(if several { 2 * TOP } else { TOP })];
-        let rendered = listing::ranked(study, shown, Detail::Brief).render(out.width, out.paint);
-        out.stdout.write_all(rendered.text.as_bytes())?;
+        let table = listing::ranked(study, shown, Detail::Brief);
+        let rendered = table.render(out.width, out.paint);
+        rendered.write(&mut out.stdout)?;
         out.stdout.flush()?;
         out.say(format_args!("\n{}", summary::counts(study)));
     }

@@ -92,7 +92,7 @@ impl EarlierRun {
         }
         let places = orphans
             .iter()
-            .filter_map(|(id, _)| study.trial(*id)?.place.clone());
+            .filter_map(|(id, _)| study.trial(*id)?.place.as_deref().cloned());
         (self.end_leftovers)(dir.root(), &places.collect::<Vec<_>>(), grace);
     }
 }
