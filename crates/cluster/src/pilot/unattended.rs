@@ -159,8 +159,12 @@ fn attempts_in_pilots(dir: &StudyDir, study: &Study) -> BTreeMap<Key, Story> {
         .filter_map(|id| study.trial(id))
         .map(|trial| (trial.id, Attempt(trial.attempts)))
         .collect();
-    let dir = PilotDir::of(dir.root());
     let mut attempts = BTreeMap::new();
+    // The next run moves these files away.
+    if journal::is_of_other_study(&dir.pilots(), study.header().id.as_deref()) {
+        return attempts;
+    }
+    let dir = PilotDir::of(dir.root());
     let Ok(live) = ledger::read(&dir) else {
         return attempts;
     };

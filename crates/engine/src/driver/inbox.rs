@@ -1,8 +1,9 @@
 //! Messages of `swath` processes in other terminals: configurations, one file each in the folder
 //! `inbox`, processed in the order of sending, and [requests](super::control).
 
+use super::control::Received;
 use super::{Control, Urgency};
-use crate::journal::StudyDir;
+use crate::journal::{StudyDir, id_of, set_aside};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use swath_log::regular;
@@ -14,6 +15,9 @@ pub(super) struct Inbox {
     dir: StudyDir,
     /// The requests so far, merged: the most urgent stop and the latest number of jobs.
     requests: Control,
+    /// Messages to other studies that were moved away since the last call of
+    /// [`take_set_aside`](Self::take_set_aside).
+    set_aside: Vec<PathBuf>,
 }
 
 impl Inbox {
@@ -21,23 +25,35 @@ impl Inbox {
     /// earlier run, and is discarded.
     pub(super) fn new(dir: StudyDir) -> Self {
         let _ = Control::receive(&dir);
-        let requests = Control::default();
-        Self { dir, requests }
+        Self {
+            dir,
+            requests: Control::default(),
+            set_aside: Vec::new(),
+        }
     }
 
     /// Returns the configurations sent since the last call.
-    pub(super) fn configurations(&self) -> Vec<Params> {
-        receive(&self.dir)
+    pub(super) fn configurations(&mut self) -> Vec<Params> {
+        receive(&self.dir, &mut self.set_aside)
+    }
+
+    /// Returns the new places of messages that were for another study, each once.
+    pub(super) fn take_set_aside(&mut self) -> Vec<PathBuf> {
+        std::mem::take(&mut self.set_aside)
     }
 
     /// Reads a new request, if there is one. A stop request can only become more urgent; a number of
     /// jobs replaces the last one.
     pub(super) fn read_requests(&mut self) {
-        if let Some(request) = Control::receive(&self.dir) {
-            self.requests = Control {
-                stop: request.stop.max(self.requests.stop),
-                jobs: request.jobs.or(self.requests.jobs),
-            };
+        match Control::receive(&self.dir) {
+            Some(Received::Own(request)) => {
+                self.requests = Control {
+                    stop: request.stop.max(self.requests.stop),
+                    jobs: request.jobs.or(self.requests.jobs),
+                };
+            }
+            Some(Received::SetAside(path)) => self.set_aside.push(path),
+            None => {}
         }
     }
 
@@ -70,9 +86,11 @@ pub fn send(dir: &StudyDir, given: &Params, now: Timestamp) -> std::io::Result<(
         .prefix(".new")
         .tempfile_in(&folder)?;
     file.write_all(&serde_json::to_vec(given)?)?;
+    let id = id_of(dir).map(|id| format!("{STUDY}{id}."));
+    let id = id.unwrap_or_default();
     // Another process may send at the same microsecond: count up until the name is free.
     for number in 0..1000 {
-        let path = folder.join(format!("{:020}.{number:03}.json", now.as_micros()));
+        let path = folder.join(format!("{:020}.{number:03}.{id}json", now.as_micros()));
         match file.persist_noclobber(path) {
             Ok(_) => return Ok(()),
             Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => {
@@ -84,18 +102,30 @@ pub fn send(dir: &StudyDir, given: &Params, now: Timestamp) -> std::io::Result<(
     Err(std::io::ErrorKind::AlreadyExists.into())
 }
 
+/// The part of a file's name before the id of the study that it was sent to.
+const STUDY: &str = "study-";
+
 /// Reads and removes all files of the inbox. A file that cannot be parsed is removed too. A file
-/// that cannot be removed is not used, because it would be read again.
-fn receive(dir: &StudyDir) -> Vec<Params> {
+/// that cannot be removed is not used, because it would be read again. One that was not sent to this
+/// study, as in a restored copy, is moved away, and its new path appended to `aside`.
+fn receive(dir: &StudyDir, aside: &mut Vec<PathBuf>) -> Vec<Params> {
     let Ok(entries) = std::fs::read_dir(folder(dir)) else {
         return Vec::new();
     };
+    let id = id_of(dir);
     let mut paths: Vec<PathBuf> = entries
         .flatten()
         .map(|entry| entry.path())
         .filter(|path| path.extension().is_some_and(|name| name == "json"))
         .collect();
     paths.sort();
+    let is_own = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        id.as_ref()
+            .is_none_or(|id| name.contains(&format!(".{STUDY}{id}.")))
+    };
+    let (paths, foreign): (Vec<_>, Vec<_>) = paths.into_iter().partition(is_own);
+    aside.extend(foreign.iter().filter_map(|path| set_aside(dir, path).ok()));
     let configurations = paths.iter().filter_map(|path| take_file(path)).collect();
     // Removing the folder fails if a file arrived meanwhile; the next call reads it.
     let _ = std::fs::remove_dir(folder(dir));
@@ -111,6 +141,7 @@ fn take_file(path: &Path) -> Option<Params> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::control::tests::opened;
     use super::*;
     use swath_model::space::Value;
 
@@ -143,7 +174,28 @@ mod tests {
             send(&dir, &params(x), Timestamp::from_micros(7)).expect("it can be sent");
         }
         std::fs::write(super::folder(&dir).join("9.json"), "{").expect("it can be written");
-        assert_eq!(receive(&dir), (0..5).map(params).collect::<Vec<_>>());
-        assert!(receive(&dir).is_empty() && !super::folder(&dir).exists());
+        let mut aside = Vec::new();
+        assert_eq!(
+            receive(&dir, &mut aside),
+            (0..5).map(params).collect::<Vec<_>>()
+        );
+        assert!(receive(&dir, &mut aside).is_empty() && !super::folder(&dir).exists());
+        assert!(aside.is_empty());
+    }
+
+    #[test]
+    fn a_configuration_for_another_study_or_for_none_is_set_aside() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dir = StudyDir::at(folder.path());
+        let now = Timestamp::from_micros(7);
+        send(&dir, &params(1), now).expect("it can be sent");
+        for (id, x) in [("2222", 2), ("1111", 3)] {
+            std::fs::write(dir.journal(), opened(id)).expect("it can be written");
+            send(&dir, &params(x), now).expect("it can be sent");
+        }
+        let mut aside = Vec::new();
+        assert_eq!(receive(&dir, &mut aside), [params(3)]);
+        assert_eq!(aside.len(), 2);
+        assert!(aside.iter().all(|path| path.starts_with(dir.orphaned())));
     }
 }

@@ -463,7 +463,14 @@ impl<'a> Driver<'a> {
     /// Creates a trial from each configuration in the inbox. A configuration that no completion
     /// makes feasible is dropped.
     fn take_added(&mut self) -> Result<(), DriverError> {
-        for given in self.components.inbox.configurations() {
+        let configurations = self.components.inbox.configurations();
+        for path in self.components.inbox.take_set_aside() {
+            self.listeners.notice(&format!(
+                "a message was not for this study, so it was not read: it is now `{}`",
+                path.display()
+            ));
+        }
+        for given in configurations {
             if let Some(event) = propose::added(&self.parts, &self.study, &given) {
                 self.create(event)?;
             }

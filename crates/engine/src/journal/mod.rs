@@ -21,8 +21,8 @@ pub use lock::{Holder, Lock};
 pub use mark::{Mark, Shortfall, shortfall};
 pub use medium::{Condition, Medium, is_full};
 pub use ownership::{
-    claim_trial, has_foreign_trial, has_own_trial, new_id, readable_trial, set_aside,
-    set_study_aside,
+    claim_trial, has_foreign_trial, has_own_trial, id_of, is_of_other_study, mark_folder, new_id,
+    readable_trial, set_aside, set_study_aside,
 };
 pub use replay::Replay;
 pub use rescue::Rescued;

@@ -11,6 +11,7 @@ use super::{ExecutorError, Fleet, PilotState, Script, pilots_of, polling};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
+use swath_engine::journal::{self, StudyDir};
 use swath_model::source::units::{Bytes, HumanDuration};
 
 /// Number of failed launches in a row after which no more pilots are submitted.
@@ -175,6 +176,10 @@ impl Fleet {
             index: self.index,
         });
         let path = self.dir.script(&batch);
+        // The journal of the study has its first line by now.
+        if let Some(id) = journal::id_of(&StudyDir::at(&self.study)) {
+            journal::mark_folder(self.dir.root(), &id)?;
+        }
         // These may contain secrets, as the settings may.
         write_new(&self.dir.variables(&batch), &environment::exports(), 0o600)?;
         write_new(
