@@ -85,6 +85,8 @@ pub(crate) struct ListedJob {
 pub(crate) enum Phase {
     /// The job waits in the queue; holds the reason.
     Waiting(String),
+    /// The job waits in the queue and can never start as it was submitted; holds the reason.
+    Blocked(String),
     /// The job runs or is about to run.
     Running,
     /// The job is over; says how it ended.
