@@ -293,7 +293,8 @@ fn show_trial(
     show_records(out, selection, trial)?;
     provenance::show(out, record, trial.id)?;
     if summary::cause(trial.exit.as_ref()).is_some() {
-        tail::show_log_tail(out, &selection.folder(trial.id), tail::LOG_LINES)?;
+        let folder = selection.folder(trial.id);
+        tail::show_log_tail(out, &folder, tail::LOG_LINES, &selection.secrets())?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use crate::cli::tail;
 use crate::journal::StudyDir;
 use crate::report::text::{Paint, elide, plain};
 use crate::report::{number, summary};
+use crate::source::secret::Secrets;
 use crate::study::{Event, Exit, Study, Timestamp, Trial, TrialState};
 use std::time::Duration;
 
@@ -134,7 +135,13 @@ fn indented_params(trial: &Trial) -> String {
 
 /// Returns the description of a failed trial: the cause, the last lines of its log, and the path of
 /// the log. Without `in_full`, only the cause.
-pub(super) fn failure(trial: &Trial, dir: &StudyDir, in_full: bool, paint: Paint) -> String {
+pub(super) fn failure(
+    trial: &Trial,
+    dir: &StudyDir,
+    secrets: &Secrets,
+    in_full: bool,
+    paint: Paint,
+) -> String {
     let cause = summary::cause(trial.exit.as_ref()).unwrap_or_default();
     let attempt = if trial.attempts > 1 {
         format!(" (attempt {})", trial.attempts)
@@ -151,7 +158,7 @@ pub(super) fn failure(trial: &Trial, dir: &StudyDir, in_full: bool, paint: Paint
         return format!("{head}: {cause}");
     }
     let folder = dir.trial(trial.id);
-    let (log, lines) = tail::log_tail(&folder, LOG_LINES);
+    let (log, lines) = tail::log_tail(&folder, LOG_LINES, secrets);
     let output: String = lines
         .iter()
         .map(|line| format!("\n    {} {}", paint.dim("|"), elide(line, LINE)))
@@ -166,7 +173,12 @@ pub(super) fn failure(trial: &Trial, dir: &StudyDir, in_full: bool, paint: Paint
 
 /// Returns the message for a run that the circuit breaker ended: the last failure with the end of
 /// its log, and the available options. `None` if no failed trial is on record.
-pub(super) fn broken(study: &Study, dir: &StudyDir, paint: Paint) -> Option<String> {
+pub(super) fn broken(
+    study: &Study,
+    dir: &StudyDir,
+    secrets: &Secrets,
+    paint: Paint,
+) -> Option<String> {
     let last = study
         .trials()
         .iter()
@@ -174,7 +186,7 @@ pub(super) fn broken(study: &Study, dir: &StudyDir, paint: Paint) -> Option<Stri
         .max_by_key(|trial| trial.ended_at)?;
     Some(format!(
         "{}\nthese failures do not count: the trials wait and will run again; if such failures are expected, set `quick_failures = 0` in [limits]",
-        failure(last, dir, true, paint)
+        failure(last, dir, secrets, true, paint)
     ))
 }
 

@@ -8,6 +8,7 @@ use crate::journal::StudyDir;
 use crate::report::listing::Detail;
 use crate::report::text::plain;
 use crate::report::{json, listing, number, rank, summary};
+use crate::source::secret::Secrets;
 use crate::study::{Closing, Study};
 use serde_json::json;
 
@@ -35,6 +36,7 @@ pub(super) fn print(
     out: &mut Output,
     study: &Study,
     dir: &StudyDir,
+    secrets: &Secrets,
     why: &Closing,
     resume: &str,
 ) -> Result<(), Failure> {
@@ -76,8 +78,8 @@ pub(super) fn print(
             summary::closing(why)
         ));
     }
-    if let Some(text) =
-        matches!(why, Closing::CircuitBreaker).then(|| describe::broken(study, dir, out.paint_err))
+    if let Some(text) = matches!(why, Closing::CircuitBreaker)
+        .then(|| describe::broken(study, dir, secrets, out.paint_err))
     {
         out.say(text.unwrap_or_default());
     }

@@ -175,7 +175,7 @@ pub(super) fn make_pool(
     commands: Commands,
     guard: Option<Command>,
 ) -> Result<Pool, PilotError> {
-    let secrets = variables::secrets(&spec.program.env, &[]);
+    let secrets = variables::secrets(&spec.program.env, &spec.secret_env);
     let (of_record, hidden) = (Arc::clone(&commands), secrets.clone());
     let program = Program::new(ProgramSettings {
         argv: Box::new(move |launch| {

@@ -32,6 +32,9 @@ pub struct Spec {
     /// Environment and limits of the program that trials run.
     #[serde(flatten)]
     pub program: ProgramSpec,
+    /// Names of the variables whose values no record of a pilot shows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secret_env: Vec<String>,
     /// Share of a machine that each trial takes.
     #[serde(default)]
     pub share: Share,

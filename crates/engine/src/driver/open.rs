@@ -125,6 +125,7 @@ impl<'a> Driver<'a> {
             &self.study,
             trial,
             self.parts.models,
+            &self.parts.secrets,
         )
     }
 

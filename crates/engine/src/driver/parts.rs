@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use swath_log::Models;
+use swath_model::source::secret::Secrets;
 use swath_model::space::{Params, Space};
 use swath_model::study::{Event, Header, Study};
 use swath_search::sampler::Sampler;
@@ -33,6 +34,8 @@ pub struct Parts {
     pub retry: Retry,
     /// The working directory of the trials.
     pub workdir: PathBuf,
+    /// Secrets that no record shows.
+    pub secrets: Secrets,
     /// The policy for keeping checkpoints.
     pub keep: Keep,
     /// Whether swath holds copies of models.

@@ -49,6 +49,7 @@ use swath_cluster::pilot::pilots_left;
 use swath_engine::driver::{Driver, DriverError, Interrupt, Listener, Parts};
 use swath_engine::executor::{Executor, ExecutorError, Pool, Trainable};
 use swath_engine::journal::StudyDir;
+use swath_engine::provenance::variables;
 use swath_engine::provenance::{Environment, Git, Machine};
 use swath_model::source::secret::Secrets;
 use swath_model::source::variables::Unset;
@@ -230,6 +231,12 @@ impl<'a> Opened<'a> {
     #[must_use]
     pub fn dir(&self) -> &StudyDir {
         &self.dir
+    }
+
+    /// Returns the secrets that no record shows.
+    #[must_use]
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
     }
 
     /// Returns the state of the study, up to the last committed event.
@@ -416,6 +423,7 @@ pub fn parts(
         run_time: None,
         retry: sweep.retry.clone(),
         workdir: sweep.run.workdir.clone().unwrap_or_default(),
+        secrets: variables::secrets(&sweep.run.env, &sweep.run.secret_env),
         keep: sweep.run.keep,
         models: sweep.run.models,
         clones: sweep.scheduler.can(Capability::Clones),

@@ -479,6 +479,7 @@ fn spec(
             workdir,
             ..program.clone()
         },
+        secret_env: work.study.secrets.names().map(str::to_owned).collect(),
         share: work.share,
         deciding: work.study.deciding.clone(),
         resource: work.study.resource.clone(),
