@@ -210,12 +210,17 @@ impl<'a> Driver<'a> {
         // Found before the loop, whose own entries follow that report.
         let unjudged = self.components.earlier.unjudged();
         for (trial, attempt) in orphans.iter().copied() {
+            let earlier = &self.components.earlier;
+            let usage = Usage {
+                seconds: earlier.run_time(&self.dir, &self.study, trial),
+                ..Usage::default()
+            };
             self.take_unread(trial, attempt, unjudged == Some(trial))?;
             self.commit(Event::Ended {
                 trial,
                 attempt,
                 exit: Exit::Lost,
-                usage: Usage::default(),
+                usage,
             })?;
             self.amend_folder(trial, None);
         }
