@@ -32,6 +32,7 @@ function palette() {
     waiting: colours.paused,
     stopped: colours.stopped,
     failed: colours.failed,
+    invalid: colours.failed,
     lost: colours.faint,
   };
   return colours;
@@ -339,7 +340,7 @@ const charts = {
         id: line.trial,
         lineStyle: { color: colours.state[line.state] },
       };
-      if (line.state === "stopped" || line.state === "failed")
+      if (["stopped", "failed", "invalid"].includes(line.state))
         ends.push([...coords[coords.length - 1], line.trial, line.state]);
       if (colour !== undefined)
         lines.picked.push({ ...item, lineStyle: { color: colours.picked[colour], width: 3 } });

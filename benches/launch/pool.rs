@@ -11,7 +11,8 @@ use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use swath::executor::{
-    Executor, Launch, Pool, Program, ProgramSettings, ProgramSpec, SignalKind, StudyContext,
+    Executor, Invocation, Launch, Pool, Program, ProgramSettings, ProgramSpec, SignalKind,
+    StudyContext,
 };
 use swath::space::{Params, Value};
 use swath::study::{Attempt, Exit, TrialId};
@@ -26,8 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let program = words.next().unwrap_or_else(|| "/bin/true".to_owned());
     let dir = tempfile::tempdir()?.keep();
     let program = Program::new(ProgramSettings {
-        recorded: Box::new(|_| vec!["program".to_owned()]),
-        argv: Box::new(move |_| vec![program.clone()]),
+        invoke: Box::new(move |_| Invocation::of(std::slice::from_ref(&program))),
         spec: ProgramSpec {
             env: Vec::new(),
             workdir: dir.clone(),
@@ -37,6 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             log: 64 << 20,
             capture: Vec::new(),
             checkpoint: false,
+            invalid: Vec::new(),
         },
         guard: None,
         allotment: swath::executor::Allotment::default(),
@@ -62,6 +63,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 dir: dir.join(started.to_string()),
                 until: None,
                 resume: false,
+                resume_step: None,
                 from: None,
             })?;
         }

@@ -3,6 +3,7 @@ from ._errors import RequestError as RequestError
 from ._errors import StudyBusy as StudyBusy
 from ._errors import SwathError as SwathError
 from ._errors import SweepError as SweepError
+from ._errors import TrialInvalid as TrialInvalid
 from ._errors import TrialPruned as TrialPruned
 from ._errors import TrialTimeout as TrialTimeout
 from ._optimize import optimize as optimize
@@ -13,6 +14,7 @@ from ._records import artifact as artifact
 from ._records import dataset as dataset
 from ._records import figure as figure
 from ._records import flush as flush
+from ._records import invalid as invalid
 from ._records import log as log
 from ._records import model as model
 from ._records import note as note

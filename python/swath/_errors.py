@@ -28,5 +28,9 @@ class TrialPruned(Exception):
     """The scheduler ended the trial. Raise it, or let it pass: the trial counts as stopped."""
 
 
+class TrialInvalid(SystemExit):
+    """The trial's configuration cannot work, as ``swath.invalid`` said. Ends the program."""
+
+
 class TrialTimeout(SwathError):
     """A trial took longer than its time limit."""

@@ -11,7 +11,7 @@ from multiprocessing import connection
 from typing import Any, Callable, Mapping
 
 from . import _records, _trial
-from ._errors import SwathError, TrialPruned
+from ._errors import SwathError, TrialInvalid, TrialPruned
 from ._study import Offer, Study
 from ._trial import Params
 
@@ -174,6 +174,8 @@ def _work(objective: Callable, offer: Offer, specs: "dict | None", conversation:
     _records._relay = trial.report
     try:
         result = ("value", _message(_call(objective, trial)))
+    except TrialInvalid as error:
+        result = ("invalid", error.why)
     except TrialPruned:
         result = ("pruned", "the function raised TrialPruned")
     except BaseException as error:
@@ -428,6 +430,8 @@ class _Run:
             self.reported(running, message[1], message[2])
         elif message[0] == "value":
             self.returned(running, message[1])
+        elif message[0] == "invalid":
+            self.done(running, None, "invalid", message[1])
         elif message[0] == "pruned":
             self.done(running, None, "stopped", message[1])
         else:

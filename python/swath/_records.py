@@ -16,7 +16,7 @@ import warnings
 # `typing` is not imported: it would cost a third of the time of this import.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Mapping
+    from typing import Any, Mapping, NoReturn
 
 # The variables of launchers with a rank, each with that of the number of processes: the same rank
 # with another number of processes comes from another launcher.
@@ -333,6 +333,22 @@ def dataset(path: "str | os.PathLike[str]", *, role: "str | None" = None) -> Non
 def note(text: str) -> None:
     """Records a note in free text."""
     _record({"kind": "note", "text": str(text)})
+
+
+def invalid(why: str) -> "NoReturn":
+    """Says that the trial's configuration cannot work, and ends the program.
+
+    The trial is ``invalid``: it is not tried again and is no failure, and the sampler learns to
+    stay away. Raises `SystemExit`, so that ``finally`` blocks still run.
+    """
+    from ._errors import TrialInvalid
+
+    if _writer is None and _relay is None:
+        raise TrialInvalid(f"this configuration cannot work: {why}")
+    _record({"kind": "invalid", "why": str(why)})
+    error = TrialInvalid(0)
+    error.why = str(why)
+    raise error
 
 
 def output(values: "Mapping[str, Any] | None" = None, /, **named: Any) -> None:

@@ -171,8 +171,8 @@ class Study:
         """Ends a trial and returns its state.
 
         ``value`` is that of the objective, a list for several objectives, or a dictionary by name.
-        ``state`` is ``"complete"``, ``"failed"``, ``"stopped"`` or ``"waiting"``, which gives the
-        trial back.
+        ``state`` is ``"complete"``, ``"failed"``, ``"stopped"``, ``"invalid"``, whose configuration
+        cannot work, or ``"waiting"``, which gives the trial back.
         """
         tell: dict = {"trial": _id(trial)}
         if value is not None:

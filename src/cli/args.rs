@@ -53,7 +53,7 @@ pub(crate) enum Command {
     Ls(super::ls::Args),
     /// Show a study, or everything recorded about some trials
     Show(super::show::Args),
-    /// Print the standard output and the standard error of a trial
+    /// Print the standard output and the standard error of trials
     Logs(super::logs::Args),
     /// Watch a study on the terminal as it runs
     Top(super::top::Args),
@@ -62,7 +62,7 @@ pub(crate) enum Command {
     /// Compare trials of studies and CSV files: groups, means, and whether a difference is more
     /// than noise
     Compare(Box<super::compare::Args>),
-    /// Explain the state of a trial
+    /// Explain the state of trials
     Why(super::why::Args),
     /// Show the differences between two trials: parameters, code, data, environment, metrics
     Diff(super::diff::Args),
@@ -72,6 +72,8 @@ pub(crate) enum Command {
     Repro(super::repro::Args),
     /// Let trials that failed or were stopped run again
     Retry(super::retry::Args),
+    Recapture(super::recapture::Args),
+    Rerun(super::rerun::Args),
     /// Move trials to the trash of their study, or restore them
     Rm(super::rm::Args),
     /// Free disk space of a study: old checkpoints by its policy, and files that crashed runs left

@@ -3,23 +3,24 @@
 use super::Context;
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
-use super::sweeps;
+use super::sweeps::{Accepts, SweepArgs};
+use crate::executor::Launch;
 use crate::journal::StudyDir;
 use crate::report::text::plain;
+use crate::run::{Options, work_plan};
 use crate::space::{Name, Params};
 use crate::study::{Goal, Objective, TrialId};
 use crate::sweep::units::{Bytes, HumanDuration};
-use crate::sweep::{Acceptance, Fill, Sweep};
+use crate::sweep::{Acceptance, Sweep, TrialBudget};
 use serde_json::{Value, json};
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::Path;
 
 /// Arguments of `swath check`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The sweep file
-    #[arg(value_name = "SWEEP")]
-    sweep: PathBuf,
+    #[command(flatten)]
+    sweep: SweepArgs,
 
     /// Refuse a sweep file that has warnings
     #[arg(long)]
@@ -33,13 +34,26 @@ pub(crate) struct Args {
 /// The number of random draws that estimate the acceptance rate of the constraints.
 const DRAWS: u32 = 10_000;
 
+/// Returns the files that stand in private working directories, in words.
+fn describe_workdir(sweep: &Sweep, context: &Context) -> Option<String> {
+    let options = Options {
+        logs: context.logs.clone(),
+        workdir: std::env::current_dir().unwrap_or_default(),
+        ..Options::default()
+    };
+    match work_plan(sweep, &options) {
+        Ok(plan) => Some(plan?.summary()),
+        Err(error) => Some(format!("{error}; {}", error.hint())),
+    }
+}
+
 /// Runs `swath check`: prints a table, or one JSON document with `--json`.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if args.json {
         return run_json(args, context);
     }
-    let sweep = sweeps::read_for_either(&args.sweep, args.strict, &mut context.out)?;
-    let overview = Overview::of(&sweep, context);
+    let (sweep, workdir) = args.sweep.read(Accepts::Either, args.strict, context)?;
+    let overview = Overview::of(&sweep, &workdir, context);
     for (label, text) in overview.rows(&sweep) {
         writeln!(context.out.stdout, "{label:<12} {}", plain(&text))?;
     }
@@ -47,22 +61,21 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
 }
 
 fn run_json(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    match sweeps::read_quietly(&args.sweep) {
-        Ok(sweep) => {
-            // A sweep file that `--strict` refuses is still described, with `ok` set to false.
-            let refused = args.strict && !sweep.warnings.list.is_empty();
-            let overview = Overview::of(&sweep, context);
-            context.out.json(&overview.json(&sweep, !refused))?;
-            Ok(if refused { Code::Usage } else { Code::Done })
-        }
-        Err(rejected) => {
-            let diagnostics = rejected.json();
-            context.out.json(
-                &json!({ "version": JSON_VERSION, "ok": false, "diagnostics": diagnostics }),
-            )?;
-            Ok(Code::Usage)
-        }
-    }
+    let located = args.sweep.read_quietly(Accepts::Either, context)?;
+    let Ok(sweep) = &located.sweep else {
+        let diagnostics = located.diagnostics();
+        let document = json!({ "version": JSON_VERSION, "ok": false, "diagnostics": diagnostics });
+        context.out.json(&document)?;
+        return Ok(Code::Usage);
+    };
+    // A sweep file that `--strict` refuses is still described, with `ok` set to false.
+    let refused = args.strict && !sweep.warnings.list.is_empty();
+    let overview = Overview::of(sweep, &located.workdir, context);
+    let diagnostics = located.diagnostics();
+    context
+        .out
+        .json(&overview.json(sweep, !refused, &diagnostics))?;
+    Ok(if refused { Code::Usage } else { Code::Done })
 }
 
 /// The properties of a sweep that `swath check` computes.
@@ -74,19 +87,19 @@ struct Overview {
     /// A configuration of the space, as an example for the command line.
     example: Params,
     command: Vec<String>,
+    /// The private working directories of trials, in words; `None` if there are none.
+    workdir: Option<String>,
 }
 
 impl Overview {
-    fn of(sweep: &Sweep, context: &Context) -> Self {
+    fn of(sweep: &Sweep, called: &Path, context: &Context) -> Self {
         let example = example(sweep);
         let folder = StudyDir::new(&context.logs, &sweep.name).trial(TrialId(1));
-        let command = sweep.run.command.render(&Fill {
-            params: &example,
-            trial: TrialId(1),
-            trial_dir: &folder,
-            params_file: &folder.join("params.json"),
-            data_dir: &sweep.run.data_dir,
-        });
+        let launch = Launch {
+            seed: sweep.seed,
+            ..crate::sweep::launch(example.clone(), folder)
+        };
+        let command = crate::run::example_command(sweep, &launch, called);
         // The axes of one parameter are named `name[0]`, `name[1]` and so on, and count once.
         let mut searched: Vec<_> = sweep
             .space
@@ -103,6 +116,7 @@ impl Overview {
             acceptance: Acceptance::measure(&sweep.space, sweep.seed, DRAWS),
             example,
             command,
+            workdir: describe_workdir(sweep, context),
         }
     }
 
@@ -151,6 +165,9 @@ impl Overview {
             "executor",
             format!("{}, {} at a time", sweep.executor.name, sweep.slots()),
         ));
+        if let Some(workdir) = &self.workdir {
+            rows.push(("workdir", workdir.clone()));
+        }
         let limits = describe_limits(sweep);
         if !limits.is_empty() {
             rows.push(("limits", limits));
@@ -195,7 +212,7 @@ impl Overview {
         }
     }
 
-    fn json(&self, sweep: &Sweep, ok: bool) -> Value {
+    fn json(&self, sweep: &Sweep, ok: bool, diagnostics: &Value) -> Value {
         json!({
             "version": JSON_VERSION,
             "ok": ok,
@@ -217,7 +234,7 @@ impl Overview {
             "slots": sweep.slots(),
             "trackers": sweep.trackers.iter().map(|tracker| &tracker.name).collect::<Vec<_>>(),
             "example": { "params": self.example, "command": self.command },
-            "diagnostics": sweep.remarks_json(),
+            "diagnostics": diagnostics,
         })
     }
 }
@@ -274,6 +291,16 @@ fn describe_limits(sweep: &Sweep) -> String {
             .trial_time
             .map(|time| format!("{} a trial", HumanDuration(time))),
     );
+    parts.extend(limits.trial_budget.map(|budget| match budget {
+        TrialBudget::Time(time) => format!("a budget of {} a trial", HumanDuration(time)),
+        TrialBudget::Resource(most) => format!(
+            "a budget of {} {most} a trial",
+            sweep.resource.as_deref().unwrap_or_default()
+        ),
+    }));
+    let spending = &sweep.spending;
+    parts.extend(spending.cost.map(|cost| format!("a cost of {cost}")));
+    parts.extend(spending.gpu_hours.map(|hours| format!("{hours} GPU hours")));
     parts.extend(
         limits
             .failures

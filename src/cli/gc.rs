@@ -19,9 +19,9 @@ use std::io::Write as _;
 /// Arguments of `swath gc`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Removes checkpoints that `keep` in [run] of the sweep file does not retain, held models other \
-than the one that counts and the last one, and unfinished files of crashed runs. Never removes checkpoints \
-of trials that may be resumed, or checkpoints that the journal records as a model."
+    after_help = "Removes checkpoints and private workdirs that `keep` in [run] of the sweep file does not retain, held models other \
+than the one that counts and the last one, and unfinished files of crashed runs. Never removes those \
+of trials that may be resumed, or with a model that the journal records and swath does not hold."
 )]
 pub(crate) struct Args {
     /// The study (its name or folder; default: the one that ran last)
@@ -76,11 +76,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let mut freed = 0;
     let mut code = Code::Done;
     for waste in &removable {
-        match if args.dry_run {
-            Ok(())
-        } else {
-            waste.remove(&dir)
-        } {
+        match if args.dry_run { Ok(()) } else { waste.remove() } {
             Ok(()) => {
                 freed += waste.bytes;
                 report(waste, args, context)?;

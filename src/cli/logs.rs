@@ -1,4 +1,4 @@
-//! `swath logs`: prints the standard output and the standard error of a trial.
+//! `swath logs`: prints the standard output and the standard error of trials.
 
 use super::exit::{Code, Failure};
 use super::output::Output;
@@ -53,14 +53,42 @@ pub(crate) struct Args {
     pub(crate) raw: bool,
 }
 
-/// Runs `swath logs`: prints the logs of one trial, and with `--follow` until the trial ends.
+/// Runs `swath logs`: prints the logs of the selected trials, and with `--follow` those of one trial
+/// until it ends.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let selection = args.selection.read(context)?;
-    let trial = selection.trial(|study| default_trial(study, args.follow))?;
+    let trials = selection.trials_or(|study| default_trial(study, args.follow))?;
+    if args.follow && trials.len() > 1 {
+        return Err(Failure::usage(format!(
+            "{} trials are selected, but `--follow` takes only one",
+            trials.len()
+        ))
+        .hint("`swath top` shows all running trials"));
+    }
+    let has_several_trials = trials.len() > 1;
+    for trial in trials {
+        print_logs(
+            args,
+            &mut context.out,
+            &selection,
+            trial,
+            has_several_trials,
+        )?;
+    }
+    Ok(Code::Done)
+}
+
+/// Prints the logs of a trial, each under its path if there are several logs.
+fn print_logs(
+    args: &Args,
+    out: &mut Output,
+    selection: &Selection,
+    trial: &Trial,
+    has_several_trials: bool,
+) -> Result<(), Failure> {
     let folder = selection.folder(trial.id);
     let mut logs = open(args, &folder, &selection.secrets())?;
-    let several = logs.len() > 1;
-    let out = &mut context.out;
+    let has_titles = has_several_trials || logs.len() > 1;
     // Escape sequences are neutralised on a terminal; files and pipes receive the bytes as they
     // are.
     let safe = out.width.is_some() && !args.raw;
@@ -73,7 +101,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         out.say(format_args!("trial {} {state}", trial.id));
     }
     for log in &mut logs {
-        if several {
+        if has_titles {
             let title = out.paint_err.dim(&format!(
                 "==> {} <==",
                 plain(&log.path.display().to_string())
@@ -87,9 +115,9 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         }
     }
     if args.follow {
-        follow(args, out, &selection, trial, &folder, logs, safe)?;
+        follow(args, out, selection, trial, &folder, logs, safe)?;
     }
-    Ok(Code::Done)
+    Ok(())
 }
 
 /// Returns the default trial: with `--follow` a running one, else the last one that started.
@@ -294,6 +322,36 @@ mod tests {
         assert_eq!(
             err,
             "==> logs/digits/1/stdout.log <==\n==> logs/digits/1/stderr.log <==\n"
+        );
+    }
+
+    #[test]
+    fn the_logs_of_several_trials_follow_each_other() {
+        let mut world = Demo::new(&[]);
+        for _ in 0..3 {
+            let trial = world.start(&[]);
+            world.end(trial, Exit::Stopped);
+        }
+        let args = Args {
+            selection: SelectionArgs {
+                words: vec!["1-2".into(), "3".into()],
+                condition: None,
+            },
+            ..args()
+        };
+        let (result, out, err) = demo::run(&world, None, |context| {
+            for trial in [1, 3] {
+                let folder = context.logs.join(format!("digits/{trial}"));
+                std::fs::create_dir_all(&folder).unwrap();
+                std::fs::write(folder.join("stdout.log"), format!("{trial}\n")).unwrap();
+            }
+            run(&args, context)
+        });
+        result.unwrap();
+        assert_eq!(out, "1\n3\n");
+        assert_eq!(
+            err,
+            "==> logs/digits/1/stdout.log <==\ntrial 2 has written nothing\n==> logs/digits/3/stdout.log <==\n"
         );
     }
 

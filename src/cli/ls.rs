@@ -244,6 +244,7 @@ fn study_row(name: &str, study: &Study) -> serde_json::Value {
         "complete": counts.complete,
         "stopped": counts.stopped,
         "failed": counts.failed,
+        "invalid": counts.invalid,
         "paused": counts.paused,
         "running": study.running_count(),
         "best": study.incumbent().map(|best| best.id),

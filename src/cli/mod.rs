@@ -34,9 +34,11 @@ pub(crate) mod plot;
 pub(crate) mod progress;
 mod provenance;
 pub(crate) mod quote;
+pub(crate) mod recapture;
 pub(crate) mod replay;
 pub mod report;
 pub(crate) mod repro;
+pub(crate) mod rerun;
 pub(crate) mod retry;
 pub(crate) mod rm;
 pub(crate) mod run;
@@ -135,6 +137,8 @@ fn dispatch(command: &Command, context: &mut Context) -> Result<Code, Failure> {
         Command::Diff(args) => diff::run(args, context),
         Command::Repro(args) => repro::run(args, context),
         Command::Verify(args) => verify::run(args, context),
+        Command::Recapture(args) => recapture::run(args, context),
+        Command::Rerun(args) => rerun::run(args, context),
         Command::Retry(args) => retry::run(args, context),
         Command::Rm(args) => rm::run(args, context),
         Command::Gc(args) => gc::run(args, context),

@@ -2,20 +2,20 @@
 
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
-use super::{Context, quote, sweeps};
+use super::sweeps::{Accepts, SweepArgs};
+use super::{Context, quote};
+use crate::report::number;
 use crate::report::text::plain;
-use crate::run::{Options, Planned};
+use crate::run::{Estimate, Options, Outlook, Planned};
 use crate::study::kind::Capability;
 use serde_json::{Map, Value, json};
 use std::io::Write as _;
-use std::path::PathBuf;
 
 /// Arguments of `swath plan`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The sweep file
-    #[arg(value_name = "SWEEP")]
-    sweep: PathBuf,
+    #[command(flatten)]
+    sweep: SweepArgs,
 
     /// The number of trials to show
     #[arg(short = 'n', long, value_name = "N", default_value_t = 5)]
@@ -36,7 +36,7 @@ pub(crate) struct Args {
 
 /// Runs `swath plan`: prints up to `count` trials as text, or as one JSON document.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let sweep = sweeps::read_for_either(&args.sweep, args.strict, &mut context.out)?;
+    let (sweep, workdir) = args.sweep.read(Accepts::Either, args.strict, context)?;
     // A sweep without a command is for `swath ask-tell`, which runs one trial at a time by default.
     let client_jobs = sweep
         .run
@@ -46,17 +46,23 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let options = Options {
         gpus: super::run::gpus(None),
         logs: context.logs.clone(),
-        workdir: std::env::current_dir()?,
+        workdir,
         jobs: client_jobs,
         time: None,
-        command_line: Vec::new(),
+        ..Options::default()
     };
-    let planned = crate::run::plan(&sweep, &options, usize::from(args.count))?;
+    let Outlook {
+        attempts: planned,
+        estimate,
+    } = crate::run::plan(&sweep, &options, usize::from(args.count))?;
     if args.json {
         let trials: Vec<_> = planned.iter().map(document).collect();
-        context
-            .out
-            .json(&json!({ "version": JSON_VERSION, "study": sweep.name, "trials": trials }))?;
+        context.out.json(&json!({
+            "version": JSON_VERSION,
+            "study": sweep.name,
+            "trials": trials,
+            "estimate": estimate,
+        }))?;
         return Ok(Code::Done);
     }
     for trial in &planned {
@@ -72,7 +78,39 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             "trials after the first {slots} depend on results, so they may differ from these"
         ));
     }
+    if let Some(estimate) = estimate {
+        context.out.say(outlook(&estimate, slots));
+    }
     Ok(Code::Done)
+}
+
+/// Returns what the rest of the sweep will take, as one line.
+fn outlook(estimate: &Estimate, slots: usize) -> String {
+    let each = format!(
+        "the {} that ended took {} each on average",
+        estimate.ended,
+        number::seconds(estimate.seconds_per_trial)
+    );
+    let time = match (estimate.remaining, estimate.seconds) {
+        (Some(0), _) => format!("no trial remains; {each}"),
+        (Some(remaining), Some(seconds)) => format!(
+            "about {} for {remaining} more trials, {slots} at a time: {each}",
+            number::seconds(seconds)
+        ),
+        _ => each,
+    };
+    let uses = [("cost", estimate.cost), ("GPU hours", estimate.gpu_hours)];
+    let uses = uses.into_iter().filter_map(|(name, amount)| {
+        let amount = amount?;
+        let rest = amount.remaining.map_or_else(String::new, |rest| {
+            format!(", about {} more", number::short(rest))
+        });
+        Some(format!(
+            "; {name}: {} so far{rest}",
+            number::short(amount.so_far)
+        ))
+    });
+    time + &uses.collect::<String>()
 }
 
 fn show(planned: &Planned, env: bool, context: &mut Context) -> Result<(), Failure> {

@@ -76,6 +76,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         gpus: super::run::gpus(None),
         time: None,
         command_line: std::env::args().collect(),
+        ..Options::default()
     };
     let registry = Registry::standard();
     let request = Request {

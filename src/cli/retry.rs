@@ -39,16 +39,18 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
                     trial.id
                 ));
             }
-            TrialState::Failed | TrialState::Stopped
+            TrialState::Failed | TrialState::Invalid | TrialState::Stopped
                 if trial.outside && !selection.is_selective() => {}
-            TrialState::Failed | TrialState::Stopped if trial.outside => {
+            TrialState::Failed | TrialState::Invalid | TrialState::Stopped if trial.outside => {
                 context.out.warn(format_args!(
                     "the edited sweep file no longer admits trial {}, so it was not requeued",
                     trial.id
                 ));
             }
             TrialState::Failed => retried.push(trial.id),
-            TrialState::Stopped if selection.is_selective() => retried.push(trial.id),
+            TrialState::Stopped | TrialState::Invalid if selection.is_selective() => {
+                retried.push(trial.id);
+            }
             _ if selection.is_selective() => {
                 context.out.warn(format_args!(
                     "trial {} is {} and was not requeued",

@@ -3,12 +3,14 @@
 use super::exit::{Code, Failure};
 use super::output::Output;
 use super::progress::{Progress, Style};
+use super::sweeps::{Accepts, SweepArgs};
 use super::{Context, guard, quote};
 use crate::driver::{DriverError, Interrupt};
+use crate::report::summary;
+use crate::report::text::plain;
 use crate::run::{Opened, Options, ResourceError, RunError, SetupEnd};
 use crate::study::Closing;
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// Time after the second request to stop within which the run ends in order. Then it is abandoned.
@@ -17,9 +19,8 @@ const LAST_RESORT: Duration = Duration::from_millis(800);
 /// Run the trials of a sweep, or resume it
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The sweep file
-    #[arg(value_name = "SWEEP")]
-    sweep: PathBuf,
+    #[command(flatten)]
+    sweep: SweepArgs,
     /// The number of trials to run at a time, instead of the sweep file's
     #[arg(long, short, value_name = "N")]
     jobs: Option<std::num::NonZeroUsize>,
@@ -48,7 +49,7 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let sweep = super::sweeps::read(&args.sweep, args.strict, &mut context.out)?;
+    let (sweep, workdir) = args.sweep.read(Accepts::Program, args.strict, context)?;
     if sweep.run.command.is_empty() {
         return Err(Failure::usage(
             "the sweep file has no `[run] command`, so there is nothing to run",
@@ -57,11 +58,12 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     }
     let options = Options {
         logs: context.logs.clone(),
-        workdir: std::env::current_dir()?,
+        workdir,
         jobs: args.jobs.map(usize::from),
         gpus: gpus(args.gpus.clone()),
         time: args.time,
         command_line: std::env::args().collect(),
+        ..Options::default()
     };
     // The sweep file is checked before the process detaches, so that its errors appear on the
     // terminal.
@@ -72,21 +74,24 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if opened.is_finished() {
         return finished(&mut opened, args, context);
     }
-    if let Some(notice) = opened.notice() {
-        context.out.warn(notice);
+    for notice in opened.notice().into_iter().flat_map(str::lines) {
+        context.out.warn(plain(notice));
     }
     let interrupt = Interrupt::on_signals_or(LAST_RESORT, abandon)?;
-    // Without time left the run still goes ahead: before it ends, it stops trials that an earlier
+    // Without a budget left the run still goes ahead: before it ends, it stops trials that an earlier
     // run may have left running.
-    let is_out_of_time = opened.is_out_of_time();
-    if is_out_of_time {
-        context
-            .out
-            .say("no time is left for this sweep, so no trial is started");
+    let spent_budget = opened.spent_budget();
+    if let Some(why) = &spent_budget {
+        context.out.say(format_args!(
+            "no trial is started: {}",
+            summary::closing(why)
+        ));
     }
     // SIGTSTP is handled only from here on: nothing acts on it before the setup and the driver run.
     interrupt.halt_on_signals()?;
-    if !is_out_of_time && opened.setup(guard::command(), &interrupt)? == SetupEnd::Interrupted {
+    if spent_budget.is_none()
+        && opened.setup(guard::command(), &interrupt)? == SetupEnd::Interrupted
+    {
         context
             .out
             .say("interrupted during `[run] setup`, before any trial started");
@@ -95,7 +100,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             .say(format_args!("continue with: {}", resume_command()));
         return Ok(interrupted(&interrupt));
     }
-    carry_out(&mut opened, &interrupt, args)
+    let progress = progress(&opened, args);
+    carry_out(&mut opened, &interrupt, progress, &resume_command())
 }
 
 /// Reports that no trial is left to run, brings the trackers up to date and prints the summary.
@@ -105,12 +111,12 @@ fn finished(opened: &mut Opened<'_>, args: &Args, context: &mut Context) -> Resu
     );
     let mut progress = progress(opened, args);
     opened.catch_up(|stale| progress.stale(&stale))?;
-    progress.finish(opened.study(), &Closing::Finished, "");
-    Ok(Code::Done)
+    // A study in which no trial succeeded is not done, however often it is run.
+    Ok(progress.finish(opened.study(), &Closing::Finished, &resume_command()))
 }
 
 /// Parses the value of `--time`. Zero is an error.
-fn run_time(text: &str) -> Result<Duration, String> {
+pub(super) fn run_time(text: &str) -> Result<Duration, String> {
     match crate::source::units::duration(text) {
         Ok(time) if time.is_zero() => Err("it must be longer than zero".to_owned()),
         Ok(time) => Ok(time),
@@ -118,8 +124,15 @@ fn run_time(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn carry_out(opened: &mut Opened<'_>, interrupt: &Interrupt, args: &Args) -> Result<Code, Failure> {
-    let progress = progress(opened, args).shared();
+/// Runs the trials of an opened study and prints the summary. `resume` is the command that continues
+/// the run.
+pub(super) fn carry_out(
+    opened: &mut Opened<'_>,
+    interrupt: &Interrupt,
+    progress: Progress,
+    resume: &str,
+) -> Result<Code, Failure> {
+    let progress = progress.shared();
     let display = progress.clone();
     opened.record(move |stale| display.with(|progress| progress.stale(&stale)))?;
     opened.listen(Box::new(progress.clone()));
@@ -134,8 +147,7 @@ fn carry_out(opened: &mut Opened<'_>, interrupt: &Interrupt, args: &Args) -> Res
         }
         Err(error) => return Err(error.into()),
     };
-    let code =
-        progress.with(|progress| progress.finish(opened.study(), &closing, &resume_command()));
+    let code = progress.with(|progress| progress.finish(opened.study(), &closing, resume));
     if let Some(failure) = failure {
         return Err(failure.into());
     }
@@ -232,6 +244,7 @@ impl From<RunError> for Failure {
                 Self::caused(Code::Tool, &error).hint("no trial was started; correct the command and run again")
             }
             RunError::Code(code) => Self::caused(Code::Usage, &code).hint(code.hint()),
+            RunError::Work(work) => Self::caused(Code::Usage, &work).hint(work.hint()),
             RunError::Unset(unset) => Self::caused(Code::Usage, &unset).hint(format!(
                 "set `{name}` where you call swath, or give a default: `{{env:{name}:-default}}`",
                 name = unset.name

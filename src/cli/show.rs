@@ -218,6 +218,7 @@ fn study_json(out: &mut Output, selection: &Selection) -> Result<(), Failure> {
         "complete": counts.complete,
         "stopped": counts.stopped,
         "failed": counts.failed,
+        "invalid": counts.invalid,
         "paused": counts.paused,
         "running": study.running_count(),
         "waiting": study.waiting().count(),
@@ -307,8 +308,11 @@ fn origin(origin: &Origin) -> String {
             format!("cloned from trial {from}, continuing from its checkpoint: {why}")
         }
         Origin::Replicate(trial) => format!("replicate of trial {trial}"),
+        Origin::Rerun(trial) => {
+            format!("further seed of trial {trial}, asked for by `swath rerun`")
+        }
         Origin::Imported(from) => format!("imported from {from}"),
-        Origin::Added => "added by hand".to_owned(),
+        Origin::Added | Origin::Sent(_) => "added by hand".to_owned(),
     }
 }
 
@@ -603,6 +607,7 @@ fn describe_record(record: &LogRecord) -> Option<(&'static str, String)> {
             step.map_or_else(String::new, |step| format!("at {}", number::short(step))),
         ),
         LogRecord::Note { text } => ("note", text.clone()),
+        LogRecord::Invalid { why } => ("invalid", why.clone()),
         LogRecord::Warning { text } => ("warning", text.clone()),
         LogRecord::Absent { metric, why } => ("absent", format!("{metric} {why}")),
     })

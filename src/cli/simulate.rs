@@ -3,7 +3,8 @@
 
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
-use super::{Context, studies, sweeps};
+use super::sweeps::{self, Accepts, SweepArgs};
+use super::{Context, studies};
 use crate::journal::Journal;
 use crate::numerics::stream::{Purpose, stream};
 use crate::report::number::{seconds, short};
@@ -20,9 +21,8 @@ use std::path::{Path, PathBuf};
 /// Arguments of `swath simulate`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The sweep file whose scheduler is tried
-    #[arg(value_name = "SWEEP")]
-    sweep: PathBuf,
+    #[command(flatten)]
+    sweep: SweepArgs,
 
     /// The learning curves to replay: of a study (its name or folder), or of a CSV file with a row
     /// for each trial
@@ -69,7 +69,7 @@ struct World<'a> {
 
 /// Runs `swath simulate`: simulates the recorded order, and `--orders` random ones.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let sweep = sweeps::read(&args.sweep, false, &mut context.out)?;
+    let sweep = args.sweep.read(Accepts::Program, false, context)?.0;
     let recording = recording(&sweep, &args.from, context)?;
     let (resource, objective) = axes(&sweep)?;
     if let Some(path) = &args.save {
@@ -429,7 +429,7 @@ fn shuffled(order: &[usize], seed: u64, number: u32) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Args, run};
+    use super::{Args, SweepArgs, run};
     use crate::cli::Context;
     use crate::cli::exit::{Code, Failure};
     use crate::cli::output::captured;
@@ -460,7 +460,10 @@ mod tests {
         let from = from.display().to_string();
         run(
             &Args {
-                sweep,
+                sweep: SweepArgs {
+                    sweep,
+                    overrides: Vec::new(),
+                },
                 from,
                 jobs: None,
                 orders: 3,

@@ -14,6 +14,7 @@ use crate::source::diagnostic::nearest;
 use crate::source::secret::Secrets;
 use crate::study::{Study, Trial, TrialId};
 use crate::sweep::Sweep;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -21,8 +22,8 @@ use std::time::SystemTime;
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct SelectionArgs {
     /// The study (its name or folder; default: the one that ran last), then trials: `12`, `3-9`,
-    /// `last`, `best:5`, `failed`…
-    #[arg(value_name = "STUDY] [TRIALS", num_args = 0..=2)]
+    /// `1 2`, `last`, `best:5`, `failed`…
+    #[arg(value_name = "STUDY] [TRIALS")]
     pub(crate) words: Vec<String>,
 
     /// Only trials for which this holds: "val_loss < 0.3 and optimizer == 'sgd'"
@@ -34,7 +35,7 @@ pub(crate) struct SelectionArgs {
 pub(crate) struct Selection {
     pub(crate) dir: StudyDir,
     pub(crate) study: Study,
-    selector: Option<Selector>,
+    selectors: Vec<Selector>,
     condition: Option<Condition>,
 }
 
@@ -44,7 +45,7 @@ impl SelectionArgs {
     pub(crate) fn read(&self, context: &Context) -> Result<Selection, Failure> {
         let (dir, trials) = self.split(&context.logs)?;
         let study = pilot::settled(&dir)?;
-        let selector = trials.map(Selector::parse).transpose()?;
+        let selectors: Result<Vec<_>, _> = trials.iter().map(|it| Selector::parse(it)).collect();
         let condition = self
             .condition
             .as_deref()
@@ -53,23 +54,22 @@ impl SelectionArgs {
         Ok(Selection {
             dir,
             study,
-            selector,
+            selectors: selectors?,
             condition,
         })
     }
 
-    /// Splits the words into the study and the selection of trials. A single word names a study if
+    /// Splits the words into the study and the selections of trials. The first word names a study if
     /// one of that name exists.
-    fn split(&self, logs: &Path) -> Result<(StudyDir, Option<&str>), Failure> {
-        match self.words.as_slice() {
-            [] => Ok((latest(logs)?, None)),
-            [word] => match named(logs, word) {
-                Ok(dir) => Ok((dir, None)),
-                // The word is neither a study nor a selector: most likely a misspelt study.
-                Err(unknown) if Selector::parse(word).is_err() => Err(unknown),
-                Err(_) => Ok((latest(logs)?, Some(word))),
-            },
-            [study, trials, ..] => Ok((named(logs, study)?, Some(trials))),
+    fn split(&self, logs: &Path) -> Result<(StudyDir, &[String]), Failure> {
+        let Some((first, rest)) = self.words.split_first() else {
+            return Ok((latest(logs)?, &[]));
+        };
+        match named(logs, first) {
+            Ok(dir) => Ok((dir, rest)),
+            // The word is neither a study nor a selector: most likely a misspelt study.
+            Err(unknown) if Selector::parse(first).is_err() => Err(unknown),
+            Err(_) => Ok((latest(logs)?, &self.words)),
         }
     }
 }
@@ -87,21 +87,22 @@ impl Selection {
 
     /// Returns whether the user selected particular trials.
     pub(crate) fn is_selective(&self) -> bool {
-        self.selector.is_some() || self.condition.is_some()
+        !self.selectors.is_empty() || self.condition.is_some()
     }
 
-    /// Returns the selected trials. Without a selection, returns all trials that are not in the
-    /// trash.
+    /// Returns the selected trials, each once. Without a selection, returns all trials that are not
+    /// in the trash.
     pub(crate) fn trials(&self) -> Result<Vec<&Trial>, Failure> {
-        let mut trials = match &self.selector {
-            Some(selector) => selector.select(&self.study)?,
-            None => self
-                .study
-                .trials()
-                .iter()
-                .filter(|trial| !trial.removed)
-                .collect(),
-        };
+        let mut trials: Vec<&Trial> = Vec::new();
+        for selector in &self.selectors {
+            trials.extend(selector.select(&self.study)?);
+        }
+        if self.selectors.is_empty() {
+            let all = self.study.trials().iter();
+            trials.extend(all.filter(|trial| !trial.removed));
+        }
+        let mut seen = HashSet::new();
+        trials.retain(|trial| seen.insert(trial.id));
         if let Some(condition) = &self.condition {
             trials.retain(|trial| condition.holds(&self.study, trial));
         }
@@ -125,6 +126,22 @@ impl Selection {
                 several.len()
             ))
             .hint("select one by its number")),
+        }
+    }
+
+    /// Returns the selected trials, or the result of `default` without a selection. Fails with a
+    /// usage error if there is no trial.
+    pub(crate) fn trials_or(
+        &self,
+        default: impl FnOnce(&Study) -> Option<&Trial>,
+    ) -> Result<Vec<&Trial>, Failure> {
+        let trials = match self.is_selective() {
+            true => self.trials()?,
+            false => default(&self.study).into_iter().collect(),
+        };
+        match trials.is_empty() {
+            true => Err(self.nothing()),
+            false => Ok(trials),
         }
     }
 
@@ -354,6 +371,8 @@ mod tests {
         assert_eq!(select(&["older"]), ("older".into(), vec![1, 2]));
         assert_eq!(select(&["best"]), ("digits".into(), vec![2]));
         assert_eq!(select(&["older", "1"]), ("older".into(), vec![1]));
+        assert_eq!(select(&["older", "2", "1-2"]), ("older".into(), vec![2, 1]));
+        assert_eq!(select(&["2", "1"]), ("digits".into(), vec![2, 1]));
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! `swath why TRIAL`: explains the state of a trial from the journal.
+//! `swath why`: explains the state of trials from the journal.
 
 use super::exit::{Code, Failure};
-use super::studies::SelectionArgs;
+use super::output::Output;
+use super::studies::{Selection, SelectionArgs};
 use super::{Context, tail};
 use crate::driver::race::Race;
 use crate::journal::Journal;
@@ -10,6 +11,7 @@ use crate::report::{number, summary};
 use crate::study::{
     Closing, Event, Exit, LogRecord, Origin, Study, Timestamp, Trial, TrialId, TrialState, Verdict,
 };
+use std::collections::HashMap;
 use std::io::Write as _;
 
 /// Arguments of `swath why`.
@@ -19,13 +21,31 @@ pub(crate) struct Args {
     pub(crate) selection: SelectionArgs,
 }
 
-/// Runs `swath why`: prints the reason for the trial's state, then one line for each decisive
-/// event, and the end of the log of a trial that failed.
+/// Runs `swath why`: explains each selected trial, else the last one.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let selection = args.selection.read(context)?;
-    let trial = selection.trial(|study| study.trials().last())?;
-    let study = &selection.study;
+    let trials = selection.trials_or(|study| study.trials().last())?;
+    let mut histories = histories(&selection, &trials)?;
     let out = &mut context.out;
+    for (index, trial) in trials.iter().enumerate() {
+        if index > 0 {
+            writeln!(out.stdout)?;
+        }
+        let history = histories.remove(&trial.id).unwrap_or_default();
+        explain(out, &selection, trial, &history)?;
+    }
+    Ok(Code::Done)
+}
+
+/// Prints the reason for a trial's state, its history, and the end of the log of a trial that
+/// failed.
+fn explain(
+    out: &mut Output,
+    selection: &Selection,
+    trial: &Trial,
+    history: &[String],
+) -> Result<(), Failure> {
+    let study = &selection.study;
     writeln!(
         out.stdout,
         "trial {} {}: {}",
@@ -43,28 +63,40 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if let Some(line) = race_progress(study, study.configuration(trial.id)) {
         writeln!(out.stdout, "  {}", plain(&line))?;
     }
-    let mut verdict = None;
-    // The study holds only the latest state, so the history is read from the journal.
-    for entry in Journal::open(&selection.dir)? {
-        let entry = entry?;
-        if entry.event.trial() != Some(trial.id) {
-            continue;
-        }
-        if let Event::Judged {
-            verdict: decision, ..
-        } = &entry.event
-        {
-            verdict = Some(*decision);
-        }
-        if let Some(line) = describe(&entry.event, trial, verdict) {
-            writeln!(out.stdout, "  {}  {}", entry.at, plain(&line))?;
-        }
+    for line in history {
+        writeln!(out.stdout, "  {line}")?;
     }
     if summary::cause(trial.exit.as_ref()).is_some() {
         let folder = selection.folder(trial.id);
         tail::show_log_tail(out, &folder, tail::LOG_LINES, &selection.secrets())?;
     }
-    Ok(Code::Done)
+    Ok(())
+}
+
+/// Returns one line for each decisive event of each trial. The study holds only the latest state, so
+/// the history is read from the journal.
+fn histories(
+    selection: &Selection,
+    trials: &[&Trial],
+) -> Result<HashMap<TrialId, Vec<String>>, Failure> {
+    let trials: HashMap<TrialId, &Trial> = trials.iter().map(|trial| (trial.id, *trial)).collect();
+    let mut histories: HashMap<TrialId, Vec<String>> = HashMap::new();
+    let mut verdicts = HashMap::new();
+    for entry in Journal::open(&selection.dir)? {
+        let entry = entry?;
+        let Some(trial) = entry.event.trial().and_then(|id| trials.get(&id)) else {
+            continue;
+        };
+        if let Event::Judged { verdict, .. } = &entry.event {
+            verdicts.insert(trial.id, *verdict);
+        }
+        let verdict = verdicts.get(&trial.id).copied();
+        if let Some(line) = describe(&entry.event, trial, verdict) {
+            let line = format!("{}  {}", entry.at, plain(&line));
+            histories.entry(trial.id).or_default().push(line);
+        }
+    }
+    Ok(histories)
 }
 
 fn state_phrase(state: &TrialState) -> &'static str {
@@ -75,6 +107,7 @@ fn state_phrase(state: &TrialState) -> &'static str {
         TrialState::Complete => "is complete",
         TrialState::Stopped => "was stopped",
         TrialState::Failed => "failed",
+        TrialState::Invalid => "is invalid",
     }
 }
 
@@ -126,12 +159,12 @@ fn here(closed: Option<&Closing>, trial: &Trial) -> String {
             .unwrap_or_else(|| "the program that ran it gave it up".to_owned()),
         (TrialState::Complete, _) if trial.verdict == Some(Verdict::Complete) => {
             let why = trial.why.as_deref().unwrap_or_default();
-            format!("{why}: the scheduler ended it there, with every objective reported and finite")
+            format!("{why}: it was ended there, with every objective reported and finite")
         }
         (TrialState::Complete, _) => {
             "it ended without an error and reported every objective with a finite value".to_owned()
         }
-        (TrialState::Failed, exit) => {
+        (TrialState::Failed | TrialState::Invalid, exit) => {
             summary::cause(exit.as_ref()).unwrap_or_else(|| "it failed".to_owned())
         }
     }
@@ -189,8 +222,11 @@ fn describe(event: &Event, trial: &Trial, verdict: Option<Verdict>) -> Option<St
             Origin::Replicate(original) => {
                 format!("replicate of trial {original} with another seed")
             }
+            Origin::Rerun(original) => {
+                format!("further seed of trial {original}, asked for by `swath rerun`")
+            }
             Origin::Imported(from) => format!("imported from {from}"),
-            Origin::Added => "added by hand".to_owned(),
+            Origin::Added | Origin::Sent(_) => "added by hand".to_owned(),
         },
         // The journal time of an imported trial is the time of the import, not of its execution.
         Event::Started { .. } | Event::Ended { .. } if is_imported => return None,
@@ -277,6 +313,32 @@ mod tests {
         let waits =
             format!("trial 1 is waiting: its last attempt failed: {cause}; the next run starts");
         assert!(headline(&demo).starts_with(&waits), "{}", headline(&demo));
+    }
+
+    #[test]
+    fn each_selected_trial_is_explained_with_its_own_history() {
+        let mut demo = Demo::new(&[]);
+        for code in [1, 2, 3] {
+            let trial = demo.start(&[]);
+            demo.end(trial, Exit::Failed(Cause::Code(code)));
+        }
+        let selection = SelectionArgs {
+            words: vec!["1".into(), "3".into()],
+            condition: None,
+        };
+        let (result, out, _) = demo::run(&demo, None, |context| run(&Args { selection }, context));
+        result.unwrap();
+        let parts: Vec<&str> = out.split("\n\n").collect();
+        assert!(
+            parts[0].starts_with("trial 1 failed: exit status 1\n"),
+            "{out}"
+        );
+        assert!(
+            parts[1].starts_with("trial 3 failed: exit status 3\n"),
+            "{out}"
+        );
+        assert!(!out.contains("exit status 2"), "{out}");
+        assert_eq!(out.matches("attempt 1 started").count(), 2, "{out}");
     }
 
     #[test]

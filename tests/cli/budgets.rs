@@ -492,7 +492,7 @@ mod over_the_binary {
         );
         assert!(third.status.success(), "{}", said(&third));
         assert!(
-            said(&third).contains("so no trial is started"),
+            said(&third).contains("no trial is started: the time of the whole sweep"),
             "{}",
             said(&third)
         );
@@ -537,6 +537,121 @@ mod over_the_binary {
             info.contains("COMPLETE") && !info.contains("stopped"),
             "{info}"
         );
+    }
+}
+
+#[test]
+fn a_trial_that_has_used_its_budget_is_complete_with_its_reports_and_one_without_result_failed() {
+    for (budget, last, why) in [
+        ("'4500ms'", 4.0, "it ran for 4.5 s, its `trial_budget`"),
+        (
+            "{ epoch = 6 }",
+            6.0,
+            "it reached epoch 6, its `trial_budget`",
+        ),
+    ] {
+        let section = format!(
+            "[search]\nsampler = 'random'\ntrials = 3\n[limits]\ntrial_budget = {budget}\n\
+             trial_time = '1m'\n"
+        );
+        let mut world = World::new(2, &section);
+        let (study, closing) = world.run(|launch| match launch.trial.0 {
+            3 => vec![(9 * SECOND, SignalKind::Ended(Exit::Done, Usage::default()))],
+            _ => trains_on(launch),
+        });
+        assert_eq!(closing, Closing::Finished, "{budget}");
+        for trial in &study.trials()[..2] {
+            assert_eq!(trial.state, TrialState::Complete, "{:?}", trial.exit);
+            assert_eq!(last_epoch(trial), Some(last), "{budget}");
+            assert_eq!(trial.why.as_deref(), Some(why));
+        }
+        let silent = study.trial(TrialId(3)).expect("it was created");
+        assert_eq!(silent.state, TrialState::Failed);
+        assert_eq!(world.replayed(), (3, 3), "{budget}");
+    }
+}
+
+#[test]
+fn a_budget_of_time_includes_the_attempts_from_which_a_trial_goes_on() {
+    let section = "[search]\nsampler = 'random'\ntrials = 1\n\
+                   [limits]\ntrial_budget = '10s'\ntime = '6s'\n[run]\ncheckpoint = true\n";
+    let mut world = World::new(1, section);
+    let (_, closing) = world.run(trains_on);
+    assert_eq!(closing, Closing::TimeLimit);
+    let checkpoints = world.dir().checkpoints(TrialId(1));
+    std::fs::create_dir_all(&checkpoints).expect("a folder");
+    std::fs::write(checkpoints.join("c"), "6").expect("a file");
+    world.sweep.limits.time = None;
+    let (study, closing) = world.run(trains_on);
+    assert_eq!(closing, Closing::Finished);
+    let trial = study.trial(TrialId(1)).expect("it was created");
+    assert_eq!(trial.state, TrialState::Complete, "{:?}", trial.exit);
+    assert!((9.0..=11.0).contains(&trial.seconds), "{}", trial.seconds);
+}
+
+#[test]
+fn a_target_ends_the_sweep_and_the_next_run_starts_nothing_until_it_is_changed() {
+    let objective = "[objective]\nmetric = 'loss'\ngoal = 'max'\ntarget = 3.0";
+    let mut world = World::of(2, objective, "[search]\nsampler = 'random'\ntrials = 20\n");
+    let (study, closing) = world.run(reports_once);
+    assert_eq!(closing, Closing::TargetReached);
+    assert_eq!(study.counts().complete, 4, "two run at a time");
+    let (study, closing) = world.run(reports_once);
+    assert_eq!((closing, study.trials().len()), (Closing::TargetReached, 4));
+    world.sweep.targets = vec![Some(7.0)];
+    let (study, closing) = world.run(reports_once);
+    assert_eq!(
+        (closing, study.counts().complete),
+        (Closing::TargetReached, 8)
+    );
+}
+
+#[test]
+fn patience_ends_the_sweep_after_trials_that_brought_nothing_unless_a_running_one_still_does() {
+    let section = "[search]\nsampler = 'random'\ntrials = 50\npatience = 4\n";
+    let mut world = World::new(2, section);
+    let (study, closing) = world.run(|launch| {
+        // Trial 1 is the best for long; trial 2 runs until the others have brought nothing.
+        let (seconds, loss) = match launch.trial.0 {
+            2 => (8, 0.5),
+            trial => (1, f64::from(trial)),
+        };
+        vec![
+            (SECOND * seconds, report(&[("loss", loss)])),
+            (
+                SECOND * seconds,
+                SignalKind::Ended(Exit::Done, Usage::default()),
+            ),
+        ]
+    });
+    assert_eq!(closing, Closing::Patience);
+    assert_eq!(study.incumbent().map(|best| best.id), Some(TrialId(2)));
+    assert_eq!(
+        study.trials().len(),
+        10,
+        "six before trial 2 ended, four after"
+    );
+    let (study, closing) = world.run(reports_once);
+    assert_eq!((closing, study.trials().len()), (Closing::Patience, 10));
+}
+
+#[test]
+fn the_cost_and_the_gpu_hours_of_all_runs_end_the_sweep() {
+    for (limits, expected, trials) in [
+        ("cost = 5.5\nprice = 3600", Closing::CostLimit, 5),
+        ("cost = 11.0\nprice = 'loss'", Closing::CostLimit, 5),
+        ("gpu_hours = 0.002", Closing::GpuLimit, 3),
+    ] {
+        let section = format!(
+            "[search]\nsampler = 'random'\ntrials = 50\n[resources]\ngpus = 2\n[limits]\n{limits}\n"
+        );
+        let mut world = World::new(1, &section);
+        let (study, closing) = world.run(reports_once);
+        assert_eq!(closing, expected, "{limits}");
+        assert_eq!(study.counts().complete, trials, "{limits}");
+        let (again, closing) = world.run(reports_once);
+        assert_eq!(closing, expected, "{limits}");
+        assert_eq!(again.trials().len(), study.trials().len(), "{limits}");
     }
 }
 

@@ -9,6 +9,7 @@ mod documents;
 mod escapes;
 mod foreign;
 mod full_disk;
+mod init;
 mod kill;
 mod models;
 mod pilots;
@@ -18,10 +19,13 @@ mod runtime;
 mod search_programs;
 mod secrets;
 mod shortage;
+mod studies;
 mod sweeps;
 mod trackers;
 mod ui_requests;
+mod verdicts;
 mod warm_start;
+mod workdir;
 
 #[path = "../engine/fuzz/mutation.rs"]
 mod mutation;

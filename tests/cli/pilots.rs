@@ -310,3 +310,31 @@ fn a_pilot_whose_job_is_no_longer_listed_is_given_up_before_its_lease_is_over() 
     let lost = exits.iter().filter(|exit| **exit == Exit::Lost);
     assert_eq!((lost.count(), exits.len()), (2, 4), "{exits:?}");
 }
+
+#[test]
+fn slot_and_port_are_those_of_the_pilot_in_which_the_trial_runs() {
+    let trial = "echo \"$2 $SWATH_PORT $MINE $SWATH_SLOT\"\nsleep 1\n\
+                 echo '{\"loss\": 0.5}' >>\"$SWATH_RECORDS\"";
+    let world = World::new(trial, "prelude = [\"export PRELUDE={study}\"]");
+    let sweep = world.path("far.toml");
+    let text = fs::read_to_string(&sweep).unwrap().replacen(
+        "\"{n}\"]",
+        "\"{n}\", \"{port}\"]\nenv = { MINE = \"{port}-{slot}\" }",
+        1,
+    );
+    fs::write(&sweep, text).unwrap();
+    world.call(&["run", "far.toml", "--time", "60s"]);
+    let mut ports = Vec::new();
+    for trial in 1..=2 {
+        let log = world.path(&format!("logs/far/{trial}/stdout.log"));
+        let log = fs::read_to_string(log).unwrap();
+        let words: Vec<&str> = log.split_whitespace().collect();
+        let [argument, variable, mine, slot] = words[..] else {
+            panic!("{log}");
+        };
+        assert_eq!((argument, mine), (variable, &*format!("{variable}-{slot}")));
+        assert!(variable.parse::<u16>().is_ok(), "{log}");
+        ports.push(variable.to_owned());
+    }
+    assert_ne!(ports[0], ports[1]);
+}

@@ -137,7 +137,9 @@ fn belongs_to_a_test_program(path: &Path) -> bool {
     };
     ["main.rs", "mod.rs"].iter().any(|name| {
         let text = fs::read_to_string(owner.join(name)).unwrap_or_default();
-        text.lines().any(|line| line == format!("mod {module};"))
+        let declaration = format!("mod {module};");
+        text.lines()
+            .any(|line| line.trim_start_matches("pub(crate) ") == declaration)
     })
 }
 

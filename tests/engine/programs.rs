@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use swath::executor::{
-    Allotment, Executor, Launch, Pool, Program, ProgramSettings, ProgramSpec, Signal, SignalKind,
-    Stop, StudyContext, guard, slot,
+    Allotment, Executor, Invocation, Launch, Pool, Program, ProgramSettings, ProgramSpec, Signal,
+    SignalKind, Stop, StudyContext, guard, slot,
 };
 use swath::space::{Name, Params, Value};
 use swath::study::{Attempt, Datum, Exit, Failure, LogRecord, Metric, Resource, TrialId, Usage};
@@ -32,10 +32,8 @@ fn settings(command: &[&str]) -> ProgramSettings {
 
 fn settings_with(command: &[&str], spec: ProgramSpec) -> ProgramSettings {
     let command: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
-    let recorded = command.clone();
     ProgramSettings {
-        argv: Box::new(move |_| command.clone()),
-        recorded: Box::new(move |_| recorded.clone()),
+        invoke: Box::new(move |_| Invocation::of(&command)),
         spec,
         guard: None,
         allotment: Allotment::default(),
@@ -54,6 +52,7 @@ fn spec() -> ProgramSpec {
         log: 1 << 20,
         capture: Vec::new(),
         checkpoint: false,
+        invalid: Vec::new(),
     }
 }
 
@@ -110,6 +109,7 @@ impl World {
             dir: self.trial_dir(trial),
             until: None,
             resume: false,
+            resume_step: None,
             from: None,
         }
     }
@@ -399,7 +399,7 @@ fn a_program_gets_its_environment_arguments_and_working_directory() {
     let expected = format!(
         "2 --lr=0.5 a b\n{workdir}\n{dir}/checkpoints\nGIVEN=yes\nSWATH_ATTEMPT=1\nSWATH_CHECKPOINT_DIR={dir}/checkpoints\n\
          SWATH_DATA_DIR=\nSWATH_PARAMS={dir}/params.json\nSWATH_PIPELINE=vision\nSWATH_RECORDS={dir}/records.jsonl\n\
-         SWATH_RESUME=1\nSWATH_SEED=7\nSWATH_STAGE=tune\nSWATH_STUDY=digits\nSWATH_TRIAL=1\nSWATH_TRIAL_DIR={dir}\n\
+         SWATH_RESUME=1\nSWATH_SEED=7\nSWATH_SLOT=0\nSWATH_STAGE=tune\nSWATH_STUDY=digits\nSWATH_TRIAL=1\nSWATH_TRIAL_DIR={dir}\n\
          SWATH_UNTIL=9\n",
         workdir = workdir.path().display(),
     );

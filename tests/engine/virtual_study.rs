@@ -40,7 +40,7 @@ pub(crate) fn parts(
 }
 
 /// Returns the signals of an attempt, which depend only on the trial's configuration and id. Some
-/// trials fail, some report NaN.
+/// trials fail, some report NaN, some are invalid.
 pub(crate) fn script(launch: &Launch) -> Vec<(Duration, SignalKind)> {
     let x = launch
         .params
@@ -49,6 +49,15 @@ pub(crate) fn script(launch: &Launch) -> Vec<(Duration, SignalKind)> {
         .unwrap_or(0.5);
     let until = launch.until.map_or(4, |until| until.0.min(4));
     let pace = Duration::from_millis(40 + u64::from(launch.trial.0 * 7 % 5) * 10);
+    // The program says that the configuration cannot work, and then fails.
+    if launch.trial.0.is_multiple_of(6) {
+        let why = "it does not fit".to_owned();
+        let exit = Exit::Failed(Failure::Code(2));
+        return vec![
+            (pace, SignalKind::Logged(LogRecord::Invalid { why }, None)),
+            (pace * 2, SignalKind::Ended(exit, Usage::default())),
+        ];
+    }
     let mut signals: Vec<(Duration, SignalKind)> = (1..=until)
         .map(|epoch| {
             let loss = if launch.trial.0 == 3 {

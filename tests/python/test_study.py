@@ -186,3 +186,17 @@ def test_the_page_and_the_comparison_are_there(folder):
     assert os.path.getsize(found.show()) > 10_000
     assert found.compare()["metric"] == "value"
     assert "best" in found._repr_html_()
+
+
+def test_an_invalid_configuration_is_no_failure_and_ends_the_call(folder):
+    def function(trial):
+        if trial.params.x < 0.5:
+            swath.invalid("x is too small")
+        return trial.params.x
+
+    swath.optimize(function, {"x": (0.0, 1.0)}, name="f", trials=8, progress=False)
+    trials = folder.trials("f")
+    invalid = [trial for trial in trials if trial["params"]["x"] < 0.5]
+    assert invalid and all(trial["state"] == "invalid" for trial in invalid)
+    assert all("x is too small" in trial["exit"] for trial in invalid)
+    assert sum(trial["state"] == "complete" for trial in trials) == len(trials) - len(invalid)

@@ -250,3 +250,22 @@ def test_calls_are_cheap(folder, tmp_path):
     costs = [list(map(float, folder.python(**env).stdout.split())) for _ in range(3)]
     # Generous bounds for a loaded machine; BENCHMARKS.md has the figures.
     assert min(c[0] for c in costs) < 60 and min(c[1] for c in costs) < 30, costs
+
+
+def test_an_invalid_configuration_ends_the_program_and_finally_blocks_run(folder, one_trial):
+    folder.script("""
+        import swath
+        try:
+            swath.invalid("the image is too small")
+        finally:
+            print("cleaned up", flush=True)
+        swath.report(loss=1.0)
+    """)
+    by_hand = folder.python()
+    assert by_hand.returncode == 1 and "the image is too small" in by_hand.stderr
+    head = f'name = "s"\n[run]\ncommand = ["{sys.executable}", "train.py"]\n'
+    (folder.path / "s.toml").write_text(head + one_trial)
+    assert folder.swath("run", "s.toml").returncode == 3
+    [trial] = folder.trials("s")
+    assert trial["state"] == "invalid" and "the image is too small" in trial["exit"]
+    assert (folder.path / "logs/s/1/stdout.log").read_text() == "cleaned up\n"

@@ -1,7 +1,9 @@
-//! Retention of checkpoints after trials have ended: `[run] keep = "best and last"`.
+//! Retention of checkpoints, and of private working directories, after trials have ended: `[run] keep
+//! = "best and last"`.
 //!
-//! Under every setting, checkpoints are kept of a trial that may be resumed, retried or cloned, and
-//! of a trial whose journal names a model in its checkpoint folder.
+//! Under every setting, both are kept of a trial that may be resumed, retried or cloned, and of a
+//! trial whose journal names a model in its checkpoint folder, or one in its private working
+//! directory of which swath holds no copy.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path};
@@ -171,6 +173,20 @@ pub fn model(record: &LogRecord) -> Option<TrialId> {
         LogRecord::Model { model_path, .. } => in_checkpoints(Path::new(model_path)),
         _ => None,
     }
+}
+
+/// Returns whether a record names a model of which swath holds no copy: it is lost with the folder
+/// in which the trial wrote it.
+#[must_use]
+pub fn is_unheld_model(record: &LogRecord) -> bool {
+    matches!(
+        record,
+        LogRecord::Model {
+            held: None,
+            md5: Some(_),
+            ..
+        }
+    )
 }
 
 /// Returns whether `entry`, a file or folder in a study or trial folder, is or contains a recorded

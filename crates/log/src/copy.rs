@@ -90,11 +90,13 @@ fn copy_file(
 
 /// Makes the copy share the blocks of the original; returns whether the file system supports it.
 #[cfg(target_os = "linux")]
-fn share_blocks(original: &File, copy: &File) -> bool {
+#[must_use]
+pub fn share_blocks(original: &File, copy: &File) -> bool {
     rustix::fs::ioctl_ficlone(copy, original).is_ok()
 }
 
 #[cfg(not(target_os = "linux"))]
-fn share_blocks(_original: &File, _copy: &File) -> bool {
+#[must_use]
+pub fn share_blocks(_original: &File, _copy: &File) -> bool {
     false
 }

@@ -250,6 +250,16 @@ impl TrialLogger {
         self.put(Record::Checkpoint { step })
     }
 
+    /// Records that the trial's configuration cannot work, with the reason. The trial ends as
+    /// invalid in whatever way the program then ends: it is not tried again and is no failure.
+    ///
+    /// # Errors
+    /// If the record could not be appended.
+    pub fn invalid(&mut self, why: &str) -> Result<(), LoggerError> {
+        let why = why.to_owned();
+        self.put(Record::Invalid { why })
+    }
+
     /// Records a free text.
     ///
     /// # Errors

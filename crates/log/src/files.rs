@@ -5,7 +5,7 @@
 //! and on request. The rows of a records file are marked (`mark.rs`), so that none is written twice.
 
 use super::appender::drain;
-use super::mark::Mark;
+use super::mark::{Mark, first_lines};
 use super::wire::push_seconds;
 use super::{regular, yaml};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -133,11 +133,18 @@ impl MetricFiles {
         written
     }
 
-    /// Cuts the files to their mark. Returns the offset of the mark, which is 0 without one.
-    pub(super) fn cut_to_mark(&mut self) -> io::Result<u64> {
-        let mark = Mark::read(&self.dir)?.unwrap_or_default();
-        mark.cut(&self.dir)?;
-        Ok(mark.records)
+    /// Marks the files at the next write of rows, whenever that is.
+    pub(super) fn mark_soon(&mut self) {
+        if let Some(marking) = &mut self.marking {
+            marking.is_urgent = true;
+        }
+    }
+
+    /// Cuts the files to their mark, and returns it. Without one, they are cut to nothing.
+    pub(super) fn cut_to_mark(&mut self) -> io::Result<Option<Mark>> {
+        let mark = Mark::read(&self.dir)?;
+        mark.as_ref().unwrap_or(&Mark::default()).cut(&self.dir)?;
+        Ok(mark)
     }
 
     /// Notes the offset behind the line whose row may come next; `None` if the next row comes from
@@ -243,6 +250,7 @@ impl MetricFiles {
         let mark = Mark {
             records: marking.records,
             lengths: std::mem::take(&mut marking.lengths),
+            first_lines: first_lines(&self.dir.with_file_name("records.jsonl")),
         };
         let written = mark.write(&self.dir);
         marking.lengths = mark.lengths;

@@ -14,9 +14,13 @@ use std::path::{Path, PathBuf};
 use swath_model::space::{Params, Value};
 use swath_model::study::{Exit, Timestamp, Usage};
 
+/// The private working directory of a trial in its folder.
+pub const WORK: &str = "work";
+
 /// The entries of the trial's folder that an attempt leaves behind. An attempt that does not resume
 /// must not find them.
-const LEFT_BY_ATTEMPT: [&str; 7] = [
+const LEFT_BY_ATTEMPT: [&str; 8] = [
+    WORK,
     "metrics",
     "artifacts",
     "checkpoints",
@@ -465,11 +469,16 @@ fn logger_section(beginning: &Beginning<'_>) -> String {
     out
 }
 
-/// Returns the workdir relative to the trial's folder, such as `../../..`, if it contains that
-/// folder, because it then moves with the study. Otherwise returns the absolute path.
+/// Returns the workdir relative to the trial's folder if one of them contains the other (such as
+/// `../../..` or `work`), because it then moves with the study. Otherwise returns the absolute path.
 fn work_dir(workdir: &Path, dir: &Path) -> String {
-    let workdir = absolute(workdir);
-    match absolute(dir).strip_prefix(&workdir) {
+    let (workdir, dir) = (absolute(workdir), absolute(dir));
+    if let Ok(inside) = workdir.strip_prefix(&dir)
+        && workdir != dir
+    {
+        return inside.to_string_lossy().into_owned();
+    }
+    match dir.strip_prefix(&workdir) {
         Ok(below) => {
             let up: Vec<&str> = below.components().map(|_| "..").collect();
             if up.is_empty() {

@@ -70,10 +70,11 @@ pub use log::Item;
 #[cfg(feature = "supervise")]
 pub use {
     batch::OVERWRITTEN,
+    copy::share_blocks,
     deciding::DecidingMetrics,
     digest::{Digest, DigestError, LeftOut, digest},
     digest_cache::DigestCache,
-    folder::{Beginning, TrialFolder},
+    folder::{Beginning, TrialFolder, WORK},
     mark::has_mark,
     models::{HELD, ModelStore, Models},
     scrape::{Scrape, Stream},

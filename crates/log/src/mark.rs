@@ -9,7 +9,7 @@ use super::regular;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 const FILE: &str = ".mark";
@@ -27,9 +27,45 @@ pub(super) struct Mark {
     pub(super) records: u64,
     /// The length of each log's file in bytes. Other logs have no rows.
     pub(super) lengths: BTreeMap<String, u64>,
+    /// The checksum of `records.jsonl` up to the end of each of its first lines. Absent in marks of
+    /// earlier versions.
+    #[serde(default)]
+    pub(super) first_lines: Vec<u32>,
+}
+
+/// Number of first lines of a records file whose checksums are marked, and of bytes that are read
+/// for them.
+const FIRST_LINES: usize = 64;
+const FIRST_BYTES: u64 = 1 << 16;
+
+/// Returns the checksum of the records file of a trial up to the end of each of its first lines.
+pub(super) fn first_lines(records: &Path) -> Vec<u32> {
+    let mut bytes = Vec::new();
+    // A file that cannot be read has no lines, which the reader of the lines reports.
+    if let Ok(file) = regular::open(records) {
+        let _ = file.take(FIRST_BYTES).read_to_end(&mut bytes);
+    }
+    let mut hasher = crc32fast::Hasher::new();
+    bytes
+        .split_inclusive(|byte| *byte == b'\n')
+        .filter(|line| line.ends_with(b"\n"))
+        .take(FIRST_LINES)
+        .map(|line| {
+            hasher.update(line);
+            hasher.clone().finalize()
+        })
+        .collect()
 }
 
 impl Mark {
+    /// Returns whether a records file that is shorter than the one that was read is a part of it,
+    /// and not another file in its place.
+    pub(super) fn is_of_part(&self, records: &Path) -> bool {
+        let first_lines = first_lines(records);
+        let pairs = first_lines.iter().zip(&self.first_lines);
+        !self.first_lines.is_empty() && pairs.last().is_none_or(|(now, then)| now == then)
+    }
+
     /// Reads the mark in a `metrics` folder; `None` if there is none. A power failure may leave an
     /// empty file in its place, which is no mark: all rows are then made again.
     pub(super) fn read(metrics: &Path) -> io::Result<Option<Self>> {
@@ -48,7 +84,12 @@ impl Mark {
             lengths.insert(log.to_owned(), fs::symlink_metadata(path)?.len());
             Ok(())
         })?;
-        Ok(Self { records, lengths })
+        let records_file = metrics.with_file_name("records.jsonl");
+        Ok(Self {
+            records,
+            lengths,
+            first_lines: first_lines(&records_file),
+        })
     }
 
     /// Writes the mark and replaces the earlier one.

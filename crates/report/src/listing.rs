@@ -245,7 +245,7 @@ fn tone(study: &Study, trial: &Trial) -> RowTone {
             RowTone::Best
         }
         TrialState::Running => RowTone::Live,
-        TrialState::Failed => RowTone::Bad,
+        TrialState::Failed | TrialState::Invalid => RowTone::Bad,
         TrialState::Stopped | TrialState::Waiting => RowTone::Faint,
         TrialState::Complete | TrialState::Paused => RowTone::Usual,
     }
@@ -416,7 +416,7 @@ pub fn note(study: &Study, trial: &Trial) -> String {
         (false, false) => None,
     };
     let ended = match (&trial.state, &trial.exit) {
-        (TrialState::Failed, exit) => summary::cause(exit.as_ref()),
+        (TrialState::Failed | TrialState::Invalid, exit) => summary::cause(exit.as_ref()),
         // An interrupted or lost attempt leaves its trial waiting, so the state alone does not show
         // it.
         (TrialState::Waiting, Some(exit @ (Exit::Interrupted | Exit::Lost))) => {

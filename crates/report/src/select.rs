@@ -12,13 +12,14 @@ use swath_model::space::expr::Type;
 use swath_model::study::{Study, Trial, TrialId, TrialState};
 
 /// All states that a selector can name.
-const STATES: [TrialState; 6] = [
+const STATES: [TrialState; 7] = [
     TrialState::Waiting,
     TrialState::Running,
     TrialState::Paused,
     TrialState::Complete,
     TrialState::Stopped,
     TrialState::Failed,
+    TrialState::Invalid,
 ];
 
 /// A selection of trials, as typed on the command line.

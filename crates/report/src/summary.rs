@@ -6,10 +6,11 @@ use swath_model::study::{Closing, Exit, Failure, Objective, Origin, Study, Trial
 use swath_numerics::sample::Sample;
 
 /// All states, in the order in which [`counts`] lists them.
-const STATES: [TrialState; 6] = [
+const STATES: [TrialState; 7] = [
     TrialState::Complete,
     TrialState::Stopped,
     TrialState::Failed,
+    TrialState::Invalid,
     TrialState::Paused,
     TrialState::Running,
     TrialState::Waiting,
@@ -199,6 +200,18 @@ pub fn closing(reason: &Closing) -> &'static str {
         Closing::DiskLimit => {
             "the study's folder takes more than `limits.disk`; `swath gc` deletes files that are \
              no longer needed"
+        }
+        Closing::CostLimit => "the cost of the whole sweep (`limits.cost`) is used up",
+        Closing::GpuLimit => "the GPU hours of the whole sweep (`limits.gpu_hours`) are used up",
+        Closing::TargetReached => "the `target` of the objective was reached",
+        Closing::Patience => {
+            "as many trials as `patience` in [search] allows brought nothing better"
+        }
+        Closing::NoObjective => {
+            "a trial ended with status 0 and without its objective, and no trial has reported one yet"
+        }
+        Closing::AllInvalid => {
+            "its first trials were all invalid: their programs say that the configurations cannot work"
         }
         Closing::CircuitBreaker => "several trials in a row failed within seconds",
         Closing::SearchFailed => "the program of the sampler or of the scheduler failed",

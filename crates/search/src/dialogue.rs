@@ -2,7 +2,7 @@
 //!
 //! swath writes JSON lines to the standard input of the program: a greeting, the events of the
 //! study, and requests. The program answers the greeting and each request with one JSON line on its
-//! standard output. `docs/programs.md` describes the protocol.
+//! standard output. `docs/search-programs.md` describes the protocol.
 //!
 //! The program starts with the first line for it. It runs in its own process group, so that Ctrl-C
 //! reaches the trials but not the program, which may still be asked while they end. After the first
@@ -246,10 +246,7 @@ impl Dialogue {
             .map(|(name, tally)| (name.to_string(), json!(tally.last)))
             .collect();
         let is_inside = self.space.admits(&trial.params).is_ok();
-        let replicate_of = match trial.origin {
-            Origin::Replicate(first) => Some(first),
-            _ => None,
-        };
+        let replicate_of = trial.origin.first_of_configuration();
         json!({
             "id": trial.id,
             "state": trial.state.word(),

@@ -284,7 +284,9 @@ fn about_trial(graph: &mut Graph, study: &Study, trial: &Trial) {
         &[("prov:role", Some(json!("configuration")))],
     );
     let parent = match &trial.origin {
-        Origin::Cloned { from, .. } | Origin::Replicate(from) => study.trial(*from),
+        Origin::Cloned { from, .. } | Origin::Replicate(from) | Origin::Rerun(from) => {
+            study.trial(*from)
+        }
         _ => None,
     };
     if let Some(parent) = parent {
@@ -319,8 +321,9 @@ fn origin(origin: &Origin) -> String {
         Origin::Point(index) => format!("point {index}"),
         Origin::Cloned { why, .. } => why.clone(),
         Origin::Replicate(from) => format!("replicate of trial {from}"),
+        Origin::Rerun(from) => format!("further seed of trial {from}, asked for by `swath rerun`"),
         Origin::Imported(from) => format!("imported from {from}"),
-        Origin::Added => "added by hand".to_owned(),
+        Origin::Added | Origin::Sent(_) => "added by hand".to_owned(),
     }
 }
 

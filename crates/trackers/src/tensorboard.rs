@@ -210,7 +210,7 @@ impl TensorBoard {
         };
         let end = match trial.state {
             TrialState::Complete | TrialState::Stopped => Some(End::Success),
-            TrialState::Failed => Some(End::Failure),
+            TrialState::Failed | TrialState::Invalid => Some(End::Failure),
             TrialState::Waiting | TrialState::Running | TrialState::Paused => None,
         };
         if let Some(end) = end {
@@ -279,6 +279,7 @@ impl Run {
             LogRecord::Report { values } => return self.append_report(values, at),
             LogRecord::Note { text } => ("note".to_owned(), text.clone()),
             LogRecord::Warning { text } => ("warning".to_owned(), text.clone()),
+            LogRecord::Invalid { why } => ("invalid".to_owned(), why.clone()),
             LogRecord::Absent { metric, why } => (format!("absent/{metric}"), why.clone()),
             LogRecord::Output { name, value } => (format!("output/{name}"), value.to_string()),
             LogRecord::Param { name, value } => (format!("param/{name}"), value.to_string()),

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
-use swath::executor::{Executor, ExecutorError, Launch, Share, Site, Work, here};
+use swath::executor::{Executor, ExecutorError, Launch, Share, Site, Text, Work, here};
 use swath::sampler::{Ask, Sampler};
 use swath::scheduler::{Judgement, Next, TrialScheduler, fresh_while};
 use swath::source::{Opt, Preset, Takes};
@@ -163,10 +163,12 @@ impl Site for Nice {
     }
 
     fn open(&self, mut work: Work) -> Result<Box<dyn Executor>, ExecutorError> {
-        let (argv, level) = (work.program.argv, self.level.to_string());
-        work.program.argv = Box::new(move |launch: &Launch| {
-            let nice = ["nice", "-n", level.as_str()].map(str::to_owned);
-            nice.into_iter().chain(argv(launch)).collect()
+        let (invoke, level) = (work.program.invoke, self.level.to_string());
+        work.program.invoke = Box::new(move |launch: &Launch| {
+            let mut invocation = invoke(launch);
+            let nice = ["nice", "-n", level.as_str()].map(Text::from);
+            invocation.argv.splice(..0, nice);
+            invocation
         });
         here().open(work)
     }

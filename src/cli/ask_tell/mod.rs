@@ -10,7 +10,7 @@ use crate::report::{json, rank};
 use crate::run::{AskTell, AskTellError, Options};
 use crate::source::Source;
 use crate::study::{Exit, Failure as Cause, TrialId, TrialState, Verdict};
-use crate::sweep::{Surroundings, Sweep};
+use crate::sweep::{Rejected, Surroundings, Sweep};
 use request::{Ending, Refusal, Request, Tell};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Map, Value, json};
@@ -87,18 +87,15 @@ fn read(
             }),
         },
     };
-    let mut sweep = sweep.map_err(|rejected| {
-        let refusal = Refusal::of_rejected(&rejected, "correct the sweep file");
-        Box::new(StartFailure {
-            refusal,
-            failure: super::sweeps::rejected(&rejected, colour),
-        })
-    })?;
+    let mut sweep = sweep.map_err(|rejected| refused(&rejected, colour))?;
     let current_dir = std::env::current_dir().map_err(Failure::from)?;
-    sweep.look_around(&Surroundings {
+    let surroundings = Surroundings {
         current_dir,
         path: None,
-    });
+    };
+    sweep
+        .look_around(&surroundings)
+        .map_err(|rejected| refused(&rejected, colour))?;
     if sweep.objectives.is_empty() {
         let failure =
             Failure::usage("the sweep file has no `[objective]`, so no result could be reported");
@@ -107,6 +104,14 @@ fn read(
             .into());
     }
     Ok(sweep)
+}
+
+/// Returns the refusal of a sweep file that has mistakes.
+fn refused(rejected: &Rejected, colour: bool) -> Box<StartFailure> {
+    Box::new(StartFailure {
+        refusal: Refusal::of_rejected(rejected, "correct the sweep file"),
+        failure: super::sweeps::rejected(rejected, colour),
+    })
 }
 
 /// Reads the first line of a client that sends its sweep.
@@ -432,6 +437,10 @@ impl Session<'_, '_> {
                     .unwrap_or_else(|| "the client reported a failure".to_owned());
                 Exit::Failed(Cause::Told(why))
             }
+            Ending::Invalid => Exit::Failed(Cause::Invalid(
+                why.clone()
+                    .unwrap_or_else(|| "the client gave no reason".to_owned()),
+            )),
             Ending::Stopped => Exit::Stopped,
             Ending::Waiting => Exit::Interrupted,
         };

@@ -58,6 +58,7 @@ pub(super) enum Values {
 pub(super) enum Ending {
     Complete,
     Failed,
+    Invalid,
     Stopped,
     /// The client gives the trial back, to be asked for again.
     Waiting,
@@ -321,20 +322,21 @@ impl ValueParser<'_> {
             Some(Value::String(word)) => match word.as_str() {
                 "complete" | "done" => Ending::Complete,
                 "failed" | "fail" => Ending::Failed,
+                "invalid" => Ending::Invalid,
                 "stopped" | "pruned" => Ending::Stopped,
                 "waiting" => Ending::Waiting,
                 other => {
                     return Err(unknown(
                         "state",
                         other,
-                        &["complete", "failed", "stopped", "waiting"],
+                        &["complete", "failed", "invalid", "stopped", "waiting"],
                     ));
                 }
             },
             Some(other) => {
                 return Err(Refusal::new(
                     format!("`state` is {other}"),
-                    "send \"complete\", \"failed\", \"stopped\" or \"waiting\"",
+                    "send \"complete\", \"failed\", \"invalid\", \"stopped\" or \"waiting\"",
                 ));
             }
         };

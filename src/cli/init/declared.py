@@ -1,9 +1,10 @@
 """Lists the options that a Python script declares, as JSON. Run by `swath init`.
 
-usage: python declared.py SCRIPT
+usage: python declared.py SCRIPT [ARGUMENT ...]
 
-The script is parsed, and not run. Understands argparse, click, typer, Hydra, tyro, jsonargparse and
-LightningCLI, HfArgumentParser, absl flags and fire. Works with Python 3.7 and later, and needs no
+The arguments are those that every trial gets; one of them may name a subcommand. The script is
+parsed, and not run. Understands argparse, click, typer, Hydra, tyro, jsonargparse and LightningCLI,
+HfArgumentParser, absl flags, fire, and settings that are overridden by `exec`. Works with Python 3.7 and later, and needs no
 package; PyYAML reads a Hydra configuration better than the few lines here.
 """
 
@@ -19,8 +20,10 @@ UNKNOWN = object()
 class Script:
     """A parsed script with what it declares."""
 
-    def __init__(self, path):
+    def __init__(self, path, arguments=()):
         self.path = path
+        self.arguments = list(arguments)
+        self.subcommand = None
         with open(path, "rb") as file:
             self.tree = ast.parse(file.read(), path)
         self.constants = {}
@@ -55,6 +58,9 @@ class Script:
             return None
         if isinstance(node, ast.Name):
             return self.constants.get(node.id, UNKNOWN)
+        if isinstance(node, ast.Attribute) and self.is_enum(node.value):
+            members = self.enum_members(self.classes[node.value.id])
+            return dict(members).get(node.attr, UNKNOWN)
         if isinstance(node, ast.BinOp):
             left, right = self.value(node.left), self.value(node.right)
             if not all(type(side) in (int, float) for side in (left, right)):
@@ -81,6 +87,20 @@ class Script:
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             return UNKNOWN
 
+    def is_enum(self, node):
+        declared = self.classes.get(getattr(node, "id", None))
+        return declared is not None and any("Enum" in self.called(base) for base in declared.bases)
+
+    def enum_members(self, declared):
+        """Returns the names of an enum's members with the texts that stand for them."""
+        by_name = self.style in ("tyro", "jsonargparse", "lightning")
+        members = []
+        for item in declared.body:
+            if isinstance(item, ast.Assign) and isinstance(item.targets[0], ast.Name):
+                name = item.targets[0].id
+                members.append((name, name if by_name else self.value(item.value)))
+        return members
+
     def called(self, node):
         """Returns the dotted name of what a call calls, with imports resolved."""
         words = []
@@ -97,9 +117,10 @@ class Script:
         if not any(other["name"] == name for other in self.options):
             self.options.append(dict(option, name=name, flag=flag, line=line))
 
-    def leave_out(self, name, why, line):
+    def leave_out(self, name, why, line, **option):
+        """Names an option that becomes no parameter, once."""
         if not any(other["name"] == name for other in self.left_out):
-            self.left_out.append({"name": name, "why": why, "line": line})
+            self.left_out.append(dict(option, name=name, why=why, line=line))
 
     def use(self, style):
         self.style = self.style or style
@@ -117,15 +138,19 @@ def kind_of_default(default):
 
 def described(script, name, flag, line, kind, default, choices=None, **more):
     """Adds an option with a value, or says why it is left out."""
+    if isinstance(choices, (list, tuple)) and any(choice is UNKNOWN for choice in choices):
+        choices = UNKNOWN
     if choices is not None and choices is not UNKNOWN and choices:
         return script.add(
             name, flag, line, kind="choice", choices=list(choices), default=plain(default), **more
         )
     if choices is UNKNOWN:
         return script.leave_out(name, "its choices are computed when the script runs", line)
+    if isinstance(default, (list, tuple)) and "form" not in more:
+        more["form"] = LIST_FORMS.get(script.style)
     if default is UNKNOWN:
         return script.leave_out(name, "its default is computed when the script runs", line)
-    kind = kind or kind_of_default(default)
+    kind = kind_of_default(default) if isinstance(default, list) else kind or kind_of_default(default)
     if default is None:
         why = "it is required" if more.get("required") else "it has no default"
         return script.leave_out(name, why + "; give it a range or a value", line)
@@ -138,11 +163,17 @@ def described(script, name, flag, line, kind, default, choices=None, **more):
         default = float(default)
     if kind in ("int", "float", "bool", "list"):
         return script.add(name, flag, line, kind=kind, default=default, **more)
-    return script.leave_out(name, "it is a text; give it choices or a value", line)
+    why = "it is a text; give it choices or a value"
+    return script.leave_out(name, why, line, flag=flag, default=default)
 
 
 def plain(value):
     return None if value is UNKNOWN else value
+
+
+# How libraries take a list: its elements behind the option, or the option for each element. Others
+# take `[1, 2]`.
+LIST_FORMS = {"tyro": "each", "transformers": "each", "typer": "repeat"}
 
 
 # argparse -----------------------------------------------------------------------------------------
@@ -157,6 +188,10 @@ def argparse_option(script, call):
         return
     script.use("argparse")
     line = call.lineno
+    owner = script.subcommands.get(getattr(getattr(call.func, "value", None), "id", None))
+    if script.subcommand is not None and owner != script.subcommand:
+        why = f"it belongs to the subcommand `{owner}`" if owner else "it stands before the subcommand"
+        return script.leave_out(flags[-1].lstrip("-"), why, line)
     long = [flag for flag in flags if flag.startswith("--")]
     action = script.value(named["action"]) if "action" in named else None
     if action is UNKNOWN:
@@ -190,7 +225,9 @@ def argparse_option(script, call):
         if kind is None:
             kind = kind_of_default(plain(default))
     if named.get("nargs") is not None and script.value(named["nargs"]) != "?":
-        return script.leave_out(name, "it takes several values (nargs)", line)
+        if not isinstance(default, list):
+            return script.leave_out(name, "it takes several values (nargs)", line)
+        return described(script, name, flag, line, "list", default, form="each")
     choices = script.value(named["choices"]) if "choices" in named else None
     if choices is UNKNOWN and isinstance(named["choices"], ast.Call):
         bounds = [script.value(argument) for argument in named["choices"].args]
@@ -198,6 +235,28 @@ def argparse_option(script, call):
             choices = list(range(*bounds))
     required = script.value(named.get("required")) is True
     described(script, name, flag, line, kind, default, choices, required=required)
+
+
+def find_subcommands(script):
+    """Finds the parsers of subcommands, and picks the one that the arguments name, or the first."""
+    script.subcommands = {}
+    for node in ast.walk(script.tree):
+        if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Call):
+            continue
+        target, call = getattr(node.targets[0], "id", None), node.value
+        word = getattr(call.func, "attr", None)
+        if word == "add_parser" and call.args:
+            name = script.value(call.args[0])
+            if isinstance(name, str):
+                script.subcommands[target] = name
+        elif word in ("add_argument_group", "add_mutually_exclusive_group"):
+            parser = getattr(call.func.value, "id", None)
+            if parser in script.subcommands:
+                script.subcommands[target] = script.subcommands[parser]
+    names = list(dict.fromkeys(script.subcommands.values()))
+    named = [argument for argument in script.arguments if argument in names]
+    usual = [name for name in names if name in ("train", "fit")]
+    script.subcommand = next(iter(named + usual + names), None)
 
 
 # click --------------------------------------------------------------------------------------------
@@ -219,7 +278,9 @@ def click_option(script, call):
     if script.value(named.get("is_flag")) is True:
         return script.add(name, flag, line, kind="switch", default=bool(plain(default)))
     if script.value(named.get("multiple")) is True:
-        return script.leave_out(name, "it is given several times (multiple)", line)
+        if not isinstance(default, list):
+            return script.leave_out(name, "it is given several times (multiple)", line)
+        return described(script, name, flag, line, "list", default, form="repeat")
     if script.value(named.get("nargs")) not in (None, 1):
         return script.leave_out(name, "it takes several values (nargs)", line)
     kind, choices, bounds = None, None, {}
@@ -257,14 +318,8 @@ def annotation(script, node):
         except SyntaxError:
             return None, None
     if isinstance(node, ast.Name):
-        enum = script.classes.get(node.id)
-        if enum is not None and any("Enum" in script.called(base) for base in enum.bases):
-            values = [
-                script.value(item.value)
-                for item in enum.body
-                if isinstance(item, ast.Assign) and len(item.targets) == 1
-            ]
-            return None, values
+        if script.is_enum(node):
+            return None, [text for _, text in script.enum_members(script.classes[node.id])]
         return TYPES.get(node.id), None
     if isinstance(node, ast.Subscript):
         word = script.called(node.value).split(".")[-1]
@@ -325,16 +380,16 @@ def members(script, node, prefix, dashes, boolean, nested):
         parameter(script, shown, "--" + shown, declared, default, line, boolean)
 
 
-def parameter(script, name, flag, declared, default, line, boolean):
+def parameter(script, name, flag, declared, default, line, boolean, **more):
     kind, choices = annotation(script, declared)
-    more = {}
     if isinstance(default, ast.Call):
         called = script.called(default).split(".")[-1]
         named = keywords(default)
         if called in ("field", "Field", "HfArg"):
-            if "default_factory" in named:
+            factory = named.get("default_factory")
+            if factory is not None and not isinstance(factory, ast.Lambda):
                 return script.leave_out(name, "its default is made by a function", line)
-            default = named.get("default")
+            default = factory.body if factory is not None else named.get("default")
         elif called in ("Option", "Argument"):
             if called == "Argument":
                 return script.leave_out(name, "it is positional; write it into the command", line)
@@ -354,6 +409,8 @@ def parameter(script, name, flag, declared, default, line, boolean):
     if kind == "bool":
         if value is UNKNOWN or value is None:
             return script.leave_out(name, "its default is not known", line)
+        if boolean == "python":
+            return described(script, name, flag, line, None, str(value), ["True", "False"])
         return script.add(name, flag, line, kind=boolean, default=bool(value))
     described(script, name, flag, line, kind, value, choices, **more)
 
@@ -394,7 +451,9 @@ def typer_options(script, function):
             flags = [script.value(argument) for argument in extra.args]
             flags = [f for f in flags if isinstance(f, str) and f.startswith("--")]
             flag = flags[0].split("/")[0] if flags else flag
-        parameter(script, flag[2:], flag, declared, default, line, "pair")
+        bounds = keywords(extra) if extra is not None else {}
+        low, high = (plain(script.value(bounds.get(key))) for key in ("min", "max"))
+        parameter(script, flag[2:], flag, declared, default, line, "pair", low=low, high=high)
 
 
 # absl, Hydra, and the training arguments of transformers -----------------------------------------
@@ -451,9 +510,11 @@ def dataclass_arguments(script, call):
     first = call.args[0]
     for node in first.elts if isinstance(first, (ast.Tuple, ast.List)) else [first]:
         name = script.called(node)
+        names = [name]
         if name in script.classes:
             members(script, script.classes[name], "", False, "text_bool", False)
-        elif name.split(".")[-1].endswith("TrainingArguments"):
+            names = [script.called(base) for base in script.classes[name].bases]
+        if any(name.split(".")[-1].endswith("TrainingArguments") for name in names):
             for field, kind, default in TRAINING_ARGUMENTS:
                 script.add(field, "--" + field, call.lineno, kind=kind, default=default)
             script.leave_out(
@@ -509,22 +570,61 @@ def hydra_config(script, call):
     groups(script, config, folder, call.lineno)
 
 
-def groups(script, config, folder, line):
-    """Adds a choice for every group of the defaults list that has several files."""
+# Groups of a Hydra configuration that do not describe the training.
+OTHER_GROUPS = {
+    "hydra", "logger", "callbacks", "paths", "extras", "debug", "local", "experiment", "launcher",
+    "hparams_search", "sweeper",
+}
+
+
+def groups(script, config, folder, line, prefix=""):
+    """Adds a choice for every group of the defaults list that has several files, and the values that
+    all of its files have."""
     for entry in config.get("defaults") or []:
         if not isinstance(entry, dict) or len(entry) != 1:
             continue
         (group, chosen), = entry.items()
-        group = str(group).replace("override ", "").lstrip("/")
-        if group.startswith("hydra"):
+        group = re.sub(r"^(override|optional) ", "", str(group)).lstrip("/").split("@")[0]
+        if group.split("/")[0] in OTHER_GROUPS or not isinstance(chosen, str):
             continue
-        try:
-            files = sorted(os.listdir(os.path.join(folder, group)))
-        except OSError:
+        configs = configs_of_group(os.path.join(folder, group))
+        name = prefix + group.replace("/", ".")
+        own = configs.get(chosen, {})
+        others = [flat(other) for other in configs.values()]
+        common = {key: value for key, value in flat(own).items() if all(key in o for o in others)}
+        for key in flat(own).keys() - common.keys():
+            if not isinstance(flat(own)[key], (str, list, type(None))):
+                script.leave_out(f"{name}.{key}", f"only `{group}={chosen}` has it", line)
+        if len(configs) > 1:
+            script.add(prefix + group, group, line, kind="choice", choices=sorted(configs), default=chosen)
+        flat_config(script, common, name + ".", line)
+
+
+def configs_of_group(folder):
+    """Returns the configurations in a folder by the names of their files."""
+    configs = {}
+    try:
+        for file in sorted(os.listdir(folder)):
+            stem, ending = os.path.splitext(file)
+            if ending in (".yaml", ".yml"):
+                with open(os.path.join(folder, file), encoding="utf-8") as text:
+                    configs[stem] = yaml(text.read())
+    except (OSError, ValueError):
+        pass
+    return configs
+
+
+def flat(config, prefix=""):
+    """Returns the values of a configuration by their dotted names."""
+    values = {}
+    for key, value in config.items():
+        if key == "defaults" or str(key).startswith("_"):
             continue
-        names = [os.path.splitext(f)[0] for f in files if f.endswith((".yaml", ".yml"))]
-        if len(names) > 1:
-            script.add(group, group, line, kind="choice", choices=names, default=chosen)
+        if isinstance(value, dict):
+            values.update(flat(value, f"{prefix}{key}."))
+        else:
+            values[f"{prefix}{key}"] = value
+    return values
 
 
 def flat_config(script, config, prefix, line):
@@ -584,6 +684,36 @@ def scalar(text):
     return text.strip("'\"")
 
 
+def settings(script):
+    """The options of a script whose settings are overridden by `exec(open("configurator.py").read())`.
+
+    Such a file takes `--name=value` and wants the type of the setting, so that booleans are Python's.
+    """
+    calls = [
+        node
+        for node in script.tree.body
+        if isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Call)
+        and script.called(node.value) == "exec"
+        and "open(" in ast.dump(node.value).replace("Name(id='open'", "open(")
+    ]
+    if not calls:
+        return
+    script.use("settings")
+    for node in script.tree.body:
+        if node is calls[0]:
+            break
+        name = getattr(node.targets[0], "id", None) if isinstance(node, ast.Assign) else None
+        if name is None or name.startswith("_"):
+            continue
+        value = script.value(node.value)
+        if isinstance(value, bool):
+            choices = ["True", "False"]
+            described(script, name, "--" + name, node.lineno, None, str(value), choices)
+        elif isinstance(value, (int, float, str)) or value is UNKNOWN:
+            described(script, name, "--" + name, node.lineno, None, value)
+
+
 # Metrics ------------------------------------------------------------------------------------------
 
 LABEL = re.compile(r"([A-Za-z][\w/ .-]{0,40}?)\s*[:=]\s*$")
@@ -641,8 +771,10 @@ def logged_metrics(script, call, called):
                     metric(script, name, "logged", call.lineno)
 
 
-def read(path):
-    script = Script(path)
+def read(path, arguments=()):
+    script = Script(path, arguments)
+    find_subcommands(script)
+    settings(script)
     for node in ast.walk(script.tree):
         if not isinstance(node, ast.Call):
             continue
@@ -667,7 +799,7 @@ def read(path):
         elif called in ("jsonargparse.CLI", "jsonargparse.auto_cli"):
             function_or_class(script, node, "jsonargparse", False, "text_bool")
         elif called == "fire.Fire":
-            function_or_class(script, node, "fire", False, "text_bool")
+            function_or_class(script, node, "fire", False, "python")
         elif called == "hydra.main":
             hydra_config(script, node)
         elif word == "print" or word in ("info", "write", "echo"):
@@ -678,6 +810,7 @@ def read(path):
             typer_options(script, function)
     return {
         "style": script.style,
+        "subcommand": None if script.subcommand in script.arguments else script.subcommand,
         "options": sorted(script.options, key=lambda option: option["line"]),
         "left_out": script.left_out,
         "metrics": script.metrics,
@@ -687,6 +820,6 @@ def read(path):
 
 if __name__ == "__main__":
     try:
-        print(json.dumps(read(sys.argv[1])))
+        print(json.dumps(read(sys.argv[1], sys.argv[2:])))
     except (SyntaxError, ValueError, RecursionError) as error:
         print(json.dumps({"error": str(error)}))

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 /// Words in the names of options that are kept at their defaults: they set the cost of a trial, its
 /// repetition or its machine.
-const FIXED: [&str; 19] = [
+const FIXED: [&str; 20] = [
     "epoch",
     "steps",
     "iters",
@@ -25,6 +25,53 @@ const FIXED: [&str; 19] = [
     "eval",
     "debug",
     "save",
+    "compile",
+];
+
+/// Words in the names of choices that are kept at their defaults: they say what is trained, and
+/// where.
+const FIXED_CHOICES: [&str; 10] = [
+    "data",
+    "dataset",
+    "task",
+    "split",
+    "backend",
+    "trainer",
+    "logger",
+    "mode",
+    "dtype",
+    "precision",
+];
+
+/// Words in the names of switches that are kept at their defaults: they say where and what the
+/// program does, and not how it trains.
+const FIXED_SWITCHES: [&str; 26] = [
+    "cuda",
+    "mps",
+    "cpu",
+    "accel",
+    "dry",
+    "train",
+    "test",
+    "predict",
+    "evaluate",
+    "validate",
+    "resume",
+    "overwrite",
+    "download",
+    "upload",
+    "pin",
+    "deterministic",
+    "distributed",
+    "quiet",
+    "progress",
+    "plot",
+    "render",
+    "video",
+    "wandb",
+    "track",
+    "cache",
+    "profile",
 ];
 
 /// Words in the names of options whose values lie between 0 and 1, without 1.
@@ -52,9 +99,13 @@ const SHARES: [&str; 8] = [
 /// Returns the entry of `[space]` for an option, as TOML; a constant is its own value.
 pub(super) fn entry(option: &DeclaredOption) -> Option<String> {
     match option.kind {
+        OptionKind::Choice if is_fixed(&option.name) || has_part(&option.name, &FIXED_CHOICES) => {
+            default(option)
+        }
         OptionKind::Choice => Some(list(&option.choices)),
         OptionKind::Switch | OptionKind::Pair | OptionKind::TextBool | OptionKind::Bool => {
-            Some(match is_fixed(&option.name) {
+            let is_kept = is_fixed(&option.name) || has_part(&option.name, &FIXED_SWITCHES);
+            Some(match is_kept {
                 true => option.default.to_string(),
                 false => "[true, false]".to_owned(),
             })
@@ -68,6 +119,19 @@ pub(super) fn entry(option: &DeclaredOption) -> Option<String> {
         }
         OptionKind::Int => integers(option, option.default.as_i64()?),
         OptionKind::Float => floats(option, option.default.as_f64()?),
+    }
+}
+
+/// Returns the entry of `[space]` that gives an option its default. `None` if the default is not
+/// known, so that the program uses it by itself.
+pub(super) fn default(option: &DeclaredOption) -> Option<String> {
+    match &option.default {
+        Value::Null | Value::Object(_) => None,
+        Value::Array(items) => Some(format!("{{ value = {} }}", list(items))),
+        Value::Number(number) if option.kind == OptionKind::Float => {
+            Some(format!("{:?}", number.as_f64()?))
+        }
+        other => Some(literal(other)),
     }
 }
 
@@ -87,16 +151,25 @@ fn is_fixed(name: &str) -> bool {
     has_word(name, &FIXED)
 }
 
-/// Returns whether a name contains one of the words as a whole word, or begins with it.
+/// Returns whether a name contains one of the words as a whole word, also in the plural, or a long
+/// word anywhere.
 fn has_word(name: &str, words: &[&str]) -> bool {
+    let lower = name.to_lowercase();
+    has_part(name, words)
+        || words
+            .iter()
+            .any(|word| word.len() > 3 && lower.contains(word))
+}
+
+/// Returns whether a name contains one of the words as a whole word, also in the plural.
+fn has_part(name: &str, words: &[&str]) -> bool {
     let name = name.to_lowercase();
-    name.split(['-', '_', '.']).any(|part| {
+    let mut parts = name.split(['-', '_', '.', '/']);
+    parts.any(|part| {
         words
             .iter()
             .any(|word| part == *word || part.strip_suffix('s') == Some(*word))
-    }) || words
-        .iter()
-        .any(|word| word.len() > 3 && name.contains(word))
+    })
 }
 
 /// Half to twice the default. A default below 2 gives no useful range, so it goes up only.
@@ -192,6 +265,7 @@ mod tests {
             low: None,
             high: None,
             off: None,
+            form: None,
         }
     }
 
@@ -261,6 +335,34 @@ mod tests {
         ] {
             let entry = entry(&option(name, kind, default));
             assert_eq!(entry.as_deref(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_switch_of_the_machine_is_kept() {
+        for (name, expected) in [
+            ("no-cuda", "false"),
+            ("dry-run", "false"),
+            ("save-model", "false"),
+            ("nesterov", "[true, false]"),
+        ] {
+            let switch = option(name, OptionKind::Switch, json!(false));
+            assert_eq!(entry(&switch).as_deref(), Some(expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_choice_of_the_data_or_the_machine_is_kept() {
+        for (name, expected) in [
+            ("dataset", r#""a""#),
+            ("device", r#""a""#),
+            ("optimizer", r#"["a", "b"]"#),
+            ("data-augmentation", r#""a""#),
+            ("activation", r#"["a", "b"]"#),
+        ] {
+            let mut choice = option(name, OptionKind::Choice, json!("a"));
+            choice.choices = vec![json!("a"), json!("b")];
+            assert_eq!(entry(&choice).as_deref(), Some(expected), "{name}");
         }
     }
 

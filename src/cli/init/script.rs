@@ -13,6 +13,8 @@ const READER: &str = include_str!("declared.py");
 pub(super) struct Declared {
     /// The library that reads the options: `argparse`, `click`, `hydra`, …; `None` if there is none.
     pub(super) style: Option<String>,
+    /// The subcommand whose options these are, unless the arguments name it.
+    pub(super) subcommand: Option<String>,
     pub(super) options: Vec<DeclaredOption>,
     pub(super) left_out: Vec<LeftOut>,
     pub(super) metrics: Vec<DeclaredMetric>,
@@ -20,6 +22,25 @@ pub(super) struct Declared {
     pub(super) imports: Vec<String>,
     /// The reason why the script could not be read.
     pub(super) error: Option<String>,
+}
+
+impl Declared {
+    /// Drops the options that the arguments set.
+    pub(super) fn drop_given(&mut self, arguments: &[String]) {
+        self.options
+            .retain(|option| !is_given(&option.flag, arguments));
+        self.left_out
+            .retain(|option| !is_given(&format!("--{}", option.name), arguments));
+    }
+}
+
+/// Returns whether one of the arguments is `flag` or `flag=…`. Hydra's overrides have no dashes.
+fn is_given(flag: &str, arguments: &[String]) -> bool {
+    arguments.iter().any(|argument| {
+        argument
+            .strip_prefix(flag)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+    })
 }
 
 /// An option that becomes a parameter.
@@ -38,6 +59,8 @@ pub(super) struct DeclaredOption {
     pub(super) high: Option<f64>,
     /// The flag for false, if it is not `--no-` and the name.
     pub(super) off: Option<String>,
+    /// The form in which a list is passed: `each` or `repeat`; `None` for `[1, 2]`.
+    pub(super) form: Option<String>,
 }
 
 /// The form in which an option takes its value.
@@ -64,6 +87,12 @@ pub(super) struct LeftOut {
     pub(super) name: String,
     pub(super) why: String,
     pub(super) line: u32,
+    /// Its name on the command line, if it takes a text.
+    #[serde(default)]
+    pub(super) flag: Option<String>,
+    /// The text that it has by default.
+    #[serde(default)]
+    pub(super) default: Option<String>,
 }
 
 /// A value that the script prints, logs or reports.
@@ -98,13 +127,14 @@ pub(super) fn interpreter(script: &Path) -> String {
 
 /// Reads the options of a Python script. Fails with the reason if there is no Python, or if the
 /// script cannot be parsed.
-pub(super) fn read(script: &Path) -> Result<Declared, String> {
+pub(super) fn read(script: &Path, arguments: &[String]) -> Result<Declared, String> {
     let python = PathBuf::from(interpreter(script));
     // The script's own folder is not in the path of modules, so that a file of the user cannot
     // stand in for one of the standard library.
     let mut child = Command::new(&python)
         .args(["-I", "-"])
         .arg(script)
+        .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -107,12 +107,14 @@ impl Bars {
         };
         let running = count(study.running_count() as u64, "running");
         let failed = count(counts.failed, "failed");
+        let invalid = count(counts.invalid, "invalid");
         let stopped = count(counts.stopped, "stopped");
         let name = elide(&plain(&study.header().name), 20).into_owned();
         let mut parts = vec![progress];
         parts.extend(running);
         let failed_index = parts.len();
-        parts.extend(failed.iter().cloned().chain(stopped).chain([time]));
+        let others = invalid.into_iter().chain(stopped).chain([time]);
+        parts.extend(failed.iter().cloned().chain(others));
         // The width is measured before colours are added.
         let columns_used = width(&name) + BAR + width(&parts.join("  ")) + 2;
         // The bar needs a total, and is the first part to be left out on a narrow terminal.

@@ -5,11 +5,16 @@ use crate::journal::StudyDir;
 use crate::report::text::{Paint, elide, plain};
 use crate::report::{number, summary};
 use crate::source::secret::Secrets;
-use crate::study::{Event, Exit, Study, Timestamp, Trial, TrialState};
+use crate::study::{Closing, Event, Exit, Failure, Study, Timestamp, Trial, TrialState};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 /// The number of log lines shown for a failed trial.
 const LOG_LINES: usize = 8;
+
+/// The number of reasons shown for invalid trials.
+const REASONS: usize = 5;
 
 /// The maximum width of a log line in columns.
 const LINE: usize = 160;
@@ -188,6 +193,60 @@ pub(super) fn broken(
         "{}\nthese failures do not count: the trials wait and will run again; if such failures are expected, set `quick_failures = 0` in [limits]",
         failure(last, dir, secrets, true, paint)
     ))
+}
+
+/// Returns the ways to go on after trials have failed; `None` if none has.
+pub(super) fn advice(study: &Study, why: &Closing) -> Option<String> {
+    // These ends describe their failures and the ways to go on themselves.
+    if matches!(why, Closing::CircuitBreaker | Closing::Interrupted) {
+        return None;
+    }
+    let first = failed_trials(study).next()?;
+    let study_name = plain(&study.header().name);
+    let silent = failed_trials(study).find_map(|trial| match &trial.exit {
+        Some(Exit::Failed(Failure::NoObjective(reason))) => Some((trial.id, reason)),
+        _ => None,
+    });
+    let count = match failed_trials(study).count() {
+        1 => format!("trial {} failed", first.id),
+        count => format!("{count} trials failed (`swath ls {study_name} failed`)"),
+    };
+    let recapture = silent.map_or_else(String::new, |(id, reason)| {
+        let reason = plain(reason);
+        format!(
+            "\n  trial {id} ended with status 0, but {reason}\n  if the output has the value, correct \
+             `[capture]` or `[objective]` in the sweep file and read the outputs again, without \
+             training again: swath recapture {study_name}"
+        )
+    });
+    Some(format!(
+        "{count}{recapture}\n  to run failed trials again: swath retry {study_name}, then the command below"
+    ))
+}
+
+fn failed_trials(study: &Study) -> impl Iterator<Item = &Trial> {
+    let trials = study.trials().iter();
+    trials.filter(|trial| trial.state == TrialState::Failed && !trial.outside)
+}
+
+/// Returns the reasons of the invalid trials, the most frequent first, and the available options.
+pub(super) fn invalid(study: &Study) -> String {
+    let mut reasons: BTreeMap<String, u32> = BTreeMap::new();
+    let invalid = study
+        .trials()
+        .iter()
+        .filter(|trial| trial.state == TrialState::Invalid);
+    for reason in invalid.filter_map(|trial| summary::cause(trial.exit.as_ref())) {
+        *reasons.entry(reason).or_default() += 1;
+    }
+    let mut reasons: Vec<_> = reasons.into_iter().collect();
+    reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let mut text = String::new();
+    for (reason, count) in reasons.iter().take(REASONS) {
+        let _ = writeln!(text, "  {count} × {}", plain(reason));
+    }
+    text + "narrow the space, or exclude such configurations by `[constraints]`; if the program is at \
+            fault, correct it"
 }
 
 /// Returns the line of a running trial: id, time, step, and the last value of each metric. If it

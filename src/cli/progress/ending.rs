@@ -4,6 +4,7 @@
 use super::describe;
 use crate::cli::exit::{Code, Failure};
 use crate::cli::output::{JSON_VERSION, Output};
+use crate::driver::shared_files_warning;
 use crate::journal::StudyDir;
 use crate::report::listing::Detail;
 use crate::report::text::plain;
@@ -25,6 +26,12 @@ pub(super) fn code(study: &Study, why: &Closing) -> Code {
         _ if study.counts().complete == 0 && !study.trials().is_empty() => Code::NoSuccess,
         Closing::Finished
         | Closing::Exhausted
+        | Closing::AllInvalid
+        | Closing::NoObjective
+        | Closing::TargetReached
+        | Closing::Patience
+        | Closing::CostLimit
+        | Closing::GpuLimit
         | Closing::TimeLimit
         | Closing::RunTime
         | Closing::DiskLimit => Code::Done,
@@ -72,6 +79,10 @@ pub(super) fn print(
         out.stdout.flush()?;
         out.say(format_args!("\n{}", summary::counts(study)));
     }
+    // Results of trials that went on from each other are wrong, so this stands beside the results.
+    if let Some((trial, warning)) = shared_files_warning(study) {
+        out.warn(plain(&format!("trial {trial}: {warning}")));
+    }
     if !matches!(why, Closing::Finished) {
         out.say(format_args!(
             "the run ended because {}",
@@ -83,12 +94,25 @@ pub(super) fn print(
     {
         out.say(text.unwrap_or_default());
     }
+    if let Some(advice) = describe::advice(study, why) {
+        out.say(advice);
+    }
+    if matches!(why, Closing::AllInvalid) {
+        out.say(describe::invalid(study));
+    }
     out.say(format_args!(
         "table: {}",
         plain(&dir.trials_csv().display().to_string())
     ));
     match why {
-        Closing::Finished | Closing::Exhausted => {}
+        Closing::Finished | Closing::Exhausted if study.counts().failed == 0 => {}
+        Closing::Finished | Closing::Exhausted => out.say(format_args!("run again with: {resume}")),
+        Closing::TargetReached | Closing::Patience => out.say(
+            "to go on, change `target` or `patience` in the sweep file, and run it again",
+        ),
+        Closing::CostLimit | Closing::GpuLimit => out.say(format_args!(
+            "to go on, raise `cost` or `gpu_hours` under `[limits]` in the sweep file, then: {resume}"
+        )),
         Closing::TimeLimit => out.say(format_args!(
             "all runs together took {}; to go on, raise `time` under `[limits]` in the sweep file, \
              then: {resume}",
@@ -125,6 +149,7 @@ pub(super) fn print_json(out: &mut Output, study: &Study, dir: &StudyDir) -> Res
             "complete": counts.complete,
             "stopped": counts.stopped,
             "failed": counts.failed,
+            "invalid": counts.invalid,
             "paused": counts.paused,
             "waiting": study.waiting().count(),
             "best": best,

@@ -16,7 +16,7 @@ use crate::journal::StudyDir;
 use crate::report::text::plain;
 use crate::run::follow::Stale;
 use crate::source::secret::Secrets;
-use crate::study::{Closing, Entry, Event, Exit, LogRecord, Study, TrialId};
+use crate::study::{Closing, Entry, Event, LogRecord, Study, TrialId, TrialState};
 use bars::Bars;
 use rule::RankingRule;
 use serde::Serialize;
@@ -131,11 +131,6 @@ impl Progress {
 
     fn show(&mut self, study: &Study, entry: &Entry) {
         match &entry.event {
-            Event::Ended {
-                trial,
-                exit: Exit::Failed(_),
-                ..
-            } => self.show_failure(study, *trial),
             Event::Logged {
                 trial,
                 record: LogRecord::Warning { text },
@@ -143,8 +138,7 @@ impl Progress {
             } => {
                 self.show_warning(*trial, text);
             }
-            // The program exited with success, but an objective is missing, so the study marks the
-            // trial failed.
+            // The study decides: a program may exit with success although an objective is missing.
             Event::Ended { trial, .. } if self.failed(study, *trial) => {
                 self.show_failure(study, *trial);
             }
@@ -162,11 +156,12 @@ impl Progress {
         self.best = study.incumbent().map(|trial| trial.id);
     }
 
-    /// Returns whether the study marks the ended trial as failed, whatever its exit status was.
+    /// Returns whether the study marks the ended trial as failed, whatever its exit status was. An
+    /// invalid trial has not failed.
     fn failed(&self, study: &Study, trial: TrialId) -> bool {
         study
             .trial(trial)
-            .is_some_and(|trial| matches!(trial.exit, Some(Exit::Failed(_))))
+            .is_some_and(|trial| trial.state == TrialState::Failed)
     }
 
     fn show_failure(&mut self, study: &Study, trial: TrialId) {

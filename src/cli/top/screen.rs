@@ -64,7 +64,7 @@ impl List {
             Self::Best => rank::best(study, 200),
             Self::Recent => started.take(500).collect(),
             Self::Failed => started
-                .filter(|trial| trial.state == TrialState::Failed)
+                .filter(|trial| trial.state.is_without_result())
                 .take(500)
                 .collect(),
         }
@@ -403,7 +403,9 @@ fn row(study: &Study, trial: &Trial, now: Timestamp) -> Row<'static> {
         );
     }
     let why = match (&trial.state, &trial.exit) {
-        (TrialState::Failed, exit) => summary::cause(exit.as_ref()).unwrap_or_default(),
+        (TrialState::Failed | TrialState::Invalid, exit) => {
+            summary::cause(exit.as_ref()).unwrap_or_default()
+        }
         (TrialState::Stopped | TrialState::Paused, _) => trial.why.clone().unwrap_or_default(),
         _ => summary::params(trial),
     };
@@ -412,7 +414,7 @@ fn row(study: &Study, trial: &Trial, now: Timestamp) -> Row<'static> {
         TrialState::Failed => Style::new().fg(Color::Red),
         TrialState::Running => Style::new().fg(Color::Cyan),
         TrialState::Stopped | TrialState::Waiting => dim(),
-        TrialState::Paused => Style::new().fg(Color::Yellow),
+        TrialState::Paused | TrialState::Invalid => Style::new().fg(Color::Yellow),
         TrialState::Complete => Style::new(),
     };
     Row::new(

@@ -5,9 +5,13 @@
 
 mod breaker;
 mod cgroups;
+mod configs;
 mod gpus;
 mod input;
 mod resources;
 mod setup;
 mod signals;
-mod world;
+mod templates;
+pub(crate) mod world;
+
+pub(crate) use world::World;

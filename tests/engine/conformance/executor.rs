@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use swath::executor::{
-    Allotment, Closure, Executor, Launch, Pool, Program, ProgramSettings, ProgramSpec, Signal,
-    SignalKind, Simulated, Stop, StudyContext, TrialContext, TrialError,
+    Allotment, Closure, Executor, Invocation, Launch, Pool, Program, ProgramSettings, ProgramSpec,
+    Signal, SignalKind, Simulated, Stop, StudyContext, TrialContext, TrialError,
 };
 use swath::logger::TrialLogger;
 use swath::space::Params;
@@ -71,8 +71,7 @@ fn programs(slots: usize, behaviour: Behaviour) -> World {
     };
     let path = format!("{}/tests/trainables/{script}", env!("CARGO_MANIFEST_DIR"));
     let program = Program::new(ProgramSettings {
-        argv: Box::new(move |_| vec![path.clone()]),
-        recorded: Box::new(|_| vec!["program".to_owned()]),
+        invoke: Box::new(move |_| Invocation::of(&[path.clone()])),
         spec: ProgramSpec {
             env: Vec::new(),
             workdir: PathBuf::from("."),
@@ -82,6 +81,7 @@ fn programs(slots: usize, behaviour: Behaviour) -> World {
             log: 1 << 20,
             capture: Vec::new(),
             checkpoint: false,
+            invalid: Vec::new(),
         },
         guard: None,
         allotment: Allotment::default(),
@@ -128,6 +128,7 @@ impl World {
             dir: self.dir.path().join(trial.to_string()),
             until: None,
             resume: false,
+            resume_step: None,
             from: None,
         }
     }

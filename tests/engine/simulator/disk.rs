@@ -14,7 +14,16 @@ pub(crate) type Files = BTreeMap<PathBuf, Vec<u8>>;
 
 /// Returns the study's own files as they are now.
 pub(crate) fn files(dir: &StudyDir) -> Files {
-    let entries = fs::read_dir(dir.root()).unwrap();
+    files_in(dir, dir.root())
+}
+
+/// Returns the messages in the study's inbox as they are now.
+pub(crate) fn messages(dir: &StudyDir) -> Files {
+    files_in(dir, &dir.root().join("inbox"))
+}
+
+fn files_in(dir: &StudyDir, folder: &Path) -> Files {
+    let entries = fs::read_dir(folder).into_iter().flatten();
     entries
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.is_file() && *path != dir.journal() && *path != dir.lock())
@@ -63,19 +72,41 @@ fn last_reported_epoch(trial: &Path) -> u64 {
 
 /// Cuts the power. `before` are the study's files as an earlier moment had them, `synced` is the
 /// length of the journal that is certain. Returns the new length of the journal.
-pub(crate) fn cut_power(dir: &StudyDir, before: &Files, synced: u64, fate: &Shared) -> u64 {
+pub(crate) fn cut_power(
+    dir: &StudyDir,
+    (before, messages): (&Files, &Files),
+    synced: u64,
+    fate: &Shared,
+) -> u64 {
     let mut fate = fate.lock().unwrap();
     fate.count("a power cut");
     let rng = &mut fate.aside;
     let mut journal = fs::read(dir.journal()).unwrap_or_default();
     let kept = rng.random_range(synced as usize..=journal.len());
-    journal.truncate(kept);
+    // The file may have its new length already, with zeros in place of any part of what is lost.
+    match rng.random_range(0..3) {
+        0 => journal[kept..].fill(0),
+        1 => {
+            let end = rng.random_range(kept..=journal.len());
+            journal[kept..end].fill(0);
+        }
+        _ => journal.truncate(kept),
+    }
     fs::write(dir.journal(), &journal).unwrap();
     for path in files(dir).keys() {
         match before.get(path) {
             Some(old) if rng.random_range(0..3) == 0 => fs::write(path, old).unwrap(),
+            // The mark is overwritten in place, and was synced when it was made.
+            _ if *path == dir.mark() => {}
             None if rng.random_range(0..3) == 0 => fs::remove_file(path).unwrap(),
             _ => spoil(path, rng),
+        }
+    }
+    // A message was synced before its sender went on. Its removal was not.
+    for (path, message) in messages {
+        if !path.exists() && rng.random_range(0..3) == 0 {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, message).unwrap();
         }
     }
     for trial in (1..=super::TRIALS as u32 + 1).map(swath::study::TrialId) {
@@ -90,15 +121,9 @@ pub(crate) fn cut_power(dir: &StudyDir, before: &Files, synced: u64, fate: &Shar
         let mut paths = Vec::new();
         files_below(&folder, &mut paths);
         for path in paths {
-            // The programs sync their records before they keep a checkpoint, see below. A file of
-            // records that became shorter counts as one that the program wrote anew.
-            let is_records = path.ends_with("records.jsonl");
-            match is_records || path.starts_with(folder.join("checkpoints")) {
-                true if is_records && rng.random_range(0..10) == 0 => {
-                    fs::remove_file(&path).unwrap();
-                }
-                true => {}
-                false => spoil(&path, rng),
+            // The programs sync their records before they keep a checkpoint, see below.
+            if !path.starts_with(folder.join("checkpoints")) {
+                spoil(&path, rng);
             }
         }
         let checkpoints = folder.join("checkpoints");

@@ -128,8 +128,14 @@ struct Running {
     tail: Tail,
     folder: TrialFolder,
     records: Records,
-    /// The lengths of the metric files before rows were kept in memory.
-    lengths: Option<BTreeMap<PathBuf, u64>>,
+    /// The metric files as they were before rows were kept in memory.
+    metrics: Option<Metrics>,
+}
+
+/// The lengths of the metric files of a trial, and their mark.
+struct Metrics {
+    lengths: BTreeMap<PathBuf, u64>,
+    mark: Option<Vec<u8>>,
 }
 
 /// A record, and the offset behind its line.
@@ -216,7 +222,7 @@ impl Programs {
             tail,
             folder,
             records,
-            lengths: None,
+            metrics: None,
         };
         self.running.insert(launch.trial, running);
     }
@@ -282,14 +288,14 @@ impl Programs {
         match reading {
             Reading::Nothing => return,
             Reading::Buffered => {
-                let lengths = metric_lengths(&running.dir);
-                running.lengths.get_or_insert(lengths);
+                let metrics = Metrics::of(&running.dir);
+                running.metrics.get_or_insert(metrics);
                 running.log.follow(&mut running.tail).unwrap();
             }
             Reading::Whole => {
                 running.log.follow(&mut running.tail).unwrap();
                 running.log.flush().unwrap();
-                running.lengths = None;
+                running.metrics = None;
             }
         }
         running.forward(signal, passed);
@@ -313,14 +319,12 @@ impl Programs {
     pub(crate) fn die(mut self, fate: &Shared) {
         for (trial, running) in std::mem::take(&mut self.running) {
             let Running {
-                dir, log, lengths, ..
+                dir, log, metrics, ..
             } = running;
             // Dropping a logger writes its rows, which a killed process does not do.
             drop(log);
-            for (path, length) in lengths.into_iter().flatten() {
-                if let Ok(file) = OpenOptions::new().write(true).open(path) {
-                    file.set_len(length).unwrap();
-                }
+            if let Some(metrics) = metrics {
+                metrics.restore(&dir);
             }
             let (more, is_torn) = {
                 let mut fate = fate.lock().unwrap();
@@ -367,15 +371,33 @@ fn append(trial: &Path, bytes: &[u8]) {
     file.unwrap().write_all(bytes).unwrap();
 }
 
-fn metric_lengths(trial: &Path) -> BTreeMap<PathBuf, u64> {
-    ["train", "report"]
-        .map(|log| trial.join(format!("metrics/{log}.json")))
-        .into_iter()
-        .map(|path| {
-            let length = fs::metadata(&path).map_or(0, |about| about.len());
-            (path, length)
-        })
-        .collect()
+impl Metrics {
+    fn of(trial: &Path) -> Self {
+        let lengths = ["train", "report"]
+            .map(|log| trial.join(format!("metrics/{log}.json")))
+            .into_iter()
+            .map(|path| {
+                let length = fs::metadata(&path).map_or(0, |about| about.len());
+                (path, length)
+            })
+            .collect();
+        let mark = fs::read(trial.join("metrics/.mark")).ok();
+        Self { lengths, mark }
+    }
+
+    /// Undoes what was written since.
+    fn restore(&self, trial: &Path) {
+        for (path, length) in &self.lengths {
+            if let Ok(file) = OpenOptions::new().write(true).open(path) {
+                file.set_len(*length).unwrap();
+            }
+        }
+        let path = trial.join("metrics/.mark");
+        match &self.mark {
+            Some(mark) => fs::write(path, mark).unwrap(),
+            None => drop(fs::remove_file(path)),
+        }
+    }
 }
 
 /// Returns the serial number of the line behind a record.

@@ -118,6 +118,22 @@ pub(crate) fn begin_anew(world: &World, dir: &StudyDir, fate: &Shared, ledger: &
     check_lines(dir, fate, ledger, true);
 }
 
+/// Runs a study without faults whose journal another process changes meanwhile. The run must notice,
+/// and keep what it knew.
+pub(crate) fn disturb(world: &World, fate: &Shared) {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = StudyDir::at(folder.path().join("study"));
+    fs::create_dir(dir.root()).unwrap();
+    {
+        let mut fate = fate.lock().unwrap();
+        (fate.often, fate.full, fate.dead) = (0, 0, false);
+        fate.disturbed_at = Some(fate.aside.random_range(1..20));
+        fate.count("a journal that others changed");
+    }
+    world.life(&dir, fate, &Arc::default(), &SharedLedger::default());
+    fate.lock().unwrap().disturbed_at = None;
+}
+
 /// Flips a bit in a copy of the journal. The copy must be refused, the salvage must keep all other
 /// entries, and the study must continue from there.
 pub(crate) fn damage_and_salvage(world: &World, dir: &StudyDir, fate: &Shared) {

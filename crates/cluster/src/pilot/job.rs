@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use swath_engine::executor::{
-    Allotment, ExecutorError, GpuShares, Gpus, Pool, Program, ProgramSettings, Share, StudyContext,
+    Allotment, ExecutorError, GpuShares, Gpus, Invocation, Pool, Program, ProgramSettings, Share,
+    StudyContext, Text,
 };
 use swath_engine::provenance::variables;
 use swath_log::{DigestCache, ModelStore};
@@ -164,7 +165,7 @@ pub(super) fn deadline(job: &PilotJob, spec: &Spec) -> Option<Duration> {
     Some(Duration::from_secs(ends.saturating_sub(now)))
 }
 
-pub(super) type Commands = Arc<Mutex<BTreeMap<(TrialId, Attempt), Vec<String>>>>;
+pub(super) type Invocations = Arc<Mutex<BTreeMap<(TrialId, Attempt), Invocation<Text>>>>;
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -172,23 +173,16 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 pub(super) fn make_pool(
     spec: &Spec,
-    commands: Commands,
+    invocations: Invocations,
     guard: Option<Command>,
 ) -> Result<Pool, PilotError> {
     let secrets = variables::secrets(&spec.program.env, &spec.secret_env);
-    let (of_record, hidden) = (Arc::clone(&commands), secrets.clone());
     let program = Program::new(ProgramSettings {
-        argv: Box::new(move |launch| {
-            lock(&commands)
+        invoke: Box::new(move |launch| {
+            lock(&invocations)
                 .get(&(launch.trial, launch.attempt))
                 .cloned()
                 .unwrap_or_default()
-        }),
-        recorded: Box::new(move |launch| {
-            let argv = lock(&of_record)
-                .get(&(launch.trial, launch.attempt))
-                .cloned();
-            hidden.redact_args(&argv.unwrap_or_default())
         }),
         spec: spec.program.clone(),
         // The guard is this very program, so its folder contains `swath`.
@@ -203,6 +197,7 @@ pub(super) fn make_pool(
         pipeline: spec.pipeline.clone(),
         stage: spec.stage.clone(),
         workdir: spec.program.workdir.clone(),
+        work_files: spec.work_files.clone().map(Arc::new),
         data_dir: spec.data_dir.clone(),
         // Each cache file has one writer, so the pilot keeps its digests in memory.
         digests: Some(Arc::new(DigestCache::default())),

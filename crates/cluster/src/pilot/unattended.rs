@@ -277,7 +277,7 @@ mod tests {
     use super::super::lines::Writer;
     use super::super::wire::{Assignment, Hello};
     use super::*;
-    use swath_engine::executor::Launch;
+    use swath_engine::executor::{Invocation, Launch};
     use swath_model::demo::Demo;
     use swath_model::space::Params;
     use swath_model::study::{Datum, Metric, TrialState};
@@ -309,9 +309,10 @@ mod tests {
             dir: std::path::PathBuf::new(),
             until: None,
             resume: false,
+            resume_step: None,
             from: None,
         };
-        Order::Start(Box::new(Assignment::of(&launch, Vec::new())))
+        Order::Start(Box::new(Assignment::of(&launch, Invocation::default())))
     }
 
     /// The messages of a pilot that has ended trial 1, runs trial 2 and has not begun trial 3.

@@ -3,13 +3,13 @@
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use swath_engine::executor::{Launch, ProgramSpec, Share, Stop};
+use swath_engine::executor::{Invocation, Launch, ProgramSpec, Share, Stop, Text, WorkFiles};
 use swath_log::Models;
 use swath_model::space::{Name, Params};
 use swath_model::study::{Attempt, Exit, LogRecord, Place, Resource, Timestamp, TrialId, Usage};
 
 /// Version of the format of these files. A pilot of another version reports that and leaves.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// Settings that all pilots of a batch read at their start.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -35,6 +35,9 @@ pub struct Spec {
     /// Names of the variables whose values no record of a pilot shows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secret_env: Vec<String>,
+    /// Files in a private working directory of each trial; `None` if all run in the same folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work_files: Option<WorkFiles>,
     /// Share of a machine that each trial takes.
     #[serde(default)]
     pub share: Share,
@@ -163,12 +166,14 @@ pub(super) struct Assignment {
     pub(super) seed: u64,
     pub(super) until: Option<Resource>,
     pub(super) resume: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) resume_step: Option<f64>,
     pub(super) from: Option<PathBuf>,
-    pub(super) command: Vec<String>,
+    pub(super) invocation: Invocation<Text>,
 }
 
 impl Assignment {
-    pub(super) fn of(launch: &Launch, command: Vec<String>) -> Self {
+    pub(super) fn of(launch: &Launch, invocation: Invocation<Text>) -> Self {
         let Launch {
             trial,
             attempt,
@@ -176,6 +181,7 @@ impl Assignment {
             seed,
             until,
             resume,
+            resume_step,
             ref from,
             ..
         } = *launch;
@@ -189,8 +195,9 @@ impl Assignment {
             seed,
             until,
             resume,
+            resume_step,
             from,
-            command,
+            invocation,
         }
     }
 
@@ -204,6 +211,7 @@ impl Assignment {
             dir: study.join(self.trial.to_string()),
             until: self.until,
             resume: self.resume,
+            resume_step: self.resume_step,
             from: self.from.clone(),
         }
     }

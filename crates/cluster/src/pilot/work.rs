@@ -7,7 +7,7 @@
 
 use super::environment;
 use super::job::{
-    Commands, JobSignals, PilotError, PilotJob, deadline, lock, log_error, make_pool, read_spec,
+    Invocations, JobSignals, PilotError, PilotJob, deadline, lock, log_error, make_pool, read_spec,
 };
 use super::lines::{Reader, Writer};
 use super::wire::{Assignment, Beat, Hello, Message, MessageKind, Order, Spec};
@@ -76,7 +76,7 @@ struct Pilot {
     spec: Spec,
     job: PilotJob,
     pool: Pool,
-    commands: Commands,
+    invocations: Invocations,
     free_slots: BTreeSet<u32>,
     queue: VecDeque<Assignment>,
     running: BTreeMap<(TrialId, Attempt), Running>,
@@ -121,10 +121,10 @@ impl Pilot {
         let dir = PilotDir::of(&job.study);
         let (name, mut journal) = PilotJournal::create(&dir, job)?;
         let now = Instant::now();
-        let commands = Commands::default();
+        let invocations = Invocations::default();
         // A pilot that cannot work introduces itself with zero slots and leaves.
         let prepared = read_spec(&dir, job)
-            .and_then(|spec| Ok((make_pool(&spec, Arc::clone(&commands), guard)?, spec)));
+            .and_then(|spec| Ok((make_pool(&spec, Arc::clone(&invocations), guard)?, spec)));
         let slots = prepared.as_ref().map_or(0, |(_, spec)| spec.slots.max(1));
         let hello = Hello {
             protocol: PROTOCOL,
@@ -152,7 +152,7 @@ impl Pilot {
             orders: Reader::new(dir.orders(&name)),
             dir,
             job: job.clone(),
-            commands,
+            invocations,
             free_slots: (0..u32::try_from(slots).unwrap_or(u32::MAX)).collect(),
             queue: VecDeque::new(),
             running: BTreeMap::new(),
@@ -375,7 +375,7 @@ impl Pilot {
     fn start(&mut self, next: &Assignment, slot: u32) {
         let key = (next.trial, next.attempt);
         let launch = next.launch(&self.study, slot);
-        lock(&self.commands).insert(key, next.command.clone());
+        lock(&self.invocations).insert(key, next.invocation.clone());
         let begun = Instant::now();
         if let Err(error) = self.pool.start(launch) {
             let exit = Exit::Failed(Failure::Spawn(error.to_string()));
@@ -483,7 +483,7 @@ impl Pilot {
         let Some(ended) = self.running.remove(&(trial, attempt)) else {
             return;
         };
-        lock(&self.commands).remove(&(trial, attempt));
+        lock(&self.invocations).remove(&(trial, attempt));
         self.free_slots.insert(ended.slot);
         self.idle_since = Instant::now();
         // The orchestrator will answer soon, with another trial for the slot.

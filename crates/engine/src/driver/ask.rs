@@ -185,6 +185,18 @@ impl Driver<'_> {
         Ok(self.journal.flush()?)
     }
 
+    /// Creates `seeds` further trials of each of some configurations, which the next run starts.
+    ///
+    /// # Errors
+    /// If the journal cannot be written.
+    pub fn rerun(&mut self, configurations: &[TrialId], seeds: u32) -> Result<(), DriverError> {
+        let seed = self.parts.header.seed;
+        for created in propose::reruns(seed, &self.study, configurations, seeds) {
+            self.create(created)?;
+        }
+        Ok(self.journal.flush()?)
+    }
+
     /// Creates a trial from a configuration, to be run before any that the sampler would propose.
     /// Parameters missing from `given` are drawn. Returns `None` if no completion satisfies the
     /// constraints.

@@ -34,6 +34,42 @@ pub(super) struct Breaker {
     is_tripped: bool,
 }
 
+/// Probability below which a streak of quick failures is no chance: with the share of trials that
+/// fail in this sweep anyway, it would be longer than this streak.
+const CHANCE: f64 = 1e-5;
+
+/// The ends of trials in the study so far.
+#[derive(Debug, Clone, Copy)]
+struct Past {
+    successes: u64,
+    failures: u64,
+}
+
+impl Past {
+    fn of(study: &Study) -> Self {
+        let counts = study.counts();
+        Self {
+            // An invalid configuration shows that the program works.
+            successes: counts.complete + counts.stopped + counts.paused + counts.invalid,
+            failures: counts.failed,
+        }
+    }
+
+    /// Returns the length from which a streak of quick failures cannot be chance, at least `most`.
+    /// `streak` is its length so far.
+    ///
+    /// If half of the space cannot work, five failures in a row are nothing special. The share of
+    /// trials that fail is estimated from those before the streak, by the rule of succession.
+    fn suspicious_streak(self, streak: usize, most: usize) -> usize {
+        if self.successes == 0 {
+            return most;
+        }
+        let failures = self.failures.saturating_sub(streak as u64) as f64;
+        let share = (failures + 1.0) / (failures + self.successes as f64 + 2.0);
+        most.max((CHANCE.ln() / share.ln()).ceil() as usize)
+    }
+}
+
 /// The record of one slot since its last success.
 #[derive(Debug, Default)]
 struct SlotRecord {
@@ -125,9 +161,8 @@ impl Breaker {
             .running()
             .filter_map(|id| study.trial(id)?.attempt_at)
             .any(|began| end.at.since(began) >= QUICK);
-        let counts = study.counts();
-        let has_successes = counts.complete + counts.stopped + counts.paused > 0;
-        self.record_failure(end.trial, end.slot, end.slots, another_runs, has_successes)
+        let past = Past::of(study);
+        self.record_failure(end.trial, end.slot, end.slots, another_runs, past)
     }
 
     /// Returns whether no quick failure is on record.
@@ -142,16 +177,14 @@ impl Breaker {
     }
 
     /// Records a quick failure of `trial` in `slot`. `slots` is the number of usable slots, paused
-    /// ones included. `another_runs`: another attempt has run for longer than [`QUICK`]. `has_successes`:
-    /// trials of the study have succeeded before, so that twice as many failures are needed to
-    /// blame the sweep.
+    /// ones included. `another_runs`: another attempt has run for longer than [`QUICK`].
     fn record_failure(
         &mut self,
         trial: TrialId,
         slot: u32,
         slots: usize,
         another_runs: bool,
-        has_successes: bool,
+        past: Past,
     ) -> Option<Trip> {
         let most = self.most? as usize;
         // A trial that is retried in vain in one slot is evidence only once.
@@ -163,10 +196,11 @@ impl Breaker {
             record.failures.push(trial);
         }
         // A slot on probation has failed before: one more quick failure is enough.
-        let is_full = record.is_on_probation || record.failures.len() >= most;
+        let is_full = record.is_on_probation
+            || record.failures.len() >= past.suspicious_streak(record.failures.len(), most);
         let distinct: BTreeSet<TrialId> = self.failures.iter().map(|(trial, _)| *trial).collect();
         let involved: BTreeSet<u32> = self.failures.iter().map(|(_, slot)| *slot).collect();
-        let enough = if has_successes { 2 * most } else { most };
+        let enough = past.suspicious_streak(distinct.len(), most);
         // The sweep is blamed only if more than half of the slots took part.
         let is_everywhere = !another_runs && distinct.len() >= enough && 2 * involved.len() > slots;
         let paused = self
@@ -270,6 +304,10 @@ mod tests {
     use swath_model::study::{Attempt, Failure, Usage};
 
     const SLOTS: usize = 4;
+    const NONE: Past = Past {
+        successes: 0,
+        failures: 0,
+    };
 
     fn breaker() -> Breaker {
         Breaker::new(Some(3))
@@ -283,14 +321,14 @@ mod tests {
     fn when_most_slots_fail_at_once_the_sweep_is_at_fault() {
         let mut breaker = breaker();
         assert_eq!(
-            breaker.record_failure(TrialId(1), 0, SLOTS, false, false),
+            breaker.record_failure(TrialId(1), 0, SLOTS, false, NONE),
             None
         );
         assert_eq!(
-            breaker.record_failure(TrialId(2), 1, SLOTS, false, false),
+            breaker.record_failure(TrialId(2), 1, SLOTS, false, NONE),
             None
         );
-        let trip = breaker.record_failure(TrialId(3), 2, SLOTS, false, false);
+        let trip = breaker.record_failure(TrialId(3), 2, SLOTS, false, NONE);
         assert_eq!(
             trip,
             Some(Trip::Sweep {
@@ -300,17 +338,36 @@ mod tests {
         assert!(breaker.is_tripped());
     }
 
-    #[test]
-    fn a_study_with_successes_needs_twice_as_many_failures() {
-        let mut breaker = breaker();
-        let trips: Vec<_> = (1..=6)
-            .map(|id| {
-                breaker
-                    .record_failure(TrialId(id), id % 4, SLOTS, false, true)
-                    .is_some()
+    /// Returns the number of quick failures in a row, all in one slot, that end a run.
+    fn streak_that_trips(past: Past) -> u32 {
+        let mut breaker = Breaker::new(Some(5));
+        (1..1000)
+            .find(|id| {
+                let past = Past {
+                    failures: past.failures + u64::from(*id),
+                    ..past
+                };
+                let trip = breaker.record_failure(TrialId(*id), 0, 1, false, past);
+                trip.is_some()
             })
-            .collect();
-        assert_eq!(trips, [false, false, false, false, false, true]);
+            .unwrap()
+    }
+
+    #[test]
+    fn a_streak_is_suspicious_if_the_share_of_failures_before_does_not_explain_it() {
+        for (successes, failures, expected) in [
+            (0, 0, 5),
+            (1, 0, 11),
+            (20, 0, 5),
+            (20, 20, 17),
+            (20, 30, 23),
+        ] {
+            let past = Past {
+                successes,
+                failures,
+            };
+            assert_eq!(streak_that_trips(past), expected, "{successes} {failures}");
+        }
     }
 
     #[test]
@@ -318,12 +375,12 @@ mod tests {
         let (mut breaker, start) = (breaker(), Timestamp::from_micros(0));
         for id in 1..=2 {
             assert_eq!(
-                breaker.record_failure(TrialId(id), 0, SLOTS, false, false),
+                breaker.record_failure(TrialId(id), 0, SLOTS, false, NONE),
                 None
             );
         }
         let minute = Duration::from_secs(60);
-        let trip = breaker.record_failure(TrialId(3), 0, SLOTS, false, false);
+        let trip = breaker.record_failure(TrialId(3), 0, SLOTS, false, NONE);
         assert_eq!(
             trip,
             Some(Trip::Slot {
@@ -336,7 +393,7 @@ mod tests {
         assert!(breaker.is_paused(0));
         assert!(breaker.end_pauses(start).is_empty());
         assert_eq!(breaker.end_pauses(Timestamp::from_micros(60_000_000)), [0]);
-        let again = breaker.record_failure(TrialId(4), 0, SLOTS, true, false);
+        let again = breaker.record_failure(TrialId(4), 0, SLOTS, true, NONE);
         assert_eq!(
             again,
             Some(Trip::Slot {
@@ -351,10 +408,7 @@ mod tests {
     fn a_success_resets_the_count() {
         let mut breaker = breaker();
         for id in 1..=9 {
-            assert_eq!(
-                breaker.record_failure(TrialId(id), 0, 1, false, false),
-                None
-            );
+            assert_eq!(breaker.record_failure(TrialId(id), 0, 1, false, NONE), None);
             breaker.record_success(0);
         }
     }
@@ -364,7 +418,7 @@ mod tests {
         let mut breaker = breaker();
         for _ in 0..9 {
             assert_eq!(
-                breaker.record_failure(TrialId(1), 0, SLOTS, false, false),
+                breaker.record_failure(TrialId(1), 0, SLOTS, false, NONE),
                 None
             );
         }
@@ -376,16 +430,16 @@ mod tests {
         let now = Timestamp::from_micros(0);
         for slot in 0..2 {
             for id in 1..=3 {
-                let trip = breaker.record_failure(TrialId(3 * slot + id), slot, 3, true, true);
+                let trip = breaker.record_failure(TrialId(3 * slot + id), slot, 3, true, NONE);
                 assert_eq!(trip.is_some(), id == 3);
             }
             breaker.set_pause_end(slot, now);
         }
         for id in 7..=8 {
-            assert_eq!(breaker.record_failure(TrialId(id), 2, 3, true, true), None);
+            assert_eq!(breaker.record_failure(TrialId(id), 2, 3, true, NONE), None);
         }
         assert!(matches!(
-            breaker.record_failure(TrialId(9), 2, 3, true, true),
+            breaker.record_failure(TrialId(9), 2, 3, true, NONE),
             Some(Trip::Sweep { .. })
         ));
     }

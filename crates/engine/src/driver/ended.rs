@@ -46,6 +46,10 @@ impl Driver<'_> {
         if let Some(text) = ended.and_then(too_many_metrics_warning) {
             self.warn(trial, attempt, text)?;
         }
+        self.components.shared_files.drain();
+        if let Some(text) = self.components.shared_files.take_warning() {
+            self.warn(trial, attempt, text)?;
+        }
         let trial_warnings = &mut self.components.trial_warnings;
         let broken = self
             .study

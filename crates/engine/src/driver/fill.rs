@@ -4,7 +4,9 @@
 use super::{Driver, DriverError, has_entries, propose, race};
 use crate::executor::{Executor, Launch};
 use crate::journal::has_foreign_trial;
-use swath_model::study::{Attempt, Event, IllegalEvent, Origin, TrialId, Verdict};
+use swath_model::study::{
+    Attempt, Event, IllegalEvent, LogRecord, Origin, Trial, TrialId, Verdict,
+};
 use swath_search::scheduler::Next;
 
 impl Driver<'_> {
@@ -51,10 +53,19 @@ impl Driver<'_> {
             .free(slots, |slot| breaker.is_paused(slot))
     }
 
+    /// Returns the waiting trials that this run may start, lowest first.
+    pub(super) fn open_trials(&self) -> impl Iterator<Item = TrialId> {
+        self.study.waiting().filter(|id| {
+            let trial = self.study.trial(*id);
+            !self.parts.only_reruns
+                || trial.is_some_and(|trial| matches!(trial.origin, Origin::Rerun(_)))
+        })
+    }
+
     /// Returns whether work is left that only needs time: a trial waits for its backoff, or all
     /// slots are busy or paused.
     pub(super) fn waits(&self, executor: &dyn Executor) -> bool {
-        self.study.waiting().next().is_some()
+        self.open_trials().next().is_some()
             || self.free_slot(self.slots(executor)).is_none() && !self.is_finished()
     }
 
@@ -76,12 +87,12 @@ impl Driver<'_> {
         let now = self.clock.now();
         // Waiting trials come first, because they were created earlier.
         let retries = &self.components.retries;
-        let startable = self.study.waiting().find(|id| {
+        let startable = self.open_trials().find(|id| {
             self.study
                 .trial(*id)
                 .is_some_and(|trial| retries.may_start(trial, now))
         });
-        if startable.is_some() {
+        if startable.is_some() || self.parts.only_reruns {
             return Ok(startable);
         }
         match self.parts.scheduler.next(&self.study, self.budget_left()) {
@@ -126,7 +137,9 @@ impl Driver<'_> {
 
     /// Returns whether the budget of trials has room for another one.
     pub(super) fn budget_left(&self) -> bool {
-        !self.exhausted && race::has_room(&self.study, self.parts.header.trials)
+        !self.exhausted
+            && !self.parts.only_reruns
+            && race::has_room(&self.study, self.parts.header.trials)
     }
 
     /// Returns whether a trial has a checkpoint of this study.
@@ -134,10 +147,45 @@ impl Driver<'_> {
         has_entries(&self.dir.checkpoints(id)) && !has_foreign_trial(&self.dir, &self.study, id)
     }
 
+    /// Commits a warning if a trial that goes on has lost a part of its records file in a power cut.
+    /// It makes the journal's offset in the file that of the shorter file, so that the lines that the
+    /// attempt appends are not taken for those that are lost.
+    fn note_shorter_records(
+        &mut self,
+        trial: TrialId,
+        attempt: Attempt,
+    ) -> Result<(), DriverError> {
+        let taken = self.study.trial(trial).and_then(|trial| trial.taken);
+        // The records of attempts elsewhere are counted when a run takes them over.
+        let Some(taken) = taken.filter(|_| !self.parts.elsewhere) else {
+            return Ok(());
+        };
+        let path = self.dir.trial(trial).join("records.jsonl");
+        let length = path.symlink_metadata().map_or(0, |about| about.len());
+        // The line break at the end may be missing, and is then added when the attempt begins.
+        if length + 1 >= taken.end {
+            return Ok(());
+        }
+        let missing = taken.end - length;
+        self.commit(Event::Logged {
+            trial,
+            attempt,
+            record: LogRecord::Warning {
+                text: format!(
+                    "`records.jsonl` has lost its last {missing} bytes, as after a power failure; \
+                     what was read from them is kept"
+                ),
+            },
+            line_end: Some(length + 2),
+        })
+    }
+
     /// Commits the start of a trial's next attempt in a slot, and returns the launch. The attempt
     /// is started only after a flush.
     fn launch(&mut self, id: TrialId, slot: u32) -> Result<Launch, DriverError> {
         let until = self.parts.scheduler.until(&self.study, id);
+        let budget = self.parts.limits.resource_budget();
+        let until = until.into_iter().chain(budget).min();
         let trial = self.study.trial(id).ok_or(IllegalEvent::NoSuchTrial(id))?;
         let (attempt, params, seed) = (
             Attempt(trial.attempts + 1),
@@ -153,6 +201,11 @@ impl Driver<'_> {
             _ => None,
         };
         let resume = has_own || from.is_some();
+        let resume_step = match trial.origin {
+            Origin::Cloned { from: parent, .. } if from.is_some() => self.study.trial(parent),
+            _ => Some(trial).filter(|_| has_own),
+        }
+        .and_then(last_checkpoint_step);
         let warning = self.components.trial_warnings.begin(trial, resume);
         self.commit(Event::Started {
             trial: id,
@@ -164,6 +217,9 @@ impl Driver<'_> {
         if let Some(text) = warning {
             self.warn(id, attempt, text)?;
         }
+        if has_own {
+            self.note_shorter_records(id, attempt)?;
+        }
         Ok(Launch {
             trial: id,
             attempt,
@@ -173,7 +229,16 @@ impl Driver<'_> {
             dir: self.dir.trial(id),
             until,
             resume,
+            resume_step,
             from,
         })
     }
+}
+
+/// Returns the step of the last checkpoint that a trial recorded with its step.
+fn last_checkpoint_step(trial: &Trial) -> Option<f64> {
+    trial.records.iter().rev().find_map(|record| match record {
+        LogRecord::Checkpoint { step } => *step,
+        _ => None,
+    })
 }

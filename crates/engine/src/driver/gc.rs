@@ -1,12 +1,12 @@
 //! Files of a study that can be removed: checkpoints that the policy does not keep, and files that
 //! crashes left half written.
 
-use super::{has_entries, holding, size, tidy};
+use super::{holding, size, tidy};
 use crate::journal::StudyDir;
 use crate::keep::{self, Keep};
 use std::io;
 use std::path::{Path, PathBuf};
-use swath_log::HELD;
+use swath_log::{HELD, WORK};
 use swath_model::study::{Closing, Study, TrialState};
 
 /// A file or folder that can be removed.
@@ -18,7 +18,8 @@ pub struct Waste {
     pub bytes: u64,
     /// The reason why it can be removed, in words.
     pub why: &'static str,
-    checkpoints: Option<swath_model::study::TrialId>,
+    /// Whether the folder is one that the policy for checkpoints governs.
+    is_governed: bool,
 }
 
 /// Returns everything that can be removed from a study while no process runs it. `clones`: the
@@ -29,19 +30,25 @@ pub fn waste(dir: &StudyDir, study: &Study, policy: Keep, clones: bool) -> Vec<W
         .trials()
         .iter()
         .map(|trial| trial.id)
-        .filter(|id| has_entries(&dir.checkpoints(*id)))
+        .filter(|id| !tidy::governed(dir, *id).is_empty())
         .collect();
     // A finished sweep needs no checkpoints for clones.
     let over = matches!(study.closed(), Some(Closing::Finished | Closing::Exhausted));
-    let expendable = policy.expendable(study, &candidates, &keep::models(study), clones, over);
-    let mut waste: Vec<Waste> = expendable
+    let models = tidy::with_models(dir, study);
+    let expendable = policy.expendable(study, &candidates, &models, clones, over);
+    let folders = expendable
         .into_iter()
-        .map(|id| Waste {
-            checkpoints: Some(id),
-            ..Waste::new(
-                dir.checkpoints(id),
-                "checkpoints that `keep` in [run] does not keep",
-            )
+        .flat_map(|id| tidy::governed(dir, id));
+    let mut waste: Vec<Waste> = folders
+        .map(|folder| {
+            let why = match folder.ends_with(WORK) {
+                true => "a private workdir that `keep` in [run] does not keep",
+                false => "checkpoints that `keep` in [run] does not keep",
+            };
+            Waste {
+                is_governed: true,
+                ..Waste::new(folder, why)
+            }
         })
         .collect();
     waste.extend(leftovers(dir, study));
@@ -121,8 +128,8 @@ fn half_written(folder: &Path) -> Vec<Waste> {
 
 /// Returns the origin of a file whose name only occurs after a crash; `None` for all other names.
 fn half_done(name: &str) -> Option<&'static str> {
-    if name == ".removed-checkpoints" {
-        Some("checkpoints whose removal was interrupted")
+    if [".removed-checkpoints", ".removed-work"].contains(&name) {
+        Some("a folder whose removal was interrupted")
     } else if name.starts_with("broken-checkpoints.") {
         Some("checkpoints on which an attempt broke")
     } else if name.starts_with(".checkpoints") {
@@ -143,7 +150,7 @@ impl Waste {
             bytes: size::occupied(&path),
             path,
             why,
-            checkpoints: None,
+            is_governed: false,
         }
     }
 
@@ -151,10 +158,10 @@ impl Waste {
     ///
     /// # Errors
     /// If the file cannot be removed, or a part of the folder cannot.
-    pub fn remove(&self, dir: &StudyDir) -> io::Result<()> {
-        let path = match self.checkpoints {
-            Some(id) => tidy::put_aside(dir, id)?,
-            None => self.path.clone(),
+    pub fn remove(&self) -> io::Result<()> {
+        let path = match self.is_governed {
+            true => tidy::put_aside(&self.path)?,
+            false => self.path.clone(),
         };
         if path.is_dir() {
             std::fs::remove_dir_all(path)

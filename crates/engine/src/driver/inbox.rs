@@ -4,11 +4,13 @@
 use super::control::Received;
 use super::{Control, Urgency};
 use crate::journal::{StudyDir, id_of, set_aside};
+use std::borrow::Cow;
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use swath_log::regular;
 use swath_model::space::Params;
-use swath_model::study::Timestamp;
+use swath_model::study::{Event, Origin, Study, Timestamp};
 
 /// The messages to a run.
 pub(super) struct Inbox {
@@ -32,14 +34,41 @@ impl Inbox {
         }
     }
 
-    /// Returns the configurations sent since the last call.
-    pub(super) fn configurations(&mut self) -> Vec<Params> {
-        receive(&self.dir, &mut self.set_aside)
+    /// Returns the messages in the inbox, in the order of sending. They stay there until they are
+    /// removed. A file that cannot be parsed is removed. One that was not sent to this study, as in a
+    /// restored copy, is moved away.
+    pub(super) fn messages(&mut self) -> Vec<Message> {
+        let Ok(entries) = std::fs::read_dir(folder(&self.dir)) else {
+            return Vec::new();
+        };
+        let mut paths: Vec<PathBuf> = entries
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|name| name == "json"))
+            .collect();
+        paths.sort();
+        let id = id_of(&self.dir);
+        let (own, foreign): (Vec<_>, Vec<_>) = paths
+            .into_iter()
+            .partition(|path| is_sent_to(path, id.as_deref()));
+        let moved = foreign.iter().map(|path| set_aside(&self.dir, path));
+        self.set_aside.extend(moved.filter_map(Result::ok));
+        own.into_iter().filter_map(Message::read).collect()
     }
 
     /// Returns the new places of messages that were for another study, each once.
     pub(super) fn take_set_aside(&mut self) -> Vec<PathBuf> {
         std::mem::take(&mut self.set_aside)
+    }
+
+    /// Removes messages that were taken.
+    pub(super) fn remove(&self, messages: &[Message]) {
+        for message in messages {
+            // One that stays is not taken again.
+            let _ = std::fs::remove_file(&message.path);
+        }
+        // Removing the folder fails if a file arrived meanwhile; the next call reads it.
+        let _ = std::fs::remove_dir(folder(&self.dir));
     }
 
     /// Reads a new request, if there is one. A stop request can only become more urgent; a number of
@@ -86,13 +115,15 @@ pub fn send(dir: &StudyDir, given: &Params, now: Timestamp) -> std::io::Result<(
         .prefix(".new")
         .tempfile_in(&folder)?;
     file.write_all(&serde_json::to_vec(given)?)?;
+    // A power cut must not take a configuration whose sender has been told that it is there.
+    file.as_file().sync_all()?;
     let id = id_of(dir).map(|id| format!("{STUDY}{id}."));
     let id = id.unwrap_or_default();
     // Another process may send at the same microsecond: count up until the name is free.
     for number in 0..1000 {
         let path = folder.join(format!("{:020}.{number:03}.{id}json", now.as_micros()));
         match file.persist_noclobber(path) {
-            Ok(_) => return Ok(()),
+            Ok(_) => return File::open(&folder)?.sync_all(),
             Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => {
                 file = error.file;
             }
@@ -105,44 +136,58 @@ pub fn send(dir: &StudyDir, given: &Params, now: Timestamp) -> std::io::Result<(
 /// The part of a file's name before the id of the study that it was sent to.
 const STUDY: &str = "study-";
 
-/// Reads and removes all files of the inbox. A file that cannot be parsed is removed too. A file
-/// that cannot be removed is not used, because it would be read again. One that was not sent to this
-/// study, as in a restored copy, is moved away, and its new path appended to `aside`.
-fn receive(dir: &StudyDir, aside: &mut Vec<PathBuf>) -> Vec<Params> {
-    let Ok(entries) = std::fs::read_dir(folder(dir)) else {
-        return Vec::new();
-    };
-    let id = id_of(dir);
-    let mut paths: Vec<PathBuf> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|name| name == "json"))
-        .collect();
-    paths.sort();
-    let is_own = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        id.as_ref()
-            .is_none_or(|id| name.contains(&format!(".{STUDY}{id}.")))
-    };
-    let (paths, foreign): (Vec<_>, Vec<_>) = paths.into_iter().partition(is_own);
-    aside.extend(foreign.iter().filter_map(|path| set_aside(dir, path).ok()));
-    let configurations = paths.iter().filter_map(|path| take_file(path)).collect();
-    // Removing the folder fails if a file arrived meanwhile; the next call reads it.
-    let _ = std::fs::remove_dir(folder(dir));
-    configurations
+/// Returns whether a message was sent to the study with this id. A study without one takes any: an
+/// earlier version began it.
+fn is_sent_to(path: &Path, id: Option<&str>) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    id.is_none_or(|id| name.contains(&format!(".{STUDY}{id}.")))
 }
 
-fn take_file(path: &Path) -> Option<Params> {
-    let text = regular::read(path).ok()?;
-    // Removed before it is used: a file that stayed would create a trial again and again.
-    std::fs::remove_file(path).ok()?;
-    serde_json::from_slice(&text).ok()
+/// A configuration that was sent to the run, and its file.
+pub(super) struct Message {
+    path: PathBuf,
+    pub(super) given: Params,
+}
+
+impl Message {
+    fn read(path: PathBuf) -> Option<Self> {
+        let text = regular::read(&path).ok()?;
+        match serde_json::from_slice(&text) {
+            Ok(given) => Some(Self { path, given }),
+            Err(_) => {
+                let _ = std::fs::remove_file(path);
+                None
+            }
+        }
+    }
+
+    /// Returns the name of the message, which no other message of the study has.
+    fn name(&self) -> Cow<'_, str> {
+        let stem = self.path.file_stem().unwrap_or_default();
+        stem.to_string_lossy()
+    }
+
+    /// Returns whether the study has a trial of this message.
+    pub(super) fn is_taken(&self, study: &Study) -> bool {
+        let name = self.name();
+        let mut trials = study.trials().iter();
+        trials.any(|trial| matches!(&trial.origin, Origin::Sent(other) if *other == name))
+    }
+
+    /// Returns the event that creates the trial of this message, with the name of the message.
+    pub(super) fn named_in(&self, mut created: Event) -> Event {
+        if let Event::Created { origin, .. } = &mut created {
+            *origin = Origin::Sent(self.name().into_owned());
+        }
+        created
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::control::tests::opened;
     use super::*;
+    use swath_model::demo::Demo;
     use swath_model::space::Value;
 
     fn params(x: i64) -> Params {
@@ -167,20 +212,33 @@ mod tests {
     }
 
     #[test]
-    fn configurations_are_received_once_and_in_order() {
+    fn configurations_are_received_in_order_and_each_message_is_taken_once() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let dir = StudyDir::at(folder.path());
         for x in 0..5 {
             send(&dir, &params(x), Timestamp::from_micros(7)).expect("it can be sent");
         }
         std::fs::write(super::folder(&dir).join("9.json"), "{").expect("it can be written");
-        let mut aside = Vec::new();
+        let mut inbox = Inbox::new(dir.clone());
+        let messages = inbox.messages();
+        assert!(inbox.take_set_aside().is_empty());
+        let given = messages.iter().map(|message| message.given.clone());
+        assert!(given.eq((0..5).map(params)));
+        let mut demo = Demo::new(&[]);
+        let created = Event::Created {
+            trial: demo.study.next_id(),
+            params: params(0),
+            origin: Origin::Added,
+            seed: 1,
+        };
+        demo.event(messages[0].named_in(created));
+        let taken = messages.iter().map(|message| message.is_taken(&demo.study));
         assert_eq!(
-            receive(&dir, &mut aside),
-            (0..5).map(params).collect::<Vec<_>>()
+            taken.collect::<Vec<_>>(),
+            [true, false, false, false, false]
         );
-        assert!(receive(&dir, &mut aside).is_empty() && !super::folder(&dir).exists());
-        assert!(aside.is_empty());
+        inbox.remove(&messages);
+        assert!(inbox.messages().is_empty() && !super::folder(&dir).exists());
     }
 
     #[test]
@@ -193,8 +251,11 @@ mod tests {
             std::fs::write(dir.journal(), opened(id)).expect("it can be written");
             send(&dir, &params(x), now).expect("it can be sent");
         }
-        let mut aside = Vec::new();
-        assert_eq!(receive(&dir, &mut aside), [params(3)]);
+        let mut inbox = Inbox::new(dir.clone());
+        let messages = inbox.messages();
+        let given = messages.iter().map(|message| message.given.clone());
+        assert!(given.eq([params(3)]));
+        let aside = inbox.take_set_aside();
         assert_eq!(aside.len(), 2);
         assert!(aside.iter().all(|path| path.starts_with(dir.orphaned())));
     }

@@ -28,6 +28,33 @@ impl Driver<'_> {
         Ok(())
     }
 
+    /// Ends the trials that have used up their budget of time. They are complete with what they have
+    /// reported.
+    pub(super) fn end_spent_trials(
+        &mut self,
+        executor: &mut dyn Executor,
+    ) -> Result<(), DriverError> {
+        let spent = self
+            .components
+            .trial_budgets
+            .spent(&self.study, self.clock.now());
+        for (trial, why) in spent {
+            if self.components.endings.contains(trial) {
+                continue;
+            }
+            self.commit(Event::Judged {
+                trial,
+                verdict: Verdict::Complete,
+                why,
+            })?;
+            // As for other verdicts: on a full disk `has_room` delivers it later.
+            if self.save()? {
+                self.end(trial, Stop::Verdict, executor);
+            }
+        }
+        Ok(())
+    }
+
     /// Asks a trial to end, unless it was already asked with the same or a higher urgency.
     pub(super) fn end(&mut self, trial: TrialId, how: Stop, executor: &mut dyn Executor) {
         if self.components.endings.ask(trial, how) {
@@ -69,13 +96,16 @@ impl Driver<'_> {
     /// Returns a record of a running trial as it is written to the journal; see
     /// [`scheduler::weighed`].
     pub(super) fn weighed(&self, trial: TrialId, record: LogRecord) -> LogRecord {
-        scheduler::mark_beyond_max(&*self.parts.scheduler, &self.study, trial, record)
+        let budget = self.parts.limits.resource_budget();
+        scheduler::mark_beyond_max(&*self.parts.scheduler, budget, &self.study, trial, record)
     }
 
     /// Asks the scheduler for a verdict on a running trial, and commits it unless it is `Continue`
     /// without a reason.
     pub(super) fn judged(&mut self, trial: TrialId, asks: bool) -> Result<Verdict, DriverError> {
-        let judgement = scheduler::judgement(&*self.parts.scheduler, &self.study, trial, asks);
+        let budget = self.parts.limits.resource_budget();
+        let scheduler = &*self.parts.scheduler;
+        let judgement = scheduler::judgement(scheduler, budget, &self.study, trial, asks);
         if !judgement.why.is_empty() || judgement.verdict != Verdict::Continue {
             self.commit(Event::Judged {
                 trial,

@@ -1,7 +1,7 @@
 //! The budgets of a sweep, and the rule for trying failed trials again.
 
 use std::time::Duration;
-use swath_model::study::FailureClass;
+use swath_model::study::{FailureClass, Resource};
 
 /// Budgets after which the sweep or a trial ends: `[limits]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,6 +10,8 @@ pub struct Limits {
     pub time: Option<Duration>,
     /// Running time of one attempt of a trial.
     pub trial_time: Option<Duration>,
+    /// Budget of a trial, after which it is complete with what it has reported.
+    pub trial_budget: Option<TrialBudget>,
     /// Number of failed trials after which a run ends.
     pub failures: Option<u64>,
     /// Number of consecutive trials that fail within ten seconds without their objective, after
@@ -21,7 +23,25 @@ pub struct Limits {
     pub log: u64,
 }
 
+/// The budget of one trial: `trial_budget`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrialBudget {
+    /// Running time, of all attempts that go on from a checkpoint together.
+    Time(Duration),
+    /// The resource that the study counts.
+    Resource(Resource),
+}
+
 impl Limits {
+    /// Returns the resource that each trial may use, if `trial_budget` is one.
+    #[must_use]
+    pub fn resource_budget(&self) -> Option<Resource> {
+        match self.trial_budget? {
+            TrialBudget::Resource(resource) => Some(resource),
+            TrialBudget::Time(_) => None,
+        }
+    }
+
     /// Default of `quick_failures`: trials in a row that may fail within ten seconds.
     pub const QUICK_FAILURES: u32 = 5;
     /// Default of `log`: bytes kept of each output stream of a trial (64 MiB).
@@ -33,12 +53,35 @@ impl Default for Limits {
         Self {
             time: None,
             trial_time: None,
+            trial_budget: None,
             failures: None,
             quick_failures: Some(Self::QUICK_FAILURES),
             disk: None,
             log: Self::LOG,
         }
     }
+}
+
+/// The goals after which a sweep ends: `target` of each objective, and `[search] patience`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Goals {
+    /// The target of each objective, in the order of the objectives; `None` for one without.
+    pub targets: Vec<Option<f64>>,
+    /// Number of trials in a row that bring nothing better.
+    pub patience: Option<u64>,
+}
+
+/// The budget of money and GPU time: `cost`, `price` and `gpu_hours` of `[limits]`.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Spending {
+    /// Cost of all trials together after which the sweep ends.
+    pub cost: Option<f64>,
+    /// Price of an hour of one trial. `None` if trials report their cost, or have none.
+    pub hourly: Option<f64>,
+    /// GPU hours of all trials together after which the sweep ends.
+    pub gpu_hours: Option<f64>,
+    /// GPUs of each trial.
+    pub gpus: f64,
 }
 
 /// Failures after which a trial is tried again: `[retry]`.

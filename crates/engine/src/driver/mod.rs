@@ -20,7 +20,9 @@ mod edit;
 mod ended;
 mod endings;
 mod fill;
+mod first_trials;
 pub mod gc;
+mod goals;
 pub mod holding;
 pub mod inbox;
 pub mod interrupt;
@@ -32,14 +34,18 @@ pub mod parts;
 mod plan;
 pub mod propose;
 pub mod race;
+mod recapture;
 pub mod replay;
 mod retries;
 pub mod room;
 mod saves;
+mod shared_files;
 pub mod size;
 mod slots;
+mod spent;
 pub mod tidy;
 pub mod trash;
+mod trial_budgets;
 mod trial_warnings;
 mod unread;
 
@@ -47,19 +53,24 @@ pub use ask::{Offer, OpenTrial};
 pub use clock::Clock;
 pub use control::Control;
 pub use interrupt::{Interrupt, Urgency};
-pub use limits::{Limits, Retry};
+pub use limits::{Goals, Limits, Retry, Spending, TrialBudget};
 pub use listeners::Listener;
 pub use parts::Parts;
+pub use recapture::{Outcome, Recaptured};
 pub use room::MachineAccess;
+pub use saves::Ticks;
+pub use shared_files::{Watched, shared_files_warning};
 
 use clock::RunClock;
 use component::Components;
+use goals::GoalWatch;
 use listeners::Listeners;
+use spent::Spent;
 
 use crate::executor::{Executor, ExecutorError, Signal, SignalKind, Stop};
 use crate::journal::{Journal, JournalError, Lock, StudyDir, snapshot};
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use swath_model::study::{
     Attempt, Closing, Event, IllegalEvent, LogRecord, SearchError, Study, TrialId, TrialState,
 };
@@ -129,7 +140,8 @@ impl<'a> Driver<'a> {
     ) -> Result<Closing, DriverError> {
         self.clock.restart(self.study.at());
         let disk = self.parts.limits.disk;
-        self.components.begin(&self.dir, disk, &self.study);
+        self.components
+            .begin(&self.dir, disk, &self.parts, &self.study);
         self.take_over(executor)?;
         loop {
             if interrupt.take_halt() {
@@ -138,6 +150,9 @@ impl<'a> Driver<'a> {
             let urgency = interrupt.urgency().max(self.components.inbox.urgency());
             let ending = self.reason_to_end(urgency);
             let may_act = self.has_room(executor)?;
+            if may_act {
+                self.end_spent_trials(executor)?;
+            }
             self.begin_or_end_attempts(ending.as_ref(), urgency, may_act, executor)?;
             // The sampler or the scheduler may have failed while slots were filled.
             let failure = self.search_failure();
@@ -187,8 +202,13 @@ impl<'a> Driver<'a> {
         match ending {
             Closing::Interrupted => self.drain(executor, urgency),
             // A full budget of disk space and a failed sampler or scheduler stop new trials only:
-            // running trials may end by themselves.
-            Closing::DiskLimit | Closing::SearchFailed => {}
+            // running trials may end by themselves. When patience ends, one of them may still
+            // bring something better, and the run goes on. In the same way, one may still report
+            // the objective.
+            Closing::DiskLimit
+            | Closing::SearchFailed
+            | Closing::Patience
+            | Closing::NoObjective => {}
             _ => self.drain(executor, Urgency::Stop),
         }
         Ok(())
@@ -212,7 +232,10 @@ impl<'a> Driver<'a> {
     /// Returns how many trials could start now if slots were free. This is an upper bound: the
     /// sampler may run out of proposals earlier.
     fn more(&self) -> usize {
-        let waiting = self.study.waiting().count();
+        let waiting = self.open_trials().count();
+        if self.parts.only_reruns {
+            return waiting;
+        }
         let counted = self.study.counted();
         let most = self
             .parts
@@ -241,8 +264,11 @@ impl<'a> Driver<'a> {
     /// A failed sampler or scheduler leaves this open: a run then returns the error.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        if self.study.waiting().next().is_some() || self.study.running_count() > 0 {
+        if self.open_trials().next().is_some() || self.study.running_count() > 0 {
             return false;
+        }
+        if self.parts.only_reruns {
+            return true;
         }
         let room = self.budget_left() && propose::propose(&self.parts, &self.study).is_some();
         let next = self.parts.scheduler.next(&self.study, room);
@@ -292,9 +318,23 @@ impl<'a> Driver<'a> {
         self.clock.used(&self.study)
     }
 
-    /// Returns whether `limits.time` is used up. A run would then start no trial.
+    /// Returns the reason why a run would start no trial: a budget of the sweep is used up, or a
+    /// goal is reached.
     #[must_use]
-    pub fn is_out_of_time(&self) -> bool {
+    pub fn spent_budget(&self) -> Option<Closing> {
+        let spent = Spent::of(self.parts.spending, &self.study);
+        let goals = GoalWatch::of(self.parts.goals.clone(), &self.study);
+        if self.is_out_of_time() {
+            Some(Closing::TimeLimit)
+        } else {
+            goals
+                .closing()
+                .or_else(|| spent.closing(&self.study, self.clock.now()))
+        }
+    }
+
+    /// Returns whether `limits.time` is used up. A run would then start no trial.
+    fn is_out_of_time(&self) -> bool {
         self.parts
             .limits
             .time
@@ -317,6 +357,10 @@ impl<'a> Driver<'a> {
             Some(Closing::FailureLimit)
         } else if self.components.breaker.is_tripped() {
             Some(Closing::CircuitBreaker)
+        } else if self.components.first_trials.are_invalid(&self.study) {
+            Some(Closing::AllInvalid)
+        } else if self.components.first_trials.silent().is_some() {
+            Some(Closing::NoObjective)
         } else if self.search_failure().is_some() {
             Some(Closing::SearchFailed)
         } else if self.is_out_of_time() {
@@ -328,7 +372,9 @@ impl<'a> Driver<'a> {
         {
             Some(Closing::DiskLimit)
         } else {
-            None
+            let spent = &self.components.spent;
+            let goal = self.components.goals.closing();
+            goal.or_else(|| spent.closing(&self.study, self.clock.now()))
         }
     }
 
@@ -355,7 +401,9 @@ impl<'a> Driver<'a> {
         executor.halt(true);
         // Nothing is written while the process is suspended, and it may never be resumed.
         self.save_to_disk()?;
-        self.clock.was_suspended(interrupt.suspend_process());
+        let suspension = interrupt.suspend_process();
+        self.clock.was_suspended(suspension);
+        self.components.trial_budgets.extend(suspension);
         executor.halt(false);
         Ok(())
     }
@@ -395,7 +443,11 @@ impl<'a> Driver<'a> {
                 self.judge(trial, false, executor)
             }
             SignalKind::Ended(exit, usage) => {
+                let was_silent = self.components.first_trials.silent().is_some();
                 let ran = self.ended(trial, attempt, exit, usage)?;
+                if !was_silent && self.components.first_trials.silent().is_some() {
+                    self.announce_silence(trial);
+                }
                 self.watch_failures(trial, ran, executor)
             }
             SignalKind::Asked(id) => {
@@ -404,6 +456,16 @@ impl<'a> Driver<'a> {
                 self.judge(trial, true, executor)?;
                 self.answer(trial, attempt, id)
             }
+        }
+    }
+
+    /// Says why no further trial is started after the first one without its objective.
+    fn announce_silence(&mut self, trial: TrialId) {
+        if self.study.running_count() > 0 {
+            self.listeners.news(&format!(
+                "no further trial is started, since trial {trial} ended without its objective; those \
+                 that run may still report it"
+            ));
         }
     }
 
@@ -455,7 +517,7 @@ impl<'a> Driver<'a> {
     /// least 5 s later, so that snapshots take at most 1/100 of the time. Errors are ignored: the
     /// journal alone is enough to restore the study.
     fn keep_snapshot(&mut self) {
-        let began = Instant::now();
+        let began = self.components.saves.now();
         let _ = snapshot::write(&self.dir, &self.study, self.journal.offset());
         self.components.saves.wrote_snapshot(began);
     }
@@ -463,17 +525,25 @@ impl<'a> Driver<'a> {
     /// Creates a trial from each configuration in the inbox. A configuration that no completion
     /// makes feasible is dropped.
     fn take_added(&mut self) -> Result<(), DriverError> {
-        let configurations = self.components.inbox.configurations();
+        let messages = self.components.inbox.messages();
         for path in self.components.inbox.take_set_aside() {
             self.listeners.notice(&format!(
                 "a message was not for this study, so it was not read: it is now `{}`",
                 path.display()
             ));
         }
-        for given in configurations {
-            if let Some(event) = propose::added(&self.parts, &self.study, &given) {
-                self.create(event)?;
+        for message in &messages {
+            // Its file is there again after a kill, or after a power cut that undid its removal.
+            if message.is_taken(&self.study) {
+                continue;
             }
+            if let Some(event) = propose::added(&self.parts, &self.study, &message.given) {
+                self.create(message.named_in(event))?;
+            }
+        }
+        // A message goes once no power cut can take its trial.
+        if !messages.is_empty() && self.save_to_disk()? {
+            self.components.inbox.remove(&messages);
         }
         Ok(())
     }

@@ -69,7 +69,7 @@ impl<'a> Driver<'a> {
             _ => Vec::new(),
         };
         let mut driver = Self {
-            components: Components::new(&dir, &parts, earlier, machine.disk_space),
+            components: Components::new(&dir, &parts, earlier, machine.disk_space, machine.ticks),
             journal: replay.into_writer_on(machine.medium, machine.mark)?,
             dir,
             _lock: lock,
@@ -119,9 +119,14 @@ impl<'a> Driver<'a> {
         if !has_own_trial(&self.dir, &self.study, id) {
             return Vec::new();
         }
+        let own = self.parts.own_workdir.as_ref();
+        // Trials that the caller of ask and tell runs have no such folder.
+        let own = own
+            .map(|own| self.dir.trial(id).join(own))
+            .filter(|own| own.is_dir());
         super::unread::records(
             &self.dir,
-            &self.parts.workdir,
+            own.as_ref().unwrap_or(&self.parts.workdir),
             &self.study,
             trial,
             self.parts.models,

@@ -1,6 +1,6 @@
 //! The inputs of a driver: the parts of a sweep file, built.
 
-use super::{Limits, Retry};
+use super::{Goals, Limits, Retry, Spending, Watched};
 use crate::keep::Keep;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,6 +28,12 @@ pub struct Parts {
     pub scheduler: Box<dyn TrialScheduler>,
     /// The budgets of the study.
     pub limits: Limits,
+    /// The goals after which the sweep ends.
+    pub goals: Goals,
+    /// The budget of money and GPU time.
+    pub spending: Spending,
+    /// Whether this run starts no trials but the further seeds that a user asked for.
+    pub only_reruns: bool,
     /// The maximum duration of this run alone; `None` for no limit.
     pub run_time: Option<Duration>,
     /// The failures after which a trial is tried again.
@@ -36,6 +42,10 @@ pub struct Parts {
     pub workdir: PathBuf,
     /// Secrets that no record shows.
     pub secrets: Secrets,
+    /// The working directory of each trial relative to the trial's folder, if it has its own.
+    pub own_workdir: Option<PathBuf>,
+    /// The files that trials may share by mistake; `None` if they are not watched.
+    pub watched: Option<Watched>,
     /// The policy for keeping checkpoints.
     pub keep: Keep,
     /// Whether swath holds copies of models.

@@ -111,6 +111,24 @@ fn completed(ask: &Ask<'_>, given: &Params, rng: &mut ChaCha8Rng) -> Option<Para
     })
 }
 
+/// Returns the events that create `seeds` further trials of each of some configurations. The n-th
+/// further trials of all configurations have the same seed, so that they can be compared in pairs.
+#[must_use]
+pub fn reruns(seed: u64, study: &Study, configurations: &[TrialId], seeds: u32) -> Vec<Event> {
+    let first = study.next_id().0;
+    let firsts = configurations.iter().filter_map(|id| study.trial(*id));
+    let pairs = firsts.flat_map(|trial| (0..seeds).map(move |index| (trial, index)));
+    pairs
+        .zip(first..)
+        .map(|((trial, index), id)| Event::Created {
+            trial: TrialId(id),
+            params: trial.params.clone(),
+            origin: Origin::Rerun(trial.id),
+            seed: trial_seed(seed, TrialId(first + index)),
+        })
+        .collect()
+}
+
 /// Returns the event that creates the next trial from a configuration given by a person, completed;
 /// `None` if no completion satisfies the constraints.
 #[must_use]

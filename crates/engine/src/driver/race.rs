@@ -10,7 +10,7 @@
 //! trial can be judged. Nothing is dropped without [`LEAST`] degrees of freedom, with several
 //! objectives, or while no configuration is proven.
 
-use swath_model::study::{Origin, Study, TrialId, TrialState};
+use swath_model::study::{Origin, Study, Trial, TrialId, TrialState};
 use swath_numerics::student;
 
 /// The level of the test: the probability of dropping, in one test, a configuration that is as good
@@ -41,7 +41,7 @@ pub struct Race {
 pub fn next(study: &Study) -> Option<TrialId> {
     let seeds = study.header().replicate? as usize;
     let mut open = study.trials().iter().filter(|trial| {
-        !matches!(trial.origin, Origin::Replicate(_) | Origin::Imported(_))
+        is_first(trial)
             && trial.state == TrialState::Complete
             && !trial.outside
             && wants(study, trial.id, seeds)
@@ -79,7 +79,7 @@ fn reserved(study: &Study) -> u64 {
         .trials()
         .iter()
         .filter(|trial| {
-            !matches!(trial.origin, Origin::Replicate(_) | Origin::Imported(_))
+            is_first(trial)
                 && matches!(
                     trial.state,
                     TrialState::Waiting | TrialState::Running | TrialState::Complete
@@ -94,13 +94,18 @@ fn reserved(study: &Study) -> u64 {
         .sum()
 }
 
+/// Returns whether a trial of this sweep is the first one of its configuration.
+fn is_first(trial: &Trial) -> bool {
+    trial.origin.first_of_configuration().is_none() && !matches!(trial.origin, Origin::Imported(_))
+}
+
 /// Returns whether a configuration has fewer than `seeds` trials and none of them failed or was
 /// stopped.
 fn wants(study: &Study, head: TrialId, seeds: usize) -> bool {
     study.replicates(head).count() < seeds
         && !study
             .replicates(head)
-            .any(|trial| matches!(trial.state, TrialState::Failed | TrialState::Stopped))
+            .any(|trial| trial.state.is_without_result() || trial.state == TrialState::Stopped)
 }
 
 impl Race {

@@ -64,7 +64,9 @@ pub fn replay<E: std::error::Error>(
         // The proposal depends on the study before the entry, so it is recomputed before `apply`.
         if let (Event::Created { trial, origin, .. }, Some(parts)) = (&entry.event, &parts) {
             match origin {
-                Origin::Imported(_) | Origin::Added => replayed.given += 1,
+                Origin::Imported(_) | Origin::Added | Origin::Sent(_) | Origin::Rerun(_) => {
+                    replayed.given += 1;
+                }
                 _ => {
                     let recomputed = recompute(parts, &study);
                     let failure = parts.scheduler.failure();

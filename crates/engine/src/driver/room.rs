@@ -4,13 +4,13 @@
 //! attempt is started, and no signal is acted on. Once there is room, everything is written and the
 //! run continues. A run that was asked to stop does not wait.
 
-use super::{Driver, DriverError};
+use super::{Driver, DriverError, Ticks};
 use crate::executor::{DiskSpace, Executor, Launch, Signal};
 use crate::journal::{JournalError, Medium, Rescued, claim_trial, is_full};
 use crate::tracker::csv;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use swath_model::study::{Event, Exit, FailureClass, Place, Study, Timestamp, TrialId, Usage};
 
 /// Number of times that a trial is requeued after it failed on a full disk.
@@ -38,10 +38,13 @@ pub struct MachineAccess {
     pub disk_space: DiskProbe,
     /// Ends the surviving processes of attempts of a killed run.
     pub end_leftovers: EndLeftovers,
+    /// The time that decides when the journal is synced and when a snapshot is written.
+    pub ticks: Ticks,
 }
 
 impl Default for MachineAccess {
     fn default() -> Self {
+        let began = Instant::now();
         Self {
             medium: Box::new(|file| Box::new(file)),
             mark: Box::new(|file| Box::new(file)),
@@ -51,6 +54,7 @@ impl Default for MachineAccess {
             end_leftovers: Box::new(|root, places, grace| {
                 let _ = crate::executor::end_leftovers(root, places, grace);
             }),
+            ticks: Box::new(move || began.elapsed()),
         }
     }
 }
@@ -260,7 +264,18 @@ impl Driver<'_> {
         &mut self,
         executor: &mut dyn Executor,
     ) -> Result<(), DriverError> {
-        if self.components.room.launches.is_empty() || !self.save()? {
+        let launches = &self.components.room.launches;
+        if launches.is_empty() {
+            return Ok(());
+        }
+        // A further attempt changes what the attempts before it left in the trial's folder, or goes
+        // on from it. If a power cut took its start from the journal, its lines would be skipped as
+        // those of an attempt that has been read, or be taken for those of the attempt before.
+        let is_saved = match launches.iter().any(|launch| launch.attempt.0 > 1) {
+            true => self.save_to_disk()?,
+            false => self.save()?,
+        };
+        if !is_saved {
             return Ok(());
         }
         let mut launches = std::mem::take(&mut self.components.room.launches).into_iter();

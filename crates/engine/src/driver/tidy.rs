@@ -1,4 +1,5 @@
-//! Removes checkpoints that the policy no longer keeps, while the study runs.
+//! Removes checkpoints and private working directories that the policy no longer keeps, while the
+//! study runs.
 
 use super::component::Component;
 use super::has_entries;
@@ -16,9 +17,9 @@ pub(super) struct Tidy {
     policy: Keep,
     /// Whether the scheduler may start a trial from the checkpoint of another.
     clones: bool,
-    /// Trials whose checkpoint folder is not empty.
+    /// Trials with a checkpoint folder that is not empty, or a private working directory.
     kept: BTreeSet<TrialId>,
-    /// Trials whose checkpoint folder contains a model.
+    /// Trials with a model that would be lost with these folders.
     models: BTreeSet<TrialId>,
     /// Whether an attempt has ended since checkpoints were last removed.
     is_due: bool,
@@ -26,18 +27,45 @@ pub(super) struct Tidy {
     removals: Vec<JoinHandle<()>>,
 }
 
-/// Renames the checkpoint folder of a trial and returns the new path, from which it can be removed
-/// slowly: no process ever finds half a checkpoint.
+/// Returns the folders of a trial that the policy governs, without those that do not exist or are
+/// empty.
+#[must_use]
+pub fn governed(dir: &StudyDir, id: TrialId) -> Vec<PathBuf> {
+    let folders = [dir.checkpoints(id), dir.work(id)];
+    folders
+        .into_iter()
+        .filter(|folder| has_entries(folder))
+        .collect()
+}
+
+/// Returns the trials among `trials` that the policy must keep although it does not name them,
+/// because of models that would be lost.
+#[must_use]
+pub fn with_models(dir: &StudyDir, study: &Study) -> BTreeSet<TrialId> {
+    let mut models = keep::models(study);
+    let trials = study.trials().iter();
+    let unheld = trials.filter(|trial| trial.records.iter().any(keep::is_unheld_model));
+    models.extend(
+        unheld
+            .map(|trial| trial.id)
+            .filter(|id| dir.work(*id).is_dir()),
+    );
+    models
+}
+
+/// Renames a folder of a trial and returns the new path, from which it can be removed slowly: no
+/// process ever finds half a checkpoint.
 ///
 /// # Errors
 /// If the folder cannot be renamed.
-pub fn put_aside(dir: &StudyDir, id: TrialId) -> io::Result<PathBuf> {
-    let aside = dir.trial(id).join(".removed-checkpoints");
+pub fn put_aside(folder: &Path) -> io::Result<PathBuf> {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let aside = folder.with_file_name(format!(".removed-{name}"));
     // The rest of a removal that a crash interrupted.
     if aside.exists() {
         std::fs::remove_dir_all(&aside)?;
     }
-    std::fs::rename(dir.checkpoints(id), &aside)?;
+    std::fs::rename(folder, &aside)?;
     Ok(aside)
 }
 
@@ -46,9 +74,14 @@ impl Component for Tidy {
         match event {
             _ if self.policy.is_all() => {}
             // The checkpoint folder that contains a model must not be removed.
-            Event::Logged { record, .. } => self.models.extend(keep::model(record)),
+            Event::Logged { trial, record, .. } => {
+                self.models.extend(keep::model(record));
+                if keep::is_unheld_model(record) && self.dir.work(*trial).is_dir() {
+                    self.models.insert(*trial);
+                }
+            }
             Event::Ended { trial, .. } => {
-                if has_entries(&self.dir.checkpoints(*trial)) {
+                if !governed(&self.dir, *trial).is_empty() {
                     self.kept.insert(*trial);
                 }
                 // The removal waits for the end of the round: one look at all trials is enough for
@@ -73,16 +106,16 @@ impl Tidy {
         }
     }
 
-    /// Finds the trials that have checkpoints.
+    /// Finds the trials that have checkpoints or private working directories.
     pub(super) fn begin(&mut self, study: &Study) {
         if self.policy.is_all() {
             return;
         }
         let trials = study.trials().iter().map(|trial| trial.id);
         self.kept = trials
-            .filter(|id| has_entries(&self.dir.checkpoints(*id)))
+            .filter(|id| !governed(&self.dir, *id).is_empty())
             .collect();
-        self.models = keep::models(study);
+        self.models = with_models(&self.dir, study);
     }
 
     /// Returns whether an attempt has ended since checkpoints were last removed.
@@ -106,19 +139,22 @@ impl Tidy {
             .expendable(study, kept, models, self.clones, over)
         {
             self.kept.remove(&id);
-            // A folder that cannot be renamed stays: that is no reason to end a run, and `swath gc`
-            // reports it.
-            let Ok(aside) = put_aside(&self.dir, id) else {
-                continue;
-            };
-            each(id, &aside);
-            // Removing large checkpoints takes long: a thread does it while the loop goes on.
-            let removal = std::thread::Builder::new()
-                .name("tidy".to_owned())
-                .spawn(move || {
-                    std::fs::remove_dir_all(aside).ok();
-                });
-            self.removals.extend(removal);
+            for folder in governed(&self.dir, id) {
+                // A folder that cannot be renamed stays: that is no reason to end a run, and `swath
+                // gc` reports it.
+                let Ok(aside) = put_aside(&folder) else {
+                    continue;
+                };
+                each(id, &aside);
+                // Removing large checkpoints takes long: a thread does it while the loop goes on.
+                let removal =
+                    std::thread::Builder::new()
+                        .name("tidy".to_owned())
+                        .spawn(move || {
+                            std::fs::remove_dir_all(aside).ok();
+                        });
+                self.removals.extend(removal);
+            }
         }
         self.removals.retain(|removal| !removal.is_finished());
     }

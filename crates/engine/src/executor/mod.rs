@@ -5,18 +5,22 @@
 //! file here with its `KIND` and add a line to `EXECUTORS`.
 
 mod allotment;
+mod built_in;
 mod cgroups;
 mod checkpoint;
 mod gpus;
 pub mod guard;
+mod invocation;
 mod leaf;
 mod leftovers;
 mod nearest;
 mod orphans;
 mod output;
 mod pool;
+mod port;
 pub mod processes;
 mod program;
+mod reread;
 mod room;
 mod shortage;
 mod simulated;
@@ -31,18 +35,23 @@ mod traceback;
 mod trainable;
 mod usage;
 mod watch;
+mod work_files;
 
 pub use allotment::Allotment;
+pub use built_in::{BUILT_INS, BuiltIn, Facts, RESUME, Scope, environment};
 pub use gpus::{GpuError, GpuShares, Gpus};
+pub use invocation::{Invocation, Text};
 pub use leftovers::{end_leftovers, survivors};
 pub use pool::Pool;
-pub use program::{Argv, Program, ProgramSettings, ProgramSpec, environment};
+pub use program::{Invoke, Program, ProgramSettings, ProgramSpec};
+pub(crate) use reread::{Reread, reread};
 pub use room::DiskSpace;
 pub use simulated::Simulated;
 pub use site::{Share, Site, Work, here};
 pub use system::SYSTEM;
 pub use task::{Task, TaskEnd, TaskRequest};
 pub use trainable::{Closure, Outcome, StudyContext, Trainable, TrialContext, TrialError};
+pub use work_files::{LARGEST_COPY, WorkFile, WorkFiles};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -178,6 +187,8 @@ pub struct Launch {
     pub until: Option<Resource>,
     /// Whether the trial resumes from its checkpoint folder.
     pub resume: bool,
+    /// Step of the checkpoint that the trial resumes from, if the program recorded it.
+    pub resume_step: Option<f64>,
     /// Checkpoint folder of another trial, copied into this trial's own folder before the start.
     pub from: Option<PathBuf>,
 }

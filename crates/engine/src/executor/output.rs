@@ -107,6 +107,15 @@ impl Output {
         traceback::error(&stderr.end()).or_else(|| traceback::error_of_traceback(&stdout.end()))
     }
 
+    /// Returns the last line that is not blank: of standard error if it has one, else of standard
+    /// output.
+    pub(super) fn last_line(&self) -> Option<String> {
+        self.streams
+            .iter()
+            .rev()
+            .find_map(|stream| traceback::last_line(&stream.end()))
+    }
+
     /// Returns the end of the output of each stream, with its name.
     pub(super) fn printed(&self) -> [(&'static str, String); 2] {
         let [stdout, stderr] = &self.streams;
@@ -293,12 +302,22 @@ impl LogFile {
     }
 }
 
+/// Text in the line that replaces the cut bytes.
+const GAP: &str = " bytes left out here, the log is kept under ";
+
+/// Returns whether the middle of a log was cut out. A log that does not exist was not.
+pub(super) fn is_cut(path: &Path) -> io::Result<bool> {
+    match regular::read(path) {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).contains(GAP)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Returns the line that replaces the cut bytes. Its length is constant, so that a later cut can
 /// overwrite it.
 fn gap(left_out: u64, cap: u64) -> String {
-    format!(
-        "\n[swath: {left_out:>20} bytes left out here, the log is kept under {cap:>20} bytes by limits.log]\n"
-    )
+    format!("\n[swath: {left_out:>20}{GAP}{cap:>20} bytes by limits.log]\n")
 }
 
 #[cfg(test)]

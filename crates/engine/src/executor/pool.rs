@@ -303,10 +303,12 @@ impl Worker {
         for launch in &self.jobs {
             self.line.begin();
             let trial = TrialContext {
-                // If `command` panics the command is empty, and the start of the program fails with
-                // that reason.
-                command: catch_unwind(AssertUnwindSafe(|| self.trainable.command(&launch)))
-                    .unwrap_or_default(),
+                // If `invocation` panics the command is empty, and the start of the program fails
+                // with that reason.
+                invocation: catch_unwind(AssertUnwindSafe(|| {
+                    self.trainable.invocation(&launch, &self.study)
+                }))
+                .unwrap_or_default(),
                 launch,
                 study: Arc::clone(&self.study),
                 line: Arc::clone(&self.line),
@@ -370,7 +372,7 @@ impl Worker {
             (_, Err(_)) => {}
         }
         let dirs = Dirs {
-            workdir: self.study.workdir.clone(),
+            workdir: trial.workdir().to_owned(),
             trial: trial.launch.dir.clone(),
         };
         let mut log = match TrialLogger::in_process(identity, dirs, self.sink(trial)) {
@@ -404,7 +406,7 @@ impl Worker {
     fn train(&self, trial: &TrialContext, log: &mut TrialLogger) -> Outcome {
         // A trial without a command is a function in this process; a program reports its own
         // process id.
-        if trial.command.is_empty() {
+        if trial.invocation.argv.is_empty() {
             trial.note_running(std::process::id());
         }
         if let Some(from) = &trial.launch.from {
@@ -423,15 +425,42 @@ impl Worker {
                 }
             }
         }
-        for data_dir in &self.study.data_dir {
+        if let Some(files) = &self.study.work_files {
+            let launch = &trial.launch;
+            let placed = self.try_until_possible(trial, || {
+                files
+                    .place(&launch.dir, launch.resume)
+                    .inspect_err(|error| trial.note_shortage(error))
+            });
+            match placed {
+                Ok(Ok(())) => {}
+                Err(request) => return ended_early(request),
+                Ok(Err(error)) => {
+                    return not_started(format!("could not make its private workdir: {error}"));
+                }
+            }
+        }
+        for data_dir in trial.data_dir() {
             if let Err(error) = log.dataset(data_dir, "") {
                 log.warn(format!(
                     "could not record the data set `{data_dir}`: {error}"
                 ));
             }
         }
-        self.try_until_possible(trial, || self.trainable.train(trial, log))
-            .unwrap_or_else(ended_early)
+        let outcome = self
+            .try_until_possible(trial, || self.trainable.train(trial, log))
+            .unwrap_or_else(ended_early);
+        if let (Exit::Failed(Failure::Code(_)), Some(files)) =
+            (&outcome.exit, &self.study.work_files)
+        {
+            for file in files.missing(&trial.launch.dir) {
+                log.warn(format!(
+                    "`{file}` is in the project but not in the private workdir of the trial: name it in \
+                     `link` or `copy` in [run]"
+                ));
+            }
+        }
+        outcome
     }
 
     /// Repeats a step of the start while the machine lacks something that it needs, which the step
@@ -469,8 +498,8 @@ impl Worker {
             identity,
             params: &trial.launch.params,
             seed: trial.launch.seed,
-            workdir: &self.study.workdir,
-            command: &trial.command,
+            workdir: trial.workdir(),
+            command: &trial.invocation.recorded,
             resume: trial.launch.resume,
             at: Timestamp::now(),
         })

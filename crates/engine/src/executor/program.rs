@@ -5,22 +5,24 @@ use super::cgroups::Cgroups;
 use super::leaf::Leaf;
 use super::orphans::RUN;
 use super::output::Output;
+use super::port::Port;
 use super::slot::{Order, Slot, Slots, StartError, Started};
 use super::stop_line::StopRequest;
 use super::supervise::{ORPHAN_GRACE, Records, Supervision, SupervisionLimits, stop_file};
 use super::{
-    Allotment, ExecutorError, Exit, Launch, Outcome, StudyContext, Trainable, TrialContext,
-    processes, usage,
+    Allotment, ExecutorError, Exit, Facts, Invocation, Launch, Outcome, StudyContext, Text,
+    Trainable, TrialContext, environment, processes, usage,
 };
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf, absolute};
 use std::process::Command;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use swath_log::{TrialLogger, rank};
 use swath_model::space::Name;
@@ -40,16 +42,14 @@ const DEFAULT_PATH: &str = "/bin:/usr/bin";
 /// Distinguishes several runs of one process, so that no run ends the trials of another.
 static RUNS: AtomicU32 = AtomicU32::new(1);
 
-/// Function that returns the command line of an attempt, program first.
-pub type Argv = Box<dyn Fn(&Launch) -> Vec<String> + Send + Sync>;
+/// Function that returns what an attempt starts.
+pub type Invoke = Box<dyn Fn(&Launch) -> Invocation<Text> + Send + Sync>;
 
 /// Settings from which a [`Program`] is made.
 pub struct ProgramSettings {
-    /// Command line. A first word with a slash is a path, relative to the workdir; a word without a
-    /// slash is searched on `PATH`.
-    pub argv: Argv,
-    /// Command line as it is recorded: without secrets.
-    pub recorded: Argv,
+    /// What each attempt starts. A first word of its command line with a slash is a path, relative to
+    /// the workdir; a word without a slash is searched on `PATH`.
+    pub invoke: Invoke,
     /// Environment and limits of the program.
     pub spec: ProgramSpec,
     /// Command line of the [guard](super::guard::run); `None` to run without a guard.
@@ -82,6 +82,9 @@ pub struct ProgramSpec {
     pub capture: Vec<(Name, Regex)>,
     /// Whether the program writes checkpoints.
     pub checkpoint: bool,
+    /// Exit statuses with which the program says that its configuration cannot work.
+    #[serde(default)]
+    pub invalid: Vec<i32>,
 }
 
 impl ProgramSpec {
@@ -143,8 +146,9 @@ mod patterns {
 
 /// Trainable that runs a program for each trial.
 pub struct Program {
-    argv: Argv,
-    recorded: Argv,
+    invoke: Invoke,
+    /// The port of the last attempt of each slot.
+    ports: Mutex<BTreeMap<u32, Port>>,
     spec: ProgramSpec,
     limits: SupervisionLimits,
     /// Mark of this run in the environment of its processes, `PID-STARTTICKS-COUNT`.
@@ -170,37 +174,6 @@ pub struct Program {
     program_path: OnceLock<(String, PathBuf)>,
 }
 
-/// Returns the variables of the environment for an attempt with the folder `dir`. Variables without
-/// a value are removed.
-#[must_use]
-pub fn environment(
-    study: &StudyContext,
-    launch: &Launch,
-    dir: &Path,
-) -> Vec<(&'static str, Option<OsString>)> {
-    vec![
-        ("SWATH_STUDY", Some(study.name.clone().into())),
-        ("SWATH_PIPELINE", Some(study.pipeline.clone().into())),
-        ("SWATH_STAGE", Some(study.stage.clone().into())),
-        (
-            "SWATH_TRIAL",
-            Some(study.stands_for.unwrap_or(launch.trial).to_string().into()),
-        ),
-        ("SWATH_ATTEMPT", Some(launch.attempt.to_string().into())),
-        ("SWATH_TRIAL_DIR", Some(dir.into())),
-        ("SWATH_PARAMS", Some(dir.join("params.json").into())),
-        ("SWATH_RECORDS", Some(dir.join("records.jsonl").into())),
-        ("SWATH_CHECKPOINT_DIR", Some(dir.join("checkpoints").into())),
-        ("SWATH_DATA_DIR", Some(study.data_dir.join(":").into())),
-        ("SWATH_SEED", Some(launch.seed.to_string().into())),
-        (
-            "SWATH_UNTIL",
-            launch.until.map(|until| until.to_string().into()),
-        ),
-        ("SWATH_RESUME", launch.resume.then(|| "1".into())),
-    ]
-}
-
 impl Program {
     /// Creates the trainable. Also makes this process the subreaper of its descendants and starts
     /// the guard, if there is one.
@@ -209,8 +182,7 @@ impl Program {
     /// Fails if the workdir cannot be made absolute or the guard cannot be started.
     pub fn new(settings: ProgramSettings) -> Result<Self, ExecutorError> {
         let ProgramSettings {
-            argv,
-            recorded,
+            invoke,
             mut spec,
             guard,
             allotment,
@@ -223,13 +195,14 @@ impl Program {
         let outer_ranks = spec.outer_ranks();
         let slots = Slots::new(guard, &run).map_err(prepare_error)?;
         Ok(Self {
-            argv,
-            recorded,
+            invoke,
+            ports: Mutex::default(),
             limits: SupervisionLimits {
                 run_time: spec.trial_time,
                 grace: spec.grace,
                 memory: allotment.memory,
                 sample_interval: spec.system,
+                invalid: spec.invalid.clone(),
             },
             spec,
             allotment,
@@ -252,14 +225,14 @@ impl Program {
         dir: &Path,
         leaf: Option<&Leaf>,
     ) -> Result<Order, String> {
-        let argv = (self.argv)(&trial.launch);
+        let argv = &trial.invocation.argv;
         let name = argv.first().ok_or("the command is empty")?;
         let cgroups = self.cgroups.get().and_then(Option::as_ref);
         Ok(Order {
-            program: self.find(name)?,
+            program: self.find(name, self.workdir(trial))?,
             argv: argv.iter().map(OsString::from).collect(),
             env: self.environment(trial, dir),
-            workdir: self.spec.workdir.clone(),
+            workdir: self.workdir(trial).to_owned(),
             logs: [dir.join("stdout.log"), dir.join("stderr.log")],
             cgroup: leaf
                 .zip(cgroups)
@@ -298,10 +271,30 @@ impl Program {
             Err(StartError::Spawn(error)) => {
                 self.slots.give_back(slot);
                 trial.note_shortage(&error);
-                let name = trial.command.first().map_or("", String::as_str);
-                Err(self.why_not(name, &order.program, &error))
+                let name = trial.invocation.recorded.first();
+                let name = name.map_or("", String::as_str);
+                Err(why_not(name, &order, &error))
             }
         }
+    }
+
+    /// Gives a slot a port that differs from those of the other slots, and returns its number. A
+    /// slot that needs none gives its port back.
+    fn reserve_port(&self, slot: u32, is_needed: bool) -> Option<u16> {
+        let port = is_needed.then(Port::reserve).flatten();
+        let number = port.as_ref().map(|port| port.number);
+        let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+        match port {
+            Some(port) => ports.insert(slot, port),
+            None => ports.remove(&slot),
+        };
+        number
+    }
+
+    /// Returns the port of the attempt that runs in a slot.
+    fn port(&self, slot: u32) -> Option<u16> {
+        let ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+        ports.get(&slot).map(|port| port.number)
     }
 
     /// Returns the changes of the inherited environment for an attempt.
@@ -316,6 +309,7 @@ impl Program {
                 .map(|(name, value)| (name.into(), Some(value.into()))),
         );
         let of_sweep = self.spec.env.iter();
+        let of_sweep = of_sweep.chain(&trial.invocation.env);
         changes.extend(of_sweep.map(|(name, value)| (name.into(), Some(value.into()))));
         changes.push((RUN.into(), Some(self.run.clone().into())));
         if let Some(path) = &self.longer_path {
@@ -323,7 +317,10 @@ impl Program {
         }
         // This process may itself run inside a trial. The variables of that outer trial must not
         // reach its own trials, so those without a value are removed.
-        let of_trial = environment(&trial.study, &trial.launch, dir);
+        let of_trial = environment(&Facts {
+            port: self.port(trial.launch.slot),
+            ..trial.facts(dir)
+        });
         changes.extend(
             of_trial
                 .into_iter()
@@ -333,11 +330,22 @@ impl Program {
         changes
     }
 
+    /// Returns the working directory of an attempt.
+    fn workdir<'a>(&'a self, trial: &'a TrialContext) -> &'a Path {
+        let own = trial.invocation.workdir.as_deref().map(Path::new);
+        own.unwrap_or(&self.spec.workdir)
+    }
+
     /// Returns the path of a program: below the workdir if the name has a slash, otherwise found on
-    /// `PATH`.
-    fn find(&self, name: &str) -> Result<PathBuf, String> {
+    /// `PATH`. A private workdir may lack a program that the project has.
+    fn find(&self, name: &str, workdir: &Path) -> Result<PathBuf, String> {
         if name.contains('/') {
-            return Ok(self.spec.workdir.join(name));
+            let path = workdir.join(name);
+            return Ok(if path.exists() {
+                path
+            } else {
+                self.spec.workdir.join(name)
+            });
         }
         let cached = self.program_path.get();
         if let Some((_, path)) = cached.filter(|(cached_name, _)| cached_name == name) {
@@ -361,42 +369,6 @@ impl Program {
         )
     }
 
-    /// Returns why a program could not be started, and a hint for the user.
-    fn why_not(&self, name: &str, path: &Path, error: &io::Error) -> String {
-        const ENOEXEC: i32 = 8;
-        let workdir = self.spec.workdir.display();
-        if !self.spec.workdir.is_dir() {
-            return format!(
-                "the workdir `{workdir}` does not exist or is no directory; see `workdir` in [run]"
-            );
-        }
-        match error.kind() {
-            ErrorKind::NotFound if path.exists() => format!(
-                "`{name}` needs an interpreter or loader that does not exist; check its first line, `#!…`"
-            ),
-            ErrorKind::NotFound => format!(
-                "`{name}` does not exist in `{workdir}`; check `command` in [run], or let `setup` build it"
-            ),
-            ErrorKind::PermissionDenied if path.is_dir() => {
-                format!("`{name}` is a directory; name the program in it")
-            }
-            ErrorKind::PermissionDenied => {
-                format!(
-                    "`{name}` is not executable; `chmod +x` it, or call it by its interpreter: `sh {name}`"
-                )
-            }
-            ErrorKind::ArgumentListTooLong => {
-                format!(
-                    "the command of `{name}` is too long; pass the parameters as a file with `{{params}}`"
-                )
-            }
-            _ if error.raw_os_error() == Some(ENOEXEC) => format!(
-                "`{name}` is no program for this machine; if it is a script, begin it with `#!/bin/sh` or the like"
-            ),
-            _ => format!("`{name}`: {error}"),
-        }
-    }
-
     /// Prepares the folder for an attempt: creates the checkpoint folder, which
     /// `SWATH_CHECKPOINT_DIR` names, and removes a `stop` file of earlier attempts.
     fn prepare(&self, trial: &TrialContext, dir: &Path) -> Result<(), String> {
@@ -405,6 +377,19 @@ impl Program {
             trial.note_shortage(&error);
             format!("could not create the checkpoint folder: {error}")
         })?;
+        trial
+            .invocation
+            .write_files(dir, launch.resume)
+            .map_err(|error| {
+                trial.note_shortage(&error);
+                format!("could not write the files of the trial: {error}")
+            })?;
+        if trial.invocation.workdir.is_some() {
+            std::fs::create_dir_all(self.workdir(trial)).map_err(|error| {
+                trial.note_shortage(&error);
+                format!("could not create the workdir: {error}")
+            })?;
+        }
         // A first attempt has a fresh folder. Spare it the system call.
         if launch.attempt.0 > 1 {
             std::fs::remove_file(stop_file(dir)).ok();
@@ -461,7 +446,7 @@ impl Program {
         // If the kernel enforces the limit of the cgroup, the supervisor need not measure memory.
         let limits = SupervisionLimits {
             memory: self.limits.memory.filter(|_| !is_walled),
-            ..self.limits
+            ..self.limits.clone()
         };
         let orphans = &|| processes.orphans();
         let place = (&mut slot, started.pid);
@@ -641,8 +626,21 @@ impl Program {
 }
 
 impl Trainable for Program {
-    fn command(&self, launch: &Launch) -> Vec<String> {
-        (self.recorded)(launch)
+    fn invocation(&self, launch: &Launch, study: &StudyContext) -> Invocation {
+        let invocation = (self.invoke)(launch);
+        let dir = absolute(&launch.dir).unwrap_or_else(|_| launch.dir.clone());
+        let port = self.reserve_port(launch.slot, invocation.needs_port);
+        let mut invocation = invocation.resolve(&Facts {
+            study,
+            launch,
+            dir: &dir,
+            data_dir: &study.data_dir,
+            port,
+        });
+        if let Some(files) = &study.work_files {
+            invocation.workdir = Some(dir.join(files.workdir()).to_string_lossy().into_owned());
+        }
+        invocation
     }
 
     fn train(&self, trial: &TrialContext, log: &mut TrialLogger) -> Outcome {
@@ -675,6 +673,43 @@ impl Trainable for Program {
             cgroups.close(grace);
         }
         self.slots.end_unassigned(grace);
+    }
+}
+
+/// Returns why a program could not be started, and a hint for the user.
+fn why_not(name: &str, order: &Order, error: &io::Error) -> String {
+    const ENOEXEC: i32 = 8;
+    let path = &order.program;
+    let workdir = order.workdir.display();
+    if !order.workdir.is_dir() {
+        return format!(
+            "the workdir `{workdir}` does not exist or is no directory; see `workdir` in [run]"
+        );
+    }
+    match error.kind() {
+        ErrorKind::NotFound if path.exists() => format!(
+            "`{name}` needs an interpreter or loader that does not exist; check its first line, `#!…`"
+        ),
+        ErrorKind::NotFound => format!(
+            "`{name}` does not exist in `{workdir}`; check `command` in [run], or let `setup` build it"
+        ),
+        ErrorKind::PermissionDenied if path.is_dir() => {
+            format!("`{name}` is a directory; name the program in it")
+        }
+        ErrorKind::PermissionDenied => {
+            format!(
+                "`{name}` is not executable; `chmod +x` it, or call it by its interpreter: `sh {name}`"
+            )
+        }
+        ErrorKind::ArgumentListTooLong => {
+            format!(
+                "the command of `{name}` is too long; pass the parameters as a file with `{{params}}`"
+            )
+        }
+        _ if error.raw_os_error() == Some(ENOEXEC) => format!(
+            "`{name}` is no program for this machine; if it is a script, begin it with `#!/bin/sh` or the like"
+        ),
+        _ => format!("`{name}`: {error}"),
     }
 }
 

@@ -50,7 +50,7 @@ const REST_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 pub(super) const ORPHAN_GRACE: Duration = Duration::from_secs(2);
 
 /// Limits and intervals of the supervision of a child.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct SupervisionLimits {
     /// Longest run time; `None` for no limit.
     pub(super) run_time: Option<Duration>,
@@ -61,6 +61,8 @@ pub(super) struct SupervisionLimits {
     pub(super) memory: Option<u64>,
     /// Interval between two samples of system usage; `None` for no samples.
     pub(super) sample_interval: Option<Duration>,
+    /// Exit statuses with which the child says that its configuration cannot work.
+    pub(super) invalid: Vec<i32>,
 }
 
 /// Signals with which other processes usually end a program.
@@ -592,9 +594,15 @@ impl<'a> Supervision<'a> {
     }
 
     /// Adds the error message that the program wrote to a failure. A program killed from outside
-    /// (SIGKILL, SIGTERM) wrote none about that.
+    /// (SIGKILL, SIGTERM) wrote none about that. A status of `[run] invalid` makes the attempt invalid.
     fn with_error(&self, exit: Exit) -> Exit {
         match exit {
+            Exit::Failed(Failure::Code(code)) if self.limits.invalid.contains(&code) => {
+                let reason = self.output.error().or_else(|| self.output.last_line());
+                Exit::Failed(Failure::Invalid(
+                    reason.unwrap_or_else(|| format!("exit status {code}")),
+                ))
+            }
             Exit::Failed(ended @ (Failure::Code(_) | Failure::Signal(_)))
                 if !matches!(ended, Failure::Signal(KILL | TERM)) =>
             {

@@ -57,6 +57,11 @@ pub(super) fn error_of_traceback(text: &str) -> Option<String> {
     traceback_error(&lines(text)).map(shortened)
 }
 
+/// Returns the last line that is not blank.
+pub(super) fn last_line(text: &str) -> Option<String> {
+    lines(text).pop().map(|line| shortened(line.trim()))
+}
+
 /// Returns the lines as a terminal shows them, without rank prefixes.
 fn lines(text: &str) -> Vec<String> {
     text.lines()

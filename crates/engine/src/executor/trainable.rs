@@ -3,12 +3,12 @@
 
 use super::shortage::Shortage;
 use super::stop_line::{StopLine, StopRequest};
-use super::{Exit, Launch, Signal, SignalKind};
+use super::{Exit, Facts, Invocation, Launch, Signal, SignalKind, WorkFiles};
 use crossbeam_channel::Sender;
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use swath_log::{DigestCache, ModelStore, TrialFolder, TrialLogger};
 use swath_model::source::secret::Secrets;
@@ -23,10 +23,9 @@ pub trait Trainable: Send + Sync {
     /// Trains, records with `log`, and returns the exit and the usage of the attempt.
     fn train(&self, trial: &TrialContext, log: &mut TrialLogger) -> Outcome;
 
-    /// Returns the command of an attempt for its record; empty for a trial that runs in this
-    /// process.
-    fn command(&self, _launch: &Launch) -> Vec<String> {
-        Vec::new()
+    /// Returns what an attempt starts; without a command for a trial that runs in this process.
+    fn invocation(&self, _launch: &Launch, _study: &StudyContext) -> Invocation {
+        Invocation::default()
     }
 
     /// Checks whether the next attempt can start in a slot after one has ended there. Resources of
@@ -63,6 +62,9 @@ pub struct StudyContext {
     pub stage: String,
     /// Working directory of the trials; `model_path` and similar paths are relative to it.
     pub workdir: PathBuf,
+    /// Files that stand in a private working directory of each trial; `None` if all trials run in
+    /// `workdir`.
+    pub work_files: Option<Arc<WorkFiles>>,
     /// Data sets that every trial reads; recorded at the start of each.
     pub data_dir: Vec<String>,
     /// Cache of digests of data sets and models; `None` for no cache.
@@ -86,8 +88,8 @@ pub struct TrialContext {
     pub launch: Launch,
     /// Values shared by all trials of its study.
     pub study: Arc<StudyContext>,
-    /// Command of the attempt; empty for a trial that runs in this process.
-    pub command: Vec<String>,
+    /// What the attempt starts; without a command for a trial that runs in this process.
+    pub invocation: Invocation,
     pub(super) line: Arc<StopLine>,
     pub(super) signals: Sender<Signal>,
     /// Used only by the trial's own thread. The lock makes the context `Sync`, so that a function
@@ -103,6 +105,32 @@ impl TrialContext {
     pub(super) fn note_shortage(&self, error: &io::Error) {
         if let (Some(shortage), Ok(mut noted)) = (Shortage::of(error), self.shortage.lock()) {
             *noted = Some(shortage);
+        }
+    }
+
+    /// Returns the working directory of the attempt.
+    #[must_use]
+    pub fn workdir(&self) -> &Path {
+        let own = self.invocation.workdir.as_deref().map(Path::new);
+        own.unwrap_or(&self.study.workdir)
+    }
+
+    /// Returns the data sets that the trial reads.
+    #[must_use]
+    pub fn data_dir(&self) -> &[String] {
+        let own = self.invocation.data_dir.as_deref();
+        own.unwrap_or(&self.study.data_dir)
+    }
+
+    /// Returns the facts about the attempt, without a port. `dir` is the absolute path of the
+    /// trial's folder.
+    pub(super) fn facts<'a>(&'a self, dir: &'a Path) -> Facts<'a> {
+        Facts {
+            study: &self.study,
+            launch: &self.launch,
+            dir,
+            data_dir: self.data_dir(),
+            port: None,
         }
     }
 
@@ -283,6 +311,7 @@ pub(super) mod tests {
             dir: PathBuf::new(),
             until: None,
             resume: false,
+            resume_step: None,
             from: None,
         }
     }

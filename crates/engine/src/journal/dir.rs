@@ -190,4 +190,11 @@ impl StudyDir {
     pub fn checkpoints(&self, id: TrialId) -> PathBuf {
         self.trial(id).join("checkpoints")
     }
+
+    /// Returns the path of a trial's private working directory, which exists only if the sweep file
+    /// asks for it.
+    #[must_use]
+    pub fn work(&self, id: TrialId) -> PathBuf {
+        self.trial(id).join(swath_log::WORK)
+    }
 }

@@ -1,7 +1,7 @@
 //! The high-water mark of a journal: how long it was when it was last synced to the disk.
 //!
-//! It is written beside the journal after each sync, in place and without a sync of its own, so it
-//! costs one write. Whatever it names was safe from power loss before it was written: a journal
+//! It is written beside the journal after each sync, in place and without a sync of its own (but for
+//! the first one of a process), so it costs one write. Whatever it names was safe from power loss before it was written: a journal
 //! that is shorter was cut or replaced. It may be behind the journal by any amount, and one that is
 //! torn or missing says nothing. A power failure therefore causes no false alarm.
 

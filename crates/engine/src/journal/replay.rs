@@ -1,7 +1,7 @@
 //! Reading a journal from beginning to end, after which it can be written.
 
 use super::line::{Line, Link};
-use super::{Journal, JournalError, Medium, StudyDir, is_full, line, mark};
+use super::{Journal, JournalError, Mark, Medium, StudyDir, is_full, line, mark};
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -110,16 +110,26 @@ impl Replay {
         let Some(line) = self.line.strip_suffix(b"\n") else {
             // A torn line ends before its checksum does. A complete entry that is followed by
             // further bytes was committed, and its line break was damaged.
-            if line::complete_entry(&self.line).is_some_and(|end| end < self.line.len()) {
+            let end = line::complete_entry(&self.line);
+            if end.is_some_and(|end| end < self.line.len())
+                && !is_left_by_power_cut(&self.line, self.offset, &self.dir)
+            {
                 let why = "its line break has changed".to_owned();
                 return Err(JournalError::bad_line(&self.path, self.lines + 1, why));
             }
             return Ok(None);
         };
         self.lines += 1;
-        let line = line::read(line)
-            .and_then(|line| continues(line, self.link, self.is_chained))
-            .map_err(|why| JournalError::bad_line(&self.path, self.lines, why))?;
+        let read = line::read(line).and_then(|line| continues(line, self.link, self.is_chained));
+        let line = match read {
+            Ok(line) => line,
+            // Whatever follows was not synced either, and continues lines that are gone.
+            Err(_) if is_left_by_power_cut(line, self.offset, &self.dir) => {
+                self.lines -= 1;
+                return Ok(None);
+            }
+            Err(why) => return Err(JournalError::bad_line(&self.path, self.lines, why)),
+        };
         self.offset += self.line.len() as u64;
         self.next_seq = line.entry.seq + 1;
         self.link = Some(line.link);
@@ -150,8 +160,9 @@ impl Replay {
         Ok(())
     }
 
-    /// Returns the writer. Bytes after the last newline were never committed: they are appended to
-    /// `journal.torn` and cut off.
+    /// Returns the writer. Bytes after the last newline were never committed, and a power cut may
+    /// have left zeros in place of lines that were never synced: what follows the last whole line is
+    /// appended to `journal.torn` and cut off.
     ///
     /// # Errors
     /// If one of the remaining entries cannot be read, the file cannot be written, or entries are
@@ -191,6 +202,7 @@ impl Replay {
         Ok(Journal {
             // The mark is an aid: without it, only a journal that becomes shorter goes unnoticed.
             mark: mark::open(&self.dir).ok().map(mark),
+            is_mark_synced: false,
             link: self.link,
             path: self.path,
             medium: medium(file),
@@ -229,6 +241,13 @@ impl Replay {
         }
         Ok(())
     }
+}
+
+/// Returns whether a bad line at `offset` is what a power cut leaves of lines that were not synced:
+/// the file has its new length, and zeros where its new contents did not reach the disk. An entry
+/// has no zero byte. Lines that were synced are damaged otherwise, and are refused.
+fn is_left_by_power_cut(line: &[u8], offset: u64, dir: &StudyDir) -> bool {
+    line.contains(&0) && Mark::read(dir).is_some_and(|mark| offset >= mark.length)
 }
 
 /// Returns a line that continues the one with the checksum `last`. `is_chained`: that line is part

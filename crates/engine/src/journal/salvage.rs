@@ -351,7 +351,7 @@ impl Repair<'_> {
         };
         match trial.state {
             TrialState::Running => Some(lost_end(id, running)),
-            TrialState::Failed | TrialState::Stopped => {
+            TrialState::Failed | TrialState::Invalid | TrialState::Stopped => {
                 let why = "the journal was salvaged".to_owned();
                 Some((
                     Event::Requeued {

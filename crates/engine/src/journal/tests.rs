@@ -304,6 +304,38 @@ fn a_journal_that_lost_what_was_never_synced_is_whole() {
 }
 
 #[test]
+fn zeros_that_a_power_cut_left_in_place_of_unsynced_lines_are_a_torn_end() {
+    let (_folder, dir, mut journal) = written_with_id("1111");
+    let synced = journal.offset() as usize;
+    for id in 3..6 {
+        journal
+            .append(created(id), Timestamp::from_micros(0))
+            .expect("it can be appended");
+    }
+    journal.flush().expect("it can be written");
+    drop(journal);
+    let contents = fs::read(dir.journal()).expect("it can be read");
+    for start in synced..contents.len() {
+        for end in [contents.len(), (start + 9).min(contents.len())] {
+            let mut zeroed = contents.clone();
+            zeroed[start..end].fill(0);
+            fs::write(dir.journal(), &zeroed).expect("it can be written");
+            let whole = zeroed[..start].iter().filter(|b| **b == b'\n').count();
+            assert_eq!(read_all(&dir).len(), whole, "{start}..{end}");
+            let journal = Journal::open(&dir).and_then(Replay::into_writer);
+            let journal = journal.expect("it goes on");
+            assert_eq!(journal.next_seq as usize, whole);
+            let kept = fs::read(dir.journal()).expect("it can be read");
+            assert!(contents.starts_with(&kept) && kept.ends_with(b"\n"));
+        }
+    }
+    let mut zeroed = contents;
+    zeroed[synced - 9..synced].fill(0);
+    fs::write(dir.journal(), &zeroed).expect("it can be written");
+    assert!(matches!(read(&dir), Err(JournalError::BadLine { .. })));
+}
+
+#[test]
 fn a_torn_or_damaged_mark_raises_no_alarm() {
     let (_folder, dir, _) = written_with_id("1111");
     let mark = fs::read(dir.mark()).expect("it is there");

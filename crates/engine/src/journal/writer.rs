@@ -28,6 +28,8 @@ pub struct Journal {
     pub(super) link: Option<line::Link>,
     /// The file of the high-water mark; `None` if it cannot be written.
     pub(super) mark: Option<Box<dyn Medium>>,
+    /// Whether this process has synced a mark.
+    pub(super) is_mark_synced: bool,
     /// Whether a part of a line may follow `offset` in the file, after a failed write.
     pub(super) torn: bool,
 }
@@ -147,7 +149,11 @@ impl Journal {
                 entries: self.next_seq,
                 last,
             };
-            let _ = file.overwrite(&mark.to_bytes());
+            let written = file.overwrite(&mark.to_bytes());
+            // Once it is on the disk it is there after each power cut, perhaps an earlier one.
+            if !self.is_mark_synced {
+                self.is_mark_synced = written.and_then(|()| file.sync()).is_ok();
+            }
         }
     }
 

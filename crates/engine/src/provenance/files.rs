@@ -70,7 +70,7 @@ pub fn of_command(
 
 /// Returns the parts of a word that may name a file: the word itself and the text after its `=`.
 /// Options are omitted.
-fn candidates(word: &str) -> impl Iterator<Item = &str> {
+pub fn candidates(word: &str) -> impl Iterator<Item = &str> {
     let value = word.split_once('=').map(|(_, value)| value);
     [Some(word), value]
         .into_iter()

@@ -23,9 +23,11 @@ pub use gpu::Gpu;
 pub use machine::{Machine, NodeEnvironment};
 pub use python::Python;
 pub use record::{Made, Record};
+pub use untracked::is_code;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use swath_model::study::Timestamp;
 
 /// The content of `environment.json`. The facts that are collected beside the first trials are
@@ -47,6 +49,10 @@ pub struct Environment {
     /// The working directory of the trials, if it is a different one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trials_in: Option<String>,
+    /// The working directory of each trial relative to the trial's folder, if it has its own. Its
+    /// files are those of [`trials_in`](Self::trials_in).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_workdir: Option<PathBuf>,
     /// The md5 of the sweep file.
     #[serde(default)]
     pub sweep_md5: String,
@@ -94,7 +100,14 @@ impl Environment {
         *self == other
     }
 
-    /// Returns the working directory of the trials.
+    /// Returns the private working directory of the trial in the folder `dir`; `None` if it ran in
+    /// that of all trials.
+    #[must_use]
+    pub fn own_workdir(&self, dir: &Path) -> Option<PathBuf> {
+        self.own_workdir.as_ref().map(|own| dir.join(own))
+    }
+
+    /// Returns the working directory of the trials, or the folder whose files each trial has.
     #[must_use]
     pub fn trials_in(&self) -> &str {
         self.trials_in.as_deref().unwrap_or(&self.workdir)

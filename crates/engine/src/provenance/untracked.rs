@@ -146,7 +146,9 @@ fn inside(checkout: &Checkout, path: &Path) -> Option<PathBuf> {
     real.strip_prefix(root).ok().map(Path::to_owned)
 }
 
-fn is_code(path: &Path) -> bool {
+/// Returns whether people write files of this name: code, and files that belong to it.
+#[must_use]
+pub fn is_code(path: &Path) -> bool {
     let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
     let ending = path.extension().and_then(OsStr::to_str).unwrap_or_default();
     CODE.contains(&ending) || CODE_NAMES.contains(&name)

@@ -104,22 +104,26 @@ impl Supervised {
         now: fn() -> i64,
     ) -> io::Result<()> {
         let taken = unread.taken;
-        let mut rows = if unread.is_marked {
-            self.rows.cut_to_mark()?
+        let (rows, is_part) = if unread.is_marked {
+            let mark = self.rows.cut_to_mark()?;
+            // Without a mark all rows are made again, and no line is: a power cut takes the mark
+            // more easily than a program replaces its file within the second before the first mark.
+            mark.map_or((0, true), |mark| (mark.records, mark.is_of_part(path)))
         } else {
-            taken.end
+            (taken.end, false)
         };
-        // The program has replaced the file by a shorter one: none of its lines was taken in. A
-        // line break at its end may be missing.
+        // A line break at the end may be missing.
         let length = path.metadata()?.len() + 1;
-        let is_replaced = length < taken.end.max(rows);
-        let taken = if is_replaced {
-            TakenLines::default()
-        } else {
-            taken
+        let (rows, taken) = match length < taken.end.max(rows) {
+            // A power cut has shortened the file, all of whose lines were taken in.
+            true if is_part => (rows.min(length), taken),
+            // The program has replaced the file by a shorter one: none of its lines was taken in.
+            true => (0, TakenLines::default()),
+            false => (rows, taken),
         };
-        rows = if is_replaced { 0 } else { rows };
         self.rows.begin_marks(rows, &mut self.forwarder);
+        // The mark tells a later run whether a shorter file is a part of this one.
+        self.rows.mark_soon();
         self.forwarder.skip(taken);
         self.earlier = Some(EarlierLines { rows, taken });
         let mut tail = Tail::new(path);

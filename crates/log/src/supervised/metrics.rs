@@ -5,6 +5,7 @@ use super::forward::Forwarder;
 use super::label::Label;
 use crate::Point;
 use crate::files::{METRICS, MetricFiles, check_log};
+use crate::mark::Mark;
 use crate::rank;
 use crate::steps::{RowPosition, Steps};
 use crate::wire::{MetricPosition, check_name, push_number, push_position};
@@ -102,8 +103,13 @@ impl MetricRows {
         self.note(marked, forwarder);
     }
 
-    /// Cuts the files to their mark, and returns its offset.
-    pub(super) fn cut_to_mark(&mut self) -> io::Result<u64> {
+    /// Marks the files at the next write of rows, whenever that is.
+    pub(super) fn mark_soon(&mut self) {
+        self.files.mark_soon();
+    }
+
+    /// Cuts the files to their mark, and returns it.
+    pub(super) fn cut_to_mark(&mut self) -> io::Result<Option<Mark>> {
         self.files.cut_to_mark()
     }
 

@@ -220,6 +220,7 @@ impl Supervised {
             Record::Artifact { path, folder } => self.artifact(&path, folder.as_deref(), label),
             Record::Checkpoint { step } => self.forward(LogRecord::Checkpoint { step }),
             Record::Note { text } => self.forward(LogRecord::Note { text }),
+            Record::Invalid { why } => self.forward(LogRecord::Invalid { why }),
             Record::Outputs(values) => {
                 for (name, value) in values {
                     self.parser

@@ -198,6 +198,21 @@ fn a_line_without_its_line_break_is_taken_in_once() {
 }
 
 #[test]
+fn a_records_file_that_a_power_cut_shortened_is_not_read_twice() {
+    let text = LINES.join("\n") + "\n";
+    for length in 0..text.len() {
+        let (world, journal) = (world(), Journal::default());
+        world.records(text.as_bytes());
+        world.take_unread(&journal);
+        let (records, rows) = (journal.records(), world.rows());
+        world.records(&text.as_bytes()[..length]);
+        world.take_unread(&journal);
+        assert_eq!(journal.records(), records, "cut to {length}");
+        assert_eq!(world.rows(), rows, "cut to {length}");
+    }
+}
+
+#[test]
 fn lines_of_a_shorter_file_in_place_of_the_one_that_was_read_are_taken_in() {
     let (world, journal) = (world(), Journal::default());
     world.records(b"{\"loss\": 1, \"epoch\": 1}\n{\"loss\": 2, \"epoch\": 2}\n");

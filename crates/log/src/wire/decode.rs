@@ -55,6 +55,13 @@ pub(super) fn record(
         LineKind::Note => Record::Note {
             text: fields.required("note", &["text"])?,
         },
+        // A trial that gives no reason is invalid all the same.
+        LineKind::Invalid => Record::Invalid {
+            why: fields
+                .text(&["why", "text"])
+                .filter(|why| !why.is_empty())
+                .unwrap_or_else(|| "the program gave no reason".to_owned()),
+        },
         LineKind::Ask => Record::Ask {
             id: fields.required("ask", &["id"])?,
         },

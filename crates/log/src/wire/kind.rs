@@ -16,6 +16,7 @@ pub(crate) enum LineKind {
     Artifact,
     Checkpoint,
     Note,
+    Invalid,
     Output,
     Version,
     Dict,
@@ -54,7 +55,7 @@ const TIME: LineKind = LineKind::Meaningless(
     "swath records when each attempt begins and ends; leave it out",
 );
 
-const KINDS: [(&str, LineKind); 25] = [
+const KINDS: [(&str, LineKind); 26] = [
     ("report", LineKind::Report),
     ("metric", LineKind::Metric),
     ("param", LineKind::Param),
@@ -63,6 +64,7 @@ const KINDS: [(&str, LineKind); 25] = [
     ("artifact", LineKind::Artifact),
     ("checkpoint", LineKind::Checkpoint),
     ("note", LineKind::Note),
+    ("invalid", LineKind::Invalid),
     ("output", LineKind::Output),
     ("version", LineKind::Version),
     ("params", LineKind::Params),
@@ -99,6 +101,7 @@ impl LineKind {
             Self::Report
                 | Self::Output
                 | Self::Checkpoint
+                | Self::Invalid
                 | Self::Version
                 | Self::Ask
                 | Self::Meaningless(..)

@@ -73,6 +73,11 @@ pub enum Record {
         /// The text.
         text: String,
     },
+    /// The configuration cannot work.
+    Invalid {
+        /// The reason.
+        why: String,
+    },
     /// Final results.
     Outputs(Vec<(Name, Value)>),
     /// Parameters that the trial determined itself.
@@ -161,6 +166,10 @@ impl Serialize for Pairs<'_> {
             Record::Note { text } => {
                 line.serialize_entry("kind", "note")?;
                 line.serialize_entry("text", text)?;
+            }
+            Record::Invalid { why } => {
+                line.serialize_entry("kind", "invalid")?;
+                line.serialize_entry("why", why)?;
             }
             Record::Outputs(values) => serialize_results(&mut line, "output", values)?,
             Record::Params(values) => serialize_results(&mut line, "param", values)?,

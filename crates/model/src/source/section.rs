@@ -59,6 +59,19 @@ impl Section {
         Some(self.entries.remove(index))
     }
 
+    /// Shows each string of a list, with its span, to `edit`, which may change it. The entry stays.
+    pub fn edit_texts(&mut self, key: &str, edit: &mut dyn FnMut(&mut String, &Span)) {
+        let entry = self.entries.iter_mut().find(|(entry, _)| entry.name == key);
+        let Some(NodeValue::Array(items)) = entry.map(|(_, node)| &mut node.value) else {
+            return;
+        };
+        for item in items {
+            if let NodeValue::Text(text) = &mut item.value {
+                edit(text, &item.span);
+            }
+        }
+    }
+
     /// Takes all remaining entries in the order of the file. Used for tables whose keys are chosen
     /// by the user.
     pub fn take_rest(&mut self) -> Vec<(Key, Node)> {

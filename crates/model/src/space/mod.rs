@@ -155,6 +155,48 @@ impl Space {
         &self.axes
     }
 
+    /// Returns the name of a parameter below the choice whose branch it is in: `model.C` for a
+    /// parameter `C` that exists for one value of the choice `model`, and the plain name outside of
+    /// branches.
+    #[must_use]
+    pub fn path_in_branches(&self, name: &str, params: &Params) -> String {
+        let Some((switch, group)) = self.branch(name, params) else {
+            return name.to_owned();
+        };
+        let path = self.path_in_branches(&switch, params);
+        let own = name.strip_prefix(&*group).unwrap_or(name);
+        // The file may write the choice into the name itself.
+        match name.starts_with(&format!("{switch}.")) {
+            true => name.to_owned(),
+            false => format!("{path}.{own}"),
+        }
+    }
+
+    /// Returns the choice whose branch sets a parameter in this configuration, the innermost one,
+    /// and the prefix of the group that the choice is in.
+    fn branch(&self, name: &str, params: &Params) -> Option<(Name, String)> {
+        let slot = *self.index.get(name)?;
+        self.setters[slot].iter().find_map(|(param, _)| {
+            let branches: Vec<(&Name, &Value)> = self.params[*param].branches().collect();
+            let is_active = branches
+                .iter()
+                .all(|(switch, value)| params.get(switch) == Some(value));
+            let (switch, _) = branches.last().filter(|_| is_active)?;
+            let group = switch.rfind('.').map_or("", |dot| &switch[..=dot]);
+            Some(((*switch).clone(), group.to_owned()))
+        })
+    }
+
+    /// Returns whether other parameters, their bounds or the constraints depend on this one.
+    #[must_use]
+    pub fn is_needed_by_others(&self, name: &str) -> bool {
+        let in_constraint = self
+            .constraints
+            .iter()
+            .any(|(_, expr)| mentions(expr, name));
+        in_constraint || self.params.iter().any(|param| param.needs(name))
+    }
+
     /// Returns the names of all parameters that a configuration may have, in the order of the file.
     /// They are the parameter columns of the CSV.
     #[must_use]
@@ -311,4 +353,12 @@ impl Space {
     pub fn size(&self) -> Option<u64> {
         count::size(self)
     }
+}
+
+/// Returns whether an expression names a parameter.
+#[cfg(feature = "spaces")]
+fn mentions(expr: &Expr, name: &str) -> bool {
+    expr.mentions()
+        .iter()
+        .any(|(mention, _)| &**mention == name)
 }

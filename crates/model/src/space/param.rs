@@ -4,7 +4,7 @@
 use super::domain::{Domain, Shape};
 use super::expr::{EvalError, Expr};
 use super::lookup::Rows;
-use super::{Name, Value};
+use super::{Name, Value, mentions};
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -70,6 +70,19 @@ pub(crate) enum Bounds {
     },
 }
 
+impl Bounds {
+    /// Returns whether a bound depends on this parameter.
+    fn needs(&self, name: &str) -> bool {
+        let Self::Computed { min, max, .. } = self else {
+            return false;
+        };
+        [min, max]
+            .into_iter()
+            .flatten()
+            .any(|bound| matches!(bound, Bound::Expr(expr) if mentions(expr, name)))
+    }
+}
+
 /// One end of a range.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Bound {
@@ -106,6 +119,35 @@ pub(crate) enum Evaluation<'a> {
 pub(crate) type ValueLookup<'a> = &'a dyn Fn(&str) -> Option<Value>;
 
 impl Param {
+    /// Returns the choices, with their values, in whose branches the entry is, the outermost first.
+    pub(crate) fn branches(&self) -> impl Iterator<Item = (&Name, &Value)> {
+        self.conditions
+            .iter()
+            .filter_map(|condition| match condition {
+                Condition::Branch { name, value, .. } => Some((name, value)),
+                Condition::When(_) => None,
+            })
+    }
+
+    /// Returns whether the entry depends on another parameter: by a condition, by a bound, by its
+    /// length, or by its value.
+    pub(crate) fn needs(&self, other: &str) -> bool {
+        let by_condition = self.conditions.iter().any(|condition| match condition {
+            Condition::Branch { name, .. } => &**name == other,
+            Condition::When(expr) => mentions(expr, other),
+        });
+        by_condition
+            || match &self.source {
+                ValueSource::Derived(expr) => mentions(expr, other),
+                ValueSource::Drawn { range, repeat } => {
+                    let by_length = repeat
+                        .as_ref()
+                        .is_some_and(|repeat| mentions(&repeat.count, other));
+                    by_length || range.needs(other)
+                }
+                ValueSource::Fixed(_) | ValueSource::Rows(_) => false,
+            }
+    }
     /// Evaluates the entry, given the values of the entries it depends on.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// The version of the journal format that this program writes. It reads this version and all older
 /// ones.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// One line of the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -217,6 +217,9 @@ pub struct Header {
     pub params: Vec<Name>,
     /// Total number of trials the sweep requests; `None` if it sets no number.
     pub trials: Option<u64>,
+    /// Whether trials whose configuration cannot work do not count towards `trials`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub exempts_invalid: bool,
     /// Number of trials that run at the same time, which samplers may take into account.
     #[serde(default)]
     pub slots: u32,
@@ -226,6 +229,9 @@ pub struct Header {
     /// The outcome constraints of the sweep.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<Limit>,
+    /// The reported metric whose last value is the cost of a trial, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Name>,
     /// Number of seeds per configuration; `None` if each configuration runs once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicate: Option<u32>,
@@ -259,13 +265,28 @@ pub enum Origin {
     },
     /// The trial is a replicate: it has the configuration of this trial and another seed.
     Replicate(TrialId),
+    /// A user asked for a further seed of the configuration that this trial identifies. It does
+    /// not count towards `trials`.
+    Rerun(TrialId),
     /// The trial ran elsewhere and was imported. The text names the source.
     Imported(String),
     /// A user added the configuration.
     Added,
+    /// A user sent the configuration to the run. The text is the name of the message, which tells
+    /// whether one that is found again has been taken already.
+    Sent(String),
 }
 
 impl Origin {
+    /// Returns the first trial of the configuration, if this is a further seed of it.
+    #[must_use]
+    pub fn first_of_configuration(&self) -> Option<TrialId> {
+        match self {
+            Self::Replicate(first) | Self::Rerun(first) => Some(*first),
+            _ => None,
+        }
+    }
+
     /// Returns the origin as one word: the name of the sampler or of the import source, or how else
     /// the configuration was made.
     #[must_use]
@@ -275,7 +296,8 @@ impl Origin {
             Self::Point(_) => "point",
             Self::Cloned { .. } => "cloned",
             Self::Replicate(_) => "replicate",
-            Self::Added => "added",
+            Self::Rerun(_) => "rerun",
+            Self::Added | Self::Sent(_) => "added",
         }
     }
 }
@@ -374,6 +396,18 @@ pub enum Closing {
     FailureLimit,
     /// The budget `limits.disk` was reached.
     DiskLimit,
+    /// The budget `limits.cost` was reached.
+    CostLimit,
+    /// The budget `limits.gpu_hours` was reached.
+    GpuLimit,
+    /// A configuration reached the `target` of each objective that has one.
+    TargetReached,
+    /// As many trials as `search.patience` brought nothing better.
+    Patience,
+    /// A trial ended well without its objective, and no trial has ever reported one.
+    NoObjective,
+    /// The first trials of the run were all invalid.
+    AllInvalid,
     /// Several trials in a row failed within seconds (`limits.quick_failures`). They wait to run
     /// again.
     CircuitBreaker,

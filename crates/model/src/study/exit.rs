@@ -54,6 +54,9 @@ pub enum Failure {
     NoObjective(String),
     /// The attempt used more memory than it was allotted.
     Memory,
+    /// The program said that its configuration cannot work, with this reason: it recorded it, or
+    /// ended with a status that `[run] invalid` names.
+    Invalid(String),
 }
 
 /// The class of a failure, as `[retry] on` names it.
@@ -72,6 +75,9 @@ pub enum FailureClass {
     Spawn,
     /// The attempt ended well without a finite objective.
     Objective,
+    /// The configuration cannot work, as the program said. Such a trial is never tried again, so
+    /// `[retry] on` does not take this class.
+    Invalid,
 }
 
 impl Failure {
@@ -87,6 +93,7 @@ impl Failure {
             Self::Timeout(_) => FailureClass::Timeout,
             Self::NoObjective(_) => FailureClass::Objective,
             Self::Memory => FailureClass::Memory,
+            Self::Invalid(_) => FailureClass::Invalid,
         }
     }
 }
@@ -113,6 +120,7 @@ impl fmt::Display for Failure {
             Self::Panic(why) => write!(f, "panicked: {why}"),
             Self::Raised { error, ended } => write!(f, "{error} ({ended})"),
             Self::NoObjective(why) | Self::Told(why) => f.write_str(why),
+            Self::Invalid(why) => write!(f, "invalid configuration: {why}"),
             Self::Memory => f.write_str("used more memory than it was given"),
         }
     }

@@ -110,7 +110,7 @@ pub const TRIAL_FIELDS: &[Field] = &[
     plain(
         "state",
         Getter::Text(|_, trial| Some(trial.state.word().into())),
-        "`waiting` `running` `paused` `complete` `stopped` `failed`",
+        "`waiting` `running` `paused` `complete` `stopped` `failed` `invalid`",
     )
     .at(Place::First),
     own(
@@ -208,7 +208,7 @@ pub const TRIAL_FIELDS: &[Field] = &[
     own(
         "origin",
         Getter::Text(|_, trial| Some(trial.origin.word().into())),
-        "the source of the configuration: a sampler's name, `point`, `added`, `replicate`, \
+        "the source of the configuration: a sampler's name, `point`, `added`, `replicate`, `rerun`, \
          `cloned`, or the import source",
     ),
     result(

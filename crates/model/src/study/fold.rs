@@ -149,10 +149,10 @@ impl Study {
                 let created = Trial::new(*trial, params.clone(), origin.clone(), *seed);
                 // Replicates refer to the first trial of a configuration, never to another
                 // replicate, because `configuration` follows one reference only.
-                if let super::Origin::Replicate(first) = origin
-                    && (self.trial(*first).is_none() || self.configuration(*first) != *first)
+                if let Some(first) = origin.first_of_configuration()
+                    && (self.trial(first).is_none() || self.configuration(first) != first)
                 {
-                    return Err(IllegalEvent::NoSuchTrial(*first));
+                    return Err(IllegalEvent::NoSuchTrial(first));
                 }
                 // A clone replaces a paused trial in the same event, so that a crash between the
                 // two cannot leave both or neither.
@@ -181,6 +181,7 @@ impl Study {
                 slot,
                 resume,
             } => {
+                let price = self.header.price.clone();
                 // A scheduler may resume a paused trial directly, without requeueing it.
                 let trial =
                     self.require_state(*id, &[TrialState::Waiting, TrialState::Paused], "started")?;
@@ -192,6 +193,12 @@ impl Study {
                         actual: *attempt,
                     });
                 }
+                // What an attempt cost stays paid if its reports no longer count.
+                let spent = price
+                    .as_ref()
+                    .filter(|_| !*resume)
+                    .map(|price| trial.cost(price));
+                trial.spent = spent.unwrap_or(trial.spent);
                 trial.start(entry.at, *until, *slot, *resume);
                 self.change_state(*id, TrialState::Running);
                 // A new attempt reopens the study: a run is active again.
@@ -257,7 +264,12 @@ impl Study {
                 // A complete trial has its result, and a waiting one is in the queue already.
                 let trial = self.require_state(
                     *id,
-                    &[TrialState::Failed, TrialState::Stopped, TrialState::Paused],
+                    &[
+                        TrialState::Failed,
+                        TrialState::Invalid,
+                        TrialState::Stopped,
+                        TrialState::Paused,
+                    ],
                     "requeued",
                 )?;
                 trial.not_before = *not_before;
@@ -327,6 +339,7 @@ impl Study {
 
     /// Moves a trial to a state and updates the sets and counts that depend on it.
     fn change_state(&mut self, id: TrialId, state: TrialState) {
+        let is_counted = self.is_counted(id);
         // Every caller has checked that the trial exists, so there is nothing to report here.
         let Ok(trial) = self.trial_mut(id) else {
             return;
@@ -337,6 +350,11 @@ impl Study {
             TrialState::Waiting => drop(self.waiting.remove(&id)),
             TrialState::Running => drop(self.running.remove(&id)),
             counted => *self.counts.in_state(&counted) -= 1,
+        }
+        match (is_counted, self.is_counted(id)) {
+            (true, false) => self.counted -= 1,
+            (false, true) => self.counted += 1,
+            _ => {}
         }
         match state {
             // A trial outside the space stays waiting but is never offered to a slot.
@@ -393,8 +411,19 @@ impl Study {
 
     /// Recomputes the number of trials that count, and the incumbent.
     pub(super) fn recount(&mut self) {
-        self.counted = self.trials.iter().filter(|trial| trial.counts()).count() as u64;
+        let counted = self.trials.iter().filter(|trial| self.counts_trial(trial));
+        self.counted = counted.count() as u64;
         self.recompute_incumbent();
+    }
+
+    /// Returns whether a trial counts towards `trials` of the sweep file.
+    fn is_counted(&self, id: TrialId) -> bool {
+        self.trial(id).is_some_and(|trial| self.counts_trial(trial))
+    }
+
+    fn counts_trial(&self, trial: &Trial) -> bool {
+        let is_exempt = self.header.exempts_invalid && trial.state == TrialState::Invalid;
+        trial.counts() && !is_exempt
     }
 }
 
@@ -404,6 +433,7 @@ impl super::Counts {
             TrialState::Complete => &mut self.complete,
             TrialState::Stopped => &mut self.stopped,
             TrialState::Paused => &mut self.paused,
+            TrialState::Invalid => &mut self.invalid,
             // Waiting and running trials have no count of their own. Callers handle both before
             // they look up a count.
             TrialState::Failed | TrialState::Waiting | TrialState::Running => &mut self.failed,
@@ -451,6 +481,7 @@ impl Trial {
             ended_at: None,
             seconds: 0.0,
             usage: Usage::default(),
+            spent: 0.0,
             not_before: None,
             outside: false,
             misfit: false,
@@ -475,6 +506,9 @@ impl Trial {
         self.verdict = None;
         self.started_at = self.started_at.or(Some(time));
         self.attempt_at = Some(time);
+        // A trial that a user runs again may be valid by now.
+        self.records
+            .retain(|record| !matches!(record, LogRecord::Invalid { .. }));
         // A fresh attempt starts from the beginning, so the reports of earlier attempts would
         // distort its result.
         if !resume {
@@ -563,6 +597,16 @@ impl Trial {
         self.seconds = round_to_microseconds(self.seconds + run_time);
         self.usage.cpu_seconds = round_to_microseconds(self.usage.cpu_seconds + usage.cpu_seconds);
         self.usage.peak_mib = self.usage.peak_mib.max(usage.peak_mib);
+        let invalid = self.records.iter().find_map(|record| match record {
+            LogRecord::Invalid { why } => Some(Failure::Invalid(why.clone())),
+            _ => None,
+        });
+        // What the trial said of its configuration holds whatever then happened to its process,
+        // unless it has a result.
+        let exit = match invalid {
+            Some(failure) if self.verdict != Some(Verdict::Complete) => &Exit::Failed(failure),
+            _ => exit,
+        };
         let (exit, state) = match (self.verdict, exit, missing_objective) {
             // The trial has used all of its resource, whichever way the process then ended. It is
             // still no result without its objectives.
@@ -570,6 +614,7 @@ impl Trial {
             (Some(Verdict::Complete), _, Some(why)) => {
                 (Exit::Failed(Failure::NoObjective(why)), TrialState::Failed)
             }
+            (_, Exit::Failed(Failure::Invalid(_)), _) => (exit.clone(), TrialState::Invalid),
             // The scheduler's verdict takes precedence over the exit, because a process that is
             // told to end may do so in any way.
             (Some(Verdict::Stop), ..) | (_, Exit::Stopped, _) => {

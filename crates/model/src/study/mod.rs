@@ -98,6 +98,10 @@ pub struct Counts {
     pub failed: u64,
     /// Number of paused trials, which may be resumed.
     pub paused: u64,
+    /// Number of trials whose configuration cannot work. Absent in snapshots of earlier versions,
+    /// then 0.
+    #[serde(default)]
+    pub invalid: u64,
 }
 
 impl Study {
@@ -196,7 +200,7 @@ impl Study {
     }
 
     /// Returns the number of trials that count towards `trials` of the sweep file: all except
-    /// imported trials and trials outside the space.
+    /// imported trials, further seeds that a user asked for, trials outside the space and, with `count_invalid = false`, invalid ones.
     #[must_use]
     pub fn counted(&self) -> u64 {
         self.counted

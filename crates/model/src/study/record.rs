@@ -158,6 +158,12 @@ pub enum LogRecord {
         /// The resource at which the checkpoint was taken, if the trial gave it.
         step: Option<f64>,
     },
+    /// The configuration cannot work, as the trial says. Its attempt ends as invalid, in whatever
+    /// way the process ends.
+    Invalid {
+        /// The reason.
+        why: String,
+    },
     /// A free text.
     Note {
         /// The text.

@@ -19,7 +19,10 @@ impl LogRecord {
                     .collect();
             }
             Self::Output { value, .. } => *value = redacted_value(value, secrets),
-            Self::Note { text } | Self::Warning { text } | Self::Absent { why: text, .. } => {
+            Self::Note { text }
+            | Self::Warning { text }
+            | Self::Invalid { why: text }
+            | Self::Absent { why: text, .. } => {
                 redact(text, secrets);
             }
             Self::Dataset { .. }
@@ -53,7 +56,8 @@ fn redact_failure(failure: &mut Failure, secrets: &Secrets) {
         | Failure::Error(text)
         | Failure::Panic(text)
         | Failure::Told(text)
-        | Failure::NoObjective(text) => redact(text, secrets),
+        | Failure::NoObjective(text)
+        | Failure::Invalid(text) => redact(text, secrets),
         Failure::Code(_) | Failure::Signal(_) | Failure::Timeout(_) | Failure::Memory => {}
     }
 }

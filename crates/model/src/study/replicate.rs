@@ -8,10 +8,10 @@ impl Study {
     /// for a trial that is no replicate, `id` itself.
     #[must_use]
     pub fn configuration(&self, id: TrialId) -> TrialId {
-        match self.trial(id).map(|trial| &trial.origin) {
-            Some(Origin::Replicate(first)) => *first,
-            _ => id,
-        }
+        let trial = self.trial(id);
+        trial
+            .and_then(|trial| trial.origin.first_of_configuration())
+            .unwrap_or(id)
     }
 
     /// Returns all trials of a configuration, the first one first.
@@ -91,8 +91,8 @@ impl Study {
 
     /// Registers a trial with its configuration if its origin is a replicate.
     pub(super) fn register_replicate(&mut self, id: TrialId, origin: &Origin) {
-        if let Origin::Replicate(first) = origin {
-            self.replicas.entry(*first).or_default().push(id);
+        if let Some(first) = origin.first_of_configuration() {
+            self.replicas.entry(first).or_default().push(id);
         }
     }
 

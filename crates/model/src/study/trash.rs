@@ -5,11 +5,12 @@ use super::{IllegalEvent, Study, TrialId, TrialState};
 impl Study {
     /// Moves trials to the trash, all of them or none. A running or paused trial cannot be removed.
     pub(super) fn remove(&mut self, trials: &[TrialId]) -> Result<(), IllegalEvent> {
-        const REMOVABLE: [TrialState; 4] = [
+        const REMOVABLE: [TrialState; 5] = [
             TrialState::Waiting,
             TrialState::Complete,
             TrialState::Stopped,
             TrialState::Failed,
+            TrialState::Invalid,
         ];
         // All trials are checked before the first one changes, so that an illegal event leaves the
         // study as it was.

@@ -44,8 +44,8 @@ impl fmt::Display for Resource {
 
 /// The state of a trial.
 ///
-/// Waiting → Running → Complete | Stopped | Failed | Paused. A lost or interrupted trial is Waiting
-/// again, and so is a Failed, Stopped or Paused trial that is requeued. A Paused trial may also run
+/// Waiting → Running → Complete | Stopped | Failed | Invalid | Paused. A lost or interrupted trial is
+/// Waiting again, and so is a Failed, Invalid, Stopped or Paused trial that is requeued. A Paused trial may also run
 /// again directly, or be Stopped.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -63,6 +63,8 @@ pub enum TrialState {
     Stopped,
     /// The last attempt of the trial failed.
     Failed,
+    /// The program said that the trial's configuration cannot work.
+    Invalid,
 }
 
 impl TrialState {
@@ -76,13 +78,24 @@ impl TrialState {
             Self::Complete => "complete",
             Self::Stopped => "stopped",
             Self::Failed => "failed",
+            Self::Invalid => "invalid",
         }
     }
 
     /// Returns whether the trial stays in this state unless it is requeued.
     #[must_use]
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::Complete | Self::Stopped | Self::Failed)
+        matches!(
+            self,
+            Self::Complete | Self::Stopped | Self::Failed | Self::Invalid
+        )
+    }
+
+    /// Returns whether the trial ended without a result: it failed, or its configuration cannot
+    /// work.
+    #[must_use]
+    pub fn is_without_result(&self) -> bool {
+        matches!(self, Self::Failed | Self::Invalid)
     }
 }
 
@@ -188,6 +201,9 @@ pub struct Trial {
     pub seconds: f64,
     /// The usage of all ended attempts: the sum of the CPU times, the maximum of the memory peaks.
     pub usage: Usage,
+    /// Cost that attempts reported after which the trial started anew.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub spent: f64,
     /// The earliest time at which a waiting trial may run again; `None` if it may start at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
@@ -235,7 +251,14 @@ impl Trial {
     /// Returns whether the trial counts towards `trials` of the sweep file.
     #[must_use]
     pub fn counts(&self) -> bool {
-        !self.outside && !matches!(self.origin, Origin::Imported(_))
+        !self.outside && !matches!(self.origin, Origin::Imported(_) | Origin::Rerun(_))
+    }
+
+    /// Returns the cost of all attempts, of which `price` is the reported metric.
+    #[must_use]
+    pub fn cost(&self, price: &Name) -> f64 {
+        let last = self.metrics.get(price).map(|tally| tally.last.0);
+        self.spent + last.filter(|cost| cost.is_finite()).unwrap_or_default()
     }
 
     /// Returns whether the trial may be ranked: it is complete and inside the space.

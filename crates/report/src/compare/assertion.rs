@@ -10,7 +10,9 @@ use swath_model::space::expr::{Expr, Type};
 use swath_model::study::Goal;
 
 /// Names of the counts that an assertion can use.
-const COUNTS: [&str; 5] = ["trials", "complete", "stopped", "failed", "running"];
+const COUNTS: [&str; 6] = [
+    "trials", "complete", "stopped", "failed", "invalid", "running",
+];
 
 /// A parsed assertion.
 pub struct Assertion {

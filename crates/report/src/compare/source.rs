@@ -256,7 +256,7 @@ impl Row<'_> {
 /// name of the column for something else.
 fn is_state(word: &str) -> bool {
     [
-        "waiting", "running", "paused", "complete", "stopped", "failed",
+        "waiting", "running", "paused", "complete", "stopped", "failed", "invalid",
     ]
     .contains(&word)
 }

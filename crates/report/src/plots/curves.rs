@@ -194,7 +194,7 @@ fn study_figure(input: &Input<'_>) -> Figure {
             .copied();
         match state {
             TrialState::Stopped => ends[0].extend(last),
-            TrialState::Failed => ends[1].extend(last),
+            TrialState::Failed | TrialState::Invalid => ends[1].extend(last),
             _ => {}
         }
         // A line through a single point would be invisible.
@@ -243,6 +243,7 @@ fn state(word: &str) -> TrialState {
         "complete" => TrialState::Complete,
         "running" => TrialState::Running,
         "failed" => TrialState::Failed,
+        "invalid" => TrialState::Invalid,
         "stopped" => TrialState::Stopped,
         "paused" => TrialState::Paused,
         _ => TrialState::Waiting,

@@ -82,7 +82,7 @@ impl History {
         let failed = input
             .trials
             .iter()
-            .filter(|trial| trial.state == TrialState::Failed);
+            .filter(|trial| trial.state.is_without_result());
         Self {
             metric: input.label().to_owned(),
             minimise,

@@ -213,7 +213,7 @@ pub fn tone(state: &TrialState) -> Tone {
     match state {
         TrialState::Complete => Tone::Usual,
         TrialState::Running => Tone::Live,
-        TrialState::Failed => Tone::Bad,
+        TrialState::Failed | TrialState::Invalid => Tone::Bad,
         TrialState::Stopped => Tone::Stopped,
         TrialState::Paused | TrialState::Waiting => Tone::Paused,
     }

@@ -86,7 +86,7 @@ impl Rungs {
                 TrialState::Complete => rung.complete += 1,
                 TrialState::Stopped => rung.stopped += 1,
                 TrialState::Paused | TrialState::Waiting => rung.paused += 1,
-                TrialState::Failed => rung.failed += 1,
+                TrialState::Failed | TrialState::Invalid => rung.failed += 1,
                 TrialState::Running => rung.running += 1,
             }
         }

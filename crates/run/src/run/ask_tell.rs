@@ -452,10 +452,7 @@ impl Options {
         Self {
             logs: logs.into(),
             workdir: std::env::current_dir().unwrap_or_default(),
-            jobs: None,
-            gpus: None,
-            time: None,
-            command_line: Vec::new(),
+            ..Self::default()
         }
     }
 }

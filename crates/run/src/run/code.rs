@@ -2,6 +2,7 @@
 //! may have to be clean, or in a clone of its commit.
 
 use super::Options;
+use super::work::missing_in_clone;
 use crate::sweep::{Code, Sweep};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf, absolute};
@@ -105,6 +106,8 @@ struct Cloned {
     to: PathBuf,
     /// Files with uncommitted changes, which the clone will lack.
     without: Vec<String>,
+    /// Files that the trials need and the clone will lack, because they are no part of the commit.
+    missing: Vec<String>,
 }
 
 impl<'a> Version<'a> {
@@ -129,6 +132,7 @@ impl<'a> Version<'a> {
             .command
             .words()
             .iter()
+            .chain(sweep.run.configs.iter().map(|file| &file.path))
             .map(|word| workdir.join(word))
             .collect();
         let git = Git::of(&workdir, &besides, &named, secrets);
@@ -177,8 +181,11 @@ impl<'a> Version<'a> {
         for path in &mut sweep.run.data_dir {
             *path = workdir.join(&*path).display().to_string();
         }
+        sweep.run.data_home = Some(workdir);
         sweep.run.workdir = Some(to.join(&checkout.prefix));
+        let missing = missing_in_clone(&checkout, &sweep.run.command.words());
         let clone = Cloned {
+            missing,
             from: checkout.root,
             commit: git.commit.clone(),
             to,
@@ -206,14 +213,22 @@ impl<'a> Version<'a> {
             return Ok(None);
         };
         check_out(&clone.from, &clone.commit, &clone.to)?;
-        let without = !clone.without.is_empty();
-        Ok(without.then(|| {
-            format!(
-                "trials run commit {} without the uncommitted changes of {}",
-                short(&clone.commit),
-                named(&clone.without)
-            )
-        }))
+        let commit = short(&clone.commit);
+        let mut notices = Vec::new();
+        if !clone.without.is_empty() {
+            let files = named(&clone.without);
+            notices.push(format!(
+                "trials run commit {commit} without the uncommitted changes of {files}"
+            ));
+        }
+        if !clone.missing.is_empty() {
+            let files = named(&clone.missing);
+            notices.push(format!(
+                "commit {commit} lacks files that the command names or its script imports: {files}; \
+                 commit them, or trials that need them fail"
+            ));
+        }
+        Ok((!notices.is_empty()).then(|| notices.join("\n")))
     }
 }
 

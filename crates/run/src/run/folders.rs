@@ -7,7 +7,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use swath_engine::driver::OpenTrial;
-use swath_engine::executor::{Launch, StudyContext, environment};
+use swath_engine::executor::{Facts, Launch, StudyContext, environment};
 use swath_log::{
     Beginning, Directive, Dirs, Identity, Recorded, Sink, Tail, TrialFolder, TrialLogger,
 };
@@ -123,9 +123,16 @@ impl Folders {
             dir: dir.clone(),
             until: trial.until,
             resume: trial.resume,
+            resume_step: None,
             from: None,
         };
-        let variables = environment(context, &launch, &dir);
+        let variables = environment(&Facts {
+            study: context,
+            launch: &launch,
+            dir: &dir,
+            data_dir: &context.data_dir,
+            port: None,
+        });
         let variables = variables
             .into_iter()
             .filter_map(|(name, value)| Some((name, value?)))

@@ -49,6 +49,8 @@ impl Inquiry {
             let own = std::env::current_exe().ok();
             words.extend(own.and_then(|path| path.into_os_string().into_string().ok()));
         }
+        let configs = sweep.run.configs.iter();
+        words.extend(configs.map(|file| file.path.clone()));
         let question = Question {
             words,
             setup: sweep.run.setup.clone(),

@@ -12,14 +12,14 @@ use swath_engine::provenance::{Environment, Found, Git, Machine, variables};
 use swath_model::study::Timestamp;
 
 /// Writes `sweep.toml` (with secrets masked), `environment.json` and `code.patch`. Earlier contents
-/// that differ are kept as `sweep.1.toml`, `environment.1.json`, `code.1.patch`… Returns the
-/// environment, which is valid from the journal's entry `since` on.
+/// that differ are kept as `sweep.1.toml`, `environment.1.json`, `code.1.patch`… Beside the code,
+/// trials may have a workdir of their own, relative to their folders. Returns the environment, which is valid from the journal's entry `since` on.
 pub(super) fn keep(
     dir: &StudyDir,
     sweep: &Sweep,
     options: &Options,
     machine: Machine,
-    git: Option<Git>,
+    (git, own_workdir): (Option<Git>, Option<PathBuf>),
     since: u64,
 ) -> Result<Environment, RunError> {
     let sweep_text = sweep.stored_text();
@@ -41,7 +41,10 @@ pub(super) fn keep(
             patch,
         )?;
     }
-    let mut environment = environment(sweep, options, machine, git, since);
+    let mut environment = Environment {
+        own_workdir,
+        ..environment(sweep, options, machine, git, since)
+    };
     match read(dir) {
         // The results of the inquiry are not known yet: `complete` compares them later.
         Some(kept)
@@ -134,6 +137,7 @@ fn environment(
         command_line: variables::secrets(&sweep.run.env, &sweep.run.secret_env)
             .redact_args(&options.command_line),
         trials_in: Some(trials_in).filter(|path| *path != workdir),
+        own_workdir: None,
         workdir,
         sweep_md5: sweep.digest.clone(),
         machine,

@@ -11,6 +11,7 @@ mod code;
 mod folders;
 pub mod follow;
 mod hidden;
+mod imports;
 mod inquiry;
 mod keep;
 mod plan;
@@ -22,16 +23,19 @@ mod resources;
 mod setup;
 pub mod verify;
 mod versions;
+mod work;
 
 pub use ask_tell::{AskTell, AskTellError};
 pub use checkup::checkup;
 pub use code::{CodeError, check_out};
-pub use plan::{Planned, plan};
+pub use plan::{Estimate, Outlook, Planned, Use, plan};
+pub use pool::example_command;
 pub use rebuild::{RebuildError, rebuild};
 pub use resources::ResourceError;
 pub use setup::{SetupEnd, SetupError};
 pub use swath_engine::driver::{Offer, OpenTrial};
 pub use versions::{VersionError, Versions};
+pub use work::{WorkError, WorkPlan, work_plan};
 
 use crate::sweep::{Plan, Rejected, Sweep};
 use code::Version;
@@ -46,7 +50,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use swath_cluster::pilot::pilots_left;
-use swath_engine::driver::{Driver, DriverError, Interrupt, Listener, Parts};
+use swath_engine::driver::{
+    Driver, DriverError, Goals, Interrupt, Listener, Parts, Recaptured, Spending,
+};
 use swath_engine::executor::{Executor, ExecutorError, Pool, Trainable};
 use swath_engine::journal::StudyDir;
 use swath_engine::provenance::variables;
@@ -74,6 +80,9 @@ pub struct Options {
     /// The maximum duration of this run; a new run continues. `None`: no limit other than those of
     /// the sweep file.
     pub time: Option<Duration>,
+    /// Whether to start no trials but the further seeds that a user asked for. The goals of the
+    /// sweep do not end such a run.
+    pub only_reruns: bool,
     /// The command line, to be recorded.
     pub command_line: Vec<String>,
 }
@@ -119,6 +128,9 @@ pub enum RunError {
     /// Trials cannot run the version of the code that `[run] code` demands.
     #[error(transparent)]
     Code(#[from] CodeError),
+    /// Trials cannot have private working directories.
+    #[error(transparent)]
+    Work(#[from] WorkError),
     /// The executor could not be created.
     #[error(transparent)]
     Executor(#[from] ExecutorError),
@@ -158,16 +170,18 @@ pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
         keep::make_private(&dir)?;
     }
     let holder = machine.holder(Timestamp::now());
+    let own_workdir = parts.own_workdir.clone();
     let driver = Driver::open(dir.clone(), parts, &holder, Box::new(Timestamp::now))?;
     // The clone is made only under the lock.
     let notice = version.make()?;
     let Version { sweep, git, .. } = version;
+    let sweep = with_configs(sweep, &options)?;
     let environment = keep::keep(
         &dir,
         &sweep,
         &options,
         machine,
-        git,
+        (git, own_workdir),
         driver.study().next_seq(),
     )?;
     Ok(Opened {
@@ -210,10 +224,20 @@ fn build(
         .build(slots, Some(dir.root()))
         .map_err(|rejected| RunError::Rejected(Box::new(rejected)))?;
     let header = header(sweep, version.git.as_ref(), slots);
+    let plan = work_plan(sweep, options)?;
+    let parts = parts(sweep, header, sampler, scheduler);
     let parts = Parts {
         run_time: options.time,
         workdir: workdir(sweep, options),
-        ..parts(sweep, header, sampler, scheduler)
+        own_workdir: plan.as_ref().map(|plan| plan.files.workdir()),
+        watched: work::watched(sweep, options, plan.as_ref()),
+        only_reruns: options.only_reruns,
+        goals: if options.only_reruns {
+            Goals::default()
+        } else {
+            parts.goals
+        },
+        ..parts
     };
     let trackers = trackers
         .into_iter()
@@ -264,10 +288,30 @@ impl<'a> Opened<'a> {
         self.driver.used()
     }
 
-    /// Returns whether `limits.time` is used up. A run would then start no trial.
+    /// Returns the reason why a run would start no trial: a budget of the sweep is used up, or a
+    /// goal is reached.
     #[must_use]
-    pub fn is_out_of_time(&self) -> bool {
-        self.driver.is_out_of_time()
+    pub fn spent_budget(&self) -> Option<Closing> {
+        self.driver.spent_budget()
+    }
+
+    /// Reads the outputs of trials again that ended well without an objective, with the patterns and
+    /// the objectives of the sweep file, and ends this use of the study.
+    ///
+    /// # Errors
+    /// If the journal cannot be read or written.
+    pub fn recapture(&mut self, trials: &[TrialId]) -> Result<Vec<Recaptured>, RunError> {
+        let recaptured = self.driver.recapture(trials, &self.sweep.capture)?;
+        self.driver.leave()?;
+        Ok(recaptured)
+    }
+
+    /// Creates `seeds` further trials of each of some configurations, which the next run starts.
+    ///
+    /// # Errors
+    /// If the journal cannot be written.
+    pub fn rerun(&mut self, configurations: &[TrialId], seeds: u32) -> Result<(), RunError> {
+        Ok(self.driver.rerun(configurations, seeds)?)
     }
 
     /// Registers `listener` for all further entries and messages.
@@ -346,11 +390,14 @@ impl<'a> Opened<'a> {
     /// If the executor cannot be created.
     pub fn programs(&self, guard: Option<Command>) -> Result<Box<dyn Executor>, RunError> {
         let called = self.options.workdir.clone();
+        // The setup may have built what the command names, so the files are found only now.
+        let plan = work_plan(&self.sweep, &self.options)?;
         let work = pool::work(
             &self.sweep,
             &self.dir,
             called,
             self.workdir(),
+            plan.map(|plan| plan.files),
             &self.shares,
             self.stands_for,
             guard,
@@ -420,10 +467,21 @@ pub fn parts(
         sampler,
         scheduler,
         limits: sweep.limits,
+        goals: Goals {
+            targets: sweep.targets.clone(),
+            patience: sweep.patience,
+        },
+        spending: Spending {
+            gpus: sweep.resources.gpus.unwrap_or_default(),
+            ..sweep.spending
+        },
+        only_reruns: false,
         run_time: None,
         retry: sweep.retry.clone(),
         workdir: sweep.run.workdir.clone().unwrap_or_default(),
         secrets: variables::secrets(&sweep.run.env, &sweep.run.secret_env),
+        own_workdir: None,
+        watched: None,
         keep: sweep.run.keep,
         models: sweep.run.models,
         clones: sweep.scheduler.can(Capability::Clones),
@@ -449,6 +507,21 @@ fn workdir(sweep: &Sweep, options: &Options) -> PathBuf {
         .join(sweep.run.workdir.clone().unwrap_or_default())
 }
 
+/// Reads the configuration files of a sweep, from the folder in which its trials run.
+fn with_configs<'a>(
+    mut sweep: Cow<'a, Sweep>,
+    options: &Options,
+) -> Result<Cow<'a, Sweep>, RunError> {
+    if !sweep.run.configs.is_empty() {
+        let folder = workdir(&sweep, options);
+        sweep
+            .to_mut()
+            .read_configs(&folder)
+            .map_err(|rejected| RunError::Rejected(Box::new(rejected)))?;
+    }
+    Ok(sweep)
+}
+
 /// Returns the facts about a sweep that readers of its journal need.
 #[must_use]
 pub fn header(sweep: &Sweep, git: Option<&Git>, slots: usize) -> Header {
@@ -464,9 +537,11 @@ pub fn header(sweep: &Sweep, git: Option<&Git>, slots: usize) -> Header {
         objectives: sweep.objectives.clone(),
         params: sweep.space.names(),
         trials: sweep.trials,
+        exempts_invalid: !sweep.count_invalid,
         slots: u32::try_from(slots).unwrap_or(u32::MAX),
         resource: sweep.resource.clone(),
         limits: sweep.outcome_limits.clone(),
+        price: sweep.price.clone(),
         replicate: sweep.replicate,
         git_commit: git.map(Git::describe),
         code_patch: git.and_then(|git| git.patch_md5.clone()),

@@ -2,16 +2,18 @@
 //! a pool of threads on this machine.
 
 use super::resources::Shares;
-use crate::sweep::{Fill, Sweep, Template};
+use crate::sweep::{ConfigFile, Configs, Fill, Sweep, Template, TrialTexts};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use swath_engine::executor::{
-    Argv, ExecutorError, Pool, ProgramSettings, ProgramSpec, StudyContext, Trainable, Work,
+    ExecutorError, Facts, Invocation, Invoke, Launch, Pool, ProgramSettings, ProgramSpec,
+    StudyContext, Text, Trainable, Work, WorkFiles,
 };
 use swath_engine::journal::StudyDir;
 use swath_engine::provenance::variables;
 use swath_log::{DigestCache, ModelStore};
+use swath_model::space::Space;
 use swath_model::study::TrialId;
 
 /// Returns the description of the sweep's command that an executor needs to run it.
@@ -20,22 +22,28 @@ pub(super) fn work(
     dir: &StudyDir,
     called: PathBuf,
     workdir: PathBuf,
+    work_files: Option<WorkFiles>,
     shares: &Shares,
     stands_for: Option<TrialId>,
     guard: Option<Command>,
 ) -> Work {
+    let study = StudyContext {
+        stands_for,
+        work_files: work_files.map(Arc::new),
+        ..context(sweep, workdir.clone())
+    };
     let program = ProgramSettings {
-        argv: argv(sweep, stands_for),
-        recorded: recorded(sweep, stands_for),
+        invoke: invoke(sweep, study.clone(), &workdir),
         spec: ProgramSpec {
             env: sweep.run.env.clone(),
-            workdir: workdir.clone(),
+            workdir,
             trial_time: sweep.limits.trial_time,
             grace: sweep.run.grace,
             system: sweep.run.system,
             log: sweep.limits.log,
             capture: sweep.capture.clone(),
             checkpoint: sweep.checkpoint,
+            invalid: sweep.run.invalid.clone(),
         },
         // The guard is the `swath` program itself, whose folder holds the tools.
         tools: guard
@@ -43,10 +51,6 @@ pub(super) fn work(
             .and_then(|guard| Some(Path::new(guard.get_program()).parent()?.to_owned())),
         guard,
         allotment: shares.allotment.clone(),
-    };
-    let study = StudyContext {
-        stands_for,
-        ..context(sweep, workdir)
     };
     Work {
         program,
@@ -80,6 +84,7 @@ pub(super) fn context(sweep: &Sweep, workdir: PathBuf) -> StudyContext {
         pipeline: sweep.pipeline.clone(),
         stage: sweep.stage.clone(),
         workdir,
+        work_files: None,
         data_dir: sweep.run.data_dir.clone(),
         models: Arc::new(ModelStore::new(sweep.run.models)),
         digests: None,
@@ -90,31 +95,157 @@ pub(super) fn context(sweep: &Sweep, workdir: PathBuf) -> StudyContext {
     }
 }
 
-/// Returns the function that renders the command of an attempt. `stands_for` is the trial whose
-/// number the command gets instead of its own.
-fn argv(sweep: &Sweep, stands_for: Option<TrialId>) -> Argv {
-    rendered(sweep, stands_for, Template::render)
+/// The templates of a sweep, and what their values are computed from.
+struct Templates {
+    command: Template,
+    of_trial: TrialTexts,
+    space: Arc<Space>,
+    study: StudyContext,
+    /// Working directory of the study: where swath was called, unless the sweep file names another.
+    workdir: PathBuf,
+    /// Folder to which the paths of data sets are relative, if it is not the working directory.
+    data_home: Option<PathBuf>,
+    config_files: Vec<ConfigFile>,
+    configs: Option<Arc<Configs>>,
+    needs_port: bool,
 }
 
-/// Returns the function that renders the command of an attempt as it is recorded.
-pub(super) fn recorded(sweep: &Sweep, stands_for: Option<TrialId>) -> Argv {
-    rendered(sweep, stands_for, Template::render_recorded)
-}
+impl Templates {
+    fn of(sweep: &Sweep, study: StudyContext, workdir: &Path) -> Self {
+        let texts = &sweep.run.of_trial;
+        Self {
+            command: sweep.run.command.clone(),
+            of_trial: texts.clone(),
+            space: Arc::clone(&sweep.space),
+            study,
+            workdir: absolute(workdir),
+            data_home: sweep.run.data_home.clone(),
+            config_files: sweep.run.configs.clone(),
+            configs: sweep.configs.clone(),
+            needs_port: sweep.run.command.uses(PORT) || texts.iter().any(|text| text.uses(PORT)),
+        }
+    }
 
-fn rendered(
-    sweep: &Sweep,
-    stands_for: Option<TrialId>,
-    render: fn(&Template, &Fill<'_>) -> Vec<String>,
-) -> Argv {
-    let (template, data_dir) = (sweep.run.command.clone(), sweep.run.data_dir.clone());
-    Box::new(move |launch| {
-        let fill = Fill {
-            params: &launch.params,
-            trial: stands_for.unwrap_or(launch.trial),
-            trial_dir: &launch.dir,
-            params_file: &launch.dir.join("params.json"),
-            data_dir: &data_dir,
+    /// Returns what an attempt starts.
+    fn invocation(&self, launch: &Launch) -> Invocation<Text> {
+        let dir = absolute(&launch.dir);
+        let copies = self.config_files.iter();
+        let configs: Vec<_> = copies
+            .map(|file| (file.key.clone(), dir.join(file.copy())))
+            .collect();
+        let facts = Facts {
+            study: &self.study,
+            launch,
+            dir: &dir,
+            data_dir: &self.study.data_dir,
+            port: None,
         };
-        render(&template, &fill)
-    })
+        let fill = Fill {
+            facts,
+            space: &self.space,
+            configs: &configs,
+        };
+        let data_dir = self.data_dir(&fill);
+        let fill = Fill {
+            facts: Facts {
+                data_dir: data_dir.as_deref().unwrap_or(facts.data_dir),
+                ..facts
+            },
+            ..fill
+        };
+        Invocation {
+            argv: self.command.render(&fill),
+            recorded: self.command.render_recorded(&fill),
+            env: self
+                .of_trial
+                .env
+                .iter()
+                .filter_map(|(name, text)| Some((name.clone(), text.render(&fill)?)))
+                .collect(),
+            workdir: self.workdir(&fill),
+            data_dir,
+            files: self
+                .configs
+                .as_ref()
+                .map_or_else(Vec::new, |configs| configs.copies(&launch.params)),
+            needs_port: self.needs_port,
+        }
+    }
+
+    /// Returns the data sets of a trial; `None` if they are those of the study.
+    fn data_dir(&self, fill: &Fill<'_>) -> Option<Vec<String>> {
+        // Where each trial has a folder of its own, a relative path would lead into it.
+        let has_files = self.study.work_files.is_some();
+        let home = self
+            .data_home
+            .as_ref()
+            .or(self.of_trial.workdir.as_ref().map(|_| &self.workdir))
+            .or(has_files.then_some(&self.study.workdir));
+        let paths: Vec<String> = match &self.of_trial.data_dir {
+            Some(texts) => texts
+                .iter()
+                .filter_map(|text| Some(text.render(fill)?.resolve(&fill.facts)))
+                .collect(),
+            None => {
+                home?;
+                fill.facts.data_dir.to_vec()
+            }
+        };
+        Some(match home {
+            Some(home) => paths
+                .into_iter()
+                .map(|path| match self.stands_in_workdir(&path) {
+                    true => path,
+                    false => home.join(path).display().to_string(),
+                })
+                .collect(),
+            None => paths,
+        })
+    }
+
+    /// Returns whether a data set is at its relative path in the private workdirs of trials.
+    fn stands_in_workdir(&self, path: &str) -> bool {
+        let files = self.study.work_files.as_ref();
+        self.data_home.is_none() && files.is_some_and(|files| files.holds(Path::new(path)))
+    }
+
+    /// Returns the absolute working directory of a trial; `None` if it is that of the study.
+    fn workdir(&self, fill: &Fill<'_>) -> Option<Text> {
+        let own = self.of_trial.workdir.as_ref()?.render(fill)?;
+        if own.is_absolute() {
+            return Some(own);
+        }
+        let mut workdir = Text::from(format!("{}/", self.workdir.display()));
+        workdir.append(own);
+        Some(workdir)
+    }
+}
+
+const PORT: &str = "port";
+
+/// Returns the function that renders what an attempt starts. `workdir` is the working directory of
+/// the study.
+pub(super) fn invoke(sweep: &Sweep, study: StudyContext, workdir: &Path) -> Invoke {
+    let templates = Templates::of(sweep, study, workdir);
+    Box::new(move |launch| templates.invocation(launch))
+}
+
+/// Returns the command of a launch as it would be recorded, for people. What is known only where the
+/// attempt starts is shown as its placeholder.
+#[must_use]
+pub fn example_command(sweep: &Sweep, launch: &Launch, called: &Path) -> Vec<String> {
+    let workdir = called.join(sweep.run.workdir.clone().unwrap_or_default());
+    let study = context(sweep, workdir.clone());
+    let invocation = Templates::of(sweep, study, &workdir).invocation(launch);
+    invocation.recorded.iter().map(Text::to_string).collect()
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    // A program that uses swath as a library may leave its workdir empty.
+    let path = if path.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        path
+    };
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

@@ -210,7 +210,8 @@ impl Gathered {
         let environment = record.environment(trial.id);
         let here = environment.map(|environment| PathBuf::from(environment.trials_in()));
         let base = workdir.map(Path::to_owned).or(here).unwrap_or_default();
-        self.records(dir, trial, &base);
+        let own = environment.and_then(|environment| environment.own_workdir(&dir.trial(trial.id)));
+        self.records(dir, trial, &base, own.as_deref());
         match (environment, made.environment) {
             (Some(environment), Some(at)) => {
                 self.made_with(environment, trial.id, workdir);
@@ -239,8 +240,8 @@ impl Gathered {
         }
     }
 
-    /// Adds the data sets, artifacts and models of a trial.
-    fn records(&mut self, dir: &StudyDir, trial: &Trial, base: &Path) {
+    /// Adds the data sets, artifacts and models of a trial. `own` is its private working directory.
+    fn records(&mut self, dir: &StudyDir, trial: &Trial, base: &Path, own: Option<&Path>) {
         let mut last: BTreeMap<(Subject, &str), (PathBuf, &Option<String>)> = BTreeMap::new();
         for record in &trial.records {
             // A path that was recorded several times has the contents of its last record.
@@ -256,7 +257,12 @@ impl Gathered {
                         self.unchecked
                             .insert(format!("of the data `{data_dir}`: {left_out}"));
                     }
-                    last.insert((Subject::Data, data_dir), (base.join(data_dir), md5))
+                    // The folder may be gone, but the data of the project are still there.
+                    let within = own
+                        .map(|own| own.join(data_dir))
+                        .filter(|path| path.exists());
+                    let path = within.unwrap_or_else(|| base.join(data_dir));
+                    last.insert((Subject::Data, data_dir), (path, md5))
                 }
                 LogRecord::Artifact { path, md5, .. } => last.insert(
                     (Subject::Artifact, path),
@@ -300,7 +306,7 @@ impl Gathered {
             }
         }
         for (path, versions) in models {
-            self.model(dir, trial, base, path, &versions);
+            self.model(dir, trial, own.unwrap_or(base), path, &versions);
         }
     }
 
@@ -342,7 +348,12 @@ impl Gathered {
             // Only the last version can still be at the path itself; older ones are checked where
             // they are held.
             if is_last {
-                self.version(path.to_owned(), base.join(path), md5, held, trial.id);
+                // `keep` may have removed the folder in which the trial ran.
+                let place = match &held {
+                    Some(held) if !base.exists() => held.clone(),
+                    _ => base.join(path),
+                };
+                self.version(path.to_owned(), place, md5, held, trial.id);
             } else if let Some(held) = held {
                 self.version(
                     format!("{path} {}", version.step_text()),

@@ -1,7 +1,7 @@
 //! The versions of a study's sweep file, by their digests.
 
 use super::{header, parts};
-use crate::sweep::{Plan, Registry, Rejected, Sweep};
+use crate::sweep::{Plan, Registry, Rejected, Sweep, digest_of};
 use swath_engine::driver::Parts;
 use swath_engine::journal::StudyDir;
 use swath_model::source::Source;
@@ -58,7 +58,7 @@ impl Versions {
         let mut rejected = None;
         for text in &self.texts {
             match self.read(text) {
-                Ok(sweep) if sweep.digest == digest => return Ok(sweep),
+                Ok(sweep) if has_digest(&sweep, digest) => return Ok(sweep),
                 Ok(_) => {}
                 Err(why) => rejected = Some(why),
             }
@@ -85,7 +85,7 @@ impl Versions {
     pub fn parts(&self, recorded: &Header) -> Result<Parts, VersionError> {
         for text in &self.texts {
             let sweep = self.read(text)?;
-            if sweep.digest != recorded.sweep {
+            if !has_digest(&sweep, &recorded.sweep) {
                 continue;
             }
             let Plan {
@@ -99,5 +99,32 @@ impl Versions {
             return Ok(parts(&sweep, header, sampler, scheduler));
         }
         Err(VersionError::Missing(recorded.sweep.clone()))
+    }
+}
+
+/// Returns whether a version has the digest. Earlier versions of swath stored sweep files without
+/// the name of the study.
+fn has_digest(sweep: &Sweep, digest: &str) -> bool {
+    sweep.digest == digest || digest_of(&sweep.source.text) == digest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Versions, digest_of};
+    use crate::sweep::Registry;
+    use swath_engine::journal::StudyDir;
+
+    #[test]
+    fn a_version_is_found_by_its_digest_with_and_without_the_name_of_the_study() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = StudyDir::at(folder.path());
+        let text = "[run]\ncommand = [\"p\"]\n[space]\nx = [1, 2]\n";
+        let named = format!("name = \"s\"\n{text}");
+        for (stored, digest) in [(text, digest_of(text)), (&named, digest_of(&named))] {
+            std::fs::write(dir.sweep_toml(), stored).unwrap();
+            let versions = Versions::of(&Registry::standard(), &dir);
+            assert!(versions.sweep(&digest).is_ok(), "{stored}");
+            assert!(versions.sweep(&digest_of("")).is_err());
+        }
     }
 }

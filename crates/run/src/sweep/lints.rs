@@ -1,7 +1,8 @@
 //! Warnings about content that is allowed but probably not meant. `--strict` treats them as errors.
 
 use super::acceptance::Acceptance;
-use super::{Sweep, template};
+use super::switch_lints::of_switches;
+use super::{Rejected, Sweep};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use swath_model::source::{Diagnostic, Diagnostics, Key, Node, NodeValue, Span, Table};
@@ -146,14 +147,14 @@ fn command(sweep: &Sweep, diagnostics: &mut Diagnostics) {
     if command.is_empty() {
         return;
     }
-    let span = sweep.places.command.first().map_or(0, |first| first.start)
-        ..sweep.places.command.last().map_or(0, |last| last.end);
+    let span = span_of(&sweep.places.command);
     let names = sweep.space.names();
     let missed: Vec<_> = names
         .iter()
-        .filter(|name| !command.receives(name))
+        .filter(|name| !sweep.run.receives(name) && !sweep.space.is_needed_by_others(name))
         .collect();
-    if !missed.is_empty() {
+    // Parameters may reach the program through its configuration file, which is read later.
+    if !missed.is_empty() && sweep.run.configs.is_empty() {
         let listed: Vec<_> = missed.iter().map(|name| format!("`{name}`")).collect();
         let message = format!("the command never receives {}", listed.join(", "));
         let warning = Diagnostic::warning("unused-parameter", message).at(span.clone(), "");
@@ -162,11 +163,22 @@ fn command(sweep: &Sweep, diagnostics: &mut Diagnostics) {
                 "add \"{args:rest}\" for all that are not named, or \"{params}\" for a file",
             ));
     }
-    for name in names.iter().filter(|name| template::is_built_in(name)) {
-        let message = format!("`{{{name}}}` in the command is not the parameter `{name}`");
-        let warning = Diagnostic::warning("hidden-parameter", message).at(span.clone(), "");
-        diagnostics.push(warning.hint("give the parameter another name"));
+    // Earlier versions took these placeholders for the built-ins, even beside such a parameter.
+    let were_hidden = ["params", "trial", "trial_dir", "data_dir"];
+    let named = |name: &&&str| names.iter().any(|param| **param == ***name) && command.names(name);
+    for name in were_hidden.iter().filter(named) {
+        let message = format!("`{{{name}}}` in the command is the parameter `{name}`");
+        let warning = Diagnostic::warning("hidden-built-in", message).at(span.clone(), "");
+        diagnostics.push(warning.hint(format!(
+            "write `{{swath.{name}}}` for the built-in, or give the parameter another name"
+        )));
     }
+}
+
+/// Returns the span from the first to the last of some spans.
+fn span_of(spans: &[Span]) -> Span {
+    let start = spans.first().map_or(0, |first| first.start);
+    start..spans.last().map_or(0, |last| last.end)
 }
 
 fn reported(sweep: &Sweep, diagnostics: &mut Diagnostics) {
@@ -298,11 +310,19 @@ pub struct Surroundings {
 }
 
 impl Sweep {
-    /// Adds warnings that depend on the machine: a missing working directory, missing data sets,
-    /// programs that cannot be found.
-    pub fn look_around(&mut self, around: &Surroundings) {
+    /// Reads the configuration files, and adds warnings that depend on the machine: a missing working
+    /// directory, missing data sets, programs that cannot be found.
+    ///
+    /// # Errors
+    /// If a configuration file cannot be used.
+    pub fn look_around(&mut self, around: &Surroundings) -> Result<(), Rejected> {
         let mut warnings = Vec::new();
-        let workdir = match &self.run.workdir {
+        let mut filled = self.clone();
+        // A variable that is not set is an error of the run, not of the file.
+        if filled.fill(&|name| std::env::var(name).ok()).is_err() {
+            return Ok(());
+        }
+        let workdir = match &filled.run.workdir {
             Some(workdir) => around.current_dir.join(workdir),
             None => around.current_dir.clone(),
         };
@@ -312,7 +332,16 @@ impl Sweep {
                 Diagnostic::warning("no-workdir", message).at(self.places.workdir.clone(), ""),
             );
         }
-        for (path, span) in self.run.data_dir.iter().zip(&self.places.data_dir) {
+        if self.run.own_workdir.is_some() && around.current_dir.join("private").is_dir() {
+            let message = "`workdir` gives each trial a folder of its own, although there is a folder `private`";
+            let warning = Diagnostic::warning("private-folder", message);
+            warnings.push(
+                warning
+                    .at(self.places.workdir.clone(), "")
+                    .hint("if trials should run in that folder, write \"./private\""),
+            );
+        }
+        for (path, span) in filled.run.data_dir.iter().zip(&self.places.data_dir) {
             if !workdir.join(path).exists() {
                 let message = format!("the data set `{path}` does not exist");
                 warnings.push(
@@ -321,7 +350,7 @@ impl Sweep {
             }
         }
         // `[run] env` may give trials their own PATH.
-        let own_path = self
+        let own_path = filled
             .run
             .env
             .iter()
@@ -337,6 +366,8 @@ impl Sweep {
         // A program given by path may be built by setup and need not exist yet.
         let built = self.places.setup.is_some()
             && program.as_ref().is_some_and(|(name, _)| name.contains('/'));
+        let command_span = span_of(&self.places.command);
+        warnings.extend(of_switches(&filled, &workdir, &command_span));
         for (name, span) in program
             .into_iter()
             .filter(|_| !built)
@@ -360,6 +391,7 @@ impl Sweep {
             }
         }
         self.warnings.list.extend(warnings);
+        self.read_configs(&workdir)
     }
 }
 

@@ -8,28 +8,39 @@
 
 mod acceptance;
 mod code;
+pub mod config;
 pub mod given;
 
+mod fill;
 mod kinds;
 mod lints;
+pub mod overrides;
 mod parse;
 mod plan;
 mod read;
 pub mod reference;
 pub mod registry;
 mod rejected;
+mod shell_lints;
 mod stored;
+mod switch_lints;
 pub mod template;
+mod texts;
 
 pub use acceptance::Acceptance;
 pub use code::Code;
+pub use config::{ConfigFile, Configs};
+pub use fill::launch;
 pub use lints::Surroundings;
+pub(crate) use parse::digest as digest_of;
 pub use plan::Plan;
+pub use read::load;
 pub use registry::Registry;
 pub use rejected::Rejected;
-pub use swath_engine::driver::{Limits, Retry};
+pub use swath_engine::driver::{Limits, Retry, Spending, TrialBudget};
 pub use swath_engine::keep::{self, Keep};
-pub use template::{Fill, Template};
+pub use template::{Fill, FreeText, Names, Template};
+pub use texts::TrialTexts;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -62,6 +73,8 @@ pub struct Sweep {
     pub run: Run,
     /// Objectives to optimise; empty if trials are only recorded.
     pub objectives: Vec<Objective>,
+    /// The value of each objective that ends the sweep, in the order of `objectives`.
+    pub targets: Vec<Option<f64>>,
     /// Outcome constraints: bounds on metrics that a good configuration satisfies.
     pub outcome_limits: Vec<Limit>,
     /// The search space.
@@ -72,6 +85,10 @@ pub struct Sweep {
     pub sampler: Choice,
     /// Number of trials in all; `None` if only the sampler or a time limit ends the sweep.
     pub trials: Option<u64>,
+    /// Whether invalid trials count towards `trials`. Default: true.
+    pub count_invalid: bool,
+    /// Number of trials in a row that bring nothing better, after which the sweep ends.
+    pub patience: Option<u64>,
     /// Scheduler, which stops, pauses and promotes trials.
     pub scheduler: Choice,
     /// Reported key that measures the resource of a trial, such as `epoch`.
@@ -82,6 +99,10 @@ pub struct Sweep {
     pub executor: Choice,
     /// Budgets of the sweep and of each trial.
     pub limits: Limits,
+    /// Budget of money and GPU time, without the number of GPUs.
+    pub spending: Spending,
+    /// Reported metric that is the cost of a trial, if `price` names one.
+    pub price: Option<Name>,
     /// Failures after which a trial is tried again.
     pub retry: Retry,
     /// Number of seeds of each configuration; `None` for one.
@@ -94,6 +115,8 @@ pub struct Sweep {
     pub trackers: Vec<Choice>,
     /// Warnings about content that is allowed but probably not meant.
     pub warnings: Diagnostics,
+    /// The configuration files with their contents, once they were read.
+    pub configs: Option<Arc<Configs>>,
     registry: Arc<Registry>,
     places: Places,
 }
@@ -131,13 +154,22 @@ pub struct Run {
     pub setup: Vec<String>,
     /// Variables added to the environment of trials and setup.
     pub env: Vec<(String, String)>,
+    /// Texts that differ between trials.
+    pub of_trial: TrialTexts,
+    /// Configuration files, of which each trial gets copies with its values.
+    pub configs: Vec<ConfigFile>,
+    /// Folder to which the paths of data sets are relative, if it is not the working directory.
+    pub data_home: Option<PathBuf>,
     /// Names of variables whose values are secret, besides those whose names say so.
     pub secret_env: Vec<String>,
     /// Whether only the user may read the study's folder.
     pub private: bool,
     /// Working directory of trials and setup; `None` for the directory where `swath run` was
-    /// called.
+    /// called, or if it differs between trials.
     pub workdir: Option<PathBuf>,
+    /// Files of the private working directory that each trial has; `None` if all trials run in
+    /// `workdir`. The tracked files are those of `workdir`.
+    pub own_workdir: Option<OwnWorkdir>,
     /// Version of the code that trials run.
     pub code: Code,
     /// Time between SIGTERM and SIGKILL when a trial is stopped; 10 s unless the sweep file sets
@@ -146,10 +178,21 @@ pub struct Run {
     /// Interval between two samples of a trial's resource usage, at least 100 ms; `None` for no
     /// sampling. It is 10 s unless the sweep file sets it.
     pub system: Option<Duration>,
+    /// Exit statuses with which the program says that its configuration cannot work.
+    pub invalid: Vec<i32>,
     /// Checkpoints that are kept after trials have ended.
     pub keep: Keep,
     /// Whether the bytes of models are held in the study's folder, or only their paths recorded.
     pub models: Models,
+}
+
+/// Untracked files in private working directories: `[run] workdir = "private"`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OwnWorkdir {
+    /// Folders and files that are linked; `None` for the default.
+    pub link: Option<Vec<String>>,
+    /// Folders and files that are copied; `None` for the default.
+    pub copy: Option<Vec<String>>,
 }
 
 /// Spans of values that are checked again once the space or the machine is known.
@@ -164,10 +207,11 @@ struct Places {
 }
 
 impl Sweep {
-    /// Returns the text of the sweep file without secrets, as a study stores it.
+    /// Returns the text of the sweep file as a study stores it: without secrets, and with the name
+    /// of the study, so that the copy names the same study in any folder.
     #[must_use]
     pub fn stored_text(&self) -> String {
-        stored::stored(&self.source.text)
+        stored::named(stored::stored(&self.source.text), &self.name)
     }
 
     /// Returns how many trials run at the same time on the executor of the sweep file; at least 1.

@@ -38,8 +38,11 @@ impl Sweep {
     }
 }
 
-/// Reads the text of a sweep file without its byte order mark. Fails if the text is unusable.
-pub(super) fn load(path: &Path) -> Result<Source, Rejected> {
+/// Reads the text of a sweep file without its byte order mark.
+///
+/// # Errors
+/// The reason why the text is unusable.
+pub fn load(path: &Path) -> Result<Source, Rejected> {
     let name = path.display().to_string();
     let mut diagnostics = Diagnostics::default();
     let source = match bytes_of(path) {

@@ -26,6 +26,7 @@ use swath_model::space;
 /// | `<!-- options: sampler grid -->` | the options of a kind |
 /// | `<!-- failures: all -->` | the classes of failure |
 /// | `<!-- columns: trials -->` | the columns of `trials.csv` |
+/// | `<!-- placeholders: all -->` | the placeholders, and the `SWATH_*` variables |
 #[must_use]
 pub fn fill(text: &str, kinds: &[Declaration]) -> String {
     let mut filled = String::new();
@@ -74,6 +75,7 @@ fn directive(line: &str, kinds: &[Declaration]) -> Option<String> {
                 .map(|(name, _, about)| (*name, *about)),
         )),
         "columns" => Some(csv::describe()),
+        "placeholders" => Some(super::template::table()),
         _ => None,
     }
 }

@@ -22,13 +22,18 @@ impl Rejected {
     #[must_use]
     pub fn render(&self, colour: bool) -> String {
         let mut text = remarks(&self.source, &self.diagnostics, colour);
-        let _ = writeln!(
-            text,
+        let _ = writeln!(text, "{}", self.summary());
+        text
+    }
+
+    /// Returns the last line of the rendered diagnostics, which counts them.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        format!(
             "error: sweep file `{}` has {}",
             self.source.name,
             self.count()
-        );
-        text
+        )
     }
 
     /// Renders the diagnostics with the source lines they point at. At most 50 are shown.
@@ -103,11 +108,5 @@ impl Sweep {
     #[must_use]
     pub fn remarks(&self, colour: bool) -> String {
         remarks(&self.source, &self.warnings, colour)
-    }
-
-    /// Returns the warnings as a JSON array, each with its lines and columns.
-    #[must_use]
-    pub fn remarks_json(&self) -> serde_json::Value {
-        json(&self.source, &self.warnings)
     }
 }

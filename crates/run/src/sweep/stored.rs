@@ -35,6 +35,15 @@ pub(super) fn stored_of(text: &str, table: &Table) -> String {
     redaction.apply(text)
 }
 
+/// Adds the name of the study to a text that does not set it.
+pub(super) fn named(text: String, name: &str) -> String {
+    let table = Table::parse(&text, &mut Diagnostics::default());
+    match (table.get("name"), serde_json::to_string(name)) {
+        (None, Ok(name)) => format!("name = {name}\n{text}"),
+        _ => text,
+    }
+}
+
 fn table_of(node: &Node) -> Option<&Table> {
     match &node.value {
         NodeValue::Table(table) => Some(table),
@@ -197,7 +206,7 @@ impl Redaction {
 
 #[cfg(test)]
 mod tests {
-    use super::stored;
+    use super::{named, stored};
 
     const TOKEN: &str = "ghp_k3Fz9QwLm2Rtk3Fz9QwLm2Rtk3Fz9QwLm2Rt";
 
@@ -217,6 +226,13 @@ mod tests {
         );
         assert_eq!(stored(&text), expected);
         assert_eq!(stored(&expected), expected);
+    }
+
+    #[test]
+    fn the_name_is_added_once() {
+        let text = named("# about\n[space]\n".to_owned(), "a \"b\"");
+        assert_eq!(text, "name = \"a \\\"b\\\"\"\n# about\n[space]\n");
+        assert_eq!(named(text.clone(), "other"), text);
     }
 
     #[test]

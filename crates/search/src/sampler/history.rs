@@ -331,7 +331,7 @@ impl History {
             }
             Event::Created {
                 params,
-                origin: Origin::Replicate(first),
+                origin: Origin::Replicate(first) | Origin::Rerun(first),
                 ..
             } => {
                 // A replicate gets a row, so that rows stay indexed by trial id, but it is never
@@ -407,7 +407,7 @@ impl History {
         self.replicates = 0;
         for (at, trial) in study.trials().iter().enumerate() {
             let mut row = self.pending_row(&trial.params);
-            if let Origin::Replicate(first) = trial.origin {
+            if let Some(first) = trial.origin.first_of_configuration() {
                 row.outcome = Outcome::Replicate;
                 row.original = Some(first.0.saturating_sub(1));
                 self.replicates += 1;
@@ -513,7 +513,8 @@ impl History {
         }
         match trial.state {
             TrialState::Waiting | TrialState::Running => Outcome::Pending,
-            TrialState::Failed => Outcome::Failed,
+            // A configuration that cannot work is to be avoided as one that failed.
+            TrialState::Failed | TrialState::Invalid => Outcome::Failed,
             TrialState::Complete => {
                 let standing = study.standing(trial.id).map(|standing| standing.scores);
                 standing.map_or(Outcome::Failed, |scores| Outcome::Scored(scores.into()))

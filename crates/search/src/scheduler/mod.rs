@@ -110,11 +110,13 @@ pub trait TrialScheduler: Send {
 /// Returns a record in the form in which it is to be committed: a report beyond the maximum
 /// resource of a trial becomes [`LogRecord::Beyond`], every other record is returned unchanged.
 ///
-/// A trial that has not reported all its objectives keeps even such a report, so that a program
-/// that seldom reports has a result.
+/// `budget` is the resource that the sweep file gives to each trial, if it does. A trial that has not
+/// reported all its objectives keeps even such a report, so that a program that seldom reports has a
+/// result.
 #[must_use]
 pub fn mark_beyond_max(
     scheduler: &dyn TrialScheduler,
+    budget: Option<Resource>,
     study: &Study,
     trial: TrialId,
     record: LogRecord,
@@ -124,7 +126,7 @@ pub fn mark_beyond_max(
     };
     let header = study.header();
     let (Some(max), Some(resource), Some(trial)) = (
-        scheduler.max(),
+        smaller(scheduler.max(), budget),
         header.resource.as_ref(),
         study.trial(trial),
     ) else {
@@ -152,34 +154,48 @@ pub fn mark_beyond_max(
 /// Judges a running trial after one of its reports: like [`TrialScheduler::verdict`], except that a
 /// trial beyond its maximum resource is complete. A program that asks whether it may continue
 /// (`asks`) is complete as soon as it reaches the maximum. Other programs may still save their
-/// state and end by themselves.
+/// state and end by themselves. At its `budget` every program is complete: a budget is to be spent,
+/// and not more.
 #[must_use]
 pub fn judgement(
     scheduler: &dyn TrialScheduler,
+    budget: Option<Resource>,
     study: &Study,
     id: TrialId,
     asks: bool,
 ) -> Judgement {
     let resource = study.header().resource.as_ref();
     // Decided once: a trial that is already judged complete only has to exit.
-    if let (Some(max), Some(resource), Some(trial)) = (scheduler.max(), resource, study.trial(id))
+    let max = smaller(scheduler.max(), budget);
+    if let (Some(max), Some(resource), Some(trial)) = (max, resource, study.trial(id))
         && trial.verdict != Some(Verdict::Complete)
     {
         let has_reached = trial
             .step
             .is_some_and(|at| report_reader::reaches(at, max.0));
-        let progress = match (is_past(trial, max), asks && has_reached) {
+        let is_budget = budget == Some(max);
+        let progress = match (is_past(trial, max), (asks || is_budget) && has_reached) {
             (true, _) => "went past",
             (false, true) => "reached",
             (false, false) => return scheduler.verdict(study, id),
         };
-        let why = format!("it {progress} {resource} {max}, the maximum of the resource");
+        let bound = if is_budget {
+            "its `trial_budget`"
+        } else {
+            "the maximum of the resource"
+        };
+        let why = format!("it {progress} {resource} {max}, {bound}");
         return Judgement {
             verdict: Verdict::Complete,
             why,
         };
     }
     scheduler.verdict(study, id)
+}
+
+/// Returns the smaller of two bounds, of which either may be missing.
+fn smaller(max: Option<Resource>, budget: Option<Resource>) -> Option<Resource> {
+    max.into_iter().chain(budget).min()
 }
 
 /// Returns whether a trial has exceeded the maximum resource, by its last counted step or by a

@@ -456,7 +456,8 @@ impl TrialScheduler for Pbt {
     fn next(&self, study: &Study, room: bool) -> Next {
         let counts = study.counts();
         // A clone takes the place of a stopped member, and a new trial that of a failed one.
-        let lineages = study.trials().len() as u64 - counts.failed - counts.stopped;
+        let lineages =
+            study.trials().len() as u64 - counts.failed - counts.invalid - counts.stopped;
         if room && lineages < self.population {
             return Next::Fresh;
         }

@@ -157,6 +157,7 @@ impl Scenario {
         let attempt = Attempt(self.study.trial(trial).expect("a trial").attempts);
         let record = mark_beyond_max(
             &*self.scheduler,
+            None,
             &self.study,
             trial,
             LogRecord::Report { values },
@@ -167,7 +168,7 @@ impl Scenario {
             record,
             line_end: None,
         });
-        let judgement = judgement(&*self.scheduler, &self.study, trial, false);
+        let judgement = judgement(&*self.scheduler, None, &self.study, trial, false);
         if !judgement.why.is_empty() {
             let (verdict, why) = (judgement.verdict, judgement.why.clone());
             self.happens(Event::Judged {

@@ -333,7 +333,7 @@ impl<'a> Simulation<'a> {
         runner.at = at;
         runner.next += 1;
         self.report(runner, value)?;
-        let judgement = judgement(&*self.scheduler, &self.study, runner.trial, false);
+        let judgement = judgement(&*self.scheduler, None, &self.study, runner.trial, false);
         if !judgement.why.is_empty() {
             self.commit(Event::Judged {
                 trial: runner.trial,
@@ -396,7 +396,7 @@ impl<'a> Simulation<'a> {
             }
         }
         let report = LogRecord::Report { values };
-        let record = mark_beyond_max(&*self.scheduler, &self.study, runner.trial, report);
+        let record = mark_beyond_max(&*self.scheduler, None, &self.study, runner.trial, report);
         self.commit(Event::Logged {
             trial: runner.trial,
             attempt: runner.attempt,

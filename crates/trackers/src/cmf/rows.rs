@@ -382,7 +382,7 @@ impl Filling<'_, '_, '_> {
                 None => last_values.push((name, property(value))),
             }
         }
-        let has_failed = trial.state == TrialState::Failed;
+        let has_failed = trial.state.is_without_result();
         if last_values.is_empty() && !has_failed {
             return Ok(());
         }
@@ -669,7 +669,7 @@ fn state(state: &TrialState) -> i64 {
         TrialState::Waiting | TrialState::Paused => 1,
         TrialState::Running => 2,
         TrialState::Complete => 3,
-        TrialState::Failed => 4,
+        TrialState::Failed | TrialState::Invalid => 4,
         TrialState::Stopped => 6,
     }
 }

@@ -377,6 +377,7 @@ impl Projection {
                 self.tag(run, "mlflow.note.content", &notes.join("\n\n"));
             }
             LogRecord::Warning { text } => self.tag(run, "swath.warning", text),
+            LogRecord::Invalid { why } => self.tag(run, "swath.invalid", why),
             LogRecord::Absent { metric, why } => {
                 self.tag(run, &format!("swath.absent.{metric}"), why);
             }
@@ -444,13 +445,20 @@ impl Projection {
             }
         }
         let status = match why {
-            Closing::Finished | Closing::Exhausted => Status::Finished,
-            Closing::Interrupted | Closing::TimeLimit | Closing::RunTime | Closing::DiskLimit => {
-                Status::Killed
+            Closing::Finished | Closing::Exhausted | Closing::TargetReached | Closing::Patience => {
+                Status::Finished
             }
-            Closing::FailureLimit | Closing::CircuitBreaker | Closing::SearchFailed => {
-                Status::Failed
-            }
+            Closing::Interrupted
+            | Closing::TimeLimit
+            | Closing::RunTime
+            | Closing::CostLimit
+            | Closing::GpuLimit
+            | Closing::DiskLimit => Status::Killed,
+            Closing::FailureLimit
+            | Closing::AllInvalid
+            | Closing::NoObjective
+            | Closing::CircuitBreaker
+            | Closing::SearchFailed => Status::Failed,
         };
         self.status(PARENT, status, Some(at));
         self.closed = true;
@@ -464,9 +472,8 @@ impl Projection {
                 Status::Scheduled
             }
             (TrialState::Complete, _) => Status::Finished,
-            (TrialState::Failed, _) | (TrialState::Waiting, Some(Exit::Failed(_))) => {
-                Status::Failed
-            }
+            (TrialState::Failed | TrialState::Invalid, _)
+            | (TrialState::Waiting, Some(Exit::Failed(_))) => Status::Failed,
             (TrialState::Stopped | TrialState::Waiting, _) => Status::Killed,
         };
         let has_ended = matches!(status, Status::Finished | Status::Failed | Status::Killed);

@@ -28,7 +28,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use submissions::{JobResources, Submissions};
 use swath_engine::executor::{
-    Argv, EarlierAttempt, Executor, ExecutorError, Launch, ProgramSpec, Signal, SignalKind, Stop,
+    EarlierAttempt, Executor, ExecutorError, Invoke, Launch, ProgramSpec, Signal, SignalKind, Stop,
     Work,
 };
 use swath_model::source::secret::Secrets;
@@ -46,7 +46,7 @@ pub(crate) struct Fleet {
     dir: PilotDir,
     study: PathBuf,
     called: PathBuf,
-    argv: Argv,
+    invoke: Invoke,
     /// Secrets that no record shows.
     secrets: Secrets,
     spec: Spec,
@@ -121,7 +121,7 @@ impl Fleet {
             engine: EngineThread::start(engine).map_err(files_error)?,
             study,
             called: work.called,
-            argv: work.program.argv,
+            invoke: work.program.invoke,
             secrets: work.study.secrets,
             prelude: options.prelude.clone(),
             swath,
@@ -289,7 +289,7 @@ impl Executor for Fleet {
     }
 
     fn start(&mut self, launch: Launch) -> Result<(), ExecutorError> {
-        let command = (self.argv)(&launch);
+        let invocation = (self.invoke)(&launch);
         let key = (launch.trial, launch.attempt);
         let ahead = self.queue_length();
         // Prefer the pilot with the most idle slots, that is, the fewest assigned attempts (all
@@ -312,7 +312,7 @@ impl Executor for Fleet {
         pilot
             .assigned
             .insert(key, AssignedAttempt::new(launch.slot));
-        pilot.order(&Order::Start(Box::new(Assignment::of(&launch, command))));
+        pilot.order(&Order::Start(Box::new(Assignment::of(&launch, invocation))));
         Ok(())
     }
 
@@ -480,6 +480,7 @@ fn spec(
             ..program.clone()
         },
         secret_env: work.study.secrets.names().map(str::to_owned).collect(),
+        work_files: work.study.work_files.as_deref().cloned(),
         share: work.share,
         deciding: work.study.deciding.clone(),
         resource: work.study.resource.clone(),

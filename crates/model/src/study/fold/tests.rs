@@ -632,3 +632,70 @@ fn slot_paused(slot: u32) -> Event {
         why: String::new(),
     }
 }
+
+#[test]
+fn a_trial_that_says_its_configuration_cannot_work_is_invalid_however_its_process_ends() {
+    let invalid = || LogRecord::Invalid {
+        why: "too deep".into(),
+    };
+    for exit in [
+        Exit::Done,
+        Exit::Failed(Failure::Code(1)),
+        Exit::Lost,
+        Exit::Interrupted,
+    ] {
+        let mut world = World::new(Goal::Min, Take::Best);
+        world.start(1);
+        world.report(1, 1.0, 0.5);
+        world.log(1, invalid());
+        assert_eq!(world.end(1, exit.clone()), TrialState::Invalid, "{exit:?}");
+        let failure = Failure::Invalid("too deep".into());
+        assert_eq!(world.exit(1), Some(Exit::Failed(failure)));
+        assert_eq!(
+            (world.trial(1).failures, world.study.counts().invalid),
+            (0, 1)
+        );
+        // A user may run it again, for example after a correction of the program.
+        world.apply(Event::requeued(TrialId(1), "again"));
+        world.start(1);
+        world.report(1, 1.0, 0.5);
+        assert_eq!(world.end(1, Exit::Done), TrialState::Complete);
+        assert_eq!(world.study.counts().invalid, 0);
+    }
+}
+
+#[test]
+fn invalid_trials_and_further_seeds_may_be_left_out_of_the_total() {
+    for exempts_invalid in [false, true] {
+        let mut world = World::new(Goal::Min, Take::Best);
+        let header = Header {
+            exempts_invalid,
+            ..world.study.header().clone()
+        };
+        world.apply(Event::Edited {
+            header,
+            changes: Vec::new(),
+            fill: Params::default(),
+            outside: Vec::new(),
+        });
+        for id in 1..=3 {
+            world.start(id);
+        }
+        world.end(1, Exit::Failed(Failure::Invalid("too deep".into())));
+        world.report(2, 1.0, 0.5);
+        world.end(2, Exit::Done);
+        let valid = 2;
+        let counted = valid + u64::from(!exempts_invalid);
+        assert_eq!(world.study.counted(), counted);
+        world.apply(Event::Created {
+            trial: TrialId(4),
+            params: Params::default(),
+            origin: Origin::Rerun(TrialId(2)),
+            seed: 7,
+        });
+        assert_eq!(world.study.counted(), counted);
+        assert_eq!(world.study.configuration(TrialId(4)), TrialId(2));
+        world.apply(Event::requeued(TrialId(1), "again"));
+        assert_eq!(world.study.counted(), 3);
+    }
+}

@@ -9,20 +9,21 @@ pub use compare::{Compared, Difference, Tolerance, compare};
 
 use super::code::{CodeError, check_out};
 use super::resources;
-use super::{Opened, Options, RunError, Versions, hidden, keep, parts, workdir};
-use crate::sweep::{Keep, Limits, Registry, Retry, Sweep};
+use super::{Opened, Options, RunError, Versions, hidden, keep, parts, work_plan, workdir};
+use crate::sweep::{Configs, Keep, Limits, Registry, Retry, Sweep};
 use repeat::{AsFar, Nothing};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::rc::Rc;
+use std::sync::Arc;
 use swath_engine::driver::{Driver, Parts};
 use swath_engine::journal::{Journal, JournalError, StudyDir, new_id};
 use swath_engine::provenance::git::git;
 use swath_engine::provenance::{
     Checkout, Environment, Found, Git, Machine, Made, Record, variables,
 };
-use swath_log::{DigestCache, digest};
+use swath_log::{DigestCache, digest, regular};
 use swath_model::study::{
     Event, FORMAT, Header, LogRecord, Origin, Study, Timestamp, Trial, TrialId, TrialState, Verdict,
 };
@@ -132,12 +133,15 @@ pub fn prepare(request: &Request<'_>, options: Options) -> Result<Prepared, Reru
     let environment = record
         .environment(trial.id)
         .ok_or(RerunError::NoEnvironment(trial.id))?;
-    let mut sweep = Versions::of(request.registry, request.dir).sweep(&made.header.sweep)?;
+    let sweep = Versions::of(request.registry, request.dir).sweep(&made.header.sweep)?;
     if sweep.run.command.is_empty() {
         return Err(RerunError::Function(trial.id));
     }
+    let (filled, _) = hidden::fill(Cow::Owned(sweep)).map_err(RunError::from)?;
+    let mut sweep = filled.into_owned();
     let mut inputs = Inputs::new(request, environment, &sweep);
-    inputs.check_data(request);
+    inputs.check_data(request, environment);
+    inputs.take_configs(request, &mut sweep);
     let dir = fresh(&options.logs, request)?;
     if sweep.run.private {
         keep::make_private(&dir)?;
@@ -161,9 +165,8 @@ pub fn prepare(request: &Request<'_>, options: Options) -> Result<Prepared, Reru
     for path in &mut sweep.run.data_dir {
         *path = inputs.home.join(&*path).display().to_string();
     }
+    sweep.run.data_home = Some(inputs.home.clone());
     sweep.run.workdir = Some(workdir);
-    let (filled, _) = hidden::fill(Cow::Owned(sweep)).map_err(RunError::from)?;
-    let mut sweep = filled.into_owned();
     sweep.run.env = variables_as_they_were(&sweep.run.env, environment);
     sweep.name = name_of(&dir);
     let git = inputs.git(environment, &record);
@@ -267,7 +270,8 @@ impl Inputs {
     }
 
     /// Compares the data sets that the trial read with their recorded digests.
-    fn check_data(&mut self, request: &Request<'_>) {
+    fn check_data(&mut self, request: &Request<'_>, environment: &Environment) {
+        let own_workdir = environment.own_workdir(&request.dir.trial(request.trial.id));
         let cache = DigestCache::open(&request.dir.digests());
         for record in &request.trial.records {
             let LogRecord::Dataset {
@@ -278,7 +282,13 @@ impl Inputs {
             else {
                 continue;
             };
-            match digest(&self.ran_in.join(data_dir), Some(&cache)) {
+            // A trial may have made the data set in its own folder.
+            let own = own_workdir.as_ref().map(|own| own.join(data_dir));
+            let path = match own {
+                Some(own) if own.exists() => own,
+                _ => self.ran_in.join(data_dir),
+            };
+            match digest(&path, Some(&cache)) {
                 Ok(found) if found.md5 == *md5 => {}
                 Ok(found) => {
                     self.problems.push(format!(
@@ -291,6 +301,26 @@ impl Inputs {
                     .push(format!("the data set `{data_dir}`: {error}")),
             }
         }
+    }
+
+    /// Gives the repetition the copies of the configuration files that the trial itself had. The
+    /// files from which they were made may have changed since.
+    fn take_configs(&mut self, request: &Request<'_>, sweep: &mut Sweep) {
+        if sweep.run.configs.is_empty() {
+            return;
+        }
+        let folder = request.dir.trial(request.trial.id);
+        let mut copies = Vec::new();
+        for file in &sweep.run.configs {
+            let copy = file.copy();
+            match regular::read_to_string(&folder.join(&copy)) {
+                Ok(text) => copies.push((copy, text)),
+                Err(error) => self.problems.push(format!(
+                    "`{copy}` in the folder of the trial cannot be read: {error}"
+                )),
+            }
+        }
+        sweep.configs = Some(Arc::new(Configs::fixed(copies)));
     }
 
     /// Checks out the recorded code in a folder of the new study. Returns the folder within it in
@@ -382,7 +412,17 @@ impl Inputs {
     /// part of the code are used from their original place.
     fn bring_files(&mut self, sweep: &mut Sweep, workdir: &Path, found: Option<&Found>) {
         let Some(found) = found else { return };
+        let configs: Vec<String> = sweep
+            .run
+            .configs
+            .iter()
+            .map(|file| file.path.clone())
+            .collect();
         for (index, file) in found.files.iter().enumerate() {
+            // The repetition gets the trial's own copy.
+            if index > 0 && configs.contains(&file.name) {
+                continue;
+            }
             let here = workdir.join(&file.name);
             let is_path = file.name.contains('/') || index > 0;
             let path = if is_path && here.is_file() {
@@ -487,6 +527,8 @@ fn open(
         reports: is_cut(trial).then_some(trial.reports),
         until: made.until,
     };
+    let plan = work_plan(&sweep, &options).map_err(RunError::from)?;
+    let own_workdir = plan.map(|plan| plan.files.workdir());
     // The repetition is one attempt: it has no budget, is not retried, and keeps all it makes.
     let parts = Parts {
         limits: Limits {
@@ -496,6 +538,7 @@ fn open(
         retry: Retry::default(),
         keep: Keep::default(),
         workdir: workdir(&sweep, &options),
+        own_workdir: own_workdir.clone(),
         elsewhere: false,
         ..parts(&sweep, header, Box::new(Nothing), Box::new(scheduler))
     };
@@ -510,7 +553,7 @@ fn open(
         &sweep,
         &options,
         machine,
-        git,
+        (git, own_workdir),
         driver.study().next_seq(),
     )?;
     Ok(Opened {

@@ -1,9 +1,11 @@
 //! `[executor]`: the executor that runs the trials.
 
+use super::super::template::Names;
+use super::super::texts::Written;
 use super::super::{Choice, kinds};
 use super::keys;
 use swath_engine::executor::Site;
-use swath_model::source::{Diagnostics, Opt, Preset, Section, Table, Takes};
+use swath_model::source::{Diagnostics, Opt, Preset, Section, Source, Table, Takes};
 use swath_model::study::Kind;
 
 /// Executor of a sweep that names none.
@@ -36,4 +38,24 @@ pub(super) fn read(
         span,
         capabilities: kind.map_or(&[], |kind| kind.capabilities),
     }
+}
+
+/// Checks the placeholders in the lines of shell that run before a pilot. A pilot runs many trials,
+/// so the lines have no values of a trial.
+pub(super) fn check_prelude(
+    executor: &mut Choice,
+    has_data: bool,
+    source: &Source,
+    names: &Names,
+    diagnostics: &mut Diagnostics,
+) {
+    executor.section.edit_texts("prelude", &mut |text, span| {
+        let written = Written {
+            key: "prelude",
+            text,
+            span,
+            source,
+        };
+        written.read_for_all(names, ("a job runs many trials", has_data), diagnostics);
+    });
 }

@@ -19,7 +19,8 @@ pub(super) use retry::CLASSES as FAILURE_CLASSES;
 pub use sections::{Further, Occurs, SECTIONS, SectionReference};
 
 use super::plan::Tried;
-use super::stored::stored_of;
+use super::stored::{named, stored_of};
+use super::template::Names;
 use super::{Acceptance, Places, Registry, Rejected, Sweep, lints};
 use md5::{Digest, Md5};
 use std::path::Path;
@@ -81,7 +82,7 @@ fn parse(source: Source, trainee: Trainee, registry: &Registry) -> Result<Sweep,
     let mut diagnostics = Diagnostics::default();
     let table = Table::parse(&source.text, &mut diagnostics);
     let has_syntax_errors = diagnostics.has_errors();
-    let raw = Raw::new(&table, digest(&stored_of(&source.text, &table)));
+    let raw = Raw::new(&table, stored_of(&source.text, &table));
     let mut file = Section::new("", 0..source.text.len(), table);
     keys::refuse_unknown_top(&mut file, &mut diagnostics);
     let sweep = read(file, &source, &raw, (trainee, registry), &mut diagnostics);
@@ -139,11 +140,12 @@ fn read(
     let seed = file
         .take_count("seed", 0, diagnostics)
         .map_or(sections::SEED, |(seed, _)| seed);
-    let objectives = objective::read(&mut file, diagnostics);
+    let (objectives, targets) = objective::read(&mut file, diagnostics);
     let space = read_space(&mut file, diagnostics);
     let names = space
         .as_ref()
         .map_or_else(|| raw.names.clone(), Space::names);
+    let sweep_names = names.clone();
     let readable = space.is_some();
     let points = read_points(&mut file, space.as_ref(), diagnostics);
     let mut places = Places {
@@ -152,10 +154,25 @@ fn read(
     };
     let (run, checkpoint) = run::read(&mut file, source, &names, trainee, &mut places, diagnostics);
     let search = search::read(&mut file, registry.samplers(), diagnostics);
-    let (scheduler, resource) = scheduler::read(&mut file, registry.schedulers(), diagnostics);
+    let (scheduler, mut resource) = scheduler::read(&mut file, registry.schedulers(), diagnostics);
     let resources = resources::read(&mut file, diagnostics);
-    let executor = executor::read(&mut file, registry.executors(), diagnostics);
-    let limits = limits::read(&mut file, diagnostics);
+    let mut executor = executor::read(&mut file, registry.executors(), diagnostics);
+    let has_data = run.of_trial.data_dir.is_none();
+    let names = Names {
+        params: sweep_names,
+        configs: run.config_keys(),
+    };
+    executor::check_prelude(&mut executor, has_data, source, &names, diagnostics);
+    let limits::Budgets {
+        limits,
+        spending,
+        price,
+    } = limits::read(
+        &mut file,
+        &mut resource,
+        resources.gpus.is_some(),
+        diagnostics,
+    );
     let retry = retry::read(&mut file, diagnostics);
     let replicate = replicate::read(&mut file, &scheduler, search.trials, diagnostics);
     let capture = capture::read(&mut file, source, diagnostics);
@@ -170,29 +187,35 @@ fn read(
         .or((!endless).then_some(search::DEFAULT_TRIALS));
     let sweep = Sweep {
         source: source.clone(),
-        digest: raw.digest.clone(),
+        digest: digest(&named(raw.stored.clone(), &name)),
         name,
         pipeline,
         stage,
         seed,
         run,
         objectives,
+        targets,
         outcome_limits,
         space: Arc::new(space.unwrap_or_default()),
         points,
         sampler: search.sampler,
         trials,
+        count_invalid: search.count_invalid,
+        patience: search.patience,
         scheduler,
         resource,
         resources,
         executor,
         limits,
+        spending,
+        price,
         retry,
         replicate,
         checkpoint,
         capture,
         trackers,
         warnings: Diagnostics::default(),
+        configs: None,
         registry: Arc::new(registry.clone()),
         places,
     };
@@ -268,12 +291,12 @@ pub(super) struct Raw {
     /// All keys in `[space]`, also those of nested tables. They stand in for the parameters if the
     /// space could not be read, so that placeholders are not reported as unknown.
     names: Vec<Name>,
-    /// Digest of the stored text of the file.
-    digest: String,
+    /// Text of the file without secrets.
+    stored: String,
 }
 
 impl Raw {
-    fn new(file: &Table, digest: String) -> Self {
+    fn new(file: &Table, stored: String) -> Self {
         let (space, space_span) = raw_table(file, "space");
         let mut names = Vec::new();
         collect_names("", &space, &mut names);
@@ -282,7 +305,7 @@ impl Raw {
             space_span,
             constraints: raw_table(file, "constraints").0.entries,
             names,
-            digest,
+            stored,
         }
     }
 }
@@ -346,7 +369,7 @@ fn default_name(path: &str) -> String {
         .unwrap_or_else(|| "sweep".to_owned())
 }
 
-fn digest(text: &str) -> String {
+pub(crate) fn digest(text: &str) -> String {
     Md5::digest(text.as_bytes())
         .iter()
         .map(|byte| format!("{byte:02x}"))
@@ -408,7 +431,7 @@ fn not_texts(key: &str, value: &NodeValue, span: Span) -> Diagnostic {
 
 /// Returns the span of a part of a string value. The span is exact if the string is written without
 /// escapes; otherwise it is the whole string.
-fn within(source: &Source, node: &Span, text: &str, part: &Span) -> Span {
+pub(super) fn within(source: &Source, node: &Span, text: &str, part: &Span) -> Span {
     let written = source.text.get(node.clone()).unwrap_or_default();
     for quotes in ["\"\"\"", "'''", "\"", "'"] {
         let inner = written

@@ -36,10 +36,21 @@ pub(in crate::sweep) const OPTIONS: &[Opt] = &[
         Preset::Text("best"),
         "which of a trial's reports counts, or how several make one value",
     ),
+    Opt::new(
+        "target",
+        Takes::Number,
+        Preset::Absent,
+        "the sweep ends when a complete trial reaches this value",
+    ),
 ];
 
-pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> Vec<Objective> {
+/// Reads the objectives, and the target of each.
+pub(super) fn read(
+    file: &mut Section,
+    diagnostics: &mut Diagnostics,
+) -> (Vec<Objective>, Vec<Option<f64>>) {
     let mut objectives: Vec<Objective> = Vec::new();
+    let mut targets = Vec::new();
     for mut section in tables(file, "objective", diagnostics) {
         let span = section.span.clone();
         let metric = section.take_text("metric", diagnostics);
@@ -49,6 +60,7 @@ pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> Vec<Obj
             diagnostics,
         );
         let take = take(&mut section, diagnostics);
+        let target = section.take_number("target", diagnostics);
         let Some((metric, at)) = metric else {
             if section.has_misspelled("metric") {
                 continue;
@@ -69,9 +81,10 @@ pub(super) fn read(file: &mut Section, diagnostics: &mut Diagnostics) -> Vec<Obj
                 goal,
                 take,
             });
+            targets.push(target.map(|(target, _)| target));
         }
     }
-    objectives
+    (objectives, targets)
 }
 
 /// Reads the goal. Reports a missing or unknown goal and returns [`Goal::Min`] in its place.

@@ -1,6 +1,8 @@
 //! `[run]`: the program that a trial runs, and its environment.
 
-use super::super::{Code, Keep, Places, Run, Template};
+use super::super::template::{FreeText, Names};
+use super::super::texts::Written;
+use super::super::{Code, ConfigFile, Keep, OwnWorkdir, Places, Run, Template, shell_lints};
 use super::keys::table;
 use super::{Trainee, failed_since, texts, within};
 use std::path::PathBuf;
@@ -8,9 +10,10 @@ use std::time::Duration;
 use swath_log::Models;
 use swath_log::models::BUDGET;
 use swath_model::source::diagnostic::nearest;
+use swath_model::source::secret::is_secret_name;
 use swath_model::source::units::{duration_of, size_of};
 use swath_model::source::{
-    Diagnostic, Diagnostics, NodeValue, Opt, Preset, Section, Source, Span, Takes,
+    Diagnostic, Diagnostics, Node, NodeValue, Opt, Preset, Section, Source, Span, Takes,
 };
 use swath_model::space::Name;
 
@@ -19,6 +22,9 @@ const SYSTEM: Duration = Duration::from_secs(10);
 
 /// Shortest interval between two samples of resource usage.
 const SHORTEST: Duration = Duration::from_millis(100);
+
+/// Value of `workdir` that gives each trial a folder of its own.
+const PRIVATE: &str = "private";
 
 /// Names of the variants of [`Code`], the default first.
 const CODES: &[&str] = &[Code::ALL[0].0, Code::ALL[1].0, Code::ALL[2].0];
@@ -31,22 +37,29 @@ pub(in crate::sweep) const OPTIONS: &[Opt] = &[
         "the program and its arguments, with placeholders",
     ),
     Opt::new(
+        "config",
+        Takes::Either(&[Takes::Text, Takes::Table(&Takes::Text)]),
+        Preset::Absent,
+        "a YAML, TOML or JSON file whose values the parameters set, or a table of several: each trial gets \
+         a copy, `{config}`",
+    ),
+    Opt::new(
         "data_dir",
         Takes::Either(&[Takes::Text, Takes::List(&Takes::Text)]),
         Preset::Absent,
-        "data sets: hashed and recorded when a trial starts",
+        "data sets, with placeholders: hashed and recorded when a trial starts",
     ),
     Opt::new(
         "setup",
         Takes::List(&Takes::Text),
         Preset::Absent,
-        "a command that runs once, before the first trial",
+        "a command that runs once, before the first trial; with placeholders that do not depend on a trial",
     ),
     Opt::new(
         "env",
         Takes::Table(&Takes::Either(&[Takes::Text, Takes::Number, Takes::Switch])),
         Preset::Absent,
-        "environment variables for trials and setup; `{env:NAME}` is a variable of the caller",
+        "environment variables for trials and setup, with placeholders",
     ),
     Opt::new(
         "secret_env",
@@ -65,7 +78,19 @@ pub(in crate::sweep) const OPTIONS: &[Opt] = &[
         "workdir",
         Takes::Text,
         Preset::Derived("where `swath` is called"),
-        "where trials and setup run",
+        "where trials and setup run, with placeholders; `private`: a folder for each trial, in which the project stands",
+    ),
+    Opt::new(
+        "link",
+        Takes::List(&Takes::Text),
+        Preset::Derived("data, packages, builds"),
+        "with a private workdir: untracked folders and files that trials reach by links",
+    ),
+    Opt::new(
+        "copy",
+        Takes::List(&Takes::Text),
+        Preset::Derived("untracked code"),
+        "with a private workdir: untracked folders and files that each trial has as copies",
     ),
     Opt::new(
         "code",
@@ -93,10 +118,17 @@ pub(in crate::sweep) const OPTIONS: &[Opt] = &[
         "whether the program can go on from `SWATH_CHECKPOINT_DIR`",
     ),
     Opt::new(
+        "invalid",
+        Takes::List(&Takes::Count(1)),
+        Preset::Absent,
+        "exit statuses with which the program says that its configuration cannot work, as `[2]`: such a trial \
+         is `invalid`, not failed, and is not tried again",
+    ),
+    Opt::new(
         "keep",
         Takes::Text,
         Preset::Text("all"),
-        "whose checkpoints are kept once trials have ended: `all`, `complete`, `best`, `best:5`, `last`, \
+        "whose checkpoints and private workdirs are kept once trials have ended: `all`, `complete`, `best`, `best:5`, `last`, \
          `none`, and with `and` between them, as in `best and last`",
     ),
     Opt::new(
@@ -117,7 +149,7 @@ pub(in crate::sweep) const OPTIONS: &[Opt] = &[
 pub(super) fn read(
     file: &mut Section,
     source: &Source,
-    names: &[Name],
+    params: &[Name],
     trainee: Trainee,
     places: &mut Places,
     diagnostics: &mut Diagnostics,
@@ -137,21 +169,70 @@ pub(super) fn read(
         }
         return (run, false);
     };
-    run.data_dir = data_dir(&mut section, places, diagnostics);
-    run.setup = setup(&mut section, places, diagnostics);
-    run.env = section
-        .take_section("env", diagnostics)
-        .map(|env| variables(env, diagnostics))
-        .unwrap_or_default();
+    run.configs = configs(&mut section, diagnostics);
+    let names = &Names {
+        params: params.to_vec(),
+        configs: run.config_keys(),
+    };
+    read_data_dir(&mut section, source, names, &mut run, places, diagnostics);
+    if trainee == Trainee::Function && run.of_trial.data_dir.is_some() {
+        let message = "the data sets of a function are the same for all trials";
+        diagnostics.push(
+            Diagnostic::error("value-of-trial", message)
+                .hint("record the others from the function itself, with `dataset` of its logger"),
+        );
+    }
+    let has_data = run.of_trial.data_dir.is_none();
+    run.setup = setup(&mut section, source, names, has_data, places, diagnostics);
+    if let Some(env) = section.take_section("env", diagnostics) {
+        for (name, value, span) in variables(env, diagnostics) {
+            let key = format!("env.{name}");
+            let written = Written {
+                key: &key,
+                text: &value,
+                span: &span,
+                source,
+            };
+            // A warning would show a part of a secret.
+            let text = match is_secret_name(&name) {
+                true => written.read(names, &mut Diagnostics::default()),
+                false => written.read(names, diagnostics),
+            };
+            if text.is_of_trial() && !is_static(&text, &run) {
+                run.of_trial.env.push((name, text));
+            } else {
+                run.env.push((name, value));
+            }
+        }
+    }
     if let Some((names, _)) = section.take_texts("secret_env", diagnostics) {
         run.secret_env = names;
     }
     run.private = section
         .take_bool("private", diagnostics)
         .is_some_and(|(flag, _)| flag);
+    let own = own_workdir(&mut section, diagnostics);
     if let Some((workdir, span)) = section.take_text("workdir", diagnostics) {
-        run.workdir = Some(PathBuf::from(workdir));
+        if workdir == PRIVATE {
+            run.own_workdir = Some(own);
+        } else {
+            without_effect(&own, &span, diagnostics);
+            let written = Written {
+                key: "workdir",
+                text: &workdir,
+                span: &span,
+                source,
+            };
+            let text = written.read(names, diagnostics);
+            if text.is_of_trial() && !is_static(&text, &run) {
+                run.of_trial.workdir = Some(text);
+            } else {
+                run.workdir = Some(PathBuf::from(workdir));
+            }
+        }
         places.workdir = span;
+    } else {
+        without_effect(&own, &section.span, diagnostics);
     }
     run.code = code(&mut section, diagnostics);
     if let Some(grace) = section.take("grace") {
@@ -163,6 +244,7 @@ pub(super) fn read(
         run.system = Some(every.max(SHORTEST)).filter(|_| !every.is_zero());
     }
     run.models = models(&mut section, diagnostics);
+    run.invalid = invalid(&mut section, diagnostics);
     if let Some((text, span)) = section.take_text("keep", diagnostics) {
         match Keep::parse(&text) {
             Ok(keep) => run.keep = keep,
@@ -178,7 +260,8 @@ pub(super) fn read(
     let span = section.span.clone();
     match texts(&mut section, "command", diagnostics) {
         Some(args) => {
-            run.command = command(&args, source, names, &run.data_dir, places, diagnostics);
+            let has_data = !run.data_dir.is_empty() || run.of_trial.data_dir.is_some();
+            run.command = command(&args, source, names, has_data, places, diagnostics);
         }
         None if trainee != Trainee::Function
             && !failed_since(diagnostics, before)
@@ -188,7 +271,114 @@ pub(super) fn read(
         }
         None => {}
     }
+    if !diagnostics.has_errors() {
+        refuse_unused_configs(&run, diagnostics);
+    }
     (run, checkpoint)
+}
+
+fn own_workdir(section: &mut Section, diagnostics: &mut Diagnostics) -> OwnWorkdir {
+    let mut paths = |key| Some(section.take_texts(key, diagnostics)?.0);
+    OwnWorkdir {
+        link: paths("link"),
+        copy: paths("copy"),
+    }
+}
+
+/// Warns about `link` and `copy` beside a workdir that all trials share.
+fn without_effect(own: &OwnWorkdir, span: &Span, diagnostics: &mut Diagnostics) {
+    if *own != OwnWorkdir::default() {
+        let message = "`link` and `copy` have no effect: all trials run in the same folder";
+        let warning = Diagnostic::warning("no-private-workdir", message).at(span.clone(), "");
+        diagnostics.push(warning.hint("for a folder for each trial add workdir = \"private\""));
+    }
+}
+
+/// Reads the configuration files: one path, or a table of several.
+fn configs(section: &mut Section, diagnostics: &mut Diagnostics) -> Vec<ConfigFile> {
+    let Some(node) = section.take("config") else {
+        return Vec::new();
+    };
+    let entries = match node.value {
+        NodeValue::Table(table) => table
+            .entries
+            .into_iter()
+            .map(|(key, node)| (key.name, node))
+            .collect(),
+        _ => vec![(String::new(), node)],
+    };
+    let mut files = Vec::new();
+    for (key, node) in entries {
+        match node.value {
+            NodeValue::Text(path) if !path.is_empty() && !path.contains('\0') => {
+                files.push(ConfigFile {
+                    key,
+                    path,
+                    span: node.span,
+                });
+            }
+            other => {
+                let error =
+                    Diagnostic::error("wrong-type", "`config` must be a path, or a table of paths");
+                diagnostics.push(error.at(node.span, format!("this is {}", description(&other))));
+            }
+        }
+    }
+    files
+}
+
+/// Reports a configuration file whose copy no text names.
+fn refuse_unused_configs(run: &Run, diagnostics: &mut Diagnostics) {
+    for file in &run.configs {
+        let by_text = run.of_trial.iter().any(|text| text.uses_config(&file.key));
+        if run.command.uses_config(&file.key) || by_text {
+            continue;
+        }
+        let placeholder = match file.key.as_str() {
+            "" => "{config}".to_owned(),
+            key => format!("{{config.{key}}}"),
+        };
+        let message = format!("the program never gets its path: no text has `{placeholder}`");
+        diagnostics.push(
+            Diagnostic::error("unused-config", message)
+                .at(file.span.clone(), "")
+                .hint(format!(
+                    "pass it in `command`: [\"python\", \"train.py\", \"--config\", \"{placeholder}\"]"
+                )),
+        );
+    }
+}
+
+/// Takes the exit statuses of invalid configurations. Status 0 is that of success.
+fn invalid(section: &mut Section, diagnostics: &mut Diagnostics) -> Vec<i32> {
+    let Some(node) = section.take("invalid") else {
+        return Vec::new();
+    };
+    let statuses = match &node.value {
+        NodeValue::Array(items) => items.iter().map(exit_status).collect(),
+        _ => None,
+    };
+    statuses.unwrap_or_else(|| {
+        let error = Diagnostic::error(
+            "wrong-type",
+            "`invalid` must be a list of exit statuses from 1 to 255",
+        );
+        diagnostics.push(
+            error
+                .at(node.span.clone(), "")
+                .hint("write `invalid = [2]`"),
+        );
+        Vec::new()
+    })
+}
+
+fn exit_status(node: &Node) -> Option<i32> {
+    match node.value {
+        NodeValue::Int(status) => i32::try_from(status)
+            .ok()
+            .filter(|it| (1..=255).contains(it)),
+        _ => None,
+    }
 }
 
 fn code(section: &mut Section, diagnostics: &mut Diagnostics) -> Code {
@@ -240,8 +430,8 @@ fn no_command(message: &str) -> Diagnostic {
 fn command(
     args: &[(String, Span)],
     source: &Source,
-    names: &[Name],
-    data_dir: &[String],
+    names: &Names,
+    has_data: bool,
     places: &mut Places,
     diagnostics: &mut Diagnostics,
 ) -> Template {
@@ -256,7 +446,8 @@ fn command(
     }
     match Template::parse(&texts, names) {
         Ok(template) => {
-            if template.uses_data_dir() && data_dir.is_empty() {
+            shell_lints::of_command(args, source, names, diagnostics);
+            if template.uses("data_dir") && !has_data {
                 let at = texts
                     .iter()
                     .position(|text| text.contains("{data_dir}"))
@@ -318,6 +509,54 @@ fn data_dir(
     paths
 }
 
+/// Reads the data sets. If one of them differs between trials, all are filled in for each trial.
+fn read_data_dir(
+    section: &mut Section,
+    source: &Source,
+    names: &Names,
+    run: &mut Run,
+    places: &mut Places,
+    diagnostics: &mut Diagnostics,
+) {
+    let paths = data_dir(section, places, diagnostics);
+    let mut texts = Vec::new();
+    for (path, span) in paths.iter().zip(&places.data_dir) {
+        let written = Written {
+            key: "data_dir",
+            text: path,
+            span,
+            source,
+        };
+        let text = written.read(names, diagnostics);
+        let own = text.uses("data_dir").then_some("data_dir");
+        let at_start = text.needs_slot().then_some("slot` or `port");
+        if let Some(name) = own.or(at_start) {
+            let message = format!("`data_dir` cannot contain `{{{name}}}`");
+            diagnostics.push(
+                Diagnostic::error("bad-placeholder", message)
+                    .at(span.clone(), "")
+                    .hint("the data sets of a trial are recorded before it has a place to run"),
+            );
+        }
+        texts.push(text);
+    }
+    if texts.iter().any(FreeText::is_of_trial) {
+        run.of_trial.data_dir = Some(texts);
+        places.data_dir.clear();
+    } else {
+        run.data_dir = paths;
+    }
+}
+
+/// Returns whether the only value of a trial in a text is `{data_dir}`, and all trials have the same
+/// data sets.
+fn is_static(text: &FreeText, run: &Run) -> bool {
+    run.of_trial.data_dir.is_none() && text.has_only("data_dir")
+}
+
+/// Reason why `setup` has no values of trials.
+const SETUP_IS_EARLY: &str = "it runs once, before the first trial";
+
 fn description(value: &NodeValue) -> &'static str {
     match value {
         NodeValue::Text(text) if text.is_empty() => "empty",
@@ -326,13 +565,31 @@ fn description(value: &NodeValue) -> &'static str {
     }
 }
 
-fn setup(section: &mut Section, places: &mut Places, diagnostics: &mut Diagnostics) -> Vec<String> {
+fn setup(
+    section: &mut Section,
+    source: &Source,
+    names: &Names,
+    has_data: bool,
+    places: &mut Places,
+    diagnostics: &mut Diagnostics,
+) -> Vec<String> {
     let setup = texts(section, "setup", diagnostics).unwrap_or_default();
+    shell_lints::of_command(&setup, source, names, diagnostics);
     places.setup = setup.first().cloned();
+    for (text, span) in &setup {
+        let written = Written {
+            key: "setup",
+            text,
+            span,
+            source,
+        };
+        written.read_for_all(names, (SETUP_IS_EARLY, has_data), diagnostics);
+    }
     setup.into_iter().map(|(text, _)| text).collect()
 }
 
-fn variables(mut env: Section, diagnostics: &mut Diagnostics) -> Vec<(String, String)> {
+/// Returns the variables of `[run] env`, each with the span of its value.
+fn variables(mut env: Section, diagnostics: &mut Diagnostics) -> Vec<(String, String, Span)> {
     let mut variables = Vec::new();
     for (key, node) in env.take_rest() {
         if key.name.is_empty() || key.name.contains(['=', '\0']) {
@@ -367,7 +624,7 @@ fn variables(mut env: Section, diagnostics: &mut Diagnostics) -> Vec<(String, St
                 continue;
             }
         };
-        variables.push((key.name, value));
+        variables.push((key.name, value, node.span));
     }
     variables
 }

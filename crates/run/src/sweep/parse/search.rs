@@ -26,12 +26,26 @@ pub(in crate::sweep) const OPTIONS: &[Opt] = &[
         Preset::Derived("the whole grid; with `limits.time`, until then; else `100`"),
         "how many trials in all, however often `run` is called",
     ),
+    Opt::new(
+        "patience",
+        Takes::Count(1),
+        Preset::Absent,
+        "the sweep ends when this many trials in a row brought nothing better",
+    ),
+    Opt::new(
+        "count_invalid",
+        Takes::Switch,
+        Preset::Flag(true),
+        "whether trials whose program says that the configuration cannot work count towards `trials`",
+    ),
 ];
 
 pub(super) struct Search {
     pub(super) sampler: Choice,
     pub(super) trials: Option<u64>,
     pub(super) trials_span: Option<Span>,
+    pub(super) count_invalid: bool,
+    pub(super) patience: Option<u64>,
 }
 
 pub(super) fn read(
@@ -47,6 +61,8 @@ pub(super) fn read(
     let (name, span) = name.unwrap_or_else(|| (DEFAULT.to_owned(), section.span.clone()));
     let kind = kinds::find("sampler", known, &name, span.clone(), diagnostics);
     let trials = section.take_count("trials", 1, diagnostics);
+    let patience = section.take_count("patience", 1, diagnostics);
+    let count_invalid = section.take_bool("count_invalid", diagnostics);
     let mut options = options(&mut section, &name, known, diagnostics);
     if let Some(kind) = kind {
         keys::refuse_unknown_of_kind(&mut options, "search.", kind, known, diagnostics);
@@ -61,6 +77,8 @@ pub(super) fn read(
         },
         trials: trials.as_ref().map(|(trials, _)| *trials),
         trials_span: trials.map(|(_, span)| span),
+        patience: patience.map(|(count, _)| count),
+        count_invalid: count_invalid.is_none_or(|(flag, _)| flag),
     }
 }
 

@@ -339,7 +339,7 @@ fn each_doubtful_content_has_its_warning() {
         (
             "optimizer = [",
             "trial = 3\noptimizer = [",
-            "hidden-parameter",
+            "hidden-built-in",
         ),
     ] {
         let text = match expected {
@@ -353,6 +353,10 @@ fn each_doubtful_content_has_its_warning() {
                 &format!("trials = 200\n{by}"),
                 1,
             ),
+            "hidden-built-in" => {
+                let text = GOOD.replacen(part, by, 1);
+                text.replacen("\"{args:rest}\"", "\"{trial}\", \"{args:rest}\"", 1)
+            }
             _ => GOOD.replacen(part, by, 1),
         };
         let sweep = parse(&text)
@@ -777,10 +781,11 @@ fn files_that_the_machine_lacks_draw_warnings() {
         .replace("\"sh\", \"train.sh\"", "\"train\"")
         .replace("setup = [\"make\"]\n", "");
     let mut sweep = parse(&text).unwrap();
-    sweep.look_around(&crate::sweep::Surroundings {
+    let surroundings = crate::sweep::Surroundings {
         current_dir: folder.path().to_owned(),
         path: None,
-    });
+    };
+    sweep.look_around(&surroundings).unwrap();
     let found: Vec<_> = sweep
         .warnings
         .list
@@ -795,6 +800,47 @@ fn files_that_the_machine_lacks_draw_warnings() {
             ("no-data", vec![]),
             ("no-program", vec![hint])
         ]
+    );
+}
+
+#[test]
+fn a_workdir_called_private_is_one_of_each_trial_and_any_other_is_a_folder() {
+    let private = GOOD.replacen(
+        "workdir = \".\"",
+        "workdir = \"private\"\nlink = [\"store\"]",
+        1,
+    );
+    let mut sweep = parse(&private).unwrap();
+    let own = sweep.run.own_workdir.clone().unwrap();
+    assert_eq!((sweep.run.workdir.clone(), own.copy), (None, None));
+    assert_eq!(own.link, Some(vec!["store".to_owned()]));
+    assert!(sweep.warnings.list.is_empty());
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("private")).unwrap();
+    let looked = sweep.look_around(&crate::sweep::Surroundings {
+        current_dir: folder.path().to_owned(),
+        path: None,
+    });
+    assert!(looked.is_ok());
+    let codes = |sweep: &Sweep| {
+        sweep
+            .warnings
+            .list
+            .iter()
+            .map(|found| found.code)
+            .collect::<Vec<_>>()
+    };
+    assert!(codes(&sweep).contains(&"private-folder"));
+    let folder = GOOD.replacen(
+        "workdir = \".\"",
+        "workdir = \"./private\"\ncopy = [\"store\"]",
+        1,
+    );
+    let sweep = parse(&folder).unwrap();
+    assert_eq!(sweep.run.workdir, Some("./private".into()));
+    assert_eq!(
+        (sweep.run.own_workdir.is_none(), codes(&sweep)),
+        (true, vec!["no-private-workdir"])
     );
 }
 

@@ -1,8 +1,16 @@
+use super::parse::BRACES;
 use super::*;
 use proptest::prelude::*;
+use swath_engine::executor::{Launch, StudyContext};
+use swath_model::source::{Diagnostics, Section, Table};
+use swath_model::space::Params;
+use swath_model::study::TrialId;
 
-fn names(names: &[&str]) -> Vec<Name> {
-    names.iter().map(|name| Name::from(*name)).collect()
+fn names(names: &[&str]) -> Names {
+    Names {
+        params: names.iter().map(|name| Name::from(*name)).collect(),
+        configs: vec!["main".to_owned()],
+    }
 }
 
 fn params(entries: &[(&str, Value)]) -> Params {
@@ -21,17 +29,45 @@ fn adam() -> Params {
     ])
 }
 
+/// Returns the arguments that a template makes, the built-ins of trial 7 filled in.
+fn rendered(template: &Template, params: &Params, space: &Space) -> Vec<String> {
+    with_fill(params, space, |fill| resolved(&template.render(fill), fill))
+}
+
+fn resolved(texts: &[Text], fill: &Fill<'_>) -> Vec<String> {
+    texts.iter().map(|text| text.resolve(&fill.facts)).collect()
+}
+
+fn with_fill<T>(params: &Params, space: &Space, use_fill: impl FnOnce(&Fill<'_>) -> T) -> T {
+    let study = StudyContext {
+        name: "digits".to_owned(),
+        stage: "tune".to_owned(),
+        ..StudyContext::default()
+    };
+    let launch = Launch {
+        trial: TrialId(7),
+        seed: 41,
+        slot: 3,
+        ..crate::sweep::launch(params.clone(), "logs/digits/7".into())
+    };
+    use_fill(&Fill {
+        facts: Facts {
+            study: &study,
+            launch: &launch,
+            dir: Path::new("logs/digits/7"),
+            data_dir: &["data/a".to_owned(), "data/b".to_owned()],
+            port: Some(20_000),
+        },
+        space,
+        configs: &[("main".to_owned(), PathBuf::from("logs/digits/7/main.yaml"))],
+    })
+}
+
 fn filled(command: &[&str], params: &Params) -> Vec<String> {
     let command: Vec<String> = command.iter().map(|arg| (*arg).to_owned()).collect();
     let names = names(&["lr", "optimizer", "amp", "units", "momentum"]);
     let template = Template::parse(&command, &names).unwrap();
-    template.render(&Fill {
-        params,
-        trial: TrialId(7),
-        trial_dir: Path::new("logs/digits/7"),
-        params_file: Path::new("logs/digits/7/params.json"),
-        data_dir: &["data/a".to_owned(), "data/b".to_owned()],
-    })
+    rendered(&template, params, &Space::default())
 }
 
 fn fault(arg: &str) -> (Span, String, Option<String>) {
@@ -337,9 +373,7 @@ proptest! {
     #[test]
     fn no_argument_makes_it_panic(args in proptest::collection::vec("[{}a-z:é ]{0,12}|\\PC{0,8}", 0..4)) {
         if let Ok(template) = Template::parse(&args, &names(&["a", "lr"])) {
-            let params = params(&[("a", Value::Int(1))]);
-            let path = Path::new("x");
-            let _ = template.render(&Fill { params: &params, trial: TrialId(1), trial_dir: path, params_file: path, data_dir: &[] });
+            rendered(&template, &params(&[("a", Value::Int(1))]), &Space::default());
         }
     }
 }
@@ -349,31 +383,187 @@ fn variables_of_the_caller_are_passed_and_not_recorded() {
     let command = ["p", "--token", "secret", "{env:A}", "-{env:B:-b}{lr}"].map(str::to_owned);
     let mut template = Template::parse(&command[..4], &names(&["lr"])).unwrap();
     let params = params(&[("lr", Value::Text("{env:A}".into()))]);
-    let fill = Fill {
-        params: &params,
-        trial: TrialId(1),
-        trial_dir: Path::new(""),
-        params_file: Path::new(""),
-        data_dir: &[],
-    };
     let lookup = |name: &str| (name == "A").then(|| "a".to_owned());
     template.fill(&Secrets::default(), lookup).unwrap();
     // A variable is no placeholder for parameters, so they are appended.
     assert_eq!(
-        template.render(&fill),
+        rendered(&template, &params, &Space::default()),
         ["p", "--token", "secret", "a", "--lr={env:A}"]
     );
     assert_eq!(
-        template.render_recorded(&fill),
+        with_fill(&params, &Space::default(), |fill| resolved(
+            &template.render_recorded(fill),
+            fill
+        )),
         ["p", "--token", "{env:TOKEN}", "{env:A}", "--lr={env:A}"]
     );
     let mut template = Template::parse(&command, &names(&["lr"])).unwrap();
     template.fill(&Secrets::default(), lookup).unwrap();
-    assert_eq!(template.render(&fill)[4], "-b{env:A}");
+    assert_eq!(
+        rendered(&template, &params, &Space::default())[4],
+        "-b{env:A}"
+    );
     let unset = template_of_unset().fill(&Secrets::default(), |_| None);
     assert_eq!(unset.unwrap_err().name, "C");
 }
 
 fn template_of_unset() -> Template {
-    Template::parse(&["{env:C}".to_owned()], &[]).unwrap()
+    Template::parse(&["{env:C}".to_owned()], &Names::default()).unwrap()
+}
+
+/// Returns a space whose choice `model` has parameters of its own in the branch `svm`.
+fn space_with_a_branch() -> Space {
+    let text = "model = { choice = [\"svm\", \"tree\"], svm = { C = [1.0, 2.0] } }\nlr = 0.5\n\
+                [g.opt]\nchoice = [\"sgd\"]\n[g.opt.sgd]\nnesterov = true\n";
+    let mut diagnostics = Diagnostics::default();
+    let table = Table::parse(text, &mut diagnostics);
+    let section = Section::new("space", 0..text.len(), table);
+    Space::parse(section, None, &mut diagnostics).expect("it is valid")
+}
+
+#[test]
+fn hydra_gets_the_parameters_of_a_branch_below_the_name_of_their_choice() {
+    let space = space_with_a_branch();
+    let template = Template::parse(
+        &["app".to_owned(), "{hydra}".to_owned()],
+        &Names {
+            params: space.names(),
+            ..Names::default()
+        },
+    );
+    let params = params(&[
+        ("model", Value::Text("svm".into())),
+        ("C", Value::Float(2.0)),
+        ("lr", Value::Float(0.5)),
+        ("g.opt", Value::Text("sgd".into())),
+        ("g.nesterov", Value::Bool(true)),
+    ]);
+    assert_eq!(
+        rendered(&template.unwrap(), &params, &space),
+        [
+            "app",
+            "model=svm",
+            "model.C=2.0",
+            "lr=0.5",
+            "g.opt=sgd",
+            "g.opt.nesterov=true"
+        ]
+    );
+}
+
+#[test]
+fn facts_about_the_attempt_are_placeholders() {
+    let made = filled(
+        &[
+            "t",
+            "--seed={seed}",
+            "{swath.seed}",
+            "{slot}:{port}",
+            "{study}/{stage}",
+            "{records}",
+            "{config.main}",
+        ],
+        &adam(),
+    );
+    let expected = [
+        "t",
+        "--seed=41",
+        "41",
+        "3:20000",
+        "digits/tune",
+        "logs/digits/7/records.jsonl",
+        "logs/digits/7/main.yaml",
+    ];
+    assert_eq!(made, expected);
+}
+
+#[test]
+fn a_fact_that_the_attempt_does_not_have_leaves_the_argument_out() {
+    let command = [
+        "t",
+        "--resume-step",
+        "{resume_step}",
+        "--{resume}",
+        "{resume:flag=--go-on/--anew}",
+        "--until={until}",
+        "{lr}",
+    ];
+    assert_eq!(filled(&command, &adam()), ["t", "--anew", "0.001"]);
+}
+
+#[test]
+fn a_parameter_comes_before_a_fact_of_its_name() {
+    let names = names(&["seed", "args", "trial"]);
+    let command = [
+        "t",
+        "{seed}",
+        "{swath.seed}",
+        "{args}",
+        "{trial}",
+        "{swath.args}",
+    ];
+    let template = Template::parse(&command.map(str::to_owned), &names).unwrap();
+    let params = params(&[
+        ("seed", Value::Int(5)),
+        ("args", Value::Text("a".into())),
+        ("trial", Value::Text("b".into())),
+    ]);
+    assert_eq!(
+        rendered(&template, &params, &Space::default()),
+        [
+            "t",
+            "5",
+            "41",
+            "a",
+            "b",
+            "--seed=5",
+            "--args=a",
+            "--trial=b"
+        ]
+    );
+}
+
+#[test]
+fn other_texts_keep_braces_that_are_no_placeholders() {
+    let names = names(&["lr"]);
+    for (text, expected, unknown) in [
+        ("a{lr}b{seed}", "a0.001b41", vec![]),
+        (
+            "{\"lr\": {lr}, \"x\": {}}",
+            "{\"lr\": 0.001, \"x\": {}}",
+            vec![],
+        ),
+        ("${lr} {{lr}} {{x}}", "${lr} {lr} {{x}}", vec![]),
+        (
+            "{learning_rate} {lr",
+            "{learning_rate} {lr",
+            vec!["learning_rate"],
+        ),
+        (
+            "{lr:flag} {args}",
+            "{lr:flag} {args}",
+            vec!["lr:flag", "args"],
+        ),
+        ("awk '{print $1}'", "awk '{print $1}'", vec![]),
+    ] {
+        let (parsed, found) = FreeText::parse(text, &names);
+        let found: Vec<_> = found.iter().map(|unknown| unknown.name.as_str()).collect();
+        assert_eq!(found, unknown, "{text}");
+        let made = with_fill(&adam(), &Space::default(), |fill| {
+            parsed.render(fill).map(|text| text.resolve(&fill.facts))
+        });
+        assert_eq!(made.unwrap(), expected);
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_text_without_placeholders_is_kept_byte_for_byte(text in "[{}$a-z\": é]{0,16}") {
+        let (parsed, _) = FreeText::parse(&text, &Names::default());
+        prop_assume!(!["seed", "slot", "port", "study", "stage", "until", "trial"].iter().any(|name| text.contains(name)));
+        let made = with_fill(&adam(), &Space::default(), |fill| {
+            parsed.render(fill).map(|text| text.resolve(&fill.facts))
+        });
+        prop_assert_eq!(made.unwrap(), text);
+    }
 }

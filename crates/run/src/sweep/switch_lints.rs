@@ -1,0 +1,152 @@
+//! Warnings about switches that the program does not read in the way in which they are passed.
+//!
+//! The source of a Python program tells: argparse's `BooleanOptionalAction` and click's
+//! `--amp/--no-amp` take no value, and `type=bool` reads every text but the empty one as true.
+
+use super::{Name, Sweep};
+use std::path::Path;
+use swath_model::source::{Diagnostic, Span};
+use swath_model::space::Value;
+
+/// Largest source that is read, in bytes.
+const LARGEST: u64 = 1 << 20;
+
+/// How a Python program declares a switch.
+#[derive(Clone, Copy, PartialEq)]
+enum Declared {
+    /// `BooleanOptionalAction`, or click's `--amp/--no-amp`.
+    TwoOptions,
+    /// `type=bool`
+    BoolOfText,
+}
+
+/// Returns a warning for each switch that reaches the program with a wrong value.
+pub(super) fn of_switches(sweep: &Sweep, workdir: &Path, span: &Span) -> Vec<Diagnostic> {
+    let command = &sweep.run.command;
+    let scripts: Vec<String> = command
+        .words()
+        .iter()
+        .filter(|word| word.ends_with(".py"))
+        .filter_map(|word| source_of(&workdir.join(word)))
+        .collect();
+    let switches = || {
+        sweep
+            .space
+            .names()
+            .into_iter()
+            .filter(|name| is_switch(sweep, name))
+    };
+    if scripts.is_empty() {
+        return Vec::new();
+    }
+    let mut warnings = Vec::new();
+    for name in switches() {
+        for (option, is_value) in command.one_sided_options(&name) {
+            let declared = scripts.iter().find_map(|source| declared(source, &option));
+            // `--{amp}` passes no text that `type=bool` could misread.
+            let Some(declared) = declared.filter(|it| is_value || *it == Declared::TwoOptions)
+            else {
+                continue;
+            };
+            warnings.push(warning(&name, &option, declared, span));
+        }
+    }
+    warnings
+}
+
+fn warning(name: &str, option: &str, declared: Declared, span: &Span) -> Diagnostic {
+    let plain = option.trim_start_matches('-');
+    let (message, hint) = match declared {
+        Declared::TwoOptions => (
+            format!("the program takes `{option}` or `--no-{plain}` for `{name}`, without a value"),
+            if plain == name {
+                format!("pass it as \"{{{name}:flag}}\"")
+            } else {
+                format!("pass it as \"{{{name}:flag={option}/--no-{plain}}}\"")
+            },
+        ),
+        Declared::BoolOfText => (
+            format!(
+                "the program reads `{option}=false` as true: `type=bool` is true for every text"
+            ),
+            format!(
+                "pass it as \"{{{name}:flag={option}=1/{option}=}}\", since only the empty text is false"
+            ),
+        ),
+    };
+    Diagnostic::warning("misread-switch", message)
+        .at(span.clone(), "")
+        .hint(hint)
+}
+
+/// Returns whether a parameter is a boolean.
+fn is_switch(sweep: &Sweep, name: &Name) -> bool {
+    let space = &sweep.space;
+    [0.05, 0.3, 0.5, 0.7, 0.95].iter().any(|coordinate| {
+        let params = space.decode(&vec![*coordinate; space.dims()]);
+        matches!(params.get(name), Some(Value::Bool(_)))
+    })
+}
+
+fn source_of(path: &Path) -> Option<String> {
+    let about = path.metadata().ok()?;
+    (about.is_file() && about.len() <= LARGEST)
+        .then(|| std::fs::read_to_string(path).ok())
+        .flatten()
+}
+
+/// Returns how a source declares an option; `None` if it does not, or in another way.
+fn declared(source: &str, option: &str) -> Option<Declared> {
+    ['"', '\''].into_iter().find_map(|quote| {
+        source
+            .match_indices(&format!("{quote}{option}"))
+            .find_map(|(start, found)| {
+                let rest = &source[start + found.len()..];
+                if rest.starts_with("/--") {
+                    return Some(Declared::TwoOptions);
+                }
+                let rest = rest.strip_prefix(quote)?;
+                let call = &rest[..end_of_call(rest)];
+                let packed: String = call.chars().filter(|c| !c.is_whitespace()).collect();
+                if packed.contains("BooleanOptionalAction") {
+                    Some(Declared::TwoOptions)
+                } else if packed.contains("type=bool,") || packed.ends_with("type=bool") {
+                    Some(Declared::BoolOfText)
+                } else {
+                    None
+                }
+            })
+    })
+}
+
+/// Returns the position of the parenthesis that closes the call around a text.
+fn end_of_call(text: &str) -> usize {
+    let mut depth = 0;
+    let closing = text.char_indices().find(|(_, c)| {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => {}
+        }
+        depth < 0
+    });
+    closing.map_or(text.len(), |(index, _)| index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_declaration_of_a_switch_is_found_in_the_source() {
+        let source = "p.add_argument('--amp',\n  action=argparse.BooleanOptionalAction)\n\
+                      p.add_argument(\"--fast\", default=f(1), type = bool)\n\
+                      @click.option('--scale/--no-scale')\np.add_argument('--lr', type=float)\n\
+                      p.add_argument('--ampere', type=bool_of)";
+        let is = |option| declared(source, option);
+        assert!(is("--amp") == Some(Declared::TwoOptions));
+        assert!(is("--fast") == Some(Declared::BoolOfText));
+        assert!(is("--scale") == Some(Declared::TwoOptions));
+        assert!(is("--lr").is_none() && is("--ampere").is_none() && is("--x").is_none());
+    }
+}
