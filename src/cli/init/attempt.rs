@@ -136,8 +136,7 @@ fn observe(lines: &[String], trial: &Trial, declared: &Declared) -> Observed {
         .iter()
         .filter(|name| !words::is_counter(name) && !words::is_of_the_run(name))
         .max_by_key(|name| rank(name));
-    if let Some(best) = best {
-        let tally = &trial.metrics[*best];
+    if let Some((best, tally)) = best.and_then(|best| Some((best, trial.metrics.get(best)?))) {
         observed.objective = Some(Objective {
             name: (*best).to_owned(),
             value: tally.last.0,
