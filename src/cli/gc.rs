@@ -39,7 +39,7 @@ pub(crate) struct Args {
     #[arg(long)]
     trash: bool,
 
-    /// Also remove `orphaned`, the files of other studies that were found in the study's folder
+    /// Also remove `orphaned`, files of other studies found in the study's folder
     #[arg(long)]
     orphaned: bool,
 

@@ -36,7 +36,7 @@ impl AttemptMessage {
     ///
     /// # Errors
     /// If the message is about the pilot itself: then it is returned.
-    pub(super) fn of(at: Timestamp, kind: MessageKind) -> Result<Self, MessageKind> {
+    pub(super) fn of(at: Timestamp, kind: MessageKind) -> Result<Self, Box<MessageKind>> {
         let (trial, attempt, event) = match kind {
             MessageKind::Placed {
                 trial,
@@ -79,7 +79,7 @@ impl AttemptMessage {
             | MessageKind::Beat { .. }
             | MessageKind::Full { .. }
             | MessageKind::Note { .. }
-            | MessageKind::Bye { .. } => return Err(kind),
+            | MessageKind::Bye { .. } => return Err(Box::new(kind)),
         };
         Ok(Self {
             trial,

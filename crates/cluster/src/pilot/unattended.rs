@@ -226,7 +226,7 @@ fn attempts_of(dir: &PilotDir, name: &str, running: &BTreeSet<Key>) -> BTreeMap<
                 }
                 return;
             }
-            Err(kind) => kind,
+            Err(kind) => *kind,
         };
         match kind {
             MessageKind::Hello(hello) => pilot = Some(hello.place),

@@ -368,7 +368,7 @@ impl Filling<'_, '_, '_> {
         for (name, text) in trial
             .texts
             .iter()
-            .filter(|(name, _)| !trial.metrics.contains_key(*name))
+            .filter(|(name, _)| !trial.metrics.contains_key(name))
         {
             last_values.push((free_name(name, &used), Property::text(text)));
         }

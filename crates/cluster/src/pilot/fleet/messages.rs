@@ -60,7 +60,7 @@ impl Fleet {
             Ok(about_attempt) => {
                 return self.handle_attempt_message(position, message.at, about_attempt);
             }
-            Err(kind) => kind,
+            Err(kind) => *kind,
         };
         match kind {
             MessageKind::Hello(hello) => {
