@@ -176,7 +176,7 @@ pub(super) fn make_pool(
     invocations: Invocations,
     guard: Option<Command>,
 ) -> Result<Pool, PilotError> {
-    let secrets = variables::secrets(&spec.program.env, &[]);
+    let secrets = variables::secrets(&spec.program.env, &spec.secret_env);
     let program = Program::new(ProgramSettings {
         invoke: Box::new(move |launch| {
             lock(&invocations)
