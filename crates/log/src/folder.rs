@@ -326,7 +326,11 @@ pub fn differing_field(info: &str, description: &Description<'_>) -> Option<Stri
     if let Some((key, _)) = differing.or(differing_result.map(|(written, _)| written)) {
         return Some(key.trim().trim_end_matches(':').to_owned());
     }
-    let is_intact = checksum.is_none_or(|checksum| *checksum == checksum_of(lines));
+    let is_intact = match checksum {
+        Some(checksum) => *checksum == checksum_of(lines),
+        // The only comment that swath writes at the end is the checksum.
+        None => !lines.lines().last().is_some_and(|row| row.starts_with('#')),
+    };
     (!is_intact).then(|| "checksum".to_owned())
 }
 

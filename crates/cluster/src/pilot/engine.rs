@@ -254,12 +254,12 @@ mod tests {
     fn variables_of_the_caller_are_filled_into_a_command() {
         let path = std::env::var("PATH").unwrap();
         let answer = call(
-            &words(&["printf", "%s", "<{env:PATH}>{env:SWATH_UNSET:-x}"]),
+            &words(&["printf", "%s", "<{env:PATH}>{env:UNSET_VARIABLE:-x}"]),
             "",
         );
         assert_eq!(answer.unwrap().out, format!("<{path}>x"));
-        let unset = call(&words(&["printf", "{env:SWATH_UNSET}"]), "").unwrap_err();
-        assert!(unset.message().contains("SWATH_UNSET"));
+        let unset = call(&words(&["printf", "{env:UNSET_VARIABLE}"]), "").unwrap_err();
+        assert!(unset.message().contains("UNSET_VARIABLE"));
     }
 
     #[test]
