@@ -171,7 +171,7 @@ impl TrialFolder {
     /// If a file cannot be moved.
     pub fn set_aside(dir: &Path, last: u32) -> io::Result<()> {
         set_earlier_aside(dir, last, false)?;
-        File::open(dir)?.sync_all()
+        regular::open_folder(dir)?.sync_all()
     }
 
     /// Completes `info.yaml` of an attempt that has ended with facts that only the study has: the

@@ -5,7 +5,6 @@ use super::control::Received;
 use super::{Control, Urgency};
 use crate::journal::{StudyDir, id_of, set_aside};
 use std::borrow::Cow;
-use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use swath_log::regular;
@@ -123,7 +122,7 @@ pub fn send(dir: &StudyDir, given: &Params, now: Timestamp) -> std::io::Result<(
     for number in 0..1000 {
         let path = folder.join(format!("{:020}.{number:03}.{id}json", now.as_micros()));
         match file.persist_noclobber(path) {
-            Ok(_) => return File::open(&folder)?.sync_all(),
+            Ok(_) => return regular::open_folder(&folder)?.sync_all(),
             Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => {
                 file = error.file;
             }
