@@ -81,8 +81,8 @@ class Params(dict):
 def params(**defaults: Any) -> Params:
     """Returns the parameters of the trial, over the defaults that are given.
 
-    By hand the defaults hold. Under swath a warning at the end of the program names a parameter that
-    was never read.
+    By hand the defaults hold. Under swath a warning names a default that is no parameter of the
+    sweep, and another one, at the end of the program, a parameter that was never read.
     """
     path = os.environ.get("SWATH_PARAMS")
     if not path:
@@ -91,8 +91,64 @@ def params(**defaults: Any) -> Params:
         given = json.load(file)
     result = Params({**defaults, **given})
     result._read = set()
-    atexit.register(_warn_of_unread, result, given)
+    # The other processes of the trial would only repeat the warnings.
+    if not _records.rank():
+        _warn_of_unknown(defaults, given)
+        atexit.register(_warn_of_unread, result, given)
     return result
+
+
+def _warn_of_unknown(defaults: dict, given: dict) -> None:
+    """Warns of defaults that no trial of the study ever gets a value for, often spelled wrongly."""
+    if all(name in given for name in defaults):
+        return
+    parameters = _parameters_of_study()
+    # A parameter that the list lacks means that the list is not that of this trial.
+    if parameters is None or not parameters.issuperset(given):
+        return
+    unknown = [name for name in defaults if name not in parameters]
+    if not unknown:
+        return
+    from difflib import get_close_matches
+
+    names = ", ".join(f"`{name}`" for name in unknown)
+    one = len(unknown) == 1
+    text = f"{names} {'is no parameter' if one else 'are no parameters'} of the sweep, so "
+    text += "its default holds in every trial" if one else "their defaults hold in every trial"
+    unused = [name for name in given if name not in defaults]
+    similar = [match for name in unknown for match in get_close_matches(name, unused, 1)]
+    if similar:
+        text += f"; did you mean `{similar[0]}`?"
+    _warn(text)
+
+
+# Above this size in bytes a journal is not read for a warning.
+_JOURNAL_LIMIT = 16 << 20
+
+
+def _parameters_of_study() -> "set[str] | None":
+    """Returns the parameters that a trial of the study may have, or ``None`` if it is not known.
+
+    The trial's own file lacks those whose condition does not hold. The journal has all: its first
+    line, and the line of each edit of the sweep file, list them.
+    """
+    folder = os.environ.get("SWATH_TRIAL_DIR")
+    if not folder:
+        return None
+    path = os.path.join(os.path.dirname(folder.rstrip("/")), "journal.jsonl")
+    try:
+        if os.path.getsize(path) > _JOURNAL_LIMIT:
+            return None
+        with open(path, "rb") as file:
+            journal = file.read()
+        edit = journal.rfind(b'"event":{"edited":')
+        start = journal.rfind(b"\n", 0, edit) + 1 if edit >= 0 else 0
+        end = journal.find(b"\n", start)
+        event = json.loads(journal[start : end if end >= 0 else None])["event"]
+        header = (event.get("edited") or event["opened"])["header"]
+        return set(header["params"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _warn_of_unread(result: Params, given: dict) -> None:

@@ -13,6 +13,9 @@ import swath
 class Folder:
     """A working directory with a script and sweeps."""
 
+    # The time in seconds after which a command counts as hanging.
+    timeout = 120
+
     def __init__(self, path):
         self.path = path
 
@@ -29,7 +32,11 @@ class Folder:
 
     def swath(self, *arguments):
         return subprocess.run(
-            [swath.binary(), *arguments], cwd=self.path, capture_output=True, text=True, timeout=120
+            [swath.binary(), *arguments],
+            cwd=self.path,
+            capture_output=True,
+            text=True,
+            timeout=self.timeout,
         )
 
     def python(self, name="train.py", **env):
@@ -38,7 +45,7 @@ class Folder:
             cwd=self.path,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=self.timeout,
             env={**os.environ, **env},
         )
 

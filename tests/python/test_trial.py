@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 import time
 
 
@@ -23,14 +24,54 @@ def test_defaults_hold_by_hand_and_the_space_wins_in_a_trial(folder, one_trial):
 def test_a_parameter_that_is_never_read_is_named(folder, one_trial):
     folder.script("""
         import swath
-        p = swath.params(layers=2)
-        swath.report(loss=p.layers)
+        p = swath.params(lr=2)
+        swath.report(loss=1)
     """)
     [trial] = folder.run(one_trial)
     notes = [r["note"]["text"] for r in trial["records"] if "note" in r]
     assert notes == [
         "warning: the parameter `lr` was never read, so it had no effect in this trial"
     ]
+
+
+def test_a_default_that_is_no_parameter_of_the_sweep_is_named(folder, one_trial):
+    folder.script("""
+        import swath
+        p = swath.params(learning_rat=5.0)
+        swath.report(loss=p["learning_rate"])
+    """)
+    [trial] = folder.run(one_trial.replace("lr =", "learning_rate ="))
+    notes = [r["note"]["text"] for r in trial["records"] if "note" in r]
+    assert notes == [
+        "warning: `learning_rat` is no parameter of the sweep, so its default holds in every "
+        "trial; did you mean `learning_rate`?"
+    ]
+
+
+def test_the_default_of_a_parameter_whose_condition_does_not_hold_is_no_mistake(folder, one_trial):
+    folder.script("""
+        import swath
+        p = swath.params(momentum=0.9, decay=0.1, optimizer="adam", lr=0.1, beta=0.9)
+        swath.report(loss=p.lr, a=p.momentum, b=p.decay, c=p.beta, d=len(p.optimizer))
+    """)
+    # One of the two conditions holds.
+    space = one_trial + textwrap.dedent("""
+        optimizer = ["sgd", "adam"]
+        momentum = { min = 0.1, max = 0.9, when = "optimizer == 'sgd'" }
+        decay = { min = 0.1, max = 0.9, when = "optimizer == 'adam'" }
+    """)
+    [trial] = folder.run(space)
+    assert len(trial["params"]) == 3
+    notes = [r["note"]["text"] for r in trial["records"] if "note" in r]
+    assert notes == [
+        "warning: `beta` is no parameter of the sweep, so its default holds in every trial"
+    ]
+    # After an edit of the sweep file its new list counts.
+    beta = "beta = { min = 0.1, max = 0.9, when = \"optimizer == 'rmsprop'\" }\n"
+    edited = space.replace("trials = 1", "trials = 2").replace('"adam"]', '"adam", "rmsprop"]')
+    trials = folder.run(edited + beta)
+    assert "beta" not in trials[1]["params"]
+    assert not [r for r in trials[1].get("records", []) if "note" in r]
 
 
 def test_unpacking_the_parameters_reads_all_of_them(folder, one_trial):

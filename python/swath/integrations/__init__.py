@@ -7,6 +7,7 @@ do nothing but print.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from .. import _records
@@ -32,3 +33,22 @@ def report(values: "dict[str, Any]", step_name: str, step: "int | float") -> boo
         return _records.should_stop()
     verdict = _records.report({step_name: step, **record}, wait=_records.inside())
     return verdict != "continue"
+
+
+def report_from_rank_0(values: "dict[str, Any]", step_name: str, step: "int | float") -> bool:
+    """Reports from rank 0 of ``torch.distributed``, and returns its decision in every rank.
+
+    One rank that ends alone would let the others wait for it for ever. All ranks must call this.
+    """
+    torch = sys.modules.get("torch")
+    distributed = torch.distributed if torch is not None else None
+    if (
+        distributed is None
+        or not distributed.is_available()
+        or not distributed.is_initialized()
+        or distributed.get_world_size() == 1
+    ):
+        return report(values, step_name, step)
+    decision = [distributed.get_rank() == 0 and report(values, step_name, step)]
+    distributed.broadcast_object_list(decision, src=0)
+    return decision[0]

@@ -5,31 +5,45 @@ from __future__ import annotations
 from typing import Any
 
 try:
-    from lightning.pytorch.callbacks import Callback
+    from lightning.pytorch.callbacks import EarlyStopping
 except ImportError:
-    from pytorch_lightning.callbacks import Callback
+    from pytorch_lightning.callbacks import EarlyStopping
 
 from . import report
 
 
-class SwathCallback(Callback):
-    """Reports the logged metrics of every epoch from rank 0, and ends the training of all ranks."""
+class SwathCallback(EarlyStopping):
+    """Reports the logged metrics of every epoch from rank 0, and ends the training of all ranks.
+
+    With several validations in an epoch it reports each of them.
+    """
+
+    # Lightning calls early stopping after the hooks of the module, which may log metrics, and before
+    # checkpoints are saved. Nothing else of the base class is used.
+    def __init__(self) -> None:
+        super().__init__(monitor="the decision of swath")
+        self._is_validated = False
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        if trainer.sanity_checking or trainer.state.fn != "fit":
+            return
+        if trainer.val_check_interval == 1.0:
+            # Until the end of the epoch its training metrics are those of the epoch before.
+            self._is_validated = True
+        else:
+            self._report(trainer)
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        if self._is_validated or not trainer.enable_validation:
+            self._is_validated = False
+            self._report(trainer)
 
     def _report(self, trainer: Any) -> None:
-        if trainer.sanity_checking:
-            return
         stops = False
         if trainer.is_global_zero:
-            stops = report(dict(trainer.callback_metrics), "epoch", trainer.current_epoch + 1)
+            values = {"step": trainer.global_step, **trainer.callback_metrics}
+            stops = report(values, "epoch", trainer.current_epoch + 1)
         # One rank that leaves alone would let the others wait for it for ever.
         trainer.should_stop = trainer.strategy.reduce_boolean_decision(
             trainer.should_stop or stops, all=False
         )
-
-    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
-        self._report(trainer)
-
-    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        # With validation its end has the metrics of the epoch.
-        if not trainer.enable_validation:
-            self._report(trainer)
