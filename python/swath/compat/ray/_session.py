@@ -152,7 +152,8 @@ class Session:
         record[ITERATION] = self.iteration
         record.setdefault("time_total_s", round(time.monotonic() - self.begun, 6))
         if "model_path" in record:
-            record["model_path"] = _records._relative(os.fspath(record["model_path"]))
+            record["model_path"] = path = _records._relative(os.fspath(record["model_path"]))
+            _records.model(path, step=self.iteration)
         if checkpoint is not None:
             self._store(checkpoint, record)
         if details:
