@@ -5,7 +5,7 @@ import os
 import pytest
 import swath
 from swath.compat._unsupported import Unsupported
-from swath.compat.ray import cmf_ray_logger, train, tune
+from swath.compat.ray import train, tune
 from swath.compat.ray.tune.logger import LoggerCallback
 from swath.compat.ray.tune.schedulers import ASHAScheduler
 
@@ -66,6 +66,7 @@ def test_a_run_returns_the_best_trial_and_tables(folder):
     assert analysis.best_trial is best and analysis.best_config == best.config
     assert analysis.best_config["fixed"] == {"depth": 2, "call": len}
     assert analysis.best_result["training_iteration"] == 4
+    assert isinstance(analysis.best_result["epoch"], int)
     assert analysis.best_result["config"] == best.config
     assert list(analysis.best_dataframe["epoch"]) == [0, 1, 2, 3]
     frame = analysis.dataframe(metric="loss", mode="max")
@@ -105,6 +106,25 @@ def test_a_failed_trial_is_an_error_of_run(folder):
         tune.run(fails, config={"x": 1}, verbose=0)
     analysis = tune.run(fails, config={"x": 1}, verbose=0, raise_on_failed_trial=False)
     assert "too bad" in str(analysis.trials[0].error)
+
+
+def test_the_first_failure_may_end_the_run(folder):
+    def fails_at_first(config):
+        if tune.get_trial_id() == "1":
+            raise ValueError("too bad")
+        return {"loss": 1}
+
+    def run(**options):
+        return tune.run(
+            fails_at_first, config={"x": tune.uniform(0, 1)}, num_samples=4, verbose=0, **options
+        )
+
+    with pytest.raises(tune.TuneError, match="trial 1 failed"):
+        run(name="fast", fail_fast=True, max_concurrent_trials=1)
+    assert len(folder.trials("fast")) == 1
+    with pytest.warns(swath.SwathWarning, match="GPUs are not divided"):
+        analysis = run(resources_per_trial={"gpu": 1}, raise_on_failed_trial=False)
+    assert len(analysis.trials) == 4
 
 
 def test_grids_are_combined_and_repeated_and_the_rest_is_drawn(folder):
@@ -156,10 +176,14 @@ def test_every_kind_of_parameter_has_its_type_and_range(folder):
 
 
 def test_a_scheduler_and_a_stop_criterion_end_trials(folder):
+    reached = folder.path / "reached"
+
     def endless(config):
         step = 0
         while True:
             step += 1
+            with open(reached, "a") as file:
+                file.write(f"{step} ")
             try:
                 tune.report({"loss": config["x"] + 1 / step})
             except Exception:
@@ -173,6 +197,7 @@ def test_a_scheduler_and_a_stop_criterion_end_trials(folder):
     )
     iterations = [trial.last_result["training_iteration"] for trial in analysis.trials]
     assert min(iterations) < max(iterations) == 9
+    assert max(map(int, reached.read_text().split())) == 9
     analysis = tune.run(endless, config=config, stop={"training_iteration": 3}, verbose=0)
     assert len(analysis.trials[0].reports) == 3 and analysis.trials[0].status == "TERMINATED"
     analysis = tune.run(
@@ -247,11 +272,23 @@ def test_callbacks_hear_of_every_trial_and_report(folder):
         curve, config={"x": tune.uniform(0, 1)}, callbacks=[heard], num_samples=2, verbose=0,
         max_concurrent_trials=1,
     )
-    of_one_trial = [("start",), ("result", 1, 0), ("result", 2, 1), ("result", 3, 2), ("result", 4, 3)]
     expected = []
     for trial in ("1", "2"):
-        expected += [(kind, trial, *rest) for kind, *rest in of_one_trial] + [("end", trial, False)]
+        results = [("result", trial, epoch + 1, epoch) for epoch in range(4)]
+        expected += [("start", trial), *results, ("end", trial, False)]
     assert heard.lines == expected
+
+
+def test_the_logger_of_cmflib_itself_becomes_a_tracker(folder):
+    class CmfRayLogger:
+        pipeline_name, pipeline_stage, file_path, data_dir = "p", "train", "meta/mlmd", None
+
+        def on_trial_result(self, **info):
+            raise AssertionError("a tracker does its work")
+
+    tune.run(line, config={"x": 1}, callbacks=[CmfRayLogger()], name="cmf", verbose=0)
+    assert folder.trials("cmf")[0]["pipeline"] == "p"
+    assert (folder.path / "meta/cmf/mlmd").exists()
 
 
 def test_named_configurations_are_tried_first(folder):

@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import atexit
 import glob
-import json
 import math
 import os
-import tempfile
 import time
 import warnings
 from fnmatch import fnmatchcase
@@ -25,12 +23,47 @@ from typing import Any, Callable, Iterator, Mapping, Sequence
 from .. import _records, _trial
 from .._records import SwathWarning
 from ._unsupported import Unsupported, attribute_error_for
+from ._wandb_media import Artifact, Histogram, Html, Image, Media, Table, safe
 
 # The counter of rows, by which W&B orders them.
 _STEP = "step"
-# The number of rows with the metric of a sweep, which `early_terminate` counts.
+# The number of rows with an objective, which the early termination of a sweep counts.
 _ITERATION = "iteration"
 _SUMMARIES = ("min", "max", "mean", "last", "first", "best", "copy", "none")
+
+
+__all__ = [
+    "Artifact",
+    "Config",
+    "Error",
+    "Histogram",
+    "Html",
+    "Image",
+    "Run",
+    "Settings",
+    "Summary",
+    "Table",
+    "agent",
+    "alert",
+    "define_metric",
+    "finish",
+    "init",
+    "join",
+    "log",
+    "log_artifact",
+    "log_model",
+    "login",
+    "save",
+    "setup",
+    "sweep",
+    "teardown",
+    "termerror",
+    "termlog",
+    "termwarn",
+    "unwatch",
+    "use_artifact",
+    "watch",
+]
 
 
 class Error(Exception):
@@ -180,8 +213,8 @@ class Summary(dict):
 class _Rule:
     """What `define_metric` says of the metrics of a name or a pattern."""
 
-    def __init__(self, name: str, summary: "tuple[str, ...]", step: "str | None", goal: str) -> None:
-        self.name, self.summary, self.step, self.goal = name, summary, step, goal
+    def __init__(self, name: str, summary: "tuple[str, ...]", goal: str) -> None:
+        self.name, self.summary, self.goal = name, summary, goal
 
 
 class Run:
@@ -304,7 +337,7 @@ class Run:
         unknown = [kind for kind in kinds if kind not in _SUMMARIES]
         if unknown:
             raise Error(f"the summary is {unknown[0]!r}; it can be {', '.join(_SUMMARIES)}")
-        rule = _Rule(name, kinds, step_metric, (goal or "minimize")[:3])
+        rule = _Rule(name, kinds, (goal or "minimize")[:3])
         self._rules.append(rule)
         return rule
 
@@ -367,9 +400,9 @@ class Run:
         if not isinstance(artifact, Artifact):
             path = os.fspath(artifact)
             artifact = Artifact(name or os.path.basename(path), type or "file")
-            artifact._paths.append(path)
+            artifact.paths.append(path)
         if not self.is_disabled:
-            artifact._record(self._last_step)
+            artifact.record(self._last_step)
         return artifact
 
     def log_model(
@@ -397,7 +430,7 @@ class Run:
     def unwatch(self, *arguments: Any, **options: Any) -> None:
         """Does nothing."""
 
-    def alert(self, title: str, text: str = "", level: Any = None, wait_duration: Any = None) -> None:
+    def alert(self, title: str, text: str = "", **options: Any) -> None:
         """Records a note."""
         if not self.is_disabled:
             _records.note(f"{title}: {text}" if text else title)
@@ -408,7 +441,7 @@ class Run:
         Raises `Unsupported` for the name of an artifact, which only the service of W&B has.
         """
         if isinstance(artifact_or_name, Artifact):
-            artifact_or_name._record(self._last_step, role="input")
+            artifact_or_name.record(self._last_step, role="input")
             return artifact_or_name
         raise Unsupported(
             f"the artifact {artifact_or_name!r} is not on this machine",
@@ -449,11 +482,11 @@ def _flat(data: "Mapping[str, Any]", prefix: str, run: Run) -> "dict[str, Any]":
         name = f"{prefix}{key}"
         if isinstance(value, Mapping):
             row.update(_flat(value, f"{name}.", run))
-        elif isinstance(value, _Media):
-            value._store(name, run.step)
-        elif isinstance(value, (list, tuple)) and value and isinstance(value[0], _Media):
+        elif isinstance(value, Media):
+            value.store(name, run.step)
+        elif isinstance(value, (list, tuple)) and value and isinstance(value[0], Media):
             for index, item in enumerate(value):
-                item._store(f"{name}_{index}", run.step)
+                item.store(f"{name}_{index}", run.step)
         elif hasattr(value, "savefig") or hasattr(value, "write_html"):
             _records.figure(value, f"{name}_{run.step}")
         elif value is not None:
@@ -467,218 +500,6 @@ def _flat(data: "Mapping[str, Any]", prefix: str, run: Run) -> "dict[str, Any]":
             else:
                 row[name] = value
     return row
-
-
-class _Media:
-    """A value that is stored as a file or a result."""
-
-    def _store(self, name: str, step: int) -> None:
-        raise NotImplementedError
-
-
-class Image(_Media):
-    """An image: a path, an object of PIL or matplotlib, or an array of pixels (with PIL)."""
-
-    def __init__(self, data_or_path: Any, caption: "str | None" = None, **options: Any) -> None:
-        self.data, self.caption = data_or_path, caption
-
-    def _store(self, name: str, step: int) -> None:
-        data, file = self.data, f"{_safe(name)}_{step}.png"
-        if isinstance(data, (str, os.PathLike)):
-            _records.artifact(data, type="image")
-        elif hasattr(data, "savefig"):
-            _records.figure(data, file[: -len(".png")])
-        elif hasattr(data, "save"):
-            _records._stored("image", file, data.save)
-        else:
-            picture = _picture(data)
-            _records._stored("image", file, picture.save)
-        if self.caption:
-            _records.note(f"{name}: {self.caption}")
-
-
-def _picture(data: Any) -> Any:
-    """Returns an array of pixels, height x width (x channels), as an image of PIL.
-
-    Floats are taken to be between 0 and 1.
-    """
-    try:
-        import numpy
-        import PIL.Image
-    except ImportError:
-        raise Unsupported(
-            "an array as an image needs the packages pillow and numpy",
-            "install them, or give the path of an image file",
-        ) from None
-    pixels = numpy.asarray(data)
-    if pixels.dtype.kind == "f":
-        pixels = (pixels.clip(0, 1) * 255).astype("uint8")
-    if pixels.ndim == 3 and pixels.shape[2] == 1:
-        pixels = pixels[:, :, 0]
-    return PIL.Image.fromarray(pixels.astype("uint8"))
-
-
-def _safe(name: str) -> str:
-    """Returns a name as the name of a file."""
-    return name.replace("/", "_").replace(os.sep, "_")
-
-
-class Table(_Media):
-    """A table, stored as CSV."""
-
-    def __init__(
-        self,
-        columns: "Sequence[str] | None" = None,
-        data: Any = None,
-        rows: Any = None,
-        dataframe: Any = None,
-        **options: Any,
-    ) -> None:
-        if dataframe is None and hasattr(data, "to_csv"):
-            dataframe, data = data, None
-        if dataframe is not None:
-            columns, data = list(dataframe.columns), dataframe.values.tolist()
-        self.columns = [str(column) for column in columns or ["Input", "Output", "Expected"]]
-        self.data = [list(row) for row in (data if data is not None else rows or [])]
-
-    def add_data(self, *values: Any) -> None:
-        """Adds a row. Raises `ValueError` if it has not one value for each column."""
-        if len(values) != len(self.columns):
-            raise ValueError(
-                f"the row has {len(values)} values, and the table {len(self.columns)} columns"
-            )
-        self.data.append(list(values))
-
-    def _store(self, name: str, step: int) -> None:
-        rows = [dict(zip(self.columns, map(_cell, row))) for row in self.data]
-        _records.table(rows, f"{_safe(name)}_{step}")
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, _Media):
-        return str(getattr(value, "data", ""))
-    return value
-
-
-class Histogram(_Media):
-    """A histogram: the number of values in bins of equal width, recorded as a result."""
-
-    def __init__(
-        self, sequence: Any = None, np_histogram: Any = None, num_bins: int = 64
-    ) -> None:
-        if np_histogram is not None:
-            counts, edges = np_histogram
-            self.counts = [float(count) for count in counts]
-            self.edges = [float(edge) for edge in edges]
-            return
-        values = _records._plain(sequence) if hasattr(sequence, "tolist") else list(sequence)
-        self.counts, self.edges = _histogram(list(_leaves(values)), num_bins)
-
-    def _store(self, name: str, step: int) -> None:
-        _records.output({f"{name}.counts": self.counts, f"{name}.edges": self.edges})
-
-
-def _leaves(values: Any) -> "Iterator[float]":
-    for value in values if isinstance(values, (list, tuple)) else [values]:
-        if isinstance(value, (list, tuple)):
-            yield from _leaves(value)
-        elif math.isfinite(float(value)):
-            yield float(value)
-
-
-def _histogram(values: "list[float]", bins: int) -> "tuple[list[float], list[float]]":
-    low, high = (min(values), max(values)) if values else (0.0, 1.0)
-    width = (high - low) / bins or 1.0 / bins
-    counts = [0.0] * bins
-    for value in values:
-        counts[min(int((value - low) / width), bins - 1)] += 1
-    return counts, [low + width * index for index in range(bins + 1)]
-
-
-class Html(_Media):
-    """A page of HTML: its text, or the path of a file."""
-
-    def __init__(self, data: Any, inject: bool = True, **options: Any) -> None:
-        self.data = data
-
-    def _store(self, name: str, step: int) -> None:
-        text = self.data.read() if hasattr(self.data, "read") else str(self.data)
-        if "\n" not in text and os.path.isfile(text):
-            _records.artifact(text, type="html")
-        else:
-            _records._stored("html", f"{_safe(name)}_{step}.html", _writer_of(text))
-
-
-def _writer_of(text: str) -> "Callable[[str], None]":
-    def write(path: str) -> None:
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
-
-    return write
-
-
-class Artifact:
-    """Files with a name and a type.
-
-    Of the type ``model`` they are recorded as models, of ``dataset`` as data sets, and otherwise
-    copies are kept with the trial.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        type: str,
-        description: "str | None" = None,
-        metadata: "Mapping[str, Any] | None" = None,
-        **options: Any,
-    ) -> None:
-        self.name, self.type, self.description = name, type, description
-        self.metadata = dict(metadata or {})
-        self._paths: "list[str]" = []
-
-    def add_file(self, local_path: str, name: "str | None" = None, **options: Any) -> None:
-        """Adds a file. It keeps its own name."""
-        if not os.path.isfile(local_path):
-            raise ValueError(f"{local_path} is not a file")
-        self._paths.append(os.fspath(local_path))
-
-    def add_dir(self, local_path: str, name: "str | None" = None, **options: Any) -> None:
-        """Adds a folder."""
-        if not os.path.isdir(local_path):
-            raise ValueError(f"{local_path} is not a folder")
-        self._paths.append(os.fspath(local_path))
-
-    def new_file(self, name: str, mode: str = "w", encoding: "str | None" = None) -> Any:
-        """Opens a new file of the artifact for writing, among the trial's artifacts."""
-        base = os.environ.get("SWATH_TRIAL_DIR") or tempfile.mkdtemp(prefix="artifact-")
-        path = os.path.join(base, "artifacts", _safe(self.type), name)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        self._paths.append(path)
-        return open(path, mode, encoding=encoding)
-
-    def add_reference(self, uri: str, name: "str | None" = None, **options: Any) -> None:
-        """Records the address of a file as a fact."""
-        self.metadata[f"reference {name or len(self.metadata)}"] = str(uri)
-
-    def wait(self, timeout: Any = None) -> "Artifact":
-        """Returns the artifact at once: there is no upload."""
-        return self
-
-    def _record(self, step: int, role: "str | None" = None) -> None:
-        for path in self._paths:
-            if self.type == "model":
-                facts = {
-                    key: value
-                    for key, value in self.metadata.items()
-                    if isinstance(value, (bool, int, float, str)) and key not in ("kind", "path")
-                }
-                _records.model(path, **{"name": self.name, **facts, "step": step})
-            elif self.type == "dataset":
-                _records.dataset(path, role=role or self.name)
-            else:
-                _records.artifact(path, type=_safe(self.type))
-        if not self._paths and self.metadata:
-            _records.note(f"artifact {self.name}: {json.dumps(self.metadata, default=str)}")
 
 
 class Settings:
@@ -864,7 +685,7 @@ _agent: "_Agent | None" = None
 
 
 class _Sweep:
-    """A sweep that this process knows: its configuration, and the runs that agents were asked for."""
+    """A sweep of this process: its configuration, and the number of runs asked for so far."""
 
     def __init__(self, config: "dict[str, Any]") -> None:
         self.config = config
@@ -884,9 +705,11 @@ def sweep(
 
     Raises `Unsupported` for what a study has no counterpart of, and `ValueError` for a mistake.
     """
+    from ._wandb_sweep import Plan
+
     config = dict(sweep() if callable(sweep) else sweep)
-    _Plan(config)
-    name = _safe(str(config.get("name") or project or "sweep"))
+    Plan(config)
+    name = safe(str(config.get("name") or project or "sweep"))
     name = identity = f"{name}_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
     number = 1
     folder = os.environ.get("SWATH_LOGS") or "logs"
@@ -908,12 +731,13 @@ def agent(
 ) -> None:
     """Runs trials of a sweep that `sweep` made in this program, ``count`` of them.
 
-    ``function`` has no arguments; it calls `init`. Each trial is a process of its own, ``jobs`` at a
-    time. A second call runs ``count`` more.
+    ``function`` has no arguments; it calls `init`. Each trial is a process of its own, ``jobs`` at
+    a time. A second call runs ``count`` more.
 
     Raises `Unsupported` for a sweep of a program, and for the id of a sweep made elsewhere.
     """
     from .._optimize import optimize
+    from ._wandb_sweep import Plan
 
     known = _sweeps.get(str(sweep_id).rpartition("/")[2])
     if known is None:
@@ -929,7 +753,7 @@ def agent(
             "name the program in [run] of a sweep file: "
             'command = ["python3", "train.py", "{args}"]; `swath init train.py` writes one',
         )
-    plan = _Plan(known.config)
+    plan = Plan(known.config)
     cap = known.config.get("run_cap")
     if count is None and cap is None and plan.sampler != "grid":
         raise Unsupported(
@@ -957,7 +781,7 @@ def agent(
 class _Function:
     """The function of an agent, as the objective of a study."""
 
-    def __init__(self, function: "Callable[[], Any]", plan: "_Plan") -> None:
+    def __init__(self, function: "Callable[[], Any]", plan: Any) -> None:
         self.function, self.plan = function, plan
 
     def __call__(self, swath_trial_: Any, /) -> None:
@@ -971,124 +795,6 @@ class _Function:
             from .._errors import TrialPruned
 
             raise TrialPruned from None
-
-
-class _Plan:
-    """The configuration of a sweep as that of a study."""
-
-    def __init__(self, config: "Mapping[str, Any]") -> None:
-        methods = {"random": "random", "grid": "grid", "bayes": "auto"}
-        method = config.get("method")
-        if method not in methods:
-            raise ValueError(f"the method is {method!r}; it can be random, grid or bayes")
-        self.sampler = methods[method]
-        metric = dict(config.get("metric") or {})
-        self.metric: "str | None" = metric.get("name")
-        self.goal = "max" if metric.get("goal") == "maximize" or not self.metric else "min"
-        self.objective: "dict[str, Any]" = {"take": "last"}
-        if "target" in metric:
-            self.objective["target"] = metric["target"]
-        if not self.metric and method == "bayes":
-            raise ValueError("the method bayes needs a metric: {'name': 'loss', 'goal': 'minimize'}")
-        parameters = config.get("parameters")
-        if not parameters:
-            raise ValueError("the sweep has no parameters")
-        self.space: "dict[str, Any]" = {}
-        # Functions that give the values of choices that a sweep file cannot have.
-        self.decode: "dict[str, Callable[[Any], Any]]" = {}
-        self._take(parameters, "")
-        self.scheduler = _early_termination(config.get("early_terminate"), self.metric)
-
-    def _take(self, parameters: "Mapping[str, Any]", prefix: str) -> None:
-        for name, described in parameters.items():
-            name = f"{prefix}{name}"
-            if not isinstance(described, Mapping):
-                raise ValueError(f"`{name}` is {described!r}; write {{'value': …}} or a range")
-            if "parameters" in described:
-                self._take(described["parameters"], f"{name}.")
-                continue
-            entry, domain = _entry(name, described)
-            self.space[name] = entry
-            if domain is not None:
-                self.decode[name] = domain.value
-
-
-def _entry(name: str, described: "Mapping[str, Any]") -> "tuple[Any, Any]":
-    """Returns the entry of a parameter in a sweep file, and the choices it stands for."""
-    from .ray._space import Categorical
-
-    kind = described.get("distribution")
-    if "value" in described or "values" in described:
-        values = list(described["values"]) if "values" in described else [described["value"]]
-        choices = Categorical(values)
-        entry: Any = choices.entry
-        if described.get("probabilities"):
-            entry = {"choice": entry, "weights": list(described["probabilities"])}
-        return entry, choices
-    if kind in ("normal", "q_normal") and "q" not in described:
-        return {"mean": float(described.get("mu", 0)), "std": float(described.get("sigma", 1))}, None
-    if "min" not in described or "max" not in described:
-        raise Unsupported(
-            f"`{name}` has the distribution {kind!r}, which is not supported with these keys",
-            "give `values`, `value`, or `min` and `max`",
-        )
-    low, high = described["min"], described["max"]
-    return _range(name, kind, low, high, described.get("q")), None
-
-
-def _range(name: str, kind: "str | None", low: Any, high: Any, step: Any) -> "dict[str, Any]":
-    are_integers = isinstance(low, int) and isinstance(high, int)
-    if kind is None:
-        kind = "int_uniform" if are_integers else "uniform"
-    if kind == "int_uniform":
-        return {"min": int(low), "max": int(high)}
-    quantized = kind.startswith("q_")
-    shape = kind[2:] if quantized else kind
-    if shape not in ("uniform", "log_uniform", "log_uniform_values"):
-        raise Unsupported(
-            f"`{name}` has the distribution {kind!r}, which is not supported",
-            "use uniform, log_uniform_values, normal, or `values`",
-        )
-    if shape == "log_uniform":
-        # The bounds are exponents of e.
-        low, high = math.exp(low), math.exp(high)
-    entry: "dict[str, Any]" = {"min": float(low), "max": float(high)}
-    if shape != "uniform":
-        entry["log"] = True
-    if quantized:
-        entry["step"] = float(step if step is not None else 1)
-    return entry
-
-
-# The lowest rung of a sweep without `max_iter`, times eta to the power of this, is far enough that
-# no run gets there.
-_RUNGS = 8
-
-
-def _early_termination(table: "Mapping[str, Any] | None", metric: "str | None") -> "dict | None":
-    """Returns the scheduler for the early termination of a sweep."""
-    if not table:
-        return None
-    if table.get("type") != "hyperband":
-        raise ValueError(f"the type of early_terminate is {table.get('type')!r}; it is hyperband")
-    if metric is None:
-        raise ValueError("early_terminate needs the metric that it compares")
-    reduction = int(table.get("eta", 3))
-    if "max_iter" in table:
-        highest = int(table["max_iter"])
-        lowest = max(highest // reduction ** int(table.get("s", 2)), 1)
-    elif "min_iter" in table:
-        lowest = int(table["min_iter"])
-        highest = lowest * reduction**_RUNGS
-    else:
-        raise ValueError("early_terminate needs min_iter, or max_iter and s")
-    return {
-        "name": "asha",
-        "resource": _ITERATION,
-        "min": lowest,
-        "max": highest,
-        "reduction": reduction,
-    }
 
 
 def _lacking(what: str, cure: str) -> "tuple[str, str]":

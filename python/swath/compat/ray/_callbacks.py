@@ -161,7 +161,7 @@ def callbacks_of(callbacks: Any) -> "tuple[list[Logger], list[Callback]]":
 def _of_cmflib(logger: Any) -> CmfRayLogger:
     try:
         return CmfRayLogger(
-            logger.pipeline_name, logger.path, logger.pipeline_stage, logger.data_dir
+            logger.pipeline_name, logger.file_path, logger.pipeline_stage, logger.data_dir
         )
     except AttributeError as error:
         raise Unsupported(

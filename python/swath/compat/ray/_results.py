@@ -68,8 +68,13 @@ class Trial:
         return f"<tune trial {self.trial_id}: {self.status}>"
 
 
-def trials_of(study: str, resolve: "Callable[[dict], dict] | None") -> "list[Trial]":
-    """Returns the trials of a study that have started, in the order of their numbers."""
+def trials_of(
+    study: str, resolve: "Callable[[dict], dict]", known: "dict[int, list[dict]]"
+) -> "list[Trial]":
+    """Returns the trials of a study that have started, in the order of their numbers.
+
+    ``known`` are the reports of the trials that this process ran.
+    """
     trials: "dict[int, Trial]" = {}
     for row in read(study).rows():
         if row["state"] == "waiting":
@@ -87,16 +92,19 @@ def trials_of(study: str, resolve: "Callable[[dict], dict] | None") -> "list[Tri
             if isinstance(values.get(ITERATION), float):
                 values[ITERATION] = int(values[ITERATION])
             trials[row["trial"]].reports.append(values)
+    for number, reports in known.items():
+        if number in trials and len(trials[number].reports) == len(reports):
+            trials[number].reports = reports
     return [trials[number] for number in sorted(trials)]
 
 
-def _config(path: str, row: dict, resolve: "Callable[[dict], dict] | None") -> "dict[str, Any]":
+def _config(path: str, row: dict, resolve: "Callable[[dict], dict]") -> "dict[str, Any]":
     """Returns the configuration that the function got.
 
     The file has what a function of `sample_from` drew; values that JSON lacks come from the space.
     """
     try:
-        config = resolve(row["params"]) if resolve else dict(row["params"])
+        config = resolve(row["params"])
     except Exception:
         config = dict(row["params"])
     try:

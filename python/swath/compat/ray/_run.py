@@ -207,6 +207,7 @@ class _Work:
             metric=self.options["metric"],
             resources=self.options["resources"],
             stop=self.stop,
+            full=self.options["full"],
             kept=checkpoints.num_to_keep,
             score=checkpoints.score,
         )
@@ -234,6 +235,8 @@ class _TuneRun(_optimize._Run):
         super().__init__(*arguments)
         self.callbacks, self.fail_fast, self.space = callbacks, fail_fast, space
         self.trials: "dict[int, Trial]" = {}
+        # The values as the function reported them; a study has floats in place of integers.
+        self.reports: "dict[int, list[dict]]" = {}
 
     def wait(self, deadline: "float | None") -> None:
         if self.callbacks:
@@ -258,6 +261,8 @@ class _TuneRun(_optimize._Run):
                 handler(iteration=iteration, trials=trials, trial=trial, **further)
 
     def reported(self, running: Any, values: Any, step: Any) -> None:
+        if not running.is_stopped:
+            self.reports.setdefault(running.offer.trial, []).append(values)
         if self.callbacks and not running.is_stopped:
             trial = self._trial(running.offer)
             trial.reports.append(values)
@@ -334,6 +339,7 @@ def _execute(
     options = {
         "metric": metric,
         "resources": resources,
+        "full": scheduler.full(),
         "checkpoints": run.checkpoint_config,
         "data_dirs": [logger.data_dir for logger in loggers if logger.data_dir is not None],
     }
@@ -360,7 +366,7 @@ def _execute(
         for callback in callbacks:
             if hasattr(callback, "on_experiment_end"):
                 callback.on_experiment_end(trials=list(loop.trials.values()))
-    return study.dir, trials_of(study.dir, space.resolve), metric, mode
+    return study.dir, trials_of(study.dir, space.resolve, loop.reports), metric, mode
 
 
 def _tables(loggers: list) -> "dict[str, Any]":

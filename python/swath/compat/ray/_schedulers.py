@@ -15,6 +15,12 @@ class TrialScheduler:
     metric: "str | None" = None
     mode: "str | None" = None
 
+    def full(self) -> "tuple[str, float] | None":
+        """Returns the value that measures progress, and its maximum, if there is one."""
+        if self.table is None or "max" not in self.table:
+            return None
+        return self.table["resource"], self.table["max"]
+
 
 class FIFOScheduler(TrialScheduler):
     """Every trial runs to its own end."""

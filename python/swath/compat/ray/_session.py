@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -122,7 +123,8 @@ def _checkpoint_path(folder: str, iteration: int) -> str:
 class Session:
     """What the running function belongs to: its trial, its configuration, its stop criterion.
 
-    ``stop`` gets the trial's id and a result, and says whether the trial ends. ``kept`` is the
+    ``stop`` gets the trial's id and a result, and says whether the trial ends. ``full`` is the
+    value with its maximum at which a scheduler takes the training to be complete. ``kept`` is the
     number of checkpoints that stay, ``None`` for all.
     """
 
@@ -135,12 +137,13 @@ class Session:
         experiment: "str | None" = None,
         resources: "Mapping[str, Any] | None" = None,
         stop: "Callable[[str, dict], bool] | None" = None,
+        full: "tuple[str, float] | None" = None,
         kept: "int | None" = None,
         score: "tuple[str, str] | None" = None,
     ) -> None:
         self.trial, self.config, self.stop = trial, config, stop
         self.metric, self.experiment, self.resources = metric, experiment, resources
-        self.kept, self.score = kept, score
+        self.full, self.kept, self.score = full, kept, score
         self.folder: "str | None" = os.environ.get("SWATH_TRIAL_DIR")
         self.iteration = 0
         self.begun = time.monotonic()
@@ -163,11 +166,17 @@ class Session:
         verdict = self.trial.report(record)
         if verdict != "continue":
             raise EndOfTrial(is_finished=False)
-        if record.get("done") is True or self.stop is not None and self._is_at_end(record):
+        if self._is_at_end(record):
             raise EndOfTrial(is_finished=True)
 
     def _is_at_end(self, record: "dict[str, Any]") -> bool:
-        return self.stop(str(self.trial.id), {**record, "config": self.config})
+        if record.get("done") is True:
+            return True
+        if self.full is not None and record.get(self.full[0], -math.inf) >= self.full[1]:
+            return True
+        if self.stop is None:
+            return False
+        return bool(self.stop(str(self.trial.id), {**record, "config": self.config}))
 
     def _store(self, checkpoint: Checkpoint, record: "dict[str, Any]") -> None:
         """Copies a checkpoint into the trial's folder, and deletes those that need not stay."""
