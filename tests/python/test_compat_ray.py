@@ -307,6 +307,33 @@ def test_named_configurations_are_tried_first(folder):
     assert len(analysis.trials) == 3
 
 
+def test_schedulers_and_algorithms_are_those_of_a_sweep_file(folder):
+    from swath.compat.ray.tune import schedulers, search
+    from swath.compat.ray.tune.search.bayesopt import BayesOptSearch
+
+    assert ASHAScheduler(max_t=64, reduction_factor=2, brackets=3, time_attr="epoch").table == {
+        "name": "hyperband", "resource": "epoch", "min": 1, "max": 64, "reduction": 2,
+        "brackets": 3,
+    }
+    assert ASHAScheduler(reduction_factor=2).table["reduction"] == 2
+    assert schedulers.HyperBandScheduler().table["name"] == "hyperband"
+    median = schedulers.MedianStoppingRule(grace_period=5, min_samples_required=2).table
+    assert median == {"name": "median", "resource": "time_total_s", "min": 5.0, "peers": 2}
+    assert schedulers.create_scheduler("fifo").table is None
+    assert search.create_searcher("hyperopt").sampler == "tpe"
+    search_alg = BayesOptSearch(metric="loss", mode="min", random_state_seed=3)
+    for scheduler in ("hyperband", schedulers.MedianStoppingRule()):
+        analysis = tune.run(
+            curve, config={"x": tune.uniform(0, 1)}, num_samples=2, verbose=0,
+            search_alg=search_alg, scheduler=scheduler,
+        )
+        text = open(os.path.join(analysis.experiment_path, "sweep.toml")).read()
+        assert 'sampler = "gp"' in text and "seed = 3" in text
+        assert ("time_total_s" in text) == (scheduler != "hyperband")
+    with pytest.raises(Unsupported, match="leave the option out"):
+        BayesOptSearch(utility_kwargs={"kind": "ucb"})
+
+
 def test_data_and_the_context_reach_the_function(folder):
     def uses(config, data):
         context = tune.get_context()

@@ -6,6 +6,7 @@ import pytest
 import swath
 from swath.compat import wandb
 from swath.compat._unsupported import Unsupported
+from swath.compat._wandb_sweep import Plan
 
 SCRIPT = """
     import swath.compat.wandb as wandb
@@ -24,6 +25,13 @@ def _outputs(trial):
     """Returns the results that a trial recorded, by their names."""
     outputs = [record["output"] for record in trial["records"] if "output" in record]
     return {output["name"]: output["value"] for output in outputs}
+
+
+def _tracebacks(study):
+    """Yields the logs of trials that ended with an exception."""
+    for log in study.glob("*/stderr.log"):
+        if "Traceback" in log.read_text():
+            yield log.read_text()
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +112,7 @@ def test_a_scheduler_ends_the_script(folder):
     assert {trial["state"] for trial in trials} == {"complete", "stopped"}
     stopped = [trial for trial in trials if trial["state"] == "stopped"]
     assert all(trial["metrics"]["loss"]["count"] < 9 for trial in stopped)
+    assert not list(_tracebacks(folder.path / "logs/s"))
 
 
 def test_a_sweep_runs_in_this_process(folder):
@@ -161,6 +170,34 @@ def test_a_grid_needs_no_count_and_hyperband_ends_runs(folder):
     assert [trial["params"]["x"] for trial in trials] == [1, 2, 3, 4, 5, 6]
     assert [trial["reports"] for trial in trials][0] == 9
     assert min(trial["reports"] for trial in trials) == 1
+
+
+def test_the_ranges_of_a_sweep_are_those_of_a_sweep_file(folder):
+    parameters = {
+        "a": {"distribution": "log_uniform", "min": 0, "max": 1},
+        "b": {"distribution": "q_uniform", "min": 0, "max": 8, "q": 2},
+        "c": {"distribution": "normal", "mu": 1, "sigma": 2},
+        "d": {"values": ["x", "y"], "probabilities": [0.25, 0.75]},
+        "e": {"min": 0, "max": 1.5},
+        "f": {"distribution": "q_log_uniform_values", "min": 1, "max": 64, "q": 4},
+    }
+    metric = {"name": "acc", "goal": "maximize", "target": 0.9}
+    stop = {"type": "hyperband", "max_iter": 27, "s": 2}
+    plan = Plan(
+        {"method": "random", "metric": metric, "parameters": parameters, "early_terminate": stop}
+    )
+    assert plan.space == {
+        "a": {"min": 1.0, "max": pytest.approx(2.718281828), "log": True},
+        "b": {"min": 0.0, "max": 8.0, "step": 2.0},
+        "c": {"mean": 1.0, "std": 2.0},
+        "d": {"choice": ["x", "y"], "weights": [0.25, 0.75]},
+        "e": {"min": 0.0, "max": 1.5},
+        "f": {"min": 1.0, "max": 64.0, "log": True, "step": 4.0},
+    }
+    assert (plan.goal, plan.objective) == ("max", {"take": "last", "target": 0.9})
+    assert (plan.scheduler["min"], plan.scheduler["max"]) == (3, 27)
+    with swath.Study("s", space=plan.space, trials=1) as study:
+        assert study.ask().params.d in ("x", "y")
 
 
 def test_media_and_artifacts_are_kept_with_the_trial(folder, one_trial):
