@@ -253,6 +253,57 @@ def test_a_class_is_trained_step_by_step(folder):
     assert analysis.get_last_checkpoint().to_dict()["total"] == analysis.best_config["start"] + 4
 
 
+def test_values_may_be_named_yielded_or_returned(folder):
+    from swath.compat.ray.air import session
+
+    def named(config):
+        tune.report(loss=1.0, curve=[1, 2])
+        session.report({"loss": 2.0})
+
+    def yields(config):
+        yield {"loss": 1.0}
+        yield {"loss": 2.0}
+
+    def returns(config):
+        return 2.0
+
+    for function, count in ((named, 2), (yields, 2), (returns, 1)):
+        analysis = tune.run(function, metric="loss", mode="min", verbose=0, name=function.__name__)
+        assert analysis.best_result["loss"] == 2.0 and len(analysis.trials[0].reports) == count
+    [trial] = folder.trials("named")
+    assert {"output": {"name": "curve", "value": [1, 2]}} in trial["records"]
+
+
+def test_the_best_checkpoints_stay(folder):
+    def trains(config):
+        for score in (3, 9, 1, 2):
+            tune.report({"score": score}, checkpoint=tune.Checkpoint.from_dict({"score": score}))
+
+    checkpoints = tune.CheckpointConfig(num_to_keep=2, checkpoint_score_attribute="score")
+    results = tune.Tuner(
+        trains, run_config=tune.RunConfig(name="kept", checkpoint_config=checkpoints, verbose=0)
+    ).fit()
+    assert [metrics["score"] for _, metrics in results[0].best_checkpoints] == [9, 2]
+    assert results[0].get_best_checkpoint("score", "max").to_dict() == {"score": 9}
+    assert results[0].checkpoint.to_dict() == {"score": 2}
+
+
+def test_loggers_become_trackers(folder):
+    from swath.compat.ray.air.integrations.mlflow import MLflowLoggerCallback
+    from swath.compat.ray.air.integrations.wandb import WandbLoggerCallback
+    from swath.compat.ray.tune.logger import CSVLoggerCallback, TBXLoggerCallback
+
+    loggers = [
+        MLflowLoggerCallback(experiment_name="e"),
+        WandbLoggerCallback(project="p"),
+        TBXLoggerCallback(),
+        CSVLoggerCallback(),
+    ]
+    tune.run(line, config={"x": 1}, callbacks=loggers, name="t", verbose=0)
+    trackers = folder.path / "logs/t/trackers"
+    assert {"mlruns", "tensorboard", "wandb"} <= set(os.listdir(trackers))
+
+
 def test_callbacks_hear_of_every_trial_and_report(folder):
     class Heard(LoggerCallback):
         def __init__(self):
@@ -372,6 +423,14 @@ def test_what_is_missing_says_what_to_use(folder):
         tune.run(line, max_failures=2)
     with pytest.raises(Unsupported, match="time_budget_s"):
         tune.run(line, num_samples=-1)
+    class StopsAll(tune.Stopper):
+        def stop_all(self):
+            return True
+
+    with pytest.raises(Unsupported, match="patience"):
+        tune.run(line, stop=StopsAll())
+    with pytest.raises(Unsupported, match="when"):
+        tune.choice([{"a": tune.uniform(0, 1)}, 1])
     with pytest.raises(TypeError, match="num_sample"):
         tune.run(line, num_sample=3)
     with pytest.raises(ValueError, match="both the metric and the mode"):

@@ -17,6 +17,7 @@ SCRIPT = """
             for batch in range(2):
                 wandb.log({"batch_loss": 10.0 - epoch - batch})
             run.log({"loss": wandb.config["lr"] / (epoch + 1), "epoch": epoch, "val": {"f1": 0.5}})
+        run.log({"counts": [1, 2]})
         run.summary["note"] = "good"
 """
 
@@ -50,7 +51,7 @@ def test_a_script_reports_its_objective_and_records_the_rest(folder, one_trial):
     assert trial["metrics"]["val.f1"]["last"] == 0.5
     rows = (folder.path / "logs/s/1/metrics/metrics.json").read_text().splitlines()
     assert len(rows) == 6
-    assert _outputs(trial) == {"note": "good", "batch_loss.min": 7.0}
+    assert _outputs(trial) == {"counts": [1, 2], "note": "good", "batch_loss.min": 7.0}
     assert {"param": {"name": "epochs", "value": 3}} in trial["records"]
 
 

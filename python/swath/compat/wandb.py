@@ -490,7 +490,7 @@ def _flat(data: "Mapping[str, Any]", prefix: str, run: Run) -> "dict[str, Any]":
         elif hasattr(value, "savefig") or hasattr(value, "write_html"):
             _records.figure(value, f"{name}_{run.step}")
         elif value is not None:
-            if not isinstance(value, (bool, int, float, str)):
+            if not isinstance(value, (bool, int, float, str, list, tuple)):
                 try:
                     value = _records._plain(value)
                 except TypeError:

@@ -321,6 +321,7 @@ def _execute(
     points = [space.point(point) for point in searcher.points]
     trials = _number_of_trials(tune, len(combinations))
     loggers, callbacks = callbacks_of(run.callbacks)
+    stop = _stop_criterion(run.stop)
     study = Study(
         run.name or _fresh_name(trainable, run.storage_path),
         space=space.entries,
@@ -343,7 +344,7 @@ def _execute(
         "checkpoints": run.checkpoint_config,
         "data_dirs": [logger.data_dir for logger in loggers if logger.data_dir is not None],
     }
-    work = _Work(trainable, space, _stop_criterion(run.stop), options)
+    work = _Work(trainable, space, stop, options)
     with study:
         if space.grids or points:
             _add(study, points, combinations, trials)

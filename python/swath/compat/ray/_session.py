@@ -229,12 +229,12 @@ def flat(metrics: "Mapping[str, Any]", prefix: str = "") -> "tuple[dict, dict]":
             continue
         if value is None:
             continue
-        if not isinstance(value, (bool, int, float, str)):
+        if not isinstance(value, (bool, int, float, str, list, tuple)):
             try:
                 value = _records._plain(value)
             except TypeError:
                 value = str(value)
-        (details if isinstance(value, list) else record)[name] = value
+        (details if isinstance(value, (list, tuple)) else record)[name] = value
     return record, details
 
 
