@@ -1,6 +1,8 @@
 """``swath.compat.ray``: functions of Ray Tune run after their import is changed."""
 
+import contextlib
 import os
+import sqlite3
 
 import pytest
 import swath
@@ -55,7 +57,13 @@ def test_the_example_of_the_guide_runs_after_one_import_is_changed(folder):
         assert trial["params"]["epochs"] == 3
         assert trial["model_path"].endswith("-2.bin") and trial["model_md5"]
         assert any("dataset" in record for record in trial["records"])
-    assert (folder.path / "metadata/guide/mlmd").exists()
+    with contextlib.closing(sqlite3.connect(folder.path / "metadata/guide/mlmd")) as metadata:
+        contexts = metadata.execute("select name from Context").fetchall()
+        executions = metadata.execute("select name from Execution order by name").fetchall()
+        artifacts = " ".join(name for (name,) in metadata.execute("select name from Artifact"))
+    assert contexts == [("digits",), ("digits/training",)]
+    assert executions == [("Trial_guide_1",), ("Trial_guide_2",)]
+    assert artifacts.count("data:") == 1 and artifacts.count("models/") == 6
 
 
 def test_a_run_returns_the_best_trial_and_tables(folder):
