@@ -145,7 +145,7 @@ def run(script, swath):
             timeout=300,
         )
     if done.returncode:
-        print(done.stderr.strip().splitlines()[-1], file=sys.stderr)
+        print("\n".join(done.stderr.strip().splitlines()[-3:]), file=sys.stderr)
         return None
     return json.loads(done.stdout.strip().splitlines()[-1])
 
@@ -165,7 +165,7 @@ def main():
     for index, title in enumerate(["wall time", "CPU time of all processes"]):
         print(f"\n| {title} of a call | µs | ratio to swath |\n|---|---:|---:|")
         for (call, tool), times in results.items():
-            if times:
+            if times and results[call, "swath"]:
                 median = statistics.median(pair[index] for pair in times)
                 own = statistics.median(pair[index] for pair in results[call, "swath"])
                 print(f"| {call}: {tool} | {median:,.1f} | {median / own:.2f} |")

@@ -64,8 +64,7 @@ trainer = lightning.Trainer(max_epochs=3, accelerator="cpu", devices=ranks, call
     enable_checkpointing=bool(folder), enable_model_summary=False)
 data = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(X, y), 16)
 last = folder / "last.ckpt" if folder else None
-trainer.fit(Model(), data, data, ckpt_path=last if last and last.exists() else None,
-    weights_only=False)
+trainer.fit(Model(), data, data, ckpt_path=last if last and last.exists() else None)
 """
 
 TRANSFORMERS = """

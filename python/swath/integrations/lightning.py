@@ -39,10 +39,9 @@ class SwathCallback(EarlyStopping):
             self._report(trainer)
 
     def _report(self, trainer: Any) -> None:
-        stops = False
-        if trainer.is_global_zero:
-            values = {"step": trainer.global_step, **trainer.callback_metrics}
-            stops = report(values, "epoch", trainer.current_epoch + 1)
+        # In all ranks, since reading the metrics may reduce them over the ranks.
+        values = {"step": trainer.global_step, **trainer.callback_metrics}
+        stops = trainer.is_global_zero and report(values, "epoch", trainer.current_epoch + 1)
         # One rank that leaves alone would let the others wait for it for ever.
         trainer.should_stop = trainer.strategy.reduce_boolean_decision(
             trainer.should_stop or stops, all=False
