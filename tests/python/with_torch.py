@@ -144,7 +144,6 @@ from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from fastai.callback.core import Callback
 import fastai.callback.progress
-import fastai.distributed
 from swath.integrations.fastai import SwathCallback
 
 data = [(a, b) for a, b in zip(X, y)]
@@ -173,9 +172,10 @@ if state:
     learner.model.load_state_dict(state["model"])
     learner.create_opt()
     learner.opt.load_state_dict(state["optimizer"])
-import contextlib
-ranks = learner.distrib_ctx(cpu=True) if "RANK" in os.environ else contextlib.nullcontext()
-with learner.no_bar(), ranks:
+# fastai's own distributed training needs CUDA: the ranks only train side by side.
+if "RANK" in os.environ:
+    torch.distributed.init_process_group("gloo")
+with learner.no_bar():
     learner.fit(3, rate, start_epoch=first)
 """
 
