@@ -116,8 +116,9 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             )?;
         }
     } else {
-        let rendered = listing::ranked(study, &ranked, Detail::Exact).render(out.width, out.paint);
-        out.stdout.write_all(rendered.text.as_bytes())?;
+        let table = listing::ranked(study, &ranked, Detail::Exact);
+        let rendered = table.render(out.width, out.paint);
+        rendered.write(&mut out.stdout)?;
         if let Some(volume) = front::shown(study) {
             out.say(format_args!("hypervolume {}", plain(&volume)));
         }

@@ -60,8 +60,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         }
         writeln!(out.stdout, "{}", out.paint.bold(section.name()))?;
         let table = table(&rows, &a.name, &b.name);
-        out.stdout
-            .write_all(table.render(out.width, out.paint).text.as_bytes())?;
+        table.render(out.width, out.paint).write(&mut out.stdout)?;
     }
     if pairs.is_empty() {
         out.say(format_args!(

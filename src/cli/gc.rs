@@ -44,6 +44,10 @@ pub(crate) struct Args {
     #[arg(long)]
     prepared: bool,
 
+    /// Also remove `orphaned`, files of other studies found in the study's folder
+    #[arg(long)]
+    orphaned: bool,
+
     /// Write JSON
     #[arg(long)]
     json: bool,
@@ -63,7 +67,17 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     };
     let study = pilot::settled(&dir)?;
     let (keep, clones) = policy(args, &dir, context);
-    let mut removable = gc::waste(&dir, &study, keep, clones, args.trash);
+    let mut removable = gc::waste(&dir, &study, keep, clones);
+    removable.extend(gc::trash(&dir).filter(|_| args.trash));
+    let orphaned = gc::orphaned(&dir);
+    if let Some(orphaned) = orphaned.as_ref().filter(|_| !args.orphaned) {
+        context.out.hint(plain(&format!(
+            "`{}` ({}) has files of other studies that were in this folder; `--orphaned` removes it",
+            orphaned.path.display(),
+            rounded(orphaned.bytes)
+        )));
+    }
+    removable.extend(orphaned.filter(|_| args.orphaned));
     if args.prepared {
         let outputs = gc::prepared(&dir, &study);
         if outputs.is_empty() && !study.preparations().is_empty() {

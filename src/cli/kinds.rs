@@ -50,8 +50,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     table.push(column("part", &kinds, |kind| kind.part.to_owned()));
     table.push(column("name", &kinds, |kind| kind.name.to_owned()));
     table.push(column("description", &kinds, |kind| kind.about.to_owned()));
-    out.stdout
-        .write_all(table.render(None, out.paint).text.as_bytes())?;
+    table.render(None, out.paint).write(&mut out.stdout)?;
     out.hint("`swath kinds NAME` shows the options of a kind");
     Ok(Code::Done)
 }
@@ -112,7 +111,7 @@ fn describe(kind: &Declaration, paint: Paint, out: &mut dyn Write) -> io::Result
     }));
     table.push(column("description", options, |option| plain(option.about)));
     writeln!(out)?;
-    out.write_all(table.render(None, paint).text.as_bytes())
+    table.render(None, paint).write(out)
 }
 
 /// Returns a column that is shown at any width.

@@ -8,6 +8,7 @@ use crate::cluster::pilot;
 use crate::journal;
 use crate::logger::regular;
 use crate::report::text::{Escapes, log_line, plain};
+use crate::source::secret::Secrets;
 use crate::study::{Study, Trial, TrialState};
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Seek, SeekFrom};
@@ -86,7 +87,7 @@ fn print_logs(
     has_several_trials: bool,
 ) -> Result<(), Failure> {
     let folder = selection.folder(trial.id);
-    let mut logs = open(args, &folder)?;
+    let mut logs = open(args, &folder, &selection.secrets())?;
     let has_titles = has_several_trials || logs.len() > 1;
     // Escape sequences are neutralised on a terminal; files and pipes receive the bytes as they
     // are.
@@ -135,11 +136,16 @@ struct Log {
     reader: BufReader<File>,
     /// The bytes of a line that is not complete yet.
     unfinished: Vec<u8>,
+    secrets: Secrets,
 }
 
 impl Log {
     /// Opens a log at its start, or at its last `tail` lines. `None` if the file does not exist.
-    fn open(path: PathBuf, tail: Option<usize>) -> Result<Option<Self>, Failure> {
+    fn open(
+        path: PathBuf,
+        tail: Option<usize>,
+        secrets: &Secrets,
+    ) -> Result<Option<Self>, Failure> {
         let mut file = match regular::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -154,6 +160,7 @@ impl Log {
             path,
             reader: BufReader::new(file),
             unfinished: Vec::new(),
+            secrets: secrets.clone(),
         }))
     }
 
@@ -189,6 +196,7 @@ impl Log {
 
     fn write(&mut self, out: &mut Output, safe: bool) -> Result<(), Failure> {
         let line = std::mem::take(&mut self.unfinished);
+        let line = self.secrets.redact_bytes(&line);
         if !safe {
             return Ok(out.foreign(Escapes::Text).write_all(&line)?);
         }
@@ -208,11 +216,11 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
     }
 }
 
-fn open(args: &Args, folder: &Path) -> Result<Vec<Log>, Failure> {
+fn open(args: &Args, folder: &Path, secrets: &Secrets) -> Result<Vec<Log>, Failure> {
     let streams = [("stdout.log", !args.stderr), ("stderr.log", !args.stdout)];
     let mut logs = Vec::new();
     for (name, _) in streams.into_iter().filter(|(_, selected)| *selected) {
-        logs.extend(Log::open(folder.join(name), args.tail)?);
+        logs.extend(Log::open(folder.join(name), args.tail, secrets)?);
     }
     Ok(logs)
 }
@@ -236,7 +244,7 @@ fn follow(
         std::thread::sleep(POLL);
         // A waiting trial has no logs yet; they appear when it starts.
         if logs.is_empty() {
-            logs = open(args, folder)?;
+            logs = open(args, folder, &selection.secrets())?;
         }
         for log in &mut logs {
             log.copy(out, usize::MAX, safe)?;

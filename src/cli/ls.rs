@@ -72,18 +72,15 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     }
     shorten(&mut trials, args);
     if args.json {
-        let rows = match cols.as_slice() {
-            [] => json!(
-                trials
-                    .iter()
-                    .map(|trial| json::row(study, trial))
-                    .collect::<Vec<_>>()
-            ),
-            cols => json!(json::columns(study, &trials, cols, &history)),
-        };
-        context.out.json(
-            &json!({ "version": JSON_VERSION, "study": study.header().name, "trials": rows }),
-        )?;
+        let name = &study.header().name;
+        let out = &mut context.out;
+        if cols.is_empty() {
+            let rows = trials.iter().map(|trial| json::row(study, trial));
+            out.json(&Document::new(name, json::Array(rows)))?;
+        } else {
+            let rows = json::columns(study, &trials, &cols, &history);
+            out.json(&Document::new(name, rows))?;
+        }
         return Ok(Code::Done);
     }
     // A pipe or a file receives exact numbers; a terminal receives rounded ones that fit.
@@ -98,11 +95,29 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     Ok(Code::Done)
 }
 
+/// The JSON document of `swath ls`.
+#[derive(serde::Serialize)]
+struct Document<'a, R> {
+    version: u32,
+    study: &'a str,
+    trials: R,
+}
+
+impl<'a, R> Document<'a, R> {
+    fn new(study: &'a str, trials: R) -> Self {
+        Self {
+            version: JSON_VERSION,
+            study,
+            trials,
+        }
+    }
+}
+
 /// Prints a table, and a note with the columns that did not fit.
 fn print(table: &Table, args: &Args, context: &mut Context) -> Result<(), Failure> {
     let out = &mut context.out;
     let rendered = table.render(out.width.filter(|_| !args.wide), out.paint);
-    out.stdout.write_all(rendered.text.as_bytes())?;
+    rendered.write(&mut out.stdout)?;
     if !rendered.hidden.is_empty() {
         let hidden = rendered.hidden.join(", ");
         let note = format!("no room for: {hidden} (`--wide` shows all, `--cols` chooses)");

@@ -71,6 +71,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         opened.dir().clone(),
         Output::of_process(),
         opened.study(),
+        opened.secrets().clone(),
     )
     .shared();
     let display = progress.clone();

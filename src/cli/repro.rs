@@ -4,8 +4,9 @@ use super::Context;
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
 use super::studies::SelectionArgs;
-use super::{guard, tail};
+use super::{guard, studies, tail};
 use crate::driver::{Interrupt, Urgency};
+use crate::journal::StudyDir;
 use crate::provenance::Record;
 use crate::report::facts::{Fact, Pair, Section, Subject, facts, pairs};
 use crate::report::summary;
@@ -140,7 +141,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             .as_ref()
             .filter(|trial| matches!(trial.exit, Some(Exit::Failed(_))))
         {
-            print_log_tail(failed, &dir.trial(failed.id), context);
+            print_log_tail(failed, &dir, context);
         }
         print_environment(&selection, &request, &dir, context)?;
     }
@@ -236,13 +237,14 @@ fn print(compared: &Compared, trial: &Trial, context: &mut Context) -> Result<()
     Ok(())
 }
 
-fn print_log_tail(failed: &Trial, folder: &std::path::Path, context: &mut Context) {
+fn print_log_tail(failed: &Trial, dir: &StudyDir, context: &mut Context) {
     if let Some(cause) = summary::cause(failed.exit.as_ref()) {
         context
             .out
             .say(format_args!("the repetition failed: {}", plain(&cause)));
     }
-    for line in tail::log_tail(folder, LOG_LINES).1 {
+    let folder = dir.trial(failed.id);
+    for line in tail::log_tail(&folder, LOG_LINES, &studies::secrets(dir)).1 {
         context.out.say(format_args!("  {line}"));
     }
 }

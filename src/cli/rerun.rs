@@ -73,7 +73,13 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         false => Style::Human,
     };
     let dir = opened.dir().clone();
-    let progress = Progress::new(style, dir.clone(), Output::of_process(), opened.study());
+    let progress = Progress::new(
+        style,
+        dir.clone(),
+        Output::of_process(),
+        opened.study(),
+        opened.secrets().clone(),
+    );
     let code = super::run::carry_out(
         &mut opened,
         &interrupt,

@@ -221,6 +221,7 @@ fn progress(opened: &Opened<'_>, args: &Args) -> Progress {
         opened.dir().clone(),
         Output::of_process(),
         opened.study(),
+        opened.secrets().clone(),
     )
 }
 

@@ -320,7 +320,8 @@ fn show_trial(
     show_records(out, selection, trial)?;
     provenance::show(out, record, trial.id)?;
     if summary::cause(trial.exit.as_ref()).is_some() {
-        tail::show_log_tail(out, &selection.folder(trial.id), tail::LOG_LINES)?;
+        let folder = selection.folder(trial.id);
+        tail::show_log_tail(out, &folder, tail::LOG_LINES, &selection.secrets())?;
     }
     Ok(())
 }
@@ -502,9 +503,7 @@ fn show_reports(out: &mut Output, study: &Study, trial: &Trial) -> Result<(), Fa
         "times",
         tallies.map(|tally| tally.count.to_string()),
     ));
-    Ok(out
-        .stdout
-        .write_all(table.render(out.width, out.paint).text.as_bytes())?)
+    Ok(table.render(out.width, out.paint).write(&mut out.stdout)?)
 }
 
 fn short_or_empty(number: Option<f64>) -> String {

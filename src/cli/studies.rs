@@ -5,12 +5,15 @@ use super::exit::Failure;
 use super::output::Output;
 use crate::cluster::pilot;
 use crate::journal::{self, StudyDir};
+use crate::provenance::variables;
 use crate::report::formula::FormulaError;
 use crate::report::formula::study::ReadError;
 use crate::report::select::{Condition, SelectError, Selector};
 use crate::report::text::plain;
 use crate::source::diagnostic::nearest;
+use crate::source::secret::Secrets;
 use crate::study::{Study, Trial, TrialId};
+use crate::sweep::Sweep;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -75,6 +78,11 @@ impl Selection {
     /// Returns the folder of a trial for reading.
     pub(crate) fn folder(&self, trial: TrialId) -> PathBuf {
         journal::readable_trial(&self.dir, &self.study, trial)
+    }
+
+    /// Returns the secrets that no text of a trial shows.
+    pub(crate) fn secrets(&self) -> Secrets {
+        secrets(&self.dir)
     }
 
     /// Returns whether the user selected particular trials.
@@ -223,6 +231,15 @@ pub(crate) fn warn_if_short(dir: &StudyDir, out: &mut Output) {
         let name = dir.root().file_name().unwrap_or_default().to_string_lossy();
         out.warn(format_args!("`{}`: {shortfall}", plain(&name)));
     }
+}
+
+/// Returns the secrets among the variables of this process, with those that `secret_env` in the sweep
+/// file of a study names. What a trial wrote itself is printed without them.
+pub(crate) fn secrets(dir: &StudyDir) -> Secrets {
+    let path = dir.sweep_toml();
+    let sweep = Sweep::read(&path).or_else(|_| Sweep::read_for_function(&path));
+    let declared = sweep.map(|sweep| sweep.run.secret_env).unwrap_or_default();
+    variables::secrets(&[], &declared)
 }
 
 /// Returns the names of all studies with the time of the last write to their journal, sorted by

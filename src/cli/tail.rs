@@ -4,6 +4,7 @@ use super::exit::Failure;
 use super::output::Output;
 use crate::logger::regular;
 use crate::report::text::{elide, log_line, plain};
+use crate::source::secret::Secrets;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -16,22 +17,27 @@ const TAIL_BYTES: u64 = 16 * 1024;
 
 /// Returns the last `count` non-empty lines of `stderr.log` in the trial's folder, or of
 /// `stdout.log` if there are none, together with the path of that log. The lines are safe to print
-/// on a terminal.
-pub(super) fn log_tail(folder: &Path, count: usize) -> (PathBuf, Vec<String>) {
+/// on a terminal and show no secrets.
+pub(super) fn log_tail(folder: &Path, count: usize, secrets: &Secrets) -> (PathBuf, Vec<String>) {
     let stderr = folder.join("stderr.log");
-    let lines = last_lines(&stderr, count).unwrap_or_default();
+    let lines = last_lines(&stderr, count, secrets).unwrap_or_default();
     if !lines.is_empty() {
         return (stderr, lines);
     }
     let stdout = folder.join("stdout.log");
-    let lines = last_lines(&stdout, count).unwrap_or_default();
+    let lines = last_lines(&stdout, count, secrets).unwrap_or_default();
     (stdout, lines)
 }
 
 /// Prints the last log lines of a failed trial under a heading. Prints nothing if both logs are
 /// empty.
-pub(super) fn show_log_tail(out: &mut Output, folder: &Path, count: usize) -> Result<(), Failure> {
-    let (log, lines) = log_tail(folder, count);
+pub(super) fn show_log_tail(
+    out: &mut Output,
+    folder: &Path,
+    count: usize,
+    secrets: &Secrets,
+) -> Result<(), Failure> {
+    let (log, lines) = log_tail(folder, count, secrets);
     if lines.is_empty() {
         return Ok(());
     }
@@ -45,14 +51,15 @@ pub(super) fn show_log_tail(out: &mut Output, folder: &Path, count: usize) -> Re
 }
 
 /// Returns the last `count` non-empty lines within the last 16 KiB of a file, safe to print on a
-/// terminal.
-pub(super) fn last_lines(path: &Path, count: usize) -> io::Result<Vec<String>> {
+/// terminal and without secrets.
+pub(super) fn last_lines(path: &Path, count: usize, secrets: &Secrets) -> io::Result<Vec<String>> {
     let mut file = regular::open(path)?;
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
     let mut bytes = Vec::new();
     file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
+    let text = secrets.redact(&text);
     let lines: Vec<_> = text
         .lines()
         .map(log_line)
@@ -96,7 +103,7 @@ pub(super) fn offset_of_last(file: &mut File, count: usize) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{log_tail, offset_of_last};
+    use super::{Secrets, log_tail, offset_of_last};
     use std::fs::File;
 
     #[test]
@@ -105,7 +112,7 @@ mod tests {
         std::fs::write(folder.path().join("stdout.log"), "a\nb\n\n").unwrap();
         std::fs::write(folder.path().join("stderr.log"), "").unwrap();
         assert_eq!(
-            log_tail(folder.path(), 1),
+            log_tail(folder.path(), 1, &Secrets::default()),
             (folder.path().join("stdout.log"), vec!["b".to_owned()])
         );
         std::fs::write(
@@ -113,7 +120,12 @@ mod tests {
             b"\xff\x1b[1mno\x1b[0m\n".repeat(9000),
         )
         .unwrap();
-        assert_eq!(log_tail(folder.path(), 2).1, ["\u{fffd}no", "\u{fffd}no"]);
+        let (_, lines) = log_tail(folder.path(), 2, &Secrets::default());
+        assert_eq!(lines, ["\u{fffd}no", "\u{fffd}no"]);
+        let variables = [("MINE".to_owned(), "open sesame".to_owned())];
+        let secrets = Secrets::of_variables(variables, &["MINE".to_owned()]);
+        std::fs::write(folder.path().join("stderr.log"), "no open sesame\n").unwrap();
+        assert_eq!(log_tail(folder.path(), 1, &secrets).1, ["no {env:MINE}"]);
     }
 
     #[test]

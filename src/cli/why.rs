@@ -67,7 +67,8 @@ fn explain(
         writeln!(out.stdout, "  {line}")?;
     }
     if summary::cause(trial.exit.as_ref()).is_some() {
-        tail::show_log_tail(out, &selection.folder(trial.id), tail::LOG_LINES)?;
+        let folder = selection.folder(trial.id);
+        tail::show_log_tail(out, &folder, tail::LOG_LINES, &selection.secrets())?;
     }
     Ok(())
 }

@@ -179,17 +179,44 @@ fn one_changed_digit_of_the_snapshot_shows_nowhere_and_of_other_files_in_doctor(
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("so it is ignored"), "{text}");
     fs::remove_file(path).unwrap();
-    for (file, finding) in [
-        ("trials.csv", "it differs from the journal"),
-        ("1/params.json", "has other parameters"),
-        ("1/metadata/info.yaml", "another seed or objective"),
+    for (file, old, new, finding) in [
+        ("trials.csv", "0.", "0.9", "it differs from the journal"),
+        ("1/params.json", "0.", "0.9", "has other parameters"),
+        (
+            "1/metadata/config.yaml",
+            "0.",
+            "0.9",
+            "differs from `params.json`",
+        ),
+        (
+            "1/metadata/info.yaml",
+            "  seed: ",
+            "  seed: 1",
+            "another `seed`",
+        ),
+        (
+            "1/metadata/info.yaml",
+            "  exit: ",
+            "  exit: not ",
+            "another `exit`",
+        ),
+        (
+            "1/metadata/info.yaml",
+            "  command: [",
+            "  command: [x",
+            "was changed after",
+        ),
+        (
+            "1/metadata/info.yaml",
+            "process_id: ",
+            "process_id: 1",
+            "was changed after",
+        ),
+        ("sweep.toml", "loss", "lost", "`sweep.toml` is not the text"),
     ] {
         let path = world.study().join(file);
         let text = fs::read_to_string(&path).unwrap();
-        let changed = match file {
-            "1/metadata/info.yaml" => text.replace("  seed: ", "  seed: 1"),
-            _ => text.replacen("0.", "0.9", 1),
-        };
+        let changed = text.replacen(old, new, 1);
         assert_ne!(changed, text, "{file}");
         fs::write(&path, changed).unwrap();
         let (code, report) = world.swath("doctor s");

@@ -53,6 +53,43 @@ struct World {
     folder: tempfile::TempDir,
 }
 
+#[test]
+fn a_run_whose_jobs_can_never_start_says_so_and_ends() {
+    let world = World::new("exit 0", "never = 'Can Never Run'\nwaiting = [\"Q\"]");
+    let queue = "#!/bin/sh\ncase $1 in\nsubmit) echo job 7 ;;\nlist) echo 7 Q: Can Never Run ;;\n\
+                 cancel) touch cancelled ;;\nesac\n";
+    fs::write(world.path("queue.sh"), queue).unwrap();
+    let sweep = fs::read_to_string(world.path("far.toml")).unwrap();
+    let listed = "'^(?<id>\\d+) (?<state>\\w+): (?<reason>.*)'";
+    let sweep = sweep.replace("'^(?<id>\\d+) (?<state>\\w+)'", listed);
+    fs::write(world.path("far.toml"), sweep).unwrap();
+    let mut run = world.swath(&["run", "far.toml"]);
+    let mut run = run
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let begun = Instant::now();
+    let status = loop {
+        if let Some(status) = run.try_wait().unwrap() {
+            break status;
+        }
+        if begun.elapsed() > PATIENCE {
+            run.kill().unwrap();
+            panic!("the run waits for ever");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let mut text = String::new();
+    std::io::Read::read_to_string(run.stderr.as_mut().unwrap(), &mut text).unwrap();
+    assert!(!status.success(), "{text}");
+    assert!(
+        text.contains("no job can ever start") && text.contains("Can Never Run"),
+        "{text}"
+    );
+    assert!(world.path("cancelled").exists(), "{text}");
+}
+
 impl World {
     /// Creates a sweep of two trials that run `trial` in a shell, with the number of the
     /// configuration as `$1`.

@@ -241,8 +241,9 @@ const OPENING_CALLS: &[&str] = &[
 /// Returns the lines of a source text that open a file otherwise than by `regular.rs` of
 /// `swath-log`. Files of the kernel, and files that must not exist, cannot be named pipes.
 fn lines_that_may_wait(text: &str) -> Vec<usize> {
-    let code = text.split("#[cfg(test)]\nmod tests").next();
-    let lines: Vec<&str> = code.unwrap_or_default().lines().collect();
+    let tests = ["mod tests", "pub(super) mod tests"].map(|it| format!("#[cfg(test)]\n{it}"));
+    let end = tests.iter().filter_map(|it| text.find(it)).min();
+    let lines: Vec<&str> = text[..end.unwrap_or(text.len())].lines().collect();
     let may_wait = |number: &usize| {
         let line = lines[*number];
         let opens = OPENING_CALLS.iter().any(|call| line.contains(call));

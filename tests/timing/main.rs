@@ -6,6 +6,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 mod decisions;
+mod memory;
 mod readers;
 mod scale;
 

@@ -7,8 +7,11 @@ use std::borrow::Cow;
 use std::io::{BufRead, Read};
 use std::path::Path;
 
-/// Maximum length of a line in bytes.
-const LONGEST_LINE: u64 = 64 << 20;
+/// Maximum length of a line in bytes. Parsed, a line may take many times as much memory.
+const LONGEST_LINE: u64 = 8 << 20;
+/// Maximum length of all operations together in bytes: the trials that they describe are in memory
+/// until they are converted.
+const MOST_BYTES: u64 = 512 << 20;
 
 /// Reads the selected study. A torn last line is skipped, as by Optuna.
 pub(super) fn read(
@@ -18,6 +21,7 @@ pub(super) fn read(
 ) -> Result<Study, ImportError> {
     let mut log = Log::default();
     let mut bytes = Vec::new();
+    let mut rest = MOST_BYTES;
     for index in 0.. {
         bytes.clear();
         let mut limited = (&mut file).take(LONGEST_LINE);
@@ -25,8 +29,11 @@ pub(super) fn read(
             .read_until(b'\n', &mut bytes)
             .map_err(|error| ImportError::read(Path::new(path), error))?;
         if bytes.len() as u64 == LONGEST_LINE {
-            return Err(unfit_line(path, index, "it is longer than 64 MiB"));
+            return Err(unfit_line(path, index, "it is longer than 8 MiB"));
         }
+        rest = rest
+            .checked_sub(bytes.len() as u64)
+            .ok_or_else(|| too_long(path))?;
         // The last line is torn if it has no end.
         let Some(line) = bytes.strip_suffix(b"\n") else {
             break;
@@ -69,6 +76,16 @@ pub(super) fn read(
         trial.number = number as u64;
     }
     Ok(study)
+}
+
+fn too_long(path: &str) -> ImportError {
+    ImportError::unfit(
+        format!(
+            "`{path}` has more than 512 MiB of operations, which would take gigabytes of memory"
+        ),
+        "write its trials into a CSV (`study.trials_dataframe().to_csv(…)` in Optuna), which is read \
+         row by row, and import that",
+    )
 }
 
 /// Returns the error for the line at an index from 0.

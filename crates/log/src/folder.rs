@@ -34,6 +34,9 @@ const LEFT_BY_ATTEMPT: [&str; 9] = [
 /// Files that are removed at the end of an attempt if they are empty.
 const OFTEN_EMPTY: [&str; 3] = ["stdout.log", "stderr.log", "records.jsonl"];
 
+/// The beginning of the last line of `info.yaml`: a comment with the checksum of the lines before.
+const SEAL: &str = "# crc32: ";
+
 /// The facts about an attempt when its folder is created.
 #[derive(Debug, Clone)]
 pub struct Beginning<'a> {
@@ -94,10 +97,7 @@ impl TrialFolder {
         if identity.attempt.0 > 1 {
             set_earlier_aside(dir, identity.attempt.0 - 1, beginning.resume)?;
         }
-        regular::write(
-            &metadata.join("config.yaml"),
-            yaml::params(params).as_bytes(),
-        )?;
+        regular::write(&metadata.join("config.yaml"), config(params).as_bytes())?;
         let mut json = serde_json::to_vec(params).map_err(io::Error::other)?;
         json.push(b'\n');
         regular::write(&dir.join("params.json"), &json)?;
@@ -171,7 +171,7 @@ impl TrialFolder {
     /// If a file cannot be moved.
     pub fn set_aside(dir: &Path, last: u32) -> io::Result<()> {
         set_earlier_aside(dir, last, false)?;
-        File::open(dir)?.sync_all()
+        regular::open_folder(dir)?.sync_all()
     }
 
     /// Completes `info.yaml` of an attempt that has ended with facts that only the study has: the
@@ -196,10 +196,11 @@ impl TrialFolder {
         let mut new = String::with_capacity(old.len() + 64);
         let (date, time) = local_date_and_time(at);
         let mut has_exit = false;
-        // An earlier result is the last section and is written anew.
+        // An earlier result is the last section and is written anew, and so is the checksum.
+        let old = split_seal(&old).0;
         let old = old
             .split_once("\n  result:\n")
-            .map_or(&*old, |(before, _)| before);
+            .map_or(old, |(before, _)| before);
         for row in old.lines() {
             match row {
                 _ if row.starts_with("status: ") => new.extend(["status: ", status(exit)]),
@@ -220,13 +221,9 @@ impl TrialFolder {
         }
         if !result.is_empty() {
             new.push_str("  result:\n");
-            let entries = result
-                .iter()
-                .map(|(name, value)| (name.as_str().into(), value.clone()));
-            for row in yaml::params(&entries.collect()).lines() {
-                new.extend(["    ", row, "\n"]);
-            }
+            new.push_str(&result_section(result));
         }
+        seal(&mut new);
         let mut file = tempfile::Builder::new()
             .permissions(Permissions::from_mode(0o666))
             .tempfile_in(dir.join("metadata"))?;
@@ -249,11 +246,12 @@ impl TrialFolder {
             swath,
             ..
         } = &self;
-        let text = format!(
+        let mut text = format!(
             "status: {status}\n{program}process_id: {pid}\nstart_date: {start_date}\n\
              start_time: '{start_time}'\nend_date: {end_date}\n\
              end_time: '{end_time}'\n{about}{swath}{tail}"
         );
+        seal(&mut text);
         let file = match self.info.take() {
             Some(file) => file,
             None => regular::create(&self.dir.join("metadata/info.yaml"))?,
@@ -267,6 +265,123 @@ impl TrialFolder {
         self.info = Some(file);
         Ok(())
     }
+}
+
+/// The parts of a trial's `info.yaml` that a study has, too.
+#[derive(Debug, Clone)]
+pub struct Description<'a> {
+    /// The identity of the trial and its last attempt.
+    pub identity: &'a Identity,
+    /// The value of `SWATH_SEED`.
+    pub seed: u64,
+    /// The end of the last attempt.
+    pub exit: &'a Exit,
+    /// The trial's result.
+    pub result: &'a [(String, Value)],
+}
+
+/// Returns the first field of an `info.yaml` that differs from the study, or `checksum` if the text
+/// is not the one that swath wrote. A field that is missing does not differ, since earlier versions
+/// wrote fewer, and no checksum.
+#[must_use]
+pub fn differing_field(info: &str, description: &Description<'_>) -> Option<String> {
+    let (lines, checksum) = split_seal(info);
+    let Identity {
+        study,
+        pipeline,
+        stage,
+        trial,
+        attempt,
+    } = description.identity;
+    let fields = [
+        ("  study: ", yaml_text(study)),
+        ("  pipeline: ", yaml_text(pipeline)),
+        ("  stage: ", yaml_text(stage)),
+        ("  trial: ", trial.to_string()),
+        ("  attempt: ", attempt.to_string()),
+        ("  seed: ", description.seed.to_string()),
+        ("  exit: ", yaml_text(&description.exit.to_string())),
+        ("status: ", status(description.exit).to_owned()),
+    ];
+    let (about, result) = lines.split_once("\n  result:\n").unwrap_or((lines, ""));
+    let differing = fields
+        .iter()
+        .map(|(key, value)| (*key, &**value))
+        .find(|(key, value)| {
+            let written = about.lines().find_map(|row| row.strip_prefix(key));
+            written.is_some_and(|written| written != *value)
+        });
+    let expected = result_section(description.result);
+    let (written, expected) = (
+        result.lines().map(key_and_value),
+        expected.lines().map(key_and_value),
+    );
+    // Another version of swath wrote a result of other fields.
+    let has_same_fields = written
+        .clone()
+        .map(|row| row.0)
+        .eq(expected.clone().map(|row| row.0));
+    let mut in_result = written.zip(expected).filter(|_| has_same_fields);
+    let differing_result = in_result.find(|(written, expected)| written.1 != expected.1);
+    if let Some((key, _)) = differing.or(differing_result.map(|(written, _)| written)) {
+        return Some(key.trim().trim_end_matches(':').to_owned());
+    }
+    let is_intact = match checksum {
+        Some(checksum) => *checksum == checksum_of(lines),
+        // The only comment that swath writes at the end is the checksum.
+        None => !lines.lines().last().is_some_and(|row| row.starts_with('#')),
+    };
+    (!is_intact).then(|| "checksum".to_owned())
+}
+
+/// Returns the text of `metadata/config.yaml`.
+#[must_use]
+pub fn config(params: &Params) -> String {
+    yaml::params(params)
+}
+
+/// Splits a row into its key, with the colon, and its value.
+fn key_and_value(row: &str) -> (&str, &str) {
+    row.split_at(row.find(": ").map_or(row.len(), |end| end + ": ".len()))
+}
+
+/// Appends the checksum of the text.
+fn seal(text: &mut String) {
+    let checksum = checksum_of(text);
+    let _ = writeln!(text, "{SEAL}{checksum}");
+}
+
+/// Splits an `info.yaml` into its lines and their checksum, if it has one.
+fn split_seal(text: &str) -> (&str, Option<&str>) {
+    match text.rfind(SEAL) {
+        Some(start) if start == 0 || text[..start].ends_with('\n') => {
+            let checksum = text[start + SEAL.len()..].trim_end();
+            (&text[..start], Some(checksum))
+        }
+        _ => (text, None),
+    }
+}
+
+fn checksum_of(text: &str) -> String {
+    format!("{:08x}", crc32fast::hash(text.as_bytes()))
+}
+
+fn yaml_text(text: &str) -> String {
+    let mut out = String::new();
+    yaml::text(&mut out, text);
+    out
+}
+
+/// Returns the rows of a trial's result.
+fn result_section(result: &[(String, Value)]) -> String {
+    let entries = result
+        .iter()
+        .map(|(name, value)| (name.as_str().into(), value.clone()));
+    let mut out = String::new();
+    for row in yaml::params(&entries.collect()).lines() {
+        out.extend(["    ", row, "\n"]);
+    }
+    out
 }
 
 /// Moves the files of earlier attempts away, unless this attempt resumes from it, and removes its

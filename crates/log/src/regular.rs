@@ -37,6 +37,16 @@ pub fn open(path: &Path) -> io::Result<File> {
     open_with(OpenOptions::new().read(true), path)
 }
 
+/// Opens a folder, whose entries can then be synced.
+///
+/// # Errors
+/// If it cannot be opened, or is no folder.
+pub fn open_folder(path: &Path) -> io::Result<File> {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
+}
+
 /// Opens a regular file for appending, and creates it if it is missing.
 ///
 /// # Errors

@@ -334,7 +334,7 @@ impl Facts {
                 );
             }
         }
-        for (name, tally) in &trial.metrics {
+        for (name, tally) in trial.metrics.iter() {
             self.add(Section::Metrics, &**name, tally.last.0.to_string());
         }
         for (name, text) in &trial.texts {

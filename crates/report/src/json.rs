@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use swath_model::space::{Name, Params, Value};
 use swath_model::study::field::{Cell, Field, Form, Place};
 use swath_model::study::{
-    Datum, LogRecord, Metric, Origin, Preparation, Study, TRIAL_FIELDS, Tally, Trial,
+    Datum, LogRecord, Metric, NameMap, Origin, Preparation, Study, TRIAL_FIELDS, Tally, Trial,
 };
 
 /// Fields that a row has in another form (`records`, `origin`), or that are a matter of the study.
@@ -30,7 +30,7 @@ pub struct TrialRow<'a> {
     first: Fields<'a>,
     objectives: BTreeMap<&'a str, f64>,
     params: &'a Params,
-    metrics: &'a BTreeMap<Name, Box<Tally>>,
+    metrics: &'a NameMap<Tally>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     texts: &'a BTreeMap<Name, String>,
     reports: u64,
@@ -109,6 +109,17 @@ fn fields<'a>(
     Fields(values.collect())
 }
 
+/// Objects that are written as a JSON array, with one of them in memory at a time: the objects of
+/// 100,000 trials would take more than a gigabyte.
+#[derive(Debug)]
+pub struct Array<I>(pub I);
+
+impl<I: Iterator<Item: Serialize> + Clone> Serialize for Array<I> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.clone())
+    }
+}
+
 /// Returns trials as JSON objects with their number and the values of some columns.
 #[must_use]
 pub fn columns(
@@ -116,7 +127,7 @@ pub fn columns(
     trials: &[&Trial],
     columns: &[Formula],
     history: &ReportHistory,
-) -> Vec<Map<String, Json>> {
+) -> Array<impl Iterator<Item = Map<String, Json>> + Clone> {
     let rows = trials.iter().map(|trial| {
         let cells = TrialCells {
             study,
@@ -132,7 +143,7 @@ pub fn columns(
         }
         row
     });
-    rows.collect()
+    Array(rows)
 }
 
 /// Returns a value in JSON, which has no numbers that are not finite.

@@ -467,7 +467,7 @@ mod tests {
         assert_eq!(
             trials(&demo.study, &all(&demo), Detail::Exact)
                 .render(None, Paint::default())
-                .text,
+                .to_string(),
             "\
 trial  state     val_loss  time    lr  optimizer  acc  note
     1  complete   0.50000    2s  1e-5  sgd        0.9
@@ -488,7 +488,7 @@ trial  state     val_loss  time    lr  optimizer  acc  note
         demo.end(trial, Exit::Done);
         let text = trials(&demo.study, &all(&demo), Detail::Exact)
             .render(None, Paint::default())
-            .text;
+            .to_string();
         assert_eq!(
             text,
             "\
@@ -512,7 +512,7 @@ trial  state     val_loss  time  at_best(acc)  epoch
             demo.end(trial, Exit::Done);
             let text = trials(&demo.study, &all(&demo), Detail::Exact)
                 .render(None, Paint::default())
-                .text;
+                .to_string();
             assert!(
                 text.starts_with("trial  state     val_loss  time  epoch\n"),
                 "{text}"
@@ -540,7 +540,7 @@ trial  state     val_loss  time  at_best(acc)  epoch
         }
         let text = trials(&demo.study, &all(&demo), Detail::Exact)
             .render(None, Paint::default())
-            .text;
+            .to_string();
         let titles: Vec<_> = text.lines().next().unwrap().split_whitespace().collect();
         let expected = [
             "trial",
@@ -563,7 +563,7 @@ trial  state     val_loss  time  at_best(acc)  epoch
             &ReportHistory::default(),
             Detail::Exact,
         );
-        let text = table.render(None, Paint::default()).text;
+        let text = table.render(None, Paint::default()).to_string();
         assert_eq!(text.lines().next(), Some("trial   lr"));
     }
 
@@ -574,7 +574,7 @@ trial  state     val_loss  time  at_best(acc)  epoch
         assert_eq!(varying(&demo.study, &all(&demo)).len(), 2);
         let text = trials(&demo.study, &all(&demo), Detail::Exact)
             .render(None, Paint::default())
-            .text;
+            .to_string();
         assert_eq!(
             text,
             "trial  state    val_loss  time   lr  epochs\n    1  running              0s  0.1      20\n"
@@ -587,7 +587,7 @@ trial  state     val_loss  time  at_best(acc)  epoch
         assert_eq!(
             trials(&demo.study, &[], Detail::Exact)
                 .render(Some(80), Paint::default())
-                .text,
+                .to_string(),
             "trial  state  val_loss  time  lr\n"
         );
     }
@@ -602,7 +602,7 @@ trial  state     val_loss  time  at_best(acc)  epoch
         }
         let text = trials(&demo.study, &all(&demo), Detail::Exact)
             .render(Some(64), Paint::default())
-            .text;
+            .to_string();
         assert!(text.contains("inf"), "{text}");
         assert!(text.contains("`val_loss` was reported, bu…"), "{text}");
     }
@@ -627,7 +627,7 @@ trial  state     val_loss  time  at_best(acc)  epoch
             &ReportHistory::default(),
             Detail::Exact,
         );
-        let text = table.render(None, Paint::default()).text;
+        let text = table.render(None, Paint::default()).to_string();
         assert_eq!(
             text,
             "trial    lr  best.val_loss  at_best(val_loss) * 2  seconds  nothing\n    1  1e-5            0.5                      1        2\n"

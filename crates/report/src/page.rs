@@ -13,7 +13,7 @@ use super::{listing, number, row, summary};
 use crate::select::Condition;
 use crate::view::View;
 use serde::Serialize;
-use swath_engine::journal::lock;
+use swath_engine::journal::{self, Shortfall, lock};
 use swath_model::space::{Name, Value};
 use swath_model::study::{Goal, Study, Trial};
 
@@ -141,7 +141,7 @@ impl StudyPage {
         Self {
             name: header.name.clone(),
             summary: summary::counts(study),
-            status: status(study, running),
+            status: status(study, running, journal::shortfall(&view.dir).as_ref()),
             running,
             objectives: objectives
                 .map(|objective| (objective.metric.to_string(), objective.goal == Goal::Min))
@@ -161,12 +161,17 @@ impl StudyPage {
     }
 }
 
-/// Returns whether a run holds the study, and if none does, why the last one ended.
-fn status(study: &Study, running: bool) -> String {
-    match (running, study.closed()) {
+/// Returns whether a run holds the study, and if none does, why the last one ended, with a warning if
+/// the journal has lost entries.
+fn status(study: &Study, running: bool, shortfall: Option<&Shortfall>) -> String {
+    let status = match (running, study.closed()) {
         (true, _) => "running".to_owned(),
         (false, Some(reason)) => format!("not running: {}", summary::closing(reason)),
         (false, None) => "not running".to_owned(),
+    };
+    match shortfall {
+        Some(shortfall) => format!("{status}; warning: the journal is not complete: {shortfall}"),
+        None => status,
     }
 }
 

@@ -22,12 +22,13 @@ const STATES: [TrialState; 7] = [
 #[must_use]
 pub fn counts(study: &Study) -> String {
     let mut by_state = [0_u64; STATES.len()];
-    let mut imported = 0;
+    let (mut imported, mut reruns) = (0, 0);
     for trial in study.trials().iter().filter(|trial| !trial.outside) {
         if let Some(index) = STATES.iter().position(|state| *state == trial.state) {
             by_state[index] += 1;
         }
         imported += u64::from(matches!(trial.origin, Origin::Imported(_)));
+        reruns += u64::from(matches!(trial.origin, Origin::Rerun(_)));
     }
     let total: u64 = by_state.iter().sum();
     let outside = study
@@ -45,13 +46,11 @@ pub fn counts(study: &Study) -> String {
         String::new()
     };
     // The total of the sweep file is shown only if it differs from the number of trials, without
-    // the imported ones.
-    let planned = study
-        .header()
-        .trials
-        .filter(|planned| *planned != total - imported);
+    // those that do not count towards it.
+    let shown = total - imported - reruns;
+    let planned = study.header().trials.filter(|planned| *planned != shown);
     let of_planned = planned.map_or_else(String::new, |planned| format!(" of {planned}"));
-    let mut plural = if planned.unwrap_or(total) == 1 {
+    let mut plural = if planned.unwrap_or(shown) == 1 {
         "trial"
     } else {
         "trials"
@@ -60,7 +59,10 @@ pub fn counts(study: &Study) -> String {
     if imported > 0 {
         let _ = write!(plural, " and {imported} imported");
     }
-    let shown = total - imported;
+    if reruns > 0 {
+        let further = if reruns == 1 { "rerun" } else { "reruns" };
+        let _ = write!(plural, " and {reruns} {further}");
+    }
     // With all trials in one state the counts would repeat the total.
     if let [_] = parts.as_slice() {
         let state = parts[0].split_once(' ').map_or("", |(_, state)| state);
@@ -239,7 +241,7 @@ mod tests {
     use super::{counts, objectives, params};
     use swath_model::demo::Demo;
     use swath_model::space::{Params, Value};
-    use swath_model::study::{Event, Exit};
+    use swath_model::study::{Event, Exit, Origin};
 
     #[test]
     fn a_study_is_counted_in_one_line() {
@@ -265,6 +267,11 @@ mod tests {
         assert_eq!(
             counts(&demo.study),
             "2 of 20 trials: 1 complete, 1 running; 1 outside the space"
+        );
+        demo.start_from(&[], Origin::Rerun(stopped));
+        assert_eq!(
+            counts(&demo.study),
+            "2 of 20 trials and 1 rerun: 1 complete, 2 running; 1 outside the space"
         );
     }
 

@@ -2,6 +2,9 @@
 
 use super::text::{Paint, elide, plain, width};
 use rayon::prelude::*;
+use std::fmt;
+use std::io::{self, Write};
+use std::ops::Range;
 
 /// Number of blanks between two columns.
 const GAP: usize = 2;
@@ -11,6 +14,9 @@ const LONG: usize = 24;
 
 /// Number of rows that one thread renders at a time.
 const BLOCK: usize = 512;
+
+/// Number of blocks that are rendered before they are written.
+const BLOCKS_AT_ONCE: usize = 16;
 
 /// Emphasis of a row among the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,7 +39,7 @@ pub enum RowTone {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
     title: String,
-    cells: Vec<String>,
+    cells: Cells,
     width: usize,
     /// Whether cells are aligned right, as numbers are.
     right: bool,
@@ -44,18 +50,18 @@ pub struct Column {
 impl Column {
     /// Creates a column of texts, aligned left. Control characters in the cells are escaped.
     pub fn texts(title: &str, cells: impl IntoIterator<Item = String>) -> Self {
-        let cells: Vec<_> = cells.into_iter().map(safe).collect();
         let title = plain(title).into_owned();
-        let width = cells
-            .iter()
-            .map(|cell| width(cell))
-            .max()
-            .unwrap_or(0)
-            .max(width(&title));
+        let mut widest = width(&title);
+        let mut stored = Cells::default();
+        for cell in cells {
+            let cell = plain(&cell);
+            widest = widest.max(width(&cell));
+            stored.push(&cell);
+        }
         Self {
             title,
-            cells,
-            width,
+            cells: stored,
+            width: widest,
             right: false,
             kept: false,
         }
@@ -87,6 +93,31 @@ impl Column {
     }
 }
 
+/// The cells of a column in one text, since 100,000 texts of their own take six times the memory.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Cells {
+    text: String,
+    /// The end of each cell in the text.
+    ends: Vec<usize>,
+}
+
+impl Cells {
+    fn push(&mut self, cell: &str) {
+        self.text.push_str(cell);
+        self.ends.push(self.text.len());
+    }
+
+    /// Returns the cell of a row; empty if there is none.
+    fn get(&self, row: usize) -> &str {
+        let start = match row.checked_sub(1) {
+            Some(before) => self.ends.get(before),
+            None => Some(&0),
+        };
+        let range = start.zip(self.ends.get(row));
+        range.map_or("", |(start, end)| &self.text[*start..*end])
+    }
+}
+
 /// A table with one tone for each row.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Table {
@@ -94,13 +125,79 @@ pub struct Table {
     tones: Vec<RowTone>,
 }
 
-/// A table rendered as text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rendered {
-    /// The lines, each with its newline. The first line holds the titles.
-    pub text: String,
+/// A table fitted to a width. Its lines are made while they are written, since a long table as one
+/// text takes as much memory as its cells.
+#[derive(Debug, Clone)]
+pub struct Rendered<'a> {
+    table: &'a Table,
+    shown: Vec<usize>,
+    widths: Vec<usize>,
+    paint: Paint,
     /// The titles of the columns that did not fit.
     pub hidden: Vec<String>,
+}
+
+impl Rendered<'_> {
+    /// Writes the lines, each with its newline. The first line holds the titles.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        let mut line = String::new();
+        self.line(&mut line, |column| &column.title);
+        writeln!(out, "{}", self.paint.dim(&line))?;
+        // The rows of a few blocks at a time are made by all cores.
+        let row_count = self.table.tones.len();
+        for start in (0..row_count).step_by(BLOCK * BLOCKS_AT_ONCE) {
+            let end = row_count.min(start + BLOCK * BLOCKS_AT_ONCE);
+            let blocks: Vec<String> = (start..end)
+                .into_par_iter()
+                .step_by(BLOCK)
+                .map(|first| self.block(first..end.min(first + BLOCK)))
+                .collect();
+            for block in blocks {
+                out.write_all(block.as_bytes())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Renders some rows.
+    fn block(&self, rows: Range<usize>) -> String {
+        let (mut text, mut line) = (String::new(), String::new());
+        for row in rows {
+            self.line(&mut line, |column| column.cells.get(row));
+            match self.table.tones[row] {
+                RowTone::Usual => text.push_str(&line),
+                RowTone::Best => text.push_str(&self.paint.green(&line)),
+                RowTone::Live => text.push_str(&self.paint.cyan(&line)),
+                RowTone::Bad => text.push_str(&self.paint.red(&line)),
+                RowTone::Faint => text.push_str(&self.paint.dim(&line)),
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Replaces the content of `line` by the cells of one row.
+    fn line(&self, line: &mut String, cell: impl Fn(&Column) -> &str) {
+        line.clear();
+        for (index, &shown) in self.shown.iter().enumerate() {
+            line.push_str(if index == 0 { "" } else { "  " });
+            let column = &self.table.columns[shown];
+            pad(line, cell(column), self.widths[shown], column.right);
+        }
+        line.truncate(line.trim_end().len());
+    }
+}
+
+/// The whole text of the table.
+impl fmt::Display for Rendered<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = Vec::new();
+        self.write(&mut text).map_err(|_| fmt::Error)?;
+        f.write_str(&String::from_utf8_lossy(&text))
+    }
 }
 
 impl Table {
@@ -139,7 +236,7 @@ impl Table {
     /// Renders the table in at most `columns` columns of a terminal, or in its full width if that
     /// is `None`. Columns marked with [`Column::keep`] are shortened if they alone are too wide.
     #[must_use]
-    pub fn render(&self, columns: Option<usize>, paint: Paint) -> Rendered {
+    pub fn render(&self, columns: Option<usize>, paint: Paint) -> Rendered<'_> {
         let available = columns.unwrap_or(usize::MAX);
         let mut widths: Vec<usize> = self.columns.iter().map(|column| column.width).collect();
         let mut shown: Vec<usize> = (0..self.columns.len()).collect();
@@ -157,7 +254,10 @@ impl Table {
         self.squeeze(&shown, &mut widths, available);
         self.stretch(&shown, &mut widths, available);
         Rendered {
-            text: self.lines(&shown, &widths, paint),
+            table: self,
+            shown,
+            widths,
+            paint,
             hidden,
         }
     }
@@ -181,12 +281,7 @@ impl Table {
             text += &markdown_row(
                 self.columns
                     .iter()
-                    .map(|column| {
-                        column
-                            .cells
-                            .get(row)
-                            .map_or_else(String::new, |text| markdown_cell(text))
-                    })
+                    .map(|column| markdown_cell(column.cells.get(row)))
                     .collect(),
             );
         }
@@ -242,57 +337,6 @@ impl Table {
             widths[column] = width;
         }
     }
-
-    /// Renders the line of titles and all rows.
-    fn lines(&self, shown: &[usize], widths: &[usize], paint: Paint) -> String {
-        let mut line = String::new();
-        self.line(&mut line, shown, widths, |column| &column.title);
-        let head = paint.dim(&line) + "\n";
-        let blocks: Vec<String> = self
-            .tones
-            .par_chunks(BLOCK)
-            .enumerate()
-            .map(|(number, tones)| {
-                let (mut text, mut line) = (String::new(), String::new());
-                for (row, tone) in (number * BLOCK..).zip(tones) {
-                    self.line(&mut line, shown, widths, |column| {
-                        column.cells.get(row).map_or("", String::as_str)
-                    });
-                    match tone {
-                        RowTone::Usual => text.push_str(&line),
-                        RowTone::Best => text.push_str(&paint.green(&line)),
-                        RowTone::Live => text.push_str(&paint.cyan(&line)),
-                        RowTone::Bad => text.push_str(&paint.red(&line)),
-                        RowTone::Faint => text.push_str(&paint.dim(&line)),
-                    }
-                    text.push('\n');
-                }
-                text
-            })
-            .collect();
-        head + &blocks.concat()
-    }
-
-    /// Replaces the content of `line` by the cells of one row.
-    fn line(
-        &self,
-        line: &mut String,
-        shown: &[usize],
-        widths: &[usize],
-        cell: impl Fn(&Column) -> &str,
-    ) {
-        line.clear();
-        for (index, &column) in shown.iter().enumerate() {
-            line.push_str(if index == 0 { "" } else { "  " });
-            pad(
-                line,
-                cell(&self.columns[column]),
-                widths[column],
-                self.columns[column].right,
-            );
-        }
-        line.truncate(line.trim_end().len());
-    }
 }
 
 /// Joins cells to a row of a Markdown table.
@@ -305,14 +349,6 @@ fn markdown_cell(text: &str) -> String {
     text.replace('\\', "\\\\")
         .replace('|', "\\|")
         .replace('<', "&lt;")
-}
-
-/// Escapes everything in a cell that a terminal would interpret.
-fn safe(cell: String) -> String {
-    match plain(&cell) {
-        std::borrow::Cow::Borrowed(_) => cell,
-        std::borrow::Cow::Owned(harmless) => harmless,
-    }
 }
 
 /// Returns the width of the shown columns with the gaps between them.
@@ -357,16 +393,17 @@ mod tests {
     #[test]
     fn numbers_are_aligned_right_and_texts_left_in_any_script() {
         assert_eq!(
-            table().render(None, Paint::default()).text,
+            table().render(None, Paint::default()).to_string(),
             "trial  optimizer  val_loss\n    1  sgd             0.5\n   12  größe学       0.041\n"
         );
     }
 
     #[test]
     fn columns_that_do_not_fit_are_left_out_from_the_right_and_named() {
-        let rendered = table().render(Some(20), Paint::default());
+        let table = table();
+        let rendered = table.render(Some(20), Paint::default());
         assert_eq!(
-            rendered.text,
+            rendered.to_string(),
             "trial  optimizer\n    1  sgd\n   12  größe学\n"
         );
         assert_eq!(rendered.hidden, ["val_loss"]);
@@ -378,12 +415,9 @@ mod tests {
         table.push(Column::texts("note", strings(&[&"long ".repeat(50), "x"])).keep());
         for columns in [20, 40, 80] {
             let rendered = table.render(Some(columns), Paint::default());
-            assert!(
-                rendered.text.lines().all(|line| width(line) <= columns),
-                "{}",
-                rendered.text
-            );
-            assert!(rendered.text.contains('…'));
+            let text = rendered.to_string();
+            assert!(text.lines().all(|line| width(line) <= columns), "{text}");
+            assert!(text.contains('…'));
         }
     }
 
@@ -392,7 +426,7 @@ mod tests {
         let mut table = Table::new(vec![RowTone::Bad]);
         table.push(Column::texts("na\x1b[31mme", strings(&["\x1b]0;x\x07\n"])));
         assert_eq!(
-            table.render(None, Paint::default()).text,
+            table.render(None, Paint::default()).to_string(),
             "na\\x1b[31mme\n\\x1b]0;x\\x07\\n\n"
         );
     }
@@ -404,7 +438,7 @@ mod tests {
             table.push(Column::texts("x", strings(&[cell])));
         }
         assert_eq!(
-            table.render(None, Paint::default()).text,
+            table.render(None, Paint::default()).to_string(),
             "x  x (2)  x (3)\na  b      c\n"
         );
     }
@@ -413,7 +447,10 @@ mod tests {
     fn a_table_without_rows_has_its_header() {
         let mut table = Table::new(Vec::new());
         table.push(Column::numbers("trial", []));
-        assert_eq!(table.render(Some(80), Paint::default()).text, "trial\n");
+        assert_eq!(
+            table.render(Some(80), Paint::default()).to_string(),
+            "trial\n"
+        );
     }
 
     /// Returns the seconds in which a table with so many columns is made and rendered.

@@ -33,6 +33,9 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// Time that the program may take to exit after its input ends, before it is killed.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// Time after which a program that has not answered is looked at.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+
 /// Maximum number of lines queued for the program.
 const QUEUE: usize = 1 << 14;
 
@@ -316,7 +319,7 @@ impl Dialogue {
 
     /// Waits for the next line of the program.
     fn receive(&self, program: &mut Program) -> Result<Value, String> {
-        match program.answers.recv_timeout(self.timeout) {
+        match program.next_line(self.timeout) {
             Ok(line) => serde_json::from_slice(&line).map_err(|_| {
                 let line = shortened(&String::from_utf8_lossy(&line));
                 format!("answered `{line}`, which is not a line of JSON")
@@ -369,6 +372,23 @@ impl Program {
             last_error,
             error_reader,
         })
+    }
+
+    /// Waits for the next line. After the end of the program it waits a moment only: what the
+    /// program has left may hold its output open.
+    fn next_line(&mut self, timeout: Duration) -> Result<Vec<u8>, RecvTimeoutError> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.answers.recv_timeout(left.min(LOOK_INTERVAL)) {
+                Err(RecvTimeoutError::Timeout) if left > LOOK_INTERVAL => {}
+                answer => return answer,
+            }
+            if matches!(self.process.try_wait(), Ok(Some(_))) {
+                let last = self.answers.recv_timeout(LOOK_INTERVAL);
+                return last.map_err(|_| RecvTimeoutError::Disconnected);
+            }
+        }
     }
 
     /// Describes the end of a program that has closed a pipe: its exit status and the last line of

@@ -566,7 +566,7 @@ fn files(graph: &mut Graph, trial: &Trial) {
 
 /// Adds the reported metrics, and for every log an activity with the metrics measured in it.
 fn metrics(graph: &mut Graph, trial: &Trial, folder: &Path, due: &Due) -> Result<(), TrackerError> {
-    for (name, tally) in &trial.metrics {
+    for (name, tally) in trial.metrics.iter() {
         report(graph, trial, name, tally);
     }
     let mut measured: BTreeMap<String, BTreeMap<String, Measured>> = BTreeMap::new();

@@ -459,7 +459,7 @@ fn summary(
     for (name, text) in &trial.texts {
         last.insert(name.to_string(), json(text));
     }
-    for (name, tally) in &trial.metrics {
+    for (name, tally) in trial.metrics.iter() {
         last.insert(name.to_string(), number(tally.last.0));
     }
     let files: Vec<Value> = trial.records.iter().filter_map(file_entry).collect();

@@ -191,7 +191,7 @@ fn print(
         write!(out.stdout, "{}", table.markdown())?;
     } else {
         let rendered = table.render(out.width.filter(|_| !args.wide), out.paint);
-        out.stdout.write_all(rendered.text.as_bytes())?;
+        rendered.write(&mut out.stdout)?;
         if !rendered.hidden.is_empty() {
             let hidden = rendered.hidden.join(", ");
             let note = out.paint_err.dim(&format!(

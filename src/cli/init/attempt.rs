@@ -7,6 +7,7 @@ use super::words;
 use crate::cli::exit::{Code, Failure};
 use crate::cli::{guard, quote, tail};
 use crate::driver::{Interrupt, Urgency};
+use crate::provenance::variables;
 use crate::report::summary;
 use crate::report::text::plain;
 use crate::run::Options;
@@ -101,7 +102,7 @@ fn copy_failed(error: &std::io::Error) -> Failure {
 
 /// Returns the failure of a program that failed with its defaults, with its last lines.
 fn failed(sweep: &Sweep, trial: &Trial, folder: &Path) -> Failure {
-    let (_, lines) = tail::log_tail(folder, LOG_LINES);
+    let (_, lines) = tail::log_tail(folder, LOG_LINES, &variables::secrets(&[], &[]));
     let command = quote::line(&sweep.run.command.words());
     let cause = summary::cause(trial.exit.as_ref()).unwrap_or_default();
     Failure {
@@ -135,8 +136,7 @@ fn observe(lines: &[String], trial: &Trial, declared: &Declared) -> Observed {
         .iter()
         .filter(|name| !words::is_counter(name) && !words::is_of_the_run(name))
         .max_by_key(|name| rank(name));
-    if let Some(best) = best {
-        let tally = &trial.metrics[*best];
+    if let Some((best, tally)) = best.and_then(|best| Some((best, trial.metrics.get(best)?))) {
         observed.objective = Some(Objective {
             name: (*best).to_owned(),
             value: tally.last.0,

@@ -4,13 +4,14 @@ use crate::cli::tail;
 use crate::journal::StudyDir;
 use crate::report::text::{Paint, elide, plain};
 use crate::report::{number, summary};
+use crate::source::secret::Secrets;
 use crate::study::{
     Closing, Event, Exit, Failure, LogRecord, Preparation, PreparationChange, Study, Timestamp,
     Trial, TrialState,
 };
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 /// The number of log lines shown for a failed trial.
@@ -177,7 +178,13 @@ fn indented_params(trial: &Trial) -> String {
 
 /// Returns the description of a failed trial: the cause, the last lines of its log, and the path of
 /// the log. Without `in_full`, only the cause.
-pub(super) fn failure(trial: &Trial, dir: &StudyDir, in_full: bool, paint: Paint) -> String {
+pub(super) fn failure(
+    trial: &Trial,
+    dir: &StudyDir,
+    secrets: &Secrets,
+    in_full: bool,
+    paint: Paint,
+) -> String {
     let cause = summary::cause(trial.exit.as_ref()).unwrap_or_default();
     let attempt = if trial.attempts > 1 {
         format!(" (attempt {})", trial.attempts)
@@ -193,7 +200,7 @@ pub(super) fn failure(trial: &Trial, dir: &StudyDir, in_full: bool, paint: Paint
     if !in_full {
         return format!("{head}: {cause}");
     }
-    let output = output(dir.trial(trial.id), paint);
+    let output = output(&dir.trial(trial.id), secrets, paint);
     format!("{head}: {cause} after {duration}{params}{output}")
 }
 
@@ -201,6 +208,7 @@ pub(super) fn failure(trial: &Trial, dir: &StudyDir, in_full: bool, paint: Paint
 pub(super) fn failed_preparation(
     preparation: &Preparation,
     dir: &StudyDir,
+    secrets: &Secrets,
     paint: Paint,
 ) -> String {
     let execution = &preparation.execution;
@@ -208,19 +216,19 @@ pub(super) fn failed_preparation(
     let name = plain(&preparation.name).into_owned();
     let head = paint.red(&format!("preparation {name} failed"));
     let cause = plain(&format!("{cause}{}", indented_params(execution))).into_owned();
-    let output = output(dir.preparation(&preparation.digest), paint);
+    let output = output(&dir.preparation(&preparation.digest), secrets, paint);
     format!("{head}: {cause}{output}")
 }
 
 /// Returns the last lines of a log, each on a line of its own, and the path of the whole log.
-fn output(folder: PathBuf, paint: Paint) -> String {
-    let (log, lines) = tail::log_tail(&folder, LOG_LINES);
+fn output(folder: &Path, secrets: &Secrets, paint: Paint) -> String {
+    let (log, lines) = tail::log_tail(folder, LOG_LINES, secrets);
     let output: String = lines
         .iter()
         .map(|line| format!("\n    {} {}", paint.dim("|"), elide(line, LINE)))
         .collect();
     let (label, path) = match lines.is_empty() {
-        true => ("it wrote no output; its folder:", folder),
+        true => ("it wrote no output; its folder:", folder.to_owned()),
         false => ("full log:", log),
     };
     let path = plain(&path.display().to_string()).into_owned();
@@ -229,7 +237,12 @@ fn output(folder: PathBuf, paint: Paint) -> String {
 
 /// Returns the message for a run that the circuit breaker ended: the last failure with the end of
 /// its log, and the available options. `None` if no failed trial is on record.
-pub(super) fn broken(study: &Study, dir: &StudyDir, paint: Paint) -> Option<String> {
+pub(super) fn broken(
+    study: &Study,
+    dir: &StudyDir,
+    secrets: &Secrets,
+    paint: Paint,
+) -> Option<String> {
     let last = study
         .trials()
         .iter()
@@ -237,7 +250,7 @@ pub(super) fn broken(study: &Study, dir: &StudyDir, paint: Paint) -> Option<Stri
         .max_by_key(|trial| trial.ended_at)?;
     Some(format!(
         "{}\nthese failures do not count: the trials wait and will run again; if such failures are expected, set `quick_failures = 0` in [limits]",
-        failure(last, dir, true, paint)
+        failure(last, dir, secrets, true, paint)
     ))
 }
 

@@ -9,6 +9,7 @@ use crate::journal::StudyDir;
 use crate::report::listing::Detail;
 use crate::report::text::plain;
 use crate::report::{json, listing, number, rank, summary};
+use crate::source::secret::Secrets;
 use crate::study::{Closing, Study};
 use serde_json::json;
 
@@ -42,6 +43,7 @@ pub(super) fn print(
     out: &mut Output,
     study: &Study,
     dir: &StudyDir,
+    secrets: &Secrets,
     why: &Closing,
     resume: &str,
 ) -> Result<(), Failure> {
@@ -71,8 +73,9 @@ pub(super) fn print(
                 .bold(&plain(&headline(study, several, front.len())))
         )?;
         let shown = &front[..front.len().min(if several { 2 * TOP } else { TOP })];
-        let rendered = listing::ranked(study, shown, Detail::Brief).render(out.width, out.paint);
-        out.stdout.write_all(rendered.text.as_bytes())?;
+        let table = listing::ranked(study, shown, Detail::Brief);
+        let rendered = table.render(out.width, out.paint);
+        rendered.write(&mut out.stdout)?;
         out.stdout.flush()?;
         out.say(format_args!("\n{}", summary::counts(study)));
     }
@@ -86,8 +89,8 @@ pub(super) fn print(
             summary::closing(why)
         ));
     }
-    if let Some(text) =
-        matches!(why, Closing::CircuitBreaker).then(|| describe::broken(study, dir, out.paint_err))
+    if let Some(text) = matches!(why, Closing::CircuitBreaker)
+        .then(|| describe::broken(study, dir, secrets, out.paint_err))
     {
         out.say(text.unwrap_or_default());
     }

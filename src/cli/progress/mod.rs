@@ -15,6 +15,7 @@ use crate::driver::Listener;
 use crate::journal::StudyDir;
 use crate::report::text::plain;
 use crate::run::follow::Stale;
+use crate::source::secret::Secrets;
 use crate::study::{
     Closing, Entry, Event, Exit, LogRecord, PreparationChange, Study, TrialId, TrialState,
 };
@@ -48,6 +49,8 @@ pub(crate) struct Progress {
     out: Output,
     bars: Option<Bars>,
     best: Option<TrialId>,
+    /// Secrets that the end of a log does not show.
+    secrets: Secrets,
     rule: RankingRule,
     failures: u32,
     warnings: u32,
@@ -65,7 +68,13 @@ struct StreamLine<'a> {
 
 impl Progress {
     /// Starts the display of a study that is already open.
-    pub(crate) fn new(style: Style, dir: StudyDir, out: Output, study: &Study) -> Self {
+    pub(crate) fn new(
+        style: Style,
+        dir: StudyDir,
+        out: Output,
+        study: &Study,
+        secrets: Secrets,
+    ) -> Self {
         let bars = (style == Style::Human && out.live).then(|| Bars::new(study, out.paint_err));
         let best = study.incumbent().map(|trial| trial.id);
         let rule = RankingRule::default();
@@ -75,6 +84,7 @@ impl Progress {
             out,
             bars,
             best,
+            secrets,
             rule,
             failures: 0,
             warnings: 0,
@@ -144,7 +154,8 @@ impl Progress {
             } => {
                 if let Some(failed) = study.preparation(*preparation) {
                     let paint = self.out.paint_err;
-                    let text = describe::failed_preparation(failed, &self.dir, paint);
+                    let text =
+                        describe::failed_preparation(failed, &self.dir, &self.secrets, paint);
                     self.say(&text);
                 }
             }
@@ -176,7 +187,7 @@ impl Progress {
         };
         self.failures += 1;
         let in_full = self.failures <= FAILURES_IN_FULL;
-        let text = describe::failure(trial, &self.dir, in_full, self.out.paint_err);
+        let text = describe::failure(trial, &self.dir, &self.secrets, in_full, self.out.paint_err);
         self.say(&text);
         if self.failures == FAILURES_IN_FULL {
             self.say("further failures take one line each; `swath logs TRIAL` shows the output of a trial");
@@ -206,7 +217,8 @@ impl Progress {
         if self.style == Style::Json {
             self.broken |= ending::print_json(&mut self.out, study, &self.dir).is_err();
         } else {
-            self.broken |= ending::print(&mut self.out, study, &self.dir, why, resume).is_err();
+            self.broken |=
+                ending::print(&mut self.out, study, &self.dir, &self.secrets, why, resume).is_err();
         }
         ending::code(study, why)
     }
@@ -285,7 +297,7 @@ impl Listener for Shared {
 
 #[cfg(test)]
 mod tests {
-    use super::{Listener, Progress, Style};
+    use super::{Listener, Progress, Secrets, Style};
     use crate::cli::exit::Code;
     use crate::cli::output::captured;
     use crate::journal::StudyDir;
@@ -306,7 +318,7 @@ mod tests {
         .unwrap();
         let (out, stdout, stderr) = captured::output(Some(80));
         let mut study = Study::default();
-        let mut progress = Progress::new(style, dir, out, &study);
+        let mut progress = Progress::new(style, dir, out, &study, Secrets::default());
         for entry in &demo.entries {
             study.apply(entry).unwrap();
             progress.entry(&study, entry);

@@ -5,7 +5,7 @@ mod screen;
 
 use super::Context;
 use super::exit::{Code, Failure};
-use super::plot;
+use super::{plot, studies};
 use crate::journal::lock;
 use crate::report::view::View;
 use crate::study::{Study, Timestamp};
@@ -51,7 +51,7 @@ const PILOT_POLL: Duration = Duration::from_secs(5);
 
 fn watch(view: &mut View, terminal: &mut ratatui::DefaultTerminal) -> Result<(), Failure> {
     let (mut study, mut is_running) = (view.settled(), lock::is_held(&view.dir));
-    let mut screen = Screen::new(&study);
+    let mut screen = Screen::new(&study, studies::secrets(&view.dir));
     let mut last_poll = Instant::now();
     let mut last_settled = last_poll;
     loop {

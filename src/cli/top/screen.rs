@@ -9,6 +9,7 @@ use crate::report::plots::{self, Input, PLOTS};
 use crate::report::text::{elide, plain};
 use crate::report::view::View;
 use crate::report::{number, rank, summary};
+use crate::source::secret::Secrets;
 use crate::study::kind::find;
 use crate::study::{Study, Timestamp, Trial, TrialId, TrialState};
 use ratatui::Frame;
@@ -75,6 +76,8 @@ pub(super) struct Screen {
     list: List,
     /// Whether the user chose the list. If not, the list follows the state of the run.
     is_list_chosen: bool,
+    /// Secrets that the end of a log does not show.
+    secrets: Secrets,
     selected: Option<TrialId>,
     plot: usize,
     stdout: bool,
@@ -85,7 +88,7 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    pub(super) fn new(study: &Study) -> Self {
+    pub(super) fn new(study: &Study, secrets: Secrets) -> Self {
         let list = if study.running_count() > 0 {
             List::Running
         } else {
@@ -94,6 +97,7 @@ impl Screen {
         let mut screen = Self {
             list,
             is_list_chosen: false,
+            secrets,
             selected: None,
             plot: 0,
             stdout: false,
@@ -177,10 +181,10 @@ impl Screen {
         let folder = readable_trial(&view.dir, &view.study, id);
         let (path, lines) = if self.stdout {
             let path = folder.join("stdout.log");
-            let lines = tail::last_lines(&path, LOG_LINES).unwrap_or_default();
+            let lines = tail::last_lines(&path, LOG_LINES, &self.secrets).unwrap_or_default();
             (path, lines)
         } else {
-            tail::log_tail(&folder, LOG_LINES)
+            tail::log_tail(&folder, LOG_LINES, &self.secrets)
         };
         let name = path
             .file_name()
@@ -454,7 +458,7 @@ swath top: a live view of a study. It never changes the study.
 
 #[cfg(test)]
 mod tests {
-    use super::{PLOT_NAMES, Screen, remaining};
+    use super::{PLOT_NAMES, Screen, Secrets, remaining};
     use crate::cli::studies::demo;
     use crate::report::view::View;
     use crate::space::Value;
@@ -497,7 +501,7 @@ mod tests {
         std::fs::write(dir.root().join("8/stderr.log"), "epoch 5\x1b[2J\tdone\n").unwrap();
         let view = View::open(dir, None).unwrap();
         let study = view.settled();
-        let mut screen = Screen::new(&study);
+        let mut screen = Screen::new(&study, Secrets::default());
         act(&mut screen);
         screen.refresh(&view, &study, true);
         let mut terminal = Terminal::new(TestBackend::new(columns, rows)).unwrap();

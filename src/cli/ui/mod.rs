@@ -372,8 +372,20 @@ mod tests {
             let header = format!("Host: {host}:{port}");
             assert_eq!(status(port, "/secret/", &header), "403", "{host}");
         }
-        let other_port = format!("Host: localhost:{}", port.wrapping_add(1));
-        assert_eq!(status(port, "/secret/", &other_port), "403");
+        for tunnel in ["localhost:8888", "[::1]:1", "localhost"] {
+            assert_eq!(status(port, "/secret/", &format!("Host: {tunnel}")), "200");
+        }
+        for other in [
+            "localhost:",
+            "localhost:99999",
+            "localhost:80:80",
+            "evil.example:8888",
+        ] {
+            assert_eq!(status(port, "/secret/", &format!("Host: {other}")), "403");
+        }
+        // A page of another server on this machine is another site.
+        let neighbour = "Host: localhost:8888\r\nOrigin: http://localhost:9999";
+        assert_eq!(status(port, "/secret/", neighbour), "403");
         let same_origin = format!("Host: [::1]:{port}\r\nOrigin: http://[::1]:{port}");
         assert_eq!(status(port, "/secret/", &same_origin), "200");
     }

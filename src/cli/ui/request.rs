@@ -94,7 +94,7 @@ impl AccessControl {
         };
         let headers = &*request.headers;
         // Another host name means DNS rebinding: another site's name that resolves to this address.
-        let Some(host) = header(headers, "host").filter(|host| self.is_own_host(host)) else {
+        let Some(host) = header(headers, "host").filter(|host| is_loopback(host)) else {
             let reason = "the page is served under 127.0.0.1, [::1] and localhost only";
             return Request::refused(403, reason);
         };
@@ -121,17 +121,6 @@ impl AccessControl {
         }
     }
 
-    /// Returns whether a `Host` header names this machine and the port of this server.
-    fn is_own_host(&self, host: &str) -> bool {
-        let Some((name, port)) = host.rsplit_once(':') else {
-            return false;
-        };
-        port == self.port.to_string()
-            && ["127.0.0.1", "[::1]", "localhost"]
-                .iter()
-                .any(|own| name.eq_ignore_ascii_case(own))
-    }
-
     /// Returns the path behind the token. The comparison takes the same time wherever the tokens
     /// differ, so that timing reveals nothing.
     fn path_behind_token<'a>(&self, path: &'a str) -> Option<&'a str> {
@@ -143,6 +132,19 @@ impl AccessControl {
             .fold(0, |differs, (a, b)| differs | (a ^ b));
         (has_same_length && differs == 0).then_some(rest)
     }
+}
+
+/// Returns whether a `Host` header names this machine, with any port: the other end of a tunnel may
+/// have another one. The name alone prevents DNS rebinding, since no page of another site has it.
+fn is_loopback(host: &str) -> bool {
+    let is_port = |port: &str| port.parse::<u16>().is_ok();
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if is_port(port) => name,
+        _ => host,
+    };
+    ["127.0.0.1", "[::1]", "localhost"]
+        .iter()
+        .any(|own| name.eq_ignore_ascii_case(own))
 }
 
 /// Returns the value of a header as text, whatever the case of its name.

@@ -405,7 +405,7 @@ impl Template {
         let phase = if self.lines.over.iter().any(|over| over == state) {
             Phase::Over(format!("the batch system says {state}"))
         } else if self.lines.waiting.iter().any(|waiting| waiting == state) {
-            Phase::Waiting(self.lines.queue_reason(state, reason))
+            self.lines.queue_phase(state, reason)
         } else {
             Phase::Running
         };
@@ -419,8 +419,8 @@ impl Template {
 }
 
 impl Lines {
-    /// Returns why a job waits, and whether it will do so for ever.
-    fn queue_reason(&self, state: &str, reason: &str) -> String {
+    /// Returns the phase of a job in the queue.
+    fn queue_phase(&self, state: &str, reason: &str) -> Phase {
         let words: Vec<&str> = [state, reason]
             .into_iter()
             .filter(|words| !words.is_empty())
@@ -428,9 +428,9 @@ impl Lines {
         let words = words.join(", ");
         match &self.never {
             Some(never) if never.is_match(&words) => {
-                format!("{words}: the job as submitted will never start")
+                Phase::Blocked(format!("{words}: the job as submitted will never start"))
             }
-            _ => words,
+            _ => Phase::Waiting(words),
         }
     }
 }
@@ -580,7 +580,11 @@ mod tests {
             ),
         ] {
             let job = engine.parse_line(line, &batches).unwrap();
-            assert_eq!(job.phase, Phase::Waiting(reason.into()));
+            let phase = match reason.contains("never start") {
+                true => Phase::Blocked(reason.into()),
+                false => Phase::Waiting(reason.into()),
+            };
+            assert_eq!(job.phase, phase);
         }
     }
 

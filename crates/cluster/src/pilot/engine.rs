@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use swath_model::source::variables;
 
 /// Time limit of one call.
 pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(20);
@@ -85,6 +86,8 @@ pub(crate) struct ListedJob {
 pub(crate) enum Phase {
     /// The job waits in the queue; holds the reason.
     Waiting(String),
+    /// The job waits in the queue and can never start as it was submitted; holds the reason.
+    Blocked(String),
     /// The job runs or is about to run.
     Running,
     /// The job is over; says how it ended.
@@ -129,9 +132,12 @@ impl CallError {
     }
 }
 
-/// Runs a program with `input` on its standard input, with the time limit [`CALL_LIMIT`].
+/// Runs a program with `input` on its standard input, with the time limit [`CALL_LIMIT`]. Variables
+/// of the caller (`{env:NAME}`) in its words are filled in: a study stores its secrets like that.
 pub(crate) fn call(words: &[String], input: &str) -> Result<CallOutput, CallError> {
-    call_within(words, input, CALL_LIMIT)
+    let words =
+        variables::fill_all(words).map_err(|unset| CallError::NoProgram(unset.to_string()))?;
+    call_within(&words, input, CALL_LIMIT)
 }
 
 fn call_within(words: &[String], input: &str, limit: Duration) -> Result<CallOutput, CallError> {
@@ -242,6 +248,18 @@ mod tests {
 
     fn words(line: &[&str]) -> Vec<String> {
         line.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[test]
+    fn variables_of_the_caller_are_filled_into_a_command() {
+        let path = std::env::var("PATH").unwrap();
+        let answer = call(
+            &words(&["printf", "%s", "<{env:PATH}>{env:UNSET_VARIABLE:-x}"]),
+            "",
+        );
+        assert_eq!(answer.unwrap().out, format!("<{path}>x"));
+        let unset = call(&words(&["printf", "{env:UNSET_VARIABLE}"]), "").unwrap_err();
+        assert!(unset.message().contains("UNSET_VARIABLE"));
     }
 
     #[test]

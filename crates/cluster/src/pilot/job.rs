@@ -176,7 +176,7 @@ pub(super) fn make_pool(
     invocations: Invocations,
     guard: Option<Command>,
 ) -> Result<Pool, PilotError> {
-    let secrets = variables::secrets(&spec.program.env, &[]);
+    let secrets = variables::secrets(&spec.program.env, &spec.secret_env);
     let program = Program::new(ProgramSettings {
         invoke: Box::new(move |launch| {
             lock(&invocations)
@@ -282,6 +282,7 @@ mod tests {
             "stage": "tune", "workdir": "/home/me", "data_dir": ["data"], "models": "refer",
             "env": [["A", "b"]], "trial_time": {"secs": 60, "nanos": 0},
             "grace": {"secs": 10, "nanos": 0}, "system": null,
+            "stop": {"signal": 15, "to": "main"}, "invalid": [],
             "share": {"jobs": null, "cpus": 2, "gpus": null, "memory": null},
             "log": 1000, "capture": [["loss", "loss=(.*)"]], "deciding": ["loss"],
             "resource": null, "checkpoint": true, "slots": 4, "trials_per_job": null,

@@ -8,6 +8,7 @@
 //! changes late only adds delay. `engine` is the interface of a batch system; Slurm and the command
 //! templates are beside this folder.
 
+mod attempt_message;
 pub mod engine;
 mod engine_thread;
 mod environment;

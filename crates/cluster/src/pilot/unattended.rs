@@ -1,6 +1,7 @@
 //! The state of a study whose pilots go on without an orchestrator. Readers look into the journals
 //! of the pilots, as the next orchestrator will do.
 
+use super::attempt_message::{AttemptEvent, AttemptMessage, is_recorded, place_of_short_attempt};
 use super::lines::Reader;
 use super::wire::{Message, MessageKind, Order};
 use super::{PilotDir, ledger, pilot_name};
@@ -65,15 +66,36 @@ struct Story {
 }
 
 impl Story {
+    /// Adds an event of which a message at `at` tells. `pilot`: the place of the pilot.
+    fn add(&mut self, at: Timestamp, event: AttemptEvent, pilot: Option<&Place>) {
+        match event {
+            AttemptEvent::Placed(place) => self.place = Some((at, place)),
+            AttemptEvent::Logged(record, line_end) => self.records.push((at, record, line_end)),
+            AttemptEvent::Asked(_) => {}
+            AttemptEvent::Ended {
+                exit,
+                usage,
+                seconds,
+            } => {
+                if self.place.is_none()
+                    && let Some(place) =
+                        pilot.and_then(|pilot| place_of_short_attempt(pilot, at, seconds))
+                {
+                    self.place = Some((at, place));
+                }
+                self.exit = Some((at, exit, usage));
+            }
+            AttemptEvent::Returned => {
+                self.exit = Some((at, Exit::Interrupted, Usage::of_seconds(0.0)));
+            }
+        }
+    }
+
     /// Applies the events to the study, and notes where the attempt is. The journal has `skipped`
     /// of its records already.
     fn tell(self, study: &mut Study, (trial, attempt): Key, skipped: u64) {
         let note = self.note();
         if let Some((at, place)) = self.place {
-            let place = Place {
-                since: Some(at),
-                ..place
-            };
             apply(
                 study,
                 at,
@@ -86,11 +108,7 @@ impl Story {
         }
         let mut skipped = skipped;
         for (at, record, line_end) in self.records {
-            // Warnings that are not about a line are not counted: some of those in the journal are
-            // the driver's own.
-            if skipped > 0 {
-                let is_counted = line_end.is_some() || !matches!(record, LogRecord::Warning { .. });
-                skipped -= u64::from(is_counted);
+            if is_recorded(&mut skipped, &record, line_end) {
                 continue;
             }
             apply(
@@ -159,8 +177,12 @@ fn attempts_in_pilots(dir: &StudyDir, study: &Study) -> BTreeMap<Key, Story> {
         .filter_map(|id| study.trial(id))
         .map(|trial| (trial.id, Attempt(trial.attempts)))
         .collect();
-    let dir = PilotDir::of(dir.root());
     let mut attempts = BTreeMap::new();
+    // The next run moves these files away.
+    if journal::is_of_other_study(&dir.pilots(), study.header().id.as_deref()) {
+        return attempts;
+    }
+    let dir = PilotDir::of(dir.root());
     let Ok(live) = ledger::read(&dir) else {
         return attempts;
     };
@@ -192,62 +214,30 @@ fn attempts_of(dir: &PilotDir, name: &str, running: &BTreeSet<Key>) -> BTreeMap<
     if attempts.is_empty() {
         return attempts;
     }
-    let mut host = String::new();
+    let mut pilot: Option<Place> = None;
     let mut last_message = None;
     let mut has_left = false;
     read_all(dir.journal(name), &mut |Message { at, kind, .. }| {
         last_message = Some(at);
+        let kind = match AttemptMessage::of(at, kind) {
+            Ok(message) => {
+                if let Some(story) = attempts.get_mut(&(message.trial, message.attempt)) {
+                    story.add(at, message.event, pilot.as_ref());
+                }
+                return;
+            }
+            Err(kind) => *kind,
+        };
         match kind {
-            MessageKind::Hello(hello) => host = hello.place.host,
+            MessageKind::Hello(hello) => pilot = Some(hello.place),
             MessageKind::Bye { .. } => has_left = true,
-            MessageKind::Placed {
-                trial,
-                attempt,
-                place,
-            } => {
-                if let Some(story) = attempts.get_mut(&(trial, attempt)) {
-                    story.place = Some((at, place));
-                }
-            }
-            MessageKind::Logged {
-                trial,
-                attempt,
-                record,
-                line_end,
-            } => {
-                if let Some(story) = attempts.get_mut(&(trial, attempt)) {
-                    story.records.push((at, record, line_end));
-                }
-            }
-            MessageKind::Ended {
-                trial,
-                attempt,
-                exit,
-                usage,
-                seconds,
-            } => {
-                if let Some(story) = attempts.get_mut(&(trial, attempt)) {
-                    let usage = Usage {
-                        seconds: Some(seconds),
-                        ..usage
-                    };
-                    story.exit = Some((at, exit, usage));
-                }
-            }
-            MessageKind::Returned { trial, attempt } => {
-                if let Some(story) = attempts.get_mut(&(trial, attempt)) {
-                    story.exit = Some((at, Exit::Interrupted, Usage::of_seconds(0.0)));
-                }
-            }
-            MessageKind::Asked { .. }
-            | MessageKind::Note { .. }
-            | MessageKind::Full { .. }
-            | MessageKind::Beat { .. } => {}
+            _ => {}
         }
     });
     let silence = last_message.map_or(Duration::ZERO, |at| Timestamp::now().since(at));
     let is_gone = has_left || silence > SILENT;
     attempts.retain(|_, story| story.exit.is_some() || !is_gone);
+    let host = pilot.map_or_else(String::new, |place| place.host);
     for story in attempts.values_mut() {
         story.host.clone_from(&host);
         story.silence = silence;

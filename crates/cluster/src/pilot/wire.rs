@@ -34,6 +34,9 @@ pub struct Spec {
     /// Environment and limits of the program that trials run.
     #[serde(flatten)]
     pub program: ProgramSpec,
+    /// Names of the variables whose values no record of a pilot shows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secret_env: Vec<String>,
     /// Files in a private working directory of each trial; `None` if all run in the same folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work_files: Option<WorkFiles>,

@@ -248,11 +248,11 @@ fn parse_line(line: &str, batches: &[Submitted]) -> Option<ListedJob> {
         Err(_) => (job.to_owned(), 0),
     };
     let phase = if WAITING.contains(&state) {
-        Phase::Waiting(if NEVER.contains(&reason) {
-            format!("{reason}: the job as submitted will never start")
+        if NEVER.contains(&reason) {
+            Phase::Blocked(format!("{reason}: the job as submitted will never start"))
         } else {
-            reason.to_owned()
-        })
+            Phase::Waiting(reason.to_owned())
+        }
     } else if ALIVE.contains(&state) {
         Phase::Running
     } else {

@@ -6,9 +6,9 @@ use crate::executor::EarlierAttempt;
 use crate::journal::StudyDir;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 use swath_model::study::preparation::is_input;
-use swath_model::study::{Attempt, Event, LogRecord, Place, Study, TrialId};
+use swath_model::study::{Attempt, Event, LogRecord, Place, Study, Timestamp, TrialId};
 
 /// The earlier run, as its journal shows it.
 pub(super) struct EarlierRun {
@@ -17,11 +17,14 @@ pub(super) struct EarlierRun {
     /// The trial whose report is the last entry but for warnings: the run was killed before it
     /// wrote the verdict.
     unjudged: Option<TrialId>,
+    /// The time of the last entry.
+    last_entry: Option<Timestamp>,
     end_leftovers: EndLeftovers,
 }
 
 impl Component for EarlierRun {
-    fn on(&mut self, _: &Study, event: &Event) {
+    fn on(&mut self, study: &Study, event: &Event) {
+        self.last_entry = study.at();
         self.unjudged = match event {
             Event::Logged {
                 trial,
@@ -61,6 +64,7 @@ impl EarlierRun {
         Self {
             recorded: BTreeMap::new(),
             unjudged: None,
+            last_entry: None,
             end_leftovers,
         }
     }
@@ -68,6 +72,18 @@ impl EarlierRun {
     /// Returns the trial whose last report the run did not judge before it was killed.
     pub(super) fn unjudged(&self) -> Option<TrialId> {
         self.unjudged
+    }
+
+    /// Returns the run time in seconds of an attempt whose run was killed, up to the last sign of
+    /// either: an entry of the journal, or a line of the attempt. The next run may be days later.
+    pub(super) fn run_time(&self, dir: &StudyDir, study: &Study, trial: TrialId) -> Option<f64> {
+        let started = study.trial(trial)?.attempt_at?;
+        let folder = dir.trial(trial);
+        let written = ["records.jsonl", "stdout.log", "stderr.log"]
+            .into_iter()
+            .filter_map(|name| last_write(&folder.join(name)));
+        let last_sign = written.chain(self.last_entry).max()?;
+        Some(last_sign.since(started).as_secs_f64())
     }
 
     /// Returns the attempts that are still running according to the journal.
@@ -100,7 +116,7 @@ impl EarlierRun {
         }
         let places = orphans
             .iter()
-            .filter_map(|(id, _)| study.trial(*id)?.place.clone());
+            .filter_map(|(id, _)| study.trial(*id)?.place.as_deref().cloned());
         (self.end_leftovers)(dir.root(), &places.collect::<Vec<_>>(), grace);
     }
 
@@ -110,9 +126,41 @@ impl EarlierRun {
     }
 }
 
+/// Returns the time of the last write to a file; `None` if it does not exist.
+fn last_write(path: &Path) -> Option<Timestamp> {
+    let modified = path.symlink_metadata().ok()?.modified().ok()?;
+    let since_epoch = modified.duration_since(UNIX_EPOCH).ok()?;
+    let micros = i64::try_from(since_epoch.as_micros()).ok()?;
+    Some(Timestamp::from_micros(micros))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_run_time_of_a_killed_attempt_ends_at_its_last_sign_of_life() {
+        let mut demo = Demo::new(&[]);
+        let trial = demo.start(&[]);
+        demo.report(trial, &[("val_loss", 1.0)]);
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dir = StudyDir::at(folder.path());
+        let mut earlier = EarlierRun::new(Box::new(|_, _, _| {}));
+        earlier.last_entry = demo.study.at();
+        let started = demo.study.trial(trial).and_then(|trial| trial.attempt_at);
+        let started = started.expect("it has started");
+        let until_report = demo.study.at().expect("it has entries").since(started);
+        let run_time = earlier.run_time(&dir, &demo.study, trial);
+        assert_eq!(run_time, Some(until_report.as_secs_f64()));
+        // A line that no run has read is a later sign.
+        std::fs::create_dir(dir.trial(trial)).expect("it can be created");
+        let log = std::fs::File::create(dir.trial(trial).join("stdout.log"));
+        let an_hour_later = started.after(Duration::from_secs(3600)).as_micros();
+        let an_hour_later = UNIX_EPOCH + Duration::from_micros(an_hour_later.unsigned_abs());
+        log.and_then(|log| log.set_modified(an_hour_later))
+            .expect("its time can be set");
+        assert_eq!(earlier.run_time(&dir, &demo.study, trial), Some(3600.0));
+    }
     use swath_model::demo::Demo;
 
     #[test]

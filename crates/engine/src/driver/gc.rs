@@ -23,10 +23,9 @@ pub struct Waste {
 }
 
 /// Returns everything that can be removed from a study while no process runs it. `clones`: the
-/// scheduler may start trials from checkpoints of others. `trash`: include the folders of removed
-/// trials.
+/// scheduler may start trials from checkpoints of others.
 #[must_use]
-pub fn waste(dir: &StudyDir, study: &Study, policy: Keep, clones: bool, trash: bool) -> Vec<Waste> {
+pub fn waste(dir: &StudyDir, study: &Study, policy: Keep, clones: bool) -> Vec<Waste> {
     let candidates = study
         .trials()
         .iter()
@@ -53,9 +52,6 @@ pub fn waste(dir: &StudyDir, study: &Study, policy: Keep, clones: bool, trash: b
         })
         .collect();
     waste.extend(leftovers(dir, study));
-    if trash && dir.trash().exists() {
-        waste.push(Waste::new(dir.trash(), "removed trials"));
-    }
     waste
 }
 
@@ -74,6 +70,22 @@ pub fn prepared(dir: &StudyDir, study: &Study) -> Vec<Waste> {
         .filter(|output| output.exists())
         .map(|output| Waste::new(output, "the output of a preparation"))
         .collect()
+}
+
+/// Returns the trash, if there is one. It can be restored, so it is removed on request only.
+#[must_use]
+pub fn trash(dir: &StudyDir) -> Option<Waste> {
+    let trash = dir.trash();
+    trash.exists().then(|| Waste::new(trash, "removed trials"))
+}
+
+/// Returns the files of other studies that were found in this study's folder, if there are any. They
+/// may be all that is left of a study, so they are removed on request only.
+#[must_use]
+pub fn orphaned(dir: &StudyDir) -> Option<Waste> {
+    let orphaned = dir.orphaned();
+    let why = "files of other studies that were in this folder";
+    orphaned.exists().then(|| Waste::new(orphaned, why))
 }
 
 /// Returns the files that crashes left half written, and held models that are not needed.

@@ -1,12 +1,12 @@
 //! Messages of `swath` processes in other terminals: configurations, one file each in the folder
 //! `inbox`, processed in the order of sending, and [requests](super::control).
 
+use super::control::Received;
 use super::{Control, Urgency};
-use crate::journal::StudyDir;
+use crate::journal::{StudyDir, id_of, set_aside};
 use std::borrow::Cow;
-use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use swath_log::regular;
 use swath_model::space::Params;
 use swath_model::study::{Event, Origin, Study, Timestamp};
@@ -16,6 +16,9 @@ pub(super) struct Inbox {
     dir: StudyDir,
     /// The requests so far, merged: the most urgent stop and the latest number of jobs.
     requests: Control,
+    /// Messages to other studies that were moved away since the last call of
+    /// [`take_set_aside`](Self::take_set_aside).
+    set_aside: Vec<PathBuf>,
 }
 
 impl Inbox {
@@ -23,13 +26,17 @@ impl Inbox {
     /// earlier run, and is discarded.
     pub(super) fn new(dir: StudyDir) -> Self {
         let _ = Control::receive(&dir);
-        let requests = Control::default();
-        Self { dir, requests }
+        Self {
+            dir,
+            requests: Control::default(),
+            set_aside: Vec::new(),
+        }
     }
 
     /// Returns the messages in the inbox, in the order of sending. They stay there until they are
-    /// removed. A file that cannot be parsed is removed.
-    pub(super) fn messages(&self) -> Vec<Message> {
+    /// removed. A file that cannot be parsed is removed. One that was not sent to this study, as in a
+    /// restored copy, is moved away.
+    pub(super) fn messages(&mut self) -> Vec<Message> {
         let Ok(entries) = std::fs::read_dir(folder(&self.dir)) else {
             return Vec::new();
         };
@@ -39,7 +46,18 @@ impl Inbox {
             .filter(|path| path.extension().is_some_and(|name| name == "json"))
             .collect();
         paths.sort();
-        paths.into_iter().filter_map(Message::read).collect()
+        let id = id_of(&self.dir);
+        let (own, foreign): (Vec<_>, Vec<_>) = paths
+            .into_iter()
+            .partition(|path| is_sent_to(path, id.as_deref()));
+        let moved = foreign.iter().map(|path| set_aside(&self.dir, path));
+        self.set_aside.extend(moved.filter_map(Result::ok));
+        own.into_iter().filter_map(Message::read).collect()
+    }
+
+    /// Returns the new places of messages that were for another study, each once.
+    pub(super) fn take_set_aside(&mut self) -> Vec<PathBuf> {
+        std::mem::take(&mut self.set_aside)
     }
 
     /// Removes messages that were taken.
@@ -55,11 +73,15 @@ impl Inbox {
     /// Reads a new request, if there is one. A stop request can only become more urgent; a number of
     /// jobs replaces the last one.
     pub(super) fn read_requests(&mut self) {
-        if let Some(request) = Control::receive(&self.dir) {
-            self.requests = Control {
-                stop: request.stop.max(self.requests.stop),
-                jobs: request.jobs.or(self.requests.jobs),
-            };
+        match Control::receive(&self.dir) {
+            Some(Received::Own(request)) => {
+                self.requests = Control {
+                    stop: request.stop.max(self.requests.stop),
+                    jobs: request.jobs.or(self.requests.jobs),
+                };
+            }
+            Some(Received::SetAside(path)) => self.set_aside.push(path),
+            None => {}
         }
     }
 
@@ -94,11 +116,13 @@ pub fn send(dir: &StudyDir, given: &Params, now: Timestamp) -> std::io::Result<(
     file.write_all(&serde_json::to_vec(given)?)?;
     // A power cut must not take a configuration whose sender has been told that it is there.
     file.as_file().sync_all()?;
+    let id = id_of(dir).map(|id| format!("{STUDY}{id}."));
+    let id = id.unwrap_or_default();
     // Another process may send at the same microsecond: count up until the name is free.
     for number in 0..1000 {
-        let path = folder.join(format!("{:020}.{number:03}.json", now.as_micros()));
+        let path = folder.join(format!("{:020}.{number:03}.{id}json", now.as_micros()));
         match file.persist_noclobber(path) {
-            Ok(_) => return File::open(&folder)?.sync_all(),
+            Ok(_) => return regular::open_folder(&folder)?.sync_all(),
             Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => {
                 file = error.file;
             }
@@ -106,6 +130,16 @@ pub fn send(dir: &StudyDir, given: &Params, now: Timestamp) -> std::io::Result<(
         }
     }
     Err(std::io::ErrorKind::AlreadyExists.into())
+}
+
+/// The part of a file's name before the id of the study that it was sent to.
+const STUDY: &str = "study-";
+
+/// Returns whether a message was sent to the study with this id. A study without one takes any: an
+/// earlier version began it.
+fn is_sent_to(path: &Path, id: Option<&str>) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    id.is_none_or(|id| name.contains(&format!(".{STUDY}{id}.")))
 }
 
 /// A configuration that was sent to the run, and its file.
@@ -150,6 +184,7 @@ impl Message {
 
 #[cfg(test)]
 mod tests {
+    use super::super::control::tests::opened;
     use super::*;
     use swath_model::demo::Demo;
     use swath_model::space::Value;
@@ -183,8 +218,9 @@ mod tests {
             send(&dir, &params(x), Timestamp::from_micros(7)).expect("it can be sent");
         }
         std::fs::write(super::folder(&dir).join("9.json"), "{").expect("it can be written");
-        let inbox = Inbox::new(dir.clone());
+        let mut inbox = Inbox::new(dir.clone());
         let messages = inbox.messages();
+        assert!(inbox.take_set_aside().is_empty());
         let given = messages.iter().map(|message| message.given.clone());
         assert!(given.eq((0..5).map(params)));
         let mut demo = Demo::new(&[]);
@@ -202,5 +238,24 @@ mod tests {
         );
         inbox.remove(&messages);
         assert!(inbox.messages().is_empty() && !super::folder(&dir).exists());
+    }
+
+    #[test]
+    fn a_configuration_for_another_study_or_for_none_is_set_aside() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dir = StudyDir::at(folder.path());
+        let now = Timestamp::from_micros(7);
+        send(&dir, &params(1), now).expect("it can be sent");
+        for (id, x) in [("2222", 2), ("1111", 3)] {
+            std::fs::write(dir.journal(), opened(id)).expect("it can be written");
+            send(&dir, &params(x), now).expect("it can be sent");
+        }
+        let mut inbox = Inbox::new(dir.clone());
+        let messages = inbox.messages();
+        let given = messages.iter().map(|message| message.given.clone());
+        assert!(given.eq([params(3)]));
+        let aside = inbox.take_set_aside();
+        assert_eq!(aside.len(), 2);
+        assert!(aside.iter().all(|path| path.starts_with(dir.orphaned())));
     }
 }

@@ -549,6 +549,12 @@ impl<'a> Driver<'a> {
     /// makes feasible is dropped.
     fn take_added(&mut self) -> Result<(), DriverError> {
         let messages = self.components.inbox.messages();
+        for path in self.components.inbox.take_set_aside() {
+            self.listeners.notice(&format!(
+                "a message was not for this study, so it was not read: it is now `{}`",
+                path.display()
+            ));
+        }
         for message in &messages {
             // Its file is there again after a kill, or after a power cut that undid its removal.
             if message.is_taken(&self.study) {

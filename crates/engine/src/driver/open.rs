@@ -9,8 +9,8 @@ use super::unread::UnreadRecord;
 use super::{Clock, Driver, DriverError, MachineAccess, Parts};
 use crate::executor::Executor;
 use crate::journal::{
-    Holder, Journal, JournalError, Lock, StudyDir, has_own_trial, new_id, set_study_aside,
-    shortfall,
+    Holder, Journal, JournalError, Lock, StudyDir, has_own_trial, is_of_other_study, new_id,
+    set_aside, set_study_aside, shortfall,
 };
 use std::collections::BTreeSet;
 use swath_model::study::{
@@ -90,7 +90,26 @@ impl<'a> Driver<'a> {
             ));
         }
         driver.begin()?;
+        driver.set_foreign_pilots_aside()?;
         Ok(driver)
+    }
+
+    /// Moves the files of pilots away that bear the id of another study: a restored or copied journal
+    /// beside them would take the reports of other trials for its own.
+    fn set_foreign_pilots_aside(&mut self) -> Result<(), DriverError> {
+        let pilots = self.dir.pilots();
+        if !is_of_other_study(&pilots, self.study.header().id.as_deref()) {
+            return Ok(());
+        }
+        let place = set_aside(&self.dir, &pilots).map_err(|source| JournalError::Io {
+            path: pilots,
+            source,
+        })?;
+        self.listeners.keep_notice(format!(
+            "the files of pilots were of another study, so they are not read: they are now in `{}`",
+            place.display()
+        ));
+        Ok(())
     }
 
     /// Returns the records that a lost attempt had written to its file and no driver had read.
@@ -112,6 +131,7 @@ impl<'a> Driver<'a> {
             &self.study,
             trial,
             self.parts.models,
+            &self.parts.secrets,
         )
     }
 
@@ -197,12 +217,17 @@ impl<'a> Driver<'a> {
         // Found before the loop, whose own entries follow that report.
         let unjudged = self.components.earlier.unjudged();
         for (trial, attempt) in orphans.iter().copied() {
+            let earlier = &self.components.earlier;
+            let usage = Usage {
+                seconds: earlier.run_time(&self.dir, &self.study, trial),
+                ..Usage::default()
+            };
             self.take_unread(trial, attempt, unjudged == Some(trial))?;
             self.commit(Event::Ended {
                 trial,
                 attempt,
                 exit: Exit::Lost,
-                usage: Usage::default(),
+                usage,
             })?;
             self.amend_folder(trial, None);
         }

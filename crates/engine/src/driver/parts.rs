@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use swath_log::Models;
+use swath_model::source::secret::Secrets;
 use swath_model::space::{Params, Space};
 use swath_model::study::{Event, Header, Study};
 use swath_search::sampler::Sampler;
@@ -41,6 +42,8 @@ pub struct Parts {
     pub preparations: Vec<PreparationPlan>,
     /// The working directory of the trials.
     pub workdir: PathBuf,
+    /// Secrets that no record shows.
+    pub secrets: Secrets,
     /// The working directory of each trial relative to the trial's folder, if it has its own.
     pub own_workdir: Option<PathBuf>,
     /// The files that trials may share by mistake; `None` if they are not watched.

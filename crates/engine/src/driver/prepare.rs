@@ -634,7 +634,7 @@ impl Driver<'_> {
                 (
                     preparation.id,
                     Attempt(execution.attempts),
-                    execution.place.clone(),
+                    execution.place.as_deref().cloned(),
                 )
             })
             .collect();

@@ -1,7 +1,6 @@
 //! Records that a trial had written when its orchestrator was killed, and that no driver had read.
 
 use crate::journal::StudyDir;
-use crate::provenance::variables;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +8,7 @@ use swath_log::{
     Directive, Dirs, Identity, Line, ModelStore, Models, Sink, Tail, TrialLogger, Unread, has_mark,
     rank,
 };
+use swath_model::source::secret::Secrets;
 use swath_model::study::{LogRecord, Study, TakenLines, Trial};
 
 /// A record, and the offset behind the line of `records.jsonl` that it comes from.
@@ -23,6 +23,7 @@ pub(super) fn records(
     study: &Study,
     trial: &Trial,
     models: Models,
+    secrets: &Secrets,
 ) -> Vec<UnreadRecord> {
     let dirs = Dirs {
         workdir: workdir.to_owned(),
@@ -32,7 +33,7 @@ pub(super) fn records(
     let Some(unread) = unread(&path, &dirs.trial, study, trial) else {
         return Vec::new();
     };
-    take(dirs, &path, study, trial, models, &unread).unwrap_or_default()
+    take(dirs, &path, study, trial, models, secrets, &unread).unwrap_or_default()
 }
 
 /// Returns the position of the study in a trial's records file; `None` if the file cannot be read.
@@ -105,6 +106,7 @@ fn take(
     study: &Study,
     trial: &Trial,
     models: Models,
+    secrets: &Secrets,
     unread: &Unread,
 ) -> Option<Vec<UnreadRecord>> {
     let header = study.header();
@@ -122,7 +124,6 @@ fn take(
     let log = log.with_deciding_metrics(&header.deciding_metrics());
     let log = log.with_resource(header.resource.as_ref());
     // The run that started the trial may have had other variables; forms of tokens are the same.
-    let secrets = variables::secrets(&[], &[]);
     let mut log = log
         .with_secrets(secrets.clone())
         .with_models(Arc::new(ModelStore::new(models)));
@@ -134,7 +135,7 @@ fn take(
     Some(
         records
             .into_iter()
-            .map(|(record, line_end)| (record.redacted(&secrets), line_end))
+            .map(|(record, line_end)| (record.redacted(secrets), line_end))
             .collect(),
     )
 }

@@ -119,3 +119,12 @@ impl Companion for SlotCompanion {
         }
     }
 }
+
+impl Drop for SlotCompanion {
+    /// Ends what a killed slot has left, also if nobody has asked about the program since.
+    fn drop(&mut self) {
+        if self.status.is_none() {
+            self.follow(Duration::ZERO);
+        }
+    }
+}

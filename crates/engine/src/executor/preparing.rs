@@ -4,11 +4,11 @@
 use super::{Invocation, Launch, Outcome, Program, StudyContext, Trainable, TrialContext};
 use crate::journal::{HALF_PREPARED, PREPARED};
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use swath_log::TrialLogger;
+use swath_log::{TrialLogger, regular};
 use swath_model::space::Name;
 use swath_model::study::preparation::OUTPUT_ROLE;
 use swath_model::study::{Exit, Failure, Usage};
@@ -149,7 +149,7 @@ fn keep(partial: &Path, output: &Path) -> io::Result<()> {
 /// Writes everything below a path to the disk. The end of a preparation is synced in the journal,
 /// and after a power cut an output that is said to be whole has to be whole.
 fn sync(path: &Path) -> io::Result<()> {
-    let file = File::open(path)?;
+    let file = regular::open_folder(path)?;
     // The file system as a whole: a prepared data set may have a million files.
     #[cfg(target_os = "linux")]
     return Ok(rustix::fs::syncfs(&file)?);

@@ -123,10 +123,16 @@ impl StudyDir {
         self.root.join("environment.json")
     }
 
+    /// Returns the path of the folder of the pilots' files.
+    #[must_use]
+    pub fn pilots(&self) -> PathBuf {
+        self.root.join("pilots")
+    }
+
     /// Returns the paths of the descriptions that pilots have written of their machines.
     #[must_use]
     pub fn node_environments(&self) -> Vec<PathBuf> {
-        let entries = std::fs::read_dir(self.root.join("pilots"));
+        let entries = std::fs::read_dir(self.pilots());
         let mut paths: Vec<PathBuf> = entries
             .into_iter()
             .flatten()

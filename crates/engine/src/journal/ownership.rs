@@ -5,13 +5,13 @@
 //! is on the disk as soon as the folder itself is, and to look at it costs one system call. Studies
 //! that an earlier version began have no id, so all folders beside their journal are theirs.
 
-use super::StudyDir;
+use super::{Replay, StudyDir};
 use rand::RngExt as _;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use swath_model::study::{Study, TrialId};
+use swath_model::study::{Event, Study, TrialId};
 
 /// The files and folders of a study, beside the folders of its trials, that a new study in the same
 /// folder must not read. Copies of code and digests of files are the same for every study.
@@ -37,6 +37,40 @@ pub fn new_id() -> String {
 /// Returns the path of the file in a trial's folder that names the study.
 fn mark_of(folder: &Path, id: &str) -> PathBuf {
     folder.join(format!("study-{id}"))
+}
+
+/// Returns the id of the study in a folder, from the first line of its journal; `None` if there is no
+/// study, or an earlier version began it.
+#[must_use]
+pub fn id_of(dir: &StudyDir) -> Option<String> {
+    let first = Replay::open(dir).ok()?.next()?.ok()?;
+    match first.event {
+        Event::Opened { header, .. } => header.id,
+        _ => None,
+    }
+}
+
+/// Marks a folder as one of the study with this id.
+///
+/// # Errors
+/// If the mark cannot be created.
+pub fn mark_folder(folder: &Path, id: &str) -> io::Result<()> {
+    // Creates an empty file without opening it. Some file systems of networks cannot.
+    let (mark, mode) = (mark_of(folder, id), Mode::from_raw_mode(0o666));
+    match mknodat(CWD, &mark, FileType::RegularFile, mode, 0) {
+        Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
+        Err(_) => fs::File::create(&mark).map(drop),
+    }
+}
+
+/// Returns whether a folder bears the mark of another study. A folder without any mark is of this
+/// study: an earlier version did not mark the folder of pilots.
+#[must_use]
+pub fn is_of_other_study(folder: &Path, id: Option<&str>) -> bool {
+    let Some(id) = id else { return false };
+    let names = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut marks = names.filter(|entry| entry.file_name().to_string_lossy().starts_with("study-"));
+    mark_of(folder, id).symlink_metadata().is_err() && marks.next().is_some()
 }
 
 /// Returns whether a folder of a trial exists that is not of this study.
@@ -95,11 +129,7 @@ pub fn claim_trial(
         fs::create_dir(&folder)?;
     }
     if let Some(id) = &study.header().id {
-        // Creates an empty file without opening it. Some file systems of networks cannot.
-        let (mark, mode) = (mark_of(&folder, id), Mode::from_raw_mode(0o666));
-        if mknodat(CWD, &mark, FileType::RegularFile, mode, 0).is_err() {
-            fs::File::create(&mark)?;
-        }
+        mark_folder(&folder, id)?;
     }
     Ok(moved)
 }

@@ -11,8 +11,9 @@ use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fs::{File, Permissions};
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use swath_model::study::{Attempt, Entry, Event, Exit, Study, Timestamp, Trial, TrialId, Usage};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -21,6 +22,10 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 const FORMAT: u32 = 3;
 /// Number of trials per line.
 const TRIALS_PER_LINE: usize = 256;
+/// Number of lines that are parsed at the same time.
+const LINES_PER_BLOCK: usize = 16;
+/// Number of bytes of the checksum's line, with the line break before it.
+const CHECKSUM_LENGTH: u64 = 10;
 /// Number of bytes of the journal before the offset that must match for a snapshot to belong to it.
 const WITNESS: u64 = 256;
 
@@ -177,14 +182,6 @@ impl<W: Write> Write for Summed<W> {
     }
 }
 
-/// Returns the lines of a snapshot without its checksum; `None` if that is missing or does not
-/// match.
-fn verified(text: &[u8]) -> Option<&[u8]> {
-    let (lines, sum) = text.split_at_checked(text.len().checked_sub(10)?)?;
-    let expected = format!("\n{:08x}\n", crc32fast::hash(lines));
-    (sum == expected.as_bytes()).then_some(lines)
-}
-
 /// Returns the study as the snapshot has it; `None` if readers ignore the snapshot.
 #[must_use]
 pub fn stored(dir: &StudyDir) -> Option<Study> {
@@ -192,10 +189,12 @@ pub fn stored(dir: &StudyDir) -> Option<Study> {
 }
 
 /// Returns the snapshot of the present journal; `None` if there is no valid one.
+///
+/// The trials are parsed a few lines at a time, so that neither the text nor a second copy of the
+/// trials is in memory. Whether the checksum matches is known only at the end.
 fn load(dir: &StudyDir) -> Option<StoredHeader> {
-    let text = std::fs::read(dir.snapshot()).ok()?;
-    let mut lines = verified(&text)?.split(|byte| *byte == b'\n');
-    let mut header: StoredHeader = serde_json::from_slice(lines.next()?).ok()?;
+    let mut lines = SummedLines::open(&dir.snapshot())?;
+    let mut header: StoredHeader = serde_json::from_slice(&lines.next()?).ok()?;
     // The snapshot of another version of swath, or of another journal, is ignored.
     if header.version != VERSION
         || header.format != FORMAT
@@ -203,14 +202,63 @@ fn load(dir: &StudyDir) -> Option<StoredHeader> {
     {
         return None;
     }
-    let lines: Vec<&[u8]> = lines.collect();
-    let trials: Option<Vec<Vec<Trial>>> = lines
-        .par_iter()
-        .map(|line| serde_json::from_str(str::from_utf8(line).ok()?).ok())
-        .collect();
-    header.study = header.study.with_trials(trials?.into_iter().flatten());
+    loop {
+        let block: Vec<_> = lines.by_ref().take(LINES_PER_BLOCK).collect();
+        if block.is_empty() {
+            break;
+        }
+        let trials: Option<Vec<Vec<Trial>>> = block
+            .par_iter()
+            .map(|line| serde_json::from_str(str::from_utf8(line).ok()?).ok())
+            .collect();
+        header.study = header.study.with_trials(trials?.into_iter().flatten());
+    }
     // Lines may be missing from a damaged snapshot.
-    (header.study.trials().len() == header.trials).then_some(header)
+    let is_whole = lines.has_checksum()? && header.study.trials().len() == header.trials;
+    is_whole.then_some(header)
+}
+
+/// The lines of a snapshot without its checksum, which is computed while they are read.
+struct SummedLines {
+    reader: io::Take<BufReader<File>>,
+    sum: crc32fast::Hasher,
+}
+
+impl SummedLines {
+    /// Opens a snapshot; `None` if it is not there or too short for a checksum.
+    fn open(path: &Path) -> Option<Self> {
+        let file = File::open(path).ok()?;
+        let length = file.metadata().ok()?.len().checked_sub(CHECKSUM_LENGTH)?;
+        Some(Self {
+            reader: BufReader::with_capacity(1 << 18, file).take(length),
+            sum: crc32fast::Hasher::new(),
+        })
+    }
+
+    /// Returns whether all lines were read and the checksum behind them matches; `None` if that
+    /// cannot be read.
+    fn has_checksum(self) -> Option<bool> {
+        let expected = format!("\n{:08x}\n", self.sum.finalize());
+        let mut checksum = Vec::new();
+        let is_read = self.reader.limit() == 0;
+        self.reader.into_inner().read_to_end(&mut checksum).ok()?;
+        Some(is_read && checksum == expected.as_bytes())
+    }
+}
+
+impl Iterator for SummedLines {
+    type Item = Vec<u8>;
+
+    /// Returns the next line without its line break; `None` at the end or after an error.
+    fn next(&mut self) -> Option<Vec<u8>> {
+        let mut line = Vec::new();
+        let length = self.reader.read_until(b'\n', &mut line).ok()?;
+        self.sum.update(&line);
+        if line.last() == Some(&b'\n') {
+            line.pop();
+        }
+        (length > 0).then_some(line)
+    }
 }
 
 /// Returns the last [`WITNESS`] bytes of the journal before `offset`, which identify the journal.

@@ -19,14 +19,7 @@ impl World {
     }
 
     fn begin(&self, attempt: u32, resume: bool) -> TrialFolder {
-        let (study, pipeline, stage) = ("s".into(), "p: 1".into(), "tune".into());
-        let identity = Identity {
-            study,
-            pipeline,
-            stage,
-            trial: TrialId(7),
-            attempt: Attempt(attempt),
-        };
+        let identity = identity(attempt);
         let params = yaml::named(&[
             ("lr", Value::Float(1e-5)),
             ("opt", Value::Text("on".into())),
@@ -53,6 +46,16 @@ impl World {
             .lines()
             .map(str::to_owned)
             .collect()
+    }
+}
+
+fn identity(attempt: u32) -> Identity {
+    Identity {
+        study: "s".into(),
+        pipeline: "p: 1".into(),
+        stage: "tune".into(),
+        trial: TrialId(7),
+        attempt: Attempt(attempt),
     }
 }
 
@@ -222,11 +225,56 @@ fn the_result_of_a_trial_stands_at_the_end_once() {
         ];
         TrialFolder::amend(&world.dir(), &Exit::Done, &result, at(60)).unwrap();
     }
-    let result =
+    let expected =
         "  result:\n    objective:\n      'val/loss: x': 1.0e-05\n    model_path: 'm 1.bin'\n";
-    assert!(
-        world.read("metadata/info.yaml").ends_with(result),
-        "{}",
-        world.read("metadata/info.yaml")
-    );
+    let info = world.read("metadata/info.yaml");
+    let (lines, checksum) = info.split_once("# crc32: ").unwrap();
+    assert!(lines.ends_with(expected), "{info}");
+    assert_eq!(checksum.len(), 9, "the checksum is the last line");
+}
+
+#[test]
+fn every_changed_byte_of_a_description_is_noticed() {
+    let world = World::new();
+    let mut folder = world.begin(1, false);
+    folder.mark_running(99).unwrap();
+    drop(folder);
+    let result = [("objective.loss".to_owned(), Value::Float(0.5))];
+    TrialFolder::amend(&world.dir(), &Exit::Done, &result, at(60)).unwrap();
+    let info = world.read("metadata/info.yaml");
+    let description = Description {
+        identity: &identity(1),
+        seed: 42,
+        exit: &Exit::Done,
+        result: &result,
+    };
+    assert_eq!(differing_field(&info, &description), None);
+    for (old, new, field) in [
+        ("loss: 0.5", "loss: 0.6", "loss"),
+        ("exit: done", "exit: fine", "exit"),
+        ("status: COMPLETE", "status: FAILED", "status"),
+        ("hostname: ", "hostname: x", "checksum"),
+    ] {
+        let changed = info.replacen(old, new, 1);
+        assert_ne!(changed, info, "{old}");
+        assert_eq!(
+            differing_field(&changed, &description).as_deref(),
+            Some(field)
+        );
+    }
+    // Earlier versions wrote no checksum.
+    let (unsealed, _) = info.split_once("# crc32: ").unwrap();
+    assert_eq!(differing_field(unsealed, &description), None);
+    for (index, byte) in info
+        .char_indices()
+        .filter(|(_, byte)| byte.is_ascii_digit())
+    {
+        let mut changed = info.clone().into_bytes();
+        changed[index] = if byte == '9' { b'8' } else { byte as u8 + 1 };
+        let changed = String::from_utf8(changed).unwrap();
+        assert!(
+            differing_field(&changed, &description).is_some(),
+            "byte {index}"
+        );
+    }
 }

@@ -109,6 +109,11 @@ impl Secrets {
         Self { values }
     }
 
+    /// Returns the names of the variables whose values are secret.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.values.iter().map(|(_, name)| name.as_str())
+    }
+
     /// Returns the text without its secrets. A text without any is returned as it is.
     #[must_use]
     pub fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {

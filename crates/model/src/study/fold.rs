@@ -480,7 +480,7 @@ impl Trial {
             until: None,
             slot: None,
             place: None,
-            metrics: BTreeMap::new(),
+            metrics: super::NameMap::default(),
             texts: BTreeMap::new(),
             reports: 0,
             beyond: 0,
@@ -552,7 +552,7 @@ impl Trial {
             }
             self.attempt_at = Some(started);
         }
-        self.place = Some(place.clone());
+        self.place = Some(Box::new(place.clone()));
     }
 
     pub(super) fn log(&mut self, record: &LogRecord, header: &Header) {
@@ -590,8 +590,7 @@ impl Trial {
             match datum {
                 Datum::Number(Metric(number)) => {
                     self.metrics
-                        .entry(name.clone())
-                        .or_insert_with(|| Box::new(Tally::EMPTY))
+                        .get_or_insert_with(name, || Tally::EMPTY)
                         .add(*number);
                 }
                 // Flags and texts have no statistics; the last one is kept for the tables.
@@ -650,9 +649,17 @@ impl Trial {
         };
         self.failures += u32::from(state == TrialState::Failed);
         self.exit = Some(exit);
-        // Most trials have no further records, and a list that grows takes room for four at once.
-        self.records.shrink_to_fit();
+        self.shrink();
         state
+    }
+
+    /// Gives back memory that no value needs: most trials have no further records, and a list that
+    /// grows takes room for four at once.
+    pub(super) fn shrink(&mut self) {
+        self.records.shrink_to_fit();
+        if let Some(counted) = &mut self.counted {
+            counted.values.shrink_to_fit();
+        }
     }
 }
 

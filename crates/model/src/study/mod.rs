@@ -17,6 +17,7 @@ pub mod fold;
 pub mod kind;
 pub mod limit;
 pub mod metric;
+pub mod name_map;
 pub mod objective;
 pub mod preparation;
 pub mod record;
@@ -42,6 +43,7 @@ pub use fold::IllegalEvent;
 pub use kind::Kind;
 pub use limit::{Limit, Standing};
 pub use metric::Metric;
+pub use name_map::NameMap;
 pub use objective::{Goal, Objective, Score, Take};
 pub use preparation::{Preparation, PreparationChange, PreparationId};
 pub use record::{Datum, LogRecord, TakenLines};
@@ -159,7 +161,7 @@ impl Study {
     #[must_use]
     pub fn with_trials(mut self, trials: impl IntoIterator<Item = Trial>) -> Self {
         self.trials.extend(trials.into_iter().map(|mut trial| {
-            trial.records.shrink_to_fit();
+            trial.shrink();
             trial
         }));
         self

@@ -221,7 +221,8 @@ pub(super) mod ordered {
                 f.write_str("an object of reported values")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut pairs = Vec::new();
+                // Most reports have one value, and a list that grows takes room for four at once.
+                let mut pairs = Vec::with_capacity(1);
                 while let Some((InternedName(name), datum)) = map.next_entry()? {
                     pairs.push((name, datum));
                 }

@@ -1,12 +1,14 @@
 //! Points in time, as the journal and the exports store them.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::time::Duration;
 
 /// A point in time in UTC, with microsecond resolution; RFC 3339 in JSON and CSV.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Timestamp(jiff::Timestamp);
+///
+/// Stored as microseconds since 1970: a trial has four of them, and a study may have 100,000 trials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
 
 impl Timestamp {
     /// Reads the wall clock. Only the outermost layers call this; all others receive the time as an
@@ -19,18 +21,14 @@ impl Timestamp {
     /// Converts microseconds since 1970. Out-of-range numbers are clamped.
     #[must_use]
     pub fn from_micros(micros: i64) -> Self {
-        let fallback = if micros < 0 {
-            jiff::Timestamp::MIN
-        } else {
-            jiff::Timestamp::MAX
-        };
-        Self(jiff::Timestamp::from_microsecond(micros).unwrap_or(fallback))
+        let (first, last) = (jiff::Timestamp::MIN, jiff::Timestamp::MAX);
+        Self(micros.clamp(first.as_microsecond(), last.as_microsecond()))
     }
 
     /// Returns the microseconds since 1970; negative before it.
     #[must_use]
     pub fn as_micros(self) -> i64 {
-        self.0.as_microsecond()
+        self.0
     }
 
     /// Returns the time that lies `wait` after this one.
@@ -57,6 +55,21 @@ impl Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        // Only times that have this form are stored.
+        let time = jiff::Timestamp::from_microsecond(self.0).map_err(|_| fmt::Error)?;
+        time.fmt(f)
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let time = jiff::Timestamp::deserialize(deserializer)?;
+        Ok(Self(time.as_microsecond()))
     }
 }

@@ -1,14 +1,16 @@
 //! A trial: one configuration, its state and its results.
 
 use super::{
-    Axis, Counted, Exit, LogRecord, Metric, Objective, Origin, Place, SavedModel, Score, Timestamp,
-    Usage,
+    Axis, Counted, Exit, LogRecord, Metric, NameMap, Objective, Origin, Place, SavedModel, Score,
+    Timestamp, Usage,
 };
 use crate::space::intern::interned_map;
 use crate::space::{Name, Params};
-use serde::{Deserialize, Serialize};
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 
 /// The number of a trial within its study: 1, 2, 3…; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -137,13 +139,11 @@ pub struct Trial {
     /// The slot of the last attempt; `None` before the first one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot: Option<u32>,
-    /// The machine and process of the last attempt.
+    /// The machine and process of the last attempt. Boxed, because an imported trial has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub place: Option<Place>,
-    /// The running statistics of each reported key that has had a number. They are boxed because a
-    /// map has room for eleven values even if it has one, and a study may have 100,000 trials.
-    #[serde(deserialize_with = "interned_map")]
-    pub metrics: BTreeMap<Name, Box<Tally>>,
+    pub place: Option<Box<Place>>,
+    /// The running statistics of each reported key that has had a number.
+    pub metrics: NameMap<Tally>,
     /// The last value that is not a number, by reported key.
     #[serde(
         default,
@@ -164,7 +164,11 @@ pub struct Trial {
     pub axis: Axis,
     /// Data sets, models, artifacts, outputs, checkpoints, notes and warnings, in the order of
     /// recording.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "short_list",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub records: Vec<LogRecord>,
     /// The lines of `records.jsonl` of which there are records; `None` if no record names its line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -212,6 +216,31 @@ pub struct Trial {
     /// The trial is in the trash.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub removed: bool,
+}
+
+/// Deserializes a list that usually has one item, without room for more. A list that grows takes room
+/// for four at once, and what it gives back later leaves holes between the trials of a study.
+fn short_list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    struct Items<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Items<T> {
+        type Value = Vec<T>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list")
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
+            let mut list = Vec::new();
+            while let Some(item) = items.next_element()? {
+                if list.is_empty() {
+                    list.reserve_exact(1);
+                }
+                list.push(item);
+            }
+            Ok(list)
+        }
+    }
+    deserializer.deserialize_seq(Items(PhantomData))
 }
 
 fn is_zero<T: Default + PartialEq>(count: &T) -> bool {

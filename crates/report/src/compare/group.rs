@@ -105,9 +105,10 @@ impl Grouping {
                 };
                 let index = *indices.entry(text).or_insert_with(|| {
                     groups.push(Group {
-                        rows: Vec::new(),
+                        // Without replicates every group has a single trial.
+                        rows: Vec::with_capacity(1),
                         key,
-                        numbers: Vec::new(),
+                        numbers: Vec::with_capacity(1),
                         sample: None,
                         interval: None,
                     });

@@ -6,11 +6,13 @@ use swath_engine::driver::gc;
 use swath_engine::driver::prepare::is_prepared;
 use swath_engine::executor;
 use swath_engine::journal::{self, StudyDir, lock};
+use swath_engine::provenance::git::md5_of;
 use swath_engine::provenance::probe::{Finding, State};
 use swath_engine::tracker::csv;
-use swath_log::regular;
+use swath_log::folder::{self, Description};
+use swath_log::{Identity, regular};
 use swath_model::space::Params;
-use swath_model::study::{IllegalEvent, Study, Trial, TrialState};
+use swath_model::study::{Attempt, IllegalEvent, Origin, Study, Trial, TrialState};
 
 /// Checks a study without changing anything. Returns the findings in the order of the checks.
 #[must_use]
@@ -56,6 +58,7 @@ pub fn checkup(dir: &StudyDir) -> Vec<Finding> {
     if !is_running {
         findings.push(table(dir, &study));
         findings.push(descriptions(dir, &study));
+        findings.push(copies(dir, &study));
     }
     findings.push(folders(dir, &study));
     findings.extend(preparations(dir, &study));
@@ -188,7 +191,7 @@ fn table(dir: &StudyDir, study: &Study) -> Finding {
     }
 }
 
-/// Compares `params.json` and `metadata/info.yaml` in the folders of trials with the journal.
+/// Compares `params.json` and the files in `metadata` in the folders of trials with the journal.
 fn descriptions(dir: &StudyDir, study: &Study) -> Finding {
     let mut odd = Vec::new();
     let mut count = 0;
@@ -221,12 +224,26 @@ fn descriptions(dir: &StudyDir, study: &Study) -> Finding {
         if !params.as_ref().is_none_or(agrees) {
             odd.push(format!("`{}/params.json` has other parameters", trial.id));
         }
-        let info = regular::read_to_string(&folder.join("metadata/info.yaml")).unwrap_or_default();
-        if !is_description_of(&info, study, trial) {
+        let config = regular::read_to_string(&folder.join("metadata/config.yaml"));
+        if let (Some(params), Ok(config)) = (&params, config)
+            && config != swath_log::folder::config(params)
+        {
             odd.push(format!(
-                "`{}/metadata/info.yaml` has another seed or objective",
+                "`{}/metadata/config.yaml` differs from `params.json`",
                 trial.id
             ));
+        }
+        let info = regular::read_to_string(&folder.join("metadata/info.yaml")).unwrap_or_default();
+        match differing_field(&info, study, trial).as_deref() {
+            None => {}
+            Some("checksum") => odd.push(format!(
+                "`{}/metadata/info.yaml` was changed after swath had written it",
+                trial.id
+            )),
+            Some(field) => odd.push(format!(
+                "`{}/metadata/info.yaml` has another `{field}`",
+                trial.id
+            )),
         }
     }
     match shortened(odd) {
@@ -239,21 +256,50 @@ fn descriptions(dir: &StudyDir, study: &Study) -> Finding {
     }
 }
 
-/// Returns whether the seed and the objectives in an `info.yaml` are those of the journal. One that
-/// is missing does not count as different.
-fn is_description_of(info: &str, study: &Study, trial: &Trial) -> bool {
-    let seed = info.lines().find_map(|line| line.strip_prefix("  seed: "));
-    let has_seed = seed.is_none_or(|seed| seed == trial.seed.to_string());
-    has_seed
-        && study.header().objectives.iter().all(|objective| {
-            let key = format!("    objective.{}: ", objective.metric);
-            let written = info.lines().find_map(|line| line.strip_prefix(&key));
-            let written: Option<f64> = written.and_then(|text| text.parse().ok());
-            match (written, trial.objective(objective)) {
-                (Some(written), Some(value)) => written.to_bits() == value.to_bits(),
-                _ => true,
-            }
-        })
+/// Returns the first field of an `info.yaml` that differs from the journal.
+fn differing_field(info: &str, study: &Study, trial: &Trial) -> Option<String> {
+    let header = study.header();
+    let identity = Identity {
+        study: header.name.clone(),
+        pipeline: header.pipeline.clone(),
+        stage: header.stage.clone(),
+        trial: trial.id,
+        attempt: Attempt(trial.attempts),
+    };
+    folder::differing_field(
+        info,
+        &Description {
+            identity: &identity,
+            seed: trial.seed,
+            // The folder of a trial that runs or is paused has no end of its own yet.
+            exit: trial.exit.as_ref().filter(|_| trial.state.is_final())?,
+            result: &study.result(trial),
+        },
+    )
+}
+
+/// Compares the copies of the sweep file and of the patch with their digests in the journal.
+fn copies(dir: &StudyDir, study: &Study) -> Finding {
+    let header = study.header();
+    let copies = [
+        ("sweep.toml", dir.sweep_toml(), Some(&header.sweep)),
+        ("code.patch", dir.code_patch(), header.code_patch.as_ref()),
+    ];
+    let odd = copies.into_iter().filter_map(|(name, path, digest)| {
+        let text = regular::read(&path).ok()?;
+        (md5_of(&text) != *digest?)
+            .then(|| format!("`{name}` is not the text of which the journal has the digest"))
+    });
+    match shortened(odd.collect()) {
+        None => Finding::new("copies", State::Good, "as the journal says"),
+        // A run that was killed may have written a copy and not yet its digest.
+        Some(text) if study.closed().is_none() => Finding::new(
+            "copies",
+            State::Without,
+            format!("{text}; the next run writes it anew"),
+        ),
+        Some(text) => Finding::new("copies", State::Bad, text),
+    }
 }
 
 /// Returns descriptions as one text that does not become long; `None` if there are none.
@@ -322,7 +368,8 @@ fn folders(dir: &StudyDir, study: &Study) -> Finding {
         .collect();
     let mut odd = Vec::new();
     for trial in study.trials() {
-        let expected = trial.attempts > 0 && !trial.removed;
+        let is_imported = matches!(trial.origin, Origin::Imported(_));
+        let expected = trial.attempts > 0 && !trial.removed && !is_imported;
         match (expected, there.contains(&trial.id.0)) {
             (true, false) => odd.push(format!("trial {} ran but has no folder", trial.id)),
             (false, true) if trial.removed => {

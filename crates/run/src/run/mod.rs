@@ -55,6 +55,7 @@ use swath_engine::driver::{
 };
 use swath_engine::executor::{Executor, ExecutorError, Pool, Trainable};
 use swath_engine::journal::StudyDir;
+use swath_engine::provenance::variables;
 use swath_engine::provenance::{Environment, Git, Machine};
 use swath_model::source::secret::Secrets;
 use swath_model::source::variables::Unset;
@@ -254,6 +255,12 @@ impl<'a> Opened<'a> {
     #[must_use]
     pub fn dir(&self) -> &StudyDir {
         &self.dir
+    }
+
+    /// Returns the secrets that no record shows.
+    #[must_use]
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
     }
 
     /// Returns the state of the study, up to the last committed event.
@@ -494,6 +501,7 @@ pub fn parts(
             .map(|preparation| preparation.plan.clone())
             .collect(),
         workdir: sweep.run.workdir.clone().unwrap_or_default(),
+        secrets: variables::secrets(&sweep.run.env, &sweep.run.secret_env),
         own_workdir: None,
         watched: None,
         keep: sweep.run.keep,

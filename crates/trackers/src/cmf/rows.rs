@@ -470,13 +470,13 @@ impl Filling<'_, '_, '_> {
         }
         let mut last_values: Vec<(String, Property)> = Vec::new();
         let used = BTreeSet::from(["Result", "execution_id"]);
-        for (name, tally) in &trial.metrics {
+        for (name, tally) in trial.metrics.iter() {
             last_values.push((free_name(name, &used), Property::number(tally.last.0)));
         }
         for (name, text) in trial
             .texts
             .iter()
-            .filter(|(name, _)| !trial.metrics.contains_key(*name))
+            .filter(|(name, _)| !trial.metrics.contains_key(name))
         {
             last_values.push((free_name(name, &used), Property::text(text)));
         }

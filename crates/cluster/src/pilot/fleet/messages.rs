@@ -1,11 +1,14 @@
 //! Messages of pilots, and the consequences when a pilot leaves or is lost.
 
 use super::super::PROTOCOL;
+use super::super::attempt_message::{
+    AttemptEvent, AttemptMessage, is_recorded, place_of_short_attempt,
+};
 use super::super::wire::{Message, MessageKind, Order};
 use super::Fleet;
 use std::time::{Duration, Instant};
 use swath_engine::executor::{Signal, SignalKind};
-use swath_model::study::{Exit, LogRecord, Place, Timestamp, Usage};
+use swath_model::study::{Exit, Timestamp, Usage};
 
 /// Tolerated difference between two clocks before the user is warned.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(120);
@@ -53,7 +56,13 @@ impl Fleet {
         pilot.seq = message.seq;
         pilot.last_message = Instant::now();
         pilot.last_message_at = Some(message.at);
-        match message.kind {
+        let kind = match AttemptMessage::of(message.at, message.kind) {
+            Ok(about_attempt) => {
+                return self.handle_attempt_message(position, message.at, about_attempt);
+            }
+            Err(kind) => *kind,
+        };
+        match kind {
             MessageKind::Hello(hello) => {
                 let difference = Timestamp::now()
                     .since(message.at)
@@ -100,75 +109,69 @@ impl Fleet {
                 let host = pilot.host().unwrap_or("a pilot").to_owned();
                 self.messages.push(format!("{host}: {text}"));
             }
-            MessageKind::Placed {
-                trial,
-                attempt,
-                place,
-            } => {
-                let Some(assigned) = pilot.assigned.get_mut(&(trial, attempt)) else {
-                    return;
-                };
-                assigned.started_at = Some(message.at);
+            // The batch system ended the job and may restart it. The pilot is finished only when
+            // the next list shows the job as over.
+            MessageKind::Bye { why, told } if told && self.restarts_jobs => {
+                pilot.is_full = true;
+                pilot.farewell = Some(why);
+                self.polling.call_soon();
+            }
+            MessageKind::Bye { why, .. } => self.handle_farewell(position, &why),
+            // These are about attempts, and were translated above.
+            MessageKind::Placed { .. }
+            | MessageKind::Logged { .. }
+            | MessageKind::Asked { .. }
+            | MessageKind::Ended { .. }
+            | MessageKind::Returned { .. } => {}
+        }
+    }
+
+    /// Passes a message about an attempt on to the driver, if the attempt is still one of the pilot.
+    fn handle_attempt_message(&mut self, position: usize, at: Timestamp, message: AttemptMessage) {
+        let AttemptMessage {
+            trial,
+            attempt,
+            event,
+        } = message;
+        let Some(pilot) = self.pilots.get_mut(position) else {
+            return;
+        };
+        let Some(assigned) = pilot.assigned.get_mut(&(trial, attempt)) else {
+            // The attempt was taken from this pilot: another one may run it, so its records and its
+            // end must not count, and the answer to it would be read by its successor.
+            let is_result = matches!(event, AttemptEvent::Logged(..) | AttemptEvent::Ended { .. });
+            let is_revoked = pilot.revoked.contains(&(trial, attempt));
+            self.dropped += u64::from(is_result && is_revoked);
+            return;
+        };
+        match event {
+            AttemptEvent::Placed(place) => {
+                assigned.started_at = Some(at);
                 // An earlier run may have recorded the place already.
                 if !std::mem::replace(&mut assigned.is_placed, true) {
-                    let place = Place {
-                        since: Some(message.at),
-                        ..place
-                    };
                     self.send(trial, attempt, SignalKind::Placed(place));
                 }
             }
-            MessageKind::Logged {
-                trial,
-                attempt,
-                record,
-                line_end,
-            } => match pilot.assigned.get_mut(&(trial, attempt)) {
-                // The journal of the study already has these records from an earlier run. Warnings
-                // that are not about a line are not counted, because some of those in the journal
-                // are the driver's own.
-                Some(assigned) if assigned.records_to_skip > 0 => {
-                    let is_counted =
-                        line_end.is_some() || !matches!(record, LogRecord::Warning { .. });
-                    assigned.records_to_skip -= u64::from(is_counted);
-                }
-                Some(_) => self.send(
-                    trial,
-                    attempt,
-                    SignalKind::Logged(record.redacted(&self.secrets), line_end),
-                ),
-                // The attempt was taken from this pilot: another one may run it, so its records
-                // must not count.
-                None => self.dropped += u64::from(pilot.revoked.contains(&(trial, attempt))),
-            },
-            MessageKind::Asked { trial, attempt, id } => {
-                // The answer to a revoked attempt would be read by its successor.
-                if pilot.assigned.contains_key(&(trial, attempt)) {
-                    self.send(trial, attempt, SignalKind::Asked(id));
+            AttemptEvent::Logged(record, line_end) => {
+                // The journal of the study may have these records from an earlier run.
+                if !is_recorded(&mut assigned.records_to_skip, &record, line_end) {
+                    let record = record.redacted(&self.secrets);
+                    self.send(trial, attempt, SignalKind::Logged(record, line_end));
                 }
             }
-            MessageKind::Ended {
-                trial,
-                attempt,
+            AttemptEvent::Asked(id) => self.send(trial, attempt, SignalKind::Asked(id)),
+            AttemptEvent::Ended {
                 exit,
                 usage,
                 seconds,
             } => {
-                let Some(assigned) = pilot.assigned.remove(&(trial, attempt)) else {
-                    self.dropped += u64::from(pilot.revoked.contains(&(trial, attempt)));
-                    return;
-                };
-                // The pool reports no process of a short trial, but its machine and start matter.
+                let is_placed = assigned.is_placed;
+                pilot.assigned.remove(&(trial, attempt));
                 let place = pilot
                     .hello
                     .as_ref()
-                    .filter(|_| !assigned.is_placed && seconds > 0.0)
-                    .map(|hello| Place {
-                        pid: None,
-                        start_ticks: None,
-                        since: Some(message.at.before(seconds)),
-                        ..hello.place.clone()
-                    });
+                    .filter(|_| !is_placed)
+                    .and_then(|hello| place_of_short_attempt(&hello.place, at, seconds));
                 self.machines.note_end(trial, pilot.host(), &exit);
                 if let Some(place) = place {
                     self.send(trial, attempt, SignalKind::Placed(place));
@@ -180,30 +183,14 @@ impl Fleet {
                             .map_or(seconds, |mean| 0.9 * mean + 0.1 * seconds),
                     );
                 }
-                let usage = Usage {
-                    seconds: Some(seconds),
-                    ..usage
-                };
                 let exit = exit.redacted(&self.secrets);
                 self.send(trial, attempt, SignalKind::Ended(exit, usage));
             }
-            MessageKind::Returned { trial, attempt } => {
-                if pilot.assigned.remove(&(trial, attempt)).is_some() {
-                    self.send(
-                        trial,
-                        attempt,
-                        SignalKind::Ended(Exit::Interrupted, Usage::of_seconds(0.0)),
-                    );
-                }
+            AttemptEvent::Returned => {
+                pilot.assigned.remove(&(trial, attempt));
+                let end = SignalKind::Ended(Exit::Interrupted, Usage::of_seconds(0.0));
+                self.send(trial, attempt, end);
             }
-            // The batch system ended the job and may restart it. The pilot is finished only when
-            // the next list shows the job as over.
-            MessageKind::Bye { why, told } if told && self.restarts_jobs => {
-                pilot.is_full = true;
-                pilot.farewell = Some(why);
-                self.polling.call_soon();
-            }
-            MessageKind::Bye { why, .. } => self.handle_farewell(position, &why),
         }
     }
 

@@ -479,6 +479,7 @@ fn spec(
             workdir,
             ..program.clone()
         },
+        secret_env: work.study.secrets.names().map(str::to_owned).collect(),
         work_files: work.study.work_files.as_deref().cloned(),
         share: work.share,
         deciding: work.study.deciding.clone(),

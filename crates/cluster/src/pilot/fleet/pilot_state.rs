@@ -61,6 +61,8 @@ pub(super) struct PilotState {
     pub(super) job_over: Option<(String, Instant, u32)>,
     /// Reason why its job waits in the queue.
     pub(super) queue_reason: Option<String>,
+    /// Number of lists in a row that show the job as one that can never start.
+    pub(super) blocked_lists: u32,
     pub(super) warned_of: BTreeSet<&'static str>,
     poll_interval: Duration,
     next_poll: Instant,
@@ -134,6 +136,7 @@ impl PilotState {
             farewell: None,
             job_over: None,
             queue_reason: None,
+            blocked_lists: 0,
             warned_of: BTreeSet::new(),
             poll_interval: FIRST_POLL_INTERVAL,
             next_poll: now,

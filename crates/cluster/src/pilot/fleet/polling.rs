@@ -97,6 +97,7 @@ impl Fleet {
                 for position in 0..self.pilots.len() {
                     self.update_from_list(position, &listed);
                 }
+                self.end_if_all_are_blocked();
             }
             Err(message) => {
                 if self.polling.unanswered_since.is_none() {
@@ -161,11 +162,17 @@ impl Fleet {
             self.handle_restart(position);
             return;
         }
+        pilot.blocked_lists = match job.map(|job| &job.phase) {
+            Some(Phase::Blocked(_)) => pilot.blocked_lists + 1,
+            _ => 0,
+        };
         match job.map(|job| &job.phase) {
             // A pilot that already ran is in the queue again: the batch system will restart its
             // job.
-            Some(Phase::Waiting(_)) if pilot.hello.is_some() => self.handle_restart(position),
-            Some(Phase::Waiting(reason)) => {
+            Some(Phase::Waiting(_) | Phase::Blocked(_)) if pilot.hello.is_some() => {
+                self.handle_restart(position);
+            }
+            Some(Phase::Waiting(reason) | Phase::Blocked(reason)) => {
                 pilot.job_over = None;
                 if pilot.queue_reason.as_ref() != Some(reason) {
                     pilot.queue_reason = Some(reason.clone());
@@ -200,6 +207,37 @@ impl Fleet {
                 self.end_if_certain(position, true, lease);
             }
         }
+    }
+
+    /// Gives up if no job can ever start: all further ones would be submitted with the same request.
+    fn end_if_all_are_blocked(&mut self) {
+        let live: Vec<usize> = (0..self.pilots.len())
+            .filter(|position| self.pilots[*position].gone.is_none())
+            .collect();
+        let mut lists = live
+            .iter()
+            .map(|position| self.pilots[*position].blocked_lists);
+        let fewest = lists.next().map(|first| lists.fold(first, u32::min));
+        match fewest {
+            None | Some(0) => return,
+            // One list may be a mistake of the controller.
+            Some(count) if count < LISTS_TO_CONFIRM => return self.polling.call_soon(),
+            Some(_) => {}
+        }
+        let first = live.first().map(|position| &self.pilots[*position]);
+        let reason = first.and_then(|pilot| pilot.queue_reason.clone());
+        let why = format!(
+            "no job can ever start, so they were cancelled: {}",
+            reason.unwrap_or_default()
+        );
+        let ids = live
+            .iter()
+            .filter_map(|position| self.pilots[*position].cancel_id());
+        self.engine.ask(Request::Cancel(ids.collect()));
+        for position in live {
+            self.mark_gone(position, &why);
+        }
+        self.submissions.stop_reason = Some(why);
     }
 
     /// Reports the reason for waiting once for all pilots that wait for the same reason. Ordinary

@@ -11,7 +11,9 @@ use super::{ExecutorError, Fleet, PilotState, Script, pilots_of, polling};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
+use swath_engine::journal::{self, StudyDir};
 use swath_model::source::units::{Bytes, HumanDuration};
+use swath_model::source::variables;
 
 /// Number of failed launches in a row after which no more pilots are submitted.
 const MAX_FAILED_LAUNCHES: u32 = 3;
@@ -166,15 +168,20 @@ impl Fleet {
             .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
             .collect();
         let batch = format!("swath-{}-{}", plain.get(..40).unwrap_or(&plain), nonce());
+        let prelude = variables::fill_all(&self.prelude).map_err(std::io::Error::other)?;
         let text = script::script(&Script {
             swath: &self.swath,
             called: &self.called,
             study: &self.study,
             batch: &batch,
-            prelude: &self.prelude,
+            prelude: &prelude,
             index: self.index,
         });
         let path = self.dir.script(&batch);
+        // The journal of the study has its first line by now.
+        if let Some(id) = journal::id_of(&StudyDir::at(&self.study)) {
+            journal::mark_folder(self.dir.root(), &id)?;
+        }
         // These may contain secrets, as the settings may.
         write_new(&self.dir.variables(&batch), &environment::exports(), 0o600)?;
         write_new(
@@ -182,7 +189,7 @@ impl Fleet {
             &serde_json::to_vec_pretty(&self.spec)?,
             0o600,
         )?;
-        write_new(&path, text.as_bytes(), 0o755)?;
+        write_new(&path, text.as_bytes(), 0o700)?;
         self.ledger.append(&LedgerLine::Intent {
             batch: batch.clone(),
             count,

@@ -238,7 +238,11 @@ fn a_lost_trial_waits_again_and_its_next_attempt_starts_new_statistics() {
     world.end(1, Exit::Done);
     let trial = world.study.trial(TrialId(1)).expect("it was created");
     assert_eq!(
-        (trial.attempts, trial.reports, trial.metrics["loss"].min),
+        (
+            trial.attempts,
+            trial.reports,
+            trial.metrics.get("loss").unwrap().min
+        ),
         (2, 1, Some(0.7))
     );
 }

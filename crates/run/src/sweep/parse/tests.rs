@@ -512,7 +512,7 @@ fn the_error_for_a_key_of_another_table_names_that_table() {
         ),
         (
             "[[outcome_constraint]]\ntime = '1h'\nmetric = 'a'\nmax = 3",
-            "`time` belongs to `[limits]`",
+            "`time` belongs to `[[prepare]]` or `[limits]`",
         ),
         ("trials = 3", "`trials` belongs to `[search]`"),
         ("trial_time = '1h'", "`trial_time` belongs to `[limits]`"),
