@@ -263,7 +263,7 @@ def reports_alone(training, old, new):
 def test_lightning_reports_every_validation_or_epochs_without_any(training):
     reports = reports_alone(training, "max_epochs=3", "max_epochs=2, val_check_interval=0.5")
     assert [(r["epoch"], r["step"]) for r in reports] == [
-        ("1", "2"), ("1", "4"), ("2", "6"), ("2", "8")
+        ("0.5", "2"), ("1", "4"), ("1.5", "6"), ("2", "8")
     ]
     reports = reports_alone(training, "max_epochs=3", "max_epochs=4, check_val_every_n_epoch=2")
     assert [r["epoch"] for r in reports] == ["2", "4"]
