@@ -1,0 +1,476 @@
+"""Trackers of one's own: what they are told, once, and what becomes of their mistakes."""
+
+import http.server
+import json
+import os
+import sqlite3
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import pytest
+import swath
+from swath import _tracker
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "trackers"
+
+# Writes each call as a line of JSON to `calls` in the working directory.
+RECORDER = """
+    import json, os
+    import swath
+
+    class Mine(swath.Tracker):
+        def init(self): self.file = open("calls", "a")
+        def log(self, trial, step, values): self.write("log", trial, values.key, values.log, step, values)
+        def start(self, trial): self.write("start", trial, trial.attempt, trial.resumes, trial.params)
+        def param(self, trial, name, value): self.write("param", trial, name, value)
+        def model(self, trial, model): self.write("model", trial, model["model_path"], model["step"])
+        def artifact(self, trial, artifact): self.write("artifact", trial, artifact["path"])
+        def dataset(self, trial, dataset): self.write("dataset", trial, dataset["data_dir"])
+        def output(self, trial, name, value): self.write("output", trial, name, value)
+        def note(self, trial, text): self.write("note", trial, text)
+        def end(self, trial): self.write("end", trial, trial.state, trial.models)
+        def close(self): self.file.close()
+        def write(self, call, trial, *rest): print(json.dumps([call, trial.id, *rest]), file=self.file)
+"""
+
+TRAIN = """
+    import os
+    import swath
+
+    p = swath.params(lr=0.1)
+    for epoch in (1, 2):
+        for batch in range(4):
+            swath.log(loss=p.lr * batch, step=epoch, batch=batch, context="train")
+        swath.log(acc=float("nan"), step=epoch)
+        model = f"m{swath.trial().id}-{epoch}.bin"
+        with open(model, "w") as file:
+            file.write(f"{epoch} {p.lr}")
+        swath.model(model, step=epoch, framework="none")
+        swath.report(epoch=epoch, loss=p.lr / epoch, worst=float("inf"), word="a")
+    swath.dataset("train.py")
+    swath.artifact("train.py")
+    swath.note("noted")
+    swath.output(final=[1, 2])
+    with open(os.environ["SWATH_RECORDS"], "a") as file:
+        file.write('{"kind": "param", "depth": 12}\\n')
+        file.write('{"kind": "metric", "loss": 7, "rank": 1, "batch": 1, "log": "train"}\\n')
+"""
+
+
+def sweep(spec, *words, trials=2, rest="", tail=""):
+    """Returns the rest of a sweep after `[run]`, with a tracker."""
+    command = json.dumps([sys.executable, "-m", "swath.tracker", str(spec), *words])
+    return textwrap.dedent(f"""
+        objective = {{ metric = "loss", goal = "min" }}
+        search = {{ sampler = "random", trials = {trials} }}
+        space = {{ lr = {{ min = 0.1, max = 0.2 }} }}
+        retry = {{ times = 1 }}
+    """).replace("\n", "\n", 1), f'\n[[tracker]]\nname = "program"\ncommand = {command}\n{rest}\n{tail}'
+
+
+def run(folder, spec, *words, name="s", **options):
+    """Runs a sweep of ``train.py`` with a tracker, and returns the finished process."""
+    head, tracker = sweep(spec, *words, **options)
+    command = json.dumps([sys.executable, "train.py"])
+    text = f'name = "{name}"\nseed = 4\nrun = {{ command = {command} }}\n{head}{tracker}'
+    (folder.path / "s.toml").write_text(text)
+    return folder.swath("run", "s.toml", "--jobs", "1")
+
+
+def calls(folder, kind=None):
+    """Returns the calls that the tracker wrote down, or those of one kind without its name."""
+    lines = [json.loads(line) for line in (folder.path / "calls").read_text().splitlines()]
+    return lines if kind is None else [line[1:] for line in lines if line[0] == kind]
+
+
+def log_of(folder, name="s"):
+    stem = Path(sys.executable).stem
+    return (folder.path / "logs" / name / "trackers/program" / f"{stem}.log").read_text()
+
+
+def test_three_lines_get_every_report_and_every_row(folder):
+    folder.script(TRAIN)
+    folder.script(
+        """
+        import swath
+
+        class Mine(swath.Tracker):
+            def init(self): self.file = open("values", "a")
+            def log(self, trial, step, values): print(trial.id, values.log, step, values, file=self.file)
+            def close(self): self.file.close()
+        """,
+        "mine.py",
+    )
+    done = run(folder, "mine:Mine", trials=1)
+    assert done.returncode == 0 and "warning" not in done.stderr, done.stderr
+    lr = folder.trials()[0]["params"]["lr"]
+    train = [f"1 train {e} {{'loss': {lr * b}}}" for e in (1, 2) for b in range(4)]
+    assert (folder.path / "values").read_text().splitlines() == [
+        f"1 report 1 {{'epoch': 1.0, 'loss': {lr}, 'worst': inf, 'word': 'a'}}",
+        f"1 report 2 {{'epoch': 2.0, 'loss': {lr / 2}, 'worst': inf, 'word': 'a'}}",
+        "1 metrics 1 {'acc': nan}",
+        "1 metrics 2 {'acc': nan}",
+        *train,
+        "1 worker_1/train 8 {'loss': 7}",
+    ]
+
+
+def test_parameters_models_artifacts_and_ends_are_told(folder):
+    folder.script(TRAIN)
+    folder.script(RECORDER, "mine.py")
+    run(folder, "mine:Mine", trials=1)
+    lr = folder.trials()[0]["params"]["lr"]
+    assert calls(folder, "start") == [[1, 1, False, {"lr": lr}]]
+    assert calls(folder, "param") == [[1, "depth", 12]]
+    assert calls(folder, "model") == [[1, "m1-1.bin", 1], [1, "m1-2.bin", 2]]
+    assert calls(folder, "artifact") == [[1, "artifacts/file/train.py"]]
+    assert calls(folder, "dataset") == [[1, "train.py"]]
+    assert calls(folder, "output") == [[1, "final", [1, 2]]]
+    assert [1, "noted"] in calls(folder, "note")
+    [[trial, state, models]] = calls(folder, "end")
+    assert (trial, state) == (1, "complete") and calls(folder)[-1][0] == "end"
+    assert [model["facts"] for model in models] == 2 * [{"framework": "none"}]
+
+
+@pytest.mark.parametrize(
+    "rest, batches",
+    [
+        ("log_freq = 2", [0, 2, None]),
+        ("log_freq = 'epoch'", [None]),
+        ("log_freq = 3\nlog_on_workers = [1]", []),
+        ("log_on_workers = [1]", [1]),
+    ],
+)
+def test_the_options_of_the_sweep_file_select_rows(folder, rest, batches):
+    folder.script("""
+        import swath
+        for batch in range(4):
+            swath.log(x=batch, batch=batch)
+        swath.log(x=9)
+        with open(swath._records._writer.path, "a") as file:
+            file.write('{"kind": "metric", "x": 1, "rank": 1, "batch": 1, "log": "metrics"}\\n')
+        swath.report(loss=1)
+    """)
+    folder.script(
+        """
+        import swath
+        class Mine(swath.Tracker):
+            log_freq = "epoch"
+            def log(self, trial, step, values):
+                if not values.is_report:
+                    print(values.batch, file=open("batches", "a"))
+        """,
+        "mine.py",
+    )
+    rest = rest if "log_freq" in rest else rest + "\nlog_freq = 'batch'"
+    assert run(folder, "mine:Mine", trials=1, rest=rest).returncode == 0
+    path = folder.path / "batches"
+    assert (path.read_text().split() if path.exists() else []) == [str(b) for b in batches]
+
+
+def test_the_tables_of_trackers_are_read_without_a_reader_of_toml():
+    tomllib = pytest.importorskip("tomllib")
+    text = sweep("a:A", "url=x", rest="log_freq = 5 # every fifth\nlog_on_workers = [0, 2]")[1]
+    text += sweep("b.py:B", rest='log_freq = "epoch"\ndir = \'runs\'', tail="[space]\ndir = 1")[1]
+    known = tomllib.loads(text)["tracker"]
+    for own, table in zip(_tracker._tracker_tables(text), known):
+        assert table.pop("command")[3] in own.pop("command")
+        assert own == table
+    with pytest.raises(ValueError, match="`log_freq` must be"):
+        _tracker._Due(0, -1)
+    with pytest.raises(ValueError, match="`log_on_workers` must be"):
+        _tracker._Due("batch", [-1])
+
+
+def test_each_call_comes_once_over_several_runs(folder):
+    folder.script(TRAIN)
+    folder.script(RECORDER, "mine.py")
+    run(folder, "mine:Mine", trials=1)
+    first = calls(folder)
+    run(folder, "mine:Mine", trials=2)
+    both = calls(folder)
+    assert both[: len(first)] == first and {call[1] for call in both[len(first) :]} == {2}
+    keys = [log[1] for log in calls(folder, "log")]
+    assert len(keys) == len(set(keys)) == 2 * 13
+    # Without the folder of the tracker, everything comes again.
+    import shutil
+
+    shutil.rmtree(folder.path / "logs/s/trackers")
+    (folder.path / "calls").unlink()
+    assert folder.swath("export", "program", "s").returncode == 0
+    assert calls(folder) == both
+
+
+def test_a_tracker_that_writes_anew_gets_everything_at_each_start(folder):
+    folder.script(TRAIN)
+    folder.script(RECORDER + "        once = False\n", "mine.py")
+    run(folder, "mine:Mine", trials=1)
+    first = calls(folder)
+    run(folder, "mine:Mine", trials=1)
+    folder.swath("export", "program", "s")
+    assert calls(folder)[: 2 * len(first)] == 2 * first
+    assert not list(folder.path.glob("logs/s/trackers/program/*.cursor"))
+
+
+def test_an_attempt_that_starts_anew_has_rows_of_its_own(folder):
+    folder.script("""
+        import sys
+        import swath
+        attempt = swath.trial().attempt
+        swath.log(x=attempt)
+        swath.report(loss=attempt)
+        swath.flush()
+        sys.exit(3 if attempt == 1 else 0)
+    """)
+    folder.script(RECORDER, "mine.py")
+    run(folder, "mine:Mine", trials=1)
+    first = calls(folder)
+    rows = [(key, values) for _, key, log, _, values in calls(folder, "log") if log != "report"]
+    assert rows == [("1/1/metrics/0", {"x": 1}), ("1/2/metrics/0", {"x": 2})]
+    assert [state for _, state, _ in calls(folder, "end")] == ["failed", "complete"]
+    # Also when everything is told at once, long after the second attempt took the place of the first.
+    import shutil
+
+    shutil.rmtree(folder.path / "logs/s/trackers")
+    (folder.path / "calls").unlink()
+    folder.swath("export", "program", "s")
+    assert calls(folder) == first
+
+
+def test_states_and_exits_are_those_of_the_study(folder):
+    folder.script("""
+        import os, signal, sys
+        import swath
+        trial = swath.trial().id
+        if trial != 2:
+            swath.report(loss=float("nan") if trial == 4 else trial, epoch=1)
+        if trial == 1: sys.exit(3)
+        if trial == 3: swath.invalid("too small")
+        if trial == 5: os.kill(os.getpid(), signal.SIGKILL)
+        if trial == 6: raise ValueError("bad")
+    """)
+    folder.script(
+        """
+        import json, swath
+        class Mine(swath.Tracker):
+            def end(self, trial):
+                print(json.dumps([trial.id, trial.state, trial.exit]), file=open("ends", "a"))
+        """,
+        "mine.py",
+    )
+    run(folder, "mine:Mine", trials=7)
+    lines = (folder.path / "ends").read_text().splitlines()
+    told = {trial: (state, why) for trial, state, why in map(json.loads, lines)}
+    for trial in folder.trials():
+        state, why = told[trial["trial"]]
+        assert state == trial["state"], (trial["trial"], why)
+        if trial["trial"] not in (2, 4):
+            assert why.partition(" (SIG")[0] == trial["exit"].partition(" (SIG")[0]
+
+
+def test_an_error_of_the_tracker_is_told_and_ends_nothing(folder):
+    folder.script(TRAIN)
+    faulty = RECORDER + (
+        "        def end(self, trial):\n"
+        "            if trial.id == 1: raise KeyError('no such column')\n"
+        "            self.write('end', trial)\n"
+    )
+    folder.script(faulty, "mine.py")
+    done = run(folder, "mine:Mine")
+    assert done.returncode == 0
+    assert "1 call failed `end` of trial 1: KeyError: 'no such column'" in done.stderr
+    log = log_of(folder)
+    assert "Traceback" in log and 'mine.py", line' in log and "in end" in log
+    assert "_tracker.py" not in log
+    assert calls(folder, "end") == [[2]] and len(calls(folder, "log")) == 2 * 13
+    # Once the mistake is mended, the call that failed is made, and no other one.
+    before = calls(folder)
+    folder.script(RECORDER, "mine.py")
+    done = folder.swath("export", "program", "s")
+    assert done.returncode == 0, done.stderr
+    after = calls(folder)[len(before) :]
+    assert [call[:3] for call in after] == [["end", 1, "complete"]]
+
+
+def test_a_tracker_whose_calls_all_fail_is_given_up(folder):
+    folder.script("""
+        import swath
+        for step in range(500):
+            swath.log(x=step, step=step)
+        swath.report(loss=1)
+    """)
+    folder.script(
+        """
+        import swath
+        class Mine(swath.Tracker):
+            def log(self, trial, step, values):
+                open("count", "a").write("x")
+                values.nothing()
+        """,
+        "mine.py",
+    )
+    done = run(folder, "mine:Mine", trials=1)
+    assert done.returncode == 0 and "100 calls failed, the first one `log` of trial 1" in done.stderr
+    assert (folder.path / "count").read_text() == 100 * "x"
+    assert log_of(folder).count("Traceback") == 1
+
+
+@pytest.mark.parametrize(
+    "spec, why",
+    [
+        ("nothing:Mine", "ModuleNotFoundError: No module named 'nothing'"),
+        ("mine:Yours", "`mine` has no subclass of `swath.Tracker` with the name `Yours`"),
+        ("mine", "names no class: write `module:Class` or `file.py:Class`"),
+        ("mine:Broken", "`init`: RuntimeError: no folder"),
+    ],
+)
+def test_a_tracker_that_cannot_begin_says_why_and_the_study_goes_on(folder, spec, why):
+    folder.script("import swath\nswath.report(loss=1)\n")
+    folder.script(
+        """
+        import swath
+        class Mine(swath.Tracker): pass
+        class Broken(swath.Tracker):
+            def init(self): raise RuntimeError("no folder")
+        """,
+        "mine.py",
+    )
+    done = run(folder, spec, trials=1)
+    assert done.returncode == 0 and why in done.stderr, done.stderr
+
+
+def points_of(folder, name="s"):
+    """Returns the values of a study by trial, log, name and number, from its own files."""
+    points = []
+    for trial in sorted((folder.path / "logs" / name).glob("[0-9]*"), key=lambda path: int(path.name)):
+        for path in sorted((trial / "metrics").glob("*.json")):
+            for line in path.read_text().splitlines():
+                row = json.loads(line)
+                log = f"worker_1/{path.stem}" if row.get("rank") == 1 else path.stem
+                for place in ("step", "batch", "context", "rank", "at"):
+                    row.pop(place, None)
+                points += [(int(trial.name), log, key, str(value)) for key, value in row.items()]
+    return sorted(points)
+
+
+def test_the_example_over_sqlite_has_every_value_once_whatever_dies(folder):
+    folder.script(TRAIN)
+    # The process dies while it writes the rows of the second trial.
+    folder.script(
+        f"""
+        import os, sys
+        sys.path.insert(0, {str(EXAMPLES)!r})
+        import sqlite_tracker
+
+        class Sqlite(sqlite_tracker.Sqlite):
+            def log(self, trial, step, values):
+                if trial.id == 2 and not values.is_report and values.batch == 2:
+                    self.flush()
+                    os._exit(9)
+                super().log(trial, step, values)
+        """,
+        "dies.py",
+    )
+    done = run(folder, "dies:Sqlite", trials=3)
+    assert done.returncode == 0 and "exit status: 9" in done.stderr, done.stderr
+    done = run(folder, f"{EXAMPLES}/sqlite_tracker.py:Sqlite", trials=4)
+    assert done.returncode == 0 and "warning" not in done.stderr, done.stderr
+    db = sqlite3.connect(folder.path / "logs/s/trackers/program/study.db")
+    # SQLite has no NaN: it is NULL.
+    rows = db.execute("SELECT trial, log, name, coalesce(value, 'nan') FROM points").fetchall()
+    numbers = [(t, log, name, _text(value)) for t, log, name, value in rows]
+    wanted = [(t, log, name, _text(value)) for t, log, name, value in points_of(folder)]
+    assert sorted(numbers) == sorted(wanted)
+    states = db.execute("SELECT trial, state, params FROM trials ORDER BY trial").fetchall()
+    assert [row[:2] for row in states] == [(t, "complete") for t in (1, 2, 3, 4)]
+    for (_, _, params), trial in zip(states, folder.trials()):
+        assert json.loads(params) == {**trial["params"], "depth": 12}
+    assert db.execute("SELECT count(*) FROM models").fetchone() == (8,)
+    db.close()
+
+
+def _text(value):
+    try:
+        return repr(float(value))
+    except ValueError:
+        return value
+
+
+class Service:
+    """An HTTP service on loopback that keeps what it gets, and is away for a while."""
+
+    def __init__(self, refusals=0, port=0):
+        events, headers, state = [], [], {"refusals": refusals}
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if state["refusals"]:
+                    state["refusals"] -= 1
+                    self.send_error(503)
+                    return
+                headers.append(self.headers.get("Authorization"))
+                events.extend(json.loads(body))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.events, self.headers = events, headers
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def check_events(folder, events):
+    """Compares what the service got with the files of the study, point by point."""
+    logs = [event for event in events if event["event"] == "log"]
+    assert len({event["key"] for event in logs}) == len(logs)
+    points = [
+        (event["trial"], event["log"], name, _text(value))
+        for event in logs
+        for name, value in event["values"].items()
+    ]
+    wanted = [(t, log, name, _text(value)) for t, log, name, value in points_of(folder)]
+    assert sorted(points) == sorted(wanted)
+    ends = [(event["trial"], event["state"]) for event in events if event["event"] == "end"]
+    assert sorted(ends) == [(trial["trial"], trial["state"]) for trial in folder.trials()]
+    starts = {event["trial"]: event["params"] for event in events if event["event"] == "start"}
+    assert starts == {trial["trial"]: trial["params"] for trial in folder.trials()}
+
+
+def test_the_example_over_http_waits_for_a_service_that_is_busy(folder, monkeypatch):
+    monkeypatch.setenv("TOKEN", "secret")
+    folder.script(TRAIN)
+    with Service(refusals=2) as service:
+        url = f"url=http://127.0.0.1:{service.port}/runs"
+        done = run(folder, f"{EXAMPLES}/http_tracker.py:Http", url, "token_variable=TOKEN")
+        assert done.returncode == 0 and "warning" not in done.stderr, done.stderr
+        check_events(folder, service.events)
+        assert set(service.headers) == {"Bearer secret"}
+    assert "trying again: HTTPError: HTTP Error 503" in log_of(folder)
+
+
+def test_the_example_over_http_delivers_later_what_it_could_not(folder):
+    folder.script(TRAIN)
+    with Service() as service:
+        port = service.port
+    url = f"url=http://127.0.0.1:{port}/runs"
+    done = run(folder, f"{EXAMPLES}/http_tracker.py:Http", url)
+    assert done.returncode == 0
+    assert "the service is away: URLError" in done.stderr, done.stderr
+    assert "`swath export program` delivers the rest" in done.stderr
+    with Service(port=port) as service:
+        done = folder.swath("export", "program", "s")
+        assert done.returncode == 0, done.stderr
+        check_events(folder, service.events)
