@@ -15,6 +15,7 @@ Each batch is a POST of a list of objects in JSON. A service that is away gets i
 """
 
 import json
+import math
 import os
 import urllib.request
 
@@ -32,7 +33,9 @@ class Http(swath.Tracker):
         self._add(trial, event="start", params=trial.params, resumes=trial.resumes)
 
     def log(self, trial, step, values):
-        self._add(trial, event="log", key=values.key, log=values.log, step=step, values=values)
+        # JSON has no NaN and no infinities.
+        plain = {name: str(x) if _is_special(x) else x for name, x in values.items()}
+        self._add(trial, event="log", key=values.key, log=values.log, step=step, values=plain)
 
     def model(self, trial, model):
         self._add(trial, event="model", path=model["model_path"], md5=model["md5"])
@@ -46,10 +49,14 @@ class Http(swath.Tracker):
         headers = {"Content-Type": "application/json"}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
-        body = json.dumps(self.batch).encode()
+        body = json.dumps(self.batch, allow_nan=False).encode()
         request = urllib.request.Request(self.url, body, headers)
         with urllib.request.urlopen(request, timeout=2):
             self.batch = []
 
     def _add(self, trial, **event):
         self.batch.append({"study": self.study.name, "trial": trial.id, **event})
+
+
+def _is_special(value):
+    return isinstance(value, float) and not math.isfinite(value)

@@ -24,7 +24,8 @@ CREATE TABLE IF NOT EXISTS points (
     PRIMARY KEY (study, key, name)
 );
 CREATE TABLE IF NOT EXISTS models (
-    study TEXT, trial INTEGER, path TEXT, md5 TEXT, step REAL, PRIMARY KEY (study, trial, path, step)
+    study TEXT, trial INTEGER, path TEXT, md5 TEXT, step REAL,
+    PRIMARY KEY (study, trial, path, step)
 );
 """
 

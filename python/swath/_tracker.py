@@ -442,7 +442,8 @@ class _Feed:
     def on_edited(self, entry: dict, event: dict, trial: None) -> None:
         self.tracker.study._change(event["header"])
         for one in self.tracker.trials.values():
-            one.params.update({k: v for k, v in event.get("fill", {}).items() if k not in one.params})
+            for name, value in event.get("fill", {}).items():
+                one.params.setdefault(name, value)
 
     def on_created(self, entry: dict, event: dict, trial: None) -> "list[tuple]":
         created = Trial(event, self.study_dir / str(event["trial"]))

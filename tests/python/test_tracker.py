@@ -2,8 +2,10 @@
 
 import http.server
 import json
-import os
+import shutil
+import signal
 import sqlite3
+import subprocess
 import sys
 import textwrap
 import threading
@@ -22,17 +24,21 @@ RECORDER = """
 
     class Mine(swath.Tracker):
         def init(self): self.file = open("calls", "a")
-        def log(self, trial, step, values): self.write("log", trial, values.key, values.log, step, values)
-        def start(self, trial): self.write("start", trial, trial.attempt, trial.resumes, trial.params)
+        def start(self, trial):
+            self.write("start", trial, trial.attempt, trial.resumes, trial.params)
+        def log(self, trial, step, values):
+            self.write("log", trial, values.key, values.log, step, values)
         def param(self, trial, name, value): self.write("param", trial, name, value)
-        def model(self, trial, model): self.write("model", trial, model["model_path"], model["step"])
+        def model(self, trial, model):
+            self.write("model", trial, model["model_path"], model["step"])
         def artifact(self, trial, artifact): self.write("artifact", trial, artifact["path"])
         def dataset(self, trial, dataset): self.write("dataset", trial, dataset["data_dir"])
         def output(self, trial, name, value): self.write("output", trial, name, value)
         def note(self, trial, text): self.write("note", trial, text)
         def end(self, trial): self.write("end", trial, trial.state, trial.models)
         def close(self): self.file.close()
-        def write(self, call, trial, *rest): print(json.dumps([call, trial.id, *rest]), file=self.file)
+        def write(self, call, trial, *rest):
+            print(json.dumps([call, trial.id, *rest]), file=self.file)
 """
 
 TRAIN = """
@@ -59,23 +65,32 @@ TRAIN = """
 """
 
 
-def sweep(spec, *words, trials=2, rest="", tail=""):
-    """Returns the rest of a sweep after `[run]`, with a tracker."""
+def table(spec, *words, rest=""):
+    """Returns the table of a tracker in a sweep file; ``rest`` are further lines of it."""
     command = json.dumps([sys.executable, "-m", "swath.tracker", str(spec), *words])
+    return f'\n[[tracker]]\nname = "program"\ncommand = {command}\n{rest}\n'
+
+
+def sweep_text(spec, *words, trials=2, rest="", head="", run="", name="s"):
+    """Returns a sweep of ``train.py`` with a tracker; ``run`` are further lines of `[run]`."""
+    command = json.dumps([sys.executable, "train.py"])
     return textwrap.dedent(f"""
+        name = "{name}"
+        seed = 4
         objective = {{ metric = "loss", goal = "min" }}
         search = {{ sampler = "random", trials = {trials} }}
         space = {{ lr = {{ min = 0.1, max = 0.2 }} }}
         retry = {{ times = 1 }}
-    """).replace("\n", "\n", 1), f'\n[[tracker]]\nname = "program"\ncommand = {command}\n{rest}\n{tail}'
+        {head}
+        [run]
+        command = {command}
+        {run}
+        """) + table(spec, *words, rest=rest)
 
 
-def run(folder, spec, *words, name="s", **options):
+def run(folder, spec, *words, **options):
     """Runs a sweep of ``train.py`` with a tracker, and returns the finished process."""
-    head, tracker = sweep(spec, *words, **options)
-    command = json.dumps([sys.executable, "train.py"])
-    text = f'name = "{name}"\nseed = 4\nrun = {{ command = {command} }}\n{head}{tracker}'
-    (folder.path / "s.toml").write_text(text)
+    (folder.path / "s.toml").write_text(sweep_text(spec, *words, **options))
     return folder.swath("run", "s.toml", "--jobs", "1")
 
 
@@ -98,7 +113,7 @@ def test_three_lines_get_every_report_and_every_row(folder):
 
         class Mine(swath.Tracker):
             def init(self): self.file = open("values", "a")
-            def log(self, trial, step, values): print(trial.id, values.log, step, values, file=self.file)
+            def log(self, trial, step, row): print(trial.id, row.log, step, row, file=self.file)
             def close(self): self.file.close()
         """,
         "mine.py",
@@ -172,12 +187,14 @@ def test_the_options_of_the_sweep_file_select_rows(folder, rest, batches):
 
 def test_the_tables_of_trackers_are_read_without_a_reader_of_toml():
     tomllib = pytest.importorskip("tomllib")
-    text = sweep("a:A", "url=x", rest="log_freq = 5 # every fifth\nlog_on_workers = [0, 2]")[1]
-    text += sweep("b.py:B", rest='log_freq = "epoch"\ndir = \'runs\'', tail="[space]\ndir = 1")[1]
+    text = table("a:A", "url=x", rest="log_freq = 5 # every fifth\nlog_on_workers = [0, 2]")
+    text += table("b.py:B", rest='log_freq = "epoch"\ndir = \'runs\'') + "[space]\ndir = 1\n"
     known = tomllib.loads(text)["tracker"]
-    for own, table in zip(_tracker._tracker_tables(text), known):
-        assert table.pop("command")[3] in own.pop("command")
-        assert own == table
+    read = _tracker._tracker_tables(text)
+    assert len(read) == len(known) == 2
+    for own, other in zip(read, known):
+        assert other.pop("command")[3] in own.pop("command")
+        assert own == other
     with pytest.raises(ValueError, match="`log_freq` must be"):
         _tracker._Due(0, -1)
     with pytest.raises(ValueError, match="`log_on_workers` must be"):
@@ -195,8 +212,6 @@ def test_each_call_comes_once_over_several_runs(folder):
     keys = [log[1] for log in calls(folder, "log")]
     assert len(keys) == len(set(keys)) == 2 * 13
     # Without the folder of the tracker, everything comes again.
-    import shutil
-
     shutil.rmtree(folder.path / "logs/s/trackers")
     (folder.path / "calls").unlink()
     assert folder.swath("export", "program", "s").returncode == 0
@@ -230,9 +245,7 @@ def test_an_attempt_that_starts_anew_has_rows_of_its_own(folder):
     rows = [(key, values) for _, key, log, _, values in calls(folder, "log") if log != "report"]
     assert rows == [("1/1/metrics/0", {"x": 1}), ("1/2/metrics/0", {"x": 2})]
     assert [state for _, state, _ in calls(folder, "end")] == ["failed", "complete"]
-    # Also when everything is told at once, long after the second attempt took the place of the first.
-    import shutil
-
+    # Also when all is told at once, after the files of the first attempt were moved.
     shutil.rmtree(folder.path / "logs/s/trackers")
     (folder.path / "calls").unlink()
     folder.swath("export", "program", "s")
@@ -268,6 +281,65 @@ def test_states_and_exits_are_those_of_the_study(folder):
         assert state == trial["state"], (trial["trial"], why)
         if trial["trial"] not in (2, 4):
             assert why.partition(" (SIG")[0] == trial["exit"].partition(" (SIG")[0]
+
+
+def test_stopped_and_paused_trials_are_told_as_such(folder):
+    folder.script("""
+        import swath
+        for epoch in range(1, 10):
+            loss = swath.trial().id + 1 / epoch
+            if swath.report(epoch=epoch, loss=loss, wait=True) != "continue":
+                break
+    """)
+    folder.script(
+        """
+        import json, swath
+        class Mine(swath.Tracker):
+            def end(self, trial):
+                words = [trial.id, trial.state, trial.values["epoch"]]
+                print(json.dumps(words), file=open("ends", "a"))
+        """,
+        "mine.py",
+    )
+    asha = "scheduler = { name = 'asha', resource = 'epoch', min = 1, max = 9, reduction = 3 }"
+    run(folder, "mine:Mine", trials=9, head=asha)
+    told = {}
+    for line in (folder.path / "ends").read_text().splitlines():
+        trial, state, epoch = json.loads(line)
+        told[trial] = (state, epoch)
+    trials = folder.trials()
+    assert {trial["state"] for trial in trials} > {"complete"}
+    assert told == {t["trial"]: (t["state"], t["step"]) for t in trials}
+
+
+def test_an_attempt_that_resumes_after_a_kill_has_each_row_once(folder):
+    folder.script("""
+        import os, signal, time
+        import swath
+        trial = swath.trial()
+        begin = trial.load_checkpoint() or 0
+        for step in range(begin, begin + 5):
+            swath.log(x=step, step=step)
+        swath.report(epoch=begin + 1, loss=1)
+        trial.save_checkpoint(begin + 5, begin + 1)
+        if begin == 0:
+            time.sleep(0.5)
+            os.kill(int(open("pid").read()), signal.SIGKILL)
+            time.sleep(60)
+    """)
+    folder.script(RECORDER, "mine.py")
+    text = sweep_text("mine:Mine", trials=1, run="checkpoint = true")
+    (folder.path / "s.toml").write_text(text)
+    command = [swath.binary(), "run", "s.toml", "--quiet"]
+    killed = subprocess.Popen(command, cwd=folder.path, stderr=subprocess.DEVNULL)
+    (folder.path / "pid").write_text(str(killed.pid))
+    assert killed.wait(30) == -signal.SIGKILL
+    done = folder.swath("run", "s.toml")
+    assert done.returncode == 0, done.stderr
+    rows = [(key, step) for _, key, log, step, _ in calls(folder, "log") if log != "report"]
+    assert rows == [(f"1/1/metrics/{n}", n) for n in range(10)]
+    starts = [(attempt, resumes) for _, attempt, resumes, _ in calls(folder, "start")]
+    assert starts == [(1, False), (2, True)]
 
 
 def test_an_error_of_the_tracker_is_told_and_ends_nothing(folder):
@@ -312,7 +384,8 @@ def test_a_tracker_whose_calls_all_fail_is_given_up(folder):
         "mine.py",
     )
     done = run(folder, "mine:Mine", trials=1)
-    assert done.returncode == 0 and "100 calls failed, the first one `log` of trial 1" in done.stderr
+    assert done.returncode == 0
+    assert "100 calls failed, the first one `log` of trial 1" in done.stderr
     assert (folder.path / "count").read_text() == 100 * "x"
     assert log_of(folder).count("Traceback") == 1
 
@@ -344,7 +417,7 @@ def test_a_tracker_that_cannot_begin_says_why_and_the_study_goes_on(folder, spec
 def points_of(folder, name="s"):
     """Returns the values of a study by trial, log, name and number, from its own files."""
     points = []
-    for trial in sorted((folder.path / "logs" / name).glob("[0-9]*"), key=lambda path: int(path.name)):
+    for trial in (folder.path / "logs" / name).glob("[0-9]*"):
         for path in sorted((trial / "metrics").glob("*.json")):
             for line in path.read_text().splitlines():
                 row = json.loads(line)
