@@ -790,10 +790,10 @@ def _one_line(error: BaseException) -> str:
     return text if len(text) <= 120 else text[:119] + "…"
 
 
-def _sweep_options(sweep: Path, spec: str) -> dict:
-    """Returns the table ``[[tracker]]`` of a sweep file whose command names the class ``spec``.
+def _sweep_options(sweep: Path, words: "list[str]") -> dict:
+    """Returns the table ``[[tracker]]`` of a sweep file whose command ends with ``words``.
 
-    Without such a table, as in an edited file, it is empty.
+    Without such a table, the first one whose command names the same class; else an empty one.
     """
     text = sweep.read_text(encoding="utf-8")
     try:
@@ -802,9 +802,12 @@ def _sweep_options(sweep: Path, spec: str) -> dict:
         tables = _tracker_tables(text)
     else:
         tables = tomllib.loads(text).get("tracker", [])
-    for table in tables if isinstance(tables, list) else [tables]:
-        if table.get("name") == "program" and spec in table.get("command", ()):
-            return table
+    programs = [table for table in tables if table.get("name") == "program"]
+    # A word of the command may be a variable in the sweep file.
+    for shared in (words, words[:1]):
+        for table in programs:
+            if all(word in table.get("command", ()) for word in shared):
+                return table
     return {}
 
 
@@ -869,7 +872,7 @@ def main(words: "list[str]") -> int:
         kind = _load(words[0])
         tracker = kind()
         tracker.options = _options(words[1:])
-        options = _sweep_options(Path(study_dir) / "sweep.toml", words[0])
+        options = _sweep_options(Path(study_dir) / "sweep.toml", words)
         tracker.log_freq = options.get("log_freq", tracker.log_freq)
         tracker.log_on_workers = options.get("log_on_workers", tracker.log_on_workers)
         feed = _Feed(tracker, Path(study_dir), options, sys.stdin.fileno())

@@ -185,7 +185,7 @@ def test_the_options_of_the_sweep_file_select_rows(folder, rest, batches):
     assert (path.read_text().split() if path.exists() else []) == [str(b) for b in batches]
 
 
-def test_the_tables_of_trackers_are_read_without_a_reader_of_toml():
+def test_the_tables_of_trackers_are_read_without_a_reader_of_toml(tmp_path, monkeypatch):
     tomllib = pytest.importorskip("tomllib")
     text = table("a:A", "url=x", rest="log_freq = 5 # every fifth\nlog_on_workers = [0, 2]")
     text += table("b.py:B", rest='log_freq = "epoch"\ndir = \'runs\'') + "[space]\ndir = 1\n"
@@ -195,6 +195,15 @@ def test_the_tables_of_trackers_are_read_without_a_reader_of_toml():
     for own, other in zip(read, known):
         assert other.pop("command")[3] in own.pop("command")
         assert own == other
+    # Two trackers of one class have the options of their own tables.
+    sweep = tmp_path / "sweep.toml"
+    sweep.write_text(table("a:A", "n=1", rest="dir = 'x'") + table("a:A", "n=2", rest="dir = 'y'"))
+    for has_reader in (True, False):
+        if not has_reader:
+            monkeypatch.setitem(sys.modules, "tomllib", None)
+        for words, folder in ((["a:A", "n=1"], "x"), (["a:A", "n=2"], "y"), (["a:A"], "x")):
+            assert _tracker._sweep_options(sweep, words)["dir"] == folder
+        assert _tracker._sweep_options(sweep, ["b:B"]) == {}
     with pytest.raises(ValueError, match="`log_freq` must be"):
         _tracker._Due(0, -1)
     with pytest.raises(ValueError, match="`log_on_workers` must be"):
@@ -281,6 +290,38 @@ def test_states_and_exits_are_those_of_the_study(folder):
         assert state == trial["state"], (trial["trial"], why)
         if trial["trial"] not in (2, 4):
             assert why.partition(" (SIG")[0] == trial["exit"].partition(" (SIG")[0]
+
+
+@pytest.mark.parametrize(
+    "verdict, exit, values, state",
+    [
+        (None, "done", {"loss": 1.0}, "complete"),
+        (None, "done", {"other": 1.0}, "failed"),
+        (None, "lost", {"loss": 1.0}, "waiting"),
+        ("stop", "done", {"loss": 1.0}, "stopped"),
+        ("stop", {"failed": {"code": 1}}, {"loss": 1.0}, "stopped"),
+        ("pause", "done", {"loss": 1.0}, "paused"),
+        ("complete", {"failed": {"signal": 15}}, {"loss": 1.0}, "complete"),
+        ("complete", "done", {"loss": "nan"}, "failed"),
+        (None, {"failed": {"timeout": {"secs": 2, "nanos": 0}}}, {"loss": 1.0}, "failed"),
+    ],
+)
+def test_a_verdict_has_precedence_over_the_exit(tmp_path, verdict, exit, values, state):
+    header = {"name": "s", "pipeline": "s", "stage": "t", "seed": 1, "params": ["x"]}
+    header["objectives"] = [{"metric": "loss", "goal": "min", "take": "best"}]
+    attempt = {"trial": 1, "attempt": 1}
+    events = [
+        {"opened": {"format": 4, "header": header}},
+        {"created": {"trial": 1, "params": {"x": 1}, "origin": {"suggested": "random"}, "seed": 1}},
+        {"started": {**attempt, "until": None, "slot": 0, "resume": False}},
+        {"logged": {**attempt, "record": {"report": {"values": values}}}},
+        *([{"judged": {"trial": 1, "verdict": verdict, "why": ""}}] if verdict else []),
+        {"ended": {**attempt, "exit": exit}},
+    ]
+    feed = _tracker._Feed(swath.Tracker(), tmp_path, {}, 0)
+    for seq, event in enumerate(events):
+        feed.take({"seq": seq, "at": "2026-11-29T08:06:31.92184Z", "event": event})
+    assert feed.tracker.trials[1].state == state
 
 
 def test_stopped_and_paused_trials_are_told_as_such(folder):
