@@ -51,7 +51,7 @@ class Http(swath.Tracker):
             headers["Authorization"] = f"Bearer {self.token}"
         body = json.dumps(self.batch, allow_nan=False).encode()
         request = urllib.request.Request(self.url, body, headers)
-        with urllib.request.urlopen(request, timeout=2):
+        with urllib.request.urlopen(request, timeout=1.5):
             self.batch = []
 
     def _add(self, trial, **event):

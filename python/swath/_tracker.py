@@ -31,8 +31,8 @@ _REPORTS = "report"
 # The first and the longest pause in seconds while a service is away.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0
 # The time in seconds for a service that is away to return after the end of the input. swath kills
-# the process five seconds after that end.
-_LAST_PATIENCE = 3.0
+# the process five seconds after that end, and the calls before and after this time last, too.
+_LAST_PATIENCE = 1.5
 # Failed calls after which the tracker is given up.
 _FAILURES = 100
 # The longest time in seconds between two flushes while the rows of a trial are delivered.
@@ -223,6 +223,10 @@ class Tracker:
         Such a call is repeated, with pauses of up to 30 s.
         """
         if isinstance(error, (ConnectionError, TimeoutError)):
+            return True
+        socket = sys.modules.get("socket")
+        # A class of its own before Python 3.10.
+        if socket is not None and isinstance(error, socket.timeout):
             return True
         urllib = sys.modules.get("urllib.error")
         if urllib is not None and isinstance(error, urllib.HTTPError):
