@@ -243,10 +243,6 @@ class _GivenUp(Exception):
     """The tracker gets no further calls, for the reason in the text."""
 
 
-class _InitFailed(Exception):
-    """The tracker could not begin, for the reason in the text."""
-
-
 class _Axis:
     """The reported key that gives the positions of a series; the row number without one."""
 
@@ -358,13 +354,16 @@ def _parsed(line: bytes) -> dict:
 class _Feed:
     """Turns the lines of the journal into calls of a tracker."""
 
+    # There once the study is open.
+    cursor: _Cursor
+
     def __init__(self, tracker: Tracker, study_dir: Path, options: dict, descriptor: int) -> None:
         self.tracker = tracker
         self.study_dir = study_dir
         self.sweep_options = options
         self.descriptor = descriptor
         self.due = _Due(tracker.log_freq, tracker.log_on_workers)
-        self.cursor: "_Cursor | None" = None
+        self.is_open = False
         self.failures: "list[str]" = []
         self.told: "set[tuple]" = set()
         self.flushed_at = time.monotonic()
@@ -392,12 +391,15 @@ class _Feed:
             for line in lines:
                 self.take(json.loads(line))
             self.flush()
-        if self.cursor is not None:
+        if self.is_open:
             self.flush()
             self.call("close", self.tracker.close)
 
     def leave(self) -> None:
         """Remembers what arrived before the tracker was given up, and closes it."""
+        # What `init` prepares may not be there for `flush` and `close`.
+        if not self.is_open:
+            return
         try:
             if not self.frozen:
                 self.tracker.flush()
@@ -409,10 +411,10 @@ class _Feed:
     def take(self, entry: dict) -> None:
         """Delivers one line of the journal."""
         [(kind, event)] = entry["event"].items()
-        if self.cursor is None:
+        if not self.is_open:
             self.open(event["header"])
         is_new = entry["seq"] > self.cursor.seq
-        trial = self.tracker.trials.get(event.get("trial", -1)) if "trial" in event else None
+        trial = self.tracker.trials.get(event.get("trial", 0))
         calls = getattr(self, "on_" + kind, _nothing)(entry, event, trial) or ()
         self.deliver(f"{entry['seq']}/event", is_new, "event", self.tracker.event, entry)
         for name, *arguments in calls:
@@ -438,8 +440,8 @@ class _Feed:
         self.cursor = _Cursor(path, tracker.study.id)
         tracker.is_resumed = self.cursor.seq >= 0
         if not self.call("init", tracker.init):
-            # What `init` prepares is not there for `flush` and `close`.
-            raise _InitFailed(self.failures[0])
+            raise _GivenUp(self.failures[0])
+        self.is_open = True
 
     # The events. Each returns the calls that it causes.
 
@@ -454,7 +456,7 @@ class _Feed:
         self.tracker.trials[created.id] = created
         origin = event["origin"]
         cloned = origin.get("cloned", {}) if isinstance(origin, dict) else {}
-        return self.give_up(self.tracker.trials.get(cloned.get("instead")))
+        return self.give_up(self.tracker.trials.get(cloned.get("instead") or 0))
 
     def give_up(self, trial: "Trial | None") -> "list[tuple]":
         """A paused trial ends without a further attempt."""
@@ -885,7 +887,7 @@ def main(words: "list[str]") -> int:
         return 2
     try:
         feed.run()
-    except (_GivenUp, _InitFailed) as error:
+    except _GivenUp as error:
         return _ended(str(error))
     if not feed.failures:
         return 0
