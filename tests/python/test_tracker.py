@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import swath
-from swath import _tracker
+from swath import _feed, tracker
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "trackers"
 
@@ -191,7 +191,7 @@ def test_the_tables_of_trackers_are_read_without_a_reader_of_toml(tmp_path, monk
     text = table("a:A", "url=x", rest="log_freq = 5 # every fifth\nlog_on_workers = [0, 2]")
     text += table("b.py:B", rest='log_freq = "epoch"\ndir = \'runs\'') + "[space]\ndir = 1\n"
     known = tomllib.loads(text)["tracker"]
-    read = _tracker._tracker_tables(text)
+    read = tracker._tracker_tables(text)
     assert len(read) == len(known) == 2
     for own, other in zip(read, known):
         assert other.pop("command")[3] in own.pop("command")
@@ -203,12 +203,12 @@ def test_the_tables_of_trackers_are_read_without_a_reader_of_toml(tmp_path, monk
         if not has_reader:
             monkeypatch.setitem(sys.modules, "tomllib", None)
         for words, folder in ((["a:A", "n=1"], "x"), (["a:A", "n=2"], "y"), (["a:A"], "x")):
-            assert _tracker._sweep_options(sweep, words)["dir"] == folder
-        assert _tracker._sweep_options(sweep, ["b:B"]) == {}
+            assert tracker._sweep_options(sweep, words)["dir"] == folder
+        assert tracker._sweep_options(sweep, ["b:B"]) == {}
     with pytest.raises(ValueError, match="`log_freq` must be"):
-        _tracker._Due(0, -1)
+        _feed.Due(0, -1)
     with pytest.raises(ValueError, match="`log_on_workers` must be"):
-        _tracker._Due("batch", [-1])
+        _feed.Due("batch", [-1])
 
 
 def test_each_call_comes_once_over_several_runs(folder):
@@ -319,7 +319,7 @@ def test_a_verdict_has_precedence_over_the_exit(tmp_path, verdict, exit, values,
         *([{"judged": {"trial": 1, "verdict": verdict, "why": ""}}] if verdict else []),
         {"ended": {**attempt, "exit": exit}},
     ]
-    feed = _tracker._Feed(swath.Tracker(), tmp_path, {}, 0)
+    feed = _feed.Feed(swath.Tracker(), tmp_path, {}, 0)
     for seq, event in enumerate(events):
         feed.take({"seq": seq, "at": "2026-11-29T08:06:31.92184Z", "event": event})
     assert feed.tracker.trials[1].state == state
@@ -397,7 +397,7 @@ def test_an_error_of_the_tracker_is_told_and_ends_nothing(folder):
     assert "1 call failed `end` of trial 1: KeyError: 'no such column'" in done.stderr
     log = log_of(folder)
     assert "Traceback" in log and 'mine.py", line' in log and "in end" in log
-    assert "_tracker.py" not in log
+    assert "_feed.py" not in log
     assert calls(folder, "end") == [[2]] and len(calls(folder, "log")) == 2 * 13
     # Once the mistake is mended, the call that failed is made, and no other one.
     before = calls(folder)
