@@ -408,6 +408,18 @@ def test_an_error_of_the_tracker_is_told_and_ends_nothing(folder):
     assert [call[:3] for call in after] == [["end", 1, "complete"]]
 
 
+def test_what_a_failed_flush_may_have_lost_comes_again(folder):
+    folder.script(TRAIN)
+    faulty = RECORDER + "        def flush(self): raise ValueError('refused')\n"
+    folder.script(faulty, "mine.py")
+    done = run(folder, "mine:Mine", trials=1)
+    assert done.returncode == 0 and "`flush`: ValueError: refused" in done.stderr, done.stderr
+    first = calls(folder)
+    folder.script(RECORDER, "mine.py")
+    assert folder.swath("export", "program", "s").returncode == 0
+    assert calls(folder) == 2 * first
+
+
 def test_a_tracker_whose_calls_all_fail_is_given_up(folder):
     folder.script("""
         import swath
