@@ -266,3 +266,50 @@ def test_the_reader_of_mlxp_finds_the_values(script):
     for entry in reader.filter("info.status == 'COMPLETE'"):
         rows = wanted(script, entry["info.logger.log_id"])
         assert list(entry["train.loss"]) == [row["loss"] for row in rows]
+
+
+def test_mlxp_itself_writes_the_same_values_and_reads_the_checkpoint(script):
+    mlxp = pytest.importorskip("mlxp")
+    script.script(TRAIN.replace("swath.compat.mlxp", "mlxp"), name="original.py")
+    fixed = SWEEP.format(metric="loss", trials=1).replace("{ min = 0.1, max = 0.5 }", "0.25")
+    script.run(fixed)
+    done = subprocess.run(
+        [sys.executable, "original.py", "optimizer.lr=0.25", "+mlxp.logger.parent_log_dir=./own"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    for log in ("train", "norms"):
+        own = lines(script.path / f"own/1/metrics/{log}.json")
+        ours = lines(script.path / f"logs/s/1/metrics/{log}.json")
+        names = list(own[0])
+        assert len(own) == 10 and own == [{name: row[name] for name in names} for row in ours]
+    load = mlxp.data_structures.artifacts.Artifact_types["pickle"]["load"]
+    last = load(str(script.path / "logs/s/1/artifacts/Checkpoint/last_ckpt.pkl"))
+    assert last["epoch"] == 9 and last["model"] ** 2 == ours[-1]["norm"] ** 2
+
+
+def test_config_groups_and_interpolations_are_those_of_hydra(script):
+    pytest.importorskip("hydra")
+    script.script("""
+        import swath.compat.mlxp as mlxp
+
+        @mlxp.launch()
+        def main(ctx):
+            print(ctx.config.to_dict(), flush=True)
+            ctx.logger.log_metrics({"loss": ctx.config.model.lr}, log_name="end")
+
+        main()
+    """)
+    configs = script.path / "configs"
+    (configs / "model").mkdir()
+    (configs / "model/mlp.yaml").write_text("width: 3\nlr: ${rate}\n")
+    (configs / "model/cnn.yaml").write_text("depth: 2\nlr: 0\n")
+    (configs / "config.yaml").write_text("defaults:\n  - _self_\n  - model: cnn\nrate: 0.5\n")
+    arguments = ["model=mlp", "model.width=4"]
+    done = subprocess.run(
+        [sys.executable, "train.py", *arguments], capture_output=True, text=True, timeout=60
+    )
+    wanted = {"rate": 0.5, "model": {"width": 4, "lr": 0.5}}
+    assert done.stdout.splitlines()[0] == str(wanted), done.stderr

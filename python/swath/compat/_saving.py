@@ -13,10 +13,17 @@ if TYPE_CHECKING:
 
 
 def folder(*names: str) -> "str | None":
-    """Returns a folder among the artifacts of the trial and makes it; ``None`` by hand."""
+    """Returns a folder among the artifacts of the trial and makes it; ``None`` by hand.
+
+    swath takes models only from within the working directory. If the folder of the trial lies
+    elsewhere, the folder is one in ``.swath`` of the working directory.
+    """
     root = os.environ.get("SWATH_TRIAL_DIR")
     if not root or not _records.inside():
         return None
+    if os.path.isabs(_records._relative(root)):
+        study, trial = os.environ.get("SWATH_STUDY") or "study", os.path.basename(root.rstrip("/"))
+        root = os.path.join(os.getcwd(), ".swath", study, trial)
     path = os.path.join(root, "artifacts", *names)
     os.makedirs(path, exist_ok=True)
     return path

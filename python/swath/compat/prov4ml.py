@@ -165,7 +165,10 @@ def _flat(key: str, value: Any) -> dict:
             flat.update(_flat(f"{key}.{name}", item))
         return flat
     try:
-        if not isinstance(value, (int, float, str)):
+        # `null` would mean that there is no value.
+        if value is None:
+            value = "None"
+        elif not isinstance(value, (int, float, str)):
             value = _records.json.loads(_records._encode(value))
     except (TypeError, ValueError):
         value = str(value)
@@ -257,12 +260,8 @@ def log_optimizer(optimizer: Any) -> None:
     record = {"kind": "optimizer", "name": type(optimizer).__name__}
     groups = getattr(optimizer, "param_groups", None)
     if groups and "lr" in groups[0]:
-        record["lr"] = _records._plain(groups[0]["lr"]) if _has_item(groups[0]["lr"]) else groups[0]["lr"]
+        record["lr"] = groups[0]["lr"]
     _records._record(record)
-
-
-def _has_item(value: Any) -> bool:
-    return hasattr(value, "item")
 
 
 def log_system_metrics(context: Any = None, step: "float | None" = None) -> None:
