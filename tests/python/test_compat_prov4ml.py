@@ -247,6 +247,32 @@ def test_a_module_of_torch_is_counted_and_saved(folder):
     assert params == {"optimizer_name": "SGD", "optimizer_lr": 0.25}
 
 
+def test_the_argument_orders_of_later_versions_are_understood(folder):
+    folder.script("""
+        import swath.compat.prov4ml as prov4ml
+        with prov4ml.start_run_ctx("www.example.org", "fit", "prov", False, 100, None):
+            open("a.txt", "w").write("a")
+            prov4ml.log_artifact("label", "a.txt", prov4ml.Context.TRAINING)
+            prov4ml.log_model("net", {"w": 1}, prov4ml.Context.MODELS)
+            prov4ml.save_model_version("net", {"w": 2}, prov4ml.Context.TRAINING, 3)
+            prov4ml.log_metric("loss", 0.5, prov4ml.Context.TESTING, 3, False)
+            prov4ml.log_param("depth", 2, prov4ml.Context.TRAINING)
+            prov4ml.log_dataset("digits", "a.txt")
+            prov4ml.log_dataset("loader", [1, 2, 3])
+            prov4ml.log_execution_start_time()
+    """)
+    [trial] = folder.run(SWEEP.format(metric="loss"))
+    records = trial["records"]
+    assert trial["objectives"] == {"loss": 0.5} and trial["step"] == 3
+    assert (folder.path / "logs/s/1/artifacts/file/a.txt").read_text() == "a"
+    models = [record["model"]["model_path"] for record in records if "model" in record]
+    assert [path.split("model/")[1] for path in models] == ["net.pkl", "net/net_0.pkl"]
+    assert [r["dataset"]["data_dir"] for r in records if "dataset" in r] == ["a.txt"]
+    params = {r["param"]["name"]: r["param"]["value"] for r in records if "param" in r}
+    assert params.pop("execution_start_time") > 1.7e9
+    assert params == {"depth": 2, "loader.samples": 3}
+
+
 def fit(trial):
     from swath.compat import prov4ml
 

@@ -450,7 +450,17 @@ class Prov4MLLogger(Logger):
         self.prov_user_namespace = prov_user_namespace
         self.experiment_name = experiment_name
 
-    def log(self, item, identifier, kind="metric", step=None, batch_idx=None, context="training", **options):
+    def log(
+        self,
+        item: Any,
+        identifier: "str | list[str]",
+        kind: str = "metric",
+        step: "float | None" = None,
+        batch_idx: "int | None" = None,
+        context: "str | None" = "training",
+        **options: Any,
+    ) -> None:
+        """Records an item as `Logger.log` does, in a context."""
         super().log(item, identifier, kind, step, batch_idx, context, **options)
 
 

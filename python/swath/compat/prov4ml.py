@@ -23,6 +23,8 @@ __all__ = [
     "log_carbon_metrics",
     "log_current_execution_time",
     "log_dataset",
+    "log_execution_end_time",
+    "log_execution_start_time",
     "log_flops_per_batch",
     "log_flops_per_epoch",
     "log_metric",
@@ -34,6 +36,7 @@ __all__ = [
     "log_system_metrics",
     "save_model_version",
     "start_run",
+    "start_run_ctx",
 ]
 
 
@@ -88,6 +91,9 @@ def start_run(*arguments: Any, **options: Any) -> _Run:
     return _Run()
 
 
+start_run_ctx = start_run
+
+
 def end_run(create_graph: bool = False, create_svg: bool = False, **options: Any) -> None:
     """Ends the run: values that wait in memory are written."""
     _metrics._report_rest()
@@ -109,6 +115,9 @@ def log_metric(
     ``timestamp`` is in milliseconds since 1970. With ``synchronous=False`` the value may wait in
     memory for up to a second. ``source`` is not recorded.
     """
+    # Early versions have `synchronous` in the fifth place.
+    if isinstance(source, bool):
+        synchronous = source
     _metrics.record(
         {key: value},
         step=step,
@@ -180,8 +189,8 @@ def log_artifact(artifact_path: Any, *arguments: Any, **options: Any) -> None:
     """Stores a copy of a file or folder. Later versions name it first: ``(name, path)``."""
     path = artifact_path
     second = arguments[0] if arguments else options.get("path")
-    if isinstance(second, (str, os.PathLike)) and not os.path.exists(path):
-        path = second
+    if not os.path.exists(path) and isinstance(second, (str, os.PathLike)):
+        path = second if os.path.exists(second) else path
     _records.artifact(path)
 
 
@@ -216,6 +225,8 @@ def log_model(
     """
     if isinstance(model, str):
         model, model_name = model_name, model
+        # The third argument of those versions is a context, and the model is always saved.
+        log_model_info, log_as_artifact = options.get("log_model_info", True), True
     if not _records.inside() or _records.rank():
         return
     facts = _saving.facts(model) if log_model_info else {}
@@ -323,6 +334,16 @@ def log_current_execution_time(
         _metrics.record({label: time.time() - _start}, step=step, context=_context(context))
 
 
+def log_execution_start_time() -> None:
+    """Records the time in seconds since 1970 as the parameter ``execution_start_time``."""
+    log_param("execution_start_time", time.time())
+
+
+def log_execution_end_time() -> None:
+    """Records the time in seconds since 1970 as the parameter ``execution_end_time``."""
+    log_param("execution_end_time", time.time())
+
+
 def log_flops_per_epoch(
     label: str, model: Any, dataset: Any, context: Any = None, step: "float | None" = None
 ) -> None:
@@ -336,9 +357,7 @@ def log_flops_per_epoch(
     first = sample[0] if isinstance(sample, (tuple, list)) else sample
     count = _flops(model, first, is_sample=True)
     if count is not None:
-        _metrics.record(
-            {label: count * len(dataset)}, step=step, context=_context(context)
-        )
+        _metrics.record({label: count * len(dataset)}, step=step, context=_context(context))
 
 
 def log_flops_per_batch(
