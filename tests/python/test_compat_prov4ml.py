@@ -181,6 +181,9 @@ def test_two_objectives_of_a_step_are_one_report(folder):
             prov4ml.log_metric("other", 1, "training", step=step)
             prov4ml.log_metric("cost", step, "validation", step=step)
         prov4ml.log_metric("loss", 9.0, "training", step=4)
+        prov4ml.log_metric("loss", 8.0, "training", step=5)
+        prov4ml.log_metric("cost", 5, "validation", step=5)
+        prov4ml.log_metric("loss", 7.0, "training", step=6)
     """)
     sweep = SWEEP.format(metric="loss").replace(
         "[objective]", "[[objective]]\nmetric = 'validation.cost'\ngoal = 'min'\n[[objective]]"
@@ -189,8 +192,10 @@ def test_two_objectives_of_a_step_are_one_report(folder):
     reports = [row["values"] for row in swath.read("logs/s", long=True)]
     assert reports == [
         *[{"loss": 1 / (n + 1), "validation.cost": n, "step": n} for n in range(4)],
-        # The last one came without its partner.
+        # Two of them came without their partner.
         {"loss": 9.0, "step": 4},
+        {"loss": 8.0, "validation.cost": 5, "step": 5},
+        {"loss": 7.0, "step": 6},
     ]
 
 
