@@ -236,7 +236,8 @@ def test_overrides_settings_and_a_seeding_function(script):
 
         main()
     """)
-    arguments = ["optimizer.lr=1e-3", "+model.depth=3", "seed=7", "+mlxp.logger.parent_log_dir=./new"]
+    arguments = ["optimizer.lr=1e-3", "+model.depth=3", "seed=7"]
+    arguments.append("+mlxp.logger.parent_log_dir=./new")
     done = subprocess.run(
         [sys.executable, "train.py", *arguments], capture_output=True, text=True, timeout=60
     )
@@ -252,6 +253,21 @@ def test_overrides_settings_and_a_seeding_function(script):
         [sys.executable, "train.py", "--multirun"], capture_output=True, text=True, timeout=60
     )
     assert "the argument `--multirun` is not understood" in refused.stderr
+
+
+def test_names_without_a_counterpart_say_what_to_use():
+    from swath.compat import prov4ml
+    from swath.compat._config import Config
+
+    with pytest.raises(swath.SwathError, match="swath.read"):
+        from swath.compat.mlxp import Reader  # noqa: F401
+    with pytest.raises(swath.SwathError, match="tracker `prov`"):
+        prov4ml.log_provenance_documents()
+    assert not hasattr(prov4ml, "log_everything")
+    config = Config(model={"width": 1, "depth": 2})
+    config.update({"model": {"width": 3}, "seed": 4})
+    assert config.to_dict() == {"model": {"width": 3, "depth": 2}, "seed": 4}
+    assert config.model.width == 3
 
 
 def test_a_parameter_that_the_configuration_lacks_is_named(script):
@@ -316,3 +332,35 @@ def test_config_groups_and_interpolations_are_those_of_hydra(script):
     )
     wanted = {"rate": 0.5, "model": {"width": 4, "lr": 0.5}}
     assert done.stdout.splitlines()[0] == str(wanted), done.stderr
+
+
+def test_arrays_and_figures_are_stored_and_read_back(folder, one_trial):
+    pytest.importorskip("yaml")
+    pytest.importorskip("numpy")
+    pytest.importorskip("matplotlib")
+    folder.script("""
+        import matplotlib
+        matplotlib.use("Agg")
+        import matplotlib.pyplot as plt
+        import numpy
+        import swath.compat.mlxp as mlxp
+
+        @mlxp.launch()
+        def main(ctx):
+            logger = ctx.logger
+            logger.log_artifacts({"x": numpy.arange(3)}, "arrays", "numpy")
+            assert list(logger.load_artifacts("arrays", "numpy")["x"]) == [0, 1, 2]
+            figure, axes = plt.subplots()
+            for name in ("plot", "plot.png"):
+                logger.log_artifacts(figure, name, "image")
+            assert logger.load_artifacts("plot.png").ndim == 3
+            logger.log_metrics({"loss": numpy.float32(0.5)}, log_name="end")
+
+        main()
+    """)
+    [trial] = folder.run(one_trial)
+    artifacts = folder.path / "logs/s/1/artifacts"
+    assert (artifacts / "image/plot").read_bytes()[1:4] == b"PNG"
+    stored = [record["artifact"] for record in trial["records"] if "artifact" in record]
+    assert len(stored) == 3 and trial["objectives"] == {"loss": 0.5}
+    assert not list(artifacts.rglob(".draft*"))

@@ -35,6 +35,10 @@ class Config(dict):
     def __setattr__(self, name: str, value: Any) -> None:
         self[name] = value
 
+    def update(self, other: "dict", **named: Any) -> None:  # type: ignore[override]
+        """Sets the entries of another dictionary; nested ones are merged, not replaced."""
+        _merge(self, {**other, **named})
+
     def to_dict(self) -> dict:
         """Returns plain dictionaries of the same entries."""
         return {

@@ -1,8 +1,8 @@
 """Metrics of scripts that were written for other loggers: which of them are reports.
 
-Such a script does not say which of its metrics decide. The study does: the first line of its journal
-names the objectives, the resource of the scheduler, and the metrics of outcome constraints. A row
-with one of these is reported; every other row is a metric.
+Such a script does not say which of its metrics decide. The study does: the first line of its
+journal names the objectives, the resource of the scheduler, and the metrics of outcome constraints.
+A row with an objective or a constrained metric is reported; every other row is a metric.
 """
 
 from __future__ import annotations
@@ -57,8 +57,9 @@ class _State:
         # The values of a report that lacks an objective, and their step.
         self.waiting: dict = {}
         self.waiting_step: Any = None
-        # The log or context from which each objective came.
+        # The log or context from which each objective came first, and the names already warned of.
         self.places: "dict[str, str | None]" = {}
+        self.warned: "set[str]" = set()
         self.reports = 0
 
 
@@ -164,8 +165,8 @@ def _report_of(state: _State, values: "Mapping[str, Any]", place: "str | None") 
 
 def _warn_of_second_place(state: _State, name: str, place: "str | None") -> None:
     first = state.places.setdefault(name, place)
-    if first != place and (name, place) not in state.places:
-        state.places[(name, place)] = place  # type: ignore[index]
+    if first != place and name not in state.warned:
+        state.warned.add(name)
         from .._trial import _warn
 
         _warn(

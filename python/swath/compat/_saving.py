@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
 
+# The beginning of the names of files that are being written.
+DRAFT = ".draft-"
+
+
 def folder(*names: str) -> "str | None":
     """Returns a folder among the artifacts of the trial and makes it; ``None`` by hand.
 
@@ -31,16 +35,16 @@ def folder(*names: str) -> "str | None":
 
 def write_whole(path: str, save: "Callable[[str], Any]") -> None:
     """Lets ``save`` write a file, which appears under its name when it is complete."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    # The extension stays at the end: libraries derive the format from it, or append it.
-    stem, extension = os.path.splitext(path)
-    draft = f"{stem}.{os.getpid()}-draft{extension}"
+    folder, name = os.path.split(path)
+    os.makedirs(folder, exist_ok=True)
+    # The extension stays at the end: libraries derive the format from it.
+    draft = os.path.join(folder, f"{DRAFT}{os.getpid()}-{name}")
     try:
         save(draft)
         if not os.path.exists(draft):
-            # `numpy.savez` appends its own extension to a name without one.
-            made = [name for name in _beside(draft) if name.startswith(draft + ".")]
-            draft = made[0] if made else draft
+            # Some libraries append an extension of their own to a name without one.
+            beside = (os.path.join(folder, other) for other in os.listdir(folder))
+            draft = next((other for other in beside if other.startswith(draft + ".")), draft)
         os.replace(draft, path)
     except BaseException:
         try:
@@ -48,11 +52,6 @@ def write_whole(path: str, save: "Callable[[str], Any]") -> None:
         except OSError:
             pass
         raise
-
-
-def _beside(path: str) -> "list[str]":
-    here = os.path.dirname(path)
-    return [os.path.join(here, name) for name in os.listdir(here)]
 
 
 def is_torch_module(model: Any) -> bool:

@@ -1,4 +1,4 @@
-"""itwinai's loggers: ``from swath.compat.itwinai import MLFlowLogger`` in place of ``itwinai.loggers``.
+"""itwinai's loggers: ``swath.compat.itwinai`` in place of ``itwinai.loggers``.
 
 Inside a trial every logger records through swath, whose trackers write to MLflow, W&B, TensorBoard
 and PROV; in a collection of several loggers an item is recorded once. By hand metrics are printed.

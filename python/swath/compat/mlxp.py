@@ -1,8 +1,8 @@
 """MLXPy and MLXP: ``import swath.compat.mlxp as mlxp`` in place of ``import mlxp``.
 
 `launch` gives the decorated function a context with the configuration and a logger. Under swath the
-parameters of the trial replace values of the configuration, and the logger writes into the folder of
-the trial, which MLXP's ``Reader`` reads. By hand metrics are printed, and nothing is saved.
+parameters of the trial replace values of the configuration, and the logger writes into the folder
+of the trial, which MLXP's ``Reader`` reads. By hand metrics are printed, and nothing is saved.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 from .. import _records, _trial
 from . import _metrics, _saving
 from ._config import Config, compose
+from ._missing import getattr_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Artifact",
+    "ConfigDict",
     "Context",
+    "DefaultLogger",
     "InvalidArtifactError",
     "InvalidKeyError",
     "Logger",
@@ -160,7 +163,7 @@ class Logger:
         self._save(artifact_type, artifact_name, lambda path: save(artifact, path))
 
     def log_artifact(self, artifact: Artifact, log_name: str) -> None:
-        """Saves an artifact of MLXPy 2023 as ``artifacts/<its class>/<log_name><its extension>``."""
+        """Saves an artifact of MLXPy 2023 as ``artifacts/<class>/<log_name><extension>``."""
         name = log_name + artifact.ext
         self._save(type(artifact).__name__, name, artifact.save_artifact)
 
@@ -254,7 +257,7 @@ class Logger:
         found = []
         for name in os.listdir(folder) if folder and os.path.isdir(folder) else []:
             stem, separator, step = name[: -len(".pkl")].rpartition(".step-")
-            is_ours = separator and name.endswith(".pkl") and "-draft" not in step
+            is_ours = separator and name.endswith(".pkl") and not name.startswith(_saving.DRAFT)
             if is_ours and log_name in (None, stem, f"pickle/{stem}", f"Checkpoint/{stem}.pkl"):
                 found.append((float(step), os.path.join(folder or "", name)))
         return sorted(found)
@@ -276,6 +279,10 @@ class Logger:
         if self._decision != "continue":
             self._decision = "continue"
             raise SystemExit(0)
+
+
+DefaultLogger = Logger
+ConfigDict = Config
 
 
 def _link(source: str, path: str) -> None:
@@ -325,7 +332,7 @@ def launch(
             logger = Logger() if mlxp.get("use_logger", True) else None
             if seeding_function is not None:
                 if "seed" not in config:
-                    raise MissingFieldError("`seeding_function` needs a field `seed` in config.yaml")
+                    raise MissingFieldError("a seeding function needs `seed` in config.yaml")
                 seeding_function(config["seed"])
             info = Config(
                 executable=sys.executable,
@@ -347,3 +354,15 @@ def launch(
         return launched
 
     return decorate
+
+
+__getattr__ = getattr_of(
+    __name__,
+    {
+        "Reader": "swath.read(study) reads a study; mlxp.Reader of MLXP itself reads logs/<study>",
+        "DataFrame": "swath.read(study).pandas() returns a data frame",
+        "GitVM": "`code` in [run] of the sweep file says which state of the code the trials run",
+        "instantiate": "import the class, or use `instantiate` of MLXP or Hydra",
+        "instance_from_dict": "import the class, or use `instantiate` of MLXP or Hydra",
+    },
+)

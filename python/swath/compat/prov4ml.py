@@ -11,6 +11,7 @@ import time
 
 from .. import _records
 from . import _metrics, _saving
+from ._missing import getattr_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -392,3 +393,16 @@ def _flops(model: Any, inputs: Any, is_sample: bool) -> "int | None":
     finally:
         model.train(was_training)
     return counter.get_total_flops()
+
+
+__getattr__ = getattr_of(
+    __name__,
+    {
+        "log_provenance_documents": "the tracker `prov` of the sweep file writes them",
+        "log_source_code": "swath records the commit and the changed files by itself",
+        "log_execution_command": "swath records the command by itself, in metadata/info.yaml",
+        "create_context": "a text is a context: log_metric(key, value, 'warm-up')",
+        "log_context": "a text is a context: log_metric(key, value, 'warm-up')",
+        "ProvMLLogger": "use the callback of swath.integrations.lightning",
+    },
+)
