@@ -2,6 +2,7 @@
 
 import json
 import struct
+import sys
 import zlib
 
 import pytest
@@ -86,6 +87,18 @@ def test_every_value_arrives_and_the_epochs_are_reports(folder):
     [model] = [record["model"] for record in records if "model" in record]
     assert model["model_path"].endswith("artifacts/model/trained_model.pkl"), model
     assert [r for r in records if "warning" in r or "note" in r] == []
+
+
+def test_a_model_is_recorded_though_the_logs_are_elsewhere(folder, tmp_path_factory):
+    folder.script(TRAIN)
+    logs = tmp_path_factory.mktemp("elsewhere")
+    head = f'name = "s"\n[run]\ncommand = [{json.dumps(sys.executable)}, "train.py"]\n'
+    (folder.path / "s.toml").write_text(head + SWEEP.format(metric="my_training_loss_epoch"))
+    done = folder.swath("run", "s.toml", "--logs", str(logs))
+    assert done.returncode == 0 and "warning" not in done.stderr, done.stderr
+    [trial] = swath.read(logs / "s").rows()
+    [model] = [record["model"] for record in trial["records"] if "model" in record]
+    assert model["model_path"] == ".swath/s/1/artifacts/model/trained_model.pkl"
 
 
 def test_a_scheduler_counts_the_epochs_of_a_logger_without_steps(folder):

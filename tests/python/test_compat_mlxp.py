@@ -1,6 +1,7 @@
 """`swath.compat.mlxp`: the guide's training function, every value compared with what it logged."""
 
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -364,3 +365,57 @@ def test_arrays_and_figures_are_stored_and_read_back(folder, one_trial):
     stored = [record["artifact"] for record in trial["records"] if "artifact" in record]
     assert len(stored) == 3 and trial["objectives"] == {"loss": 0.5}
     assert not list(artifacts.rglob(".draft*"))
+
+
+def test_checkpoints_of_a_name_are_found_and_those_of_a_lost_attempt_are_not(folder, tmp_path):
+    folder.script("""
+        import os, sys
+        import swath.compat.mlxp as mlxp
+
+        def states(*names):
+            found = []
+            for name in names:
+                try:
+                    found.append(logger.load_checkpoint(name))
+                except FileNotFoundError as error:
+                    found.append(str(error))
+            print(found)
+
+        logger = mlxp.Logger()
+        if sys.argv[1:] == ["save"]:
+            logger.log_checkpoint({"step": 1}, "last")
+            logger.log_checkpoint({"step": 2}, "last")
+            logger.log_checkpoint({"step": 1, "best": True}, "best")
+            states(None, "best")
+        else:
+            states(None, "best", "pickle/last", "Checkpoint/last.pkl", "other")
+    """)
+    env = {
+        "SWATH_TRIAL": "1",
+        "SWATH_CHECKPOINT_DIR": str(tmp_path / "c"),
+        "SWATH_RECORDS": str(tmp_path / "records.jsonl"),
+        "SWATH_TRIAL_DIR": str(tmp_path),
+    }
+
+    def run(*arguments, **more):
+        done = subprocess.run(
+            [sys.executable, "train.py", *arguments],
+            env={**os.environ, **env, **more},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        return done
+
+    best, last, none = {"step": 1, "best": True}, {"step": 2}, "the trial has no checkpoint"
+    assert run("save").stdout == f"{[last, best]}\n"
+    # An attempt that does not resume begins from nothing.
+    assert run().stdout == f"{[none] * 5}\n"
+    assert run(SWATH_RESUME="1").stdout == f"{[last, best, last, last, none]}\n"
+    (tmp_path / "c/last.step-2.pkl").write_text("torn")
+    again = run(SWATH_RESUME="1")
+    assert again.stdout.startswith("[{'step': 1"), again.stdout
+    assert "the checkpoint of step 2 cannot be read" in again.stderr
+    kinds = [json.loads(line)["kind"] for line in open(tmp_path / "records.jsonl")]
+    assert kinds.count("checkpoint") == 3
