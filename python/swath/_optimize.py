@@ -360,14 +360,20 @@ def optimize(
         )
     with study:
         board = _Board(study, trials) if progress else None
-        run = _Run(study, function, context, specs, jobs, trial_timeout, board)
-        try:
-            run.until_the_end(None if timeout is None else time.monotonic() + timeout)
-        finally:
-            run.give_back()
-            if board is not None:
-                board.close()
+        _until_the_end(
+            _Run(study, function, context, specs, jobs, trial_timeout, board), timeout
+        )
         return Optimized(study)
+
+
+def _until_the_end(run: "_Run", timeout: "float | None") -> None:
+    """Runs the trials of a study for at most ``timeout`` seconds, and gives back those left."""
+    try:
+        run.until_the_end(None if timeout is None else time.monotonic() + timeout)
+    finally:
+        run.give_back()
+        if run.board is not None:
+            run.board.close()
 
 
 def _default_start() -> str:

@@ -21,7 +21,10 @@ def sweep_text(
     scheduler: "str | Mapping[str, Any] | None" = None,
     tables: "Mapping[str, Any] | None" = None,
 ) -> str:
-    """Returns a sweep file. ``tables`` has further tables, as a sweep file names them."""
+    """Returns a sweep file. ``tables`` has further tables and keys, as a sweep file names them.
+
+    A table is merged with what the other arguments say, a list is an array of tables.
+    """
     search: dict = {}
     if sampler is not None:
         search["sampler"] = sampler
@@ -35,7 +38,9 @@ def sweep_text(
     if scheduler is not None:
         sweep["scheduler"] = {"name": scheduler} if isinstance(scheduler, str) else scheduler
     for table, content in (tables or {}).items():
-        sweep[table] = {**sweep.get(table, {}), **content}
+        if isinstance(content, Mapping):
+            content = {**sweep.get(table, {}), **content}
+        sweep[table] = content
     sweep["space"] = {parameter: entry(parameter, value) for parameter, value in space.items()}
     lines = [f"{_key(key)} = {_value(value)}" for key, value in sweep.items() if key != "space"]
     lines.append("[space]")

@@ -129,26 +129,35 @@ _JOURNAL_LIMIT = 16 << 20
 def _parameters_of_study() -> "set[str] | None":
     """Returns the parameters that a trial of the study may have, or ``None`` if it is not known.
 
-    The trial's own file lacks those whose condition does not hold. The journal has all: its first
-    line, and the line of each edit of the sweep file, list them.
+    The trial's own file lacks those whose condition does not hold.
+    """
+    try:
+        return set(_header_of_study()["params"])
+    except (KeyError, TypeError):
+        return None
+
+
+def _header_of_study() -> dict:
+    """Returns what the journal says of the study; empty if that is not known.
+
+    The first line of the journal says it, and the line of each edit of the sweep file anew.
     """
     folder = os.environ.get("SWATH_TRIAL_DIR")
     if not folder:
-        return None
+        return {}
     path = os.path.join(os.path.dirname(folder.rstrip("/")), "journal.jsonl")
     try:
         if os.path.getsize(path) > _JOURNAL_LIMIT:
-            return None
+            return {}
         with open(path, "rb") as file:
             journal = file.read()
         edit = journal.rfind(b'"event":{"edited":')
         start = journal.rfind(b"\n", 0, edit) + 1 if edit >= 0 else 0
         end = journal.find(b"\n", start)
         event = json.loads(journal[start : end if end >= 0 else None])["event"]
-        header = (event.get("edited") or event["opened"])["header"]
-        return set(header["params"])
+        return dict((event.get("edited") or event["opened"])["header"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
+        return {}
 
 
 def _warn_of_unread(result: Params, given: dict) -> None:

@@ -1,0 +1,5 @@
+"""``ray.air.integrations.mlflow``."""
+
+from ..._callbacks import MLflowLoggerCallback
+
+__all__ = ["MLflowLoggerCallback"]

@@ -1,0 +1,5 @@
+"""``ray.air.integrations.wandb``."""
+
+from ..._callbacks import WandbLoggerCallback
+
+__all__ = ["WandbLoggerCallback"]

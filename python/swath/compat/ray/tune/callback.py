@@ -1,0 +1,5 @@
+"""``ray.tune.callback``."""
+
+from .._callbacks import Callback
+
+__all__ = ["Callback"]

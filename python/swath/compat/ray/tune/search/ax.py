@@ -1,0 +1,5 @@
+"""``ray.tune.search.ax``: the sampler ``gp``."""
+
+from ..._search import AxSearch
+
+__all__ = ["AxSearch"]

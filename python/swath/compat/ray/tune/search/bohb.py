@@ -1,0 +1,5 @@
+"""``ray.tune.search.bohb``: the sampler ``tpe``."""
+
+from ..._search import TuneBOHB
+
+__all__ = ["TuneBOHB"]

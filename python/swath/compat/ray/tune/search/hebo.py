@@ -1,0 +1,5 @@
+"""``ray.tune.search.hebo``: the sampler ``auto``."""
+
+from ..._search import HEBOSearch
+
+__all__ = ["HEBOSearch"]

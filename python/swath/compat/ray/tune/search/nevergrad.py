@@ -1,0 +1,5 @@
+"""``ray.tune.search.nevergrad``: the sampler ``auto``."""
+
+from ..._search import NevergradSearch
+
+__all__ = ["NevergradSearch"]
