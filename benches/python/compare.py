@@ -1,4 +1,4 @@
-"""Measures calls of the Python module beside those of Optuna, W&B (offline) and MLflow (file store).
+"""Measures calls of the Python module beside those of Optuna, W&B (offline), MLflow (file store).
 
 usage: python3 benches/python/compare.py target/release/swath [ROUNDS]
 
@@ -12,8 +12,8 @@ left out.
 - metric: one row of metrics.
 - ask and tell: a pair of calls with ten float parameters, 100 pairs after 20; random and TPE.
 
-A call of W&B leaves most of the work to another process. So the second table has the CPU time of all
-processes, from before the first call until the tool has closed its run, for each call.
+A call of W&B leaves most of the work to another process. So the second table has the CPU time of
+all processes, from before the first call until the tool has closed its run, for each call.
 """
 
 import json
@@ -128,7 +128,8 @@ measure(lambda i: trial.report(0.5, i), 500)
     "ask and tell, TPE": {
         "swath": HEAD + SWATH_STUDY.format(sampler="tpe"),
         "optuna in memory": HEAD + OPTUNA_STUDY.format(sampler="TPESampler", storage="None"),
-        "optuna with a journal": HEAD + OPTUNA_STUDY.format(sampler="TPESampler", storage="storage"),
+        "optuna with a journal": HEAD
+        + OPTUNA_STUDY.format(sampler="TPESampler", storage="storage"),
     },
 }
 
@@ -145,7 +146,7 @@ def run(script, swath):
             timeout=300,
         )
     if done.returncode:
-        print(done.stderr.strip().splitlines()[-1], file=sys.stderr)
+        print("\n".join(done.stderr.strip().splitlines()[-3:]), file=sys.stderr)
         return None
     return json.loads(done.stdout.strip().splitlines()[-1])
 
@@ -165,7 +166,7 @@ def main():
     for index, title in enumerate(["wall time", "CPU time of all processes"]):
         print(f"\n| {title} of a call | µs | ratio to swath |\n|---|---:|---:|")
         for (call, tool), times in results.items():
-            if times:
+            if times and results[call, "swath"]:
                 median = statistics.median(pair[index] for pair in times)
                 own = statistics.median(pair[index] for pair in results[call, "swath"])
                 print(f"| {call}: {tool} | {median:,.1f} | {median / own:.2f} |")

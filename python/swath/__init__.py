@@ -55,6 +55,7 @@ _LAZY = {
     "read": "._read",
     "Table": "._read",
     "binary": "._binary",
+    "Tracker": "._tracker",
 }
 
 __all__ = [

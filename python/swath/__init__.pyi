@@ -25,6 +25,7 @@ from ._records import should_stop as should_stop
 from ._records import table as table
 from ._study import Offer as Offer
 from ._study import Study as Study
+from ._tracker import Tracker as Tracker
 from ._trial import Params as Params
 from ._trial import Trial as Trial
 from ._trial import params as params

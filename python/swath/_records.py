@@ -79,12 +79,10 @@ def rank() -> int:
         )
         if own[0].isdigit() and is_own:
             return int(own[0])
-    # The launcher of Lightning names no RANK. That of torchrun, around swath, does.
-    if "RANK" not in os.environ and "WORLD_SIZE" in os.environ:
-        for name in ("NODE_RANK", "LOCAL_RANK"):
-            value = os.environ.get(name, "").strip()
-            if value.isdigit() and int(value):
-                return int(value)
+    # Lightning starts processes without RANK; torchrun, which may run around swath, sets it.
+    local = os.environ.get("LOCAL_RANK", "").strip()
+    if local.isdigit() and "WORLD_SIZE" in os.environ and "RANK" not in os.environ:
+        return int(local)
     return 0
 
 

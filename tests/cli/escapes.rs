@@ -359,7 +359,11 @@ fn escape_from_companion(section: &str, roles: &[Role]) {
     let world = World::new(false);
     let script = COMPANION.replace("MARK", &world.mark);
     fs::write(world.dir.path().join("companion.sh"), script).unwrap();
-    fs::write(world.dir.path().join("trial.sh"), "#!/bin/sh\nsleep 60\n").unwrap();
+    fs::write(
+        world.dir.path().join("trial.sh"),
+        "#!/bin/sh\n: > started\nsleep 60\n",
+    )
+    .unwrap();
     let command = "command = [\"sh\", \"companion.sh\"]\n";
     let sweep = match section {
         "tracker" => format!("{SWEEP}[[tracker]]\nname = \"program\"\n{command}"),
@@ -370,7 +374,9 @@ fn escape_from_companion(section: &str, roles: &[Role]) {
     fs::write(world.dir.path().join("e.toml"), sweep).unwrap();
     let mut run = world.command().spawn().unwrap();
     let begun = Instant::now();
-    while world.alive().len() < COMPANIONS {
+    // A trial starts after the trackers, and after the run has begun to handle signals.
+    let started = world.dir.path().join("started");
+    while world.alive().len() < COMPANIONS || (section == "tracker" && !started.exists()) {
         assert!(begun.elapsed() < PATIENCE, "the {section} never starts");
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -391,8 +397,9 @@ fn escape_from_companion(section: &str, roles: &[Role]) {
             Slot => slot,
         });
     }
-    // Without slot and guard, the run ends the rest when it notices, at the latest at its end.
-    if roles == [Slot, Guard] {
+    // Without slot and guard, the run ends the rest when it notices: while it waits for an answer of
+    // the sampler, which it starts before it handles signals, or at its end.
+    if roles == [Slot, Guard] && section == "tracker" {
         signal(run.id(), Signal::INT);
     }
     world.until_none(roles);

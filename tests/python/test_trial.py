@@ -177,6 +177,16 @@ def test_a_worker_of_another_rank_does_not_decide(folder, one_trial):
     assert trial["objectives"]["loss"] == 1.0 and trial["reports"] == 1
 
 
+def test_the_processes_that_lightning_starts_have_a_rank(folder):
+    folder.script("import swath; print(swath.rank())")
+    local = {"LOCAL_RANK": "1", "WORLD_SIZE": "2"}
+    assert folder.python(**local).stdout == "1\n"
+    # These are of a torchrun around swath.
+    outer = {**local, "RANK": "3", "SWATH_OUTER_RANKS": "RANK=3 WORLD_SIZE=2"}
+    assert folder.python(**outer).stdout == "0\n"
+    assert folder.python().stdout == "0\n"
+
+
 SUCCESSIVE_HALVING = """
 [objective]
 metric = "loss"

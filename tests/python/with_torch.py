@@ -64,8 +64,7 @@ trainer = lightning.Trainer(max_epochs=3, accelerator="cpu", devices=ranks, call
     enable_checkpointing=bool(folder), enable_model_summary=False)
 data = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(X, y), 16)
 last = folder / "last.ckpt" if folder else None
-trainer.fit(Model(), data, data, ckpt_path=last if last and last.exists() else None,
-    weights_only=False)
+trainer.fit(Model(), data, data, ckpt_path=last if last and last.exists() else None)
 """
 
 TRANSFORMERS = """
@@ -145,7 +144,6 @@ from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from fastai.callback.core import Callback
 import fastai.callback.progress
-import fastai.distributed
 from swath.integrations.fastai import SwathCallback
 
 data = [(a, b) for a, b in zip(X, y)]
@@ -174,9 +172,10 @@ if state:
     learner.model.load_state_dict(state["model"])
     learner.create_opt()
     learner.opt.load_state_dict(state["optimizer"])
-import contextlib
-ranks = learner.distrib_ctx(cpu=True) if "RANK" in os.environ else contextlib.nullcontext()
-with learner.no_bar(), ranks:
+# fastai's own distributed training needs CUDA: the ranks only train side by side.
+if "RANK" in os.environ:
+    torch.distributed.init_process_group("gloo")
+with learner.no_bar():
     learner.fit(3, rate, start_epoch=first)
 """
 
@@ -264,7 +263,7 @@ def reports_alone(training, old, new):
 def test_lightning_reports_every_validation_or_epochs_without_any(training):
     reports = reports_alone(training, "max_epochs=3", "max_epochs=2, val_check_interval=0.5")
     assert [(r["epoch"], r["step"]) for r in reports] == [
-        ("1", "2"), ("1", "4"), ("2", "6"), ("2", "8")
+        ("0.5", "2"), ("1", "4"), ("1.5", "6"), ("2", "8")
     ]
     reports = reports_alone(training, "max_epochs=3", "max_epochs=4, check_val_every_n_epoch=2")
     assert [r["epoch"] for r in reports] == ["2", "4"]

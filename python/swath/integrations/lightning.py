@@ -15,7 +15,7 @@ from . import report
 class SwathCallback(EarlyStopping):
     """Reports the logged metrics of every epoch from rank 0, and ends the training of all ranks.
 
-    With several validations in an epoch it reports each of them.
+    With several validations in an epoch it reports each of them, with a fraction of the epoch.
     """
 
     # Lightning calls early stopping after the hooks of the module, which may log metrics, and before
@@ -31,18 +31,21 @@ class SwathCallback(EarlyStopping):
             # Until the end of the epoch its training metrics are those of the epoch before.
             self._is_validated = True
         else:
-            self._report(trainer)
+            batches = trainer.num_training_batches
+            batch = trainer.fit_loop.epoch_loop.batch_idx + 1
+            is_known = 0 < batches < float("inf")
+            self._report(trainer, min(batch / batches, 1) if is_known else 1)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         if self._is_validated or not trainer.enable_validation:
             self._is_validated = False
-            self._report(trainer)
+            self._report(trainer, 1)
 
-    def _report(self, trainer: Any) -> None:
-        stops = False
-        if trainer.is_global_zero:
-            values = {"step": trainer.global_step, **trainer.callback_metrics}
-            stops = report(values, "epoch", trainer.current_epoch + 1)
+    def _report(self, trainer: Any, part_of_epoch: float) -> None:
+        # In all ranks, since reading the metrics may reduce them over the ranks.
+        values = {"step": trainer.global_step, **trainer.callback_metrics}
+        epoch = trainer.current_epoch + part_of_epoch
+        stops = trainer.is_global_zero and report(values, "epoch", epoch)
         # One rank that leaves alone would let the others wait for it for ever.
         trainer.should_stop = trainer.strategy.reduce_boolean_decision(
             trainer.should_stop or stops, all=False

@@ -51,6 +51,7 @@ impl Launcher for SlotLauncher {
                 slot,
                 slots,
                 status: None,
+                is_slot_dead: false,
             })),
             Err(StartError::Log(_, error) | StartError::Spawn(error) | StartError::Slot(error)) => {
                 Err(error)
@@ -86,6 +87,7 @@ struct SlotCompanion {
     slot: Slot,
     slots: Slots,
     status: Option<ExitStatus>,
+    is_slot_dead: bool,
 }
 
 impl SlotCompanion {
@@ -95,6 +97,7 @@ impl SlotCompanion {
             Some(SlotEvent::Exited(status, _)) => self.status = Some(status),
             Some(SlotEvent::Gone) => {
                 self.status = Some(ExitStatus::from_raw(SIGKILL));
+                self.is_slot_dead = true;
                 self.slots.end_strays();
             }
             // The end of what the program has left says nothing about the program.
@@ -121,10 +124,14 @@ impl Companion for SlotCompanion {
 }
 
 impl Drop for SlotCompanion {
-    /// Ends what a killed slot has left, also if nobody has asked about the program since.
+    /// Ends what a killed slot has left, also if nobody has asked about the program since. The guard
+    /// may have died after it was asked to do so, and before it did.
     fn drop(&mut self) {
         if self.status.is_none() {
             self.follow(Duration::ZERO);
+        }
+        if self.is_slot_dead {
+            self.slots.end_strays();
         }
     }
 }

@@ -49,6 +49,7 @@ pub fn salvage(dir: &StudyDir, header: Header) -> Result<Salvaged, JournalError>
         out: Vec::new(),
         without_params: BTreeSet::new(),
         has_gap: false,
+        has_damaged_break: false,
         result: Salvaged {
             kept: 0,
             dropped: Vec::new(),
@@ -60,7 +61,6 @@ pub fn salvage(dir: &StudyDir, header: Header) -> Result<Salvaged, JournalError>
         last_read: None,
     };
     let mut number = 0;
-    let mut has_broken_end = false;
     for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
         number += 1;
         let Some(line) = piece.strip_suffix(b"\n") else {
@@ -69,7 +69,7 @@ pub fn salvage(dir: &StudyDir, header: Header) -> Result<Salvaged, JournalError>
                 continue;
             }
             // A complete entry without a newline: its line break was damaged.
-            has_broken_end = true;
+            repair.has_damaged_break = true;
             repair.add_line(number, piece)?;
             continue;
         };
@@ -78,9 +78,8 @@ pub fn salvage(dir: &StudyDir, header: Header) -> Result<Salvaged, JournalError>
     // The journal is in order: leave the file untouched.
     if repair.result.dropped.is_empty()
         && repair.result.filled.is_empty()
-        && !has_broken_end
+        && !repair.has_damaged_break
         && !repair.has_gap
-        && !repair.has_split_lines(&bytes)
     {
         if repair.result.short.is_some() {
             repair
@@ -134,6 +133,8 @@ struct Repair<'a> {
     /// Whether whole lines are missing before a good one, so that the sequence numbers have a gap
     /// and the entries must be renumbered.
     has_gap: bool,
+    /// Whether a good entry has no line of its own, so that the lines must be written again.
+    has_damaged_break: bool,
     result: Salvaged,
 }
 
@@ -150,6 +151,7 @@ impl Repair<'_> {
             self.result.dropped.push((number, why));
             return Ok(());
         };
+        self.has_damaged_break = true;
         let (first, rest) = bytes.split_at(end);
         if let Ok(line) = line::read(first) {
             self.add_good_line(number, line)?;
@@ -189,12 +191,6 @@ impl Repair<'_> {
             // A line without a link cannot follow one that has it.
             None => before.previous.is_some(),
         }
-    }
-
-    /// Returns whether lines were split that had been joined.
-    fn has_split_lines(&self, bytes: &[u8]) -> bool {
-        let lines = bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
-        self.result.kept > lines
     }
 
     /// Keeps the entry of a line that is not damaged, unless the line is of another history.

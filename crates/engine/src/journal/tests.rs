@@ -246,6 +246,27 @@ fn a_line_behind_another_history_is_an_error_and_salvage_drops_it() {
 }
 
 #[test]
+fn a_journal_with_a_byte_behind_an_entry_can_be_read_after_its_salvage() {
+    let (_folder, dir, _) = written_with_id("1111");
+    let text = fs::read_to_string(dir.journal()).expect("it can be read");
+    for number in 1..=4 {
+        let changed: String = text
+            .lines()
+            .zip(1..)
+            .map(|(line, index)| match index == number {
+                true => format!("{line}]\n"),
+                false => format!("{line}\n"),
+            })
+            .collect();
+        fs::write(dir.journal(), changed).expect("it can be written");
+        assert!(read(&dir).is_err(), "line {number}");
+        let salvaged = salvage(&dir, Header::default()).expect("it can be salvaged");
+        assert_eq!((salvaged.kept, salvaged.dropped.len()), (4, 0));
+        assert_eq!(read(&dir).expect("it can be read").trials().len(), 2);
+    }
+}
+
+#[test]
 fn a_journal_that_became_shorter_is_shown_with_what_is_missing_and_is_not_written() {
     let (_folder, dir, _) = written_with_id("1111");
     let contents = fs::read(dir.journal()).expect("it can be read");
