@@ -98,6 +98,8 @@ class _Writer:
         self.rows: list = []
         self.oldest = 0.0
         self.questions = 0
+        # The decision to end that a report was answered with. The stop file may come later.
+        self.ending = ""
         self.awaits_decision = False
         self.nan_names: set = set()
 
@@ -222,7 +224,7 @@ def report(
     if wait and not writer.rank:
         return _ask(writer, line)
     writer.append(line)
-    return "continue" if not _stop_file(writer) else _stop_word(writer)
+    return _stop_word(writer) if _is_ending(writer) else "continue"
 
 
 def _text(value: Any) -> str:
@@ -246,7 +248,10 @@ def _ask(writer: _Writer, line: str) -> str:
             with open(path, encoding="utf-8") as file:
                 answer = json.load(file)
             if answer.get("id") == question:
-                return answer.get("directive", "continue")
+                directive = answer.get("directive", "continue")
+                if directive != "continue":
+                    writer.ending = directive
+                return directive
         except (OSError, ValueError):
             pass
         time.sleep(pause)
@@ -256,11 +261,13 @@ def _ask(writer: _Writer, line: str) -> str:
     )
 
 
-def _stop_file(writer: _Writer) -> bool:
-    return os.access(os.path.join(writer.folder, "stop"), os.F_OK)
+def _is_ending(writer: _Writer) -> bool:
+    return bool(writer.ending) or os.access(os.path.join(writer.folder, "stop"), os.F_OK)
 
 
 def _stop_word(writer: _Writer) -> str:
+    if writer.ending:
+        return writer.ending
     try:
         with open(os.path.join(writer.folder, "stop"), encoding="utf-8") as file:
             return "pause" if "pause" in file.read() else "stop"
@@ -270,7 +277,7 @@ def _stop_word(writer: _Writer) -> str:
 
 def should_stop() -> bool:
     """Returns whether swath has asked the trial to end. Save a checkpoint and return then."""
-    return _writer is not None and _stop_file(_writer)
+    return _writer is not None and _is_ending(_writer)
 
 
 def log(
