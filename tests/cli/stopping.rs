@@ -1,4 +1,4 @@
-//! How a trial is asked to end, what it may still do then, and from where it goes on.
+//! The end of a trial: the way in which it is asked, what it may still do then, and from where it goes on.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -26,6 +26,8 @@ pub struct TrialLogger {
     pub(super) due: Due,
     /// The rank of the worker within the trial; 0 for a trial that is not distributed.
     pub(super) rank: u32,
+    /// The strictest answer so far. The file `stop` may come later than the answer.
+    answered: Directive,
 }
 
 impl TrialLogger {
@@ -66,6 +68,7 @@ impl TrialLogger {
             names: Names::default(),
             due: Due::default(),
             rank,
+            answered: Directive::Continue,
         }
     }
 
@@ -138,8 +141,10 @@ impl TrialLogger {
         // The process id keeps the questions of several processes of a trial apart.
         let id = format!("{}-{}", std::process::id(), now());
         self.put(Record::Ask { id: id.clone() })?;
-        Answer::wait(self.end.trial(), &id, ANSWER_WITHIN)
-            .ok_or(LoggerError::NoAnswer(ANSWER_WITHIN))
+        let answer = Answer::wait(self.end.trial(), &id, ANSWER_WITHIN)
+            .ok_or(LoggerError::NoAnswer(ANSWER_WITHIN))?;
+        self.answered = self.answered.max(answer.directive);
+        Ok(answer)
     }
 
     /// Records a metric, which describes the trial, decides nothing and goes to the trial's own
@@ -278,7 +283,7 @@ impl TrialLogger {
     /// Returns whether the trial continues, without a report.
     #[must_use]
     pub fn directive(&self) -> Directive {
-        self.end.directive()
+        self.end.directive().max(self.answered)
     }
 
     /// Writes the metrics that are still in memory. The supervisor calls this at the end of each

@@ -878,7 +878,11 @@ fn a_report_that_waits_arrives_together_with_its_question() {
         let world = World::new();
         let mut child = world.child();
         let records = world.trial().join("records.jsonl");
-        let asking = std::thread::spawn(move || child.report_and_wait(&[("loss", 0.5)]));
+        let asking = std::thread::spawn(move || {
+            let answer = child.report_and_wait(&[("loss", 0.5)]).unwrap();
+            // The file `stop` is not there yet.
+            (answer, child.directive())
+        });
         let arrived = loop {
             let text = std::fs::read_to_string(&records).unwrap_or_default();
             if !text.is_empty() {
@@ -893,6 +897,6 @@ fn a_report_that_waits_arrives_together_with_its_question() {
             why: String::new(),
         };
         answer.give(&world.trial()).unwrap();
-        assert_eq!(asking.join().unwrap().unwrap(), Directive::Stop);
+        assert_eq!(asking.join().unwrap(), (Directive::Stop, Directive::Stop));
     }
 }

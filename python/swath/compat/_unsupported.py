@@ -27,6 +27,13 @@ def attribute_error_for(module: str, reasons: "Mapping[str, tuple[str, str]]") -
     return __getattr__
 
 
+def attribute_error_with(module: str, cures: "Mapping[str, str]") -> Callable:
+    """Returns the ``__getattr__`` of a module that lacks the names in ``cures``."""
+    return attribute_error_for(
+        module, {name: (f"{module} has no `{name}`", cure) for name, cure in cures.items()}
+    )
+
+
 def refuse(options: "Mapping[str, Any]", reasons: "Mapping[str, tuple[str, str]]") -> None:
     """Raises for the first option that has a value.
 

@@ -14,7 +14,7 @@ import sys
 from .. import _records, _trial
 from . import _metrics, _saving
 from ._config import Config, compose
-from ._missing import getattr_of
+from ._unsupported import attribute_error_with
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -356,7 +356,7 @@ def launch(
     return decorate
 
 
-__getattr__ = getattr_of(
+__getattr__ = attribute_error_with(
     __name__,
     {
         "Reader": "swath.read(study) reads a study; mlxp.Reader of MLXP itself reads logs/<study>",

@@ -11,7 +11,7 @@ import time
 
 from .. import _records
 from . import _metrics, _saving
-from ._missing import getattr_of
+from ._unsupported import attribute_error_with
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -395,7 +395,7 @@ def _flops(model: Any, inputs: Any, is_sample: bool) -> "int | None":
     return counter.get_total_flops()
 
 
-__getattr__ = getattr_of(
+__getattr__ = attribute_error_with(
     __name__,
     {
         "log_provenance_documents": "the tracker `prov` of the sweep file writes them",

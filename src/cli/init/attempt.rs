@@ -46,7 +46,7 @@ pub(super) struct Objective {
     pub(super) name: String,
     /// Its last value.
     pub(super) value: f64,
-    /// How many times the program printed or reported it.
+    /// The number of times that the program printed or reported it.
     pub(super) count: u64,
     /// Whether each value is that of a fold, so that their mean counts.
     pub(super) is_of_fold: bool,

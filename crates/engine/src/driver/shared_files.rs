@@ -6,6 +6,7 @@
 //! it was used. Trials that all run at the same time cannot be told apart.
 
 use super::component::Component;
+use crate::journal::StudyDir;
 use crate::provenance::is_code;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -218,6 +219,7 @@ impl Watched {
             || SKIPPED_FOLDERS.iter().any(|skipped| name == *skipped)
             || self.besides.iter().any(|besides| besides == path)
             || path.join("pyvenv.cfg").exists()
+            || StudyDir::at(path).journal().exists()
     }
 }
 
@@ -513,6 +515,8 @@ mod tests {
     #[test]
     fn files_of_one_trial_each_and_files_that_nobody_shares_by_mistake_are_not_found() {
         let mut world = World::new(false);
+        // A study that another run has in a folder of its own.
+        world.write("other/s/journal.jsonl");
         for name in ["a", "b", "c"] {
             let trial = world.start();
             world.write(&format!("out/{name}.json"));
@@ -520,6 +524,7 @@ mod tests {
             world.write("__pycache__/train.pyc");
             world.write(".cache/x");
             world.write("logs/s/1/last.json");
+            world.write("other/s/1/last.json");
             assert_eq!(world.end(trial), None, "{name}");
         }
         world.write("between.json");

@@ -33,7 +33,7 @@ pub enum Scope {
     Slot,
 }
 
-/// What the values of the [`BUILT_INS`] are computed from.
+/// The facts from which the values of the [`BUILT_INS`] are computed from.
 #[derive(Clone, Copy)]
 pub struct Facts<'a> {
     /// Facts that all trials of the study share.

@@ -1,4 +1,4 @@
-//! What an attempt starts: its command line, environment, folder and files, with the values of its
+//! The program that an attempt starts: its command line, environment, folder and files, with the values of its
 //! configuration filled in.
 //!
 //! The orchestrator renders an [`Invocation`] from the templates of the sweep file. On a cluster

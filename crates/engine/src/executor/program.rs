@@ -47,7 +47,7 @@ pub type Invoke = Box<dyn Fn(&Launch) -> Invocation<Text> + Send + Sync>;
 
 /// Settings from which a [`Program`] is made.
 pub struct ProgramSettings {
-    /// What each attempt starts. A first word of its command line with a slash is a path, relative to
+    /// The program that each attempt starts. A first word of its command line with a slash is a path, relative to
     /// the workdir; a word without a slash is searched on `PATH`.
     pub invoke: Invoke,
     /// Environment and limits of the program.

@@ -88,7 +88,7 @@ pub struct TrialContext {
     pub launch: Launch,
     /// Values shared by all trials of its study.
     pub study: Arc<StudyContext>,
-    /// What the attempt starts; without a command for a trial that runs in this process.
+    /// The program that the attempt starts; without a command for a trial that runs in this process.
     pub invocation: Invocation,
     pub(super) line: Arc<StopLine>,
     pub(super) signals: Sender<Signal>,

@@ -11,7 +11,7 @@ use swath_model::space::Value;
 /// Largest source that is read, in bytes.
 const LARGEST: u64 = 1 << 20;
 
-/// How a Python program declares a switch.
+/// The way in which a Python program declares a switch.
 #[derive(Clone, Copy, PartialEq)]
 enum Declared {
     /// `BooleanOptionalAction`, or click's `--amp/--no-amp`.
