@@ -7,7 +7,8 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use rustix::process::{Pid, Signal, kill_process};
+use crate::processes::{helper_below, kill, signal, suspend, words};
+use rustix::process::Signal;
 use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -138,15 +139,6 @@ impl Drop for World {
     }
 }
 
-/// Returns the command line of a process.
-fn words(pid: u32) -> Vec<String> {
-    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let words = line.split(|byte| *byte == 0);
-    words
-        .map(|word| String::from_utf8_lossy(word).into_owned())
-        .collect()
-}
-
 /// Returns a command that runs `program` where no control group can be made.
 fn without_groups(program: &str) -> Command {
     let mut command = Command::new("unshare");
@@ -163,27 +155,6 @@ fn can_hide_groups() -> bool {
         .stderr(Stdio::null())
         .status();
     status.is_ok_and(|status| status.success())
-}
-
-fn children(pid: u32) -> Vec<u32> {
-    let listed = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    let pids = listed.split_ascii_whitespace();
-    pids.filter_map(|pid| pid.parse().ok()).collect()
-}
-
-/// Returns the child of a process whose command line says `role`.
-fn helper_below(pid: u32, role: &str) -> Option<u32> {
-    let is_it = |pid: &u32| words(*pid).get(1).is_some_and(|word| word == role);
-    children(pid).into_iter().find(is_it)
-}
-
-fn kill(pid: u32) {
-    signal(pid, Signal::KILL);
-}
-
-fn signal(pid: u32, signal: Signal) {
-    let pid = Pid::from_raw(pid.cast_signed()).unwrap();
-    kill_process(pid, signal).ok();
 }
 
 /// A run whose processes are known.
@@ -215,16 +186,19 @@ impl Run {
     }
 
     fn kill(&self, roles: &[Role]) {
-        let pids = roles.iter().map(|role| match role {
-            Orchestrator => self.child.id(),
-            Guard => self.guard,
-            Slot => self.slot,
-        });
+        let pids: Vec<u32> = roles
+            .iter()
+            .map(|role| match role {
+                Orchestrator => self.child.id(),
+                Guard => self.guard,
+                Slot => self.slot,
+            })
+            .collect();
         // While the others are killed, the last of all three could still act.
         if roles.len() == 3 {
-            pids.clone().for_each(|pid| signal(pid, Signal::STOP));
+            suspend(&pids);
         }
-        pids.for_each(kill);
+        pids.into_iter().for_each(kill);
     }
 }
 

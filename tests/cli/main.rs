@@ -13,6 +13,7 @@ mod init;
 mod kill;
 mod models;
 mod pilots;
+mod processes;
 mod provenance;
 mod readme;
 mod runtime;

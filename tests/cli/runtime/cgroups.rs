@@ -2,6 +2,7 @@
 //! created, each test reports that and passes.
 
 use super::world::{Running, World};
+use crate::processes::{helper_below, is_alive, kill, suspend};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -66,49 +67,8 @@ fn start(world: &World) -> Running {
     )
 }
 
-fn kill(pid: u32) {
-    signal("-KILL", pid);
-}
-
-fn signal(name: &str, pid: u32) {
-    assert!(
-        std::process::Command::new("kill")
-            .args([name, &pid.to_string()])
-            .status()
-            .unwrap()
-            .success()
-    );
-}
-
 fn pid_in(world: &World, file: &str) -> u32 {
     world.read(file).trim().parse().unwrap()
-}
-
-fn is_alive(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(')')
-        .is_some_and(|(_, rest)| !rest.trim().starts_with(['Z', 'X']))
-}
-
-/// Returns the process id of a run's guard.
-fn guard_of(run: u32) -> u32 {
-    helper_below(run, "guard")
-}
-
-/// Returns the child of a process that is the hidden command `name`.
-fn helper_below(parent: u32, name: &str) -> u32 {
-    let children =
-        std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap();
-    let is_helper = |pid: &u32| {
-        std::fs::read_to_string(format!("/proc/{pid}/cmdline"))
-            .unwrap_or_default()
-            .ends_with(&format!("\0{name}\0"))
-    };
-    children
-        .split_ascii_whitespace()
-        .map(|pid| pid.parse().unwrap())
-        .find(is_helper)
-        .unwrap()
 }
 
 #[test]
@@ -157,14 +117,12 @@ fn what_hides_from_a_killed_guard_and_slot_too_is_ended_by_the_next_run() {
     let mut run = start(&world);
     world.until("it hides", || !world.read("far").is_empty());
     let far = pid_in(&world, "far");
-    let guard = guard_of(run.id());
-    let slot = helper_below(guard, "slot");
+    let guard = helper_below(run.id(), "guard").unwrap();
+    let slot = helper_below(guard, "slot").unwrap();
     // Each of them would end what the others leave, so none may act while they are killed.
-    for name in ["-STOP", "-KILL"] {
-        for pid in [slot, guard, run.id()] {
-            signal(name, pid);
-        }
-    }
+    let all = [slot, guard, run.id()];
+    suspend(&all);
+    all.into_iter().for_each(kill);
     run.code();
     std::thread::sleep(Duration::from_millis(300));
     assert!(
