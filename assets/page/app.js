@@ -29,10 +29,10 @@ function element(name, className, text) {
   return node;
 }
 
-/// A chart and its controls. The chart is first drawn when it scrolls into view.
+/// A chart and its controls. The chart is drawn only while it is in or near the view.
 class Card {
   constructor(page, study, kind) {
-    Object.assign(this, { page, study, kind, seen: false, chart: null });
+    Object.assign(this, { page, study, kind, isNear: false, isStale: true, chart: null });
     this.node = element("section", "card" + (WIDE.has(kind) ? " wide" : ""));
     this.node.dataset.kind = kind;
     const head = element("div", "head");
@@ -41,6 +41,7 @@ class Card {
     head.append(this.controls);
     this.scroll = element("div", "scroll");
     this.chartNode = element("div", "chart");
+    this.chartNode.setAttribute("role", "img");
     this.scroll.append(this.chartNode);
     this.notes = element("div");
     this.node.append(head, this.scroll, this.notes);
@@ -50,21 +51,46 @@ class Card {
   }
 
   /// Adds a menu whose selection is stored as `choices[key]` of the study.
-  addMenu(key, names, label) {
+  addMenu(key, names, label, selected = this.study.choices[key]) {
     const select = element("select");
     select.setAttribute("aria-label", label);
     for (const [value, name] of names) select.append(new Option(truncate(name, 40), value));
-    if (this.study.choices[key]) select.value = this.study.choices[key];
+    if (selected) select.value = selected;
     select.addEventListener("change", () => {
       this.study.choices[key] = select.value;
-      this.draw();
+      this.page.saveState();
+      for (const card of this.page.cards()) if (card.study === this.study) card.refresh(true);
     });
     this.controls.append(select);
   }
 
+  /// Returns everything from which the controls are made.
+  controlNames() {
+    const { data, logScale } = this.study;
+    const names = {
+      curves: () => data.curves.map(({ metric }) => metric),
+      contour: () => data.contours.map(pairName),
+      pareto: () => data.objectives,
+      parallel: () => [this.study.levels(), this.study.level().key],
+      slice: () => [this.study.levels(), this.study.level().key],
+    };
+    return [logScale, this.kind in names ? names[this.kind]() : []];
+  }
+
   createControls() {
     const { data } = this.study;
+    // Menus that are in use are not replaced while trials report.
+    const key = JSON.stringify(this.controlNames());
+    if (key === this.controlKey) return;
+    this.controlKey = key;
     this.controls.replaceChildren();
+    if (["parallel", "slice"].includes(this.kind) && this.study.levels().length > 1)
+      this.addMenu(
+        "level",
+        this.study.levels().map(({ key, name }) => [key, name]),
+        "trials by the step that they reached",
+        this.study.level().key,
+      );
     if (this.kind === "curves" && data.curves.length > 1)
       this.addMenu(
         "curves",
@@ -93,6 +119,10 @@ class Card {
       button.addEventListener("click", () => {
         this.study.logScale = !this.study.logScale;
         this.page.redraw(this.study, true);
+        this.page.saveState();
+        // The button was made again.
+        const again = this.controls.querySelector("button");
+        if (again) again.focus();
       });
       this.controls.append(button);
     }
@@ -122,6 +152,21 @@ class Card {
       lines.push(...data.importance.cautions);
     }
     if (this.kind === "contour" && data.importance) lines.push(...data.importance.cautions);
+    if (["parallel", "slice"].includes(this.kind)) {
+      const { open } = this.study.usableRows();
+      if (open.size)
+        lines.push(
+          this.kind === "slice"
+            ? `hollow: the trial has not completed (${open.size} trials)`
+            : `dashed: the trial has not completed (${open.size} trials)`,
+        );
+    }
+    if (this.kind === "slice" && data.trials.axes.length > MOST_PANELS)
+      lines.push(
+        `the ${MOST_PANELS} most important of ${data.trials.axes.length} parameters`,
+      );
+    if (this.kind === "importance" && data.importance && data.importance.rows.length > MOST_BARS)
+      lines.push(`the ${MOST_BARS} most important of ${data.importance.rows.length} parameters`);
     if (this.kind === "timeline") {
       if (data.timeline.busy)
         lines.push(`slots were busy ${Math.round(data.timeline.busy * 100)} % of the time`);
@@ -132,32 +177,73 @@ class Card {
   }
 
   draw() {
-    if (!this.seen) return;
+    this.isStale = true;
+    if (!this.isNear) return;
+    this.isStale = false;
     const colours = palette();
     const width = this.scroll.clientWidth || 300;
     const option = charts[this.kind](this.study, colours, width);
     this.node.hidden = option === null;
-    this.notes.replaceChildren(
-      ...this.captions().map((text) =>
-        element("p", "note" + (text.startsWith("caution") ? " warning" : ""), text),
-      ),
+    setLines(
+      this.notes,
+      option === null ? [] : this.captions(),
+      (text) => "note" + (text.startsWith("caution") ? " warning" : ""),
     );
     if (option === null) return;
+    this.chartNode.setAttribute("aria-label", this.description());
     if (this.kind === "parallel")
       this.chartNode.style.width =
-        Math.max(width, (this.study.data.trials.axes.length + 1) * 84 + 60) + "px";
+        (isPrinting()
+          ? width
+          : Math.max(width, (this.study.data.trials.axes.length + 1) * 84 + 60)) + "px";
     if (option.height) this.chartNode.style.height = option.height + "px";
     delete option.height;
-    if (!this.chart) {
-      this.chart = echarts.init(this.chartNode, null, { renderer: "canvas" });
-      this.chart.on("click", (event) => this.handleClick(event));
-      if (this.kind === "parallel") this.chart.on("axisareaselected", () => this.applyBrush());
-    }
+    const zoom = this.zoomState();
+    if (!this.chart) this.createChart();
     this.chart.resize();
     this.chart.setOption(
       option,
       this.kind === "parallel" ? { replaceMerge: ["series"] } : { notMerge: true },
     );
+    for (const range of zoom) this.chart.dispatchAction({ type: "dataZoom", ...range });
+    if (this.pointer) this.chart.dispatchAction({ type: "showTip", ...this.pointer });
+  }
+
+  createChart() {
+    this.chart = echarts.init(this.chartNode, null, {
+      renderer: isPrinting() ? "svg" : "canvas",
+    });
+    this.chart.on("click", (event) => this.handleClick(event));
+    if (this.kind === "parallel") this.chart.on("axisareaselected", () => this.applyBrush());
+    // A tooltip stays where the pointer is when the chart is drawn again.
+    this.chart.getZr().on("mousemove", ({ offsetX: x, offsetY: y }) => (this.pointer = { x, y }));
+    this.chart.getZr().on("globalout", () => (this.pointer = null));
+  }
+
+  /// Returns the ranges of the axes that the user has zoomed, in units of the axes.
+  zoomState() {
+    const zooms = (this.chart && this.chart.getOption().dataZoom) || [];
+    return zooms
+      .map(({ start, end, startValue, endValue }, dataZoomIndex) => ({
+        isZoomed: start > 0 || end < 100,
+        range: { dataZoomIndex, startValue, endValue },
+      }))
+      .filter(({ isZoomed }) => isZoomed)
+      .map(({ range }) => range);
+  }
+
+  dispose() {
+    if (this.chart) this.chart.dispose();
+    this.chart = null;
+    this.pointer = null;
+  }
+
+  /// Returns the text that describes the chart to a screen reader.
+  description() {
+    const { data, shownCount, count } = this.study;
+    const trials = shownCount < count ? `${shownCount} of ${count} trials` : `${count} trials`;
+    const best = data.best ? `; best: trial ${data.best.trial}, ${data.best.objectives}` : "";
+    return `${TITLES[this.kind][0]} of ${data.name}: ${trials}${best}`;
   }
 
   /// Picks the trial of the clicked point or line. The place of its id depends on the chart.
@@ -187,15 +273,18 @@ class Card {
   /// Clears the selection on the axes. ECharts keeps the selection, so the chart is built again.
   clearBrush() {
     this.study.brush = null;
-    if (this.chart) {
-      this.chart.dispose();
-      this.chart = null;
-    }
+    this.dispose();
   }
 
   refresh(dataChanged) {
     if (dataChanged) this.createControls();
     this.draw();
+  }
+
+  /// Called when the card comes near the view, or leaves it.
+  approach(isNear) {
+    this.isNear = isNear;
+    if (isNear && this.isStale) this.draw();
   }
 }
 
@@ -215,19 +304,37 @@ class Section {
     head.append(element("h3", "", "Trials"));
     this.filter = element("input", "filter");
     this.filter.type = "search";
-    this.filter.placeholder = "filter: failed, lr<0.01, optimizer=adam …";
+    this.filter.placeholder = "filter: failed, or lr < 0.01 and optimizer == 'adam' …";
     this.filter.setAttribute("aria-label", "filter trials");
+    this.filter.value = study.filter;
     this.filter.addEventListener("input", () => {
       study.filter = this.filter.value;
       study.applyFilters();
       page.redraw(study, false);
+      page.saveState();
     });
+    this.names = element("datalist");
+    this.names.id = "names-" + page.sections.length + "-" + study.data.name;
+    this.filter.setAttribute("list", this.names.id);
+    this.help = element("div", "note filter-help");
+    this.help.setAttribute("role", "status");
     this.clear = element("button", "", "show all");
     this.clear.addEventListener("click", () => this.showAll());
     this.count = element("span", "note count");
-    head.append(this.filter, this.clear, this.count);
-    this.table = new Table(study, (id) => page.pick(study, id));
-    tableCard.append(head, this.chips, this.table.node);
+    const downloads = element("span", "controls");
+    for (const form of ["csv", "json"]) {
+      const button = element("button", "", form.toUpperCase());
+      button.title = `download the trials of the table as ${form.toUpperCase()}`;
+      button.addEventListener("click", () => download(this.table, form));
+      downloads.append(button);
+    }
+    head.append(this.filter, this.clear, this.count, downloads);
+    this.table = new Table(
+      study,
+      (id) => page.pick(study, id),
+      () => page.saveState(),
+    );
+    tableCard.append(head, this.names, this.help, this.chips, this.table.node);
     cards.append(
       ...this.cards.slice(0, 3).map((card) => card.node),
       tableCard,
@@ -243,6 +350,21 @@ class Section {
     this.cards.find((card) => card.kind === "parallel").clearBrush();
     this.study.applyFilters();
     this.page.redraw(this.study, false);
+  }
+
+  /// Offers the names of columns that begin with the last word of the filter.
+  suggest() {
+    const word = (this.filter.value.match(/[\p{L}\p{N}_.]+$/u) || [""])[0];
+    const isTyping = document.activeElement === this.filter && word !== "";
+    const names = this.study.columns.map(({ name }) => name);
+    const matching = names.filter((name) => name.startsWith(word) && name !== word);
+    this.names.replaceChildren(
+      ...(isTyping ? matching.slice(0, 12) : []).map((name) => {
+        const isWord = (name.match(WORD) || [""])[0] === name;
+        const value = this.filter.value.slice(0, -word.length) + (isWord ? name : `\`${name}\``);
+        return new Option(name, value);
+      }),
+    );
   }
 
   /// Writes the texts of the section: title, summary, number of trials and picked trials.
@@ -263,23 +385,22 @@ class Section {
       lines.push([
         ["same in all trials: ", data.same.map(([name, value]) => `${name}=${value}`).join(" ")],
       ]);
-    this.lines.replaceChildren(
-      ...lines.map((parts) => {
-        const line = element("p", "summary");
-        for (const [strong, text] of parts) {
-          if (strong) line.append(element("b", "", strong));
-          line.append(text);
-        }
-        return line;
-      }),
-    );
+    // Text that a person has selected stays as long as it does not change.
+    if (this.lines.dataset.text !== JSON.stringify(lines)) {
+      this.lines.dataset.text = JSON.stringify(lines);
+      this.lines.replaceChildren(...lines.map(summaryLine));
+    }
     this.count.textContent = study.isFiltered
       ? `${study.shownCount} of ${study.count}`
       : `${study.count}`;
-    this.filter.classList.toggle("invalid", study.filterIsInvalid);
-    this.filter.title = study.filterIsInvalid
-      ? "unknown column, or a comparison with something that is not a number"
+    const { filterError } = study;
+    this.filter.classList.toggle("invalid", filterError !== null);
+    this.filter.setAttribute("aria-invalid", String(filterError !== null));
+    const message = filterError
+      ? [filterError.message, filterError.hint].filter((text) => text).join("; ")
       : "";
+    setLines(this.help, message ? [message] : [], () => "invalid");
+    this.suggest();
     this.chips.replaceChildren(
       ...[...study.picked].map(([id, colour]) => {
         const chip = element("button", "chip", `trial ${id} ✕`);
@@ -291,6 +412,47 @@ class Section {
   }
 }
 
+function summaryLine(parts) {
+  const line = element("p", "summary");
+  for (const [strong, text] of parts) {
+    if (strong) line.append(element("b", "", strong));
+    line.append(text);
+  }
+  return line;
+}
+
+/// Shows one line of text for each item, and changes nothing if they are shown already.
+function setLines(node, texts, className) {
+  const key = JSON.stringify(texts);
+  if (node.dataset.text === key) return;
+  node.dataset.text = key;
+  node.replaceChildren(...texts.map((text) => element("p", className(text), text)));
+}
+
+/// Saves the rows of a table, in its order, as a file.
+function download(table, form) {
+  const { study, rows } = table;
+  const value = (column, row) => column.value(row) ?? null;
+  const quote = (cell) => {
+    const text = cell === null ? "" : String(cell);
+    return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  };
+  const lines = rows.map((row) => study.columns.map((column) => quote(value(column, row))));
+  const objects = rows.map((row) =>
+    Object.fromEntries(study.columns.map((column) => [column.name, value(column, row)])),
+  );
+  const csv = [study.columns.map(({ name }) => quote(name)), ...lines]
+    .map((cells) => cells.join(",") + "\n")
+    .join("");
+  const text = form === "csv" ? csv : JSON.stringify(objects, null, 1) + "\n";
+  const type = form === "csv" ? "text/csv" : "application/json";
+  const link = element("a");
+  link.href = URL.createObjectURL(new Blob([text], { type }));
+  link.download = `${study.data.name}.${form}`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
 /// The page with all its studies.
 class App {
   constructor() {
@@ -299,29 +461,90 @@ class App {
     this.sections = [];
     this.hidden = new Set();
     this.visibility = new IntersectionObserver(
-      (entries) => {
-        for (const entry of entries) {
-          const { card } = entry.target;
-          if (!entry.isIntersecting || card.seen) continue;
-          card.seen = true;
-          card.draw();
-        }
-      },
+      (entries) => entries.forEach(({ target, isIntersecting }) => target.card.approach(isIntersecting)),
       { rootMargin: "500px" },
     );
     let resizeTimer = 0;
     window.addEventListener("resize", () => {
       clearTimeout(resizeTimer);
-      resizeTimer = setTimeout(() => this.redrawAll(), 150);
+      resizeTimer = setTimeout(() => this.resize(), 150);
     });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.redrawAll());
-    // A printed page includes the charts that were never in view.
-    window.addEventListener("beforeprint", () =>
-      this.cards().forEach((card) => {
-        card.seen = true;
+    window.addEventListener("beforeprint", () => this.print(true));
+    window.addEventListener("afterprint", () => this.print(false));
+    window.addEventListener("hashchange", () => this.restoreState());
+    this.createThemeSwitch();
+  }
+
+  /// Prepares the page for paper, and back: light colours, all charts drawn as vectors in the width
+  /// of a page.
+  print(isOnPaper) {
+    document.documentElement.classList.toggle("print", isOnPaper);
+    for (const card of this.cards()) {
+      card.dispose();
+      if (isOnPaper) {
+        card.wasNear = card.isNear;
+        card.isNear = true;
         card.draw();
-      }),
-    );
+      } else {
+        card.approach(card.wasNear);
+      }
+    }
+    for (const section of this.sections) {
+      section.table.from = -1;
+      section.table.draw();
+    }
+    if (this.overlayChart) {
+      this.overlayChart.dispose();
+      this.overlayChart = null;
+      this.drawOverlay();
+    }
+  }
+
+  /// Adds the button that changes between the colours of the system, light and dark.
+  createThemeSwitch() {
+    const button = element("button", "theme");
+    const themes = ["system", "light", "dark"];
+    const apply = (theme) => {
+      document.documentElement.dataset.theme = theme;
+      button.textContent = `colours: ${theme}`;
+    };
+    apply("system");
+    button.addEventListener("click", () => {
+      const { theme } = document.documentElement.dataset;
+      apply(themes[(themes.indexOf(theme) + 1) % themes.length]);
+      this.redrawAll();
+    });
+    document.querySelector("header").append(button);
+  }
+
+  /// Puts filters, sorting, picks and choices into the address, so that the view can be sent.
+  saveState() {
+    const parts = this.sections.flatMap(({ study }) => {
+      const state = study.state();
+      return Object.keys(state).length ? [[study.data.name, state]] : [];
+    });
+    const text = parts.length ? "#" + encodeURIComponent(JSON.stringify(Object.fromEntries(parts))) : "";
+    if (text === location.hash) return;
+    this.savedHash = text;
+    history.replaceState(null, "", text || location.pathname + location.search);
+  }
+
+  /// Applies the state in the address to the studies.
+  restoreState() {
+    if (location.hash === this.savedHash) return;
+    this.savedHash = location.hash;
+    let states = {};
+    try {
+      states = JSON.parse(decodeURIComponent(location.hash.slice(1)) || "{}");
+    } catch {
+      // An address that somebody has cut shows everything.
+    }
+    for (const section of this.sections) {
+      section.study.restore(states[section.study.data.name] || {});
+      section.filter.value = section.study.filter;
+      this.redraw(section.study, true);
+    }
   }
 
   cards() {
@@ -339,8 +562,10 @@ class App {
         this.redraw(study, true);
       });
     } else {
-      this.sections = page.studies.map((data) => new Section(this, new Study(data)));
+      this.sections = [];
+      for (const data of page.studies) this.sections.push(new Section(this, new Study(data)));
       this.arrange();
+      this.restoreState();
     }
     document.title = names.join(", ") + " – swath";
     this.drawOverlay();
@@ -350,20 +575,23 @@ class App {
     return this.sections.filter((_, index) => !this.hidden.has(index));
   }
 
+  /// Returns the number of studies that fit side by side into the window.
+  columnCount() {
+    const count = Math.max(1, Math.min(this.shownSections().length, 3));
+    return window.innerWidth >= 560 * count ? count : 1;
+  }
+
   /// Places the studies side by side, as many as fit into the window.
   arrange() {
     const shown = this.shownSections();
+    this.columns = this.columnCount();
     this.overlay = element("section", "card all-columns");
     this.overlay.append(element("h3", "", "Best so far"));
     this.overlayBox = element("div", "chart");
     this.overlay.append(this.overlayBox);
     this.overlayChart = null;
     this.main.replaceChildren(this.overlay, ...shown.map((section) => section.node));
-    const columnCount = Math.max(1, Math.min(shown.length, 3));
-    const fits = window.innerWidth >= 560 * columnCount && columnCount > 1;
-    this.main.style.gridTemplateColumns = fits
-      ? `repeat(${columnCount}, minmax(0, 1fr))`
-      : "minmax(0, 1fr)";
+    this.main.style.gridTemplateColumns = `repeat(${this.columns}, minmax(0, 1fr))`;
     const switches =
       this.sections.length < 2 ? [] : this.sections.map((_, index) => this.studySwitch(index));
     this.nav.replaceChildren(...switches);
@@ -398,6 +626,7 @@ class App {
   pick(study, id) {
     study.pick(id);
     this.redraw(study, false);
+    this.saveState();
   }
 
   /// Redraws a study except for the chart `except`. `dataChanged` is false if only the filter or
@@ -413,8 +642,15 @@ class App {
     }, 60);
   }
 
+  /// Fits the charts to the window. The rest of the page is only arranged again if the number of
+  /// columns changes, so that scroll positions and the focus stay.
+  resize() {
+    if (this.columnCount() !== this.columns) this.arrange();
+    this.cards().forEach((card) => card.draw());
+    this.drawOverlay();
+  }
+
   redrawAll() {
-    this.arrange();
     this.cards().forEach((card) => card.draw());
     this.drawOverlay();
   }

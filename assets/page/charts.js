@@ -2,7 +2,16 @@
 // One function for each chart: it maps a study to an ECharts option. Texts from studies are drawn
 // on a canvas or set as `textContent`, never parsed as HTML.
 
+/// Maximum number of parameters in the slice, and in the bars of importance.
+const MOST_PANELS = 24;
+const MOST_BARS = 20;
+
 const CROSS = "path://M2,0L5,3L8,0L10,2L7,5L10,8L8,10L5,7L2,10L0,8L3,5L0,2Z";
+
+/// Returns whether the page is laid out for paper.
+function isPrinting() {
+  return document.documentElement.classList.contains("print");
+}
 
 /// Returns the colours of the style sheet, by role.
 function palette() {
@@ -105,6 +114,7 @@ function baseOption(colours, more) {
     },
     grid: { left: 8, right: 16, top: 30, bottom: 26, containLabel: true },
     toolbox: {
+      show: !isPrinting(),
       right: 0,
       top: -4,
       itemSize: 12,
@@ -212,6 +222,39 @@ function scatterSeries(study, colours, data, colour, more = {}) {
   ];
 }
 
+/// Returns the marks of failed trials, which have no value, along the horizontal axis.
+function failedMarks(ids, colours) {
+  if (!ids.length) return [];
+  return [
+    {
+      type: "scatter",
+      yAxisIndex: 1,
+      data: ids.map((id) => [id, 0, id]),
+      symbol: CROSS,
+      symbolSize: 8,
+      symbolOffset: [0, 8],
+      clip: false,
+      itemStyle: { color: colours.failed },
+      z: 3,
+    },
+  ];
+}
+
+/// Returns the bounds of the axis of a parameter: those of the sweep file.
+function boundsOf(axis) {
+  if (!(axis.max > axis.min)) return {};
+  const isWhole = !axis.log && axis.values.every((value) => value === null || Number.isInteger(value));
+  return { min: axis.min, max: axis.max, ...(isWhole ? { minInterval: 1 } : {}) };
+}
+
+/// Returns the share of the values that are worse than each value: 1 for the best. Ranks spread the
+/// colours evenly, however far apart the values are.
+function scoresOf(rows, values, minimise) {
+  const sorted = rows.slice().sort((a, b) => (minimise ? values[b] - values[a] : values[a] - values[b]));
+  const last = Math.max(1, sorted.length - 1);
+  return new Map(sorted.map((row, rank) => [row, rank / last]));
+}
+
 /// Returns one ring for each picked trial among the points.
 function pickedRings(study, colours, data) {
   const pointOf = new Map(data.map((point) => [point[2], point]));
@@ -282,8 +325,7 @@ const charts = {
     if (!values.length) return null;
     const best = data.best.map(([id, value]) => [id, value]);
     if (best.length) best.push([data.last, best[best.length - 1][1]]);
-    const lowest = values.reduce((lowest, value) => Math.min(lowest, value), Infinity);
-    return baseOption(colours, {
+    const option = baseOption(colours, {
       xAxis: stepAxis(colours, "trial", { min: 1, max: Math.max(2, data.last), minInterval: 1 }),
       yAxis: valueAxis(colours, study, `${data.metric} (${better})`, values),
       dataZoom: wheelZoom,
@@ -295,14 +337,7 @@ const charts = {
         ...scatterSeries(study, colours, partial, colours.stopped),
         ...scatterSeries(study, colours, infeasible, colours.failed),
         ...scatterSeries(study, colours, feasible, colours.normal),
-        {
-          type: "scatter",
-          data: data.failed.map((id) => [id, lowest, id]),
-          symbol: CROSS,
-          symbolSize: 8,
-          itemStyle: { color: colours.failed },
-          z: 3,
-        },
+        ...failedMarks(data.failed, colours),
         {
           type: "line",
           step: "end",
@@ -315,6 +350,14 @@ const charts = {
         ...pickedRings(study, colours, complete.concat(partial)),
       ],
     });
+    // Failed trials have no value. They lie on an axis of their own below the others.
+    if (data.failed.length) {
+      option.yAxis = [option.yAxis, { show: false, type: "value", min: 0, max: 1 }];
+      option.grid.bottom = 44;
+      option.xAxis.nameGap = 34;
+      option.xAxis.offset = 12;
+    }
+    return option;
   },
 
   curves(study, colours) {
@@ -392,22 +435,20 @@ const charts = {
 
   parallel(study, colours) {
     const axes = study.data.trials.axes;
-    const rows = study.completeRows();
+    const { rows, values, open } = study.usableRows();
     if (!axes.length || !rows.length) return null;
-    const values = study.data.trials.objectives[0];
     const minimise = study.data.objectives[0][1];
     const sorted = rows.map((row) => values[row]).sort((a, b) => a - b);
-    const quantile = (level) => sorted[Math.round((sorted.length - 1) * level)];
-    // The worst tenth shares one colour, so that outliers do not use up the scale.
-    const range = minimise ? [quantile(0), quantile(0.9)] : [quantile(0.1), quantile(1)];
-    const scale = minimise ? colours.heat.slice().reverse() : colours.heat;
-    const label = { color: colours.muted, fontSize: 10 };
+    const scores = scoresOf(rows, values, minimise);
+    // The lines pass over the labels, so the labels have a border in the colour of the card.
+    const halo = { textBorderColor: colours.card, textBorderWidth: 3 };
+    const label = { color: colours.text, fontSize: 10, ...halo };
     const parallelAxis = axes.map((axis, dim) => ({
       dim,
       name: truncate(axis.name, 16),
       ...(axis.labels.length
         ? { type: "category", data: axis.labels.map((text) => truncate(text, 14)) }
-        : { type: axis.log ? "log" : "value", scale: true }),
+        : { type: axis.log ? "log" : "value", scale: true, ...boundsOf(axis) }),
     }));
     const log = study.logScale && sorted[0] > 0;
     parallelAxis.push({
@@ -419,7 +460,13 @@ const charts = {
     const item = (row) => ({
       value: [...axes.map((axis) => axis.values[row] ?? "-"), values[row]],
       id: study.data.trials.id[row],
+      lineStyle: {
+        color: heatColour(colours, scores.get(row)),
+        type: open.has(row) ? "dashed" : "solid",
+      },
     });
+    const bestId = study.data.best ? study.data.best.trial : null;
+    const bestRows = rows.filter((row) => study.data.trials.id[row] === bestId);
     const others = rows.filter((row) => !study.picked.has(study.data.trials.id[row]));
     const picked = rows.filter((row) => study.picked.has(study.data.trials.id[row]));
     // The best trials are drawn last, on top of the others.
@@ -432,7 +479,7 @@ const charts = {
       parallel: { left: 30, right: 60, top: 40, bottom: 20, axisExpandable: false },
       parallelAxis: parallelAxis.map((axis) => ({
         ...axis,
-        nameTextStyle: { color: colours.text, fontSize: 11 },
+        nameTextStyle: { color: colours.text, fontSize: 11, ...halo },
         axisLine: { lineStyle: { color: colours.muted } },
         axisTick: { lineStyle: { color: colours.muted } },
         axisLabel:
@@ -446,15 +493,6 @@ const charts = {
           opacity: 0.25,
         },
       })),
-      visualMap: {
-        show: false,
-        type: "continuous",
-        seriesIndex: 0,
-        dimension: axes.length,
-        min: range[0],
-        max: range[1] > range[0] ? range[1] : range[0] + 1,
-        inRange: { color: scale },
-      },
       tooltip: {
         ...baseOption(colours).tooltip,
         formatter: (item) => trialTooltip(study, item.data.id),
@@ -463,15 +501,25 @@ const charts = {
         {
           type: "parallel",
           data: shown.map(item),
-          progressive: 500,
+          // A page that is printed is not drawn in steps.
+          progressive: isPrinting() ? 0 : 500,
           inactiveOpacity: 0.03,
           activeOpacity: many ? 0.4 : 0.8,
           lineStyle: { width: many ? 1 : 1.5, opacity: many ? 0.25 : 0.7 },
           emphasis: { lineStyle: { width: 3, opacity: 1 } },
         },
+        ...bestRows
+          .filter((row) => !study.picked.has(bestId) && (study.brush !== null || study.visible[row]))
+          .map((row) => ({
+            type: "parallel",
+            data: [{ ...item(row), lineStyle: { color: colours.best, width: 3, opacity: 1 } }],
+            z: 4,
+            inactiveOpacity: 0.1,
+            activeOpacity: 1,
+          })),
         ...picked.map((row) => ({
           type: "parallel",
-          data: [item(row)],
+          data: [{ ...item(row), lineStyle: undefined }],
           z: 5,
           inactiveOpacity: 0.8,
           activeOpacity: 1,
@@ -486,10 +534,10 @@ const charts = {
   },
 
   slice(study, colours, width) {
-    const axes = study.data.trials.axes.slice(0, 24);
-    const rows = study.completeRows();
+    const axes = study.orderedAxes(MOST_PANELS).slice(0, MOST_PANELS);
+    const { rows, values, open } = study.usableRows();
     if (!axes.length || !rows.length) return null;
-    const values = study.data.trials.objectives[0];
+    const openIds = new Set([...open].map((row) => study.data.trials.id[row]));
     const columnCount = Math.max(1, Math.min(axes.length, Math.floor(width / 165), 6));
     const rowCount = Math.ceil(axes.length / columnCount);
     const [panelWidth, panelHeight] = [width / columnCount, 210];
@@ -533,11 +581,12 @@ const charts = {
                 max: axis.labels.length - 0.5,
                 ...choiceTicks(axis.labels, 10),
               }
-            : { ...shared, type: axis.log ? "log" : "value", splitNumber: 4 },
+            : { ...shared, type: axis.log ? "log" : "value", splitNumber: 4, ...boundsOf(axis) },
         ),
       );
       option.yAxis.push({
         ...valueAxis(colours, study, "", shownValues),
+        axisLine: { onZero: false, lineStyle: { color: colours.line } },
         gridIndex: index,
         splitNumber: 4,
       });
@@ -551,8 +600,21 @@ const charts = {
       const best = study.data.best
         ? data.filter((point) => point[2] === study.data.best.trial)
         : [];
+      const hollow = { color: "transparent", borderColor: colours.normal, borderWidth: 1.5 };
       const series = [
-        ...scatterSeries(study, colours, data, colours.normal),
+        ...scatterSeries(
+          study,
+          colours,
+          data.filter((point) => !openIds.has(point[2])),
+          colours.normal,
+        ),
+        ...scatterSeries(
+          study,
+          colours,
+          data.filter((point) => openIds.has(point[2])),
+          colours.normal,
+          { itemStyle: hollow },
+        ),
         { type: "scatter", data: best, symbolSize: 9, itemStyle: { color: colours.best }, z: 4 },
         ...pickedRings(study, colours, data),
       ];
@@ -566,7 +628,7 @@ const charts = {
   importance(study, colours) {
     const data = study.data.importance;
     if (!data) return null;
-    const rows = data.rows.slice(0, 20).reverse();
+    const rows = data.rows.slice(0, MOST_BARS).reverse();
     const names = rows.map((row) => truncate(row.name, 20));
     const categories = { type: "category", data: names, axisTick: { show: false } };
     const option = baseOption(colours, {
@@ -757,7 +819,8 @@ const charts = {
 
   rungs(study, colours) {
     const data = study.data.rungs;
-    if (!data.rungs.length) return null;
+    // Without a scheduler the bars would only say how long trials are.
+    if (!data.rungs.length || !study.hasPartialTrials()) return null;
     const outcomes = [
       ["went_on", "went on", colours.running],
       ["complete", "complete", colours.best],

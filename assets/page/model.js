@@ -45,8 +45,14 @@ class Study {
   /// Determines the visible rows: those that match the filter and the brush. An invalid filter
   /// hides nothing.
   applyFilters() {
-    const predicate = parseFilter(this.filter, this.columns);
-    this.filterIsInvalid = predicate === null;
+    let predicate = null;
+    this.filterError = null;
+    try {
+      predicate = parseFilter(this.filter, [...this.columns, ...constantColumns(this.data)]);
+    } catch (error) {
+      if (!(error instanceof FilterError)) throw error;
+      this.filterError = error;
+    }
     this.visible = new Uint8Array(this.count);
     this.shownCount = 0;
     for (let row = 0; row < this.count; row++) {
@@ -80,6 +86,101 @@ class Study {
     this.picked.set(id, colour % 8);
   }
 
+  /// Returns what the user has chosen, without what is as at first.
+  state() {
+    const state = {};
+    if (this.filter) state.filter = this.filter;
+    if (this.sort.key) state.sort = [this.sort.key, this.sort.down];
+    if (this.picked.size) state.picked = [...this.picked.keys()];
+    if (this.logScale) state.log = true;
+    if (Object.keys(this.choices).length) state.choices = this.choices;
+    return state;
+  }
+
+  /// Applies what [`state`] returned. The state comes from the address, so nothing in it is
+  /// trusted.
+  restore(state) {
+    this.filter = typeof state.filter === "string" ? state.filter : "";
+    const [key, down] = Array.isArray(state.sort) ? state.sort : [null, false];
+    this.sort = { key, down: down === true };
+    this.logScale = state.log === true;
+    this.picked = new Map();
+    for (const id of Array.isArray(state.picked) ? state.picked : [])
+      if (this.rowOf.has(id) && !this.picked.has(id)) this.pick(id);
+    const choices = state.choices && typeof state.choices === "object" ? state.choices : {};
+    this.choices = Object.fromEntries(
+      Object.entries(choices).filter(([, value]) => typeof value === "string"),
+    );
+    this.applyFilters();
+  }
+
+  /// Returns the steps at which trials can be compared: complete trials, and with a scheduler each
+  /// rung.
+  levels() {
+    const complete = { key: "complete", name: "complete trials", step: null };
+    const { rungs, step } = this.data.rungs;
+    if (!this.hasPartialTrials()) return [complete];
+    return [
+      complete,
+      ...rungs.map((rung) => ({
+        key: String(rung.step),
+        name: `${rung.reached} trials at ${step} ${formatNumber(rung.step)}`,
+        step: rung.step,
+        reached: rung.reached,
+      })),
+    ];
+  }
+
+  /// Returns whether a scheduler has stopped or paused trials.
+  hasPartialTrials() {
+    return this.data.trials.state.some((state) => state === "stopped" || state === "paused");
+  }
+
+  /// Returns the chosen level; by itself the highest rung that a third of the trials share, unless
+  /// as many are complete.
+  level() {
+    const levels = this.levels();
+    const chosen = levels.find(({ key }) => key === this.choices.level);
+    if (chosen) return chosen;
+    const enough = Math.max(5, this.count / 3);
+    if (this.completeRows().length >= enough) return levels[0];
+    const shared = levels.filter(({ step, reached }) => step !== null && reached >= enough);
+    return shared[shared.length - 1] || levels[0];
+  }
+
+  /// Returns the rows that charts over parameters compare, the first objective of each row, and the
+  /// rows of trials that have not completed.
+  usableRows() {
+    const { step } = this.level();
+    if (step === null) {
+      const values = this.data.trials.objectives[0] || [];
+      return { rows: this.completeRows(), values, open: new Set() };
+    }
+    const metric = (this.data.objectives[0] || [])[0];
+    const curves = this.data.curves.find((curves) => curves.metric === metric);
+    const [rows, values, open] = [[], [], new Set()];
+    for (const line of curves ? curves.lines : []) {
+      const row = this.rowOf.get(line.trial);
+      const reached = line.points.some(([at]) => at >= step);
+      const points = line.points.filter(([at, value]) => at <= step && value !== null);
+      if (row === undefined || !reached || !points.length) continue;
+      rows.push(row);
+      values[row] = points[points.length - 1][1];
+      if (this.data.trials.state[row] !== "complete") open.add(row);
+    }
+    return { rows: rows.sort((a, b) => a - b), values, open };
+  }
+
+  /// Returns the axes of the parameters, the important ones first if they are many.
+  orderedAxes(most) {
+    const { axes } = this.data.trials;
+    const { importance } = this.data;
+    if (axes.length <= most || !importance) return axes;
+    const rank = new Map(importance.rows.map(({ name }, index) => [name, index]));
+    const rankOf = (axis) => rank.get(axis.name) ?? axes.length;
+    return axes.slice().sort((a, b) => rankOf(a) - rankOf(b));
+  }
+
   /// Returns the rows of complete trials that have a first objective and fit the space.
   completeRows() {
     const { state, objectives } = this.data.trials;
@@ -94,36 +195,68 @@ class Study {
   }
 }
 
-function numberColumn(name, values) {
+/// Returns the type of an expression of a column with these values: that of all of them, or any.
+function typeOfValues(values) {
+  const types = new Set(values.filter((value) => !isAbsent(value)).map(typeOf));
+  return types.size === 1 ? [...types][0] : "any value";
+}
+
+function isAbsent(value) {
+  return value === null || value === undefined || value === "";
+}
+
+/// Returns a column of the table. `values` are what the table sorts by, `cells` what a filter reads.
+function column(name, number, values, text, cells = values) {
   return {
     name,
-    number: true,
+    number,
+    names: [name],
+    type: typeOfValues(cells),
     value: (row) => values[row],
-    text: (row) => formatNumber(values[row]),
+    cell: (row) => (isAbsent(cells[row]) ? undefined : cells[row]),
+    text,
   };
 }
 
+function numberColumn(name, values) {
+  return column(name, true, values, (row) => formatNumber(values[row]));
+}
+
 function textColumn(name, values) {
-  return {
-    name,
-    number: false,
-    value: (row) => values[row],
-    text: (row) => values[row] || "",
-  };
+  return column(name, false, values, (row) => values[row] || "");
+}
+
+/// Returns the value that a text of a parameter stands for: a number, a truth value, or the text.
+function valueOfLabel(label) {
+  if (/^(?:true|false)$/.test(label)) return label === "true";
+  return /^[+-]?(?:\d|\.\d)/.test(label) && Number.isFinite(Number(label)) ? Number(label) : label;
 }
 
 /// Returns the column of a parameter. Choices are stored as indices of their labels.
 function paramColumn(axis) {
-  const choice = axis.labels.length > 0;
+  const isChoice = axis.labels.length > 0;
+  const labels = axis.values.map((value) => (isAbsent(value) ? value : axis.labels[value]));
+  const values = isChoice ? labels : axis.values;
+  const cells = isChoice
+    ? labels.map((label) => (isAbsent(label) ? label : valueOfLabel(label)))
+    : values;
   return {
-    name: axis.name,
-    number: !choice,
-    value: (row) => {
-      const value = axis.values[row];
-      return choice && value !== null ? axis.labels[value] : value;
-    },
-    text: (row) => formatAxisValue(axis, axis.values[row]),
+    ...column(axis.name, !isChoice, values, (row) => formatAxisValue(axis, axis.values[row]), cells),
+    names: [axis.name, `param.${axis.name}`],
   };
+}
+
+/// Returns the column of a metric.
+function metricColumn(name, values) {
+  return { ...numberColumn(name, values), names: [name, `metric.${name}`] };
+}
+
+/// Returns the columns that only a filter reads: parameters with the same value in all trials.
+function constantColumns(data) {
+  return data.same.map(([name, text]) => {
+    const cell = valueOfLabel(text);
+    return { names: [name, `param.${name}`], type: typeOf(cell), cell: () => cell };
+  });
 }
 
 /// Returns the columns of the table. Each has a value to sort by and a text to show.
@@ -131,95 +264,24 @@ function tableColumns(data) {
   const trials = data.trials;
   const trialColumn = {
     ...numberColumn("trial", trials.id),
+    names: ["trial", "trial_id"],
     text: (row) => String(trials.id[row]),
   };
   const columns = [trialColumn, textColumn("state", trials.state)];
-  // Filters and sorting refer to columns by name, so a name that is taken gets a prefix.
+  // Sorting refers to columns by name, so a name that is taken gets a prefix.
   const addUnique = (kind, column) => {
     const taken = columns.some((other) => other.name === column.name);
     columns.push(taken ? { ...column, name: `${kind}.${column.name}` } : column);
   };
   if (trials.configuration) columns.push(numberColumn("configuration", trials.configuration));
   data.objectives.forEach(([metric], index) =>
-    addUnique("objective", numberColumn(metric, trials.objectives[index])),
+    addUnique("objective", metricColumn(metric, trials.objectives[index])),
   );
   for (const axis of trials.axes) addUnique("param", paramColumn(axis));
-  for (const [name, values] of trials.metrics) addUnique("metric", numberColumn(name, values));
+  for (const [name, values] of trials.metrics) addUnique("metric", metricColumn(name, values));
   addUnique("trial", numberColumn("seconds", trials.seconds));
   if (trials.step.some((step) => step !== null))
     addUnique("trial", numberColumn("step", trials.step));
   if (trials.exit.some((exit) => exit !== null)) addUnique("trial", textColumn("why", trials.exit));
   return columns;
-}
-
-function unquote(text) {
-  return text.replace(/^["']|["']$/g, "");
-}
-
-/// Splits a filter into terms. Spaces around an operator are allowed; `and` between terms is
-/// optional.
-function filterTerms(filter) {
-  const words = filter.match(/(?:"[^"]*"|'[^']*'|\S)+/g) || [];
-  const terms = [];
-  for (let index = 0; index < words.length; index++) {
-    const word = words[index];
-    if (/^(and|&&)$/i.test(word)) continue;
-    if (/^(<=|>=|!=|==|<|>|=)$/.test(word) && terms.length && index + 1 < words.length) {
-      terms.push(terms.pop() + word + words[++index]);
-    } else {
-      terms.push(word);
-    }
-  }
-  return terms;
-}
-
-/// Returns a predicate on rows: whether the value of a column compares to the operand as the
-/// operator requires. Returns `null` if the operand must be a number and is not.
-function comparison(column, operator, operand) {
-  const number = Number(operand);
-  if (/[<>]/.test(operator) && (operand === "" || Number.isNaN(number))) return null;
-  return (row) => {
-    const value = column.value(row);
-    if (operator === "!=")
-      return String(value ?? "") !== operand && !(typeof value === "number" && value === number);
-    if (value === null || value === undefined) return false;
-    if (operator === "=" || operator === "==")
-      return String(value) === operand || (operand !== "" && value === number);
-    if (typeof value !== "number") return false;
-    if (operator === "<") return value < number;
-    if (operator === "<=") return value <= number;
-    if (operator === ">") return value > number;
-    return value >= number;
-  };
-}
-
-/// Returns a predicate on rows: whether any text contains the word, or the trial has that number.
-function containsWord(columns, word) {
-  const searched = columns.filter((column) => !column.number || column.name === "trial");
-  const lowerCase = word.toLowerCase();
-  return (row) =>
-    searched.some((column) =>
-      column.number
-        ? column.text(row) === lowerCase
-        : column.text(row).toLowerCase().includes(lowerCase),
-    );
-}
-
-/// Parses a filter: words, and comparisons such as `lr<0.01` or `optimizer=adam`. Returns a
-/// predicate on rows that holds if all terms do, or `null` if the filter is invalid.
-function parseFilter(filter, columns) {
-  const predicates = [];
-  for (const term of filterTerms(filter)) {
-    const parts = term.match(/^(.+?)(<=|>=|!=|==|<|>|=)(.*)$/);
-    if (!parts) {
-      predicates.push(containsWord(columns, unquote(term)));
-      continue;
-    }
-    const [, name, operator, operand] = parts;
-    const column = columns.find((column) => column.name === unquote(name));
-    const predicate = column ? comparison(column, operator, unquote(operand)) : null;
-    if (predicate === null) return null;
-    predicates.push(predicate);
-  }
-  return (row) => predicates.every((predicate) => predicate(row));
 }

@@ -4,16 +4,25 @@
 
 /// Height of a row in pixels, as in the style sheet.
 const ROW_HEIGHT = 26;
+/// Maximum number of rows on paper.
+const MOST_PRINTED = 500;
 
-function isAbsent(value) {
-  return value === null || value === undefined || value === "";
+/// Changes a part of the document, and gives the focus back to the element that had it.
+function keepFocus(part, change) {
+  const { activeElement } = document;
+  const key = part.contains(activeElement) ? activeElement.dataset.focus : undefined;
+  change();
+  if (key === undefined || document.activeElement === activeElement) return;
+  const elements = [...part.querySelectorAll("[data-focus]")];
+  const same = elements.find((element) => element.dataset.focus === key);
+  if (same) same.focus({ preventScroll: true });
 }
 
 class Table {
-  /// `onPick` is called with the id of a trial whose checkbox was clicked.
-  constructor(study, onPick) {
-    this.study = study;
-    this.onPick = onPick;
+  /// `onPick` is called with the id of a trial whose checkbox was clicked, `onSort` after the order
+  /// has changed.
+  constructor(study, onPick, onSort) {
+    Object.assign(this, { study, onPick, onSort });
     this.node = document.createElement("div");
     this.node.className = "table-box";
     this.node.tabIndex = 0;
@@ -41,15 +50,23 @@ class Table {
         return (x < y ? -1 : x > y ? 1 : 0) * sign || a - b;
       });
     }
-    this.drawHead();
     this.from = -1;
-    this.draw();
+    keepFocus(this.table, () => {
+      this.drawHead();
+      this.draw();
+    });
   }
 
   drawHead() {
+    const { sort, columns } = this.study;
+    const key = JSON.stringify([sort, columns.map(({ name, number }) => [name, number])]);
+    if (key === this.headKey) return;
+    this.headKey = key;
     this.head.replaceChildren();
     const headRow = this.head.insertRow();
-    headRow.append(document.createElement("th"));
+    const pickHead = document.createElement("th");
+    pickHead.setAttribute("aria-label", "picked");
+    headRow.append(pickHead);
     for (const column of this.study.columns) {
       const cell = document.createElement("th");
       const button = document.createElement("button");
@@ -57,11 +74,13 @@ class Table {
       const sorted = sort.key === column.name;
       button.textContent = column.name + (sorted ? (sort.down ? " ▼" : " ▲") : "");
       button.title = column.name;
+      button.dataset.focus = "column " + column.name;
       cell.setAttribute("aria-sort", sorted ? (sort.down ? "descending" : "ascending") : "none");
       if (column.number) cell.className = "number";
       button.addEventListener("click", () => {
         this.study.sort = { key: column.name, down: sorted && !sort.down };
         this.refresh();
+        this.onSort();
       });
       cell.append(button);
       headRow.append(cell);
@@ -69,12 +88,14 @@ class Table {
   }
 
   draw() {
-    const from = Math.max(0, Math.floor(this.node.scrollTop / ROW_HEIGHT) - 10);
-    if (from === this.from) return;
+    const from = isPrinting() ? 0 : Math.max(0, Math.floor(this.node.scrollTop / ROW_HEIGHT) - 10);
+    if (from === this.from && !isPrinting()) return;
     this.from = from;
-    const to = Math.min(this.rows.length, from + 45);
+    const to = Math.min(this.rows.length, from + (isPrinting() ? MOST_PRINTED : 45));
     const rows = this.rows.slice(from, to).map((row) => this.tableRow(row));
-    this.body.replaceChildren(this.spacer(from), ...rows, this.spacer(this.rows.length - to));
+    keepFocus(this.table, () =>
+      this.body.replaceChildren(this.spacer(from), ...rows, this.spacer(this.rows.length - to)),
+    );
   }
 
   /// Returns an empty row with the height of `count` rows outside the view.
@@ -96,6 +117,7 @@ class Table {
     checkbox.type = "checkbox";
     checkbox.checked = study.picked.has(id);
     checkbox.setAttribute("aria-label", "pick trial " + id);
+    checkbox.dataset.focus = "trial " + id;
     if (checkbox.checked) checkbox.style.accentColor = `var(--picked${study.picked.get(id)})`;
     checkbox.addEventListener("change", () => this.onPick(id));
     node.insertCell().append(checkbox);

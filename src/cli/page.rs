@@ -21,6 +21,7 @@ const LIBRARY: &str = include_str!("../../assets/echarts/echarts.min.js");
 /// The version of the chart library, as stated in `assets/README.md`.
 const LIBRARY_VERSION: &str = "6.1.0";
 const SCRIPT: &str = concat!(
+    include_str!("../../assets/page/filter.js"),
     include_str!("../../assets/page/model.js"),
     include_str!("../../assets/page/charts.js"),
     include_str!("../../assets/page/table.js"),

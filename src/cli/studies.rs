@@ -27,7 +27,7 @@ pub(crate) struct SelectionArgs {
     pub(crate) words: Vec<String>,
 
     /// Only trials for which this holds: "val_loss < 0.3 and optimizer == 'sgd'"
-    #[arg(long = "where", value_name = "EXPR")]
+    #[arg(long = "where", value_name = "EXPR", allow_hyphen_values = true)]
     pub(crate) condition: Option<String>,
 }
 

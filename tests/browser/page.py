@@ -1,11 +1,14 @@
 """Tests the HTML page in a real browser: page.py SWATH [FOLDER FOR SCREENSHOTS].
 
 The page of `swath export --html` and `swath ui` opens without console errors or network requests.
-It filters, sorts, picks and brushes trials, fits 1280 and 400 pixels in light and dark, never
-parses names or values as HTML, and updates during a run.
+It filters in the language of `--where`, sorts, picks and brushes trials, fits 1280 and 400 pixels
+in light and dark, prints, keeps zoom, focus and scroll positions when it changes, keeps what was
+chosen in its address, never parses names or values as HTML, and updates during a run.
 """
 
+import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -38,7 +41,7 @@ momentum = { min = 0.0, max = 0.99, when = "x > 0.5" }
 """
 EXPECTED_CHARTS = {
     *("history", "curves", "parallel", "slice"),
-    *("contour", "importance", "rungs", "timeline"),
+    *("contour", "importance", "timeline"),
 }
 TABLE_ROWS = "document.querySelectorAll('.table-box tbody tr:not(.spacer)')"
 VISIBLE_COUNT = "swath.sections[0].study.shownCount"
@@ -55,6 +58,10 @@ def main():
         browser = Chromium()
         try:
             test_exported_page(browser, f"file://{folder}/report.html", screenshots)
+            test_filter_language(browser, swath)
+            test_updates(browser)
+            test_address(browser)
+            test_paper(browser)
             test_live_page(browser, swath)
         finally:
             browser.close()
@@ -92,7 +99,7 @@ def test_appearance(browser, url, width, dark, screenshots):
     browser.set_window(width, 900, dark)
     browser.open(url)
     browser.wait("window.swath && swath.sections.length === 1")
-    browser.run("swath.cards().forEach((card) => { card.seen = true; card.draw(); })")
+    browser.run("swath.cards().forEach((card) => card.approach(true))")
     page_width = browser.run("document.documentElement.scrollWidth")
     assert page_width <= width, f"the page is {page_width} pixels wide"
     drawn = browser.run(
@@ -139,11 +146,150 @@ def test_filter(browser):
     assert label.endswith("of 14"), label
     row_count = browser.run(f"{TABLE_ROWS}.length")
     assert row_count == browser.run(VISIBLE_COUNT), row_count
-    assert count_matches(browser, "unknown_column = 3") == 14
-    assert browser.run("document.querySelector('.filter').classList.contains('invalid')")
+    for mistake, cure in {
+        "x = 3": "write `==`",
+        "unknown_column == 3": "there is no column",
+        "x < 'a'": "compares a number with a string",
+        "x < 0.5 or": "a value is missing",
+    }.items():
+        assert count_matches(browser, mistake) == 14
+        assert browser.run("document.querySelector('.filter').classList.contains('invalid')")
+        message = browser.run("document.querySelector('.filter-help').textContent")
+        assert cure in message, message
     assert count_matches(browser, "complete") == 14
     assert count_matches(browser, "failed") == 0
     assert count_matches(browser, "") == 14
+
+
+def random_number(rng):
+    names = ["x", "lr", "momentum", "val_loss", "trial", "epoch", "param.x", "metric.val_loss"]
+    computed = ["lr ** 0.5", "x // 0.2", "trial % 5", "-x", "momentum - x", "max(x, momentum)"]
+    computed += ["round(x, 1)", "round(x * 10)", "sqrt(x)", "log2(lr)", "abs(x - 0.5)"]
+    computed += ["floor(x * 7)", "sum([x, lr])", "len(state)", "x / (trial - 3)", "[1, x][0]"]
+    return rng.choice(names + computed + ["0.5", "1e-3", "7", "-1"])
+
+
+def random_condition(rng, depth=0):
+    """Returns a random condition in the language of `--where`."""
+    number = lambda: random_number(rng)
+    kind = rng.randrange(8 if depth < 3 else 5)
+    if kind == 0:
+        return f"{number()} {rng.choice(['<', '<=', '>', '>=', '==', '!='])} {number()}"
+    if kind == 1:
+        return f"{number()} < {number()} <= {number()}"
+    if kind == 2:
+        texts = ["state == 'complete'", "state != 'failed'", "state in ['failed', 'stopped']"]
+        texts += ["'r' in state", "state < 'd'", "state + 'x' == 'completex'", "state[0] == 'c'"]
+        return rng.choice([*texts, "`a<b` == 'größe 数'", "`a<b` != 'größe 数'"])
+    if kind == 3:
+        absent = ["momentum == momentum", "not momentum < 2", "not (momentum > 0.5)"]
+        return rng.choice([*absent, "trial in [1, 5, 14]", "(x<0.3)", "not x > 0.5"])
+    if kind == 4:
+        return f"{number()} in [{number()}, {number()}, 7]"
+    if kind == 5:
+        return f"not {random_condition(rng, depth + 1)}"
+    joint = rng.choice(["and", "or"])
+    return f"{random_condition(rng, depth + 1)} {joint} ({random_condition(rng, depth + 1)})"
+
+
+def test_filter_language(browser, swath):
+    """The filter of the page selects the same trials as `--where`."""
+    rng = random.Random(7)
+    selections = set()
+    for _ in range(200):
+        condition = random_condition(rng)
+        listed = subprocess.run(
+            [swath, "ls", "browser", "--json", f"--where={condition}"],
+            capture_output=True,
+            text=True,
+        )
+        count_matches(browser, condition)
+        error = browser.run("(swath.sections[0].study.filterError || {}).message || null")
+        if listed.returncode != 0:
+            # Without a result in any trial `--where` is an error, and the page shows no trial.
+            assert error or browser.run(VISIBLE_COUNT) == 0, (condition, listed.stderr)
+            continue
+        expected = sorted(trial["trial"] for trial in json.loads(listed.stdout)["trials"])
+        shown = browser.run(
+            "(({data, visible}) => data.trials.id.filter((_, row) => visible[row]))"
+            "(swath.sections[0].study)"
+        )
+        assert error is None and shown == expected, (condition, error, shown, expected)
+        selections.add(tuple(expected))
+    assert len(selections) > 20, "the conditions must differ"
+    count_matches(browser, "")
+
+
+def test_updates(browser):
+    """New data change neither zoom, focus, selection nor scroll positions."""
+    browser.run(
+        """{
+            const history = swath.cards()[0];
+            history.approach(true);
+            const zoom = { dataZoomIndex: 0, startValue: 3, endValue: 9 };
+            history.chart.dispatchAction({ type: "dataZoom", ...zoom });
+            document.querySelectorAll("th button")[2].focus();
+            getSelection().selectAllChildren(document.querySelector(".summary"));
+            document.querySelector(".table-box").scrollTop = 40;
+        }"""
+    )
+    view = """(() => {
+        const { dataZoom } = swath.cards()[0].chart.getOption();
+        return {
+            zoom: [dataZoom[0].startValue, dataZoom[0].endValue],
+            focus: document.activeElement.dataset.focus,
+            selection: getSelection().toString(),
+            scroll: document.querySelector(".table-box").scrollTop,
+        };
+    })()"""
+    before = browser.run(view)
+    assert before["zoom"] == [3, 9] and before["focus"] and before["selection"], before
+    browser.run(
+        """{
+            const page = JSON.parse(document.getElementById("data").textContent);
+            for (let poll = 0; poll < 30; poll++) {
+                page.studies[0].trials.seconds[0] = poll;
+                swath.show(structuredClone(page));
+            }
+        }"""
+    )
+    time.sleep(0.3)
+    assert browser.run(view) == before, browser.run(view)
+
+
+def test_address(browser):
+    """The address contains what was chosen, and a broken one shows everything."""
+    shown = count_matches(browser, "x < 0.5")
+    browser.run("document.querySelectorAll('th button')[2].click()")
+    browser.run("document.querySelector('.table-box tbody input').click()")
+    url = browser.run("location.href")
+    browser.open("about:blank")
+    browser.open(url)
+    browser.wait("window.swath && swath.sections.length === 1")
+    assert browser.run(VISIBLE_COUNT) == shown
+    assert browser.run("document.querySelector('.filter').value") == "x < 0.5"
+    assert browser.run("document.querySelectorAll('.chip').length") == 1
+    browser.open("about:blank")
+    browser.open(url.split("#")[0] + "#%7B%22browser%22")
+    browser.wait("window.swath && swath.sections.length === 1")
+    assert browser.run(VISIBLE_COUNT) == 14
+    assert not browser.errors, browser.errors
+
+
+def test_paper(browser):
+    """A printed page is light and contains every chart and row."""
+    browser.set_window(1280, 900, True)
+    browser.run("window.dispatchEvent(new Event('beforeprint'))")
+    shapes = browser.run(
+        "swath.cards().filter((card) => !card.node.hidden)"
+        ".map((card) => [card.kind, card.node.querySelectorAll('svg path').length])"
+    )
+    assert EXPECTED_CHARTS <= {kind for kind, count in shapes if count > 5}, shapes
+    assert browser.run(f"{TABLE_ROWS}.length") == 14
+    assert browser.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    browser.run("window.dispatchEvent(new Event('afterprint'))")
+    assert browser.run("document.querySelectorAll('svg').length") == 0
+    assert not browser.errors, browser.errors
 
 
 def click_column(browser, name):
@@ -168,7 +314,7 @@ def test_picking(browser):
     browser.run("document.querySelector('.table-box tbody input').click()")
     browser.wait("document.querySelectorAll('.chip').length === 1")
     card = "swath.cards().find((card) => card.kind === 'curves')"
-    browser.run(f"{{ const card = {card}; card.seen = true; card.draw(); }}")
+    browser.run(f"{card}.approach(true)")
     # The last series of the chart has the picked trials.
     assert browser.wait(f"{card}.chart.getOption().series.at(-1).data.length") == 1
     browser.run("document.querySelector('.chip').click()")
@@ -180,8 +326,7 @@ def test_brushing(browser):
         """{
             const card = swath.cards().find((card) => card.kind === 'parallel');
             card.node.scrollIntoView();
-            card.seen = true;
-            card.draw();
+            card.approach(true);
         }"""
     )
     time.sleep(0.5)
