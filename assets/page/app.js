@@ -332,6 +332,7 @@ class Section {
     this.table = new Table(
       study,
       (id) => page.pick(study, id),
+      (id) => page.trialView.open(study, id, "open " + id),
       () => page.saveState(),
     );
     tableCard.append(head, this.names, this.help, this.chips, this.table.node);
@@ -474,6 +475,19 @@ class App {
     window.addEventListener("afterprint", () => this.print(false));
     window.addEventListener("hashchange", () => this.restoreState());
     this.createThemeSwitch();
+    this.trialView = new TrialView(this);
+    const details = document.getElementById("details").textContent.trim();
+    this.details = details ? JSON.parse(details) : null;
+  }
+
+  /// Returns everything about a trial, from this file or from the server; `null` if the file does
+  /// not have it.
+  async loadDetail(study, id) {
+    const index = this.sections.findIndex((section) => section.study === study);
+    if (this.details) return (this.details[index] || {})[id] || null;
+    const reply = await fetch(`trial?study=${index}&id=${id}`, { cache: "no-store" });
+    if (!reply.ok) throw new Error(await reply.text());
+    return reply.json();
   }
 
   /// Prepares the page for paper, and back: light colours, all charts drawn as vectors in the width
@@ -522,6 +536,8 @@ class App {
   saveState() {
     const parts = this.sections.flatMap(({ study }) => {
       const state = study.state();
+      if (this.trialView.study === study && this.trialView.id !== null)
+        state.trial = this.trialView.id;
       return Object.keys(state).length ? [[study.data.name, state]] : [];
     });
     const text = parts.length ? "#" + encodeURIComponent(JSON.stringify(Object.fromEntries(parts))) : "";
@@ -541,7 +557,10 @@ class App {
       // An address that somebody has cut shows everything.
     }
     for (const section of this.sections) {
-      section.study.restore(states[section.study.data.name] || {});
+      const state = states[section.study.data.name] || {};
+      section.study.restore(state);
+      if (section.study.rowOf.has(state.trial))
+        this.trialView.open(section.study, state.trial, "open " + state.trial);
       section.filter.value = section.study.filter;
       this.redraw(section.study, true);
     }

@@ -19,10 +19,10 @@ function keepFocus(part, change) {
 }
 
 class Table {
-  /// `onPick` is called with the id of a trial whose checkbox was clicked, `onSort` after the order
-  /// has changed.
-  constructor(study, onPick, onSort) {
-    Object.assign(this, { study, onPick, onSort });
+  /// `onPick` is called with the id of a trial whose checkbox was clicked, `onOpen` with that of a
+  /// trial to be shown, and `onSort` after the order has changed.
+  constructor(study, onPick, onOpen, onSort) {
+    Object.assign(this, { study, onPick, onOpen, onSort });
     this.node = document.createElement("div");
     this.node.className = "table-box";
     this.node.tabIndex = 0;
@@ -108,6 +108,17 @@ class Table {
     return spacer;
   }
 
+  /// Returns the number of a trial as a button that shows it.
+  openButton(id) {
+    const button = document.createElement("button");
+    button.className = "open";
+    button.textContent = String(id);
+    button.title = `show trial ${id}`;
+    button.dataset.focus = "open " + id;
+    button.addEventListener("click", () => this.onOpen(id));
+    return button;
+  }
+
   tableRow(row) {
     const { study } = this;
     const id = study.data.trials.id[row];
@@ -123,7 +134,8 @@ class Table {
     node.insertCell().append(checkbox);
     for (const column of study.columns) {
       const cell = node.insertCell();
-      cell.textContent = column.text(row);
+      if (column.name === "trial") cell.append(this.openButton(id));
+      else cell.textContent = column.text(row);
       if (column.number) cell.className = "number";
       if (column.name === "state") cell.className = study.data.trials.state[row];
       if (!column.number || column.text(row).length > 20) cell.title = cell.textContent;

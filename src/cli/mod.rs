@@ -13,6 +13,7 @@ pub(crate) mod check;
 pub(crate) mod compare;
 pub(crate) mod completions;
 mod detach;
+mod detail;
 pub(crate) mod diff;
 pub(crate) mod doctor;
 pub mod exit;

@@ -2,6 +2,7 @@
 //! charts and their library, and loads nothing from the network.
 
 use super::Context;
+use super::detail::{self, Detail};
 use super::exit::{Code, Failure};
 use super::studies::SelectionArgs;
 use crate::report::formula::study::ReadError;
@@ -12,6 +13,7 @@ use crate::report::view::View;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -25,13 +27,27 @@ const SCRIPT: &str = concat!(
     include_str!("../../assets/page/model.js"),
     include_str!("../../assets/page/charts.js"),
     include_str!("../../assets/page/table.js"),
+    include_str!("../../assets/page/trial.js"),
     include_str!("../../assets/page/app.js"),
 );
 
-/// Writes the page with the data of some studies. If `page` is `None`, the page requests its data
-/// from the server that it came from.
-pub(super) fn write(page: Option<&Page>, title: &str, out: &mut dyn Write) -> io::Result<()> {
-    let data = page.map_or_else(|| Ok("null".to_owned()), serde_json::to_string)?;
+/// The trials of each study that an exported page describes, by id.
+pub(super) type Details = Vec<BTreeMap<u32, Detail>>;
+
+/// Writes the page with the data of some studies and the details of some of their trials. If `page`
+/// is `None`, the page requests its data from the server that it came from.
+pub(super) fn write(
+    page: Option<(&Page, &Details)>,
+    title: &str,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let (data, details) = match page {
+        Some((page, details)) => (
+            serde_json::to_string(page)?,
+            serde_json::to_string(details)?,
+        ),
+        None => ("null".to_owned(), "null".to_owned()),
+    };
     // Placeholders are filled in one pass, so that text in the data is never taken for a
     // placeholder.
     let mut parts = TEMPLATE.split("{{");
@@ -47,6 +63,7 @@ pub(super) fn write(page: Option<&Page>, title: &str, out: &mut dyn Write) -> io
             "library" => out.write_all(LIBRARY.as_bytes())?,
             "script" => out.write_all(SCRIPT.as_bytes())?,
             "data" => out.write_all(inert(&data).as_bytes())?,
+            "details" => out.write_all(inert(&details).as_bytes())?,
             _ => {}
         }
         out.write_all(rest.as_bytes())?;
@@ -70,9 +87,13 @@ pub(super) fn export(
         .iter()
         .map(|view| view.study.header().name.as_str())
         .collect();
+    let details: Details = views
+        .iter()
+        .map(detail::of_export)
+        .collect::<Result<_, _>>()?;
     let mut html = Vec::new();
     write(
-        Some(&page),
+        Some((&page, &details)),
         &format!("{} – swath", names.join(", ")),
         &mut html,
     )?;
@@ -169,9 +190,9 @@ mod tests {
         let logs = tempfile::tempdir().unwrap();
         let view = View::open(demo::write(logs.path(), "digits", &world), None).unwrap();
         let mut html = Vec::new();
-        write(Some(&Page::of(&[view])), evil, &mut html).unwrap();
+        write(Some((&Page::of(&[view]), &Vec::new())), evil, &mut html).unwrap();
         let html = String::from_utf8(html).unwrap();
-        assert_eq!(html.matches("</script>").count(), 3);
+        assert_eq!(html.matches("</script>").count(), 4);
         assert_eq!(html.matches(SCRIPT).count(), 1);
         assert!(!html.contains("<script>alert"));
         assert!(html.len() < 2_000_000, "{}", html.len());

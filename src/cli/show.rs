@@ -78,7 +78,8 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     Ok(Code::Done)
 }
 
-fn json_row(study: &Study, record: &Record, trial: &Trial) -> serde_json::Value {
+/// Returns the row of a trial in `--json`, with its preparations and provenance.
+pub(super) fn json_row(study: &Study, record: &Record, trial: &Trial) -> serde_json::Value {
     let mut row = serde_json::to_value(json::row(study, trial)).unwrap_or_default();
     let mut prepared = study
         .preparations_of(trial.id)

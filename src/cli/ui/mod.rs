@@ -4,7 +4,7 @@
 mod request;
 
 use super::exit::{Code, Failure};
-use super::{Context, page, plot, studies};
+use super::{Context, detail, page, plot, studies};
 use crate::journal::{StudyDir, lock};
 use crate::report::page::Page;
 use crate::report::text::plain;
@@ -98,6 +98,7 @@ fn serve(listeners: impl Iterator<Item = TcpListener>, access: &AccessControl, v
         let response = match request {
             Request::Page => page(),
             Request::Data { since } => last.response(views, &since),
+            Request::Trial { study, id } => trial(views.get(study), id),
             Request::Refused(response) => response,
         };
         // A client that has disconnected takes no response.
@@ -185,6 +186,19 @@ fn page() -> Response {
     match page::write(None, "swath", &mut html) {
         Ok(()) => Response::new(200, "text/html; charset=utf-8", html),
         Err(error) => Response::text(500, &error.to_string()),
+    }
+}
+
+/// Returns everything about a trial as JSON.
+fn trial(view: Option<&View>, id: u32) -> Response {
+    let detail = view.map(|view| detail::of_trial(view, id));
+    match detail {
+        Some(Ok(Some(detail))) => match serde_json::to_vec(&detail) {
+            Ok(json) => Response::new(200, "application/json", json),
+            Err(error) => Response::text(500, &error.to_string()),
+        },
+        Some(Err(error)) => Response::text(500, &error.to_string()),
+        None | Some(Ok(None)) => Response::text(404, "there is no such trial"),
     }
 }
 

@@ -28,6 +28,8 @@ pub(super) enum Request {
     Page,
     /// The client requests the data, unless nothing has changed since the mark `since`.
     Data { since: String },
+    /// The client requests everything about a trial of the study with this index.
+    Trial { study: usize, id: u32 },
     /// The request is refused; the response states the reason.
     Refused(Response),
 }
@@ -114,6 +116,10 @@ impl AccessControl {
         };
         match rest.split_once('?').unwrap_or((rest, "")) {
             ("", _) => Request::Page,
+            ("trial", query) => match trial(query) {
+                Some((study, id)) => Request::Trial { study, id },
+                None => Request::refused(404, "there is no such trial"),
+            },
             ("data", query) => Request::Data {
                 since: query.strip_prefix("since=").unwrap_or_default().to_owned(),
             },
@@ -132,6 +138,12 @@ impl AccessControl {
             .fold(0, |differs, (a, b)| differs | (a ^ b));
         (has_same_length && differs == 0).then_some(rest)
     }
+}
+
+/// Returns the index of the study and the id of the trial in the query `study=0&id=12`.
+fn trial(query: &str) -> Option<(usize, u32)> {
+    let (study, id) = query.strip_prefix("study=")?.split_once("&id=")?;
+    Some((study.parse().ok()?, id.parse().ok()?))
 }
 
 /// Returns whether a `Host` header names this machine, with any port: the other end of a tunnel may
@@ -159,7 +171,7 @@ fn header(headers: &[httparse::Header<'_>], name: &str) -> Option<String> {
 pub fn status(head: &[u8]) -> u16 {
     let access = AccessControl::new(8080, "token".to_owned());
     match access.parse(head) {
-        Request::Page | Request::Data { .. } => 200,
+        Request::Page | Request::Data { .. } | Request::Trial { .. } => 200,
         Request::Refused(response) => response.status,
     }
 }
