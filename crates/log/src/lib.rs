@@ -76,7 +76,7 @@ pub use {
     deciding::DecidingMetrics,
     digest::{Digest, DigestError, LeftOut, digest},
     digest_cache::DigestCache,
-    folder::{Beginning, TrialFolder, WORK},
+    folder::{Beginning, CLONES, TrialFolder, WORK},
     mark::has_mark,
     models::{HELD, ModelStore, Models},
     scrape::{Scrape, Stream},
