@@ -11,6 +11,7 @@ use super::stamp::Stamp;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
+use swath_model::space::Params;
 use swath_model::study::LogRecord;
 
 /// The reason recorded for a model without a digest whose bytes may be those of another version.
@@ -57,6 +58,8 @@ pub(super) struct NamedModel {
     pub(super) real: Option<PathBuf>,
     pub(super) step: Option<f64>,
     pub(super) keep: bool,
+    /// The facts about the model.
+    pub(super) facts: Params,
     /// Whether the line calls the model the trial's best. Such a line may repeat the line before
     /// it.
     pub(super) is_best: bool,
@@ -261,6 +264,7 @@ mod tests {
             real: None,
             step,
             keep: false,
+            facts: Params::default(),
             is_best,
             named_before: false,
             source: None,

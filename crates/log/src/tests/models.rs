@@ -154,6 +154,32 @@ fn a_report_and_a_line_with_the_facts_of_its_model_both_have_the_digest() {
 }
 
 #[test]
+fn the_facts_of_a_model_in_doubt_are_recorded_again_with_its_digest() {
+    let world = World::new();
+    let (mut log, mut tail) = (world.logger(), world.tail());
+    let line = "{\"kind\": \"best_model\", \"path\": \"models/m.bin\", \"parameters\": 3}\n";
+    append(&world, line);
+    wait_a_tick();
+    let path = world.dir.path().join("models/m.bin");
+    fs::write(&path, "m").unwrap();
+    log.follow(&mut tail).unwrap();
+    // The line that follows shows that the program had written the model by then.
+    wait_a_tick();
+    append(&world, "{\"kind\": \"note\", \"text\": \"n\"}\n");
+    log.follow_to_the_end(&mut tail).unwrap();
+    let records = world.forwarded();
+    let shown: Vec<_> = records
+        .iter()
+        .filter_map(|record| match record {
+            LogRecord::Model { md5, .. } => Some(format!("model {}", md5.is_some())),
+            LogRecord::Facts { facts, .. } => Some(format!("facts {}", facts.len())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(shown, ["model false", "facts 2", "model true", "facts 2"]);
+}
+
+#[test]
 fn a_model_that_is_to_be_kept_is_held_under_its_number() {
     let world = World::new();
     let mut log = world.logger_that_holds_models();

@@ -32,8 +32,8 @@ impl ModelVersion<'_> {
 
 impl Trial {
     /// Returns the versions of the models of the trial, in the order of their first records. Records
-    /// of one path and one digest are the same version; a record without a digest is a version of
-    /// its own.
+    /// of one path and one digest are the same version. A record without a digest is a version of
+    /// its own, unless the next record of its path and step has the digest.
     #[must_use]
     pub fn model_versions(&self) -> Vec<ModelVersion<'_>> {
         let counted = self.model_that_counts().map(|model| model.record);
@@ -53,6 +53,13 @@ impl Trial {
                     let same = versions.iter().position(|version| {
                         md5.is_some() && (version.path, version.md5) == (path, md5.as_deref())
                     });
+                    // A model whose bytes were in doubt is recorded again once they are certain.
+                    let in_doubt = latest.iter().find(|(other, _)| *other == path);
+                    let in_doubt = in_doubt.map(|(_, index)| *index).filter(|index| {
+                        let version = &versions[*index];
+                        version.md5.is_none() && version.steps.last() == step.as_ref()
+                    });
+                    let same = same.or(in_doubt.filter(|_| md5.is_some()));
                     let index = same.unwrap_or_else(|| {
                         versions.push(ModelVersion {
                             path,
@@ -65,6 +72,9 @@ impl Trial {
                         versions.len() - 1
                     });
                     let version = &mut versions[index];
+                    if version.md5.is_none() && md5.is_some() {
+                        (version.md5, version.size) = (md5.as_deref(), *size);
+                    }
                     let new_step = step.filter(|step| !version.steps.contains(step));
                     version.steps.extend(new_step);
                     version.counts |= counted == Some(number);
@@ -157,5 +167,18 @@ mod tests {
             names.map(Option::unwrap),
             ["7850", "torch", "true"].map(str::to_owned)
         );
+    }
+
+    #[test]
+    fn a_model_that_was_in_doubt_is_the_version_whose_digest_is_known_later() {
+        let mut demo = Demo::new(&[]);
+        let trial = demo.start(&[]);
+        model(&mut demo, trial, None, Some(3.0));
+        facts(&mut demo, trial, &[("parameters", Value::Int(7850))]);
+        model(&mut demo, trial, Some("a"), Some(3.0));
+        let versions = demo.study.trial(trial).unwrap().model_versions();
+        assert_eq!(versions.len(), 1, "{versions:?}");
+        assert_eq!(versions[0].md5, Some("a"));
+        assert_eq!(versions[0].fact("parameters").as_deref(), Some("7850"));
     }
 }
