@@ -224,7 +224,7 @@ impl TrialFolder {
                     continue;
                 }
                 _ if row.starts_with("  reports: ") => {
-                    new.push_str(&format!("  reports: {reports}"));
+                    let _ = write!(new, "  reports: {reports}");
                 }
                 _ => new.push_str(row),
             }

@@ -371,7 +371,7 @@ impl Run {
         }
         for (metric, rule) in definitions(trial, study, &last) {
             self.append_record(|record| {
-                record.message(12, |message| define(message, &metric, &rule))
+                record.message(12, |message| define(message, &metric, &rule));
             })?;
         }
         let step = (self.total.rows - 1).max(0);

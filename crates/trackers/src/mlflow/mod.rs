@@ -26,6 +26,7 @@ use files::Files;
 use rest::Address;
 use rows::Rows;
 use runs::{Change, Op, Projection};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use swath_engine::journal::{StudyDir, has_foreign_trial};
 use swath_model::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
@@ -267,7 +268,7 @@ fn check_left_out(left_out: &[String]) -> Result<(), TrackerError> {
     }
     let mut named = left_out[..left_out.len().min(NAMED)].join("; ");
     if left_out.len() > NAMED {
-        named += &format!("; and {} more", left_out.len() - NAMED);
+        let _ = write!(named, "; and {} more", left_out.len() - NAMED);
     }
     Err(TrackerError::Other(format!(
         "MLflow did not get these files: {named}"
