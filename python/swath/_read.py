@@ -174,4 +174,6 @@ def _served(study: str) -> str:
 def _frame(source: str, height: int) -> Any:
     from IPython.display import HTML
 
-    return HTML(f'<iframe {source} style="width:100%;height:{int(height)}px;border:0"></iframe>')
+    # IPython warns about a frame without anything around it.
+    style = f"width:100%;height:{int(height)}px;border:0"
+    return HTML(f'<div><iframe {source} style="{style}"></iframe></div>')

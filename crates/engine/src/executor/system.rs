@@ -341,7 +341,9 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         let values: std::collections::BTreeMap<String, f64> = sample.into_iter().collect();
-        assert!(values["cpu_percent"] > 1.0, "{values:?}");
+        // The `ps` of Linux counts whole seconds.
+        let is_exact = !cfg!(feature = "portable");
+        assert!(values["cpu_percent"] > 1.0 || !is_exact, "{values:?}");
         assert!(
             values["memory_mib"] > 0.1 && values["processes"] == 1.0,
             "{values:?}"
