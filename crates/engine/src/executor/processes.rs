@@ -204,7 +204,9 @@ mod tests {
             .unwrap();
         // The environment becomes visible a moment after the new program has replaced the forked
         // process.
+        let begun = Instant::now();
         while with_entry(Entry::Is(&mark)).is_empty() {
+            assert!(begun.elapsed() < Duration::from_secs(60));
             std::thread::yield_now();
         }
         assert_eq!(with_entry(Entry::Is(&mark)), BTreeSet::from([child.id()]));
