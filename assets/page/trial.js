@@ -325,7 +325,7 @@ class TrialView {
       };
       search.addEventListener("input", show);
       show();
-      return this.part(`${name} (last ${lines.length} lines)`, search, text);
+      return this.part(`End of ${name}`, search, text);
     });
   }
 

@@ -26,7 +26,7 @@ const MOST_BYTES: u64 = 16 << 20;
 const LOG_LINES: usize = 300;
 
 /// Number of the best, of the failed and of the latest trials that an exported page describes.
-const EXPORTED: usize = 15;
+const EXPORTED: usize = 40;
 
 /// Keys of a row of metrics that can be the axis of its series, in order of precedence.
 const AXES: [&str; 4] = ["step", "epoch", "iteration", "training_iteration"];

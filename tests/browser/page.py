@@ -62,6 +62,7 @@ def main():
             test_updates(browser)
             test_address(browser)
             test_paper(browser)
+            test_trial_view(browser)
             test_live_page(browser, swath)
         finally:
             browser.close()
@@ -292,6 +293,23 @@ def test_paper(browser):
     assert not browser.errors, browser.errors
 
 
+def test_trial_view(browser):
+    """The number of a trial opens everything about it, and the focus comes back."""
+    browser.run("document.querySelectorAll('button.open')[3].click()")
+    browser.wait("document.querySelectorAll('dialog .metric canvas').length >= 1")
+    text = browser.run("document.querySelector('dialog').textContent")
+    shown = browser.run("document.querySelector('dialog h2').textContent")
+    number = shown.removeprefix("Trial ")
+    for expected in ("Parameters", "val_loss", "Course", "Provenance", f"swath why browser {number}"):
+        assert expected in text, (expected, text)
+    values = browser.run("swath.trialView.series.find((line) => line.metric === 'val_loss').points")
+    assert [step for step, _ in values] == [1, 2, 3, 4, 5, 6], values
+    assert f"%22trial%22%3A{number}" in browser.run("location.hash")
+    browser.run("document.querySelector('dialog').close()")
+    browser.wait(f"document.activeElement.dataset.focus === 'open {number}'")
+    assert not browser.errors, browser.errors
+
+
 def click_column(browser, name):
     """Clicks the header of a column and returns its numbers from top to bottom."""
     headers = "[...document.querySelectorAll('th')]"
@@ -370,6 +388,9 @@ def test_live_page(browser, swath):
         browser.open(url)
         browser.wait(f"window.swath && swath.sections.length === 1 && {study}.count === 14")
         assert not browser.errors, browser.errors
+        browser.run("document.querySelector('button.open').click()")
+        browser.wait("document.querySelectorAll('dialog .metric canvas').length >= 1")
+        browser.run("document.querySelector('dialog').close()")
         write_sweep(34)
         second_run = subprocess.Popen(
             [swath, "run", "sweep.toml"],
