@@ -53,6 +53,8 @@ pub mod scrape;
 #[cfg(feature = "supervise")]
 mod seal;
 #[cfg(feature = "supervise")]
+mod source_lines;
+#[cfg(feature = "supervise")]
 mod stamp;
 #[cfg(feature = "supervise")]
 mod steps;
@@ -81,6 +83,7 @@ pub use {
     models::{HELD, ModelStore, Models},
     scrape::{Scrape, Stream},
     seal::{remove_seal, resume_from_seal},
+    source_lines::{SourceLine, SourceLines, SourcePlace},
     supervised::{Dirs, Sink, Unread},
     tail::{Growth, Line, Tail},
 };

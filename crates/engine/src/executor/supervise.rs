@@ -11,6 +11,7 @@ use super::output::Output;
 use super::shortage::Shortage;
 use super::sleeper::{self, LONGEST_BLIND_NAP};
 use super::slot::{OrphansEnd, Slot, SlotEvent};
+use super::source::Translators;
 use super::stop_line::StopRequest;
 use super::system::{SYSTEM, Sampler};
 use super::usage::Meter;
@@ -83,6 +84,7 @@ pub(super) struct Supervision<'a> {
     limits: &'a SupervisionLimits,
     begun: Instant,
     records: Records,
+    translators: Translators,
     output: Output,
     watch: Option<Watch>,
     sampler: Option<Sampler>,
@@ -162,7 +164,7 @@ impl<'a> Supervision<'a> {
         trial: &'a TrialContext,
         log: &'a mut TrialLogger,
         limits: &'a SupervisionLimits,
-        records: Records,
+        (records, translators): (Records, Translators),
         output: Output,
         orphans: &'a dyn Fn() -> Vec<u32>,
     ) -> Self {
@@ -180,6 +182,7 @@ impl<'a> Supervision<'a> {
             limits,
             begun,
             records,
+            translators,
             output,
             watch: None,
             sampler: limits
@@ -208,7 +211,8 @@ impl<'a> Supervision<'a> {
                 .stop_request()
                 .map_or(Exit::Lost, StopRequest::exit),
         };
-        self.read_to_the_end();
+        let is_whole = self.ending.is_none() && exited.as_ref().is_some_and(has_exited);
+        self.read_to_the_end(is_whole);
         let ended_names = ended.as_ref().map_or(&[][..], |ended| &ended.names);
         if let Some(warning) = ended_warning(ended_names) {
             self.log.warn(warning);
@@ -544,6 +548,7 @@ impl<'a> Supervision<'a> {
 
     /// Reads the records and output that the child has written since the last call.
     fn read(&mut self) {
+        let translated = self.translators.poll();
         let read = self.log.follow(&mut self.records.tail);
         let searched = match self.output.written_at() {
             Some(modified) => self
@@ -552,12 +557,14 @@ impl<'a> Supervision<'a> {
             None => None,
         };
         let flushed = self.log.flush();
+        self.warn_once("what its sources read", translated.err());
         self.warn_once("`records.jsonl`", read.err());
         self.warn_once("the output", searched.and_then(Result::err));
         self.warn_once("a record", flushed.err());
     }
 
-    fn read_to_the_end(&mut self) {
+    fn read_to_the_end(&mut self, is_whole: bool) {
+        let translated = self.translators.finish(is_whole);
         let mut read = self.log.follow_to_the_end(&mut self.records.tail);
         // Without a free descriptor the records are read later, not lost.
         while let Err(error) = &read
@@ -576,6 +583,7 @@ impl<'a> Supervision<'a> {
                 .take_output(modified, true, |each| self.output.finish(each)),
             None => None,
         };
+        self.warn_once("what its sources read", translated.err());
         self.warn_once("`records.jsonl`", read.err());
         self.warn_once("the output", searched.and_then(Result::err));
         self.trim();
@@ -682,6 +690,11 @@ impl<'a> Supervision<'a> {
             (None, None, signal) => Exit::Failed(Failure::Signal(signal.unwrap_or(0))),
         }
     }
+}
+
+/// Returns whether a program ended by itself, and not by a signal.
+fn has_exited((status, _): &(ExitStatus, ResourceUsage)) -> bool {
+    status.code().is_some()
 }
 
 /// Returns the warning about processes that were ended after a program that ended by itself; `None`

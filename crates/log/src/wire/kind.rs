@@ -27,6 +27,8 @@ pub(crate) enum LineKind {
     Flops,
     ProvDocuments,
     Ask,
+    /// A record that a source has translated, inside of the line.
+    Source,
     /// A kind that the program's own objects are needed for: its name, and the reason and the
     /// remedy.
     Meaningless(&'static str, &'static str),
@@ -55,7 +57,7 @@ const TIME: LineKind = LineKind::Meaningless(
     "swath records when each attempt begins and ends; leave it out",
 );
 
-const KINDS: [(&str, LineKind); 26] = [
+const KINDS: [(&str, LineKind); 27] = [
     ("report", LineKind::Report),
     ("metric", LineKind::Metric),
     ("param", LineKind::Param),
@@ -82,6 +84,7 @@ const KINDS: [(&str, LineKind); 26] = [
     ("carbon", CARBON),
     ("execution_time", TIME),
     ("ask", LineKind::Ask),
+    ("source", LineKind::Source),
 ];
 
 /// The longest part of an unknown kind that is named, in characters.
@@ -104,6 +107,7 @@ impl LineKind {
                 | Self::Invalid
                 | Self::Version
                 | Self::Ask
+                | Self::Source
                 | Self::Meaningless(..)
         )
     }

@@ -53,7 +53,7 @@ use swath_cluster::pilot::pilots_left;
 use swath_engine::driver::{
     Driver, DriverError, Goals, Interrupt, Listener, Parts, Recaptured, Spending,
 };
-use swath_engine::executor::{Executor, ExecutorError, Pool, Trainable};
+use swath_engine::executor::{Executor, ExecutorError, Pool, Sources, Trainable};
 use swath_engine::journal::StudyDir;
 use swath_engine::provenance::variables;
 use swath_engine::provenance::{Environment, Git, Machine};
@@ -102,6 +102,7 @@ pub struct Opened<'a> {
     driver: Driver<'a>,
     shares: Shares,
     trackers: Vec<Named>,
+    sources: Sources,
     /// The requests to end the run, once it has begun.
     interrupt: Rc<OnceCell<Interrupt>>,
 }
@@ -158,6 +159,7 @@ pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
     let Built {
         parts,
         trackers,
+        sources,
         shares,
     } = build(&version, &options, &dir, &machine)?;
     // Pilots of an earlier run, under an executor that outlives its driver, may still run trials.
@@ -195,6 +197,7 @@ pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
         driver,
         shares,
         trackers,
+        sources,
         interrupt: Rc::default(),
     })
 }
@@ -203,6 +206,7 @@ pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
 struct Built {
     parts: Parts,
     trackers: Vec<Named>,
+    sources: Sources,
     shares: Shares,
 }
 
@@ -220,6 +224,7 @@ fn build(
         sampler,
         scheduler,
         trackers,
+        sources,
     } = sweep
         .build(slots, Some(dir.root()))
         .map_err(|rejected| RunError::Rejected(Box::new(rejected)))?;
@@ -230,6 +235,7 @@ fn build(
         run_time: options.time,
         workdir: workdir(sweep, options),
         own_workdir: plan.as_ref().map(|plan| plan.files.workdir()),
+        sources: sources.clone(),
         watched: work::watched(sweep, options, plan.as_ref()),
         only_reruns: options.only_reruns,
         goals: if options.only_reruns {
@@ -246,6 +252,7 @@ fn build(
     Ok(Built {
         parts,
         trackers,
+        sources,
         shares,
     })
 }
@@ -410,6 +417,7 @@ impl<'a> Opened<'a> {
             plan.map(|plan| plan.files),
             &self.shares,
             self.stands_for,
+            self.sources.clone(),
             guard,
         );
         // Repeats always run on this machine, wherever the original ran.
@@ -504,6 +512,7 @@ pub fn parts(
         secrets: variables::secrets(&sweep.run.env, &sweep.run.secret_env),
         own_workdir: None,
         watched: None,
+        sources: Sources::default(),
         keep: sweep.run.keep,
         models: sweep.run.models,
         clones: sweep.scheduler.can(Capability::Clones),

@@ -547,6 +547,9 @@ fn open(
     };
     let machine = Machine::here();
     let shares = resources::share(&sweep, &options, &machine).map_err(RunError::from)?;
+    let plan = sweep.build(shares.slots, Some(dir.root()));
+    let plan = plan.map_err(|rejected| RunError::Rejected(Box::new(rejected)))?;
+    let sources = plan.sources;
     let holder = machine.holder(now);
     let driver = Driver::open(dir.clone(), parts, &holder, Box::new(Timestamp::now))
         .map_err(RunError::from)?;
@@ -570,6 +573,7 @@ fn open(
         driver,
         shares,
         trackers: Vec::new(),
+        sources,
         interrupt: Rc::default(),
     })
 }
