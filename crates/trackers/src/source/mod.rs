@@ -4,6 +4,7 @@
 //! To add a source, write a module here with its `KIND` and list it in [`SOURCES`].
 
 mod files;
+mod mlflow;
 mod rename;
 mod reporting;
 
@@ -11,4 +12,4 @@ use swath_engine::executor::RecordSource;
 use swath_model::study::Kind;
 
 /// All sources that a sweep file can name in `[[source]]`.
-pub const SOURCES: &[Kind<dyn RecordSource>] = &[files::KIND];
+pub const SOURCES: &[Kind<dyn RecordSource>] = &[files::KIND, mlflow::KIND];
