@@ -281,7 +281,6 @@ fn absence_of_auc(pattern: Option<&str>) -> Option<String> {
         &[&trainable("prints-auc.sh")],
         ProgramSpec {
             capture: pattern.into_iter().collect(),
-            source_tables: Vec::new(),
             ..spec()
         },
     );

@@ -50,6 +50,12 @@ pub trait Translator: Send {
         Ok(())
     }
 
+    /// Returns what is known about a deciding metric that was never reported: the names that were
+    /// read, or that there was nothing to read.
+    fn clue(&self) -> Option<String> {
+        None
+    }
+
     /// Appends the last records. The program and its descendants have ended; `is_whole` tells that
     /// the program ended by itself, so that its last words are not cut.
     ///
@@ -165,6 +171,11 @@ impl Translators {
     /// first error.
     pub(super) fn poll(&mut self) -> io::Result<()> {
         self.each(|translator| translator.poll())
+    }
+
+    /// Returns what is known about a deciding metric that was never reported.
+    pub(super) fn clue(&self) -> Option<String> {
+        self.0.iter().find_map(|(_, translator)| translator.clue())
     }
 
     /// Appends the last records.

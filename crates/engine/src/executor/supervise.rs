@@ -100,6 +100,8 @@ pub(super) struct Supervision<'a> {
     suspended_for: Duration,
     /// Subjects of the warnings that were given; each is given once.
     warned_of: BTreeSet<&'static str>,
+    /// Texts of the warnings about sources that were given.
+    problems_of_sources: BTreeSet<String>,
 }
 
 /// The `records.jsonl` to which the child appends, and the position up to which it was read.
@@ -190,6 +192,7 @@ impl<'a> Supervision<'a> {
                 .map(|every| Sampler::new(leader, every)),
             ending: None,
             warned_of: BTreeSet::new(),
+            problems_of_sources: BTreeSet::new(),
         }
     }
 
@@ -557,7 +560,7 @@ impl<'a> Supervision<'a> {
             None => None,
         };
         let flushed = self.log.flush();
-        self.warn_once("what its sources read", translated.err());
+        self.warn_of_sources(translated);
         self.warn_once("`records.jsonl`", read.err());
         self.warn_once("the output", searched.and_then(Result::err));
         self.warn_once("a record", flushed.err());
@@ -583,7 +586,7 @@ impl<'a> Supervision<'a> {
                 .take_output(modified, true, |each| self.output.finish(each)),
             None => None,
         };
-        self.warn_once("what its sources read", translated.err());
+        self.warn_of_sources(translated);
         self.warn_once("`records.jsonl`", read.err());
         self.warn_once("the output", searched.and_then(Result::err));
         self.trim();
@@ -602,6 +605,9 @@ impl<'a> Supervision<'a> {
             if has_left {
                 self.log
                     .note_unreported(name, WENT_INTO_BACKGROUND.to_owned());
+            } else if let Some(clue) = self.translators.clue() {
+                let reason = format!("was never reported: {clue}");
+                self.log.note_unreported(name, reason);
             } else if let Some(reason) = self.output.why_unreported(name, &printed) {
                 self.log.note_unreported(name, reason);
             }
@@ -655,6 +661,19 @@ impl<'a> Supervision<'a> {
         {
             self.log
                 .warn(format!("could not record {subject}: {error}"));
+        }
+    }
+
+    /// Warns of what a source could not read, of each problem once, and of some problems at most.
+    fn warn_of_sources(&mut self, translated: io::Result<()>) {
+        const MOST: usize = 10;
+        if let Err(error) = translated {
+            let text = error.to_string();
+            if self.problems_of_sources.len() < MOST
+                && self.problems_of_sources.insert(text.clone())
+            {
+                self.log.warn(text);
+            }
         }
     }
 

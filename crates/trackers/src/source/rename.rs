@@ -1,6 +1,5 @@
 //! `rename` of a source: the names that values get in swath.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use swath_model::source::{Diagnostic, Diagnostics, NodeValue, Opt, Preset, Section, Takes};
 
@@ -39,7 +38,16 @@ impl Rename {
     }
 
     /// Returns the name in swath of a name that the program logs.
-    pub(super) fn name<'a>(&'a self, logged: &'a str) -> Cow<'a, str> {
-        Cow::Borrowed(self.0.get(logged).map_or(logged, String::as_str))
+    ///
+    /// `from` is the place that logs it. Where several files have the same name, the last folder of
+    /// the file tells them apart: `"validation/loss" = "val_loss"`.
+    pub(super) fn name<'a>(&'a self, from: &str, logged: &'a str) -> &'a str {
+        if self.0.is_empty() {
+            return logged;
+        }
+        let folder = from.rsplit('/').nth(1).unwrap_or_default();
+        let name = self.0.get(logged);
+        name.or_else(|| self.0.get(&format!("{folder}/{logged}")))
+            .map_or(logged, String::as_str)
     }
 }

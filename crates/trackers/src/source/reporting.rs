@@ -1,7 +1,9 @@
 //! Makes records of what a source reads: reports of values that decide, metrics of all others.
 
 use super::rename::Rename;
+use std::collections::BTreeSet;
 use std::io;
+use std::time::{SystemTime, UNIX_EPOCH};
 use swath_engine::executor::SourceAttempt;
 use swath_log::wire::Record;
 use swath_log::{Point, SourceLines, SourcePlace};
@@ -10,6 +12,9 @@ use swath_model::study::{Datum, Metric};
 
 /// The key of a report that has the step of its values.
 const STEP: &str = "step";
+
+/// The number of names that are remembered.
+const MOST_NAMES: usize = 12;
 
 /// Appends the records of one attempt.
 ///
@@ -25,6 +30,8 @@ pub(super) struct Reporting {
     pending: Option<Pending>,
     /// The step of the last complete report that was joined.
     reported: Option<f64>,
+    /// Names that were read, at most some, for the message that a metric is missing.
+    names: BTreeSet<String>,
 }
 
 /// The values of a step that are not a report yet.
@@ -58,6 +65,7 @@ impl Reporting {
             resource: attempt.resource.cloned(),
             pending: None,
             reported: None,
+            names: BTreeSet::new(),
         })
     }
 
@@ -79,7 +87,7 @@ impl Reporting {
     ) -> io::Result<()> {
         let values: Vec<(Name, Datum)> = values
             .into_iter()
-            .map(|(name, datum)| (Name::from(&*self.rename.name(&name)), datum))
+            .map(|(name, datum)| (self.name(&place, &name), datum))
             .collect();
         if self.decides(values.iter().map(|(name, _)| name)) {
             return self.lines.record(&[place], &Record::Report { values });
@@ -112,7 +120,7 @@ impl Reporting {
         number: f64,
         at: i64,
     ) -> io::Result<()> {
-        let name = Name::from(&*self.rename.name(name));
+        let name = self.name(&place, name);
         let belongs = self.pending.as_ref().is_none_or(|pending| {
             pending.step == step && pending.values.iter().all(|(other, _)| *other != name)
         });
@@ -135,7 +143,7 @@ impl Reporting {
         });
         pending.values.push((name, number));
         pending.place(place);
-        let step_name = self.rename.name(STEP);
+        let step_name = self.rename.name("", STEP);
         let is_complete = self.deciding.iter().all(|name| {
             **name == *step_name || pending.values.iter().any(|(other, _)| other == name)
         });
@@ -156,7 +164,7 @@ impl Reporting {
         let places: Vec<SourcePlace<'_>> = pending.places.iter().map(OwnedPlace::borrow).collect();
         if self.decides(pending.values.iter().map(|(name, _)| name)) {
             self.reported = Some(pending.step);
-            let step_name = Name::from(&*self.rename.name(STEP));
+            let step_name = Name::from(self.rename.name("", STEP));
             let has_step = pending.values.iter().any(|(name, _)| *name == step_name);
             let step = (!has_step).then_some((step_name, pending.step));
             let values = step.into_iter().chain(pending.values);
@@ -179,6 +187,20 @@ impl Reporting {
     /// If they cannot be written. They are kept, and written by the next call.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         self.lines.flush()
+    }
+
+    /// Returns the name in swath of a name that the program logs, and remembers it.
+    fn name(&mut self, place: &SourcePlace<'_>, logged: &str) -> Name {
+        let name = self.rename.name(place.from, logged);
+        if self.names.len() < MOST_NAMES && !self.names.contains(name) {
+            self.names.insert(name.to_owned());
+        }
+        name.into()
+    }
+
+    /// Returns the names that were read, in quotes, at most some.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.names.iter().map(|name| format!("`{name}`")).collect()
     }
 
     /// Returns whether one of the names is a deciding metric other than the resource.
@@ -211,6 +233,13 @@ impl OwnedPlace {
             item: self.item,
         }
     }
+}
+
+/// Returns the time in microseconds since 1970.
+pub(super) fn now() -> i64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH);
+    let micros = elapsed.map_or(0, |elapsed| elapsed.as_micros());
+    i64::try_from(micros).unwrap_or(i64::MAX)
 }
 
 /// Returns a step as a whole number, if it is one.
