@@ -5,6 +5,7 @@
 
 use super::files::ArtifactFiles;
 use super::filter;
+use super::forward::Forwarding;
 use super::points::{Point, Points, read_integer, read_number};
 use super::recording::Recorder;
 use super::runs::{Experiment, LoggedModel, PARENT, RUN_NAME, RegisteredModel, Run, Texts};
@@ -87,6 +88,8 @@ pub(super) struct AttemptServer {
     models: Vec<LoggedModel>,
     registry: BTreeMap<String, RegisteredModel>,
     nested_runs: usize,
+    /// The way to the user's own server, if the calls go on to it.
+    forwarding: Option<Forwarding>,
     /// Calls that this server does not know, as the program made them.
     unknown_calls: BTreeSet<String>,
 }
@@ -101,10 +104,19 @@ impl AttemptServer {
             models: Vec::new(),
             registry: BTreeMap::new(),
             nested_runs: 0,
+            forwarding: None,
             unknown_calls: BTreeSet::new(),
         };
         server.add_experiment(DEFAULT_EXPERIMENT, "Default");
         server
+    }
+
+    /// Lets all calls go on to the user's own server.
+    pub(super) fn forwarding(self, forwarding: Forwarding) -> Self {
+        Self {
+            forwarding: Some(forwarding),
+            ..self
+        }
     }
 
     /// Answers a call. `call` is the path behind `/api/2.0/mlflow/`; `args` are the pairs of the
@@ -115,16 +127,40 @@ impl AttemptServer {
     pub(super) fn call(&mut self, method: &str, call: &str, args: &Value) -> Answer {
         let answer = self.route(method, call, args)?;
         self.recorder.flush()?;
+        if let Some(forwarding) = &self.forwarding {
+            forwarding.call(method, call, args, &answer);
+        }
         Ok(answer)
     }
 
-    /// Returns the calls since the last use of this function that the server does not know.
-    pub(super) fn take_unknown_calls(&mut self) -> BTreeSet<String> {
-        std::mem::take(&mut self.unknown_calls)
+    /// Returns what went wrong since the last use of this function, for people: calls that are not
+    /// served, and calls that were not forwarded.
+    pub(super) fn take_troubles(&mut self) -> Vec<String> {
+        let unknown = std::mem::take(&mut self.unknown_calls).into_iter();
+        let unknown = unknown.map(|call| format!("the call `{call}` is not served"));
+        let forwarding = self.forwarding.as_ref();
+        let failures = forwarding.map_or_else(Vec::new, Forwarding::take_failures);
+        unknown.chain(failures).collect()
     }
 
-    /// Records the files that the clients have written, after the last process of the attempt.
+    /// Records the files that the clients have written, after the last process of the attempt. Waits
+    /// until they and all calls are forwarded.
     pub(super) fn finish(&mut self) -> io::Result<()> {
+        let recorded = self.record_last_files();
+        let Some(mut forwarding) = self.forwarding.take() else {
+            return recorded;
+        };
+        // A program that was ended has not ended its runs.
+        for run in self.runs.iter().filter(|run| run.end.is_none()) {
+            let end = json!({"run_id": run.id, "status": "KILLED", "end_time": now()});
+            forwarding.call("POST", "runs/update", &end, &json!({}));
+        }
+        forwarding.finish();
+        self.forwarding = Some(forwarding);
+        recorded
+    }
+
+    fn record_last_files(&mut self) -> io::Result<()> {
         let folders: Vec<_> = self
             .runs
             .iter()
@@ -528,12 +564,22 @@ impl AttemptServer {
         self.files.note_recorded(&path);
         let name = path.file_name().map(|name| name.to_string_lossy());
         let facts = facts(&name.unwrap_or_default(), framework);
-        Ok(self.recorder.model(&run.id, &path, None, facts)?)
+        self.recorder.model(&run.id, &path, None, facts)?;
+        let root = PathBuf::from(&run.artifact_uri);
+        self.forward_files(&root, &path);
+        Ok(())
+    }
+
+    fn forward_files(&self, root: &Path, path: &Path) {
+        if let Some(forwarding) = &self.forwarding {
+            forwarding.files(root, path);
+        }
     }
 
     fn record_files(&mut self, folder: &Path) -> io::Result<()> {
         for path in self.files.take_new(folder)? {
             self.recorder.artifact(&path)?;
+            self.forward_files(folder, &path);
         }
         Ok(())
     }

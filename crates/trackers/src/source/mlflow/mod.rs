@@ -9,6 +9,7 @@ mod attempt;
 mod endpoint;
 mod files;
 mod filter;
+mod forward;
 mod points;
 mod recording;
 mod runs;
@@ -19,23 +20,35 @@ use super::rename::{RENAME, Rename};
 use attempt::AttemptServer;
 use endpoint::{Endpoint, Shared, lock};
 use files::ArtifactFiles;
+use forward::Forwarding;
 use recording::{NAME, Recorder};
 use std::ffi::OsString;
 use std::io;
 use std::sync::{Arc, Mutex};
 use swath_engine::executor::{RecordSource, SourceAttempt, Translator};
+use swath_model::source::{Opt, Preset, Takes};
 use swath_model::study::Kind;
 
 pub(super) const KIND: Kind<dyn RecordSource> = Kind {
     name: NAME,
     about: "what the program logs with MLflow: to it, swath is an MLflow server on this machine",
     paper: None,
-    options: &[RENAME],
+    options: &[
+        Opt::new(
+            "forward",
+            Takes::Switch,
+            Preset::Flag(false),
+            "whether everything goes on to the server of the user's own `MLFLOW_TRACKING_URI` too",
+        ),
+        RENAME,
+    ],
     capabilities: &[],
     build: |mut section, _, diagnostics| {
         let rename = Rename::take(&mut section, diagnostics);
+        let forward = section.take_bool("forward", diagnostics);
         Some(Box::new(Mlflow {
             rename,
+            forward: forward.is_some_and(|(forward, _)| forward),
             endpoint: Mutex::default(),
         }))
     },
@@ -50,6 +63,7 @@ const WITHOUT_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
 /// The source. It listens from the first attempt on.
 struct Mlflow {
     rename: Rename,
+    forward: bool,
     endpoint: Mutex<Option<Arc<Endpoint>>>,
 }
 
@@ -76,7 +90,12 @@ impl RecordSource for Mlflow {
         for path in recorder.earlier_files()? {
             files.note_recorded(&path);
         }
-        let server: Shared = Arc::new(Mutex::new(AttemptServer::new(recorder, files)));
+        let mut server = AttemptServer::new(recorder, files);
+        if self.forward {
+            let variable = |name: &str| attempt.variable(name)?.into_string().ok();
+            server = server.forwarding(Forwarding::start(attempt.dir, variable)?);
+        }
+        let server: Shared = Arc::new(Mutex::new(server));
         let endpoint = self.endpoint()?;
         let (token, address) = endpoint.open(Arc::clone(&server));
         Ok(Box::new(Served {
@@ -124,15 +143,11 @@ impl Translator for Served {
     }
 
     fn poll(&mut self) -> io::Result<()> {
-        let calls = lock(&self.server).take_unknown_calls();
-        if calls.is_empty() {
+        let troubles = lock(&self.server).take_troubles();
+        if troubles.is_empty() {
             return Ok(());
         }
-        let calls: Vec<_> = calls.iter().map(|call| format!("`{call}`")).collect();
-        Err(io::Error::other(format!(
-            "the program made calls that are not served: {}",
-            calls.join(", ")
-        )))
+        Err(io::Error::other(troubles.join("; ")))
     }
 
     fn finish(&mut self, _: bool) -> io::Result<()> {

@@ -112,10 +112,9 @@ impl Recorder {
         let step = points.first().map_or(0, |(_, point)| point.step);
         let (system, values): (Vec<_>, Vec<_>) =
             points.iter().partition(|(key, _)| key.starts_with(SYSTEM));
-        let names = values.iter().map(|(key, _)| self.rename.name(key));
-        let values: Vec<(Name, Point)> = names
-            .map(|name| Name::from(&*name))
-            .zip(values.iter().map(|(_, point)| *point))
+        let values: Vec<(Name, Point)> = values
+            .iter()
+            .map(|(key, point)| (Name::from(self.rename.name("", key)), *point))
             .collect();
         let decides = values
             .iter()

@@ -3,11 +3,13 @@
 use super::attempt::AttemptServer;
 use super::endpoint::answer;
 use super::files::ArtifactFiles;
+use super::forward::Forwarding;
 use super::recording::Recorder;
 use super::{Rename, environment};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use swath_engine::executor::SourceAttempt;
 use swath_model::space::Name;
 use swath_model::study::{Attempt, TrialId};
@@ -436,9 +438,9 @@ fn calls_that_are_not_served_are_refused_and_named() {
         (status, &answer["error_code"]),
         (404, &json!("ENDPOINT_NOT_FOUND"))
     );
-    let calls: Vec<_> = world.server.take_unknown_calls().into_iter().collect();
-    assert_eq!(calls, ["POST traces"]);
-    assert!(world.server.take_unknown_calls().is_empty());
+    let troubles = world.server.take_troubles();
+    assert_eq!(troubles, ["the call `POST traces` is not served"]);
+    assert!(world.server.take_troubles().is_empty());
 }
 
 #[test]
@@ -524,4 +526,101 @@ fn nothing_that_the_clients_send_goes_elsewhere() {
         None,
         "the user has decided"
     );
+}
+
+/// An MLflow server for the tests of forwarding: the server of another attempt.
+fn upstream() -> (
+    super::endpoint::Endpoint,
+    super::endpoint::Shared,
+    String,
+    tempfile::TempDir,
+) {
+    let trial = tempfile::tempdir().unwrap();
+    let shared = Arc::new(Mutex::new(server(trial.path(), &["loss"], None)));
+    let endpoint = super::endpoint::Endpoint::start().unwrap();
+    let (_, address) = endpoint.open(Arc::clone(&shared));
+    (endpoint, shared, address, trial)
+}
+
+#[test]
+fn all_calls_go_on_to_the_users_server_with_its_ids() {
+    let (_endpoint, shared, address, _upstream) = upstream();
+    // The experiment is there already, under another id.
+    super::endpoint::lock(&shared)
+        .call("POST", "experiments/create", &json!({"name": "other"}))
+        .unwrap();
+    super::endpoint::lock(&shared)
+        .call("POST", "experiments/create", &json!({"name": "demo"}))
+        .unwrap();
+    let trial = tempfile::tempdir().unwrap();
+    let variable = |name: &str| (name == "MLFLOW_TRACKING_URI").then(|| address.clone());
+    let forwarding = Forwarding::start(trial.path(), variable).unwrap();
+    let server = server(trial.path(), &["loss"], None).forwarding(forwarding);
+    let mut world = World { trial, server };
+    let experiment = world.post("experiments/create", json!({"name": "demo"}));
+    let id = &experiment["experiment_id"];
+    let run = world.post(
+        "runs/create",
+        json!({"experiment_id": id, "run_name": "main"}),
+    );
+    let run = run["run"]["info"]["run_id"].as_str().unwrap().to_owned();
+    let nested = world.run(json!([{"key": "mlflow.parentRunId", "value": run}]));
+    world.log(&run, 1, &[("loss", 0.5), ("acc", 0.25)]);
+    world.log(&nested, 2, &[("loss", 0.1)]);
+    let model = world.post(
+        "logged-models",
+        json!({"experiment_id": id, "source_run_id": run}),
+    );
+    let model = model["model"]["info"]["model_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let ready = json!({"status": "LOGGED_MODEL_READY"});
+    world.call("PATCH", &format!("logged-models/{model}"), ready);
+    world.post(
+        "runs/update",
+        json!({"run_id": run, "status": "FINISHED", "end_time": 5}),
+    );
+    world.server.finish().unwrap();
+    let troubles = world.server.take_troubles();
+    assert!(troubles.is_empty(), "{troubles:?}");
+
+    let ask = |call: &str, args: Value| {
+        let answer = super::endpoint::lock(&shared).call("POST", call, &args);
+        answer.unwrap()
+    };
+    let runs = ask("runs/search", json!({"experiment_ids": ["2"]}));
+    let main = &runs["runs"][0];
+    assert_eq!(main["info"]["run_name"], "main");
+    assert_eq!(main["info"]["status"], "FINISHED");
+    assert_ne!(main["info"]["run_id"], json!(run));
+    let value = |index: usize| main["data"]["metrics"][index]["value"].clone();
+    assert_eq!([value(0), value(1)], [json!(0.25), json!(0.5)]);
+    let nested = ask("runs/search", json!({"experiment_ids": ["0"]}));
+    let nested = &nested["runs"][0];
+    assert_eq!(
+        nested["info"]["status"], "KILLED",
+        "the program did not end it"
+    );
+    let tags = nested["data"]["tags"].as_array().unwrap();
+    let parent = tags.iter().find(|tag| tag["key"] == "mlflow.parentRunId");
+    assert_eq!(parent.unwrap()["value"], main["info"]["run_id"]);
+    let models = ask("logged-models/search", json!({}));
+    let model = &models["models"][0]["info"];
+    assert_eq!(model["status"], "LOGGED_MODEL_READY");
+    assert_eq!(model["source_run_id"], main["info"]["run_id"]);
+}
+
+#[test]
+fn forwarding_needs_the_address_of_a_server() {
+    let trial = tempfile::tempdir().unwrap();
+    for address in [None, Some("sqlite:///mlflow.db"), Some("./mlruns")] {
+        let variable = |_: &str| address.map(str::to_owned);
+        let error = Forwarding::start(trial.path(), variable).err().unwrap();
+        let text = error.to_string();
+        assert!(
+            text.starts_with("`forward = true` needs the address"),
+            "{text}"
+        );
+    }
 }
