@@ -28,8 +28,8 @@ from pathlib import Path
 SWATH = str(Path(os.environ["SWATH"]).resolve())
 DEADLINE = 150
 
-# The client of MLflow 2, in an environment of its own.
-CLIENT_2 = ["mlflow-skinny==2.22.5", "setuptools<81", "scikit-learn", "pandas<3"]
+# The client of MLflow 2, in a folder that hides the one of MLflow 3. All else that it needs is there.
+CLIENT_2 = ["mlflow-skinny==2.22.5", "protobuf==5.29.5"]
 
 # Logs as most scripts do: parameters, values one by one and together, a model, an artifact. A line
 # of truth.jsonl is written once the client has returned from a call.
@@ -37,6 +37,8 @@ TRAIN = r"""
 import json, math, os, sys, time
 import mlflow
 env = os.environ
+with open(f"version-{env['SWATH_TRIAL']}", "w") as file:
+    file.write(mlflow.__version__.split(".")[0])
 name = f"truth-{env['SWATH_STUDY']}-{env['SWATH_TRIAL']}-{env['SWATH_ATTEMPT']}.jsonl"
 truth = open(name, "a", buffering=1)
 def log(key, value, step):
@@ -143,12 +145,12 @@ def environment():
     return dict(env, NO_COLOR="1")
 
 
-def write_sweep(folder, name, script, python, proxy, **options):
+def write_sweep(folder, name, script, proxy, **options):
     """Writes a sweep file and its script. Returns the path of the sweep file."""
     (folder / "train.py").write_text(script)
     values = dict(
         name=name,
-        python=python,
+        python=sys.executable,
         script="train.py",
         proxy=proxy.port,
         env="",
@@ -274,9 +276,9 @@ def check_training(folder, study):
     return count
 
 
-def check_kill(folder, python, proxy):
+def check_kill(folder, proxy, env):
     """A sweep that is killed in the middle has every point of its last attempts, once."""
-    sweep = write_sweep(folder, "killed", TRAIN, python, proxy)
+    sweep = write_sweep(folder, "killed", TRAIN, proxy, env=env)
     begun = subprocess.Popen(
         [SWATH, "run", sweep.name],
         cwd=folder,
@@ -298,14 +300,14 @@ def check_kill(folder, python, proxy):
     return check_training(folder, "killed")
 
 
-def check_autolog(folder, python, proxy, study):
+def check_autolog(folder, proxy, env):
     sweep = write_sweep(
-        folder, study, AUTOLOG, python, proxy,
+        folder, "autolog", AUTOLOG, proxy, env=env,
         metric="training_accuracy_score", goal="max", values="[0.01, 1.0]",
     )
     run(folder, sweep)
-    for row in read_trials(folder, study):
-        trial = folder / "logs" / study / row["trial_id"]
+    for row in read_trials(folder, "autolog"):
+        trial = folder / "logs" / "autolog" / row["trial_id"]
         score = folder / f"score-{row['trial_id']}.json"
         assert float(row["training_accuracy_score"]) == json.loads(score.read_text()), row
         records = read_records(trial)
@@ -351,14 +353,14 @@ def end_server(server):
     server.wait(30)
 
 
-def check_forwarding(folder, python, proxy):
+def check_forwarding(folder, proxy):
     """A server gets all points, parameters, tags and artifacts, in runs of its own."""
     from mlflow import MlflowClient
 
     server, address = start_server(folder)
     try:
         sweep = write_sweep(
-            folder, "forwarded", TRAIN, python, proxy,
+            folder, "forwarded", TRAIN, proxy,
             source="forward = true", env=f'MLFLOW_TRACKING_URI = "{address}"', values="[0.01, 0.1]",
         )
         run(folder, sweep)
@@ -396,20 +398,20 @@ def main():
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     proxy = Proxy()
     try:
-        subprocess.run([sys.executable, "-m", "venv", folder / "client2"], check=True)
-        client_2 = str(folder / "client2" / "bin" / "python")
-        install = [client_2, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        client_2 = folder / "client2"
+        install = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        install += ["--no-deps", "--target", str(client_2)]
         subprocess.run(install + CLIENT_2, check=True, timeout=300)
         count = 0
-        for version, python in [("3", sys.executable), ("2", client_2)]:
+        for version, env in [("3", ""), ("2", f'PYTHONPATH = "{client_2}"')]:
             work = folder / f"work{version}"
             work.mkdir()
-            run(work, write_sweep(work, "whole", TRAIN, python, proxy))
-            count += check_training(work, "whole")
-            count += check_kill(work, python, proxy)
-            check_autolog(work, python, proxy, "autolog")
+            count += check_kill(work, proxy, env)
+            check_autolog(work, proxy, env)
+            versions = {path.read_text() for path in work.glob("version-*")}
+            assert versions == {version}, versions
         assert not proxy.requests, proxy.requests
-        check_forwarding(folder, sys.executable, proxy)
+        check_forwarding(folder, proxy)
         assert not proxy.requests, proxy.requests
         print(f"{count} points of MLflow 2 and 3 are in the records, exactly once")
     finally:
