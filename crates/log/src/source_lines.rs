@@ -41,7 +41,7 @@ pub struct SourcePlace<'a> {
     pub item: Option<(u64, u64)>,
 }
 
-/// A line that an earlier use of a source has written, without its record.
+/// A line that a source has written.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct SourceLine {
     /// The name of the source.
@@ -55,6 +55,8 @@ pub struct SourceLine {
     /// Further places that the record comes from.
     #[serde(default)]
     also: Vec<EarlierPlace>,
+    #[serde(default)]
+    record: serde_json::Map<String, serde_json::Value>,
 }
 
 /// A further place of a line.
@@ -68,6 +70,13 @@ struct EarlierPlace {
 }
 
 impl SourceLine {
+    /// Returns the names of the values of the record.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        const POSITION: [&str; 5] = ["kind", "at", "log", "context", "batch"];
+        let names = self.record.keys().map(String::as_str);
+        names.filter(|name| !POSITION.contains(name))
+    }
+
     /// Returns the places that the record comes from.
     pub fn places(&self) -> impl Iterator<Item = SourcePlace<'_>> {
         let first = place(&self.from, self.item, &self.mark);
@@ -176,7 +185,7 @@ impl SourceLines {
     /// # Errors
     /// If the records cannot be read.
     pub fn earlier(&self, each: &mut dyn FnMut(SourceLine)) -> io::Result<()> {
-        earlier(&self.path, each)
+        source_lines(&self.path, each)
     }
 }
 
@@ -198,11 +207,11 @@ impl Drop for SourceLines {
     }
 }
 
-/// Passes the places of the lines of sources in a records file to `each`.
+/// Passes the lines of sources in a records file to `each`.
 ///
 /// # Errors
 /// If the file cannot be read. A file that does not exist has none.
-pub(crate) fn earlier(path: &Path, each: &mut dyn FnMut(SourceLine)) -> io::Result<()> {
+pub fn source_lines(path: &Path, each: &mut dyn FnMut(SourceLine)) -> io::Result<()> {
     let mut tail = crate::Tail::new(path);
     tail.finish(&mut |line| {
         if let crate::Line::Whole { bytes, .. } = line

@@ -4,6 +4,7 @@
 //! To add a source, write a module here with its `KIND` and list it in [`SOURCES`].
 
 mod files;
+mod python;
 mod rename;
 mod reporting;
 
@@ -12,7 +13,7 @@ use swath_model::source::{Diagnostic, Diagnostics, NodeValue, Section};
 use swath_model::study::Kind;
 
 /// All sources that a sweep file can name in `[[source]]`.
-pub const SOURCES: &[Kind<dyn RecordSource>] = &[files::KIND];
+pub const SOURCES: &[Kind<dyn RecordSource>] = &[files::KIND, python::KIND];
 
 /// Takes a string or a list of strings.
 fn take_paths(

@@ -205,7 +205,10 @@ impl Reporting {
 
     /// Returns whether one of the names is a deciding metric other than the resource.
     fn decides<'a>(&self, mut names: impl Iterator<Item = &'a Name>) -> bool {
-        names.any(|name| self.deciding.contains(name) && self.resource.as_ref() != Some(name))
+        let is_resource = |name: &Name| self.resource.as_ref() == Some(name);
+        // Without an objective, everything is a report.
+        self.deciding.iter().all(is_resource)
+            || names.any(|name| self.deciding.contains(name) && !is_resource(name))
     }
 }
 
