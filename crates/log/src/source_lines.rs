@@ -234,3 +234,56 @@ fn ends_within_a_line(path: &Path) -> io::Result<bool> {
     file.read_exact(&mut last)?;
     Ok(last != *b"\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Content, Parser};
+    use swath_model::study::{Datum, Metric};
+
+    #[test]
+    fn lines_have_their_places_and_a_line_that_was_cut_is_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("records.jsonl");
+        std::fs::write(&path, "{\"kind\":\"source\",\"source\":\"files\",\"fr").unwrap();
+        let mut lines = SourceLines::open(dir.path(), "files").unwrap();
+        let place = |from, item| SourcePlace { from, item };
+        let values = vec![("loss".into(), Datum::Number(Metric(0.5)))];
+        let places = [place("a \"b\".csv", Some((7, u64::MAX))), place("c", None)];
+        let report = Record::Report { values };
+        lines.record(&places, &report).unwrap();
+        let point = Point::step(3);
+        lines
+            .metrics(&[place("d", None)], &[("lr", 0.1)], &point, 1_500_000)
+            .unwrap();
+        lines.flush().unwrap();
+        let mut read = Vec::new();
+        lines
+            .earlier(&mut |line| {
+                let places = line
+                    .places()
+                    .map(|place| (place.from.to_owned(), place.item));
+                let names: Vec<_> = line.names().map(str::to_owned).collect();
+                read.push((places.collect::<Vec<_>>(), names.join(" ")));
+            })
+            .unwrap();
+        let first = vec![
+            ("a \"b\".csv".to_owned(), Some((7, u64::MAX))),
+            ("c".to_owned(), None),
+        ];
+        let second = vec![("d".to_owned(), None)];
+        assert_eq!(
+            read,
+            [(first, "loss".to_owned()), (second, "lr step".to_owned())]
+        );
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut parser = Parser::default();
+        let contents: Vec<_> = text
+            .lines()
+            .map(|line| parser.parse(line).is_ok())
+            .collect();
+        assert_eq!(contents, [false, true, true]);
+        let line = text.lines().nth(1).unwrap();
+        assert_eq!(parser.parse(line), Ok(Content::Record(report)));
+    }
+}

@@ -185,6 +185,7 @@ pub(super) struct Follower {
     format: Option<String>,
     dir: PathBuf,
     workdir: PathBuf,
+    is_shared: bool,
     reporting: Reporting,
     /// The marks of the items that earlier attempts have reported, by file; 0 for an unknown mark.
     earlier: BTreeMap<String, Vec<u64>>,
@@ -253,6 +254,7 @@ impl Follower {
             format,
             dir: attempt.dir.to_owned(),
             workdir: attempt.workdir.to_owned(),
+            is_shared: attempt.is_shared,
             reporting,
             earlier,
             existing: BTreeMap::new(),
@@ -432,7 +434,14 @@ impl Translator for Follower {
 
     fn clue(&self) -> Option<String> {
         if self.files.is_empty() {
-            return Some("no file matches the `path` of its source".to_owned());
+            let advice = match self.is_shared {
+                true => {
+                    " in the trial's folder: trials that run at the same time in one working \
+                     directory need `workdir = \"private\"` in [run]"
+                }
+                false => "",
+            };
+            return Some(format!("no file matches the `path` of its source{advice}"));
         }
         let names = self.reporting.names();
         let files: Vec<_> = self
