@@ -17,10 +17,15 @@ use swath_model::study::{Exit, Timestamp, Usage};
 /// The private working directory of a trial in its folder.
 pub const WORK: &str = "work";
 
+/// The folder in the trial's folder for what a program logs to libraries of Python, which the source
+/// `python` translates.
+pub const LOGGED: &str = "logged";
+
 /// The entries of the trial's folder that an attempt leaves behind. An attempt that does not resume
 /// must not find them.
-const LEFT_BY_ATTEMPT: [&str; 9] = [
+const LEFT_BY_ATTEMPT: [&str; 10] = [
     WORK,
+    LOGGED,
     "metrics",
     "artifacts",
     "checkpoints",

@@ -41,7 +41,7 @@ pub struct SourcePlace<'a> {
     pub item: Option<(u64, u64)>,
 }
 
-/// A line that an earlier use of a source has written, without its record.
+/// A line that a source has written.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct SourceLine {
     /// The name of the source.
@@ -55,6 +55,8 @@ pub struct SourceLine {
     /// Further places that the record comes from.
     #[serde(default)]
     also: Vec<EarlierPlace>,
+    #[serde(default)]
+    record: serde_json::Map<String, serde_json::Value>,
 }
 
 /// A further place of a line.
@@ -68,6 +70,13 @@ struct EarlierPlace {
 }
 
 impl SourceLine {
+    /// Returns the names of the values of the record.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        const POSITION: [&str; 5] = ["kind", "at", "log", "context", "batch"];
+        let names = self.record.keys().map(String::as_str);
+        names.filter(|name| !POSITION.contains(name))
+    }
+
     /// Returns the places that the record comes from.
     pub fn places(&self) -> impl Iterator<Item = SourcePlace<'_>> {
         let first = place(&self.from, self.item, &self.mark);
@@ -176,7 +185,7 @@ impl SourceLines {
     /// # Errors
     /// If the records cannot be read.
     pub fn earlier(&self, each: &mut dyn FnMut(SourceLine)) -> io::Result<()> {
-        earlier(&self.path, each)
+        source_lines(&self.path, each)
     }
 }
 
@@ -198,11 +207,11 @@ impl Drop for SourceLines {
     }
 }
 
-/// Passes the places of the lines of sources in a records file to `each`.
+/// Passes the lines of sources in a records file to `each`.
 ///
 /// # Errors
 /// If the file cannot be read. A file that does not exist has none.
-pub(crate) fn earlier(path: &Path, each: &mut dyn FnMut(SourceLine)) -> io::Result<()> {
+pub fn source_lines(path: &Path, each: &mut dyn FnMut(SourceLine)) -> io::Result<()> {
     let mut tail = crate::Tail::new(path);
     tail.finish(&mut |line| {
         if let crate::Line::Whole { bytes, .. } = line
@@ -224,4 +233,57 @@ fn ends_within_a_line(path: &Path) -> io::Result<bool> {
     file.seek(SeekFrom::End(-1))?;
     file.read_exact(&mut last)?;
     Ok(last != *b"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Content, Parser};
+    use swath_model::study::{Datum, Metric};
+
+    #[test]
+    fn lines_have_their_places_and_a_line_that_was_cut_is_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("records.jsonl");
+        std::fs::write(&path, "{\"kind\":\"source\",\"source\":\"files\",\"fr").unwrap();
+        let mut lines = SourceLines::open(dir.path(), "files").unwrap();
+        let place = |from, item| SourcePlace { from, item };
+        let values = vec![("loss".into(), Datum::Number(Metric(0.5)))];
+        let places = [place("a \"b\".csv", Some((7, u64::MAX))), place("c", None)];
+        let report = Record::Report { values };
+        lines.record(&places, &report).unwrap();
+        let point = Point::step(3);
+        lines
+            .metrics(&[place("d", None)], &[("lr", 0.1)], &point, 1_500_000)
+            .unwrap();
+        lines.flush().unwrap();
+        let mut read = Vec::new();
+        lines
+            .earlier(&mut |line| {
+                let places = line
+                    .places()
+                    .map(|place| (place.from.to_owned(), place.item));
+                let names: Vec<_> = line.names().map(str::to_owned).collect();
+                read.push((places.collect::<Vec<_>>(), names.join(" ")));
+            })
+            .unwrap();
+        let first = vec![
+            ("a \"b\".csv".to_owned(), Some((7, u64::MAX))),
+            ("c".to_owned(), None),
+        ];
+        let second = vec![("d".to_owned(), None)];
+        assert_eq!(
+            read,
+            [(first, "loss".to_owned()), (second, "lr step".to_owned())]
+        );
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut parser = Parser::default();
+        let contents: Vec<_> = text
+            .lines()
+            .map(|line| parser.parse(line).is_ok())
+            .collect();
+        assert_eq!(contents, [false, true, true]);
+        let line = text.lines().nth(1).unwrap();
+        assert_eq!(parser.parse(line), Ok(Content::Record(report)));
+    }
 }

@@ -3,7 +3,7 @@
 use super::label::Label;
 use super::{Supervised, with_causes};
 use crate::batch::list_left_out;
-use crate::inside::{data_dir, inside_or_stored};
+use crate::inside::{data_dir, inside_either};
 use crate::{Digest, DigestError, artifacts, digest};
 use std::io;
 use std::path::Path;
@@ -69,7 +69,7 @@ impl Supervised {
         named: &str,
         folder: Option<&str>,
     ) -> Result<(String, Digest), String> {
-        let inside = inside_or_stored(&self.dirs.workdir, &self.dirs.trial, named)
+        let inside = inside_either(&self.dirs.workdir, &self.dirs.trial, named)
             .map_err(|outside| outside.to_string())?;
         let real = inside
             .real

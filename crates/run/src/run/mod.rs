@@ -21,6 +21,7 @@ mod record;
 pub mod rerun;
 mod resources;
 mod setup;
+mod sources;
 pub mod verify;
 mod versions;
 mod work;
@@ -154,7 +155,10 @@ pub enum RunError {
 pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
     let dir = StudyDir::new(&options.logs, &sweep.name);
     let machine = Machine::here();
-    let (sweep, secrets) = hidden::fill(Cow::Borrowed(sweep))?;
+    let (mut sweep, secrets) = hidden::fill(Cow::Borrowed(sweep))?;
+    if let Some(implied) = sources::implied(&sweep, &workdir(&sweep, &options)) {
+        sweep.to_mut().sources.push(implied);
+    }
     let version = Version::of(sweep, &options, &dir, &secrets)?;
     let Built {
         parts,
@@ -281,6 +285,26 @@ impl<'a> Opened<'a> {
     #[must_use]
     pub fn notice(&self) -> Option<&str> {
         self.notice.as_deref()
+    }
+
+    /// Returns where reports come from, if sources are in use; for people.
+    #[must_use]
+    pub fn reporters(&self) -> Option<String> {
+        let sources = self.sources.about();
+        let sources: Vec<_> = sources
+            .map(|(name, about)| format!("{about} (source `{name}`)"))
+            .collect();
+        if sources.is_empty() {
+            return None;
+        }
+        let sources = sources.join(", then ");
+        Some(match self.sources.output_decides() {
+            true => format!(
+                "reports come from the program's records, then from its output by `[capture]`; metrics \
+                 from {sources}"
+            ),
+            false => format!("reports come from the program's records, else from {sources}"),
+        })
     }
 
     /// Returns whether a run would have nothing to do.

@@ -2,11 +2,11 @@
 
 mod csv;
 mod events;
-mod format;
+pub(super) mod format;
 mod growing;
 mod history;
-mod json;
-mod pattern;
+pub(super) mod json;
+pub(super) mod pattern;
 
 use self::format::{Content, FORMATS, Format, Item, NO_ITEMS, mark};
 use self::growing::{GrowingFile, Piece, State};
@@ -18,7 +18,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use swath_engine::executor::{RecordSource, SourceAttempt, Translator};
-use swath_log::{SourcePlace, WORK};
+use swath_log::{LOGGED, SourcePlace, WORK};
 use swath_model::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 use swath_model::study::Kind;
 
@@ -50,8 +50,9 @@ pub(super) const KIND: Kind<dyn RecordSource> = Kind {
 const NAME: &str = "files";
 
 /// Names in the trial's folder that swath itself writes.
-const OWN_NAMES: [&str; 11] = [
+const OWN_NAMES: [&str; 12] = [
     WORK,
+    LOGGED,
     "metrics",
     "metadata",
     "artifacts",
@@ -126,29 +127,13 @@ impl RecordSource for Files {
 
     fn catch_up(&self, attempt: &SourceAttempt<'_>) -> io::Result<()> {
         let mut follower = self.follower(attempt)?;
-        // Others may have written to a shared folder since.
-        follower.is_closed = true;
-        follower.note_existing(true);
+        follower.close();
         follower.finish(false)
     }
 }
 
 impl Files {
     fn follower(&self, attempt: &SourceAttempt<'_>) -> io::Result<Follower> {
-        let mut reporting = Reporting::begin(attempt, NAME, self.rename.clone())?;
-        let mut earlier: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-        if attempt.resumes {
-            reporting.lines().earlier(&mut |line| {
-                for SourcePlace { from, item } in line.places() {
-                    if let (true, Some((item, mark))) = (line.source == NAME, item) {
-                        let marks = earlier.entry(from.to_owned()).or_default();
-                        // A file that began anew has its marks from there on.
-                        marks.resize(usize::try_from(item).unwrap_or_default().max(1) - 1, 0);
-                        marks.push(mark);
-                    }
-                }
-            })?;
-        }
         let patterns = self.paths.iter().map(|path| {
             let with_trial = path
                 .replace("{trial_dir}", &attempt.dir.to_string_lossy())
@@ -156,30 +141,47 @@ impl Files {
             let is_own = with_trial != *path;
             (Pattern::new(&with_trial), is_own)
         });
-        Ok(Follower {
-            patterns: patterns.collect(),
-            about: self.about(),
-            format: self.format.clone(),
-            dir: attempt.dir.to_owned(),
-            workdir: attempt.workdir.to_owned(),
-            is_shared: attempt.is_shared,
-            reporting,
-            earlier,
-            existing: BTreeMap::new(),
-            files: Vec::new(),
-            unreadable: Vec::new(),
-            is_closed: false,
-            polled: None,
-            searched: None,
-        })
+        let mut searched: Vec<Searched> = Vec::new();
+        for (pattern, is_own) in patterns {
+            let has_workdir = !attempt.is_shared || is_own;
+            if pattern.is_absolute() {
+                if has_workdir {
+                    searched.push(Searched::new(pattern, Path::new("/"), &[]));
+                }
+                continue;
+            }
+            // The trial's folder contains a private working directory.
+            searched.push(Searched::new(pattern.clone(), attempt.dir, &OWN_NAMES));
+            if has_workdir && attempt.dir != attempt.workdir {
+                searched.push(Searched::new(pattern, attempt.workdir, &[]));
+            }
+        }
+        let format = self.format.clone();
+        Follower::begin(attempt, NAME, self.rename.clone(), searched, format)
+    }
+}
+
+/// A pattern, and the folder in which it is looked for.
+pub(super) struct Searched {
+    pattern: Pattern,
+    folder: PathBuf,
+    /// Names in the folder that are not looked at.
+    omitted: &'static [&'static str],
+}
+
+impl Searched {
+    pub(super) fn new(pattern: Pattern, folder: &Path, omitted: &'static [&'static str]) -> Self {
+        Self {
+            pattern,
+            folder: folder.to_owned(),
+            omitted,
+        }
     }
 }
 
 /// Follows the files of one attempt.
-struct Follower {
-    /// The patterns, and whether each names the trial, so that no other trial writes such files.
-    patterns: Vec<(Pattern, bool)>,
-    about: String,
+pub(super) struct Follower {
+    searched: Vec<Searched>,
     format: Option<String>,
     dir: PathBuf,
     workdir: PathBuf,
@@ -196,7 +198,7 @@ struct Follower {
     is_closed: bool,
     polled: Option<Instant>,
     /// When the search for files began last, and how long it took.
-    searched: Option<(Instant, Duration)>,
+    last_search: Option<(Instant, Duration)>,
 }
 
 /// A file that is followed.
@@ -225,32 +227,63 @@ struct NewItem {
 }
 
 impl Follower {
-    /// Returns the files that the patterns match.
-    fn search(&self) -> Vec<PathBuf> {
-        let mut paths = Vec::new();
-        for (pattern, is_own) in &self.patterns {
-            let has_workdir = !self.is_shared || *is_own;
-            // The trial's folder may contain the private working directory, or be it.
-            if !pattern.is_absolute() && self.dir != self.workdir {
-                paths.extend(pattern.files(&self.dir, &OWN_NAMES));
-            }
-            if pattern.is_absolute() && !has_workdir {
-                continue;
-            }
-            if has_workdir {
-                let omitted: &[&str] = match self.dir == self.workdir {
-                    true => &OWN_NAMES,
-                    false => &[],
-                };
-                paths.extend(pattern.files(&self.workdir, omitted));
-            }
+    /// Makes a follower of the files that match, for the source of this name.
+    pub(super) fn begin(
+        attempt: &SourceAttempt<'_>,
+        source: &'static str,
+        rename: Rename,
+        searched: Vec<Searched>,
+        format: Option<String>,
+    ) -> io::Result<Self> {
+        let mut reporting = Reporting::begin(attempt, source, rename)?;
+        let mut earlier: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        if attempt.resumes {
+            reporting.lines().earlier(&mut |line| {
+                for SourcePlace { from, item } in line.places() {
+                    if let (true, Some((item, mark))) = (line.source == source, item) {
+                        let marks = earlier.entry(from.to_owned()).or_default();
+                        // A file that began anew has its marks from there on.
+                        marks.resize(usize::try_from(item).unwrap_or_default().max(1) - 1, 0);
+                        marks.push(mark);
+                    }
+                }
+            })?;
         }
-        paths
+        Ok(Self {
+            searched,
+            format,
+            dir: attempt.dir.to_owned(),
+            workdir: attempt.workdir.to_owned(),
+            is_shared: attempt.is_shared,
+            reporting,
+            earlier,
+            existing: BTreeMap::new(),
+            files: Vec::new(),
+            unreadable: Vec::new(),
+            is_closed: false,
+            polled: None,
+            last_search: None,
+        })
+    }
+
+    /// Reads only files of earlier lines, and those in the trial's own folder: others may have
+    /// written to a shared folder since.
+    pub(super) fn close(&mut self) {
+        self.is_closed = true;
+        self.note_existing(true);
+    }
+
+    /// Returns the files that match.
+    fn search(&self) -> Vec<PathBuf> {
+        let searched = self.searched.iter();
+        searched
+            .flat_map(|searched| searched.pattern.files(&searched.folder, searched.omitted))
+            .collect()
     }
 
     /// Notes the files that are there before the attempt begins. Of an attempt that resumes, those
     /// in the trial's own folder are its own.
-    fn note_existing(&mut self, resumes: bool) {
+    pub(super) fn note_existing(&mut self, resumes: bool) {
         for path in self.search() {
             let is_own = resumes
                 && (path.starts_with(&self.dir) || self.earlier.contains_key(&self.name(&path)));
@@ -273,7 +306,7 @@ impl Follower {
     /// Looks for new files, unless the last search was too long for how long ago it was.
     fn find_files(&mut self, is_last: bool) {
         let is_due = self
-            .searched
+            .last_search
             .is_none_or(|(begun, took)| begun.elapsed() >= took * SEARCH_SHARE);
         if !is_due && !is_last {
             return;
@@ -282,7 +315,7 @@ impl Follower {
         for path in self.search() {
             self.find(path);
         }
-        self.searched = Some((begun, begun.elapsed()));
+        self.last_search = Some((begun, begun.elapsed()));
     }
 
     fn find(&mut self, path: PathBuf) {
@@ -401,7 +434,14 @@ impl Translator for Follower {
 
     fn clue(&self) -> Option<String> {
         if self.files.is_empty() {
-            return Some(format!("no file matches {}", self.about));
+            let advice = match self.is_shared {
+                true => {
+                    " in the trial's folder: trials that run at the same time in one working \
+                     directory need `workdir = \"private\"` in [run]"
+                }
+                false => "",
+            };
+            return Some(format!("no file matches the `path` of its source{advice}"));
         }
         let names = self.reporting.names();
         let files: Vec<_> = self

@@ -5,6 +5,7 @@
 
 mod files;
 mod mlflow;
+mod python;
 mod rename;
 mod reporting;
 
@@ -13,7 +14,7 @@ use swath_model::source::{Diagnostic, Diagnostics, NodeValue, Section};
 use swath_model::study::Kind;
 
 /// All sources that a sweep file can name in `[[source]]`.
-pub const SOURCES: &[Kind<dyn RecordSource>] = &[files::KIND, mlflow::KIND];
+pub const SOURCES: &[Kind<dyn RecordSource>] = &[files::KIND, mlflow::KIND, python::KIND];
 
 /// Takes a string or a list of strings.
 fn take_paths(

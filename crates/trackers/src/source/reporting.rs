@@ -101,6 +101,9 @@ impl Reporting {
                 Datum::Flag(_) | Datum::Text(_) => {}
             }
         }
+        if numbers.is_empty() {
+            return Ok(());
+        }
         let point = Point {
             step,
             ..Point::default()
@@ -205,7 +208,10 @@ impl Reporting {
 
     /// Returns whether one of the names is a deciding metric other than the resource.
     fn decides<'a>(&self, mut names: impl Iterator<Item = &'a Name>) -> bool {
-        names.any(|name| self.deciding.contains(name) && self.resource.as_ref() != Some(name))
+        let is_resource = |name: &Name| self.resource.as_ref() == Some(name);
+        // Without an objective, everything is a report.
+        self.deciding.iter().all(is_resource)
+            || names.any(|name| self.deciding.contains(name) && !is_resource(name))
     }
 }
 
@@ -245,4 +251,89 @@ pub(super) fn now() -> i64 {
 /// Returns a step as a whole number, if it is one.
 fn whole(step: f64) -> Option<u64> {
     (step >= 0.0 && step.fract() == 0.0 && step < 2f64.powi(63)).then_some(step as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+    use swath_model::study::{Attempt, TrialId};
+
+    const PLACE: SourcePlace<'_> = SourcePlace {
+        from: "f",
+        item: None,
+    };
+
+    fn reporting(dir: &Path, deciding: &[&str], resource: Option<&str>) -> Reporting {
+        let deciding: Vec<Name> = deciding.iter().copied().map(Name::from).collect();
+        let attempt = SourceAttempt {
+            trial: TrialId(1),
+            attempt: Attempt(1),
+            dir,
+            workdir: dir,
+            is_shared: false,
+            resumes: false,
+            deciding: &deciding,
+            resource: resource.map(Name::from).as_ref(),
+            env: &[],
+        };
+        Reporting::begin(&attempt, "files", Rename::default()).unwrap()
+    }
+
+    /// Returns the records that were written, without their places and times.
+    fn records(mut reporting: Reporting, dir: &Path) -> Vec<String> {
+        reporting.finish_step().unwrap();
+        reporting.flush().unwrap();
+        let text = std::fs::read_to_string(dir.join("records.jsonl")).unwrap();
+        let records = text.lines().map(|line| {
+            let (_, record) = line.split_once("\"record\":{\"kind\": ").unwrap();
+            let record = record.trim_end_matches('}');
+            record.split(", \"at\"").next().unwrap().replace('"', "")
+        });
+        records.collect()
+    }
+
+    #[test]
+    fn values_of_a_step_are_a_report_as_soon_as_all_that_decide_are_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut reporting = reporting(dir.path(), &["loss", "epoch"], Some("epoch"));
+        for (name, step, number) in [
+            ("lr", 9.0, 0.1),
+            ("loss", 9.0, 0.5),
+            ("epoch", 9.0, 1.0),
+            ("late", 9.0, 7.0),
+            ("train", 10.0, 3.0),
+            ("loss", 19.0, 0.4),
+            ("train", 20.0, 2.0),
+        ] {
+            reporting.value(PLACE, name, step, number, 0).unwrap();
+        }
+        assert_eq!(
+            records(reporting, dir.path()),
+            [
+                "report, step: 9.0, lr: 0.1, loss: 0.5, epoch: 1.0",
+                "metric, late: 7, step: 9",
+                "metric, train: 3, step: 10",
+                "report, step: 19.0, loss: 0.4",
+                "metric, train: 2, step: 20",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_row_is_a_report_if_it_has_a_metric_that_decides_other_than_the_resource() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut reporting = reporting(dir.path(), &["loss", "epoch"], Some("epoch"));
+        let number = |name: &str, number| (name.to_owned(), Datum::Number(Metric(number)));
+        for row in [
+            vec![number("epoch", 1.0), number("lr", 0.1)],
+            vec![number("epoch", 1.0), number("loss", 0.5)],
+        ] {
+            reporting.row(PLACE, row, 0).unwrap();
+        }
+        assert_eq!(
+            records(reporting, dir.path()),
+            ["metric, epoch: 1, lr: 0.1", "report, epoch: 1.0, loss: 0.5"]
+        );
+    }
 }

@@ -4,11 +4,13 @@ use super::csv::Csv;
 use super::events::Events;
 use super::history::History;
 use super::json::Json;
+use crate::source::python::Logged;
 use std::path::Path;
+use swath_log::LOGGED;
 use swath_model::study::{Datum, Metric};
 
 /// Parses a file as it grows.
-pub(super) trait Format: Send {
+pub(in crate::source) trait Format: Send {
     /// Takes further bytes, and passes each item that they complete to `each`.
     fn feed(&mut self, bytes: &[u8], each: &mut dyn FnMut(Item));
 
@@ -25,15 +27,15 @@ pub(super) trait Format: Send {
 
 /// An item of a file.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Item {
-    pub(super) content: Content,
+pub(in crate::source) struct Item {
+    pub(in crate::source) content: Content,
     /// When it was logged, in microseconds since 1970; `None` if the file does not tell.
-    pub(super) at: Option<i64>,
+    pub(in crate::source) at: Option<i64>,
 }
 
 /// The content of an item.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Content {
+pub(in crate::source) enum Content {
     /// Values that belong together.
     Row(Vec<(String, Datum)>),
     /// One value of a step.
@@ -49,18 +51,19 @@ pub(super) const FORMATS: &[&str] = &["csv", "json", "tensorboard", "wandb"];
 
 /// Returns the parser of a file: of the named format, or by the name of the file. `None` if the
 /// name tells nothing.
-pub(super) fn parser(format: Option<&str>, path: &Path) -> Option<Box<dyn Format>> {
+pub(in crate::source) fn parser(format: Option<&str>, path: &Path) -> Option<Box<dyn Format>> {
     Some(match format.or_else(|| format_of(path))? {
         "csv" => Box::new(Csv::new(point_name(path))),
         "json" => Box::<Json>::default(),
         "tensorboard" => Box::new(Events::new(run_folder(path))),
         "wandb" => Box::<History>::default(),
+        LOGGED => Box::<Logged>::default(),
         _ => return None,
     })
 }
 
 /// Returns the format of a file by its name.
-pub(super) fn format_of(path: &Path) -> Option<&'static str> {
+pub(in crate::source) fn format_of(path: &Path) -> Option<&'static str> {
     let name = path.file_name()?.to_str()?;
     if name.contains("tfevents") {
         return Some("tensorboard");
@@ -89,7 +92,7 @@ fn run_folder(path: &Path) -> Option<String> {
 }
 
 /// Parses a value of a text file: a number, a flag or a text; `None` if it is absent.
-pub(super) fn datum(text: &str) -> Option<Datum> {
+pub(in crate::source) fn datum(text: &str) -> Option<Datum> {
     let text = text.trim();
     Some(match text {
         "" => return None,
@@ -106,7 +109,7 @@ pub(super) fn datum(text: &str) -> Option<Datum> {
 ///
 /// The values of a row are taken in the order of their names, so that a table that is written anew
 /// with further columns has the same marks.
-pub(super) fn mark(before: u64, content: &Content) -> u64 {
+pub(in crate::source) fn mark(before: u64, content: &Content) -> u64 {
     let mut hash = Fnv(before);
     match content {
         Content::Row(values) => {
@@ -144,10 +147,10 @@ impl Fnv {
 }
 
 /// The mark of no items.
-pub(super) const NO_ITEMS: u64 = 0xcbf2_9ce4_8422_2325;
+pub(in crate::source) const NO_ITEMS: u64 = 0xcbf2_9ce4_8422_2325;
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::source) mod tests {
     use super::*;
 
     /// Returns the items that a parser finds in pieces of a file, each as one text.
@@ -165,7 +168,7 @@ pub(super) mod tests {
         items
     }
 
-    pub(in crate::source::files) fn shown(content: &Content) -> String {
+    pub(in crate::source) fn shown(content: &Content) -> String {
         match content {
             Content::Row(values) => {
                 let values = values.iter().map(|(name, datum)| match datum {

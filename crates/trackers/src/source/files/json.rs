@@ -78,19 +78,23 @@ impl Format for Json {
 
 /// Parses an object. Objects in it are flattened, `train/loss`; lists and nulls are left out.
 fn object(text: &[u8]) -> Option<Content> {
-    let text = std::str::from_utf8(text).ok()?;
-    let value: Value = match serde_json::from_str(text) {
-        Ok(value) => value,
-        // Python writes NaN and the infinities as words, which are no JSON.
-        Err(_) => serde_json::from_str(&with_quoted_specials(text)).ok()?,
-    };
+    let value = parse(text)?;
     let Value::Object(_) = value else { return None };
     let mut values = Vec::new();
     flatten("", &value, &mut values);
     Some(Content::Row(values))
 }
 
-fn flatten(name: &str, value: &Value, values: &mut Vec<(String, Datum)>) {
+/// Parses JSON with the words NaN, Infinity and -Infinity, which Python writes; they become texts.
+pub(in crate::source) fn parse(text: &[u8]) -> Option<Value> {
+    let text = std::str::from_utf8(text).ok()?;
+    match serde_json::from_str(text) {
+        Ok(value) => Some(value),
+        Err(_) => serde_json::from_str(&with_quoted_specials(text)).ok(),
+    }
+}
+
+pub(in crate::source) fn flatten(name: &str, value: &Value, values: &mut Vec<(String, Datum)>) {
     let datum = match value {
         Value::Object(entries) => {
             for (key, value) in entries {

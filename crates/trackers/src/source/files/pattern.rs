@@ -11,13 +11,13 @@ const MOST_FOLDERS: usize = 20_000;
 
 /// A pattern of paths, as its parts between slashes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pattern {
+pub(in crate::source) struct Pattern {
     parts: Vec<String>,
     is_absolute: bool,
 }
 
 impl Pattern {
-    pub(super) fn new(text: &str) -> Self {
+    pub(in crate::source) fn new(text: &str) -> Self {
         let parts = text.split('/').filter(|part| !matches!(*part, "" | "."));
         Self {
             parts: parts.map(str::to_owned).collect(),
