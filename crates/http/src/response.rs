@@ -62,16 +62,15 @@ impl Response {
     /// # Errors
     /// If the client takes nothing for some seconds, or not all of it within a minute.
     pub fn send(&self, mut stream: TcpStream) -> io::Result<()> {
-        let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
+        let mut head = Vec::new();
+        write!(head, "HTTP/1.1 {} {}\r\n", self.status, reason(self.status))?;
         for (name, value) in &self.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            write!(head, "{name}: {value}\r\n")?;
         }
-        head.push_str(&format!(
-            "Content-Length: {}\r\nConnection: close\r\n\r\n",
-            self.body.len()
-        ));
+        write!(head, "Content-Length: {}\r\n", self.body.len())?;
+        write!(head, "Connection: close\r\n\r\n")?;
         let deadline = Instant::now() + RESPONSE_TIME;
-        write_all(&mut stream, head.as_bytes(), deadline)?;
+        write_all(&mut stream, &head, deadline)?;
         write_all(&mut stream, &self.body, deadline)?;
         stream.flush()
     }
