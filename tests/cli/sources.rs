@@ -120,16 +120,14 @@ fn a_row_with_the_objective_is_a_report_and_any_other_is_metrics() {
 }
 
 #[test]
-fn the_scheduler_ends_a_trial_by_what_a_source_reads_while_it_runs() {
-    let script = "mkdir -p out\necho 'epoch,val/loss' > out/metrics.csv\n\
-        for e in 1 2 3; do echo \"$e,0.$e\" >> out/metrics.csv; done\nexec sleep 600\n";
-    let lines = format!(
-        "{FILES}[scheduler]\nname = \"asha\"\nresource = \"epoch\"\nmin = 1\nmax = 3\nreduction = 3\n\
-         [limits]\ntrial_time = \"5m\"\n"
-    );
-    let world = World::new(("train.sh", script), 1, &lines);
+fn reports_of_a_source_are_in_the_journal_while_the_program_runs() {
+    let script = "mkdir -p out; echo 'epoch,val/loss' > out/metrics.csv; echo 1,0.5 >> out/metrics.csv\n\
+        i=0; until grep -q '\"val_loss\":0.5' ../../journal.jsonl || [ $i -ge 600 ]; do\n\
+        sleep 0.05; i=$((i + 1)); done\n\
+        [ $i -lt 600 ] && echo 2,0.25 >> out/metrics.csv\n";
+    let world = World::new(("train.sh", script), 1, FILES);
     world.run();
-    assert_eq!(world.reported(1, "val_loss"), [0.1, 0.2, 0.3]);
+    assert_eq!(world.reported(1, "val_loss"), [0.5, 0.25]);
 }
 
 #[test]
