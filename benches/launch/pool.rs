@@ -11,7 +11,7 @@ use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use swath::executor::{
-    Executor, Invocation, Launch, Pool, Program, ProgramSettings, ProgramSpec, SignalKind,
+    Executor, Invocation, Launch, Pool, Program, ProgramSettings, ProgramSpec, SignalKind, Sources,
     StudyContext,
 };
 use swath::space::{Params, Value};
@@ -37,12 +37,14 @@ fn main() -> Result<(), Box<dyn Error>> {
             stop: swath::executor::StopSignal::default(),
             log: 64 << 20,
             capture: Vec::new(),
+            source_tables: Vec::new(),
             checkpoint: false,
             invalid: Vec::new(),
         },
         guard: None,
         allotment: swath::executor::Allotment::default(),
         tools: None,
+        sources: Sources::default(),
     })?;
     let mut pool = Pool::new(Arc::new(program), slots, StudyContext::default())?;
     let begun = Instant::now();

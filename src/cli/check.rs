@@ -198,6 +198,12 @@ impl Overview {
         }
         rows.extend(
             sweep
+                .sources
+                .iter()
+                .map(|source| ("source", source.name.clone())),
+        );
+        rows.extend(
+            sweep
                 .trackers
                 .iter()
                 .map(|tracker| ("tracker", tracker.name.clone())),
@@ -271,6 +277,7 @@ impl Overview {
             "objectives": sweep.objectives,
             "executor": sweep.executor.name,
             "slots": sweep.slots(),
+            "sources": sweep.sources.iter().map(|source| &source.name).collect::<Vec<_>>(),
             "trackers": sweep.trackers.iter().map(|tracker| &tracker.name).collect::<Vec<_>>(),
             "example": { "params": self.example, "command": self.command },
             "diagnostics": diagnostics,

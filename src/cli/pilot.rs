@@ -4,6 +4,9 @@
 use super::exit::{Code, Failure};
 use super::{Context, guard};
 use crate::cluster::pilot::{self, JobSignals, PilotJob};
+use crate::executor::Sources;
+use crate::study::Setting;
+use crate::sweep::Registry;
 use std::path::PathBuf;
 
 /// Arguments of `swath pilot`: the study's folder, the batch and the index of this pilot in it.
@@ -45,10 +48,19 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         ends: variable("SLURM_JOB_END_TIME").and_then(|time| time.parse().ok()),
     };
     let signals = JobSignals::on_signals()?;
-    let ending = pilot::run(&job, guard::command(), &signals)
+    let ending = pilot::run(&job, guard::command(), build_sources, &signals)
         .map_err(|error| Failure::caused(Code::Tool, &error))?;
     context.out.say(format_args!("swath pilot ended: {ending}"));
     Ok(Code::Done)
+}
+
+/// Builds the sources of a sweep file, from the kinds that this program has.
+fn build_sources(
+    tables: &[String],
+    setting: &Setting,
+    output_decides: bool,
+) -> Result<Sources, String> {
+    Registry::standard().read_sources(tables, setting, output_decides)
 }
 
 /// Returns the value of an environment variable. An empty one counts as unset.

@@ -102,6 +102,9 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             .say(format_args!("continue with: {}", resume_command()));
         return Ok(interrupted(&interrupt));
     }
+    if let Some(reporters) = opened.reporters() {
+        context.out.say(plain(&reporters));
+    }
     let progress = progress(&opened, args);
     carry_out(&mut opened, &interrupt, progress, &resume_command())
 }

@@ -7,6 +7,7 @@ use super::{Context, provenance, tail};
 use crate::driver::holding::held_path;
 use crate::driver::prepare::is_prepared;
 use crate::journal::{StudyDir, lock};
+use crate::logger::source_lines;
 use crate::provenance::Record;
 use crate::report::table::{Column, RowTone, Table};
 use crate::report::text::plain;
@@ -16,7 +17,9 @@ use crate::study::{
 };
 use crate::sweep::units::Bytes;
 use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
+use std::path::Path;
 
 /// Fields that a trial's lines and headings state in words.
 const IN_WORDS: [&str; 7] = [
@@ -318,6 +321,7 @@ fn show_trial(
     }
     show_params(out, trial)?;
     show_reports(out, study, trial)?;
+    show_sources(out, &selection.dir.trial(trial.id).join("records.jsonl"))?;
     show_records(out, selection, trial)?;
     provenance::show(out, record, trial.id)?;
     if summary::cause(trial.exit.as_ref()).is_some() {
@@ -505,6 +509,32 @@ fn show_reports(out: &mut Output, study: &Study, trial: &Trial) -> Result<(), Fa
         tallies.map(|tally| tally.count.to_string()),
     ));
     Ok(table.render(out.width, out.paint).write(&mut out.stdout)?)
+}
+
+/// Prints the files from which sources have read the values of a trial.
+fn show_sources(out: &mut Output, records: &Path) -> Result<(), Failure> {
+    let mut places: BTreeMap<(String, String), (u64, BTreeSet<String>)> = BTreeMap::new();
+    // Without the file, the journal still has the reports; only their places are unknown.
+    let _ = source_lines(records, &mut |line| {
+        let names: BTreeSet<String> = line.names().map(str::to_owned).collect();
+        for place in line.places() {
+            let key = (place.from.to_owned(), line.source.clone());
+            let (count, known) = places.entry(key).or_default();
+            *count += 1;
+            known.extend(names.iter().cloned());
+        }
+    });
+    if places.is_empty() {
+        return Ok(());
+    }
+    heading(out, "sources")?;
+    for ((from, source), (count, names)) in places {
+        let names: Vec<_> = names.into_iter().collect();
+        let plural = if count == 1 { "record" } else { "records" };
+        let text = format!("{from} ({source}), {count} {plural}: {}", names.join(", "));
+        writeln!(out.stdout, "  {}", plain(&text))?;
+    }
+    Ok(())
 }
 
 fn short_or_empty(number: Option<f64>) -> String {

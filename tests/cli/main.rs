@@ -20,6 +20,7 @@ mod runtime;
 mod search_programs;
 mod secrets;
 mod shortage;
+mod sources;
 mod stopping;
 mod studies;
 mod sweeps;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use swath::executor::{
     Allotment, Executor, Invocation, Launch, Pool, Program, ProgramSettings, ProgramSpec, Signal,
-    SignalKind, Stop, StopSignal, StudyContext, guard, slot,
+    SignalKind, Sources, Stop, StopSignal, StudyContext, guard, slot,
 };
 use swath::space::{Name, Params, Value};
 use swath::study::{Attempt, Datum, Exit, Failure, LogRecord, Metric, Resource, TrialId, Usage};
@@ -38,6 +38,7 @@ fn settings_with(command: &[&str], spec: ProgramSpec) -> ProgramSettings {
         guard: None,
         allotment: Allotment::default(),
         tools: None,
+        sources: Sources::default(),
     }
 }
 
@@ -52,6 +53,7 @@ fn spec() -> ProgramSpec {
         system: None,
         log: 1 << 20,
         capture: Vec::new(),
+        source_tables: Vec::new(),
         checkpoint: false,
         invalid: Vec::new(),
     }

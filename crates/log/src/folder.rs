@@ -25,10 +25,15 @@ pub const CLONES: &str = "code";
 /// The extensions of files that an interpreter runs.
 const SCRIPTS: [&str; 10] = ["R", "jl", "js", "lua", "m", "pl", "py", "r", "rb", "sh"];
 
+/// The folder in the trial's folder for what a program logs to libraries of Python, which the source
+/// `python` translates.
+pub const LOGGED: &str = "logged";
+
 /// The entries of the trial's folder that an attempt leaves behind. An attempt that does not resume
 /// must not find them.
-const LEFT_BY_ATTEMPT: [&str; 9] = [
+const LEFT_BY_ATTEMPT: [&str; 10] = [
     WORK,
+    LOGGED,
     "metrics",
     "artifacts",
     "checkpoints",

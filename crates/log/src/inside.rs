@@ -74,6 +74,24 @@ pub(super) fn inside(workdir: &Path, named: &str) -> Result<Inside, Outside> {
     })
 }
 
+/// Checks the path of a model as [`inside`] does. An absolute path may also lie among the artifacts of the trial's
+/// own folder `trial`: programs that log through a source write there. It stays absolute.
+pub(super) fn inside_or_stored(
+    workdir: &Path,
+    trial: &Path,
+    named: &str,
+) -> Result<Inside, Outside> {
+    let artifacts = trial.join("artifacts");
+    let stored = Some(Path::new(named)).filter(|path| path.is_absolute());
+    match stored.and_then(|path| relative_to(&artifacts, path)) {
+        Some(relative) => Ok(Inside {
+            relative: named.to_owned(),
+            ..inside(&artifacts, &relative.to_string_lossy())?
+        }),
+        None => inside(workdir, named),
+    }
+}
+
 /// Checks a path whose file is copied into the trial's folder: relative to `workdir`, or absolute in
 /// `workdir` or in the trial's own folder `trial`.
 pub(super) fn inside_either(workdir: &Path, trial: &Path, named: &str) -> Result<Inside, Outside> {
@@ -214,6 +232,29 @@ mod tests {
         assert!(
             matches!(inside(&work, "/etc/hostname"), Err(Outside::Absolute { hint, .. }) if hint.is_empty())
         );
+    }
+
+    #[test]
+    fn an_absolute_path_among_the_artifacts_of_the_trial_is_inside() {
+        let dir = world();
+        let (work, trial) = (dir.path().join("work"), dir.path().join("logs/1"));
+        let folder = trial.join("artifacts/mlflow");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("m.bin"), "m").unwrap();
+        let path = folder.join("m.bin");
+        let accepted = inside_or_stored(&work, &trial, path.to_str().unwrap()).unwrap();
+        assert_eq!(Path::new(&accepted.relative), path);
+        assert!(accepted.real.is_some());
+        symlink(dir.path().join("secret"), folder.join("link")).unwrap();
+        for refused in [
+            folder.join("link"),
+            folder.join("../../../../secret"),
+            trial.join("records.jsonl"),
+        ] {
+            let refused = inside_or_stored(&work, &trial, refused.to_str().unwrap());
+            assert!(refused.is_err(), "{refused:?}");
+        }
+        assert!(inside_or_stored(&work, &trial, "models/m.bin").is_ok());
     }
 
     #[test]

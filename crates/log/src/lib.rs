@@ -55,6 +55,8 @@ pub mod scrape;
 #[cfg(feature = "supervise")]
 mod seal;
 #[cfg(feature = "supervise")]
+mod source_lines;
+#[cfg(feature = "supervise")]
 mod stamp;
 #[cfg(feature = "supervise")]
 mod steps;
@@ -77,12 +79,13 @@ pub use {
     deciding::DecidingMetrics,
     digest::{Digest, DigestError, LeftOut, digest},
     digest_cache::DigestCache,
-    folder::{Beginning, CLONES, TrialFolder, WORK},
+    folder::{Beginning, CLONES, LOGGED, TrialFolder, WORK},
     mark::has_mark,
     models::{HELD, ModelStore, Models},
     platform::share_blocks,
     scrape::{Scrape, Stream},
     seal::{remove_seal, resume_from_seal},
+    source_lines::{SourceLine, SourceLines, SourcePlace, source_lines},
     supervised::{Dirs, Sink, Unread},
     tail::{Growth, Line, Tail},
 };

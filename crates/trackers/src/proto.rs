@@ -1,5 +1,5 @@
-//! Encodes messages in the Protocol Buffers wire format. Only the four wire types that the
-//! trackers' formats use are supported.
+//! Encodes and decodes messages in the Protocol Buffers wire format. Only the four wire types that
+//! the formats of trackers and sources use are supported.
 //!
 //! <https://protobuf.dev/programming-guides/encoding/>
 
@@ -103,9 +103,69 @@ pub(super) fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     Some((number, rest))
 }
 
+/// The value of a field.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Field<'a> {
+    /// A varint.
+    Int(u64),
+    /// Eight bytes.
+    Eight([u8; 8]),
+    /// Bytes, a text or an embedded message.
+    Bytes(&'a [u8]),
+    /// Four bytes.
+    Four([u8; 4]),
+}
+
+/// Returns the fields of a message with their numbers. Ends before the first field that cannot be
+/// read.
+pub(super) fn fields(message: &[u8]) -> impl Iterator<Item = (u64, Field<'_>)> {
+    let mut rest = message;
+    std::iter::from_fn(move || {
+        let (key, after) = varint(rest)?;
+        let (field, after) = match key & 7 {
+            0 => varint(after).map(|(value, after)| (Field::Int(value), after))?,
+            1 => after
+                .split_first_chunk()
+                .map(|(bytes, after)| (Field::Eight(*bytes), after))?,
+            2 => {
+                let (length, after) = varint(after)?;
+                let (bytes, after) = after.split_at_checked(usize::try_from(length).ok()?)?;
+                (Field::Bytes(bytes), after)
+            }
+            5 => after
+                .split_first_chunk()
+                .map(|(bytes, after)| (Field::Four(*bytes), after))?,
+            _ => return None,
+        };
+        rest = after;
+        Some((key >> 3, field))
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Message;
+    use super::{Field, Message, fields};
+
+    #[test]
+    fn the_fields_of_a_message_are_read_back_and_a_cut_message_ends_early() {
+        let message = Message::of(|message| {
+            message.int(1, -2);
+            message.double(2, 0.5);
+            message.float(3, 0.25);
+            message.text(16, "é");
+        });
+        let read: Vec<_> = fields(message.bytes()).collect();
+        let expected = [
+            (1, Field::Int(-2_i64 as u64)),
+            (2, Field::Eight(0.5_f64.to_le_bytes())),
+            (3, Field::Four(0.25_f32.to_le_bytes())),
+            (16, Field::Bytes("é".as_bytes())),
+        ];
+        assert_eq!(read, expected);
+        for cut in 0..message.bytes().len() {
+            assert!(fields(&message.bytes()[..cut]).count() < 4);
+        }
+    }
 
     #[test]
     fn the_examples_of_the_format_s_description_come_out() {

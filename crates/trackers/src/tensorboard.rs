@@ -442,7 +442,7 @@ fn seconds(at: Timestamp) -> f64 {
 
 /// Appends `event` as a record of the TFRecord format: length, checksum of the length, data,
 /// checksum of the data.
-fn frame(out: &mut Vec<u8>, event: &[u8]) {
+pub(super) fn frame(out: &mut Vec<u8>, event: &[u8]) {
     let length = (event.len() as u64).to_le_bytes();
     out.extend_from_slice(&length);
     out.extend_from_slice(&masked_checksum(&length).to_le_bytes());
@@ -491,7 +491,7 @@ fn with_changed_step(event: &[u8], change: impl FnOnce(i64) -> i64) -> Cow<'_, [
 
 /// Returns the CRC-32C (Castagnoli) checksum as TFRecord stores it: masked, so that a checksum over
 /// data that contains checksums stays meaningful.
-fn masked_checksum(bytes: &[u8]) -> u32 {
+pub(super) fn masked_checksum(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes)
         .rotate_right(15)
         .wrapping_add(0xa282_ead8)

@@ -3,10 +3,12 @@
 use super::place::{Place, Written};
 use super::printed::{self, Series};
 use super::script::Declared;
+use super::starter::USUAL_FILES;
 use super::words;
 use crate::cli::exit::{Code, Failure};
 use crate::cli::{guard, quote, tail};
 use crate::driver::{Interrupt, Urgency};
+use crate::logger::source_lines;
 use crate::provenance::variables;
 use crate::report::summary;
 use crate::report::text::plain;
@@ -28,6 +30,9 @@ pub(super) struct Observed {
     /// Expressions of `[capture]`: of the counter, if there is one, and of the objective. Empty if
     /// the program reports its values.
     pub(super) capture: Vec<(String, String)>,
+    /// The file that has the objective, as a pattern of the source `files`, if the program neither
+    /// reports nor prints it.
+    pub(super) file: Option<String>,
     /// Names of other values that may be the objective.
     pub(super) others: Vec<String>,
     pub(super) written: Vec<Written>,
@@ -85,6 +90,8 @@ pub(super) fn run(text: String, declared: &Declared, limit: Duration) -> Result<
     let mut lines = output(&folder, "stdout.log");
     lines.extend(output(&folder, "stderr.log"));
     let mut observed = observe(&lines, &trial, declared);
+    let objective = observed.objective.as_ref();
+    observed.file = objective.and_then(|objective| file_of(&folder, &objective.name));
     observed.written = place.written()?;
     observed.seconds = trial.seconds;
     observed.cpu_seconds = trial.usage.cpu_seconds;
@@ -115,6 +122,39 @@ fn failed(sweep: &Sweep, trial: &Trial, folder: &Path) -> Failure {
     .hint(format!("it was started as `{command}`"))
     .hint("give further arguments after `--`, as in `swath init --try train.py -- --data=data.csv`")
     .hint("no sweep file was written; without `--try` one is written from the program's source")
+}
+
+/// Returns a pattern of the file from which a value was read, which matches the same file of every
+/// trial; `None` if it was not read from a file.
+fn file_of(folder: &Path, name: &str) -> Option<String> {
+    let mut found = None;
+    source_lines(&folder.join("records.jsonl"), &mut |line| {
+        if line.names().any(|other| other == name) {
+            found = line.places().next().map(|place| place.from.to_owned());
+        }
+    })
+    .ok()?;
+    pattern_of(&found?)
+}
+
+/// Returns the pattern for a path: its first folder, and the usual name.
+fn pattern_of(path: &str) -> Option<String> {
+    let name = path.rsplit('/').next()?;
+    let is_usual = USUAL_FILES
+        .iter()
+        .any(|pattern| pattern.ends_with(&format!("/{name}")));
+    let last = match name {
+        _ if is_usual => name,
+        _ if name.contains("tfevents") => "*tfevents*",
+        _ if name.ends_with(".wandb") => "run-*.wandb",
+        _ => "*.tsv",
+    };
+    let folder = path.rsplit_once("/plots/metrics/");
+    Some(match (folder, path.split_once('/')) {
+        (Some((folder, _)), _) => format!("{folder}/plots/metrics/**/*.tsv"),
+        (None, Some((first, _))) => format!("{first}/**/{last}"),
+        (None, None) => last.to_owned(),
+    })
 }
 
 /// Reads a log of the run. A log that does not exist is empty.
@@ -271,6 +311,25 @@ mod tests {
             ("loading 3 files\n", vec![]),
         ] {
             assert_eq!(capture(output), names, "{output}");
+        }
+    }
+
+    #[test]
+    fn the_pattern_of_a_file_matches_that_of_every_trial() {
+        for (path, expected) in [
+            (
+                "lightning_logs/version_0/metrics.csv",
+                "lightning_logs/**/metrics.csv",
+            ),
+            ("runs/Nov29_a/events.out.tfevents.1.h", "runs/**/*tfevents*"),
+            ("wandb/offline-run-1-a/run-a.wandb", "wandb/**/run-*.wandb"),
+            (
+                "dvclive/plots/metrics/val/loss.tsv",
+                "dvclive/plots/metrics/**/*.tsv",
+            ),
+            ("metrics.csv", "metrics.csv"),
+        ] {
+            assert_eq!(pattern_of(path).as_deref(), Some(expected), "{path}");
         }
     }
 

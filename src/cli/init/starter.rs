@@ -11,6 +11,19 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+/// The files in which programs usually log, as patterns of the source `files`.
+pub(super) const USUAL_FILES: [&str; 9] = [
+    "**/metrics.csv",
+    "**/results.csv",
+    "**/history.csv",
+    "**/log.csv",
+    "**/metrics.jsonl",
+    "**/result.json",
+    "**/*tfevents*",
+    "**/run-*.wandb",
+    "**/plots/metrics/**/*.tsv",
+];
+
 /// The program of a sweep file, with everything that is known about it.
 pub(super) struct Starter<'a> {
     pub(super) program: &'a Path,
@@ -63,9 +76,10 @@ impl Starter<'_> {
     /// Returns the text of a sweep file with one trial, in which every parameter has its default.
     pub(super) fn text_of_first_run(&self) -> String {
         let command = self.command().join(", ");
+        let files = USUAL_FILES.map(|path| format!("{path:?}")).join(", ");
         let mut text = format!(
             "name = \"init\"\n[run]\ncommand = [{command}]\nsystem = \"1s\"\n\
-             [search]\nsampler = \"random\"\ntrials = 1\n[space]\n"
+             [[source]]\nname = \"files\"\npath = [{files}]\n[search]\nsampler = \"random\"\ntrials = 1\n[space]\n"
         );
         for option in &self.declared.options {
             if let Some(value) = ranges::default(option) {
@@ -125,6 +139,12 @@ impl Starter<'_> {
     /// report.
     fn capture(&self) -> String {
         match self.observed {
+            Some(Observed {
+                file: Some(path), ..
+            }) => format!(
+                "# The program writes its values to this file.\n[[source]]\nname = \"files\"\n\
+                 path = {path:?}\n\n"
+            ),
             Some(observed) if observed.objective.is_some() => {
                 let entries = observed.capture.iter();
                 captures(entries.map(|(name, pattern)| (name.as_str(), pattern.as_str())))

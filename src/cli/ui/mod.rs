@@ -10,17 +10,11 @@ use crate::report::page::Page;
 use crate::report::text::plain;
 use crate::report::view::View;
 pub use request::status;
-use request::{AccessControl, Request, Response};
+use request::{AccessControl, Request};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
-
-/// The maximum number of connections that are served at a time. Further ones wait in the queue of
-/// the kernel. A slow client is dropped after seconds, so a place becomes free soon.
-const MAX_CONNECTIONS: usize = 512;
-/// The stack size of a connection's thread in bytes. It only parses a short request.
-const STACK: usize = 256 * 1024;
+use swath_http::{Connections, Response};
 
 /// Arguments of `swath ui`.
 #[derive(Debug, clap::Args)]
@@ -95,10 +89,12 @@ fn serve(listeners: impl Iterator<Item = TcpListener>, access: &AccessControl, v
         let sender = sender.clone();
         std::thread::spawn(move || end_with_input(&sender));
     }
-    let places = Arc::new(Places::default());
+    let connections = Connections::default();
     for listener in listeners {
-        let (access, sender, places) = (access.clone(), sender.clone(), Arc::clone(&places));
-        std::thread::spawn(move || accept(&listener, &access, &sender, &places));
+        let (access, sender) = (access.clone(), sender.clone());
+        let connections = connections.clone();
+        let converse = move |stream| converse(stream, &access, &sender);
+        std::thread::spawn(move || connections.accept(&listener, converse));
     }
     // The loop below ends once every accepting thread has ended.
     drop(sender);
@@ -127,61 +123,6 @@ struct PendingRequest {
     client: SyncSender<Response>,
 }
 
-/// The connections that are served now.
-#[derive(Default)]
-struct Places {
-    taken: Mutex<usize>,
-    freed: Condvar,
-}
-
-/// One of the connections in [`Places`], which frees its place when it is dropped.
-struct TakenPlace(Arc<Places>);
-
-impl Places {
-    /// Waits until fewer than [`MAX_CONNECTIONS`] are served, and takes a place.
-    fn take(places: &Arc<Self>) -> TakenPlace {
-        let taken = places.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut taken = places
-            .freed
-            .wait_while(taken, |taken| *taken >= MAX_CONNECTIONS)
-            .unwrap_or_else(PoisonError::into_inner);
-        *taken += 1;
-        TakenPlace(Arc::clone(places))
-    }
-}
-
-impl Drop for TakenPlace {
-    fn drop(&mut self) {
-        *self.0.taken.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
-        self.0.freed.notify_one();
-    }
-}
-
-/// Accepts connections and starts a thread for each.
-fn accept(
-    listener: &TcpListener,
-    access: &AccessControl,
-    sender: &Sender<Option<PendingRequest>>,
-    places: &Arc<Places>,
-) {
-    loop {
-        let place = Places::take(places);
-        let Ok((stream, _)) = listener.accept() else {
-            // The process may be out of file descriptors; wait until other connections are closed.
-            drop(place);
-            std::thread::sleep(Duration::from_millis(50));
-            continue;
-        };
-        let (access, sender) = (access.clone(), sender.clone());
-        let thread = std::thread::Builder::new().stack_size(STACK);
-        // Without a thread for it, the connection is closed.
-        let _ = thread.spawn(move || {
-            converse(stream, &access, &sender);
-            drop(place);
-        });
-    }
-}
-
 /// Reads the request of a connection, waits for its response and writes it.
 fn converse(
     mut stream: TcpStream,
@@ -198,7 +139,7 @@ fn converse(
         && let Ok(response) = response.recv()
     {
         // The error of a client that has disconnected is ignored.
-        let _ = response.send(stream, access);
+        let _ = access.protect(response).send(stream);
     }
 }
 
@@ -250,7 +191,7 @@ impl LastData {
             };
             self.mark.clone_from(&mark);
         }
-        Response::new(200, "application/json", Arc::clone(&self.json)).marked(mark)
+        Response::new(200, "application/json", Arc::clone(&self.json)).with("X-Mark", mark)
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use swath::executor::{
     Allotment, Closure, Executor, Invocation, Launch, Pool, Program, ProgramSettings, ProgramSpec,
-    Signal, SignalKind, Simulated, Stop, StudyContext, TrialContext, TrialError,
+    Signal, SignalKind, Simulated, Sources, Stop, StudyContext, TrialContext, TrialError,
 };
 use swath::logger::TrialLogger;
 use swath::space::Params;
@@ -81,12 +81,14 @@ fn programs(slots: usize, behaviour: Behaviour) -> World {
             stop: swath::executor::StopSignal::default(),
             log: 1 << 20,
             capture: Vec::new(),
+            source_tables: Vec::new(),
             checkpoint: false,
             invalid: Vec::new(),
         },
         guard: None,
         allotment: Allotment::default(),
         tools: None,
+        sources: Sources::default(),
     });
     let pool = Pool::new(Arc::new(program.unwrap()), slots, StudyContext::default()).unwrap();
     World {

@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use swath_engine::executor::{
     Allotment, ExecutorError, GpuShares, Gpus, Invocation, Pool, Program, ProgramSettings, Share,
-    StudyContext, Text,
+    Sources, StudyContext, Text,
 };
 use swath_engine::provenance::variables;
 use swath_log::{DigestCache, ModelStore};
-use swath_model::study::{Attempt, Place, TrialId};
+use swath_model::study::{Attempt, Place, Setting, TrialId};
 
 /// The job that a pilot runs in.
 #[derive(Debug, Clone)]
@@ -46,6 +46,10 @@ impl PilotJob {
         }
     }
 }
+
+/// Builds the sources that tables of the sweep file describe. The last argument tells that reports in
+/// the output decide.
+pub type BuildSources = fn(&[String], &Setting, bool) -> Result<Sources, String>;
 
 /// Counters of the signals that a pilot has received.
 #[derive(Debug, Clone, Default)]
@@ -120,6 +124,9 @@ pub enum PilotError {
         /// GPUs requested per trial.
         per_trial: f64,
     },
+    /// The sources of the sweep file cannot be built here.
+    #[error("{0}; install the same version of swath on the nodes, or set `swath` in [executor]")]
+    Sources(String),
     /// The pool could not be created.
     #[error(transparent)]
     Pool(#[from] ExecutorError),
@@ -150,6 +157,26 @@ pub(super) fn read_spec(dir: &PilotDir, job: &PilotJob) -> Result<Spec, PilotErr
     })
 }
 
+/// Builds the sources of a batch.
+pub(super) fn sources(
+    spec: &Spec,
+    job: &PilotJob,
+    build: BuildSources,
+) -> Result<Sources, PilotError> {
+    let setting = Setting {
+        space: Arc::default(),
+        objectives: Vec::new(),
+        seed: 0,
+        trials: None,
+        slots: spec.slots,
+        resource: spec.resource.clone(),
+        checkpoint: spec.program.checkpoint,
+        dir: Some(job.study.clone()),
+    };
+    let output_decides = !spec.program.capture.is_empty();
+    build(&spec.program.source_tables, &setting, output_decides).map_err(PilotError::Sources)
+}
+
 /// Returns the time that the job has left; `None` if neither walltime nor end is known.
 pub(super) fn deadline(job: &PilotJob, spec: &Spec) -> Option<Duration> {
     let now = std::time::SystemTime::now()
@@ -174,6 +201,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 pub(super) fn make_pool(
     spec: &Spec,
     invocations: Invocations,
+    sources: Sources,
     guard: Option<Command>,
 ) -> Result<Pool, PilotError> {
     let secrets = variables::secrets(&spec.program.env, &spec.secret_env);
@@ -191,6 +219,7 @@ pub(super) fn make_pool(
             .and_then(|guard| Some(Path::new(guard.get_program()).parent()?.to_owned())),
         guard,
         allotment: allotment(spec)?,
+        sources,
     })?;
     let study = StudyContext {
         name: spec.study.clone(),
@@ -205,6 +234,7 @@ pub(super) fn make_pool(
         resource: spec.resource.clone(),
         models: Arc::new(ModelStore::new(spec.models)),
         secrets,
+        slots: spec.slots,
         stands_for: None,
     };
     Ok(Pool::new(Arc::new(program), spec.slots, study)?)

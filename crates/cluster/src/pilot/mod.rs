@@ -23,7 +23,7 @@ mod wire;
 mod work;
 
 pub(super) use fleet::Fleet;
-pub use job::{JobSignals, PilotError, PilotJob};
+pub use job::{BuildSources, JobSignals, PilotError, PilotJob};
 pub(super) use options::{OPTIONS, Options};
 pub use unattended::{settle, settled};
 pub use wire::{PROTOCOL, Spec};

@@ -7,7 +7,8 @@
 
 use super::environment;
 use super::job::{
-    Invocations, JobSignals, PilotError, PilotJob, deadline, lock, log_error, make_pool, read_spec,
+    BuildSources, Invocations, JobSignals, PilotError, PilotJob, deadline, lock, log_error,
+    make_pool, read_spec, sources,
 };
 use super::lines::{Reader, Writer};
 use super::wire::{Assignment, Beat, Hello, Message, MessageKind, Order, Spec};
@@ -38,16 +39,18 @@ const LAST_RESORT: Duration = Duration::from_millis(800);
 
 /// Runs a pilot until there is no more work for it; returns the reason why it left.
 ///
-/// `guard` is the command line of the process that ends the trials if this process is killed.
+/// `guard` is the command line of the process that ends the trials if this process is killed;
+/// `build_sources` builds the sources of the sweep file.
 ///
 /// # Errors
 /// Fails if the files of the study cannot be used or the pool cannot be created.
 pub fn run(
     job: &PilotJob,
     guard: Option<Command>,
+    build_sources: BuildSources,
     signals: &JobSignals,
 ) -> Result<String, PilotError> {
-    let mut pilot = Pilot::begin(job, guard)?;
+    let mut pilot = Pilot::begin(job, build_sources, guard)?;
     loop {
         pilot.handle_signals(signals);
         pilot.read_orders();
@@ -126,14 +129,21 @@ struct Running {
 }
 
 impl Pilot {
-    fn begin(job: &PilotJob, guard: Option<Command>) -> Result<Self, PilotError> {
+    fn begin(
+        job: &PilotJob,
+        build_sources: BuildSources,
+        guard: Option<Command>,
+    ) -> Result<Self, PilotError> {
         let dir = PilotDir::of(&job.study);
         let (name, mut journal) = PilotJournal::create(&dir, job)?;
         let now = Instant::now();
         let invocations = Invocations::default();
         // A pilot that cannot work introduces itself with zero slots and leaves.
-        let prepared = read_spec(&dir, job)
-            .and_then(|spec| Ok((make_pool(&spec, Arc::clone(&invocations), guard)?, spec)));
+        let prepared = read_spec(&dir, job).and_then(|spec| {
+            let sources = sources(&spec, job, build_sources)?;
+            let pool = make_pool(&spec, Arc::clone(&invocations), sources, guard)?;
+            Ok((pool, spec))
+        });
         let slots = prepared.as_ref().map_or(0, |(_, spec)| spec.slots.max(1));
         let hello = Hello {
             protocol: PROTOCOL,

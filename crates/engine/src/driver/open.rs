@@ -7,14 +7,15 @@ use super::earlier::EarlierRun;
 use super::listeners::Listeners;
 use super::unread::UnreadRecord;
 use super::{Clock, Driver, DriverError, MachineAccess, Parts};
-use crate::executor::Executor;
+use crate::executor::{Executor, SourceAttempt};
 use crate::journal::{
     Holder, Journal, JournalError, Lock, StudyDir, has_own_trial, is_of_other_study, new_id,
     set_aside, set_study_aside, shortfall,
 };
 use std::collections::BTreeSet;
+use std::path::Path;
 use swath_model::study::{
-    Attempt, Event, Exit, FORMAT, LogRecord, Study, TrialId, TrialState, Usage, Verdict,
+    Attempt, Event, Exit, FORMAT, LogRecord, Study, Trial, TrialId, TrialState, Usage, Verdict,
 };
 
 impl<'a> Driver<'a> {
@@ -125,14 +126,38 @@ impl<'a> Driver<'a> {
         let own = own
             .map(|own| self.dir.trial(id).join(own))
             .filter(|own| own.is_dir());
-        super::unread::records(
+        let warnings = self.catch_up(trial, own.as_deref());
+        let mut records = super::unread::records(
             &self.dir,
             own.as_ref().unwrap_or(&self.parts.workdir),
             &self.study,
             trial,
             self.parts.models,
             &self.parts.secrets,
-        )
+            self.parts.sources.output_decides(),
+        );
+        let warnings = warnings.into_iter();
+        records.extend(warnings.map(|text| (LogRecord::Warning { text }, None)));
+        records
+    }
+
+    /// Lets the sources translate what a lost attempt has written. `own` is its private workdir.
+    /// Returns the texts of warnings.
+    fn catch_up(&self, trial: &Trial, own: Option<&Path>) -> Vec<String> {
+        let header = self.study.header();
+        let dir = self.dir.trial(trial.id);
+        let attempt = SourceAttempt {
+            trial: trial.id,
+            attempt: Attempt(trial.attempts),
+            dir: &std::path::absolute(&dir).unwrap_or(dir),
+            workdir: own.unwrap_or(&self.parts.workdir),
+            is_shared: own.is_none() && header.slots > 1,
+            resumes: true,
+            deciding: &header.deciding_metrics(),
+            resource: header.resource.as_ref(),
+            env: &[],
+        };
+        self.parts.sources.catch_up(&attempt)
     }
 
     /// Commits the records that a lost attempt had written to its file and no driver had read.

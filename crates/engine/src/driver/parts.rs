@@ -1,6 +1,7 @@
 //! The inputs of a driver: the parts of a sweep file, built.
 
 use super::{Goals, Limits, PreparationPlan, Retry, Spending, Watched};
+use crate::executor::Sources;
 use crate::keep::Keep;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -48,6 +49,8 @@ pub struct Parts {
     pub own_workdir: Option<PathBuf>,
     /// The files that trials may share by mistake; `None` if they are not watched.
     pub watched: Option<Watched>,
+    /// Translate what programs write for other tools.
+    pub sources: Sources,
     /// The policy for keeping checkpoints.
     pub keep: Keep,
     /// Whether swath holds copies of models.

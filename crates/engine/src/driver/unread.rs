@@ -25,6 +25,7 @@ pub(super) fn records(
     trial: &Trial,
     models: Models,
     secrets: &Secrets,
+    output_decides: bool,
 ) -> Vec<UnreadRecord> {
     let dirs = Dirs {
         workdir: workdir.to_owned(),
@@ -34,7 +35,14 @@ pub(super) fn records(
     let Some(unread) = unread(&path, &dirs.trial, study, trial) else {
         return Vec::new();
     };
-    take(dirs, &path, study, trial, models, secrets, &unread).unwrap_or_default()
+    let log = logger(dirs, study, trial, models, secrets);
+    log.and_then(|(mut log, collected)| {
+        if output_decides {
+            log.let_output_decide();
+        }
+        take(log, &collected, &path, secrets, &unread)
+    })
+    .unwrap_or_default()
 }
 
 /// Returns the position of the study in a trial's records file; `None` if the file cannot be read.
@@ -100,17 +108,14 @@ fn decides(line: &[u8], is_rank: bool) -> bool {
     })
 }
 
-/// Feeds the lines that the study does not have to a logger of the trial, as its supervisor would
-/// have done, and returns the resulting records.
-fn take(
+/// Returns a logger of the trial, as its supervisor had it, and the records that it forwards.
+fn logger(
     dirs: Dirs,
-    path: &Path,
     study: &Study,
     trial: &Trial,
     models: Models,
     secrets: &Secrets,
-    unread: &Unread,
-) -> Option<Vec<UnreadRecord>> {
+) -> Option<(TrialLogger, Collected)> {
     let header = study.header();
     let identity = Identity {
         study: header.name.clone(),
@@ -120,15 +125,26 @@ fn take(
         attempt: swath_model::study::Attempt(trial.attempts),
     };
     let collected = Collected::default();
-    let metadata = path.metadata().ok()?;
-    let modified = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
     let log = TrialLogger::in_process(identity, dirs, Box::new(collected.clone())).ok()?;
     let log = log.with_deciding_metrics(&header.deciding_metrics());
     let log = log.with_resource(header.resource.as_ref());
     // The run that started the trial may have had other variables; forms of tokens are the same.
-    let mut log = log
+    let log = log
         .with_secrets(secrets.clone())
         .with_models(Arc::new(ModelStore::new(models)));
+    Some((log, collected))
+}
+
+/// Feeds the lines that the study does not have to a logger, and returns the resulting records.
+fn take(
+    mut log: TrialLogger,
+    collected: &Collected,
+    path: &Path,
+    secrets: &Secrets,
+    unread: &Unread,
+) -> Option<Vec<UnreadRecord>> {
+    let metadata = path.metadata().ok()?;
+    let modified = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
     log.take_unread(path, unread, modified).ok()?;
     log.finish().ok()?;
     drop(log);

@@ -7,6 +7,7 @@ use super::orphans::RUN;
 use super::output::Output;
 use super::port::Port;
 use super::slot::{Order, Slot, Slots, StartError};
+use super::source::{SourceAttempt, Sources, Translators};
 use super::stop_line::StopRequest;
 use super::supervise::{ORPHAN_GRACE, Records, Supervision, SupervisionLimits, stop_file};
 use super::{
@@ -59,6 +60,8 @@ pub struct ProgramSettings {
     pub allotment: Allotment,
     /// Folder of this very executable, appended to the `PATH` of trials if no `swath` is on it.
     pub tools: Option<PathBuf>,
+    /// Translate what the program writes for other tools.
+    pub sources: Sources,
 }
 
 /// Environment and limits of a program: the settings that are the same on every machine. Pilots read
@@ -81,6 +84,9 @@ pub struct ProgramSpec {
     pub system: Option<Duration>,
     /// Longest length of `stdout.log` and of `stderr.log`, in bytes each.
     pub log: u64,
+    /// Tables of the sweep file that describe the sources, for a pilot.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub source_tables: Vec<String>,
     /// Metrics to search in the output, each with its pattern.
     #[serde(with = "patterns")]
     pub capture: Vec<(Name, Regex)>,
@@ -154,6 +160,7 @@ pub struct Program {
     /// The port of the last attempt of each slot.
     ports: Mutex<BTreeMap<u32, Port>>,
     spec: ProgramSpec,
+    sources: Sources,
     limits: SupervisionLimits,
     /// Mark of this run in the environment of its processes, `PID-STARTTICKS-COUNT`.
     run: String,
@@ -191,6 +198,7 @@ impl Program {
             guard,
             allotment,
             tools,
+            sources,
         } = settings;
         let run = run_mark();
         spec.workdir = absolute(spec.workdir).map_err(prepare_error)?;
@@ -214,6 +222,7 @@ impl Program {
                 invalid: spec.invalid.clone(),
             },
             spec,
+            sources,
             allotment,
             longer_path,
             outer_ranks,
@@ -228,13 +237,18 @@ impl Program {
     }
 
     /// Returns the order to start the program of an attempt; the error says why it cannot be started.
-    fn order(&self, trial: &TrialContext, dir: &Path) -> Result<Order, String> {
+    fn order(
+        &self,
+        trial: &TrialContext,
+        dir: &Path,
+        translators: &Translators,
+    ) -> Result<Order, String> {
         let argv = &trial.invocation.argv;
         let name = argv.first().ok_or("the command is empty")?;
         Ok(Order {
             program: self.find(name, self.workdir(trial))?,
             argv: argv.iter().map(OsString::from).collect(),
-            env: self.environment(trial, dir),
+            env: self.environment(trial, dir, translators),
             workdir: self.workdir(trial).to_owned(),
             logs: [dir.join("stdout.log"), dir.join("stderr.log")],
             grace: self.limits.grace.min(ORPHAN_GRACE),
@@ -300,7 +314,12 @@ impl Program {
     }
 
     /// Returns the changes of the inherited environment for an attempt.
-    fn environment(&self, trial: &TrialContext, dir: &Path) -> Vec<(OsString, Option<OsString>)> {
+    fn environment(
+        &self,
+        trial: &TrialContext,
+        dir: &Path,
+        translators: &Translators,
+    ) -> Vec<(OsString, Option<OsString>)> {
         let mut changes: Vec<(OsString, Option<OsString>)> = Vec::new();
         let shares = self
             .allotment
@@ -313,6 +332,8 @@ impl Program {
         let of_sweep = self.spec.env.iter();
         let of_sweep = of_sweep.chain(&trial.invocation.env);
         changes.extend(of_sweep.map(|(name, value)| (name.into(), Some(value.into()))));
+        let of_sources = translators.environment().into_iter();
+        changes.extend(of_sources.map(|(name, value)| (name.into(), Some(value))));
         changes.push((RUN.into(), Some(self.run.clone().into())));
         if let Some(path) = &self.longer_path {
             changes.push(("PATH".into(), Some(path.clone())));
@@ -404,6 +425,31 @@ impl Program {
         Ok(())
     }
 
+    /// Begins to translate what the program writes for other tools. A preparation reports nothing.
+    fn translators(&self, trial: &TrialContext, dir: &Path) -> Result<Translators, String> {
+        let launch = &trial.launch;
+        if launch.preparation.is_some() {
+            return Ok(Translators::default());
+        }
+        let of_trial = trial.invocation.env.iter();
+        let env: Vec<_> = self.spec.env.iter().chain(of_trial).cloned().collect();
+        let attempt = SourceAttempt {
+            trial: launch.trial,
+            attempt: launch.attempt,
+            dir,
+            workdir: self.workdir(trial),
+            is_shared: trial.study.slots > 1 && trial.invocation.workdir.is_none(),
+            resumes: launch.resume,
+            deciding: &trial.study.deciding,
+            resource: trial.study.resource.as_ref(),
+            env: &env,
+        };
+        self.sources.begin(&attempt).map_err(|error| {
+            trial.note_shortage(&error);
+            error.to_string()
+        })
+    }
+
     fn run(
         &self,
         trial: &TrialContext,
@@ -421,7 +467,11 @@ impl Program {
         if resumes {
             set_newer_files_aside(trial, dir, log)?;
         }
-        let order = self.order(trial, dir)?;
+        if self.sources.output_decides() {
+            log.let_output_decide();
+        }
+        let translators = self.translators(trial, dir)?;
+        let order = self.order(trial, dir, &translators)?;
         let Some((mut slot, leader)) = self.start(trial, &order, dir)? else {
             let mut outcome = Outcome {
                 exit: trial.stop_request().map_or(Exit::Lost, StopRequest::exit),
@@ -455,7 +505,15 @@ impl Program {
         };
         let orphans = &|| processes.orphans();
         let place = (&mut slot, leader);
-        let supervision = Supervision::new(place, trial, log, &limits, records, output, orphans);
+        let supervision = Supervision::new(
+            place,
+            trial,
+            log,
+            &limits,
+            (records, translators),
+            output,
+            orphans,
+        );
         let supervised = supervision.run(|| processes.register(), || self.slots.end_strays());
         let mut outcome = supervised.outcome;
         self.last_was_short

@@ -11,6 +11,7 @@ use super::output::Output;
 use super::shortage::Shortage;
 use super::sleeper::{self, LONGEST_BLIND_NAP};
 use super::slot::{OrphansEnd, Slot, SlotEvent};
+use super::source::Translators;
 use super::stop_line::StopRequest;
 use super::system::{SYSTEM, Sampler};
 use super::usage::Meter;
@@ -83,6 +84,7 @@ pub(super) struct Supervision<'a> {
     limits: &'a SupervisionLimits,
     begun: Instant,
     records: Records,
+    translators: Translators,
     output: Output,
     watch: Option<Watch>,
     sampler: Option<Sampler>,
@@ -98,6 +100,8 @@ pub(super) struct Supervision<'a> {
     suspended_for: Duration,
     /// Subjects of the warnings that were given; each is given once.
     warned_of: BTreeSet<&'static str>,
+    /// Texts of the warnings about sources that were given.
+    problems_of_sources: BTreeSet<String>,
 }
 
 /// The `records.jsonl` to which the child appends, and the position up to which it was read.
@@ -162,7 +166,7 @@ impl<'a> Supervision<'a> {
         trial: &'a TrialContext,
         log: &'a mut TrialLogger,
         limits: &'a SupervisionLimits,
-        records: Records,
+        (records, translators): (Records, Translators),
         output: Output,
         orphans: &'a dyn Fn() -> Vec<u32>,
     ) -> Self {
@@ -180,6 +184,7 @@ impl<'a> Supervision<'a> {
             limits,
             begun,
             records,
+            translators,
             output,
             watch: None,
             sampler: limits
@@ -187,6 +192,7 @@ impl<'a> Supervision<'a> {
                 .map(|every| Sampler::new(leader, every)),
             ending: None,
             warned_of: BTreeSet::new(),
+            problems_of_sources: BTreeSet::new(),
         }
     }
 
@@ -208,7 +214,8 @@ impl<'a> Supervision<'a> {
                 .stop_request()
                 .map_or(Exit::Lost, StopRequest::exit),
         };
-        self.read_to_the_end();
+        let is_whole = self.ending.is_none() && exited.as_ref().is_some_and(has_exited);
+        self.read_to_the_end(is_whole);
         let ended_names = ended.as_ref().map_or(&[][..], |ended| &ended.names);
         if let Some(warning) = ended_warning(ended_names) {
             self.log.warn(warning);
@@ -544,6 +551,7 @@ impl<'a> Supervision<'a> {
 
     /// Reads the records and output that the child has written since the last call.
     fn read(&mut self) {
+        let translated = self.translators.poll();
         let read = self.log.follow(&mut self.records.tail);
         let searched = match self.output.written_at() {
             Some(modified) => self
@@ -552,12 +560,14 @@ impl<'a> Supervision<'a> {
             None => None,
         };
         let flushed = self.log.flush();
+        self.warn_of_sources(translated);
         self.warn_once("`records.jsonl`", read.err());
         self.warn_once("the output", searched.and_then(Result::err));
         self.warn_once("a record", flushed.err());
     }
 
-    fn read_to_the_end(&mut self) {
+    fn read_to_the_end(&mut self, is_whole: bool) {
+        let translated = self.translators.finish(is_whole);
         let mut read = self.log.follow_to_the_end(&mut self.records.tail);
         // Without a free descriptor the records are read later, not lost.
         while let Err(error) = &read
@@ -576,6 +586,7 @@ impl<'a> Supervision<'a> {
                 .take_output(modified, true, |each| self.output.finish(each)),
             None => None,
         };
+        self.warn_of_sources(translated);
         self.warn_once("`records.jsonl`", read.err());
         self.warn_once("the output", searched.and_then(Result::err));
         self.trim();
@@ -594,6 +605,9 @@ impl<'a> Supervision<'a> {
             if has_left {
                 self.log
                     .note_unreported(name, WENT_INTO_BACKGROUND.to_owned());
+            } else if let Some(clue) = self.translators.clue() {
+                let reason = format!("was never reported: {clue}");
+                self.log.note_unreported(name, reason);
             } else if let Some(reason) = self.output.why_unreported(name, &printed) {
                 self.log.note_unreported(name, reason);
             }
@@ -650,6 +664,19 @@ impl<'a> Supervision<'a> {
         }
     }
 
+    /// Warns of what a source could not read, of each problem once, and of some problems at most.
+    fn warn_of_sources(&mut self, translated: io::Result<()>) {
+        const MOST: usize = 10;
+        if let Err(error) = translated {
+            let text = error.to_string();
+            if self.problems_of_sources.len() < MOST
+                && self.problems_of_sources.insert(text.clone())
+            {
+                self.log.warn(text);
+            }
+        }
+    }
+
     fn exit(&self, status: ExitStatus) -> Exit {
         // An end that the supervisor began decides the exit, whatever the status of the child.
         match (&self.ending, status.code(), status.signal()) {
@@ -682,6 +709,11 @@ impl<'a> Supervision<'a> {
             (None, None, signal) => Exit::Failed(Failure::Signal(signal.unwrap_or(0))),
         }
     }
+}
+
+/// Returns whether a program ended by itself, and not by a signal.
+fn has_exited((status, _): &(ExitStatus, ResourceUsage)) -> bool {
+    status.code().is_some()
 }
 
 /// Returns the warning about processes that were ended after a program that ended by itself; `None`

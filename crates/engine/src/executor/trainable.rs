@@ -77,6 +77,8 @@ pub struct StudyContext {
     pub models: Arc<ModelStore>,
     /// Secrets that no record shows.
     pub secrets: Secrets,
+    /// Number of trials that run at the same time.
+    pub slots: usize,
     /// Trial of another study that the trials of this study repeat. Programs see its number as
     /// `SWATH_TRIAL`.
     pub stands_for: Option<TrialId>,

@@ -4,6 +4,7 @@ use super::Supervised;
 use super::label::Label;
 use crate::deciding::{AbsenceReason, DecidingMetrics};
 use crate::facade::now;
+use crate::wire::Reporter;
 use crate::{
     DigestCache, Dirs, Identity, LoggerError, ModelStore, Sink, Tail, TrialLogger, Unread,
 };
@@ -66,6 +67,14 @@ impl TrialLogger {
             supervised.rows.secrets = secrets;
         }
         self
+    }
+
+    /// Lets the reports in the output of the program decide: what a source reports is then metrics.
+    /// Without effect in a child.
+    pub fn let_output_decide(&mut self) {
+        if let Some(supervised) = self.end.supervised() {
+            supervised.parser.set_reporter(Some(Reporter::Program));
+        }
     }
 
     /// Sets the reported key that counts the scheduler's resource, if there is one. Without effect

@@ -3,6 +3,7 @@
 use super::{EarlierLines, Supervised};
 use crate::batch::Source;
 use crate::digest::FileState;
+use crate::wire::Parser;
 use crate::{Line, Tail, Unread};
 use std::io;
 use std::path::Path;
@@ -126,7 +127,11 @@ impl Supervised {
         // The mark tells a later run whether a shorter file is a part of this one.
         self.rows.mark_soon();
         self.forwarder.skip(taken);
-        self.earlier = Some(EarlierLines { rows, taken });
+        self.earlier = Some(EarlierLines {
+            rows,
+            taken,
+            parser: Parser::default(),
+        });
         let mut tail = Tail::new(path);
         self.take_batch(modified, true, |supervised| {
             tail.finish(&mut |line| supervised.tailed(line, now()))

@@ -19,7 +19,7 @@ mod stored;
 use super::batch::LastInDoubt;
 use super::deciding::AbsenceReason;
 use super::end::{End, Recorded};
-use super::wire::{Content, LONGEST_LINE, Parser, Record};
+use super::wire::{Content, LONGEST_LINE, Parser, Record, Reporter};
 use super::{Answer, Directive, Line, LoggerError, Point, seal};
 use forward::Forwarder;
 use label::Label;
@@ -84,6 +84,8 @@ struct EarlierLines {
     /// The offset behind the last line whose row is in its metric file.
     rows: u64,
     taken: TakenLines,
+    /// Parses these lines again, only to find whose reports decide.
+    parser: Parser,
 }
 
 /// The supervising end of a trial's logger.
@@ -107,6 +109,8 @@ pub(super) struct Supervised {
     reads_batch: bool,
     /// Step and line end of the last record of a checkpoint that is not sealed yet.
     unsealed: Option<(Option<f64>, Option<u64>)>,
+    /// Sources for which the warning was given that their reports are metrics.
+    demoted: BTreeSet<String>,
     /// Model paths for which the warning about overwriting was given.
     overwritten: BTreeSet<String>,
     /// Models whose last record has no digest because they may have been overwritten, by path.
@@ -129,6 +133,7 @@ impl Supervised {
             reader: ModelReader::new(dirs.clone()),
             reads_batch: false,
             unsealed: None,
+            demoted: BTreeSet::new(),
             overwritten: BTreeSet::new(),
             in_doubt: BTreeMap::new(),
             dirs,
@@ -138,9 +143,13 @@ impl Supervised {
     /// Handles a line that the tail of the records file delivered.
     pub(super) fn tailed(&mut self, line: Line<'_>, now: i64) {
         let line_end = line.end();
-        if let (Some(earlier), Some(end)) = (&self.earlier, line_end) {
+        if let (Some(earlier), Some(end)) = (&mut self.earlier, line_end) {
             let (has_row, has_records) = (end <= earlier.rows, end < earlier.taken.end);
             if has_row && has_records {
+                if let Line::Whole { bytes, .. } = line {
+                    let _ = earlier.parser.parse(&String::from_utf8_lossy(bytes));
+                    self.parser.set_reporter(earlier.parser.reporter().cloned());
+                }
                 return;
             }
             self.rows.is_row_written = has_row;
@@ -177,6 +186,7 @@ impl Supervised {
         let content = self.parser.parse(&text);
         let is_replaced = matches!(text, Cow::Owned(_));
         self.warn_of_flaws(label, is_replaced);
+        self.warn_of_demotion(label);
         match content {
             Ok(Content::Record(record)) if self.is_recorded(&record) => {
                 if let Record::Report { values } = record {
@@ -279,6 +289,24 @@ impl Supervised {
         let flaws = self.parser.flaws().iter().map(String::as_str);
         let flaws: Vec<&str> = replaced.into_iter().chain(flaws).collect();
         let warning = format!("{label}: {}", flaws.join("; "));
+        self.warn(warning);
+    }
+
+    /// Warns once for each source that its reports are metrics, because another one decides.
+    fn warn_of_demotion(&mut self, label: &Label) {
+        let Some(source) = self.parser.demoted() else {
+            return;
+        };
+        if !self.demoted.insert(source.to_owned()) {
+            return;
+        }
+        let reporter = match self.parser.reporter() {
+            Some(Reporter::Source(other)) => format!("the source `{other}` has reported before"),
+            _ => "the program reports by itself".to_owned(),
+        };
+        let warning = format!(
+            "{label}: {reporter}, so the reports of the source `{source}` are kept as metrics"
+        );
         self.warn(warning);
     }
 

@@ -6,7 +6,7 @@ use super::label::Label;
 use crate::batch::{
     LastInDoubt, NamedAgain, NamedModel, OVERWRITTEN, Source, TICK, Version, Waiting, named_again,
 };
-use crate::inside::inside;
+use crate::inside::inside_or_stored;
 use swath_model::space::{Name, Params, Value};
 use swath_model::study::LogRecord;
 
@@ -20,7 +20,8 @@ impl Supervised {
         facts: Vec<(Name, Value)>,
         label: &Label,
     ) {
-        let inside = match inside(&self.dirs.workdir, path_in_record) {
+        let dirs = &self.dirs;
+        let inside = match inside_or_stored(&dirs.workdir, &dirs.trial, path_in_record) {
             Ok(inside) => inside,
             Err(outside) => return self.warn(format!("{label}: the model is refused: {outside}")),
         };

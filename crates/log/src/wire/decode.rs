@@ -7,7 +7,7 @@ use super::{LineKind, Record, Refused, VERSION};
 use std::borrow::Cow;
 use swath_model::space::{Name, Value};
 
-/// Makes a record from the entries of a line. Reports are decoded by the parser itself.
+/// Makes a record from the entries of a line. Reports and metrics are decoded by the parser itself.
 pub(super) fn record(
     kind: LineKind,
     entries: Entries<'_>,
@@ -15,7 +15,9 @@ pub(super) fn record(
 ) -> Result<Record, Refused> {
     let mut fields = Fields { entries, flaws };
     let record = match kind {
-        LineKind::Report | LineKind::Metric | LineKind::Flops(_) => return Err(Refused::Empty),
+        LineKind::Report | LineKind::Metric | LineKind::Flops(_) | LineKind::Source => {
+            return Err(Refused::Empty);
+        }
         LineKind::Meaningless(kind, why) => return Err(Refused::Meaningless { kind, why }),
         LineKind::Output => Record::Outputs(fields.values()?),
         LineKind::Param | LineKind::Params => Record::Params(fields.values()?),
@@ -75,7 +77,7 @@ pub(super) fn record(
     Ok(record)
 }
 
-fn missing(kind: &'static str, key: &'static str, expected: &'static str) -> Refused {
+pub(super) fn missing(kind: &'static str, key: &'static str, expected: &'static str) -> Refused {
     Refused::Missing {
         kind,
         key,

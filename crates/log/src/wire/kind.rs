@@ -28,6 +28,8 @@ pub(crate) enum LineKind {
     Flops(Option<&'static str>),
     ProvDocuments,
     Ask,
+    /// A record that a source has translated, inside of the line.
+    Source,
     /// A kind that the program's own objects are needed for: its name, and the reason and the
     /// remedy.
     Meaningless(&'static str, &'static str),
@@ -56,7 +58,7 @@ const TIME: LineKind = LineKind::Meaningless(
     "swath records when each attempt begins and ends; leave it out",
 );
 
-const KINDS: [(&str, LineKind); 28] = [
+const KINDS: [(&str, LineKind); 29] = [
     ("report", LineKind::Report),
     ("metric", LineKind::Metric),
     ("param", LineKind::Param),
@@ -86,6 +88,7 @@ const KINDS: [(&str, LineKind); 28] = [
     ("carbon", CARBON),
     ("execution_time", TIME),
     ("ask", LineKind::Ask),
+    ("source", LineKind::Source),
 ];
 
 /// The longest part of an unknown kind that is named, in characters.
@@ -108,6 +111,7 @@ impl LineKind {
                 | Self::Invalid
                 | Self::Version
                 | Self::Ask
+                | Self::Source
                 | Self::Meaningless(..)
         )
     }

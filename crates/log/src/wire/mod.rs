@@ -17,6 +17,8 @@ mod scan;
 pub(super) use kind::LineKind;
 pub(super) use names::Names;
 #[cfg(feature = "supervise")]
+pub(super) use parser::Reporter;
+#[cfg(feature = "supervise")]
 pub use parser::{Content, LONGEST_NAME, MetricPosition, Parser, check_name};
 #[cfg(feature = "supervise")]
 pub use record::MODEL_PATH;

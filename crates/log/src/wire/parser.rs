@@ -48,6 +48,18 @@ pub struct Parser {
     flaws: Vec<String>,
     name_index: NameIndex,
     deciding: DecidingMetrics,
+    reporter: Option<Reporter>,
+    /// The source of the last line, if its report became metrics.
+    demoted: Option<String>,
+}
+
+/// Whose reports decide. Those of another source become metrics, so that no report counts twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Reporter {
+    /// The program itself, by its records or its output.
+    Program,
+    /// A source, by its name.
+    Source(String),
 }
 
 pub(super) type Entries<'a> = Vec<(Name, Raw<'a>)>;
@@ -66,6 +78,22 @@ impl Parser {
         let mut entries: Entries<'_> = Vec::with_capacity(8);
         scan::object(line, |key, raw| self.enter_raw(&mut entries, &key, raw))?;
         match kind_of(&mut entries)? {
+            LineKind::Source => self.translated(entries),
+            kind => {
+                if kind == LineKind::Report {
+                    self.reporter = Some(Reporter::Program);
+                }
+                self.content(kind, entries)
+            }
+        }
+    }
+
+    fn content<'a>(
+        &mut self,
+        kind: LineKind,
+        mut entries: Entries<'a>,
+    ) -> Result<Content<'a>, Refused> {
+        match kind {
             LineKind::Report => self.report(entries),
             LineKind::Metric => self.metrics(entries),
             LineKind::Flops(per) => {
@@ -76,6 +104,53 @@ impl Parser {
         }
     }
 
+    /// Parses the record that a source has translated. A report is metrics unless this source
+    /// decides.
+    fn translated<'a>(&mut self, mut entries: Entries<'a>) -> Result<Content<'a>, Refused> {
+        let source = take(&mut entries, "source");
+        let source = source.and_then(|raw| text_of("source", raw, &mut self.flaws));
+        let source = source.ok_or(decode::missing("source", "source", "text"))?;
+        let Some(Raw::Nested(record)) = take(&mut entries, "record") else {
+            return Err(decode::missing("source", "record", "record"));
+        };
+        self.name_index.clear();
+        let mut entries: Entries<'_> = Vec::with_capacity(8);
+        scan::object(record, |key, raw| self.enter_raw(&mut entries, &key, raw))?;
+        let kind = kind_of(&mut entries)?;
+        if kind == LineKind::Report && !self.decides(&source) {
+            self.demoted = Some(source.into_owned());
+            return self.metrics(entries);
+        }
+        self.content(kind, entries)
+    }
+
+    /// Returns whether the reports of a source decide. The first source that reports does, until
+    /// the program itself reports.
+    fn decides(&mut self, source: &str) -> bool {
+        match &self.reporter {
+            None => {
+                self.reporter = Some(Reporter::Source(source.to_owned()));
+                true
+            }
+            Some(reporter) => matches!(reporter, Reporter::Source(name) if name == source),
+        }
+    }
+
+    /// Returns whose reports decide; `None` before the first report.
+    pub(crate) fn reporter(&self) -> Option<&Reporter> {
+        self.reporter.as_ref()
+    }
+
+    /// Sets whose reports decide.
+    pub(crate) fn set_reporter(&mut self, reporter: Option<Reporter>) {
+        self.reporter = reporter;
+    }
+
+    /// Returns the source of the last line, if its report became metrics.
+    pub(crate) fn demoted(&self) -> Option<&str> {
+        self.demoted.as_deref()
+    }
+
     /// Checks a report that was not read from a line, by the same rules. Returns `None` if no value
     /// can be kept.
     pub(crate) fn check_report(
@@ -84,6 +159,7 @@ impl Parser {
         rank: u32,
     ) -> Option<Vec<(Name, Datum)>> {
         self.clear();
+        self.reporter = Some(Reporter::Program);
         let mut kept = Vec::with_capacity(values.len() + 1);
         for (name, datum) in values {
             match check_name(&name) {
@@ -135,6 +211,7 @@ impl Parser {
         self.keys.clear();
         self.flaws.clear();
         self.name_index.clear();
+        self.demoted = None;
     }
 
     fn enter_raw<'a>(&mut self, entries: &mut Entries<'a>, key: &str, raw: Raw<'a>) {

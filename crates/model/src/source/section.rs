@@ -1,6 +1,7 @@
 //! A table that is read key by key, so that the keys left over can be reported as unknown.
 
 use super::diagnostic::nearest;
+use super::tree::quoted;
 use super::{Diagnostic, Diagnostics, Key, Node, NodeValue, Opt, Span, Table};
 
 /// A table of the sweep file while it is being read.
@@ -76,6 +77,14 @@ impl Section {
     /// by the user.
     pub fn take_rest(&mut self) -> Vec<(Key, Node)> {
         std::mem::take(&mut self.entries)
+    }
+
+    /// Returns the entries that were not taken, as a TOML document.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let entries = self.entries.iter();
+        let lines = entries.map(|(key, node)| format!("{} = {}\n", quoted(&key.name), node.value));
+        lines.collect()
     }
 
     /// Takes a string. Reports a value of any other type and returns `None`.

@@ -3,6 +3,7 @@
 use super::unclosed::{self, Unclosed};
 use super::{Diagnostic, Diagnostics, Span};
 use std::collections::HashSet;
+use std::fmt;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -129,6 +130,48 @@ impl NodeValue {
     }
 }
 
+impl fmt::Display for NodeValue {
+    /// Writes the value as TOML on one line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(&quoted(text)),
+            Self::Int(number) => number.fmt(f),
+            Self::Float(number) if number.is_nan() => f.write_str("nan"),
+            Self::Float(number) => write!(f, "{number:?}"),
+            Self::Bool(flag) => flag.fmt(f),
+            Self::Datetime(date) => f.write_str(date),
+            Self::Array(items) => {
+                let items: Vec<_> = items.iter().map(|item| item.value.to_string()).collect();
+                write!(f, "[{}]", items.join(", "))
+            }
+            Self::Table(table) => {
+                let entries = table.entries.iter();
+                let entries: Vec<_> = entries
+                    .map(|(key, node)| format!("{} = {}", quoted(&key.name), node.value))
+                    .collect();
+                write!(f, "{{ {} }}", entries.join(", "))
+            }
+        }
+    }
+}
+
+/// Returns a text as a basic string of TOML.
+pub(super) fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => quoted.extend(['\\', letter]),
+            letter if letter.is_control() => {
+                quoted.push_str(&format!("\\U{:08X}", u32::from(letter)));
+            }
+            letter => quoted.push(letter),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
 /// Converts the tree of the `toml` crate into a [`Table`] and reports numbers that do not fit.
 struct TreeBuilder<'a> {
     text: &'a str,
@@ -238,6 +281,20 @@ mod tests {
         let [a, c] = ["a", "c"].map(|name| &table.get(name).unwrap().value);
         assert!(matches!(a, NodeValue::Table(inner) if inner.inline));
         assert!(matches!(c, NodeValue::Table(inner) if !inner.inline));
+    }
+
+    #[test]
+    fn a_value_that_is_written_as_toml_is_read_as_the_same_value() {
+        let text =
+            "a = 'x\"\\\\\ty'\nb = [1, 2.5e300, inf]\nc = { \"d e\" = true, f = { g = \"é\" } }";
+        let (table, diagnostics) = parse(text);
+        assert_eq!(diagnostics, Diagnostics::default());
+        for (key, node) in &table.entries {
+            let (again, diagnostics) = parse(&format!("{} = {}", key.name, node.value));
+            assert_eq!(diagnostics, Diagnostics::default(), "{}", node.value);
+            let again = &again.get(&key.name).unwrap().value;
+            assert_eq!(again.to_string(), node.value.to_string());
+        }
     }
 
     #[test]

@@ -248,7 +248,7 @@ impl Trial {
             return;
         };
         let Some(number) = number_of(values, &first.metric) else {
-            return;
+            return self.extend_counted(values);
         };
         let counts = match first.take {
             Take::Last => true,
@@ -266,6 +266,22 @@ impl Trial {
                 step: self.step,
                 values,
             });
+        }
+    }
+
+    /// Adds the values of a report without the objective to the counted report if both are at the
+    /// same step: a program may log the metrics of a step one by one.
+    fn extend_counted(&mut self, values: &[(Name, Datum)]) {
+        let Some(counted) = &mut self.counted else {
+            return;
+        };
+        if counted.step.is_none() || counted.step != self.step {
+            return;
+        }
+        for (name, datum) in values {
+            if counted.value(name) != Some(datum) {
+                counted.values.push((name.clone(), datum.clone()));
+            }
         }
     }
 }
@@ -508,6 +524,26 @@ mod tests {
             (trial.at_best("gone"), counted.number("loss")),
             (None, Some(0.2))
         );
+    }
+
+    #[test]
+    fn values_that_are_reported_later_for_the_same_step_belong_to_the_counted_report() {
+        let objective = Objective {
+            metric: "loss".into(),
+            goal: Goal::Min,
+            take: Take::Best,
+        };
+        let mut demo = Demo::with(&[], vec![objective]);
+        let trial = demo.start(&[]);
+        for epoch in 1..=3 {
+            let epoch = f64::from(epoch);
+            demo.report(trial, &[("epoch", epoch), ("loss", (epoch - 2.0).abs())]);
+            demo.report(trial, &[("epoch", epoch), ("acc", epoch / 10.0)]);
+        }
+        let trial = demo.study.trial(trial).unwrap();
+        let number = |value| Some(Datum::Number(Metric(value)));
+        assert_eq!(trial.at_best("acc").cloned(), number(0.2));
+        assert_eq!(trial.counted.as_ref().unwrap().values.len(), 3, "one epoch");
     }
 
     #[test]

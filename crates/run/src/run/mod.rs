@@ -21,6 +21,7 @@ mod record;
 pub mod rerun;
 mod resources;
 mod setup;
+mod sources;
 pub mod verify;
 mod versions;
 mod work;
@@ -53,7 +54,7 @@ use swath_cluster::pilot::pilots_left;
 use swath_engine::driver::{
     Driver, DriverError, Goals, Interrupt, Listener, Parts, Recaptured, Spending,
 };
-use swath_engine::executor::{Executor, ExecutorError, Pool, Trainable};
+use swath_engine::executor::{Executor, ExecutorError, Pool, Sources, Trainable};
 use swath_engine::journal::StudyDir;
 use swath_engine::provenance::variables;
 use swath_engine::provenance::{Environment, Git, Machine};
@@ -102,6 +103,7 @@ pub struct Opened<'a> {
     driver: Driver<'a>,
     shares: Shares,
     trackers: Vec<Named>,
+    sources: Sources,
     /// The requests to end the run, once it has begun.
     interrupt: Rc<OnceCell<Interrupt>>,
 }
@@ -153,11 +155,15 @@ pub enum RunError {
 pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
     let dir = StudyDir::new(&options.logs, &sweep.name);
     let machine = Machine::here();
-    let (sweep, secrets) = hidden::fill(Cow::Borrowed(sweep))?;
+    let (mut sweep, secrets) = hidden::fill(Cow::Borrowed(sweep))?;
+    if let Some(implied) = sources::implied(&sweep, &workdir(&sweep, &options)) {
+        sweep.to_mut().sources.push(implied);
+    }
     let version = Version::of(sweep, &options, &dir, &secrets)?;
     let Built {
         parts,
         trackers,
+        sources,
         shares,
     } = build(&version, &options, &dir, &machine)?;
     // Pilots of an earlier run, under an executor that outlives its driver, may still run trials.
@@ -195,6 +201,7 @@ pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
         driver,
         shares,
         trackers,
+        sources,
         interrupt: Rc::default(),
     })
 }
@@ -203,6 +210,7 @@ pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
 struct Built {
     parts: Parts,
     trackers: Vec<Named>,
+    sources: Sources,
     shares: Shares,
 }
 
@@ -220,6 +228,7 @@ fn build(
         sampler,
         scheduler,
         trackers,
+        sources,
     } = sweep
         .build(slots, Some(dir.root()))
         .map_err(|rejected| RunError::Rejected(Box::new(rejected)))?;
@@ -230,6 +239,7 @@ fn build(
         run_time: options.time,
         workdir: workdir(sweep, options),
         own_workdir: plan.as_ref().map(|plan| plan.files.workdir()),
+        sources: sources.clone(),
         watched: work::watched(sweep, options, plan.as_ref()),
         only_reruns: options.only_reruns,
         goals: if options.only_reruns {
@@ -246,6 +256,7 @@ fn build(
     Ok(Built {
         parts,
         trackers,
+        sources,
         shares,
     })
 }
@@ -274,6 +285,26 @@ impl<'a> Opened<'a> {
     #[must_use]
     pub fn notice(&self) -> Option<&str> {
         self.notice.as_deref()
+    }
+
+    /// Returns where reports come from, if sources are in use; for people.
+    #[must_use]
+    pub fn reporters(&self) -> Option<String> {
+        let sources = self.sources.about();
+        let sources: Vec<_> = sources
+            .map(|(name, about)| format!("{about} (source `{name}`)"))
+            .collect();
+        if sources.is_empty() {
+            return None;
+        }
+        let sources = sources.join(", then ");
+        Some(match self.sources.output_decides() {
+            true => format!(
+                "reports come from the program's records, then from its output by `[capture]`; metrics \
+                 from {sources}"
+            ),
+            false => format!("reports come from the program's records, else from {sources}"),
+        })
     }
 
     /// Returns whether a run would have nothing to do.
@@ -410,6 +441,7 @@ impl<'a> Opened<'a> {
             plan.map(|plan| plan.files),
             &self.shares,
             self.stands_for,
+            self.sources.clone(),
             guard,
         );
         // Repeats always run on this machine, wherever the original ran.
@@ -504,6 +536,7 @@ pub fn parts(
         secrets: variables::secrets(&sweep.run.env, &sweep.run.secret_env),
         own_workdir: None,
         watched: None,
+        sources: Sources::default(),
         keep: sweep.run.keep,
         models: sweep.run.models,
         clones: sweep.scheduler.can(Capability::Clones),

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 use swath_engine::executor::{
     ExecutorError, Facts, Invocation, Invoke, Launch, Pool, Preparing, Program, ProgramSettings,
-    ProgramSpec, StudyContext, Text, Trainable, Work, WorkFiles,
+    ProgramSpec, Sources, StudyContext, Text, Trainable, Work, WorkFiles,
 };
 use swath_engine::journal::StudyDir;
 use swath_engine::provenance::variables;
@@ -26,16 +26,21 @@ pub(super) fn work(
     work_files: Option<WorkFiles>,
     shares: &Shares,
     stands_for: Option<TrialId>,
+    sources: Sources,
     guard: Option<Command>,
 ) -> Work {
     let study = StudyContext {
         stands_for,
+        slots: shares.slots,
         work_files: work_files.map(Arc::new),
         ..context(sweep, workdir.clone())
     };
     let invoke = invoke(sweep, study.clone(), &workdir);
     Work {
-        program: settings(sweep, workdir, shares, invoke, guard),
+        program: ProgramSettings {
+            sources,
+            ..settings(sweep, workdir, shares, invoke, guard)
+        },
         study,
         dir: dir.root().to_owned(),
         called,
@@ -63,6 +68,7 @@ fn settings(
             system: sweep.run.system,
             log: sweep.limits.log,
             capture: sweep.capture.clone(),
+            source_tables: sweep.source_tables(),
             checkpoint: sweep.checkpoint,
             invalid: sweep.run.invalid.clone(),
         },
@@ -72,6 +78,7 @@ fn settings(
             .and_then(|guard| Some(Path::new(guard.get_program()).parent()?.to_owned())),
         guard,
         allotment: shares.allotment.clone(),
+        sources: Sources::default(),
     }
 }
 
@@ -163,6 +170,7 @@ pub(super) fn context(sweep: &Sweep, workdir: PathBuf) -> StudyContext {
         deciding: super::header(sweep, None, 0).deciding_metrics(),
         resource: sweep.resource.clone(),
         secrets: variables::secrets(&sweep.run.env, &sweep.run.secret_env),
+        slots: 1,
         stands_for: None,
     }
 }

@@ -113,6 +113,8 @@ pub struct Sweep {
     pub checkpoint: bool,
     /// Metrics to read from the program's output and their patterns, in the order of the file.
     pub capture: Vec<(Name, regex::Regex)>,
+    /// Sources, which translate what programs write for other tools.
+    pub sources: Vec<Choice>,
     /// Trackers that also record the events, apart from the CSV table of every study.
     pub trackers: Vec<Choice>,
     /// Warnings about content that is allowed but probably not meant.

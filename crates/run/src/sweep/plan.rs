@@ -2,6 +2,7 @@
 
 use super::{Choice, Rejected, Sweep};
 use std::path::Path;
+use swath_engine::executor::Sources;
 use swath_engine::tracker::Tracker;
 use swath_model::source::Diagnostics;
 use swath_model::study::Setting;
@@ -17,6 +18,8 @@ pub struct Plan {
     pub scheduler: Box<dyn TrialScheduler>,
     /// Trackers that also record the events, with their names.
     pub trackers: Vec<(String, Box<dyn Tracker>)>,
+    /// Sources, which translate what programs write for other tools.
+    pub sources: Sources,
 }
 
 /// Set of components that are built in order to validate their options.
@@ -66,6 +69,16 @@ impl Sweep {
         }
     }
 
+    /// Returns the tables of the sources as TOML documents, from which a pilot builds them.
+    #[must_use]
+    pub fn source_tables(&self) -> Vec<String> {
+        let tables = self.sources.iter().map(|choice| {
+            let options = choice.section.to_toml();
+            format!("name = \"{}\"\n{options}", choice.name)
+        });
+        tables.collect()
+    }
+
     /// Builds the components and reports their errors. All are built even after an error, so that
     /// all errors are found.
     pub(super) fn try_build(
@@ -97,6 +110,14 @@ impl Sweep {
                 Some((choice.name.clone(), tracker))
             })
             .collect();
+        let sources: Vec<_> = self
+            .sources
+            .iter()
+            .map(|choice| {
+                let source = build(self.registry.sources(), choice, setting, diagnostics)?;
+                Some((choice.name.clone(), source))
+            })
+            .collect();
         // The site is built only to check its options and is discarded.
         let site = build(
             self.registry.executors(),
@@ -109,6 +130,10 @@ impl Sweep {
             sampler: sampler?,
             scheduler: scheduler?,
             trackers: trackers.into_iter().collect::<Option<_>>()?,
+            sources: Sources::new(
+                sources.into_iter().collect::<Option<_>>()?,
+                !self.capture.is_empty(),
+            ),
         })
     }
 }

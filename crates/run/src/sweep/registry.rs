@@ -4,14 +4,14 @@
 use super::kinds::CSV;
 use super::{Rejected, Sweep};
 use std::path::Path;
-use swath_engine::executor::{self, Site};
+use swath_engine::executor::{self, RecordSource, Site, Sources};
 use swath_engine::tracker::{self, Tracker, TrialTracker};
-use swath_model::source::{Opt, Source};
-use swath_model::study::Kind;
+use swath_model::source::{Diagnostics, Opt, Section, Source, Table};
 use swath_model::study::kind::{Capability, find};
+use swath_model::study::{Kind, Setting};
 use swath_search::sampler::{SAMPLERS, Sampler};
 use swath_search::scheduler::{SCHEDULERS, TrialScheduler};
-use swath_trackers::TRACKERS;
+use swath_trackers::{SOURCES, TRACKERS};
 
 /// The kinds that a sweep file can name.
 ///
@@ -24,12 +24,13 @@ pub struct Registry {
     schedulers: Vec<Kind<dyn TrialScheduler>>,
     executors: Vec<Kind<dyn Site>>,
     trackers: Vec<Kind<dyn Tracker>>,
+    sources: Vec<Kind<dyn RecordSource>>,
 }
 
 /// A kind of any component, without the function that builds it.
 #[derive(Debug, Clone, Copy)]
 pub struct Declaration {
-    /// Component: `sampler`, `scheduler`, `executor`, `tracker` or `plot`.
+    /// Component: `sampler`, `scheduler`, `executor`, `tracker`, `source` or `plot`.
     pub part: &'static str,
     /// Same as [`Kind::name`].
     pub name: &'static str,
@@ -67,6 +68,7 @@ impl Registry {
             schedulers: SCHEDULERS.to_vec(),
             executors: [executor::EXECUTORS, swath_cluster::EXECUTORS].concat(),
             trackers: TRACKERS.to_vec(),
+            sources: SOURCES.to_vec(),
         }
     }
 
@@ -105,6 +107,13 @@ impl Registry {
         self.tracker(tracker::kind_of::<T>())
     }
 
+    /// Adds a source. Replaces a source of the same name.
+    #[must_use]
+    pub fn source(mut self, kind: Kind<dyn RecordSource>) -> Self {
+        put(&mut self.sources, kind);
+        self
+    }
+
     /// Returns the samplers in the order of registration.
     #[must_use]
     pub fn samplers(&self) -> &[Kind<dyn Sampler>] {
@@ -130,8 +139,41 @@ impl Registry {
         &self.trackers
     }
 
-    /// Returns all kinds, ordered by component (samplers, schedulers, executors, trackers) and then
-    /// by registration. Includes the tracker `csv`.
+    /// Returns the sources in the order of registration.
+    #[must_use]
+    pub fn sources(&self) -> &[Kind<dyn RecordSource>] {
+        &self.sources
+    }
+
+    /// Builds the sources that `tables` describe, each a TOML document, for a pilot.
+    ///
+    /// # Errors
+    /// If a table names no source of this registry, or has options that it does not take.
+    pub fn read_sources(
+        &self,
+        tables: &[String],
+        setting: &Setting,
+        output_decides: bool,
+    ) -> Result<Sources, String> {
+        let sources = tables.iter().map(|text| {
+            let mut diagnostics = Diagnostics::default();
+            let table = Table::parse(text, &mut diagnostics);
+            let mut section = Section::new("source", 0..text.len(), table);
+            let (name, _) = section
+                .take_text("name", &mut diagnostics)
+                .ok_or("a source has no name")?;
+            let kind = find(&self.sources, &name).ok_or(format!("there is no source `{name}`"))?;
+            let source = (kind.build)(section, setting, &mut diagnostics);
+            let source = source.filter(|_| !diagnostics.has_errors());
+            let source = source.ok_or(format!("the options of the source `{name}` are wrong"))?;
+            Ok((name, source))
+        });
+        let sources: Result<Vec<_>, String> = sources.collect();
+        Ok(Sources::new(sources?, output_decides))
+    }
+
+    /// Returns all kinds, ordered by component (samplers, schedulers, executors, trackers, sources)
+    /// and then by registration. Includes the tracker `csv`.
     #[must_use]
     pub fn declarations(&self) -> Vec<Declaration> {
         let csv = find(&self.trackers, CSV.name).is_none().then_some(CSV);
@@ -143,11 +185,14 @@ impl Registry {
         let executors = executors.map(|kind| Declaration::of("executor", kind));
         let trackers = self.trackers.iter();
         let trackers = trackers.map(|kind| Declaration::of("tracker", kind));
+        let sources = self.sources.iter();
+        let sources = sources.map(|kind| Declaration::of("source", kind));
         samplers
             .chain(schedulers)
             .chain(executors)
             .chain(csv)
             .chain(trackers)
+            .chain(sources)
             .collect()
     }
 

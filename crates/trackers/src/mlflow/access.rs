@@ -18,7 +18,7 @@ const BUNDLES: [&str; 2] = ["MLFLOW_TRACKING_SERVER_CERT_PATH", "REQUESTS_CA_BUN
 
 /// The credentials sent with every call, and the certificates that a server is checked against.
 #[derive(Clone, Default)]
-pub(super) struct Access {
+pub(crate) struct Access {
     /// The value of the header `Authorization`, if there are credentials.
     pub(super) authorization: Option<String>,
     trust: Trust,
@@ -42,7 +42,7 @@ impl Access {
     ///
     /// # Errors
     /// Returns an error if a named certificate file cannot be read or contains no certificate.
-    pub(super) fn from_variables(
+    pub(crate) fn from_variables(
         uses_tls: bool,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, String> {

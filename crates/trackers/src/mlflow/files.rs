@@ -20,7 +20,7 @@ use swath_engine::tracker::{TrackerError, regular};
 const FULL: usize = 1 << 20;
 
 /// The characters that are percent-encoded in the path of a URI.
-pub(super) const PATH: &AsciiSet = &NON_ALPHANUMERIC
+pub(crate) const PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/')
     .remove(b'-')
     .remove(b'_')

@@ -5,14 +5,14 @@
 //! carries them out in a folder. [`courier`] sends them to a server; the [`cursor`] records how much
 //! of the study the server has, and a later run delivers the rest.
 
-mod access;
+pub(crate) mod access;
 mod calls;
 mod courier;
 mod cursor;
-mod files;
+pub(crate) mod files;
 mod model;
 mod names;
-mod rest;
+pub(crate) mod rest;
 mod rows;
 mod runs;
 #[cfg(test)]

@@ -22,16 +22,16 @@ const LONGEST: u64 = 16 << 20;
 
 /// The address of a server, with the credentials for it.
 #[derive(Clone)]
-pub(super) struct Address {
+pub(crate) struct Address {
     /// The base URL without user and password, which may be displayed and saved.
-    pub(super) base: String,
+    pub(crate) base: String,
     access: Access,
 }
 
 impl Address {
     /// Parses a URI, and separates user and password from it. They take precedence over the
     /// credentials in `access`. Returns `None` if `uri` is not a valid HTTP address of a server.
-    pub(super) fn parse(uri: &str, mut access: Access) -> Option<Self> {
+    pub(crate) fn parse(uri: &str, mut access: Access) -> Option<Self> {
         let (scheme, rest) = uri.split_once("://")?;
         let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         let (login, host) = authority
@@ -58,7 +58,7 @@ impl Address {
 
 /// The reason why a call failed.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Trouble {
+pub(crate) enum Trouble {
     /// Occurs when the server is unreachable or overloaded; the call is worth repeating.
     Away(String),
     /// Occurs when the server refuses the call for good.
@@ -73,13 +73,13 @@ pub(super) enum Trouble {
 }
 
 /// A server with an HTTP client for it.
-pub(super) struct Server {
+pub(crate) struct Server {
     agent: Agent,
     address: Address,
 }
 
 impl Server {
-    pub(super) fn new(address: Address) -> Self {
+    pub(crate) fn new(address: Address) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -95,17 +95,23 @@ impl Server {
     }
 
     /// Returns the base URL without user and password.
-    pub(super) fn base(&self) -> &str {
+    pub(crate) fn base(&self) -> &str {
         &self.address.base
     }
 
     /// Makes a `POST` call such as `runs/create` and returns the JSON object of the reply.
-    pub(super) fn post(&self, call: &str, body: &Value) -> Result<Value, Trouble> {
+    pub(crate) fn post(&self, call: &str, body: &Value) -> Result<Value, Trouble> {
+        self.call("POST", call, body)
+    }
+
+    /// Makes a `POST` or `PATCH` call and returns the JSON object of the reply.
+    pub(crate) fn call(&self, method: &str, call: &str, body: &Value) -> Result<Value, Trouble> {
         let url = format!("{}/api/2.0/mlflow/{call}", self.address.base);
-        let request = self
-            .agent
-            .post(&url)
-            .header("Content-Type", "application/json");
+        let request = match method {
+            "PATCH" => self.agent.patch(&url),
+            _ => self.agent.post(&url),
+        };
+        let request = request.header("Content-Type", "application/json");
         let request = match &self.address.access.authorization {
             Some(authorization) => request.header("Authorization", authorization),
             None => request,
@@ -115,7 +121,7 @@ impl Server {
 
     /// Makes a `GET` call and returns the JSON object of the reply. The values of `query` are
     /// encoded here.
-    pub(super) fn get(&self, call: &str, query: &[(&str, &str)]) -> Result<Value, Trouble> {
+    pub(crate) fn get(&self, call: &str, query: &[(&str, &str)]) -> Result<Value, Trouble> {
         let url = format!("{}/api/2.0/mlflow/{call}", self.address.base);
         let request = self.agent.get(&url).query_pairs(query.iter().copied());
         let request = match &self.address.access.authorization {
@@ -126,7 +132,7 @@ impl Server {
     }
 
     /// Uploads a file as an artifact; `path` must already be percent-encoded.
-    pub(super) fn put(&self, path: &str, file: &File) -> Result<(), Trouble> {
+    pub(crate) fn put(&self, path: &str, file: &File) -> Result<(), Trouble> {
         let url = format!(
             "{}/api/2.0/mlflow-artifacts/artifacts/{path}",
             self.address.base

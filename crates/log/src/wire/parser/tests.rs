@@ -362,3 +362,54 @@ fn any_record() -> impl Strategy<Value = Record> {
         Just(Record::Nothing),
     ]
 }
+
+/// Returns the content of a line of the source `source` with this record, in short.
+fn translated(parser: &mut Parser, source: &str, record: &str) -> &'static str {
+    let line = format!(r#"{{"kind":"source","source":"{source}","from":"f","record":{record}}}"#);
+    match parser.parse(&line) {
+        Ok(Content::Record(Record::Report { .. })) => "report",
+        Ok(Content::Record(_)) => "record",
+        Ok(Content::Metrics(_)) => "metrics",
+        Err(_) => "refused",
+    }
+}
+
+#[test]
+fn a_line_of_a_source_is_the_record_inside_of_it() {
+    let mut parser = Parser::default();
+    let parser = &mut parser;
+    for (record, expected) in [
+        (r#"{"loss": 1, "epoch": 2}"#, "report"),
+        (r#"{"kind": "metric", "loss": 1}"#, "metrics"),
+        (r#"{"kind": "param", "depth": 1}"#, "record"),
+        (
+            r#"{"kind": "source", "source": "a", "record": {"loss": 1}}"#,
+            "refused",
+        ),
+        ("3", "refused"),
+    ] {
+        assert_eq!(translated(parser, "files", record), expected, "{record}");
+    }
+    assert!(
+        parser
+            .parse(r#"{"kind": "source", "record": {"a": 1}}"#)
+            .is_err()
+    );
+}
+
+#[test]
+fn the_program_itself_decides_before_a_source_and_the_first_source_before_others() {
+    const REPORT: &str = r#"{"loss": 0.5, "step": 3}"#;
+    let mut parser = Parser::default();
+    let parser = &mut parser;
+    assert_eq!(translated(parser, "files", REPORT), "report");
+    assert_eq!(translated(parser, "python", REPORT), "metrics");
+    assert_eq!(parser.demoted(), Some("python"));
+    assert_eq!(parser.row(), br#""loss": 0.5, "step": 3"#);
+    assert_eq!(translated(parser, "files", REPORT), "report");
+    assert_eq!(parser.demoted(), None);
+    parser.parse(r#"{"kind": "note", "text": "a"}"#).unwrap();
+    assert_eq!(translated(parser, "files", REPORT), "report");
+    parser.parse(REPORT).unwrap();
+    assert_eq!(translated(parser, "files", REPORT), "metrics");
+}

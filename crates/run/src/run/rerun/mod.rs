@@ -487,7 +487,7 @@ fn link(from: &Path, to: &Path) -> std::io::Result<()> {
 fn open(
     request: &Request<'_>,
     made: &Made,
-    sweep: Sweep,
+    mut sweep: Sweep,
     options: Options,
     dir: StudyDir,
     git: Option<Git>,
@@ -547,6 +547,12 @@ fn open(
     };
     let machine = Machine::here();
     let shares = resources::share(&sweep, &options, &machine).map_err(RunError::from)?;
+    if let Some(implied) = super::sources::implied(&sweep, &workdir(&sweep, &options)) {
+        sweep.sources.push(implied);
+    }
+    let plan = sweep.build(shares.slots, Some(dir.root()));
+    let plan = plan.map_err(|rejected| RunError::Rejected(Box::new(rejected)))?;
+    let sources = plan.sources;
     let holder = machine.holder(now);
     let driver = Driver::open(dir.clone(), parts, &holder, Box::new(Timestamp::now))
         .map_err(RunError::from)?;
@@ -570,6 +576,7 @@ fn open(
         driver,
         shares,
         trackers: Vec::new(),
+        sources,
         interrupt: Rc::default(),
     })
 }

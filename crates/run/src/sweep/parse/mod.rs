@@ -14,6 +14,7 @@ mod run;
 mod scheduler;
 mod search;
 mod sections;
+mod source;
 mod tracker;
 
 pub(super) use retry::CLASSES as FAILURE_CLASSES;
@@ -190,6 +191,7 @@ fn read(
     let retry = retry::read(&mut file, diagnostics);
     let replicate = replicate::read(&mut file, &scheduler, search.trials, diagnostics);
     let capture = capture::read(&mut file, source, diagnostics);
+    let sources = source::read(&mut file, registry.sources(), diagnostics);
     let trackers = tracker::read(&mut file, registry.trackers(), diagnostics);
     let outcome_limits = outcome_constraint::read(&mut file, &objectives, diagnostics);
 
@@ -228,6 +230,7 @@ fn read(
         replicate,
         checkpoint,
         capture,
+        sources,
         trackers,
         warnings: Diagnostics::default(),
         configs: None,

@@ -2,7 +2,7 @@
 
 use super::{
     executor, limits, objective, outcome_constraint, prepare, replicate, resources, retry, run,
-    scheduler, search, tracker,
+    scheduler, search, source, tracker,
 };
 use swath_model::source::{Opt, Preset, Takes};
 
@@ -171,6 +171,15 @@ pub const SECTIONS: &[SectionReference] = &[
             "programs that only print: a reported name, and a regular expression whose first group \
              is its value",
             &[],
+        )
+    },
+    SectionReference {
+        occurs: Occurs::Repeatedly,
+        further: Further::OptionsOf("source"),
+        ..SectionReference::once(
+            "source",
+            "programs that log for another tool: what they write becomes reports and metrics",
+            source::OPTIONS,
         )
     },
     SectionReference {
