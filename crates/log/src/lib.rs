@@ -77,7 +77,7 @@ pub use {
     deciding::DecidingMetrics,
     digest::{Digest, DigestError, LeftOut, digest},
     digest_cache::DigestCache,
-    folder::{Beginning, TrialFolder, WORK},
+    folder::{Beginning, CLONES, TrialFolder, WORK},
     mark::has_mark,
     models::{HELD, ModelStore, Models},
     platform::share_blocks,
