@@ -362,7 +362,8 @@ impl Watch {
     }
 }
 
-#[cfg(all(test, target_os = "linux", not(feature = "portable")))]
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::fs;
