@@ -167,15 +167,33 @@ fn seeds<'a>(facts: &Facts<'a>, trial: &Trial) -> Vec<&'a Trial> {
 }
 
 /// Estimates the noise of a result: from seeds of the same configuration, else from near neighbours
-/// or, if that is larger, from the ends of the curves. The curves alone do not show the differences
-/// between seeds, so without neighbours there is no estimate.
+/// or from the errors of a model, whichever is smaller, since both contain more than noise. If the
+/// ends of the curves show more noise, they count. The curves alone do not show the differences
+/// between seeds, so alone they give no estimate.
 fn noise(facts: &Facts<'_>, sample: &Sample<'_>) -> Option<Noise> {
     if let Some(noise) = of_seeds(facts, sample) {
         return Some(noise);
     }
-    let neighbours = of_neighbours(facts.input, sample).filter(|it| it.deviation > 0.0)?;
-    let curves = of_curves(facts.input, sample).filter(|it| it.deviation > neighbours.deviation);
-    Some(curves.unwrap_or(neighbours))
+    let neighbours = of_neighbours(facts.input, sample).filter(|it| it.deviation > 0.0);
+    let model = of_model(facts, sample);
+    let smaller = neighbours
+        .into_iter()
+        .chain(model)
+        .min_by(|a, b| a.deviation.total_cmp(&b.deviation))?;
+    let curves = of_curves(facts.input, sample).filter(|it| it.deviation > smaller.deviation);
+    Some(curves.unwrap_or(smaller))
+}
+
+/// Returns the errors of the model in results that are left out.
+fn of_model(facts: &Facts<'_>, sample: &Sample<'_>) -> Option<Noise> {
+    let outlook = facts.outlook.as_ref()?;
+    let first = facts.study.header().objectives.first();
+    let is_modelled = sample.rung.is_none() && first == Some(sample.objective);
+    is_modelled.then(|| Noise {
+        deviation: outlook.error,
+        freedom: outlook.trials as f64 / 2.0,
+        source: ("model", "about a model of the results"),
+    })
 }
 
 /// Pools the variance between the seeds of each configuration.

@@ -76,7 +76,7 @@ fn compared<'s, 'a>(
     if groups.len() < 2 {
         return Vec::new();
     }
-    let rest = sample.without_others(axes, index, facts.study.header().seed);
+    let rest = sample.without_others(axes, index, facts);
     let scores = |rows: &[usize]| {
         rows.iter()
             .filter_map(|row| rest[*row])

@@ -2,6 +2,7 @@
 
 use super::{Facts, Insight, Subject, trials};
 use crate::number;
+use crate::plots::Input;
 use serde_json::json;
 use std::sync::Arc;
 use swath_model::study::Setting;
@@ -13,20 +14,8 @@ pub(super) fn insights(facts: &Facts<'_>) -> Vec<Insight> {
 }
 
 fn outlook(facts: &Facts<'_>) -> Option<Insight> {
-    let header = facts.study.header();
-    let objective = header.objectives.first()?;
-    let space = facts.input.space.filter(|_| facts.is_whole)?;
-    let setting = Setting {
-        space: Arc::new(space.clone()),
-        objectives: header.objectives.clone(),
-        seed: header.seed,
-        trials: header.trials,
-        slots: header.slots as usize,
-        resource: header.resource.clone(),
-        checkpoint: false,
-        dir: None,
-    };
-    let outlook = Outlook::of(&setting, facts.study, facts.further as usize)?;
+    let objective = facts.study.header().objectives.first()?;
+    let outlook = facts.outlook.as_ref()?;
     let gain = if facts.adaptive.is_some() {
         outlook.chosen
     } else {
@@ -62,9 +51,26 @@ fn outlook(facts: &Facts<'_>) -> Option<Insight> {
         "a model of {} trials says so, which explains {:.0} % of the variance in trials that it was not \
          fitted to; it knows nothing of places unlike those that were tried",
         outlook.trials,
-        outlook.explained * 100.0
+        (outlook.explained * 100.0).floor()
     );
     let best = facts.study.best(1);
     let insight = Insight::new(Subject::Gain, "history", text, numbers);
     Some(insight.with_trials(best).with_caution(Some(caution)))
+}
+
+/// Fits the model to all trials of the study. `None` for a part of them, and without a space.
+pub(super) fn model(input: &Input<'_>, is_whole: bool, further: u32) -> Option<Outlook> {
+    let header = input.study.header();
+    let space = input.space.filter(|_| is_whole)?;
+    let setting = Setting {
+        space: Arc::new(space.clone()),
+        objectives: header.objectives.clone(),
+        seed: header.seed,
+        trials: header.trials,
+        slots: header.slots as usize,
+        resource: header.resource.clone(),
+        checkpoint: false,
+        dir: None,
+    };
+    Outlook::of(&setting, input.study, further as usize)
 }

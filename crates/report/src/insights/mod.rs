@@ -23,6 +23,7 @@ use sample::Sample;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use swath_model::study::{Study, Trial};
+use swath_search::sampler::Outlook;
 
 /// Number of further trials whose gain is estimated unless the caller asks for another number.
 pub const FURTHER: u32 = 50;
@@ -99,8 +100,8 @@ struct Facts<'a> {
     is_whole: bool,
     /// Whether a run holds the study.
     is_running: bool,
-    /// Number of further trials to estimate the gain of.
-    further: u32,
+    /// The model of the results, if it predicts trials that it was not fitted to.
+    outlook: Option<Outlook>,
 }
 
 impl Insights {
@@ -111,6 +112,7 @@ impl Insights {
         let study = input.study;
         let objectives = study.header().objectives.iter();
         let all = study.trials().iter().filter(|trial| !trial.removed).count();
+        let is_whole = input.trials.len() == all;
         let facts = Facts {
             input,
             study,
@@ -118,9 +120,9 @@ impl Insights {
                 .map(|objective| Sample::of(input, objective))
                 .collect(),
             adaptive: compare::adaptive(study),
-            is_whole: input.trials.len() == all,
+            is_whole,
             is_running,
-            further,
+            outlook: gain::model(input, is_whole, further),
         };
         let subjects = [
             best::insights,

@@ -77,7 +77,7 @@ fn correct(facts: &Facts<'_>, axes: &[Axis], effects: &mut [Effect<'_, '_>]) {
         if rank >= MOST_CORRECTED {
             *p = p.max(1.0);
         } else if *p <= SUBJECT_LEVEL {
-            let rest = sample.without_others(axes, index, facts.study.header().seed);
+            let rest = sample.without_others(axes, index, facts);
             *p = p.max(effect(axis, &rest));
         }
     }
@@ -321,7 +321,7 @@ fn ends<'s, 'a>(
             let mut p = (2.0 * crowding.min(better(&with_value, &inside, &raw))).min(1.0);
             let needed = MOST_OF_THE_BEST * best.len() as f64;
             if facts.adaptive.is_some() && p <= SUBJECT_LEVEL && hits as f64 >= needed {
-                let rest = sample.without_others(axes, index, facts.study.header().seed);
+                let rest = sample.without_others(axes, index, facts);
                 p = p.max(better(&with_value, &inside, &|index| rest[*index]));
             }
             crowds.push(Crowd {

@@ -1,5 +1,6 @@
 //! The results of a study that may be compared with each other: trials that were trained as long.
 
+use super::Facts;
 use crate::plots::Input;
 use crate::plots::axis::{self, Axis};
 use crate::plots::importance::{TREES, column};
@@ -148,7 +149,13 @@ impl<'a> Sample<'a> {
     ///
     /// A sampler that adapts gives good values of one parameter together with good values of the
     /// others. Without this correction an idle parameter would seem to matter.
-    pub(super) fn without_others(&self, axes: &[Axis], axis: usize, seed: u64) -> Vec<Option<f64>> {
+    pub(super) fn without_others(
+        &self,
+        axes: &[Axis],
+        axis: usize,
+        facts: &Facts<'_>,
+    ) -> Vec<Option<f64>> {
+        let (seed, adaptive) = (facts.study.header().seed, facts.adaptive.is_some());
         let is_choice = axes[axis].is_choice();
         let others = axes.iter().enumerate().filter(|(index, other)| {
             // A parameter that exists only with some values of a choice is a part of that choice.
@@ -158,9 +165,31 @@ impl<'a> Sample<'a> {
         if columns.is_empty() {
             return self.scores.iter().copied().map(Some).collect();
         }
-        let forest = Forest::grow(&columns, &self.scores, TREES / 2, seed);
+        // Between independent trials the effect of the others is learnt within each choice, as in an
+        // analysis of covariance, so that the choice is no noise to the forest. In an adaptive
+        // search the others get all that they can explain.
+        let target = if is_choice && !adaptive {
+            self.centred(&axes[axis])
+        } else {
+            self.scores.clone()
+        };
+        let forest = Forest::grow(&columns, &target, TREES / 2, seed);
         let pairs = self.scores.iter().zip(forest.out_of_bag);
         pairs.map(|(score, other)| Some(score - other?)).collect()
+    }
+
+    /// Returns the scores minus the mean of all that share the choice.
+    fn centred(&self, axis: &Axis) -> Vec<f64> {
+        let choice = |row: usize| axis.values[row].map(|label| label as usize);
+        let mut means: BTreeMap<Option<usize>, (f64, f64)> = BTreeMap::new();
+        for (row, score) in self.scores.iter().enumerate() {
+            let (mean, count) = means.entry(choice(row)).or_default();
+            *count += 1.0;
+            *mean += (score - *mean) / *count;
+        }
+        let mean = |row: usize| means.get(&choice(row)).map_or(0.0, |(mean, _)| *mean);
+        let scores = self.scores.iter().enumerate();
+        scores.map(|(row, score)| score - mean(row)).collect()
     }
 }
 

@@ -684,6 +684,11 @@ fn the_gain_of_further_trials_is_given_where_a_model_carries_it() {
         gain.text
     );
     assert!(gain.caution.is_some());
+    let best = only(&insights, Subject::Best);
+    assert_eq!(best.numbers["noise_from"], "model", "{}", best.text);
+    // The margin at 99 % is 2.75 × √2 of the deviation of 0.01, which the model overestimates.
+    let margin = best.numbers["noise"].as_f64().unwrap() / (0.01 * 2.75 * 2f64.sqrt());
+    assert!((0.7..3.0).contains(&margin), "{}", best.text);
 }
 
 #[test]

@@ -70,6 +70,8 @@ pub struct Outlook {
     pub bound: f64,
     /// The standard deviation of one result about the model.
     pub noise: f64,
+    /// The root mean square error of predictions of results that are left out, at least the noise.
+    pub error: f64,
     /// Share of the variance that the model explains in configurations that are left out.
     pub explained: f64,
     /// Number of configurations in the model.
@@ -124,6 +126,7 @@ impl Outlook {
             left,
             bound: (incumbent.upper - lowest).max(0.0) * model.scale,
             noise: model.noise * model.scale,
+            error: (1.0 - model.explained).max(0.0).sqrt().max(model.noise) * model.scale,
             explained: model.explained,
             trials: model.rows.len(),
         })
