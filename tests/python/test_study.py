@@ -213,7 +213,8 @@ def test_a_study_says_what_it_shows(folder):
     assert insights[0].kind == "best" and insights[0].trials[0] == best["trial"]
     (choice,) = insights.of("choice")
     assert (choice.numbers["better"], choice.numbers["worse"]) == ("a", "b")
-    assert abs(choice.numbers["lead"] - 20.0) < 4.0
+    assert choice.numbers["low"] <= choice.numbers["lead"] <= choice.numbers["high"]
+    assert 10.0 < choice.numbers["lead"] < 40.0
     assert str(choice) == choice.text in str(insights)
     assert f"<li>{choice.text}" in insights._repr_html_()
     some = swath.read("bowl", where="kind == 'a'").insights()
