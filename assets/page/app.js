@@ -295,6 +295,8 @@ class Section {
     this.node = element("section", "study");
     this.title = element("h2");
     this.lines = element("div");
+    this.insights = element("ul", "insights");
+    this.insights.setAttribute("aria-label", "insights");
     this.chips = element("div", "chips");
     const cards = element("div", "cards");
     this.cards = Object.keys(charts).map((kind) => new Card(page, study, kind));
@@ -341,8 +343,59 @@ class Section {
       tableCard,
       ...this.cards.slice(3).map((card) => card.node),
     );
-    this.node.append(this.title, this.lines, cards);
+    this.node.append(this.title, this.lines, this.insights, cards);
     this.describe();
+  }
+
+  /// Writes the sentences that the page begins with. They stay as they are while nothing in them
+  /// changes, so that focus and selection survive an update.
+  describeInsights() {
+    const { insights } = this.study.data;
+    const text = JSON.stringify(insights);
+    if (text === this.insightsText) return;
+    this.insightsText = text;
+    this.insights.hidden = insights.length === 0;
+    this.insights.replaceChildren(...insights.map((insight) => this.insightItem(insight)));
+  }
+
+  /// Returns one sentence with links to its chart and to its trials.
+  insightItem({ kind, text, caution, trials, chart }) {
+    const item = element("li");
+    item.dataset.kind = kind;
+    item.append(...sentence(text));
+    const link = (label, title, act) => {
+      const button = element("button", "link", label);
+      button.title = title;
+      button.addEventListener("click", act);
+      item.append(" ", button);
+    };
+    link("chart", `show ${TITLES[chart][0]}`, () => this.showChart(chart));
+    if (trials.length) {
+      const label = trials.length === 1 ? "trial" : `${trials.length} trials`;
+      link(label, "show only these trials", () => this.showOnly(trials));
+    }
+    if (caution) item.append(element("p", "note", `caution: ${caution}`));
+    return item;
+  }
+
+  /// Scrolls to a chart and gives it the focus.
+  showChart(kind) {
+    const card = this.cards.find((card) => card.kind === kind);
+    card.approach(true);
+    const { node } = card.node.hidden ? this.cards[0] : card;
+    node.tabIndex = -1;
+    node.focus({ preventScroll: true });
+    node.scrollIntoView({ block: "start" });
+  }
+
+  /// Restricts the study to some trials and scrolls to their rows.
+  showOnly(trials) {
+    this.showAll();
+    this.study.brush = new Set(trials);
+    this.study.applyFilters();
+    this.page.redraw(this.study, false);
+    this.clear.focus({ preventScroll: true });
+    this.clear.scrollIntoView({ block: "center" });
   }
 
   showAll() {
@@ -374,7 +427,9 @@ class Section {
     const { data } = study;
     this.title.textContent = data.name;
     const lines = [[["", data.summary + "; " + data.status]]];
-    if (data.best)
+    // The first sentence has the parameters of the best trial unless they are long.
+    const isSaid = ({ kind, text }) => kind === "best" && text.includes(data.best.params);
+    if (data.best && !data.insights.some(isSaid))
       lines.push([
         [
           data.objectives.length > 1 ? `best in ${data.objectives[0][0]} ` : "best ",
@@ -391,6 +446,7 @@ class Section {
       this.lines.dataset.text = JSON.stringify(lines);
       this.lines.replaceChildren(...lines.map(summaryLine));
     }
+    this.describeInsights();
     this.count.textContent = study.isFiltered
       ? `${study.shownCount} of ${study.count}`
       : `${study.count}`;
@@ -452,6 +508,13 @@ function download(table, form) {
   link.download = `${study.data.name}.${form}`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+/// Returns the parts of a sentence: names between back quotes stand out.
+function sentence(text) {
+  return text
+    .split(/`([^`]*)`/)
+    .map((part, index) => (index % 2 ? element("b", "", part) : document.createTextNode(part)));
 }
 
 /// The page with all its studies.

@@ -54,6 +54,8 @@ _LAZY = {
     "optimize": "._optimize",
     "read": "._read",
     "Table": "._read",
+    "Insight": "._insights",
+    "Insights": "._insights",
     "binary": "._binary",
     "Tracker": "._tracker",
 }

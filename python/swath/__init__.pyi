@@ -6,6 +6,8 @@ from ._errors import SweepError as SweepError
 from ._errors import TrialInvalid as TrialInvalid
 from ._errors import TrialPruned as TrialPruned
 from ._errors import TrialTimeout as TrialTimeout
+from ._insights import Insight as Insight
+from ._insights import Insights as Insights
 from ._optimize import optimize as optimize
 from ._read import Table as Table
 from ._read import read as read

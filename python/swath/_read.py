@@ -6,10 +6,13 @@ import json
 import os
 import subprocess
 import tempfile
-from typing import Any, Iterator
+from typing import TYPE_CHECKING, Any, Iterator
 
 from ._binary import binary
 from ._errors import SwathError
+
+if TYPE_CHECKING:
+    from ._insights import Insights
 
 
 def _run(*arguments: str) -> str:
@@ -64,6 +67,16 @@ class Table:
         import pyarrow.parquet
 
         return self._parquet(pyarrow.parquet.read_table)
+
+    def insights(self, further: int = 50) -> "Insights":
+        """Returns what these trials show, in sentences with their evidence.
+
+        ``further`` is the number of further trials whose gain is estimated.
+        """
+        from ._insights import insights
+
+        study, *options = (word for word in self._arguments if word != "--long")
+        return insights(study, *options, "--further", str(further))
 
     def _parquet(self, read: Any) -> Any:
         with tempfile.TemporaryDirectory() as folder:

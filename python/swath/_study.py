@@ -7,12 +7,15 @@ import os
 import subprocess
 import threading
 import warnings
-from typing import Any, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Iterator, Mapping
 
 from ._binary import binary
 from ._errors import RequestError, StudyBusy, SweepError, SwathError
 from ._records import SwathWarning, _plain
 from ._trial import Params
+
+if TYPE_CHECKING:
+    from ._insights import Insights
 
 # The exit codes of the binary; see docs/environment.md.
 _UNUSABLE_SWEEP, _BUSY = 2, 5
@@ -224,6 +227,15 @@ class Study:
         from ._read import query
 
         return query("compare", self.dir, *arguments)
+
+    def insights(self, further: int = 50) -> "Insights":
+        """Returns what the study shows, in sentences with their evidence.
+
+        ``further`` is the number of further trials whose gain is estimated.
+        """
+        from ._insights import insights
+
+        return insights(self.dir, "--further", str(further))
 
     def show(self, height: int = 700, live: "bool | None" = None):
         """Shows the study's page in a notebook; elsewhere returns the path of the page.

@@ -62,6 +62,8 @@ pub(crate) enum Command {
     /// Compare trials of studies and CSV files: groups, means, and whether a difference is more
     /// than noise
     Compare(Box<super::compare::Args>),
+    /// Say what a study shows: the best, what matters, what failed, what more trials would bring
+    Insights(super::insights::Args),
     /// Explain the state of trials
     Why(super::why::Args),
     /// Show the differences between two trials: parameters, code, data, environment, metrics

@@ -22,6 +22,7 @@ pub(crate) mod gc;
 pub(crate) mod guard;
 pub(crate) mod import;
 pub(crate) mod init;
+pub(crate) mod insights;
 pub(crate) mod kinds;
 pub(crate) mod logs;
 pub(crate) mod ls;
@@ -150,6 +151,7 @@ fn dispatch(command: &Command, context: &mut Context) -> Result<Code, Failure> {
         Command::Logs(args) => logs::run(args, context),
         Command::Best(args) => best::run(args, context),
         Command::Compare(args) => compare::run(args, context),
+        Command::Insights(args) => insights::run(args, context),
         Command::Export(args) => export::run(args, context),
         Command::Plot(args) => plot::run(args, context),
         Command::Top(args) => top::run(args, context),

@@ -88,6 +88,7 @@ def test_exported_page(browser, url, screenshots):
     browser.set_window(1280, 900)
     browser.open(url)
     browser.wait("window.swath && swath.sections.length === 1")
+    test_insights(browser)
     test_names_are_text(browser)
     test_filter(browser)
     test_sorting(browser)
@@ -116,6 +117,32 @@ def test_appearance(browser, url, width, dark, screenshots):
         browser.save_screenshot(os.path.join(screenshots, name))
     assert not browser.errors, browser.errors
     assert set(browser.requests) <= {url}, browser.requests
+
+
+def test_insights(browser):
+    items = "document.querySelectorAll('.insights li')"
+    texts = browser.run(f"[...{items}].map((item) => item.firstChild.textContent)")
+    best = browser.run("swath.sections[0].study.data.best.trial")
+    assert texts and texts[0].startswith(f"Trial {best} is best: val_loss "), texts
+    first = browser.run(f"{items}[0].getBoundingClientRect().top")
+    cards = browser.run("document.querySelector('.cards').getBoundingClientRect().top")
+    assert 0 < first < cards, "the sentences come before the charts"
+    # Each link leads to a chart that is drawn, and to the trials that are the evidence.
+    for index in range(len(texts)):
+        browser.run(f"{items}[{index}].querySelector('.link').click()")
+        kind = browser.run("document.activeElement.dataset.kind")
+        assert kind == browser.run(f"swath.sections[0].study.data.insights[{index}].chart"), texts
+        shown = browser.run("document.activeElement.querySelector('canvas') !== null")
+        assert shown, kind
+        evidence = browser.run(f"swath.sections[0].study.data.insights[{index}].trials.length")
+        if evidence:
+            browser.run(f"[...{items}[{index}].querySelectorAll('.link')].at(-1).click()")
+            assert browser.run(VISIBLE_COUNT) == evidence
+            browser.run("swath.sections[0].showAll()")
+    # Sentences that stay the same are left alone, so that focus survives an update.
+    browser.run(f"{items}[0].querySelector('.link').focus()")
+    browser.run("swath.show({ studies: [swath.sections[0].study.data] })")
+    assert browser.run("document.activeElement.className") == "link"
 
 
 def test_names_are_text(browser):

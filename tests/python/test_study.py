@@ -200,3 +200,22 @@ def test_an_invalid_configuration_is_no_failure_and_ends_the_call(folder):
     assert invalid and all(trial["state"] == "invalid" for trial in invalid)
     assert all("x is too small" in trial["exit"] for trial in invalid)
     assert sum(trial["state"] == "complete" for trial in trials) == len(trials) - len(invalid)
+
+
+def test_a_study_says_what_it_shows(folder):
+    with swath.Study("bowl", space={**SPACE, "kind": ["a", "b"]}, trials=40, sampler="random") as study:
+        for offer in study:
+            p = offer.params
+            study.tell(offer, bowl(p.x, p.y) + (20.0 if p.kind == "b" else 0.0))
+        insights = study.insights()
+        best = study.best()
+    assert insights.study == "bowl" and 0 < insights.level < 1
+    assert insights[0].kind == "best" and insights[0].trials[0] == best["trial"]
+    (choice,) = insights.of("choice")
+    assert (choice.numbers["better"], choice.numbers["worse"]) == ("a", "b")
+    assert choice.numbers["low"] <= choice.numbers["lead"] <= choice.numbers["high"]
+    assert 10.0 < choice.numbers["lead"] < 40.0
+    assert str(choice) == choice.text in str(insights)
+    assert f"<li>{choice.text}" in insights._repr_html_()
+    some = swath.read("bowl", where="kind == 'a'").insights()
+    assert not some.of("choice") and some[0].numbers["value"] == insights[0].numbers["value"]

@@ -66,6 +66,9 @@ pub struct Forest {
     /// The out-of-bag R²: the share of the variance that the trees explain in samples they were not
     /// grown on. `None` if fewer than four samples are out of bag or they do not vary.
     pub explained: Option<f64>,
+    /// The mean prediction of each sample by the trees that were grown without it; `None` if every
+    /// tree was grown with it.
+    pub out_of_bag: Vec<Option<f64>>,
 }
 
 impl Forest {
@@ -87,22 +90,27 @@ impl Forest {
                 (Growth::new(columns, target, &sample).finish(), drawn)
             })
             .collect();
-        let explained = explained(&grown, columns, target);
+        let out_of_bag: Vec<Option<f64>> = (0..target.len())
+            .into_par_iter()
+            .map(|sample| out_of_bag(&grown, columns, sample))
+            .collect();
         let categories = columns.iter().map(|column| column.categories).collect();
         Self {
             trees: grown.into_iter().map(|(tree, _)| tree).collect(),
             categories,
-            explained,
+            explained: explained(&out_of_bag, target),
+            out_of_bag,
         }
     }
 }
 
 /// Returns 1 − (mean squared error) / variance over the samples that are out of bag in at least one
 /// tree. Each is predicted by those trees only.
-fn explained(grown: &[(Tree, Vec<bool>)], columns: &[Column], target: &[f64]) -> Option<f64> {
-    let pairs: Vec<(f64, f64)> = (0..target.len())
-        .into_par_iter()
-        .filter_map(|sample| Some((target[sample], out_of_bag(grown, columns, sample)?)))
+fn explained(out_of_bag: &[Option<f64>], target: &[f64]) -> Option<f64> {
+    let pairs: Vec<(f64, f64)> = target
+        .iter()
+        .zip(out_of_bag)
+        .filter_map(|(value, prediction)| Some((*value, (*prediction)?)))
         .collect();
     if pairs.len() < 4 {
         return None;

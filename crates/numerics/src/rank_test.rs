@@ -76,6 +76,27 @@ pub fn wilcoxon(differences: &[f64]) -> f64 {
     approximate((sum as f64 / 2.0 - n * (n + 1.0) / 4.0).abs() / variance.sqrt())
 }
 
+/// Returns by how much the numbers of `one` exceed those of `other`, with the bounds of a confidence
+/// interval: the median of all pairwise differences (Hodges & Lehmann, *Annals of Mathematical
+/// Statistics* 34, 1963) and the differences that the rank sum test does not refuse, by the normal
+/// approximation. `None` if a sample is empty.
+#[must_use]
+pub fn shift(one: &[f64], other: &[f64], confidence: f64) -> Option<(f64, f64, f64)> {
+    let mut differences: Vec<f64> = one
+        .iter()
+        .flat_map(|one| other.iter().map(move |other| one - other))
+        .collect();
+    differences.sort_by(f64::total_cmp);
+    let last = differences.len().checked_sub(1)?;
+    let (n, m) = (one.len() as f64, other.len() as f64);
+    let spread = (n * m * (n + m + 1.0) / 12.0).sqrt();
+    let z = normal::quantile(f64::midpoint(1.0, confidence));
+    let outside = (n * m / 2.0 - z * spread).floor().max(0.0) as usize;
+    let outside = outside.min(last / 2);
+    let median = f64::midpoint(differences[last / 2], differences[last.div_ceil(2)]);
+    Some((median, differences[outside], differences[last - outside]))
+}
+
 /// Returns the two-sided p-value of a standard normal statistic; NaN for NaN.
 fn approximate(z: f64) -> f64 {
     if z.is_nan() {
@@ -137,7 +158,7 @@ fn tails(counts: &[f64], sum: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{mann_whitney, wilcoxon};
+    use super::{mann_whitney, shift, wilcoxon};
 
     const A: [f64; 5] = [0.412, 0.398, 0.455, 0.431, 0.404];
     const B: [f64; 5] = [0.371, 0.389, 0.362, 0.402, 0.377];
@@ -183,6 +204,19 @@ mod tests {
             0.359_355_573_523_216_56,
         );
         assert!(mann_whitney(&[], &A).is_nan());
+    }
+
+    /// The median of the differences is that of NumPy.
+    #[test]
+    fn the_shift_is_the_median_difference_between_two_outer_ones() {
+        let (median, low, high) = shift(&A, &B, 0.95).unwrap();
+        assert_close(median, 0.036);
+        let mut differences: Vec<f64> = A.iter().flat_map(|a| B.map(|b| a - b)).collect();
+        differences.sort_by(f64::total_cmp);
+        // 12.5 - 1.96 × 4.787 = 3.1 differences lie outside on each side.
+        assert_close(low, differences[3]);
+        assert_close(high, differences[21]);
+        assert_eq!(shift(&[], &B, 0.95), None);
     }
 
     /// `scipy.stats.wilcoxon` of SciPy 1.17.1: `method="exact"`, with ties

@@ -1,4 +1,5 @@
-//! Student's t distribution, by means of the regularised incomplete beta function.
+//! Student's t distribution and the F distribution, by means of the regularised incomplete beta
+//! function.
 
 use libm::lgamma;
 
@@ -56,6 +57,24 @@ pub fn critical(confidence: f64, df: f64) -> f64 {
     t
 }
 
+/// Returns the probability that a number of the F distribution is at least `f`: the p-value of an
+/// analysis of variance with these degrees of freedom between and within groups. NaN for invalid
+/// arguments.
+#[must_use]
+pub fn f_tail(f: f64, between: f64, within: f64) -> f64 {
+    if f.is_nan() || between.is_nan() || within.is_nan() || between <= 0.0 || within <= 0.0 {
+        return f64::NAN;
+    }
+    if f.is_infinite() {
+        return 0.0;
+    }
+    beta(
+        within / 2.0,
+        between / 2.0,
+        within / (within + between * f.max(0.0)),
+    )
+}
+
 /// Returns the density at `t`.
 fn pdf(t: f64, df: f64) -> f64 {
     let scale =
@@ -109,7 +128,7 @@ fn nonzero(value: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{critical, two_sided};
+    use super::{critical, f_tail, two_sided};
 
     /// `2 * scipy.stats.t.sf(abs(t), df)` of SciPy 1.17.1.
     #[test]
@@ -153,6 +172,25 @@ mod tests {
             );
         }
     }
+
+    /// `scipy.stats.f.sf(f, between, within)` of SciPy 1.17.1.
+    #[test]
+    fn tails_of_f_are_those_of_scipy() {
+        for (f, between, within, expected) in FISHER {
+            let actual = f_tail(f, between, within);
+            assert!(
+                (actual / expected - 1.0).abs() < 1e-9,
+                "{f} {between} {within}: {actual} is not {expected}"
+            );
+        }
+        assert!(f_tail(1.0, 0.0, 3.0).is_nan());
+    }
+
+    const FISHER: [(f64, f64, f64, f64); 3] = [
+        (1.5, 2.0, 9.0, 0.2740158504161701),
+        (4.2, 3.0, 30.0, 0.013541284163521477),
+        (40.0, 1.0, 200.0, 1.6280709103739488e-09),
+    ];
 
     #[test]
     fn invalid_arguments_give_nan() {

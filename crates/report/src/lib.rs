@@ -8,6 +8,7 @@ pub mod export;
 pub mod facts;
 pub mod formula;
 pub mod front;
+pub mod insights;
 pub mod json;
 pub mod listing;
 pub mod number;

@@ -1,5 +1,6 @@
 //! Data of the HTML page: everything that its charts and its table show of one or more studies.
 
+use super::insights::{FURTHER, Insight, Insights};
 use super::plots::contour::{Contour, contours};
 use super::plots::curves::Curves;
 use super::plots::failures::Failures;
@@ -43,6 +44,8 @@ struct StudyPage {
     running: bool,
     objectives: Vec<(String, bool)>,
     best: Option<Best>,
+    /// The sentences that the page begins with.
+    insights: Vec<Insight>,
     /// Names and values of the parameters that are equal in all trials.
     same: Vec<(String, String)>,
     trials: Trials,
@@ -119,9 +122,7 @@ impl StudyPage {
         // Trials of a run that died are shown as lost, as the next run will record them.
         let study = &view.settled();
         let mut input = Input::all(study, &view.chronicle, view.space.as_deref());
-        input
-            .trials
-            .retain(|trial| condition.is_none_or(|condition| condition.holds(study, trial)));
+        input.retain(condition);
         let fitted = Fitted::of(&input);
         let importance = fitted
             .as_ref()
@@ -147,6 +148,7 @@ impl StudyPage {
                 .map(|objective| (objective.metric.to_string(), objective.goal == Goal::Min))
                 .collect(),
             best,
+            insights: Insights::of(&input, running, FURTHER).insights,
             same: same(study, &input.trials),
             trials: Trials::of(study, &input),
             history: History::of(&input),

@@ -17,6 +17,6 @@ pub mod verdict;
 
 pub use group::{Group, Grouping};
 pub use ranking::Ranking;
-pub use source::{Row, Source};
+pub use source::{Row, Source, adaptive};
 pub use table::Table;
 pub use verdict::{Against, Rules, Test, Verdict};

@@ -162,13 +162,7 @@ impl Source {
             return None;
         };
 
-        study.trials().iter().find_map(|trial| match &trial.origin {
-            Origin::Suggested(name) if !is_independent(name) => {
-                Some(format!("the sampler `{name}`"))
-            }
-            Origin::Cloned { .. } => Some("the scheduler".to_owned()),
-            _ => None,
-        })
+        adaptive(study)
     }
 
     /// Returns the number of complete trials that violate an outcome constraint. 0 for a table,
@@ -194,6 +188,17 @@ impl Source {
             Rows::Table(_) => None,
         }
     }
+}
+
+/// Returns the name of the sampler or scheduler that chose configurations of a study from earlier
+/// results; see [`Source::adaptive`].
+#[must_use]
+pub fn adaptive(study: &Study) -> Option<String> {
+    study.trials().iter().find_map(|trial| match &trial.origin {
+        Origin::Suggested(name) if !is_independent(name) => Some(format!("the sampler `{name}`")),
+        Origin::Cloned { .. } => Some("the scheduler".to_owned()),
+        _ => None,
+    })
 }
 
 /// Returns whether a sampler is known to propose configurations regardless of earlier results.

@@ -250,7 +250,7 @@ pub(super) fn quantile(sorted: &[f64], part: f64) -> f64 {
 }
 
 /// Returns the smallest and the largest finite value.
-pub(super) fn bounds(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)> {
+pub(crate) fn bounds(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)> {
     let finite = values.into_iter().filter(|value| value.is_finite());
     finite.fold(None, |bounds, value| match bounds {
         Some((min, max)) => Some((f64::min(min, value), f64::max(max, value))),

@@ -99,19 +99,29 @@ impl Fitted {
         if axes.is_empty() {
             return None;
         }
-        let columns: Vec<Column> = axes.iter().map(column).collect();
-        let forest = Forest::grow(&columns, &target, TREES, input.study.header().seed);
+        let complete = complete.len();
         Some(Self {
+            complete,
+            ..Self::grow(axes, target, input.study.header().seed)
+        })
+    }
+
+    /// Grows the forest over these axes, whose values belong to the items of `target`.
+    #[must_use]
+    pub fn grow(axes: Vec<Axis>, target: Vec<f64>, seed: u64) -> Self {
+        let columns: Vec<Column> = axes.iter().map(column).collect();
+        let forest = Forest::grow(&columns, &target, TREES, seed);
+        Self {
             axes,
+            complete: target.len(),
             target,
             forest,
-            complete: complete.len(),
-        })
+        }
     }
 }
 
 /// Returns an axis as a column of the unit cube.
-fn column(axis: &Axis) -> Column {
+pub(crate) fn column(axis: &Axis) -> Column {
     // The forest cannot split more categories than this, so they are treated as numbers.
     let choice = axis.is_choice() && axis.labels.len() <= MAX_CATEGORIES;
     let values = axis.values.iter().map(|value| match value {

@@ -20,6 +20,7 @@ pub mod svg;
 mod tests;
 pub mod timeline;
 
+use crate::select::Condition;
 use axis::Axis;
 use chronicle::Chronicle;
 use figure::{Figure, Tone};
@@ -124,6 +125,13 @@ impl<'a> Input<'a> {
             trials,
             metric: None,
         }
+    }
+
+    /// Keeps the trials that fulfil a condition, or all without one.
+    pub fn retain(&mut self, condition: Option<&Condition>) {
+        let study = self.study;
+        self.trials
+            .retain(|trial| condition.is_none_or(|condition| condition.holds(study, trial)));
     }
 
     /// Returns the plotted value of a trial: an objective by its `take` rule, another metric by its
@@ -262,7 +270,7 @@ fn nothing(input: &Input<'_>, title: &str, reason: &str) -> Figure {
 
 /// Returns `most` points at even distances, including the first and the last. If there are no more
 /// than `most`, or if `most` is below 2, all points are returned.
-fn thinned<T: Clone>(points: &[T], most: usize) -> Vec<T> {
+pub(crate) fn thinned<T: Clone>(points: &[T], most: usize) -> Vec<T> {
     if points.len() <= most || most < 2 {
         return points.to_vec();
     }

@@ -149,6 +149,14 @@ impl History {
         }
     }
 
+    /// Creates the history of a study that was read from its journal. It has no learning curves, so
+    /// the scores of stopped and paused trials are those of their last reports.
+    pub(super) fn of(setting: &Setting, study: &Study) -> Self {
+        let mut history = Self::new(setting);
+        history.rebuild(study);
+        history
+    }
+
     /// Returns the kind of every axis; d items.
     pub(super) fn kinds(&self) -> impl ExactSizeIterator<Item = &AxisKind> {
         self.space.axes().iter().map(|axis| &axis.kind)

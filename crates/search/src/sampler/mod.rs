@@ -57,6 +57,7 @@ mod history;
 mod initial_design;
 mod kernel;
 mod nsga2;
+mod outlook;
 mod parzen;
 mod perturbation;
 mod program;
@@ -69,6 +70,7 @@ mod tpe;
 mod training_set;
 
 pub use history::{History, Outcome, Row};
+pub use outlook::{Gain, Outlook};
 pub use seen::Seen;
 
 /// The samplers that a sweep file can name.

@@ -7,7 +7,7 @@
 //! but are shorter and tighter; noise ~ LogNormal(−6, 2).
 
 use super::kernel::{Column, ColumnKind, add_squares, matern, matern_slope, sum_squares};
-use swath_numerics::cholesky::{Cholesky, dot};
+use swath_numerics::cholesky::{Cholesky, Singular, dot};
 use swath_numerics::lbfgs::{self, Effort};
 
 /// The hyperparameters, of shape (d + 1): the logarithm of each lengthscale, then that of the ratio
@@ -275,6 +275,35 @@ impl Posterior {
             dot(&scratch.kernel, &self.alpha),
             (self.signal * variance).sqrt(),
         )
+    }
+
+    /// Returns the mean at a row, and its correlations with the rows conditioned on after a
+    /// triangular solve, from which [`covariance`](Self::covariance) is made.
+    pub(super) fn solve(&self, row: &[f64], scratch: &mut Scratch) -> (f64, Vec<f64>) {
+        let (mean, _) = self.at(row, scratch);
+        (mean, scratch.solved.clone())
+    }
+
+    /// Factors the joint covariance, without noise, of rows whose correlations are solved.
+    pub(super) fn covariance(
+        &self,
+        rows: &Rows,
+        solved: &[Vec<f64>],
+        jitter: f64,
+    ) -> Result<Cholesky, Singular> {
+        Cholesky::factor(rows.len(), |i, row| {
+            rows.squares(&self.weights, |at| rows.data[at][i], row);
+            for (j, covariance) in row.iter_mut().enumerate() {
+                let known = dot(&solved[i], &solved[j]);
+                let own = if i == j { jitter } else { 0.0 };
+                *covariance = self.signal * (matern(*covariance) - known + own);
+            }
+        })
+    }
+
+    /// Returns the standard deviation of the noise of one trial.
+    pub(super) fn noise_deviation(&self) -> f64 {
+        (self.signal * self.noise).sqrt()
     }
 
     /// Like [`at`](Self::at), and also writes the derivatives of the mean and the deviation with
