@@ -3,6 +3,7 @@
 
 use super::{Invocation, Launch, Outcome, Program, StudyContext, Trainable, TrialContext};
 use crate::journal::{HALF_PREPARED, PREPARED};
+use crate::platform;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -160,10 +161,7 @@ pub fn keep_output(dir: &Path) -> io::Result<()> {
 fn sync(path: &Path) -> io::Result<()> {
     let file = regular::open_folder(path)?;
     // The file system as a whole: a prepared data set may have a million files.
-    #[cfg(target_os = "linux")]
-    return Ok(rustix::fs::syncfs(&file)?);
-    #[cfg(not(target_os = "linux"))]
-    file.sync_all()
+    platform::sync_file_system(&file)
 }
 
 /// Records the digest and the size of an output.
