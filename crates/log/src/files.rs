@@ -371,8 +371,8 @@ impl Log {
     }
 }
 
-/// Opens a file for appending whole lines. After a power failure a file may end in half a line or in
-/// zeros, and the next line would be a part of it: that end is cut off.
+/// Opens a file for appending whole lines. After a power failure a file may end in half a line or
+/// in zeros, and the next line would be a part of it: that end is cut off.
 fn append_lines(path: &Path) -> io::Result<File> {
     let file = append_to(path)?;
     let length = file.metadata()?.len();

@@ -1,6 +1,6 @@
 //! The disk of the simulated machine when its power fails. Only what was synced is certain: files
-//! may be cut, empty, filled with zeros or gone, a file that was replaced may be the old one, and one
-//! that was removed or renamed may be there again.
+//! may be cut, empty, filled with zeros or gone, a file that was replaced may be the old one, and
+//! one that was removed or renamed may be there again.
 
 use super::{Shared, programs};
 use rand::RngExt;

@@ -696,7 +696,7 @@ impl World {
         } = executor;
         programs.die(fate);
         let has_leftovers = !fate.lock().unwrap().leftovers.is_empty();
-        if matches!(ended, Ok(_)) && has_leftovers {
+        if ended.is_ok() && has_leftovers {
             let mut fate = fate.lock().unwrap();
             fate.break_invariant("a process outlived a run that has ended");
         }

@@ -315,8 +315,8 @@ impl Programs {
         self.running.insert(launch.trial, running);
     }
 
-    /// Sets half of a newer checkpoint aside, as the pool does. Only a power cut may leave one that is
-    /// then taken.
+    /// Sets half of a newer checkpoint aside, as the pool does. Only a power cut may leave one that
+    /// is then taken.
     fn resume_from_checkpoint(&self, launch: &Launch) {
         resume_from_seal(&launch.dir, launch.attempt.0 - 1).unwrap();
         let mut ledger = self.ledger.lock().unwrap();

@@ -538,9 +538,9 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    /// Writes the snapshot of a journal that was just synced. The next one is due after 100 times the
-    /// duration of this write, at least 5 s later, so that snapshots take at most 1/100 of the time.
-    /// Errors are ignored: the journal alone is enough to restore the study.
+    /// Writes the snapshot of a journal that was just synced. The next one is due after 100 times
+    /// the duration of this write, at least 5 s later, so that snapshots take at most 1/100 of the
+    /// time. Errors are ignored: the journal alone is enough to restore the study.
     fn keep_snapshot(&mut self) {
         let began = self.components.saves.now();
         let _ = snapshot::write(&self.dir, &self.study, self.journal.offset());

@@ -58,8 +58,9 @@ impl TrialWarnings {
     }
 
     /// Examines the end of an attempt before it is committed. Returns a warning if the attempt
-    /// crashed after loading its checkpoint and before its first report, or ended well and the trial
-    /// has no report at all. The checkpoint folder is then renamed, and the trial is to start anew.
+    /// crashed after loading its checkpoint and before its first report, or ended well and the
+    /// trial has no report at all. The checkpoint folder is then renamed, and the trial is to start
+    /// anew.
     pub(super) fn end(
         &mut self,
         dir: &StudyDir,
@@ -71,8 +72,8 @@ impl TrialWarnings {
         let is_silent = self.silent.remove(&trial.id);
         let has_crashed =
             matches!(exit, Exit::Failed(failure) if failure.class() == FailureClass::Crash);
-        // A power failure may take the reports and leave the checkpoint after the last of them, from
-        // which the program has nothing more to report.
+        // A power failure may take the reports and leave the checkpoint after the last of them,
+        // from which the program has nothing more to report.
         let has_no_report = matches!(exit, Exit::Done | Exit::Paused)
             && trial.reports == 0
             && !matches!(trial.origin, Origin::Cloned { .. });

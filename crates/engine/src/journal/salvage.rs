@@ -3,8 +3,8 @@
 //! Every entry that can be read is kept. Where a lost entry leaves a gap (a trial that was never
 //! created, an attempt that never started), the gap is filled with the minimum that must have
 //! happened, taken from the trial's folder where possible. The damaged journal is kept as a backup.
-//! Preparations are treated as trials are. The values of a lost one are unknown, so no trial finds its
-//! output, which is made again if a trial needs it.
+//! Preparations are treated as trials are. The values of a lost one are unknown, so no trial finds
+//! its output, which is made again if a trial needs it.
 
 use super::line::{self, Line};
 use super::{JournalError, Shortfall, StudyDir, mark, ownership};
