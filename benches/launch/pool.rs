@@ -39,6 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             capture: Vec::new(),
             checkpoint: false,
             invalid: Vec::new(),
+            warm: false,
         },
         guard: None,
         allotment: swath::executor::Allotment::default(),

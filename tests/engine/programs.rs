@@ -54,6 +54,7 @@ fn spec() -> ProgramSpec {
         capture: Vec::new(),
         checkpoint: false,
         invalid: Vec::new(),
+        warm: false,
     }
 }
 

@@ -65,6 +65,7 @@ fn settings(
             capture: sweep.capture.clone(),
             checkpoint: sweep.checkpoint,
             invalid: sweep.run.invalid.clone(),
+            warm: sweep.run.warm,
         },
         // The guard is the `swath` program itself, whose folder holds the tools.
         tools: guard
