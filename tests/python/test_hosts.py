@@ -211,7 +211,7 @@ SCRIPTS = {
         logging.info('a')
         logging.getLogger('x').warning('b')
         """,
-    "warnings": "import warnings; warnings.warn('careful'); warnings.warn('old', DeprecationWarning)",
+    "warnings": "import warnings\nwarnings.warn('a')\nwarnings.warn('b', DeprecationWarning)",
     "unraisable": """
         class A:
             def __del__(self): 1 / 0

@@ -166,7 +166,12 @@ impl Host {
         run: &str,
     ) -> io::Result<Self> {
         let (wire, socket) = Wire::pair()?;
-        let null = || File::options().write(true).open("/dev/null").map(OwnedFd::from);
+        let null = || {
+            File::options()
+                .write(true)
+                .open("/dev/null")
+                .map(OwnedFd::from)
+        };
         let mut slot = slots.take()?;
         slot.enter(cgroups);
         slot.keep_rest();
@@ -293,9 +298,8 @@ fn script_index(argv: &[OsString]) -> Result<usize, String> {
     let name = argv.first().map(Path::new).and_then(Path::file_name);
     let name = name.and_then(OsStr::to_str).unwrap_or_default();
     let version = name.strip_prefix("python");
-    let is_python = version.is_some_and(|version| {
-        version.chars().all(|c| c.is_ascii_digit() || c == '.')
-    });
+    let is_python =
+        version.is_some_and(|version| version.chars().all(|c| c.is_ascii_digit() || c == '.'));
     if !is_python {
         return Err(format!("its command starts `{name}`, which is no Python"));
     }
@@ -311,7 +315,8 @@ fn script_index(argv: &[OsString]) -> Result<usize, String> {
                 words.next();
             }
             Some(_) if WITH_VALUE.iter().any(|option| word.starts_with(option)) => {}
-            Some(flags) if !flags.is_empty() && flags.chars().all(|c| "bBdEIOPqsSuvxR".contains(c)) => {}
+            Some(flags)
+                if !flags.is_empty() && flags.chars().all(|c| "bBdEIOPqsSuvxR".contains(c)) => {}
             Some(_) => return Err(format!("its command has the option `{word}`")),
         }
     }
@@ -335,7 +340,13 @@ mod tests {
         ] {
             assert_eq!(script_index(&words(command)), Ok(index), "{command}");
         }
-        for command in ["sh train.sh", "python -c pass", "python", "python -i x.py", "pythonic x"] {
+        for command in [
+            "sh train.sh",
+            "python -c pass",
+            "python",
+            "python -i x.py",
+            "pythonic x",
+        ] {
             assert!(script_index(&words(command)).is_err(), "{command}");
         }
     }

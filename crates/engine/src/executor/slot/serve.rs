@@ -392,7 +392,10 @@ impl Slot {
     /// Ends the processes that the program left: a moment in which they may end by themselves,
     /// SIGTERM or the stop signal, the grace period, SIGKILL.
     fn end_rest(&mut self) -> io::Result<()> {
-        let forked = self.running.as_ref().and_then(|running| running.leader.forked());
+        let forked = self
+            .running
+            .as_ref()
+            .and_then(|running| running.leader.forked());
         if forked.is_some_and(|forked| forked.ended.is_some()) {
             return self.finish(true);
         }
@@ -501,13 +504,8 @@ impl Slot {
             return Vec::new();
         };
         let leader = running.leader_pid();
-        let reaper = running.leader.reaper();
         match &self.kin {
-            _ if reaper.is_some() => processes::children(reaper.unwrap_or_default())
-                .into_iter()
-                .filter(|pid| *pid != leader || running.rest.is_some())
-                .collect(),
-            Kin::Process => processes::children(std::process::id())
+            Kin::Process => processes::children(running.root())
                 .into_iter()
                 .filter(|pid| *pid != leader || running.rest.is_some())
                 .collect(),
@@ -614,10 +612,7 @@ impl Leader {
     }
 
     /// Returns its status, processor time and peak memory once it has ended.
-    fn reap_if_exited(
-        &mut self,
-        group: Pid,
-    ) -> io::Result<Option<(ExitStatus, Duration, u64)>> {
+    fn reap_if_exited(&mut self, group: Pid) -> io::Result<Option<(ExitStatus, Duration, u64)>> {
         match self {
             Self::Child(_) if !has_exited(group) => Ok(None),
             Self::Child(child) => {
@@ -633,6 +628,11 @@ impl Leader {
 impl Running {
     fn leader_pid(&self) -> u32 {
         self.group.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    /// Returns the process below which all processes of the program stay: this one, or the reaper.
+    fn root(&self) -> u32 {
+        self.leader.reaper().unwrap_or_else(std::process::id)
     }
 
     /// Asks the program to end within `grace`. If it is the main process that gets the signal, its
