@@ -533,6 +533,27 @@ fn the_error_for_a_key_of_another_table_names_that_table() {
 }
 
 #[test]
+fn a_table_inside_of_another_one_is_named_as_a_table() {
+    for (lines, message) in [
+        (
+            "[resources]\ncapture = { loss = 'x' }",
+            "`[capture]` is a table of its own",
+        ),
+        (
+            "[limits]\ntracker = [{ name = 'cmf' }]",
+            "`[[tracker]]` is a table of its own",
+        ),
+    ] {
+        let (found, hints) = only_error(lines);
+        assert_eq!(found, message);
+        assert!(
+            hints[0].starts_with("write its keys below a line "),
+            "{hints:?}"
+        );
+    }
+}
+
+#[test]
 fn several_misplaced_keys_are_assigned_to_one_table() {
     let text = "[limits]\nmetric = 'latency'\nmax = 20\n[run]\ncommand = ['x']\n[space]\nlr = [0.1, 0.2]\n";
     let found = parse(text).unwrap_err().diagnostics.list;
