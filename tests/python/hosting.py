@@ -12,7 +12,7 @@ from pathlib import Path
 SOURCE = Path(__file__).parents[2] / "crates/engine/src/executor/host/host.py"
 
 # Time in seconds after which a host or a trial counts as hanging.
-WITHIN = 60
+WITHIN = 180
 
 
 def send(connection, *fields, fds=()):

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 # Time in seconds after which a run counts as hanging.
-WITHIN = 120
+WITHIN = 240
 
 SPACE = """
 [space]

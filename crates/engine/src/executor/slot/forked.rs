@@ -11,7 +11,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 /// Longest wait for the reaper. After it, the program is started without the host.
-const START_WITHIN: Duration = Duration::from_secs(2);
+const START_WITHIN: Duration = Duration::from_secs(5);
 
 /// An offer of a host to fork the next program.
 pub(super) struct Offer {
