@@ -175,8 +175,18 @@ class Host:
             os.putenv(name, value)
         self.environment = dict(os.environb)
         self.imported_environment = {}
+        self.show_name()
         self.inputs = inputs_state()
         self.fds = set(open_fds())
+
+    def show_name(self):
+        """Shows a short command line, and finds out whether the kernel lets trials show theirs."""
+        name = [os.fsencode(sys.executable), b"-c", b"# host of Python trials, started by swath"]
+        try:
+            self.block = Block(name, self.environment)
+            self.block.use()
+        except Refused as refused:
+            self.refusal = str(refused)
 
     def serve(self):
         self.wire.send("ready")
@@ -536,7 +546,12 @@ def run_reaper(host, connection, answer, lesson):
             waker.close()
             connection.connection.close()
             become_trial(host, request, connection.fds, go, lesson)
-        # From here on, nothing may raise: the trial has its parent.
+        # From here on, nothing may raise: the trial has its parent. Parent and child both make
+        # the group, so that it is there before anyone signals it.
+        try:
+            os.setpgid(pid, pid)
+        except OSError:
+            pass
         os.close(go)
         for fd in connection.fds:
             os.close(fd)
@@ -676,7 +691,7 @@ def prepare(host, request):
         except OSError as error:
             raise Refused("its reaper cannot enter the cgroup of the slot: %s" % error)
     request.environment = environment_of(host, request.changes)
-    request.block = Block(request)
+    request.block = Block(request.argv, request.environment)
 
 
 def first_folder(path):
@@ -733,18 +748,16 @@ class Block:
     Other programs read both in /proc, above all those that search for the processes of a trial.
     """
 
-    def __init__(self, request):
-        command = b"".join(word + b"\0" for word in request.argv)
+    def __init__(self, argv, environment):
+        command = b"".join(word + b"\0" for word in argv)
         environment = b"".join(
-            name + b"=" + value + b"\0" for name, value in request.environment.items()
+            name + b"=" + value + b"\0" for name, value in environment.items()
         )
         length = len(command) + len(environment)
         self.memory = mmap.mmap(-1, length, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self.memory[:length] = command + environment
         self.start = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
         self.middle, self.end = self.start + len(command), self.start + length
-        # Tried before the trial exists, since a kernel may lack it.
-        self.use()
 
     def use(self):
         with open("/proc/self/stat") as file:
@@ -782,6 +795,7 @@ def become_trial(host, request, fds, go, lesson):
             high = fcntl.fcntl(lesson, fcntl.F_DUPFD_CLOEXEC, 200)
             os.close(lesson)
             lesson = high
+        request.block.use()
         apply_environment(host, request)
         renew_state()
         renew_input()
