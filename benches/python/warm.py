@@ -91,6 +91,10 @@ def measure(name, rounds):
     output = folder / "stdout.log"
     host = hosting.Host(folder)
     host.learn(SCRIPTS[name])
+    # The host reaps the trial from which it has learned at its next wake-up.
+    first = host.fork(["case.py"])
+    assert first.wait() == 0
+    wait_until_gone(first.reaper)
     learned = cpu_of(host.process.pid)
     output.write_text("")
     cold, cold_wall, warm_wall = [], [], []
