@@ -10,6 +10,7 @@ use super::orphans::RUN;
 use super::processes;
 use super::slot::{Order, Received, Slot, SlotEvent, Slots, StartError, Wire};
 use super::supervise::ORPHAN_GRACE;
+use crate::platform::Entry as EnvironmentEntry;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -246,9 +247,9 @@ impl Host {
 /// Kills the processes of a trial, found by their mark, that a host has forked and that have lost
 /// their reaper and their slot.
 pub(super) fn end_marked(mark: &OsStr) {
-    let mark = mark.as_encoded_bytes();
+    let mark = mark.to_string_lossy();
     processes::end(
-        || processes::with_environment(|entry| entry == mark),
+        || processes::with_entry(EnvironmentEntry::Is(&mark)),
         Duration::ZERO,
     );
 }

@@ -331,6 +331,27 @@ fn each_mistake_has_its_code() {
             "unknown-name",
         ),
         ("[resources]\njobs = 4", "[[tracker]]\n", "missing-name"),
+        (
+            "[resources]\njobs = 4",
+            "[[tracker]]\nname = \"prov\"\ndir = \"a\"\n[[tracker]]\nname = \"prov\"\ndir = \"a/\"",
+            "same-tracker",
+        ),
+        (
+            "[resources]\njobs = 4",
+            "[[tracker]]\nname = \"program\"\ncommand = [\"a\"]\n\
+             [[tracker]]\nname = \"program\"\ncommand = [\"b\"]",
+            "same-tracker",
+        ),
+        (
+            "[resources]\njobs = 4",
+            "[[tracker]]\nname = \"mlflow\"\n[[tracker]]\nname = \"mlflow\"",
+            "same-tracker",
+        ),
+        (
+            "[resources]\njobs = 4",
+            "[[tracker]]\nname = \"mlflow\"\nmodel = \"m\"",
+            "bad-model",
+        ),
         ("[resources]\njobs = 4", "tracker = 3", "unknown-key"),
         ("layers * lr < 0.2", "layers > 9", "empty-space"),
         (
