@@ -40,6 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             source_tables: Vec::new(),
             checkpoint: false,
             invalid: Vec::new(),
+            warm: false,
         },
         guard: None,
         allotment: swath::executor::Allotment::default(),

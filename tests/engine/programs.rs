@@ -56,6 +56,7 @@ fn spec() -> ProgramSpec {
         source_tables: Vec::new(),
         checkpoint: false,
         invalid: Vec::new(),
+        warm: false,
     }
 }
 

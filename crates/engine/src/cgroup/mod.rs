@@ -89,6 +89,11 @@ impl Cgroup {
         may_write(&self.path) && may_write(&self.path.join("cgroup.procs"))
     }
 
+    /// Returns the file that lists the processes of the cgroup.
+    pub(crate) fn members_file(&self) -> PathBuf {
+        self.path.join("cgroup.procs")
+    }
+
     /// Moves a process into this group, with its threads but without its children.
     ///
     /// # Errors

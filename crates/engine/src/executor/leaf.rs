@@ -5,6 +5,7 @@ use super::{cgroups, processes};
 use crate::cgroup::Cgroup;
 use std::collections::BTreeSet;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The cgroup of a slot process or of an attempt. Dropping it removes the cgroup if it is empty.
@@ -41,6 +42,11 @@ impl Leaf {
     /// Fails if the process cannot be moved.
     pub(super) fn adopt(&self, pid: u32) -> io::Result<()> {
         self.cgroup.take(pid)
+    }
+
+    /// Returns the file to which a process writes its own number to enter the cgroup.
+    pub(super) fn members_file(&self) -> PathBuf {
+        self.cgroup.members_file()
     }
 
     /// Moves the leader of a new trial into the cgroup, with all processes that it has started

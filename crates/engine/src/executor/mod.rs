@@ -11,6 +11,7 @@ mod checkpoint;
 mod companions;
 mod gpus;
 pub mod guard;
+mod host;
 mod invocation;
 mod leaf;
 mod leftovers;

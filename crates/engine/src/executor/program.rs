@@ -2,6 +2,7 @@
 //! group.
 
 use super::cgroups::Cgroups;
+use super::host::{self, Hosts};
 use super::leaf::{Leaf, Tally};
 use super::orphans::RUN;
 use super::output::Output;
@@ -95,6 +96,9 @@ pub struct ProgramSpec {
     /// Exit statuses with which the program says that its configuration cannot work.
     #[serde(default)]
     pub invalid: Vec<i32>,
+    /// Whether Python programs are forked from a host that has imported their packages.
+    #[serde(default)]
+    pub warm: bool,
 }
 
 impl ProgramSpec {
@@ -170,6 +174,8 @@ pub struct Program {
     /// interval is over.
     last_was_short: AtomicBool,
     slots: Slots,
+    /// Hosts of Python programs; `None` if all programs start cold.
+    hosts: Option<Hosts>,
     /// Number of slot processes that were killed under their trials since a trial last ended.
     slots_lost: AtomicU32,
     allotment: Allotment,
@@ -209,6 +215,8 @@ impl Program {
         if guard.is_some() {
             ulimit::raise_files();
         }
+        // Without slot processes, a forked program could not be told from this process's own.
+        let has_hosts = spec.warm && guard.is_some() && cfg!(target_os = "linux");
         let slots = Slots::new(guard, &run).map_err(prepare_error)?;
         Ok(Self {
             invoke,
@@ -228,6 +236,7 @@ impl Program {
             outer_ranks,
             memory_kills: AtomicU64::new(platform::out_of_memory_kills()),
             slots,
+            hosts: has_hosts.then(Hosts::default),
             slots_lost: AtomicU32::new(0),
             run,
             cgroups: OnceLock::new(),
@@ -256,6 +265,16 @@ impl Program {
         })
     }
 
+    /// Offers a program to its host, if programs start warm. The error says why it starts cold.
+    fn offer(&self, order: &Order, dir: &Path, slot: &mut Slot) -> Result<(), String> {
+        let Some(hosts) = &self.hosts else {
+            return Ok(());
+        };
+        let socket = hosts.offer(order, &self.slots, self.cgroups(dir), &self.run)?;
+        slot.offer(&socket);
+        Ok(())
+    }
+
     /// Starts the program of an attempt in a slot, and returns its process id; `None` if the slot process was killed meanwhile.
     /// The error says why the program cannot be started.
     fn start(
@@ -263,6 +282,7 @@ impl Program {
         trial: &TrialContext,
         order: &Order,
         dir: &Path,
+        log: &mut TrialLogger,
     ) -> Result<Option<(Slot, u32)>, String> {
         let mut slot = self
             .slots
@@ -270,13 +290,19 @@ impl Program {
             .inspect_err(|error| trial.note_shortage(error))
             .map_err(|error| format!("the process of its slot could not be started: {error}"))?;
         slot.enter(self.cgroups(dir));
+        let offered = self.offer(order, dir, &mut slot);
         let must_end = || trial.stop_request().is_some_and(|request| request.kill);
         match slot.start(order, must_end) {
-            Ok(started) => Ok(Some((slot, started))),
+            Ok(started) => {
+                if let Some(reason) = offered.err().or_else(|| slot.take_refusal()) {
+                    note_cold_start(&reason, log);
+                }
+                Ok(Some((slot, started)))
+            }
             Err(StartError::Slot(_)) => {
                 // The program may have been started before.
                 drop(slot);
-                self.slots.end_strays();
+                self.end_strays(order);
                 Ok(None)
             }
             Err(StartError::Log(file, error)) => {
@@ -291,6 +317,14 @@ impl Program {
                 let name = name.map_or("", String::as_str);
                 Err(why_not(name, order, &error))
             }
+        }
+    }
+
+    /// Ends the processes of an attempt whose slot has died.
+    fn end_strays(&self, order: &Order) {
+        self.slots.end_strays();
+        if self.hosts.is_some() {
+            host::end_marked(&order.mark);
         }
     }
 
@@ -472,7 +506,7 @@ impl Program {
         }
         let translators = self.translators(trial, dir)?;
         let order = self.order(trial, dir, &translators)?;
-        let Some((mut slot, leader)) = self.start(trial, &order, dir)? else {
+        let Some((mut slot, leader)) = self.start(trial, &order, dir, log)? else {
             let mut outcome = Outcome {
                 exit: trial.stop_request().map_or(Exit::Lost, StopRequest::exit),
                 usage: Usage::default(),
@@ -485,7 +519,7 @@ impl Program {
             trial,
             dir,
             leader,
-            slot: slot.pid(),
+            slot: slot.root(),
             slot_leaf: slot.leaf(),
             earlier: Cell::new(None),
             mark: order.mark.to_string_lossy().into_owned(),
@@ -514,7 +548,7 @@ impl Program {
             output,
             orphans,
         );
-        let supervised = supervision.run(|| processes.register(), || self.slots.end_strays());
+        let supervised = supervision.run(|| processes.register(), || self.end_strays(&order));
         let mut outcome = supervised.outcome;
         self.last_was_short
             .store(begun.elapsed() < TOO_SHORT_FOR_CGROUP, Ordering::Relaxed);
@@ -558,7 +592,8 @@ struct AttemptProcesses<'a> {
     trial: &'a TrialContext,
     dir: &'a Path,
     leader: u32,
-    /// Slot process, above which nothing of the attempt can get; `None` for a slot in a thread.
+    /// Slot process, or reaper of a forked program, above which nothing of the attempt can get;
+    /// `None` for a slot in a thread.
     slot: Option<u32>,
     /// Cgroup of the slot process; `None` if there is none.
     slot_leaf: Option<Arc<Leaf>>,
@@ -744,6 +779,9 @@ impl Trainable for Program {
 
     fn close(&self) {
         let grace = self.limits.grace.min(ORPHAN_GRACE);
+        if let Some(hosts) = &self.hosts {
+            hosts.close();
+        }
         self.slots.close();
         if let Some(Some(cgroups)) = self.cgroups.get() {
             cgroups.close(grace);
@@ -767,6 +805,12 @@ fn set_newer_files_aside(
         log.warn(warning);
     }
     Ok(())
+}
+
+/// Records why a program was not forked from its host.
+fn note_cold_start(reason: &str, log: &mut TrialLogger) {
+    // A note that is lost costs nothing but itself.
+    log.note(&format!("cold: {reason}")).ok();
 }
 
 /// Adds the usage that a cgroup has counted to an outcome.

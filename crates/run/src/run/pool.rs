@@ -71,6 +71,7 @@ fn settings(
             source_tables: sweep.source_tables(),
             checkpoint: sweep.checkpoint,
             invalid: sweep.run.invalid.clone(),
+            warm: sweep.run.warm,
         },
         // The guard is the `swath` program itself, whose folder holds the tools.
         tools: guard

@@ -186,6 +186,8 @@ pub struct Run {
     pub system: Option<Duration>,
     /// Exit statuses with which the program says that its configuration cannot work.
     pub invalid: Vec<i32>,
+    /// Whether Python trials are forked from a process that has imported their packages.
+    pub warm: bool,
     /// Checkpoints that are kept after trials have ended.
     pub keep: Keep,
     /// Whether the bytes of models are held in the study's folder, or only their paths recorded.

@@ -6,6 +6,7 @@
 //! processes fall to the guard, which ends them; if the guard is dead too, they fall to the
 //! orchestrator.
 
+mod forked;
 mod order;
 mod serve;
 mod wire;
@@ -57,6 +58,10 @@ pub(super) struct Slot {
     leaf: Option<Arc<Leaf>>,
     /// Number of cgroups that it was to enter.
     entered: u32,
+    /// Parent of a program that a host has forked.
+    reaper: Option<u32>,
+    /// Reason why the host to which the program was offered has not forked it.
+    refusal: Option<String>,
 }
 
 /// The reason why a program was not started.
@@ -201,6 +206,8 @@ impl Slot {
                 is_process,
                 leaf: None,
                 entered: 0,
+                reaper: None,
+                refusal: None,
             }),
             _ => Err(error_of(&message)),
         }
@@ -227,6 +234,32 @@ impl Slot {
     /// Returns the cgroup of the slot process.
     pub(super) fn leaf(&self) -> Option<Arc<Leaf>> {
         self.leaf.clone()
+    }
+
+    /// Offers the next program to a host, whose reaper is at the other end of `socket`.
+    pub(super) fn offer(&mut self, socket: &OwnedFd) {
+        let cgroup = self.leaf.as_ref().map(|leaf| leaf.members_file());
+        let cgroup = cgroup.unwrap_or_default();
+        let fields = [b"offer".as_slice(), cgroup.as_os_str().as_encoded_bytes()];
+        // A slot that is gone is noticed when the program is started.
+        self.wire.send_with(&fields, &[socket.as_fd()]).ok();
+    }
+
+    /// Lets the processes that the next program leaves go on.
+    pub(super) fn keep_rest(&mut self) {
+        // A slot that is gone is noticed when the program is started.
+        self.wire.send(&["keep"]).ok();
+    }
+
+    /// Returns the process whose descendants are those of the running program: its slot, or the
+    /// reaper of a program that a host has forked. `None` for a slot in a thread.
+    pub(super) fn root(&self) -> Option<u32> {
+        self.reaper.or_else(|| self.pid())
+    }
+
+    /// Takes the reason why the host has not forked the running program.
+    pub(super) fn take_refusal(&mut self) -> Option<String> {
+        self.refusal.take()
     }
 
     /// Starts a program and waits until it runs, or until `must_end` returns `true`. Returns its
@@ -262,7 +295,12 @@ impl Slot {
             }
         };
         match (message.kind(), message.field(1)) {
-            ("started", _) => Ok(u32::try_from(message.number(1)).unwrap_or(0)),
+            ("started", _) => {
+                self.reaper = u32::try_from(message.number(2)).ok().filter(|pid| *pid > 0);
+                let refusal = String::from_utf8_lossy(message.field(3)).into_owned();
+                self.refusal = Some(refusal).filter(|refusal| !refusal.is_empty());
+                Ok(u32::try_from(message.number(1)).unwrap_or(0))
+            }
             (_, b"spawn") => Err(StartError::Spawn(error_of(&message))),
             (_, step) => {
                 let file = String::from_utf8_lossy(step).into_owned();

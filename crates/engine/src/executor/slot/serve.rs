@@ -5,6 +5,7 @@
 //! a thread does the same work. It finds orphans by their marks, since they are reparented to the
 //! whole process and not to the thread.
 
+use super::forked::{Forked, Offer};
 use super::order::{Order, STDIO};
 use super::wire::{Message, Received, Wire};
 use crate::executor::orphans::OrphanFinder;
@@ -22,7 +23,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wait4::Wait4 as _;
@@ -77,6 +78,8 @@ pub fn run(socket: impl Into<OwnedFd>) -> io::Result<()> {
         wire: Wire::new(socket),
         kin,
         running: None,
+        offer: None,
+        keeps_rest: false,
         reported_time: Duration::ZERO,
     }
     .serve()
@@ -88,6 +91,8 @@ pub(super) fn run_in_thread(socket: OwnedFd, finder: Arc<OrphanFinder>) {
         wire: Wire::new(socket),
         kin: Kin::Thread(finder),
         running: None,
+        offer: None,
+        keeps_rest: false,
         reported_time: Duration::ZERO,
     };
     // The other end sees the closed socket.
@@ -108,13 +113,17 @@ struct Slot {
     wire: Wire,
     kin: Kin,
     running: Option<Running>,
+    /// Offer of a host to fork the next program.
+    offer: Option<Offer>,
+    /// Whether the processes that the program leaves may go on: those of a host are trials.
+    keeps_rest: bool,
     /// Processor time of the reaped children that was reported.
     reported_time: Duration,
 }
 
 /// A program that was started and whose processes have not all ended.
 struct Running {
-    child: Child,
+    leader: Leader,
     group: Pid,
     /// Readable once the program has ended; `None` if the kernel or a sandbox refuses it.
     pidfd: Option<OwnedFd>,
@@ -128,6 +137,14 @@ struct Running {
     is_killed: bool,
     /// State after the end of the program.
     rest: Option<Rest>,
+}
+
+/// The first process of a program.
+enum Leader {
+    /// A child of this process.
+    Child(Child),
+    /// A child of a reaper.
+    Forked(Forked),
 }
 
 /// A request to end a program.
@@ -213,6 +230,16 @@ impl Slot {
         let timeout = match &self.running {
             None => None,
             Some(Running {
+                leader: Leader::Forked(forked),
+                rest,
+                ..
+            }) => {
+                fds.push(PollFd::from_borrowed_fd(forked.fd(), PollFlags::IN));
+                let nap = rest.as_ref().map_or(REAP_EVERY, |rest| rest.nap);
+                let due = self.announcement_due().unwrap_or(nap);
+                Some(due.min(self.group_signal_due().unwrap_or(due)))
+            }
+            Some(Running {
                 rest: Some(rest), ..
             }) => Some(rest.nap),
             Some(Running {
@@ -235,6 +262,16 @@ impl Slot {
             .ok()
             .and_then(Signal::from_named_raw);
         match (message.kind(), &mut self.running) {
+            ("offer", None) => {
+                let cgroup = message.field(1).to_vec();
+                let socket = self.wire.take_fd();
+                self.offer = socket.map(|socket| Offer { socket, cgroup });
+                Ok(())
+            }
+            ("keep", None) => {
+                self.keeps_rest = true;
+                Ok(())
+            }
             ("start", None) => self.start(Order::of(message)),
             ("stop", Some(running)) => {
                 if let (Some(signal), None) = (signal, &running.rest) {
@@ -269,14 +306,27 @@ impl Slot {
     }
 
     fn start(&mut self, order: Order) -> io::Result<()> {
-        let stdio = order.has_stdio().then(|| self.take_stdio());
-        match stdio.transpose().and_then(|stdio| spawn(&order, stdio)) {
-            Ok(child) => {
-                let group = Pid::from_child(&child);
-                let fields = ["started".to_owned(), child.id().to_string()];
+        let forked = self.offer.take().map(|offer| Forked::start(offer, &order));
+        let (forked, refusal) = match forked {
+            Some(Ok(forked)) => (Some(forked), String::new()),
+            Some(Err(refusal)) => (None, refusal),
+            None => (None, String::new()),
+        };
+        let leader = match forked {
+            Some(forked) => Ok(Leader::Forked(forked)),
+            None => self.spawn(&order).map(Leader::Child),
+        };
+        match leader.and_then(|leader| Ok((leader.group()?, leader))) {
+            Ok((group, leader)) => {
+                let fields = [
+                    "started".to_owned(),
+                    group.as_raw_nonzero().to_string(),
+                    leader.reaper().unwrap_or(0).to_string(),
+                    refusal,
+                ];
                 self.running = Some(Running {
-                    pidfd: platform::pidfd(group),
-                    child,
+                    pidfd: leader.pidfd(group),
+                    leader,
                     group,
                     order,
                     since: Instant::now(),
@@ -295,6 +345,11 @@ impl Slot {
         }
     }
 
+    fn spawn(&mut self, order: &Order) -> Result<Child, NotStarted> {
+        let stdio = order.has_stdio().then(|| self.take_stdio()).transpose()?;
+        spawn(order, stdio)
+    }
+
     /// Takes the descriptors that came with an order.
     fn take_stdio(&mut self) -> Result<[OwnedFd; STDIO], NotStarted> {
         let fds: Vec<OwnedFd> = std::iter::from_fn(|| self.wire.take_fd())
@@ -311,24 +366,29 @@ impl Slot {
         let Some(running) = &mut self.running else {
             return Ok(());
         };
+        if let Leader::Forked(forked) = &mut running.leader {
+            // Without its reaper the program has no parent that reports its end. This slot ends
+            // it, and itself, and the trial runs again.
+            forked.follow()?;
+        }
         if running.rest.is_none() {
-            if !has_exited(running.group) {
+            let Some((status, time, peak)) = running.leader.reap_if_exited(running.group)? else {
                 self.reap_orphans();
                 return Ok(());
-            }
-            let reaped = running.child.wait4()?;
+            };
             running.rest = Some(Rest {
                 since: Instant::now(),
                 nap: FIRST_NAP,
                 names: None,
             });
-            let time = reaped.rusage.utime + reaped.rusage.stime;
-            self.reported_time += time;
+            if matches!(running.leader, Leader::Child(_)) {
+                self.reported_time += time;
+            }
             self.wire.queue(&[
                 "exited".to_owned(),
-                reaped.status.into_raw().to_string(),
+                status.into_raw().to_string(),
                 time.as_micros().to_string(),
-                reaped.rusage.maxrss.to_string(),
+                peak.to_string(),
             ])?;
         }
         self.end_rest()
@@ -337,15 +397,30 @@ impl Slot {
     /// Ends the processes that the program left: a moment in which they may end by themselves,
     /// SIGTERM or the stop signal, the grace period, SIGKILL.
     fn end_rest(&mut self) -> io::Result<()> {
-        if matches!(self.kin, Kin::Process) {
+        let forked = self
+            .running
+            .as_ref()
+            .and_then(|running| running.leader.forked());
+        if forked.is_some_and(|forked| forked.ended.is_some()) {
+            return self.finish(true);
+        }
+        if matches!(self.kin, Kin::Process) && forked.is_none() {
             let (has_reaped, has_others) = reap_children();
             self.note_orphans(has_reaped);
             if !has_others {
                 return self.finish(true);
             }
+            if self.keeps_rest
+                && let Some(running) = &mut self.running
+                && let (Some(rest), None) = (&mut running.rest, &running.stopping)
+            {
+                rest.nap = REAP_EVERY;
+                return Ok(());
+            }
         }
         let remaining = self.remaining();
         let Some(Running {
+            leader,
             group,
             order,
             rest: Some(rest),
@@ -358,7 +433,8 @@ impl Slot {
             return Ok(());
         };
         let is_group_alive = test_kill_process_group(*group).is_ok();
-        let is_ended = remaining.is_empty() && !is_group_alive;
+        // The reaper of a forked program says when none is left.
+        let is_ended = remaining.is_empty() && !is_group_alive && leader.forked().is_none();
         let until = match stopping {
             Some(stopping) => stopping.until,
             None => rest.since + order.grace,
@@ -395,7 +471,9 @@ impl Slot {
         };
         let mut of_orphans = Duration::ZERO;
         // Without orphans, the time of the program itself is all.
-        if running.had_orphans {
+        if let Some(forked) = running.leader.forked() {
+            of_orphans = forked.ended.unwrap_or_default();
+        } else if running.had_orphans {
             let reaped = self.reaped_time();
             of_orphans = reaped.saturating_sub(self.reported_time);
             self.reported_time = self.reported_time.max(reaped);
@@ -430,9 +508,9 @@ impl Slot {
         let Some(running) = &self.running else {
             return Vec::new();
         };
-        let leader = running.child.id();
+        let leader = running.leader_pid();
         match &self.kin {
-            Kin::Process => processes::children(std::process::id())
+            Kin::Process => processes::children(running.root())
                 .into_iter()
                 .filter(|pid| *pid != leader || running.rest.is_some())
                 .collect(),
@@ -472,7 +550,7 @@ impl Slot {
         };
         let group = running.group;
         kill_process_group(group, signal).ok();
-        let leader = running.child.id();
+        let leader = running.leader_pid();
         let roots = self.orphans().into_iter().chain([leader]);
         processes::signal_outside(roots, leader, signal);
     }
@@ -501,7 +579,7 @@ impl Slot {
             if running.rest.is_none() {
                 kill_process_group(running.group, Signal::KILL).ok();
             }
-            let leader = running.child.id();
+            let leader = running.leader_pid();
             processes::end(
                 || {
                     let roots = self.orphans().into_iter().chain([leader]);
@@ -516,7 +594,62 @@ impl Slot {
     }
 }
 
+impl Leader {
+    fn forked(&self) -> Option<&Forked> {
+        match self {
+            Self::Child(_) => None,
+            Self::Forked(forked) => Some(forked),
+        }
+    }
+
+    /// Returns the process group that it leads.
+    fn group(&self) -> Result<Pid, NotStarted> {
+        match self {
+            Self::Child(child) => Ok(Pid::from_child(child)),
+            Self::Forked(forked) => as_pid(forked.pid).ok_or_else(|| NotStarted {
+                step: "spawn",
+                error: ErrorKind::InvalidData.into(),
+            }),
+        }
+    }
+
+    /// Returns the process id of its parent; `None` for a child of this process.
+    fn reaper(&self) -> Option<u32> {
+        Some(self.forked()?.reaper)
+    }
+
+    fn pidfd(&self, group: Pid) -> Option<OwnedFd> {
+        match self {
+            Self::Child(_) => platform::pidfd(group),
+            // The reaper tells.
+            Self::Forked(_) => None,
+        }
+    }
+
+    /// Returns its status, processor time and peak memory once it has ended.
+    fn reap_if_exited(&mut self, group: Pid) -> io::Result<Option<(ExitStatus, Duration, u64)>> {
+        match self {
+            Self::Child(_) if !has_exited(group) => Ok(None),
+            Self::Child(child) => {
+                let reaped = child.wait4()?;
+                let time = reaped.rusage.utime + reaped.rusage.stime;
+                Ok(Some((reaped.status, time, reaped.rusage.maxrss)))
+            }
+            Self::Forked(forked) => Ok(forked.exited),
+        }
+    }
+}
+
 impl Running {
+    fn leader_pid(&self) -> u32 {
+        self.group.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    /// Returns the process below which all processes of the program stay: this one, or the reaper.
+    fn root(&self) -> u32 {
+        self.leader.reaper().unwrap_or_else(std::process::id)
+    }
+
     /// Asks the program to end within `grace`. If it is the main process that gets the signal, its
     /// group follows when half of the time is over, and the rest when the main process has ended.
     fn stop(&mut self, signal: Signal, is_main_first: bool, grace: Duration) {
@@ -605,6 +738,16 @@ fn spawn(order: &Order, stdio: Option<[OwnedFd; STDIO]>) -> Result<Child, NotSta
             }
         }
     }
+}
+
+/// Opens the standard streams of a program with logs.
+pub(super) fn open_streams(order: &Order) -> io::Result<[OwnedFd; STDIO]> {
+    let [stdout, stderr] = open_logs(order).map_err(|not_started| not_started.error)?;
+    Ok([
+        File::open("/dev/null")?.into(),
+        stdout.into(),
+        stderr.into(),
+    ])
 }
 
 fn open_logs(order: &Order) -> Result<[File; 2], NotStarted> {

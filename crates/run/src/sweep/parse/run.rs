@@ -141,6 +141,12 @@ pub(in crate::sweep) const OPTIONS: &[Opt] = &[
         "whether the program can go on from `SWATH_CHECKPOINT_DIR`",
     ),
     Opt::new(
+        "warm",
+        Takes::Switch,
+        Preset::Flag(false),
+        "whether Python trials are forked from a process that has imported their packages; see python.md",
+    ),
+    Opt::new(
         "invalid",
         Takes::List(&Takes::Count(1)),
         Preset::Absent,
@@ -270,6 +276,9 @@ pub(super) fn read(
         // Zero turns sampling off.
         run.system = Some(every.max(SHORTEST)).filter(|_| !every.is_zero());
     }
+    run.warm = section
+        .take_bool("warm", diagnostics)
+        .is_some_and(|(flag, _)| flag);
     run.models = models(&mut section, diagnostics);
     run.invalid = invalid(&mut section, diagnostics);
     if let Some((text, span)) = section.take_text("keep", diagnostics) {
