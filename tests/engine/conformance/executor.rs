@@ -83,6 +83,7 @@ fn programs(slots: usize, behaviour: Behaviour) -> World {
             capture: Vec::new(),
             source_tables: Vec::new(),
             checkpoint: false,
+            warm: false,
             invalid: Vec::new(),
         },
         guard: None,
