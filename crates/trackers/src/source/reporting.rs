@@ -266,6 +266,7 @@ mod tests {
 
     fn reporting(dir: &Path, deciding: &[&str], resource: Option<&str>) -> Reporting {
         let deciding: Vec<Name> = deciding.iter().copied().map(Name::from).collect();
+        let resource = resource.map(Name::from);
         let attempt = SourceAttempt {
             trial: TrialId(1),
             attempt: Attempt(1),
@@ -274,7 +275,7 @@ mod tests {
             is_shared: false,
             resumes: false,
             deciding: &deciding,
-            resource: resource.map(Name::from).as_ref(),
+            resource: resource.as_ref(),
             env: &[],
         };
         Reporting::begin(&attempt, "files", Rename::default()).unwrap()
