@@ -3,7 +3,7 @@
 use super::unclosed::{self, Unclosed};
 use super::{Diagnostic, Diagnostics, Span};
 use std::collections::HashSet;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -163,7 +163,7 @@ pub(super) fn quoted(text: &str) -> String {
         match letter {
             '"' | '\\' => quoted.extend(['\\', letter]),
             letter if letter.is_control() => {
-                quoted.push_str(&format!("\\U{:08X}", u32::from(letter)));
+                let _ = write!(quoted, "\\U{:08X}", u32::from(letter));
             }
             letter => quoted.push(letter),
         }

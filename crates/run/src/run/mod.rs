@@ -434,16 +434,16 @@ impl<'a> Opened<'a> {
         let called = self.options.workdir.clone();
         // The setup may have built what the command names, so the files are found only now.
         let plan = work_plan(&self.sweep, &self.options)?;
-        let work = pool::work(
+        let mut work = pool::work(
             &self.sweep,
             &self.dir,
             (called, self.workdir()),
             plan.map(|plan| plan.files),
             &self.shares,
             self.stands_for,
-            self.sources.clone(),
             guard,
         );
+        work.program.sources = self.sources.clone();
         // Repeats always run on this machine, wherever the original ran.
         let site = match self.stands_for {
             Some(_) => Some(swath_engine::executor::here()),

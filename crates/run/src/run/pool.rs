@@ -26,7 +26,6 @@ pub(super) fn work(
     work_files: Option<WorkFiles>,
     shares: &Shares,
     stands_for: Option<TrialId>,
-    sources: Sources,
     guard: Option<Command>,
 ) -> Work {
     let study = StudyContext {
@@ -37,10 +36,7 @@ pub(super) fn work(
     };
     let invoke = invoke(sweep, study.clone(), &workdir);
     Work {
-        program: ProgramSettings {
-            sources,
-            ..settings(sweep, workdir, shares, invoke, guard)
-        },
+        program: settings(sweep, workdir, shares, invoke, guard),
         study,
         dir: dir.root().to_owned(),
         called,

@@ -15,7 +15,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use swath_engine::executor::{RecordSource, SourceAttempt, Translator};
-use swath_log::LOGGED;
+use swath_log::{LOGGED, regular};
 use swath_model::study::{Datum, Kind, Metric};
 
 pub(super) const KIND: Kind<dyn RecordSource> = Kind {
@@ -89,7 +89,7 @@ impl Python {
 fn write_hook(study: &Path) -> io::Result<PathBuf> {
     let folder = study.join(FOLDER);
     let path = folder.join("sitecustomize.py");
-    if fs::read(&path).is_ok_and(|text| text == HOOK.as_bytes()) {
+    if regular::read(&path).is_ok_and(|text| text == HOOK.as_bytes()) {
         return Ok(folder);
     }
     fs::create_dir_all(&folder)?;

@@ -104,7 +104,7 @@ mod tests {
                 record.int(1, step + 1);
                 record.message(2, |history| {
                     let items = [
-                        ("loss", format!("{}", 0.5 + step as f64)),
+                        ("loss", (0.5 + step as f64).to_string()),
                         ("nan", "NaN".to_owned()),
                         ("_step", step.to_string()),
                         ("_runtime", "1.5".to_owned()),
@@ -135,7 +135,7 @@ mod tests {
     fn rows_are_read_however_the_file_arrives() {
         let file = file(3);
         let expected: Vec<String> = (0..3)
-            .map(|step| format!("loss={}.5 nan=NaN step={step} val/acc=1", step))
+            .map(|step| format!("loss={step}.5 nan=NaN step={step} val/acc=1"))
             .collect();
         for cut in 0..file.len() {
             let (first, second) = file.split_at(cut);
