@@ -6,33 +6,34 @@ use std::path::Path;
 #[cfg(target_os = "linux")]
 pub(super) struct Watch {
     inotify: std::os::fd::OwnedFd,
+    sees_new_files: bool,
 }
 
 #[cfg(target_os = "linux")]
 impl Watch {
-    /// Creates an instance without watches; `None` if the kernel's limit of instances is reached.
-    pub(super) fn new() -> Option<Self> {
-        use rustix::fs::inotify::{CreateFlags, init};
+    /// Creates an instance that watches a folder for files that are created in it or moved into it;
+    /// `None` if the kernel's limit of instances is reached.
+    pub(super) fn new(folder: &Path) -> Option<Self> {
+        use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
         let inotify = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
-        Some(Self { inotify })
+        let events = WatchFlags::CREATE | WatchFlags::MOVED_TO;
+        // Without this watch the supervisor notices new files only at its next poll.
+        let sees_new_files = add_watch(&inotify, folder, events).is_ok();
+        Some(Self {
+            inotify,
+            sees_new_files,
+        })
+    }
+
+    /// Returns whether a new file in the folder is noticed.
+    pub(super) fn sees_new_files(&self) -> bool {
+        self.sees_new_files
     }
 
     /// Adds a file. Returns whether it is watched; a file that does not exist yet cannot be.
     pub(super) fn add(&self, path: &Path) -> bool {
         use rustix::fs::inotify::{WatchFlags, add_watch};
         add_watch(&self.inotify, path, WatchFlags::MODIFY).is_ok()
-    }
-
-    /// Watches a folder for files that are created in it or moved into it.
-    pub(super) fn add_new_files(&self, folder: &Path) {
-        use rustix::fs::inotify::{WatchFlags, add_watch};
-        // Without this watch the supervisor notices new files only at its next poll.
-        add_watch(
-            &self.inotify,
-            folder,
-            WatchFlags::CREATE | WatchFlags::MOVED_TO,
-        )
-        .ok();
     }
 
     /// Returns the descriptor that becomes readable when a watched file has grown.
@@ -53,13 +54,15 @@ pub(super) struct Watch;
 
 #[cfg(not(target_os = "linux"))]
 impl Watch {
-    pub(super) fn new() -> Option<Self> {
+    pub(super) fn new(_: &Path) -> Option<Self> {
         None
+    }
+
+    pub(super) fn sees_new_files(&self) -> bool {
+        false
     }
 
     pub(super) fn add(&self, _: &Path) -> bool {
         false
     }
-
-    pub(super) fn add_new_files(&self, _: &Path) {}
 }
