@@ -1,9 +1,10 @@
 //! Measures the minimum cost of starting trivial programs: a folder, two log files and a
 //! posix_spawn for each, several at a time.
 //!
-//! `spawn_baseline COUNT [SLOTS] [PROGRAM]` prints one line of JSON. The folders stay in `TMPDIR`,
-//! to be removed after the last run, because ext4 is slow for minutes after many files are removed.
-//! The result is the baseline for the cost of a trial.
+//! `spawn_baseline COUNT [SLOTS] [PROGRAM] [ARGUMENTS]` prints one line of JSON. The folders stay in
+//! `TMPDIR`, to be removed after the last run, because ext4 is slow for minutes after many files are
+//! removed. `{slot}` in an argument is the number of the slot. The result is the baseline for the
+//! cost of a trial.
 #![expect(clippy::print_stdout, reason = "its result is what it is for")]
 
 use std::fs::{self, File, OpenOptions};
@@ -20,13 +21,20 @@ fn main() -> io::Result<()> {
         .and_then(|word| word.parse().ok())
         .unwrap_or(1000);
     let slots: usize = words.next().and_then(|word| word.parse().ok()).unwrap_or(2);
-    let program = words.next().unwrap_or_else(|| "/bin/true".to_owned());
-    let dir = tempfile::tempdir()?.keep();
+    let mut argv: Vec<String> = words.collect();
+    if argv.is_empty() {
+        argv.push("/bin/true".to_owned());
+    }
+    let dir = std::env::temp_dir().join(format!("spawn-{}", std::process::id()));
+    fs::create_dir(&dir)?;
     let begun = Instant::now();
     let next = AtomicU32::new(1);
     std::thread::scope(|threads| {
         let slots: Vec<_> = (0..slots)
-            .map(|_| threads.spawn(|| run_trials(&program, &dir, &next, count)))
+            .map(|slot| {
+                let (argv, dir, next) = (&argv, &dir, &next);
+                threads.spawn(move || run_trials(&slot.to_string(), argv, dir, next, count))
+            })
             .collect();
         slots.into_iter().try_for_each(|slot| {
             slot.join()
@@ -42,19 +50,26 @@ fn main() -> io::Result<()> {
 }
 
 /// Runs trials one after another until `next` exceeds `count`.
-fn run_trials(program: &str, dir: &Path, next: &AtomicU32, count: u32) -> io::Result<()> {
+fn run_trials(
+    slot: &str,
+    argv: &[String],
+    dir: &Path,
+    next: &AtomicU32,
+    count: u32,
+) -> io::Result<()> {
     loop {
         let trial = next.fetch_add(1, Ordering::Relaxed);
         if trial > count {
             return Ok(());
         }
-        spawn(program, &dir.join(trial.to_string()))?.wait()?;
+        spawn(slot, argv, &dir.join(trial.to_string()))?.wait()?;
     }
 }
 
-fn spawn(program: &str, dir: &Path) -> io::Result<Child> {
+fn spawn(slot: &str, argv: &[String], dir: &Path) -> io::Result<Child> {
     fs::create_dir(dir)?;
-    Command::new(program)
+    Command::new(&argv[0])
+        .args(argv[1..].iter().map(|word| word.replace("{slot}", slot)))
         .stdin(Stdio::null())
         .stdout(open_log(dir, "stdout.log")?)
         .stderr(open_log(dir, "stderr.log")?)

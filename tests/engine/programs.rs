@@ -568,6 +568,19 @@ fn a_log_beyond_its_limit_is_cut_with_one_warning() {
 }
 
 #[test]
+fn a_log_is_cut_while_the_program_runs_also_after_a_report() {
+    let mut world = World::of(settings_with(
+        &[&trainable("watch-log.sh")],
+        ProgramSpec {
+            log: 300_000,
+            ..spec()
+        },
+    ));
+    let story = world.run();
+    assert_eq!((story.exit(), story.losses()), (&Exit::Done, vec![0.5]));
+}
+
+#[test]
 fn no_process_of_a_trial_survives_it() {
     // The unusual number in the command line identifies the processes, even those without an
     // environment.

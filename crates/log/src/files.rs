@@ -76,6 +76,8 @@ struct Marking {
     is_written: bool,
     /// Whether the next write of rows is marked at once.
     is_urgent: bool,
+    /// Whether there are lines or rows since the last mark.
+    is_changed: bool,
     /// The time of the last mark, or of the first row, in microseconds since 1970.
     at: i64,
     /// The length of each log's file that no row was added to, from earlier attempts.
@@ -128,6 +130,7 @@ impl MetricFiles {
             is_in_line: false,
             is_written: is_resumed,
             is_urgent: written.is_err(),
+            is_changed: false,
             at: 0,
             lengths: existing.lengths,
         });
@@ -153,6 +156,7 @@ impl MetricFiles {
     pub(super) fn begin_line(&mut self, line_end: Option<u64>) {
         if let Some(marking) = &mut self.marking {
             marking.is_in_line = line_end.is_some();
+            marking.is_changed |= marking.is_in_line;
             marking.records = line_end.unwrap_or(marking.records);
         }
     }
@@ -204,6 +208,7 @@ impl MetricFiles {
         let Some(marking) = &mut self.marking else {
             return;
         };
+        marking.is_changed = true;
         if marking.is_in_line {
             return;
         }
@@ -222,7 +227,8 @@ impl MetricFiles {
     pub(super) fn flush(&mut self, now: i64) -> io::Result<()> {
         self.write_rows(now)?;
         let is_due = self.marking.as_ref().is_some_and(|marking| {
-            marking.is_urgent || (marking.at > 0 && now.abs_diff(marking.at) >= SECOND)
+            let is_old = marking.at > 0 && now.abs_diff(marking.at) >= SECOND;
+            marking.is_urgent || (marking.is_changed && is_old)
         });
         if is_due { self.write_mark(now) } else { Ok(()) }
     }
@@ -258,6 +264,7 @@ impl MetricFiles {
         marking.at = now;
         marking.is_written |= written.is_ok();
         marking.is_urgent = written.is_err();
+        marking.is_changed &= written.is_err();
         written
     }
 
@@ -534,6 +541,24 @@ mod tests {
         files.flush(3).unwrap();
         drop(files);
         assert_eq!(read(dir.path(), "m.json").lines().count(), 1);
+    }
+
+    #[test]
+    fn a_mark_is_written_anew_only_after_another_line_or_row() {
+        let dir = tempfile::tempdir().unwrap();
+        let mark = dir.path().join("metrics/.mark");
+        let mut files = MetricFiles::new(dir.path());
+        files.begin_marks(0).unwrap();
+        let mut row = |now| files.row("m", br#""a": 1"#, ["a"].into_iter(), now);
+        row(SECOND as i64).unwrap();
+        files.flush(2 * SECOND as i64).unwrap();
+        fs::remove_file(&mark).unwrap();
+        files.flush(9 * SECOND as i64).unwrap();
+        assert!(!mark.exists());
+        files.begin_line(Some(9));
+        files.begin_line(None);
+        files.flush(10 * SECOND as i64).unwrap();
+        assert!(mark.exists());
     }
 
     #[test]

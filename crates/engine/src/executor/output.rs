@@ -100,6 +100,11 @@ impl Output {
         Ok(newly_cut)
     }
 
+    /// Returns whether a log had grown at the last [`trim`](Self::trim) since the one before.
+    pub(super) fn has_grown(&self) -> bool {
+        self.streams.iter().any(|log| log.has_grown)
+    }
+
     /// Returns the error message that the program wrote before it failed: any form on stderr, only
     /// a traceback on stdout.
     pub(super) fn error(&self) -> Option<String> {
@@ -175,6 +180,9 @@ struct LogFile {
     seen: u64,
     /// Number of bytes that were cut out.
     left_out: u64,
+    /// Size at the last check, and whether it was smaller at the check before.
+    size: u64,
+    has_grown: bool,
 }
 
 impl LogFile {
@@ -191,6 +199,8 @@ impl LogFile {
             begin: seen,
             seen,
             left_out: 0,
+            size: seen,
+            has_grown: false,
         }
     }
 
@@ -266,6 +276,7 @@ impl LogFile {
     fn trim(&mut self, cap: u64) -> io::Result<bool> {
         // The program may have removed the file.
         let size = self.path.metadata().map_or(0, |metadata| metadata.len());
+        self.has_grown = size > std::mem::replace(&mut self.size, size);
         if size <= cap {
             return Ok(false);
         }
@@ -296,6 +307,7 @@ impl LogFile {
             to += count as u64;
         }
         file.set_len(to)?;
+        self.size = to;
         // Bytes up to `size` were searched before; bytes appended later are still to be searched.
         self.seen = to - (from - self.seen.clamp(begin, from));
         Ok(is_first_cut)

@@ -50,8 +50,7 @@ pub(super) fn sleep(
     poll(&mut fds, Some(&timespec(timeout))).ok();
     let woken = Woken {
         has_news: is_ready(fds.first()),
-        // After a pause the files are read without asking: it was made to collect writes.
-        grown: pause.is_some() || growth.is_some() && is_ready(fds.last()),
+        grown: growth.is_some() && is_ready(fds.last()),
     };
     if waker.fd().is_some() && is_ready(fds.get(1)) {
         waker.drain();
@@ -64,4 +63,30 @@ pub(super) fn sleep(
 
 fn is_ready(fd: Option<&PollFd<'_>>) -> bool {
     fd.is_some_and(|fd| !fd.revents().is_empty())
+}
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use crate::executor::stop_line::StopLine;
+    use std::os::fd::AsFd as _;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn the_end_of_a_pause_is_no_write() {
+        let dir = tempfile::tempdir().unwrap();
+        let watch = Watch::new(dir.path()).unwrap();
+        let (slot, _other) = UnixStream::pair().unwrap();
+        let line = StopLine::new();
+        let waker = line.open_waker();
+        let sleep = |last_read| {
+            let nap = Duration::from_millis(1);
+            super::sleep(slot.as_fd(), &waker, Some(&watch), nap, last_read).grown
+        };
+        std::fs::write(dir.path().join("records.jsonl"), "x").unwrap();
+        // The pause lasts as long as this moment is to come.
+        let pausing = Some(Instant::now() + Duration::from_secs(3600));
+        // Writes are collected during the pause, and reported after it.
+        assert!(!sleep(pausing) && sleep(None));
+        assert!(!sleep(pausing) && !sleep(None));
+    }
 }

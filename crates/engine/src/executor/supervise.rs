@@ -5,7 +5,7 @@
 //! One thread supervises one child. On Linux it sleeps in a single `poll` over the slot's socket,
 //! the eventfd for stop requests and an inotify watch of the files the child writes; on other
 //! systems it sleeps for short intervals. A child that ends within the first interval never costs
-//! an inotify watch.
+//! an inotify watch, and a silent one costs a look a second.
 
 use super::output::Output;
 use super::shortage::Shortage;
@@ -29,19 +29,26 @@ use swath_model::space::Name;
 use swath_model::study::{Failure, Usage};
 use wait4::ResourceUsage;
 
-/// First interval between two polls; each following interval is twice as long.
-const FIRST_NAP: Duration = Duration::from_millis(5);
+/// First interval between two checks of the child; each following interval is twice as long. A
+/// child that ends within the first one is neither watched nor measured, nor does the journal get
+/// its place.
+const FIRST_NAP: Duration = Duration::from_millis(20);
 
-/// Longest interval while the child's files are watched by inotify. The sizes of its logs are
-/// checked this often.
-const LONGEST_NAP: Duration = Duration::from_millis(250);
+/// Longest interval between two checks while the child's files are watched by inotify.
+const LONGEST_NAP: Duration = Duration::from_secs(1);
 
-/// Minimum lifetime of a child before its files are watched and its memory is measured.
-const MIN_LIFETIME_TO_WATCH: Duration = Duration::from_millis(20);
+/// Longest interval while a log grows, which is cut when it is too long.
+const LONGEST_NAP_OF_WRITER: Duration = Duration::from_millis(250);
 
-/// Intervals of the measurements of memory and processor time: with a memory limit, and without.
+/// Shortest and longest interval between two measurements of memory and processor time, and the
+/// part of the child's run time that lies between: a peak that lasts for less counts for little in
+/// a long run.
+const MEASURE_AT_MOST_EVERY: Duration = Duration::from_millis(500);
+const MEASURE_AT_LEAST_EVERY: Duration = Duration::from_secs(10);
+const PART_BETWEEN_MEASUREMENTS: u32 = 16;
+
+/// Interval of the measurements of memory with a memory limit.
 const MEASURE_EVERY_WITH_LIMIT: Duration = Duration::from_millis(100);
-const MEASURE_EVERY: Duration = Duration::from_millis(500);
 
 /// Interval between two checks for a `Kill` request while the slot ends the rest.
 const REST_CHECK_INTERVAL: Duration = Duration::from_millis(50);
@@ -94,6 +101,11 @@ pub(super) struct Supervision<'a> {
     meter: Meter,
     /// Time of the last measurement; equals `begun` before the first one.
     last_measured: Instant,
+    /// The interval before the next check of the child, and the time of that check.
+    nap: Duration,
+    check_due: Instant,
+    /// Whether a write has woken this thread since the last check.
+    was_woken: bool,
     /// Since when the child is suspended with SIGSTOP; `None` while it runs.
     suspended_since: Option<Instant>,
     /// Total duration of earlier suspensions.
@@ -178,6 +190,9 @@ impl<'a> Supervision<'a> {
             orphans,
             meter: Meter::new(leader),
             last_measured: begun,
+            nap: FIRST_NAP,
+            check_due: begun + FIRST_NAP,
+            was_woken: false,
             suspended_since: None,
             suspended_for: Duration::ZERO,
             slot,
@@ -243,31 +258,36 @@ impl<'a> Supervision<'a> {
 
     /// Waits for the end of the child; `None` if the slot process is gone.
     fn wait_for_exit(&mut self, register: impl FnOnce()) -> Option<(ExitStatus, ResourceUsage)> {
-        let mut nap = FIRST_NAP;
+        // The end may have arrived together with the start.
+        match self.slot.wait(Duration::ZERO) {
+            Some(SlotEvent::Exited(status, usage)) => return Some((status, usage)),
+            Some(_) => return None,
+            None => {}
+        }
         let mut last_read = None;
         let mut register = Some(register);
         let waker = self.trial.line.open_waker();
         loop {
-            let timeout = self.until_next_deadline(nap);
+            let timeout = self.until_next_deadline();
             let watch = self.watch.as_ref();
-            // The end may have arrived together with the start, and then nothing wakes the sleeper.
-            match self.slot.wait(Duration::ZERO) {
-                Some(SlotEvent::Exited(status, usage)) => return Some((status, usage)),
-                Some(_) => return None,
-                None => {}
-            }
             let woken = sleeper::sleep(self.slot.fd(), &waker, watch, timeout, last_read);
             if woken.has_news {
-                continue;
+                match self.slot.wait(Duration::ZERO) {
+                    Some(SlotEvent::Exited(status, usage)) => return Some((status, usage)),
+                    Some(_) => return None,
+                    None => continue,
+                }
             }
+            let is_due = Instant::now() >= self.check_due;
             // The child has lived through its first interval. Only now is it worth a place in the
             // journal and, if it has none yet, a cgroup.
-            if let Some(register) = register.take() {
+            if is_due && let Some(register) = register.take() {
                 register();
             }
             self.follow_suspension();
             // A suspended child writes nothing, and its deadlines do not count.
             if self.suspended_since.is_some() {
+                self.check_due = Instant::now() + self.nap;
                 continue;
             }
             self.follow_stop_request();
@@ -275,22 +295,36 @@ impl<'a> Supervision<'a> {
             self.measure();
             self.sample();
             if woken.grown {
-                // The file that grew may be new, so watches are set before it is read. The interval
-                // stays as it is: inotify reports the next write by itself.
+                // The file that grew may be new, so watches are set before it is read.
                 self.watch();
                 self.read();
                 last_read = Some(Instant::now());
-            } else if self.begun.elapsed() >= FIRST_NAP {
-                // Nothing was written for a whole interval, so the next one can be longer. (Before
-                // `FIRST_NAP`, a stop request ended the sleep early.) The files are read all the
-                // same, because they may not be watched. The logs are cut only here: a check of
-                // their sizes after every write would cost a busy child too much.
-                nap = self.next_nap(nap);
-                self.watch();
-                self.read();
-                self.trim();
+                self.was_woken = true;
+            }
+            if is_due {
+                self.check();
             }
         }
+    }
+
+    /// Reads the files of the child, which may not be watched, and cuts logs that are too long. A
+    /// check of their sizes after every write would cost a busy child too much.
+    fn check(&mut self) {
+        self.watch();
+        // Lines without a wake-up come from another machine, or the kernel tells of no writes here.
+        let is_unannounced = self.read() && !self.was_woken;
+        self.was_woken = false;
+        let has_printed = self.trim();
+        let longest = match self.is_watched() {
+            true if has_printed => LONGEST_NAP_OF_WRITER,
+            true => LONGEST_NAP,
+            false => LONGEST_BLIND_NAP,
+        };
+        self.nap = match is_unannounced {
+            true => FIRST_NAP,
+            false => (self.nap * 2).min(longest),
+        };
+        self.check_due = Instant::now() + self.nap;
     }
 
     /// Waits until the slot has ended the processes that the child left; `None` if the slot process
@@ -347,17 +381,16 @@ impl<'a> Supervision<'a> {
     /// Measures the memory and processor time of the child's processes, once the child has lived
     /// long enough. Kills them if they exceed the memory limit.
     fn measure(&mut self) {
-        let interval = if self.limits.memory.is_some() {
-            MEASURE_EVERY_WITH_LIMIT
-        } else {
-            MEASURE_EVERY
+        let age = self.begun.elapsed();
+        let interval = match self.limits.memory {
+            Some(_) => MEASURE_EVERY_WITH_LIMIT,
+            None => (age / PART_BETWEEN_MEASUREMENTS)
+                .clamp(MEASURE_AT_MOST_EVERY, MEASURE_AT_LEAST_EVERY),
         };
         // The first measurement does not wait for the interval: a child can allocate all its memory
         // at once.
         let is_first = self.last_measured == self.begun;
-        if self.begun.elapsed() < MIN_LIFETIME_TO_WATCH
-            || (!is_first && self.last_measured.elapsed() < interval)
-        {
+        if age < FIRST_NAP || (!is_first && self.last_measured.elapsed() < interval) {
             return;
         }
         self.last_measured = Instant::now();
@@ -396,17 +429,13 @@ impl<'a> Supervision<'a> {
         self.begun.elapsed().saturating_sub(self.suspended_for)
     }
 
-    /// Returns `nap`, cut short if a deadline falls before its end.
-    fn until_next_deadline(&self, nap: Duration) -> Duration {
+    /// Returns the time until the next check of the child, or until an earlier deadline.
+    fn until_next_deadline(&self) -> Duration {
+        let now = Instant::now();
         // A suspended child has no deadlines.
         if self.suspended_since.is_some() {
-            return nap;
+            return self.check_due.saturating_duration_since(now);
         }
-        let nap = if self.limits.memory.is_some() {
-            nap.min(MEASURE_EVERY_WITH_LIMIT)
-        } else {
-            nap
-        };
         let due = match &self.ending {
             // SIGTERM is due before SIGKILL. Without either, both were sent, and only the exit is
             // waited for.
@@ -416,18 +445,20 @@ impl<'a> Supervision<'a> {
                 .run_time
                 .map(|limit| self.begun + self.suspended_for + limit),
         };
-        due.map_or(nap, |due| {
-            nap.min(due.saturating_duration_since(Instant::now()))
-        })
+        let measurement = self.limits.memory.map(|_| now + MEASURE_EVERY_WITH_LIMIT);
+        let sample = self.sampler.as_ref().map(Sampler::due);
+        let dues = [due, measurement, sample];
+        let next = dues
+            .into_iter()
+            .flatten()
+            .fold(self.check_due, Instant::min);
+        next.saturating_duration_since(now)
     }
 
-    fn next_nap(&self, nap: Duration) -> Duration {
-        let all_watched = self.watch.is_some() && self.records.watched;
-        (nap * 2).min(if all_watched {
-            LONGEST_NAP
-        } else {
-            LONGEST_BLIND_NAP
-        })
+    /// Returns whether each write to the records wakes this thread, also the first one.
+    fn is_watched(&self) -> bool {
+        let sees_new_files = self.watch.as_ref().is_some_and(Watch::sees_new_files);
+        sees_new_files || self.records.watched
     }
 
     /// Carries out the latest stop request of the executor.
@@ -528,16 +559,14 @@ impl<'a> Supervision<'a> {
         }
     }
 
-    /// Sets up the inotify watches once the child has lived long enough. Repeats until
-    /// `records.jsonl` exists.
+    /// Sets up the inotify watches. Repeats until `records.jsonl` exists.
     fn watch(&mut self) {
-        if self.begun.elapsed() < MIN_LIFETIME_TO_WATCH || self.records.watched {
+        if self.records.watched {
             return;
         }
         if self.watch.is_none() {
-            self.watch = Watch::new();
+            self.watch = Watch::new(&self.trial.launch.dir);
             if let Some(watch) = &self.watch {
-                watch.add_new_files(&self.trial.launch.dir);
                 for path in self.output.searched() {
                     watch.add(path);
                 }
@@ -549,8 +578,9 @@ impl<'a> Supervision<'a> {
             .is_some_and(|watch| watch.add(&self.records.path));
     }
 
-    /// Reads the records and output that the child has written since the last call.
-    fn read(&mut self) {
+    /// Reads the records and output that the child has written since the last call. Returns whether
+    /// there were records.
+    fn read(&mut self) -> bool {
         let translated = self.translators.poll();
         let read = self.log.follow(&mut self.records.tail);
         let searched = match self.output.written_at() {
@@ -561,9 +591,11 @@ impl<'a> Supervision<'a> {
         };
         let flushed = self.log.flush();
         self.warn_of_sources(translated);
+        let has_read = read.as_ref().is_ok_and(|bytes| *bytes > 0);
         self.warn_once("`records.jsonl`", read.err());
         self.warn_once("the output", searched.and_then(Result::err));
         self.warn_once("a record", flushed.err());
+        has_read
     }
 
     fn read_to_the_end(&mut self, is_whole: bool) {
@@ -577,7 +609,7 @@ impl<'a> Supervision<'a> {
                 .stop_request()
                 .is_none_or(|request| !request.kill)
         {
-            std::thread::sleep(LONGEST_NAP);
+            std::thread::sleep(LONGEST_NAP_OF_WRITER);
             read = self.log.follow_to_the_end(&mut self.records.tail);
         }
         let searched = match self.output.written_at() {
@@ -640,8 +672,9 @@ impl<'a> Supervision<'a> {
         }
     }
 
-    /// Cuts the logs that exceed `limits.log` and warns of each once.
-    fn trim(&mut self) {
+    /// Cuts the logs that exceed `limits.log` and warns of each once. Returns whether a log has
+    /// grown since the last call.
+    fn trim(&mut self) -> bool {
         match self.output.trim() {
             Ok(cut_logs) => {
                 for name in cut_logs {
@@ -652,6 +685,7 @@ impl<'a> Supervision<'a> {
             }
             Err(error) => self.warn_once("a log that is too long", Some(error)),
         }
+        self.output.has_grown()
     }
 
     /// Warns of an error once per kind, because an error that occurs once occurs at every poll.

@@ -59,6 +59,11 @@ impl Sampler {
         }
     }
 
+    /// Returns the time of the next sample.
+    pub(super) fn due(&self) -> Instant {
+        self.due
+    }
+
     /// Returns the values to record now; empty between two samples.
     pub(super) fn take(&mut self) -> Sample {
         let now = Instant::now();

@@ -207,8 +207,8 @@ impl TrialContext {
 
     /// Sends the place where the attempt runs to the driver, and writes it to the trial's folder.
     ///
-    /// Sent only once the process has lived through the first poll interval (5 ms). A shorter one
-    /// need not be found after a crash.
+    /// Sent only once the process has lived through the first interval of its supervisor (20 ms). A
+    /// shorter one need not be found after a crash.
     pub(super) fn placed(&self, place: Place) {
         self.note_running(place.pid.unwrap_or(0));
         self.send(SignalKind::Placed(place));
