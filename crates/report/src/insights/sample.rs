@@ -225,7 +225,7 @@ fn value_at(input: &Input<'_>, objective: &Objective, trial: &Trial, step: f64) 
     let metric = metrics.iter().position(|name| *name == objective.metric)?;
     let has_reached = curve.steps.iter().any(|other| *other >= step);
     let reports = curve.steps.iter().zip(&curve.values[metric]);
-    let values = reports
+    let mut values = reports
         .filter(|(at, value)| **at <= step && value.is_finite())
         .map(|(_, value)| *value);
     let value = match objective.take {
@@ -234,7 +234,7 @@ fn value_at(input: &Input<'_>, objective: &Objective, trial: &Trial, step: f64) 
                 [a, b].map(|value| objective.score(*value).map_or(f64::NAN, |it| it.get()));
             a.total_cmp(&b)
         }),
-        Take::Last => values.last(),
+        Take::Last => values.next_back(),
         take => take.average(&values.map(Metric).collect::<Vec<_>>()),
     };
     value.filter(|_| has_reached)
