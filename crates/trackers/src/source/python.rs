@@ -198,7 +198,7 @@ mod tests {
         let text = b"{\"name\": \"val/loss\", \"value\": NaN, \"step\": 3, \"at\": 1.5}\n{\"row\": {\"loss\": 0.5, \"epoch\": 1}, \"at\": 2}\n{\"torn";
         let mut items = Vec::new();
         logged.feed(text, &mut |item: Item| {
-            items.push((shown(&item.content), item.at))
+            items.push((shown(&item.content), item.at));
         });
         let expected = [
             ("val/loss@3=NaN".to_owned(), Some(1_500_000)),
