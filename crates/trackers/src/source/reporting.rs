@@ -313,10 +313,10 @@ mod tests {
             records(reporting, dir.path()),
             [
                 "report, step: 9.0, lr: 0.1, loss: 0.5, epoch: 1.0",
-                "metric, late: 7, step: 9",
-                "metric, train: 3, step: 10",
+                "metric, late: 7.0, step: 9",
+                "metric, train: 3.0, step: 10",
                 "report, step: 19.0, loss: 0.4",
-                "metric, train: 2, step: 20",
+                "metric, train: 2.0, step: 20",
             ]
         );
     }
@@ -334,7 +334,7 @@ mod tests {
         }
         assert_eq!(
             records(reporting, dir.path()),
-            ["metric, epoch: 1, lr: 0.1", "report, epoch: 1.0, loss: 0.5"]
+            ["metric, epoch: 1.0, lr: 0.1", "report, epoch: 1.0, loss: 0.5"]
         );
     }
 }
