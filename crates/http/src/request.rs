@@ -91,12 +91,13 @@ impl Request {
         let deadline = Instant::now() + HEAD_TIME;
         let mut bytes = Vec::new();
         let head_end = loop {
-            if let Some(end) = bytes.windows(4).position(|end| end == b"\r\n\r\n") {
-                break end + 4;
-            }
-            if bytes.len() > MAX_HEAD {
+            let end = bytes.windows(4).position(|end| end == b"\r\n\r\n");
+            if end.unwrap_or(bytes.len()) > MAX_HEAD {
                 discard(stream, deadline);
                 return Some(Err(Response::text(431, "the request is too long")));
+            }
+            if let Some(end) = end {
+                break end + 4;
             }
             read_more(stream, &mut bytes, deadline)?;
         };

@@ -312,7 +312,7 @@ mod tests {
             "stage": "tune", "workdir": "/home/me", "data_dir": ["data"], "models": "refer",
             "env": [["A", "b"]], "trial_time": {"secs": 60, "nanos": 0},
             "grace": {"secs": 10, "nanos": 0}, "system": null,
-            "stop": {"signal": 15, "to": "main"}, "invalid": [],
+            "stop": {"signal": 15, "to": "main"}, "invalid": [], "warm": false,
             "share": {"jobs": null, "cpus": 2, "gpus": null, "memory": null},
             "log": 1000, "capture": [["loss", "loss=(.*)"]], "deciding": ["loss"],
             "resource": null, "checkpoint": true, "slots": 4, "trials_per_job": null,

@@ -352,7 +352,7 @@ fn each_mistake_has_its_code() {
             "[[tracker]]\nname = \"mlflow\"\nmodel = \"m\"",
             "bad-model",
         ),
-        ("[resources]\njobs = 4", "tracker = 3", "unknown-key"),
+        ("[resources]\njobs = 4", "trackr = 3", "unknown-key"),
         ("layers * lr < 0.2", "layers > 9", "empty-space"),
         (
             "sampler = \"random\"",
