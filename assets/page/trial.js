@@ -152,6 +152,8 @@ class TrialView {
     const nodes = [element("p", "cause", row.exit || "it failed")];
     const log = logs.find(({ name }) => name === "stderr.log") || logs[0];
     if (log) nodes.push(element("pre", "", log.lines.slice(-30).join("\n")));
+    else if (this.page.details)
+      nodes.push(element("p", "note", "This file holds no logs; swath ui and swath logs show them."));
     return [this.part("Why it failed", ...nodes)];
   }
 

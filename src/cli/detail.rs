@@ -82,17 +82,22 @@ pub(super) fn of_trial(view: &View, id: u32) -> Result<Option<Detail>, JournalEr
     };
     let record = Record::of(&view.dir)?;
     let secrets = studies::secrets(&view.dir);
-    Ok(Some(describe(view, &study, trial, &record, &secrets)))
+    let folder = readable_trial(&view.dir, &study, trial.id);
+    Ok(Some(Detail {
+        logs: logs(&folder, &secrets),
+        ..describe(view, &study, trial, &record)
+    }))
 }
 
 /// Returns the trials that an exported page describes by id: the best, the failed and the latest.
+/// They are without logs: what a trial prints may contain secrets that only its own machine knows,
+/// and an exported page is made to be sent.
 ///
 /// # Errors
 /// If the journal cannot be read.
 pub(super) fn of_export(view: &View) -> Result<BTreeMap<u32, Detail>, JournalError> {
     let study = view.settled();
     let record = Record::of(&view.dir)?;
-    let secrets = studies::secrets(&view.dir);
     let kept = || study.trials().iter().rev().filter(|trial| !trial.removed);
     let failed = kept().filter(|trial| trial.state == TrialState::Failed);
     let chosen: BTreeSet<_> = rank::best(&study, EXPORTED)
@@ -104,19 +109,14 @@ pub(super) fn of_export(view: &View) -> Result<BTreeMap<u32, Detail>, JournalErr
     let trials = kept().filter(|trial| chosen.contains(&trial.id));
     Ok(trials
         .map(|trial| {
-            let detail = describe(view, &study, trial, &record, &secrets);
+            let detail = describe(view, &study, trial, &record);
             (trial.id.0, detail)
         })
         .collect())
 }
 
-fn describe(
-    view: &View,
-    study: &Study,
-    trial: &Trial,
-    record: &Record,
-    secrets: &Secrets,
-) -> Detail {
+/// Returns everything about a trial except its logs.
+fn describe(view: &View, study: &Study, trial: &Trial, record: &Record) -> Detail {
     let attempts = view.chronicle.attempts.iter();
     let verdicts = view.chronicle.verdicts.iter();
     let folder = readable_trial(&view.dir, study, trial.id);
@@ -136,15 +136,21 @@ fn describe(
             .map(|judged| (judged.step, judged.verdict))
             .collect(),
         series: all_series(&folder.join("metrics")),
-        logs: ["stderr.log", "stdout.log"]
-            .into_iter()
-            .filter_map(|name| {
-                let lines = tail::last_lines(&folder.join(name), LOG_LINES, secrets).ok()?;
-                (!lines.is_empty()).then_some(Log { name, lines })
-            })
-            .collect(),
+        logs: Vec::new(),
         commands: commands(study, trial),
     }
+}
+
+/// Returns the last lines of the trial's logs without the known secrets.
+fn logs(folder: &Path, secrets: &Secrets) -> Vec<Log> {
+    let names = ["stderr.log", "stdout.log"];
+    names
+        .into_iter()
+        .filter_map(|name| {
+            let lines = tail::last_lines(&folder.join(name), LOG_LINES, secrets).ok()?;
+            (!lines.is_empty()).then_some(Log { name, lines })
+        })
+        .collect()
 }
 
 /// Returns the commands that continue, repeat and compare a trial.
@@ -336,7 +342,8 @@ mod tests {
             commands.contains(&"swath diff digits/best digits/2"),
             "{commands:?}"
         );
-        let ids: Vec<_> = of_export(&view).unwrap().into_keys().collect();
-        assert_eq!(ids, [1, 2]);
+        let exported = of_export(&view).unwrap();
+        assert_eq!(exported.keys().collect::<Vec<_>>(), [&1, &2]);
+        assert!(exported[&2].logs.is_empty(), "what it printed stays here");
     }
 }

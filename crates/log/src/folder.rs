@@ -516,7 +516,7 @@ fn script_of(command: &[String]) -> Option<&str> {
 fn user() -> Option<&'static str> {
     static USER: OnceLock<Option<String>> = OnceLock::new();
     let name = || {
-        let users = fs::read_to_string("/etc/passwd").ok()?;
+        let users = regular::read_to_string(Path::new("/etc/passwd")).ok()?;
         let number = rustix::process::getuid().as_raw().to_string();
         let mut rows = users.lines().map(|row| row.split(':'));
         rows.find_map(|mut row| {

@@ -64,7 +64,8 @@ pub(super) fn sleep(
 fn is_ready(fd: Option<&PollFd<'_>>) -> bool {
     fd.is_some_and(|fd| !fd.revents().is_empty())
 }
-#[cfg(all(test, target_os = "linux"))]
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::executor::stop_line::StopLine;
@@ -74,7 +75,10 @@ mod tests {
     #[test]
     fn the_end_of_a_pause_is_no_write() {
         let dir = tempfile::tempdir().unwrap();
-        let watch = Watch::new(dir.path()).unwrap();
+        // Only Linux has watches.
+        let Some(watch) = Watch::new(dir.path()) else {
+            return;
+        };
         let (slot, _other) = UnixStream::pair().unwrap();
         let line = StopLine::new();
         let waker = line.open_waker();

@@ -334,7 +334,10 @@ mod tests {
         }
         assert_eq!(
             records(reporting, dir.path()),
-            ["metric, epoch: 1.0, lr: 0.1", "report, epoch: 1.0, loss: 0.5"]
+            [
+                "metric, epoch: 1.0, lr: 0.1",
+                "report, epoch: 1.0, loss: 0.5"
+            ]
         );
     }
 }
