@@ -142,7 +142,62 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A tracker receives every entry of the journal, after the study has applied it:
+//! A tracker is a type with the methods `init`, `log` and `close`, and some more, such as `param`,
+//! `model` and `end`. It is told reports and metrics, and the sweep file selects the rows of metrics
+//! with `log_freq` and `log_on_workers`, as for the trackers of swath:
+//!
+#![cfg_attr(feature = "engine", doc = "```")]
+#![cfg_attr(not(feature = "engine"), doc = "```ignore")]
+//! use std::io::Write;
+//! use swath::prelude::*;
+//! use swath::tracker::{Logged, TrackerError, TrialTracker};
+//!
+//! /// Writes every number to a file.
+//! #[derive(Default)]
+//! struct Lines(Vec<u8>, std::path::PathBuf);
+//!
+//! impl TrialTracker for Lines {
+//!     const NAME: &'static str = "lines";
+//!
+//!     fn init(&mut self, _: &Study, dir: &std::path::Path) -> Result<(), TrackerError> {
+//!         self.1 = dir.join("lines.txt");
+//!         Ok(())
+//!     }
+//!
+//!     fn log(&mut self, trial: &Trial, logged: &Logged<'_>) -> Result<(), TrackerError> {
+//!         for (name, number) in logged.numbers() {
+//!             let line = (trial.id, logged.log, logged.step, name, number);
+//!             writeln!(self.0, "{line:?}").map_err(|why| TrackerError::Other(why.to_string()))?;
+//!         }
+//!         Ok(())
+//!     }
+//!
+//!     fn close(&mut self, _: &Study) -> Result<(), TrackerError> {
+//!         std::fs::write(&self.1, &self.0).map_err(|why| TrackerError::Other(why.to_string()))
+//!     }
+//! }
+//!
+//! let text = "objective = { metric = \"loss\", goal = \"min\" }\nsearch = { trials = 2 }\n\
+//!             tracker = [{ name = \"lines\", log_freq = \"epoch\" }]\n\
+//!             [space]\nx = { min = 0.0, max = 1.0 }\n";
+//! let source = Source { name: "lines.toml".into(), text: text.into() };
+//! let sweep = Registry::standard().with_tracker::<Lines>().parse_for_function(source)?;
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let logs = folder.path();
+//! let mut study = AskTell::open(&sweep, Options::at(logs))?;
+//! while let Offer::Trial(trial) = study.ask()? {
+//!     let x = trial.params.get("x").and_then(Value::as_f64).unwrap_or(0.0);
+//!     study.tell(trial.trial, &[x * x])?;
+//! }
+//! study.close()?;
+//! let lines = std::fs::read_to_string(logs.join("lines/trackers/lines/lines.txt"))?;
+//! assert_eq!(lines.lines().count(), 2, "one report of each trial");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A tracker that needs every entry of the journal, after the study has applied it, implements
+//! `Tracker`:
 //!
 #![cfg_attr(feature = "engine", doc = "```")]
 #![cfg_attr(not(feature = "engine"), doc = "```ignore")]

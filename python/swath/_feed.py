@@ -207,6 +207,9 @@ class Feed:
 
     def take(self, entry: dict) -> None:
         """Delivers one line of the journal."""
+        # A row of metrics, which any program gets on request. This module reads the files itself.
+        if "event" not in entry:
+            return
         [(kind, event)] = entry["event"].items()
         if not self.is_open:
             self.open(event["header"])

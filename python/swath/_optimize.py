@@ -286,16 +286,24 @@ class Optimized:
 
         if not self.best:
             return f"<p><code>{html.escape(repr(self))}</code></p>"
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(str(name))}</th>"
-            f"<td>{html.escape(str(value))}</td></tr>"
-            for name, value in self.best["params"].items()
-        )
-        value = html.escape(str(self.best_value))
-        return (
-            f"<p><b>{html.escape(self.name)}</b>: best {value}, "
-            f"trial {self.best['trial']}</p><table>{rows}</table>"
-        )
+        return f"<p><b>{html.escape(self.name)}</b>: {_best_html(self.best)}"
+
+
+def _best_html(best: dict) -> str:
+    """Returns the value of a trial and the table of its parameters, after the start of a `<p>`."""
+    import html
+
+    rows = "".join(
+        f"<tr><th style='text-align:left'>{html.escape(str(name))}</th>"
+        f"<td>{html.escape(str(value))}</td></tr>"
+        for name, value in best["params"].items()
+    )
+    value = html.escape(_short(best["value"]))
+    return f"best {value}, trial {best['trial']}</p><table>{rows}</table>"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def optimize(
@@ -359,7 +367,9 @@ def optimize(
             tables=tables,
         )
     with study:
-        board = _Board(study, trials) if progress else None
+        # A sweep file has a number of trials of its own.
+        total = None if isinstance(space, (str, os.PathLike)) else trials
+        board = _Board(study, total) if progress else None
         _until_the_end(
             _Run(study, function, context, specs, jobs, trial_timeout, board), timeout
         )
@@ -397,6 +407,9 @@ class _Run:
                 if offer is None:
                     break
                 self.running.append(_Running(self.context, self.objective, offer, self.specs))
+                if self.board is not None:
+                    # Trials are numbered in the order of their start, also in an earlier call.
+                    self.board.highest = max(self.board.highest, offer.trial)
             if not self.running:
                 return
             self.wait(deadline)
@@ -491,11 +504,14 @@ class _Run:
 
 
 class _Board:
-    """The line of progress: on the terminal, or as an output of a notebook's cell."""
+    """The progress of `optimize`: a line on the terminal, or an output of a notebook's cell."""
 
-    def __init__(self, study: Study, trials: int) -> None:
+    def __init__(self, study: Study, trials: "int | None") -> None:
         self.study, self.trials = study, trials
+        self.begun = time.monotonic()
         self.last = 0.0
+        self.running, self.highest = 0, 0
+        self.best: "dict | None" = None
         self.handle = None
         self.is_terminal = sys.stderr.isatty()
         try:
@@ -503,30 +519,47 @@ class _Board:
 
             shell = get_ipython()
             if shell is not None and type(shell).__name__ == "ZMQInteractiveShell":
-                from IPython.display import HTML, display
+                from IPython.display import display
 
-                self.html = HTML
-                self.handle = display(HTML(""), display_id=True)
+                self.handle = display(self, display_id=True)
         except ImportError:
             pass
 
     def show(self, running: int, force: bool = False) -> None:
+        """Shows the progress twice a second; ``running`` is the number of running trials."""
         now = time.monotonic()
         if not force and now - self.last < 0.5 or not (self.handle or self.is_terminal):
             return
         self.last = now
-        best = self.study.best()
-        text = f"{self.study.name}: {running} running"
-        if best:
-            value = best["value"]
-            shown = f"{value:.6g}" if isinstance(value, float) else str(value)
-            text += f", best {shown} in trial {best['trial']}"
+        self.best = self.study.best()
+        self.running = running
         if self.handle is not None:
-            import html
-
-            self.handle.update(self.html(f"<pre>{html.escape(text)}</pre>"))
+            self.handle.update(self)
         else:
-            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+            print(f"\r\x1b[K{self._line()}", end="", file=sys.stderr, flush=True)
+
+    def _line(self) -> str:
+        line = f"{self.study.name}: {self.running} running"
+        if self.best:
+            line += f", best {_short(self.best['value'])} in trial {self.best['trial']}"
+        return line
+
+    def _repr_html_(self) -> str:
+        import html
+
+        ended = max(self.highest - self.running, 0)
+        minutes, seconds = divmod(int(time.monotonic() - self.begun), 60)
+        if self.trials:
+            ended = min(ended, self.trials)
+            counts = f"{ended} of {self.trials} trials have ended"
+            bar = f"<progress value='{ended}' max='{self.trials}' style='width:100%'></progress>"
+        else:
+            counts, bar = f"{ended} trials have ended", ""
+        text = (
+            f"<p><b>{html.escape(self.study.name)}</b>: {counts}, {self.running} running, "
+            f"{minutes}:{seconds:02} min</p>{bar}"
+        )
+        return text + (f"<p>{_best_html(self.best)}" if self.best else "")
 
     def close(self) -> None:
         self.show(0, force=True)

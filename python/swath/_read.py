@@ -106,17 +106,74 @@ def page(study: "str | os.PathLike[str]", height: int) -> Any:
     """Writes the study's page, and shows it if this is a notebook. Otherwise returns its path."""
     path = os.path.join(os.fspath(study), "page.html")
     _run("export", os.fspath(study), "--html", path)
-    try:
-        from IPython import get_ipython
-        from IPython.display import HTML
-    except ImportError:
-        return path
-    if get_ipython() is None:
+    if not is_notebook():
         return path
     import html
 
     with open(path, encoding="utf-8") as file:
         content = html.escape(file.read(), quote=True)
-    return HTML(
-        f'<iframe srcdoc="{content}" style="width:100%;height:{height}px;border:0"></iframe>'
-    )
+    return _frame(f'srcdoc="{content}"', height)
+
+
+def live_page(study: "str | os.PathLike[str]", height: int) -> Any:
+    """Shows the page that ``swath ui`` serves on this machine, and that follows the study.
+
+    The server ends with this process: its standard input is a pipe from here.
+    """
+    address = _served(os.path.abspath(os.fspath(study)))
+    return _frame(f'src="{address}"', height)
+
+
+def is_notebook() -> bool:
+    """Returns whether IPython runs this code."""
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    return get_ipython() is not None
+
+
+def is_remote() -> bool:
+    """Returns whether the browser is on another machine, which does not reach a server here."""
+    return any(name in os.environ for name in _REMOTE)
+
+
+# Variables of services that run notebooks for browsers elsewhere, and of a login by SSH.
+_REMOTE = ("COLAB_RELEASE_TAG", "JUPYTERHUB_SERVICE_PREFIX", "KAGGLE_KERNEL_RUN_TYPE", "SSH_CONNECTION")
+
+# The servers of this process by the folder of their study, each with its address.
+_servers: "dict[str, tuple[subprocess.Popen, str]]" = {}
+
+
+def _served(study: str) -> str:
+    """Returns the address of the live page, and starts its server if there is none.
+
+    Raises `SwathError` if the server does not start.
+    """
+    process, address = _servers.get(study, (None, ""))
+    if process is not None and process.poll() is None:
+        return address
+    with tempfile.TemporaryFile() as messages:
+        process = subprocess.Popen(
+            [binary(), "ui", study, "--notebook"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=messages,
+            start_new_session=True,
+        )
+        address = process.stdout.readline().decode().strip()
+        if not address:
+            process.wait()
+            messages.seek(0)
+            message = messages.read().decode(errors="replace").strip()
+            raise SwathError(message or "swath ui did not start")
+    _servers[study] = process, address
+    return address
+
+
+def _frame(source: str, height: int) -> Any:
+    from IPython.display import HTML
+
+    # IPython warns about a frame without anything around it.
+    style = f"width:100%;height:{int(height)}px;border:0"
+    return HTML(f'<div><iframe {source} style="{style}"></iframe></div>')

@@ -225,11 +225,20 @@ class Study:
 
         return query("compare", self.dir, *arguments)
 
-    def show(self, height: int = 700):
-        """Shows the study's page in a notebook; elsewhere returns the path of the page."""
-        from ._read import page
+    def show(self, height: int = 700, live: "bool | None" = None):
+        """Shows the study's page in a notebook; elsewhere returns the path of the page.
 
-        return page(self.dir, height)
+        The page of an open study is live: ``swath ui`` serves it on this machine until the notebook
+        ends. ``live=False`` shows the page of this moment, which is also the default where the
+        browser is on another machine.
+        """
+        from . import _read
+
+        if live is None:
+            live = self._process.poll() is None and not _read.is_remote()
+        if live and _read.is_notebook():
+            return _read.live_page(self.dir, height)
+        return _read.page(self.dir, height)
 
     def close(self) -> None:
         """Closes the study. Trials that were not told wait for the next time."""

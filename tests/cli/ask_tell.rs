@@ -268,6 +268,58 @@ fn a_trial_that_has_reported_is_complete_without_a_value_and_one_that_has_not_is
     talk.end();
 }
 
+/// Returns the model records of the journal, each with its step and whether it has a digest, and the
+/// facts about models.
+fn models(dir: &Path) -> (Vec<(Value, bool)>, Vec<Value>) {
+    let journal = fs::read_to_string(dir.join("logs/bowl/journal.jsonl")).unwrap();
+    let records = journal.lines().map(|line| {
+        let entry: Value = serde_json::from_str(line).unwrap();
+        entry["event"]["logged"]["record"].clone()
+    });
+    let records: Vec<Value> = records.collect();
+    let models = records.iter().filter_map(|record| record.get("model"));
+    let facts = records.iter().filter_map(|record| record.get("facts"));
+    (
+        models
+            .map(|model| (model["step"].clone(), model["md5"].is_string()))
+            .collect(),
+        facts.map(|facts| facts["facts"].clone()).collect(),
+    )
+}
+
+#[test]
+fn a_report_with_a_model_path_records_the_model_and_its_facts_also_with_the_end_of_the_trial() {
+    let dir = tempfile::tempdir().unwrap();
+    sweep(dir.path(), "");
+    fs::write(dir.path().join("m.bin"), "m").unwrap();
+    let mut talk = Talk::begin(dir.path());
+    let trial = talk.ask()["trial"].clone();
+    let values = json!({ "epoch": 3, "loss": 0.5, "model_path": "m.bin", "framework": "torch" });
+    talk.say(&json!({ "report": { "trial": trial, "values": values } }).to_string());
+    talk.say(&json!({ "tell": { "trial": trial, "state": "complete" } }).to_string());
+    let offer = talk.say(r#"{"ask": 1, "folder": true}"#);
+    let values = json!({ "epoch": 4, "loss": 0.4, "model_path": "m.bin", "model_layers": 2 });
+    talk.say(&json!({ "tell": { "trial": offer["trial"], "values": values } }).to_string());
+    let trial = talk.ask()["trial"].clone();
+    let values = json!({ "epoch": 5, "loss": 0.3, "model_path": "../m.bin" });
+    talk.say(&json!({ "tell": { "trial": trial, "values": values } }).to_string());
+    talk.end();
+    let (models, facts) = models(dir.path());
+    assert_eq!(models, [(json!(3.0), true), (json!(4.0), true)]);
+    assert_eq!(
+        facts,
+        [json!({ "framework": "torch" }), json!({ "layers": 2 })]
+    );
+    // The model of the second trial is the best one, and its bytes are held.
+    let held = dir.path().join("logs/bowl/2/held");
+    assert_eq!(fs::read_dir(held).unwrap().count(), 1);
+    let best = swath(dir.path(), &["best", "bowl", "--json"]);
+    assert!(
+        best.contains("\"loss\": 0.3") || best.contains("\"loss\":0.3"),
+        "{best}"
+    );
+}
+
 #[test]
 fn what_a_client_gave_up_is_told_with_its_reason() {
     let dir = tempfile::tempdir().unwrap();

@@ -91,8 +91,9 @@ impl Project {
         let mut found: Vec<char> = held
             .into_iter()
             .flatten()
-            .map(|version| version.unwrap().path().join(format!("model-{trial}.bin")))
-            .map(|model| char::from(fs::read(model).unwrap()[0]))
+            .map(|version| fs::read_dir(version.unwrap().path()).unwrap().next())
+            // A version that is to be kept has its number in its name.
+            .map(|model| char::from(fs::read(model.unwrap().unwrap().path()).unwrap()[0]))
             .collect();
         found.sort_unstable();
         found.into_iter().collect()

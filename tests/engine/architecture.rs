@@ -20,6 +20,7 @@ const CRATES: &[(&str, &[&[&str]])] = &[
     (
         "crates/engine",
         &[
+            &["platform"],
             &["cgroup"],
             &["journal"],
             &["tracker", "keep"],
@@ -222,7 +223,6 @@ const OPENERS: &[&str] = &[
 const OTHER_OPENERS: &[&str] = &[
     "crates/log/src/answer.rs",
     "crates/log/src/appender.rs",
-    "crates/engine/src/executor/processes.rs",
     "crates/engine/src/executor/system.rs",
     "crates/engine/src/tracker/csv.rs",
 ];

@@ -1,5 +1,6 @@
 """ml-metadata and cmflib read a study with a failed and a stopped trial, NaN and names that are not
-ASCII: all parameters, metric points, states, data sets and models are those of the journal.
+ASCII: all parameters, metric points, states, data sets and models are those of the journal. Studies
+of several stages and cmflib share one file, and lineage crosses the stages.
 
     SWATH=target/debug/swath python cmf_reader.py
 
@@ -14,7 +15,9 @@ import ast
 import hashlib
 import json
 import math
+import os
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import types
@@ -341,12 +344,205 @@ def check_queries(study, root, folder):
     model = next(name for kind, _, name, *_ in artifacts if kind == "Model")
     assert query.find_producer_execution(model).id == 1
     parents = set(query.get_all_parent_artifacts(model)["name"])
-    assert len(parents) == 2 and any(name.startswith("data:") for name in parents), parents
+    for prefix in ("data:", "data/é.txt:", "cmf_artifacts/python_env_"):
+        assert any(name.startswith(prefix) for name in parents), (prefix, parents)
+    assert len(parents) == 3, parents
     (pipeline,) = json.loads(query.dumptojson("ziffern"))["Pipeline"]
     assert len(pipeline["stages"][0]["executions"]) == len(study.params)
     return len(frame)
 
 
+CLEAN = """
+import json, os
+os.makedirs("clean", exist_ok=True)
+with open("raw.txt") as raw, open("clean/rows.txt", "w") as clean:
+    clean.write("clean " + raw.read())
+with open(os.environ["SWATH_RECORDS"], "a", buffering=1) as records:
+    records.write(json.dumps({"kind": "artifact", "path": "clean/rows.txt"}) + "\\n")
+    records.write(json.dumps({"score": 1.0}) + "\\n")
+"""
+
+FIT = """
+import json, os
+name = "%s-%s.bin" % (os.environ["SWATH_STUDY"], os.environ["SWATH_TRIAL"])
+with open(name, "w") as model:
+    model.write(name)
+facts = {"framework": "torch", "model_type": "mlp", "model_name": "digits", "parameters": 7850}
+with open(os.environ["SWATH_RECORDS"], "a", buffering=1) as records:
+    records.write(json.dumps({"score": 0.5, "model_path": name, **facts}) + "\\n")
+    records.write(json.dumps({"kind": "best_model", "path": name}) + "\\n")
+"""
+
+STAGE = """
+name = "{name}"
+pipeline = "ziffern"
+stage = "{stage}"
+run = {{ command = [{python}, "{script}"], data_dir = "{data}" }}
+objective = {{ metric = "score", goal = "min" }}
+search = {{ sampler = "random", trials = {trials} }}
+resources = {{ jobs = 1 }}
+space = {{ x = {{ min = 0.0, max = 1.0 }} }}
+tracker = [{{ name = "cmf", file = "shared/mlmd" }}]
+"""
+
+
+def run_stages(folder, stages):
+    """Runs studies at the same time, all of which append to one file."""
+    runs = []
+    for name, stage, script, data, trials in stages:
+        sweep = STAGE.format(
+            name=name,
+            stage=stage,
+            script=script,
+            data=data,
+            trials=trials,
+            python=json.dumps(sys.executable),
+        )
+        (folder / f"{name}.toml").write_text(sweep)
+        command = [os.environ["SWATH"], "run", f"{name}.toml", "--quiet"]
+        runs.append(subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True))
+    for run in runs:
+        _, errors = run.communicate(timeout=120)
+        assert run.returncode == 0 and "tracker" not in errors, errors
+
+
+def digest_of(path):
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+def write_with_cmflib(path, stage, uri, name, is_input):
+    """Writes a stage as cmflib does, with a data set that it produced, or a model that it read."""
+    from cmflib import metadata_helper as cmf
+    from ml_metadata.metadata_store import metadata_store
+    from ml_metadata.proto import metadata_store_pb2 as proto
+
+    config = proto.ConnectionConfig()
+    config.sqlite.filename_uri = str(path)
+    store = metadata_store.MetadataStore(config)
+    parent = cmf.get_or_create_parent_context(store, "ziffern")
+    context = cmf.get_or_create_run_context(store, f"ziffern/{stage}")
+    cmf.associate_child_to_parent_context(store, parent, context)
+    execution = cmf.create_new_execution_in_existing_run_context(
+        store,
+        execution_type_name=f"ziffern/{stage}",
+        execution_name=stage,
+        context_id=context.id,
+        execution="",
+        pipeline_id=parent.id,
+        pipeline_type="ziffern",
+        git_repo="",
+        git_start_commit="",
+    )
+    if is_input:
+        linked = cmf.link_execution_to_artifact(store, execution.id, uri, name, proto.Event.INPUT)
+        assert linked is not None, "cmflib does not find the model"
+        return
+    properties = {"git_repo": "", "Commit": uri, "url": uri}
+    cmf.create_new_artifact_event_and_attribution(
+        store,
+        execution_id=execution.id,
+        context_id=context.id,
+        uri=uri,
+        name=f"{name}:{uri}",
+        type_name="Dataset",
+        event_type=proto.Event.OUTPUT,
+        properties=properties,
+        artifact_type_properties=dict.fromkeys(properties, proto.STRING),
+        milliseconds_since_epoch=1,
+    )
+
+
+def trace(db, uri):
+    """Returns the names of all executions through which an artifact came into being, by the tables
+    of ML Metadata alone: outputs with their inputs, back to the start."""
+    stages, wanted, seen = [], {uri}, set()
+    while wanted:
+        uri = wanted.pop()
+        seen.add(uri)
+        producers = db.execute(
+            # cmflib gives executions no name; their type is that of the stage.
+            "SELECT e.id, coalesce(e.name, t.name) FROM Execution e"
+            " JOIN Type t ON t.id = e.type_id JOIN Event v ON v.execution_id = e.id"
+            " JOIN Artifact a ON a.id = v.artifact_id WHERE a.uri = ? AND v.type = 4",
+            [uri],
+        ).fetchall()
+        for execution, name in producers:
+            stages.append(name)
+            inputs = db.execute(
+                "SELECT a.uri FROM Artifact a JOIN Event v ON v.artifact_id = a.id"
+                " WHERE v.execution_id = ? AND v.type = 3",
+                [execution],
+            )
+            wanted |= {uri for (uri,) in inputs} - seen
+    return sorted(stages)
+
+
+def check_shared(folder):
+    """Checks that a model can be traced through the stages of several writers."""
+    (folder / "raw.txt").write_text("1 2 3")
+    (folder / "clean.py").write_text(CLEAN)
+    (folder / "fit.py").write_text(FIT)
+    file, has_library = folder / "shared/mlmd", sys.version_info < (3, 12)
+    file.parent.mkdir()
+    if has_library:
+        write_with_cmflib(file, "ingest", digest_of(folder / "raw.txt"), "raw.txt", False)
+    run_stages(folder, [("prep", "prepare", "clean.py", "raw.txt", 1)])
+    both = [(name, "train", "fit.py", "clean/rows.txt", 12) for name in ("erste", "zweite")]
+    run_stages(folder, both)
+    if has_library:
+        model = folder / "erste-1.bin"
+        write_with_cmflib(file, "evaluate", digest_of(model), model.name, True)
+    before = file.read_bytes()
+    # What is written again keeps its ids, so that the events of others still refer to it.
+    result = run_swath("export", "cmf", str(folder / "logs/erste"), cwd=folder)
+    assert result.returncode == 0, result.stderr
+    db = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
+    assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    counts = dict(db.execute("SELECT name, count(*) FROM Execution GROUP BY name"))
+    expected = [f"Trial_{study}_{trial}" for study, *_ in both for trial in range(1, 13)]
+    assert all(counts[name] == 1 for name in expected), counts
+    ingest = ["ingest"] if has_library else []
+    trials = ["Trial_erste_1", "Trial_prep_1"]
+    traced = trace(db, digest_of(folder / "erste-1.bin"))
+    assert traced == trials + ingest, traced
+    (folder / "before").write_bytes(before)
+    earlier = sqlite3.connect(folder / "before")
+    for table in ("Artifact", "Execution", "Event", "Attribution", "Association"):
+        rows = [set(each.execute(f"SELECT id FROM {table}")) for each in (earlier, db)]
+        assert rows[0] == rows[1], (table, rows)
+    models = [
+        (kind, properties)
+        for execution, name, *_ in SqliteReader(file).executions()
+        if name == "Trial_zweite_3"
+        for kind, _, _, _, properties in SqliteReader(file).artifacts(execution)
+        if kind == "Model"
+    ]
+    ((_, properties),) = models
+    facts = [properties[name, False] for name in ("model_framework", "model_type", "model_name")]
+    assert facts == ["torch", "mlp", "digits"], properties
+    assert properties["parameters", True] == 7850 and properties["best", True] == 1, properties
+    if has_library:
+        (folder / "copy").write_bytes(file.read_bytes())
+        query = import_cmf_query()(str(folder / "copy"))
+        stages = ["ziffern/evaluate", "ziffern/ingest", "ziffern/prepare", "ziffern/train"]
+        assert sorted(query.get_pipeline_stages("ziffern")) == stages
+        (model,) = [
+            name
+            for (name,) in db.execute(
+                "SELECT name FROM Artifact WHERE uri = ?", [digest_of(folder / "erste-1.bin")]
+            )
+        ]
+        parents = set(query.get_all_parent_artifacts(model)["name"])
+        raw = f"raw.txt:{digest_of(folder / 'raw.txt')}"
+        assert raw in parents, parents
+        (consumer,) = set(query.get_all_executions_in_stage("ziffern/evaluate")["id"])
+        assert consumer, "the evaluation is there"
+    return len(expected)
+
+
+with tempfile.TemporaryDirectory() as folder:
+    trials = check_shared(Path(folder))
+    print(f"a file that stages share has {trials} trials of two studies, and their lineage")
 with tempfile.TemporaryDirectory() as folder:
     folder = Path(folder)
     (folder / "data").mkdir()

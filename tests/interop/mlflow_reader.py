@@ -1,6 +1,6 @@
 """MLflow's client reads runs that match the journal: all parameters, metric points, statuses,
-times, data sets, models, artifacts (byte for byte) and nesting. The sweep has a failed trial, a
-stopped trial and NaN. It is tracked by a server that is killed and restarted during the run, by a
+times, data sets, models, artifacts (files and folders, byte for byte) and nesting, and the registry
+has the model of the best trial. The sweep has a failed trial, a stopped trial and NaN. It is tracked by a server that is killed and restarted during the run, by a
 folder, and by a server with TLS.
 
 usage: python mlflow_reader.py STUDY     (STUDY is ignored; $SWATH names the binary; exits with 1 at
@@ -55,6 +55,11 @@ for epoch in range(6):
         write(kind="model", path=model, step=epoch)
         write(kind="artifact", path=note)
         write(kind="artifact", path=model, type="modelle")
+        os.makedirs(f"bilder-{trial}/tief", exist_ok=True)
+        for name in ("ä.txt", "tief/b.txt"):
+            with open(f"bilder-{trial}/{name}", "w") as file:
+                file.write(name)
+        write(kind="artifact", path=f"bilder-{trial}")
     time.sleep(0.5)
     if trial == 3 and epoch == 2:
         sys.exit(7)
@@ -249,8 +254,15 @@ def add_record(trial, record, time_ms, folder):
     elif kind == "model":
         trial["models"].append((content["model_path"], content["md5"]))
     elif kind == "artifact":
-        path = content["path"]
-        trial["artifacts"][path.removeprefix("artifacts/")] = os.path.join(folder, path)
+        for path in files_below(os.path.join(folder, content["path"])):
+            name = os.path.relpath(path, os.path.join(folder, "artifacts"))
+            trial["artifacts"][name] = path
+
+
+def files_below(path):
+    if not os.path.isdir(path):
+        return [path]
+    return [file for name in sorted(os.listdir(path)) for file in files_below(f"{path}/{name}")]
 
 
 def expected_runs(study):
@@ -335,7 +347,7 @@ def check_run(client, run, subject, trial):
     ]
     check(f"{subject}, data sets", datasets, trial["datasets"])
     counts = [len(trial[kind]) for kind in ("datasets", "models", "artifacts")]
-    check(f"{subject}, the number of data sets, models and artifacts", counts, [1, 1, 2])
+    check(f"{subject}, the number of data sets, models and artifacts", counts, [1, 1, 4])
     model = (tags["swath.model_path"], tags["swath.model_md5"])
     check(f"{subject}, model", [model], trial["models"])
     check_artifacts(client, run.info.run_id, subject, trial["artifacts"])
@@ -351,11 +363,34 @@ def list_artifacts(client, run_id, folder=None):
 
 def check_artifacts(client, run_id, subject, artifacts):
     """Downloads all artifacts and compares them with the files of the trial."""
-    check(f"{subject}, artifacts", sorted(list_artifacts(client, run_id)), sorted(artifacts))
+    # The registered model of the best trial is tested by check_registry().
+    listed = [path for path in list_artifacts(client, run_id) if not path.startswith("model/")]
+    check(f"{subject}, artifacts", sorted(listed), sorted(artifacts))
     with tempfile.TemporaryDirectory() as folder:
         for path, original in artifacts.items():
             copy = client.download_artifacts(run_id, path, folder)
             check(f"{subject}, the bytes of {path}", read_bytes(copy), read_bytes(original))
+
+
+def check_registry(mlflow, client, study, name):
+    """Checks that the registry has the model of the best trial, once, with the alias `best`."""
+    experiment = client.get_experiment_by_name(name)
+    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    best = parent.data.tags["swath.best_trial"]
+    objective = "Verlust-größe"
+    values = [run.data.metrics.get(f"objective.{objective}", math.inf) for run in runs]
+    check("the best value", parent.data.metrics[f"best.{objective}"], min(values))
+    version = client.get_model_version_by_alias("modell", "best")
+    check("the trial of the registered model", version.tags["swath.trial"], best)
+    versions = client.search_model_versions("name = 'modell'")
+    check("the registered versions", [other.version for other in versions], [version.version])
+    with tempfile.TemporaryDirectory() as folder:
+        path = mlflow.artifacts.download_artifacts("models:/modell@best", dst_path=folder)
+        (file,) = files_below(path)
+        trial = os.path.join(study, best)
+        original = os.path.join(trial, "artifacts/modelle/modelle", f"größe-{best}.bin")
+        check("the bytes of the registered model", read_bytes(file), read_bytes(original))
 
 
 def start_run(folder, name, uri, **variables):
@@ -378,6 +413,17 @@ def finish_run(run, folder, name):
 def check_delivery(output):
     if "tracker `mlflow`" in output:
         sys.exit(f"some records were not delivered:\n{output}")
+
+
+def deliver_the_rest(processes, output, folder, name, uri, **variables):
+    """Runs the finished study again until the server has everything. On a busy machine, the sweep
+    can end before the server answers."""
+    for _ in range(5):
+        if "were not delivered yet" not in output:
+            break
+        processes.run = start_run(folder, name, uri, **variables)
+        output = finish_run(processes.run, folder, name)
+    check_delivery(output)
 
 
 def check_password_is_not_stored(folder):
@@ -403,7 +449,7 @@ class Processes:
 def test_restarted_server(mlflow, folder, port, processes):
     """Kills the server during a run and starts it again."""
     processes.server = start_server(folder, port)
-    uri = f'uri = "http://demo:{PASSWORD}@127.0.0.1:{port}"'
+    uri = f'uri = "http://demo:{PASSWORD}@127.0.0.1:{port}"\nmodel = "modell"'
     processes.run = start_run(folder, "server", uri)
     time.sleep(4)
     if processes.run.poll() is not None:
@@ -412,15 +458,12 @@ def test_restarted_server(mlflow, folder, port, processes):
     time.sleep(2)
     processes.server = start_server(folder, port)
     output = finish_run(processes.run, folder, "server")
-    # On a busy machine, the sweep can end before the server answers. Another run delivers the rest.
-    for _ in range(5):
-        if "were not delivered yet" not in output:
-            break
-        output = finish_run(start_run(folder, "server", uri), folder, "server")
-    check_delivery(output)
+    deliver_the_rest(processes, output, folder, "server", uri)
     client = mlflow.MlflowClient(f"http://127.0.0.1:{port}")
     study = os.path.join(folder, "logs", "größe-server")
     print("MLflow's server has", check_study(client, study, "größe-server"))
+    mlflow.set_tracking_uri(f"http://127.0.0.1:{port}")
+    check_registry(mlflow, client, study, "größe-server")
     check_password_is_not_stored(folder)
     end_server(processes.server)
 
@@ -448,7 +491,8 @@ def test_tls_server(mlflow, folder, port, processes):
         "MLFLOW_TRACKING_TOKEN": PASSWORD,
     }
     processes.run = start_run(folder, "tls", uri, **variables)
-    check_delivery(finish_run(processes.run, folder, "tls"))
+    output = finish_run(processes.run, folder, "tls")
+    deliver_the_rest(processes, output, folder, "tls", uri, **variables)
     os.environ["MLFLOW_TRACKING_SERVER_CERT_PATH"] = tls_files[2]
     client = mlflow.MlflowClient(f"https://127.0.0.1:{port}")
     study = os.path.join(folder, "logs", "größe-tls")

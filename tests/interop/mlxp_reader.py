@@ -1,5 +1,6 @@
-"""MLXP's Reader returns the contents of the trials' files, for a given study and for one with a
-failed and a stopped trial, NaN and names that are not ASCII.
+"""MLXP's Reader returns the contents of the trials' files: for a given study, for one with a failed
+and a stopped trial, NaN and names that are not ASCII, and for one whose trials run in a clone and
+store artifacts of every type.
 
 usage: python mlxp_reader.py STUDY     (needs mlxp 1.0.5; exits with 1 at the first difference)
 """
@@ -9,11 +10,53 @@ import json
 import math
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import mlxp
-from fixtures.study import read_json_lines, run_study
+import yaml
+from fixtures.study import read_json_lines, run_study, run_swath
+from mlxp.data_structures.artifacts import Artifact_types
+
+STATUSES = ("STARTING", "RUNNING", "COMPLETE", "STOPPED", "PAUSED", "FAILED")
+
+CLONED_TRAIN = """
+import json, os, pickle
+with open("m.pkl", "wb") as file:
+    pickle.dump({"weights": [1, 2]}, file)
+with open("notes.txt", "w") as file:
+    file.write("n")
+checkpoints = os.path.join(os.environ["SWATH_TRIAL_DIR"], "artifacts", "Checkpoint")
+os.makedirs(checkpoints)
+with open(os.path.join(checkpoints, "last_ckpt.pkl"), "wb") as file:
+    pickle.dump({"epoch": 3}, file)
+with open(os.environ["SWATH_RECORDS"], "a", buffering=1) as records:
+    for line in (
+        {"kind": "text", "name": "greeting", "text": "hello"},
+        {"kind": "dict", "name": "confusion", "value": {"cats": [9, 1]}},
+        {"kind": "artifact", "path": "notes.txt"},
+        {"kind": "artifact", "path": "m.pkl"},
+        {"loss": float(os.environ["SWATH_TRIAL"])},
+    ):
+        records.write(json.dumps(line) + "\\n")
+"""
+
+CLONED_SWEEP = """
+name = "cloned"
+[run]
+command = [{python}, "train.py"]
+code = "clone"
+[objective]
+metric = "loss"
+goal = "min"
+[search]
+sampler = "random"
+trials = 2
+[space]
+lr = {{ min = 0.0, max = 1.0 }}
+"""
 
 
 def flatten(tree, prefix=""):
@@ -52,7 +95,7 @@ def check_trial(trial, run, folder):
         params = json.load(file)
     for name, value in flatten(params):
         check(f"trial {trial}, parameter {name}", run[f"config.{name}"], value)
-    if run["info.status"] not in ("STARTING", "RUNNING", "COMPLETE", "FAILED"):
+    if run["info.status"] not in STATUSES:
         sys.exit(f"trial {trial} has status {run['info.status']}")
     points = 0
     metrics = os.path.join(folder, "metrics")
@@ -89,14 +132,48 @@ def check_study(study):
         shutil.rmtree(scratch)
 
 
+def check_artifacts(folder):
+    """Checks a study in a clone whose trials store artifacts that MLXP cannot load, too."""
+    folder = Path(folder)
+    (folder / "train.py").write_text(CLONED_TRAIN)
+    git = ["git", "-c", "user.name=n", "-c", "user.email=e"]
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "m"]):
+        subprocess.run([*git, *arguments], cwd=folder, check=True)
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True)
+    sweep = CLONED_SWEEP.format(python=json.dumps(sys.executable))
+    (folder / "sweep.toml").write_text(sweep)
+    result = run_swath("run", "sweep.toml", "--quiet", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    study = folder / "logs/cloned"
+    reader = mlxp.Reader(str(study), dst_dir=str(folder / "db"), refresh=True)
+    found = reader.filter("info.status == 'COMPLETE'", result_format="datadict")
+    check("the number of complete trials", len(found), 2)
+    rows = reader.filter(result_format="pandas")
+    check("the rows of pandas", len(rows), 2)
+    for run in found:
+        check("the script", run["info.current_file_path"], "train.py")
+        commit = run["info.version_manager.commit_hash"]
+        check("the commit", commit, head.stdout.strip())
+        assert run["info.user"], "the user is missing"
+        trial = study / str(run["info.logger.log_id"])
+        listed = yaml.safe_load((trial / "artifacts/.keys/artifacts.yaml").read_text())
+        check("the artifacts", listed, {"pickle": {"": {"m.pkl": ""}}})
+        artifact = run["artifact.pickle."]["m.pkl"]
+        check("the pickle", artifact.load(), {"weights": [1, 2]})
+        # As `load_checkpoint(log_name, root)` of MLXP does.
+        load = Artifact_types["pickle"]["load"]
+        check("the checkpoint", load(str(trial / "artifacts/Checkpoint/last_ckpt.pkl")), {"epoch": 3})
+        settings = yaml.safe_load((trial / "metadata/mlxpy.yaml").read_text())
+        check("the settings", settings["use_version_manager"], True)
+    print("MLXP loads an artifact of its own types beside others, and knows the commit of a clone")
+
+
 if __name__ == "__main__":
     check_study(os.path.abspath(sys.argv[1]))
     with tempfile.TemporaryDirectory() as folder:
         study = run_study(folder, "")
         statuses = check_study(str(study.folder))
-        # MLXP has no status for stopped trials; their reason is in `info.exit`.
-        expected = {
-            str(trial): "FAILED" if state == "failed" else "COMPLETE"
-            for trial, state in study.states.items()
-        }
+        expected = {str(trial): state.upper() for trial, state in study.states.items()}
         check("statuses", statuses, expected)
+    with tempfile.TemporaryDirectory() as folder:
+        check_artifacts(folder)

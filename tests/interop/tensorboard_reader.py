@@ -7,7 +7,7 @@ SWATH=target/debug/swath python tensorboard_reader.py
 import struct
 import tempfile
 
-from fixtures.study import equal_or_nan, run_study
+from fixtures.study import equal_or_nan, run_image_study, run_study
 from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.context import RequestContext
@@ -85,7 +85,11 @@ def check_hparams(study):
     request = api_pb2.ListSessionGroupsRequest(
         start_index=0,
         slice_size=100,
-        allowed_statuses=[api_pb2.STATUS_SUCCESS, api_pb2.STATUS_FAILURE],
+        allowed_statuses=[
+            api_pb2.STATUS_SUCCESS,
+            api_pb2.STATUS_FAILURE,
+            api_pb2.STATUS_UNKNOWN,
+        ],
         col_params=[api_pb2.ColParams(hparam=name) for name in names]
         + [api_pb2.ColParams(metric=api_pb2.MetricName(tag=tag)) for tag in metrics],
     )
@@ -101,9 +105,12 @@ def check_hparams(study):
         }
         assert actual == params, (actual, params)
         status = groups[trial].sessions[0].status
-        expected = (
-            api_pb2.STATUS_FAILURE if study.states[trial] == "failed" else api_pb2.STATUS_SUCCESS
-        )
+        # The plugin has no word for a stopped trial.
+        expected = {
+            "failed": api_pb2.STATUS_FAILURE,
+            "complete": api_pb2.STATUS_SUCCESS,
+            "stopped": api_pb2.STATUS_UNKNOWN,
+        }[study.states[trial]]
         assert status == expected, (trial, status)
         last = {value.name.tag: value.value for value in groups[trial].metric_values}
         assert equal_or_nan(
@@ -112,6 +119,17 @@ def check_hparams(study):
     return len(groups)
 
 
+def check_image(folder):
+    study, image = run_image_study(folder, "tensorboard")
+    accumulator = EventAccumulator(str(study / "trackers/tensorboard/1"))
+    accumulator.Reload()
+    (event,) = accumulator.Images("image/plots/roc")
+    size = (event.step, event.width, event.height)
+    assert size == (7, 2, 3) and event.encoded_image_string == image, event
+
+
+with tempfile.TemporaryDirectory() as folder:
+    check_image(folder)
 with tempfile.TemporaryDirectory() as folder:
     study = run_study(folder, '[[tracker]]\nname = "tensorboard"\n')
     points, trials = check_events(study), check_hparams(study)

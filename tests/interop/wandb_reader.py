@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from fixtures.study import equal_or_nan, run_study
+from fixtures.study import equal_or_nan, run_image_study, run_study
 from fixtures.wandb_records import items, records
 from fixtures.wandb_server import Server
 
@@ -36,7 +36,27 @@ def check_values(actual, expected, context):
 
 
 def exit_code(study, trial):
-    return 3 if study.states[trial] == "failed" else 0
+    # W&B shows 255 as killed.
+    return {"failed": 3, "stopped": 255, "complete": 0}[study.states[trial]]
+
+
+def check_summary(summary, study, trial, context):
+    """Checks that the summary has the last values, and for the objective also the best one."""
+    last = dict(study.reports[trial][-1][1])
+    losses = [values["val_loss"] for _, values in study.reports[trial]]
+    expected = {"last": last.pop("val_loss"), "min": min(loss for loss in losses if loss == loss)}
+    check_values(summary["val_loss"], expected, context)
+    check_values(summary, last, context)
+
+
+def check_definitions(records, trial):
+    """Checks that charts have the axis of the trial, and that the objective has its goal."""
+    metrics = {record.metric.name: record.metric for record in records}
+    loss = metrics["val_loss"]
+    assert (loss.step_metric, loss.goal, loss.summary.min) == ("epoch", 1, True), (trial, loss)
+    assert metrics["epoch"].options.defined, metrics
+    assert metrics["mine/läuft"].step_metric == "mine/step", (trial, sorted(metrics))
+    assert "train/loss" not in metrics, "rows with batches have no step of their own"
 
 
 def read_records(path):
@@ -67,8 +87,8 @@ def check_run_files(study):
         for step, (actual_row, expected_row) in enumerate(zip(history, expected)):
             check_values(actual_row, expected_row, (trial, step))
             points += len(expected_row)
-        last_report = study.reports[trial][-1][1]
-        check_values(items(summary.summary.update), last_report, (trial, "summary"))
+        check_summary(items(summary.summary.update), study, trial, (trial, "summary"))
+        check_definitions(by_type["metric"], trial)
         runs[trial] = (run.run.run_id, expected)
     assert set(runs) == set(study.params), set(runs)
     return runs, points
@@ -103,9 +123,26 @@ def check_sync(study, runs):
         for step, (actual_row, expected_row) in enumerate(zip(run["history"], expected)):
             check_values(actual_row, expected_row, (trial, step, "sent"))
         assert run["exit"] == exit_code(study, trial), (trial, run["exit"])
-        check_values(run["summary"], study.reports[trial][-1][1], (trial, "summary sent"))
+        check_summary(run["summary"], study, trial, (trial, "summary sent"))
 
 
+def check_image(folder):
+    """Checks that an image is a media file of the run, which a row shows."""
+    study, image = run_image_study(folder, "wandb")
+    (path,) = (study / "trackers/wandb").glob("offline-run-*/run-*.wandb")
+    by_type = read_records(path)
+    rows = [items(record.history.item) for record in by_type["history"]]
+    (shown,) = [row["image/plots/roc"] for row in rows if "image/plots/roc" in row]
+    size = (shown["_type"], shown["width"], shown["height"], shown["format"])
+    assert size == ("image-file", 2, 3, "png"), shown
+    (files,) = by_type["files"]
+    (file,) = files.files.files
+    assert (file.path, file.type) == (shown["path"], file.MEDIA), files
+    assert (path.parent / "files" / shown["path"]).read_bytes() == image
+
+
+with tempfile.TemporaryDirectory() as folder:
+    check_image(folder)
 with tempfile.TemporaryDirectory() as folder:
     study = run_study(folder, '[[tracker]]\nname = "wandb"\n')
     runs, points = check_run_files(study)

@@ -6,6 +6,7 @@ pub mod driver;
 pub mod executor;
 pub mod journal;
 pub mod keep;
+mod platform;
 pub mod provenance;
 pub mod tracker;
 

@@ -125,11 +125,18 @@ fn folder_of(path: &str) -> &'static str {
     }
 }
 
-/// Writes `.keys/artifacts.yaml`: type, then folder (`.a.b` for `a/b`, empty for none), then name.
+/// The types of artifacts that MLXP can load. Its Reader refuses a study that lists another one.
+const MLXP_TYPES: [&str; 4] = ["image", "numpy", "pickle", "torch"];
+
+/// Writes `.keys/artifacts.yaml`, the list for MLXP's Reader: type, then folder (`.a.b` for `a/b`,
+/// empty for none), then name.
 fn write_list(artifacts: &Path) -> io::Result<()> {
     let mut types: BTreeMap<String, BTreeMap<String, Vec<String>>> = BTreeMap::new();
-    let mut folders_to_read: Vec<(PathBuf, Vec<String>)> =
-        vec![(artifacts.to_path_buf(), Vec::new())];
+    let mut folders_to_read: Vec<(PathBuf, Vec<String>)> = MLXP_TYPES
+        .iter()
+        .map(|kind| (artifacts.join(kind), vec![(*kind).to_owned()]))
+        .filter(|(folder, _)| folder.is_dir())
+        .collect();
     while let Some((folder, path)) = folders_to_read.pop() {
         for entry in fs::read_dir(&folder)? {
             let entry = entry?;
@@ -152,6 +159,9 @@ fn write_list(artifacts: &Path) -> io::Result<()> {
         }
     }
     let mut text = String::new();
+    if types.is_empty() {
+        text.push_str("{}\n");
+    }
     for (kind, folders) in &mut types {
         text.extend([&quoted(kind), ":\n"]);
         for (folder, names) in folders {
@@ -179,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn artifacts_are_laid_out_and_listed_as_mlxp_does() {
+    fn artifacts_are_laid_out_as_mlxp_does_and_only_its_own_types_are_listed() {
         let dir = tempfile::tempdir().unwrap();
         let (work, trial) = (dir.path().join("w"), dir.path().join("t"));
         fs::create_dir_all(work.join("sub/dir")).unwrap();
@@ -202,25 +212,26 @@ mod tests {
             "artifacts/file/notes.txt"
         );
         assert_eq!(stored_path("sub", None), "artifacts/file/sub");
+        store_bytes(&trial, "Checkpoint", "last.pkl", b"c").unwrap();
         let expected = "\
-file:
-  '':
-    notes.txt: ''
-  '.sub.dir':
-    x.pkl: ''
 pickle:
   '':
     last.pkl: ''
   '.sub.dir':
     x.pkl: ''
-texts:
-  '':
-    notes.txt: ''
 ";
         assert_eq!(
             fs::read_to_string(trial.join("artifacts/.keys/artifacts.yaml")).unwrap(),
             expected
         );
+    }
+
+    #[test]
+    fn without_an_artifact_that_mlxp_can_load_its_list_is_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        store_bytes(dir.path(), "text", "greeting.txt", b"hello").unwrap();
+        let list = fs::read_to_string(dir.path().join("artifacts/.keys/artifacts.yaml")).unwrap();
+        assert_eq!(list, "{}\n");
     }
 
     #[test]

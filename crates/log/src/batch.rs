@@ -11,6 +11,7 @@ use super::stamp::Stamp;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
+use swath_model::space::Params;
 use swath_model::study::LogRecord;
 
 /// The reason recorded for a model without a digest whose bytes may be those of another version.
@@ -57,6 +58,8 @@ pub(super) struct NamedModel {
     pub(super) real: Option<PathBuf>,
     pub(super) step: Option<f64>,
     pub(super) keep: bool,
+    /// The facts about the model.
+    pub(super) facts: Params,
     /// Whether the line calls the model the trial's best. Such a line may repeat the line before
     /// it.
     pub(super) is_best: bool,
@@ -174,7 +177,7 @@ pub(super) enum NamedAgain {
         /// buffer already.
         gathered: bool,
     },
-    /// The line at this index calls the same version the trial's best.
+    /// The line at this index names the same version.
     Same(usize),
     Overwritten,
 }
@@ -223,11 +226,15 @@ struct Naming<'m> {
 }
 
 impl Naming<'_> {
-    /// Returns whether this line calls the version of an earlier line the trial's best: no report
-    /// lies between the lines, and the steps do not differ.
+    /// Returns whether this line names the version of an earlier line again. It does if it calls
+    /// that version the trial's best: no report lies between the lines, and the steps do not differ.
+    /// It also does if both have one step, and at most the report of that step lies between them.
     fn repeats(&self, earlier: &NamedModel, reports: usize) -> bool {
         let step = self.model.step;
-        self.model.is_best && self.reports == reports && (step.is_none() || step == earlier.step)
+        let calls_best = self.model.is_best && self.reports == reports;
+        let is_same_step = step.is_some() && step == earlier.step;
+        (calls_best && (step.is_none() || step == earlier.step))
+            || (is_same_step && reports <= self.reports + 1)
     }
 }
 
@@ -257,6 +264,7 @@ mod tests {
             real: None,
             step,
             keep: false,
+            facts: Params::default(),
             is_best,
             named_before: false,
             source: None,
@@ -285,6 +293,25 @@ mod tests {
             [named[5], named[7]],
             [NamedAgain::No { gathered: false }; 2]
         );
+    }
+
+    #[test]
+    fn two_lines_of_one_path_and_step_name_the_same_version() {
+        let report = || Waiting::Record(LogRecord::Report { values: Vec::new() }, None);
+        let before_its_report = [
+            model("m", Some(7.0), false),
+            report(),
+            model("m", Some(7.0), false),
+        ];
+        let after_its_report = [
+            report(),
+            model("m", Some(7.0), false),
+            model("m", Some(7.0), false),
+        ];
+        assert_eq!(named_again(&before_its_report)[0], NamedAgain::Same(2));
+        assert_eq!(named_again(&after_its_report)[1], NamedAgain::Same(2));
+        let without_step = [model("m", None, false), model("m", None, false)];
+        assert_eq!(named_again(&without_step)[0], NamedAgain::Overwritten);
     }
 
     #[test]

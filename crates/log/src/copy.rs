@@ -2,6 +2,7 @@
 //! file system can.
 
 use super::digest::{LeftOut, reason_to_leave_out};
+use super::platform::share_blocks;
 use super::regular;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
@@ -86,17 +87,4 @@ fn copy_file(
     // If the file grows meanwhile, the copy takes no more space than was reserved for it.
     io::copy(&mut original.take(about.len()), &mut copy)?;
     Ok(())
-}
-
-/// Makes the copy share the blocks of the original; returns whether the file system supports it.
-#[cfg(target_os = "linux")]
-#[must_use]
-pub fn share_blocks(original: &File, copy: &File) -> bool {
-    rustix::fs::ioctl_ficlone(copy, original).is_ok()
-}
-
-#[cfg(not(target_os = "linux"))]
-#[must_use]
-pub fn share_blocks(_original: &File, _copy: &File) -> bool {
-    false
 }

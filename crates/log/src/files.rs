@@ -11,6 +11,7 @@ use super::{regular, yaml};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 /// The log for reports.
@@ -355,7 +356,7 @@ impl Log {
 
     fn write(&mut self, dir: &Path) -> io::Result<()> {
         if self.file.is_none() {
-            let file = append_to(&dir.join(format!("{}.json", self.name)))?;
+            let file = append_lines(&dir.join(format!("{}.json", self.name)))?;
             if self.length.is_none() {
                 self.length = Some(file.metadata()?.len());
             }
@@ -369,12 +370,42 @@ impl Log {
             drained?;
         }
         if !self.new_key_lines.is_empty() {
-            append_to(&dir.join(format!(".keys/{}.yaml", self.name)))?
+            append_lines(&dir.join(format!(".keys/{}.yaml", self.name)))?
                 .write_all(self.new_key_lines.as_bytes())?;
             self.new_key_lines.clear();
         }
         Ok(())
     }
+}
+
+/// Opens a file for appending whole lines. After a power failure a file may end in half a line or in
+/// zeros, and the next line would be a part of it: that end is cut off.
+fn append_lines(path: &Path) -> io::Result<File> {
+    let file = append_to(path)?;
+    let length = file.metadata()?.len();
+    if length > 0 {
+        let end = end_of_last_line(&regular::open(path)?, length)?;
+        if end < length {
+            file.set_len(end)?;
+        }
+    }
+    Ok(file)
+}
+
+/// Returns the offset behind the last line break in the first `length` bytes of a file.
+fn end_of_last_line(file: &File, length: u64) -> io::Result<u64> {
+    let mut block = [0; 4096];
+    let mut end = length;
+    while end > 0 {
+        let start = end.saturating_sub(block.len() as u64);
+        let part = &mut block[..(end - start) as usize];
+        file.read_exact_at(part, start)?;
+        if let Some(last) = part.iter().rposition(|byte| *byte == b'\n') {
+            return Ok(start + last as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
 }
 
 /// Opens a file for appending. Its folder is created only if the first attempt shows that it is
@@ -395,6 +426,28 @@ mod tests {
 
     fn read(dir: &Path, file: &str) -> String {
         fs::read_to_string(dir.join("metrics").join(file)).unwrap()
+    }
+
+    #[test]
+    fn rows_stand_alone_after_the_end_that_a_power_cut_has_left() {
+        let zeros = vec![0; 10_000];
+        for end in [&b"{\"loss\": 0."[..], &zeros, b""] {
+            let dir = tempfile::tempdir().unwrap();
+            fs::create_dir_all(dir.path().join("metrics/.keys")).unwrap();
+            let earlier = [b"{\"loss\": 1}\n", end].concat();
+            fs::write(dir.path().join("metrics/train.json"), earlier).unwrap();
+            let keys = [b"at: ''\n", end].concat();
+            fs::write(dir.path().join("metrics/.keys/train.yaml"), keys).unwrap();
+            let mut files = MetricFiles::new(dir.path());
+            let row = br#""loss": 2, "at": 7"#;
+            files
+                .row("train", row, ["loss", "at"].into_iter(), 1)
+                .unwrap();
+            files.finish(2).unwrap();
+            let rows = "{\"loss\": 1}\n{\"loss\": 2, \"at\": 7}\n";
+            assert_eq!(read(dir.path(), "train.json"), rows);
+            assert_eq!(read(dir.path(), ".keys/train.yaml"), "at: ''\nloss: ''\n");
+        }
     }
 
     #[test]

@@ -11,11 +11,19 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use swath_model::space::{Params, Value};
 use swath_model::study::{Exit, Timestamp, Usage};
 
 /// The private working directory of a trial in its folder.
 pub const WORK: &str = "work";
+
+/// The folder of a study in which the clones of `[run] code = "clone"` are, each named after its
+/// commit.
+pub const CLONES: &str = "code";
+
+/// The extensions of files that an interpreter runs.
+const SCRIPTS: [&str; 10] = ["R", "jl", "js", "lua", "m", "pl", "py", "r", "rb", "sh"];
 
 /// The entries of the trial's folder that an attempt leaves behind. An attempt that does not resume
 /// must not find them.
@@ -101,10 +109,13 @@ impl TrialFolder {
         let mut json = serde_json::to_vec(params).map_err(io::Error::other)?;
         json.push(b'\n');
         regular::write(&dir.join("params.json"), &json)?;
+        let commit = cloned_commit(beginning.workdir, dir);
+        let settings = mlxp_settings(commit.is_some());
+        regular::write(&metadata.join("mlxpy.yaml"), settings.as_bytes())?;
         Ok(Self {
             dir: dir.to_path_buf(),
             program: program_section(beginning.command),
-            about: logger_section(beginning),
+            about: logger_section(beginning, commit.as_deref()),
             swath: swath_section(beginning),
             pid: None,
             began: beginning.at,
@@ -175,15 +186,16 @@ impl TrialFolder {
     }
 
     /// Completes `info.yaml` of an attempt that has ended with facts that only the study has: the
-    /// trial's result, and the exit that the study recorded. The latter differs if no process
-    /// observed the end, or if an objective was never reported. Does nothing if there is no
-    /// `info.yaml`.
+    /// trial's result, the number of reports of all its attempts, and the exit that the study
+    /// recorded. The latter differs if no process observed the end, or if an objective was never
+    /// reported. Does nothing if there is no `info.yaml`.
     ///
     /// # Errors
     /// If `info.yaml` cannot be read or written.
     pub fn amend(
         dir: &Path,
         exit: &Exit,
+        reports: u64,
         result: &[(String, Value)],
         at: Timestamp,
     ) -> io::Result<()> {
@@ -210,6 +222,9 @@ impl TrialFolder {
                     has_exit = true;
                     push_line(&mut new, "  exit", |out| yaml::text(out, &exit.to_string()));
                     continue;
+                }
+                _ if row.starts_with("  reports: ") => {
+                    let _ = write!(new, "  reports: {reports}");
                 }
                 _ => new.push_str(row),
             }
@@ -309,7 +324,11 @@ pub fn differing_field(info: &str, description: &Description<'_>) -> Option<Stri
         .map(|(key, value)| (*key, &**value))
         .find(|(key, value)| {
             let written = about.lines().find_map(|row| row.strip_prefix(key));
-            written.is_some_and(|written| written != *value)
+            written.is_some_and(|written| {
+                let is_earlier_word = *key == "status: "
+                    && status_of_earlier_versions(description.exit) == Some(written);
+                written != *value && !is_earlier_word
+            })
         });
     let expected = result_section(description.result);
     let (written, expected) = (
@@ -439,33 +458,99 @@ fn remove_if_present(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Returns MLXP's word for the end of an attempt. MLXP has no word for a trial that waits to run
-/// again, so such a trial gets the word for one that has not started.
+/// Returns the word for the end of an attempt: MLXP's where it has one. MLXP's Reader reads any
+/// word, and finds a trial that a scheduler stopped, or paused, under its own.
 fn status(exit: &Exit) -> &'static str {
     match exit {
-        Exit::Done | Exit::Stopped => "COMPLETE",
-        Exit::Paused | Exit::Interrupted => "STARTING",
+        Exit::Done => "COMPLETE",
+        Exit::Stopped => "STOPPED",
+        Exit::Paused => "PAUSED",
+        // MLXP's word for a trial that is about to run.
+        Exit::Interrupted => "STARTING",
         Exit::Failed(_) | Exit::Lost => "FAILED",
     }
 }
 
-/// Returns the program and the host on which it runs.
+/// Returns the word that earlier versions wrote for the end of an attempt, if it was another one.
+fn status_of_earlier_versions(exit: &Exit) -> Option<&'static str> {
+    match exit {
+        Exit::Stopped => Some("COMPLETE"),
+        Exit::Paused => Some("STARTING"),
+        _ => None,
+    }
+}
+
+/// Returns the program, the host on which it runs, and the user.
 fn program_section(command: &[String]) -> String {
     let mut out = String::new();
     let program = command.first().map_or("", String::as_str);
     push_line(&mut out, "current_file_path", |out| {
-        yaml::text(out, program);
+        yaml::text(out, script_of(command).unwrap_or(program));
     });
     push_line(&mut out, "executable", |out| yaml::text(out, program));
     let host = rustix::system::uname();
     push_line(&mut out, "hostname", |out| {
         yaml::text(out, &host.nodename().to_string_lossy());
     });
+    push_line(&mut out, "user", |out| match user() {
+        Some(user) => yaml::text(out, user),
+        None => out.push_str("null"),
+    });
     out
 }
 
+/// Returns the first word of a command line that names a script.
+fn script_of(command: &[String]) -> Option<&str> {
+    command.iter().map(String::as_str).find(|word| {
+        let extension = Path::new(word).extension().and_then(|end| end.to_str());
+        !word.starts_with('-') && extension.is_some_and(|end| SCRIPTS.contains(&end))
+    })
+}
+
+/// Returns the name of the user of this process. It is looked up once, since it cannot change.
+fn user() -> Option<&'static str> {
+    static USER: OnceLock<Option<String>> = OnceLock::new();
+    let name = || {
+        let users = fs::read_to_string("/etc/passwd").ok()?;
+        let number = rustix::process::getuid().as_raw().to_string();
+        let mut rows = users.lines().map(|row| row.split(':'));
+        rows.find_map(|mut row| {
+            let name = row.next()?;
+            (row.nth(1)? == number).then(|| name.to_owned())
+        })
+    };
+    USER.get_or_init(|| {
+        // As Python's `getpass.getuser`: users of a directory service are not in `/etc/passwd`.
+        let mut named = ["LOGNAME", "USER"].into_iter();
+        named
+            .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()))
+            .or_else(name)
+    })
+    .as_deref()
+}
+
+/// Returns the commit of the study's clone that contains the workdir; `None` if the trial runs
+/// elsewhere.
+fn cloned_commit(workdir: &Path, dir: &Path) -> Option<String> {
+    let clones = absolute(dir).parent()?.join(CLONES);
+    let workdir = absolute(workdir);
+    let commit = workdir.strip_prefix(clones).ok()?.components().next()?;
+    Some(commit.as_os_str().to_string_lossy().into_owned())
+}
+
+/// Returns the text of `metadata/mlxpy.yaml`: the settings that MLXPy has, with the values that
+/// describe a trial of swath.
+fn mlxp_settings(is_cloned: bool) -> String {
+    format!(
+        "logger:\n  forced_log_id: -1\n  log_streams_to_file: true\n  name: DefaultLogger\n  \
+         parent_log_dir: ..\nversion_manager:\n  name: GitVM\n  parent_work_dir: ../{CLONES}\n  \
+         compute_requirements: false\nuse_logger: true\nuse_scheduler: false\n\
+         use_version_manager: {is_cloned}\ninteractive_mode: false\n"
+    )
+}
+
 /// Returns the workdir and the sections that MLXP has for its logger, scheduler and versions.
-fn logger_section(beginning: &Beginning<'_>) -> String {
+fn logger_section(beginning: &Beginning<'_>, commit: Option<&str>) -> String {
     let mut out = String::new();
     push_line(&mut out, "work_dir", |out| {
         yaml::text(out, &work_dir(beginning.workdir, beginning.dir));
@@ -479,8 +564,19 @@ fn logger_section(beginning: &Beginning<'_>) -> String {
         out,
         "logger:\n  log_id: {id}\n  log_dir: .\n  metrics_dir: metrics\n  \
          metadata_dir: metadata\n  artifacts_dir: artifacts\n\
-         scheduler: null\nversion_manager: null\n"
+         scheduler: null\n"
     );
+    let Some(commit) = commit else {
+        out.push_str("version_manager: null\n");
+        return out;
+    };
+    out.push_str("version_manager:\n");
+    push_line(&mut out, "  commit_hash", |out| {
+        // A commit may consist of digits alone.
+        let _ = write!(out, "'{commit}'");
+    });
+    let clone = format!("../{CLONES}/{commit}");
+    push_line(&mut out, "  work_dir", |out| yaml::text(out, &clone));
     out
 }
 

@@ -74,6 +74,21 @@ pub(super) fn inside(workdir: &Path, named: &str) -> Result<Inside, Outside> {
     })
 }
 
+/// Checks a path whose file is copied into the trial's folder: relative to `workdir`, or absolute in
+/// `workdir` or in the trial's own folder `trial`.
+pub(super) fn inside_either(workdir: &Path, trial: &Path, named: &str) -> Result<Inside, Outside> {
+    let path = Path::new(named);
+    let roots = path.is_absolute().then_some([workdir, trial]);
+    let inner = roots
+        .into_iter()
+        .flatten()
+        .find_map(|root| Some((root, relative_to(root, path)?)));
+    match inner {
+        Some((root, relative)) => inside(root, &relative.to_string_lossy()),
+        None => inside(workdir, named),
+    }
+}
+
 /// Returns a data set's path as it is recorded (relative inside the workdir, absolute outside), and
 /// the path to read it from.
 pub(super) fn data_dir(workdir: &Path, named: &Path) -> (String, PathBuf) {
@@ -199,6 +214,38 @@ mod tests {
         assert!(
             matches!(inside(&work, "/etc/hostname"), Err(Outside::Absolute { hint, .. }) if hint.is_empty())
         );
+    }
+
+    #[test]
+    fn a_file_to_copy_may_be_absolute_in_the_workdir_or_in_the_trial() {
+        let dir = world();
+        let (work, trial) = (dir.path().join("work"), dir.path().join("logs/1"));
+        fs::create_dir_all(&trial).unwrap();
+        fs::write(trial.join("figure.png"), "f").unwrap();
+        symlink(dir.path().join("secret"), trial.join("link")).unwrap();
+        let relative_path = |path: &Path| {
+            inside_either(&work, &trial, path.to_str().unwrap()).map(|inside| inside.relative)
+        };
+        assert_eq!(
+            relative_path(&work.join("models/m.bin")).unwrap(),
+            "models/m.bin"
+        );
+        assert_eq!(
+            relative_path(Path::new("models/m.bin")).unwrap(),
+            "models/m.bin"
+        );
+        assert_eq!(
+            relative_path(&trial.join("figure.png")).unwrap(),
+            "figure.png"
+        );
+        assert!(matches!(
+            relative_path(&trial.join("link")),
+            Err(Outside::Linked { .. })
+        ));
+        assert!(matches!(
+            relative_path(&trial.join("../2/figure.png")),
+            Err(Outside::Absolute { .. })
+        ));
     }
 
     #[test]

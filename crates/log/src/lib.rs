@@ -45,6 +45,8 @@ mod mark;
 #[cfg(feature = "supervise")]
 pub mod models;
 #[cfg(feature = "supervise")]
+mod platform;
+#[cfg(feature = "supervise")]
 pub mod regular;
 #[cfg(feature = "supervise")]
 mod repeats;
@@ -72,13 +74,13 @@ pub use log::Item;
 #[cfg(feature = "supervise")]
 pub use {
     batch::OVERWRITTEN,
-    copy::share_blocks,
     deciding::DecidingMetrics,
     digest::{Digest, DigestError, LeftOut, digest},
     digest_cache::DigestCache,
-    folder::{Beginning, TrialFolder, WORK},
+    folder::{Beginning, CLONES, TrialFolder, WORK},
     mark::has_mark,
     models::{HELD, ModelStore, Models},
+    platform::share_blocks,
     scrape::{Scrape, Stream},
     seal::{remove_seal, resume_from_seal},
     supervised::{Dirs, Sink, Unread},

@@ -126,8 +126,8 @@ impl Call<'_> {
         let kind = self.line_kind()?;
         let mut line = match (kind, self.item) {
             (LineKind::Metric, Item::Number(number)) => return Ok(Form::Metric(*number)),
-            (LineKind::Flops, Item::Number(_)) => json!({ "value": self.value() }),
-            (LineKind::Metric | LineKind::Flops, _) => return Err(self.needs("a number")),
+            (LineKind::Flops(_), Item::Number(_)) => json!({ "value": self.value() }),
+            (LineKind::Metric | LineKind::Flops(_), _) => return Err(self.needs("a number")),
             (LineKind::Param, _) => json!({ "name": self.identifier, "value": self.value() }),
             (LineKind::Params, Item::Json(object @ Json::Object(_))) => object.clone(),
             (LineKind::Optimizer, Item::Json(object @ Json::Object(_))) => {
@@ -194,7 +194,7 @@ impl Call<'_> {
 
     /// Adds the position of the item, for the kinds that have one.
     fn add_position(&self, kind: LineKind, line: &mut Json) {
-        let is_flops = kind == LineKind::Flops;
+        let is_flops = matches!(kind, LineKind::Flops(_));
         if let Some(step) = self.at.step
             && (is_flops || matches!(kind, LineKind::Model | LineKind::BestModel))
         {

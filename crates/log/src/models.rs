@@ -96,8 +96,9 @@ impl ModelStore {
     /// room.
     ///
     /// Each version has a folder of its own with a name that is never reused, so that one version
-    /// can be released while the next is being held.
-    pub(super) fn hold(&self, trial: &Path, real: &Path) -> Option<Held> {
+    /// can be released while the next is being held. A version that is kept whatever comes later,
+    /// and therefore never released, is named after the model and its number: `last_0`, `last_1`.
+    pub(super) fn hold(&self, trial: &Path, real: &Path, keep: bool) -> Option<Held> {
         let Models::Hold { budget } = self.rule else {
             return None;
         };
@@ -112,6 +113,9 @@ impl ModelStore {
             return None;
         }
         fs::create_dir_all(&home).ok()?;
+        if keep {
+            return self.hold_kept(trial, real, budget);
+        }
         let mut draft = tempfile::Builder::new();
         draft
             .prefix("")
@@ -134,6 +138,32 @@ impl ModelStore {
             path: format!("{HELD}/{version}/{name}"),
             left_out,
         })
+    }
+
+    /// Holds a version that is kept, under the next free number.
+    fn hold_kept(&self, trial: &Path, real: &Path, budget: u64) -> Option<Held> {
+        let named = |part: Option<&std::ffi::OsStr>| Some(part?.to_str()?.to_owned());
+        let stem = named(real.file_stem()).unwrap_or_else(|| "model".to_owned());
+        let ending = named(real.extension()).map_or_else(String::new, |end| format!(".{end}"));
+        for number in 0_u64.. {
+            let version = format!("{HELD}/{stem}_{number}");
+            let folder = trial.join(&version);
+            match fs::create_dir(&folder) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                made => made.ok()?,
+            }
+            let name = format!("{stem}_{number}{ending}");
+            let copied = copy(real, &folder.join(&name), &mut |bytes| {
+                self.reserve(trial, budget, bytes)
+            });
+            let Ok(left_out) = copied else {
+                fs::remove_dir_all(&folder).ok();
+                return None;
+            };
+            let path = format!("{version}/{name}");
+            return Some(Held { path, left_out });
+        }
+        None
     }
 
     /// Reserves room for a copy.
@@ -226,12 +256,28 @@ mod tests {
     }
 
     #[test]
+    fn a_kept_version_is_named_after_the_model_and_its_number() {
+        let (_dir, trial, model) = study();
+        let store = ModelStore::new(Models::default());
+        for (number, byte) in [(0, 1_u8), (1, 2)] {
+            fs::write(&model, [byte; 100]).unwrap();
+            let held = store.hold(&trial, &model, true).unwrap();
+            assert_eq!(held.path, format!("held/m_{number}/m_{number}.bin"));
+        }
+        assert_eq!(fs::read(trial.join("held/m_0/m_0.bin")).unwrap(), [1; 100]);
+        // A version for which there is no room leaves no folder behind.
+        let full = ModelStore::new(Models::Hold { budget: 10 });
+        assert!(full.hold(&trial, &model, true).is_none());
+        assert!(!trial.join("held/m_2").exists());
+    }
+
+    #[test]
     fn each_version_is_held_under_a_name_of_its_own() {
         let (_dir, trial, model) = study();
         let store = ModelStore::new(Models::default());
-        let first = store.hold(&trial, &model).unwrap().path;
+        let first = store.hold(&trial, &model, false).unwrap().path;
         fs::write(&model, "second").unwrap();
-        let second = store.hold(&trial, &model).unwrap().path;
+        let second = store.hold(&trial, &model, false).unwrap().path;
         assert_ne!(first, second);
         assert_eq!(fs::read(trial.join(&first)).unwrap(), [7; 100]);
         assert_eq!(fs::read(trial.join(&second)).unwrap(), b"second");
@@ -250,9 +296,9 @@ mod tests {
         let other = trial.with_file_name("2");
         fs::create_dir_all(&other).unwrap();
         let store = ModelStore::new(Models::Hold { budget: 250 });
-        let first = store.hold(&trial, &model).unwrap();
-        assert!(store.hold(&other, &model).is_some());
-        assert!(store.hold(&trial, &model).is_none(), "300 bytes");
+        let first = store.hold(&trial, &model, false).unwrap();
+        assert!(store.hold(&other, &model, false).is_some());
+        assert!(store.hold(&trial, &model, false).is_none(), "300 bytes");
         assert_eq!(
             fs::read_dir(trial.join(HELD)).unwrap().count(),
             1,
@@ -261,7 +307,7 @@ mod tests {
         discard(&trial, &first.path);
         let store = ModelStore::new(Models::Hold { budget: 250 });
         assert!(
-            store.hold(&trial, &model).is_some(),
+            store.hold(&trial, &model, false).is_some(),
             "another process sees what was released"
         );
     }
@@ -278,21 +324,21 @@ mod tests {
         let (dir, trial, model) = study();
         assert!(
             ModelStore::new(Models::Refer)
-                .hold(&trial, &model)
+                .hold(&trial, &model, false)
                 .is_none()
         );
         let store = ModelStore::new(Models::default());
         assert!(
             store
-                .hold(&trial, &dir.path().canonicalize().unwrap())
+                .hold(&trial, &dir.path().canonicalize().unwrap(), false)
                 .is_none()
         );
         let held = trial
-            .join(store.hold(&trial, &model).unwrap().path)
+            .join(store.hold(&trial, &model, false).unwrap().path)
             .canonicalize()
             .unwrap();
         assert!(
-            store.hold(&trial, &held).is_none(),
+            store.hold(&trial, &held, false).is_none(),
             "a held model is not held again"
         );
     }

@@ -25,7 +25,9 @@ const MOST_VALUES: usize = 100;
 /// The outcome of a trial, with the number that the plugin gives it.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum End {
-    /// Occurs when the trial is complete or was stopped.
+    /// Occurs when the trial was stopped, for which the plugin has no word.
+    Unknown = 0,
+    /// Occurs when the trial is complete.
     Success = 1,
     /// Occurs when the trial failed.
     Failure = 2,

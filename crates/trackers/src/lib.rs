@@ -9,6 +9,7 @@ use swath_model::study::Kind;
 mod block_log;
 mod cmf;
 mod hparams;
+mod image;
 mod mlflow;
 mod program;
 mod proto;

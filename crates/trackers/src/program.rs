@@ -2,15 +2,19 @@
 //! input.
 //!
 //! The program receives every entry from the first one, also when a run resumes, each exactly as in
-//! the journal. It must exit when its input ends. Its standard output and error go to a log file.
+//! the journal. If the sweep file selects rows of metrics, they come too. It must exit when its input ends. Its standard output and error go to a log file.
 //! It is a companion of the run, so Ctrl-C reaches the trials but not the program that records how
 //! they ended.
 
 use super::home::{self, Home, failed};
+use super::metric_rows::{self, Datum, each_row, folder_of_attempt};
 use super::retry::with_backoff;
-use super::{Tracker, TrackerError, metric_rows};
+use super::{Tracker, TrackerError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, ErrorKind, PipeWriter, Write};
 use std::path::{Path, PathBuf};
@@ -19,7 +23,7 @@ use std::time::Duration;
 use swath_engine::companion::{self, Companion};
 use swath_model::source::variables::fill_all;
 use swath_model::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
-use swath_model::study::{Entry, Kind, Setting, Study};
+use swath_model::study::{Attempt, Entry, Event, Kind, Metric, Setting, Study, TrialId};
 
 /// Time that the program may take to exit after its input ends. Shorter than the patience at the
 /// end of a run.
@@ -60,6 +64,10 @@ fn build(
 ) -> Option<Box<dyn Tracker>> {
     let before = diagnostics.list.len();
     let command = section.take_texts("command", diagnostics);
+    // Rows of metrics are more than most programs want, so they come on request.
+    let sends_rows = ["log_freq", "log_on_workers"]
+        .into_iter()
+        .any(|key| section.clone().take(key).is_some());
     let home = Home::take("program", &mut section, setting, diagnostics);
     let span = section.span.clone();
     match command {
@@ -67,6 +75,8 @@ fn build(
             let tracker = Program {
                 home,
                 command,
+                sends_rows,
+                rows_sent: BTreeMap::new(),
                 running: None,
             };
             (diagnostics.list.len() == before).then(|| Box::new(tracker) as Box<dyn Tracker>)
@@ -87,6 +97,10 @@ fn build(
 struct Program {
     home: Home,
     command: Vec<String>,
+    /// Whether the rows of metrics are sent, too.
+    sends_rows: bool,
+    /// The end of the rows that were sent, in bytes, for each log of each trial.
+    rows_sent: BTreeMap<TrialId, BTreeMap<String, u64>>,
     /// The program, from the first entry until it is closed or has failed.
     running: Option<Running>,
 }
@@ -100,34 +114,19 @@ struct Running {
 
 impl Tracker for Program {
     fn record(&mut self, study: &Study, entry: &Entry) -> Result<(), TrackerError> {
-        let mut line =
-            serde_json::to_vec(entry).map_err(|error| TrackerError::Other(error.to_string()))?;
-        line.push(b'\n');
-        // Start the program at the first entry: only then is the study known.
-        let mut running = match self.running.take() {
-            Some(running) => running,
-            None => self.start(study)?,
-        };
-        let mut unwritten = &line[..];
-        // A program that does not read is waited for like a server that is away.
-        let written = with_backoff(|| match running.write(&mut unwritten) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Err(TrackerError::Away(
-                format!("`{}` does not read its input", self.command[0]),
-            )),
-            result => Ok(result),
-        });
-        match written {
-            Ok(Ok(())) => {
-                self.running = Some(running);
-                Ok(())
+        match entry.event {
+            // An attempt that starts anew writes new files.
+            Event::Started {
+                trial,
+                resume: false,
+                ..
+            } => _ = self.rows_sent.remove(&trial),
+            Event::Ended { trial, attempt, .. } if self.sends_rows => {
+                self.send_rows(study, trial, attempt)?;
             }
-            // The program has closed its input, usually because it has ended.
-            Ok(Err(_)) => Err(self.reason_for_end(running)),
-            Err(error) => {
-                running.process.kill();
-                Err(error)
-            }
+            _ => {}
         }
+        self.send(study, entry)
     }
 
     /// Does nothing: every line is written at once.
@@ -161,6 +160,73 @@ impl Tracker for Program {
 }
 
 impl Program {
+    /// Sends the rows of metrics that an attempt has added, each as a line of its own.
+    fn send_rows(
+        &mut self,
+        study: &Study,
+        trial: TrialId,
+        attempt: Attempt,
+    ) -> Result<(), TrackerError> {
+        let folder = folder_of_attempt(&self.home.trial(study, trial)?, attempt);
+        let mut sent = self.rows_sent.remove(&trial).unwrap_or_default();
+        let due = self.home.due.clone();
+        each_row(&folder, &due, |log, row| {
+            if sent.get(log).is_some_and(|end| row.bytes.start < *end) {
+                return Ok(());
+            }
+            let values: Map<String, Value> = row
+                .values
+                .iter()
+                .map(|(key, datum)| match datum {
+                    Datum::Number(number) => (key.to_string(), json!(Metric(*number))),
+                    Datum::Text(text) => (key.to_string(), json!(text)),
+                })
+                .collect();
+            let mut metrics =
+                json!({ "trial": trial, "attempt": attempt, "log": log, "values": values });
+            for (key, value) in row.location {
+                metrics[key] = value;
+            }
+            self.send(study, &json!({ "metrics": metrics }))?;
+            sent.insert(log.to_owned(), row.bytes.end);
+            Ok(())
+        })?;
+        self.rows_sent.insert(trial, sent);
+        Ok(())
+    }
+
+    /// Writes a line to the program, which is started for the first one.
+    fn send(&mut self, study: &Study, content: &impl Serialize) -> Result<(), TrackerError> {
+        let mut line =
+            serde_json::to_vec(content).map_err(|error| TrackerError::Other(error.to_string()))?;
+        line.push(b'\n');
+        // Start the program at the first entry: only then is the study known.
+        let mut running = match self.running.take() {
+            Some(running) => running,
+            None => self.start(study)?,
+        };
+        let mut unwritten = &line[..];
+        // A program that does not read is waited for like a server that is away.
+        let written = with_backoff(|| match running.write(&mut unwritten) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Err(TrackerError::Away(
+                format!("`{}` does not read its input", self.command[0]),
+            )),
+            result => Ok(result),
+        });
+        match written {
+            Ok(Ok(())) => {
+                self.running = Some(running);
+                Ok(())
+            }
+            // The program has closed its input, usually because it has ended.
+            Ok(Err(_)) => Err(self.reason_for_end(running)),
+            Err(error) => {
+                running.process.kill();
+                Err(error)
+            }
+        }
+    }
+
     /// Starts the program with its log file.
     fn start(&self, study: &Study) -> Result<Running, TrackerError> {
         let folder = self.home.root(study)?;

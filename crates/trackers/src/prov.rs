@@ -355,6 +355,7 @@ fn parameters(graph: &mut Graph, trial: &Trial) {
             ("prov:value", Some(param(value))),
         ];
         graph.element(ENTITY, &id, &attributes);
+        graph.fold(&id, &config);
         graph.relate(MEMBER, &config, &id, &[]);
         graph.relate(USED, &activity, &id, &[("prov:role", Some(json!("input")))]);
     }
@@ -477,20 +478,28 @@ fn files(graph: &mut Graph, trial: &Trial) {
     for record in &trial.records {
         use_dataset(graph, &activity, record, &mut sources);
     }
+    models(graph, trial, &sources);
     let mut versions: BTreeMap<&str, u64> = BTreeMap::new();
-    let best_model = trial.model_that_counts().map(|model| model.record);
-    for (index, record) in trial.records.iter().enumerate() {
-        let (kind, name, md5, size, step) = match record {
-            LogRecord::Model {
-                model_path,
-                md5,
-                size,
-                step,
-                ..
-            } => ("Model", model_path.as_str(), md5, *size, *step),
+    for record in &trial.records {
+        match record {
             LogRecord::Artifact {
                 path, md5, size, ..
-            } => ("Artifact", path.as_str(), md5, *size, None),
+            } => {
+                let version = versions.entry(path).or_default();
+                *version += 1;
+                let id = format!("run:trial-{}/artifact/{}/{version}", trial.id, local(path));
+                let attributes = [
+                    ("prov:type", Some(json!("swath:Artifact"))),
+                    ("prov:label", Some(json!(path))),
+                    ("swath:path", Some(json!(path))),
+                    ("swath:md5", md5.as_ref().map(|md5| json!(md5))),
+                    ("swath:size", Some(count(*size))),
+                    ("swath:version", Some(count(*version))),
+                ];
+                graph.element(ENTITY, &id, &attributes);
+                graph.relate(GENERATED, &id, &activity, &[]);
+                fold(graph, trial, &id, "artifacts");
+            }
             LogRecord::Param { name, value } => {
                 let id = format!("run:trial-{}/found/{}", trial.id, local(name));
                 let kind = ("prov:type", Some(json!("provml:HyperParameter")));
@@ -506,48 +515,52 @@ fn files(graph: &mut Graph, trial: &Trial) {
                     &activity,
                     &[("prov:role", Some(json!("output")))],
                 );
-                continue;
+                fold(graph, trial, &id, "parameters found");
             }
             LogRecord::Output { name, value } => {
                 let id = format!("run:trial-{}/output/{}", trial.id, local(name));
                 let label = ("prov:label", Some(json!(name)));
                 graph.element(ENTITY, &id, &[label, ("prov:value", Some(param(value)))]);
                 graph.relate(GENERATED, &id, &activity, &[]);
-                continue;
+                fold(graph, trial, &id, "outputs");
             }
-            _ => continue,
-        };
-        let version = versions.entry(name).or_default();
-        *version += 1;
-        let id = format!(
-            "run:trial-{}/{}/{}/{version}",
-            trial.id,
-            kind.to_lowercase(),
-            local(name)
-        );
-        let prefix = if kind == "Model" { "provml" } else { "swath" };
-        // Facts belong to the model version that was recorded directly before them.
-        let facts = match trial.records.get(index + 1) {
-            Some(LogRecord::Facts { model_path, facts })
-                if kind == "Model" && model_path == name =>
-            {
-                facts.iter()
-            }
-            _ => [].iter(),
-        };
-        let facts: Vec<_> = facts
+            _ => {}
+        }
+    }
+}
+
+/// Lets the drawing show an entity of a trial in a node together with others of the kind `label`.
+fn fold(graph: &mut Graph, trial: &Trial, id: &str, label: &str) {
+    let node = format!("run:trial-{}/{}", trial.id, local(label));
+    graph.fold_into_group(ENTITY, id, &node, label);
+}
+
+/// Adds the models of a trial, each version once. The drawing shows the model that counts, and all
+/// others in one node.
+fn models(graph: &mut Graph, trial: &Trial, sources: &[String]) {
+    let activity = activity(trial.id);
+    let mut numbers: BTreeMap<&str, u64> = BTreeMap::new();
+    for version in trial.model_versions() {
+        let number = numbers.entry(version.path).or_default();
+        *number += 1;
+        let name = version.path;
+        let id = format!("run:trial-{}/model/{}/{number}", trial.id, local(name));
+        let facts: Vec<_> = version
+            .facts
+            .iter()
             .map(|(fact, value)| (format!("swath:{}", local(fact)), param(value)))
             .collect();
-        let best = (kind == "Model" && best_model == Some(index)).then(|| json!(true));
+        let steps = (version.steps.len() > 1).then(|| json!(json!(version.steps).to_string()));
         let mut attributes = vec![
-            ("prov:type", Some(json!(format!("{prefix}:{kind}")))),
+            ("prov:type", Some(json!("provml:Model"))),
             ("prov:label", Some(json!(name))),
             ("swath:path", Some(json!(name))),
-            ("swath:md5", md5.as_ref().map(|md5| json!(md5))),
-            ("swath:size", Some(count(size))),
-            ("swath:version", Some(count(*version))),
-            ("swath:step", step.map(double)),
-            ("swath:best_of_trial", best),
+            ("swath:md5", version.md5.map(|md5| json!(md5))),
+            ("swath:size", Some(count(version.size))),
+            ("swath:version", Some(count(*number))),
+            ("swath:step", version.steps.last().copied().map(double)),
+            ("swath:steps", steps),
+            ("swath:best_of_trial", version.counts.then(|| json!(true))),
         ];
         attributes.extend(
             facts
@@ -556,10 +569,11 @@ fn files(graph: &mut Graph, trial: &Trial) {
         );
         graph.element(ENTITY, &id, &attributes);
         graph.relate(GENERATED, &id, &activity, &[]);
-        if kind == "Model" {
-            for source in &sources {
-                graph.relate(DERIVED, &id, source, &[]);
-            }
+        for source in sources {
+            graph.relate(DERIVED, &id, source, &[]);
+        }
+        if !version.counts {
+            fold(graph, trial, &id, "further models");
         }
     }
 }
@@ -644,6 +658,8 @@ fn metrics(graph: &mut Graph, trial: &Trial, folder: &Path, due: &Due) -> Result
             ],
         );
         graph.relate(GENERATED, &id, &context, &[]);
+        let node = format!("{context}/metrics");
+        graph.fold_into_group(ENTITY, &id, &node, "metrics");
     }
     Ok(())
 }
@@ -685,6 +701,7 @@ fn report(graph: &mut Graph, trial: &Trial, name: &str, tally: &Tally) {
         ],
     );
     graph.relate(GENERATED, &id, &activity(trial.id), &[]);
+    fold(graph, trial, &id, "reported metrics");
 }
 
 /// Returns a parameter value as a literal; texts and lists are untyped.

@@ -4,7 +4,7 @@
 //! which they were added. An element that is added again keeps its first attributes.
 
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 /// The three sections of elements, with their shapes and colours in the drawing. These are the
@@ -50,7 +50,14 @@ pub(super) struct Graph {
     prefixes: Vec<(&'static str, String)>,
     elements: BTreeMap<&'static str, Map<String, Value>>,
     relations: Vec<(Relation, String, String, Map<String, Value>)>,
+    /// The elements that the drawing shows as part of another node, with that node's identifier.
+    folded: BTreeMap<String, String>,
+    /// The labels of nodes that only the drawing has, with the section of their elements.
+    groups: BTreeMap<String, (&'static str, String)>,
 }
+
+/// Number of folded elements that a node lists; it counts the others.
+const MOST_LISTED: usize = 12;
 
 /// Attributes of an element or relation, as keys and values. An attribute whose value is `None` is
 /// left out.
@@ -87,6 +94,18 @@ impl Graph {
         ));
     }
 
+    /// Lets the drawing show the element `id` as a line of the node `node`.
+    pub(super) fn fold(&mut self, id: &str, node: &str) {
+        self.folded.insert(id.to_owned(), node.to_owned());
+    }
+
+    /// Lets the drawing show the element `id` as a line of a node that only the drawing has.
+    pub(super) fn fold_into_group(&mut self, section: Section, id: &str, node: &str, label: &str) {
+        self.fold(id, node);
+        let group = || (section.0, label.to_owned());
+        self.groups.entry(node.to_owned()).or_insert_with(group);
+    }
+
     /// Returns the document as indented PROV-JSON that ends with a newline. Empty sections are left
     /// out.
     pub(super) fn json(&self) -> Vec<u8> {
@@ -121,33 +140,74 @@ impl Graph {
         bytes
     }
 
-    /// Returns the document as a DOT drawing, with the labels and values of its elements.
+    /// Returns the document as a DOT drawing, with the labels and values of its elements. Folded
+    /// elements are lines of one node, so that the drawing of a trial fits a page.
     pub(super) fn dot(&self) -> String {
         let mut dot =
             "digraph provenance {\n  rankdir = \"BT\";\n  node [style=filled];\n".to_owned();
         for (Section(name), style) in ELEMENTS {
-            for (id, attributes) in self.elements.get(name).into_iter().flatten() {
-                let label = attributes
-                    .get("prov:label")
-                    .and_then(Value::as_str)
-                    .unwrap_or(id);
-                let value = attributes.get("prov:value").map(without_type);
-                let label =
-                    value.map_or_else(|| label.to_owned(), |value| format!("{label} = {value}"));
+            let elements = self.elements.get(name).into_iter().flatten();
+            let mut nodes: BTreeMap<&str, String> = elements
+                .filter(|(id, _)| !self.folded.contains_key(*id))
+                .map(|(id, attributes)| (id.as_str(), label_of(id, attributes)))
+                .collect();
+            let groups = self.groups.iter().filter(|(_, group)| group.0 == name);
+            nodes.extend(groups.map(|(id, group)| (id.as_str(), group.1.clone())));
+            for (id, label) in nodes {
+                let label = [label, self.folded_lines(id)].concat();
                 let _ = writeln!(dot, "  {} [label={}, {style}];", quoted(id), quoted(&label));
             }
         }
+        let mut drawn = BTreeSet::new();
         for (relation, from, to, _) in &self.relations {
-            let _ = writeln!(
-                dot,
-                "  {} -> {} [label=\"{}\"];",
-                quoted(from),
-                quoted(to),
-                relation.0
-            );
+            let (from, to) = (self.node_of(from), self.node_of(to));
+            if from != to && drawn.insert((relation.0, from, to)) {
+                let _ = writeln!(
+                    dot,
+                    "  {} -> {} [label=\"{}\"];",
+                    quoted(from),
+                    quoted(to),
+                    relation.0
+                );
+            }
         }
         dot.push_str("}\n");
         dot
+    }
+
+    /// Returns the identifier of the node that shows an element.
+    fn node_of<'g>(&'g self, id: &'g str) -> &'g str {
+        self.folded.get(id).map_or(id, String::as_str)
+    }
+
+    /// Returns the labels of the elements that are folded into a node, each on a line of its own.
+    fn folded_lines(&self, node: &str) -> String {
+        let folded: Vec<&str> = self
+            .folded
+            .iter()
+            .filter(|(_, into)| **into == *node)
+            .map(|(id, _)| id.as_str())
+            .collect();
+        let mut lines = String::new();
+        for id in folded.iter().take(MOST_LISTED) {
+            let mut sections = self.elements.values();
+            let attributes = sections.find_map(|section| section.get(*id));
+            lines.push('\n');
+            lines.push_str(&attributes.map_or_else(String::new, |about| label_of(id, about)));
+        }
+        if let Some(more @ 1..) = folded.len().checked_sub(MOST_LISTED) {
+            let _ = write!(lines, "\nand {more} more");
+        }
+        lines
+    }
+}
+
+/// Returns the label of an element, with its value.
+fn label_of(id: &str, attributes: &Value) -> String {
+    let label = attributes["prov:label"].as_str().unwrap_or(id);
+    match attributes.get("prov:value").map(without_type) {
+        Some(value) => format!("{label} = {value}"),
+        None => label.to_owned(),
     }
 }
 
@@ -258,6 +318,25 @@ mod tests {
                 .contains("  \"e:a\" -> \"e:\\\"b\\\"\" [label=\"wasGeneratedBy\"];\n")
         );
         assert!(graph.dot().contains("[label=\"e:a = INF\", shape=oval"));
+    }
+
+    #[test]
+    fn folded_elements_are_lines_of_one_node_and_the_document_has_each_of_them() {
+        let mut graph = Graph::default();
+        graph.element(ACTIVITY, "e:trial", &[]);
+        for number in 10..30 {
+            let id = format!("e:m{number}");
+            graph.element(ENTITY, &id, &[]);
+            graph.relate(GENERATED, &id, "e:trial", &[]);
+            graph.fold_into_group(ENTITY, &id, "e:models", "models");
+        }
+        let dot = graph.dot();
+        assert_eq!(dot.lines().count(), 3 + 2 + 1 + 1, "{dot}");
+        assert!(dot.contains("[label=\"models\\ne:m10\\ne:m11\\n"), "{dot}");
+        assert!(dot.contains("\\ne:m21\\nand 8 more\""), "{dot}");
+        let json: serde_json::Value = serde_json::from_slice(&graph.json()).unwrap();
+        assert_eq!(json["entity"].as_object().unwrap().len(), 20);
+        assert_eq!(json["wasGeneratedBy"].as_object().unwrap().len(), 20);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 use super::home::{self, Home, failed, replace};
 use super::hparams::{self, End};
+use super::image::{Image, images_of};
 use super::metric_rows::{self, LogSteps, each_row};
 use super::proto::{self, Message};
 use super::steps::{Rescale, Steps};
@@ -111,6 +112,9 @@ impl Tracker for TensorBoard {
                     study.header().resource.as_ref(),
                     entry.at,
                 )?;
+                if let Some(about) = study.trial(*trial) {
+                    run.append_images(&images_of(about, &folder), entry.at)?;
+                }
                 self.write_outcome(study, *trial, entry.at)?;
             }
             Event::Judged {
@@ -209,7 +213,8 @@ impl TensorBoard {
             return Ok(());
         };
         let end = match trial.state {
-            TrialState::Complete | TrialState::Stopped => Some(End::Success),
+            TrialState::Complete => Some(End::Success),
+            TrialState::Stopped => Some(End::Unknown),
             TrialState::Failed | TrialState::Invalid => Some(End::Failure),
             TrialState::Waiting | TrialState::Running | TrialState::Paused => None,
         };
@@ -392,6 +397,30 @@ impl Run {
             });
             self.write()
         })
+    }
+
+    /// Appends images at the step of the last report, under `image/`.
+    fn append_images(&mut self, images: &[Image], at: Timestamp) -> Result<(), TrackerError> {
+        let step = self.step;
+        for Image {
+            name, size, bytes, ..
+        } in images
+        {
+            summary(&mut self.event, at, step, |summary| {
+                summary.message(1, |value| {
+                    value.text(1, &format!("image/{name}"));
+                    value.message(4, |image| {
+                        image.int(1, size.1);
+                        image.int(2, size.0);
+                        // The number of channels, which the page does not show.
+                        image.int(3, 3);
+                        image.data(4, bytes);
+                    });
+                });
+            });
+            self.write()?;
+        }
+        Ok(())
     }
 
     /// Appends the current event to the file.

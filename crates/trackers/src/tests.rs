@@ -755,3 +755,279 @@ fn the_lineage_of_a_model_in_prov_goes_back_to_the_raw_data_through_the_preparat
     let label = &document["activity"]["run:prepare-2"]["prov:label"];
     assert_eq!(label, "preparation index");
 }
+
+/// Returns a study named `name`, whose only trial reads the bytes `input` and writes a model with
+/// the bytes `output`, which it records twice.
+fn stage(name: &str, stage: &str, input: &str, output: &str) -> Demo {
+    let mut demo = Demo::new(&[]);
+    if let Event::Opened { header, .. } = &mut demo.entries[0].event {
+        header.name = name.to_owned();
+        header.stage = stage.to_owned();
+    }
+    let trial = demo.start(&[]);
+    demo.log(
+        trial,
+        LogRecord::Dataset {
+            data_dir: format!("{name}-input"),
+            role: String::new(),
+            md5: Some(input.to_owned()),
+            size: 1,
+            files: 1,
+            partial: Vec::new(),
+        },
+    );
+    demo.report(trial, &[("val_loss", 0.5)]);
+    for facts in [
+        vec![
+            ("framework", Value::Text("torch".into())),
+            ("parameters", Value::Int(7850)),
+        ],
+        vec![("best", Value::Bool(true))],
+    ] {
+        let model_path = format!("{name}.bin");
+        demo.log(
+            trial,
+            LogRecord::Model {
+                model_path: model_path.clone(),
+                md5: Some(output.to_owned()),
+                size: 1,
+                step: Some(1.0),
+                held: None,
+                keep: false,
+                doubt: None,
+                partial: Vec::new(),
+            },
+        );
+        let facts = facts
+            .into_iter()
+            .map(|(name, value)| (name.into(), value))
+            .collect();
+        demo.log(trial, LogRecord::Facts { model_path, facts });
+    }
+    demo.end(trial, Exit::Done);
+    demo
+}
+
+/// Feeds a study to a `cmf` tracker that appends to `file`.
+fn append_to(file: &Path, folder: &Path, demo: &Demo) {
+    let options = format!("file = {:?}", file.display().to_string());
+    let mut tracker = try_build("cmf", &options, Some(folder)).0.unwrap();
+    feed(tracker.as_mut(), demo, demo.entries.len());
+}
+
+/// Returns the rows of a query, each with its columns joined by blanks.
+fn query(file: &Path, statement: &str) -> Vec<String> {
+    let store = rusqlite::Connection::open(file).unwrap();
+    let mut statement = store.prepare(statement).unwrap();
+    let columns = statement.column_count();
+    let rows = statement.query_map([], |row| {
+        let texts = (0..columns).map(|column| row.get::<_, rusqlite::types::Value>(column));
+        let texts: Vec<String> = texts.map(|value| format!("{:?}", value.unwrap())).collect();
+        Ok(texts.join(" "))
+    });
+    rows.unwrap().map(Result::unwrap).collect()
+}
+
+const ALL_IDS: &str = "SELECT 'a', id, name FROM Artifact UNION SELECT 'e', id, name FROM Execution
+    UNION SELECT 'v', id, CAST(artifact_id AS TEXT) FROM Event ORDER BY 1, 2";
+
+#[test]
+fn studies_that_share_a_metadata_file_keep_each_others_rows_and_share_equal_bytes() {
+    let folders = [folder(), folder()];
+    let file = folders[0].path().join("shared/mlmd");
+    let first = stage("first", "prepare", "raw", "clean");
+    let second = stage("second", "train", "clean", "model");
+    append_to(&file, folders[0].path(), &first);
+    append_to(&file, folders[1].path(), &second);
+    let once = query(&file, ALL_IDS);
+    append_to(&file, folders[0].path(), &first);
+    append_to(&file, folders[1].path(), &second);
+    assert_eq!(
+        query(&file, ALL_IDS),
+        once,
+        "the same rows with the same ids"
+    );
+    let links =
+        "SELECT e.name, v.type, t.name FROM Event v JOIN Execution e ON e.id = v.execution_id
+        JOIN Artifact a ON a.id = v.artifact_id JOIN Type t ON t.id = a.type_id
+        WHERE a.uri = 'clean' ORDER BY v.type DESC";
+    let expected = [
+        r#"Text("Trial_first_1") Integer(4) Text("Model")"#,
+        r#"Text("Trial_second_1") Integer(3) Text("Model")"#,
+    ];
+    assert_eq!(
+        query(&file, links),
+        expected,
+        "one artifact, written and read"
+    );
+    let integrity = query(&file, "PRAGMA integrity_check");
+    assert_eq!(integrity, [r#"Text("ok")"#]);
+}
+
+#[test]
+fn studies_that_append_at_once_wait_for_each_other() {
+    let root = folder();
+    let file = root.path().join("mlmd");
+    std::thread::scope(|scope| {
+        for number in 0..4 {
+            let (file, root) = (&file, root.path());
+            scope.spawn(move || {
+                let name = format!("study{number}");
+                let study = root.join(&name);
+                fs::create_dir(&study).unwrap();
+                for _ in 0..5 {
+                    append_to(file, &study, &stage(&name, "train", "raw", &name));
+                }
+            });
+        }
+    });
+    let executions = query(&file, "SELECT name FROM Execution ORDER BY name");
+    let expected = [0, 1, 2, 3].map(|number| format!("Text(\"Trial_study{number}_1\")"));
+    assert_eq!(executions, expected);
+    let stages = query(
+        &file,
+        "SELECT count(*) FROM Context WHERE name = 'digits/train'",
+    );
+    assert_eq!(stages, ["Integer(1)"]);
+}
+
+#[test]
+fn a_second_study_of_the_same_name_has_executions_of_its_own() {
+    let root = folder();
+    let file = root.path().join("mlmd");
+    append_to(&file, root.path(), &stage("s", "train", "raw", "a"));
+    let mut later = stage("s", "train", "raw", "b");
+    for entry in &mut later.entries {
+        let at = entry.at.as_micros() + 1_000_000_000;
+        entry.at = swath_model::study::Timestamp::from_micros(at);
+    }
+    append_to(&file, root.path(), &later);
+    let names = query(&file, "SELECT name FROM Execution ORDER BY id");
+    assert_eq!(names[0], r#"Text("Trial_s_1")"#);
+    assert!(names[1].starts_with(r#"Text("Trial_s_1_"#), "{names:?}");
+}
+
+#[test]
+fn a_metadata_file_of_another_version_is_left_alone() {
+    let root = folder();
+    let file = root.path().join("mlmd");
+    let store = rusqlite::Connection::open(&file).unwrap();
+    store
+        .execute_batch(
+            "CREATE TABLE MLMDEnv (schema_version INTEGER); INSERT INTO MLMDEnv VALUES (9);",
+        )
+        .unwrap();
+    drop(store);
+    let before = fs::read(&file).unwrap();
+    let options = format!("file = {:?}", file.display().to_string());
+    let mut tracker = try_build("cmf", &options, Some(root.path())).0.unwrap();
+    let demo = stage("s", "train", "raw", "a");
+    let mut study = Study::default();
+    for entry in &demo.entries {
+        study.apply(entry).unwrap();
+        tracker.record(&study, entry).unwrap();
+    }
+    let error = tracker.close(&study).unwrap_err().to_string();
+    assert!(
+        error.contains("version 9") && error.contains("mlmd"),
+        "{error}"
+    );
+    assert_eq!(fs::read(&file).unwrap(), before);
+}
+
+#[test]
+fn a_model_recorded_twice_is_one_artifact_with_its_first_facts() {
+    let root = folder();
+    let demo = stage("s", "train", "raw", "a");
+    for name in ["cmf", "prov"] {
+        let mut tracker = build(name, root.path());
+        feed(tracker.as_mut(), &demo, demo.entries.len());
+    }
+    let file = root.path().join("trackers/cmf/mlmd");
+    let facts = "SELECT p.name, coalesce(string_value, int_value) FROM ArtifactProperty p
+        JOIN Artifact a ON a.id = artifact_id WHERE a.uri = 'a'
+        AND p.name IN ('model_framework', 'parameters', 'best', 'Steps') ORDER BY p.name";
+    let expected = [
+        r#"Text("best") Integer(1)"#,
+        r#"Text("model_framework") Text("torch")"#,
+        r#"Text("parameters") Integer(7850)"#,
+    ];
+    assert_eq!(query(&file, facts), expected);
+    let document = fs::read(root.path().join("trackers/prov/trial-1.json")).unwrap();
+    let document: serde_json::Value = serde_json::from_slice(&document).unwrap();
+    let entities = document["entity"].as_object().unwrap();
+    let models: Vec<_> = entities
+        .iter()
+        .filter(|(id, _)| id.contains("/model/"))
+        .collect();
+    assert_eq!(models.len(), 1);
+    assert_eq!(models[0].1["swath:parameters"]["$"], "7850");
+}
+
+#[test]
+fn the_drawing_of_a_trial_with_twenty_models_has_few_nodes_and_names_the_one_that_counts() {
+    let root = folder();
+    let mut demo = Demo::new(&["lr"]);
+    let trial = demo.start(&[("lr", Value::Float(0.1))]);
+    for epoch in 0..20 {
+        demo.report(trial, &[("val_loss", f64::from((epoch - 7_i32).abs()))]);
+        demo.log(
+            trial,
+            LogRecord::Model {
+                model_path: format!("m{epoch:02}.bin"),
+                md5: Some(epoch.to_string()),
+                size: 1,
+                step: None,
+                held: None,
+                keep: false,
+                doubt: None,
+                partial: Vec::new(),
+            },
+        );
+    }
+    demo.end(trial, Exit::Done);
+    let mut tracker = build("prov", root.path());
+    feed(tracker.as_mut(), &demo, demo.entries.len());
+    let dot = fs::read_to_string(root.path().join("trackers/prov/trial-1.dot")).unwrap();
+    let nodes = dot.lines().filter(|line| line.contains("shape=")).count();
+    assert!(nodes <= 10, "{dot}");
+    assert!(dot.contains("[label=\"m07.bin\", shape=oval"), "{dot}");
+    assert!(dot.contains("further models\\nm00.bin\\nm01.bin"), "{dot}");
+    let document = fs::read_to_string(root.path().join("trackers/prov/trial-1.json")).unwrap();
+    assert_eq!(document.matches("\"provml:Model\"").count(), 20);
+}
+
+#[test]
+fn a_program_receives_the_rows_that_the_sweep_file_selects_once_and_none_otherwise() {
+    let mut demo = Demo::new(&[]);
+    let trial = demo.start(&[]);
+    demo.report(trial, &[("val_loss", 0.5)]);
+    demo.end(trial, Exit::Paused);
+    again(&mut demo, trial, 2, true);
+    demo.end(trial, Exit::Done);
+    let command = "command = ['sh', '-c', 'cat > \"$SWATH_STUDY_DIR/got\"']";
+    let rows = |options: &str| {
+        let folder = folder();
+        let metrics = folder.path().join("1/metrics");
+        fs::create_dir_all(&metrics).unwrap();
+        let rows = "{\"loss\": NaN, \"step\": 7, \"at\": 1.5}\n{\"loss\": 2.0, \"batch\": 3}\n";
+        fs::write(metrics.join("train.json"), rows).unwrap();
+        let options = format!("{command}\n{options}");
+        let mut tracker = try_build("program", &options, Some(folder.path()))
+            .0
+            .unwrap();
+        feed(tracker.as_mut(), &demo, demo.entries.len());
+        let got = fs::read_to_string(folder.path().join("got")).unwrap();
+        let lines = got.lines().map(|line| serde_json::from_str(line).unwrap());
+        lines
+            .filter(|line: &serde_json::Value| line.get("seq").is_none())
+            .collect::<Vec<_>>()
+    };
+    assert!(rows("").is_empty());
+    let values = serde_json::json!({ "loss": "nan" });
+    let epoch = serde_json::json!({ "metrics": {
+        "trial": 1, "attempt": 1, "log": "train", "values": values, "step": 7, "at": 1.5,
+    } });
+    assert_eq!(rows("log_freq = 'epoch'"), [epoch]);
+    assert_eq!(rows("log_on_workers = -1").len(), 2, "each row once");
+}

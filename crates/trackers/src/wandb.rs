@@ -9,6 +9,7 @@ mod items;
 use self::items::{Items, json, number, write, write_item, write_number};
 use super::block_log::{self, MAGIC};
 use super::home::{self, Home, failed};
+use super::image::{Image, images_of};
 use super::metric_rows::{self, each_row};
 use super::proto::Message;
 use super::retry::with_backoff;
@@ -22,8 +23,8 @@ use std::path::{Path, PathBuf};
 use swath_model::source::{Diagnostics, Opt, Preset, Section, Takes};
 use swath_model::space::Name;
 use swath_model::study::{
-    Datum, Due, Entry, Event, Exit, Failure, Kind, LogRecord, Origin, Setting, Study, Timestamp,
-    Trial, TrialId, TrialState, Verdict,
+    Datum, Due, Entry, Event, Exit, Failure, Goal, Kind, LogRecord, Objective, Origin, Setting,
+    Study, Take, Timestamp, Trial, TrialId, TrialState, Verdict,
 };
 
 pub(super) const KIND: Kind<dyn Tracker> = Kind {
@@ -64,6 +65,9 @@ const OPTIONS: &[Opt] = &[
     metric_rows::LOG_FREQ,
     metric_rows::LOG_ON_WORKERS,
 ];
+
+/// The type of a media file in W&B's records.
+const MEDIA: i64 = 2;
 
 /// The labels of the runs from the tracker's options. Defaults: the pipeline as project, the
 /// login's entity, the study as group, no tags.
@@ -362,6 +366,14 @@ impl Run {
             }
             self.append_row(row.at.unwrap_or_else(|| seconds(at)))
         })?;
+        for image in images_of(trial, folder) {
+            self.append_image(&image, seconds(at))?;
+        }
+        for (metric, rule) in definitions(trial, study, &last) {
+            self.append_record(|record| {
+                record.message(12, |message| define(message, &metric, &rule));
+            })?;
+        }
         let step = (self.total.rows - 1).max(0);
         self.items.clear();
         for (key, value) in summary(trial, study, last) {
@@ -381,6 +393,30 @@ impl Run {
         self.file.flush()?;
         self.file.release_memory();
         Ok(())
+    }
+
+    /// Copies an image to the files of the run, and appends a row that shows it.
+    fn append_image(&mut self, image: &Image, at: f64) -> Result<(), TrackerError> {
+        let digest = hexadecimal(&Md5::digest(&image.bytes));
+        let name = image.name.replace('/', "_");
+        let place = format!("media/images/{name}_{}.{}", &digest[..20], image.format);
+        let file = self.path.with_file_name("files").join(&place);
+        home::replace(&file, &image.bytes)?;
+        self.items.clear();
+        let shown = json!({
+            "_type": "image-file", "path": place, "size": image.bytes.len(), "format": image.format,
+            "width": image.size.0, "height": image.size.1,
+        });
+        self.items.put(&format!("image/{}", image.name), &shown);
+        self.append_row(at)?;
+        self.append_record(|record| {
+            record.message(6, |files| {
+                files.message(1, |item| {
+                    item.text(1, &place);
+                    item.int(3, MEDIA);
+                });
+            });
+        })
     }
 
     /// Appends a record with the next number.
@@ -438,8 +474,107 @@ fn describe(
     }
 }
 
-/// Returns the summary of a trial: the last value of every metric and text, its outputs, its files
-/// under `swath.files`, and its result.
+/// The axis and the summary of a metric.
+#[derive(Debug, Default, PartialEq)]
+struct Definition {
+    /// The metric that is the x axis of the charts; the number of the row if absent.
+    axis: Option<String>,
+    /// The number of the field of W&B's summary that the objective's rule is.
+    summary: Option<u32>,
+    /// The number of the objective's goal.
+    goal: i64,
+}
+
+/// The fields of a summary in W&B's records.
+const SUMMARY_MIN: u32 = 1;
+const SUMMARY_MAX: u32 = 2;
+const SUMMARY_MEAN: u32 = 3;
+
+/// The keys of these fields in a summary.
+const SUMMARY_KEYS: [(u32, &str); 3] = [
+    (SUMMARY_MIN, "min"),
+    (SUMMARY_MAX, "max"),
+    (SUMMARY_MEAN, "mean"),
+];
+
+/// Returns the definitions of the metrics of a trial: of the reported ones with the axis of the
+/// trial, of the rows of a log with its step. A log with batches has no other axis than its rows.
+fn definitions(
+    trial: &Trial,
+    study: &Study,
+    last: &BTreeMap<String, Vec<u8>>,
+) -> Vec<(String, Definition)> {
+    let axis = trial.axis.key().map(ToString::to_string);
+    let mut defined: Vec<(String, Definition)> = Vec::new();
+    defined.extend(axis.clone().map(|axis| (axis, Definition::default())));
+    for name in trial.metrics.keys() {
+        let objective = study.header().objectives.iter();
+        let objective = objective
+            .clone()
+            .find(|objective| objective.metric == *name);
+        if axis.as_deref() == Some(&**name) {
+            continue;
+        }
+        let definition = Definition {
+            axis: axis.clone(),
+            summary: objective.and_then(summary_field),
+            goal: objective.map_or(0, |objective| match objective.goal {
+                Goal::Min => 1,
+                Goal::Max => 2,
+            }),
+        };
+        defined.push((name.to_string(), definition));
+    }
+    for key in last.keys() {
+        let Some((log, name)) = key.rsplit_once('/') else {
+            continue;
+        };
+        let (step, batch) = (format!("{log}/step"), format!("{log}/batch"));
+        if last.contains_key(&step) && !last.contains_key(&batch) {
+            let axis = (name != "step").then_some(step);
+            let definition = Definition {
+                axis,
+                ..Definition::default()
+            };
+            defined.push((key.clone(), definition));
+        }
+    }
+    defined
+}
+
+/// Returns the field of W&B's summary that an objective's rule is; `None` for the last value, which
+/// is the summary of every metric, and for rules that W&B does not have.
+fn summary_field(objective: &Objective) -> Option<u32> {
+    match (objective.take, objective.goal) {
+        (Take::Best, Goal::Min) => Some(SUMMARY_MIN),
+        (Take::Best, Goal::Max) => Some(SUMMARY_MAX),
+        (Take::Mean, _) => Some(SUMMARY_MEAN),
+        _ => None,
+    }
+}
+
+/// Writes the record that defines a metric, as `wandb.define_metric` does.
+fn define(message: &mut Message, metric: &str, definition: &Definition) {
+    const LAST: u32 = 5;
+    message.text(1, metric);
+    if let Some(axis) = &definition.axis {
+        message.text(4, axis);
+    }
+    message.message(6, |options| {
+        options.int(1, i64::from(definition.axis.is_some()));
+        options.int(3, 1);
+    });
+    if let Some(field) = definition.summary {
+        message.message(7, |summary| {
+            summary.int(field, 1);
+            summary.int(LAST, 1);
+        });
+    }
+    message.int(8, definition.goal);
+}
+
+/// Returns the summary of a trial: the last value of every metric and text, for an objective also
+/// the value by its rule, its outputs, its files under `swath.files`, and its result.
 fn summary(
     trial: &Trial,
     study: &Study,
@@ -461,6 +596,27 @@ fn summary(
     }
     for (name, tally) in trial.metrics.iter() {
         last.insert(name.to_string(), number(tally.last.0));
+    }
+    // W&B's own client writes the summary of a metric with a goal in this form, so that a table
+    // can be sorted by `val_loss.min`.
+    for objective in &study.header().objectives {
+        let field = summary_field(objective);
+        let key = SUMMARY_KEYS
+            .iter()
+            .find(|(number, _)| Some(*number) == field);
+        let tally = trial.metrics.get(&objective.metric);
+        if let (Some((_, key)), Some(tally)) = (key, tally)
+            && let Some(value) = trial.objective(objective)
+        {
+            let mut both = b"{\"".to_vec();
+            both.extend_from_slice(key.as_bytes());
+            both.extend_from_slice(b"\": ");
+            write_number(&mut both, value);
+            both.extend_from_slice(b", \"last\": ");
+            write_number(&mut both, tally.last.0);
+            both.push(b'}');
+            last.insert(objective.metric.to_string(), both);
+        }
     }
     let files: Vec<Value> = trial.records.iter().filter_map(file_entry).collect();
     let exit = trial.exit.as_ref().map(ToString::to_string);
@@ -513,12 +669,12 @@ fn file_entry(record: &LogRecord) -> Option<Value> {
     }
 }
 
-/// Returns the exit code to report: that of a failed program, 128 plus the number of a signal, 255
-/// for an interrupted or lost attempt, and 0 for a regular end.
+/// Returns the exit code to report: that of a failed program, 128 plus the number of a signal, 0 for
+/// a regular end, and 255, which W&B shows as killed, for an attempt that something else ended.
 fn exit_code(exit: &Exit) -> i32 {
     match exit {
-        Exit::Done | Exit::Paused | Exit::Stopped => 0,
-        Exit::Interrupted | Exit::Lost => 255,
+        Exit::Done => 0,
+        Exit::Paused | Exit::Stopped | Exit::Interrupted | Exit::Lost => 255,
         Exit::Failed(failure) => match failure.ended() {
             Failure::Code(code) => *code,
             Failure::Signal(signal) => 128 + signal,
@@ -537,13 +693,15 @@ fn run_id(study: &Study, began: Timestamp, trial: TrialId) -> String {
         header.seed,
         began.as_micros()
     );
-    Md5::digest(text)
-        .iter()
-        .take(6)
-        .fold(String::new(), |mut id, byte| {
-            let _ = write!(id, "{byte:02x}");
-            id
-        })
+    hexadecimal(&Md5::digest(text)[..6])
+}
+
+/// Returns bytes as hexadecimal digits.
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut digits, byte| {
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
 }
 
 /// Returns a time in the format of run folders, `YYYYMMDD_HHMMSS`.

@@ -32,6 +32,10 @@ pub(crate) struct Args {
     /// The port to listen on; 0 takes a free one
     #[arg(long, default_value_t = 0, value_name = "N")]
     port: u16,
+
+    /// Let a notebook on this machine show the page in a frame, and end with the standard input
+    #[arg(long)]
+    notebook: bool,
 }
 
 /// Runs `swath ui`: prints the address of the page and serves it until the process ends.
@@ -54,7 +58,8 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     // and the port may be taken there; then the page is served under 127.0.0.1 alone.
     let listeners = [Some(listener), listen(Ipv6Addr::LOCALHOST, port).ok()];
     // The token keeps other users of this machine out: they can reach the port, too.
-    let access = AccessControl::new(port, format!("{:032x}", rand::random::<u128>()));
+    let token = format!("{:032x}", rand::random::<u128>());
+    let access = AccessControl::new(port, token).with_notebook(args.notebook);
     writeln!(context.out.stdout, "{}", access.address())?;
     context.out.stdout.flush()?;
     let shown: Vec<_> = views
@@ -86,6 +91,10 @@ fn running(context: &Context) -> Vec<String> {
 /// that a client that sends or takes nothing does not block the others.
 fn serve(listeners: impl Iterator<Item = TcpListener>, access: &AccessControl, views: &mut [View]) {
     let (sender, requests) = channel();
+    if access.is_in_notebook() {
+        let sender = sender.clone();
+        std::thread::spawn(move || end_with_input(&sender));
+    }
     let places = Arc::new(Places::default());
     for listener in listeners {
         let (access, sender, places) = (access.clone(), sender.clone(), Arc::clone(&places));
@@ -94,7 +103,7 @@ fn serve(listeners: impl Iterator<Item = TcpListener>, access: &AccessControl, v
     // The loop below ends once every accepting thread has ended.
     drop(sender);
     let mut last = LastData::default();
-    for PendingRequest { request, client } in requests {
+    while let Ok(Some(PendingRequest { request, client })) = requests.recv() {
         let response = match request {
             Request::Page => page(),
             Request::Data { since } => last.response(views, &since),
@@ -103,6 +112,12 @@ fn serve(listeners: impl Iterator<Item = TcpListener>, access: &AccessControl, v
         // A client that has disconnected takes no response.
         let _ = client.send(response);
     }
+}
+
+/// Ends the server when the standard input ends, as it does with the process at its other end.
+fn end_with_input(sender: &Sender<Option<PendingRequest>>) {
+    let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+    let _ = sender.send(None);
 }
 
 /// A request, and the thread of the connection that waits for its response.
@@ -145,7 +160,7 @@ impl Drop for TakenPlace {
 fn accept(
     listener: &TcpListener,
     access: &AccessControl,
-    sender: &Sender<PendingRequest>,
+    sender: &Sender<Option<PendingRequest>>,
     places: &Arc<Places>,
 ) {
     loop {
@@ -167,16 +182,22 @@ fn accept(
 }
 
 /// Reads the request of a connection, waits for its response and writes it.
-fn converse(mut stream: TcpStream, access: &AccessControl, sender: &Sender<PendingRequest>) {
+fn converse(
+    mut stream: TcpStream,
+    access: &AccessControl,
+    sender: &Sender<Option<PendingRequest>>,
+) {
     let Some(request) = access.read(&mut stream) else {
         return;
     };
     let (client, response) = sync_channel(1);
-    if sender.send(PendingRequest { request, client }).is_ok()
+    if sender
+        .send(Some(PendingRequest { request, client }))
+        .is_ok()
         && let Ok(response) = response.recv()
     {
         // The error of a client that has disconnected is ignored.
-        let _ = response.send(stream);
+        let _ = response.send(stream, access);
     }
 }
 
@@ -270,6 +291,22 @@ mod tests {
     fn status(port: u16, path: &str, headers: &str) -> String {
         let response = ask(port, &format!("GET {path} HTTP/1.1\r\n{headers}\r\n\r\n"));
         response.split(' ').nth(1).unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn only_a_server_for_a_notebook_lets_a_page_of_this_machine_show_it_in_a_frame() {
+        let (port, _logs) = served();
+        let access = AccessControl::new(port, "secret".to_owned());
+        let host = format!("Host: 127.0.0.1:{port}\r\nSec-Fetch-Site: cross-site");
+        let frame = format!("GET /secret/ HTTP/1.1\r\n{host}\r\nSec-Fetch-Dest: iframe\r\n\r\n");
+        let script =
+            format!("GET /secret/data HTTP/1.1\r\n{host}\r\nSec-Fetch-Dest: empty\r\n\r\n");
+        assert!(ask(port, &frame).contains("frame-ancestors 'none'"));
+        assert_eq!(access.status_of(frame.as_bytes()), 403);
+        let access = access.with_notebook(true);
+        assert_eq!(access.status_of(frame.as_bytes()), 200);
+        assert_eq!(access.status_of(script.as_bytes()), 403);
+        assert!(access.frame_ancestors().contains("http://localhost:*"));
     }
 
     #[test]

@@ -20,6 +20,8 @@ const RESPONSE_TIME: Duration = Duration::from_secs(60);
 pub(super) struct AccessControl {
     port: u16,
     token: String,
+    /// Whether a notebook on this machine may show the page in a frame.
+    in_notebook: bool,
 }
 
 /// A parsed request.
@@ -48,7 +50,33 @@ pub(super) struct Response {
 
 impl AccessControl {
     pub(super) fn new(port: u16, token: String) -> Self {
-        Self { port, token }
+        Self {
+            port,
+            token,
+            in_notebook: false,
+        }
+    }
+
+    /// Lets pages of this machine that know the address show the page in a frame.
+    pub(super) fn with_notebook(self, in_notebook: bool) -> Self {
+        Self {
+            in_notebook,
+            ..self
+        }
+    }
+
+    /// Returns whether the page is shown in a notebook, whose end is the end of this process.
+    pub(super) fn is_in_notebook(&self) -> bool {
+        self.in_notebook
+    }
+
+    /// Returns the pages that may show this one in a frame, in the words of a
+    /// Content-Security-Policy.
+    pub(super) fn frame_ancestors(&self) -> &'static str {
+        match self.in_notebook {
+            true => "http://127.0.0.1:* http://localhost:* https://localhost:*",
+            false => "'none'",
+        }
     }
 
     /// Returns the address of the page, which contains the token.
@@ -84,6 +112,14 @@ impl AccessControl {
         Some(self.parse(&head))
     }
 
+    /// Returns the status of the response to a request.
+    pub(super) fn status_of(&self, head: &[u8]) -> u16 {
+        match self.parse(head) {
+            Request::Page | Request::Data { .. } => 200,
+            Request::Refused(response) => response.status,
+        }
+    }
+
     fn parse(&self, head: &[u8]) -> Request {
         let mut headers = [httparse::EMPTY_HEADER; 64];
         let mut request = httparse::Request::new(&mut headers);
@@ -98,11 +134,14 @@ impl AccessControl {
             let reason = "the page is served under 127.0.0.1, [::1] and localhost only";
             return Request::refused(403, reason);
         };
-        // Browsers add these headers to requests that the page of another site makes.
+        let is_frame = self.in_notebook
+            && header(headers, "sec-fetch-dest").is_some_and(|kind| kind == "iframe");
+        // Browsers add these headers to requests that the page of another site makes. The scripts of
+        // a page cannot read a frame from elsewhere.
         let is_cross_site = header(headers, "origin")
             .is_some_and(|origin| !origin.eq_ignore_ascii_case(&format!("http://{host}")))
             || header(headers, "sec-fetch-site")
-                .is_some_and(|site| site != "same-origin" && site != "none");
+                .is_some_and(|site| site != "same-origin" && site != "none" && !is_frame);
         if is_cross_site {
             return Request::refused(403, "requests from other sites are refused");
         }
@@ -157,11 +196,7 @@ fn header(headers: &[httparse::Header<'_>], name: &str) -> Option<String> {
 
 /// Returns the status that `swath ui` gives to a request. For the fuzz target.
 pub fn status(head: &[u8]) -> u16 {
-    let access = AccessControl::new(8080, "token".to_owned());
-    match access.parse(head) {
-        Request::Page | Request::Data { .. } => 200,
-        Request::Refused(response) => response.status,
-    }
+    AccessControl::new(8080, "token".to_owned()).status_of(head)
 }
 
 impl Response {
@@ -188,7 +223,7 @@ impl Response {
     }
 
     /// Writes the response and closes the connection.
-    pub(super) fn send(&self, mut stream: TcpStream) -> io::Result<()> {
+    pub(super) fn send(&self, mut stream: TcpStream, access: &AccessControl) -> io::Result<()> {
         let reason = match self.status {
             200 => "OK",
             204 => "No Content",
@@ -205,13 +240,14 @@ impl Response {
             format!("X-Mark: {}\r\n", self.mark)
         };
         let head = format!(
-            "HTTP/1.1 {} {reason}\r\nContent-Type: {}\r\nContent-Length: {}\r\n{mark}Content-Security-Policy: {}; frame-ancestors 'none'\r\n\
+            "HTTP/1.1 {} {reason}\r\nContent-Type: {}\r\nContent-Length: {}\r\n{mark}Content-Security-Policy: {}; frame-ancestors {}\r\n\
              X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\nCross-Origin-Resource-Policy: same-origin\r\n\
              Cache-Control: no-store\r\nConnection: close\r\n\r\n",
             self.status,
             self.kind,
             self.body.len(),
             crate::cli::page::policy(),
+            access.frame_ancestors(),
         );
         let deadline = Instant::now() + RESPONSE_TIME;
         write_all(&mut stream, head.as_bytes(), deadline)?;

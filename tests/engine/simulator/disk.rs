@@ -1,37 +1,82 @@
 //! The disk of the simulated machine when its power fails. Only what was synced is certain: files
-//! may be cut, empty, filled with zeros or gone, and a file that was replaced may be the old one.
+//! may be cut, empty, filled with zeros or gone, a file that was replaced may be the old one, and one
+//! that was removed or renamed may be there again.
 
 use super::{Shared, programs};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use swath::journal::StudyDir;
+use swath::journal::{HALF_PREPARED, PREPARED, StudyDir};
 
-/// The study's own files at some moment, apart from the journal and the lock.
+/// Files at some moment, with their content.
 pub(crate) type Files = BTreeMap<PathBuf, Vec<u8>>;
 
-/// Returns the study's own files as they are now.
+/// The files of a study as an earlier moment had them.
+pub(crate) struct Earlier {
+    study: Files,
+    messages: Files,
+    /// The folders of trials and preparations by their inodes, and the files in them.
+    inodes: BTreeMap<u64, PathBuf>,
+    folders: Files,
+}
+
+impl Earlier {
+    /// Returns the files as they are now.
+    pub(crate) fn now(dir: &StudyDir) -> Self {
+        let mut paths = Vec::new();
+        let mut inodes = BTreeMap::new();
+        for folder in folders(dir) {
+            files_below(&folder, &mut paths);
+            inodes.insert(inode(&folder), folder);
+        }
+        Self {
+            inodes,
+            study: files(dir),
+            messages: files_in(dir, &dir.root().join("inbox")),
+            folders: contents(paths),
+        }
+    }
+}
+
+fn inode(folder: &Path) -> u64 {
+    fs::metadata(folder).unwrap().ino()
+}
+
+/// Returns the study's own files as they are now, apart from the journal and the lock.
 pub(crate) fn files(dir: &StudyDir) -> Files {
     files_in(dir, dir.root())
 }
 
-/// Returns the messages in the study's inbox as they are now.
-pub(crate) fn messages(dir: &StudyDir) -> Files {
-    files_in(dir, &dir.root().join("inbox"))
-}
-
 fn files_in(dir: &StudyDir, folder: &Path) -> Files {
     let entries = fs::read_dir(folder).into_iter().flatten();
-    entries
+    let paths = entries
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.is_file() && *path != dir.journal() && *path != dir.lock())
+        .filter(|path| path.is_file() && *path != dir.journal() && *path != dir.lock());
+    contents(paths)
+}
+
+fn contents(paths: impl IntoIterator<Item = PathBuf>) -> Files {
+    let paths = paths.into_iter();
+    paths
         .filter_map(|path| fs::read(&path).ok().map(|bytes| (path, bytes)))
         .collect()
 }
 
-/// Returns the files of a trial's folder.
+/// Returns the folders of the trials and of the preparations.
+fn folders(dir: &StudyDir) -> Vec<PathBuf> {
+    let trials = (1..=super::TRIALS as u32 + 1).map(swath::study::TrialId);
+    let trials = trials.map(|trial| dir.trial(trial));
+    let preparations = fs::read_dir(dir.preparations()).into_iter().flatten();
+    let preparations = preparations.map(|entry| entry.unwrap().path());
+    trials
+        .chain(preparations)
+        .filter(|folder| folder.exists())
+        .collect()
+}
+
 fn files_below(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).into_iter().flatten() {
         let path = entry.unwrap().path();
@@ -49,7 +94,7 @@ fn spoil(path: &Path, rng: &mut ChaCha8Rng) {
     let part = rng.random_range(0..=bytes.len());
     match rng.random_range(0..10) {
         0 => fs::remove_file(path).unwrap(),
-        1 => fs::write(path, &bytes[..part]).unwrap(),
+        1 => cut(path, rng),
         2 => fs::write(path, b"").unwrap(),
         3 => {
             let mut zeros = bytes.clone();
@@ -60,26 +105,25 @@ fn spoil(path: &Path, rng: &mut ChaCha8Rng) {
     }
 }
 
-/// Returns the last epoch of which a whole report is in a trial's records.
-fn last_reported_epoch(trial: &Path) -> u64 {
-    let text = fs::read(trial.join("records.jsonl")).unwrap_or_default();
-    text.split(|byte| *byte == b'\n')
-        .filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok())
-        .filter_map(|line| line.get("epoch")?.as_u64())
-        .max()
-        .unwrap_or(0)
+/// Takes the end off a file.
+fn cut(path: &Path, rng: &mut ChaCha8Rng) {
+    let bytes = fs::read(path).unwrap();
+    let part = rng.random_range(0..=bytes.len());
+    fs::write(path, &bytes[..part]).unwrap();
 }
 
-/// Cuts the power. `before` are the study's files as an earlier moment had them, `synced` is the
-/// length of the journal that is certain. Returns the new length of the journal.
-pub(crate) fn cut_power(
-    dir: &StudyDir,
-    (before, messages): (&Files, &Files),
-    synced: u64,
-    fate: &Shared,
-) -> u64 {
+fn write_again(path: &Path, bytes: &[u8]) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+/// Cuts the power. `synced` is the length of the journal that is certain. Returns the new length of
+/// the journal.
+pub(crate) fn cut_power(dir: &StudyDir, earlier: &Earlier, synced: u64, fate: &Shared) -> u64 {
     let mut fate = fate.lock().unwrap();
     fate.count("a power cut");
+    // Nothing that ran is alive.
+    fate.leftovers.clear();
     let rng = &mut fate.aside;
     let mut journal = fs::read(dir.journal()).unwrap_or_default();
     let kept = rng.random_range(synced as usize..=journal.len());
@@ -94,7 +138,7 @@ pub(crate) fn cut_power(
     }
     fs::write(dir.journal(), &journal).unwrap();
     for path in files(dir).keys() {
-        match before.get(path) {
+        match earlier.study.get(path) {
             Some(old) if rng.random_range(0..3) == 0 => fs::write(path, old).unwrap(),
             // The mark is overwritten in place, and was synced when it was made.
             _ if *path == dir.mark() => {}
@@ -103,36 +147,79 @@ pub(crate) fn cut_power(
         }
     }
     // A message was synced before its sender went on. Its removal was not.
-    for (path, message) in messages {
+    for (path, message) in &earlier.messages {
         if !path.exists() && rng.random_range(0..3) == 0 {
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, message).unwrap();
+            write_again(path, message);
         }
     }
-    for trial in (1..=super::TRIALS as u32 + 1).map(swath::study::TrialId) {
-        let folder = dir.trial(trial);
-        if !folder.exists() {
-            continue;
-        }
-        if rng.random_range(0..8) == 0 {
-            fs::remove_dir_all(&folder).unwrap();
-            continue;
-        }
-        let mut paths = Vec::new();
-        files_below(&folder, &mut paths);
-        for path in paths {
-            // The programs sync their records before they keep a checkpoint, see below.
-            if !path.starts_with(folder.join("checkpoints")) {
-                spoil(&path, rng);
+    for folder in folders(dir) {
+        match rng.random_range(0..8) {
+            0 => fs::remove_dir_all(&folder).unwrap(),
+            // A folder in place of one that was moved away has none of its files.
+            _ if earlier.inodes.get(&inode(&folder)) != Some(&folder) => {
+                spoil_folder(&folder, &Files::new(), rng);
             }
-        }
-        let checkpoints = folder.join("checkpoints");
-        if checkpoints.exists() {
-            match last_reported_epoch(&folder) {
-                0 => fs::remove_dir_all(&checkpoints).unwrap(),
-                epoch => programs::keep_checkpoint(&folder, epoch).unwrap(),
-            }
+            _ => spoil_folder(&folder, &earlier.folders, rng),
         }
     }
     kept as u64
+}
+
+/// Leaves the folder of a trial or of a preparation as a power cut may leave it.
+fn spoil_folder(folder: &Path, earlier: &Files, rng: &mut ChaCha8Rng) {
+    undo_name_of_output(folder, earlier, rng);
+    programs::spoil_checkpoints(folder, rng);
+    let mut paths = Vec::new();
+    files_below(folder, &mut paths);
+    // Attempts move the files of earlier ones away, and sync that before they go on.
+    let moved = moved_away(folder, &paths, earlier);
+    let is_certain = |path: &Path| {
+        path.starts_with(folder.join("checkpoints")) || path.starts_with(folder.join(PREPARED))
+    };
+    for path in paths.iter().filter(|path| !is_certain(path)) {
+        if path.ends_with("records.jsonl") && rng.random_range(0..4) == 0 {
+            cut(path, rng);
+            continue;
+        }
+        let old = earlier.get(path).filter(|_| !moved.contains(path));
+        match old {
+            // A file that was replaced by renaming another one. One that has grown is cut instead.
+            Some(old)
+                if !fs::read(path).unwrap().starts_with(old) && rng.random_range(0..3) == 0 =>
+            {
+                fs::write(path, old).unwrap();
+            }
+            _ => spoil(path, rng),
+        }
+    }
+    let removed = earlier
+        .iter()
+        .filter(|(path, _)| path.starts_with(folder) && !is_certain(path))
+        .filter(|(path, _)| !paths.contains(path) && !moved.contains(path));
+    for (path, bytes) in removed {
+        if rng.random_range(0..4) == 0 {
+            write_again(path, bytes);
+        }
+    }
+}
+
+/// Returns the paths of files that now are below `attempts/` of the trial's folder.
+fn moved_away(folder: &Path, paths: &[PathBuf], earlier: &Files) -> Vec<PathBuf> {
+    let attempts = folder.join("attempts");
+    let new = paths.iter().filter(|path| !earlier.contains_key(*path));
+    new.filter_map(|path| {
+        let below = path.strip_prefix(&attempts).ok()?;
+        Some(folder.join(below.components().skip(1).collect::<PathBuf>()))
+    })
+    .collect()
+}
+
+/// Gives the output of a preparation the name back that it had before it was whole. Its files were
+/// synced before.
+fn undo_name_of_output(folder: &Path, earlier: &Files, rng: &mut ChaCha8Rng) {
+    let (half, output) = (folder.join(HALF_PREPARED), folder.join(PREPARED));
+    let is_certain = earlier.keys().any(|path| path.starts_with(&output));
+    if output.exists() && !is_certain && rng.random_range(0..3) == 0 {
+        fs::rename(output, half).unwrap();
+    }
 }

@@ -5,17 +5,19 @@
 //! another trial. Whatever happens, the study reaches the same end as without faults; after a power
 //! cut, it reaches an end.
 //!
-//! `SWATH_SEEDS=5000 cargo test --test engine simulator::` runs the long form; `SWATH_SEED=17`
-//! repeats a single seed.
+//! `SWATH_SEEDS=5000 cargo test --release --test engine simulator::` runs the long form, and
+//! `SWATH_SEEDS=1000..2000` a part of it; `SWATH_SEED=17` repeats a single seed.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod disk;
 mod moods;
+mod preparations;
 mod programs;
 mod readings;
 mod requests;
 
 use crate::virtual_study::{self, holder};
+use preparations::Preparer;
 use programs::{Programs, Reading, SharedLedger};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -23,7 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
@@ -39,8 +41,6 @@ use swath::study::{
 };
 
 const TRIALS: u64 = 10;
-/// Seeds that have found a bug before.
-const FAILED_ONCE: [u64; 1] = [1245];
 /// Maximum number of processes (lives) in which a study must end.
 const LIVES: u32 = 400;
 
@@ -77,11 +77,22 @@ struct Fate {
     skew: i64,
     /// The poll at which another process changes the journal.
     disturbed_at: Option<u32>,
+    /// The processes that outlived the kill of their orchestrator.
+    leftovers: Vec<Leftover>,
     /// Invariants that did not hold.
     broken: BTreeSet<&'static str>,
     /// A separate random stream for choices that are not events of the study, so that a seed keeps
     /// its meaning when such choices are added.
     aside: ChaCha8Rng,
+}
+
+/// A process that outlived the kill of its orchestrator and of all processes in between.
+#[derive(Debug)]
+struct Leftover {
+    /// The folder of its trial or preparation; the study's folder for a setup.
+    folder: PathBuf,
+    /// The trial whose lines it writes until it is ended.
+    trial: Option<TrialId>,
 }
 
 type Shared = Arc<Mutex<Fate>>;
@@ -98,6 +109,35 @@ impl Fate {
 
     fn count(&mut self, what: &'static str) {
         *self.faults.entry(what).or_default() += 1;
+    }
+
+    /// Leaves a process alive, or not.
+    fn leave(&mut self, leftover: Leftover) {
+        // A journal that has lost its last lines does not know of every process.
+        if self.often > 0 && !self.unsynced && self.aside.random_range(0..3) == 0 {
+            self.count("a process that outlived its orchestrator");
+            self.leftovers.push(leftover);
+        }
+    }
+
+    /// Checks that nothing of an earlier run is alive in the folder of an attempt that starts.
+    fn check_start(&mut self, folder: &Path) {
+        if self.leftovers.iter().any(|left| left.folder == folder) {
+            self.break_invariant("two attempts ran at the same time");
+        }
+    }
+}
+
+/// Ends the processes that were left alive below a folder. They write until then.
+fn end_leftovers(below: &Path, fate: &Shared, ledger: &SharedLedger) {
+    let mut fate = fate.lock().unwrap();
+    let leftovers = std::mem::take(&mut fate.leftovers);
+    for leftover in leftovers {
+        if !leftover.folder.starts_with(below) {
+            fate.leftovers.push(leftover);
+        } else if let Some(trial) = leftover.trial {
+            programs::write_last_lines(&leftover.folder, trial, &mut fate, ledger);
+        }
     }
 }
 
@@ -202,6 +242,8 @@ struct Frail {
     /// Whether the process dies at the next event: what it has read is in the journal then, and
     /// what it has in memory is lost.
     is_doomed: bool,
+    /// Whether the process dies before it reads the first lines of an attempt that goes on.
+    is_doomed_unread: bool,
     /// Number of times that the driver has waited for signals.
     polls: u32,
 }
@@ -268,6 +310,9 @@ impl Executor for Frail {
                 fate.dead = true;
                 return Ok(());
             }
+            fate.check_start(&launch.dir);
+            self.is_doomed_unread |=
+                launch.resume && fate.often > 0 && fate.aside.random_range(0..8) == 0;
         }
         self.programs.start(&launch);
         self.inner.start(launch)
@@ -296,6 +341,10 @@ impl Executor for Frail {
             fate.count("killed between events");
             self.is_doomed = reading == Reading::Buffered && !self.is_doomed;
             fate.dead = !self.is_doomed;
+        } else if self.is_doomed_unread && signals.iter().any(is_line) {
+            reading = Reading::Nothing;
+            fate.count("killed before the lines of an attempt that goes on were read");
+            fate.dead = true;
         }
         for signal in &mut signals {
             // The supervisor was lost, with or without the trial: the trial runs again.
@@ -315,6 +364,11 @@ impl Executor for Frail {
         drop(fate);
         self.programs.pass(signals, reading)
     }
+}
+
+/// Returns whether a program writes lines for a signal.
+fn is_line(signal: &Signal) -> bool {
+    matches!(signal.kind, SignalKind::Logged(LogRecord::Report { .. }, _))
 }
 
 /// Keeps the entries that listeners are shown, and checks that each is in the journal by then.
@@ -360,38 +414,58 @@ struct World {
     sampler: &'static str,
     scheduler: &'static str,
     slots: usize,
+    /// Whether the trials need preparations, and the run has a setup.
+    is_prepared: bool,
 }
 
-const WORLDS: [World; 6] = [
+const WORLDS: [World; 8] = [
     World {
         sampler: "random",
         scheduler: "fifo",
         slots: 1,
+        is_prepared: false,
     },
     World {
         sampler: "random",
         scheduler: "fifo",
         slots: 3,
+        is_prepared: false,
     },
     World {
         sampler: "tpe",
         scheduler: "fifo",
         slots: 1,
+        is_prepared: false,
     },
     World {
         sampler: "random",
         scheduler: "asha max = 4\nreduction = 2\nmode = \"stopping\"",
         slots: 1,
+        is_prepared: false,
     },
     World {
         sampler: "random",
         scheduler: "asha max = 4\nreduction = 2",
         slots: 1,
+        is_prepared: false,
     },
     World {
         sampler: "random",
         scheduler: "median peers = 2",
         slots: 1,
+        is_prepared: false,
+    },
+    World {
+        sampler: "random",
+        scheduler: "fifo",
+        slots: 2,
+        is_prepared: true,
+    },
+    World {
+        sampler: "random",
+        scheduler: "asha max = 4\nreduction = 2",
+        slots: 1,
+        is_prepared: true,
     },
 ];
 
@@ -406,6 +480,9 @@ impl World {
             self.slots,
         );
         parts.workdir = programs::workdir(dir);
+        if self.is_prepared {
+            parts.preparations = preparations::plans();
+        }
         parts
     }
 
@@ -427,6 +504,7 @@ impl World {
             synced: 0,
             skew: 0,
             disturbed_at: None,
+            leftovers: Vec::new(),
             broken: BTreeSet::new(),
             aside: ChaCha8Rng::seed_from_u64(seed ^ 0x5eed),
         }));
@@ -448,10 +526,10 @@ impl World {
                 fate.unsynced = false;
                 fate.full = fate.full.saturating_sub(1);
             }
-            let (before, messages) = (disk::files(&dir), disk::messages(&dir));
+            let earlier = has_power_cuts.then(|| disk::Earlier::now(&dir));
             let ended = self.life(&dir, &fate, &now, &ledger);
             check(&dir, &mut acknowledged);
-            check_lines(&dir, &fate, &ledger, ended.is_some() && !has_power_cuts);
+            check_lines(&dir, &fate, &ledger, !has_power_cuts);
             readings::compare_with_snapshot(&dir, &fate);
             if let Some(study) = ended {
                 let again =
@@ -477,14 +555,28 @@ impl World {
                     broken: fate.broken.clone(),
                 };
             }
-            if has_power_cuts && life <= 60 && fate.lock().unwrap().aside.random_range(0..3) == 0 {
+            if let Some(earlier) = earlier
+                && life <= 60
+                && fate.lock().unwrap().aside.random_range(0..3) == 0
+            {
                 let synced = fate.lock().unwrap().synced;
-                let kept = disk::cut_power(&dir, (&before, &messages), synced, &fate);
+                let kept = disk::cut_power(&dir, &earlier, synced, &fate);
+                ledger.lock().unwrap().cut_power();
                 acknowledged.truncate(lines_within(&dir, kept));
                 readings::compare_with_snapshot(&dir, &fate);
             }
         }
         panic!("the study did not end within {LIVES} lives");
+    }
+
+    /// Returns whether a trial has failed though neither its program nor its preparation does.
+    fn has_failed_without_cause(&self, study: &Study) -> bool {
+        let mut trials = study.trials().iter();
+        trials.any(|trial| {
+            trial.state == TrialState::Failed
+                && !virtual_study::is_failing(trial.id)
+                && !(self.is_prepared && preparations::is_failing(&trial.params))
+        })
     }
 
     /// Creates the study without faults, so that there is one to which a configuration can be added.
@@ -510,7 +602,7 @@ impl World {
         };
         let started = Timestamp::from_micros((now.load(Relaxed) + jump).max(0));
         let inner = Simulated::new(self.slots, programs::script).starting_at(started);
-        let (read, ticks) = (inner.clock(), inner.clock());
+        let (read, ticks, of_preparer) = (inner.clock(), inner.clock(), inner.clock());
         let last = Arc::clone(now);
         let of_clock = Arc::clone(fate);
         let clock: Clock = Box::new(move || {
@@ -527,9 +619,11 @@ impl World {
             started: Vec::new(),
             programs: Programs::new(dir, self.parts(dir).header, ledger),
             is_doomed: false,
+            is_doomed_unread: false,
             polls: 0,
         };
         let (of_journal, of_disk) = (Arc::clone(fate), Arc::clone(fate));
+        let (of_processes, of_programs) = (Arc::clone(fate), Arc::clone(ledger));
         let looks = AtomicU64::new(0);
         let machine = MachineAccess {
             medium: Box::new(move |file| {
@@ -541,7 +635,9 @@ impl World {
                 })
             }),
             mark: Box::new(|file| Box::new(file)),
-            end_leftovers: Box::new(|_, _, _| {}),
+            end_leftovers: Box::new(move |below, _, _| {
+                end_leftovers(below, &of_processes, &of_programs);
+            }),
             ticks: Box::new(move || Duration::from_micros(ticks().as_micros().unsigned_abs())),
             disk_space: Box::new(move |_| {
                 looks.fetch_add(1, Relaxed);
@@ -562,6 +658,13 @@ impl World {
             Ok(driver) => driver,
             Err(error) => return died(&error),
         };
+        if self.is_prepared {
+            let preparer = Preparer::new(dir, fate, of_preparer, self.slots);
+            driver.prepare_with(Box::new(preparer));
+            if !is_set_up(dir, fate) {
+                return None;
+            }
+        }
         driver.listen(Box::new(Watch {
             dir: dir.clone(),
             fate: Arc::clone(fate),
@@ -592,6 +695,11 @@ impl World {
             started, programs, ..
         } = executor;
         programs.die(fate);
+        let has_leftovers = !fate.lock().unwrap().leftovers.is_empty();
+        if matches!(ended, Ok(_)) && has_leftovers {
+            let mut fate = fate.lock().unwrap();
+            fate.break_invariant("a process outlived a run that has ended");
+        }
         // Entries passed to listeners equal those in the journal.
         let written = entries(dir);
         assert!(
@@ -615,10 +723,31 @@ impl World {
     }
 }
 
+/// Runs the setup before the trials. Returns false if the orchestrator was killed meanwhile.
+fn is_set_up(dir: &StudyDir, fate: &Shared) -> bool {
+    let mut fate = fate.lock().unwrap();
+    let folder = dir.root().to_owned();
+    if fate.leftovers.iter().any(|left| left.folder == folder) {
+        fate.break_invariant("two setups ran at the same time");
+    }
+    std::fs::write(dir.setup_log(), "output of the setup\n").unwrap();
+    let is_killed = fate.often > 0 && fate.aside.random_range(0..20) == 0;
+    if is_killed {
+        fate.count("killed in the setup");
+        let trial = None;
+        fate.leave(Leftover { folder, trial });
+    }
+    !is_killed
+}
+
+fn world_of(seed: u64) -> &'static World {
+    &WORLDS[usize::try_from(seed).unwrap() % WORLDS.len()]
+}
+
 /// Returns whether the power is cut in the study of a seed. Whatever was not synced may then be
-/// lost, so fewer invariants hold.
+/// lost, so fewer invariants hold. Each world has studies of both kinds.
 fn has_power_cuts(seed: u64) -> bool {
-    seed.is_multiple_of(2)
+    (seed / WORLDS.len() as u64).is_multiple_of(2)
 }
 
 /// Returns whether all trials of a study have ended.
@@ -719,8 +848,19 @@ fn died(error: &DriverError) -> Option<Study> {
     panic!("{error:?}")
 }
 
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
+/// Returns the seeds that the environment asks for: `SWATH_SEED=17` for one, `SWATH_SEEDS=5000` for
+/// the first of them, `SWATH_SEEDS=1000..2000` for a part of a long form that runs in several
+/// processes or goes on later.
+fn seeds() -> Vec<u64> {
+    let number = |text: &str| text.parse::<u64>().expect("a seed is a whole number");
+    if let Ok(seed) = std::env::var("SWATH_SEED") {
+        return vec![number(&seed)];
+    }
+    let range = std::env::var("SWATH_SEEDS").unwrap_or_else(|_| "36".to_owned());
+    match range.split_once("..") {
+        Some((from, to)) => (number(from)..number(to)).collect(),
+        None => (0..number(&range)).collect(),
+    }
 }
 
 /// The faults that happened, and the seeds by the invariant that they broke, so that one run shows
@@ -750,15 +890,19 @@ impl Results {
 /// Lets a study live with faults, and compares its end with the one without. Returns the message of
 /// a panic as the error.
 fn live_with_faults(seed: u64, expected: &[TrialEnd], is_alone: bool) -> Result<Lived, String> {
-    let index = usize::try_from(seed).unwrap() % WORLDS.len();
     let often = 5 + u32::try_from(seed % 7).unwrap() * 10;
     let result = std::panic::catch_unwind(|| {
-        let mut lived = WORLDS[index].live(seed, often);
+        let mut lived = world_of(seed).live(seed, often);
         let is_same = match has_power_cuts(seed) {
             // Reports of the last second may be lost, and with them the reason to stop a trial.
             true => has_ended(&lived.study),
             false => outcome(&lived.study) == *expected,
         };
+        if world_of(seed).has_failed_without_cause(&lived.study) {
+            lived
+                .broken
+                .insert("a trial failed that fails nowhere else");
+        }
         if !is_same {
             lived
                 .broken
@@ -813,6 +957,12 @@ fn live_at_the_same_time(seeds: Vec<u64>, expected: Vec<Vec<TrialEnd>>) -> Resul
                 results.add(seed, lived);
                 begun.remove(&seed);
                 ended += 1;
+                if ended % 100 == 0 {
+                    say(&format!(
+                        "{ended} of {count} studies, {} broken invariants\n",
+                        results.broken.len()
+                    ));
+                }
             }
             Err(_) => {}
         }
@@ -827,29 +977,27 @@ fn live_at_the_same_time(seeds: Vec<u64>, expected: Vec<Vec<TrialEnd>>) -> Resul
     results
 }
 
+/// Writes to the standard error itself, which the test harness does not capture.
+fn say(text: &str) {
+    let _ = io::Write::write_all(&mut io::stderr(), text.as_bytes());
+}
+
 #[test]
 fn every_study_with_faults_ends_as_it_does_without_faults() {
-    let seeds = match number("SWATH_SEED") {
-        Some(seed) => vec![seed],
-        None => (0..number("SWATH_SEEDS").unwrap_or(36))
-            .chain(FAILED_ONCE)
-            .collect(),
-    };
+    let seeds = seeds();
     let without_faults: Vec<_> = WORLDS
         .iter()
         .map(|world| outcome(&world.live(0, 0).study))
         .collect();
-    assert!(
-        without_faults
-            .iter()
-            .all(|trials| trials.len() as u64 == TRIALS)
-    );
+    for trials in &without_faults {
+        assert_eq!(trials.len() as u64, TRIALS, "{trials:?}");
+    }
     let count = seeds.len();
     let results = live_at_the_same_time(seeds, without_faults);
     let Results { faults, mut broken } = results;
     broken.values_mut().for_each(|seeds| seeds.sort_unstable());
     let summary = format!("{count} studies: {faults:?}\n");
-    io::Write::write_all(&mut io::stderr(), summary.as_bytes()).unwrap();
+    say(&summary);
     let lines = broken.iter().map(|(which, seeds)| {
         let some: Vec<_> = seeds.iter().take(10).collect();
         format!("{} seeds: {which}: {some:?}\n", seeds.len())

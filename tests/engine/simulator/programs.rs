@@ -5,8 +5,9 @@
 //! trials have. Each line has a serial number of its own, so that the ledger can tell whether the
 //! journal or a metric file has a line twice, has lost one, or has one of another trial.
 
-use super::Shared;
+use super::{Fate, Leftover, Shared, preparations};
 use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
@@ -18,17 +19,26 @@ use swath::executor::{Launch, Signal, SignalKind};
 use swath::journal::StudyDir;
 use swath::logger::{
     Beginning, Directive, Dirs, Identity, ModelStore, Models, Sink, Tail, TrialFolder, TrialLogger,
+    resume_from_seal,
 };
 use swath::space;
 use swath::study::{
-    Attempt, Datum, Entry, Event, Exit, Header, LogRecord, Study, Timestamp, TrialId, TrialState,
-    Usage,
+    Attempt, Datum, Entry, Event, Exit, Failure, Header, LogRecord, Study, Timestamp, TrialId,
+    TrialState, Usage,
 };
 
-/// The kinds of lines of one epoch, in their order. The report comes last, and the checkpoint is
-/// written after it.
-const KINDS: [&str; 8] = [
-    "metric", "metric", "note", "param", "output", "dataset", "model", "report",
+/// The kinds of lines of one epoch, in their order. The checkpoint is written after the report, and
+/// then recorded.
+const KINDS: [&str; 9] = [
+    "metric",
+    "metric",
+    "note",
+    "param",
+    "output",
+    "dataset",
+    "model",
+    "report",
+    "checkpoint",
 ];
 
 /// A line that a program wrote.
@@ -48,6 +58,10 @@ pub(crate) struct Ledger {
     generations: BTreeMap<TrialId, u32>,
     /// The generation of the last launch of each attempt.
     launches: BTreeMap<(TrialId, Attempt), u32>,
+    /// The first line that the last power cut cannot have taken.
+    certain: usize,
+    /// Invariants that did not hold.
+    faults: BTreeSet<&'static str>,
 }
 
 pub(crate) type SharedLedger = Arc<Mutex<Ledger>>;
@@ -58,6 +72,11 @@ impl Ledger {
         *generation += u32::from(!launch.resume);
         self.launches
             .insert((launch.trial, launch.attempt), *generation);
+    }
+
+    /// Notes that the power was cut: any line that was written before may be lost.
+    pub(crate) fn cut_power(&mut self) {
+        self.certain = self.lines.len();
     }
 
     fn write(&mut self, trial: TrialId, kind: &'static str) -> usize {
@@ -72,11 +91,20 @@ impl Ledger {
 }
 
 /// Returns the signals of an attempt, as `virtual_study::script` does, from the epoch after its
-/// checkpoint.
+/// checkpoint. A program that finds half a checkpoint crashes.
 pub(crate) fn script(launch: &Launch) -> Vec<(Duration, SignalKind)> {
-    let done = match launch.resume {
+    let checkpoint = match launch.resume {
         true => checkpoint(&launch.dir),
-        false => 0,
+        false => Checkpoint::None,
+    };
+    let done = match checkpoint {
+        Checkpoint::None => 0,
+        Checkpoint::Epoch(epoch) => epoch,
+        Checkpoint::Half => {
+            let exit = Exit::Failed(Failure::Code(1));
+            let end = SignalKind::Ended(exit, Usage::default());
+            return vec![(Duration::from_millis(5), end)];
+        }
     };
     let is_after = |kind: &SignalKind| match kind {
         SignalKind::Logged(LogRecord::Report { values }, _) => epoch_of(values) > done,
@@ -99,15 +127,67 @@ fn epoch_of(values: &[(space::Name, Datum)]) -> u64 {
     number(values, "epoch").map_or(0, |epoch| epoch as u64)
 }
 
-/// Returns the epoch of the checkpoint in a trial's folder; 0 if there is none.
-fn checkpoint(trial: &Path) -> u64 {
-    let text = fs::read_to_string(trial.join("checkpoints/epoch")).unwrap_or_default();
-    text.trim().parse().unwrap_or(0)
+/// The newest checkpoint of a trial, which is the one that its program takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Checkpoint {
+    None,
+    /// The checkpoint after this epoch.
+    Epoch(u64),
+    /// A file that is not whole.
+    Half,
 }
 
-pub(super) fn keep_checkpoint(trial: &Path, epoch: u64) -> io::Result<()> {
-    fs::create_dir_all(trial.join("checkpoints"))?;
-    fs::write(trial.join("checkpoints/epoch"), epoch.to_string())
+fn newest_checkpoint(trial: &Path) -> Option<(u64, PathBuf)> {
+    let files = fs::read_dir(trial.join("checkpoints"))
+        .into_iter()
+        .flatten();
+    files
+        .map(|entry| entry.unwrap().path())
+        .filter_map(|path| Some((path.file_name()?.to_str()?.parse().ok()?, path)))
+        .max()
+}
+
+fn checkpoint(trial: &Path) -> Checkpoint {
+    let Some((epoch, path)) = newest_checkpoint(trial) else {
+        return Checkpoint::None;
+    };
+    match fs::read_to_string(path).unwrap_or_default() == whole_checkpoint(epoch) {
+        true => Checkpoint::Epoch(epoch),
+        false => Checkpoint::Half,
+    }
+}
+
+fn whole_checkpoint(epoch: u64) -> String {
+    format!("epoch {epoch}\n")
+}
+
+/// Writes the checkpoint after an epoch beside the one before, and removes older ones.
+fn keep_checkpoint(trial: &Path, epoch: u64) -> io::Result<()> {
+    let folder = trial.join("checkpoints");
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join(epoch.to_string()), whole_checkpoint(epoch))?;
+    let _ = fs::remove_file(folder.join(epoch.saturating_sub(2).to_string()));
+    Ok(())
+}
+
+/// Leaves the checkpoints of a trial as a power cut may leave them: as they were, or older, half or
+/// gone, or newer than the lines that its program has written.
+pub(super) fn spoil_checkpoints(trial: &Path, rng: &mut ChaCha8Rng) {
+    let Some((newest, _)) = newest_checkpoint(trial) else {
+        return;
+    };
+    let folder = trial.join("checkpoints");
+    match rng.random_range(0..8) {
+        0 => fs::remove_dir_all(folder).unwrap(),
+        1 => fs::write(folder.join(newest.to_string()), "epo").unwrap(),
+        2 => {
+            let older = rng.random_range(1..=newest);
+            fs::remove_dir_all(folder).unwrap();
+            keep_checkpoint(trial, older).unwrap();
+        }
+        3 => keep_checkpoint(trial, newest + 1).unwrap(),
+        _ => {}
+    }
 }
 
 /// The part of the programs' lines that reaches the driver.
@@ -180,6 +260,11 @@ impl Programs {
     /// Starts an attempt as the pool does.
     pub(crate) fn start(&mut self, launch: &Launch) {
         self.ledger.lock().unwrap().launch(launch);
+        if !preparations::are_whole(launch) {
+            let mut ledger = self.ledger.lock().unwrap();
+            let fault = "a trial was started without the whole output of its preparation";
+            ledger.faults.insert(fault);
+        }
         let identity = Identity {
             study: self.header.name.clone(),
             pipeline: self.header.pipeline.clone(),
@@ -199,6 +284,9 @@ impl Programs {
         })
         .expect("the trial's folder");
         folder.mark_running(1).unwrap();
+        if launch.resume {
+            self.resume_from_checkpoint(launch);
+        }
         let path = launch.dir.join("records.jsonl");
         let tail = match launch.resume {
             true => Tail::after_existing(path).unwrap(),
@@ -225,6 +313,17 @@ impl Programs {
             metrics: None,
         };
         self.running.insert(launch.trial, running);
+    }
+
+    /// Sets half of a newer checkpoint aside, as the pool does. Only a power cut may leave one that is
+    /// then taken.
+    fn resume_from_checkpoint(&self, launch: &Launch) {
+        resume_from_seal(&launch.dir, launch.attempt.0 - 1).unwrap();
+        let mut ledger = self.ledger.lock().unwrap();
+        if checkpoint(&launch.dir) == Checkpoint::Half && ledger.certain == 0 {
+            let fault = "an attempt resumed from half a checkpoint";
+            ledger.faults.insert(fault);
+        }
     }
 
     /// Lets the programs write the lines behind `signals`, and returns the signals that their
@@ -259,6 +358,11 @@ impl Programs {
         fs::write(self.workdir.join(&model), model.as_bytes()).unwrap();
         let mut lines = String::new();
         for kind in KINDS {
+            if kind == "checkpoint" {
+                append(&running.dir, lines.as_bytes());
+                lines.clear();
+                keep_checkpoint(&running.dir, epoch).unwrap();
+            }
             let serial = self.ledger.lock().unwrap().write(trial, kind);
             let line = match kind {
                 "metric" => {
@@ -269,6 +373,7 @@ impl Programs {
                 "output" => json!({"kind": kind, "serial": serial}),
                 "dataset" => json!({"kind": kind, "path": "data", "role": format!("r{serial}")}),
                 "model" => json!({"kind": kind, "path": model, "step": serial}),
+                "checkpoint" => json!({"kind": kind, "step": serial}),
                 _ => {
                     let loss = number(values, "loss").filter(|loss| loss.is_finite());
                     let loss = loss.map_or(json!("nan"), |loss| json!(loss));
@@ -278,7 +383,6 @@ impl Programs {
             lines.extend([line.to_string().as_str(), "\n"]);
         }
         append(&running.dir, lines.as_bytes());
-        keep_checkpoint(&running.dir, epoch).unwrap();
     }
 
     fn read(&mut self, signal: &Signal, reading: Reading, passed: &mut Vec<Signal>) {
@@ -326,22 +430,45 @@ impl Programs {
             if let Some(metrics) = metrics {
                 metrics.restore(&dir);
             }
-            let (more, is_torn) = {
-                let mut fate = fate.lock().unwrap();
-                (fate.aside.random_range(0..3), fate.aside.random::<bool>())
-            };
-            let mut lines = String::new();
-            for _ in 0..more {
-                let serial = self.ledger.lock().unwrap().write(trial, "metric");
-                let line = json!({"kind": "metric", "log": "train", "m": 2.5, "serial": serial});
-                lines.extend([line.to_string().as_str(), "\n"]);
+            let mut fate = fate.lock().unwrap();
+            if is_sealed(&dir) && fate.aside.random_range(0..3) == 0 {
+                let next = newest_checkpoint(&dir).map_or(1, |(epoch, _)| epoch + 1);
+                fs::write(dir.join(format!("checkpoints/{next}")), "epo").unwrap();
             }
+            let is_torn = fate.aside.random();
+            write_last_lines(&dir, trial, &mut fate, &self.ledger);
             if is_torn {
-                lines.push_str(r#"{"kind": "note", "te"#);
+                append(&dir, br#"{"kind": "note", "te"#);
+            } else {
+                let trial = Some(trial);
+                fate.leave(Leftover { folder: dir, trial });
             }
-            append(&dir, lines.as_bytes());
         }
     }
+}
+
+/// Appends the last lines of a program whose orchestrator was killed.
+pub(crate) fn write_last_lines(
+    trial_dir: &Path,
+    trial: TrialId,
+    fate: &mut Fate,
+    ledger: &SharedLedger,
+) {
+    let mut lines = String::new();
+    for _ in 0..fate.aside.random_range(0..3) {
+        let serial = ledger.lock().unwrap().write(trial, "metric");
+        let line = json!({"kind": "metric", "log": "train", "m": 2.5, "serial": serial});
+        lines.extend([line.to_string().as_str(), "\n"]);
+    }
+    append(trial_dir, lines.as_bytes());
+}
+
+/// Returns whether the last record of a checkpoint was read, and its files sealed.
+fn is_sealed(trial: &Path) -> bool {
+    let seal = fs::read(trial.join("checkpoint.json")).unwrap_or_default();
+    let seal: Value = serde_json::from_slice(&seal).unwrap_or_default();
+    let records = fs::metadata(trial.join("records.jsonl")).map_or(0, |about| about.len());
+    seal["records"].as_u64() == Some(records)
 }
 
 impl Running {
@@ -413,6 +540,7 @@ fn serial_of(record: &LogRecord) -> Option<usize> {
         }
         LogRecord::Dataset { role, .. } => role.strip_prefix('r')?.parse().ok(),
         LogRecord::Model { step, .. } => step.map(|step| step as usize),
+        LogRecord::Checkpoint { step } => step.map(|step| step as usize),
         _ => None,
     }
 }
@@ -428,8 +556,8 @@ fn serials_of_rows(dir: &StudyDir, trial: TrialId, log: &str) -> Vec<usize> {
 }
 
 /// Compares the journal and the metric files with the ledger: each line counts at most once, and
-/// for the trial that wrote it. `is_exact`: the power was never cut, and the study has ended, so
-/// that every line of a trial that is complete counts.
+/// for the trial that wrote it. Every line of a trial that is complete counts, but for those that a
+/// power cut may have taken. `is_exact`: the power was never cut.
 pub(crate) fn check(
     dir: &StudyDir,
     entries: &[Entry],
@@ -438,7 +566,7 @@ pub(crate) fn check(
     is_exact: bool,
 ) -> BTreeSet<&'static str> {
     let ledger = ledger.lock().unwrap();
-    let mut faults = BTreeSet::new();
+    let mut faults = ledger.faults.clone();
     let mut counted = BTreeSet::new();
     for entry in entries {
         let Event::Logged {
@@ -483,10 +611,11 @@ pub(crate) fn check(
                 }
             }
         }
-        if !is_exact || trial.state != TrialState::Complete {
+        if trial.state != TrialState::Complete {
             continue;
         }
-        for (serial, line) in ledger.lines.iter().enumerate() {
+        let lines = ledger.lines.iter().enumerate();
+        for (serial, line) in lines.skip(ledger.certain) {
             if line.trial != trial.id || line.generation != generation {
                 continue;
             }

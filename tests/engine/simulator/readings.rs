@@ -31,7 +31,10 @@ pub(crate) fn compare_with_snapshot(dir: &StudyDir, fate: &Shared) {
         format!("{folded:?}"),
         "the snapshot leads elsewhere"
     );
+    // A snapshot is written of what was synced.
+    let synced = super::lines_within(dir, fate.lock().unwrap().synced);
     let kept = fate.lock().unwrap().aside.random_range(1..=now.len());
+    let kept = kept.min(synced.max(1));
     let bytes = fs::read(dir.journal()).unwrap();
     let lines = bytes.split_inclusive(|byte| *byte == b'\n').take(kept);
     let offset: usize = lines.map(<[u8]>::len).sum();

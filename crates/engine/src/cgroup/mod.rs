@@ -9,6 +9,7 @@ mod mounts;
 
 pub(crate) use memory::{Loan, Prospect, give_back};
 
+use crate::platform;
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -28,8 +29,7 @@ impl Cgroup {
 
     /// Finds the control group of this process; `None` if no mount shows it.
     pub(crate) fn own() -> Option<Self> {
-        let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-        let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+        let (mounts, groups) = platform::mounts_and_groups()?;
         let own = Self::at(mounts::own(&mounts, &groups)?);
         // The two files may describe different namespaces. Only the list of members proves that the
         // folder is ours.
@@ -38,7 +38,7 @@ impl Cgroup {
 
     /// Returns the topmost control groups that are visible: one per mount.
     pub(crate) fn tops() -> Vec<Self> {
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let (mounts, _) = platform::mounts_and_groups().unwrap_or_default();
         mounts::all(&mounts)
             .into_iter()
             .map(|mount| Self::at(mount.mountpoint))

@@ -118,7 +118,8 @@ impl Driver<'_> {
         let is_due = exit_of_process != Some(exit) || has_result;
         if is_due && !has_foreign_trial(&self.dir, &self.study, trial) {
             let result = self.study.result(ended);
-            let _ = TrialFolder::amend(&self.dir.trial(trial), exit, &result, self.clock.now());
+            let (folder, now) = (self.dir.trial(trial), self.clock.now());
+            let _ = TrialFolder::amend(&folder, exit, ended.reports, &result, now);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::control::Control;
 use crate::journal::StudyDir;
+use crate::platform;
 use serde::{Deserialize, Serialize};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGUSR1, SIGXFSZ};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
@@ -80,7 +81,7 @@ impl Interrupt {
             is_due: AtomicBool::new(false),
         });
         let shared = interrupt.clone();
-        let hangup = (!is_ignored(SIGHUP)).then_some(SIGHUP);
+        let hangup = (!platform::is_ignored(SIGHUP)).then_some(SIGHUP);
         call_on_signals(
             [SIGINT, SIGTERM, SIGUSR1].into_iter().chain(hangup),
             move |signal| {
@@ -99,7 +100,7 @@ impl Interrupt {
     /// If a handler cannot be set.
     pub fn halt_on_signals(&self) -> std::io::Result<()> {
         // A process started with SIGTSTP ignored is not meant to be suspended.
-        if is_ignored(SIGTSTP) {
+        if platform::is_ignored(SIGTSTP) {
             return Ok(());
         }
         let shared = self.clone();
@@ -218,15 +219,4 @@ fn call_on_signals(
     thread
         .spawn(move || signals.forever().for_each(&mut each))
         .map(drop)
-}
-
-/// Returns whether a signal was ignored when this process started.
-fn is_ignored(signal: i32) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status
-        .lines()
-        .find_map(|line| line.strip_prefix("SigIgn:"))
-        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .unwrap_or(0);
-    mask >> (signal - 1) & 1 == 1
 }

@@ -529,16 +529,18 @@ impl<'a> Driver<'a> {
         if is_saved {
             self.take_added()?;
         }
-        if is_saved && self.components.saves.is_snapshot_due() {
+        // A power failure must not leave a snapshot of entries that it takes from the journal.
+        if is_saved && self.components.saves.is_snapshot_due() && self.save_to_disk()? {
+            self.components.saves.synced();
             self.keep_snapshot();
         }
         self.listeners.tick(&self.study);
         Ok(())
     }
 
-    /// Writes the snapshot. The next one is due after 100 times the duration of this write, at
-    /// least 5 s later, so that snapshots take at most 1/100 of the time. Errors are ignored: the
-    /// journal alone is enough to restore the study.
+    /// Writes the snapshot of a journal that was just synced. The next one is due after 100 times the
+    /// duration of this write, at least 5 s later, so that snapshots take at most 1/100 of the time.
+    /// Errors are ignored: the journal alone is enough to restore the study.
     fn keep_snapshot(&mut self) {
         let began = self.components.saves.now();
         let _ = snapshot::write(&self.dir, &self.study, self.journal.offset());

@@ -8,7 +8,7 @@
 
 use super::breaker::{End, Trip};
 use super::component::Component;
-use super::{Driver, DriverError, Retry, has_entries, is_due};
+use super::{Driver, DriverError, Retry, Urgency, has_entries, is_due};
 use crate::executor::{
     Executor, Launch, PreparationLaunch, PreparedFolder, Signal, SignalKind, Stop,
 };
@@ -230,7 +230,7 @@ impl Driver<'_> {
         if !self.has_preparations() {
             return Ok(self.next_trial()?.map(Step::Trial));
         }
-        loop {
+        'rounds: loop {
             let startable: Vec<_> = self.startable_trials().collect();
             let mut unprepared = 0;
             for trial in startable {
@@ -239,8 +239,12 @@ impl Driver<'_> {
                     Readiness::Pending => unprepared += 1,
                     Readiness::Failed(preparation) => {
                         self.fail_unprepared(trial, preparation, slot)?;
-                        // The failure may end the run, so nothing else starts in this round.
-                        return Ok(None);
+                        // The failure may end the run. If it does not, the slot is still free: with
+                        // nothing else to run or to wait for, the run would end before its time.
+                        if self.reason_to_end(Urgency::None).is_some() {
+                            return Ok(None);
+                        }
+                        continue 'rounds;
                     }
                 }
             }

@@ -7,8 +7,10 @@
 
 use super::component::Component;
 use crate::journal::StudyDir;
+use crate::platform::{Wanted, Watches};
 use crate::provenance::is_code;
 use std::collections::{BTreeSet, HashMap};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use swath_model::study::{Event, LogRecord, Study, TrialId};
 
@@ -247,10 +249,9 @@ fn listed(trials: &BTreeSet<TrialId>) -> String {
     }
 }
 
-/// The watches of the kernel on the folders and files.
-#[cfg(target_os = "linux")]
+/// The watches of the system on the folders and files.
 struct Watch {
-    inotify: std::os::fd::OwnedFd,
+    watches: Watches,
     watched: Watched,
     folders: HashMap<i32, PathBuf>,
     files: HashMap<i32, PathBuf>,
@@ -258,13 +259,11 @@ struct Watch {
     count: usize,
 }
 
-#[cfg(target_os = "linux")]
 impl Watch {
     /// Watches the folders and files; `None` if there are too many, or the kernel refuses.
     fn new(watched: &Watched) -> Option<Self> {
-        use rustix::fs::inotify::{CreateFlags, init};
         let mut watch = Self {
-            inotify: init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?,
+            watches: Watches::new()?,
             watched: watched.clone(),
             folders: HashMap::new(),
             files: HashMap::new(),
@@ -282,14 +281,12 @@ impl Watch {
     /// Watches a folder with all folders in it, and adds its files to `found`. `None` if they are
     /// too many.
     fn add_folder(&mut self, folder: &Path, found: &mut Vec<PathBuf>) -> Option<()> {
-        use rustix::fs::inotify::{WatchFlags, add_watch};
         let mut waiting = vec![folder.to_owned()];
         while let Some(folder) = waiting.pop() {
-            let flags = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::CLOSE_WRITE;
-            match add_watch(&self.inotify, &folder, flags | WatchFlags::ONLYDIR) {
+            match self.watches.add(&folder, Wanted::FolderUse) {
                 Ok(watch) => self.folders.insert(watch, folder.clone()),
                 // The limit of watches; other errors are of this folder alone.
-                Err(rustix::io::Errno::NOSPC) => return None,
+                Err(error) if error.kind() == ErrorKind::StorageFull => return None,
                 Err(_) => continue,
             };
             // The folder is read after it is watched, so that no file is missed.
@@ -315,12 +312,11 @@ impl Watch {
 
     /// Watches a single file for being read or written.
     fn add_file(&mut self, file: &Path) {
-        use rustix::fs::inotify::{WatchFlags, add_watch};
-        let flags = match self.watched.is_linked {
-            true => WatchFlags::CLOSE_WRITE,
-            false => WatchFlags::CLOSE_NOWRITE,
+        let wanted = match self.watched.is_linked {
+            true => Wanted::Writes,
+            false => Wanted::Reads,
         };
-        if let Ok(watch) = add_watch(&self.inotify, file, flags) {
+        if let Ok(watch) = self.watches.add(file, wanted) {
             self.files.insert(watch, file.to_owned());
         }
     }
@@ -328,39 +324,35 @@ impl Watch {
     /// Returns the files that were used since the last call, each with whether it was only read.
     /// `None` if the use can no longer be followed.
     fn take_uses(&mut self) -> Option<Vec<(PathBuf, bool)>> {
-        use rustix::fs::inotify::ReadFlags;
         let mut uses = Vec::new();
-        for (watch, flags, name) in self.take_events() {
-            if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
+        for change in self.watches.take() {
+            if change.has_overflowed {
                 return None;
             }
-            if let Some(file) = self.files.get(&watch) {
-                let is_read = flags.contains(ReadFlags::CLOSE_NOWRITE);
-                if is_read || flags.contains(ReadFlags::CLOSE_WRITE) {
-                    uses.push((file.clone(), is_read));
+            if let Some(file) = self.files.get(&change.watch) {
+                if change.is_read || change.is_written {
+                    uses.push((file.clone(), change.is_read));
                 }
                 continue;
             }
             let Some(path) = self
                 .folders
-                .get(&watch)
-                .zip(name)
+                .get(&change.watch)
+                .zip(change.name)
                 .map(|(at, name)| at.join(name))
             else {
                 continue;
             };
-            if flags.contains(ReadFlags::ISDIR) {
+            if change.is_folder {
                 if !self.watched.skips_folder(&path) {
                     let mut files = Vec::new();
                     self.add_folder(&path, &mut files)?;
                     files.retain(|file| !skips_file(file));
                     uses.extend(files.into_iter().map(|file| (file, false)));
                 }
-            } else if flags.intersects(ReadFlags::CLOSE_WRITE | ReadFlags::MOVED_TO)
-                && !skips_file(&path)
-            {
+            } else if (change.is_written || change.is_moved_here) && !skips_file(&path) {
                 // A file that was moved here is another one than that of this name before.
-                if flags.contains(ReadFlags::MOVED_TO) && !self.watched.is_linked {
+                if change.is_moved_here && !self.watched.is_linked {
                     self.add_file(&path);
                 }
                 uses.push((path, false));
@@ -368,40 +360,9 @@ impl Watch {
         }
         Some(uses)
     }
-
-    fn take_events(&self) -> Vec<(i32, rustix::fs::inotify::ReadFlags, Option<PathBuf>)> {
-        use std::os::unix::ffi::OsStrExt as _;
-        let mut buffer = [const { std::mem::MaybeUninit::uninit() }; 8192];
-        let mut reader = rustix::fs::inotify::Reader::new(&self.inotify, &mut buffer);
-        let mut events = Vec::new();
-        while let Ok(event) = reader.next() {
-            let name = event.file_name();
-            let name = name.map(|name| std::ffi::OsStr::from_bytes(name.to_bytes()).into());
-            events.push((event.wd(), event.events(), name));
-        }
-        events
-    }
 }
 
-/// A stand-in without inotify that watches nothing.
-#[cfg(not(target_os = "linux"))]
-struct Watch;
-
-#[cfg(not(target_os = "linux"))]
-impl Watch {
-    fn new(_: &Watched) -> Option<Self> {
-        None
-    }
-
-    fn add_file(&mut self, _: &Path) {}
-
-    fn take_uses(&mut self) -> Option<Vec<(PathBuf, bool)>> {
-        None
-    }
-}
-
-#[cfg(target_os = "linux")]
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux", not(feature = "portable")))]
 mod tests {
     use super::*;
     use std::fs;

@@ -58,8 +58,8 @@ impl TrialWarnings {
     }
 
     /// Examines the end of an attempt before it is committed. Returns a warning if the attempt
-    /// crashed after loading its checkpoint and before its first report. The checkpoint folder is
-    /// then renamed, and the trial is to start anew.
+    /// crashed after loading its checkpoint and before its first report, or ended well and the trial
+    /// has no report at all. The checkpoint folder is then renamed, and the trial is to start anew.
     pub(super) fn end(
         &mut self,
         dir: &StudyDir,
@@ -71,22 +71,34 @@ impl TrialWarnings {
         let is_silent = self.silent.remove(&trial.id);
         let has_crashed =
             matches!(exit, Exit::Failed(failure) if failure.class() == FailureClass::Crash);
+        // A power failure may take the reports and leave the checkpoint after the last of them, from
+        // which the program has nothing more to report.
+        let has_no_report = matches!(exit, Exit::Done | Exit::Paused)
+            && trial.reports == 0
+            && !matches!(trial.origin, Origin::Cloned { .. });
         // After several failures, or a failure after a report, the checkpoint is not to blame.
-        if !is_silent || !has_crashed || trial.failures >= MAX_FAILURES {
+        if !is_silent || !(has_crashed || has_no_report) || trial.failures >= MAX_FAILURES {
             return None;
         }
+        let flaw = match has_no_report {
+            true => {
+                "ended well without a report, and none is known: the checkpoint is newer than the \
+                 reports that were kept"
+            }
+            false => "failed before its first report: the checkpoint may be broken",
+        };
         let aside = dir
             .trial(trial.id)
             .join(format!("broken-checkpoints.{attempt}"));
         Some(match std::fs::rename(dir.checkpoints(trial.id), &aside) {
             Ok(()) => format!(
-                "it resumed from its checkpoint and failed before its first report: the checkpoint may be broken and is now `{}`; \
-                 the trial starts anew",
+                "it resumed from its checkpoint and {flaw} and is now `{}`; the trial starts anew",
                 aside.file_name().unwrap_or_default().to_string_lossy()
             ),
             // Without a checkpoint folder, the trial starts anew in any case.
             Err(_) => {
-                "it failed before its first report, and its checkpoint is gone: it starts anew"
+                "it resumed from its checkpoint and brought no report, and its checkpoint is gone: it \
+                 starts anew"
                     .to_owned()
             }
         })
@@ -122,7 +134,7 @@ impl TrialWarnings {
 pub(super) fn requeue(trial: TrialId) -> Event {
     Event::Requeued {
         trial,
-        why: "its checkpoint may be broken: it starts anew".to_owned(),
+        why: "its checkpoint cannot be used: it starts anew".to_owned(),
         not_before: None,
         forgiven: false,
     }
@@ -205,5 +217,27 @@ mod tests {
             "{warning}"
         );
         assert!(!dir.checkpoints(id).exists());
+    }
+
+    #[test]
+    fn a_trial_without_reports_starts_anew_if_its_checkpoint_left_nothing_to_report() {
+        let (mut demo, id) = demo();
+        let folder = tempfile::tempdir().unwrap();
+        let dir = StudyDir::at(folder.path());
+        std::fs::create_dir_all(dir.checkpoints(id)).unwrap();
+        let mut trial_warnings = TrialWarnings::default();
+        trial_warnings.begin(demo.study.trial(id).unwrap(), true);
+        let trial = demo.study.trial(id).unwrap();
+        let warning = trial_warnings.end(&dir, trial, Attempt(2), &Exit::Done);
+        assert!(warning.is_some_and(|text| text.contains("newer than the reports")));
+        assert!(!dir.checkpoints(id).exists());
+        // A trial that has reported before may have nothing more to report.
+        demo.report(id, &[("epoch", 4.0)]);
+        let trial = demo.study.trial(id).unwrap();
+        trial_warnings.begin(trial, true);
+        assert_eq!(
+            trial_warnings.end(&dir, trial, Attempt(3), &Exit::Done),
+            None
+        );
     }
 }

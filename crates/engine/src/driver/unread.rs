@@ -9,6 +9,7 @@ use swath_log::{
     rank,
 };
 use swath_model::source::secret::Secrets;
+use swath_model::study::preparation::is_input;
 use swath_model::study::{LogRecord, Study, TakenLines, Trial};
 
 /// A record, and the offset behind the line of `records.jsonl` that it comes from.
@@ -42,7 +43,7 @@ fn unread(path: &Path, folder: &Path, study: &Study, trial: &Trial) -> Option<Un
         return None;
     }
     // The study has no record of any line yet, whatever version wrote it.
-    let is_first = trial.reports + trial.beyond == 0 && trial.records.iter().all(is_warning);
+    let is_first = trial.reports + trial.beyond == 0 && trial.records.iter().all(is_of_driver);
     let taken = match trial.taken {
         None if is_first || has_mark(folder) => Some(TakenLines::default()),
         taken => taken,
@@ -59,8 +60,9 @@ fn unread(path: &Path, folder: &Path, study: &Study, trial: &Trial) -> Option<Un
     })
 }
 
-fn is_warning(record: &LogRecord) -> bool {
-    matches!(record, LogRecord::Warning { .. })
+/// Returns whether a record may come from no line: a warning, or an output that the trial reads.
+fn is_of_driver(record: &LogRecord) -> bool {
+    matches!(record, LogRecord::Warning { .. }) || is_input(record)
 }
 
 /// Returns the lines up to the last report that the study has, for a journal of an older version,

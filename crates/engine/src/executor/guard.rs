@@ -16,6 +16,7 @@ use super::orphans::RUN;
 use super::processes;
 use super::slot::{self, Message, Received, Wire};
 use super::ulimit;
+use crate::platform::{self, Entry};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{WaitOptions, setsid, wait};
@@ -138,8 +139,7 @@ impl Drop for Guard {
 pub fn run(socket: impl Into<OwnedFd>, mut slot: Command) -> io::Result<()> {
     // Fails only for a process that is the leader of a session or group already.
     setsid().ok();
-    #[cfg(target_os = "linux")]
-    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).ok();
+    let is_subreaper = platform::become_subreaper();
     ignore_signals()?;
     slot.current_dir("/")
         .stdout(Stdio::null())
@@ -155,6 +155,7 @@ pub fn run(socket: impl Into<OwnedFd>, mut slot: Command) -> io::Result<()> {
         run: String::new(),
         cgroup: None,
         has_farewell: false,
+        is_subreaper,
     };
     let guarded = guarding.serve();
     guarding.end_all();
@@ -185,6 +186,8 @@ struct Guarding {
     cgroup: Option<PathBuf>,
     /// Whether the orchestrator ended in order, after its trials.
     has_farewell: bool,
+    /// Whether what dead slots leave falls to this process.
+    is_subreaper: bool,
 }
 
 impl Guarding {
@@ -270,9 +273,25 @@ impl Guarding {
         }
     }
 
-    /// Kills all processes below this one that are below none of its slots.
+    /// Kills all processes below this one that are below none of its slots. If they do not fall to
+    /// this process, those with the run's mark.
     fn end_strays(&self) {
-        processes::end_below(&self.slots);
+        if self.is_subreaper {
+            processes::end_below(&self.slots);
+        } else if !self.run.is_empty() {
+            processes::end(|| self.marked_strays(), Duration::ZERO);
+        }
+    }
+
+    fn marked_strays(&self) -> BTreeSet<u32> {
+        let of_slots = processes::trees(self.slots.iter().copied());
+        let marked = processes::with_entry(Entry::Is(&self.mark()));
+        marked.difference(&of_slots).copied().collect()
+    }
+
+    /// Returns the entry in the environment of all processes of the run.
+    fn mark(&self) -> String {
+        format!("{RUN}={}", self.run)
     }
 
     /// Ends the slots, and after the death of the orchestrator all processes of the run.
@@ -301,14 +320,11 @@ impl Guarding {
         if self.run.is_empty() {
             return;
         }
-        let mark = format!("{RUN}={}", self.run);
+        let mark = self.mark();
         // A process that is just executing another program has no environment for a moment, so the
         // search is repeated.
         for _ in 0..SEARCHES {
-            processes::end(
-                || processes::with_environment(|entry| entry == mark.as_bytes()),
-                Duration::ZERO,
-            );
+            processes::end(|| processes::with_entry(Entry::Is(&mark)), Duration::ZERO);
             std::thread::sleep(SEARCH_INTERVAL);
         }
     }

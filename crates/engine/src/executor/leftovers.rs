@@ -3,6 +3,7 @@
 
 use super::cgroups;
 use super::processes::{self, as_pid};
+use crate::platform::Entry;
 use rustix::process::{Signal, kill_process_group};
 use std::collections::BTreeSet;
 use std::path::{Path, absolute};
@@ -81,7 +82,7 @@ pub fn survivors(root: &Path) -> BTreeSet<u32> {
 /// their output. A daemon that has cleared its environment often keeps its output.
 fn marked(root: &Path) -> BTreeSet<u32> {
     let prefix = format!("SWATH_TRIAL_DIR={}/", root.display());
-    let mut marked = processes::with_environment(|entry| entry.starts_with(prefix.as_bytes()));
+    let mut marked = processes::with_entry(Entry::StartsWith(&prefix));
     // The links to open files have no symbolic links in them.
     let real = root.canonicalize().unwrap_or_else(|_| root.to_owned());
     marked.extend(processes::with_output(|path| {
@@ -110,7 +111,7 @@ fn lineage() -> BTreeSet<u32> {
     lineage
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::os::unix::process::CommandExt;

@@ -48,7 +48,7 @@ pub use gpus::{GpuError, GpuShares, Gpus};
 pub use invocation::{Invocation, Text};
 pub use leftovers::{end_leftovers, survivors};
 pub use pool::Pool;
-pub use preparing::{PreparationLaunch, PreparedFolder, Preparing};
+pub use preparing::{PreparationLaunch, PreparedFolder, Preparing, begin_output, keep_output};
 pub use program::{Invoke, Program, ProgramSettings, ProgramSpec};
 pub(crate) use reread::{Reread, reread};
 pub use room::DiskSpace;

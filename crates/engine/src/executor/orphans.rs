@@ -1,16 +1,14 @@
 //! Descendants of trials that left their process group: daemons, double forks, `setsid`.
 //!
-//! This process makes itself the subreaper of its descendants (`PR_SET_CHILD_SUBREAPER`), so
+//! This process makes itself the subreaper of its descendants where the system knows that, so
 //! orphans are reparented to it. After the leader of a trial has ended, every process it left is
-//! therefore below a child that this process did not start. The kernel reparents orphans to the
-//! main thread, while slots start programs from their own threads. One small file of `/proc`
-//! therefore shows whether there are orphans, and reading it is the only cost of a trial that
-//! leaves none.
+//! therefore below a child that this process did not start, and reading the list of these children
+//! is the only cost of a trial that leaves none. Elsewhere only the mark in their environment and
+//! their process group tell the processes of a trial.
 
 use super::processes;
+use crate::platform::{self, Entry, Orphans};
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::Duration;
 
 /// Environment variable that marks every process of a run.
@@ -20,8 +18,7 @@ pub(super) const RUN: &str = "SWATH_RUN";
 pub(super) struct OrphanFinder {
     /// `SWATH_RUN=…`, the mark in the environment of every trial of this run.
     run: String,
-    /// File that lists the children of the main thread; `None` if the kernel does not offer it.
-    children: Option<File>,
+    orphans: Orphans,
     /// Children of this process that belong to no trial.
     own: BTreeSet<u32>,
 }
@@ -30,13 +27,12 @@ impl OrphanFinder {
     /// Makes this process a subreaper. `run` is the mark of this run's trials. Children that exist
     /// now belong to no trial.
     pub(super) fn new(run: &str) -> Self {
-        let pid = std::process::id();
-        #[cfg(target_os = "linux")]
-        rustix::process::set_child_subreaper(Some(rustix::process::getpid())).ok();
+        platform::become_subreaper();
+        let run = format!("{RUN}={run}");
         Self {
-            run: format!("{RUN}={run}"),
-            children: File::open(format!("/proc/self/task/{pid}/children")).ok(),
-            own: processes::children(pid),
+            orphans: Orphans::new(&run),
+            run,
+            own: processes::children(std::process::id()),
         }
     }
 
@@ -80,27 +76,22 @@ impl OrphanFinder {
     }
 
     fn trees_of_run(&self) -> BTreeSet<u32> {
-        let marked = processes::with_environment(|entry| entry == self.run.as_bytes());
+        let marked = processes::with_entry(Entry::Is(&self.run));
         let prefix = format!("{RUN}=");
         // An orphan without any run's mark has cleared its environment. One with another mark
         // belongs to another run.
-        let unmarked = self.adopted().into_iter().filter(|pid| {
-            !processes::environment_holds(*pid, |entry| entry.starts_with(prefix.as_bytes()))
-        });
+        let unmarked = self
+            .adopted()
+            .into_iter()
+            .filter(|pid| !processes::has_entry(*pid, Entry::StartsWith(&prefix)));
         processes::trees(marked.into_iter().chain(unmarked))
     }
 
     /// Returns the children that were reparented to this process: absent at the beginning, and in
     /// another process group.
     fn adopted(&self) -> Vec<u32> {
-        let children = self
-            .children
-            .as_ref()
-            .map(read_from_start)
-            .unwrap_or_default();
-        children
-            .split_ascii_whitespace()
-            .flat_map(str::parse::<u32>)
+        let orphans = self.orphans.list().into_iter();
+        orphans
             .filter(|pid| !self.own.contains(pid) && processes::is_foreign(*pid))
             .collect()
     }
@@ -111,38 +102,11 @@ impl OrphanFinder {
 /// children have the same. Guards and slots are this very executable.
 pub(super) fn strays() -> BTreeSet<u32> {
     let children = processes::children(std::process::id());
-    processes::trees(
-        children
-            .into_iter()
-            .filter(|pid| processes::is_in_other_session(*pid) && !is_helper(*pid)),
-    )
-}
-
-/// Returns whether a process runs the executable of this process.
-fn is_helper(pid: u32) -> bool {
-    let own = std::fs::metadata("/proc/self/exe");
-    let other = std::fs::metadata(format!("/proc/{pid}/exe"));
-    own.is_ok_and(|own| {
-        other.is_ok_and(|other| (own.dev(), own.ino()) == (other.dev(), other.ino()))
-    })
+    processes::trees(children.into_iter().filter(|pid| {
+        processes::is_in_other_session(*pid) && !platform::runs_this_executable(*pid)
+    }))
 }
 
 fn is_marked(pid: u32, mark: &str) -> bool {
-    processes::environment_holds(pid, |entry| entry == mark.as_bytes())
-}
-
-/// Reads a file of `/proc` that was opened earlier, from its beginning; one system call suffices
-/// for a short file.
-fn read_from_start(file: &File) -> String {
-    let mut text = vec![0; 4096];
-    let mut length = 0;
-    while let Ok(count @ 1..) = file.read_at(&mut text[length..], length as u64) {
-        length += count;
-        if text.len() - length > 64 {
-            break;
-        }
-        text.resize(length + 4096, 0);
-    }
-    text.truncate(length);
-    String::from_utf8(text).unwrap_or_default()
+    processes::has_entry(pid, Entry::Is(mark))
 }

@@ -2,20 +2,15 @@
 //!
 //! A port that is free now may be taken before the program listens on it. Two things keep others
 //! away from it. It is outside of the range from which the kernel takes the ports of outgoing
-//! connections. And it is reserved by an abstract socket, a name that exists in the same network
-//! namespace as the port itself and goes away with its owner, so that no other swath takes it.
+//! connections. And it is reserved among all swaths of this machine until its owner ends.
 
+use crate::platform;
 use rustix::fd::OwnedFd;
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Number of ports, below those of outgoing connections, that are used.
 const COUNT: u32 = 12_000;
-
-/// First port of outgoing connections on Linux by default.
-const FIRST_OUTGOING: u32 = 32_768;
 
 /// Ports that may need privileges, or belong to well-known services.
 const RESERVED: u32 = 10_000;
@@ -34,7 +29,7 @@ pub(super) struct Port {
 impl Port {
     /// Reserves a free port; `None` if there is none.
     pub(super) fn reserve() -> Option<Self> {
-        let end = first_outgoing().max(RESERVED + 1_000);
+        let end = platform::first_outgoing_port().max(RESERVED + 1_000);
         let begin = end.saturating_sub(COUNT).max(RESERVED);
         let count = end - begin;
         // Processes begin at different ports, so that they do not try all of each other's.
@@ -48,13 +43,12 @@ impl Port {
 
     /// Reserves this port if it is free.
     fn take(number: u16) -> Option<Self> {
-        let name = SocketAddr::from_abstract_name(format!("swath-port-{number}")).ok()?;
-        let reservation = UnixListener::bind_addr(&name).ok()?;
+        let reservation = platform::reserve_port(number)?;
         let is_free =
             TcpListener::bind((Ipv4Addr::UNSPECIFIED, number)).is_ok() && is_free_in_ipv6(number);
         is_free.then(|| Self {
             number,
-            _reservation: reservation.into(),
+            _reservation: reservation,
         })
     }
 }
@@ -63,14 +57,6 @@ impl Port {
 fn is_free_in_ipv6(number: u16) -> bool {
     !TcpListener::bind((Ipv6Addr::UNSPECIFIED, number))
         .is_err_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
-}
-
-/// Returns the first port that the kernel uses for outgoing connections.
-fn first_outgoing() -> u32 {
-    std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")
-        .ok()
-        .and_then(|text| text.split_whitespace().next()?.parse().ok())
-        .unwrap_or(FIRST_OUTGOING)
 }
 
 #[cfg(test)]

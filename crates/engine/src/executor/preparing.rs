@@ -3,6 +3,7 @@
 
 use super::{Invocation, Launch, Outcome, Program, StudyContext, Trainable, TrialContext};
 use crate::journal::{HALF_PREPARED, PREPARED};
+use crate::platform;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -82,8 +83,7 @@ impl Trainable for Preparing {
 
     fn train(&self, trial: &TrialContext, log: &mut TrialLogger) -> Outcome {
         let dir = &trial.launch.dir;
-        let (partial, output) = (dir.join(HALF_PREPARED), dir.join(PREPARED));
-        if let Err(error) = make_anew(&partial, &output) {
+        if let Err(error) = begin_output(dir) {
             trial.note_shortage(&error);
             let why = format!("could not make its output folder: {error}");
             return failed(Failure::Spawn(why));
@@ -92,11 +92,11 @@ impl Trainable for Preparing {
         if outcome.exit != Exit::Done {
             return outcome;
         }
-        if is_empty(&partial) {
+        if is_empty(&dir.join(HALF_PREPARED)) {
             log.warn("it wrote nothing into its output folder".to_owned());
         }
-        let kept = keep(&partial, &output);
-        match kept.and_then(|()| record(&output, log)) {
+        let kept = keep_output(dir);
+        match kept.and_then(|()| record(&dir.join(PREPARED), log)) {
             Ok(()) => outcome,
             Err(error) => Outcome {
                 exit: Exit::Failed(Failure::Error(format!(
@@ -116,10 +116,15 @@ impl Trainable for Preparing {
     }
 }
 
-/// Removes what an earlier attempt has written, and makes an empty folder for the next one.
-fn make_anew(partial: &Path, output: &Path) -> io::Result<()> {
-    remove(partial)?;
-    remove(output)?;
+/// Removes the output of an earlier attempt of the preparation in the folder `dir`, whole or not, and
+/// makes an empty folder for that of the next one.
+///
+/// # Errors
+/// If an output cannot be removed, or the folder cannot be made.
+pub fn begin_output(dir: &Path) -> io::Result<()> {
+    let partial = dir.join(HALF_PREPARED);
+    remove(&partial)?;
+    remove(&dir.join(PREPARED))?;
     fs::create_dir_all(partial)
 }
 
@@ -140,10 +145,15 @@ fn is_empty(path: &Path) -> bool {
     fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
 }
 
-/// Gives a whole output its name, once all of it is on the disk.
-fn keep(partial: &Path, output: &Path) -> io::Result<()> {
-    sync(partial)?;
-    fs::rename(partial, output)
+/// Gives the whole output of the preparation in the folder `dir` its name, once all of it is on the
+/// disk.
+///
+/// # Errors
+/// If the output cannot be synced or renamed.
+pub fn keep_output(dir: &Path) -> io::Result<()> {
+    let partial = dir.join(HALF_PREPARED);
+    sync(&partial)?;
+    fs::rename(partial, dir.join(PREPARED))
 }
 
 /// Writes everything below a path to the disk. The end of a preparation is synced in the journal,
@@ -151,10 +161,7 @@ fn keep(partial: &Path, output: &Path) -> io::Result<()> {
 fn sync(path: &Path) -> io::Result<()> {
     let file = regular::open_folder(path)?;
     // The file system as a whole: a prepared data set may have a million files.
-    #[cfg(target_os = "linux")]
-    return Ok(rustix::fs::syncfs(&file)?);
-    #[cfg(not(target_os = "linux"))]
-    file.sync_all()
+    platform::sync_file_system(&file)
 }
 
 /// Records the digest and the size of an output.
@@ -177,14 +184,15 @@ mod tests {
     #[test]
     fn the_rest_of_an_earlier_attempt_is_removed_before_the_next_one() {
         let folder = tempfile::tempdir().unwrap();
-        let (partial, output) = (folder.path().join("partial"), folder.path().join("whole"));
+        let dir = folder.path();
+        let (partial, output) = (dir.join(HALF_PREPARED), dir.join(PREPARED));
         fs::create_dir_all(partial.join("shards")).unwrap();
         fs::write(partial.join("shards/0"), "half").unwrap();
         fs::write(&output, "a file in its place").unwrap();
-        make_anew(&partial, &output).unwrap();
+        begin_output(dir).unwrap();
         assert!(is_empty(&partial) && !output.exists());
         fs::write(partial.join("0"), "whole").unwrap();
-        keep(&partial, &output).unwrap();
+        keep_output(dir).unwrap();
         assert_eq!(fs::read(output.join("0")).unwrap(), b"whole");
         assert!(!partial.exists());
     }

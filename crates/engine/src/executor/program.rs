@@ -13,6 +13,7 @@ use super::{
     Allotment, ExecutorError, Exit, Facts, Invocation, Launch, Outcome, StopSignal, StudyContext,
     Text, Trainable, TrialContext, environment, processes, ulimit, usage,
 };
+use crate::platform;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, OnceCell};
@@ -216,7 +217,7 @@ impl Program {
             allotment,
             longer_path,
             outer_ranks,
-            memory_kills: AtomicU64::new(usage::out_of_memory_kills()),
+            memory_kills: AtomicU64::new(platform::out_of_memory_kills()),
             slots,
             slots_lost: AtomicU32::new(0),
             run,
@@ -633,7 +634,7 @@ impl Program {
     /// Returns whether the kernel has killed one more process for lack of memory. Each kill is
     /// attributed to one trial.
     fn memory_ran_out(&self) -> bool {
-        let kills = usage::out_of_memory_kills();
+        let kills = platform::out_of_memory_kills();
         self.memory_kills
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |attributed| {
                 (attributed < kills).then_some(attributed + 1)

@@ -12,7 +12,6 @@ pub(super) const LONGEST_BLIND_NAP: Duration = Duration::from_millis(50);
 
 /// Time during which further writes are collected after a read, so that a busy writer does not wake
 /// the supervisor for each line.
-#[cfg(target_os = "linux")]
 const READ_PAUSE: Duration = Duration::from_millis(10);
 
 /// Reasons why a sleep ended.
@@ -24,7 +23,6 @@ pub(super) struct Woken {
 }
 
 /// Sleeps for at most `nap`; `slot` becomes readable when the slot has news.
-#[cfg(target_os = "linux")]
 pub(super) fn sleep(
     slot: BorrowedFd<'_>,
     waker: &Waker<'_>,
@@ -42,6 +40,11 @@ pub(super) fn sleep(
             .as_ref()
             .map(|growth| PollFd::new(growth, PollFlags::IN)),
     );
+    // Without a descriptor, a request to stop does not end the sleep.
+    let nap = match waker.fd() {
+        Some(_) => nap,
+        None => nap.min(LONGEST_BLIND_NAP),
+    };
     let timeout = pause.map_or(nap, |pause| nap.min(pause));
     // An error is an interruption by a signal; treat it as a timeout.
     poll(&mut fds, Some(&timespec(timeout))).ok();
@@ -60,23 +63,6 @@ pub(super) fn sleep(
 
 fn is_ready(fd: Option<&PollFd<'_>>) -> bool {
     fd.is_some_and(|fd| !fd.revents().is_empty())
-}
-
-/// Sleeps for at most `nap`; `slot` becomes readable when the slot has news. Nothing else wakes it.
-#[cfg(not(target_os = "linux"))]
-pub(super) fn sleep(
-    slot: BorrowedFd<'_>,
-    _: &Waker<'_>,
-    _: Option<&Watch>,
-    nap: Duration,
-    _: Option<Instant>,
-) -> Woken {
-    let mut fds = [PollFd::from_borrowed_fd(slot, PollFlags::IN)];
-    poll(&mut fds, Some(&timespec(nap.min(LONGEST_BLIND_NAP)))).ok();
-    Woken {
-        has_news: is_ready(fds.first()),
-        grown: false,
-    }
 }
 
 #[cfg(all(test, target_os = "linux"))]

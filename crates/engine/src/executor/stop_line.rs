@@ -1,7 +1,8 @@
 //! The channel over which the executor asks a slot to stop its trial: an atomic with the request,
-//! and on Linux an eventfd that wakes the sleeping supervisor of a program.
+//! and a descriptor that wakes the sleeping supervisor of a program.
 
 use super::{Exit, Launch, Stop};
+use crate::platform;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -171,7 +172,7 @@ impl StopLine {
     /// Returns a descriptor that becomes readable when a request arrives, until the returned value
     /// is dropped.
     pub(super) fn open_waker(&self) -> Waker<'_> {
-        let waker = eventfd().map(Arc::new);
+        let waker = platform::wake_descriptor().map(Arc::new);
         let mut shared = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
         shared.clone_from(&waker);
         Waker { line: self, waker }
@@ -204,17 +205,6 @@ impl Drop for Waker<'_> {
         let shared = self.line.waker.lock();
         *shared.unwrap_or_else(PoisonError::into_inner) = None;
     }
-}
-
-#[cfg(target_os = "linux")]
-fn eventfd() -> Option<OwnedFd> {
-    use rustix::event::{EventfdFlags, eventfd};
-    eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn eventfd() -> Option<OwnedFd> {
-    None
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! limits leave room for.
 
 use super::processes;
+use crate::platform;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::sync::OnceLock;
 
@@ -13,6 +14,9 @@ const FILES_PER_TRIAL: u64 = 10;
 
 /// Number of files that the run needs beside those of its trials, and opens later.
 const FILES_IN_RESERVE: u64 = 8;
+
+/// Most files that a process may have open where the hard limit is higher than the kernel's own.
+const KERNELS_FILES: u64 = 10_240;
 
 /// Number of open files that is assumed where the system does not list them.
 const ASSUMED_FILES: u64 = 32;
@@ -30,16 +34,19 @@ static CALLERS_LIMIT: OnceLock<u64> = OnceLock::new();
 /// Raises the soft limit on the open files of this process to the hard limit.
 pub(super) fn raise_files() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: maximum,
-        maximum,
-    };
-    // A system may refuse; the lower limit then bounds the number of slots.
-    if let Some(current) = current
-        && maximum.is_none_or(|maximum| current < maximum)
-        && setrlimit(Resource::Nofile, raised).is_ok()
-    {
-        CALLERS_LIMIT.get_or_init(|| current);
+    let Some(current) = current else { return };
+    // A system may refuse, as macOS does beyond the limit of its kernel; the lower limit then bounds
+    // the number of slots.
+    for raised in [maximum, Some(KERNELS_FILES)] {
+        let is_higher = raised.is_none_or(|raised| current < raised);
+        let raised = Rlimit {
+            current: raised,
+            maximum,
+        };
+        if is_higher && setrlimit(Resource::Nofile, raised).is_ok() {
+            CALLERS_LIMIT.get_or_init(|| current);
+            return;
+        }
     }
 }
 
@@ -80,7 +87,7 @@ fn files() -> Result<Option<Room>, String> {
     let Some(limit) = getrlimit(Resource::Nofile).current else {
         return Ok(None);
     };
-    let open = std::fs::read_dir("/proc/self/fd").map_or(ASSUMED_FILES, |fds| fds.count() as u64);
+    let open = platform::open_files().unwrap_or(ASSUMED_FILES);
     if limit < open + FILES_PER_TRIAL {
         return Err(format!(
             "this process may have {limit} open files, and one trial needs {}; raise the limit with \

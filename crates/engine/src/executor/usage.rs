@@ -3,7 +3,7 @@
 //!
 //! The kernel adds up the usage of a process and of its reaped children. It counts neither the
 //! memory of concurrent processes together nor daemons that are never reaped, so the whole tree is
-//! measured at intervals. Without `/proc`, only the kernel's sum is available.
+//! measured at intervals.
 
 use super::processes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,13 +94,4 @@ impl Meter {
             seconds: None,
         }
     }
-}
-
-/// Returns the number of processes that the kernel of this machine has killed for lack of memory
-/// since boot.
-pub(super) fn out_of_memory_kills() -> u64 {
-    let text = std::fs::read_to_string("/proc/vmstat").unwrap_or_default();
-    text.lines()
-        .find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
-        .unwrap_or(0)
 }

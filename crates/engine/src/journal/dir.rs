@@ -106,7 +106,7 @@ impl StudyDir {
     /// Returns the path of the clone of `commit` in which trials run.
     #[must_use]
     pub fn clone_of(&self, commit: &str) -> PathBuf {
-        self.root.join("code").join(commit)
+        self.root.join(swath_log::CLONES).join(commit)
     }
 
     /// Returns the path of the description of an earlier run (see

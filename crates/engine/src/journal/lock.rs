@@ -2,6 +2,7 @@
 //! there are no stale locks.
 
 use super::{JournalError, StudyDir};
+use crate::platform;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -74,20 +75,14 @@ impl Written {
 /// Returns the kernel's id of this boot, which differs on every machine, and the namespace of this
 /// process.
 fn boot_and_namespace() -> Option<String> {
-    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    let namespace = std::fs::read_link("/proc/self/ns/pid").ok()?;
-    Some(format!("{} {}", boot.trim(), namespace.display()))
+    let (boot, namespace) = (platform::boot_id()?, platform::process_namespace()?);
+    Some(format!("{boot} {namespace}"))
 }
 
-/// Returns the start of a process in clock ticks since boot; `None` if it has ended, also if its
-/// parent has not asked for its status yet.
+/// Returns the start of a process; `None` if it has ended, also if its parent has not asked for its
+/// status yet.
 fn start_ticks(pid: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name of the process, in parentheses, may contain anything.
-    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
-    let state = fields.next()?;
-    let ticks = fields.nth(18)?.parse().ok()?;
-    (!matches!(state, "Z" | "X")).then_some(ticks)
+    platform::start_ticks(pid).filter(|_| !platform::is_dead(pid))
 }
 
 impl Lock {

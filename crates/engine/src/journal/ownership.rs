@@ -6,8 +6,8 @@
 //! that an earlier version began have no id, so all folders beside their journal are theirs.
 
 use super::{Replay, StudyDir};
+use crate::platform;
 use rand::RngExt as _;
-use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -55,12 +55,7 @@ pub fn id_of(dir: &StudyDir) -> Option<String> {
 /// # Errors
 /// If the mark cannot be created.
 pub fn mark_folder(folder: &Path, id: &str) -> io::Result<()> {
-    // Creates an empty file without opening it. Some file systems of networks cannot.
-    let (mark, mode) = (mark_of(folder, id), Mode::from_raw_mode(0o666));
-    match mknodat(CWD, &mark, FileType::RegularFile, mode, 0) {
-        Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
-        Err(_) => fs::File::create(&mark).map(drop),
-    }
+    platform::create_empty(&mark_of(folder, id))
 }
 
 /// Returns whether a folder bears the mark of another study. A folder without any mark is of this

@@ -3,6 +3,8 @@
 //! Every entry that can be read is kept. Where a lost entry leaves a gap (a trial that was never
 //! created, an attempt that never started), the gap is filled with the minimum that must have
 //! happened, taken from the trial's folder where possible. The damaged journal is kept as a backup.
+//! Preparations are treated as trials are. The values of a lost one are unknown, so no trial finds its
+//! output, which is made again if a trial needs it.
 
 use super::line::{self, Line};
 use super::{JournalError, Shortfall, StudyDir, mark, ownership};
@@ -13,8 +15,8 @@ use std::path::{Path, PathBuf};
 use swath_log::regular;
 use swath_model::space::Params;
 use swath_model::study::{
-    Attempt, Entry, Event, Exit, FORMAT, Header, IllegalEvent, Origin, Study, Timestamp, TrialId,
-    TrialState, Usage,
+    Attempt, Entry, Event, Exit, FORMAT, Failure, Header, IllegalEvent, Origin, PreparationChange,
+    PreparationId, Study, Timestamp, TrialId, TrialState, Usage,
 };
 
 /// The result of a repair.
@@ -280,8 +282,70 @@ impl Repair<'_> {
             IllegalEvent::WrongState { trial, .. } | IllegalEvent::WrongAttempt { trial, .. } => {
                 self.missing_transition(*trial, event)
             }
+            IllegalEvent::Preparation { preparation, .. } => match event {
+                Event::Preparation { change, .. } => self.missing_change(*preparation, change),
+                _ => None,
+            },
             _ => None,
         }
+    }
+
+    /// Returns the change of a preparation that must have preceded `change`.
+    fn missing_change(
+        &self,
+        id: PreparationId,
+        change: &PreparationChange,
+    ) -> Option<(Event, String)> {
+        let Some(preparation) = self.study.preparation(id) else {
+            return self.missing_preparation(id);
+        };
+        let running = preparation.execution.attempts;
+        let is_running = preparation.execution.state == TrialState::Running;
+        let last_missing = match change {
+            PreparationChange::Started { attempt, .. } => attempt.0.saturating_sub(1),
+            PreparationChange::Placed { attempt, .. }
+            | PreparationChange::Logged { attempt, .. }
+            | PreparationChange::Ended { attempt, .. } => attempt.0,
+            // Only a failure is followed by another try.
+            PreparationChange::Requeued { .. } if is_running => {
+                let failure = Failure::Error("its end was lost".to_owned());
+                return Some(lost_end_of_preparation(id, running, Exit::Failed(failure)));
+            }
+            _ => return None,
+        };
+        let begins = matches!(change, PreparationChange::Started { .. });
+        if is_running && (begins || running < last_missing) {
+            return Some(lost_end_of_preparation(id, running, Exit::Lost));
+        }
+        if running >= last_missing {
+            return None;
+        }
+        let attempt = Attempt(running + 1);
+        let started = PreparationChange::Started {
+            attempt,
+            slot: 0,
+            resume: false,
+        };
+        let what = format!("the start of attempt {attempt} of preparation {id}");
+        Some((of_preparation(id, started), what))
+    }
+
+    /// Creates the next preparation. Each lost one implies a lost line, so a larger gap in the ids is
+    /// not filled.
+    fn missing_preparation(&self, named: PreparationId) -> Option<(Event, String)> {
+        let next = self.study.next_preparation_id();
+        let lost = self.result.dropped.len() as u64;
+        if named < next || u64::from(named.0 - next.0) > lost {
+            return None;
+        }
+        let created = PreparationChange::Created {
+            name: "lost".into(),
+            digest: format!("lost-{next}"),
+            params: Params::default(),
+            inputs: Vec::new(),
+        };
+        let what = format!("preparation {next}, whose values are lost");
+        Some((of_preparation(next, created), what))
     }
 
     /// Creates the next trial from the files in its folder. Each lost trial implies a lost line, so
@@ -410,6 +474,24 @@ fn lost_end(trial: TrialId, attempt: Attempt) -> (Event, String) {
     )
 }
 
+fn of_preparation(preparation: PreparationId, change: PreparationChange) -> Event {
+    Event::Preparation {
+        preparation,
+        change,
+    }
+}
+
+/// Returns the end of an attempt of a preparation whose own end was lost, with a description.
+fn lost_end_of_preparation(id: PreparationId, attempt: u32, exit: Exit) -> (Event, String) {
+    let ended = PreparationChange::Ended {
+        attempt: Attempt(attempt),
+        exit,
+        usage: Usage::default(),
+    };
+    let what = format!("the end of attempt {attempt} of preparation {id}");
+    (of_preparation(id, ended), what)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -463,10 +545,59 @@ mod tests {
                 });
             }
         }
+        events.extend(changes_of_preparations());
         events.push(Event::Closed {
             why: Closing::Finished,
         });
         events
+    }
+
+    /// Returns the events of two preparations: one that is done and read, and one that fails first.
+    fn changes_of_preparations() -> Vec<Event> {
+        let created = |id: u32| PreparationChange::Created {
+            name: "tokens".into(),
+            digest: format!("d{id}"),
+            params: Params::default(),
+            inputs: (1..id).map(PreparationId).collect(),
+        };
+        let started = |attempt| PreparationChange::Started {
+            attempt: Attempt(attempt),
+            slot: 0,
+            resume: false,
+        };
+        let noted = |attempt| PreparationChange::Logged {
+            attempt: Attempt(attempt),
+            record: LogRecord::Note { text: "a".into() },
+        };
+        let ended = |attempt, exit| PreparationChange::Ended {
+            attempt: Attempt(attempt),
+            exit,
+            usage: Usage::default(),
+        };
+        let requeued = PreparationChange::Requeued {
+            why: "again".to_owned(),
+            not_before: None,
+        };
+        let used = PreparationChange::Used { trial: TrialId(1) };
+        let failed = Exit::Failed(Failure::Code(1));
+        let changes = [
+            (1, created(1)),
+            (1, started(1)),
+            (1, noted(1)),
+            (1, ended(1, Exit::Done)),
+            (2, created(2)),
+            (2, started(1)),
+            (2, ended(1, failed)),
+            (2, requeued),
+            (2, started(2)),
+            (2, noted(2)),
+            (2, ended(2, Exit::Lost)),
+            (2, started(3)),
+            (2, ended(3, Exit::Done)),
+            (1, used),
+        ];
+        let of = |(id, change)| of_preparation(PreparationId(id), change);
+        changes.into_iter().map(of).collect()
     }
 
     fn written() -> (tempfile::TempDir, StudyDir) {

@@ -2,6 +2,7 @@
 
 use super::Gpu;
 use crate::journal::Holder;
+use crate::platform;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use swath_model::study::Timestamp;
@@ -59,11 +60,9 @@ impl Machine {
                 uname.release().to_string_lossy()
             ),
             arch: uname.machine().to_string_lossy().into_owned(),
-            cpu: field("/proc/cpuinfo", "model name"),
+            cpu: platform::processor(),
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
-            memory: field("/proc/meminfo", "MemTotal")
-                .and_then(|text| text.trim_end_matches(" kB").parse::<u64>().ok())
-                .map(|kib| kib * 1024),
+            memory: platform::memory(),
         }
     }
 
@@ -89,11 +88,4 @@ fn user_name() -> String {
         (fields.nth(1)? == uid).then(|| name.to_owned())
     });
     name.unwrap_or(uid)
-}
-
-/// Returns the value of the first line `name : value`.
-fn field(path: &str, name: &str) -> Option<String> {
-    let text = std::fs::read_to_string(path).ok()?;
-    let line = text.lines().find(|line| line.starts_with(name))?;
-    Some(line.split_once(':')?.1.trim().to_owned())
 }

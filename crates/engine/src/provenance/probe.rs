@@ -2,6 +2,7 @@
 //! where that does no harm.
 
 use super::cgroup_check;
+use crate::platform::{self, Watches};
 use serde::Serialize;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -70,43 +71,27 @@ fn process_groups() -> Finding {
 }
 
 fn subreaper() -> Finding {
-    #[cfg(target_os = "linux")]
-    let is_available =
-        rustix::process::set_child_subreaper(Some(rustix::process::getpid())).is_ok();
-    #[cfg(not(target_os = "linux"))]
-    let is_available = false;
     either(
         "subreaper",
-        is_available,
+        platform::become_subreaper(),
         "processes that leave a trial's group (daemons, setsid) are found and ended",
         "processes that leave a trial's group are found by their environment only",
     )
 }
 
 fn pidfd() -> Finding {
-    #[cfg(target_os = "linux")]
-    let is_available = {
-        use rustix::process::{PidfdFlags, getpid, pidfd_open};
-        pidfd_open(getpid(), PidfdFlags::empty()).is_ok()
-    };
-    #[cfg(not(target_os = "linux"))]
-    let is_available = false;
     either(
         "pidfd",
-        is_available,
+        platform::pidfd(rustix::process::getpid()).is_some(),
         "the end of a trial is noticed at once",
         "the end of a trial is polled every 50 ms",
     )
 }
 
 fn watches() -> Finding {
-    #[cfg(target_os = "linux")]
-    let is_available = rustix::fs::inotify::init(rustix::fs::inotify::CreateFlags::CLOEXEC).is_ok();
-    #[cfg(not(target_os = "linux"))]
-    let is_available = false;
     either(
         "inotify",
-        is_available,
+        Watches::new().is_some(),
         "reports are read as they are written",
         "reports are polled every 50 ms; `fs.inotify.max_user_instances` may be used up",
     )
@@ -170,55 +155,20 @@ fn disk(logs: &Path) -> Vec<Finding> {
     findings
 }
 
-/// File systems by their magic number in statfs(2), with their name and whether another machine or
-/// a program serves them.
-#[cfg(target_os = "linux")]
-const FILE_SYSTEMS: &[(u32, &str, bool)] = &[
-    (0xEF53, "ext4", false),
-    (0x5846_5342, "XFS", false),
-    (0x9123_683E, "Btrfs", false),
-    (0x2FC1_2FC1, "ZFS", false),
-    (0x0102_1994, "tmpfs, gone after a restart", false),
-    (0x794C_7630, "overlayfs", false),
-    (0xF2F5_2010, "F2FS", false),
-    (0x6969, "NFS", true),
-    (0xFF53_4D42, "CIFS", true),
-    (0xFE53_4D42, "SMB", true),
-    (0x0BD0_0BD0, "Lustre", true),
-    (0x4750_4653, "GPFS", true),
-    (0x1983_0326, "BeeGFS", true),
-    (0x00C3_6400, "Ceph", true),
-    (0x0102_1997, "9p", true),
-    (0x6573_5546, "FUSE", true),
-];
-
-#[cfg(target_os = "linux")]
 fn file_system(folder: &Path) -> Finding {
-    let Ok(stat) = rustix::fs::statfs(folder) else {
-        return Finding::new("file system", State::Without, "its kind is unknown");
-    };
-    // The field's width depends on the machine; the magic numbers themselves have 32 bits.
-    let number = stat.f_type as u32;
-    match FILE_SYSTEMS.iter().find(|(other, ..)| *other == number) {
-        Some((_, name, false)) => Finding::new("file system", State::Good, *name),
-        Some((_, name, true)) => Finding::new(
-            "file system",
+    const WHAT: &str = "file system";
+    match platform::file_system(folder) {
+        Ok(known) if known.is_served => Finding::new(
+            WHAT,
             State::Without,
             format!(
-                "{name}, served by another machine or a program: only one machine at a time may run a study there"
+                "{}, served by another machine or a program: only one machine at a time may run a study there",
+                known.name
             ),
         ),
-        None => Finding::new(
-            "file system",
-            State::Without,
-            format!("unknown, number {number:#x}"),
-        ),
+        Ok(known) => Finding::new(WHAT, State::Good, known.name),
+        Err(unknown) => Finding::new(WHAT, State::Without, unknown),
     }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn file_system(_: &Path) -> Finding {
-    Finding::new("file system", State::Without, "its kind is unknown")
 }
 
 /// Checks whether a second lock on a file is refused, and whether the file system's clock agrees

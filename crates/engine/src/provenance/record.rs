@@ -122,8 +122,10 @@ impl Record {
     }
 }
 
-/// Reads `environment.1.json`… and `environment.json`, the oldest first.
-fn environments(dir: &StudyDir) -> Vec<Environment> {
+/// Returns the machine and code of every run that differed from the run before, the oldest first:
+/// those in `environment.1.json`… and `environment.json`.
+#[must_use]
+pub fn environments(dir: &StudyDir) -> Vec<Environment> {
     let earlier = (1..)
         .map(|version| dir.environment_version(version))
         .take_while(|path| path.exists());

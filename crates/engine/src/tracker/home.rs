@@ -48,6 +48,17 @@ impl Home {
         }
     }
 
+    /// Returns the folders of a tracker of the study in `study`, without options.
+    #[must_use]
+    pub fn at(study: &Path, name: &'static str) -> Self {
+        Self {
+            study: Some(study.to_owned()),
+            chosen: None,
+            name,
+            due: Due::default(),
+        }
+    }
+
     /// Returns the output folder of the study.
     ///
     /// # Errors

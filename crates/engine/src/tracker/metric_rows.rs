@@ -11,11 +11,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use swath_log::regular;
 use swath_model::source::{Diagnostic, Diagnostics, Node, NodeValue, Opt, Preset, Section, Takes};
 use swath_model::space::Name;
-use swath_model::study::{Axis, Due, LogFreq, LogOnWorkers};
+use swath_model::study::{Attempt, Axis, Due, LogFreq, LogOnWorkers};
 
 /// The name of the log that holds the reports.
 const REPORTS: &str = "report";
@@ -145,6 +145,17 @@ fn rank(value: &NodeValue) -> Option<u32> {
 fn wrong_value(key: &str, expected: &str, node: &Node) -> Diagnostic {
     let message = format!("`{key}` must be {expected}");
     Diagnostic::error("wrong-value", message).at(node.span.clone(), "is something else")
+}
+
+/// Returns the folder with the files of an attempt. They are moved when a later attempt starts anew,
+/// together with those of the attempts that it resumed.
+#[must_use]
+pub fn folder_of_attempt(trial: &Path, attempt: Attempt) -> PathBuf {
+    let moved = trial.join("attempts");
+    let numbers = std::fs::read_dir(&moved).into_iter().flatten();
+    let numbers = numbers.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let number = numbers.filter(|number: &u32| *number >= attempt.0).min();
+    number.map_or_else(|| trial.to_owned(), |number| moved.join(number.to_string()))
 }
 
 /// Calls `each` for every row in the trial's folder that `due` selects, log by log in the order of

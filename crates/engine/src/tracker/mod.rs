@@ -7,8 +7,11 @@
 pub mod csv;
 pub mod home;
 pub mod metric_rows;
+mod own;
 pub mod retry;
 pub mod steps;
+
+pub use own::{Logged, TrialTracker, kind_of};
 
 /// Opens files that a trial can reach, without waiting for a pipe's other end.
 pub use swath_log::regular;

@@ -125,11 +125,11 @@ fn the_folder_has_the_parameters_and_the_end_of_the_attempt() {
 }
 
 #[test]
-fn the_status_of_an_ended_attempt_is_a_word_of_mlxp() {
+fn the_status_of_an_ended_attempt_tells_complete_stopped_and_failed_apart() {
     for (exit, expected) in [
         (Exit::Done, "COMPLETE"),
-        (Exit::Stopped, "COMPLETE"),
-        (Exit::Paused, "STARTING"),
+        (Exit::Stopped, "STOPPED"),
+        (Exit::Paused, "PAUSED"),
         (Exit::Interrupted, "STARTING"),
         (Exit::Failed(Failure::Memory), "FAILED"),
         (Exit::Lost, "FAILED"),
@@ -144,6 +144,91 @@ fn the_status_of_an_ended_attempt_is_a_word_of_mlxp() {
             &[&format!("status: {expected}"), "process_id: null"],
         );
     }
+}
+
+#[test]
+fn the_statuses_of_earlier_versions_are_no_damage() {
+    for (exit, word) in [(Exit::Stopped, "COMPLETE"), (Exit::Paused, "STARTING")] {
+        let description = Description {
+            identity: &identity(1),
+            seed: 42,
+            exit: &exit,
+            result: &[],
+        };
+        let earlier = format!("status: {word}\n  exit: {exit}\n");
+        assert_eq!(differing_field(&earlier, &description), None);
+        let wrong = format!("status: FAILED\n  exit: {exit}\n");
+        assert_eq!(
+            differing_field(&wrong, &description).as_deref(),
+            Some("status")
+        );
+    }
+}
+
+#[test]
+fn the_file_of_a_trial_is_its_script_and_not_the_interpreter() {
+    for (command, expected) in [
+        ("python3 -u src/main.py --data=x.py", "src/main.py"),
+        ("torchrun --nproc-per-node 2 train.py", "train.py"),
+        ("./train.sh conf.yaml", "./train.sh"),
+        ("python -m package.main", "python"),
+        ("build/trainer data.csv", "build/trainer"),
+    ] {
+        let command: Vec<String> = command.split(' ').map(str::to_owned).collect();
+        let section = program_section(&command);
+        let line = format!("current_file_path: {}\n", yaml_text(expected));
+        assert!(section.contains(&line), "{section}");
+    }
+}
+
+#[test]
+fn a_trial_in_a_clone_names_the_commit_and_another_one_has_no_version() {
+    let world = World::new();
+    let mut folder = world.begin(1, false);
+    folder.mark_running(99).unwrap();
+    has(&world.info(), &["version_manager: null"]);
+    let settings = world.read("metadata/mlxpy.yaml");
+    assert!(
+        settings.contains("use_version_manager: false"),
+        "{settings}"
+    );
+    let clone = world.work.path().join("logs/s/code/0123/sub");
+    let mut folder = TrialFolder::begin(&Beginning {
+        dir: &world.dir(),
+        identity: &identity(1),
+        params: &Params::default(),
+        seed: 42,
+        workdir: &clone,
+        command: &[],
+        resume: false,
+        at: at(0),
+    })
+    .unwrap();
+    folder.mark_running(99).unwrap();
+    has(
+        &world.info(),
+        &[
+            "version_manager:",
+            "  commit_hash: '0123'",
+            "  work_dir: '../code/0123'",
+        ],
+    );
+    let settings = world.read("metadata/mlxpy.yaml");
+    assert!(settings.contains("use_version_manager: true"), "{settings}");
+}
+
+#[test]
+fn an_amended_description_counts_the_reports_of_all_attempts() {
+    let world = World::new();
+    let mut folder = world.begin(2, true);
+    folder.mark_running(99).unwrap();
+    let recorded = Recorded::default();
+    folder
+        .end(&Exit::Done, &Usage::default(), &recorded, at(10))
+        .unwrap();
+    has(&world.info(), &["  reports: 0"]);
+    TrialFolder::amend(&world.dir(), &Exit::Done, 8, &[], at(60)).unwrap();
+    has(&world.info(), &["  reports: 8"]);
 }
 
 #[test]
@@ -199,17 +284,17 @@ fn a_trial_that_nobody_saw_end_does_not_stay_running() {
     let mut folder = world.begin(1, false);
     folder.mark_running(99).unwrap();
     drop(folder);
-    TrialFolder::amend(&world.dir(), &Exit::Lost, &[], at(60)).unwrap();
+    TrialFolder::amend(&world.dir(), &Exit::Lost, 0, &[], at(60)).unwrap();
     has(
         &world.info(),
         &["status: FAILED", "  exit: lost", "process_id: 99"],
     );
     assert!(!world.info().contains("end_date: ''"));
     let why = Exit::Failed(Failure::NoObjective("`a` was never reported".into()));
-    TrialFolder::amend(&world.dir(), &why, &[], at(60)).unwrap();
+    TrialFolder::amend(&world.dir(), &why, 0, &[], at(60)).unwrap();
     has(&world.info(), &["  exit: '`a` was never reported'"]);
     assert_eq!(world.read("metadata/info.yaml").matches("exit:").count(), 1);
-    TrialFolder::amend(Path::new("/nowhere"), &Exit::Lost, &[], at(60)).unwrap();
+    TrialFolder::amend(Path::new("/nowhere"), &Exit::Lost, 0, &[], at(60)).unwrap();
 }
 
 #[test]
@@ -223,7 +308,7 @@ fn the_result_of_a_trial_stands_at_the_end_once() {
             ("objective.val/loss: x".to_owned(), Value::Float(loss)),
             ("model_path".to_owned(), Value::Text("m 1.bin".into())),
         ];
-        TrialFolder::amend(&world.dir(), &Exit::Done, &result, at(60)).unwrap();
+        TrialFolder::amend(&world.dir(), &Exit::Done, 3, &result, at(60)).unwrap();
     }
     let expected =
         "  result:\n    objective:\n      'val/loss: x': 1.0e-05\n    model_path: 'm 1.bin'\n";
@@ -240,7 +325,7 @@ fn every_changed_byte_of_a_description_is_noticed() {
     folder.mark_running(99).unwrap();
     drop(folder);
     let result = [("objective.loss".to_owned(), Value::Float(0.5))];
-    TrialFolder::amend(&world.dir(), &Exit::Done, &result, at(60)).unwrap();
+    TrialFolder::amend(&world.dir(), &Exit::Done, 3, &result, at(60)).unwrap();
     let info = world.read("metadata/info.yaml");
     let description = Description {
         identity: &identity(1),

@@ -1,6 +1,7 @@
 //! The methods of a logger that only its supervising end has.
 
 use super::Supervised;
+use super::label::Label;
 use crate::deciding::{AbsenceReason, DecidingMetrics};
 use crate::facade::now;
 use crate::{
@@ -99,6 +100,15 @@ impl TrialLogger {
             for record in supervised.parser.deciding().absent() {
                 supervised.forwarder.record(record);
             }
+        }
+    }
+
+    /// Records the model that a report names, before the report itself is recorded elsewhere. A
+    /// model that is refused becomes a warning and is removed from the report. Without effect in a
+    /// child.
+    pub fn model_of_report(&mut self, values: &mut Vec<(Name, Datum)>) {
+        if let Some(supervised) = self.end.supervised() {
+            supervised.model_of_report(values, &Label::Report);
         }
     }
 

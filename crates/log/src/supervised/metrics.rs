@@ -8,7 +8,7 @@ use crate::files::{METRICS, MetricFiles, check_log};
 use crate::mark::Mark;
 use crate::rank;
 use crate::steps::{RowPosition, Steps};
-use crate::wire::{MetricPosition, check_name, push_number, push_position};
+use crate::wire::{MetricPosition, check_name, plain_context, push_number, push_position};
 use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -37,6 +37,10 @@ impl Supervised {
         rank: u32,
         now: i64,
     ) {
+        let point = &Point {
+            context: plain_context(point.context),
+            ..*point
+        };
         self.row.clear();
         let mut flaw = None;
         for (name, number) in values {

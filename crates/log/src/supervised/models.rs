@@ -7,7 +7,7 @@ use crate::batch::{
     LastInDoubt, NamedAgain, NamedModel, OVERWRITTEN, Source, TICK, Version, Waiting, named_again,
 };
 use crate::inside::inside;
-use swath_model::space::{Name, Value};
+use swath_model::space::{Name, Params, Value};
 use swath_model::study::LogRecord;
 
 impl Supervised {
@@ -28,6 +28,7 @@ impl Supervised {
         let is_best = facts
             .iter()
             .any(|(name, value)| &**name == "best" && *value == Value::Bool(true));
+        let facts: Params = facts.into_iter().collect();
         let model = NamedModel {
             label: label.to_string(),
             line_end: self.forwarder.line_end,
@@ -36,6 +37,7 @@ impl Supervised {
             real: inside.real,
             step,
             keep,
+            facts: facts.clone(),
             is_best,
             named_before: self.was_named_before(&path, is_best),
             source: None,
@@ -43,12 +45,7 @@ impl Supervised {
         };
         let waiting = self.forwarder.waiting();
         waiting.push(Waiting::Model(Box::new(model)));
-        if !facts.is_empty() {
-            self.forward(LogRecord::Facts {
-                model_path: path,
-                facts: facts.into_iter().collect(),
-            });
-        }
+        self.record_facts(path, facts);
         // A call within this process has no later lines: the model is read at once.
         if !self.reads_batch {
             self.read_models(None, true);
@@ -143,6 +140,12 @@ impl Supervised {
         self.forwarder.line_end = None;
     }
 
+    fn record_facts(&mut self, model_path: String, facts: Params) {
+        if !facts.is_empty() {
+            self.forward(LogRecord::Facts { model_path, facts });
+        }
+    }
+
     fn record_model(&mut self, mut model: NamedModel) {
         let version = model.version.take();
         let version = version.unwrap_or_else(|| Version::without(OVERWRITTEN));
@@ -217,7 +220,10 @@ impl Supervised {
             model.source = Some(source);
             model.version = Some(version);
             if has_digest && !model.is_overwritten() && is_last {
+                // Facts belong to the record before them.
+                let facts = std::mem::take(&mut model.facts);
                 self.record_model(model);
+                self.record_facts(path, facts);
             } else {
                 self.reader.discard(&model);
             }

@@ -40,7 +40,7 @@ impl ModelReader {
         };
         // A held copy is hashed instead of the original: the digest then describes bytes that
         // nothing overwrites.
-        let held = self.store.hold(&self.dirs.trial, real);
+        let held = self.store.hold(&self.dirs.trial, real, model.keep);
         let digest = match &held {
             Some(held) => digest(&self.dirs.trial.join(&held.path), None),
             None => digest(real, self.cache.as_deref()),

@@ -8,9 +8,9 @@ use crate::inside::inside;
 use crate::key_types::KeyTypes;
 use crate::rank;
 use crate::repeats::Repeats;
-use crate::wire::MODEL_PATH;
+use crate::wire::{MODEL_PATH, model_facts};
 use std::collections::BTreeSet;
-use swath_model::space::Name;
+use swath_model::space::{Name, Value};
 use swath_model::study::{Axis, Datum, LogRecord, axis};
 
 /// Maximum number of ranks that a warning lists.
@@ -53,34 +53,65 @@ impl Supervised {
         let [key_types, repeats] = self.checks.check(&values, self.recorded.reports);
         self.forwarder.warn_about(label, key_types);
         self.forwarder.warn_about(label, repeats);
-        let Some(index) = values.iter().position(|(name, _)| &**name == MODEL_PATH) else {
-            return self.forward(LogRecord::Report { values });
-        };
+        let model = self.take_model(&mut values, label);
+        if !values.is_empty() {
+            self.forward(LogRecord::Report { values });
+        }
+        if let Some(model) = model {
+            self.model(&model.path, model.step, model.keep, model.facts, label);
+        }
+    }
+
+    /// Records the model that a report names, without the report itself. Removes a model that is
+    /// refused from the report.
+    pub(super) fn model_of_report(&mut self, values: &mut Vec<(Name, Datum)>, label: &Label) {
+        self.recorded.reports += 1;
+        self.checks.place(values, self.recorded.reports);
+        if let Some(model) = self.take_model(values, label) {
+            self.model(&model.path, model.step, model.keep, model.facts, label);
+        }
+    }
+
+    /// Returns the model that a report names. The path is checked first, so that a report never
+    /// names a model that was refused.
+    fn take_model(
+        &mut self,
+        values: &mut Vec<(Name, Datum)>,
+        label: &Label,
+    ) -> Option<ReportedModel> {
+        let index = values.iter().position(|(name, _)| &**name == MODEL_PATH)?;
         let Datum::Text(path) = &values[index].1 else {
             self.warn(format!(
                 "{label}: `{MODEL_PATH}` is not a text; no model is recorded"
             ));
-            return self.forward(LogRecord::Report { values });
+            return None;
         };
         let path = path.clone();
-        // The path is checked first, so that a report never names a model that was refused.
         if let Err(outside) = inside(&self.dirs.workdir, &path) {
             self.warn(format!(
                 "{label}: `{MODEL_PATH}` is refused, the rest is kept: {outside}"
             ));
             values.remove(index);
-            if !values.is_empty() {
-                self.forward(LogRecord::Report { values });
-            }
-            return;
+            return None;
         }
-        let step = self.checks.step_of(&values);
         let keep = values
             .iter()
             .any(|(name, datum)| &**name == "keep" && *datum == Datum::Flag(true));
-        self.forward(LogRecord::Report { values });
-        self.model(&path, step, keep, Vec::new(), label);
+        Some(ReportedModel {
+            path,
+            step: self.checks.step_of(values),
+            keep,
+            facts: model_facts(values),
+        })
     }
+}
+
+/// The model that a report names.
+struct ReportedModel {
+    path: String,
+    step: Option<f64>,
+    keep: bool,
+    facts: Vec<(Name, Value)>,
 }
 
 /// Checks the reports of a trial against each other.
@@ -98,13 +129,18 @@ impl ReportChecks {
         self.axis = Axis::of(resource);
     }
 
-    /// Checks the report with this number, from 1. Returns the texts of warnings.
-    fn check(&mut self, values: &[(Name, Datum)], number: u64) -> [Option<String>; 2] {
-        // The first report with a counter fixes the axis, as in the fold.
+    /// Finds the axis in the report with this number, from 1. The first report with a counter fixes
+    /// the axis, as in the fold.
+    fn place(&mut self, values: &[(Name, Datum)], number: u64) {
         if self.axis.is_number() {
             self.axis
                 .place(number, None, |key| axis::number(values, key));
         }
+    }
+
+    /// Checks the report with this number, from 1. Returns the texts of warnings.
+    fn check(&mut self, values: &[(Name, Datum)], number: u64) -> [Option<String>; 2] {
+        self.place(values, number);
         let key_types = self.key_types.check(values);
         let repeats = self.repeats.check(values, self.axis.key(), &self.deciding);
         [key_types, repeats]

@@ -3,7 +3,7 @@
 use super::label::Label;
 use super::{Supervised, with_causes};
 use crate::batch::list_left_out;
-use crate::inside::{data_dir, inside};
+use crate::inside::{data_dir, inside_either};
 use crate::{Digest, DigestError, artifacts, digest};
 use std::io;
 use std::path::Path;
@@ -69,7 +69,8 @@ impl Supervised {
         named: &str,
         folder: Option<&str>,
     ) -> Result<(String, Digest), String> {
-        let inside = inside(&self.dirs.workdir, named).map_err(|outside| outside.to_string())?;
+        let inside = inside_either(&self.dirs.workdir, &self.dirs.trial, named)
+            .map_err(|outside| outside.to_string())?;
         let real = inside
             .real
             .ok_or_else(|| DigestError::Missing(named.into()).to_string())?;

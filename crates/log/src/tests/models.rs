@@ -108,6 +108,117 @@ fn each_version_of_a_model_that_is_read_in_time_has_its_own_digest_and_is_held()
 }
 
 #[test]
+fn facts_beside_the_path_of_a_report_are_facts_about_the_model() {
+    let world = World::new();
+    let mut log = world.logger();
+    fs::write(world.dir.path().join("models/m.bin"), "m").unwrap();
+    append(
+        &world,
+        "{\"epoch\": 1, \"model_path\": \"models/m.bin\", \"framework\": \"torch\", \
+         \"model_parameters\": 7850, \"model_loss\": NaN}\n",
+    );
+    log.follow_to_the_end(&mut world.tail()).unwrap();
+    let facts: Vec<_> = world
+        .forwarded()
+        .into_iter()
+        .filter_map(|record| match record {
+            LogRecord::Facts { model_path, facts } => Some((model_path, facts)),
+            _ => None,
+        })
+        .collect();
+    let expected = [
+        (
+            "framework".into(),
+            swath_model::space::Value::Text("torch".into()),
+        ),
+        ("parameters".into(), swath_model::space::Value::Int(7850)),
+    ];
+    assert_eq!(
+        facts,
+        [("models/m.bin".to_owned(), expected.into_iter().collect())]
+    );
+}
+
+#[test]
+fn a_report_and_a_line_with_the_facts_of_its_model_both_have_the_digest() {
+    let world = World::new();
+    let mut log = world.logger_that_holds_models();
+    world.save(7, "seven");
+    append(
+        &world,
+        "{\"kind\": \"model\", \"path\": \"models/m.bin\", \"step\": 7, \"parameters\": 3}\n",
+    );
+    log.follow_to_the_end(&mut world.tail()).unwrap();
+    let seven = (Some(7.0), "seven".to_owned(), true);
+    assert_eq!(models(&world, &["seven"]), [seven.clone(), seven]);
+}
+
+#[test]
+fn the_facts_of_a_model_in_doubt_are_recorded_again_with_its_digest() {
+    let world = World::new();
+    let (mut log, mut tail) = (world.logger(), world.tail());
+    let line = "{\"kind\": \"best_model\", \"path\": \"models/m.bin\", \"parameters\": 3}\n";
+    append(&world, line);
+    wait_a_tick();
+    let path = world.dir.path().join("models/m.bin");
+    fs::write(&path, "m").unwrap();
+    log.follow(&mut tail).unwrap();
+    // The line that follows shows that the program had written the model by then.
+    wait_a_tick();
+    append(&world, "{\"kind\": \"note\", \"text\": \"n\"}\n");
+    log.follow_to_the_end(&mut tail).unwrap();
+    let records = world.forwarded();
+    let shown: Vec<_> = records
+        .iter()
+        .filter_map(|record| match record {
+            LogRecord::Model { md5, .. } => Some(format!("model {}", md5.is_some())),
+            LogRecord::Facts { facts, .. } => Some(format!("facts {}", facts.len())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(shown, ["model false", "facts 2", "model true", "facts 2"]);
+}
+
+#[test]
+fn a_model_that_is_to_be_kept_is_held_under_its_number() {
+    let world = World::new();
+    let mut log = world.logger_that_holds_models();
+    fs::write(world.dir.path().join("models/m.bin"), "kept").unwrap();
+    append(
+        &world,
+        "{\"epoch\": 1, \"model_path\": \"models/m.bin\", \"keep\": true}\n",
+    );
+    log.follow_to_the_end(&mut world.tail()).unwrap();
+    let path = world.trial().join("held/m_0/m_0.bin");
+    assert_eq!(fs::read_to_string(path).unwrap(), "kept");
+}
+
+#[test]
+fn a_report_that_is_recorded_elsewhere_leaves_its_model_and_its_facts() {
+    let world = World::new();
+    let mut log = world.logger();
+    fs::write(world.dir.path().join("models/m.bin"), "m").unwrap();
+    let number = |name: &str, value| (name.into(), Datum::Number(Metric(value)));
+    let text = |name: &str, value: &str| (name.into(), Datum::Text(value.into()));
+    let mut values = vec![
+        number("epoch", 3.0),
+        text("model_path", "models/m.bin"),
+        text("framework", "torch"),
+    ];
+    log.model_of_report(&mut values);
+    assert_eq!(values.len(), 3, "the report stays as it is");
+    let records = world.forwarded();
+    assert!(
+        matches!(&records[..], [LogRecord::Model { step: Some(step), .. }, LogRecord::Facts { .. }] if *step == 3.0),
+        "{records:?}"
+    );
+    let mut refused = vec![number("epoch", 4.0), text("model_path", "../m.bin")];
+    log.model_of_report(&mut refused);
+    assert_eq!(refused, [number("epoch", 4.0)]);
+    assert_eq!(world.warnings().len(), 1);
+}
+
+#[test]
 fn in_a_batch_only_the_last_line_that_names_a_path_has_a_digest() {
     let world = World::new();
     let mut log = world.logger_that_holds_models();

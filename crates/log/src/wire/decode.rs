@@ -1,6 +1,7 @@
 //! Makes records from the entries of a line.
 
 use super::parser::{Entries, take, text_of};
+use super::row::plain_context;
 use super::scan::Raw;
 use super::{LineKind, Record, Refused, VERSION};
 use std::borrow::Cow;
@@ -14,13 +15,16 @@ pub(super) fn record(
 ) -> Result<Record, Refused> {
     let mut fields = Fields { entries, flaws };
     let record = match kind {
-        LineKind::Report | LineKind::Metric | LineKind::Flops => return Err(Refused::Empty),
+        LineKind::Report | LineKind::Metric | LineKind::Flops(_) => return Err(Refused::Empty),
         LineKind::Meaningless(kind, why) => return Err(Refused::Meaningless { kind, why }),
         LineKind::Output => Record::Outputs(fields.values()?),
         LineKind::Param | LineKind::Params => Record::Params(fields.values()?),
         LineKind::Dataset => Record::Dataset {
             path: fields.required("dataset", &["path", "data_dir"])?.into(),
-            role: fields.text(&["role", "context"]).unwrap_or_default(),
+            role: fields
+                .text(&["role", "context"])
+                .map(|role| plain_context(&role).to_owned())
+                .unwrap_or_default(),
         },
         LineKind::Model => fields.model()?,
         LineKind::BestModel => fields.best_model()?,
@@ -88,15 +92,17 @@ fn with_extension(name: String, extension: &str) -> String {
 }
 
 /// Converts a number of floating point operations into a metric: `flops`, or `flops_per_epoch` if
-/// the line has `per`.
+/// the line has `per`, or its kind means `per`.
 pub(super) fn flops_to_metric(
     entries: &mut Entries<'_>,
+    per_kind: Option<&'static str>,
     flaws: &mut Vec<String>,
 ) -> Result<(), Refused> {
     let value = take(entries, "value")
         .filter(|raw| matches!(raw, Raw::Number(..)))
         .ok_or(missing("flops", "value", "number"))?;
     let per = take(entries, "per").and_then(|raw| text_of("per", raw, flaws));
+    let per = per.or(per_kind.map(Cow::Borrowed));
     let name = per.map_or_else(|| "flops".to_owned(), |per| format!("flops_per_{per}"));
     entries.insert(0, (name.into(), value));
     Ok(())

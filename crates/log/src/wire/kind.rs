@@ -24,7 +24,8 @@ pub(crate) enum LineKind {
     Image,
     BestModel,
     Optimizer,
-    Flops,
+    /// Floating point operations; per batch or epoch, if the kind says so.
+    Flops(Option<&'static str>),
     ProvDocuments,
     Ask,
     /// A kind that the program's own objects are needed for: its name, and the reason and the
@@ -55,7 +56,7 @@ const TIME: LineKind = LineKind::Meaningless(
     "swath records when each attempt begins and ends; leave it out",
 );
 
-const KINDS: [(&str, LineKind); 26] = [
+const KINDS: [(&str, LineKind); 28] = [
     ("report", LineKind::Report),
     ("metric", LineKind::Metric),
     ("param", LineKind::Param),
@@ -74,7 +75,10 @@ const KINDS: [(&str, LineKind); 26] = [
     ("image", LineKind::Image),
     ("best_model", LineKind::BestModel),
     ("optimizer", LineKind::Optimizer),
-    ("flops", LineKind::Flops),
+    ("flops", LineKind::Flops(None)),
+    // The names that itwinai's loggers have.
+    ("flops_pb", LineKind::Flops(Some("batch"))),
+    ("flops_pe", LineKind::Flops(Some("epoch"))),
     ("prov_documents", LineKind::ProvDocuments),
     ("watch", WATCH),
     ("torch", TORCH),
@@ -90,7 +94,7 @@ const LONGEST_SHOWN: usize = 40;
 impl LineKind {
     /// Returns whether a line of this kind carries the rank of its worker.
     pub(super) fn takes_rank(self) -> bool {
-        matches!(self, Self::Report | Self::Metric | Self::Flops)
+        matches!(self, Self::Report | Self::Metric | Self::Flops(_))
     }
 
     /// Returns whether the call for all kinds takes this kind. The others have a method of their

@@ -19,9 +19,13 @@ pub(super) use names::Names;
 #[cfg(feature = "supervise")]
 pub use parser::{Content, LONGEST_NAME, MetricPosition, Parser, check_name};
 #[cfg(feature = "supervise")]
-pub(super) use record::MODEL_PATH;
+pub use record::MODEL_PATH;
 pub use record::Record;
 pub(super) use record::encode_metrics;
+#[cfg(feature = "supervise")]
+pub(super) use record::model_facts;
+#[cfg(feature = "supervise")]
+pub(crate) use row::plain_context;
 pub use row::{begin_pair, json_number, json_text};
 #[cfg(feature = "supervise")]
 pub(super) use row::{number as push_number, position as push_position, seconds as push_seconds};

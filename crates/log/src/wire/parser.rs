@@ -5,6 +5,7 @@
 //! names are shared between lines.
 
 use super::name_index::NameIndex;
+use super::row::plain_context;
 use super::scan::{self, Raw, special};
 use super::{LineKind, Names, Record, Refused, decode, row};
 use crate::deciding::{AbsenceReason, DecidingMetrics};
@@ -67,8 +68,8 @@ impl Parser {
         match kind_of(&mut entries)? {
             LineKind::Report => self.report(entries),
             LineKind::Metric => self.metrics(entries),
-            LineKind::Flops => {
-                decode::flops_to_metric(&mut entries, &mut self.flaws)?;
+            LineKind::Flops(per) => {
+                decode::flops_to_metric(&mut entries, per, &mut self.flaws)?;
                 self.metrics(entries)
             }
             other => decode::record(other, entries, &mut self.flaws).map(Content::Record),
@@ -193,6 +194,10 @@ impl Parser {
     fn metrics<'a>(&mut self, mut entries: Entries<'a>) -> Result<Content<'a>, Refused> {
         let log = self.take_text(&mut entries, "log");
         let context = self.take_text(&mut entries, "context");
+        let context = context.map(|word| match plain_context(&word) {
+            plain if plain == word => word,
+            plain => Cow::Owned(plain.to_owned()),
+        });
         let single = self.take_text(&mut entries, "name");
         let [step, batch, rank, at] =
             ["step", "batch", "rank", "at"].map(|key| take(&mut entries, key));
@@ -223,7 +228,7 @@ impl Parser {
             self.push_position("context", &Raw::Text(Cow::Borrowed(context)));
         }
         let rank = self.push_position_number(rank::KEY, rank);
-        self.push_position_number("at", at);
+        self.push_time(at);
         Ok(Content::Metrics(MetricPosition {
             log,
             context,
@@ -249,6 +254,22 @@ impl Parser {
                     .push(format!("`{key}` is left out: it is not a number"));
                 None
             }
+        }
+    }
+
+    /// Adds the time of the metrics to the row. A number that is no time in seconds within the
+    /// next three thousand years is one in milliseconds, microseconds or nanoseconds.
+    fn push_time(&mut self, raw: Option<Raw<'_>>) {
+        const LATEST: f64 = 1e11;
+        match raw {
+            Some(Raw::Number(time, _)) if (LATEST..1e20).contains(&time) => {
+                let mut seconds = time;
+                while seconds >= LATEST {
+                    seconds /= 1000.0;
+                }
+                self.push_position("at", &Raw::Number(seconds, &seconds.to_string()));
+            }
+            raw => _ = self.push_position_number("at", raw),
         }
     }
 

@@ -13,7 +13,36 @@ use swath_model::study::Datum;
 
 /// The key of a report that names a model.
 #[cfg(feature = "supervise")]
-pub(crate) const MODEL_PATH: &str = "model_path";
+pub const MODEL_PATH: &str = "model_path";
+
+/// The prefix of keys of a report that are facts about its model.
+#[cfg(feature = "supervise")]
+const MODEL_FACT: &str = "model_";
+
+/// The keys that are facts about the model of a report without that prefix, too.
+#[cfg(feature = "supervise")]
+const PLAIN_MODEL_FACTS: [&str; 5] = ["framework", "memory", "name", "parameters", "type"];
+
+/// Returns the facts about the model of a report, which are among the values of the report.
+#[cfg(feature = "supervise")]
+pub(crate) fn model_facts(values: &[(Name, Datum)]) -> Vec<(Name, Value)> {
+    let fact = |(name, datum): &(Name, Datum)| {
+        let fact = match name.strip_prefix(MODEL_FACT) {
+            Some("path") => return None,
+            Some(fact) if !fact.is_empty() => fact,
+            _ if PLAIN_MODEL_FACTS.contains(&&**name) => name,
+            _ => return None,
+        };
+        let value = match datum {
+            Datum::Flag(flag) => Value::Bool(*flag),
+            Datum::Number(number) if !number.0.is_finite() => return None,
+            Datum::Number(number) => number_value(number.0),
+            Datum::Text(text) => Value::Text(text.as_str().into()),
+        };
+        Some((fact.into(), value))
+    };
+    values.iter().filter_map(fact).collect()
+}
 
 /// A record as the trial makes it. The supervising side adds digests and stores files, and makes
 /// a [`LogRecord`](swath_model::study::LogRecord) of it.
@@ -91,15 +120,27 @@ pub enum Record {
     Nothing,
 }
 
+/// Returns a finite number as a value: a whole one as an integer.
+#[cfg(feature = "supervise")]
+fn number_value(number: f64) -> Value {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if number.fract() == 0.0 && number.abs() <= EXACT {
+        Value::Int(number as i64)
+    } else {
+        Value::Float(number)
+    }
+}
+
 impl Record {
     /// Returns the maximum number of records that the journal gets from the line, warnings not
     /// counted.
     #[cfg(feature = "supervise")]
     pub(crate) fn most_log_records(&self) -> u32 {
         let count = match self {
-            Self::Report { values } => {
-                1 + usize::from(values.iter().any(|(name, _)| &**name == MODEL_PATH))
+            Self::Report { values } if values.iter().any(|(name, _)| &**name == MODEL_PATH) => {
+                2 + usize::from(!model_facts(values).is_empty())
             }
+            Self::Report { .. } => 1,
             Self::Model { facts, .. } => 1 + usize::from(!facts.is_empty()),
             Self::Outputs(values) | Self::Params(values) => values.len(),
             Self::Ask { .. } | Self::Nothing => 0,

@@ -30,6 +30,16 @@ pub(crate) fn seconds(row: &mut Vec<u8>, micros: i64) {
     write!(row, "{}.{:03}", millis / 1000, millis % 1000).expect("a vector takes all bytes");
 }
 
+/// Returns the context that prov4ml's names of contexts stand for, and any other word as it is.
+pub(crate) fn plain_context(word: &str) -> &str {
+    match word.strip_prefix("Context.").unwrap_or(word) {
+        "TRAINING" => "train",
+        "VALIDATION" => "validation",
+        "TESTING" => "test",
+        _ => word,
+    }
+}
+
 /// Appends the position of metrics: step, batch, context and rank.
 pub(crate) fn position(row: &mut Vec<u8>, point: &Point<'_>, rank: u32) {
     if let Some(step) = point.step {

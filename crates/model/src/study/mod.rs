@@ -31,6 +31,7 @@ pub mod timestamp;
 mod trash;
 pub mod trial;
 pub mod verdict;
+mod versions;
 
 pub use axis::Axis;
 pub use counted::{Counted, SavedModel, TrialModel};
@@ -53,6 +54,7 @@ pub use setting::Setting;
 pub use timestamp::Timestamp;
 pub use trial::{Attempt, Resource, Tally, Trial, TrialId, TrialState};
 pub use verdict::Verdict;
+pub use versions::ModelVersion;
 
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};

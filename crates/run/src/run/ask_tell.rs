@@ -32,11 +32,12 @@ use std::time::{Duration, Instant};
 use swath_engine::driver::{DriverError, Offer, OpenTrial};
 use swath_engine::executor::StudyContext;
 use swath_log::DigestCache;
+use swath_log::wire::MODEL_PATH;
 use swath_model::source::Source;
 use swath_model::space::{Digits, Name, Params};
 use swath_model::study::redacted::redact_values;
 use swath_model::study::{
-    Closing, Datum, Exit, Failure, LogRecord, Metric, Study, TrialId, TrialState, Verdict,
+    Attempt, Closing, Datum, Exit, Failure, LogRecord, Metric, Study, TrialId, TrialState, Verdict,
 };
 
 /// Maximum delay of the sync, the table and the listeners, if the caller makes calls.
@@ -256,6 +257,7 @@ impl<'a> AskTell<'a> {
                 return Err(AskTellError::NothingReported(trial));
             }
             self.take_up(trial)?;
+            self.take_model_of_report(trial, &mut values)?;
             let folder = self.take_last_records(trial)?;
             // A report among the last records may have ended the trial.
             if self.is_running(trial) {
@@ -284,7 +286,10 @@ impl<'a> AskTell<'a> {
     ) -> Result<Verdict, AskTellError> {
         redact_values(&mut values, &self.opened.secrets);
         self.take_up(trial)?;
-        self.take_records(trial)?;
+        self.take_model_of_report(trial, &mut values)?;
+        if values.is_empty() {
+            return Ok(Verdict::Continue);
+        }
         let verdict = self.opened.driver.report(trial, values, None)?;
         if verdict != Verdict::Continue {
             let folder = self.take_last_records(trial)?;
@@ -362,6 +367,28 @@ impl<'a> AskTell<'a> {
     /// Takes in the records that the process of a trial has appended to its folder.
     fn take_records(&mut self, trial: TrialId) -> Result<(), AskTellError> {
         let records = self.folders.records(trial);
+        self.commit_records(
+            trial,
+            records.map_err(|source| self.unreadable(trial, source))?,
+        )
+    }
+
+    /// Takes in the records of a trial so far, and the model that its next report names. The model
+    /// comes before the report, which may end the trial, and has the step of the report.
+    fn take_model_of_report(
+        &mut self,
+        trial: TrialId,
+        values: &mut Vec<(Name, Datum)>,
+    ) -> Result<(), AskTellError> {
+        self.take_records(trial)?;
+        if !values.iter().any(|(name, _)| &**name == MODEL_PATH) {
+            return Ok(());
+        }
+        let attempt = self.study().trial(trial).map_or(0, |open| open.attempts);
+        let attempt = (trial, Attempt(attempt));
+        let dir = self.opened.dir().trial(trial);
+        let folders = &mut self.folders;
+        let records = folders.model_of_report(attempt, dir, values, &self.context);
         self.commit_records(
             trial,
             records.map_err(|source| self.unreadable(trial, source))?,

@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use swath_engine::driver::OpenTrial;
 use swath_engine::executor::{Facts, Launch, StudyContext, environment};
 use swath_log::{
-    Beginning, Directive, Dirs, Identity, Recorded, Sink, Tail, TrialFolder, TrialLogger,
+    Beginning, Directive, Dirs, Identity, ModelStore, Recorded, Sink, Tail, TrialFolder,
+    TrialLogger,
 };
-use swath_model::study::{Exit, LogRecord, Timestamp, TrialId, Usage};
+use swath_model::space::Name;
+use swath_model::study::{Attempt, Datum, Exit, LogRecord, Timestamp, TrialId, Usage};
 
 /// The folders of the open trials.
 #[derive(Default)]
@@ -64,13 +67,7 @@ impl Folders {
         context: &StudyContext,
     ) -> io::Result<Room> {
         let dir = std::path::absolute(dir)?;
-        let identity = Identity {
-            study: context.name.clone(),
-            pipeline: context.pipeline.clone(),
-            stage: context.stage.clone(),
-            trial: trial.trial,
-            attempt: trial.attempt,
-        };
+        let identity = identity(trial.trial, trial.attempt, context);
         let mut folder = TrialFolder::begin(&Beginning {
             dir: &dir,
             identity: &identity,
@@ -90,22 +87,7 @@ impl Folders {
             true => Tail::after_existing(&path)?,
             false => Tail::new(&path),
         };
-        let (sender, records) = channel();
-        let dirs = Dirs {
-            workdir: context.workdir.clone(),
-            trial: dir.clone(),
-        };
-        let log = TrialLogger::in_process(identity, dirs, Box::new(Collector(sender)))
-            .map_err(io::Error::other)?
-            .with_secrets(context.secrets.clone())
-            .with_models(context.models.clone())
-            .with_deciding_metrics(&context.deciding)
-            .with_resource(context.resource.as_ref());
-        let log = match &context.digests {
-            Some(digests) => log.with_cache(digests.clone()),
-            None => log,
-        };
-        let mut log = log;
+        let (mut log, records) = logger(identity, dir.clone(), context)?;
         log.begin_to_follow(&tail);
         let open = Folder {
             folder,
@@ -160,6 +142,29 @@ impl Folders {
         Ok(open.records.try_iter().collect())
     }
 
+    /// Returns the records of the model that a report of a trial names, and removes a model that is
+    /// refused from the report. Without a folder of the trial, `dir` is not made: the model is only
+    /// referred to.
+    ///
+    /// # Errors
+    /// If the model cannot be recorded.
+    pub(super) fn model_of_report(
+        &mut self,
+        (trial, attempt): (TrialId, Attempt),
+        dir: PathBuf,
+        values: &mut Vec<(Name, Datum)>,
+        context: &StudyContext,
+    ) -> io::Result<Vec<TakenRecord>> {
+        if let Some(open) = self.0.get_mut(&trial) {
+            open.log.model_of_report(values);
+            return Ok(open.records.try_iter().collect());
+        }
+        let (log, records) = logger(identity(trial, attempt, context), dir, context)?;
+        let mut log = log.with_models(Arc::new(ModelStore::default()));
+        log.model_of_report(values);
+        Ok(records.try_iter().collect())
+    }
+
     /// Takes in the last records of a trial whose attempt ends. Returns them, and the rest of the
     /// folder, which [`End::write`] completes.
     ///
@@ -181,6 +186,40 @@ impl Folders {
         };
         Ok(Some((records, end)))
     }
+}
+
+fn identity(trial: TrialId, attempt: Attempt, context: &StudyContext) -> Identity {
+    Identity {
+        study: context.name.clone(),
+        pipeline: context.pipeline.clone(),
+        stage: context.stage.clone(),
+        trial,
+        attempt,
+    }
+}
+
+/// Returns the logger of a trial in the folder `dir`, and the receiver of its records.
+fn logger(
+    identity: Identity,
+    dir: PathBuf,
+    context: &StudyContext,
+) -> io::Result<(TrialLogger, Receiver<TakenRecord>)> {
+    let (sender, records) = channel();
+    let dirs = Dirs {
+        workdir: context.workdir.clone(),
+        trial: dir,
+    };
+    let log = TrialLogger::in_process(identity, dirs, Box::new(Collector(sender)))
+        .map_err(io::Error::other)?
+        .with_secrets(context.secrets.clone())
+        .with_models(context.models.clone())
+        .with_deciding_metrics(&context.deciding)
+        .with_resource(context.resource.as_ref());
+    let log = match &context.digests {
+        Some(digests) => log.with_cache(digests.clone()),
+        None => log,
+    };
+    Ok((log, records))
 }
 
 /// The folder of a trial whose records have been taken in.

@@ -5,7 +5,7 @@ use super::kinds::CSV;
 use super::{Rejected, Sweep};
 use std::path::Path;
 use swath_engine::executor::{self, Site};
-use swath_engine::tracker::Tracker;
+use swath_engine::tracker::{self, Tracker, TrialTracker};
 use swath_model::source::{Opt, Source};
 use swath_model::study::Kind;
 use swath_model::study::kind::{Capability, find};
@@ -96,6 +96,13 @@ impl Registry {
     pub fn tracker(mut self, kind: Kind<dyn Tracker>) -> Self {
         put(&mut self.trackers, kind);
         self
+    }
+
+    /// Adds a tracker that is told reports, metrics, parameters, models and ends, under its
+    /// [`NAME`](TrialTracker::NAME). Replaces a tracker of the same name.
+    #[must_use]
+    pub fn with_tracker<T: TrialTracker + Default + 'static>(self) -> Self {
+        self.tracker(tracker::kind_of::<T>())
     }
 
     /// Returns the samplers in the order of registration.

@@ -1,10 +1,23 @@
-//! Writes the SQLite file of ML Metadata, schema version 10, from scratch in one transaction.
+//! Writes the SQLite file of ML Metadata, schema version 10, in one transaction: from scratch, or
+//! beside the rows of other writers.
 //!
-//! The tables are those of ml-metadata 1.15 to 1.17. The same rows in the same order give a file
-//! with the same bytes.
+//! The tables are those of ml-metadata 1.15 to 1.17. From scratch, the same rows in the same order
+//! give a file with the same bytes. A shared file keeps the rows of others, and rows that were
+//! written before are found by their names and keep their ids, which others may refer to.
 
-use rusqlite::{Connection, Result, Statement, params};
+use rusqlite::{Connection, OptionalExtension as _, Params, Result, Statement, params};
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
+
+/// The version of the tables.
+const SCHEMA: i64 = 10;
+
+/// Time to wait for another writer of a shared file.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The properties of an artifact that a later write may have to take away.
+const CHANGING: [&str; 5] = ["best_of_trial", "best_model", "feasible", "Step", "Steps"];
 
 /// The SQL statements that create the tables, verbatim from ml-metadata.
 const TABLES: &str = include_str!("mlmd_tables.sql");
@@ -95,6 +108,56 @@ pub(super) struct Store<'c> {
     event: Statement<'c>,
     event_path: Statement<'c>,
     connection: &'c Connection,
+    /// Whether other writers have rows in the file.
+    is_shared: bool,
+    /// The events that were written, as pairs of execution and artifact.
+    events: BTreeSet<(i64, i64)>,
+}
+
+/// The reason why rows could not be added to a shared file.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SharedError {
+    /// SQLite failed.
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    /// The tables have another version.
+    #[error("its tables have version {0}, and swath writes version {SCHEMA}")]
+    Version(i64),
+}
+
+/// Lets `fill` add all rows of a study to the store at `path`, which other processes may read and
+/// write. The store is created if it is empty or absent.
+///
+/// The transaction takes SQLite's write lock before it looks at the file, so that two studies that
+/// append at once wait for each other.
+pub(super) fn append(
+    path: &Path,
+    fill: impl FnOnce(&mut Store<'_>) -> Result<()>,
+) -> std::result::Result<(), SharedError> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(PATIENCE)?;
+    connection.execute_batch("BEGIN IMMEDIATE;")?;
+    let tables = "SELECT count(*) FROM sqlite_master WHERE name = 'MLMDEnv'";
+    let is_new = connection.query_row(tables, [], |row| row.get::<_, i64>(0))? == 0;
+    if is_new {
+        connection.execute_batch(TABLES)?;
+        connection.execute_batch(INDEXES)?;
+        connection.execute("INSERT INTO MLMDEnv VALUES (?)", [SCHEMA])?;
+    }
+    let version = "SELECT schema_version FROM MLMDEnv";
+    let version = connection.query_row(version, [], |row| row.get(0))?;
+    if version != SCHEMA {
+        return Err(SharedError::Version(version));
+    }
+    let mut store = Store::new(&connection, true)?;
+    for (name, described) in BUILT_IN {
+        store.kind(name, described, &[])?;
+    }
+    fill(&mut store)?;
+    drop(store);
+    // Without the commit, SQLite takes all rows back when the connection is dropped.
+    connection.execute_batch("COMMIT;")?;
+    connection.close().map_err(|(_, error)| error.into())
 }
 
 /// Creates the store at `path`, which must be empty or absent, and lets `fill` add all rows.
@@ -106,8 +169,8 @@ pub(super) fn create<E: From<rusqlite::Error>>(
     // The file is a draft until it is renamed, so SQLite need not protect it against a crash.
     connection.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; BEGIN;")?;
     connection.execute_batch(TABLES)?;
-    connection.execute_batch("INSERT INTO MLMDEnv VALUES (10);")?;
-    let mut store = Store::new(&connection)?;
+    connection.execute("INSERT INTO MLMDEnv VALUES (?)", [SCHEMA])?;
+    let mut store = Store::new(&connection, false)?;
     for (name, described) in BUILT_IN {
         // The library adds these types when it creates a store, so they come before all others.
         store.kind(name, described, &[])?;
@@ -120,10 +183,10 @@ pub(super) fn create<E: From<rusqlite::Error>>(
 }
 
 impl<'c> Store<'c> {
-    fn new(connection: &'c Connection) -> Result<Self> {
+    fn new(connection: &'c Connection, is_shared: bool) -> Result<Self> {
         Ok(Self {
             kind: connection.prepare("INSERT INTO Type (name, type_kind) VALUES (?, ?)")?,
-            kind_property: connection.prepare("INSERT INTO TypeProperty VALUES (?, ?, ?)")?,
+            kind_property: connection.prepare("INSERT OR IGNORE INTO TypeProperty VALUES (?, ?, ?)")?,
             context: connection.prepare(
                 "INSERT INTO Context (type_id, name, create_time_since_epoch, last_update_time_since_epoch) VALUES (?, ?, ?, ?)",
             )?,
@@ -136,15 +199,26 @@ impl<'c> Store<'c> {
                 "INSERT INTO Artifact (type_id, uri, name, create_time_since_epoch, last_update_time_since_epoch) VALUES (?, ?, ?, ?, ?)",
             )?,
             artifact_property: insert_property(connection, "Artifact")?,
-            parent: connection.prepare("INSERT INTO ParentContext VALUES (?, ?)")?,
-            association: connection.prepare("INSERT INTO Association (context_id, execution_id) VALUES (?, ?)")?,
-            attribution: connection.prepare("INSERT INTO Attribution (context_id, artifact_id) VALUES (?, ?)")?,
+            parent: connection.prepare("INSERT OR IGNORE INTO ParentContext VALUES (?, ?)")?,
+            association: connection.prepare("INSERT OR IGNORE INTO Association (context_id, execution_id) VALUES (?, ?)")?,
+            attribution: connection.prepare("INSERT OR IGNORE INTO Attribution (context_id, artifact_id) VALUES (?, ?)")?,
             event: connection.prepare(
-                "INSERT INTO Event (artifact_id, execution_id, type, milliseconds_since_epoch) VALUES (?, ?, ?, ?)",
+                "INSERT OR IGNORE INTO Event (artifact_id, execution_id, type, milliseconds_since_epoch) VALUES (?, ?, ?, ?)",
             )?,
             event_path: connection.prepare("INSERT INTO EventPath (event_id, is_index_step, step_key) VALUES (?, 0, ?)")?,
             connection,
+            is_shared,
+            events: BTreeSet::new(),
         })
+    }
+
+    /// Returns the id of a row that a shared file has already.
+    fn find(&self, query: &str, values: impl Params) -> Result<Option<i64>> {
+        if !self.is_shared {
+            return Ok(None);
+        }
+        let mut query = self.connection.prepare(query)?;
+        query.query_row(values, |row| row.get(0)).optional()
     }
 
     /// Adds a type and returns its id. A property holds integers if its flag is `true`, else texts.
@@ -154,8 +228,17 @@ impl<'c> Store<'c> {
         described: TypeKind,
         properties: &[(&str, bool)],
     ) -> Result<i64> {
-        self.kind.execute(params![name, described as i64])?;
-        let id = self.connection.last_insert_rowid();
+        let existing = self.find(
+            "SELECT id FROM Type WHERE name = ? AND type_kind = ? AND version IS NULL",
+            params![name, described as i64],
+        )?;
+        let id = match existing {
+            Some(id) => id,
+            None => {
+                self.kind.execute(params![name, described as i64])?;
+                self.connection.last_insert_rowid()
+            }
+        };
         for (property, is_integer) in properties {
             self.kind_property
                 .execute(params![id, property, if *is_integer { 1 } else { 3 }])?;
@@ -171,8 +254,17 @@ impl<'c> Store<'c> {
         at: i64,
         properties: Properties<'_>,
     ) -> Result<i64> {
-        self.context.execute(params![kind, name, at, at])?;
-        let id = self.connection.last_insert_rowid();
+        let existing = self.find(
+            "SELECT id FROM Context WHERE type_id = ? AND name = ?",
+            params![kind, name],
+        )?;
+        let id = match existing {
+            Some(id) => id,
+            None => {
+                self.context.execute(params![kind, name, at, at])?;
+                self.connection.last_insert_rowid()
+            }
+        };
         insert_properties(&mut self.context_property, id, properties)?;
         Ok(id)
     }
@@ -182,25 +274,58 @@ impl<'c> Store<'c> {
         self.parent.execute(params![child, parent]).map(drop)
     }
 
-    /// Adds an execution to a context.
+    /// Adds an execution to a context and returns its id. In a shared file the execution of an
+    /// earlier write is replaced, and keeps its id.
     pub(super) fn execution(
         &mut self,
         context: i64,
         execution: &Execution<'_>,
         properties: Properties<'_>,
-    ) -> Result<()> {
+    ) -> Result<i64> {
         let Execution {
-            id,
             kind,
-            name,
+            uuid,
             state,
             began,
             changed,
+            ..
         } = *execution;
-        self.execution
-            .execute(params![id, kind, state, name, began, changed])?;
+        let existing = self.find(
+            "SELECT id FROM Execution JOIN ExecutionProperty ON execution_id = id \
+             WHERE type_id = ? AND ExecutionProperty.name = 'Execution_uuid' AND string_value = ?",
+            params![kind, uuid],
+        )?;
+        let id = if let Some(id) = existing {
+            let update = "UPDATE Execution SET last_known_state = ?, \
+                          last_update_time_since_epoch = ? WHERE id = ?";
+            self.connection
+                .execute(update, params![state, changed, id])?;
+            let old = "DELETE FROM ExecutionProperty WHERE execution_id = ?";
+            self.connection.execute(old, [id])?;
+            id
+        } else {
+            let name = self.free_execution_name(execution)?;
+            let id = (!self.is_shared).then_some(execution.id);
+            self.execution
+                .execute(params![id, kind, state, name, began, changed])?;
+            self.connection.last_insert_rowid()
+        };
         insert_properties(&mut self.execution_property, id, properties)?;
-        self.association.execute(params![context, id]).map(drop)
+        self.association.execute(params![context, id])?;
+        Ok(id)
+    }
+
+    /// Returns the name of a new execution: with a part of its UUID if another study has the name.
+    fn free_execution_name(&self, execution: &Execution<'_>) -> Result<String> {
+        let taken = self.find(
+            "SELECT id FROM Execution WHERE type_id = ? AND name = ?",
+            params![execution.kind, execution.name],
+        )?;
+        let start = execution.uuid.get(..8).unwrap_or(execution.uuid);
+        Ok(match taken {
+            Some(_) => format!("{}_{start}", execution.name),
+            None => execution.name.to_owned(),
+        })
     }
 
     /// Adds an artifact to a context and returns its id.
@@ -216,11 +341,38 @@ impl<'c> Store<'c> {
             name,
             at,
         } = *artifact;
-        self.artifact.execute(params![kind, uri, name, at, at])?;
-        let id = self.connection.last_insert_rowid();
+        let existing = self.find(
+            "SELECT id FROM Artifact WHERE type_id = ? AND name = ?",
+            params![kind, name],
+        )?;
+        let id = if let Some(id) = existing {
+            for property in CHANGING {
+                let old = "DELETE FROM ArtifactProperty WHERE artifact_id = ? AND name = ?";
+                self.connection.execute(old, params![id, property])?;
+            }
+            id
+        } else {
+            self.artifact.execute(params![kind, uri, name, at, at])?;
+            self.connection.last_insert_rowid()
+        };
         insert_properties(&mut self.artifact_property, id, properties)?;
         self.attribution.execute(params![context, id])?;
         Ok(id)
+    }
+
+    /// Returns the id and the name of a data set or model with these bytes that a shared file has
+    /// already, whichever stage has written it. A data set is preferred.
+    pub(super) fn artifact_with_bytes(&self, md5: &str) -> Result<Option<(i64, String)>> {
+        if !self.is_shared {
+            return Ok(None);
+        }
+        let mut query = self.connection.prepare(
+            "SELECT Artifact.id, Artifact.name FROM Artifact JOIN Type ON Type.id = type_id \
+             WHERE uri = ? AND Type.name IN ('Dataset', 'Model') \
+             ORDER BY Type.name, Artifact.id LIMIT 1",
+        )?;
+        let found = query.query_row([md5], |row| Ok((row.get(0)?, row.get(1)?)));
+        found.optional()
     }
 
     /// Adds an artifact of another context to a context.
@@ -240,22 +392,66 @@ impl<'c> Store<'c> {
         at: i64,
         path: Option<&str>,
     ) -> Result<()> {
-        self.event
+        // In a shared file, an output with the bytes of an input is the same artifact. As in cmflib,
+        // the execution then only reads it: otherwise the artifact would be its own ancestor.
+        if !self.events.insert((execution, artifact)) && self.is_shared {
+            return Ok(());
+        }
+        let added = self
+            .event
             .execute(params![artifact, execution, direction as i64, at])?;
-        if let Some(path) = path {
+        if let Some(path) = path.filter(|_| added > 0) {
             self.event_path
                 .execute(params![self.connection.last_insert_rowid(), path])?;
         }
         Ok(())
+    }
+
+    /// Removes from a shared file what an earlier write connected with these executions and this
+    /// one did not: for example, the step metrics of an attempt that started anew. An artifact that
+    /// no execution refers to any more is removed, too.
+    pub(super) fn remove_stale(&mut self, executions: &BTreeSet<i64>) -> Result<()> {
+        if !self.is_shared {
+            return Ok(());
+        }
+        for execution in executions {
+            let query = "SELECT id, artifact_id FROM Event WHERE execution_id = ?";
+            let mut query = self.connection.prepare(query)?;
+            let rows = query.query_map([execution], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let rows: Vec<(i64, i64)> = rows.collect::<Result<_>>()?;
+            let stale = rows
+                .iter()
+                .filter(|(_, artifact)| !self.events.contains(&(*execution, *artifact)));
+            for (event, artifact) in stale {
+                self.remove("DELETE FROM EventPath WHERE event_id = ?", *event)?;
+                self.remove("DELETE FROM Event WHERE id = ?", *event)?;
+                let used = "SELECT id FROM Event WHERE artifact_id = ? LIMIT 1";
+                if self.find(used, [artifact])?.is_none() {
+                    let properties = "DELETE FROM ArtifactProperty WHERE artifact_id = ?";
+                    self.remove(properties, *artifact)?;
+                    let contexts = "DELETE FROM Attribution WHERE artifact_id = ?";
+                    self.remove(contexts, *artifact)?;
+                    self.remove("DELETE FROM Artifact WHERE id = ?", *artifact)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn remove(&self, statement: &str, id: i64) -> Result<()> {
+        self.connection.execute(statement, [id]).map(drop)
     }
 }
 
 /// A row of the table `Execution`. Times are in milliseconds since 1970.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Execution<'a> {
+    /// The id in a file of one study. A shared file gives an id of its own.
     pub(super) id: i64,
     pub(super) kind: i64,
     pub(super) name: &'a str,
+    /// The property `Execution_uuid`, which tells executions of several studies apart.
+    pub(super) uuid: &'a str,
     pub(super) state: i64,
     pub(super) began: i64,
     pub(super) changed: i64,

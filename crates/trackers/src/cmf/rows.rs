@@ -3,6 +3,7 @@
 
 use super::Options;
 use super::mlmd::{Artifact, Direction, Execution, Property, Store, TypeKind};
+use super::packages::PackageList;
 use super::steps::StepFile;
 use md5::{Digest, Md5};
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +11,9 @@ use std::fmt::Write as _;
 use swath_model::space::{Params, Value};
 use swath_model::study::field::Cell;
 use swath_model::study::preparation::OUTPUT_ROLE;
-use swath_model::study::{LogRecord, Preparation, Study, Timestamp, Trial, TrialId, TrialState};
+use swath_model::study::{
+    LogRecord, ModelVersion, Preparation, Study, Timestamp, Trial, TrialId, TrialState,
+};
 
 /// The names and ids that derive from a study and the time of its first entry.
 pub(super) struct Names<'s> {
@@ -96,18 +99,28 @@ struct Ids {
     execution: i64,
     /// The stages of the preparations, by name.
     preparations: BTreeMap<String, Stage>,
+    environment: i64,
     dataset: i64,
     metrics: i64,
     step_metrics: i64,
     model: i64,
 }
 
-/// Adds all trials of a study that have started to a store.
+/// The files of a trial that the tracker wrote.
+#[derive(Debug, Default)]
+pub(super) struct TrialFiles {
+    pub(super) steps: Vec<StepFile>,
+    /// The list of the installed packages, once it is known.
+    pub(super) packages: Option<PackageList>,
+}
+
+/// Adds all trials of a study that have started to a store. `is_whole` tells that the study is known
+/// to its end, so that nothing else of an earlier write belongs to it.
 pub(super) fn fill(
     store: &mut Store<'_>,
     names: &Names<'_>,
     options: &Options,
-    steps: &BTreeMap<TrialId, Vec<StepFile>>,
+    (files, is_whole): (&BTreeMap<TrialId, TrialFiles>, bool),
 ) -> rusqlite::Result<()> {
     let mut filling = Filling {
         ids: add_types(store, names)?,
@@ -116,6 +129,8 @@ pub(super) fn fill(
         options,
         shared: BTreeMap::new(),
         attributed: BTreeSet::new(),
+        execution: 0,
+        executions: BTreeSet::new(),
     };
     // Each comes after those whose outputs it reads, and before the trials.
     for preparation in names.study.preparations() {
@@ -136,13 +151,23 @@ pub(super) fn fill(
         .iter()
         .filter(|trial| trial.started_at.is_some())
     {
-        filling.execution(trial, best.contains(&trial.id))?;
-        filling.inputs(trial, filling.stage(), trial.id.0.into())?;
+        let none = TrialFiles::default();
+        let files = files.get(&trial.id).unwrap_or(&none);
+        filling.execution(trial, best.contains(&trial.id), files.packages.as_ref())?;
+        if let Some(packages) = &files.packages {
+            filling.environment(trial, packages)?;
+        }
+        filling.inputs(trial, filling.stage(), filling.execution)?;
         filling.metrics(trial)?;
-        for file in steps.get(&trial.id).into_iter().flatten() {
+        for file in &files.steps {
             filling.steps(trial, file)?;
         }
         filling.outputs(trial, incumbent == Some(trial.id))?;
+    }
+    // A tracker that is told the study from its first entry again writes less at first than an
+    // earlier run did.
+    if is_whole {
+        filling.store.remove_stale(&filling.executions)?;
     }
     Ok(())
 }
@@ -172,6 +197,11 @@ fn add_types(store: &mut Store<'_>, names: &Names<'_>) -> rusqlite::Result<Ids> 
     let execution = store.kind(&stage, TypeKind::Execution, &execution_properties)?;
     let dataset = store.kind(
         "Dataset",
+        TypeKind::Artifact,
+        &[("Commit", false), ("git_repo", false), ("url", false)],
+    )?;
+    let environment = store.kind(
+        "Environment",
         TypeKind::Artifact,
         &[("Commit", false), ("git_repo", false), ("url", false)],
     )?;
@@ -220,6 +250,7 @@ fn add_types(store: &mut Store<'_>, names: &Names<'_>) -> rusqlite::Result<Ids> 
         stage: stage_id,
         execution,
         preparations,
+        environment,
         dataset,
         metrics,
         step_metrics,
@@ -237,6 +268,10 @@ struct Filling<'a, 's, 'c> {
     shared: BTreeMap<(String, String), i64>,
     /// The data sets that were added to a context, as pairs of context and artifact.
     attributed: BTreeSet<(i64, i64)>,
+    /// The id of the execution of the trial that is being added.
+    execution: i64,
+    /// The ids of the executions added so far.
+    executions: BTreeSet<i64>,
 }
 
 impl Filling<'_, '_, '_> {
@@ -261,7 +296,7 @@ impl Filling<'_, '_, '_> {
             header.name, preparation.name, preparation.digest
         );
         let uuid = self.names.uuid(&["prepare", &preparation.digest]);
-        let mut properties = self.context_properties(stage, &qualified, uuid);
+        let mut properties = self.context_properties(stage, &qualified, uuid.clone());
         properties.push(("Configuration", true, Property::Text(python(&run.params))));
         properties.push(("Study", true, Property::text(&header.name)));
         properties.push(("Digest", true, Property::text(&preparation.digest)));
@@ -282,12 +317,15 @@ impl Filling<'_, '_, '_> {
             id,
             kind: stage.execution,
             name: &name,
+            uuid: &uuid,
             state: state(&run.state),
             began: millis(run.started_at),
             changed: ended(run),
         };
-        self.store
+        let id = self
+            .store
             .execution(stage.context, &execution, &properties)?;
+        self.executions.insert(id);
         self.inputs(run, stage, id)?;
         for output in preparation.outputs() {
             if let Some((artifact, _)) = self.dataset(&output, stage, ended(run))? {
@@ -323,11 +361,19 @@ impl Filling<'_, '_, '_> {
     }
 
     /// Adds the execution of a trial. `is_best` marks it as one of the best.
-    fn execution(&mut self, trial: &Trial, is_best: bool) -> rusqlite::Result<()> {
+    fn execution(
+        &mut self,
+        trial: &Trial,
+        is_best: bool,
+        packages: Option<&PackageList>,
+    ) -> rusqlite::Result<()> {
         let study = self.names.study;
         let uuid = self.names.execution_uuid(trial.id);
         let mut properties: Vec<(&str, bool, Property)> =
-            self.context_properties(self.stage(), &self.names.stage(), uuid);
+            self.context_properties(self.stage(), &self.names.stage(), uuid.clone());
+        if let Some(packages) = packages {
+            properties.push(("Python_Env", true, Property::text(&packages.path)));
+        }
         properties.push(("Configuration", true, Property::Text(python(&trial.params))));
         properties.push(("Study", true, Property::text(&study.header().name)));
         let fields: Vec<_> = study
@@ -380,12 +426,42 @@ impl Filling<'_, '_, '_> {
             id: trial.id.0.into(),
             kind: self.ids.execution,
             name: &self.names.execution(trial.id),
+            uuid: &uuid,
             state: state(&trial.state),
             began: millis(trial.started_at),
             changed: ended(trial),
         };
+        self.execution = self
+            .store
+            .execution(self.ids.stage, &execution, &properties)?;
+        self.executions.insert(self.execution);
+        Ok(())
+    }
+
+    /// Adds the list of the installed packages as an input of a trial, as cmf does.
+    fn environment(&mut self, trial: &Trial, packages: &PackageList) -> rusqlite::Result<()> {
+        let at = millis(trial.started_at);
+        let name = format!("{}:{}", packages.path, packages.md5);
+        let key = (packages.md5.clone(), packages.path.clone());
+        let (id, earlier) = if let Some(id) = self.shared.get(&key) {
+            (*id, Some(name.as_str()))
+        } else {
+            let mut properties = self.stored_properties(&packages.md5);
+            properties.push(("git_repo", false, Property::text("")));
+            let artifact = Artifact {
+                kind: self.ids.environment,
+                uri: &packages.md5,
+                name: &name,
+                at,
+            };
+            let id = self
+                .store
+                .artifact(self.ids.stage, &artifact, &properties)?;
+            self.shared.insert(key, id);
+            (id, None)
+        };
         self.store
-            .execution(self.ids.stage, &execution, &properties)
+            .event(id, self.execution, Direction::Input, at, earlier)
     }
 
     /// Adds the data sets that an execution of a trial or of a preparation read.
@@ -434,6 +510,12 @@ impl Filling<'_, '_, '_> {
             }
             return Ok(Some((id, Some(name))));
         }
+        if let Some((id, name)) = self.store.artifact_with_bytes(md5)? {
+            self.attributed.insert((stage.context, id));
+            self.store.attribute(stage.context, id)?;
+            self.shared.insert(key, id);
+            return Ok(Some((id, Some(name))));
+        }
         let mut properties = self.stored_properties(md5);
         properties.push(("git_repo", false, Property::text("")));
         properties.push(("Size", true, count(*size)));
@@ -463,7 +545,7 @@ impl Filling<'_, '_, '_> {
             };
             let key = format!("Best_{}", objective.metric);
             let custom = [
-                ("execution_id", true, Property::Int(trial.id.0.into())),
+                ("execution_id", true, Property::Int(self.execution)),
                 (&*key, true, Property::number(value)),
             ];
             self.metric(trial, &format!("{key}_{execution}"), &custom)?;
@@ -498,7 +580,7 @@ impl Filling<'_, '_, '_> {
             .exit
             .as_ref()
             .map_or_else(|| trial.state.word().to_owned(), ToString::to_string);
-        let mut properties = vec![("execution_id", true, Property::Int(trial.id.0.into()))];
+        let mut properties = vec![("execution_id", true, Property::Int(self.execution))];
         properties.push(("Result", true, Property::Text(exit)));
         properties.extend(
             last_values
@@ -516,7 +598,7 @@ impl Filling<'_, '_, '_> {
         custom: &[(&str, bool, Property)],
     ) -> rusqlite::Result<()> {
         let uuid = self.names.uuid(&[&trial.id.to_string(), name]);
-        let name = format!("{name}:{uuid}:{}", trial.id);
+        let name = format!("{name}:{uuid}:{}", self.execution);
         let mut properties = vec![("metrics_name", false, Property::text(&*name))];
         properties.extend_from_slice(custom);
         let artifact = Artifact {
@@ -529,13 +611,13 @@ impl Filling<'_, '_, '_> {
             .store
             .artifact(self.ids.stage, &artifact, &properties)?;
         self.store
-            .event(id, trial.id.0.into(), Direction::Output, ended(trial), None)
+            .event(id, self.execution, Direction::Output, ended(trial), None)
     }
 
     /// Adds a file of step metrics as an artifact of a trial.
     fn steps(&mut self, trial: &Trial, file: &StepFile) -> rusqlite::Result<()> {
         let uuid = self.names.uuid(&[&trial.id.to_string(), &file.path]);
-        let name = format!("{}:{}:{}:{uuid}", file.path, file.md5, trial.id);
+        let name = format!("{}:{}:{}:{uuid}", file.path, file.md5, self.execution);
         let properties = self.stored_properties(&file.md5);
         let artifact = Artifact {
             kind: self.ids.step_metrics,
@@ -547,130 +629,105 @@ impl Filling<'_, '_, '_> {
             .store
             .artifact(self.ids.stage, &artifact, &properties)?;
         self.store
-            .event(id, trial.id.0.into(), Direction::Output, ended(trial), None)
+            .event(id, self.execution, Direction::Output, ended(trial), None)
     }
 
     /// Adds the models of a trial, each version once, and its stored artifacts.
     fn outputs(&mut self, trial: &Trial, is_incumbent: bool) -> rusqlite::Result<()> {
-        let best_model = trial.model_that_counts().map(|model| model.record);
-        let mut versions: Vec<Version<'_>> = Vec::new();
         let mut files = BTreeSet::new();
-        for (number, record) in trial.records.iter().enumerate() {
-            match record {
-                LogRecord::Model {
-                    model_path,
-                    md5: Some(md5),
-                    size,
-                    step,
-                    ..
-                } => {
-                    // The same content saved again under the same path is the same version at
-                    // another step.
-                    let earlier = versions
-                        .iter()
-                        .position(|other| (other.path, other.md5) == (&**model_path, &**md5));
-                    let index = earlier.unwrap_or_else(|| {
-                        versions.push(Version {
-                            path: model_path,
-                            md5,
-                            size: *size,
-                            steps: Vec::new(),
-                            facts: Params::default(),
-                            is_best: false,
-                        });
-                        versions.len() - 1
-                    });
-                    versions[index].steps.extend(step);
-                    versions[index].is_best |= best_model == Some(number);
-                }
-                LogRecord::Artifact {
-                    path,
-                    md5: Some(md5),
-                    size,
-                    ..
-                } if files.insert((path, md5)) => {
-                    let name = format!("{}/{path}:{md5}:{}", trial.id, trial.id);
-                    let mut properties = self.stored_properties(md5);
-                    properties.push(("git_repo", false, Property::text("")));
-                    properties.push((
-                        "Size",
-                        true,
-                        Property::Int(i64::try_from(*size).unwrap_or(i64::MAX)),
-                    ));
-                    let artifact = Artifact {
-                        kind: self.ids.dataset,
-                        uri: md5,
-                        name: &name,
-                        at: ended(trial),
-                    };
-                    let id = self
-                        .store
-                        .artifact(self.ids.stage, &artifact, &properties)?;
-                    self.store.event(
-                        id,
-                        trial.id.0.into(),
-                        Direction::Output,
-                        ended(trial),
-                        None,
-                    )?;
-                }
-                LogRecord::Facts { model_path, facts } => {
-                    if let Some(version) = versions
-                        .iter_mut()
-                        // Facts belong to the latest version recorded under this path.
-                        .rfind(|version| version.path == model_path)
-                    {
-                        version.facts = facts.clone();
-                    }
-                }
-                _ => {}
+        for record in &trial.records {
+            if let LogRecord::Artifact {
+                path,
+                md5: Some(md5),
+                size,
+                ..
+            } = record
+                && files.insert((path, md5))
+            {
+                self.stored_artifact(trial, path, md5, *size)?;
             }
         }
-        for version in versions {
+        for version in trial.model_versions() {
             self.model(trial, &version, is_incumbent)?;
         }
         Ok(())
     }
 
-    /// Adds a version of a model.
+    /// Adds a stored artifact of a trial. Another stage may have read it as a data set before.
+    fn stored_artifact(
+        &mut self,
+        trial: &Trial,
+        path: &str,
+        md5: &str,
+        size: u64,
+    ) -> rusqlite::Result<()> {
+        let id = if let Some((id, _)) = self.store.artifact_with_bytes(md5)? {
+            self.store.attribute(self.ids.stage, id)?;
+            id
+        } else {
+            let name = format!("{}/{path}:{md5}:{}", trial.id, self.execution);
+            let mut properties = self.stored_properties(md5);
+            properties.push(("git_repo", false, Property::text("")));
+            properties.push(("Size", true, count(size)));
+            let artifact = Artifact {
+                kind: self.ids.dataset,
+                uri: md5,
+                name: &name,
+                at: ended(trial),
+            };
+            self.store
+                .artifact(self.ids.stage, &artifact, &properties)?
+        };
+        self.store
+            .event(id, self.execution, Direction::Output, ended(trial), None)
+    }
+
+    /// Adds a version of a model. One without a digest has no address, and is left out.
     fn model(
         &mut self,
         trial: &Trial,
-        version: &Version<'_>,
+        version: &ModelVersion<'_>,
         is_incumbent: bool,
     ) -> rusqlite::Result<()> {
-        let Version {
-            path,
-            md5,
-            size,
-            steps,
-            ..
-        } = version;
+        let Some(md5) = version.md5 else {
+            return Ok(());
+        };
         let mut properties = self.stored_properties(md5);
-        properties.push(("model_framework", false, Property::text("Default")));
-        properties.push(("model_type", false, Property::text("Default")));
         let name = self.names.execution(trial.id);
         let name = name.strip_prefix("Trial_").unwrap_or(&name);
-        properties.push(("model_name", false, Property::Text(format!("{name}_model"))));
-        properties.push((
-            "Size",
-            true,
-            Property::Int(i64::try_from(*size).unwrap_or(i64::MAX)),
-        ));
-        if let Some(last) = steps.last() {
+        let fact = |names: [&str; 2], preset: String| {
+            let mut told = names.into_iter().filter_map(|name| version.fact(name));
+            Property::Text(told.next().unwrap_or(preset))
+        };
+        let preset = || "Default".to_owned();
+        properties.extend([
+            (
+                "model_framework",
+                false,
+                fact(["framework", "model_framework"], preset()),
+            ),
+            ("model_type", false, fact(["type", "model_type"], preset())),
+            (
+                "model_name",
+                false,
+                fact(["name", "model_name"], format!("{name}_model")),
+            ),
+            ("Size", true, count(version.size)),
+        ]);
+        if let Some(last) = version.steps.last() {
             properties.push(("Step", true, Property::number(*last)));
         }
-        if steps.len() > 1 {
+        if version.steps.len() > 1 {
             properties.push((
                 "Steps",
                 true,
-                Property::Text(serde_json::json!(steps).to_string()),
+                Property::Text(serde_json::json!(version.steps).to_string()),
             ));
         }
-        if version.is_best {
+        if version.counts {
             properties.push(("best_of_trial", true, Property::Int(1)));
         }
-        if version.is_best && is_incumbent {
+        if version.counts && is_incumbent {
             properties.push(("best_model", true, Property::Int(1)));
             let feasible = self.names.study.feasibility(trial);
             properties.extend(feasible.map(|flag| ("feasible", true, Property::Int(flag.into()))));
@@ -686,7 +743,7 @@ impl Filling<'_, '_, '_> {
                 .iter()
                 .map(|(name, value)| (&**name, true, value.clone())),
         );
-        let name = format!("{path}:{md5}:{}", trial.id);
+        let name = format!("{}:{md5}:{}", version.path, self.execution);
         let artifact = Artifact {
             kind: self.ids.model,
             uri: md5,
@@ -697,7 +754,7 @@ impl Filling<'_, '_, '_> {
             .store
             .artifact(self.ids.stage, &artifact, &properties)?;
         self.store
-            .event(id, trial.id.0.into(), Direction::Output, ended(trial), None)
+            .event(id, self.execution, Direction::Output, ended(trial), None)
     }
 
     /// Returns the properties of an artifact with an MD5: the digest itself, and its address in the
@@ -719,17 +776,6 @@ impl Filling<'_, '_, '_> {
             ("Commit", false, Property::text(md5)),
         ]
     }
-}
-
-/// A version of a model: one content under one path, saved at one or more steps.
-struct Version<'a> {
-    path: &'a str,
-    md5: &'a str,
-    size: u64,
-    steps: Vec<f64>,
-    /// Whether it is the model that counts for the trial.
-    is_best: bool,
-    facts: Params,
 }
 
 /// Returns the name of a field in the spelling of cmf's properties, such as `CPU_Seconds`.

@@ -1,6 +1,6 @@
 //! Gathers operations on runs into as few REST calls as the server's limits allow.
 
-use super::runs::{Change, Op, Status};
+use super::runs::{Change, ModelToRegister, Op, Status};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -13,7 +13,8 @@ const TEXTS: usize = 100;
 const BYTES: usize = 400_000;
 
 /// One REST call: `runs/create` (unless the run exists), `runs/log-batch`, `runs/update`,
-/// `runs/log-inputs`, or an upload through the server's artifact proxy.
+/// `runs/log-inputs`, or an upload through the server's artifact proxy. The registration of a model
+/// takes several.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Call {
     Create {
@@ -42,6 +43,10 @@ pub(super) enum Call {
         run: u32,
         trial: u32,
         path: String,
+    },
+    Register {
+        run: u32,
+        model: ModelToRegister,
     },
 }
 
@@ -174,6 +179,7 @@ pub(super) fn gather(ops: impl IntoIterator<Item = Op>) -> VecDeque<Call> {
                         context,
                     },
                     Change::File { trial, path } => Call::File { run, trial, path },
+                    Change::Register(model) => Call::Register { run, model },
                     Change::Status { status, end } => Call::Update { run, status, end },
                     Change::Metric { .. }
                     | Change::Param { .. }

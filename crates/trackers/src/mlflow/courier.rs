@@ -8,21 +8,30 @@
 use super::calls::{Call, gather};
 use super::cursor::{Cursor, Position};
 use super::files::{PATH, artifact};
+use super::model::{bytes_of, files_below};
 use super::rest::{Address, Server, Trouble};
 use super::rows::Offsets;
-use super::runs::{Op, PARENT, Status};
+use super::runs::{ModelToRegister, Op, PARENT, Status};
 use percent_encoding::utf8_percent_encode;
 use serde_json::{Value, json};
 use std::collections::{HashMap, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use swath_engine::tracker::home::failed;
 use swath_engine::tracker::retry::{beat, with_backoff};
 use swath_engine::tracker::{TrackerError, regular};
 
 /// Number of operations that are gathered into calls at once.
 const BATCH: usize = 1000;
-/// Maximum size of an uploaded file in bytes; larger ones are skipped.
-const LARGEST_UPLOAD: u64 = 64 << 20;
+/// Maximum size of an uploaded file in bytes; larger ones are left out, and named.
+const LARGEST_UPLOAD: u64 = 1 << 30;
+/// The folder of a registered model among the artifacts of its run.
+const MODEL: &str = "model";
+/// The alias of the registered version that belongs to the best trial.
+const ALIAS: &str = "best";
+/// MLflow's code for something that exists already.
+const EXISTS: &str = "RESOURCE_ALREADY_EXISTS";
+/// The tag of a registered version with the digest of the model.
+const MODEL_MD5: &str = "swath.model_md5";
 /// The end of the message about undelivered records.
 const LATER: &str =
     "nothing is lost: the next run or export of the study delivers them from the journal";
@@ -59,8 +68,12 @@ pub(super) struct Courier {
     experiment: Option<String>,
     /// The runs found or created so far, by their number.
     runs: HashMap<u32, RemoteRun>,
+    /// The name under which models are registered, if they are.
+    model_name: Option<String>,
     /// The number of refused calls, and the reason for the first of them.
     refusals: (u64, String),
+    /// The files that were not uploaded, with reasons.
+    pub(super) left_out: Vec<String>,
 }
 
 impl Courier {
@@ -76,8 +89,15 @@ impl Courier {
             last_seq: None,
             experiment: None,
             runs: HashMap::new(),
+            model_name: None,
             refusals: (0, String::new()),
+            left_out: Vec::new(),
         }
+    }
+
+    /// Registers models under this name, if there is one.
+    pub(super) fn registering(self, model_name: Option<String>) -> Self {
+        Self { model_name, ..self }
     }
 
     /// Reads the cursor of the study. Returns the ends of the rows that the server has.
@@ -173,7 +193,7 @@ impl Courier {
         // refused upload is never fatal.
         let is_fatal =
             code.is_empty() || matches!(call, Call::Create { .. }) || matches!(status, 401 | 403);
-        if is_fatal && !matches!(call, Call::File { .. }) {
+        if is_fatal && !matches!(call, Call::File { .. } | Call::Register { .. }) {
             return Err(TrackerError::Other(format!("{why}; {LATER}")));
         }
         let parts = match call {
@@ -231,7 +251,11 @@ impl Courier {
                     )
                     .map(drop)
             }
-            Call::File { run, trial, path } => self.upload(*run, *trial, path),
+            Call::File { run, trial, path } => {
+                let from = self.study.join(trial.to_string()).join(path);
+                self.upload(*run, &from, &artifact(path))
+            }
+            Call::Register { run, model } => self.register(*run, model),
         }
     }
 
@@ -271,31 +295,120 @@ impl Courier {
         self.server.post("runs/update", &body).map(drop)
     }
 
-    /// Uploads a file of the trial as an artifact. Skips it if it is not a regular file, is too
-    /// large, or the server does not proxy artifacts.
-    fn upload(&mut self, run: u32, trial: u32, path: &str) -> Result<(), Trouble> {
-        let from = self.study.join(trial.to_string()).join(path);
-        let is_small = std::fs::metadata(&from)
-            .is_ok_and(|file| file.is_file() && file.len() <= LARGEST_UPLOAD);
+    /// Uploads a file as the artifact `to` of a run. A file that cannot be uploaded is left out: it
+    /// is not regular or too large, or the server does not proxy artifacts. A file that is gone was
+    /// replaced by a later attempt.
+    fn upload(&mut self, run: u32, from: &Path, to: &str) -> Result<(), Trouble> {
+        let Ok(about) = std::fs::metadata(from) else {
+            return Ok(());
+        };
         let remote = self.existing_run(run)?;
-        let Some(root) = remote
-            .artifacts
-            .strip_prefix("mlflow-artifacts:")
-            .filter(|_| is_small)
-        else {
+        let why = match proxied(&remote.artifacts) {
+            _ if !about.is_file() => "it is no regular file".to_owned(),
+            _ if about.len() > LARGEST_UPLOAD => {
+                format!(
+                    "it has {} MiB, and the limit is {} MiB",
+                    about.len() >> 20,
+                    LARGEST_UPLOAD >> 20
+                )
+            }
+            None => format!("the server keeps artifacts at `{}`", remote.artifacts),
+            Some(root) => {
+                let Ok(file) = regular::open(from) else {
+                    return Ok(());
+                };
+                let to = format!("{root}/{to}");
+                let to = utf8_percent_encode(&to, PATH).to_string();
+                return self.server.put(&to, &file);
+            }
+        };
+        self.left_out.push(format!("`{}`: {why}", from.display()));
+        Ok(())
+    }
+
+    /// Registers the model of the best trial as a version with the alias `best`. A version that an
+    /// earlier call or run has registered is used again.
+    fn register(&mut self, run: u32, model: &ModelToRegister) -> Result<(), Trouble> {
+        let Some(name) = self.model_name.clone() else {
             return Ok(());
         };
-        // The location may name the server, which does not belong to the path.
-        let root = match root.strip_prefix("//") {
-            Some(rest) => rest.split_once('/').map_or("", |(_, path)| path),
-            None => root,
-        };
-        let Ok(bytes) = regular::read(&from) else {
+        let remote = self.existing_run(run)?;
+        let Some(bytes) = bytes_of(&self.study, model) else {
+            let why = "its bytes are gone or were overwritten, so it is not registered";
+            self.left_out
+                .push(format!("the model `{}`: {why}", model.path));
             return Ok(());
         };
-        let to = format!("{}/{}", root.trim_matches('/'), artifact(path));
+        let version = match self.registered_version(&name, &remote, model)? {
+            Some(version) => version,
+            None => {
+                let before = self.left_out.len();
+                for file in files_below(&bytes) {
+                    let inside = file.strip_prefix(bytes.parent().unwrap_or(&bytes));
+                    let inside = inside.unwrap_or(&file).to_string_lossy();
+                    self.upload(run, &file, &format!("{MODEL}/{inside}"))?;
+                    beat().map_err(|why| Trouble::Away(why.to_string()))?;
+                }
+                if self.left_out.len() > before {
+                    return Ok(());
+                }
+                self.create_version(&name, &remote, model)?
+            }
+        };
+        let alias = json!({ "name": name, "alias": ALIAS, "version": version });
         self.server
-            .put(&utf8_percent_encode(&to, PATH).to_string(), &bytes)
+            .post("registered-models/alias", &alias)
+            .map(drop)
+    }
+
+    /// Returns the version of a run's model that is registered already.
+    fn registered_version(
+        &self,
+        name: &str,
+        remote: &RemoteRun,
+        model: &ModelToRegister,
+    ) -> Result<Option<String>, Trouble> {
+        let filter = format!("run_id = '{}'", remote.id);
+        let reply = self
+            .server
+            .get("model-versions/search", &[("filter", &filter)])?;
+        let versions = reply["model_versions"].as_array().into_iter().flatten();
+        let has_digest = |version: &&Value| {
+            let mut tags = version["tags"].as_array().into_iter().flatten();
+            tags.any(|tag| tag["key"] == MODEL_MD5 && tag["value"].as_str() == model.md5.as_deref())
+        };
+        let mut same = versions.filter(|version| version["name"] == *name);
+        let same = same.find(has_digest);
+        Ok(same.and_then(|version| version["version"].as_str().map(str::to_owned)))
+    }
+
+    /// Creates the registered model, unless it exists, and a version of it.
+    fn create_version(
+        &self,
+        name: &str,
+        remote: &RemoteRun,
+        model: &ModelToRegister,
+    ) -> Result<String, Trouble> {
+        match self
+            .server
+            .post("registered-models/create", &json!({ "name": name }))
+        {
+            Err(Trouble::Refused { code, .. }) if code == EXISTS => {}
+            created => _ = created?,
+        }
+        let tags = model.tags.iter();
+        let tags: Vec<_> = tags
+            .map(|(key, value)| json!({ "key": key, "value": value }))
+            .collect();
+        let body = json!({
+            "name": name, "run_id": remote.id, "tags": tags,
+            "source": format!("{}/{MODEL}", remote.artifacts.trim_end_matches('/')),
+        });
+        let reply = self.server.post("model-versions/create", &body)?;
+        let version = reply["model_version"]["version"].as_str();
+        version
+            .map(str::to_owned)
+            .ok_or_else(|| self.unexpected_reply())
     }
 
     /// Returns the id of the experiment, and creates it if it does not exist.
@@ -329,9 +442,7 @@ impl Courier {
                 {
                     Ok(reply) => reply["experiment_id"].as_str().map(str::to_owned),
                     // Another client created it in the meantime: it is found after a pause.
-                    Err(Trouble::Refused { code, why, .. })
-                        if code == "RESOURCE_ALREADY_EXISTS" =>
-                    {
+                    Err(Trouble::Refused { code, why, .. }) if code == EXISTS => {
                         return Err(Trouble::Away(why));
                     }
                     Err(trouble) => return Err(trouble),
@@ -404,4 +515,16 @@ impl Courier {
             self.server.base()
         ))
     }
+}
+
+/// Returns the path below which a server proxies the artifacts of a run; `None` if clients reach
+/// them elsewhere.
+fn proxied(artifacts: &str) -> Option<&str> {
+    let root = artifacts.strip_prefix("mlflow-artifacts:")?;
+    // The location may name the server, which does not belong to the path.
+    let root = match root.strip_prefix("//") {
+        Some(rest) => rest.split_once('/').map_or("", |(_, path)| path),
+        None => root,
+    };
+    Some(root.trim_matches('/'))
 }

@@ -44,6 +44,8 @@ pub(super) struct Files {
     runs: BTreeMap<u32, Run>,
     /// Number of buffered bytes of metric rows.
     buffered: usize,
+    /// The files that could not be added, with reasons.
+    pub(super) left_out: Vec<String>,
 }
 
 /// The fields of a run's `meta.yaml`, and the buffered rows of its metrics by key.
@@ -71,6 +73,7 @@ impl Files {
             id,
             runs: BTreeMap::new(),
             buffered: 0,
+            left_out: Vec::new(),
         }
     }
 
@@ -196,10 +199,15 @@ impl Files {
                     .study
                     .as_ref()
                     .map(|study| study.join(trial.to_string()).join(&path));
-                from.map_or(Ok(()), |from| {
-                    add_artifact(&from, &run.folder.join("artifacts").join(artifact(&path)))
-                })?;
+                let Some(from) = from else { return Ok(()) };
+                if from.exists() && !from.is_file() {
+                    let why = format!("`{}` is no regular file", from.display());
+                    self.left_out.push(why);
+                }
+                add_artifact(&from, &run.folder.join("artifacts").join(artifact(&path)))?;
             }
+            // A folder has no registry, which is checked when the tracker is built.
+            Change::Register(_) => {}
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ mod calls;
 mod courier;
 mod cursor;
 mod files;
+mod model;
 mod names;
 mod rest;
 mod rows;
@@ -24,8 +25,9 @@ use courier::Courier;
 use files::Files;
 use rest::Address;
 use rows::Rows;
-use runs::{Op, Projection};
-use std::path::PathBuf;
+use runs::{Change, Op, Projection};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 use swath_engine::journal::{StudyDir, has_foreign_trial};
 use swath_model::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 use swath_model::study::{Entry, Event, Kind, Setting, Study, TrialState};
@@ -52,6 +54,12 @@ const OPTIONS: &[Opt] = &[
         Preset::Derived("the study"),
         "the experiment of the runs",
     ),
+    Opt::new(
+        "model",
+        Takes::Text,
+        Preset::Absent,
+        "register the model of the best trial under this name, with the alias `best`",
+    ),
     metric_rows::LOG_FREQ,
     metric_rows::LOG_ON_WORKERS,
 ];
@@ -65,6 +73,7 @@ fn build(
     let experiment = section
         .take_text("experiment", diagnostics)
         .map(|(experiment, _)| experiment);
+    let model = section.take_text("model", diagnostics);
     let due = metric_rows::take_due(&mut section, diagnostics);
     let target = match uri {
         None => None,
@@ -82,14 +91,25 @@ fn build(
     };
     let dir = setting.dir.clone();
     let home = dir.clone().unwrap_or_default().join("trackers");
-    let store = match target.unwrap_or_else(|| Target::Folder(home.join("mlruns"))) {
+    let target = target.unwrap_or_else(|| Target::Folder(home.join("mlruns")));
+    if let (Target::Folder(_), Some((_, span))) = (&target, &model) {
+        let error = Diagnostic::error("bad-model", "`model` needs an MLflow server");
+        diagnostics.push(error.at(span.clone(), "").hint(
+            "name the server with `uri`, such as `http://127.0.0.1:5000`; a folder has no registry",
+        ));
+        return None;
+    }
+    let model = model.map(|(name, _)| name);
+    let projection = Projection::registering(model.is_some());
+    let store = match target {
         Target::Folder(root) => Store::Files(Files::new(root, dir, experiment)),
         Target::Server(address) => {
             let study = dir.unwrap_or_default();
-            Store::Server(Box::new(Courier::new(address, study, experiment)))
+            let courier = Courier::new(address, study, experiment);
+            Store::Server(Box::new(courier.registering(model)))
         }
     };
-    let (projection, rows, dir) = (Projection::default(), Rows::new(due), setting.dir.clone());
+    let (rows, dir) = (Rows::new(due), setting.dir.clone());
     Some(Box::new(Mlflow {
         projection,
         rows,
@@ -208,8 +228,51 @@ impl Mlflow {
             }
             _ => {}
         }
-        Ok(ops)
+        Ok(ops
+            .into_iter()
+            .flat_map(|op| file_by_file(dir, op))
+            .collect())
     }
+}
+
+/// Returns the operations for the files of an artifact that is a folder, in the order of their
+/// names. MLflow stores files only. Every other operation is returned as it is.
+fn file_by_file(study: &Path, op: Op) -> Vec<Op> {
+    let (run, trial, path) = match op {
+        Op {
+            run,
+            change: Change::File { trial, path },
+        } => (run, trial, path),
+        other => return vec![other],
+    };
+    let root = study.join(trial.to_string());
+    let files = model::files_below(&root.join(&path));
+    let names = files.iter().map(|file| match file.strip_prefix(&root) {
+        Ok(inside) => inside.to_string_lossy().into_owned(),
+        Err(_) => path.clone(),
+    });
+    let change = |path| Change::File { trial, path };
+    names
+        .map(|path| Op {
+            run,
+            change: change(path),
+        })
+        .collect()
+}
+
+/// Returns an error that names files which MLflow did not get, if there are any.
+fn check_left_out(left_out: &[String]) -> Result<(), TrackerError> {
+    const NAMED: usize = 5;
+    if left_out.is_empty() {
+        return Ok(());
+    }
+    let mut named = left_out[..left_out.len().min(NAMED)].join("; ");
+    if left_out.len() > NAMED {
+        let _ = write!(named, "; and {} more", left_out.len() - NAMED);
+    }
+    Err(TrackerError::Other(format!(
+        "MLflow did not get these files: {named}"
+    )))
 }
 
 impl Tracker for Mlflow {
@@ -234,8 +297,11 @@ impl Tracker for Mlflow {
     fn close(&mut self, study: &Study) -> Result<(), TrackerError> {
         self.sync(study)?;
         match &self.store {
-            Store::Files(_) => Ok(()),
-            Store::Server(courier) => courier.check_refusals(),
+            Store::Files(files) => check_left_out(&files.left_out),
+            Store::Server(courier) => {
+                courier.check_refusals()?;
+                check_left_out(&courier.left_out)
+            }
         }
     }
 }

@@ -7,6 +7,7 @@
 use super::access::{self, Access};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
+use std::fs::File;
 use std::time::Duration;
 use ureq::Agent;
 
@@ -124,8 +125,8 @@ impl Server {
         self.answer(request.call())
     }
 
-    /// Uploads bytes as an artifact; `path` must already be percent-encoded.
-    pub(super) fn put(&self, path: &str, bytes: &[u8]) -> Result<(), Trouble> {
+    /// Uploads a file as an artifact; `path` must already be percent-encoded.
+    pub(super) fn put(&self, path: &str, file: &File) -> Result<(), Trouble> {
         let url = format!(
             "{}/api/2.0/mlflow-artifacts/artifacts/{path}",
             self.address.base
@@ -141,7 +142,7 @@ impl Server {
             Some(authorization) => request.header("Authorization", authorization),
             None => request,
         };
-        self.read(request.send(bytes)).map(drop)
+        self.read(request.send(file)).map(drop)
     }
 
     /// Returns the JSON object of a successful reply. A reply without one comes from something else

@@ -4,9 +4,9 @@
 use super::names;
 use super::runs::{Change, Op, millis};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use swath_engine::tracker::TrackerError;
-use swath_engine::tracker::metric_rows::{Datum, LogSteps, each_row};
+use swath_engine::tracker::metric_rows::{Datum, LogSteps, each_row, folder_of_attempt};
 use swath_engine::tracker::steps::PARTS;
 use swath_model::space::Name;
 use swath_model::study::{Attempt, Due, Metric, Timestamp, TrialId};
@@ -136,16 +136,6 @@ impl Rows {
         });
         Ok(rescales.chain(ops).collect())
     }
-}
-
-/// Returns the folder with the files of an attempt. They are moved when a later attempt starts anew,
-/// together with those of the attempts that it resumed.
-fn folder_of_attempt(trial: &Path, attempt: Attempt) -> PathBuf {
-    let moved = trial.join("attempts");
-    let numbers = std::fs::read_dir(&moved).into_iter().flatten();
-    let numbers = numbers.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    let number = numbers.filter(|number: &u32| *number >= attempt.0).min();
-    number.map_or_else(|| trial.to_owned(), |number| moved.join(number.to_string()))
 }
 
 #[cfg(test)]

@@ -90,6 +90,20 @@ pub(super) enum Change {
         trial: u32,
         path: String,
     },
+    /// Registers the model of the best trial, which is that of the run.
+    Register(ModelToRegister),
+}
+
+/// The model that counts for the best trial.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct ModelToRegister {
+    pub(super) trial: u32,
+    /// The path as recorded, relative to the workdir.
+    pub(super) path: String,
+    /// The path of its bytes relative to the trial's folder, if they are held.
+    pub(super) held: Option<String>,
+    pub(super) md5: Option<String>,
+    pub(super) tags: Vec<(String, String)>,
 }
 
 /// Returns an id that separates a study from all others of the same name: it includes the time at
@@ -103,6 +117,10 @@ pub(super) fn uid(name: &str, opened: Timestamp) -> String {
 pub(super) struct Projection {
     /// The unique id of the study, empty before it is opened.
     pub(super) uid: String,
+    /// Whether the model of the best trial is registered when the study is closed.
+    registers_model: bool,
+    /// The best trial so far, and the values of its objectives.
+    best: Option<(TrialId, Vec<f64>)>,
     /// Whether the last entry closed the study.
     closed: bool,
     /// The last status of each run.
@@ -114,6 +132,14 @@ pub(super) struct Projection {
 }
 
 impl Projection {
+    /// Returns a projection that registers the model of the best trial if told so.
+    pub(super) fn registering(registers_model: bool) -> Self {
+        Self {
+            registers_model,
+            ..Self::default()
+        }
+    }
+
     /// Returns the operations for an entry. `study` has already applied it.
     pub(super) fn translate(&mut self, study: &Study, entry: &Entry) -> Vec<Op> {
         let at = millis(entry.at);
@@ -184,6 +210,9 @@ impl Projection {
                 self.push_result(study, trial, at);
             }
             self.update_status(trial, at);
+        }
+        if may_settle {
+            self.push_best(study, at);
         }
         std::mem::take(&mut self.ops)
     }
@@ -300,6 +329,60 @@ impl Projection {
                 );
             }
         }
+    }
+
+    /// Writes the objectives of the best trial as metrics of the study's run, at the step of the
+    /// trial's id, whenever another trial becomes the best.
+    fn push_best(&mut self, study: &Study, at: i64) {
+        let Some(best) = study.incumbent() else {
+            return;
+        };
+        let objectives = &study.header().objectives;
+        let values: Vec<_> = objectives
+            .iter()
+            .filter_map(|objective| best.objective(objective))
+            .collect();
+        let current = Some((best.id, values.clone()));
+        if values.len() != objectives.len() || self.best == current {
+            return;
+        }
+        self.best = current;
+        for (objective, value) in objectives.iter().zip(values) {
+            let metric = Change::Metric {
+                key: names::key(&format!("best.{}", objective.metric)),
+                value: Metric(value),
+                at,
+                step: best.id.0.into(),
+            };
+            self.push(PARENT, metric);
+        }
+    }
+
+    /// Registers the model that counts for a trial.
+    fn register(&mut self, study: &Study, trial: &Trial) {
+        let Some(model) = trial.model_that_counts() else {
+            return;
+        };
+        let Some(LogRecord::Model { held, .. }) = trial.records.get(model.record) else {
+            return;
+        };
+        let tags = study.result(trial).into_iter();
+        let mut tags: Vec<_> = tags
+            .map(|(name, value)| (format!("swath.{name}"), value.to_string()))
+            .collect();
+        tags.push(("swath.study".to_owned(), study.header().name.clone()));
+        tags.push(("swath.trial".to_owned(), trial.id.to_string()));
+        let model = ModelToRegister {
+            trial: trial.id.0,
+            path: model.path.to_owned(),
+            held: held.clone(),
+            md5: model.md5.map(str::to_owned),
+            tags: tags
+                .into_iter()
+                .map(|(key, value)| (names::key(&key), names::tag(&value)))
+                .collect(),
+        };
+        self.push(trial.id.0, Change::Register(model));
     }
 
     /// Translates a record of a trial.
@@ -446,6 +529,9 @@ impl Projection {
             self.tag(PARENT, "swath.best_trial", &best.id.to_string());
             if let Some(feasible) = study.feasibility(best) {
                 self.tag(PARENT, "swath.best_feasible", &feasible.to_string());
+            }
+            if self.registers_model {
+                self.register(study, best);
             }
         }
         let status = match why {

@@ -17,7 +17,7 @@ use std::time::Duration;
 use swath_engine::tracker::Tracker;
 use swath_engine::tracker::retry::Heartbeat;
 use swath_model::demo::Demo;
-use swath_model::study::{Attempt, Closing, Event, Exit, Failure, Study};
+use swath_model::study::{Attempt, Closing, Event, Exit, Failure, LogRecord, Study};
 
 /// The stub's reaction to one call.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +38,8 @@ struct State {
     calls: Vec<(String, String, String, Value)>,
     /// The runs created so far, by their tag `swath.run`.
     runs: Vec<(String, String)>,
+    /// The registered versions.
+    versions: Vec<Value>,
 }
 
 #[derive(Clone)]
@@ -158,7 +160,16 @@ impl Stub {
         if call.starts_with("experiments/get-by-name") {
             return json!({ "experiment": { "experiment_id": "1", "lifecycle_stage": "active" } });
         }
+        if call.starts_with("model-versions/search") {
+            return json!({ "model_versions": state.versions });
+        }
         match call {
+            "model-versions/create" => {
+                let mut version = body.clone();
+                version["version"] = (state.versions.len() + 1).to_string().into();
+                state.versions.push(version.clone());
+                json!({ "model_version": version })
+            }
             "runs/create" => {
                 let tags = body["tags"].as_array().unwrap();
                 let tag = tags.iter().find(|tag| tag["key"] == "swath.run").unwrap()["value"]
@@ -274,6 +285,131 @@ fn run(demo: &Demo, folder: &Path, uri: &str, patience: u64) -> Result<(), Strin
         tracker.close(&study)
     });
     delivered.map_err(|error| error.to_string())
+}
+
+/// Delivers a study whose best trial recorded a model, and registers the model as `m`.
+fn register(demo: &Demo, folder: &Path, uri: &str) -> Result<(), String> {
+    let heartbeat = Heartbeat::with_patience(Duration::from_secs(10));
+    let delivered = Arc::new(heartbeat).scope(|| {
+        let (mut study, mut tracker) = (Study::default(), tracker(folder, uri));
+        tracker.projection = Projection::registering(true);
+        let address = Address::parse(uri, Access::default()).unwrap();
+        let courier = Courier::new(address, folder.to_owned(), None);
+        tracker.store = Store::Server(Box::new(courier.registering(Some("m".to_owned()))));
+        for entry in &demo.entries {
+            study.apply(entry).unwrap();
+            tracker.record(&study, entry)?;
+        }
+        tracker.close(&study)
+    });
+    delivered.map_err(|error| error.to_string())
+}
+
+fn with_model(held: &str) -> Demo {
+    let mut demo = Demo::new(&[]);
+    let trial = demo.start(&[]);
+    demo.report(trial, &[("val_loss", 0.5)]);
+    demo.log(
+        trial,
+        LogRecord::Model {
+            model_path: "best.bin".into(),
+            md5: Some("0123".into()),
+            size: 1,
+            step: None,
+            held: Some(held.to_owned()),
+            keep: false,
+            doubt: None,
+            partial: Vec::new(),
+        },
+    );
+    demo.end(trial, Exit::Done);
+    demo.event(Event::Closed {
+        why: Closing::Finished,
+    });
+    demo
+}
+
+#[test]
+fn the_model_of_the_best_trial_is_registered_once_with_the_alias_best() {
+    let (stub, folder) = (Stub::start(&[]), tempfile::tempdir().unwrap());
+    std::fs::create_dir_all(folder.path().join("1/held/x")).unwrap();
+    std::fs::write(folder.path().join("1/held/x/best.bin"), "m").unwrap();
+    let demo = with_model("held/x/best.bin");
+    assert_eq!(register(&demo, folder.path(), &stub.uri()), Ok(()));
+    std::fs::remove_file(folder.path().join("trackers/mlflow.cursor")).unwrap();
+    assert_eq!(register(&demo, folder.path(), &stub.uri()), Ok(()));
+    let state = stub.state.lock().unwrap();
+    let calls = |end: &str| {
+        let calls = state
+            .calls
+            .iter()
+            .filter(|(_, path, ..)| path.ends_with(end));
+        calls.map(|(.., body)| body.clone()).collect::<Vec<_>>()
+    };
+    let [version] = &calls("model-versions/create")[..] else {
+        panic!("the second delivery finds the version of the first one")
+    };
+    assert_eq!(
+        version["source"],
+        "mlflow-artifacts:/1/run1/artifacts/model"
+    );
+    let tags = version["tags"].to_string();
+    for tag in ["swath.objective.val_loss", "swath.model_md5", "swath.trial"] {
+        assert!(tags.contains(tag), "{tags}");
+    }
+    let alias = json!({ "name": "m", "alias": "best", "version": "1" });
+    assert_eq!(calls("registered-models/alias"), [alias.clone(), alias]);
+    assert_eq!(calls("artifacts/1/run1/artifacts/model/best.bin").len(), 1);
+    drop(state);
+    assert!(
+        stub.logged()
+            .contains(&"\"best.val_loss\" 0.5 1".to_owned())
+    );
+}
+
+#[test]
+fn a_model_whose_bytes_are_gone_is_not_registered_and_named() {
+    let (stub, folder) = (Stub::start(&[]), tempfile::tempdir().unwrap());
+    let error = register(&with_model("held/x/best.bin"), folder.path(), &stub.uri()).unwrap_err();
+    assert!(
+        error.contains("`best.bin`") && error.contains("are gone"),
+        "{error}"
+    );
+    assert!(stub.state.lock().unwrap().versions.is_empty());
+}
+
+#[test]
+fn a_folder_is_uploaded_file_by_file_and_what_cannot_be_is_named() {
+    let (stub, folder) = (Stub::start(&[]), tempfile::tempdir().unwrap());
+    let artifacts = folder.path().join("1/artifacts/file/d/sub");
+    std::fs::create_dir_all(&artifacts).unwrap();
+    for name in ["a", "b"] {
+        std::fs::write(artifacts.join(name), name).unwrap();
+    }
+    let large = std::fs::File::create(artifacts.join("large")).unwrap();
+    // A file without blocks, which is read nowhere.
+    large.set_len((1 << 30) + 1).unwrap();
+    let mut demo = Demo::new(&[]);
+    let trial = demo.start(&[]);
+    demo.log(
+        trial,
+        LogRecord::Artifact {
+            path: "artifacts/file/d".into(),
+            md5: None,
+            size: 2,
+            partial: Vec::new(),
+        },
+    );
+    demo.report(trial, &[("val_loss", 0.5)]);
+    demo.end(trial, Exit::Done);
+    let error = run(&demo, folder.path(), &stub.uri(), 10_000).unwrap_err();
+    assert!(error.contains("d/sub/large`: it has 1024 MiB"), "{error}");
+    let state = stub.state.lock().unwrap();
+    let puts = state.calls.iter().filter(|(method, ..)| method == "PUT");
+    let puts: Vec<_> = puts
+        .map(|(_, path, ..)| path.rsplit_once("/run1/").unwrap().1)
+        .collect();
+    assert_eq!(puts, ["artifacts/file/d/sub/a", "artifacts/file/d/sub/b"]);
 }
 
 fn assert_delivered(stub: &Stub) {

@@ -10,6 +10,7 @@ use super::wire::{Message, Received, Wire};
 use crate::executor::orphans::OrphanFinder;
 use crate::executor::output::Output;
 use crate::executor::processes::{self, as_pid};
+use crate::platform::{self, Entry};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{
@@ -68,12 +69,14 @@ pub fn run(socket: impl Into<OwnedFd>) -> io::Result<()> {
     // A session of its own without a terminal: a program that asks on /dev/tty fails at once, and
     // no signal of the terminal reaches it. Fails only for the leader of a group.
     setsid().ok();
-    #[cfg(target_os = "linux")]
-    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).ok();
+    let kin = match platform::become_subreaper() {
+        true => Kin::Process,
+        false => Kin::Marked,
+    };
     crate::executor::guard::ignore_signals()?;
     Slot {
         wire: Wire::new(socket),
-        kin: Kin::Process,
+        kin,
         running: None,
         reported_time: Duration::ZERO,
     }
@@ -98,6 +101,8 @@ enum Kin {
     Process,
     /// Those of this process that bear a mark.
     Thread(Arc<OrphanFinder>),
+    /// Those of this machine that bear a mark, where orphans do not fall to this process.
+    Marked,
 }
 
 struct Slot {
@@ -271,7 +276,7 @@ impl Slot {
                 let group = Pid::from_child(&child);
                 let fields = ["started".to_owned(), child.id().to_string()];
                 self.running = Some(Running {
-                    pidfd: pidfd(group),
+                    pidfd: platform::pidfd(group),
                     child,
                     group,
                     order,
@@ -433,11 +438,21 @@ impl Slot {
                 .filter(|pid| *pid != leader || running.rest.is_some())
                 .collect(),
             Kin::Thread(finder) => finder.of_trial(&running.order.mark.to_string_lossy(), leader),
+            Kin::Marked => {
+                let mark = running.order.mark.to_string_lossy();
+                let mut marked = processes::with_entry(Entry::Is(&mark));
+                marked.remove(&leader);
+                marked.into_iter().collect()
+            }
         }
     }
 
     /// Reaps the orphans that have died while their program runs.
     fn reap_orphans(&mut self) {
+        // Other orphans are not children of this process.
+        if matches!(self.kin, Kin::Marked) {
+            return;
+        }
         let orphans = self.orphans();
         self.note_orphans(!orphans.is_empty());
         for orphan in orphans {
@@ -468,7 +483,7 @@ impl Slot {
     fn reaped_time(&self) -> Duration {
         match self.kin {
             Kin::Process => processes::reaped_time(std::process::id()).unwrap_or_default(),
-            Kin::Thread(_) => Duration::ZERO,
+            Kin::Thread(_) | Kin::Marked => Duration::ZERO,
         }
     }
 
@@ -542,16 +557,6 @@ fn signal_each(pids: &BTreeSet<u32>, signal: Signal) {
         // The process may have ended meanwhile.
         rustix::process::kill_process(pid, signal).ok();
     }
-}
-
-#[cfg(target_os = "linux")]
-fn pidfd(leader: Pid) -> Option<OwnedFd> {
-    rustix::process::pidfd_open(leader, rustix::process::PidfdFlags::empty()).ok()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn pidfd(_: Pid) -> Option<OwnedFd> {
-    None
 }
 
 /// Returns whether the program has ended, without reaping it.

@@ -4,11 +4,12 @@
 //! A message is its length, then each field with its length, all as `u32` in little-endian order.
 //! The first field is the kind of the message.
 
+use crate::platform;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, SendAncillaryBuffer, SendAncillaryMessage, recvmsg,
+    sendmsg,
 };
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Write as _};
@@ -137,7 +138,7 @@ impl Wire {
                 &self.socket,
                 &[IoSlice::new(&bytes)],
                 &mut control,
-                SendFlags::NOSIGNAL,
+                platform::send_flags(),
             )
         })?;
         self.socket.write_all(&bytes[sent..])
@@ -165,19 +166,15 @@ impl Wire {
         let mut piece = [0; PIECE];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
-        let mut flags = RecvFlags::DONTWAIT;
-        if cfg!(target_os = "linux") {
-            flags |= RecvFlags::CMSG_CLOEXEC;
-        }
         let received = recvmsg(
             &self.socket,
             &mut [IoSliceMut::new(&mut piece)],
             &mut control,
-            flags,
+            platform::receive_flags(),
         )?;
         for message in control.drain() {
             if let RecvAncillaryMessage::ScmRights(fds) = message {
-                self.fds.extend(fds);
+                self.fds.extend(fds.inspect(platform::close_on_exec));
             }
         }
         self.buffer.extend_from_slice(&piece[..received.bytes]);

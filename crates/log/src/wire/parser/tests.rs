@@ -96,6 +96,58 @@ fn a_bad_part_is_left_out_and_the_rest_is_kept() {
 }
 
 #[test]
+fn the_contexts_of_prov4ml_have_the_names_of_swath() {
+    for (word, expected) in [
+        ("TRAINING", "train"),
+        ("Context.VALIDATION", "validation"),
+        ("TESTING", "test"),
+        ("training", "training"),
+        ("mine", "mine"),
+    ] {
+        let line = format!(r#"{{"kind": "metric", "loss": 0.5, "context": "{word}"}}"#);
+        let (content, row, _) = read(&line);
+        let Ok(Content::Metrics(position)) = content else {
+            panic!("{content:?}")
+        };
+        assert_eq!(position.context.as_deref(), Some(expected));
+        assert_eq!(row, format!(r#""loss": 0.5, "context": "{expected}""#));
+    }
+    let (content, ..) = read(r#"{"kind": "dataset", "path": "d", "context": "TESTING"}"#);
+    let Ok(Content::Record(Record::Dataset { role, .. })) = content else {
+        panic!("{content:?}")
+    };
+    assert_eq!(role, "test");
+}
+
+#[test]
+fn a_time_in_milliseconds_microseconds_or_nanoseconds_is_recorded_in_seconds() {
+    for (at, expected) in [
+        ("1700000000.5", "1700000000.5"),
+        ("1700000000500", "1700000000.5"),
+        ("1700000000500000", "1700000000.5"),
+        ("1.7000000005e18", "1700000000.5"),
+        ("-5", "-5"),
+    ] {
+        let line = format!(r#"{{"kind": "metric", "loss": 0.5, "at": {at}}}"#);
+        let (_, row, _) = read(&line);
+        assert_eq!(row, format!(r#""loss": 0.5, "at": {expected}"#));
+    }
+}
+
+#[test]
+fn the_kinds_of_itwinai_for_operations_say_what_they_are_counted_for() {
+    for (kind, name) in [
+        ("flops_pb", "flops_per_batch"),
+        ("flops_pe", "flops_per_epoch"),
+    ] {
+        let line = format!(r#"{{"kind": "{kind}", "value": 3e9}}"#);
+        let (_, row, flaws) = read(&line);
+        assert_eq!(row, format!(r#""{name}": 3e9"#));
+        assert_eq!(flaws, [""; 0]);
+    }
+}
+
+#[test]
 fn a_metric_is_a_row_with_its_position() {
     let line = r#"{"kind": "metric", "loss": 0.5, "acc": 1, "step": 3, "batch": 7, "context": "train", "log": "t"}"#;
     let (content, row, flaws) = read(line);

@@ -142,6 +142,14 @@ fn names(table: &str) -> impl Iterator<Item = &'static str> {
 /// Returns the error for an unknown key. If another table takes the key, the error names that
 /// table.
 fn unknown_key(section: &Section, name: &str, key: &Key, unknown: &[Key]) -> Diagnostic {
+    if let Some(table) = SECTIONS.iter().find(|table| table.name == key.name)
+        && !key.name.is_empty()
+    {
+        let heading = table.heading();
+        return Diagnostic::error("misplaced-key", format!("{heading} is a table of its own"))
+            .at(key.span.clone(), "not a key of this table")
+            .hint(format!("write its keys below a line {heading}"));
+    }
     let homes = homes(name, key, unknown);
     if homes.is_empty() || homes.len() > MOST_HOMES {
         return section.unknown(key);

@@ -331,6 +331,27 @@ fn each_mistake_has_its_code() {
             "unknown-name",
         ),
         ("[resources]\njobs = 4", "[[tracker]]\n", "missing-name"),
+        (
+            "[resources]\njobs = 4",
+            "[[tracker]]\nname = \"prov\"\ndir = \"a\"\n[[tracker]]\nname = \"prov\"\ndir = \"a/\"",
+            "same-tracker",
+        ),
+        (
+            "[resources]\njobs = 4",
+            "[[tracker]]\nname = \"program\"\ncommand = [\"a\"]\n\
+             [[tracker]]\nname = \"program\"\ncommand = [\"b\"]",
+            "same-tracker",
+        ),
+        (
+            "[resources]\njobs = 4",
+            "[[tracker]]\nname = \"mlflow\"\n[[tracker]]\nname = \"mlflow\"",
+            "same-tracker",
+        ),
+        (
+            "[resources]\njobs = 4",
+            "[[tracker]]\nname = \"mlflow\"\nmodel = \"m\"",
+            "bad-model",
+        ),
         ("[resources]\njobs = 4", "tracker = 3", "unknown-key"),
         ("layers * lr < 0.2", "layers > 9", "empty-space"),
         (
@@ -529,6 +550,27 @@ fn the_error_for_a_key_of_another_table_names_that_table() {
         let (found, hints) = only_error(lines);
         assert_eq!(found, message);
         assert!(hints[0].starts_with("move it "), "{hints:?}");
+    }
+}
+
+#[test]
+fn a_table_inside_of_another_one_is_named_as_a_table() {
+    for (lines, message) in [
+        (
+            "[resources]\ncapture = { loss = 'x' }",
+            "`[capture]` is a table of its own",
+        ),
+        (
+            "[limits]\ntracker = [{ name = 'cmf' }]",
+            "`[[tracker]]` is a table of its own",
+        ),
+    ] {
+        let (found, hints) = only_error(lines);
+        assert_eq!(found, message);
+        assert!(
+            hints[0].starts_with("write its keys below a line "),
+            "{hints:?}"
+        );
     }
 }
 
