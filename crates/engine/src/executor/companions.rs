@@ -53,7 +53,11 @@ impl Launcher for SlotLauncher {
                 status: None,
                 is_slot_dead: false,
             })),
-            Err(StartError::Log(_, error) | StartError::Spawn(error) | StartError::Slot(error)) => {
+            Err(StartError::Log(_, error) | StartError::Spawn(error)) => Err(error),
+            Err(StartError::Slot(error)) => {
+                // The program may have been started before.
+                drop(slot);
+                slots.end_strays();
                 Err(error)
             }
         }

@@ -92,7 +92,10 @@ impl Task<'_> {
             Ok(_) => follow(&mut slot, self.grace, next_request, &mut || {
                 pass_on(&mut reader, output);
             }),
-            Err(StartError::Log(_, error) | StartError::Spawn(error) | StartError::Slot(error)) => {
+            Err(StartError::Log(_, error) | StartError::Spawn(error)) => return Err(error),
+            Err(StartError::Slot(error)) => {
+                // The program may have been started before.
+                slots.end_strays();
                 return Err(error);
             }
         };

@@ -216,12 +216,13 @@ impl Slot {
     }
 
     /// Returns the time until the start of the program is reported; `None` if it is time, or if the
-    /// program has ended. The end of a short program is thus reported together with its start.
+    /// program has ended. The end of a short program is thus reported together with its start. One
+    /// with standard streams is talked to at once.
     fn announcement_due(&self) -> Option<Duration> {
         let running = self
             .running
             .as_ref()
-            .filter(|running| running.rest.is_none())?;
+            .filter(|running| running.rest.is_none() && !running.order.has_stdio())?;
         ANNOUNCE_AFTER.checked_sub(running.since.elapsed())
     }
 
