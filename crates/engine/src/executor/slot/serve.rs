@@ -33,9 +33,8 @@ use wait4::Wait4 as _;
 const BUSY_TRIES: u32 = 20;
 
 /// Time after which the start of a program is reported, if the program has not ended before. It is
-/// shorter than the first interval of the supervisor, who needs to know of the start only then. A
-/// short program thus costs one message, and one thread that is woken, and not two.
-const ANNOUNCE_AFTER: Duration = Duration::from_millis(10);
+/// shorter than the first interval of the supervisor, who needs to know of the start only then.
+const ANNOUNCE_AFTER: Duration = Duration::from_millis(2);
 
 /// Time that a program with standard streams has to end by itself when the orchestrator has ended.
 /// The guard waits a little longer for its slots.
