@@ -31,6 +31,7 @@ pub(crate) fn seconds(row: &mut Vec<u8>, micros: i64) {
 }
 
 /// Returns the context that prov4ml's names of contexts stand for, and any other word as it is.
+#[cfg(feature = "supervise")]
 pub(crate) fn plain_context(word: &str) -> &str {
     match word.strip_prefix("Context.").unwrap_or(word) {
         "TRAINING" => "train",

@@ -1,7 +1,7 @@
 //! Insights: sentences about a study, each with the numbers and the trials that carry it.
 //!
 //! A sentence that claims more than a count is there only if a test carries it. The tests of one
-//! subject are corrected together by Holm's method at [`SUBJECT_LEVEL`], so that in a study in which
+//! subject are corrected together by Holm's method at `SUBJECT_LEVEL`, so that in a study in which
 //! nothing holds, at most [`LEVEL`] of all studies get a false sentence. Trials are compared only
 //! with trials that were trained as long: complete ones, or those that reached one rung
 //! (`sample.rs`).
