@@ -40,6 +40,7 @@ VALID = [
     {"executor": {"name": "slurm", "walltime": "4h", "extra": ["--constraint=a100"]}},
     {"tracker": [{"name": "csv"}, {"name": "wandb", "tags": ["a"], "log_freq": 10}]},
     {"tracker": {"name": "program", "command": ["cat"]}},
+    {"source": [{"name": "files", "path": "runs/**/*.csv"}, {"name": "mlflow", "forward": True}]},
 ]
 INVALID = [
     {"scheduler": {"name": "asha", "resource": "epoch", "max": 81, "reductoin": 4}},
@@ -53,6 +54,8 @@ INVALID = [
     {"tracker": [{"name": "wandb", "tag": ["a"]}]},
     {"tracker": [{"entity": "us"}]},
     {"limits": {"metric": "latency"}},
+    {"source": [{"name": "files"}]},
+    {"source": [{"name": "mlflow", "path": "runs"}]},
 ]
 SPACE = {"space": {"x": {"min": 0.0, "max": 1.0}}}
 for table in VALID:
@@ -62,7 +65,8 @@ for table in INVALID:
     assert not validator.is_valid(SPACE | table), table
 
 kinds = run_json("kinds", "--json")["kinds"]
-assert {"sampler", "scheduler", "executor", "tracker", "plot"} == {kind["part"] for kind in kinds}
+parts = {"sampler", "scheduler", "executor", "tracker", "plot", "source"}
+assert parts == {kind["part"] for kind in kinds}
 print(
     f"{len(sweeps)} sweep files, {len(VALID)} valid and {len(INVALID)} invalid tables, "
     f"{len(kinds)} kinds"
