@@ -595,15 +595,22 @@ class App {
     document.querySelector("header").append(button);
   }
 
-  /// Puts filters, sorting, picks and choices into the address, so that the view can be sent.
+  /// Puts filters, sorting, picks and choices into the address, so that the view can be sent. Browsers
+  /// ignore changes of the address that follow each other too fast.
   saveState() {
+    clearTimeout(this.stateTimer);
+    this.stateTimer = setTimeout(() => this.writeState(), 200);
+  }
+
+  writeState() {
     const parts = this.sections.flatMap(({ study }) => {
       const state = study.state();
       if (this.trialView.study === study && this.trialView.id !== null)
         state.trial = this.trialView.id;
       return Object.keys(state).length ? [[study.data.name, state]] : [];
     });
-    const text = parts.length ? "#" + encodeURIComponent(JSON.stringify(Object.fromEntries(parts))) : "";
+    const state = encodeURIComponent(JSON.stringify(Object.fromEntries(parts)));
+    const text = parts.length ? "#" + state : "";
     if (text === location.hash) return;
     this.savedHash = text;
     history.replaceState(null, "", text || location.pathname + location.search);

@@ -290,6 +290,8 @@ def test_address(browser):
     shown = count_matches(browser, "x < 0.5")
     browser.run("document.querySelectorAll('th button')[2].click()")
     browser.run("document.querySelector('.table-box tbody input').click()")
+    chosen = "['x < 0.5', 'sort', 'picked'].every((part) => address.includes(part))"
+    browser.wait(f"((address) => {chosen})(decodeURIComponent(location.hash))")
     url = browser.run("location.href")
     browser.open("about:blank")
     browser.open(url)
@@ -331,7 +333,7 @@ def test_trial_view(browser):
         assert expected in text, (expected, text)
     values = browser.run("swath.trialView.series.find((line) => line.metric === 'val_loss').points")
     assert [step for step, _ in values] == [1, 2, 3, 4, 5, 6], values
-    assert f"%22trial%22%3A{number}" in browser.run("location.hash")
+    browser.wait(f"location.hash.includes('%22trial%22%3A{number}')")
     browser.run("document.querySelector('dialog').close()")
     browser.wait(f"document.activeElement.dataset.focus === 'open {number}'")
     assert not browser.errors, browser.errors
