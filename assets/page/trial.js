@@ -98,6 +98,7 @@ class TrialView {
   render(detail, message) {
     this.charts.forEach((chart) => chart.dispose());
     this.charts = [];
+    this.grid = null;
     const row = this.study.rowOf.get(this.id);
     const parts = [this.head(row)];
     if (detail) parts.push(...this.failure(detail));

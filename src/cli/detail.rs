@@ -8,6 +8,7 @@ use crate::provenance::Record;
 use crate::report::rank;
 use crate::report::view::View;
 use crate::source::secret::Secrets;
+use crate::study::axis::COUNTERS;
 use crate::study::{Study, Timestamp, Trial, TrialState, Verdict};
 use serde::Serialize;
 use serde_json::Value;
@@ -27,9 +28,6 @@ const LOG_LINES: usize = 300;
 
 /// Number of the best, of the failed and of the latest trials that an exported page describes.
 const EXPORTED: usize = 40;
-
-/// Keys of a row of metrics that can be the axis of its series, in order of precedence.
-const AXES: [&str; 4] = ["step", "epoch", "iteration", "training_iteration"];
 
 /// A trial with everything that the page shows of it.
 #[derive(Debug, Serialize)]
@@ -212,7 +210,7 @@ fn read_series(path: &Path, log: &str) -> Vec<Series> {
         .filter(|row: &serde_json::Map<_, _>| row.get("rank").is_none_or(|rank| *rank == 0))
         .collect();
     let start = rows.first().and_then(|row| row.get("at")?.as_f64());
-    let counter = AXES
+    let counter = COUNTERS
         .into_iter()
         .find(|key| log != "system" && rows.first().is_some_and(|row| row.contains_key(*key)));
     let mut series: BTreeMap<&str, Vec<(f64, f64)>> = BTreeMap::new();

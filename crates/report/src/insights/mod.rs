@@ -49,7 +49,7 @@ pub enum Subject {
     RangeEnd,
     /// One value of a choice is better than another.
     Choice,
-    /// What the scheduler saved.
+    /// The steps and hours that the scheduler saved.
     Saved,
     /// The time that the run will still take.
     Remaining,

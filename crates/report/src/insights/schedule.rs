@@ -1,4 +1,4 @@
-//! What the scheduler saved, and the time that the run will still take.
+//! The steps that the scheduler saved, and the time that the run will still take.
 
 use super::{Facts, Insight, Subject, trials};
 use crate::number;

@@ -1,4 +1,4 @@
-//! What was not tried: values of choices, ends of ranges, branches, and trials that never started.
+//! Untried parts of the space: values of choices, ends of ranges, branches, and trials that never started.
 
 use super::parameters::shown;
 use super::{Facts, Insight, Subject, listed, trials};

@@ -105,7 +105,7 @@ enum Kin {
     Process,
     /// Those of this process that bear a mark.
     Thread(Arc<OrphanFinder>),
-    /// Those of this machine that bear a mark, where orphans do not fall to this process.
+    /// All processes of this machine that bear a mark, where orphans do not fall to this process.
     Marked,
 }
 

@@ -13,7 +13,7 @@ const PER_CALL: u64 = 1 << 24;
 /// Length of the samples by which a file that was written anew is recognised.
 const SAMPLE: usize = 4096;
 
-/// What reading a file yields.
+/// The result of reading a file.
 pub(super) enum Piece<'a> {
     /// Further bytes.
     Bytes(&'a [u8]),

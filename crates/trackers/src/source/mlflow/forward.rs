@@ -155,7 +155,7 @@ struct Forwarder {
     has_given_up: bool,
 }
 
-/// What the server has given, by what the program knows.
+/// The ids of the server, by those that the program knows.
 #[derive(Default, Serialize, Deserialize)]
 struct Known {
     /// Ids of runs and models, and the folders of their artifacts.
