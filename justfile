@@ -28,10 +28,15 @@ docs:
     RUSTDOCFLAGS="-D warnings" cargo doc -p swath --no-deps --no-default-features --lib
     .ci/book
 
-# Runs the named benchmarks, or all: `just bench suggest`. BENCHMARKS.md has results
+# Runs the named benchmarks of benches/README.md, or all that take less than ten minutes: one table
 bench *names:
-    for name in {{ if names == "" { "curves journal suggest tail" } else { names } }}; do \
-        cargo bench --bench "$name"; done
+    cargo build --release --examples --bin swath
+    python3 benches/all.py {{ names }}
+
+# Runs them for two builds in turns, and marks each figure that became more than 5 % slower
+bench-compare old new *names:
+    cargo build --release --examples
+    python3 benches/all.py --compare {{ old }} {{ new }} {{ names }}
 
 # Runs everything at the same time and breaks it, for so many minutes: tests/soak/soak.py
 soak minutes="60":

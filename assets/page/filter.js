@@ -152,6 +152,30 @@ function contains(item, container) {
   throw new NoValue();
 }
 
+/// The elements of a name whose value is a set, such as the tags of a trial.
+class ElementSet {
+  constructor(elements) {
+    this.elements = elements;
+  }
+
+  toString() {
+    return this.elements.join(";");
+  }
+}
+
+/// Compares two values. A comparison with a set holds if it holds for one of its elements, and `!=`
+/// and `not in` if they hold for all.
+function compareSets(sign, left, right) {
+  if (!(left instanceof ElementSet) && !(right instanceof ElementSet))
+    return COMPARISONS[sign](left, right);
+  const elementsOf = (value) => (value instanceof ElementSet ? value.elements : [value]);
+  const opposite = { "!=": "==", "not in": "in" }[sign];
+  const holds = elementsOf(left).some((one) =>
+    elementsOf(right).some((other) => COMPARISONS[opposite || sign](one, other)),
+  );
+  return opposite ? !holds : holds;
+}
+
 const COMPARISONS = {
   "==": isEqual,
   "!=": (left, right) => !isEqual(left, right),
@@ -298,7 +322,7 @@ class FilterParser {
     for (let sign = this.comparisonSign(); sign; sign = this.comparisonSign()) {
       const right = this.sum();
       this.checkComparison(sign, left, right);
-      rest.push([COMPARISONS[sign], right]);
+      rest.push([sign, right]);
       left = right;
     }
     if (!rest.length) return first;
@@ -307,10 +331,10 @@ class FilterParser {
       value(row) {
         let result = true;
         let left = first.value(row);
-        for (const [compare, operand] of rest) {
+        for (const [sign, operand] of rest) {
           const right = operand.value(row);
           if (left === undefined || right === undefined) result = false;
-          else if (!compare(left, right)) return false;
+          else if (!compareSets(sign, left, right)) return false;
           left = right;
         }
         return result;
@@ -540,9 +564,7 @@ function containsWords(columns, words) {
   return (row) =>
     lowerCase.every((word) =>
       searched.some((column) =>
-        column.number
-          ? column.text(row) === word
-          : column.text(row).toLowerCase().includes(word),
+        column.number ? column.text(row) === word : column.text(row).toLowerCase().includes(word),
       ),
     );
 }

@@ -10,6 +10,9 @@ of 5 ms, from the last clock that one program reads to the first that the next o
 with 64 slots. `silent`: the share of a core of each process of a run beside 32 programs that only
 sleep. Without a name all three. Several binaries of swath are compared with each other.
 
+The last lines are for programs: the name of a measurement, its figure for the last binary, and its
+ratio to the first binary, or to the loop or the target if there is only one, separated by tabs.
+
 The programs run in turns. CPU times are user and system time of all processes of a run. All folders
 are kept until the end, because ext4 is slower for minutes after many files have been removed. The
 folders are in TMPDIR: set it to measure another file system.
@@ -39,6 +42,8 @@ space = {{ x = {{ min = 0.0, max = 1.0 }} }}
 """
 NAP_MS = 5
 SILENT_TRIALS = 32
+# Seconds after which the intervals between two looks at a silent trial no longer grow.
+SETTLED = 170
 
 
 def parse_arguments():
@@ -117,18 +122,31 @@ def ratio(runs, baseline, index):
     return statistics.median(run[0][index] / base[0][index] for run, base in pairs)
 
 
+def line_for_programs(arguments, name, figures, unit, single):
+    """Returns the line of a measurement; `single` says what one binary alone is compared with."""
+    last = figures[arguments.binaries[-1]]
+    ratio = single
+    if len(arguments.binaries) > 1:
+        ratio = f"{last / figures[arguments.binaries[0]]:.2f}"
+    return f"{name}\t{last:.3f} {unit}\t{ratio}"
+
+
 def launch(arguments, scratch):
     trials = arguments.trials
     runs = in_turns(arguments, scratch, ["/bin/true"], trials, 2)
     print(f"{trials} trials of /bin/true, 2 slots, medians of {arguments.rounds} rounds in turns")
+    loop, figures = runs["posix_spawn loop"], {}
     for name, measured in runs.items():
         cpu = statistics.median(1000 * run[0][0] / trials for run in measured)
+        figures[name] = cpu
         wall = statistics.median(1000 * run[0][1] / trials for run in measured)
-        loop = runs["posix_spawn loop"]
         print(
             f"{name:24} CPU {cpu:.3f} ms a trial, {ratio(measured, loop, 0):.2f} ×; "
             f"wall {wall:.3f} ms, {ratio(measured, loop, 1):.2f} ×"
         )
+    times = ratio(runs[arguments.binaries[-1]], loop, 0)
+    single = f"{times:.2f} of the loop (target 1.3)"
+    return [line_for_programs(arguments, "trivial trial, CPU", figures, "ms", single)]
 
 
 def gaps_between_trials(folder):
@@ -147,16 +165,23 @@ def gaps_between_trials(folder):
 
 def idle(arguments, scratch):
     program = [f"{arguments.examples}/nap", str(NAP_MS)]
+    lines = []
     for slots in (2, 64):
         trials = max(arguments.trials, 8 * slots)
         runs = in_turns(arguments, scratch, program, trials, slots)
         print(f"{trials} trials of {NAP_MS} ms, {slots} slots: time without a program in a slot")
+        figures = {}
         for name, measured in runs.items():
             gaps = sorted(gap for run in measured for gap in gaps_between_trials(run[1]))
             if not gaps:  # An old version, whose trials do not know their slot.
                 continue
             last = gaps[int(0.99 * (len(gaps) - 1))]
-            print(f"{name:24} median {statistics.median(gaps):.2f} ms, 99 % under {last:.2f} ms")
+            figures[name] = statistics.median(gaps)
+            print(f"{name:24} median {figures[name]:.2f} ms, 99 % under {last:.2f} ms")
+        loop = f"{figures['posix_spawn loop']:.2f} ms in the loop (target 1 ms)"
+        name = f"time without a program, {slots} slots"
+        lines.append(line_for_programs(arguments, name, figures, "ms", loop))
+    return lines
 
 
 def used_by_process(pid):
@@ -187,7 +212,7 @@ def is_helper(pid):
 
 
 def silent(arguments, scratch):
-    seconds = arguments.seconds
+    seconds, figures = arguments.seconds, {}
     print(f"{SILENT_TRIALS} silent trials for {seconds:.0f} s: part of a core, and wake-ups")
     for binary in arguments.binaries:
         folder = tempfile.mkdtemp(dir=scratch)
@@ -195,14 +220,15 @@ def silent(arguments, scratch):
         sweep = write_sweep(f"{folder}/sweep", program, SILENT_TRIALS, SILENT_TRIALS)
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         run = subprocess.Popen([binary, "run", "--quiet", sweep], cwd=folder, **quiet)
-        time.sleep(10)
+        time.sleep(SETTLED)
         helpers = descendants(run.pid)
         before, of_helpers = used_by_process(run.pid), [used_by_process(pid) for pid in helpers]
         time.sleep(seconds)
         after, later = used_by_process(run.pid), [used_by_process(pid) for pid in helpers]
         used = sum(b[0] - a[0] for a, b in zip(of_helpers, later))
+        figures[binary] = 100 * (after[0] - before[0]) / seconds
         print(
-            f"{binary}: orchestrator {100 * (after[0] - before[0]) / seconds:.3f} %, "
+            f"{binary}: orchestrator {figures[binary]:.3f} %, "
             f"{(after[1] - before[1]) / seconds:.0f} a second; "
             f"guard and {len(helpers) - 1} slots {100 * used / seconds:.3f} %"
         )
@@ -210,6 +236,8 @@ def silent(arguments, scratch):
             run.send_signal(signal.SIGINT)
             time.sleep(0.5)
         run.wait()
+    name = f"beside {SILENT_TRIALS} silent trials"
+    return [line_for_programs(arguments, name, figures, "% of a core", "target 0.2 %")]
 
 
 def main():
@@ -217,9 +245,11 @@ def main():
     # All that a run leaves becomes a child of this process (PR_SET_CHILD_SUBREAPER).
     ctypes.CDLL(None).prctl(36, 1)
     scratch = tempfile.mkdtemp()
+    lines = []
     for question in arguments.questions:
-        question(arguments, scratch)
+        lines += question(arguments, scratch)
         sys.stdout.flush()
+    print("\n".join(lines))
     shutil.rmtree(scratch)
 
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use swath::executor::{
     Executor, Invocation, Launch, Pool, Program, ProgramSettings, ProgramSpec, SignalKind, Sources,
-    StudyContext,
+    StudyContext, Warm,
 };
 use swath::space::{Params, Value};
 use swath::study::{Attempt, Exit, TrialId};
@@ -25,9 +25,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         .unwrap_or(1000);
     let slots: usize = words.next().and_then(|word| word.parse().ok()).unwrap_or(2);
     let program = words.next().unwrap_or_else(|| "/bin/true".to_owned());
+    // With an argument, as the other programs are started: `/bin/true` then reads the locale.
+    let argv = [program, "--x=0.5".to_owned()];
     let dir = tempfile::tempdir()?.keep();
     let program = Program::new(ProgramSettings {
-        invoke: Box::new(move |_| Invocation::of(std::slice::from_ref(&program))),
+        invoke: Box::new(move |_| Invocation::of(&argv)),
         spec: ProgramSpec {
             env: Vec::new(),
             workdir: dir.clone(),
@@ -40,7 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             source_tables: Vec::new(),
             checkpoint: false,
             invalid: Vec::new(),
-            warm: false,
+            warm: Warm::Off,
         },
         guard: None,
         allotment: swath::executor::Allotment::default(),

@@ -1,10 +1,10 @@
 //! Measures the minimum cost of starting trivial programs: a folder, two log files and a
 //! posix_spawn for each, several at a time.
 //!
-//! `spawn_baseline COUNT [SLOTS] [PROGRAM] [ARGUMENTS]` prints one line of JSON. The folders stay in
-//! `TMPDIR`, to be removed after the last run, because ext4 is slow for minutes after many files are
-//! removed. `{slot}` in an argument is the number of the slot. The result is the baseline for the
-//! cost of a trial.
+//! `spawn_baseline COUNT [SLOTS] [PROGRAM] [ARGUMENTS]` prints one line of JSON. The folders stay
+//! in `TMPDIR`, to be removed after the last run, because ext4 is slow for minutes after many files
+//! are removed. `{slot}` in an argument is the number of the slot. The result is the baseline for
+//! the cost of a trial.
 #![expect(clippy::print_stdout, reason = "its result is what it is for")]
 
 use std::fs::{self, File, OpenOptions};

@@ -1,7 +1,8 @@
-//! `swath add`: adds a configuration that the study tries next, even while it runs.
+//! `swath add`: adds a configuration that the study tries next, or raises its number of trials,
+//! even while it runs.
 
 use super::exit::{Code, Failure};
-use super::{Context, studies};
+use super::{Context, remarks, studies};
 use crate::cluster::pilot;
 use crate::driver::{DriverError, amend, inbox, propose};
 use crate::journal::{JournalError, StudyDir};
@@ -10,16 +11,19 @@ use crate::report::listing;
 use crate::report::text::plain;
 use crate::source::Source;
 use crate::space::{Digits, Params};
-use crate::study::Timestamp;
+use crate::study::{Event, Timestamp};
 use crate::sweep::{Sweep, given};
 use std::io::Read as _;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// Arguments of `swath add`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Parameters that are left out are drawn at random. Added trials run before the sampler's proposals, and count towards `trials`."
-)]
+#[command(after_help = "\
+        Parameters that are left out are drawn at random. Added trials run before the sampler's \
+        proposals, and count towards `trials`.\
+        \n\nA number of trials that was raised with `--trials` holds for every further `swath \
+        run`, until `trials` in the sweep file is changed.")]
 pub(crate) struct Args {
     /// The study (its name or folder; default: the one that ran last), then values: `lr=0.1
     /// layers=2 optimizer=adam units=[64,32]`
@@ -33,12 +37,44 @@ pub(crate) struct Args {
     /// Add a configuration even if a trial already has it
     #[arg(long)]
     pub(crate) again: bool,
+
+    /// Raise the total number of trials of the study to `N`, or by `+N`
+    #[arg(long, value_name = "N", conflicts_with_all = ["toml", "again"])]
+    pub(crate) trials: Option<Total>,
+}
+
+/// A number of trials that a study is to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Total {
+    /// The total.
+    Of(u64),
+    /// The number above the present total.
+    More(u64),
+}
+
+impl FromStr for Total {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.strip_prefix('+') {
+            Some(more) => Ok(Self::More(more.parse()?)),
+            None => Ok(Self::Of(text.parse()?)),
+        }
+    }
 }
 
 /// Runs `swath add`: checks each configuration against the space, the constraints and the existing
 /// trials, then delivers all of them. One bad configuration refuses the whole request.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let (dir, pairs) = split_words(args, context)?;
+    if let Some(total) = args.trials {
+        return match pairs.first() {
+            None => raise_trials(&dir, total, context),
+            Some(pair) => Err(Failure::usage(format!(
+                "`{pair}` and `--trials` cannot be used together"
+            ))),
+        };
+    }
     let source = source(args, pairs)?;
     let sweep = sweep_of(&dir, context)?;
     let colour = context.out.paint_err.on;
@@ -73,6 +109,42 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         }
     }
     deliver(&dir, &sweep, &points, context)
+}
+
+/// Raises the total number of trials of a study, in its journal or through the process that runs
+/// it.
+fn raise_trials(dir: &StudyDir, total: Total, context: &mut Context) -> Result<Code, Failure> {
+    let study = pilot::settled(dir)?;
+    let header = study.header();
+    let Some(present) = header.trials else {
+        return Err(Failure::usage(
+            "the study has no number of trials that could be raised: it goes on until something else ends it",
+        ));
+    };
+    let trials = match total {
+        Total::Of(trials) => trials,
+        Total::More(more) => present.saturating_add(more),
+    };
+    if trials <= present {
+        return Err(
+            Failure::usage(format!("the study is to have {present} trials already"))
+                .hint("name a larger total, or how many more, as in `--trials +50`"),
+        );
+    }
+    let of_file = header.raised_from.unwrap_or(present);
+    let is_appended = remarks::append(dir, vec![Event::Raised { trials }])?.is_some();
+    let change = format!("{present} → {trials} trials (the sweep file has {of_file})");
+    if is_appended {
+        context.out.say(format_args!("raised: {change}"));
+        context
+            .out
+            .hint("`swath run` with the sweep file starts them");
+    } else {
+        context.out.say(format_args!(
+            "asked the process that runs the study to raise its total: {change}"
+        ));
+    }
+    Ok(Code::Done)
 }
 
 /// Appends the trials to the journal. If another process runs the study, writes them to its inbox

@@ -11,10 +11,11 @@ use std::path::PathBuf;
     arg_required_else_help = true,
     disable_help_subcommand = true
 )]
-#[command(
-    after_help = "Start with `swath init`, then `swath run sweep.toml`. Exit codes: 0 done, 1 swath itself failed, 2 bad usage or sweep \
-file, 3 no trial succeeded, 4 failure limit or circuit breaker, 5 another run holds the study, 6 a check found a difference, 130 or 143 interrupted."
-)]
+#[command(after_help = "\
+        Start with `swath init`, then `swath run sweep.toml`. Exit codes: 0 done, 1 swath itself \
+        failed, 2 bad usage or sweep file, 3 no trial succeeded, 4 failure limit or circuit \
+        breaker, 5 another run holds the study, 6 a check found a difference, 130 or 143 \
+        interrupted.")]
 pub(crate) struct Cli {
     /// The folder of all studies
     #[arg(
@@ -76,6 +77,10 @@ pub(crate) enum Command {
     Retry(super::retry::Args),
     Recapture(super::recapture::Args),
     Rerun(super::rerun::Args),
+    /// Write a note on trials
+    Note(super::remarks::NoteArgs),
+    /// Tag trials, or remove a tag from them
+    Tag(super::remarks::TagArgs),
     /// Move trials to the trash of their study, or restore them
     Rm(super::rm::Args),
     /// Free disk space of a study: old checkpoints by its policy, and files that crashed runs left

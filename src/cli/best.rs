@@ -3,11 +3,14 @@
 use super::exit::{Code, Failure};
 use super::output::JSON_VERSION;
 use super::studies::SelectionArgs;
-use super::{Context, paste};
+use super::{Context, luck, paste, quote};
+use crate::journal::StudyDir;
 use crate::report::listing::Detail;
 use crate::report::text::plain;
 use crate::report::{front, json, listing, rank, summary};
+use crate::run::parameter_arguments;
 use crate::study::{Study, Trial};
+use crate::sweep::{self, Sweep};
 use serde_json::json;
 
 /// Arguments of `swath best`.
@@ -24,7 +27,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["args", "json"])]
     pub(crate) toml: bool,
 
-    /// Print arguments for a command line
+    /// Print arguments for a command line, as the program takes them
     #[arg(long, conflicts_with = "json")]
     pub(crate) args: bool,
 
@@ -88,14 +91,15 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             let model = trial.model_that_counts().ok_or_else(|| no_model(trial))?;
             writeln!(out.stdout, "{}", plain(model.path))?;
         }
-    } else if args.toml || args.args {
+    } else if args.toml {
         for trial in &ranked {
-            let text = if args.toml {
-                point(study, trial)
-            } else {
-                paste::arguments(&trial.params)
-            };
-            writeln!(out.stdout, "{text}")?;
+            writeln!(out.stdout, "{}", point(study, trial))?;
+        }
+    } else if args.args {
+        let sweep = sweep_of_study(&selection.dir);
+        for trial in &ranked {
+            let text = arguments(sweep.as_ref(), &selection.dir, trial);
+            writeln!(out.stdout, "{}", plain(&text))?;
         }
     } else if let [trial] = ranked.as_slice() {
         writeln!(
@@ -114,6 +118,11 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
                 plain(name),
                 plain(&listing::shown(value))
             )?;
+        }
+        if !selection.is_selective()
+            && let Some(hint) = luck::hint(&selection.dir, study)
+        {
+            out.hint(hint);
         }
     } else {
         let table = listing::ranked(study, &ranked, Detail::Exact);
@@ -141,6 +150,23 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         }
     }
     Ok(Code::Done)
+}
+
+/// Returns the sweep of a study, if it runs a program. The command of another one, or of a sweep
+/// file that this version of swath does not read, is not known.
+fn sweep_of_study(dir: &StudyDir) -> Option<Sweep> {
+    let source = sweep::load(&dir.sweep_toml()).ok()?;
+    let sweep = Sweep::parse_for_either(source).ok()?;
+    Some(sweep).filter(|sweep| !sweep.run.command.is_empty())
+}
+
+/// Returns the arguments by which the program of the sweep takes the parameters of a trial; without
+/// a program, `--name=value` for each.
+fn arguments(sweep: Option<&Sweep>, dir: &StudyDir, trial: &Trial) -> String {
+    match sweep {
+        Some(sweep) => quote::line(&parameter_arguments(sweep, dir, trial)),
+        None => paste::arguments(&trial.params),
+    }
 }
 
 /// Returns the failure for `--args` if no trial satisfies the outcome constraints.
@@ -198,8 +224,8 @@ mod tests {
     use crate::cli::exit::{Code, Failure};
     use crate::cli::studies::{SelectionArgs, demo};
     use crate::space::Value;
-    use crate::study::{Exit, Goal, LogRecord};
-    use swath_model::demo::{Demo, objective, text};
+    use crate::study::{Exit, Goal};
+    use swath_model::demo::{Demo, model_record, objective, text};
 
     fn args() -> Args {
         Args {
@@ -237,6 +263,58 @@ mod tests {
             best(&world(), &args()).unwrap(),
             "trial 2: val_loss 0.25\n  lr = 1e-5\n  model.name = a b\n"
         );
+    }
+
+    /// Returns the study of a sweep over one number, of which the losses rise by 3 over the range
+    /// and have errors up to this noise. With noise, the last trial has the least loss of all by
+    /// luck.
+    fn lucky_world(noise: f64) -> Demo {
+        let mut demo = Demo::new(&["lr"]);
+        for at in 0..40_u32 {
+            let lr = f64::from(at * 7 % 40) / 40.0;
+            let error = f64::from(at * 17 % 11) / 5.0 - 1.0;
+            demo.complete(
+                &[("lr", Value::Float(lr))],
+                &[("val_loss", 2.0 + 3.0 * lr + noise * error)],
+            );
+        }
+        let (lr, loss) = (0.26, if noise > 0.0 { 1.4 } else { 2.78 });
+        demo.complete(&[("lr", Value::Float(lr))], &[("val_loss", loss)]);
+        demo
+    }
+
+    const LUCKY_SWEEP: &str = r#"
+        name = "digits"
+        [run]
+        command = ["true", "{args}"]
+        [objective]
+        metric = "val_loss"
+        goal = "min"
+        [search]
+        trials = 50
+        [space]
+        lr = { min = 0.0, max = 1.0 }
+    "#;
+
+    fn hints(demo: &Demo) -> String {
+        let (result, _, err) = demo::run(demo, None, |context| {
+            let path = context.logs.join("digits/sweep.toml");
+            std::fs::write(path, LUCKY_SWEEP).unwrap();
+            run(&args(), context)
+        });
+        result.unwrap();
+        err
+    }
+
+    #[test]
+    fn a_best_trial_that_may_be_luck_is_named_with_the_trial_that_is_expected_to_be_better() {
+        let text = hints(&lucky_world(0.5));
+        assert!(
+            text.contains("trial 41 may be luck: a model of 41 trials"),
+            "{text}"
+        );
+        assert!(text.contains("`swath rerun digits 41,"), "{text}");
+        assert_eq!(hints(&lucky_world(0.0)), "");
     }
 
     #[test]
@@ -281,20 +359,7 @@ mod tests {
         let trial = demo.start(&[]);
         for (epoch, loss) in [0.9, 0.05, 0.4].into_iter().enumerate() {
             demo.report(trial, &[("val_loss", loss)]);
-            let model_path = format!("epoch {epoch}.bin");
-            demo.log(
-                trial,
-                LogRecord::Model {
-                    model_path,
-                    md5: None,
-                    size: 1,
-                    step: None,
-                    held: None,
-                    keep: false,
-                    doubt: None,
-                    partial: Vec::new(),
-                },
-            );
+            demo.log(trial, model_record(&format!("epoch {epoch}.bin"), None));
         }
         demo.end(trial, Exit::Done);
         assert_eq!(best(&demo, &arguments).unwrap(), "epoch 1.bin\n");

@@ -8,7 +8,7 @@ use crate::driver::prepare::prepared_folders;
 use crate::executor::Launch;
 use crate::journal::StudyDir;
 use crate::report::text::plain;
-use crate::run::{Options, work_plan};
+use crate::run::{Options, WorkError, work_plan};
 use crate::space::{Name, Params};
 use crate::study::{Goal, Objective, TrialId};
 use crate::sweep::units::{Bytes, HumanDuration};
@@ -57,16 +57,18 @@ fn describe_preparation(preparation: &Preparation) -> String {
 }
 
 /// Returns the files that stand in private working directories, in words.
-fn describe_workdir(sweep: &Sweep, context: &Context) -> Option<String> {
+fn describe_workdir(
+    sweep: &Sweep,
+    called: &Path,
+    context: &Context,
+) -> Result<Option<String>, WorkError> {
     let options = Options {
         logs: context.logs.clone(),
-        workdir: std::env::current_dir().unwrap_or_default(),
+        workdir: called.to_owned(),
         ..Options::default()
     };
-    match work_plan(sweep, &options) {
-        Ok(plan) => Some(plan?.summary()),
-        Err(error) => Some(format!("{error}; {}", error.hint())),
-    }
+    let plan = work_plan(sweep, &options)?;
+    Ok(plan.map(|plan| plan.summary()))
 }
 
 /// Runs `swath check`: prints a table, or one JSON document with `--json`.
@@ -76,6 +78,9 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     }
     let (sweep, workdir) = args.sweep.read(Accepts::Either, args.strict, context)?;
     let overview = Overview::of(&sweep, &workdir, context);
+    if let Err(error) = &overview.workdir {
+        return Err(Failure::usage(error.to_string()).hint(error.hint()));
+    }
     for (label, text) in overview.rows(&sweep) {
         writeln!(context.out.stdout, "{label:<12} {}", plain(&text))?;
     }
@@ -91,8 +96,8 @@ fn run_json(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         return Ok(Code::Usage);
     };
     // A sweep file that `--strict` refuses is still described, with `ok` set to false.
-    let refused = args.strict && !sweep.warnings.list.is_empty();
     let overview = Overview::of(sweep, &located.workdir, context);
+    let refused = args.strict && !sweep.warnings.list.is_empty() || overview.workdir.is_err();
     let diagnostics = located.diagnostics();
     context
         .out
@@ -110,7 +115,7 @@ struct Overview {
     example: Params,
     command: Vec<String>,
     /// The private working directories of trials, in words; `None` if there are none.
-    workdir: Option<String>,
+    workdir: Result<Option<String>, WorkError>,
 }
 
 impl Overview {
@@ -140,7 +145,7 @@ impl Overview {
             acceptance: Acceptance::measure(&sweep.space, sweep.seed, DRAWS),
             example,
             command,
-            workdir: describe_workdir(sweep, context),
+            workdir: describe_workdir(sweep, called, context),
         }
     }
 
@@ -172,7 +177,7 @@ impl Overview {
             rows.push(("points", format!("{} to try first", sweep.points.len())));
         }
         rows.push(("sampler", sweep.sampler.name.clone()));
-        rows.push(("scheduler", sweep.scheduler.name.clone()));
+        rows.push(("scheduler", describe_scheduler(sweep)));
         rows.extend(
             sweep
                 .objectives
@@ -189,7 +194,7 @@ impl Overview {
             "executor",
             format!("{}, {} at a time", sweep.executor.name, sweep.slots()),
         ));
-        if let Some(workdir) = &self.workdir {
+        if let Ok(Some(workdir)) = &self.workdir {
             rows.push(("workdir", workdir.clone()));
         }
         let limits = describe_limits(sweep);
@@ -322,6 +327,16 @@ fn describe_objective(objective: &Objective) -> String {
         objective.metric,
         objective.take.describe()
     )
+}
+
+/// Returns the name of the scheduler, with what it chooses by itself.
+fn describe_scheduler(sweep: &Sweep) -> String {
+    let name = &sweep.scheduler.name;
+    let plan = sweep.build(sweep.slots(), None).ok();
+    match plan.as_ref().and_then(|plan| plan.scheduler.choice()) {
+        Some(choice) => format!("{name}: {choice}"),
+        None => name.clone(),
+    }
 }
 
 fn describe_limits(sweep: &Sweep) -> String {

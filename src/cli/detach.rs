@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 const STARTUP: Duration = Duration::from_millis(1500);
 
 /// Starts this command line again without `--detach`. The output of the new process is appended to
-/// `run.log` in the folder of the study `name`. If the process exits within [`STARTUP`], its output is
-/// printed here and its status decides the result.
+/// `run.log` in the folder of the study `name`. If the process exits within [`STARTUP`], its output
+/// is printed here and its status decides the result.
 pub(super) fn run(name: &str, context: &mut Context) -> Result<Code, Failure> {
     let dir = StudyDir::new(&context.logs, name);
     std::fs::create_dir_all(dir.root())?;

@@ -1,10 +1,13 @@
 //! Everything about one trial for the page: its values, attempts, metrics over time, logs, and the
 //! commands that go on with it.
 
+use super::diff::patch_of;
+use super::ui::files::{self, Artifact};
 use super::{quote, show, studies, tail};
-use crate::journal::{JournalError, readable_trial};
+use crate::journal::readable_trial;
 use crate::logger::regular;
 use crate::provenance::Record;
+use crate::report::facts::{Section, Subject, facts};
 use crate::report::rank;
 use crate::report::view::View;
 use crate::source::secret::Secrets;
@@ -26,6 +29,9 @@ const MOST_BYTES: u64 = 16 << 20;
 /// Maximum number of lines of each log.
 const LOG_LINES: usize = 300;
 
+/// Maximum number of bytes of the uncommitted changes (64 KiB).
+const PATCH_BYTES: usize = 64 << 10;
+
 /// Number of the best, of the failed and of the latest trials that an exported page describes.
 const EXPORTED: usize = 40;
 
@@ -34,32 +40,38 @@ const EXPORTED: usize = 40;
 pub(super) struct Detail {
     /// The row of `swath show --json`.
     row: Value,
-    attempts: Vec<Attempt>,
-    verdicts: Vec<(f64, Verdict)>,
-    series: Vec<Series>,
+    pub(super) attempts: Vec<Attempt>,
+    /// Step, decision and reason of each verdict of the scheduler.
+    pub(super) verdicts: Vec<(f64, Verdict, String)>,
+    pub(super) series: Vec<Series>,
     logs: Vec<Log>,
+    artifacts: Vec<Artifact>,
+    /// The uncommitted changes to the code as a git patch, without the known secrets.
+    patch: String,
+    /// Section, name and value of each fact that `swath diff` compares.
+    facts: Vec<(&'static str, String, String)>,
     /// Purpose and text of each command.
     commands: Vec<(&'static str, String)>,
 }
 
 /// An attempt of the trial.
 #[derive(Debug, Serialize)]
-struct Attempt {
-    slot: u32,
-    start: Timestamp,
-    end: Option<Timestamp>,
-    exit: Option<String>,
+pub(super) struct Attempt {
+    pub(super) slot: u32,
+    pub(super) start: Timestamp,
+    pub(super) end: Option<Timestamp>,
+    pub(super) exit: Option<String>,
 }
 
 /// The values of a metric over its axis.
 #[derive(Debug, Serialize)]
-struct Series {
+pub(super) struct Series {
     /// The name of the log, such as `report`, `train` or `system`.
-    log: String,
-    metric: String,
+    pub(super) log: String,
+    pub(super) metric: String,
     /// The label of the axis.
-    axis: String,
-    points: Vec<(f64, f64)>,
+    pub(super) axis: String,
+    pub(super) points: Vec<(f64, f64)>,
 }
 
 /// The last lines of a log.
@@ -70,32 +82,42 @@ struct Log {
 }
 
 /// Returns a trial of a study for the page; `None` if there is no such trial.
-///
-/// # Errors
-/// If the journal cannot be read.
-pub(super) fn of_trial(view: &View, id: u32) -> Result<Option<Detail>, JournalError> {
+pub(super) fn of_trial(view: &View, id: u32) -> Option<Detail> {
     let study = view.settled();
-    let Some(trial) = study.trials().iter().find(|trial| trial.id.0 == id) else {
-        return Ok(None);
-    };
-    let record = Record::of(&view.dir)?;
+    let trial = study.trials().iter().find(|trial| trial.id.0 == id)?;
+    let record = view.record();
     let secrets = studies::secrets(&view.dir);
     let folder = readable_trial(&view.dir, &study, trial.id);
-    Ok(Some(Detail {
+    let detail = describe(view, &study, trial, &record);
+    Some(Detail {
         logs: logs(&folder, &secrets),
-        ..describe(view, &study, trial, &record)
-    }))
+        artifacts: files::artifacts(&folder),
+        patch: shown_patch(&patch_of(&record, trial.id), &secrets),
+        ..detail
+    })
+}
+
+/// Returns the first lines of a patch without secrets, and says how much is left out.
+fn shown_patch(patch: &[u8], secrets: &Secrets) -> String {
+    let patch = secrets.redact_bytes(patch);
+    let text = String::from_utf8_lossy(&patch);
+    let mut end = 0;
+    for line in text.split_inclusive('\n') {
+        if end + line.len() > PATCH_BYTES {
+            let rest = text.len() - end;
+            return format!("{}… and {rest} more bytes\n", &text[..end]);
+        }
+        end += line.len();
+    }
+    text.into_owned()
 }
 
 /// Returns the trials that an exported page describes by id: the best, the failed and the latest.
-/// They are without logs: what a trial prints may contain secrets that only its own machine knows,
-/// and an exported page is made to be sent.
-///
-/// # Errors
-/// If the journal cannot be read.
-pub(super) fn of_export(view: &View) -> Result<BTreeMap<u32, Detail>, JournalError> {
+/// They are without logs and patches: what a trial prints may contain secrets that only its own
+/// machine knows, and an exported page is made to be sent.
+pub(super) fn of_export(view: &View) -> BTreeMap<u32, Detail> {
     let study = view.settled();
-    let record = Record::of(&view.dir)?;
+    let record = view.record();
     let kept = || study.trials().iter().rev().filter(|trial| !trial.removed);
     let failed = kept().filter(|trial| trial.state == TrialState::Failed);
     let chosen: BTreeSet<_> = rank::best(&study, EXPORTED)
@@ -105,12 +127,16 @@ pub(super) fn of_export(view: &View) -> Result<BTreeMap<u32, Detail>, JournalErr
         .map(|trial| trial.id)
         .collect();
     let trials = kept().filter(|trial| chosen.contains(&trial.id));
-    Ok(trials
+    trials
         .map(|trial| {
-            let detail = describe(view, &study, trial, &record);
+            let mut detail = describe(view, &study, trial, &record);
+            // Hundreds of packages in each of a hundred trials would make up most of the file.
+            detail
+                .facts
+                .retain(|(section, ..)| *section != Section::Packages.name());
             (trial.id.0, detail)
         })
-        .collect())
+        .collect()
 }
 
 /// Returns everything about a trial except its logs.
@@ -131,12 +157,34 @@ fn describe(view: &View, study: &Study, trial: &Trial, record: &Record) -> Detai
             .collect(),
         verdicts: verdicts
             .filter(|judged| judged.trial == trial.id)
-            .map(|judged| (judged.step, judged.verdict))
+            .map(|judged| (judged.step, judged.verdict, judged.why.clone()))
             .collect(),
         series: all_series(&folder.join("metrics")),
         logs: Vec::new(),
+        patch: String::new(),
+        artifacts: Vec::new(),
+        facts: named_facts(study, trial, record),
         commands: commands(study, trial),
     }
+}
+
+fn named_facts(
+    study: &Study,
+    trial: &Trial,
+    record: &Record,
+) -> Vec<(&'static str, String, String)> {
+    let patch = patch_of(record, trial.id);
+    let subject = Subject {
+        study,
+        trial,
+        made: record.made(trial.id),
+        environment: record.environment(trial.id),
+        patch: &patch,
+    };
+    let facts = facts(&subject).into_iter();
+    facts
+        .map(|fact| (fact.section.name(), fact.name, fact.value))
+        .collect()
 }
 
 /// Returns the last lines of the trial's logs without the known secrets.
@@ -152,7 +200,7 @@ fn logs(folder: &Path, secrets: &Secrets) -> Vec<Log> {
 }
 
 /// Returns the commands that continue, repeat and compare a trial.
-fn commands(study: &Study, trial: &Trial) -> Vec<(&'static str, String)> {
+pub(super) fn commands(study: &Study, trial: &Trial) -> Vec<(&'static str, String)> {
     let name = study.header().name.as_str();
     let id = trial.id.to_string();
     let command = |words: &[&str]| {
@@ -168,6 +216,9 @@ fn commands(study: &Study, trial: &Trial) -> Vec<(&'static str, String)> {
         ("explain its state", command(&["why", name, &id])),
         ("run it again elsewhere", command(&["repro", name, &id])),
     ];
+    if trial.can_stop() {
+        commands.push(("stop it", command(&["stop", name, &id])));
+    }
     if matches!(trial.state, TrialState::Failed | TrialState::Stopped) {
         commands.push(("let it try again", command(&["retry", name, &id])));
     }
@@ -196,7 +247,7 @@ fn all_series(folder: &Path) -> Vec<Series> {
 }
 
 /// Reads the series of one file of metrics, which has a JSON object in each line.
-fn read_series(path: &Path, log: &str) -> Vec<Series> {
+pub(super) fn read_series(path: &Path, log: &str) -> Vec<Series> {
     let mut bytes = Vec::new();
     let Ok(file) = regular::open(path) else {
         return Vec::new();
@@ -257,9 +308,10 @@ fn thinned(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{MOST_POINTS, all_series, of_export, of_trial, thinned};
+    use super::{MOST_POINTS, PATCH_BYTES, all_series, of_export, of_trial, shown_patch, thinned};
     use crate::cli::studies::demo;
     use crate::report::view::View;
+    use crate::source::secret::Secrets;
     use crate::space::Value;
     use crate::study::{Exit, Failure};
     use swath_model::demo::Demo;
@@ -319,6 +371,17 @@ mod tests {
     }
 
     #[test]
+    fn a_long_patch_is_cut_behind_a_line() {
+        let none = Secrets::default();
+        assert_eq!(shown_patch(b"+a\n-b", &none), "+a\n-b");
+        let line = format!("+{}\n", "x".repeat(998));
+        let long = shown_patch(line.repeat(100).as_bytes(), &none);
+        let (shown, rest) = long.split_once('…').unwrap();
+        assert_eq!(shown, line.repeat(PATCH_BYTES / line.len()));
+        assert_eq!(rest, " and 35000 more bytes\n");
+    }
+
+    #[test]
     fn a_trial_has_its_attempts_logs_and_commands() {
         let mut world = Demo::new(&["lr"]);
         world.complete(&[("lr", Value::Float(0.1))], &[("val_loss", 0.5)]);
@@ -329,8 +392,8 @@ mod tests {
         std::fs::create_dir_all(dir.root().join("2")).unwrap();
         std::fs::write(dir.root().join("2/stderr.log"), "\x1b[1mno\x1b[0m memory\n").unwrap();
         let view = View::open(dir, None).unwrap();
-        assert!(of_trial(&view, 3).unwrap().is_none());
-        let detail = of_trial(&view, 2).unwrap().unwrap();
+        assert!(of_trial(&view, 3).is_none());
+        let detail = of_trial(&view, 2).unwrap();
         assert_eq!(detail.row["params"]["lr"], 0.2);
         assert_eq!(detail.attempts.len(), 1);
         assert_eq!(detail.logs[0].lines, ["no memory"]);
@@ -340,7 +403,7 @@ mod tests {
             commands.contains(&"swath diff digits/best digits/2"),
             "{commands:?}"
         );
-        let exported = of_export(&view).unwrap();
+        let exported = of_export(&view);
         assert_eq!(exported.keys().collect::<Vec<_>>(), [&1, &2]);
         assert!(exported[&2].logs.is_empty(), "what it printed stays here");
     }

@@ -22,6 +22,7 @@ use serde::Serialize;
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
 use swath_table::{Column, ParquetError, TableWriter};
 
 /// The number of reports in a row group of Parquet.
@@ -31,7 +32,9 @@ const ROWS: usize = 1 << 16;
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "swath export [OPTIONS] [STUDY] [TRIALS]\n       swath export <TRACKER> [STUDY]",
-    after_help = "With the name of a tracker (`swath kinds` lists them), the files of that tracker are rebuilt from the journal."
+    after_help = "\
+        With the name of a tracker (`swath kinds` lists them), the files of that tracker are \
+        rebuilt from the journal."
 )]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -160,10 +163,8 @@ fn tracker(args: &Args) -> Option<&str> {
 }
 
 fn rebuild(tracker: &str, args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let dir = match args.selection.words.get(1) {
-        Some(study) => studies::named(&context.logs, study)?,
-        None => studies::latest(&context.logs)?,
-    };
+    let study = args.selection.words.get(1);
+    let dir = studies::named_or_latest(&context.logs, study.map(String::as_str))?;
     crate::run::rebuild(&Registry::standard(), &dir, tracker).map_err(|error| match error {
         RebuildError::Journal(journal) | RebuildError::Follow(FollowError::Journal(journal)) => {
             journal.into()
@@ -223,23 +224,31 @@ fn write(args: &Args, selection: &Selection, out: &mut dyn Write) -> Result<u64,
 
 fn long_parquet(selection: &Selection, out: &mut dyn Write) -> Result<u64, Failure> {
     let mut batch = long::Batch::new(&selection.study);
-    let (columns, mut rows) = (batch.columns().to_vec(), 0);
-    columnar(&columns, out, |writer| {
-        let mut buffered = 0;
-        rows = each_report(selection, &mut |report| {
-            batch.add(report);
-            buffered += 1;
-            if buffered == ROWS {
-                writer.add(batch.columns())?;
-                batch.clear();
-                buffered = 0;
+    let mut rows = 0;
+    columnar(&batch.take(), out, |writer| {
+        // One thread encodes a batch while this one reads the next.
+        std::thread::scope(|scope| {
+            let (batches, full) = sync_channel::<Vec<Column>>(1);
+            let writing = scope.spawn(move || full.iter().try_for_each(|full| writer.add(&full)));
+            let read = each_report(selection, &mut |report| {
+                batch.add(report);
+                if batch.rows() == ROWS {
+                    // Without a receiver, writing has failed, which is told below.
+                    let _ = batches.send(batch.take());
+                }
+                Ok(())
+            });
+            if batch.rows() > 0 {
+                let _ = batches.send(batch.take());
             }
-            Ok(())
-        })?;
-        if buffered > 0 {
-            writer.add(batch.columns())?;
-        }
-        Ok(())
+            drop(batches);
+            let written = writing.join();
+            rows = read?;
+            match written {
+                Ok(written) => Ok(written?),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        })
     })?;
     Ok(rows)
 }
@@ -278,7 +287,7 @@ fn each_report(
             return Ok(());
         }
         rows += 1;
-        each(&report)
+        each(report)
     })?;
     Ok(rows)
 }

@@ -18,12 +18,12 @@ use std::io::Write as _;
 
 /// Arguments of `swath gc`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Removes checkpoints and private workdirs that `keep` in [run] of the sweep file does not retain, held models other \
-than the one that counts and the last one, and unfinished files of crashed runs. With `--prepared` it also \
-removes the outputs of preparations; they are made again when a trial needs them. Never removes those \
-of trials that may be resumed, or with a model that the journal records and swath does not hold."
-)]
+#[command(after_help = "\
+        Removes checkpoints and private workdirs that `keep` in [run] of the sweep file does not \
+        retain, held models other than the one that counts and the last one, and unfinished files \
+        of crashed runs. With `--prepared` it also removes the outputs of preparations; they are \
+        made again when a trial needs them. Never removes those of trials that may be resumed, or \
+        with a model that the journal records and swath does not hold.")]
 pub(crate) struct Args {
     /// The study (its name or folder; default: the one that ran last)
     study: Option<String>,
@@ -56,10 +56,7 @@ pub(crate) struct Args {
 /// Runs `swath gc`: deletes the files, or lists them with `--dry-run`. A file that cannot be
 /// deleted is a warning, and the command ends with [`Code::Tool`].
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let dir = match &args.study {
-        Some(word) => studies::named(&context.logs, word)?,
-        None => studies::latest(&context.logs)?,
-    };
+    let dir = studies::named_or_latest(&context.logs, args.study.as_deref())?;
     // The lock is held until the end, so that no run starts while files are deleted.
     let _lock = match args.dry_run {
         true => None,

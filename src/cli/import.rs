@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 
 /// Arguments of `swath import`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Imported trials never count towards `trials`. A parameter that the file lacks gets its `default`. A trial outside the \
-space is kept but does not count. A second import of the same file adds only new trials."
-)]
+#[command(after_help = "\
+        Imported trials never count towards `trials`. A parameter that the file lacks gets its \
+        `default`. A trial outside the space is kept but does not count. A second import of the \
+        same file adds only new trials.")]
 pub(crate) struct Args {
     /// A study, or a sweep file, whose study is created if it does not exist
     #[arg(value_name = "SWEEP|STUDY")]

@@ -1,4 +1,4 @@
-//! `swath logs`: prints the standard output and the standard error of trials.
+//! `swath logs`: prints the standard output and the standard error of trials and preparations.
 
 use super::exit::{Code, Failure};
 use super::output::Output;
@@ -9,7 +9,8 @@ use crate::journal;
 use crate::logger::regular;
 use crate::report::text::{Escapes, log_line, plain};
 use crate::source::secret::Secrets;
-use crate::study::{Study, Trial, TrialState};
+use crate::study::{PreparationId, Study, Trial, TrialId, TrialState};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -26,6 +27,11 @@ const STATE_POLL: Duration = Duration::from_secs(1);
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) selection: SelectionArgs,
+
+    /// The preparation of this name that the selected trials read (default: all of this name), in
+    /// place of the trials
+    #[arg(long, value_name = "NAME")]
+    pub(crate) prepare: Option<String>,
 
     /// Only standard error
     #[arg(long)]
@@ -53,52 +59,148 @@ pub(crate) struct Args {
     pub(crate) raw: bool,
 }
 
-/// Runs `swath logs`: prints the logs of the selected trials, and with `--follow` those of one trial
-/// until it ends.
+/// A program whose logs are printed.
+#[derive(Clone, Copy)]
+enum Program {
+    Trial(TrialId),
+    Preparation(PreparationId),
+}
+
+impl Program {
+    /// Returns its execution in the study, or `None` if the study has none.
+    fn execution(self, study: &Study) -> Option<&Trial> {
+        match self {
+            Self::Trial(id) => study.trial(id),
+            Self::Preparation(id) => Some(&study.preparation(id)?.execution),
+        }
+    }
+
+    /// Returns the folder of its logs.
+    fn folder(self, selection: &Selection) -> PathBuf {
+        match self {
+            Self::Trial(id) => selection.folder(id),
+            Self::Preparation(id) => {
+                let preparation = selection.study.preparation(id);
+                let digest = preparation.map_or("", |preparation| &preparation.digest);
+                selection.dir.preparation(digest)
+            }
+        }
+    }
+
+    /// Returns its noun and its name.
+    fn title(self, study: &Study) -> String {
+        match self {
+            Self::Trial(id) => format!("trial {id}"),
+            Self::Preparation(id) => {
+                let name = study.preparation(id).map(|preparation| &preparation.name);
+                name.map_or_else(
+                    || format!("preparation {id}"),
+                    |name| format!("preparation `{name}`"),
+                )
+            }
+        }
+    }
+}
+
+/// Runs `swath logs`: prints the logs of the selected trials or preparations, and with `--follow`
+/// those of one until it ends.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let selection = args.selection.read(context)?;
-    let trials = selection.trials_or(|study| default_trial(study, args.follow))?;
-    if args.follow && trials.len() > 1 {
+    let programs: Vec<Program> = match &args.prepare {
+        Some(name) => preparations(name, &selection)?,
+        None => {
+            let trials = selection.trials_or(|study| default_trial(study, args.follow))?;
+            trials
+                .into_iter()
+                .map(|trial| Program::Trial(trial.id))
+                .collect()
+        }
+    };
+    if args.follow && programs.len() > 1 {
+        let noun = args.prepare.as_ref().map_or("trials", |_| "preparations");
         return Err(Failure::usage(format!(
-            "{} trials are selected, but `--follow` takes only one",
-            trials.len()
+            "{} {noun} are selected, but `--follow` takes only one",
+            programs.len()
         ))
         .hint("`swath top` shows all running trials"));
     }
-    let has_several_trials = trials.len() > 1;
-    for trial in trials {
-        print_logs(
-            args,
-            &mut context.out,
-            &selection,
-            trial,
-            has_several_trials,
-        )?;
+    let has_several = programs.len() > 1;
+    for program in programs {
+        print_logs(args, &mut context.out, &selection, program, has_several)?;
     }
     Ok(Code::Done)
 }
 
-/// Prints the logs of a trial, each under its path if there are several logs.
+/// Returns the preparations of this name that the selected trials read, or all without a selection.
+fn preparations(name: &str, selection: &Selection) -> Result<Vec<Program>, Failure> {
+    let study = &selection.study;
+    let selected: Option<Vec<TrialId>> = if selection.is_selective() {
+        let trials = selection.trials()?;
+        Some(trials.iter().map(|trial| trial.id).collect())
+    } else {
+        None
+    };
+    let named: Vec<_> = study
+        .preparations()
+        .iter()
+        .filter(|preparation| preparation.name.as_ref() == name)
+        .collect();
+    if named.is_empty() {
+        let names: BTreeSet<&str> = study
+            .preparations()
+            .iter()
+            .map(|preparation| preparation.name.as_ref())
+            .collect();
+        let failure = Failure::usage(format!("no preparation `{}` has been needed", plain(name)));
+        return Err(if names.is_empty() {
+            failure.hint("the study has no preparations")
+        } else {
+            let names: Vec<_> = names.into_iter().collect();
+            failure.hint(format!("the study has {}", names.join(", ")))
+        });
+    }
+    let of_selected: Vec<Program> = named
+        .into_iter()
+        .filter(|preparation| {
+            selected
+                .as_ref()
+                .is_none_or(|ids| ids.iter().any(|id| preparation.trials.contains(id)))
+        })
+        .map(|preparation| Program::Preparation(preparation.id))
+        .collect();
+    if of_selected.is_empty() {
+        return Err(Failure::usage(format!(
+            "no selected trial has read a preparation `{}`",
+            plain(name)
+        ))
+        .hint("without trials, the logs of all of this name are printed"));
+    }
+    Ok(of_selected)
+}
+
+/// Prints the logs of a program, each under its path if there are several logs.
 fn print_logs(
     args: &Args,
     out: &mut Output,
     selection: &Selection,
-    trial: &Trial,
-    has_several_trials: bool,
+    program: Program,
+    has_several: bool,
 ) -> Result<(), Failure> {
-    let folder = selection.folder(trial.id);
+    let folder = program.folder(selection);
     let mut logs = open(args, &folder, &selection.secrets())?;
-    let has_titles = has_several_trials || logs.len() > 1;
+    let has_titles = has_several || logs.len() > 1;
     // Escape sequences are neutralised on a terminal; files and pipes receive the bytes as they
     // are.
     let safe = out.width.is_some() && !args.raw;
     if logs.is_empty() {
-        let state = if trial.attempts == 0 {
+        let execution = program.execution(&selection.study);
+        let state = if execution.is_none_or(|execution| execution.attempts == 0) {
             "has not started"
         } else {
             "has written nothing"
         };
-        out.say(format_args!("trial {} {state}", trial.id));
+        let title = program.title(&selection.study);
+        out.say(format_args!("{title} {state}"));
     }
     for log in &mut logs {
         if has_titles {
@@ -115,7 +217,7 @@ fn print_logs(
         }
     }
     if args.follow {
-        follow(args, out, selection, trial, &folder, logs, safe)?;
+        follow(args, out, selection, program, logs, safe)?;
     }
     Ok(())
 }
@@ -225,35 +327,32 @@ fn open(args: &Args, folder: &Path, secrets: &Secrets) -> Result<Vec<Log>, Failu
     Ok(logs)
 }
 
-/// Copies new lines until the trial has ended and everything is copied.
+/// Copies new lines until the program has ended and everything is copied.
 fn follow(
     args: &Args,
     out: &mut Output,
     selection: &Selection,
-    trial: &Trial,
-    folder: &Path,
+    program: Program,
     mut logs: Vec<Log>,
     safe: bool,
 ) -> Result<(), Failure> {
-    let mut state = trial.state.clone();
+    let mut state = state_of(program, &selection.study);
     let mut last_check = Instant::now();
     while matches!(
         state,
         TrialState::Running | TrialState::Waiting | TrialState::Paused
     ) {
         std::thread::sleep(POLL);
-        // A waiting trial has no logs yet; they appear when it starts.
+        // A waiting program has no logs yet; they appear when it starts.
         if logs.is_empty() {
-            logs = open(args, folder, &selection.secrets())?;
+            logs = open(args, &program.folder(selection), &selection.secrets())?;
         }
         for log in &mut logs {
             log.copy(out, usize::MAX, safe)?;
         }
         if last_check.elapsed() >= STATE_POLL {
             let study = pilot::settled(&selection.dir)?;
-            state = study
-                .trial(trial.id)
-                .map_or(TrialState::Failed, |trial| trial.state.clone());
+            state = state_of(program, &study);
             // No process holds the study, so nothing will start the trial again.
             let is_abandoned =
                 state != TrialState::Running && journal::lock::holder(&selection.dir).is_none();
@@ -263,12 +362,19 @@ fn follow(
             last_check = Instant::now();
         }
     }
-    // The trial may have written more between the last copy and its end.
+    // The program may have written more between the last copy and its end.
     for log in &mut logs {
         log.copy(out, usize::MAX, safe)?;
         log.copy_rest(out, safe)?;
     }
     Ok(())
+}
+
+/// Returns the state of a program; a program that the study does not have any more has failed.
+fn state_of(program: Program, study: &Study) -> TrialState {
+    program
+        .execution(study)
+        .map_or(TrialState::Failed, |execution| execution.state.clone())
 }
 
 #[cfg(test)]
@@ -286,6 +392,7 @@ mod tests {
         };
         Args {
             selection,
+            prepare: None,
             stderr: false,
             stdout: false,
             follow: false,

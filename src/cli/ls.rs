@@ -8,12 +8,14 @@ use crate::cluster::pilot;
 use crate::journal::StudyDir;
 use crate::report::compare::ranking::Key;
 use crate::report::formula::{self, Formula, FormulaError, Names, ReportHistory, TrialCells};
-use crate::report::listing::Detail;
+use crate::report::listing::{Detail, Listing};
 use crate::report::table::{Column, RowTone, Table};
 use crate::report::text::plain;
 use crate::report::{json, listing, number, rank, row, summary};
+use crate::space::Value;
 use crate::study::{Goal, Study, Timestamp, Trial};
 use serde_json::json;
+use std::cmp::Reverse;
 
 /// Arguments of `swath ls`.
 #[derive(Debug, clap::Args)]
@@ -25,7 +27,8 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["words", "condition", "sort", "cols", "count"])]
     pub(crate) studies: bool,
 
-    /// Sort by a column, the best or smallest first; `-COLUMN` reverses the order
+    /// Sort by a column, the best or smallest first; `-COLUMN` reverses the order (default: by the
+    /// objective; `--json`: by the number of the trial)
     #[arg(long, value_name = "COLUMN", allow_hyphen_values = true)]
     pub(crate) sort: Option<String>,
 
@@ -33,7 +36,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "COLUMN,…")]
     pub(crate) cols: Vec<String>,
 
-    /// Show at most this many trials: the last ones, or the first after sorting
+    /// Show at most this many trials: the first of the table (`--json`: the last ones)
     #[arg(short = 'n', long, value_name = "N")]
     pub(crate) count: Option<usize>,
 
@@ -67,8 +70,10 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     // Only the reports that the requested columns need are read from the journal.
     let requested: Vec<&Formula> = cols.iter().chain(sort.iter().map(|(by, _)| by)).collect();
     let history = formula::study::read(&selection.dir, study, &names, &requested)?;
-    if let Some((by, reverse)) = &sort {
-        self::sort(study, &mut trials, by, *reverse, &history);
+    match &sort {
+        Some((by, reverse)) => self::sort(study, &mut trials, by, *reverse, &history),
+        None if !args.json && !selection.has_selectors() => sort_by_objective(study, &mut trials),
+        None => {}
     }
     shorten(&mut trials, args);
     if args.json {
@@ -86,11 +91,14 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     // A pipe or a file receives exact numbers; a terminal receives rounded ones that fit.
     let exact = args.wide || context.out.width.is_none();
     let detail = if exact { Detail::Exact } else { Detail::Brief };
-    let table = match cols.as_slice() {
-        [] => listing::trials(study, &trials, detail),
-        cols => listing::columns(study, &trials, cols, &history, detail),
-    };
-    print(&table, args, context)?;
+    if cols.is_empty() {
+        let listing = listing::trials(study, &trials, detail);
+        print(&listing.table, args, context)?;
+        print_left_out(&listing, context);
+    } else {
+        let table = listing::columns(study, &trials, &cols, &history, detail);
+        print(&table, args, context)?;
+    }
     print_summary(study, context);
     Ok(Code::Done)
 }
@@ -125,6 +133,23 @@ fn print(table: &Table, args: &Args, context: &mut Context) -> Result<(), Failur
         out.say(note);
     }
     Ok(())
+}
+
+/// Prints what the columns of a brief table leave out.
+fn print_left_out(listing: &Listing, context: &mut Context) {
+    let same = listing.same.iter();
+    let same: Vec<_> = same
+        .map(|(title, value)| format!("{title} {value}"))
+        .collect();
+    let same = (!same.is_empty()).then(|| format!("the same in all rows: {}", same.join(", ")));
+    let at_best = listing.is_at_best.then(|| {
+        "metrics beside the objective are those of its report; `--cols 'last(NAME)'` has the last"
+            .to_owned()
+    });
+    for line in same.into_iter().chain(at_best) {
+        let line = context.out.paint_err.dim(&line);
+        context.out.say(line);
+    }
 }
 
 /// Prints the counts of the study and, for a single objective, the incumbent to standard error.
@@ -173,14 +198,31 @@ fn sort(
     });
 }
 
+/// Sorts trials by the first objective, the best first: first those that satisfy the outcome
+/// constraints, then the others, and last the trials without a value, the latest first.
+fn sort_by_objective(study: &Study, trials: &mut [&Trial]) {
+    let Some(objective) = study.header().objectives.first() else {
+        return;
+    };
+    trials.sort_by_cached_key(|trial| {
+        let value = trial.objective(objective).map(Value::Float);
+        let is_infeasible = study.feasibility(trial) == Some(false);
+        let latest_first = value.is_none().then_some(Reverse(trial.id));
+        let key = Key {
+            value,
+            descending: objective.goal == Goal::Max,
+        };
+        (latest_first, is_infeasible, key)
+    });
+}
+
 fn shorten(trials: &mut Vec<&Trial>, args: &Args) {
     let Some(count) = args.count else { return };
-    // The best rows are at the top after sorting; in the order of the journal the newest are at the
-    // end.
-    if args.sort.is_some() {
-        trials.truncate(count);
-    } else {
+    // In the order of the journal the newest trials are at the end.
+    if args.json && args.sort.is_none() {
         trials.drain(..trials.len().saturating_sub(count));
+    } else {
+        trials.truncate(count);
     }
 }
 
@@ -307,11 +349,12 @@ mod tests {
     }
 
     #[test]
-    fn trials_stand_in_the_order_of_their_ids_and_the_study_is_summed_up() {
+    fn trials_are_sorted_by_the_objective_and_the_study_is_summed_up() {
+        assert_eq!(column(&args()), ["2", "1", "3", "4"]);
         let (out, err) = ls(&args(), None);
         assert_eq!(
             out.lines().next(),
-            Some("trial  state     val_loss  time    lr  optimizer  note")
+            Some("trial  state     val_loss  time    lr  optimizer  outcome")
         );
         assert_eq!(
             err,
@@ -323,7 +366,7 @@ mod tests {
     fn what_has_no_room_is_named() {
         let (out, err) = ls(&args(), Some(40));
         assert!(out.lines().all(|line| line.len() <= 40), "{out}");
-        assert!(err.starts_with("no room for: optimizer, note"), "{err}");
+        assert!(err.starts_with("no room for: optimizer, outcome"), "{err}");
     }
 
     #[test]
@@ -355,7 +398,7 @@ mod tests {
                 count: Some(2),
                 ..args()
             }),
-            ["3", "4"]
+            ["2", "1"]
         );
     }
 

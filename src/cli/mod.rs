@@ -24,8 +24,10 @@ pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod insights;
 pub(crate) mod kinds;
+mod learn;
 pub(crate) mod logs;
 pub(crate) mod ls;
+mod luck;
 pub(crate) mod man;
 pub(crate) mod output;
 mod page;
@@ -37,9 +39,10 @@ pub(crate) mod progress;
 mod provenance;
 pub(crate) mod quote;
 pub(crate) mod recapture;
+pub(crate) mod remarks;
 pub(crate) mod replay;
 pub mod report;
-pub(crate) mod repro;
+mod repro;
 pub(crate) mod rerun;
 pub(crate) mod retry;
 pub(crate) mod rm;
@@ -143,6 +146,8 @@ fn dispatch(command: &Command, context: &mut Context) -> Result<Code, Failure> {
         Command::Recapture(args) => recapture::run(args, context),
         Command::Rerun(args) => rerun::run(args, context),
         Command::Retry(args) => retry::run(args, context),
+        Command::Note(args) => remarks::note(args, context),
+        Command::Tag(args) => remarks::tag(args, context),
         Command::Rm(args) => rm::run(args, context),
         Command::Gc(args) => gc::run(args, context),
         Command::Doctor(args) => doctor::run(args, context),

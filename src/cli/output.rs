@@ -6,6 +6,7 @@ use super::terminal_text::TerminalText;
 use crate::report::text::{Escapes, Paint};
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The version of all `--json` output. It grows when a field changes its meaning or is removed; new
 /// fields may appear at any time.
@@ -47,6 +48,21 @@ impl Output {
             },
             live: err && !dumb,
         }
+    }
+
+    /// Returns an output without a terminal, and the texts that are written to its standard output
+    /// and standard error.
+    pub(crate) fn in_memory() -> (Self, MemoryStream, MemoryStream) {
+        let (out, err) = (MemoryStream::default(), MemoryStream::default());
+        let output = Self {
+            stdout: Box::new(out.clone()),
+            stderr: Box::new(err.clone()),
+            width: None,
+            paint: Paint::default(),
+            paint_err: Paint::default(),
+            live: false,
+        };
+        (output, out, err)
     }
 
     /// Returns standard output for the texts of a study. On a terminal escape sequences are shown;
@@ -127,44 +143,37 @@ fn columns_variable() -> Option<usize> {
     std::env::var("COLUMNS").ok()?.parse().ok()
 }
 
-#[cfg(test)]
+/// The text that was written to a stream in memory.
+#[derive(Clone, Default)]
+pub(crate) struct MemoryStream(Arc<Mutex<Vec<u8>>>);
+
+impl MemoryStream {
+    pub(crate) fn text(&self) -> String {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl Write for MemoryStream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        written.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 pub(crate) mod captured {
-    //! An output whose text tests can read.
-    use super::{Output, Paint};
-    use std::io::{self, Write};
-    use std::sync::{Arc, Mutex};
-
-    /// The bytes that were written to one stream.
-    #[derive(Clone, Default)]
-    pub(crate) struct Sink(Arc<Mutex<Vec<u8>>>);
-
-    impl Sink {
-        pub(crate) fn text(&self) -> String {
-            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-        }
-    }
-
-    impl Write for Sink {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    //! An output whose text is kept: for commands within `swath top`, and for tests.
+    pub(crate) use super::MemoryStream as Sink;
+    use super::Output;
 
     /// Returns an output of that width, and the texts written to its standard output and standard
     /// error.
     pub(crate) fn output(width: Option<usize>) -> (Output, Sink, Sink) {
-        let (out, err) = (Sink::default(), Sink::default());
-        let output = Output {
-            stdout: Box::new(out.clone()),
-            stderr: Box::new(err.clone()),
-            width,
-            paint: Paint::default(),
-            paint_err: Paint::default(),
-            live: false,
-        };
-        (output, out, err)
+        let (output, out, err) = Output::in_memory();
+        (Output { width, ..output }, out, err)
     }
 }

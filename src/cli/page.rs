@@ -2,8 +2,10 @@
 //! charts and their library, and loads nothing from the network.
 
 use super::Context;
+use super::compare;
 use super::detail::{self, Detail};
 use super::exit::{Code, Failure};
+use super::output::Output;
 use super::studies::SelectionArgs;
 use crate::report::formula::study::ReadError;
 use crate::report::page::Page;
@@ -12,10 +14,11 @@ use crate::report::text::plain;
 use crate::report::view::View;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const TEMPLATE: &str = include_str!("../../assets/page/page.html");
 const STYLE: &str = include_str!("../../assets/page/page.css");
@@ -23,31 +26,75 @@ const LIBRARY: &str = include_str!("../../assets/echarts/echarts.min.js");
 /// The version of the chart library, as stated in `assets/README.md`.
 const LIBRARY_VERSION: &str = "6.1.0";
 const SCRIPT: &str = concat!(
+    include_str!("../../assets/page/format.js"),
+    include_str!("../../assets/page/elements.js"),
+    include_str!("../../assets/page/colours.js"),
     include_str!("../../assets/page/filter.js"),
-    include_str!("../../assets/page/model.js"),
-    include_str!("../../assets/page/charts.js"),
+    include_str!("../../assets/page/columns.js"),
+    include_str!("../../assets/page/study.js"),
+    include_str!("../../assets/page/work.js"),
+    include_str!("../../assets/page/marks.js"),
+    include_str!("../../assets/page/axes.js"),
+    include_str!("../../assets/page/trial_charts.js"),
+    include_str!("../../assets/page/parameter_charts.js"),
+    include_str!("../../assets/page/importance.js"),
+    include_str!("../../assets/page/objective_charts.js"),
     include_str!("../../assets/page/table.js"),
+    include_str!("../../assets/page/log.js"),
+    include_str!("../../assets/page/artifacts.js"),
     include_str!("../../assets/page/trial.js"),
+    include_str!("../../assets/page/diff.js"),
+    include_str!("../../assets/page/actions.js"),
+    include_str!("../../assets/page/card.js"),
+    include_str!("../../assets/page/section.js"),
+    include_str!("../../assets/page/studies.js"),
+    include_str!("../../assets/page/server.js"),
     include_str!("../../assets/page/app.js"),
 );
 
 /// The trials of each study that an exported page describes, by id.
 pub(super) type Details = Vec<BTreeMap<u32, Detail>>;
 
-/// Writes the page with the data of some studies and the details of some of their trials. If `page`
-/// is `None`, the page requests its data from the server that it came from.
-pub(super) fn write(
-    page: Option<(&Page, &Details)>,
+/// The JSON in a page.
+struct Embedded {
+    data: String,
+    details: String,
+    /// The secret with which the page may act.
+    actions: String,
+    /// The comparison of the studies.
+    comparison: String,
+}
+
+/// Writes the page with the data of some studies and the details of some of their trials.
+fn write(
+    page: &Page,
+    details: &Details,
+    comparison: &Value,
     title: &str,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let (data, details) = match page {
-        Some((page, details)) => (
-            serde_json::to_string(page)?,
-            serde_json::to_string(details)?,
-        ),
-        None => ("null".to_owned(), "null".to_owned()),
+    let embedded = Embedded {
+        comparison: comparison.to_string(),
+        data: serde_json::to_string(page)?,
+        details: serde_json::to_string(details)?,
+        actions: "null".to_owned(),
     };
+    fill_template(&embedded, title, out)
+}
+
+/// Writes the page that requests its data from the server that it came from. With a secret it may
+/// act on the studies.
+pub(super) fn write_live(secret: Option<&str>, out: &mut dyn Write) -> io::Result<()> {
+    let embedded = Embedded {
+        data: "null".to_owned(),
+        details: "null".to_owned(),
+        actions: serde_json::to_string(&secret)?,
+        comparison: "null".to_owned(),
+    };
+    fill_template(&embedded, "swath", out)
+}
+
+fn fill_template(embedded: &Embedded, title: &str, out: &mut dyn Write) -> io::Result<()> {
     // Placeholders are filled in one pass, so that text in the data is never taken for a
     // placeholder.
     let mut parts = TEMPLATE.split("{{");
@@ -62,8 +109,10 @@ pub(super) fn write(
             "style" => out.write_all(STYLE.as_bytes())?,
             "library" => out.write_all(LIBRARY.as_bytes())?,
             "script" => out.write_all(SCRIPT.as_bytes())?,
-            "data" => out.write_all(inert(&data).as_bytes())?,
-            "details" => out.write_all(inert(&details).as_bytes())?,
+            "data" => out.write_all(inert(&embedded.data).as_bytes())?,
+            "details" => out.write_all(inert(&embedded.details).as_bytes())?,
+            "comparison" => out.write_all(inert(&embedded.comparison).as_bytes())?,
+            "actions" => out.write_all(inert(&embedded.actions).as_bytes())?,
             _ => {}
         }
         out.write_all(rest.as_bytes())?;
@@ -87,13 +136,16 @@ pub(super) fn export(
         .iter()
         .map(|view| view.study.header().name.as_str())
         .collect();
-    let details: Details = views
+    let details: Details = views.iter().map(detail::of_export).collect();
+    let folders = views
         .iter()
-        .map(detail::of_export)
-        .collect::<Result<_, _>>()?;
+        .map(|view| view.dir.root().to_owned())
+        .collect();
     let mut html = Vec::new();
     write(
-        Some((&page, &details)),
+        &page,
+        &details,
+        &comparison(folders),
         &format!("{} – swath", names.join(", ")),
         &mut html,
     )?;
@@ -102,6 +154,33 @@ pub(super) fn export(
         .out
         .say(format_args!("page: {}", plain(&path.display().to_string())));
     Ok(Code::Done)
+}
+
+/// Compares the studies in some folders as `swath compare --by study` does. `null` for a single
+/// study, and for studies without a common objective.
+pub(super) fn comparison(folders: Vec<PathBuf>) -> Value {
+    if folders.len() < 2 {
+        return Value::Null;
+    }
+    let sources = folders.iter().map(|folder| folder.display().to_string());
+    let args = compare::Args {
+        sources: sources.collect(),
+        by: Some("study".to_owned()),
+        pair: "seed".to_owned(),
+        test: "t".to_owned(),
+        interval: "t".to_owned(),
+        json: true,
+        ..compare::Args::default()
+    };
+    let (out, text, _) = Output::in_memory();
+    let mut context = Context {
+        logs: PathBuf::new(),
+        out,
+    };
+    match compare::run(&args, &mut context) {
+        Ok(_) => serde_json::from_str(&text.text()).unwrap_or_default(),
+        Err(_) => Value::Null,
+    }
 }
 
 fn condition(selection: &SelectionArgs, view: &View) -> Result<Option<Condition>, ReadError> {
@@ -150,6 +229,7 @@ mod tests {
     use crate::report::view::View;
     use crate::space::Value;
     use crate::study::{Event, TrialId};
+    use serde_json::json;
     use sha2::{Digest, Sha256};
     use swath_model::demo::{Demo, text};
 
@@ -190,21 +270,28 @@ mod tests {
         let logs = tempfile::tempdir().unwrap();
         let view = View::open(demo::write(logs.path(), "digits", &world), None).unwrap();
         let mut html = Vec::new();
-        write(Some((&Page::of(&[view]), &Vec::new())), evil, &mut html).unwrap();
+        write(
+            &Page::of(&[view]),
+            &Vec::new(),
+            &json!(evil),
+            evil,
+            &mut html,
+        )
+        .unwrap();
         let html = String::from_utf8(html).unwrap();
-        assert_eq!(html.matches("</script>").count(), 4);
+        assert_eq!(html.matches("</script>").count(), 6);
         assert_eq!(html.matches(SCRIPT).count(), 1);
         assert!(!html.contains("<script>alert"));
         assert!(html.len() < 2_000_000, "{}", html.len());
-        let data = html
-            .split_once("id=\"data\">")
-            .unwrap()
-            .1
-            .split_once("</script>")
-            .unwrap()
-            .0;
-        let data: serde_json::Value = serde_json::from_str(data).unwrap();
+        let data = data_of(&html);
         assert_eq!(data["studies"][0]["trials"]["axes"][0]["labels"][0], evil);
+    }
+
+    /// Returns the data of a page.
+    fn data_of(html: &str) -> serde_json::Value {
+        let (_, data) = html.split_once("id=\"data\">").unwrap();
+        let (data, _) = data.split_once("</script>").unwrap();
+        serde_json::from_str(data).unwrap()
     }
 
     #[test]
@@ -231,14 +318,7 @@ mod tests {
             };
             export(&path, &selection, &mut context).map(|_| {
                 let html = std::fs::read_to_string(&path).unwrap();
-                let data = html
-                    .split_once("id=\"data\">")
-                    .unwrap()
-                    .1
-                    .split_once("</script>")
-                    .unwrap()
-                    .0;
-                let data: serde_json::Value = serde_json::from_str(data).unwrap();
+                let data = data_of(&html);
                 data["studies"][0]["trials"]["id"].clone()
             })
         };

@@ -57,7 +57,8 @@ pub(super) fn arguments(params: &Params) -> String {
 
 fn argument(name: &str, value: &Value) -> String {
     match value {
-        // The debug format keeps the decimal point of a whole number and the exponent of a small one.
+        // The debug format keeps the decimal point of a whole number and the exponent of a small
+        // one.
         Value::Float(number) => format!("--{name}={number:?}"),
         other => format!("--{name}={other}"),
     }

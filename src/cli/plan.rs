@@ -8,7 +8,7 @@ use crate::driver::prepare::Assignment;
 use crate::journal::StudyDir;
 use crate::report::number;
 use crate::report::text::plain;
-use crate::run::{Estimate, Options, Outlook, Planned};
+use crate::run::{Bound, Estimate, Options, Outlook, Planned};
 use crate::study::kind::Capability;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -57,6 +57,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let Outlook {
         attempts: planned,
         estimate,
+        bound,
     } = crate::run::plan(&sweep, &options, usize::from(args.count))?;
     if args.json {
         let trials: Vec<_> = planned.iter().map(document).collect();
@@ -65,6 +66,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             "study": sweep.name,
             "trials": trials,
             "estimate": estimate,
+            "bound": bound,
         }))?;
         return Ok(Code::Done);
     }
@@ -90,6 +92,8 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     }
     if let Some(estimate) = estimate {
         context.out.say(outlook(&estimate, slots));
+    } else if let Some(bound) = bound.filter(|bound| bound.trials > 0) {
+        context.out.say(longest(&bound, slots));
     }
     Ok(Code::Done)
 }
@@ -124,10 +128,17 @@ fn outlook(estimate: &Estimate, slots: usize) -> String {
         number::seconds(estimate.seconds_per_trial)
     );
     let time = match (estimate.remaining, estimate.seconds) {
-        (Some(0), _) => format!("no trial remains; {each}"),
+        (Some(0), _) => match estimate.ended_by {
+            Some(key) => format!("`{key}` under [limits] leaves no further trial; {each}"),
+            None => format!("no trial remains; {each}"),
+        },
         (Some(remaining), Some(seconds)) => format!(
-            "about {} for {remaining} more trials, {slots} at a time: {each}",
-            number::seconds(seconds)
+            "about {} for {remaining} more trials, {slots} at a time{}: {each}",
+            number::seconds(seconds),
+            match estimate.ended_by {
+                Some(key) => format!(", then `{key}` under [limits] is used up"),
+                None => String::new(),
+            }
         ),
         _ => each,
     };
@@ -143,6 +154,27 @@ fn outlook(estimate: &Estimate, slots: usize) -> String {
         ))
     });
     time + &uses.collect::<String>()
+}
+
+/// Returns the most that the sweep takes before any of its trials has ended, as one line.
+fn longest(bound: &Bound, slots: usize) -> String {
+    let mut text = format!(
+        "at most {} for {} trials, {slots} at a time, besides preparations and retries: \
+         `{}` under [limits] allows each {}",
+        number::seconds(bound.seconds),
+        bound.trials,
+        bound.key,
+        number::seconds(bound.seconds_per_trial)
+    );
+    for (name, amount) in [("cost", bound.cost), ("GPU hours", bound.gpu_hours)] {
+        if let Some(amount) = amount {
+            text.push_str("; ");
+            text.push_str(name);
+            text.push_str(": at most ");
+            text.push_str(&number::short(amount));
+        }
+    }
+    text
 }
 
 fn show(planned: &Planned, env: bool, context: &mut Context) -> Result<(), Failure> {

@@ -8,7 +8,7 @@ use crate::cluster::pilot;
 use crate::driver::{Outcome, Recaptured};
 use crate::executor::Share;
 use crate::journal::StudyDir;
-use crate::provenance::Environment;
+use crate::provenance::environments;
 use crate::report::select::Selector;
 use crate::report::summary;
 use crate::report::text::plain;
@@ -19,27 +19,30 @@ use std::path::{Path, PathBuf};
 
 /// Read the kept outputs again, with corrected patterns or names, without training again
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "First correct `[capture]` or `[objective]` in the sweep file. Trials that ended with status 0 and without their objective get their reports from the kept stdout.log and stderr.log and from their records. The study gets further events; nothing is removed from it."
-)]
+#[command(after_help = "\
+        First correct `[capture]` or `[objective]` in the sweep file. Trials that ended with \
+        status 0 and without their objective get their reports from the kept stdout.log and \
+        stderr.log and from their records. The study gets further events; nothing is removed from \
+        it.")]
 pub(crate) struct Args {
     /// The corrected sweep file, or the study that it made
     #[arg(value_name = "SWEEP|STUDY")]
     study: PathBuf,
 
-    /// The trials (default: all that ended without their objective): `12`, `3-9`, `failed`…
-    #[arg(value_name = "TRIALS")]
-    trials: Option<String>,
+    /// The trials (default: all that ended without their objective): `12`, `3-9`, `failed`…; and
+    /// values in place of those in the sweep file: `"capture.loss='Loss: (.*)'"`
+    #[arg(value_name = "TRIALS|KEY=VALUE")]
+    words: Vec<String>,
 }
 
 /// Runs `swath recapture`.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let (path, workdir) = sweep_file(&args.study, context)?;
-    let sweep_file = SweepArgs {
-        sweep: path,
-        overrides: Vec::new(),
-    };
-    let (mut sweep, _) = sweep_file.read(Accepts::Either, false, context)?;
+    let (overrides, trials) = args
+        .words
+        .iter()
+        .cloned()
+        .partition(|word| word.contains('='));
+    let (mut sweep, workdir) = read_sweep(&args.study, overrides, context)?;
     let dir = StudyDir::new(&context.logs, &sweep.name);
     if !dir.exists() {
         return Err(
@@ -59,7 +62,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         ..Options::default()
     };
     let mut opened = crate::run::open(&sweep, options)?;
-    let trials = selected(args, opened.study())?;
+    let trials = selected(&trials, opened.study())?;
     if trials.is_empty() {
         context
             .out
@@ -96,10 +99,10 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     })
 }
 
-/// Returns the trials to read again.
-fn selected(args: &Args, study: &Study) -> Result<Vec<TrialId>, Failure> {
-    if let Some(text) = &args.trials {
-        let trials = Selector::parse(text)?.select(study)?;
+/// Returns the trials to read again: those that `words` select.
+fn selected(words: &[String], study: &Study) -> Result<Vec<TrialId>, Failure> {
+    if !words.is_empty() {
+        let trials = Selector::parse(&words.join(","))?.select(study)?;
         return Ok(trials.into_iter().map(|trial| trial.id).collect());
     }
     let silent = study.trials().iter().filter(|trial| {
@@ -134,33 +137,55 @@ fn describe(study: &Study, recaptured: &Recaptured) -> String {
     plain(&format!("trial {id} {result}{cut}")).into_owned()
 }
 
-/// Returns the sweep file, and the folder in which trials run: the given file, or the one with which
-/// the last run of a study was started.
-fn sweep_file(given: &Path, context: &Context) -> Result<(PathBuf, PathBuf), Failure> {
+/// Reads the given sweep file; for a study, the one with which it was run last, which may have been
+/// corrected since, with the values of that call. Returns the sweep and the folder in which its
+/// trials run.
+fn read_sweep(
+    given: &Path,
+    overrides: Vec<String>,
+    context: &mut Context,
+) -> Result<(Sweep, PathBuf), Failure> {
+    let own = SweepArgs {
+        sweep: given.to_owned(),
+        overrides,
+    };
     if given.is_file() {
-        return Ok((given.to_owned(), std::env::current_dir()?));
+        return own.read(Accepts::Either, false, context);
     }
     let dir = studies::named(&context.logs, &given.to_string_lossy())?;
-    last_sweep_file(&dir).ok_or_else(|| {
-        Failure::usage("the sweep file with which the study was run is not there any more")
-            .hint("name the sweep file instead of the study")
+    let Some((workdir, sweep, mut values)) = last_call(&dir) else {
+        return own.read(Accepts::Either, false, context);
+    };
+    values.extend(own.overrides.iter().cloned());
+    let last = SweepArgs {
+        sweep,
+        overrides: values,
+    };
+    let (sweep, _) = last.read(Accepts::Either, false, context)?;
+    let name = dir.root().file_name().unwrap_or_default();
+    if sweep.name != name.to_string_lossy() {
+        // The study was copied or renamed, or the file is another sweep now.
+        return own.read(Accepts::Either, false, context);
+    }
+    context.logs = dir.root().parent().unwrap_or(Path::new(".")).to_owned();
+    Ok((sweep, workdir))
+}
+
+/// Returns the folder in which the last call with a sweep file was made for a study, the sweep
+/// file, and the values that the call set; `None` if the file is gone, or the study had none.
+fn last_call(dir: &StudyDir) -> Option<(PathBuf, PathBuf, Vec<String>)> {
+    let environments = environments(dir);
+    environments.iter().rev().find_map(|environment| {
+        let workdir = PathBuf::from(&environment.workdir);
+        let words = environment.command_line.iter().skip(1);
+        let (values, words): (Vec<&String>, Vec<&String>) =
+            words.partition(|word| word.contains('=') && !word.starts_with('-'));
+        let mut paths = words.into_iter().map(|word| workdir.join(word));
+        let sweep = paths.find(|path| is_sweep_file(path))?;
+        Some((workdir, sweep, values.into_iter().cloned().collect()))
     })
 }
 
-/// Returns the sweep file with which the last run of a study was started, and the folder of that
-/// call.
-fn last_sweep_file(dir: &StudyDir) -> Option<(PathBuf, PathBuf)> {
-    let text = std::fs::read(dir.environment()).ok()?;
-    let environment: Environment = serde_json::from_slice(&text).ok()?;
-    let workdir = PathBuf::from(&environment.workdir);
-    let name = dir.root().file_name()?.to_str()?.to_owned();
-    let words = environment.command_line.iter().skip(1);
-    words
-        .map(|word| workdir.join(word))
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "toml")
-        })
-        .find(|path| Sweep::read_for_either(path).is_ok_and(|sweep| sweep.name == name))
-        .map(|path| (path, workdir))
+fn is_sweep_file(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "toml") && path.is_file()
 }

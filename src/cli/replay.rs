@@ -14,20 +14,17 @@ use std::io::Write as _;
 /// Arguments of `swath replay`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The study (its name or folder; default: the difference that ran last)
+    /// The study (its name or folder; default: the one that ran last)
     study: Option<String>,
 
-    /// Print difference JSON document
+    /// Print one JSON document
     #[arg(long)]
     json: bool,
 }
 
 /// Runs `swath replay`: returns [`Code::Difference`] if any proposal differs.
 pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    let dir = match &args.study {
-        Some(word) => studies::named(&context.logs, word)?,
-        None => studies::latest(&context.logs)?,
-    };
+    let dir = studies::named_or_latest(&context.logs, args.study.as_deref())?;
     let replayed = recompute(&dir)?;
     if args.json {
         let differences: Vec<_> = replayed

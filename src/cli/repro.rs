@@ -8,7 +8,7 @@ use super::{guard, studies, tail};
 use crate::driver::{Interrupt, Urgency};
 use crate::journal::StudyDir;
 use crate::provenance::Record;
-use crate::report::facts::{Fact, Pair, Section, Subject, facts, pairs};
+use crate::report::facts::{self, Comparison, Fact, Section, Subject};
 use crate::report::summary;
 use crate::report::text::plain;
 use crate::run::rerun::{
@@ -28,10 +28,10 @@ const LOG_LINES: usize = 12;
 
 /// Arguments of `swath repro`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "The code is checked out anew (commit and uncommitted changes), the data is hashed first, and the repetition is kept as the \
-study `STUDY-repro-TRIAL`; the original is only read. Exit code 6: a result differs."
-)]
+#[command(after_help = "\
+        The code is checked out anew (commit and uncommitted changes), the data is hashed first, \
+        and the repetition is kept as the study `STUDY-repro-TRIAL`; the original is only read. \
+        Exit code 6: a result differs.")]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) selection: SelectionArgs,
@@ -258,21 +258,21 @@ fn print_environment(
     context: &mut Context,
 ) -> Result<(), Failure> {
     let (before, after) = (Record::of(&selection.dir)?, Record::of(dir)?);
-    let pairs = pairs(
+    let compared = facts::compare(&[
         &record_facts(&before, request, request.trial.id),
         &record_facts(&after, request, TrialId(1)),
-    );
+    ]);
     let changed = [
-        changes(&pairs, Section::Environment),
-        changes(&pairs, Section::Packages),
+        changes(&compared, Section::Environment),
+        changes(&compared, Section::Packages),
     ]
     .concat();
-    for pair in changed.iter().take(MAX_DIFFERENCES) {
+    for fact in changed.iter().take(MAX_DIFFERENCES) {
         let text = format!(
             "the environment differs: {} was {}, is {}",
-            pair.name,
-            value_or_absent(pair.a.as_ref()),
-            value_or_absent(pair.b.as_ref())
+            fact.name,
+            value_or_absent(fact.values[0].as_ref()),
+            value_or_absent(fact.values[1].as_ref())
         );
         context.out.warn(plain(&text));
     }
@@ -287,7 +287,7 @@ fn print_environment(
 
 /// Returns the facts on the environment of the original or of the repetition.
 fn record_facts(record: &Record, request: &Request<'_>, id: TrialId) -> Vec<Fact> {
-    facts(&Subject {
+    facts::facts(&Subject {
         study: request.study,
         trial: request.trial,
         made: record.made(id),
@@ -297,13 +297,13 @@ fn record_facts(record: &Record, request: &Request<'_>, id: TrialId) -> Vec<Fact
 }
 
 /// Returns the facts of a section that differ.
-fn changes(pairs: &[Pair], section: Section) -> Vec<&Pair> {
+fn changes(compared: &[Comparison], section: Section) -> Vec<&Comparison> {
     // A repetition has its own command line, folder and search path by design.
     const BY_DESIGN: [&str; 3] = ["command line", "folder", "$PATH"];
-    pairs
+    compared
         .iter()
-        .filter(|pair| pair.section == section && pair.a != pair.b)
-        .filter(|pair| !BY_DESIGN.contains(&pair.name.as_str()))
+        .filter(|fact| fact.section == section && !fact.is_equal())
+        .filter(|fact| !BY_DESIGN.contains(&fact.name.as_str()))
         .collect()
 }
 

@@ -16,9 +16,11 @@ use std::path::{Path, PathBuf};
 
 /// Run configurations again with further seeds, in the same study, and compare them
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "The further trials do not count towards `trials`. The n-th further trial of every configuration has the same seed, and the comparison at the end is one of these trials alone: a configuration that was chosen for its result would look better than it is. The program takes its seed from SWATH_SEED."
-)]
+#[command(after_help = "\
+        The further trials do not count towards `trials`. The n-th further trial of every \
+        configuration has the same seed, and the comparison at the end is one of these trials \
+        alone: a configuration that was chosen for its result would look better than it is. The \
+        program takes its seed from SWATH_SEED.")]
 pub(crate) struct Args {
     /// The study, or its sweep file
     #[arg(value_name = "STUDY|SWEEP")]
@@ -66,6 +68,13 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
             .out
             .say("interrupted during `[run] setup`, before any trial started");
         return Ok(super::run::interrupted(&interrupt));
+    }
+    if let Some(name) = sweep.fixed_seed() {
+        context.out.warn(format_args!(
+            "`{name}` is a constant of [space], so the further trials have the same seed, unless \
+             the program takes it from SWATH_SEED; in a new study, leave it out there and write \
+             \"--{name}={{seed}}\" in `command`"
+        ));
     }
     opened.rerun(&configurations, args.seeds)?;
     let style = match args.quiet {

@@ -10,11 +10,10 @@ use crate::study::{Timestamp, Trial, TrialId, TrialState};
 
 /// Arguments of `swath rm`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Removed trials do not count: `ls`, `compare`, `trials.csv` and the sampler leave them out, and `run` starts \
-others in their place. Their ids are never reused. Their folders move to `trash/` inside the study; `swath gc --trash` \
-empties it."
-)]
+#[command(after_help = "\
+        Removed trials do not count: `ls`, `compare`, `trials.csv` and the sampler leave them out, \
+        and `run` starts others in their place. Their ids are never reused. Their folders move to \
+        `trash/` inside the study; `swath gc --trash` empties it.")]
 pub(crate) struct Args {
     #[command(flatten)]
     selection: SelectionArgs,

@@ -10,7 +10,7 @@ use crate::report::summary;
 use crate::report::text::plain;
 use crate::run::{Opened, Options, ResourceError, RunError, SetupEnd};
 use crate::study::Closing;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 /// Time after the second request to stop within which the run ends in order. Then it is abandoned.
@@ -30,10 +30,17 @@ pub(crate) struct Args {
     gpus: Option<Vec<String>>,
     /// End this run after a time such as `10m`; the same command resumes it later
     ///
-    /// Trials that still run are stopped, and resume in the next run. `time` under `[limits]` in the
-    /// sweep file is the limit of all runs together.
+    /// Trials that still run are stopped, and resume in the next run. `time` under `[limits]` in
+    /// the sweep file is the limit of all runs together.
     #[arg(long, value_name = "DURATION", value_parser = run_time)]
     time: Option<Duration>,
+    /// Begin a new study with the best configurations of an earlier one, which has the same
+    /// objective
+    ///
+    /// Of each study that is named, the three best configurations that the space admits run first.
+    /// Parameters that they do not have are drawn. They count towards `trials`.
+    #[arg(long, value_name = "STUDY")]
+    learn_from: Vec<String>,
     /// Write every event as a JSON line to standard output
     #[arg(long)]
     json: bool,
@@ -71,6 +78,9 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         return super::detach::run(&sweep.name, context);
     }
     let mut opened = crate::run::open(&sweep, options)?;
+    if !args.learn_from.is_empty() {
+        super::learn::learn(&mut opened, &sweep, &args.learn_from, context)?;
+    }
     if opened.is_finished() {
         return finished(&mut opened, args, context);
     }
@@ -80,8 +90,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let interrupt = Interrupt::on_signals_or(LAST_RESORT, abandon)?;
     // `swath stop --now` is as urgent as the second signal.
     interrupt.watch(opened.dir())?;
-    // Without a budget left the run still goes ahead: before it ends, it stops trials that an earlier
-    // run may have left running.
+    // Without a budget left the run still goes ahead: before it ends, it stops trials that an
+    // earlier run may have left running.
     let spent_budget = opened.spent_budget();
     if let Some(why) = &spent_budget {
         context.out.say(format_args!(
@@ -111,13 +121,18 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
 
 /// Reports that no trial is left to run, brings the trackers up to date and prints the summary.
 fn finished(opened: &mut Opened<'_>, args: &Args, context: &mut Context) -> Result<Code, Failure> {
-    context.out.say(
-        "the study is finished, so no trial is left to run; raise `trials` in the sweep file to add trials",
-    );
+    let why = match opened.study().closed() {
+        Some(Closing::Exhausted) => Closing::Exhausted,
+        _ => Closing::Finished,
+    };
+    context.out.say(match why {
+        Closing::Exhausted => "the study is exhausted, so no trial is left to run",
+        _ => "the study is finished, so no trial is left to run; raise `trials` in the sweep file to add trials",
+    });
     let mut progress = progress(opened, args);
     opened.catch_up(|stale| progress.stale(&stale))?;
     // A study in which no trial succeeded is not done, however often it is run.
-    Ok(progress.finish(opened.study(), &Closing::Finished, &resume_command()))
+    Ok(progress.finish(opened.study(), &why, &resume_command()))
 }
 
 /// Parses the value of `--time`. Zero is an error.
@@ -129,8 +144,8 @@ pub(super) fn run_time(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Runs the trials of an opened study and prints the summary. `resume` is the command that continues
-/// the run.
+/// Runs the trials of an opened study and prints the summary. `resume` is the command that
+/// continues the run.
 pub(super) fn carry_out(
     opened: &mut Opened<'_>,
     interrupt: &Interrupt,
@@ -163,17 +178,23 @@ pub(super) fn carry_out(
     })
 }
 
-/// Ends this process after the second request to stop, or after `swath stop --now`, whatever its threads wait for. Its guard ends
-/// the trials, and the next run takes in the records that this one has not read.
+/// Ends this process after the second request to stop, or after `swath stop --now`, whatever its
+/// threads wait for. Its guard ends the trials, and the next run takes in the records that this one
+/// has not read.
 fn abandon(interrupt: &Interrupt) {
+    // The cursor stands at the start of the progress display, which nothing else removes.
+    let clear = match std::io::stderr().is_terminal() {
+        true => "\r\x1b[J",
+        false => "",
+    };
     let message = format!(
-        "warning: the run did not end by itself, so it was abandoned; nothing that trials recorded is \
+        "{clear}warning: the run did not end by itself, so it was abandoned; nothing that trials recorded is \
          lost\nwarning: continue with: {}",
         resume_command()
     );
     // The terminal may be stopped, so the message has a thread of its own and is not waited for.
-    let write = move || drop(writeln!(std::io::stderr(), "{message}"));
-    let writer = std::thread::Builder::new().spawn(write);
+    let writer =
+        std::thread::Builder::new().spawn(move || drop(writeln!(std::io::stderr(), "{message}")));
     if writer.is_ok() {
         std::thread::sleep(Duration::from_millis(50));
     }

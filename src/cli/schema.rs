@@ -7,10 +7,10 @@ use std::io::Write as _;
 
 /// Arguments of `swath schema`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Write it beside your sweep files, `swath schema > sweep.schema.json`, and begin them with the line \
-`#:schema ./sweep.schema.json`: Taplo and VS Code (Even Better TOML) then complete and check them."
-)]
+#[command(after_help = "\
+        Write it beside your sweep files, `swath schema > sweep.schema.json`, and begin them with \
+        the line `#:schema ./sweep.schema.json`: Taplo and VS Code (Even Better TOML) then \
+        complete and check them.")]
 pub(crate) struct Args {}
 
 /// Runs `swath schema`: writes the schema of the standard kinds to standard output.

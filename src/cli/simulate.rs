@@ -2,7 +2,7 @@
 //! sweep, to show how much it would have saved.
 
 use super::exit::{Code, Failure};
-use super::output::JSON_VERSION;
+use super::output::{JSON_VERSION, Output};
 use super::sweeps::{self, Accepts, SweepArgs};
 use super::{Context, studies};
 use crate::journal::Journal;
@@ -76,16 +76,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         std::fs::write(path, recording.table(4))?;
     }
     if sweep.scheduler.can(Capability::Clones) {
-        let others = sweep
-            .registry()
-            .schedulers()
-            .iter()
-            .filter(|kind| !kind.can(Capability::Clones));
-        let others: Vec<_> = others.map(|kind| format!("`{}`", kind.name)).collect();
-        let refused = Failure::usage(
-            "recorded curves cannot show what changed copies of trials would have done",
-        );
-        return Err(refused.hint(format!("simulate works for {}", others.join(", "))));
+        return Err(clones_refused(&sweep));
     }
     if sweep.objectives.len() > 1 {
         let metric = &objective.metric;
@@ -101,107 +92,153 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
         slots,
     };
     let order: Vec<usize> = (0..recording.curves.len()).collect();
-    let recorded = world.recorded();
-    let simulated = world.simulate(&order)?;
-    let others = (0..args.orders)
-        .map(|number| world.simulate(&shuffled(&order, sweep.seed, number)))
-        .collect::<Result<Vec<_>, _>>()?;
-    let survivals = others
-        .iter()
-        .filter(|outcome| outcome.has_best_of(&recorded))
-        .count();
-    let parts = others.iter().map(|outcome| outcome.part_of(&recorded));
-    let mean_part = parts.sum::<f64>() / others.len().max(1) as f64;
-
-    let out = &mut context.out;
+    let comparison = Comparison {
+        resource,
+        recorded: world.recorded(),
+        simulated: world.simulate(&order)?,
+        others: (0..args.orders)
+            .map(|number| world.simulate(&shuffled(&order, sweep.seed, number)))
+            .collect::<Result<_, _>>()?,
+        world,
+    };
     if args.json {
-        out.json(&json!({
-            "version": JSON_VERSION,
-            "scheduler": sweep.scheduler.name,
-            "resource": resource,
-            "metric": objective.metric,
-            "slots": slots,
-            "trials": recording.curves.len(),
-            "left_out": recording.left_out,
-            "recorded": recorded.json(),
-            "simulated": simulated.json(),
-            "survived": simulated.has_best_of(&recorded),
-            "orders": { "tried": others.len(), "survived": survivals, "mean_part": mean_part },
-        }))?;
-        return Ok(Code::Done);
-    }
-    let scheduler = &sweep.scheduler.name;
-    let slots = if slots == 1 {
-        "1 slot".to_owned()
+        context.out.json(&comparison.json())?;
     } else {
-        format!("{slots} slots")
-    };
-    writeln!(
-        out.stdout,
-        "{scheduler} over {} recorded trials, {slots}",
-        recording.curves.len()
-    )?;
-    if recording.left_out > 0 {
-        out.warn(format_args!(
-            "{} trials are left out because they did not run to their end",
-            recording.left_out
-        ));
-    }
-    let out = &mut context.out;
-    let rows = [
-        (
-            format!("total {resource}"),
-            short(recorded.resource),
-            short(simulated.resource),
-        ),
-        (
-            "time".to_owned(),
-            seconds(recorded.seconds),
-            seconds(simulated.seconds),
-        ),
-        (
-            "complete".to_owned(),
-            recorded.complete.to_string(),
-            simulated.complete.to_string(),
-        ),
-        (
-            format!("best {}", objective.metric),
-            recorded.describe_best(),
-            simulated.describe_best(),
-        ),
-    ];
-    let first = width(rows.iter().map(|(name, ..)| name));
-    let second = width(rows.iter().map(|(_, recorded, _)| recorded)).max("recorded".len());
-    writeln!(
-        out.stdout,
-        "{:first$}  {:>second$}  {scheduler}",
-        "", "recorded"
-    )?;
-    for (name, recorded, simulated) in &rows {
-        writeln!(
-            out.stdout,
-            "{name:first$}  {recorded:>second$}  {simulated}"
-        )?;
-    }
-    let fate = if simulated.has_best_of(&recorded) {
-        "survives"
-    } else {
-        "would have been stopped"
-    };
-    writeln!(
-        out.stdout,
-        "{} spent; the best trial {fate}",
-        percent(simulated.part_of(&recorded))
-    )?;
-    if !others.is_empty() {
-        writeln!(
-            out.stdout,
-            "in {} other orders: {} spent on average; it survives in {survivals} of them",
-            others.len(),
-            percent(mean_part)
-        )?;
+        comparison.print(&mut context.out)?;
     }
     Ok(Code::Done)
+}
+
+/// Returns the failure for a scheduler that copies trials.
+fn clones_refused(sweep: &Sweep) -> Failure {
+    let schedulers = sweep.registry().schedulers().iter();
+    let others: Vec<_> = schedulers
+        .filter(|kind| !kind.can(Capability::Clones))
+        .map(|kind| format!("`{}`", kind.name))
+        .collect();
+    Failure::usage("recorded curves cannot show what changed copies of trials would have done")
+        .hint(format!("simulate works for {}", others.join(", ")))
+}
+
+/// The recorded study beside the simulated ones.
+struct Comparison<'a> {
+    world: World<'a>,
+    resource: &'a str,
+    recorded: Outcome,
+    /// The outcome in the recorded order of the trials.
+    simulated: Outcome,
+    /// The outcomes in random orders.
+    others: Vec<Outcome>,
+}
+
+impl Comparison<'_> {
+    /// Returns the number of random orders in which the best trial survives.
+    fn survivals(&self) -> usize {
+        let others = self.others.iter();
+        others
+            .filter(|outcome| outcome.has_best_of(&self.recorded))
+            .count()
+    }
+
+    /// Returns the mean share of the recorded resource over the random orders.
+    fn mean_part(&self) -> f64 {
+        let parts = self
+            .others
+            .iter()
+            .map(|other| other.part_of(&self.recorded));
+        parts.sum::<f64>() / self.others.len().max(1) as f64
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let (world, recording) = (&self.world, self.world.recording);
+        json!({
+            "version": JSON_VERSION,
+            "scheduler": world.sweep.scheduler.name,
+            "resource": self.resource,
+            "metric": world.objective.metric,
+            "slots": world.slots,
+            "trials": recording.curves.len(),
+            "left_out": recording.left_out,
+            "recorded": self.recorded.json(),
+            "simulated": self.simulated.json(),
+            "survived": self.simulated.has_best_of(&self.recorded),
+            "orders": {
+                "tried": self.others.len(),
+                "survived": self.survivals(),
+                "mean_part": self.mean_part(),
+            },
+        })
+    }
+
+    fn print(&self, out: &mut Output) -> Result<(), Failure> {
+        let (recorded, simulated) = (&self.recorded, &self.simulated);
+        let (world, recording) = (&self.world, self.world.recording);
+        let scheduler = &world.sweep.scheduler.name;
+        let (trials, slots) = (recording.curves.len(), world.slots);
+        let plural = if slots == 1 { "" } else { "s" };
+        writeln!(
+            out.stdout,
+            "{scheduler} over {trials} recorded trials, {slots} slot{plural}"
+        )?;
+        if recording.left_out > 0 {
+            out.warn(format_args!(
+                "{} trials are left out because they did not run to their end",
+                recording.left_out
+            ));
+        }
+        let rows = [
+            (
+                format!("total {}", self.resource),
+                short(recorded.resource),
+                short(simulated.resource),
+            ),
+            (
+                "time".to_owned(),
+                seconds(recorded.seconds),
+                seconds(simulated.seconds),
+            ),
+            (
+                "complete".to_owned(),
+                recorded.complete.to_string(),
+                simulated.complete.to_string(),
+            ),
+            (
+                format!("best {}", world.objective.metric),
+                recorded.describe_best(),
+                simulated.describe_best(),
+            ),
+        ];
+        let first = width(rows.iter().map(|(name, ..)| name));
+        let second = width(rows.iter().map(|(_, recorded, _)| recorded)).max("recorded".len());
+        writeln!(
+            out.stdout,
+            "{:first$}  {:>second$}  {scheduler}",
+            "", "recorded"
+        )?;
+        for (name, recorded, simulated) in &rows {
+            writeln!(
+                out.stdout,
+                "{name:first$}  {recorded:>second$}  {simulated}"
+            )?;
+        }
+        let fate = if simulated.has_best_of(recorded) {
+            "survives"
+        } else {
+            "would have been stopped"
+        };
+        let part = percent(simulated.part_of(recorded));
+        writeln!(out.stdout, "{part} spent; the best trial {fate}")?;
+        if !self.others.is_empty() {
+            writeln!(
+                out.stdout,
+                "in {} other orders: {} spent on average; it survives in {} of them",
+                self.others.len(),
+                percent(self.mean_part()),
+                self.survivals()
+            )?;
+        }
+        Ok(())
+    }
 }
 
 impl Outcome {
@@ -251,8 +288,7 @@ fn axes(sweep: &Sweep) -> Result<(&str, &Objective), Failure> {
             .hint("name it: `resource = \"epoch\"` under `[scheduler]`")
     })?;
     let kind = find(sweep.registry().schedulers(), &sweep.scheduler.name);
-    let has_metric =
-        kind.is_some_and(|kind| kind.options.iter().any(|option| option.name == "metric"));
+    let has_metric = kind.is_some_and(|kind| kind.has_option("metric"));
     let mut section = sweep.scheduler.section.clone();
     let metric = has_metric
         .then(|| section.take_text("metric", &mut Diagnostics::default()))
@@ -353,7 +389,8 @@ impl World<'_> {
         score.map(|score| self.objective.value(score))
     }
 
-    /// Returns a value as a score, of which smaller is better. A value without a score is the worst.
+    /// Returns a value as a score, of which smaller is better. A value without a score is the
+    /// worst.
     fn score(&self, value: f64) -> f64 {
         self.objective
             .score(value)

@@ -59,9 +59,9 @@ impl SelectionArgs {
         })
     }
 
-    /// Splits the words into the study and the selections of trials. The first word names a study if
-    /// one of that name exists.
-    fn split(&self, logs: &Path) -> Result<(StudyDir, &[String]), Failure> {
+    /// Splits the words into the study and the selections of trials. The first word names a study
+    /// if one of that name exists.
+    pub(crate) fn split(&self, logs: &Path) -> Result<(StudyDir, &[String]), Failure> {
         let Some((first, rest)) = self.words.split_first() else {
             return Ok((latest(logs)?, &[]));
         };
@@ -88,6 +88,11 @@ impl Selection {
     /// Returns whether the user selected particular trials.
     pub(crate) fn is_selective(&self) -> bool {
         !self.selectors.is_empty() || self.condition.is_some()
+    }
+
+    /// Returns whether the user listed trials, in an order of their own.
+    pub(crate) fn has_selectors(&self) -> bool {
+        !self.selectors.is_empty()
     }
 
     /// Returns the selected trials, each once. Without a selection, returns all trials that are not
@@ -207,6 +212,11 @@ pub(crate) fn named(logs: &Path, word: &str) -> Result<StudyDir, Failure> {
     })
 }
 
+/// Finds a study by its name or by its folder, and without one the study that ran last.
+pub(crate) fn named_or_latest(logs: &Path, word: Option<&str>) -> Result<StudyDir, Failure> {
+    word.map_or_else(|| latest(logs), |word| named(logs, word))
+}
+
 /// Finds the study with the most recently written journal.
 pub(crate) fn latest(logs: &Path) -> Result<StudyDir, Failure> {
     let newest = all(logs)
@@ -233,8 +243,8 @@ pub(crate) fn warn_if_short(dir: &StudyDir, out: &mut Output) {
     }
 }
 
-/// Returns the secrets among the variables of this process, with those that `secret_env` in the sweep
-/// file of a study names. What a trial wrote itself is printed without them.
+/// Returns the secrets among the variables of this process, with those that `secret_env` in the
+/// sweep file of a study names. What a trial wrote itself is printed without them.
 pub(crate) fn secrets(dir: &StudyDir) -> Secrets {
     let path = dir.sweep_toml();
     let sweep = Sweep::read(&path).or_else(|_| Sweep::read_for_function(&path));

@@ -1,5 +1,6 @@
-//! Reads the sweep file that a command names, with the overrides of the command line, and prints its
-//! diagnostics to standard error. A study is named in place of a sweep file to go on with its own.
+//! Reads the sweep file that a command names, with the overrides of the command line, and prints
+//! its diagnostics to standard error. A study is named in place of a sweep file to go on with its
+//! own.
 
 use super::Context;
 use super::exit::{Code, Failure};
@@ -46,8 +47,8 @@ pub(super) struct Located {
 
 impl SweepArgs {
     /// Reads the sweep file, checks it against this machine and prints the warnings. With `strict`,
-    /// a warning makes the command fail. For a study, the folder of the studies becomes the one that
-    /// contains it.
+    /// a warning makes the command fail. For a study, the folder of the studies becomes the one
+    /// that contains it.
     pub(super) fn read(
         &self,
         accepts: Accepts,

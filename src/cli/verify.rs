@@ -15,9 +15,9 @@ use std::path::PathBuf;
 
 /// Arguments of `swath verify`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Reads every recorded file again, on all cores. Exit code 6: something has changed. Without trials, the whole study is checked."
-)]
+#[command(after_help = "\
+        Reads every recorded file again, on all cores. Exit code 6: something has changed. Without \
+        trials, the whole study is checked.")]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) selection: SelectionArgs,

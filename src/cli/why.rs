@@ -8,9 +8,12 @@ use crate::driver::race::Race;
 use crate::journal::Journal;
 use crate::report::text::plain;
 use crate::report::{number, summary};
+use crate::sampler::failure_risks;
 use crate::study::{
-    Closing, Event, Exit, LogRecord, Origin, Study, Timestamp, Trial, TrialId, TrialState, Verdict,
+    Closing, Event, Exit, FailureClass, LogRecord, Origin, Setting, Study, Timestamp, Trial,
+    TrialId, TrialState, Verdict,
 };
+use crate::sweep::Sweep;
 use std::collections::HashMap;
 use std::io::Write as _;
 
@@ -26,13 +29,21 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let selection = args.selection.read(context)?;
     let trials = selection.trials_or(|study| study.trials().last())?;
     let mut histories = histories(&selection, &trials)?;
+    let setting = setting(&selection);
     let out = &mut context.out;
     for (index, trial) in trials.iter().enumerate() {
         if index > 0 {
             writeln!(out.stdout)?;
         }
-        let history = histories.remove(&trial.id).unwrap_or_default();
+        let mut history = histories.remove(&trial.id).unwrap_or_default();
+        if let Some(setting) = &setting {
+            history.extend(expected_failures(setting, &selection.study, trial.id));
+        }
         explain(out, &selection, trial, &history)?;
+    }
+    if selection.study.closed() == Some(&Closing::Exhausted) {
+        let reason = summary::closing(&Closing::Exhausted);
+        writeln!(out.stdout, "no further trial will run: {reason}")?;
     }
     Ok(Code::Done)
 }
@@ -73,6 +84,40 @@ fn explain(
     Ok(())
 }
 
+/// Returns the space and the objectives of a study with failed trials; `None` without any, or if
+/// its sweep file cannot be read.
+fn setting(selection: &Selection) -> Option<Setting> {
+    let counts = selection.study.counts();
+    if counts.failed + counts.invalid == 0 {
+        return None;
+    }
+    let path = selection.dir.sweep_toml();
+    let sweep = Sweep::read(&path).or_else(|_| Sweep::read_for_function(&path));
+    Some(sweep.ok()?.setting(1))
+}
+
+/// Minimum probability of a failure that is shown.
+const SHOWN_RISK: f64 = 0.1;
+
+/// Returns a line for each class of failures that the trials before lead to expect.
+fn expected_failures(setting: &Setting, study: &Study, trial: TrialId) -> Vec<String> {
+    failure_risks(setting, study, trial)
+        .into_iter()
+        .filter(|(_, risk)| *risk >= SHOWN_RISK)
+        .map(|(class, risk)| {
+            let failure = match class {
+                FailureClass::Memory => "run out of memory",
+                FailureClass::Timeout => "run longer than `trial_time`",
+                FailureClass::Objective => "end without its objective",
+                FailureClass::Invalid => "be invalid",
+                FailureClass::Crash | FailureClass::Lost | FailureClass::Spawn => "crash",
+            };
+            let percent = 100.0 * risk;
+            format!("by the trials before it, expected to {failure}: {percent:.0} %")
+        })
+        .collect()
+}
+
 /// Returns one line for each decisive event of each trial. The study holds only the latest state, so
 /// the history is read from the journal.
 fn histories(
@@ -82,7 +127,7 @@ fn histories(
     let trials: HashMap<TrialId, &Trial> = trials.iter().map(|trial| (trial.id, *trial)).collect();
     let mut histories: HashMap<TrialId, Vec<String>> = HashMap::new();
     let mut verdicts = HashMap::new();
-    for entry in Journal::open(&selection.dir)? {
+    for entry in Journal::open(&selection.dir)?.without_reports() {
         let entry = entry?;
         let Some(trial) = entry.event.trial().and_then(|id| trials.get(&id)) else {
             continue;
@@ -92,7 +137,7 @@ fn histories(
         }
         let verdict = verdicts.get(&trial.id).copied();
         if let Some(line) = describe(&entry.event, trial, verdict) {
-            let line = format!("{}  {}", entry.at, plain(&line));
+            let line = format!("{:.0}  {}", entry.at, plain(&line));
             histories.entry(trial.id).or_default().push(line);
         }
     }
@@ -217,6 +262,9 @@ fn describe(event: &Event, trial: &Trial, verdict: Option<Verdict>) -> Option<St
     Some(match event {
         Event::Created { origin, .. } => match origin {
             Origin::Suggested(sampler) => format!("proposed by `{sampler}`"),
+            Origin::Restarted { sampler, why } => {
+                format!("proposed by `{sampler}`, which restarted its search: {why}")
+            }
             Origin::Point(index) => format!("taken from point {} of the sweep file", index + 1),
             Origin::Cloned { from, why, .. } => format!("cloned from trial {from}: {why}"),
             Origin::Replicate(original) => {
@@ -313,6 +361,19 @@ mod tests {
         let waits =
             format!("trial 1 is waiting: its last attempt failed: {cause}; the next run starts");
         assert!(headline(&demo).starts_with(&waits), "{}", headline(&demo));
+    }
+
+    #[test]
+    fn the_first_proposal_after_a_restart_says_why_the_search_restarted() {
+        let mut demo = Demo::new(&[]);
+        let why_it_restarted = "it had converged around trial 7".to_owned();
+        let origin = Origin::Restarted {
+            sampler: "auto".into(),
+            why: why_it_restarted.clone(),
+        };
+        demo.start_from(&[], origin);
+        let line = format!("proposed by `auto`, which restarted its search: {why_it_restarted}");
+        assert!(why(&demo).contains(&line), "{}", why(&demo));
     }
 
     #[test]

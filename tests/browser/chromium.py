@@ -21,7 +21,7 @@ class Chromium:
         )
         if program is None:
             raise SystemExit("Chromium is not installed")
-        self.profile = tempfile.TemporaryDirectory()
+        self.profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         commands, replies = os.pipe(), os.pipe()
         # Chromium reads from descriptor 3 and writes to 4. Copies with high numbers are not
         # overwritten when the child moves them there.

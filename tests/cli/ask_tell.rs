@@ -268,8 +268,8 @@ fn a_trial_that_has_reported_is_complete_without_a_value_and_one_that_has_not_is
     talk.end();
 }
 
-/// Returns the model records of the journal, each with its step and whether it has a digest, and the
-/// facts about models.
+/// Returns the model records of the journal, each with its step and whether it has a digest, and
+/// the facts about models.
 fn models(dir: &Path) -> (Vec<(Value, bool)>, Vec<Value>) {
     let journal = fs::read_to_string(dir.join("logs/bowl/journal.jsonl")).unwrap();
     let records = journal.lines().map(|line| {

@@ -1,6 +1,6 @@
 //! Tests of `check`, `plan`, `init` and `schema` as a user calls them.
 
-use assert_cmd::Command;
+use crate::command::swath;
 use serde_json::Value;
 use std::path::Path;
 use tempfile::TempDir;
@@ -29,21 +29,6 @@ fn folder(sweep: &str) -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     std::fs::write(folder.path().join("small.toml"), sweep).expect("the folder can be written");
     folder
-}
-
-fn swath(folder: &Path, args: &[&str]) -> (i32, String, String) {
-    let output = Command::cargo_bin("swath")
-        .expect("the binary is built")
-        .current_dir(folder)
-        .args(args)
-        .output()
-        .expect("it can be started");
-    let text = |bytes| String::from_utf8(bytes).expect("it writes UTF-8");
-    (
-        output.status.code().expect("no signal ends it"),
-        text(output.stdout),
-        text(output.stderr),
-    )
 }
 
 fn json(folder: &Path, args: &[&str]) -> Value {
@@ -159,4 +144,52 @@ fn schema_is_json() {
         schema["properties"]["run"]["properties"]["command"]["type"],
         "array"
     );
+}
+
+#[test]
+fn a_sweep_over_a_finite_space_ends_as_exhausted_and_says_so_before() {
+    let sweep = SWEEP
+        .replace("x = { min = 0.0, max = 1.0 }", "x = [1, 2, 3]")
+        .replace("trials = 6", "trials = 20");
+    let folder = folder(&sweep);
+    let (code, _, stderr) = swath(folder.path(), &["check", "small.toml"]);
+    assert_eq!(code, 0);
+    let warning = "the space has 6 configurations, and each is tried once: the sweep ends after 6 of \
+                   20 trials";
+    assert!(stderr.contains(warning), "{stderr}");
+
+    let (code, _, stderr) = swath(folder.path(), &["run", "small.toml"]);
+    assert_eq!(code, 0, "{stderr}");
+    let reason = "the sampler has no configuration left that was not tried";
+    assert!(
+        stderr.contains(&format!("the run ended because {reason}")),
+        "{stderr}"
+    );
+    assert!(stderr.contains("`[replicate]`"), "{stderr}");
+    let listed = json(folder.path(), &["ls", "small", "--json"]);
+    assert_eq!(listed["trials"].as_array().map(Vec::len), Some(6));
+    let shown = json(folder.path(), &["show", "small", "--json"]);
+    assert_eq!(shown["closed"], "exhausted");
+    for command in ["show", "why"] {
+        let (_, stdout, _) = swath(folder.path(), &[command, "small"]);
+        assert!(stdout.contains(reason), "{command}: {stdout}");
+    }
+    // Running it again changes nothing, and says the same.
+    let (code, _, stderr) = swath(folder.path(), &["run", "small.toml"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains("the study is exhausted"), "{stderr}");
+
+    // Replicates run each configuration as often as asked.
+    let replicated = format!(
+        "{}\n[replicate]\nseeds = 2\n",
+        sweep.replace("[run]", "name = \"twice\"\n[run]")
+    );
+    std::fs::write(folder.path().join("twice.toml"), replicated).unwrap();
+    assert_eq!(swath(folder.path(), &["run", "twice.toml"]).0, 0);
+    let listed = json(folder.path(), &["ls", "twice", "--json"]);
+    // The race drops configurations that are clearly worse.
+    let count = listed["trials"].as_array().map_or(0, Vec::len);
+    assert!((7..=12).contains(&count), "{count}");
+    let shown = json(folder.path(), &["show", "twice", "--json"]);
+    assert_eq!(shown["closed"], "exhausted");
 }

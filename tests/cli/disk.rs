@@ -62,14 +62,14 @@ impl World {
 #[test]
 fn a_study_that_takes_too_much_starts_no_more_and_goes_on_when_there_is_room() {
     let world = World::new();
-    let said = world.run(&sweep("", "[limits]\ndisk = \"1 MiB\"\n"));
+    let message = world.run(&sweep("", "[limits]\ndisk = \"1 MiB\"\n"));
     assert!(
-        said.contains("ended because the study's folder takes more than `limits.disk`"),
-        "{said}"
+        message.contains("ended because the study's folder takes more than `limits.disk`"),
+        "{message}"
     );
     let first = world.checkpoints();
     assert!((3..=4).contains(&first.len()), "{first:?}");
-    assert!(said.contains("continue with: "), "{said}");
+    assert!(message.contains("continue with: "), "{message}");
     assert_eq!(
         world
             .run(&sweep("", "[limits]\ndisk = \"1 MiB\"\n"))
@@ -81,11 +81,11 @@ fn a_study_that_takes_too_much_starts_no_more_and_goes_on_when_there_is_room() {
     assert!(freed.contains("KiB freed"), "{freed}");
     // The first trial is the best; the second has a model that the journal records.
     assert_eq!(world.checkpoints(), [1, 2]);
-    let said = world.run(&sweep(
+    let message = world.run(&sweep(
         "keep = \"best and last\"",
         "[limits]\ndisk = \"2 MiB\"\n",
     ));
-    assert!(said.contains("9 trials, all complete"), "{said}");
+    assert!(message.contains("9 trials, all complete"), "{message}");
     assert_eq!(world.checkpoints(), [1, 2, 9]);
 }
 
@@ -94,8 +94,8 @@ fn checkpoints_go_by_the_policy_as_trials_end_and_a_dry_run_removes_nothing() {
     let world = World::new();
     world.run(&sweep("", ""));
     assert_eq!(world.checkpoints().len(), 9);
-    let told = world.swath("gc --keep best --dry-run");
-    assert_eq!(told.matches("/checkpoints").count(), 7, "{told}");
+    let message = world.swath("gc --keep best --dry-run");
+    assert_eq!(message.matches("/checkpoints").count(), 7, "{message}");
     assert_eq!(world.checkpoints().len(), 9);
     let temporary = world.path().join("logs/s/3/.checkpointsAbC");
     fs::create_dir(&temporary).unwrap();
@@ -158,8 +158,8 @@ fn a_damaged_journal_is_refused_with_its_line_and_salvaged() {
         fs::read(world.path().join("logs/s/journal.damaged-1.jsonl")).unwrap(),
         bytes
     );
-    let said = world.run(&sweep("", ""));
-    assert!(said.contains("9 trials, all complete"), "{said}");
+    let message = world.run(&sweep("", ""));
+    assert!(message.contains("9 trials, all complete"), "{message}");
 }
 
 #[test]
@@ -175,8 +175,8 @@ fn a_read_only_study_is_read_but_not_run_and_a_newer_one_is_left_alone() {
     );
     fs::write(newer.join("journal.jsonl"), &line).unwrap();
     for words in ["ls newer", "doctor newer --salvage", "gc newer"] {
-        let said = world.swath(words);
-        assert!(said.contains("use a newer swath"), "{words}: {said}");
+        let message = world.swath(words);
+        assert!(message.contains("use a newer swath"), "{words}: {message}");
     }
     assert_eq!(
         fs::read_to_string(newer.join("journal.jsonl")).unwrap(),
@@ -235,11 +235,11 @@ exit 0
 "#;
     fs::write(world.path().join("trial.sh"), script).unwrap();
     let scheduler = "[scheduler]\nname = \"asha\"\nresource = \"epoch\"\nmax = 4\nreduction = 2\n";
-    let said = world.run(&sweep("", scheduler).replace("\"max\"", "\"min\""));
+    let message = world.run(&sweep("", scheduler).replace("\"max\"", "\"min\""));
     let show = |id: u32| world.swath(&format!("why s {id}"));
     assert!(
         show(1).contains("the checkpoint may be broken and is now `broken-checkpoints.2`"),
-        "{said}\n{}",
+        "{message}\n{}",
         show(1)
     );
     assert!(show(1).starts_with("trial 1 is complete"), "{}", show(1));

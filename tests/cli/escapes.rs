@@ -306,16 +306,16 @@ fn a_trial_has_no_terminal() {
     fs::write(world.dir.path().join("trial.sh"), script).unwrap();
     let line = format!("{} run e.toml -q; tty", env!("CARGO_BIN_EXE_swath"));
     // `script` gives the run a terminal, which the trial must not have.
-    let said = Command::new("script")
+    let printed = Command::new("script")
         .args(["-qec", &line, "/dev/null"])
         .current_dir(world.dir.path())
         .stdin(Stdio::null())
         .output();
-    let Some(said) = said.ok().filter(|said| said.status.success()) else {
+    let Some(printed) = printed.ok().filter(|printed| printed.status.success()) else {
         println!("skipped: `script` is not installed");
         return;
     };
-    assert!(String::from_utf8_lossy(&said.stdout).contains("/dev/"));
+    assert!(String::from_utf8_lossy(&printed.stdout).contains("/dev/"));
     let tty = fs::read_to_string(PathBuf::from(world.dir.path()).join("tty")).unwrap();
     assert_eq!(tty, "none\n0\n");
 }
@@ -327,8 +327,8 @@ const COMPANION: &str = "setsid sleep MARK &\nenv -i setsid /bin/sh -c 'sleep MA
 /// Number of the daemons of a companion.
 const COMPANIONS: usize = 2;
 
-/// Runs a sweep with a companion, kills `roles` (the slot and the guard are those of the companion),
-/// and waits until none of its processes lives.
+/// Runs a sweep with a companion, kills `roles` (the slot and the guard are those of the
+/// companion), and waits until none of its processes lives.
 fn escape_from_companion(section: &str, roles: &[Role]) {
     let world = World::new(false);
     let script = COMPANION.replace("MARK", &world.mark);
@@ -371,8 +371,8 @@ fn escape_from_companion(section: &str, roles: &[Role]) {
             Slot => slot,
         });
     }
-    // Without slot and guard, the run ends the rest when it notices: while it waits for an answer of
-    // the sampler, which it starts before it handles signals, or at its end.
+    // Without slot and guard, the run ends the rest when it notices: while it waits for an answer
+    // of the sampler, which it starts before it handles signals, or at its end.
     if roles == [Slot, Guard] && section == "tracker" {
         signal(run.id(), Signal::INT);
     }

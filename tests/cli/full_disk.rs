@@ -74,13 +74,13 @@ fn reports(dir: &StudyDir) -> usize {
         .count()
 }
 
-fn wait_until(what: &str, said: &dyn Fn() -> String, mut holds: impl FnMut() -> bool) {
+fn wait_until(what: &str, messages: &dyn Fn() -> String, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     while !holds() {
         assert!(
             began.elapsed() < Duration::from_secs(30),
             "waited in vain until {what}: {}",
-            said()
+            messages()
         );
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -102,18 +102,18 @@ fn a_run_on_a_disk_that_becomes_full_waits_and_goes_on_by_itself() {
     let folder = tempfile::tempdir().unwrap();
     prepare(folder.path());
     let logs = tiny.0.path().join("logs");
-    let said = folder.path().join("said");
+    let messages = folder.path().join("messages");
     let mut run = Command::new(env!("CARGO_BIN_EXE_swath"))
         .args(["run", "full.toml", "--logs"])
         .arg(&logs)
         .current_dir(folder.path())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(fs::File::create(&said).unwrap())
+        .stderr(fs::File::create(&messages).unwrap())
         .spawn()
         .unwrap();
     let dir = StudyDir::at(logs.join("full"));
-    let text = || fs::read_to_string(&said).unwrap();
+    let text = || fs::read_to_string(&messages).unwrap();
     let mut acknowledged = 0;
     for round in 1..=3 {
         wait_until("some more is reported", &text, || {

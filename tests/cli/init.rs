@@ -1,9 +1,7 @@
 //! `swath init --try` runs a program once, and the file that it writes runs.
 
-use assert_cmd::Command;
+use crate::command::swath;
 use std::fs;
-use std::path::Path;
-use std::time::Duration;
 
 /// A script that resumes from its folder `checkpoints`, as many trainers do.
 const RESUMING: &str = r#"
@@ -24,37 +22,20 @@ while state["epoch"] < args.epochs:
     print(f"Epoch {state['epoch']}/{args.epochs} loss: {state['loss']:.4f} val loss: {state['loss'] + 1:.4f}")
 "#;
 
-/// Runs swath in a folder. Returns its exit code, standard output and standard error.
-fn swath(folder: &Path, args: &[&str]) -> (i32, String, String) {
-    let output = Command::cargo_bin("swath")
-        .expect("the binary is built")
-        .current_dir(folder)
-        .args(args)
-        .timeout(Duration::from_secs(120))
-        .output()
-        .expect("it can be started");
-    let text = |bytes| String::from_utf8(bytes).expect("it writes UTF-8");
-    (
-        output.status.code().expect("no signal ends it"),
-        text(output.stdout),
-        text(output.stderr),
-    )
-}
-
 #[test]
 fn the_file_that_a_first_run_writes_gives_each_trial_its_own_result() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let here = folder.path();
     fs::write(here.join("train.py"), RESUMING).expect("it can be written");
-    let (code, _, told) = swath(here, &["init", "--try", "train.py"]);
-    assert_eq!(code, 0, "{told}");
-    assert!(told.contains("it wrote checkpoints/ (1 file"), "{told}");
+    let (code, _, err) = swath(here, &["init", "--try", "train.py"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(err.contains("it wrote checkpoints/ (1 file"), "{err}");
     assert!(
-        told.contains("probably `val_loss`, which was 1.729"),
-        "{told}"
+        err.contains("probably `val_loss`, which was 1.729"),
+        "{err}"
     );
     let entries = fs::read_dir(here).expect("it can be read").count();
-    assert_eq!(entries, 2, "the first run left something: {told}");
+    assert_eq!(entries, 2, "the first run left something: {err}");
     let text = fs::read_to_string(here.join("train.toml")).expect("it was written");
     for line in [
         r#"metric = "val_loss"             # 1.729 with the defaults, the last of 3"#,
@@ -64,8 +45,8 @@ fn the_file_that_a_first_run_writes_gives_each_trial_its_own_result() {
     ] {
         assert!(text.contains(line), "{line}\n{text}");
     }
-    let (code, _, told) = swath(here, &["check", "--strict", "train.toml"]);
-    assert_eq!(code, 0, "{told}");
+    let (code, _, err) = swath(here, &["check", "--strict", "train.toml"]);
+    assert_eq!(code, 0, "{err}");
 }
 
 #[test]
@@ -74,8 +55,8 @@ fn a_shell_script_is_tried_too_and_further_arguments_reach_it() {
     let script = "echo \"score=$1\"\necho done > model.bin\n";
     fs::write(folder.path().join("train.sh"), script).expect("it can be written");
     let args = ["init", "--try", "train.sh", "--", "0.75"];
-    let (code, _, told) = swath(folder.path(), &args);
-    assert_eq!(code, 0, "{told}");
+    let (code, _, err) = swath(folder.path(), &args);
+    assert_eq!(code, 0, "{err}");
     let text = fs::read_to_string(folder.path().join("train.toml")).expect("it was written");
     for line in [
         r#"command = ["sh", "train.sh", "0.75", "{args:rest}"]"#,
@@ -93,10 +74,10 @@ fn a_program_that_fails_with_its_defaults_is_shown_and_nothing_is_written() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let script = "echo 'error: --data is required' >&2\nexit 2\n";
     fs::write(folder.path().join("train.sh"), script).expect("it can be written");
-    let (code, _, told) = swath(folder.path(), &["init", "--try", "train.sh"]);
-    assert_eq!(code, 3, "{told}");
+    let (code, _, err) = swath(folder.path(), &["init", "--try", "train.sh"]);
+    assert_eq!(code, 3, "{err}");
     for part in ["exit status 2", "--data is required", "-- --data=data.csv"] {
-        assert!(told.contains(part), "{part}\n{told}");
+        assert!(err.contains(part), "{part}\n{err}");
     }
     assert!(!folder.path().join("train.toml").exists());
 }
@@ -106,8 +87,8 @@ fn a_program_that_runs_too_long_is_stopped_and_its_output_counts() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let script = "echo 'epoch 1 val_acc 0.5'\nexec sleep 600\n";
     fs::write(folder.path().join("train.sh"), script).expect("it can be written");
-    let (code, _, told) = swath(folder.path(), &["init", "--try=2s", "train.sh"]);
-    assert_eq!(code, 0, "{told}");
+    let (code, _, err) = swath(folder.path(), &["init", "--try=2s", "train.sh"]);
+    assert_eq!(code, 0, "{err}");
     let text = fs::read_to_string(folder.path().join("train.toml")).expect("it was written");
     assert!(text.contains(r#"metric = "val_acc""#), "{text}");
     assert!(text.contains(r#"trial_time = "1h""#), "{text}");

@@ -2,6 +2,7 @@
 //! and artifacts with unreadable entries.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use crate::command::Ended;
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -23,12 +24,6 @@ done
 "#;
 
 struct Project(tempfile::TempDir);
-
-struct Ended {
-    code: i32,
-    out: String,
-    err: String,
-}
 
 impl Project {
     fn new(train: &str) -> Self {
@@ -54,11 +49,7 @@ impl Project {
             .current_dir(self.0.path())
             .output()
             .unwrap();
-        Ended {
-            code: ended.status.code().unwrap(),
-            out: String::from_utf8(ended.stdout).unwrap(),
-            err: String::from_utf8(ended.stderr).unwrap(),
-        }
+        Ended::of(ended)
     }
 
     /// Runs `trials` trials one after the other, with `run` appended to the section `[run]`.
@@ -70,7 +61,7 @@ impl Project {
         );
         fs::write(self.path("s.toml"), sweep).unwrap();
         let ended = self.swath("run s.toml");
-        assert_eq!(ended.code, 0, "{}", ended.err);
+        assert_eq!(ended.code, Some(0), "{}", ended.err);
         ended
     }
 
@@ -127,7 +118,7 @@ fn the_model_that_counts_and_the_last_are_held_and_the_others_are_named_as_gone(
     assert_eq!(digest(&best, None).unwrap().md5, project.written(3));
 
     let verified = project.swath("verify s --only model");
-    assert_eq!(verified.code, 0, "{}{}", verified.out, verified.err);
+    assert_eq!(verified.code, Some(0), "{}{}", verified.out, verified.err);
     assert!(
         verified.out.contains("2 model"),
         "the last and the held one are read: {}",
@@ -143,7 +134,7 @@ fn the_model_that_counts_and_the_last_are_held_and_the_others_are_named_as_gone(
     fs::write(&best, "altered").unwrap();
     fs::write(project.path("model-1.bin"), "altered").unwrap();
     let verified = project.swath("verify s --only model");
-    assert_eq!(verified.code, 6);
+    assert_eq!(verified.code, Some(6));
     assert!(
         verified.out.contains("model model-1.bin at 3 changed"),
         "{}",
@@ -213,7 +204,7 @@ fn where_models_are_only_referred_to_verify_says_that_the_one_that_counts_is_gon
     project.run(1, "models = \"refer\"");
     assert!(!project.path("logs/s/1/held").exists());
     let verified = project.swath("verify s --only model");
-    assert_eq!(verified.code, 6);
+    assert_eq!(verified.code, Some(6));
     assert!(
         verified
             .out
@@ -268,7 +259,7 @@ fn a_dangling_link_costs_neither_the_digest_of_the_data_nor_the_artifact() {
     let shown = project.swath("show s 1").out;
     assert!(shown.contains("partial: without b/dangling"), "{shown}");
     let verified = project.swath("verify s --only data,artifact");
-    assert_eq!(verified.code, 0, "{}", verified.out);
+    assert_eq!(verified.code, Some(0), "{}", verified.out);
     assert!(
         verified.err.contains("of the data `repos`: b/dangling"),
         "{}",

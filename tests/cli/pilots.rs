@@ -9,7 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use swath::journal::{self, Journal, StudyDir};
 use swath::provenance::Record;
-use swath::study::{Event, Exit, Study, TrialId, TrialState};
+use swath::study::{Event, Exit, Study, Timestamp, TrialId, TrialState};
 
 /// Maximum time that a test waits.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -57,7 +57,7 @@ struct World {
 fn a_run_whose_jobs_can_never_start_says_so_and_ends() {
     let world = World::new("exit 0", "never = 'Can Never Run'\nwaiting = [\"Q\"]");
     let queue = "#!/bin/sh\ncase $1 in\nsubmit) echo job 7 ;;\nlist) echo 7 Q: Can Never Run ;;\n\
-                 cancel) touch cancelled ;;\nesac\n";
+                 cancel) sleep 0.3; touch cancelled ;;\nesac\n";
     fs::write(world.path("queue.sh"), queue).unwrap();
     let sweep = fs::read_to_string(world.path("far.toml")).unwrap();
     let listed = "'^(?<id>\\d+) (?<state>\\w+): (?<reason>.*)'";
@@ -199,7 +199,8 @@ impl World {
 
 #[test]
 fn a_trial_lasts_as_long_as_it_ran_though_its_orchestrator_was_away_at_its_end() {
-    let trial = "touch started.$1\nsleep $1\necho '{\"loss\": 0.5}' >>\"$SWATH_RECORDS\"";
+    let trial = "touch started.$1\nuntil [ -e go ]; do sleep 0.1; done\n\
+                 echo '{\"loss\": 0.5}' >>\"$SWATH_RECORDS\"";
     let world = World::new(trial, "");
     world.run_and_kill();
     let listed = world.call(&["ls", "far"]);
@@ -212,19 +213,25 @@ fn a_trial_lasts_as_long_as_it_ran_though_its_orchestrator_was_away_at_its_end()
         why.starts_with("trial 2 is running: it runs in a pilot on"),
         "{why}"
     );
-    std::thread::sleep(Duration::from_secs(6));
-    let listed = world.call(&["ls", "far"]);
-    assert_eq!(listed.matches("ended in a pilot on").count(), 2, "{listed}");
+    fs::write(world.path("go"), "").unwrap();
+    let begun = Instant::now();
+    while world
+        .call(&["ls", "far"])
+        .matches("ended in a pilot on")
+        .count()
+        < 2
+    {
+        assert!(begun.elapsed() < PATIENCE, "the trials do not end");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    std::thread::sleep(Duration::from_secs(3));
+    let resumed = Timestamp::now();
     world.call(&["run", "far.toml"]);
     let study = world.study();
     for trial in study.trials() {
         assert_eq!((&trial.state, trial.attempts), (&TrialState::Complete, 1));
-        let expected = f64::from(trial.id.0);
-        assert!(
-            (expected..expected + 2.0).contains(&trial.seconds),
-            "{trial:?}"
-        );
         let (started, ended) = (trial.started_at.unwrap(), trial.ended_at.unwrap());
+        assert!(ended < resumed, "{trial:?}");
         let between = ended.since(started).as_secs_f64();
         assert!((between - trial.seconds).abs() < 0.01, "{trial:?}");
     }
@@ -337,4 +344,30 @@ fn slot_and_port_are_those_of_the_pilot_in_which_the_trial_runs() {
         ports.push(variable.to_owned());
     }
     assert_ne!(ports[0], ports[1]);
+}
+
+#[test]
+fn a_trial_in_a_pilot_is_stopped_by_the_run_and_without_one_by_the_next_run() {
+    let trial = "touch started.$1\necho '{\"loss\": 0.5}' >>\"$SWATH_RECORDS\"\nsleep 300";
+    let world = World::new(trial, "");
+    let mut run = world.start();
+    world.call(&["stop", "far", "1"]);
+    let begun = Instant::now();
+    while world.study().trials()[0].state != TrialState::Stopped && begun.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    run.kill().unwrap();
+    run.wait().unwrap();
+    assert_eq!(world.study().trials()[1].state, TrialState::Running);
+    let message = world.call(&["stop", "far", "2"]);
+    assert!(
+        message.contains("when `swath run` takes it over"),
+        "{message}"
+    );
+    let mut run = world.swath(&["run", "far.toml", "--time", "60s"]);
+    run.output().unwrap();
+    for trial in world.study().trials() {
+        assert_eq!((&trial.state, trial.attempts), (&TrialState::Stopped, 1));
+        assert!(trial.is_stopped_by_person());
+    }
 }

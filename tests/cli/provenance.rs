@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use crate::command::Ended;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -40,13 +41,6 @@ lr = { min = 0.1, max = 1.0 }
 
 struct Project {
     dir: tempfile::TempDir,
-}
-
-/// The exit code and the output of a command.
-struct Ended {
-    code: i32,
-    out: String,
-    err: String,
 }
 
 impl Project {
@@ -116,16 +110,12 @@ impl Project {
             .env_remove("SWATH_LOGS")
             .output()
             .unwrap();
-        Ended {
-            code: output.status.code().unwrap(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
+        Ended::of(output)
     }
 
     fn run(&self) {
         let ended = self.swath(&["run", "sweep.toml"]);
-        assert_eq!(ended.code, 0, "{}", ended.err);
+        assert_eq!(ended.code, Some(0), "{}", ended.err);
     }
 
     fn environment(&self) -> Value {
@@ -216,7 +206,7 @@ fn a_run_that_changes_nothing_leaves_one_environment_and_one_that_does_keeps_bot
     };
     assert_eq!(made("1")["code_patch_md5"], Value::Null);
     assert!(made("3")["code_patch_md5"].is_string());
-    assert_eq!(project.swath(&["replay", "s"]).code, 0);
+    assert_eq!(project.swath(&["replay", "s"]).code, Some(0));
     project.git(&["checkout", "-q", "train.sh"]);
     let diff = project.swath(&["diff", "s/1", "s/3"]).out;
     assert!(
@@ -232,7 +222,7 @@ fn verify_names_what_is_no_longer_as_it_was() {
     project.run();
     let clean = project.swath(&["verify", "s"]);
     assert!(
-        clean.code == 0 && clean.out.ends_with(": all as recorded\n"),
+        clean.code == Some(0) && clean.out.ends_with(": all as recorded\n"),
         "{}{}",
         clean.out,
         clean.err
@@ -240,7 +230,8 @@ fn verify_names_what_is_no_longer_as_it_was() {
     project.commit();
     let committed = project.swath(&["verify", "s"]);
     assert_eq!(
-        committed.code, 0,
+        committed.code,
+        Some(0),
         "the same code, committed since: {}",
         committed.out
     );
@@ -251,7 +242,7 @@ fn verify_names_what_is_no_longer_as_it_was() {
     project.append("logs/s/code.patch", " ");
     project.append("logs/s/sweep.toml", "\n");
     let drifted = project.swath(&["verify", "s"]);
-    assert_eq!(drifted.code, 6);
+    assert_eq!(drifted.code, Some(6));
     let expected = [
         "data set data changed",
         "model models/1.txt has the bytes that trial 2 wrote",
@@ -293,7 +284,7 @@ fn a_trial_is_repeated_with_its_own_code_and_the_original_stays_as_it_is() {
         files(&project.path("models")),
     );
     let same = project.swath(&["repro", "s", "2"]);
-    assert_eq!(same.code, 0, "{} {}", same.out, same.err);
+    assert_eq!(same.code, Some(0), "{} {}", same.out, same.err);
     assert!(
         same.err.contains("was reproduced") && same.err.contains("wall_seconds"),
         "{}",
@@ -316,7 +307,7 @@ fn a_trial_is_repeated_with_its_own_code_and_the_original_stays_as_it_is() {
     );
     project.write("data/x.csv", "6");
     let refused = project.swath(&["repro", "s", "2"]);
-    assert_eq!(refused.code, 6);
+    assert_eq!(refused.code, Some(6));
     assert!(
         refused.err.contains("the data set `data` was"),
         "{}",
@@ -340,7 +331,7 @@ fn a_trial_is_repeated_with_its_own_code_and_the_original_stays_as_it_is() {
         "{whats:?}"
     );
     let tolerant = project.swath(&["repro", "s", "2", "--anyway", "--rtol", "0.5"]);
-    assert_eq!(tolerant.code, 0, "{}", tolerant.out);
+    assert_eq!(tolerant.code, Some(0), "{}", tolerant.out);
 }
 
 #[test]
@@ -349,7 +340,7 @@ fn a_trial_without_version_control_is_repeated_in_a_copy() {
     project.run();
     let models = files(&project.path("models"));
     let same = project.swath(&["repro", "s", "1"]);
-    assert_eq!(same.code, 0, "{} {}", same.out, same.err);
+    assert_eq!(same.code, Some(0), "{} {}", same.out, same.err);
     assert!(same.err.contains("not in a git repository"), "{}", same.err);
     assert_eq!(files(&project.path("models")), models);
     assert!(
@@ -359,7 +350,7 @@ fn a_trial_without_version_control_is_repeated_in_a_copy() {
     );
     project.append("train.sh", "# edited\n");
     let refused = project.swath(&["repro", "s", "1"]);
-    assert_eq!(refused.code, 6);
+    assert_eq!(refused.code, Some(6));
     assert!(refused.err.contains("`train.sh` was"), "{}", refused.err);
 }
 
@@ -370,13 +361,16 @@ fn what_cannot_be_repeated_says_why() {
     fs::remove_file(project.path("logs/s/environment.json")).unwrap();
     let refused = project.swath(&["repro", "s", "1"]);
     assert!(
-        refused.code == 1 && refused.err.contains("no `environment.json`"),
+        refused.code == Some(1) && refused.err.contains("no `environment.json`"),
         "{}",
         refused.err
     );
-    assert_eq!(project.swath(&["repro", "s", "1", "--rtol", "-1"]).code, 2);
-    assert_eq!(project.swath(&["repro", "s", "9"]).code, 2);
-    assert_eq!(project.swath(&["repro", "nope", "1"]).code, 2);
+    assert_eq!(
+        project.swath(&["repro", "s", "1", "--rtol", "-1"]).code,
+        Some(2)
+    );
+    assert_eq!(project.swath(&["repro", "s", "9"]).code, Some(2));
+    assert_eq!(project.swath(&["repro", "nope", "1"]).code, Some(2));
 }
 
 #[test]
@@ -388,7 +382,7 @@ fn a_clone_runs_what_is_committed_and_data_stays_where_it_is() {
         &SWEEP.replace("[run]", "[run]\ncode = \"clone\""),
     );
     let ended = project.swath(&["run", "sweep.toml"]);
-    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
     assert!(
         ended
             .err
@@ -407,12 +401,12 @@ fn a_clone_runs_what_is_committed_and_data_stays_where_it_is() {
     assert!(clone.join("models/1.txt").exists());
     assert_eq!(
         project.swath(&["verify", "s"]).code,
-        0,
+        Some(0),
         "{}",
         project.swath(&["verify", "s"]).out
     );
     let repeated = project.swath(&["repro", "s", "1"]);
-    assert_eq!(repeated.code, 0, "{} {}", repeated.out, repeated.err);
+    assert_eq!(repeated.code, Some(0), "{} {}", repeated.out, repeated.err);
 }
 
 #[test]
@@ -424,7 +418,7 @@ fn code_that_has_to_be_clean_is_refused_when_it_is_not() {
     );
     project.append("train.sh", "# edited\n");
     let refused = project.swath(&["run", "sweep.toml"]);
-    assert_eq!(refused.code, 2);
+    assert_eq!(refused.code, Some(2));
     assert!(
         refused.err.contains("differs from commit") && refused.err.contains("`train.sh`"),
         "{}",
@@ -440,7 +434,7 @@ fn code_that_has_to_be_clean_is_refused_when_it_is_not() {
             &SWEEP.replace("[run]", &format!("[run]\ncode = \"{code}\"")),
         );
         let refused = bare.swath(&["run", "sweep.toml"]);
-        assert_eq!(refused.code, 2);
+        assert_eq!(refused.code, Some(2));
         assert!(
             refused.err.contains("needs a git repository") && refused.err.contains("git init"),
             "{}",

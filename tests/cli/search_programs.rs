@@ -5,7 +5,6 @@
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 /// A study folder with a training program and a sweep file.
 struct World(tempfile::TempDir);
@@ -45,12 +44,7 @@ impl World {
 
     /// Returns the exit code, standard output and standard error of a command.
     fn swath(&self, arguments: &[&str]) -> (i32, String, String) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_swath"));
-        command.args(arguments).current_dir(self.0.path());
-        let output = command.env_remove("SWATH_LOGS").output().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        let code = output.status.code().unwrap();
-        (code, text(output.stdout), text(output.stderr))
+        crate::command::swath(self.0.path(), arguments)
     }
 
     /// Returns the events of the journal that have this name, with their content.
@@ -294,7 +288,9 @@ fn a_program_that_answers_next_pauses_trials_and_resumes_them() {
          with open(os.environ['SWATH_RECORDS'], 'a', buffering=1) as out:\n\
          \x20   for epoch in range(1, 4):\n\
          \x20       print(json.dumps({'epoch': epoch, 'loss': 1}), file=out)\n\
-         \x20       time.sleep(0.3)\n",
+         \x20       if not os.path.exists('paused'):\n\
+         \x20           open('paused', 'w').close()\n\
+         \x20           time.sleep(60)\n",
     );
     world.sweep(
         "[search]\nsampler = 'random'\ntrials = 2\n\

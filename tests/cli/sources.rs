@@ -2,6 +2,7 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use crate::command::Ended;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -14,12 +15,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 struct World {
     folder: tempfile::TempDir,
-}
-
-struct Ended {
-    code: Option<i32>,
-    out: String,
-    err: String,
 }
 
 impl World {
@@ -55,11 +50,7 @@ impl World {
 
     fn swath(&self, words: &[&str]) -> Ended {
         let ended = self.start(words).wait_with_output().unwrap();
-        Ended {
-            code: ended.status.code(),
-            out: String::from_utf8(ended.stdout).unwrap(),
-            err: String::from_utf8(ended.stderr).unwrap(),
-        }
+        Ended::of(ended)
     }
 
     fn run(&self) -> Ended {

@@ -1,4 +1,5 @@
-//! The end of a trial: the way in which it is asked, what it may still do then, and from where it goes on.
+//! The end of a trial: the way in which it is asked, what it may still do then, and from where it
+//! goes on.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -114,9 +115,9 @@ fn the_sweep_file_can_send_another_signal_to_the_whole_process_group() {
     let stop = "stop = { signal = \"SIGUSR1\", to = \"group\" }\ngrace = \"20s\"";
     let world = World::new(script, stop);
     let output = world.interrupt();
-    let said = messages(&output);
-    assert_eq!(world.read("main"), "main\n", "{said}");
-    assert!(world.trial("child").exists(), "{said}");
+    let message = messages(&output);
+    assert_eq!(world.read("main"), "main\n", "{message}");
+    assert!(world.trial("child").exists(), "{message}");
 }
 
 #[test]
@@ -136,27 +137,27 @@ fn a_shell_that_ends_at_once_leaves_its_program_the_whole_grace_period() {
 fn processes_that_a_program_leaves_are_ended_and_named() {
     let script = "sleep 61 & sleep 62 &\necho '{\"loss\": 1}' >> $SWATH_RECORDS";
     let output = World::new(script, "").run();
-    let said = messages(&output);
+    let message = messages(&output);
     let expected =
         "2 processes were still running when the program ended, and ended with it: sleep (2)";
-    assert!(said.contains(expected), "{said}");
-    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(message.contains(expected), "{message}");
+    assert_eq!(output.status.code(), Some(0), "{message}");
 }
 
 #[test]
 fn a_process_that_ends_by_itself_within_a_moment_is_not_named() {
     let script = "sleep 0.02 &\necho '{\"loss\": 1}' >> $SWATH_RECORDS";
-    let said = messages(&World::new(script, "").run());
-    assert!(!said.contains("still running"), "{said}");
+    let message = messages(&World::new(script, "").run());
+    assert!(!message.contains("still running"), "{message}");
 }
 
 #[test]
 fn a_script_that_goes_into_the_background_is_told_so() {
     let output = World::new("sleep 60 &\nexit 0", "").run();
-    let said = messages(&output);
+    let message = messages(&output);
     assert!(
-        said.contains("the program went into the background"),
-        "{said}"
+        message.contains("the program went into the background"),
+        "{message}"
     );
 }
 
@@ -178,8 +179,11 @@ sleep 60
     let world = World::new(script, "grace = \"2s\"");
     world.interrupt();
     let output = world.run();
-    let said = messages(&output);
-    assert_eq!(world.read("seen"), "3: epoch3\n", "{said}");
+    let message = messages(&output);
+    assert_eq!(world.read("seen"), "3: epoch3\n", "{message}");
     assert_eq!(world.read("attempts/1/checkpoints/epoch4"), "to\n");
-    assert!(said.contains("`checkpoints/epoch4` is newer"), "{said}");
+    assert!(
+        message.contains("`checkpoints/epoch4` is newer"),
+        "{message}"
+    );
 }

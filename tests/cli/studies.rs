@@ -1,10 +1,9 @@
-//! `swath run STUDY` goes on with a study from its own sweep file, and overrides of the command line
-//! are part of what a study stores.
+//! `swath run STUDY` goes on with a study from its own sweep file, and overrides of the command
+//! line are part of what a study stores.
 
-use assert_cmd::Command;
+use crate::command::swath;
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 use tempfile::TempDir;
 
 const SWEEP: &str = r#"# A small sweep.
@@ -32,24 +31,6 @@ fn project() -> TempDir {
     folder
 }
 
-/// Runs swath in a folder. Returns its exit code, standard output and standard error.
-fn swath(folder: &Path, args: &[&str]) -> (i32, String, String) {
-    let output = Command::cargo_bin("swath")
-        .expect("the binary is built")
-        .current_dir(folder)
-        .env_remove("SWATH_LOGS")
-        .args(args)
-        .timeout(Duration::from_secs(120))
-        .output()
-        .expect("it can be started");
-    let text = |bytes| String::from_utf8(bytes).expect("it writes UTF-8");
-    (
-        output.status.code().expect("no signal ends it"),
-        text(output.stdout),
-        text(output.stderr),
-    )
-}
-
 /// Returns the number of trials in a study's table.
 fn trials(study: &Path) -> usize {
     let table = fs::read_to_string(study.join("trials.csv")).expect("the study has a table");
@@ -60,18 +41,18 @@ fn trials(study: &Path) -> usize {
 fn a_study_goes_on_by_its_name_and_by_its_folder_also_after_it_was_moved() {
     let project = project();
     let here = project.path();
-    let (code, _, told) = swath(here, &["run", "small.toml"]);
-    assert_eq!(code, 0, "{told}");
+    let (code, _, err) = swath(here, &["run", "small.toml"]);
+    assert_eq!(code, 0, "{err}");
     let stored = fs::read_to_string(here.join("logs/small/sweep.toml")).expect("it is stored");
     assert_eq!(stored, format!("name = \"small\"\n{SWEEP}"));
     fs::remove_file(here.join("small.toml")).expect("it can be removed");
-    let (code, _, told) = swath(here, &["run", "small", "search.trials=3"]);
-    assert_eq!((code, trials(&here.join("logs/small"))), (0, 3), "{told}");
+    let (code, _, err) = swath(here, &["run", "small", "search.trials=3"]);
+    assert_eq!((code, trials(&here.join("logs/small"))), (0, 3), "{err}");
     // From elsewhere the trials still run in the project in which the study lies.
     let elsewhere = tempfile::tempdir().expect("a temporary folder");
     let study = here.join("logs/small").display().to_string();
-    let (code, _, told) = swath(elsewhere.path(), &["run", &study, "search.trials=4"]);
-    assert_eq!((code, trials(&here.join("logs/small"))), (0, 4), "{told}");
+    let (code, _, err) = swath(elsewhere.path(), &["run", &study, "search.trials=4"]);
+    assert_eq!((code, trials(&here.join("logs/small"))), (0, 4), "{err}");
     let lines = fs::read_to_string(here.join("where.txt")).expect("it was written");
     assert_eq!(lines.lines().count(), 4);
     // A moved project goes on where it is now, under the name of the study's folder.
@@ -79,15 +60,15 @@ fn a_study_goes_on_by_its_name_and_by_its_folder_also_after_it_was_moved() {
     fs::create_dir_all(moved.join("logs")).expect("it can be created");
     fs::copy(here.join("train.sh"), moved.join("train.sh")).expect("it can be copied");
     fs::rename(here.join("logs/small"), moved.join("logs/other")).expect("it can be moved");
-    let (code, _, told) = swath(&moved, &["run", "logs/other", "search.trials=5"]);
-    assert_eq!((code, trials(&moved.join("logs/other"))), (0, 5), "{told}");
-    assert!(told.contains("the study is now called `other`"), "{told}");
+    let (code, _, err) = swath(&moved, &["run", "logs/other", "search.trials=5"]);
+    assert_eq!((code, trials(&moved.join("logs/other"))), (0, 5), "{err}");
+    assert!(err.contains("the study is now called `other`"), "{err}");
     let lines = fs::read_to_string(moved.join("where.txt")).expect("it was written");
     assert_eq!(lines.lines().count(), 1);
-    let (code, _, told) = swath(&moved, &["replay", "other"]);
-    assert_eq!(code, 0, "{told}");
-    let (code, _, told) = swath(&moved, &["verify", "other"]);
-    assert_eq!(code, 0, "{told}");
+    let (code, _, err) = swath(&moved, &["replay", "other"]);
+    assert_eq!(code, 0, "{err}");
+    let (code, _, err) = swath(&moved, &["verify", "other"]);
+    assert_eq!(code, 0, "{err}");
 }
 
 #[test]
@@ -97,8 +78,8 @@ fn an_older_study_whose_sweep_file_has_no_name_goes_on() {
     assert_eq!(swath(here, &["run", "small.toml"]).0, 0);
     let study = here.join("logs/small");
     fs::write(study.join("sweep.toml"), SWEEP).expect("it can be written");
-    let (code, _, told) = swath(here, &["run", "small", "search.trials=3"]);
-    assert_eq!((code, trials(&study)), (0, 3), "{told}");
+    let (code, _, err) = swath(here, &["run", "small", "search.trials=3"]);
+    assert_eq!((code, trials(&study)), (0, 3), "{err}");
 }
 
 #[test]
@@ -106,8 +87,8 @@ fn overrides_are_stored_and_checked_like_the_file() {
     let project = project();
     let here = project.path();
     let overrides = ["run", "small.toml", "search.trials=3", "space.x.max=0.25"];
-    let (code, _, told) = swath(here, &overrides);
-    assert_eq!(code, 0, "{told}");
+    let (code, _, err) = swath(here, &overrides);
+    assert_eq!(code, 0, "{err}");
     let stored = fs::read_to_string(here.join("logs/small/sweep.toml")).expect("it is stored");
     assert!(
         stored.contains("max = 0.25 } # the only parameter"),
@@ -134,10 +115,10 @@ fn overrides_are_stored_and_checked_like_the_file() {
             ["`trials` is not an override", "search.trials=50"],
         ),
     ] {
-        let (code, _, told) = swath(here, &["check", "small.toml", argument]);
+        let (code, _, err) = swath(here, &["check", "small.toml", argument]);
         assert_eq!(code, 2, "{argument}");
         for part in parts {
-            assert!(told.contains(part), "{part}\n{told}");
+            assert!(err.contains(part), "{part}\n{err}");
         }
     }
     let (code, document, _) = swath(here, &["check", "--json", "small.toml", "seed=x"]);
@@ -152,19 +133,16 @@ fn overrides_are_stored_and_checked_like_the_file() {
 fn a_program_in_place_of_a_sweep_file_is_recognised() {
     let project = project();
     let here = project.path();
-    let (code, _, told) = swath(here, &["run", "train.sh"]);
+    let (code, _, err) = swath(here, &["run", "train.sh"]);
     assert_eq!(code, 2);
     assert!(
-        told.contains("`train.sh` is a program, not a sweep file"),
-        "{told}"
+        err.contains("`train.sh` is a program, not a sweep file"),
+        "{err}"
     );
-    assert!(
-        told.contains("did you mean `swath init train.sh`?"),
-        "{told}"
-    );
+    assert!(err.contains("did you mean `swath init train.sh`?"), "{err}");
     fs::rename(here.join("small.toml"), here.join("train.toml")).expect("it can be renamed");
-    let (_, _, told) = swath(here, &["run", "train.sh"]);
-    assert!(told.contains("did you mean `train.toml`?"), "{told}");
+    let (_, _, err) = swath(here, &["run", "train.sh"]);
+    assert!(err.contains("did you mean `train.toml`?"), "{err}");
 }
 
 #[test]
@@ -181,10 +159,10 @@ fn logs_why_and_show_take_several_trials() {
             "{command}\n{shown}"
         );
     }
-    let (code, _, told) = swath(here, &["logs", "small", "1-2", "4"]);
+    let (code, _, err) = swath(here, &["logs", "small", "1-2", "4"]);
     assert_eq!(code, 0);
-    assert_eq!(told.matches("has written nothing").count(), 3, "{told}");
-    let (code, _, told) = swath(here, &["logs", "--follow", "1", "2"]);
+    assert_eq!(err.matches("has written nothing").count(), 3, "{err}");
+    let (code, _, err) = swath(here, &["logs", "--follow", "1", "2"]);
     assert_eq!(code, 2);
-    assert!(told.contains("`--follow` takes only one"), "{told}");
+    assert!(err.contains("`--follow` takes only one"), "{err}");
 }

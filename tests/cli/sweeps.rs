@@ -39,8 +39,8 @@ fn every_shipped_sweep_is_accepted_without_a_warning() {
             .arg(&file)
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&checked.stderr);
-        assert!(checked.status.success(), "{}:\n{said}", file.display());
+        let message = String::from_utf8_lossy(&checked.stderr);
+        assert!(checked.status.success(), "{}:\n{message}", file.display());
     }
 }
 

@@ -153,9 +153,9 @@ fn a_second_ctrl_c_does_not_wait_for_a_server_that_does_not_answer() {
         assert!(began.elapsed() < Duration::from_secs(4), "the run waits");
         std::thread::sleep(Duration::from_millis(10));
     }
-    let said = fs::read_to_string(folder.path().join("stderr")).unwrap();
+    let message = fs::read_to_string(folder.path().join("stderr")).unwrap();
     assert!(
-        said.contains("tracker `mlflow`") && said.contains("not delivered yet"),
-        "{said}"
+        message.contains("tracker `mlflow`") && message.contains("not delivered yet"),
+        "{message}"
     );
 }

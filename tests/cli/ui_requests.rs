@@ -24,7 +24,8 @@ struct Server {
 }
 
 impl Server {
-    fn start() -> Self {
+    /// Starts the server with these options.
+    fn start(options: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::fs::write(folder.path().join("s.toml"), SWEEP).expect("the folder can be written");
         let swath = || {
@@ -44,11 +45,12 @@ impl Server {
             "{}",
             String::from_utf8_lossy(&run.stderr)
         );
-        let said = std::fs::File::create(folder.path().join("stderr")).expect("a file");
+        let stderr = std::fs::File::create(folder.path().join("stderr")).expect("a file");
         let mut process = swath()
             .args(["ui", "s"])
+            .args(options)
             .stdout(Stdio::piped())
-            .stderr(said)
+            .stderr(stderr)
             .spawn()
             .expect("it starts");
         let mut address = String::new();
@@ -93,7 +95,7 @@ impl Server {
     }
 
     /// Returns the standard error of the server.
-    fn said(&self) -> String {
+    fn messages(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("stderr")).unwrap_or_default()
     }
 }
@@ -106,7 +108,7 @@ impl Drop for Server {
 
 #[test]
 fn no_request_stops_the_server_of_the_page() {
-    let server = Server::start();
+    let server = Server::start(&[]);
     let host = format!("Host: 127.0.0.1:{}\r\n", server.port);
     let token = &server.token;
     let page = format!("GET /{token}/ HTTP/1.1\r\n{host}\r\n").into_bytes();
@@ -129,12 +131,58 @@ fn no_request_stops_the_server_of_the_page() {
             request.escape_ascii()
         );
         assert!(
-            !server.said().contains("panicked"),
+            !server.messages().contains("panicked"),
             "{}\n{}",
             request.escape_ascii(),
-            server.said()
+            server.messages()
         );
     }
     mutation::print_count("ui", count);
     assert!(server.answer(&page).starts_with(b"HTTP/1.1 200 "));
+}
+
+#[test]
+fn no_request_without_the_secret_of_a_page_changes_a_study() {
+    let server = Server::start(&["--allow-actions"]);
+    let journal =
+        || std::fs::read(server.folder.path().join("logs/s/journal.jsonl")).expect("it is there");
+    let before = journal();
+    let host = format!("Host: 127.0.0.1:{}\r\n", server.port);
+    let origin = format!("Origin: http://127.0.0.1:{}\r\n", server.port);
+    let token = &server.token;
+    let body = "{\"study\": 0, \"action\": {\"add\": {\"values\": {\"x\": \"0.5\"}}}}";
+    let post = |headers: &str| {
+        let length = body.len();
+        format!(
+            "POST /{token}/act HTTP/1.1\r\n{host}{headers}Content-Length: {length}\r\n\r\n{body}"
+        )
+        .into_bytes()
+    };
+    let guess = format!("X-Swath-Secret: {}\r\n", "0".repeat(32));
+    let corpus = vec![
+        post(&origin),
+        post(&guess),
+        post(&format!("{origin}{guess}")),
+        post(&format!("Origin: http://evil.example\r\n{guess}")),
+    ];
+    for request in &corpus {
+        assert!(server.answer(request).starts_with(b"HTTP/1.1 403 "));
+    }
+    for seed in mutation::seeds(200) {
+        server.answer(&mutation::changed(&corpus, seed));
+    }
+    assert_eq!(journal(), before);
+    // With the secret of a page the same request adds a trial.
+    let page = server.answer(&format!("GET /{token}/ HTTP/1.1\r\n{host}\r\n").into_bytes());
+    let page = String::from_utf8_lossy(&page);
+    let (_, rest) = page
+        .split_once("id=\"actions\">\"")
+        .expect("the page has a secret");
+    let (secret, _) = rest.split_once('"').expect("the page has a secret");
+    let reply = server.answer(&post(&format!("{origin}X-Swath-Secret: {secret}\r\n")));
+    let reply = String::from_utf8_lossy(&reply);
+    assert!(
+        reply.contains("\"ok\":true") && journal() != before,
+        "{reply}"
+    );
 }

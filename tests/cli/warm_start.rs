@@ -2,6 +2,7 @@
 //! binary.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use crate::command::Ended;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -32,22 +33,17 @@ fn output(dir: &Path, args: &[&str]) -> std::process::Output {
 
 /// Runs a command that must succeed and returns its standard output and error.
 fn swath(dir: &Path, args: &[&str]) -> (String, String) {
-    let out = output(dir, args);
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    assert!(
-        out.status.success(),
-        "{args:?}: {}",
-        String::from_utf8_lossy(&out.stderr)
-    );
-    (text(out.stdout), text(out.stderr))
+    let Ended { code, out, err } = Ended::of(output(dir, args));
+    assert_eq!(code, Some(0), "{args:?}: {err}");
+    (out, err)
 }
 
 /// Runs a command that must be refused and returns its message.
 fn refused(dir: &Path, args: &[&str]) -> String {
     let out = output(dir, args);
-    let said = String::from_utf8(out.stderr).unwrap();
-    assert_eq!(out.status.code(), Some(2), "{args:?}: {said}");
-    said
+    let message = String::from_utf8(out.stderr).unwrap();
+    assert_eq!(out.status.code(), Some(2), "{args:?}: {message}");
+    message
 }
 
 fn column(dir: &Path, name: &str) -> Vec<String> {
@@ -78,10 +74,10 @@ fn a_plain_table_is_imported_by_its_columns_once_and_never_counted() {
     let map = [
         "import", "s.toml", "old.csv", "--map", "x=rate", "--map", "loss=val",
     ];
-    let said = swath(dir, &map).1;
+    let message = swath(dir, &map).1;
     assert!(
-        said.contains("imported 4 trials") && said.contains("`x` = 7.5 is outside its range"),
-        "{said}"
+        message.contains("imported 4 trials") && message.contains("`x` = 7.5 is outside its range"),
+        "{message}"
     );
     assert_eq!(
         column(dir, "param.x"),
@@ -163,8 +159,8 @@ fn what_cannot_be_imported_is_said_with_what_to_do() {
         ),
     ] {
         fs::write(dir.join("bad"), text).unwrap();
-        let said = refused(dir, &["import", "s.toml", "bad"]);
-        assert!(said.contains(wanted), "{text:?}: {said}");
+        let message = refused(dir, &["import", "s.toml", "bad"]);
+        assert!(message.contains(wanted), "{text:?}: {message}");
     }
     refused(dir, &["import", "s.toml", "missing"]);
     assert!(column(dir, "trial_id").is_empty(), "nothing was taken in");
@@ -189,9 +185,15 @@ fn only_regular_files_are_imported() {
         ("/dev/zero", "a device"),
     ] {
         let started = Instant::now();
-        let said = refused(dir, &["import", "s.toml", path]);
-        assert!(said.contains(&format!("is {kind}, not a file")), "{said}");
-        assert!(said.contains("write its contents into a file"), "{said}");
+        let message = refused(dir, &["import", "s.toml", path]);
+        assert!(
+            message.contains(&format!("is {kind}, not a file")),
+            "{message}"
+        );
+        assert!(
+            message.contains("write its contents into a file"),
+            "{message}"
+        );
         assert!(started.elapsed() < Duration::from_secs(20));
     }
 }
@@ -207,10 +209,13 @@ fn a_table_that_is_too_large_for_one_write_is_imported_with_its_misfits_marked()
         .map(|row| format!("0.{row:03},0.{row:03},{}\n", ["a", &long][row % 2]))
         .collect();
     fs::write(dir.join("large.csv"), format!("\u{feff}loss,x,k\n{rows}")).unwrap();
-    let (_, said) = swath(dir, &["import", "s.toml", "large.csv"]);
-    assert!(said.contains("imported 500 trials"), "{said}");
-    let (_, said) = swath(dir, &["import", "s.toml", "large.csv"]);
-    assert!(said.contains("500 trials were imported before"), "{said}");
+    let (_, message) = swath(dir, &["import", "s.toml", "large.csv"]);
+    assert!(message.contains("imported 500 trials"), "{message}");
+    let (_, message) = swath(dir, &["import", "s.toml", "large.csv"]);
+    assert!(
+        message.contains("500 trials were imported before"),
+        "{message}"
+    );
     let (_, run) = swath(dir, &["run", "s.toml"]);
     assert!(run.contains("250 outside the space"), "{run}");
     fs::write(dir.join("later.csv"), "loss,x,k\n0.5,0.25,a\nbad,0.5,a\n").unwrap();
@@ -233,8 +238,8 @@ fn configurations_are_added_to_a_study_that_runs_and_to_one_that_does_not() {
     while !dir.join("logs/s/1").exists() && Instant::now() < patience {
         std::thread::sleep(Duration::from_millis(10));
     }
-    let (_, said) = swath(dir, &["add", "s", "x=0.875", "k=b", "n=7"]);
-    assert!(said.contains("to run next"), "{said}");
+    let (_, message) = swath(dir, &["add", "s", "x=0.875", "k=b", "n=7"]);
+    assert!(message.contains("to run next"), "{message}");
     assert!(run.wait().unwrap().success());
     let origins = column(dir, "origin");
     let at = origins.iter().position(|origin| origin == "added").unwrap();
@@ -382,4 +387,59 @@ fn replicates_share_a_configuration_and_a_hopeless_one_gets_no_more() {
             .0
             .starts_with(&format!("{count} of {count}"))
     );
+}
+
+#[test]
+fn a_new_study_begins_with_the_best_configurations_of_an_earlier_one_that_its_space_admits() {
+    let dir = tempfile::tempdir().unwrap();
+    sweep(dir.path(), 8, REPORT, "");
+    swath(dir.path(), &["run", "s.toml", "--quiet"]);
+    let mut earlier: Vec<f64> = column(dir.path(), "loss")
+        .iter()
+        .map(|loss| loss.parse().unwrap())
+        .collect();
+    earlier.sort_by(f64::total_cmp);
+
+    // A parameter more, and a range that excludes the very best trial.
+    let text = fs::read_to_string(dir.path().join("s.toml")).unwrap();
+    let lowest = (earlier[0] + earlier[1]) / 2.0;
+    let text = text
+        .replace("name = \"s\"", "name = \"t\"")
+        .replace("x = { min = 0.0,", &format!("x = {{ min = {lowest},"))
+        + "m = { min = 1, max = 4 }\n";
+    fs::write(dir.path().join("t.toml"), &text).unwrap();
+    let run = ["run", "t.toml", "--learn-from", "s"];
+    let (_, stderr) = swath(dir.path(), &run);
+    assert!(stderr.contains("learned from `s`"), "{stderr}");
+    let (table, _) = swath(dir.path(), &["export", "t"]);
+    let mut reader = csv::Reader::from_reader(table.as_bytes());
+    let headers = reader.headers().unwrap().clone();
+    let at = |name: &str| headers.iter().position(|header| header == name).unwrap();
+    let rows: Vec<(f64, String)> = reader
+        .records()
+        .map(Result::unwrap)
+        .map(|row| {
+            (
+                row[at("loss")].parse().unwrap(),
+                row[at("origin")].to_owned(),
+            )
+        })
+        .collect();
+    assert_eq!(rows.len(), 8);
+    for (row, loss) in rows.iter().zip(&earlier[1..4]) {
+        assert_eq!((row.0, row.1.as_str()), (*loss, "added"));
+    }
+    assert_ne!(rows[3].1, "added");
+    // The proposals after them can be computed again from the journal.
+    swath(dir.path(), &["replay", "t"]);
+
+    // Another objective says nothing about this one.
+    let other = text
+        .replace("name = \"t\"", "name = \"u\"")
+        .replace("metric = \"loss\"", "metric = \"latency\"");
+    fs::write(dir.path().join("u.toml"), other).unwrap();
+    let (_, stderr) = swath(dir.path(), &["run", "u.toml", "--learn-from", "s"]);
+    assert!(stderr.contains("nothing is learned from `s`"), "{stderr}");
+    let unknown = refused(dir.path(), &["run", "u.toml", "--learn-from", "nowhere"]);
+    assert!(unknown.contains("nowhere"), "{unknown}");
 }

@@ -2,6 +2,7 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use crate::command::Ended;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -52,12 +53,6 @@ lr = [10, 20, 30, 40]
 
 struct Project {
     dir: tempfile::TempDir,
-}
-
-struct Ended {
-    code: Option<i32>,
-    out: String,
-    err: String,
 }
 
 impl Project {
@@ -116,11 +111,7 @@ impl Project {
 
     fn swath(&self, words: &[&str]) -> Ended {
         let output = self.command(words).output().unwrap();
-        Ended {
-            code: output.status.code(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
+        Ended::of(output)
     }
 
     fn losses(&self, study: &str) -> Vec<String> {
@@ -135,7 +126,7 @@ impl Project {
 #[test]
 fn a_script_that_resumes_from_its_own_checkpoints_trains_each_trial_by_itself() {
     let project = Project::new(SWEEP);
-    // What a run by hand has left behind.
+    // A run by hand has left files behind.
     project.write("checkpoints/last", "3 7\n");
     let check = project.swath(&["check", "s.toml"]);
     let expected = "private, with 2 files of the project; link: data; not there: checkpoints/";
@@ -312,6 +303,21 @@ fn keep_removes_the_folders_of_other_trials_and_verify_still_has_the_models() {
 }
 
 #[test]
+fn check_refuses_a_private_workdir_that_run_refuses() {
+    let project = Project::new(SWEEP);
+    let link = "run.link=[\"../outside\"]";
+    for command in ["check", "run"] {
+        let ended = project.swath(&[command, "s.toml", link]);
+        assert_eq!(ended.code, Some(2), "{command}: {}{}", ended.out, ended.err);
+        assert!(
+            ended.err.contains("leads out of the project"),
+            "{}",
+            ended.err
+        );
+    }
+}
+
+#[test]
 fn repro_runs_a_trial_again_in_a_folder_of_its_own_with_and_without_git() {
     for is_in_git in [false, true] {
         let project = Project::new(SWEEP);
@@ -319,6 +325,9 @@ fn repro_runs_a_trial_again_in_a_folder_of_its_own_with_and_without_git() {
         if is_in_git {
             project.commit(&["train.sh", "s.toml"]);
         }
+        // Code that git does not track yet stands in the folders of the trials, too.
+        project.write("helper.sh", "true\n");
+        project.write("train.sh", &format!(". ./helper.sh || exit 5\n{TRAIN}"));
         let run = project.swath(&["run", "s.toml"]);
         assert_eq!(run.code, Some(0), "{}", run.err);
         assert_eq!(project.losses("s"), ["970.0", "940.0", "910.0", "880.0"]);

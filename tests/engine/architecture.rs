@@ -254,6 +254,7 @@ fn lines_that_may_wait(text: &str) -> Vec<usize> {
             && (statement.contains("regular::open_with(")
                 || statement.contains("open_with(&mut options, ")
                 || line.contains("open_with(OpenOptions")
+                || line.contains("create_new(OpenOptions")
                 || statement.contains("create_new(true)"));
         opens && !is_safe && !is_of_kernel.iter().any(|word| line.contains(word))
     };

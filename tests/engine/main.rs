@@ -9,6 +9,7 @@ mod licences;
 mod mlxp;
 mod programs;
 mod simulator;
+mod stopped_trials;
 mod virtual_study;
 
 #[path = "../../benches/search/play.rs"]

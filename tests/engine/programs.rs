@@ -3,15 +3,17 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use rustix::process::{Pid, kill_process};
 use std::fs;
+use std::io::Read as _;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use swath::executor::{
     Allotment, Executor, Invocation, Launch, Pool, Program, ProgramSettings, ProgramSpec, Signal,
-    SignalKind, Sources, Stop, StopSignal, StudyContext, guard, slot,
+    SignalKind, Sources, Stop, StopSignal, StudyContext, Warm, guard, slot,
 };
 use swath::space::{Name, Params, Value};
 use swath::study::{Attempt, Datum, Exit, Failure, LogRecord, Metric, Resource, TrialId, Usage};
@@ -56,7 +58,7 @@ fn spec() -> ProgramSpec {
         source_tables: Vec::new(),
         checkpoint: false,
         invalid: Vec::new(),
-        warm: false,
+        warm: Warm::Off,
     }
 }
 
@@ -499,7 +501,7 @@ fn a_program_that_ignores_sigterm_is_killed_with_its_group_after_the_grace_perio
     let story = world.until_ended();
     assert_eq!(story.exit(), &Exit::Stopped);
     assert!(
-        story.took >= grace && story.took < grace * 8,
+        story.took >= grace && story.took < Duration::from_secs(30),
         "it took {:?}",
         story.took
     );
@@ -516,11 +518,7 @@ fn a_kill_takes_effect_at_once_even_within_the_grace_period() {
     world.pool.stop(TrialId(1), Stop::Kill);
     let story = world.until_ended();
     assert_eq!(story.exit(), &Exit::Interrupted);
-    assert!(
-        story.took < Duration::from_secs(2),
-        "it took {:?}",
-        story.took
-    );
+    assert!(story.took < spec().grace, "it took {:?}", story.took);
 }
 
 #[test]
@@ -608,6 +606,67 @@ fn no_process_of_a_trial_survives_it() {
     );
 }
 
+/// A shell that leaves a daemon when its standard input is closed.
+fn start_daemon(command: &str) -> Child {
+    let script = format!("setsid {command} >/dev/null 2>&1 & echo; read line; exit 0");
+    let mut shell = Command::new("sh")
+        .args(["-c", &script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The daemon exists.
+    let mut line = [0];
+    shell
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut line)
+        .unwrap();
+    shell
+}
+
+#[test]
+fn daemons_that_the_program_itself_starts_before_and_during_a_run_outlive_it() {
+    // In a program of its own: to the run of another test, a daemon without an environment that
+    // starts meanwhile is none of its program's.
+    let status = this_program("program_with_daemons").status().unwrap();
+    assert!(status.success());
+}
+
+#[test]
+#[ignore = "is a process that another test starts"]
+fn program_with_daemons() {
+    if std::env::var(ROLE).is_ok_and(|role| role == "program_with_daemons") {
+        run_beside_daemons();
+    }
+}
+
+fn run_beside_daemons() {
+    let seconds = format!("{}", 3_000_000 + std::process::id());
+    let mut before = start_daemon(&format!("env -i sleep {seconds}"));
+    let mut world = World::running("report.sh");
+    // Its daemon becomes an orphan while the run lasts.
+    drop(before.stdin.take());
+    before.wait().unwrap();
+    let another_thread = std::thread::spawn({
+        let sleep = format!("sleep {seconds}");
+        move || {
+            let mut during = start_daemon(&sleep);
+            drop(during.stdin.take());
+            during.wait().unwrap();
+        }
+    });
+    another_thread.join().unwrap();
+    assert_eq!(world.run().exit(), &Exit::Done);
+    drop(world);
+    let daemons = marked(&seconds);
+    for pid in daemons.iter().filter_map(|pid| Pid::from_raw(*pid as i32)) {
+        kill_process(pid, rustix::process::Signal::KILL).ok();
+    }
+    assert_eq!(daemons.len(), 2);
+}
+
 #[test]
 fn dropping_the_pool_ends_the_running_programs() {
     let mut world = World::running("ignore-term.sh");
@@ -617,8 +676,8 @@ fn dropping_the_pool_ends_the_running_programs() {
     let begun = Instant::now();
     drop(pool);
     assert!(
-        begun.elapsed() < Duration::from_secs(3),
-        "it took {:?}",
+        begun.elapsed() < Duration::from_secs(30),
+        "it took {:?}, and the program runs for ever",
         begun.elapsed()
     );
     assert!(marked(&dir.path().display().to_string()).is_empty());

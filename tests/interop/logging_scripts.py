@@ -57,14 +57,15 @@ for epoch in range(first, 40):
 run.finish()
 """
 
-# Lightning's CSVLogger writes the table anew when a column is added.
+# Writes the table anew at each epoch, whole, so that a kill loses no row.
 CSV = """
 import csv
 def save(rows, names):
-    with open("metrics.csv", "w", newline="") as file:
+    with open("metrics.new", "w", newline="") as file:
         table = csv.DictWriter(file, names)
         table.writeheader()
         table.writerows(rows)
+    os.replace("metrics.new", "metrics.csv")
 rows, names = [], ["epoch"]
 if os.path.exists("metrics.csv"):
     rows = list(csv.DictReader(open("metrics.csv")))[:2 * first]
@@ -76,8 +77,16 @@ for epoch in range(first, 40):
     done(epoch)
 """
 
+# DVCLive cannot go on from a summary that a kill has cut.
 DVCLIVE = """
+import json
 from dvclive import Live
+try:
+    json.load(open("dvclive/metrics.json"))
+except FileNotFoundError:
+    pass
+except ValueError:
+    os.remove("dvclive/metrics.json")
 with Live("dvclive", resume=first > 0, report=None, save_dvc_exp=False) as live:
     live.step = first
     for epoch in range(first, 40):
@@ -204,15 +213,20 @@ def check(study, convert, reader, is_killed):
             ("val/loss", "val_loss", lambda epoch, n: 1 / (epoch + n) + n / 7),
             ("acc", "acc", lambda epoch, n: epoch / 40 - n / 1000),
         ):
-            got = sorted(convert(float(row[name])) for row in rows if name in row)
-            epochs = left.get(logged, range(EPOCHS))
-            expected = sorted(convert(value(epoch, n)) for epoch in epochs)
-            assert len(expected) >= EPOCHS - 4, (n, name, expected)
+            got = [convert(float(row[name])) for row in rows if name in row]
+            logs = [convert(value(epoch, n)) for epoch in range(EPOCHS)]
             if is_killed:
-                # The program itself may log the epoch again in which it was killed.
-                assert len(got) <= len(expected) + 2, (n, name, got)
-                got, expected = sorted(set(got)), sorted(set(expected))
-            assert got == expected, (n, name, got, expected)
+                # A kill may take what the library has not written yet. A library may also overwrite
+                # a file of the killed attempt, whose values have been read already.
+                left_values = {convert(value(epoch, n)) for epoch in left.get(logged, range(EPOCHS))}
+                assert len(left_values) >= EPOCHS // 2, (n, name, left_values)
+                assert left_values <= set(got), (n, name, left_values - set(got), got)
+                assert set(got) <= set(logs), (n, name, set(got) - set(logs), got)
+                # The program itself may log epochs again: the one in which it was killed, or all of
+                # them, if its library cannot go on from a file that the kill has cut.
+                assert len(got) <= len(set(got)) + EPOCHS // 2, (n, name, got)
+            else:
+                assert sorted(got) == sorted(logs), (n, name, set(got) ^ set(logs), got)
             count += len(got)
     return count
 
@@ -249,6 +263,7 @@ def main():
                     run(folder, 0.05, True)
                 out = run(folder, 0, False)
                 assert "reports come from" in out, out
+                print(case, "killed" if kill else "whole", flush=True)
                 count += check(folder / "logs/s", convert, reader, kill)
                 shown = subprocess.check_output([SWATH, "show", "s", "1"], cwd=folder, text=True)
                 assert "sources" in shown and "val_loss" in shown, shown

@@ -5,11 +5,15 @@ usage: python mlflow_scripts.py STUDY     (STUDY is ignored; $SWATH names the bi
 Each script runs with clients of MLflow 2 and 3. It writes every value that it logs to a file of its
 own, and the records of its trial must have the same values, point by point. A sweep is killed with
 SIGKILL in the middle and run again. Everything that a client would send elsewhere would go to a
-proxy, which must see nothing. With `forward = true`, a server gets the same points.
+proxy, which must see nothing. With `forward = true`, a server gets the same points, also if swath is
+killed before they are forwarded. Autologging of scikit-learn, LightGBM, XGBoost and Keras reports the
+values that the libraries themselves know. Trials that are forked from a host (`warm = true`) have the
+same records as those that start cold.
 """
-# needs: mlflow==3.17.2
+# needs: mlflow==3.17.2 lightgbm==4.7.0 xgboost-cpu==3.2.0 keras==3.15.1 jax==0.10.2
 
 import collections
+import concurrent.futures
 import csv
 import json
 import math
@@ -26,7 +30,7 @@ import urllib.request
 from pathlib import Path
 
 SWATH = str(Path(os.environ["SWATH"]).resolve())
-DEADLINE = 150
+DEADLINE = 240
 
 # The client of MLflow 2, in a folder that hides the one of MLflow 3. All else that it needs is there.
 CLIENT_2 = ["mlflow-skinny==2.22.5", "protobuf==5.29.5"]
@@ -87,11 +91,78 @@ with open(f"score-{os.environ['SWATH_TRIAL']}.json", "w") as file:
     json.dump(model.score(features, labels), file)
 """
 
+# Each of these logs nothing itself, and writes the values that its library has returned.
+LIBRARIES = {
+    "lightgbm": (
+        "valid-l2",
+        r"""
+import json, os, sys
+import lightgbm, mlflow, numpy
+mlflow.lightgbm.autolog()
+random = numpy.random.default_rng(1)
+features = random.normal(size=(120, 4))
+target = features @ [1.0, 2.0, 0.0, -1.0]
+train = lightgbm.Dataset(features[:80], target[:80])
+valid = lightgbm.Dataset(features[80:], target[80:], reference=train)
+history = {}
+lightgbm.train(
+    {"objective": "l2", "metric": "l2", "learning_rate": float(sys.argv[1]), "verbose": -1,
+     "num_threads": 1, "min_data_in_leaf": 5},
+    train, num_boost_round=6, valid_sets=[valid], valid_names=["valid"],
+    callbacks=[lightgbm.record_evaluation(history)],
+)
+values = history["valid"]["l2"]
+""",
+    ),
+    "xgboost": (
+        "valid-rmse",
+        r"""
+import json, os, sys
+import mlflow, numpy, xgboost
+mlflow.xgboost.autolog()
+random = numpy.random.default_rng(1)
+features = random.normal(size=(120, 4))
+target = features @ [1.0, 2.0, 0.0, -1.0]
+train = xgboost.DMatrix(features[:80], target[:80])
+valid = xgboost.DMatrix(features[80:], target[80:])
+history = {}
+xgboost.train(
+    {"eta": float(sys.argv[1]), "nthread": 1}, train, num_boost_round=6,
+    evals=[(valid, "valid")], evals_result=history, verbose_eval=False,
+)
+values = history["valid"]["rmse"]
+""",
+    ),
+    "keras": (
+        "val_loss",
+        r"""
+import json, os, sys
+os.environ["KERAS_BACKEND"] = "jax"
+import keras, mlflow, numpy
+mlflow.keras.autolog()
+keras.utils.set_random_seed(1)
+features = numpy.random.normal(size=(120, 4)).astype("float32")
+target = features @ numpy.array([1.0, 2.0, 0.0, -1.0], "float32")
+model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(1)])
+model.compile(keras.optimizers.SGD(float(sys.argv[1])), "mse")
+history = model.fit(features, target, epochs=6, validation_split=0.3, verbose=0)
+values = history.history["val_loss"]
+""",
+    ),
+}
+
+# What the scripts of the libraries have in common: the truth, beside the folder of the trial.
+WRITE_TRUTH = r"""
+with open(f"values-{os.environ['SWATH_STUDY']}-{os.environ['SWATH_TRIAL']}.json", "w") as file:
+    json.dump([float(value) for value in values], file)
+"""
+
 SWEEP = """
 name = "%(name)s"
 
 [run]
 command = ["%(python)s", "%(script)s", "{lr}"]
+warm = %(warm)s
 
 [run.env]
 GIT_PYTHON_REFRESH = "quiet"
@@ -107,7 +178,7 @@ goal = "%(goal)s"
 sampler = "grid"
 
 [resources]
-jobs = 2
+jobs = %(jobs)s
 
 [space]
 lr = %(values)s
@@ -157,6 +228,8 @@ def write_sweep(folder, name, script, proxy, **options):
         source="",
         metric="val_loss",
         goal="min",
+        warm="false",
+        jobs=2,
         values="[0.001, 0.01, 0.1]",
     )
     values.update(options)
@@ -178,6 +251,33 @@ def run(folder, sweep, **kwargs):
     )
     assert done.returncode == 0, done.stdout + logs(folder)
     return done.stdout
+
+
+def begin(folder, sweep):
+    """Starts a run that is to be ended early."""
+    return subprocess.Popen(
+        [SWATH, "run", sweep.name],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def wait_until(folder, begun, is_true, pause=0.05):
+    """Waits for something in a run; fails with the outputs of the trials if the run ends before."""
+    deadline = time.monotonic() + DEADLINE
+    while not is_true():
+        assert time.monotonic() < deadline and begun.poll() is None, logs(folder)
+        time.sleep(pause)
+
+
+def kill_once(folder, sweep, is_time):
+    begun = begin(folder, sweep)
+    wait_until(folder, begun, is_time)
+    os.kill(begun.pid, signal.SIGKILL)
+    begun.wait(30)
 
 
 def logs(folder):
@@ -279,21 +379,10 @@ def check_training(folder, study):
 def check_kill(folder, proxy, env):
     """A sweep that is killed in the middle has every point of its last attempts, once."""
     sweep = write_sweep(folder, "killed", TRAIN, proxy, env=env)
-    begun = subprocess.Popen(
-        [SWATH, "run", sweep.name],
-        cwd=folder,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
     records = folder / "logs" / "killed" / "1" / "records.jsonl"
-    deadline = time.monotonic() + DEADLINE
-    while not (records.is_file() and records.read_text().count("val_loss") >= 3):
-        assert time.monotonic() < deadline and begun.poll() is None, logs(folder)
-        time.sleep(0.05)
-    os.kill(begun.pid, signal.SIGKILL)
-    begun.wait(30)
+    kill_once(
+        folder, sweep, lambda: records.is_file() and records.read_text().count("val_loss") >= 3
+    )
     run(folder, sweep)
     attempts = [int(row["attempts"]) for row in read_trials(folder, "killed")]
     assert max(attempts) == 2, attempts
@@ -318,14 +407,123 @@ def check_autolog(folder, proxy, env):
         assert row["model_path"] == model["path"] and row["model_md5"].endswith(".dir"), row
 
 
+def check_warm(folder, proxy):
+    """Trials of an unchanged script that a host forks have the records of those that start cold."""
+    values = [0.01 * 1.2**n for n in range(40)]
+    options = dict(metric="training_accuracy_score", goal="max")
+    sweep = write_sweep(
+        folder, "warm", AUTOLOG, proxy, warm="true", jobs=1, values=str(values), **options
+    )
+    begun = begin(folder, sweep)
+    # The first one is forked before its host has imported anything.
+    wait_until(folder, begun, lambda: len(forked_trials(folder)) >= 3, pause=1)
+    begun.send_signal(signal.SIGINT)
+    begun.wait(DEADLINE)
+    forked = forked_trials(folder)[1:]
+    values = [float(row["param.lr"]) for row in forked]
+    run(folder, write_sweep(folder, "cold", AUTOLOG, proxy, values=str(values), **options))
+    cold = {row["param.lr"]: row for row in read_trials(folder, "cold")}
+    for row in forked:
+        other = cold[row["param.lr"]]
+        one, two = (
+            sorted(
+                (folder / "logs" / study / number / "records.jsonl")
+                .read_text()
+                .replace(f"logs/{study}/{number}/", "")
+                .splitlines()
+            )
+            for study, number in (("warm", row["trial_id"]), ("cold", other["trial_id"]))
+        )
+        assert one == two, (one, two)
+        assert any('"kind":"model"' in line for line in one), one
+
+
+def forked_trials(folder):
+    """Returns the complete trials of the study `warm` that did not start cold."""
+    if not (folder / "logs" / "warm" / "trials.csv").is_file():
+        return []
+    rows = [row for row in read_trials(folder, "warm") if row["state"] == "complete"]
+    show = [SWATH, "show", "warm"]
+    return [
+        row
+        for row in rows
+        if "cold: "
+        not in subprocess.run(
+            [*show, row["trial_id"]],
+            cwd=folder,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=DEADLINE,
+        ).stdout
+    ]
+
+
+def check_library(folder, proxy, name):
+    """Autologging of a library reports its values by iteration or epoch, its parameters and its
+    model. Returns the number of values."""
+    metric, script = LIBRARIES[name]
+    work = folder / name
+    work.mkdir()
+    run(work, write_sweep(work, name, script + WRITE_TRUTH, proxy, metric=metric, values="[0.1]"))
+    (row,) = read_trials(work, name)
+    records = read_records(work / "logs" / name / row["trial_id"])
+    values = json.loads((work / f"values-{name}-{row['trial_id']}.json").read_text())
+    reports = [r for r in records if r["kind"] == "report" and metric in r]
+    # The client sends from several threads: values may arrive in another order than their steps.
+    reports = [r[metric] for r in sorted(reports, key=lambda r: r["step"])]
+    assert len(values) == 6 and reports == values, (name, reports, values)
+    assert float(row[metric]) == values[-1], row
+    params = {r["name"] for r in records if r["kind"] == "param"}
+    assert len(params) > 1, (name, params)
+    models = [r for r in records if r["kind"] == "model"]
+    assert models and models[-1]["framework"] == name, (name, models)
+    return len(values)
+
+
+def check_forwarding_after_a_kill(folder, proxy):
+    """A server that is away while swath is killed gets all points with the next run."""
+    from mlflow import MlflowClient
+
+    port = free_port()
+    sweep = write_sweep(
+        folder, "spooled", TRAIN, proxy, source="forward = true", values="[0.01]",
+        env=f'MLFLOW_TRACKING_URI = "http://127.0.0.1:{port}"',
+    )
+    # The program has ended, and swath waits for the server.
+    truth = folder / "truth-spooled-1-1.jsonl"
+    kill_once(
+        folder, sweep, lambda: truth.is_file() and '"val_loss", -1.0' in truth.read_text()
+    )
+    server, address = start_server(folder, port)
+    try:
+        run(folder, sweep)
+        client = MlflowClient(address)
+        experiment = client.get_experiment_by_name("training")
+        runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time"])
+        main = [r for r in runs if r.info.run_name == "main"]
+        assert {r.info.status for r in runs} <= {"FINISHED", "KILLED"}, runs
+        expected = {point[1:]: n for point, n in truth_of(truth).items() if point[0] == ""}
+        actual = collections.Counter()
+        for key in main[0].data.metrics:
+            for point in client.get_metric_history(main[0].info.run_id, key):
+                value = math.inf if point.value > 1e308 else point.value
+                actual[key, repr(value), point.step] += 1
+        assert actual == expected, (actual - collections.Counter(expected), expected)
+        spool = folder / "logs" / "spooled" / "1" / "mlflow-forward.jsonl"
+        assert spool.read_bytes() == b"", "everything is delivered"
+    finally:
+        end_server(server)
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
-def start_server(folder):
-    port = free_port()
+def start_server(folder, port=None):
+    port = port or free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--workers", "1"]
     command += ["--port", str(port), "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
     command += ["--artifacts-destination", f"{folder}/artifacts"]
@@ -411,7 +609,18 @@ def main():
             versions = {path.read_text() for path in work.glob("version-*")}
             assert versions == {version}, versions
         assert not proxy.requests, proxy.requests
+        # The libraries are slow to import, so their scripts run beside each other.
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            checks = [pool.submit(check_library, folder, proxy, name) for name in LIBRARIES]
+            warm = folder / "warm"
+            warm.mkdir()
+            is_same = pool.submit(check_warm, warm, proxy)
+            count += sum(check.result() for check in checks)
+            is_same.result()
         check_forwarding(folder, proxy)
+        spooled = folder / "spooled"
+        spooled.mkdir()
+        check_forwarding_after_a_kill(spooled, proxy)
         assert not proxy.requests, proxy.requests
         print(f"{count} points of MLflow 2 and 3 are in the records, exactly once")
     finally:

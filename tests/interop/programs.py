@@ -6,7 +6,7 @@ Each program of `fixtures/programs` is taken as it is. `swath init --try` writes
 most three values of it are set on the command line. Then each trial is repeated by hand, in a
 folder of its own: the program must print the objective that the study recorded.
 """
-# needs: scikit-learn lightgbm click
+# needs: scikit-learn lightgbm click hydra-core==1.3.2 PyYAML mpi4py mpich
 
 import csv
 import json
@@ -24,15 +24,20 @@ SWATH = str(Path(os.environ["SWATH"]).resolve())
 DEADLINE = 120
 
 LAUNCHER = 'run.command=["python", "launch.py", "--nproc=4", "ranked.py", "{args:rest}"]'
+MPIEXEC = 'run.command=["mpiexec", "-n", "4", "python", "averaged.py", "{args:rest}"]'
 
-# The program, the metric and goal that are found in it, what it prints, and the values that are set.
+# The program and its arguments, the metric and goal that are found in it, what it prints, and the
+# values that are set.
 CASES = [
-    ("forest.py", ("test_log_loss", "min"), r"test log loss: (\S+)", []),
-    ("boosting.py", ("valid_0_binary_logloss", "min"), r"binary_logloss: (\S+)", []),
-    ("clicked.py", ("val_rmse", "min"), r"val rmse (\S+)", []),
-    ("pipeline.py", ("mse", "min"), r"MSE: (\S+)", []),
-    ("ranked.py", ("loss", "min"), r"loss = (\S+) on 4 ranks", [LAUNCHER]),
-    ("resuming.py", ("val_loss", "min"), r"val_loss: (\S+)", ["run.workdir=private"]),
+    ("forest.py", [], ("test_log_loss", "min"), r"test log loss: (\S+)", []),
+    ("boosting.py", [], ("valid_0_binary_logloss", "min"), r"binary_logloss: (\S+)", []),
+    ("clicked.py", [], ("val_rmse", "min"), r"val rmse (\S+)", []),
+    ("composed.py", [], ("val_acc", "max"), r"val_acc: (\S+)", []),
+    ("configured.py", ["--config", "base.yaml"], ("val_loss", "min"), r"val_loss: (\S+)", []),
+    ("pipeline.py", [], ("mse", "min"), r"MSE: (\S+)", []),
+    ("ranked.py", [], ("loss", "min"), r"loss = (\S+) on 4 ranks", [LAUNCHER]),
+    ("averaged.py", [], ("loss", "min"), r"loss: (\S+) on 4 ranks", [MPIEXEC]),
+    ("resuming.py", [], ("val_loss", "min"), r"val_loss: (\S+)", ["run.workdir=private"]),
 ]
 
 
@@ -58,11 +63,11 @@ def project(folder, name):
     return Path(shutil.copytree(PROGRAMS, Path(folder) / name))
 
 
-def check(program, metric, goal, printed, values):
+def check(program, arguments, metric, goal, printed, values):
     with tempfile.TemporaryDirectory() as folder:
         here = project(folder, "project")
         before = sorted(path.name for path in here.iterdir())
-        run(here, SWATH, "init", "--try", program)
+        run(here, SWATH, "init", "--try", program, *(["--", *arguments] if arguments else []))
         stem = Path(program).stem
         after = sorted(path.name for path in here.iterdir())
         assert after == sorted([*before, f"{stem}.toml"]), f"the first run left {after}"
@@ -87,11 +92,58 @@ def check(program, metric, goal, printed, values):
         print(f"{program}: {objectives}")
 
 
+# Two programs as the stages of a pipeline: what the first one makes is shared by the trials.
+STAGES = """
+[[prepare]]
+name = "bins"
+command = ["python", "cut.py", "{bins}", "{prepare.bins}"]
+
+[run]
+command = ["python", "fit.py", "{ridge}", "{prepare.bins}"]
+
+[capture]
+mse = 'MSE: (.+)'
+
+[objective]
+metric = "mse"
+goal = "min"
+
+[search]
+sampler = "grid"
+
+[space]
+bins = [8, 16]
+ridge = [0.05, 0.1, 0.2]
+"""
+
+
+def check_stages():
+    with tempfile.TemporaryDirectory() as folder:
+        here = project(folder, "project")
+        (here / "stages.toml").write_text(STAGES)
+        run(here, SWATH, "run", "stages.toml", "--quiet")
+        shown = json.loads(run(here, SWATH, "show", "stages", "--json"))
+        prepared = {item["params"]["bins"]: item for item in shown["preparations"]}
+        assert {bins: len(item["trials"]) for bins, item in prepared.items()} == {8: 3, 16: 3}
+        with open(here / "logs/stages/trials.csv") as file:
+            trials = list(csv.DictReader(file))
+        assert len({trial["mse"] for trial in trials}) == 6, trials
+        for bins in prepared:
+            run(here, "python", "cut.py", str(bins), f"by-hand-{bins}")
+        for trial in trials:
+            bins, ridge = trial["param.bins"], trial["param.ridge"]
+            printed = run(here, "python", "fit.py", ridge, f"by-hand-{bins}")
+            assert f"MSE: {float(trial['mse']):.8f}" in printed, (trial, printed)
+        print("cut.py and fit.py: 6 trials share 2 preparations")
+
+
 def main():
     selected = sys.argv[2:]
-    for program, (metric, goal), printed, values in CASES:
+    for program, arguments, (metric, goal), printed, values in CASES:
         if not selected or program in selected:
-            check(program, metric, goal, printed, values)
+            check(program, arguments, metric, goal, printed, values)
+    if not selected or "stages" in selected:
+        check_stages()
 
 
 if __name__ == "__main__":

@@ -1,11 +1,17 @@
 """The prov library reads all documents of a study, with the parameters, metrics and files of the
-journal. The documents are equal after a round trip.
+journal. The documents are equal after a round trip. yProv4ML's own functions find the same values.
 
 SWATH=target/debug/swath python prov_reader.py
 """
-# needs: prov==3.2.3 pydot==4.0.1
+# needs: prov==3.2.3 pydot==4.0.1 pandas
 
+import importlib.util
+import os
+import subprocess
+import sys
 import tempfile
+import types
+from pathlib import Path
 
 import pydot
 from fixtures.study import equal_or_nan, run_study
@@ -85,8 +91,47 @@ def check_activity(document, study, trial):
     assert (activity.identifier, dataset.identifier) in usages, usages
 
 
+def yprov_getters(folder):
+    """Returns yProv4ML's module of getters. The package itself needs PyTorch, the module does not:
+    of what it imports, xarray is for file types that swath does not write."""
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    install += ["--no-deps", "--target", folder, "yProv4ML==3.2.8"]
+    subprocess.run(install, check=True, timeout=300)
+    sys.modules.setdefault("xarray", types.ModuleType("xarray"))
+    path = Path(folder) / "yprov4ml" / "utils" / "getters.py"
+    spec = importlib.util.spec_from_file_location("getters", path)
+    getters = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(getters)
+    return getters
+
+
+def check_getters(getters, study, trial):
+    """Compares all values of all metrics, as yProv4ML finds them from the folder of the documents.
+    Returns their number."""
+    document = f"trial-{trial}.json"
+    assert f"run:trial-{trial}" in getters.list_activities(document)
+    paths = getters.list_metric_paths(document, source="swath", file_type="csv")
+    assert paths and len(paths) == len(getters.list_entities(document, "provml:Metric")), paths
+    expected = {("report", "val_loss"): [row["val_loss"] for _, row in study.reports[trial]]}
+    for log, rows in study.metrics(trial).items():
+        for key in set(rows[0]) - {"step", "batch", "at", "context"}:
+            expected[log, key] = [row[key] for row in rows]
+    count = 0
+    for (log, key), values in expected.items():
+        table = getters.get_metric(document, key, context=log, source="swath")
+        assert table is not None, (log, key, paths)
+        assert list(table.columns) == ["epoch", "value", "timestep"], table
+        assert len(table) == len(values), (log, key, table)
+        for found, value in zip(table["value"], values):
+            assert equal_or_nan(float(found), float(value)), (log, key, found, value)
+        count += len(values)
+    frame = getters.list_metrics(document, source="swath")
+    assert len(frame) == len(paths), frame
+    return count
+
+
 with tempfile.TemporaryDirectory() as folder:
-    study = run_study(folder, '[[tracker]]\nname = "prov"\n')
+    study = run_study(folder, '[[tracker]]\nname = "prov"\ncsv = true\n')
     root, compared = study.folder / "trackers/prov", 0
     for trial, params in study.params.items():
         document = load(root / f"trial-{trial}.json")
@@ -97,4 +142,7 @@ with tempfile.TemporaryDirectory() as folder:
     trials = [attribute(record, "swath:trial") for record in activities]
     assert {trial for trial in trials if trial} == set(study.params)
     study.assert_export_is_identical("prov")
-    print(f"prov reads {len(study.params) + 1} documents, {compared} metrics equal")
+    getters = yprov_getters(f"{folder}/yprov")
+    os.chdir(root)
+    values = sum(check_getters(getters, study, trial) for trial in study.params)
+    print(f"prov reads {len(study.params) + 1} documents, {compared} metrics equal, yProv4ML {values} values")

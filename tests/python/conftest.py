@@ -18,6 +18,8 @@ class Folder:
 
     def __init__(self, path):
         self.path = path
+        # Runs that are killed when the test ends.
+        self.runs = []
 
     def script(self, text, name="train.py"):
         (self.path / name).write_text(textwrap.dedent(text))
@@ -56,7 +58,10 @@ class Folder:
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    return Folder(tmp_path)
+    folder = Folder(tmp_path)
+    yield folder
+    for run in folder.runs:
+        run.kill()
 
 
 @pytest.fixture

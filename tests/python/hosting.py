@@ -7,12 +7,31 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
-SOURCE = Path(__file__).parents[2] / "crates/engine/src/executor/host/host.py"
+PARTS = Path(__file__).parents[2] / "crates/engine/src/executor/host"
+SOURCE = "".join(
+    (PARTS / name).read_text() for name in ("base.py", "trial.py", "reaper.py", "host.py")
+)
 
-# Time in seconds after which a host or a trial counts as hanging.
-WITHIN = 180
+# Time in seconds after which a host, a trial or a run counts as hanging.
+WITHIN = 240
+
+
+def wait_until(is_true):
+    until = time.monotonic() + WITHIN
+    while not is_true():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def is_gone(pid):
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return True
+    return fields[0] in "ZX"
 
 
 def send(connection, *fields, fds=()):
@@ -64,21 +83,28 @@ class Trial:
 
     def wait(self):
         """Returns the wait status, once nothing of the trial is left."""
+        status = self.wait_and_keep()
+        self.connection.close()
+        return status
+
+    def wait_and_keep(self):
+        """Waits, and leaves the reaper for another trial."""
         kind, status, *_ = receive(self.connection)
         assert kind == "exited"
         assert receive(self.connection)[0] == "ended"
-        self.connection.close()
         return int(status)
 
 
 class Host:
     """A host, as the orchestrator sees it."""
 
-    def __init__(self, folder, *options, env=None):
+    def __init__(self, folder, *options, env=None, arguments=()):
         self.control, other = socket.socketpair()
         self.control.settimeout(WITHIN)
         self.folder, self.options = folder, options
-        command = [sys.executable, *options, "-c", SOURCE.read_text()]
+        # The last trial whose reaper waits for another one.
+        self.kept = None
+        command = [sys.executable, *options, "-c", SOURCE, *arguments]
         self.process = subprocess.Popen(
             command,
             stdin=other,
@@ -91,12 +117,18 @@ class Host:
         other.close()
         assert receive(self.control) == ["ready"]
 
-    def fork(self, words, env=None, cgroup=""):
-        """Forks a trial, `python WORDS…`; raises `Refused`."""
-        own, other = socket.socketpair()
-        own.settimeout(WITHIN)
-        send(self.control, "fork", fds=[other.fileno()])
-        other.close()
+    def fork(self, words, env=None, cgroup="", after=None):
+        """Forks a trial, `python WORDS…`, from the reaper of the trial `after` if there is one.
+
+        Raises `Refused`.
+        """
+        if after is None:
+            own, other = socket.socketpair()
+            own.settimeout(WITHIN)
+            send(self.control, "fork", fds=[other.fileno()])
+            other.close()
+        else:
+            own = after.connection
         streams = open_streams(self.folder)
         argv = [sys.executable, *self.options, *words]
         changes = [f"{name}={value}" for name, value in (env or {}).items()]
@@ -113,6 +145,11 @@ class Host:
         send(own, "go")
         return Trial(own, int(rest[0]), int(rest[1]))
 
+    def run(self, words, env=None):
+        """Runs a trial below the reaper of the one before; returns its wait status."""
+        self.kept = self.fork(words, env, after=self.kept)
+        return self.kept.wait_and_keep()
+
     def learn(self, script):
         """Has a trial run that imports packages, and waits until the host has them."""
         (Path(self.folder) / "learn.py").write_text(script)
@@ -122,6 +159,8 @@ class Host:
         return receive(self.control)
 
     def close(self):
+        if self.kept is not None:
+            self.kept.connection.close()
         self.control.close()
         self.process.wait(WITHIN)
 

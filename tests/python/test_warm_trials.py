@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import swath
+from hosting import is_gone, wait_until
+from warm_runs import Run
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="hosts need Linux"
@@ -20,7 +22,7 @@ WITHIN = 240
 
 SPACE = """
 [space]
-x = [0.0, 1.0]
+x = { min = 0.0, max = 1.0 }
 [objective]
 metric = "loss"
 goal = "min"
@@ -76,13 +78,6 @@ def start(folder, *arguments):
     )
 
 
-def wait_until(is_true):
-    until = time.monotonic() + WITHIN
-    while not is_true():
-        assert time.monotonic() < until
-        time.sleep(0.02)
-
-
 def stat(pid):
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -92,11 +87,6 @@ def stat(pid):
 
 def parent(pid):
     return int(stat(pid)[1])
-
-
-def is_gone(pid):
-    fields = stat(pid)
-    return fields is None or fields[0] in "ZX"
 
 
 def children(pid):
@@ -151,7 +141,6 @@ def test_the_records_of_forked_trials_equal_those_of_cold_ones(folder):
     for trial in range(1, 7):
         logs = [folder.path / "logs" / name / str(trial) / "stdout.log" for name in "sc"]
         assert logs[0].read_bytes() == logs[1].read_bytes()
-    assert "cold: its host starts" in folder.swath("show", "s", "1").stdout
     assert "cold:" not in folder.swath("show", "c", "1").stdout
 
 
@@ -232,3 +221,221 @@ def test_a_forked_trial_that_is_stopped_ends_within_its_grace_period(waiting):
     run.communicate(timeout=WITHIN)
     (folder.path / "go").touch()
     finish(folder, start(folder))
+
+
+def test_trials_with_private_folders_are_forked_from_one_host(folder):
+    script = "open('own.txt', 'w').write(os.getcwd())\nswath.report(loss=params.x)"
+    run = Run(folder, script, run='workdir = "private"')
+    first = run.wait_for_forked_trial()
+    second = run.wait_for_forked_trial(after=first)
+    # The second one has ended then.
+    wait_until(lambda: run.begun() > second)
+    run.stop()
+    for trial in (first, second):
+        own = run.path(trial, "work")
+        assert (own / "own.txt").read_text() == str(own)
+
+
+def test_a_package_that_reads_a_file_of_the_project_is_not_shared_by_private_folders(folder):
+    (folder.path / "settings.ini").write_text("[a]")
+    package = {"reader.py": "open('settings.ini').read()"}
+    script = "import reader\nswath.report(loss=params.x)"
+    run = Run(folder, script, run='workdir = "private"', packages=package, trials=12)
+    run.process.wait(WITHIN)
+    wait_until(lambda: run.begun() == 12)
+    notes = folder.swath("show", "s", "12").stdout
+    assert "cold:" in notes
+    assert not run.ran_forked(12) or "its host" in notes
+
+
+def test_console_scripts_are_forked(folder):
+    tool = folder.path / "tool"
+    tool.write_text(
+        f"#!{sys.executable}\nimport os, runpy, sys\n"
+        "with open(os.environ['SWATH_TRIAL_DIR'] + '/start', 'w') as file:\n"
+        "    file.write(repr([sys.argv[:2], sys.path, sys.executable, sys.flags, __file__]))\n"
+        "runpy.run_path('train.py')\n"
+    )
+    tool.chmod(0o755)
+    run = Run(folder, "swath.report(loss=params.x)", command=["./tool", "fit"])
+    trial = run.wait_for_forked_trial()
+    run.stop()
+    own = folder.path / "own"
+    own.mkdir()
+    path = os.pathsep.join([str(folder.path / "site-packages"), os.environ.get("PYTHONPATH", "")])
+    env = {
+        **os.environ,
+        "PYTHONPATH": path.rstrip(os.pathsep),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "SWATH_TRIAL_DIR": str(own),
+    }
+    subprocess.run([f"{folder.path}/./tool", "fit"], cwd=folder.path, env=env, check=True, timeout=WITHIN)
+    assert run.path(trial, "start").read_text() == (own / "start").read_text()
+
+
+WRITER = """
+class SummaryWriter:
+    def add_scalar(self, tag, scalar_value, global_step=None, walltime=None):
+        pass
+"""
+
+
+def test_the_import_hook_of_a_source_sees_forked_trials(folder):
+    packages = {"tensorboardX/__init__.py": "", "tensorboardX/writer.py": WRITER}
+    script = """
+from tensorboardX.writer import SummaryWriter
+SummaryWriter().add_scalar("loss", params.x, 1)
+open(os.path.join(folder, "variables"), "w").write(os.environ["PYTHONPATH"])
+"""
+    run = Run(folder, script, packages=packages, more='[[source]]\nname = "python"\n')
+    trial = run.wait_for_forked_trial()
+    wait_until(lambda: run.begun() > trial + 1)
+    rows = {row["trial"]: row for row in run.stop()}
+    assert rows[trial]["objectives"]["loss"] == rows[trial]["params"]["x"]
+    variables = {run.path(number, "variables").read_text() for number in (1, trial)}
+    assert len(variables) == 1 and "python-hook" not in variables.pop()
+
+
+TAKE_MEMORY = """
+import multiprocessing
+def take():
+    block = bytearray(b"x") * (600 << 20)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("take", ["take()", "multiprocessing.Process(target=take).start()"])
+def test_a_memory_limit_holds_for_forked_trials_and_what_they_start(folder, take):
+    script = TAKE_MEMORY + f"if is_forked: {take}\nswath.report(loss=params.x)"
+    run = Run(folder, script, resources='memory = "300 MiB"')
+    failed = run.wait_for(r"trial (\d+) failed: .*memory")
+    run.stop()
+    assert run.ran_forked(int(failed[1]))
+
+
+WAITING_IN_SLOTS = """
+import subprocess
+if is_forked and not os.path.exists("go"):
+    sleep = ["sleep", "600"]
+    child = subprocess.Popen(sleep)
+    daemon = subprocess.Popen(sleep, env={}, start_new_session=True)
+    parent = os.getppid()
+    host = open("/proc/%d/stat" % parent).read().rpartition(")")[2].split()[1]
+    with open("new-" + os.environ["SWATH_TRIAL"], "w") as file:
+        file.write(" ".join(map(str, [os.getpid(), child.pid, daemon.pid, parent, host])))
+    os.rename(file.name, file.name.replace("new", "pids"))
+    while not os.path.exists("go"):
+        time.sleep(0.02)
+    child.kill()
+    daemon.kill()
+swath.report(loss=params.x)
+"""
+
+
+class ForkedTrials:
+    """Forked trials in three slots, which wait, and the processes around them."""
+
+    def __init__(self, run):
+        self.run, self.path = run, run.folder.path
+        wait_until(lambda: len(list(self.path.glob("pids-*"))) == 3)
+        self.pids = {}
+        for file in sorted(self.path.glob("pids-*")):
+            self.pids[int(file.name[5:])] = list(map(int, file.read_text().split()))
+        first = next(iter(self.pids.values()))
+        self.host = first[4]
+        self.host_slot = parent(self.host)
+        self.reaper = first[3]
+        self.guard = parent(self.host_slot)
+
+    def attempts(self):
+        """Lets the trials end; returns the number of attempts of each."""
+        (self.path / "go").touch()
+        wait_until(lambda: len(self.complete()) == 3)
+        return [row["attempts"] for row in self.complete()]
+
+    def complete(self):
+        rows = self.run.folder.trials()
+        return [row for row in rows if row["trial"] in self.pids and row["state"] == "complete"]
+
+    def all_gone(self, trials):
+        return all(is_gone(pid) for trial in trials for pid in self.pids[trial][:4])
+
+
+@pytest.fixture
+def waiting_in_slots(folder):
+    return ForkedTrials(Run(folder, WAITING_IN_SLOTS, jobs=3))
+
+
+def test_trials_in_several_slots_have_one_host_and_survive_it(waiting_in_slots):
+    assert {pids[4] for pids in waiting_in_slots.pids.values()} == {waiting_in_slots.host}
+    os.kill(waiting_in_slots.host, signal.SIGKILL)
+    wait_until(lambda: is_gone(waiting_in_slots.host))
+    assert waiting_in_slots.attempts() == [1, 1, 1]
+
+
+def test_a_killed_reaper_ends_no_trial_of_another_slot(waiting_in_slots):
+    first = next(iter(waiting_in_slots.pids))
+    os.kill(waiting_in_slots.reaper, signal.SIGKILL)
+    wait_until(lambda: waiting_in_slots.all_gone([first]))
+    assert sorted(waiting_in_slots.attempts()) == [1, 1, 2]
+
+
+def test_all_trials_run_again_if_the_slot_of_their_host_is_killed(waiting_in_slots):
+    os.kill(waiting_in_slots.host_slot, signal.SIGKILL)
+    wait_until(lambda: waiting_in_slots.all_gone(waiting_in_slots.pids))
+    assert waiting_in_slots.attempts() == [2, 2, 2]
+
+
+def test_nothing_is_left_in_any_slot_when_the_orchestrator_and_its_guard_are_killed(
+    waiting_in_slots,
+):
+    for pid in (waiting_in_slots.run.process.pid, waiting_in_slots.guard):
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: waiting_in_slots.all_gone(waiting_in_slots.pids))
+    wait_until(lambda: is_gone(waiting_in_slots.host))
+
+
+# A batch system that starts each job in a session of its own.
+QUEUE = """#!/bin/sh
+jobs=$(dirname "$0")/jobs
+case $1 in
+submit)
+    setsid sh "$2" >"$3" 2>&1 </dev/null &
+    echo "$!" >>"$jobs"
+    echo "job $!"
+    ;;
+list)
+    [ -f "$jobs" ] || exit 0
+    while read -r pid; do
+        state=$(sed 's/.*) //; s/ .*//' "/proc/$pid/stat" 2>/dev/null)
+        [ -z "$state" ] || [ "$state" = Z ] || echo "$pid RUNNING"
+    done <"$jobs"
+    ;;
+cancel) kill "$2" ;;
+esac
+"""
+
+EXECUTOR = """
+[executor]
+name = "command"
+submit = ["./queue.sh", "submit", "{script}", "{log}"]
+list = ["./queue.sh", "list"]
+cancel = ["./queue.sh", "cancel", "{id}"]
+id = 'job (\\d+)'
+listed = '^(?<id>\\d+) (?<state>\\w+)'
+pilots = 1
+slots = 2
+poll = "1s"
+lease = "4s"
+"""
+
+
+def test_trials_in_pilots_are_forked(folder):
+    queue = folder.path / "queue.sh"
+    queue.write_text(QUEUE)
+    queue.chmod(0o755)
+    run = Run(folder, "swath.report(loss=params.x)", jobs=2, more=EXECUTOR)
+    trial = run.wait_for_forked_trial()
+    wait_until(lambda: run.begun() > trial + 4)
+    rows = {row["trial"]: row for row in run.stop()}
+    assert rows[trial]["objectives"]["loss"] == rows[trial]["params"]["x"]

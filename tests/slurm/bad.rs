@@ -212,9 +212,7 @@ fn a_full_quota_loses_nothing() {
     let world = World::new("quota", STEPS, 4, &slurm("slots = 2"));
     let _small = Small::mount(world.path("logs"));
     let run = world.start();
-    world.until("trials report", |study| {
-        study.trials().iter().any(|trial| trial.reports > 5)
-    });
+    world.until_trials_report(1);
     // Use up the rest of the quota for a while.
     let filler = world.path("logs/filler");
     Command::new("dd")

@@ -11,27 +11,11 @@ fn the_trials_of_a_cancelled_pilot_run_again() {
     let Some(_) = cluster() else { return };
     let world = World::new("cancelled", STEPS, 4, &slurm("slots = 4"));
     let run = world.start();
-    world.until("trials report", |study| {
-        study
-            .trials()
-            .iter()
-            .filter(|trial| trial.reports > 5)
-            .count()
-            == 4
-    });
-    let job = world.jobs().remove(0);
-    call(&["scancel", job.split(' ').next_back().unwrap()]);
+    world.until_trials_report(4);
+    call(&["scancel", &world.first_job()]);
     assert_eq!(run.wait(), 0, "{}", world.output());
     world.assert_all_complete(4);
-    let study = world.study();
-    for trial in study.trials() {
-        // There is one report more if the trial was stopped between a report and its checkpoint.
-        assert!(
-            trial.attempts == 2 && (40..=41).contains(&trial.reports),
-            "{}",
-            world.output()
-        );
-    }
+    assert_each_resumed_once(&world);
     let first: Vec<_> = world
         .ends()
         .into_iter()
@@ -44,7 +28,18 @@ fn the_trials_of_a_cancelled_pilot_run_again() {
             .all(|exit| matches!(exit, Exit::Interrupted | Exit::Lost)),
         "{first:?}"
     );
-    assert_eq!(study.counts().failed, 0);
+    assert_eq!(world.study().counts().failed, 0);
+}
+
+fn assert_each_resumed_once(world: &World) {
+    for trial in world.study().trials() {
+        // There is one report more if the trial was stopped between a report and its checkpoint.
+        assert!(
+            trial.attempts == 2 && (40..=41).contains(&trial.reports),
+            "{}",
+            world.output()
+        );
+    }
 }
 
 #[test]
@@ -52,21 +47,8 @@ fn a_job_that_slurm_starts_again_goes_on_from_checkpoints_as_the_next_attempt() 
     let Some(_) = cluster() else { return };
     let world = World::new("requeued", STEPS, 2, &slurm("slots = 2\nrequeue = true"));
     let run = world.start();
-    world.until("trials report", |study| {
-        study
-            .trials()
-            .iter()
-            .filter(|trial| trial.reports > 5)
-            .count()
-            == 2
-    });
-    let job = world
-        .jobs()
-        .remove(0)
-        .split(' ')
-        .next_back()
-        .unwrap()
-        .to_owned();
+    world.until_trials_report(2);
+    let job = world.first_job();
     call(&["scontrol", "requeue", &job]);
     let begun = Instant::now();
     while world.study().trials()[0].attempts < 2 {
@@ -86,13 +68,7 @@ fn a_job_that_slurm_starts_again_goes_on_from_checkpoints_as_the_next_attempt() 
     }
     assert_eq!(run.wait(), 0, "{}", world.output());
     world.assert_all_complete(2);
-    for trial in world.study().trials() {
-        assert!(
-            trial.attempts == 2 && (40..=41).contains(&trial.reports),
-            "{}",
-            world.output()
-        );
-    }
+    assert_each_resumed_once(&world);
     assert_eq!(world.notes("submitted"), 1, "{}", world.output());
 }
 
@@ -106,20 +82,8 @@ fn a_pilot_that_hangs_is_given_up_after_a_long_silence() {
         &slurm("").replace("lease = \"4s\"", "lease = \"1s\""),
     );
     let run = world.start();
-    world.until("it reports", |study| {
-        study
-            .trials()
-            .first()
-            .is_some_and(|trial| trial.reports > 5)
-    });
-    let pid = pid_of_a_pilot(&world);
-    assert!(
-        Command::new("kill")
-            .args(["-STOP", &pid])
-            .status()
-            .unwrap()
-            .success()
-    );
+    world.until_trials_report(1);
+    signal_a_pilot(&world, "-STOP");
     world.until("a second attempt", |study| study.trials()[0].attempts == 2);
     assert_eq!(run.wait(), 0, "{}", world.output());
     world.assert_all_complete(1);
@@ -130,8 +94,8 @@ fn a_pilot_that_hangs_is_given_up_after_a_long_silence() {
     );
 }
 
-/// Returns the process id of the first pilot found.
-fn pid_of_a_pilot(world: &World) -> String {
+/// Sends a signal to the first pilot found.
+fn signal_a_pilot(world: &World, signal: &str) {
     let pilots = world.dir().root().join("pilots");
     let journals = std::fs::read_dir(pilots)
         .unwrap()
@@ -141,10 +105,11 @@ fn pid_of_a_pilot(world: &World) -> String {
         .find(|path| path.exists());
     let output = std::fs::read_to_string(journal.unwrap()).unwrap();
     let hello: serde_json::Value = serde_json::from_str(output.lines().next().unwrap()).unwrap();
-    hello["word"]["hello"]["place"]["pid"]
-        .as_u64()
-        .unwrap()
-        .to_string()
+    let pid = &hello["word"]["hello"]["place"]["pid"];
+    let status = Command::new("kill")
+        .args([signal, &pid.to_string()])
+        .status();
+    assert!(status.unwrap().success());
 }
 
 #[test]
@@ -158,12 +123,7 @@ while [ "$i" -lt 120 ]; do
 done"#;
     let world = World::new("down", trial, 1, &slurm(""));
     let run = world.start();
-    world.until("it reports", |study| {
-        study
-            .trials()
-            .first()
-            .is_some_and(|trial| trial.reports > 5)
-    });
+    world.until_trials_report(1);
     let host = world.study().trials()[0].place.clone().unwrap().host;
     node(&["kill", &host]);
     node(&["down", &host]);
@@ -231,9 +191,7 @@ fn nothing_is_lost_while_the_controller_is_away() {
         &slurm("pilots = 2\nslots = 2"),
     );
     let run = world.start();
-    world.until("trials report", |study| {
-        study.trials().iter().any(|trial| trial.reports > 5)
-    });
+    world.until_trials_report(1);
     wait_for_saved_state();
     node(&["kill", "slurmctld"]);
     std::thread::sleep(Duration::from_secs(15));
@@ -278,22 +236,9 @@ fn a_job_whose_beginning_the_controller_forgot_is_followed_by_its_next_life() {
     let state = cluster.join("state");
     let kept = tempfile::tempdir().unwrap();
     copy_folder(&state, kept.path());
-    let job = world
-        .jobs()
-        .remove(0)
-        .split(' ')
-        .next_back()
-        .unwrap()
-        .to_owned();
+    let job = world.first_job();
     call(&["scontrol", "release", &job]);
-    world.until("trials report", |study| {
-        study
-            .trials()
-            .iter()
-            .filter(|trial| trial.reports > 5)
-            .count()
-            == 2
-    });
+    world.until_trials_report(2);
     node(&["kill", "slurmctld"]);
     copy_folder(kept.path(), &state);
     node(&["start", "slurmctld"]);
@@ -399,23 +344,9 @@ fn every_exit_is_known_where_slurm_forgets_jobs_at_once() {
     let mut world = World::new("forgetful", STEPS, 6, &slurm("pilots = 2\nslots = 2"));
     world.env.push(("SLURM_CONF".into(), forgetful.conf()));
     let run = world.start();
-    world.until("trials report", |study| {
-        study
-            .trials()
-            .iter()
-            .filter(|trial| trial.reports > 5)
-            .count()
-            >= 3
-    });
+    world.until_trials_report(3);
     // Kill the pilot so suddenly that it cannot report anything.
-    let pid = pid_of_a_pilot(&world);
-    assert!(
-        Command::new("kill")
-            .args(["-KILL", &pid])
-            .status()
-            .unwrap()
-            .success()
-    );
+    signal_a_pilot(&world, "-KILL");
     assert_eq!(run.wait(), 0, "{}", world.output());
     world.assert_all_complete(6);
     let lost = world

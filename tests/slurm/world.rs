@@ -177,6 +177,14 @@ impl World {
         }
     }
 
+    /// Waits until `least` trials have made more than five reports.
+    pub(crate) fn until_trials_report(&self, least: usize) {
+        self.until("trials report", |study| {
+            let reporting = study.trials().iter().filter(|trial| trial.reports > 5);
+            reporting.count() >= least
+        });
+    }
+
     /// Returns the number of lines with the event `word` in the ledger of submissions.
     pub(crate) fn notes(&self, word: &str) -> usize {
         let ledger =
@@ -196,6 +204,12 @@ impl World {
             .filter_map(|line| line.strip_prefix(&ours)?.split_once(' '))
             .map(|(_, rest)| rest.to_owned())
             .collect()
+    }
+
+    /// Returns the id of the first job of this study that Slurm lists.
+    pub(crate) fn first_job(&self) -> String {
+        let job = self.jobs().remove(0);
+        job.split(' ').next_back().unwrap().to_owned()
     }
 
     /// Waits until Slurm lists no job of the study. This must happen soon after the end of the

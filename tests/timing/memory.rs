@@ -8,8 +8,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const SWATH: &str = env!("CARGO_BIN_EXE_swath");
-/// Memory of a process that has read no study, in KiB: code, threads and their stacks.
-const EMPTY: u64 = 32 << 10;
+/// Memory of a process that has read no study, in KiB: code (of a debug build), threads and their
+/// stacks.
+const EMPTY: u64 = 36 << 10;
 /// Time after which a command is ended, and the test fails.
 const PATIENCE: Duration = Duration::from_secs(300);
 

@@ -38,8 +38,9 @@ def run_sampler(entrant, task, trials, seed):
             if params is not None:
                 value = task.value(params, seed)
                 if task.objectives > 1:
-                    points.append(value)
-                    entrant.tell(list(value))
+                    exact, observed = value if isinstance(value[0], tuple) else (value, value)
+                    points.append(exact)
+                    entrant.tell(list(observed))
                 else:
                     # A noisy task returns the value without noise as well.
                     noiseless, observed = value if isinstance(value, tuple) else (value, value)

@@ -261,7 +261,9 @@ class Ax(InProcess):
         self.task, self.cpu_seconds = task, 0.0
         self.client = Client(random_seed=seed)
         self.client.configure_experiment(parameters=parts)
-        self.client.configure_optimization(objective="-loss")
+        # Each objective is minimised; with several the default is qLogNEHVI.
+        self.names = [f"loss{index}" for index in range(task.objectives)]
+        self.client.configure_optimization(objective=", ".join(f"-{name}" for name in self.names))
 
     def ask(self):
         start = time.process_time()
@@ -271,7 +273,7 @@ class Ax(InProcess):
 
     def tell(self, losses):
         start = time.process_time()
-        self.client.complete_trial(trial_index=self.trial, raw_data={"loss": losses[0]})
+        self.client.complete_trial(trial_index=self.trial, raw_data=dict(zip(self.names, losses)))
         self.cpu_seconds += time.process_time() - start
 
 
@@ -353,8 +355,10 @@ def all_entrants(binary, several):
         yield "Optuna GP", Optuna(lambda samplers, seed: samplers.GPSampler(seed=seed))
     if is_installed("optunahub"):
         yield "Optuna AutoSampler", Optuna(hub_auto)
+    if is_installed("ax"):
+        yield "Ax", Ax()
     if several:
         return
-    for module, name, kind in (("smac", "SMAC3", Smac), ("hebo", "HEBO", Hebo), ("ax", "Ax", Ax)):
+    for module, name, kind in (("smac", "SMAC3", Smac), ("hebo", "HEBO", Hebo)):
         if is_installed(module):
             yield name, kind()

@@ -258,6 +258,48 @@ def dtlz(number, dims):
     )
 
 
+def truss():
+    """Returns the volume and the displacement of a truss of four bars (RE2-4-1 of Tanabe &
+    Ishibuchi, Applied Soft Computing 89, 2020)."""
+    low = (1.0, math.sqrt(2), math.sqrt(2), 1.0)
+
+    def value(params, seed):
+        a, b, c, d = (params[f"x{index}"] for index in range(4))
+        volume = 200 * (2 * a + math.sqrt(2) * b + math.sqrt(c) + d)
+        return volume, 0.01 * (2 / a + 2 * math.sqrt(2) * (1 / b - 1 / c) + 2 / d)
+
+    return Task("truss d4", {f"x{n}": (low[n], 3.0) for n in range(4)}, value, (3000.0, 0.045))
+
+
+def vehicle():
+    """Returns the mass, the acceleration and the intrusion of a crashing vehicle by the thickness
+    of five parts (RE3-5-4 of Tanabe & Ishibuchi, 2020)."""
+
+    def value(params, seed):
+        a, b, c, d, e = (params[f"x{index}"] for index in range(5))
+        mass = 1640.2823 + 2.3573285 * a + 2.3220035 * b + 4.5688768 * c
+        mass += 7.7213633 * d + 4.4559504 * e
+        push = 6.5856 + 1.15 * a - 1.0427 * b + 0.9738 * c + 0.8364 * d - 0.3695 * a * d
+        push += 0.0861 * a * e + 0.3628 * b * d - 0.1106 * a**2 - 0.3437 * c**2 + 0.1764 * d**2
+        dent = -0.0551 + 0.0181 * a + 0.1024 * b + 0.0421 * c - 0.0073 * a * b + 0.024 * b * c
+        dent += -0.0118 * b * d - 0.0204 * c * d - 0.008 * c * e - 0.0241 * b**2 + 0.0109 * d**2
+        return mass, push, dent
+
+    space = {f"x{index}": (1.0, 3.0) for index in range(5)}
+    return Task("vehicle d5", space, value, (1700.0, 12.0, 0.3))
+
+
+def with_noise(task, deviations):
+    """Returns a task whose values are reported with noise."""
+
+    def value(params, seed):
+        exact = task.value(params, seed)
+        draw = random.Random(f"{seed} {sorted(params.items())}")
+        return exact, tuple(x + draw.gauss(0, sd) for x, sd in zip(exact, deviations))
+
+    return Task(f"{task.name}, noise", task.space, value, task.reference)
+
+
 def loss_and_size():
     """Returns the mixed network with two objectives: its loss and the logarithm of its size."""
     network = mlp()
@@ -291,4 +333,6 @@ def all_tasks():
     smooth = [bbob(function, dims) for function, dims in [(2, 5), (8, 3), (10, 5), (14, 10)]]
     rugged = [bbob(function, dims) for function, dims in [(3, 5), (7, 5), (15, 5), (21, 3)]]
     several = [zdt(1, 6), zdt(3, 6), dtlz(2, 6), dtlz(7, 6), loss_and_size()]
+    several += [zdt(2, 8), truss(), vehicle(), with_noise(zdt(1, 5), (0.05, 0.2))]
+    several += [with_noise(dtlz(2, 5), (0.05, 0.05, 0.05))]
     return smooth + rugged + [mlp(), branches(), choices(), noisy(), digits()] + several

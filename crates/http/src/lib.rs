@@ -10,4 +10,4 @@ mod response;
 
 pub use connections::Connections;
 pub use request::{Head, Request, is_same_token};
-pub use response::Response;
+pub use response::{EventStream, Response};

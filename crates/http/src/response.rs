@@ -62,17 +62,59 @@ impl Response {
     /// # Errors
     /// If the client takes nothing for some seconds, or not all of it within a minute.
     pub fn send(&self, mut stream: TcpStream) -> io::Result<()> {
+        let deadline = Instant::now() + RESPONSE_TIME;
+        let length = format!("Content-Length: {}\r\n", self.body.len());
+        write_all(&mut stream, &self.head(&length)?, deadline)?;
+        write_all(&mut stream, &self.body, deadline)?;
+        stream.flush()
+    }
+
+    /// Returns the head with the header `length`, which may be empty.
+    fn head(&self, length: &str) -> io::Result<Vec<u8>> {
         let mut head = Vec::new();
         write!(head, "HTTP/1.1 {} {}\r\n", self.status, reason(self.status))?;
         for (name, value) in &self.headers {
             write!(head, "{name}: {value}\r\n")?;
         }
-        write!(head, "Content-Length: {}\r\n", self.body.len())?;
-        write!(head, "Connection: close\r\n\r\n")?;
-        let deadline = Instant::now() + RESPONSE_TIME;
-        write_all(&mut stream, &head, deadline)?;
-        write_all(&mut stream, &self.body, deadline)?;
-        stream.flush()
+        write!(head, "{length}Connection: close\r\n\r\n")?;
+        Ok(head)
+    }
+}
+
+/// A response that goes on: server-sent events.
+#[derive(Debug)]
+pub struct EventStream(TcpStream);
+
+impl EventStream {
+    /// Sends the head of a response, whose body is not sent.
+    ///
+    /// # Errors
+    /// As [`Response::send`].
+    pub fn start(response: &Response, mut stream: TcpStream) -> io::Result<Self> {
+        let head = response.head("")?;
+        write_all(&mut stream, &head, Instant::now() + RESPONSE_TIME)?;
+        Ok(Self(stream))
+    }
+
+    /// Sends an event whose data are one line.
+    ///
+    /// # Errors
+    /// As [`Response::send`].
+    pub fn send(&mut self, event: &str, data: &str) -> io::Result<()> {
+        self.write(&format!("event: {event}\ndata: {data}\n\n"))
+    }
+
+    /// Sends a comment, which a browser ignores.
+    ///
+    /// # Errors
+    /// As [`Response::send`].
+    pub fn comment(&mut self) -> io::Result<()> {
+        self.write(":\n\n")
+    }
+
+    fn write(&mut self, text: &str) -> io::Result<()> {
+        write_all(&mut self.0, text.as_bytes(), Instant::now() + RESPONSE_TIME)?;
+        self.0.flush()
     }
 }
 

@@ -381,8 +381,8 @@ impl<'a> Importer<'a> {
     }
 }
 
-/// Returns a key that is equal for two imports of the same trial. It is a hash, because the texts of
-/// a million trials would take more memory than anything else.
+/// Returns a key that is equal for two imports of the same trial. It is a hash, because the texts
+/// of a million trials would take more memory than anything else.
 fn key(params: &Params, values: impl Iterator<Item = Option<f64>>, state: &str) -> u128 {
     // The values of a trial that is not complete do not count, whatever it reported.
     let values: Vec<Option<f64>> = if state == "complete" {

@@ -12,7 +12,8 @@ use swath_run::sweep::Sweep;
 /// Columns by which a table of swath is recognised. In other tables, these names mean nothing.
 const OURS: [&str; 3] = ["pipeline", "trial_id", "state"];
 
-/// Maximum length of a row in bytes. A quote that is never closed makes one row of all that follows.
+/// Maximum length of a row in bytes. A quote that is never closed makes one row of all that
+/// follows.
 const LONGEST_ROW: u64 = 64 << 20;
 
 /// A table of trials.

@@ -20,6 +20,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const CHUNK: usize = 1 << 17;
 /// Number of bytes that justify another thread.
 const PER_THREAD: u64 = 1 << 21;
+/// Number of bytes that take as long to hash as a file takes to open, to check and to close.
+const COST_OF_FILE: u64 = 1 << 13;
 
 /// The digest of a file's or folder's content, as DVC 3 computes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -364,10 +366,11 @@ fn hash_files(
 /// The index of a file in a list, and its md5.
 type Hashed = (usize, Result<[u8; 16], DigestError>);
 
-/// Hashes the files at these indices, with several threads if they are large.
+/// Hashes the files at these indices, with several threads if they are large or many.
 fn hash_uncached(files: &[ListedFile], indices: &[usize]) -> Vec<Hashed> {
     let bytes: u64 = indices.iter().map(|index| files[*index].state.size).sum();
-    let most_threads = usize::try_from(bytes / PER_THREAD)
+    let cost = bytes + COST_OF_FILE * indices.len() as u64;
+    let most_threads = usize::try_from(cost / PER_THREAD)
         .unwrap_or(usize::MAX)
         .clamp(1, indices.len().max(1));
     // A small amount of data is not worth the question how many cores there are.
@@ -426,6 +429,10 @@ fn hash_file(listed: &ListedFile, buffer: &mut [u8]) -> Result<[u8; 16], DigestE
                 // A file that grows as fast as it is read would keep the thread here for ever.
                 if size > listed.state.size {
                     return Err(DigestError::Changed(path.clone()));
+                }
+                // A file that has grown since has another size and time below.
+                if size == listed.state.size {
+                    break;
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

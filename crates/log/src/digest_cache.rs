@@ -1,12 +1,12 @@
 //! A cache of digests, so that unchanged data costs one stat call per file.
 
-use super::digest::{FileState, ListedFile, hex};
+use super::digest::{Digest, DigestError, FileState, ListedFile, digest, hex};
 use super::regular;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Minimum age in nanoseconds of a file's last change when its digest enters the cache. A later
@@ -21,6 +21,8 @@ const HEADING: &str = "swath digests 1";
 pub struct DigestCache {
     path: PathBuf,
     contents: Mutex<Contents>,
+    /// The data sets that threads compute the digest of now. Each lock is held by one of them.
+    data_sets: Mutex<BTreeMap<PathBuf, Arc<Mutex<()>>>>,
 }
 
 #[derive(Debug, Default)]
@@ -60,7 +62,33 @@ impl DigestCache {
         Self {
             path: path.to_path_buf(),
             contents: Mutex::new(contents),
+            data_sets: Mutex::default(),
         }
+    }
+
+    /// Returns the digest of a data set, and saves the digests of its files. Trials that start at
+    /// the same time read the files once: the others wait for the first, and find its digests.
+    ///
+    /// # Errors
+    /// As [`digest`].
+    pub(super) fn digest_of_data(&self, path: &Path) -> Result<Digest, DigestError> {
+        let lock = self.lock_of_data(path);
+        let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let computed = digest(path, Some(self));
+        // Without the file, the next run reads the data set again.
+        let _ = self.save();
+        self.data_sets().remove(path);
+        computed
+    }
+
+    fn lock_of_data(&self, path: &Path) -> Arc<Mutex<()>> {
+        Arc::clone(self.data_sets().entry(path.to_owned()).or_default())
+    }
+
+    fn data_sets(&self) -> std::sync::MutexGuard<'_, BTreeMap<PathBuf, Arc<Mutex<()>>>> {
+        self.data_sets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Appends the new lines to the file. A file with more outdated lines than valid ones is
@@ -158,9 +186,8 @@ fn parse_line(line: &str) -> Option<(FileState, [u8; 16])> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::digest;
     use super::*;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     fn settle(path: &Path) {
         let past = SystemTime::now() - Duration::from_secs(10);
@@ -196,6 +223,45 @@ mod tests {
         let other = digest(&file, Some(&cache)).unwrap();
         assert_eq!(other, digest(&file, None).unwrap());
         assert_ne!(other, first);
+    }
+
+    #[test]
+    fn a_later_run_finds_the_digests_of_a_data_set() {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, kept) = (dir.path().join("data"), dir.path().join("digests"));
+        fs::create_dir(&data).unwrap();
+        fs::write(data.join("file"), "content").unwrap();
+        settle(&data.join("file"));
+        let first = DigestCache::open(&kept).digest_of_data(&data).unwrap();
+
+        let later = DigestCache::open(&kept);
+        assert_eq!(later.contents().files.len(), 1);
+        assert_eq!(later.digest_of_data(&data).unwrap(), first);
+        assert!(later.data_sets().is_empty());
+    }
+
+    #[test]
+    fn trials_that_start_together_read_a_data_set_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "content").unwrap();
+        settle(&file);
+        let (cache, computed) = (DigestCache::default(), [7; 16]);
+        let lock = cache.lock_of_data(&file);
+        let held = lock.lock().unwrap();
+        let other = std::thread::scope(|scope| {
+            let other = scope.spawn(|| cache.digest_of_data(&file));
+            // The map, this thread and the other one have the lock.
+            let patience = Instant::now() + Duration::from_secs(60);
+            while Arc::strong_count(&lock) < 3 && Instant::now() < patience {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            let state = FileState::of(&file.metadata().unwrap());
+            cache.remember([(state, computed)].into_iter());
+            drop(held);
+            other.join().unwrap()
+        });
+        assert_eq!(other.unwrap().md5, hex(&computed));
     }
 
     #[test]

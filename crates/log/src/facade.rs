@@ -48,7 +48,11 @@ impl TrialLogger {
             study: text_of(variables, "SWATH_STUDY")?,
             pipeline: text_of(variables, "SWATH_PIPELINE")?,
             stage: text_of(variables, "SWATH_STAGE")?,
-            trial: TrialId(number_of(variables, "SWATH_TRIAL")?),
+            // A preparation is no trial.
+            trial: TrialId(match variables("SWATH_TRIAL") {
+                Some(_) => number_of(variables, "SWATH_TRIAL")?,
+                None => 0,
+            }),
             attempt: Attempt(number_of(variables, "SWATH_ATTEMPT")?),
         };
         let records = PathBuf::from(records);

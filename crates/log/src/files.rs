@@ -5,13 +5,12 @@
 //! and on request. The rows of a records file are marked (`mark.rs`), so that none is written twice.
 
 use super::appender::drain;
-use super::mark::{Mark, first_lines};
+use super::mark::{Mark, cut_torn_end, first_lines};
 use super::wire::push_seconds;
 use super::{regular, yaml};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 /// The log for reports.
@@ -116,12 +115,19 @@ impl MetricFiles {
     /// Marks the files from now on. The lines of the records file before the offset `records` have
     /// no rows, or rows that are in the files already.
     pub(super) fn begin_marks(&mut self, records: u64) -> io::Result<()> {
-        let existing = Mark::of_existing(&self.dir, records)?;
+        // The usual trial begins without any of the files that are read below.
+        let (before, existing) = match records == 0 && is_missing(&self.dir) {
+            true => Default::default(),
+            false => (
+                Mark::read(&self.dir).unwrap_or_default(),
+                Mark::of_existing(&self.dir, records)?,
+            ),
+        };
         // An attempt that begins anew needs no mark: without one, all files are cut to nothing and
         // all lines are read again.
-        let is_resumed = records > 0 || !existing.lengths.is_empty();
+        let is_resumed = records > 0 || !existing.lengths.is_empty() || before.is_some();
         let written = if is_resumed {
-            existing.write(&self.dir)
+            existing.begin(&self.dir, before.as_ref())
         } else {
             Ok(())
         };
@@ -378,34 +384,18 @@ impl Log {
     }
 }
 
+fn is_missing(path: &Path) -> bool {
+    matches!(path.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound)
+}
+
 /// Opens a file for appending whole lines. After a power failure a file may end in half a line or
 /// in zeros, and the next line would be a part of it: that end is cut off.
 fn append_lines(path: &Path) -> io::Result<File> {
     let file = append_to(path)?;
-    let length = file.metadata()?.len();
-    if length > 0 {
-        let end = end_of_last_line(&regular::open(path)?, length)?;
-        if end < length {
-            file.set_len(end)?;
-        }
+    if file.metadata()?.len() > 0 {
+        cut_torn_end(path)?;
     }
     Ok(file)
-}
-
-/// Returns the offset behind the last line break in the first `length` bytes of a file.
-fn end_of_last_line(file: &File, length: u64) -> io::Result<u64> {
-    let mut block = [0; 4096];
-    let mut end = length;
-    while end > 0 {
-        let start = end.saturating_sub(block.len() as u64);
-        let part = &mut block[..(end - start) as usize];
-        file.read_exact_at(part, start)?;
-        if let Some(last) = part.iter().rposition(|byte| *byte == b'\n') {
-            return Ok(start + last as u64 + 1);
-        }
-        end = start;
-    }
-    Ok(0)
 }
 
 /// Opens a file for appending. Its folder is created only if the first attempt shows that it is

@@ -101,11 +101,10 @@ impl TrialFolder {
             ..
         } = *beginning;
         let metadata = dir.join("metadata");
-        // In the usual case two calls suffice; only if one fails are parents and existing folders
+        // In the usual case one call suffices; only if it fails are parents and existing folders
         // considered.
-        match fs::create_dir(dir).and_then(|()| fs::create_dir(&metadata)) {
-            Ok(()) => {}
-            Err(_) => fs::create_dir_all(&metadata)?,
+        if fs::create_dir(&metadata).is_err() {
+            fs::create_dir_all(&metadata)?;
         }
         if identity.attempt.0 > 1 {
             set_earlier_aside(dir, identity.attempt.0 - 1, beginning.resume)?;

@@ -104,7 +104,7 @@ pub struct Identity {
     pub pipeline: String,
     /// The stage of the pipeline.
     pub stage: String,
-    /// The trial's id.
+    /// The trial's id; 0 in a preparation, which several trials share.
     pub trial: TrialId,
     /// The attempt's number within the trial.
     pub attempt: Attempt,

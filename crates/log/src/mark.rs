@@ -4,12 +4,17 @@
 //! An orchestrator may be killed after it has written rows and before the journal has a record that
 //! says so. The next run cuts the metric files to the marked lengths and reads the lines after the
 //! marked offset again, so that no row is lost and none counts twice.
+//!
+//! While files only grow, each mark that was ever made of them stays true, so a power cut that brings
+//! an earlier one back does no harm. A power cut that shortens a file makes them untrue: the mark that
+//! follows is therefore on the disk before anything is appended.
 
 use super::regular;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 const FILE: &str = ".mark";
@@ -59,11 +64,20 @@ pub(super) fn first_lines(records: &Path) -> Vec<u32> {
 
 impl Mark {
     /// Returns whether a records file that is shorter than the one that was read is a part of it,
-    /// and not another file in its place.
+    /// and not another file in its place. Lines that cannot be compared count as equal: a power cut
+    /// is more likely, and no line may count twice.
     pub(super) fn is_of_part(&self, records: &Path) -> bool {
         let first_lines = first_lines(records);
         let mut pairs = first_lines.iter().zip(&self.first_lines);
-        !self.first_lines.is_empty() && pairs.next_back().is_none_or(|(now, then)| now == then)
+        pairs.next_back().is_none_or(|(now, then)| now == then)
+    }
+
+    /// Returns whether the files have grown, if at all, since this mark was made of them. `now` is a
+    /// mark of the files as they are.
+    fn is_true_of(&self, now: &Self) -> bool {
+        let mut lengths = self.lengths.iter();
+        self.records <= now.records
+            && lengths.all(|(log, length)| now.lengths.get(log).unwrap_or(&0) >= length)
     }
 
     /// Reads the mark in a `metrics` folder; `None` if there is none. A power failure may leave an
@@ -77,11 +91,17 @@ impl Mark {
     }
 
     /// Makes the mark of the files that exist, all of whose rows come from before the offset
-    /// `records`.
+    /// `records`. The end of a file that a power cut tore is cut off, as the next row would do: a mark
+    /// of its length would cover a part of that row.
     pub(super) fn of_existing(metrics: &Path, records: u64) -> io::Result<Self> {
         let mut lengths = BTreeMap::new();
         each_log(metrics, &mut |log, path| {
-            lengths.insert(log.to_owned(), fs::symlink_metadata(path)?.len());
+            // To a file that cannot be opened no row can be written either, which is reported then.
+            let length = match cut_torn_end(path) {
+                Ok(length) => length,
+                Err(_) => fs::symlink_metadata(path)?.len(),
+            };
+            lengths.insert(log.to_owned(), length);
             Ok(())
         })?;
         let records_file = metrics.with_file_name("records.jsonl");
@@ -90,6 +110,18 @@ impl Mark {
             lengths,
             first_lines: first_lines(&records_file),
         })
+    }
+
+    /// Writes the first mark of the files as they are. It is on the disk when this returns, if the
+    /// mark before is not true any more.
+    pub(super) fn begin(&self, metrics: &Path, before: Option<&Self>) -> io::Result<()> {
+        self.write(metrics)?;
+        if before.is_some_and(|before| !before.is_true_of(self)) {
+            // A file system that cannot sync a folder is no reason to go without a mark.
+            let _ = regular::open(&metrics.join(FILE)).and_then(|mark| mark.sync_all());
+            let _ = regular::open_folder(metrics).and_then(|folder| folder.sync_all());
+        }
+        Ok(())
     }
 
     /// Writes the mark and replaces the earlier one.
@@ -115,6 +147,34 @@ impl Mark {
     }
 }
 
+/// Cuts off what follows the last line break of a file: half a line or zeros, which a power cut may
+/// leave. Returns the length of the file.
+pub(super) fn cut_torn_end(path: &Path) -> io::Result<u64> {
+    let file = regular::open_with(OpenOptions::new().read(true).write(true), path)?;
+    let length = file.metadata()?.len();
+    let end = end_of_last_line(&file, length)?;
+    if end < length {
+        file.set_len(end)?;
+    }
+    Ok(end)
+}
+
+/// Returns the offset behind the last line break in the first `length` bytes of a file.
+fn end_of_last_line(file: &File, length: u64) -> io::Result<u64> {
+    let mut block = [0; 4096];
+    let mut end = length;
+    while end > 0 {
+        let start = end.saturating_sub(block.len() as u64);
+        let part = &mut block[..(end - start) as usize];
+        file.read_exact_at(part, start)?;
+        if let Some(last) = part.iter().rposition(|byte| *byte == b'\n') {
+            return Ok(start + last as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
+}
+
 /// Calls `each` with the name and the path of each log in a `metrics` folder.
 fn each_log(metrics: &Path, each: &mut dyn FnMut(&str, &Path) -> io::Result<()>) -> io::Result<()> {
     let entries = match fs::read_dir(metrics) {
@@ -131,4 +191,53 @@ fn each_log(metrics: &Path, each: &mut dyn FnMut(&str, &Path) -> io::Result<()>)
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(records: u64, lengths: &[(&str, u64)]) -> Mark {
+        let lengths = lengths
+            .iter()
+            .map(|(log, length)| ((*log).to_owned(), *length));
+        Mark {
+            records,
+            lengths: lengths.collect(),
+            first_lines: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_mark_stays_true_while_files_grow_and_is_replaced_for_good_once_one_is_shorter() {
+        let before = mark(100, &[("train", 50), ("val", 0)]);
+        for grown in [
+            mark(100, &[("train", 50)]),
+            mark(150, &[("train", 70), ("val", 5), ("test", 9)]),
+        ] {
+            assert!(before.is_true_of(&grown), "{grown:?}");
+        }
+        for shortened in [
+            mark(99, &[("train", 50)]),
+            mark(200, &[("train", 49)]),
+            mark(200, &[]),
+        ] {
+            assert!(!before.is_true_of(&shortened), "{shortened:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_mark_after_a_power_cut_covers_whole_rows_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let metrics = folder.path().join("metrics");
+        fs::create_dir(&metrics).unwrap();
+        let before = mark(100, &[("train", 50)]);
+        before.write(&metrics).unwrap();
+        fs::write(metrics.join("train.json"), "{\"a\": 1}\n{\"a\"").unwrap();
+        let now = Mark::of_existing(&metrics, 100).unwrap();
+        assert_eq!(now, mark(100, &[("train", 9)]));
+        now.begin(&metrics, Some(&before)).unwrap();
+        assert_eq!(Mark::read(&metrics).unwrap(), Some(now));
+        assert_eq!(fs::read(metrics.join("train.json")).unwrap().len(), 9);
+    }
 }

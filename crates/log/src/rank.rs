@@ -48,7 +48,10 @@ pub(super) fn of_process(variable: &dyn Fn(&str) -> Option<OsString>) -> u32 {
             return own_rank;
         }
     }
-    0
+    // Lightning starts processes without RANK; torchrun, which may run around swath, sets it.
+    let is_of_lightning = variable("WORLD_SIZE").is_some() && variable("RANK").is_none();
+    let local = variable("LOCAL_RANK").filter(|_| is_of_lightning);
+    local.and_then(parse_number).unwrap_or(0)
 }
 
 /// Returns whether the variable is a number that the trial did not inherit when it was started.
@@ -129,6 +132,18 @@ mod tests {
             "torchrun under srun"
         );
         assert_eq!((rank(&[], &[("RANK", "high")]), rank(&[], &[])), (0, 0));
+    }
+
+    #[test]
+    fn processes_that_lightning_starts_have_their_local_rank() {
+        assert_eq!(rank(&[], &[("LOCAL_RANK", "2"), ("WORLD_SIZE", "4")]), 2);
+        assert_eq!(
+            rank(&[], &[("LOCAL_RANK", "2")]),
+            0,
+            "one of several nodes, or by hand"
+        );
+        let around = [("RANK", "2"), ("LOCAL_RANK", "2"), ("WORLD_SIZE", "4")];
+        assert_eq!(rank(&around, &[]), 0, "torchrun runs around swath");
     }
 
     #[test]

@@ -89,6 +89,9 @@ pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
 /// # Errors
 /// As [`open_with`].
 pub fn create(path: &Path) -> io::Result<File> {
+    if let Some(file) = create_new(OpenOptions::new().write(true), path)? {
+        return Ok(file);
+    }
     let mut options = OpenOptions::new();
     options.create(true).truncate(true).write(true);
     match open_with(&mut options, path) {
@@ -97,6 +100,18 @@ pub fn create(path: &Path) -> io::Result<File> {
             open_with(&mut options, path)
         }
         opened => opened,
+    }
+}
+
+/// Creates a file and opens it with `options`; `None` if something is at the path. A file that is
+/// new needs no further look: it is a regular one.
+///
+/// # Errors
+/// If the file cannot be created.
+pub fn create_new(options: &mut OpenOptions, path: &Path) -> io::Result<Option<File>> {
+    match options.create_new(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+        opened => opened.map(Some),
     }
 }
 
@@ -141,6 +156,26 @@ mod tests {
         let _reader = rustix::fs::open(&pipe, options, 0o600.into()).unwrap();
         let refused = append(&pipe).unwrap_err();
         assert_eq!(refused.to_string(), "it is a named pipe");
+    }
+
+    #[test]
+    fn a_new_file_is_created_only_where_nothing_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let (pipe, link) = (dir.path().join("pipe"), dir.path().join("link"));
+        pipe_at(&pipe);
+        std::os::unix::fs::symlink("nowhere", &link).unwrap();
+        for path in [dir.path(), &pipe, &link] {
+            let created = create_new(OpenOptions::new().write(true), path).unwrap();
+            assert!(created.is_none(), "{}", path.display());
+        }
+        let file = dir.path().join("file");
+        for is_new in [true, false] {
+            let created = create_new(OpenOptions::new().append(true), &file).unwrap();
+            assert_eq!(created.is_some(), is_new);
+        }
+        // Otherwise a link is followed, as it always was.
+        write(&link, b"text").unwrap();
+        assert_eq!(read(&dir.path().join("nowhere")).unwrap(), b"text");
     }
 
     #[test]

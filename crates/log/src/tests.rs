@@ -21,7 +21,10 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        // In memory where such a folder exists: some tests sync files hundreds of times.
+        let dir = tempfile::tempdir_in("/dev/shm")
+            .or_else(|_| tempfile::tempdir())
+            .unwrap();
         fs::create_dir_all(dir.path().join("models")).unwrap();
         fs::create_dir_all(dir.path().join("logs/s/1")).unwrap();
         fs::write(dir.path().join("models/m.bin"), "model").unwrap();
@@ -623,9 +626,26 @@ fn outside_a_trial_there_is_no_logger_and_an_incomplete_environment_is_an_error(
         format!("`SWATH_STAGE` is not set{end}")
     );
     assert_eq!(
+        error_with("SWATH_ATTEMPT", None),
+        format!("`SWATH_ATTEMPT` is not set{end}")
+    );
+    assert_eq!(
         error_with("SWATH_TRIAL", Some("x")),
         format!("`SWATH_TRIAL` is `x`, not a number from 1{end}")
     );
+}
+
+#[test]
+fn a_preparation_records_without_a_trial() {
+    let world = World::new();
+    let mut variables = world.variables();
+    variables.remove("SWATH_TRIAL");
+    let logger = TrialLogger::from_variables(&|name| variables.get(name).map(Into::into));
+    let mut logger = logger.unwrap().unwrap();
+    assert_eq!(logger.identity().trial, TrialId(0));
+    logger.report(&[("rows", 3.0)]).unwrap();
+    let records = fs::read_to_string(world.trial().join("records.jsonl")).unwrap();
+    assert!(records.contains("\"rows\": 3"), "{records}");
 }
 
 #[test]

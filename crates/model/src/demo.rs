@@ -29,6 +29,21 @@ pub fn text(text: &str) -> Value {
     Value::Text(text.into())
 }
 
+/// Returns the record of a model file of one byte.
+#[must_use]
+pub fn model_record(path: &str, md5: Option<&str>) -> LogRecord {
+    LogRecord::Model {
+        model_path: path.to_owned(),
+        md5: md5.map(str::to_owned),
+        size: 1,
+        step: None,
+        held: None,
+        keep: false,
+        doubt: None,
+        partial: Vec::new(),
+    }
+}
+
 impl Demo {
     /// Returns a study named `digits` that minimises `val_loss`.
     pub fn new(params: &[&str]) -> Self {
@@ -71,8 +86,8 @@ impl Demo {
         self.entries.push(entry);
     }
 
-    /// Edits the study so that its only outcome constraint is an upper bound of a metric, or so that
-    /// it has none.
+    /// Edits the study so that its only outcome constraint is an upper bound of a metric, or so
+    /// that it has none.
     pub fn constrain(&mut self, metric: &str, max: Option<f64>) {
         let limit = max.map(|max| Limit {
             metric: metric.into(),
@@ -162,8 +177,8 @@ impl Demo {
         trial
     }
 
-    /// Runs a preparation of two seconds in slot 0 that reads these data sets and outputs. Its output
-    /// is the data set `prepared/NAME`, whose digest is the name.
+    /// Runs a preparation of two seconds in slot 0 that reads these data sets and outputs. Its
+    /// output is the data set `prepared/NAME`, whose digest is the name.
     pub fn prepare(
         &mut self,
         name: &str,

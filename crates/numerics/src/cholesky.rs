@@ -9,6 +9,9 @@
 #[error("the matrix is not positive definite")]
 pub struct Singular;
 
+/// Number of vectors that are solved at once.
+pub const LANES: usize = 8;
+
 /// A lower triangular factor L with L Lᵀ = A. Its rows are packed one behind the other.
 #[derive(Debug, Clone, Default)]
 pub struct Cholesky {
@@ -29,27 +32,32 @@ impl Cholesky {
             packed: Vec::with_capacity(order * (order + 1) / 2),
             order: 0,
         };
-        let mut buffer = vec![0.0; order];
-        for i in 0..order {
-            row(i, &mut buffer[..=i]);
-            factor.push(&buffer[..=i])?;
+        let mut rows = vec![vec![0.0; order]; LANES];
+        let mut panel = vec![[0.0; LANES]; order];
+        for base in (0..order).step_by(LANES) {
+            let count = LANES.min(order - base);
+            for (lane, values) in rows[..count].iter_mut().enumerate() {
+                row(base + lane, &mut values[..=base + lane]);
+                (0..base).for_each(|at| panel[at][lane] = values[at]);
+            }
+            factor.solve_lower_panel(&mut panel[..base], 0);
+            for (lane, values) in rows[..count].iter_mut().enumerate() {
+                (0..base).for_each(|at| values[at] = panel[at][lane]);
+                factor.push(&values[..=base + lane], base)?;
+            }
         }
         Ok(factor)
     }
 
-    /// Appends a row of the matrix, up to its diagonal; O(n²).
-    ///
-    /// # Errors
-    /// Returns [`Singular`] if the pivot is not positive. The factor is then unchanged.
-    pub fn push(&mut self, row: &[f64]) -> Result<(), Singular> {
+    /// Appends a row of the matrix, up to its diagonal, of which the first `solved` values are
+    /// those of the factor already; O(n²).
+    fn push(&mut self, row: &[f64], solved: usize) -> Result<(), Singular> {
         let start = self.packed.len();
         self.packed.extend_from_slice(row);
         let (done, new) = self.packed.split_at_mut(start);
-        let mut offset = 0;
-        for j in 0..self.order {
-            let other = &done[offset..=offset + j];
+        for j in solved..self.order {
+            let other = &done[j * (j + 1) / 2..][..=j];
             new[j] = (new[j] - dot(&new[..j], &other[..j])) / other[j];
-            offset += j + 1;
         }
         let pivot = new[self.order] - dot(&new[..self.order], &new[..self.order]);
         if pivot.is_nan() || pivot <= 1e-14 {
@@ -59,12 +67,6 @@ impl Cholesky {
         new[self.order] = libm::sqrt(pivot);
         self.order += 1;
         Ok(())
-    }
-
-    /// Returns n, the number of rows of the matrix.
-    #[must_use]
-    pub fn order(&self) -> usize {
-        self.order
     }
 
     /// Returns row `i` of the factor, up to its diagonal; i + 1 items.
@@ -78,6 +80,25 @@ impl Cholesky {
         for i in 0..b.len() {
             let row = self.row(i);
             b[i] = (b[i] - dot(&row[..i], &b[..i])) / row[i];
+        }
+    }
+
+    /// Solves L v = b in place for [`LANES`] vectors at once, for the leading `panel.len()` rows;
+    /// O(n²). The first `zeros` values of each vector are 0. Each value of the factor is read once
+    /// for all vectors.
+    pub fn solve_lower_panel(&self, panel: &mut [[f64; LANES]], zeros: usize) {
+        for i in zeros..panel.len() {
+            let row = self.row(i);
+            let (solved, rest) = panel.split_at_mut(i);
+            let mut sums = [0.0; LANES];
+            for (factor, values) in row[zeros..i].iter().zip(&solved[zeros..]) {
+                for lane in 0..LANES {
+                    sums[lane] += factor * values[lane];
+                }
+            }
+            for lane in 0..LANES {
+                rest[0][lane] = (rest[0][lane] - sums[lane]) / row[i];
+            }
         }
     }
 
@@ -106,14 +127,19 @@ impl Cholesky {
         // Column j of L⁻¹ from its diagonal down, stored as row j, so that the products below read
         // contiguous memory.
         let mut columns = vec![0.0; n * n];
-        let mut b = vec![0.0; n];
-        for j in 0..n {
-            b[j] = 1.0 / self.row(j)[j];
-            for i in j + 1..n {
-                let row = self.row(i);
-                b[i] = -dot(&row[j..i], &b[j..i]) / row[i];
+        let mut panel = vec![[0.0; LANES]; n];
+        for base in (0..n).step_by(LANES) {
+            panel[base..].fill([0.0; LANES]);
+            let lanes = 0..LANES.min(n - base);
+            lanes
+                .clone()
+                .for_each(|lane| panel[base + lane][lane] = 1.0);
+            self.solve_lower_panel(&mut panel, base);
+            for lane in lanes {
+                let column = &mut columns[(base + lane) * n..][..n];
+                let values = column.iter_mut().zip(&panel).skip(base + lane);
+                values.for_each(|(slot, values)| *slot = values[lane]);
             }
-            columns[j * n + j..(j + 1) * n].copy_from_slice(&b[j..n]);
         }
         let mut packed = Vec::with_capacity(self.packed.len());
         for i in 0..n {
@@ -206,9 +232,52 @@ mod tests {
     }
 
     #[test]
-    fn an_indefinite_row_is_refused_and_nothing_changes() {
-        let mut factor = factor();
-        assert_eq!(factor.push(&[1.0, 1.0, 1.0, 0.0]), Err(Singular));
-        assert_eq!(factor.order(), 3);
+    fn an_indefinite_matrix_is_refused() {
+        let rows = [[4.0, 0.0], [4.0, 4.0 - 1e-13]];
+        let factor = Cholesky::factor(2, |i, row| row.copy_from_slice(&rows[i][..=i]));
+        assert_eq!(factor.err(), Some(Singular));
+    }
+
+    /// Returns the factor of a matrix of 21 rows: two panels and a part of one.
+    fn large_factor() -> Cholesky {
+        Cholesky::factor(21, |i, row| {
+            for (j, value) in row.iter_mut().enumerate() {
+                *value = 1.0 / (1.0 + (i - j) as f64) + if i == j { 0.1 } else { 0.0 };
+            }
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn the_factor_times_its_transpose_is_the_matrix() {
+        let factor = large_factor();
+        for i in 0..21 {
+            for j in 0..=i {
+                let product = dot(&factor.row(i)[..=j], factor.row(j));
+                let expected = 1.0 / (1.0 + (i - j) as f64) + if i == j { 0.1 } else { 0.0 };
+                assert!((product - expected).abs() < 1e-13, "{i} {j}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_vector_of_a_panel_is_solved_like_one_alone() {
+        let factor = large_factor();
+        let mut panel: Vec<[f64; LANES]> = (0..21)
+            .map(|at| std::array::from_fn(|lane| f64::from(at * 7 % 5) - lane as f64))
+            .collect();
+        let alone: Vec<Vec<f64>> = (0..LANES)
+            .map(|lane| {
+                let mut b: Vec<f64> = panel.iter().map(|values| values[lane]).collect();
+                factor.solve_lower(&mut b);
+                b
+            })
+            .collect();
+        factor.solve_lower_panel(&mut panel, 0);
+        for (at, values) in panel.iter().enumerate() {
+            for (lane, value) in values.iter().enumerate() {
+                assert!((value - alone[lane][at]).abs() < 1e-12);
+            }
+        }
     }
 }

@@ -122,24 +122,24 @@ pub fn surface(
     (width, height): (usize, usize),
 ) -> Vec<Option<f64>> {
     let mut cells = vec![(0.0, 0.0); width * height];
+    let mut columns = Vec::with_capacity(width);
     for tree in &forest.trees {
-        for region in regions(tree, &forest.categories) {
-            if !region.exists[first] || !region.exists[second] {
-                continue;
+        each_leaf(tree, &forest.categories, &mut |mean, exists, sides| {
+            if !exists[first] || !exists[second] {
+                return;
             }
-            let (x, y) = (region.sides[first], region.sides[second]);
-            let weight = region.volume / (x.length() * y.length());
+            let (x, y) = (sides[first], sides[second]);
+            let weight = volume(sides) / (x.length() * y.length());
             // The same columns are covered in each row.
-            let columns: Vec<usize> = (0..width)
-                .filter(|column| x.contains_cell(*column, width))
-                .collect();
+            columns.clear();
+            columns.extend((0..width).filter(|column| x.contains_cell(*column, width)));
             for row in (0..height).filter(|row| y.contains_cell(*row, height)) {
                 for column in &columns {
                     let cell = &mut cells[row * width + column];
-                    *cell = (cell.0 + weight * region.mean, cell.1 + weight);
+                    *cell = (cell.0 + weight * mean, cell.1 + weight);
                 }
             }
-        }
+        });
     }
     // A low weight means that both columns are active there in few leaves only, which happens where
     // a tree could not tell that they are not.
@@ -220,71 +220,75 @@ fn intervals(parts: &[(Side, f64, f64)]) -> Vec<(f64, f64, f64)> {
 
 /// Returns the leaves of a tree with the parts of the cube that they cover.
 fn regions<'a>(tree: &'a Tree, categories: &[usize]) -> Vec<Region<'a>> {
-    let cube = categories.iter().map(|count| Side::full(*count)).collect();
-    let mut open: Vec<(usize, Vec<Side>)> = vec![(0, cube)];
     let mut leaves = Vec::new();
-    while let Some((node, sides)) = open.pop() {
-        match (&tree.nodes[node], &sides) {
-            (Node::Leaf(mean), _) => {
-                let volume = sides.iter().map(|side| side.length()).product();
-                leaves.push(Region {
-                    mean: *mean,
-                    volume,
-                    exists: &tree.exists[node],
-                    sides,
-                });
-            }
-            (
-                Node::Below {
-                    column,
-                    threshold,
-                    left,
-                    right,
-                },
-                sides,
-            ) => {
-                let Side::Range(low, high) = sides[*column] else {
-                    continue;
-                };
-                let middle = threshold.clamp(low, high);
-                open.extend([
-                    (*left, with_side(sides, *column, Side::Range(low, middle))),
-                    (*right, with_side(sides, *column, Side::Range(middle, high))),
-                ]);
-            }
-            (
-                Node::Among {
-                    column,
-                    mask,
-                    left,
-                    right,
-                },
-                sides,
-            ) => {
-                let Side::Mask(all, count) = sides[*column] else {
-                    continue;
-                };
-                open.extend([
-                    (
-                        *left,
-                        with_side(sides, *column, Side::Mask(all & mask, count)),
-                    ),
-                    (
-                        *right,
-                        with_side(sides, *column, Side::Mask(all & !mask, count)),
-                    ),
-                ]);
-            }
-        }
-    }
+    each_leaf(tree, categories, &mut |mean, exists, sides| {
+        leaves.push(Region {
+            mean,
+            volume: volume(sides),
+            sides: sides.to_vec(),
+            exists,
+        });
+    });
     leaves
 }
 
-/// Returns the sides with that of one column replaced.
-fn with_side(sides: &[Side], column: usize, side: Side) -> Vec<Side> {
-    let mut sides = sides.to_vec();
-    sides[column] = side;
-    sides
+/// Returns the volume of the part of the cube with these sides.
+fn volume(sides: &[Side]) -> f64 {
+    sides.iter().map(|side| side.length()).product()
+}
+
+/// Calls `each` for every leaf of a tree, from right to left, with its prediction, whether each
+/// column is active in it, and the sides of the part of the cube that it covers.
+fn each_leaf<'a>(
+    tree: &'a Tree,
+    categories: &[usize],
+    each: &mut impl FnMut(f64, &'a [bool], &[Side]),
+) {
+    let mut sides: Vec<Side> = categories.iter().map(|count| Side::full(*count)).collect();
+    visit(tree, 0, &mut sides, each);
+}
+
+/// Visits the leaves below a node that covers the part of the cube with these sides.
+fn visit<'a>(
+    tree: &'a Tree,
+    node: usize,
+    sides: &mut [Side],
+    each: &mut impl FnMut(f64, &'a [bool], &[Side]),
+) {
+    let (column, parts) = match &tree.nodes[node] {
+        Node::Leaf(mean) => return each(*mean, &tree.exists[node], sides),
+        Node::Below {
+            column,
+            threshold,
+            left,
+            right,
+        } => {
+            let Side::Range(low, high) = sides[*column] else {
+                return;
+            };
+            let middle = threshold.clamp(low, high);
+            let (below, above) = (Side::Range(low, middle), Side::Range(middle, high));
+            (*column, [(*right, above), (*left, below)])
+        }
+        Node::Among {
+            column,
+            mask,
+            left,
+            right,
+        } => {
+            let Side::Mask(all, count) = sides[*column] else {
+                return;
+            };
+            let [among, others] = [all & mask, all & !mask].map(|mask| Side::Mask(mask, count));
+            (*column, [(*right, others), (*left, among)])
+        }
+    };
+    let whole = sides[column];
+    for (node, side) in parts {
+        sides[column] = side;
+        visit(tree, node, sides, each);
+    }
+    sides[column] = whole;
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 use super::stream::{Purpose, stream};
 use rand::RngExt;
 use rayon::prelude::*;
+use std::cmp::Ordering;
 
 /// Maximum number of categories of a choice that can be split.
 pub const MAX_CATEGORIES: usize = 64;
@@ -76,6 +77,7 @@ impl Forest {
     /// length. The same seed gives the same forest.
     #[must_use]
     pub fn grow(columns: &[Column], target: &[f64], trees: usize, seed: u64) -> Self {
+        let ranks: Vec<Vec<u32>> = columns.iter().map(ranks).collect();
         let grown: Vec<(Tree, Vec<bool>)> = (0..trees)
             .into_par_iter()
             .map(|tree| {
@@ -87,7 +89,8 @@ impl Forest {
                 // Samples that are never drawn are out of bag for this tree.
                 let mut drawn = vec![false; count];
                 sample.iter().for_each(|index| drawn[*index] = true);
-                (Growth::new(columns, target, &sample).finish(), drawn)
+                let growth = Growth::new(columns, &ranks, target, &sample);
+                (growth.finish(), drawn)
             })
             .collect();
         let out_of_bag: Vec<Option<f64>> = (0..target.len())
@@ -172,15 +175,17 @@ impl Tree {
 /// every column.
 struct Growth<'a> {
     columns: &'a [Column],
-    /// The values to predict.
-    target: &'a [f64],
+    /// For each column, the value at each position of the bootstrap sample.
+    values: Vec<Vec<f64>>,
+    /// The value to predict at each position of the bootstrap sample.
+    targets: Vec<f64>,
     /// For each column, the positions in the bootstrap sample sorted by its value, inactive ones
     /// last.
-    orders: Vec<Vec<usize>>,
+    orders: Vec<Vec<u32>>,
     /// For each position, whether it goes left; a buffer of [`Growth::part`].
     left: Vec<bool>,
-    /// The sample at each position of the bootstrap sample.
-    sample: Vec<usize>,
+    /// The positions that go right; a buffer of [`Growth::part`].
+    right: Vec<u32>,
     /// The tree as far as it is grown. Nodes that can still be split are leaves.
     tree: Tree,
 }
@@ -197,30 +202,34 @@ struct Cut {
 }
 
 impl<'a> Growth<'a> {
-    /// Sorts the bootstrap sample by every column.
-    fn new(columns: &'a [Column], target: &'a [f64], sample: &[usize]) -> Self {
+    /// Sorts the bootstrap sample by every column, of which `ranks` are the [`ranks`].
+    fn new(columns: &'a [Column], ranks: &[Vec<u32>], target: &[f64], sample: &[usize]) -> Self {
         // Without columns one order is still needed, to take the mean over.
-        let mut orders: Vec<Vec<usize>> = columns
+        let mut orders: Vec<Vec<u32>> = ranks
             .iter()
-            .map(|column| sorted_positions(column, sample))
+            .map(|ranks| sorted_positions(ranks, sample))
             .collect();
         if orders.is_empty() {
-            orders.push((0..sample.len()).collect());
+            orders.push((0..sample.len() as u32).collect());
         }
-        let left = vec![false; sample.len()];
+        let values = columns.iter().map(|column| {
+            let values = sample.iter().map(|index| column.values[*index]);
+            values.collect()
+        });
         Self {
             columns,
-            target,
+            values: values.collect(),
+            targets: sample.iter().map(|index| target[*index]).collect(),
             orders,
-            left,
-            sample: sample.to_vec(),
+            left: vec![false; sample.len()],
+            right: vec![0; sample.len()],
             tree: Tree::default(),
         }
     }
 
     /// Grows the tree to its leaves, depth first.
     fn finish(mut self) -> Tree {
-        let mut open = vec![(self.node(0, self.sample.len()), 0, self.sample.len(), 0)];
+        let mut open = vec![(self.node(0, self.targets.len()), 0, self.targets.len(), 0)];
         while let Some((node, from, to, depth)) = open.pop() {
             let Some(cut) = (depth < MAX_DEPTH).then(|| self.cut(from, to)).flatten() else {
                 continue;
@@ -255,13 +264,13 @@ impl<'a> Growth<'a> {
     }
 
     /// Returns the value of a column at a position of the bootstrap sample.
-    fn value(&self, column: usize, position: usize) -> f64 {
-        self.columns[column].values[self.sample[position]]
+    fn value(&self, column: usize, position: u32) -> f64 {
+        self.values[column][position as usize]
     }
 
     /// Returns the value to predict at a position of the bootstrap sample.
-    fn target(&self, position: usize) -> f64 {
-        self.target[self.sample[position]]
+    fn target(&self, position: u32) -> f64 {
+        self.targets[position as usize]
     }
 
     /// Appends a leaf for a range of positions and returns its index.
@@ -323,7 +332,7 @@ impl<'a> Growth<'a> {
     }
 
     /// Returns the best split of a number, halfway between two neighbouring values.
-    fn threshold(&self, column: usize, order: &[usize], total: f64) -> Option<Cut> {
+    fn threshold(&self, column: usize, order: &[u32], total: f64) -> Option<Cut> {
         let (mut sum, mut best) = (0.0, None::<Cut>);
         for (seen, pair) in order.windows(2).enumerate() {
             sum += self.target(pair[0]);
@@ -348,7 +357,7 @@ impl<'a> Growth<'a> {
     /// Returns the best split of a choice, or `None` if it has too many categories. With categories
     /// in the order of their means, the best subset is always a prefix (Breiman et al., CART, 1984,
     /// section 9.4).
-    fn categories(&self, column: usize, order: &[usize], total: f64) -> Option<Cut> {
+    fn categories(&self, column: usize, order: &[u32], total: f64) -> Option<Cut> {
         let mut sums = [(0.0, 0usize); MAX_CATEGORIES];
         for position in order {
             let sum = sums.get_mut(self.value(column, *position) as usize)?;
@@ -388,8 +397,8 @@ impl<'a> Growth<'a> {
     fn part(&mut self, cut: &Cut, from: usize, to: usize) -> usize {
         let numeric = self.columns[cut.column].categories == 0;
         for &position in &self.orders[cut.column][from..to] {
-            let value = self.columns[cut.column].values[self.sample[position]];
-            self.left[position] = if numeric {
+            let value = self.value(cut.column, position);
+            self.left[position as usize] = if numeric {
                 value <= cut.threshold
             } else {
                 cut.mask >> (value as u64) & 1 == 1
@@ -397,31 +406,68 @@ impl<'a> Growth<'a> {
         }
         let mut middle = from;
         for order in &mut self.orders {
-            let (left, right): (Vec<usize>, Vec<usize>) = order[from..to]
-                .iter()
-                .partition(|position| self.left[**position]);
-            middle = from + left.len();
-            order[from..middle].copy_from_slice(&left);
-            order[middle..to].copy_from_slice(&right);
+            let (mut left, mut right) = (from, 0);
+            // Both sides are written without a branch, which a processor could not predict.
+            for at in from..to {
+                let position = order[at];
+                let goes_left = self.left[position as usize];
+                order[left] = position;
+                self.right[right] = position;
+                left += usize::from(goes_left);
+                right += usize::from(!goes_left);
+            }
+            order[left..to].copy_from_slice(&self.right[..right]);
+            middle = left;
         }
         middle
     }
 }
 
-/// Returns the positions in a bootstrap sample, sorted by the value of a column. Inactive ones come
-/// last.
-fn sorted_positions(column: &Column, sample: &[usize]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..sample.len()).collect();
-    order.sort_by(|a, b| {
-        let (a, b) = (column.values[sample[*a]], column.values[sample[*b]]);
-        a.is_nan().cmp(&b.is_nan()).then(a.total_cmp(&b))
-    });
+/// Returns the rank of each value of a column, from 0. Equal values have the same rank, and
+/// inactive ones the highest.
+fn ranks(column: &Column) -> Vec<u32> {
+    let values = &column.values;
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|a, b| compare(values[*a], values[*b]));
+    let mut ranks = vec![0; values.len()];
+    let mut rank = 0;
+    for pair in order.windows(2) {
+        if compare(values[pair[0]], values[pair[1]]).is_lt() {
+            rank += 1;
+        }
+        ranks[pair[1]] = rank;
+    }
+    ranks
+}
+
+/// Compares two values of a column, inactive ones last.
+fn compare(a: f64, b: f64) -> Ordering {
+    a.is_nan().cmp(&b.is_nan()).then(a.total_cmp(&b))
+}
+
+/// Returns the positions in a bootstrap sample, sorted by the ranks of the samples. Positions with
+/// the same rank stay in their order.
+fn sorted_positions(ranks: &[u32], sample: &[usize]) -> Vec<u32> {
+    // For each rank the place of its next position.
+    let mut places = vec![0_u32; ranks.len() + 1];
+    for index in sample {
+        places[ranks[*index] as usize + 1] += 1;
+    }
+    for rank in 1..places.len() {
+        places[rank] += places[rank - 1];
+    }
+    let mut order = vec![0; sample.len()];
+    for (position, index) in (0..).zip(sample) {
+        let place = &mut places[ranks[*index] as usize];
+        order[*place as usize] = position;
+        *place += 1;
+    }
     order
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Column, Forest};
+    use super::{Column, Forest, ranks, sorted_positions};
 
     fn grid() -> (Vec<f64>, Vec<f64>) {
         (0..200)
@@ -449,6 +495,18 @@ mod tests {
             .map(|index| f64::from(index * 7919 % 104_729 % 101))
             .collect();
         assert!(Forest::grow(&columns, &noise, 32, 0).explained.unwrap() < 0.3);
+    }
+
+    #[test]
+    fn positions_are_sorted_by_value_then_by_place_and_inactive_ones_come_last() {
+        let values = vec![0.5, f64::NAN, 0.25, 0.5, 0.0, f64::NAN];
+        let column = Column {
+            values,
+            categories: 0,
+        };
+        let sample = [1, 3, 0, 0, 4, 5, 2, 3];
+        let order = sorted_positions(&ranks(&column), &sample);
+        assert_eq!(order, [4, 6, 1, 2, 3, 7, 0, 5]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 pub mod bootstrap;
 pub mod cholesky;
+pub mod eigen;
 pub mod exact_test;
 pub mod exp;
 pub mod fanova;

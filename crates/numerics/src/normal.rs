@@ -4,10 +4,14 @@
 //! Logarithms stay accurate far in the tails, by the scaled complementary error function. The
 //! quantile is Wichura's algorithm AS 241 (Applied Statistics 37(3), 1988).
 
+use super::exp;
 use std::f64::consts::{FRAC_1_SQRT_2, LN_2, SQRT_2};
+use std::sync::LazyLock;
 
 /// ln √(2π).
 pub const LN_SQRT_2PI: f64 = 0.918_938_533_204_672_8;
+/// 1 / √(2π).
+const FRAC_1_SQRT_2PI: f64 = 0.398_942_280_401_432_7;
 /// √(π/2).
 const SQRT_FRAC_PI_2: f64 = 1.253_314_137_315_500_3;
 
@@ -65,6 +69,53 @@ pub fn ln_expected_excess(z: f64) -> f64 {
         return libm::log(pdf(z) + z * cdf(z));
     }
     ln_pdf(z) + libm::log(tail_ratio(-z))
+}
+
+/// Returns φ(z) + z Φ(z), φ(z) and Φ(z): the expected improvement of a standard normal variate over
+/// −z and its derivatives. All are accurate to 1e-7 of their size, also in the lower tail, and 0
+/// below −38. Several times as fast as the exact functions.
+#[must_use]
+pub fn expected_excess(z: f64) -> (f64, f64, f64) {
+    let t = z.abs();
+    if t >= TABLE_END {
+        return (z.max(0.0), 0.0, f64::from(u8::from(z > 0.0)));
+    }
+    let density = FRAC_1_SQRT_2PI * exp::exp(-0.5 * t * t);
+    let ratio = tabulated_tail(t);
+    let (excess, below) = (density * (1.0 - t * ratio), density * ratio);
+    match z > 0.0 {
+        true => (z + excess, density, 1.0 - below),
+        false => (excess, density, below),
+    }
+}
+
+/// End of the table of tails.
+const TABLE_END: f64 = 38.0;
+/// Number of entries of the table for a distance of 1.
+const TABLE_STEPS: f64 = 32.0;
+/// Φ(−t) / φ(t) at multiples of 1 / [`TABLE_STEPS`].
+static TAILS: LazyLock<Vec<f64>> = LazyLock::new(|| {
+    let last = (TABLE_END * TABLE_STEPS) as usize + 1;
+    let points = (0..=last).map(|at| at as f64 / TABLE_STEPS);
+    let ratios = points.map(|t| SQRT_FRAC_PI_2 * erfcx(t * FRAC_1_SQRT_2));
+    ratios.collect()
+});
+
+/// Returns Φ(−t) / φ(t) for t from 0 to [`TABLE_END`], by cubic Hermite interpolation. The
+/// derivative of the ratio r is t r − 1.
+fn tabulated_tail(t: f64) -> f64 {
+    let at = (t * TABLE_STEPS) as usize;
+    let (left, right) = (TAILS[at], TAILS[at + 1]);
+    let (start, step) = (at as f64 / TABLE_STEPS, 1.0 / TABLE_STEPS);
+    let left_slope = (start * left - 1.0) * step;
+    let right_slope = ((start + step) * right - 1.0) * step;
+    let u = t * TABLE_STEPS - at as f64;
+    let change = right - left;
+    let (second, third) = (
+        3.0 * change - 2.0 * left_slope - right_slope,
+        left_slope + right_slope - 2.0 * change,
+    );
+    left + u * (left_slope + u * (second + u * third))
 }
 
 /// Returns (φ(z) + z Φ(z)) / φ(z) at z = −t, for t ≥ 1. From 25 on the difference would cancel, so
@@ -203,6 +254,19 @@ mod tests {
             (actual - expected).abs() <= 2e-13 * expected.abs().max(1e-300),
             "{actual:e} is not {expected:e}"
         );
+    }
+
+    #[test]
+    fn the_tabulated_expected_excess_agrees_with_the_exact_functions() {
+        for z in [-37.0, -24.3, -6.01, -1.53, -0.9, -0.01, 0.0, 2.2, 7.0] {
+            let (excess, density, below) = expected_excess(z);
+            let of_logarithm = libm::log(excess) - ln_expected_excess(z);
+            assert!(of_logarithm.abs() < 1e-7, "{z}: {of_logarithm}");
+            assert!((below / cdf(z) - 1.0).abs() < 1e-7, "{z}");
+            assert!((density / pdf(z) - 1.0).abs() < 1e-12, "{z}");
+        }
+        assert_eq!(expected_excess(-40.0), (0.0, 0.0, 0.0));
+        assert_eq!(expected_excess(40.0), (40.0, 0.0, 1.0));
     }
 
     #[test]

@@ -61,17 +61,23 @@ pub struct Fact {
     pub value: String,
 }
 
-/// A fact of two trials. At least one of the two has a value.
+/// A fact of two or more trials. At least one of them has a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pair {
+pub struct Comparison {
     /// The section that the fact belongs to.
     pub section: Section,
     /// The name of the fact.
     pub name: String,
-    /// The value of the first trial; `None` if it lacks the fact.
-    pub a: Option<String>,
-    /// The value of the second trial; `None` if it lacks the fact.
-    pub b: Option<String>,
+    /// The value of each trial; `None` if it lacks the fact.
+    pub values: Vec<Option<String>>,
+}
+
+impl Comparison {
+    /// Returns whether all trials have the same value.
+    #[must_use]
+    pub fn is_equal(&self) -> bool {
+        self.values.windows(2).all(|pair| pair[0] == pair[1])
+    }
 }
 
 /// A trial together with the provenance that facts are taken from.
@@ -89,27 +95,29 @@ pub struct Subject<'a> {
     pub patch: &'a [u8],
 }
 
-/// Pairs the facts of two trials by section and name. Sections come in the order of
-/// [`Section::ALL`]. Within a section the facts of the first trial come in their own order,
-/// followed by the facts that only the second trial has. If a trial has several facts of one name,
-/// the first counts.
+/// Matches the facts of trials by section and name. Sections come in the order of [`Section::ALL`].
+/// Within a section the facts of the first trial come in their own order, followed by the facts that
+/// only later trials have. If a trial has several facts of one name, the first counts.
 #[must_use]
-pub fn pairs(a: &[Fact], b: &[Fact]) -> Vec<Pair> {
-    let mut pairs = Vec::new();
+pub fn compare(trials: &[&[Fact]]) -> Vec<Comparison> {
+    let mut comparisons = Vec::new();
     for section in Section::ALL {
         let mut seen = BTreeSet::new();
-        for fact in a.iter().chain(b).filter(|fact| fact.section == section) {
+        let facts = trials.iter().copied().flatten();
+        for fact in facts.filter(|fact| fact.section == section) {
             if seen.insert(&fact.name) {
-                pairs.push(Pair {
+                let values = trials
+                    .iter()
+                    .map(|facts| value_of(facts, section, &fact.name));
+                comparisons.push(Comparison {
                     section,
                     name: fact.name.clone(),
-                    a: value_of(a, section, &fact.name),
-                    b: value_of(b, section, &fact.name),
+                    values: values.collect(),
                 });
             }
         }
     }
-    pairs
+    comparisons
 }
 
 fn value_of(facts: &[Fact], section: Section, name: &str) -> Option<String> {
@@ -348,23 +356,28 @@ impl Facts {
             } = record
             {
                 // A trial may save the same model several times. Only the last checksum is kept.
-                self.0
-                    .retain(|fact| fact.name != format!("model {model_path}"));
-                self.add(
-                    Section::Metrics,
-                    format!("model {model_path}"),
-                    format!("md5 {md5}"),
-                );
+                let name = format!("model {}", without_folder(subject, model_path));
+                self.0.retain(|fact| fact.name != name);
+                self.add(Section::Metrics, name, format!("md5 {md5}"));
             }
         }
     }
 }
 
+/// Returns a path without the folder of the trial, which differs between trials that save the same
+/// file.
+fn without_folder<'a>(subject: &Subject<'_>, path: &'a str) -> &'a str {
+    let folder = format!("/{}/{}/", subject.study.header().name, subject.trial.id);
+    path.rfind(&folder)
+        .map_or(path, |start| &path[start + folder.len()..])
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Fact, Section, Subject, facts, pairs};
+    use super::{Fact, Section, Subject, compare, facts};
     use swath_model::demo::Demo;
     use swath_model::space::Value;
+    use swath_model::study::{Exit, LogRecord};
 
     fn facts_of(demo: &Demo, index: usize, patch: &[u8]) -> Vec<Fact> {
         facts(&Subject {
@@ -387,19 +400,18 @@ mod tests {
             &[("lr", Value::Float(0.25))],
             &[("val_loss", 0.5), ("acc", f64::NAN)],
         );
-        let pairs = pairs(
-            &facts_of(&demo, 0, b""),
-            &facts_of(&demo, 1, b"diff --git a/t.py b/t.py\n+x\n"),
-        );
-        let changed: Vec<_> = pairs
+        let patch = b"diff --git a/t.py b/t.py\n+x\n";
+        let (first, second) = (facts_of(&demo, 0, b""), facts_of(&demo, 1, patch));
+        let compared = compare(&[&first, &second]);
+        let changed: Vec<_> = compared
             .iter()
-            .filter(|pair| pair.a != pair.b)
-            .map(|pair| {
+            .filter(|fact| !fact.is_equal())
+            .map(|fact| {
                 (
-                    pair.section,
-                    pair.name.as_str(),
-                    pair.a.as_deref(),
-                    pair.b.as_deref(),
+                    fact.section,
+                    fact.name.as_str(),
+                    fact.values[0].as_deref(),
+                    fact.values[1].as_deref(),
                 )
             })
             .collect();
@@ -414,9 +426,39 @@ mod tests {
         assert_eq!(changed[3], (Section::Metrics, "acc", None, Some("NaN")));
         assert_eq!(changed.len(), 4);
         assert!(
-            pairs
+            compared
                 .iter()
-                .any(|pair| pair.name == "val_loss" && pair.a == pair.b)
+                .any(|fact| fact.name == "val_loss" && fact.is_equal())
+        );
+    }
+
+    #[test]
+    fn a_model_in_the_folder_of_each_trial_is_the_same_fact() {
+        let mut demo = Demo::new(&[]);
+        for id in [1, 2] {
+            let trial = demo.start(&[]);
+            demo.log(
+                trial,
+                LogRecord::Model {
+                    model_path: format!("/ada/logs/{}/{id}/model.pt", demo.study.header().name),
+                    md5: Some("d41d8cd98f00b204e9800998ecf8427e".to_owned()),
+                    size: 3,
+                    step: None,
+                    held: None,
+                    doubt: None,
+                    keep: false,
+                    partial: Vec::new(),
+                },
+            );
+            demo.report(trial, &[("val_loss", 0.5)]);
+            demo.end(trial, Exit::Done);
+        }
+        let (first, second) = (facts_of(&demo, 0, b""), facts_of(&demo, 1, b""));
+        let compared = compare(&[&first, &second]);
+        let model = compared.iter().find(|fact| fact.name == "model model.pt");
+        assert!(
+            model.is_some_and(super::Comparison::is_equal),
+            "{compared:?}"
         );
     }
 }

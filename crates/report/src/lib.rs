@@ -3,6 +3,7 @@
 //!
 //! The modules read a [`Study`](swath_model::study::Study) that was already replayed. No module takes the
 //! lock of the study, and only [`view`] and [`formula`] read its journal.
+pub mod analysis;
 pub mod compare;
 pub mod export;
 pub mod facts;

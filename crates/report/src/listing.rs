@@ -17,14 +17,48 @@ pub enum Detail {
     Exact,
 }
 
-/// Returns a table of trials, one row a trial. The columns are id, state, objectives, time, the
-/// parameters that differ among the trials, the other metrics, and a note on how the trial ended.
+/// A table of trials, and what was left out of it because it does not tell them apart.
+#[derive(Debug)]
+pub struct Listing {
+    /// The table, one row a trial.
+    pub table: Table,
+    /// Titles and values of the columns that are equal in all trials. Empty with [`Detail::Exact`].
+    pub same: Vec<(String, String)>,
+    /// Whether columns with plain names have the metrics of the report that counts. `false` with
+    /// [`Detail::Exact`], where their titles say so.
+    pub is_at_best: bool,
+    detail: Detail,
+    /// Whether equal columns are left out, and titles are short.
+    is_compact: bool,
+}
+
+impl Listing {
+    /// Appends a column, unless it is equal in all trials of a brief table.
+    fn push(&mut self, column: Column) {
+        match column.constant() {
+            Some(value) if self.is_compact => {
+                if !value.is_empty() {
+                    self.same
+                        .push((column.title().to_owned(), value.to_owned()));
+                }
+            }
+            _ => self.table.push(column),
+        }
+    }
+}
+
+/// Returns a table of trials, one row a trial. The columns are id, state, objectives, time, tags,
+/// the parameters that differ among the trials, the other metrics, how the trial ended if not well,
+/// and its note.
 #[must_use]
-pub fn trials(study: &Study, trials: &[&Trial], detail: Detail) -> Table {
-    let mut table = begin(study, trials);
-    table.push(states(trials));
-    fill(&mut table, study, trials, detail);
-    table
+pub fn trials(study: &Study, trials: &[&Trial], detail: Detail) -> Listing {
+    let mut listing = Listing {
+        is_compact: detail == Detail::Brief,
+        ..begin(study, trials, detail)
+    };
+    listing.push(states(trials));
+    fill(&mut listing, study, trials);
+    listing
 }
 
 /// Returns a table of complete trials, in the given order. It has no column for the state. If the
@@ -32,7 +66,8 @@ pub fn trials(study: &Study, trials: &[&Trial], detail: Detail) -> Table {
 /// number of seeds.
 #[must_use]
 pub fn ranked(study: &Study, trials: &[&Trial], detail: Detail) -> Table {
-    let mut table = begin(study, trials);
+    let mut listing = begin(study, trials, detail);
+    let table = &mut listing.table;
     if study.header().replicate.is_some() {
         for objective in &study.header().objectives {
             let samples: Vec<_> = trials
@@ -64,8 +99,8 @@ pub fn ranked(study: &Study, trials: &[&Trial], detail: Detail) -> Table {
                 .map(|trial| study.complete(trial.id).count().to_string()),
         ));
     }
-    fill(&mut table, study, trials, detail);
-    table
+    fill(&mut listing, study, trials);
+    listing.table
 }
 
 /// Returns half the width of a confidence interval; empty for too few values.
@@ -77,34 +112,42 @@ fn margin(sample: &Option<Sample>) -> String {
 }
 
 /// Appends the columns that [`trials`] and [`ranked`] share.
-fn fill(table: &mut Table, study: &Study, trials: &[&Trial], detail: Detail) {
+fn fill(listing: &mut Listing, study: &Study, trials: &[&Trial]) {
+    let detail = listing.detail;
     for objective in &study.header().objectives {
         let values: Vec<_> = trials
             .iter()
             .map(|trial| trial.objective(objective))
             .collect();
         let column = Column::numbers(&objective.metric, number::column(&values)).keep();
-        push_own(table, "objective", &objective.metric, column);
+        let column = own(&listing.table, "objective", &objective.metric, column);
+        listing.table.push(column);
     }
     if study.header().replicate.is_some() {
         let configurations = trials
             .iter()
             .map(|trial| study.configuration(trial.id).to_string());
-        table.push(Column::numbers("configuration", configurations));
+        listing
+            .table
+            .push(Column::numbers("configuration", configurations));
     }
-    table.push(Column::numbers(
-        "time",
-        trials.iter().map(|trial| time(study, trial)),
-    ));
-    let notes: Vec<String> = trials.par_iter().map(|trial| note(study, trial)).collect();
-    let noted = notes.iter().filter(|note| !note.is_empty()).count();
-    let mut notes = (noted > 0).then(|| Column::texts("note", notes));
-    // Columns further right are left out first. If every trial has a note, the notes come before
-    // the parameters so that they stay visible.
-    if noted == trials.len()
-        && let Some(notes) = notes.take()
+    let times = trials.iter().map(|trial| time(study, trial));
+    listing.table.push(Column::numbers("time", times));
+    push_texts(listing, "tags", trials, |trial| {
+        study.tags(trial.id).collect::<Vec<_>>().join(", ")
+    });
+    let outcomes: Vec<String> = trials
+        .par_iter()
+        .map(|trial| outcome(study, trial))
+        .collect();
+    let count = outcomes.iter().filter(|text| !text.is_empty()).count();
+    let mut outcomes = (count > 0).then(|| Column::texts("outcome", outcomes));
+    // Columns further right are left out first. If every trial has an outcome, they come before the
+    // parameters so that they stay visible.
+    if count == trials.len()
+        && let Some(outcomes) = outcomes.take()
     {
-        table.push(notes);
+        listing.push(outcomes);
     }
     // For ten thousand trials these columns take longest to compute, so all cores share the work.
     let names = varying(study, trials);
@@ -116,41 +159,61 @@ fn fill(table: &mut Table, study: &Study, trials: &[&Trial], detail: Detail) {
         })
         .collect();
     for (name, column) in names.iter().zip(columns) {
-        push_own(table, "param", name, column);
+        let column = own(&listing.table, "param", name, column);
+        listing.table.push(column);
     }
     let metrics = others(study, trials);
     if let Some(steps) = steps(study, trials, &metrics) {
-        table.push(steps);
+        listing.push(steps);
     }
     if trials.iter().any(|trial| trial.attempts > 1) {
-        table.push(Column::numbers(
+        listing.push(Column::numbers(
             "attempts",
             trials.iter().map(|trial| trial.attempts.to_string()),
         ));
     }
     for column in metric_columns(trials, metrics) {
         let numbers = Column::numbers(&column.title, number::column(&column.values));
-        if column.is_at_best {
-            table.push(numbers);
-        } else {
-            push_own(table, "metric", &column.name, numbers);
-        }
+        // On a terminal the long title would leave no room for other columns.
+        let is_short = listing.is_compact && !listing.table.has(&column.name);
+        let numbers = match (column.is_at_best, is_short) {
+            (true, true) => numbers.titled(&column.name),
+            (true, false) => numbers,
+            (false, _) => own(&listing.table, "metric", &column.name, numbers),
+        };
+        listing.is_at_best |= column.is_at_best && is_short && numbers.constant().is_none();
+        listing.push(numbers);
     }
-    if let Some(notes) = notes {
-        table.push(notes);
+    if let Some(outcomes) = outcomes {
+        listing.push(outcomes);
+    }
+    push_texts(listing, "note", trials, |trial| {
+        study.note(trial.id).unwrap_or_default().to_owned()
+    });
+}
+
+/// Appends a column of texts, if any trial has one.
+fn push_texts(
+    listing: &mut Listing,
+    title: &str,
+    trials: &[&Trial],
+    text: impl Fn(&Trial) -> String,
+) {
+    let texts: Vec<String> = trials.iter().map(|trial| text(trial)).collect();
+    if texts.iter().any(|text| !text.is_empty()) {
+        listing.push(Column::texts(title, texts));
     }
 }
 
-/// Appends a column with a name of the user's own: an objective, a parameter or a metric. If
-/// another column has that title already, the new one gets the name that it has in `trials.csv`,
-/// such as `param.lr`.
-fn push_own(table: &mut Table, kind: &str, name: &Name, column: Column) {
-    let taken = table.has(name);
-    table.push(if taken {
+/// Returns a column with a name of the user's own: an objective, a parameter or a metric. If another
+/// column has that title already, the new one gets the name that it has in `trials.csv`, such as
+/// `param.lr`.
+fn own(table: &Table, kind: &str, name: &Name, column: Column) -> Column {
+    if table.has(name) {
         column.titled(&format!("{kind}.{name}"))
     } else {
         column
-    });
+    }
 }
 
 /// Returns a column with the last step of each trial. `None` if no trial went beyond its first
@@ -179,7 +242,7 @@ pub fn columns(
     history: &ReportHistory,
     detail: Detail,
 ) -> Table {
-    let mut table = begin(study, trials);
+    let mut table = begin(study, trials, detail).table;
     for column in columns
         .iter()
         .filter(|column| !matches!(column.text(), "trial" | "trial_id"))
@@ -222,10 +285,16 @@ pub fn columns(
 }
 
 /// Creates a table with one row for each trial and the id as its first column.
-fn begin(study: &Study, trials: &[&Trial]) -> Table {
+fn begin(study: &Study, trials: &[&Trial], detail: Detail) -> Listing {
     let mut table = Table::new(trials.iter().map(|trial| tone(study, trial)).collect());
     table.push(Column::numbers("trial", trials.iter().map(|trial| trial.id.to_string())).keep());
-    table
+    Listing {
+        table,
+        same: Vec::new(),
+        is_at_best: false,
+        detail,
+        is_compact: false,
+    }
 }
 
 /// Returns the column of states.
@@ -402,10 +471,11 @@ fn counts(name: &Name, trials: &[&Trial]) -> bool {
     })
 }
 
-/// Returns a note on a trial: its failure or interruption, the pilot that runs it without an
-/// orchestrator, an import, the outcome constraints it violates, or that it no longer counts. Empty if there is nothing to remark.
+/// Returns how a trial ended if not well, and other facts that set it apart: the pilot that runs it
+/// without an orchestrator, an import, the outcome constraints it violates, or that it no longer
+/// counts. Empty for a usual trial.
 #[must_use]
-pub fn note(study: &Study, trial: &Trial) -> String {
+pub fn outcome(study: &Study, trial: &Trial) -> String {
     let imported = match &trial.origin {
         Origin::Imported(from) => Some(format!("imported from {from}")),
         _ => None,
@@ -417,6 +487,9 @@ pub fn note(study: &Study, trial: &Trial) -> String {
     };
     let ended = match (&trial.state, &trial.exit) {
         (TrialState::Failed | TrialState::Invalid, exit) => summary::cause(exit.as_ref()),
+        (TrialState::Waiting, Some(exit @ Exit::Failed(_))) => {
+            summary::cause(Some(exit)).map(|cause| format!("failed: {cause}"))
+        }
         // An interrupted or lost attempt leaves its trial waiting, so the state alone does not show
         // it.
         (TrialState::Waiting, Some(exit @ (Exit::Interrupted | Exit::Lost))) => {
@@ -441,7 +514,7 @@ mod tests {
     use crate::text::Paint;
     use swath_model::demo::{Demo, text};
     use swath_model::space::Value;
-    use swath_model::study::{Exit, Failure, Trial};
+    use swath_model::study::{Event, Exit, Failure, Trial, TrialId};
 
     fn all(demo: &Demo) -> Vec<&Trial> {
         demo.study.trials().iter().collect()
@@ -466,10 +539,11 @@ mod tests {
         demo.end(failed, Exit::Failed(Failure::Code(3)));
         assert_eq!(
             trials(&demo.study, &all(&demo), Detail::Exact)
+                .table
                 .render(None, Paint::default())
                 .to_string(),
             "\
-trial  state     val_loss  time    lr  optimizer  acc  note
+trial  state     val_loss  time    lr  optimizer  acc  outcome
     1  complete   0.50000    2s  1e-5  sgd        0.9
     2  complete   0.04123    2s  0.01  adam       0.9
     3  failed                1s   1.0  sgd             exit status 3
@@ -487,6 +561,7 @@ trial  state     val_loss  time    lr  optimizer  acc  note
         }
         demo.end(trial, Exit::Done);
         let text = trials(&demo.study, &all(&demo), Detail::Exact)
+            .table
             .render(None, Paint::default())
             .to_string();
         assert_eq!(
@@ -511,6 +586,7 @@ trial  state     val_loss  time  at_best(acc)  epoch
             }
             demo.end(trial, Exit::Done);
             let text = trials(&demo.study, &all(&demo), Detail::Exact)
+                .table
                 .render(None, Paint::default())
                 .to_string();
             assert!(
@@ -539,6 +615,7 @@ trial  state     val_loss  time  at_best(acc)  epoch
             demo.end(trial, Exit::Done);
         }
         let text = trials(&demo.study, &all(&demo), Detail::Exact)
+            .table
             .render(None, Paint::default())
             .to_string();
         let titles: Vec<_> = text.lines().next().unwrap().split_whitespace().collect();
@@ -573,6 +650,7 @@ trial  state     val_loss  time  at_best(acc)  epoch
         demo.start(&[("lr", Value::Float(0.1)), ("epochs", Value::Int(20))]);
         assert_eq!(varying(&demo.study, &all(&demo)).len(), 2);
         let text = trials(&demo.study, &all(&demo), Detail::Exact)
+            .table
             .render(None, Paint::default())
             .to_string();
         assert_eq!(
@@ -586,6 +664,7 @@ trial  state     val_loss  time  at_best(acc)  epoch
         let demo = Demo::new(&["lr"]);
         assert_eq!(
             trials(&demo.study, &[], Detail::Exact)
+                .table
                 .render(Some(80), Paint::default())
                 .to_string(),
             "trial  state  val_loss  time  lr\n"
@@ -601,6 +680,7 @@ trial  state     val_loss  time  at_best(acc)  epoch
             demo.end(trial, Exit::Done);
         }
         let text = trials(&demo.study, &all(&demo), Detail::Exact)
+            .table
             .render(Some(64), Paint::default())
             .to_string();
         assert!(text.contains("inf"), "{text}");
@@ -631,6 +711,63 @@ trial  state     val_loss  time  at_best(acc)  epoch
         assert_eq!(
             text,
             "trial    lr  best.val_loss  at_best(val_loss) * 2  seconds  nothing\n    1  1e-5            0.5                      1        2\n"
+        );
+    }
+
+    #[test]
+    fn a_brief_table_leaves_out_what_is_equal_in_all_trials_and_names_it() {
+        let mut demo = Demo::new(&["lr"]);
+        for lr in [0.1, 0.2] {
+            let trial = demo.start(&[("lr", Value::Float(lr))]);
+            for (loss, acc) in [(lr, 1.0 - lr), (0.9, 0.5)] {
+                let values = [("val_loss", loss), ("acc", acc), ("images", 50_000.0)];
+                demo.report(trial, &values);
+            }
+            demo.end(trial, Exit::Done);
+        }
+        let listing = trials(&demo.study, &all(&demo), Detail::Brief);
+        assert_eq!(
+            listing.table.render(None, Paint::default()).to_string(),
+            "\
+trial  val_loss  time   lr  acc
+    1       0.1    3s  0.1  0.9
+    2       0.2    3s  0.2  0.8
+"
+        );
+        let same: Vec<_> = listing
+            .same
+            .iter()
+            .map(|(title, value)| format!("{title} {value}"))
+            .collect();
+        assert_eq!(same, ["state complete", "step 2", "images 50000"]);
+        assert!(listing.is_at_best);
+    }
+
+    #[test]
+    fn tags_and_notes_are_columns_if_a_trial_has_some() {
+        let mut demo = Demo::new(&["lr"]);
+        for lr in [0.1, 0.2] {
+            demo.complete(&[("lr", Value::Float(lr))], &[("val_loss", lr)]);
+        }
+        demo.event(Event::Noted {
+            trial: TrialId(2),
+            note: "late".to_owned(),
+        });
+        for tag in ["good", "base"] {
+            demo.event(Event::Tagged {
+                trials: vec![TrialId(1)],
+                tag: tag.to_owned(),
+                removed: false,
+            });
+        }
+        let listing = trials(&demo.study, &all(&demo), Detail::Brief);
+        assert_eq!(
+            listing.table.render(None, Paint::default()).to_string(),
+            "\
+trial  val_loss  time  tags         lr  note
+    1       0.1    2s  base, good  0.1
+    2       0.2    2s              0.2  late
+"
         );
     }
 

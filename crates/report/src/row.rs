@@ -82,6 +82,16 @@ fn is_own(study: &Study, name: &str) -> bool {
     header.params.iter().any(|param| **param == *name) || objective(study, name).is_some()
 }
 
+/// Returns the tags of a trial if `name` means them, and not a parameter or metric of that name.
+#[must_use]
+pub fn tags(study: &Study, trial: &Trial, name: &str) -> Option<Vec<Value>> {
+    if name != "tag" || is_own(study, name) || metric(study, trial, name).is_some() {
+        return None;
+    }
+    let tags = study.tags(trial.id);
+    Some(tags.map(|tag| Value::Text(tag.into())).collect())
+}
+
 /// Returns the value of a metric: an objective by its `take` rule, any other metric by its last
 /// report.
 fn metric(study: &Study, trial: &Trial, name: &str) -> Option<Value> {

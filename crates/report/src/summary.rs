@@ -22,8 +22,10 @@ const STATES: [TrialState; 7] = [
 #[must_use]
 pub fn counts(study: &Study) -> String {
     let mut by_state = [0_u64; STATES.len()];
-    let (mut imported, mut reruns) = (0, 0);
+    let (mut imported, mut reruns, mut after_failure) = (0, 0, 0);
     for trial in study.trials().iter().filter(|trial| !trial.outside) {
+        let has_failed = matches!(trial.exit, Some(Exit::Failed(_)));
+        after_failure += u64::from(trial.state == TrialState::Waiting && has_failed);
         if let Some(index) = STATES.iter().position(|state| *state == trial.state) {
             by_state[index] += 1;
         }
@@ -38,7 +40,15 @@ pub fn counts(study: &Study) -> String {
         .count();
     let parts: Vec<_> = (STATES.iter().zip(by_state))
         .filter(|(_, count)| *count > 0)
-        .map(|(state, count)| format!("{count} {}", state.word()))
+        .map(|(state, count)| match (state, after_failure) {
+            (TrialState::Waiting, 1..) if after_failure == count => {
+                format!("{count} waiting after a failure")
+            }
+            (TrialState::Waiting, 1..) => {
+                format!("{count} waiting, {after_failure} of them after a failure")
+            }
+            _ => format!("{count} {}", state.word()),
+        })
         .collect();
     let outside = if outside > 0 {
         format!("; {outside} outside the space")
@@ -198,10 +208,26 @@ pub fn broken(study: &Study, trial: &Trial) -> Vec<String> {
 /// Returns the parameters of a trial on one line: `lr=0.01 optimizer=adam`.
 #[must_use]
 pub fn params(trial: &Trial) -> String {
-    let shown = trial
-        .params
-        .iter()
-        .map(|(name, value)| format!("{name}={}", listing::shown(value)));
+    params_at_most(trial, usize::MAX)
+}
+
+/// Maximum number of parameters in a line that is not cut to a width.
+const MOST_PARAMS: usize = 16;
+
+/// Returns the first parameters of a trial on one line, with the number of the others.
+#[must_use]
+pub fn first_params(trial: &Trial) -> String {
+    let others = trial.params.iter().count().saturating_sub(MOST_PARAMS);
+    let shown = params_at_most(trial, MOST_PARAMS);
+    match others {
+        0 => shown,
+        others => format!("{shown} … and {others} more"),
+    }
+}
+
+fn params_at_most(trial: &Trial, most: usize) -> String {
+    let shown = trial.params.iter().take(most);
+    let shown = shown.map(|(name, value)| format!("{name}={}", listing::shown(value)));
     shown.collect::<Vec<_>>().join(" ")
 }
 
@@ -210,7 +236,7 @@ pub fn params(trial: &Trial) -> String {
 pub fn closing(reason: &Closing) -> &'static str {
     match reason {
         Closing::Finished => "every trial has ended",
-        Closing::Exhausted => "there is nothing left to try",
+        Closing::Exhausted => "the sampler has no configuration left that was not tried",
         Closing::Interrupted => "it was interrupted",
         Closing::TimeLimit => "the time of the whole sweep (`limits.time`) is used up",
         Closing::RunTime => "the time limit of this run (`--time`) was reached",
@@ -238,10 +264,23 @@ pub fn closing(reason: &Closing) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::{counts, objectives, params};
+    use super::{counts, first_params, listing, objectives, params};
     use swath_model::demo::Demo;
     use swath_model::space::{Params, Value};
-    use swath_model::study::{Event, Exit, Origin};
+    use swath_model::study::{Event, Exit, Failure, Origin};
+
+    #[test]
+    fn the_line_of_a_trial_with_many_parameters_counts_those_behind_the_first_ones() {
+        let names: Vec<String> = (0..20).map(|index| format!("p{index}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut demo = Demo::new(&names);
+        let params: Vec<_> = names.iter().map(|name| (*name, Value::Int(1))).collect();
+        let trial = demo.start(&params);
+        let line = first_params(demo.study.trial(trial).unwrap());
+        assert!(line.ends_with(" p15=1 … and 4 more"), "{line}");
+        let few = demo.start(&params[..2]);
+        assert_eq!(first_params(demo.study.trial(few).unwrap()), "p0=1 p1=1");
+    }
 
     #[test]
     fn a_study_is_counted_in_one_line() {
@@ -272,6 +311,33 @@ mod tests {
         assert_eq!(
             counts(&demo.study),
             "2 of 20 trials and 1 rerun: 1 complete, 2 running; 1 outside the space"
+        );
+    }
+
+    #[test]
+    fn trials_that_wait_after_a_failure_are_counted_apart() {
+        let mut demo = Demo::new(&[]);
+        for _ in 0..2 {
+            let trial = demo.start(&[]);
+            demo.end(trial, Exit::Failed(Failure::Code(1)));
+            demo.event(Event::Requeued {
+                trial,
+                why: "the sweep file was at fault".to_owned(),
+                not_before: None,
+                forgiven: true,
+            });
+        }
+        let outcome = listing::outcome(&demo.study, &demo.study.trials()[0]);
+        assert_eq!(outcome, "failed: exit status 1");
+        assert_eq!(
+            counts(&demo.study),
+            "2 of 20 trials, all waiting after a failure"
+        );
+        let interrupted = demo.start(&[]);
+        demo.end(interrupted, Exit::Interrupted);
+        assert_eq!(
+            counts(&demo.study),
+            "3 of 20 trials, all waiting, 2 of them after a failure"
         );
     }
 

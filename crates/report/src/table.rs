@@ -1,13 +1,18 @@
 //! Tables that fit their terminal. Columns are left out so that no line wraps.
 
-use super::text::{Paint, elide, plain, width};
+use super::text::{Paint, elide, elide_middle, plain, width};
 use rayon::prelude::*;
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Write};
 use std::ops::Range;
 
 /// Number of blanks between two columns.
 const GAP: usize = 2;
+
+/// Widths to which long titles of numbers are cut, one after the other, before any column is left
+/// out.
+const TITLES: [usize; 3] = [20, 16, 12];
 
 /// Width to which texts are cut, in columns of the terminal, before any column is left out.
 const LONG: usize = 24;
@@ -40,6 +45,8 @@ pub enum RowTone {
 pub struct Column {
     title: String,
     cells: Cells,
+    /// Width of the widest cell, without the title.
+    cells_width: usize,
     width: usize,
     /// Whether cells are aligned right, as numbers are.
     right: bool,
@@ -51,7 +58,7 @@ impl Column {
     /// Creates a column of texts, aligned left. Control characters in the cells are escaped.
     pub fn texts(title: &str, cells: impl IntoIterator<Item = String>) -> Self {
         let title = plain(title).into_owned();
-        let mut widest = width(&title);
+        let mut widest = 0;
         let mut stored = Cells::default();
         for cell in cells {
             let cell = plain(&cell);
@@ -59,9 +66,10 @@ impl Column {
             stored.push(&cell);
         }
         Self {
+            width: widest.max(width(&title)),
             title,
             cells: stored,
-            width: widest,
+            cells_width: widest,
             right: false,
             kept: false,
         }
@@ -80,10 +88,25 @@ impl Column {
     pub fn titled(self, title: &str) -> Self {
         let title = plain(title).into_owned();
         Self {
-            width: self.width.max(width(&title)),
+            width: self.cells_width.max(width(&title)),
             title,
             ..self
         }
+    }
+
+    /// Returns the common text of all cells, if there are several and they do not differ.
+    #[must_use]
+    pub fn constant(&self) -> Option<&str> {
+        let count = self.cells.ends.len();
+        let first = self.cells.get(0);
+        let is_constant = (1..count).all(|row| self.cells.get(row) == first);
+        (count > 1 && is_constant).then_some(first)
+    }
+
+    /// Returns the title.
+    #[must_use]
+    pub fn title(&self) -> &str {
+        &self.title
     }
 
     /// Marks the column as one that is never left out.
@@ -144,7 +167,9 @@ impl Rendered<'_> {
     /// If they cannot be written.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         let mut line = String::new();
-        self.line(&mut line, |column| &column.title);
+        self.line(&mut line, |column, columns| {
+            elide_middle(&column.title, columns)
+        });
         writeln!(out, "{}", self.paint.dim(&line))?;
         // The rows of a few blocks at a time are made by all cores.
         let row_count = self.table.tones.len();
@@ -166,7 +191,9 @@ impl Rendered<'_> {
     fn block(&self, rows: Range<usize>) -> String {
         let (mut text, mut line) = (String::new(), String::new());
         for row in rows {
-            self.line(&mut line, |column| column.cells.get(row));
+            self.line(&mut line, |column, columns| {
+                elide(column.cells.get(row), columns)
+            });
             match self.table.tones[row] {
                 RowTone::Usual => text.push_str(&line),
                 RowTone::Best => text.push_str(&self.paint.green(&line)),
@@ -180,12 +207,13 @@ impl Rendered<'_> {
     }
 
     /// Replaces the content of `line` by the cells of one row.
-    fn line(&self, line: &mut String, cell: impl Fn(&Column) -> &str) {
+    fn line<'a>(&'a self, line: &mut String, cell: impl Fn(&'a Column, usize) -> Cow<'a, str>) {
         line.clear();
         for (index, &shown) in self.shown.iter().enumerate() {
             line.push_str(if index == 0 { "" } else { "  " });
             let column = &self.table.columns[shown];
-            pad(line, cell(column), self.widths[shown], column.right);
+            let columns = self.widths[shown];
+            pad(line, &cell(column, columns), columns, column.right);
         }
         line.truncate(line.trim_end().len());
     }
@@ -248,6 +276,14 @@ impl Table {
                 } else {
                     (*width).min(LONG)
                 };
+            }
+        }
+        for limit in TITLES {
+            if total(&shown, &widths) <= available {
+                break;
+            }
+            for (column, width) in self.columns.iter().zip(&mut widths) {
+                *width = (*width).min(column.cells_width.max(limit));
             }
         }
         let hidden = self.hide(&mut shown, &widths, available);
@@ -360,15 +396,14 @@ fn total(shown: &[usize], widths: &[usize]) -> usize {
         .saturating_sub(GAP)
 }
 
-/// Appends a cell to a line, aligned to `columns` and cut to that width.
+/// Appends a cell to a line, aligned to `columns`.
 fn pad(line: &mut String, cell: &str, columns: usize, right: bool) {
-    let cell = elide(cell, columns);
-    let gap = std::iter::repeat_n(' ', columns.saturating_sub(width(&cell)));
+    let gap = std::iter::repeat_n(' ', columns.saturating_sub(width(cell)));
     if right {
         line.extend(gap);
-        line.push_str(&cell);
+        line.push_str(cell);
     } else {
-        line.push_str(&cell);
+        line.push_str(cell);
         line.extend(gap);
     }
 }
@@ -419,6 +454,20 @@ mod tests {
             assert!(text.lines().all(|line| width(line) <= columns), "{text}");
             assert!(text.contains('…'));
         }
+    }
+
+    #[test]
+    fn a_long_title_is_cut_in_its_middle_before_a_column_is_left_out() {
+        let mut table = table();
+        let title = "validation/mean_average_precision";
+        table.push(Column::numbers(title, strings(&["0.5", "0.25"])).keep());
+        table.push(Column::numbers("lr", strings(&["0.1", "0.2"])));
+        let rendered = table.render(Some(48), Paint::default());
+        assert_eq!(
+            rendered.to_string().lines().next(),
+            Some("trial  optimizer  val_loss  validat…ecision   lr")
+        );
+        assert!(rendered.hidden.is_empty());
     }
 
     #[test]

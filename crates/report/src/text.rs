@@ -110,6 +110,24 @@ pub fn elide(text: &str, columns: usize) -> Cow<'_, str> {
     Cow::Owned(kept)
 }
 
+/// Cuts the text to at most `columns` columns, with `…` in its middle: names often differ at their
+/// ends.
+#[must_use]
+pub fn elide_middle(text: &str, columns: usize) -> Cow<'_, str> {
+    if width(text) <= columns || columns < 3 {
+        return elide(text, columns);
+    }
+    let tail_columns = (columns - 1) / 2;
+    let mut used = 0;
+    let tail = text.char_indices().rev().take_while(|(_, char)| {
+        used += char.width().unwrap_or(0);
+        used <= tail_columns
+    });
+    let start = tail.last().map_or(text.len(), |(start, _)| start);
+    let head = elide(text, columns - width(&text[start..]));
+    Cow::Owned(head.into_owned() + &text[start..])
+}
+
 /// A painter that colours text, or returns it unchanged if colours are off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Paint {

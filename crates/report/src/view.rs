@@ -3,14 +3,13 @@
 
 use super::plots::chronicle::Chronicle;
 use super::row;
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
-use std::path::Path;
+use std::borrow::Cow;
 use std::sync::Arc;
 use swath_cluster::pilot;
-use swath_engine::journal::{self, JournalError, StudyDir};
+use swath_engine::journal::{self, JournalError, StudyDir, entries, lock};
+use swath_engine::provenance::{Record, Starts};
 use swath_model::space::{Name, Space};
-use swath_model::study::{Entry, Study};
+use swath_model::study::Study;
 use swath_run::sweep::Sweep;
 
 /// Maximum number of metrics with reports in memory, unless the study has more objectives.
@@ -19,14 +18,18 @@ const MOST_METRICS: usize = 6;
 /// metric are read.
 const MANY_REPORTS: u64 = 300_000;
 
-/// A study in its current state, which [`View::follow`] updates.
+/// A study in its current state, which [`View::follow`] updates. A copy shares everything until one
+/// of the two is updated.
+#[derive(Clone)]
 pub struct View {
     /// The folder of the study.
     pub dir: StudyDir,
     /// The study, replayed from its journal.
-    pub study: Study,
+    pub study: Arc<Study>,
     /// The reports and attempts of the study.
-    pub chronicle: Chronicle,
+    pub chronicle: Arc<Chronicle>,
+    /// The last start of each trial.
+    starts: Arc<Starts>,
     /// The search space of the sweep file; `None` if the file cannot be read.
     pub space: Option<Arc<Space>>,
     /// Number of bytes of the journal that were read.
@@ -39,25 +42,30 @@ impl View {
     /// # Errors
     /// If there is no study in the folder or its journal cannot be read.
     pub fn open(dir: StudyDir, metric: Option<&str>) -> Result<Self, JournalError> {
-        // The lines are read before the replay, which may start from a snapshot, so that the study
-        // contains at least every entry of the chronicle.
-        let mut lines = Lines::default();
-        lines.read(&dir, 0)?;
+        // The end is noted before the replay, so that the study contains at least every entry of the
+        // chronicle.
+        let end = entries::length(&dir)?;
         let study = journal::read(&dir)?;
         let mut chronicle = Chronicle::new(
             study.header().resource.clone(),
             metrics_in_memory(&study, metric),
         );
-        chronicle.read(&lines.bytes);
+        let mut starts = Starts::default();
+        let offset = entries::each_entry(&dir, 0, end, &mut |entry| {
+            chronicle.apply(entry);
+            starts.apply(entry);
+            Ok(())
+        })?;
         let space =
             Sweep::read(&dir.sweep_toml()).or_else(|_| Sweep::read_for_function(&dir.sweep_toml()));
         let space = space.ok().map(|sweep| sweep.space);
         Ok(Self {
             dir,
-            study,
-            chronicle,
+            study: Arc::new(study),
+            chronicle: Arc::new(chronicle),
+            starts: Arc::new(starts),
             space,
-            offset: lines.bytes.len() as u64,
+            offset,
         })
     }
 
@@ -67,43 +75,54 @@ impl View {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn follow(&mut self) -> Result<bool, JournalError> {
-        let mut lines = Lines::default();
-        lines.read(&self.dir, self.offset)?;
+        let end = entries::length(&self.dir)?;
         // A shorter journal is not the one that was read before, so nothing of it is known.
-        if lines.shorter {
+        if end < self.offset {
             *self = Self::open(self.dir.clone(), None)?;
             return Ok(true);
         }
-        for line in lines
-            .bytes
-            .split(|byte| *byte == b'\n')
-            .filter(|line| !line.is_empty())
-        {
-            let Ok(entry) = serde_json::from_slice::<Entry>(line) else {
-                continue;
-            };
-            self.chronicle.apply(&entry);
-            // `open` replays the journal after it has read the lines, so the study may contain this
-            // entry already.
-            if entry.seq >= self.study.next_seq() {
-                let path = self.dir.journal();
-                let line = entry.seq + 1;
-                self.study
-                    .apply(&entry)
-                    .map_err(|source| JournalError::Illegal { path, line, source })?;
-            }
+        if end == self.offset {
+            return Ok(false);
         }
-        self.offset += lines.bytes.len() as u64;
-        Ok(!lines.bytes.is_empty())
+        let (study, path) = (Arc::make_mut(&mut self.study), self.dir.journal());
+        let chronicle = Arc::make_mut(&mut self.chronicle);
+        let starts = Arc::make_mut(&mut self.starts);
+        let offset = entries::each_entry(&self.dir, self.offset, end, &mut |entry| {
+            chronicle.apply(entry);
+            starts.apply(entry);
+            // `open` replays the journal after it has noted its end, so the study may contain this
+            // entry already.
+            if entry.seq < study.next_seq() {
+                return Ok(());
+            }
+            study.apply(entry).map_err(|source| JournalError::Illegal {
+                path: path.clone(),
+                line: entry.seq + 1,
+                source,
+            })
+        })?;
+        let has_grown = offset > self.offset;
+        self.offset = offset;
+        Ok(has_grown)
     }
 
     /// Returns the study as the next run will find it: if no run holds the study, its running
     /// trials are lost, except those in pilots.
     #[must_use]
-    pub fn settled(&self) -> Study {
-        let mut study = self.study.clone();
+    pub fn settled(&self) -> Cow<'_, Study> {
+        if self.study.running_count() == 0 || lock::is_held(&self.dir) {
+            return Cow::Borrowed(&self.study);
+        }
+        let mut study = Study::clone(&self.study);
         pilot::settle(&self.dir, &mut study);
-        study
+        Cow::Owned(study)
+    }
+
+    /// Returns the provenance of the study as far as its journal was read. The files beside the
+    /// journal are read now.
+    #[must_use]
+    pub fn record(&self) -> Record {
+        Record::with_starts(&self.dir, &self.starts)
     }
 }
 
@@ -135,52 +154,13 @@ fn metrics_in_memory(study: &Study, metric: Option<&str>) -> Vec<Name> {
     names
 }
 
-/// Complete lines of a journal.
-#[derive(Default)]
-struct Lines {
-    bytes: Vec<u8>,
-    /// Whether the journal is shorter than the part that was read before, and so is another
-    /// journal.
-    shorter: bool,
-}
-
-impl Lines {
-    fn read(&mut self, dir: &StudyDir, offset: u64) -> Result<(), JournalError> {
-        if !dir.exists() {
-            return Err(JournalError::NoStudy(dir.root().to_owned()));
-        }
-        let path = dir.journal();
-        self.read_from(&path, offset)
-            .map_err(|source| JournalError::Io { path, source })
-    }
-
-    fn read_from(&mut self, path: &Path, offset: u64) -> io::Result<()> {
-        let mut file = File::open(path)?;
-        let length = file.metadata()?.len();
-        self.shorter = length < offset;
-        if length <= offset {
-            return Ok(());
-        }
-        file.seek(SeekFrom::Start(offset))?;
-        self.bytes
-            .reserve(usize::try_from(length - offset).unwrap_or(0));
-        file.take(length - offset).read_to_end(&mut self.bytes)?;
-        // A line without its newline is still being written, or torn; it is read once it is
-        // complete.
-        let complete_lines = self
-            .bytes
-            .iter()
-            .rposition(|byte| *byte == b'\n')
-            .map_or(0, |newline| newline + 1);
-        self.bytes.truncate(complete_lines);
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::View;
+    use std::borrow::Cow;
+    use std::sync::Arc;
     use swath_engine::journal::StudyDir;
+    use swath_engine::provenance::Record;
     use swath_model::demo::Demo;
     use swath_model::study::{Exit, TrialId};
 
@@ -192,6 +172,62 @@ mod tests {
             .map(|entry| serde_json::to_string(entry).unwrap() + "\n")
             .collect();
         std::fs::write(dir.journal(), lines + torn).unwrap();
+    }
+
+    /// Creates a study with a running trial in a folder.
+    fn running_trial() -> (tempfile::TempDir, Demo, TrialId) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut demo = Demo::new(&[]);
+        let trial = demo.start(&[]);
+        write(&StudyDir::at(folder.path()), &demo, "");
+        (folder, demo, trial)
+    }
+
+    #[test]
+    fn a_study_without_running_trials_is_settled_as_it_is_and_one_with_lost_trials_is_a_copy() {
+        let (folder, mut demo, trial) = running_trial();
+        let dir = StudyDir::at(folder.path());
+        let mut view = View::open(dir.clone(), None).unwrap();
+        let settled = view.settled().into_owned();
+        assert_eq!(settled.trial(trial).unwrap().exit, Some(Exit::Lost));
+        demo.end(trial, Exit::Done);
+        write(&dir, &demo, "");
+        view.follow().unwrap();
+        assert!(matches!(view.settled(), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn a_copy_of_a_view_stays_as_it_is_while_the_view_follows_the_journal() {
+        let (folder, mut demo, trial) = running_trial();
+        let dir = StudyDir::at(folder.path());
+        let mut view = View::open(dir.clone(), None).unwrap();
+        let copy = view.clone();
+        assert!(!view.follow().unwrap());
+        assert!(Arc::ptr_eq(&view.study, &copy.study));
+        demo.report(trial, &[("val_loss", 0.5)]);
+        write(&dir, &demo, "");
+        assert!(view.follow().unwrap());
+        assert!(copy.chronicle.curves.is_empty());
+        assert_eq!(view.chronicle.curves[&TrialId(1)].steps.len(), 1);
+    }
+
+    #[test]
+    fn the_provenance_of_a_view_is_that_of_its_journal() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = StudyDir::at(folder.path());
+        let mut demo = Demo::new(&[]);
+        write(&dir, &demo, "");
+        let mut view = View::open(dir.clone(), None).unwrap();
+        let trial = demo.start(&[]);
+        demo.report(trial, &[("val_loss", 0.5)]);
+        write(&dir, &demo, "");
+        view.follow().unwrap();
+        let facts = [view.record(), Record::of(&dir).unwrap()].map(|record| {
+            let made = record.made(trial).unwrap();
+            (made.header.clone(), made.at, made.until, made.resumed)
+        });
+        assert_eq!(facts[0], facts[1]);
+        assert!(facts[0].1.is_some());
     }
 
     #[test]
@@ -210,7 +246,7 @@ mod tests {
         write(&dir, &demo, "");
         assert!(view.follow().unwrap());
         assert_eq!(
-            (&view.study, view.chronicle.curves[&TrialId(1)].steps.len()),
+            (&*view.study, view.chronicle.curves[&TrialId(1)].steps.len()),
             (&demo.study, 2)
         );
         write(&dir, &Demo::new(&[]), "");

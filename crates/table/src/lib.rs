@@ -77,6 +77,17 @@ enum Values {
     Flags(Vec<bool>),
 }
 
+impl Values {
+    fn none(kind: Kind) -> Self {
+        match kind {
+            Kind::Text => Self::Texts(Vec::new()),
+            Kind::Int | Kind::Count | Kind::Time => Self::Ints(Vec::new()),
+            Kind::Float => Self::Floats(Vec::new()),
+            Kind::Flag => Self::Flags(Vec::new()),
+        }
+    }
+}
+
 /// A column with the cells of some rows.
 #[derive(Debug, Clone)]
 pub struct Column {
@@ -84,8 +95,8 @@ pub struct Column {
     kind: Kind,
     /// The struct column of which this one is a field.
     group: Option<String>,
-    /// Whether the cells are encoded by a dictionary. Floats and counters hardly ever repeat, and
-    /// the search for repetitions takes longer than to write them.
+    /// Whether the cells are encoded by a dictionary. Floats, times and counters hardly ever repeat,
+    /// and the search for repetitions takes longer than to write them.
     repeats: bool,
     values: Values,
     /// One definition level for each row: the number of optional ancestors that are present.
@@ -96,18 +107,12 @@ impl Column {
     /// Creates an empty column.
     #[must_use]
     pub fn new(name: impl Into<String>, kind: Kind) -> Self {
-        let values = match kind {
-            Kind::Text => Values::Texts(Vec::new()),
-            Kind::Int | Kind::Count | Kind::Time => Values::Ints(Vec::new()),
-            Kind::Float => Values::Floats(Vec::new()),
-            Kind::Flag => Values::Flags(Vec::new()),
-        };
         Self {
             name: name.into(),
             kind,
             group: None,
-            repeats: kind != Kind::Float,
-            values,
+            repeats: !matches!(kind, Kind::Float | Kind::Time),
+            values: Values::none(kind),
             levels: Vec::new(),
         }
     }
@@ -163,6 +168,30 @@ impl Column {
         while self.len() < rows {
             self.push(None);
         }
+    }
+
+    /// Appends the same text until the column of texts has this many rows.
+    pub fn fill(&mut self, text: &str, rows: usize) {
+        if let Values::Texts(texts) = &mut self.values {
+            let present = 1 + i16::from(self.group.is_some());
+            // All cells share the memory of the text.
+            let text = ByteArray::from(text.as_bytes().to_vec());
+            texts.resize(texts.len() + rows.saturating_sub(self.levels.len()), text);
+            self.levels.resize(rows.max(self.levels.len()), present);
+        }
+    }
+
+    /// Takes all cells; an empty column of the same name and type stays.
+    #[must_use]
+    pub fn take(&mut self) -> Self {
+        let empty = Self {
+            values: Values::none(self.kind),
+            levels: Vec::new(),
+            name: self.name.clone(),
+            group: self.group.clone(),
+            ..*self
+        };
+        std::mem::replace(self, empty)
     }
 
     /// Removes all cells; the name and the type stay.
@@ -328,6 +357,18 @@ mod tests {
                 "{x: null}"
             ]
         );
+    }
+
+    #[test]
+    fn a_column_is_filled_with_a_text_and_its_cells_are_taken() {
+        let mut x = column(Kind::Text, &[Some(Cell::Text("a".into()))]);
+        x.fill("b", 3);
+        x.fill("c", 2);
+        let taken = x.take();
+        assert_eq!(rows(&[taken]), ["{x: \"a\"}", "{x: \"b\"}", "{x: \"b\"}"]);
+        assert!(x.is_empty());
+        x.fill("d", 1);
+        assert_eq!(rows(&[x]), ["{x: \"d\"}"]);
     }
 
     #[test]

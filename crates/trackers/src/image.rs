@@ -24,8 +24,8 @@ pub(super) struct Image {
     pub(super) bytes: Vec<u8>,
 }
 
-/// Returns the images of a trial in the order of their names. An image that was stored several times
-/// is returned once, with the bytes that it has now.
+/// Returns the images of a trial in the order of their names. An image that was stored several
+/// times is returned once, with the bytes that it has now.
 pub(super) fn images_of(trial: &Trial, folder: &Path) -> Vec<Image> {
     let stored = trial.records.iter().filter_map(|record| match record {
         LogRecord::Artifact { path, .. } => Some((path.strip_prefix(FOLDER)?, path)),
@@ -51,23 +51,14 @@ pub(super) fn images_of(trial: &Trial, folder: &Path) -> Vec<Image> {
 
 /// Returns the format, the width and the height of a PNG, GIF or JPEG file.
 fn read_size(bytes: &[u8]) -> Option<(&'static str, (i64, i64))> {
-    let big_endian = |at: usize, length: usize| {
-        let digits = bytes.get(at..at + length)?;
-        Some(
-            digits
-                .iter()
-                .fold(0, |number, byte| (number << 8) | i64::from(*byte)),
-        )
-    };
     if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
-        return Some(("png", (big_endian(16, 4)?, big_endian(20, 4)?)));
+        let width = big_endian(bytes.get(16..20)?);
+        return Some(("png", (width, big_endian(bytes.get(20..24)?))));
     }
     if bytes.starts_with(b"GIF8") {
-        let little_endian = |at: usize| {
-            let digits = bytes.get(at..at + 2)?;
-            Some(i64::from(digits[0]) | (i64::from(digits[1]) << 8))
-        };
-        return Some(("gif", (little_endian(6)?, little_endian(8)?)));
+        let [width, height] = [bytes.get(6..8)?, bytes.get(8..10)?]
+            .map(|digits| i64::from(digits[0]) | (i64::from(digits[1]) << 8));
+        return Some(("gif", (width, height)));
     }
     if !bytes.starts_with(b"\xff\xd8") {
         return None;
@@ -75,17 +66,24 @@ fn read_size(bytes: &[u8]) -> Option<(&'static str, (i64, i64))> {
     // The segments of a JPEG file: a marker of two bytes, then the length.
     let mut at = 2;
     loop {
-        let marker = big_endian(at, 2)?;
+        let marker = big_endian(bytes.get(at..at + 2)?);
         let is_frame =
             (0xffc0..=0xffcf).contains(&marker) && ![0xffc4, 0xffc8, 0xffcc].contains(&marker);
         if is_frame {
-            return Some(("jpg", (big_endian(at + 7, 2)?, big_endian(at + 5, 2)?)));
+            let height = big_endian(bytes.get(at + 5..at + 7)?);
+            return Some(("jpg", (big_endian(bytes.get(at + 7..at + 9)?), height)));
         }
         if !(0xff00..=0xffff).contains(&marker) {
             return None;
         }
-        at += 2 + usize::try_from(big_endian(at + 2, 2)?).ok()?;
+        at += 2 + usize::try_from(big_endian(bytes.get(at + 2..at + 4)?)).ok()?;
     }
+}
+
+fn big_endian(bytes: &[u8]) -> i64 {
+    bytes
+        .iter()
+        .fold(0, |number, byte| (number << 8) | i64::from(*byte))
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ mod tensorboard;
 mod tests;
 mod trial_file;
 mod wandb;
+mod yprov;
 
 pub use source::SOURCES;
 

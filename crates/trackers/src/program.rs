@@ -2,9 +2,9 @@
 //! input.
 //!
 //! The program receives every entry from the first one, also when a run resumes, each exactly as in
-//! the journal. If the sweep file selects rows of metrics, they come too. It must exit when its input ends. Its standard output and error go to a log file.
-//! It is a companion of the run, so Ctrl-C reaches the trials but not the program that records how
-//! they ended.
+//! the journal. If the sweep file selects rows of metrics, they come too. It must exit when its
+//! input ends. Its standard output and error go to a log file. It is a companion of the run, so
+//! Ctrl-C reaches the trials but not the program that records how they ended.
 
 use super::home::{self, Home, failed};
 use super::metric_rows::{self, Datum, each_row, folder_of_attempt};

@@ -12,12 +12,12 @@ use super::prov_graph::{
     ACTIVITY, AGENT, ASSOCIATED, DERIVED, ENTITY, GENERATED, Graph, INFORMED, MEMBER, USED, double,
     local, typed,
 };
+use super::yprov::{self, MetricFiles};
 use super::{Tracker, TrackerError, prov_graph};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use swath_model::study::field::Cell;
-use swath_model::study::preparation::OUTPUT_ROLE;
 use swath_model::study::{
     Due, Entry, Event, Kind, LogRecord, Origin, Preparation, Study, Tally, Timestamp, Trial,
     TrialId, TrialState,
@@ -31,12 +31,15 @@ pub(super) const KIND: Kind<dyn Tracker> = Kind {
         home::DIR,
         metric_rows::LOG_FREQ,
         metric_rows::LOG_ON_WORKERS,
+        yprov::CSV,
     ],
     capabilities: &[],
     build: |mut section, setting, diagnostics| {
         let home = Home::take("prov", &mut section, setting, diagnostics);
+        let csv = section.take_bool("csv", diagnostics);
         Some(Box::new(Prov {
             home,
+            has_csv: csv.is_some_and(|(csv, _)| csv),
             began: None,
             stale: BTreeSet::new(),
             is_outdated: false,
@@ -47,6 +50,8 @@ pub(super) const KIND: Kind<dyn Tracker> = Kind {
 /// The state of the tracker.
 struct Prov {
     home: Home,
+    /// Whether each metric is a CSV file too.
+    has_csv: bool,
     /// The time of the first entry, which is part of all identifiers.
     began: Option<Timestamp>,
     /// Trials that changed since their documents were written.
@@ -96,7 +101,13 @@ impl Tracker for Prov {
                 }
                 parameters(&mut graph, trial);
                 files(&mut graph, trial);
-                metrics(&mut graph, trial, &folder, &self.home.due)?;
+                let mut files = MetricFiles::default();
+                if self.has_csv {
+                    graph.prefix("yprov", "https://github.com/HPCI-Lab/yProv4ML");
+                    graph.prefix("dcterms", "http://purl.org/dc/terms/");
+                    files = MetricFiles::write(&root, id, &folder, &self.home.due)?;
+                }
+                metrics(&mut graph, trial, &folder, &self.home.due, &files)?;
                 save(&graph, &root, &format!("trial-{id}"))?;
             }
             // Remove the trial only after its documents are written: after an error, the next sync
@@ -217,7 +228,7 @@ impl Prov {
                 .iter()
                 .filter(|(name, _)| objectives.contains(name))
             {
-                report(&mut graph, trial, name, tally);
+                report(&mut graph, trial, name, tally, &MetricFiles::default());
             }
         }
         if let Some(best) = study.incumbent() {
@@ -326,6 +337,9 @@ fn label(trial: &Trial) -> Option<Value> {
 fn origin(origin: &Origin) -> String {
     match origin {
         Origin::Suggested(sampler) => format!("suggested by {sampler}"),
+        Origin::Restarted { sampler, why } => {
+            format!("suggested by {sampler} after a restart: {why}")
+        }
         Origin::Point(index) => format!("point {index}"),
         Origin::Cloned { why, .. } => why.clone(),
         Origin::Replicate(from) => format!("replicate of trial {from}"),
@@ -394,7 +408,7 @@ fn about_preparation(graph: &mut Graph, study: &Study, preparation: &Preparation
     graph.relate(ASSOCIATED, &activity, "run:swath", &[]);
     graph.relate(INFORMED, &activity, "run:study", &[]);
     let mut sources = Vec::new();
-    for record in run.records.iter().filter(|record| !is_output(record)) {
+    for record in run.records.iter().filter(|record| !record.is_output()) {
         use_dataset(graph, &activity, record, &mut sources);
     }
     for record in preparation.outputs() {
@@ -418,11 +432,6 @@ fn about_preparation(graph: &mut Graph, study: &Study, preparation: &Preparation
             &[],
         );
     }
-}
-
-/// Returns whether a record is the output of its own preparation.
-fn is_output(record: &LogRecord) -> bool {
-    matches!(record, LogRecord::Dataset { role, .. } if role == OUTPUT_ROLE)
 }
 
 /// Adds a data set, and returns its identifier and its role; `None` for other records.
@@ -579,9 +588,15 @@ fn models(graph: &mut Graph, trial: &Trial, sources: &[String]) {
 }
 
 /// Adds the reported metrics, and for every log an activity with the metrics measured in it.
-fn metrics(graph: &mut Graph, trial: &Trial, folder: &Path, due: &Due) -> Result<(), TrackerError> {
+fn metrics(
+    graph: &mut Graph,
+    trial: &Trial,
+    folder: &Path,
+    due: &Due,
+    files: &MetricFiles,
+) -> Result<(), TrackerError> {
     for (name, tally) in trial.metrics.iter() {
-        report(graph, trial, name, tally);
+        report(graph, trial, name, tally, files);
     }
     let mut measured: BTreeMap<String, BTreeMap<String, Measured>> = BTreeMap::new();
     each_row(folder, due, |log, row| {
@@ -636,27 +651,26 @@ fn metrics(graph: &mut Graph, trial: &Trial, folder: &Path, due: &Due) -> Result
             local(log),
             local(key)
         );
-        graph.element(
-            ENTITY,
-            &id,
-            &[
-                ("prov:type", Some(json!("provml:Metric"))),
-                ("prov:label", Some(json!(format!("{log}/{key}")))),
-                ("prov:value", measured.last.map(double)),
-                ("swath:context", Some(json!(log))),
-                (
-                    "swath:file",
-                    Some(json!(format!(
-                        "{}/metrics/{}.json",
-                        trial.id,
-                        log.rsplit('/').next().unwrap_or(log)
-                    ))),
-                ),
-                ("swath:min", measured.min.map(double)),
-                ("swath:max", measured.max.map(double)),
-                ("swath:count", Some(count(measured.count))),
-            ],
-        );
+        let attributes = [
+            ("prov:type", Some(json!("provml:Metric"))),
+            ("prov:label", Some(json!(format!("{log}/{key}")))),
+            ("prov:value", measured.last.map(double)),
+            ("swath:context", Some(json!(log))),
+            (
+                "swath:file",
+                Some(json!(format!(
+                    "{}/metrics/{}.json",
+                    trial.id,
+                    log.rsplit('/').next().unwrap_or(log)
+                ))),
+            ),
+            ("swath:min", measured.min.map(double)),
+            ("swath:max", measured.max.map(double)),
+            ("swath:count", Some(count(measured.count))),
+        ];
+        let of_yprov = files.attributes(log, key);
+        let attributes: Vec<_> = attributes.into_iter().chain(of_yprov).collect();
+        graph.element(ENTITY, &id, &attributes);
         graph.relate(GENERATED, &id, &context, &[]);
         let node = format!("{context}/metrics");
         graph.fold_into_group(ENTITY, &id, &node, "metrics");
@@ -686,20 +700,19 @@ impl Measured {
 }
 
 /// Adds a reported metric as an entity that the trial generated.
-fn report(graph: &mut Graph, trial: &Trial, name: &str, tally: &Tally) {
+fn report(graph: &mut Graph, trial: &Trial, name: &str, tally: &Tally, files: &MetricFiles) {
     let id = format!("run:trial-{}/report/{}", trial.id, local(name));
-    graph.element(
-        ENTITY,
-        &id,
-        &[
-            ("prov:type", Some(json!("provml:Metric"))),
-            ("prov:label", Some(json!(name))),
-            ("prov:value", Some(double(tally.last.0))),
-            ("swath:min", tally.min.map(double)),
-            ("swath:max", tally.max.map(double)),
-            ("swath:count", Some(count(tally.count))),
-        ],
-    );
+    let attributes = [
+        ("prov:type", Some(json!("provml:Metric"))),
+        ("prov:label", Some(json!(name))),
+        ("prov:value", Some(double(tally.last.0))),
+        ("swath:min", tally.min.map(double)),
+        ("swath:max", tally.max.map(double)),
+        ("swath:count", Some(count(tally.count))),
+    ];
+    let of_yprov = files.of_report(name);
+    let attributes: Vec<_> = attributes.into_iter().chain(of_yprov).collect();
+    graph.element(ENTITY, &id, &attributes);
     graph.relate(GENERATED, &id, &activity(trial.id), &[]);
     fold(graph, trial, &id, "reported metrics");
 }

@@ -102,8 +102,8 @@ impl Graph {
     /// Lets the drawing show the element `id` as a line of a node that only the drawing has.
     pub(super) fn fold_into_group(&mut self, section: Section, id: &str, node: &str, label: &str) {
         self.fold(id, node);
-        let group = || (section.0, label.to_owned());
-        self.groups.entry(node.to_owned()).or_insert_with(group);
+        let group = self.groups.entry(node.to_owned());
+        group.or_insert_with(|| (section.0, label.to_owned()));
     }
 
     /// Returns the document as indented PROV-JSON that ends with a newline. Empty sections are left

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use swath_model::demo::Demo;
+use swath_model::demo::{Demo, model_record};
 use swath_model::source::{Diagnostics, Section, Table};
 use swath_model::space::{Space, Value};
 use swath_model::study::kind::find;
@@ -459,23 +459,8 @@ fn best_in_the_middle() -> Demo {
     let trial = demo.start(&[]);
     for (epoch, loss) in (1..).zip([0.5, 0.25, 0.75]) {
         demo.report(trial, &[("val_loss", loss)]);
-        let (model_path, md5) = (
-            format!("epoch-{epoch}.bin"),
-            Some(format!("digest-{epoch}")),
-        );
-        demo.log(
-            trial,
-            LogRecord::Model {
-                model_path,
-                md5,
-                size: 1,
-                step: None,
-                held: None,
-                keep: false,
-                doubt: None,
-                partial: Vec::new(),
-            },
-        );
+        let (path, md5) = (format!("epoch-{epoch}.bin"), format!("digest-{epoch}"));
+        demo.log(trial, model_record(&path, Some(&md5)));
     }
     demo.end(trial, Exit::Done);
     demo
@@ -666,19 +651,7 @@ fn prepared() -> Demo {
     let trial = demo.start(&[]);
     demo.read_prepared(trial, index);
     demo.report(trial, &[("val_loss", 0.5)]);
-    demo.log(
-        trial,
-        LogRecord::Model {
-            model_path: "m.bin".into(),
-            md5: Some("model".into()),
-            size: 1,
-            step: None,
-            held: None,
-            keep: false,
-            doubt: None,
-            partial: Vec::new(),
-        },
-    );
+    demo.log(trial, model_record("m.bin", Some("model")));
     demo.end(trial, Exit::Done);
     demo
 }
@@ -973,16 +946,7 @@ fn the_drawing_of_a_trial_with_twenty_models_has_few_nodes_and_names_the_one_tha
         demo.report(trial, &[("val_loss", f64::from((epoch - 7_i32).abs()))]);
         demo.log(
             trial,
-            LogRecord::Model {
-                model_path: format!("m{epoch:02}.bin"),
-                md5: Some(epoch.to_string()),
-                size: 1,
-                step: None,
-                held: None,
-                keep: false,
-                doubt: None,
-                partial: Vec::new(),
-            },
+            model_record(&format!("m{epoch:02}.bin"), Some(&epoch.to_string())),
         );
     }
     demo.end(trial, Exit::Done);

@@ -669,8 +669,8 @@ fn file_entry(record: &LogRecord) -> Option<Value> {
     }
 }
 
-/// Returns the exit code to report: that of a failed program, 128 plus the number of a signal, 0 for
-/// a regular end, and 255, which W&B shows as killed, for an attempt that something else ended.
+/// Returns the exit code to report: that of a failed program, 128 plus the number of a signal, 0
+/// for a regular end, and 255, which W&B shows as killed, for an attempt that something else ended.
 fn exit_code(exit: &Exit) -> i32 {
     match exit {
         Exit::Done => 0,

@@ -22,9 +22,13 @@ const MAX_LINE: usize = 1 << 20;
 
 /// Arguments of `swath ask-tell`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Requests and replies are JSON objects, one a line:\n  {\"ask\": 1}                                 → {\"trial\": 7, \"params\": {…}, \"seed\": …}\n  {\"tell\": {\"trial\": 7, \"value\": 0.31}}      → {\"trial\": 7, \"state\": \"complete\"}\n  {\"report\": {\"trial\": 7, \"step\": 1, \"value\": 0.5}} → {\"trial\": 7, \"verdict\": \"continue\"}\nThe command ends with its input; trials without a result then wait for the next session. docs/ask-tell.md describes all requests."
-)]
+#[command(after_help = "\
+        Requests and replies are JSON objects, one a line:\
+        \n  {\"ask\": 1}                                 → {\"trial\": 7, \"params\": {…}, \"seed\": …}\
+        \n  {\"tell\": {\"trial\": 7, \"value\": 0.31}}      → {\"trial\": 7, \"state\": \"complete\"}\
+        \n  {\"report\": {\"trial\": 7, \"step\": 1, \"value\": 0.5}} → {\"trial\": 7, \"verdict\": \"continue\"}\
+        \nThe command ends with its input; trials without a result then wait for the next session. \
+        docs/ask-tell.md describes all requests.")]
 pub(crate) struct Args {
     /// The sweep file; `[run]` is optional. `-`: the first line names it, or holds it
     #[arg(value_name = "SWEEP")]

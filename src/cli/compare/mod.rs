@@ -12,20 +12,21 @@ use crate::report::listing::Detail;
 use crate::report::text::plain;
 use crate::study::Goal;
 use query::Query;
+use std::collections::BTreeSet;
 
 /// Arguments of `swath compare`.
 #[derive(Debug, Clone, Default, clap::Args)]
-#[command(
-    after_help = "A column is an expression over a trial: `lr`, `min(val_loss)`, `val_loss@10`, `last(acc) - best(acc)`; over its \
-reports there are at_best, best, last, first, min, max, mean, median, std, count, and `@` for a step. docs/compare.md explains the statistics."
-)]
+#[command(after_help = "\
+        A column is an expression over a trial: `lr`, `min(val_loss)`, `val_loss@10`, `last(acc) - \
+        best(acc)`; over its reports there are at_best, best, last, first, min, max, mean, median, \
+        std, count, and `@` for a step. docs/compare.md explains the statistics.")]
 pub(crate) struct Args {
     /// Studies by name or folder, and CSV files (default: the study that ran last)
     #[arg(value_name = "STUDY|FILE")]
     pub(crate) sources: Vec<String>,
 
-    /// Compare groups of trials that share a value of this column: a parameter, `study`, any column;
-    /// separate several with commas
+    /// Compare groups of trials that share a value of this column: a parameter, `study`, any
+    /// column; separate several with commas
     #[arg(long, value_name = "COLUMN,…")]
     pub(crate) by: Option<String>,
 
@@ -251,82 +252,79 @@ fn notes(ranking: &Ranking<'_>, args: &Args) -> Vec<String> {
     if !repeated {
         return notes;
     }
-    let interval = if ranking.grouping.bootstrap {
-        "bootstrap"
-    } else {
-        "t"
-    };
-    let tested = ranking
-        .groups
-        .iter()
-        .filter(|(_, against)| against.corrected.is_some())
-        .count();
-    if tested > 0 {
-        let paired = ranking
-            .groups
-            .iter()
-            .any(|(_, against)| against.pairs.is_some());
-        let independent = ranking
-            .groups
-            .iter()
-            .any(|(_, against)| against.pairs.is_none() && against.corrected.is_some());
-        let kind = ranking.rules.test;
-        let test = match (paired, independent) {
-            (true, true) => format!("{} or {}", test_name(kind, true), test_name(kind, false)),
-            (paired, _) => test_name(kind, paired).to_owned(),
-        };
-        let comparisons = if ranking.family == 1 {
-            "1 comparison".to_owned()
-        } else {
-            format!("{} comparisons", ranking.family)
-        };
-        notes.push(format!(
-            "±: 95 % interval ({interval}); p: {test}, corrected for {comparisons} (Holm); g: Hedges' g; ratio and difference: relative to the {}",
-            match (ranking.rules.baseline, ranking.rules.leads) {
-                (true, _) => "baseline",
-                (false, true) => "best mean",
-                (false, false) => "reference, the best mean of 3 trials or more",
-            }
-        ));
-    } else {
-        notes.push(format!(
-            "±: 95 % interval ({interval}); no verdict: a test needs 3 trials or more in both groups"
-        ));
-    }
+    notes.push(test_note(ranking));
     if ranking.count(Verdict::NoSpread) > 0 {
         notes.push(
             "no spread: all trials of a group are equal; does the program use its seed (SWATH_SEED)?"
                 .to_owned(),
         );
     }
-    let by_study = ranking
-        .grouping
-        .by
-        .iter()
-        .any(|formula| formula.text() == "study");
-    if !ranking.grouping.by.is_empty() && ranking.sources.len() > 1 && !by_study {
+    let by = &ranking.grouping.by;
+    if !by.is_empty()
+        && ranking.sources.len() > 1
+        && by.iter().all(|formula| formula.text() != "study")
+    {
         notes.push(format!(
             "trials of {} studies or files are pooled; `--by study,…` separates them",
             ranking.sources.len()
         ));
     }
-    if !ranking.grouping.by.is_empty() {
-        let mut samplers: Vec<_> = ranking
-            .sources
-            .iter()
-            .filter_map(Source::adaptive)
-            .collect();
-        samplers.sort_unstable();
-        samplers.dedup();
-        if !samplers.is_empty() {
-            notes.push(format!(
-                "warning: {} chose trials based on earlier results, so these groups are not independent samples: treat p as a rough \
-                 guide, and repeat promising configurations with several seeds",
-                samplers.join(", ")
-            ));
-        }
+    if !by.is_empty() {
+        notes.extend(adaptive_note(ranking));
     }
     notes
+}
+
+/// Returns the note about the intervals and the test.
+fn test_note(ranking: &Ranking<'_>) -> String {
+    let interval = if ranking.grouping.bootstrap {
+        "bootstrap"
+    } else {
+        "t"
+    };
+    let groups = ranking.groups.iter();
+    let mut tested = groups.clone().filter(|(_, it)| it.corrected.is_some());
+    if tested.clone().next().is_none() {
+        return format!(
+            "±: 95 % interval ({interval}); no verdict: a test needs 3 trials or more in both groups"
+        );
+    }
+    let paired = groups.clone().any(|(_, against)| against.pairs.is_some());
+    let independent = tested.any(|(_, against)| against.pairs.is_none());
+    let kind = ranking.rules.test;
+    let test = match (paired, independent) {
+        (true, true) => format!("{} or {}", test_name(kind, true), test_name(kind, false)),
+        (paired, _) => test_name(kind, paired).to_owned(),
+    };
+    let plural = if ranking.family == 1 { "" } else { "s" };
+    let reference = match (ranking.rules.baseline, ranking.rules.leads) {
+        (true, _) => "baseline",
+        (false, true) => "best mean",
+        (false, false) => "reference, the best mean of 3 trials or more",
+    };
+    format!(
+        "±: 95 % interval ({interval}); p: {test}, corrected for {} comparison{plural} (Holm); \
+         g: Hedges' g; ratio and difference: relative to the {reference}",
+        ranking.family
+    )
+}
+
+/// Returns the note about samplers whose trials are no independent samples.
+fn adaptive_note(ranking: &Ranking<'_>) -> Option<String> {
+    let samplers: BTreeSet<_> = ranking
+        .sources
+        .iter()
+        .filter_map(Source::adaptive)
+        .collect();
+    let names: Vec<_> = samplers.into_iter().collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "warning: {} chose trials based on earlier results, so these groups are not \
+             independent samples: treat p as a rough guide, and repeat promising configurations \
+             with several seeds",
+            names.join(", ")
+        )
+    })
 }
 
 fn test_name(test: Test, paired: bool) -> &'static str {

@@ -16,6 +16,9 @@ import sys
 
 UNKNOWN = object()
 
+# The most ways in which the names around an option are followed.
+MOST_WAYS = 200
+
 
 class Script:
     """A parsed script with what it declares."""
@@ -30,11 +33,24 @@ class Script:
         self.functions = {}
         self.classes = {}
         self.imports = {}
+        # The values of the names that loops and the calls of its function bind around an option.
+        self.bound = {}
+        self.parents = {}
+        self.call_sites = {}
         self.style = None
         self.options = []
         self.left_out = []
         self.metrics = []
+        classes = {node.name for node in ast.walk(self.tree) if isinstance(node, ast.ClassDef)}
         for node in ast.walk(self.tree):
+            for child in ast.iter_child_nodes(node):
+                self.parents[child] = node
+            if isinstance(node, ast.Call):
+                self.call_sites.setdefault(getattr(node.func, "id", None), []).append(node)
+                # Methods of other objects may have the name of a function by chance.
+                owner = getattr(getattr(node.func, "value", None), "id", None)
+                if owner in ("self", "cls") or owner in classes:
+                    self.call_sites.setdefault(node.func.attr, []).append(node)
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 self.functions.setdefault(node.name, node)
             elif isinstance(node, ast.ClassDef):
@@ -57,12 +73,17 @@ class Script:
         if node is None:
             return None
         if isinstance(node, ast.Name):
-            return self.constants.get(node.id, UNKNOWN)
+            value = self.bound.get(node.id, self.constants.get(node.id, UNKNOWN))
+            return UNKNOWN if isinstance(value, ast.Name) else value
+        if isinstance(node, ast.JoinedStr):
+            return self.joined(node)
         if isinstance(node, ast.Attribute) and self.is_enum(node.value):
             members = self.enum_members(self.classes[node.value.id])
             return dict(members).get(node.attr, UNKNOWN)
         if isinstance(node, ast.BinOp):
             left, right = self.value(node.left), self.value(node.right)
+            if isinstance(node.op, ast.Add) and isinstance(left, str) and isinstance(right, str):
+                return left + right
             if not all(type(side) in (int, float) for side in (left, right)):
                 return UNKNOWN
             try:
@@ -86,6 +107,101 @@ class Script:
             return ast.literal_eval(node)
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             return UNKNOWN
+
+    def joined(self, node):
+        """Returns the text of an f-string of known texts and whole numbers, or UNKNOWN."""
+        text = ""
+        for piece in node.values:
+            is_field = isinstance(piece, ast.FormattedValue)
+            if is_field and (piece.format_spec is not None or piece.conversion != -1):
+                return UNKNOWN
+            value = self.value(piece.value if is_field else piece)
+            if isinstance(value, bool) or not isinstance(value, (str, int)):
+                return UNKNOWN
+            text += str(value)
+        return text
+
+    def parser_of(self, node):
+        """Returns the name of the variable on which a method is called, outside of its function."""
+        name = getattr(getattr(node.func, "value", None), "id", None)
+        outer = self.bound.get(name)
+        return outer.id if isinstance(outer, ast.Name) else name
+
+    def ways(self, node, depth=4):
+        """Returns the values that the names around a node have, a mapping for each way in which loops
+        over constants and calls of its function bind them."""
+        outer = []
+        child, parent = node, self.parents.get(node)
+        while parent is not None:
+            is_function = isinstance(parent, (ast.FunctionDef, ast.AsyncFunctionDef))
+            if (is_function or isinstance(parent, ast.For)) and child in parent.body:
+                outer.append(parent)
+            child, parent = parent, self.parents.get(parent)
+        ways = [{}]
+        for scope in reversed(outer):
+            bind = self.loop_values if isinstance(scope, ast.For) else self.argument_values
+            ways = [dict(way, **more) for way in ways for more in bind(scope, way, depth)][:MOST_WAYS]
+        return ways
+
+    def within(self, way, node):
+        """Returns the value of an expression whose names are bound in this way."""
+        before, self.bound = self.bound, way
+        try:
+            return self.value(node)
+        finally:
+            self.bound = before
+
+    def loop_values(self, loop, way, _depth):
+        """Returns what a loop binds in each of its turns, or nothing known if it is not constant."""
+        values = self.within(way, loop.iter)
+        call = loop.iter
+        if isinstance(call, ast.Call) and getattr(call.func, "attr", None) == "items":
+            mapping = self.within(way, call.func.value)
+            values = [list(item) for item in mapping.items()] if isinstance(mapping, dict) else UNKNOWN
+        if isinstance(values, dict):
+            values = list(values)
+        names = [name.id for name in ast.walk(loop.target) if isinstance(name, ast.Name)]
+        if not isinstance(values, (list, tuple)):
+            return [dict.fromkeys(names, UNKNOWN)]
+        turns = []
+        for value in values:
+            parts = [value] if isinstance(loop.target, ast.Name) else value
+            has_parts = isinstance(parts, (list, tuple)) and len(parts) == len(names)
+            turns.append(dict(zip(names, parts)) if has_parts else dict.fromkeys(names, UNKNOWN))
+        return turns
+
+    def argument_values(self, function, _way, depth):
+        """Returns what each call of a function binds to its parameters."""
+        arguments = function.args
+        parameters = [parameter.arg for parameter in arguments.args]
+        keyword_only = [parameter.arg for parameter in arguments.kwonlyargs]
+        defaults = dict.fromkeys(parameters + keyword_only, UNKNOWN)
+        if arguments.defaults:
+            first = len(parameters) - len(arguments.defaults)
+            defaults.update(zip(parameters[first:], map(self.value, arguments.defaults)))
+        for name, default in zip(keyword_only, arguments.kw_defaults):
+            if default is not None:
+                defaults[name] = self.value(default)
+        calls = self.call_sites.get(function.name, []) if depth else []
+        ways = []
+        for call in calls:
+            positional = parameters
+            if isinstance(call.func, ast.Attribute) and parameters[:1] in (["self"], ["cls"]):
+                positional = parameters[1:]
+            given = list(zip(positional, call.args)) + list(keywords(call).items())
+            for outer in self.ways(call, depth - 1):
+                ways.append(dict(defaults, **{k: self.passed(outer, v) for k, v in given}))
+            if len(ways) > MOST_WAYS:
+                break
+        return ways or [defaults]
+
+    def passed(self, way, node):
+        """Returns the value of an argument, or the variable itself if its value is not known."""
+        value = self.within(way, node)
+        if value is UNKNOWN and isinstance(node, ast.Name):
+            outer = way.get(node.id)
+            return outer if isinstance(outer, ast.Name) else node
+        return value
 
     def is_enum(self, node):
         declared = self.classes.get(getattr(node, "id", None))
@@ -184,11 +300,18 @@ TYPES = {"int": "int", "float": "float", "str": "text", "bool": "bool", "builtin
 def argparse_option(script, call):
     named = keywords(call)
     flags = [script.value(argument) for argument in call.args]
-    if not flags or not all(isinstance(flag, str) for flag in flags):
+    line = call.lineno
+    if not flags:
+        return
+    if not all(isinstance(flag, str) for flag in flags):
+        # Several of them are named, although they have no name by which they differ.
+        why = "the name of its option is computed when the script runs"
+        left_out = dict(name="add_argument", why=why, line=line)
+        if left_out not in script.left_out:
+            script.left_out.append(left_out)
         return
     script.use("argparse")
-    line = call.lineno
-    owner = script.subcommands.get(getattr(getattr(call.func, "value", None), "id", None))
+    owner = script.subcommands.get(script.parser_of(call))
     if script.subcommand is not None and owner != script.subcommand:
         why = f"it belongs to the subcommand `{owner}`" if owner else "it stands before the subcommand"
         return script.leave_out(flags[-1].lstrip("-"), why, line)
@@ -781,7 +904,9 @@ def read(path, arguments=()):
         called = script.called(node)
         word = called.split(".")[-1]
         if word == "add_argument":
-            argparse_option(script, node)
+            for script.bound in script.ways(node):
+                argparse_option(script, node)
+            script.bound = {}
         elif called.startswith("click") and word == "option":
             click_option(script, node)
         elif called.startswith("click") and word == "argument":
@@ -808,11 +933,13 @@ def read(path, arguments=()):
     if script.imports.get("typer") or any(v.startswith("typer.") for v in script.imports.values()):
         for function in typer_commands(script):
             typer_options(script, function)
+    # One call of a helper function may know what another one does not.
+    names = {option["name"] for option in script.options}
     return {
         "style": script.style,
         "subcommand": None if script.subcommand in script.arguments else script.subcommand,
         "options": sorted(script.options, key=lambda option: option["line"]),
-        "left_out": script.left_out,
+        "left_out": [option for option in script.left_out if option["name"] not in names],
         "metrics": script.metrics,
         "imports": sorted({name.split(".")[0] for name in script.imports.values()}),
     }

@@ -5,6 +5,7 @@ mod place;
 mod printed;
 mod ranges;
 mod script;
+mod settings;
 mod starter;
 mod words;
 
@@ -13,6 +14,7 @@ use super::exit::{Code, Failure};
 use crate::run::default_work_plan;
 use attempt::Observed;
 use script::Declared;
+use settings::ConfigArgument;
 use starter::{Starter, describe_written};
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -21,9 +23,9 @@ use std::time::Duration;
 
 /// Arguments of `swath init`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Arguments behind `--` are passed to every trial: `swath init --try train.py -- --data=data.csv`."
-)]
+#[command(after_help = "\
+        Arguments behind `--` are passed to every trial: `swath init --try train.py -- \
+        --data=data.csv`.")]
 pub(crate) struct Args {
     /// The program to tune: a script or an executable
     #[arg(value_name = "PROGRAM")]
@@ -76,10 +78,12 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     if path.exists() {
         return Err(exists(&shown));
     }
+    let config = ConfigArgument::find(&args.arguments, &declared);
     let mut starter = Starter {
         program: &args.program,
         arguments: &args.arguments,
         declared: &declared,
+        config: config.as_ref(),
         observed: None,
         path: &shown,
         workdir: "",

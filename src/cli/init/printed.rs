@@ -1,4 +1,5 @@
-//! Finds the named numbers in a program's output, and the expressions of `[capture]` that read them.
+//! Finds the named numbers in a program's output, and the expressions of `[capture]` that read
+//! them.
 
 use super::words;
 use crate::logger::scrape::{first_value, without_colours};

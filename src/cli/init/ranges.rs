@@ -267,17 +267,7 @@ mod tests {
     use serde_json::json;
 
     fn option(name: &str, kind: OptionKind, default: Value) -> DeclaredOption {
-        DeclaredOption {
-            name: name.to_owned(),
-            flag: format!("--{name}"),
-            kind,
-            default,
-            choices: Vec::new(),
-            low: None,
-            high: None,
-            off: None,
-            form: None,
-        }
+        DeclaredOption::new(name.to_owned(), format!("--{name}"), kind, default)
     }
 
     #[test]

@@ -11,7 +11,8 @@ const READER: &str = include_str!("declared.py");
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default)]
 pub(super) struct Declared {
-    /// The library that reads the options: `argparse`, `click`, `hydra`, …; `None` if there is none.
+    /// The library that reads the options: `argparse`, `click`, `hydra`, …; `None` if there is
+    /// none.
     pub(super) style: Option<String>,
     /// The subcommand whose options these are, unless the arguments name it.
     pub(super) subcommand: Option<String>,
@@ -44,7 +45,7 @@ fn is_given(flag: &str, arguments: &[String]) -> bool {
 }
 
 /// An option that becomes a parameter.
-#[derive(Debug, serde::Deserialize)]
+#[derive(Debug, PartialEq, serde::Deserialize)]
 pub(super) struct DeclaredOption {
     /// Its name as a parameter.
     pub(super) name: String,
@@ -61,6 +62,28 @@ pub(super) struct DeclaredOption {
     pub(super) off: Option<String>,
     /// The form in which a list is passed: `each` or `repeat`; `None` for `[1, 2]`.
     pub(super) form: Option<String>,
+}
+
+impl DeclaredOption {
+    /// Returns an option of which nothing more is declared than its default.
+    pub(super) fn new(
+        name: String,
+        flag: String,
+        kind: OptionKind,
+        default: serde_json::Value,
+    ) -> Self {
+        Self {
+            name,
+            flag,
+            kind,
+            default,
+            choices: Vec::new(),
+            low: None,
+            high: None,
+            off: None,
+            form: None,
+        }
+    }
 }
 
 /// The form in which an option takes its value.
@@ -117,8 +140,8 @@ pub(super) fn interpreter(script: &Path) -> String {
             }
         }
     }
-    let is_active = |name: &str| std::env::var_os(name).is_some();
-    if is_active("VIRTUAL_ENV") || is_active("CONDA_PREFIX") {
+    let mut variables = ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter();
+    if variables.any(|name| std::env::var_os(name).is_some()) {
         "python".to_owned()
     } else {
         "python3".to_owned()

@@ -4,8 +4,11 @@ use super::attempt::{Objective, Observed};
 use super::place::Written;
 use super::ranges;
 use super::script::{self, Declared, DeclaredMetric, DeclaredOption, LeftOut, OptionKind};
+use super::settings::ConfigArgument;
 use super::words;
+use crate::executor::LONGEST_REPEATED;
 use crate::report::number;
+use crate::sweep::is_seed_name;
 use crate::sweep::units::{Bytes, HumanDuration};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -24,12 +27,49 @@ pub(super) const USUAL_FILES: [&str; 9] = [
     "**/plots/metrics/**/*.tsv",
 ];
 
+/// Packages whose import takes long, and that can be forked.
+const SLOW_IMPORTS: [&str; 13] = [
+    "catboost",
+    "fastai",
+    "lightgbm",
+    "lightning",
+    "pandas",
+    "pytorch_lightning",
+    "scipy",
+    "sklearn",
+    "statsmodels",
+    "torch",
+    "torchvision",
+    "transformers",
+    "xgboost",
+];
+
+/// Packages of trackers, whose servers would see a repetition, and packages that cannot be forked.
+const NOT_REPEATED: [&str; 14] = [
+    "aim",
+    "clearml",
+    "comet_ml",
+    "dvclive",
+    "jax",
+    "keras",
+    "mlflow",
+    "mpi4py",
+    "neptune",
+    "pyspark",
+    "ray",
+    "sacred",
+    "tensorflow",
+    "wandb",
+];
+
 /// The program of a sweep file, with everything that is known about it.
 pub(super) struct Starter<'a> {
     pub(super) program: &'a Path,
     /// Arguments that every trial gets as they are.
     pub(super) arguments: &'a [String],
     pub(super) declared: &'a Declared,
+    /// The configuration file with which the program starts.
+    pub(super) config: Option<&'a ConfigArgument>,
     pub(super) observed: Option<&'a Observed>,
     /// The path of the sweep file.
     pub(super) path: &'a str,
@@ -47,13 +87,25 @@ impl Starter<'_> {
              [run]\n\
              # One string per argument; no shell is involved. {{args:rest}} becomes --name=value for every\n\
              # parameter of [space] that the command does not name.\n\
-             command = [{command}]\n",
+             {seed}command = [{command}]\n",
             command = self.command().join(", "),
+            seed = match self.declared.options.iter().any(is_seed) {
+                true => "# {seed} is the trial's own; a number gives all trials the same.\n",
+                false => "",
+            },
         );
+        if let Some(config) = self.config {
+            let path = toml::Value::from(config.path.as_str()).to_string();
+            let _ = writeln!(
+                text,
+                "config = {path:<21} # each trial gets a copy with its own values"
+            );
+        }
         if let Some(observed) = self.observed {
             text.push_str(&written(&observed.written));
         }
         text.push_str(self.workdir);
+        text.push_str(self.warm());
         text.push_str(
             "# data_dir = \"data\"            # hashed and recorded with every trial\n\n",
         );
@@ -67,10 +119,34 @@ impl Starter<'_> {
         text.push_str("[space]\n");
         let left_out = self.declared.left_out.iter();
         let left_out: Vec<&LeftOut> = left_out
-            .filter(|option| self.own_output(option).is_none())
+            .filter(|option| self.own_output(option).is_none() && !self.is_config(option))
             .collect();
-        text.push_str(&space(&self.declared.options, &left_out));
+        let of_file = self.config.map_or(&[][..], |config| &config.options);
+        let options = self
+            .declared
+            .options
+            .iter()
+            .filter(|option| !is_seed(option));
+        text.push_str(&space(options.chain(of_file), &left_out));
+        text.extend(self.config.map(ConfigArgument::remark));
         text
+    }
+
+    /// Returns the lines about warm starts. They are left out where no import is slow, where trials
+    /// are so long that nothing would be repeated, and where a repetition could be seen: in a
+    /// folder that trials share, and on the server of a tracker.
+    fn warm(&self) -> &'static str {
+        let imports = &self.declared.imports;
+        let has = |names: &[&str]| imports.iter().any(|name| names.contains(&name.as_str()));
+        let is_long = self
+            .observed
+            .is_some_and(|observed| observed.seconds >= LONGEST_REPEATED.as_secs_f64());
+        if self.workdir.is_empty() || is_long || !has(&SLOW_IMPORTS) || has(&NOT_REPEATED) {
+            return "";
+        }
+        "warm = \"auto\"                  # Linux: fork trials from a process that has imported the \
+         packages;\n                               # a trial runs two or three times more first, to \
+         compare\n"
     }
 
     /// Returns the text of a sweep file with one trial, in which every parameter has its default.
@@ -81,12 +157,46 @@ impl Starter<'_> {
             "name = \"init\"\n[run]\ncommand = [{command}]\nsystem = \"1s\"\n\
              [[source]]\nname = \"files\"\npath = [{files}]\n[search]\nsampler = \"random\"\ntrials = 1\n[space]\n"
         );
+        if let Some(config) = self.config {
+            let path = toml::Value::from(config.path.as_str());
+            text = text.replacen("[run]\n", &format!("[run]\nconfig = {path}\n"), 1);
+        }
         for option in &self.declared.options {
             if let Some(value) = ranges::default(option) {
-                let _ = writeln!(text, "{} = {value}", quoted_key(&option.name));
+                // The command names a seed by its placeholder.
+                let name = if is_seed(option) {
+                    "seed"
+                } else {
+                    &option.name
+                };
+                let _ = writeln!(text, "{} = {value}", quoted_key(name));
             }
         }
         text
+    }
+
+    /// Returns whether the configuration file is the default of this option.
+    fn is_config(&self, option: &LeftOut) -> bool {
+        self.config.is_some_and(|config| {
+            config.position.is_none()
+                && option
+                    .flag
+                    .as_ref()
+                    .is_some_and(|flag| config.prefix == format!("{flag}="))
+        })
+    }
+
+    /// Returns the arguments that every trial gets. `{config}` stands for the configuration file.
+    fn arguments(&self) -> Vec<String> {
+        let mut words: Vec<String> = self.arguments.iter().map(|word| escaped(word)).collect();
+        if let Some(config) = self.config {
+            let word = format!("{}{{config}}", escaped(&config.prefix));
+            match config.position {
+                Some(position) => words[position] = word,
+                None => words.push(word),
+            }
+        }
+        words
     }
 
     /// Returns the word that gives each trial a file or folder of its own, for an option whose
@@ -174,14 +284,21 @@ impl Starter<'_> {
             true => format!("./{path}"),
             false => path,
         });
-        words.extend(self.arguments.iter().map(|word| escaped(word)));
+        words.extend(self.arguments());
         words.extend(declared.subcommand.clone());
-        if declared.style.as_deref() == Some("hydra") {
+        let is_hydra = declared.style.as_deref() == Some("hydra");
+        let seeds = declared.options.iter().filter(|option| is_seed(option));
+        words.extend(seeds.map(|option| match is_hydra {
+            true => format!("{}={{seed}}", option.name),
+            false => format!("{}={{seed}}", option.flag),
+        }));
+        if is_hydra {
             words.push("{hydra:rest}".to_owned());
             words.push("hydra.run.dir={trial_dir}/hydra".to_owned());
         } else {
             let options = declared.options.iter();
-            let options = options.filter(|option| ranges::entry(option).is_some());
+            let options =
+                options.filter(|option| !is_seed(option) && ranges::entry(option).is_some());
             words.extend(options.flat_map(placeholder));
             let outputs = declared.left_out.iter();
             words.extend(outputs.filter_map(|option| self.own_output(option)));
@@ -192,13 +309,22 @@ impl Starter<'_> {
             {
                 words.push("--output_dir={trial_dir}/output".to_owned());
             }
-            words.push("{args:rest}".to_owned());
+            // A program with a configuration file may have no other options.
+            if self.config.is_none() || !declared.options.is_empty() {
+                words.push("{args:rest}".to_owned());
+            }
         }
         words
             .iter()
             .map(|word| toml::Value::from(word.as_str()).to_string())
             .collect()
     }
+}
+
+/// Returns whether an option is the seed of the program.
+fn is_seed(option: &DeclaredOption) -> bool {
+    let name = option.name.rsplit('.').next().unwrap_or_default();
+    option.kind == OptionKind::Int && is_seed_name(name)
 }
 
 /// Returns an argument as a word of a command, in which braces have a meaning.
@@ -395,7 +521,7 @@ layers = { min = 1, max = 4 }
 "#;
 
 /// Returns the lines of `[space]`, and as comments the options that are not in it.
-fn space(options: &[DeclaredOption], left_out: &[&LeftOut]) -> String {
+fn space<'a>(options: impl Iterator<Item = &'a DeclaredOption>, left_out: &[&LeftOut]) -> String {
     let mut text = String::new();
     for option in options {
         let Some(entry) = ranges::entry(option) else {
@@ -424,19 +550,37 @@ fn space(options: &[DeclaredOption], left_out: &[&LeftOut]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::executor::Warm;
     use crate::source::Source;
     use crate::sweep::Sweep;
 
     fn starter(program: &str, declared: &Declared) -> String {
+        starter_with(program, declared, "")
+    }
+
+    fn starter_with(program: &str, declared: &Declared, workdir: &str) -> String {
         let starter = Starter {
             program: Path::new(program),
             arguments: &[],
             declared,
+            config: None,
             observed: None,
             path: "train.toml",
-            workdir: "",
+            workdir,
         };
         starter.text()
+    }
+
+    fn is_warm(imports: &[&str], workdir: &str) -> bool {
+        let declared = Declared {
+            imports: imports.iter().map(|name| (*name).to_owned()).collect(),
+            ..Declared::default()
+        };
+        let sweep = Sweep::parse(Source {
+            name: "train.toml".into(),
+            text: starter_with("train.py", &declared, workdir),
+        });
+        sweep.unwrap().run.warm == Warm::Auto
     }
 
     fn written(script: &str) -> String {
@@ -445,6 +589,16 @@ mod tests {
         std::fs::write(&path, script).unwrap();
         let declared = script::read(&path, &[]).unwrap();
         starter("train.py", &declared)
+    }
+
+    #[test]
+    fn only_scripts_with_slow_imports_private_folders_and_no_tracker_are_repeated_to_start_warm() {
+        let private = "workdir = \"private\"\n";
+        assert!(is_warm(&["argparse", "sklearn"], private));
+        assert!(!is_warm(&["argparse", "sklearn"], ""));
+        assert!(!is_warm(&["argparse", "numpy"], private));
+        assert!(!is_warm(&["torch", "wandb"], private));
+        assert!(!is_warm(&["pandas", "jax"], private));
     }
 
     const ARGPARSE: &str = r#"
@@ -552,6 +706,52 @@ print(f"Epoch {1}: train loss={0.1:.3f}, Test AUC: {0.2}")
         assert!(
             text.contains(r"val_loss = 'val_loss:\s*([-+\w.]+)'"),
             "{text}"
+        );
+    }
+
+    #[test]
+    fn the_seed_of_a_script_is_that_of_the_trial() {
+        let script = "import argparse\np = argparse.ArgumentParser()\n\
+                      p.add_argument('--random-seed', type=int, default=3)\n\
+                      p.add_argument('--lr', type=float, default=0.1)\n";
+        let text = written(script);
+        assert!(
+            text.contains(r#""train.py", "--random-seed={seed}", "{args:rest}"]"#),
+            "{text}"
+        );
+        assert!(!text.contains("\nrandom-seed = "), "{text}");
+    }
+
+    #[test]
+    fn an_option_whose_name_is_computed_is_named_as_left_out() {
+        let script = "import argparse\np = argparse.ArgumentParser()\n\
+                      p.add_argument('--lr', type=float, default=0.1)\n\
+                      for name in open('names'):\n    p.add_argument('--' + name, type=float)\n";
+        let text = written(script);
+        let line =
+            "# add_argument (line 5): the name of its option is computed when the script runs\n";
+        assert!(text.contains(line), "{text}");
+    }
+
+    #[test]
+    fn options_of_helper_functions_and_loops_are_found_with_the_defaults_of_their_calls() {
+        let script = "import argparse\n\
+                      def option(p, name, *, start=0.1):\n    \
+                      p.add_argument(f'--{name}', type=float, default=start)\n\
+                      def common(p, size=8):\n    option(p, 'lr')\n    \
+                      p.add_argument('--size', type=int, default=size)\n\
+                      p = argparse.ArgumentParser()\ncommon(p, 16)\n\
+                      for name, start in {'alpha': 0.5, 'gamma': 0.2}.items():\n    \
+                      option(p, name, start=start)\n";
+        let text = written(script);
+        let unknown = written(&script.replace("common(p, 16)", "common(p, int(input()))"));
+        for name in ["lr", "alpha", "gamma", "size"] {
+            assert!(text.contains(&format!("\n{name}")), "{name}\n{text}");
+        }
+        assert!(!text.contains("Left out"), "{text}");
+        assert!(
+            unknown.contains("# size (line 6): its default is computed when the script runs\n"),
+            "{unknown}"
         );
     }
 

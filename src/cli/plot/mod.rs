@@ -14,6 +14,7 @@ use crate::report::view::View;
 use crate::source::diagnostic::nearest;
 use crate::study::Study;
 use crate::study::kind::find;
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 /// Arguments of `swath plot`.
@@ -64,7 +65,7 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     // The file name is checked before the studies are read, which may take long.
     let format = args.output.as_deref().map(format).transpose()?;
     let views = open(&args.studies, args.metric.as_deref(), context)?;
-    let settled: Vec<Study> = views.iter().map(View::settled).collect();
+    let settled: Vec<Cow<'_, Study>> = views.iter().map(View::settled).collect();
     let mut inputs = Vec::new();
     for (view, study) in views.iter().zip(&settled) {
         let mut input = Input::all(study, &view.chronicle, view.space.as_deref());

@@ -42,6 +42,49 @@ pub(crate) fn colour(tone: Tone) -> Color {
     }
 }
 
+/// Returns the sign of an area without colours, from light to dense: areas of different tones
+/// differ in their shade.
+fn shade(tone: Tone) -> &'static str {
+    const SHADES: [&str; 4] = ["░", "▒", "▓", "█"];
+    match tone {
+        Tone::Series(at) => SHADES[3 - at % SHADES.len()],
+        Tone::Usual | Tone::Best | Tone::Ink => "█",
+        Tone::Bad => "▓",
+        Tone::Live | Tone::Paused => "▒",
+        Tone::Stopped | Tone::Faint => "░",
+        // The lowest values stay blank.
+        Tone::Heat(heat) => {
+            [" ", "░", "▒", "▓", "█"][(heat.clamp(0.0, 1.0) * 4.0).round() as usize]
+        }
+    }
+}
+
+/// Returns the sign of a point without colours; `None` for points of no special tone, which are
+/// small dots.
+fn sign(tone: Tone) -> Option<&'static str> {
+    const SERIES: [&str; 6] = ["•", "+", "o", "*", "#", "x"];
+    match tone {
+        Tone::Series(at) => Some(SERIES[at % SERIES.len()]),
+        Tone::Best => Some("◆"),
+        Tone::Live => Some("○"),
+        Tone::Bad => Some("×"),
+        Tone::Stopped => Some("▽"),
+        Tone::Paused => Some("△"),
+        Tone::Usual | Tone::Faint | Tone::Ink | Tone::Heat(_) => None,
+    }
+}
+
+/// Returns the sign of a tone in the legend of a figure without colours.
+fn legend_sign(figure: &Figure, tone: Tone) -> &'static str {
+    let mut marks = figure.panels.iter().flat_map(|panel| &panel.marks);
+    let is_area = marks.any(|mark| matches!(mark, Mark::Block(.., of) if *of == tone));
+    match sign(tone) {
+        Some(sign) if !is_area => sign,
+        None if !is_area => "·",
+        _ => shade(tone),
+    }
+}
+
 /// Renders a figure in that many columns, limited to 30 to 300. Without `colours`, the text
 /// contains no escape sequences.
 pub(super) fn render(figure: &Figure, columns: usize, colours: bool) -> String {
@@ -55,12 +98,11 @@ pub(super) fn render(figure: &Figure, columns: usize, colours: bool) -> String {
         let mark = if colours {
             painted("■", colour(*tone))
         } else {
-            "■".to_owned()
+            legend_sign(figure, *tone).to_owned()
         };
         legend.push(format!("{mark} {}", elide(&plain(label), 30)));
     }
-    // A legend explains colours, so it is useless without them.
-    if !legend.is_empty() && colours {
+    if !legend.is_empty() {
         text.push_str(&legend.join("  "));
         text.push('\n');
     }
@@ -72,7 +114,7 @@ pub(super) fn render(figure: &Figure, columns: usize, colours: bool) -> String {
         let head = u16::from(!panel.title.is_empty());
         let area = Rect::new(0, 0, columns, rows + 2 + head);
         let mut buffer = Buffer::empty(area);
-        draw(panel, area, &mut buffer);
+        draw(panel, area, &mut buffer, colours);
         text.push_str(&lines(&buffer, colours));
     }
     for note in &figure.notes {
@@ -87,7 +129,8 @@ pub(super) fn render(figure: &Figure, columns: usize, colours: bool) -> String {
 
 /// Draws a panel into an area: title, vertical scale on the left, marks, and horizontal scale
 /// below. Draws nothing in an area that is too small.
-pub(crate) fn draw(panel: &Panel, area: Rect, buffer: &mut Buffer) {
+/// Without `colours`, tones differ in their shapes and shades.
+pub(crate) fn draw(panel: &Panel, area: Rect, buffer: &mut Buffer, colours: bool) {
     let head = u16::from(!panel.title.is_empty());
     let (wide, high) = (area.width, area.height.saturating_sub(2 + head));
     if wide < 16 || high < 1 {
@@ -108,9 +151,10 @@ pub(crate) fn draw(panel: &Panel, area: Rect, buffer: &mut Buffer) {
     let ticks = panel.y.scale.ticks(if bands {
         usize::from(high)
     } else {
-        usize::from(high / 4).max(2)
+        usize::from(high / 3).max(2)
     });
-    let most = usize::from(wide) / 3;
+    // Names and causes of failures need more room than numbers.
+    let most = usize::from(wide) / if bands { 2 } else { 3 };
     let labels: Vec<(f64, String)> = ticks
         .into_iter()
         .map(|(value, label)| (value, elide(&plain(&label), most).into_owned()))
@@ -143,7 +187,7 @@ pub(crate) fn draw(panel: &Panel, area: Rect, buffer: &mut Buffer) {
         let column = area.x + gutter - 1 - width(label) as u16;
         buffer.set_stringn(column, row, label, usize::from(gutter), dim);
     }
-    marks(panel, frame, buffer);
+    marks(panel, frame, buffer, colours);
     below(&panel.x, frame, buffer, dim);
     let names = [("", &panel.x.label), ("↑ ", &panel.y.label)];
     let names: Vec<String> = names
@@ -226,12 +270,13 @@ fn below(guide: &Guide, frame: Rect, buffer: &mut Buffer, dim: Style) {
 }
 
 /// Draws the marks: blocks first, lines and points over them, then crosses and texts.
-fn marks(panel: &Panel, frame: Rect, buffer: &mut Buffer) {
+fn marks(panel: &Panel, frame: Rect, buffer: &mut Buffer, colours: bool) {
     for mark in &panel.marks {
         if let Mark::Block(xs, ys, tone) = mark
             && let (Some(a), Some(b)) = (unit(panel, (xs.0, ys.0)), unit(panel, (xs.1, ys.1)))
         {
-            block(frame, buffer, (a, b), colour(*tone));
+            let sign = if colours { "█" } else { shade(*tone) };
+            block(frame, buffer, (a, b), (sign, colour(*tone)));
         }
     }
     let canvas = Canvas::default()
@@ -270,6 +315,17 @@ fn marks(panel: &Panel, frame: Rect, buffer: &mut Buffer) {
     canvas.render(frame, buffer);
     for mark in &panel.marks {
         match mark {
+            Mark::Points(points, tone, shape)
+                if !colours && *shape != Shape::Cross && sign(*tone).is_some() =>
+            {
+                signs(panel, frame, buffer, points, *tone);
+            }
+            // Among several lines the dots alone do not tell which is which.
+            Mark::Line(points, tone, _) if !colours && sign(*tone).is_some() => {
+                let stride = points.len().div_ceil(LINE_SIGNS).max(1);
+                let some: Vec<_> = points.iter().copied().step_by(stride).collect();
+                signs(panel, frame, buffer, &some, *tone);
+            }
             Mark::Points(points, tone, Shape::Cross) => {
                 for at in points
                     .iter()
@@ -306,6 +362,19 @@ fn marks(panel: &Panel, frame: Rect, buffer: &mut Buffer) {
     }
 }
 
+/// Maximum number of signs along a line.
+const LINE_SIGNS: usize = 12;
+
+/// Writes the sign of a tone at some points.
+fn signs(panel: &Panel, frame: Rect, buffer: &mut Buffer, points: &[(f64, f64)], tone: Tone) {
+    let Some(sign) = sign(tone) else { return };
+    for point in points {
+        if let Some(place) = unit(panel, *point).and_then(|place| cell(frame, place)) {
+            buffer.set_string(place.0, place.1, sign, Style::new());
+        }
+    }
+}
+
 /// Returns a point of the data in units of the panel: 0 to 1 from the left and from the bottom.
 /// `None` if a scale has no place for it, such as a negative number on a log scale.
 fn unit(panel: &Panel, (x, y): (f64, f64)) -> Option<(f64, f64)> {
@@ -323,8 +392,13 @@ fn cell(frame: Rect, (x, y): (f64, f64)) -> Option<(u16, u16)> {
     is_inside.then_some((frame.x + column, frame.y + row))
 }
 
-/// Fills a rectangle. Its right end is drawn to an eighth of a column.
-fn block(frame: Rect, buffer: &mut Buffer, (a, b): ((f64, f64), (f64, f64)), colour: Color) {
+/// Fills a rectangle with a sign. The right end of a full one is drawn to an eighth of a column.
+fn block(
+    frame: Rect,
+    buffer: &mut Buffer,
+    (a, b): ((f64, f64), (f64, f64)),
+    (sign, colour): (&str, Color),
+) {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     let (wide, high) = (f64::from(frame.width), f64::from(frame.height));
     let (left, right) = (
@@ -340,15 +414,25 @@ fn block(frame: Rect, buffer: &mut Buffer, (a, b): ((f64, f64), (f64, f64)), col
             buffer.set_string(
                 frame.x + column,
                 frame.y + row,
-                "█",
+                sign,
                 Style::new().fg(colour),
             );
         }
-        let rest = EIGHTHS[((right.fract() * 8.0) as usize).min(7)];
+        let is_full = sign == "█";
+        let rest = match is_full {
+            true => EIGHTHS[((right.fract() * 8.0) as usize).min(7)],
+            false => "",
+        };
         if to < frame.width && to >= from && !rest.is_empty() {
             buffer.set_string(frame.x + to, frame.y + row, rest, Style::new().fg(colour));
-        } else if to <= from && from < frame.width {
-            buffer.set_string(frame.x + from, frame.y + row, "▏", Style::new().fg(colour));
+        } else if to <= from && from < frame.width && sign != " " {
+            let narrow = if is_full { "▏" } else { sign };
+            buffer.set_string(
+                frame.x + from,
+                frame.y + row,
+                narrow,
+                Style::new().fg(colour),
+            );
         }
     }
 }
@@ -400,7 +484,7 @@ fn painted(text: &str, colour: Color) -> String {
 #[cfg(test)]
 mod tests {
     use super::render;
-    use crate::report::plots::figure::{Figure, Guide, Mark, Panel, Scale, Side, Tone};
+    use crate::report::plots::figure::{Figure, Guide, Mark, Panel, Scale, Shape, Side, Tone};
 
     #[test]
     fn bars_are_as_long_as_their_values_and_escape_sequences_in_names_are_neutralised() {
@@ -428,5 +512,37 @@ mod tests {
             shown.contains("a\\x07") && !shown.contains('\x1b'),
             "{shown}"
         );
+    }
+
+    #[test]
+    fn without_colours_tones_differ_in_shape_and_shade_and_the_legend_says_how() {
+        let mut figure = Figure::new("map");
+        let heat = [0.0, 0.25, 0.5, 1.0];
+        let blocks = heat.iter().enumerate().map(|(column, heat)| {
+            let left = column as f64 * 0.25;
+            Mark::Block((left, left + 0.25), (0.0, 1.0), Tone::Heat(*heat))
+        });
+        figure.panels.push(Panel {
+            title: String::new(),
+            x: Guide::new("", Scale::Linear(0.0, 1.0)),
+            y: Guide::new("", Scale::Linear(0.0, 1.0)),
+            marks: blocks
+                .chain([
+                    Mark::Points(vec![(0.5, 0.5)], Tone::Best, Shape::Dot),
+                    Mark::Points(vec![(0.9, 0.5)], Tone::Paused, Shape::Dot),
+                ])
+                .collect(),
+        });
+        figure.legend = vec![
+            (Tone::Best, "best".to_owned()),
+            (Tone::Paused, "paused".to_owned()),
+        ];
+        let shown = render(&figure, 60, false);
+        for sign in ["░", "▒", "█", "◆ best", "△ paused"] {
+            assert!(shown.contains(sign), "{sign}: {shown}");
+        }
+        let map: String = shown.lines().skip(2).collect();
+        assert!(map.contains('◆') && map.contains('△'), "{shown}");
+        assert!(!shown.contains('\x1b'), "{shown}");
     }
 }

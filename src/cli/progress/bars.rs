@@ -2,10 +2,14 @@
 
 use super::describe;
 use super::echo::EchoOff;
+use crate::cli::terminal_text::TerminalText;
 use crate::report::text::{Paint, elide, plain, width};
 use crate::report::{number, summary};
 use crate::study::{Study, Timestamp};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use ratatui::crossterm::cursor::{MoveToColumn, MoveUp};
+use ratatui::crossterm::queue;
+use ratatui::crossterm::terminal::{DisableLineWrap, EnableLineWrap};
+use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 /// The maximum number of running trials to show.
@@ -14,15 +18,18 @@ const LINES: usize = 12;
 /// The number of terminal rows kept free for other output.
 const SPARE: usize = 8;
 
-/// The last line of the display.
-const HINT: &str = "Ctrl-C stops the run; the same command resumes it";
+/// The last line of the display, and its form for a narrow terminal.
+const HINTS: [&str; 2] = [
+    "Ctrl-C stops the run; the same command resumes it",
+    "Ctrl-C stops; the same command resumes",
+];
 
 /// The width of the overall bar in columns.
 const BAR: usize = 24;
 
 /// A block of lines at the bottom of the terminal, redrawn after every change.
 pub(super) struct Bars {
-    block: ProgressBar,
+    block: Block,
     paint: Paint,
     began: Instant,
     ended_before: u64,
@@ -31,12 +38,8 @@ pub(super) struct Bars {
 
 impl Bars {
     pub(super) fn new(study: &Study, paint: Paint) -> Self {
-        let style =
-            ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
-        let block = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10))
-            .with_style(style);
         Self {
-            block,
+            block: Block::default(),
             paint,
             began: Instant::now(),
             ended_before: describe::finished(study),
@@ -44,24 +47,26 @@ impl Bars {
         }
     }
 
-    /// Writes a line above the block.
-    pub(super) fn above(&self, line: &str) {
-        self.block.println(line);
+    /// Removes the block while `write` writes whole lines, and draws it again below them.
+    pub(super) fn above(&mut self, write: impl FnOnce()) {
+        let lines = self.block.replace(Vec::new());
+        write();
+        self.block.replace(lines);
     }
 
-    /// Writes a line above the block, cut to the width of the terminal.
-    pub(super) fn line_above(&self, line: &str) {
-        self.above(&elide(line, terminal().0));
+    /// Removes the block until the next update.
+    pub(super) fn clear(&mut self) {
+        self.block.replace(Vec::new());
     }
 
     /// Redraws the block from the current state of the study.
     pub(super) fn update(&mut self, study: &Study) {
         let (columns, rows) = terminal();
         let elapsed = self.began.elapsed();
-        self.block.set_message(
-            self.lines(study, columns, rows, elapsed, Timestamp::now())
-                .join("\n"),
-        );
+        let lines = self.lines(study, columns, rows, elapsed, Timestamp::now());
+        if lines != self.block.lines {
+            self.block.replace(lines);
+        }
     }
 
     fn lines(
@@ -88,7 +93,8 @@ impl Bars {
                     .dim(&format!("       … and {} more", running - shown)),
             );
         }
-        lines.push(self.paint.dim(&elide(HINT, columns)));
+        let hint = HINTS.iter().find(|hint| width(hint) <= columns);
+        lines.push(self.paint.dim(&elide(hint.unwrap_or(&HINTS[1]), columns)));
         lines
     }
 
@@ -116,16 +122,27 @@ impl Bars {
         let others = invalid.into_iter().chain(stopped).chain([time]);
         parts.extend(failed.iter().cloned().chain(others));
         // The width is measured before colours are added.
-        let columns_used = width(&name) + BAR + width(&parts.join("  ")) + 2;
-        // The bar needs a total, and is the first part to be left out on a narrow terminal.
+        let parts_width = width(&parts.join("  "));
+        let bar_width = BAR + 1;
+        // The bar needs a total, and is the first part to be left out on a narrow terminal. The
+        // name is the next one.
         let bar = match study.header().trials {
-            Some(total) if columns_used <= columns => self.bar(ended, total) + " ",
+            Some(total) if width(&name) + 1 + bar_width + parts_width <= columns => {
+                self.bar(ended, total) + " "
+            }
             _ => String::new(),
         };
+        let name = match width(&name) + 1 + parts_width <= columns {
+            true => self.paint.bold(&name) + " ",
+            false => String::new(),
+        };
+        if parts_width > columns {
+            return elide(&parts.join("  "), columns).into_owned();
+        }
         if let Some(failed) = failed {
             parts[failed_index] = self.paint.red(&failed);
         }
-        format!("{} {bar}{}", self.paint.bold(&name), parts.join("  "))
+        format!("{name}{bar}{}", parts.join("  "))
     }
 
     fn bar(&self, ended: u64, total: u64) -> String {
@@ -150,8 +167,57 @@ impl Bars {
 
 impl Drop for Bars {
     fn drop(&mut self) {
-        self.block.finish_and_clear();
+        self.clear();
     }
+}
+
+/// The lines at the bottom of the terminal. The cursor stands at the start of the first one.
+///
+/// A terminal that changes its width wraps the lines anew, and may do so long before this process
+/// learns of it. The rows above the cursor are then unknown. Those below it are the block, however
+/// they are wrapped, and the terminal moves the cursor with the start of its line.
+#[derive(Default)]
+struct Block {
+    lines: Vec<String>,
+}
+
+/// The control sequence that deletes all lines from that of the cursor on: `DL` with a number above
+/// that of the rows of any terminal. Unlike a screen that is cleared from the cursor on, tmux does
+/// not keep a copy of these lines.
+const DELETE_LINES: &[u8] = b"\x1b[999M";
+
+impl Block {
+    /// Deletes the lines that the terminal shows, and writes others in their place. Returns the
+    /// deleted lines.
+    fn replace(&mut self, lines: Vec<String>) -> Vec<String> {
+        // An error is ignored: a display that cannot be drawn must not end the run.
+        let _ = draw(&mut io::stderr().lock(), !self.lines.is_empty(), &lines);
+        std::mem::replace(&mut self.lines, lines)
+    }
+}
+
+/// Deletes the lines from that of the cursor on if `is_drawn`, writes `lines`, and moves the cursor
+/// to the start of the first one. All of it is one write, since a terminal that changes its width
+/// between two would leave lines behind.
+fn draw(out: &mut impl Write, is_drawn: bool, lines: &[String]) -> io::Result<()> {
+    let mut drawing = Vec::new();
+    if is_drawn {
+        queue!(drawing, MoveToColumn(0))?;
+        drawing.extend_from_slice(DELETE_LINES);
+    }
+    if !lines.is_empty() {
+        // In a terminal that has become narrower meanwhile, each line still takes one row.
+        queue!(drawing, DisableLineWrap)?;
+        let text = lines.join("\n");
+        TerminalText::coloured(&mut drawing).write_all(text.as_bytes())?;
+        queue!(drawing, EnableLineWrap, MoveToColumn(0))?;
+        let below = u16::try_from(lines.len() - 1).unwrap_or(u16::MAX);
+        if below > 0 {
+            queue!(drawing, MoveUp(below))?;
+        }
+    }
+    out.write_all(&drawing)?;
+    out.flush()
 }
 
 /// Returns a part such as `2 running`, or `None` for zero.
@@ -161,7 +227,7 @@ fn count(count: u64, state: &str) -> Option<String> {
 
 /// Returns the width and height of the terminal. The width excludes the last column, so that no
 /// line wraps. The default is 79 by 24.
-fn terminal() -> (usize, usize) {
+pub(super) fn terminal() -> (usize, usize) {
     let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok();
     let size = size.map(|size| (usize::from(size.ws_col), usize::from(size.ws_row)));
     size.filter(|(width, _)| *width > 0)
@@ -180,7 +246,7 @@ fn remaining(study: &Study, ended: u64, in_this_run: u64, elapsed: Duration) -> 
 
 #[cfg(test)]
 mod tests {
-    use super::{Bars, remaining};
+    use super::{Bars, draw, remaining};
     use crate::report::text::{Paint, width};
     use crate::space::Value;
     use crate::study::{Exit, Failure};
@@ -220,5 +286,35 @@ mod tests {
             "digits ━━──────────────────────  2/20  3 running  1 failed  36s left"
                 .replace("─  2", "─ 2")
         );
+    }
+
+    #[test]
+    fn the_status_fits_40_columns_with_all_its_counts() {
+        let mut demo = Demo::new(&[]);
+        let bars = Bars::new(&demo.study, Paint::default());
+        for _ in 0..3 {
+            let failed = demo.start(&[]);
+            demo.end(failed, Exit::Failed(Failure::Code(1)));
+        }
+        for _ in 0..5 {
+            demo.start(&[]);
+        }
+        let now = demo.study.at().unwrap();
+        let lines = bars.lines(&demo.study, 39, 10, Duration::from_secs(4), now);
+        assert_eq!(lines[0], "3/20  5 running  3 failed  22s left");
+        assert!(lines.iter().all(|line| width(line) <= 39), "{lines:?}");
+        assert!(!lines.concat().contains('…') || lines.iter().any(|line| line.contains("more")));
+    }
+
+    #[test]
+    fn a_block_is_drawn_from_its_first_row_without_wraps_and_replaced_without_counting_rows() {
+        let lines = ["one".to_owned(), "two".to_owned(), "three".to_owned()];
+        let mut screen = Vec::new();
+        draw(&mut screen, false, &lines).unwrap();
+        let block = "\x1b[?7lone\ntwo\nthree\x1b[?7h\x1b[1G\x1b[2A";
+        assert_eq!(String::from_utf8_lossy(&screen), block);
+        screen.clear();
+        draw(&mut screen, true, &[]).unwrap();
+        assert_eq!(String::from_utf8_lossy(&screen), "\x1b[1G\x1b[999M");
     }
 }

@@ -273,7 +273,7 @@ pub(super) fn advice(study: &Study, why: &Closing) -> Option<String> {
     let recapture = silent.map_or_else(String::new, |(id, reason)| {
         let reason = plain(reason);
         format!(
-            "\n  trial {id} ended with status 0, but {reason}\n  if the output has the value, correct \
+            "\n  trial {id} ended with status 0: {reason}\n  if the output has the value, correct \
              `[capture]` or `[objective]` in the sweep file and read the outputs again, without \
              training again: swath recapture {study_name}"
         )

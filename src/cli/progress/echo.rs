@@ -1,7 +1,6 @@
 //! Stops the terminal from printing `^C` into the progress display.
 //!
-//! indicatif leaves the cursor after the last column. The two characters would wrap, and every
-//! later redraw would start one line too low.
+//! The cursor stands at the start of the display, whose first two characters would be overwritten.
 
 use rustix::termios::{self, LocalModes, OptionalActions};
 use std::io::stderr;

@@ -3,6 +3,7 @@
 
 use super::describe;
 use crate::cli::exit::{Code, Failure};
+use crate::cli::luck;
 use crate::cli::output::{JSON_VERSION, Output};
 use crate::driver::shared_files_warning;
 use crate::journal::StudyDir;
@@ -15,6 +16,10 @@ use serde_json::json;
 
 /// The number of trials in the table.
 const TOP: usize = 5;
+
+/// The ways to go on with an exhausted study.
+const EXHAUSTED_HINT: &str =
+    "to go on, add values to `[space]`, or give each configuration several seeds: `[replicate]`";
 
 /// Returns the exit code for a run that closed for this reason.
 pub(super) fn code(study: &Study, why: &Closing) -> Code {
@@ -79,6 +84,9 @@ pub(super) fn print(
         out.stdout.flush()?;
         out.say(format_args!("\n{}", summary::counts(study)));
     }
+    if let Some(hint) = luck::hint(dir, study) {
+        out.hint(hint);
+    }
     // Results of trials that went on from each other are wrong, so this stands beside the results.
     if let Some((trial, warning)) = shared_files_warning(study) {
         out.warn(plain(&format!("trial {trial}: {warning}")));
@@ -105,7 +113,8 @@ pub(super) fn print(
         plain(&dir.trials_csv().display().to_string())
     ));
     match why {
-        Closing::Finished | Closing::Exhausted if study.counts().failed == 0 => {}
+        Closing::Exhausted if study.counts().failed == 0 => out.say(EXHAUSTED_HINT),
+        Closing::Finished if study.counts().failed == 0 => {}
         Closing::Finished | Closing::Exhausted => out.say(format_args!("run again with: {resume}")),
         Closing::TargetReached | Closing::Patience => out.say(
             "to go on, change `target` or `patience` in the sweep file, and run it again",
@@ -130,7 +139,7 @@ fn headline(study: &Study, several: bool, count: usize) -> String {
                 "best: trial {}, {}  {}",
                 best.id,
                 summary::standing(study, best),
-                summary::params(best)
+                summary::first_params(best)
             )
         }
         _ => format!("{count} trials on the Pareto front"),

@@ -1,8 +1,8 @@
 //! The display of a run: progress bars on a terminal, one line per event elsewhere, or events as
 //! JSON.
 //!
-//! [`describe`] turns events into lines, [`bars`] draws the progress bars, and [`ending`] writes the
-//! summary.
+//! [`describe`] turns events into lines, [`bars`] draws the progress bars, and [`ending`] writes
+//! the summary.
 
 mod bars;
 mod describe;
@@ -13,7 +13,7 @@ mod rule;
 use super::output::{JSON_VERSION, Output};
 use crate::driver::Listener;
 use crate::journal::StudyDir;
-use crate::report::text::plain;
+use crate::report::text::{elide, plain};
 use crate::run::follow::Stale;
 use crate::source::secret::Secrets;
 use crate::study::{
@@ -99,8 +99,8 @@ impl Progress {
 
     /// Writes a line above the progress bars, or to standard error if there are none.
     pub(crate) fn say(&mut self, line: &str) {
-        match &self.bars {
-            Some(bars) => bars.above(line),
+        match &mut self.bars {
+            Some(bars) => bars.above(|| self.out.say(line)),
             None => self.out.say(line),
         }
     }
@@ -163,7 +163,7 @@ impl Progress {
                 let new_best = study.incumbent().map(|trial| trial.id) != self.best;
                 let line = describe::event(study, event, new_best, self.bars.is_some());
                 match (&self.bars, line) {
-                    (Some(bars), Some(line)) => bars.line_above(&line),
+                    (Some(_), Some(line)) => self.say(&elide(&line, bars::terminal().0)),
                     (None, Some(line)) => self.out.say(line),
                     (_, None) => {}
                 }
@@ -259,6 +259,12 @@ impl Listener for Progress {
         }
     }
 
+    fn suspend(&mut self) {
+        if let Some(bars) = &mut self.bars {
+            bars.clear();
+        }
+    }
+
     fn tick(&mut self, study: &Study) {
         if let Some(bars) = &mut self.bars {
             bars.update(study);
@@ -288,6 +294,10 @@ impl Listener for Shared {
 
     fn notice(&mut self, text: &str) {
         self.with(|progress| progress.notice(text));
+    }
+
+    fn suspend(&mut self) {
+        self.with(Progress::suspend);
     }
 
     fn tick(&mut self, study: &Study) {

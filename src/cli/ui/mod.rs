@@ -1,20 +1,31 @@
 //! `swath ui`: serves the page of `swath export --html` with live data, on this machine only. The
-//! server is read-only and ends with Ctrl-C.
+//! server is read-only without `--allow-actions`, and ends with Ctrl-C.
 
+mod actions;
+mod analyses;
+mod feed;
+pub(super) mod files;
 mod request;
 
 use super::exit::{Code, Failure};
 use super::{Context, detail, page, plot, studies};
-use crate::journal::{StudyDir, lock};
+use crate::journal::{StudyDir, lock, readable_trial};
 use crate::report::page::Page;
 use crate::report::text::plain;
 use crate::report::view::View;
+use crate::study::{Trial, TrialId, TrialState};
+use analyses::Analyses;
+use feed::Feed;
 pub use request::status;
-use request::{AccessControl, Request};
+use request::{AccessControl, Request, TrialPath};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::time::{Duration, Instant};
 use swath_http::{Connections, Response};
+
+/// The least and the greatest time between two states of the page. In between it is a multiple of
+/// the time that a state takes, so that a large study does not keep the machine busy.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
 
 /// Arguments of `swath ui`.
 #[derive(Debug, clap::Args)]
@@ -30,6 +41,10 @@ pub(crate) struct Args {
     /// Let a notebook on this machine show the page in a frame, and end with the standard input
     #[arg(long)]
     notebook: bool,
+
+    /// Let the page act: stop, retry, note and tag trials, add configurations, raise the number of trials, drain or stop the run
+    #[arg(long, conflicts_with = "notebook")]
+    allow_actions: bool,
 }
 
 /// Runs `swath ui`: prints the address of the page and serves it until the process ends.
@@ -53,15 +68,22 @@ pub(crate) fn run(args: &Args, context: &mut Context) -> Result<Code, Failure> {
     let listeners = [Some(listener), listen(Ipv6Addr::LOCALHOST, port).ok()];
     // The token keeps other users of this machine out: they can reach the port, too.
     let token = format!("{:032x}", rand::random::<u128>());
-    let access = AccessControl::new(port, token).with_notebook(args.notebook);
+    let access = AccessControl::new(port, token)
+        .with_notebook(args.notebook)
+        .with_actions(args.allow_actions);
     writeln!(context.out.stdout, "{}", access.address())?;
     context.out.stdout.flush()?;
     let shown: Vec<_> = views
         .iter()
         .map(|view| plain(&view.study.header().name).into_owned())
         .collect();
+    let right = if args.allow_actions {
+        "read and change it"
+    } else {
+        "read it"
+    };
     context.out.say(format_args!(
-        "serving {} on this machine until Ctrl-C; everyone on it who has the address can read it",
+        "serving {} on this machine until Ctrl-C; everyone on it who has the address can {right}",
         shown.join(", ")
     ));
     serve(listeners.into_iter().flatten(), &access, &mut views);
@@ -90,24 +112,130 @@ fn serve(listeners: impl Iterator<Item = TcpListener>, access: &AccessControl, v
         std::thread::spawn(move || end_with_input(&sender));
     }
     let connections = Connections::default();
+    let feed = Feed::default();
     for listener in listeners {
-        let (access, sender) = (access.clone(), sender.clone());
+        let (access, sender, feed) = (access.clone(), sender.clone(), feed.clone());
         let connections = connections.clone();
-        let converse = move |stream| converse(stream, &access, &sender);
+        let converse = move |stream| converse(stream, &access, &sender, &feed);
         std::thread::spawn(move || connections.accept(&listener, converse));
     }
     // The loop below ends once every accepting thread has ended.
     drop(sender);
-    let mut last = LastData::default();
-    while let Ok(Some(PendingRequest { request, client })) = requests.recv() {
-        let response = match request {
-            Request::Page => page(),
-            Request::Data { since } => last.response(views, &since),
-            Request::Trial { study, id } => trial(views.get(study), id),
-            Request::Refused(response) => response,
-        };
-        // A client that has disconnected takes no response.
-        let _ = client.send(response);
+    let mut publisher = Publisher {
+        views,
+        feed,
+        analyses: Analyses::default(),
+        mark: String::new(),
+        next: Instant::now(),
+    };
+    let mut secrets = actions::Secrets::default();
+    loop {
+        match requests.recv_timeout(publisher.pause()) {
+            Ok(Some(PendingRequest { request, client })) => {
+                let reply = match request {
+                    Request::Comparison => {
+                        compare(publisher.views, client);
+                        continue;
+                    }
+                    Request::Page => {
+                        let secret = access.allows_actions().then(|| secrets.issue());
+                        Reply::Whole(page(secret.as_deref()))
+                    }
+                    Request::Data => publisher.data(),
+                    Request::Events => {
+                        // The connection begins with the present state.
+                        let _ = publisher.refresh();
+                        Reply::Events
+                    }
+                    Request::Trial(path) => Reply::Whole(trial(publisher.views, path)),
+                    Request::Log { trial, name, from } => {
+                        Reply::Whole(log(publisher.views, trial, name, from))
+                    }
+                    Request::Artifact { trial, path } => {
+                        Reply::Whole(artifact(publisher.views, trial, &path))
+                    }
+                    Request::Act { secret, body } => Reply::Whole(if secrets.contains(&secret) {
+                        publisher.next = Instant::now();
+                        actions::perform(publisher.views, &body)
+                    } else {
+                        Response::text(403, "reload the page: it was opened too long ago")
+                    }),
+                    Request::Refused(response) => Reply::Whole(response),
+                };
+                // A client that has disconnected takes no response.
+                let _ = client.send(reply);
+            }
+            Ok(None) | Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        publisher.tick();
+    }
+}
+
+/// Follows the studies and publishes their state while a browser shows them.
+struct Publisher<'a> {
+    views: &'a mut [View],
+    feed: Feed,
+    analyses: Analyses,
+    /// Identifies the state that was published last.
+    mark: String,
+    /// The time of the next look at the studies.
+    next: Instant,
+}
+
+impl Publisher<'_> {
+    /// Returns the time until the next look at the studies.
+    fn pause(&self) -> Duration {
+        let until = self.next.saturating_duration_since(Instant::now());
+        if self.feed.has_viewers() {
+            until
+        } else {
+            PAUSES.0
+        }
+    }
+
+    /// Publishes the state of the studies if it is time.
+    fn tick(&mut self) {
+        if !self.feed.has_viewers() || Instant::now() < self.next {
+            return;
+        }
+        let started = Instant::now();
+        // A journal that cannot be read now may be read later; the page keeps the last state.
+        let _ = self.refresh();
+        self.next = Instant::now() + (started.elapsed() * 5).clamp(PAUSES.0, PAUSES.1);
+    }
+
+    fn refresh(&mut self) -> Result<(), Failure> {
+        for view in self.views.iter_mut() {
+            view.follow()?;
+        }
+        let studies = mark(self.views);
+        let mut page = None;
+        if self.analyses.update(self.views, &studies) {
+            // The rest of the page is collected meanwhile.
+            page = Some(Page::without_analyses(self.views, &[]));
+            self.analyses.wait_for_first();
+        }
+        let mark = format!("{studies} {}", self.analyses.count());
+        if mark != self.mark {
+            let mut page = page.unwrap_or_else(|| Page::without_analyses(self.views, &[]));
+            page.set_analyses(self.analyses.latest());
+            let page = serde_json::to_string(&page).map_err(std::io::Error::from)?;
+            self.feed.publish(page);
+            self.mark = mark;
+        }
+        Ok(())
+    }
+
+    /// Returns the present data as JSON.
+    fn data(&mut self) -> Reply {
+        Reply::Whole(match self.refresh() {
+            Ok(()) => {
+                let page = self.feed.page();
+                Response::new(200, "application/json", page.text.clone().into_bytes())
+            }
+            Err(failure) => Response::text(500, &failure.message),
+        })
     }
 }
 
@@ -120,7 +248,14 @@ fn end_with_input(sender: &Sender<Option<PendingRequest>>) {
 /// A request, and the thread of the connection that waits for its response.
 struct PendingRequest {
     request: Request,
-    client: SyncSender<Response>,
+    client: SyncSender<Reply>,
+}
+
+/// The reply to a request.
+enum Reply {
+    Whole(Response),
+    /// The connection gets the data and their changes until it ends.
+    Events,
 }
 
 /// Reads the request of a connection, waits for its response and writes it.
@@ -128,6 +263,7 @@ fn converse(
     mut stream: TcpStream,
     access: &AccessControl,
     sender: &Sender<Option<PendingRequest>>,
+    feed: &Feed,
 ) {
     let Some(request) = access.read(&mut stream) else {
         return;
@@ -136,62 +272,90 @@ fn converse(
     if sender
         .send(Some(PendingRequest { request, client }))
         .is_ok()
-        && let Ok(response) = response.recv()
+        && let Ok(reply) = response.recv()
     {
         // The error of a client that has disconnected is ignored.
-        let _ = access.protect(response).send(stream);
+        let _ = match reply {
+            Reply::Whole(response) => access.protect(response).send(stream),
+            Reply::Events => {
+                let events = Response::new(200, "text/event-stream", Vec::new())
+                    // A proxy must not wait for the end of the response.
+                    .with("X-Accel-Buffering", "no");
+                feed.send(&access.protect(events), stream)
+            }
+        };
     }
 }
 
-fn page() -> Response {
+/// Returns the page, which acts with this secret.
+fn page(secret: Option<&str>) -> Response {
     let mut html = Vec::new();
-    match page::write(None, "swath", &mut html) {
+    match page::write_live(secret, &mut html) {
         Ok(()) => Response::new(200, "text/html; charset=utf-8", html),
         Err(error) => Response::text(500, &error.to_string()),
     }
 }
 
 /// Returns everything about a trial as JSON.
-fn trial(view: Option<&View>, id: u32) -> Response {
-    let detail = view.map(|view| detail::of_trial(view, id));
-    match detail {
-        Some(Ok(Some(detail))) => match serde_json::to_vec(&detail) {
-            Ok(json) => Response::new(200, "application/json", json),
-            Err(error) => Response::text(500, &error.to_string()),
-        },
-        Some(Err(error)) => Response::text(500, &error.to_string()),
-        None | Some(Ok(None)) => Response::text(404, "there is no such trial"),
+fn trial(views: &[View], path: TrialPath) -> Response {
+    let view = views.get(path.study);
+    match view.map(|view| detail::of_trial(view, path.id)) {
+        Some(Some(detail)) => json(&detail),
+        None | Some(None) => no_trial(),
     }
 }
 
-/// The data that was last sent, which clients that ask at the same time share.
-#[derive(Default)]
-struct LastData {
-    mark: String,
-    json: Arc<Vec<u8>>,
+/// Returns the lines of a log of a trial behind an offset as JSON.
+fn log(views: &[View], path: TrialPath, name: &str, from: Option<u64>) -> Response {
+    let Some((view, trial)) = find(views, path) else {
+        return no_trial();
+    };
+    let log = readable_trial(&view.dir, &view.study, trial.id).join(name);
+    let is_over = trial.state != TrialState::Running;
+    match files::log(&log, from, is_over, &studies::secrets(&view.dir)) {
+        Ok(part) => json(&part),
+        // The trial may not have written anything yet.
+        Err(_) => json(&files::LogPart::default()),
+    }
 }
 
-impl LastData {
-    /// Returns the data of all studies as JSON, or status 204 if nothing has changed since the mark
-    /// `since`.
-    fn response(&mut self, views: &mut [View], since: &str) -> Response {
-        for view in views.iter_mut() {
-            if let Err(error) = view.follow() {
-                return Response::text(500, &error.to_string());
-            }
-        }
-        let mark = mark(views);
-        if mark == since {
-            return Response::new(204, "application/json", Vec::new());
-        }
-        if mark != self.mark {
-            self.json = match serde_json::to_vec(&Page::of(views)) {
-                Ok(json) => Arc::new(json),
-                Err(error) => return Response::text(500, &error.to_string()),
-            };
-            self.mark.clone_from(&mark);
-        }
-        Response::new(200, "application/json", Arc::clone(&self.json)).with("X-Mark", mark)
+/// Returns an artifact of a trial, as bytes that a browser does not interpret by itself.
+fn artifact(views: &[View], path: TrialPath, name: &str) -> Response {
+    let Some((view, trial)) = find(views, path) else {
+        return no_trial();
+    };
+    let folder = readable_trial(&view.dir, &view.study, trial.id);
+    match files::artifact(&folder, name, &studies::secrets(&view.dir)) {
+        Some(bytes) => Response::new(200, "application/octet-stream", bytes),
+        None => Response::text(404, "the page does not show this artifact"),
+    }
+}
+
+/// Compares the studies in a thread of its own, because that reads their journals.
+fn compare(views: &[View], client: SyncSender<Reply>) {
+    let folders = views
+        .iter()
+        .map(|view| view.dir.root().to_owned())
+        .collect();
+    // Without a thread the client gets no reply, and asks again later.
+    let _ = std::thread::Builder::new()
+        .spawn(move || client.send(Reply::Whole(json(&page::comparison(folders)))));
+}
+
+fn find(views: &[View], path: TrialPath) -> Option<(&View, &Trial)> {
+    let view = views.get(path.study)?;
+    let trial = view.study.trial(TrialId(path.id))?;
+    Some((view, trial))
+}
+
+fn no_trial() -> Response {
+    Response::text(404, "there is no such trial")
+}
+
+fn json(value: &impl serde::Serialize) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(json) => Response::new(200, "application/json", json),
+        Err(error) => Response::text(500, &error.to_string()),
     }
 }
 
@@ -224,13 +388,17 @@ mod tests {
 
     /// Serves a study until the test ends. Returns the port and the folder.
     fn served() -> (u16, tempfile::TempDir) {
+        served_with(|port| AccessControl::new(port, "secret".to_owned()))
+    }
+
+    fn served_with(access: impl Fn(u16) -> AccessControl) -> (u16, tempfile::TempDir) {
         let logs = tempfile::tempdir().unwrap();
         let mut world = Demo::new(&["lr"]);
         world.complete(&[("lr", Value::Float(0.1))], &[("val_loss", 0.5)]);
         let view = View::open(demo::write(logs.path(), "digits", &world), None).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let access = AccessControl::new(port, "secret".to_owned());
+        let access = access(port);
         std::thread::spawn(move || serve([listener].into_iter(), &access, &mut [view]));
         (port, logs)
     }
@@ -265,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_and_its_data_are_served_with_the_token() {
+    fn the_page_its_data_and_their_changes_are_served_with_the_token() {
         let (port, logs) = served();
         let host = format!("Host: 127.0.0.1:{port}");
         let page = ask(port, &format!("GET /secret/ HTTP/1.1\r\n{host}\r\n\r\n"));
@@ -276,19 +444,17 @@ mod tests {
         assert!(page.ends_with("</html>\n"));
         let data = ask(
             port,
-            &format!("GET /secret/data?since= HTTP/1.1\r\n{host}\r\n\r\n"),
+            &format!("GET /secret/data HTTP/1.1\r\n{host}\r\n\r\n"),
         );
-        let (head, body) = data.split_once("\r\n\r\n").unwrap();
+        let (_, body) = data.split_once("\r\n\r\n").unwrap();
         let json: serde_json::Value = serde_json::from_str(body).unwrap();
         assert_eq!(json["studies"][0]["trials"]["objectives"][0][0], 0.5);
-        let mark = head
-            .lines()
-            .find_map(|line| line.strip_prefix("X-Mark: "))
-            .unwrap();
-        assert_eq!(
-            status(port, &format!("/secret/data?since={mark}"), &host),
-            "204"
-        );
+        let mut events = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let timeout = Some(std::time::Duration::from_secs(20));
+        events.set_read_timeout(timeout).unwrap();
+        write!(events, "GET /secret/events HTTP/1.1\r\n{host}\r\n\r\n").unwrap();
+        let head = read_until(&mut events, "event: page\ndata: {");
+        assert!(head.contains("Content-Security-Policy") && head.contains("text/event-stream"));
         let mut journal = std::fs::File::options()
             .append(true)
             .open(logs.path().join("digits/journal.jsonl"))
@@ -299,14 +465,20 @@ mod tests {
         for entry in &more.entries[more.entries.len() - 2..] {
             writeln!(journal, "{}", serde_json::to_string(entry).unwrap()).unwrap();
         }
-        let data = ask(
-            port,
-            &format!("GET /secret/data?since={mark} HTTP/1.1\r\n{host}\r\n\r\n"),
-        );
-        assert!(
-            data.starts_with("HTTP/1.1 200 ") && data.contains("2 of 20 trials"),
-            "{data}"
-        );
+        let patch = read_until(&mut events, "2 of 20 trials");
+        assert!(patch.contains("event: patch\ndata: {"), "{patch}");
+    }
+
+    /// Reads from a stream until it has sent `text`.
+    fn read_until(stream: &mut TcpStream, text: &str) -> String {
+        let mut received = Vec::new();
+        let mut chunk = [0; 65536];
+        while !String::from_utf8_lossy(&received).contains(text) {
+            let count = stream.read(&mut chunk).unwrap();
+            assert!(count > 0, "the stream ended before `{text}`");
+            received.extend_from_slice(&chunk[..count]);
+        }
+        String::from_utf8_lossy(&received).into_owned()
     }
 
     #[test]
@@ -351,6 +523,54 @@ mod tests {
         assert!(ask(port, "garbage\r\n\r\n").starts_with("HTTP/1.1 400 "));
         let long = format!("GET /{} HTTP/1.1\r\n{host}\r\n\r\n", "a".repeat(20_000));
         assert!(ask(port, &long).starts_with("HTTP/1.1 431 "));
+    }
+
+    #[test]
+    fn an_action_needs_the_permission_the_origin_and_the_secret_of_a_page() {
+        let access = |port| AccessControl::new(port, "secret".to_owned()).with_actions(true);
+        let (port, _logs) = served_with(access);
+        let host = format!("Host: 127.0.0.1:{port}");
+        let page = ask(port, &format!("GET /secret/ HTTP/1.1\r\n{host}\r\n\r\n"));
+        let (_, rest) = page.split_once("id=\"actions\">\"").unwrap();
+        let (own, _) = rest.split_once('"').unwrap();
+        let body = r#"{"study": 0, "action": {"drain": {}}}"#;
+        let post = |path: &str, headers: &str| {
+            let length = body.len();
+            let request = format!(
+                "POST {path} HTTP/1.1\r\n{host}\r\nContent-Length: {length}\r\n{headers}\r\n\r\n{body}"
+            );
+            ask(port, &request)[9..12].to_owned()
+        };
+        let origin = format!("Origin: http://127.0.0.1:{port}");
+        let secret = format!("X-Swath-Secret: {own}");
+        assert_eq!(post("/secret/act", &format!("{origin}\r\n{secret}")), "200");
+        for (path, headers) in [
+            ("/secret/act", secret.clone()),
+            ("/secret/act", origin.clone()),
+            ("/secret/act", format!("{origin}\r\nX-Swath-Secret: 0")),
+            (
+                "/secret/act",
+                format!("Origin: http://evil.example\r\n{secret}"),
+            ),
+            ("/secret/act", format!("Origin: null\r\n{secret}")),
+            (
+                "/secret/act",
+                format!("{origin}\r\n{secret}\r\nSec-Fetch-Site: cross-site"),
+            ),
+            ("/secret/", format!("{origin}\r\n{secret}")),
+        ] {
+            assert_eq!(post(path, &headers), "403", "{path} {headers}");
+        }
+        assert_eq!(post("/wrong/act", &format!("{origin}\r\n{secret}")), "404");
+        // Without the permission there is no secret, and nothing but GET.
+        let (port, _logs) = served();
+        let host = format!("Host: 127.0.0.1:{port}");
+        let page = ask(port, &format!("GET /secret/ HTTP/1.1\r\n{host}\r\n\r\n"));
+        assert!(page.contains("id=\"actions\">null<"));
+        let request = format!(
+            "POST /secret/act HTTP/1.1\r\n{host}\r\nOrigin: http://127.0.0.1:{port}\r\n{secret}\r\n\r\n"
+        );
+        assert!(ask(port, &request).starts_with("HTTP/1.1 405 "));
     }
 
     #[test]

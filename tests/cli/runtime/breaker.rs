@@ -13,9 +13,9 @@ fn a_typo_in_the_script_ends_the_run_and_uses_up_no_point() {
         "[resources]\njobs = 2",
         "echo 'no such option: --lr' >&2; exit 2\n",
     );
-    let said = world.run();
-    assert_eq!(said.code, Some(4), "{}", said.err);
-    let end = said.err.split("ended because").nth(1).unwrap();
+    let ended = world.run();
+    assert_eq!(ended.code, Some(4), "{}", ended.err);
+    let end = ended.err.split("ended because").nth(1).unwrap();
     assert!(end.contains("| no such option: --lr"), "{end}");
     assert!(
         end.contains("quick_failures = 0") && end.trim_end().ends_with("run s.toml"),
@@ -70,13 +70,14 @@ fn a_workdir_that_is_deleted_during_the_run_costs_no_trial() {
         .read("s.toml")
         .replace("grace =", "workdir = \"work\"\ngrace =");
     world.write("s.toml", &sweep);
-    let said = world.run();
-    assert_eq!(said.code, Some(4), "{}", said.err);
+    let ended = world.run();
+    assert_eq!(ended.code, Some(4), "{}", ended.err);
     assert!(
-        said.err
+        ended
+            .err
             .contains("does not exist or is no directory; see `workdir` in [run]"),
         "{}",
-        said.err
+        ended.err
     );
     let states = world.column("state");
     assert!(states.iter().all(|state| state != "failed"), "{states:?}");
@@ -91,13 +92,20 @@ fn a_workdir_that_is_deleted_during_the_run_costs_no_trial() {
     assert_eq!(world.column("state"), vec!["complete"; 40]);
 }
 
+/// Returns the second, with its fraction, of the time at the start of a line of a journal.
+fn second_of_the_minute(line: &str) -> f64 {
+    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    let at = line["at"].as_str().unwrap();
+    at[17..].trim_end_matches('Z').parse().unwrap()
+}
+
 #[test]
 fn a_repetition_waits_longer_each_time_while_others_go_on() {
     let script = format!("case $SWATH_TRIAL.$SWATH_ATTEMPT in 1.1|1.2) exit 1;; esac\n{GOOD}");
     let more = "[retry]\ntimes = 2\nbackoff = { crash = \"400ms\" }\n[resources]\njobs = 1";
     let world = World::new(4, more, &script);
-    let said = world.run();
-    assert_eq!(said.code, Some(0), "{}", said.err);
+    let ended = world.run();
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
     let why = world.swath(&["why", "s", "1"]).out;
     assert_eq!(why.matches("requeued until").count(), 2, "{why}");
     let ended: Vec<_> = world.column("ended_at");
@@ -105,11 +113,11 @@ fn a_repetition_waits_longer_each_time_while_others_go_on() {
         ended[1..].iter().all(|other| *other < ended[0]),
         "{ended:?}"
     );
-    let seconds = |text: &str| text.trim().get(17..23).unwrap().parse::<f64>().unwrap();
-    let times: Vec<f64> = why
+    let times: Vec<f64> = world
+        .read("logs/s/journal.jsonl")
         .lines()
-        .filter(|line| line.contains(" started"))
-        .map(seconds)
+        .filter(|line| line.contains("\"started\"") && line.contains("\"trial\":1,"))
+        .map(second_of_the_minute)
         .collect();
     let gap = |from: f64, to: f64| (to - from + 60.0) % 60.0;
     assert!(

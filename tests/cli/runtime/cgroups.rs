@@ -207,9 +207,9 @@ fn who_takes_ten_times_its_memory_at_once_is_ended_by_the_kernel_and_others_are_
     let failed = || world.swath(&["ls", "s"]).out.contains("memory");
     world.until("it is ended", failed);
     world.write("go", "");
-    let said = super::world::Said::of(run.wait_with_output().unwrap());
-    let told = "the kernel killed it for lack of memory: `resources.memory` allows 50 MiB";
-    assert!(said.err.contains(told), "{}", said.err);
+    let ended = crate::command::Ended::of(run.wait_with_output().unwrap());
+    let cause = "the kernel killed it for lack of memory: `resources.memory` allows 50 MiB";
+    assert!(ended.err.contains(cause), "{}", ended.err);
     let states = world.column("state");
     let failed = states.iter().position(|state| state == "failed").unwrap();
     assert_eq!(states[1 - failed], "complete");

@@ -25,8 +25,8 @@ fn every_trial_has_a_device_of_its_own() {
         "gpu=$CUDA_VISIBLE_DEVICES\nmkdir held-$gpu || exit 3\nsleep 0.1\nrmdir held-$gpu\necho $gpu >> used\n{REPORT}"
     );
     let world = world(8, "gpus = 1", &script);
-    let said = world.run();
-    assert_eq!(said.code, Some(0), "{}", said.err);
+    let ended = world.run();
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
     let used = world.read("used");
     assert_eq!(used.lines().count(), 8);
     assert!(used.contains("0\n") && used.contains("1\n"), "{used}");
@@ -53,26 +53,28 @@ fn only_the_devices_that_are_named_are_used() {
     );
     assert_eq!(world.swath(&["run", "s.toml", "--gpus", "1"]).code, Some(0));
     assert_eq!(world.read("used"), "1\n1\n1\n");
-    let said = world.swath(&["run", "s.toml", "--gpus", "1,7"]);
-    assert_eq!(said.code, Some(2));
+    let ended = world.swath(&["run", "s.toml", "--gpus", "1,7"]);
+    assert_eq!(ended.code, Some(2));
     assert!(
-        said.err
+        ended
+            .err
             .contains("GPU `7` does not exist; `nvidia-smi` lists 0, 1"),
         "{}",
-        said.err
+        ended.err
     );
 }
 
 #[test]
 fn more_devices_than_there_are_is_an_error_before_anything_starts() {
     let world = world(3, "gpus = 4", REPORT);
-    let said = world.run();
-    assert_eq!(said.code, Some(2));
+    let ended = world.run();
+    assert_eq!(ended.code, Some(2));
     assert!(
-        said.err
+        ended
+            .err
             .contains("each trial needs 4 GPUs (`resources.gpus`), but this machine has 2"),
         "{}",
-        said.err
+        ended.err
     );
     assert!(!world.path("logs/s/1").exists());
 }
@@ -83,13 +85,14 @@ fn a_device_on_which_everything_fails_is_left_alone_and_costs_no_trial() {
         "[ $CUDA_VISIBLE_DEVICES = 1 ] && {{ echo 'ECC error' >&2; exit 1; }}\nsleep 0.1\n{REPORT}"
     );
     let world = world(20, "gpus = 1", &script);
-    let said = world.run();
-    assert_eq!(said.code, Some(0), "{}", said.err);
+    let ended = world.run();
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
     assert!(
-        said.err
+        ended
+            .err
             .contains("slot 1 is paused: its trials failed within seconds"),
         "{}",
-        said.err
+        ended.err
     );
     assert_eq!(world.column("state"), vec!["complete"; 20]);
     let why = world.swath(&["why", "s", "2"]).out;

@@ -13,8 +13,8 @@ fn a_trial_that_replaces_its_records_file_loses_none_of_its_reports() {
         echo '{\"loss\": 0.9}' >> $SWATH_RECORDS
     ";
     let world = World::new(1, "[resources]\njobs = 1", script);
-    let said = world.run();
-    assert_eq!(said.code, Some(0), "{}", said.err);
+    let ended = world.run();
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
     assert_eq!(world.column("loss"), ["0.05"]);
     assert_eq!(
         world.column("step"),
@@ -22,9 +22,9 @@ fn a_trial_that_replaces_its_records_file_loses_none_of_its_reports() {
         "every report before and after it"
     );
     assert!(
-        said.err.contains("records.jsonl") && said.err.contains("replaced"),
+        ended.err.contains("records.jsonl") && ended.err.contains("replaced"),
         "{}",
-        said.err
+        ended.err
     );
 }
 
@@ -32,8 +32,8 @@ fn a_trial_that_replaces_its_records_file_loses_none_of_its_reports() {
 fn a_trial_that_removes_its_own_folder_fails_or_ends_and_the_others_go_on() {
     let script = "echo \"{\\\"loss\\\": $1}\" >> $SWATH_RECORDS\nsleep 0.2\n[ $SWATH_TRIAL = 2 ] && rm -rf $SWATH_TRIAL_DIR\nexit 0\n";
     let world = World::new(4, "[resources]\njobs = 1", script);
-    let said = world.run();
-    assert_eq!(said.code, Some(0), "{}", said.err);
+    let ended = world.run();
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
     assert_eq!(
         world.column("state"),
         vec!["complete"; 4],

@@ -1,6 +1,7 @@
 //! `[[prepare]]`: work that several trials share runs once, before them.
 
-use super::world::{PATIENCE, Running, Said, World};
+use super::world::{PATIENCE, Running, World};
+use crate::command::Ended;
 use std::process::{Command, Stdio};
 
 /// The trial reports the size of what was prepared for it.
@@ -54,7 +55,7 @@ fn preparations(world: &World) -> Vec<serde_json::Value> {
 }
 
 /// Runs the sweep to its end, at most as long as a test waits.
-fn run(world: &World) -> Said {
+fn run(world: &World) -> Ended {
     let seconds = PATIENCE.as_secs().to_string();
     let mut command = world.command(&["run", "s.toml"]);
     let program = command.get_program().to_owned();
@@ -71,7 +72,7 @@ fn run(world: &World) -> Said {
         };
     }
     command = limited;
-    Said::of(command.output().unwrap())
+    Ended::of(command.output().unwrap())
 }
 
 /// Waits for the end of a run and returns its exit code.
@@ -137,6 +138,22 @@ fn each_assignment_is_prepared_once_and_its_trials_read_it() {
     assert_eq!(again.code, Some(0), "{}", again.err);
     assert_eq!(world.column("state").len(), 8);
     assert_eq!(lines(&world, "runs"), ["1", "2"]);
+}
+
+#[test]
+fn a_preparation_may_report_and_ask_whether_it_may_go_on() {
+    let world = world("", "");
+    world.write(
+        "prepare.sh",
+        "swath report rows=3 || exit 8\nswath report --wait rows=4 > \"$2\"/answer || exit 9\n\
+         printf %0$1d 0 > \"$2\"/part\n",
+    );
+    let ended = run(&world);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert_eq!(world.column("state"), ["complete"; 6]);
+    let digest = preparations(&world)[0]["digest"].clone();
+    let folder = format!("logs/s/prepared/{}", digest.as_str().unwrap());
+    assert_eq!(world.read(&format!("{folder}/output/answer")), "continue\n");
 }
 
 #[test]
@@ -348,6 +365,27 @@ fn a_deleted_output_is_made_again_when_a_trial_needs_it() {
     assert_eq!(again.code, Some(0), "{}", again.err);
     assert_each_reads_its_own(&world);
     assert_eq!(lines(&world, "runs"), ["1", "1", "2", "2"]);
+}
+
+#[test]
+fn logs_prints_those_of_the_preparations_of_a_name() {
+    let world = world("", "");
+    let script = "echo preparing $1\nprintf %0$1d 0 > \"$2\"/part\n";
+    world.write("prepare.sh", script);
+    assert_eq!(run(&world).code, Some(0));
+    let all = world.swath(&["logs", "s", "--prepare", "tokens", "--stdout"]);
+    assert_eq!(all.out, "preparing 1\npreparing 2\n");
+    assert!(all.err.contains("logs/s/prepared/"), "{}", all.err);
+    // Trial 1 reads one of the two.
+    let of_trial = world.swath(&["logs", "s", "1", "--prepare", "tokens", "--follow"]);
+    assert_eq!(of_trial.out, "preparing 1\n");
+    let unknown = world.swath(&["logs", "s", "--prepare", "token"]);
+    assert_eq!(unknown.code, Some(2));
+    assert!(
+        unknown.err.contains("the study has tokens"),
+        "{}",
+        unknown.err
+    );
 }
 
 #[test]

@@ -14,12 +14,12 @@ fn a_trial_that_takes_too_much_memory_is_ended_and_may_try_again() {
     let script = format!("[ $SWATH_ATTEMPT = 1 ] && {}\n{REPORT}", hold(300, "20"));
     let more = "[resources]\nmemory = \"100 MiB\"\njobs = 1\n[retry]\ntimes = 1\non = [\"memory\"]";
     let world = World::new(1, more, &script);
-    let said = world.run();
-    assert_eq!(said.code, Some(0), "{}", said.err);
+    let ended = world.run();
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
     assert!(
-        said.err.contains("`resources.memory` allows 100 MiB"),
+        ended.err.contains("`resources.memory` allows 100 MiB"),
         "{}",
-        said.err
+        ended.err
     );
     assert_eq!(world.column("attempts"), ["2"]);
     let why = world.swath(&["why", "s", "1"]).out;
@@ -70,7 +70,7 @@ fn libraries_are_told_how_many_threads_to_use_unless_the_person_did() {
 
 #[test]
 fn what_no_machine_can_give_is_an_error_before_anything_starts() {
-    for (resources, said) in [
+    for (resources, message) in [
         (
             "cpus = 100000",
             "each trial needs 100000 cores (`resources.cpus`)",
@@ -84,15 +84,15 @@ fn what_no_machine_can_give_is_an_error_before_anything_starts() {
         let world = World::new(1, &format!("[resources]\n{resources}"), REPORT);
         let run = world.run();
         assert_eq!(run.code, Some(2), "{}", run.err);
-        assert!(run.err.contains(said), "{}", run.err);
+        assert!(run.err.contains(message), "{}", run.err);
     }
 }
 
 #[test]
 fn a_trial_finds_swath_though_the_person_has_not_installed_it() {
     let world = World::new(1, "", "swath report loss=$1 || exit 3\n");
-    let said = world.run();
-    assert_eq!(said.code, Some(0), "{}", said.err);
+    let ended = world.run();
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
     world.program("swath", "#!/bin/sh\necho mine > mine\n");
     world.sweep(2, "");
     world.run();

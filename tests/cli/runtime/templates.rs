@@ -127,3 +127,58 @@ fn syntax_of_a_shell_and_misread_switches_draw_warnings() {
         assert!(checked.err.contains(warning), "{warning}: {}", checked.err);
     }
 }
+
+#[test]
+fn the_arguments_of_the_best_trial_are_those_that_its_program_takes() {
+    let world = world(1, "config = \"base.json\"", "echo \"$@\"\ncat \"$7\"");
+    world.write("base.json", "{\"depth\": 1}\n");
+    let text = world.read("s.toml");
+    let (before, rest) = text.split_once("command = ").unwrap();
+    let (_, after) = rest.split_once('\n').unwrap();
+    let command = "[\"sh\", \"train.sh\", \"--out={trial_dir}/out\", \"{amp:flag}\", \"--units\", \
+                   \"{units:each}\", \"--config\", \"{config}\", \"{args:rest}\"]";
+    let space = "amp = false\nunits = { value = [64, 32] }\ndepth = 3\n";
+    let after = after.replace("[space]\n", &format!("[space]\n{space}"));
+    world.write("s.toml", &format!("{before}command = {command}\n{after}"));
+    let run = world.swath(&["run", "s.toml"]);
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    let printed = world.swath(&["best", "s", "--args"]).out;
+    let log = world.read("logs/s/1/stdout.log");
+    let (words, copy) = log.split_once('\n').unwrap();
+    let (_, given) = words.split_once(' ').unwrap();
+    assert_eq!(printed.trim_end(), given);
+    assert!(
+        given.starts_with("--no-amp --units 64 32 --config /"),
+        "{given}"
+    );
+    assert!(!given.contains("--depth"), "{given}");
+    assert_eq!(copy.lines().next(), Some("{\"depth\": 3}"));
+}
+
+#[test]
+fn verify_sees_a_change_of_a_script_in_a_folder_that_depends_on_a_parameter() {
+    let world = world(3, "workdir = \"project-{m}\"", "");
+    for model in ["a", "b"] {
+        let folder = format!("project-{model}");
+        std::fs::create_dir(world.path(&folder)).unwrap();
+        world.write(
+            &format!("{folder}/train.sh"),
+            &format!("# {model}\n{REPORT}"),
+        );
+    }
+    let text = world.read("s.toml");
+    let text = text.replace("[space]\n", "[space]\nm = [\"a\", \"b\"]\n");
+    world.write("s.toml", &text);
+    let run = world.swath(&["run", "s.toml"]);
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    let verified = world.swath(&["verify", "s"]);
+    assert_eq!(verified.code, Some(0), "{}{}", verified.out, verified.err);
+    world.write("project-b/train.sh", REPORT);
+    let verified = world.swath(&["verify", "s"]);
+    assert_eq!(verified.code, Some(6), "{}{}", verified.out, verified.err);
+    assert!(
+        verified.out.contains("file project-b/train.sh changed"),
+        "{}",
+        verified.out
+    );
+}

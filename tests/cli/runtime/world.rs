@@ -1,9 +1,10 @@
 //! A test fixture: a folder with a sweep file and a script, and the binary to run the sweep.
 
+use crate::command::Ended;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Maximum time that a test waits.
@@ -11,13 +12,6 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct World {
     pub(crate) dir: tempfile::TempDir,
-}
-
-/// The exit code and the output of a command.
-pub(crate) struct Said {
-    pub(crate) code: Option<i32>,
-    pub(crate) out: String,
-    pub(crate) err: String,
 }
 
 impl World {
@@ -82,11 +76,11 @@ impl World {
         command
     }
 
-    pub(crate) fn swath(&self, words: &[&str]) -> Said {
-        Said::of(self.command(words).output().unwrap())
+    pub(crate) fn swath(&self, words: &[&str]) -> Ended {
+        Ended::of(self.command(words).output().unwrap())
     }
 
-    pub(crate) fn run(&self) -> Said {
+    pub(crate) fn run(&self) -> Ended {
         self.swath(&["run", "s.toml"])
     }
 
@@ -133,16 +127,5 @@ impl Drop for Running {
     fn drop(&mut self) {
         // SIGKILL also ends a stopped process, and the guard then ends its trials.
         self.0.kill().and_then(|()| self.0.wait()).ok();
-    }
-}
-
-impl Said {
-    pub(crate) fn of(output: Output) -> Self {
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Self {
-            code: output.status.code(),
-            out: text(output.stdout),
-            err: text(output.stderr),
-        }
     }
 }

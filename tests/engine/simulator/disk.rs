@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use swath::journal::{HALF_PREPARED, PREPARED, StudyDir};
 
 /// Files at some moment, with their content.
@@ -32,11 +33,17 @@ impl Earlier {
             files_below(&folder, &mut paths);
             inodes.insert(inode(&folder), folder);
         }
+        let mut folders = contents(paths);
+        // A mark that is not true of its files any more is replaced by one that is synced before
+        // anything is appended to them, so no power cut brings it back.
+        folders.retain(|path, bytes| {
+            !path.ends_with("metrics/.mark") || programs::is_true_mark(path, bytes)
+        });
         Self {
             inodes,
             study: files(dir),
             messages: files_in(dir, &dir.root().join("inbox")),
-            folders: contents(paths),
+            folders,
         }
     }
 }
@@ -65,12 +72,38 @@ fn contents(paths: impl IntoIterator<Item = PathBuf>) -> Files {
         .collect()
 }
 
+/// The first time that no clock of the simulated machine reaches, in seconds since 1970.
+const YEAR_2000: u64 = 946_684_800;
+
+/// Gives the files that the real clock has dated the time of the simulated machine: a seed must not
+/// depend on when it runs.
+pub(crate) fn date_files(dir: &StudyDir, at: SystemTime) {
+    let mut paths = Vec::new();
+    for folder in folders(dir) {
+        files_below(&folder, &mut paths);
+    }
+    let first_real = UNIX_EPOCH + Duration::from_secs(YEAR_2000);
+    for path in paths {
+        let modified = fs::metadata(&path).and_then(|about| about.modified());
+        if modified.is_ok_and(|modified| modified > first_real) {
+            date(&path, at);
+        }
+    }
+}
+
+/// Sets the time of the last write to a file.
+pub(crate) fn date(path: &Path, at: SystemTime) {
+    let file = fs::File::options().append(true).open(path);
+    file.and_then(|file| file.set_modified(at)).unwrap();
+}
+
 /// Returns the folders of the trials and of the preparations.
 fn folders(dir: &StudyDir) -> Vec<PathBuf> {
     let trials = (1..=super::TRIALS as u32 + 1).map(swath::study::TrialId);
     let trials = trials.map(|trial| dir.trial(trial));
     let preparations = fs::read_dir(dir.preparations()).into_iter().flatten();
-    let preparations = preparations.map(|entry| entry.unwrap().path());
+    let mut preparations: Vec<_> = preparations.map(|entry| entry.unwrap().path()).collect();
+    preparations.sort();
     trials
         .chain(preparations)
         .filter(|folder| folder.exists())
@@ -124,6 +157,7 @@ pub(crate) fn cut_power(dir: &StudyDir, earlier: &Earlier, synced: u64, fate: &S
     fate.count("a power cut");
     // Nothing that ran is alive.
     fate.leftovers.clear();
+    fate.has_cut_power = true;
     let rng = &mut fate.aside;
     let mut journal = fs::read(dir.journal()).unwrap_or_default();
     let kept = rng.random_range(synced as usize..=journal.len());

@@ -5,6 +5,7 @@
 //! trials have. Each line has a serial number of its own, so that the ledger can tell whether the
 //! journal or a metric file has a line twice, has lost one, or has one of another trial.
 
+use super::disk::date;
 use super::{Fate, Leftover, Shared, preparations};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -14,7 +15,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use swath::executor::{Launch, Signal, SignalKind};
 use swath::journal::StudyDir;
 use swath::logger::{
@@ -72,6 +73,11 @@ impl Ledger {
         *generation += u32::from(!launch.resume);
         self.launches
             .insert((launch.trial, launch.attempt), *generation);
+    }
+
+    /// Returns the time on the clock of the simulated disk, which goes on with each line.
+    pub(crate) fn time(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(self.lines.len() as u64)
     }
 
     /// Notes that the power was cut: any line that was written before may be lost.
@@ -356,12 +362,18 @@ impl Programs {
         let epoch = epoch_of(values);
         let model = format!("model-{trial}-{epoch}");
         fs::write(self.workdir.join(&model), model.as_bytes()).unwrap();
+        date(
+            &self.workdir.join(&model),
+            self.ledger.lock().unwrap().time(),
+        );
         let mut lines = String::new();
         for kind in KINDS {
             if kind == "checkpoint" {
-                append(&running.dir, lines.as_bytes());
+                let time = self.ledger.lock().unwrap().time();
+                append(&running.dir, lines.as_bytes(), time);
                 lines.clear();
                 keep_checkpoint(&running.dir, epoch).unwrap();
+                date(&running.dir.join(format!("checkpoints/{epoch}")), time);
             }
             let serial = self.ledger.lock().unwrap().write(trial, kind);
             let line = match kind {
@@ -382,7 +394,8 @@ impl Programs {
             };
             lines.extend([line.to_string().as_str(), "\n"]);
         }
-        append(&running.dir, lines.as_bytes());
+        let time = self.ledger.lock().unwrap().time();
+        append(&running.dir, lines.as_bytes(), time);
     }
 
     fn read(&mut self, signal: &Signal, reading: Reading, passed: &mut Vec<Signal>) {
@@ -438,7 +451,8 @@ impl Programs {
             let is_torn = fate.aside.random();
             write_last_lines(&dir, trial, &mut fate, &self.ledger);
             if is_torn {
-                append(&dir, br#"{"kind": "note", "te"#);
+                let time = self.ledger.lock().unwrap().time();
+                append(&dir, br#"{"kind": "note", "te"#, time);
             } else {
                 let trial = Some(trial);
                 fate.leave(Leftover { folder: dir, trial });
@@ -460,7 +474,7 @@ pub(crate) fn write_last_lines(
         let line = json!({"kind": "metric", "log": "train", "m": 2.5, "serial": serial});
         lines.extend([line.to_string().as_str(), "\n"]);
     }
-    append(trial_dir, lines.as_bytes());
+    append(trial_dir, lines.as_bytes(), ledger.lock().unwrap().time());
 }
 
 /// Returns whether the last record of a checkpoint was read, and its files sealed.
@@ -489,13 +503,37 @@ pub(crate) fn workdir(dir: &StudyDir) -> PathBuf {
     dir.root().with_file_name("work")
 }
 
-fn append(trial: &Path, bytes: &[u8]) {
+fn append(trial: &Path, bytes: &[u8], time: SystemTime) {
     if bytes.is_empty() {
         return;
     }
     let path = trial.join("records.jsonl");
     let file = OpenOptions::new().create(true).append(true).open(path);
-    file.unwrap().write_all(bytes).unwrap();
+    let mut file = file.unwrap();
+    file.write_all(bytes).unwrap();
+    file.set_modified(time).unwrap();
+}
+
+/// Returns whether the records file and the metric files of a trial are as long as the mark of its
+/// metric files says, without torn ends.
+pub(crate) fn is_true_mark(path: &Path, mark: &[u8]) -> bool {
+    let mark: Value = serde_json::from_slice(mark).unwrap_or_default();
+    let metrics = path.parent().unwrap();
+    let records = fs::metadata(metrics.with_file_name("records.jsonl"));
+    let records = records.map_or(0, |about| about.len());
+    let mut lengths = mark["lengths"].as_object().into_iter().flatten();
+    // The line break at the end of the records may be missing.
+    mark["records"].as_u64().unwrap_or(0) <= records + 1
+        && lengths.all(|(log, length)| {
+            length_of_whole_rows(&metrics.join(format!("{log}.json")))
+                >= length.as_u64().unwrap_or(0)
+        })
+}
+
+fn length_of_whole_rows(path: &Path) -> u64 {
+    let rows = fs::read(path).unwrap_or_default();
+    let last = rows.iter().rposition(|byte| *byte == b'\n');
+    last.map_or(0, |last| last as u64 + 1)
 }
 
 impl Metrics {

@@ -51,14 +51,15 @@ pub(crate) fn compare_with_snapshot(dir: &StudyDir, fate: &Shared) {
     }
 }
 
-/// Changes a digit of the snapshot. Returns false if the byte that was drawn is no digit.
+/// Changes a digit of the snapshot. Returns false if the byte that was drawn is no digit. The
+/// snapshot has the study's id, which is random: the number of draws must not depend on it.
 fn change_a_digit(dir: &StudyDir, rng: &mut ChaCha8Rng) -> bool {
     let mut bytes = fs::read(dir.snapshot()).unwrap();
-    let at = rng.random_range(0..bytes.len());
+    let (at, added) = (rng.random_range(0..bytes.len()), rng.random_range(1..10));
     if !bytes[at].is_ascii_digit() {
         return false;
     }
-    bytes[at] = b'0' + (bytes[at] - b'0' + rng.random_range(1..10)) % 10;
+    bytes[at] = b'0' + (bytes[at] - b'0' + added) % 10;
     fs::write(dir.snapshot(), bytes).unwrap();
     true
 }

@@ -126,8 +126,9 @@ impl CommandLine {
         &mut self,
         extra: Option<(Vec<String>, Span)>,
     ) -> Option<(Vec<String>, Span)> {
-        let is_place = |words: &Words| matches!(words, Words::One(word) if word == EXTRA);
-        let Some(index) = self.elements.iter().position(is_place) else {
+        let mut elements = self.elements.iter();
+        let index = elements.position(|it| matches!(it, Words::One(word) if word == EXTRA));
+        let Some(index) = index else {
             return extra;
         };
         let words = extra.map(|(words, _)| words).unwrap_or_default();

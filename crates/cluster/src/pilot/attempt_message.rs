@@ -89,8 +89,8 @@ impl AttemptMessage {
     }
 }
 
-/// Returns the place of an attempt that ended before its pilot named one: the pool reports no process
-/// of a short trial, but its machine and start matter. `None` if it was never started.
+/// Returns the place of an attempt that ended before its pilot named one: the pool reports no
+/// process of a short trial, but its machine and start matter. `None` if it was never started.
 pub(super) fn place_of_short_attempt(
     pilot: &Place,
     ended: Timestamp,
@@ -105,8 +105,8 @@ pub(super) fn place_of_short_attempt(
 }
 
 /// Returns whether the journal of the study has a record already, of which `to_skip` are there, and
-/// counts it. Warnings that are not about a line are not counted, because some of those in the journal
-/// are the driver's own.
+/// counts it. Warnings that are not about a line are not counted, because some of those in the
+/// journal are the driver's own.
 pub(super) fn is_recorded(to_skip: &mut u64, record: &LogRecord, line_end: Option<u64>) -> bool {
     if *to_skip == 0 {
         return false;

@@ -2,7 +2,8 @@
 //! the batch system.
 //!
 //! No call concerns a single trial. Each call has a time limit and is made in a thread of its own
-//! (`engine_thread`), because an unreachable controller blocks its client programs for many seconds.
+//! (`engine_thread`), because an unreachable controller blocks its client programs for many
+//! seconds.
 
 use super::job::lock;
 use std::io::{self, ErrorKind, Read, Write};
@@ -212,8 +213,8 @@ impl Drain {
         Self { bytes, ended }
     }
 
-    /// Returns the output of a program that has ended. A child that it left behind may hold the pipe
-    /// open for as long as it likes: after a moment, the output so far counts.
+    /// Returns the output of a program that has ended. A child that it left behind may hold the
+    /// pipe open for as long as it likes: after a moment, the output so far counts.
     fn text(&self) -> String {
         self.ended.recv_timeout(END_OF_OUTPUT).ok();
         String::from_utf8_lossy(&lock(&self.bytes)).into_owned()

@@ -6,6 +6,9 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+/// Time for which an error waits for the remaining requests.
+const DROP_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Requests to the thread.
 pub(super) enum Request {
     Submit(Box<Job>),
@@ -86,5 +89,13 @@ impl EngineThread {
             std::thread::sleep(Duration::from_millis(10));
         }
         self.thread = None;
+    }
+}
+
+/// A run that ends with an error does not dismiss its pilots, but what it has asked for is carried
+/// out: the end of the process would otherwise end the thread before it cancels the jobs.
+impl Drop for EngineThread {
+    fn drop(&mut self) {
+        self.close(DROP_TIMEOUT);
     }
 }

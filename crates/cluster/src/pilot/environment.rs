@@ -136,8 +136,8 @@ fn is_passed(name: &str) -> bool {
     is_identifier && !is_own
 }
 
-/// Records the machine of the pilot `name`, and the environment that its trials inherit. An error is
-/// ignored: the record then describes the machine of the orchestrator only.
+/// Records the machine of the pilot `name`, and the environment that its trials inherit. An error
+/// is ignored: the record then describes the machine of the orchestrator only.
 pub(super) fn record(dir: &PilotDir, name: &str, place: Place) {
     let mut environment = NodeEnvironment {
         host: place.host,

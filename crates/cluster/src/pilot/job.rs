@@ -47,8 +47,8 @@ impl PilotJob {
     }
 }
 
-/// Builds the sources that tables of the sweep file describe. The last argument tells that reports in
-/// the output decide.
+/// Builds the sources that tables of the sweep file describe. The last argument tells that reports
+/// in the output decide.
 pub type BuildSources = fn(&[String], &Setting, bool) -> Result<Sources, String>;
 
 /// Counters of the signals that a pilot has received.
@@ -312,7 +312,7 @@ mod tests {
             "stage": "tune", "workdir": "/home/me", "data_dir": ["data"], "models": "refer",
             "env": [["A", "b"]], "trial_time": {"secs": 60, "nanos": 0},
             "grace": {"secs": 10, "nanos": 0}, "system": null,
-            "stop": {"signal": 15, "to": "main"}, "invalid": [], "warm": false,
+            "stop": {"signal": 15, "to": "main"}, "invalid": [], "warm": "off",
             "share": {"jobs": null, "cpus": 2, "gpus": null, "memory": null},
             "log": 1000, "capture": [["loss", "loss=(.*)"]], "deciding": ["loss"],
             "resource": null, "checkpoint": true, "slots": 4, "trials_per_job": null,

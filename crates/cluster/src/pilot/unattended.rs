@@ -16,8 +16,8 @@ use swath_model::study::{
 /// Silence of a pilot that is worth mentioning.
 const QUIET: Duration = Duration::from_secs(120);
 
-/// Silence after which the trials of a pilot count as lost. It is as long as the silence after which
-/// an orchestrator gives up a pilot by default, and much longer than clocks should differ.
+/// Silence after which the trials of a pilot count as lost. It is as long as the silence after
+/// which an orchestrator gives up a pilot by default, and much longer than clocks should differ.
 const SILENT: Duration = Duration::from_secs(30 * 60);
 
 type Key = (TrialId, Attempt);
@@ -200,8 +200,8 @@ fn attempts_in_pilots(dir: &StudyDir, study: &Study) -> BTreeMap<Key, Story> {
     attempts
 }
 
-/// Returns those of the `running` attempts that a pilot was ordered to run, except those that it has
-/// lost.
+/// Returns those of the `running` attempts that a pilot was ordered to run, except those that it
+/// has lost.
 fn attempts_of(dir: &PilotDir, name: &str, running: &BTreeSet<Key>) -> BTreeMap<Key, Story> {
     let mut attempts: BTreeMap<Key, Story> = BTreeMap::new();
     read_all(dir.orders(name), &mut |order| {
@@ -359,8 +359,8 @@ mod tests {
         ]
     }
 
-    /// Writes a study with four running trials, of which a pilot was ordered to run the first three,
-    /// and the journal of the pilot. The study's journal has one report of trial 1.
+    /// Writes a study with four running trials, of which a pilot was ordered to run the first
+    /// three, and the journal of the pilot. The study's journal has one report of trial 1.
     fn write(root: &std::path::Path, messages: Vec<MessageKind>) -> StudyDir {
         let mut demo = Demo::new(&[]);
         for _ in 0..4 {

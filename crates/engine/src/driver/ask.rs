@@ -123,7 +123,12 @@ impl Driver<'_> {
     ) -> Result<Verdict, DriverError> {
         let attempt = self.open_attempt(trial)?;
         self.log_report(trial, attempt, values, line_end)?;
-        let verdict = self.judged(trial, false)?;
+        // A person may have stopped the trial since its last report.
+        let decided = self.study.trial(trial).and_then(|trial| trial.verdict);
+        let verdict = match decided {
+            Some(Verdict::Stop) => Verdict::Stop,
+            _ => self.judged(trial, false)?,
+        };
         match verdict {
             Verdict::Continue => {}
             Verdict::Pause => drop(self.ended(trial, attempt, Exit::Paused, Usage::default())?),
@@ -218,7 +223,7 @@ impl Driver<'_> {
     /// # Errors
     /// If the journal cannot be written.
     pub fn tend(&mut self) -> Result<(), DriverError> {
-        self.settle()
+        self.settle().map(drop)
     }
 
     /// Ends this run of the study. Open trials are interrupted and wait to be handed out again.

@@ -2,13 +2,16 @@
 
 use super::component::Component;
 use super::room::EndLeftovers;
+use super::trial_warnings::is_of_broken_checkpoint;
 use crate::executor::EarlierAttempt;
 use crate::journal::StudyDir;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 use swath_model::study::preparation::is_input;
-use swath_model::study::{Attempt, Event, LogRecord, Place, Study, Timestamp, TrialId};
+use swath_model::study::{
+    Attempt, Event, LogRecord, Place, Study, Timestamp, Trial, TrialId, TrialState,
+};
 
 /// The earlier run, as its journal shows it.
 pub(super) struct EarlierRun {
@@ -17,6 +20,9 @@ pub(super) struct EarlierRun {
     /// The trial whose report is the last entry but for warnings: the run was killed before it
     /// wrote the verdict.
     unjudged: Option<TrialId>,
+    /// The trials whose checkpoint cannot be used and that were not requeued since: the run was
+    /// killed before it wrote that.
+    with_broken_checkpoint: BTreeSet<TrialId>,
     /// The time of the last entry.
     last_entry: Option<Timestamp>,
     end_leftovers: EndLeftovers,
@@ -37,6 +43,20 @@ impl Component for EarlierRun {
             } => self.unjudged,
             _ => None,
         };
+        match event {
+            Event::Logged {
+                trial,
+                record,
+                line_end: None,
+                ..
+            } if is_of_broken_checkpoint(record) => {
+                self.with_broken_checkpoint.insert(*trial);
+            }
+            Event::Started { trial, .. } | Event::Requeued { trial, .. } => {
+                self.with_broken_checkpoint.remove(trial);
+            }
+            _ => {}
+        }
         match event {
             Event::Started { trial, .. } => drop(self.recorded.insert(*trial, 0)),
             // Some warnings come from the driver itself: the executor never sent them, so it must
@@ -64,6 +84,7 @@ impl EarlierRun {
         Self {
             recorded: BTreeMap::new(),
             unjudged: None,
+            with_broken_checkpoint: BTreeSet::new(),
             last_entry: None,
             end_leftovers,
         }
@@ -72,6 +93,15 @@ impl EarlierRun {
     /// Returns the trial whose last report the run did not judge before it was killed.
     pub(super) fn unjudged(&self) -> Option<TrialId> {
         self.unjudged
+    }
+
+    /// Returns the trials that have ended on a broken checkpoint, and that the run did not requeue
+    /// before it was killed.
+    pub(super) fn unrequeued(&self, study: &Study) -> Vec<TrialId> {
+        let trials = self.with_broken_checkpoint.iter().copied();
+        trials
+            .filter(|id| study.trial(*id).is_some_and(has_ended))
+            .collect()
     }
 
     /// Returns the run time in seconds of an attempt whose run was killed, up to the last sign of
@@ -101,8 +131,8 @@ impl EarlierRun {
             .collect()
     }
 
-    /// Ends the surviving processes of attempts whose run was killed. Requires the lock; ends only
-    /// processes that are proven to belong to the study.
+    /// Ends the surviving processes of attempts whose run was killed, and removes the folders of
+    /// repetitions. Requires the lock; ends only processes that are proven to belong to the study.
     pub(super) fn end_processes(
         &self,
         dir: &StudyDir,
@@ -110,20 +140,31 @@ impl EarlierRun {
         orphans: &[(TrialId, Attempt)],
         grace: Duration,
     ) {
-        // A setup has no entry in the journal, so its processes are searched whenever there was one.
-        if orphans.is_empty() && !dir.setup_log().exists() {
+        // Neither a setup nor a repetition has an entry in the journal, so their processes are
+        // searched whenever there was one.
+        let repetitions = dir.repetitions();
+        if orphans.is_empty() && repetitions.is_empty() && !dir.setup_log().exists() {
             return;
         }
         let places = orphans
             .iter()
             .filter_map(|(id, _)| study.trial(*id)?.place.as_deref().cloned());
         (self.end_leftovers)(dir.root(), &places.collect::<Vec<_>>(), grace);
+        for folder in repetitions {
+            // One that cannot be removed is shown by `gc`.
+            std::fs::remove_dir_all(folder).ok();
+        }
     }
 
     /// Ends the surviving processes at these places and those whose trial folder is in `folder`.
     pub(super) fn end_processes_of(&self, folder: &Path, places: &[Place], grace: Duration) {
         (self.end_leftovers)(folder, places, grace);
     }
+}
+
+/// Returns whether the last attempt of a trial has ended, and the trial does not wait for another.
+fn has_ended(trial: &Trial) -> bool {
+    matches!(trial.state, TrialState::Failed | TrialState::Paused)
 }
 
 /// Returns the time of the last write to a file; `None` if it does not exist.
@@ -161,7 +202,9 @@ mod tests {
             .expect("its time can be set");
         assert_eq!(earlier.run_time(&dir, &demo.study, trial), Some(3600.0));
     }
+    use crate::driver::trial_warnings::{TrialWarnings, requeue};
     use swath_model::demo::Demo;
+    use swath_model::study::{Exit, Failure, Usage};
 
     #[test]
     fn records_of_the_running_attempt_are_counted_without_the_drivers_own_warnings() {
@@ -181,5 +224,40 @@ mod tests {
             .map(|attempt| (attempt.trial, attempt.recorded))
             .collect();
         assert_eq!(counts, [(trial, 2)]);
+    }
+
+    #[test]
+    fn a_trial_whose_broken_checkpoint_was_noted_before_the_kill_is_still_to_be_requeued() {
+        let mut demo = Demo::new(&[]);
+        let trial = demo.start(&[]);
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dir = StudyDir::at(folder.path());
+        std::fs::create_dir_all(dir.checkpoints(trial)).expect("it can be created");
+        let mut trial_warnings = TrialWarnings::default();
+        let running = demo.study.trial(trial).expect("it runs");
+        trial_warnings.begin(running, true);
+        let (attempt, exit) = (Attempt(1), Exit::Failed(Failure::Code(1)));
+        let text = trial_warnings.end(&dir, running, attempt, &exit);
+        let text = text.expect("the checkpoint is broken");
+        demo.log(trial, LogRecord::Warning { text });
+        let follow = |demo: &Demo| {
+            let mut earlier = EarlierRun::new(Box::new(|_, _, _| {}));
+            for entry in &demo.entries {
+                earlier.on(&demo.study, &entry.event);
+            }
+            earlier.unrequeued(&demo.study)
+        };
+        assert_eq!(follow(&demo), [], "the attempt has not ended");
+        let usage = Usage::default();
+        demo.event(Event::Ended {
+            trial,
+            attempt,
+            exit,
+            usage,
+        });
+        assert_eq!(follow(&demo), [trial]);
+        let requeued = requeue(demo.study.trial(trial).unwrap());
+        demo.event(requeued);
+        assert_eq!(follow(&demo), []);
     }
 }

@@ -73,8 +73,9 @@ impl Driver<'_> {
         self.amend_folder(trial, Some(&exit_of_process));
         // A failure on a broken checkpoint or on a full disk is not the trial's fault: such trials
         // are requeued and do not count against `limits.failures`.
-        if is_broken {
-            self.commit(trial_warnings::requeue(trial))?;
+        let on_broken_checkpoint = self.study.trial(trial).filter(|_| is_broken);
+        if let Some(requeued) = on_broken_checkpoint.map(trial_warnings::requeue) {
+            self.commit(requeued)?;
         } else if let Some(requeued) = self.components.room.requeue(&self.study, trial) {
             self.commit(requeued)?;
             // Pauses the run if the disk is still full, also when no launch is due.

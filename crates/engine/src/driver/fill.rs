@@ -162,7 +162,7 @@ impl Driver<'_> {
     pub(super) fn budget_left(&self) -> bool {
         !self.exhausted
             && !self.parts.only_reruns
-            && race::has_room(&self.study, self.parts.header.trials)
+            && race::has_room(&self.study, self.study.header().trials)
     }
 
     /// Returns whether a trial has a checkpoint of this study.

@@ -1,8 +1,8 @@
-//! Files of a study that can be removed: checkpoints that the policy does not keep, and files that
-//! crashes left half written.
+//! Files of a study that can be removed: checkpoints and models that the policy does not keep, and
+//! files that crashes left half written.
 
 use super::{holding, size, tidy};
-use crate::journal::{HALF_PREPARED, StudyDir};
+use crate::journal::{HALF_PREPARED, REPETITION, StudyDir};
 use crate::keep::{self, Keep};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,8 +29,8 @@ pub fn waste(dir: &StudyDir, study: &Study, policy: Keep, clones: bool) -> Vec<W
     let candidates = study
         .trials()
         .iter()
+        .filter(|trial| !tidy::governed(dir, trial).is_empty())
         .map(|trial| trial.id)
-        .filter(|id| !tidy::governed(dir, *id).is_empty())
         .collect();
     // A finished sweep needs no checkpoints for clones.
     let over = matches!(study.closed(), Some(Closing::Finished | Closing::Exhausted));
@@ -38,12 +38,16 @@ pub fn waste(dir: &StudyDir, study: &Study, policy: Keep, clones: bool) -> Vec<W
     let expendable = policy.expendable(study, &candidates, &models, clones, over);
     let folders = expendable
         .into_iter()
-        .flat_map(|id| tidy::governed(dir, id));
+        .filter_map(|id| study.trial(id))
+        .flat_map(|trial| tidy::governed(dir, trial));
     let mut waste: Vec<Waste> = folders
         .map(|folder| {
-            let why = match folder.ends_with(WORK) {
-                true => "a private workdir that `keep` in [run] does not keep",
-                false => "checkpoints that `keep` in [run] does not keep",
+            let why = if folder.ends_with(WORK) {
+                "a private workdir that `keep` in [run] does not keep"
+            } else if folder.parent().is_some_and(|parent| parent.ends_with(HELD)) {
+                "a model recorded with `keep = true`, which `keep` in [run] does not keep"
+            } else {
+                "checkpoints that `keep` in [run] does not keep"
             };
             Waste {
                 is_governed: true,
@@ -153,6 +157,8 @@ fn half_written(folder: &Path) -> Vec<Waste> {
 fn half_done(name: &str) -> Option<&'static str> {
     if [".removed-checkpoints", ".removed-work"].contains(&name) {
         Some("a folder whose removal was interrupted")
+    } else if name.starts_with(REPETITION) {
+        Some("a repetition of a trial that was interrupted")
     } else if name.starts_with("broken-checkpoints.") {
         Some("checkpoints on which an attempt broke")
     } else if name.starts_with(".checkpoints") {

@@ -1,5 +1,5 @@
-//! Releases held copies of models while the study runs. The model that counts and the last model of
-//! a trial stay held.
+//! Releases held copies of models while the study runs. The model that counts, the last model of a
+//! trial and those that it asked to keep stay held.
 
 use super::component::Component;
 use crate::journal::StudyDir;
@@ -30,21 +30,41 @@ pub fn model_that_counts(trial: &Trial) -> Option<usize> {
 /// one, and those that the trial asked to keep.
 #[must_use]
 pub fn needed(trial: &Trial) -> BTreeSet<&str> {
+    let mut needed = held_by_result(trial);
+    needed.extend(trial.records.iter().filter_map(held_on_request));
+    needed
+}
+
+/// Returns the folders of a trial's held versions that stay only because the trial asked to keep
+/// them, so that `[run] keep` decides about them once the trial has ended.
+pub(super) fn kept_on_request(dir: &StudyDir, trial: &Trial) -> Vec<PathBuf> {
+    let by_result = held_by_result(trial);
+    let versions = trial.records.iter().filter_map(held_on_request);
+    let versions: BTreeSet<_> = versions.filter(|held| !by_result.contains(held)).collect();
+    let root = dir.trial(trial.id);
+    versions
+        .into_iter()
+        .filter_map(|held| Some(root.join(held).parent()?.to_owned()))
+        .collect()
+}
+
+fn held_on_request(record: &LogRecord) -> Option<&str> {
+    match record {
+        LogRecord::Model { keep: true, .. } => held(record),
+        _ => None,
+    }
+}
+
+/// Returns the paths of the held versions of the model that counts and of the last one.
+fn held_by_result(trial: &Trial) -> BTreeSet<&str> {
     let last = trial
         .records
         .iter()
         .rposition(|record| matches!(record, LogRecord::Model { .. }));
     let counting = last.and_then(|_| model_that_counts(trial));
-    let records = trial.records.iter().enumerate();
+    let records = [counting, last].into_iter().flatten();
     records
-        .filter_map(|(index, record)| match record {
-            LogRecord::Model {
-                held: Some(held),
-                keep,
-                ..
-            } => (*keep || Some(index) == counting || Some(index) == last).then_some(held.as_str()),
-            _ => None,
-        })
+        .filter_map(|index| held(trial.records.get(index)?))
         .collect()
 }
 
@@ -186,6 +206,8 @@ mod tests {
 
         let folder = tempfile::tempdir().unwrap();
         let dir = StudyDir::at(folder.path());
+        let on_request = [dir.trial(trial.id).join("held/1")];
+        assert_eq!(kept_on_request(&dir, trial), on_request);
         for version in ["0", "1", "2", "3", "4", "half-done"] {
             std::fs::create_dir_all(dir.trial(trial.id).join("held").join(version)).unwrap();
         }

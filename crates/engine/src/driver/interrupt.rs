@@ -1,16 +1,17 @@
 //! Requests to stop: the first one stops the run gently, the second one kills it at once.
 
 use super::control::Control;
+use crate::executor::WakeUp;
 use crate::journal::StudyDir;
 use crate::platform;
 use serde::{Deserialize, Serialize};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGUSR1, SIGXFSZ};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Interval between two looks for a request of `swath stop --now`.
-const WATCH_INTERVAL: Duration = Duration::from_millis(200);
+const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The number of requests to stop this run. Clones share it, so that signal handlers and threads
 /// can add to it.
@@ -22,6 +23,8 @@ pub struct Interrupt {
     halt: Arc<AtomicBool>,
     /// Whether SIGCONT was received since the process last stopped.
     is_continued: Arc<AtomicBool>,
+    /// Ends the wait of the run for its trials.
+    wake_up: Arc<Mutex<Option<WakeUp>>>,
     /// Called some time after the second request; absent if nothing is to be called.
     last_resort: Arc<OnceLock<LastResort>>,
 }
@@ -105,14 +108,28 @@ impl Interrupt {
         }
         let shared = self.clone();
         call_on_signals([SIGTSTP, SIGCONT], move |signal| match signal {
-            SIGTSTP => shared.halt.store(true, Ordering::SeqCst),
+            SIGTSTP => {
+                shared.halt.store(true, Ordering::SeqCst);
+                shared.wake_run();
+            }
             _ => shared.is_continued.store(true, Ordering::SeqCst),
         })
+    }
+
+    /// Lets each further request wake a run that waits for its trials.
+    pub(super) fn wake_with(&self, wake_up: Option<WakeUp>) {
+        *self.wake_up.lock().unwrap_or_else(PoisonError::into_inner) = wake_up;
+    }
+
+    fn wake_run(&self) {
+        let wake_up = self.wake_up.lock().unwrap_or_else(PoisonError::into_inner);
+        wake_up.iter().for_each(WakeUp::call);
     }
 
     /// Adds one request to stop.
     pub fn ask(&self) {
         self.requests.fetch_add(1, Ordering::SeqCst);
+        self.wake_run();
         if self.urgency() == Urgency::Kill {
             self.begin_last_resort();
         }
@@ -120,7 +137,10 @@ impl Interrupt {
 
     /// Raises the urgency to `Kill`.
     pub fn kill(&self) {
-        self.requests.fetch_max(2, Ordering::SeqCst);
+        // The run itself calls this in each of its rounds.
+        if self.requests.fetch_max(2, Ordering::SeqCst) < 2 {
+            self.wake_run();
+        }
         self.begin_last_resort();
     }
 
@@ -219,4 +239,27 @@ fn call_on_signals(
     thread
         .spawn(move || signals.forever().for_each(&mut each))
         .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_request_to_stop_wakes_the_run_and_a_repeated_kill_does_not() {
+        let (sender, calls) = crossbeam_channel::unbounded();
+        let interrupt = Interrupt::default();
+        interrupt.wake_with(Some(WakeUp::new(sender)));
+        let has_woken = || calls.try_recv().is_ok();
+        assert!(!has_woken());
+        interrupt.ask();
+        assert!(has_woken() && !has_woken());
+        interrupt.kill();
+        assert!(has_woken());
+        interrupt.kill();
+        assert!(!has_woken());
+        interrupt.wake_with(None);
+        interrupt.ask();
+        assert!(!has_woken());
+    }
 }

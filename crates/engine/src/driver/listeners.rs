@@ -5,8 +5,8 @@ use swath_model::study::{Entry, Study};
 /// A receiver of everything that the run does: a progress display, an event stream, or the writer
 /// of the table.
 pub trait Listener {
-    /// Called once the kernel has `entry`, so that a SIGKILL cannot undo it. `study` has applied it;
-    /// after a wait for room on the disk, it may have applied later ones, too.
+    /// Called once the kernel has `entry`, so that a SIGKILL cannot undo it. `study` has applied
+    /// it; after a wait for room on the disk, it may have applied later ones, too.
     fn entry(&mut self, study: &Study, entry: &Entry);
 
     /// Called with a progress message of the executor (for example of the batch system). Not part
@@ -21,8 +21,12 @@ pub trait Listener {
         let _ = text;
     }
 
-    /// Called about ten times a second, also when nothing has happened, and once at the end, when the
-    /// journal is synced.
+    /// Called before the run suspends itself (Ctrl-Z), so that a display leaves the terminal to the
+    /// shell.
+    fn suspend(&mut self) {}
+
+    /// Called about ten times a second, or twice a second once nothing has happened for some
+    /// seconds; and once at the end, when the journal is synced.
     fn tick(&mut self, study: &Study) {
         let _ = study;
     }
@@ -96,6 +100,10 @@ impl<'a> Listeners<'a> {
         self.all
             .iter_mut()
             .for_each(|listener| listener.notice(text));
+    }
+
+    pub(super) fn suspend(&mut self) {
+        self.all.iter_mut().for_each(|listener| listener.suspend());
     }
 
     pub(super) fn tick(&mut self, study: &Study) {

@@ -30,6 +30,7 @@ mod judge;
 mod limits;
 mod listeners;
 pub mod open;
+mod pace;
 pub mod parts;
 mod plan;
 pub mod prepare;
@@ -67,7 +68,9 @@ use breaker::is_due;
 use clock::RunClock;
 use component::Components;
 use goals::GoalWatch;
+use inbox::{Content, Message};
 use listeners::Listeners;
+use pace::{Pace, TICK};
 use spent::Spent;
 
 use crate::executor::{Executor, ExecutorError, Signal, SignalKind, Stop};
@@ -116,9 +119,6 @@ pub enum DriverError {
     Executor(#[from] ExecutorError),
 }
 
-/// The longest wait for signals of the executor in one round of the loop.
-const TICK: Duration = Duration::from_millis(100);
-
 impl<'a> Driver<'a> {
     /// Returns the state of the study, up to the last committed event.
     #[must_use]
@@ -148,6 +148,9 @@ impl<'a> Driver<'a> {
         self.components
             .begin(&self.dir, disk, &self.parts, &self.study);
         self.take_over(executor)?;
+        let wake_up = executor.wake_up();
+        let mut pace = Pace::new(self.components.saves.now(), wake_up.is_some());
+        interrupt.wake_with(wake_up);
         loop {
             if interrupt.take_halt() {
                 self.halt(executor, interrupt)?;
@@ -180,7 +183,11 @@ impl<'a> Driver<'a> {
             }
             // While the disk is full, the backlog is bounded: further signals stay in the executor.
             if self.components.room.takes_signals() {
-                let mut signals = executor.wait(TICK);
+                let tick = pace.tick(self.components.saves.now(), self.is_due_soon());
+                let mut signals = executor.wait(tick);
+                if !signals.is_empty() {
+                    pace.note_signals(self.components.saves.now());
+                }
                 self.components.room.backlog.append(&mut signals);
             } else {
                 std::thread::sleep(TICK);
@@ -193,8 +200,17 @@ impl<'a> Driver<'a> {
                 self.take_preparation_signals()?;
             }
             self.pass_on(executor);
-            self.settle()?;
+            if self.settle()? {
+                self.deliver_verdicts(executor);
+            }
         }
+    }
+
+    /// Returns whether the loop has to look for something that no signal of the executor announces:
+    /// the end of a backoff, or signals of preparations.
+    fn is_due_soon(&self) -> bool {
+        let is_preparing = self.study.running_preparations().next().is_some();
+        is_preparing || self.open_trials().next().is_some()
     }
 
     /// Fills the free slots; or, after a reason to end, asks running trials to end.
@@ -249,11 +265,8 @@ impl<'a> Driver<'a> {
             return waiting;
         }
         let counted = self.study.counted();
-        let most = self
-            .parts
-            .header
-            .trials
-            .map_or(u64::MAX, |most| most.saturating_sub(counted));
+        let trials = self.study.header().trials;
+        let most = trials.map_or(u64::MAX, |most| most.saturating_sub(counted));
         // Clones and resumed trials are decided one at a time, so they count as one.
         let next = match self.parts.scheduler.next(&self.study, self.budget_left()) {
             Next::Fresh => usize::try_from(most).unwrap_or(usize::MAX),
@@ -419,6 +432,7 @@ impl<'a> Driver<'a> {
         self.preparer
             .iter_mut()
             .for_each(|preparer| preparer.halt(true));
+        self.listeners.suspend();
         // Nothing is written while the process is suspended, and it may never be resumed.
         self.save_to_disk()?;
         let suspension = interrupt.suspend_process();
@@ -515,8 +529,9 @@ impl<'a> Driver<'a> {
     }
 
     /// Does the housekeeping after each round of signals: flushes the journal, syncs it once a
-    /// second, reads requests of other processes, and calls [`Listener::tick`].
-    fn settle(&mut self) -> Result<(), DriverError> {
+    /// second, reads requests of other processes, and calls [`Listener::tick`]. Returns whether a
+    /// person has stopped trials, and this is on the disk.
+    fn settle(&mut self) -> Result<bool, DriverError> {
         self.look_for_room();
         let may_write = !self.components.room.is_full();
         if may_write && self.save()? && self.components.saves.is_sync_due() {
@@ -526,16 +541,14 @@ impl<'a> Driver<'a> {
         // The writes may have found the disk full.
         let is_saved = !self.components.room.is_full();
         self.components.tick(&self.study, is_saved);
-        if is_saved {
-            self.take_added()?;
-        }
+        let stops_trials = is_saved && self.take_messages()?;
         // A power failure must not leave a snapshot of entries that it takes from the journal.
         if is_saved && self.components.saves.is_snapshot_due() && self.save_to_disk()? {
             self.components.saves.synced();
             self.keep_snapshot();
         }
         self.listeners.tick(&self.study);
-        Ok(())
+        Ok(stops_trials)
     }
 
     /// Writes the snapshot of a journal that was just synced. The next one is due after 100 times
@@ -547,9 +560,12 @@ impl<'a> Driver<'a> {
         self.components.saves.wrote_snapshot(began);
     }
 
-    /// Creates a trial from each configuration in the inbox. A configuration that no completion
-    /// makes feasible is dropped.
-    fn take_added(&mut self) -> Result<(), DriverError> {
+    /// Creates a trial from each configuration in the inbox, and commits the events of
+    /// persons. A configuration that no completion makes feasible is dropped, and so is an event
+    /// that its trial does not allow. Returns whether a person has stopped trials, and this is on
+    /// the disk.
+    fn take_messages(&mut self) -> Result<bool, DriverError> {
+        let mut stops_trials = false;
         let messages = self.components.inbox.messages();
         for path in self.components.inbox.take_set_aside() {
             self.listeners.notice(&format!(
@@ -558,27 +574,47 @@ impl<'a> Driver<'a> {
             ));
         }
         for message in &messages {
-            // Its file is there again after a kill, or after a power cut that undid its removal.
-            if message.is_taken(&self.study) {
-                continue;
-            }
-            if let Some(event) = propose::added(&self.parts, &self.study, &message.given) {
-                self.create(message.named_in(event))?;
+            match &message.content {
+                // Its file is there again after a kill, or after a power cut that undid its
+                // removal.
+                Content::Configuration(_) if message.is_taken(&self.study) => {}
+                Content::Configuration(given) => {
+                    if let Some(event) = propose::added(&self.parts, &self.study, given) {
+                        self.create(message.named_in(event))?;
+                    }
+                }
+                Content::Event(event) if self.study.accepts_request(event) => {
+                    stops_trials |= matches!(**event, Event::Judged { .. });
+                    self.commit(Event::clone(event))?;
+                }
+                Content::Event(_) => {}
             }
         }
-        // A message goes once no power cut can take its trial.
-        if !messages.is_empty() && self.save_to_disk()? {
+        // A message goes once no power cut can take its event.
+        let is_saved = !messages.is_empty() && self.save_to_disk()?;
+        if is_saved {
             self.components.inbox.remove(&messages);
         }
-        Ok(())
+        Ok(stops_trials && is_saved)
     }
 
     /// Commits the end of the run, applies the policy for checkpoints for the last time, and writes
     /// the snapshot.
     fn close(&mut self, why: Closing) -> Result<Closing, DriverError> {
+        // An event that arrived in the last moment would otherwise wait for the next run.
+        let mut events = self.components.inbox.messages();
+        events.retain(|message| matches!(message.content, Content::Event(_)));
+        for event in events.iter().filter_map(Message::event) {
+            if self.study.accepts_request(event) {
+                self.commit(event.clone())?;
+            }
+        }
         self.commit(Event::Closed { why: why.clone() })?;
         self.check_journal()?;
         self.journal.sync()?;
+        if !events.is_empty() {
+            self.components.inbox.remove(&events);
+        }
         self.listeners.deliver(&self.study);
         // After the end of the sweep, no trial can be cloned any more.
         let over = matches!(why, Closing::Finished | Closing::Exhausted) && !self.parts.only_reruns;

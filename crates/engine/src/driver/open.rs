@@ -5,6 +5,7 @@ use super::clock::RunClock;
 use super::component::{Component, Components};
 use super::earlier::EarlierRun;
 use super::listeners::Listeners;
+use super::trial_warnings;
 use super::unread::UnreadRecord;
 use super::{Clock, Driver, DriverError, MachineAccess, Parts};
 use crate::executor::{Executor, SourceAttempt};
@@ -199,6 +200,12 @@ impl<'a> Driver<'a> {
             0 => Some(new_id()),
             _ => self.study.header().id.clone(),
         };
+        // A number of trials that a person raised holds until the sweep file has another one.
+        let earlier = self.study.header();
+        if earlier.raised_from.is_some() && earlier.raised_from == self.parts.header.trials {
+            self.parts.header.raised_from = earlier.raised_from;
+            self.parts.header.trials = earlier.trials;
+        }
         if self.study.next_seq() == 0 {
             let header = self.parts.header.clone();
             self.commit(Event::Opened {
@@ -224,6 +231,11 @@ impl<'a> Driver<'a> {
         }
         // The last run may have died before it requeued a failed trial, and `[retry]` may have been
         // extended since.
+        for trial in self.components.earlier.unrequeued(&self.study) {
+            if let Some(requeued) = self.study.trial(trial).map(trial_warnings::requeue) {
+                self.commit(requeued)?;
+            }
+        }
         let trials: Vec<TrialId> = self.study.trials().iter().map(|trial| trial.id).collect();
         for trial in trials {
             let (retries, now) = (&self.components.retries, self.clock.now());
@@ -231,7 +243,7 @@ impl<'a> Driver<'a> {
                 self.commit(requeued)?;
             }
         }
-        self.take_added()?;
+        self.take_messages()?;
         self.journal.sync()?;
         Ok(())
     }

@@ -17,6 +17,7 @@ use md5::{Digest, Md5};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use swath_log::{Answer, Directive};
 use swath_model::space::{Name, Params};
 use swath_model::study::{
     Attempt, Event, Exit, Failure, IllegalEvent, LogRecord, Preparation, PreparationChange,
@@ -134,6 +135,8 @@ pub(super) struct Preparations {
     needs: BTreeMap<TrialId, Vec<PreparationId>>,
     /// Preparations that have failed in this run. The next run tries them again.
     failed: BTreeSet<PreparationId>,
+    /// How the running preparations were asked to end, once this run ends.
+    asked_to_end: Option<Stop>,
 }
 
 impl Component for Preparations {
@@ -164,7 +167,18 @@ impl Preparations {
             rule,
             needs: BTreeMap::new(),
             failed: BTreeSet::new(),
+            asked_to_end: None,
         }
+    }
+
+    /// Returns the answer to a preparation that asks whether it may continue: only the end of the
+    /// run ends it.
+    fn answer(&self, id: String) -> Answer {
+        let (directive, why) = match self.asked_to_end {
+            None => (Directive::Continue, String::new()),
+            Some(how) => (how.directive(), "the run was interrupted".to_owned()),
+        };
+        Answer { id, directive, why }
     }
 
     /// Returns the change that requeues a failed preparation; `None` if `[retry]` does not allow it.
@@ -579,8 +593,15 @@ impl Driver<'_> {
                 self.change_preparation(id, PreparationChange::Placed { attempt, place })
             }
             // Reports decide about trials only.
-            SignalKind::Logged(LogRecord::Report { .. } | LogRecord::Beyond { .. }, _)
-            | SignalKind::Asked(_) => Ok(()),
+            SignalKind::Logged(LogRecord::Report { .. } | LogRecord::Beyond { .. }, _) => Ok(()),
+            SignalKind::Asked(question) => {
+                let answer = self.components.preparations.answer(question);
+                if let Some(preparation) = self.study.preparation(id) {
+                    // A program that receives no answer reports that itself.
+                    let _ = answer.give(&self.dir.preparation(&preparation.digest));
+                }
+                Ok(())
+            }
             SignalKind::Logged(record, _) => {
                 self.change_preparation(id, PreparationChange::Logged { attempt, record })
             }
@@ -620,6 +641,7 @@ impl Driver<'_> {
 
     /// Asks all running preparations to end. They run again in the next run.
     pub(super) fn stop_preparations(&mut self, how: Stop) {
+        self.components.preparations.asked_to_end = Some(how);
         let Some(preparer) = &mut self.preparer else {
             return;
         };

@@ -31,7 +31,12 @@ pub fn propose(parts: &Parts, study: &Study) -> Option<Event> {
     };
     let (params, origin) = point(parts, &ask).or_else(|| {
         let params = parts.sampler.suggest(&ask)?;
-        Some((params, Origin::Suggested(parts.sampler_name.clone())))
+        let sampler = parts.sampler_name.clone();
+        let origin = match parts.sampler.restart(&ask) {
+            Some(why) => Origin::Restarted { sampler, why },
+            None => Origin::Suggested(sampler),
+        };
+        Some((params, origin))
     })?;
     Some(created(parts, trial, params, origin))
 }

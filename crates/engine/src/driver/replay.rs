@@ -120,10 +120,8 @@ fn catch_up(parts: &mut Parts, dir: &StudyDir, seq: u64) -> Result<(), JournalEr
 
 /// Returns the event that would create the next trial at this point; `None` if none would.
 fn recompute(parts: &Parts, study: &Study) -> Option<Event> {
-    let room = parts
-        .header
-        .trials
-        .is_none_or(|most| study.counted() < most);
+    let trials = study.header().trials;
+    let room = trials.is_none_or(|most| study.counted() < most);
     match parts.scheduler.next(study, room) {
         Next::Fresh => propose::propose(parts, study),
         Next::Given {

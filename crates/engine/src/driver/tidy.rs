@@ -1,15 +1,15 @@
-//! Removes checkpoints and private working directories that the policy no longer keeps, while the
-//! study runs.
+//! Removes checkpoints, private working directories and kept models that the policy no longer keeps,
+//! while the study runs.
 
 use super::component::Component;
-use super::has_entries;
+use super::{has_entries, holding};
 use crate::journal::StudyDir;
 use crate::keep::{self, Keep};
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
-use swath_model::study::{Event, Study, TrialId};
+use swath_model::study::{Event, Study, Trial, TrialId};
 
 /// The existing checkpoints, and the removals in progress.
 pub(super) struct Tidy {
@@ -17,7 +17,7 @@ pub(super) struct Tidy {
     policy: Keep,
     /// Whether the scheduler may start a trial from the checkpoint of another.
     clones: bool,
-    /// Trials with a checkpoint folder that is not empty, or a private working directory.
+    /// Trials with folders that the policy governs.
     kept: BTreeSet<TrialId>,
     /// Trials with a model that would be lost with these folders.
     models: BTreeSet<TrialId>,
@@ -28,12 +28,13 @@ pub(super) struct Tidy {
 }
 
 /// Returns the folders of a trial that the policy governs, without those that do not exist or are
-/// empty.
+/// empty: its checkpoints, its private working directory, and the models that it asked to keep.
 #[must_use]
-pub fn governed(dir: &StudyDir, id: TrialId) -> Vec<PathBuf> {
-    let folders = [dir.checkpoints(id), dir.work(id)];
+pub fn governed(dir: &StudyDir, trial: &Trial) -> Vec<PathBuf> {
+    let folders = [dir.checkpoints(trial.id), dir.work(trial.id)];
     folders
         .into_iter()
+        .chain(holding::kept_on_request(dir, trial))
         .filter(|folder| has_entries(folder))
         .collect()
 }
@@ -70,7 +71,7 @@ pub fn put_aside(folder: &Path) -> io::Result<PathBuf> {
 }
 
 impl Component for Tidy {
-    fn on(&mut self, _: &Study, event: &Event) {
+    fn on(&mut self, study: &Study, event: &Event) {
         match event {
             _ if self.policy.is_all() => {}
             // The checkpoint folder that contains a model must not be removed.
@@ -81,9 +82,9 @@ impl Component for Tidy {
                 }
             }
             Event::Ended { trial, .. } => {
-                if !governed(&self.dir, *trial).is_empty() {
-                    self.kept.insert(*trial);
-                }
+                let trial = study.trial(*trial);
+                let kept = trial.filter(|trial| !governed(&self.dir, trial).is_empty());
+                self.kept.extend(kept.map(|trial| trial.id));
                 // The removal waits for the end of the round: one look at all trials is enough for
                 // all attempts that end in it.
                 self.is_due = true;
@@ -106,14 +107,15 @@ impl Tidy {
         }
     }
 
-    /// Finds the trials that have checkpoints or private working directories.
+    /// Finds the trials that have folders which the policy governs.
     pub(super) fn begin(&mut self, study: &Study) {
         if self.policy.is_all() {
             return;
         }
-        let trials = study.trials().iter().map(|trial| trial.id);
+        let trials = study.trials().iter();
         self.kept = trials
-            .filter(|id| !governed(&self.dir, *id).is_empty())
+            .filter(|trial| !governed(&self.dir, trial).is_empty())
+            .map(|trial| trial.id)
             .collect();
         self.models = with_models(&self.dir, study);
     }
@@ -139,7 +141,8 @@ impl Tidy {
             .expendable(study, kept, models, self.clones, over)
         {
             self.kept.remove(&id);
-            for folder in governed(&self.dir, id) {
+            let folders = study.trial(id).map(|trial| governed(&self.dir, trial));
+            for folder in folders.into_iter().flatten() {
                 // A folder that cannot be renamed stays: that is no reason to end a run, and `swath
                 // gc` reports it.
                 let Ok(aside) = put_aside(&folder) else {
@@ -170,8 +173,9 @@ impl Tidy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::driver::gc;
     use swath_model::demo::Demo;
-    use swath_model::study::{Attempt, Exit, Failure, Usage};
+    use swath_model::study::{Attempt, Exit, Failure, LogRecord, Usage};
 
     #[test]
     fn a_complete_trial_loses_its_checkpoint_and_a_failed_one_keeps_it() {
@@ -200,5 +204,51 @@ mod tests {
         assert_eq!(removed, [trials[0]]);
         let remain = trials.map(|trial| dir.checkpoints(trial).exists());
         assert_eq!((remain, tidy.is_due()), ([false, true], false));
+    }
+
+    #[test]
+    fn the_policy_decides_about_models_that_an_ended_trial_asked_to_keep() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = StudyDir::at(folder.path());
+        let mut demo = Demo::new(&[]);
+        let trial = demo.start(&[]);
+        let version = |number: usize| dir.trial(trial).join(format!("held/m_{number}"));
+        for (number, loss) in [0.9, 0.2, 0.5, 0.6].into_iter().enumerate() {
+            demo.report(trial, &[("val_loss", loss)]);
+            std::fs::create_dir_all(version(number).join("m.bin")).unwrap();
+            demo.log(trial, kept_model(number));
+        }
+        demo.end(trial, Exit::Done);
+        let best = Keep::parse("best").unwrap();
+        assert_eq!(gc::waste(&dir, &demo.study, best, false), []);
+        let none = Keep::parse("none").unwrap();
+        let waste = gc::waste(&dir, &demo.study, none, false);
+        let paths: Vec<_> = waste.iter().map(|waste| waste.path.clone()).collect();
+        assert_eq!(
+            paths,
+            [version(0), version(2)],
+            "1 counts, and 3 is the last"
+        );
+        assert!(waste[0].why.contains("keep = true"), "{}", waste[0].why);
+
+        let mut tidy = Tidy::new(dir.clone(), none, false);
+        tidy.begin(&demo.study);
+        tidy.remove_expendable(&demo.study, false, |_, _| {});
+        tidy.finish();
+        let present = [0, 1, 2, 3].map(|number| version(number).exists());
+        assert_eq!(present, [false, true, false, true]);
+    }
+
+    fn kept_model(number: usize) -> LogRecord {
+        LogRecord::Model {
+            model_path: "m.bin".into(),
+            md5: Some(format!("{number:032}")),
+            size: 1,
+            step: None,
+            held: Some(format!("held/m_{number}/m.bin")),
+            keep: true,
+            doubt: None,
+            partial: Vec::new(),
+        }
     }
 }

@@ -13,6 +13,9 @@ use swath_model::study::{
 /// broken.
 const MAX_FAILURES: u32 = 3;
 
+/// The beginning of the warning about a checkpoint that cannot be used.
+const BROKEN_CHECKPOINT: &str = "it resumed from its checkpoint and";
+
 /// The state of the running attempts that the warnings need.
 #[derive(Default)]
 pub(super) struct TrialWarnings {
@@ -93,15 +96,13 @@ impl TrialWarnings {
             .join(format!("broken-checkpoints.{attempt}"));
         Some(match std::fs::rename(dir.checkpoints(trial.id), &aside) {
             Ok(()) => format!(
-                "it resumed from its checkpoint and {flaw} and is now `{}`; the trial starts anew",
+                "{BROKEN_CHECKPOINT} {flaw} and is now `{}`; the trial starts anew",
                 aside.file_name().unwrap_or_default().to_string_lossy()
             ),
             // Without a checkpoint folder, the trial starts anew in any case.
-            Err(_) => {
-                "it resumed from its checkpoint and brought no report, and its checkpoint is gone: it \
-                 starts anew"
-                    .to_owned()
-            }
+            Err(_) => format!(
+                "{BROKEN_CHECKPOINT} brought no report, and its checkpoint is gone: it starts anew"
+            ),
         })
     }
 
@@ -131,13 +132,20 @@ impl TrialWarnings {
     }
 }
 
-/// Returns the event that requeues a trial whose checkpoint is broken.
-pub(super) fn requeue(trial: TrialId) -> Event {
+/// Returns whether a record is the warning that the checkpoint of a trial cannot be used, after which
+/// the trial is requeued.
+pub(super) fn is_of_broken_checkpoint(record: &LogRecord) -> bool {
+    matches!(record, LogRecord::Warning { text } if text.starts_with(BROKEN_CHECKPOINT))
+}
+
+/// Returns the event that requeues a trial whose checkpoint is broken. Its failure is forgiven: the
+/// next attempt has no checkpoint, so that it cannot fail in this way.
+pub(super) fn requeue(trial: &Trial) -> Event {
     Event::Requeued {
-        trial,
+        trial: trial.id,
         why: "its checkpoint cannot be used: it starts anew".to_owned(),
         not_before: None,
-        forgiven: false,
+        forgiven: trial.state == TrialState::Failed,
     }
 }
 
@@ -197,6 +205,16 @@ mod tests {
         );
         let warning = at_epoch(&mut trial_warnings, &demo.study, id, 0.5).unwrap();
         assert!(warning.starts_with("`epoch` went back from 1 to 0.5"));
+    }
+
+    #[test]
+    fn a_failure_on_a_broken_checkpoint_does_not_use_up_a_retry() {
+        let (mut demo, id) = demo();
+        demo.end(id, Exit::Failed(Failure::Code(1)));
+        assert_eq!(demo.study.trial(id).unwrap().failures, 1);
+        let requeued = requeue(demo.study.trial(id).unwrap());
+        demo.event(requeued);
+        assert_eq!(demo.study.trial(id).unwrap().failures, 0);
     }
 
     #[test]

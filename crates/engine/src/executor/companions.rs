@@ -56,8 +56,7 @@ impl Launcher for SlotLauncher {
             Err(StartError::Log(_, error) | StartError::Spawn(error)) => Err(error),
             Err(StartError::Slot(error)) => {
                 // The program may have been started before.
-                drop(slot);
-                slots.end_strays();
+                slots.end_strays(slot.pid());
                 Err(error)
             }
         }
@@ -102,7 +101,7 @@ impl SlotCompanion {
             Some(SlotEvent::Gone) => {
                 self.status = Some(ExitStatus::from_raw(SIGKILL));
                 self.is_slot_dead = true;
-                self.slots.end_strays();
+                self.slots.end_strays(self.slot.pid());
             }
             // The end of what the program has left says nothing about the program.
             Some(SlotEvent::Ended(_)) | None => {}
@@ -135,7 +134,7 @@ impl Drop for SlotCompanion {
             self.follow(Duration::ZERO);
         }
         if self.is_slot_dead {
-            self.slots.end_strays();
+            self.slots.end_strays(self.slot.pid());
         }
     }
 }

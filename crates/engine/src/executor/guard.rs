@@ -2,9 +2,9 @@
 //! the slots, is killed before it can end them itself.
 //!
 //! The orchestrator starts one guard for each run, and is connected to its standard input. The
-//! guard starts a [slot process](super::slot) when the orchestrator asks for one. It is a subreaper,
-//! so all that a killed slot leaves falls to it, whatever its session, environment and parents.
-//! If the socket closes without a farewell, the orchestrator is dead. The guard then kills
+//! guard starts a [slot process](super::slot) when the orchestrator asks for one. It is a
+//! subreaper, so all that a killed slot leaves falls to it, whatever its session, environment and
+//! parents. If the socket closes without a farewell, the orchestrator is dead. The guard then kills
 //! everything below it, all processes in the run's cgroup, and every process with the run's mark in
 //! its environment.
 //!
@@ -41,6 +41,8 @@ pub(super) struct Guard {
     command: Command,
     wire: Wire,
     pid: u32,
+    /// Whether slots of an earlier guard may have become children of this process.
+    was_restarted: bool,
     run: String,
     /// Cgroup in which all trials run; `None` as long as there is none.
     cgroup: Option<PathBuf>,
@@ -58,6 +60,7 @@ impl Guard {
             command,
             wire,
             pid,
+            was_restarted: false,
             run: run.to_owned(),
             cgroup: None,
         };
@@ -69,6 +72,7 @@ impl Guard {
     /// children of this process.
     fn restart(&mut self) -> io::Result<()> {
         processes::reap(self.pid);
+        self.was_restarted = true;
         (self.wire, self.pid) = start_process(&mut self.command)?;
         self.introduce();
         Ok(())
@@ -106,10 +110,16 @@ impl Guard {
         self.wire.send(&[b"cgroup".as_slice(), path]).ok();
     }
 
-    /// Waits until the guard has ended everything that dead slots have left. Returns whether it
-    /// has; a dead guard has not.
-    pub(super) fn sweep(&mut self, timeout: Duration) -> bool {
-        self.wire.send(&["sweep"]).is_ok() && self.wire.wait(timeout).is_ok()
+    /// Waits until the guard has ended everything that a dead slot has left, or until the guard has
+    /// ended itself, and its children have fallen to this process. Returns whether none of it can
+    /// be a child of this process.
+    pub(super) fn sweep(&mut self, slot: u32, timeout: Duration) -> bool {
+        let message = ["sweep", &slot.to_string()];
+        let is_swept = self.wire.send(&message).is_ok() && self.wire.wait(timeout).is_ok();
+        if !is_swept {
+            processes::wait_for_end(self.pid);
+        }
+        is_swept && !self.was_restarted
     }
 }
 
@@ -231,6 +241,12 @@ impl Guarding {
             }
             "slot" => self.start_slot(),
             "sweep" => {
+                // The socket of the slot is closed. Only when it has ended, what it leaves falls
+                // to this process.
+                let slot = u32::try_from(message.number(1)).unwrap_or(0);
+                if self.slots.contains(&slot) {
+                    processes::wait_for_end(slot);
+                }
                 self.reap_slots();
                 self.end_strays();
                 self.wire.send(&["swept"])?;

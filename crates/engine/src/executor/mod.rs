@@ -23,6 +23,7 @@ mod port;
 mod preparing;
 pub mod processes;
 mod program;
+mod repetition;
 mod reread;
 mod room;
 mod shortage;
@@ -40,6 +41,7 @@ mod traceback;
 mod trainable;
 mod ulimit;
 mod usage;
+mod wake_up;
 mod watch;
 mod work_files;
 
@@ -47,20 +49,23 @@ pub use allotment::Allotment;
 pub use built_in::{BUILT_INS, BuiltIn, Facts, RESUME, Scope, environment};
 pub use companions::SlotLauncher;
 pub use gpus::{GpuError, GpuShares, Gpus};
+pub use host::LONGEST_REPEATED;
 pub use invocation::{Invocation, Text};
 pub use leftovers::{end_leftovers, survivors};
 pub use pool::Pool;
 pub use preparing::{PreparationLaunch, PreparedFolder, Preparing, begin_output, keep_output};
-pub use program::{Invoke, Program, ProgramSettings, ProgramSpec};
+pub use program::{Invoke, Program, ProgramSettings, ProgramSpec, Warm};
+pub use repetition::{Evidence, NotRepeated, Repetition};
 pub(crate) use reread::{Reread, reread};
 pub use room::DiskSpace;
 pub use simulated::Simulated;
 pub use site::{Share, Site, Work, here};
-pub use source::{RecordSource, SourceAttempt, Sources, Translator};
+pub use source::{RecordSource, SourceAttempt, SourceRun, Sources, Translator};
 pub use stop_signal::{StopSignal, StopTarget};
 pub use system::SYSTEM;
 pub use task::{Task, TaskEnd, TaskRequest};
 pub use trainable::{Closure, Outcome, StudyContext, Trainable, TrialContext, TrialError};
+pub use wake_up::WakeUp;
 pub use work_files::{LARGEST_COPY, WorkFile, WorkFiles};
 
 use std::collections::BTreeMap;
@@ -96,6 +101,12 @@ pub trait Executor: Send {
 
     /// Returns the signals that have arrived. Waits at most `at_most` for the first one.
     fn wait(&mut self, at_most: Duration) -> Vec<Signal>;
+
+    /// Returns the means to end [`wait`](Self::wait) early, from any thread; `None` if there are
+    /// none.
+    fn wake_up(&self) -> Option<WakeUp> {
+        None
+    }
 
     /// Changes the number of slots to `slots` if the executor can, and returns the number of usable
     /// slots. Surplus slots stay but are not used.

@@ -19,20 +19,25 @@ pub(super) struct OrphanFinder {
     /// `SWATH_RUN=…`, the mark in the environment of every trial of this run.
     run: String,
     orphans: Orphans,
-    /// Children of this process that belong to no trial.
+    /// Processes below this one that belong to no trial.
     own: BTreeSet<u32>,
+    /// Beginnings of the entries in the environment of this process: the names with `=`.
+    variables: Vec<String>,
 }
 
 impl OrphanFinder {
-    /// Makes this process a subreaper. `run` is the mark of this run's trials. Children that exist
-    /// now belong to no trial.
+    /// Makes this process a subreaper. `run` is the mark of this run's trials. Processes below this
+    /// one that exist now belong to no trial.
     pub(super) fn new(run: &str) -> Self {
         platform::become_subreaper();
         let run = format!("{RUN}={run}");
         Self {
             orphans: Orphans::new(&run),
             run,
-            own: processes::children(std::process::id()),
+            own: processes::trees(processes::children(std::process::id())),
+            variables: std::env::vars_os()
+                .filter_map(|(name, _)| Some(format!("{}=", name.to_str()?)))
+                .collect(),
         }
     }
 
@@ -78,13 +83,21 @@ impl OrphanFinder {
     fn trees_of_run(&self) -> BTreeSet<u32> {
         let marked = processes::with_entry(Entry::Is(&self.run));
         let prefix = format!("{RUN}=");
-        // An orphan without any run's mark has cleared its environment. One with another mark
-        // belongs to another run.
+        // An orphan with another mark belongs to another run.
         let unmarked = self
             .adopted()
             .into_iter()
-            .filter(|pid| !processes::has_entry(*pid, Entry::StartsWith(&prefix)));
+            .filter(|pid| !processes::has_entry(*pid, Entry::StartsWith(&prefix)))
+            .filter(|pid| !self.is_of_program(*pid));
         processes::trees(marked.into_iter().chain(unmarked))
+    }
+
+    /// Returns whether an orphan without a mark was started by this program itself: it has all
+    /// variables of the program. One of a trial has cleared its environment, and the mark with it.
+    fn is_of_program(&self, pid: u32) -> bool {
+        let mut variables = self.variables.iter();
+        !self.variables.is_empty()
+            && variables.all(|name| processes::has_entry(pid, Entry::StartsWith(name)))
     }
 
     /// Returns the children that were reparented to this process: absent at the beginning, and in

@@ -43,6 +43,9 @@ impl Output {
 
     /// Opens a log for a child to append to; creates it if it does not exist.
     pub(super) fn open(path: &Path) -> io::Result<File> {
+        if let Some(file) = regular::create_new(OpenOptions::new().append(true), path)? {
+            return Ok(file);
+        }
         let file = regular::append(path)?;
         // The program inherits the file, and expects writes to wait.
         fcntl_setfl(&file, rustix::fs::OFlags::APPEND)?;
@@ -61,6 +64,14 @@ impl Output {
             .iter()
             .map(|log| log.path.as_path())
             .filter(|_| self.scrape.is_some())
+    }
+
+    /// Returns the files that need not be followed: both logs if there is no pattern.
+    pub(super) fn unsearched(&self) -> impl Iterator<Item = &Path> {
+        self.streams
+            .iter()
+            .map(|log| log.path.as_path())
+            .filter(|_| self.scrape.is_none())
     }
 
     /// Returns the time of the last write to the output, in nanoseconds since 1970; `None` without

@@ -5,19 +5,28 @@
 //! index of the worker is the number of the slot.
 
 use super::checkpoint;
+use super::repetition::{Evidence, NotRepeated, RecordCopies, Repetition};
 use super::shortage::{FIRST_WAIT, LONGEST_WAIT, Waits, has_descriptors};
 use super::stop_line::{StopLine, StopRequest};
 use super::trainable::{StudyContext, Trainable, TrialContext};
 use super::ulimit::{self, Room};
-use super::{DiskSpace, Executor, ExecutorError, Launch, Outcome, Signal, SignalKind, Stop};
+use super::wake_up::SignalOrCall;
+use super::{
+    DiskSpace, Executor, ExecutorError, Launch, Outcome, Signal, SignalKind, Stop, WakeUp,
+};
+use crate::journal::StudyDir;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use swath_log::{Beginning, Directive, Dirs, Identity, Recorded, Sink, TrialFolder, TrialLogger};
+use swath_log::{
+    Answer, Beginning, Directive, Dirs, Identity, Recorded, Sink, TrialFolder, TrialLogger,
+};
+use swath_model::source::secret::Secrets;
 use swath_model::study::{Attempt, Exit, Failure, LogRecord, Timestamp, TrialId, Usage};
 
 /// Capacity of the channel to the driver. When it is full, a function blocks in `report`, and the
@@ -52,7 +61,7 @@ const HALT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Executor that runs trials in the threads of a rayon pool.
 pub struct Pool {
     slots: Vec<PoolSlot>,
-    signals: Receiver<Signal>,
+    signals: Receiver<SignalOrCall>,
     trainable: Arc<dyn Trainable>,
     shared: SharedByWorkers,
     /// Upper bound on the number of slots.
@@ -66,7 +75,7 @@ pub struct Pool {
 struct SharedByWorkers {
     study: Arc<StudyContext>,
     waits: Arc<Waits>,
-    signals: Sender<Signal>,
+    signals: Sender<SignalOrCall>,
     alive: Option<Sender<()>>,
 }
 
@@ -74,6 +83,8 @@ struct PoolSlot {
     jobs: Sender<Launch>,
     line: Arc<StopLine>,
     running: Option<(TrialId, Attempt)>,
+    /// The attempt that was started last. It may be repeated after its end.
+    last: Option<(TrialId, Attempt)>,
     unusable: UnusableReason,
 }
 
@@ -197,6 +208,7 @@ impl Pool {
                 jobs,
                 line,
                 running: None,
+                last: None,
                 unusable,
             });
         }
@@ -235,6 +247,7 @@ impl Executor for Pool {
             return Err(ExecutorError::SlotBusy(index));
         }
         slot.running = Some((launch.trial, launch.attempt));
+        slot.last = slot.running;
         slot.jobs
             .send(launch)
             .map_err(|_| ExecutorError::SlotGone(index))
@@ -254,13 +267,17 @@ impl Executor for Pool {
         let Ok(first) = self.signals.recv_timeout(at_most) else {
             return Vec::new();
         };
-        let mut signals = vec![first];
-        signals.extend(self.signals.try_iter().take(SIGNALS_AT_ONCE - 1));
+        let further = self.signals.try_iter().take(SIGNALS_AT_ONCE - 1);
+        let signals: Vec<Signal> = first.into_iter().chain(further.flatten()).collect();
         for signal in &signals {
             // A slot is free again as soon as the driver sees the end of its trial.
             self.free_slot_if_ended(signal);
         }
         signals
+    }
+
+    fn wake_up(&self) -> Option<WakeUp> {
+        Some(WakeUp::new(self.shared.signals.clone()))
     }
 
     fn resize(&mut self, slots: usize) -> usize {
@@ -299,17 +316,18 @@ impl Executor for Pool {
 
 impl PoolSlot {
     /// Returns whether the trial of this slot is still to be suspended (`true`) or resumed
-    /// (`false`). A free slot has nothing to suspend.
+    /// (`false`). A free slot has nothing to suspend; one that is unusable may repeat its trial.
     fn is_changing_to(&self, halt: bool) -> bool {
-        self.running.is_some() && self.line.is_halted() != halt
+        let is_unusable = self.unusable.lock().is_ok_and(|reason| reason.is_some());
+        (self.running.is_some() || is_unusable) && self.line.is_halted() != halt
     }
 }
 
 impl Drop for Pool {
-    /// Kills the running trials and waits for them. Their signals are discarded.
+    /// Kills the running trials and repetitions, and waits for them. Their signals are discarded.
     fn drop(&mut self) {
         for slot in self.slots.drain(..) {
-            if let Some((trial, attempt)) = slot.running {
+            if let Some((trial, attempt)) = slot.last {
                 slot.line.ask(trial, attempt, Stop::Kill);
             }
         }
@@ -330,7 +348,7 @@ struct Worker {
     unusable: UnusableReason,
     study: Arc<StudyContext>,
     waits: Arc<Waits>,
-    signals: Sender<Signal>,
+    signals: Sender<SignalOrCall>,
     trainable: Arc<dyn Trainable>,
     _alive: Sender<()>,
 }
@@ -338,39 +356,111 @@ struct Worker {
 impl Worker {
     /// Runs one trial after another until the pool is dropped.
     fn work(self) {
-        for launch in &self.jobs {
+        for mut launch in &self.jobs {
+            // Made absolute once, for all that need it: each time is a system call.
+            launch.dir = std::path::absolute(&launch.dir).unwrap_or(launch.dir);
             self.line.begin();
-            let trial = TrialContext {
-                // If `invocation` panics the command is empty, and the start of the program fails
-                // with that reason.
-                invocation: catch_unwind(AssertUnwindSafe(|| {
-                    self.trainable.invocation(&launch, &self.study)
-                }))
-                .unwrap_or_default(),
-                launch,
-                study: Arc::clone(&self.study),
-                line: Arc::clone(&self.line),
-                signals: self.signals.clone(),
-                folder: Mutex::default(),
-                shortage: Mutex::default(),
-            };
-            let Outcome { exit, usage } = self.run(&trial);
+            let copies = self.trainable.compares_records();
+            let copies = copies.then(RecordCopies::default);
+            let trial = self.context(launch, copies, None, self.signals.clone());
+            let outcome = self.run(&trial);
             let slot = trial.launch.slot;
-            let is_ready = self.trainable.ready(slot).is_ok();
-            if !is_ready {
+            let has_follow_up = self.trainable.claim_follow_up(&trial, &outcome);
+            let is_free = self.trainable.ready(slot).is_ok() && !has_follow_up;
+            if !is_free {
                 // Set before the end is reported, so that the driver does not take the slot for
                 // free.
                 set_unusable(&self.unusable, Some(String::new()));
             }
-            trial.send(SignalKind::Ended(exit, usage));
-            if !is_ready {
-                self.wait_until_ready(slot);
+            let Outcome { exit, usage } = outcome;
+            trial.send(SignalKind::Ended(exit.clone(), usage));
+            if is_free || !self.wait_until_ready(slot) {
+                continue;
             }
+            if has_follow_up {
+                self.follow_up(&trial, exit);
+            }
+            set_unusable(&self.unusable, None);
         }
     }
 
-    /// Waits until the resources of the last trial are free again, or the pool is dropped.
-    fn wait_until_ready(&self, slot: u32) {
+    fn context(
+        &self,
+        launch: Launch,
+        copies: Option<RecordCopies>,
+        repetition: Option<Repetition>,
+        signals: Sender<SignalOrCall>,
+    ) -> TrialContext {
+        TrialContext {
+            // If `invocation` panics the command is empty, and the start of the program fails with
+            // that reason.
+            invocation: catch_unwind(AssertUnwindSafe(|| {
+                self.trainable.invocation(&launch, &self.study)
+            }))
+            .unwrap_or_default(),
+            launch,
+            repetition,
+            begun: Instant::now(),
+            copies,
+            study: Arc::clone(&self.study),
+            line: Arc::clone(&self.line),
+            signals,
+            folder: Mutex::default(),
+            shortage: Mutex::default(),
+        }
+    }
+
+    /// Lets the trainable repeat an ended trial.
+    fn follow_up(&self, trial: &TrialContext, exit: Exit) {
+        let dir = &trial.launch.dir;
+        let Some(copies) = &trial.copies else {
+            return;
+        };
+        // Without its records the trial is compared with nothing, and the next one is repeated.
+        let recorded = Evidence::gather(exit, copies, dir, dir);
+        let message = self
+            .trainable
+            .follow_up(trial, recorded.as_ref().ok(), &|repetition| {
+                self.repeat(trial, repetition)
+            });
+        if let Some(message) = message {
+            self.waits.tell(message);
+        }
+    }
+
+    /// Runs an ended trial once more, in a folder of its own, which is then removed. Returns what
+    /// it has recorded.
+    fn repeat(
+        &self,
+        trial: &TrialContext,
+        repetition: Repetition,
+    ) -> Result<Evidence, NotRepeated> {
+        let study = trial.launch.dir.parent().unwrap_or(Path::new(""));
+        let dir = StudyDir::at(study).repetition(trial.launch.trial);
+        // One that an earlier pilot has left.
+        std::fs::remove_dir_all(&dir).ok();
+        let launch = Launch {
+            dir: dir.clone(),
+            ..trial.launch.clone()
+        };
+        // Nothing reads these signals.
+        let (signals, _) = bounded(0);
+        let copies = RecordCopies::default();
+        let repeated = self.context(launch, Some(copies.clone()), Some(repetition), signals);
+        let outcome = self.run(&repeated);
+        let cold_start = copies.cold_start();
+        let recorded = Evidence::gather(outcome.exit, &copies, &dir, &trial.launch.dir);
+        std::fs::remove_dir_all(&dir).ok();
+        match (recorded, cold_start) {
+            _ if repeated.stop_request().is_some() => Err(NotRepeated::CutOff),
+            (_, Some(reason)) if repetition == Repetition::Forked => Err(NotRepeated::Cold(reason)),
+            (recorded, _) => recorded.map_err(|_| NotRepeated::CutOff),
+        }
+    }
+
+    /// Waits until the resources of the last trial are free again. Returns `false` if the pool is
+    /// dropped before.
+    fn wait_until_ready(&self, slot: u32) -> bool {
         let begun = Instant::now();
         while let Err(reason) = self.trainable.ready(slot) {
             // Drivers free memory with a delay, so a reason is given only after a while.
@@ -385,10 +475,10 @@ impl Worker {
                 self.jobs.recv_timeout(pause),
                 Err(RecvTimeoutError::Disconnected)
             ) {
-                return;
+                return false;
             }
         }
-        set_unusable(&self.unusable, None);
+        true
     }
 
     /// Creates the trial's folder, runs the trial and records its exit there.
@@ -418,7 +508,9 @@ impl Worker {
             }
         };
         log = log.with_secrets(self.study.secrets.clone());
-        log = log.with_models(Arc::clone(&self.study.models));
+        if trial.repetition.is_none() {
+            log = log.with_models(Arc::clone(&self.study.models));
+        }
         if let Some(digests) = &self.study.digests {
             log = log.with_cache(Arc::clone(digests));
         }
@@ -553,7 +645,15 @@ impl Worker {
     }
 
     fn sink(&self, trial: &TrialContext) -> Box<dyn Sink> {
+        if let (Some(_), Some(copies)) = (trial.repetition, &trial.copies) {
+            return Box::new(Unforwarded {
+                copies: copies.clone(),
+                dir: trial.launch.dir.clone(),
+                secrets: self.study.secrets.clone(),
+            });
+        }
         Box::new(Forward {
+            copies: trial.copies.clone(),
             launch: trial.launch.clone(),
             line: Arc::clone(&self.line),
             signals: self.signals.clone(),
@@ -565,9 +665,11 @@ impl Worker {
 /// Sink that forwards the records of a trial to the driver as signals, and returns stop requests to
 /// the trial.
 struct Forward {
+    /// Copies of the records for a comparison.
+    copies: Option<RecordCopies>,
     launch: Launch,
     line: Arc<StopLine>,
-    signals: Sender<Signal>,
+    signals: Sender<SignalOrCall>,
     study: Arc<StudyContext>,
 }
 
@@ -578,14 +680,18 @@ impl Sink for Forward {
 
     fn logged_from(&mut self, record: LogRecord, line_end: Option<u64>) -> Directive {
         let Launch { trial, attempt, .. } = self.launch;
+        let record = record.redacted(&self.study.secrets);
+        if let Some(copies) = &self.copies {
+            copies.push(record.clone());
+        }
         let signal = Signal {
             trial,
             attempt,
             at: Timestamp::now(),
-            kind: SignalKind::Logged(record.redacted(&self.study.secrets), line_end),
+            kind: SignalKind::Logged(record, line_end),
         };
         // The receiver is gone: the pool is being dropped, so the trial is to stop.
-        if self.signals.send(signal).is_err() {
+        if self.signals.send(Some(signal)).is_err() {
             return Directive::Stop;
         }
         self.line
@@ -597,13 +703,37 @@ impl Sink for Forward {
         let Launch { trial, attempt, .. } = self.launch;
         // An error means that the pool is being dropped; the trial is being killed then.
         self.signals
-            .send(Signal {
+            .send(Some(Signal {
                 trial,
                 attempt,
                 at: Timestamp::now(),
                 kind: SignalKind::Asked(id),
-            })
+            }))
             .ok();
+    }
+}
+
+/// Sink that keeps the records of a repetition, and lets it go on whenever it asks.
+struct Unforwarded {
+    copies: RecordCopies,
+    dir: PathBuf,
+    secrets: Secrets,
+}
+
+impl Sink for Unforwarded {
+    fn logged(&mut self, record: LogRecord) -> Directive {
+        self.copies.push(record.redacted(&self.secrets));
+        Directive::Continue
+    }
+
+    fn ask(&mut self, id: String) {
+        let answer = Answer {
+            id,
+            directive: Directive::Continue,
+            why: String::new(),
+        };
+        // Without an answer the program itself reports that, and its records differ.
+        answer.give(&self.dir).ok();
     }
 }
 

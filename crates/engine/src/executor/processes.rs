@@ -129,6 +129,16 @@ pub(super) fn ask_to_end(find: impl FnMut() -> BTreeSet<u32>, grace: Duration) -
         })
 }
 
+/// Waits until a process that is about to end has ended; its children have another parent then.
+///
+/// A process closes its sockets some time before.
+pub(super) fn wait_for_end(pid: u32) {
+    let begun = Instant::now();
+    while !platform::is_dead(pid) && begun.elapsed() < KILLED_WITHIN {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// Waits until the processes that were sent SIGKILL are gone; returns whether they are.
 pub(super) fn are_gone(find: impl FnMut() -> BTreeSet<u32>) -> bool {
     until_none(find, KILLED_WITHIN, |_| {})

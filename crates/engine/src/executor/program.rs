@@ -1,31 +1,34 @@
 //! A program as a trainable: its command line, its environment, its log files and its process
 //! group.
 
+mod attempt;
+
 use super::cgroups::Cgroups;
-use super::host::{self, Hosts};
-use super::leaf::{Leaf, Tally};
+use super::host::{Candidate, Hosts};
+use super::leaf::Leaf;
 use super::orphans::RUN;
 use super::output::Output;
 use super::port::Port;
+use super::repetition::{COLD, Evidence, NotRepeated, Repetition};
 use super::slot::{Order, Slot, Slots, StartError};
 use super::source::{SourceAttempt, Sources, Translators};
 use super::stop_line::StopRequest;
 use super::supervise::{ORPHAN_GRACE, Records, Supervision, SupervisionLimits, stop_file};
 use super::{
     Allotment, ExecutorError, Exit, Facts, Invocation, Launch, Outcome, StopSignal, StudyContext,
-    Text, Trainable, TrialContext, environment, processes, ulimit, usage,
+    Text, Trainable, TrialContext, environment, processes, ulimit,
 };
 use crate::platform;
+use attempt::AttemptProcesses;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
-use std::cell::{Cell, OnceCell};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf, absolute};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use swath_log::{TrialLogger, rank};
 use swath_model::space::Name;
@@ -98,7 +101,20 @@ pub struct ProgramSpec {
     pub invalid: Vec<i32>,
     /// Whether Python programs are forked from a host that has imported their packages.
     #[serde(default)]
-    pub warm: bool,
+    pub warm: Warm,
+}
+
+/// The choice whether Python programs are forked from a host that has imported their packages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Warm {
+    /// All programs start cold.
+    #[default]
+    Off,
+    /// Programs are forked once a repeated trial has recorded the same as a forked one.
+    Auto,
+    /// Programs are forked.
+    On,
 }
 
 impl ProgramSpec {
@@ -176,6 +192,8 @@ pub struct Program {
     slots: Slots,
     /// Hosts of Python programs; `None` if all programs start cold.
     hosts: Option<Hosts>,
+    /// The order of the last attempt of each slot, if it may be repeated.
+    orders: Mutex<BTreeMap<u32, Order>>,
     /// Number of slot processes that were killed under their trials since a trial last ended.
     slots_lost: AtomicU32,
     allotment: Allotment,
@@ -216,7 +234,8 @@ impl Program {
             ulimit::raise_files();
         }
         // Without slot processes, a forked program could not be told from this process's own.
-        let has_hosts = spec.warm && guard.is_some() && cfg!(target_os = "linux");
+        let has_hosts = spec.warm != Warm::Off && guard.is_some() && cfg!(target_os = "linux");
+        let needs_proof = spec.warm == Warm::Auto;
         let slots = Slots::new(guard, &run).map_err(prepare_error)?;
         Ok(Self {
             invoke,
@@ -236,7 +255,8 @@ impl Program {
             outer_ranks,
             memory_kills: AtomicU64::new(platform::out_of_memory_kills()),
             slots,
-            hosts: has_hosts.then(Hosts::default),
+            hosts: has_hosts.then(|| Hosts::new(needs_proof)),
+            orders: Mutex::default(),
             slots_lost: AtomicU32::new(0),
             run,
             cgroups: OnceLock::new(),
@@ -266,13 +286,65 @@ impl Program {
     }
 
     /// Offers a program to its host, if programs start warm. The error says why it starts cold.
-    fn offer(&self, order: &Order, dir: &Path, slot: &mut Slot) -> Result<(), String> {
+    fn offer(
+        &self,
+        trial: &TrialContext,
+        order: &Order,
+        dir: &Path,
+        slot: &mut Slot,
+    ) -> Result<(), String> {
         let Some(hosts) = &self.hosts else {
             return Ok(());
         };
-        let socket = hosts.offer(order, &self.slots, self.cgroups(dir), &self.run)?;
-        slot.offer(&socket);
+        if trial.repetition == Some(Repetition::Cold) {
+            return Ok(());
+        }
+        if hosts.compares() && !self.sources.allow_repetitions() {
+            return Err(
+                "a source sends on what trials log, so none is repeated to compare a warm start \
+                 with a cold one"
+                    .to_owned(),
+            );
+        }
+        let project = self.project(trial);
+        let candidate = self.candidate(order, project.as_deref(), dir);
+        let offer = hosts.offer(candidate, trial.repetition, slot.idle_reaper(), || {
+            trial.stop_request().is_some()
+        })?;
+        slot.offer(&offer);
         Ok(())
+    }
+
+    fn candidate<'a>(
+        &'a self,
+        order: &'a Order,
+        project: Option<&'a Path>,
+        dir: &Path,
+    ) -> Candidate<'a> {
+        Candidate {
+            order,
+            project,
+            slots: &self.slots,
+            cgroups: self.cgroups(dir),
+            run: &self.run,
+        }
+    }
+
+    /// Returns the folder of the project that stands in the private workdir of a trial.
+    fn project(&self, trial: &TrialContext) -> Option<PathBuf> {
+        let files = trial.study.work_files.as_ref()?;
+        Some(files.project.join(&files.below).components().collect())
+    }
+
+    /// Takes the order of the last attempt of a slot, if it may be repeated.
+    fn take_order(&self, slot: u32) -> Option<Order> {
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        orders.remove(&slot)
+    }
+
+    fn keep_order(&self, slot: u32, order: Order) {
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        orders.insert(slot, order);
     }
 
     /// Starts the program of an attempt in a slot, and returns its process id; `None` if the slot process was killed meanwhile.
@@ -290,7 +362,7 @@ impl Program {
             .inspect_err(|error| trial.note_shortage(error))
             .map_err(|error| format!("the process of its slot could not be started: {error}"))?;
         slot.enter(self.cgroups(dir));
-        let offered = self.offer(order, dir, &mut slot);
+        let offered = self.offer(trial, order, dir, &mut slot);
         let must_end = || trial.stop_request().is_some_and(|request| request.kill);
         match slot.start(order, must_end) {
             Ok(started) => {
@@ -301,8 +373,7 @@ impl Program {
             }
             Err(StartError::Slot(_)) => {
                 // The program may have been started before.
-                drop(slot);
-                self.end_strays(order);
+                self.end_strays(slot.pid(), order);
                 Ok(None)
             }
             Err(StartError::Log(file, error)) => {
@@ -321,10 +392,10 @@ impl Program {
     }
 
     /// Ends the processes of an attempt whose slot has died.
-    fn end_strays(&self, order: &Order) {
-        self.slots.end_strays();
-        if self.hosts.is_some() {
-            host::end_marked(&order.mark);
+    fn end_strays(&self, slot: Option<u32>, order: &Order) {
+        self.slots.end_strays(slot);
+        if let Some(hosts) = &self.hosts {
+            hosts.end_strays(&order.mark);
         }
     }
 
@@ -401,6 +472,9 @@ impl Program {
     /// Returns the path of a program: below the workdir if the name has a slash, otherwise found on
     /// `PATH`. A private workdir may lack a program that the project has.
     fn find(&self, name: &str, workdir: &Path) -> Result<PathBuf, String> {
+        if name.starts_with('/') {
+            return Ok(name.into());
+        }
         if name.contains('/') {
             let path = workdir.join(name);
             return Ok(if path.exists() {
@@ -506,6 +580,9 @@ impl Program {
         }
         let translators = self.translators(trial, dir)?;
         let order = self.order(trial, dir, &translators)?;
+        if self.compares_records() && trial.repetition.is_none() {
+            self.keep_order(trial.launch.slot, order.clone());
+        }
         let Some((mut slot, leader)) = self.start(trial, &order, dir, log)? else {
             let mut outcome = Outcome {
                 exit: trial.stop_request().map_or(Exit::Lost, StopRequest::exit),
@@ -514,17 +591,7 @@ impl Program {
             self.note_lost_slot(&mut outcome, log);
             return Ok(outcome);
         };
-        let processes = AttemptProcesses {
-            program: self,
-            trial,
-            dir,
-            leader,
-            slot: slot.root(),
-            slot_leaf: slot.leaf(),
-            earlier: Cell::new(None),
-            mark: order.mark.to_string_lossy().into_owned(),
-            leaf: OnceCell::new(),
-        };
+        let processes = AttemptProcesses::new(self, trial, dir, (&slot, leader), &order);
         let at_once = self.limits.memory.is_some() || !self.last_was_short.load(Ordering::Relaxed);
         if at_once {
             processes.enter();
@@ -538,6 +605,7 @@ impl Program {
             ..self.limits.clone()
         };
         let orphans = &|| processes.orphans();
+        let slot_process = slot.pid();
         let place = (&mut slot, leader);
         let supervision = Supervision::new(
             place,
@@ -548,7 +616,10 @@ impl Program {
             output,
             orphans,
         );
-        let supervised = supervision.run(|| processes.register(), || self.end_strays(&order));
+        let supervised = supervision.run(
+            || processes.register(),
+            || self.end_strays(slot_process, &order),
+        );
         let mut outcome = supervised.outcome;
         self.last_was_short
             .store(begun.elapsed() < TOO_SHORT_FOR_CGROUP, Ordering::Relaxed);
@@ -582,157 +653,6 @@ impl Program {
                 format!("the processes of {lost} slots in a row were killed under their trials");
             outcome.exit = Exit::Failed(Failure::Error(why));
         }
-    }
-}
-
-/// The processes of a running attempt: its leader, the leader's descendants and the orphans among
-/// them.
-struct AttemptProcesses<'a> {
-    program: &'a Program,
-    trial: &'a TrialContext,
-    dir: &'a Path,
-    leader: u32,
-    /// Slot process, or reaper of a forked program, above which nothing of the attempt can get;
-    /// `None` for a slot in a thread.
-    slot: Option<u32>,
-    /// Cgroup of the slot process; `None` if there is none.
-    slot_leaf: Option<Arc<Leaf>>,
-    /// Processor time in that cgroup when the attempt was registered.
-    earlier: Cell<Option<Duration>>,
-    /// Entry in the environment of the attempt's processes that no other trial has.
-    mark: String,
-    /// Cgroup of an attempt in a thread's slot, once it was decided upon; `None` inside if there is
-    /// none.
-    leaf: OnceCell<Option<Leaf>>,
-}
-
-impl AttemptProcesses<'_> {
-    /// Moves an attempt in the slot of a thread into a cgroup; one in a slot process is in the cgroup
-    /// of the slot. Without its leader a cgroup is of no use: it is dropped and so removed.
-    fn enter(&self) {
-        if self.slot.is_none() {
-            let leaf = self.program.leaf(&self.trial.launch, self.dir);
-            let moved = leaf.filter(|leaf| leaf.take(self.leader, || self.outside_tree()).is_ok());
-            self.leaf.set(moved).ok();
-        }
-    }
-
-    /// Registers an attempt that has lived through its first poll interval: in the journal and, if
-    /// that was delayed after a short trial, in a cgroup. A shorter attempt needs neither.
-    fn register(&self) {
-        self.trial.placed(processes::place(self.leader));
-        self.earlier
-            .set(self.slot_leaf.as_ref().map(|leaf| leaf.tally().cpu));
-        if self.leaf.get().is_none() {
-            self.enter();
-        }
-    }
-
-    fn leaf(&self) -> Option<&Leaf> {
-        let own = self.leaf.get().and_then(Option::as_ref);
-        own.or(self.slot_leaf.as_deref())
-    }
-
-    /// Returns the processes of the attempt that are no descendants of its leader: all other
-    /// children of its slot, or those that are found by their mark.
-    fn outside_tree(&self) -> Vec<u32> {
-        match self.slot {
-            Some(slot) => processes::children(slot)
-                .into_iter()
-                .filter(|pid| *pid != self.leader)
-                .collect(),
-            None => self
-                .program
-                .slots
-                .finder()
-                .of_trial(&self.mark, self.leader),
-        }
-    }
-
-    /// Returns the orphans of the attempt. A slot in a thread misses those that have cleared their
-    /// environment; they are still in the cgroup.
-    fn orphans(&self) -> Vec<u32> {
-        let mut orphans = self.outside_tree();
-        if self.slot.is_none() {
-            let in_cgroup = self.leaf().map(Leaf::processes).unwrap_or_default();
-            orphans.extend(in_cgroup.into_iter().filter(|pid| *pid != self.leader));
-        }
-        orphans
-    }
-
-    /// Ends the processes that outlived the leader and adds their usage to the outcome. Returns
-    /// whether no process is left.
-    fn end(self, outcome: &mut Outcome) -> bool {
-        // The processor time of a shorter attempt is all in the rusage of its processes.
-        if let (Some(leaf), Some(earlier)) = (&self.slot_leaf, self.earlier.get()) {
-            let tally = leaf.tally();
-            let cpu = tally.cpu.saturating_sub(earlier);
-            add_usage(outcome, Tally { cpu, ..tally });
-        }
-        let leaf = self.leaf.into_inner().flatten();
-        // The processes of a slot process have ended when it says so.
-        let mark = self.slot.is_none().then_some(&*self.mark);
-        self.program.end_rest(mark, leaf, outcome)
-    }
-}
-
-impl Program {
-    /// Returns the cgroup of the run; `None` if cgroups cannot be used here.
-    fn cgroups(&self, dir: &Path) -> Option<&Cgroups> {
-        let cgroups = self.cgroups.get_or_init(|| {
-            Cgroups::open(dir.parent()?, &self.run, self.limits.memory, |path| {
-                if let Some(mut guard) = self.slots.guard() {
-                    guard.add_cgroup(path);
-                }
-            })
-        });
-        cgroups.as_ref()
-    }
-
-    /// Creates the cgroup of an attempt in the slot of a thread.
-    fn leaf(&self, launch: &Launch, dir: &Path) -> Option<Leaf> {
-        self.cgroups(dir)?
-            .leaf(&format!("{}-{}", launch.trial, launch.attempt))
-    }
-
-    /// Ends the processes that an attempt left behind and adds their usage to the outcome. Returns
-    /// whether none is left.
-    fn end_rest(&self, mark: Option<&str>, leaf: Option<Leaf>, outcome: &mut Outcome) -> bool {
-        let grace = self.limits.grace.min(ORPHAN_GRACE);
-        let tally = leaf.map(|leaf| leaf.end(grace));
-        if let Some((tally, _)) = tally {
-            add_usage(outcome, tally);
-        }
-        // Processes started before the move into the cgroup may not be in it.
-        mark.is_none_or(|mark| self.slots.finder().end_of_trial(mark, grace))
-            && tally.is_none_or(|(_, ended)| ended)
-    }
-
-    /// Returns the warning for an attempt that the kernel killed for lack of memory; `None` if it
-    /// did not.
-    fn memory_kill_warning(&self, leaf: Option<&Leaf>) -> Option<String> {
-        let kills = leaf.map_or(0, Leaf::out_of_memory_kills);
-        if let Some(limit) = self.limits.memory.filter(|_| kills > 0) {
-            // The count of the machine includes the kills of this cgroup.
-            self.memory_kills.fetch_add(kills, Ordering::AcqRel);
-            let limit = limit.div_ceil(1 << 20);
-            return Some(format!(
-                "the kernel killed it for lack of memory: `resources.memory` allows {limit} MiB"
-            ));
-        }
-        self.memory_ran_out()
-            .then(|| "the kernel killed it because the machine ran out of memory".to_owned())
-    }
-
-    /// Returns whether the kernel has killed one more process for lack of memory. Each kill is
-    /// attributed to one trial.
-    fn memory_ran_out(&self) -> bool {
-        let kills = platform::out_of_memory_kills();
-        self.memory_kills
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |attributed| {
-                (attributed < kills).then_some(attributed + 1)
-            })
-            .is_ok()
     }
 }
 
@@ -777,6 +697,40 @@ impl Trainable for Program {
             .map_or(Ok(()), |gpus| gpus.ready(slot))
     }
 
+    fn compares_records(&self) -> bool {
+        self.hosts.as_ref().is_some_and(Hosts::compares) && self.sources.allow_repetitions()
+    }
+
+    fn claim_follow_up(&self, trial: &TrialContext, outcome: &Outcome) -> bool {
+        let slot = trial.launch.slot;
+        let (Some(hosts), Some(order)) = (&self.hosts, self.take_order(slot)) else {
+            return false;
+        };
+        // A trial that was resumed would be repeated from another state.
+        if outcome.exit != Exit::Done || trial.launch.resume || trial.launch.from.is_some() {
+            return false;
+        }
+        let (dir, project) = (&trial.launch.dir, self.project(trial));
+        let candidate = self.candidate(&order, project.as_deref(), dir);
+        let is_claimed = hosts.claim(candidate, trial.begun.elapsed());
+        if is_claimed {
+            self.keep_order(slot, order);
+        }
+        is_claimed
+    }
+
+    fn follow_up(
+        &self,
+        trial: &TrialContext,
+        recorded: Option<&Evidence>,
+        repeat: &dyn Fn(Repetition) -> Result<Evidence, NotRepeated>,
+    ) -> Option<String> {
+        let (hosts, order) = (self.hosts.as_ref()?, self.take_order(trial.launch.slot)?);
+        let project = self.project(trial);
+        let candidate = self.candidate(&order, project.as_deref(), &trial.launch.dir);
+        hosts.prove(candidate, trial, recorded, repeat)
+    }
+
     fn close(&self) {
         let grace = self.limits.grace.min(ORPHAN_GRACE);
         if let Some(hosts) = &self.hosts {
@@ -810,20 +764,7 @@ fn set_newer_files_aside(
 /// Records why a program was not forked from its host.
 fn note_cold_start(reason: &str, log: &mut TrialLogger) {
     // A note that is lost costs nothing but itself.
-    log.note(&format!("cold: {reason}")).ok();
-}
-
-/// Adds the usage that a cgroup has counted to an outcome.
-fn add_usage(outcome: &mut Outcome, tally: Tally) {
-    let usage = &mut outcome.usage;
-    // Neither count is complete: the cgroup misses processor time used before it existed; rusage
-    // misses children that were never waited for. Take the larger.
-    usage.cpu_seconds = usage.cpu_seconds.max(tally.cpu.as_secs_f64());
-    if outcome.exit == Exit::Failed(Failure::Memory) {
-        // In other cases the peak of the cgroup does not measure need: it includes the page cache,
-        // which the kernel keeps until memory is short.
-        usage.peak_mib = usage.peak_mib.max(tally.peak as f64 / usage::MIB);
-    }
+    log.note(&format!("{COLD}{reason}")).ok();
 }
 
 /// Returns why a program could not be started, and a hint for the user.
@@ -901,7 +842,7 @@ fn with_tools(path: &OsStr, tools: PathBuf, workdir: &Path) -> Option<OsString> 
 
 /// Searches the directories of `path` for an executable. Relative directories start at the workdir,
 /// as they will for the program.
-fn on_path(name: &str, path: &OsStr, workdir: &Path) -> Option<PathBuf> {
+pub(super) fn on_path(name: &str, path: &OsStr, workdir: &Path) -> Option<PathBuf> {
     use rustix::fs::{Access, access};
     std::env::split_paths(path)
         .map(|dir| workdir.join(dir).join(name))

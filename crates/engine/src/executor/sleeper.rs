@@ -93,4 +93,28 @@ mod tests {
         assert!(!sleep(pausing) && sleep(None));
         assert!(!sleep(pausing) && !sleep(None));
     }
+
+    #[test]
+    fn the_next_write_to_a_log_is_announced_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let Some(watch) = Watch::new(dir.path()) else {
+            return;
+        };
+        let path = dir.path().join("stdout.log");
+        std::fs::write(&path, "").unwrap();
+        watch.drain();
+        let (slot, _other) = UnixStream::pair().unwrap();
+        let line = StopLine::new();
+        let waker = line.open_waker();
+        let is_announced = || {
+            std::fs::write(&path, "x").unwrap();
+            let nap = Duration::from_millis(1);
+            super::sleep(slot.as_fd(), &waker, Some(&watch), nap, None).grown
+        };
+        assert!(!is_announced());
+        assert!(watch.announce_next_growth([path.as_path()].into_iter()));
+        assert!(is_announced() && !is_announced());
+        std::fs::remove_file(&path).unwrap();
+        assert!(!watch.announce_next_growth([path.as_path()].into_iter()));
+    }
 }

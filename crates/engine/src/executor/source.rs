@@ -15,13 +15,26 @@ use swath_model::study::{Attempt, TrialId};
 /// run.
 pub trait RecordSource: Send + Sync {
     /// Returns where the reports come from, for people: `lightning_logs/**/metrics.csv`.
-    fn about(&self) -> String;
+    fn about(&self, run: &SourceRun<'_>) -> String;
+
+    /// Begins with a run of a study, before its first attempt. Returns a notice for people, if there
+    /// is something to say.
+    fn begin_run(&self, run: &SourceRun<'_>) -> Option<String> {
+        let _ = run;
+        None
+    }
 
     /// Begins with an attempt, before its program is started.
     ///
     /// # Errors
     /// If the source cannot be read. The attempt is not started then.
     fn begin(&self, attempt: &SourceAttempt<'_>) -> io::Result<Box<dyn Translator>>;
+
+    /// Returns whether the source reads only files in the trial's folder, and tells no one of them.
+    /// A program can then be repeated without a trace in it.
+    fn is_of_folder(&self) -> bool {
+        false
+    }
 
     /// Appends the records that an attempt has written and that were not translated, because its
     /// supervisor was killed. No process of the attempt runs any more.
@@ -67,6 +80,23 @@ pub trait Translator: Send {
     }
 }
 
+/// The run of a study in which a source is used.
+#[derive(Clone, Copy)]
+pub struct SourceRun<'a> {
+    /// The folder of the study.
+    pub study: &'a Path,
+    /// Variables of the sweep file for the programs.
+    pub env: &'a [(String, String)],
+}
+
+impl SourceRun<'_> {
+    /// Returns the value that a variable has for the programs without the source.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<OsString> {
+        variable(self.env, name)
+    }
+}
+
 /// The attempt that a source reads.
 #[derive(Clone, Copy)]
 pub struct SourceAttempt<'a> {
@@ -94,11 +124,15 @@ impl SourceAttempt<'_> {
     /// Returns the value that a variable has for the program without the source.
     #[must_use]
     pub fn variable(&self, name: &str) -> Option<OsString> {
-        let entry = self.env.iter().rev().find(|(key, _)| key == name);
-        match entry {
-            Some((_, value)) => Some(value.into()),
-            None => std::env::var_os(name),
-        }
+        variable(self.env, name)
+    }
+}
+
+fn variable(env: &[(String, String)], name: &str) -> Option<OsString> {
+    let entry = env.iter().rev().find(|(key, _)| key == name);
+    match entry {
+        Some((_, value)) => Some(value.into()),
+        None => std::env::var_os(name),
     }
 }
 
@@ -127,10 +161,23 @@ impl Sources {
         self.output_decides
     }
 
+    /// Returns whether a program can be repeated without a trace in any source.
+    pub(super) fn allow_repetitions(&self) -> bool {
+        self.list.iter().all(|(_, source)| source.is_of_folder())
+    }
+
     /// Returns the name of each source, and where its reports come from.
-    pub fn about(&self) -> impl Iterator<Item = (&str, String)> {
+    pub fn about(&self, run: &SourceRun<'_>) -> impl Iterator<Item = (&str, String)> {
         let sources = self.list.iter();
-        sources.map(|(name, source)| (&**name, source.about()))
+        sources.map(|(name, source)| (&**name, source.about(run)))
+    }
+
+    /// Begins with a run of a study. Returns the notices of the sources.
+    pub fn begin_run(&self, run: &SourceRun<'_>) -> Vec<String> {
+        let sources = self.list.iter();
+        sources
+            .filter_map(|(_, source)| source.begin_run(run))
+            .collect()
     }
 
     /// Begins with an attempt. The error names the source.
@@ -165,6 +212,10 @@ impl Translators {
         translators
             .flat_map(|(_, translator)| translator.environment())
             .collect()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Appends the records of what was written since the last call. All are called; returns the

@@ -5,7 +5,7 @@
 //! One thread supervises one child. On Linux it sleeps in a single `poll` over the slot's socket,
 //! the eventfd for stop requests and an inotify watch of the files the child writes; on other
 //! systems it sleeps for short intervals. A child that ends within the first interval never costs
-//! an inotify watch, and a silent one costs a look a second.
+//! an inotify watch, and a silent one costs a look in ten seconds.
 
 use super::output::Output;
 use super::shortage::Shortage;
@@ -36,6 +36,10 @@ const FIRST_NAP: Duration = Duration::from_millis(20);
 
 /// Longest interval between two checks while the child's files are watched by inotify.
 const LONGEST_NAP: Duration = Duration::from_secs(1);
+
+/// Longest interval if, besides, every write is announced and the child has been silent for the
+/// interval before.
+const LONGEST_SILENT_NAP: Duration = Duration::from_secs(10);
 
 /// Longest interval while a log grows, which is cut when it is too long.
 const LONGEST_NAP_OF_WRITER: Duration = Duration::from_millis(250);
@@ -300,6 +304,7 @@ impl<'a> Supervision<'a> {
                 self.read();
                 last_read = Some(Instant::now());
                 self.was_woken = true;
+                self.end_silence();
             }
             if is_due {
                 self.check();
@@ -314,17 +319,66 @@ impl<'a> Supervision<'a> {
         // Lines without a wake-up come from another machine, or the kernel tells of no writes here.
         let is_unannounced = self.read() && !self.was_woken;
         self.was_woken = false;
+        // The logs are watched before their size is read, so that no write falls between the two.
+        let longest_silent = self.longest_silent_nap();
         let has_printed = self.trim();
         let longest = match self.is_watched() {
             true if has_printed => LONGEST_NAP_OF_WRITER,
-            true => LONGEST_NAP,
+            true => longest_silent,
             false => LONGEST_BLIND_NAP,
         };
         self.nap = match is_unannounced {
             true => FIRST_NAP,
             false => (self.nap * 2).min(longest),
         };
-        self.check_due = Instant::now() + self.nap;
+        self.check_due = self.due_after_nap();
+    }
+
+    /// Returns the longest interval to the next check of a child that writes nothing. It is longer
+    /// than [`LONGEST_NAP`] only if each write ends it, and not longer than the interval between
+    /// two measurements.
+    fn longest_silent_nap(&self) -> Duration {
+        let longest = self
+            .measurement_interval()
+            .clamp(LONGEST_NAP, LONGEST_SILENT_NAP);
+        // The files that sources read are not watched.
+        let may_be_longer = self.nap >= LONGEST_NAP
+            && longest > LONGEST_NAP
+            && self.translators.is_empty()
+            && self.announces_writes();
+        match may_be_longer {
+            true => longest,
+            false => LONGEST_NAP,
+        }
+    }
+
+    /// Returns whether a write to any file of the child wakes this thread; to a log that is not
+    /// searched, its next write.
+    fn announces_writes(&self) -> bool {
+        self.watch.as_ref().is_some_and(|watch| {
+            watch.is_local()
+                && self.output.searched().all(|path| watch.add(path))
+                && watch.announce_next_growth(self.output.unsearched())
+        })
+    }
+
+    /// Returns the time of the next check: that of the next sample if it is not much earlier, so
+    /// that both cost one wake-up.
+    fn due_after_nap(&self) -> Instant {
+        let now = Instant::now();
+        let (earliest, latest) = (now + self.nap / 2, now + self.nap);
+        let sample = self.sampler.as_ref().map(Sampler::due);
+        sample
+            .filter(|due| self.nap > LONGEST_NAP && (earliest..latest).contains(due))
+            .unwrap_or(latest)
+    }
+
+    /// Checks a child soon that writes again after a long silence: its logs may grow quickly.
+    fn end_silence(&mut self) {
+        if self.nap > LONGEST_NAP {
+            self.nap = LONGEST_NAP_OF_WRITER;
+            self.check_due = Instant::now() + self.nap;
+        }
     }
 
     /// Waits until the slot has ended the processes that the child left; `None` if the slot process
@@ -382,11 +436,7 @@ impl<'a> Supervision<'a> {
     /// long enough. Kills them if they exceed the memory limit.
     fn measure(&mut self) {
         let age = self.begun.elapsed();
-        let interval = match self.limits.memory {
-            Some(_) => MEASURE_EVERY_WITH_LIMIT,
-            None => (age / PART_BETWEEN_MEASUREMENTS)
-                .clamp(MEASURE_AT_MOST_EVERY, MEASURE_AT_LEAST_EVERY),
-        };
+        let interval = self.measurement_interval();
         // The first measurement does not wait for the interval: a child can allocate all its memory
         // at once.
         let is_first = self.last_measured == self.begun;
@@ -422,6 +472,15 @@ impl<'a> Supervision<'a> {
             term_at: None,
             kill_at: None,
         });
+    }
+
+    /// Returns the interval between two measurements, which grows with the age of the child.
+    fn measurement_interval(&self) -> Duration {
+        match self.limits.memory {
+            Some(_) => MEASURE_EVERY_WITH_LIMIT,
+            None => (self.begun.elapsed() / PART_BETWEEN_MEASUREMENTS)
+                .clamp(MEASURE_AT_MOST_EVERY, MEASURE_AT_LEAST_EVERY),
+        }
     }
 
     /// Returns the run time of the child without its suspensions.

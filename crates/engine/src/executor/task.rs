@@ -95,12 +95,12 @@ impl Task<'_> {
             Err(StartError::Log(_, error) | StartError::Spawn(error)) => return Err(error),
             Err(StartError::Slot(error)) => {
                 // The program may have been started before.
-                slots.end_strays();
+                slots.end_strays(slot.pid());
                 return Err(error);
             }
         };
         if end == TaskEnd::Lost {
-            slots.end_strays();
+            slots.end_strays(slot.pid());
         }
         pass_on(&mut reader, output);
         drop(slot);

@@ -1,8 +1,10 @@
 //! The interface to the code that runs inside a slot: a Rust function or a program. Everything
 //! above this file treats both alike.
 
+use super::repetition::{Evidence, NotRepeated, RecordCopies, Repetition};
 use super::shortage::Shortage;
 use super::stop_line::{StopLine, StopRequest};
+use super::wake_up::SignalOrCall;
 use super::{Exit, Facts, Invocation, Launch, Signal, SignalKind, WorkFiles};
 use crossbeam_channel::Sender;
 use std::error::Error;
@@ -10,6 +12,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 use swath_log::{DigestCache, ModelStore, TrialFolder, TrialLogger};
 use swath_model::source::secret::Secrets;
 use swath_model::space::{Name, ParamError, Params};
@@ -35,6 +38,28 @@ pub trait Trainable: Send + Sync {
     /// Returns the reason why the slot cannot be used yet.
     fn ready(&self, _slot: u32) -> Result<(), String> {
         Ok(())
+    }
+
+    /// Returns whether the records of attempts are kept until [`follow_up`](Self::follow_up).
+    fn compares_records(&self) -> bool {
+        false
+    }
+
+    /// Claims a step that follows an ended attempt in its slot. Returns whether there is one.
+    fn claim_follow_up(&self, _trial: &TrialContext, _outcome: &Outcome) -> bool {
+        false
+    }
+
+    /// Carries out the claimed step before the slot is free. `repeat` runs the attempt once more,
+    /// outside of the study. `recorded` is `None` if the records of the attempt cannot be read.
+    /// Returns a message for the user.
+    fn follow_up(
+        &self,
+        _trial: &TrialContext,
+        _recorded: Option<&Evidence>,
+        _repeat: &dyn Fn(Repetition) -> Result<Evidence, NotRepeated>,
+    ) -> Option<String> {
+        None
     }
 
     /// Ends the processes that earlier attempts left behind. Called when no further attempt will
@@ -92,8 +117,13 @@ pub struct TrialContext {
     pub study: Arc<StudyContext>,
     /// The program that the attempt starts; without a command for a trial that runs in this process.
     pub invocation: Invocation,
+    /// The way in which an ended attempt is repeated; `None` for an attempt of the study.
+    pub repetition: Option<Repetition>,
+    pub(super) begun: Instant,
+    /// Copies of what the attempt records; `None` if nothing compares them.
+    pub(super) copies: Option<RecordCopies>,
     pub(super) line: Arc<StopLine>,
-    pub(super) signals: Sender<Signal>,
+    pub(super) signals: Sender<SignalOrCall>,
     /// Used only by the trial's own thread. The lock makes the context `Sync`, so that a function
     /// can share it with its own threads.
     pub(super) folder: Mutex<Option<TrialFolder>>,
@@ -233,12 +263,12 @@ impl TrialContext {
     pub(super) fn send(&self, kind: SignalKind) {
         let Launch { trial, attempt, .. } = self.launch;
         self.signals
-            .send(Signal {
+            .send(Some(Signal {
                 trial,
                 attempt,
                 at: Timestamp::now(),
                 kind,
-            })
+            }))
             .ok();
     }
 }

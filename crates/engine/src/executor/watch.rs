@@ -1,6 +1,6 @@
 //! Watches the files of a trial for growth; without watches the supervisor polls.
 
-use crate::platform::{Wanted, Watches};
+use crate::platform::{self, Wanted, Watches};
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
@@ -8,6 +8,8 @@ use std::path::Path;
 pub(super) struct Watch {
     watches: Watches,
     sees_new_files: bool,
+    /// Whether the files are on this machine alone, so that no write remains without an event.
+    is_local: bool,
 }
 
 impl Watch {
@@ -20,12 +22,25 @@ impl Watch {
         Some(Self {
             watches,
             sees_new_files,
+            is_local: platform::file_system(folder).is_ok_and(|known| !known.is_served),
         })
     }
 
     /// Returns whether a new file in the folder is noticed.
     pub(super) fn sees_new_files(&self) -> bool {
         self.sees_new_files
+    }
+
+    /// Returns whether every write to a watched file is announced. Another machine may write to a
+    /// file on a network, and the kernel here then announces nothing.
+    pub(super) fn is_local(&self) -> bool {
+        self.is_local
+    }
+
+    /// Announces the next write to each file, once. Returns whether all of them are watched.
+    pub(super) fn announce_next_growth<'a>(&self, paths: impl Iterator<Item = &'a Path>) -> bool {
+        let mut added = paths.map(|path| self.watches.add(path, Wanted::NextGrowth));
+        added.all(|result| result.is_ok())
     }
 
     /// Adds a file. Returns whether it is watched; a file that does not exist yet cannot be.

@@ -10,6 +10,9 @@ pub const PREPARED: &str = "output";
 /// The name of an output that is not whole yet.
 pub const HALF_PREPARED: &str = "output.partial";
 
+/// The beginning of the names of folders in which ended trials are repeated.
+pub const REPETITION: &str = ".repetition-";
+
 /// The folder of a study.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StudyDir {
@@ -121,6 +124,30 @@ impl StudyDir {
     #[must_use]
     pub fn environment(&self) -> PathBuf {
         self.root.join("environment.json")
+    }
+
+    /// Returns the path of the folder in which a trial is repeated.
+    #[must_use]
+    pub fn repetition(&self, trial: TrialId) -> PathBuf {
+        self.root.join(format!("{REPETITION}{trial}"))
+    }
+
+    /// Returns the folders of repetitions. Without a run, killed runs have left them.
+    #[must_use]
+    pub fn repetitions(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(&self.root)
+            .into_iter()
+            .flatten()
+            .flatten();
+        entries
+            .filter(|entry| {
+                entry
+                    .file_name()
+                    .as_encoded_bytes()
+                    .starts_with(REPETITION.as_bytes())
+            })
+            .map(|entry| entry.path())
+            .collect()
     }
 
     /// Returns the path of the folder of the pilots' files.

@@ -75,7 +75,7 @@ pub(super) fn write(
 /// # Errors
 /// If the line is damaged; the reason in words.
 pub(super) fn read(line: &[u8]) -> Result<Line, String> {
-    let checksum = verify(line)?;
+    let checked = verify(line)?;
     let Wire {
         seq,
         at,
@@ -84,10 +84,13 @@ pub(super) fn read(line: &[u8]) -> Result<Line, String> {
         crc,
     } = serde_json::from_slice(line).map_err(|error| error.to_string())?;
     // The key is there, but not in the place where the writer puts it.
-    if crc.is_some() && checksum.is_none() {
+    if crc.is_some() && checked.is_none() {
         return Err("its checksum is damaged".to_owned());
     }
-    let (previous, link) = checksum.unwrap_or_else(|| (None, crc32fast::hash(line)));
+    let (previous, link) = checked.map_or_else(
+        || (None, crc32fast::hash(line)),
+        |checked| (checked.previous, checked.link),
+    );
     Ok(Line {
         entry: Entry {
             seq,
@@ -100,12 +103,21 @@ pub(super) fn read(line: &[u8]) -> Result<Line, String> {
     })
 }
 
-/// Verifies the checksum of a line. Returns the checksum of the line before that it repeats, if it
-/// does, and its own; `None` if the line has no checksum.
+/// A line whose checksum matches.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Checked<'a> {
+    /// The entry, without its closing brace.
+    pub(super) body: &'a [u8],
+    /// The checksum of the line before that the line repeats, if it does.
+    pub(super) previous: Option<Link>,
+    pub(super) link: Link,
+}
+
+/// Verifies the checksum of a line; `None` if the line has no checksum.
 ///
 /// # Errors
 /// If the checksum does not match; the reason in words.
-pub(super) fn verify(line: &[u8]) -> Result<Option<(Option<Link>, Link)>, String> {
+pub(super) fn verify(line: &[u8]) -> Result<Option<Checked<'_>>, String> {
     let Some((body, previous, own)) = checksum(line) else {
         return Ok(None);
     };
@@ -116,7 +128,11 @@ pub(super) fn verify(line: &[u8]) -> Result<Option<(Option<Link>, Link)>, String
         number(previous).map(Some)
     };
     match repeated {
-        Some(previous) if number(own) == Some(link) => Ok(Some((previous, link))),
+        Some(previous) if number(own) == Some(link) => Ok(Some(Checked {
+            body,
+            previous,
+            link,
+        })),
         _ => Err("its checksum does not match, so a part of it has changed".to_owned()),
     }
 }

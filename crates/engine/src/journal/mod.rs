@@ -4,7 +4,9 @@
 //! it *returns* the writer: [`Journal::open`] returns a [`Replay`], whose
 //! [`into_writer`](Replay::into_writer) cuts a torn tail and returns the [`Journal`].
 
+mod blocks;
 pub mod dir;
+pub mod entries;
 pub mod error;
 mod line;
 pub mod lock;
@@ -12,13 +14,14 @@ pub mod mark;
 pub mod medium;
 mod ownership;
 pub mod replay;
+mod report_line;
 pub mod reports;
 mod rescue;
 pub mod salvage;
 pub mod snapshot;
 pub mod writer;
 
-pub use dir::{HALF_PREPARED, PREPARED, StudyDir};
+pub use dir::{HALF_PREPARED, PREPARED, REPETITION, StudyDir};
 pub use error::JournalError;
 pub use lock::{Holder, Lock};
 pub use mark::{Mark, Shortfall, shortfall};

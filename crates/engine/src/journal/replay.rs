@@ -1,11 +1,12 @@
 //! Reading a journal from beginning to end, after which it can be written.
 
-use super::line::{Line, Link};
+use super::blocks::{BadLine, BlockLine, Blocks, Content, Report, parse_head, parse_line};
+use super::line::Link;
 use super::{Journal, JournalError, Mark, Medium, StudyDir, is_full, line, mark};
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use swath_model::study::{Entry, Study};
+use swath_model::study::{Closing, Entry, Event, Study, Timestamp};
 
 /// A reader of a journal, which iterates over its entries. A torn last line, one without a newline,
 /// is not an entry.
@@ -14,9 +15,7 @@ pub struct Replay {
     dir: StudyDir,
     path: PathBuf,
     /// The reader of the file; `None` if the journal does not exist.
-    reader: Option<BufReader<File>>,
-    /// The buffer for a line.
-    line: Vec<u8>,
+    blocks: Option<Blocks>,
     /// The total length of the whole lines read so far, in bytes.
     offset: u64,
     /// The number of lines read so far.
@@ -34,12 +33,11 @@ pub struct Replay {
 impl Replay {
     pub(super) fn open(dir: &StudyDir) -> Result<Self, JournalError> {
         let path = dir.journal();
-        let reader = open_if_there(&path)?;
+        let blocks = open_if_there(&path)?;
         Ok(Self {
             dir: dir.clone(),
             path,
-            reader,
-            line: Vec::new(),
+            blocks,
             offset: 0,
             lines: 0,
             next_seq: 0,
@@ -57,9 +55,9 @@ impl Replay {
         seq: u64,
         link: Option<Link>,
     ) -> Result<(), JournalError> {
-        if let Some(reader) = &mut self.reader {
-            reader
-                .seek(SeekFrom::Start(offset))
+        if let Some(blocks) = &mut self.blocks {
+            blocks
+                .seek(offset)
                 .map_err(|source| JournalError::io(&self.path, source))?;
         }
         (self.offset, self.lines, self.next_seq) = (offset, seq, seq);
@@ -73,11 +71,20 @@ impl Replay {
     /// # Errors
     /// If the file cannot be opened or read.
     pub fn look_again(&mut self) -> Result<(), JournalError> {
-        if self.reader.is_none() {
-            self.reader = open_if_there(&self.path)?;
+        if self.blocks.is_none() {
+            self.blocks = open_if_there(&self.path)?;
         }
         self.is_done = false;
         self.skip_to(self.offset, self.next_seq, self.link)
+    }
+
+    /// Changes the number of bytes that are read at once, so that a short journal has many blocks.
+    #[cfg(test)]
+    pub(super) fn with_blocks_of(mut self, length: u64) -> Self {
+        if let Some(blocks) = &mut self.blocks {
+            blocks.block_length = length;
+        }
+        self
     }
 
     /// Returns the total length of the whole lines read so far, in bytes.
@@ -98,43 +105,90 @@ impl Replay {
         &self.path
     }
 
-    /// Reads and verifies the next entry; `None` at the end, which may be torn.
-    fn read_line(&mut self) -> Result<Option<Entry>, JournalError> {
-        let Some(reader) = &mut self.reader else {
+    /// Returns the next line after verifying that it continues the one before; `None` at the end,
+    /// which may be torn, and after an error.
+    fn next_line(&mut self) -> Result<Option<Content>, JournalError> {
+        if self.is_done {
+            return Ok(None);
+        }
+        let line = self.read_line();
+        // After an error, no further line is read: its place in the study would be unknown.
+        self.is_done = !matches!(line, Ok(Some(_)));
+        line
+    }
+
+    fn read_line(&mut self) -> Result<Option<Content>, JournalError> {
+        let Some(blocks) = &mut self.blocks else {
             return Ok(None);
         };
-        self.line.clear();
-        reader
-            .read_until(b'\n', &mut self.line)
+        let line = blocks
+            .next_line()
             .map_err(|source| JournalError::io(&self.path, source))?;
-        let Some(line) = self.line.strip_suffix(b"\n") else {
-            // A torn line ends before its checksum does. A complete entry that is followed by
-            // further bytes was committed, and its line break was damaged.
-            let end = line::complete_entry(&self.line);
-            if end.is_some_and(|end| end < self.line.len())
-                && !is_left_by_power_cut(&self.line, self.offset, &self.dir)
-            {
-                let why = "its line break has changed".to_owned();
-                return Err(JournalError::bad_line(&self.path, self.lines + 1, why));
-            }
+        let Some(BlockLine { length, content }) = line else {
+            return self.check_end();
+        };
+        // `parse_line` skips no line.
+        let Some(content) = content else {
             return Ok(None);
         };
-        self.lines += 1;
-        let read = line::read(line).and_then(|line| continues(line, self.link, self.is_chained));
-        let line = match read {
-            Ok(line) => line,
+        let content = content.and_then(|content| self.continued(content));
+        let content = match content {
+            Ok(content) => content,
             // Whatever follows was not synced either, and continues lines that are gone.
-            Err(_) if is_left_by_power_cut(line, self.offset, &self.dir) => {
-                self.lines -= 1;
+            Err(BadLine { has_zero: true, .. }) if is_unsynced(self.offset, &self.dir) => {
                 return Ok(None);
             }
-            Err(why) => return Err(JournalError::bad_line(&self.path, self.lines, why)),
+            Err(BadLine { why, .. }) => {
+                return Err(JournalError::bad_line(&self.path, self.lines + 1, why));
+            }
         };
-        self.offset += self.line.len() as u64;
-        self.next_seq = line.entry.seq + 1;
-        self.link = Some(line.link);
-        self.is_chained = line.previous.is_some();
-        Ok(Some(line.entry))
+        self.lines += 1;
+        self.offset += length as u64;
+        let (seq, previous, link) = place(&content);
+        self.next_seq = seq + 1;
+        self.link = Some(link);
+        self.is_chained = previous.is_some();
+        Ok(Some(content))
+    }
+
+    /// Checks the bytes behind the last whole line.
+    ///
+    /// # Errors
+    /// A torn line ends before its checksum does. A complete entry that is followed by further
+    /// bytes was committed, and its line break was damaged.
+    fn check_end(&self) -> Result<Option<Content>, JournalError> {
+        let tail = self.blocks.as_ref().map_or(&[][..], Blocks::tail);
+        let end = line::complete_entry(tail);
+        let is_damaged = end.is_some_and(|end| end < tail.len())
+            && !(tail.contains(&0) && is_unsynced(self.offset, &self.dir));
+        if is_damaged {
+            let why = "its line break has changed".to_owned();
+            return Err(JournalError::bad_line(&self.path, self.lines + 1, why));
+        }
+        Ok(None)
+    }
+
+    /// Returns a line that continues the last one. A line that is part of the chain makes all later
+    /// ones part of it.
+    ///
+    /// # Errors
+    /// If the line does not continue the last one; the reason in words.
+    fn continued(&self, content: Content) -> Result<Content, BadLine> {
+        let (seq, previous, _) = place(&content);
+        let follows = match (previous, self.link) {
+            (Some(previous), Some(last)) => previous == last,
+            (Some(_), None) => seq > 0,
+            (None, _) => !self.is_chained,
+        };
+        if follows {
+            return Ok(content);
+        }
+        let why = "it does not continue the line before it: lines are missing, or it is of another \
+                   journal";
+        Err(BadLine {
+            why: why.to_owned(),
+            has_zero: false,
+        })
     }
 
     /// Applies all remaining entries to `study`, and calls `each` after each of them.
@@ -146,18 +200,48 @@ impl Replay {
         study: &mut Study,
         each: &mut dyn FnMut(&Study, &Entry),
     ) -> Result<(), JournalError> {
-        while let Some(entry) = self.next() {
-            let entry = entry?;
-            study
-                .apply(&entry)
-                .map_err(|source| JournalError::Illegal {
-                    path: self.path.clone(),
-                    line: self.lines,
-                    source,
-                })?;
-            each(study, &entry);
+        // Most entries are reports, which are written into the same one in turns.
+        let mut report = blank_entry();
+        while let Some(content) = self.next_line()? {
+            let entry = match &content {
+                Content::Entry(line) => &line.entry,
+                Content::Report(line) => {
+                    self.write_entry(line, &mut report);
+                    &report
+                }
+            };
+            study.apply(entry).map_err(|source| JournalError::Illegal {
+                path: self.path.clone(),
+                line: self.lines,
+                source,
+            })?;
+            each(study, entry);
         }
         Ok(())
+    }
+
+    /// Iterates over the entries without the reports, whose values take most of the time to parse.
+    /// Every line is verified all the same. Reports of earlier versions are returned.
+    pub fn without_reports(mut self) -> impl Iterator<Item = Result<Entry, JournalError>> {
+        if let Some(blocks) = &mut self.blocks {
+            blocks.parse_line = parse_head;
+        }
+        std::iter::from_fn(move || {
+            loop {
+                match self.next_line().transpose()? {
+                    Ok(Content::Report(_)) => {}
+                    Ok(Content::Entry(line)) => return Some(Ok(line.entry)),
+                    Err(error) => return Some(Err(error)),
+                }
+            }
+        })
+    }
+
+    /// Writes the entry of the report that was read last.
+    fn write_entry(&self, report: &Report, entry: &mut Entry) {
+        if let Some(blocks) = &self.blocks {
+            blocks.block().write_entry(report, entry);
+        }
     }
 
     /// Returns the writer. Bytes after the last newline were never committed, and a power cut may
@@ -183,7 +267,7 @@ impl Replay {
     ) -> Result<Journal, JournalError> {
         // The end of the journal is only known once every entry was read and verified.
         while !self.is_done {
-            self.next().transpose()?;
+            self.next_line()?;
         }
         if let Some(shortfall) = mark::shortfall(&self.dir) {
             return Err(JournalError::Short {
@@ -243,37 +327,37 @@ impl Replay {
     }
 }
 
-/// Returns whether a bad line at `offset` is what a power cut leaves of lines that were not synced:
-/// the file has its new length, and zeros where its new contents did not reach the disk. An entry
-/// has no zero byte. Lines that were synced are damaged otherwise, and are refused.
-fn is_left_by_power_cut(line: &[u8], offset: u64, dir: &StudyDir) -> bool {
-    line.contains(&0) && Mark::read(dir).is_some_and(|mark| offset >= mark.length)
+/// Returns whether the bytes from `offset` on were never synced. A power cut leaves zeros in place of
+/// such bytes: the file has its new length, and its new contents did not reach the disk. An entry has
+/// no zero byte. Lines that were synced are damaged otherwise, and are refused.
+fn is_unsynced(offset: u64, dir: &StudyDir) -> bool {
+    Mark::read(dir).is_some_and(|mark| offset >= mark.length)
 }
 
-/// Returns a line that continues the one with the checksum `last`. `is_chained`: that line is part
-/// of the chain already, so the next one must be, too.
-///
-/// # Errors
-/// If the line does not continue it; the reason in words.
-fn continues(line: Line, last: Option<Link>, is_chained: bool) -> Result<Line, String> {
-    let follows = match (line.previous, last) {
-        (Some(previous), Some(last)) => previous == last,
-        (Some(_), None) => line.entry.seq > 0,
-        (None, _) => !is_chained,
-    };
-    if follows {
-        return Ok(line);
+/// Returns the sequence number of a line, the checksum that it repeats, and its own.
+fn place(content: &Content) -> (u64, Option<Link>, Link) {
+    match content {
+        Content::Report(report) => (report.head.seq, report.previous, report.link),
+        Content::Entry(line) => (line.entry.seq, line.previous, line.link),
     }
-    Err(
-        "it does not continue the line before it: lines are missing, or it is of another journal"
-            .to_owned(),
-    )
+}
+
+/// Returns an entry to be written over.
+pub(super) fn blank_entry() -> Entry {
+    Entry {
+        seq: 0,
+        at: Timestamp::from_micros(0),
+        event: Event::Closed {
+            why: Closing::Finished,
+        },
+        away: None,
+    }
 }
 
 /// Opens a journal for reading; `None` if it does not exist.
-fn open_if_there(path: &Path) -> Result<Option<BufReader<File>>, JournalError> {
+fn open_if_there(path: &Path) -> Result<Option<Blocks>, JournalError> {
     match File::open(path) {
-        Ok(file) => Ok(Some(BufReader::with_capacity(1 << 18, file))),
+        Ok(file) => Ok(Some(Blocks::new(file, parse_line))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(JournalError::Io {
             path: path.to_owned(),
@@ -286,12 +370,17 @@ impl Iterator for Replay {
     type Item = Result<Entry, JournalError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.is_done {
-            return None;
-        }
-        let entry = self.read_line().transpose();
-        // After an error, no further line is read: its place in the study would be unknown.
-        self.is_done = !matches!(entry, Some(Ok(_)));
-        entry
+        let content = match self.next_line().transpose()? {
+            Ok(content) => content,
+            Err(error) => return Some(Err(error)),
+        };
+        Some(Ok(match content {
+            Content::Entry(line) => line.entry,
+            Content::Report(report) => {
+                let mut entry = blank_entry();
+                self.write_entry(&report, &mut entry);
+                entry
+            }
+        }))
     }
 }

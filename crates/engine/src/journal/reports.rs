@@ -1,12 +1,11 @@
 //! The reports of a study. The replayed study only counts them; they are read from the journal one
 //! by one when curves are needed.
 
+use super::blocks::{self, BadLine, BlockLine, Blocks, Content, ParseLine, Parsed, Values};
 use super::{JournalError, StudyDir};
-use serde::Deserialize;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
 use swath_model::space::Name;
-use swath_model::study::{Axis, Datum, LogRecord, Study, Timestamp, TrialId, axis};
+use swath_model::study::{Axis, Datum, Entry, Event, LogRecord, Study, Timestamp, TrialId, axis};
 
 /// One report of a trial that counts.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,27 +23,6 @@ pub struct Report {
     pub at: Timestamp,
     /// The reported values, in the order of the report.
     pub values: Vec<(Name, Datum)>,
-}
-
-/// A line of the journal, as far as it is needed here.
-#[derive(Deserialize)]
-struct PartialEntry {
-    at: Timestamp,
-    event: PartialEvent,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum PartialEvent {
-    Logged {
-        trial: TrialId,
-        attempt: u32,
-        record: LogRecord,
-    },
-    Started {
-        trial: TrialId,
-        resume: bool,
-    },
 }
 
 /// The position of the reader within a trial.
@@ -66,101 +44,167 @@ struct Progress {
 pub fn each<E: From<JournalError>>(
     dir: &StudyDir,
     study: &Study,
-    each: &mut dyn FnMut(Report) -> Result<(), E>,
+    each: &mut dyn FnMut(&Report) -> Result<(), E>,
 ) -> Result<(), E> {
-    let resource = study.header().resource.as_ref();
-    let mut progress: Vec<Progress> = (study.trials().iter())
-        .map(|trial| {
-            let axis = resource.map_or_else(|| trial.axis.clone(), |_| Axis::of(resource));
-            Progress {
-                axis,
-                ..Progress::default()
-            }
-        })
-        .collect();
+    let mut progress = Progress::of_trials(study);
     // Only a trial with several attempts can have begun anew: others are spared this first pass.
     if study.trials().iter().any(|trial| trial.attempts > 1) {
-        each_entry(dir, b"\"started\"", &mut |number, entry| {
-            if let PartialEvent::Started {
+        find_restarts(dir, &mut progress)?;
+    }
+    let mut lines = Lines::open(dir, parse_logged)?;
+    // Written over in turns: a study may have a million reports.
+    let mut report = Report {
+        trial: TrialId(0),
+        attempt: 0,
+        number: 0,
+        step: None,
+        at: Timestamp::from_micros(0),
+        values: Vec::new(),
+    };
+    while let Some(content) = lines.next_content()? {
+        if lines.take_report(content, &mut report)
+            && let Some(progress) = of_trial(&mut progress, report.trial)
+            && progress.begun < lines.number
+        {
+            progress.place(&mut report);
+            each(&report)?;
+        }
+    }
+    Ok(())
+}
+
+/// Notes the line at which each trial last began anew.
+fn find_restarts(dir: &StudyDir, progress: &mut [Progress]) -> Result<(), JournalError> {
+    let mut lines = Lines::open(dir, parse_started)?;
+    while let Some(content) = lines.next_content()? {
+        if let Content::Entry(line) = content
+            && let Event::Started {
                 trial,
                 resume: false,
-            } = entry.event
-                && let Some(progress) = of_trial(&mut progress, trial)
-            {
-                progress.begun = number;
-            }
-            Ok::<(), JournalError>(())
-        })?;
+                ..
+            } = line.entry.event
+            && let Some(progress) = of_trial(progress, trial)
+        {
+            progress.begun = lines.number;
+        }
     }
-    each_entry(
-        dir,
-        b"\"logged\"",
-        &mut |line, PartialEntry { at, event }| {
-            let PartialEvent::Logged {
-                trial,
-                attempt,
-                record: LogRecord::Report { values },
-            } = event
-            else {
-                return Ok(());
-            };
-            let Some(progress) =
-                of_trial(&mut progress, trial).filter(|progress| progress.begun < line)
-            else {
-                return Ok(());
-            };
-            progress.number += 1;
-            let number = progress.number;
-            progress.step = progress
-                .axis
-                .place(number, progress.step, |key| axis::number(&values, key));
-            each(Report {
-                trial,
-                attempt,
-                number,
-                step: progress.step,
-                at,
-                values,
-            })
-        },
-    )
+    Ok(())
+}
+
+impl Progress {
+    fn of_trials(study: &Study) -> Vec<Self> {
+        let resource = study.header().resource.as_ref();
+        let axes = (study.trials().iter())
+            .map(|trial| resource.map_or_else(|| trial.axis.clone(), |_| Axis::of(resource)));
+        axes.map(|axis| Self {
+            axis,
+            ..Self::default()
+        })
+        .collect()
+    }
+
+    /// Numbers a report, and places it on the axis.
+    fn place(&mut self, report: &mut Report) {
+        self.number += 1;
+        self.step = self.axis.place(self.number, self.step, |key| {
+            axis::number(&report.values, key)
+        });
+        (report.number, report.step) = (self.number, self.step);
+    }
 }
 
 fn of_trial(trials: &mut [Progress], trial: TrialId) -> Option<&mut Progress> {
     trials.get_mut((trial.0 as usize).checked_sub(1)?)
 }
 
-/// Calls `each` with the entry of every whole line that contains `word` near its start, where the
-/// writer puts the kind of event, and with its number. All other lines are skipped unparsed.
-fn each_entry<E: From<JournalError>>(
-    dir: &StudyDir,
-    word: &[u8],
-    each: &mut dyn FnMut(u64, PartialEntry) -> Result<(), E>,
-) -> Result<(), E> {
-    let path = dir.journal();
-    let file = File::open(&path).map_err(|source| JournalError::io(&path, source))?;
-    let mut reader = BufReader::with_capacity(1 << 18, file);
-    let (mut line, mut number) = (Vec::new(), 0);
-    loop {
-        line.clear();
-        reader
-            .read_until(b'\n', &mut line)
-            .map_err(|source| JournalError::io(&path, source))?;
-        // A torn last line was never committed.
-        let Some(entry) = line.strip_suffix(b"\n") else {
-            return Ok(());
-        };
-        number += 1;
-        if !line[..line.len().min(120)]
-            .windows(word.len())
-            .any(|window| window == word)
-        {
-            continue;
+/// Parses a line that records something of a trial.
+fn parse_logged(line: &[u8], values: &mut Values) -> Parsed {
+    // Most lines are reports, which the parser recognizes sooner.
+    match blocks::parse_line(line, values) {
+        Parsed::Other if !is_of_kind(line, b"\"logged\"") => Parsed::Skipped,
+        parsed => parsed,
+    }
+}
+
+/// Parses a line that starts an attempt.
+fn parse_started(line: &[u8], values: &mut Values) -> Parsed {
+    if is_of_kind(line, b"\"started\"") {
+        blocks::parse_line(line, values)
+    } else {
+        Parsed::Skipped
+    }
+}
+
+/// Returns whether a line contains `word` near its start, where the writer puts the kind of event.
+fn is_of_kind(line: &[u8], word: &[u8]) -> bool {
+    line[..line.len().min(120)]
+        .windows(word.len())
+        .any(|window| window == word)
+}
+
+/// The whole lines of a journal that are needed. A torn last line was never committed.
+struct Lines {
+    path: std::path::PathBuf,
+    blocks: Blocks,
+    /// The number of the last line read, from 1.
+    number: u64,
+}
+
+impl Lines {
+    fn open(dir: &StudyDir, parse_line: ParseLine) -> Result<Self, JournalError> {
+        let path = dir.journal();
+        let file = File::open(&path).map_err(|source| JournalError::io(&path, source))?;
+        Ok(Self {
+            blocks: Blocks::new(file, parse_line),
+            path,
+            number: 0,
+        })
+    }
+
+    /// Returns the next line that is not skipped; `None` at the end.
+    fn next_content(&mut self) -> Result<Option<Content>, JournalError> {
+        loop {
+            let line = self
+                .blocks
+                .next_line()
+                .map_err(|source| JournalError::io(&self.path, source))?;
+            let Some(BlockLine { content, .. }) = line else {
+                return Ok(None);
+            };
+            self.number += 1;
+            if let Some(content) = content {
+                return content.map(Some).map_err(|BadLine { why, .. }| {
+                    JournalError::bad_line(&self.path, self.number, why)
+                });
+            }
         }
-        let entry = super::line::verify(entry)
-            .and_then(|_| serde_json::from_slice(entry).map_err(|error| error.to_string()))
-            .map_err(|why| JournalError::bad_line(&path, number, why))?;
-        each(number, entry)?;
+    }
+
+    /// Writes the parts of a report that its entry has into `report`. Returns whether the entry is a
+    /// report.
+    fn take_report(&self, content: Content, report: &mut Report) -> bool {
+        match content {
+            Content::Report(line) => {
+                (report.trial, report.attempt) = (TrialId(line.head.trial), line.head.attempt);
+                report.at = line.head.at;
+                self.blocks.block().write_values(&line, &mut report.values);
+            }
+            Content::Entry(line) => {
+                let Entry { at, event, .. } = line.entry;
+                let Event::Logged {
+                    trial,
+                    attempt,
+                    record: LogRecord::Report { values },
+                    ..
+                } = event
+                else {
+                    return false;
+                };
+                (report.trial, report.attempt, report.at) = (trial, attempt.0, at);
+                report.values = values;
+            }
+        }
+        true
     }
 }
 
@@ -181,7 +225,7 @@ mod tests {
             .collect();
         std::fs::write(dir.journal(), lines + "{\"torn").unwrap();
         let mut reports = Vec::new();
-        each(&dir, &demo.study, &mut |report: Report| {
+        each(&dir, &demo.study, &mut |report: &Report| {
             reports.push((report.trial.0, report.attempt, report.number, report.step));
             Ok::<(), JournalError>(())
         })

@@ -16,8 +16,12 @@ use swath_log::regular;
 use swath_model::space::Params;
 use swath_model::study::{
     Attempt, Entry, Event, Exit, FORMAT, Failure, Header, IllegalEvent, Origin, PreparationChange,
-    PreparationId, Study, Timestamp, TrialId, TrialState, Usage,
+    PreparationId, Study, Timestamp, TrialId, TrialState, Usage, Verdict,
 };
+
+/// Maximum number of trials or attempts that are made up in one place. A number in a line without a
+/// checksum may be any.
+const MOST_MADE_UP: u64 = 10_000;
 
 /// The result of a repair.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,6 +56,7 @@ pub fn salvage(dir: &StudyDir, header: Header) -> Result<Salvaged, JournalError>
         without_params: BTreeSet::new(),
         has_gap: false,
         has_damaged_break: false,
+        lost: 0,
         result: Salvaged {
             kept: 0,
             dropped: Vec::new(),
@@ -137,6 +142,8 @@ struct Repair<'a> {
     has_gap: bool,
     /// Whether a good entry has no line of its own, so that the lines must be written again.
     has_damaged_break: bool,
+    /// Number of lines that were lost so far, damaged or missing.
+    lost: u64,
     result: Salvaged,
 }
 
@@ -216,6 +223,9 @@ impl Repair<'_> {
             away,
         } = entry;
         self.has_gap |= seq != self.study.next_seq();
+        let missing = seq.saturating_sub(self.result.kept);
+        let dropped = self.result.dropped.len() as u64;
+        self.lost = self.lost.max(missing).max(dropped).min(MOST_MADE_UP);
         loop {
             let error = match self.append(at, event.clone(), away) {
                 Ok(()) => {
@@ -317,7 +327,8 @@ impl Repair<'_> {
         if is_running && (begins || running < last_missing) {
             return Some(lost_end_of_preparation(id, running, Exit::Lost));
         }
-        if running >= last_missing {
+        // Each lost attempt implies a lost line, as for trials.
+        if running >= last_missing || u64::from(last_missing - running) > self.lost {
             return None;
         }
         let attempt = Attempt(running + 1);
@@ -334,8 +345,7 @@ impl Repair<'_> {
     /// not filled.
     fn missing_preparation(&self, named: PreparationId) -> Option<(Event, String)> {
         let next = self.study.next_preparation_id();
-        let lost = self.result.dropped.len() as u64;
-        if named < next || u64::from(named.0 - next.0) > lost {
+        if named < next || u64::from(named.0 - next.0) > self.lost {
             return None;
         }
         let created = PreparationChange::Created {
@@ -352,8 +362,7 @@ impl Repair<'_> {
     /// a larger gap in the ids is not filled.
     fn missing_trial(&mut self, named: TrialId) -> Option<(Event, String)> {
         let trial = self.study.next_id();
-        let lost = self.result.dropped.len() as u64;
-        if named < trial || u64::from(named.0 - trial.0) > lost {
+        if named < trial || u64::from(named.0 - trial.0) > self.lost {
             return None;
         }
         let folder = self.dir.trial(trial);
@@ -387,6 +396,8 @@ impl Repair<'_> {
     fn missing_transition(&self, id: TrialId, event: &Event) -> Option<(Event, String)> {
         let trial = self.study.trial(id)?;
         let running = Attempt(trial.attempts);
+        // Each lost attempt implies a lost line, so a larger gap in the attempts is not filled.
+        let most = u64::from(running.0) + 1 + self.lost;
         // Attempts before `first_known` may be made up: an event within attempt n needs the start of
         // n, the start of n only the attempts before it.
         let first_known = match event {
@@ -400,6 +411,12 @@ impl Repair<'_> {
                 }
                 attempt.0 + 1
             }
+            // A trial that waits goes on without a verdict. The one that paused it is missing, and not
+            // the start of an attempt, which would be taken for the one that follows.
+            Event::Judged {
+                verdict: Verdict::Continue,
+                ..
+            } if trial.state == TrialState::Waiting => return None,
             // A verdict names no attempt: one missing start is enough to allow it.
             Event::Judged { .. } => running.0 + 2,
             Event::Requeued { .. } | Event::Removed { .. }
@@ -423,7 +440,9 @@ impl Repair<'_> {
                     format!("that trial {id} waited again"),
                 ))
             }
-            TrialState::Waiting | TrialState::Paused if running.0 + 1 < first_known => {
+            TrialState::Waiting | TrialState::Paused
+                if running.0 + 1 < first_known && u64::from(first_known) <= most =>
+            {
                 let attempt = Attempt(running.0 + 1);
                 let resume = running.0 > 0;
                 let started = Event::Started {
@@ -739,6 +758,67 @@ mod tests {
         let study = read(&dir).unwrap();
         let removed: Vec<bool> = study.trials().iter().map(|trial| trial.removed).collect();
         assert_eq!((removed, study.next_id()), (vec![false, true], TrialId(3)));
+    }
+
+    /// Writes a journal of these events, damages the line with this index, and salvages it.
+    fn salvaged_without(events: &[Event], damaged: usize) -> (Salvaged, Study) {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = StudyDir::at(folder.path());
+        let mut journal = Journal::open(&dir).and_then(Replay::into_writer).unwrap();
+        for event in events {
+            let at = Timestamp::from_micros(0);
+            journal.append(event.clone(), at).unwrap();
+        }
+        journal.sync().unwrap();
+        let text = fs::read_to_string(dir.journal()).unwrap();
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines[damaged] = lines[damaged].replace("1970", "1971");
+        fs::write(dir.journal(), lines.join("\n") + "\n").unwrap();
+        let salvaged = salvage(&dir, Header::default()).unwrap();
+        (salvaged, read(&dir).unwrap())
+    }
+
+    #[test]
+    fn the_loss_of_a_verdict_that_paused_a_trial_costs_no_line_of_its_next_attempt() {
+        let trial = TrialId(1);
+        let mut all = events()[..3].to_vec();
+        let judged = |verdict| Event::Judged {
+            trial,
+            verdict,
+            why: "rank 1 of 1".to_owned(),
+        };
+        let ended = |attempt, exit| Event::Ended {
+            trial,
+            attempt: Attempt(attempt),
+            exit,
+            usage: Usage::default(),
+        };
+        // The run was killed, so the exit does not say that the trial is paused.
+        all.extend([judged(Verdict::Pause), ended(1, Exit::Lost)]);
+        all.push(judged(Verdict::Continue));
+        all.extend(events()[5..8].to_vec());
+        let (salvaged, study) = salvaged_without(&all, 3);
+        assert_eq!(salvaged.kept + 2, all.len() as u64, "{salvaged:?}");
+        let trial = study.trial(trial).unwrap();
+        assert_eq!((trial.attempts, &trial.state), (2, &TrialState::Complete));
+    }
+
+    #[test]
+    fn no_more_attempts_are_made_up_than_lines_were_lost() {
+        for (attempt, is_filled) in [(2, true), (3, false), (u32::MAX, false)] {
+            let mut all = events()[..3].to_vec();
+            all.push(Event::Started {
+                trial: TrialId(1),
+                attempt: Attempt(attempt),
+                until: None,
+                slot: 0,
+                resume: true,
+            });
+            let (salvaged, study) = salvaged_without(&all, 2);
+            let attempts = study.trial(TrialId(1)).unwrap().attempts;
+            assert_eq!(attempts == attempt, is_filled, "{salvaged:?}");
+            assert!(salvaged.filled.len() <= 2, "{salvaged:?}");
+        }
     }
 
     #[test]

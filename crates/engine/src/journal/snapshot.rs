@@ -222,6 +222,8 @@ fn load(dir: &StudyDir) -> Option<StoredHeader> {
 struct SummedLines {
     reader: io::Take<BufReader<File>>,
     sum: crc32fast::Hasher,
+    /// The length of the last line. The next one has about the same.
+    last_length: usize,
 }
 
 impl SummedLines {
@@ -232,6 +234,7 @@ impl SummedLines {
         Some(Self {
             reader: BufReader::with_capacity(1 << 18, file).take(length),
             sum: crc32fast::Hasher::new(),
+            last_length: 0,
         })
     }
 
@@ -251,8 +254,9 @@ impl Iterator for SummedLines {
 
     /// Returns the next line without its line break; `None` at the end or after an error.
     fn next(&mut self) -> Option<Vec<u8>> {
-        let mut line = Vec::new();
+        let mut line = Vec::with_capacity(self.last_length + self.last_length / 16);
         let length = self.reader.read_until(b'\n', &mut line).ok()?;
+        self.last_length = length;
         self.sum.update(&line);
         if line.last() == Some(&b'\n') {
             line.pop();

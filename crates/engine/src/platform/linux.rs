@@ -72,6 +72,7 @@ impl Watches {
         let new_files = WatchFlags::CREATE | WatchFlags::MOVED_TO;
         let flags = match wanted {
             Wanted::Growth => WatchFlags::MODIFY,
+            Wanted::NextGrowth => WatchFlags::MODIFY | WatchFlags::ONESHOT,
             Wanted::NewFiles => new_files,
             Wanted::FolderUse => new_files | WatchFlags::CLOSE_WRITE | WatchFlags::ONLYDIR,
             Wanted::Writes => WatchFlags::CLOSE_WRITE,

@@ -41,6 +41,8 @@ pub(crate) enum Entry<'a> {
 pub(crate) enum Wanted {
     /// Writes to a file that is open.
     Growth,
+    /// The next write to a file that is open, and none after it.
+    NextGrowth,
     /// Files that are created in a folder or moved into it.
     NewFiles,
     /// The same, and written files that are closed.

@@ -22,7 +22,7 @@ pub use git::{Checkout, Git};
 pub use gpu::Gpu;
 pub use machine::{Machine, NodeEnvironment};
 pub use python::Python;
-pub use record::{Made, Record, environments};
+pub use record::{Made, Record, Starts, environments};
 pub use untracked::is_code;
 
 use serde::{Deserialize, Serialize};

@@ -5,13 +5,14 @@ use super::{Environment, Found, NodeEnvironment};
 use crate::journal::{Journal, JournalError, StudyDir};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use swath_model::study::{Event, Header, Timestamp, TrialId};
+use std::sync::Arc;
+use swath_model::study::{Entry, Event, Header, Place, Timestamp, TrialId};
 
 /// The provenance of a trial: the state when its last attempt started.
 #[derive(Debug, Clone, Default)]
 pub struct Made {
     /// The header of the sweep file at that time.
-    pub header: Header,
+    pub header: Arc<Header>,
     /// The index of its environment in [`Record::environments`], if one was recorded.
     pub environment: Option<usize>,
     /// The environment on the machine of its pilot, if it ran in one.
@@ -34,6 +35,72 @@ pub struct Record {
     trials: BTreeMap<TrialId, Made>,
 }
 
+/// The last start of each trial, as the journal has it.
+#[derive(Debug, Clone, Default)]
+pub struct Starts {
+    header: Arc<Header>,
+    /// The host and the job of each place at which trials started.
+    places: Vec<(String, Option<String>)>,
+    trials: BTreeMap<TrialId, Start>,
+}
+
+/// The start of an attempt.
+#[derive(Debug, Clone)]
+struct Start {
+    header: Arc<Header>,
+    seq: u64,
+    at: Timestamp,
+    until: Option<swath_model::study::Resource>,
+    resumed: bool,
+    /// The index of its place, once that is known.
+    place: Option<usize>,
+}
+
+impl Starts {
+    /// Takes in an entry of the journal. Entries are given in their order.
+    pub fn apply(&mut self, entry: &Entry) {
+        match &entry.event {
+            Event::Opened { header, .. } | Event::Edited { header, .. } => {
+                self.header = Arc::new(header.clone());
+            }
+            Event::Started {
+                trial,
+                until,
+                resume,
+                ..
+            } => {
+                let start = Start {
+                    header: Arc::clone(&self.header),
+                    seq: entry.seq,
+                    at: entry.at,
+                    until: *until,
+                    resumed: *resume,
+                    place: None,
+                };
+                self.trials.insert(*trial, start);
+            }
+            Event::Placed { trial, place, .. } => {
+                let index = self.index_of(place);
+                if let Some(start) = self.trials.get_mut(trial) {
+                    start.place = Some(index);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Returns the index of a place, which is kept if it is new.
+    fn index_of(&mut self, place: &Place) -> usize {
+        // Most trials start where the last one did.
+        let mut places = self.places.iter();
+        let known = places.rposition(|(host, job)| (host, job) == (&place.host, &place.job));
+        known.unwrap_or_else(|| {
+            self.places.push((place.host.clone(), place.job.clone()));
+            self.places.len() - 1
+        })
+    }
+}
+
 impl Record {
     /// Reads the provenance of a study. Files beside the journal that are missing or unreadable are
     /// omitted.
@@ -41,68 +108,62 @@ impl Record {
     /// # Errors
     /// If the journal cannot be read.
     pub fn of(dir: &StudyDir) -> Result<Self, JournalError> {
-        let environments = environments(dir);
+        let mut starts = Starts::default();
+        for entry in Journal::open(dir)?.without_reports() {
+            starts.apply(&entry?);
+        }
+        Ok(Self::with_starts(dir, &starts))
+    }
+
+    /// Reads the provenance of a study whose starts were read before.
+    #[must_use]
+    pub fn with_starts(dir: &StudyDir, starts: &Starts) -> Self {
         let nodes = node_environments(dir);
+        // The pilot of a later job on the same machine has a later record.
+        let nodes: Vec<Option<&NodeEnvironment>> = starts
+            .places
+            .iter()
+            .map(|(host, job)| nodes.iter().rfind(|n| (&n.host, &n.job) == (host, job)))
+            .collect();
         let mut record = Self {
             patches: patches(dir),
-            environments,
+            environments: environments(dir),
             trials: BTreeMap::new(),
         };
-        let mut current = Header::default();
-        for entry in Journal::open(dir)? {
-            let entry = entry?;
-            match entry.event {
-                Event::Opened { header, .. } | Event::Edited { header, .. } => current = header,
-                Event::Started {
-                    trial,
-                    until,
-                    resume,
-                    ..
-                } => {
-                    let environment = record
-                        .environments
-                        .iter()
-                        .rposition(|environment| environment.since <= entry.seq);
-                    let made = Made {
-                        header: current.clone(),
-                        environment,
-                        on_node: None,
-                        at: Some(entry.at),
-                        until,
-                        resumed: resume,
-                    };
-                    record.trials.insert(trial, made);
-                }
-                Event::Placed { trial, place, .. } => {
-                    // The pilot of a later job on the same machine has a later record.
-                    let node = nodes
-                        .iter()
-                        .rfind(|node| (&node.host, &node.job) == (&place.host, &place.job));
-                    record.set_node(trial, node);
-                }
-                _ => {}
-            }
+        for (trial, start) in &starts.trials {
+            let mut environments = record.environments.iter();
+            let environment = environments.rposition(|environment| environment.since <= start.seq);
+            let made = Made {
+                header: Arc::clone(&start.header),
+                environment,
+                on_node: None,
+                at: Some(start.at),
+                until: start.until,
+                resumed: start.resumed,
+            };
+            record.trials.insert(*trial, made);
+            let node = start.place.and_then(|index| nodes[index]);
+            record.set_node(*trial, node);
         }
-        Ok(record)
+        record
     }
 
     /// Replaces the facts about the orchestrator's machine by those about the machine of the trial.
     fn set_node(&mut self, trial: TrialId, node: Option<&NodeEnvironment>) {
+        let Some(node) = node else { return };
         let environment = self.environment(trial).cloned();
         let Some(made) = self.trials.get_mut(&trial) else {
             return;
         };
-        made.on_node = environment
-            .zip(node)
-            .map(|(environment, node)| Environment {
-                machine: node.machine.clone(),
-                variables: node.variables.clone(),
-                found: environment.found.map(|found| Found {
-                    gpus: node.gpus.clone(),
-                    ..found
-                }),
-                ..environment
-            });
+        made.on_node = environment.map(|environment| Environment {
+            machine: node.machine.clone(),
+            variables: node.variables.clone(),
+            found: environment.found.map(|found| Found {
+                gpus: node.gpus.clone(),
+                ..found
+            }),
+            ..environment
+        });
     }
 
     /// Returns the provenance of a trial; `None` if it has not started.

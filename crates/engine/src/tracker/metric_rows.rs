@@ -18,7 +18,7 @@ use swath_model::space::Name;
 use swath_model::study::{Attempt, Axis, Due, LogFreq, LogOnWorkers};
 
 /// The name of the log that holds the reports.
-const REPORTS: &str = "report";
+pub const REPORTS: &str = "report";
 
 /// Number of rows after which a tracker signals a step.
 const ROWS_A_STEP: u64 = 1024;
@@ -53,7 +53,8 @@ impl MetricRow<'_> {
 
     /// Returns the number under `key`, among the locating keys or the measured values, if it is
     /// finite.
-    fn finite(&self, key: &str) -> Option<f64> {
+    #[must_use]
+    pub fn finite(&self, key: &str) -> Option<f64> {
         let location = self.location.iter().find(|(name, _)| *name == key);
         let number = match location {
             Some((_, value)) => value.as_f64(),
@@ -171,30 +172,54 @@ pub fn each_row(
 ) -> Result<(), TrackerError> {
     let folder = trial.join("metrics");
     for log in logs(&folder)? {
-        let path = folder.join(format!("{log}.json"));
-        let mut reader =
-            BufReader::with_capacity(1 << 16, regular::open(&path).map_err(failed(&path))?);
-        let (mut line, mut ordinal, mut offset) = (Vec::new(), 0_u64, 0_u64);
-        while reader.read_until(b'\n', &mut line).map_err(failed(&path))? > 0 {
-            let bytes = offset..offset + line.len() as u64;
-            offset = bytes.end;
-            if let Some(row) = row(&quoted(&line), ordinal, bytes) {
-                // A row without a rank comes from the first worker.
-                match row
-                    .count("rank")
-                    .and_then(|rank| u32::try_from(rank).ok())
-                    .unwrap_or(0)
-                {
-                    rank if !due.should_log(rank, row.count("batch")) => {}
-                    0 => each(&log, row)?,
-                    rank => each(&format!("worker_{rank}/{log}"), row)?,
-                }
+        each_row_of(&folder.join(format!("{log}.json")), |row| {
+            // A row without a rank comes from the first worker.
+            match row
+                .count("rank")
+                .and_then(|rank| u32::try_from(rank).ok())
+                .unwrap_or(0)
+            {
+                rank if !due.should_log(rank, row.count("batch")) => Ok(()),
+                0 => each(&log, row),
+                rank => each(&format!("worker_{rank}/{log}"), row),
             }
-            ordinal += 1;
-            line.clear();
-            if ordinal % ROWS_A_STEP == 0 {
-                super::retry::beat()?;
-            }
+        })?;
+    }
+    Ok(())
+}
+
+/// Calls `each` with the reports of a trial, as rows of the log [`REPORTS`].
+///
+/// # Errors
+/// As [`each_row`].
+pub fn each_report(
+    trial: &Path,
+    mut each: impl FnMut(&str, MetricRow<'_>) -> Result<(), TrackerError>,
+) -> Result<(), TrackerError> {
+    let path = trial.join("metrics").join(format!("{REPORTS}.json"));
+    if !path.exists() {
+        return Ok(());
+    }
+    each_row_of(&path, |row| each(REPORTS, row))
+}
+
+fn each_row_of(
+    path: &Path,
+    mut each: impl FnMut(MetricRow<'_>) -> Result<(), TrackerError>,
+) -> Result<(), TrackerError> {
+    let file = regular::open(path).map_err(failed(path))?;
+    let mut reader = BufReader::with_capacity(1 << 16, file);
+    let (mut line, mut ordinal, mut offset) = (Vec::new(), 0_u64, 0_u64);
+    while reader.read_until(b'\n', &mut line).map_err(failed(path))? > 0 {
+        let bytes = offset..offset + line.len() as u64;
+        offset = bytes.end;
+        if let Some(row) = row(&quoted(&line), ordinal, bytes) {
+            each(row)?;
+        }
+        ordinal += 1;
+        line.clear();
+        if ordinal % ROWS_A_STEP == 0 {
+            super::retry::beat()?;
         }
     }
     Ok(())

@@ -13,7 +13,11 @@ impl Supervised {
     pub(super) fn dataset(&mut self, named: &Path, role: String, label: &Label) {
         let (data_dir, path) = data_dir(&self.dirs.workdir, named);
         let (mut md5, mut size, mut files, mut partial) = (None, 0, 0, Vec::new());
-        match digest(&path, self.reader.cache.as_deref()) {
+        let computed = match &self.reader.cache {
+            Some(cache) => cache.digest_of_data(&path),
+            None => digest(&path, None),
+        };
+        match computed {
             Ok(digest) => {
                 (size, files, partial) =
                     (digest.size, digest.files, list_left_out(&digest.left_out));

@@ -221,3 +221,79 @@ fn lines_of_a_shorter_file_in_place_of_the_one_that_was_read_are_taken_in() {
     world.take_unread(&journal);
     assert_eq!(journal.records().len(), 3);
 }
+
+/// Reads the lines that follow those of the first attempts, as the supervisor of a further attempt
+/// does, and writes their rows. It is killed before it marks them.
+fn resume_and_read(world: &World, journal: &Journal, text: &str) {
+    let path = world.trial().join("records.jsonl");
+    let mut tail = Tail::after_existing(&path).unwrap();
+    let mut logger = world.logger_of(journal);
+    logger.begin_to_follow(&tail);
+    let earlier = fs::read_to_string(&path).unwrap_or_default();
+    world.records((earlier + text).as_bytes());
+    logger.follow(&mut tail).unwrap();
+    logger.flush().unwrap();
+}
+
+const FIRST_ROWS: &str = "{\"kind\": \"metric\", \"log\": \"train\", \"err\": 1}\n\
+                          {\"kind\": \"metric\", \"log\": \"train\", \"err\": 2}\n";
+const LATER_ROWS: &str = "{\"kind\": \"metric\", \"log\": \"train\", \"err\": 3}\n\
+                          {\"kind\": \"metric\", \"log\": \"train\", \"err\": 4}\n";
+
+#[test]
+fn a_row_that_follows_a_torn_end_of_a_metric_file_is_not_made_twice() {
+    let whole = World::new();
+    whole.records(FIRST_ROWS.as_bytes());
+    whole.take_unread(&Journal::default());
+    let rows = whole.metrics("train");
+    // A power cut leaves the file with zeros or cut at any byte; then a supervisor is killed.
+    for length in 0..rows.len() {
+        for zeros in [0, rows.len() - length] {
+            let (world, journal) = (World::new(), Journal::default());
+            world.records(FIRST_ROWS.as_bytes());
+            world.take_unread(&journal);
+            let mut torn = rows.as_bytes()[..length].to_vec();
+            torn.resize(length + zeros, 0);
+            fs::write(world.trial().join("metrics/train.json"), &torn).unwrap();
+            resume_and_read(&world, &journal, LATER_ROWS);
+            world.take_unread(&journal);
+            for err in [3, 4] {
+                let row = format!("\"err\": {err}");
+                let count = world.metrics("train").matches(&row).count();
+                assert_eq!(
+                    count, 1,
+                    "row {err} after a file torn at {length}, {zeros} zeros"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_mark_without_its_metric_files_does_not_cover_the_rows_of_a_further_attempt() {
+    let (world, journal) = (World::new(), Journal::default());
+    world.records(FIRST_ROWS.as_bytes());
+    world.take_unread(&journal);
+    // A power cut empties the records and takes the metric files; the mark stays.
+    world.records(b"");
+    fs::remove_file(world.trial().join("metrics/train.json")).unwrap();
+    resume_and_read(&world, &journal, &(LATER_ROWS.to_owned() + FIRST_ROWS));
+    world.take_unread(&journal);
+    let rows = without_times(&world.metrics("train"));
+    assert_eq!(rows.matches("err").count(), 4, "{rows}");
+}
+
+#[test]
+fn a_shorter_file_whose_lines_cannot_be_compared_is_not_read_twice() {
+    let (world, journal) = (World::new(), Journal::default());
+    let text = "{\"loss\": 1, \"epoch\": 1}\n{\"loss\": 2, \"epoch\": 2}\n";
+    // A power cut has taken the records of earlier attempts, so the mark has no line of them.
+    world.records(b"");
+    fs::create_dir_all(world.trial().join("metrics")).unwrap();
+    fs::write(world.trial().join("metrics/train.json"), "{\"err\": 1}\n").unwrap();
+    resume_and_read(&world, &journal, text);
+    let records = journal.records();
+    world.records(&text.as_bytes()[..30]);
+    world.take_unread(&journal);
+    assert_eq!(journal.records(), records);
+}

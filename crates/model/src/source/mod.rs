@@ -4,7 +4,8 @@
 //! in which every key and value keeps its span. [`section`] reads one table of that tree key by
 //! key, and [`opt`] declares the keys that a table takes. [`diagnostic`] holds errors and warnings
 //! about a text, and [`render`] prints them on a terminal. [`units`] parses durations and sizes,
-//! [`secret`] keeps secrets out of texts, and [`variables`] fills in `{env:NAME}`. Nothing in this module knows the schema of a sweep file.
+//! [`secret`] keeps secrets out of texts, and [`variables`] fills in `{env:NAME}`. Nothing in this
+//! module knows the schema of a sweep file.
 
 pub mod diagnostic;
 pub mod opt;
@@ -41,9 +42,9 @@ pub struct Source {
 }
 
 impl Source {
-    /// Reads a file of at most [`MAX_BYTES`] bytes. Failures are reported as errors in `diagnostics`.
-    /// The text is then empty (unreadable, too large) or contains replacement characters (not
-    /// UTF-8).
+    /// Reads a file of at most [`MAX_BYTES`] bytes. Failures are reported as errors in
+    /// `diagnostics`. The text is then empty (unreadable, too large) or contains replacement
+    /// characters (not UTF-8).
     pub fn read(path: &Path, diagnostics: &mut Diagnostics) -> Self {
         let name = path.display().to_string();
         match read_bytes(path) {

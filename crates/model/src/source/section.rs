@@ -16,6 +16,8 @@ pub struct Section {
     pub path: String,
     /// Byte range of the table in the file.
     pub span: Span,
+    /// Whether the table is one of an array of tables, such as `[[tracker]]`.
+    pub is_listed: bool,
     entries: Vec<(Key, Node)>,
     known_keys: Vec<&'static str>,
     /// Whether `known_keys` was declared, instead of collected from the keys that were taken.
@@ -30,6 +32,7 @@ impl Section {
         Self {
             path: path.into(),
             span,
+            is_listed: false,
             entries: table.entries,
             known_keys: Vec::new(),
             declared: false,
@@ -291,10 +294,10 @@ impl Section {
     /// them.
     #[must_use]
     pub fn unknown(&self, key: &Key) -> Diagnostic {
-        let location = if self.path.is_empty() {
-            String::new()
-        } else {
-            format!(" in `[{}]`", self.path)
+        let location = match (&*self.path, self.is_listed) {
+            ("", _) => String::new(),
+            (path, true) => format!(" in `[[{path}]]`"),
+            (path, false) => format!(" in `[{path}]`"),
         };
         let message = format!("unknown key `{}`{location}", key.name);
         let diagnostic = Diagnostic::error("unknown-key", message)

@@ -50,7 +50,8 @@ impl Recent {
 }
 
 /// Returns the text as an [`Arc`], shared with equal texts read recently by this thread.
-pub(super) fn intern(text: &str) -> Arc<str> {
+#[must_use]
+pub fn intern(text: &str) -> Arc<str> {
     RECENT.with_borrow_mut(|recent| recent.find(text))
 }
 

@@ -43,6 +43,7 @@ pub mod value;
 
 #[cfg(feature = "spaces")]
 pub use extent::Extent;
+pub use intern::intern;
 #[cfg(feature = "spaces")]
 pub use parse::options;
 #[cfg(feature = "spaces")]

@@ -45,8 +45,8 @@ impl Axis {
     }
 
     /// Returns the position of the next row: `number` if rows are numbered, else the value of the
-    /// key, or `previous` if the row lacks it. `value` returns the finite number that the row has for
-    /// a key. The first row with a counter fixes the axis.
+    /// key, or `previous` if the row lacks it. `value` returns the finite number that the row has
+    /// for a key. The first row with a counter fixes the axis.
     pub fn place(
         &mut self,
         number: u64,

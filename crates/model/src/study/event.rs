@@ -12,6 +12,10 @@ use std::time::Duration;
 /// ones.
 pub const FORMAT: u32 = 4;
 
+/// The beginning of the reason for which a person stopped a trial. No scheduler gives such a
+/// reason.
+pub(super) const ASKED_FOR: &str = "asked for by ";
+
 /// One line of the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
@@ -96,11 +100,11 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         line_end: Option<u64>,
     },
-    /// The scheduler decided about a running or paused trial.
+    /// The scheduler decided about a running or paused trial, or a person stopped a trial.
     Judged {
-        /// The running or paused trial.
+        /// The running or paused trial, or a waiting one that a person stopped.
         trial: TrialId,
-        /// The decision. It takes effect when the attempt ends, for a paused trial at once.
+        /// The decision. It takes effect when the attempt ends, without an attempt at once.
         verdict: Verdict,
         /// The reason in words.
         why: String,
@@ -117,7 +121,8 @@ pub enum Event {
         #[serde(default)]
         usage: Usage,
     },
-    /// A failed, stopped or paused trial is to run again.
+    /// A failed, stopped or paused trial is to run again, or a complete one at the request of a
+    /// user.
     Requeued {
         /// The trial, which waits for a slot from now on.
         trial: TrialId,
@@ -155,6 +160,28 @@ pub enum Event {
         /// The trials, all of which are in the trash.
         trials: Vec<TrialId>,
     },
+    /// A person wrote a note on a trial. Like a tag, it decides nothing.
+    Noted {
+        /// The trial, in any state.
+        trial: TrialId,
+        /// The text, which replaces the note before it. An empty one removes it.
+        note: String,
+    },
+    /// A person tagged trials, or removed the tag from them.
+    Tagged {
+        /// The trials, in any state.
+        trials: Vec<TrialId>,
+        /// The name of the tag, as [`remarks::check_tag`](super::remarks::check_tag) allows it.
+        tag: String,
+        /// Whether the tag is removed.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        removed: bool,
+    },
+    /// A person raised the number of trials of the study above that of its sweep file.
+    Raised {
+        /// The total number of trials from now on.
+        trials: u64,
+    },
     /// A preparation that trials share changed. Absent in journals of sweeps without one.
     Preparation {
         /// The number of the preparation, dense from 1.
@@ -180,7 +207,18 @@ impl Event {
         }
     }
 
-    /// Returns the trial that the event is about, or `None` for an event of the whole study.
+    /// Returns the event with which a person stops a trial.
+    #[must_use]
+    pub fn stopped_by(trial: TrialId, user: &str, host: &str) -> Self {
+        Self::Judged {
+            trial,
+            verdict: Verdict::Stop,
+            why: format!("{ASKED_FOR}{user} on {host} with `swath stop`"),
+        }
+    }
+
+    /// Returns the trial whose course the event is a part of, or `None` for an event of the whole
+    /// study and for a remark of a person.
     #[must_use]
     pub fn trial(&self) -> Option<TrialId> {
         match self {
@@ -188,6 +226,9 @@ impl Event {
             | Self::Edited { .. }
             | Self::Removed { .. }
             | Self::Restored { .. }
+            | Self::Noted { .. }
+            | Self::Tagged { .. }
+            | Self::Raised { .. }
             | Self::SlotPaused { .. }
             | Self::SlotResumed { .. }
             | Self::Preparation { .. }
@@ -226,8 +267,13 @@ pub struct Header {
     pub objectives: Vec<Objective>,
     /// Every parameter that a trial may have, in the order of the sweep file.
     pub params: Vec<Name>,
-    /// Total number of trials the sweep requests; `None` if it sets no number.
+    /// Total number of trials that the sweep file or a person requests; `None` if there is no
+    /// number.
     pub trials: Option<u64>,
+    /// The number in the sweep file that `trials` replaces, because a person raised it; `None` if
+    /// `trials` is that of the sweep file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raised_from: Option<u64>,
     /// Whether trials whose configuration cannot work do not count towards `trials`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub exempts_invalid: bool,
@@ -261,6 +307,13 @@ pub struct Header {
 pub enum Origin {
     /// A sampler proposed the configuration. The text is the sampler's name.
     Suggested(String),
+    /// A sampler proposed the configuration, the first one after a restart of its search.
+    Restarted {
+        /// The sampler's name.
+        sampler: String,
+        /// The reason of the restart in words.
+        why: String,
+    },
     /// The configuration is the sweep file's `[[point]]` of this index, from 0.
     Point(u32),
     /// The parameters derive from those of another trial, and the trial starts from that trial's
@@ -298,12 +351,22 @@ impl Origin {
         }
     }
 
+    /// Returns the name of the sampler that proposed the configuration, if one did.
+    #[must_use]
+    pub fn sampler(&self) -> Option<&str> {
+        match self {
+            Self::Suggested(sampler) | Self::Restarted { sampler, .. } => Some(sampler),
+            _ => None,
+        }
+    }
+
     /// Returns the origin as one word: the name of the sampler or of the import source, or how else
     /// the configuration was made.
     #[must_use]
     pub fn word(&self) -> &str {
         match self {
             Self::Suggested(name) | Self::Imported(name) => name,
+            Self::Restarted { sampler, .. } => sampler,
             Self::Point(_) => "point",
             Self::Cloned { .. } => "cloned",
             Self::Replicate(_) => "replicate",
@@ -339,8 +402,8 @@ pub struct Place {
 
 impl Place {
     /// Returns the start of an attempt by the clock of the journal. `ordered` is the time of its
-    /// `Started` entry, `recorded` that of its `Placed` entry: clocks of machines may differ, and an
-    /// attempt can start neither before its order nor after the report of its start.
+    /// `Started` entry, `recorded` that of its `Placed` entry: clocks of machines may differ, and
+    /// an attempt can start neither before its order nor after the report of its start.
     #[must_use]
     pub fn started_at(&self, ordered: Timestamp, recorded: Timestamp) -> Timestamp {
         self.since

@@ -4,6 +4,7 @@
 //! Tables, exports, trackers and the commands read them from [`TRIAL_FIELDS`], so a new field is
 //! one line there.
 
+use super::remarks::TAG_SEPARATOR;
 use super::{LogRecord, Study, Timestamp, Trial};
 use crate::space::Value;
 use serde::Serialize;
@@ -211,6 +212,19 @@ pub const TRIAL_FIELDS: &[Field] = &[
         "the source of the configuration: a sampler's name, `point`, `added`, `replicate`, `rerun`, \
          `cloned`, or the import source",
     ),
+    own(
+        "note",
+        Getter::Text(|study, trial| study.note(trial.id).map(Cow::from)),
+        "the note of `swath note`",
+    )
+    .at(Place::Last),
+    own(
+        "tag",
+        Getter::Text(|study, trial| Some(tags(study, trial).into())),
+        "the tags of `swath tag`, separated by `;`; a comparison such as `tag == \"good\"` holds if it \
+         holds for one of them",
+    )
+    .at(Place::Last),
     result(
         "feasible",
         Getter::Flag(|study, trial| trial.feasible(&study.header().limits)),
@@ -316,6 +330,11 @@ impl Cell<'_> {
             Self::Param(value) => value.clone(),
         }
     }
+}
+
+fn tags(study: &Study, trial: &Trial) -> String {
+    let tags: Vec<_> = study.tags(trial.id).collect();
+    tags.join(TAG_SEPARATOR)
 }
 
 /// Returns a part of each data set that a trial read, each path once, separated by `;`. The digest
@@ -446,6 +465,9 @@ mod tests {
             .iter()
             .filter(|field| field.place == Place::Last);
         let names: Vec<_> = last.map(|field| field.name).collect();
-        assert_eq!(names, ["best_step", "model_step", "feasible"]);
+        assert_eq!(
+            names,
+            ["best_step", "model_step", "note", "tag", "feasible"]
+        );
     }
 }

@@ -2,8 +2,8 @@
 //! from here.
 
 use super::{
-    Attempt, Axis, Datum, Entry, Event, Exit, Failure, Header, LogRecord, Metric, Study, Take,
-    Tally, Trial, TrialId, TrialState, Usage, Verdict, axis,
+    Attempt, Axis, Datum, Entry, Event, Exit, Failure, Header, LogRecord, Metric, Origin, Study,
+    Take, Tally, Trial, TrialId, TrialState, Usage, Verdict, axis,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -147,41 +147,7 @@ impl Study {
                 params,
                 origin,
                 seed,
-            } => {
-                if *trial != self.next_id() {
-                    return Err(IllegalEvent::WrongId {
-                        expected: self.next_id(),
-                        actual: *trial,
-                    });
-                }
-                let created = Trial::new(*trial, params.clone(), origin.clone(), *seed);
-                // Replicates refer to the first trial of a configuration, never to another
-                // replicate, because `configuration` follows one reference only.
-                if let Some(first) = origin.first_of_configuration()
-                    && (self.trial(first).is_none() || self.configuration(first) != first)
-                {
-                    return Err(IllegalEvent::NoSuchTrial(first));
-                }
-                // A clone replaces a paused trial in the same event, so that a crash between the
-                // two cannot leave both or neither.
-                if let super::Origin::Cloned {
-                    instead: Some(replaced),
-                    why,
-                    ..
-                } = origin
-                {
-                    self.require_state(*replaced, &[TrialState::Paused], "replaced")?
-                        .why = Some(why.clone());
-                    self.change_state(*replaced, TrialState::Stopped);
-                }
-                // An imported trial used no slot of this sweep, so it does not count towards
-                // `trials`.
-                self.counted += u64::from(created.counts());
-                self.imported += u64::from(matches!(origin, super::Origin::Imported(_)));
-                self.register_replicate(*trial, origin);
-                self.trials.push(created);
-                self.waiting.insert(*trial);
-            }
+            } => self.create(Trial::new(*trial, params.clone(), origin.clone(), *seed))?,
             Event::Started {
                 trial: id,
                 attempt,
@@ -201,7 +167,7 @@ impl Study {
                         actual: *attempt,
                     });
                 }
-                // What an attempt cost stays paid if its reports no longer count.
+                // The cost of an attempt stays paid even if its reports no longer count.
                 let spent = price
                     .as_ref()
                     .filter(|_| !*resume)
@@ -235,20 +201,10 @@ impl Study {
                 trial.log(record, &self.header);
             }
             Event::Judged {
-                trial: id,
+                trial,
                 verdict,
                 why,
-            } => {
-                let trial =
-                    self.require_state(*id, &[TrialState::Running, TrialState::Paused], "judged")?;
-                trial.why = Some(why.clone());
-                trial.verdict = Some(*verdict);
-                // A running trial stops when its attempt ends. A paused trial has no attempt whose
-                // end could stop it.
-                if *verdict == Verdict::Stop && trial.state == TrialState::Paused {
-                    self.change_state(*id, TrialState::Stopped);
-                }
-            }
+            } => self.judge(*trial, *verdict, why.clone())?,
             Event::Ended {
                 trial: id,
                 attempt,
@@ -269,10 +225,12 @@ impl Study {
                 forgiven,
                 ..
             } => {
-                // A complete trial has its result, and a waiting one is in the queue already.
+                // A waiting trial is in the queue already. A complete one loses its result: only a
+                // user requeues it.
                 let trial = self.require_state(
                     *id,
                     &[
+                        TrialState::Complete,
                         TrialState::Failed,
                         TrialState::Invalid,
                         TrialState::Stopped,
@@ -283,10 +241,21 @@ impl Study {
                 trial.not_before = *not_before;
                 // A forgiven failure does not use up one of the trial's retries.
                 trial.failures = trial.failures.saturating_sub(u32::from(*forgiven));
+                let was_complete = trial.state == TrialState::Complete;
                 self.change_state(*id, TrialState::Waiting);
+                if was_complete {
+                    self.recompute_incumbent();
+                }
             }
             Event::Removed { trials } => self.remove(trials)?,
             Event::Restored { trials } => self.restore(trials)?,
+            Event::Noted { trial, note } => self.set_note(*trial, note)?,
+            Event::Tagged {
+                trials,
+                tag,
+                removed,
+            } => self.set_tag(trials, tag, !removed)?,
+            Event::Raised { trials } => self.raise_trials(*trials),
             // These entries explain why nothing started in a slot. They change no trial.
             Event::SlotPaused { .. } | Event::SlotResumed { .. } => {}
             Event::Preparation {
@@ -294,6 +263,62 @@ impl Study {
                 change,
             } => self.change_preparation(*preparation, change, entry.at)?,
             Event::Closed { why } => self.closed = Some(why.clone()),
+        }
+        Ok(())
+    }
+
+    /// Adds a new trial, which waits.
+    fn create(&mut self, created: Trial) -> Result<(), IllegalEvent> {
+        if created.id != self.next_id() {
+            return Err(IllegalEvent::WrongId {
+                expected: self.next_id(),
+                actual: created.id,
+            });
+        }
+        // Replicates refer to the first trial of a configuration, never to another replicate,
+        // because `configuration` follows one reference only.
+        if let Some(first) = created.origin.first_of_configuration()
+            && (self.trial(first).is_none() || self.configuration(first) != first)
+        {
+            return Err(IllegalEvent::NoSuchTrial(first));
+        }
+        // A clone replaces a paused trial in the same event, so that a crash between the two cannot
+        // leave both or neither.
+        if let Origin::Cloned {
+            instead: Some(replaced),
+            why,
+            ..
+        } = &created.origin
+        {
+            self.require_state(*replaced, &[TrialState::Paused], "replaced")?
+                .why = Some(why.clone());
+            self.change_state(*replaced, TrialState::Stopped);
+        }
+        // An imported trial used no slot of this sweep, so it does not count towards `trials`.
+        self.counted += u64::from(created.counts());
+        self.imported += u64::from(matches!(created.origin, Origin::Imported(_)));
+        self.register_replicate(created.id, &created.origin);
+        self.waiting.insert(created.id);
+        self.trials.push(created);
+        Ok(())
+    }
+
+    /// Takes a verdict of the scheduler or of a person on a trial.
+    fn judge(&mut self, id: TrialId, verdict: Verdict, why: String) -> Result<(), IllegalEvent> {
+        let states: &[TrialState] = match verdict {
+            // A person may stop a trial that waits.
+            Verdict::Stop => &[TrialState::Running, TrialState::Paused, TrialState::Waiting],
+            _ => &[TrialState::Running, TrialState::Paused],
+        };
+        let trial = self.require_state(id, states, "judged")?;
+        trial.why = Some(why);
+        trial.verdict = Some(verdict);
+        // A running trial stops when its attempt ends. No other trial has an attempt whose end
+        // could stop it.
+        if verdict == Verdict::Stop && trial.state != TrialState::Running {
+            // The failure of an earlier attempt is not the end of the trial.
+            trial.exit = Some(Exit::Stopped);
+            self.change_state(id, TrialState::Stopped);
         }
         Ok(())
     }
@@ -465,7 +490,7 @@ impl Trial {
     pub(super) fn new(
         id: TrialId,
         params: crate::space::Params,
-        origin: super::Origin,
+        origin: Origin,
         seed: u64,
     ) -> Self {
         Self {
@@ -618,7 +643,7 @@ impl Trial {
             LogRecord::Invalid { why } => Some(Failure::Invalid(why.clone())),
             _ => None,
         });
-        // What the trial said of its configuration holds whatever then happened to its process,
+        // A trial that has called its configuration invalid stays so, however its process ended,
         // unless it has a result.
         let exit = match invalid {
             Some(failure) if self.verdict != Some(Verdict::Complete) => &Exit::Failed(failure),

@@ -39,6 +39,9 @@ pub enum Capability {
     Enumerates,
     /// A sampler proposes configurations without regard to results.
     Independent,
+    /// A sampler may propose a configuration that was tried. The others propose each one once, and
+    /// end when a finite space is exhausted.
+    Repeats,
     /// A scheduler compares trials at rungs: at the resources `min × reductionⁿ`.
     Rungs,
     /// An executor runs trials on this machine, so its cores, memory and GPUs are divided among the
@@ -57,6 +60,12 @@ impl<T: ?Sized> Kind<T> {
     ) -> Option<Box<T>> {
         section.refuse_unknown(self.options, diagnostics);
         (self.build)(section, setting, diagnostics)
+    }
+
+    /// Returns whether the kind has an option of this name.
+    #[must_use]
+    pub fn has_option(&self, name: &str) -> bool {
+        self.options.iter().any(|option| option.name == name)
     }
 
     /// Returns whether the kind has `capability`.

@@ -23,6 +23,7 @@ pub mod preparation;
 pub mod record;
 #[cfg(feature = "spaces")]
 pub mod redacted;
+pub mod remarks;
 pub mod replicate;
 mod search_error;
 #[cfg(feature = "spaces")]
@@ -48,6 +49,7 @@ pub use name_map::NameMap;
 pub use objective::{Goal, Objective, Score, Take};
 pub use preparation::{Preparation, PreparationChange, PreparationId};
 pub use record::{Datum, LogRecord, TakenLines};
+pub use remarks::Remarks;
 pub use search_error::SearchError;
 #[cfg(feature = "spaces")]
 pub use setting::Setting;
@@ -81,6 +83,9 @@ pub struct Study {
     /// first one, by the id of the first one.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     replicas: BTreeMap<TrialId, Vec<TrialId>>,
+    /// The notes and tags of the trials that have some.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    remarks: BTreeMap<TrialId, Remarks>,
     next_seq: u64,
     at: Option<Timestamp>,
     /// Time that all runs together have taken, up to the last entry.
@@ -136,6 +141,7 @@ impl Study {
             closed: self.closed.clone(),
             preparations: self.preparations.clone(),
             replicas: self.replicas.clone(),
+            remarks: self.remarks.clone(),
             annotations: BTreeMap::new(),
             ..*self
         }

@@ -122,13 +122,21 @@ pub struct Preparation {
     pub execution: Trial,
 }
 
+impl LogRecord {
+    /// Returns whether this is the data set that a preparation has made.
+    #[must_use]
+    pub fn is_output(&self) -> bool {
+        matches!(self, Self::Dataset { role, .. } if role == OUTPUT_ROLE)
+    }
+}
+
 impl Preparation {
     /// Returns the record of the output: path, digest and size. `None` before the preparation is
     /// done.
     #[must_use]
     pub fn output(&self) -> Option<&LogRecord> {
-        let is_output = |record: &&LogRecord| matches!(record, LogRecord::Dataset { role, .. } if role == OUTPUT_ROLE);
-        let output = self.execution.records.iter().rev().find(is_output);
+        let mut records = self.execution.records.iter().rev();
+        let output = records.find(|record| record.is_output());
         output.filter(|_| self.execution.state == TrialState::Complete)
     }
 

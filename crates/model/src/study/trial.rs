@@ -45,8 +45,8 @@ impl fmt::Display for Resource {
 /// The state of a trial.
 ///
 /// Waiting → Running → Complete | Stopped | Failed | Invalid | Paused. A lost or interrupted trial
-/// is Waiting again, and so is a Failed, Invalid, Stopped or Paused trial that is requeued. A Paused
-/// trial may also run again directly, or be Stopped.
+/// is Waiting again, and so is any other trial that is requeued, a Complete one only at the request
+/// of a user. A Paused trial may also run again directly, or be Stopped.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TrialState {
@@ -218,8 +218,8 @@ pub struct Trial {
     pub removed: bool,
 }
 
-/// Deserializes a list that usually has one item, without room for more. A list that grows takes room
-/// for four at once, and what it gives back later leaves holes between the trials of a study.
+/// Deserializes a list that usually has one item, without room for more. A list that grows takes
+/// room for four at once, and what it gives back later leaves holes between the trials of a study.
 fn short_list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {

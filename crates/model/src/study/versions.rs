@@ -31,9 +31,9 @@ impl ModelVersion<'_> {
 }
 
 impl Trial {
-    /// Returns the versions of the models of the trial, in the order of their first records. Records
-    /// of one path and one digest are the same version. A record without a digest is a version of
-    /// its own, unless the next record of its path and step has the digest.
+    /// Returns the versions of the models of the trial, in the order of their first records.
+    /// Records of one path and one digest are the same version. A record without a digest is a
+    /// version of its own, unless the next record of its path and step has the digest.
     #[must_use]
     pub fn model_versions(&self) -> Vec<ModelVersion<'_>> {
         let counted = self.model_that_counts().map(|model| model.record);

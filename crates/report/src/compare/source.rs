@@ -194,10 +194,13 @@ impl Source {
 /// results; see [`Source::adaptive`].
 #[must_use]
 pub fn adaptive(study: &Study) -> Option<String> {
-    study.trials().iter().find_map(|trial| match &trial.origin {
-        Origin::Suggested(name) if !is_independent(name) => Some(format!("the sampler `{name}`")),
-        Origin::Cloned { .. } => Some("the scheduler".to_owned()),
-        _ => None,
+    study.trials().iter().find_map(|trial| {
+        if let Origin::Cloned { .. } = trial.origin {
+            return Some("the scheduler".to_owned());
+        }
+        let sampler = trial.origin.sampler();
+        let adaptive = sampler.filter(|name| !is_independent(name))?;
+        Some(format!("the sampler `{adaptive}`"))
     })
 }
 
@@ -274,6 +277,13 @@ impl Cells for Row<'_> {
         match &self.source.rows {
             Rows::Study { study, .. } => row::value(study, &study.trials()[self.index], name),
             Rows::Table(table) => table.value(self.index, name),
+        }
+    }
+
+    fn elements(&self, name: &str) -> Option<Vec<Value>> {
+        match &self.source.rows {
+            Rows::Study { study, .. } => row::tags(study, &study.trials()[self.index], name),
+            Rows::Table(_) => None,
         }
     }
 

@@ -186,6 +186,7 @@ pub struct Batch {
     stage: String,
     keys: Vec<(Name, bool)>,
     columns: Vec<Column>,
+    rows: usize,
 }
 
 impl Batch {
@@ -207,14 +208,14 @@ impl Batch {
             stage: header.stage.clone(),
             keys,
             columns,
+            rows: 0,
         }
     }
 
     /// Appends a report.
     pub fn add(&mut self, report: &Report) {
+        self.rows += 1;
         let first = [
-            Some(Cell::Text(self.pipeline.clone())),
-            Some(Cell::Text(self.stage.clone())),
             Some(Cell::Int(report.trial.0.into())),
             Some(Cell::Int(report.attempt.into())),
             Some(Cell::Int(report.number.cast_signed())),
@@ -228,23 +229,27 @@ impl Batch {
                 Datum::Text(text) => Cell::Text(text.clone()),
             })
         });
-        for (column, cell) in self
-            .columns
-            .iter_mut()
-            .zip(first.into_iter().chain(metrics))
-        {
+        // The first two columns are the same in all rows, and are filled at the end.
+        let columns = self.columns.iter_mut().skip(2);
+        for (column, cell) in columns.zip(first.into_iter().chain(metrics)) {
             column.push(cell);
         }
     }
 
-    /// Returns the columns of the batch.
+    /// Returns the number of reports in the batch.
     #[must_use]
-    pub fn columns(&self) -> &[Column] {
-        &self.columns
+    pub fn rows(&self) -> usize {
+        self.rows
     }
 
-    /// Removes all reports; the columns stay.
-    pub fn clear(&mut self) {
-        self.columns.iter_mut().for_each(Column::clear);
+    /// Takes the columns with all reports; empty ones stay.
+    #[must_use]
+    pub fn take(&mut self) -> Vec<Column> {
+        let rows = std::mem::take(&mut self.rows);
+        let constants = [&self.pipeline, &self.stage];
+        for (column, text) in self.columns.iter_mut().zip(constants) {
+            column.fill(text, rows);
+        }
+        self.columns.iter_mut().map(Column::take).collect()
     }
 }

@@ -41,7 +41,7 @@ impl ReportHistory {
         );
         if !history.0.is_empty() {
             reports::each(dir, study, &mut |report| {
-                history.add(&report);
+                history.add(report);
                 Ok::<(), JournalError>(())
             })?;
         }
@@ -112,6 +112,10 @@ pub struct TrialCells<'a> {
 impl Cells for TrialCells<'_> {
     fn value(&self, name: &str) -> Option<Value> {
         row::value(self.study, self.trial, name)
+    }
+
+    fn elements(&self, name: &str) -> Option<Vec<Value>> {
+        row::tags(self.study, self.trial, name)
     }
 
     fn ask(&self, ask: Ask, name: &str) -> Option<f64> {

@@ -5,6 +5,7 @@ use super::{Facts, Insight, SUBJECT_LEVEL, Subject, trials};
 use crate::plots::Input;
 use crate::plots::axis::Axis;
 use crate::{number, rank, summary};
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use serde_json::json;
 use swath_model::study::Trial;
 use swath_numerics::student;
@@ -19,15 +20,26 @@ const MOST_NEIGHBOURS: usize = 1000;
 /// An estimate of the standard deviation of one result.
 struct Noise {
     deviation: f64,
-    /// Degrees of freedom of the estimate.
-    freedom: f64,
+    /// The critical value of a difference, in standard errors.
+    critical: f64,
     /// The source of the estimate, as one word of JSON and in words.
     source: (&'static str, &'static str),
 }
 
+impl Noise {
+    /// Creates an estimate with some degrees of freedom.
+    fn new(deviation: f64, freedom: f64, source: (&'static str, &'static str)) -> Self {
+        Self {
+            deviation,
+            critical: student::critical(1.0 - SUBJECT_LEVEL, freedom),
+            source,
+        }
+    }
+}
+
 pub(super) fn insights(facts: &Facts<'_>) -> Vec<Insight> {
     let several = facts.samples.len() > 1;
-    let mut insights: Vec<Insight> = Vec::new();
+    let mut insights: Vec<Insight> = incumbent(facts).into_iter().collect();
     for (index, sample) in facts.samples.iter().enumerate() {
         insights.extend(best(facts, sample, several && index > 0));
     }
@@ -35,6 +47,38 @@ pub(super) fn insights(facts: &Facts<'_>) -> Vec<Insight> {
         insights.extend(front(facts));
     }
     insights
+}
+
+/// Returns the sentence on the best trial of a study whose trials are compared at a rung, where
+/// another trial may lead.
+fn incumbent(facts: &Facts<'_>) -> Option<Insight> {
+    let [sample] = facts.samples.as_slice() else {
+        return None;
+    };
+    sample.rung.as_ref()?;
+    let trial = facts.study.incumbent().filter(|_| facts.is_whole)?;
+    let value = trial.objective(sample.objective)?;
+    let metric = &sample.objective.metric;
+    let text = format!(
+        "Trial {} is best: {metric} {}{}.",
+        trial.id,
+        number::short(value),
+        with_params(trial)
+    );
+    let numbers = json!({
+        "metric": **metric, "trial": trial.id.0, "value": value, "rung": null,
+    });
+    Some(Insight::new(Subject::Best, "history", text, numbers).with_trials([trial]))
+}
+
+/// Returns ` with lr=0.01 …`; nothing if the parameters do not fit into a sentence.
+fn with_params(trial: &Trial) -> String {
+    let params = summary::params(trial);
+    if params.is_empty() || params.len() > 120 {
+        String::new()
+    } else {
+        format!(" with {params}")
+    }
 }
 
 /// Returns the sentence on the best configuration of one objective.
@@ -63,16 +107,18 @@ fn best(facts: &Facts<'_>, sample: &Sample<'_>, further_objective: bool) -> Opti
             trials(feasible)
         )
     };
+    let verb = if sample.rung.is_some() {
+        "leads"
+    } else {
+        "is best"
+    };
     let mut text = format!(
-        "Trial {} is best{among}{}: {metric} {}",
+        "Trial {} {verb}{among}{}: {metric} {}{}",
         trial.id,
         sample.place(),
-        number::short(value)
+        number::short(value),
+        with_params(trial)
     );
-    let params = summary::params(trial);
-    if !params.is_empty() && params.len() <= 120 {
-        text = format!("{text} with {params}");
-    }
     let mut numbers = json!({
         "metric": **metric, "trial": trial.id.0, "value": value,
         "rung": sample.rung.as_ref().map(|(_, step)| *step),
@@ -102,6 +148,12 @@ fn best(facts: &Facts<'_>, sample: &Sample<'_>, further_objective: bool) -> Opti
                 sample.trials[*second].id,
                 number::brief(gap),
                 number::brief(margin),
+            )
+        } else if close.len() == rivals.len() && close.len() > 1 {
+            format!(
+                "{text}; none of the {} others differs from it by more than the noise {source}, so its \
+                 lead may be chance",
+                close.len()
             )
         } else {
             let others = if close.len() == 1 {
@@ -158,7 +210,7 @@ fn value(sample: &Sample<'_>, index: usize) -> f64 {
 fn margin(facts: &Facts<'_>, sample: &Sample<'_>, noise: &Noise, one: usize, other: usize) -> f64 {
     let [one, other] = [one, other].map(|index| seeds(facts, sample.trials[index]).len().max(1));
     let error = noise.deviation * (1.0 / one as f64 + 1.0 / other as f64).sqrt();
-    student::critical(1.0 - SUBJECT_LEVEL, noise.freedom) * error
+    noise.critical * error
 }
 
 /// Returns the trials whose mean is the result of a configuration.
@@ -189,10 +241,10 @@ fn of_model(facts: &Facts<'_>, sample: &Sample<'_>) -> Option<Noise> {
     let outlook = facts.outlook.as_ref()?;
     let first = facts.study.header().objectives.first();
     let is_modelled = sample.rung.is_none() && first == Some(sample.objective);
-    is_modelled.then(|| Noise {
-        deviation: outlook.error,
-        freedom: outlook.trials as f64 / 2.0,
-        source: ("model", "about a model of the results"),
+    is_modelled.then(|| {
+        let freedom = outlook.trials as f64 / 2.0;
+        let source = ("model", "about a model of the results");
+        Noise::new(outlook.error, freedom, source)
     })
 }
 
@@ -214,10 +266,9 @@ fn of_seeds(facts: &Facts<'_>, sample: &Sample<'_>) -> Option<Noise> {
             .sum::<f64>();
         freedom += values.len().saturating_sub(1) as f64;
     }
-    (freedom >= 3.0).then(|| Noise {
-        deviation: (squares / freedom).sqrt(),
-        freedom,
-        source: ("seeds", "between seeds"),
+    (freedom >= 3.0).then(|| {
+        let deviation = (squares / freedom).sqrt();
+        Noise::new(deviation, freedom, ("seeds", "between seeds"))
     })
 }
 
@@ -243,11 +294,10 @@ fn of_curves(input: &Input<'_>, sample: &Sample<'_>) -> Option<Noise> {
         let squares: f64 = steps.iter().map(|step| (step - trend).powi(2)).sum();
         variances.push(squares / (steps.len() as f64 - 1.0) / 2.0);
     }
-    Some(Noise {
-        deviation: median(&mut variances)?.sqrt(),
-        freedom: 2.0 * variances.len() as f64,
-        source: ("curves", "at the ends of the curves"),
-    })
+    let deviation = median(&mut variances)?.sqrt();
+    let freedom = 2.0 * variances.len() as f64;
+    let source = ("curves", "at the ends of the curves");
+    Some(Noise::new(deviation, freedom, source))
 }
 
 /// Estimates the noise from the differences between each configuration and its nearest neighbour in
@@ -258,33 +308,50 @@ fn of_neighbours(input: &Input<'_>, sample: &Sample<'_>) -> Option<Noise> {
     if !(FEW_NEIGHBOURS..=MOST_NEIGHBOURS).contains(&count) {
         return None;
     }
-    let axes = sample.axes(input);
+    let axes: Vec<Positions> = sample.axes(input).iter().map(Positions::of).collect();
     let mut differences: Vec<f64> = (0..count)
+        .into_par_iter()
         .filter_map(|index| {
             let others = (0..count).filter(|other| *other != index);
-            let nearest = others.min_by(|a, b| {
-                let [a, b] = [a, b].map(|other| distance(&axes, index, *other));
-                a.total_cmp(&b)
-            })?;
+            let distances = others.map(|other| (distance(&axes, index, other), other));
+            let (_, nearest) = distances.min_by(|a, b| a.0.total_cmp(&b.0))?;
             Some((sample.scores[index] - sample.scores[nearest]).abs())
         })
         .collect();
     // The median of |a − b| for normal a and b of deviation 1 is 0.6745 × √2.
-    Some(Noise {
-        deviation: median(&mut differences)? / 0.953_87,
-        freedom: count as f64 / 3.0,
-        source: ("neighbours", "between near neighbours"),
-    })
+    let deviation = median(&mut differences)? / 0.953_87;
+    let source = ("neighbours", "between near neighbours");
+    Some(Noise::new(deviation, count as f64 / 3.0, source))
+}
+
+/// The positions of the configurations along an axis of the unit cube, or their categories.
+struct Positions {
+    is_choice: bool,
+    values: Vec<Option<f64>>,
+}
+
+impl Positions {
+    fn of(axis: &Axis) -> Self {
+        let is_choice = axis.is_choice();
+        let values = axis.values.iter().map(|value| match value {
+            Some(value) if !is_choice => Some(axis.unit(*value)),
+            other => *other,
+        });
+        Self {
+            is_choice,
+            values: values.collect(),
+        }
+    }
 }
 
 /// Returns the squared distance of two configurations in the unit cube. Different choices, and a
 /// parameter that only one of them has, are 1 apart.
-fn distance(axes: &[Axis], one: usize, other: usize) -> f64 {
+fn distance(axes: &[Positions], one: usize, other: usize) -> f64 {
     let parts = axes
         .iter()
         .map(|axis| match (axis.values[one], axis.values[other]) {
-            (Some(a), Some(b)) if axis.is_choice() => f64::from(u8::from(a != b)),
-            (Some(a), Some(b)) => (axis.unit(a) - axis.unit(b)).powi(2),
+            (Some(a), Some(b)) if axis.is_choice => f64::from(u8::from(a != b)),
+            (Some(a), Some(b)) => (a - b).powi(2),
             (None, None) => 0.0,
             _ => 1.0,
         });

@@ -86,8 +86,8 @@ fn has_ended(trial: &Trial) -> bool {
     by_itself && trial.state != TrialState::Running && !trial.outside
 }
 
-/// Returns all rules on one parameter: each value of a choice, and thresholds of a number from above
-/// and from below.
+/// Returns all rules on one parameter: each value of a choice, and thresholds from above and from
+/// below of a number or of a choice among ascending numbers.
 fn rules(axes: &[Axis]) -> Vec<Rule> {
     let mut rules = Vec::new();
     for axis in axes {
@@ -114,6 +114,12 @@ fn rules(axes: &[Axis]) -> Vec<Rule> {
                 let label = &axis.labels[value as usize];
                 add(format!("`{}` = {label}", axis.name), &|it| it == value);
             }
+            // The ends are among the values above.
+            for index in 1..ascending_numbers(&axis.labels).saturating_sub(1) {
+                let (value, label) = (index as f64, &axis.labels[index]);
+                add(format!("`{}` ≥ {label}", axis.name), &|it| it >= value);
+                add(format!("`{}` ≤ {label}", axis.name), &|it| it <= value);
+            }
             continue;
         }
         for value in crate::plots::thinned(&values, MOST_THRESHOLDS) {
@@ -123,6 +129,14 @@ fn rules(axes: &[Axis]) -> Vec<Rule> {
         }
     }
     rules
+}
+
+/// Returns the number of labels if they are numbers in ascending order, else 0.
+fn ascending_numbers(labels: &[String]) -> usize {
+    let numbers: Option<Vec<f64>> = labels.iter().map(|label| label.parse().ok()).collect();
+    numbers
+        .filter(|numbers| numbers.is_sorted_by(|one, next| one < next))
+        .map_or(0, |numbers| numbers.len())
 }
 
 /// Returns the rule that the failures in `rows` have in common: at least four fifths of them fulfil
@@ -227,4 +241,43 @@ fn sentence(
     text.push('.');
     Insight::new(Subject::Failures, "failures", text, numbers)
         .with_trials(rows.iter().map(|row| ended[*row]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rules;
+    use crate::plots::axis::Axis;
+
+    /// Returns the rules on a choice that has each of its values once.
+    fn rules_of_choice(labels: &[&str]) -> Vec<String> {
+        let axis = Axis {
+            name: "batch".to_owned(),
+            log: false,
+            labels: labels.iter().map(ToString::to_string).collect(),
+            min: 0.0,
+            max: labels.len() as f64 - 1.0,
+            values: (0..labels.len()).map(|index| Some(index as f64)).collect(),
+        };
+        let rules = rules(&[axis]).into_iter();
+        rules
+            .map(|rule| format!("{} {}", rule.text, rule.count))
+            .collect()
+    }
+
+    #[test]
+    fn a_choice_among_ascending_numbers_has_thresholds() {
+        assert_eq!(
+            rules_of_choice(&["32", "64", "128"]),
+            [
+                "`batch` = 32 1",
+                "`batch` = 64 1",
+                "`batch` = 128 1",
+                "`batch` ≥ 64 2",
+                "`batch` ≤ 64 2"
+            ]
+        );
+        // The order is not that of the numbers.
+        assert_eq!(rules_of_choice(&["64", "32", "128"]).len(), 3);
+        assert_eq!(rules_of_choice(&["a", "b", "c"]).len(), 3);
+    }
 }

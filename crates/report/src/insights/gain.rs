@@ -5,7 +5,7 @@ use crate::number;
 use crate::plots::Input;
 use serde_json::json;
 use std::sync::Arc;
-use swath_model::study::Setting;
+use swath_model::study::{Objective, Setting};
 use swath_search::sampler::{Gain, Outlook};
 
 /// Returns the sentence on the gain of further trials, if the model carries one.
@@ -21,7 +21,12 @@ fn outlook(facts: &Facts<'_>) -> Option<Insight> {
     } else {
         outlook.drawn
     };
-    let short = |value: f64| number::brief(number::rounded(value, 2));
+    // The model knows no bounds: where the whole interval lies beyond zero, it is wrong.
+    let room = room(facts, objective);
+    if gain.low >= room {
+        return None;
+    }
+    let (gain, left) = (gain.at_most(room), outlook.left.at_most(room));
     let is_noise = gain.mean < outlook.noise;
     let advice = if is_noise {
         format!(
@@ -38,12 +43,12 @@ fn outlook(facts: &Facts<'_>) -> Option<Insight> {
         short(gain.mean),
         short(gain.low),
         short(gain.high),
-        short(outlook.left.mean.max(gain.mean)),
+        short(left.mean.max(gain.mean)),
     );
     let parts = |gain: Gain| json!({"mean": gain.mean, "low": gain.low, "high": gain.high});
     let numbers = json!({
         "metric": *objective.metric, "further": outlook.further, "gain": parts(gain), "confidence": 0.9,
-        "at_random": parts(outlook.drawn), "chosen": parts(outlook.chosen), "left": parts(outlook.left),
+        "at_random": parts(outlook.drawn), "chosen": parts(outlook.chosen), "left": parts(left),
         "bound": outlook.bound, "noise": outlook.noise, "below_noise": is_noise,
         "explained": outlook.explained, "trials": outlook.trials,
     });
@@ -56,6 +61,20 @@ fn outlook(facts: &Facts<'_>) -> Option<Insight> {
     let best = facts.study.best(1);
     let insight = Insight::new(Subject::Gain, "history", text, numbers);
     Some(insight.with_trials(best).with_caution(Some(caution)))
+}
+
+/// Returns the distance from the best result to zero, which a metric that was never on its other side
+/// is not expected to pass, such as a loss; infinite for other metrics.
+fn room(facts: &Facts<'_>, objective: &Objective) -> f64 {
+    let trials = facts.study.trials().iter().filter(|trial| !trial.removed);
+    let results = trials.filter_map(|trial| trial.objective(objective));
+    let scores = results.filter_map(|value| Some(objective.score(value)?.get()));
+    let best = scores.reduce(f64::min);
+    best.filter(|best| *best > 0.0).unwrap_or(f64::INFINITY)
+}
+
+fn short(value: f64) -> String {
+    number::brief(number::rounded(value, 2))
 }
 
 /// Fits the model to all trials of the study. `None` for a part of them, and without a space.

@@ -157,19 +157,21 @@ fn important(
     let rest = count - named.len();
     let others = match rest {
         0 => String::new(),
-        1 => "; the effect of the other parameter is not more than chance".to_owned(),
-        _ => format!("; the effects of the other {rest} parameters are not more than chance"),
+        1 => "; the other parameter shows no effect beyond chance".to_owned(),
+        _ => format!("; the other {rest} parameters show no effect beyond chance"),
     };
-    let verb = if named.len() == 1 {
-        "matters"
-    } else {
-        "matter"
+    let label = sample.label(several);
+    let mut text = match named.as_slice() {
+        [(axis, share, ..)] => format!(
+            "`{}` matters{label}: it explains {:.0} % of the variance{others}",
+            axis.name,
+            share * 100.0
+        ),
+        _ => format!(
+            "{} matter{label}, by their share of the variance{others}",
+            listed(&shares)
+        ),
     };
-    let mut text = format!(
-        "{} {verb}{}, by share of the variance{others}",
-        listed(&shares),
-        sample.label(several),
-    );
     if let Some((_, words)) = &region {
         text = format!("{text}. The {} best have {words}", best.len());
     }
@@ -190,7 +192,7 @@ fn important(
         .explained
         .is_none_or(|explained| explained < 0.5);
     let caution = weak.then(|| {
-        "the forest predicts trials that it was not grown on poorly; the shares may change"
+        "the random forest behind the shares predicts left-out trials poorly, so they may change"
             .to_owned()
     });
     text.push('.');
@@ -401,11 +403,14 @@ fn crowded(crowd: &Crowd<'_, '_>, p: f64, several: bool) -> Insight {
     } else {
         "; results there do not improve towards the end"
     };
+    let count = match *hits == best.len() {
+        true => format!("all {hits} best"),
+        false => format!("{hits} of the {} best", best.len()),
+    };
     let text = format!(
-        "`{}`{}: {hits} of the {} best {place}{advice}.",
+        "`{}`{}: {count} {place}{advice}.",
         axis.name,
         sample.label(several),
-        best.len()
     );
     let numbers = json!({
         "metric": *sample.objective.metric, "rung": sample.rung.as_ref().map(|(_, step)| *step),

@@ -6,7 +6,7 @@ use crate::plots::axis::{self, Axis};
 use crate::plots::importance::{TREES, column};
 use crate::plots::thinned;
 use std::collections::BTreeMap;
-use swath_model::study::{Metric, Objective, Take, Trial, TrialId, TrialState};
+use swath_model::study::{Objective, Trial, TrialId, TrialState};
 use swath_numerics::forest::{Column, Forest};
 
 /// Number of results that are enough, so that those of a lower rung are not needed.
@@ -51,7 +51,9 @@ impl<'a> Sample<'a> {
             .chronicle
             .axis(input.trials.iter().map(|trial| &trial.id));
         Self::means(input, objective, Some((label, *step)), |trial| {
-            value_at(input, objective, trial, *step).filter(|_| !trial.outside)
+            input
+                .value_at(objective, trial, *step)
+                .filter(|_| !trial.outside)
         })
     }
 
@@ -216,26 +218,4 @@ fn reached(input: &Input<'_>) -> Vec<(f64, usize)> {
     last.sort_by(f64::total_cmp);
     let count = |step: f64| last.len() - last.partition_point(|other| *other < step);
     ends.into_iter().map(|step| (step, count(step))).collect()
-}
-
-/// Returns the result of a trial as if it had ended at `step`; `None` if it did not get that far.
-fn value_at(input: &Input<'_>, objective: &Objective, trial: &Trial, step: f64) -> Option<f64> {
-    let curve = input.chronicle.curves.get(&trial.id)?;
-    let metrics = input.chronicle.metrics();
-    let metric = metrics.iter().position(|name| *name == objective.metric)?;
-    let has_reached = curve.steps.iter().any(|other| *other >= step);
-    let reports = curve.steps.iter().zip(&curve.values[metric]);
-    let mut values = reports
-        .filter(|(at, value)| **at <= step && value.is_finite())
-        .map(|(_, value)| *value);
-    let value = match objective.take {
-        Take::Best => values.min_by(|a, b| {
-            let [a, b] =
-                [a, b].map(|value| objective.score(*value).map_or(f64::NAN, |it| it.get()));
-            a.total_cmp(&b)
-        }),
-        Take::Last => values.next_back(),
-        take => take.average(&values.map(Metric).collect::<Vec<_>>()),
-    };
-    value.filter(|_| has_reached)
 }

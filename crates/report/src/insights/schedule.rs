@@ -41,6 +41,7 @@ fn saved_steps(facts: &Facts<'_>) -> Option<Insight> {
     let short: Vec<(&Trial, f64)> = ran
         .iter()
         .filter(|trial| matches!(trial.state, TrialState::Stopped | TrialState::Paused))
+        .filter(|trial| !trial.is_stopped_by_person())
         .filter_map(|trial| Some((*trial, trial.step.filter(|step| *step < full)?)))
         .collect();
     if short.is_empty() || full <= 0.0 {

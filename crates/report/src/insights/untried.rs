@@ -36,7 +36,7 @@ pub(super) fn insights(facts: &Facts<'_>) -> Vec<Insight> {
         let values: Vec<&Value> = tried
             .iter()
             .filter_map(|trial| trial.params.get(name))
-            .flat_map(items)
+            .flat_map(with_items)
             .collect();
         let extent = space.extent(name);
         if values.is_empty() {
@@ -59,12 +59,14 @@ pub(super) fn insights(facts: &Facts<'_>) -> Vec<Insight> {
     insights
 }
 
-/// Returns the draws of a repeated parameter, or the value itself.
-fn items(value: &Value) -> Box<dyn Iterator<Item = &Value> + '_> {
-    match value {
-        Value::List(items) => Box::new(items.iter()),
-        other => Box::new(std::iter::once(other)),
-    }
+/// Returns a value and, if it is a list, its items: it is one of the values of a choice, or has the
+/// draws of a repeated parameter.
+fn with_items(value: &Value) -> impl Iterator<Item = &Value> {
+    let items = match value {
+        Value::List(items) => items.as_slice(),
+        _ => &[],
+    };
+    std::iter::once(value).chain(items)
 }
 
 /// Returns the sentence on trials that were planned and never started. While a run goes on they are
@@ -175,4 +177,21 @@ fn unreached(
         "tried": [first.1, last.1], "range": [min, max],
     });
     Some(Insight::new(Subject::Untried, "slice", text, numbers))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Value, undrawn, with_items};
+
+    #[test]
+    fn a_list_that_was_tried_is_neither_untried_itself_nor_are_its_items() {
+        let list = Value::List(vec![Value::Int(64)]);
+        let tried: Vec<&Value> = with_items(&list).collect();
+        assert!(!is_untried(list.clone(), &tried) && !is_untried(Value::Int(64), &tried));
+        assert!(is_untried(Value::Int(32), &tried));
+    }
+
+    fn is_untried(known: Value, tried: &[&Value]) -> bool {
+        undrawn(&"units".into(), &[known], tried).is_some()
+    }
 }

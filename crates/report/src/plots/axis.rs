@@ -131,9 +131,21 @@ pub fn axes(study: &Study, trials: &[&Trial], space: Option<&Space>) -> Vec<Axis
 /// Returns the axis of a parameter; `None` if it has the same value in all trials.
 fn axis(name: &Name, values: &[Option<&Value>], extent: Option<&Extent>) -> Option<Axis> {
     let first = values.first()?;
-    if values.iter().all(|value| value == first) {
-        return None;
+    let is_constant = values.iter().all(|value| value == first);
+    if is_constant {
+        None
+    } else {
+        of_values(name, values, extent)
     }
+}
+
+/// Returns the axis of a parameter with these values, which may be equal; `None` without a finite
+/// number.
+pub(crate) fn of_values(
+    name: &Name,
+    values: &[Option<&Value>],
+    extent: Option<&Extent>,
+) -> Option<Axis> {
     let numeric = values
         .iter()
         .flatten()

@@ -1,29 +1,18 @@
 //! Every report and every attempt of a study, with slots and times, which the replayed study does
 //! not keep.
-//!
-//! Most lines of a journal are reports. They are parsed directly into numbers, without the events
-//! that a replay would need.
 
-use rayon::prelude::*;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use std::collections::BTreeMap;
-use std::fmt;
 use swath_model::space::Name;
-use swath_model::study::axis::{self, COUNTERS};
+use swath_model::study::axis;
 use swath_model::study::{
     Axis, Datum, Entry, Event, Exit, LogRecord, PreparationChange, PreparationId, Timestamp,
     TrialId, Verdict,
 };
 
-/// Minimum number of bytes that one thread parses at a time.
-const BLOCK: usize = 1 << 20;
-
 /// The reports, attempts and scheduler decisions of a study.
 #[derive(Debug, Clone, Default)]
 pub struct Chronicle {
     resource: Option<Name>,
-    /// The keys that can be the axis of a curve: the resource, else the usual counters.
-    counters: Vec<Name>,
     /// The metrics whose values are kept.
     metrics: Vec<Name>,
     /// The reports of each trial.
@@ -76,22 +65,8 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// The step of the last report before the decision; 0 if there was none.
     pub step: f64,
-}
-
-/// The numbers of one report that are kept; NaN for those that it lacks.
-struct Picks {
-    /// The values of [`Chronicle::counters`], in their order.
-    counters: Vec<f64>,
-    /// The values of [`Chronicle::metrics`], in their order.
-    metrics: Vec<f64>,
-}
-
-/// A parsed line of the journal.
-enum ParsedLine {
-    /// A report, reduced to the numbers that are kept.
-    Report(TrialId, Picks),
-    /// Any other entry, and reports in an unusual form.
-    Other(Box<Entry>),
+    /// The reason in words.
+    pub why: String,
 }
 
 impl Chronicle {
@@ -99,13 +74,8 @@ impl Chronicle {
     /// `resource` if the scheduler uses one.
     #[must_use]
     pub fn new(resource: Option<Name>, metrics: Vec<Name>) -> Self {
-        let counters = match &resource {
-            Some(resource) => vec![resource.clone()],
-            None => COUNTERS.map(Name::from).to_vec(),
-        };
         Self {
             resource,
-            counters,
             metrics,
             ..Self::default()
         }
@@ -138,54 +108,6 @@ impl Chronicle {
         }
     }
 
-    /// Reads whole lines of a journal. Lines that cannot be parsed are skipped; the replay of the
-    /// study reports them with their position.
-    pub fn read(&mut self, journal: &[u8]) {
-        let parsed_blocks: Vec<Vec<ParsedLine>> = blocks(journal)
-            .into_par_iter()
-            .map(|block| self.parse(block))
-            .collect();
-        for line in parsed_blocks.into_iter().flatten() {
-            match line {
-                ParsedLine::Report(trial, picks) => self.report(trial, picks),
-                ParsedLine::Other(entry) => self.apply(&entry),
-            }
-        }
-    }
-
-    /// Parses the lines of a block, in order.
-    fn parse(&self, block: &[u8]) -> Vec<ParsedLine> {
-        let lines = block
-            .split(|byte| *byte == b'\n')
-            .filter(|line| !line.is_empty());
-        lines
-            .filter_map(|line| {
-                self.quick(line)
-                    .or_else(|| Some(ParsedLine::Other(serde_json::from_slice(line).ok()?)))
-            })
-            .collect()
-    }
-
-    /// Parses a report in the form that this program writes. Returns `None` for any other line.
-    fn quick(&self, line: &[u8]) -> Option<ParsedLine> {
-        let line = std::str::from_utf8(line).ok()?;
-        let rest = &line[line.find("\"event\":")?..];
-        let rest = rest.strip_prefix("\"event\":{\"logged\":{\"trial\":")?;
-        let (trial, rest) = rest.split_once(",\"attempt\":")?;
-        let (_, rest) = rest.split_once(",\"record\":{\"report\":{\"values\":")?;
-        Some(ParsedLine::Report(
-            TrialId(trial.parse().ok()?),
-            self.values(rest)?,
-        ))
-    }
-
-    /// Parses the object of values at the start of a text.
-    fn values(&self, text: &str) -> Option<Picks> {
-        PicksVisitor(self)
-            .deserialize(&mut serde_json::Deserializer::from_str(text))
-            .ok()
-    }
-
     /// Applies one entry of the journal.
     pub fn apply(&mut self, entry: &Entry) {
         match &entry.event {
@@ -193,18 +115,7 @@ impl Chronicle {
                 trial,
                 record: LogRecord::Report { values },
                 ..
-            } => {
-                let counters = self
-                    .counters
-                    .iter()
-                    .map(|key| axis::number(values, key).unwrap_or(f64::NAN));
-                let metrics = self.metrics.iter().map(|name| last_number(values, name));
-                let picks = Picks {
-                    counters: counters.collect(),
-                    metrics: metrics.collect(),
-                };
-                self.report(*trial, picks);
-            }
+            } => self.report(*trial, values),
             Event::Started {
                 trial,
                 slot,
@@ -230,7 +141,11 @@ impl Chronicle {
                     span.start = place.started_at(span.start, entry.at);
                 }
             }
-            Event::Judged { trial, verdict, .. } => {
+            Event::Judged {
+                trial,
+                verdict,
+                why,
+            } => {
                 let step = self
                     .curves
                     .get(trial)
@@ -240,6 +155,7 @@ impl Chronicle {
                     trial,
                     verdict,
                     step: step.unwrap_or(0.0),
+                    why: why.clone(),
                 });
             }
             Event::Ended {
@@ -293,27 +209,25 @@ impl Chronicle {
     }
 
     /// Appends a report to the curve of its trial.
-    fn report(&mut self, trial: TrialId, picks: Picks) {
+    fn report(&mut self, trial: TrialId, values: &[(Name, Datum)]) {
         let curve = self.curves.entry(trial).or_insert_with(|| Curve {
             axis: Axis::of(self.resource.as_ref()),
-            ..Curve::default()
+            steps: Vec::new(),
+            values: vec![Vec::new(); self.metrics.len()],
         });
         let was_numbered = curve.axis.is_number();
         let (count, before) = (curve.steps.len() as u64 + 1, curve.steps.last().copied());
-        let step = curve.axis.place(count, before, |key| {
-            let index = self.counters.iter().position(|counter| **counter == *key)?;
-            let number = picks.counters.get(index).copied();
-            number.filter(|number| number.is_finite())
-        });
+        let step = curve
+            .axis
+            .place(count, before, |key| axis::number(values, key));
         if was_numbered && !curve.axis.is_number() {
             // Reports before the first counter are at the beginning of the axis, not at their
             // numbers.
             curve.steps.fill(0.0);
         }
         curve.steps.push(step.unwrap_or(0.0));
-        curve.values.resize_with(picks.metrics.len(), Vec::new);
-        for (kept, value) in curve.values.iter_mut().zip(picks.metrics) {
-            kept.push(value);
+        for (kept, metric) in curve.values.iter_mut().zip(&self.metrics) {
+            kept.push(last_number(values, metric));
         }
     }
 }
@@ -326,120 +240,6 @@ fn last_number(values: &[(Name, Datum)], metric: &Name) -> f64 {
     }
 }
 
-/// Splits a journal into blocks of whole lines.
-fn blocks(mut journal: &[u8]) -> Vec<&[u8]> {
-    let mut blocks = Vec::new();
-    while journal.len() > BLOCK {
-        let Some(end) = journal[BLOCK..].iter().position(|byte| *byte == b'\n') else {
-            break;
-        };
-        let (block, rest) = journal.split_at(BLOCK + end + 1);
-        blocks.push(block);
-        journal = rest;
-    }
-    blocks.push(journal);
-    blocks
-}
-
-/// Parses an object of values into [`Picks`].
-struct PicksVisitor<'a>(&'a Chronicle);
-
-impl<'de> DeserializeSeed<'de> for PicksVisitor<'_> {
-    type Value = Picks;
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for PicksVisitor<'_> {
-    type Value = Picks;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object of reported values")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut counters = vec![f64::NAN; self.0.counters.len()];
-        let mut metrics = vec![f64::NAN; self.0.metrics.len()];
-        while let Some(key) = map.next_key_seed(Text)? {
-            let metric = self.0.metrics.iter().position(|name| **name == *key);
-            let counter = self.0.counters.iter().position(|name| **name == *key);
-            // Values that the chronicle does not keep are skipped without being converted.
-            if metric.is_none() && counter.is_none() {
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            }
-            let number = map.next_value_seed(Number)?;
-            if let Some(counter) = counter {
-                counters[counter] = number;
-            }
-            if let Some(metric) = metric {
-                metrics[metric] = number;
-            }
-        }
-        Ok(Picks { counters, metrics })
-    }
-}
-
-/// Parses a key. It is borrowed unless it contains escapes.
-struct Text;
-
-impl<'de> DeserializeSeed<'de> for Text {
-    type Value = std::borrow::Cow<'de, str>;
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Text {
-    type Value = std::borrow::Cow<'de, str>;
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(text.into())
-    }
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(text.to_owned().into())
-    }
-}
-
-/// Parses a reported value as a number; NaN for a value that is not a number.
-struct Number;
-
-impl<'de> DeserializeSeed<'de> for Number {
-    type Value = f64;
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<f64, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Number {
-    type Value = f64;
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a reported value")
-    }
-    fn visit_f64<E>(self, number: f64) -> Result<f64, E> {
-        Ok(number)
-    }
-    fn visit_i64<E>(self, number: i64) -> Result<f64, E> {
-        Ok(number as f64)
-    }
-    fn visit_u64<E>(self, number: u64) -> Result<f64, E> {
-        Ok(number as f64)
-    }
-    fn visit_bool<E>(self, _: bool) -> Result<f64, E> {
-        Ok(f64::NAN)
-    }
-    fn visit_str<E>(self, text: &str) -> Result<f64, E> {
-        Ok(match text {
-            "inf" => f64::INFINITY,
-            "-inf" => f64::NEG_INFINITY,
-            _ => f64::NAN,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::Chronicle;
@@ -447,46 +247,22 @@ mod tests {
     use swath_model::space::Value;
     use swath_model::study::{Datum, Exit, LogRecord, TrialId};
 
-    fn demo() -> Demo {
+    #[test]
+    fn a_curve_has_the_last_number_of_a_metric_in_each_report_or_nan() {
         let mut demo = Demo::new(&["lr"]);
         let trial = demo.start(&[("lr", Value::Float(0.1))]);
         demo.report(trial, &[("val_loss", 0.5), ("acc", 0.1)]);
         demo.report(trial, &[("val_loss", f64::NAN), ("größe", 2.0)]);
-        let note = (
-            "val_loss\"}".into(),
-            Datum::Text("a \"quoted\" text, \"event\":{".into()),
-        );
-        demo.log(
-            trial,
-            LogRecord::Report {
-                values: vec![note, ("val_loss".into(), Datum::Flag(true))],
-            },
-        );
+        let flag = ("val_loss".into(), Datum::Flag(true));
+        demo.log(trial, LogRecord::Report { values: vec![flag] });
         demo.end(trial, Exit::Stopped);
-        demo
-    }
-
-    #[test]
-    fn reports_parsed_from_lines_equal_those_of_the_entries() {
-        let demo = demo();
-        let lines: String = demo
-            .entries
-            .iter()
-            .map(|entry| serde_json::to_string(entry).unwrap() + "\n")
-            .collect();
-        let metrics = vec!["val_loss".into(), "größe".into()];
-        let (mut read, mut applied) = (
-            Chronicle::new(None, metrics.clone()),
-            Chronicle::new(None, metrics.clone()),
-        );
-        read.read(lines.as_bytes());
-        demo.entries.iter().for_each(|entry| applied.apply(entry));
-        assert_eq!(format!("{read:?}"), format!("{applied:?}"));
-        let curve = &read.curves[&TrialId(1)];
+        let mut chronicle = Chronicle::new(None, vec!["val_loss".into(), "größe".into()]);
+        demo.entries.iter().for_each(|entry| chronicle.apply(entry));
+        let curve = &chronicle.curves[&TrialId(1)];
         assert_eq!(curve.steps, [1.0, 2.0, 3.0]);
         assert_eq!((curve.values[0][0], curve.values[1][1]), (0.5, 2.0));
         assert!(curve.values[0][1].is_nan() && curve.values[0][2].is_nan());
-        assert_eq!(read.attempts[0].exit, Some(Exit::Stopped));
+        assert_eq!(chronicle.attempts[0].exit, Some(Exit::Stopped));
     }
 
     #[test]
@@ -503,31 +279,15 @@ mod tests {
         demo.report(late, &[("val_loss", 0.9)]);
         demo.report(late, &[("val_loss", 0.5), ("epoch", 0.25)]);
         demo.report(late, &[("val_loss", 0.4), ("step", 9.0)]);
-        let lines: String = demo
-            .entries
-            .iter()
-            .map(|entry| serde_json::to_string(entry).unwrap() + "\n")
-            .collect();
-        let [mut read, mut applied] =
-            [(); 2].map(|()| Chronicle::new(None, vec!["val_loss".into()]));
-        read.read(lines.as_bytes());
-        demo.entries.iter().for_each(|entry| applied.apply(entry));
-        for chronicle in [read, applied] {
-            assert_eq!(chronicle.curves[&stepping].steps, [0.0, 50.0, 100.0]);
-            assert_eq!(chronicle.curves[&late].steps, [0.0, 0.25, 0.25]);
-            assert_eq!(chronicle.curves[&numbered].steps, [1.0, 2.0, 3.0]);
-            assert_eq!(chronicle.axis([&stepping]), "step");
-            assert_eq!(
-                chronicle.axis([&stepping, &late, &numbered]),
-                "step / epoch / report"
-            );
-        }
-    }
-
-    #[test]
-    fn lines_that_cannot_be_parsed_are_skipped() {
-        let mut chronicle = Chronicle::new(None, vec!["x".into()]);
-        chronicle.read(b"garbage\n\xff\xfe\n{\"seq\":0}\n");
-        assert!(chronicle.curves.is_empty());
+        let mut chronicle = Chronicle::new(None, vec!["val_loss".into()]);
+        demo.entries.iter().for_each(|entry| chronicle.apply(entry));
+        assert_eq!(chronicle.curves[&stepping].steps, [0.0, 50.0, 100.0]);
+        assert_eq!(chronicle.curves[&late].steps, [0.0, 0.25, 0.25]);
+        assert_eq!(chronicle.curves[&numbered].steps, [1.0, 2.0, 3.0]);
+        assert_eq!(chronicle.axis([&stepping]), "step");
+        assert_eq!(
+            chronicle.axis([&stepping, &late, &numbered]),
+            "step / epoch / report"
+        );
     }
 }

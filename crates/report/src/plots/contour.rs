@@ -5,6 +5,7 @@ use super::axis::Axis;
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Shape, Tone, bounds};
 use super::importance::{Fitted, Importance};
 use super::{Input, METRIC, Plot, WHERE, nothing, stacked};
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use serde::Serialize;
 use swath_model::study::{Goal, Kind};
 use swath_numerics::fanova;
@@ -72,36 +73,29 @@ impl ContourAxis {
 
 /// Returns the contours of all pairs among the most important parameters.
 #[must_use]
-pub fn contours(input: &Input<'_>, fitted: &Fitted, importance: &Importance) -> Vec<Contour> {
+pub fn contours(fitted: &Fitted, importance: &Importance) -> Vec<Contour> {
     let top: Vec<usize> = importance
         .rows
         .iter()
         .take(TOP)
         .filter_map(|row| fitted.axes.iter().position(|axis| axis.name == row.name))
         .collect();
-    let mut contours = Vec::new();
-    for (index, first) in top.iter().enumerate() {
-        contours.extend(
-            top[index + 1..]
-                .iter()
-                .map(|second| contour(input, fitted, *first, *second)),
-        );
-    }
-    contours
+    let pairs =
+        (0..top.len()).flat_map(|first| (first + 1..top.len()).map(move |second| (first, second)));
+    let pairs: Vec<(usize, usize)> = pairs.collect();
+    pairs
+        .par_iter()
+        .map(|(first, second)| contour(fitted, top[*first], top[*second]))
+        .collect()
 }
 
-fn contour(input: &Input<'_>, fitted: &Fitted, first: usize, second: usize) -> Contour {
+fn contour(fitted: &Fitted, first: usize, second: usize) -> Contour {
     let (a, b) = (&fitted.axes[first], &fitted.axes[second]);
     let (x, y) = (ContourAxis::of(a), ContourAxis::of(b));
     let size = (x.edges.len() - 1, y.edges.len() - 1);
-    // The forest was grown on these trials, so the indices of its axes refer to them.
-    let complete = super::thinned(&input.complete(), fitted.target.len());
-    let points = complete
-        .iter()
-        .enumerate()
-        .filter_map(|(index, (trial, value))| {
-            Some((trial.id.0, a.values[index]?, b.values[index]?, *value))
-        });
+    let results = fitted.ids.iter().zip(&fitted.target).enumerate();
+    let points = results
+        .filter_map(|(index, (id, value))| Some((*id, a.values[index]?, b.values[index]?, *value)));
     Contour {
         cells: fanova::surface(&fitted.forest, (first, second), size),
         points: points.collect(),
@@ -121,7 +115,7 @@ fn study_figure(input: &Input<'_>) -> Figure {
         .and_then(|fitted| Some((fitted, Importance::of(input, fitted)?)));
     let contours = measured
         .as_ref()
-        .map(|(fitted, importance)| contours(input, fitted, importance));
+        .map(|(fitted, importance)| contours(fitted, importance));
     let (Some((fitted, importance)), Some(contours)) =
         (measured, contours.filter(|contours| !contours.is_empty()))
     else {

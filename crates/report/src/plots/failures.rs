@@ -20,6 +20,9 @@ pub(super) const KIND: Kind<dyn Plot> = Kind {
 /// Maximum number of causes. The rarest share the last one.
 const MOST: usize = 16;
 
+/// Number of trials that are named beside each bar.
+const SHOWN_TRIALS: usize = 3;
+
 /// The failures of a study, by cause.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Failures {
@@ -136,11 +139,16 @@ fn study_figure(input: &Input<'_>) -> Figure {
         let ids: Vec<String> = cause
             .trials
             .iter()
-            .take(5)
+            .take(SHOWN_TRIALS)
             .map(ToString::to_string)
             .collect();
-        let more = if cause.trials.len() > 5 { ", …" } else { "" };
-        let text = format!("{} (trial {}{more})", cause.attempts, ids.join(", "));
+        let more = match cause.trials.len() > SHOWN_TRIALS {
+            true => ", …",
+            false => "",
+        };
+        let plural = if cause.trials.len() == 1 { "" } else { "s" };
+        let ids = ids.join(", ");
+        let text = format!("{} (trial{plural} {ids}{more})", cause.attempts);
         marks.push(Mark::Text(
             (cause.attempts as f64, row + 0.5),
             text,
@@ -150,7 +158,7 @@ fn study_figure(input: &Input<'_>) -> Figure {
     }
     figure.panels.push(Panel {
         title: String::new(),
-        x: Guide::new("attempts", Scale::Linear(0.0, most * 1.5)),
+        x: Guide::new("attempts", Scale::Linear(0.0, most * 2.2)),
         y: Guide::new(
             "",
             Scale::Bands(

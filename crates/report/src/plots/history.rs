@@ -4,7 +4,7 @@ use super::figure::{Figure, Guide, Mark, Panel, Scale, Shape, Tone, Weight, quan
 use super::{Input, METRIC, Plot, WHERE, nothing, stacked, tone};
 use serde::Serialize;
 use std::collections::BTreeSet;
-use swath_model::study::{Goal, Kind, TrialState};
+use swath_model::study::{Goal, Kind, Origin, TrialState};
 
 pub(super) const KIND: Kind<dyn Plot> = Kind {
     name: "history",
@@ -36,6 +36,8 @@ pub struct History {
     pub failed: Vec<u32>,
     /// Id and value of each new incumbent.
     pub best: Vec<(u32, f64)>,
+    /// The ids of the first trials after restarts of the sampler's search.
+    pub restarts: Vec<u32>,
     /// The highest id among the trials of the plot; 0 without trials.
     pub last: u32,
 }
@@ -94,6 +96,12 @@ impl History {
                 .collect(),
             failed: failed.map(|trial| trial.id.0).collect(),
             best,
+            restarts: input
+                .trials
+                .iter()
+                .filter(|trial| matches!(trial.origin, Origin::Restarted { .. }))
+                .map(|trial| trial.id.0)
+                .collect(),
             last: input
                 .trials
                 .iter()
@@ -208,6 +216,12 @@ fn figure(inputs: &[Input<'_>]) -> Figure {
         } else {
             Shape::Dot
         };
+        if let (true, Scale::Linear(low, high) | Scale::Log(low, high)) = (alone, &scale) {
+            marks.extend(history.restarts.iter().map(|id| {
+                let x = f64::from(*id);
+                Mark::Line(vec![(x, *low), (x, *high)], Tone::Faint, Weight::Usual)
+            }));
+        }
         marks.push(Mark::Points(
             clipped(&history.partial, &scale),
             tone(&TrialState::Stopped),
@@ -252,6 +266,11 @@ fn figure(inputs: &[Input<'_>]) -> Figure {
                 figure
                     .legend
                     .push((Tone::Bad, "breaks an outcome constraint".to_owned()));
+            }
+            if !history.restarts.is_empty() {
+                figure
+                    .legend
+                    .push((Tone::Faint, "the search restarted".to_owned()));
             }
             if !failed.is_empty() {
                 figure.legend.push((Tone::Bad, "failed".to_owned()));

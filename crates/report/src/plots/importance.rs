@@ -6,7 +6,7 @@ use super::figure::{Figure, Guide, Mark, Panel, Scale, Side, Tone, Weight};
 use super::{Input, METRIC, Plot, WHERE, nothing, stacked};
 use crate::number;
 use serde::Serialize;
-use swath_model::study::Kind;
+use swath_model::study::{Kind, Trial};
 use swath_numerics::fanova;
 use swath_numerics::forest::{Column, Forest, MAX_CATEGORIES};
 use swath_numerics::rank_correlation::{ratio, spearman};
@@ -76,6 +76,8 @@ pub struct ParameterImportance {
 pub struct Fitted {
     /// The parameters, with the values of the fitted trials.
     pub axes: Vec<Axis>,
+    /// The ids of the fitted trials, in the order of `target`; empty after [`grow`](Self::grow).
+    pub ids: Vec<u32>,
     /// The objective of each fitted trial.
     pub target: Vec<f64>,
     /// The forest over the unit cube of the parameters.
@@ -85,23 +87,29 @@ pub struct Fitted {
 }
 
 impl Fitted {
-    /// Fits the forest. `None` if there are fewer than 8 complete trials or their parameters do not
-    /// differ.
+    /// Fits the forest to the complete trials; see [`of_results`](Self::of_results).
     #[must_use]
     pub fn of(input: &Input<'_>) -> Option<Self> {
-        let complete = input.complete();
-        if complete.len() < FEW {
+        Self::of_results(input, &input.complete())
+    }
+
+    /// Fits the forest to some results. `None` if there are fewer than 8 or the parameters of their
+    /// trials do not differ.
+    #[must_use]
+    pub fn of_results(input: &Input<'_>, results: &[(&Trial, f64)]) -> Option<Self> {
+        if results.len() < FEW {
             return None;
         }
-        let chosen = super::thinned(&complete, MAX_TRIALS);
+        let chosen = super::thinned(results, MAX_TRIALS);
         let (trials, target): (Vec<_>, Vec<f64>) = chosen.into_iter().unzip();
         let axes = input.axes(&trials);
         if axes.is_empty() {
             return None;
         }
-        let complete = complete.len();
+        let ids = trials.iter().map(|trial| trial.id.0).collect();
         Some(Self {
-            complete,
+            complete: results.len(),
+            ids,
             ..Self::grow(axes, target, input.study.header().seed)
         })
     }
@@ -114,6 +122,7 @@ impl Fitted {
         Self {
             axes,
             complete: target.len(),
+            ids: Vec::new(),
             target,
             forest,
         }
@@ -133,6 +142,43 @@ pub(crate) fn column(axis: &Axis) -> Column {
         values: values.collect(),
         categories: if choice { axis.labels.len() } else { 0 },
     }
+}
+
+/// Maximum number of parameters in the figure.
+const MOST: usize = 20;
+
+/// Keeps `most` of the axes of a figure, the most important ones first. Returns a note on those that
+/// are left out, if any. The figures of studies with fewer axes keep the order of the sweep file.
+pub(super) fn keep_important(
+    input: &Input<'_>,
+    axes: &mut Vec<Axis>,
+    most: usize,
+) -> Option<String> {
+    let count = axes.len();
+    if count <= most {
+        return None;
+    }
+    let importance = Fitted::of(input).and_then(|fitted| Importance::of(input, &fitted));
+    let rows = importance.map_or_else(Vec::new, |importance| importance.rows);
+    // A stable sort: without an importance the order stays.
+    axes.sort_by_key(|axis| {
+        let rank = rows.iter().position(|row| row.name == axis.name);
+        rank.unwrap_or(usize::MAX)
+    });
+    axes.truncate(most);
+    let which = match rows.is_empty() {
+        true => "first",
+        false => "most important",
+    };
+    Some(left_out(which, most, count))
+}
+
+/// Returns the note on parameters that a figure leaves out.
+fn left_out(which: &str, most: usize, count: usize) -> String {
+    format!(
+        "the {most} {which} of {count} parameters; {} are left out",
+        count - most
+    )
 }
 
 impl Importance {
@@ -247,7 +293,11 @@ fn study_figure(input: &Input<'_>) -> Figure {
         data.trials,
         data.alone.min(1.0) * 100.0
     ));
-    let shown: Vec<&ParameterImportance> = data.rows.iter().take(20).collect();
+    if data.rows.len() > MOST {
+        let note = left_out("most important", MOST, data.rows.len());
+        figure.notes.push(note);
+    }
+    let shown: Vec<&ParameterImportance> = data.rows.iter().take(MOST).collect();
     let labels: Vec<String> = shown.iter().map(|row| row.name.clone()).collect();
     let mut shares = Vec::new();
     let mut correlations = vec![Mark::Line(

@@ -28,7 +28,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use swath_model::source::{Diagnostics, Opt, Preset, Section, Table, Takes};
 use swath_model::space::Space;
-use swath_model::study::{Kind, Objective, Origin, Setting, Study, Trial, TrialId, TrialState};
+use swath_model::study::{
+    Kind, Metric, Objective, Origin, Setting, Study, Take, Trial, TrialId, TrialState,
+};
 
 /// A study and the selection of it that is plotted.
 pub struct Input<'a> {
@@ -185,6 +187,30 @@ impl<'a> Input<'a> {
             .iter()
             .copied()
             .filter(|trial| !matches!(trial.origin, Origin::Imported(_)))
+    }
+
+    /// Returns the result of a trial as if it had ended at `step`; `None` if it did not get that
+    /// far.
+    #[must_use]
+    pub fn value_at(&self, objective: &Objective, trial: &Trial, step: f64) -> Option<f64> {
+        let curve = self.chronicle.curves.get(&trial.id)?;
+        let metrics = self.chronicle.metrics();
+        let metric = metrics.iter().position(|name| *name == objective.metric)?;
+        let has_reached = curve.steps.iter().any(|other| *other >= step);
+        let reports = curve.steps.iter().zip(&curve.values[metric]);
+        let mut values = reports
+            .filter(|(at, value)| **at <= step && value.is_finite())
+            .map(|(_, value)| *value);
+        let value = match objective.take {
+            Take::Best => values.min_by(|a, b| {
+                let [a, b] =
+                    [a, b].map(|value| objective.score(*value).map_or(f64::NAN, |it| it.get()));
+                a.total_cmp(&b)
+            }),
+            Take::Last => values.next_back(),
+            take => take.average(&values.map(Metric).collect::<Vec<_>>()),
+        };
+        value.filter(|_| has_reached)
     }
 
     /// Returns the value of each configuration, by its first trial. With several seeds it is the

@@ -2,6 +2,7 @@
 
 use super::axis::Axis;
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Side, Tone, Weight};
+use super::importance::keep_important;
 use super::{Input, METRIC, Plot, WHERE, nothing, stacked};
 use crate::number;
 use crate::text::elide;
@@ -80,7 +81,7 @@ fn figure(inputs: &[Input<'_>]) -> Figure {
 }
 
 fn study_figure(input: &Input<'_>) -> Figure {
-    let data = Parallel::of(input);
+    let mut data = Parallel::of(input);
     if data.trials.is_empty() {
         return nothing(input, "parallel coordinates", "no trial is complete");
     }
@@ -92,13 +93,9 @@ fn study_figure(input: &Input<'_>) -> Figure {
         );
     }
     let mut figure = Figure::new(input.title("parallel coordinates"));
-    if data.axes.len() > MOST_AXES {
-        figure.notes.push(format!(
-            "the first {MOST_AXES} of {} parameters",
-            data.axes.len()
-        ));
-    }
-    let axes: Vec<&Axis> = data.axes.iter().take(MOST_AXES).collect();
+    let note = keep_important(input, &mut data.axes, MOST_AXES);
+    figure.notes.extend(note);
+    let axes: Vec<&Axis> = data.axes.iter().collect();
     let objective = Scale::fitting(data.values.iter().copied());
     let count = axes.len() + 1;
     let ranks = data.ranks();

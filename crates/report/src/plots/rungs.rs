@@ -6,7 +6,7 @@ use super::figure::{Figure, Guide, Mark, Panel, Scale, Side, Tone};
 use super::{Input, Plot, WHERE, nothing, stacked};
 use crate::number;
 use serde::Serialize;
-use swath_model::study::{Kind, TrialId, TrialState};
+use swath_model::study::{Kind, Trial, TrialId, TrialState};
 
 pub(super) const KIND: Kind<dyn Plot> = Kind {
     name: "rungs",
@@ -101,6 +101,47 @@ impl Rungs {
             rungs,
         }
     }
+}
+
+/// The values of an objective at one rung.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Level {
+    /// The step of the rung.
+    pub step: f64,
+    /// The ids of the trials that reached it, in ascending order.
+    pub trials: Vec<u32>,
+    /// The value of each trial there.
+    pub values: Vec<f64>,
+}
+
+/// Returns the values of the input's objective at each rung; nothing unless a scheduler has stopped
+/// or paused trials.
+#[must_use]
+pub fn levels_of(input: &Input<'_>) -> Vec<Level> {
+    let is_partial =
+        |trial: &&Trial| matches!(trial.state, TrialState::Stopped | TrialState::Paused);
+    let Some(objective) = input
+        .objective()
+        .filter(|_| input.trials.iter().any(is_partial))
+    else {
+        return Vec::new();
+    };
+    let level_at = |step: f64| {
+        let results = input.trials.iter().filter(|trial| !trial.outside);
+        let results = results.filter_map(|trial| {
+            let value = input.value_at(objective, trial, step)?;
+            Some((trial.id.0, number::rounded(value, 6)))
+        });
+        let (trials, values) = results.unzip();
+        Level {
+            step,
+            trials,
+            values,
+        }
+    };
+    let rungs = Rungs::of(input).rungs.into_iter();
+    let levels = rungs.map(|rung| level_at(rung.step));
+    levels.filter(|level| !level.trials.is_empty()).collect()
 }
 
 /// Returns the highest step at which a trial reported; `None` without a curve.

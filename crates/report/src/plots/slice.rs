@@ -2,6 +2,7 @@
 
 use super::axis::Axis;
 use super::figure::{Figure, Guide, Mark, Panel, Scale, Shape, Tone};
+use super::importance::keep_important;
 use super::parallel::Parallel;
 use super::{Input, METRIC, Plot, WHERE, nothing, stacked};
 use swath_model::study::Kind;
@@ -23,7 +24,7 @@ fn figure(inputs: &[Input<'_>]) -> Figure {
 }
 
 fn study_figure(input: &Input<'_>) -> Figure {
-    let data = Parallel::of(input);
+    let mut data = Parallel::of(input);
     if data.axes.is_empty() {
         return nothing(
             input,
@@ -33,12 +34,8 @@ fn study_figure(input: &Input<'_>) -> Figure {
     }
     let mut figure = Figure::new(input.title("slice"));
     figure.columns = if data.axes.len() == 1 { 1 } else { 2 };
-    if data.axes.len() > MOST {
-        figure.notes.push(format!(
-            "the first {MOST} of {} parameters",
-            data.axes.len()
-        ));
-    }
+    let note = keep_important(input, &mut data.axes, MOST);
+    figure.notes.extend(note);
     let y = Scale::fitting(data.values.iter().copied());
     let best = data.ranks().iter().position(|rank| *rank == 0.0);
     let shape = if data.trials.len() > 300 {
@@ -46,7 +43,7 @@ fn study_figure(input: &Input<'_>) -> Figure {
     } else {
         Shape::Dot
     };
-    for axis in data.axes.iter().take(MOST) {
+    for axis in &data.axes {
         let points = (0..data.trials.len())
             .filter_map(|trial| point(&data, axis, trial))
             .collect();

@@ -6,16 +6,18 @@ use super::failures::Failures;
 use super::history::History;
 use super::importance::{Fitted, Importance};
 use super::pareto::Pareto;
-use super::rungs::{Rung, Rungs};
+use super::rungs::{Rung, Rungs, levels_of};
 use super::svg::{self, Theme};
 use super::timeline::Timeline;
 use super::{Input, PLOTS, draw};
+use rand::RngExt as _;
 use swath_model::demo::{Demo, objective, text};
 use swath_model::space::{Params, Value};
 use swath_model::study::kind::find;
 use swath_model::study::{
     Datum, Event, Exit, Failure, Goal, Header, Limit, LogRecord, Origin, TrialId, Verdict,
 };
+use swath_numerics::stream::{Purpose, stream};
 
 fn chronicle(demo: &Demo) -> Chronicle {
     let header = demo.study.header();
@@ -232,6 +234,26 @@ fn the_outcomes_at_a_rung_add_up_to_the_trials_that_reached_it() {
     );
 }
 
+#[test]
+fn a_level_has_the_value_of_each_trial_that_reached_its_rung() {
+    let demo = mixed();
+    let (rungs, levels) = with(&demo, |input| (Rungs::of(input), levels_of(input)));
+    for level in &levels {
+        let rung = rungs.rungs.iter().find(|rung| rung.step == level.step);
+        assert!(level.trials.len() <= rung.unwrap().reached, "{level:?}");
+        assert_eq!(level.trials.len(), level.values.len());
+        assert!(level.trials.is_sorted());
+    }
+    assert!(
+        levels.len() > 1 && levels[0].trials.len() >= 9,
+        "{levels:?}"
+    );
+    // Without a trial that a scheduler stopped or paused there are no rungs to compare at.
+    let mut complete = Demo::new(&["x"]);
+    complete.complete(&[("x", Value::Float(1.0))], &[("val_loss", 1.0)]);
+    assert!(with(&complete, levels_of).is_empty());
+}
+
 fn run_trial(demo: &mut Demo, seconds: usize) {
     let trial = demo.start(&[]);
     (0..seconds).for_each(|_| demo.report(trial, &[("val_loss", 1.0)]));
@@ -312,6 +334,35 @@ fn importance_warns_if_the_trials_do_not_support_it() {
         );
         assert!((importance.rows.iter().map(|row| row.share).sum::<f64>() - 1.0).abs() < 1e-9);
     });
+}
+
+#[test]
+fn the_important_ones_of_many_parameters_are_drawn_and_the_others_counted() {
+    let names: Vec<String> = (0..25).map(|index| format!("p{index:02}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut demo = Demo::new(&names);
+    let mut random = stream(7, Purpose::Simulate, 0);
+    for _ in 0..60 {
+        let values: Vec<f64> = names.iter().map(|_| random.random::<f64>()).collect();
+        let params = names
+            .iter()
+            .copied()
+            .zip(values.iter().copied().map(Value::Float));
+        let params: Vec<_> = params.collect();
+        demo.complete(&params, &[("val_loss", values[23])]);
+    }
+    let chronicle = chronicle(&demo);
+    for (kind, most) in [("slice", 16), ("parallel", 12), ("importance", 20)] {
+        let input = Input::all(&demo.study, &chronicle, None);
+        let figure = draw(find(PLOTS, kind).unwrap(), &[input]);
+        let left = 25 - most;
+        let note = format!("the {most} most important of 25 parameters; {left} are left out");
+        assert!(figure.notes.contains(&note), "{kind}: {:?}", figure.notes);
+        if kind == "slice" {
+            assert_eq!(figure.panels.len(), most);
+            assert_eq!(figure.panels[0].x.label, "p23");
+        }
+    }
 }
 
 /// Importances by Optuna 5.0.0, `get_param_importances` with `FanovaImportanceEvaluator(seed)`
@@ -414,6 +465,27 @@ fn history_shows_means_and_no_incumbent_that_violates_an_outcome_constraint() {
         [1, 5]
     );
     assert!(history.means);
+}
+
+#[test]
+fn the_history_marks_the_first_trial_after_a_restart_of_the_search() {
+    let mut demo = Demo::new(&[]);
+    let kind = find(PLOTS, "history").unwrap();
+    for origin in [
+        Origin::Suggested("auto".into()),
+        Origin::Restarted {
+            sampler: "auto".into(),
+            why: "it had converged".into(),
+        },
+    ] {
+        let trial = demo.start_from(&[], origin);
+        demo.report(trial, &[("val_loss", 0.5)]);
+        demo.end(trial, Exit::Done);
+    }
+    assert_eq!(with(&demo, History::of).restarts, [2]);
+    let figure = with(&demo, |input| draw(kind, std::slice::from_ref(input)));
+    let mut legend = figure.legend.iter().map(|(_, text)| &**text);
+    assert!(legend.any(|text| text == "the search restarted"));
 }
 
 #[test]

@@ -217,11 +217,8 @@ fn descriptions(dir: &StudyDir, study: &Study) -> Finding {
             .ok()
             .and_then(|text| serde_json::from_slice(&text).ok());
         // A parameter that came later with an edit of the sweep file is in the journal only.
-        let agrees = |params: &Params| {
-            let mut each = params.iter();
-            each.all(|(name, value)| trial.params.get(name) == Some(value))
-        };
-        if !params.as_ref().is_none_or(agrees) {
+        let mut values = params.iter().flatten();
+        if values.any(|(name, value)| trial.params.get(name) != Some(value)) {
             odd.push(format!("`{}/params.json` has other parameters", trial.id));
         }
         let config = regular::read_to_string(&folder.join("metadata/config.yaml"));

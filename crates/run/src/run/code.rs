@@ -159,19 +159,29 @@ impl<'a> Version<'a> {
         // The sweep file is stored on its own, so its changes do not count.
         let own = options.workdir.join(&sweep.source.name).canonicalize().ok();
         files.retain(|file| own.is_none() || checkout.root.join(file).canonicalize().ok() != own);
-        if code == Code::Clean {
-            return match files.is_empty() {
-                true => Ok(Self {
-                    sweep,
-                    git: Some(git),
-                    clone: None,
-                }),
-                false => Err(CodeError::Dirty {
-                    commit: short(&git.commit),
-                    files,
-                }),
-            };
+        match code {
+            Code::Clone => Self::cloned(sweep, workdir, git, checkout, files, dir),
+            _ if files.is_empty() => Ok(Self {
+                sweep,
+                git: Some(git),
+                clone: None,
+            }),
+            _ => Err(CodeError::Dirty {
+                commit: short(&git.commit),
+                files,
+            }),
         }
+    }
+
+    /// Returns the version for trials that run in a clone, which lacks the changed `files`.
+    fn cloned(
+        sweep: Cow<'a, Sweep>,
+        workdir: PathBuf,
+        git: Git,
+        checkout: Checkout,
+        files: Vec<String>,
+        dir: &StudyDir,
+    ) -> Result<Self, CodeError> {
         if !checkout.contains(&checkout.prefix) {
             return Err(CodeError::NotCommitted {
                 commit: short(&git.commit),

@@ -1,6 +1,7 @@
 //! Collects, in a thread beside the trials, facts that take long to find: digests of the program,
 //! its lock files, the GPUs, the packages of the interpreter.
 
+use super::pool::existing_workdirs;
 use super::{Options, keep};
 use crate::sweep::Sweep;
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 use swath_engine::journal::StudyDir;
-use swath_engine::provenance::files::{find_program, is_rust, locks, of_command};
+use swath_engine::provenance::files::{candidates, find_program, is_rust, locks, of_command};
 use swath_engine::provenance::git::md5_of;
 use swath_engine::provenance::{Checkout, Environment, Found, Python, gpu, python};
 use swath_log::DigestCache;
@@ -51,11 +52,13 @@ impl Inquiry {
         }
         let configs = sweep.run.configs.iter();
         words.extend(configs.map(|file| file.path.clone()));
+        let workdir = PathBuf::from(environment.trials_in());
+        words.extend(files_of_trials(sweep, &workdir, &words));
         let question = Question {
             words,
             setup: sweep.run.setup.clone(),
             env: sweep.run.env.clone(),
-            workdir: environment.trials_in().into(),
+            workdir,
             digests: dir.digests(),
             interpreters: options.logs.join(".interpreters.json"),
         };
@@ -76,6 +79,23 @@ impl Inquiry {
     pub(super) fn end(&self) {
         let _ = self.done.recv_timeout(PATIENCE);
     }
+}
+
+/// Returns the files that the command names in the folders of trials whose `workdir` depends on
+/// parameters, relative to `workdir`.
+fn files_of_trials(sweep: &Sweep, workdir: &Path, words: &[String]) -> Vec<String> {
+    let mut files = Vec::new();
+    for folder in existing_workdirs(sweep, workdir) {
+        let words = words.iter().skip(1);
+        for name in words.flat_map(|word| candidates(word)) {
+            let path = folder.join(name);
+            if path.is_file() {
+                let relative = path.strip_prefix(workdir).unwrap_or(&path);
+                files.extend(relative.to_str().map(str::to_owned));
+            }
+        }
+    }
+    files
 }
 
 impl Question {

@@ -13,7 +13,8 @@ use swath_model::study::Timestamp;
 
 /// Writes `sweep.toml` (with secrets masked), `environment.json` and `code.patch`. Earlier contents
 /// that differ are kept as `sweep.1.toml`, `environment.1.json`, `code.1.patch`… Beside the code,
-/// trials may have a workdir of their own, relative to their folders. Returns the environment, which is valid from the journal's entry `since` on.
+/// trials may have a workdir of their own, relative to their folders. Returns the environment,
+/// which is valid from the journal's entry `since` on.
 pub(super) fn keep(
     dir: &StudyDir,
     sweep: &Sweep,

@@ -29,8 +29,8 @@ mod work;
 pub use ask_tell::{AskTell, AskTellError};
 pub use checkup::checkup;
 pub use code::{CodeError, check_out};
-pub use plan::{Estimate, Outlook, Planned, Use, plan};
-pub use pool::example_command;
+pub use plan::{Bound, Estimate, Outlook, Planned, Use, plan};
+pub use pool::{example_command, parameter_arguments};
 pub use rebuild::{RebuildError, rebuild};
 pub use resources::ResourceError;
 pub use setup::{SetupEnd, SetupError};
@@ -43,6 +43,7 @@ use code::Version;
 use follow::{Named, Stale};
 use inquiry::Inquiry;
 use resources::Shares;
+use sources::Implied;
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::path::PathBuf;
@@ -52,9 +53,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use swath_cluster::pilot::pilots_left;
 use swath_engine::driver::{
-    Driver, DriverError, Goals, Interrupt, Listener, Parts, Recaptured, Spending,
+    Driver, DriverError, Goals, Interrupt, Listener, Parts, Recaptured, Spending, propose,
 };
-use swath_engine::executor::{Executor, ExecutorError, Pool, Sources, Trainable};
+use swath_engine::executor::{Executor, ExecutorError, Pool, SourceRun, Sources, Trainable};
 use swath_engine::journal::StudyDir;
 use swath_engine::provenance::variables;
 use swath_engine::provenance::{Environment, Git, Machine};
@@ -156,8 +157,11 @@ pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
     let dir = StudyDir::new(&options.logs, &sweep.name);
     let machine = Machine::here();
     let (mut sweep, secrets) = hidden::fill(Cow::Borrowed(sweep))?;
-    if let Some(implied) = sources::implied(&sweep, &workdir(&sweep, &options)) {
-        sweep.to_mut().sources.push(implied);
+    let mut notices = Vec::new();
+    match sources::implied(&sweep, &workdir(&sweep, &options)) {
+        Some(Implied::Source(source)) => sweep.to_mut().sources.push(source),
+        Some(Implied::LeftAlone(notice)) => notices.push(notice),
+        None => {}
     }
     let version = Version::of(sweep, &options, &dir, &secrets)?;
     let Built {
@@ -179,7 +183,7 @@ pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
     let own_workdir = parts.own_workdir.clone();
     let driver = Driver::open(dir.clone(), parts, &holder, Box::new(Timestamp::now))?;
     // The clone is made only under the lock.
-    let notice = version.make()?;
+    notices.extend(version.make()?);
     let Version { sweep, git, .. } = version;
     let sweep = with_configs(sweep, &options)?;
     let environment = keep::keep(
@@ -190,11 +194,15 @@ pub fn open(sweep: &Sweep, options: Options) -> Result<Opened<'_>, RunError> {
         (git, own_workdir),
         driver.study().next_seq(),
     )?;
+    notices.extend(sources.begin_run(&SourceRun {
+        study: dir.root(),
+        env: &sweep.run.env,
+    }));
     Ok(Opened {
+        notice: (!notices.is_empty()).then(|| notices.join("\n")),
         sweep,
         options,
         environment,
-        notice,
         secrets,
         stands_for: None,
         dir,
@@ -280,8 +288,8 @@ impl<'a> Opened<'a> {
         self.driver.study()
     }
 
-    /// Returns a message about the code that trials run, if there is one (for example about
-    /// uncommitted changes that a clone lacks).
+    /// Returns messages about the run, one a line, if there are any: about the code that trials run
+    /// (for example about uncommitted changes that a clone lacks), and about sources.
     #[must_use]
     pub fn notice(&self) -> Option<&str> {
         self.notice.as_deref()
@@ -290,7 +298,11 @@ impl<'a> Opened<'a> {
     /// Returns where reports come from, if sources are in use; for people.
     #[must_use]
     pub fn reporters(&self) -> Option<String> {
-        let sources = self.sources.about();
+        let run = SourceRun {
+            study: self.dir.root(),
+            env: &self.sweep.run.env,
+        };
+        let sources = self.sources.about(&run);
         let sources: Vec<_> = sources
             .map(|(name, about)| format!("{about} (source `{name}`)"))
             .collect();
@@ -305,6 +317,18 @@ impl<'a> Opened<'a> {
             ),
             false => format!("reports come from the program's records, else from {sources}"),
         })
+    }
+
+    /// Creates a trial to be run before all others. Parameters missing from `given` are drawn.
+    /// Returns `None` if the space admits no such configuration, or a trial has it already.
+    ///
+    /// # Errors
+    /// If the journal cannot be written.
+    pub fn add(&mut self, given: &Params) -> Result<Option<TrialId>, RunError> {
+        if propose::twin(&self.sweep.space, self.study(), given).is_some() {
+            return Ok(None);
+        }
+        Ok(self.driver.add(given)?)
     }
 
     /// Returns whether a run would have nothing to do.
@@ -326,8 +350,8 @@ impl<'a> Opened<'a> {
         self.driver.spent_budget()
     }
 
-    /// Reads the outputs of trials again that ended well without an objective, with the patterns and
-    /// the objectives of the sweep file, and ends this use of the study.
+    /// Reads the outputs of trials again that ended well without an objective, with the patterns
+    /// and the objectives of the sweep file, and ends this use of the study.
     ///
     /// # Errors
     /// If the journal cannot be read or written.
@@ -592,6 +616,7 @@ pub fn header(sweep: &Sweep, git: Option<&Git>, slots: usize) -> Header {
         objectives: sweep.objectives.clone(),
         params: sweep.space.names(),
         trials: sweep.trials,
+        raised_from: None,
         exempts_invalid: !sweep.count_invalid,
         slots: u32::try_from(slots).unwrap_or(u32::MAX),
         resource: sweep.resource.clone(),

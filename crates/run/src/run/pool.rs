@@ -3,19 +3,20 @@
 
 use super::resources::Shares;
 use crate::sweep::{ConfigFile, Configs, Fill, Sweep, Template, TrialTexts};
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use swath_engine::executor::{
     ExecutorError, Facts, Invocation, Invoke, Launch, Pool, Preparing, Program, ProgramSettings,
-    ProgramSpec, Sources, StudyContext, Text, Trainable, Work, WorkFiles,
+    ProgramSpec, Sources, StudyContext, Text, Trainable, Warm, Work, WorkFiles,
 };
 use swath_engine::journal::StudyDir;
 use swath_engine::provenance::variables;
 use swath_log::{DigestCache, ModelStore};
 use swath_model::space::{Name, Space};
-use swath_model::study::TrialId;
+use swath_model::study::{Trial, TrialId};
 
 /// Returns the description of the sweep's command that an executor needs to run it: from the folder
 /// in which swath was called, and the one in which trials run.
@@ -99,7 +100,9 @@ pub(super) fn preparer(
         ..context(sweep, workdir.clone())
     };
     let invoke = invoke_preparations(sweep, &study, &workdir);
-    let settings = settings(sweep, workdir, shares, invoke, guard);
+    let mut settings = settings(sweep, workdir, shares, invoke, guard);
+    // Each runs once, so an import saved would be an import made elsewhere.
+    settings.spec.warm = Warm::Off;
     // The driver adds further slots when it needs them.
     let preparing = Preparing(Program::new(settings)?);
     Pool::new(Arc::new(preparing), 1, study).map(Some)
@@ -203,13 +206,18 @@ impl Templates {
         }
     }
 
+    /// Returns the paths of a trial's configuration files, by their keys. `dir` is its folder.
+    fn config_paths(&self, dir: &Path) -> Vec<(String, PathBuf)> {
+        let copies = self.config_files.iter();
+        copies
+            .map(|file| (file.key.clone(), dir.join(file.copy())))
+            .collect()
+    }
+
     /// Returns what an attempt starts.
     fn invocation(&self, launch: &Launch) -> Invocation<Text> {
         let dir = absolute(&launch.dir);
-        let copies = self.config_files.iter();
-        let configs: Vec<_> = copies
-            .map(|file| (file.key.clone(), dir.join(file.copy())))
-            .collect();
+        let configs = self.config_paths(&dir);
         let facts = Facts {
             study: &self.study,
             launch,
@@ -307,14 +315,64 @@ pub(super) fn invoke(sweep: &Sweep, study: StudyContext, workdir: &Path) -> Invo
     Box::new(move |launch| templates.invocation(launch))
 }
 
-/// Returns the command of a launch as it would be recorded, for people. What is known only where the
-/// attempt starts is shown as its placeholder.
+/// Returns the command of a launch as it would be recorded, for people. What is known only where
+/// the attempt starts is shown as its placeholder.
 #[must_use]
 pub fn example_command(sweep: &Sweep, launch: &Launch, called: &Path) -> Vec<String> {
     let workdir = called.join(sweep.run.workdir.clone().unwrap_or_default());
     let study = context(sweep, workdir.clone());
     let invocation = Templates::of(sweep, study, &workdir).invocation(launch);
     invocation.recorded.iter().map(Text::to_string).collect()
+}
+
+/// Number of configurations for which the folders of trials are looked up.
+const SAMPLES: u32 = 64;
+
+/// Returns the folders in which trials run, if they depend on parameters and exist already.
+pub(super) fn existing_workdirs(sweep: &Sweep, workdir: &Path) -> BTreeSet<PathBuf> {
+    if sweep.run.of_trial.workdir.is_none() {
+        return BTreeSet::new();
+    }
+    let templates = Templates::of(sweep, context(sweep, workdir.to_owned()), workdir);
+    let samples = (0..SAMPLES).map(|sample| {
+        let coordinate = (f64::from(sample) + 0.5) / f64::from(SAMPLES);
+        let params = sweep.space.decode(&vec![coordinate; sweep.space.dims()]);
+        crate::sweep::launch(params, PathBuf::new())
+    });
+    let folders = samples.filter_map(|launch| templates.invocation(&launch).workdir);
+    let folders = folders.map(|folder| PathBuf::from(folder.to_string()));
+    folders.filter(|folder| folder.is_dir()).collect()
+}
+
+/// Returns the arguments by which the command of a sweep passes the parameters of a trial of the
+/// study in `dir`; none if the sweep has no command.
+#[must_use]
+pub fn parameter_arguments(sweep: &Sweep, dir: &StudyDir, trial: &Trial) -> Vec<String> {
+    let folder = absolute(&dir.trial(trial.id));
+    let mut sweep = Cow::Borrowed(sweep);
+    if !sweep.run.configs.is_empty() {
+        // The files tell which parameters are no options. Copies that are gone tell nothing.
+        let _ = sweep.to_mut().take_copies(&folder);
+    }
+    let study = context(&sweep, PathBuf::new());
+    let templates = Templates::of(&sweep, study, Path::new("."));
+    let launch = Launch {
+        trial: trial.id,
+        seed: trial.seed,
+        ..crate::sweep::launch(trial.params.clone(), folder.clone())
+    };
+    let arguments = templates.command.render_parameters(&Fill {
+        facts: Facts {
+            study: &templates.study,
+            launch: &launch,
+            dir: &folder,
+            data_dir: &templates.study.data_dir,
+            port: None,
+        },
+        space: &templates.space,
+        configs: &templates.config_paths(&folder),
+    });
+    arguments.iter().map(Text::to_string).collect()
 }
 
 fn absolute(path: &Path) -> PathBuf {

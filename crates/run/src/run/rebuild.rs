@@ -31,8 +31,8 @@ pub enum RebuildError {
 
 /// Lets the tracker `name` follow the journal from its first entry to its end, with the options of
 /// the study's sweep file: once per occurrence in it, or once without options if it does not occur.
-/// Returns the number of trackers. Holds the lock meanwhile, because the trackers of a run may write
-/// the same files.
+/// Returns the number of trackers. Holds the lock meanwhile, because the trackers of a run may
+/// write the same files.
 ///
 /// # Errors
 /// If a process runs the study, it cannot be read, or the tracker fails.

@@ -10,8 +10,8 @@ use swath_engine::tracker::csv::Csv;
 use swath_engine::tracker::{Tracker, TrackerError};
 use swath_model::study::{Entry, Event, Study};
 
-/// Writes `trials.csv`, and ends the threads of the trackers with the run. Reports each tracker once
-/// when it becomes stale.
+/// Writes `trials.csv`, and ends the threads of the trackers with the run. Reports each tracker
+/// once when it becomes stale.
 pub(super) struct Recording<'a> {
     table: Table,
     /// The threads of the trackers, until the run has ended.
@@ -73,9 +73,9 @@ impl Listener for Recording<'_> {
     }
 }
 
-/// The writer of `trials.csv`. It runs on the driver's thread with the driver's study, rarely enough
-/// that it takes less than 1 % of the time: a replica of the study only for the table would double
-/// the memory of a long run.
+/// The writer of `trials.csv`. It runs on the driver's thread with the driver's study, rarely
+/// enough that it takes less than 1 % of the time: a replica of the study only for the table would
+/// double the memory of a long run.
 struct Table {
     csv: Csv,
     /// Whether the table could not be written and is no longer tried.
@@ -130,7 +130,8 @@ impl Table {
     }
 }
 
-/// Writes the table and lets the trackers write the entries that they lack. Returns the trackers that could not.
+/// Writes the table and lets the trackers write the entries that they lack. Returns the trackers
+/// that could not.
 ///
 /// # Errors
 /// If a thread cannot be started.

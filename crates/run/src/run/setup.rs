@@ -1,5 +1,5 @@
-//! The command in `[run] setup`, which runs once before the first trial. It runs as a trial does: in
-//! a slot, with a log, ended by the same requests and with the run.
+//! The command in `[run] setup`, which runs once before the first trial. It runs as a trial does:
+//! in a slot, with a log, ended by the same requests and with the run.
 
 use std::io::Write as _;
 use std::path::Path;

@@ -4,19 +4,22 @@
 //! settings) are copied, and folders of data and packages are linked. The rest stays away, because
 //! it may have been written by an earlier run of the program.
 
+mod names;
+
+use self::names::{LINKED, is_hidden, is_noise, is_output, is_written_by_people};
 use super::Options;
 use super::imports::imported_files;
 use crate::sweep::{OwnWorkdir, Sweep};
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Component, Path, PathBuf};
 use swath_engine::driver::Watched;
 use swath_engine::executor::{LARGEST_COPY, WorkFile, WorkFiles};
+use swath_engine::provenance::Checkout;
 use swath_engine::provenance::files::candidates;
 use swath_engine::provenance::git::git;
-use swath_engine::provenance::{Checkout, is_code};
 use swath_log::share_blocks;
 
 /// Maximum number of files in a private working directory.
@@ -27,50 +30,6 @@ const MOST_ENTRIES: usize = 50_000;
 /// Size from which a project is so large that a copy for each trial is no good default.
 const HUGE_FILES: usize = 5_000;
 const HUGE_BYTES: u64 = 256 << 20;
-
-/// Untracked folders and files that are linked: data, packages and builds, which programs read.
-const LINKED: [&str; 9] = [
-    "data",
-    "dataset",
-    "datasets",
-    ".venv",
-    "venv",
-    ".env",
-    "env",
-    "node_modules",
-    "target",
-];
-
-/// Folders to which programs write. Untracked files in them are never placed by default.
-const OUTPUTS: [&str; 24] = [
-    "__pycache__",
-    "artifacts",
-    "build",
-    "checkpoint",
-    "checkpoints",
-    "ckpt",
-    "ckpts",
-    "dist",
-    "lightning_logs",
-    "log",
-    "logs",
-    "mlruns",
-    "multirun",
-    "out",
-    "output",
-    "outputs",
-    "results",
-    "runs",
-    "saved_models",
-    "target",
-    "tb_logs",
-    "tensorboard",
-    "tmp",
-    "wandb",
-];
-
-/// Endings of files that people write beside code.
-const SETTINGS: [&str; 8] = ["cfg", "conf", "csv", "ini", "tsv", "txt", "yaml", "yml"];
 
 /// An error that prevents private working directories.
 #[derive(Debug, thiserror::Error)]
@@ -470,26 +429,22 @@ impl Planner {
         let mut links = BTreeSet::new();
         for (path, _) in self.untracked_entries() {
             let folders: Vec<&Path> = path.ancestors().collect();
-            let is_read = |folder: &&&Path| self.is_linked_name(folder);
-            links.extend(
-                folders
-                    .iter()
-                    .rev()
-                    .find(is_read)
-                    .map(|folder| folder.to_path_buf()),
-            );
+            let mut folders = folders.into_iter().rev();
+            let link = folders.find(|folder| self.is_linked_name(folder));
+            links.extend(link.map(Path::to_path_buf));
         }
         links
     }
 
     fn is_linked_name(&self, path: &Path) -> bool {
         let name = path.file_name().unwrap_or_default();
-        let beside = |name: &str| self.home.join(path).with_file_name(name).is_file();
-        let within = |name: &str| self.home.join(path).join(name).exists();
+        let folder = self.home.join(path);
         LINKED.iter().any(|linked| name == *linked)
             && match name.to_str() {
-                Some("env" | "venv") => within("pyvenv.cfg") || within("conda-meta"),
-                Some("target") => beside("Cargo.toml"),
+                Some("env" | "venv") => ["pyvenv.cfg", "conda-meta"]
+                    .iter()
+                    .any(|file| folder.join(file).exists()),
+                Some("target") => folder.with_file_name("Cargo.toml").is_file(),
                 _ => true,
             }
     }
@@ -697,31 +652,6 @@ fn can_share_blocks(file: &Path, logs: &Path) -> bool {
     matches!((original, copy), (Ok(original), Ok(copy)) if share_blocks(&original, &copy))
 }
 
-fn is_written_by_people(path: &Path) -> bool {
-    let ending = path.extension().and_then(OsStr::to_str).unwrap_or_default();
-    is_code(path) || SETTINGS.contains(&ending)
-}
-
-/// Returns whether an untracked path lies in a folder to which programs write, or in a hidden one.
-fn is_output(path: &Path) -> bool {
-    path.components().any(|component| {
-        let name = component.as_os_str().to_string_lossy().to_lowercase();
-        OUTPUTS.contains(&&*name) || name.starts_with('.') || name.ends_with(".egg-info")
-    })
-}
-
-fn is_hidden(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default();
-    name.as_encoded_bytes().starts_with(b".")
-}
-
-/// Returns whether a path is of no interest to a user: caches and settings of tools.
-fn is_noise(path: &Path) -> bool {
-    path.components()
-        .any(|component| component.as_os_str() == "__pycache__")
-        || is_hidden(path)
-}
-
 /// Removes `.` and `..` by name; `None` if `..` leads above the start of the path.
 fn without_dots(path: &Path) -> Option<PathBuf> {
     let mut clean = PathBuf::new();
@@ -783,159 +713,4 @@ pub(super) fn missing_in_clone(checkout: &Checkout, words: &[String]) -> Vec<Str
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use swath_model::source::Source;
-
-    /// A project with files of all kinds, of which `tracked` are committed.
-    fn project(files: &[&str], tracked: &[&str]) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        for name in files.iter().chain(tracked) {
-            let path = folder.path().join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, *name).unwrap();
-        }
-        if !tracked.is_empty() {
-            let run = |words: &[&str]| {
-                assert!(
-                    git(folder.path(), words).status().unwrap().success(),
-                    "{words:?}"
-                );
-            };
-            run(&["init", "-q"]);
-            run(&[&["add", "-f", "--"], tracked].concat());
-            let identity = ["-c", "user.name=n", "-c", "user.email=e@x"];
-            run(&[&identity[..], &["commit", "-q", "-m", "first"]].concat());
-        }
-        folder
-    }
-
-    fn plan_in(folder: &Path, run: &str) -> Result<WorkPlan, WorkError> {
-        let text = format!(
-            "[run]\n{run}\nworkdir = \"private\"\n[search]\ntrials = 1\n[space]\nx = [1, 2]\n"
-        );
-        let name = "s.toml".to_owned();
-        let sweep = Sweep::parse(Source { name, text }).unwrap();
-        let options = Options {
-            logs: folder.join("logs"),
-            workdir: folder.to_owned(),
-            ..Options::default()
-        };
-        work_plan(&sweep, &options).map(Option::unwrap)
-    }
-
-    const COMMAND: &str = "command = [\"python3\", \"train.py\", \"{x}\"]";
-
-    #[test]
-    fn without_git_code_is_copied_data_linked_and_output_left_out() {
-        let files = [
-            "train.py",
-            "net/layers.py",
-            "conf/a.yaml",
-            "data/x.npz",
-            "checkpoints/last.json",
-            "last.json",
-            "outputs/run.yaml",
-            "logs/old/1/work/train.py",
-            "__pycache__/train.pyc",
-        ];
-        let folder = project(&files, &[]);
-        let plan = plan_in(folder.path(), COMMAND).unwrap();
-        let copied: Vec<_> = plan
-            .files
-            .tracked
-            .iter()
-            .map(|path| path.to_str().unwrap())
-            .collect();
-        assert_eq!(copied, ["conf/a.yaml", "net/layers.py", "train.py"]);
-        assert_eq!(
-            (plan.linked, plan.copied),
-            (vec!["data".to_owned()], Vec::new())
-        );
-        assert_eq!(plan.absent, ["checkpoints/", "last.json", "outputs/"]);
-    }
-
-    #[test]
-    fn with_git_tracked_files_untracked_code_and_what_the_command_names_are_there() {
-        let untracked = [
-            "new.py",
-            "checkpoints/last.pt",
-            "data/big.npz",
-            "store/x",
-            "weights.bin",
-            "helpers/secret.py",
-            "venv/pyvenv.cfg",
-            "venv/bin/python",
-            "noise.bin",
-        ];
-        let tracked = [
-            "train.py",
-            "checkpoints/README",
-            "data/README",
-            ".gitignore",
-            "vocab.json",
-        ];
-        let folder = project(&untracked, &tracked);
-        fs::write(folder.path().join(".gitignore"), "helpers/\ndata/*.npz\n").unwrap();
-        fs::write(
-            folder.path().join("train.py"),
-            "from helpers import secret\n",
-        )
-        .unwrap();
-        let run = "command = [\"venv/bin/python\", \"train.py\", \"--w=weights.bin\", \"{x}\"]\n\
-                   data_dir = \"store\"";
-        let plan = plan_in(folder.path(), run).unwrap();
-        assert_eq!(plan.copied, ["helpers/secret.py", "new.py", "weights.bin"]);
-        assert_eq!(plan.linked, ["data", "store", "venv"]);
-        assert_eq!(plan.absent, ["checkpoints/last.pt", "noise.bin"]);
-        let has = |name: &str| plan.files.tracked.contains(&PathBuf::from(name));
-        assert!(has("checkpoints/README") && has("vocab.json") && !has("data/README"));
-    }
-
-    #[test]
-    fn link_and_copy_replace_the_default() {
-        let files = ["train.py", "data/x", "store/y", "notes/z.bin", "../outside"];
-        let folder = project(&files[..4], &["README"]);
-        let run = format!("{COMMAND}\nlink = [\"store\"]\ncopy = [\"notes\", \"train.py\"]");
-        let plan = plan_in(folder.path(), &run).unwrap();
-        assert_eq!(plan.linked, ["store"]);
-        assert_eq!(plan.copied, ["notes/z.bin", "train.py"]);
-        assert_eq!(plan.absent, ["data/"]);
-        let refused = plan_in(
-            folder.path(),
-            &format!("{COMMAND}\nlink = [\"../outside\"]"),
-        );
-        let message = refused.unwrap_err().to_string();
-        assert!(
-            message.starts_with("`../outside` in `link` leads out of the project"),
-            "{message}"
-        );
-    }
-
-    #[test]
-    fn large_files_become_links_where_blocks_cannot_be_shared() {
-        let folder = project(&[], &["train.py", "large.bin"]);
-        let large = fs::File::create(folder.path().join("large.bin")).unwrap();
-        large.set_len(LARGEST_COPY + 1).unwrap();
-        let plan = plan_in(folder.path(), COMMAND).unwrap();
-        let links: Vec<_> = plan
-            .files
-            .links
-            .iter()
-            .map(|link| link.path.clone())
-            .collect();
-        match plan.files.shares_blocks {
-            true => assert!(links.is_empty()),
-            false => assert_eq!(links, [PathBuf::from("large.bin")]),
-        }
-        assert!(plan.linked.is_empty() && !plan.is_huge());
-    }
-
-    #[test]
-    fn trials_run_in_the_folder_of_the_project_in_which_swath_was_called() {
-        let folder = project(&[], &["exp/train.py", "lib/a.py"]);
-        let plan = plan_in(&folder.path().join("exp"), COMMAND).unwrap();
-        assert_eq!(plan.files.workdir(), Path::new("work/exp"));
-        assert!(plan.files.tracked.contains(&PathBuf::from("lib/a.py")));
-    }
-}
+mod tests;

@@ -9,6 +9,7 @@ use swath_model::source::{Diagnostic, Diagnostics, Key, Node, NodeValue, Span, T
 use swath_model::space::Name;
 use swath_model::study::Take;
 use swath_model::study::kind::Capability;
+use swath_search::sampler::configurations;
 use swath_search::scheduler::RUNG_FACTOR;
 
 /// Ratio of bounds from which a range without `log` draws a warning.
@@ -19,8 +20,73 @@ pub(super) fn of_sweep(sweep: &Sweep, acceptance: &Acceptance, diagnostics: &mut
     trials(sweep, acceptance, diagnostics);
     command(sweep, diagnostics);
     reported(sweep, diagnostics);
+    seeds(sweep, diagnostics);
     folds(sweep, diagnostics);
     ladder(sweep, diagnostics);
+}
+
+/// Names under which programs take a seed.
+const SEEDS: [&str; 7] = [
+    "seed",
+    "random_seed",
+    "random-seed",
+    "random_state",
+    "random-state",
+    "rng_seed",
+    "manual_seed",
+];
+
+/// Returns whether a parameter or option of this name is a seed.
+#[must_use]
+pub fn is_seed_name(name: &str) -> bool {
+    SEEDS.contains(&name.to_lowercase().as_str())
+}
+
+impl Sweep {
+    /// Returns the constant of `[space]` that gives all trials the same seed; `None` if there is
+    /// none, or if the program gets the trial's own seed, too.
+    #[must_use]
+    pub fn fixed_seed(&self) -> Option<Name> {
+        let passes_own =
+            self.run.command.uses("seed") || self.run.of_trial.iter().any(|text| text.uses("seed"));
+        let mut names = self.space.names().into_iter();
+        names.find(|name| {
+            let last = name.rsplit('.').next().unwrap_or_default();
+            !passes_own && is_seed_name(last) && self.is_constant(name)
+        })
+    }
+
+    /// Returns whether a parameter has the same value in every configuration.
+    fn is_constant(&self, name: &Name) -> bool {
+        let value_at = |coordinate: f64| {
+            let params = self.space.decode(&vec![coordinate; self.space.dims()]);
+            params.get(name).cloned()
+        };
+        [0.3, 0.5, 0.7, 0.95]
+            .map(value_at)
+            .iter()
+            .all(|value| *value == value_at(0.05))
+    }
+}
+
+/// Warns of seeds that do not reach the program.
+fn seeds(sweep: &Sweep, diagnostics: &mut Diagnostics) {
+    if sweep.replicate.is_none_or(|seeds| seeds < 2) {
+        return;
+    }
+    let Some(name) = sweep.fixed_seed() else {
+        return;
+    };
+    diagnostics.push(
+        Diagnostic::warning(
+            "fixed-seed",
+            format!("`{name}` is a constant of [space], so all seeds of [replicate] are the same"),
+        )
+        .at(sweep.places.space.clone(), "")
+        .hint(format!(
+            "leave it out there, and write \"--{name}={{seed}}\" in `command`"
+        )),
+    );
 }
 
 /// Adds the warnings about ranges in `[space]` as written. Also works when the rest of the space
@@ -124,13 +190,15 @@ fn trials(sweep: &Sweep, acceptance: &Acceptance, diagnostics: &mut Diagnostics)
             let warning = Diagnostic::warning("large-grid", message).at(trials_span.clone(), "");
             diagnostics.push(warning.hint("leave `trials` out to run the whole grid"));
         }
-        _ => {}
+        _ => small_space(sweep, diagnostics),
     }
     if sweep.space.dims() == 0 && sweep.trials.is_some_and(|trials| trials > 1) {
         let warning = Diagnostic::warning("nothing-varies", "nothing varies in this space")
             .at(span.clone(), "");
         diagnostics.push(
-            warning.hint("give a parameter a range: { min = …, max = … }, or choices: [ … ]"),
+            warning
+                .hint("give a parameter a range: { min = …, max = … }, or choices: [ … ]")
+                .hint("the sweep ends after its one configuration; `[replicate]` runs it with several seeds"),
         );
     }
     if acceptance.accepted > 0 && acceptance.rate() < 0.01 {
@@ -141,6 +209,41 @@ fn trials(sweep: &Sweep, acceptance: &Acceptance, diagnostics: &mut Diagnostics)
             warning.hint("narrow the ranges, or express it by bounds that depend on each other"),
         );
     }
+}
+
+/// Warns of more trials than a finite space has configurations.
+fn small_space(sweep: &Sweep, diagnostics: &mut Diagnostics) {
+    let Some(trials) = sweep.trials.filter(|_| sweep.space.dims() > 0) else {
+        return;
+    };
+    let seeds = u64::from(sweep.replicate.unwrap_or(1));
+    // The points of a grid are its own.
+    if sweep.sampler.can(Capability::Repeats) || sweep.sampler.can(Capability::Enumerates) {
+        return;
+    }
+    let Some(size) = configurations(&sweep.space, trials.div_ceil(seeds)) else {
+        return;
+    };
+    let seeds_each = if seeds > 1 {
+        format!(" with {seeds} seeds")
+    } else {
+        String::new()
+    };
+    let runs = size * seeds;
+    let message = format!(
+        "the space has {size} configurations, and each is tried once{seeds_each}: the sweep ends \
+         after {runs} of {trials} trials"
+    );
+    let warning = Diagnostic::warning("small-space", message);
+    let warning = match &sweep.places.trials {
+        Some(span) => warning.at(span.clone(), ""),
+        None => warning.at(sweep.places.space.clone(), ""),
+    };
+    diagnostics.push(warning.hint(format!(
+        "set `trials` to {runs}, or run each configuration with several seeds: `[replicate]` with \
+         `seeds = {}`",
+        trials.div_ceil(size.max(1)).max(2)
+    )));
 }
 
 fn command(sweep: &Sweep, diagnostics: &mut Diagnostics) {
@@ -167,8 +270,10 @@ fn command(sweep: &Sweep, diagnostics: &mut Diagnostics) {
     }
     // Earlier versions took these placeholders for the built-ins, even beside such a parameter.
     let were_hidden = ["params", "trial", "trial_dir", "data_dir"];
-    let named = |name: &&&str| names.iter().any(|param| **param == ***name) && command.names(name);
-    for name in were_hidden.iter().filter(named) {
+    for name in were_hidden {
+        if !command.names(name) || names.iter().all(|param| **param != *name) {
+            continue;
+        }
         let message = format!("`{{{name}}}` in the command is the parameter `{name}`");
         let warning = Diagnostic::warning("hidden-built-in", message).at(span.clone(), "");
         diagnostics.push(warning.hint(format!(
@@ -328,8 +433,8 @@ pub struct Surroundings {
 }
 
 impl Sweep {
-    /// Reads the configuration files, and adds warnings that depend on the machine: a missing working
-    /// directory, missing data sets, programs that cannot be found.
+    /// Reads the configuration files, and adds warnings that depend on the machine: a missing
+    /// working directory, missing data sets, programs that cannot be found.
     ///
     /// # Errors
     /// If a configuration file cannot be used.

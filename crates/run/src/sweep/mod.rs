@@ -31,7 +31,7 @@ pub use acceptance::Acceptance;
 pub use code::Code;
 pub use config::{ConfigFile, Configs};
 pub use fill::launch;
-pub use lints::Surroundings;
+pub use lints::{Surroundings, is_seed_name};
 pub(crate) use parse::digest as digest_of;
 pub use plan::Plan;
 pub use read::load;
@@ -45,7 +45,7 @@ pub use texts::TrialTexts;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use swath_engine::executor::{Share, Site, StopSignal};
+use swath_engine::executor::{Share, Site, StopSignal, Warm};
 use swath_log::Models;
 pub use swath_model::source::units;
 use swath_model::source::{Diagnostics, Section, Source, Span};
@@ -187,7 +187,7 @@ pub struct Run {
     /// Exit statuses with which the program says that its configuration cannot work.
     pub invalid: Vec<i32>,
     /// Whether Python trials are forked from a process that has imported their packages.
-    pub warm: bool,
+    pub warm: Warm,
     /// Checkpoints that are kept after trials have ended.
     pub keep: Keep,
     /// Whether the bytes of models are held in the study's folder, or only their paths recorded.

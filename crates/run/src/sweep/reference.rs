@@ -15,8 +15,8 @@ use swath_engine::tracker::csv;
 use swath_model::source::{Opt, Preset, Takes};
 use swath_model::space;
 
-/// Replaces the block between each directive and `<!-- end -->` with the generated text. `kinds` are
-/// the kinds that a directive can name. Returns the whole page.
+/// Replaces the block between each directive and `<!-- end -->` with the generated text. `kinds`
+/// are the kinds that a directive can name. Returns the whole page.
 ///
 /// | directive | block |
 /// |---|---|

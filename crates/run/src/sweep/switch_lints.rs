@@ -1,7 +1,9 @@
-//! Warnings about switches that the program does not read in the way in which they are passed.
+//! Warnings about switches and lists that the program does not read in the way in which they are
+//! passed.
 //!
 //! The source of a Python program tells: argparse's `BooleanOptionalAction` and click's
 //! `--amp/--no-amp` take no value, and `type=bool` reads every text but the empty one as true.
+//! `nargs` takes the elements of a list as arguments, and `multiple=True` an option for each.
 
 use super::{Name, Sweep};
 use std::path::Path;
@@ -11,13 +13,17 @@ use swath_model::space::Value;
 /// Largest source that is read, in bytes.
 const LARGEST: u64 = 1 << 20;
 
-/// The way in which a Python program declares a switch.
+/// The way in which a Python program declares a switch or a list.
 #[derive(Clone, Copy, PartialEq)]
 enum Declared {
     /// `BooleanOptionalAction`, or click's `--amp/--no-amp`.
     TwoOptions,
     /// `type=bool`
     BoolOfText,
+    /// `nargs="+"` and the like
+    Elements,
+    /// `multiple=True`
+    Repeated,
 }
 
 /// Returns a warning for each switch that reaches the program with a wrong value.
@@ -33,16 +39,21 @@ pub(super) fn of_switches(sweep: &Sweep, workdir: &Path, span: &Span) -> Vec<Dia
         return Vec::new();
     }
     let mut warnings = Vec::new();
-    let names = sweep.space.names();
-    for name in names.iter().filter(|name| is_switch(sweep, name)) {
-        for (option, is_value) in command.one_sided_options(name) {
+    for name in sweep.space.names() {
+        let (is_switch, is_list) = kind(sweep, &name);
+        if !is_switch && !is_list {
+            continue;
+        }
+        for (option, is_value) in command.one_sided_options(&name) {
             let declared = scripts.iter().find_map(|source| declared(source, &option));
-            // `--{amp}` passes no text that `type=bool` could misread.
-            let Some(declared) = declared.filter(|it| is_value || *it == Declared::TwoOptions)
-            else {
-                continue;
+            let is_misread = |declared: &Declared| match declared {
+                Declared::TwoOptions => is_switch,
+                // `--{amp}` passes no text that `type=bool` could misread.
+                Declared::BoolOfText => is_switch && is_value,
+                Declared::Elements | Declared::Repeated => is_list && is_value,
             };
-            warnings.push(warning(name, &option, declared, span));
+            let declared = declared.filter(is_misread);
+            warnings.extend(declared.map(|declared| warning(&name, &option, declared, span)));
         }
     }
     warnings
@@ -67,19 +78,37 @@ fn warning(name: &str, option: &str, declared: Declared, span: &Span) -> Diagnos
                 "pass it as \"{{{name}:flag={option}=1/{option}=}}\", since only the empty text is false"
             ),
         ),
+        Declared::Elements => (
+            format!("the program takes the elements of `{name}` as arguments behind `{option}`"),
+            format!("pass it as \"{option}\", \"{{{name}:each}}\""),
+        ),
+        Declared::Repeated => (
+            format!("the program takes `{option}` once for each element of `{name}`"),
+            format!("pass it as \"{option}\", \"{{{name}:repeat}}\""),
+        ),
     };
-    Diagnostic::warning("misread-switch", message)
+    let code = match declared {
+        Declared::TwoOptions | Declared::BoolOfText => "misread-switch",
+        Declared::Elements | Declared::Repeated => "misread-list",
+    };
+    Diagnostic::warning(code, message)
         .at(span.clone(), "")
         .hint(hint)
 }
 
-/// Returns whether a parameter is a boolean.
-fn is_switch(sweep: &Sweep, name: &Name) -> bool {
+/// Returns whether a parameter may be a boolean, and whether it may be a list.
+fn kind(sweep: &Sweep, name: &Name) -> (bool, bool) {
     let space = &sweep.space;
-    [0.05, 0.3, 0.5, 0.7, 0.95].iter().any(|coordinate| {
-        let params = space.decode(&vec![*coordinate; space.dims()]);
-        matches!(params.get(name), Some(Value::Bool(_)))
-    })
+    let mut kind = (false, false);
+    for coordinate in [0.05, 0.3, 0.5, 0.7, 0.95] {
+        let params = space.decode(&vec![coordinate; space.dims()]);
+        match params.get(name) {
+            Some(Value::Bool(_)) => kind.0 = true,
+            Some(Value::List(_)) => kind.1 = true,
+            _ => {}
+        }
+    }
+    kind
 }
 
 fn source_of(path: &Path) -> Option<String> {
@@ -106,6 +135,13 @@ fn declared(source: &str, option: &str) -> Option<Declared> {
                     Some(Declared::TwoOptions)
                 } else if packed.contains("type=bool,") || packed.ends_with("type=bool") {
                     Some(Declared::BoolOfText)
+                } else if packed.contains("multiple=True") {
+                    Some(Declared::Repeated)
+                } else if packed.contains("nargs=")
+                    && !packed.contains("nargs='?'")
+                    && !packed.contains("nargs=\"?\"")
+                {
+                    Some(Declared::Elements)
                 } else {
                     None
                 }
@@ -132,15 +168,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_declaration_of_a_switch_is_found_in_the_source() {
+    fn the_declaration_of_a_switch_or_a_list_is_found_in_the_source() {
         let source = "p.add_argument('--amp',\n  action=argparse.BooleanOptionalAction)\n\
                       p.add_argument(\"--fast\", default=f(1), type = bool)\n\
                       @click.option('--scale/--no-scale')\np.add_argument('--lr', type=float)\n\
-                      p.add_argument('--ampere', type=bool_of)";
+                      p.add_argument('--ampere', type=bool_of)\n\
+                      p.add_argument('--units', nargs='+')\n\
+                      @click.option('--knots', multiple=True)";
         let is = |option| declared(source, option);
         assert!(is("--amp") == Some(Declared::TwoOptions));
         assert!(is("--fast") == Some(Declared::BoolOfText));
         assert!(is("--scale") == Some(Declared::TwoOptions));
+        assert!(is("--units") == Some(Declared::Elements));
+        assert!(is("--knots") == Some(Declared::Repeated));
         assert!(is("--lr").is_none() && is("--ampere").is_none() && is("--x").is_none());
     }
 }

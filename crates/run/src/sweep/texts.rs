@@ -67,8 +67,8 @@ impl Written<'_> {
         text
     }
 
-    /// Reads a text that is the same for all trials. The value of a trial in it is an error, for the
-    /// reason `why`. `has_data` tells whether all trials have the same data sets.
+    /// Reads a text that is the same for all trials. The value of a trial in it is an error, for
+    /// the reason `why`. `has_data` tells whether all trials have the same data sets.
     pub(super) fn read_for_all(
         &self,
         names: &Names,

@@ -13,6 +13,7 @@ use super::surrogate::{Posterior, Scratch};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use swath_model::space::AxisKind;
+use swath_numerics::cholesky::LANES;
 use swath_numerics::lbfgs::{self, Effort};
 use swath_numerics::normal::{ln_cdf, ln_expected_excess, ln_expected_excess_slope, ln_pdf};
 
@@ -76,22 +77,85 @@ impl AcquisitionFunction {
     }
 }
 
+/// An acquisition value as a function of a row of the kernel's columns; larger is better.
+pub(super) trait Acquisition {
+    /// Returns an estimate at each row for the screening of candidates, in time linear in the
+    /// number of trials. It should not be lower than the value.
+    fn estimates(&self, rows: &[Vec<f64>], scratch: &mut Scratch) -> Vec<f64>;
+
+    /// Returns the value at each row.
+    fn values(&self, rows: &[Vec<f64>], scratch: &mut Scratch) -> Vec<f64>;
+
+    /// Returns the value at a row, and adds its derivatives along each column to `gradient`.
+    fn add_slopes(&self, row: &[f64], scratch: &mut Scratch, gradient: &mut [f64]) -> f64;
+}
+
+/// The acquisition value of a single objective.
+pub(super) struct SingleObjective<'a> {
+    /// The posterior of the objective.
+    pub(super) posterior: &'a Posterior,
+    /// The acquisition function.
+    pub(super) function: AcquisitionFunction,
+}
+
+impl Acquisition for SingleObjective<'_> {
+    fn estimates(&self, rows: &[Vec<f64>], scratch: &mut Scratch) -> Vec<f64> {
+        let bounds = self.posterior.bounds(rows, scratch).into_iter();
+        bounds
+            .map(|(mean, bound)| self.function.value(mean, bound))
+            .collect()
+    }
+
+    fn values(&self, rows: &[Vec<f64>], scratch: &mut Scratch) -> Vec<f64> {
+        let moments = self.posterior.at_each(rows, scratch).into_iter();
+        moments
+            .map(|(mean, deviation)| self.function.value(mean, deviation))
+            .collect()
+    }
+
+    fn add_slopes(&self, row: &[f64], scratch: &mut Scratch, gradient: &mut [f64]) -> f64 {
+        let (mean, deviation) =
+            add_slopes(self.posterior, row, scratch, gradient, |mean, sigma| {
+                self.function.slopes(mean, sigma)
+            });
+        self.function.value(mean, deviation)
+    }
+}
+
+/// Adds to `gradient` the derivatives along each column of a function of the mean and the
+/// deviation, both of which are returned. `slopes` returns the derivatives of the function.
+fn add_slopes(
+    posterior: &Posterior,
+    row: &[f64],
+    scratch: &mut Scratch,
+    gradient: &mut [f64],
+    slopes: impl Fn(f64, f64) -> (f64, f64),
+) -> (f64, f64) {
+    let (mut means, mut deviations) = (vec![0.0; row.len()], vec![0.0; row.len()]);
+    let (mean, deviation) = posterior.slopes(row, scratch, &mut means, &mut deviations);
+    let (by_mean, by_deviation) = slopes(mean, deviation);
+    for (at, slot) in gradient.iter_mut().enumerate() {
+        *slot += by_mean * means[at] + by_deviation * deviations[at];
+    }
+    (mean, deviation)
+}
+
 /// The inputs of one maximisation of the acquisition function.
 pub(super) struct Search<'a> {
     /// The trials so far.
     pub(super) history: &'a History,
     /// The encoding of configurations for the kernel.
     pub(super) columns: &'a Columns,
-    /// The posterior of the objective.
-    pub(super) posterior: &'a Posterior,
-    /// The acquisition function.
-    pub(super) acquisition: AcquisitionFunction,
+    /// The acquisition value.
+    pub(super) acquisition: &'a dyn Acquisition,
     /// The posterior of the excess over each outcome constraint; negative means satisfied.
     pub(super) constraints: &'a [Posterior],
     /// The rows around which local candidates are drawn.
     pub(super) centres: Vec<u32>,
     /// The box that candidates are confined to, if any.
     pub(super) region: Option<Region>,
+    /// Maximum number of candidates whose value is computed in the screening.
+    pub(super) most_valued: usize,
 }
 
 // The numbers below were chosen on the tasks of `benches/search`, as a compromise between the value
@@ -105,38 +169,46 @@ const LOCAL_CANDIDATES: usize = 100;
 const SCREENED: usize = 8;
 /// Number of rounds of random steps; the step size halves each round.
 const ROUNDS: i32 = 6;
+/// Number of the best candidates that are improved by random steps.
+const LEADERS: usize = 4;
+/// Number of times in a round that [`LANES`] random steps from the leaders are tried.
+const STEPS: usize = 3;
 
 impl Search<'_> {
-    /// Returns candidates, best first: at most [`SCREENED`] that were screened and improved, and up to
-    /// three that followed the gradient.
+    /// Returns candidates, best first: at most [`SCREENED`] that were screened and improved, and up
+    /// to three that followed the gradient.
     pub(super) fn run(&self, rng: &mut ChaCha8Rng) -> Vec<Candidate> {
         let mut scratch = Scratch::default();
         let mut candidates = self.screen(rng, &mut scratch);
         for round in 0..ROUNDS {
             let reach = 0.12 * libm::pow(0.5, f64::from(round));
-            for at in 0..candidates.len().min(4) {
-                for _ in 0..6 {
-                    let unit = self.confine(jitter(&candidates[at].unit, reach, rng));
-                    let candidate = self.evaluate(unit, &mut scratch);
-                    if candidate.value > candidates[at].value {
-                        candidates[at] = candidate;
+            for _ in 0..STEPS {
+                let leaders = &candidates[..candidates.len().min(LEADERS)];
+                let origins: Vec<usize> = (0..leaders.len()).cycle().take(LANES).collect();
+                let units = origins
+                    .iter()
+                    .map(|origin| self.confine(jitter(&leaders[*origin].unit, reach, rng)))
+                    .collect();
+                for (origin, step) in origins.iter().zip(self.evaluate(units, &mut scratch)) {
+                    if step.value > candidates[*origin].value {
+                        candidates[*origin] = step;
                     }
                 }
             }
             candidates.sort_by(|a, b| b.value.total_cmp(&a.value));
         }
-        let polished: Vec<_> = candidates
+        let polished = candidates
             .iter()
             .take(3)
             .filter_map(|start| self.polish(start, &mut scratch))
             .collect();
-        candidates.extend(polished);
+        candidates.extend(self.evaluate(polished, &mut scratch));
         candidates.sort_by(|a, b| b.value.total_cmp(&a.value));
         candidates
     }
 
-    /// Draws candidates and returns the best [`SCREENED`] of them. The exact value is computed only for
-    /// candidates whose upper bound could put them there.
+    /// Draws candidates and returns the best [`SCREENED`] of them. The exact value is computed only
+    /// for candidates whose upper bound could put them there.
     fn screen(&self, rng: &mut ChaCha8Rng, scratch: &mut Scratch) -> Vec<Candidate> {
         let d = self.history.dims();
         let mut drawn: Vec<Candidate> =
@@ -153,72 +225,78 @@ impl Search<'_> {
                     rng,
                 )
             };
-            let mut unit = self.confine(unit);
-            let active = self.history.snap(&mut unit);
-            let (mean, bound) = self
-                .posterior
-                .mean_and_bound(&self.columns.row(&unit, &active), scratch);
-            drawn.push(Candidate {
-                value: self.acquisition.value(mean, bound),
-                unit,
-                active,
-            });
+            drawn.push(self.candidate(self.confine(unit)));
+        }
+        let estimates = self.acquisition.estimates(&self.rows(&drawn), scratch);
+        for (candidate, estimate) in drawn.iter_mut().zip(estimates) {
+            candidate.value = estimate;
         }
         drawn.sort_by(|a, b| b.value.total_cmp(&a.value));
+        drawn.truncate(self.most_valued);
         let mut candidates: Vec<Candidate> = Vec::new();
-        for mut candidate in drawn {
+        for drawn in drawn.chunks_mut(LANES) {
             // The candidates are sorted by their bound, and the constraint term is never positive:
             // no later candidate can be better.
-            if candidates.len() == SCREENED && candidate.value <= candidates[SCREENED - 1].value {
+            if candidates.len() == SCREENED && drawn[0].value <= candidates[SCREENED - 1].value {
                 break;
             }
-            let (mean, deviation) = self.posterior.at(
-                &self.columns.row(&candidate.unit, &candidate.active),
-                scratch,
-            );
-            candidate.value = self.acquisition.value(mean, deviation)
-                + self.ln_feasibility(&candidate.unit, &candidate.active, scratch);
-            let place = candidates.partition_point(|other| other.value >= candidate.value);
-            candidates.insert(place, candidate);
-            candidates.truncate(SCREENED);
+            self.set_values(drawn, scratch);
+            for candidate in drawn {
+                let place = candidates.partition_point(|other| other.value >= candidate.value);
+                if place < SCREENED {
+                    candidates.insert(place, candidate.clone());
+                    candidates.truncate(SCREENED);
+                }
+            }
         }
         candidates
     }
 
-    /// Moves a point to its configuration and returns it with its acquisition value.
-    fn evaluate(&self, mut unit: Vec<f64>, scratch: &mut Scratch) -> Candidate {
-        let active = self.history.snap(&mut unit);
-        let (mean, deviation) = self
-            .posterior
-            .at(&self.columns.row(&unit, &active), scratch);
-        let value =
-            self.acquisition.value(mean, deviation) + self.ln_feasibility(&unit, &active, scratch);
+    /// Moves points to their configurations and returns them with their acquisition values.
+    fn evaluate(&self, units: Vec<Vec<f64>>, scratch: &mut Scratch) -> Vec<Candidate> {
+        let units = units.into_iter();
+        let mut candidates: Vec<Candidate> = units.map(|unit| self.candidate(unit)).collect();
+        self.set_values(&mut candidates, scratch);
+        candidates
+    }
+
+    /// Moves a point to its configuration and returns it without an acquisition value.
+    fn candidate(&self, mut unit: Vec<f64>) -> Candidate {
         Candidate {
-            value,
+            value: 0.0,
+            active: self.history.snap(&mut unit),
             unit,
-            active,
         }
     }
 
-    /// Returns the log probability that a point satisfies all outcome constraints, taken as
-    /// independent; 0 without any.
-    fn ln_feasibility(&self, unit: &[f64], active: &[bool], scratch: &mut Scratch) -> f64 {
-        if self.constraints.is_empty() {
-            return 0.0;
+    /// Returns the rows of candidates.
+    fn rows(&self, candidates: &[Candidate]) -> Vec<Vec<f64>> {
+        candidates
+            .iter()
+            .map(|candidate| self.columns.row(&candidate.unit, &candidate.active))
+            .collect()
+    }
+
+    /// Sets the acquisition values of candidates, with the log probability that they satisfy all
+    /// outcome constraints, taken as independent.
+    fn set_values(&self, candidates: &mut [Candidate], scratch: &mut Scratch) {
+        let rows = self.rows(candidates);
+        let values = self.acquisition.values(&rows, scratch);
+        for (candidate, value) in candidates.iter_mut().zip(values) {
+            candidate.value = value;
         }
-        let row = self.columns.row(unit, active);
-        let mut sum = 0.0;
         for constraint in self.constraints {
-            let (mean, deviation) = constraint.at(&row, scratch);
-            sum += ln_cdf(-mean / deviation);
+            let moments = constraint.at_each(&rows, scratch);
+            for (candidate, (mean, deviation)) in candidates.iter_mut().zip(moments) {
+                candidate.value += ln_cdf(-mean / deviation);
+            }
         }
-        sum
     }
 
     /// Maximises the acquisition value from `start` along the gradient, over the active continuous
-    /// coordinates. Returns `None` if there are none.
-    fn polish(&self, start: &Candidate, scratch: &mut Scratch) -> Option<Candidate> {
-        let columns = self.posterior.columns();
+    /// coordinates, and returns the point. `None` if there are none.
+    fn polish(&self, start: &Candidate, scratch: &mut Scratch) -> Option<Vec<f64>> {
+        let columns = &self.columns.list;
         let kinds: Vec<&AxisKind> = self.history.kinds().collect();
         let moving: Vec<usize> = (0..columns.len())
             .filter(|at| columns[*at].kind == ColumnKind::Number)
@@ -233,39 +311,36 @@ impl Search<'_> {
             .iter()
             .map(|at| self.edges(columns[*at].axis))
             .unzip();
-        let (mut mean, mut deviation) = (vec![0.0; columns.len()], vec![0.0; columns.len()]);
+        let mut slopes = vec![0.0; columns.len()];
         let effort = Effort {
             evaluations: 24,
             tolerance: 1e-7,
         };
         lbfgs::minimise(&mut x, &low, &high, effort, |x, gradient| {
             moving.iter().zip(x).for_each(|(at, x)| row[*at] = *x);
-            let (mu, sigma) = self
-                .posterior
-                .slopes(&row, scratch, &mut mean, &mut deviation);
-            let mut value = -self.acquisition.value(mu, sigma);
-            let (by_mean, by_deviation) = self.acquisition.slopes(mu, sigma);
-            for (slot, at) in gradient.iter_mut().zip(&moving) {
-                *slot = -by_mean * mean[*at] - by_deviation * deviation[*at];
-            }
+            slopes.fill(0.0);
+            let mut value = self.acquisition.add_slopes(&row, scratch, &mut slopes);
             for constraint in self.constraints {
-                let (mu, sigma) = constraint.slopes(&row, scratch, &mut mean, &mut deviation);
-                let z = -mu / sigma;
-                // The derivative of ln Φ(z).
-                let hazard = libm::exp(ln_pdf(z) - ln_cdf(z));
-                for (slot, at) in gradient.iter_mut().zip(&moving) {
-                    *slot -= hazard * (-mean[*at] - z * deviation[*at]) / sigma;
-                }
-                value -= ln_cdf(z);
+                let (mean, deviation) = add_slopes(
+                    constraint,
+                    &row,
+                    scratch,
+                    &mut slopes,
+                    ln_probability_slopes,
+                );
+                value += ln_cdf(-mean / deviation);
             }
-            value
+            for (slot, at) in gradient.iter_mut().zip(&moving) {
+                *slot = -slopes[*at];
+            }
+            -value
         });
         let mut unit = start.unit.clone();
         moving
             .iter()
             .zip(&x)
             .for_each(|(at, x)| unit[columns[*at].axis] = *x);
-        Some(self.evaluate(unit, scratch))
+        Some(unit)
     }
 
     /// Returns the edges of the region along an axis; those of the cube without a region.
@@ -288,6 +363,15 @@ impl Search<'_> {
         }
         unit
     }
+}
+
+/// Returns the derivatives of the log probability of a value below 0 with respect to the mean and
+/// the deviation.
+fn ln_probability_slopes(mean: f64, deviation: f64) -> (f64, f64) {
+    let z = -mean / deviation;
+    // The derivative of ln Φ(z).
+    let hazard = libm::exp(ln_pdf(z) - ln_cdf(z));
+    (-hazard / deviation, -hazard * z / deviation)
 }
 
 /// Returns whether an axis has so many values that the gradient along it helps. Steps along an axis

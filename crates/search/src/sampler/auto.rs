@@ -5,6 +5,7 @@
 //! |---|---|
 //! | first 6–8 trials | the initial design: points spread evenly |
 //! | one trial in forty | a point of the same sequence, as a guard against a wrong model |
+//! | numbers only, without noise, where a local quadratic model fits | that model, by its successes: 2 % to half of the trials |
 //! | up to 400 trials, 60 dimensions, 16 slots | GP 8 : TPE 1, then by credit |
 //! | beyond | TPE 3 : GP 1 : NSGA-II ½, then by credit |
 //! | several objectives | GP; over 60 dimensions or 16 slots TPE 2 : GP 1 : NSGA-II 1; beyond 250 trials NSGA-II 2 : TPE 1 |
@@ -14,13 +15,14 @@
 //! All arms read one history, so each arm learns from the proposals of the others.
 
 use super::gp::{Model, initial_design_size};
-use super::history::History;
+use super::history::{History, Outcome};
 use super::initial_design::InitialDesign;
 use super::nsga2::Population;
+use super::quadratic::LocalQuadratic;
 use super::{Ask, Sampler, tpe};
 use std::collections::BTreeMap;
 use swath_model::space::Params;
-use swath_model::study::{Event, Kind, Origin, Study};
+use swath_model::study::{Event, Kind, Setting, Study};
 use swath_numerics::sobol::mix;
 
 pub(super) const KIND: Kind<dyn Sampler> = Kind {
@@ -29,18 +31,7 @@ pub(super) const KIND: Kind<dyn Sampler> = Kind {
     paper: None,
     options: &[],
     capabilities: &[],
-    build: |_, setting, _| {
-        let history = History::new(setting);
-        Some(Box::new(Auto {
-            design: InitialDesign::new(setting, initial_design_size(history.dims())),
-            model: Model::new(&history),
-            population: Population::new(30),
-            credit: [0.5; ARMS.len()],
-            chosen: BTreeMap::new(),
-            slots: setting.slots,
-            history,
-        }))
-    },
+    build: |_, setting, _| Some(Box::new(Auto::new(setting))),
 };
 
 /// A source of proposals.
@@ -52,6 +43,8 @@ enum Arm {
     Parzen,
     /// The population of NSGA-II.
     Population,
+    /// The local quadratic model.
+    Quadratic,
     /// A point of the Sobol sequence of the initial design.
     Sobol,
 }
@@ -74,6 +67,9 @@ const RECENT_TRIALS: usize = 40;
 /// Number of trials beyond which the Gaussian process learns no more.
 const MOST_MODELLED: usize = 2000;
 
+/// Number of trials beyond which the local quadratic model proposes no more.
+const MOST_QUADRATIC: usize = 400;
+
 /// Minimum share of an arm that takes part.
 const FLOOR: f64 = 0.02;
 
@@ -83,15 +79,30 @@ struct Auto {
     design: InitialDesign,
     model: Model,
     population: Population,
+    quadratic: LocalQuadratic,
     /// The credit of each of [`ARMS`], from 0 to 1; an exponential average, 0.5 at the start.
     credit: [f64; ARMS.len()],
     /// The arm that proposed each pending trial, by row.
-    chosen: BTreeMap<u32, usize>,
+    chosen: BTreeMap<u32, Arm>,
     /// Number of trials that may run at the same time.
     slots: usize,
 }
 
 impl Auto {
+    fn new(setting: &Setting) -> Self {
+        let history = History::new(setting);
+        Self {
+            design: InitialDesign::new(setting, initial_design_size(history.dims())),
+            model: Model::new(&history),
+            population: Population::new(30),
+            quadratic: LocalQuadratic::new(),
+            credit: [0.5; ARMS.len()],
+            chosen: BTreeMap::new(),
+            slots: setting.slots,
+            history,
+        }
+    }
+
     /// Returns the relative shares of [`ARMS`] before credit; 0 for an arm that does not take part.
     fn shares(&self) -> [f64; ARMS.len()] {
         let n = self.history.len();
@@ -117,6 +128,10 @@ impl Auto {
         if word.is_multiple_of(SOBOL_PERIOD) {
             return Arm::Sobol;
         }
+        // A word of its own, so that the order of the other arms stays as it is.
+        if mix(word) as f64 / 2f64.powi(64) < self.quadratic.share() {
+            return Arm::Quadratic;
+        }
         let shares = self.shares();
         let weights: [f64; ARMS.len()] =
             std::array::from_fn(|at| shares[at] * (BASE_CREDIT + self.credit[at]));
@@ -134,68 +149,84 @@ impl Auto {
         Arm::Parzen
     }
 
+    /// Fits the local quadratic model again. It takes no part with noise, which it does not see, with
+    /// many slots, and after many trials.
+    fn refit_quadratic(&mut self) {
+        let is_late = self.history.len() > MOST_QUADRATIC;
+        if is_late || self.slots > 16 || self.model.is_noisy() {
+            self.quadratic = LocalQuadratic::new();
+        } else {
+            self.quadratic.refit(&self.history, self.model.hyper());
+        }
+    }
+
     /// Updates the credit of the arm that proposed the trial of `row`, which has just ended.
     fn update_credit(&mut self, row: u32) {
-        let Some(at) = self.chosen.remove(&row) else {
+        let Some(arm) = self.chosen.remove(&row) else {
             return;
         };
-        // A trial without a score counts as a bad proposal.
-        let Some(score) = self.history.scores(row).first() else {
-            self.credit[at] *= CREDIT_DECAY;
+        if self.history.row(row).outcome == Outcome::Uninformative {
+            return;
+        }
+        if arm == Arm::Quadratic {
+            self.quadratic.learn(self.history.incumbent() == Some(row));
+        }
+        let Some(at) = ARMS.iter().position(|other| *other == arm) else {
             return;
         };
-        // So does a trial that breaks a constraint once another trial has satisfied all of them.
-        if self.history.row(row).violation > 0.0
-            && self
-                .history
-                .incumbent()
-                .is_some_and(|row| self.history.row(row).violation == 0.0)
-        {
-            self.credit[at] *= CREDIT_DECAY;
-            return;
-        }
-        let last = self.history.len().saturating_sub(RECENT_TRIALS) as u32;
-        let recent = self
-            .history
-            .ranked()
-            .iter()
-            .filter(|(_, other)| *other >= last);
-        let (mut better, mut all) = (0, 0);
-        for (other, _) in recent {
-            all += 1;
-            better += usize::from(other < score);
-        }
-        let good = f64::from(u8::from(better * 4 <= all));
+        let good = f64::from(u8::from(self.is_among_best(row)));
         self.credit[at] = CREDIT_DECAY * self.credit[at] + 0.1 * good;
+    }
+
+    /// Returns whether a trial is in the best quarter of the latest trials. One without a score is
+    /// not, nor one that breaks a constraint once another trial has satisfied all of them.
+    fn is_among_best(&self, row: u32) -> bool {
+        let history = &self.history;
+        let Some(score) = history.scores(row).first() else {
+            return false;
+        };
+        let has_feasible = history
+            .incumbent()
+            .is_some_and(|row| history.row(row).violation == 0.0);
+        if history.row(row).violation > 0.0 && has_feasible {
+            return false;
+        }
+        let last = history.len().saturating_sub(RECENT_TRIALS) as u32;
+        let recent = history.ranked().iter().filter(|(_, other)| *other >= last);
+        let better = if history.objectives.len() > 1 {
+            let rows: Vec<u32> = recent.clone().map(|(_, row)| *row).collect();
+            let mut order = history.order(&rows).into_iter();
+            order.position(|other| other == row).unwrap_or(rows.len())
+        } else {
+            recent.clone().filter(|(other, _)| other < score).count()
+        };
+        better * 4 <= recent.count()
     }
 }
 
 impl Sampler for Auto {
     fn observe(&mut self, study: &Study, event: &Event) {
-        if let Event::Created {
-            trial,
-            origin: Origin::Suggested(_),
-            ..
-        } = event
+        if let Event::Created { trial, origin, .. } = event
+            && origin.sampler().is_some()
             && self.design.is_complete(&self.history)
         {
             // The arm is computed again rather than recorded. The state is still that of the
             // proposal, because the history has not observed the event yet; the result is the same
             // in a replay.
             let arm = self.arm(study.header().seed, trial.0);
-            if let Some(at) = ARMS.iter().position(|other| *other == arm) {
-                self.chosen.insert(trial.0.saturating_sub(1), at);
-            }
+            self.chosen.insert(trial.0.saturating_sub(1), arm);
         }
         self.design.observe(&self.history, event);
         self.history.observe(study, event);
         self.population.observe(&self.history, event);
+        self.model.note_restart(event);
         // Beyond that many trials the hyperparameters and the trust region stay as they are.
         if self.history.len() <= MOST_MODELLED {
             self.model.observe(&self.history);
         }
         if let Event::Ended { trial, .. } = event {
             self.update_credit(self.history.original_row(*trial));
+            self.refit_quadratic();
         }
     }
 
@@ -205,10 +236,155 @@ impl Sampler for Auto {
         }
         let params = match self.arm(ask.seed, ask.trial.0) {
             Arm::GaussianProcess => self.model.propose(&self.history, ask),
+            Arm::Quadratic => self
+                .quadratic
+                .propose(&self.history, ask)
+                .or_else(|| self.model.propose(&self.history, ask)),
             Arm::Parzen => None,
             Arm::Population => self.population.propose(&self.history, ask),
             Arm::Sobol => self.design.reserved_point(&self.history, ask.trial.0),
         };
         params.or_else(|| tpe::propose(&self.history, ask))
+    }
+
+    fn restart(&self, ask: &Ask<'_>) -> Option<String> {
+        let is_model = self.arm(ask.seed, ask.trial.0) == Arm::GaussianProcess;
+        self.model.restart().filter(|_| is_model)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Arm, Auto};
+    use crate::sampler::outlook::tests::{setting, square};
+    use crate::sampler::{Ask, Sampler};
+    use swath_model::demo::{Demo, objective};
+    use swath_model::space::{Params, Value};
+    use swath_model::study::{Entry, Exit, Failure, Goal, Setting, Study, TrialId};
+
+    /// Returns the sampler and the study after these entries.
+    fn replayed(setting: &Setting, entries: &[Entry]) -> (Auto, Study) {
+        let mut sampler = Auto::new(setting);
+        let mut study = Study::default();
+        for entry in entries {
+            study.apply(entry).unwrap();
+            sampler.observe(&study, &entry.event);
+        }
+        (sampler, study)
+    }
+
+    fn proposal(sampler: &Auto, study: &Study, setting: &Setting) -> Params {
+        let ask = Ask {
+            space: &setting.space,
+            study,
+            trial: study.next_id(),
+            seed: study.header().seed,
+        };
+        sampler.suggest(&ask).unwrap()
+    }
+
+    #[test]
+    fn a_replay_proposes_the_same_where_the_local_quadratic_model_takes_part() {
+        let mut demo = Demo::new(&["x", "y"]);
+        let setting = setting(&demo, &square());
+        let (mut live, mut study) = replayed(&setting, &demo.entries);
+        let mut observed = demo.entries.len();
+        let mut quadratic_proposals = 0;
+        for trial in 0..40 {
+            let params = proposal(&live, &study, &setting);
+            let arm = live.arm(study.header().seed, study.next_id().0);
+            quadratic_proposals += u32::from(arm == Arm::Quadratic);
+            if trial % 8 == 7 {
+                let (again, same) = replayed(&setting, &demo.entries);
+                assert_eq!(proposal(&again, &same, &setting), params);
+            }
+            let [x, y] = ["x", "y"].map(|name| params.get(name).and_then(Value::as_f64).unwrap());
+            let loss = (x - 0.3).powi(2) + 5.0 * (y - x).powi(2);
+            let values = [("x", Value::Float(x)), ("y", Value::Float(y))];
+            demo.complete(&values, &[("val_loss", loss)]);
+            for entry in &demo.entries[observed..] {
+                study.apply(entry).unwrap();
+                live.observe(&study, &entry.event);
+            }
+            observed = demo.entries.len();
+        }
+        assert!(quadratic_proposals > 0);
+    }
+
+    #[test]
+    fn a_restart_is_stated_with_proposals_of_the_model_only() {
+        let mut demo = Demo::new(&["x", "y"]);
+        for at in 0..45 {
+            let [x, y] = [7, 19].map(|step| Value::Float(f64::from(at * step % 45) / 45.0));
+            let loss = if at == 0 { 0.1 } else { 0.5 + f64::from(at) };
+            demo.complete(&[("x", x), ("y", y)], &[("val_loss", loss)]);
+        }
+        let setting = setting(&demo, &square());
+        let (sampler, study) = replayed(&setting, &demo.entries);
+        for trial in 46..66 {
+            let ask = Ask {
+                space: &setting.space,
+                study: &study,
+                trial: TrialId(trial),
+                seed: 0,
+            };
+            let expected = (sampler.arm(0, trial) == Arm::GaussianProcess)
+                .then(|| "it had converged around trial 1 without a better one".to_owned());
+            assert_eq!(sampler.restart(&ask), expected);
+        }
+    }
+
+    /// Returns a study of two objectives, error and size.
+    fn two_objectives() -> Demo {
+        let objectives = ["error", "size"].map(|metric| objective(metric, Goal::Min));
+        Demo::with(&["x", "y"], objectives.to_vec())
+    }
+
+    #[test]
+    fn a_replay_proposes_the_same_with_two_objectives_failures_and_pending_trials() {
+        let mut demo = two_objectives();
+        demo.constrain("memory", Some(0.9));
+        let setting = setting(&demo, &square());
+        let (mut live, mut study) = replayed(&setting, &demo.entries);
+        let mut observed = demo.entries.len();
+        for trial in 0..28 {
+            let params = proposal(&live, &study, &setting);
+            if trial % 4 == 3 {
+                let (again, same) = replayed(&setting, &demo.entries);
+                assert_eq!(proposal(&again, &same, &setting), params);
+            }
+            let [x, y] = ["x", "y"].map(|name| params.get(name).and_then(Value::as_f64).unwrap());
+            let values = [("x", Value::Float(x)), ("y", Value::Float(y))];
+            let started = demo.start(&values);
+            match trial % 7 {
+                3 => demo.end(started, Exit::Failed(Failure::Code(1))),
+                5 => {}
+                _ => {
+                    let distance = (y - 0.5).powi(2);
+                    let [error, size] = [0.3, 0.7].map(|best| (x - best).powi(2) + distance);
+                    demo.report(started, &[("error", error), ("size", size), ("memory", x)]);
+                    demo.end(started, Exit::Done);
+                }
+            }
+            for entry in &demo.entries[observed..] {
+                study.apply(entry).unwrap();
+                live.observe(&study, &entry.event);
+            }
+            observed = demo.entries.len();
+        }
+    }
+
+    #[test]
+    fn a_trial_is_among_the_best_by_all_objectives() {
+        let mut demo = two_objectives();
+        for (error, size) in [(0.1, 0.8), (0.2, 0.7), (0.3, 0.75), (0.4, 0.9), (0.9, 0.1)] {
+            demo.complete(
+                &[("x", Value::Float(error)), ("y", Value::Float(size))],
+                &[("error", error), ("size", size)],
+            );
+        }
+        let (sampler, _) = replayed(&setting(&demo, &square()), &demo.entries);
+        let best: Vec<bool> = (0..5).map(|row| sampler.is_among_best(row)).collect();
+        assert_eq!(best, [true, false, false, false, true]);
     }
 }

@@ -99,6 +99,11 @@ impl Sampler for Cmaes {
             Some(params)
         })
     }
+
+    fn restart(&self, _: &Ask<'_>) -> Option<String> {
+        let why = "all trials of the last generation were nearly equal";
+        self.strategy.has_restarted.then(|| why.to_owned())
+    }
 }
 
 /// The step size of a new search: a quarter of the cube.
@@ -130,6 +135,8 @@ pub(super) struct Strategy {
     begun: bool,
     /// Number of restarts so far.
     restarts: u32,
+    /// Whether no trial has been created since the last restart.
+    has_restarted: bool,
 }
 
 impl Strategy {
@@ -153,6 +160,7 @@ impl Strategy {
             ended: Vec::new(),
             begun: false,
             restarts: 0,
+            has_restarted: false,
         }
     }
 
@@ -181,8 +189,9 @@ impl Strategy {
     }
 
     /// Returns the point of a trial and its configuration, drawn from the distribution. After 50
-    /// refused draws, returns a uniform point: an untried one if 200 draws find one, else any that
-    /// satisfies the constraints.
+    /// refused draws, returns a uniform point: an untried one if 200 draws find one. Otherwise returns
+    /// an untried configuration of a finite space, if there is one left, and in an infinite space any
+    /// that satisfies the constraints.
     pub(super) fn sample(
         &self,
         history: &History,
@@ -203,15 +212,12 @@ impl Strategy {
                 return Some((unit, params));
             }
         }
-        (0..1000).find_map(|_| {
-            let unit = uniform_point(history, &mut rng);
-            let params = history.space.decode(&unit);
-            history
-                .space
-                .admits(&params)
-                .is_ok()
-                .then_some((unit, params))
-        })
+        let repetition = (0..1000).find_map(|_| {
+            let params = history.space.decode(&uniform_point(history, &mut rng));
+            history.space.admits(&params).is_ok().then_some(params)
+        });
+        let params = history.seen.untried_or(repetition)?;
+        Some((history.space.encode(&params), params))
     }
 
     /// Draws a point from the distribution.
@@ -253,6 +259,7 @@ impl Strategy {
         if let Some((unit, drawn)) = self.sample(history, seed, trial)
             && drawn == *params
         {
+            self.has_restarted = false;
             self.drawn.push((trial.saturating_sub(1), unit));
         }
     }
@@ -273,7 +280,11 @@ impl Strategy {
         if history.row(row).outcome == Outcome::Pending {
             return;
         }
-        self.ended.push(self.drawn.swap_remove(at));
+        let ended = self.drawn.swap_remove(at);
+        if history.row(row).outcome == Outcome::Uninformative {
+            return;
+        }
+        self.ended.push(ended);
         if self.ended.len() >= self.numeric.population() {
             self.generation(history);
         }
@@ -348,6 +359,7 @@ impl Strategy {
     /// the default population and a small step size.
     fn restart(&mut self, history: &History) {
         self.restarts += 1;
+        self.has_restarted = true;
         let large = self.restarts % 2 == 1;
         let usual = self.numeric.usual_population();
         let doubled = usual << self.restarts.div_ceil(2).min(6);

@@ -1,7 +1,7 @@
 //! The mean, step size and covariance of CMA-ES, in the notation of Hansen's tutorial (arXiv
 //! 1604.00772, figure 6).
 
-use nalgebra::{DMatrix, DVector, SymmetricEigen};
+use swath_numerics::eigen::SymmetricEigen;
 
 /// From this many dimensions on only variances are adapted, because a full covariance matrix is
 /// expensive and slow to learn.
@@ -11,20 +11,21 @@ const SEPARABLE: usize = 40;
 #[derive(Debug, Clone)]
 pub(super) struct Evolution {
     /// The mean, of shape (n).
-    m: DVector<f64>,
+    m: Vec<f64>,
     /// The step size.
     sigma: f64,
-    /// The covariance matrix, of shape (n, n); only its diagonal is kept up to date from
-    /// [`SEPARABLE`] dimensions on.
-    c: DMatrix<f64>,
-    /// The eigenvectors of the covariance: C = B D² Bᵀ.
-    b: DMatrix<f64>,
+    /// The covariance matrix, row by row, of shape (n, n); only its diagonal is kept up to date
+    /// from [`SEPARABLE`] dimensions on.
+    c: Vec<f64>,
+    /// The eigenvectors of the covariance, in the columns of a matrix that is kept row by row:
+    /// C = B D² Bᵀ.
+    b: Vec<f64>,
     /// The square roots of the eigenvalues of the covariance.
-    d: DVector<f64>,
+    d: Vec<f64>,
     /// The evolution path of the step size, of shape (n).
-    p_sigma: DVector<f64>,
+    p_sigma: Vec<f64>,
     /// The evolution path of the covariance, of shape (n).
-    p_c: DVector<f64>,
+    p_c: Vec<f64>,
     /// The minimum deviation of each coordinate, of shape (n).
     floors: Vec<f64>,
     /// The population size.
@@ -46,13 +47,13 @@ impl Evolution {
     ) -> Self {
         let n = mean.len();
         let mut new = Self {
-            m: DVector::from_vec(mean),
+            m: mean,
             sigma,
-            c: DMatrix::identity(n, n),
-            b: DMatrix::identity(n, n),
-            d: DVector::from_element(n, 1.0),
-            p_sigma: DVector::zeros(n),
-            p_c: DVector::zeros(n),
+            c: identity(n),
+            b: identity(n),
+            d: vec![1.0; n],
+            p_sigma: vec![0.0; n],
+            p_c: vec![0.0; n],
             floors,
             lambda: 0,
             generation: 0,
@@ -76,20 +77,32 @@ impl Evolution {
     /// its minimum is widened to it.
     pub(super) fn at(&self, z: &[f64]) -> Vec<f64> {
         let n = self.m.len();
-        let scaled = DVector::from_fn(n, |i, _| self.d[i] * z[i]);
+        let scaled: Vec<f64> = self.d.iter().zip(z).map(|(d, z)| d * z).collect();
         let step = if n >= SEPARABLE {
             scaled
         } else {
-            &self.b * scaled
+            self.rotate(&scaled)
         };
         (0..n)
             .map(|i| self.m[i] + self.sigma * self.widening(i) * step[i])
             .collect()
     }
 
+    /// Returns B x, of shape (n).
+    fn rotate(&self, x: &[f64]) -> Vec<f64> {
+        let rows = self.b.chunks_exact(self.m.len().max(1));
+        rows.map(|row| row.iter().zip(x).map(|(b, x)| b * x).sum())
+            .collect()
+    }
+
+    /// Returns the variance of a coordinate, before the step size.
+    fn variance(&self, i: usize) -> f64 {
+        self.c[i * self.m.len() + i]
+    }
+
     /// Returns the factor, at least 1, by which a coordinate is widened to its minimum deviation.
     fn widening(&self, i: usize) -> f64 {
-        let deviation = self.sigma * self.c[(i, i)].sqrt();
+        let deviation = self.sigma * self.variance(i).sqrt();
         if deviation > 0.0 {
             (self.floors[i] / deviation).max(1.0)
         } else {
@@ -127,63 +140,74 @@ impl Evolution {
         }
         let expected = nf.sqrt() * (1.0 - 1.0 / (4.0 * nf) + 1.0 / (21.0 * nf * nf));
 
-        let y: Vec<DVector<f64>> = samples[..mu]
+        let y: Vec<Vec<f64>> = samples[..mu]
             .iter()
-            .map(|x| DVector::from_fn(n, |i, _| (x[i] - self.m[i]) / self.sigma))
+            .map(|x| {
+                let pairs = x.iter().zip(&self.m);
+                pairs.map(|(x, m)| (x - m) / self.sigma).collect()
+            })
             .collect();
-        let y_w = y
-            .iter()
-            .zip(&w)
-            .fold(DVector::zeros(n), |sum: DVector<f64>, (y, w)| sum + y * *w);
-        self.m += &y_w * self.sigma;
-        // The sampler reflects its samples into the cube, and the mean stays there with them.
-        self.m.iter_mut().for_each(|m| *m = m.clamp(0.0, 1.0));
+        let y_w: Vec<f64> = (0..n)
+            .map(|i| y.iter().zip(&w).map(|(y, w)| w * y[i]).sum())
+            .collect();
+        for (m, y) in self.m.iter_mut().zip(&y_w) {
+            // The sampler reflects its samples into the cube, and the mean stays there with them.
+            *m = (*m + y * self.sigma).clamp(0.0, 1.0);
+        }
 
         let white = self.whiten(&y_w);
-        self.p_sigma =
-            &self.p_sigma * (1.0 - c_sigma) + white * (c_sigma * (2.0 - c_sigma) * mu_eff).sqrt();
-        let norm = self.p_sigma.norm();
+        let gain = (c_sigma * (2.0 - c_sigma) * mu_eff).sqrt();
+        follow_path(&mut self.p_sigma, 1.0 - c_sigma, gain, &white);
+        let norm = self.p_sigma.iter().map(|p| p * p).sum::<f64>().sqrt();
         self.sigma *= libm::exp(((c_sigma / d_sigma) * (norm / expected - 1.0)).min(1.0));
         let memory = (1.0 - libm::pow(1.0 - c_sigma, 2.0 * f64::from(self.generation))).sqrt();
         let short = norm / memory < (1.4 + 2.0 / (nf + 1.0)) * expected;
         let h = f64::from(u8::from(short));
-        self.p_c = &self.p_c * (1.0 - c_c) + &y_w * (h * (c_c * (2.0 - c_c) * mu_eff).sqrt());
+        let gain = h * (c_c * (2.0 - c_c) * mu_eff).sqrt();
+        follow_path(&mut self.p_c, 1.0 - c_c, gain, &y_w);
         self.adapt(&y, &w, c_1, c_mu, (1.0 - h) * c_c * (2.0 - c_c));
         self.sigma = self.sigma.clamp(1e-14, 1.0);
     }
 
     /// Updates the covariance and its eigendecomposition. `lost` restores the variance that a
     /// stalled path leaves out.
-    fn adapt(&mut self, y: &[DVector<f64>], w: &[f64], c_1: f64, c_mu: f64, lost: f64) {
+    fn adapt(&mut self, y: &[Vec<f64>], w: &[f64], c_1: f64, c_mu: f64, lost: f64) {
         let n = self.m.len();
         let keep = 1.0 - c_1 - c_mu + c_1 * lost;
         if n >= SEPARABLE {
             for i in 0..n {
                 let spread: f64 = y.iter().zip(w).map(|(y, w)| w * y[i] * y[i]).sum();
-                self.c[(i, i)] =
-                    keep * self.c[(i, i)] + c_1 * self.p_c[i] * self.p_c[i] + c_mu * spread;
-                self.d[i] = self.c[(i, i)].max(1e-20).sqrt();
+                let learned = c_1 * self.p_c[i] * self.p_c[i] + c_mu * spread;
+                self.c[i * n + i] = keep * self.c[i * n + i] + learned;
+                self.d[i] = self.c[i * n + i].max(1e-20).sqrt();
             }
             return;
         }
-        self.c *= keep;
-        self.c.ger(c_1, &self.p_c, &self.p_c, 1.0);
+        self.c.iter_mut().for_each(|c| *c *= keep);
+        add_outer_product(&mut self.c, c_1, &self.p_c);
         for (y, w) in y.iter().zip(w) {
-            self.c.ger(c_mu * w, y, y, 1.0);
+            add_outer_product(&mut self.c, c_mu * w, y);
         }
-        let Some(eigen) = SymmetricEigen::try_new(self.c.clone(), 1e-14, 10_000) else {
+        let Some(eigen) = SymmetricEigen::of(&self.c, n) else {
             return;
         };
-        self.b = eigen.eigenvectors;
-        self.d = eigen.eigenvalues.map(|value| value.max(1e-20).sqrt());
+        self.b = eigen.vectors;
+        self.d = eigen.values;
+        self.d.iter_mut().for_each(|d| *d = d.max(1e-20).sqrt());
     }
 
     /// Returns C^(−½) y, of shape (n).
-    fn whiten(&self, y: &DVector<f64>) -> DVector<f64> {
-        if self.m.len() >= SEPARABLE {
-            return y.component_div(&self.d);
+    fn whiten(&self, y: &[f64]) -> Vec<f64> {
+        let n = self.m.len();
+        if n >= SEPARABLE {
+            return y.iter().zip(&self.d).map(|(y, d)| y / d).collect();
         }
-        &self.b * (self.b.transpose() * y).component_div(&self.d)
+        let mut white = vec![0.0; n];
+        for (row, y) in self.b.chunks_exact(n).zip(y) {
+            white.iter_mut().zip(row).for_each(|(w, b)| *w += b * y);
+        }
+        white.iter_mut().zip(&self.d).for_each(|(w, d)| *w /= d);
+        self.rotate(&white)
     }
 
     /// Returns whether the distribution has converged: the step size is tiny, the scores are flat,
@@ -195,6 +219,31 @@ impl Evolution {
             || self.sigma * widest < 1e-9
             || self.flat > 10
             || widest / narrowest > 1e7
+    }
+}
+
+fn identity(n: usize) -> Vec<f64> {
+    let mut matrix = vec![0.0; n * n];
+    matrix
+        .iter_mut()
+        .step_by(n + 1)
+        .for_each(|item| *item = 1.0);
+    matrix
+}
+
+/// Moves an evolution path: keeps a part of it, and adds a step.
+fn follow_path(path: &mut [f64], keep: f64, gain: f64, step: &[f64]) {
+    for (path, step) in path.iter_mut().zip(step) {
+        *path = *path * keep + step * gain;
+    }
+}
+
+/// Adds α x xᵀ to a matrix.
+fn add_outer_product(matrix: &mut [f64], alpha: f64, x: &[f64]) {
+    for (row, x_i) in matrix.chunks_exact_mut(x.len()).zip(x) {
+        for (item, x_j) in row.iter_mut().zip(x) {
+            *item += alpha * x_i * x_j;
+        }
     }
 }
 
@@ -220,7 +269,7 @@ mod tests {
             samples.sort_by(|a, b| valley(a).total_cmp(&valley(b)));
             evolution.learn(&samples, false);
         }
-        let value = valley(evolution.m.as_slice());
+        let value = valley(&evolution.m);
         assert!(value < 1e-8, "{value}");
     }
 

@@ -4,12 +4,13 @@
 //! grid of 10^30 points costs no more than a grid of ten. A float needs a number of points;
 //! integers, steps and choices have a natural one.
 
+use super::lattice::{Lattice, Line};
 use super::seen::Seen;
 use super::{Ask, Sampler};
 use std::sync::Arc;
 use swath_model::source::section::Section;
 use swath_model::source::{Diagnostic, Diagnostics, NodeValue, Opt, Preset, Takes};
-use swath_model::space::{Axis, AxisKind, Name, Params, Space};
+use swath_model::space::{Axis, Name, Params, Space};
 use swath_model::study::kind::Capability;
 use swath_model::study::{Event, Kind, Setting, Study};
 use swath_numerics::sobol::mix;
@@ -69,7 +70,7 @@ fn build(
     let points = points?;
     let mut lines = Vec::new();
     for axis in setting.space.axes() {
-        match line(axis, &points) {
+        match Line::of(axis, points.of(axis)) {
             Some(line) => lines.push(line),
             None => {
                 let message = format!(
@@ -164,65 +165,11 @@ fn parameter(name: &Name) -> &str {
     name.split('[').next().unwrap_or(name)
 }
 
-/// The positions of the grid points along one axis.
-enum Line {
-    /// The centres of this many cells of equal width, for integers and steps.
-    Cells(u64),
-    /// This many points from end to end, both ends included, for floats.
-    Spread(u64),
-    /// The centres of the shares of the choices.
-    At(Vec<f64>),
-}
-
-impl Line {
-    /// Returns the number of points.
-    fn len(&self) -> u64 {
-        match self {
-            Self::Cells(n) | Self::Spread(n) => *n,
-            Self::At(centres) => centres.len() as u64,
-        }
-    }
-
-    /// Returns the coordinate of point number `digit` in the unit cube.
-    fn coordinate(&self, space: &Space, axis: usize, digit: u64) -> f64 {
-        match self {
-            Self::Cells(n) => space
-                .cell(axis, digit)
-                .unwrap_or((digit as f64 + 0.5) / *n as f64),
-            Self::Spread(1) => 0.5,
-            Self::Spread(n) => (digit as f64 / (*n - 1) as f64).min(1.0 - f64::EPSILON / 2.0),
-            Self::At(centres) => centres[digit as usize],
-        }
-    }
-}
-
-/// Returns the points of an axis, or `None` for a float without a number of points.
-fn line(axis: &Axis, points: &Points) -> Option<Line> {
-    Some(match &axis.kind {
-        AxisKind::Real => Line::Spread(points.of(axis)?),
-        AxisKind::Ordered(n) => Line::Cells((*n).max(1)),
-        AxisKind::Choice(weights) => {
-            let mut low = 0.0;
-            let mut centres = Vec::new();
-            for weight in weights {
-                // A choice of weight 0 is never proposed.
-                if *weight > 0.0 {
-                    centres.push(low + weight / 2.0);
-                }
-                low += weight;
-            }
-            Line::At(centres)
-        }
-    })
-}
-
 /// A grid and its cursor.
 struct Grid {
     space: Arc<Space>,
-    /// The points of each axis, in the order of the axes.
-    lines: Vec<Line>,
-    /// The order in which axes advance, parents before children: the last axis varies fastest.
-    order: Vec<usize>,
+    /// The combinations of the values.
+    lattice: Lattice,
     /// The seed of the random order, or `None` for the order of the file.
     shuffle: Option<u64>,
     /// The first combination in file order that is not known to be done, as one index per axis;
@@ -235,51 +182,22 @@ struct Grid {
 
 impl Grid {
     fn new(space: Arc<Space>, lines: Vec<Line>, shuffle: Option<u64>) -> Self {
-        // An axis without points (a choice whose weights are all 0) makes the grid empty.
-        let next = lines
-            .iter()
-            .all(|line| line.len() > 0)
-            .then(|| vec![0; lines.len()]);
-        let order = space.order();
+        let lattice = Lattice::new(space.clone(), lines);
         Self {
-            space,
-            lines,
-            order,
+            next: lattice.first(),
+            lattice,
             shuffle,
-            next,
             probes: 0,
-            seen: Seen::default(),
+            // The user chose the points, however close they are.
+            seen: Seen::exact(space.clone()),
+            space,
         }
-    }
-
-    /// Returns the point of the unit cube for one index per axis.
-    fn unit(&self, digits: &[u64]) -> Vec<f64> {
-        let lines = self.lines.iter().zip(digits).enumerate();
-        lines
-            .map(|(axis, (line, digit))| line.coordinate(&self.space, axis, *digit))
-            .collect()
     }
 
     /// Returns whether a configuration is still to be tried: neither seen nor refused by a
     /// constraint.
     fn is_untried(&self, params: &Params) -> bool {
         !self.seen.has(params) && self.space.admits(params).is_ok()
-    }
-
-    /// Returns the combination after `digits`; the last axis varies fastest. Axes that are inactive
-    /// in this configuration do not advance, because their value makes no difference.
-    fn after(&self, digits: &[u64], params: &Params) -> Option<Vec<u64>> {
-        let active = self.space.active(params);
-        let at = self.order.iter().rposition(|axis| {
-            let is_active = active.get(*axis).copied().unwrap_or(true);
-            is_active && digits[*axis] + 1 < self.lines[*axis].len()
-        })?;
-        let mut next = digits.to_vec();
-        next[self.order[at]] += 1;
-        for axis in &self.order[at + 1..] {
-            next[*axis] = 0;
-        }
-        Some(next)
     }
 
     /// Examines up to `patience` combinations from `start` on. Returns the position reached and the
@@ -292,27 +210,26 @@ impl Grid {
         let mut digits = start.cloned();
         for _ in 0..patience {
             let Some(here) = &digits else { break };
-            let params = self.space.decode(&self.unit(here));
+            let params = self.lattice.decode(here);
             if self.is_untried(&params) {
                 return (digits, Some(params));
             }
-            digits = self.after(here, &params);
+            digits = self.lattice.after(here, &params);
         }
         (digits, None)
     }
 
     /// Returns the random combination of probe number `probe` under `seed`. Probes may repeat.
     fn probe(&self, seed: u64, probe: u64) -> Params {
-        let digits: Vec<u64> = self
-            .lines
-            .iter()
+        let lines = self.lattice.lines().iter();
+        let digits: Vec<u64> = lines
             .enumerate()
             .map(|(at, line)| {
                 let bits = mix(mix(seed ^ mix(probe)) ^ at as u64);
                 ((u128::from(bits) * u128::from(line.len())) >> 64) as u64
             })
             .collect();
-        self.space.decode(&self.unit(&digits))
+        self.lattice.decode(&digits)
     }
 
     /// Returns the first of the next thousand probes whose configuration is still to be tried, with

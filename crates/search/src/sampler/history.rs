@@ -9,7 +9,10 @@ use super::seen::Seen;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use swath_model::space::{AxisKind, Params, Space};
-use swath_model::study::{Event, Objective, Origin, Setting, Study, Trial, TrialId, TrialState};
+use swath_model::study::{
+    Event, Exit, FailureClass, Objective, Origin, Setting, Study, Trial, TrialId, TrialState,
+};
+use swath_numerics::pareto::dominates;
 
 /// Number of rows in the archive. It exceeds every population of `nsga2` and every set of good
 /// trials of `tpe`.
@@ -34,6 +37,9 @@ pub enum Outcome {
     /// The trial failed, was stopped before it reported all objectives, or is complete without
     /// them.
     Failed,
+    /// The trial failed for a reason that says nothing about its configuration: it could not be
+    /// started, or its machine went down.
+    Uninformative,
     /// The configuration no longer belongs to the space, after an edit of the sweep file.
     Outside,
     /// The trial is a replicate: another seed of an earlier trial, whose row holds the mean of all
@@ -51,13 +57,15 @@ pub struct Row {
     pub active: Box<[bool]>,
     /// The outcome so far.
     pub outcome: Outcome,
-    /// Total violation of the outcome constraints, at least 0; 0 if all are satisfied. Each violation
-    /// is relative to its bound, unless the bound is 0.
+    /// Total violation of the outcome constraints, at least 0; 0 if all are satisfied. Each
+    /// violation is relative to its bound, unless the bound is 0.
     pub violation: f64,
-    /// The excess over each outcome constraint, in units of its metric: negative if satisfied, NaN if
-    /// the trial did not report the metric. Empty until the trial has an outcome, and without outcome
-    /// constraints.
+    /// The excess over each outcome constraint, in units of its metric: negative if satisfied, NaN
+    /// if the trial did not report the metric. Empty until the trial has an outcome, and without
+    /// outcome constraints.
     pub excess: Box<[f64]>,
+    /// The class of the failure if the trial failed.
+    pub failure: Option<FailureClass>,
     /// The row of the original trial if this one is a replicate.
     original: Option<u32>,
     /// The number of seeds that the scores are the mean of.
@@ -87,14 +95,14 @@ impl Row {
     }
 }
 
-/// All trials of a study as the samplers see them: a row for each, whose index is the trial id minus
-/// one.
+/// All trials of a study as the samplers see them: a row for each, whose index is the trial id
+/// minus one.
 ///
 /// Scores are *oriented*: smaller is better, so those of an objective to maximize have the opposite
 /// sign. The score of a configuration with several seeds is the mean over its complete replicates;
-/// the replicates themselves have no score. The score of a stopped or paused trial is an estimate of
-/// its final value: its rank among the complete trials at its last step, mapped to the final score of
-/// the same rank. Mapping by rank needs no model of the curves.
+/// the replicates themselves have no score. The score of a stopped or paused trial is an estimate
+/// of its final value: its rank among the complete trials at its last step, mapped to the final
+/// score of the same rank. Mapping by rank needs no model of the curves.
 ///
 /// An update takes O(log n) comparisons and a shift of 16 bytes for each worse trial, apart from
 /// edits of the study, which rebuild the history. With several objectives an update also sorts the
@@ -104,7 +112,7 @@ pub struct History {
     pub(super) space: Arc<Space>,
     /// The objectives of the study, in the order of the sweep file.
     pub(super) objectives: Vec<Objective>,
-    /// The configurations that were tried, replicates and trials outside the space included.
+    /// The configurations that were tried.
     pub(super) seen: Seen,
     /// Number of outcome constraints.
     constraint_count: usize,
@@ -134,7 +142,7 @@ impl History {
         Self {
             space: setting.space.clone(),
             objectives: setting.objectives.clone(),
-            seen: Seen::default(),
+            seen: Seen::new(setting.space.clone()),
             constraint_count: 0,
             rows: Vec::new(),
             replicates: 0,
@@ -162,7 +170,7 @@ impl History {
         self.space.axes().iter().map(|axis| &axis.kind)
     }
 
-    /// Returns the configurations that were tried, replicates and trials outside the space included.
+    /// Returns the configurations that were tried.
     #[must_use]
     pub fn seen(&self) -> &Seen {
         &self.seen
@@ -208,8 +216,8 @@ impl History {
     }
 
     /// Returns `rows` ordered from best to worst over all objectives, by non-dominated front and
-    /// crowding distance. Rows that satisfy the outcome constraints come first, the others follow by
-    /// violation (Deb et al., IEEE TEC 6(2), 2002). Every row must have a score.
+    /// crowding distance. Rows that satisfy the outcome constraints come first, the others follow
+    /// by violation (Deb et al., IEEE TEC 6(2), 2002). Every row must have a score.
     ///
     /// # Panics
     /// If a row does not exist.
@@ -254,10 +262,31 @@ impl History {
         self.archive.rows()
     }
 
+    /// Returns the archived rows of the Pareto front: those that satisfy the outcome constraints
+    /// and that no other of them dominates.
+    pub(super) fn front(&self) -> Vec<u32> {
+        let archived = self.archive().iter().copied();
+        let feasible: Vec<u32> = archived
+            .filter(|row| self.row(*row).violation == 0.0)
+            .collect();
+        let mut front = feasible.clone();
+        front.retain(|row| {
+            let mut others = feasible.iter().map(|other| self.scores(*other));
+            !others.any(|other| dominates(other, self.scores(*row)))
+        });
+        front
+    }
+
     /// Returns the rows whose outcome is [`Outcome::Failed`].
     #[must_use]
     pub fn failed(&self) -> &[u32] {
         &self.failed
+    }
+
+    /// Returns the classes of the failures so far.
+    pub(super) fn failure_classes(&self) -> BTreeSet<FailureClass> {
+        let failed = self.failed.iter();
+        failed.filter_map(|row| self.row(*row).failure).collect()
     }
 
     /// Returns the rows of the pending trials, oldest first.
@@ -288,9 +317,9 @@ impl History {
         self.absent[axis]
     }
 
-    /// Moves a point, of shape (d), to the place where its configuration will be encoded, and returns
-    /// which coordinates are active there, of shape (d). A model then compares the point with tried ones without
-    /// rounding errors.
+    /// Moves a point, of shape (d), to the place where its configuration will be encoded, and
+    /// returns which coordinates are active there, of shape (d). A model then compares the point
+    /// with tried ones without rounding errors.
     pub fn snap(&self, unit: &mut [f64]) -> Box<[bool]> {
         // Only decoding reveals which coordinates of a conditional space are active. Without
         // conditions a look-up of the cell per axis is much cheaper.
@@ -309,8 +338,8 @@ impl History {
         vec![true; unit.len()].into()
     }
 
-    /// Returns the configuration of a point, of shape (d), or `None` if a constraint refuses it or it
-    /// was tried before.
+    /// Returns the configuration of a point, of shape (d), or `None` if a constraint refuses it or
+    /// it was tried before, or nearly the same one.
     #[must_use]
     pub fn untried(&self, unit: &[f64]) -> Option<Params> {
         let params = self.space.decode(unit);
@@ -397,6 +426,7 @@ impl History {
             outcome: Outcome::Pending,
             violation: 0.0,
             excess: Box::default(),
+            failure: None,
             original: None,
             seeds: 1,
             curve: Vec::new(),
@@ -501,6 +531,7 @@ impl History {
         }
         row.unfinished = matches!(trial.state, TrialState::Stopped | TrialState::Paused);
         row.outcome = outcome;
+        row.failure = failure_class(trial).filter(|_| row.outcome == Outcome::Failed);
         match (&row.outcome, row.score()) {
             (Outcome::Pending, _) => drop(self.pending.insert(at)),
             (Outcome::Failed, _) => self.failed.push(at),
@@ -522,7 +553,10 @@ impl History {
         match trial.state {
             TrialState::Waiting | TrialState::Running => Outcome::Pending,
             // A configuration that cannot work is to be avoided as one that failed.
-            TrialState::Failed | TrialState::Invalid => Outcome::Failed,
+            TrialState::Failed | TrialState::Invalid => match failure_class(trial) {
+                Some(FailureClass::Lost | FailureClass::Spawn) => Outcome::Uninformative,
+                _ => Outcome::Failed,
+            },
             TrialState::Complete => {
                 let standing = study.standing(trial.id).map(|standing| standing.scores);
                 standing.map_or(Outcome::Failed, |scores| Outcome::Scored(scores.into()))
@@ -544,9 +578,9 @@ impl History {
     }
 
     /// Estimates the final score of a stopped or paused trial. Its rank among complete trials at
-    /// its last step is mapped to the final score of the same rank. At most [`MAX_PEERS`] complete trials
-    /// are compared, the best ones. With fewer than three the last value is returned; `None` without
-    /// any report.
+    /// its last step is mapped to the final score of the same rank. At most [`MAX_PEERS`] complete
+    /// trials are compared, the best ones. With fewer than three the last value is returned; `None`
+    /// without any report.
     fn estimated_final_score(&self, row: &Row) -> Option<f64> {
         let (step, value) = *row.curve.last()?;
         let peers = self
@@ -572,6 +606,16 @@ impl History {
         } else {
             finals[rank]
         })
+    }
+}
+
+/// Returns the class of the failure with which a trial ended.
+fn failure_class(trial: &Trial) -> Option<FailureClass> {
+    match (&trial.exit, &trial.state) {
+        (Some(Exit::Failed(failure)), _) => Some(failure.class()),
+        (Some(Exit::Lost), _) => Some(FailureClass::Lost),
+        (_, TrialState::Complete) => Some(FailureClass::Objective),
+        _ => None,
     }
 }
 

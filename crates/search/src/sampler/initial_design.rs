@@ -1,11 +1,11 @@
-//! The initial design of the model-based samplers: points of a Sobol sequence, until enough trials
-//! have ended to fit a model.
+//! The initial design of the model-based samplers: the middle of the space, then points of a Sobol
+//! sequence, until enough trials have ended to fit a model.
 //!
 //! Santner, Williams & Notz, *The Design and Analysis of Computer Experiments*, 2018, chapter 5.
 
 use super::history::History;
 use super::sobol::Sequence;
-use swath_model::space::Params;
+use swath_model::space::{AxisKind, Params};
 use swath_model::study::{Event, Setting};
 
 /// A initial design: a Sobol sequence and the number of configurations to take from it.
@@ -51,7 +51,27 @@ impl InitialDesign {
         if self.is_complete(history) {
             return None;
         }
+        if history.is_empty()
+            && let Some(params) = self.centre(history)
+        {
+            return Some(params);
+        }
         self.sequence.peek(&history.seen).map(|(_, params)| params)
+    }
+
+    /// Returns the middle of all numbers, with the choices of the first point of the sequence.
+    /// People choose ranges around the values that they expect to be good. `None` without numbers,
+    /// and if a constraint refuses the point.
+    fn centre(&self, history: &History) -> Option<Params> {
+        let mut unit = self.sequence.point(0);
+        let mut has_numbers = false;
+        for (x, kind) in unit.iter_mut().zip(history.kinds()) {
+            if !matches!(kind, AxisKind::Choice(_)) {
+                *x = 0.5;
+                has_numbers = true;
+            }
+        }
+        has_numbers.then(|| history.untried(&unit)).flatten()
     }
 
     /// Returns the Sobol point reserved for trial number `trial`, or `None` if a constraint refuses

@@ -51,16 +51,21 @@ mod auto;
 mod cmaes;
 mod constraint_models;
 mod evolution;
+mod failure_models;
 mod gp;
 mod grid;
 mod history;
+mod hypervolume_improvement;
 mod initial_design;
 mod kernel;
+mod lattice;
+mod luck;
 mod nsga2;
 mod outlook;
 mod parzen;
 mod perturbation;
 mod program;
+mod quadratic;
 mod random;
 mod seen;
 mod sobol;
@@ -69,7 +74,10 @@ mod surrogate;
 mod tpe;
 mod training_set;
 
+pub use failure_models::failure_risks;
 pub use history::{History, Outcome, Row};
+pub use lattice::configurations;
+pub use luck::LuckyBest;
 pub use outlook::{Gain, Outlook};
 pub use seen::Seen;
 
@@ -96,8 +104,18 @@ pub trait Sampler: Send {
     }
 
     /// Returns the configuration for trial [`Ask::trial`], or `None` if the sampler has nothing
-    /// left to propose (for example a finished grid).
+    /// left to propose: a finished grid, or a finite space of which every configuration was tried.
     fn suggest(&self, ask: &Ask<'_>) -> Option<Params>;
+
+    /// Returns the reason in words if the proposal for [`Ask::trial`] is the first one after a
+    /// restart of the search. Like [`suggest`](Self::suggest), a pure function of the events
+    /// observed so far.
+    /// The reason is recorded as [`Origin::Restarted`](swath_model::study::Origin::Restarted). The
+    /// default is `None`: the search never restarts.
+    fn restart(&self, ask: &Ask<'_>) -> Option<String> {
+        let _ = ask;
+        None
+    }
 
     /// Returns the reason why this sampler cannot propose any more. The driver checks it after each
     /// query; it then starts no trial, lets the running ones end by themselves, and returns the
@@ -143,21 +161,25 @@ impl Ask<'_> {
             .find(|params| self.space.admits(params).is_ok())
     }
 
-    /// Draws a configuration like [`draw`](Self::draw), but prefers one that is not in `seen`.
+    /// Draws a configuration like [`draw`](Self::draw) that is not in `seen`.
     ///
-    /// A repetition is returned only if each configuration of a finite space was tried, or if 200
-    /// further draws in a row were repetitions too. Returns `None` if the constraints refuse 1000
-    /// points in a row.
+    /// If 201 draws in a row were tried before, the configurations of a finite space are searched in
+    /// order: `None` says that all of them were tried. In an infinite space, or one too large to be
+    /// searched, a repetition is returned then. Returns `None` too if the constraints refuse 1000
+    /// points in a row and the search in order finds nothing.
     pub fn draw_unseen(&self, seen: &Seen, mut point: impl FnMut() -> Vec<f64>) -> Option<Params> {
-        let first = self.draw(&mut point)?;
-        // Without this check a small finite space would cost 200 draws on every proposal once each
-        // of its configurations has been tried.
-        if !seen.has(&first) || seen.covers(self.space) {
-            return Some(first);
+        let first = self.draw(&mut point);
+        if let Some(params) = &first {
+            if !seen.has(params) {
+                return first;
+            }
+            let unseen = (0..MAX_REPETITIONS)
+                .filter_map(|_| self.draw(&mut point))
+                .find(|params| !seen.has(params));
+            if unseen.is_some() {
+                return unseen;
+            }
         }
-        let unseen = (0..MAX_REPETITIONS)
-            .filter_map(|_| self.draw(&mut point))
-            .find(|params| !seen.has(params));
-        Some(unseen.unwrap_or(first))
+        seen.untried_or(first)
     }
 }

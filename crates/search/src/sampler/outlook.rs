@@ -40,7 +40,7 @@ const PROMISING: usize = 80;
 /// Number of joint samples of the process.
 const SAMPLES: usize = 1000;
 /// Share of the variance that the model must explain in configurations that are left out.
-const EXPLAINED: f64 = 0.3;
+pub(super) const EXPLAINED: f64 = 0.3;
 /// Deviations of the confidence bounds.
 const DEVIATIONS: f64 = 1.96;
 
@@ -53,6 +53,18 @@ pub struct Gain {
     pub low: f64,
     /// The 95 % quantile.
     pub high: f64,
+}
+
+impl Gain {
+    /// Returns the gain with each number limited to `most`.
+    #[must_use]
+    pub fn at_most(self, most: f64) -> Self {
+        Self {
+            mean: self.mean.min(most),
+            low: self.low.min(most),
+            high: self.high.min(most),
+        }
+    }
 }
 
 /// The outlook of a search.
@@ -85,11 +97,12 @@ impl Outlook {
     #[must_use]
     pub fn of(setting: &Setting, study: &Study, further: usize) -> Option<Self> {
         let history = History::of(setting, study);
-        if setting.objectives.len() != 1 || history.constraint_count() > 0 || history.dims() == 0 {
-            return None;
-        }
         let further = further.clamp(1, MOST_FURTHER);
         let model = Model::fitted(&history, study)?;
+        let explained = model.explained()?;
+        if explained < EXPLAINED {
+            return None;
+        }
         let mut rng = stream(setting.seed, Purpose::Measure, u64::from(u32::MAX));
         let pool = model.pool(&history, &mut rng);
         let drawn: Vec<Vec<f64>> = (0..further)
@@ -126,8 +139,8 @@ impl Outlook {
             left,
             bound: (incumbent.upper - lowest).max(0.0) * model.scale,
             noise: model.noise * model.scale,
-            error: (1.0 - model.explained).max(0.0).sqrt().max(model.noise) * model.scale,
-            explained: model.explained,
+            error: (1.0 - explained).max(0.0).sqrt().max(model.noise) * model.scale,
+            explained,
             trials: model.rows.len(),
         })
     }
@@ -201,16 +214,20 @@ fn cross_validated(columns: &Columns, encoded: &[(Vec<f64>, usize)], y: &[f64]) 
 }
 
 /// The Gaussian process over the complete configurations.
-struct Model {
+pub(super) struct Model {
     columns: Columns,
-    /// The rows of the history, and their encoding.
-    members: Vec<u32>,
-    rows: Vec<Vec<f64>>,
-    posterior: Posterior,
-    /// The standard deviation of the results, which are 1 apart in the model.
-    scale: f64,
-    noise: f64,
-    explained: f64,
+    /// The rows of the history, the best first, and their encoding with the number of their seeds.
+    pub(super) members: Vec<u32>,
+    pub(super) rows: Vec<(Vec<f64>, usize)>,
+    /// Their values: mean 0 and standard deviation 1.
+    y: Vec<f64>,
+    pub(super) posterior: Posterior,
+    /// The mean of the results.
+    pub(super) mean: f64,
+    /// The standard deviation of the results.
+    pub(super) scale: f64,
+    /// The standard deviation of the noise of one result, in units of `scale`.
+    pub(super) noise: f64,
 }
 
 /// The tried configuration with the lowest mean.
@@ -223,8 +240,12 @@ struct Incumbent {
 
 impl Model {
     /// Fits the process. Bad results beyond the usual whisker of a box plot are clipped, since only
-    /// the good part of the space matters.
-    fn fitted(history: &History, study: &Study) -> Option<Self> {
+    /// the good part of the space matters. `None` with several objectives or outcome constraints,
+    /// or with fewer than 20 complete configurations.
+    pub(super) fn fitted(history: &History, study: &Study) -> Option<Self> {
+        if history.objectives.len() != 1 || history.constraint_count() > 0 || history.dims() == 0 {
+            return None;
+        }
         let complete: Vec<(f64, u32)> = history
             .ranked()
             .iter()
@@ -260,20 +281,23 @@ impl Model {
                 (columns.row(&row.unit, &row.active), row.seeds)
             })
             .collect();
-        let explained = cross_validated(&columns, &encoded, &y)?;
-        if explained < EXPLAINED {
-            return None;
-        }
         let posterior = conditioned(&columns, encoded.iter(), &y)?;
         Some(Self {
             members,
-            rows: encoded.into_iter().map(|(row, _)| row).collect(),
+            rows: encoded,
+            y,
             noise: posterior.noise_deviation(),
             posterior,
             columns,
+            mean,
             scale,
-            explained,
         })
+    }
+
+    /// Returns the share of the variance that such a model explains in configurations that are left
+    /// out.
+    pub(super) fn explained(&self) -> Option<f64> {
+        cross_validated(&self.columns, &self.rows, &self.y)
     }
 
     /// Returns the tried configuration with the lowest mean.
@@ -283,7 +307,7 @@ impl Model {
             mean: f64::INFINITY,
             upper: f64::INFINITY,
         };
-        for row in &self.rows {
+        for (row, _) in &self.rows {
             let (mean, deviation) = self.posterior.at(row, scratch);
             best.upper = best.upper.min(mean + DEVIATIONS * deviation);
             if mean < best.mean {
@@ -356,7 +380,7 @@ impl Model {
 impl Posterior {
     /// Returns the means and the factor of the covariance at some rows, without noise. `None` if the
     /// covariance stays indefinite.
-    fn joint(&self, rows: &[Vec<f64>]) -> Option<(Vec<f64>, Cholesky)> {
+    pub(super) fn joint(&self, rows: &[Vec<f64>]) -> Option<(Vec<f64>, Cholesky)> {
         let mut scratch = Scratch::default();
         let mut table = Rows::new(self.columns());
         let mut means = Vec::new();
@@ -379,7 +403,7 @@ impl Posterior {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::Outlook;
     use rand::RngExt;
     use std::sync::Arc;
@@ -388,7 +412,7 @@ mod tests {
     use swath_model::study::Setting;
     use swath_numerics::stream::{Purpose, stream};
 
-    fn setting(demo: &Demo, space: &Arc<Space>) -> Setting {
+    pub(in crate::sampler) fn setting(demo: &Demo, space: &Arc<Space>) -> Setting {
         let header = demo.study.header();
         Setting {
             space: space.clone(),
@@ -402,7 +426,7 @@ mod tests {
         }
     }
 
-    fn square() -> Arc<Space> {
+    pub(in crate::sampler) fn square() -> Arc<Space> {
         let text = "x = { min = 0.0, max = 1.0 }\ny = { min = 0.0, max = 1.0 }\n";
         let mut diagnostics = swath_model::source::Diagnostics::default();
         let table = swath_model::source::Table::parse(text, &mut diagnostics);
@@ -411,7 +435,12 @@ mod tests {
     }
 
     /// A study of random trials whose loss is a bowl with noise.
-    fn bowl(trials: usize, noise: f64, slope: f64, seed: u64) -> (Demo, f64) {
+    pub(in crate::sampler) fn bowl(
+        trials: usize,
+        noise: f64,
+        slope: f64,
+        seed: u64,
+    ) -> (Demo, f64) {
         let mut demo = Demo::new(&["x", "y"]);
         let mut rng = stream(seed, Purpose::Simulate, 0);
         let mut best = (f64::INFINITY, f64::INFINITY);

@@ -8,6 +8,7 @@ use crate::dialogue::{self, Dialogue};
 use rand::RngExt;
 use serde_json::{Value, json};
 use swath_model::space::{Extent, Params, Refusal, Space};
+use swath_model::study::kind::Capability;
 use swath_model::study::{Event, Kind, SearchError, Study};
 
 pub(super) const KIND: Kind<dyn Sampler> = Kind {
@@ -15,7 +16,7 @@ pub(super) const KIND: Kind<dyn Sampler> = Kind {
     about: "a program of your own, asked for configurations by JSON lines",
     paper: None,
     options: &dialogue::OPTIONS,
-    capabilities: &[],
+    capabilities: &[Capability::Repeats],
     build: |mut section, setting, diagnostics| {
         let table = "[search.program]";
         let dialogue = Dialogue::take("sampler", table, &mut section, setting, diagnostics)?;

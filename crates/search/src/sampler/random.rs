@@ -17,11 +17,13 @@ pub(super) const KIND: Kind<dyn Sampler> = Kind {
     ),
     options: &[],
     capabilities: &[Capability::Independent],
-    build: |_, _, _| Some(Box::new(Random::default())),
+    build: |_, setting, _| {
+        let seen = Seen::new(setting.space.clone());
+        Some(Box::new(Random { seen }))
+    },
 };
 
 /// The random sampler. Its only state is the set of configurations already tried.
-#[derive(Default)]
 struct Random {
     seen: Seen,
 }

@@ -23,7 +23,7 @@ pub(super) const KIND: Kind<dyn Sampler> = Kind {
     build: |_, setting, _| {
         Some(Box::new(Quasi {
             sequence: Sequence::new(setting.space.clone(), setting.seed),
-            seen: Seen::default(),
+            seen: Seen::new(setting.space.clone()),
         }))
     },
 };
@@ -51,8 +51,9 @@ impl Sequence {
     }
 
     /// Returns the next point that satisfies the constraints and was not tried, with its index. If
-    /// every admissible point within [`PATIENCE`] was tried, returns the first of them, a
-    /// repetition; `None` if the constraints refuse all of them.
+    /// there is none among the next [`PATIENCE`] points, returns an untried configuration of a finite
+    /// space, `None` once all of them were tried; and a repetition in an infinite space, `None` if
+    /// the constraints refuse all of these points.
     pub(super) fn peek(&self, seen: &Seen) -> Option<(u32, Params)> {
         let admitted = (self.next..self.next.saturating_add(PATIENCE)).filter_map(|index| {
             let params = self.space.decode(&self.points.point(index));
@@ -61,18 +62,16 @@ impl Sequence {
                 .is_ok()
                 .then_some((index, params))
         });
-        let mut repeated = None;
+        let mut repetition = None;
         for (index, params) in admitted {
             if !seen.has(&params) {
                 return Some((index, params));
             }
-            repeated = repeated.or(Some((index, params)));
-            // A finite space that is exhausted has no untried point further on either.
-            if seen.covers(&self.space) {
-                break;
-            }
+            repetition = repetition.or(Some((index, params)));
         }
-        repeated
+        let (index, params) = repetition.unzip();
+        let params = seen.untried_or(params)?;
+        Some((index.unwrap_or(self.next), params))
     }
 
     /// Returns point number `index` in the unit cube, independent of the cursor.

@@ -6,8 +6,10 @@
 //! 0.3 + ½ ln d, ¾), which grow with √d as in Hvarfner, Hellsten & Nardi, 2024, arXiv 2402.02229,
 //! but are shorter and tighter; noise ~ LogNormal(−6, 2).
 
-use super::kernel::{Column, ColumnKind, add_squares, matern, matern_slope, sum_squares};
-use swath_numerics::cholesky::{Cholesky, Singular, dot};
+use super::kernel::{
+    Column, ColumnKind, add_four_squares, add_squares, matern, matern_slope, sum_squares,
+};
+use swath_numerics::cholesky::{Cholesky, LANES, Singular, dot};
 use swath_numerics::lbfgs::{self, Effort};
 
 /// The hyperparameters, of shape (d + 1): the logarithm of each lengthscale, then that of the ratio
@@ -57,6 +59,10 @@ const NOISE_SPREAD: f64 = 2.0;
 pub(super) struct Rows {
     /// The meaning of each column.
     pub(super) columns: Vec<Column>,
+    /// The columns that are numbers, in fours.
+    fours: Vec<[usize; 4]>,
+    /// The columns that are not in `fours`.
+    others: Vec<usize>,
     /// One vector per column, all of the same length.
     data: Vec<Vec<f64>>,
     /// The noise of each row relative to that of one trial: 1/4 for a mean of four trials.
@@ -66,8 +72,16 @@ pub(super) struct Rows {
 impl Rows {
     /// Creates an empty table.
     pub(super) fn new(columns: &[Column]) -> Self {
+        let (numbers, mut others): (Vec<usize>, Vec<usize>) =
+            (0..columns.len()).partition(|at| columns[*at].kind != ColumnKind::Choice);
+        let fours = numbers.chunks_exact(4);
+        others.extend_from_slice(fours.remainder());
         Self {
             columns: columns.to_vec(),
+            fours: fours
+                .map(|four| [four[0], four[1], four[2], four[3]])
+                .collect(),
+            others,
             data: vec![Vec::new(); columns.len()],
             shares: Vec::new(),
         }
@@ -97,8 +111,13 @@ impl Rows {
     fn squares(&self, weights: &[f64], row: impl Fn(usize) -> f64, squares: &mut [f64]) {
         squares.fill(0.0);
         let n = squares.len();
-        for (at, (column, data)) in self.columns.iter().zip(&self.data).enumerate() {
-            add_squares(column.kind, weights[at], row(at), &data[..n], squares);
+        for four in &self.fours {
+            let there = four.map(|at| &self.data[at][..n]);
+            add_four_squares(four.map(|at| weights[at]), four.map(&row), there, squares);
+        }
+        for at in self.others.iter().copied() {
+            let there = &self.data[at][..n];
+            add_squares(self.columns[at].kind, weights[at], row(at), there, squares);
         }
     }
 
@@ -188,6 +207,9 @@ fn evidence(rows: &Rows, y: &[f64], hyper: &Hyper, gradient: &mut [f64]) -> f64 
     value
 }
 
+/// Number of rows, the first ones, that bound the deviation.
+const BOUND_ROWS: usize = 64;
+
 /// The posterior of the process given rows and their values.
 #[derive(Debug, Clone)]
 pub(super) struct Posterior {
@@ -203,6 +225,8 @@ pub(super) struct Posterior {
     signal: f64,
     /// The noise of one trial, in units of the signal variance.
     noise: f64,
+    /// A constant that is added to the mean.
+    shift: f64,
 }
 
 /// Buffers that are reused between evaluations.
@@ -212,6 +236,8 @@ pub(super) struct Scratch {
     squares: Vec<f64>,
     /// Correlations with each row.
     kernel: Vec<f64>,
+    /// The correlations of several points with each row.
+    panel: Vec<[f64; LANES]>,
     /// The correlations after a triangular solve.
     solved: Vec<f64>,
 }
@@ -238,7 +264,13 @@ impl Posterior {
             alpha,
             signal,
             noise,
+            shift: 0.0,
         })
+    }
+
+    /// Adds a constant to the mean everywhere.
+    pub(super) fn shifted(self, shift: f64) -> Self {
+        Self { shift, ..self }
     }
 
     /// Returns the columns of the rows.
@@ -246,22 +278,10 @@ impl Posterior {
         &self.rows.columns
     }
 
-    /// Returns the mean at a row and an upper bound of the standard deviation, in time linear in
-    /// the number of rows. The bound is the deviation given the nearest row alone: further rows can
-    /// only reduce the variance.
-    pub(super) fn mean_and_bound(&self, row: &[f64], scratch: &mut Scratch) -> (f64, f64) {
+    /// Returns the mean at a row, in time linear in the number of rows.
+    pub(super) fn mean(&self, row: &[f64], scratch: &mut Scratch) -> f64 {
         self.correlate(row, scratch);
-        let nearest = scratch.kernel.iter().copied().fold(0.0, f64::max);
-        let position = scratch.kernel.iter().position(|k| *k == nearest);
-        let first = self.factor.row(0)[0] * self.factor.row(0)[0];
-        // The diagonal of the kernel matrix differs between rows only by their noise.
-        let shares = &self.rows.shares;
-        let own = position.map_or(first, |at| first + self.noise * (shares[at] - shares[0]));
-        let bound = 1.0 - nearest * nearest / own;
-        (
-            dot(&scratch.kernel, &self.alpha),
-            (self.signal * bound.max(1e-10)).sqrt(),
-        )
+        self.shift + dot(&scratch.kernel, &self.alpha)
     }
 
     /// Returns the mean and the standard deviation at a row, without noise; O(n²).
@@ -270,11 +290,53 @@ impl Posterior {
         scratch.solved.clear();
         scratch.solved.extend_from_slice(&scratch.kernel);
         self.factor.solve_lower(&mut scratch.solved);
-        let variance = (1.0 - dot(&scratch.solved, &scratch.solved)).max(1e-10);
         (
-            dot(&scratch.kernel, &self.alpha),
-            (self.signal * variance).sqrt(),
+            self.shift + dot(&scratch.kernel, &self.alpha),
+            self.deviation(dot(&scratch.solved, &scratch.solved)),
         )
+    }
+
+    /// Returns the standard deviation where the rows explain this share of the signal variance.
+    fn deviation(&self, explained: f64) -> f64 {
+        (self.signal * (1.0 - explained).max(1e-10)).sqrt()
+    }
+
+    /// Returns the same as [`at`](Self::at) for each of the rows, in much less time.
+    pub(super) fn at_each(&self, rows: &[Vec<f64>], scratch: &mut Scratch) -> Vec<(f64, f64)> {
+        self.moments(rows, self.rows.len(), scratch)
+    }
+
+    /// Returns the mean at each of the rows and an upper bound of the standard deviation, in time
+    /// linear in the number of rows. The bound is the deviation given the first [`BOUND_ROWS`] rows
+    /// alone: further rows can only reduce the variance.
+    pub(super) fn bounds(&self, rows: &[Vec<f64>], scratch: &mut Scratch) -> Vec<(f64, f64)> {
+        self.moments(rows, BOUND_ROWS.min(self.rows.len()), scratch)
+    }
+
+    /// Returns the mean at each of the rows, and the deviation given the first `count` rows
+    /// conditioned on.
+    fn moments(&self, rows: &[Vec<f64>], count: usize, scratch: &mut Scratch) -> Vec<(f64, f64)> {
+        let mut moments = Vec::with_capacity(rows.len());
+        for rows in rows.chunks(LANES) {
+            let mut means = [0.0; LANES];
+            scratch.panel.clear();
+            scratch.panel.resize(count, [0.0; LANES]);
+            for (lane, row) in rows.iter().enumerate() {
+                means[lane] = self.mean(row, scratch);
+                let correlations = scratch.panel.iter_mut().zip(&scratch.kernel);
+                correlations.for_each(|(slot, correlation)| slot[lane] = *correlation);
+            }
+            self.factor.solve_lower_panel(&mut scratch.panel, 0);
+            let mut explained = [0.0; LANES];
+            for solved in &scratch.panel {
+                for lane in 0..LANES {
+                    explained[lane] += solved[lane] * solved[lane];
+                }
+            }
+            let deviations = explained.map(|explained| self.deviation(explained));
+            moments.extend(means.into_iter().zip(deviations).take(rows.len()));
+        }
+        moments
     }
 
     /// Returns the mean at a row, and its correlations with the rows conditioned on after a
@@ -316,27 +378,39 @@ impl Posterior {
         deviation: &mut [f64],
     ) -> (f64, f64) {
         let (mu, sigma) = self.at(row, scratch);
+        self.prepare_slopes(scratch);
+        for (at, slot) in mean.iter_mut().enumerate() {
+            *slot = self.mean_slope(at, row, &self.alpha, scratch);
+            deviation[at] = self.deviation_slope(at, row, sigma, scratch);
+        }
+        (mu, sigma)
+    }
+
+    /// Turns the distances and correlations of [`at`](Self::at) into what the derivatives are made
+    /// of.
+    fn prepare_slopes(&self, scratch: &mut Scratch) {
         self.factor.solve_upper(&mut scratch.solved);
         for square in &mut scratch.squares {
             *square = matern_slope(*square);
         }
-        for (at, column) in self.rows.columns.iter().enumerate() {
-            (mean[at], deviation[at]) = (0.0, 0.0);
-            if column.kind != ColumnKind::Number {
-                continue;
-            }
-            let data = &self.rows.data[at];
-            let (mut m, mut v) = (0.0, 0.0);
-            let factors = scratch.squares.iter().zip(&self.alpha).zip(&scratch.solved);
-            for (x, ((slope, alpha), solved)) in data.iter().zip(factors) {
-                let pull = slope * (x - row[at]);
-                m += pull * alpha;
-                v += pull * solved;
-            }
-            mean[at] = 2.0 * self.weights[at] * m;
-            deviation[at] = -2.0 * self.weights[at] * v * self.signal / sigma;
+    }
+
+    /// Returns the derivative of the sum of `factors` times the correlations along a column; 0
+    /// unless it is of numbers.
+    fn mean_slope(&self, at: usize, row: &[f64], factors: &[f64], scratch: &Scratch) -> f64 {
+        if self.rows.columns[at].kind != ColumnKind::Number {
+            return 0.0;
         }
-        (mu, sigma)
+        let pulls = scratch.squares.iter().zip(&self.rows.data[at]).zip(factors);
+        let sum: f64 = pulls
+            .map(|((slope, x), factor)| slope * (x - row[at]) * factor)
+            .sum();
+        2.0 * self.weights[at] * sum
+    }
+
+    /// Returns the derivative of the deviation along a column.
+    fn deviation_slope(&self, at: usize, row: &[f64], sigma: f64, scratch: &Scratch) -> f64 {
+        -self.mean_slope(at, row, &scratch.solved, scratch) * self.signal / sigma
     }
 
     /// Returns the squared distance to the nearest row, in squared lengthscales.
@@ -372,9 +446,140 @@ impl Posterior {
     }
 }
 
+/// Sampled functions of a process, each known exactly at all rows: those observed with noise and
+/// those believed. A further value of a sampled function has a mean of its own and a deviation that
+/// is the same for all of them.
+///
+/// Sampled by Matheron's rule: a function of the prior, corrected by the data minus its own noisy
+/// values (Wilson et al., *Pathwise Conditioning of Gaussian Processes*, JMLR 22, 2021). Samples
+/// come in antithetic pairs.
+#[derive(Debug, Clone)]
+pub(super) struct SampledFunctions {
+    /// The process given exact values; its mean is that of all functions.
+    exact: Posterior,
+    /// K⁻¹ times the values of each function at the rows.
+    alphas: Vec<Vec<f64>>,
+}
+
+impl SampledFunctions {
+    /// Samples `count` functions (rounded up to an even number) from the posterior given `y`, with
+    /// standard normal variates of `normal`. With `count` 0 the mean is the only function. Returns
+    /// `None` if the kernel matrix without noise stays indefinite.
+    pub(super) fn new(
+        posterior: Posterior,
+        y: &[f64],
+        count: usize,
+        mut normal: impl FnMut() -> f64,
+    ) -> Option<Self> {
+        if count == 0 {
+            let alphas = vec![posterior.alpha.clone()];
+            return Some(Self {
+                exact: posterior,
+                alphas,
+            });
+        }
+        let factor = posterior.rows.factor(&posterior.weights, 0.0)?;
+        let amplitude = posterior.signal.sqrt();
+        let mut alphas = Vec::new();
+        for _ in 0..count.div_ceil(2) {
+            // K⁻¹ times the values of a function of the prior, and those values with noise.
+            let mut prior: Vec<f64> = (0..posterior.rows.len()).map(|_| normal()).collect();
+            let values: Vec<f64> = (0..y.len())
+                .map(|at| dot(factor.row(at), &prior[..=at]))
+                .collect();
+            factor.solve_upper(&mut prior);
+            let shares = &posterior.rows.shares;
+            let mut correction: Vec<f64> = values
+                .iter()
+                .zip(shares)
+                .map(|(value, share)| value + (posterior.noise * share).sqrt() * normal())
+                .collect();
+            posterior.factor.solve_lower(&mut correction);
+            posterior.factor.solve_upper(&mut correction);
+            correction.resize(prior.len(), 0.0);
+            let offsets = prior
+                .iter()
+                .zip(&correction)
+                .map(|(a, b)| amplitude * (a - b));
+            let pairs: Vec<(f64, f64)> = posterior.alpha.iter().copied().zip(offsets).collect();
+            alphas.push(pairs.iter().map(|(mean, offset)| mean + offset).collect());
+            alphas.push(pairs.iter().map(|(mean, offset)| mean - offset).collect());
+        }
+        let exact = Posterior {
+            factor,
+            noise: 0.0,
+            ..posterior
+        };
+        Some(Self { exact, alphas })
+    }
+
+    /// Returns the number of functions.
+    pub(super) fn count(&self) -> usize {
+        self.alphas.len()
+    }
+
+    /// Returns the process of which the functions are samples, given exact values.
+    pub(super) fn process(&self) -> &Posterior {
+        &self.exact
+    }
+
+    /// Returns the mean over all functions at each row conditioned on, and the value of each
+    /// function there: a list for each function.
+    pub(super) fn values(&self) -> (Vec<f64>, Vec<Vec<f64>>) {
+        let rows = &self.exact.rows;
+        let (mut means, mut values) = (Vec::new(), vec![Vec::new(); self.count()]);
+        let mut scratch = Scratch::default();
+        for at in 0..rows.len() {
+            let row: Vec<f64> = rows.data.iter().map(|column| column[at]).collect();
+            self.exact.correlate(&row, &mut scratch);
+            means.push(dot(&scratch.kernel, &self.exact.alpha));
+            for (values, alpha) in values.iter_mut().zip(&self.alphas) {
+                values.push(dot(&scratch.kernel, alpha));
+            }
+        }
+        (means, values)
+    }
+
+    /// Writes the mean of a further value of each function at a row into `means`, and returns the
+    /// deviation.
+    pub(super) fn at(&self, row: &[f64], scratch: &mut Scratch, means: &mut [f64]) -> f64 {
+        let (_, deviation) = self.exact.at(row, scratch);
+        for (mean, alpha) in means.iter_mut().zip(&self.alphas) {
+            *mean = dot(&scratch.kernel, alpha);
+        }
+        deviation
+    }
+
+    /// Adds to `gradient` the derivatives along each column of a function of the means and the
+    /// deviation, whose own derivatives are `by_means` and `by_deviation`. Call it after
+    /// [`at`](Self::at) for the same row and with the same `scratch`.
+    pub(super) fn add_slopes(
+        &self,
+        row: &[f64],
+        scratch: &mut Scratch,
+        (deviation, by_means, by_deviation): (f64, &[f64], f64),
+        gradient: &mut [f64],
+    ) {
+        self.exact.prepare_slopes(scratch);
+        let mut factors = vec![0.0; self.exact.rows.len()];
+        for (alpha, by_mean) in self.alphas.iter().zip(by_means) {
+            for (factor, alpha) in factors.iter_mut().zip(alpha) {
+                *factor += by_mean * alpha;
+            }
+        }
+        for (at, slot) in gradient.iter_mut().enumerate() {
+            *slot += self.exact.mean_slope(at, row, &factors, scratch)
+                + by_deviation * self.exact.deviation_slope(at, row, deviation, scratch);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rand::RngExt;
+    use swath_numerics::normal;
+    use swath_numerics::stream::{Purpose, stream};
 
     fn line(points: &[f64]) -> Rows {
         let mut rows = Rows::new(&[Column {
@@ -444,6 +649,35 @@ mod tests {
     }
 
     #[test]
+    fn the_posterior_at_several_points_at_once_is_that_at_each() {
+        let axes = [0, 1, 2, 3, 4, 5].map(|axis| Column {
+            axis,
+            kind: if axis == 1 {
+                ColumnKind::Choice
+            } else {
+                ColumnKind::Number
+            },
+        });
+        let points: Vec<Vec<f64>> = (0..40)
+            .map(|at| (1..=6).map(|axis| f64::from(at * axis % 7) / 7.0).collect())
+            .collect();
+        let mut rows = Rows::new(&axes);
+        points[..20].iter().for_each(|row| rows.push(row));
+        let y: Vec<f64> = points[..20]
+            .iter()
+            .map(|row| row[0] - row[2] * row[5])
+            .collect();
+        let posterior = Posterior::new(rows, &y, &Hyper::prior(6)).unwrap();
+        let mut scratch = Scratch::default();
+        let each = posterior.at_each(&points, &mut scratch);
+        assert_eq!(each.len(), points.len());
+        for (row, (mean, deviation)) in points.iter().zip(each) {
+            let alone = posterior.at(row, &mut scratch);
+            assert!((mean - alone.0).abs() < 1e-9 && (deviation - alone.1).abs() < 1e-6);
+        }
+    }
+
+    #[test]
     fn the_bound_of_the_deviation_holds_for_means_of_different_numbers_of_trials() {
         let hyper = Hyper(vec![-1.0, 0.0]);
         for order in [[16, 1, 4], [1, 16, 4]] {
@@ -456,15 +690,45 @@ mod tests {
             }
             let posterior = Posterior::new(rows, &[0.3, -1.0, 0.7], &hyper).unwrap();
             let mut scratch = Scratch::default();
-            for at in 0..=100 {
-                let row = [f64::from(at) / 100.0];
-                let (_, bound) = posterior.mean_and_bound(&row, &mut scratch);
-                let (_, deviation) = posterior.at(&row, &mut scratch);
-                assert!(
-                    bound >= deviation,
-                    "{order:?} at {row:?}: {bound} {deviation}"
-                );
+            let at: Vec<Vec<f64>> = (0..=100).map(|at| vec![f64::from(at) / 100.0]).collect();
+            for count in 1..=3 {
+                let bounds = posterior.moments(&at, count, &mut scratch);
+                for (row, (_, bound)) in at.iter().zip(bounds) {
+                    let (_, deviation) = posterior.at(row, &mut scratch);
+                    let excess = deviation - bound;
+                    assert!(
+                        excess < 1e-9,
+                        "{order:?} {count} at {row:?}: {bound} {deviation}"
+                    );
+                }
             }
+        }
+    }
+
+    #[test]
+    fn sampled_functions_have_the_mean_and_the_variance_of_the_posterior() {
+        let hyper = Hyper(vec![-1.0, -1.5]);
+        let mut rows = line(&X);
+        rows.push(&[0.57]);
+        let observed = Posterior::new(line(&X), &Y, &hyper).unwrap();
+        let posterior = Posterior::new(rows, &Y, &hyper).unwrap();
+        let mut rng = stream(1, Purpose::Measure, 8);
+        let normal = || normal::quantile(rng.random_range(1e-12..1.0));
+        let functions = SampledFunctions::new(posterior, &Y, 4000, normal).unwrap();
+        let mut scratch = Scratch::default();
+        let mut means = vec![0.0; functions.count()];
+        for x in [0.3, 0.5, 0.57, 0.8] {
+            let (mean, deviation) = observed.at(&[x], &mut scratch);
+            let own = functions.at(&[x], &mut scratch, &mut means);
+            let count = means.len() as f64;
+            let average = means.iter().sum::<f64>() / count;
+            let spread = means.iter().map(|m| (m - average).powi(2)).sum::<f64>() / count;
+            let total = (own * own + spread).sqrt();
+            assert!((average - mean).abs() < 1e-9, "{x}: {average} {mean}");
+            assert!(
+                (total / deviation - 1.0).abs() < 0.05,
+                "{x}: {total} {deviation}"
+            );
         }
     }
 

@@ -5,17 +5,19 @@
 //! the components that S. Watanabe, *Tree-structured Parzen estimator: understanding its algorithm
 //! components*, 2023 (arXiv 2304.11127) found to matter. `split.rs` decides which trials are good,
 //! for one objective and for several. Pending and failed trials count as bad, so that parallel
-//! slots spread out. The cost of a density does not grow with the number of trials: at most
+//! slots spread out; a pending trial does so in its numbers only, since each choice would otherwise
+//! be avoided as long as one of its trials runs. The cost of a density does not grow with the number of trials: at most
 //! [`BAD_KERNELS`] of the bad ones have a kernel, the latest ones and an even sample of the rest.
 
-use super::history::History;
+use super::history::{History, Outcome, Row};
 use super::initial_design::InitialDesign;
 use super::parzen::{Centre, Parzen, Width};
 use super::perturbation::perturb;
 use super::split::{self, WeightedRow};
 use super::{Ask, Sampler};
 use rand::RngExt;
-use swath_model::space::Params;
+use std::borrow::Cow;
+use swath_model::space::{AxisKind, Params};
 use swath_model::study::{Event, Kind, Study};
 
 pub(super) const KIND: Kind<dyn Sampler> = Kind {
@@ -83,27 +85,56 @@ pub(super) fn propose(history: &History, ask: &Ask<'_>) -> Option<Params> {
     };
     let (likely, unlikely) = (mixture(history, &good), mixture(history, &bad));
     let mut scratch = Vec::new();
-    let mut candidates: Vec<(f64, Vec<f64>)> = (0..DRAWN + LOCAL)
+    let mut candidates: Vec<Candidate> = (0..DRAWN + LOCAL)
         .map(|at| {
             let mut unit = match good.get(at % around.max(1)) {
                 Some((row, _)) if at >= DRAWN => perturb(&history.row(*row).unit, &mut rng),
                 _ => likely.draw(&mut rng),
             };
             let active = history.snap(&mut unit);
-            let ratio = likely.ln_density(&unit, &active, &mut scratch)
-                - unlikely.ln_density(&unit, &active, &mut scratch);
-            (ratio, unit)
+            Candidate {
+                ln_good: likely.ln_density(&unit, &active, &mut scratch),
+                unit,
+                active,
+            }
         })
         .collect();
-    candidates.sort_by(|a, b| b.0.total_cmp(&a.0));
-    candidates
-        .iter()
-        .find_map(|(_, unit)| history.untried(unit))
-        .or_else(|| {
-            ask.draw_unseen(&history.seen, || {
-                (0..history.dims()).map(|_| rng.random()).collect()
-            })
+    candidates.sort_by(|a, b| b.ln_good.total_cmp(&a.ln_good));
+    best_untried(history, &candidates, &unlikely).or_else(|| {
+        ask.draw_unseen(&history.seen, || {
+            (0..history.dims()).map(|_| rng.random()).collect()
         })
+    })
+}
+
+/// A point that may be proposed.
+struct Candidate {
+    /// The logarithm of the density of good trials.
+    ln_good: f64,
+    unit: Vec<f64>,
+    active: Box<[bool]>,
+}
+
+/// Returns the untried candidate with the largest ratio of good to bad density. The candidates are
+/// sorted by good density. No bad density is below the prior's share of it, so that most of the bad
+/// densities, which take most of the time, are not needed.
+fn best_untried(history: &History, candidates: &[Candidate], bad: &Parzen) -> Option<Params> {
+    let mut scratch = Vec::new();
+    let mut best: Option<(f64, Params)> = None;
+    for candidate in candidates {
+        let largest = best.as_ref().map_or(f64::NEG_INFINITY, |(ratio, _)| *ratio);
+        if candidate.ln_good - bad.ln_prior() < largest {
+            break;
+        }
+        let ln_bad = bad.ln_density(&candidate.unit, &candidate.active, &mut scratch);
+        let ratio = candidate.ln_good - ln_bad;
+        if ratio > largest
+            && let Some(params) = history.untried(&candidate.unit)
+        {
+            best = Some((ratio, params));
+        }
+    }
+    best.map(|(_, params)| params)
 }
 
 /// Returns the good and the bad rows with their weights. Failed and pending rows are bad.
@@ -132,16 +163,119 @@ fn subsample(rows: &mut [u32]) -> Vec<WeightedRow> {
 
 /// Returns the density estimated from weighted rows.
 fn mixture(history: &History, rows: &[WeightedRow]) -> Parzen {
+    let active: Vec<Cow<'_, [bool]>> = rows
+        .iter()
+        .map(|(row, _)| telling_axes(history, history.row(*row)))
+        .collect();
     let centres: Vec<_> = rows
         .iter()
-        .map(|(row, weight)| {
-            let row = history.row(*row);
-            Centre {
-                unit: &row.unit,
-                active: &row.active,
-                weight: *weight,
-            }
+        .zip(&active)
+        .map(|((row, weight), active)| Centre {
+            unit: &history.row(*row).unit,
+            active,
+            weight: *weight,
         })
         .collect();
     Parzen::new(history.kinds(), &centres, PRIOR, WIDTH)
+}
+
+/// Returns the axes along which a row has a kernel: all active ones, but no choices of a pending
+/// trial.
+fn telling_axes<'h>(history: &'h History, row: &'h Row) -> Cow<'h, [bool]> {
+    if row.outcome != Outcome::Pending {
+        return Cow::Borrowed(&row.active);
+    }
+    let axes = history.kinds().zip(&row.active);
+    axes.map(|(kind, is_active)| *is_active && !matches!(kind, AxisKind::Choice(_)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use swath_model::demo::{Demo, objective};
+    use swath_model::source::{Diagnostics, Section, Table};
+    use swath_model::space::{Space, Value};
+    use swath_model::study::{Goal, Setting};
+
+    /// Returns the history of a study over a choice and a number.
+    fn history_of(demo: &Demo) -> History {
+        let mut diagnostics = Diagnostics::default();
+        let text = "kind = [\"a\", \"b\"]\nx = { min = 0.0, max = 1.0 }\n";
+        let section = Section::new("space", 0..0, Table::parse(text, &mut diagnostics));
+        let space = Arc::new(Space::parse(section, None, &mut diagnostics).unwrap());
+        let mut history = History::new(&Setting {
+            space,
+            objectives: demo.study.header().objectives.clone(),
+            seed: 0,
+            trials: None,
+            slots: 2,
+            resource: None,
+            checkpoint: false,
+            dir: None,
+        });
+        let mut study = Study::default();
+        for entry in &demo.entries {
+            study.apply(entry).unwrap();
+            history.observe(&study, &entry.event);
+        }
+        history
+    }
+
+    fn demo() -> Demo {
+        Demo::with(&["kind", "x"], vec![objective("loss", Goal::Min)])
+    }
+
+    fn values(kind: &str, x: f64) -> [(&'static str, Value); 2] {
+        [("kind", Value::Text(kind.into())), ("x", Value::Float(x))]
+    }
+
+    #[test]
+    fn a_pending_trial_repels_in_its_numbers_and_not_in_its_choices() {
+        let mut demo = demo();
+        demo.complete(&values("a", 0.3), &[("loss", 1.0)]);
+        demo.start(&values("a", 0.3));
+        let history = history_of(&demo);
+        let axes = [0, 1].map(|row| telling_axes(&history, history.row(row)).into_owned());
+        assert_eq!(axes, [[true, true], [false, true]]);
+    }
+
+    fn ratio(candidate: &Candidate, bad: &Parzen) -> f64 {
+        let (unit, active) = (&candidate.unit, &candidate.active);
+        candidate.ln_good - bad.ln_density(unit, active, &mut Vec::new())
+    }
+
+    #[test]
+    fn the_candidate_found_early_has_the_largest_ratio_of_all() {
+        let mut demo = demo();
+        for at in 0..30 {
+            let x = f64::from(at * 7 % 30) / 30.0;
+            let kind = ["a", "b"][at as usize % 2];
+            demo.complete(&values(kind, x), &[("loss", (x - 0.4).abs())]);
+        }
+        let history = history_of(&demo);
+        let (good, bad) = good_and_bad(&history);
+        let (likely, unlikely) = (mixture(&history, &good), mixture(&history, &bad));
+        let mut scratch = Vec::new();
+        let mut candidates: Vec<Candidate> = (0..200)
+            .map(|at| {
+                let mut unit = vec![f64::from(at % 2), f64::from(at) / 200.0];
+                let active = history.snap(&mut unit);
+                let ln_good = likely.ln_density(&unit, &active, &mut scratch);
+                Candidate {
+                    ln_good,
+                    unit,
+                    active,
+                }
+            })
+            .collect();
+        candidates.sort_by(|a, b| b.ln_good.total_cmp(&a.ln_good));
+        let found = best_untried(&history, &candidates, &unlikely);
+        let best = candidates
+            .iter()
+            .filter(|candidate| history.untried(&candidate.unit).is_some())
+            .max_by(|a, b| ratio(a, &unlikely).total_cmp(&ratio(b, &unlikely)));
+        assert_eq!(found, best.and_then(|best| history.untried(&best.unit)));
+    }
 }

@@ -29,16 +29,16 @@ pub(super) enum OutcomeTransform {
 /// better. All values are 0 if the scores do not differ.
 #[derive(Debug, Clone, Default)]
 pub(super) struct TrainingSet {
-    /// The rows, in the order of the trials.
+    /// The rows, best first: the lowest value, or those of the front.
     pub(super) rows: Vec<u32>,
     /// The value of each row.
     pub(super) y: Vec<f64>,
 }
 
 impl TrainingSet {
-    /// Selects at most `limit` rows: the best, the latest and an even sample of the rest. A failed
-    /// trial gets the score that 95 % of the trials are better than. Empty without any scored
-    /// trial.
+    /// Selects at most `limit` rows: the best, the latest and an even sample of the rest. A trial
+    /// that was stopped without a score gets the one that 95 % of the trials are better than. Empty
+    /// without any scored trial.
     ///
     /// Several objectives are scalarised in a way that depends on `mix`, and are always warped.
     pub(super) fn new(
@@ -52,7 +52,13 @@ impl TrainingSet {
             return Self::default();
         };
         let mut all: Vec<(u32, f64)> = ranked.iter().map(|(score, row)| (*row, *score)).collect();
-        all.extend(history.failed().iter().map(|row| (*row, failed_score)));
+        // Those of a class have a border of their own (`failure_models.rs`). A bad score would make
+        // a cliff of it, which hides a good region beside it.
+        let unclassed = history.failed().iter().filter(|row| {
+            let row = history.row(**row);
+            row.failure.is_none()
+        });
+        all.extend(unclassed.map(|row| (*row, failed_score)));
         if all.len() > limit {
             all = subsample(all, limit);
         }
@@ -62,9 +68,41 @@ impl TrainingSet {
         let y = if several {
             scalarise(history, &rows, mix)
         } else {
-            transform_scores(&raw, transform)
+            transform_scores(&raw, transform, f64::NEG_INFINITY)
+        };
+        let mut pairs: Vec<(u32, f64)> = rows.into_iter().zip(y).collect();
+        pairs.sort_by(|a, b| a.1.total_cmp(&b.1));
+        let (rows, y) = pairs.into_iter().unzip();
+        Self { rows, y }
+    }
+
+    /// Selects at most `limit` rows by all objectives, the archived ones and the latest, with the
+    /// values of one objective. A trial that was stopped without a score gets the worst value.
+    pub(super) fn of_objective(history: &History, limit: usize, objective: usize) -> Self {
+        let mut others: Vec<u32> = history.ranked().iter().map(|(_, row)| *row).collect();
+        let unclassed = history.failed().iter().copied();
+        others.extend(unclassed.filter(|row| history.row(*row).failure.is_none()));
+        others.retain(|row| !history.archive().contains(row));
+        others.sort_unstable_by(|a, b| b.cmp(a));
+        // The first rows bound the deviation, so those of the front come first.
+        let mut rows = history.archive().to_vec();
+        rows.extend(others);
+        rows.truncate(limit);
+        let raw = scores_or_worst(history, &rows, objective);
+        let highest = raw.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        // The ends of the front may be the worst trials in one objective. They are not clipped.
+        let front = scores_of(history, &history.front(), objective);
+        let kept = front.into_iter().fold(f64::NEG_INFINITY, f64::max);
+        let y = match highest.is_finite() {
+            true => transform_scores(&raw, OutcomeTransform::Warped, kept),
+            false => vec![0.0; rows.len()],
         };
         Self { rows, y }
+    }
+
+    /// Returns whether the values differ.
+    pub(super) fn is_varied(&self) -> bool {
+        self.y.iter().any(|y| *y != 0.0)
     }
 
     /// Returns the `count` rows of the lowest values, lowest first. Rows that satisfy the outcome
@@ -132,7 +170,7 @@ fn scalarise_by_hypervolume(history: &History, rows: &[u32], mix: u64) -> Vec<f6
             *worst = worst.max(distance_beyond_reference(part, *direction));
         }
     }
-    transform_scores(&worst, OutcomeTransform::Warped)
+    transform_scores(&worst, OutcomeTransform::Warped, f64::NEG_INFINITY)
 }
 
 /// Returns the scores of the rows by one objective. Rows without a score are left out.
@@ -140,6 +178,17 @@ fn scores_of(history: &History, rows: &[u32], objective: usize) -> Vec<f64> {
     let scores = rows.iter().map(|row| history.scores(*row));
     scores
         .filter_map(|scores| scores.get(objective).copied())
+        .collect()
+}
+
+/// Returns the scores of the rows by one objective. A failed trial has none and gets the worst one.
+fn scores_or_worst(history: &History, rows: &[u32], objective: usize) -> Vec<f64> {
+    let highest = scores_of(history, rows, objective)
+        .into_iter()
+        .fold(f64::NEG_INFINITY, f64::max);
+    let scores = rows.iter().map(|row| history.scores(*row));
+    scores
+        .map(|scores| scores.get(objective).copied().unwrap_or(highest))
         .collect()
 }
 
@@ -179,20 +228,8 @@ fn scalarise_by_chebyshev(history: &History, rows: &[u32], mix: u64) -> Vec<f64>
     let mut worst = vec![0.0_f64; rows.len()];
     let mut sums = vec![0.0; rows.len()];
     for (objective, weight) in weights.iter().enumerate() {
-        let values = scores_of(history, rows, objective);
-        // A failed trial has no objectives; it gets the worst value of each.
-        let highest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let all: Vec<f64> = rows
-            .iter()
-            .map(|row| {
-                history
-                    .scores(*row)
-                    .get(objective)
-                    .copied()
-                    .unwrap_or(highest)
-            })
-            .collect();
-        let transformed = transform_scores(&all, OutcomeTransform::Warped);
+        let all = scores_or_worst(history, rows, objective);
+        let transformed = transform_scores(&all, OutcomeTransform::Warped, f64::NEG_INFINITY);
         let lowest = transformed.iter().copied().fold(f64::INFINITY, f64::min);
         for (at, y) in transformed.iter().enumerate() {
             let part = weight / total * (y - lowest);
@@ -205,7 +242,7 @@ fn scalarise_by_chebyshev(history: &History, rows: &[u32], mix: u64) -> Vec<f64>
         .zip(sums)
         .map(|(worst, sum)| worst + AUGMENTATION * sum)
         .collect();
-    transform_scores(&augmented, OutcomeTransform::Warped)
+    transform_scores(&augmented, OutcomeTransform::Warped, f64::NEG_INFINITY)
 }
 
 /// Selects `limit` of the rows, which are best first: the best three eighths, the latest eighth,
@@ -229,16 +266,16 @@ fn score_at_quantile(ranked: &[(f64, u32)], q: f64) -> Option<f64> {
         .map(|(score, _)| *score)
 }
 
-/// Centres at the median, scales by the spread of the better half, clips at the 95 % quantile, and
-/// warps if `transform` asks for it. The result has mean 0 and standard deviation 1, or is all 0 if
-/// the values do not differ.
-fn transform_scores(raw: &[f64], transform: OutcomeTransform) -> Vec<f64> {
+/// Centres at the median, scales by the spread of the better half, clips at the 95 % quantile but
+/// not below `kept`, and warps if `transform` asks for it. The result has mean 0 and standard
+/// deviation 1, or is all 0 if the values do not differ.
+fn transform_scores(raw: &[f64], transform: OutcomeTransform, kept: f64) -> Vec<f64> {
     let mut sorted = raw.to_vec();
     sorted.sort_by(f64::total_cmp);
     let (best, middle, worst) = (
         half_quantile(&sorted, 0.0),
         half_quantile(&sorted, 0.5),
-        half_quantile(&sorted, 0.95),
+        half_quantile(&sorted, 0.95).max(kept / 2.0),
     );
     // Fall back to wider spreads if many of the best values are equal.
     let spread = [
@@ -296,11 +333,20 @@ mod tests {
         let mut raw: Vec<f64> = (0..30).map(f64::from).collect();
         raw.push(1e300);
         for transform in [OutcomeTransform::Warped, OutcomeTransform::Clipped] {
-            let y = transform_scores(&raw, transform);
+            let y = transform_scores(&raw, transform, f64::NEG_INFINITY);
             assert!(y.iter().all(|y| y.is_finite()));
             assert!(y[10] - y[0] > 0.5, "{transform:?} {y:?}");
             assert!(y.is_sorted());
         }
+    }
+
+    #[test]
+    fn the_end_of_a_front_is_not_clipped() {
+        let raw: Vec<f64> = (0..60).map(|at| f64::from(at * at)).collect();
+        let clipped = transform_scores(&raw, OutcomeTransform::Clipped, f64::NEG_INFINITY);
+        let kept = transform_scores(&raw, OutcomeTransform::Clipped, 58.0 * 58.0);
+        assert_eq!(clipped[58], clipped[59]);
+        assert!(kept[57] < kept[58] && kept[58] == kept[59]);
     }
 
     #[test]
@@ -324,7 +370,7 @@ mod tests {
         let raw: Vec<f64> = (0..30).map(|at| libm::exp(f64::from(at) / 4.0)).collect();
         let [warped, clipped] =
             [OutcomeTransform::Warped, OutcomeTransform::Clipped].map(|transform| {
-                let y = transform_scores(&raw, transform);
+                let y = transform_scores(&raw, transform, f64::NEG_INFINITY);
                 (y[10] - y[0]) / (y[29] - y[0])
             });
         assert!(warped > 0.1 && clipped < 0.02, "{warped} {clipped}");
@@ -333,7 +379,7 @@ mod tests {
     #[test]
     fn equal_values_are_all_zero() {
         assert_eq!(
-            transform_scores(&[3.0; 5], OutcomeTransform::Warped),
+            transform_scores(&[3.0; 5], OutcomeTransform::Warped, f64::NEG_INFINITY),
             vec![0.0; 5]
         );
     }

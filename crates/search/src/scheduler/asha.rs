@@ -45,10 +45,10 @@ pub(super) const KIND: Kind<dyn TrialScheduler> = Kind {
 /// The option `mode`: how a rung treats trials that are not among its best.
 pub(super) const MODE: Opt = Opt::new(
     "mode",
-    Takes::OneOf(&["stopping", "promotion"]),
+    Takes::OneOf(&["stopping", "promotion", "restart"]),
     Preset::Derived("`promotion` with `[run] checkpoint = true`, else `stopping`"),
     "whether a rung stops the trials that are not among its best, or pauses every trial and \
-     resumes the best; `promotion` needs checkpoints",
+     resumes the best; `promotion` needs checkpoints, `restart` begins promoted trials at zero",
 );
 
 /// The treatment of trials that are not among the best of their rung.
@@ -56,7 +56,7 @@ pub(super) const MODE: Opt = Opt::new(
 pub(super) enum Mode {
     /// They are stopped for good. The best continue without a pause.
     Stopping,
-    /// Every trial pauses, and the best are resumed. Requires checkpoints.
+    /// Every trial pauses, and the best are resumed; without checkpoints from zero.
     Promotion,
 }
 
@@ -126,6 +126,18 @@ impl Asha {
         let mode = Mode::take(section, setting, diagnostics);
         let reader = ReportReader::take(section, setting, diagnostics);
         Some(Self::new(reader?, rung_levels?, mode?))
+    }
+
+    /// Does the same as [`take`](Self::take) without the option `mode`.
+    pub(super) fn with_mode(
+        section: &mut Section,
+        setting: &Setting,
+        mode: Mode,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
+        let rung_levels = RungLevels::take(section, diagnostics);
+        let reader = ReportReader::take(section, setting, diagnostics);
+        Some(Self::new(reader?, rung_levels?, mode))
     }
 
     /// Creates a scheduler with empty rungs.
@@ -616,22 +628,24 @@ impl Mode {
         };
         match word.as_str() {
             "stopping" => Some(Self::Stopping),
+            "restart" => Some(Self::Promotion),
             "promotion" if setting.checkpoint => Some(Self::Promotion),
             "promotion" => {
                 let message = "`mode = \"promotion\"` needs trials that can continue from a checkpoint; stopping is used";
                 diagnostics.push(
                     Diagnostic::warning("no-checkpoint", message)
                         .at(span, "pauses trials and resumes the best, which would begin at zero again")
-                        .hint("if the program resumes from SWATH_CHECKPOINT_DIR when SWATH_RESUME is set, write `checkpoint = true` in `[run]`"),
+                        .hint("if the program resumes from SWATH_CHECKPOINT_DIR when SWATH_RESUME is set, write `checkpoint = true` in `[run]`")
+                        .hint("`mode = \"restart\"` lets promoted trials begin at zero again"),
                 );
                 Some(Self::Stopping)
             }
             other => {
-                let modes = ["stopping", "promotion"];
+                let modes = ["stopping", "promotion", "restart"];
                 let message = format!("`{other}` is not a mode");
                 diagnostics.push(
                     Diagnostic::error("unknown-mode", message)
-                        .at(span, "must be \"stopping\" or \"promotion\"")
+                        .at(span, "must be \"stopping\", \"promotion\" or \"restart\"")
                         .did_you_mean(other, modes),
                 );
                 None

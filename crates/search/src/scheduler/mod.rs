@@ -13,6 +13,7 @@ use swath_model::study::{
 };
 
 mod asha;
+mod auto;
 pub mod curves;
 mod fifo;
 mod hyperband;
@@ -41,6 +42,7 @@ const MAX: Opt = Opt::new(
 pub const SCHEDULERS: &[Kind<dyn TrialScheduler>] = &[
     fifo::KIND,
     asha::KIND,
+    auto::KIND,
     hyperband::KIND,
     median::KIND,
     pbt::KIND,
@@ -97,6 +99,12 @@ pub trait TrialScheduler: Send {
     fn finished(&self, study: &Study, trial: TrialId) -> bool {
         let _ = (study, trial);
         true
+    }
+
+    /// Returns what this scheduler has chosen by itself, and why. The default is `None`: it leaves
+    /// nothing open.
+    fn choice(&self) -> Option<&str> {
+        None
     }
 
     /// Returns the reason why this scheduler cannot decide any more. The driver checks it after each

@@ -219,6 +219,10 @@ impl Scenario {
         self.scheduler.finished(&self.study, trial)
     }
 
+    pub(super) fn choice(&self) -> Option<String> {
+        self.scheduler.choice().map(str::to_owned)
+    }
+
     pub(super) fn until(&self, trial: TrialId) -> Option<u64> {
         self.scheduler
             .until(&self.study, trial)
@@ -253,6 +257,8 @@ const KINDS: &[(&str, &str, bool)] = &[
     ("asha", "min = 1\nmax = 27", false),
     ("asha", "min = 1\nmax = 27", true),
     ("asha", "min = 2\nmax = 20\nreduction = 2", true),
+    ("asha", "min = 1\nmax = 27\nmode = \"restart\"", false),
+    ("auto", "min = 1\nmax = 27", false),
     ("hyperband", "min = 1\nmax = 27", false),
     ("hyperband", "min = 1\nmax = 27\nbrackets = 2", true),
     ("median", "min = 2\npeers = 3", false),

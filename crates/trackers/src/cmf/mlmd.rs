@@ -6,6 +6,7 @@
 //! written before are found by their names and keep their ids, which others may refer to.
 
 use rusqlite::{Connection, OptionalExtension as _, Params, Result, Statement, params};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
@@ -89,7 +90,7 @@ impl Property {
 }
 
 /// A list of properties: the name, whether it is a custom property, and the value.
-pub(super) type Properties<'a> = &'a [(&'a str, bool, Property)];
+pub(super) type Properties<'a> = &'a [(Cow<'static, str>, bool, Property)];
 
 /// A store under construction. Rows get their ids in the order in which they are added, except
 /// executions, which bring their own.
@@ -392,8 +393,9 @@ impl<'c> Store<'c> {
         at: i64,
         path: Option<&str>,
     ) -> Result<()> {
-        // In a shared file, an output with the bytes of an input is the same artifact. As in cmflib,
-        // the execution then only reads it: otherwise the artifact would be its own ancestor.
+        // In a shared file, an output with the bytes of an input is the same artifact. As in
+        // cmflib, the execution then only reads it: otherwise the artifact would be its own
+        // ancestor.
         if !self.events.insert((execution, artifact)) && self.is_shared {
             return Ok(());
         }

@@ -7,7 +7,9 @@
 //! metrics are written when an attempt ends.
 
 mod dvc;
+mod literal;
 mod mlmd;
+mod names;
 mod packages;
 mod rows;
 mod step_table;
@@ -18,6 +20,7 @@ use super::metric_rows;
 use super::retry::{beat, with_backoff};
 use super::{Tracker, TrackerError};
 use mlmd::SharedError;
+use names::Names;
 use packages::PackageList;
 use rows::TrialFiles;
 use std::collections::{BTreeMap, BTreeSet};
@@ -185,11 +188,12 @@ impl Tracker for Cmf {
                 let root = self.home.root(study)?;
                 let folder = self.home.trial(study, *trial)?;
                 let reports = self.reports.get(trial).map_or(&[][..], Vec::as_slice);
-                let names = rows::Names { study, began };
+                let names = Names { study, began };
                 let due = &self.home.due;
                 let files =
                     with_backoff(|| steps::write(&root, (&folder, due), &names, *trial, reports))?;
-                // `.dvc` files of data sets and models are written at the next sync, see `without_dvc`.
+                // `.dvc` files of data sets and models are written at the next sync, see
+                // `without_dvc`.
                 if self.options.dvc.is_some() {
                     files.iter().try_for_each(|file| dvc::beside(&root, file))?;
                     self.without_dvc.insert(*trial);
@@ -218,7 +222,7 @@ impl Tracker for Cmf {
         };
         std::fs::create_dir_all(&root).map_err(failed(&root))?;
         self.write_packages(&root)?;
-        let names = rows::Names { study, began };
+        let names = Names { study, began };
         let fill = |store: &mut mlmd::Store<'_>| {
             rows::fill(store, &names, &self.options, (&self.files, self.is_closing))
         };

@@ -1,7 +1,7 @@
 //! The list of the packages that were installed when a trial ran, as cmf records it.
 
 use super::home::{failed, replace};
-use super::rows::hexadecimal;
+use super::names::hexadecimal;
 use crate::TrackerError;
 use md5::{Digest, Md5};
 use std::fmt::Write as _;

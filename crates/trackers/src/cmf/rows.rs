@@ -1,84 +1,18 @@
 //! Maps a study to rows of ML Metadata. Names, addresses and properties are those that cmf's logger
 //! for Ray uses.
 
-use super::Options;
 use super::mlmd::{Artifact, Direction, Execution, Property, Store, TypeKind};
+use super::names::Names;
 use super::packages::PackageList;
 use super::steps::StepFile;
-use md5::{Digest, Md5};
+use super::{Options, literal};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
-use swath_model::space::{Params, Value};
+use swath_model::space::Value;
 use swath_model::study::field::Cell;
-use swath_model::study::preparation::OUTPUT_ROLE;
 use swath_model::study::{
-    LogRecord, ModelVersion, Preparation, Study, Timestamp, Trial, TrialId, TrialState,
+    LogRecord, ModelVersion, Preparation, Timestamp, Trial, TrialId, TrialState,
 };
-
-/// The names and ids that derive from a study and the time of its first entry.
-pub(super) struct Names<'s> {
-    pub(super) study: &'s Study,
-    pub(super) began: Timestamp,
-}
-
-impl Names<'_> {
-    /// Returns the name of a trial's execution, which contains the study's name.
-    pub(super) fn execution(&self, trial: TrialId) -> String {
-        format!("Trial_{}_{trial}", self.study.header().name)
-    }
-
-    /// Returns the qualified name of the stage, `<pipeline>/<stage>`.
-    fn stage(&self) -> String {
-        self.qualified(&self.study.header().stage)
-    }
-
-    /// Returns the qualified name of a stage of the pipeline.
-    fn qualified(&self, stage: &str) -> String {
-        format!("{}/{stage}", self.study.header().pipeline)
-    }
-
-    /// Returns the UUID of a trial's execution, which also names the folder of its step metrics.
-    pub(super) fn execution_uuid(&self, trial: TrialId) -> String {
-        self.uuid(&[&trial.to_string()])
-    }
-
-    /// Returns a UUID derived from the study, the time of its first entry, and `parts`.
-    fn uuid(&self, parts: &[&str]) -> String {
-        let header = self.study.header();
-        let mut text = format!(
-            "{}\n{}\n{}",
-            header.name,
-            header.seed,
-            self.began.as_micros()
-        );
-        for part in parts {
-            let _ = write!(text, "\n{part}");
-        }
-        let mut bytes: [u8; 16] = Md5::digest(text).into();
-        // Version 3 (derived from an MD5), variant 1.
-        bytes[6] = (bytes[6] & 0x0f) | 0x30;
-        bytes[8] = (bytes[8] & 0x3f) | 0x80;
-        let digits = hexadecimal(&bytes);
-        [
-            &digits[..8],
-            &digits[8..12],
-            &digits[12..16],
-            &digits[16..20],
-            &digits[20..],
-        ]
-        .join("-")
-    }
-}
-
-/// Returns bytes as lower-case hexadecimal digits.
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
-}
 
 /// The first id of the executions of preparations. Those of trials are the ids of the trials.
 const PREPARATIONS: i64 = 1 << 32;
@@ -114,8 +48,8 @@ pub(super) struct TrialFiles {
     pub(super) packages: Option<PackageList>,
 }
 
-/// Adds all trials of a study that have started to a store. `is_whole` tells that the study is known
-/// to its end, so that nothing else of an earlier write belongs to it.
+/// Adds all trials of a study that have started to a store. `is_whole` tells that the study is
+/// known to its end, so that nothing else of an earlier write belongs to it.
 pub(super) fn fill(
     store: &mut Store<'_>,
     names: &Names<'_>,
@@ -172,6 +106,37 @@ pub(super) fn fill(
     Ok(())
 }
 
+/// The properties of a row that is being added, in their order in the file.
+#[derive(Default)]
+struct PropertyList(Vec<(Cow<'static, str>, bool, Property)>);
+
+impl PropertyList {
+    /// Returns a list with a single property, of the type of its row.
+    fn with(name: &'static str, value: Property) -> Self {
+        Self(vec![(name.into(), false, value)])
+    }
+
+    /// Adds a property of the type of the row.
+    fn add(&mut self, name: &'static str, value: Property) {
+        self.0.push((name.into(), false, value));
+    }
+
+    /// Adds a custom property.
+    fn add_custom(&mut self, name: impl Into<Cow<'static, str>>, value: Property) {
+        self.0.push((name.into(), true, value));
+    }
+
+    /// Adds values with names of the user as custom properties. A name that the list had before
+    /// gets another.
+    fn add_values<'v>(&mut self, values: impl Iterator<Item = (&'v str, &'v Value)>) {
+        let used: BTreeSet<&str> = self.0.iter().map(|(name, ..)| &**name).collect();
+        let added: Vec<_> = values
+            .map(|(name, value)| (free_name(name, &used).into(), true, property(value)))
+            .collect();
+        self.0.extend(added);
+    }
+}
+
 /// Adds the types and the two contexts, pipeline and stage, and returns their ids.
 fn add_types(store: &mut Store<'_>, names: &Names<'_>) -> rusqlite::Result<Ids> {
     let (header, stage) = (names.study.header(), names.stage());
@@ -195,16 +160,9 @@ fn add_types(store: &mut Store<'_>, names: &Names<'_>) -> rusqlite::Result<Ids> 
         ("Execution", false),
     ];
     let execution = store.kind(&stage, TypeKind::Execution, &execution_properties)?;
-    let dataset = store.kind(
-        "Dataset",
-        TypeKind::Artifact,
-        &[("Commit", false), ("git_repo", false), ("url", false)],
-    )?;
-    let environment = store.kind(
-        "Environment",
-        TypeKind::Artifact,
-        &[("Commit", false), ("git_repo", false), ("url", false)],
-    )?;
+    let stored = [("Commit", false), ("git_repo", false), ("url", false)];
+    let dataset = store.kind("Dataset", TypeKind::Artifact, &stored)?;
+    let environment = store.kind("Environment", TypeKind::Artifact, &stored)?;
     let metrics = store.kind("Metrics", TypeKind::Artifact, &[("metrics_name", false)])?;
     let step_metrics = store.kind(
         "Step_Metrics",
@@ -219,14 +177,10 @@ fn add_types(store: &mut Store<'_>, names: &Names<'_>) -> rusqlite::Result<Ids> 
         ("model_type", false),
     ];
     let model = store.kind("Model", TypeKind::Artifact, &model)?;
-    let named = [("Pipeline", false, Property::text(&*header.pipeline))];
-    let pipeline = store.context(parent, &header.pipeline, at, &named)?;
-    let stage_id = store.context(
-        child,
-        &stage,
-        at,
-        &[("Pipeline_Stage", false, Property::text(&*stage))],
-    )?;
+    let named = PropertyList::with("Pipeline", Property::text(&*header.pipeline));
+    let pipeline = store.context(parent, &header.pipeline, at, &named.0)?;
+    let named = PropertyList::with("Pipeline_Stage", Property::text(&*stage));
+    let stage_id = store.context(child, &stage, at, &named.0)?;
     store.parent(stage_id, pipeline)?;
     let own = Stage {
         context: stage_id,
@@ -239,8 +193,8 @@ fn add_types(store: &mut Store<'_>, names: &Names<'_>) -> rusqlite::Result<Ids> 
         }
         let stage = names.qualified(&preparation.name);
         let execution = store.kind(&stage, TypeKind::Execution, &execution_properties)?;
-        let named = [("Pipeline_Stage", false, Property::text(&*stage))];
-        let context = store.context(child, &stage, at, &named)?;
+        let named = PropertyList::with("Pipeline_Stage", Property::text(&*stage));
+        let context = store.context(child, &stage, at, &named.0)?;
         store.parent(context, pipeline)?;
         let stage = Stage { context, execution };
         preparations.insert(preparation.name.to_string(), stage);
@@ -297,22 +251,13 @@ impl Filling<'_, '_, '_> {
         );
         let uuid = self.names.uuid(&["prepare", &preparation.digest]);
         let mut properties = self.context_properties(stage, &qualified, uuid.clone());
-        properties.push(("Configuration", true, Property::Text(python(&run.params))));
-        properties.push(("Study", true, Property::text(&header.name)));
-        properties.push(("Digest", true, Property::text(&preparation.digest)));
-        properties.push(("State", true, Property::text(preparation.state_word())));
-        properties.push(("Seconds", true, Property::number(run.seconds)));
-        let used: BTreeSet<&str> = properties.iter().map(|(name, ..)| *name).collect();
-        let params: Vec<_> = run
-            .params
-            .iter()
-            .map(|(name, value)| (free_name(name, &used), property(value)))
-            .collect();
-        properties.extend(
-            params
-                .iter()
-                .map(|(name, value)| (&**name, true, value.clone())),
-        );
+        let configuration = Property::Text(literal::dictionary(&run.params));
+        properties.add_custom("Configuration", configuration);
+        properties.add_custom("Study", Property::text(&header.name));
+        properties.add_custom("Digest", Property::text(&preparation.digest));
+        properties.add_custom("State", Property::text(preparation.state_word()));
+        properties.add_custom("Seconds", Property::number(run.seconds));
+        properties.add_values(run.params.iter().map(|(name, value)| (&**name, value)));
         let execution = Execution {
             id,
             kind: stage.execution,
@@ -324,7 +269,7 @@ impl Filling<'_, '_, '_> {
         };
         let id = self
             .store
-            .execution(stage.context, &execution, &properties)?;
+            .execution(stage.context, &execution, &properties.0)?;
         self.executions.insert(id);
         self.inputs(run, stage, id)?;
         for output in preparation.outputs() {
@@ -337,27 +282,22 @@ impl Filling<'_, '_, '_> {
     }
 
     /// Returns the properties that every execution of a stage has.
-    fn context_properties(
-        &self,
-        stage: Stage,
-        qualified: &str,
-        uuid: String,
-    ) -> Vec<(&'static str, bool, Property)> {
+    fn context_properties(&self, stage: Stage, qualified: &str, uuid: String) -> PropertyList {
         let header = self.names.study.header();
         let commit = header.git_commit.as_deref().unwrap_or_default();
         let commit = commit.trim_end_matches("-dirty");
-        vec![
-            ("Pipeline_id", false, Property::Int(self.ids.pipeline)),
-            ("Git_End_Commit", false, Property::text("")),
-            ("Pipeline_Type", false, Property::text(&header.pipeline)),
-            ("Context_Type", false, Property::text(qualified)),
-            ("Execution_type_name", false, Property::text(qualified)),
-            ("Git_Repo", false, Property::text("")),
-            ("Git_Start_Commit", false, Property::text(commit)),
-            ("Context_ID", false, Property::Int(stage.context)),
-            ("Execution_uuid", false, Property::Text(uuid)),
-            ("Execution", false, Property::text("['swath', 'run']")),
-        ]
+        let mut properties = PropertyList::default();
+        properties.add("Pipeline_id", Property::Int(self.ids.pipeline));
+        properties.add("Git_End_Commit", Property::text(""));
+        properties.add("Pipeline_Type", Property::text(&header.pipeline));
+        properties.add("Context_Type", Property::text(qualified));
+        properties.add("Execution_type_name", Property::text(qualified));
+        properties.add("Git_Repo", Property::text(""));
+        properties.add("Git_Start_Commit", Property::text(commit));
+        properties.add("Context_ID", Property::Int(stage.context));
+        properties.add("Execution_uuid", Property::Text(uuid));
+        properties.add("Execution", Property::text("['swath', 'run']"));
+        properties
     }
 
     /// Adds the execution of a trial. `is_best` marks it as one of the best.
@@ -369,42 +309,23 @@ impl Filling<'_, '_, '_> {
     ) -> rusqlite::Result<()> {
         let study = self.names.study;
         let uuid = self.names.execution_uuid(trial.id);
-        let mut properties: Vec<(&str, bool, Property)> =
+        let mut properties =
             self.context_properties(self.stage(), &self.names.stage(), uuid.clone());
         if let Some(packages) = packages {
-            properties.push(("Python_Env", true, Property::text(&packages.path)));
+            properties.add_custom("Python_Env", Property::text(&packages.path));
         }
-        properties.push(("Configuration", true, Property::Text(python(&trial.params))));
-        properties.push(("Study", true, Property::text(&study.header().name)));
-        let fields: Vec<_> = study
-            .plain_fields(trial)
-            .map(|(name, cell)| (title(name), cell_property(cell)))
-            .collect();
-        properties.extend(
-            fields
-                .iter()
-                .map(|(name, value)| (&**name, true, value.clone())),
-        );
+        let configuration = Property::Text(literal::dictionary(&trial.params));
+        properties.add_custom("Configuration", configuration);
+        properties.add_custom("Study", Property::text(&study.header().name));
+        for (name, cell) in study.plain_fields(trial) {
+            properties.add_custom(title(name), cell_property(cell));
+        }
         if is_best {
-            properties.push(("in_top_n", true, Property::Int(1)));
+            properties.add_custom("in_top_n", Property::Int(1));
         }
-        let result = study.result(trial);
-        properties.extend(
-            result
-                .iter()
-                .map(|(name, value)| (&**name, true, property(value))),
-        );
-        let used: BTreeSet<&str> = properties.iter().map(|(name, ..)| *name).collect();
-        let params: Vec<_> = trial
-            .params
-            .iter()
-            .map(|(name, value)| (free_name(name, &used), property(value)))
-            .collect();
-        properties.extend(
-            params
-                .iter()
-                .map(|(name, value)| (&**name, true, value.clone())),
-        );
+        for (name, value) in study.result(trial) {
+            properties.add_custom(name, property(&value));
+        }
         let determined = trial.records.iter().filter_map(|record| match record {
             LogRecord::Param { name, value } if trial.params.get(name).is_none() => {
                 Some((&**name, value))
@@ -413,15 +334,8 @@ impl Filling<'_, '_, '_> {
         });
         // Of several values of one parameter, the last counts.
         let determined: BTreeMap<&str, &Value> = determined.collect();
-        let determined: Vec<_> = determined
-            .iter()
-            .map(|(name, value)| (free_name(name, &used), property(value)))
-            .collect();
-        properties.extend(
-            determined
-                .iter()
-                .map(|(name, value)| (&**name, true, value.clone())),
-        );
+        let params = trial.params.iter().map(|(name, value)| (&**name, value));
+        properties.add_values(params.chain(determined));
         let execution = Execution {
             id: trial.id.0.into(),
             kind: self.ids.execution,
@@ -433,7 +347,7 @@ impl Filling<'_, '_, '_> {
         };
         self.execution = self
             .store
-            .execution(self.ids.stage, &execution, &properties)?;
+            .execution(self.ids.stage, &execution, &properties.0)?;
         self.executions.insert(self.execution);
         Ok(())
     }
@@ -447,7 +361,7 @@ impl Filling<'_, '_, '_> {
             (*id, Some(name.as_str()))
         } else {
             let mut properties = self.stored_properties(&packages.md5);
-            properties.push(("git_repo", false, Property::text("")));
+            properties.add("git_repo", Property::text(""));
             let artifact = Artifact {
                 kind: self.ids.environment,
                 uri: &packages.md5,
@@ -456,7 +370,7 @@ impl Filling<'_, '_, '_> {
             };
             let id = self
                 .store
-                .artifact(self.ids.stage, &artifact, &properties)?;
+                .artifact(self.ids.stage, &artifact, &properties.0)?;
             self.shared.insert(key, id);
             (id, None)
         };
@@ -468,8 +382,7 @@ impl Filling<'_, '_, '_> {
     fn inputs(&mut self, run: &Trial, stage: Stage, execution: i64) -> rusqlite::Result<()> {
         let at = millis(run.started_at);
         let mut used = BTreeSet::new();
-        let is_input = |record: &&LogRecord| !matches!(record, LogRecord::Dataset { role, .. } if role == OUTPUT_ROLE);
-        for record in run.records.iter().filter(is_input) {
+        for record in run.records.iter().filter(|record| !record.is_output()) {
             let Some((id, earlier)) = self.dataset(record, stage, at)? else {
                 continue;
             };
@@ -483,8 +396,8 @@ impl Filling<'_, '_, '_> {
         Ok(())
     }
 
-    /// Adds a data set, which several executions may share as a single artifact. Returns its id, and
-    /// its name if it was added before; `None` for other records and data sets without digest.
+    /// Adds a data set, which several executions may share as a single artifact. Returns its id,
+    /// and its name if it was added before; `None` for other records and data sets without digest.
     fn dataset(
         &mut self,
         record: &LogRecord,
@@ -517,11 +430,11 @@ impl Filling<'_, '_, '_> {
             return Ok(Some((id, Some(name))));
         }
         let mut properties = self.stored_properties(md5);
-        properties.push(("git_repo", false, Property::text("")));
-        properties.push(("Size", true, count(*size)));
-        properties.push(("Files", true, count(*files)));
+        properties.add("git_repo", Property::text(""));
+        properties.add_custom("Size", count(*size));
+        properties.add_custom("Files", count(*files));
         if !role.is_empty() {
-            properties.push(("Role", true, Property::text(role)));
+            properties.add_custom("Role", Property::text(role));
         }
         let artifact = Artifact {
             kind: self.ids.dataset,
@@ -529,7 +442,9 @@ impl Filling<'_, '_, '_> {
             name: &name,
             at,
         };
-        let id = self.store.artifact(stage.context, &artifact, &properties)?;
+        let id = self
+            .store
+            .artifact(stage.context, &artifact, &properties.0)?;
         self.attributed.insert((stage.context, id));
         self.shared.insert(key, id);
         Ok(Some((id, None)))
@@ -544,11 +459,8 @@ impl Filling<'_, '_, '_> {
                 continue;
             };
             let key = format!("Best_{}", objective.metric);
-            let custom = [
-                ("execution_id", true, Property::Int(self.execution)),
-                (&*key, true, Property::number(value)),
-            ];
-            self.metric(trial, &format!("{key}_{execution}"), &custom)?;
+            let name = format!("{key}_{execution}");
+            self.metric(trial, &name, vec![(key, Property::number(value))])?;
         }
         let mut last_values: Vec<(String, Property)> = Vec::new();
         let used = BTreeSet::from(["Result", "execution_id"]);
@@ -580,14 +492,8 @@ impl Filling<'_, '_, '_> {
             .exit
             .as_ref()
             .map_or_else(|| trial.state.word().to_owned(), ToString::to_string);
-        let mut properties = vec![("execution_id", true, Property::Int(self.execution))];
-        properties.push(("Result", true, Property::Text(exit)));
-        properties.extend(
-            last_values
-                .iter()
-                .map(|(name, value)| (&**name, true, value.clone())),
-        );
-        self.metric(trial, &format!("{execution}_Result"), &properties)
+        last_values.insert(0, ("Result".to_owned(), Property::Text(exit)));
+        self.metric(trial, &format!("{execution}_Result"), last_values)
     }
 
     /// Adds a `Metrics` artifact of a trial with these custom properties.
@@ -595,23 +501,38 @@ impl Filling<'_, '_, '_> {
         &mut self,
         trial: &Trial,
         name: &str,
-        custom: &[(&str, bool, Property)],
+        custom: Vec<(String, Property)>,
     ) -> rusqlite::Result<()> {
         let uuid = self.names.uuid(&[&trial.id.to_string(), name]);
         let name = format!("{name}:{uuid}:{}", self.execution);
-        let mut properties = vec![("metrics_name", false, Property::text(&*name))];
-        properties.extend_from_slice(custom);
+        let mut properties = PropertyList::with("metrics_name", Property::text(&*name));
+        properties.add_custom("execution_id", Property::Int(self.execution));
+        for (name, value) in custom {
+            properties.add_custom(name, value);
+        }
+        self.output(trial, self.ids.metrics, (&uuid, &name), &properties)
+    }
+
+    /// Adds an artifact, with its address and name, that a trial wrote.
+    fn output(
+        &mut self,
+        trial: &Trial,
+        kind: i64,
+        (uri, name): (&str, &str),
+        properties: &PropertyList,
+    ) -> rusqlite::Result<()> {
+        let at = ended(trial);
         let artifact = Artifact {
-            kind: self.ids.metrics,
-            uri: &uuid,
-            name: &name,
-            at: ended(trial),
+            kind,
+            uri,
+            name,
+            at,
         };
         let id = self
             .store
-            .artifact(self.ids.stage, &artifact, &properties)?;
+            .artifact(self.ids.stage, &artifact, &properties.0)?;
         self.store
-            .event(id, self.execution, Direction::Output, ended(trial), None)
+            .event(id, self.execution, Direction::Output, at, None)
     }
 
     /// Adds a file of step metrics as an artifact of a trial.
@@ -619,17 +540,8 @@ impl Filling<'_, '_, '_> {
         let uuid = self.names.uuid(&[&trial.id.to_string(), &file.path]);
         let name = format!("{}:{}:{}:{uuid}", file.path, file.md5, self.execution);
         let properties = self.stored_properties(&file.md5);
-        let artifact = Artifact {
-            kind: self.ids.step_metrics,
-            uri: &file.md5,
-            name: &name,
-            at: ended(trial),
-        };
-        let id = self
-            .store
-            .artifact(self.ids.stage, &artifact, &properties)?;
-        self.store
-            .event(id, self.execution, Direction::Output, ended(trial), None)
+        let kind = self.ids.step_metrics;
+        self.output(trial, kind, (&file.md5, &name), &properties)
     }
 
     /// Adds the models of a trial, each version once, and its stored artifacts.
@@ -667,8 +579,8 @@ impl Filling<'_, '_, '_> {
         } else {
             let name = format!("{}/{path}:{md5}:{}", trial.id, self.execution);
             let mut properties = self.stored_properties(md5);
-            properties.push(("git_repo", false, Property::text("")));
-            properties.push(("Size", true, count(size)));
+            properties.add("git_repo", Property::text(""));
+            properties.add_custom("Size", count(size));
             let artifact = Artifact {
                 kind: self.ids.dataset,
                 uri: md5,
@@ -676,7 +588,7 @@ impl Filling<'_, '_, '_> {
                 at: ended(trial),
             };
             self.store
-                .artifact(self.ids.stage, &artifact, &properties)?
+                .artifact(self.ids.stage, &artifact, &properties.0)?
         };
         self.store
             .event(id, self.execution, Direction::Output, ended(trial), None)
@@ -695,71 +607,40 @@ impl Filling<'_, '_, '_> {
         let mut properties = self.stored_properties(md5);
         let name = self.names.execution(trial.id);
         let name = name.strip_prefix("Trial_").unwrap_or(&name);
-        let fact = |names: [&str; 2], preset: String| {
-            let mut told = names.into_iter().filter_map(|name| version.fact(name));
-            Property::Text(told.next().unwrap_or(preset))
-        };
-        let preset = || "Default".to_owned();
-        properties.extend([
-            (
-                "model_framework",
-                false,
-                fact(["framework", "model_framework"], preset()),
-            ),
-            ("model_type", false, fact(["type", "model_type"], preset())),
-            (
-                "model_name",
-                false,
-                fact(["name", "model_name"], format!("{name}_model")),
-            ),
-            ("Size", true, count(version.size)),
-        ]);
+        for (fact, property, preset) in [
+            ("framework", "model_framework", "Default"),
+            ("type", "model_type", "Default"),
+            ("name", "model_name", &*format!("{name}_model")),
+        ] {
+            let value = version.fact(fact).or_else(|| version.fact(property));
+            let value = value.unwrap_or_else(|| preset.to_owned());
+            properties.add(property, Property::Text(value));
+        }
+        properties.add_custom("Size", count(version.size));
         if let Some(last) = version.steps.last() {
-            properties.push(("Step", true, Property::number(*last)));
+            properties.add_custom("Step", Property::number(*last));
         }
         if version.steps.len() > 1 {
-            properties.push((
-                "Steps",
-                true,
-                Property::Text(serde_json::json!(version.steps).to_string()),
-            ));
+            let steps = serde_json::json!(version.steps).to_string();
+            properties.add_custom("Steps", Property::Text(steps));
         }
         if version.counts {
-            properties.push(("best_of_trial", true, Property::Int(1)));
+            properties.add_custom("best_of_trial", Property::Int(1));
         }
         if version.counts && is_incumbent {
-            properties.push(("best_model", true, Property::Int(1)));
-            let feasible = self.names.study.feasibility(trial);
-            properties.extend(feasible.map(|flag| ("feasible", true, Property::Int(flag.into()))));
+            properties.add_custom("best_model", Property::Int(1));
+            if let Some(flag) = self.names.study.feasibility(trial) {
+                properties.add_custom("feasible", Property::Int(flag.into()));
+            }
         }
-        let used: BTreeSet<&str> = properties.iter().map(|(name, ..)| *name).collect();
-        let facts: Vec<_> = version
-            .facts
-            .iter()
-            .map(|(name, value)| (free_name(name, &used), property(value)))
-            .collect();
-        properties.extend(
-            facts
-                .iter()
-                .map(|(name, value)| (&**name, true, value.clone())),
-        );
+        properties.add_values(version.facts.iter().map(|&(name, value)| (&**name, value)));
         let name = format!("{}:{md5}:{}", version.path, self.execution);
-        let artifact = Artifact {
-            kind: self.ids.model,
-            uri: md5,
-            name: &name,
-            at: ended(trial),
-        };
-        let id = self
-            .store
-            .artifact(self.ids.stage, &artifact, &properties)?;
-        self.store
-            .event(id, self.execution, Direction::Output, ended(trial), None)
+        self.output(trial, self.ids.model, (md5, &name), &properties)
     }
 
     /// Returns the properties of an artifact with an MD5: the digest itself, and its address in the
     /// DVC remote.
-    fn stored_properties(&self, md5: &str) -> Vec<(&'static str, bool, Property)> {
+    fn stored_properties(&self, md5: &str) -> PropertyList {
         let (folder, file) = md5.split_at_checked(2).unwrap_or((md5, ""));
         let remote = self
             .options
@@ -771,10 +652,9 @@ impl Filling<'_, '_, '_> {
             "{pipeline}:{}files/md5/{folder}/{file}",
             remote.unwrap_or_default()
         );
-        vec![
-            ("url", false, Property::Text(url)),
-            ("Commit", false, Property::text(md5)),
-        ]
+        let mut properties = PropertyList::with("url", Property::Text(url));
+        properties.add("Commit", Property::text(md5));
+        properties
     }
 }
 
@@ -841,83 +721,4 @@ fn millis(at: Option<Timestamp>) -> i64 {
 /// Returns the end of a trial in milliseconds since 1970, or its start if it has not ended.
 fn ended(trial: &Trial) -> i64 {
     millis(trial.ended_at.or(trial.started_at))
-}
-
-/// Returns a configuration as Python's `repr` writes a dictionary.
-fn python(params: &Params) -> String {
-    let items: Vec<String> = params
-        .iter()
-        .map(|(name, value)| format!("{}: {}", quoted(name), literal(value)))
-        .collect();
-    format!("{{{}}}", items.join(", "))
-}
-
-/// Returns a value as a Python literal.
-fn literal(value: &Value) -> String {
-    match value {
-        Value::Bool(flag) => if *flag { "True" } else { "False" }.to_owned(),
-        Value::Text(text) => quoted(text),
-        Value::List(items) => format!(
-            "[{}]",
-            items.iter().map(literal).collect::<Vec<_>>().join(", ")
-        ),
-        Value::Int(_) | Value::Float(_) => value.to_string(),
-    }
-}
-
-/// Returns a text as a Python string literal in single quotes.
-fn quoted(text: &str) -> String {
-    let mut quoted = "'".to_owned();
-    for character in text.chars() {
-        match character {
-            '\'' | '\\' => quoted.extend(['\\', character]),
-            '\n' => quoted.push_str("\\n"),
-            '\r' => quoted.push_str("\\r"),
-            '\t' => quoted.push_str("\\t"),
-            other if other.is_control() => {
-                let _ = write!(quoted, "\\u{:04x}", u32::from(other));
-            }
-            other => quoted.push(other),
-        }
-    }
-    quoted + "'"
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Names, python};
-    use swath_model::demo::{Demo, text};
-    use swath_model::space::{Params, Value};
-
-    #[test]
-    fn a_configuration_is_a_literal_of_python() {
-        let list = Value::List(vec![Value::Int(1), text("x")]);
-        let params: Params = [
-            ("lr".into(), Value::Float(1e-5)),
-            ("größe".into(), text("it's\n")),
-            ("on".into(), Value::Bool(true)),
-            ("units".into(), list),
-        ]
-        .into_iter()
-        .collect();
-        assert_eq!(
-            python(&params),
-            r"{'lr': 1e-5, 'größe': 'it\'s\n', 'on': True, 'units': [1, 'x']}"
-        );
-    }
-
-    #[test]
-    fn uuids_derive_from_the_study_and_are_uuids() {
-        let demo = Demo::new(&[]);
-        let names = Names {
-            study: &demo.study,
-            began: demo.study.at().unwrap(),
-        };
-        let (one, two) = (names.uuid(&["1"]), names.uuid(&["2"]));
-        assert_ne!(one, two);
-        assert_eq!(
-            (one.len(), &one[14..15], one.matches('-').count()),
-            (36, "3", 4)
-        );
-    }
 }

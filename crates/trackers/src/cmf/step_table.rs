@@ -77,7 +77,8 @@ impl<W: Write + Send> StepTable<W> {
         })
     }
 
-    /// Adds a row. Keys without a column are left out, and of a repeated key the first value counts.
+    /// Adds a row. Keys without a column are left out, and of a repeated key the first value
+    /// counts.
     pub(super) fn row(
         &mut self,
         cells: impl Iterator<Item = (impl AsRef<str>, Cell)>,

@@ -1,7 +1,7 @@
 //! Writes the step metrics of a trial as Parquet files: the reports under `Output`, as cmf's logger
 //! for Ray does, and one file for each log.
 
-use super::rows::Names;
+use super::names::{Names, hexadecimal};
 use super::step_table::{Columns, StepTable};
 use md5::{Digest, Md5};
 use std::borrow::Cow;
@@ -169,5 +169,5 @@ fn digest(path: &Path) -> io::Result<(String, u64)> {
             }
         }
     }
-    Ok((super::rows::hexadecimal(&hash.finalize()), size))
+    Ok((hexadecimal(&hash.finalize()), size))
 }

@@ -1,9 +1,9 @@
 //! Delivers operations to a server, in order.
 //!
 //! While the server is away, the thread of the tracker waits and tries again. The last entry that
-//! the server has completely is saved in the [`Cursor`]; a later run delivers the entries after that
-//! one. A call whose reply was lost is repeated: a run is searched by its tag before it is created,
-//! and MLflow treats two equal metric points as one.
+//! the server has completely is saved in the [`Cursor`]; a later run delivers the entries after
+//! that one. A call whose reply was lost is repeated: a run is searched by its tag before it is
+//! created, and MLflow treats two equal metric points as one.
 
 use super::calls::{Call, gather};
 use super::cursor::{Cursor, Position};
@@ -373,12 +373,11 @@ impl Courier {
             .server
             .get("model-versions/search", &[("filter", &filter)])?;
         let versions = reply["model_versions"].as_array().into_iter().flatten();
-        let has_digest = |version: &&Value| {
+        let mut of_name = versions.filter(|version| version["name"] == *name);
+        let same = of_name.find(|version| {
             let mut tags = version["tags"].as_array().into_iter().flatten();
             tags.any(|tag| tag["key"] == MODEL_MD5 && tag["value"].as_str() == model.md5.as_deref())
-        };
-        let mut same = versions.filter(|version| version["name"] == *name);
-        let same = same.find(has_digest);
+        });
         Ok(same.and_then(|version| version["version"].as_str().map(str::to_owned)))
     }
 

@@ -53,8 +53,8 @@ impl Cursor {
         Ok(Self { home, position })
     }
 
-    /// Moves the cursor. An error is ignored: the entries since the last position are only delivered
-    /// again.
+    /// Moves the cursor. An error is ignored: the entries since the last position are only
+    /// delivered again.
     pub(super) fn move_to(&mut self, seq: Option<u64>, logs: Offsets) {
         (self.position.seq, self.position.logs) = (seq, logs);
         let draft = cursor_file(&self.home).with_extension("cursor.part");

@@ -2,8 +2,8 @@
 //! a folder.
 //!
 //! [`runs`] translates the journal into operations on MLflow runs, for both stores. [`files`]
-//! carries them out in a folder. [`courier`] sends them to a server; the [`cursor`] records how much
-//! of the study the server has, and a later run delivers the rest.
+//! carries them out in a folder. [`courier`] sends them to a server; the [`cursor`] records how
+//! much of the study the server has, and a later run delivers the rest.
 
 pub(crate) mod access;
 mod calls;
@@ -251,11 +251,10 @@ fn file_by_file(study: &Path, op: Op) -> Vec<Op> {
         Ok(inside) => inside.to_string_lossy().into_owned(),
         Err(_) => path.clone(),
     });
-    let change = |path| Change::File { trial, path };
     names
         .map(|path| Op {
             run,
-            change: change(path),
+            change: Change::File { trial, path },
         })
         .collect()
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use swath_engine::tracker::steps::{Rescale, Steps};
 use swath_model::space::{Name, Value};
+use swath_model::study::remarks::TAG_SEPARATOR;
 use swath_model::study::{
     Closing, Datum, Entry, Event, Exit, LogRecord, Metric, Objective, Origin, Study, Timestamp,
     Trial, TrialId, TrialState,
@@ -175,9 +176,15 @@ impl Projection {
             }
             // The output of a preparation is a data set of the trials that read it.
             Event::Preparation { .. }
+            | Event::Raised { .. }
             | Event::Requeued { .. }
             | Event::SlotPaused { .. }
             | Event::SlotResumed { .. } => {}
+            Event::Noted { trial, note } => self.tag(trial.0, "mlflow.note.content", note),
+            Event::Tagged { trials, .. } => trials.iter().for_each(|id| {
+                let tags: Vec<_> = study.tags(*id).collect();
+                self.tag(id.0, "swath.tags", &tags.join(TAG_SEPARATOR));
+            }),
             Event::Removed { trials } => trials
                 .iter()
                 .for_each(|id| self.tag(id.0, "swath.removed", "true")),
@@ -609,7 +616,7 @@ pub(super) fn millis(at: Timestamp) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use swath_model::demo::{Demo, text};
+    use swath_model::demo::{Demo, model_record, text};
     use swath_model::study::Failure;
 
     fn ops(demo: &Demo) -> Vec<Op> {
@@ -676,23 +683,8 @@ mod tests {
         let trial = demo.start(&[]);
         for (epoch, loss) in (1..).zip([0.9, 0.2, 0.4]) {
             demo.report(trial, &[("val_loss", loss)]);
-            let (model_path, md5) = (
-                format!("epoch-{epoch}.bin"),
-                Some(format!("md5 of {epoch}")),
-            );
-            demo.log(
-                trial,
-                LogRecord::Model {
-                    model_path,
-                    md5,
-                    size: 1,
-                    step: None,
-                    held: None,
-                    keep: false,
-                    doubt: None,
-                    partial: Vec::new(),
-                },
-            );
+            let (path, md5) = (format!("epoch-{epoch}.bin"), format!("md5 of {epoch}"));
+            demo.log(trial, model_record(&path, Some(&md5)));
         }
         demo.end(trial, Exit::Done);
         let mut tags = BTreeMap::new();

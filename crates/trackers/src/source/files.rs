@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use swath_engine::executor::{RecordSource, SourceAttempt, Translator};
+use swath_engine::executor::{RecordSource, SourceAttempt, SourceRun, Translator};
 use swath_log::{LOGGED, SourcePlace, WORK};
 use swath_model::source::{Diagnostic, Diagnostics, Opt, Preset, Section, Takes};
 use swath_model::study::Kind;
@@ -114,7 +114,7 @@ fn build(
 }
 
 impl RecordSource for Files {
-    fn about(&self) -> String {
+    fn about(&self, _: &SourceRun<'_>) -> String {
         let paths: Vec<_> = self.paths.iter().map(|path| format!("`{path}`")).collect();
         paths.join(", ")
     }

@@ -14,7 +14,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use swath_engine::executor::{RecordSource, SourceAttempt, Translator};
+use swath_engine::executor::{RecordSource, SourceAttempt, SourceRun, Translator};
 use swath_log::{LOGGED, regular};
 use swath_model::study::{Datum, Kind, Metric};
 
@@ -45,8 +45,12 @@ struct Python {
 }
 
 impl RecordSource for Python {
-    fn about(&self) -> String {
+    fn about(&self, _: &SourceRun<'_>) -> String {
         "what the script logs to TensorBoard, W&B or Lightning".to_owned()
+    }
+
+    fn is_of_folder(&self) -> bool {
+        true
     }
 
     fn begin(&self, attempt: &SourceAttempt<'_>) -> io::Result<Box<dyn Translator>> {

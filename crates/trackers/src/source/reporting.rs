@@ -8,7 +8,7 @@ use swath_engine::executor::SourceAttempt;
 use swath_log::wire::Record;
 use swath_log::{Point, SourceLines, SourcePlace};
 use swath_model::space::Name;
-use swath_model::study::{Datum, Metric};
+use swath_model::study::{Datum, Metric, axis};
 
 /// The key of a report that has the step of its values.
 const STEP: &str = "step";
@@ -21,14 +21,15 @@ const MOST_NAMES: usize = 12;
 /// A row of values is a report if it has a value of a deciding metric other than the resource, and
 /// metrics otherwise. Values that arrive one by one are joined by their step: a report is complete
 /// as soon as each deciding metric has a value at this step, and at the latest with the first value
-/// of another step. What arrives for the step later is metrics.
+/// of another step. What arrives later for the step of the last report, as rows or values, is a
+/// further report of this step.
 pub(super) struct Reporting {
     lines: SourceLines,
     rename: Rename,
     deciding: Vec<Name>,
     resource: Option<Name>,
     pending: Option<Pending>,
-    /// The step of the last complete report that was joined.
+    /// The step of the last report.
     reported: Option<f64>,
     /// Names that were read, at most some, for the message that a metric is missing.
     names: BTreeSet<String>,
@@ -89,7 +90,11 @@ impl Reporting {
             .into_iter()
             .map(|(name, datum)| (self.name(&place, &name), datum))
             .collect();
-        if self.decides(values.iter().map(|(name, _)| name)) {
+        let step_name = self.rename.name("", STEP);
+        let step = axis::number(&values, step_name);
+        let is_late = step.is_some() && step == self.reported;
+        if is_late || self.decides(values.iter().map(|(name, _)| name)) {
+            self.reported = step;
             return self.lines.record(&[place], &Record::Report { values });
         }
         let mut step = None;
@@ -130,14 +135,6 @@ impl Reporting {
         if !belongs {
             self.finish_step()?;
         }
-        let is_late = self.reported == Some(step) && self.pending.is_none();
-        if is_late && !self.deciding.contains(&name) {
-            let point = Point {
-                step: whole(step),
-                ..Point::default()
-            };
-            return self.lines.metrics(&[place], &[(&name, number)], &point, at);
-        }
         let pending = self.pending.get_or_insert_with(|| Pending {
             step,
             at,
@@ -165,7 +162,8 @@ impl Reporting {
             return Ok(());
         };
         let places: Vec<SourcePlace<'_>> = pending.places.iter().map(OwnedPlace::borrow).collect();
-        if self.decides(pending.values.iter().map(|(name, _)| name)) {
+        let is_late = self.reported == Some(pending.step);
+        if is_late || self.decides(pending.values.iter().map(|(name, _)| name)) {
             self.reported = Some(pending.step);
             let step_name = Name::from(self.rename.name("", STEP));
             let has_step = pending.values.iter().any(|(name, _)| *name == step_name);
@@ -208,10 +206,10 @@ impl Reporting {
 
     /// Returns whether one of the names is a deciding metric other than the resource.
     fn decides<'a>(&self, mut names: impl Iterator<Item = &'a Name>) -> bool {
-        let is_resource = |name: &Name| self.resource.as_ref() == Some(name);
+        let resource = self.resource.as_ref();
         // Without an objective, everything is a report.
-        self.deciding.iter().all(is_resource)
-            || names.any(|name| self.deciding.contains(name) && !is_resource(name))
+        self.deciding.iter().all(|name| Some(name) == resource)
+            || names.any(|name| Some(name) != resource && self.deciding.contains(name))
     }
 }
 
@@ -313,7 +311,7 @@ mod tests {
             records(reporting, dir.path()),
             [
                 "report, step: 9.0, lr: 0.1, loss: 0.5, epoch: 1.0",
-                "metric, late: 7.0, step: 9",
+                "report, step: 9.0, late: 7.0",
                 "metric, train: 3.0, step: 10",
                 "report, step: 19.0, loss: 0.4",
                 "metric, train: 2.0, step: 20",
@@ -329,6 +327,9 @@ mod tests {
         for row in [
             vec![number("epoch", 1.0), number("lr", 0.1)],
             vec![number("epoch", 1.0), number("loss", 0.5)],
+            vec![number("step", 9.0), number("loss", 0.4)],
+            vec![number("step", 9.0), number("lr", 0.1)],
+            vec![number("step", 8.0), number("lr", 0.1)],
         ] {
             reporting.row(PLACE, row, 0).unwrap();
         }
@@ -336,7 +337,10 @@ mod tests {
             records(reporting, dir.path()),
             [
                 "metric, epoch: 1.0, lr: 0.1",
-                "report, epoch: 1.0, loss: 0.5"
+                "report, epoch: 1.0, loss: 0.5",
+                "report, step: 9.0, loss: 0.4",
+                "report, step: 9.0, lr: 0.1",
+                "metric, lr: 0.1, step: 8",
             ]
         );
     }

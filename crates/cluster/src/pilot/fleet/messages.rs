@@ -126,7 +126,8 @@ impl Fleet {
         }
     }
 
-    /// Passes a message about an attempt on to the driver, if the attempt is still one of the pilot.
+    /// Passes a message about an attempt on to the driver, if the attempt is still one of the
+    /// pilot.
     fn handle_attempt_message(&mut self, position: usize, at: Timestamp, message: AttemptMessage) {
         let AttemptMessage {
             trial,

@@ -209,7 +209,8 @@ impl Fleet {
         }
     }
 
-    /// Gives up if no job can ever start: all further ones would be submitted with the same request.
+    /// Gives up if no job can ever start: all further ones would be submitted with the same
+    /// request.
     fn end_if_all_are_blocked(&mut self) {
         let live: Vec<usize> = (0..self.pilots.len())
             .filter(|position| self.pilots[*position].gone.is_none())

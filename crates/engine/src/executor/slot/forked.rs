@@ -16,14 +16,19 @@ const START_WITHIN: Duration = Duration::from_secs(5);
 /// An offer of a host to fork the next program.
 pub(super) struct Offer {
     /// Connection to the reaper.
-    pub(super) socket: OwnedFd,
+    pub(super) wire: Wire,
+    /// Whether the reaper is to be kept for another program.
+    pub(super) keeps: bool,
     /// File `cgroup.procs` of the cgroup of the slot; empty if there is none.
     pub(super) cgroup: Vec<u8>,
+    /// Command line of the process.
+    pub(super) argv: Vec<Vec<u8>>,
 }
 
 /// A program that a host has forked.
 pub(super) struct Forked {
     wire: Wire,
+    keeps: bool,
     pub(super) pid: u32,
     pub(super) reaper: u32,
     /// Status, processor time and peak memory of the program once it has ended.
@@ -36,8 +41,13 @@ impl Forked {
     /// Has the program forked. The error says why it is to be started as any other.
     pub(super) fn start(offer: Offer, order: &Order) -> Result<Self, String> {
         let streams = open_streams(order).map_err(|_| "its logs cannot be opened".to_owned())?;
-        let mut wire = Wire::new(offer.socket);
-        let message = ask(&mut wire, &offer.cgroup, order, &streams).map_err(explain)?;
+        let Offer {
+            mut wire,
+            keeps,
+            cgroup,
+            argv,
+        } = offer;
+        let message = ask(&mut wire, cgroup, argv, order, &streams).map_err(explain)?;
         match message.kind() {
             "started" => {
                 // The program runs only after this word, so it cannot run if it was given up.
@@ -45,6 +55,7 @@ impl Forked {
                 let number = |index| u32::try_from(message.number(index)).unwrap_or(0);
                 Ok(Self {
                     wire,
+                    keeps,
                     pid: number(1),
                     reaper: number(2),
                     exited: None,
@@ -81,7 +92,10 @@ impl Forked {
                     message.number(3),
                 ));
             }
-            "ended" => self.ended = Some(Duration::from_micros(message.number(1))),
+            "ended" => {
+                self.ended = Some(Duration::from_micros(message.number(1)));
+                self.keeps &= message.number(2) == 1;
+            }
             // A message of another version.
             _ => {}
         }
@@ -90,24 +104,34 @@ impl Forked {
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.wire.fd()
     }
+
+    /// Returns the connection to the reaper, once all has ended, if the reaper waits for another
+    /// program.
+    pub(super) fn into_idle(self) -> Option<Wire> {
+        self.keeps.then_some(self.wire)
+    }
 }
 
 /// Sends the request to the reaper, and returns its answer.
 fn ask(
     wire: &mut Wire,
-    cgroup: &[u8],
+    cgroup: Vec<u8>,
+    argv: Vec<Vec<u8>>,
     order: &Order,
     streams: &[OwnedFd; STDIO],
 ) -> io::Result<Message> {
     let mut fields = vec![
         b"start".to_vec(),
-        cgroup.to_vec(),
+        cgroup,
         order.workdir.as_os_str().as_bytes().to_vec(),
-        order.argv.len().to_string().into_bytes(),
+        argv.len().to_string().into_bytes(),
     ];
-    fields.extend(order.argv_and_changes());
-    wire.send_with(&fields, &streams.each_ref().map(AsFd::as_fd))?;
+    fields.extend(argv);
+    fields.extend(order.changes());
+    // A host that refuses closes its end, maybe before the request is sent; its answer says why.
+    let sent = wire.send_with(&fields, &streams.each_ref().map(AsFd::as_fd));
     wire.wait(START_WITHIN)
+        .map_err(|error| sent.err().unwrap_or(error))
 }
 
 fn explain(error: io::Error) -> String {

@@ -22,6 +22,7 @@ use super::orphans::OrphanFinder;
 use super::processes;
 use super::{StopSignal, StopTarget};
 use rustix::process::Signal;
+use std::ffi::OsString;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt as _;
@@ -62,6 +63,24 @@ pub(super) struct Slot {
     reaper: Option<u32>,
     /// Reason why the host to which the program was offered has not forked it.
     refusal: Option<String>,
+    /// Host to which the running program was offered, if its reaper is to be kept.
+    offered: Option<HostId>,
+    /// Host whose reaper waits in the slot process for another program.
+    idle_reaper: Option<HostId>,
+}
+
+/// Number of a host in its run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct HostId(pub(super) u64);
+
+/// An offer of a host to fork the next program of a slot.
+pub(super) struct HostOffer {
+    pub(super) host: HostId,
+    /// Connection to a new reaper; `None` for the one that waits in the slot process.
+    pub(super) socket: Option<OwnedFd>,
+    /// Command line of the process. The one in the order may name a script, which the kernel starts
+    /// by its interpreter.
+    pub(super) argv: Vec<OsString>,
 }
 
 /// The reason why a program was not started.
@@ -163,13 +182,13 @@ impl Slots {
     }
 
     /// Ends the processes that a dead slot has left. They have fallen to the guard; or to this
-    /// process if the guard is dead too.
-    pub(super) fn end_strays(&self) {
-        if let Some(guard) = &self.guard {
-            let is_swept = lock(guard).sweep(START_TIMEOUT);
-            if !is_swept {
-                processes::end(super::orphans::strays, Duration::ZERO);
-            }
+    /// process if the guard is dead too, or if another guard had started the slot.
+    pub(super) fn end_strays(&self, slot: Option<u32>) {
+        if let (Some(guard), Some(slot)) = (&self.guard, slot)
+            && !lock(guard).sweep(slot, START_TIMEOUT)
+        {
+            processes::wait_for_end(slot);
+            processes::end(super::orphans::strays, Duration::ZERO);
         }
     }
 
@@ -208,6 +227,8 @@ impl Slot {
                 entered: 0,
                 reaper: None,
                 refusal: None,
+                offered: None,
+                idle_reaper: None,
             }),
             _ => Err(error_of(&message)),
         }
@@ -236,19 +257,39 @@ impl Slot {
         self.leaf.clone()
     }
 
-    /// Offers the next program to a host, whose reaper is at the other end of `socket`.
-    pub(super) fn offer(&mut self, socket: &OwnedFd) {
-        let cgroup = self.leaf.as_ref().map(|leaf| leaf.members_file());
-        let cgroup = cgroup.unwrap_or_default();
-        let fields = [b"offer".as_slice(), cgroup.as_os_str().as_encoded_bytes()];
+    /// Offers the next program to a host.
+    pub(super) fn offer(&mut self, offer: &HostOffer) {
+        let leaf = self.leaf.as_ref();
+        let cgroup = leaf.map(|leaf| leaf.members_file()).unwrap_or_default();
+        // With a limit on memory, the next program has another cgroup.
+        let keeps = !leaf.is_some_and(|leaf| leaf.is_walled());
+        self.offered = keeps.then_some(offer.host);
+        let mut fields: Vec<&[u8]> = vec![
+            b"offer",
+            if keeps { b"keep" } else { b"" },
+            cgroup.as_os_str().as_encoded_bytes(),
+        ];
+        fields.extend(offer.argv.iter().map(|word| word.as_encoded_bytes()));
+        let socket = offer.socket.as_ref().map(AsFd::as_fd);
         // A slot that is gone is noticed when the program is started.
-        self.wire.send_with(&fields, &[socket.as_fd()]).ok();
+        self.wire.send_with(&fields, socket.as_slice()).ok();
+    }
+
+    /// Returns the host whose reaper waits for another program.
+    pub(super) fn idle_reaper(&self) -> Option<HostId> {
+        self.idle_reaper
     }
 
     /// Lets the processes that the next program leaves go on.
     pub(super) fn keep_rest(&mut self) {
         // A slot that is gone is noticed when the program is started.
         self.wire.send(&["keep"]).ok();
+    }
+
+    /// Kills what trials have left whose reapers were killed, in the slot of a host that lives.
+    pub(super) fn sweep(&mut self) {
+        // A slot that is gone is noticed when it is read.
+        self.wire.send(&["sweep"]).ok();
     }
 
     /// Returns the process whose descendants are those of the running program: its slot, or the
@@ -287,6 +328,7 @@ impl Slot {
     }
 
     fn wait_for_start(&mut self, must_end: impl Fn() -> bool) -> Result<u32, StartError> {
+        self.idle_reaper = None;
         // No time limit: the program may be on a file system that has to wake up.
         let message = loop {
             match self.wire.wait(START_CHECK_INTERVAL) {
@@ -365,11 +407,15 @@ impl Slot {
                 };
                 Some(SlotEvent::Exited(ExitStatus::from_raw(status), usage))
             }
-            "ended" => Some(SlotEvent::Ended(OrphansEnd {
-                is_complete: message.number(1) == 1,
-                cpu: Duration::from_micros(message.number(2)),
-                names: message.texts(3),
-            })),
+            "ended" => {
+                let offered = self.offered.take();
+                self.idle_reaper = offered.filter(|_| message.number(3) == 1);
+                Some(SlotEvent::Ended(OrphansEnd {
+                    is_complete: message.number(1) == 1,
+                    cpu: Duration::from_micros(message.number(2)),
+                    names: message.texts(4),
+                }))
+            }
             _ => None,
         }
     }
@@ -407,5 +453,55 @@ fn error_of(message: &Message) -> io::Error {
     match i32::try_from(message.number(2)) {
         Ok(errno @ 1..) => io::Error::from_raw_os_error(errno),
         _ => io::Error::other(String::from_utf8_lossy(message.field(3)).into_owned()),
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::path::Path;
+    use swath_log::regular;
+
+    /// Folder of the process in which the other test runs; it ends all its children.
+    const FOLDER: &str = "SWATH_TEST_FOLDER";
+
+    #[test]
+    fn what_falls_to_this_process_when_the_guard_ends_is_awaited_and_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let done = Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact"])
+            .arg("executor::slot::tests::processes_of_a_guard_that_ends_slowly_are_ended")
+            .env(FOLDER, folder.path())
+            .output()
+            .unwrap();
+        let output = String::from_utf8_lossy(&done.stdout);
+        assert!(output.contains("1 passed"), "{output}");
+    }
+
+    #[test]
+    #[ignore = "runs in a process that another test starts"]
+    fn processes_of_a_guard_that_ends_slowly_are_ended() {
+        let Some(folder) = std::env::var_os(FOLDER) else {
+            return;
+        };
+        // Closes its socket a second before its daemon falls to this process.
+        let script = "setsid sh -c 'echo $$ > new; mv new daemon; exec sleep 600' &
+            until [ -e daemon ]; do sleep 0.01; done; exec 0<&-; touch closed; sleep 1";
+        let mut guard = Command::new("sh");
+        guard
+            .args(["-c", &format!("cd \"$0\"; {script}")])
+            .arg(&folder);
+        let slots = Slots::new(Some(guard), "run").unwrap();
+        let folder = Path::new(&folder);
+        let begun = std::time::Instant::now();
+        while !folder.join("closed").exists() {
+            assert!(begun.elapsed() < Duration::from_secs(60));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let daemon = regular::read_to_string(&folder.join("daemon")).unwrap();
+        let daemon = daemon.trim().parse().unwrap();
+        // The slot is gone already.
+        slots.end_strays(Some(0));
+        assert!(!processes::lives(daemon));
     }
 }

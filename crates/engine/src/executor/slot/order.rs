@@ -54,22 +54,22 @@ impl Order {
             OsStr::new(&count),
         ];
         let mut fields: Vec<Vec<u8>> = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
-        fields.extend(self.argv_and_changes());
+        fields.extend(self.argv.iter().map(|word| word.as_bytes().to_vec()));
+        fields.extend(self.changes());
         fields
     }
 
-    /// Returns the arguments, then the changes of the environment: `NAME=value`, or `NAME` for a
-    /// variable that is removed.
-    pub(super) fn argv_and_changes(&self) -> impl Iterator<Item = Vec<u8>> {
-        let words = self.argv.iter().map(|word| word.as_bytes().to_vec());
-        words.chain(self.env.iter().map(|(name, value)| {
+    /// Returns the changes of the environment: `NAME=value`, or `NAME` for a variable that is
+    /// removed.
+    pub(super) fn changes(&self) -> impl Iterator<Item = Vec<u8>> {
+        self.env.iter().map(|(name, value)| {
             let mut entry = name.as_bytes().to_vec();
             if let Some(value) = value {
                 entry.push(b'=');
                 entry.extend_from_slice(value.as_bytes());
             }
             entry
-        }))
+        })
     }
 
     /// Reads the fields of a message.

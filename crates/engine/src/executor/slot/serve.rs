@@ -79,6 +79,7 @@ pub fn run(socket: impl Into<OwnedFd>) -> io::Result<()> {
         kin,
         running: None,
         offer: None,
+        idle_reaper: None,
         keeps_rest: false,
         reported_time: Duration::ZERO,
     }
@@ -92,6 +93,7 @@ pub(super) fn run_in_thread(socket: OwnedFd, finder: Arc<OrphanFinder>) {
         kin: Kin::Thread(finder),
         running: None,
         offer: None,
+        idle_reaper: None,
         keeps_rest: false,
         reported_time: Duration::ZERO,
     };
@@ -115,6 +117,8 @@ struct Slot {
     running: Option<Running>,
     /// Offer of a host to fork the next program.
     offer: Option<Offer>,
+    /// Connection to the reaper of the last program, if it waits for another one.
+    idle_reaper: Option<Wire>,
     /// Whether the processes that the program leaves may go on: those of a host are trials.
     keeps_rest: bool,
     /// Processor time of the reaped children that was reported.
@@ -264,9 +268,14 @@ impl Slot {
             .and_then(Signal::from_named_raw);
         match (message.kind(), &mut self.running) {
             ("offer", None) => {
-                let cgroup = message.field(1).to_vec();
-                let socket = self.wire.take_fd();
-                self.offer = socket.map(|socket| Offer { socket, cgroup });
+                let socket = self.wire.take_fd().map(Wire::new);
+                let wire = socket.or_else(|| self.idle_reaper.take());
+                self.offer = wire.map(|wire| Offer {
+                    wire,
+                    keeps: message.field(1) == b"keep",
+                    cgroup: message.field(2).to_vec(),
+                    argv: message.0.iter().skip(3).cloned().collect(),
+                });
                 Ok(())
             }
             ("keep", None) => {
@@ -294,6 +303,10 @@ impl Slot {
                 }
                 Ok(())
             }
+            ("sweep", Some(_)) => {
+                self.end_strays_of_host();
+                Ok(())
+            }
             ("kill", Some(_)) => {
                 self.signal_all(Signal::KILL);
                 if let Some(running) = &mut self.running {
@@ -307,6 +320,8 @@ impl Slot {
     }
 
     fn start(&mut self, order: Order) -> io::Result<()> {
+        // One that was not offered belongs to a host that is not used any more.
+        self.idle_reaper = None;
         let forked = self.offer.take().map(|offer| Forked::start(offer, &order));
         let (forked, refusal) = match forked {
             Some(Ok(forked)) => (Some(forked), String::new()),
@@ -472,8 +487,9 @@ impl Slot {
         };
         let mut of_orphans = Duration::ZERO;
         // Without orphans, the time of the program itself is all.
-        if let Some(forked) = running.leader.forked() {
+        if let Leader::Forked(forked) = running.leader {
             of_orphans = forked.ended.unwrap_or_default();
+            self.idle_reaper = forked.into_idle().filter(|_| is_ended);
         } else if running.had_orphans {
             let reaped = self.reaped_time();
             of_orphans = reaped.saturating_sub(self.reported_time);
@@ -483,6 +499,7 @@ impl Slot {
             "ended".to_owned(),
             u8::from(is_ended).to_string(),
             of_orphans.as_micros().to_string(),
+            u8::from(self.idle_reaper.is_some()).to_string(),
         ];
         // After a request to end, everything has to be ended.
         if running.stopping.is_none() && !running.is_killed {
@@ -522,6 +539,20 @@ impl Slot {
                 marked.remove(&leader);
                 marked.into_iter().collect()
             }
+        }
+    }
+
+    /// Kills the processes that a trial has left whose reaper was killed: they have become children
+    /// of this process. Those of a host that has ended are reapers of its trials, and go on.
+    fn end_strays_of_host(&self) {
+        let strays = self.orphans();
+        // Asked after the strays were listed: while the host lives, its reapers are its children.
+        let lives = self
+            .running
+            .as_ref()
+            .is_some_and(|running| running.rest.is_none() && !has_exited(running.group));
+        if self.keeps_rest && lives {
+            signal_each(&processes::trees(strays), Signal::KILL);
         }
     }
 

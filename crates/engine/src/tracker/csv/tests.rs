@@ -1,7 +1,7 @@
 use super::{Column, Csv, MOST_METRICS, columns, too_many_metrics_warning, write};
 use crate::tracker::Tracker;
 use proptest::prelude::*;
-use swath_model::demo::{Demo, objective, text};
+use swath_model::demo::{Demo, model_record, objective, text};
 use swath_model::space::Value;
 use swath_model::study::{Datum, Exit, Failure, Goal, LogRecord, Metric};
 
@@ -34,9 +34,9 @@ fn the_columns_are_in_the_documented_order() {
         table(&demo),
         "pipeline,stage,trial_id,state,val_loss,param.lr,param.optimizer,metric.acc,metric.val_loss,best.val_loss,step,attempts,\
          seconds,cpu_seconds,peak_mib,started_at,ended_at,exit,data_dir,data_md5,model_path,model_md5,seed,git_commit,\
-         configuration,replicate,origin,at_best.acc,at_best.val_loss,best_step,model_step,feasible\n\
+         configuration,replicate,origin,at_best.acc,at_best.val_loss,best_step,model_step,note,tag,feasible\n\
          digits,train,1,complete,1.0,1e-5,sgd,0.5,1.0,1.0,1,1,2.0,0.5,12.25,2026-01-01T00:00:03Z,2026-01-01T00:00:05Z,done,,,,,7,,1,1,\
-         random,0.5,1.0,1,,true\n"
+         random,0.5,1.0,1,,,,true\n"
     );
 }
 
@@ -159,20 +159,7 @@ fn data_sets_and_the_last_model_have_their_digests() {
         );
     }
     for model in ["m/1.bin", "m/2.bin"] {
-        let md5 = Some(format!("md5 of {model}"));
-        demo.log(
-            trial,
-            LogRecord::Model {
-                model_path: model.into(),
-                md5,
-                size: 1,
-                step: None,
-                held: None,
-                keep: false,
-                doubt: None,
-                partial: Vec::new(),
-            },
-        );
+        demo.log(trial, model_record(model, Some(&format!("md5 of {model}"))));
     }
     assert_eq!(
         [cell(&demo, 0, "data_dir"), cell(&demo, 0, "data_md5")],
@@ -190,23 +177,8 @@ fn the_row_of_a_trial_shows_the_model_and_all_metrics_of_the_report_that_counts(
     let trial = demo.start(&[]);
     for (epoch, (loss, acc)) in (1..).zip([(0.9, 0.1), (0.5, 0.5), (0.2, 0.8), (0.4, 0.7)]) {
         demo.report(trial, &[("val_loss", loss), ("acc", acc)]);
-        let (model_path, md5) = (
-            format!("epoch-{epoch}.bin"),
-            Some(format!("md5 of {epoch}")),
-        );
-        demo.log(
-            trial,
-            LogRecord::Model {
-                model_path,
-                md5,
-                size: 1,
-                step: None,
-                held: None,
-                keep: false,
-                doubt: None,
-                partial: Vec::new(),
-            },
-        );
+        let (path, md5) = (format!("epoch-{epoch}.bin"), format!("md5 of {epoch}"));
+        demo.log(trial, model_record(&path, Some(&md5)));
     }
     demo.report(trial, &[("val_loss", 0.6), ("acc", 0.9)]);
     demo.end(trial, Exit::Done);

@@ -139,18 +139,70 @@ fn comparisons(
     absence: Absence,
 ) -> Result<Option<bool>, EvalError> {
     let mut is_known = true;
-    let mut left = eval(first, scope, absence)?;
+    let mut left = Operand::of(first, scope, absence)?;
     for (comparison, operand) in rest {
-        let right = eval(operand, scope, absence)?;
-        match (&left, &right) {
+        let right = Operand::of(operand, scope, absence)?;
+        match left.compare(*comparison, &right)? {
             // A false link decides the whole chain, even after an unknown one.
-            (Some(a), Some(b)) if !compare(*comparison, a, b)? => return Ok(Some(false)),
-            (Some(_), Some(_)) => {}
-            _ => is_known = false,
+            Some(false) => return Ok(Some(false)),
+            Some(true) => {}
+            None => is_known = false,
         }
         left = right;
     }
     Ok(is_known.then_some(true))
+}
+
+/// An operand of a comparison.
+enum Operand {
+    /// A value; `None` if it is absent or unknown.
+    Value(Option<Value>),
+    /// A set of values, which has no order and may be empty.
+    Set(Vec<Value>),
+}
+
+impl Operand {
+    fn of(node: &ExprNode, scope: &dyn Cells, absence: Absence) -> Result<Self, EvalError> {
+        if let NodeKind::Name(name) = &node.kind
+            && let Some(elements) = scope.elements(name)
+        {
+            return Ok(Self::Set(elements));
+        }
+        eval(node, scope, absence).map(Self::Value)
+    }
+
+    /// Returns whether the comparison holds; `None` if it depends on an absent value.
+    fn compare(&self, comparison: Comparison, right: &Self) -> Result<Option<bool>, EvalError> {
+        match (self, right) {
+            (Self::Value(Some(left)), Self::Value(Some(right))) => {
+                compare(comparison, left, right).map(Some)
+            }
+            (Self::Value(None), _) | (_, Self::Value(None)) => Ok(None),
+            _ => {
+                let (comparison, is_negated) = match comparison {
+                    Comparison::Unequal => (Comparison::Equal, true),
+                    Comparison::NotIn => (Comparison::In, true),
+                    other => (other, false),
+                };
+                for left in self.elements() {
+                    for right in right.elements() {
+                        if compare(comparison, left, right)? {
+                            return Ok(Some(!is_negated));
+                        }
+                    }
+                }
+                Ok(Some(is_negated))
+            }
+        }
+    }
+
+    /// Returns the elements of a set; a value is its only one.
+    fn elements(&self) -> &[Value] {
+        match self {
+            Self::Value(value) => value.as_slice(),
+            Self::Set(elements) => elements,
+        }
+    }
 }
 
 fn compare(comparison: Comparison, left: &Value, right: &Value) -> Result<bool, EvalError> {

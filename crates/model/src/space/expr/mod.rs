@@ -53,6 +53,13 @@ pub trait Cells {
     /// Returns the value of a name, or `None` if it is absent.
     fn value(&self, name: &str) -> Option<Value>;
 
+    /// Returns the elements of a name whose value is a set, such as the tags of a trial. A
+    /// comparison with the name holds if it holds for one of them, `!=` and `not in` if they hold
+    /// for all. Default: no name is a set.
+    fn elements(&self, _name: &str) -> Option<Vec<Value>> {
+        None
+    }
+
     /// Returns a number computed from a metric's reports, or `None` if it is absent. Default:
     /// always absent.
     fn ask(&self, _ask: Ask, _name: &str) -> Option<f64> {

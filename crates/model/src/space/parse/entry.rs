@@ -230,23 +230,7 @@ pub(super) fn read(
         .iter()
         .find(|(key, _)| key.name == main)
         .map_or(key.span.clone(), |(key, _)| key.span.clone());
-    let (mut own, mut branches) = (Vec::new(), Vec::new());
-    for (entry, node) in table.entries {
-        match KEYS
-            .iter()
-            .find(|(option, _)| option.name == entry.name && !is_branch(&node, &entry.name))
-        {
-            Some((_, families)) if !families.contains(&family) => {
-                let message = format!("`{}` cannot be combined with `{main}`", entry.name);
-                let diagnostic = Diagnostic::error("mixed-keys", message)
-                    .at(entry.span, "remove this key")
-                    .at(main_key.clone(), "and this exclude each other");
-                d.push(diagnostic);
-            }
-            None if super::is_table(&node) => branches.push((entry, node)),
-            _ => own.push((entry, node)),
-        }
-    }
+    let (own, branches) = split_branches(table.entries, family, (main, &main_key), d);
     let written = range::WrittenTable {
         inline: table.inline,
         entries: own.clone(),
@@ -323,6 +307,37 @@ pub(super) fn read(
             read_branch(&name, &entry, node, (&choices, broken), context, drafts, d);
         }
     }
+}
+
+/// Keys of a table with their values.
+type Entries = Vec<(Key, Node)>;
+
+/// Splits the entries of a parameter into its own keys and the branches of a choice. Reports keys
+/// of another family than that of the key `main`.
+fn split_branches(
+    entries: Entries,
+    family: Family,
+    (main, main_key): (&str, &Span),
+    d: &mut Diagnostics,
+) -> (Entries, Entries) {
+    let (mut own, mut branches) = (Vec::new(), Vec::new());
+    for (entry, node) in entries {
+        match KEYS
+            .iter()
+            .find(|(option, _)| option.name == entry.name && !is_branch(&node, &entry.name))
+        {
+            Some((_, families)) if !families.contains(&family) => {
+                let message = format!("`{}` cannot be combined with `{main}`", entry.name);
+                let diagnostic = Diagnostic::error("mixed-keys", message)
+                    .at(entry.span, "remove this key")
+                    .at(main_key.clone(), "and this exclude each other");
+                d.push(diagnostic);
+            }
+            None if super::is_table(&node) => branches.push((entry, node)),
+            _ => own.push((entry, node)),
+        }
+    }
+    (own, branches)
 }
 
 /// The values of a choice by their texts, which are the keys of its branches.

@@ -187,6 +187,29 @@ fn a_removed_trial_does_not_count_keeps_its_id_and_can_be_restored() {
 }
 
 #[test]
+fn a_complete_trial_that_is_requeued_has_no_result_until_it_is_complete_again() {
+    let mut world = World::new(Goal::Min, Take::Last);
+    for id in 1..=2 {
+        world.start(id);
+        world.report(id, 1.0, f64::from(id));
+        world.end(id, Exit::Done);
+    }
+    world.apply(Event::requeued(TrialId(1), "again"));
+    let study = &world.study;
+    let best = study.incumbent().map(|trial| trial.id);
+    assert_eq!(
+        (best, study.counted(), study.counts().complete),
+        (Some(TrialId(2)), 2, 1)
+    );
+    assert_eq!(study.waiting().collect::<Vec<_>>(), [TrialId(1)]);
+    world.start(1);
+    world.report(1, 1.0, 0.5);
+    assert_eq!(world.end(1, Exit::Done), TrialState::Complete);
+    let best = world.study.incumbent().map(|trial| trial.id);
+    assert_eq!((best, world.study.counts().complete), (Some(TrialId(1)), 2));
+}
+
+#[test]
 fn a_trial_is_complete_only_with_status_0_and_a_finite_objective() {
     let mut world = World::new(Goal::Min, Take::Last);
     world.start(1);

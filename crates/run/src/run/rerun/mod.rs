@@ -9,21 +9,21 @@ pub use compare::{Compared, Difference, Tolerance, compare};
 
 use super::code::{CodeError, check_out};
 use super::resources;
+use super::sources::{self, Implied};
 use super::{Opened, Options, RunError, Versions, hidden, keep, parts, work_plan, workdir};
-use crate::sweep::{Configs, Keep, Limits, Registry, Retry, Sweep};
+use crate::sweep::{Keep, Limits, Registry, Retry, Sweep};
 use repeat::{AsFar, Nothing};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::rc::Rc;
-use std::sync::Arc;
 use swath_engine::driver::{Driver, Parts};
 use swath_engine::journal::{Journal, JournalError, StudyDir, new_id};
 use swath_engine::provenance::git::git;
 use swath_engine::provenance::{
     Checkout, Environment, Found, Git, Machine, Made, Record, variables,
 };
-use swath_log::{DigestCache, digest, regular};
+use swath_log::{DigestCache, digest};
 use swath_model::study::preparation::is_input;
 use swath_model::study::{
     Event, FORMAT, Header, LogRecord, Origin, Study, Timestamp, Trial, TrialId, TrialState, Verdict,
@@ -313,17 +313,7 @@ impl Inputs {
             return;
         }
         let folder = request.dir.trial(request.trial.id);
-        let mut copies = Vec::new();
-        for file in &sweep.run.configs {
-            let copy = file.copy();
-            match regular::read_to_string(&folder.join(&copy)) {
-                Ok(text) => copies.push((copy, text)),
-                Err(error) => self.problems.push(format!(
-                    "`{copy}` in the folder of the trial cannot be read: {error}"
-                )),
-            }
-        }
-        sweep.configs = Some(Arc::new(Configs::fixed(copies)));
+        self.problems.extend(sweep.take_copies(&folder));
     }
 
     /// Checks out the recorded code in a folder of the new study. Returns the folder within it in
@@ -375,7 +365,7 @@ impl Inputs {
     /// Applies the recorded patch to the clone in `to`.
     fn apply(&mut self, to: &Path, patch: &Path) {
         let patch = std::path::absolute(patch).unwrap_or_else(|_| patch.to_owned());
-        let mut command = git(to, &["apply", "--binary", "--whitespace=nowarn"]);
+        let mut command = git(to, &["apply", "--index", "--binary", "--whitespace=nowarn"]);
         let output = command
             .arg(patch)
             .stdout(Stdio::null())
@@ -499,7 +489,7 @@ fn open(
         name: sweep.name.clone(),
         trials: Some(1),
         slots: 1,
-        ..made.header.clone()
+        ..Header::clone(&made.header)
     };
     let note = serde_json::json!({ "study": request.study.header().name, "trial": trial.id });
     std::fs::write(dir.repro(), format!("{note}\n")).map_err(|source| RerunError::Make {
@@ -547,8 +537,9 @@ fn open(
     };
     let machine = Machine::here();
     let shares = resources::share(&sweep, &options, &machine).map_err(RunError::from)?;
-    if let Some(implied) = super::sources::implied(&sweep, &workdir(&sweep, &options)) {
-        sweep.sources.push(implied);
+    let implied = sources::implied(&sweep, &workdir(&sweep, &options));
+    if let Some(Implied::Source(source)) = implied {
+        sweep.sources.push(source);
     }
     let plan = sweep.build(shares.slots, Some(dir.root()));
     let plan = plan.map_err(|rejected| RunError::Rejected(Box::new(rejected)))?;

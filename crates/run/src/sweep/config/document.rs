@@ -72,6 +72,27 @@ impl Document {
         paths
     }
 
+    /// Returns the text of a value; `None` for a list or a table.
+    pub(super) fn text(&self, path: &str) -> Option<String> {
+        let text = match self {
+            Self::Text { text, root, .. } => match root.look_up(path) {
+                Lookup::Found(node) if node.kind == NodeKind::Scalar => {
+                    text.get(node.span.clone())?.to_owned()
+                }
+                _ => return None,
+            },
+            Self::Toml(document) => {
+                let mut item = document.as_item().clone();
+                let keys = toml::keys_of(&item, path)?;
+                let value = toml::value_at(&mut item, &keys)?.as_value_mut()?;
+                // Its decoration is the comment behind it.
+                value.decor_mut().clear();
+                value.to_string()
+            }
+        };
+        Some(text.trim().to_owned())
+    }
+
     /// Returns whether a path can be set.
     pub(super) fn target(&self, path: &str) -> Target {
         match self {

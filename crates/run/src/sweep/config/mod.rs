@@ -15,6 +15,7 @@ use super::{Rejected, Run, Span, Sweep};
 use document::{Change, Document, Target};
 use std::path::Path;
 use std::sync::Arc;
+use swath_log::regular;
 use swath_model::source::diagnostic::nearest;
 use swath_model::source::{Diagnostic, Diagnostics, NodeValue, Table};
 use swath_model::space::{Name, Params, Value};
@@ -50,6 +51,30 @@ impl ConfigFile {
     }
 }
 
+/// A value of a configuration file that a parameter can set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// Dotted path of the value.
+    pub path: String,
+    /// The value as it is written in the file; `None` for a list.
+    pub text: Option<String>,
+}
+
+/// Returns the values of a configuration file that parameters can set, in the order of the file.
+///
+/// # Errors
+/// The reason why the file cannot be used.
+pub fn settings(path: &Path) -> Result<Vec<Setting>, String> {
+    let document = load(path)?;
+    let paths = document.paths().into_iter();
+    let settable = paths.filter(|path| document.target(path) == Target::Value);
+    let settings = settable.map(|path| Setting {
+        text: document.text(&path),
+        path,
+    });
+    Ok(settings.collect())
+}
+
 /// The files with the parameters that set their values.
 #[derive(Debug, Clone, Default)]
 pub struct Configs {
@@ -68,8 +93,7 @@ struct LoadedFile {
 
 impl Configs {
     /// Returns files that every trial gets as they are: paths in the trial's folder, and contents.
-    #[must_use]
-    pub fn fixed(copies: Vec<(String, String)>) -> Self {
+    fn fixed(copies: Vec<(String, String)>) -> Self {
         Self {
             files: Vec::new(),
             fixed: Some(copies),
@@ -158,8 +182,53 @@ impl Sweep {
                 diagnostics,
             });
         }
-        self.configs = Some(Arc::new(Configs { files, fixed: None }));
+        let configs = Configs { files, fixed: None };
+        // A value that the program reads from a file is not given as an option, too.
+        self.run
+            .command
+            .drop_from_rest(|name| configs.receives(name));
+        self.configs = Some(Arc::new(configs));
         Ok(())
+    }
+
+    /// Gives every trial the copies that are in the folder of an earlier trial, as they are.
+    /// Returns the copies that cannot be read, each with the reason.
+    pub fn take_copies(&mut self, folder: &Path) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut copies = Vec::new();
+        let mut files = Vec::new();
+        for file in &self.run.configs {
+            let copy = file.copy();
+            let path = folder.join(&copy);
+            let text = regular::read_to_string(&path).map_err(|error| error.to_string());
+            let parsed = text.and_then(|text| Ok((Document::parse(&path, text.clone())?, text)));
+            match parsed {
+                Ok((document, text)) => {
+                    copies.push((copy.clone(), text));
+                    files.push(LoadedFile {
+                        copy,
+                        document,
+                        settings: Vec::new(),
+                    });
+                }
+                Err(error) => problems.push(format!(
+                    "`{copy}` in the folder of the trial cannot be read: {error}"
+                )),
+            }
+        }
+        if problems.is_empty() {
+            // The copies have all values of the trial, so a parameter without a place in them
+            // reaches the program in another way.
+            for name in self.space.names() {
+                let _ = self.place(&name, &mut files);
+            }
+            let placed = Configs { files, fixed: None };
+            self.run
+                .command
+                .drop_from_rest(|name| placed.receives(name));
+        }
+        self.configs = Some(Arc::new(Configs::fixed(copies)));
+        problems
     }
 
     /// Finds the value that a parameter sets, and notes it in its file.

@@ -49,6 +49,39 @@ fn a_copy_differs_from_its_base_only_in_the_values_of_the_parameters() {
 }
 
 #[test]
+fn a_value_of_the_file_is_not_given_as_an_option_too() {
+    let command = "\"base.yaml\"\ncommand = [\"t\", \"{config}\", \"{args:rest}\"]";
+    let sweep = read("optimizer.lr = [0.5, 0.25]\nwidth = [1, 2]", command).unwrap();
+    assert!(!sweep.run.command.receives("optimizer.lr"));
+    assert!(sweep.run.command.receives("width"));
+}
+
+#[test]
+fn the_settings_of_a_file_are_its_values_as_they_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("base.yaml");
+    std::fs::write(&path, "a: {b: 1e-4, c: [1, x]} # d\ne: 'two'\n").unwrap();
+    let texts = |path: &Path| -> Vec<_> {
+        let settings = settings(path).unwrap().into_iter();
+        settings
+            .map(|it| (it.path, it.text.unwrap_or_default()))
+            .collect()
+    };
+    let expected = [
+        ("a.b", "1e-4"),
+        ("a.c", ""),
+        ("a.c.0", "1"),
+        ("a.c.1", "x"),
+        ("e", "'two'"),
+    ];
+    let expected = expected.map(|(path, text)| (path.to_owned(), text.to_owned()));
+    assert_eq!(texts(&path), expected);
+    let path = folder.path().join("base.toml");
+    std::fs::write(&path, "[a]\nb = 1e-4 # d\n").unwrap();
+    assert_eq!(texts(&path), [("a.b".to_owned(), "1e-4".to_owned())]);
+}
+
+#[test]
 fn a_path_that_the_base_lacks_is_an_error_with_a_suggestion() {
     for (space, message, hint) in [
         (

@@ -71,14 +71,18 @@ pub(super) fn open_tables(
     let Some(node) = file.take(name) else {
         return Vec::new();
     };
-    let nodes = match node.value {
-        NodeValue::Array(nodes) => nodes,
-        _ => vec![node],
+    let (nodes, is_listed) = match node.value {
+        NodeValue::Array(nodes) => (nodes, true),
+        _ => (vec![node], false),
     };
     let mut sections = Vec::new();
     for node in nodes {
         match node.value {
-            NodeValue::Table(table) => sections.push(Section::new(name, node.span, table)),
+            NodeValue::Table(table) => {
+                let mut section = Section::new(name, node.span, table);
+                section.is_listed = is_listed;
+                sections.push(section);
+            }
             other => {
                 let error = Diagnostic::error("wrong-type", format!("`{name}` must be a table"))
                     .at(node.span, format!("this is {}", other.kind()));
@@ -102,9 +106,7 @@ pub(super) fn refuse_unknown_of_kind<T: ?Sized>(
     section.declare(names(name).chain(kind.options.iter().map(|option| option.name)));
     let unknown = section.take_unknown();
     for key in &unknown {
-        let others = kinds
-            .iter()
-            .filter(|other| other.options.iter().any(|option| option.name == key.name));
+        let others = kinds.iter().filter(|other| other.has_option(&key.name));
         let others: Vec<_> = others.map(|other| format!("`{}`", other.name)).collect();
         diagnostics.push(if others.is_empty() {
             unknown_key(section, name, key, &unknown)

@@ -83,7 +83,8 @@ pub(super) struct Budgets {
     pub(super) price: Option<Name>,
 }
 
-/// Reads the section. `resource` is the key that the scheduler counts; a budget may name it instead.
+/// Reads the section. `resource` is the key that the scheduler counts; a budget may name it
+/// instead.
 pub(super) fn read(
     file: &mut Section,
     resource: &mut Option<Name>,

@@ -124,12 +124,9 @@ fn preparation(
     };
     let parsed = Template::parse_preparation(&texts_of(&words), &surrounding.names);
     let command = run::checked(parsed, &words, surrounding.source, diagnostics)?;
-    let named = |name: &&Name| command.receives(name);
-    let named: Vec<Name> = surrounding
-        .names
-        .params
-        .iter()
-        .filter(named)
+    let params = surrounding.names.params.iter();
+    let named: Vec<Name> = params
+        .filter(|name| command.receives(name))
         .cloned()
         .collect();
     let depends = depends.unwrap_or_else(|| named.clone());
@@ -176,20 +173,23 @@ pub(super) fn raw_names(file: &Table) -> Vec<Name> {
         Some(value) => vec![value],
         None => Vec::new(),
     };
-    let name = |table: &NodeValue| match table {
-        NodeValue::Table(table) => match &table.get("name")?.value {
-            NodeValue::Text(name) => Some(Name::from(name.as_str())),
-            _ => None,
-        },
-        _ => None,
+    tables.into_iter().filter_map(raw_name).collect()
+}
+
+fn raw_name(table: &NodeValue) -> Option<Name> {
+    let NodeValue::Table(table) = table else {
+        return None;
     };
-    tables.into_iter().filter_map(name).collect()
+    match &table.get("name")?.value {
+        NodeValue::Text(name) => Some(Name::from(name.as_str())),
+        _ => None,
+    }
 }
 
 /// Returns whether a text can name a preparation: it is part of a placeholder and of a variable.
 fn is_name(text: &str) -> bool {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    !text.is_empty() && text.chars().all(is_plain)
+    let mut letters = text.chars();
+    !text.is_empty() && letters.all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
 }
 
 /// Returns the parameters with these names. Reports the first one that does not exist.

@@ -7,7 +7,7 @@ use super::keys::table;
 use super::{Trainee, failed_since, texts, within};
 use std::path::PathBuf;
 use std::time::Duration;
-use swath_engine::executor::{StopSignal, StopTarget};
+use swath_engine::executor::{StopSignal, StopTarget, Warm};
 use swath_log::Models;
 use swath_log::models::BUDGET;
 use swath_model::source::diagnostic::nearest;
@@ -142,9 +142,10 @@ pub(in crate::sweep) const OPTIONS: &[Opt] = &[
     ),
     Opt::new(
         "warm",
-        Takes::Switch,
+        Takes::Either(&[Takes::Switch, Takes::OneOf(&["auto"])]),
         Preset::Flag(false),
-        "whether Python trials are forked from a process that has imported their packages; see python.md",
+        "whether Python trials are forked from a process that has imported their packages; `auto`: only once \
+         a trial, repeated in both ways, has recorded the same; see python.md",
     ),
     Opt::new(
         "invalid",
@@ -214,56 +215,14 @@ pub(super) fn read(
     }
     let has_data = run.of_trial.data_dir.is_none();
     run.setup = setup(&mut section, source, names, has_data, places, diagnostics);
-    if let Some(env) = section.take_section("env", diagnostics) {
-        for (name, value, span) in variables(env, diagnostics) {
-            let key = format!("env.{name}");
-            let written = Written {
-                key: &key,
-                text: &value,
-                span: &span,
-                source,
-            };
-            // A warning would show a part of a secret.
-            let text = match is_secret_name(&name) {
-                true => written.read(names, &mut Diagnostics::default()),
-                false => written.read(names, diagnostics),
-            };
-            if text.is_of_trial() && !is_static(&text, &run) {
-                run.of_trial.env.push((name, text));
-            } else {
-                run.env.push((name, value));
-            }
-        }
-    }
+    read_env(&mut section, source, names, &mut run, diagnostics);
     if let Some((names, _)) = section.take_texts("secret_env", diagnostics) {
         run.secret_env = names;
     }
     run.private = section
         .take_bool("private", diagnostics)
         .is_some_and(|(flag, _)| flag);
-    let own = own_workdir(&mut section, diagnostics);
-    if let Some((workdir, span)) = section.take_text("workdir", diagnostics) {
-        if workdir == PRIVATE {
-            run.own_workdir = Some(own);
-        } else {
-            without_effect(&own, &span, diagnostics);
-            let written = Written {
-                key: "workdir",
-                text: &workdir,
-                span: &span,
-                source,
-            };
-            let text = written.read(names, diagnostics);
-            if text.is_of_trial() && !is_static(&text, &run) {
-                run.of_trial.workdir = Some(text);
-            } else {
-                run.workdir = Some(PathBuf::from(workdir));
-            }
-        }
-        places.workdir = span;
-    } else {
-        without_effect(&own, &section.span, diagnostics);
-    }
+    read_workdir(&mut section, source, names, &mut run, places, diagnostics);
     run.code = code(&mut section, diagnostics);
     if let Some(grace) = section.take("grace") {
         run.grace = duration_of("grace", &grace, diagnostics).unwrap_or(GRACE);
@@ -276,19 +235,10 @@ pub(super) fn read(
         // Zero turns sampling off.
         run.system = Some(every.max(SHORTEST)).filter(|_| !every.is_zero());
     }
-    run.warm = section
-        .take_bool("warm", diagnostics)
-        .is_some_and(|(flag, _)| flag);
+    run.warm = warm(&mut section, diagnostics);
     run.models = models(&mut section, diagnostics);
     run.invalid = invalid(&mut section, diagnostics);
-    if let Some((text, span)) = section.take_text("keep", diagnostics) {
-        match Keep::parse(&text) {
-            Ok(keep) => run.keep = keep,
-            Err(why) => diagnostics.push(Diagnostic::error("bad-keep", why).at(span, "").hint(
-                "write `all`, `complete`, `best`, `best:5`, `last`, `none`, or `best and last`",
-            )),
-        }
-    }
+    run.keep = keep(&mut section, diagnostics);
     let checkpoint = section
         .take_bool("checkpoint", diagnostics)
         .is_some_and(|(flag, _)| flag);
@@ -313,12 +263,83 @@ pub(super) fn read(
     (run, checkpoint)
 }
 
-fn own_workdir(section: &mut Section, diagnostics: &mut Diagnostics) -> OwnWorkdir {
-    let mut paths = |key| Some(section.take_texts(key, diagnostics)?.0);
-    OwnWorkdir {
-        link: paths("link"),
-        copy: paths("copy"),
+/// Reads the environment variables of trials.
+fn read_env(
+    section: &mut Section,
+    source: &Source,
+    names: &Names,
+    run: &mut Run,
+    diagnostics: &mut Diagnostics,
+) {
+    let Some(env) = section.take_section("env", diagnostics) else {
+        return;
+    };
+    for (name, value, span) in variables(env, diagnostics) {
+        let key = format!("env.{name}");
+        let written = Written {
+            key: &key,
+            text: &value,
+            span: &span,
+            source,
+        };
+        // A warning would show a part of a secret.
+        let text = match is_secret_name(&name) {
+            true => written.read(names, &mut Diagnostics::default()),
+            false => written.read(names, diagnostics),
+        };
+        if text.is_of_trial() && !is_static(&text, run) {
+            run.of_trial.env.push((name, text));
+        } else {
+            run.env.push((name, value));
+        }
     }
+}
+
+/// Reads the working folder of trials: that of all, or one for each.
+fn read_workdir(
+    section: &mut Section,
+    source: &Source,
+    names: &Names,
+    run: &mut Run,
+    places: &mut Places,
+    diagnostics: &mut Diagnostics,
+) {
+    let link = section.take_texts("link", diagnostics).map(|paths| paths.0);
+    let copy = section.take_texts("copy", diagnostics).map(|paths| paths.0);
+    let own = OwnWorkdir { link, copy };
+    let Some((workdir, span)) = section.take_text("workdir", diagnostics) else {
+        without_effect(&own, &section.span, diagnostics);
+        return;
+    };
+    places.workdir = span.clone();
+    if workdir == PRIVATE {
+        run.own_workdir = Some(own);
+        return;
+    }
+    without_effect(&own, &span, diagnostics);
+    let written = Written {
+        key: "workdir",
+        text: &workdir,
+        span: &span,
+        source,
+    };
+    let text = written.read(names, diagnostics);
+    if text.is_of_trial() && !is_static(&text, run) {
+        run.of_trial.workdir = Some(text);
+    } else {
+        run.workdir = Some(PathBuf::from(workdir));
+    }
+}
+
+fn keep(section: &mut Section, diagnostics: &mut Diagnostics) -> Keep {
+    let Some((text, span)) = section.take_text("keep", diagnostics) else {
+        return Keep::default();
+    };
+    Keep::parse(&text).unwrap_or_else(|why| {
+        let hint = "write `all`, `complete`, `best`, `best:5`, `last`, `none`, or `best and last`";
+        diagnostics.push(Diagnostic::error("bad-keep", why).at(span, "").hint(hint));
+        Keep::default()
+    })
 }
 
 /// Warns about `link` and `copy` beside a workdir that all trials share.
@@ -457,6 +478,23 @@ fn unknown_word(key: &str, given: &str, span: Span, words: &[&str]) -> Diagnosti
     Diagnostic::error("unknown-name", message)
         .at(span, "")
         .hint(format!("it is one of {}", listed.join(", ")))
+}
+
+fn warm(section: &mut Section, diagnostics: &mut Diagnostics) -> Warm {
+    let Some(node) = section.take("warm") else {
+        return Warm::Off;
+    };
+    match node.value {
+        NodeValue::Bool(true) => Warm::On,
+        NodeValue::Bool(false) => Warm::Off,
+        NodeValue::Text(word) if word == "auto" => Warm::Auto,
+        other => {
+            let message = "`warm` must be `true`, `false` or `\"auto\"`";
+            let label = format!("this is {}", other.kind());
+            diagnostics.push(Diagnostic::error("wrong-type", message).at(node.span, label));
+            Warm::Off
+        }
+    }
 }
 
 fn models(section: &mut Section, diagnostics: &mut Diagnostics) -> Models {
@@ -631,8 +669,8 @@ fn read_data_dir(
     }
 }
 
-/// Returns whether the only value of a trial in a text is `{data_dir}`, and all trials have the same
-/// data sets.
+/// Returns whether the only value of a trial in a text is `{data_dir}`, and all trials have the
+/// same data sets.
 fn is_static(text: &FreeText, run: &Run) -> bool {
     run.of_trial.data_dir.is_none() && text.has_only("data_dir")
 }

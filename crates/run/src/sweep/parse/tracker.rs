@@ -69,21 +69,22 @@ type Target = (&'static str, [Option<String>; 3]);
 
 /// Returns where a tracker writes; `None` for a kind without such an option, of another crate.
 fn target_of(kind: &Kind<dyn Tracker>, section: &Section) -> Option<Target> {
-    let has = |key: &str| kind.options.iter().any(|option| option.name == key);
-    TARGET_OPTIONS.into_iter().find(|key| has(key))?;
+    TARGET_OPTIONS.iter().find(|key| kind.has_option(key))?;
     let mut section = section.clone();
-    let values = TARGET_OPTIONS.map(|key| match section.take(has(key).then_some(key)?)?.value {
-        NodeValue::Text(text) => Some(text.trim_end_matches('/').to_owned()),
-        _ => None,
-    });
+    let values =
+        TARGET_OPTIONS.map(
+            |key| match section.take(kind.has_option(key).then_some(key)?)?.value {
+                NodeValue::Text(text) => Some(text.trim_end_matches('/').to_owned()),
+                _ => None,
+            },
+        );
     Some((kind.name, values))
 }
 
 /// Returns the error that two trackers of one kind write to the same place, where one would replace
 /// the files of the other.
 fn same_target(name: &str, span: Span, kind: &Kind<dyn Tracker>) -> Diagnostic {
-    let has_dir = kind.options.iter().any(|option| option.name == "dir");
-    let hint = match has_dir {
+    let hint = match kind.has_option("dir") {
         true => "give each a `dir` of its own, such as dir = \"runs/second\"",
         false => "give each a `uri` or an `experiment` of its own",
     };

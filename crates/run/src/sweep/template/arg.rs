@@ -12,14 +12,15 @@ use swath_model::space::{Name, Value};
 pub(super) enum Arg {
     /// Text and placeholders that together make one argument.
     Text(Vec<Piece>),
-    /// `--{name}` or `{name:flag}`: a switch. `off` stands for false; without it, false is left out.
+    /// `--{name}` or `{name:flag}`: a switch. `off` stands for false; without it, false is left
+    /// out.
     Flag {
         value: Piece,
         on: String,
         off: Option<String>,
     },
-    /// `{name:each}` or `{name:repeat}`: an argument for each element of a list; with `repeat`, each
-    /// after the option before.
+    /// `{name:each}` or `{name:repeat}`: an argument for each element of a list; with `repeat`,
+    /// each after the option before.
     Elements { name: Name, repeat: bool },
     /// `{args}` or a similar placeholder, which makes one argument for each parameter.
     Each {
@@ -67,13 +68,29 @@ impl Arg {
         }
     }
 
+    /// Returns whether the argument passes parameters, itself or in the file that it names.
+    pub(super) fn passes_parameters(&self) -> bool {
+        match self {
+            Self::Elements { .. } | Self::Each { .. } => true,
+            arg => arg.pieces().iter().any(|piece| match piece {
+                Piece::Param(_) | Piece::Element(..) | Piece::Config(_) => true,
+                piece => piece.is_built_in("params"),
+            }),
+        }
+    }
+
     /// Returns whether this argument is a value and nothing else.
-    fn is_value(&self) -> bool {
+    pub(super) fn is_value(&self) -> bool {
         match self {
             Self::Text(pieces) => {
                 matches!(
                     pieces.as_slice(),
-                    [Piece::Param(_) | Piece::Element(_, _) | Piece::BuiltIn(_)]
+                    [
+                        Piece::Param(_)
+                            | Piece::Element(_, _)
+                            | Piece::BuiltIn(_)
+                            | Piece::Config(_)
+                    ]
                 )
             }
             Self::Elements { .. } => true,

@@ -1,8 +1,8 @@
 //! Texts outside of the command: `env`, `workdir`, `setup`, `data_dir`, `prelude`.
 //!
 //! They know the same placeholders. Such texts often have braces of their own, as in JSON or in
-//! shell scripts, so a brace that is no placeholder stays as it is. `{{lr}}` is the text `{lr}`, and
-//! `${lr}` belongs to a shell.
+//! shell scripts, so a brace that is no placeholder stays as it is. `{{lr}}` is the text `{lr}`,
+//! and `${lr}` belongs to a shell.
 
 use super::parse::is_word;
 use super::piece::{Piece, fill_variables, text_of};

@@ -25,8 +25,8 @@
 //! | `{args:rest}` | the same for the parameters that the command does not name elsewhere |
 //! | `{hydra}`, `{hydra:rest}` | `name=value`, quoted as Hydra's override grammar asks |
 //!
-//! A command without any placeholder but `{env:…}` gets `{args}` appended. An argument that names an inactive
-//! parameter is left out, together with an option before it (`--momentum` in
+//! A command without any placeholder but `{env:…}` gets `{args}` appended. An argument that names
+//! an inactive parameter is left out, together with an option before it (`--momentum` in
 //! `["--momentum", "{momentum}"]`).
 //!
 //! `parse` reads the arguments of a command, in which a stray brace is an error. `free_text` reads
@@ -195,6 +195,22 @@ impl Template {
         self.args.first()?.literal()
     }
 
+    /// Removes parameters from those that `{args:rest}` and `{hydra:rest}` pass.
+    pub(super) fn drop_from_rest(&mut self, is_dropped: impl Fn(&str) -> bool) {
+        for arg in self
+            .args
+            .iter_mut()
+            .chain(self.recorded.iter_mut().flatten())
+        {
+            if let Arg::Each {
+                only: Some(only), ..
+            } = arg
+            {
+                only.retain(|name| !is_dropped(name));
+            }
+        }
+    }
+
     /// Returns the arguments without placeholders, the program first. They are the same for every
     /// trial. Empty if the program contains a placeholder.
     #[must_use]
@@ -235,8 +251,8 @@ impl Template {
         self.args.iter().any(|arg| arg.names(name))
     }
 
-    /// Returns the options by which a switch is passed, except for those that pass true and false by
-    /// two options. The second value tells whether the option has a value, as in `--amp=true`.
+    /// Returns the options by which a switch is passed, except for those that pass true and false
+    /// by two options. The second value tells whether the option has a value, as in `--amp=true`.
     pub(super) fn one_sided_options(&self, name: &str) -> Vec<(String, bool)> {
         let mut options = Vec::new();
         for (index, arg) in self.args.iter().enumerate() {
@@ -315,6 +331,28 @@ impl Template {
     #[must_use]
     pub fn render(&self, fill: &Fill<'_>) -> Vec<Text> {
         render(&self.args, fill)
+    }
+
+    /// Returns the arguments by which one trial gets its parameters, without secrets: each value
+    /// with the option before it.
+    #[must_use]
+    pub fn render_parameters(&self, fill: &Fill<'_>) -> Vec<Text> {
+        let args = self.recorded.as_ref().unwrap_or(&self.args);
+        let Some((program, rest)) = args.split_first() else {
+            return Vec::new();
+        };
+        let mut kept = vec![program.clone()];
+        for (index, arg) in rest.iter().enumerate() {
+            if arg.passes_parameters() {
+                let before = index.checked_sub(1).map(|before| &rest[before]);
+                let option = before.filter(|before| arg.is_value() && before.is_option());
+                kept.extend(option.cloned());
+                kept.push(arg.clone());
+            }
+        }
+        let mut arguments = render(&kept, fill);
+        arguments.drain(..1.min(arguments.len()));
+        arguments
     }
 
     /// Returns the arguments of one trial as they are recorded: without secrets.

@@ -291,7 +291,7 @@ fn config_name(key: &str) -> String {
 }
 
 /// Returns the names of all placeholders that are no parameters.
-fn built_ins() -> impl Iterator<Item = &'static str> {
+fn built_ins<'a>() -> impl Iterator<Item = &'a str> {
     let facts = BUILT_INS.iter().map(|built_in| built_in.name);
     facts.chain(PLACEHOLDERS.iter().copied())
 }
@@ -302,10 +302,10 @@ pub(in crate::sweep) fn suggestion(name: &str, names: &Names) -> String {
     let near = nearest(name, params).or_else(|| nearest(name, built_ins()));
     match near {
         Some(near) if is_word(name) => format!("did you mean `{{{near}}}`?"),
-        _ if is_word(name) => format!(
-            "it is neither a parameter of `[space]` nor one of {}",
-            listed(built_ins())
-        ),
+        _ if is_word(name) => {
+            let params = names.params.iter().map(|name| &**name);
+            format!("the placeholders are {}", listed(params.chain(built_ins())))
+        }
         _ => BRACES.to_owned(),
     }
 }

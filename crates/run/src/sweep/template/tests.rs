@@ -75,6 +75,45 @@ fn filled(command: &[&str], params: &Params) -> Vec<String> {
     rendered(&template, params, &Space::default())
 }
 
+#[test]
+fn the_arguments_of_the_parameters_are_those_of_the_command() {
+    let command = [
+        "python",
+        "t.py",
+        "--out",
+        "{trial_dir}",
+        "--fixed",
+        "--lr",
+        "{lr}",
+        "{amp:flag}",
+        "--units",
+        "{units:each}",
+        "--momentum",
+        "{momentum}",
+        "--config",
+        "{config.main}",
+        "{args:rest}",
+    ];
+    let command = command.map(str::to_owned);
+    let names = names(&["lr", "optimizer", "amp", "units", "momentum"]);
+    let template = Template::parse(&command, &names).unwrap();
+    let arguments = with_fill(&adam(), &Space::default(), |fill| {
+        resolved(&template.render_parameters(fill), fill)
+    });
+    let expected = [
+        "--lr",
+        "0.001",
+        "--amp",
+        "--units",
+        "128",
+        "64",
+        "--config",
+        "logs/digits/7/main.yaml",
+        "--optimizer=adam",
+    ];
+    assert_eq!(arguments, expected);
+}
+
 fn fault(arg: &str) -> (Span, String, Option<String>) {
     let errors =
         Template::parse(&["x".to_owned(), arg.to_owned()], &names(&["lr", "units"])).unwrap_err();

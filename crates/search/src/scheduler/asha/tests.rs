@@ -256,6 +256,39 @@ fn a_person_may_let_a_stopped_trial_go_on() {
 }
 
 #[test]
+fn without_checkpoints_a_promoted_trial_begins_at_zero_and_is_judged_at_its_new_rung() {
+    let options = format!("{LADDER}\nmode = \"restart\"");
+    let mut world = Scenario::new("asha", &options, &setting(false));
+    assert_eq!(world.arrivals(1.0, [0.5, 0.9, 0.7]), [Pause, Pause, Pause]);
+    assert_eq!(resumed(&world.next()), Some(1));
+    let trial = TrialId(1);
+    world.happens(Event::Judged {
+        trial,
+        verdict: Continue,
+        why: "promoted".into(),
+    });
+    world.start(trial, false);
+    assert_eq!(world.until(trial), Some(3));
+    // It passes the first rung again without being judged there.
+    assert_eq!(world.report(trial, 1.0, 0.5).verdict, Continue);
+    assert_eq!(world.report(trial, 3.0, 0.3).verdict, Pause);
+    assert_eq!(world.next(), Next::Fresh);
+}
+
+#[test]
+fn auto_promotes_whether_or_not_there_are_checkpoints_and_says_so() {
+    for (checkpoint, reason) in [(true, "from their checkpoints"), (false, "from zero")] {
+        let mut world = Scenario::new("auto", LADDER, &setting(checkpoint));
+        assert_eq!(world.arrivals(1.0, [0.5, 0.9, 0.7]), [Pause, Pause, Pause]);
+        assert_eq!(resumed(&world.next()), Some(1));
+        let choice = world.choice().unwrap();
+        assert!(choice.contains(reason), "{choice}");
+    }
+    let world = Scenario::new("auto", "min = 9\nmax = 9", &setting(false));
+    assert!(world.choice().unwrap().contains("to its end"));
+}
+
+#[test]
 fn all_mistakes_in_the_options_are_reported() {
     let without_resource = Setting {
         resource: None,

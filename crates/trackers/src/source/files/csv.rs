@@ -113,24 +113,24 @@ impl Format for Csv {
 
 /// Returns the value of a file that has one metric: the last column, at the step of the line.
 fn point(name: &str, values: &[(String, Datum)]) -> Option<Content> {
-    let number = |datum: &Datum| match datum {
-        Datum::Number(Metric(number)) => Some(*number),
-        Datum::Flag(_) | Datum::Text(_) => None,
-    };
     let step = values.iter().find(|(column, _)| column == "step");
-    let (_, last) = values.last()?;
+    let (Datum::Number(Metric(step)), Datum::Number(Metric(last))) = (&step?.1, &values.last()?.1)
+    else {
+        return None;
+    };
     Some(Content::Point {
         name: name.to_owned(),
-        step: number(&step?.1)?,
-        number: number(last)?,
+        step: *step,
+        number: *last,
     })
 }
 
 /// Returns the delimiter of a header: the one that occurs most often.
 fn delimiter(header: &str) -> u8 {
-    let count = |delimiter: &u8| header.bytes().filter(|byte| byte == delimiter).count();
-    let candidates = [b';', b'\t', b','];
-    candidates.into_iter().max_by_key(count).unwrap_or(b',')
+    [b';', b'\t', b',']
+        .into_iter()
+        .max_by_key(|delimiter| header.bytes().filter(|byte| byte == delimiter).count())
+        .unwrap_or(b',')
 }
 
 /// Splits a line into its cells. A cell in quotes may contain the delimiter, and `""` for a quote.

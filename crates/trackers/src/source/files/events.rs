@@ -33,8 +33,8 @@ impl Events {
         }
     }
 
-    /// Takes the first record off the bytes; returns its length with head and checksum. `None` if it
-    /// is not complete.
+    /// Takes the first record off the bytes; returns its length with head and checksum. `None` if
+    /// it is not complete.
     fn record(&mut self, bytes: &[u8], each: &mut dyn FnMut(Item)) -> Option<usize> {
         let (length, rest) = bytes.split_first_chunk::<8>()?;
         let (check, rest) = rest.split_first_chunk::<4>()?;

@@ -1,6 +1,7 @@
 //! The HTTP endpoint on this machine to which the programs of a run log.
 
-use super::attempt::{AttemptServer, Refusal};
+use super::attempt::AttemptServer;
+use super::call::Refusal;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -48,7 +49,8 @@ impl Endpoint {
         })
     }
 
-    /// Serves an attempt. Returns its token and its address, which nobody can guess who is not told.
+    /// Serves an attempt. Returns its token and its address, which nobody can guess who is not
+    /// told.
     pub(super) fn open(&self, attempt: Shared) -> (String, String) {
         let token = format!("{:032x}", rand::random::<u128>());
         let address = format!("http://{}/{token}", self.address);

@@ -9,7 +9,8 @@ use std::time::SystemTime;
 /// The folder of a trial's `artifacts/` into which clients write.
 const FOLDER: &str = "mlflow";
 
-/// The most files of one entry that are looked at. A larger folder is recognised by its first files.
+/// The most files of one entry that are looked at. A larger folder is recognised by its first
+/// files.
 const MOST_FILES: usize = 10_000;
 
 /// The files below a trial's `artifacts/mlflow/`.
@@ -44,11 +45,14 @@ impl ArtifactFiles {
 
     /// Returns a new folder into which the client writes a logged model.
     pub(super) fn of_model(&self, name: &str) -> PathBuf {
-        let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
         let name: String = name
             .chars()
             .take(60)
-            .map(|letter| if is_plain(letter) { letter } else { '_' })
+            .map(|letter| match letter {
+                '-' | '_' => letter,
+                letter if letter.is_ascii_alphanumeric() => letter,
+                _ => '_',
+            })
             .collect();
         let models = self.root.join("models");
         let mut paths = (1..).map(|number| models.join(format!("{name}_{number}")));

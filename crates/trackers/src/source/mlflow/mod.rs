@@ -6,26 +6,31 @@
 //! before, so a kill loses nothing that the program believes to be logged.
 
 mod attempt;
+mod call;
 mod endpoint;
 mod files;
 mod filter;
 mod forward;
 mod points;
 mod recording;
+mod registry;
 mod runs;
 #[cfg(test)]
 mod tests;
+mod tracking;
 
 use super::rename::{RENAME, Rename};
+use crate::mlflow::access::Access;
+use crate::mlflow::rest::Address;
 use attempt::AttemptServer;
 use endpoint::{Endpoint, Shared, lock};
 use files::ArtifactFiles;
-use forward::Forwarding;
+use forward::{Forwarding, Leftovers, SERVER};
 use recording::{NAME, Recorder};
 use std::ffi::OsString;
 use std::io;
 use std::sync::{Arc, Mutex};
-use swath_engine::executor::{RecordSource, SourceAttempt, Translator};
+use swath_engine::executor::{RecordSource, SourceAttempt, SourceRun, Translator};
 use swath_model::source::{Opt, Preset, Takes};
 use swath_model::study::Kind;
 
@@ -50,6 +55,7 @@ pub(super) const KIND: Kind<dyn RecordSource> = Kind {
             rename,
             forward: forward.is_some_and(|(forward, _)| forward),
             endpoint: Mutex::default(),
+            leftovers: Mutex::default(),
         }))
     },
 };
@@ -65,6 +71,8 @@ struct Mlflow {
     rename: Rename,
     forward: bool,
     endpoint: Mutex<Option<Arc<Endpoint>>>,
+    /// The delivery of what earlier runs could not forward. It ends with the source.
+    leftovers: Mutex<Option<Leftovers>>,
 }
 
 impl Mlflow {
@@ -80,8 +88,38 @@ impl Mlflow {
 }
 
 impl RecordSource for Mlflow {
-    fn about(&self) -> String {
-        "what the program logs with MLflow".to_owned()
+    fn about(&self, run: &SourceRun<'_>) -> String {
+        let logged = "what the program logs with MLflow";
+        let server = run.variable(SERVER).and_then(|uri| uri.into_string().ok());
+        match server.filter(|uri| !uri.is_empty()) {
+            Some(uri) if self.forward => {
+                let address = Address::parse(&uri, Access::default());
+                let address = address.map_or_else(|| SERVER.to_owned(), |address| address.base);
+                format!("{logged}, which also goes on to {address}")
+            }
+            Some(_) => format!(
+                "{logged}, of which the server that {SERVER} names gets nothing without \
+                 `forward = true`"
+            ),
+            None => logged.to_owned(),
+        }
+    }
+
+    fn begin_run(&self, run: &SourceRun<'_>) -> Option<String> {
+        if !self.forward {
+            return None;
+        }
+        let variable = |name: &str| run.variable(name)?.into_string().ok();
+        // A server that is not named is an error of each attempt.
+        let (leftovers, trials) = Leftovers::deliver(run.study, variable).ok()??;
+        *lock(&self.leftovers) = Some(leftovers);
+        let trials = match trials {
+            1 => "1 trial".to_owned(),
+            count => format!("{count} trials"),
+        };
+        Some(format!(
+            "an earlier run could not forward all that {trials} logged with MLflow; it is forwarded now"
+        ))
     }
 
     fn begin(&self, attempt: &SourceAttempt<'_>) -> io::Result<Box<dyn Translator>> {
@@ -93,7 +131,8 @@ impl RecordSource for Mlflow {
         let mut server = AttemptServer::new(recorder, files);
         if self.forward {
             let variable = |name: &str| attempt.variable(name)?.into_string().ok();
-            server = server.forwarding(Forwarding::start(attempt.dir, variable)?);
+            server =
+                server.forwarding(Forwarding::start(attempt.dir, attempt.attempt.0, variable)?);
         }
         let server: Shared = Arc::new(Mutex::new(server));
         let endpoint = self.endpoint()?;

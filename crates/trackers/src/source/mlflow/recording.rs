@@ -17,8 +17,8 @@ use swath_model::study::{Datum, Metric};
 /// The name of the source.
 pub(super) const NAME: &str = "mlflow";
 
-/// The prefix of the metrics that MLflow samples from the system. Their steps number the samples, so
-/// they belong to no step of the training.
+/// The prefix of the metrics that MLflow samples from the system. Their steps number the samples,
+/// so they belong to no step of the training.
 const SYSTEM: &str = "system/";
 
 /// The keys that have a meaning of their own in the line of a metric, and in that of a report.
@@ -48,8 +48,8 @@ struct Series {
     log: Option<String>,
     /// The last value of each metric, with its step.
     last: BTreeMap<Name, LastValue>,
-    /// The steps at which a deciding metric has a value.
-    reported: BTreeSet<i64>,
+    /// The step of the last report. Values that arrive for it later are a further report.
+    reported: Option<i64>,
 }
 
 struct LastValue {
@@ -76,13 +76,14 @@ impl Recorder {
         })
     }
 
-    /// Begins with a run. `number` counts the nested runs of the attempt; `None` if the run decides.
+    /// Begins with a run. `number` counts the nested runs of the attempt; `None` if the run
+    /// decides.
     pub(super) fn begin_run(&mut self, id: &str, name: &str, number: Option<usize>) {
         let series = Series {
             name: name.to_owned(),
             log: number.map(|number| format!("run_{number}")),
             last: BTreeMap::new(),
-            reported: BTreeSet::new(),
+            reported: None,
         };
         self.runs.insert(id.to_owned(), series);
     }
@@ -119,7 +120,7 @@ impl Recorder {
         let decides = values
             .iter()
             .any(|(name, _)| self.deciding.contains(name) && self.resource.as_ref() != Some(name));
-        let is_report = series.log.is_none() && (decides || series.reported.contains(&step));
+        let is_report = series.log.is_none() && (decides || series.reported == Some(step));
         if is_report && !values.is_empty() {
             let report = series.report(step, &values, self.resource.as_ref(), &self.deciding);
             let report = Record::Report { values: report };
@@ -256,7 +257,7 @@ impl Series {
         resource: Option<&Name>,
         deciding: &[Name],
     ) -> Vec<(Name, Datum)> {
-        self.reported.insert(step);
+        self.reported = Some(step);
         let is_new = |name: &Name| values.iter().all(|(other, _)| other != name);
         let mut report = vec![(Name::from("step"), datum(step as f64))];
         if let Some(resource) = resource.filter(|resource| is_new(resource)) {

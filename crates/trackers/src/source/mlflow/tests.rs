@@ -3,7 +3,7 @@
 use super::attempt::AttemptServer;
 use super::endpoint::answer;
 use super::files::ArtifactFiles;
-use super::forward::Forwarding;
+use super::forward::{Forwarding, Leftovers};
 use super::recording::Recorder;
 use super::{Rename, environment};
 use serde_json::{Value, json};
@@ -554,7 +554,7 @@ fn all_calls_go_on_to_the_users_server_with_its_ids() {
         .unwrap();
     let trial = tempfile::tempdir().unwrap();
     let variable = |name: &str| (name == "MLFLOW_TRACKING_URI").then(|| address.clone());
-    let forwarding = Forwarding::start(trial.path(), variable).unwrap();
+    let forwarding = Forwarding::start(trial.path(), 1, variable).unwrap();
     let server = server(trial.path(), &["loss"], None).forwarding(forwarding);
     let mut world = World { trial, server };
     let experiment = world.post("experiments/create", json!({"name": "demo"}));
@@ -612,11 +612,56 @@ fn all_calls_go_on_to_the_users_server_with_its_ids() {
 }
 
 #[test]
+fn the_next_run_forwards_what_a_killed_one_could_not() {
+    let (_endpoint, shared, address, _upstream) = upstream();
+    let study = tempfile::tempdir().unwrap();
+    let trial = tempfile::tempdir().unwrap();
+    let variable = |name: &str| (name == "MLFLOW_TRACKING_URI").then(|| address.clone());
+    // Another process has the lock, so nothing of this attempt is forwarded yet.
+    let spool = trial.path().join("mlflow-forward.jsonl");
+    let other = fs::File::create(&spool).unwrap();
+    rustix::fs::flock(&other, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let forwarding = Forwarding::start(trial.path(), 1, variable).unwrap();
+    let server = server(trial.path(), &["loss"], None).forwarding(forwarding);
+    let mut world = World { trial, server };
+    let run = world.run(json!([]));
+    world.log(&run, 1, &[("loss", 0.5)]);
+    let killed = study.path().join("1");
+    fs::create_dir(&killed).unwrap();
+    fs::copy(&spool, killed.join("mlflow-forward.jsonl")).unwrap();
+    drop(other);
+    world.server.finish().unwrap();
+    assert_eq!(fs::read(&spool).unwrap(), b"", "all of it is delivered");
+
+    let (leftovers, trials) = Leftovers::deliver(study.path(), variable).unwrap().unwrap();
+    assert_eq!(trials, 1);
+    drop(leftovers);
+    let runs = super::endpoint::lock(&shared)
+        .call("POST", "runs/search", &json!({"experiment_ids": ["0"]}))
+        .unwrap();
+    let runs = runs["runs"].as_array().unwrap();
+    assert_eq!(runs.len(), 2);
+    for run in runs {
+        assert_eq!(
+            run["info"]["status"], "KILLED",
+            "the program did not end it"
+        );
+        assert_eq!(run["data"]["metrics"][0]["value"], 0.5);
+    }
+    assert_eq!(fs::read(killed.join("mlflow-forward.jsonl")).unwrap(), b"");
+    assert!(
+        Leftovers::deliver(study.path(), variable)
+            .unwrap()
+            .is_none()
+    );
+}
+
+#[test]
 fn forwarding_needs_the_address_of_a_server() {
     let trial = tempfile::tempdir().unwrap();
     for address in [None, Some("sqlite:///mlflow.db"), Some("./mlruns")] {
         let variable = |_: &str| address.map(str::to_owned);
-        let error = Forwarding::start(trial.path(), variable).err().unwrap();
+        let error = Forwarding::start(trial.path(), 1, variable).err().unwrap();
         let text = error.to_string();
         assert!(
             text.starts_with("`forward = true` needs the address"),

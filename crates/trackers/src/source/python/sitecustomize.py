@@ -9,17 +9,26 @@ import os
 import sys
 
 
-def _leave_path():
-    """Removes this module from the paths of modules, and imports the one that it hides."""
-    here = os.path.dirname(os.path.abspath(__file__))
+_HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def _leave_environment():
+    """Removes this module from the environment.
+
+    Processes that the script starts are not patched, and have the environment of a run by hand.
+    """
     inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    others = [path for path in inherited if path and os.path.abspath(path) != here]
-    # Processes that the script starts are not patched, and have the environment of a run by hand.
+    others = [path for path in inherited if path and os.path.abspath(path) != _HERE]
     if others:
         os.environ["PYTHONPATH"] = os.pathsep.join(others)
     else:
         os.environ.pop("PYTHONPATH", None)
-    sys.path[:] = [path for path in sys.path if not path or os.path.abspath(path) != here]
+
+
+def _leave_path():
+    """Removes this module from the paths of modules, and imports the one that it hides."""
+    _leave_environment()
+    sys.path[:] = [path for path in sys.path if not path or os.path.abspath(path) != _HERE]
     own = sys.modules.pop("sitecustomize", None)
     try:
         import sitecustomize  # noqa: F401
@@ -262,14 +271,32 @@ def _is_other_rank():
     return any(rank not in (None, "", "0") for rank in ranks)
 
 
+def begin_trial():
+    """Begins with the trial that the environment names.
+
+    A process that is forked for a trial calls it, and has imported libraries before.
+    """
+    global _log
+    try:
+        _leave_environment()
+        folder = os.path.join(os.environ.get("SWATH_TRIAL_DIR", ""), "logged")
+        if not os.path.isdir(folder) or _is_other_rank():
+            return
+        _log = _Log(folder)
+        sys.meta_path.insert(0, _Finder)
+        for name, patch in _PATCHES.items():
+            if name in sys.modules:
+                patch(sys.modules[name])
+    except Exception:
+        pass
+
+
+_own = sys.modules.get("sitecustomize")
 try:
     _leave_path()
 except Exception as _error:
     sys.stderr.write("sitecustomize: %s\n" % _error)
-try:
-    _folder = os.path.join(os.environ.get("SWATH_TRIAL_DIR", ""), "logged")
-    if os.path.isdir(_folder) and not _is_other_rank():
-        _log = _Log(_folder)
-        sys.meta_path.insert(0, _Finder)
-except Exception:
-    pass
+begin_trial()
+# The host of a run, which forks a process for each trial, is in no trial itself.
+if "SWATH_TRIAL_DIR" not in os.environ:
+    sys.modules["_swath_hook"] = _own
