@@ -3,7 +3,7 @@
 
 use super::world::{Running, World};
 use crate::processes::{helper_below, is_alive, kill, suspend};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -14,8 +14,16 @@ const REPORT: &str = "echo \"{\\\"loss\\\": $1}\" >> $SWATH_RECORDS\n";
 const HIDE: &str = "sleep 0.1\n(setsid env -i sh -c 'echo $$ > far; exec sleep 600' > /dev/null 2>&1 &)\n\
     until [ -s far ]; do sleep 0.01; done\n";
 
+/// The cgroup of this process, in which runs create theirs.
+struct Own {
+    path: PathBuf,
+    /// Groups that were there before the test. One of them may have been left by a killed run whose
+    /// pid the run of this test has again.
+    before: Vec<PathBuf>,
+}
+
 /// Returns the cgroup of this process if child groups can be created in it.
-fn own_group() -> Option<PathBuf> {
+fn own_group() -> Option<Own> {
     let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
     let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap();
     let mount = mounts
@@ -24,24 +32,32 @@ fn own_group() -> Option<PathBuf> {
         .split(' ')
         .nth(1)?;
     let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    let group = PathBuf::from(mount).join(own);
-    let trial = group.join(format!("swath-test-{}", std::process::id()));
-    std::fs::create_dir(&trial)
-        .and_then(|()| std::fs::remove_dir(&trial))
+    let path = PathBuf::from(mount).join(own);
+    // Tests run side by side in one process.
+    let trial = tempfile::Builder::new()
+        .prefix("swath-test-")
+        .tempdir_in(&path)
         .ok()?;
-    Some(group)
+    std::fs::remove_dir(trial.keep()).ok()?;
+    let before = children(&path);
+    Some(Own { path, before })
 }
 
-/// Returns the cgroups that the process `run` created.
-fn groups_of(run: u32, own: &PathBuf) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(own)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let is_of_run = |path: &PathBuf| {
+fn children(group: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(group).unwrap();
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+/// Returns the cgroups that the process `run` of this test created.
+fn groups_of(run: u32, own: &Own) -> Vec<PathBuf> {
+    let mut groups = children(&own.path);
+    groups.retain(|path| {
         let mut parts = path.file_name().unwrap().to_str().unwrap().split('-');
-        parts.next() == Some("swath") && parts.nth(1) == Some(&*run.to_string())
-    };
-    entries.filter(is_of_run).collect()
+        parts.next() == Some("swath")
+            && parts.nth(1) == Some(&*run.to_string())
+            && !own.before.contains(path)
+    });
+    groups
 }
 
 macro_rules! own_group_or_skip {
