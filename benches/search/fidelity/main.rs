@@ -6,6 +6,9 @@
 //! `play ENTRANT FILE [SEEDS] [BUDGET] [TASKS] [SLOTS] [FIRST SEED]`; TASKS are parts of names,
 //! separated by commas.
 //!
+//! `serve TASK SEED` answers configurations with learning curves for `peers.py`, which plays other
+//! tools on the same trainings.
+//!
 //! All epochs count, those of stopped trials too. A resumed trial pays for its further epochs only.
 //! The loss is the best that any trial has reported by then.
 
@@ -21,6 +24,7 @@ mod game;
 #[path = "../development/judge.rs"]
 mod judge;
 mod play;
+mod serve;
 mod tasks;
 
 use judge::Moments;
@@ -61,7 +65,8 @@ fn main() {
     match args.split_first() {
         Some((verb, rest)) if verb == "play" && rest.len() >= 2 => record(rest),
         Some((verb, rest)) if verb == "judge" && !rest.is_empty() => judge::print(rest, budgets),
-        _ => println!("fidelity play ENTRANT FILE [SEEDS] … or fidelity judge FILE…"),
+        Some((verb, [task, seed])) if verb == "serve" => serve::serve(task, seed.parse().unwrap()),
+        _ => println!("fidelity play ENTRANT FILE [SEEDS] …, judge FILE… or serve TASK SEED"),
     }
 }
 
