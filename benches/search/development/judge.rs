@@ -58,7 +58,9 @@ pub(crate) fn print(files: &[String], moments: fn(usize) -> Moments) {
     for runs in &mut variants {
         runs.retain(|key, _| common.contains(key));
     }
-    let trials = variants[0].values().map(|run| run.regrets.len()).min();
+    // A file may have been played to a smaller budget than the others.
+    let lengths = variants.iter().flat_map(Runs::values);
+    let trials = lengths.map(|run| run.regrets.len()).min();
     let trials = trials.expect("the files have runs in common");
     let Moments { ranks, spans } = moments(trials);
     println!(
