@@ -291,12 +291,12 @@ class TrialView {
       controls.append(button);
     }
     this.grid = element("div", "metrics");
-    const last = series.map(({ log, metric, axis, points }) => {
-      const [position, value] = points[points.length - 1] || [null, null];
+    const rows = series.map(({ log, metric, axis, last }) => {
+      const [position, value] = last || [null, null];
       return [`${log}/${metric}`, formatNumber(value), `${axis} ${formatNumber(position)}`];
     });
     const table = element("details");
-    table.append(element("summary", "", "last values"), plainTable(["metric", "last", "at"], last));
+    table.append(element("summary", "", "last values"), plainTable(["metric", "last", "at"], rows));
     return [this.part("Metrics", controls, this.grid, table)];
   }
 

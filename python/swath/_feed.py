@@ -59,6 +59,29 @@ class _Axis:
         return self.previous
 
 
+class _LastSteps:
+    """The steps of the last values of a running attempt, by which late reports get their place.
+
+    The last value of a key is that of the largest step; of several at that step, the one that
+    arrived last. A value without a step comes after all that arrived before it.
+    """
+
+    def __init__(self, axis: "str | None" = None) -> None:
+        self.axis = axis
+        self.largest = -math.inf
+        self.of_keys: "dict[str, float]" = {}
+
+    def take(self, row: "Mapping[str, Any]") -> "set[str]":
+        """Takes a report. Returns the keys whose values in it are the last ones so far."""
+        step = self.largest
+        if self.axis is not None and _is_finite(row.get(self.axis)):
+            step = row[self.axis]
+            self.largest = max(self.largest, step)
+        is_last = {name for name in row if step >= self.of_keys.get(name, -math.inf)}
+        self.of_keys.update(dict.fromkeys(is_last, step))
+        return is_last
+
+
 def _is_finite(value: Any) -> bool:
     return isinstance(value, (int, float)) and value is not True and value is not False and (
         math.isfinite(value)
@@ -270,6 +293,8 @@ class Feed:
         trial.state, trial.verdict, trial.exit = "running", None, None
         if not trial.resumes:
             trial._begin_anew()
+        # The values of the new attempt come after all earlier ones.
+        trial._last_steps = _LastSteps()
         return [("start", trial)]
 
     def on_judged(self, entry: dict, event: dict, trial: Trial) -> "list[tuple]":
@@ -309,7 +334,10 @@ class Feed:
             trial._axis = _Axis(self.tracker.study.resource)
         trial._reports += 1
         row.step = trial._axis.place(trial._reports, row)
-        trial.values.update(row)
+        if trial._last_steps.axis != trial._axis.key:
+            trial._last_steps = _LastSteps(trial._axis.key)
+        is_last = trial._last_steps.take(row)
+        trial.values.update({name: row[name] for name in is_last})
         trial._finite.update(name for name, value in row.items() if _is_finite(value))
         return ("log", trial, row.step, row)
 

@@ -45,7 +45,7 @@ class Trial:
     """A trial as a tracker sees it. The same object in all calls about the trial.
 
     ``params`` is its configuration, ``found`` the parameters it recorded itself, ``values`` the
-    last value of every reported key, ``outputs`` its final results, ``models`` its models with the
+    last value of every reported key (that of the largest step), ``outputs`` its final results, ``models`` its models with the
     facts about them, ``artifacts`` and ``datasets`` the records about these.
 
     ``state`` is ``waiting``, ``running``, ``paused``, ``complete``, ``stopped``, ``failed`` or
@@ -77,6 +77,7 @@ class Trial:
         self.datasets: "list[dict]" = []
         self._axis: Any = None
         self._reports = 0
+        self._last_steps: Any = None
         self._finite: "set[str]" = set()
         self._invalid: "str | None" = None
 

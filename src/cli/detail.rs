@@ -72,6 +72,8 @@ pub(super) struct Series {
     /// The label of the axis.
     pub(super) axis: String,
     pub(super) points: Vec<(f64, f64)>,
+    /// The point of the last value: of the largest position, even if another one arrived later.
+    pub(super) last: Option<(f64, f64)>,
 }
 
 /// The last lines of a log.
@@ -290,6 +292,7 @@ pub(super) fn read_series(path: &Path, log: &str) -> Vec<Series> {
             log: log.to_owned(),
             metric: metric.to_owned(),
             axis: axis.to_owned(),
+            last: points.iter().copied().max_by(|a, b| a.0.total_cmp(&b.0)),
             points: thinned(points),
         })
         .collect()

@@ -325,6 +325,43 @@ def test_a_verdict_has_precedence_over_the_exit(tmp_path, verdict, exit, values,
     assert feed.tracker.trials[1].state == state
 
 
+def test_the_last_value_is_that_of_the_largest_step(tmp_path):
+    header = {"name": "s", "pipeline": "s", "stage": "t", "seed": 1, "params": []}
+    header["objectives"] = [{"metric": "loss", "goal": "min", "take": "last"}]
+    feed = _feed.Feed(swath.Tracker(), tmp_path, {}, 0)
+    seq = iter(range(100))
+
+    def take(**event):
+        at = "2026-11-29T08:06:31.92184Z"
+        feed.take({"seq": next(seq), "at": at, "event": event})
+
+    def start(attempt, resume):
+        attempt = {"trial": 1, "attempt": attempt, "until": None, "slot": 0, "resume": resume}
+        take(started=attempt)
+
+    def report(attempt, **values):
+        record = {"report": {"values": values}}
+        take(logged={"trial": 1, "attempt": attempt, "record": record})
+        return feed.tracker.trials[1].values
+
+    take(opened={"format": 4, "header": header})
+    take(created={"trial": 1, "params": {}, "origin": {"suggested": "random"}, "seed": 1})
+    start(1, False)
+    assert report(1, loss=0.9)["loss"] == 0.9
+    assert report(1, epoch=3, loss=0.3)["loss"] == 0.3
+    assert report(1, epoch=2, loss=0.2, acc=0.5) == {"epoch": 3, "loss": 0.3, "acc": 0.5}
+    assert report(1, loss=0.4)["loss"] == 0.4, "without a step: in the order of arrival"
+    assert report(1, epoch=2, loss=0.2)["loss"] == 0.4
+    assert report(1, epoch=3, loss=0.31)["loss"] == 0.31
+    take(ended={"trial": 1, "attempt": 1, "exit": "lost"})
+    start(2, True)
+    assert report(2, epoch=2, loss=0.25)["loss"] == 0.25, "a later attempt"
+    assert report(2, epoch=1, loss=0.1)["loss"] == 0.25
+    take(ended={"trial": 1, "attempt": 2, "exit": "lost"})
+    start(3, False)
+    assert report(3, epoch=1, loss=0.15) == {"epoch": 1, "loss": 0.15}
+
+
 def test_stopped_and_paused_trials_are_told_as_such(folder):
     folder.script("""
         import swath

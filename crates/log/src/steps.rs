@@ -1,9 +1,11 @@
-//! Detects metrics whose step goes backwards; warns once per metric.
+//! Detects metrics whose step begins again; warns once per metric. A row that comes late is no reason.
+
+use swath_model::study::RecentSteps;
 
 /// Maximum number of metrics that are checked. Further ones are not checked.
 const MANY: usize = 200;
 
-/// The last step of each metric, in the order in which the metrics first appeared.
+/// The recent steps of each metric, in the order in which the metrics first appeared.
 #[derive(Default)]
 pub(crate) struct Steps {
     series: Vec<Series>,
@@ -17,7 +19,7 @@ struct Series {
     context: String,
     name: String,
     rank: u64,
-    step: f64,
+    steps: RecentSteps,
     is_warned: bool,
 }
 
@@ -40,7 +42,7 @@ impl Series {
 
 impl Steps {
     /// Checks the step of a row, which is identified by its first metric. Returns the text of a
-    /// warning if the step went backwards.
+    /// warning if the step began again.
     pub(super) fn check(
         &mut self,
         first: Option<&str>,
@@ -60,11 +62,7 @@ impl Steps {
             self.latest = index;
         }
         let series = &mut self.series[self.latest];
-        let before = std::mem::replace(&mut series.step, step);
-        // NaN has no order, so a step that is NaN cannot go backwards.
-        if series.is_warned || step >= before || before.is_nan() || step.is_nan() {
-            return None;
-        }
+        let before = series.steps.take(step).filter(|_| !series.is_warned)?;
         series.is_warned = true;
         Some(format!(
             "`{name}` in the log `{}` comes at step {step} after step {before}; all rows are \
@@ -79,12 +77,14 @@ impl Steps {
             return;
         }
         self.latest = self.series.len();
+        let mut steps = RecentSteps::default();
+        steps.take(step);
         self.series.push(Series {
             log: position.log.to_owned(),
             context: position.context.to_owned(),
             name: name.to_owned(),
             rank: position.rank,
-            step,
+            steps,
             is_warned: false,
         });
     }
@@ -95,7 +95,7 @@ mod tests {
     use super::{RowPosition, Steps};
 
     #[test]
-    fn a_step_that_goes_backwards_is_warned_of_once_a_metric_log_context_and_worker() {
+    fn a_step_that_begins_again_is_warned_of_once_a_metric_log_context_and_worker() {
         let mut steps = Steps::default();
         let mut warns = |name: &str, log: &str, context: &str, rank: u64, step: f64| {
             steps
@@ -120,9 +120,11 @@ mod tests {
                 && !warns("loss", "train", "x", 0, 1.0)
                 && !warns("loss", "train", "", 1, 1.0)
         );
-        assert!(warns("loss", "train", "", 0, 8.0), "backwards");
-        assert!(!warns("loss", "train", "", 0, 7.0), "once");
-        assert!(warns("acc", "train", "", 0, 0.0), "each metric");
+        assert!(!warns("loss", "train", "", 0, 8.0), "late");
+        assert!(warns("loss", "train", "", 0, 8.0), "again");
+        assert!(!warns("loss", "train", "", 0, 8.0), "once");
+        assert!(!warns("acc", "train", "", 0, 2.0) && !warns("acc", "train", "", 0, 3.0));
+        assert!(warns("acc", "train", "", 0, 1.0), "each metric");
         assert!(!warns("nan", "train", "", 0, f64::NAN) && !warns("nan", "train", "", 0, 1.0));
     }
 }

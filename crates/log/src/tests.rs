@@ -206,7 +206,7 @@ fn a_program_and_a_closure_are_recorded_alike() {
 }
 
 #[test]
-fn a_step_that_goes_backwards_is_kept_with_one_warning_in_a_program_and_in_a_closure() {
+fn a_step_that_begins_again_is_kept_with_one_warning_in_a_program_and_in_a_closure() {
     let (closure, program) = (World::new(), World::new());
     for log in [&mut closure.logger(), &mut program.child()] {
         for step in [1, 2, 1, 2] {

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use swath_model::study::field::Cell;
 use swath_model::study::{
-    Due, Entry, Event, Kind, LogRecord, Origin, Preparation, Study, Tally, Timestamp, Trial,
+    Axis, Due, Entry, Event, Kind, LogRecord, Origin, Preparation, Study, Tally, Timestamp, Trial,
     TrialId, TrialState,
 };
 
@@ -599,16 +599,20 @@ fn metrics(
         report(graph, trial, name, tally, files);
     }
     let mut measured: BTreeMap<String, BTreeMap<String, Measured>> = BTreeMap::new();
+    let mut places: BTreeMap<String, (Axis, Option<f64>)> = BTreeMap::new();
     each_row(folder, due, |log, row| {
+        let (axis, position) = places.entry(log.to_owned()).or_default();
+        *position = axis.place(row.number, *position, |key| row.finite(key));
+        let step = position.filter(|_| !axis.is_number());
         for (key, datum) in row.values {
             let Datum::Number(number) = datum else {
                 continue;
             };
             match measured.get_mut(log).and_then(|keys| keys.get_mut(&*key)) {
-                Some(measured) => measured.add(number),
+                Some(measured) => measured.add(number, step),
                 None => {
                     let keys = measured.entry(log.to_owned()).or_default();
-                    keys.entry(key.into_owned()).or_default().add(number);
+                    keys.entry(key.into_owned()).or_default().add(number, step);
                 }
             }
         }
@@ -681,16 +685,21 @@ fn metrics(
 /// Statistics of one measured metric. Minimum and maximum ignore NaN and the infinities.
 #[derive(Debug, Clone, Copy, Default)]
 struct Measured {
+    /// The value of the largest step.
     last: Option<f64>,
+    /// The step of this value.
+    step: Option<f64>,
     min: Option<f64>,
     max: Option<f64>,
     count: u64,
 }
 
 impl Measured {
-    /// Adds a measured value.
-    fn add(&mut self, number: f64) {
-        self.last = Some(number);
+    /// Adds a value that was measured at `step`.
+    fn add(&mut self, number: f64, step: Option<f64>) {
+        if step >= self.step {
+            (self.last, self.step) = (Some(number), step);
+        }
         self.count += 1;
         if number.is_finite() {
             self.min = Some(self.min.map_or(number, |min| min.min(number)));

@@ -3,7 +3,8 @@
 //! Reports with a growing step form a learning curve, and users expect the best report to count.
 //! Reports without one may be folds or repetitions, and the best of those is luck.
 
-use crate::study::{Event, LogRecord, Study, Take, Trial, TrialId};
+use crate::space::Name;
+use crate::study::{Datum, Event, LogRecord, ReportSteps, Study, Take, Trial, TrialId, axis};
 use std::collections::BTreeMap;
 
 /// Watches the reports of a run until a trial without a growing step has ended.
@@ -14,11 +15,12 @@ pub(super) struct RankingRule {
 }
 
 /// The history of the steps in the reports of one trial.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Growth {
     last: Option<f64>,
+    steps: ReportSteps,
     has_risen: bool,
-    has_fallen: bool,
+    has_begun_again: bool,
 }
 
 impl RankingRule {
@@ -37,20 +39,20 @@ impl RankingRule {
             } => _ = self.axes.remove(trial),
             Event::Logged {
                 trial,
-                record: LogRecord::Report { .. },
+                record: LogRecord::Report { values },
                 ..
             } => {
                 let reported = study.trial(*trial)?;
                 // A numbered report has no step, and does not affect the steps of others.
                 let growth = self.axes.entry(*trial).or_default();
-                if let Some(step) = reported.step.filter(|_| !reported.axis.is_number()) {
-                    growth.report(step);
+                if let Some(key) = reported.axis.key() {
+                    growth.report(key, values);
                 }
             }
             Event::Ended { trial, .. } => {
                 let growth = self.axes.remove(trial)?;
                 let trial = study.trial(*trial).filter(|trial| trial.state.is_final())?;
-                let message = (!growth.grows()).then(|| describe(study, trial)).flatten();
+                let message = (!growth.is_of_curve()).then(|| describe(study, trial)).flatten();
                 self.is_printed = message.is_some();
                 return message;
             }
@@ -61,14 +63,17 @@ impl RankingRule {
 }
 
 impl Growth {
-    fn report(&mut self, step: f64) {
+    fn report(&mut self, key: &Name, values: &[(Name, Datum)]) {
+        let Some(step) = axis::number(values, key) else {
+            return;
+        };
         self.has_risen |= self.last.is_some_and(|last| step > last);
-        self.has_fallen |= self.last.is_some_and(|last| step < last);
+        self.has_begun_again |= self.steps.take(key, values).is_some();
         self.last = Some(step);
     }
 
-    fn grows(self) -> bool {
-        self.has_risen && !self.has_fallen
+    fn is_of_curve(&self) -> bool {
+        self.has_risen && !self.has_begun_again
     }
 }
 
@@ -82,7 +87,12 @@ fn describe(study: &Study, trial: &Trial) -> Option<String> {
     let (id, metric, take) = (trial.id, &objective.metric, objective.take);
     let counts = match take {
         Take::Best => "the best of them counts".to_owned(),
-        Take::Last | Take::LastMean(1) => "the last of them counts".to_owned(),
+        Take::Last | Take::LastMean(1) if trial.axis.is_number() => {
+            "the last of them counts".to_owned()
+        }
+        Take::Last | Take::LastMean(1) => {
+            format!("the one of the largest {} counts", trial.axis.word())
+        }
         Take::Mean => "their mean counts".to_owned(),
         Take::Median => "their median counts".to_owned(),
         Take::LastMean(last) => format!("the mean of the last {last} counts"),
@@ -181,5 +191,9 @@ mod tests {
             notes_of_folds[0].starts_with("trial 2 reported val_loss 4 times"),
             "{notes_of_folds:?}"
         );
+        let late = [epochs[1], epochs[0], last_epoch];
+        assert!(notes(Take::Best, &[&late], &Exit::Done).is_empty());
+        let last = notes(Take::Last, &[&folds], &Exit::Done);
+        assert!(last[0].contains("4 times; the one of the largest epoch counts"));
     }
 }

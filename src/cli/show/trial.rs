@@ -372,5 +372,9 @@ fn counted_words(study: &Study, trial: &Trial) -> String {
     let step = counted.step.map_or_else(String::new, |step| {
         format!(" at {} {}", trial.axis.word(), number::short(step))
     });
-    format!("; report {}{step} is the best and counts", counted.report)
+    let rank = match objective.take {
+        Take::Last => "last",
+        _ => "best",
+    };
+    format!("; report {}{step} is the {rank} and counts", counted.report)
 }

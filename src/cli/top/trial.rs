@@ -196,7 +196,7 @@ fn panel(series: &Series) -> Panel {
         series.points.iter().map(|point| point.0),
         series.points.iter().map(|point| point.1),
     );
-    let last = series.points.last().map(|point| number::short(point.1));
+    let last = series.last.map(|point| number::short(point.1));
     let log = match series.log.as_str() {
         "report" => String::new(),
         log => format!("{log}: "),

@@ -1,12 +1,12 @@
-//! Warnings about a trial: a resource that decreases, a checkpoint that is missing or broken. A
-//! decrease of the resource is recorded once per attempt.
+//! Warnings about a trial: a resource that begins again, a checkpoint that is missing or broken. A
+//! resource that begins again is recorded once per attempt.
 
 use crate::journal::StudyDir;
 use std::collections::{BTreeMap, BTreeSet};
 use swath_model::space::Name;
 use swath_model::study::{
-    Attempt, Datum, Event, Exit, FailureClass, LogRecord, Metric, Origin, Study, Trial, TrialId,
-    TrialState,
+    Attempt, Datum, Event, Exit, FailureClass, LogRecord, Origin, ReportSteps, Study, Trial,
+    TrialId, TrialState,
 };
 
 /// Number of failures after which a trial no longer starts anew because of a checkpoint that seems
@@ -19,8 +19,8 @@ const BROKEN_CHECKPOINT: &str = "it resumed from its checkpoint and";
 /// The state of the running attempts that the warnings need.
 #[derive(Default)]
 pub(super) struct TrialWarnings {
-    /// By trial, the highest resource reported by the attempt; `None` once a decrease was reported.
-    highest_resources: BTreeMap<TrialId, Option<f64>>,
+    /// By trial, the resource in the reports of the attempt; `None` once it began again.
+    resources: BTreeMap<TrialId, Option<ReportSteps>>,
     /// Trials that resumed from a checkpoint and have not reported since.
     silent: BTreeSet<TrialId>,
 }
@@ -29,7 +29,7 @@ impl TrialWarnings {
     /// Records the start of an attempt of `trial`, which is still as it was before. Returns a
     /// warning if the attempt should have resumed from a checkpoint and cannot.
     pub(super) fn begin(&mut self, trial: &Trial, resume: bool) -> Option<String> {
-        self.highest_resources.remove(&trial.id);
+        self.resources.remove(&trial.id);
         if resume {
             self.silent.insert(trial.id);
             return None;
@@ -71,7 +71,7 @@ impl TrialWarnings {
         attempt: Attempt,
         exit: &Exit,
     ) -> Option<String> {
-        self.highest_resources.remove(&trial.id);
+        self.resources.remove(&trial.id);
         let is_silent = self.silent.remove(&trial.id);
         let has_crashed =
             matches!(exit, Exit::Failed(failure) if failure.class() == FailureClass::Crash);
@@ -106,28 +106,21 @@ impl TrialWarnings {
         })
     }
 
-    /// Records a report. Returns a warning if the resource is lower than before.
+    /// Records a report. Returns a warning if the resource begins again.
     fn report(
         &mut self,
         trial: TrialId,
         resource: &Name,
         values: &[(Name, Datum)],
     ) -> Option<String> {
-        let value = values.iter().find_map(|(name, datum)| match datum {
-            Datum::Number(Metric(number)) if name == resource && number.is_finite() => {
-                Some(*number)
-            }
-            _ => None,
-        })?;
-        let entry = self.highest_resources.entry(trial).or_insert(Some(value));
-        let highest = (*entry)?;
-        if value >= highest {
-            *entry = Some(value);
-            return None;
-        }
-        *entry = None;
+        let entry = self.resources.entry(trial);
+        let steps = entry.or_insert_with(|| Some(ReportSteps::default()));
+        let (highest, value) = steps.as_mut()?.take(resource, values)?;
+        *steps = None;
         Some(format!(
-            "`{resource}` went back from {highest} to {value}: decisions at steps that were passed are not made again; report a counter that only grows"
+            "`{resource}` went back from {highest} to {value}: decisions at steps that were passed \
+             are not made again, and the last value of a metric stays that of its largest step; \
+             report a counter that only grows"
         ))
     }
 }
@@ -154,7 +147,7 @@ mod tests {
     use super::*;
     use swath_model::demo::Demo;
     use swath_model::space::Params;
-    use swath_model::study::{Failure, Header};
+    use swath_model::study::{Failure, Header, Metric};
 
     fn at_epoch(
         trial_warnings: &mut TrialWarnings,
@@ -184,15 +177,19 @@ mod tests {
     }
 
     #[test]
-    fn a_resource_that_decreases_gives_one_warning_per_attempt() {
+    fn a_resource_that_begins_again_gives_one_warning_per_attempt() {
         let (demo, id) = demo();
         let trial = demo.study.trial(id).unwrap();
         let dir = StudyDir::at("nowhere");
         let mut trial_warnings = TrialWarnings::default();
         assert_eq!(trial_warnings.begin(trial, false), None);
-        let has_warned = [1.0, 2.0, 2.0, 1.0, 3.0, 1.0]
+        let has_warned = [1.0, 3.0, 2.0, 3.0, 1.0, 3.0, 1.0]
             .map(|epoch| at_epoch(&mut trial_warnings, &demo.study, id, epoch).is_some());
-        assert_eq!(has_warned, [false, false, false, true, false, false]);
+        assert_eq!(
+            has_warned,
+            [false, false, false, false, true, false, false],
+            "a late report is no counter that begins again"
+        );
         assert_eq!(
             trial_warnings.end(&dir, trial, Attempt(1), &Exit::Done),
             None
@@ -203,8 +200,9 @@ mod tests {
             None,
             "a checkpoint may be older than the last report"
         );
-        let warning = at_epoch(&mut trial_warnings, &demo.study, id, 0.5).unwrap();
-        assert!(warning.starts_with("`epoch` went back from 1 to 0.5"));
+        assert_eq!(at_epoch(&mut trial_warnings, &demo.study, id, 2.0), None);
+        let warning = at_epoch(&mut trial_warnings, &demo.study, id, 1.0).unwrap();
+        assert!(warning.starts_with("`epoch` went back from 2 to 1"));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use swath_model::study::{Attempt, Entry, Event, Exit, Study, Timestamp, Trial, T
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The version of the snapshot's format. It increases when the stored state of a trial changes; a
 /// snapshot of another format is ignored.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 /// Number of trials per line.
 const TRIALS_PER_LINE: usize = 256;
 /// Number of lines that are parsed at the same time.

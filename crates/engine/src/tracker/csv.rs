@@ -240,7 +240,7 @@ const NAMED: [(Place, &str, &str, &str); 5] = [
         Place::First,
         "`metric.<name>`",
         "double; string if a trial reported anything but numbers",
-        "the last reported value",
+        "the [last value](#last-value)",
     ),
     (
         Place::First,

@@ -234,7 +234,7 @@ impl<T: TrialTracker> Told<T> {
                 trial,
                 &Logged {
                     log: REPORTS,
-                    step: trial.step.unwrap_or(trial.reports as f64),
+                    step: trial.position.unwrap_or(trial.reports as f64),
                     location: &[],
                     at,
                     key: format!("{}/{REPORTS}/{}", trial.id, trial.reports),

@@ -48,7 +48,7 @@ impl Steps {
         let mut changes = Vec::new();
         let earlier = self.axes.insert(trial.id, trial.axis.clone());
         let Some(key) = trial.axis.key() else {
-            return (self.exported(trial, trial.step), changes);
+            return (self.exported(trial, trial.position), changes);
         };
         if earlier.is_some_and(|axis| axis.is_number()) {
             // Reports that were only numbered have no position on the axis: factor 0 moves them to
@@ -58,7 +58,7 @@ impl Steps {
                 factor: 0,
             });
         }
-        let has_fraction = trial.step.is_some_and(|step| !is_whole(step));
+        let has_fraction = trial.position.is_some_and(|step| !is_whole(step));
         if has_fraction && self.fractional.insert(key.clone()) {
             let on_axis = self.axes.iter().filter(|(_, axis)| **axis == trial.axis);
             changes.extend(on_axis.map(|(trial, _)| Rescale {
@@ -66,7 +66,7 @@ impl Steps {
                 factor: PARTS,
             }));
         }
-        (self.exported(trial, trial.step), changes)
+        (self.exported(trial, trial.position), changes)
     }
 
     /// Returns the exported step for `step` on the axis of the trial's reports, or 0, the start of

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// The report whose first objective is the trial's result.
 ///
 /// With `take = "best"` it is the first report with the best finite value, with `take = "last"` the
-/// last report of the objective. A `take` that averages reports has no counted report.
+/// report of the objective at the largest step. A `take` that averages reports has no counted report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Counted {
     /// The report's number within the trial, from 1.
@@ -51,10 +51,10 @@ pub struct SavedModel {
     pub record: u32,
     /// Number of reports before the model.
     pub after: u64,
-    /// The trial's step when the model was recorded.
+    /// The position of the report before the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<f64>,
-    /// The step of the report after the model, once there is one.
+    /// The position of the report after the model, once there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_step: Option<f64>,
 }
@@ -204,7 +204,7 @@ impl Trial {
 
     /// Remembers the position of a model that is about to be recorded.
     pub(super) fn note_model(&mut self) {
-        let (after, step) = (self.reports, self.step);
+        let (after, step) = (self.reports, self.position);
         // `Trial::records` never gets this long; a model past `u32` would just not be a candidate.
         if let Ok(record) = u32::try_from(self.records.len()) {
             self.models.push(SavedModel {
@@ -216,14 +216,15 @@ impl Trial {
         }
     }
 
-    /// Updates the counted report with a report that [`Trial::reports`], [`Trial::step`] and
+    /// Updates the counted report with a report that [`Trial::reports`], [`Trial::position`] and
     /// [`Trial::metrics`] already include. `previous_best` is the value of the first objective
-    /// before this report.
+    /// before this report, `step` the step by which the values of this report are ordered.
     pub(super) fn count_report(
         &mut self,
         values: &[(Name, Datum)],
         objectives: &[Objective],
         previous_best: Option<f64>,
+        step: Option<f64>,
     ) {
         // Models saved since the previous report now learn the step of the report after them.
         let since_last = self
@@ -231,17 +232,14 @@ impl Trial {
             .iter_mut()
             .rev()
             .take_while(|model| model.after + 1 == self.reports);
-        since_last.for_each(|model| model.next_step = self.step);
+        since_last.for_each(|model| model.next_step = self.position);
         // Only averaging rules need every value; the others work from the tally.
         for objective in objectives
             .iter()
             .filter(|objective| objective.take.averages())
         {
             if let Some(number) = number_of(values, &objective.metric) {
-                self.series
-                    .entry(objective.metric.clone())
-                    .or_default()
-                    .push(Metric(number));
+                self.extend_series(objective, number, step);
             }
         }
         let Some(first) = objectives.first() else {
@@ -251,7 +249,10 @@ impl Trial {
             return self.extend_counted(values);
         };
         let counts = match first.take {
-            Take::Last => true,
+            Take::Last => match (step, &self.last_steps) {
+                (Some(step), Some(steps)) => steps.is_last(&first.metric, step),
+                _ => true,
+            },
             // The comparison is strict, so that the first of several equal reports counts.
             Take::Best => first.score(number).is_some_and(|score| {
                 let best = previous_best.and_then(|value| first.score(value));
@@ -263,10 +264,22 @@ impl Trial {
             let values = values.to_vec();
             self.counted = Some(Counted {
                 report: self.reports,
-                step: self.step,
+                step: self.position,
                 values,
             });
         }
+    }
+
+    /// Adds a value of an objective to its series. With `last:N` the order matters, so a late value
+    /// gets its place by its step.
+    fn extend_series(&mut self, objective: &Objective, number: f64, step: Option<f64>) {
+        let metric = &objective.metric;
+        let later = match (objective.take, step, &mut self.last_steps) {
+            (Take::LastMean(_), Some(step), Some(steps)) => steps.take_of_series(metric, step),
+            _ => 0,
+        };
+        let series = self.series.entry(metric.clone()).or_default();
+        series.insert(series.len().saturating_sub(later), Metric(number));
     }
 
     /// Adds the values of a report without the objective to the counted report if both are at the
@@ -275,7 +288,7 @@ impl Trial {
         let Some(counted) = &mut self.counted else {
             return;
         };
-        if counted.step.is_none() || counted.step != self.step {
+        if counted.step.is_none() || counted.step != self.position {
             return;
         }
         for (name, datum) in values {

@@ -117,7 +117,7 @@ pub const TRIAL_FIELDS: &[Field] = &[
     own(
         "step",
         Getter::Step(|_, trial| trial.step),
-        "the position of the last report on the trial's [axis](#the-axis-of-a-series)",
+        "the largest step that the trial reported, on its [axis](#the-axis-of-a-series)",
     ),
     plain(
         "attempts",

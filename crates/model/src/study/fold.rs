@@ -2,9 +2,10 @@
 //! from here.
 
 use super::{
-    Attempt, Axis, Datum, Entry, Event, Exit, Failure, Header, LogRecord, Metric, Origin, Study,
-    Take, Tally, Trial, TrialId, TrialState, Usage, Verdict, axis,
+    Attempt, Axis, Datum, Entry, Event, Exit, Failure, Header, LastSteps, LogRecord, Metric,
+    Origin, Study, Take, Tally, Trial, TrialId, TrialState, Usage, Verdict, axis,
 };
+use crate::space::Name;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -510,6 +511,8 @@ impl Trial {
             reports: 0,
             beyond: 0,
             step: None,
+            position: None,
+            last_steps: None,
             axis: Axis::default(),
             taken: None,
             records: Vec::new(),
@@ -546,6 +549,8 @@ impl Trial {
         self.not_before = None;
         self.exit = None;
         self.verdict = None;
+        // The values of the new attempt come after all earlier ones.
+        self.last_steps = None;
         self.started_at = self.started_at.or(Some(time));
         self.attempt_at = Some(time);
         // A trial that a user runs again may be valid by now.
@@ -563,7 +568,7 @@ impl Trial {
             (self.reports, self.beyond) = (0, 0);
             // It also writes a new `records.jsonl`.
             self.taken = None;
-            self.step = None;
+            (self.step, self.position) = (None, None);
             self.axis = Axis::default();
         }
     }
@@ -608,22 +613,45 @@ impl Trial {
         if header.resource.is_some() {
             self.axis = Axis::of(header.resource.as_ref());
         }
-        self.step = self
-            .axis
-            .place(self.reports, self.step, |key| axis::number(values, key));
+        let step = self.advance(values);
         for (name, datum) in values {
+            let is_last = match (step, &mut self.last_steps) {
+                (Some(step), Some(steps)) => steps.take(name, step),
+                _ => true,
+            };
             match datum {
                 Datum::Number(Metric(number)) => {
                     self.metrics
                         .get_or_insert_with(name, || Tally::EMPTY)
-                        .add(*number);
+                        .add(*number, is_last);
                 }
                 // Flags and texts have no statistics; the last one is kept for the tables.
-                Datum::Flag(flag) => drop(self.texts.insert(name.clone(), flag.to_string())),
-                Datum::Text(text) => drop(self.texts.insert(name.clone(), text.clone())),
+                Datum::Flag(flag) => self.set_text(name, &flag.to_string(), is_last),
+                Datum::Text(text) => self.set_text(name, text, is_last),
             }
         }
-        self.count_report(values, objectives, previous_best);
+        self.count_report(values, objectives, previous_best, step);
+    }
+
+    /// Updates the step and the position of the trial with a report. Returns the step by which the
+    /// values of the report are ordered.
+    fn advance(&mut self, values: &[(Name, Datum)]) -> Option<f64> {
+        self.position = self
+            .axis
+            .place(self.reports, self.position, |key| axis::number(values, key));
+        let step = LastSteps::step_of(&mut self.last_steps, &self.axis, values);
+        if self.axis.is_number() {
+            self.step = self.position;
+        } else if let Some(steps) = &self.last_steps {
+            self.step = Some(steps.largest());
+        }
+        step
+    }
+
+    fn set_text(&mut self, name: &Name, text: &str, is_last: bool) {
+        if is_last || !self.texts.contains_key(name) {
+            self.texts.insert(name.clone(), text.to_owned());
+        }
     }
 
     pub(super) fn end(
@@ -674,6 +702,7 @@ impl Trial {
         };
         self.failures += u32::from(state == TrialState::Failed);
         self.exit = Some(exit);
+        self.last_steps = None;
         self.shrink();
         state
     }
@@ -708,8 +737,10 @@ impl Tally {
         count: 0,
     };
 
-    fn add(&mut self, number: f64) {
-        self.last = Metric(number);
+    fn add(&mut self, number: f64, is_last: bool) {
+        if is_last || self.count == 0 {
+            self.last = Metric(number);
+        }
         self.count += 1;
         // NaN and infinities are never the best value, so the range leaves them out.
         if number.is_finite() {

@@ -15,11 +15,13 @@ pub mod field;
 pub mod fold;
 #[cfg(feature = "spaces")]
 pub mod kind;
+mod last_steps;
 pub mod limit;
 pub mod metric;
 pub mod name_map;
 pub mod objective;
 pub mod preparation;
+pub mod recent_steps;
 pub mod record;
 #[cfg(feature = "spaces")]
 pub mod redacted;
@@ -43,11 +45,13 @@ pub use field::TRIAL_FIELDS;
 pub use fold::IllegalEvent;
 #[cfg(feature = "spaces")]
 pub use kind::Kind;
+pub use last_steps::LastSteps;
 pub use limit::{Limit, Standing};
 pub use metric::Metric;
 pub use name_map::NameMap;
 pub use objective::{Goal, Objective, Score, Take};
 pub use preparation::{Preparation, PreparationChange, PreparationId};
+pub use recent_steps::{RecentSteps, ReportSteps};
 pub use record::{Datum, LogRecord, TakenLines};
 pub use remarks::Remarks;
 pub use search_error::SearchError;

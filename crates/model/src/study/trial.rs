@@ -1,8 +1,8 @@
 //! A trial: one configuration, its state and its results.
 
 use super::{
-    Axis, Counted, Exit, LogRecord, Metric, NameMap, Objective, Origin, Place, SavedModel, Score,
-    Timestamp, Usage,
+    Axis, Counted, Exit, LastSteps, LogRecord, Metric, NameMap, Objective, Origin, Place,
+    SavedModel, Score, Timestamp, Usage,
 };
 use crate::space::intern::interned_map;
 use crate::space::{Name, Params};
@@ -102,7 +102,7 @@ impl TrialState {
 /// The running statistics of one reported key.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Tally {
-    /// The last value; it may be NaN.
+    /// The last value, which is that of the largest step; it may be NaN.
     pub last: super::Metric,
     /// The smallest finite value, if there is one.
     pub min: Option<f64>,
@@ -156,9 +156,16 @@ pub struct Trial {
     /// Number of reports that came after the trial had used all of its resource. They do not count.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub beyond: u64,
-    /// The position of the last report on the axis, in units of the axis key.
+    /// The largest step of the newest attempt that reported one, in units of the axis key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<f64>,
+    /// The position on the axis of the report that arrived last. It is below [`step`](Self::step) if
+    /// the report came late.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<f64>,
+    /// The steps of the last values, while an attempt runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_steps: Option<Box<LastSteps>>,
     /// The axis of the trial's reports: the reported key that gives their steps.
     #[serde(default, skip_serializing_if = "Axis::is_number")]
     pub axis: Axis,

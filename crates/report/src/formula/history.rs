@@ -86,6 +86,11 @@ fn index(trial: TrialId) -> Option<usize> {
     (trial.0 as usize).checked_sub(1)
 }
 
+/// Returns a step for a comparison. Reports without a step come before all steps.
+fn start_of(step: Option<f64>) -> f64 {
+    step.unwrap_or(f64::NEG_INFINITY)
+}
+
 /// Returns whether the answer to a question needs the reports themselves.
 fn needs_reports(ask: Ask) -> bool {
     let is_in_study = matches!(
@@ -135,6 +140,12 @@ impl Cells for TrialCells<'_> {
                 Goal::Min => tally?.min,
                 Goal::Max => tally?.max,
             },
+            Ask::Reduce(Reducer::First) => {
+                // A report that comes late may be that of the first step.
+                let curve = self.history.curve(trial, name)?.iter();
+                let first = curve.min_by(|a, b| start_of(a.0).total_cmp(&start_of(b.0)))?;
+                Some(first.1)
+            }
             Ask::Reduce(reducer) => {
                 let curve = self.history.curve(trial, name)?;
                 reducer.of(&curve.iter().map(|(_, value)| *value).collect::<Vec<_>>())

@@ -198,9 +198,12 @@ impl<'a> Input<'a> {
         let metric = metrics.iter().position(|name| *name == objective.metric)?;
         let has_reached = curve.steps.iter().any(|other| *other >= step);
         let reports = curve.steps.iter().zip(&curve.values[metric]);
-        let mut values = reports
+        let mut reports: Vec<_> = reports
             .filter(|(at, value)| **at <= step && value.is_finite())
-            .map(|(_, value)| *value);
+            .collect();
+        // The last value is that of the largest step, even if another one arrived later.
+        reports.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+        let mut values = reports.into_iter().map(|(_, value)| *value);
         let value = match objective.take {
             Take::Best => values.min_by(|a, b| {
                 let [a, b] =

@@ -25,12 +25,12 @@ pub(super) struct ReportReader {
     at: Vec<Option<Position>>,
 }
 
-/// The last two resources that a trial reported.
+/// The last two resources that a trial reached.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Position {
-    /// The resource reported last.
+    /// The resource reached: the step of the trial.
     now: f64,
-    /// The different resource reported before that; 0 if there was none.
+    /// The different resource reached before that; 0 if there was none.
     before: f64,
 }
 
@@ -117,8 +117,7 @@ impl ReportReader {
                 record: LogRecord::Report { values },
                 ..
             } => {
-                let resource = reported_number(values, &self.resource);
-                let resource = resource.filter(|at| at.is_finite());
+                let state = study.trial(*trial)?;
                 let reported: Vec<f64> = self
                     .objectives
                     .iter()
@@ -126,14 +125,14 @@ impl ReportReader {
                     .collect();
                 let at = self.at_mut(*trial)?;
                 let before = at.map_or(0.0, |at| at.now);
-                // The same resource again (another metric of the same step) is no progress.
-                match (resource, at.as_mut()) {
+                // The same resource again (another metric of the same step) is no progress, and
+                // neither is a report that comes late.
+                match (state.step, at.as_mut()) {
                     (Some(now), Some(at)) if now == at.now => {}
                     (Some(now), _) => *at = Some(Position { now, before }),
                     (None, _) => {}
                 }
                 let at = (*at)?.now;
-                let state = study.trial(*trial)?;
                 let mut objectives = self.objectives.iter();
                 let has_all =
                     objectives.all(|objective| state.metrics.contains_key(&objective.metric));

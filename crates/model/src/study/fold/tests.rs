@@ -270,6 +270,176 @@ fn a_lost_trial_waits_again_and_its_next_attempt_starts_new_statistics() {
     );
 }
 
+/// Returns the last loss of the only trial.
+fn last_loss(world: &World) -> f64 {
+    world.trial(1).metrics.get("loss").unwrap().last.0
+}
+
+#[test]
+fn the_last_value_is_that_of_the_largest_step_whenever_it_arrived() {
+    let mut world = World::new(Goal::Min, Take::Last);
+    world.start(1);
+    for (epoch, loss, expected) in [
+        (1.0, 0.9, 0.9),
+        (3.0, 0.3, 0.3),
+        (2.0, 0.5, 0.3),
+        (3.0, 0.4, 0.4),
+        (2.0, 0.6, 0.4),
+    ] {
+        world.report(1, epoch, loss);
+        assert_eq!(last_loss(&world), expected, "epoch {epoch}");
+    }
+    let trial = world.trial(1);
+    let epoch = trial.metrics.get("epoch").unwrap();
+    assert_eq!((epoch.last.0, epoch.min, epoch.count), (3.0, Some(1.0), 5));
+    assert_eq!((trial.step, trial.position), (Some(3.0), Some(2.0)));
+    let counted = trial.counted.as_ref().unwrap();
+    assert_eq!((counted.report, counted.step), (4, Some(3.0)));
+    assert_eq!(world.end(1, Exit::Done), TrialState::Complete);
+    let objective = world.study.header().objectives[0].clone();
+    assert_eq!(world.trial(1).objective(&objective), Some(0.4));
+}
+
+#[test]
+fn a_key_that_is_reported_rarely_has_an_order_of_its_own() {
+    let mut world = World::new(Goal::Min, Take::Last);
+    world.start(1);
+    let report = |epoch: f64, name: &str, value: Datum| LogRecord::Report {
+        values: vec![
+            ("epoch".into(), Datum::Number(Metric(epoch))),
+            (name.into(), value),
+        ],
+    };
+    for (epoch, name, value) in [(2.0, "acc", 0.2), (9.0, "loss", 0.9), (6.0, "acc", 0.6)] {
+        world.log(1, report(epoch, name, Datum::Number(Metric(value))));
+    }
+    for (epoch, mood) in [(6.0, "fair"), (4.0, "poor")] {
+        world.log(1, report(epoch, "mood", Datum::Text(mood.to_owned())));
+    }
+    let trial = world.trial(1);
+    assert_eq!(trial.metrics.get("acc").unwrap().last.0, 0.6);
+    assert_eq!(trial.texts["mood"], "fair");
+    assert_eq!(trial.step, Some(9.0));
+}
+
+#[test]
+fn values_without_a_step_are_in_the_order_of_their_arrival() {
+    let mut world = World::new(Goal::Min, Take::Last);
+    world.start(1);
+    let unstepped = |loss: f64| LogRecord::Report {
+        values: vec![("loss".into(), Datum::Number(Metric(loss)))],
+    };
+    for loss in [0.9, 0.8] {
+        world.log(1, unstepped(loss));
+        assert_eq!(last_loss(&world), loss);
+    }
+    world.report(1, 5.0, 0.5);
+    world.report(1, 4.0, 0.4);
+    assert_eq!(last_loss(&world), 0.5);
+    // It comes after all that arrived before it, and before the next epochs.
+    world.log(1, unstepped(0.55));
+    assert_eq!(last_loss(&world), 0.55);
+    world.report(1, 3.0, 0.3);
+    assert_eq!(last_loss(&world), 0.55);
+    world.report(1, 6.0, 0.6);
+    assert_eq!(last_loss(&world), 0.6);
+}
+
+#[test]
+fn the_last_values_of_a_later_attempt_come_after_those_of_larger_steps_before_it() {
+    for resume in [false, true] {
+        let mut world = World::new(Goal::Min, Take::Last);
+        world.start(1);
+        world.report(1, 3.0, 0.3);
+        world.end(1, Exit::Lost);
+        assert_eq!(
+            world.trial(1).last_steps,
+            None,
+            "only a running attempt has them"
+        );
+        world.apply(Event::Started {
+            trial: TrialId(1),
+            attempt: Attempt(2),
+            until: None,
+            slot: 0,
+            resume,
+        });
+        assert_eq!(world.trial(1).step, resume.then_some(3.0));
+        world.report(1, 2.0, 0.2);
+        world.report(1, 1.0, 0.1);
+        assert_eq!((last_loss(&world), world.trial(1).step), (0.2, Some(2.0)));
+        world.end(1, Exit::Done);
+        let counted = world.trial(1).counted.as_ref().unwrap();
+        assert_eq!(
+            (counted.number("loss"), counted.step),
+            (Some(0.2), Some(2.0))
+        );
+    }
+}
+
+#[test]
+fn the_mean_of_the_last_reports_is_over_the_largest_steps() {
+    let mut world = World::new(Goal::Min, Take::LastMean(2));
+    world.start(1);
+    for (epoch, loss) in [(1.0, 1.0), (3.0, 3.0), (2.0, 2.0), (4.0, 4.0), (3.5, 8.0)] {
+        world.report(1, epoch, loss);
+    }
+    let objective = world.study.header().objectives[0].clone();
+    assert_eq!(world.trial(1).objective(&objective), Some(6.0));
+    world.end(1, Exit::Lost);
+    world.apply(Event::Started {
+        trial: TrialId(1),
+        attempt: Attempt(2),
+        until: None,
+        slot: 0,
+        resume: true,
+    });
+    world.report(1, 3.0, 30.0);
+    world.report(1, 2.0, 20.0);
+    assert_eq!(world.trial(1).objective(&objective), Some(25.0));
+}
+
+#[test]
+fn steps_on_another_axis_are_not_compared() {
+    let mut world = World::new(Goal::Min, Take::Last);
+    world.start(1);
+    world.report(1, 100.0, 0.1);
+    let header = Header {
+        resource: Some("rows".into()),
+        ..world.study.header().clone()
+    };
+    world.apply(Event::Edited {
+        header,
+        changes: Vec::new(),
+        fill: Params::default(),
+        outside: Vec::new(),
+    });
+    for (rows, loss) in [(7.0, 0.7), (5.0, 0.5)] {
+        let values = [("rows", rows), ("loss", loss)]
+            .map(|(name, value)| (name.into(), Datum::Number(Metric(value))));
+        world.log(
+            1,
+            LogRecord::Report {
+                values: values.into(),
+            },
+        );
+    }
+    assert_eq!((last_loss(&world), world.trial(1).step), (0.7, Some(7.0)));
+}
+
+#[test]
+fn the_steps_of_the_last_values_survive_json() {
+    let mut world = World::new(Goal::Min, Take::LastMean(2));
+    world.start(1);
+    world.report(1, 5.0, 0.5);
+    let text = serde_json::to_string(&world.study).unwrap();
+    let read: Study = serde_json::from_str(&text).unwrap();
+    assert_eq!(read, world.study);
+    world.study = read;
+    world.report(1, 4.0, 0.4);
+    assert_eq!(last_loss(&world), 0.5);
+}
+
 #[test]
 fn the_seconds_of_several_attempts_are_added_without_rounding_errors() {
     let mut world = World::new(Goal::Min, Take::Best);
