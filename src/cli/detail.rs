@@ -366,6 +366,16 @@ mod tests {
     }
 
     #[test]
+    fn the_last_value_of_a_series_is_that_of_the_largest_step() {
+        let folder = tempfile::tempdir().unwrap();
+        let rows = [(1, 0.5), (3, 0.3), (3, 0.25), (2, 0.4)]
+            .map(|(step, grad)| format!("{{\"grad\": {grad}, \"step\": {step}}}\n"));
+        std::fs::write(folder.path().join("train.json"), rows.concat()).unwrap();
+        let series = all_series(folder.path());
+        assert_eq!(series[0].last, Some((3.0, 0.25)));
+    }
+
+    #[test]
     fn a_long_series_keeps_its_ends() {
         let points: Vec<_> = (0..100_000).map(|index| (f64::from(index), 0.0)).collect();
         let thin = thinned(points);

@@ -215,7 +215,7 @@ fn a_study_that_was_moved_is_read_as_before_and_goes_on() {
 }
 
 #[test]
-fn a_broken_checkpoint_is_put_aside_and_a_resource_that_goes_back_is_told() {
+fn a_broken_checkpoint_is_put_aside_and_a_resource_that_begins_again_is_told() {
     let world = World::new();
     // The program pauses at every promotion. When it resumes, the checkpoint of trial 1 is damaged
     // and that of trial 2 is missing.
@@ -226,7 +226,9 @@ at=0
 while [ "$at" -lt "${SWATH_UNTIL:-4}" ]; do
     at=$((at + 1))
     echo "{\"epoch\": $at, \"loss\": 0.$((10 + $1))}" >> "$SWATH_RECORDS"
-    [ "$1" = 3 ] && echo "{\"epoch\": 0, \"loss\": 0.9}" >> "$SWATH_RECORDS"
+    [ "$1" = 3 ] && for again in 1 2; do
+        echo "{\"epoch\": 0, \"loss\": 0.9}" >> "$SWATH_RECORDS"
+    done
 done
 echo "$at" > "$SWATH_CHECKPOINT_DIR/at"
 [ "$1" = 1 ] && [ "$SWATH_ATTEMPT" = 1 ] && echo broken > "$SWATH_CHECKPOINT_DIR/at"

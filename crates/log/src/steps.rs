@@ -1,4 +1,5 @@
-//! Detects metrics whose step begins again; warns once per metric. A row that comes late is no reason.
+//! Detects metrics whose step begins again; warns once per metric. A row that comes late is no
+//! reason.
 
 use swath_model::study::RecentSteps;
 

@@ -751,3 +751,23 @@ fn time(at: Timestamp) -> Value {
 fn text(text: &str) -> Option<Value> {
     (!text.is_empty()).then(|| json!(text))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Measured;
+
+    #[test]
+    fn the_last_value_that_was_measured_is_that_of_the_largest_step() {
+        let mut measured = Measured::default();
+        let rows = [
+            (None, 9.0, 9.0),
+            (Some(3.0), 3.0, 3.0),
+            (Some(2.0), 2.0, 3.0),
+        ];
+        for (step, number, last) in rows {
+            measured.add(number, step);
+            assert_eq!(measured.last, Some(last));
+        }
+        assert_eq!((measured.min, measured.count), (Some(2.0), 3));
+    }
+}

@@ -281,7 +281,7 @@ mod tests {
     use crate::cli::exit::{Code, Failure};
     use crate::cli::studies::{SelectionArgs, demo};
     use crate::space::Value;
-    use crate::study::{Closing, Event, Exit, Failure as Cause, Goal, LogRecord};
+    use crate::study::{Closing, Event, Exit, Failure as Cause, Goal, LogRecord, Objective, Take};
     use swath_model::demo::{Demo, model_record, objective, text};
 
     fn world() -> Demo {
@@ -390,6 +390,37 @@ mod tests {
         assert!(
             matches!(marked[..], [line] if line.contains("epoch-2.bin") && line.contains("best"))
         );
+    }
+
+    #[test]
+    fn the_last_report_is_that_of_the_largest_step() {
+        let objective = Objective {
+            metric: "val_loss".into(),
+            goal: Goal::Min,
+            take: Take::Last,
+        };
+        let mut demo = Demo::with(&[], vec![objective]);
+        let trial = demo.start(&[]);
+        for (epoch, loss) in [(1.0, 0.9), (3.0, 0.375), (2.0, 0.25)] {
+            demo.report(trial, &[("epoch", epoch), ("val_loss", loss)]);
+        }
+        let selection = SelectionArgs {
+            words: vec!["1".into()],
+            condition: None,
+        };
+        let args = Args {
+            selection,
+            json: false,
+        };
+        let (_, out, _) = demo::run(&demo, None, |context| run(&args, context));
+        assert!(
+            out.contains(
+                "3 reports, the last at epoch 3; report 2 at epoch 3 is the last and counts"
+            ),
+            "{out}"
+        );
+        let mut rows = out.lines().map(|line| line.split_whitespace().take(2));
+        assert!(rows.any(|row| row.eq(["val_loss", "0.375"])), "{out}");
     }
 
     #[test]

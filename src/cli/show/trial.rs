@@ -15,7 +15,7 @@ use crate::report::{listing, number, summary};
 use crate::source::secret::Secrets;
 use crate::space::{Name, Value};
 use crate::study::{
-    Counted, Datum, Exit, LogRecord, Origin, Preparation, Study, Trial, TrialState,
+    Counted, Datum, Exit, LogRecord, Origin, Preparation, Study, Take, Trial, TrialState,
 };
 use crate::sweep::units::Bytes;
 use std::collections::BTreeMap;

@@ -164,3 +164,35 @@ impl Cells for TrialCells<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Ask, Cells, Reducer, Report, ReportHistory, TrialCells};
+    use swath_model::demo::Demo;
+    use swath_model::study::{Datum, Metric};
+
+    #[test]
+    fn the_first_and_the_last_value_are_those_of_the_smallest_and_the_largest_step() {
+        let mut demo = Demo::new(&[]);
+        let id = demo.start(&[]);
+        let mut history = ReportHistory([("acc".to_owned(), vec![Vec::new()])].into());
+        for (number, (epoch, acc)) in (1..).zip([(2.0, 0.2), (1.0, 0.1), (4.0, 0.4), (3.0, 0.3)]) {
+            demo.report(id, &[("epoch", epoch), ("acc", acc)]);
+            history.add(&Report {
+                trial: id,
+                attempt: 1,
+                number,
+                step: Some(epoch),
+                at: demo.study.at().unwrap(),
+                values: vec![("acc".into(), Datum::Number(Metric(acc)))],
+            });
+        }
+        let cells = TrialCells {
+            study: &demo.study,
+            trial: demo.study.trial(id).unwrap(),
+            history: &history,
+        };
+        let ends = [Reducer::First, Reducer::Last].map(|end| cells.ask(Ask::Reduce(end), "acc"));
+        assert_eq!(ends, [Some(0.1), Some(0.4)]);
+    }
+}

@@ -15,7 +15,8 @@ use swath_model::demo::{Demo, objective, text};
 use swath_model::space::{Params, Value};
 use swath_model::study::kind::find;
 use swath_model::study::{
-    Datum, Event, Exit, Failure, Goal, Header, Limit, LogRecord, Origin, TrialId, Verdict,
+    Datum, Event, Exit, Failure, Goal, Header, Limit, LogRecord, Objective, Origin, Take, TrialId,
+    Verdict,
 };
 use swath_numerics::stream::{Purpose, stream};
 
@@ -252,6 +253,30 @@ fn a_level_has_the_value_of_each_trial_that_reached_its_rung() {
     let mut complete = Demo::new(&["x"]);
     complete.complete(&[("x", Value::Float(1.0))], &[("val_loss", 1.0)]);
     assert!(with(&complete, levels_of).is_empty());
+}
+
+#[test]
+fn the_value_at_a_step_is_the_last_one_by_its_step() {
+    let objective = Objective {
+        metric: "val_loss".into(),
+        goal: Goal::Min,
+        take: Take::Last,
+    };
+    let mut demo = Demo::with(&[], vec![objective.clone()]);
+    let trial = demo.start(&[]);
+    for (epoch, loss) in [(1.0, 0.9), (3.0, 0.3), (2.0, 0.2), (4.0, 0.4)] {
+        demo.report(trial, &[("epoch", epoch), ("val_loss", loss)]);
+    }
+    let average = Objective {
+        take: Take::LastMean(2),
+        ..objective.clone()
+    };
+    let trial = demo.study.trial(trial).unwrap();
+    let values =
+        [(&objective, 3.0), (&objective, 2.0), (&average, 4.0)].map(|(objective, step)| {
+            with(&demo, |input| input.value_at(objective, trial, step)).unwrap()
+        });
+    assert_eq!(values, [0.3, 0.2, 0.35]);
 }
 
 fn run_trial(demo: &mut Demo, seconds: usize) {

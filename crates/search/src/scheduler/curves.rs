@@ -131,14 +131,11 @@ impl Draft {
         let (Some(resource), Some(value)) = (self.resource, value) else {
             return;
         };
-        match self.points.last_mut() {
-            Some(last) if last.0 >= resource => {
-                // Reported again or out of order: a curve ascends by resource.
-                if last.0 == resource {
-                    last.1 = value;
-                }
-            }
-            _ => self.points.push((resource, value)),
+        // A curve ascends by resource, whatever the order in which reports arrive.
+        let index = self.points.partition_point(|point| point.0 < resource);
+        match self.points.get_mut(index) {
+            Some(point) if point.0 == resource => point.1 = value,
+            _ => self.points.insert(index, (resource, value)),
         }
     }
 }
@@ -357,6 +354,15 @@ mod tests {
         assert_eq!(recording.left_out, 1, "the third was stopped");
         let complete = [0, 1, 3].map(|index| (TrialId(index + 1), curves[index as usize].clone()));
         assert_eq!(recording.curves, complete);
+    }
+
+    #[test]
+    fn a_report_that_comes_late_gets_its_place_on_the_curve() {
+        let mut draft = Draft::default();
+        for (resource, value) in [(1.0, 0.9), (3.0, 0.3), (2.0, 0.5), (3.0, 0.4)] {
+            draft.report(Timestamp::from_micros(0), Some(resource), Some(value));
+        }
+        assert_eq!(draft.points, [(1.0, 0.9), (2.0, 0.5), (3.0, 0.4)]);
     }
 
     #[test]
