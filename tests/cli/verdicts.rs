@@ -372,3 +372,40 @@ fn a_trial_that_is_trained_again_without_a_checkpoint_keeps_its_earlier_files() 
     assert_eq!(world.column("loss"), ["0.4"]);
     assert_eq!(world.column("attempts"), ["2"]);
 }
+
+#[test]
+fn the_result_of_a_trial_is_that_of_its_largest_step_and_of_its_newest_attempt() {
+    // The reports of two epochs come in the wrong order, as from a logger with several threads.
+    let script = "\
+report() { echo \"{\\\"epoch\\\": $1, \\\"loss\\\": 0.$1$SWATH_ATTEMPT}\" >> $SWATH_RECORDS; }
+if [ $SWATH_ATTEMPT = 1 ]; then report 1; report 5; report 4; exit 3; fi
+report 1; report 3; report 2
+";
+    let world = World::new(1, "[retry]\ntimes = 1\n", script);
+    let sweep = world
+        .read("s.toml")
+        .replace("goal = \"min\"", "goal = \"min\"\ntake = \"last\"");
+    world.write("s.toml", &sweep);
+    let ended = world.run();
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert!(
+        !ended.err.contains("reported loss 3 times"),
+        "{}",
+        ended.err
+    );
+    let expected = [
+        ("attempts", "2"),
+        ("loss", "0.32"),
+        ("metric.loss", "0.32"),
+        ("metric.epoch", "3.0"),
+        ("step", "3"),
+        ("best_step", "3"),
+    ];
+    for (column, value) in expected {
+        assert_eq!(world.column(column), [value], "{column}");
+    }
+    // A reader that folds the journal without the snapshot comes to the same.
+    let with_snapshot = world.swath(&["ls", "s", "--json"]).out;
+    std::fs::remove_file(world.path("logs/s/snapshot.json")).unwrap();
+    assert_eq!(world.swath(&["ls", "s", "--json"]).out, with_snapshot);
+}
